@@ -1,0 +1,23 @@
+import { defineConfig } from 'vitest/config';
+
+/** One project a kind of test, each with the time limit that its kind needs (ms). */
+const kind = (name: string, testTimeout: number) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout,
+    hookTimeout: testTimeout,
+  },
+});
+
+export default defineConfig({
+  test: {
+    globalSetup: 'test/support/build.ts',
+    projects: [
+      kind('unit', 10_000),
+      kind('integration', 60_000),
+      kind('e2e', 180_000),
+      kind('stress', 600_000),
+    ],
+  },
+});
