@@ -1,0 +1,63 @@
+#!/bin/sh
+# Sets up a fresh Debian machine with Node, then runs every check and test of the project: at most 15 minutes on two
+# cores. The last line is `N passed, N failed`, with `, N skipped` behind it where tests were skipped. The figures are
+# vitest's own; a step that fails without one (a check, a crash) counts as one failed.
+set -eu
+CDPATH='' cd -- "$(dirname -- "$0")/.."
+. ./scripts/setup.sh
+
+passed=0 failed=0 skipped=0
+reports=$(mktemp -d)
+
+# Whatever ends the script, the last line says how it stands.
+finish() {
+  status=$?
+  trap - EXIT
+  rm -rf -- "$reports"
+  [ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
+  figures="$passed passed, $failed failed"
+  [ "$skipped" = 0 ] || figures="$figures, $skipped skipped"
+  printf '%s\n' "$figures"
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# vitest_run NAME PROJECT...: run these projects and add their figures.
+vitest_run() {
+  report=$reports/$1.json
+  shift
+  projects=
+  for project in "$@"; do projects="$projects --project $project"; done
+  ended=0
+  # shellcheck disable=SC2086 # a list of options
+  node_modules/.bin/vitest run $projects --reporter=default --reporter=json --outputFile.json="$report" </dev/null || ended=$?
+  # A file that could not be loaded is failed and holds no failed test.
+  figures=$(node -e '
+    const report = JSON.parse(require("node:fs").readFileSync(process.argv[1], "utf8"));
+    const broken = report.testResults.filter(
+      (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"));
+    console.log(report.numPassedTests, report.numFailedTests + broken.length, report.numPendingTests + report.numTodoTests);
+  ' "$report") || figures='0 1 0'
+  read -r these_passed these_failed these_skipped <<FIGURES
+$figures
+FIGURES
+  # vitest ends with an error of its own, such as an unhandled rejection, although each test passed.
+  [ "$ended" = 0 ] || [ "$these_failed" != 0 ] || these_failed=1
+  passed=$((passed + these_passed)) failed=$((failed + these_failed)) skipped=$((skipped + these_skipped))
+}
+
+need_programs rsync:rsync ssh:openssh-client sshd:openssh-server mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs \
+  mkfs.btrfs:btrfs-progs strace:strace flock:util-linux setpriv:util-linux losetup:mount apt-ftparchive:apt-utils
+need_build
+
+npm run --silent check </dev/null || { echo 'test.sh: npm run check failed.' >&2; failed=$((failed + 1)); }
+vitest_run tests unit integration e2e
+MIRRORLATCH_STRESS=sample
+export MIRRORLATCH_STRESS
+vitest_run stress stress
+
+[ "$((passed + failed))" != 0 ] || stop 'no test ran.'
+[ "$failed" = 0 ]
