@@ -1,0 +1,67 @@
+import { connect, createServer } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { execa } from 'execa';
+
+/** A started network service of a test. */
+export interface Daemon {
+  /** Ends it and the processes that it made for single connections; twice does no harm. */
+  stop(): Promise<void>;
+}
+
+/** Starts a service that stays in the foreground, and waits until it listens on `port`. */
+export async function startDaemon(
+  file: string,
+  args: readonly string[],
+  port: number,
+): Promise<Daemon> {
+  // Detached: a process group of its own, which can be ended as one. The death signal is for the
+  // day when the test itself is killed.
+  const service = execa('setpriv', ['--pdeathsig', 'TERM', file, ...args], {
+    detached: true,
+    reject: false,
+    stdin: 'ignore',
+  });
+  let ended = false;
+  const end = service.then((result) => {
+    ended = true;
+    return result;
+  });
+  const signalGroup = () => {
+    if (!ended && service.pid !== undefined) process.kill(-service.pid, 'SIGTERM');
+  };
+  const stop = async () => {
+    signalGroup();
+    await end;
+  };
+  for (let attempt = 0; attempt < 200 && !ended; attempt += 1) {
+    if (await accepts(port)) return { stop };
+    await pause(50);
+  }
+  await stop();
+  throw new Error(`${file} does not answer on port ${port}: ${(await end).stderr}`);
+}
+
+/** A TCP port of 127.0.0.1 on which nobody listens now. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    const end = (accepted: boolean) => {
+      socket.destroy();
+      resolve(accepted);
+    };
+    socket.once('connect', () => end(true));
+    socket.once('error', () => end(false));
+  });
+}

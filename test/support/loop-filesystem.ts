@@ -1,0 +1,117 @@
+import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { mayMount } from './privilege.ts';
+import { makeScratch } from './scratch.ts';
+
+export type FilesystemType = 'ext4' | 'xfs' | 'btrfs';
+
+const MIB = 1024 * 1024;
+
+/** Bytes: the smallest that each mkfs takes with room for a test (xfs refuses less than 300 MiB). */
+const defaultSize: Readonly<Record<FilesystemType, number>> = {
+  ext4: 256 * MIB,
+  xfs: 512 * MIB,
+  btrfs: 256 * MIB,
+};
+
+const mkfs: Readonly<Record<FilesystemType, readonly string[]>> = {
+  ext4: ['mkfs.ext4', '-q', '-F'],
+  xfs: ['mkfs.xfs', '-q', '-f', '-m', 'reflink=1'],
+  btrfs: ['mkfs.btrfs', '-q', '-f'],
+};
+
+/** What a test's name ends with where it cannot run; empty where it can. */
+export const whyNoLoopFilesystem = mayMount
+  ? ''
+  : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
+
+/** A filesystem in a sparse image file, mounted by a loop device. */
+export interface LoopFilesystem {
+  readonly type: FilesystemType;
+  /** The mount point: an empty directory (ext4 keeps its `lost+found`). */
+  readonly path: string;
+  /** The backing file, as large as the filesystem and mostly holes. */
+  readonly image: string;
+  /** Unmounts, detaches the loop device and deletes the image; doing it twice does no harm. */
+  remove(): Promise<void>;
+}
+
+/** What differs from a filesystem of ordinary size with the defaults of its mkfs. */
+export interface LoopFilesystemOptions {
+  /** Bytes. */
+  readonly size?: number;
+  /** More arguments for mkfs, such as `-N 200` for few inodes. */
+  readonly mkfs?: readonly string[];
+  /** For `mount -o`. */
+  readonly mount?: readonly string[];
+}
+
+/** Makes and mounts a filesystem. It needs root: guard the test by `whyNoLoopFilesystem`. */
+export async function makeLoopFilesystem(
+  type: FilesystemType,
+  options: LoopFilesystemOptions = {},
+): Promise<LoopFilesystem> {
+  const scratch = makeScratch();
+  const image = join(scratch.path, `${type}.img`);
+  const path = join(scratch.path, type);
+  const remove = async () => {
+    await unmountImage(path);
+    await scratch.remove();
+  };
+  try {
+    await makeImage(type, image, options);
+    await mountImage(image, path, options.mount);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  chmodSync(path, 0o755);
+  return { type, path, image, remove };
+}
+
+/** Writes an empty filesystem into a new sparse file. */
+export async function makeImage(
+  type: FilesystemType,
+  image: string,
+  options: Pick<LoopFilesystemOptions, 'size' | 'mkfs'> = {},
+): Promise<void> {
+  const file = openSync(image, 'wx');
+  try {
+    ftruncateSync(file, options.size ?? defaultSize[type]);
+  } finally {
+    closeSync(file);
+  }
+  const [command = '', ...args] = mkfs[type];
+  await execa(command, [...args, ...(options.mkfs ?? []), image]);
+}
+
+/**
+ * Mounts an image at a directory, which is made. A copy of an xfs that is mounted elsewhere needs
+ * the option `nouuid`. The loop device goes with the unmount (autoclear).
+ */
+export async function mountImage(
+  image: string,
+  path: string,
+  mountOptions: readonly string[] = [],
+): Promise<void> {
+  mkdirSync(path, { recursive: true });
+  await execa('mount', ['-o', ['loop', ...mountOptions].join(','), '--', image, path]);
+  mounted.add(path);
+}
+
+/**
+ * Unmounts `path` if it is mounted. A process of the test that has not quite ended may still stand
+ * in it: it gets two seconds, then the mount is taken from under it.
+ */
+export async function unmountImage(path: string): Promise<void> {
+  if (!mounted.delete(path)) return;
+  for (let attempt = 0; attempt < 20; attempt += 1) {
+    const { exitCode } = await execa('umount', ['--', path], { reject: false });
+    if (exitCode === 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  await execa('umount', ['--lazy', '--', path]);
+}
+
+const mounted = new Set<string>();
