@@ -1,0 +1,259 @@
+#!/bin/sh
+# Shows in half a minute what mirrorlatch is for. It makes an apt repository of real packages, mirrors it twice (with a
+# plain `rsync -a --delete` in place and with `mirrorlatch sync`), changes it, and updates both mirrors while the same
+# readers are at work in them. All that is printed was measured in this run; it ends with 1 when it did not come true.
+#
+#   sh scripts/demo.sh [--offline]     --offline: packages made on the spot in place of Debian's
+set -eu
+CDPATH='' cd -- "$(dirname -- "$0")/.."
+. ./scripts/setup.sh
+
+offline=
+case $# in
+  0) ;;
+  1) [ "$1" = --offline ] || stop "unknown option: $1" 'usage: sh scripts/demo.sh [--offline]'; offline=yes ;;
+  *) stop 'usage: sh scripts/demo.sh [--offline]' ;;
+esac
+
+need_programs rsync:rsync apt-ftparchive:apt-utils dpkg-deb:dpkg flock:util-linux setpriv:util-linux
+need_build
+
+program=$PWD/dist/bin.js
+arch=$(dpkg --print-architecture)
+work=$(mktemp -d "${TMPDIR:-/tmp}/mirrorlatch-demo.XXXXXX")
+children=
+clean_up() {
+  trap - EXIT
+  # shellcheck disable=SC2086 # a list of process ids
+  [ -z "$children" ] || kill $children 2>/dev/null || :
+  rm -rf -- "$work"
+}
+trap clean_up EXIT
+trap 'clean_up; exit 129' HUP
+trap 'clean_up; exit 130' INT
+trap 'clean_up; exit 143' TERM
+
+if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then
+  bold=$(printf '\033[1m') good=$(printf '\033[32m') bad=$(printf '\033[31m') plain=$(printf '\033[0m')
+else
+  bold='' good='' bad='' plain=''
+fi
+
+mirrorlatch() { node "$program" "$@"; }
+
+# --- The upstream: two states of an apt repository -------------------------------------------------------------------
+
+# versions_of PACKAGE: those that apt knows, the newest first.
+versions_of() { apt-cache madison "$1" 2>/dev/null | awk -F ' *[|] *' '$3 !~ / Sources$/ { print $2 }' | uniq; }
+
+# apt COMMAND...: apt-get with its output in a file, and soon at its end where there is no network.
+apt() {
+  timeout 60 apt-get -q -o Acquire::Retries=0 -o Acquire::http::Timeout=10 -o APT::Sandbox::User=root "$@" \
+    >>"$work/apt.log" 2>&1 </dev/null
+}
+
+# Real packages of this machine's release: one stays, one goes, one comes, and up to two change their version.
+download_packages() {
+  older='' newer='' changing=0
+  for name in ca-certificates tzdata curl rsync wget openssl sudo; do
+    newest=$(versions_of "$name" | head -n 1) oldest=$(versions_of "$name" | tail -n 1)
+    [ "$newest" != "$oldest" ] || continue
+    older="$older $name=$oldest" newer="$newer $name=$newest" changing=$((changing + 1))
+    [ "$changing" -lt 2 ] || break
+  done
+  # shellcheck disable=SC2086 # lists of packages
+  (cd -- "$work/before" && apt download hello tree $older) && (cd -- "$work/after" && apt download hello bc $newer)
+}
+
+build_package() { # build_package DIRECTORY NAME VERSION
+  tree=$work/build/$2
+  mkdir -p "$tree/DEBIAN" "$tree/usr/share/$2"
+  printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: %s\n' \
+    "$2" "$3" 'a package for a demonstration' >"$tree/DEBIAN/control"
+  head -c 200000 /dev/urandom >"$tree/usr/share/$2/data"
+  dpkg-deb --root-owner-group --build "$tree" "$1/$2_$3_all.deb" >/dev/null
+}
+
+build_packages() {
+  rm -f "$work"/before/*.deb "$work"/after/*.deb
+  build_package "$work/before" demo-stays 1.0
+  cp -p "$work"/before/demo-stays_1.0_all.deb "$work/after/"
+  build_package "$work/before" demo-goes 1.0
+  build_package "$work/before" demo-changes 1.0
+  build_package "$work/after" demo-changes 2.0
+  build_package "$work/after" demo-comes 1.0
+}
+
+make_repository() { # make_repository DIRECTORY PACKAGES
+  index=dists/stable/main/binary-$arch
+  mkdir -p "$1/$index"
+  for deb in "$2"/*.deb; do
+    name=$(dpkg-deb --field "$deb" Package)
+    mkdir -p "$1/pool/main/$(printf %.1s "$name")/$name"
+    cp -p "$deb" "$1/pool/main/$(printf %.1s "$name")/$name/"
+  done
+  (
+    cd -- "$1"
+    apt-ftparchive packages pool >"$index/Packages"
+    gzip --keep "$index/Packages"
+    apt-ftparchive -o APT::FTPArchive::Release::Suite=stable -o APT::FTPArchive::Release::Components=main \
+      -o "APT::FTPArchive::Release::Architectures=$arch" release dists/stable >"$work/Release"
+    mv "$work/Release" dists/stable/
+  )
+}
+
+packages_in() { # packages_in DIRECTORY: names and versions in one line
+  for deb in "$1"/*.deb; do dpkg-deb --show --showformat='${Package} ${Version}' "$deb"; echo; done | paste -s -d , - | sed 's/,/, /g'
+}
+
+# --- The reader ------------------------------------------------------------------------------------------------------
+
+# read_repository DIRECTORY LIST [MARKS]: enter the directory once and do what apt does: check Packages by Release, and
+# every .deb by Packages. With MARKS, stand still after the first .deb, from MARKS.inside until MARKS.go on.
+# Prints `whole SHA256-OF-PACKAGES`, or what is broken.
+read_repository() (
+  cd -P -- "$1" 2>/dev/null || { echo 'no tree at all'; exit; }
+  index=main/binary-$arch/Packages
+  cat "dists/stable/$index" >"$2" 2>/dev/null || { echo 'no Packages'; exit; }
+  sum=$(sha256sum <"$2" | cut -d ' ' -f 1)
+  known=$(awk -v name="$index" '/^[^ ]/ { sums = $1 == "SHA256:" } sums && $3 == name { print $1 }' dists/stable/Release)
+  [ "$sum" = "$known" ] || { echo 'Release and Packages differ'; exit; }
+  total=0 gone=0 wrong=0
+  while read -r expected file; do
+    total=$((total + 1))
+    if [ ! -e "$file" ]; then
+      gone=$((gone + 1))
+    elif [ "$(sha256sum <"$file")" != "$expected  -" ]; then
+      wrong=$((wrong + 1))
+    fi
+    if [ "$total" = 1 ] && [ -n "${3-}" ]; then
+      : >"$3.inside"
+      until [ -e "$3.go" ]; do sleep 0.05; done
+    fi
+  done <<DEBS
+$(awk '/^Filename:/ { file = $2 } /^SHA256:/ { print $2, file }' "$2")
+DEBS
+  if [ "$((gone + wrong))" = 0 ]; then echo "whole $sum"; else echo "$((gone + wrong)) of $total .debs gone or changed"; fi
+)
+
+# watched_update NAME TREE COMMAND...: run the update while one reader is inside TREE and others come one after the other.
+watched_update() {
+  name=$work/$1 tree=$2
+  shift 2
+  read_repository "$tree" "$name.slow.list" "$name" >"$name.slow" &
+  slow=$!
+  children=$slow waited=0
+  until [ -e "$name.inside" ]; do
+    sleep 0.05
+    waited=$((waited + 1))
+    [ "$waited" -lt 200 ] || stop "no reader got into $tree: $(cat "$name.slow")"
+  done
+  : >"$name.came"
+  "$@" >"$name.log" 2>&1 </dev/null &
+  update=$!
+  children="$slow $update"
+  while kill -0 "$update" 2>/dev/null; do read_repository "$tree" "$name.list" >>"$name.came"; done
+  ended=0
+  wait "$update" || ended=$?
+  : >"$name.go"
+  wait "$slow" || :
+  children=
+  [ "$ended" = 0 ] || stop "the update ended with $ended: $*" "$(cat "$name.log")"
+  read_repository "$tree" "$name.list" >"$name.next"
+}
+
+# --- What is shown ---------------------------------------------------------------------------------------------------
+
+wrong=
+# must MESSAGE TEST...: remember what did not come true.
+must() {
+  message=$1
+  shift
+  "$@" || wrong="$wrong
+$message"
+}
+
+sum_of() { sha256sum <"$1/dists/stable/main/binary-$arch/Packages" | cut -d ' ' -f 1; }
+
+# told RESULT: a reader's result in words.
+told() {
+  case $1 in
+    "whole $old") echo 'whole, as before' ;;
+    "whole $new") echo 'whole, the new one' ;;
+    whole*) echo 'whole, of no known state' ;;
+    *) echo "$1" ;;
+  esac
+}
+
+came_whole() { grep -c -x -e "whole $old" -e "whole $new" "$work/$1.came" || :; }
+came() { grep -c '' "$work/$1.came" || :; }
+
+# cell WIDTH TEXT: green when every reader met a whole tree, red when one did not.
+cell() {
+  colour=$bad
+  # shellcheck disable=SC2086 # split in words: `whole, ...` or `N of M whole`
+  set -- "$1" "$2" $2
+  [ "$3" != whole, ] && [ "$3" != "${5-}" ] || colour=$good
+  printf '%s%-*s%s' "$colour" "$1" "$2" "$plain"
+}
+row() { printf '  %-32s %s %s\n' "$1" "$(cell 34 "$2")" "$(cell 1 "$3")"; }
+
+mkdir "$work/before" "$work/after" "$work/build"
+origin='real .deb packages, by apt-get download'
+if [ -n "$offline" ]; then
+  origin='packages made on the spot by dpkg-deb, as asked by --offline'
+  build_packages
+elif ! download_packages && ! { [ "$(id -u)" = 0 ] && apt update && download_packages; }; then
+  origin="packages made on the spot by dpkg-deb: apt-get could not download real ones here"
+  build_packages
+fi
+make_repository "$work/old" "$work/before"
+make_repository "$work/new" "$work/after"
+# Plain rsync tells files of one size apart by whole seconds, and both states were made in this one.
+find "$work/old/dists" -exec touch -d '1 hour ago' {} +
+old=$(sum_of "$work/old") new=$(sum_of "$work/new")
+
+printf '%s\n\n' "${bold}An apt repository is mirrored, and changes while readers are inside.$plain"
+printf '  %-9s %s\n' upstream "$origin" before "$(packages_in "$work/before")" after "$(packages_in "$work/after")" \
+  reader 'checks Packages by Release, then each .deb by Packages (sha256), as apt does'
+
+cp -a "$work/old" "$work/upstream"
+rsync -a --delete "$work/upstream/" "$work/in-place/"
+mirrorlatch sync "$work/upstream" "$work/mirror" >"$work/first.log" 2>&1 || stop 'the first sync failed' "$(cat "$work/first.log")"
+first=$(readlink "$work/mirror/current")
+
+rm -rf "$work/upstream"
+cp -a "$work/new" "$work/upstream"
+# About two seconds for the new packages, as over a network.
+rate=--bwlimit=$(($(cat "$work"/after/*.deb | wc -c) / 2048))
+watched_update in-place "$work/in-place" rsync -a --delete "$rate" "$work/upstream/" "$work/in-place/"
+watched_update mirror "$work/mirror/current" node "$program" sync "$work/upstream" "$work/mirror" -- "$rate"
+
+printf '\n  %s%-32s %-34s %s%s\n' "$bold" 'the same update' 'rsync -a --delete, in place' 'mirrorlatch sync' "$plain"
+row 'a reader inside when it came' "$(told "$(cat "$work/in-place.slow")")" "$(told "$(cat "$work/mirror.slow")")"
+row 'readers that came during it' "$(came_whole in-place) of $(came in-place) whole" "$(came_whole mirror) of $(came mirror) whole"
+row 'the next reader' "$(told "$(cat "$work/in-place.next")")" "$(told "$(cat "$work/mirror.next")")"
+
+current=$(readlink "$work/mirror/current") previous=$(readlink "$work/mirror/previous" || :)
+changes=$(rsync -n -a -i -c --delete "$work/old/" "$work/mirror/$first/" 2>&1) || changes="it is gone: $changes"
+kept='the old state, not a byte changed: its readers end in it, and rollback is one rename'
+[ -z "$changes" ] || kept="${bad}changed$plain"
+printf '\n  %s\n' "${bold}on disk$plain"
+printf '  mirror/%-8s -> %s   %s\n' current "$current" 'where the next reader enters' previous "$previous" "$kept"
+
+must 'The reader inside the in-place mirror met a whole tree: the contrast did not show.' \
+  [ "$(sed 's/ .*//' "$work/in-place.slow")" != whole ]
+must 'Every reader that came to the in-place mirror met a whole tree: the contrast did not show.' \
+  [ "$(came_whole in-place)" != "$(came in-place)" ]
+must "The reader inside the mirror did not end in the tree that it began in: $(cat "$work/mirror.slow")" \
+  [ "$(cat "$work/mirror.slow")" = "whole $old" ]
+must 'No reader came to the mirror during the sync.' [ "$(came mirror)" != 0 ]
+must "Readers that came to the mirror met a broken tree: $(grep -v -x -e "whole $old" -e "whole $new" "$work/mirror.came" | sort | uniq -c)" \
+  [ "$(came_whole mirror)" = "$(came mirror)" ]
+must "The next reader did not get the new state: $(cat "$work/mirror.next")" [ "$(cat "$work/mirror.next")" = "whole $new" ]
+must "current still names the old snapshot, $first." [ "$current" != "$first" ]
+must "previous names '$previous', not the old snapshot $first." [ "$previous" = "$first" ]
+must "The old snapshot was changed: $(printf '%s\n' "$changes" | head -n 5)" [ -z "$changes" ]
+
+[ -z "$wrong" ] || stop "what the demo shows did not come true:$wrong"
+printf '\n%s\n' 'All of this was measured in this run, and held.'
