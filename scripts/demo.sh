@@ -24,6 +24,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/mirrorlatch-demo.XXXXXX")
 children=
 clean_up() {
   trap - EXIT
+  trap '' HUP INT TERM # or the same Ctrl-C ends rm
   # shellcheck disable=SC2086 # a list of process ids
   [ -z "$children" ] || kill $children 2>/dev/null || :
   rm -rf -- "$work"
