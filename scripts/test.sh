@@ -13,6 +13,7 @@ reports=$(mktemp -d)
 finish() {
   status=$?
   trap - EXIT
+  trap '' HUP INT TERM # or the same Ctrl-C ends rm
   rm -rf -- "$reports"
   [ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
   figures="$passed passed, $failed failed"

@@ -1,0 +1,229 @@
+import { atomicRsync, floor, own } from './contestants.ts';
+
+export const cases = ['first sync', 'nothing changed', '1 % changed', '1 % deleted'] as const;
+export type Case = (typeof cases)[number];
+
+/** One run of one contestant; every run is kept. Times in milliseconds, memory in bytes. */
+export interface Run {
+  readonly files: number;
+  readonly case: Case;
+  readonly contestant: string;
+  readonly wallMs: number;
+  readonly userMs: number;
+  readonly systemMs: number;
+  /** Largest of each program's processes, by the program's name. */
+  readonly peakBytes: Readonly<Record<string, number>>;
+  /** Exact, of our own process alone. */
+  readonly ownPeakBytes?: number;
+  readonly load: number;
+  /** What `mirrorlatch sync --json` printed. */
+  readonly summary?: unknown;
+}
+
+/** A goal of the project, and what was measured. */
+export interface Goal {
+  readonly goal: string;
+  readonly limit: number;
+  readonly unit: string;
+  /** `null`: this bench did not measure it. */
+  readonly reached: number | null;
+}
+
+/** All rounds of one contestant in one case. */
+export interface Summary {
+  readonly files: number;
+  readonly case: Case;
+  readonly contestant: string;
+  /** Medians. */
+  readonly wallMs: number;
+  readonly cpuMs: number;
+  /** The wall time of `mirrorlatch sync` divided by this one's. */
+  readonly oursIs: number;
+}
+
+/** Between these two numbers of files the time a file should stay as it is. */
+const smallest = 10_000;
+const largest = 1_000_000;
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const upper = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+  const lower = sorted[Math.ceil(sorted.length / 2) - 1] ?? Number.NaN;
+  return (lower + upper) / 2;
+}
+
+/** The runs of one cell of the table. */
+export class Results {
+  readonly #runs: readonly Run[];
+
+  constructor(runs: readonly Run[]) {
+    this.#runs = runs;
+  }
+
+  of(files: number, name: Case, contestant: string): readonly Run[] {
+    return this.#runs.filter(
+      (run) => run.files === files && run.case === name && run.contestant === contestant,
+    );
+  }
+
+  wall(files: number, name: Case, contestant: string): number {
+    return median(this.of(files, name, contestant).map((run) => run.wallMs));
+  }
+
+  summary(files: number, name: Case, contestant: string): Summary {
+    const runs = this.of(files, name, contestant);
+    const wallMs = this.wall(files, name, contestant);
+    return {
+      files,
+      case: name,
+      contestant,
+      wallMs,
+      cpuMs: median(runs.map((run) => run.userMs + run.systemMs)),
+      oursIs: this.wall(files, name, own) / wallMs,
+    };
+  }
+
+  summaries(): Summary[] {
+    return this.sizes.flatMap((files) =>
+      cases.flatMap((name) =>
+        this.contestants.map((contestant) => this.summary(files, name, contestant)),
+      ),
+    );
+  }
+
+  get sizes(): number[] {
+    return [...new Set(this.#runs.map((run) => run.files))].sort((a, b) => a - b);
+  }
+
+  get contestants(): string[] {
+    return [...new Set(this.#runs.map((run) => run.contestant))];
+  }
+
+  get ownPeakBytes(): ReadonlyMap<number, number> {
+    const peaks = new Map<number, number>();
+    for (const { files, ownPeakBytes = 0 } of this.#runs) {
+      peaks.set(files, Math.max(peaks.get(files) ?? 0, ownPeakBytes));
+    }
+    return peaks;
+  }
+}
+
+/** The project's goals against what was measured. */
+export function goals(results: Results): Goal[] {
+  const { sizes } = results;
+  const ratio = (files: number, name: Case, other: string) => {
+    const value = results.wall(files, name, own) / results.wall(files, name, other);
+    return Number.isNaN(value) ? null : value;
+  };
+  const flatness = (name: Case) => {
+    const value =
+      results.wall(largest, name, own) / largest / (results.wall(smallest, name, own) / smallest);
+    return Number.isNaN(value) ? null : value;
+  };
+  const peak = results.ownPeakBytes.get(largest);
+  return [
+    ...sizes.map((files) => ({
+      goal: `nothing changed, ${count(files)} files: wall of ${floor}`,
+      limit: 1.2,
+      unit: 'x',
+      reached: ratio(files, 'nothing changed', floor),
+    })),
+    {
+      goal: `1 % changed, ${count(100_000)} files: wall of ${atomicRsync}`,
+      limit: 0.25,
+      unit: 'x',
+      reached: ratio(100_000, '1 % changed', atomicRsync),
+    },
+    ...cases.map((name) => ({
+      goal: `${name}: time a file at ${count(largest)} files, of that at ${count(smallest)}`,
+      limit: 1.3,
+      unit: 'x',
+      reached: flatness(name),
+    })),
+    {
+      goal: `peak memory of our process at ${count(largest)} files`,
+      limit: 150,
+      unit: ' MB',
+      reached: peak === undefined ? null : peak / 1e6,
+    },
+  ];
+}
+
+export function goalLines(measured: readonly Goal[]): string {
+  const width = Math.max(...measured.map(({ goal }) => goal.length));
+  const lines = measured.map(({ goal, limit, unit, reached }) => {
+    const verdict =
+      reached === null
+        ? 'not measured'
+        : `${reached.toFixed(2)}${unit}  ${reached <= limit ? 'met' : 'MISSED'}`;
+    return `  ${goal.padEnd(width)}  <= ${`${limit}${unit}`.padEnd(7)} ${verdict}\n`;
+  });
+  return `Goals\n${lines.join('')}`;
+}
+
+/** One table a case: medians, with the spread of the wall time, and what ours is of each. */
+export function tables(results: Results, files: number): string {
+  return cases.map((name) => table(results, files, name)).join('\n');
+}
+
+function table(results: Results, files: number, name: Case): string {
+  const rows = results.contestants.map((contestant) => {
+    const runs = results.of(files, name, contestant);
+    const wall = runs.map((run) => run.wallMs);
+    const { wallMs, cpuMs, oursIs } = results.summary(files, name, contestant);
+    return [
+      contestant,
+      seconds(wallMs),
+      `${seconds(Math.min(...wall))} to ${seconds(Math.max(...wall))}`,
+      seconds(cpuMs),
+      contestant === own ? '' : `${oursIs.toFixed(2)}x`,
+      peaks(runs),
+    ];
+  });
+  const heads = [
+    `${count(files)} files, ${name}`,
+    'wall s',
+    'spread',
+    'CPU s',
+    'ours is',
+    'peak memory of one process, MB',
+  ];
+  const widths = heads.map((head, column) =>
+    Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  return [heads, ...rows]
+    .map((row) => {
+      const cells = row.map((cell, column) => {
+        const width = widths[column] ?? 0;
+        return column === 0 || column === row.length - 1
+          ? cell.padEnd(width)
+          : cell.padStart(width);
+      });
+      return `${cells.join('  ').trimEnd()}\n`;
+    })
+    .join('');
+}
+
+function peaks(runs: readonly Run[]): string {
+  const largest = new Map<string, number>();
+  for (const { peakBytes, ownPeakBytes } of runs) {
+    for (const [program, bytes] of Object.entries(peakBytes)) {
+      const exact = program === 'node' && ownPeakBytes !== undefined ? ownPeakBytes : bytes;
+      largest.set(program, Math.max(largest.get(program) ?? 0, exact));
+    }
+  }
+  return [...largest]
+    .filter(([program]) => program !== 'sh')
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, 3)
+    .map(([program, bytes]) => `${program} ${Math.round(bytes / 1e6)}`)
+    .join(', ');
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(2);
+}
+
+export function count(value: number): string {
+  return value.toLocaleString('en');
+}

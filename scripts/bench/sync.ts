@@ -1,0 +1,269 @@
+/**
+ * Measures `mirrorlatch sync` beside what people use today, in one run on one machine:
+ *
+ *   npm run bench -- [--large] [--files N,...] [--repeat N] [--json FILE] [--work DIRECTORY]
+ *
+ * Each case is run in rounds, one contestant after the other and another one first in each round;
+ * every run is kept and the median is shown. Nothing here fails because something is slow.
+ */
+import { execFile, execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
+import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs, promisify } from 'node:util';
+import { type Contestant, contestants, own } from './contestants.ts';
+import { measure, OwnPeak } from './measure.ts';
+import { type Case, count, goalLines, goals, Results, type Run, tables } from './report.ts';
+import {
+  changeOnePercent,
+  deleteOnePercent,
+  directoriesOf,
+  fileBytes,
+  makeTree,
+} from './source-tree.ts';
+
+const usage =
+  'usage: npm run bench -- [--large] [--files N,...] [--repeat N] [--json FILE] [--work DIRECTORY]';
+
+interface Options {
+  readonly sizes: readonly number[];
+  readonly repeat: number;
+  readonly json: string | undefined;
+  readonly work: string;
+}
+
+function readOptions(): Options {
+  const { values } = parseArgs({
+    options: {
+      large: { type: 'boolean', default: false },
+      files: { type: 'string' },
+      repeat: { type: 'string', default: '3' },
+      json: { type: 'string' },
+      work: { type: 'string', default: tmpdir() },
+    },
+  });
+  const sizes = values.files?.split(',').map(Number) ?? [10_000, 100_000];
+  if (values.large) sizes.push(1_000_000);
+  const repeat = Number(values.repeat);
+  // Each round changes and deletes its own 1 %.
+  if (![...sizes, repeat].every((n) => Number.isSafeInteger(n) && n > 0) || repeat > 50) {
+    throw new Error(
+      `--files and --repeat take whole numbers above 0, --repeat at most 50\n${usage}`,
+    );
+  }
+  return { sizes: [...new Set(sizes)], repeat, json: values.json, work: resolve(values.work) };
+}
+
+/** The atomic-rsync script that the rsync package ships among its examples. */
+function findAtomicRsync(): string {
+  const places = [
+    '/usr/share/rsync/scripts',
+    '/usr/share/doc/rsync/scripts',
+    '/usr/share/doc/rsync/support',
+  ];
+  const script = places.map((place) => join(place, 'atomic-rsync')).find(existsSync);
+  if (script === undefined)
+    throw new Error(`no atomic-rsync in ${places.join(', ')}: install rsync`);
+  return script;
+}
+
+function needPrograms(): void {
+  for (const [program, packageName] of [
+    ['rsync', 'rsync'],
+    ['rsnapshot', 'rsnapshot'],
+    ['python3', 'python3'],
+  ]) {
+    try {
+      execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
+    } catch {
+      throw new Error(`${program} is not there: apt-get install ${packageName}`);
+    }
+  }
+}
+
+/** Refuses to begin what the disk cannot hold: five trees of content, twelve of names. */
+function needSpace(work: string, files: number): void {
+  const { bavail, bsize, ffree, files: inodes } = statfsSync(work);
+  const directories = directoriesOf(files) * 12;
+  const bytes = (files * 5 * 1.1 + directories) * Math.max(4096, fileBytes);
+  if (bavail * bsize < bytes) {
+    throw new Error(
+      `${count(files)} files need ${Math.ceil(bytes / 1e9)} GB in ${work}, ${Math.floor((bavail * bsize) / 1e9)} GB are free`,
+    );
+  }
+  // A filesystem that makes its inodes as they are needed counts none.
+  if (inodes > 0 && ffree < files * 5 + directories) {
+    throw new Error(
+      `${count(files)} files need ${count(files * 5 + directories)} inodes in ${work}, ${count(ffree)} are free`,
+    );
+  }
+}
+
+/** Measures all cases at one size. */
+class Bench {
+  readonly runs: Run[] = [];
+  readonly #options: Options;
+  readonly #directory: string;
+  readonly #signal: AbortSignal;
+  readonly #ownPeak: OwnPeak;
+  readonly #contestants: readonly (readonly Contestant[])[];
+
+  constructor(options: Options, directory: string, program: string, signal: AbortSignal) {
+    this.#options = options;
+    this.#directory = directory;
+    this.#signal = signal;
+    this.#ownPeak = new OwnPeak(directory);
+    this.#contestants = contestants(program, findAtomicRsync(), this.#ownPeak);
+  }
+
+  async size(files: number): Promise<void> {
+    needSpace(this.#directory, files);
+    const base = join(this.#directory, String(files));
+    const source = join(base, 'source');
+    say(`${count(files)} files: making the source`);
+    await makeTree(source, files, this.#signal);
+    const rounds = async (name: Case, begin: (round: number) => void | Promise<void>) => {
+      for (let round = 0; round < this.#options.repeat; round++) {
+        await begin(round);
+        await this.#round(files, name, round, base);
+      }
+    };
+    await rounds('first sync', async () => {
+      for (const [room, contestant] of this.#rooms(base)) {
+        await remove(room);
+        mkdirSync(room);
+        contestant.prepare(room);
+      }
+    });
+    await rounds('nothing changed', () => {});
+    await rounds('1 % changed', (round) => changeOnePercent(source, files, round));
+    await rounds('1 % deleted', (round) => deleteOnePercent(source, files, round));
+    this.#verify(source, base);
+    await remove(base);
+  }
+
+  /** Each contestant with its room; those that share one come first there once. */
+  *#rooms(base: string): Generator<[string, Contestant]> {
+    for (const [index, [contestant]] of this.#contestants.entries()) {
+      if (contestant !== undefined) yield [join(base, `room-${index}`), contestant];
+    }
+  }
+
+  async #round(files: number, name: Case, round: number, base: string): Promise<void> {
+    const source = join(base, 'source');
+    for (let turn = 0; turn < this.#contestants.length; turn++) {
+      const index = (turn + round) % this.#contestants.length;
+      for (const contestant of this.#contestants[index] ?? []) {
+        const room = join(base, `room-${index}`);
+        // Each begins with a clean page cache: ours alone waits for the disk, and not for what others left.
+        execFileSync('sync', ['-f', base]);
+        const { stdout, ...measured } = await measure(
+          contestant.command(source, room),
+          this.#directory,
+          this.#signal,
+        );
+        const ours =
+          contestant.name === own
+            ? { ownPeakBytes: this.#ownPeak.take(), summary: JSON.parse(stdout) as unknown }
+            : {};
+        this.runs.push({ files, case: name, contestant: contestant.name, ...measured, ...ours });
+        say(
+          `${count(files)} files, ${name}, round ${round + 1}: ${contestant.name} ${(measured.wallMs / 1000).toFixed(2)} s`,
+        );
+      }
+    }
+  }
+
+  /** A contestant that did not do its work must not win. */
+  #verify(source: string, base: string): void {
+    for (const [room, contestant] of this.#rooms(base)) {
+      const differences = execFileSync(
+        'rsync',
+        ['-a', '-n', '-i', '--delete', '--', `${source}/`, `${contestant.newest(room)}/`],
+        { encoding: 'utf8' },
+      );
+      if (differences !== '') {
+        throw new Error(
+          `${contestant.name} did not mirror the source:\n${differences.slice(0, 2000)}`,
+        );
+      }
+    }
+  }
+}
+
+/** By `rm`: faster than Node, and a signal is heard meanwhile. */
+async function remove(path: string): Promise<void> {
+  await promisify(execFile)('rm', ['-rf', '--', path]);
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function machine(work: string) {
+  const rsync = execFileSync('rsync', ['--version'], { encoding: 'utf8' }).split('\n')[0];
+  const filesystem = execFileSync('stat', ['-f', '-c', '%T', work], { encoding: 'utf8' }).trim();
+  return {
+    date: new Date().toISOString(),
+    processors: cpus().map(({ model }) => model),
+    memoryBytes: totalmem(),
+    kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
+    node: process.version,
+    rsync,
+    filesystem,
+    load: loadavg(),
+  };
+}
+
+async function main(): Promise<void> {
+  const options = readOptions();
+  needPrograms();
+  const program = resolve('dist', 'bin.js');
+  if (!existsSync(program))
+    throw new Error(`${program} is not there: run \`npm run bench\` in the project`);
+  const interrupt = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(name, () => interrupt.abort(new Error(`ended by ${name}`)));
+  }
+  const directory = mkdtempSync(join(options.work, 'mirrorlatch-bench-'));
+  try {
+    const at = machine(directory);
+    const bench = new Bench(options, directory, program, interrupt.signal);
+    for (const files of options.sizes) await bench.size(files);
+    const results = new Results(bench.runs);
+    const measured = goals(results);
+    const loads = bench.runs.map(({ load }) => load);
+    process.stdout.write(
+      `${at.processors.length} x ${at.processors[0]}, ${at.filesystem}, Node ${at.node}, ${at.rsync}\n` +
+        `load ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}; medians of ${options.repeat} rounds\n\n`,
+    );
+    for (const files of results.sizes) process.stdout.write(`${tables(results, files)}\n`);
+    process.stdout.write(goalLines(measured));
+    if (options.json !== undefined) {
+      const document = {
+        machine: at,
+        repeat: options.repeat,
+        goals: measured,
+        medians: results.summaries(),
+        runs: bench.runs,
+      };
+      writeFileSync(options.json, `${JSON.stringify(document, null, 2)}\n`);
+    }
+  } finally {
+    await remove(directory);
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  say(`bench: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Does all of the stress tests, of which scripts/test.sh does a sample: kills a sync at every system call that changes
+# the disk, cuts the power at random moments, reads while syncs publish, and lets two hosts fight for one mirror.
+#
+#   sh scripts/stress.sh [kill|power-cut|torn-read|two-hosts]...
+#
+# It takes some hours on two cores and needs root for loop devices and namespaces. MIRRORLATCH_STRESS_SEED=N in the
+# environment takes other random moments. Installs what is missing by apt-get.
+set -eu
+CDPATH='' cd -- "$(dirname -- "$0")/.."
+. ./scripts/setup.sh
+
+for name in "$@"; do
+  [ -e "test/stress/$name.test.ts" ] || stop "there is no stress test $name" \
+    'usage: sh scripts/stress.sh [kill|power-cut|torn-read|two-hosts]...'
+done
+[ "$(id -u)" = 0 ] || stop 'root is needed for loop devices and namespaces.'
+
+need_programs rsync:rsync mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs flock:util-linux \
+  setpriv:util-linux losetup:mount cc:gcc gencat:libc6-dev bindfs:bindfs
+need_build
+
+MIRRORLATCH_STRESS=all
+MIRRORLATCH_STRESS_SUMMARY=$(mktemp)
+export MIRRORLATCH_STRESS MIRRORLATCH_STRESS_SUMMARY
+trap 'rm -f -- "$MIRRORLATCH_STRESS_SUMMARY"' EXIT
+
+ended=0
+# One file after the other: some of them watch the clock.
+node_modules/.bin/vitest run --project stress --no-file-parallelism --reporter=verbose "$@" </dev/null || ended=$?
+
+echo 'Figures:'
+sed 's/^/  /' "$MIRRORLATCH_STRESS_SUMMARY"
+exit "$ended"
