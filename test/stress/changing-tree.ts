@@ -1,0 +1,55 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { fileWork } from '../support/file-work.ts';
+import { runsAsRoot } from '../support/privilege.ts';
+
+/** Longer than rsync writes in one call, so that a kill can fall into the middle of a file. */
+const LARGE = 600_000;
+
+/** The tree before its change: a little of everything that a sync handles differently. */
+export function writeFirstTree(root: string): void {
+  mkdirSync(root, { mode: 0o755 });
+  const work = fileWork(root);
+  for (const name of ['kept', 'content', 'mode', 'owner', 'time', 'gone', 'swapped']) {
+    work.write(name, `${name} of the first tree`);
+  }
+  work.write('same size', 'first ');
+  work.write('large', Buffer.alloc(LARGE, 'first'));
+  work.symlink('link', 'kept');
+  work.directory('kept directory');
+  for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) work.write(`kept directory/${name}`, name);
+  work.directory('gone directory');
+  work.write('gone directory/gone', 'gone');
+  work.directory('becomes a file');
+  work.write('becomes a file/inside', 'inside');
+  work.mtime('.', '1600000000.123456789');
+}
+
+/** What its upstream then does to it. */
+export function changeTree(root: string): void {
+  const work = fileWork(root);
+  work.write('content', 'content of the second tree');
+  work.write('same size', 'second');
+  work.write('large', Buffer.alloc(LARGE, 'second'));
+  work.write('new', 'new in the second tree');
+  work.directory('new directory');
+  for (const name of ['a', 'b', 'c']) work.write(`new directory/${name}`, `new ${name}`);
+  work.mode('mode', 0o600);
+  if (runsAsRoot) work.owner('owner', 12_345, 23_456);
+  work.mtime('time', '1500000000.987654321');
+  work.remove('link');
+  work.symlink('link', 'new');
+  work.remove('gone');
+  work.remove('gone directory');
+  work.remove('becomes a file');
+  work.write('becomes a file', 'a file now');
+  work.remove('swapped');
+  work.directory('swapped');
+  work.write('swapped/inside', 'a directory now');
+  work.mtime('.', '1600000001.123456789');
+}
+
+/** Copies a whole mirror or tree with every attribute and link within it. */
+export function copyTree(from: string, to: string): void {
+  execFileSync('cp', ['-a', '--', from, to]);
+}

@@ -1,0 +1,132 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { runsAsRoot } from '../support/privilege.ts';
+import { describeTree, difference, type Tree } from '../support/tree.ts';
+
+/** What a snapshot of each id has to be. */
+export type KnownTrees = ReadonlyMap<string, Tree>;
+
+/** The id that the symlink ROOT/`name` holds; undefined when there is no such link. */
+export function linkedId(root: string, name: 'current' | 'previous'): string | undefined {
+  try {
+    return readlinkSync(join(root, name)).replace(/^snapshots\//, '');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Ids of all that lies in ROOT/snapshots. */
+export function snapshotIds(root: string): string[] {
+  const directory = join(root, 'snapshots');
+  return existsSync(directory) ? readdirSync(directory).sort() : [];
+}
+
+/**
+ * What is wrong with the mirror for its readers, at any instant and whatever happened, a sentence
+ * each: `current` and `previous` name something, and every snapshot is whole and as it was
+ * published, in content and attributes (I2, I3).
+ *
+ * @param firstPublication true while nothing has been published, so that there may be no `current`.
+ */
+export function wrongForReaders(
+  root: string,
+  known: KnownTrees,
+  firstPublication = false,
+): string[] {
+  const ids = snapshotIds(root);
+  const links = (['current', 'previous'] as const).flatMap((name) => {
+    const id = linkedId(root, name);
+    if (id === undefined) {
+      return name === 'current' && !firstPublication ? ['I3: there is no current'] : [];
+    }
+    return ids.includes(id) ? [] : [`I3: ${name} names ${id}, which is not there`];
+  });
+  const snapshots = ids.flatMap((id) => {
+    const expected = known.get(id);
+    if (expected === undefined) return [`I3: snapshots/${id} is not one that was published`];
+    return difference(expected, describeTree(join(root, 'snapshots', id))).map(
+      (sentence) => `I2, I3: in snapshots/${id} ${sentence}`,
+    );
+  });
+  return [...links, ...snapshots];
+}
+
+/** What another user can see of trees that are not published (I6); needs root to become one. */
+export function visibleToOthers(root: string): string[] {
+  if (!runsAsRoot) return [];
+  return ['staging', 'trash']
+    .map((name) => join(root, '.mirrorlatch', name))
+    .filter((directory) => existsSync(directory) && readdirSync(directory).length > 0)
+    .map((directory) => {
+      // Its complaint about the closed gate goes to stderr, with exit status 1.
+      const find = `find "$1" -mindepth 1 -print -quit 2>/dev/null || :`;
+      return execFileSync(
+        'setpriv',
+        ['--reuid=65534', '--regid=65534', '--clear-groups', 'sh', '-c', find, 'sh', directory],
+        { encoding: 'utf8' },
+      ).trimEnd();
+    })
+    .filter((seen) => seen !== '')
+    .map((seen) => `I6: another user sees ${seen}`);
+}
+
+/** What a command that ended well should not have left behind (I9), a sentence each. */
+export function leftBehind(root: string): string[] {
+  const state = join(root, '.mirrorlatch');
+  const inside = (...path: string[]) => {
+    const directory = join(state, ...path);
+    return existsSync(directory) ? readdirSync(directory) : [];
+  };
+  const unknown = (names: readonly string[], known: readonly string[], where: string) =>
+    names.filter((name) => !known.includes(name)).map((name) => `I9: ${where}/${name} was left`);
+  const gate = statSync(join(state, 'staging')).mode & 0o7777;
+  return [
+    ...unknown(readdirSync(root), ['.mirrorlatch', 'current', 'previous', 'snapshots'], 'ROOT'),
+    ...unknown(
+      inside(),
+      ['mirror.json', 'history.jsonl', 'logs', 'leases', 'staging', 'trash', 'sync.flock'],
+      '.mirrorlatch',
+    ),
+    ...unknown(inside('staging'), [], 'staging'),
+    ...unknown(inside('trash'), [], 'trash'),
+    ...unknown(inside('leases'), snapshotIds(root), 'leases'),
+    ...unknown(snapshotIds(root), inside('leases'), 'snapshots (without a lease)'),
+    ...(gate === 0o700 ? [] : [`I6: staging has mode ${gate.toString(8)}`]),
+  ];
+}
+
+interface HistoryLine {
+  readonly event: string;
+  readonly id?: string;
+  readonly previous?: string | null;
+}
+
+/** Where the history does not tell what happened, a sentence each. */
+export function wrongHistory(root: string): string[] {
+  const lines = readFileSync(join(root, '.mirrorlatch', 'history.jsonl'), 'utf8')
+    .trim()
+    .split('\n');
+  const entries = lines.map((line) => JSON.parse(line) as HistoryLine);
+  const flips = entries.filter(({ event }) => event === 'published' || event === 'rolled-back');
+  const published = entries.filter(({ event }) => event === 'published').map(({ id }) => id);
+  const pruned = entries.filter(({ event }) => event === 'pruned').map(({ id }) => id);
+  const last = flips.at(-1)?.id;
+  return [
+    ...flips.flatMap(({ id, previous }, index) => {
+      const before = flips[index - 1]?.id ?? null;
+      return previous === before ? [] : [`history: ${id} came after ${before}, not ${previous}`];
+    }),
+    ...published
+      .filter((id, index) => published.indexOf(id) !== index)
+      .map((id) => `history: ${id} was published twice`),
+    ...(last === linkedId(root, 'current') ? [] : [`history: ends at ${last}, not at current`]),
+    ...snapshotIds(root)
+      .filter((id) => !published.includes(id))
+      .map((id) => `history: the publication of ${id} is missing`),
+    ...published
+      .filter((id) => id !== undefined && !snapshotIds(root).includes(id) && !pruned.includes(id))
+      .map((id) => `history: ${id} is gone, and not known as pruned`),
+  ];
+}

@@ -1,0 +1,46 @@
+import { appendFileSync } from 'node:fs';
+
+/** How much of the stress tests runs: a sample with every run of the tests, all of it on demand. */
+export type Scale = 'sample' | 'all';
+
+/** `MIRRORLATCH_STRESS` of the environment. */
+export const scale: Scale = process.env['MIRRORLATCH_STRESS'] === 'all' ? 'all' : 'sample';
+
+/** Takes the value for the scale of this run. */
+export function byScale<T>(values: Readonly<Record<Scale, T>>): T {
+  return values[scale];
+}
+
+/** One hour, the time limit of a test that does all there is; ms. */
+export const HOUR_MS = 3_600_000;
+
+/** Says where a long test stands, a line every so often; vitest is silent until a test has ended. */
+export function tellProgress(name: string, done: number, total: number): void {
+  if (scale === 'all' && (done % 25 === 0 || done === total)) {
+    process.stderr.write(`${name}: ${done} of ${total}\n`);
+  }
+}
+
+/** Adds a line of figures to the file `MIRRORLATCH_STRESS_SUMMARY`, which scripts/stress.sh prints. */
+export function tellSummary(line: string): void {
+  const file = process.env['MIRRORLATCH_STRESS_SUMMARY'];
+  if (file !== undefined) appendFileSync(file, `${line}\n`);
+}
+
+/**
+ * Random numbers in [0, 1) that are the same in each run with the same seed (mulberry32), so that a
+ * failure can be tried again. `MIRRORLATCH_STRESS_SEED` of the environment takes another course.
+ */
+export function seededRandom(seed: number = givenSeed()): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function givenSeed(): number {
+  return Number(process.env['MIRRORLATCH_STRESS_SEED'] ?? 1);
+}

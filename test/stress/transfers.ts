@@ -1,0 +1,34 @@
+import { readFileSync, statSync } from 'node:fs';
+import { type RsyncDaemon, startRsyncDaemon } from '../support/rsyncd.ts';
+
+/** A real rsync daemon that serves one directory and keeps account of what it sends. */
+export interface CountingSource {
+  /** For `mirrorlatch sync`. */
+  readonly url: string;
+  /** Starts a new account. */
+  reset(): void;
+  /** Paths whose content was sent since the last `reset`. */
+  sent(): string[];
+  stop(): Promise<void>;
+}
+
+/** Starts the daemon. Names below `path` have to be plain: the daemon's log escapes others. */
+export async function startCountingSource(path: string): Promise<CountingSource> {
+  const daemon: RsyncDaemon = await startRsyncDaemon([
+    { name: 'tree', path, more: ['transfer logging = yes', 'log format = sent:%f'] },
+  ]);
+  let start = 0;
+  return {
+    url: `${daemon.url('tree')}/`,
+    reset: () => {
+      start = statSync(daemon.log).size;
+    },
+    sent: () =>
+      readFileSync(daemon.log)
+        .subarray(start)
+        .toString('utf8')
+        .split('\n')
+        .flatMap((line) => /\] sent:(.*)$/.exec(line)?.[1] ?? []),
+    stop: () => daemon.stop(),
+  };
+}
