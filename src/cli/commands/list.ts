@@ -1,0 +1,67 @@
+import type { Command } from 'commander';
+import ms from 'ms';
+import pc from 'picocolors';
+import prettyBytes from 'pretty-bytes';
+import type { Reader } from '../../mirror/readers.ts';
+import type { SnapshotInfo } from '../../operations/status.ts';
+import { helpAfter } from '../help.ts';
+import { printJson, printLine, printTable } from '../output.ts';
+
+export function addList(program: Command): void {
+  program
+    .command('list')
+    .summary('the snapshots of a mirror and their readers')
+    .argument('<ROOT>')
+    .option('--json', 'print an array of snapshots')
+    .addHelpText(
+      'after',
+      helpAfter(
+        ['mirrorlatch list /srv/mirror/debian'],
+        ['USAGE', 'NO_MIRROR', 'PERMISSION', 'CONFIGURATION', 'IO'],
+      ),
+    )
+    .action(async (root: string, flags: { json?: boolean }) => {
+      const { list } = await import('../../operations/status.ts');
+      const snapshots = list(root);
+      if (flags.json) printJson(snapshots);
+      else printSnapshots(snapshots);
+    });
+}
+
+export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
+  if (snapshots.length === 0) {
+    printLine('there is no snapshot yet');
+    return;
+  }
+  printTable(
+    ['SNAPSHOT', '', 'AGE', 'FILES', 'SIZE', 'NEW', 'READERS'],
+    snapshots.map((snapshot) => [
+      snapshot.id,
+      snapshot.isCurrent ? pc.green('current') : snapshot.isPrevious ? 'previous' : '',
+      ageOf(snapshot.publishedAt),
+      snapshot.files === null ? '?' : String(snapshot.files),
+      sizeOf(snapshot.bytes),
+      sizeOf(snapshot.newBytes),
+      describeReaders(snapshot.readers, snapshot.leases) || '-',
+    ]),
+  );
+}
+
+/** Who reads a snapshot, the first three by name. */
+export function describeReaders(readers: readonly Reader[], leases = 0): string {
+  const named = readers
+    .slice(0, 3)
+    .map(({ name, pid, user, by }) => `${name} (pid ${pid}, ${user}, ${by})`);
+  if (readers.length > 3) named.push(`${readers.length - 3} more`);
+  const unseen = leases - readers.filter(({ by }) => by === 'lease').length;
+  if (unseen > 0) named.push(`${unseen} unseen`);
+  return named.join(', ');
+}
+
+export function ageOf(time: string | null): string {
+  return time === null ? '?' : ms(Math.max(0, Date.now() - Date.parse(time)));
+}
+
+function sizeOf(bytes: number | null): string {
+  return bytes === null ? '?' : prettyBytes(bytes);
+}

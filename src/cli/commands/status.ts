@@ -1,0 +1,81 @@
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { EXIT_CODES } from '../../errors.ts';
+import type { HistoryEntry } from '../../mirror/history.ts';
+import type { Finding } from '../../mirror/recovery.ts';
+import type { MirrorStatus } from '../../operations/status.ts';
+import type { CommandContext } from '../context.ts';
+import { helpAfter } from '../help.ts';
+import { printJson, printLine } from '../output.ts';
+import { ageOf, printSnapshots } from './list.ts';
+
+export function addStatus(program: Command, context: CommandContext): void {
+  program
+    .command('status')
+    .summary('who syncs, what is current, what a crash left')
+    .description('Tells how a mirror is, and changes nothing. Ends with 69 when it is not healthy.')
+    .argument('<ROOT>')
+    .option('--json', 'print one object')
+    .addHelpText(
+      'after',
+      helpAfter(
+        [
+          'mirrorlatch status /srv/mirror/debian',
+          'mirrorlatch status /srv/mirror/debian --json | jq .isHealthy',
+        ],
+        ['USAGE', 'NO_MIRROR', 'UNAVAILABLE', 'PERMISSION', 'CONFIGURATION', 'IO'],
+      ),
+    )
+    .action(async (root: string, flags: { json?: boolean }) => {
+      const { status } = await import('../../operations/status.ts');
+      const found = status(root);
+      if (flags.json) printJson(found);
+      else printStatus(found);
+      if (!found.isHealthy) context.setExitCode(EXIT_CODES.UNAVAILABLE);
+    });
+}
+
+function printStatus(status: MirrorStatus): void {
+  const { root, source, lock, findings, snapshots, lastSync, isHealthy } = status;
+  const row = (name: string, text: string) => printLine(`${name.padEnd(8)} ${text}`);
+  row('mirror', `${root} ${isHealthy ? pc.green('healthy') : pc.red('needs a look')}`);
+  row('source', source ?? 'not known yet');
+  row('lock', lock.state.kind === 'free' ? 'free' : lock.message);
+  row('last', describeSync(lastSync));
+  for (const finding of findings)
+    row('left', `${describeFinding(finding)}; the next sync sees to it`);
+  printLine();
+  printSnapshots(snapshots);
+}
+
+function describeSync(entry: HistoryEntry | null): string {
+  switch (entry?.event) {
+    case 'published':
+      return `published ${entry.id}, ${ageOf(entry.at)} ago`;
+    case 'unchanged':
+      return `found nothing to do, ${ageOf(entry.at)} ago`;
+    case 'failed':
+      return `failed, ${ageOf(entry.at)} ago: ${entry.message}`;
+    default:
+      return 'no sync yet';
+  }
+}
+
+function describeFinding(finding: Finding): string {
+  switch (finding.kind) {
+    case 'unfinished-tree':
+      return `an interrupted sync left ${finding.path}`;
+    case 'unfinished-clone':
+      return `an interrupted clone left ${finding.path}`;
+    case 'unpublished-snapshot':
+      return `snapshot ${finding.id} was made, but not published`;
+    case 'unrecorded-publication':
+      return `snapshot ${finding.id} was published, but history does not tell`;
+    case 'missing-lease':
+      return `snapshot ${finding.id} has no lease file`;
+    case 'unfinished-removal':
+      return `an interrupted removal left ${finding.path}`;
+    case 'lock-remains':
+      return `an interrupted command left ${finding.path}`;
+  }
+}

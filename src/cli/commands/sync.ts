@@ -1,0 +1,200 @@
+import { type Command, Option } from 'commander';
+import prettyBytes from 'pretty-bytes';
+import { CLONE_METHODS, type CloneMethod } from '../../mirror/clone.ts';
+import type { Strategy } from '../../operations/build-tree.ts';
+import type { PlannedSync, SyncOptions, SyncResult } from '../../operations/sync.ts';
+import { DEFAULT_NAMES, type DefaultName } from '../../rsync/arguments.ts';
+import type { CommandContext } from '../context.ts';
+import { helpAfter } from '../help.ts';
+import { readableName } from '../names.ts';
+import { printJson, printLine } from '../output.ts';
+import { createReporter } from '../terminal.ts';
+import { count, duration, percentage, pointInTime, someOf } from '../values.ts';
+import { addRetentionOptions, type RetentionFlags } from './retention.ts';
+
+interface Flags extends RetentionFlags {
+  strategy: Strategy;
+  clone: CloneMethod | 'auto';
+  without: DefaultName[];
+  maxShrink?: number;
+  allowShrink?: boolean;
+  dryRun?: boolean;
+  id?: string;
+  at?: Date;
+  wait?: number;
+  staleAfter?: number;
+  retries: number;
+  retryDelay: number;
+  unclean: 'warn' | 'refuse' | 'ignore';
+  prune: boolean;
+  json?: boolean;
+  quiet?: boolean;
+}
+
+const RSYNC_HELP = `What follows -- goes to rsync, and is remembered with the source by the first sync. Options that
+would break a published snapshot are refused, and say what to use instead. SRC is a directory,
+host:path (ssh), host::module/path or rsync://host/module/path; it is always its contents that are
+mirrored. mirrorlatch itself calls rsync with --archive --delete --modify-window=-1 --safe-links
+--timeout=600 and excludes an upstream's own temporary files; --without turns these off one by one.`;
+
+export function addSync(program: Command, context: CommandContext): void {
+  addRetentionOptions(
+    program
+      .command('sync')
+      .summary('bring a mirror up to its source, in one step for its readers')
+      .description(
+        'Makes a whole new snapshot of SRC behind the gate and publishes it in one rename.',
+      )
+      .usage('[SRC] ROOT [options] [-- RSYNC_OPTIONS]')
+      .argument('<paths...>', 'SRC and ROOT, or ROOT alone when it knows its source')
+      .addOption(
+        new Option(
+          '--strategy <name>',
+          'plan: only what differs; link-dest: one pass of rsync; copy: nothing shared',
+        )
+          .choices(['plan', 'link-dest', 'copy'])
+          .default('plan'),
+      )
+      .addOption(
+        new Option('--clone <method>', 'how the new tree gets what did not change')
+          .choices(['auto', ...CLONE_METHODS])
+          .default('auto'),
+      )
+      .option(
+        '--without <default>',
+        `turn a default off: ${DEFAULT_NAMES.join(', ')}`,
+        someOf(DEFAULT_NAMES),
+        [],
+      )
+      .option(
+        '--max-shrink <percent>',
+        'refuse when more files or bytes would vanish (default: 30)',
+        percentage,
+      )
+      .option('--allow-shrink', 'publish however much vanishes')
+      .option('-n, --dry-run', 'print what would change, and change nothing')
+      .option('--id <name>', 'name the new snapshot (default: the UTC time)')
+      .option('--at <time>', 'start then, and name the snapshot by it', (text) => pointInTime(text))
+      .option(
+        '--wait <duration>',
+        'wait for another writer, and end what a killed one left running',
+        duration,
+      )
+      .option(
+        '--stale-after <duration>',
+        "take over another host's lock without a heartbeat for so long (default: 10m)",
+        duration,
+      )
+      .option(
+        '--retries <n>',
+        'how often to try again when the source or the network fails',
+        count(0),
+        4,
+      )
+      .option(
+        '--retry-delay <duration>',
+        'before the first retry; doubled each time (default: 2s)',
+        duration,
+        2_000,
+      )
+      .addOption(
+        new Option('--unclean <policy>', 'when the filesystem calls itself unclean (ext2 to ext4)')
+          .choices(['warn', 'refuse', 'ignore'])
+          .default('warn'),
+      ),
+  )
+    .option('--no-prune', 'remove no old snapshot at the end')
+    .option('--json', 'print one object about the result')
+    .option('--quiet', 'print errors only')
+    .addHelpText(
+      'after',
+      helpAfter(
+        [
+          'mirrorlatch sync rsync://mirror.example.org/debian/ /srv/mirror/debian',
+          'mirrorlatch sync /srv/mirror/debian --quiet          # every night, from cron',
+          'mirrorlatch sync /srv/upstream/ /srv/mirror/x -- --exclude=/iso/ --bwlimit=5m',
+        ],
+        [
+          'USAGE',
+          'SHRUNKEN_SOURCE',
+          'NO_MIRROR',
+          'UNAVAILABLE',
+          'IO',
+          'BUSY',
+          'PERMISSION',
+          'CONFIGURATION',
+        ],
+        RSYNC_HELP,
+      ),
+    )
+    .action(async (paths: string[], flags: Flags, command: Command) => {
+      if (paths.length > 2)
+        command.error(`error: SRC and ROOT are wanted, ${paths.length} paths were given`);
+      const reporter = createReporter(flags.quiet || flags.json ? 'quiet' : 'normal');
+      const options: SyncOptions = {
+        root: paths.at(-1) ?? '',
+        source: paths.length === 2 ? paths[0] : undefined,
+        rsyncOptions: context.rsyncOptions,
+        strategy: flags.strategy,
+        clone: flags.clone,
+        without: flags.without,
+        maxShrinkPercent: flags.maxShrink,
+        allowShrink: flags.allowShrink,
+        id: flags.id,
+        at: flags.at,
+        waitMs: flags.wait,
+        staleAfterMs: flags.staleAfter,
+        retries: flags.retries,
+        retryDelayMs: flags.retryDelay,
+        unclean: flags.unclean,
+        prune: flags.prune,
+        keepLast: flags.keepLast,
+        keepWithinMs: flags.keepWithin,
+        graceMs: flags.grace,
+        signal: context.signal(),
+        onEvent: reporter.onEvent,
+      };
+      const { sync, planSync } = await import('../../operations/sync.ts');
+      try {
+        const result = await (flags.dryRun ? planSync(options) : sync(options));
+        reporter.stop();
+        if (flags.json) printJson(toJson(result));
+        else if (result.outcome === 'planned') printPlan(result);
+        else if (!flags.quiet) printLine(sentenceFor(result));
+      } finally {
+        reporter.stop();
+      }
+    });
+}
+
+function toJson(result: SyncResult | PlannedSync): unknown {
+  if (result.outcome !== 'planned') return result;
+  const entries = result.entries.map(({ change, type, name, size }) => ({
+    change,
+    type,
+    ...readableName(name),
+    size,
+  }));
+  return { ...result, entries };
+}
+
+function printPlan({ entries, plan, source }: PlannedSync): void {
+  for (const { change, name } of entries)
+    printLine(`${change.padEnd(10)} ${readableName(name).name}`);
+  printLine(
+    `${source}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted, ${plan.otherChanges} other changes, ${prettyBytes(plan.transferBytes)} to transfer; nothing was changed`,
+  );
+}
+
+function sentenceFor(result: SyncResult): string {
+  const seconds = `${result.seconds.toFixed(1)} s`;
+  const pruned = result.pruned?.removed.length
+    ? `; removed ${result.pruned.removed.join(', ')}`
+    : '';
+  if (result.outcome === 'unchanged') {
+    return `unchanged: ${result.id} is what ${result.source} holds (${seconds})${pruned}`;
+  }
+  const { plan, clone, strategy } = result;
+  const how = clone === 'none' ? strategy : `${strategy}, ${clone} clone`;
+  return `published ${result.id}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted of ${plan.source.files} files (${how}, ${seconds})${pruned}`;
+}

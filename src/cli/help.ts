@@ -1,0 +1,34 @@
+import { EXIT_CODES } from '../errors.ts';
+
+const MEANINGS = {
+  USAGE: 'the command line is wrong',
+  SHRUNKEN_SOURCE: 'the source has shrunk too much (--allow-shrink)',
+  NO_MIRROR: 'there is no such mirror, or no such source',
+  UNAVAILABLE: 'the network, the source or a program is not available',
+  INTERNAL: 'a fault of mirrorlatch itself',
+  IO: 'a disk or a filesystem failed, or is full',
+  BUSY: 'somebody else holds the lock',
+  PERMISSION: 'permission denied',
+  CONFIGURATION: 'the mirror or its settings are broken',
+} as const;
+
+type Shown = keyof typeof MEANINGS;
+
+/** What follows a command's options in its `--help`. */
+export function helpAfter(examples: readonly string[], codes: readonly Shown[], more = ''): string {
+  const exits = codes
+    .map((code) => ({ code: EXIT_CODES[code], meaning: MEANINGS[code] }))
+    .sort((a, b) => a.code - b.code)
+    .map(({ code, meaning }) => `  ${String(code).padEnd(4)}${meaning}`);
+  return [
+    '',
+    ...(more === '' ? [] : [more, '']),
+    examples.length === 1 ? 'Example:' : 'Examples:',
+    ...examples.map((example) => `  ${example}`),
+    '',
+    'Exit codes:',
+    '  0   all went well',
+    ...exits,
+    '  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM',
+  ].join('\n');
+}

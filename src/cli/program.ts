@@ -1,0 +1,48 @@
+import { Command, CommanderError } from 'commander';
+import { asMirrorlatchError, EXIT_CODES } from '../errors.ts';
+import { addInit } from './commands/init.ts';
+import { addList } from './commands/list.ts';
+import { addPrune } from './commands/prune.ts';
+import { addRollback } from './commands/rollback.ts';
+import { addStatus } from './commands/status.ts';
+import { addSync } from './commands/sync.ts';
+import { addUnlock } from './commands/unlock.ts';
+import { abortOnSignals } from './interrupt.ts';
+import { printError } from './output.ts';
+
+/**
+ * Runs one command line to its end.
+ *
+ * @param words what follows the program's name.
+ * @returns the exit code.
+ */
+export async function runCommandLine(words: readonly string[], version: string): Promise<number> {
+  const separator = words.indexOf('--');
+  const own = separator === -1 ? words : words.slice(0, separator);
+  let exitCode = 0;
+  const context = {
+    rsyncOptions: separator === -1 ? [] : words.slice(separator + 1),
+    signal: abortOnSignals,
+    setExitCode: (code: number) => {
+      exitCode = code;
+    },
+  };
+  const program = new Command('mirrorlatch')
+    .description('Whole snapshots for rsync mirrors: readers never see a mix.')
+    .version(version)
+    .exitOverride()
+    .showSuggestionAfterError();
+  for (const add of [addInit, addSync, addStatus, addList, addRollback, addPrune, addUnlock]) {
+    add(program, context);
+  }
+  for (const command of program.commands) command.exitOverride();
+  try {
+    await program.parseAsync(own, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CODES.USAGE;
+    const known = asMirrorlatchError(error);
+    printError(known, own.includes('--json'));
+    return known.exitCode;
+  }
+}

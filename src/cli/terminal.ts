@@ -1,0 +1,118 @@
+import cliProgress from 'cli-progress';
+import prettyBytes from 'pretty-bytes';
+import type { OnEvent, OperationEvent, Phase } from '../operations/events.ts';
+
+/** How much is told while an operation works. */
+export type Verbosity = 'normal' | 'quiet';
+
+const PHASES: Record<Phase, string> = {
+  waiting: 'waiting',
+  planning: 'planning: what differs?',
+  cloning: 'cloning what stays',
+  transferring: 'transferring what differs',
+  publishing: 'publishing',
+  pruning: 'pruning',
+};
+
+export interface Reporter {
+  onEvent: OnEvent;
+  /** Takes the bar off the terminal; to be called before anything else is printed. */
+  stop: () => void;
+}
+
+/** Shows on standard error what an operation does: a bar on a terminal, else a line a phase. */
+export function createReporter(verbosity: Verbosity): Reporter {
+  if (verbosity === 'quiet') return { onEvent: () => {}, stop: () => {} };
+  return process.stderr.isTTY ? new BarReporter() : { onEvent: printLine, stop: () => {} };
+}
+
+function printLine(event: OperationEvent): void {
+  const text = lineFor(event);
+  if (text !== undefined) process.stderr.write(`mirrorlatch: ${text}\n`);
+}
+
+function lineFor(event: OperationEvent): string | undefined {
+  switch (event.kind) {
+    case 'phase':
+      return PHASES[event.phase];
+    case 'planned': {
+      const { newFiles, changedFiles, deletedFiles, otherChanges, transferBytes } = event.plan;
+      return `plan: ${newFiles} new, ${changedFiles} changed, ${deletedFiles} deleted, ${otherChanges} other changes, ${prettyBytes(transferBytes)}`;
+    }
+    case 'notice':
+      return event.message;
+    case 'warning':
+      return `warning: ${event.message}`;
+    case 'progress':
+      return undefined;
+  }
+}
+
+/** One line that moves: the phase, and while something is transferred a bar with the plan's totals. */
+class BarReporter implements Reporter {
+  #bar: cliProgress.SingleBar | undefined;
+  #phase = '';
+
+  readonly onEvent = (event: OperationEvent): void => {
+    switch (event.kind) {
+      case 'phase':
+        this.stop();
+        this.#phase = PHASES[event.phase];
+        process.stderr.write(`\r\u001b[K${this.#phase} …`);
+        break;
+      case 'progress':
+        this.#show(event);
+        break;
+      default:
+        this.stop();
+        printLine(event);
+    }
+  };
+
+  readonly stop = (): void => {
+    if (this.#bar !== undefined) this.#bar.stop();
+    else if (this.#phase !== '') process.stderr.write('\r\u001b[K');
+    this.#bar = undefined;
+    this.#phase = '';
+  };
+
+  #show({
+    bytes,
+    totalBytes,
+    files,
+    totalFiles,
+  }: Extract<OperationEvent, { kind: 'progress' }>): void {
+    if (this.#bar === undefined) {
+      process.stderr.write('\r\u001b[K');
+      this.#bar = new cliProgress.SingleBar({
+        stream: process.stderr,
+        clearOnComplete: true,
+        hideCursor: true,
+        etaBuffer: 50,
+        format:
+          '{bar} {percentage} % | {done} of {all} | {files}/{allFiles} files | {rate}/s | {eta_formatted} left',
+        barCompleteChar: '█',
+        barIncompleteChar: '░',
+      });
+      this.#bar.start(Math.max(1, totalBytes), 0, {
+        done: '',
+        all: '',
+        files: 0,
+        allFiles: 0,
+        rate: '',
+        since: Date.now(),
+      });
+      this.#startedAt = performance.now();
+    }
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    this.#bar.update(Math.min(bytes, totalBytes), {
+      done: prettyBytes(bytes),
+      all: prettyBytes(totalBytes),
+      files,
+      allFiles: totalFiles,
+      rate: prettyBytes(seconds > 0 ? bytes / seconds : 0),
+    });
+  }
+
+  #startedAt = 0;
+}

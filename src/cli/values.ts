@@ -1,0 +1,52 @@
+import { InvalidArgumentError } from 'commander';
+import ms, { type StringValue } from 'ms';
+
+/** `90s`, `10m`, `24h`, `7d`, or a plain number of seconds; in ms. */
+export function duration(text: string): number {
+  const parsed = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : ms(text as StringValue);
+  if (text !== '' && parsed !== undefined && Number.isFinite(parsed) && parsed >= 0)
+    return Math.round(parsed);
+  throw new InvalidArgumentError('Give a duration such as 90s, 10m, 24h or 7d.');
+}
+
+/** 0 to 100, with or without a percent sign. */
+export function percentage(text: string): number {
+  const number = /^\d+(\.\d+)? ?%?$/.test(text) ? Number.parseFloat(text) : Number.NaN;
+  if (number >= 0 && number <= 100) return number;
+  throw new InvalidArgumentError('Give a percentage from 0 to 100.');
+}
+
+export function count(atLeast: number): (text: string) => number {
+  return (text) => {
+    const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+    if (number >= atLeast) return number;
+    throw new InvalidArgumentError(`Give a whole number of at least ${atLeast}.`);
+  };
+}
+
+/** `2026-11-22T03:00Z` (ISO 8601), or `03:00`: the next time that it is so, in UTC. */
+export function pointInTime(text: string, now = new Date()): Date {
+  const [, hours, minutes] = /^([01]\d|2[0-3]):([0-5]\d)$/.exec(text) ?? [];
+  if (hours !== undefined && minutes !== undefined) {
+    const today = new Date(now);
+    today.setUTCHours(Number(hours), Number(minutes), 0, 0);
+    if (today < now) today.setUTCDate(today.getUTCDate() + 1);
+    return today;
+  }
+  const time = /^\d{4}-\d{2}-\d{2}T/.test(text) ? new Date(text) : new Date(Number.NaN);
+  if (!Number.isNaN(time.getTime())) return time;
+  throw new InvalidArgumentError('Give a time such as 2026-11-22T03:00Z, or 03:00 (UTC).');
+}
+
+/** Collects a repeatable option whose values are among `allowed`; commas separate values too. */
+export function someOf<Value extends string>(allowed: readonly Value[]) {
+  return (text: string, before: readonly Value[] = []): Value[] => {
+    const values = text.split(',').map((word) => {
+      const value = allowed.find((one) => one === word);
+      if (value === undefined)
+        throw new InvalidArgumentError(`Allowed are: ${allowed.join(', ')}.`);
+      return value;
+    });
+    return [...before, ...values];
+  };
+}

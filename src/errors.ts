@@ -1,0 +1,95 @@
+/**
+ * What went wrong, as one word a script can switch on, with the exit code each one ends in.
+ * The numbers are those of sysexits(3); 130, 143 and 129 are the shell's 128 + signal.
+ */
+export const EXIT_CODES = {
+  USAGE: 64,
+  SHRUNKEN_SOURCE: 65,
+  NO_MIRROR: 66,
+  NO_SOURCE: 66,
+  UNAVAILABLE: 69,
+  INTERNAL: 70,
+  IO: 74,
+  NO_SPACE: 74,
+  BUSY: 75,
+  LOCK_LOST: 75,
+  PERMISSION: 77,
+  CONFIGURATION: 78,
+  SIGHUP: 129,
+  SIGINT: 130,
+  SIGTERM: 143,
+} as const;
+
+export type ErrorCode = keyof typeof EXIT_CODES;
+
+export interface ErrorDetails {
+  /** The way out: a sentence, with the command that helps where there is one. */
+  hint?: string;
+  cause?: unknown;
+  /** Facts for `--json`: paths, holders, rsync's own words. */
+  details?: Record<string, unknown>;
+}
+
+/** Every failure that mirrorlatch foresees. The message names the thing; `hint` names the way out. */
+export class MirrorlatchError extends Error {
+  override readonly name = 'MirrorlatchError';
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly details: Record<string, unknown>;
+
+  constructor(code: ErrorCode, message: string, { hint, cause, details }: ErrorDetails = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.hint = hint;
+    this.details = details ?? {};
+  }
+
+  get exitCode(): number {
+    return EXIT_CODES[this.code];
+  }
+}
+
+/** The `errno` name of a failed system call (`ENOENT`, …), or undefined for any other value. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+}
+
+/**
+ * Turns a failed system call into the family: what was being done, to what, and why it failed.
+ * Errors that are of the family already pass unchanged.
+ */
+export function asMirrorlatchError(
+  error: unknown,
+  doing = 'an unforeseen failure',
+): MirrorlatchError {
+  if (error instanceof MirrorlatchError) return error;
+  const { path } = (error ?? {}) as NodeJS.ErrnoException;
+  const at = path === undefined ? '' : ` (${path})`;
+  switch (errnoOf(error)) {
+    case 'EACCES':
+    case 'EPERM':
+      return new MirrorlatchError('PERMISSION', `${doing}: permission denied${at}`, {
+        hint: 'Run it as the user that owns the mirror.',
+        cause: error,
+      });
+    case 'EROFS':
+      return new MirrorlatchError('PERMISSION', `${doing}: the filesystem is read-only${at}`, {
+        hint: 'Mount it writable, or run this on the host that keeps the mirror.',
+        cause: error,
+      });
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new MirrorlatchError('NO_SPACE', `${doing}: no space or no quota left${at}`, {
+        hint: 'Free space, or remove old snapshots with: mirrorlatch prune ROOT --keep-last 2 --grace 0',
+        cause: error,
+      });
+    case undefined:
+      return new MirrorlatchError('INTERNAL', `${doing}: ${messageOf(error)}`, { cause: error });
+    default:
+      return new MirrorlatchError('IO', `${doing}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,116 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
+import { lstatIfThere } from '../system/files.ts';
+import { mountOf } from '../system/mounts.ts';
+import { runProgram } from '../system/process.ts';
+import { removeTree } from '../system/remove-tree.ts';
+
+/**
+ * How a new tree gets what did not change:
+ * - `btrfs`: a snapshot of the subvolume, made in one step whatever its size;
+ * - `hardlink`: a new tree of directories whose files are those of the old;
+ * - `reflink`: files of its own that share their blocks until one is written;
+ * - `copy`: files and blocks of its own.
+ */
+export const CLONE_METHODS = ['btrfs', 'hardlink', 'reflink', 'copy'] as const;
+
+export type CloneMethod = (typeof CLONE_METHODS)[number];
+
+/** The inode number of a subvolume's root (btrfs-subvolume(8)). */
+const SUBVOLUME_INODE = 256n;
+
+export interface CloneOptions {
+  /** The methods to try, the best first. */
+  methods: readonly CloneMethod[];
+  inherit: readonly number[];
+  signal: AbortSignal;
+  /** Told of each method that this filesystem refused, and why. */
+  onRefused?: (method: CloneMethod, why: string) => void;
+}
+
+/**
+ * Makes `to` a copy of the tree `from`, by the first method that works here.
+ *
+ * @returns the method that worked.
+ * @throws MirrorlatchError IO or NO_SPACE when none did.
+ */
+export async function cloneTree(
+  from: string,
+  to: string,
+  { methods, inherit, signal, onRefused }: CloneOptions,
+): Promise<CloneMethod> {
+  let lastWords = '';
+  for (const method of methods) {
+    signal.throwIfAborted();
+    const [program, ...args] = commandFor(method, from, to);
+    const { exitCode, stderr } = await runProgram(program, args, {
+      inherit,
+      signal,
+      endWithParent: true,
+    });
+    signal.throwIfAborted();
+    if (exitCode === 0) return method;
+    await removeTree(to, inherit);
+    if (/No space left on device|Disk quota exceeded/.test(stderr) && method !== 'copy') {
+      throw new MirrorlatchError(
+        'NO_SPACE',
+        `no space for a clone of ${from}: ${firstLine(stderr)}`,
+        {
+          hint: 'Free space or inodes, or remove old snapshots with: mirrorlatch prune ROOT --keep-last 2 --grace 0',
+        },
+      );
+    }
+    lastWords = firstLine(stderr);
+    onRefused?.(method, lastWords);
+  }
+  throw new MirrorlatchError('IO', `${from} cannot be cloned: ${lastWords}`, {
+    hint: 'Try another way: mirrorlatch sync --clone copy',
+  });
+}
+
+/** The methods worth trying for a clone of `from`, the best first. */
+export function cloneMethodsFor(from: string, preference: CloneMethod | 'auto'): CloneMethod[] {
+  if (preference !== 'auto') return [preference];
+  const others: CloneMethod[] = ['hardlink', 'reflink', 'copy'];
+  return isSubvolume(from) ? ['btrfs', ...others] : others;
+}
+
+/** Makes an empty directory for a first tree: a subvolume, where later clones can be snapshots. */
+export async function makeEmptyTree(path: string, preference: CloneMethod | 'auto'): Promise<void> {
+  if (preference === 'auto' || preference === 'btrfs') {
+    if (mountOf(dirname(path))?.type === 'btrfs' && (await createSubvolume(path))) return;
+  }
+  mkdirSync(path);
+}
+
+export function isSubvolume(path: string): boolean {
+  return lstatIfThere(path)?.ino === SUBVOLUME_INODE && mountOf(dirname(path))?.type === 'btrfs';
+}
+
+async function createSubvolume(path: string): Promise<boolean> {
+  try {
+    return (await runProgram('btrfs', ['subvolume', 'create', path])).exitCode === 0;
+  } catch (error) {
+    // Without btrfs-progs a plain directory does as well, only not as fast.
+    if (error instanceof MirrorlatchError && error.code === 'UNAVAILABLE') return false;
+    throw error;
+  }
+}
+
+function commandFor(method: CloneMethod, from: string, to: string): readonly [string, ...string[]] {
+  switch (method) {
+    case 'btrfs':
+      return ['btrfs', 'subvolume', 'snapshot', from, to];
+    case 'hardlink':
+      return ['cp', '--archive', '--link', '--no-target-directory', '--', from, to];
+    case 'reflink':
+      return ['cp', '--archive', '--reflink=always', '--no-target-directory', '--', from, to];
+    case 'copy':
+      return ['cp', '--archive', '--reflink=never', '--no-target-directory', '--', from, to];
+  }
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? '';
+}

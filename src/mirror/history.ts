@@ -1,0 +1,93 @@
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { readTextIfThere } from '../system/files.ts';
+import type { Layout } from './layout.ts';
+
+/** One line of `.mirrorlatch/history.jsonl`: what happened to the mirror, oldest first. */
+export type HistoryEntry =
+  | ({ event: 'published' } & Flip & Partial<SyncFigures>)
+  | ({ event: 'rolled-back' } & Flip)
+  | ({ event: 'unchanged'; current: string } & Stamp)
+  | ({ event: 'failed'; id: string; code: string; message: string } & Stamp)
+  | ({ event: 'pruned'; id: string } & Stamp);
+
+interface Stamp {
+  /** ISO 8601, UTC. */
+  at: string;
+}
+
+interface Flip extends Stamp {
+  /** What `current` names since then. */
+  id: string;
+  /** What it named before. */
+  previous: string | null;
+}
+
+export interface SyncFigures {
+  source: string;
+  strategy: string;
+  clone: string;
+  files: number;
+  bytes: number;
+  newFiles: number;
+  newBytes: number;
+  deletedFiles: number;
+  seconds: number;
+}
+
+/** Appends one line and makes it durable; a line that a crash tore is closed first. */
+export function appendHistory(layout: Layout, entry: HistoryEntry): void {
+  const descriptor = openSync(layout.history, 'a+', 0o644);
+  try {
+    const size = fstatSync(descriptor).size;
+    const last = Buffer.alloc(1);
+    const isTorn = size > 0 && readSync(descriptor, last, 0, 1, size - 1) === 1 && last[0] !== 10;
+    writeSync(descriptor, `${isTorn ? '\n' : ''}${JSON.stringify(entry)}\n`);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** All entries, oldest first; lines that a crash tore are passed over. */
+export function readHistory(layout: Layout): HistoryEntry[] {
+  const entries: HistoryEntry[] = [];
+  for (const line of readTextIfThere(layout.history)?.split('\n') ?? []) {
+    try {
+      const entry = JSON.parse(line);
+      if (typeof entry?.event === 'string') entries.push(entry);
+    } catch {
+      // Torn by a crash, or empty.
+    }
+  }
+  return entries;
+}
+
+/** The newest publication of a snapshot, with its figures. */
+export function publicationOf(history: readonly HistoryEntry[], id: string) {
+  return history.findLast((entry) => entry.event === 'published' && entry.id === id) as
+    | Extract<HistoryEntry, { event: 'published' }>
+    | undefined;
+}
+
+/** When `current` last came to name `id`; undefined when it never did. */
+export function becameCurrentAt(history: readonly HistoryEntry[], id: string): Date | undefined {
+  return timeOf(history.findLast((entry) => isFlip(entry) && entry.id === id));
+}
+
+/** When `current` last went from `id` to another; undefined when it never did. */
+export function stoppedBeingCurrentAt(
+  history: readonly HistoryEntry[],
+  id: string,
+): Date | undefined {
+  return timeOf(
+    history.findLast((entry) => isFlip(entry) && entry.previous === id && entry.id !== id),
+  );
+}
+
+function isFlip(entry: HistoryEntry) {
+  return entry.event === 'published' || entry.event === 'rolled-back';
+}
+
+function timeOf(entry: HistoryEntry | undefined): Date | undefined {
+  return entry === undefined ? undefined : new Date(entry.at);
+}

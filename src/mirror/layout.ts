@@ -1,0 +1,73 @@
+import { join } from 'node:path';
+
+/**
+ * Where everything of a mirror lies. Every path of the project's own is made here.
+ *
+ * ```
+ * ROOT/current -> snapshots/ID        ROOT/previous -> snapshots/ID
+ * ROOT/snapshots/ID/                  complete and frozen
+ * ROOT/.mirrorlatch/                  0755, never inside an rsync target
+ *   mirror.json  history.jsonl  logs/ID.log
+ *   leases/ID                         empty, 0444: a reader holds a shared flock on it
+ *   sync.flock                        the writer's kernel lock, inherited by rsync
+ *   sync.lock/TOKEN/                  the writer's lock across hosts, see SyncLock
+ *   staging/                          0700, the gate
+ *     ID.clone/                       a clone of `current` that is being made
+ *     ID/                             a tree that rsync works on, or worked on when it was killed
+ *     ID.foreign/                     one whose rsync may still run on another host
+ *     .partial/                       rsync's --partial-dir
+ *   trash/                            0700, on the way to removal
+ * ```
+ */
+export interface Layout {
+  readonly root: string;
+  readonly current: string;
+  readonly previous: string;
+  readonly snapshots: string;
+  readonly state: string;
+  readonly settings: string;
+  readonly history: string;
+  readonly logs: string;
+  readonly leases: string;
+  readonly kernelLock: string;
+  readonly lockDirectory: string;
+  readonly staging: string;
+  readonly partial: string;
+  readonly trash: string;
+  snapshot(id: string): string;
+  lease(id: string): string;
+  log(id: string): string;
+}
+
+/** @param root absolute and without symlinks. */
+export function layoutOf(root: string): Layout {
+  const state = join(root, '.mirrorlatch');
+  const snapshots = join(root, 'snapshots');
+  const leases = join(state, 'leases');
+  const logs = join(state, 'logs');
+  const staging = join(state, 'staging');
+  return {
+    root,
+    current: join(root, 'current'),
+    previous: join(root, 'previous'),
+    snapshots,
+    state,
+    settings: join(state, 'mirror.json'),
+    history: join(state, 'history.jsonl'),
+    logs,
+    leases,
+    kernelLock: join(state, 'sync.flock'),
+    lockDirectory: join(state, 'sync.lock'),
+    staging,
+    partial: join(staging, '.partial'),
+    trash: join(state, 'trash'),
+    snapshot: (id) => join(snapshots, id),
+    lease: (id) => join(leases, id),
+    log: (id) => join(logs, `${id}.log`),
+  };
+}
+
+/** What `current` and `previous` hold for a snapshot. */
+export function snapshotLink(id: string): string {
+  return `snapshots/${id}`;
+}

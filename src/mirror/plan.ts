@@ -1,0 +1,80 @@
+import type { Entry } from '../rsync/itemize.ts';
+import type { SourceTotals } from '../rsync/progress.ts';
+import { lstatIfThere } from '../system/files.ts';
+import { bytePath } from './byte-path.ts';
+
+/** What a sync would change, in figures. */
+export interface PlanFigures {
+  newFiles: number;
+  changedFiles: number;
+  /** Entries of which only mode, owner or times change, and changed symlinks and devices. */
+  otherChanges: number;
+  deletedFiles: number;
+  /** Content that has to be transferred, at most; bytes. */
+  transferBytes: number;
+  deletedBytes: number;
+  /** Entries that need an inode of their own. */
+  newInodes: number;
+  /** The whole source. */
+  source: SourceTotals;
+}
+
+/** Counts what rsync would change in a tree, as it tells it. */
+export class Plan {
+  readonly figures: PlanFigures = {
+    newFiles: 0,
+    changedFiles: 0,
+    otherChanges: 0,
+    deletedFiles: 0,
+    transferBytes: 0,
+    deletedBytes: 0,
+    newInodes: 0,
+    source: { files: 0, directories: 0, entries: 0, bytes: 0 },
+  };
+  readonly #tree: string;
+  readonly #keeps: (name: string) => boolean;
+  #isEmpty = true;
+
+  /**
+   * @param tree what the source is compared with.
+   * @param keeps tells whether an entry that the source no longer has stays all the same.
+   */
+  constructor(tree: string, keeps: (name: string) => boolean) {
+    this.#tree = tree;
+    this.#keeps = keeps;
+  }
+
+  get isEmpty(): boolean {
+    return this.#isEmpty;
+  }
+
+  /** @returns false for an entry that is to stay as it is. */
+  add(entry: Entry): boolean {
+    const { change, type, name, size } = entry;
+    if (change === 'deleted' && this.#keeps(name)) return false;
+    this.#isEmpty = false;
+    if (change === 'deleted') this.#addDeleted(entry);
+    else this.#addChanged(change, type, size);
+    return true;
+  }
+
+  /** rsync tells neither size nor type of what it deletes, but the tree still has it. */
+  #addDeleted({ type, name }: Entry): void {
+    const gone = type === 'file' ? lstatIfThere(bytePath(this.#tree, name)) : undefined;
+    if (!gone?.isFile()) return;
+    this.figures.deletedFiles += 1;
+    this.figures.deletedBytes += Number(gone.size);
+  }
+
+  #addChanged(change: Entry['change'], type: Entry['type'], size: number): void {
+    const { figures } = this;
+    if (change === 'new' || type !== 'directory') figures.newInodes += 1;
+    if (type !== 'file' || change === 'attributes') {
+      figures.otherChanges += 1;
+      return;
+    }
+    figures.transferBytes += size;
+    if (change === 'new') figures.newFiles += 1;
+    else figures.changedFiles += 1;
+  }
+}

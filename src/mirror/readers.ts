@@ -1,0 +1,56 @@
+import { basename, relative } from 'node:path';
+import { lstatIfThere } from '../system/files.ts';
+import {
+  countLocks,
+  type ProcessUse,
+  pathsInUse,
+  processName,
+  processUser,
+} from '../system/proc.ts';
+import type { Layout } from './layout.ts';
+
+/** A process that would lose files if the snapshot went. */
+export interface Reader {
+  pid: number;
+  name: string;
+  user: string;
+  /** `lease`: it holds the snapshot as it should; else how it uses it (proc(5)). */
+  by: 'lease' | ProcessUse;
+}
+
+/**
+ * The readers of each snapshot, by id: processes of this host that hold a lease, or that stand in
+ * the snapshot, have a file of it open or mapped, or have it mounted somewhere, without a lease.
+ * Another user's processes are only seen by root.
+ */
+export function findReaders(layout: Layout): Map<string, Reader[]> {
+  const readers = new Map<string, Map<number, Reader>>();
+  const note = (id: string | undefined, pid: number, by: Reader['by']): void => {
+    if (id === undefined || id === '') return;
+    const ofSnapshot = readers.get(id) ?? new Map<number, Reader>();
+    readers.set(id, ofSnapshot);
+    if (ofSnapshot.has(pid)) return;
+    ofSnapshot.set(pid, {
+      pid,
+      name: processName(pid) ?? '?',
+      user: processUser(pid) ?? '?',
+      by,
+    });
+  };
+  if (!lstatIfThere(layout.snapshots)) return new Map();
+  const uses = pathsInUse(layout.root);
+  for (const { pid, path } of uses) {
+    const [first, second, id] = relative(layout.root, path).split('/');
+    if (first === '.mirrorlatch' && second === basename(layout.leases)) note(id, pid, 'lease');
+  }
+  for (const { pid, use, path } of uses) {
+    const [first, id] = relative(layout.root, path).split('/');
+    if (first === basename(layout.snapshots)) note(id, pid, use);
+  }
+  return new Map([...readers].map(([id, ofSnapshot]) => [id, [...ofSnapshot.values()]]));
+}
+
+/** How many locks there are on a snapshot's lease, holders that cannot be seen included. */
+export function countLeases(layout: Layout, id: string): number {
+  return countLocks(layout.lease(id));
+}

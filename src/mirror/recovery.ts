@@ -1,0 +1,126 @@
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { ifThere, lstatIfThere, syncDirectory } from '../system/files.ts';
+import { appendHistory, becameCurrentAt, type HistoryEntry, readHistory } from './history.ts';
+import type { Layout } from './layout.ts';
+import { currentId, makeLease, previousId } from './publication.ts';
+import { isSnapshotId } from './snapshot-id.ts';
+import { findLeftovers, markForeign, stagedTree } from './staging.ts';
+import type { SyncLock } from './sync-lock.ts';
+import { discard, emptyTrash, moveTree, trashed } from './trash.ts';
+
+/** Something that a crash left. Each is found by looking only, so that `status` can tell it. */
+export type Finding =
+  /** A tree that a killed sync worked on; the next sync goes on from it. */
+  | { kind: 'unfinished-tree'; path: string }
+  /** A clone that was not finished. */
+  | { kind: 'unfinished-clone'; path: string }
+  /** A tree that was renamed into `snapshots`, but `current` never named it. */
+  | { kind: 'unpublished-snapshot'; id: string }
+  /** `current` was flipped, but history does not tell. */
+  | { kind: 'unrecorded-publication'; id: string }
+  | { kind: 'missing-lease'; id: string }
+  /** A tree on its way to removal. */
+  | { kind: 'unfinished-removal'; path: string }
+  /** A lock directory that was being made or given back. */
+  | { kind: 'lock-remains'; path: string };
+
+/** The ids of all published trees, and of any that a crash left among them. */
+export function snapshotIds(layout: Layout): string[] {
+  return (ifThere(() => readdirSync(layout.snapshots)) ?? []).filter(isSnapshotId).sort();
+}
+
+/** What an earlier crash left. While a sync runs, its own work shows up here too. */
+export function survey(layout: Layout): Finding[] {
+  const history = readHistory(layout);
+  const current = currentId(layout);
+  const findings: Finding[] = [];
+  if (current !== undefined && !isRecordedAsCurrent(history, current)) {
+    findings.push({ kind: 'unrecorded-publication', id: current });
+  }
+  for (const id of snapshotIds(layout)) {
+    const wasCurrent = id === current || becameCurrentAt(history, id) !== undefined;
+    if (!wasCurrent && id !== previousId(layout))
+      findings.push({ kind: 'unpublished-snapshot', id });
+    else if (!lstatIfThere(layout.lease(id))) findings.push({ kind: 'missing-lease', id });
+  }
+  const { trees, clones, foreign } = findLeftovers(layout);
+  for (const path of [...trees, ...foreign]) findings.push({ kind: 'unfinished-tree', path });
+  for (const path of clones) findings.push({ kind: 'unfinished-clone', path });
+  for (const name of trashed(layout)) {
+    findings.push({ kind: 'unfinished-removal', path: join(layout.trash, name) });
+  }
+  for (const name of ifThere(() => readdirSync(layout.state)) ?? []) {
+    if (!name.startsWith(`${basename(layout.lockDirectory)}.`)) continue;
+    findings.push({ kind: 'lock-remains', path: join(layout.state, name) });
+  }
+  return findings;
+}
+
+/**
+ * Finishes or undoes what a crash left, and keeps what was transferred (I7, I9). Doing it twice, or
+ * being killed half-way, does no harm: each step makes one finding go away.
+ *
+ * @returns what was found.
+ */
+export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]> {
+  for (const directory of [layout.snapshots, layout.leases, layout.logs]) {
+    mkdirSync(directory, { recursive: true });
+  }
+  const findings = survey(layout);
+  for (const finding of findings) {
+    switch (finding.kind) {
+      case 'unrecorded-publication':
+        appendHistory(layout, {
+          event: 'published',
+          at: new Date(Number(lstatIfThere(layout.current)?.mtimeMs ?? Date.now())).toISOString(),
+          id: finding.id,
+          previous: previousOf(layout, finding.id),
+        });
+        break;
+      case 'unpublished-snapshot':
+        takeBack(layout, finding.id);
+        break;
+      case 'missing-lease':
+        makeLease(layout, finding.id);
+        break;
+      case 'unfinished-clone':
+        discard(layout, finding.path);
+        break;
+      case 'lock-remains':
+        rmSync(finding.path, { recursive: true, force: true });
+        break;
+      case 'unfinished-tree':
+      case 'unfinished-removal':
+        break;
+      default:
+        finding satisfies never;
+    }
+  }
+  if (lock.wasForeign) markForeign(layout);
+  await emptyTrash(layout, [lock.descriptor]);
+  return findings;
+}
+
+function isRecordedAsCurrent(history: readonly HistoryEntry[], id: string): boolean {
+  const last = history.findLast(
+    (entry) => entry.event === 'published' || entry.event === 'rolled-back',
+  );
+  return last !== undefined && last.id === id;
+}
+
+function previousOf(layout: Layout, id: string): string | null {
+  const previous = previousId(layout);
+  return previous === undefined || previous === id ? null : previous;
+}
+
+/** Puts a tree that nobody has read behind the gate again, for the next sync to go on from. */
+function takeBack(layout: Layout, id: string): void {
+  if (lstatIfThere(stagedTree(layout, id)) !== undefined) {
+    discard(layout, layout.snapshot(id));
+    return;
+  }
+  moveTree(layout.snapshot(id), stagedTree(layout, id));
+  rmSync(layout.lease(id), { force: true });
+  syncDirectory(layout.snapshots);
+}

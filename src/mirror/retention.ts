@@ -1,0 +1,52 @@
+/** Which snapshots stay. */
+export interface Retention {
+  /** The newest so many, `current` included. */
+  keepLast: number;
+  /** Those published within this time; ms. */
+  keepWithinMs?: number | undefined;
+  /** Those that stopped being current less than this ago; ms. */
+  graceMs: number;
+}
+
+export interface DatedSnapshot {
+  id: string;
+  isCurrent: boolean;
+  isPrevious: boolean;
+  /** When `current` last came to name it. */
+  publishedAt: Date | undefined;
+  /** When `current` last went on to another. */
+  supersededAt: Date | undefined;
+}
+
+export interface RetentionDecision {
+  id: string;
+  /** Why it stays; empty when it may go. */
+  reasons: string[];
+}
+
+/** Decides by the rules alone; whether somebody reads a snapshot is another question. */
+export function applyRetention(
+  snapshots: readonly DatedSnapshot[],
+  { keepLast, keepWithinMs = 0, graceMs }: Retention,
+  now: Date,
+): RetentionDecision[] {
+  const newestFirst = [...snapshots].sort(
+    (a, b) => (b.publishedAt?.getTime() ?? 0) - (a.publishedAt?.getTime() ?? 0),
+  );
+  const last = new Set(newestFirst.slice(0, keepLast).map(({ id }) => id));
+  return snapshots.map(({ id, isCurrent, isPrevious, publishedAt, supersededAt }) => {
+    const reasons: string[] = [];
+    if (isCurrent) reasons.push('is current');
+    if (isPrevious) reasons.push('is previous');
+    if (last.has(id)) reasons.push(`is one of the last ${keepLast}`);
+    if (isWithin(publishedAt, keepWithinMs, now)) reasons.push('was published recently');
+    if (!isCurrent && isWithin(supersededAt, graceMs, now))
+      reasons.push('is within its grace time');
+    return { id, reasons };
+  });
+}
+
+/** A time in the future counts as within: a clock that was put back must not cost a snapshot. */
+function isWithin(time: Date | undefined, ms: number, now: Date): boolean {
+  return time !== undefined && now.getTime() - time.getTime() < ms;
+}

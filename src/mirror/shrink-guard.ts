@@ -1,0 +1,58 @@
+import { MirrorlatchError } from '../errors.ts';
+import type { PlanFigures } from './plan.ts';
+
+/** What `current` holds. */
+export interface TreeSize {
+  files: number;
+  /** Undefined where it was never counted. */
+  bytes: number | undefined;
+}
+
+export interface Shrinkage {
+  /** Share of the regular files that would vanish, 0 to 1. */
+  files: number;
+  /** Share of the bytes that would vanish, 0 to 1. */
+  bytes: number;
+}
+
+/** How much smaller the mirror would become. Bytes count when files go, and when they shrink. */
+export function shrinkageOf(plan: PlanFigures, before: TreeSize): Shrinkage {
+  const bytesBefore = before.bytes ?? 0;
+  const filesGone = Math.max(plan.deletedFiles, before.files - plan.source.files);
+  const bytesGone = Math.max(plan.deletedBytes, bytesBefore - plan.source.bytes);
+  return {
+    files: share(filesGone, before.files),
+    bytes: share(bytesGone, bytesBefore),
+  };
+}
+
+/**
+ * Refuses a source that has lost much: an upstream that fails half-way, or an empty mount point,
+ * looks just like one that deletes (I8).
+ *
+ * @throws MirrorlatchError SHRUNKEN_SOURCE.
+ */
+export function guardAgainstShrinking(
+  plan: PlanFigures,
+  before: TreeSize,
+  maxShrinkPercent: number,
+): void {
+  const isEmptied = plan.source.files === 0 && before.files > 0;
+  const { files, bytes } = shrinkageOf(plan, before);
+  if (!isEmptied && files * 100 <= maxShrinkPercent && bytes * 100 <= maxShrinkPercent) return;
+  const lost = isEmptied
+    ? `the source has no file left, the mirror has ${before.files}`
+    : `${percent(files)} of the files and ${percent(bytes)} of the bytes would vanish, more than the ${maxShrinkPercent} % allowed`;
+  throw new MirrorlatchError('SHRUNKEN_SOURCE', `the source has shrunk: ${lost}`, {
+    hint: 'See what would go with --dry-run. If that is right, publish it with --allow-shrink.',
+    details: { shrinkage: { files, bytes } },
+  });
+}
+
+function share(part: number, whole: number): number {
+  return whole <= 0 ? 0 : Math.max(0, part / whole);
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}

@@ -1,0 +1,34 @@
+import { MirrorlatchError } from '../errors.ts';
+
+/**
+ * One file name that is safe in a shell word, a URL and a log line. It starts with a letter or a
+ * digit, and does not end like the names that staging uses for trees in the making.
+ */
+const PATTERN = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/;
+const RESERVED = /\.(clone|foreign)$/;
+
+export function isSnapshotId(text: string): boolean {
+  return PATTERN.test(text) && !RESERVED.test(text);
+}
+
+/** @throws MirrorlatchError USAGE when `text` cannot name a snapshot. */
+export function parseSnapshotId(text: string): string {
+  if (isSnapshotId(text)) return text;
+  throw new MirrorlatchError('USAGE', `${JSON.stringify(text)} cannot name a snapshot`, {
+    hint: 'Use 1 to 100 letters, digits and . _ + - that begin with a letter or a digit and do not end in .clone or .foreign.',
+  });
+}
+
+/** The UTC time as `YYYYMMDDTHHMMSSZ` (ISO 8601, basic format). */
+export function timestampId(time: Date): string {
+  return time.toISOString().replace(/[-:]|\.\d+/g, '');
+}
+
+/** `timestampId(time)`, with `-2`, `-3`, … where that name is taken. */
+export function freshId(time: Date, isTaken: (id: string) => boolean): string {
+  const base = timestampId(time);
+  for (let count = 1; ; count += 1) {
+    const id = count === 1 ? base : `${base}-${count}`;
+    if (!isTaken(id)) return id;
+  }
+}

@@ -1,0 +1,65 @@
+import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
+import { lstatIfThere } from '../system/files.ts';
+import type { Layout } from './layout.ts';
+import { isSnapshotId } from './snapshot-id.ts';
+
+/** Trees in staging, the newest first by when they were last worked on. */
+export interface Leftovers {
+  /** What rsync worked on: the next sync goes on from it. */
+  trees: string[];
+  /** Clones that were never finished: they hold nothing of worth. */
+  clones: string[];
+  /** Trees that another host's rsync may still write to: good to copy from, not to go on from. */
+  foreign: string[];
+}
+
+const CLONE = '.clone';
+const FOREIGN = '.foreign';
+
+export function stagedTree(layout: Layout, id: string): string {
+  return join(layout.staging, id);
+}
+
+export function stagedClone(layout: Layout, id: string): string {
+  return join(layout.staging, id + CLONE);
+}
+
+/**
+ * Makes the gate where it is missing and checks that it is closed: `staging` is 0700 from its
+ * creation, and rsync, which sets the mode of its target, never has it as its target (I6).
+ */
+export function closeGate(layout: Layout): void {
+  mkdirSync(layout.staging, { recursive: true, mode: 0o700 });
+  const gate = lstatIfThere(layout.staging);
+  if (!gate?.isDirectory() || (gate.mode & 0o077n) !== 0n) {
+    throw new MirrorlatchError(
+      'CONFIGURATION',
+      `${layout.staging} must be a directory of mode 0700`,
+      {
+        hint: `Others could read what is half done. Close it with: chmod 0700 ${layout.staging}`,
+      },
+    );
+  }
+  mkdirSync(layout.partial, { recursive: true, mode: 0o700 });
+}
+
+export function findLeftovers(layout: Layout): Leftovers {
+  const leftovers: Leftovers = { trees: [], clones: [], foreign: [] };
+  const trees = (lstatIfThere(layout.staging) ? readdirSync(layout.staging) : [])
+    .map((name) => ({ path: join(layout.staging, name), name }))
+    .map((tree) => ({ ...tree, changed: lstatIfThere(tree.path)?.ctimeNs ?? 0n }))
+    .sort((a, b) => (a.changed < b.changed ? 1 : -1));
+  for (const { path, name } of trees) {
+    if (name.endsWith(CLONE)) leftovers.clones.push(path);
+    else if (name.endsWith(FOREIGN)) leftovers.foreign.push(path);
+    else if (isSnapshotId(name)) leftovers.trees.push(path);
+  }
+  return leftovers;
+}
+
+/** Marks all trees as ones that somebody else may still be writing to. */
+export function markForeign(layout: Layout): void {
+  for (const tree of findLeftovers(layout).trees) renameSync(tree, tree + FOREIGN);
+}

@@ -1,0 +1,32 @@
+import { definedOf, newSettings, writeSettings } from '../mirror/settings.ts';
+import { parseRsyncOptions } from '../rsync/options.ts';
+import { parseSource } from '../rsync/source.ts';
+import { createMirror, findMirror, type Mirror } from './mirror.ts';
+
+export interface InitOptions {
+  root: string;
+  /** As rsync understands it. */
+  source?: string | undefined;
+  rsyncOptions?: readonly string[] | undefined;
+  keepLast?: number | undefined;
+  keepWithinMs?: number | undefined;
+  graceMs?: number | undefined;
+  maxShrinkPercent?: number | undefined;
+}
+
+/**
+ * Makes a mirror of `root`, or changes the settings of the one that is there. What else lies in
+ * `root` stays, unless it has a name that the mirror needs.
+ */
+export function init({ root, source, rsyncOptions, ...rules }: InitOptions): Mirror {
+  const given = {
+    ...rules,
+    source: source === undefined ? undefined : parseSource(source).argument,
+    rsyncOptions: rsyncOptions?.length ? [...parseRsyncOptions(rsyncOptions).args] : undefined,
+  };
+  const found = findMirror(root);
+  if (found === undefined) return createMirror(root, given, { mayHoldOtherThings: true });
+  const settings = newSettings({ ...found.settings, ...definedOf(given) });
+  writeSettings(found.layout, settings);
+  return { layout: found.layout, settings };
+}

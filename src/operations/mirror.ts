@@ -1,0 +1,86 @@
+import { mkdirSync, readdirSync, realpathSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { type Layout, layoutOf } from '../mirror/layout.ts';
+import { newSettings, readSettings, type Settings, writeSettings } from '../mirror/settings.ts';
+import { closeGate } from '../mirror/staging.ts';
+import { ifThere, lstatIfThere, syncDirectory } from '../system/files.ts';
+
+export interface Mirror {
+  layout: Layout;
+  settings: Settings;
+}
+
+/** @throws MirrorlatchError NO_MIRROR when there is none at `root`, CONFIGURATION when it is broken. */
+export function openMirror(root: string): Mirror {
+  const mirror = findMirror(root);
+  if (mirror !== undefined) return mirror;
+  throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${root}`, {
+    hint: `Make one with: mirrorlatch sync SRC ${root}`,
+  });
+}
+
+/** The mirror at `root`, or undefined when there is none. A symlink to it will do. */
+export function findMirror(root: string): Mirror | undefined {
+  try {
+    const real = ifThere(() => realpathSync(root));
+    if (real === undefined) return undefined;
+    const layout = layoutOf(real);
+    const settings = readSettings(layout);
+    return settings && { layout, settings };
+  } catch (error) {
+    throw asMirrorlatchError(error, `the mirror ${root} cannot be read`);
+  }
+}
+
+/**
+ * Makes an empty mirror of a directory that is not there or is empty, or finishes one that a crash
+ * left half made: `mirror.json` comes last.
+ *
+ * @throws MirrorlatchError CONFIGURATION when other things lie where the mirror's own would go.
+ */
+export function createMirror(
+  root: string,
+  given: Parameters<typeof newSettings>[0],
+  { mayHoldOtherThings = false }: { mayHoldOtherThings?: boolean } = {},
+): Mirror {
+  const wanted = resolve(root);
+  if (wanted === '/') {
+    throw new MirrorlatchError('USAGE', '/ cannot be a mirror', {
+      hint: 'Give a directory of its own, such as /srv/mirror/debian.',
+    });
+  }
+  try {
+    mkdirSync(wanted, { recursive: true });
+    const layout = layoutOf(realpathSync(wanted));
+    refuseForeignEntries(layout, mayHoldOtherThings);
+    for (const directory of [layout.state, layout.snapshots, layout.leases, layout.logs]) {
+      mkdirSync(directory, { recursive: true, mode: 0o755 });
+    }
+    closeGate(layout);
+    const settings = newSettings(given);
+    writeSettings(layout, settings);
+    for (const directory of [layout.state, layout.root]) syncDirectory(directory);
+    return { layout, settings };
+  } catch (error) {
+    throw asMirrorlatchError(error, `the mirror ${root} cannot be made`);
+  }
+}
+
+function refuseForeignEntries(layout: Layout, mayHoldOtherThings: boolean): void {
+  if (lstatIfThere(layout.state)?.isDirectory()) return;
+  const ours = ['current', 'previous', 'snapshots', '.mirrorlatch'];
+  const inTheWay = readdirSync(layout.root).filter(
+    (name) => name !== 'lost+found' && (!mayHoldOtherThings || ours.includes(name)),
+  );
+  if (inTheWay.length === 0) return;
+  const shown = inTheWay
+    .slice(0, 3)
+    .map((name) => JSON.stringify(name))
+    .join(', ');
+  throw new MirrorlatchError('CONFIGURATION', `${layout.root} is not empty: it holds ${shown}`, {
+    hint: mayHoldOtherThings
+      ? 'Move these away, or make the mirror in another directory.'
+      : `Give an empty directory, or if these may stay: mirrorlatch init ${layout.root}`,
+  });
+}

@@ -1,0 +1,105 @@
+import { statSync } from 'node:fs';
+import {
+  becameCurrentAt,
+  type HistoryEntry,
+  publicationOf,
+  readHistory,
+} from '../mirror/history.ts';
+import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
+import { currentId, previousId } from '../mirror/publication.ts';
+import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
+import { type Finding, snapshotIds, survey } from '../mirror/recovery.ts';
+import { openMirror } from './mirror.ts';
+
+export interface SnapshotInfo {
+  id: string;
+  path: string;
+  isCurrent: boolean;
+  isPrevious: boolean;
+  /** When `current` last came to name it; ISO 8601, UTC. */
+  publishedAt: string | null;
+  /** Regular files, and their bytes, where the sync that made it counted them. */
+  files: number | null;
+  bytes: number | null;
+  /** What had to be transferred for it; bytes. */
+  newBytes: number | null;
+  /** Processes that read it, as far as this user may see them. */
+  readers: Reader[];
+  /** Locks on its lease, those of processes that cannot be seen included. */
+  leases: number;
+}
+
+export interface MirrorStatus {
+  root: string;
+  source: string | null;
+  current: SnapshotInfo | null;
+  previous: string | null;
+  snapshots: SnapshotInfo[];
+  lock: { state: LockState; message: string };
+  /** What an earlier crash left; empty while a sync runs, whose own work it would be. */
+  findings: Finding[];
+  lastSync: HistoryEntry | null;
+  /** Nothing failed, nothing was left, and there is a snapshot. */
+  isHealthy: boolean;
+}
+
+/** The snapshots of a mirror, oldest first. */
+export function list(root: string): SnapshotInfo[] {
+  const { layout } = openMirror(root);
+  const history = readHistory(layout);
+  const current = currentId(layout);
+  const previous = previousId(layout);
+  const readers = findReaders(layout);
+  return snapshotIds(layout)
+    .map((id): SnapshotInfo => {
+      const published = publicationOf(history, id);
+      return {
+        id,
+        path: layout.snapshot(id),
+        isCurrent: id === current,
+        isPrevious: id === previous,
+        publishedAt: becameCurrentAt(history, id)?.toISOString() ?? null,
+        files: published?.files ?? null,
+        bytes: published?.bytes ?? null,
+        newBytes: published?.newBytes ?? null,
+        readers: readers.get(id) ?? [],
+        leases: countLeases(layout, id),
+      };
+    })
+    .sort((a, b) => madeAt(history, a) - madeAt(history, b));
+}
+
+/** How a mirror is: who works on it, what it serves, what a crash left. Changes nothing. */
+export function status(root: string): MirrorStatus {
+  const { layout, settings } = openMirror(root);
+  const snapshots = list(root);
+  const state = inspectLock(layout);
+  const isBusy = state.kind === 'held' || state.kind === 'foreign';
+  const findings = isBusy ? [] : survey(layout);
+  const lastSync =
+    readHistory(layout).findLast((entry) =>
+      ['published', 'unchanged', 'failed'].includes(entry.event),
+    ) ?? null;
+  const current = snapshots.find(({ isCurrent }) => isCurrent) ?? null;
+  return {
+    root: layout.root,
+    source: settings.source ?? null,
+    current,
+    previous: previousId(layout) ?? null,
+    snapshots,
+    lock: { state, message: describeLock(state) },
+    findings,
+    lastSync,
+    isHealthy:
+      current !== null &&
+      findings.length === 0 &&
+      (state.kind === 'free' || isBusy) &&
+      lastSync?.event !== 'failed',
+  };
+}
+
+/** When its sync published it, or where history does not tell, when its directory was last moved. */
+function madeAt(history: readonly HistoryEntry[], { id, path }: SnapshotInfo): number {
+  const at = publicationOf(history, id)?.at;
+  return at === undefined ? statSync(path).ctimeMs : Date.parse(at);
+}

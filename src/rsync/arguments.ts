@@ -1,0 +1,127 @@
+import type { Source } from './source.ts';
+
+/** What a mirror wants of rsync, by the name that turns it off (`--without NAME`). */
+export const DEFAULT_NAMES = [
+  'archive',
+  'delete',
+  'nanoseconds',
+  'safe-links',
+  'timeout',
+  'temp-excludes',
+] as const;
+
+export type DefaultName = (typeof DEFAULT_NAMES)[number];
+
+export interface Transfer {
+  source: Source;
+  /** The defaults that are turned off. */
+  without: ReadonlySet<DefaultName>;
+  /** The user's own options, checked. */
+  options: readonly string[];
+}
+
+/**
+ * The mark before each line that `--out-format` prints, which tells it from rsync's messages. No
+ * file name can begin a line, as rsync escapes control characters in them.
+ */
+export const ENTRY_MARK = '@|';
+
+/** What changed, size in bytes, modification time and name: see `parseEntry`. */
+const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%n`;
+
+/** Lists what a sync into `target` would do, entry by entry, and changes nothing. */
+export function planArguments(transfer: Transfer, target: string): string[] {
+  return [
+    '--dry-run',
+    // The names that a filter hides now may be in the target from before it was given.
+    '--delete',
+    '--delete-excluded',
+    ...common(transfer),
+    '--stats',
+    '--',
+    transfer.source.argument,
+    `${target}/`,
+  ];
+}
+
+export interface ApplyOptions {
+  /** Absolute directories to link or copy unchanged files from, the nearest first. */
+  from: readonly string[];
+  how: 'link' | 'copy';
+  /** Absolute directory for what an interrupted transfer leaves of a file. */
+  partial: string;
+}
+
+/**
+ * Transfers the entries that the file `list` names (each `./path` and a NUL) into `target`, and
+ * looks at no other. `--files-from` alone does not keep rsync from recursing into a listed
+ * directory: `--no-recursive` comes last, so that it wins over the user's.
+ */
+export function applyArguments(
+  transfer: Transfer,
+  target: string,
+  list: string,
+  options: ApplyOptions,
+): string[] {
+  return [
+    ...common(transfer),
+    ...transferring(transfer, options),
+    '--no-recursive',
+    '--dirs',
+    '--from0',
+    `--files-from=${list}`,
+    '--',
+    transfer.source.argument,
+    `${target}/`,
+  ];
+}
+
+/** rsync's own single pass over the whole tree, into a `target` that holds nothing shared. */
+export function wholePassArguments(
+  transfer: Transfer,
+  target: string,
+  options: ApplyOptions,
+): string[] {
+  return [
+    '--delete',
+    '--delete-excluded',
+    ...common(transfer),
+    ...transferring(transfer, options),
+    '--',
+    transfer.source.argument,
+    `${target}/`,
+  ];
+}
+
+function common({ source, without, options }: Transfer): string[] {
+  const wanted = (name: DefaultName, ...args: string[]) => (without.has(name) ? [] : args);
+  return [
+    '--no-human-readable',
+    OUT_FORMAT,
+    ...(without.has('archive') ? ['--recursive'] : ['--archive']),
+    ...wanted('nanoseconds', '--modify-window=-1'),
+    ...wanted('safe-links', '--safe-links'),
+    ...wanted('timeout', '--timeout=600', ...(source.kind === 'daemon' ? ['--contimeout=60'] : [])),
+    ...wanted('temp-excludes', '--exclude=.~tmp~/', ...TEMPORARY_FILES),
+    ...options,
+  ];
+}
+
+function transferring({ source }: Transfer, { from, how, partial }: ApplyOptions): string[] {
+  return [
+    '--info=progress2',
+    `--partial-dir=${partial}`,
+    // Twice: look for the old version of a renamed file in `from` as well (rsync(1), --fuzzy).
+    ...(source.kind === 'local' ? [] : ['--fuzzy', '--fuzzy']),
+    ...from.map((directory) => `--${how}-dest=${directory}`),
+  ];
+}
+
+/**
+ * rsync's own temporary files, `.name.XXXXXX`, where each X is a letter or a digit (mkstemp(3)).
+ * At least one of them is a capital or a digit here: `.name.backup` may be a file that is meant.
+ */
+const TEMPORARY_FILES = [0, 1, 2, 3, 4, 5].map((capitalAt) => {
+  const suffix = [0, 1, 2, 3, 4, 5].map((at) => (at === capitalAt ? '[A-Z0-9]' : '[a-zA-Z0-9]'));
+  return `--exclude=.*.${suffix.join('')}`;
+});

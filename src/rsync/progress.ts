@@ -1,0 +1,44 @@
+/** How far a transfer is, as rsync tells it. */
+export interface TransferProgress {
+  bytes: number;
+  /** Files whose content has been transferred. */
+  files: number;
+}
+
+/**
+ * Reads a line of `--info=progress2`, which is `bytes pct% rate H:MM:SS (xfr#N, to-chk=R/T)`, the
+ * parentheses only at the end of a file; undefined for any other line.
+ */
+export function parseProgress(line: string): TransferProgress | undefined {
+  const [, bytes, files] = /^ *(\d+) +\d+% +\S+ +\S+ *(?:\(xfr#(\d+),)?/.exec(line) ?? [];
+  return bytes === undefined ? undefined : { bytes: Number(bytes), files: Number(files ?? 0) };
+}
+
+/** What rsync tells of the whole source tree at the end of a pass (`--stats`). */
+export interface SourceTotals {
+  /** Regular files. */
+  files: number;
+  directories: number;
+  /** All entries. */
+  entries: number;
+  bytes: number;
+}
+
+/** Reads the lines of `--stats` as they come. */
+export class StatsReader {
+  readonly totals: SourceTotals = { files: 0, directories: 0, entries: 0, bytes: 0 };
+
+  read(line: string): void {
+    const count = /^Number of files: (\d+)(?: \((.*)\))?$/.exec(line);
+    if (count) {
+      const kinds = new Map(
+        (count[2] ?? '').split(', ').map((kind) => kind.split(': ') as [string, string]),
+      );
+      this.totals.entries = Number(count[1]);
+      this.totals.files = Number(kinds.get('reg') ?? 0);
+      this.totals.directories = Number(kinds.get('dir') ?? 0);
+    }
+    const size = /^Total file size: (\d+) bytes$/.exec(line);
+    if (size) this.totals.bytes = Number(size[1]);
+  }
+}

@@ -1,0 +1,73 @@
+import { runProgram } from '../system/process.ts';
+import { complaints, type Ending, judgeEnding } from './failure.ts';
+import { type Entry, LineSplitter, parseEntry } from './itemize.ts';
+import {
+  parseProgress,
+  type SourceTotals,
+  StatsReader,
+  type TransferProgress,
+} from './progress.ts';
+
+/** How much of rsync's standard error is kept for the error message. */
+const KEPT_WORDS = 64 * 1024;
+
+export interface RsyncRun {
+  args: readonly string[];
+  /** The lock, for rsync to hold as long as it runs. */
+  inherit: readonly number[];
+  signal: AbortSignal;
+  onEntry: (entry: Entry) => void;
+  onProgress?: ((progress: TransferProgress) => void) | undefined;
+  /** Takes rsync's own output, but for its progress. */
+  log: (bytes: Buffer) => void;
+}
+
+export interface RsyncOutcome {
+  ending: Ending;
+  totals: SourceTotals;
+  /** What rsync complained of, in a form that two runs can be compared by. */
+  complaints: string;
+}
+
+/**
+ * Runs rsync to its end and hands out what it tells, line by line.
+ *
+ * @throws the signal's reason when it was aborted; rsync has ended by then.
+ */
+export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
+  const { args, inherit, signal, onEntry, onProgress, log } = run;
+  signal.throwIfAborted();
+  const splitter = new LineSplitter();
+  const stats = new StatsReader();
+  let words = '';
+  const { exitCode } = await runProgram('rsync', args, {
+    inherit,
+    signal,
+    endWithParent: true,
+    onStdout: (chunk) => {
+      const kept: string[] = [];
+      for (const line of splitter.push(chunk)) {
+        const progress = parseProgress(line);
+        if (progress !== undefined) {
+          onProgress?.(progress);
+          continue;
+        }
+        kept.push(line);
+        const entry = parseEntry(line);
+        if (entry === undefined) stats.read(line);
+        else onEntry(entry);
+      }
+      if (kept.length > 0) log(Buffer.from(`${kept.join('\n')}\n`, 'latin1'));
+    },
+    onStderr: (chunk) => {
+      log(chunk);
+      words = (words + chunk.toString('utf8')).slice(-KEPT_WORDS);
+    },
+  });
+  signal.throwIfAborted();
+  return {
+    ending: judgeEnding(exitCode, words),
+    totals: stats.totals,
+    complaints: complaints(words),
+  };
+}

@@ -1,0 +1,47 @@
+import { resolve } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
+
+/** Where a mirror is copied from. `argument` is for rsync and always ends in a slash. */
+export type Source =
+  | { kind: 'local'; argument: string; path: string }
+  | { kind: 'ssh'; argument: string; host: string }
+  | { kind: 'daemon'; argument: string; host: string };
+
+/**
+ * Reads SRC as rsync(1) does (GENERAL): `rsync://host/module/path` and `host::module/path` are a
+ * daemon, `host:path` is a remote shell when no slash comes before the colon, all else is a local
+ * path. It is always the contents of SRC that are mirrored, with a trailing slash or without.
+ *
+ * @throws MirrorlatchError USAGE for a source that rsync would take for something else.
+ */
+export function parseSource(text: string): Source {
+  if (text === '' || text.includes('\0')) {
+    throw new MirrorlatchError('USAGE', `${JSON.stringify(text)} is not a source`, {
+      hint: 'Give a directory, host:path, host::module/path or rsync://host/module/path.',
+    });
+  }
+  const daemon =
+    /^rsync:\/\/([^/]*)(\/|$)/i.exec(text) ?? /^((?:\[[^\]/]*\]|[^/:[\]])*)::/.exec(text);
+  if (daemon) {
+    return { kind: 'daemon', argument: withSlash(text), host: safeHost(daemon[1] ?? '', text) };
+  }
+  const shell = /^((?:[^/:[\]]*@)?(?:\[[^\]/]*\]|[^/:[\]]*)):/.exec(text);
+  if (shell) {
+    return { kind: 'ssh', argument: withSlash(text), host: safeHost(shell[1] ?? '', text) };
+  }
+  const path = resolve(text);
+  return { kind: 'local', argument: withSlash(path), path };
+}
+
+function withSlash(text: string): string {
+  return text.endsWith('/') ? text : `${text}/`;
+}
+
+/** A host name with a leading dash would be read as an option by ssh(1). */
+function safeHost(host: string, source: string): string {
+  const name = host.slice(host.lastIndexOf('@') + 1);
+  if (name !== '' && !host.startsWith('-') && !name.startsWith('-')) return host;
+  throw new MirrorlatchError('USAGE', `the source ${JSON.stringify(source)} names no usable host`, {
+    hint: 'For a local directory whose name has a colon or a leading dash, write ./ before it.',
+  });
+}

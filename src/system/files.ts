@@ -1,0 +1,74 @@
+import {
+  type BigIntStats,
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  type PathLike,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
+import { errnoOf } from '../errors.ts';
+
+/** `lstat(2)` with nanoseconds, or undefined when nothing is there (ENOENT, ENOTDIR). */
+export function lstatIfThere(path: PathLike): BigIntStats | undefined {
+  return ifThere(() => lstatSync(path, { bigint: true }));
+}
+
+/** The target of a symlink, or undefined when there is no symlink at `path`. */
+export function readlinkIfThere(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EINVAL'].includes(errnoOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}
+
+/** The text of a small file, or undefined when it is not there. */
+export function readTextIfThere(path: string): string | undefined {
+  return ifThere(() => readFileSync(path, 'utf8'));
+}
+
+/** Runs `action`; undefined when what it looks for is not there (ENOENT, ENOTDIR). */
+export function ifThere<T>(action: () => T): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Makes the entries of a directory durable: a created, renamed or removed name survives a power
+ * cut only after fsync(2) on the directory that holds it (fsync(2), NOTES).
+ */
+export function syncDirectory(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/**
+ * Replaces a small file in one step: readers see the old text or the new one, also after a power
+ * cut. `mode` is set whatever the umask says.
+ */
+export function writeWhole(path: string, text: string, mode = 0o644): void {
+  const temporary = `${path}.${process.pid}.new`;
+  const descriptor = openSync(temporary, 'w', mode);
+  try {
+    fchmodSync(descriptor, mode);
+    writeSync(descriptor, text);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+  renameSync(temporary, path);
+}

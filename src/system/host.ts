@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs';
+import { hostname, uptime } from 'node:os';
+import { readTextIfThere } from './files.ts';
+
+/** What tells one running kernel from another. */
+export interface HostIdentity {
+  hostname: string;
+  /** machine-id(5), or an empty string where there is none. */
+  machineId: string;
+  /** random(4), boot_id: new at each boot. */
+  bootId: string;
+}
+
+export function thisHost(): HostIdentity {
+  return {
+    hostname: hostname(),
+    machineId: readTextIfThere('/etc/machine-id')?.trim() ?? '',
+    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+  };
+}
+
+/** When this kernel started, in ms since the epoch by this host's clock. */
+export function bootTimeMs(): number {
+  return Date.now() - uptime() * 1000;
+}

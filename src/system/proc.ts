@@ -1,0 +1,124 @@
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { readTextIfThere } from './files.ts';
+import { isWithin, mountOf, mountsSeenBy } from './mounts.ts';
+
+/** How a process uses a path, as proc(5) names it. */
+export type ProcessUse = 'cwd' | 'root' | 'fd' | 'maps' | 'mount';
+
+export interface ProcessPath {
+  pid: number;
+  use: ProcessUse;
+  path: string;
+}
+
+/**
+ * The start time of a process in clock ticks since boot, which with the pid and the boot id tells
+ * it from any later process (proc(5), /proc/pid/stat, field 22); undefined when it has ended.
+ */
+export function processStartTicks(pid: number): string | undefined {
+  const stat = quietly(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  // The second field is the command in parentheses and may hold anything, parentheses included.
+  const [state, ...rest] = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [];
+  return state === undefined || state === 'Z' || state === 'X' ? undefined : rest[18];
+}
+
+/** The command name of a process (at most 15 bytes), or undefined when it has ended. */
+export function processName(pid: number): string | undefined {
+  return quietly(() => readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd());
+}
+
+/** The name of the user a process runs as, its uid where the user has no name. */
+export function processUser(pid: number): string | undefined {
+  const uid = quietly(() => statSync(`/proc/${pid}`).uid);
+  return uid === undefined ? undefined : userName(uid);
+}
+
+/** Every process but this one, by pid. */
+export function otherProcesses(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid);
+}
+
+/** The processes but this one that have the file open, as far as this user may look. */
+export function processesWithOpenFile(path: string): number[] {
+  const wanted = quietly(() => statSync(path, { bigint: true }));
+  if (wanted === undefined) return [];
+  return otherProcesses().filter((pid) =>
+    names(`/proc/${pid}/fd`).some((fd) => {
+      const open = quietly(() => statSync(`/proc/${pid}/fd/${fd}`, { bigint: true }));
+      return open?.ino === wanted.ino && open.dev === wanted.dev;
+    }),
+  );
+}
+
+/**
+ * Every absolute path below `directory` (without symlinks in it) that another process stands in,
+ * has open, has mapped or has mounted elsewhere, as far as this user may look.
+ */
+export function pathsInUse(directory: string): ProcessPath[] {
+  const found: ProcessPath[] = [];
+  const mount = mountOf(directory);
+  const onFilesystem = mount && join(mount.root, relative(mount.mountPoint, directory));
+  const seenMountNamespaces = new Set<string>();
+  for (const pid of otherProcesses()) {
+    const note = (use: ProcessUse, path: string | undefined): void => {
+      if (path !== undefined && isWithin(path, directory)) found.push({ pid, use, path });
+    };
+    note('cwd', link(`/proc/${pid}/cwd`));
+    note('root', link(`/proc/${pid}/root`));
+    for (const fd of names(`/proc/${pid}/fd`)) note('fd', link(`/proc/${pid}/fd/${fd}`));
+    for (const line of lines(`/proc/${pid}/maps`)) note('maps', line.slice(line.indexOf('/')));
+
+    const namespace = link(`/proc/${pid}/ns/mnt`);
+    if (mount === undefined || onFilesystem === undefined || namespace === undefined) continue;
+    if (seenMountNamespaces.has(namespace)) continue;
+    seenMountNamespaces.add(namespace);
+    for (const { device, root } of quietly(() => mountsSeenBy(pid)) ?? []) {
+      if (device !== mount.device || !isWithin(root, onFilesystem)) continue;
+      note('mount', join(directory, relative(onFilesystem, root)));
+    }
+  }
+  return found;
+}
+
+/** How many locks (proc(5), /proc/locks) there are on the file, whoever holds them. */
+export function countLocks(path: string): number {
+  const file = quietly(() => statSync(path, { bigint: true }));
+  if (file === undefined) return 0;
+  const major = Number((file.dev >> 8n) & 0xfffn);
+  const minor = Number((file.dev & 0xffn) | ((file.dev >> 12n) & 0xfff00n));
+  const hex = (number: number): string => number.toString(16).padStart(2, '0');
+  const key = ` ${hex(major)}:${hex(minor)}:${file.ino} `;
+  return lines('/proc/locks').filter((line) => line.includes(key)).length;
+}
+
+function userName(uid: number): string {
+  const line = readTextIfThere('/etc/passwd')
+    ?.split('\n')
+    .find((entry) => entry.split(':')[2] === String(uid));
+  return line?.split(':')[0] ?? String(uid);
+}
+
+function link(path: string): string | undefined {
+  return quietly(() => readlinkSync(path));
+}
+
+function names(directory: string): string[] {
+  return quietly(() => readdirSync(directory)) ?? [];
+}
+
+function lines(file: string): string[] {
+  return quietly(() => readFileSync(file, 'utf8').split('\n')) ?? [];
+}
+
+/** A process may end, or belong to somebody else, at any moment: then there is nothing to see. */
+function quietly<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,99 @@
+import { constants } from 'node:os';
+import { execa, type Options } from 'execa';
+import { errnoOf, MirrorlatchError } from '../errors.ts';
+
+/** The descriptor number at which a child finds the first inherited one. */
+const FIRST_INHERITED = 3;
+
+export interface ChildOptions {
+  /** Descriptors that the child and its own children inherit, as 3, 4, … Locks travel this way. */
+  inherit?: readonly number[];
+  /** Ends the child with SIGTERM, and with SIGKILL when it has not gone 10 s later. */
+  signal?: AbortSignal | undefined;
+  cwd?: string;
+  /** Called with each piece of standard output, in order. Without it the output is collected. */
+  onStdout?: (chunk: Buffer) => void;
+  onStderr?: (chunk: Buffer) => void;
+  /**
+   * The kernel sends SIGTERM to the child when this process ends, however it ends
+   * (PR_SET_PDEATHSIG, prctl(2), through setpriv(1)).
+   */
+  endWithParent?: boolean;
+}
+
+export interface ChildResult {
+  /** The exit status, or 128 + the signal's number, as a shell has it. */
+  exitCode: number;
+  signal: NodeJS.Signals | undefined;
+  stdout: string;
+  stderr: string;
+}
+
+/**
+ * Runs a program without a shell, in the C locale, to its end. A non-zero exit is a result, not an
+ * error.
+ *
+ * @throws MirrorlatchError UNAVAILABLE when the program is not installed.
+ */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  options: ChildOptions = {},
+): Promise<ChildResult> {
+  const { inherit = [], signal, cwd, onStdout, onStderr, endWithParent = false } = options;
+  const command = endWithParent
+    ? (['setpriv', ['--pdeathsig', 'TERM', '--', program, ...args]] as const)
+    : ([program, args] as const);
+  const child = execa(command[0], command[1], {
+    stdio: ['ignore', 'pipe', 'pipe', ...inherit] as Options['stdio'],
+    env: { LC_ALL: 'C' },
+    encoding: 'buffer',
+    buffer: { stdout: onStdout === undefined, stderr: onStderr === undefined },
+    stripFinalNewline: false,
+    reject: false,
+    forceKillAfterDelay: 10_000,
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(signal === undefined ? {} : { cancelSignal: signal }),
+  });
+  if (onStdout) child.stdout?.on('data', onStdout);
+  if (onStderr) child.stderr?.on('data', onStderr);
+  const result = await child;
+  if (result.exitCode === undefined && result.signal === undefined && !result.isCanceled) {
+    throw cannotStart(program, result.cause ?? result);
+  }
+  const endedBy = result.signal as NodeJS.Signals | undefined;
+  return {
+    exitCode: result.exitCode ?? 128 + (endedBy === undefined ? 15 : constants.signals[endedBy]),
+    signal: endedBy,
+    stdout: textOf(result.stdout),
+    stderr: textOf(result.stderr),
+  };
+}
+
+/** The descriptor number under which a child sees the n-th inherited descriptor. */
+export function inheritedDescriptor(index: number): number {
+  return FIRST_INHERITED + index;
+}
+
+function textOf(bytes: unknown): string {
+  return bytes instanceof Uint8Array ? Buffer.from(bytes).toString('utf8') : '';
+}
+
+function cannotStart(program: string, cause: unknown): MirrorlatchError {
+  if (errnoOf(cause) === 'ENOENT') {
+    return new MirrorlatchError('UNAVAILABLE', `the program ${program} is not installed`, {
+      hint: `Install it, for example with: apt-get install ${PACKAGES[program] ?? program}`,
+      cause,
+    });
+  }
+  return new MirrorlatchError('UNAVAILABLE', `the program ${program} cannot be started`, { cause });
+}
+
+const PACKAGES: Record<string, string> = {
+  btrfs: 'btrfs-progs',
+  cp: 'coreutils',
+  flock: 'util-linux',
+  setpriv: 'util-linux',
+  sync: 'coreutils',
+  tune2fs: 'e2fsprogs',
+};

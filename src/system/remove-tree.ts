@@ -1,0 +1,40 @@
+import { MirrorlatchError } from '../errors.ts';
+import { lstatIfThere } from './files.ts';
+import { runProgram } from './process.ts';
+
+/**
+ * Removes a tree of ours, whatever names and modes are in it; nothing there is no failure. It does
+ * not go down into another filesystem that somebody has mounted inside.
+ *
+ * @param inherit descriptors of locks that must hold until the removal has ended.
+ */
+export async function removeTree(path: string, inherit: readonly number[] = []): Promise<void> {
+  if (lstatIfThere(path) === undefined) return;
+  const remove = () =>
+    runProgram('rm', ['--recursive', '--force', '--one-file-system', '--', path], { inherit });
+  let { exitCode, stderr } = await remove();
+  if (exitCode !== 0) {
+    // Only root can empty a directory without write permission. Files keep their modes: they may
+    // be hard links of a published snapshot's.
+    const unlock = [
+      '-type',
+      'd',
+      '!',
+      '-perm',
+      '-0700',
+      '-exec',
+      'chmod',
+      'u+rwx',
+      '--',
+      '{}',
+      '+',
+    ];
+    await runProgram('find', [path, ...unlock], { inherit });
+    ({ exitCode, stderr } = await remove());
+  }
+  if (exitCode !== 0) {
+    throw new MirrorlatchError('IO', `${path} cannot be removed: ${stderr.split('\n', 1)[0]}`, {
+      hint: 'See what holds it (a mount inside, another owner), then run: mirrorlatch prune ROOT',
+    });
+  }
+}
