@@ -53,18 +53,22 @@ apt() {
     >>"$work/apt.log" 2>&1 </dev/null
 }
 
-# Real packages of this machine's release: one stays, one goes, one comes, and up to two change their version.
+# Real packages of this machine's release: some stay, one goes, one comes, and up to two change their version.
 download_packages() {
   older='' newer='' changing=0
-  for name in ca-certificates tzdata curl rsync wget openssl sudo; do
+  for name in ca-certificates tzdata curl rsync; do
     newest=$(versions_of "$name" | head -n 1) oldest=$(versions_of "$name" | tail -n 1)
     [ "$newest" != "$oldest" ] || continue
     older="$older $name=$oldest" newer="$newer $name=$newest" changing=$((changing + 1))
     [ "$changing" -lt 2 ] || break
   done
   # shellcheck disable=SC2086 # lists of packages
-  (cd -- "$work/before" && apt download hello tree $older) && (cd -- "$work/after" && apt download hello bc $newer)
+  (cd -- "$work/before" && apt download tree hello less patch zip unzip diffutils nano $older) &&
+    (cd -- "$work/after" && apt download bc $newer) &&
+    stay hello less patch zip unzip diffutils nano
 }
+
+stay() { for name in "$@"; do cp -p "$work/before/$name"_*.deb "$work/after/"; done; }
 
 build_package() { # build_package DIRECTORY NAME VERSION
   tree=$work/build/$2
@@ -77,8 +81,10 @@ build_package() { # build_package DIRECTORY NAME VERSION
 
 build_packages() {
   rm -f "$work"/before/*.deb "$work"/after/*.deb
-  build_package "$work/before" demo-stays 1.0
-  cp -p "$work"/before/demo-stays_1.0_all.deb "$work/after/"
+  for name in demo-a demo-b demo-c demo-d demo-e demo-f; do
+    build_package "$work/before" "$name" 1.0
+    stay "$name"
+  done
   build_package "$work/before" demo-goes 1.0
   build_package "$work/before" demo-changes 1.0
   build_package "$work/after" demo-changes 2.0
@@ -103,9 +109,10 @@ make_repository() { # make_repository DIRECTORY PACKAGES
   )
 }
 
-packages_in() { # packages_in DIRECTORY: names and versions in one line
-  for deb in "$1"/*.deb; do dpkg-deb --show --showformat='${Package} ${Version}' "$deb"; echo; done | paste -s -d , - | sed 's/,/, /g'
-}
+# list_packages DIRECTORY: `name version`, one a line.
+list_packages() { for deb in "$1"/*.deb; do dpkg-deb --show --showformat='${Package} ${Version}\n' "$deb"; done | LC_ALL=C sort; }
+
+in_one_line() { paste -s -d , - | sed 's/,/, /g'; }
 
 # --- The reader ------------------------------------------------------------------------------------------------------
 
@@ -215,7 +222,12 @@ find "$work/old/dists" -exec touch -d '1 hour ago' {} +
 old=$(sum_of "$work/old") new=$(sum_of "$work/new")
 
 printf '%s\n\n' "${bold}An apt repository is mirrored, and changes while readers are inside.$plain"
-printf '  %-9s %s\n' upstream "$origin" before "$(packages_in "$work/before")" after "$(packages_in "$work/after")" \
+list_packages "$work/before" >"$work/before.list"
+list_packages "$work/after" >"$work/after.list"
+printf '  %-9s %s\n' upstream "$origin" \
+  stays "$(LC_ALL=C comm -12 "$work/before.list" "$work/after.list" | cut -d ' ' -f 1 | in_one_line)" \
+  goes "$(LC_ALL=C comm -23 "$work/before.list" "$work/after.list" | in_one_line)" \
+  comes "$(LC_ALL=C comm -13 "$work/before.list" "$work/after.list" | in_one_line)" \
   reader 'checks Packages by Release, then each .deb by Packages (sha256), as apt does'
 
 cp -a "$work/old" "$work/upstream"
@@ -225,8 +237,8 @@ first=$(readlink "$work/mirror/current")
 
 rm -rf "$work/upstream"
 cp -a "$work/new" "$work/upstream"
-# About two seconds for the new packages, as over a network.
-rate=--bwlimit=$(($(cat "$work"/after/*.deb | wc -c) / 2048))
+# About two seconds for what is new, as over a network.
+rate=--bwlimit=$(($(rsync -a -n --stats "$work/new/" "$work/old/" | sed -n 's/^Total transferred file size: \([0-9,]*\).*/\1/p' | tr -d ,) / 2048))
 watched_update in-place "$work/in-place" rsync -a --delete "$rate" "$work/upstream/" "$work/in-place/"
 watched_update mirror "$work/mirror/current" node "$program" sync "$work/upstream" "$work/mirror" -- "$rate"
 
