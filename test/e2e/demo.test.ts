@@ -32,7 +32,7 @@ describe('the demo', () => {
       expect(stderr).toBe('');
       expect(exitCode).toBe(0);
       expect(stdout).toMatch(
-        /a reader inside when it came +\d of \d \.debs gone or changed +whole, as before$/m,
+        /a reader inside when it came +\d+ of \d+ \.debs gone or changed +whole, as before$/m,
       );
       const during =
         /readers that came during it +(\d+) of (\d+) whole +(\d+) of (\d+) whole$/m.exec(stdout) ??
