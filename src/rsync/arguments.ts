@@ -87,6 +87,7 @@ export function wholePassArguments(
     '--delete-excluded',
     ...common(transfer),
     ...transferring(transfer, options),
+    '--stats',
     '--',
     transfer.source.argument,
     `${target}/`,
