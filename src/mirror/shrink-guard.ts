@@ -8,7 +8,7 @@ export interface TreeSize {
   bytes: number | undefined;
 }
 
-export interface Shrinkage {
+interface Shrinkage {
   /** Share of the regular files that would vanish, 0 to 1. */
   files: number;
   /** Share of the bytes that would vanish, 0 to 1. */
@@ -16,7 +16,7 @@ export interface Shrinkage {
 }
 
 /** How much smaller the mirror would become. Bytes count when files go, and when they shrink. */
-export function shrinkageOf(plan: PlanFigures, before: TreeSize): Shrinkage {
+function shrinkageOf(plan: PlanFigures, before: TreeSize): Shrinkage {
   const bytesBefore = before.bytes ?? 0;
   const filesGone = Math.max(plan.deletedFiles, before.files - plan.source.files);
   const bytesGone = Math.max(plan.deletedBytes, bytesBefore - plan.source.bytes);

@@ -44,7 +44,7 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
   for (let index = 0; index < given.length; index += 1) {
     const word = given[index] ?? '';
     if (word.startsWith('--') && word !== '--') {
-      const [, name = '', value] = /^--([^=]*)(=[^]*)?$/.exec(word) ?? [];
+      const [, name = '', value] = /^--([^=]*)(=.*)?$/s.exec(word) ?? [];
       const option = longOption(name);
       const wantsNext = option?.takesValue === true && value === undefined;
       if (wantsNext) index += 1;

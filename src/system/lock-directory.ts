@@ -64,7 +64,12 @@ export async function takeLockDirectory(
  */
 export function setLockAside(path: string, token: string): boolean {
   const aside = `${path}.${token}.old`;
-  if (ifThere(() => (fs.renameSync(join(path, token), aside), true)) === undefined) return false;
+  try {
+    fs.renameSync(join(path, token), aside);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
   fs.rmSync(aside, { recursive: true, force: true });
   return true;
 }

@@ -25,8 +25,8 @@ export function mountsSeenBy(process: number | 'self'): Mount[] {
   const mounts: Mount[] = [];
   for (const line of readFileSync(`/proc/${process}/mountinfo`, 'utf8').split('\n')) {
     const [fields = '', described = ''] = line.split(' - ');
-    const [, , device, root, mountPoint] = fields.split(' ').map(unescape);
-    const [type, source] = described.split(' ').map(unescape);
+    const [, , device, root, mountPoint] = fields.split(' ').map(unescapeField);
+    const [type, source] = described.split(' ').map(unescapeField);
     if (!device || !root || !mountPoint || !type) continue;
     mounts.push({ device, root, mountPoint, type, source: source ?? '' });
   }
@@ -65,7 +65,7 @@ function isOnDevice(path: string, device: number): boolean {
 }
 
 /** proc(5) writes white space and backslashes in a path as `\ooo`. */
-function unescape(field: string): string {
+function unescapeField(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
     String.fromCharCode(Number.parseInt(octal, 8)),
   );

@@ -35,7 +35,7 @@ export function processUser(pid: number): string | undefined {
 }
 
 /** Every process but this one, by pid. */
-export function otherProcesses(): number[] {
+function otherProcesses(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)

@@ -2,9 +2,6 @@ import { constants } from 'node:os';
 import { execa, type Options } from 'execa';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 
-/** The descriptor number at which a child finds the first inherited one. */
-const FIRST_INHERITED = 3;
-
 export interface ChildOptions {
   /** Descriptors that the child and its own children inherit, as 3, 4, … Locks travel this way. */
   inherit?: readonly number[];
@@ -68,11 +65,6 @@ export async function runProgram(
     stdout: textOf(result.stdout),
     stderr: textOf(result.stderr),
   };
-}
-
-/** The descriptor number under which a child sees the n-th inherited descriptor. */
-export function inheritedDescriptor(index: number): number {
-  return FIRST_INHERITED + index;
 }
 
 function textOf(bytes: unknown): string {

@@ -1,0 +1,36 @@
+/**
+ * The library: the verbs of the command line, for a Node program. All of them throw
+ * `MirrorlatchError`; durations are milliseconds, sizes are bytes.
+ *
+ * @example
+ * import { pin, sync } from 'mirrorlatch';
+ *
+ * await sync({ source: 'rsync://mirror.example.org/debian/', root: '/srv/mirror/debian' });
+ * const { path, release } = await pin({ root: '/srv/mirror/debian' });
+ */
+
+export { type ErrorCode, MirrorlatchError } from './errors.ts';
+export type { CloneMethod } from './mirror/clone.ts';
+export type { HistoryEntry } from './mirror/history.ts';
+export type { LockOwner, LockState } from './mirror/lock-state.ts';
+export type { PlanFigures } from './mirror/plan.ts';
+export type { Reader } from './mirror/readers.ts';
+export type { Finding } from './mirror/recovery.ts';
+export type { Settings } from './mirror/settings.ts';
+export type { Strategy } from './operations/build-tree.ts';
+export type { OnEvent, OperationEvent, Phase } from './operations/events.ts';
+export { type InitOptions, init } from './operations/init.ts';
+export type { Mirror } from './operations/mirror.ts';
+export { type Pin, type PinOptions, pin } from './operations/pin.ts';
+export { type PruneOptions, type PruneResult, prune } from './operations/prune.ts';
+export { type RollbackOptions, type RollbackResult, rollback } from './operations/rollback.ts';
+export { list, type MirrorStatus, type SnapshotInfo, status } from './operations/status.ts';
+export {
+  type PlannedSync,
+  planSync,
+  type SyncOptions,
+  type SyncResult,
+  sync,
+} from './operations/sync.ts';
+export { type UnlockOptions, type UnlockResult, unlock } from './operations/unlock.ts';
+export { type WatchOptions, watch } from './operations/watch.ts';
