@@ -1,13 +1,4 @@
-import {
-  accessSync,
-  closeSync,
-  constants,
-  openSync,
-  realpathSync,
-  rmSync,
-  statSync,
-  utimesSync,
-} from 'node:fs';
+import { accessSync, constants, realpathSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import type { Source } from '../rsync/source.ts';
@@ -79,11 +70,11 @@ export function checkPlaces(source: Source, root: string): void {
  * Whether times keep their nanoseconds in a directory. Where they do not, to compare them would
  * find every file changed at every sync.
  */
-export function keepsNanoseconds(directory: string): boolean {
+export async function keepsNanoseconds(directory: string): Promise<boolean> {
   const probe = join(directory, '.times');
   try {
-    closeSync(openSync(probe, 'w', 0o600));
-    utimesSync(probe, 1.123456789, 1.123456789);
+    // Not by Node's utimes: its seconds are a number, and libuv makes microseconds of them.
+    await runProgram('touch', ['--date=@1.123456789', '--', probe]);
     return (lstatIfThere(probe)?.mtimeNs ?? 0n) % 100n !== 0n;
   } finally {
     rmSync(probe, { force: true });

@@ -13,8 +13,9 @@ import {
   keepsNanoseconds,
 } from '../mirror/preflight.ts';
 import { currentId, publish } from '../mirror/publication.ts';
+import type { Settings } from '../mirror/records.ts';
 import { type Finding, recover } from '../mirror/recovery.ts';
-import { type GivenSettings, newSettings, type Settings } from '../mirror/settings.ts';
+import { type GivenSettings, newSettings } from '../mirror/settings.ts';
 import { guardAgainstShrinking, type TreeSize } from '../mirror/shrink-guard.ts';
 import { freshId, parseSnapshotId, timestampId } from '../mirror/snapshot-id.ts';
 import { closeGate, findLeftovers } from '../mirror/staging.ts';
@@ -137,7 +138,7 @@ async function syncUnderLock(
 
   closeGate(layout);
   const recovered = await recover(layout, lock);
-  const work = planWork(options, settings, layout);
+  const work = await planWork(options, settings, layout);
   await checkSuperblock(layout, options.unclean ?? 'warn', onEvent);
   const before = currentId(layout);
   const id = chooseId(layout, wantedId, options.at);
@@ -223,7 +224,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const mirror = findMirror(options.root);
   const layout = mirror?.layout ?? layoutOf(realRoot(options.root));
   const settings = mirror?.settings ?? newSettings(settingsOf(options));
-  const work = planWork(options, settings, layout);
+  const work = await planWork(options, settings, layout);
   const before = mirror && currentId(layout);
   const base = before === undefined ? undefined : layout.snapshot(before);
   // A directory that is not there: everything is new.
@@ -266,11 +267,11 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
 }
 
 /** What is to be transferred, and how, by this call's options and the mirror's memory. */
-function planWork(
+async function planWork(
   options: SyncOptions,
   settings: Settings,
   layout: Layout,
-): Pick<SyncContext, 'transfer' | 'strategy' | 'clone' | 'needsWholePass'> {
+): Promise<Pick<SyncContext, 'transfer' | 'strategy' | 'clone' | 'needsWholePass'>> {
   const { onEvent = () => {}, strategy = 'plan' } = options;
   const sourceText = options.source ?? settings.source;
   if (sourceText === undefined) {
@@ -283,7 +284,9 @@ function planWork(
   const given = options.rsyncOptions?.length ? options.rsyncOptions : settings.rsyncOptions;
   const { args, needsWholePass: wholeFor } = parseRsyncOptions(given);
   const without = new Set(options.without);
-  if (lstatIfThere(layout.staging) && !keepsNanoseconds(layout.staging)) without.add('nanoseconds');
+  if (lstatIfThere(layout.staging) && !(await keepsNanoseconds(layout.staging))) {
+    without.add('nanoseconds');
+  }
   const needsWholePass = strategy === 'link-dest' || wholeFor !== undefined;
   if (needsWholePass && without.has('delete')) {
     throw new MirrorlatchError(
