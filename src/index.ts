@@ -12,11 +12,11 @@
 export { type ErrorCode, MirrorlatchError } from './errors.ts';
 export type { CloneMethod } from './mirror/clone.ts';
 export type { HistoryEntry } from './mirror/history.ts';
-export type { LockOwner, LockState } from './mirror/lock-state.ts';
+export type { LockState } from './mirror/lock-state.ts';
 export type { PlanFigures } from './mirror/plan.ts';
 export type { Reader } from './mirror/readers.ts';
+export type { LockOwner, Settings } from './mirror/records.ts';
 export type { Finding } from './mirror/recovery.ts';
-export type { Settings } from './mirror/settings.ts';
 export type { Strategy } from './operations/build-tree.ts';
 export type { OnEvent, OperationEvent, Phase } from './operations/events.ts';
 export { type InitOptions, init } from './operations/init.ts';

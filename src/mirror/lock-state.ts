@@ -1,7 +1,6 @@
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { ifThere, readTextIfThere } from '../system/files.ts';
 import { bootTimeMs, type HostIdentity, thisHost } from '../system/host.ts';
 import { lockHolderToken } from '../system/lock-directory.ts';
@@ -12,28 +11,13 @@ import {
   processStartTicks,
 } from '../system/proc.ts';
 import type { Layout } from './layout.ts';
-
-const Owner = z.object({
-  host: z.object({ hostname: z.string(), machineId: z.string(), bootId: z.string() }),
-  pid: z.number(),
-  /** Tells the process from a later one with the same pid. */
-  startTicks: z.string(),
-  user: z.string(),
-  /** What it does: `sync`, `prune`, … */
-  command: z.string(),
-  /** ISO 8601, UTC. */
-  since: z.string(),
-});
-
-/** Who holds the writer's lock: `sync.lock/TOKEN/owner.json`. */
-export type LockOwner = z.infer<typeof Owner>;
-
-/** What the holder says it is doing: `sync.lock/TOKEN/progress.json`. */
-export interface LockProgress {
-  phase: string;
-  /** Share of the phase that is done, 0 to 1, where it is known. */
-  done?: number;
-}
+import {
+  checkLockOwner,
+  checkLockProgress,
+  type LockOwner,
+  type LockProgress,
+  parseJson,
+} from './records.ts';
 
 /** What lies in `sync.lock`; a power cut can leave a record without a readable owner. */
 interface LockRecord {
@@ -174,15 +158,12 @@ function readRecord(layout: Layout): LockRecord | undefined {
   const token = lockHolderToken(layout.lockDirectory);
   if (token === undefined) return undefined;
   const inside = join(layout.lockDirectory, token);
-  const owner = Owner.safeParse(parseJson(readTextIfThere(join(inside, 'owner.json'))));
-  const progress = parseJson(ifThere(() => readFileSync(join(inside, 'progress.json'), 'utf8')));
-  return { token, owner: owner.data, progress: progress as LockProgress | undefined };
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return text === undefined ? undefined : JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  const read = (name: string) => parseJson(readTextIfThere(join(inside, name)));
+  const owner = checkLockOwner(read('owner.json'));
+  const progress = checkLockProgress(read('progress.json'));
+  return {
+    token,
+    owner: 'record' in owner ? owner.record : undefined,
+    progress: 'record' in progress ? progress.record : undefined,
+  };
 }

@@ -23,13 +23,13 @@ import type { Layout } from './layout.ts';
 import {
   describeLock,
   isSyncChild,
-  type LockProgress,
   type LockState,
   type NamedProcess,
   ourselves,
   stateOfRecord,
   stateWhileKernelLockIsHeld,
 } from './lock-state.ts';
+import type { LockProgress } from './records.ts';
 
 export interface SyncLockOptions {
   /** What the holder does, for whoever asks: `sync`, `prune`, … */

@@ -1,4 +1,4 @@
-import { definedOf, newSettings, writeSettings } from '../mirror/settings.ts';
+import { changedSettings, writeSettings } from '../mirror/settings.ts';
 import { parseRsyncOptions } from '../rsync/options.ts';
 import { parseSource } from '../rsync/source.ts';
 import { createMirror, findMirror, type Mirror } from './mirror.ts';
@@ -26,7 +26,7 @@ export function init({ root, source, rsyncOptions, ...rules }: InitOptions): Mir
   };
   const found = findMirror(root);
   if (found === undefined) return createMirror(root, given, { mayHoldOtherThings: true });
-  const settings = newSettings({ ...found.settings, ...definedOf(given) });
+  const settings = changedSettings(found.settings, given);
   writeSettings(found.layout, settings);
   return { layout: found.layout, settings };
 }

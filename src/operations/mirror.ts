@@ -2,7 +2,13 @@ import { mkdirSync, readdirSync, realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { type Layout, layoutOf } from '../mirror/layout.ts';
-import { newSettings, readSettings, type Settings, writeSettings } from '../mirror/settings.ts';
+import type { Settings } from '../mirror/records.ts';
+import {
+  type GivenSettings,
+  newSettings,
+  readSettings,
+  writeSettings,
+} from '../mirror/settings.ts';
 import { closeGate } from '../mirror/staging.ts';
 import { ifThere, lstatIfThere, syncDirectory } from '../system/files.ts';
 
@@ -41,7 +47,7 @@ export function findMirror(root: string): Mirror | undefined {
  */
 export function createMirror(
   root: string,
-  given: Parameters<typeof newSettings>[0],
+  given: GivenSettings,
   { mayHoldOtherThings = false }: { mayHoldOtherThings?: boolean } = {},
 ): Mirror {
   const wanted = resolve(root);

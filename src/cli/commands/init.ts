@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { init } from '../../operations/init.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { printJson, printLine } from '../output.ts';
@@ -39,7 +38,8 @@ export function addInit(program: Command, context: CommandContext): void {
         ['USAGE', 'PERMISSION', 'CONFIGURATION', 'IO'],
       ),
     )
-    .action((root: string, flags: Flags) => {
+    .action(async (root: string, flags: Flags) => {
+      const { init } = await import('../../operations/init.ts');
       const { layout, settings } = init({
         root,
         source: flags.source,

@@ -1,0 +1,39 @@
+/**
+ * Bundles the program into dist/bin.js and the parts that it loads on demand, dist/bin/*.js: one
+ * read in place of some 300 halves the time before a command does its work. The licences of what
+ * is bundled go along.
+ */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { build } from 'esbuild';
+
+const { metafile } = await build({
+  entryPoints: ['src/bin.ts'],
+  outdir: 'dist',
+  chunkNames: 'bin/[name]-[hash]',
+  bundle: true,
+  splitting: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20.19',
+  minifyWhitespace: true,
+  minifySyntax: true,
+  metafile: true,
+  // What is CommonJS among the dependencies asks for Node's own modules by require().
+  banner: {
+    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+  },
+});
+
+const packages = new Set(
+  Object.keys(metafile.inputs).flatMap(
+    (input) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1] ?? [],
+  ),
+);
+const notices = [...packages].sort().map((directory) => {
+  const { name, version, license } = JSON.parse(readFileSync(`${directory}/package.json`, 'utf8'));
+  const file = readdirSync(directory).find((entry) => /^licen[cs]e/i.test(entry));
+  const text =
+    file === undefined ? `Licence: ${license}` : readFileSync(`${directory}/${file}`, 'utf8');
+  return `${name} ${version}\n\n${text.trim()}\n`;
+});
+writeFileSync('dist/THIRD-PARTY-LICENSES', notices.join(`\n${'-'.repeat(80)}\n\n`));

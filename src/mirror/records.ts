@@ -1,0 +1,73 @@
+import * as z from 'zod/mini';
+
+/**
+ * The shapes of what is read back from disk as JSON. A crash, another version or a person may have
+ * left anything there, so nothing of it is believed unchecked.
+ */
+
+/** `.mirrorlatch/mirror.json`: what `init` or the first sync said, for all the syncs after it. */
+const Settings = z.strictObject({
+  format: z.literal(1),
+  mode: z.literal('snapshots'),
+  /** As rsync understands it, with a trailing slash. */
+  source: z.optional(z.string()),
+  rsyncOptions: z._default(z.array(z.string()), []),
+  /** Snapshots that stay, counted from the newest, `current` included. */
+  keepLast: z._default(z.int().check(z.minimum(1)), 3),
+  /** Snapshots younger than this stay too; ms. */
+  keepWithinMs: z.optional(z.int().check(z.minimum(0))),
+  /** How long a snapshot stays after it stopped being current; ms. */
+  graceMs: z._default(z.int().check(z.minimum(0)), 24 * 60 * 60 * 1000),
+  /** Share of files or bytes that may vanish in one sync; percent. */
+  maxShrinkPercent: z._default(z.number().check(z.minimum(0), z.maximum(100)), 30),
+});
+
+export type Settings = z.infer<typeof Settings>;
+
+/** `sync.lock/TOKEN/owner.json`: who holds the writer's lock. */
+const LockOwner = z.object({
+  host: z.object({ hostname: z.string(), machineId: z.string(), bootId: z.string() }),
+  pid: z.number(),
+  /** Tells the process from a later one with the same pid. */
+  startTicks: z.string(),
+  user: z.string(),
+  /** What it does: `sync`, `prune`, … */
+  command: z.string(),
+  /** ISO 8601, UTC. */
+  since: z.string(),
+});
+
+export type LockOwner = z.infer<typeof LockOwner>;
+
+/** `sync.lock/TOKEN/progress.json`: what the holder says it is doing. */
+const LockProgress = z.object({
+  phase: z.string(),
+  /** Share of the phase that is done, 0 to 1, where it is known. */
+  done: z.optional(z.number()),
+});
+
+export type LockProgress = z.infer<typeof LockProgress>;
+
+/** The record, or one line about what is wrong with it. */
+export type Checked<Record> = { record: Record } | { problem: string };
+
+export const checkSettings = checkerOf(Settings);
+export const checkLockOwner = checkerOf(LockOwner);
+export const checkLockProgress = checkerOf(LockProgress);
+
+/** The value that a JSON text stands for, or undefined when it is none. */
+export function parseJson(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function checkerOf<Schema extends z.ZodMiniType>(schema: Schema) {
+  return (value: unknown): Checked<z.infer<Schema>> => {
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return { record: parsed.data };
+    return { problem: z.prettifyError(parsed.error).replaceAll('\n', ' ') };
+  };
+}
