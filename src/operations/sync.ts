@@ -410,8 +410,9 @@ async function checkSuperblock(
 /** All of it is in the new snapshot now, or not wanted any more. */
 function clearStaging(layout: Layout): void {
   const { trees, clones, foreign } = findLeftovers(layout);
-  for (const tree of [...trees, ...clones, ...foreign]) discard(layout, tree);
-  discard(layout, layout.partial);
+  for (const path of [...trees, ...clones, ...foreign, layout.partial]) {
+    if (lstatIfThere(path)) discard(layout, path);
+  }
 }
 
 async function pruneAfterwards(
