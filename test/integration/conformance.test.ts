@@ -1,0 +1,290 @@
+import { mkdirSync, readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildAwkwardTree } from '../support/awkward-tree.ts';
+import { fileWork } from '../support/file-work.ts';
+import {
+  type FilesystemType,
+  makeLoopFilesystem,
+  whyNoLoopFilesystem,
+} from '../support/loop-filesystem.ts';
+import { nobody, runsAsRoot, type User } from '../support/privilege.ts';
+import { nobodyRunsTheProgram, type ProgramOptions, runForJson } from '../support/program.ts';
+import { makeScratch } from '../support/scratch.ts';
+import { describeTree, difference, type Tree, type TreeOptions } from '../support/tree.ts';
+import { fillOutside, mostSteps, type TreeChange, treeChanges } from '../support/tree-changes.ts';
+
+/** One way to make a snapshot: every way has to end in the same tree. */
+interface Way {
+  readonly strategy: 'plan' | 'link-dest' | 'copy';
+  readonly clone?: 'hardlink' | 'reflink' | 'btrfs' | 'copy';
+}
+
+const hardlink: Way = { strategy: 'plan', clone: 'hardlink' };
+const reflink: Way = { strategy: 'plan', clone: 'reflink' };
+const btrfs: Way = { strategy: 'plan', clone: 'btrfs' };
+const fullClone: Way = { strategy: 'plan', clone: 'copy' };
+const linkDest: Way = { strategy: 'link-dest' };
+const fullCopy: Way = { strategy: 'copy' };
+
+/** What a mirror is made with beside the way. */
+interface Variant {
+  readonly name: string;
+  readonly options: readonly string[];
+  readonly rsyncOptions: readonly string[];
+  /** Compares also which names are one inode. */
+  readonly hardLinks?: boolean;
+  /** The source has symlinks that lead out of it. */
+  readonly outside?: boolean;
+  /** The mirror and the source are this user's. */
+  readonly user?: User;
+}
+
+const plain: Variant = { name: 'by default', options: [], rsyncOptions: [] };
+const withOutside: Variant = {
+  name: 'with symlinks to outside',
+  options: ['--without', 'safe-links'],
+  rsyncOptions: [],
+  outside: true,
+};
+/** Hard links need rsync to see the whole tree, so a plan gives way to a whole pass. */
+const withHardLinks: Variant = {
+  name: 'with -H',
+  options: [],
+  rsyncOptions: ['-H'],
+  hardLinks: true,
+};
+const withChecksum: Variant = {
+  name: 'with --checksum',
+  options: [],
+  rsyncOptions: ['--checksum'],
+};
+const asNobody: Variant = {
+  name: 'as an ordinary user',
+  options: [],
+  rsyncOptions: [],
+  user: nobody,
+};
+
+const casesOn: Readonly<Record<FilesystemType, readonly (readonly [Way, Variant])[]>> = {
+  ext4: [
+    [hardlink, plain],
+    [linkDest, plain],
+    [hardlink, withOutside],
+    [fullClone, withOutside],
+    [linkDest, withOutside],
+    [fullCopy, withOutside],
+    [hardlink, withHardLinks],
+    [linkDest, withHardLinks],
+    [fullCopy, withHardLinks],
+  ],
+  xfs: [
+    [hardlink, withOutside],
+    [reflink, withOutside],
+    [linkDest, withOutside],
+    [reflink, withHardLinks],
+  ],
+  btrfs: [
+    [hardlink, withOutside],
+    [reflink, withOutside],
+    [btrfs, withOutside],
+    [linkDest, withOutside],
+    [btrfs, withHardLinks],
+  ],
+};
+
+const whyNotAsNobody = nobodyRunsTheProgram
+  ? ''
+  : ' (skipped: only root can become nobody, who has to reach Node and the program)';
+
+for (const type of ['ext4', 'xfs', 'btrfs'] as const) {
+  describe.skipIf(whyNoLoopFilesystem !== '')(`on ${type}${whyNoLoopFilesystem}`, () => {
+    let filesystem: Awaited<ReturnType<typeof makeLoopFilesystem>>;
+    beforeAll(async () => {
+      filesystem = await makeLoopFilesystem(type);
+    });
+    afterAll(() => filesystem.remove());
+
+    for (const [way, variant] of casesOn[type]) {
+      const name = nameOf(way, variant);
+      test.concurrent(`${name}: every snapshot equals its source and none changes later`, () =>
+        followAllChanges(join(filesystem.path, name), way, variant));
+    }
+  });
+}
+
+describe('on the filesystem of temporary files', () => {
+  const scratch = makeScratch();
+  afterAll(() => scratch.remove());
+
+  for (const way of [hardlink, fullClone, linkDest]) {
+    const name = nameOf(way, withChecksum);
+    test.concurrent(`${name}: every snapshot equals its source and none changes later`, () =>
+      followAllChanges(join(scratch.path, name), way, withChecksum));
+  }
+
+  describe.skipIf(!nobodyRunsTheProgram)(`as another user${whyNotAsNobody}`, () => {
+    for (const way of [hardlink, linkDest]) {
+      const name = nameOf(way, asNobody);
+      test.concurrent(`${name}: every snapshot equals its source and none changes later`, () =>
+        followAllChanges(join(scratch.path, name), way, asNobody));
+    }
+  });
+
+  for (const variant of [withOutside, withHardLinks]) {
+    const changes = treeChanges
+      .filter(possible(variant))
+      .filter(variant.hardLinks ? areOfLinks : () => true);
+    for (const change of changes) {
+      const name = `${variant.name}: ${change.name}`;
+      test.concurrent(`alone, ${name}: each step is seen and done`, () =>
+        followOneChange(join(scratch.path, name), change, variant));
+    }
+  }
+});
+
+/**
+ * Syncs the awkward tree and all changes, a step of each change before each sync. After each:
+ * `current` equals the source, older snapshots are what they were, staging is empty, and one more
+ * sync has nothing to do.
+ */
+async function followAllChanges(home: string, way: Way, variant: Variant): Promise<void> {
+  const place = prepare(home);
+  const sees: TreeOptions = { hardLinks: variant.hardLinks === true };
+  const changes = treeChanges.filter(possible(variant));
+  buildAwkwardTree(place.source, { privileged: runsAsRoot && variant.user === undefined });
+  mkdirSync(join(place.source, 'changes'));
+  const published = new Map<string, Tree>();
+  if (variant.user !== undefined) await giveTo(variant.user, home);
+  const outside = describeTree(place.outside);
+
+  for (let step = 0; step < mostSteps(); step += 1) {
+    for (const change of changes) applyStep(join(place.source, 'changes'), place, change, step);
+    if (variant.user !== undefined) await giveTo(variant.user, place.source);
+    const sync = () =>
+      runForJson(
+        [
+          'sync',
+          place.source,
+          place.root,
+          ...optionsOf(way),
+          ...variant.options,
+          '--',
+          ...variant.rsyncOptions,
+        ],
+        programOptions(variant),
+      );
+
+    const summary = await sync();
+    expect(summary, `step ${step}`).toMatchObject({
+      outcome: 'published',
+      ...usedBy(way, variant, step),
+    });
+    const id = String(summary['id']);
+    expect(readlinkSync(join(place.root, 'current'))).toBe(`snapshots/${id}`);
+    const current = describeTree(join(place.root, 'current'), sees);
+    expect(difference(describeTree(place.source, sees), current), `step ${step}`).toEqual([]);
+    expect(difference(outside, describeTree(place.outside)), 'outside').toEqual([]);
+    for (const [older, tree] of published) {
+      const now = describeTree(join(place.root, 'snapshots', older), sees);
+      expect(difference(tree, now), `I2: snapshot ${published.size} after step ${step}`).toEqual(
+        [],
+      );
+    }
+    published.set(id, current);
+    expectTidy(place.root);
+
+    expect(await sync(), `again after step ${step}`).toMatchObject({ outcome: 'unchanged' });
+    expect(readdirSync(join(place.root, 'snapshots')).sort()).toEqual([...published.keys()].sort());
+  }
+}
+
+/** The same with one change alone, which so cannot ride on the back of another. */
+async function followOneChange(home: string, change: TreeChange, variant: Variant): Promise<void> {
+  const place = prepare(home);
+  const sees: TreeOptions = { hardLinks: variant.hardLinks === true };
+  mkdirSync(place.source);
+  for (const step of change.steps.keys()) {
+    applyStep(place.source, place, change, step);
+    const summary = await runForJson([
+      'sync',
+      place.source,
+      place.root,
+      '--allow-shrink',
+      ...variant.options,
+      '--',
+      ...variant.rsyncOptions,
+    ]);
+    expect(summary, `step ${step}`).toMatchObject({ outcome: 'published' });
+    const current = describeTree(join(place.root, 'current'), sees);
+    expect(difference(describeTree(place.source, sees), current), `step ${step}`).toEqual([]);
+  }
+}
+
+interface Place {
+  readonly source: string;
+  readonly root: string;
+  /** What some symlinks of the source lead to. */
+  readonly outside: string;
+}
+
+function prepare(home: string): Place {
+  const outside = join(home, 'outside');
+  mkdirSync(outside, { recursive: true });
+  fillOutside(fileWork(outside));
+  return { source: join(home, 'source'), root: join(home, 'mirror'), outside };
+}
+
+function applyStep(directory: string, place: Place, change: TreeChange, step: number): void {
+  const own = join(directory, change.name);
+  if (step === 0) mkdirSync(own);
+  change.steps[step]?.(fileWork(own), place.outside);
+}
+
+function possible(variant: Variant): (change: TreeChange) => boolean {
+  return ({ needs }) => {
+    if (needs === 'root') return runsAsRoot && variant.user === undefined;
+    return needs === undefined || variant.outside === true;
+  };
+}
+
+function areOfLinks({ name }: TreeChange): boolean {
+  return name.includes('inode');
+}
+
+function expectTidy(root: string): void {
+  expect(readdirSync(root).sort()).toEqual(
+    expect.arrayContaining(['.mirrorlatch', 'current', 'snapshots']),
+  );
+  expect(
+    readdirSync(root).filter(
+      (name) => !['.mirrorlatch', 'current', 'previous', 'snapshots'].includes(name),
+    ),
+  ).toEqual([]);
+  const staging = join(root, '.mirrorlatch/staging');
+  // The lists of names of the last plan may stay: the next one writes over them.
+  expect(readdirSync(staging).filter((name) => !/^\.(transfer|removal)$/.test(name))).toEqual([]);
+}
+
+async function giveTo(user: User, directory: string): Promise<void> {
+  await execa('chown', ['-hR', `${user.uid}:${user.gid}`, '--', directory]);
+}
+
+function programOptions(variant: Variant): ProgramOptions {
+  return variant.user === undefined ? {} : { user: variant.user };
+}
+
+function optionsOf({ strategy, clone }: Way): string[] {
+  return ['--strategy', strategy, ...(clone === undefined ? [] : ['--clone', clone])];
+}
+
+/** What the summary has to say of the way: the first sync has nothing to clone. */
+function usedBy({ strategy, clone }: Way, variant: Variant, step: number): Record<string, string> {
+  if (variant.hardLinks === true) return { strategy: strategy === 'plan' ? 'link-dest' : strategy };
+  return step === 0 || clone === undefined ? { strategy } : { strategy, clone };
+}
+
+function nameOf({ strategy, clone }: Way, variant: Variant): string {
+  return `${clone === undefined ? strategy : `${strategy} by ${clone}`} ${variant.name}`;
+}
