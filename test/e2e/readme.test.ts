@@ -1,0 +1,78 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { expect, test } from 'vitest';
+import { mayMount } from '../support/privilege.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+
+const project = fileURLToPath(new URL('../..', import.meta.url));
+const readme = readFileSync(join(project, 'README.md'), 'utf8');
+
+/** The code blocks of the README in this language. */
+function blocks(language: string): string[] {
+  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(
+    ([, text]) => text ?? '',
+  );
+}
+
+/** Every command line of the README, from top to bottom, cron's without its time and user. */
+const commands = [...readme.matchAll(/^```(sh|cron)\n(.*?)^```/gms)]
+  .flatMap(([, , text]) => (text ?? '').trim().split('\n'))
+  .map((line) => line.replace(/^[\d* ]+root +/, ''));
+
+test.runIf(mayMount)(
+  'every command of the README does its work, in order, as printed',
+  async () => {
+    const place = scratchDirectory();
+    const upstream = join(place, 'upstream');
+    for (const directory of ['srv', 'bin', 'upstream/pool/main/l']) {
+      mkdirSync(join(place, directory), { recursive: true });
+    }
+    writeFileSync(join(upstream, 'pool/main/l/left-out.deb'), 'left out');
+    for (let count = 0; count < 9; count += 1)
+      writeFileSync(join(upstream, `kept-${count}`), 'kept');
+    writeFileSync(join(place, 'rsyncd.conf'), `use chroot = no\n[debian]\npath = ${upstream}\n`);
+    const program = join(project, 'dist/bin.js');
+    writeFileSync(join(place, 'bin/mirrorlatch'), `#!/bin/sh\nexec node '${program}' "$@"\n`, {
+      mode: 0o755,
+    });
+    // In a mount namespace of its own, where /srv is ours; rsync starts the server of
+    // mirror.example.org itself (rsync(1), RSYNC_CONNECT_PROG). The source changes all the time.
+    const script = [
+      'set -eu',
+      `mount --bind "$PLACE/srv" /srv`,
+      'mkdir /srv/mirror',
+      ...commands.flatMap((command) => ['date +%N > "$UPSTREAM/changed"', command]),
+    ].join('\n');
+    const { all, exitCode } = await execa(
+      'unshare',
+      ['--mount', '--propagation', 'private', 'sh', '-xc', script],
+      {
+        env: {
+          PATH: `${join(place, 'bin')}:${process.env['PATH']}`,
+          PLACE: place,
+          UPSTREAM: upstream,
+          RSYNC_CONNECT_PROG: `rsync --daemon --config=${join(place, 'rsyncd.conf')}`,
+        },
+        all: true,
+        reject: false,
+      },
+    );
+    expect(exitCode, all).toBe(0);
+    expect(commands.length).toBeGreaterThan(10);
+    expect(all).toContain('published 20260101T030000Z');
+  },
+);
+
+test('the program of the README for Node can be run', async () => {
+  const place = scratchDirectory();
+  mkdirSync(join(place, 'upstream'));
+  const [program = ''] = blocks('js');
+  const here = program
+    .replace('rsync://mirror.example.org/debian/', join(place, 'upstream/'))
+    .replaceAll('/srv/mirror/debian', join(place, 'mirror'));
+  expect(here).not.toBe(program);
+  // In the project's directory its own name leads to its own exports.
+  await execa('node', ['--input-type=module', '--eval', here], { cwd: project });
+});
