@@ -17,6 +17,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   statfsSync,
   writeFileSync,
 } from 'node:fs';
@@ -105,20 +106,21 @@ function needPrograms(): void {
   }
 }
 
-/** Refuses to begin what the disk cannot hold: five trees of content, twelve of names. */
-function needSpace(work: string, files: number): void {
+/** Refuses to begin what the disk cannot hold: the source and four trees a round, and as many more of names. */
+function needSpace(work: string, files: number, repeat: number): void {
   const { bavail, bsize, ffree, files: inodes } = statfsSync(work);
-  const directories = directoriesOf(files) * 12;
-  const bytes = (files * 5 * 1.1 + directories) * Math.max(4096, fileBytes);
+  const trees = 1 + 4 * repeat;
+  const directories = directoriesOf(files) * (trees + 8);
+  const bytes = (files * trees * 1.1 + directories) * Math.max(4096, fileBytes);
   if (bavail * bsize < bytes) {
     throw new Error(
       `${count(files)} files need ${Math.ceil(bytes / 1e9)} GB in ${work}, ${Math.floor((bavail * bsize) / 1e9)} GB are free`,
     );
   }
   // A filesystem that makes its inodes as they are needed counts none.
-  if (inodes > 0 && ffree < files * 5 + directories) {
+  if (inodes > 0 && ffree < files * trees + directories) {
     throw new Error(
-      `${count(files)} files need ${count(files * 5 + directories)} inodes in ${work}, ${count(ffree)} are free`,
+      `${count(files)} files need ${count(files * trees + directories)} inodes in ${work}, ${count(ffree)} are free`,
     );
   }
 }
@@ -141,21 +143,22 @@ class Bench {
   }
 
   async size(files: number): Promise<void> {
-    needSpace(this.#directory, files);
+    needSpace(this.#directory, files, this.#options.repeat);
     const base = join(this.#directory, String(files));
     const source = join(base, 'source');
     say(`${count(files)} files: making the source`);
     await makeTree(source, files, this.#signal);
-    const rounds = async (name: Case, begin: (round: number) => void | Promise<void>) => {
+    const rounds = async (name: Case, begin: (round: number) => void) => {
       for (let round = 0; round < this.#options.repeat; round++) {
-        await begin(round);
+        begin(round);
         await this.#round(files, name, round, base);
       }
     };
-    await rounds('first sync', async () => {
+    await rounds('first sync', (round) => {
+      // A new place each time: removing the old one would slow the next run (see above).
+      if (round > 0) renameSync(join(base, 'rooms'), join(base, `rooms-${round}`));
       for (const [room, contestant] of this.#rooms(base)) {
-        await remove(room);
-        mkdirSync(room);
+        mkdirSync(room, { recursive: true });
         contestant.prepare(room);
       }
     });
@@ -169,7 +172,7 @@ class Bench {
   /** Each contestant with its room; those that share one come first there once. */
   *#rooms(base: string): Generator<[string, Contestant]> {
     for (const [index, [contestant]] of this.#contestants.entries()) {
-      if (contestant !== undefined) yield [join(base, `room-${index}`), contestant];
+      if (contestant !== undefined) yield [join(base, 'rooms', String(index)), contestant];
     }
   }
 
@@ -178,7 +181,7 @@ class Bench {
     for (let turn = 0; turn < this.#contestants.length; turn++) {
       const index = (turn + round) % this.#contestants.length;
       for (const contestant of this.#contestants[index] ?? []) {
-        const room = join(base, `room-${index}`);
+        const room = join(base, 'rooms', String(index));
         // Each begins with a clean page cache: ours alone waits for the disk, and not for what others left.
         execFileSync('sync', ['-f', base]);
         await setTimeout(this.#options.rest * 1000, undefined, { signal: this.#signal });
