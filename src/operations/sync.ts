@@ -1,5 +1,14 @@
-import { closeSync, mkdirSync, openSync, realpathSync, rmSync, writeSync } from 'node:fs';
-import { resolve } from 'node:path';
+import {
+import { join, resolve } from 'node:path';
+  mkdirSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  rmdirSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import type { CloneMethod } from '../mirror/clone.ts';
@@ -15,10 +24,15 @@ import {
 import { currentId, publish } from '../mirror/publication.ts';
 import type { Settings } from '../mirror/records.ts';
 import { type Finding, recover } from '../mirror/recovery.ts';
-import { type GivenSettings, newSettings } from '../mirror/settings.ts';
+import {
+  changedSettings,
+  type GivenSettings,
+  newSettings,
+  writeSettings,
+} from '../mirror/settings.ts';
 import { guardAgainstShrinking, type TreeSize } from '../mirror/shrink-guard.ts';
 import { freshId, parseSnapshotId, timestampId } from '../mirror/snapshot-id.ts';
-import { closeGate, findLeftovers } from '../mirror/staging.ts';
+import { closeGate } from '../mirror/staging.ts';
 import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { discard, emptyTrash } from '../mirror/trash.ts';
 import { type DefaultName, planArguments, type Transfer } from '../rsync/arguments.ts';
@@ -107,7 +121,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { signal, onEvent = () => {} } = options;
   const id = options.id === undefined ? undefined : parseSnapshotId(options.id);
   await Promise.all([checkRsync(), waitUntil(options.at, signal, onEvent)]);
-  const mirror = openOrCreate(options);
+  const { mirror, work } = prepare(options);
   const lock = await acquireSyncLock(mirror.layout, {
     command: 'sync',
     waitMs: options.waitMs,
@@ -116,7 +130,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
     onWait: ({ message }) => onEvent({ kind: 'notice', message: `waiting: ${message}` }),
   });
   try {
-    return await syncUnderLock(options, mirror, lock, id);
+    return await syncUnderLock(options, mirror, work, lock, id);
   } catch (error) {
     throw asMirrorlatchError(error, `the sync of ${mirror.layout.root} failed`);
   } finally {
@@ -127,6 +141,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
 async function syncUnderLock(
   options: SyncOptions,
   mirror: Mirror,
+  work: Work,
   lock: SyncLock,
   wantedId: string | undefined,
 ): Promise<SyncResult> {
@@ -138,7 +153,7 @@ async function syncUnderLock(
 
   closeGate(layout);
   const recovered = await recover(layout, lock);
-  const work = await planWork(options, settings, layout);
+  rememberSource(options, mirror);
   await checkSuperblock(layout, options.unclean ?? 'warn', onEvent);
   const before = currentId(layout);
   const id = chooseId(layout, wantedId, options.at);
@@ -173,7 +188,7 @@ async function syncUnderLock(
       log.remove();
       clearStaging(layout);
       appendHistory(layout, { event: 'unchanged', at: new Date().toISOString(), current: before });
-      const pruned = await pruneAfterwards(options, mirror, lock);
+      const pruned = pruneAfterwards(options, mirror, lock);
       return { outcome: 'unchanged', id: before, recovered, pruned, ...summary(built.plan) };
     }
     enterPhase(onEvent, 'publishing');
@@ -191,7 +206,7 @@ async function syncUnderLock(
       seconds: Math.round((performance.now() - startedAt) / 100) / 10,
     });
     clearStaging(layout);
-    const pruned = await pruneAfterwards(options, mirror, lock);
+    const pruned = pruneAfterwards(options, mirror, lock);
     return {
       outcome: 'published',
       id,
@@ -207,7 +222,7 @@ async function syncUnderLock(
     throw error;
   } finally {
     log.close();
-    if (!lock.lost.aborted) await emptyTrash(layout, inherit);
+    if (!lock.lost.aborted) await emptyTrashQuietly(layout, inherit, onEvent);
   }
 }
 
@@ -224,7 +239,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const mirror = findMirror(options.root);
   const layout = mirror?.layout ?? layoutOf(realRoot(options.root));
   const settings = mirror?.settings ?? newSettings(settingsOf(options));
-  const work = await planWork(options, settings, layout);
+  const work = planWork(options, settings, layout);
   const before = mirror && currentId(layout);
   const base = before === undefined ? undefined : layout.snapshot(before);
   // A directory that is not there: everything is new.
@@ -266,12 +281,10 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   }
 }
 
+type Work = Pick<SyncContext, 'transfer' | 'strategy' | 'clone' | 'needsWholePass'>;
+
 /** What is to be transferred, and how, by this call's options and the mirror's memory. */
-async function planWork(
-  options: SyncOptions,
-  settings: Settings,
-  layout: Layout,
-): Promise<Pick<SyncContext, 'transfer' | 'strategy' | 'clone' | 'needsWholePass'>> {
+function planWork(options: SyncOptions, settings: Settings, layout: Layout): Work {
   const { onEvent = () => {}, strategy = 'plan' } = options;
   const sourceText = options.source ?? settings.source;
   if (sourceText === undefined) {
@@ -284,9 +297,7 @@ async function planWork(
   const given = options.rsyncOptions?.length ? options.rsyncOptions : settings.rsyncOptions;
   const { args, needsWholePass: wholeFor } = parseRsyncOptions(given);
   const without = new Set(options.without);
-  if (lstatIfThere(layout.staging) && !(await keepsNanoseconds(layout.staging))) {
-    without.add('nanoseconds');
-  }
+  if (lstatIfThere(layout.state) && !keepsNanoseconds(layout)) without.add('nanoseconds');
   const needsWholePass = strategy === 'link-dest' || wholeFor !== undefined;
   if (needsWholePass && without.has('delete')) {
     throw new MirrorlatchError(
@@ -360,12 +371,19 @@ async function waitUntil(
   }
 }
 
-function openOrCreate(options: SyncOptions): Mirror {
-  const found = findMirror(options.root);
-  if (found !== undefined) return found;
-  if (options.source === undefined) return openMirror(options.root);
-  checkPlaces(parseSource(options.source), realRoot(options.root));
-  return createMirror(options.root, settingsOf(options));
+/** Finds the mirror or makes it, once all that was asked for is known to make sense (I12). */
+function prepare(options: SyncOptions): { mirror: Mirror; work: Work } {
+  const found = options.source === undefined ? openMirror(options.root) : findMirror(options.root);
+  const settings = found?.settings ?? newSettings(settingsOf(options));
+  const work = planWork(options, settings, found?.layout ?? layoutOf(realRoot(options.root)));
+  return { mirror: found ?? createMirror(options.root, settings), work };
+}
+
+/** A mirror that was made without a source gets that of its first sync. */
+function rememberSource(options: SyncOptions, { layout, settings }: Mirror): void {
+  if (settings.source !== undefined || options.source === undefined) return;
+  const { source, rsyncOptions } = settingsOf(options);
+  writeSettings(layout, changedSettings(settings, { source, rsyncOptions }));
 }
 
 /** What a first sync leaves for those after it. */
@@ -407,22 +425,46 @@ async function checkSuperblock(
   });
 }
 
-/** All of it is in the new snapshot now, or not wanted any more. */
+/** Everything there is in the new snapshot now, or not wanted any more. */
 function clearStaging(layout: Layout): void {
-  const { trees, clones, foreign } = findLeftovers(layout);
-  for (const path of [...trees, ...clones, ...foreign, layout.partial]) {
-    if (lstatIfThere(path)) discard(layout, path);
+  for (const name of readdirSync(layout.staging)) {
+    const path = join(layout.staging, name);
+    if (!lstatIfThere(path)?.isDirectory()) rmSync(path, { force: true });
+    else if (readdirSync(path).length === 0) rmdirSync(path);
+    else discard(layout, path);
   }
 }
 
-async function pruneAfterwards(
+/** A snapshot that cannot be removed is no reason to call the sync a failure. */
+function pruneAfterwards(
   { prune = true, keepLast, keepWithinMs, graceMs, onEvent = () => {} }: SyncOptions,
   mirror: Mirror,
   lock: SyncLock,
-): Promise<PruneResult | undefined> {
+): PruneResult | undefined {
   if (!prune) return undefined;
   enterPhase(onEvent, 'pruning');
-  return pruneUnderLock(mirror, lock, { keepLast, keepWithinMs, graceMs });
+  try {
+    return pruneUnderLock(mirror, lock, { keepLast, keepWithinMs, graceMs });
+  } catch (error) {
+    warn(onEvent, error, 'old snapshots could not be removed');
+    return undefined;
+  }
+}
+
+async function emptyTrashQuietly(
+  layout: Layout,
+  inherit: readonly number[],
+  onEvent: OnEvent,
+): Promise<void> {
+  try {
+    await emptyTrash(layout, inherit);
+  } catch (error) {
+    warn(onEvent, error, 'what is no longer wanted could not be removed');
+  }
+}
+
+function warn(onEvent: OnEvent, error: unknown, doing: string): void {
+  onEvent({ kind: 'warning', message: asMirrorlatchError(error, doing).message });
 }
 
 /** Best effort: what went wrong is thrown anyway, and the disk may be full. */
