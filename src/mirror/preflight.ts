@@ -1,11 +1,11 @@
-import { accessSync, constants, realpathSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import type { Source } from '../rsync/source.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { freeSpaceAt, isWithin, mountOf } from '../system/mounts.ts';
 import { runProgram } from '../system/process.ts';
 import type { CloneMethod } from './clone.ts';
+import type { Layout } from './layout.ts';
 import type { PlanFigures } from './plan.ts';
 
 /** The first rsync that compares nanoseconds (rsync(1), --modify-window). */
@@ -67,18 +67,14 @@ export function checkPlaces(source: Source, root: string): void {
 }
 
 /**
- * Whether times keep their nanoseconds in a directory. Where they do not, to compare them would
- * find every file changed at every sync.
+ * Whether the mirror's filesystem keeps nanoseconds. Where it does not, to compare them would find
+ * every file changed at every sync. The kernel gave the mirror's own directories their times when
+ * it changed them: where they are kept, not all of these are round.
  */
-export async function keepsNanoseconds(directory: string): Promise<boolean> {
-  const probe = join(directory, '.times');
-  try {
-    // Not by Node's utimes: its seconds are a number, and libuv makes microseconds of them.
-    await runProgram('touch', ['--date=@1.123456789', '--', probe]);
-    return (lstatIfThere(probe)?.mtimeNs ?? 0n) % 100n !== 0n;
-  } finally {
-    rmSync(probe, { force: true });
-  }
+export function keepsNanoseconds(layout: Layout): boolean {
+  return [layout.root, layout.state, layout.snapshots, layout.staging, layout.leases]
+    .map((directory) => lstatIfThere(directory)?.mtimeNs ?? 0n)
+    .some((time) => time % 100n !== 0n);
 }
 
 /**

@@ -8,6 +8,9 @@ import {
   type TransferProgress,
 } from './progress.ts';
 
+/** Some paths failed, or vanished, and the rest went well (rsync(1), EXIT VALUES). */
+const PARTIAL = new Set([23, 24]);
+
 /** How much of rsync's standard error is kept for the error message. */
 const KEPT_WORDS = 64 * 1024;
 
@@ -25,7 +28,7 @@ export interface RsyncRun {
 export interface RsyncOutcome {
   ending: Ending;
   totals: SourceTotals;
-  /** What rsync complained of, in a form that two runs can be compared by. */
+  /** What it complained of when some paths failed, in a form that two runs can be compared by. */
   complaints: string;
 }
 
@@ -37,14 +40,23 @@ export interface RsyncOutcome {
 export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
   const { args, inherit, signal, onEntry, onProgress, log } = run;
   signal.throwIfAborted();
+  // What a handler throws (a full disk, say) would else end this process, and not the run.
+  const broken = new AbortController();
+  const guarded = (handle: (chunk: Buffer) => void) => (chunk: Buffer) => {
+    try {
+      if (!broken.signal.aborted) handle(chunk);
+    } catch (error) {
+      broken.abort(error);
+    }
+  };
   const splitter = new LineSplitter();
   const stats = new StatsReader();
   let words = '';
   const { exitCode } = await runProgram('rsync', args, {
     inherit,
-    signal,
+    signal: AbortSignal.any([signal, broken.signal]),
     endWithParent: true,
-    onStdout: (chunk) => {
+    onStdout: guarded((chunk) => {
       const kept: string[] = [];
       for (const line of splitter.push(chunk)) {
         const progress = parseProgress(line);
@@ -58,16 +70,17 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
         else onEntry(entry);
       }
       if (kept.length > 0) log(Buffer.from(`${kept.join('\n')}\n`, 'latin1'));
-    },
-    onStderr: (chunk) => {
+    }),
+    onStderr: guarded((chunk) => {
       log(chunk);
       words = (words + chunk.toString('utf8')).slice(-KEPT_WORDS);
-    },
+    }),
   });
   signal.throwIfAborted();
+  broken.signal.throwIfAborted();
   return {
     ending: judgeEnding(exitCode, words),
     totals: stats.totals,
-    complaints: complaints(words),
+    complaints: PARTIAL.has(exitCode) ? complaints(words) : '',
   };
 }

@@ -49,7 +49,7 @@ export async function takeLockDirectory(
       release: () =>
         release().catch((error: unknown) => {
           // Its own word for a lock that was lost before: there is nothing left to release.
-          if (errnoOf(error) !== 'ERELEASED') throw error;
+          if (errnoOf(error) !== 'ENOTACQUIRED') throw error;
         }),
     };
   } catch (error) {
