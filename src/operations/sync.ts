@@ -1,5 +1,5 @@
 import {
-import { join, resolve } from 'node:path';
+  closeSync,
   mkdirSync,
   openSync,
   readdirSync,
