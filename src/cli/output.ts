@@ -2,6 +2,9 @@ import Table from 'cli-table3';
 import pc from 'picocolors';
 import type { MirrorlatchError } from '../errors.ts';
 
+export const good = pc.green;
+export const bad = pc.red;
+
 /** One object on one line, for scripts. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
@@ -46,6 +49,6 @@ export function printError(error: MirrorlatchError, asJson: boolean): void {
     printJson({ error: { code, exitCode, message, hint: hint ?? null, ...details } });
     return;
   }
-  process.stderr.write(`${pc.red('mirrorlatch:')} ${message}\n`);
+  process.stderr.write(`${bad('mirrorlatch:')} ${message}\n`);
   if (hint !== undefined) process.stderr.write(`  ${hint}\n`);
 }

@@ -1,6 +1,6 @@
 import cliProgress from 'cli-progress';
-import prettyBytes from 'pretty-bytes';
 import type { OnEvent, OperationEvent, Phase } from '../operations/events.ts';
+import { showBytes } from './units.ts';
 
 /** How much is told while an operation works. */
 export type Verbosity = 'normal' | 'quiet';
@@ -37,7 +37,7 @@ function lineFor(event: OperationEvent): string | undefined {
       return PHASES[event.phase];
     case 'planned': {
       const { newFiles, changedFiles, deletedFiles, otherChanges, transferBytes } = event.plan;
-      return `plan: ${newFiles} new, ${changedFiles} changed, ${deletedFiles} deleted, ${otherChanges} other changes, ${prettyBytes(transferBytes)}`;
+      return `plan: ${newFiles} new, ${changedFiles} changed, ${deletedFiles} deleted, ${otherChanges} other changes, ${showBytes(transferBytes)}`;
     }
     case 'notice':
       return event.message;
@@ -106,11 +106,11 @@ class BarReporter implements Reporter {
     }
     const seconds = (performance.now() - this.#startedAt) / 1000;
     this.#bar.update(Math.min(bytes, totalBytes), {
-      done: prettyBytes(bytes),
-      all: prettyBytes(totalBytes),
+      done: showBytes(bytes),
+      all: showBytes(totalBytes),
       files,
       allFiles: totalFiles,
-      rate: prettyBytes(seconds > 0 ? bytes / seconds : 0),
+      rate: showBytes(seconds > 0 ? bytes / seconds : 0),
     });
   }
 

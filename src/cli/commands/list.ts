@@ -1,11 +1,9 @@
 import type { Command } from 'commander';
-import ms from 'ms';
-import pc from 'picocolors';
-import prettyBytes from 'pretty-bytes';
 import type { Reader } from '../../mirror/readers.ts';
 import type { SnapshotInfo } from '../../operations/status.ts';
 import { helpAfter } from '../help.ts';
-import { printJson, printLine, printTable } from '../output.ts';
+import { good, printJson, printLine, printTable } from '../output.ts';
+import { showAge, showBytes } from '../units.ts';
 
 export function addList(program: Command): void {
   program
@@ -37,11 +35,11 @@ export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
     ['SNAPSHOT', '', 'AGE', 'FILES', 'SIZE', 'NEW', 'READERS'],
     snapshots.map((snapshot) => [
       snapshot.id,
-      snapshot.isCurrent ? pc.green('current') : snapshot.isPrevious ? 'previous' : '',
-      ageOf(snapshot.publishedAt),
+      snapshot.isCurrent ? good('current') : snapshot.isPrevious ? 'previous' : '',
+      showAge(snapshot.publishedAt),
       snapshot.files === null ? '?' : String(snapshot.files),
-      sizeOf(snapshot.bytes),
-      sizeOf(snapshot.newBytes),
+      showBytes(snapshot.bytes),
+      showBytes(snapshot.newBytes),
       describeReaders(snapshot.readers, snapshot.leases) || '-',
     ]),
   );
@@ -56,12 +54,4 @@ export function describeReaders(readers: readonly Reader[], leases = 0): string 
   const unseen = leases - readers.filter(({ by }) => by === 'lease').length;
   if (unseen > 0) named.push(`${unseen} unseen`);
   return named.join(', ');
-}
-
-export function ageOf(time: string | null): string {
-  return time === null ? '?' : ms(Math.max(0, Date.now() - Date.parse(time)));
-}
-
-function sizeOf(bytes: number | null): string {
-  return bytes === null ? '?' : prettyBytes(bytes);
 }

@@ -1,13 +1,13 @@
 import type { Command } from 'commander';
-import pc from 'picocolors';
 import { EXIT_CODES } from '../../errors.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
 import type { Finding } from '../../mirror/recovery.ts';
 import type { MirrorStatus } from '../../operations/status.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
-import { printJson, printLine } from '../output.ts';
-import { ageOf, printSnapshots } from './list.ts';
+import { bad, good, printJson, printLine } from '../output.ts';
+import { showAge } from '../units.ts';
+import { printSnapshots } from './list.ts';
 
 export function addStatus(program: Command, context: CommandContext): void {
   program
@@ -38,7 +38,7 @@ export function addStatus(program: Command, context: CommandContext): void {
 function printStatus(status: MirrorStatus): void {
   const { root, source, lock, findings, snapshots, lastSync, isHealthy } = status;
   const row = (name: string, text: string) => printLine(`${name.padEnd(8)} ${text}`);
-  row('mirror', `${root} ${isHealthy ? pc.green('healthy') : pc.red('needs a look')}`);
+  row('mirror', `${root} ${isHealthy ? good('healthy') : bad('needs a look')}`);
   row('source', source ?? 'not known yet');
   row('lock', lock.state.kind === 'free' ? 'free' : lock.message);
   row('last', describeSync(lastSync));
@@ -51,11 +51,11 @@ function printStatus(status: MirrorStatus): void {
 function describeSync(entry: HistoryEntry | null): string {
   switch (entry?.event) {
     case 'published':
-      return `published ${entry.id}, ${ageOf(entry.at)} ago`;
+      return `published ${entry.id}, ${showAge(entry.at)} ago`;
     case 'unchanged':
-      return `found nothing to do, ${ageOf(entry.at)} ago`;
+      return `found nothing to do, ${showAge(entry.at)} ago`;
     case 'failed':
-      return `failed, ${ageOf(entry.at)} ago: ${entry.message}`;
+      return `failed, ${showAge(entry.at)} ago: ${entry.message}`;
     default:
       return 'no sync yet';
   }

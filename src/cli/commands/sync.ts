@@ -1,5 +1,4 @@
 import { type Command, Option } from 'commander';
-import prettyBytes from 'pretty-bytes';
 import { CLONE_METHODS, type CloneMethod } from '../../mirror/clone.ts';
 import type { Strategy } from '../../operations/build-tree.ts';
 import type { PlannedSync, SyncOptions, SyncResult } from '../../operations/sync.ts';
@@ -9,6 +8,7 @@ import { helpAfter } from '../help.ts';
 import { readableName } from '../names.ts';
 import { printJson, printLine } from '../output.ts';
 import { createReporter } from '../terminal.ts';
+import { showBytes } from '../units.ts';
 import { count, duration, percentage, pointInTime, someOf } from '../values.ts';
 import { addRetentionOptions, type RetentionFlags } from './retention.ts';
 
@@ -182,7 +182,7 @@ function printPlan({ entries, plan, source }: PlannedSync): void {
   for (const { change, name } of entries)
     printLine(`${change.padEnd(10)} ${readableName(name).name}`);
   printLine(
-    `${source}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted, ${plan.otherChanges} other changes, ${prettyBytes(plan.transferBytes)} to transfer; nothing was changed`,
+    `${source}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted, ${plan.otherChanges} other changes, ${showBytes(plan.transferBytes)} to transfer; nothing was changed`,
   );
 }
 
