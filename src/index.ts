@@ -22,15 +22,11 @@ export type { OnEvent, OperationEvent, Phase } from './operations/events.ts';
 export { type InitOptions, init } from './operations/init.ts';
 export type { Mirror } from './operations/mirror.ts';
 export { type Pin, type PinOptions, pin } from './operations/pin.ts';
+export { type PlannedSync, planSync } from './operations/plan-sync.ts';
 export { type PruneOptions, type PruneResult, prune } from './operations/prune.ts';
 export { type RollbackOptions, type RollbackResult, rollback } from './operations/rollback.ts';
 export { list, type MirrorStatus, type SnapshotInfo, status } from './operations/status.ts';
-export {
-  type PlannedSync,
-  planSync,
-  type SyncOptions,
-  type SyncResult,
-  sync,
-} from './operations/sync.ts';
+export { type SyncResult, sync } from './operations/sync.ts';
+export type { SyncOptions } from './operations/sync-work.ts';
 export { type UnlockOptions, type UnlockResult, unlock } from './operations/unlock.ts';
 export { type WatchOptions, watch } from './operations/watch.ts';

@@ -1,9 +1,13 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TransferList } from '../rsync/arguments.ts';
 import type { Entry } from '../rsync/itemize.ts';
 import { parentOf } from './byte-path.ts';
 
 const BUFFER_SIZE = 64 * 1024;
+
+/** For a list of the top alone: it comes along with any name that begins with `./`. */
+const NO_ENTRY = './.mirrorlatch-no-entry';
 
 /** What has to go from a tree before its entry is transferred. */
 export interface Removal {
@@ -18,8 +22,7 @@ export interface Removal {
  * no memory: what to take out of the clone, and what rsync shall transfer.
  */
 export class PlanLists {
-  /** For `--files-from` with `--from0`. */
-  readonly transferList: string;
+  readonly #transferList: string;
   readonly #transfers: NameWriter;
   readonly #removals: NameWriter;
   readonly #removalList: string;
@@ -27,11 +30,12 @@ export class PlanLists {
   readonly #losing = new Set<string>();
   readonly #deletedDirectories = new Set<string>();
   #lastParent = '';
+  #isTopOnly = false;
 
   constructor(directory: string) {
-    this.transferList = join(directory, '.transfer');
+    this.#transferList = join(directory, '.transfer');
     this.#removalList = join(directory, '.removal');
-    this.#transfers = new NameWriter(this.transferList);
+    this.#transfers = new NameWriter(this.#transferList);
     this.#removals = new NameWriter(this.#removalList);
   }
 
@@ -53,8 +57,15 @@ export class PlanLists {
     for (const name of this.#losing) {
       if (!this.#deletedDirectories.has(name)) this.#withParents(name);
     }
+    this.#isTopOnly = this.#transfers.isEmpty;
+    if (this.#isTopOnly) this.#transfers.write(NO_ENTRY);
     this.#transfers.close();
     this.#removals.close();
+  }
+
+  /** What rsync shall transfer; to be read when the lists are closed. */
+  get transfers(): TransferList {
+    return { path: this.#transferList, namesNoEntry: this.#isTopOnly };
   }
 
   *removals(): Generator<Removal> {
@@ -67,14 +78,14 @@ export class PlanLists {
    * A file that is created or removed changes the times of its directory, so that goes on the list,
    * and with it all above, which rsync would else make up. A directory goes without a trailing
    * slash: with one, rsync lists what is in it too. `./` keeps a leading `#` or `;` from being read
-   * as a comment (rsync(1), --files-from).
+   * as a comment (rsync(1), --files-from), and brings the top along: as `.` that would be listed
+   * with all that is in it, entries that nobody took out.
    */
   #withParents(name: string): void {
     const parent = parentOf(name);
     if (parent !== this.#lastParent) {
       for (let above = parent; above !== '.'; above = parentOf(above))
         this.#transfers.write(`./${above}`);
-      this.#transfers.write('.');
       this.#lastParent = parent;
     }
     if (name !== '.') this.#transfers.write(`./${name}`);
@@ -85,12 +96,18 @@ export class PlanLists {
 class NameWriter {
   readonly #descriptor: number;
   #buffer = '';
+  #isEmpty = true;
 
   constructor(path: string) {
     this.#descriptor = openSync(path, 'w', 0o600);
   }
 
+  get isEmpty(): boolean {
+    return this.#isEmpty;
+  }
+
   write(name: string): void {
+    this.#isEmpty = false;
     this.#buffer += `${name}\0`;
     if (this.#buffer.length >= BUFFER_SIZE) this.#flush();
   }

@@ -49,7 +49,7 @@ const LockProgress = z.object({
 export type LockProgress = z.infer<typeof LockProgress>;
 
 /** The record, or one line about what is wrong with it. */
-export type Checked<Record> = { record: Record } | { problem: string };
+type Checked<Record> = { record: Record } | { problem: string };
 
 export const checkSettings = checkerOf(Settings);
 export const checkLockOwner = checkerOf(LockOwner);

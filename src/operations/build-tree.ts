@@ -237,7 +237,7 @@ async function transferUntilEqual(
     const done = new Fingerprint();
     const { ending, complaints } = await runRsync({
       ...context,
-      args: applyArguments(transfer, tree, next.lists.transferList, options),
+      args: applyArguments(transfer, tree, next.lists.transfers, options),
       onEntry: (entry) => done.add(entry),
       onProgress: progressOf(context, next.plan.figures),
     });

@@ -52,15 +52,22 @@ export interface ApplyOptions {
   partial: string;
 }
 
+/** A file for `--files-from` with `--from0`: each name is `./path` and a NUL. */
+export interface TransferList {
+  path: string;
+  /** It holds a name that the source does not have, for only the top directory is meant. */
+  namesNoEntry: boolean;
+}
+
 /**
- * Transfers the entries that the file `list` names (each `./path` and a NUL) into `target`, and
- * looks at no other. `--files-from` alone does not keep rsync from recursing into a listed
+ * Transfers the entries that `list` names, and the top directory, into `target`, and looks at no
+ * other. `--files-from` alone does not keep rsync from recursing into a listed
  * directory: `--no-recursive` comes last, so that it wins over the user's.
  */
 export function applyArguments(
   transfer: Transfer,
   target: string,
-  list: string,
+  list: TransferList,
   options: ApplyOptions,
 ): string[] {
   return [
@@ -69,7 +76,8 @@ export function applyArguments(
     '--no-recursive',
     '--dirs',
     '--from0',
-    `--files-from=${list}`,
+    `--files-from=${list.path}`,
+    ...(list.namesNoEntry ? ['--ignore-missing-args'] : []),
     '--',
     transfer.source.argument,
     `${target}/`,

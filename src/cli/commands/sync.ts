@@ -1,7 +1,9 @@
 import { type Command, Option } from 'commander';
 import { CLONE_METHODS, type CloneMethod } from '../../mirror/clone.ts';
 import type { Strategy } from '../../operations/build-tree.ts';
-import type { PlannedSync, SyncOptions, SyncResult } from '../../operations/sync.ts';
+import type { PlannedSync } from '../../operations/plan-sync.ts';
+import type { SyncResult } from '../../operations/sync.ts';
+import type { SyncOptions } from '../../operations/sync-work.ts';
 import { DEFAULT_NAMES, type DefaultName } from '../../rsync/arguments.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
@@ -154,7 +156,8 @@ export function addSync(program: Command, context: CommandContext): void {
         signal: context.signal(),
         onEvent: reporter.onEvent,
       };
-      const { sync, planSync } = await import('../../operations/sync.ts');
+      const { sync } = await import('../../operations/sync.ts');
+      const { planSync } = await import('../../operations/plan-sync.ts');
       try {
         const result = await (flags.dryRun ? planSync(options) : sync(options));
         reporter.stop();

@@ -1,0 +1,159 @@
+import { realpathSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
+import type { CloneMethod } from '../mirror/clone.ts';
+import { publicationOf, readHistory } from '../mirror/history.ts';
+import { layoutOf } from '../mirror/layout.ts';
+import type { PlanFigures } from '../mirror/plan.ts';
+import { checkPlaces, keepsNanoseconds } from '../mirror/preflight.ts';
+import {
+  changedSettings,
+  type GivenSettings,
+  newSettings,
+  writeSettings,
+} from '../mirror/settings.ts';
+import { guardAgainstShrinking, type TreeSize } from '../mirror/shrink-guard.ts';
+import type { DefaultName } from '../rsync/arguments.ts';
+import { parseRsyncOptions } from '../rsync/options.ts';
+import { parseSource } from '../rsync/source.ts';
+import { ifThere, lstatIfThere } from '../system/files.ts';
+import type { Strategy, SyncContext } from './build-tree.ts';
+import type { OnEvent } from './events.ts';
+import { findMirror, type Mirror, openMirror } from './mirror.ts';
+
+export interface SyncOptions {
+  root: string;
+  /** As rsync understands it; by default what the mirror remembers. */
+  source?: string | undefined;
+  /** For rsync, see `parseRsyncOptions`; by default what the mirror remembers. */
+  rsyncOptions?: readonly string[] | undefined;
+  strategy?: Strategy | undefined;
+  clone?: CloneMethod | 'auto' | undefined;
+  /** Defaults of rsync's command line that are turned off. */
+  without?: readonly DefaultName[] | undefined;
+  /** Share of files or bytes that may vanish; percent. By default the mirror's setting. */
+  maxShrinkPercent?: number | undefined;
+  allowShrink?: boolean | undefined;
+  /** The new snapshot's name. */
+  id?: string | undefined;
+  /** When to start; it names the snapshot, so that several hosts use one name. */
+  at?: Date | undefined;
+  /** How long to wait for another writer; ms. */
+  waitMs?: number | undefined;
+  /** After how long without a heartbeat another host's lock is taken over; ms. */
+  staleAfterMs?: number | undefined;
+  retries?: number | undefined;
+  retryDelayMs?: number | undefined;
+  /** What to do when the mirror's filesystem calls itself unclean. */
+  unclean?: 'warn' | 'refuse' | 'ignore' | undefined;
+  /** Remove old snapshots at the end; by default true. */
+  prune?: boolean | undefined;
+  keepLast?: number | undefined;
+  keepWithinMs?: number | undefined;
+  graceMs?: number | undefined;
+  signal?: AbortSignal | undefined;
+  onEvent?: OnEvent | undefined;
+}
+
+export interface SyncSummary {
+  source: string;
+  strategy: Strategy;
+  plan: PlanFigures;
+  seconds: number;
+}
+
+/** What is to be transferred, and how. */
+export type Work = Pick<SyncContext, 'transfer' | 'strategy' | 'clone' | 'needsWholePass'>;
+
+/** What is to be transferred, and how, by this call's options and the mirror's memory. */
+function planWork(options: SyncOptions, { layout, settings }: Mirror): Work {
+  const { onEvent = () => {}, strategy = 'plan' } = options;
+  const sourceText = options.source ?? settings.source;
+  if (sourceText === undefined) {
+    throw new MirrorlatchError('USAGE', `${layout.root} does not know its source yet`, {
+      hint: `Name it once: mirrorlatch sync SRC ${layout.root}`,
+    });
+  }
+  const source = parseSource(sourceText);
+  checkPlaces(source, layout.root);
+  const given = options.rsyncOptions?.length ? options.rsyncOptions : settings.rsyncOptions;
+  const { args, needsWholePass: wholeFor } = parseRsyncOptions(given);
+  const without = new Set(options.without);
+  if (lstatIfThere(layout.state) && !keepsNanoseconds(layout)) without.add('nanoseconds');
+  const needsWholePass = strategy === 'link-dest' || wholeFor !== undefined;
+  if (needsWholePass && without.has('delete')) {
+    throw new MirrorlatchError(
+      'USAGE',
+      `--without delete does not go with ${wholeFor ?? '--strategy link-dest'}: a whole pass starts from an empty tree`,
+      { hint: 'Leave one of them out.' },
+    );
+  }
+  if (wholeFor !== undefined && strategy === 'plan') {
+    onEvent({
+      kind: 'notice',
+      message: `${wholeFor} needs rsync to see the whole tree: --strategy link-dest`,
+    });
+  }
+  return {
+    transfer: { source, without, options: args },
+    strategy: needsWholePass && strategy === 'plan' ? 'link-dest' : strategy,
+    clone: strategy === 'copy' ? 'copy' : (options.clone ?? 'auto'),
+    needsWholePass,
+  };
+}
+
+/** The mirror as it is, or as the first sync will make it, and what is to be done; changes nothing. */
+export function prepareSync(options: SyncOptions): { mirror: Mirror; work: Work; isNew: boolean } {
+  const found = options.source === undefined ? openMirror(options.root) : findMirror(options.root);
+  const mirror = found ?? {
+    layout: layoutOf(ifThere(() => realpathSync(options.root)) ?? resolve(options.root)),
+    settings: newSettings(settingsOf(options)),
+  };
+  return { mirror, work: planWork(options, mirror), isNew: found === undefined };
+}
+
+/** A mirror that was made without a source gets that of its first sync. */
+export function rememberSource(options: SyncOptions, { layout, settings }: Mirror): void {
+  if (settings.source !== undefined || options.source === undefined) return;
+  const { source, rsyncOptions } = settingsOf(options);
+  writeSettings(layout, changedSettings(settings, { source, rsyncOptions }));
+}
+
+/** What a first sync leaves for those after it. */
+function settingsOf({
+  source,
+  rsyncOptions,
+  keepLast,
+  keepWithinMs,
+  graceMs,
+  maxShrinkPercent,
+}: SyncOptions): GivenSettings {
+  return {
+    source: source === undefined ? undefined : parseSource(source).argument,
+    rsyncOptions: rsyncOptions && [...parseRsyncOptions(rsyncOptions).args],
+    keepLast,
+    keepWithinMs,
+    graceMs,
+    maxShrinkPercent,
+  };
+}
+
+/** The shrink guard of this sync, for each plan that it makes. */
+export function guardOf(
+  options: SyncOptions,
+  { layout, settings }: Mirror,
+  { transfer }: Work,
+  before: string | undefined,
+): (plan: PlanFigures) => void {
+  if (before === undefined || options.allowShrink || transfer.without.has('delete'))
+    return () => {};
+  const published = publicationOf(readHistory(layout), before);
+  const limit = options.maxShrinkPercent ?? settings.maxShrinkPercent;
+  return (plan) => {
+    const size: TreeSize = {
+      files: published?.files ?? plan.source.files - plan.newFiles + plan.deletedFiles,
+      bytes: published?.bytes,
+    };
+    guardAgainstShrinking(plan, size, limit);
+  };
+}
