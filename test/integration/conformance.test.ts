@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -11,7 +11,7 @@ import {
 } from '../support/loop-filesystem.ts';
 import { nobody, runsAsRoot, type User } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, type ProgramOptions, runForJson } from '../support/program.ts';
-import { makeScratch } from '../support/scratch.ts';
+import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 import { describeTree, difference, type Tree, type TreeOptions } from '../support/tree.ts';
 import { fillOutside, mostSteps, type TreeChange, treeChanges } from '../support/tree-changes.ts';
 
@@ -143,6 +143,34 @@ describe('on the filesystem of temporary files', () => {
     }
   }
 });
+
+test.for(['a file at the top', 'only the top directory'])(
+  'I2: what the source changes between plan and transfer of %s reaches no published snapshot',
+  async (listed) => {
+    const home = scratchDirectory();
+    const [source, root, armed] = [join(home, 'source'), join(home, 'mirror'), join(home, 'armed')];
+    const work = fileWork(source);
+    mkdirSync(join(source, 'below'), { recursive: true });
+    for (const path of ['listed', 'unlisted', 'below/unlisted']) work.write(path, 'content', 0o644);
+    // Once it is armed, the second rsync that it starts, the transfer, finds other modes.
+    const shell = join(home, 'shell');
+    const change = `chmod 0600 '${source}/unlisted' '${source}/below/unlisted'`;
+    const script = `[ -e '${armed}' ] && { [ -s '${armed}' ] && ${change}; echo plan >> '${armed}'; }`;
+    writeFileSync(shell, `#!/bin/sh\n${script}\nshift\nexec sh -c "$*"\n`, { mode: 0o755 });
+    const sync = () => runForJson(['sync', `host:${source}`, root, '--', '-e', shell]);
+
+    const { id } = await sync();
+    const published = describeTree(join(root, 'snapshots', String(id)));
+    if (listed === 'a file at the top') work.write('listed', 'another content');
+    else work.mode('.', 0o700);
+    writeFileSync(armed, '');
+    expect(await sync()).toMatchObject({ outcome: 'published' });
+    expect(describeTree(source).get('unlisted')).toMatchObject({ mode: '0600' });
+    expect(difference(published, describeTree(join(root, 'snapshots', String(id))))).toEqual([]);
+    await sync();
+    expect(difference(describeTree(source), describeTree(join(root, 'current')))).toEqual([]);
+  },
+);
 
 /**
  * Syncs the awkward tree and all changes, a step of each change before each sync. After each:
