@@ -59,8 +59,12 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
           continue;
         }
         if (rest === '') index += 1;
-        const value = rest === '' ? nextWord(given, index, `-${letter}`) : rest;
-        take(option, `-${letter}`, [`-${letter}`, value]);
+        // Joined stays joined: rsync reads `-e=ssh` as `-e ssh`.
+        const words =
+          rest === ''
+            ? [`-${letter}`, nextWord(given, index, `-${letter}`)]
+            : [`-${letter}${rest}`];
+        take(option, `-${letter}`, words);
         break;
       }
     } else {

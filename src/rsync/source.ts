@@ -5,7 +5,7 @@ import { MirrorlatchError } from '../errors.ts';
 export type Source =
   | { kind: 'local'; argument: string; path: string }
   | { kind: 'ssh'; argument: string; host: string }
-  | { kind: 'daemon'; argument: string; host: string };
+  | { kind: 'daemon'; argument: string; host: string; isWholeModule: boolean };
 
 /**
  * Reads SRC as rsync(1) does (GENERAL): `rsync://host/module/path` and `host::module/path` are a
@@ -23,11 +23,21 @@ export function parseSource(text: string): Source {
   const daemon =
     /^rsync:\/\/([^/]*)(\/|$)/i.exec(text) ?? /^((?:\[[^\]/]*\]|[^/:[\]])*)::/.exec(text);
   if (daemon) {
-    return { kind: 'daemon', argument: withSlash(text), host: safeHost(daemon[1] ?? '', text) };
+    const host = safeHost(daemon[1] ?? '', text);
+    if (/^\/*$/.test(text.slice(daemon[0].length))) {
+      // rsync would list the modules and end with 0: an empty tree, as it were.
+      throw new MirrorlatchError('USAGE', `the source ${JSON.stringify(text)} names no module`, {
+        hint: `See which there are with: rsync rsync://${host}/`,
+      });
+    }
+    return { kind: 'daemon', argument: withSlash(text), host };
   }
   const shell = /^((?:[^/:[\]]*@)?(?:\[[^\]/]*\]|[^/:[\]]*)):/.exec(text);
   if (shell) {
-    return { kind: 'ssh', argument: withSlash(text), host: safeHost(shell[1] ?? '', text) };
+    const host = safeHost(shell[1] ?? '', text);
+    // Nothing behind the colon is the user's home there; a slash would make the root of it.
+    const argument = text.length === shell[0].length ? `${text}./` : withSlash(text);
+    return { kind: 'ssh', argument, host };
   }
   const path = resolve(text);
   return { kind: 'local', argument: withSlash(path), path };

@@ -1,0 +1,225 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { parseRsyncOptions } from '../../../src/rsync/options.ts';
+
+/** What the installed rsync says of its options: each spelling, and whether it takes a value. */
+const installed = execFileSync('rsync', ['--help'], { encoding: 'utf8' })
+  .split('\n')
+  .filter((line) => /^-/.test(line))
+  .flatMap((line) => {
+    const spellings =
+      line
+        .split(/ {2,}/, 1)[0]
+        ?.replace(/ \(\*\)$/, '')
+        .split(', ') ?? [];
+    const takesValue = spellings.some((spelling) => spelling.includes('='));
+    return spellings.map((spelling) => ({ spelling: spelling.replace(/=.*/, ''), takesValue }));
+  })
+  .filter(({ spelling }) => spelling !== '--no-OPTION');
+
+type Fate = 'passed' | 'left out' | 'refused';
+
+function fateOf(words: readonly string[]): Fate {
+  try {
+    return parseRsyncOptions(words).args.length === 0 ? 'left out' : 'passed';
+  } catch {
+    return 'refused';
+  }
+}
+
+const REFUSED = [
+  '--inplace',
+  '--append',
+  '--append-verify',
+  '--write-devices',
+  '--backup',
+  '-b',
+  '--update',
+  '-u',
+  '--existing',
+  '--ignore-existing',
+  '--ignore-non-existing',
+  '--remove-source-files',
+  '--dry-run',
+  '-n',
+  '--delay-updates',
+  '--keep-dirlinks',
+  '-K',
+  '--ignore-errors',
+  '--ignore-missing-args',
+  '--delete-missing-args',
+  '--from0',
+  '-0',
+  '--list-only',
+  '--daemon',
+  '--server',
+  '--version',
+  '-V',
+  '--help',
+] as const;
+const REFUSED_WITH_VALUE = [
+  '--backup-dir',
+  '--suffix',
+  '--compare-dest',
+  '--copy-dest',
+  '--link-dest',
+  '--temp-dir',
+  '-T',
+  '--partial-dir',
+  '--max-delete',
+  '--files-from',
+  '--out-format',
+  '--info',
+  '--debug',
+  '--stderr',
+  '--outbuf',
+  '--write-batch',
+  '--only-write-batch',
+  '--read-batch',
+] as const;
+
+describe('the table of options', () => {
+  test('rsync --help was understood', () => {
+    expect(installed.length).toBeGreaterThan(150);
+  });
+
+  test.each(installed)('$spelling of the installed rsync is known', ({ spelling, takesValue }) => {
+    try {
+      parseRsyncOptions(takesValue ? [spelling, 'value'] : [spelling]);
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'USAGE' });
+      expect((error as Error).message).not.toMatch(/does not know it|needs a value|not an option/);
+    }
+  });
+
+  test.each(installed.filter(({ takesValue }) => !takesValue))(
+    '$spelling takes no value, so what follows is an option of its own',
+    ({ spelling }) => {
+      expect(() => parseRsyncOptions([spelling, 'value'])).toThrow();
+    },
+  );
+});
+
+describe('refused options', () => {
+  test.each(REFUSED)('%s says why, and what to use', (option) => {
+    expect(() => parseRsyncOptions([option])).toThrow(/cannot be used: .{15,}/);
+  });
+
+  test.each(REFUSED_WITH_VALUE)('%s says why, whichever way its value comes', (option) => {
+    expect(() => parseRsyncOptions([option, 'x'])).toThrow(/cannot be used: .{15,}/);
+    expect(() =>
+      parseRsyncOptions([option.startsWith('--') ? `${option}=x` : `${option}x`]),
+    ).toThrow(/cannot be used: /);
+  });
+
+  test.each(['x', '', '--', '-', 'SRC', '--no-such-option', '--inplac', '-?'])(
+    '%j is no option',
+    (word) => {
+      expect(() => parseRsyncOptions([word])).toThrow(expect.objectContaining({ code: 'USAGE' }));
+    },
+  );
+
+  test('an option without its value is refused', () => {
+    for (const option of ['--exclude', '-e', '-f']) {
+      expect(() => parseRsyncOptions([option])).toThrow(/needs a value/);
+    }
+  });
+
+  test('a refused letter is found in any cluster', () => {
+    for (const cluster of ['-zn', '-nz', '-Hub', '-zT/tmp', '-zK']) {
+      expect(() => parseRsyncOptions([cluster]), cluster).toThrow(/cannot be used/);
+    }
+  });
+
+  test('nothing that is refused ever comes through', () => {
+    const harmless = fc.constantFrom(
+      '-z',
+      '-zS',
+      '--bwlimit=5m',
+      '--exclude',
+      '--chmod=D755',
+      '-e',
+      '-essh',
+      '--numeric-ids',
+    );
+    const value = fc.constantFrom('x', '--inplace', '-n', '--append', '');
+    const refused = fc.constantFrom<string>(
+      ...REFUSED,
+      ...REFUSED_WITH_VALUE.map((option) =>
+        option.startsWith('--') ? `${option}=x` : `${option}x`,
+      ),
+      '-zn',
+      '-zbS',
+    );
+    fc.assert(
+      fc.property(fc.array(fc.oneof(harmless, value, refused), { maxLength: 8 }), (words) => {
+        let args: readonly string[];
+        try {
+          ({ args } = parseRsyncOptions(words));
+        } catch {
+          return;
+        }
+        // What stands as the value of an option before it is no option.
+        const options = args.filter((_, at) => !['--exclude', '-e'].includes(args[at - 1] ?? ''));
+        for (const option of options)
+          expect(
+            fateOf([option, 'value']) === 'passed' || fateOf([option]) === 'passed',
+            option,
+          ).toBe(true);
+        expect(options.filter((option) => (REFUSED as readonly string[]).includes(option))).toEqual(
+          [],
+        );
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('what goes through', () => {
+  test('keeps its order and its values, clusters taken apart', () => {
+    expect(
+      parseRsyncOptions(['-zS', '--exclude', '-n', '-f', '- *', '--bwlimit=5m', '-essh -p 22'])
+        .args,
+    ).toEqual(['-z', '-S', '--exclude', '-n', '-f', '- *', '--bwlimit=5m', '-essh -p 22']);
+  });
+
+  test('a value joined to its letter is what rsync makes of it, with = or without', () => {
+    for (const word of ['-e=/bin/false', '-e/bin/false']) {
+      const { args } = parseRsyncOptions([word]);
+      const given = spawnSync('rsync', [word, 'host:x', '.'], { encoding: 'utf8' });
+      const passed = spawnSync('rsync', [...args, 'host:x', '.'], { encoding: 'utf8' });
+      expect([passed.status, passed.stderr], word).toEqual([given.status, given.stderr]);
+    }
+  });
+
+  test('what mirrorlatch does itself is left out', () => {
+    expect(
+      parseRsyncOptions(['--delete', '-v', '--stats', '-P', '--recursive', '-h']).args,
+    ).toEqual([]);
+  });
+
+  test.each([
+    '-H',
+    '--hard-links',
+    '--no-recursive',
+    '--no-r',
+    '-x',
+    '-m',
+    '--max-size=1',
+    '--filter=- x',
+  ])('%s needs a whole pass, and is named', (word) =>
+    expect(parseRsyncOptions(['-z', word]).needsWholePass).toBe(word.replace(/=.*/, '')),
+  );
+
+  test('all that goes through is taken by the installed rsync', () => {
+    for (const { spelling, takesValue } of installed) {
+      const words = takesValue ? [spelling, '1'] : [spelling];
+      if (fateOf(words) !== 'passed') continue;
+      const { stderr } = spawnSync('rsync', [...parseRsyncOptions(words).args, '--version'], {
+        encoding: 'utf8',
+      });
+      expect(stderr, spelling).not.toMatch(/unknown option/);
+    }
+  });
+});
