@@ -30,7 +30,16 @@ export function parseSource(text: string): Source {
         hint: `See which there are with: rsync rsync://${host}/`,
       });
     }
-    return { kind: 'daemon', argument: withSlash(text), host };
+    const path = text
+      .slice(daemon[0].length)
+      .split('/')
+      .filter((name) => name !== '');
+    return {
+      kind: 'daemon',
+      argument: withSlash(text),
+      host,
+      isWholeModule: path.length === 1,
+    };
   }
   const shell = /^((?:[^/:[\]]*@)?(?:\[[^\]/]*\]|[^/:[\]]*)):/.exec(text);
   if (shell) {
