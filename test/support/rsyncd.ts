@@ -28,11 +28,14 @@ export interface RsyncDaemon extends Daemon {
   occupy(module: string): Promise<{ release(): void }>;
 }
 
-/** Starts the daemon and waits until it answers. */
-export async function startRsyncDaemon(modules: readonly RsyncModule[]): Promise<RsyncDaemon> {
+/** Starts the daemon, on a free port or a given one, and waits until it answers. */
+export async function startRsyncDaemon(
+  modules: readonly RsyncModule[],
+  givenPort?: number,
+): Promise<RsyncDaemon> {
   const scratch = makeScratch();
   const log = join(scratch.path, 'rsyncd.log');
-  const port = await freePort();
+  const port = givenPort ?? (await freePort());
   const configuration = join(scratch.path, 'rsyncd.conf');
   writeFileSync(log, '');
   writeFileSync(configuration, configure(scratch.path, log, modules));

@@ -1,0 +1,505 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildAwkwardTree } from '../support/awkward-tree.ts';
+import { freePort } from '../support/daemon.ts';
+import {
+  type ProgramResult,
+  runForJson,
+  runProgram,
+  startProgram,
+  transcript,
+} from '../support/program.ts';
+import { type RsyncDaemon, startRsyncDaemon } from '../support/rsyncd.ts';
+import { makeScratch, scratchDirectory } from '../support/scratch.ts';
+import { type SshDaemon, startSshDaemon } from '../support/sshd.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const scratch = makeScratch();
+const served = join(scratch.path, 'served');
+const password = 'let me in';
+let rsyncd: RsyncDaemon;
+let sshd: SshDaemon;
+
+beforeAll(async () => {
+  mkdirSync(served);
+  rsyncd = await startRsyncDaemon([
+    { name: 'open', path: served },
+    { name: 'narrow', path: served, maxConnections: 1 },
+    { name: 'guarded', path: served, auth: { user: 'reader', password } },
+  ]);
+  sshd = await startSshDaemon();
+});
+
+afterAll(async () => {
+  await rsyncd?.stop();
+  await sshd?.stop();
+  await scratch.remove();
+});
+
+/** A kind of source: how a directory below `served` is named, and what else rsync has to know. */
+interface Transport {
+  readonly name: string;
+  /** A directory of its own below `served`. */
+  readonly place: string;
+  source(directory: string): string;
+  rsyncOptions(): readonly string[];
+  /** Bytes that the source's side has sent since the server was started. */
+  sent(): Promise<number>;
+}
+
+/** Where the remote shell of the ssh tests leaves a copy of all that came from the other side. */
+const received = join(scratch.path, 'received-by-ssh');
+
+const remote: readonly Transport[] = [
+  {
+    name: 'rsync://host/module/path',
+    place: 'url',
+    source: (directory) => `${rsyncd.url('open')}/${directory}`,
+    rsyncOptions: () => [],
+    sent: sentByDaemon,
+  },
+  {
+    name: 'host::module/path',
+    place: 'double-colon',
+    source: (directory) => `127.0.0.1::open/${directory}`,
+    rsyncOptions: () => [`--port=${rsyncd.port}`],
+    sent: sentByDaemon,
+  },
+  {
+    name: 'host:path over ssh',
+    place: 'ssh',
+    source: (directory) => `${sshd.host}:${join(served, directory)}`,
+    rsyncOptions: () => ['-e', countingShell()],
+    sent: () => Promise.resolve(statSync(received).size),
+  },
+];
+
+const local: Transport = {
+  name: 'a local directory',
+  place: 'local',
+  source: (directory) => join(served, directory),
+  rsyncOptions: () => [],
+  sent: () => Promise.resolve(0),
+};
+
+describe.for([local, ...remote])('from $name', (transport) => {
+  const sync = (directory: string, root: string) =>
+    runForJson(['sync', transport.source(directory), root, '--', ...transport.rsyncOptions()]);
+
+  test('the awkward tree arrives byte for byte, and a second sync finds nothing to do', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    const directory = `awkward ${transport.place}`;
+    buildAwkwardTree(join(served, directory));
+    const first = await sync(directory, root);
+    expect(first).toMatchObject({ outcome: 'published' });
+    expect(
+      difference(describeTree(join(served, directory)), describeTree(join(root, 'current'))),
+    ).toEqual([]);
+    expect(await sync(directory, root)).toMatchObject({ outcome: 'unchanged' });
+  });
+
+  test('a trailing slash of the source makes no difference', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    makeServed('slash', { 'below/file': 'content' });
+    await sync('slash', root);
+    const [own, ...rest] = [transport.source('slash/'), root];
+    const again = await runForJson(['sync', own, ...rest, '--', ...transport.rsyncOptions()]);
+    expect(again).toMatchObject({ outcome: 'unchanged' });
+    expect(readFileSync(join(root, 'current/below/file'), 'utf8')).toBe('content');
+  });
+});
+
+describe.for(remote)('from $name', (transport) => {
+  const sync = (directory: string, root: string, ...options: string[]) =>
+    runForJson([
+      'sync',
+      transport.source(directory),
+      root,
+      ...options,
+      '--',
+      ...transport.rsyncOptions(),
+    ]);
+
+  test('I7: of a changed file and of a renamed one only the difference comes over the wire', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    const directory = `delta ${transport.place}`;
+    const size = 2_000_000;
+    const old = noise(size, 1);
+    const big = noise(size, 2);
+    makeServed(directory, { 'package_1.0-1_all.deb': old, big, small: 'small' });
+    await sync(directory, root);
+    const before = await transport.sent();
+    expect(before).toBeGreaterThan(2 * size);
+
+    const renamed = Buffer.concat([
+      old.subarray(0, size / 2),
+      Buffer.from('+'),
+      old.subarray(size / 2),
+    ]);
+    makeServed(directory, {
+      'package_1.0-2_all.deb': renamed,
+      big: Buffer.concat([big, Buffer.from('appended')]),
+    });
+    rmSync(join(served, directory, 'package_1.0-1_all.deb'));
+    // The guard takes the old name of what was renamed for lost.
+    const second = await sync(directory, root, '--allow-shrink');
+    expect(second).toMatchObject({ outcome: 'published' });
+    expect((await transport.sent()) - before).toBeLessThan(size / 20);
+    expect(
+      difference(describeTree(join(served, directory)), describeTree(join(root, 'current'))),
+    ).toEqual([]);
+  });
+
+  test('a path that does not exist ends with 66 and publishes nothing', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    const result = await runProgram([
+      'sync',
+      transport.source('no such directory'),
+      root,
+      '--retry-delay',
+      '30s',
+      '--',
+      ...transport.rsyncOptions(),
+    ]);
+    expectFailure(result, 66, /no such directory/);
+    expect(existsSync(join(root, 'current'))).toBe(false);
+  });
+});
+
+describe('an rsync daemon', () => {
+  test('that has too many connections is asked again until it has room', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    makeServed('busy', { file: 'content' });
+    const place = await rsyncd.occupy('narrow');
+    const sync = startProgram([
+      'sync',
+      `${rsyncd.url('narrow')}/busy`,
+      root,
+      '--retries',
+      '8',
+      '--retry-delay',
+      '200ms',
+    ]);
+    await refusal();
+    place.release();
+    const result = await sync.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(readFileSync(join(root, 'current/file'), 'utf8')).toBe('content');
+  });
+
+  test('that never has room ends the sync with 69, after as many tries as were allowed', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    makeServed('busy', { file: 'content' });
+    const place = await rsyncd.occupy('narrow');
+    const before = countRefusals();
+    const result = await runProgram([
+      'sync',
+      `${rsyncd.url('narrow')}/busy`,
+      root,
+      '--retries',
+      '2',
+      '--retry-delay',
+      '100ms',
+    ]);
+    place.release();
+    expectFailure(result, 69, /max connections/);
+    expect(countRefusals() - before).toBe(3);
+    expect(existsSync(join(root, 'current'))).toBe(false);
+  });
+
+  test('that does not know the module ends the sync with 66 at once', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    const begin = Date.now();
+    const result = await runProgram(['sync', rsyncd.url('other'), root, '--retry-delay', '30s']);
+    expectFailure(result, 66, /Unknown module 'other'/);
+    expect(Date.now() - begin).toBeLessThan(15_000);
+    expect(existsSync(join(root, 'current'))).toBe(false);
+  });
+
+  test('lets in who has the password, and ends with 77 at once for who has not', async () => {
+    const home = scratchDirectory();
+    makeServed('secret', { file: 'content' });
+    const source = `rsync://reader@127.0.0.1:${rsyncd.port}/guarded/secret`;
+    const attempt = (root: string, secret: string, ...more: string[]) =>
+      runProgram(['sync', source, join(home, root), '--retry-delay', '30s', ...more], {
+        env: { RSYNC_PASSWORD: secret },
+      });
+    expectFailure(await attempt('wrong', 'guess'), 77, /auth failed/);
+    const right = await attempt('right', password);
+    expect(right.exitCode, transcript(right)).toBe(0);
+
+    const passwordFile = join(home, 'password');
+    writeFileSync(passwordFile, `${password}\n`, { mode: 0o600 });
+    const byFile = await attempt('file', 'guess', '--', `--password-file=${passwordFile}`);
+    expect(byFile.exitCode, transcript(byFile)).toBe(0);
+  });
+
+  test('that starts to run after some tries gets its sync done', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    const port = await freePort();
+    makeServed('late', { file: 'content' });
+    const sync = startProgram([
+      'sync',
+      `rsync://127.0.0.1:${port}/open/late`,
+      root,
+      '--retries',
+      '10',
+      '--retry-delay',
+      '300ms',
+    ]);
+    await pause(2_000);
+    const late = await startRsyncDaemon([{ name: 'open', path: served }], port);
+    const result = await sync.result;
+    await late.stop();
+    expect(result.exitCode, transcript(result)).toBe(0);
+  });
+
+  test('that nobody runs ends the sync with 69 after its tries', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    const result = await runProgram([
+      'sync',
+      'rsync://127.0.0.1:1/module',
+      root,
+      '--retries',
+      '1',
+      '--retry-delay',
+      '100ms',
+    ]);
+    expectFailure(result, 69, /refused/);
+  });
+});
+
+describe('a remote shell', () => {
+  const trySync = (source: string, root: string, options: readonly string[]) =>
+    runProgram([
+      'sync',
+      source,
+      root,
+      '--retries',
+      '1',
+      '--retry-delay',
+      '100ms',
+      '--',
+      ...options,
+    ]);
+
+  test('that is not installed ends the sync with 69 and says how to install one', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    const result = await runProgram([
+      'sync',
+      'host:/path',
+      root,
+      '--retry-delay',
+      '30s',
+      '--',
+      '-e',
+      'no-such-remote-shell',
+    ]);
+    expectFailure(result, 69, /remote shell|no-such-remote-shell/);
+    expect(result.stderr).toContain('apt-get install openssh-client');
+  });
+
+  test('that reaches nobody ends the sync with 69', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    const result = await trySync('127.0.0.1:/path', root, [
+      '-e',
+      'ssh -o BatchMode=yes -o ConnectTimeout=5 -p 1',
+    ]);
+    expectFailure(result, 69, /Connection refused/);
+  });
+
+  test('that meets an unknown host key ends the sync with 77', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    const result = await trySync('upstream:/path', root, [
+      '-e',
+      `${sshd.remoteShell} -o UserKnownHostsFile=/dev/null`,
+    ]);
+    expectFailure(result, 77, /Host key verification failed/);
+  });
+
+  test('finds no rsync on the other side and the sync says so', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    const result = await trySync(`${sshd.host}:${served}`, root, [
+      '-e',
+      sshd.remoteShell,
+      '--rsync-path=no-such-rsync',
+    ]);
+    expectFailure(result, 69, /no-such-rsync/);
+    expect(result.stderr).toContain('--rsync-path');
+  });
+});
+
+describe('a source that would be read as something else', () => {
+  test.for([
+    '-oProxyCommand=touch proof:/path',
+    '-evil:/path',
+    '-evil::module',
+    'rsync://-evil/module',
+    'user@-evil:/path',
+    '::module',
+    ':/path',
+    '',
+  ])('such as %j is refused with 64 and changes nothing', async (source) => {
+    const home = scratchDirectory();
+    // Also `init` takes a source, and there a dash at its beginning does get past the options.
+    for (const args of [
+      ['sync', source, 'mirror'],
+      ['init', 'mirror', `--source=${source}`],
+    ]) {
+      const result = await runProgram(args, { cwd: home });
+      expect(result.exitCode, transcript(result)).toBe(64);
+      expect(result.stderr).not.toBe('');
+      expect(existsSync(join(home, 'mirror'))).toBe(false);
+      expect(existsSync(join(home, 'proof'))).toBe(false);
+    }
+  });
+
+  test.for(['a:b', 'host::module', '-dash', ' ', 'new\nline', '*', '#x'])(
+    'such as the local directory %j is mirrored when it is written as a path',
+    async (name) => {
+      const home = scratchDirectory();
+      mkdirSync(join(home, name));
+      writeFileSync(join(home, name, 'file'), 'content');
+      await runForJson(['sync', `./${name}`, 'relative'], { cwd: home });
+      await runForJson(['sync', join(home, name), join(home, 'absolute')]);
+      for (const root of ['relative', 'absolute']) {
+        expect(readFileSync(join(home, root, 'current/file'), 'utf8')).toBe('content');
+      }
+    },
+  );
+});
+
+describe('a local source', () => {
+  test('that does not exist ends with 66 and makes no mirror', async () => {
+    const home = scratchDirectory();
+    const result = await runProgram(['sync', join(home, 'absent'), join(home, 'mirror')]);
+    expectFailure(result, 66, /absent/);
+    expect(existsSync(join(home, 'mirror'))).toBe(false);
+  });
+
+  test('that is a file is refused', async () => {
+    const home = scratchDirectory();
+    writeFileSync(join(home, 'file'), 'content');
+    const result = await runProgram(['sync', join(home, 'file'), join(home, 'mirror')]);
+    expect([64, 66]).toContain(result.exitCode);
+    expect(result.stderr).toContain(join(home, 'file'));
+    expect(existsSync(join(home, 'mirror'))).toBe(false);
+  });
+
+  test('that went away after a sync leaves what was published', async () => {
+    const home = scratchDirectory();
+    const { source, root } = makeLocal(home);
+    const { id } = await runForJson(['sync', source, root]);
+    rmSync(source, { recursive: true });
+    expectFailure(await runProgram(['sync', root]), 66, /source/);
+    expect(readFileSync(join(root, 'snapshots', String(id), 'file'), 'utf8')).toBe('content');
+    expect(readFileSync(join(root, 'current/file'), 'utf8')).toBe('content');
+  });
+
+  test('that is a symlink to a directory is followed', async () => {
+    const home = scratchDirectory();
+    const { source, root } = makeLocal(home);
+    symlinkSync(source, join(home, 'link'));
+    await runForJson(['sync', join(home, 'link'), root]);
+    expect(difference(describeTree(source), describeTree(join(root, 'current')))).toEqual([]);
+  });
+});
+
+describe('the source of a mirror', () => {
+  test('is remembered by the first sync, absolute, with its rsync options', async () => {
+    const home = scratchDirectory();
+    const { source } = makeLocal(home);
+    writeFileSync(join(source, 'excluded'), 'never copied');
+    await runForJson(['sync', './source', 'mirror', '--', '--exclude=excluded'], { cwd: home });
+    writeFileSync(join(source, 'new'), 'later');
+    const later = await runForJson(['sync', join(home, 'mirror')], { cwd: '/' });
+    expect(later).toMatchObject({ outcome: 'published' });
+    expect(readFileSync(join(home, 'mirror/current/new'), 'utf8')).toBe('later');
+    expect(existsSync(join(home, 'mirror/current/excluded'))).toBe(false);
+  });
+
+  test('is remembered by init, which copies nothing', async () => {
+    const home = scratchDirectory();
+    const { source, root } = makeLocal(home);
+    await runForJson(['init', root, '--source', source]);
+    expect(existsSync(join(root, 'current'))).toBe(false);
+    await runForJson(['sync', root]);
+    expect(readFileSync(join(root, 'current/file'), 'utf8')).toBe('content');
+  });
+
+  test('is asked for when neither init nor a sync ever named one', async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    await runForJson(['init', root]);
+    const result = await runProgram(['sync', root]);
+    expect([64, 66, 78]).toContain(result.exitCode);
+    expect(result.stderr).toMatch(/source/);
+  });
+});
+
+function makeServed(directory: string, files: Readonly<Record<string, string | Buffer>>): void {
+  for (const [path, content] of Object.entries(files)) {
+    const file = join(served, directory, path);
+    mkdirSync(join(file, '..'), { recursive: true });
+    writeFileSync(file, content);
+  }
+}
+
+function makeLocal(home: string): { source: string; root: string } {
+  const source = join(home, 'source');
+  mkdirSync(source);
+  writeFileSync(join(source, 'file'), 'content');
+  return { source, root: join(home, 'mirror') };
+}
+
+/** Bytes without repetition, so that neither compression nor a delta has an easy time. */
+function noise(size: number, seed: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  let state = seed;
+  for (let index = 0; index < size; index += 1) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes[index] = state >>> 24;
+  }
+  return bytes;
+}
+
+/** A remote shell that keeps a copy of all that the other side sends. */
+function countingShell(): string {
+  const shell = join(scratch.path, 'remote-shell');
+  writeFileSync(shell, `#!/bin/sh\n${sshd.remoteShell} "$@" | tee -a ${received}\n`);
+  chmodSync(shell, 0o755);
+  return shell;
+}
+
+/** The daemon writes the line of a connection when it ends, which the client does not wait for. */
+async function sentByDaemon(): Promise<number> {
+  await pause(300);
+  const counts = readFileSync(rsyncd.log, 'utf8').matchAll(/ sent ([\d,]+) bytes {2}received/g);
+  return [...counts].reduce((sum, [, count = '']) => sum + Number(count.replaceAll(',', '')), 0);
+}
+
+function countRefusals(): number {
+  return readFileSync(rsyncd.log, 'utf8').split(/max connections \(\d+\) reached/).length - 1;
+}
+
+/** Waits until the daemon has turned one more client away. */
+async function refusal(): Promise<void> {
+  const before = countRefusals();
+  await expect.poll(countRefusals, { timeout: 20_000 }).toBeGreaterThan(before);
+}
+
+function expectFailure(result: ProgramResult, exitCode: number, said?: RegExp): void {
+  expect(result.exitCode, transcript(result)).toBe(exitCode);
+  expect(result.stderr).toMatch(/^mirrorlatch: /m);
+  if (said !== undefined) expect(result.stderr).toMatch(said);
+}
