@@ -69,12 +69,15 @@ export function checkPlaces(source: Source, root: string): void {
 /**
  * Whether the mirror's filesystem keeps nanoseconds. Where it does not, to compare them would find
  * every file changed at every sync. The kernel gave the mirror's own directories their times when
- * it changed them: where they are kept, not all of these are round.
+ * it changed them: where they are kept, not all of these are round. That one is, can be chance (one
+ * in ten for each zero), and those of a new mirror are all the same.
  */
 export function keepsNanoseconds(layout: Layout): boolean {
-  return [layout.root, layout.state, layout.snapshots, layout.staging, layout.leases]
-    .map((directory) => lstatIfThere(directory)?.mtimeNs ?? 0n)
-    .some((time) => time % 100n !== 0n);
+  const times = [layout.root, layout.state, layout.snapshots, layout.staging, layout.leases]
+    .map((directory) => lstatIfThere(directory)?.mtimeNs)
+    .filter((time) => time !== undefined);
+  const zeros = [...new Set(times)].map((time) => /0*$/.exec(String(time))?.[0].length ?? 0);
+  return zeros.some((count) => count < 2) || zeros.reduce((sum, count) => sum + count, 0) < 6;
 }
 
 /**

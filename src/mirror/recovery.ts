@@ -1,11 +1,12 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { errnoOf } from '../errors.ts';
 import { ifThere, lstatIfThere, syncDirectory } from '../system/files.ts';
 import { appendHistory, becameCurrentAt, type HistoryEntry, readHistory } from './history.ts';
 import type { Layout } from './layout.ts';
 import { currentId, makeLease, previousId } from './publication.ts';
 import { isSnapshotId } from './snapshot-id.ts';
-import { findLeftovers, markForeign, stagedTree } from './staging.ts';
+import { findLeftovers, type Leftovers, markForeign, stagedTree } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
 import { discard, emptyTrash, moveTree, trashed } from './trash.ts';
 
@@ -30,7 +31,10 @@ export function snapshotIds(layout: Layout): string[] {
   return (ifThere(() => readdirSync(layout.snapshots)) ?? []).filter(isSnapshotId).sort();
 }
 
-/** What an earlier crash left. While a sync runs, its own work shows up here too. */
+/**
+ * What an earlier crash left, as far as this user may look: only the mirror's owner sees what lies
+ * behind the gate. While a sync runs, its own work shows up here too.
+ */
 export function survey(layout: Layout): Finding[] {
   const history = readHistory(layout);
   const current = currentId(layout);
@@ -44,10 +48,10 @@ export function survey(layout: Layout): Finding[] {
       findings.push({ kind: 'unpublished-snapshot', id });
     else if (!lstatIfThere(layout.lease(id))) findings.push({ kind: 'missing-lease', id });
   }
-  const { trees, clones, foreign } = findLeftovers(layout);
+  const { trees, clones, foreign } = ifAllowed(() => findLeftovers(layout)) ?? noLeftovers;
   for (const path of [...trees, ...foreign]) findings.push({ kind: 'unfinished-tree', path });
   for (const path of clones) findings.push({ kind: 'unfinished-clone', path });
-  for (const name of trashed(layout)) {
+  for (const name of ifAllowed(() => trashed(layout)) ?? []) {
     findings.push({ kind: 'unfinished-removal', path: join(layout.trash, name) });
   }
   for (const name of ifThere(() => readdirSync(layout.state)) ?? []) {
@@ -100,6 +104,17 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
   if (lock.wasForeign) markForeign(layout);
   await emptyTrash(layout, [lock.descriptor]);
   return findings;
+}
+
+const noLeftovers: Leftovers = { trees: [], clones: [], foreign: [] };
+
+function ifAllowed<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (errnoOf(error) === 'EACCES') return undefined;
+    throw error;
+  }
 }
 
 function isRecordedAsCurrent(history: readonly HistoryEntry[], id: string): boolean {
