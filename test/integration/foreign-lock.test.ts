@@ -1,0 +1,200 @@
+import { randomUUID } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { hostname, uptime } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { runProgram, transcript } from '../support/program.ts';
+import { makeScratch } from '../support/scratch.ts';
+import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+
+const oneSnapshot = mirrorsWith('first');
+const scratch = makeScratch();
+afterAll(() => scratch.remove());
+
+const machineIdHere = existsSync('/etc/machine-id')
+  ? readFileSync('/etc/machine-id', 'utf8').trim()
+  : '';
+
+/** A record as another host writes it. */
+const elsewhere = {
+  host: {
+    hostname: 'mirror-2.example',
+    machineId: 'ab'.repeat(16),
+    bootId: randomUUID() as string,
+  },
+  pid: 4242,
+  startTicks: '12345',
+  user: 'keeper',
+  command: 'sync',
+  since: '2026-11-22T03:00:00.000Z',
+};
+
+const MINUTE = 60;
+
+describe.concurrent("another host's lock", () => {
+  test('with a fresh heartbeat is respected, and its holder named', async () => {
+    const mirror = await locked('fresh', { record: elsewhere, progress: 0.4, ageSeconds: 5 });
+    for (const command of ['sync', 'prune', 'rollback', 'unlock']) {
+      const result = await runProgram([command, mirror.root]);
+      expectFailure(result, 75, /sync by keeper \(pid 4242 on mirror-2\.example\)/);
+      expect(result.stderr).toContain(`since ${elsewhere.since}, now: transferring 40 %`);
+      expect(result.stderr).toMatch(/last heartbeat \d+ s ago/);
+    }
+    expect(existsSync(mirror.state('sync.lock', 'token', 'owner.json'))).toBe(true);
+  });
+
+  test('does not make status ill as long as it is fresh', async () => {
+    const mirror = await locked('status', { record: elsewhere, ageSeconds: 5 });
+    const result = await runProgram(['status', mirror.root, '--json']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.json()).toMatchObject({ lock: { state: { kind: 'foreign', token: 'token' } } });
+  });
+
+  test('that is older than the limit is taken over, and what its rsync may still write to is copied from, not gone on from', async () => {
+    const mirror = await locked('old', { record: elsewhere, ageSeconds: 11 * MINUTE });
+    mkdirSync(mirror.state('staging', 'theirs'));
+    writeFileSync(mirror.state('staging', 'theirs', 'late'), 'written late');
+    mirror.change({ file: 'changed' });
+    const result = await mirror.sync('--id', 'next');
+    expect(result).toMatchObject({ outcome: 'published', id: 'next' });
+    expect(existsSync(join(mirror.root, 'current', 'late'))).toBe(false);
+    expect(locksLeft(mirror)).toEqual([]);
+  });
+
+  test('that is younger than the limit is kept, and --stale-after sets the limit', async () => {
+    const mirror = await locked('limit', { record: elsewhere, ageSeconds: 2 * MINUTE });
+    expectFailure(await runProgram(['sync', mirror.root]), 75, /mirror-2\.example/);
+    const result = await runProgram(['sync', mirror.root, '--stale-after', '1m']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+  });
+
+  test('whose heartbeat goes on is kept, however far its clock is behind', async () => {
+    const mirror = await locked('behind', { record: elsewhere, ageSeconds: 60 * MINUTE });
+    let beats = 0;
+    const heart = setInterval(() => {
+      beats += 1;
+      const beat = Date.now() / 1000 - 60 * MINUTE + beats;
+      utimesSync(mirror.state('sync.lock'), beat, beat);
+    }, 1_000);
+    const result = await runProgram(['sync', mirror.root]);
+    clearInterval(heart);
+    expectFailure(result, 75, /mirror-2\.example/);
+    expect(existsSync(mirror.state('sync.lock', 'token'))).toBe(true);
+  });
+
+  test('that is silent is removed by unlock only when it is older than the limit', async () => {
+    const mirror = await locked('unlock', { record: elsewhere, ageSeconds: 2 * MINUTE });
+    expectFailure(await runProgram(['unlock', mirror.root]), 75, /mirror-2\.example/);
+    const result = await runProgram(['unlock', mirror.root, '--stale-after', '1m']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stdout).toMatch(/removed the lock: sync by keeper/);
+    expect(locksLeft(mirror)).toEqual([]);
+  });
+});
+
+describe('a lock record', () => {
+  test('of this very boot whose process is gone is dead: the next sync goes on at once', async () => {
+    const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    const here = { hostname: hostname(), machineId: machineIdHere, bootId };
+    const mirror = await locked('same boot', {
+      record: { ...elsewhere, host: here },
+      ageSeconds: 1,
+    });
+    await goesOnAtOnce(mirror);
+  });
+
+  const whyNot = machineIdHere === '' ? ' (skipped: this machine has no machine-id)' : '';
+  test.skipIf(whyNot !== '')(
+    `that this machine wrote before its last start is dead${whyNot}`,
+    async () => {
+      const mirror = await locked('reboot', {
+        record: {
+          ...elsewhere,
+          host: { ...elsewhere.host, hostname: hostname(), machineId: machineIdHere },
+        },
+        ageSeconds: uptime() + 30,
+      });
+      await goesOnAtOnce(mirror);
+    },
+  );
+
+  test.for([
+    ['an empty owner.json', ''],
+    ['a torn owner.json', JSON.stringify(elsewhere).slice(0, 60)],
+    ['no owner.json', undefined],
+    ['an owner.json of another format', '{"pid":"one"}'],
+  ] as const)(
+    'with %s is dead when it is from before this boot, as after a power cut',
+    async ([name, owner]) => {
+      const mirror = await locked(name, { owner, ageSeconds: uptime() + 30 });
+      const status = await runProgram(['status', mirror.root]);
+      expect(status.exitCode, transcript(status)).toBe(69);
+      expect(status.stdout).toMatch(/an unknown holder ended without releasing it/);
+      await goesOnAtOnce(mirror);
+    },
+  );
+
+  test('without an owner but with a fresh heartbeat is respected', async () => {
+    const mirror = await locked('unknown', { owner: '', ageSeconds: 1 });
+    expectFailure(await runProgram(['sync', mirror.root]), 75, /an unknown holder/);
+    expectFailure(await runProgram(['unlock', mirror.root]), 75, /an unknown holder/);
+  });
+
+  test('without anything in it is free', async () => {
+    const mirror = await made('empty directory');
+    mkdirSync(mirror.state('sync.lock'));
+    await goesOnAtOnce(mirror);
+  });
+});
+
+interface Record {
+  readonly record?: typeof elsewhere;
+  /** The text of owner.json, where it is not that of `record`. */
+  readonly owner?: string | undefined;
+  readonly progress?: number;
+  /** How long ago the last heartbeat was. */
+  readonly ageSeconds: number;
+}
+
+/** A mirror in which `record` lies as the lock. */
+async function locked(name: string, { record, owner, progress, ageSeconds }: Record) {
+  const mirror = await made(name);
+  const inside = mirror.state('sync.lock', 'token');
+  mkdirSync(inside, { recursive: true });
+  const text = record === undefined ? owner : JSON.stringify(record);
+  if (text !== undefined) writeFileSync(join(inside, 'owner.json'), text);
+  if (progress !== undefined) {
+    const said = JSON.stringify({ phase: 'transferring', done: progress });
+    writeFileSync(join(inside, 'progress.json'), said);
+  }
+  const beat = Date.now() / 1000 - ageSeconds;
+  utimesSync(mirror.state('sync.lock'), beat, beat);
+  return mirror;
+}
+
+function made(name: string): Promise<SmallMirror> {
+  const home = join(scratch.path, name);
+  mkdirSync(home);
+  return oneSnapshot(home);
+}
+
+/** A takeover by the heartbeat's age takes longer than this: it has to see one beat missing. */
+async function goesOnAtOnce(mirror: SmallMirror): Promise<void> {
+  mirror.change({ file: 'changed' });
+  const startedAt = Date.now();
+  expect(await mirror.sync('--id', 'next')).toMatchObject({ outcome: 'published' });
+  expect(Date.now() - startedAt).toBeLessThan(5_000);
+  expect(locksLeft(mirror)).toEqual([]);
+}
+
+function locksLeft(mirror: SmallMirror): string[] {
+  return readdirSync(mirror.state()).filter((name) => name.startsWith('sync.lock'));
+}

@@ -1,0 +1,232 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { hostname, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import {
+  type ProgramResult,
+  type RunningProgram,
+  runProgram,
+  startProgram,
+  transcript,
+} from '../support/program.ts';
+import { makeScratch } from '../support/scratch.ts';
+import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
+import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+
+const oneSnapshot = mirrorsWith('first');
+const threeSnapshots = mirrorsWith('first', 'second', 'third');
+const scratch = makeScratch();
+afterAll(() => scratch.remove());
+
+test('I4: a second sync ends at once with 75 and names host, pid, user, time and phase of the first', async () => {
+  const mirror = await oneSnapshot();
+  const startedAt = Date.now();
+  const holder = await startSlowSync(mirror);
+  await reportsItsTransfer(mirror);
+
+  const startOfSecond = Date.now();
+  const second = await runProgram(['sync', mirror.root]);
+  expectFailure(second, 75, /is locked: sync by /, /now: transferring/);
+  expect(Date.now() - startOfSecond, 'it did not wait').toBeLessThan(4_000);
+  for (const fact of [hostname(), `pid ${holder.pid}`, `by ${userInfo().username} `]) {
+    expect(second.stderr).toContain(fact);
+  }
+  expect(second.stderr).toMatch(/--wait/);
+  const since = Date.parse(/since (\S+?),/.exec(second.stderr)?.[1] ?? '');
+  expect(since).toBeGreaterThanOrEqual(startedAt);
+  expect(since).toBeLessThanOrEqual(startOfSecond);
+
+  const told = (await runProgram(['sync', mirror.root, '--json'])).json();
+  expect(told).toMatchObject({
+    error: {
+      code: 'BUSY',
+      exitCode: 75,
+      lock: {
+        kind: 'held',
+        owner: {
+          pid: holder.pid,
+          user: userInfo().username,
+          command: 'sync',
+          host: { hostname: hostname() },
+        },
+        progress: { phase: 'transferring' },
+      },
+    },
+  });
+
+  await end(holder);
+  expect(mirror.linked('current')).toBe('first');
+});
+
+test('prune, rollback and unlock are refused while a sync runs, and change nothing', async () => {
+  const mirror = await threeSnapshots();
+  const holder = await startSlowSync(mirror);
+  const before = readdirSync(mirror.state()).sort();
+  for (const command of [
+    ['prune', mirror.root, '--keep-last', '1', '--grace', '0'],
+    ['rollback', mirror.root],
+    ['unlock', mirror.root],
+    ['unlock', mirror.root, '--stale-after', '0'],
+  ]) {
+    expectFailure(await runProgram(command), 75, /sync by /, new RegExp(`pid ${holder.pid}`));
+  }
+  expect(mirror.snapshots()).toEqual(['first', 'second', 'third']);
+  expect(mirror.linked('current')).toBe('third');
+  expect(readdirSync(mirror.state()).sort()).toEqual(before);
+  await end(holder);
+});
+
+test('status, list and both dry runs need no lock', async () => {
+  const mirror = await oneSnapshot();
+  const holder = await startSlowSync(mirror);
+  for (const command of [
+    ['status', mirror.root],
+    ['list', mirror.root],
+    ['sync', mirror.root, '--dry-run'],
+    ['prune', mirror.root, '--dry-run'],
+  ]) {
+    const result = await runProgram(command);
+    expect(result.exitCode, transcript(result)).toBe(0);
+  }
+  await end(holder);
+});
+
+test('I4: of six syncs at the same moment those that do not get the lock end with 75', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ file: 'changed' });
+  const results = await Promise.all(
+    Array.from({ length: 6 }, (_, index) =>
+      runProgram(['sync', mirror.root, '--id', `turn-${index}`, '--json']),
+    ),
+  );
+  const outcomes = results.map(outcomeOf);
+  expect(outcomes.filter((outcome) => outcome === 'published')).toHaveLength(1);
+  for (const outcome of outcomes) expect(['published', 'unchanged', 'BUSY']).toContain(outcome);
+  expect(mirror.snapshots()).toHaveLength(2);
+});
+
+// Side by side: most of it is waiting.
+describe.concurrent('with --wait', () => {
+  test('a sync tells that it waits, and goes on when the first has ended', async () => {
+    const mirror = await oneSnapshot(home('goes-on'));
+    const holder = await startSlowSync(mirror, { id: 'second', seconds: 4 });
+    mirror.change({ later: 'for the one that waits' });
+    const waiting = startProgram(['sync', mirror.root, '--wait', '1m', '--id', 'third']);
+    const [first, second] = await Promise.all([holder.result, waiting.result]);
+    expect(first.exitCode, transcript(first)).toBe(0);
+    expect(second.exitCode, transcript(second)).toBe(0);
+    expect(second.stderr).toMatch(/waiting: .* is locked: sync by /);
+    expect(mirror.linked('current')).toBe('third');
+    expect(mirror.linked('previous')).toBe('second');
+  });
+
+  test('a sync gives up with 75 when its time is over', async () => {
+    const mirror = await oneSnapshot(home('gives-up'));
+    const holder = await startSlowSync(mirror);
+    const startedAt = Date.now();
+    expectFailure(await runProgram(['sync', mirror.root, '--wait', '1s']), 75, /sync by /);
+    expect(Date.now() - startedAt).toBeGreaterThanOrEqual(1_000);
+    await end(holder);
+  });
+
+  test('prune and rollback wait as well', async () => {
+    const mirror = await oneSnapshot(home('others'));
+    const holder = await startSlowSync(mirror, { id: 'third', seconds: 2 });
+    const results = await Promise.all([
+      runProgram(['rollback', mirror.root, 'first', '--wait', '1m']),
+      runProgram(['prune', mirror.root, '--wait', '1m']),
+    ]);
+    for (const result of results) expect(result.exitCode, transcript(result)).toBe(0);
+    expect((await holder.result).exitCode).toBe(0);
+    expect(mirror.linked('current')).toBe('first');
+    expect(mirror.linked('previous')).toBe('third');
+  });
+
+  test('six syncs that wait go one after the other', async () => {
+    const mirror = await oneSnapshot(home('six'));
+    mirror.change({ file: 'changed' });
+    const results = await Promise.all(
+      Array.from({ length: 6 }, (_, index) =>
+        runProgram(['sync', mirror.root, '--id', `turn-${index}`, '--json', '--wait', '1m']),
+      ),
+    );
+    expect(results.map(outcomeOf).sort()).toEqual([
+      'published',
+      ...Array.from({ length: 5 }, () => 'unchanged'),
+    ]);
+  });
+});
+
+test('I9: after SIGKILL of the holder the next sync goes on at once from what it had transferred', async () => {
+  const mirror = await oneSnapshot();
+  const holder = await startSlowSync(mirror, { id: 'killed', files: { a: 'whole already' } });
+  holder.kill('SIGKILL');
+  expect((await holder.result).signal).toBe('SIGKILL');
+  await expect.poll(() => rsyncProcesses(mirror.root), { timeout: 5_000 }).toEqual([]);
+
+  const whole = join(mirror.state('staging', 'killed'), 'a');
+  expect(readFileSync(whole, 'utf8')).toBe('whole already');
+  const next = await mirror.sync('--id', 'next');
+  expect(next).toMatchObject({
+    outcome: 'published',
+    id: 'next',
+    previous: 'first',
+    recovered: [{ kind: 'unfinished-tree', path: mirror.state('staging', 'killed') }],
+  });
+  expect(existsSync(mirror.state('sync.lock'))).toBe(false);
+});
+
+test('unlock removes the lock of a holder that was killed, and says whose it was', async () => {
+  const mirror = await oneSnapshot();
+  const holder = await startSlowSync(mirror);
+  holder.kill('SIGKILL');
+  await holder.result;
+  await expect.poll(() => rsyncProcesses(mirror.root), { timeout: 5_000 }).toEqual([]);
+  expect(existsSync(mirror.state('sync.lock'))).toBe(true);
+
+  const unlock = await runProgram(['unlock', mirror.root]);
+  expect(unlock.exitCode, transcript(unlock)).toBe(0);
+  expect(unlock.stdout).toMatch(/removed the lock: sync by .* ended without releasing it/);
+  expect(unlock.stdout).toContain(`pid ${holder.pid}`);
+  expect(existsSync(mirror.state('sync.lock'))).toBe(false);
+  expect((await runProgram(['unlock', mirror.root])).stdout).toMatch(/nobody held the lock/);
+});
+
+test('a sync that is done leaves no lock behind', async () => {
+  const mirror = await oneSnapshot();
+  await mirror.sync();
+  expect(readdirSync(mirror.state()).filter((name) => name.startsWith('sync.lock'))).toEqual([]);
+  const status = (await runProgram(['status', mirror.root, '--json'])).json();
+  expect(status['lock']).toMatchObject({ state: { kind: 'free' } });
+});
+
+/** A directory of the file's scratch: tests that run side by side share the hooks of a test's end. */
+function home(name: string): string {
+  const path = join(scratch.path, name);
+  mkdirSync(path);
+  return path;
+}
+
+/** The holder writes what it does at most once a second. */
+async function reportsItsTransfer(mirror: SmallMirror): Promise<void> {
+  await expect
+    .poll(
+      async () => {
+        const { lock } = (await runProgram(['status', mirror.root, '--json'])).json();
+        return (lock as { message: string }).message;
+      },
+      { timeout: 10_000 },
+    )
+    .toMatch(/now: transferring \d+ %$/);
+}
+
+function outcomeOf(result: ProgramResult): unknown {
+  const { outcome, error } = result.json();
+  return outcome ?? (error as { code: string }).code;
+}
+
+async function end(program: RunningProgram): Promise<void> {
+  program.kill('SIGTERM');
+  await program.result;
+}

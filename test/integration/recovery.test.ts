@@ -1,0 +1,219 @@
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const twoSnapshots = mirrorsWith('first', 'second');
+
+/** One thing that a crash leaves, made by hand in a mirror with the snapshots first and second. */
+interface Leftover {
+  readonly kind: string;
+  /** What status says for people. */
+  readonly said: RegExp;
+  make(mirror: SmallMirror): void;
+  /** What else has to be so after the next sync. */
+  check?(mirror: SmallMirror): void;
+}
+
+const leftovers: readonly Leftover[] = [
+  {
+    kind: 'unfinished-tree',
+    said: /an interrupted sync left .*staging\/killed/,
+    make: (mirror) => {
+      mkdirSync(mirror.state('staging', 'killed'));
+      writeFileSync(mirror.state('staging', 'killed', 'file'), 'half of i');
+    },
+  },
+  {
+    kind: 'unfinished-clone',
+    said: /an interrupted clone left .*staging\/killed\.clone/,
+    make: (mirror) => {
+      mkdirSync(mirror.state('staging', 'killed.clone'));
+      writeFileSync(mirror.state('staging', 'killed.clone', 'file'), 'second');
+    },
+  },
+  {
+    kind: 'unpublished-snapshot',
+    said: /snapshot killed was made, but not published/,
+    make: (mirror) => {
+      cpSync(mirror.source, join(mirror.root, 'snapshots', 'killed'), { recursive: true });
+      writeFileSync(mirror.state('leases', 'killed'), '', { mode: 0o444 });
+    },
+    check: (mirror) => {
+      expect(mirror.snapshots()).toEqual(['first', 'next', 'second']);
+      expect(readdirSync(mirror.state('leases')).sort()).toEqual(['first', 'next', 'second']);
+    },
+  },
+  {
+    kind: 'unrecorded-publication',
+    said: /snapshot second was published, but history does not tell/,
+    make: (mirror) => {
+      const lines = readFileSync(mirror.state('history.jsonl'), 'utf8').trimEnd().split('\n');
+      writeFileSync(mirror.state('history.jsonl'), `${lines.slice(0, -1).join('\n')}\n`);
+    },
+    check: (mirror) => {
+      expect(flips(mirror)).toEqual([
+        ['first', null],
+        ['second', 'first'],
+        ['next', 'second'],
+      ]);
+    },
+  },
+  {
+    kind: 'missing-lease',
+    said: /snapshot first has no lease file/,
+    make: (mirror) => rmSync(mirror.state('leases', 'first')),
+    check: (mirror) => {
+      const lease = statSync(mirror.state('leases', 'first'));
+      expect(lease.mode & 0o777).toBe(0o444);
+      expect(lease.size).toBe(0);
+    },
+  },
+  {
+    kind: 'unfinished-removal',
+    said: /an interrupted removal left .*trash\/old\.1/,
+    make: (mirror) => {
+      mkdirSync(mirror.state('trash', 'old.1', 'below'), { recursive: true });
+      writeFileSync(mirror.state('trash', 'old.1', 'below', 'file'), 'old');
+    },
+  },
+  {
+    kind: 'lock-remains',
+    said: /an interrupted command left .*sync\.lock\.token\.new/,
+    make: (mirror) => {
+      mkdirSync(mirror.state('sync.lock.token.new', 'token'), { recursive: true });
+      symlinkSync('snapshots/second', mirror.state('sync.lock.token.new', 'token', 'link'));
+    },
+  },
+];
+
+describe('what a crash left', () => {
+  test.for(leftovers)('$kind: status tells it, and the next sync repairs it', async (one) => {
+    const mirror = await twoSnapshots();
+    one.make(mirror);
+    const before = describeTree(mirror.root);
+    const status = await runProgram(['status', mirror.root, '--json']);
+    expect(status.exitCode, transcript(status)).toBe(69);
+    expect(status.json()).toMatchObject({ findings: [{ kind: one.kind }], isHealthy: false });
+    expect(difference(before, describeTree(mirror.root)), 'status only looks').toEqual([]);
+
+    mirror.change({ file: 'third' });
+    expect(await mirror.sync('--id', 'next')).toMatchObject({
+      outcome: 'published',
+      recovered: [{ kind: one.kind }],
+    });
+    await isWhole(mirror);
+    one.check?.(mirror);
+  });
+
+  test('all at once: status tells each, and a sync that finds nothing to do repairs them all', async () => {
+    const mirror = await twoSnapshots();
+    for (const one of leftovers) one.make(mirror);
+    const { stdout } = await runProgram(['status', mirror.root]);
+    expect(stdout).toMatch(/needs a look$/m);
+    for (const { said } of leftovers) expect(stdout).toMatch(said);
+    const { outcome, recovered } = await mirror.sync('--id', 'next');
+    expect(outcome).toBe('unchanged');
+    const kinds = (recovered as { kind: string }[]).map(({ kind }) => kind);
+    expect(new Set(kinds)).toEqual(new Set(leftovers.map(({ kind }) => kind)));
+    await isWhole(mirror);
+  });
+
+  test.for(['prune', 'rollback'])(
+    '%s repairs it too, and keeps for the next sync what only that can use',
+    async (command) => {
+      const mirror = await twoSnapshots();
+      for (const one of leftovers) one.make(mirror);
+      const result = await runProgram([command, mirror.root]);
+      expect(result.exitCode, transcript(result)).toBe(0);
+      const { findings } = (await runProgram(['status', mirror.root, '--json'])).json();
+      const kinds = (findings as { kind: string }[]).map(({ kind }) => kind);
+      expect(new Set(kinds)).toEqual(new Set(['unfinished-tree']));
+    },
+  );
+});
+
+test('a history whose last line a crash tore is read, and goes on with a line of its own', async () => {
+  const mirror = await twoSnapshots();
+  const text = readFileSync(mirror.state('history.jsonl'), 'utf8');
+  writeFileSync(mirror.state('history.jsonl'), `${text}{"event":"unchan`);
+  expect(await runForJson(['status', mirror.root])).toMatchObject({
+    lastSync: { event: 'published', id: 'second' },
+  });
+  await mirror.publish('third', { file: 'third' });
+  const lines = readFileSync(mirror.state('history.jsonl'), 'utf8').trimEnd().split('\n');
+  expect(lines.slice(-2)[0]).toBe('{"event":"unchan');
+  expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ event: 'published', id: 'third' });
+});
+
+test('a mirror that a crash left half made is finished by the next sync', async () => {
+  const mirror = smallMirror();
+  mkdirSync(join(mirror.root, 'snapshots'), { recursive: true });
+  mkdirSync(mirror.state());
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+  await isWhole(mirror);
+});
+
+test('after a real kill, status tells the unfinished tree, and after the next sync it is healthy', async () => {
+  const mirror = await twoSnapshots();
+  const holder = await startSlowSync(mirror, { id: 'killed' });
+  holder.kill('SIGKILL');
+  await holder.result;
+  await expect.poll(() => rsyncProcesses(mirror.root), { timeout: 5_000 }).toEqual([]);
+  const status = await runProgram(['status', mirror.root, '--json']);
+  expect(status.exitCode, transcript(status)).toBe(69);
+  expect(status.json()).toMatchObject({
+    lock: { state: { kind: 'dead', owner: { pid: holder.pid } } },
+    findings: [{ kind: 'unfinished-tree', path: mirror.state('staging', 'killed') }],
+    isHealthy: false,
+  });
+  await mirror.sync();
+  await isWhole(mirror);
+});
+
+test('I7: a snapshot that was renamed but not flipped is gone on from, not fetched again', async () => {
+  const mirror = await twoSnapshots();
+  mirror.change({ big: 'x'.repeat(1_000_000) });
+  const unpublished = join(mirror.root, 'snapshots', 'killed');
+  await execa('cp', ['-a', '--', mirror.source, unpublished]);
+  const { ino } = statSync(join(unpublished, 'big'));
+  expect(await mirror.sync('--id', 'next')).toMatchObject({ outcome: 'published' });
+  expect(statSync(join(mirror.root, 'current', 'big')).ino).toBe(ino);
+  await isWhole(mirror);
+});
+
+/** Nothing is left, `current` is what the source is, and the snapshots before are as they were. */
+async function isWhole(mirror: SmallMirror): Promise<void> {
+  const status = await runProgram(['status', mirror.root, '--json']);
+  expect(status.exitCode, transcript(status)).toBe(0);
+  expect(status.json()).toMatchObject({ findings: [], isHealthy: true });
+  expect(
+    difference(describeTree(mirror.source), describeTree(join(mirror.root, 'current'))),
+  ).toEqual([]);
+  const first = join(mirror.root, 'snapshots', 'first', 'file');
+  if (existsSync(first)) expect(readFileSync(first, 'utf8')).toBe('first');
+  expect(existsSync(mirror.state('trash')) ? readdirSync(mirror.state('trash')) : []).toEqual([]);
+}
+
+function flips(mirror: SmallMirror): unknown[] {
+  return readFileSync(mirror.state('history.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { event: string; id: string; previous: string | null })
+    .filter(({ event }) => event === 'published')
+    .map(({ id, previous }) => [id, previous]);
+}

@@ -1,0 +1,130 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const oneSnapshot = mirrorsWith('first');
+const twoSnapshots = mirrorsWith('first', 'second');
+const threeSnapshots = mirrorsWith('first', 'second', 'third');
+
+test('rollback goes to the previous snapshot, and once more comes back', async () => {
+  const mirror = await threeSnapshots();
+  const there = await runProgram(['rollback', mirror.root]);
+  expect(there.exitCode, transcript(there)).toBe(0);
+  expect(there.stdout).toBe('current is second now; it was third\n');
+  expect(contentOfCurrent(mirror)).toBe('second');
+  expect(mirror.linked('previous')).toBe('third');
+
+  expect(await runForJson(['rollback', mirror.root])).toEqual({ id: 'third', previous: 'second' });
+  expect(contentOfCurrent(mirror)).toBe('third');
+  expect(mirror.linked('previous')).toBe('second');
+});
+
+test('rollback goes to the snapshot that is named, and all others stay', async () => {
+  const mirror = await threeSnapshots();
+  const before = describeTree(join(mirror.root, 'snapshots'));
+  await runForJson(['rollback', mirror.root, 'first']);
+  expect(contentOfCurrent(mirror)).toBe('first');
+  expect(mirror.linked('previous')).toBe('third');
+  expect(difference(before, describeTree(join(mirror.root, 'snapshots')))).toEqual([]);
+});
+
+test('rollback to what is current already changes nothing, and says so', async () => {
+  const mirror = await twoSnapshots();
+  const before = describeTree(mirror.root);
+  const result = await runProgram(['rollback', mirror.root, 'second']);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stdout).toBe('current is second already\n');
+  expect(mirror.linked('previous')).toBe('first');
+  expect(historyOf(mirror)).toHaveLength(2);
+  expect(difference(links(before), links(describeTree(mirror.root)))).toEqual([]);
+});
+
+test('rollback to what is no snapshot is refused with 64 and changes nothing', async () => {
+  const mirror = await twoSnapshots();
+  for (const id of ['absent', '../snapshots/first', '.', '', 'first/', 'current', '-x']) {
+    const result = await runProgram(['rollback', mirror.root, id]);
+    expect(result.exitCode, transcript(result)).toBe(64);
+    expect(result.stderr).not.toMatch(/^ +at /m);
+  }
+  expect(mirror.linked('current')).toBe('second');
+  expect(mirror.linked('previous')).toBe('first');
+  expect(existsSync(mirror.state('sync.lock'))).toBe(false);
+});
+
+test('rollback of a mirror with one snapshot says that there is no earlier one', async () => {
+  const mirror = await oneSnapshot();
+  expectFailure(await runProgram(['rollback', mirror.root]), 64, /no earlier snapshot/, /list/);
+  expect(mirror.linked('current')).toBe('first');
+});
+
+test('rollback of what is no mirror ends with 66, and of a mirror without a snapshot with 64', async () => {
+  const mirror = smallMirror();
+  expectFailure(await runProgram(['rollback', mirror.root]), 66, /no mirror/);
+  expect(existsSync(mirror.root)).toBe(false);
+  await runForJson(['init', mirror.root]);
+  expectFailure(await runProgram(['rollback', mirror.root]), 64, /no earlier snapshot/);
+});
+
+test('after a rollback the next sync publishes what the source holds, in the rolled-back order', async () => {
+  const mirror = await twoSnapshots();
+  await runForJson(['rollback', mirror.root]);
+  expect(await mirror.sync('--id', 'again')).toMatchObject({
+    outcome: 'published',
+    previous: 'first',
+  });
+  expect(contentOfCurrent(mirror)).toBe('second');
+  expect(historyOf(mirror)).toMatchObject([
+    { event: 'published', id: 'first', previous: null },
+    { event: 'published', id: 'second', previous: 'first' },
+    { event: 'rolled-back', id: 'first', previous: 'second' },
+    { event: 'published', id: 'again', previous: 'first' },
+  ]);
+});
+
+test('list and status show what was rolled back to as current', async () => {
+  const mirror = await twoSnapshots();
+  await runForJson(['rollback', mirror.root]);
+  const listed = (await runForJson(['list', mirror.root])) as unknown as { id: string }[];
+  expect(listed).toMatchObject([
+    { id: 'first', isCurrent: true, isPrevious: false },
+    { id: 'second', isCurrent: false, isPrevious: true },
+  ]);
+  expect(await runForJson(['status', mirror.root])).toMatchObject({
+    current: { id: 'first' },
+    previous: 'second',
+    isHealthy: true,
+  });
+});
+
+test('I3: current leads to a whole snapshot at every look while rollbacks go back and forth', async () => {
+  const mirror = await twoSnapshots();
+  let looks = 0;
+  const watcher = setInterval(() => {
+    looks += 1;
+    const content = contentOfCurrent(mirror);
+    if (content !== 'first' && content !== 'second') throw new Error(`current holds ${content}`);
+  }, 1);
+  for (let turn = 0; turn < 4; turn += 1) await runForJson(['rollback', mirror.root]);
+  clearInterval(watcher);
+  expect(looks).toBeGreaterThan(100);
+});
+
+function contentOfCurrent({ root }: SmallMirror): string {
+  return readFileSync(join(root, 'current', 'file'), 'utf8');
+}
+
+function historyOf(mirror: SmallMirror): unknown[] {
+  return readFileSync(mirror.state('history.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+/** The links alone: the lock that is taken and given back changes the times of its directory. */
+function links(tree: ReturnType<typeof describeTree>): ReturnType<typeof describeTree> {
+  return new Map([...tree].filter(([, entry]) => entry['type'] === 'symlink'));
+}

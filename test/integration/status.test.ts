@@ -1,0 +1,155 @@
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { nobody } from '../support/privilege.ts';
+import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../support/program.ts';
+import { startSlowSync } from '../support/slow-sync.ts';
+import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const oneSnapshot = mirrorsWith('first');
+
+const whyNotAsNobody = nobodyRunsTheProgram
+  ? ''
+  : ' (skipped: only root can become nobody, who has to reach Node and the program)';
+
+interface Snapshot {
+  readonly id: string;
+  readonly publishedAt: string;
+  readonly readers: readonly unknown[];
+}
+
+test('status of a healthy mirror ends with 0 and tells source, current, previous and each snapshot', async () => {
+  const mirror = smallMirror();
+  const startedAt = Date.now();
+  await mirror.publish('first', {});
+  await mirror.publish('second', { more: 'x'.repeat(10_000) });
+  const path = join(mirror.root, 'snapshots', 'first');
+  const status = await runForJson(['status', mirror.root]);
+  expect(status).toMatchObject({
+    root: mirror.root,
+    source: `${mirror.source}/`,
+    current: { id: 'second', isCurrent: true },
+    previous: 'first',
+    lock: { state: { kind: 'free' } },
+    findings: [],
+    lastSync: { event: 'published', id: 'second' },
+    isHealthy: true,
+    snapshots: [
+      { id: 'first', isPrevious: true, files: 2, bytes: 20, path },
+      { id: 'second', isCurrent: true, files: 3, bytes: 10_020, newBytes: 10_000 },
+    ],
+  });
+  for (const { publishedAt } of status['snapshots'] as Snapshot[]) {
+    expect(Date.parse(publishedAt)).toBeGreaterThanOrEqual(startedAt);
+    expect(Date.parse(publishedAt)).toBeLessThanOrEqual(Date.now());
+  }
+
+  const forPeople = await runProgram(['status', mirror.root]);
+  expect(forPeople.exitCode, transcript(forPeople)).toBe(0);
+  expect(forPeople.stderr).toBe('');
+  const [about, table] = forPeople.stdout.split('\n\n');
+  expect(about).toMatch(/^mirror +.*\/mirror healthy$/m);
+  expect(about).toMatch(/^source +.*\/source\/$/m);
+  expect(about).toMatch(/^lock +free$/m);
+  expect(about).toMatch(/^last +published second, \d+m?s ago$/m);
+  expect(table).toMatch(/^SNAPSHOT +AGE +FILES +SIZE +NEW +READERS$/m);
+  expect(table).toMatch(/^first +previous +\d+m?s +2 +20 B +20 B +-$/m);
+  expect(table).toMatch(/^second +current +\d+m?s +3 +10 kB +10 kB +-$/m);
+});
+
+test('status and list change nothing on disk, in all of ROOT', async () => {
+  const mirror = await oneSnapshot();
+  const before = describeTree(mirror.root);
+  await runForJson(['status', mirror.root]);
+  await runForJson(['list', mirror.root]);
+  expect(difference(before, describeTree(mirror.root))).toEqual([]);
+});
+
+test.skipIf(!nobodyRunsTheProgram)(
+  `I11: a user who may only read the mirror gets its status and its list${whyNotAsNobody}`,
+  async () => {
+    const mirror = await oneSnapshot();
+    for (const command of ['status', 'list']) {
+      const result = await runProgram([command, mirror.root], { user: nobody });
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(result.stdout).toMatch(/first +current/);
+    }
+  },
+);
+
+test('while a sync runs, status tells who, since when, its phase and its progress, and ends with 0', async () => {
+  const mirror = await oneSnapshot();
+  const holder = await startSlowSync(mirror);
+  const lockLine = async () => {
+    const { stdout, exitCode } = await runProgram(['status', mirror.root]);
+    expect(exitCode).toBe(0);
+    return /^lock +(.*)$/m.exec(stdout)?.[1] ?? '';
+  };
+  await expect.poll(lockLine, { timeout: 10_000 }).toMatch(/now: transferring [1-9]\d* %$/);
+  expect(await lockLine()).toMatch(
+    new RegExp(`^sync by \\S+ \\(pid ${holder.pid} on \\S+\\) since \\d{4}-\\d\\d-\\d\\dT`),
+  );
+  expect(await runForJson(['status', mirror.root])).toMatchObject({
+    lock: {
+      state: { kind: 'held', progress: { phase: 'transferring', done: expect.any(Number) } },
+    },
+    findings: [],
+    isHealthy: true,
+  });
+  holder.kill('SIGTERM');
+  await holder.result;
+});
+
+test('after a sync that failed, status ends with 69 and says why; after one that went well, with 0', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ file: null, 'below/file': null, other: 'x' });
+  expect((await runProgram(['sync', mirror.root])).exitCode).toBe(65);
+  const result = await runProgram(['status', mirror.root]);
+  expect(result.exitCode, transcript(result)).toBe(69);
+  expect(result.stdout).toMatch(/needs a look$/m);
+  expect(result.stdout).toMatch(/^last +failed, \d+m?s ago: the source has shrunk/m);
+
+  await mirror.sync('--allow-shrink');
+  expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+});
+
+test('a mirror without a snapshot is not healthy', async () => {
+  const mirror = smallMirror();
+  await runForJson(['init', mirror.root, '--source', mirror.source]);
+  const result = await runProgram(['status', mirror.root]);
+  expect(result.exitCode, transcript(result)).toBe(69);
+  expect(result.stdout).toMatch(/^last +no sync yet$/m);
+  expect(result.stdout).toMatch(/there is no snapshot yet/);
+  const listed = await runProgram(['list', mirror.root]);
+  expect(listed.exitCode, transcript(listed)).toBe(0);
+  expect((await runForJson(['list', mirror.root])) as unknown).toEqual([]);
+});
+
+test('list shows the snapshots oldest first, and a reader by name, pid and user', async () => {
+  const mirror = smallMirror();
+  // Names whose order is not that of their making.
+  await mirror.publish('z', {});
+  await mirror.publish('a', { file: 'a' });
+  const reader = openSync(join(mirror.root, 'snapshots', 'z', 'file'), 'r');
+  const listed = (await runForJson(['list', mirror.root])) as unknown as Snapshot[];
+  const table = (await runProgram(['list', mirror.root])).stdout;
+  closeSync(reader);
+  const name = readFileSync('/proc/self/comm', 'utf8').trimEnd();
+  expect(listed.map(({ id }) => id)).toEqual(['z', 'a']);
+  expect(listed[0]?.readers).toMatchObject([{ pid: process.pid, name, by: 'fd' }]);
+  expect(listed[1]?.readers).toEqual([]);
+  expect(table).toMatch(
+    new RegExp(`^z +previous .*${name} \\(pid ${process.pid}, \\S+, fd\\)$`, 'm'),
+  );
+});
+
+test('status and list of what is no mirror end with 66 and make none', async () => {
+  const mirror = smallMirror();
+  for (const command of ['status', 'list', 'prune', 'unlock']) {
+    expectFailure(await runProgram([command, mirror.root]), 66, /there is no mirror in/);
+  }
+  expectFailure(await runProgram(['status', mirror.source]), 66, /there is no mirror in/);
+  expect(existsSync(mirror.root)).toBe(false);
+});

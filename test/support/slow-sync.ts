@@ -1,0 +1,71 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type ProgramOptions, type RunningProgram, startProgram, transcript } from './program.ts';
+import type { Files, SmallMirror } from './small-mirror.ts';
+
+/** KiB a second. */
+const RATE = 100;
+
+/** What differs from a sync of one file that takes about eight seconds. */
+export interface SlowSyncOptions {
+  readonly id?: string;
+  /** What changes beside the slow file. Names before `slow` are transferred before it. */
+  readonly files?: Files;
+  /** How long the slow file takes at least; seconds. */
+  readonly seconds?: number;
+  /** By default the mirror's own. */
+  readonly source?: string;
+  /** More words before `--`. */
+  readonly words?: readonly string[];
+  readonly program?: ProgramOptions;
+}
+
+/**
+ * Starts a sync and gives it back when rsync is in the middle of a file. Its limit is given on this
+ * command line only; a mirror that does not exist yet would remember it.
+ */
+export async function startSlowSync(
+  mirror: SmallMirror,
+  options: SlowSyncOptions = {},
+): Promise<RunningProgram> {
+  const { id = 'slow', files = {}, seconds = 8, source = mirror.source, words = [] } = options;
+  mirror.change({ ...files, slow: randomBytes(seconds * RATE * 1024) });
+  const sync = startProgram(
+    ['sync', source, mirror.root, '--id', id, ...words, '--', `--bwlimit=${RATE}`],
+    options.program,
+  );
+  let ended = false;
+  void sync.result.then(() => {
+    ended = true;
+  });
+  while (!isHalfWritten(mirror.state('staging', id))) {
+    if (ended) throw new Error(`it was not slow: ${transcript(await sync.result)}`);
+    await pause(20);
+  }
+  return sync;
+}
+
+/** The rsync processes whose arguments name a path below `root`, or another text. */
+export function rsyncProcesses(root: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      const [program = '', ...args] = commandLine(pid);
+      return program.endsWith('rsync') && args.some((word) => word.includes(root));
+    });
+}
+
+/** rsync's own temporary file for the slow one. */
+function isHalfWritten(tree: string): boolean {
+  return existsSync(tree) && readdirSync(tree).some((name) => /^\.slow\.\w{6}$/.test(name));
+}
+
+function commandLine(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return [];
+  }
+}
