@@ -84,7 +84,24 @@ export function stoppedBeingCurrentAt(
   );
 }
 
-function isFlip(entry: HistoryEntry) {
+/**
+ * Snapshots by when `current` last came to name each, the latest last. It is the order of the
+ * lines that counts, not their times: a clock may be put back.
+ */
+export function inOrderOfPublication(
+  history: readonly HistoryEntry[],
+  ids: readonly string[],
+): string[] {
+  const lines = new Map<string, number>();
+  history.forEach((entry, line) => {
+    if (isFlip(entry)) lines.set(entry.id, line);
+  });
+  return [...ids].sort((a, b) => (lines.get(a) ?? -1) - (lines.get(b) ?? -1));
+}
+
+function isFlip(
+  entry: HistoryEntry,
+): entry is Extract<HistoryEntry, { event: 'published' | 'rolled-back' }> {
   return entry.event === 'published' || entry.event === 'rolled-back';
 }
 

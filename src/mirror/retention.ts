@@ -24,16 +24,17 @@ export interface RetentionDecision {
   reasons: string[];
 }
 
-/** Decides by the rules alone; whether somebody reads a snapshot is another question. */
+/**
+ * Decides by the rules alone; whether somebody reads a snapshot is another question.
+ *
+ * @param snapshots in the order of their publication, the latest last.
+ */
 export function applyRetention(
   snapshots: readonly DatedSnapshot[],
   { keepLast, keepWithinMs = 0, graceMs }: Retention,
   now: Date,
 ): RetentionDecision[] {
-  const newestFirst = [...snapshots].sort(
-    (a, b) => (b.publishedAt?.getTime() ?? 0) - (a.publishedAt?.getTime() ?? 0),
-  );
-  const last = new Set(newestFirst.slice(0, keepLast).map(({ id }) => id));
+  const last = new Set(snapshots.slice(-keepLast).map(({ id }) => id));
   return snapshots.map(({ id, isCurrent, isPrevious, publishedAt, supersededAt }) => {
     const reasons: string[] = [];
     if (isCurrent) reasons.push('is current');

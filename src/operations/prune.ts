@@ -4,6 +4,7 @@ import {
   appendHistory,
   becameCurrentAt,
   type HistoryEntry,
+  inOrderOfPublication,
   readHistory,
   stoppedBeingCurrentAt,
 } from '../mirror/history.ts';
@@ -121,7 +122,7 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
   const history: HistoryEntry[] = readHistory(layout);
   const current = currentId(layout);
   const previous = previousId(layout);
-  return snapshotIds(layout).map((id) => ({
+  return inOrderOfPublication(history, snapshotIds(layout)).map((id) => ({
     id,
     isCurrent: id === current,
     isPrevious: id === previous,
