@@ -13,5 +13,6 @@ export function showAge(time: string | null): string {
 
 /** `90s`, `10m`, `24h`, `7d` in milliseconds, or undefined for any other text. */
 export function readDuration(text: string): number | undefined {
-  return ms(text as StringValue);
+  // ms takes no empty text and none of more than 100 characters.
+  return text === '' || text.length > 100 ? undefined : ms(text as StringValue);
 }

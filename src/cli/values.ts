@@ -4,8 +4,7 @@ import { readDuration } from './units.ts';
 /** `90s`, `10m`, `24h`, `7d`, or a plain number of seconds; in ms. */
 export function duration(text: string): number {
   const parsed = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : readDuration(text);
-  if (text !== '' && parsed !== undefined && Number.isFinite(parsed) && parsed >= 0)
-    return Math.round(parsed);
+  if (parsed !== undefined && Number.isFinite(parsed) && parsed >= 0) return Math.round(parsed);
   throw new InvalidArgumentError('Give a duration such as 90s, 10m, 24h or 7d.');
 }
 
