@@ -38,7 +38,7 @@ export function judgeEnding(exitCode: number, words: string): Ending {
     }),
   });
 
-  if (/No space left on device|Disk quota exceeded/.test(words)) {
+  if (/: (No space left on device \(28\)|Disk quota exceeded \(122\))$/m.test(words)) {
     return failed(
       'NO_SPACE',
       'no space left for the new snapshot',
