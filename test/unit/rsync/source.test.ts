@@ -18,7 +18,7 @@ describe('a source is read as rsync reads it', () => {
     ['user@host:/srv/x', 'ssh', 'user@host:/srv/x/', 'user@host'],
     ['[::1]:/srv', 'ssh', '[::1]:/srv/', '[::1]'],
   ])('%s is of the kind %s', (text, kind, argument, host) => {
-    expect(parseSource(text)).toEqual({ kind, argument, host });
+    expect(parseSource(text)).toMatchObject({ kind, argument, host });
   });
 
   test('a host with nothing behind its colon is the home there, not the root', () => {

@@ -1,0 +1,31 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { readableName } from '../../../src/cli/names.ts';
+import { utf8 } from '../../support/byte-path.ts';
+
+const bytes = fc
+  .uint8Array({ minLength: 1, maxLength: 30 })
+  .map((name) => Buffer.from(name).toString('latin1'));
+
+test('UTF-8 is shown as it is', () => {
+  expect(readableName(utf8('dir/ünïcode ✓'))).toEqual({ name: 'dir/ünïcode ✓' });
+});
+
+test('what would confuse a terminal or is no UTF-8 is escaped, and told exactly beside it', () => {
+  expect(readableName('a\n\x1b[31m')).toEqual({ name: 'a\\x0a\\x1b[31m', bytes: '610a1b5b33316d' });
+  expect(readableName('\xff')).toEqual({ name: '\\xff', bytes: 'ff' });
+});
+
+test('whatever the bytes are, they can be had back, and no control character is shown', () => {
+  fc.assert(
+    fc.property(bytes, (name) => {
+      const shown = readableName(name);
+      const back =
+        shown.bytes === undefined
+          ? Buffer.from(shown.name, 'utf8')
+          : Buffer.from(shown.bytes, 'hex');
+      expect(back.toString('latin1')).toBe(name);
+      expect(shown.name).not.toMatch(/\p{Cc}/u);
+    }),
+  );
+});

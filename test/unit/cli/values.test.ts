@@ -1,0 +1,65 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { count, duration, percentage, pointInTime, someOf } from '../../../src/cli/values.ts';
+
+test.each([
+  ['90s', 90_000],
+  ['10m', 600_000],
+  ['24h', 86_400_000],
+  ['7d', 604_800_000],
+  ['1.5h', 5_400_000],
+  ['0', 0],
+  ['30', 30_000],
+  ['0.5', 500],
+])('the duration %s is %i ms', (text, ms) => expect(duration(text)).toBe(ms));
+test.each([
+  '',
+  ' ',
+  '-1s',
+  '-5',
+  'soon',
+  '1x',
+  'NaN',
+  'Infinity',
+  '1e3',
+  '1m30s',
+  `${'1'.repeat(200)}h`,
+])('%j is no duration', (text) => expect(() => duration(text)).toThrow(/duration/));
+
+test.each([
+  ['0', 0],
+  ['30', 30],
+  ['30%', 30],
+  ['12.5 %', 12.5],
+  ['100', 100],
+])('%s is a percentage', (text, value) => expect(percentage(text)).toBe(value));
+test.each(['', '-1', '101', '100.1%', 'half', '1e1', '%'])('%j is no percentage', (text) =>
+  expect(() => percentage(text)).toThrow(/percentage/),
+);
+
+test('a count is a whole number that is large enough', () => {
+  fc.assert(
+    fc.property(fc.nat(1_000_000), fc.nat(1_000_000), (least, value) => {
+      if (value >= least) expect(count(least)(String(value))).toBe(value);
+      else expect(() => count(least)(String(value))).toThrow(/at least/);
+    }),
+  );
+  for (const text of ['', '-1', '1.5', '0x1', '1e2', ' 1', '9999999999'])
+    expect(() => count(0)(text), text).toThrow();
+});
+
+test('a clock time is the next one, in UTC', () => {
+  const now = new Date('2026-11-22T10:00:30Z');
+  expect(pointInTime('11:00', now).toISOString()).toBe('2026-11-22T11:00:00.000Z');
+  expect(pointInTime('10:00', now).toISOString()).toBe('2026-11-23T10:00:00.000Z');
+  expect(pointInTime('2026-11-22T03:00Z', now).toISOString()).toBe('2026-11-22T03:00:00.000Z');
+  expect(pointInTime('2026-11-22T03:00+02:00', now).toISOString()).toBe('2026-11-22T01:00:00.000Z');
+  for (const text of ['', '24:00', '3:00', '12:60', 'noon', '2026-11-22', '2026-13-01T00:00Z'])
+    expect(() => pointInTime(text, now), text).toThrow(/time/);
+});
+
+test('values of a repeatable option add up, and unknown ones are named', () => {
+  const read = someOf(['a', 'b', 'c']);
+  expect(read('c', read('a,b'))).toEqual(['a', 'b', 'c']);
+  expect(() => read('a,x')).toThrow('Allowed are: a, b, c.');
+});

@@ -1,0 +1,118 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import {
+  appendHistory,
+  becameCurrentAt,
+  type HistoryEntry,
+  inOrderOfPublication,
+  publicationOf,
+  readHistory,
+  stoppedBeingCurrentAt,
+} from '../../../src/mirror/history.ts';
+import { type Layout, layoutOf } from '../../../src/mirror/layout.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+
+function makeLayout(): Layout {
+  const layout = layoutOf(scratchDirectory());
+  mkdirSync(layout.state);
+  return layout;
+}
+
+const published = (id: string, previous: string | null, day: number): HistoryEntry => ({
+  event: 'published',
+  id,
+  previous,
+  at: new Date(Date.UTC(2026, 0, day)).toISOString(),
+});
+
+test('without a file there is no history', () => {
+  expect(readHistory(makeLayout())).toEqual([]);
+});
+
+test('wherever a crash tears the last line, what came before and after is read', () => {
+  const layout = makeLayout();
+  const [first, torn, next] = [
+    published('a', null, 1),
+    published('b\n"é', 'a', 2),
+    published('c', 'a', 3),
+  ];
+  appendHistory(layout, first);
+  const whole = readFileSync(layout.history);
+  appendHistory(layout, torn);
+  const both = readFileSync(layout.history);
+  for (let end = whole.length; end <= both.length; end += 1) {
+    writeFileSync(layout.history, both.subarray(0, end));
+    // Without its newline the line is whole, and there is nothing to lose.
+    const kept = end >= both.length - 1 ? [first, torn] : [first];
+    expect(readHistory(layout), `cut at ${end}`).toEqual(kept);
+    appendHistory(layout, next);
+    expect(readHistory(layout), `cut at ${end}, then appended`).toEqual([...kept, next]);
+  }
+});
+
+test('zeros that a power cut left behind the last line do no harm', () => {
+  const layout = makeLayout();
+  appendHistory(layout, published('a', null, 1));
+  writeFileSync(layout.history, Buffer.alloc(300), { flag: 'a' });
+  appendHistory(layout, published('b', 'a', 2));
+  expect(readHistory(layout).map((entry) => ('id' in entry ? entry.id : ''))).toEqual(['a', 'b']);
+});
+
+test('any bytes at all are read without a failure', () => {
+  const layout = makeLayout();
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+      writeFileSync(layout.history, bytes);
+      readHistory(layout);
+      appendHistory(layout, published('x', null, 1));
+      expect(readHistory(layout).at(-1)).toEqual(published('x', null, 1));
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('it tells when a snapshot came and went, rollbacks included', () => {
+  const history: HistoryEntry[] = [
+    published('a', null, 1),
+    published('b', 'a', 2),
+    {
+      event: 'rolled-back',
+      id: 'a',
+      previous: 'b',
+      at: new Date(Date.UTC(2026, 0, 3)).toISOString(),
+    },
+    {
+      event: 'rolled-back',
+      id: 'b',
+      previous: 'a',
+      at: new Date(Date.UTC(2026, 0, 4)).toISOString(),
+    },
+  ];
+  const day = (date: Date | undefined) => date?.getUTCDate();
+  expect(day(becameCurrentAt(history, 'a'))).toBe(3);
+  expect(day(becameCurrentAt(history, 'b'))).toBe(4);
+  expect(day(stoppedBeingCurrentAt(history, 'a'))).toBe(4);
+  expect(day(stoppedBeingCurrentAt(history, 'b'))).toBe(3);
+  expect(publicationOf(history, 'b')?.at).toBe(history[1]?.at);
+  expect(becameCurrentAt(history, 'c')).toBeUndefined();
+});
+
+test('the order of publication is that of the lines, whatever the clock said', () => {
+  const history = [
+    published('late', null, 9),
+    published('early', 'late', 1),
+    published('again', 'early', 5),
+  ];
+  expect(inOrderOfPublication(history, ['again', 'early', 'late', 'unknown'])).toEqual([
+    'unknown',
+    'late',
+    'early',
+    'again',
+  ]);
+  const rolledBack = [
+    ...history,
+    { ...published('late', 'again', 2), event: 'rolled-back' } as HistoryEntry,
+  ];
+  expect(inOrderOfPublication(rolledBack, ['again', 'late'])).toEqual(['again', 'late']);
+});

@@ -1,0 +1,126 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  applyRetention,
+  type DatedSnapshot,
+  type Retention,
+} from '../../../src/mirror/retention.ts';
+
+const NOW = Date.UTC(2026, 10, 22);
+const HOUR = 3_600_000;
+
+/** Snapshots in the order in which they were published; each one superseded by the next. */
+function chain(publishedAt: readonly number[]): DatedSnapshot[] {
+  return publishedAt.map((time, at) => {
+    const next = publishedAt[at + 1];
+    return {
+      id: `s${String(at).padStart(3, '0')}`,
+      isCurrent: at === publishedAt.length - 1,
+      isPrevious: at === publishedAt.length - 2,
+      publishedAt: new Date(time),
+      supersededAt: next === undefined ? undefined : new Date(next),
+    };
+  });
+}
+
+const forward = fc
+  .array(fc.integer({ min: 0, max: 10 * HOUR }), { minLength: 1, maxLength: 15 })
+  .map((steps) =>
+    chain(steps.map((_, at) => NOW - steps.slice(at).reduce((sum, step) => sum + step, 0))),
+  );
+const anyTimes = fc
+  .array(fc.integer({ min: NOW - 1000 * HOUR, max: NOW + 1000 * HOUR }), {
+    minLength: 1,
+    maxLength: 15,
+  })
+  .map(chain);
+const rules = fc.record({
+  keepLast: fc.integer({ min: 1, max: 20 }),
+  keepWithinMs: fc.integer({ min: 0, max: 100 * HOUR }),
+  graceMs: fc.integer({ min: 0, max: 100 * HOUR }),
+});
+
+function keptBy(snapshots: readonly DatedSnapshot[], retention: Retention, now = NOW): Set<string> {
+  return new Set(
+    applyRetention(snapshots, retention, new Date(now))
+      .filter(({ reasons }) => reasons.length > 0)
+      .map(({ id }) => id),
+  );
+}
+
+describe('retention', () => {
+  test('current and previous never go, whatever the clock says', () => {
+    fc.assert(
+      fc.property(
+        anyTimes,
+        rules,
+        fc.integer({ min: -1000, max: 1000 }),
+        (snapshots, retention, hours) => {
+          const kept = keptBy(snapshots, retention, NOW + hours * HOUR);
+          for (const { id, isCurrent, isPrevious } of snapshots) {
+            if (isCurrent || isPrevious) expect(kept).toContain(id);
+          }
+        },
+      ),
+    );
+  });
+
+  test('a larger number, a longer time or more grace keeps all that a smaller one keeps', () => {
+    fc.assert(
+      fc.property(
+        anyTimes,
+        rules,
+        fc.record({ keepLast: fc.nat(5), keepWithinMs: fc.nat(HOUR), graceMs: fc.nat(HOUR) }),
+        (snapshots, less, more) => {
+          const kept = keptBy(snapshots, less);
+          const keptByMore = keptBy(snapshots, {
+            keepLast: less.keepLast + more.keepLast,
+            keepWithinMs: less.keepWithinMs + more.keepWithinMs,
+            graceMs: less.graceMs + more.graceMs,
+          });
+          expect([...kept].filter((id) => !keptByMore.has(id))).toEqual([]);
+        },
+      ),
+    );
+  });
+
+  test('a clock that jumps back costs nothing: at an earlier time nothing more goes', () => {
+    fc.assert(
+      fc.property(forward, rules, fc.nat(1000), (snapshots, retention, hours) => {
+        const kept = keptBy(snapshots, retention);
+        const keptEarlier = keptBy(snapshots, retention, NOW - hours * HOUR);
+        expect([...kept].filter((id) => !keptEarlier.has(id))).toEqual([]);
+      }),
+    );
+  });
+
+  test('the last are the last that were published, also where the clock was put back in between', () => {
+    fc.assert(
+      fc.property(anyTimes, fc.integer({ min: 1, max: 20 }), (snapshots, keepLast) => {
+        const kept = keptBy(snapshots, { keepLast, graceMs: 0 });
+        for (const { id } of snapshots.slice(-keepLast)) expect(kept).toContain(id);
+      }),
+    );
+  });
+
+  test('all that stays has a reason that fits, and what has none is beyond every rule', () => {
+    fc.assert(
+      fc.property(forward, rules, (snapshots, retention) => {
+        const decisions = applyRetention(snapshots, retention, new Date(NOW));
+        expect(decisions.map(({ id }) => id)).toEqual(snapshots.map(({ id }) => id));
+        decisions.forEach(({ reasons }, at) => {
+          const { isCurrent, isPrevious, publishedAt, supersededAt } = snapshots[
+            at
+          ] as DatedSnapshot;
+          if (reasons.length > 0) return;
+          expect(isCurrent || isPrevious).toBe(false);
+          expect(NOW - (publishedAt?.getTime() ?? 0)).toBeGreaterThanOrEqual(
+            retention.keepWithinMs,
+          );
+          expect(NOW - (supersededAt?.getTime() ?? 0)).toBeGreaterThanOrEqual(retention.graceMs);
+          expect(at).toBeLessThan(snapshots.length - retention.keepLast);
+        });
+      }),
+    );
+  });
+});

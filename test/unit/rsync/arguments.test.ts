@@ -1,0 +1,164 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  applyArguments,
+  DEFAULT_NAMES,
+  type DefaultName,
+  planArguments,
+  wholePassArguments,
+} from '../../../src/rsync/arguments.ts';
+import { parseSource } from '../../../src/rsync/source.ts';
+import { fileWork } from '../../support/file-work.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+
+const listed = { path: '/list', namesNoEntry: false };
+const options = { from: ['/base'], how: 'link', partial: '/partial' } as const;
+
+function transferOf(
+  source: string,
+  given: readonly string[] = [],
+  without: readonly DefaultName[] = [],
+) {
+  return { source: parseSource(source), without: new Set(without), options: given };
+}
+
+describe('the order of the words', () => {
+  const everySet = fc.subarray([...DEFAULT_NAMES]);
+  const user = fc.array(
+    fc.constantFrom('--recursive', '-r', '-z', '--timeout=1', '--dirs', '--archive', '-a'),
+    { maxLength: 5 },
+  );
+
+  test('--no-recursive comes after all that could turn recursion on', () => {
+    fc.assert(
+      fc.property(user, everySet, (given, without) => {
+        const args = applyArguments(transferOf('/src', given, without), '/tree', listed, options);
+        const last = Math.max(
+          ...['--recursive', '-r', '--archive', '-a'].map((word) => args.lastIndexOf(word)),
+        );
+        expect(args.lastIndexOf('--no-recursive')).toBeGreaterThan(last);
+      }),
+    );
+  });
+
+  test("the user's options come after the defaults, and paths after --", () => {
+    fc.assert(
+      fc.property(user, everySet, (given, without) => {
+        for (const args of [
+          planArguments(transferOf('/src', given, without), '/tree'),
+          wholePassArguments(transferOf('/src', given, without), '/tree', options),
+        ]) {
+          expect(args.slice(args.indexOf('--'))).toEqual(['--', '/src/', '/tree/']);
+          const defaults = args.findIndex((word) => word.startsWith('--timeout=600'));
+          const own = args.lastIndexOf('--timeout=1');
+          if (own !== -1) expect(own).toBeGreaterThan(defaults);
+        }
+      }),
+    );
+  });
+
+  test('only a plan is a dry run, and nothing but a plan or a whole pass deletes', () => {
+    const transfer = transferOf('/src');
+    expect(planArguments(transfer, '/t')).toContain('--dry-run');
+    expect(applyArguments(transfer, '/t', listed, options)).not.toContain('--dry-run');
+    expect(
+      applyArguments(transfer, '/t', listed, options).filter((word) => word.startsWith('--delete')),
+    ).toEqual([]);
+    expect(wholePassArguments(transfer, '/t', options)).not.toContain('--dry-run');
+  });
+
+  test('each default can be turned off alone', () => {
+    const all = planArguments(transferOf('host::module'), '/t');
+    for (const name of DEFAULT_NAMES.filter((one) => !['archive', 'delete'].includes(one))) {
+      const fewer = planArguments(transferOf('host::module', [], [name]), '/t');
+      expect(fewer.length, name).toBeLessThan(all.length);
+      expect(all, name).toEqual(expect.arrayContaining(fewer));
+    }
+    expect(planArguments(transferOf('/src', [], ['archive']), '/t')).not.toContain('--archive');
+  });
+});
+
+test("a listed directory is not gone into, even with the user's own --recursive", () => {
+  const scratch = scratchDirectory();
+  const [source, tree] = [join(scratch, 'source'), join(scratch, 'tree')];
+  mkdirSync(source);
+  mkdirSync(tree);
+  fileWork(source).directory('d');
+  fileWork(source).write('d/not listed', 'x');
+  fileWork(scratch).write('list', './d\0');
+  const transfer = transferOf(source, ['--recursive', '-r', '--archive']);
+  execFileSync(
+    'rsync',
+    applyArguments(
+      transfer,
+      tree,
+      { path: join(scratch, 'list'), namesNoEntry: false },
+      {
+        from: [],
+        how: 'link',
+        partial: join(scratch, 'partial'),
+      },
+    ),
+  );
+  expect(readdirSync(tree)).toEqual(['d']);
+  expect(readdirSync(join(tree, 'd'))).toEqual([]);
+});
+
+describe("an upstream's temporary files", () => {
+  /** What a real rsync takes of these names. */
+  function taken(names: readonly string[], without: readonly DefaultName[] = []): string[] {
+    const scratch = scratchDirectory();
+    const [source, tree] = [join(scratch, 'source'), join(scratch, 'tree')];
+    mkdirSync(source);
+    for (const name of names) fileWork(source).write(name, '');
+    execFileSync(
+      'rsync',
+      wholePassArguments(transferOf(source, [], without), tree, {
+        from: [],
+        how: 'link',
+        partial: join(scratch, 'partial'),
+      }),
+    );
+    return readdirSync(tree).sort();
+  }
+
+  const meant = [
+    '.name.backup',
+    '.config.x86_64',
+    '.a.b',
+    'name.AbCdEf',
+    '.name',
+    '.bashrc',
+    '.x.abcdefg',
+    '.x.ABCDE',
+    '.AbCdEf',
+    '.file.2026-11',
+  ].sort();
+
+  test('names that only look a little like them stay', () => {
+    expect(taken(meant)).toEqual(meant);
+  });
+
+  test('rsync names its own so: by far most of them are left out', () => {
+    // mkstemp(3) takes 62 letters and digits: 26 small ones six times over is 0.5 %.
+    const suffix = fc
+      .array(fc.constantFrom(...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'), {
+        minLength: 6,
+        maxLength: 6,
+      })
+      .map((letters) => letters.join(''));
+    const names = fc
+      .sample(fc.tuple(fc.constantFrom('name', 'a.deb', '.hidden', 'with space'), suffix), 300)
+      .map(([name, end]) => `.${name}.${end}`);
+    expect(taken(names)).toEqual(
+      [...new Set(names)].filter((name) => /\.[a-z]{6}$/.test(name)).sort(),
+    );
+  });
+
+  test('--without temp-excludes takes them too', () => {
+    expect(taken(['.name.AbCdEf'], ['temp-excludes'])).toEqual(['.name.AbCdEf']);
+  });
+});

@@ -1,0 +1,60 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { LineSplitter, parseEntry } from '../../../src/rsync/itemize.ts';
+import { parseProgress, StatsReader } from '../../../src/rsync/progress.ts';
+import { fileWork } from '../../support/file-work.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+
+test('a real transfer ends with all its bytes and files, and its totals are right', () => {
+  const scratch = scratchDirectory();
+  const work = fileWork(scratch);
+  work.directory('source');
+  work.directory('source/d');
+  work.write('source/one', Buffer.alloc(2_000_000, 1));
+  work.write('source/d/two', Buffer.alloc(1_000_000, 2));
+  work.symlink('source/link', 'one');
+  const output = execFileSync('rsync', [
+    '-a',
+    '--stats',
+    '--no-human-readable',
+    '--info=progress2',
+    '--out-format=@|%i|%l|%M|%n',
+    `${scratch}/source/`,
+    join(scratch, 'target/'),
+  ]);
+  const stats = new StatsReader();
+  const progress = [];
+  let entries = 0;
+  for (const line of new LineSplitter().push(output)) {
+    const parsed = parseProgress(line);
+    if (parsed !== undefined) progress.push(parsed);
+    else if (parseEntry(line) !== undefined) entries += 1;
+    else stats.read(line);
+  }
+  expect(progress.at(-1)).toEqual({ bytes: 3_000_000, files: 2 });
+  expect(progress.map(({ bytes }) => bytes)).toEqual(
+    progress.map(({ bytes }) => bytes).sort((a, b) => a - b),
+  );
+  expect(stats.totals).toMatchObject({ files: 2, directories: 2, entries: 5 });
+  expect(stats.totals.bytes).toBeGreaterThanOrEqual(3_000_000);
+  expect(entries).toBe(5);
+});
+
+test.each([
+  '',
+  '@|>f+++++++++|1|2026/11/22-10:00:00|  1 100% x y',
+  'total size is 100',
+  '100 files',
+  ' 50%',
+  'sent 1 bytes  received 2 bytes',
+])('%j is no progress', (line) => expect(parseProgress(line)).toBeUndefined());
+
+test.each([
+  ['         32768   1%   31.25MB/s    0:00:01', { bytes: 32_768, files: 0 }],
+  [
+    '       3000000 100%  190.73MB/s    0:00:00 (xfr#2, to-chk=0/5)',
+    { bytes: 3_000_000, files: 2 },
+  ],
+  ['             0   0%    0.00kB/s    0:00:00 (xfr#1, ir-chk=1000/1002)', { bytes: 0, files: 1 }],
+])('%j is', (line, progress) => expect(parseProgress(line)).toEqual(progress));
