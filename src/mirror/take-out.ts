@@ -1,4 +1,4 @@
-import { chmodSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import { chmodSync, constants, copyFileSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errnoOf } from '../errors.ts';
@@ -49,8 +49,19 @@ export async function takeOut(
     const isOurs = found.isFile() && found.nlink === 1n;
     const unfinished = isOurs ? TEMPORARY_NAME.exec(basename(name))?.[1] : undefined;
     withWritableParent(tree, name, () =>
-      unfinished === undefined ? unlinkSync(path) : renameSync(path, bytePath(partial, unfinished)),
+      unfinished === undefined ? unlinkSync(path) : moveFile(path, bytePath(partial, unfinished)),
     );
+  }
+}
+
+/** On btrfs a tree is a subvolume of its own, and rename(2) does not lead out of one. */
+function moveFile(from: Buffer, to: Buffer): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    if (errnoOf(error) !== 'EXDEV') throw error;
+    copyFileSync(from, to, constants.COPYFILE_FICLONE);
+    unlinkSync(from);
   }
 }
 
