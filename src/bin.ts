@@ -8,5 +8,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
+// Where nobody listens any more (a closed pipe, a lost terminal) the work goes on all the same.
+process.stderr.on('error', () => {});
+
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 process.exitCode = await runCommandLine(process.argv.slice(2), version);
