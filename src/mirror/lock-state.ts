@@ -1,5 +1,4 @@
 import { statSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { ifThere, readTextIfThere } from '../system/files.ts';
 import { bootTimeMs, type HostIdentity, thisHost } from '../system/host.ts';
@@ -9,6 +8,7 @@ import {
   processesWithOpenFile,
   processName,
   processStartTicks,
+  processUser,
 } from '../system/proc.ts';
 import type { Layout } from './layout.ts';
 import {
@@ -63,7 +63,7 @@ export function ourselves(command: string): LockOwner {
     host: thisHost(),
     pid: process.pid,
     startTicks: processStartTicks(process.pid) ?? '',
-    user: userInfo().username,
+    user: processUser(process.pid) ?? '?',
     command,
     since: new Date().toISOString(),
   };
