@@ -1,4 +1,12 @@
-import { chmodSync, constants, copyFileSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  constants,
+  copyFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+} from 'node:fs';
 import { basename } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errnoOf } from '../errors.ts';
@@ -10,7 +18,7 @@ import type { Removal } from './plan-lists.ts';
 const BATCH = 500;
 
 /** The name of rsync's temporary file for NAME: `.NAME.XXXXXX`. */
-const TEMPORARY_NAME = /^\.(.+)\.[A-Za-z0-9]{6}$/;
+const TEMPORARY_NAME = /^\.(.+)\.[A-Za-z0-9]{6}$/s;
 
 /**
  * Takes entries out of a tree in staging. rsync then makes each of them anew, with an inode of its
@@ -41,7 +49,7 @@ export async function takeOut(
     const found = lstatIfThere(path);
     if (found === undefined) continue;
     if (found.isDirectory()) {
-      if (!unlessDirectory) withWritableParent(tree, name, () => rmSync(path, { recursive: true }));
+      if (!unlessDirectory) withWritableParent(tree, name, () => removeDirectory(path));
       continue;
     }
     // With a second link it is a published snapshot's own file, and rsync writes partial files in
@@ -51,6 +59,26 @@ export async function takeOut(
     withWritableParent(tree, name, () =>
       unfinished === undefined ? unlinkSync(path) : moveFile(path, bytePath(partial, unfinished)),
     );
+  }
+}
+
+/** Removes a directory with all that is in it, also where directories deny that to their owner. */
+function removeDirectory(path: Buffer): void {
+  try {
+    rmSync(path, { recursive: true });
+  } catch (error) {
+    if (errnoOf(error) !== 'EACCES') throw error;
+    makeWritable(path);
+    rmSync(path, { recursive: true });
+  }
+}
+
+/** Directories only: a file may be a published snapshot's own. */
+function makeWritable(directory: Buffer): void {
+  chmodSync(directory, 0o700);
+  for (const entry of readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })) {
+    if (!entry.isDirectory()) continue;
+    makeWritable(Buffer.concat([directory, Buffer.from('/'), entry.name]));
   }
 }
 

@@ -1,0 +1,227 @@
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Removal } from '../../../src/mirror/plan-lists.ts';
+import { takeOut } from '../../../src/mirror/take-out.ts';
+import { awkwardNames } from '../../support/awkward-tree.ts';
+import { below } from '../../support/byte-path.ts';
+import { type FileWork, fileWork } from '../../support/file-work.ts';
+import { makeLoopFilesystem, whyNoLoopFilesystem } from '../../support/loop-filesystem.ts';
+import { nobody, runsAsRoot } from '../../support/privilege.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+
+interface Trees {
+  tree: FileWork;
+  outside: FileWork;
+  partial: string;
+  take: (...removals: (string | Removal)[]) => Promise<void>;
+  left: (directory?: string) => string[];
+}
+
+function makeTrees(scratch = scratchDirectory()): Trees {
+  const [tree, outside, partial] = ['tree', 'outside', 'partial'].map((name) =>
+    join(scratch, name),
+  ) as [string, string, string];
+  for (const directory of [tree, outside, partial]) mkdirSync(directory);
+  return {
+    tree: fileWork(tree),
+    outside: fileWork(outside),
+    partial,
+    take: (...removals) =>
+      takeOut(
+        tree,
+        removals.map((one) =>
+          typeof one === 'string' ? { name: one, unlessDirectory: false } : one,
+        ),
+        partial,
+        new AbortController().signal,
+      ),
+    left: (directory = tree) => readdirSync(Buffer.from(directory), { encoding: 'latin1' }).sort(),
+  };
+}
+
+describe('taking entries out', () => {
+  test('never follows a symlink, neither the entry nor one on the way to it', async () => {
+    const { tree, outside, take, left } = makeTrees();
+    outside.write('passwd', 'precious');
+    outside.directory('d');
+    outside.write('d/deep', 'precious');
+    tree.symlink('a', outside.root);
+    tree.symlink('file', `${outside.root}/passwd`);
+    tree.directory('real');
+    tree.symlink('real/up', '../../outside');
+    tree.symlink('chain', 'a');
+    await take('a/passwd', 'a/d', 'a/d/deep', 'real/up/passwd', 'chain/d/deep', 'file');
+    expect(left(outside.root)).toEqual(['d', 'passwd']);
+    expect(readFileSync(join(outside.root, 'd/deep'), 'utf8')).toBe('precious');
+    expect(left()).toEqual(['a', 'chain', 'real']);
+    await take('a', { name: 'chain', unlessDirectory: true }, 'real');
+    expect(left()).toEqual([]);
+    expect(left(outside.root)).toEqual(['d', 'passwd']);
+  });
+
+  test('a symlink that becomes a directory goes alone, before what is to come below it', async () => {
+    const { tree, outside, take, left } = makeTrees();
+    outside.write('passwd', 'precious');
+    tree.symlink('a', outside.root);
+    await take({ name: 'a', unlessDirectory: true }, 'a/passwd', 'a/new');
+    expect(left()).toEqual([]);
+    expect(left(outside.root)).toEqual(['passwd']);
+  });
+
+  test('names may be any bytes, also below a directory that goes whole', async () => {
+    const { tree, take, left } = makeTrees();
+    tree.directory('whole');
+    for (const name of awkwardNames) {
+      tree.write(name, 'x');
+      tree.write(`whole/${name}`, 'x');
+    }
+    await take(...awkwardNames, 'whole');
+    expect(left()).toEqual([]);
+  });
+
+  test('only what is named goes, whatever the names are', async () => {
+    const byteName = fc
+      .uint8Array({ min: 1, minLength: 1, maxLength: 20 })
+      .map((bytes) => Buffer.from(bytes).toString('latin1').replaceAll('/', '_'))
+      .filter((name) => name !== '.' && name !== '..');
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(byteName, { maxLength: 10 }),
+        fc.uniqueArray(byteName, { maxLength: 10 }),
+        async (going, staying) => {
+          const { tree, take, left } = makeTrees();
+          const stay = staying.filter((name) => !going.includes(name));
+          for (const name of [...going, ...stay]) tree.write(name, '');
+          await take(...going);
+          expect(left()).toEqual([...stay].sort());
+        },
+      ),
+      { numRuns: 20 },
+    );
+  });
+
+  test('a directory may stay where a directory is wanted, and the root and what is not there do no harm', async () => {
+    const { tree, take, left } = makeTrees();
+    tree.directory('d');
+    tree.write('d/inside', '');
+    await take(
+      { name: 'd', unlessDirectory: true },
+      '.',
+      'nothing',
+      'd/nothing/below',
+      'd/inside/below',
+    );
+    expect(left()).toEqual(['d']);
+    expect(left(join(tree.root, 'd'))).toEqual(['inside']);
+  });
+
+  test('it stops when it is told to', async () => {
+    const { tree, partial } = makeTrees();
+    for (let at = 0; at < 600; at += 1) tree.write(`f${at}`, '');
+    const names = readdirSync(tree.root).map((name) => ({ name, unlessDirectory: false }));
+    await expect(
+      takeOut(tree.root, names, partial, AbortSignal.abort(new Error('enough'))),
+    ).rejects.toThrow('enough');
+    expect(readdirSync(tree.root).length).toBeGreaterThan(0);
+  });
+});
+
+describe("rsync's own temporary files", () => {
+  test('are kept for the next rsync to go on from', async () => {
+    const { tree, partial, take, left } = makeTrees();
+    tree.write('.large\n.AbCdEf', 'half of it');
+    await take('.large\n.AbCdEf');
+    expect(left()).toEqual([]);
+    expect(readFileSync(below(partial, 'large\n'), 'utf8')).toBe('half of it');
+  });
+
+  test('but not when a published snapshot shares the inode, which rsync would write into', async () => {
+    const { tree, outside, partial, take, left } = makeTrees();
+    outside.write('.large.AbCdEf', 'published');
+    tree.write('other', '');
+    const { linkSync } = await import('node:fs');
+    linkSync(join(outside.root, '.large.AbCdEf'), join(tree.root, '.large.AbCdEf'));
+    await take('.large.AbCdEf');
+    expect(left()).toEqual(['other']);
+    expect(left(partial)).toEqual([]);
+  });
+
+  test('nor a symlink of such a name', async () => {
+    const { tree, partial, take, left } = makeTrees();
+    tree.symlink('.large.AbCdEf', '/etc/passwd');
+    await take('.large.AbCdEf');
+    expect(left(partial)).toEqual([]);
+    expect(() => readlinkSync(join(tree.root, '.large.AbCdEf'))).toThrow();
+  });
+
+  test.skipIf(whyNoLoopFilesystem !== '')(
+    `are kept across subvolumes of btrfs, where rename does not lead${whyNoLoopFilesystem}`,
+    async () => {
+      const { execa } = await import('execa');
+      const filesystem = await makeLoopFilesystem('btrfs');
+      onTestFinished(() => filesystem.remove());
+      const tree = join(filesystem.path, 'tree');
+      const partial = join(filesystem.path, 'partial');
+      await execa('btrfs', ['subvolume', 'create', tree]);
+      mkdirSync(partial);
+      fileWork(tree).write('.large.AbCdEf', 'half of it');
+      await takeOut(
+        tree,
+        [{ name: '.large.AbCdEf', unlessDirectory: false }],
+        partial,
+        new AbortController().signal,
+      );
+      expect(readdirSync(tree)).toEqual([]);
+      expect(readFileSync(join(partial, 'large'), 'utf8')).toBe('half of it');
+    },
+  );
+});
+
+describe.skipIf(!runsAsRoot)('as an ordinary user', () => {
+  /** The effective user, as which the kernel checks permissions, is another meanwhile. */
+  async function asNobody(action: () => Promise<void>): Promise<void> {
+    process.setegid?.(nobody.gid);
+    process.seteuid?.(nobody.uid);
+    try {
+      await action();
+    } finally {
+      process.seteuid?.(0);
+      process.setegid?.(0);
+    }
+  }
+
+  test('entries leave directories that deny writing, and only those change their mode', async () => {
+    const { tree, take, left } = makeTrees();
+    for (const name of ['closed', 'closed/below', 'closed/other']) tree.directory(name);
+    for (const name of ['closed/f', 'closed/below/g', 'closed/other/h']) tree.write(name, '');
+    for (const name of [
+      'closed/f',
+      'closed/below/g',
+      'closed/other/h',
+      'closed/below',
+      'closed/other',
+      'closed',
+    ]) {
+      tree.owner(name, nobody.uid, nobody.gid);
+    }
+    for (const name of ['closed/below', 'closed/other', 'closed']) tree.mode(name, 0o555);
+    await asNobody(() => take('closed/f', 'closed/below/g', 'closed/below'));
+    expect(left(join(tree.root, 'closed'))).toEqual(['other']);
+    expect(statSync(join(tree.root, 'closed/other')).mode & 0o777).toBe(0o555);
+  });
+
+  test('a directory that denies writing goes with all that is in it', async () => {
+    const { tree, take, left } = makeTrees();
+    for (const name of ['.', 'd', 'd/e']) {
+      if (name !== '.') tree.directory(name);
+      tree.owner(name, nobody.uid, nobody.gid);
+    }
+    tree.write('d/e/f', '');
+    tree.mode('d/e', 0o555);
+    tree.mode('d', 0o555);
+    await asNobody(() => take('d'));
+    expect(left()).toEqual([]);
+  });
+});
