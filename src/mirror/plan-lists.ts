@@ -7,7 +7,7 @@ import { parentOf } from './byte-path.ts';
 const BUFFER_SIZE = 64 * 1024;
 
 /** For a list of the top alone: it comes along with any name that begins with `./`. */
-const NO_ENTRY = './.mirrorlatch-no-entry';
+const NO_ENTRY = '.mirrorlatch-no-entry';
 
 /** What has to go from a tree before its entry is transferred. */
 export interface Removal {
@@ -22,6 +22,7 @@ export interface Removal {
  * no memory: what to take out of the clone, and what rsync shall transfer.
  */
 export class PlanLists {
+  readonly #prefix: string;
   readonly #transferList: string;
   readonly #transfers: NameWriter;
   readonly #removals: NameWriter;
@@ -32,7 +33,9 @@ export class PlanLists {
   #lastParent = '';
   #isTopOnly = false;
 
-  constructor(directory: string) {
+  /** @param prefix stands before each name that rsync shall transfer, see `listedFrom`. */
+  constructor(directory: string, prefix: string) {
+    this.#prefix = prefix;
     this.#transferList = join(directory, '.transfer');
     this.#removalList = join(directory, '.removal');
     this.#transfers = new NameWriter(this.#transferList);
@@ -58,7 +61,7 @@ export class PlanLists {
       if (!this.#deletedDirectories.has(name)) this.#withParents(name);
     }
     this.#isTopOnly = this.#transfers.isEmpty;
-    if (this.#isTopOnly) this.#transfers.write(NO_ENTRY);
+    if (this.#isTopOnly) this.#transfers.write(this.#prefix + NO_ENTRY);
     this.#transfers.close();
     this.#removals.close();
   }
@@ -85,10 +88,10 @@ export class PlanLists {
     const parent = parentOf(name);
     if (parent !== this.#lastParent) {
       for (let above = parent; above !== '.'; above = parentOf(above))
-        this.#transfers.write(`./${above}`);
+        this.#transfers.write(this.#prefix + above);
       this.#lastParent = parent;
     }
-    if (name !== '.') this.#transfers.write(`./${name}`);
+    if (name !== '.') this.#transfers.write(this.#prefix + name);
   }
 }
 

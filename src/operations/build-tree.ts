@@ -20,6 +20,7 @@ import { discard } from '../mirror/trash.ts';
 import {
   type ApplyOptions,
   applyArguments,
+  listedFrom,
   planArguments,
   type Transfer,
   wholePassArguments,
@@ -27,7 +28,6 @@ import {
 import type { Ending } from '../rsync/failure.ts';
 import type { TransferProgress } from '../rsync/progress.ts';
 import { runRsync } from '../rsync/run.ts';
-import type { Source } from '../rsync/source.ts';
 import { lstatIfThere } from '../system/files.ts';
 import type { OnEvent, Phase } from './events.ts';
 import type { Retries } from './retry.ts';
@@ -98,7 +98,7 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
       await transferUntilEqual(context, tree);
     } else if (clone === undefined) {
       checkSpace(layout.staging, plan.figures, 'none');
-      await transferWholeTree(context, tree, plan.figures, leftovers);
+      await transferWholeTree(context, id, plan.figures, leftovers);
     } else {
       checkSpace(layout.staging, plan.figures, clone.expected);
       enter(context, 'cloning');
@@ -183,7 +183,7 @@ async function makePlan(
 ): Promise<WorkPlan> {
   for (;;) {
     const plan = new Plan(target, keepsOf(context));
-    const lists = new PlanLists(context.layout.staging);
+    const lists = new PlanLists(context.layout.staging, listedFrom(context.transfer.source).prefix);
     const fingerprint = new Fingerprint();
     const { ending, totals, complaints } = await runRsync({
       ...context,
@@ -222,7 +222,7 @@ async function transferUntilEqual(
   tree: string,
   work?: WorkPlan,
 ): Promise<void> {
-  const { layout, transfer, base, signal, retries, onEvent } = context;
+  const { layout, transfer, base, signal, retries } = context;
   const options = applyOptions(context, [...foreignTrees(layout), base], isSubvolume(tree));
   for (let next = work; ; next = undefined) {
     if (next === undefined) {
@@ -236,20 +236,12 @@ async function transferUntilEqual(
     enter(context, 'transferring');
     await takeOut(tree, next.lists.removals(), layout.partial, signal);
     const done = new Fingerprint();
-    const { ending, exitCode, complaints } = await runRsync({
+    const { ending, complaints } = await runRsync({
       ...context,
       args: applyArguments(transfer, tree, next.lists.transfers, options),
       onEntry: (entry) => done.add(entry),
       onProgress: progressOf(context, next.plan.figures),
     });
-    if (mayNotFindListed(transfer.source, exitCode)) {
-      onEvent({
-        kind: 'notice',
-        message: 'the server finds no listed files: a whole pass instead',
-      });
-      const wholePass = { ...context, needsWholePass: true };
-      return transferWholeTree(wholePass, tree, next.plan.figures, [tree]);
-    }
     if (ending.kind !== 'clean') await retries.again(ending, complaints);
     // What came is not what was planned: the source changed in between, and files that were not on
     // the list may have changed with it.
@@ -265,11 +257,12 @@ async function transferUntilEqual(
  */
 async function transferWholeTree(
   context: SyncContext,
-  tree: string,
+  id: string,
   figures: PlanFigures,
   leftovers: readonly string[],
 ): Promise<void> {
   const { layout, transfer, base, needsWholePass, retries } = context;
+  const tree = stagedTree(layout, id);
   const earlier = leftovers.map((path) => (path === tree ? setAside(path) : path));
   for (;;) {
     enter(context, 'transferring');
@@ -291,14 +284,6 @@ async function transferWholeTree(
     if (!needsWholePass) return transferUntilEqual(context, tree);
     earlier.unshift(setAside(tree));
   }
-}
-
-/**
- * Whether the daemon may be one that reports every file of a list as vanished (exit 24): rsync 3.5.0
- * without chroot does, when the source is a directory of its module and not the whole of it.
- */
-function mayNotFindListed(source: Source, exitCode: number): boolean {
-  return source.kind === 'daemon' && !source.isWholeModule && exitCode === 24;
 }
 
 function applyOptions(

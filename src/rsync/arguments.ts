@@ -52,11 +52,24 @@ export interface ApplyOptions {
   partial: string;
 }
 
-/** A file for `--files-from` with `--from0`: each name is `./path` and a NUL. */
+/** A file for `--files-from` with `--from0`: each name has its prefix, and a NUL behind it. */
 export interface TransferList {
   path: string;
   /** It holds a name that the source does not have, for only the top directory is meant. */
   namesNoEntry: boolean;
+}
+
+/**
+ * Where the names of a list start from, and what stands before each of them (latin1). A daemon of
+ * rsync 3.5.0 without chroot finds no listed file below a directory of its module: so its names
+ * start from the module, and `/./` tells where the part that counts begins (rsync(1), --relative).
+ */
+export function listedFrom(source: Source): { argument: string; prefix: string } {
+  if (source.kind !== 'daemon' || source.path === '') {
+    return { argument: source.argument, prefix: './' };
+  }
+  const path = Buffer.from(source.path).toString('latin1');
+  return { argument: source.module, prefix: `./${path}/././` };
 }
 
 /**
@@ -79,7 +92,7 @@ export function applyArguments(
     `--files-from=${list.path}`,
     ...(list.namesNoEntry ? ['--ignore-missing-args'] : []),
     '--',
-    transfer.source.argument,
+    listedFrom(transfer.source).argument,
     `${target}/`,
   ];
 }

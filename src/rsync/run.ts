@@ -27,7 +27,6 @@ export interface RsyncRun {
 
 export interface RsyncOutcome {
   ending: Ending;
-  exitCode: number;
   totals: SourceTotals;
   /** What it complained of when some paths failed, in a form that two runs can be compared by. */
   complaints: string;
@@ -81,7 +80,6 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
   broken.signal.throwIfAborted();
   return {
     ending: judgeEnding(exitCode, words),
-    exitCode,
     totals: stats.totals,
     complaints: PARTIAL.has(exitCode) ? complaints(words) : '',
   };

@@ -1,11 +1,14 @@
 import { resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 
-/** Where a mirror is copied from. `argument` is for rsync and always ends in a slash. */
+/**
+ * Where a mirror is copied from. `argument` is for rsync and always ends in a slash, as does a
+ * daemon's `module`; its `path` lies below that and may be empty.
+ */
 export type Source =
   | { kind: 'local'; argument: string; path: string }
   | { kind: 'ssh'; argument: string; host: string }
-  | { kind: 'daemon'; argument: string; host: string; isWholeModule: boolean };
+  | { kind: 'daemon'; argument: string; host: string; module: string; path: string };
 
 /**
  * Reads SRC as rsync(1) does (GENERAL): `rsync://host/module/path` and `host::module/path` are a
@@ -24,21 +27,22 @@ export function parseSource(text: string): Source {
     /^rsync:\/\/([^/]*)(\/|$)/i.exec(text) ?? /^((?:\[[^\]/]*\]|[^/:[\]])*)::/.exec(text);
   if (daemon) {
     const host = safeHost(daemon[1] ?? '', text);
-    if (/^\/*$/.test(text.slice(daemon[0].length))) {
+    const [module, ...path] = text
+      .slice(daemon[0].length)
+      .split('/')
+      .filter((name) => name !== '' && name !== '.');
+    if (module === undefined) {
       // rsync would list the modules and end with 0: an empty tree, as it were.
       throw new MirrorlatchError('USAGE', `the source ${JSON.stringify(text)} names no module`, {
         hint: `See which there are with: rsync rsync://${host}/`,
       });
     }
-    const path = text
-      .slice(daemon[0].length)
-      .split('/')
-      .filter((name) => name !== '');
     return {
       kind: 'daemon',
       argument: withSlash(text),
       host,
-      isWholeModule: path.length === 1,
+      module: withSlash(daemon[0] + module),
+      path: path.join('/'),
     };
   }
   const shell = /^((?:[^/:[\]]*@)?(?:\[[^\]/]*\]|[^/:[\]]*)):/.exec(text);
