@@ -84,6 +84,8 @@ function flip(
   if (before !== undefined) lock.replaceLink(layout.previous, snapshotLink(before));
   lock.replaceLink(layout.current, snapshotLink(id));
   syncDirectory(layout.root);
+  // Who has taken the lock since has told it already, as what a crash left untold.
+  lock.assertHeld();
   record(new Date().toISOString(), before ?? null);
 }
 

@@ -111,6 +111,19 @@ export class SyncLock {
   }
 
   /**
+   * The cause of a failure: who has taken the lock has also moved away what was worked on, and a
+   * file that is gone is only how that was noticed.
+   */
+  causeOf(error: unknown): unknown {
+    try {
+      this.assertHeld();
+      return error;
+    } catch (lost) {
+      return lost;
+    }
+  }
+
+  /**
    * Makes `path` a symlink to `target` in one rename(2), replacing what is there.
    *
    * The new link is made inside our own part of the lock directory. Who takes the lock over renames
@@ -274,7 +287,7 @@ function busyError(layout: Layout, state: LockState): MirrorlatchError {
 function lockLost(layout: Layout): MirrorlatchError {
   return new MirrorlatchError(
     'LOCK_LOST',
-    `the lock of ${layout.root} was lost to another host while this one stood still; nothing was published`,
-    { hint: 'See who holds it with: mirrorlatch status ROOT' },
+    `the lock of ${layout.root} was lost to another host while this one stood still`,
+    { hint: 'See who holds it, and what is current, with: mirrorlatch status ROOT' },
   );
 }

@@ -47,7 +47,7 @@ export async function rollback(options: RollbackOptions): Promise<RollbackResult
     if (id !== before) republish(layout, lock, id);
     return { id, previous: before };
   } catch (error) {
-    throw asMirrorlatchError(error, `the rollback of ${layout.root} failed`);
+    throw asMirrorlatchError(lock.causeOf(error), `the rollback of ${layout.root} failed`);
   } finally {
     await lock.release();
   }

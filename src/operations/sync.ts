@@ -68,7 +68,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   try {
     return await syncUnderLock(options, mirror, work, lock, id);
   } catch (error) {
-    throw asMirrorlatchError(error, `the sync of ${mirror.layout.root} failed`);
+    throw asMirrorlatchError(lock.causeOf(error), `the sync of ${mirror.layout.root} failed`);
   } finally {
     await lock.release();
   }
@@ -122,7 +122,7 @@ async function syncUnderLock(
     const built = await buildTree(context, id);
     if (!built.isChanged && before !== undefined) {
       log.remove();
-      clearStaging(layout);
+      clearStaging(layout, lock);
       appendHistory(layout, { event: 'unchanged', at: new Date().toISOString(), current: before });
       const pruned = pruneAfterwards(options, mirror, lock);
       return { outcome: 'unchanged', id: before, recovered, pruned, ...summary(built.plan) };
@@ -141,7 +141,7 @@ async function syncUnderLock(
       deletedFiles: plan.deletedFiles,
       seconds: Math.round((performance.now() - startedAt) / 100) / 10,
     });
-    clearStaging(layout);
+    clearStaging(layout, lock);
     const pruned = pruneAfterwards(options, mirror, lock);
     return {
       outcome: 'published',
@@ -210,7 +210,8 @@ async function checkSuperblock(
 }
 
 /** Everything there is in the new snapshot now, or not wanted any more. */
-function clearStaging(layout: Layout): void {
+function clearStaging(layout: Layout, lock: SyncLock): void {
+  lock.assertHeld();
   for (const name of readdirSync(layout.staging)) {
     const path = join(layout.staging, name);
     if (!lstatIfThere(path)?.isDirectory()) rmSync(path, { force: true });
@@ -253,8 +254,8 @@ function warn(onEvent: OnEvent, error: unknown, doing: string): void {
 
 /** Best effort: what went wrong is thrown anyway, and the disk may be full. */
 function recordFailure(layout: Layout, lock: SyncLock, id: string, error: unknown): void {
-  if (lock.lost.aborted) return;
-  const { code, message } = asMirrorlatchError(error);
+  const { code, message } = asMirrorlatchError(lock.causeOf(error));
+  if (code === 'LOCK_LOST') return;
   try {
     appendHistory(layout, { event: 'failed', at: new Date().toISOString(), id, code, message });
   } catch {

@@ -48,8 +48,8 @@ export async function takeLockDirectory(
       inside: join(path, token),
       release: () =>
         release().catch((error: unknown) => {
-          // Its own word for a lock that was lost before: there is nothing left to release.
-          if (errnoOf(error) !== 'ENOTACQUIRED') throw error;
+          // Its words for a lock that was lost before: there is nothing left to release.
+          if (!['ENOTACQUIRED', 'ERELEASED'].includes(errnoOf(error) ?? '')) throw error;
         }),
     };
   } catch (error) {
