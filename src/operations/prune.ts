@@ -10,7 +10,7 @@ import {
 } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { currentId, previousId } from '../mirror/publication.ts';
-import { findReaders, type Reader } from '../mirror/readers.ts';
+import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import { recover, snapshotIds } from '../mirror/recovery.ts';
 import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
 import { closeGate } from '../mirror/staging.ts';
@@ -107,11 +107,13 @@ function decide(
   const readersOf = mayGo ? findReaders(layout) : new Map<string, Reader[]>();
   for (const { id, reasons } of decisions) {
     const readers = readersOf.get(id) ?? [];
-    if (reasons.length === 0 && readers.length === 0) result.removed.push(id);
+    // Who holds a lease counts, also where this user may not see whose it is.
+    const isRead = readers.length > 0 || (reasons.length === 0 && countLeases(layout, id) > 0);
+    if (reasons.length === 0 && !isRead) result.removed.push(id);
     else
       result.kept.push({
         id,
-        reasons: readers.length > 0 ? [...reasons, 'is held by a reader'] : reasons,
+        reasons: isRead ? [...reasons, 'is held by a reader'] : reasons,
         readers,
       });
   }

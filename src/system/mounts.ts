@@ -1,4 +1,5 @@
 import { readFileSync, statfsSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
 
 /** One line of proc(5), /proc/pid/mountinfo. */
 export interface Mount {
@@ -44,6 +45,22 @@ export function mountOf(path: string): Mount | undefined {
         deepest && deepest.mountPoint.length > mount.mountPoint.length ? deepest : mount,
       undefined,
     );
+}
+
+/** The mount that `path` lies on for a process that sees these mounts. */
+export function mountHolding(mounts: readonly Mount[], path: string): Mount | undefined {
+  let deepest: Mount | undefined;
+  for (const mount of mounts) {
+    // Of two mounts on the same directory the later one is seen.
+    if (mount.mountPoint.length < (deepest?.mountPoint.length ?? 0)) continue;
+    if (isWithin(path, mount.mountPoint)) deepest = mount;
+  }
+  return deepest;
+}
+
+/** Where a path below the mount point lies on the filesystem, from the filesystem's own root. */
+export function pathOnFilesystem({ root, mountPoint }: Mount, path: string): string {
+  return join(root, relative(mountPoint, path));
 }
 
 export function freeSpaceAt(path: string): FreeSpace {

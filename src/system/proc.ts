@@ -1,7 +1,14 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { readTextIfThere } from './files.ts';
-import { isWithin, mountOf, mountsSeenBy } from './mounts.ts';
+import {
+  isWithin,
+  type Mount,
+  mountHolding,
+  mountOf,
+  mountsSeenBy,
+  pathOnFilesystem,
+} from './mounts.ts';
 
 /** How a process uses a path, as proc(5) names it. */
 export type ProcessUse = 'cwd' | 'root' | 'fd' | 'maps' | 'mount';
@@ -55,30 +62,51 @@ export function processesWithOpenFile(path: string): number[] {
 }
 
 /**
- * Every absolute path below `directory` (without symlinks in it) that another process stands in,
- * has open, has mapped or has mounted elsewhere, as far as this user may look.
+ * Every path below `directory` (absolute, without symlinks in it) that another process stands in,
+ * has open, has mapped or has mounted elsewhere, as far as this user may look. What a process
+ * reaches by another way, as a container does by a bind mount, is found too and told as a path
+ * below `directory`.
  */
 export function pathsInUse(directory: string): ProcessPath[] {
   const found: ProcessPath[] = [];
-  const mount = mountOf(directory);
-  const onFilesystem = mount && join(mount.root, relative(mount.mountPoint, directory));
-  const seenMountNamespaces = new Set<string>();
+  const home = mountOf(directory);
+  const place = home && pathOnFilesystem(home, directory);
+  const below = (mount: Mount, path: string): string | undefined => {
+    if (place === undefined || mount.device !== home?.device) return undefined;
+    const there = pathOnFilesystem(mount, path);
+    return isWithin(there, place) ? join(directory, relative(place, there)) : undefined;
+  };
+  /** Whether the mount shows the directory, or a part of it, somewhere else. */
+  const isOtherWay = ({ device, root, mountPoint }: Mount): boolean =>
+    place !== undefined &&
+    device === home?.device &&
+    (mountPoint !== home.mountPoint || root !== home.root) &&
+    (isWithin(place, root) || isWithin(root, place));
+
+  /** What each mount namespace sees, where there is another way to the directory. */
+  const namespaces = new Map<string, Mount[] | undefined>();
   for (const pid of otherProcesses()) {
-    const note = (use: ProcessUse, path: string | undefined): void => {
+    const namespace = link(`/proc/${pid}/ns/mnt`) ?? '';
+    const isFirstOfNamespace = !namespaces.has(namespace);
+    if (isFirstOfNamespace) {
+      const mounts = quietly(() => mountsSeenBy(pid)) ?? [];
+      namespaces.set(namespace, mounts.some(isOtherWay) ? mounts : undefined);
+    }
+    const mounts = namespaces.get(namespace);
+    const note = (use: ProcessUse, named: string | undefined): void => {
+      if (named === undefined) return;
+      const mount = isWithin(named, directory) ? undefined : mounts && mountHolding(mounts, named);
+      const path = mount === undefined ? named : below(mount, named);
       if (path !== undefined && isWithin(path, directory)) found.push({ pid, use, path });
     };
     note('cwd', link(`/proc/${pid}/cwd`));
     note('root', link(`/proc/${pid}/root`));
     for (const fd of names(`/proc/${pid}/fd`)) note('fd', link(`/proc/${pid}/fd/${fd}`));
-    for (const line of lines(`/proc/${pid}/maps`)) note('maps', line.slice(line.indexOf('/')));
-
-    const namespace = link(`/proc/${pid}/ns/mnt`);
-    if (mount === undefined || onFilesystem === undefined || namespace === undefined) continue;
-    if (seenMountNamespaces.has(namespace)) continue;
-    seenMountNamespaces.add(namespace);
-    for (const { device, root } of quietly(() => mountsSeenBy(pid)) ?? []) {
-      if (device !== mount.device || !isWithin(root, onFilesystem)) continue;
-      note('mount', join(directory, relative(onFilesystem, root)));
+    for (const path of mappedFiles(pid)) note('maps', path);
+    if (!isFirstOfNamespace) continue;
+    for (const mount of mounts ?? []) {
+      const path = below(mount, mount.mountPoint);
+      if (path !== undefined) found.push({ pid, use: 'mount', path });
     }
   }
   return found;
@@ -93,6 +121,11 @@ export function countLocks(path: string): number {
   const hex = (number: number): string => number.toString(16).padStart(2, '0');
   const key = ` ${hex(major)}:${hex(minor)}:${file.ino} `;
   return lines('/proc/locks').filter((line) => line.includes(key)).length;
+}
+
+function mappedFiles(pid: number): Set<string> {
+  const mapped = lines(`/proc/${pid}/maps`).filter((line) => line.includes('/'));
+  return new Set(mapped.map((line) => line.slice(line.indexOf('/'))));
 }
 
 function userName(uid: number): string {
