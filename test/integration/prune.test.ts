@@ -1,0 +1,171 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference, type Tree } from '../support/tree.ts';
+
+/** The snapshots of each mirror, by age; `e` is current and `d` is previous. */
+const fiveSnapshots = mirrorsWith('a', 'b', 'c', 'd', 'e');
+
+const HOUR = 60 * 60 * 1000;
+const DAY = 24 * HOUR;
+
+test('--keep-last keeps the newest so many, and all of the others go: tree, lease and all', async () => {
+  const mirror = await fiveSnapshots();
+  const before = snapshotTrees(mirror, ['c', 'd', 'e']);
+  const result = await runForJson(['prune', mirror.root, '--keep-last', '3', '--grace', '0']);
+  expect(result).toEqual({
+    removed: ['a', 'b'],
+    kept: [
+      { id: 'c', reasons: ['is one of the last 3'], readers: [] },
+      { id: 'd', reasons: ['is previous', 'is one of the last 3'], readers: [] },
+      { id: 'e', reasons: ['is current', 'is one of the last 3'], readers: [] },
+    ],
+  });
+  expect(mirror.snapshots()).toEqual(['c', 'd', 'e']);
+  expect(readdirSync(mirror.state('leases')).sort()).toEqual(['c', 'd', 'e']);
+  expect(readdirSync(mirror.state('trash'))).toEqual([]);
+  expect(historyOf(mirror).slice(-2)).toMatchObject([
+    { event: 'pruned', id: 'a' },
+    { event: 'pruned', id: 'b' },
+  ]);
+  for (const [id, tree] of before) {
+    expect(difference(tree, describeTree(join(mirror.root, 'snapshots', id)))).toEqual([]);
+  }
+});
+
+test('current and previous stay whatever the rules say', async () => {
+  const mirror = await fiveSnapshots();
+  const result = await runForJson(['prune', mirror.root, '--keep-last', '1', '--grace', '0']);
+  expect(result).toMatchObject({
+    removed: ['a', 'b', 'c'],
+    kept: [
+      { id: 'd', reasons: ['is previous'] },
+      { id: 'e', reasons: ['is current', 'is one of the last 1'] },
+    ],
+  });
+});
+
+test('after a rollback the old snapshot that is current and the one before it stay', async () => {
+  const mirror = await fiveSnapshots();
+  await runForJson(['rollback', mirror.root, 'a']);
+  const { removed } = await runForJson(['prune', mirror.root, '--keep-last', '1', '--grace', '0']);
+  expect(removed).toEqual(['b', 'c', 'd']);
+  expect(mirror.linked('current')).toBe('a');
+  expect(mirror.linked('previous')).toBe('e');
+});
+
+test('--keep-within keeps what was published within that time', async () => {
+  const mirror = await fiveSnapshots();
+  age(mirror, { a: 9 * DAY, b: 6 * DAY, c: 3 * DAY, d: 2 * DAY, e: DAY });
+  const rules = ['--keep-last', '1', '--grace', '0', '--keep-within', '7d'];
+  const { removed, kept } = await runForJson(['prune', mirror.root, ...rules]);
+  expect(removed).toEqual(['a']);
+  expect(kept).toMatchObject([
+    { id: 'b', reasons: ['was published recently'] },
+    { id: 'c', reasons: ['was published recently'] },
+    { id: 'd' },
+    { id: 'e' },
+  ]);
+});
+
+test('--grace keeps what stopped being current less than that ago, however old it is', async () => {
+  const mirror = await fiveSnapshots();
+  // Each stopped being current when the next one was published.
+  age(mirror, { a: 90 * DAY, b: 80 * DAY, c: 70 * DAY, d: 2 * HOUR, e: HOUR });
+  const { removed, kept } = await runForJson([
+    'prune',
+    mirror.root,
+    ...['--keep-last', '1', '--grace', '3h'],
+  ]);
+  expect(removed).toEqual(['a', 'b']);
+  expect(kept).toMatchObject([
+    { id: 'c', reasons: ['is within its grace time'] },
+    { id: 'd', reasons: ['is previous', 'is within its grace time'] },
+    { id: 'e' },
+  ]);
+});
+
+test('without options nothing goes within 24 hours, and three stay after that', async () => {
+  const mirror = await fiveSnapshots();
+  age(mirror, { a: 90 * DAY, b: 80 * DAY, c: 70 * DAY, d: 26 * HOUR, e: 23 * HOUR });
+  expect(await runForJson(['prune', mirror.root])).toMatchObject({ removed: ['a', 'b'] });
+  const fresh = await fiveSnapshots();
+  expect(await runForJson(['prune', fresh.root])).toMatchObject({ removed: [] });
+});
+
+test('a clock that was put back costs no snapshot', async () => {
+  const mirror = await fiveSnapshots();
+  age(mirror, { a: -DAY, b: -DAY, c: -DAY, d: -DAY, e: -DAY });
+  expect(
+    await runForJson(['prune', mirror.root, '--keep-last', '1', '--grace', '1h']),
+  ).toMatchObject({ removed: [] });
+});
+
+test('--dry-run tells the same, changes nothing in all of ROOT, and what it told then happens', async () => {
+  const mirror = await fiveSnapshots();
+  const rules = ['--keep-last', '2', '--grace', '0'];
+  const before = describeTree(mirror.root);
+  const told = await runForJson(['prune', mirror.root, '--dry-run', ...rules]);
+  expect(difference(before, describeTree(mirror.root))).toEqual([]);
+  expect(told).toMatchObject({ removed: ['a', 'b', 'c'] });
+  expect(await runForJson(['prune', mirror.root, ...rules])).toEqual(told);
+});
+
+test('for people it is a table: which went, which stayed and why', async () => {
+  const mirror = await fiveSnapshots();
+  const rules = ['--keep-last', '3', '--grace', '0'];
+  const dry = await runProgram(['prune', mirror.root, '-n', ...rules]);
+  expect(dry.stdout).toMatch(/^a +would go$/m);
+  const result = await runProgram(['prune', mirror.root, ...rules]);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  const rows = result.stdout.trimEnd().split('\n');
+  for (const [index, row] of [
+    /^SNAPSHOT +FATE +WHY$/,
+    /^a +removed$/,
+    /^b +removed$/,
+    /^c +kept +is one of the last 3$/,
+    /^d +kept +is previous, is one of the last 3$/,
+    /^e +kept +is current, is one of the last 3$/,
+  ].entries()) {
+    expect(rows[index]).toMatch(row);
+  }
+});
+
+test('a snapshot whose name is not one of ours is left alone', async () => {
+  const mirror = await fiveSnapshots();
+  writeFileSync(join(mirror.root, 'snapshots', '.hidden'), 'somebody put it here');
+  writeFileSync(join(mirror.root, 'snapshots', 'with space'), 'and this');
+  await runForJson(['prune', mirror.root, '--keep-last', '1', '--grace', '0']);
+  expect(mirror.snapshots()).toEqual(['.hidden', 'd', 'e', 'with space']);
+});
+
+test('files that a kept snapshot shares with a pruned one stay whole', async () => {
+  const mirror = await fiveSnapshots();
+  const shared = join(mirror.root, 'snapshots', 'd', 'below', 'file');
+  await runForJson(['prune', mirror.root, '--keep-last', '1', '--grace', '0']);
+  expect(readFileSync(shared, 'utf8')).toBe('content below');
+  expect(existsSync(join(mirror.root, 'snapshots', 'a'))).toBe(false);
+});
+
+/** Puts the publications back in time, as if the syncs had run then: by ms before now. */
+function age(mirror: SmallMirror, ages: Readonly<Record<string, number>>): void {
+  const lines = historyOf(mirror).map((entry) => {
+    const by = ages[String(entry['id'])];
+    if (by === undefined) throw new Error(`no age is given for ${entry['id']}`);
+    return JSON.stringify({ ...entry, at: new Date(Date.now() - by).toISOString() });
+  });
+  writeFileSync(mirror.state('history.jsonl'), `${lines.join('\n')}\n`);
+}
+
+function historyOf(mirror: SmallMirror): Record<string, unknown>[] {
+  return readFileSync(mirror.state('history.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+function snapshotTrees(mirror: SmallMirror, ids: readonly string[]): Map<string, Tree> {
+  return new Map(ids.map((id) => [id, describeTree(join(mirror.root, 'snapshots', id))]));
+}

@@ -1,0 +1,276 @@
+import { copyFileSync, mkdirSync, readlinkSync, realpathSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { execa, execaSync } from 'execa';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { mayMount, nobody, runsAsRoot } from '../support/privilege.ts';
+import { nobodyRunsTheProgram, runForJson } from '../support/program.ts';
+import { makeScratch } from '../support/scratch.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+
+interface Kept {
+  readonly id: string;
+  readonly reasons: readonly string[];
+  readonly readers: readonly { readonly pid: number; readonly by: string; readonly user: string }[];
+}
+
+interface Pruned {
+  readonly removed: readonly string[];
+  readonly kept: readonly Kept[];
+}
+
+/** A way in which a process of a user's uses a snapshot, with or without a lease. */
+interface Way {
+  readonly name: string;
+  /** What prune calls it. */
+  readonly by: readonly string[];
+  readonly whyNot?: string;
+  /** The command of a process that uses `snapshot` so until it is ended. */
+  command(mirror: SmallMirror, id: string): readonly string[];
+  readonly asNobody?: boolean;
+}
+
+const SLEEP = ['sleep', '600'];
+const inShell = (script: string, ...args: readonly string[]): readonly string[] => [
+  'sh',
+  '-c',
+  script,
+  'sh',
+  ...args,
+];
+const snapshotOf = ({ root }: SmallMirror, id: string): string => join(root, 'snapshots', id);
+const notRoot = runsAsRoot ? '' : ' (skipped: only root can)';
+const noMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
+
+const ways: readonly Way[] = [
+  {
+    name: 'a lease that an ordinary user holds',
+    by: ['lease'],
+    whyNot: notRoot,
+    asNobody: true,
+    command: (mirror, id) => [
+      'flock',
+      '--shared',
+      '--no-fork',
+      mirror.state('leases', id),
+      ...SLEEP,
+    ],
+  },
+  {
+    name: 'a lease that only the child of its taker still holds',
+    by: ['lease'],
+    command: (mirror, id) =>
+      inShell('exec 9<"$1"; flock -s 9; exec sleep 600', mirror.state('leases', id)),
+  },
+  {
+    name: 'a working directory deep in it',
+    by: ['cwd'],
+    command: (mirror, id) =>
+      inShell('cd "$1" && exec sleep 600', join(snapshotOf(mirror, id), 'below')),
+  },
+  {
+    name: 'a working directory entered through current',
+    by: ['cwd'],
+    // Only its path ever led through the link: the kernel knows the snapshot.
+    command: (mirror, id) => inShell('cd -P "$1" && exec sleep 600', snapshotOf(mirror, id)),
+  },
+  {
+    name: 'an open file',
+    by: ['fd'],
+    command: (mirror, id) => inShell('exec sleep 600 <"$1"', join(snapshotOf(mirror, id), 'file')),
+  },
+  {
+    name: 'a mapped file',
+    by: ['maps'],
+    command: (mirror, id) => [join(snapshotOf(mirror, id), 'bin', 'sleep'), '600'],
+  },
+  {
+    name: 'a root directory (chroot)',
+    by: ['root', 'cwd'],
+    whyNot: notRoot,
+    command: (mirror, id) => ['chroot', snapshotOf(mirror, id), '/bin/sleep', '600'],
+  },
+  {
+    name: 'a bind mount of it in another mount namespace',
+    by: ['mount'],
+    whyNot: noMount,
+    command: (mirror, id) => [
+      ...['unshare', '--mount', '--propagation', 'private'],
+      ...inShell('mount --bind "$1" /mnt && exec sleep 600', snapshotOf(mirror, id)),
+    ],
+  },
+  {
+    name: 'an open file below a bind mount of the whole ROOT in another mount namespace',
+    by: ['fd'],
+    whyNot: noMount,
+    command: (mirror, id) => [
+      ...['unshare', '--mount', '--propagation', 'private'],
+      ...inShell(
+        'mount --bind "$1" /mnt && exec sleep 600 <"/mnt/snapshots/$2/file"',
+        mirror.root,
+        id,
+      ),
+    ],
+  },
+  {
+    name: 'a working directory below a bind mount of what holds ROOT',
+    by: ['cwd'],
+    whyNot: noMount,
+    command: (mirror, id) => [
+      ...['unshare', '--mount', '--propagation', 'private'],
+      ...inShell(
+        'mount --bind "$1" /mnt && cd "/mnt/$2/snapshots/$3" && exec sleep 600',
+        dirname(mirror.root),
+        basename(mirror.root),
+        id,
+      ),
+    ],
+  },
+];
+
+describe('a snapshot that no rule keeps stays as long as somebody uses it:', () => {
+  const scratch = makeScratch();
+  const possible = ways.filter(({ whyNot = '' }) => whyNot === '');
+  const idOf = (way: Way): string => `way-${ways.indexOf(way)}`;
+  let mirror: SmallMirror;
+  const pids = new Map<Way, number>();
+  const ends: (() => Promise<void>)[] = [];
+  let dryRun: Pruned;
+  let first: Pruned;
+  let second: Pruned;
+
+  beforeAll(async () => {
+    mirror = smallMirror({ home: join(scratch.path, 'home') });
+    putProgram(join(mirror.source, 'bin'), '/bin/sleep');
+    for (const id of ['free', ...possible.map(idOf), 'previous', 'current']) {
+      await mirror.publish(id, { file: id });
+    }
+    for (const way of possible) {
+      const [file = '', ...args] = way.command(mirror, idOf(way));
+      const child = execa(file, args, {
+        reject: false,
+        stdio: 'ignore',
+        ...(way.asNobody ? { ...nobody, cwd: '/' } : {}),
+      });
+      const ended = child.then(() => {});
+      ends.push(async () => {
+        child.kill('SIGKILL');
+        await ended;
+      });
+      pids.set(way, child.pid ?? 0);
+      await sleeps(child.pid);
+    }
+    const prune = (...more: string[]) =>
+      runForJson(['prune', mirror.root, '--keep-last', '1', '--grace', '0', ...more]);
+    dryRun = (await prune('--dry-run')) as unknown as Pruned;
+    first = (await prune()) as unknown as Pruned;
+    for (const end of ends) await end();
+    second = (await prune()) as unknown as Pruned;
+  });
+
+  afterAll(async () => {
+    for (const end of ends) await end();
+    await scratch.remove();
+  });
+
+  for (const way of ways) {
+    test.skipIf((way.whyNot ?? '') !== '')(`by ${way.name}${way.whyNot ?? ''}`, () => {
+      for (const { kept } of [dryRun, first]) {
+        const found = kept.find(({ id }) => id === idOf(way));
+        expect(found?.reasons).toEqual(['is held by a reader']);
+        const reader = found?.readers.find(({ pid }) => pid === pids.get(way));
+        expect(way.by).toContain(reader?.by);
+        expect(reader?.user).toBe(way.asNobody ? 'nobody' : 'root');
+      }
+      expect(second.removed).toContain(idOf(way));
+    });
+  }
+
+  test('only that one goes at once which nobody uses', () => {
+    expect(first.removed).toEqual(['free']);
+    expect(second.kept.map(({ id }) => id).sort()).toEqual(['current', 'previous']);
+  });
+});
+
+const threeSnapshots = mirrorsWith('first', 'second', 'third');
+
+test('the prune at the end of a sync keeps what is read as well, and says why', async () => {
+  const mirror = await threeSnapshots();
+  const reader = execa('sleep', ['600'], { cwd: snapshotOf(mirror, 'first'), reject: false });
+  mirror.change({ file: 'fourth' });
+  const rules = ['--keep-last', '1', '--grace', '0'];
+  const { pruned } = (await mirror.sync('--id', 'fourth', ...rules)) as { pruned: unknown };
+  reader.kill('SIGKILL');
+  await reader;
+  expect(pruned).toMatchObject({
+    removed: ['second'],
+    kept: expect.arrayContaining([
+      {
+        id: 'first',
+        reasons: ['is held by a reader'],
+        readers: [expect.objectContaining({ pid: reader.pid, by: 'cwd', name: 'sleep' })],
+      },
+    ]),
+  });
+});
+
+const whyNotAsNobody = nobodyRunsTheProgram
+  ? ''
+  : ' (skipped: only root can become nobody, who has to reach Node and the program)';
+
+test.skipIf(!nobodyRunsTheProgram)(
+  `a lease counts although the user who prunes cannot see its holder, in a dry run too${whyNotAsNobody}`,
+  async () => {
+    const mirror = await threeSnapshots();
+    execaSync('chown', ['-R', `${nobody.uid}:${nobody.gid}`, mirror.home]);
+    const lease = mirror.state('leases', 'first');
+    const reader = execa('flock', ['--shared', '--no-fork', lease, ...SLEEP], { reject: false });
+    await sleeps(reader.pid);
+    const rules = ['--keep-last', '1', '--grace', '0'];
+    for (const more of [['--dry-run'], []]) {
+      expect(
+        await runForJson(['prune', mirror.root, ...rules, ...more], { user: nobody }),
+      ).toMatchObject({
+        removed: [],
+        kept: expect.arrayContaining([
+          { id: 'first', reasons: ['is held by a reader'], readers: [] },
+        ]),
+      });
+    }
+    reader.kill('SIGKILL');
+    await reader;
+    expect(await runForJson(['prune', mirror.root, ...rules], { user: nobody })).toMatchObject({
+      removed: ['first'],
+    });
+  },
+);
+
+test('list tells the readers of each snapshot, and how many it cannot see', async () => {
+  const mirror = await threeSnapshots();
+  const reader = execa('sleep', ['600'], { cwd: snapshotOf(mirror, 'first'), reject: false });
+  const listed = (await runForJson(['list', mirror.root])) as unknown as Kept[];
+  reader.kill('SIGKILL');
+  await reader;
+  expect(listed.map(({ id, readers }) => [id, readers.map(({ by }) => by)])).toEqual([
+    ['first', ['cwd']],
+    ['second', []],
+    ['third', []],
+  ]);
+});
+
+/** Copies a program and the libraries that it needs, so that it runs in a chroot. */
+function putProgram(directory: string, program: string): void {
+  mkdirSync(directory, { recursive: true });
+  copyFileSync(realpathSync(program), join(directory, basename(program)));
+  const { stdout } = execaSync('ldd', [program]);
+  for (const [, library = ''] of stdout.matchAll(/(\/\S+) \(0x/g)) {
+    const place = join(dirname(directory), dirname(library));
+    mkdirSync(place, { recursive: true });
+    copyFileSync(realpathSync(library), join(place, basename(library)));
+  }
+  writeFileSync(join(directory, 'made-by'), 'the test');
+}
+
+/** Waits until the process has got as far as to become sleep(1). */
+async function sleeps(pid: number | undefined): Promise<void> {
+  await vi.waitFor(() => expect(readlinkSync(`/proc/${pid}/exe`)).toMatch(/\/sleep$/), 10_000);
+}
