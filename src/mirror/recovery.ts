@@ -2,7 +2,13 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { ifThere, lstatIfThere, syncDirectory } from '../system/files.ts';
-import { appendHistory, becameCurrentAt, type HistoryEntry, readHistory } from './history.ts';
+import {
+  appendHistory,
+  becameCurrentAt,
+  type HistoryEntry,
+  publicationOf,
+  readHistory,
+} from './history.ts';
 import type { Layout } from './layout.ts';
 import { currentId, makeLease, previousId } from './publication.ts';
 import { isSnapshotId } from './snapshot-id.ts';
@@ -21,6 +27,10 @@ export type Finding =
   /** `current` was flipped, but history does not tell. */
   | { kind: 'unrecorded-publication'; id: string }
   | { kind: 'missing-lease'; id: string }
+  /** A lease whose snapshot was taken back or removed. */
+  | { kind: 'stray-lease'; id: string }
+  /** A snapshot was pruned, but history does not tell. */
+  | { kind: 'unrecorded-removal'; id: string }
   /** A tree on its way to removal. */
   | { kind: 'unfinished-removal'; path: string }
   /** A lock directory that was being made or given back. */
@@ -42,11 +52,18 @@ export function survey(layout: Layout): Finding[] {
   if (current !== undefined && !isRecordedAsCurrent(history, current)) {
     findings.push({ kind: 'unrecorded-publication', id: current });
   }
-  for (const id of snapshotIds(layout)) {
+  const ids = snapshotIds(layout);
+  for (const id of ids) {
     const wasCurrent = id === current || becameCurrentAt(history, id) !== undefined;
     if (!wasCurrent && id !== previousId(layout))
       findings.push({ kind: 'unpublished-snapshot', id });
     else if (!lstatIfThere(layout.lease(id))) findings.push({ kind: 'missing-lease', id });
+  }
+  for (const id of leaseIds(layout)) {
+    if (!ids.includes(id)) findings.push({ kind: 'stray-lease', id });
+  }
+  for (const id of unpruned(history)) {
+    if (!ids.includes(id)) findings.push({ kind: 'unrecorded-removal', id });
   }
   const { trees, clones, foreign } = ifAllowed(() => findLeftovers(layout)) ?? noLeftovers;
   for (const path of [...trees, ...foreign]) findings.push({ kind: 'unfinished-tree', path });
@@ -76,7 +93,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
     switch (finding.kind) {
       case 'unrecorded-publication':
         appendHistory(layout, {
-          event: 'published',
+          event: publicationOf(readHistory(layout), finding.id) ? 'rolled-back' : 'published',
           at: new Date(Number(lstatIfThere(layout.current)?.mtimeMs ?? Date.now())).toISOString(),
           id: finding.id,
           previous: previousOf(layout, finding.id),
@@ -87,6 +104,16 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         break;
       case 'missing-lease':
         makeLease(layout, finding.id);
+        break;
+      case 'stray-lease':
+        rmSync(layout.lease(finding.id), { force: true });
+        break;
+      case 'unrecorded-removal':
+        appendHistory(layout, {
+          event: 'pruned',
+          at: new Date().toISOString(),
+          id: finding.id,
+        });
         break;
       case 'unfinished-clone':
         discard(layout, finding.path);
@@ -117,6 +144,20 @@ function ifAllowed<T>(look: () => T): T | undefined {
   }
 }
 
+function leaseIds(layout: Layout): string[] {
+  return (ifThere(() => readdirSync(layout.leases)) ?? []).filter(isSnapshotId).sort();
+}
+
+/** The ids of all snapshots that, as far as history goes, are still there. */
+function unpruned(history: readonly HistoryEntry[]): Set<string> {
+  const ids = new Set<string>();
+  for (const entry of history) {
+    if (entry.event === 'published' || entry.event === 'rolled-back') ids.add(entry.id);
+    if (entry.event === 'pruned') ids.delete(entry.id);
+  }
+  return ids;
+}
+
 function isRecordedAsCurrent(history: readonly HistoryEntry[], id: string): boolean {
   const last = history.findLast(
     (entry) => entry.event === 'published' || entry.event === 'rolled-back',
@@ -131,11 +172,11 @@ function previousOf(layout: Layout, id: string): string | null {
 
 /** Puts a tree that nobody has read behind the gate again, for the next sync to go on from. */
 function takeBack(layout: Layout, id: string): void {
-  if (lstatIfThere(stagedTree(layout, id)) !== undefined) {
+  if (lstatIfThere(stagedTree(layout, id)) === undefined) {
+    moveTree(layout.snapshot(id), stagedTree(layout, id));
+  } else {
     discard(layout, layout.snapshot(id));
-    return;
   }
-  moveTree(layout.snapshot(id), stagedTree(layout, id));
   rmSync(layout.lease(id), { force: true });
   syncDirectory(layout.snapshots);
 }

@@ -73,6 +73,10 @@ function describeFinding(finding: Finding): string {
       return `snapshot ${finding.id} was published, but history does not tell`;
     case 'missing-lease':
       return `snapshot ${finding.id} has no lease file`;
+    case 'stray-lease':
+      return `a lease of snapshot ${finding.id} is left, which is gone`;
+    case 'unrecorded-removal':
+      return `snapshot ${finding.id} was removed, but history does not tell`;
     case 'unfinished-removal':
       return `an interrupted removal left ${finding.path}`;
     case 'lock-remains':
