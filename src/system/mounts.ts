@@ -1,8 +1,13 @@
-import { readFileSync, statfsSync, statSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statfsSync } from 'node:fs';
 import { join, relative } from 'node:path';
+
+/** Opens a path only to ask about it, which needs no permission on it (open(2)); Node has no name for it. */
+const O_PATH = 0o10000000;
 
 /** One line of proc(5), /proc/pid/mountinfo. */
 export interface Mount {
+  /** Unique among the mounts that there are at a time. */
+  id: string;
   /** `major:minor` of the filesystem. */
   device: string;
   /** The directory of the filesystem that is shown at `mountPoint`. */
@@ -26,25 +31,28 @@ export function mountsSeenBy(process: number | 'self'): Mount[] {
   const mounts: Mount[] = [];
   for (const line of readFileSync(`/proc/${process}/mountinfo`, 'utf8').split('\n')) {
     const [fields = '', described = ''] = line.split(' - ');
-    const [, , device, root, mountPoint] = fields.split(' ').map(unescapeField);
+    const [id, , device, root, mountPoint] = fields.split(' ').map(unescapeField);
     const [type, source] = described.split(' ').map(unescapeField);
-    if (!device || !root || !mountPoint || !type) continue;
-    mounts.push({ device, root, mountPoint, type, source: source ?? '' });
+    if (!id || !device || !root || !mountPoint || !type) continue;
+    mounts.push({ id, device, root, mountPoint, type, source: source ?? '' });
   }
   return mounts;
 }
 
-/** The mount that an existing path, without symlinks in it, is on. */
+/**
+ * The mount that an existing path is on. It is asked of the kernel, because neither names nor
+ * device numbers tell it: one mount can hide another, and each subvolume of btrfs has a number of
+ * its own.
+ */
 export function mountOf(path: string): Mount | undefined {
-  const { dev } = statSync(path);
-  return mountsSeenBy('self')
-    .filter(({ mountPoint }) => isWithin(path, mountPoint) && isOnDevice(mountPoint, dev))
-    .reduce<Mount | undefined>(
-      // Of two mounts on the same directory the later one is seen.
-      (deepest, mount) =>
-        deepest && deepest.mountPoint.length > mount.mountPoint.length ? deepest : mount,
-      undefined,
-    );
+  const descriptor = openSync(path, O_PATH);
+  try {
+    const facts = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8');
+    const id = /^mnt_id:\s+(\d+)$/m.exec(facts)?.[1];
+    return mountsSeenBy('self').find((mount) => mount.id === id);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** The mount that `path` lies on for a process that sees these mounts. */
@@ -71,14 +79,6 @@ export function freeSpaceAt(path: string): FreeSpace {
 /** Whether `path` is `directory` or lies below it, by name. */
 export function isWithin(path: string, directory: string): boolean {
   return directory === '/' || `${path}/`.startsWith(`${directory}/`);
-}
-
-function isOnDevice(path: string, device: number): boolean {
-  try {
-    return statSync(path).dev === device;
-  } catch {
-    return false;
-  }
 }
 
 /** proc(5) writes white space and backslashes in a path as `\ooo`. */

@@ -112,14 +112,19 @@ export function pathsInUse(directory: string): ProcessPath[] {
   return found;
 }
 
-/** How many locks (proc(5), /proc/locks) there are on the file, whoever holds them. */
+/**
+ * How many locks (proc(5), /proc/locks) there are on the file, whoever holds them. They are told by
+ * the device of the mount: a file of a btrfs subvolume has another one.
+ */
 export function countLocks(path: string): number {
-  const file = quietly(() => statSync(path, { bigint: true }));
-  if (file === undefined) return 0;
-  const major = Number((file.dev >> 8n) & 0xfffn);
-  const minor = Number((file.dev & 0xffn) | ((file.dev >> 12n) & 0xfff00n));
+  const file = quietly(() => ({
+    mount: mountOf(path),
+    inode: statSync(path, { bigint: true }).ino,
+  }));
+  if (file?.mount === undefined) return 0;
+  const [major = 0, minor = 0] = file.mount.device.split(':').map(Number);
   const hex = (number: number): string => number.toString(16).padStart(2, '0');
-  const key = ` ${hex(major)}:${hex(minor)}:${file.ino} `;
+  const key = ` ${hex(major)}:${hex(minor)}:${file.inode} `;
   return lines('/proc/locks').filter((line) => line.includes(key)).length;
 }
 

@@ -15,21 +15,10 @@ export async function removeTree(path: string, inherit: readonly number[] = []):
   let { exitCode, stderr } = await remove();
   if (exitCode !== 0) {
     // Only root can empty a directory without write permission. Files keep their modes: they may
-    // be hard links of a published snapshot's.
-    const unlock = [
-      '-type',
-      'd',
-      '!',
-      '-perm',
-      '-0700',
-      '-exec',
-      'chmod',
-      'u+rwx',
-      '--',
-      '{}',
-      '+',
-    ];
-    await runProgram('find', [path, ...unlock], { inherit });
+    // be hard links of a published snapshot's. One by one, so that find can go down afterwards.
+    const closed = ['-type', 'd', '!', '-perm', '-0700'];
+    const open = ['-exec', 'chmod', 'u+rwx', '--', '{}', ';'];
+    await runProgram('find', [path, ...closed, ...open], { inherit });
     ({ exitCode, stderr } = await remove());
   }
   if (exitCode !== 0) {
