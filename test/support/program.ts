@@ -13,6 +13,8 @@ export interface ProgramOptions {
   readonly user?: User;
   /** The file mode creation mask, octal such as `000`. */
   readonly umask?: string;
+  /** Leads a process group of its own, as a shell starts it at a terminal. */
+  readonly ownGroup?: boolean;
 }
 
 /** What is left of a process that has ended. */
@@ -32,6 +34,8 @@ export interface RunningProgram {
   readonly pid: number;
   readonly result: Promise<ProgramResult>;
   kill(signal: NodeJS.Signals): void;
+  /** What it has written to standard error until now. */
+  saidSoFar(): string;
 }
 
 /** True when `nobody` can read the built program and execute Node: not so in a private home. */
@@ -59,9 +63,14 @@ export function startProgram(
     stdin: 'ignore',
     stripFinalNewline: false,
     maxBuffer: 256 * 1024 * 1024,
+    detached: options.ownGroup ?? false,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.user === undefined ? {} : { ...options.user, cwd: options.cwd ?? '/' }),
+  });
+  let said = '';
+  subprocess.stderr.on('data', (chunk: Buffer | string) => {
+    said += chunk.toString();
   });
   const command = ['mirrorlatch', ...args].join(' ');
   if (subprocess.pid === undefined) throw new Error(`${command} could not be started`);
@@ -70,6 +79,7 @@ export function startProgram(
     kill: (signal) => {
       subprocess.kill(signal);
     },
+    saidSoFar: () => said,
     result: subprocess.then(({ stdout, stderr, exitCode, signal }) => ({
       command,
       stdout,
