@@ -8,7 +8,7 @@ export interface Kill {
 }
 
 /** How many runs of a scenario are killed in the sample. */
-const SAMPLE = 30;
+const SAMPLE = 24;
 
 /**
  * Which runs to kill: each point with each action, or in the sample one point of each kind (the

@@ -62,10 +62,10 @@ describe.skipIf(whyNoLoopFilesystem !== '')(
       await scratch.remove();
     });
 
-    it.each(kinds)(
-      'leaves on $type whole published snapshots, and what the next sync recovers',
+    it.each(kinds.map((kind) => [kind.type, kind] as const))(
+      'leaves on %s whole published snapshots, and what the next sync recovers',
       { timeout: byScale({ sample: HOUR_MS / 6, all: HOUR_MS }) },
-      async ({ type, mount, copy }) => {
+      async (type, { mount, copy }) => {
         const image = join(host.path, 'disk');
         const mounted = join(host.path, 'mounted');
         await makeImage(type, image);

@@ -77,7 +77,7 @@ describe('The tripwire', () => {
   });
 
   it.each(['stop-process', 'stop-tree'] as const)(
-    'lets %s go on where it stood',
+    'lets go on what %s stopped, where it stood',
     async (action) => {
       const script = '(while :; do echo x >>ticks; sleep 0.05; done) & mkdir 1; : >2; kill $!';
       const points = await tripwire.points([], shell(script).through);
