@@ -1,0 +1,109 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const twoSnapshots = mirrorsWith('first', 'second');
+
+test("init's rules are those by which every sync prunes at its end", async () => {
+  const mirror = await twoSnapshots();
+  await runForJson(['init', mirror.root, '--keep-last', '1', '--grace', '0']);
+  const third = await publish(mirror, 'third');
+  expect(third).toMatchObject({ pruned: { removed: ['first'] } });
+  expect(mirror.snapshots()).toEqual(['second', 'third']);
+  const fourth = await runProgram(['sync', mirror.root, '--id', 'fourth']);
+  expect(fourth.stdout, 'nothing changed, so all stay').not.toMatch(/removed/);
+  mirror.change({ file: 'fourth' });
+  const result = await runProgram(['sync', mirror.root, '--id', 'fourth']);
+  expect(result.stdout).toMatch(/^published fourth: .*; removed second$/m);
+});
+
+test('the rules of a first sync are remembered as those of init are', async () => {
+  const mirror = smallMirror();
+  const rules = ['--keep-last', '2', '--keep-within', '7d', '--grace', '1h', '--max-shrink', '50'];
+  await mirror.publish('first', {}, ...rules);
+  expect(settingsOf(mirror)).toMatchObject({
+    keepLast: 2,
+    keepWithinMs: 7 * 24 * 60 * 60 * 1000,
+    graceMs: 60 * 60 * 1000,
+    maxShrinkPercent: 50,
+  });
+});
+
+test('the rules of a later sync or of prune count once and are not remembered', async () => {
+  const mirror = await twoSnapshots();
+  const before = settingsOf(mirror);
+  await publish(mirror, 'third', '--keep-last', '1', '--grace', '0');
+  expect(mirror.snapshots()).toEqual(['second', 'third']);
+  await publish(mirror, 'fourth');
+  expect(mirror.snapshots()).toEqual(['fourth', 'second', 'third']);
+  await runForJson(['prune', mirror.root, '--keep-last', '1', '--grace', '0']);
+  expect(settingsOf(mirror)).toEqual(before);
+});
+
+test('with --no-prune a sync removes nothing', async () => {
+  const mirror = await twoSnapshots();
+  await runForJson(['init', mirror.root, '--keep-last', '1', '--grace', '0']);
+  const result = await publish(mirror, 'third', '--no-prune');
+  expect(result).not.toHaveProperty('pruned');
+  expect(mirror.snapshots()).toEqual(['first', 'second', 'third']);
+});
+
+test('a sync that finds nothing to do prunes all the same', async () => {
+  const mirror = await twoSnapshots();
+  await publish(mirror, 'third');
+  await runForJson(['init', mirror.root, '--keep-last', '1', '--grace', '0']);
+  expect(await mirror.sync()).toMatchObject({
+    outcome: 'unchanged',
+    pruned: { removed: ['first'] },
+  });
+});
+
+test('init on a mirror changes what it is given, and keeps the rest', async () => {
+  const mirror = await twoSnapshots();
+  await runForJson(['init', mirror.root, '--keep-last', '5', '--keep-within', '2d']);
+  await runForJson(['init', mirror.root, '--grace', '90m']);
+  expect(settingsOf(mirror)).toMatchObject({
+    source: `${mirror.source}/`,
+    keepLast: 5,
+    keepWithinMs: 2 * 24 * 60 * 60 * 1000,
+    graceMs: 90 * 60 * 1000,
+  });
+  expect(await mirror.sync()).toMatchObject({ outcome: 'unchanged' });
+});
+
+test('a rule that cannot be is refused with 64 and changes nothing', async () => {
+  const mirror = await twoSnapshots();
+  const before = describeTree(mirror.root);
+  const wrong = [
+    ['--keep-last', '0'],
+    ['--keep-last', '-1'],
+    ['--keep-last', 'all'],
+    ['--keep-last', '1.5'],
+    ['--keep-within', 'soon'],
+    ['--grace', ''],
+    ['--grace', '-1h'],
+    ['--grace', '1e400'],
+  ];
+  for (const [index, rule] of wrong.entries()) {
+    const command = ['init', 'prune', 'sync'][index % 3] ?? 'init';
+    const result = await runProgram([command, mirror.root, ...rule]);
+    expect(result.exitCode, transcript(result)).toBe(64);
+    expect(result.stderr).toContain(rule[0]);
+  }
+  expect(difference(before, describeTree(mirror.root))).toEqual([]);
+});
+
+function publish(
+  mirror: SmallMirror,
+  id: string,
+  ...options: string[]
+): Promise<Record<string, unknown>> {
+  mirror.change({ file: id });
+  return mirror.sync('--id', id, ...options);
+}
+
+function settingsOf(mirror: SmallMirror): Record<string, unknown> {
+  return JSON.parse(readFileSync(mirror.state('mirror.json'), 'utf8')) as Record<string, unknown>;
+}
