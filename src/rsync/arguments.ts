@@ -74,8 +74,9 @@ export function listedFrom(source: Source): { argument: string; prefix: string }
 
 /**
  * Transfers the entries that `list` names, and the top directory, into `target`, and looks at no
- * other. `--files-from` alone does not keep rsync from recursing into a listed
- * directory: `--no-recursive` comes last, so that it wins over the user's.
+ * other. `--files-from` alone does not keep rsync from recursing into a listed directory, nor does
+ * it bring the top along where implied directories are off: both are said last, so that they win
+ * over the user's.
  */
 export function applyArguments(
   transfer: Transfer,
@@ -88,6 +89,7 @@ export function applyArguments(
     ...transferring(transfer, options),
     '--no-recursive',
     '--dirs',
+    '--implied-dirs',
     '--from0',
     `--files-from=${list.path}`,
     ...(list.namesNoEntry ? ['--ignore-missing-args'] : []),

@@ -60,6 +60,12 @@ const withChecksum: Variant = {
   options: [],
   rsyncOptions: ['--checksum'],
 };
+/** Turned off, it would leave the parents of what is listed without their times. */
+const withoutImpliedDirectories: Variant = {
+  name: 'with --no-implied-dirs',
+  options: [],
+  rsyncOptions: ['--no-implied-dirs'],
+};
 const asNobody: Variant = {
   name: 'as an ordinary user',
   options: [],
@@ -118,10 +124,15 @@ describe('on the filesystem of temporary files', () => {
   const scratch = makeScratch();
   afterAll(() => scratch.remove());
 
-  for (const way of [hardlink, fullClone, linkDest]) {
-    const name = nameOf(way, withChecksum);
+  for (const [way, variant] of [
+    [hardlink, withChecksum],
+    [fullClone, withChecksum],
+    [linkDest, withChecksum],
+    [hardlink, withoutImpliedDirectories],
+  ] as const) {
+    const name = nameOf(way, variant);
     test.concurrent(`${name}: every snapshot equals its source and none changes later`, () =>
-      followAllChanges(join(scratch.path, name), way, withChecksum));
+      followAllChanges(join(scratch.path, name), way, variant));
   }
 
   describe.skipIf(!nobodyRunsTheProgram)(`as another user${whyNotAsNobody}`, () => {
@@ -189,6 +200,8 @@ async function followAllChanges(home: string, way: Way, variant: Variant): Promi
 
   for (let step = 0; step < mostSteps(); step += 1) {
     for (const change of changes) applyStep(join(place.source, 'changes'), place, change, step);
+    fileWork(place.source).write(`new at the top ${step}`, 'new');
+    fileWork(place.source).remove(`new at the top ${step - 1}`);
     if (variant.user !== undefined) await giveTo(variant.user, place.source);
     const sync = () =>
       runForJson(
