@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { buildAwkwardTree } from '../support/awkward-tree.ts';
 import { freePort } from '../support/daemon.ts';
 import {
@@ -80,7 +80,8 @@ const remote: readonly Transport[] = [
     name: 'host:path over ssh',
     place: 'ssh',
     source: (directory) => `${sshd.host}:${join(served, directory)}`,
-    rsyncOptions: () => ['-e', countingShell()],
+    // Else rsync gives its remote shell a non-blocking pipe, on which tee loses what does not fit.
+    rsyncOptions: () => ['-e', countingShell(), '--blocking-io'],
     sent: () => Promise.resolve(statSync(received).size),
   },
 ];
@@ -182,6 +183,7 @@ describe('an rsync daemon', () => {
     const root = join(scratchDirectory(), 'mirror');
     makeServed('busy', { file: 'content' });
     const place = await rsyncd.occupy('narrow');
+    onTestFinished(() => place.release());
     const sync = startProgram([
       'sync',
       `${rsyncd.url('narrow')}/busy`,
@@ -202,6 +204,7 @@ describe('an rsync daemon', () => {
     const root = join(scratchDirectory(), 'mirror');
     makeServed('busy', { file: 'content' });
     const place = await rsyncd.occupy('narrow');
+    onTestFinished(() => place.release());
     const before = countRefusals();
     const result = await runProgram([
       'sync',
@@ -212,7 +215,6 @@ describe('an rsync daemon', () => {
       '--retry-delay',
       '100ms',
     ]);
-    place.release();
     expectFailure(result, 69, /max connections/);
     expect(countRefusals() - before).toBe(3);
     expect(existsSync(join(root, 'current'))).toBe(false);
