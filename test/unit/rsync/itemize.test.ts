@@ -146,5 +146,5 @@ test('what rsync says besides entries is none', () => {
 });
 
 test('random lines never throw', () => {
-  fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => void parseEntry(`@|${text}`)));
+  fc.assert(fc.property(fc.string(), (text) => void parseEntry(`@|${text}`)));
 });

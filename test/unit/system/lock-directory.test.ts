@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -123,6 +123,15 @@ describe('the lock directory', () => {
       takeLockDirectory(join(directory, 'sync.lock'), 'one', full, () => {}),
     ).rejects.toThrow('no space');
     expect(readdirSync(directory)).toEqual([]);
+  });
+
+  test('however old a heartbeat is, nobody takes the lock for it alone', async () => {
+    const directory = scratchDirectory();
+    const path = join(directory, 'sync.lock');
+    mkdirSync(join(path, 'silent'), { recursive: true });
+    utimesSync(path, 1_000_000_000, 1_000_000_000);
+    expect(await take(directory, 'one')).toBeUndefined();
+    expect(lockHolderToken(path)).toBe('silent');
   });
 
   test('only the holder that is meant is set aside', async () => {
