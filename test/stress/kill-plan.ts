@@ -11,22 +11,40 @@ export interface Kill {
 const SAMPLE = 24;
 
 /**
- * Which runs to kill: each point with each action, or in the sample one point of each kind (the
- * same caller, call and place in the mirror), the actions taking turns; evenly chosen if there are
- * more kinds than the sample takes.
+ * Which runs to kill: each point with each action, or in the sample the points about the moves that
+ * publish and one point of each other kind (the same caller, call and place in the mirror), evenly
+ * chosen if there are more kinds than the sample takes, the actions taking turns.
  */
 export function killPlan(points: readonly Point[], actions: readonly Action[]): readonly Kill[] {
   return byScale({
     all: actions.flatMap((action) => points.map((point) => ({ point, action }))),
-    sample: evenly(oneOfEachKind(points), SAMPLE).map((point, index) => ({
+    sample: sampleOf(points).map((point, index) => ({
       point,
       action: actions[index % actions.length] ?? 'kill-tree',
     })),
   });
 }
 
+/** True for the two renames that bring a tree out of staging and make it current. */
+export function isPublishingMove({ call, path }: Point): boolean {
+  return /^rename/.test(call) && / -> .*\/(snapshots\/[^/]+|current)$/.test(path);
+}
+
+function sampleOf(points: readonly Point[]): readonly Point[] {
+  const chosen = new Set(
+    points.filter((_, at) => [at, at - 1].some((near) => isMove(points[near]))),
+  );
+  const others = oneOfEachKind(points).filter((point) => !chosen.has(point));
+  for (const point of evenly(others, SAMPLE - chosen.size)) chosen.add(point);
+  return points.filter((point) => chosen.has(point));
+}
+
+function isMove(point: Point | undefined): boolean {
+  return point !== undefined && isPublishingMove(point);
+}
+
 /** The middle one of each kind, in the order of the run. */
-export function oneOfEachKind(points: readonly Point[]): readonly Point[] {
+function oneOfEachKind(points: readonly Point[]): readonly Point[] {
   const kinds = new Map<string, Point[]>();
   for (const point of points) {
     const kind = [point.chain, point.call, place(point.path)].join(' ');
@@ -37,7 +55,7 @@ export function oneOfEachKind(points: readonly Point[]): readonly Point[] {
 }
 
 /** `count` of `all`, the first and the last among them. */
-export function evenly<T>(all: readonly T[], count: number): readonly T[] {
+function evenly<T>(all: readonly T[], count: number): readonly T[] {
   if (all.length <= count) return all;
   const step = (all.length - 1) / (count - 1);
   return all.filter((_, index) => Math.round(Math.round(index / step) * step) === index);

@@ -8,6 +8,7 @@ import { runProgram, transcript } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { describeTree, type Tree } from '../support/tree.ts';
 import { changeTree, copyTree, writeFirstTree } from './changing-tree.ts';
+import { isPublishingMove } from './kill-plan.ts';
 import { leftBehind, linkedId, wrongForReaders, wrongHistory } from './mirror-checks.ts';
 import { makeOtherHost, type OtherHost } from './other-host.ts';
 import { byScale, HOUR_MS, scale, tellProgress, tellSummary } from './scale.ts';
@@ -224,11 +225,9 @@ function whileLocked(points: readonly Point[], action: Action): readonly Point[]
   const isOwn = ({ chain }: Point) => chain === 'node';
   // A stopped child alone does not stop the heartbeat.
   const stops = action === 'stop-tree' ? held : held.filter(isOwn);
-  const isMove = ({ call, path }: Point) =>
-    /^rename/.test(call) && / -> .*\/(snapshots\/[^/]+|current)$/.test(path);
   // Also right after the last move: what comes then tidies up what may be the other's by now.
   const moves = stops.flatMap((stop, at) =>
-    isMove(stop) ? [stop, ...stops.slice(at + 1, at + 2)] : [],
+    isPublishingMove(stop) ? [stop, ...stops.slice(at + 1, at + 2)] : [],
   );
   const sample = [stops[Math.floor(stops.length / 2)], ...moves].filter(
     (stop) => stop !== undefined,
