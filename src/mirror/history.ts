@@ -1,4 +1,12 @@
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { readTextIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
 
@@ -38,7 +46,9 @@ export interface SyncFigures {
 export function appendHistory(layout: Layout, entry: HistoryEntry): void {
   const descriptor = openSync(layout.history, 'a+', 0o644);
   try {
-    const size = fstatSync(descriptor).size;
+    const { size } = fstatSync(descriptor);
+    // Whatever the umask says: who reads the mirror may know how it came about.
+    if (size === 0) fchmodSync(descriptor, 0o644);
     const last = Buffer.alloc(1);
     const isTorn = size > 0 && readSync(descriptor, last, 0, 1, size - 1) === 1 && last[0] !== 10;
     writeSync(descriptor, `${isTorn ? '\n' : ''}${JSON.stringify(entry)}\n`);

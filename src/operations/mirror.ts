@@ -10,7 +10,7 @@ import {
   writeSettings,
 } from '../mirror/settings.ts';
 import { closeGate } from '../mirror/staging.ts';
-import { ifThere, lstatIfThere, syncDirectory } from '../system/files.ts';
+import { ifThere, lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
 
 export interface Mirror {
   layout: Layout;
@@ -41,33 +41,51 @@ export function findMirror(root: string): Mirror | undefined {
 
 /**
  * Makes an empty mirror of a directory that is not there or is empty, or finishes one that a crash
- * left half made: `mirror.json` comes last.
+ * left half made: `mirror.json` comes last. What is in it is for everybody who may enter `root`,
+ * whatever the umask says: the mode of `root` alone decides who that is.
  *
  * @throws MirrorlatchError CONFIGURATION when other things lie where the mirror's own would go.
  */
 export function createMirror(
   root: string,
   given: GivenSettings,
-  { mayHoldOtherThings = false }: { mayHoldOtherThings?: boolean } = {},
+  options: { mayHoldOtherThings?: boolean } = {},
 ): Mirror {
+  checkNewRoot(root, options);
   const wanted = resolve(root);
-  if (wanted === '/') {
-    throw new MirrorlatchError('USAGE', '/ cannot be a mirror', {
-      hint: 'Give a directory of its own, such as /srv/mirror/debian.',
-    });
-  }
   try {
     mkdirSync(wanted, { recursive: true });
     const layout = layoutOf(realpathSync(wanted));
-    refuseForeignEntries(layout, mayHoldOtherThings);
     for (const directory of [layout.state, layout.snapshots, layout.leases, layout.logs]) {
-      mkdirSync(directory, { recursive: true, mode: 0o755 });
+      makeOpenDirectory(directory);
     }
     closeGate(layout);
     const settings = newSettings(given);
     writeSettings(layout, settings);
     for (const directory of [layout.state, layout.root]) syncDirectory(directory);
     return { layout, settings };
+  } catch (error) {
+    throw asMirrorlatchError(error, `the mirror ${root} cannot be made`);
+  }
+}
+
+/**
+ * Checks whether a mirror can be made of `root`, and changes nothing.
+ *
+ * @throws MirrorlatchError USAGE or CONFIGURATION when not.
+ */
+export function checkNewRoot(
+  root: string,
+  { mayHoldOtherThings = false }: { mayHoldOtherThings?: boolean } = {},
+): void {
+  if (resolve(root) === '/') {
+    throw new MirrorlatchError('USAGE', '/ cannot be a mirror', {
+      hint: 'Give a directory of its own, such as /srv/mirror/debian.',
+    });
+  }
+  try {
+    const real = ifThere(() => realpathSync(root));
+    if (real !== undefined) refuseForeignEntries(layoutOf(real), mayHoldOtherThings);
   } catch (error) {
     throw asMirrorlatchError(error, `the mirror ${root} cannot be made`);
   }

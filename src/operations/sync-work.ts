@@ -1,11 +1,12 @@
 import { realpathSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import type { CloneMethod } from '../mirror/clone.ts';
 import { publicationOf, readHistory } from '../mirror/history.ts';
 import { layoutOf } from '../mirror/layout.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { checkPlaces, keepsNanoseconds } from '../mirror/preflight.ts';
+import { currentId } from '../mirror/publication.ts';
 import {
   changedSettings,
   type GivenSettings,
@@ -13,13 +14,14 @@ import {
   writeSettings,
 } from '../mirror/settings.ts';
 import { guardAgainstShrinking, type TreeSize } from '../mirror/shrink-guard.ts';
+import { parseSnapshotId } from '../mirror/snapshot-id.ts';
 import type { DefaultName } from '../rsync/arguments.ts';
 import { parseRsyncOptions } from '../rsync/options.ts';
 import { parseSource } from '../rsync/source.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import type { Strategy, SyncContext } from './build-tree.ts';
 import type { OnEvent } from './events.ts';
-import { findMirror, type Mirror, openMirror } from './mirror.ts';
+import { checkNewRoot, findMirror, type Mirror, openMirror } from './mirror.ts';
 
 export interface SyncOptions {
   root: string;
@@ -102,19 +104,33 @@ function planWork(options: SyncOptions, { layout, settings }: Mirror): Work {
   };
 }
 
-/** The mirror as it is, or as the first sync will make it, and what is to be done; changes nothing. */
-export function prepareSync(options: SyncOptions): { mirror: Mirror; work: Work; isNew: boolean } {
+/**
+ * The mirror as it is, or as the first sync will make it, what is to be done, and the name that was
+ * asked for, if any; changes nothing.
+ */
+export function prepareSync(options: SyncOptions): {
+  mirror: Mirror;
+  work: Work;
+  isNew: boolean;
+  id: string | undefined;
+} {
+  const id = options.id === undefined ? undefined : parseSnapshotId(options.id);
   const found = options.source === undefined ? openMirror(options.root) : findMirror(options.root);
+  if (found === undefined) checkNewRoot(options.root);
   const mirror = found ?? {
-    layout: layoutOf(ifThere(() => realpathSync(options.root)) ?? resolve(options.root)),
+    layout: layoutOf(realPathToBe(resolve(options.root))),
     settings: newSettings(settingsOf(options)),
   };
-  return { mirror, work: planWork(options, mirror), isNew: found === undefined };
+  return { mirror, work: planWork(options, mirror), isNew: found === undefined, id };
 }
 
-/** A mirror that was made without a source gets that of its first sync. */
+/**
+ * A mirror gets the source of its first sync. Until one has been published, that is the one that is
+ * named last: the first may have been misspelt.
+ */
 export function rememberSource(options: SyncOptions, { layout, settings }: Mirror): void {
-  if (settings.source !== undefined || options.source === undefined) return;
+  const isSettled = settings.source !== undefined && currentId(layout) !== undefined;
+  if (options.source === undefined || isSettled) return;
   const { source, rsyncOptions } = settingsOf(options);
   writeSettings(layout, changedSettings(settings, { source, rsyncOptions }));
 }
@@ -156,4 +172,11 @@ export function guardOf(
     };
     guardAgainstShrinking(plan, size, limit);
   };
+}
+
+/** The real path of what is there, or will be when it has been made. */
+function realPathToBe(path: string): string {
+  const real = ifThere(() => realpathSync(path));
+  if (real !== undefined || path === dirname(path)) return real ?? path;
+  return join(realPathToBe(dirname(path)), basename(path));
 }

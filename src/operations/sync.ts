@@ -9,7 +9,7 @@ import type { PlanFigures } from '../mirror/plan.ts';
 import { checkRsync, complaintOfSuperblock } from '../mirror/preflight.ts';
 import { currentId, publish } from '../mirror/publication.ts';
 import { type Finding, recover } from '../mirror/recovery.ts';
-import { freshId, parseSnapshotId, timestampId } from '../mirror/snapshot-id.ts';
+import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { closeGate } from '../mirror/staging.ts';
 import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { discard, emptyTrash } from '../mirror/trash.ts';
@@ -53,9 +53,8 @@ export type SyncResult =
  */
 export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { signal, onEvent = () => {} } = options;
-  const id = options.id === undefined ? undefined : parseSnapshotId(options.id);
   await checkRsync();
-  const { mirror, work, isNew } = prepareSync(options);
+  const { mirror, work, isNew, id } = prepareSync(options);
   if (isNew) createMirror(options.root, mirror.settings);
   await waitUntil(options.at, signal, onEvent);
   const lock = await acquireSyncLock(mirror.layout, {

@@ -1,9 +1,11 @@
 import {
   type BigIntStats,
+  chmodSync,
   closeSync,
   fchmodSync,
   fsyncSync,
   lstatSync,
+  mkdirSync,
   openSync,
   type PathLike,
   readFileSync,
@@ -41,6 +43,20 @@ export function ifThere<T>(action: () => T): T | undefined {
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined;
     throw error;
   }
+}
+
+/**
+ * Makes a directory, where it is not there yet, that everybody may read: of mode 0755, whatever the
+ * umask says.
+ */
+export function makeOpenDirectory(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return;
+    throw error;
+  }
+  chmodSync(path, 0o755);
 }
 
 /**

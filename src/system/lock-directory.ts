@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import lockfile from 'proper-lockfile';
 import { errnoOf } from '../errors.ts';
-import { ifThere } from './files.ts';
+import { ifThere, makeOpenDirectory } from './files.ts';
 
 /** How often a holder renews the modification time of its lock directory, in ms. */
 export const HEARTBEAT_MS = 5_000;
@@ -84,9 +84,9 @@ type Callback = (error: NodeJS.ErrnoException | null) => void;
 function lockingCalls(token: string, fill: (directory: string) => void) {
   const make = (path: string): void => {
     const fresh = `${path}.${token}.new`;
-    fs.mkdirSync(fresh);
+    makeOpenDirectory(fresh);
     try {
-      fs.mkdirSync(join(fresh, token));
+      makeOpenDirectory(join(fresh, token));
       fill(join(fresh, token));
       fs.renameSync(fresh, path);
     } catch (error) {
