@@ -1,0 +1,211 @@
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { buildAwkwardTree } from '../support/awkward-tree.ts';
+import { fileWork } from '../support/file-work.ts';
+import { nobody } from '../support/privilege.ts';
+import {
+  nobodyRunsTheProgram,
+  type ProgramResult,
+  runForJson,
+  runProgram,
+  transcript,
+} from '../support/program.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+interface Entry {
+  readonly change: string;
+  readonly type: string;
+  readonly name: string;
+  /** The name in hexadecimal, where `name` cannot say it exactly. */
+  readonly bytes?: string;
+  readonly size: number;
+}
+
+const oneSnapshot = mirrorsWith('first');
+const whyNotAsNobody = nobodyRunsTheProgram
+  ? ''
+  : ' (skipped: only root can become nobody, who has to reach Node and the program)';
+
+test('it changes nothing in all of ROOT, not even a time', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ file: 'changed', new: 'new', 'below/file': null });
+  const before = describeTree(mirror.root, { hardLinks: true });
+  for (const options of [[], ['--json'], ['--strategy', 'link-dest'], ['--clone', 'copy']]) {
+    const result = await runProgram(['sync', mirror.root, '--dry-run', ...options]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+  }
+  expect(difference(before, describeTree(mirror.root, { hardLinks: true }))).toEqual([]);
+});
+
+test('it tells counts, bytes and every entry, and the sync then does just that', async () => {
+  const mirror = await oneSnapshot();
+  const work = fileWork(mirror.source);
+  mirror.change({ file: 'changed content', new: '12345', 'below/file': null });
+  work.directory('empty');
+  work.symlink('link', 'file');
+  const told = await dryRun(mirror);
+  expect(told).toMatchObject({
+    outcome: 'planned',
+    current: 'first',
+    source: `${mirror.source}/`,
+    plan: {
+      newFiles: 1,
+      changedFiles: 1,
+      deletedFiles: 1,
+      deletedBytes: 'content below'.length,
+      transferBytes: 'changed content'.length + 5,
+      source: { files: 2 },
+    },
+  });
+  expect(sortedByName(told['entries'])).toEqual([
+    { change: 'attributes', type: 'directory', name: '.', size: expect.any(Number) },
+    { change: 'attributes', type: 'directory', name: 'below', size: expect.any(Number) },
+    { change: 'deleted', type: 'file', name: 'below/file', size: expect.any(Number) },
+    { change: 'new', type: 'directory', name: 'empty', size: expect.any(Number) },
+    { change: 'changed', type: 'file', name: 'file', size: 15 },
+    { change: 'new', type: 'symlink', name: 'link', size: 4 },
+    { change: 'new', type: 'file', name: 'new', size: 5 },
+  ]);
+  const { plan } = await mirror.sync('--allow-shrink');
+  expect(plan).toEqual(told['plan']);
+});
+
+test('for people it is a line an entry and one sentence at the end', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ file: 'changed', new: '12345', 'below/file': null });
+  const result = await runProgram(['sync', mirror.root, '-n']);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stdout.trimEnd().split('\n').sort()).toEqual(
+    [
+      'attributes .',
+      'attributes below',
+      'changed    file',
+      'deleted    below/file',
+      'new        new',
+      `${mirror.source}/: 1 new, 1 changed, 1 deleted, 2 other changes, 12 B to transfer; nothing was changed`,
+    ].sort(),
+  );
+});
+
+test('a ROOT that does not exist is not made, and all of the source is new', async () => {
+  const mirror = smallMirror();
+  const before = describeTree(mirror.home);
+  const told = await runForJson(['sync', mirror.source, mirror.root, '--dry-run']);
+  expect(told).toMatchObject({
+    outcome: 'planned',
+    current: null,
+    plan: { newFiles: 2, changedFiles: 0, deletedFiles: 0, transferBytes: 20 },
+  });
+  expect(existsSync(mirror.root)).toBe(false);
+  expect(difference(before, describeTree(mirror.home))).toEqual([]);
+});
+
+test('an empty directory as ROOT stays empty', async () => {
+  const mirror = smallMirror();
+  mkdirSync(mirror.root);
+  await runForJson(['sync', mirror.source, mirror.root, '--dry-run']);
+  expect(readdirSync(mirror.root)).toEqual([]);
+});
+
+test('a mirror that init made, without a snapshot yet, is as it was', async () => {
+  const mirror = smallMirror();
+  await runForJson(['init', mirror.root, '--source', mirror.source]);
+  const before = describeTree(mirror.root);
+  expect(await dryRun(mirror)).toMatchObject({ plan: { newFiles: 2 } });
+  expect(difference(before, describeTree(mirror.root))).toEqual([]);
+});
+
+test('names that are not UTF-8 or have control characters are told exactly, in bytes', async () => {
+  const mirror = smallMirror();
+  const source = join(mirror.home, 'awkward');
+  buildAwkwardTree(source);
+  const told = await runForJson(['sync', source, mirror.root, '--dry-run']);
+  const names = (told['entries'] as Entry[]).map(exactName);
+  expect(new Set(names)).toEqual(new Set(describeTree(source).keys()));
+  expect(new Set(names).size, 'each once').toBe(names.length);
+});
+
+test('what is printed for people has no control character of a name in it', async () => {
+  const mirror = smallMirror();
+  const source = join(mirror.home, 'awkward');
+  buildAwkwardTree(source);
+  const result = await runProgram(['sync', source, mirror.root, '--dry-run']);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  expect(result.stdout).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f]/);
+  expect(result.stdout).toContain(String.raw`new\x0aline`);
+});
+
+test('nothing to do is a plan of nothing', async () => {
+  const mirror = await oneSnapshot();
+  const told = await dryRun(mirror);
+  expect(told).toMatchObject({ outcome: 'planned', entries: [], plan: { newFiles: 0 } });
+});
+
+test('a plan that the shrink guard would refuse is shown all the same, and says so', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ file: null, 'below/file': null });
+  const result = await runProgram(['sync', mirror.root, '--dry-run']);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stdout).toMatch(/^deleted +file$/m);
+  expect(`${result.stdout}${result.stderr}`).toMatch(/shrunk/);
+});
+
+test('what a sync refuses, its dry run refuses as well, and changes nothing', async () => {
+  const mirror = await oneSnapshot();
+  const full = join(mirror.home, 'full');
+  mkdirSync(full);
+  mkdirSync(join(full, 'something'));
+  const before = describeTree(mirror.home);
+  const refused: [command: readonly string[], exitCode: number][] = [
+    [['sync', mirror.root, '-n', '--id', 'no/id'], 64],
+    [['sync', mirror.root, '-n', '--', '--inplace'], 64],
+    [['sync', mirror.source, full, '-n'], 78],
+    [['sync', 'rsync://127.0.0.1:1/module', '/', '-n'], 64],
+    [['sync', join(mirror.home, 'absent'), mirror.root, '-n'], 66],
+    [['sync', mirror.root, mirror.root, '-n'], 64],
+    [['sync', mirror.source, join(mirror.source, 'inside'), '-n'], 64],
+  ];
+  for (const [command, exitCode] of refused) {
+    const result = await runProgram(command);
+    expect(result.exitCode, transcript(result)).toBe(exitCode);
+  }
+  expect(difference(before, describeTree(mirror.home))).toEqual([]);
+});
+
+test.skipIf(!nobodyRunsTheProgram)(
+  `I11: a user who may only read the mirror and the source may ask for the plan${whyNotAsNobody}`,
+  async () => {
+    const mirror = await oneSnapshot();
+    mirror.change({ new: 'new' });
+    const result = await runProgram(['sync', mirror.root, '-n'], { user: nobody });
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stdout).toMatch(/^new +new$/m);
+  },
+);
+
+test('with --json it is exactly one object on stdout, and stderr is silent', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ new: 'new' });
+  const result: ProgramResult = await runProgram(['sync', mirror.root, '-n', '--json']);
+  expect(result.stderr).toBe('');
+  expect(result.stdout.trimEnd().split('\n')).toHaveLength(1);
+  expect(result.json()).toMatchObject({ outcome: 'planned' });
+});
+
+function dryRun(mirror: SmallMirror): Promise<Record<string, unknown>> {
+  return runForJson(['sync', mirror.source, mirror.root, '--dry-run']);
+}
+
+function sortedByName(entries: unknown): Entry[] {
+  return (entries as Entry[]).toSorted((one, other) => (one.name < other.name ? -1 : 1));
+}
+
+/** One character a byte, as the tree has it. */
+function exactName({ name, bytes }: Entry): string {
+  return bytes === undefined
+    ? Buffer.from(name, 'utf8').toString('latin1')
+    : Buffer.from(bytes, 'hex').toString('latin1');
+}

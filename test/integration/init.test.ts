@@ -1,0 +1,189 @@
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { nobody, runsAsRoot } from '../support/privilege.ts';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const oneSnapshot = mirrorsWith('first');
+const notRoot = runsAsRoot ? '' : ' (skipped: only root can become another user)';
+
+test('init makes a mirror without a snapshot, its gate closed, and says of what', async () => {
+  const mirror = smallMirror();
+  const result = await runProgram(['init', mirror.root, '--source', mirror.source]);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stdout).toBe(`${mirror.root} is a mirror of ${mirror.source}/\n`);
+  expect(readdirSync(mirror.root).sort()).toEqual(['.mirrorlatch', 'snapshots']);
+  expect(readdirSync(mirror.state()).sort()).toEqual(['leases', 'logs', 'mirror.json', 'staging']);
+  expect(statSync(mirror.state('staging')).mode & 0o7777).toBe(0o700);
+  expect(statSync(mirror.state()).mode & 0o7777).toBe(0o755);
+});
+
+test('init twice does no harm', async () => {
+  const mirror = smallMirror();
+  const first = await runForJson(['init', mirror.root, '--source', mirror.source]);
+  const before = describeTree(mirror.root);
+  expect(await runForJson(['init', mirror.root])).toEqual(first);
+  const contents = [before, describeTree(mirror.root)].map((tree) =>
+    [...tree].map(([path, { sha256 }]) => [path, sha256]),
+  );
+  expect(contents[1]).toEqual(contents[0]);
+});
+
+test('--json prints the settings, and the defaults are those of the help', async () => {
+  const mirror = smallMirror();
+  expect(await runForJson(['init', mirror.root])).toEqual({
+    root: mirror.root,
+    settings: {
+      format: 1,
+      mode: 'snapshots',
+      rsyncOptions: [],
+      keepLast: 3,
+      graceMs: 24 * 60 * 60 * 1000,
+      maxShrinkPercent: 30,
+    },
+  });
+});
+
+test('init remembers the rsync options after --, and refuses those that would break a snapshot', async () => {
+  const mirror = smallMirror();
+  mirror.change({ secret: 'stays here' });
+  const command = ['init', mirror.root, '--source', mirror.source];
+  expectFailure(await runProgram([...command, '--', '--inplace']), 64, /--inplace/);
+  expect(existsSync(mirror.root)).toBe(false);
+  await runForJson([...command, '--', '--exclude=/secret']);
+  await runForJson(['sync', mirror.root]);
+  expect(readdirSync(join(mirror.root, 'current')).sort()).toEqual(['below', 'file']);
+});
+
+test('init on a mirror can change its source', async () => {
+  const mirror = await oneSnapshot();
+  const other = join(mirror.home, 'other');
+  mkdirSync(other);
+  writeFileSync(join(other, 'file'), 'of the other');
+  await runForJson(['init', mirror.root, '--source', other]);
+  await runForJson(['sync', mirror.root, '--allow-shrink']);
+  expect(readFileSync(join(mirror.root, 'current', 'file'), 'utf8')).toBe('of the other');
+});
+
+test('a first sync makes the mirror, parents included; one into a directory with other things is refused', async () => {
+  const mirror = smallMirror();
+  const deep = join(mirror.home, 'a', 'b', 'mirror');
+  await runForJson(['sync', mirror.source, deep]);
+  expect(readFileSync(join(deep, 'current', 'file'), 'utf8')).toBe('content');
+
+  mkdirSync(mirror.root);
+  writeFileSync(join(mirror.root, 'precious'), 'not to be mixed up with a mirror');
+  const before = describeTree(mirror.root);
+  expectFailure(
+    await runProgram(['sync', mirror.source, mirror.root]),
+    78,
+    /is not empty: it holds "precious"/,
+    /mirrorlatch init/,
+  );
+  expect(difference(before, describeTree(mirror.root))).toEqual([]);
+
+  await runForJson(['init', mirror.root]);
+  await runForJson(['sync', mirror.source, mirror.root]);
+  expect(readFileSync(join(mirror.root, 'precious'), 'utf8')).toMatch(/^not to be/);
+});
+
+test.for(['current', 'previous', 'snapshots'])(
+  'init refuses a directory that has a %s which is not ours',
+  async (name) => {
+    const mirror = smallMirror();
+    mkdirSync(join(mirror.root, name), { recursive: true });
+    const before = describeTree(mirror.root);
+    expectFailure(await runProgram(['init', mirror.root]), 78, new RegExp(`holds "${name}"`));
+    expect(difference(before, describeTree(mirror.root))).toEqual([]);
+  },
+);
+
+test('an empty directory, and the lost+found of a new filesystem, do not stand in the way', async () => {
+  const mirror = smallMirror();
+  mkdirSync(join(mirror.root, 'lost+found'), { recursive: true });
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+});
+
+test('ROOT that is a file, or a dangling symlink, is refused and left as it is', async () => {
+  const mirror = smallMirror();
+  writeFileSync(mirror.root, 'a file');
+  symlinkSync('nowhere', join(mirror.home, 'dangling'));
+  for (const root of [mirror.root, join(mirror.home, 'dangling')]) {
+    for (const command of [
+      ['init', root],
+      ['sync', mirror.source, root],
+    ]) {
+      const result = await runProgram(command);
+      expectFailure(result, result.exitCode === 78 ? 78 : 74);
+      expect(result.stderr).toContain(root);
+      expect(result.stderr).not.toMatch(/unforeseen/);
+    }
+  }
+  expect(readFileSync(mirror.root, 'utf8')).toBe('a file');
+  expect(readlinkSync(join(mirror.home, 'dangling'))).toBe('nowhere');
+});
+
+test('init of / is refused with 64', async () => {
+  for (const root of ['/', '//', '/tmp/..']) {
+    expectFailure(await runProgram(['init', root]), 64, /\/ cannot be a mirror/);
+  }
+  expect(existsSync('/.mirrorlatch')).toBe(false);
+});
+
+test('a source that a first sync could not reach is not remembered against the one that works', async () => {
+  const mirror = smallMirror();
+  const typo = 'rsync://127.0.0.1:1/typo/';
+  expect((await runProgram(['sync', typo, mirror.root, '--retries', '0'])).exitCode).toBe(69);
+  await mirror.sync();
+  expect(await runForJson(['status', mirror.root])).toMatchObject({ source: `${mirror.source}/` });
+  expect(await runForJson(['sync', mirror.root])).toMatchObject({ outcome: 'unchanged' });
+});
+
+test('another source that one later sync names is not remembered', async () => {
+  const mirror = await oneSnapshot();
+  const other = join(mirror.home, 'other');
+  await execa('cp', ['-a', mirror.source, other]);
+  await runForJson(['sync', other, mirror.root]);
+  expect(await runForJson(['status', mirror.root])).toMatchObject({ source: `${mirror.source}/` });
+});
+
+test.skipIf(!runsAsRoot)(
+  `I11: whatever the umask of who syncs, readers get in where ROOT lets them${notRoot}`,
+  async () => {
+    const mirror = smallMirror();
+    mkdirSync(mirror.root);
+    await execa('chmod', ['-R', 'a+rX', mirror.source, mirror.root]);
+    for (const file of ['first', 'second']) {
+      mirror.change({ file });
+      await execa('chmod', ['-R', 'a+rX', mirror.source]);
+      const result = await runProgram(['sync', mirror.source, mirror.root], { umask: '077' });
+      expect(result.exitCode, transcript(result)).toBe(0);
+      const read = await execa('cat', [join(mirror.root, 'current', 'file')], {
+        ...nobody,
+        cwd: '/',
+        reject: false,
+      });
+      expect(read.stdout, read.stderr).toBe(file);
+      const id = mirror.linked('current') ?? '';
+      const lease = await execa('flock', ['-s', '-n', mirror.state('leases', id), 'true'], {
+        ...nobody,
+        cwd: '/',
+        reject: false,
+      });
+      expect(lease.exitCode, lease.stderr).toBe(0);
+    }
+  },
+);

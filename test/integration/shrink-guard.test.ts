@@ -1,0 +1,162 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { type Files, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+
+test('I8: a source that lost more than 30 % of its files is refused with 65, and nothing is published', async () => {
+  const mirror = await withTenFiles();
+  mirror.change(gone(['file-0', 'file-1', 'file-2', 'file-3']));
+  const result = await runProgram(['sync', mirror.root]);
+  expectFailure(
+    result,
+    65,
+    /the source has shrunk: 40\.0 % of the files and 40\.0 % of the bytes would vanish/,
+    /more than the 30 % allowed/,
+    /--allow-shrink/,
+  );
+  unchanged(mirror);
+});
+
+test('exactly 30 % may go, by default', async () => {
+  const mirror = await withTenFiles();
+  mirror.change(gone(['file-0', 'file-1', 'file-2']));
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published', plan: { deletedFiles: 3 } });
+});
+
+test('--max-shrink sets the share for one sync, init for all of them', async () => {
+  const mirror = await withTenFiles();
+  mirror.change(gone(['file-0', 'file-1']));
+  expectFailure(await runProgram(['sync', mirror.root, '--max-shrink', '10']), 65, /10 % allowed/);
+  await runForJson(['init', mirror.root, '--max-shrink', '15%']);
+  expectFailure(await runProgram(['sync', mirror.root]), 65, /15 % allowed/);
+  await mirror.sync('--max-shrink', '20');
+  expect(existsSync(join(mirror.root, 'current', 'file-0'))).toBe(false);
+});
+
+test('bytes count as well as files: one big file of ten is refused', async () => {
+  const mirror = await withTenFiles({ 'file-9': 'x'.repeat(10_000) });
+  mirror.change(gone(['file-9']));
+  expectFailure(
+    await runProgram(['sync', mirror.root]),
+    65,
+    /10\.0 % of the files and 99\.1 % of the bytes/,
+  );
+  unchanged(mirror);
+});
+
+test('files that were cut short count by their bytes, although none is gone', async () => {
+  const mirror = await withTenFiles();
+  mirror.change(Object.fromEntries(tenNames.slice(0, 5).map((name) => [name, ''])));
+  expectFailure(await runProgram(['sync', mirror.root]), 65, /0\.0 % of the files and 50\.0 % of/);
+  unchanged(mirror);
+});
+
+test('files that were renamed are not lost: what comes makes up for nothing, but bytes stay', async () => {
+  const mirror = await withTenFiles();
+  const moved = tenNames.slice(0, 5);
+  mirror.change({
+    ...gone(moved),
+    ...Object.fromEntries(moved.map((name) => [`renamed-${name}`, tenBytes])),
+  });
+  // Five of ten names go: a guard cannot know that they are the same files.
+  expectFailure(await runProgram(['sync', mirror.root]), 65, /50\.0 % of the files/);
+  await mirror.sync('--max-shrink', '50');
+});
+
+test('an empty source, as an unmounted disk shows it, is refused even where everything may shrink', async () => {
+  const mirror = await withTenFiles();
+  mirror.change(gone(tenNames));
+  for (const options of [[], ['--max-shrink', '100']]) {
+    expectFailure(
+      await runProgram(['sync', mirror.root, ...options]),
+      65,
+      /the source has no file left, the mirror has 10/,
+    );
+  }
+  unchanged(mirror);
+});
+
+test('--allow-shrink publishes whatever went, even everything', async () => {
+  const mirror = await withTenFiles();
+  mirror.change(gone(tenNames));
+  expect(await mirror.sync('--allow-shrink')).toMatchObject({
+    outcome: 'published',
+    plan: { deletedFiles: 10, source: { files: 0 } },
+  });
+  expect(existsSync(join(mirror.root, 'current', 'file-0'))).toBe(false);
+  mirror.change({ 'file-0': 'back' });
+  expect(await mirror.sync(), 'from nothing there is nothing to lose').toMatchObject({
+    outcome: 'published',
+  });
+});
+
+test('a first sync of an empty source is no loss', async () => {
+  const mirror = smallMirror();
+  mirror.change({ file: null, below: null });
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+});
+
+test.for(['link-dest', 'copy'])('the guard also stands before --strategy %s', async (strategy) => {
+  const mirror = await withTenFiles();
+  mirror.change(gone(tenNames.slice(0, 9)));
+  expectFailure(await runProgram(['sync', mirror.root, '--strategy', strategy]), 65, /90\.0 %/);
+  unchanged(mirror);
+});
+
+test('files that an option newly excludes count as lost', async () => {
+  const mirror = await withTenFiles();
+  const result = await runProgram(['sync', mirror.root, '--', '--exclude=file-[0-4]']);
+  expectFailure(result, 65, /50\.0 % of the files/);
+  unchanged(mirror);
+});
+
+test('with --without delete nothing is lost: what the source has no longer stays', async () => {
+  const mirror = await withTenFiles();
+  mirror.change(gone(tenNames));
+  await mirror.sync('--without', 'delete');
+  expect(readFileSync(join(mirror.root, 'current', 'file-0'), 'utf8')).toBe(tenBytes);
+});
+
+test('with --json the error has the shares as numbers', async () => {
+  const mirror = await withTenFiles();
+  mirror.change(gone(tenNames.slice(0, 4)));
+  const result = await runProgram(['sync', mirror.root, '--json']);
+  expect(result.exitCode, transcript(result)).toBe(65);
+  expect(result.json()).toMatchObject({
+    error: { code: 'SHRUNKEN_SOURCE', exitCode: 65, shrinkage: { files: 0.4, bytes: 0.4 } },
+  });
+});
+
+test('a refused sync is told by status, and the next good one goes on', async () => {
+  const mirror = await withTenFiles();
+  mirror.change(gone(tenNames.slice(0, 4)));
+  expect((await runProgram(['sync', mirror.root])).exitCode).toBe(65);
+  expect((await runProgram(['status', mirror.root])).stdout).toMatch(/^last +failed, .* shrunk/m);
+  mirror.change(Object.fromEntries(tenNames.map((name) => [name, tenBytes])));
+  expect((await runProgram(['sync', mirror.root])).exitCode).toBe(0);
+  expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+});
+
+const tenNames = Array.from({ length: 10 }, (_, index) => `file-${index}`);
+const tenBytes = '0123456789';
+
+/** A mirror of ten files of ten bytes each, but for what is given. */
+async function withTenFiles(others: Files = {}): Promise<SmallMirror> {
+  const mirror = smallMirror();
+  mirror.change({ file: null, below: null });
+  const files = Object.fromEntries(tenNames.map((name) => [name, tenBytes]));
+  await mirror.publish('first', { ...files, ...others });
+  return mirror;
+}
+
+function gone(names: readonly string[]): Files {
+  return Object.fromEntries(names.map((name) => [name, null]));
+}
+
+function unchanged(mirror: SmallMirror): void {
+  expect(mirror.snapshots()).toEqual(['first']);
+  expect(mirror.linked('current')).toBe('first');
+  expect(readFileSync(join(mirror.root, 'current', 'file-0'), 'utf8')).toBe(tenBytes);
+}

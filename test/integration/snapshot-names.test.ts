@@ -1,0 +1,123 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { runForJson, runProgram, startProgram, transcript } from '../support/program.ts';
+import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const oneSnapshot = mirrorsWith('first');
+
+test('without --id a snapshot is named by the UTC time at which its sync began', async () => {
+  const mirror = smallMirror();
+  const earliest = basicFormat(new Date());
+  const { id, path } = await mirror.sync();
+  expect(id).toMatch(/^\d{8}T\d{6}Z$/);
+  expect(String(id) >= earliest && String(id) <= basicFormat(new Date())).toBe(true);
+  expect(path).toBe(join(mirror.root, 'snapshots', String(id)));
+  expect(mirror.linked('current')).toBe(id);
+});
+
+test('two syncs within one second get two names', async () => {
+  const mirror = await oneSnapshot();
+  const ids = new Set<unknown>();
+  for (let turn = 0; turn < 3; turn += 1) {
+    mirror.change({ file: `turn ${turn}` });
+    ids.add((await mirror.sync())['id']);
+  }
+  expect(ids.size).toBe(3);
+  for (const id of ids) expect(id).toMatch(/^\d{8}T\d{6}Z(-\d+)?$/);
+});
+
+test.for(['v1.2-rc_3+build', 'A', '0', 'x'.repeat(100), '...a'.replace(/^\.+/, 'a...')])(
+  '--id %s names the snapshot, its lease and its log',
+  async (id) => {
+    const mirror = smallMirror();
+    expect(await mirror.sync('--id', id)).toMatchObject({ outcome: 'published', id });
+    expect(mirror.snapshots()).toEqual([id]);
+    expect(existsSync(mirror.state('leases', id))).toBe(true);
+    expect(existsSync(mirror.state('logs', `${id}.log`))).toBe(true);
+  },
+);
+
+test('--id that could not be one plain file name is refused with 64, and no mirror is made', async () => {
+  const mirror = smallMirror();
+  const before = describeTree(mirror.home);
+  const wrong = ['', '.', '..', '../x', 'a/b', '.hidden', '-x', 'a b', 'new\nline', 'ü', 'a.clone'];
+  for (const id of [...wrong, 'x'.repeat(101)]) {
+    const result = await runProgram(['sync', mirror.source, mirror.root, `--id=${id}`]);
+    expectFailure(result, 64, /cannot name a snapshot/);
+  }
+  expect(difference(before, describeTree(mirror.home))).toEqual([]);
+});
+
+test('--id of a snapshot that exists is refused with 64, and that one stays as it is', async () => {
+  const mirror = await oneSnapshot();
+  const before = describeTree(join(mirror.root, 'snapshots', 'first'));
+  mirror.change({ file: 'changed' });
+  expectFailure(
+    await runProgram(['sync', mirror.root, '--id', 'first']),
+    64,
+    /there is a snapshot named first already/,
+  );
+  expect(difference(before, describeTree(join(mirror.root, 'snapshots', 'first')))).toEqual([]);
+});
+
+test('--at names the snapshot by that time, so that two mirrors have the same name', async () => {
+  const here = await oneSnapshot();
+  const there = await oneSnapshot();
+  for (const mirror of [here, there]) {
+    mirror.change({ file: 'changed' });
+    expect(await mirror.sync('--at', '2026-11-22T03:00Z')).toMatchObject({
+      outcome: 'published',
+      id: '20261122T030000Z',
+    });
+  }
+});
+
+test('--at with an offset is told in UTC', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ file: 'changed' });
+  const { id } = await mirror.sync('--at', '2026-01-01T01:30+05:30');
+  expect(id).toBe('20251231T200000Z');
+});
+
+test('--at in the future waits until then, and says so; the source is read after that', async () => {
+  const mirror = await oneSnapshot();
+  const at = new Date(Math.ceil(Date.now() / 1000) * 1000 + 3_000);
+  const sync = startProgram(['sync', mirror.root, '--at', at.toISOString()]);
+  await expect.poll(() => sync.saidSoFar()).toMatch(/waiting until 2/);
+  expect(Date.now()).toBeLessThan(at.getTime());
+  mirror.change({ file: 'changed while it waited' });
+  const result = await sync.result;
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(Date.now()).toBeGreaterThanOrEqual(at.getTime());
+  expect(mirror.linked('current')).toBe(basicFormat(at));
+});
+
+test('--id and --at together: the name is the id', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ file: 'changed' });
+  const { id } = await mirror.sync('--id', 'named', '--at', '2026-11-22T03:00Z');
+  expect(id).toBe('named');
+});
+
+test('--at that is no time is refused with 64', async () => {
+  const mirror = await oneSnapshot();
+  for (const time of ['tomorrow', '25:00', '2026-13-01T00:00Z', '2026-11-22', '']) {
+    const result = await runProgram(['sync', mirror.root, '--at', time]);
+    expect(result.exitCode, transcript(result)).toBe(64);
+    expect(result.stderr).toMatch(/2026-11-22T03:00Z/);
+  }
+});
+
+test('a sync that finds nothing to do uses up no name', async () => {
+  const mirror = await oneSnapshot();
+  expect(await mirror.sync('--id', 'unused')).toMatchObject({ outcome: 'unchanged', id: 'first' });
+  expect(await runForJson(['list', mirror.root])).toMatchObject([{ id: 'first' }]);
+  expect(existsSync(mirror.state('logs', 'unused.log'))).toBe(false);
+});
+
+function basicFormat(time: Date): string {
+  return time.toISOString().replace(/[-:]|\.\d+/g, '');
+}
