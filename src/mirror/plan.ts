@@ -51,16 +51,21 @@ export class Plan {
   /** @returns false for an entry that is to stay as it is. */
   add(entry: Entry): boolean {
     const { change, type, name, size } = entry;
-    if (change === 'deleted' && this.#keeps(name)) return false;
+    if (change === 'deleted' && (this.#keeps(name) || !this.#has(entry))) return false;
     this.#isEmpty = false;
     if (change === 'deleted') this.#addDeleted(entry);
     else this.#addChanged(change, type, size);
     return true;
   }
 
+  /** An unsafe symlink that is ignored is told of at every sync. */
+  #has({ type, name }: Entry): boolean {
+    return type !== 'symlink' || lstatIfThere(bytePath(this.#tree, name)) !== undefined;
+  }
+
   /** rsync tells neither size nor type of what it deletes, but the tree still has it. */
   #addDeleted({ type, name }: Entry): void {
-    const gone = type === 'file' ? lstatIfThere(bytePath(this.#tree, name)) : undefined;
+    const gone = type !== 'directory' ? lstatIfThere(bytePath(this.#tree, name)) : undefined;
     if (!gone?.isFile()) return;
     this.figures.deletedFiles += 1;
     this.figures.deletedBytes += Number(gone.size);

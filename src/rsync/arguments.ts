@@ -38,6 +38,8 @@ export function planArguments(transfer: Transfer, target: string): string[] {
     '--delete-excluded',
     ...common(transfer),
     '--stats',
+    // Tells of each unsafe symlink that is ignored.
+    '--info=name1',
     '--',
     transfer.source.argument,
     `${target}/`,

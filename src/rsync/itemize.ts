@@ -27,7 +27,7 @@ const TYPES: Record<string, Entry['type']> = {
  * not tell the type, and it is called a file here.
  */
 export function parseEntry(line: string): Entry | undefined {
-  if (!line.startsWith(ENTRY_MARK)) return undefined;
+  if (!line.startsWith(ENTRY_MARK)) return parseIgnored(line);
   const [, flags, size, modified, printed] =
     /^@\|([^|]{9,13})\|(\d+)\|([^|]*)\|(.*)$/.exec(line) ?? [];
   if (flags === undefined || printed === undefined || modified === undefined) return undefined;
@@ -39,6 +39,18 @@ export function parseEntry(line: string): Entry | undefined {
   const type = TYPES[flags[1] ?? ''];
   if (type === undefined) return undefined;
   return { change: changeOf(flags), type, name, size: Number(size), modified };
+}
+
+/**
+ * rsync ignores an unsafe symlink in a way that also keeps what the target has under its name, though
+ * a fresh copy has nothing there: it counts as deleted, if there is anything. A name or a target
+ * that has `" -> "` itself could be read in two ways and is left alone.
+ */
+function parseIgnored(line: string): Entry | undefined {
+  const parts = /^ignoring unsafe symlink "(.*)"$/.exec(line)?.[1]?.split('" -> "');
+  if (parts?.length !== 2) return undefined;
+  const name = unescapeName(parts[0] ?? '');
+  return { change: 'deleted', type: 'symlink', name, size: 0, modified: '' };
 }
 
 function changeOf(flags: string): Entry['change'] {

@@ -183,6 +183,34 @@ test.for(['a file at the top', 'only the top directory'])(
   },
 );
 
+test.for([hardlink, fullClone, linkDest, fullCopy])(
+  'what becomes a symlink that leads out of the source is gone by $strategy and $clone',
+  async (way) => {
+    const home = scratchDirectory();
+    const [source, root] = [join(home, 'source'), join(home, 'mirror')];
+    const work = fileWork(source);
+    mkdirSync(source);
+    for (const name of ['directory', 'new\nline', 'latin1 \xff']) {
+      work.directory(name);
+      work.directory(`${name}/below`, 0o755);
+      work.write(`${name}/below/file`, 'content');
+    }
+    work.write('file', 'content');
+    work.write('stays', 'content');
+    const sync = () => runForJson(['sync', source, root, '--allow-shrink', ...optionsOf(way)]);
+    await sync();
+
+    for (const name of ['directory', 'new\nline', 'latin1 \xff', 'file']) {
+      work.remove(name);
+      work.symlink(name, '/etc');
+    }
+    work.symlink('never copied', '/etc');
+    expect(await sync()).toMatchObject({ outcome: 'published' });
+    expect([...describeTree(join(root, 'current')).keys()].sort()).toEqual(['.', 'stays']);
+    expect(await sync()).toMatchObject({ outcome: 'unchanged' });
+  },
+);
+
 /**
  * Syncs the awkward tree and all changes, a step of each change before each sync. After each:
  * `current` equals the source, older snapshots are what they were, staging is empty, and one more
