@@ -1,7 +1,7 @@
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
-import { ifThere, lstatIfThere, syncDirectory } from '../system/files.ts';
+import { ifThere, lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
 import {
   appendHistory,
   becameCurrentAt,
@@ -55,7 +55,7 @@ export function survey(layout: Layout): Finding[] {
   const ids = snapshotIds(layout);
   for (const id of ids) {
     const wasCurrent = id === current || becameCurrentAt(history, id) !== undefined;
-    if (!wasCurrent && id !== previousId(layout))
+    if (!wasCurrent && id !== previousId(layout) && isNewerThanCurrent(layout, id))
       findings.push({ kind: 'unpublished-snapshot', id });
     else if (!lstatIfThere(layout.lease(id))) findings.push({ kind: 'missing-lease', id });
   }
@@ -86,7 +86,7 @@ export function survey(layout: Layout): Finding[] {
  */
 export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]> {
   for (const directory of [layout.snapshots, layout.leases, layout.logs]) {
-    mkdirSync(directory, { recursive: true });
+    makeOpenDirectory(directory);
   }
   const findings = survey(layout);
   for (const finding of findings) {
@@ -129,7 +129,8 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
     }
   }
   if (lock.wasForeign) markForeign(layout);
-  await emptyTrash(layout, [lock.descriptor]);
+  // What cannot be removed stands in nobody's way; who empties the trash at its end tells of it.
+  await emptyTrash(layout, [lock.descriptor]).catch(() => {});
   return findings;
 }
 
@@ -168,6 +169,16 @@ function isRecordedAsCurrent(history: readonly HistoryEntry[], id: string): bool
 function previousOf(layout: Layout, id: string): string | null {
   const previous = previousId(layout);
   return previous === undefined || previous === id ? null : previous;
+}
+
+/**
+ * What a crash left unpublished came after the last flip. A snapshot from before it that history
+ * does not know was published all the same: then it is history that was lost, and readers may be in.
+ */
+function isNewerThanCurrent(layout: Layout, id: string): boolean {
+  const flipped = lstatIfThere(layout.current)?.ctimeNs;
+  const moved = lstatIfThere(layout.snapshot(id))?.ctimeNs;
+  return flipped === undefined || moved === undefined || moved > flipped;
 }
 
 /** Puts a tree that nobody has read behind the gate again, for the next sync to go on from. */

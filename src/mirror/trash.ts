@@ -12,9 +12,18 @@ export function discard(layout: Layout, path: string): void {
   moveTree(path, join(layout.trash, `${basename(path)}.${randomUUID()}`));
 }
 
-/** @param inherit descriptors of locks that must hold until the removal has ended. */
+/**
+ * Removes all that can be removed.
+ *
+ * @param inherit descriptors of locks that must hold until the removal has ended.
+ * @throws the first failure, when the rest is gone.
+ */
 export async function emptyTrash(layout: Layout, inherit: readonly number[]): Promise<void> {
-  for (const name of trashed(layout)) await removeTree(join(layout.trash, name), inherit);
+  const failures: unknown[] = [];
+  for (const name of trashed(layout)) {
+    await removeTree(join(layout.trash, name), inherit).catch((error) => failures.push(error));
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 export function trashed(layout: Layout): string[] {
