@@ -91,15 +91,25 @@ export function stateWhileKernelLockIsHeld(layout: Layout): LockState {
   return { kind: 'held', owner: undefined, progress: undefined, processes };
 }
 
-/** The state while no process of this host holds `sync.flock`: what the record alone tells. */
-export function stateOfRecord(layout: Layout): LockState {
+/**
+ * The state while no process of this host holds `sync.flock`: what the record alone tells.
+ *
+ * @param isWithoutFlock the filesystem has none, so whether a holder of this host lives is all that
+ *   can be asked.
+ */
+export function stateOfRecord(layout: Layout, isWithoutFlock = false): LockState {
   const record = readRecord(layout);
   const beat = ifThere(() => statSync(layout.lockDirectory).mtimeMs);
   if (record === undefined || beat === undefined) return { kind: 'free' };
   const { owner } = record;
   const here = thisHost();
+  const isOfThisBoot = owner?.host.bootId === here.bootId;
+  if (isWithoutFlock && isOfThisBoot && isAlive(owner)) {
+    const processes = [{ pid: owner.pid, name: processName(owner.pid) ?? '?' }];
+    return { kind: 'held', owner, progress: record.progress, processes };
+  }
   const isGone =
-    owner?.host.bootId === here.bootId ||
+    isOfThisBoot ||
     (beat < bootTimeMs() && (owner === undefined || isSameMachine(owner.host, here)));
   if (isGone) return { kind: 'dead', ...record };
   return { kind: 'foreign', ...record, heartbeatAgeMs: Date.now() - beat };

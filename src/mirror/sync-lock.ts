@@ -183,19 +183,22 @@ class Acquisition {
     const descriptor = openKernelLock(this.#layout);
     let lock: SyncLock | undefined;
     try {
-      if (tryFlock(descriptor, 'exclusive') === 'held') {
+      const kernelLock = tryFlock(descriptor, 'exclusive');
+      if (kernelLock === 'held') {
         return stateWhileKernelLockIsHeld(this.#layout);
       }
       // Each turn takes the lock, sets a holder aside that is gone, or finds a living one.
       for (;;) {
         lock = await this.#take(descriptor);
         if (lock !== undefined) return lock;
-        const state = stateOfRecord(this.#layout);
+        const state = stateOfRecord(this.#layout, kernelLock === 'unsupported');
         if (state.kind === 'dead') {
           setLockAside(this.#layout.lockDirectory, state.token);
         } else if (state.kind === 'foreign') {
           if (!(await this.#hasFallenSilent(state.token))) return state;
           if (setLockAside(this.#layout.lockDirectory, state.token)) this.#wasForeign = true;
+        } else if (state.kind === 'held') {
+          return state;
         }
       }
     } finally {
