@@ -21,15 +21,19 @@ export interface Pin {
   release: () => void;
 }
 
-const PATIENCE_MS = 10;
+const PAUSE_MS = 10;
+/** A removal that began when the snapshot was no more current takes no longer than this. */
+const PATIENCE_MS = 5_000;
 
 /**
  * Resolves `current` once and holds what it names.
  *
- * @throws MirrorlatchError NO_MIRROR when nothing has been published yet, or no snapshot has `id`.
+ * @throws MirrorlatchError NO_MIRROR when nothing has been published yet, or no snapshot has `id`;
+ *   IO when what `current` names has lost its lease.
  */
 export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin> {
   const { layout } = openMirror(root);
+  const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
     signal?.throwIfAborted();
     const id = wanted ?? currentId(layout);
@@ -50,6 +54,15 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
       });
     }
     // `current` went on and its old snapshot was removed, all since it was read: look again.
-    await sleep(PATIENCE_MS);
+    if (performance.now() > deadline) {
+      throw new MirrorlatchError(
+        'IO',
+        `the snapshot ${id} of ${layout.root} has no lease to take`,
+        {
+          hint: `The next sync mends it: mirrorlatch sync ${layout.root}`,
+        },
+      );
+    }
+    await sleep(PAUSE_MS);
   }
 }
