@@ -2,7 +2,7 @@ import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import type { Source } from '../rsync/source.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
-import { freeSpaceAt, isWithin, mountOf } from '../system/mounts.ts';
+import { type FreeSpace, freeSpaceAt, isWithin, mountOf } from '../system/mounts.ts';
 import { runProgram } from '../system/process.ts';
 import type { CloneMethod } from './clone.ts';
 import type { Layout } from './layout.ts';
@@ -82,14 +82,15 @@ export function keepsNanoseconds(layout: Layout): boolean {
 
 /**
  * @param clone how what did not change gets into the new tree.
+ * @param free what there was before the clone was begun.
  * @throws MirrorlatchError NO_SPACE when the plan does not fit.
  */
 export function checkSpace(
   directory: string,
   plan: PlanFigures,
   clone: CloneMethod | 'none',
+  free: FreeSpace = freeSpaceAt(directory),
 ): void {
-  const free = freeSpaceAt(directory);
   const { source, transferBytes, newInodes } = plan;
   const bytes = BigInt(clone === 'copy' ? source.bytes : transferBytes);
   const clonedInodes: Record<CloneMethod | 'none', number> = {

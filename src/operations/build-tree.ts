@@ -29,6 +29,7 @@ import type { Ending } from '../rsync/failure.ts';
 import type { TransferProgress } from '../rsync/progress.ts';
 import { runRsync } from '../rsync/run.ts';
 import { lstatIfThere } from '../system/files.ts';
+import { type FreeSpace, freeSpaceAt } from '../system/mounts.ts';
 import type { OnEvent, Phase } from './events.ts';
 import type { Retries } from './retry.ts';
 
@@ -100,7 +101,7 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
       checkSpace(layout.staging, plan.figures, 'none');
       await transferWholeTree(context, id, plan.figures, leftovers);
     } else {
-      checkSpace(layout.staging, plan.figures, clone.expected);
+      checkSpace(layout.staging, plan.figures, clone.expected, clone.freeBefore);
       enter(context, 'cloning');
       await clone.moveTo(tree);
       await transferUntilEqual(context, tree, work);
@@ -118,6 +119,7 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
 class BackgroundClone {
   /** The method that worked, when the clone is finished. */
   method: CloneMethod | undefined;
+  readonly freeBefore: FreeSpace;
   readonly #context: SyncContext;
   readonly #base: string;
   readonly #path: string;
@@ -130,6 +132,7 @@ class BackgroundClone {
     this.#base = base;
     this.#path = stagedClone(context.layout, id);
     this.#methods = cloneMethodsFor(base, context.clone);
+    this.freeBefore = freeSpaceAt(context.layout.staging);
   }
 
   /** The method that will most likely work. */

@@ -1,3 +1,4 @@
+import { asMirrorlatchError } from '../errors.ts';
 import { changedSettings, writeSettings } from '../mirror/settings.ts';
 import { parseRsyncOptions } from '../rsync/options.ts';
 import { parseSource } from '../rsync/source.ts';
@@ -27,6 +28,10 @@ export function init({ root, source, rsyncOptions, ...rules }: InitOptions): Mir
   const found = findMirror(root);
   if (found === undefined) return createMirror(root, given, { mayHoldOtherThings: true });
   const settings = changedSettings(found.settings, given);
-  writeSettings(found.layout, settings);
+  try {
+    writeSettings(found.layout, settings);
+  } catch (error) {
+    throw asMirrorlatchError(error, `the settings of ${root} cannot be changed`);
+  }
   return { layout: found.layout, settings };
 }

@@ -116,12 +116,13 @@ export function prepareSync(options: SyncOptions): {
 } {
   const id = options.id === undefined ? undefined : parseSnapshotId(options.id);
   const found = options.source === undefined ? openMirror(options.root) : findMirror(options.root);
-  if (found === undefined) checkNewRoot(options.root);
   const mirror = found ?? {
     layout: layoutOf(realPathToBe(resolve(options.root))),
     settings: newSettings(settingsOf(options)),
   };
-  return { mirror, work: planWork(options, mirror), isNew: found === undefined, id };
+  const work = planWork(options, mirror);
+  if (found === undefined) checkNewRoot(options.root);
+  return { mirror, work, isNew: found === undefined, id };
 }
 
 /**

@@ -56,7 +56,7 @@ export async function runProgram(
   if (onStderr) child.stderr?.on('data', onStderr);
   const result = await child;
   if (result.exitCode === undefined && result.signal === undefined && !result.isCanceled) {
-    throw cannotStart(program, result.cause ?? result);
+    throw cannotStart(command[0], result.cause ?? result);
   }
   const endedBy = result.signal as NodeJS.Signals | undefined;
   return {
