@@ -1,0 +1,315 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { execa, execaSync } from 'execa';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import {
+  makeImage,
+  makeLoopFilesystem,
+  mountImage,
+  unmountImage,
+  whyNoLoopFilesystem,
+} from '../support/loop-filesystem.ts';
+import { nobody } from '../support/privilege.ts';
+import { nobodyRunsTheProgram, runProgram, transcript } from '../support/program.ts';
+import { makeScratch, scratchDirectory } from '../support/scratch.ts';
+import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const MIB = 1024 * 1024;
+const whyNotAsNobody = nobodyRunsTheProgram
+  ? ''
+  : ' (skipped: only root can become nobody, who has to reach Node and the program)';
+
+const oneSnapshot = mirrorsWith('first');
+
+describe('the programs', () => {
+  test('no rsync is told with 69 and how to get it, before anything is made', async () => {
+    const mirror = smallMirror();
+    for (const options of [[], ['--dry-run']]) {
+      expectFailure(
+        await runProgram(['sync', mirror.source, mirror.root, ...options], {
+          env: { PATH: pathWith({}) },
+        }),
+        69,
+        /the program rsync is not installed/,
+        /apt-get install rsync/,
+      );
+    }
+    expect(existsSync(mirror.root)).toBe(false);
+  });
+
+  test.for([
+    ['2.6.9', 'rsync  version 2.6.9  protocol version 29', /too old: 2\.6\.9, 3\.1\.3 is needed/],
+    ['3.1.2', 'rsync  version 3.1.2  protocol version 31', /too old: 3\.1\.2, 3\.1\.3 is needed/],
+    ['no version', 'openrsync: protocol version 29', /of an unknown version/],
+  ] as const)('an rsync that says %s is refused with 69', async ([, says, words]) => {
+    const mirror = smallMirror();
+    const PATH = pathWith({ rsync: `#!/bin/sh\necho '${says}'\n` });
+    const result = await runProgram(['sync', mirror.source, mirror.root], { env: { PATH } });
+    expectFailure(result, 69, words, /apt-get install rsync/);
+    expect(existsSync(mirror.root)).toBe(false);
+  });
+
+  test('an rsync that says 3.1.3, 3.4.1 or v3.5.0 is new enough', async () => {
+    const mirror = await oneSnapshot();
+    const real = execaSync('which', ['rsync']).stdout;
+    for (const version of ['3.1.3', '3.4.1', 'v3.5.0']) {
+      const script = `#!/bin/sh
+case $1 in
+  --version) echo "rsync  version ${version}  protocol version 32" ;;
+  *) exec ${real} "$@" ;;
+esac
+`;
+      const PATH = `${pathWith({ rsync: script })}:${process.env['PATH']}`;
+      const result = await runProgram(['sync', mirror.root, '-n'], { env: { PATH } });
+      expect(result.exitCode, transcript(result)).toBe(0);
+    }
+  });
+
+  test.for(['flock', 'setpriv'])(
+    'no %s is told with 69, and nothing is published',
+    async (name) => {
+      const mirror = await oneSnapshot();
+      mirror.change({ file: 'changed' });
+      const PATH = pathWith({}, ['flock', 'setpriv', 'rsync', 'cp', 'rm', 'sync'], name);
+      const result = await runProgram(['sync', mirror.root], { env: { PATH } });
+      expectFailure(result, 69, new RegExp(name), /apt-get install util-linux/);
+      expect(mirror.linked('current')).toBe('first');
+    },
+  );
+});
+
+describe('the places', () => {
+  test('ROOT inside SRC, SRC inside ROOT and ROOT that is SRC are refused with 64, symlinks or not', async () => {
+    const home = scratchDirectory();
+    const at = (...names: string[]): string => join(home, ...names);
+    mkdirSync(at('outer', 'inner'), { recursive: true });
+    writeFileSync(at('outer', 'file'), 'content');
+    writeFileSync(at('outer', 'inner', 'file'), 'content');
+    symlinkSync('outer', at('to-outer'));
+    symlinkSync('outer/inner', at('to-inner'));
+    const before = describeTree(home);
+    const pairs = [
+      [at('outer'), at('outer')],
+      [at('outer'), `${at('outer')}/`],
+      [at('outer'), at('outer', 'new')],
+      [at('outer'), at('outer', 'inner')],
+      [at('outer', 'inner'), at('outer')],
+      [at('outer', 'inner', '..'), at('outer', 'new')],
+      [at('to-outer'), at('outer', 'new')],
+      [at('outer'), at('to-outer', 'new')],
+      [at('outer'), at('to-outer', 'new', 'deeper')],
+      [at('outer'), at('to-inner')],
+      [at('outer'), at('to-inner', 'new')],
+      [at('to-inner'), at('outer')],
+      [at('outer'), '/'],
+      ['/', at('elsewhere')],
+    ] as const;
+    for (const [source, root] of pairs) {
+      const result = await runProgram(['sync', source, root]);
+      expect(result.exitCode, transcript(result)).toBe(64);
+      expect(result.stderr).toMatch(/lie in one another|\/ cannot be a mirror/);
+    }
+    expect(difference(before, describeTree(home))).toEqual([]);
+  });
+
+  test('directories whose names only begin alike are no trouble', async () => {
+    const home = scratchDirectory();
+    mkdirSync(join(home, 'mirror-source'));
+    writeFileSync(join(home, 'mirror-source', 'file'), 'content');
+    const result = await runProgram(['sync', join(home, 'mirror-source'), join(home, 'mirror')]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+  });
+});
+
+describe.skipIf(!nobodyRunsTheProgram)(`permission${whyNotAsNobody}`, () => {
+  test('a source that may not be read is told with 77, and no mirror is made', async () => {
+    const mirror = smallMirror();
+    chmodSync(mirror.home, 0o777);
+    chmodSync(mirror.source, 0o700);
+    const result = await runProgram(['sync', mirror.source, mirror.root], { user: nobody });
+    expectFailure(result, 77, /the source .* cannot be read: permission denied/);
+    expect(existsSync(mirror.root)).toBe(false);
+  });
+
+  test('a place where no mirror may be made is told with 77', async () => {
+    const mirror = smallMirror();
+    const result = await runProgram(['sync', mirror.source, mirror.root], { user: nobody });
+    expectFailure(result, 77, /the mirror .* cannot be made: permission denied/);
+  });
+
+  test("another user's mirror is told with 77, by every command that would write, and stays", async () => {
+    const mirror = await oneSnapshot();
+    mirror.change({ file: 'changed' });
+    const before = describeTree(mirror.root);
+    for (const command of ['sync', 'rollback', 'prune', 'unlock', 'init']) {
+      const result = await runProgram([command, mirror.root], { user: nobody });
+      expectFailure(result, 77, /permission denied/, /Run it as the user that owns the mirror/);
+      expect(result.stderr).not.toMatch(/unforeseen/);
+    }
+    expect(difference(before, describeTree(mirror.root))).toEqual([]);
+  });
+});
+
+describe.skipIf(whyNoLoopFilesystem !== '')(`space and inodes${whyNoLoopFilesystem}`, () => {
+  test('a plan that is larger than the free space is refused with 74 before anything is transferred', async () => {
+    const mirror = smallMirror({ root: await tmpfs('size=20m') });
+    await mirror.publish('first', {});
+    mirror.change({ huge: '' });
+    truncateSync(join(mirror.source, 'huge'), 50 * MIB);
+    const result = await runProgram(['sync', mirror.root]);
+    expectFailure(
+      result,
+      74,
+      /the new snapshot does not fit/,
+      new RegExp(`${50 * MIB} bytes are needed, \\d+ are free`),
+      /mirrorlatch prune ROOT/,
+    );
+    expect(mirror.linked('current')).toBe('first');
+    expect(readdirSync(mirror.state('staging')).filter((name) => name === 'huge')).toEqual([]);
+    mirror.change({ huge: null, small: 'fits' });
+    expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+  });
+
+  test('a plan that needs more inodes than are free is refused with 74', async () => {
+    const mirror = smallMirror({ root: await tmpfs('size=20m,nr_inodes=80') });
+    await mirror.publish('first', {});
+    mirror.change(manyFiles(100));
+    expectFailure(
+      await runProgram(['sync', mirror.root]),
+      74,
+      /does not fit .*: 10\d inodes are needed, \d+ are free/,
+    );
+    expect(mirror.linked('current')).toBe('first');
+    expectFailure(
+      await runProgram(['sync', mirror.source, await tmpfs('size=20m,nr_inodes=50')]),
+      74,
+      /inodes are needed/,
+    );
+  });
+
+  test('only what is new counts: a large tree with a small change fits beside itself', async () => {
+    const mirror = smallMirror({ root: await tmpfs('size=20m') });
+    await mirror.publish('first', { large: Buffer.alloc(12 * MIB, 'x') });
+    mirror.change({ file: 'changed' });
+    expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+  });
+
+  test('a full copy counts once, not again while it is being made', async () => {
+    const mirror = smallMirror({ root: await tmpfs('size=40m') });
+    // The first difference starts the copy, and the plan goes on for long enough for it to end.
+    const large = Buffer.alloc(15 * MIB, 'x');
+    await mirror.publish('first', { ...manyFiles(3_000), large }, '--strategy', 'copy');
+    mirror.change({ '0-first': 'changed' });
+    expect(await mirror.sync('--clone', 'copy')).toMatchObject({
+      outcome: 'published',
+      clone: 'copy',
+    });
+  });
+
+  test('a full copy that does not fit is refused', async () => {
+    const mirror = smallMirror({ root: await tmpfs('size=20m') });
+    await mirror.publish('first', { large: Buffer.alloc(12 * MIB, 'x') });
+    mirror.change({ file: 'changed' });
+    expectFailure(
+      await runProgram(['sync', mirror.root, '--clone', 'copy']),
+      74,
+      /does not fit|no space/,
+    );
+    expect(mirror.linked('current')).toBe('first');
+    expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+  });
+});
+
+describe.skipIf(whyNoLoopFilesystem !== '')(`the superblock${whyNoLoopFilesystem}`, () => {
+  const scratch = makeScratch();
+  const image = join(scratch.path, 'ext4.img');
+  const path = join(scratch.path, 'ext4');
+
+  beforeAll(async () => {
+    await makeImage('ext4', image, { size: 16 * MIB });
+    await execa('debugfs', ['-w', '-R', 'set_super_value state 0', image]);
+    await mountImage(image, path);
+  });
+  afterAll(async () => {
+    await unmountImage(path);
+    await scratch.remove();
+  });
+
+  test('of an unclean filesystem is a warning by default, and the sync goes on', async () => {
+    const mirror = smallMirror({ root: join(path, 'warned') });
+    const result = await runProgram(['sync', mirror.source, mirror.root]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).toMatch(
+      /warning: the filesystem of .*\/warned \(\/dev\/loop\d+\) is not clean: check it with e2fsck/,
+    );
+    const quiet = await runProgram(['sync', mirror.root, '--quiet']);
+    expect(quiet.stderr).toBe('');
+  });
+
+  test('with --unclean refuse ends the sync with 74, and publishes nothing', async () => {
+    const mirror = smallMirror({ root: join(path, 'refused') });
+    const result = await runProgram(['sync', mirror.source, mirror.root, '--unclean', 'refuse']);
+    expectFailure(result, 74, /is not clean/, /e2fsck/, /--unclean warn/);
+    expect(mirror.linked('current')).toBe(undefined);
+    expect(existsSync(mirror.state('sync.lock'))).toBe(false);
+  });
+
+  test('with --unclean ignore is not looked at', async () => {
+    const mirror = smallMirror({ root: join(path, 'ignored') });
+    const result = await runProgram(['sync', mirror.source, mirror.root, '--unclean', 'ignore']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).not.toMatch(/clean/);
+  });
+
+  test('of a clean filesystem is nothing to talk about', async () => {
+    const filesystem = await makeLoopFilesystem('ext4', { size: 16 * MIB });
+    onTestFinished(() => filesystem.remove());
+    const mirror = smallMirror({ root: join(filesystem.path, 'mirror') });
+    const result = await runProgram([
+      'sync',
+      mirror.source,
+      mirror.root,
+      ...['--unclean', 'refuse'],
+    ]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+  });
+});
+
+/** A directory for `PATH` with these scripts, and with links to real programs but for one. */
+function pathWith(
+  scripts: Readonly<Record<string, string>>,
+  programs: readonly string[] = [],
+  without = '',
+): string {
+  const directory = scratchDirectory();
+  for (const [name, script] of Object.entries(scripts)) {
+    writeFileSync(join(directory, name), script, { mode: 0o755 });
+  }
+  for (const program of programs.filter((name) => name !== without)) {
+    const { stdout } = execaSync('which', [program]);
+    symlinkSync(stdout, join(directory, basename(stdout)));
+  }
+  return directory;
+}
+
+/** A mounted tmpfs of the running test. */
+async function tmpfs(options: string): Promise<string> {
+  const path = join(scratchDirectory(), 'tmpfs');
+  mkdirSync(path);
+  await execa('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path]);
+  return path;
+}
+
+function manyFiles(count: number): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: count }, (_, at) => [`many/${at}`, '']));
+}
