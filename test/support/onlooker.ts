@@ -5,7 +5,7 @@ import { nobody } from './privilege.ts';
 import { makeScratch } from './scratch.ts';
 
 /** What another user got to see. */
-export interface Sightings {
+interface Sightings {
   /** `listed PATH`, `saw PATH` (its attributes) or `read PATH` (its content), each once. */
   readonly seen: readonly string[];
   /** How often it tried all the paths. */

@@ -27,7 +27,7 @@ export function scratchDirectory(): string {
 }
 
 /** Mount points at or below `path`, the deepest first. */
-export function mountsBelow(path: string): string[] {
+function mountsBelow(path: string): string[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .map((line) => unescapeMountPoint(line.split(' ')[4] ?? ''))

@@ -7,7 +7,7 @@ import { type BytePath, below, quoted } from './byte-path.ts';
  * `owner` and `mtime` of each, `size` and `sha256` of files, `target` of symlinks, `device` of
  * devices, `hard links` where asked for. Neither atime, ctime, nlink nor the inode's number.
  */
-export type TreeEntry = Readonly<Record<string, string>>;
+type TreeEntry = Readonly<Record<string, string>>;
 
 /** A whole tree by path; the tree's own directory is `.`. */
 export type Tree = ReadonlyMap<BytePath, TreeEntry>;
