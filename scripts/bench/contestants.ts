@@ -17,7 +17,7 @@ export const floor = 'rsync -an -i --delete';
 const inPlace = 'rsync -a --delete';
 export const own = 'mirrorlatch sync';
 export const atomicRsync = 'atomic-rsync';
-export const rsnapshot = 'rsnapshot link_dest';
+const rsnapshot = 'rsnapshot link_dest';
 
 /**
  * The contestants in their order. Those of one inner list share a room and run one right after the

@@ -1,6 +1,6 @@
 import { atomicRsync, floor, own } from './contestants.ts';
 
-export const cases = ['first sync', 'nothing changed', '1 % changed', '1 % deleted'] as const;
+const cases = ['first sync', 'nothing changed', '1 % changed', '1 % deleted'] as const;
 export type Case = (typeof cases)[number];
 
 /** One run of one contestant; every run is kept. Times in milliseconds, memory in bytes. */
