@@ -66,7 +66,7 @@ const scenarios: readonly Scenario[] = [
     name: 'a sync',
     prepare: twoSnapshots,
     command: (root) => syncSecond(root, 'second'),
-    actions: ['kill-tree', 'kill-process', 'kill-and-hold'],
+    actions: ['kill-tree', 'kill-process', 'orphan'],
     inSample: true,
     fetches: true,
   },

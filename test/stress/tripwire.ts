@@ -19,7 +19,7 @@ export interface Point {
 }
 
 /** What happens at the point, before its call is carried out: see tripwire.c. */
-export type Action = 'kill-tree' | 'kill-process' | 'kill-and-hold' | 'stop-process' | 'stop-tree';
+export type Action = 'kill-tree' | 'kill-process' | 'orphan' | 'stop-process' | 'stop-tree';
 
 /** How the traced program ended. */
 export interface TracedResult {

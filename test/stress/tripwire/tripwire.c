@@ -15,8 +15,9 @@
  * When the named point is reached, its call is not carried out yet, and ACTION is one of
  *
  *   kill-tree      SIGKILL to all processes
- *   kill-process   SIGKILL to the one process that made the call; the others run on
- *   kill-and-hold  the same, and each of the others is held before its next call that changes the disk
+ *   kill-process   SIGKILL to the one process that makes the call; the others run on
+ *   orphan         SIGKILL to COMMAND itself; all others are held before their next call that changes the disk, the
+ *                  caller before this one
  *   stop-process   SIGSTOP to the one process
  *   stop-tree      SIGSTOP to all processes
  *
@@ -150,6 +151,7 @@ struct counter {
   struct counter *next;
 };
 
+static pid_t root; /* COMMAND */
 static struct tracee *tracees;
 static struct counter *counters;
 static FILE *call_log;
@@ -239,10 +241,6 @@ static void forget(pid_t tid) {
       free(gone);
       return;
     }
-}
-
-static void signal_process(const struct tracee *target, int signal_number) {
-  kill(target->tgid, signal_number);
 }
 
 static void signal_tree(int signal_number) {
@@ -359,11 +357,12 @@ static long count(char *chain, const struct call *call) {
 
 static void act(struct tracee *caller) {
   if (!strcmp(action, "kill-tree")) signal_tree(SIGKILL);
-  else if (!strncmp(action, "kill", 4)) signal_process(caller, SIGKILL);
+  else if (!strcmp(action, "kill-process")) kill(caller->tgid, SIGKILL);
+  else if (!strcmp(action, "orphan")) kill(root, SIGKILL);
   else if (!strcmp(action, "stop-tree")) signal_tree(SIGSTOP);
-  else signal_process(caller, SIGSTOP);
-  holding = !strcmp(action, "kill-and-hold");
-  caller->held = !strncmp(action, "stop", 4);
+  else kill(caller->tgid, SIGSTOP);
+  holding = !strcmp(action, "orphan");
+  caller->held = !strncmp(action, "stop", 4) || (holding && caller->tgid != root);
   fflush(call_log);
   if (write(REPORT_FD, "reached\n", 8) < 0 && errno != EBADF) fail("the report to descriptor 3");
 }
@@ -420,7 +419,7 @@ static void install_filter(void) {
   if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0) fail("seccomp");
 }
 
-static pid_t start(char **command) {
+static void start(char **command) {
   int ready[2];
   if (pipe2(ready, O_CLOEXEC) < 0) fail("pipe2");
   pid_t child = fork();
@@ -440,7 +439,7 @@ static pid_t start(char **command) {
   if (write(ready[1], "x", 1) != 1) fail("pipe");
   close(ready[0]);
   close(ready[1]);
-  return child;
+  root = child;
 }
 
 static void at_stop(struct tracee *t, int status) {
@@ -469,7 +468,7 @@ static void at_stop(struct tracee *t, int status) {
   }
 }
 
-static int watch(pid_t root) {
+static int watch(void) {
   int exit_code = 125;
   for (;;) {
     int status;
@@ -510,6 +509,7 @@ int main(int argc, char **argv) {
   fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);
   struct sigaction on_usr1 = {.sa_handler = on_release};
   sigaction(SIGUSR1, &on_usr1, NULL);
-  int exit_code = watch(start(argv + i + 1));
+  start(argv + i + 1);
+  int exit_code = watch();
   return fclose(call_log) == 0 ? exit_code : 125;
 }
