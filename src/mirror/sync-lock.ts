@@ -58,7 +58,9 @@ export async function acquireSyncLock(layout: Layout, options: SyncLockOptions):
   const deadline = performance.now() + waitMs;
   const acquisition = new Acquisition(layout, options);
   for (let told = false; ; told = true) {
-    const outcome = await acquisition.attempt();
+    const outcome = await acquisition.attempt().catch((error: unknown) => {
+      throw asMirrorlatchError(error, `the lock of ${layout.root} cannot be taken`);
+    });
     if (outcome instanceof SyncLock) return outcome;
     const busy = busyError(layout, outcome);
     const left = deadline - performance.now();
