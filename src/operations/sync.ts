@@ -154,7 +154,7 @@ async function syncUnderLock(
     };
   } catch (error) {
     recordFailure(layout, lock, id, error);
-    throw error;
+    throw withLog(error, layout.log(id));
   } finally {
     log.close();
     if (!lock.lost.aborted) await emptyTrashQuietly(layout, inherit, onEvent);
@@ -260,6 +260,17 @@ function recordFailure(layout: Layout, lock: SyncLock, id: string, error: unknow
   } catch {
     // Nothing more can be done here.
   }
+}
+
+/** Tells where all of it can be read, when it was rsync that failed. */
+function withLog(error: unknown, log: string): unknown {
+  if (!(error instanceof MirrorlatchError) || !('rsync' in error.details)) return error;
+  const { code, message, hint, cause, details } = error;
+  return new MirrorlatchError(code, message, {
+    hint: `${hint === undefined ? '' : `${hint} `}All that rsync said is in ${log}`,
+    cause,
+    details: { ...details, log },
+  });
 }
 
 function openLog(layout: Layout, id: string) {
