@@ -11,7 +11,7 @@ import {
 } from '../support/loop-filesystem.ts';
 import { nobody, runsAsRoot, type User } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, type ProgramOptions, runForJson } from '../support/program.ts';
-import { makeScratch, scratchDirectory } from '../support/scratch.ts';
+import { makeScratch, type Scratch, scratchDirectory } from '../support/scratch.ts';
 import { describeTree, difference, type Tree, type TreeOptions } from '../support/tree.ts';
 import { fillOutside, mostSteps, type TreeChange, treeChanges } from '../support/tree-changes.ts';
 
@@ -121,7 +121,10 @@ for (const type of ['ext4', 'xfs', 'btrfs'] as const) {
 }
 
 describe('on the filesystem of temporary files', () => {
-  const scratch = makeScratch();
+  let scratch: Scratch;
+  beforeAll(() => {
+    scratch = makeScratch();
+  });
   afterAll(() => scratch.remove());
 
   for (const [way, variant] of [
