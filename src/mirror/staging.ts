@@ -1,7 +1,9 @@
-import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { constants, copyFileSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
+import { bytePath } from './byte-path.ts';
 import type { Layout } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 
@@ -59,7 +61,17 @@ export function findLeftovers(layout: Layout): Leftovers {
   return leftovers;
 }
 
-/** Marks all trees as ones that somebody else may still be writing to. */
+/**
+ * Marks all trees as ones that somebody else may still be writing to. rsync goes on from a partial
+ * file in place and then publishes that very inode, so what another holds open must not be one.
+ */
 export function markForeign(layout: Layout): void {
-  for (const tree of findLeftovers(layout).trees) renameSync(tree, tree + FOREIGN);
+  const mark = `+${randomUUID()}`;
+  for (const tree of findLeftovers(layout).trees) renameSync(tree, tree + mark + FOREIGN);
+  renameSync(layout.partial, layout.partial + mark);
+  mkdirSync(layout.partial, { mode: 0o700 });
+  const copy = constants.COPYFILE_FICLONE;
+  for (const name of readdirSync(layout.partial + mark, { encoding: 'latin1' })) {
+    copyFileSync(bytePath(layout.partial + mark, name), bytePath(layout.partial, name), copy);
+  }
 }
