@@ -89,6 +89,8 @@ export function applyArguments(
   return [
     ...common(transfer),
     ...transferring(transfer, options),
+    // Twice: tell of what is only linked from elsewhere, too, for it was planned as well.
+    '-ii',
     '--no-recursive',
     '--dirs',
     '--implied-dirs',

@@ -10,6 +10,7 @@ import {
   planArguments,
   wholePassArguments,
 } from '../../../src/rsync/arguments.ts';
+import { LineSplitter, parseEntry } from '../../../src/rsync/itemize.ts';
 import { parseSource } from '../../../src/rsync/source.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
@@ -105,6 +106,33 @@ test("a listed directory is not gone into, even with the user's own --recursive"
   );
   expect(readdirSync(tree)).toEqual(['d']);
   expect(readdirSync(join(tree, 'd'))).toEqual([]);
+});
+
+test('what is only linked or copied from elsewhere is told of like what is transferred', () => {
+  const scratch = scratchDirectory();
+  const work = fileWork(scratch);
+  for (const directory of ['source', 'base']) work.directory(directory);
+  for (const file of ['source/same', 'base/same']) {
+    work.write(file, 'same');
+    work.mtime(file, '1600000000');
+  }
+  work.write('list', './same\0');
+  for (const how of ['link', 'copy'] as const) {
+    const output = execFileSync(
+      'rsync',
+      applyArguments(
+        transferOf(join(scratch, 'source')),
+        join(scratch, how),
+        { path: join(scratch, 'list'), namesNoEntry: false },
+        { from: [join(scratch, 'base')], how, partial: join(scratch, 'partial') },
+      ),
+    );
+    const files = new LineSplitter()
+      .push(output)
+      .map(parseEntry)
+      .filter((entry) => entry?.type === 'file');
+    expect(files).toEqual([expect.objectContaining({ name: 'same', size: 4 })]);
+  }
 });
 
 describe("an upstream's temporary files", () => {
