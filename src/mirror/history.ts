@@ -5,7 +5,7 @@ import {
   fsyncSync,
   openSync,
   readSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { readTextIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
@@ -51,7 +51,7 @@ export function appendHistory(layout: Layout, entry: HistoryEntry): void {
     if (size === 0) fchmodSync(descriptor, 0o644);
     const last = Buffer.alloc(1);
     const isTorn = size > 0 && readSync(descriptor, last, 0, 1, size - 1) === 1 && last[0] !== 10;
-    writeSync(descriptor, `${isTorn ? '\n' : ''}${JSON.stringify(entry)}\n`);
+    writeFileSync(descriptor, `${isTorn ? '\n' : ''}${JSON.stringify(entry)}\n`);
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);

@@ -11,7 +11,7 @@ import {
   readFileSync,
   readlinkSync,
   renameSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 
@@ -81,7 +81,8 @@ export function writeWhole(path: string, text: string, mode = 0o644): void {
   const descriptor = openSync(temporary, 'w', mode);
   try {
     fchmodSync(descriptor, mode);
-    writeSync(descriptor, text);
+    // Not writeSync: that may write a part only, and say so by a number.
+    writeFileSync(descriptor, text);
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
