@@ -95,7 +95,11 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
 
     if (goOn !== undefined) {
       onEvent({ kind: 'notice', message: 'going on from what an interrupted sync transferred' });
-      if (goOn !== tree) renameSync(goOn, tree);
+      if (goOn !== tree) {
+        // An older tree of the name that this sync was given is in the way.
+        if (lstatIfThere(tree)) setAside(tree);
+        renameSync(goOn, tree);
+      }
       await transferUntilEqual(context, tree);
     } else if (clone === undefined) {
       checkSpace(layout.staging, plan.figures, 'none');
