@@ -1,0 +1,207 @@
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const twoSnapshots = mirrorsWith('first', 'second');
+
+/** A state that no crash leaves, but a person or a program may. */
+interface Broken {
+  readonly name: string;
+  make(mirror: SmallMirror): void;
+  /** What every command that needs it says; it ends with 78. */
+  readonly said: RegExp;
+  /** Commands that do without it; status, list, sync, rollback and prune are tried. */
+  readonly unharmed?: readonly string[];
+  /** Does what the error says. */
+  mend(mirror: SmallMirror): void;
+}
+
+const notALink = /current is not a symlink to a snapshot of this mirror/;
+
+const broken: readonly Broken[] = [
+  {
+    name: 'current is a directory',
+    make: ({ root }) => {
+      rmSync(join(root, 'current'));
+      mkdirSync(join(root, 'current'));
+      writeFileSync(join(root, 'current', 'file'), 'somebody put it here');
+    },
+    said: notALink,
+    mend: ({ root }) => {
+      renameSync(join(root, 'current'), join(root, 'moved away'));
+      symlinkSync('snapshots/second', join(root, 'current'));
+    },
+  },
+  {
+    name: 'current leads nowhere',
+    make: ({ root }) => point(root, 'snapshots/gone'),
+    said: notALink,
+    mend: ({ root }) => point(root, 'snapshots/second'),
+  },
+  {
+    name: 'current leads out of the mirror',
+    make: ({ root, source }) => point(root, source),
+    said: notALink,
+    mend: ({ root }) => point(root, 'snapshots/second'),
+  },
+  {
+    name: 'current is absolute',
+    make: ({ root }) => point(root, join(root, 'snapshots', 'second')),
+    said: notALink,
+    mend: ({ root }) => point(root, 'snapshots/second'),
+  },
+  {
+    name: 'current is a file',
+    make: ({ root }) => {
+      rmSync(join(root, 'current'));
+      writeFileSync(join(root, 'current'), 'snapshots/second');
+    },
+    said: notALink,
+    mend: ({ root }) => point(root, 'snapshots/second'),
+  },
+  {
+    name: 'the gate is open (0755)',
+    make: (mirror) => chmodSync(mirror.state('staging'), 0o755),
+    said: /staging must be a directory of mode 0700[\s\S]*chmod 0700 /,
+    unharmed: ['status', 'list'],
+    mend: (mirror) => chmodSync(mirror.state('staging'), 0o700),
+  },
+  {
+    name: 'staging is a symlink to elsewhere',
+    make: (mirror) => {
+      rmSync(mirror.state('staging'), { recursive: true });
+      mkdirSync(join(mirror.home, 'elsewhere'), { mode: 0o700 });
+      symlinkSync(join(mirror.home, 'elsewhere'), mirror.state('staging'));
+    },
+    said: /staging must be a directory of mode 0700/,
+    unharmed: ['status', 'list'],
+    mend: (mirror) => rmSync(mirror.state('staging')),
+  },
+];
+
+describe('a mirror that somebody broke', () => {
+  test.for(broken)(
+    '$name: the commands say so and change nothing; mended as they say, all is well',
+    async (one) => {
+      const mirror = await twoSnapshots();
+      mirror.change({ file: 'third' });
+      one.make(mirror);
+      const before = withoutTimes(mirror);
+      const other = ['list', 'rollback', 'prune'][broken.indexOf(one) % 3] ?? 'list';
+      for (const command of ['status', 'sync', other]) {
+        const result = await runProgram([command, mirror.root]);
+        if (one.unharmed?.includes(command)) expect(result.exitCode, transcript(result)).toBe(0);
+        else expectFailure(result, 78, one.said);
+      }
+      expect(withoutTimes(mirror)).toEqual(before);
+      one.mend(mirror);
+      await mirror.sync('--id', 'third');
+      expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+      expect(readFileSync(join(mirror.root, 'current', 'file'), 'utf8')).toBe('third');
+    },
+  );
+
+  test("mirror.json that is not a mirror's settings is told with 78, and left for a person to mend", async () => {
+    const mirror = await twoSnapshots();
+    const settings = readFileSync(mirror.state('mirror.json'), 'utf8');
+    const wrong = {
+      empty: '',
+      torn: settings.slice(0, 40),
+      'of a later format': settings.replace('"format": 1', '"format": 2'),
+      'with a value that cannot be': settings.replace('"keepLast": 3', '"keepLast": 0'),
+      'with an unknown setting': settings.replace('{', '{ "keep": 1,'),
+      'no JSON': 'source=/srv',
+    };
+    for (const [what, text] of Object.entries(wrong)) {
+      writeFileSync(mirror.state('mirror.json'), text);
+      const command = what.startsWith('with') ? 'sync' : 'status';
+      const result = await runProgram([command, mirror.root]);
+      expectFailure(result, 78, /mirror\.json is not a mirror's settings/, /Mend the file/);
+      expect(readFileSync(mirror.state('mirror.json'), 'utf8')).toBe(text);
+    }
+    writeFileSync(mirror.state('mirror.json'), settings);
+    expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+  });
+
+  test('previous that leads nowhere is no previous: nothing fails, and the next publication mends it', async () => {
+    const mirror = await twoSnapshots();
+    rmSync(join(mirror.root, 'previous'));
+    symlinkSync('snapshots/gone', join(mirror.root, 'previous'));
+    expect(await runForJson(['status', mirror.root])).toMatchObject({ previous: null });
+    expectFailure(await runProgram(['rollback', mirror.root]), 64, /no earlier snapshot/);
+    await mirror.publish('third', { file: 'third' });
+    expect(mirror.linked('previous')).toBe('second');
+  });
+
+  test('what is gone of .mirrorlatch, but for its settings, is made again, and the snapshots stay', async () => {
+    const mirror = await twoSnapshots();
+    for (const name of ['leases', 'logs', 'staging', 'trash', 'history.jsonl', 'sync.flock']) {
+      rmSync(mirror.state(name), { recursive: true, force: true });
+    }
+    await mirror.publish('third', { file: 'third' });
+    expect(mirror.linked('previous')).toBe('second');
+    expect(mirror.snapshots()).toEqual(['first', 'second', 'third']);
+    const status = await runProgram(['status', mirror.root]);
+    expect(status.exitCode, transcript(status)).toBe(0);
+  });
+
+  test('a snapshot that somebody removed by hand is missed by nobody', async () => {
+    const mirror = await twoSnapshots();
+    rmSync(join(mirror.root, 'snapshots', 'first'), { recursive: true });
+    await mirror.publish('third', { file: 'third' });
+    expect(mirror.snapshots()).toEqual(['second', 'third']);
+    expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+  });
+});
+
+describe.skipIf(whyNoLoopFilesystem !== '')(`a read-only mount${whyNoLoopFilesystem}`, () => {
+  test('I11: status, list and both dry runs work there; what would write ends with 77 and says why', async () => {
+    const mirror = await twoSnapshots();
+    mirror.change({ file: 'third' });
+    await execa('mount', ['--bind', mirror.root, mirror.root]);
+    await execa('mount', ['-o', 'remount,bind,ro', mirror.root]);
+    const before = describeTree(mirror.root);
+    for (const command of [
+      ['status', mirror.root],
+      ['list', mirror.root],
+      ['sync', mirror.root, '--dry-run'],
+      ['prune', mirror.root, '--dry-run'],
+    ]) {
+      const result = await runProgram(command);
+      expect(result.exitCode, transcript(result)).toBe(0);
+    }
+    for (const command of ['sync', 'rollback', 'prune', 'unlock', 'init']) {
+      expectFailure(await runProgram([command, mirror.root]), 77, /the filesystem is read-only/);
+    }
+    expect(difference(before, describeTree(mirror.root))).toEqual([]);
+  });
+});
+
+function point(root: string, target: string): void {
+  rmSync(join(root, 'current'));
+  symlinkSync(target, join(root, 'current'));
+}
+
+/**
+ * What lies in ROOT. The lock that is taken and given back changes the times of directories, and
+ * a sync gets its place for partial files ready before it looks at anything.
+ */
+function withoutTimes(mirror: SmallMirror): unknown[] {
+  return [...describeTree(mirror.root)]
+    .filter(([path]) => !/sync\.flock$|staging\/\.partial$/.test(path))
+    .map(([path, { mtime, ...entry }]) => [path, entry]);
+}
