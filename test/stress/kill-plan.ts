@@ -8,20 +8,17 @@ export interface Kill {
 }
 
 /** How many runs of a scenario are killed in the sample. */
-const SAMPLE = 24;
+const SAMPLE = 21;
 
 /**
  * Which runs to kill: each point with each action, or in the sample the points about the moves that
  * publish and one point of each other kind (the same caller, call and place in the mirror), evenly
- * chosen if there are more kinds than the sample takes, the actions taking turns.
+ * chosen if there are more kinds than the sample takes, the actions taking turns for each caller.
  */
 export function killPlan(points: readonly Point[], actions: readonly Action[]): readonly Kill[] {
   return byScale({
     all: actions.flatMap((action) => points.map((point) => ({ point, action }))),
-    sample: sampleOf(points).map((point, index) => ({
-      point,
-      action: actions[index % actions.length] ?? 'kill-tree',
-    })),
+    sample: takeTurns(sampleOf(points), actions),
   });
 }
 
@@ -37,6 +34,16 @@ function sampleOf(points: readonly Point[]): readonly Point[] {
   const others = oneOfEachKind(points).filter((point) => !chosen.has(point));
   for (const point of evenly(others, SAMPLE - chosen.size)) chosen.add(point);
   return points.filter((point) => chosen.has(point));
+}
+
+/** The last action first for children, which makes orphans of them. */
+function takeTurns(points: readonly Point[], actions: readonly Action[]): readonly Kill[] {
+  const turns = new Map<string, number>();
+  return points.map((point) => {
+    const turn = turns.get(point.chain) ?? (point.chain.includes('/') ? actions.length - 1 : 0);
+    turns.set(point.chain, turn + 1);
+    return { point, action: actions[turn % actions.length] ?? 'kill-tree' };
+  });
 }
 
 function isMove(point: Point | undefined): boolean {

@@ -44,6 +44,9 @@ const OPTIONS = ['--retries', '2', '--retry-delay', '50ms', '--keep-last', '1', 
  */
 const RSYNC_TIMEOUT_S = 5;
 
+/** What a sync starts to write to the mirror. */
+const WRITERS: ReadonlySet<string> = new Set(['rsync', 'cp', 'rm', 'sync', 'btrfs', 'find']);
+
 /** What is killed. */
 interface Scenario {
   readonly name: string;
@@ -255,11 +258,15 @@ async function finishBeside(run: TracedRun, root: string): Promise<string[]> {
   const next = await runProgram(syncSecond(root, 'next'));
   if (next.exitCode === 0) {
     const tree = describeTree(root);
+    const beside = run.alive().filter((name) => WRITERS.has(name));
     run.release();
     await run.result;
-    return difference(tree, describeTree(root)).map(
-      (sentence) => `I4: written by what outlived the kill: ${sentence}`,
-    );
+    return [
+      ...beside.map((name) => `I4: the next sync did not wait for ${name}`),
+      ...difference(tree, describeTree(root)).map(
+        (sentence) => `I4: written by what outlived the kill: ${sentence}`,
+      ),
+    ];
   }
   const patient = runProgram(syncSecond(root, 'last', '--wait', '1m'));
   await pause(300);

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -37,6 +37,8 @@ export interface TracedRun {
   readonly reached: Promise<boolean>;
   /** Settles when the last process of the tree has ended. */
   readonly result: Promise<TracedResult>;
+  /** Names of the processes of the tree that still live, stopped and held ones included. */
+  alive(): string[];
   /** Lets go what is stopped or held. */
   release(): void;
   /** Ends tripwire, and the kernel everything that runs under it. */
@@ -125,12 +127,33 @@ function observe(subprocess: ReturnType<typeof spawn>): TracedRun {
   return {
     reached,
     result,
+    alive: () => tracedBy(subprocess.pid),
     release: () => void subprocess.kill('SIGUSR1'),
     end: async () => {
       subprocess.kill('SIGKILL');
       await result;
     },
   };
+}
+
+/** By proc(5), /proc/pid/status: an orphan has another parent, but its tracer still. */
+function tracedBy(tracer: number | undefined): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      const status = textOf(`/proc/${pid}/status`);
+      const isTraced = status.includes(`\nTracerPid:\t${tracer}\n`);
+      return isTraced && !/^State:\tZ/m.test(status) ? textOf(`/proc/${pid}/comm`).trimEnd() : [];
+    });
+}
+
+/** Nothing when the process has ended meanwhile. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 function parsePoints(log: string): Point[] {
