@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { fileWork } from '../support/file-work.ts';
 import { mayMount } from '../support/privilege.ts';
 import { runProgram, transcript } from '../support/program.ts';
@@ -65,12 +65,14 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
 
   it('are told apart, and share no flock', limit, async () => {
     const { root, other, otherRoot, remove } = await shareMirror('apart');
+    onTestFinished(remove);
     const there = (...command: string[]): string => {
       const [file = '', ...args] = other.through(command);
       return execFileSync(file, args, { encoding: 'utf8' }).trim();
     };
     const bootId = '/proc/sys/kernel/random/boot_id';
     const holder = spawn('flock', [join(root, 'current'), 'sleep', '60']);
+    onTestFinished(() => void holder.kill());
     await new Promise((resolve) => setTimeout(resolve, 300));
 
     expect(() => execFileSync('flock', ['-n', join(root, 'current'), 'true'])).toThrow();
@@ -79,13 +81,11 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
     expect(there('cat', bootId)).not.toBe(
       execFileSync('cat', [bootId], { encoding: 'utf8' }).trim(),
     );
-
-    holder.kill();
-    remove();
   });
 
   it('leave a lock alone whose heartbeat goes on, and name its holder', limit, async () => {
     const { root, other, otherRoot, remove } = await shareMirror('alive');
+    onTestFinished(remove);
     const here = await tripwire.points(syncHere(`${root}-points`, secondTree, 'second'));
     const there = await tripwire.points(syncThere(`${root}-points`, 'third'), other.through);
     const impatient = ['--stale-after', '1s'];
@@ -95,6 +95,7 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
       at: rsyncAtWork(here),
       action: 'stop-process',
     });
+    onTestFinished(() => holder.end());
     expect(await holder.reached).toBe(true);
     const refused = await tripwire.start([...syncThere(otherRoot, 'third'), ...impatient], other)
       .result;
@@ -108,6 +109,7 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
       action: 'stop-process',
       through: other.through,
     });
+    onTestFinished(() => otherHolder.end());
     expect(await otherHolder.reached).toBe(true);
     const refusedHere = await runProgram([...syncHere(root, secondTree, 'fourth'), ...impatient]);
     expect([refusedHere.exitCode, refusedHere.stderr]).toEqual([
@@ -118,7 +120,6 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
     expect(await otherHolder.result).toMatchObject({ exitCode: 0 });
     expect(linkedId(root, 'current')).toBe('third');
     expect([...wrongForReaders(root, known), ...wrongHistory(root)]).toEqual([]);
-    remove();
   });
 
   it.each<[who: string, Action]>([

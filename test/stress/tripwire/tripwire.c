@@ -23,7 +23,7 @@
  *
  * and "reached" is written to descriptor 3, if it is open. SIGUSR1 lets go again what is stopped or held.
  * tripwire ends when the last process of the tree has ended, with the exit code of COMMAND (128 + N for a signal); its
- * own death kills the tree.
+ * own death kills the tree, and the death of what started it kills it.
  *
  * strace would not do for another reason, too: a held process has to be told from a stopped one, and let go on demand.
  */
@@ -504,6 +504,8 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: tripwire --log FILE [--at CHAIN CALL N --then ACTION] -- COMMAND [ARGUMENT...]\n");
     return 64;
   }
+  /* A test that was ended leaves nothing behind. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("PR_SET_PDEATHSIG");
   call_log = fopen(log_path, "we");
   if (!call_log) fail(log_path);
   fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);
