@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { asMirrorlatchError, EXIT_CODES } from '../errors.ts';
+import { asMirrorlatchError, EXIT_CODES, MirrorlatchError } from '../errors.ts';
 import { addInit } from './commands/init.ts';
 import { addList } from './commands/list.ts';
 import { addPrune } from './commands/prune.ts';
@@ -31,18 +31,27 @@ export async function runCommandLine(words: readonly string[], version: string):
     .description('Whole snapshots for rsync mirrors: readers never see a mix.')
     .version(version)
     .exitOverride()
+    // A wrong command line is an error like every other: told below, as text or as JSON.
+    .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError();
   for (const add of [addInit, addSync, addStatus, addList, addRollback, addPrune, addUnlock]) {
     add(program, context);
   }
-  for (const command of program.commands) command.exitOverride();
   try {
     await program.parseAsync(own, { from: 'user' });
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CODES.USAGE;
-    const known = asMirrorlatchError(error);
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    // Without any command it has shown the help already.
+    if (error instanceof CommanderError && error.code === 'commander.help') return EXIT_CODES.USAGE;
+    const known = error instanceof CommanderError ? usageError(error) : asMirrorlatchError(error);
     printError(known, own.includes('--json'));
     return known.exitCode;
   }
+}
+
+function usageError({ message }: CommanderError): MirrorlatchError {
+  return new MirrorlatchError('USAGE', message.replace(/^error: /, ''), {
+    hint: 'See the options and examples with: mirrorlatch COMMAND --help',
+  });
 }

@@ -52,7 +52,7 @@ export async function cloneTree(
     signal.throwIfAborted();
     if (exitCode === 0) return method;
     await removeTree(to, inherit);
-    if (/No space left on device|Disk quota exceeded/.test(stderr) && method !== 'copy') {
+    if (/No space left on device|Disk quota exceeded/.test(stderr)) {
       throw new MirrorlatchError(
         'NO_SPACE',
         `no space for a clone of ${from}: ${firstLine(stderr)}`,

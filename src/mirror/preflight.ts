@@ -130,7 +130,12 @@ export async function complaintOfSuperblock(directory: string): Promise<string |
     if (error instanceof MirrorlatchError && error.code === 'UNAVAILABLE') return undefined;
     throw error;
   });
-  const state = /^Filesystem state:\s+(.*)$/m.exec(answer?.stdout ?? '')?.[1];
-  if (state === undefined || state === 'clean') return undefined;
+  const superblock = answer?.stdout ?? '';
+  const state = /^Filesystem state:\s+(.*)$/m.exec(superblock)?.[1];
+  // Without a journal it is "not clean" as long as it is mounted.
+  const hasJournal = /^Filesystem features:.*\bhas_journal\b/m.test(superblock);
+  if (state === undefined || state === 'clean' || (state === 'not clean' && !hasJournal)) {
+    return undefined;
+  }
   return `the filesystem of ${directory} (${mount.source}) is ${state}`;
 }

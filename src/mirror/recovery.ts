@@ -12,7 +12,7 @@ import {
 import type { Layout } from './layout.ts';
 import { currentId, makeLease, previousId } from './publication.ts';
 import { isSnapshotId } from './snapshot-id.ts';
-import { findLeftovers, type Leftovers, markForeign, stagedTree } from './staging.ts';
+import { findLeftovers, type Leftovers, stagedTree } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
 import { discard, emptyTrash, moveTree, trashed } from './trash.ts';
 
@@ -128,7 +128,6 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         finding satisfies never;
     }
   }
-  if (lock.wasForeign) markForeign(layout);
   // What cannot be removed stands in nobody's way; who empties the trash at its end tells of it.
   await emptyTrash(layout, [lock.descriptor]).catch(() => {});
   return findings;

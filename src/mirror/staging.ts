@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { constants, copyFileSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { lstatIfThere } from '../system/files.ts';
+import { ifThere, lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 import type { Layout } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
@@ -67,11 +67,14 @@ export function findLeftovers(layout: Layout): Leftovers {
  */
 export function markForeign(layout: Layout): void {
   const mark = `+${randomUUID()}`;
-  for (const tree of findLeftovers(layout).trees) renameSync(tree, tree + mark + FOREIGN);
-  renameSync(layout.partial, layout.partial + mark);
-  mkdirSync(layout.partial, { mode: 0o700 });
+  // Another contender for the lock may do the same at the same time.
+  const rename = (from: string, to: string) => ifThere(() => renameSync(from, to));
+  for (const tree of findLeftovers(layout).trees) rename(tree, tree + mark + FOREIGN);
+  rename(layout.partial, layout.partial + mark);
+  mkdirSync(layout.partial, { recursive: true, mode: 0o700 });
   const copy = constants.COPYFILE_FICLONE;
-  for (const name of readdirSync(layout.partial + mark, { encoding: 'latin1' })) {
+  for (const name of ifThere(() => readdirSync(layout.partial + mark, { encoding: 'latin1' })) ??
+    []) {
     copyFileSync(bytePath(layout.partial + mark, name), bytePath(layout.partial, name), copy);
   }
 }

@@ -30,6 +30,7 @@ import {
   stateWhileKernelLockIsHeld,
 } from './lock-state.ts';
 import type { LockProgress } from './records.ts';
+import { markForeign } from './staging.ts';
 
 export interface SyncLockOptions {
   /** What the holder does, for whoever asks: `sync`, `prune`, … */
@@ -82,8 +83,6 @@ export async function acquireSyncLock(layout: Layout, options: SyncLockOptions):
 export class SyncLock {
   /** Aborts with a LOCK_LOST error when another host has taken the lock. */
   readonly lost: AbortSignal;
-  /** It was taken over from another host, where its rsync may still be running. */
-  readonly wasForeign: boolean;
   /** To be inherited by every child that writes to the mirror. */
   readonly descriptor: number;
   readonly #layout: Layout;
@@ -96,14 +95,12 @@ export class SyncLock {
       descriptor: number;
       directory: LockDirectory;
       lost: AbortSignal;
-      wasForeign: boolean;
     },
   ) {
     this.#layout = layout;
     this.#directory = parts.directory;
     this.descriptor = parts.descriptor;
     this.lost = parts.lost;
-    this.wasForeign = parts.wasForeign;
   }
 
   /** @throws MirrorlatchError LOCK_LOST when the lock is no longer ours. */
@@ -172,7 +169,6 @@ class Acquisition {
   readonly #options: SyncLockOptions;
   /** Since when (monotonic ms) another host's heartbeat has stood at this value. */
   #silence: { token: string; mtimeMs: number; since: number } | undefined;
-  #wasForeign = false;
   #orphansToldAt: number | undefined;
 
   constructor(layout: Layout, options: SyncLockOptions) {
@@ -198,7 +194,9 @@ class Acquisition {
           setLockAside(this.#layout.lockDirectory, state.token);
         } else if (state.kind === 'foreign') {
           if (!(await this.#hasFallenSilent(state.token))) return state;
-          if (setLockAside(this.#layout.lockDirectory, state.token)) this.#wasForeign = true;
+          // Before it is ours: whoever has the lock must know which trees another may write to.
+          markForeign(this.#layout);
+          setLockAside(this.#layout.lockDirectory, state.token);
         } else if (state.kind === 'held') {
           return state;
         }
@@ -220,8 +218,7 @@ class Acquisition {
       () => lost.abort(lockLost(this.#layout)),
     );
     if (directory === undefined) return undefined;
-    const wasForeign = this.#wasForeign;
-    return new SyncLock(this.#layout, { descriptor, directory, lost: lost.signal, wasForeign });
+    return new SyncLock(this.#layout, { descriptor, directory, lost: lost.signal });
   }
 
   /**

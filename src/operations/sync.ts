@@ -1,4 +1,12 @@
-import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
@@ -276,11 +284,10 @@ function withLog(error: unknown, log: string): unknown {
 function openLog(layout: Layout, id: string) {
   mkdirSync(layout.logs, { recursive: true });
   const path = layout.log(id);
-  const descriptor = openSync(path, 'a', 0o644);
+  // The names that rsync tells may lie in directories that others cannot enter.
+  const descriptor = openSync(path, 'a', 0o600);
   return {
-    write: (bytes: Buffer): void => {
-      writeSync(descriptor, bytes);
-    },
+    write: (bytes: Buffer): void => writeFileSync(descriptor, bytes),
     close: (): void => closeSync(descriptor),
     remove: (): void => rmSync(path, { force: true }),
   };

@@ -77,7 +77,7 @@ export function syncDirectory(path: string): void {
  * cut. `mode` is set whatever the umask says.
  */
 export function writeWhole(path: string, text: string, mode = 0o644): void {
-  const temporary = `${path}.${process.pid}.new`;
+  const temporary = `${path}.new`;
   const descriptor = openSync(temporary, 'w', mode);
   try {
     fchmodSync(descriptor, mode);

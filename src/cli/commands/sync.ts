@@ -93,11 +93,10 @@ export function addSync(program: Command, context: CommandContext): void {
         count(0),
         4,
       )
-      .option(
-        '--retry-delay <duration>',
-        'before the first retry; doubled each time (default: 2s)',
-        duration,
-        2_000,
+      .addOption(
+        new Option('--retry-delay <duration>', 'before the first retry; doubled each time')
+          .argParser(duration)
+          .default(2_000, '2s'),
       )
       .addOption(
         new Option('--unclean <policy>', 'when the filesystem calls itself unclean (ext2 to ext4)')
