@@ -3,7 +3,18 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
-import { type Files, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { copiesOf, type Files, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+
+const tenNames = Array.from({ length: 10 }, (_, index) => `file-${index}`);
+const tenBytes = '0123456789';
+const tenFiles: Files = {
+  file: null,
+  below: null,
+  ...Object.fromEntries(tenNames.map((name) => [name, tenBytes])),
+};
+
+/** Mirrors of ten files of ten bytes each. */
+const withTenFiles = copiesOf((mirror) => mirror.publish('first', tenFiles));
 
 test('I8: a source that lost more than 30 % of its files is refused with 65, and nothing is published', async () => {
   const mirror = await withTenFiles();
@@ -36,7 +47,8 @@ test('--max-shrink sets the share for one sync, init for all of them', async () 
 });
 
 test('bytes count as well as files: one big file of ten is refused', async () => {
-  const mirror = await withTenFiles({ 'file-9': 'x'.repeat(10_000) });
+  const mirror = smallMirror();
+  await mirror.publish('first', { ...tenFiles, 'file-9': 'x'.repeat(10_000) });
   mirror.change(gone(['file-9']));
   expectFailure(
     await runProgram(['sync', mirror.root]),
@@ -138,18 +150,6 @@ test('a refused sync is told by status, and the next good one goes on', async ()
   expect((await runProgram(['sync', mirror.root])).exitCode).toBe(0);
   expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
 });
-
-const tenNames = Array.from({ length: 10 }, (_, index) => `file-${index}`);
-const tenBytes = '0123456789';
-
-/** A mirror of ten files of ten bytes each, but for what is given. */
-async function withTenFiles(others: Files = {}): Promise<SmallMirror> {
-  const mirror = smallMirror();
-  mirror.change({ file: null, below: null });
-  const files = Object.fromEntries(tenNames.map((name) => [name, tenBytes]));
-  await mirror.publish('first', { ...files, ...others });
-  return mirror;
-}
 
 function gone(names: readonly string[]): Files {
   return Object.fromEntries(names.map((name) => [name, null]));

@@ -54,18 +54,26 @@ export function smallMirror(options: SmallMirrorOptions = {}): SmallMirror {
 }
 
 /**
- * Mirrors with these snapshots, in each of which `file` holds the snapshot's id. They are copies of
- * one that is made before the tests of the file: that is much faster than a sync a snapshot.
+ * Mirrors with these snapshots, in each of which `file` holds the snapshot's id: see `copiesOf`.
+ */
+export function mirrorsWith(...ids: readonly string[]): (home?: string) => Promise<SmallMirror> {
+  return copiesOf(async (mirror) => {
+    for (const id of ids) await mirror.publish(id, { file: id });
+  });
+}
+
+/**
+ * Copies of one mirror that is made before the tests of the file: that is much faster than its
+ * syncs for each of them.
  *
  * @returns makes the next copy, by default in a new directory of the running test.
  */
-export function mirrorsWith(...ids: readonly string[]): (home?: string) => Promise<SmallMirror> {
+export function copiesOf(
+  make: (mirror: SmallMirror) => Promise<void>,
+): (home?: string) => Promise<SmallMirror> {
   const scratch = makeScratch();
   const original = join(scratch.path, 'original');
-  beforeAll(async () => {
-    const mirror = smallMirror({ home: original });
-    for (const id of ids) await mirror.publish(id, { file: id });
-  });
+  beforeAll(() => make(smallMirror({ home: original })));
   afterAll(() => scratch.remove());
   return async (home = scratchDirectory()) => {
     await execa('cp', ['-a', '--', `${original}/.`, home]);
