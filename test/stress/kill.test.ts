@@ -21,16 +21,9 @@ import {
   wrongForReaders,
   wrongHistory,
 } from './mirror-checks.ts';
-import { HOUR_MS, scale, tellProgress, tellSummary } from './scale.ts';
+import { HOUR_MS, scale, tellProgress, tellSummary, tellWrong } from './scale.ts';
 import { type CountingSource, startCountingSource } from './transfers.ts';
-import {
-  type Action,
-  makeTripwire,
-  type Point,
-  pointText,
-  type TracedRun,
-  type Tripwire,
-} from './tripwire.ts';
+import { type Action, makeTripwire, pointText, type TracedRun, type Tripwire } from './tripwire.ts';
 
 /**
  * A sync whose rsync was killed tries again at once: the waiting is not what is tested. Prunes as
@@ -189,23 +182,30 @@ for (const scenario of scenarios.filter(({ inSample }) => scale === 'all' || inS
 
 /** Kills as planned, each run in a mirror of its own, and gathers what was wrong afterwards. */
 async function killAtEach(scenario: Scenario, directory: string): Promise<string[]> {
-  const plan = killPlan(await pointsOf(scenario, directory), scenario.actions);
+  const work = fileWork(directory);
+  const newMirror = await mirrorsLike(scenario, directory);
+  const whole = join(directory, 'mirror-whole');
+  await newMirror(whole);
+  const plan = killPlan(await tripwire.points(scenario.command(whole)), scenario.actions);
+  work.remove('mirror-whole');
   const wrong: string[] = [];
   let missed = 0;
   let reused = 0;
   for (const [index, kill] of plan.entries()) {
     const root = join(directory, `mirror-${index}`);
-    await scenario.prepare(root);
+    await newMirror(root);
     const run = tripwire.start(scenario.command(root), { at: kill.point, action: kill.action });
     try {
       const { reached, sentences, finished } = await killAndRecover(scenario, kill, run, root);
       if (!reached) missed += 1;
       reused += finished;
-      wrong.push(...sentences.map((text) => `${kill.action} at ${pointText(kill.point)}: ${text}`));
+      const told = sentences.map((text) => `${kill.action} at ${pointText(kill.point)}: ${text}`);
+      tellWrong(told);
+      wrong.push(...told);
     } finally {
       await run.end();
     }
-    fileWork(directory).remove(`mirror-${index}`);
+    work.remove(`mirror-${index}`);
     tellProgress(scenario.name, index + 1, plan.length);
   }
   tellSummary(
@@ -218,12 +218,17 @@ async function killAtEach(scenario: Scenario, directory: string): Promise<string
   return wrong;
 }
 
-async function pointsOf(scenario: Scenario, directory: string): Promise<readonly Point[]> {
-  const root = join(directory, 'mirror-whole');
-  await scenario.prepare(root);
-  const points = await tripwire.points(scenario.command(root));
-  fileWork(directory).remove('mirror-whole');
-  return points;
+/** Makes mirrors that are as the scenario wants them: copies of one, where that keeps what it is. */
+async function mirrorsLike(
+  { prepare, filesystem }: Scenario,
+  directory: string,
+): Promise<(root: string) => Promise<void>> {
+  if (filesystem === 'btrfs') return prepare;
+  const pattern = join(directory, 'mirror-pattern');
+  await prepare(pattern);
+  return async (root) => {
+    if (existsSync(pattern)) copyTree(pattern, root);
+  };
 }
 
 async function killAndRecover(

@@ -16,7 +16,7 @@ import { runProgram, transcript } from '../support/program.ts';
 import { makeScratch, type Scratch } from '../support/scratch.ts';
 import { describeTree, type Tree } from '../support/tree.ts';
 import { leftBehind, linkedId, wrongForReaders, wrongHistory } from './mirror-checks.ts';
-import { byScale, HOUR_MS, seededRandom, tellProgress, tellSummary } from './scale.ts';
+import { byScale, HOUR_MS, seededRandom, tellProgress, tellSummary, tellWrong } from './scale.ts';
 
 const GIB = 1024 ** 3;
 
@@ -81,7 +81,9 @@ describe.skipIf(whyNoLoopFilesystem !== '')(
           const found = await wrongAfter(cut, join(where, 'mirror'), source, known);
           await unmountImage(where);
           fileWork(host.path).remove(`cut-${index}`);
-          wrong.push(...found.map((sentence) => `cut ${index}: ${sentence}`));
+          const told = found.map((sentence) => `cut ${index}: ${sentence}`);
+          tellWrong(told);
+          wrong.push(...told);
           tellProgress(`cuts on ${type} examined`, index + 1, cuts.length);
         }
         tellSummary(`power cut: ${cuts.length} cuts on ${type}, ${wrong.length} wrong`);

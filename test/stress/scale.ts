@@ -21,6 +21,11 @@ export function tellProgress(name: string, done: number, total: number): void {
   }
 }
 
+/** Tells at once what was found wrong; the test itself fails only at its end. */
+export function tellWrong(sentences: readonly string[]): void {
+  if (scale === 'all') for (const sentence of sentences) process.stderr.write(`${sentence}\n`);
+}
+
 /** Adds a line of figures to the file `MIRRORLATCH_STRESS_SUMMARY`, which scripts/stress.sh prints. */
 export function tellSummary(line: string): void {
   const file = process.env['MIRRORLATCH_STRESS_SUMMARY'];

@@ -40,7 +40,7 @@ it(`Readers that resolve current once see no mix and miss no file in ${READS} re
     generation += 1;
     writeGeneration(source, generation);
     // Prunes all the while: the grace time alone keeps what a reader is in.
-    const result = await runProgram(['sync', source, root, '--keep-last', '2', '--grace', '3s']);
+    const result = await runProgram(['sync', source, root, '--keep-last', '1', '--grace', '10s']);
     if (result.exitCode !== 0) throw new Error(transcript(result));
   };
   await publish();
@@ -50,7 +50,7 @@ it(`Readers that resolve current once see no mix and miss no file in ${READS} re
   const readers = [
     startReader(process.execPath, [reader, root, String(FILES), '0'], user),
     // Slow ones are overtaken by a publication in nearly each read.
-    startReader(process.execPath, [reader, root, String(FILES), '40'], user),
+    startReader(process.execPath, [reader, root, String(FILES), '200'], user),
     startReader('sh', [shellReader, root, String(FILES)], user),
   ];
   const enough = () =>

@@ -11,7 +11,7 @@ import { changeTree, copyTree, writeFirstTree } from './changing-tree.ts';
 import { isPublishingMove } from './kill-plan.ts';
 import { leftBehind, linkedId, wrongForReaders, wrongHistory } from './mirror-checks.ts';
 import { makeOtherHost, type OtherHost } from './other-host.ts';
-import { byScale, HOUR_MS, scale, tellProgress, tellSummary } from './scale.ts';
+import { byScale, HOUR_MS, scale, tellProgress, tellSummary, tellWrong } from './scale.ts';
 import {
   type Action,
   makeTripwire,
@@ -150,7 +150,9 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
             action,
             rsyncAtWork(there),
           );
-          wrong.push(...found.map((sentence) => `${pointText(stop)}: ${sentence}`));
+          const told = found.map((sentence) => `${action} at ${pointText(stop)}: ${sentence}`);
+          tellWrong(told);
+          wrong.push(...told);
           done += 1;
           tellProgress(`take-overs after ${action}`, done, stops.length);
         }
