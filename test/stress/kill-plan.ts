@@ -8,7 +8,7 @@ export interface Kill {
 }
 
 /** How many runs of a scenario are killed in the sample. */
-const SAMPLE = 21;
+const SAMPLE = 26;
 
 /**
  * Which runs to kill: each point with each action, or in the sample the points about the moves that
