@@ -103,13 +103,39 @@ interface HistoryLine {
   readonly previous?: string | null;
 }
 
-/** Where the history does not tell what happened, a sentence each. */
-export function wrongHistory(root: string): string[] {
-  const lines = readFileSync(join(root, '.mirrorlatch', 'history.jsonl'), 'utf8')
-    .trim()
-    .split('\n');
-  const entries = lines.map((line) => JSON.parse(line) as HistoryLine);
-  const flips = entries.filter(({ event }) => event === 'published' || event === 'rolled-back');
+/** Without what a power cut tore: that is passed over by the program, too. */
+function readHistory(root: string): readonly HistoryLine[] {
+  const text = readFileSync(join(root, '.mirrorlatch', 'history.jsonl'), 'utf8');
+  return text.split('\n').flatMap((line) => {
+    try {
+      return [JSON.parse(line) as HistoryLine];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function isFlip({ event }: HistoryLine): boolean {
+  return event === 'published' || event === 'rolled-back';
+}
+
+/** A publication that is told twice in a row counts once. */
+export function withoutRepeats(entries: readonly HistoryLine[]): readonly HistoryLine[] {
+  const lastFlip = (index: number) => entries.slice(0, index).findLast(isFlip)?.id;
+  return entries.filter((entry, index) => !isFlip(entry) || lastFlip(index) !== entry.id);
+}
+
+/**
+ * Where the history does not tell what happened, a sentence each.
+ *
+ * @param prepare what to overlook.
+ */
+export function wrongHistory(
+  root: string,
+  prepare: (entries: readonly HistoryLine[]) => readonly HistoryLine[] = (entries) => entries,
+): string[] {
+  const entries = prepare(readHistory(root));
+  const flips = entries.filter(isFlip);
   const published = entries.filter(({ event }) => event === 'published').map(({ id }) => id);
   const pruned = entries.filter(({ event }) => event === 'pruned').map(({ id }) => id);
   const last = flips.at(-1)?.id;
