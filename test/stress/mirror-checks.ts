@@ -18,7 +18,7 @@ export function linkedId(root: string, name: 'current' | 'previous'): string | u
 }
 
 /** Ids of all that lies in ROOT/snapshots. */
-export function snapshotIds(root: string): string[] {
+function snapshotIds(root: string): string[] {
   const directory = join(root, 'snapshots');
   return existsSync(directory) ? readdirSync(directory).sort() : [];
 }

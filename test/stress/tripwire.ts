@@ -49,7 +49,7 @@ export interface TracedRun {
 export type Through = (command: readonly string[]) => readonly string[];
 
 /** What becomes of a run; without `at` it goes to its end. */
-export interface TracedOptions {
+interface TracedOptions {
   readonly at?: Point;
   /** What happens there. */
   readonly action?: Action;
