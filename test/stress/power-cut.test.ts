@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fileWork } from '../support/file-work.ts';
 import {
+  type FilesystemType,
   type LoopFilesystem,
   makeImage,
   makeLoopFilesystem,
@@ -15,13 +16,28 @@ import {
 import { runProgram, transcript } from '../support/program.ts';
 import { makeScratch, type Scratch } from '../support/scratch.ts';
 import { describeTree, type Tree } from '../support/tree.ts';
+import { isPublishingMove } from './kill-plan.ts';
 import { leftBehind, linkedId, wrongForReaders, wrongHistory } from './mirror-checks.ts';
-import { byScale, HOUR_MS, seededRandom, tellProgress, tellSummary, tellWrong } from './scale.ts';
+import {
+  byScale,
+  HOUR_MS,
+  scale,
+  seededRandom,
+  tellProgress,
+  tellSummary,
+  tellWrong,
+} from './scale.ts';
+import { makeTripwire } from './tripwire.ts';
 
 const GIB = 1024 ** 3;
 
 /** Copies of the disk taken in one test. */
-const CUTS = byScale({ sample: 8, all: 150 });
+const CUTS = byScale({ sample: 6, all: 150 });
+
+/** Longer than the journal of ext4 waits here; ms. */
+const JOURNAL_MS = 1500;
+
+const limit = { timeout: byScale({ sample: HOUR_MS / 6, all: HOUR_MS }) };
 
 /** How long the syncs run on between two cuts at most; ms. */
 const LONGEST_PAUSE_MS = 1200;
@@ -62,75 +78,142 @@ describe.skipIf(whyNoLoopFilesystem !== '')(
       await scratch.remove();
     });
 
-    it.each(kinds.map((kind) => [kind.type, kind] as const))(
-      'leaves on %s whole published snapshots, and what the next sync recovers',
-      { timeout: byScale({ sample: HOUR_MS / 6, all: HOUR_MS }) },
-      async (type, { mount, copy }) => {
-        const image = join(host.path, 'disk');
-        const mounted = join(host.path, 'mounted');
-        await makeImage(type, image);
-        await mountImage(image, mounted, mount);
-        const source = join(scratch.path, 'source');
-        const { cuts, known } = await cutWhileSyncing(image, join(mounted, 'mirror'), source);
-        await unmountImage(mounted);
+    describe.each(kinds.map((kind) => [kind.type, kind] as const))('on %s', (type, kind) => {
+      it(
+        'leaves whole published snapshots at any moment, and what the next sync recovers',
+        limit,
+        async () => {
+          const camera = await mountCamera(type, kind.mount);
+          await cutAtRandomMoments(camera);
+          expect(await wrongAfterCuts(camera, kind.copy)).toEqual([]);
+        },
+      );
 
-        const wrong: string[] = [];
-        for (const [index, cut] of cuts.entries()) {
-          const where = join(host.path, 'cut');
-          await mountImage(cut.image, where, copy);
-          const found = await wrongAfter(cut, join(where, 'mirror'), source, known);
-          await unmountImage(where);
-          fileWork(host.path).remove(`cut-${index}`);
-          const told = found.map((sentence) => `cut ${index}: ${sentence}`);
-          tellWrong(told);
-          wrong.push(...told);
-          tellProgress(`cuts on ${type} examined`, index + 1, cuts.length);
-        }
-        tellSummary(`power cut: ${cuts.length} cuts on ${type}, ${wrong.length} wrong`);
-        expect(wrong).toEqual([]);
-      },
-    );
+      it(
+        `leaves them at ${scale === 'all' ? 'each call' : 'the moves'} of a publication, however late the cut`,
+        limit,
+        async () => {
+          const camera = await mountCamera(type, kind.mount);
+          await cutAtPublication(camera);
+          expect(await wrongAfterCuts(camera, kind.copy)).toEqual([]);
+        },
+      );
+    });
   },
 );
 
-/** Syncs one generation after the other until all cuts are taken. */
-async function cutWhileSyncing(
-  image: string,
-  root: string,
-  source: string,
-): Promise<{ cuts: readonly Cut[]; known: ReadonlyMap<string, Tree> }> {
-  const known = new Map<string, Tree>();
-  let published = 0;
-  let begun = 0;
-  const syncNext = async () => {
-    writeGeneration(source, begun + 1);
-    known.set(id(begun + 1), describeTree(source));
-    begun += 1;
-    const result = await runProgram(syncArguments(source, root, id(begun)));
-    if (result.exitCode !== 0) throw new Error(transcript(result));
-    published = begun;
-  };
-  await syncNext();
+/** A mirror on a disk of its own, and what is needed to copy that disk and to judge the copies. */
+class Camera {
+  readonly type: FilesystemType;
+  readonly image: string;
+  readonly root: string;
+  readonly source = join(scratch.path, 'source');
+  /** What each snapshot has to be. */
+  readonly known = new Map<string, Tree>();
+  readonly cuts: Cut[] = [];
+  #published = 0;
+  #begun = 0;
 
-  const cuts: Cut[] = [];
+  constructor(type: FilesystemType, image: string, root: string) {
+    this.type = type;
+    this.image = image;
+    this.root = root;
+  }
+
+  /** Publishes one more generation by `sync`, which gets the arguments of the program. */
+  async publish<T>(sync: (args: readonly string[]) => Promise<T>): Promise<T> {
+    this.#begun += 1;
+    writeGeneration(this.source, this.#begun);
+    this.known.set(id(this.#begun), describeTree(this.source));
+    const result = await sync(syncArguments(this.source, this.root, id(this.#begun)));
+    this.#published = this.#begun;
+    return result;
+  }
+
+  /** Copies the disk as it is at this moment. */
+  cut(): void {
+    const copy = join(host.path, `cut-${this.cuts.length}`);
+    const published = this.#published;
+    execFileSync('cp', ['--reflink=always', '--', this.image, copy]);
+    this.cuts.push({ image: copy, published, begun: this.#begun });
+    tellProgress(`cuts on ${this.type}`, this.cuts.length);
+  }
+}
+
+async function mountCamera(type: FilesystemType, options: readonly string[]): Promise<Camera> {
+  const image = join(host.path, 'disk');
+  const mounted = join(host.path, 'mounted');
+  await makeImage(type, image);
+  await mountImage(image, mounted, options);
+  return new Camera(type, image, join(mounted, 'mirror'));
+}
+
+/** Publishes one generation after the other until all cuts are taken. */
+async function cutAtRandomMoments(camera: Camera): Promise<void> {
+  await camera.publish(succeed);
   const random = seededRandom();
+  let isCutting = true;
   const cutAll = async () => {
-    while (cuts.length < CUTS) {
+    while (camera.cuts.length < CUTS) {
       await pause(random() * LONGEST_PAUSE_MS);
-      const copy = join(image, '..', `cut-${cuts.length}`);
-      const publishedBefore = published;
-      execFileSync('cp', ['--reflink=always', '--', image, copy]);
-      cuts.push({ image: copy, published: publishedBefore, begun });
-      tellProgress('cuts', cuts.length, CUTS);
+      camera.cut();
     }
   };
-  let isCutting = true;
   const allCut = cutAll().finally(() => {
     isCutting = false;
   });
-  while (isCutting) await syncNext();
+  while (isCutting) await camera.publish(succeed);
   await allCut;
-  return { cuts, known };
+}
+
+/**
+ * Publishes one generation for each call that the last part of a sync makes, and stops before that
+ * call for so long that the journal is committed: what no fsync asked for has then gone as far
+ * ahead of the rest as it can.
+ */
+async function cutAtPublication(camera: Camera): Promise<void> {
+  const tripwire = makeTripwire(scratch.path);
+  await camera.publish(succeed);
+  const points = await camera.publish((args) => tripwire.points(args));
+  const start = points.findIndex(({ call }) => call === 'syncfs');
+  const calls = points.slice(start);
+  for (const at of byScale({ all: calls, sample: calls.filter(isPublishingMove) })) {
+    await camera.publish(async (args) => {
+      const run = tripwire.start(args, { at, action: 'stop-tree' });
+      await run.reached;
+      await pause(JOURNAL_MS);
+      camera.cut();
+      run.release();
+      const { exitCode, stderr } = await run.result;
+      if (exitCode !== 0) throw new Error(`${args.join(' ')} ended with ${exitCode}: ${stderr}`);
+    });
+  }
+}
+
+async function succeed(args: readonly string[]): Promise<void> {
+  const result = await runProgram(args);
+  if (result.exitCode !== 0) throw new Error(transcript(result));
+}
+
+/** Mounts each copy, which replays its journal, and gathers what is wrong on it. */
+async function wrongAfterCuts(
+  { type, cuts, known, source }: Camera,
+  options: readonly string[],
+): Promise<string[]> {
+  const wrong: string[] = [];
+  for (const [index, cut] of cuts.entries()) {
+    const where = join(host.path, 'cut');
+    await mountImage(cut.image, where, options);
+    const found = await wrongAfter(cut, join(where, 'mirror'), source, known);
+    await unmountImage(where);
+    fileWork(host.path).remove(`cut-${index}`);
+    const told = found.map((sentence) => `cut ${index} on ${type}: ${sentence}`);
+    tellWrong(told);
+    wrong.push(...told);
+    tellProgress(`cuts on ${type} examined`, index + 1, cuts.length);
+  }
+  tellSummary(`power cut: ${cuts.length} cuts on ${type}, ${wrong.length} wrong`);
+  return wrong;
 }
 
 /** What a reader and the next sync find on the disk after the cut. */
@@ -150,8 +233,7 @@ async function wrongAfter(
       : [`durability: current names ${current}, not one of ${allowed.join(', ')}`]),
     ...wrongForReaders(root, known),
   ];
-  const last = describeTree(source);
-  const known2 = new Map([...known, ['recovered', last] as const]);
+  const knownThen = new Map([...known, ['recovered', describeTree(source)] as const]);
   const recovery = await runProgram(syncArguments(source, root, 'recovered'));
   const again = await runProgram([...syncArguments(source, root, 'once-more'), '--json']);
   return [
@@ -160,7 +242,7 @@ async function wrongAfter(
     ...(again.exitCode === 0 && again.json()['outcome'] === 'unchanged'
       ? []
       : [`I9: a second recovery is not idle: ${transcript(again)}`]),
-    ...wrongForReaders(root, known2),
+    ...wrongForReaders(root, knownThen),
     ...leftBehind(root),
     ...wrongHistory(root),
   ];

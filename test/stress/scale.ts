@@ -15,9 +15,9 @@ export function byScale<T>(values: Readonly<Record<Scale, T>>): T {
 export const HOUR_MS = 3_600_000;
 
 /** Says where a long test stands, a line every so often; vitest is silent until a test has ended. */
-export function tellProgress(name: string, done: number, total: number): void {
+export function tellProgress(name: string, done: number, total?: number): void {
   if (scale === 'all' && (done % 25 === 0 || done === total)) {
-    process.stderr.write(`${name}: ${done} of ${total}\n`);
+    process.stderr.write(`${name}: ${done}${total === undefined ? '' : ` of ${total}`}\n`);
   }
 }
 
