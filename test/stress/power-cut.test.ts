@@ -175,8 +175,9 @@ async function cutAtPublication(camera: Camera): Promise<void> {
   const tripwire = makeTripwire(scratch.path);
   await camera.publish(succeed);
   const points = await camera.publish((args) => tripwire.points(args));
-  const start = points.findIndex(({ call }) => call === 'syncfs');
-  const calls = points.slice(start);
+  const firstMove = points.findIndex(isPublishingMove);
+  if (firstMove < 1) throw new Error('no rename brings a tree out of staging');
+  const calls = points.slice(firstMove - 1);
   for (const at of byScale({ all: calls, sample: calls.filter(isPublishingMove) })) {
     await camera.publish(async (args) => {
       const run = tripwire.start(args, { at, action: 'stop-tree' });
