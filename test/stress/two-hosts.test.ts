@@ -145,6 +145,7 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
 
       const stops = whileLocked(here, action);
       const wrong: string[] = [];
+      let missed = 0;
       let done = 0;
       const queue = [...stops.entries()];
       const work = async () => {
@@ -156,7 +157,8 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
             action,
             rsyncAtWork(there),
           );
-          const told = found.map((sentence) => `${action} at ${pointText(stop)}: ${sentence}`);
+          if (found === undefined) missed += 1;
+          const told = (found ?? []).map((text) => `${action} at ${pointText(stop)}: ${text}`);
           tellWrong(told);
           wrong.push(...told);
           done += 1;
@@ -164,24 +166,32 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
         }
       };
       await Promise.all(Array.from({ length: SIDE_BY_SIDE }, work));
-      tellSummary(`two hosts: ${stops.length} take-overs after ${action}, ${wrong.length} wrong`);
+      tellSummary(
+        `two hosts: ${stops.length} take-overs after ${action}, ${missed} not reached, ${wrong.length} wrong`,
+      );
+      // A write in two pieces, or a heartbeat, is not made in each run.
+      expect(missed).toBeLessThanOrEqual(stops.length / 10);
       expect(wrong).toEqual([]);
     },
   );
 });
 
-/** Stops the holder, lets the other host take over and stand in its rsync, and wakes the holder. */
+/**
+ * Stops the holder, lets the other host take over and stand in its rsync, and wakes the holder.
+ *
+ * @returns what went wrong; undefined when the holder never came to the point.
+ */
 async function stopAndTakeOver(
   name: string,
   stop: Point,
   action: Action,
   middleOfOther: Point,
-): Promise<string[]> {
+): Promise<string[] | undefined> {
   const { root, other, otherRoot, remove } = await shareMirror(name);
   const holder = tripwire.start(syncHere(root, secondTree, 'second'), { at: stop, action });
   let successor: TracedRun | undefined;
   try {
-    if (!(await holder.reached)) return ['the point was not reached'];
+    if (!(await holder.reached)) return undefined;
     const wasPublished = linkedId(root, 'current') === 'second';
     successor = tripwire.start([...syncThere(otherRoot, 'third'), ...TAKE_OVER], {
       at: middleOfOther,
