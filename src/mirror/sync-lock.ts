@@ -181,9 +181,13 @@ class Acquisition {
     const descriptor = openKernelLock(this.#layout);
     let lock: SyncLock | undefined;
     try {
-      const kernelLock = tryFlock(descriptor, 'exclusive');
+      let kernelLock = tryFlock(descriptor, 'exclusive');
       if (kernelLock === 'held') {
-        return stateWhileKernelLockIsHeld(this.#layout);
+        const state = stateWhileKernelLockIsHeld(this.#layout);
+        if (!('processes' in state) || state.processes.length > 0) return state;
+        // Nobody is to be seen: it is another user's, or was given back while we looked.
+        kernelLock = tryFlock(descriptor, 'exclusive');
+        if (kernelLock === 'held') return state;
       }
       // Each turn takes the lock, sets a holder aside that is gone, or finds a living one.
       for (;;) {
