@@ -2,8 +2,15 @@ import Table from 'cli-table3';
 import pc from 'picocolors';
 import type { MirrorlatchError } from '../errors.ts';
 
-export const good = pc.green;
-export const bad = pc.red;
+/** Colours for a terminal only: picocolors by itself also takes a variable named CI for one. */
+const colorsFor = (stream: NodeJS.WriteStream) =>
+  pc.createColors(pc.isColorSupported && stream.isTTY === true);
+
+const onStdout = colorsFor(process.stdout);
+const onStderr = colorsFor(process.stderr);
+
+export const good = onStdout.green;
+export const bad = onStdout.red;
 
 /** One object on one line, for scripts. */
 export function printJson(value: unknown): void {
@@ -34,7 +41,7 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
     middle: '  ',
   };
   const table = new Table({
-    head: head.map((word) => pc.bold(word)),
+    head: head.map((word) => onStdout.bold(word)),
     chars: none,
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
@@ -49,6 +56,6 @@ export function printError(error: MirrorlatchError, asJson: boolean): void {
     printJson({ error: { code, exitCode, message, hint: hint ?? null, ...details } });
     return;
   }
-  process.stderr.write(`${bad('mirrorlatch:')} ${message}\n`);
+  process.stderr.write(`${onStderr.red('mirrorlatch:')} ${message}\n`);
   if (hint !== undefined) process.stderr.write(`  ${hint}\n`);
 }
