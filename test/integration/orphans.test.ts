@@ -2,7 +2,7 @@ import { lstatSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
-import { runForJson, runProgram, startProgram, transcript } from '../support/program.ts';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
@@ -72,17 +72,6 @@ describe.concurrent('what a killed sync left running', () => {
     expect(
       difference(describeTree(mirror.source), describeTree(join(mirror.root, 'current'))),
     ).toEqual([]);
-  });
-
-  test('is killed by --wait when it does not heed SIGTERM', async () => {
-    const { mirror, orphans } = await orphaned('killed');
-    const waiting = startProgram(['sync', mirror.root, '--id', 'next', '--wait', '1m']);
-    // As one that hangs in the kernel: stopped again whenever it is let go on.
-    const stopper = setInterval(() => signal(orphans, 'SIGSTOP'), 1);
-    const result = await waiting.result;
-    clearInterval(stopper);
-    expect(result.exitCode, transcript(result)).toBe(0);
-    expect(rsyncProcesses(mirror.root)).toEqual([]);
   });
 });
 
