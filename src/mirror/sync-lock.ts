@@ -88,6 +88,7 @@ export class SyncLock {
   readonly #layout: Layout;
   readonly #directory: LockDirectory;
   #reportedAt = Number.NEGATIVE_INFINITY;
+  #reportedPhase = '';
 
   constructor(
     layout: Layout,
@@ -143,10 +144,12 @@ export class SyncLock {
     if (flipped === undefined) throw lockLost(this.#layout);
   }
 
-  /** Tells whoever asks what is being done; at most once a second, and never fatal. */
+  /** Tells whoever asks what is being done; at most once a second of a phase, and never fatal. */
   report(progress: LockProgress): void {
-    if (performance.now() - this.#reportedAt < 1000) return;
+    const isSamePhase = progress.phase === this.#reportedPhase;
+    if (isSamePhase && performance.now() - this.#reportedAt < 1000) return;
     this.#reportedAt = performance.now();
+    this.#reportedPhase = progress.phase;
     try {
       writeFileSync(join(this.#directory.inside, 'progress.json'), JSON.stringify(progress));
     } catch {
