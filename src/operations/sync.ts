@@ -97,7 +97,10 @@ async function syncUnderLock(
   closeGate(layout);
   const recovered = await recover(layout, lock);
   rememberSource(options, mirror);
-  await checkSuperblock(layout, options.unclean ?? 'warn', onEvent);
+  const superblock = checkSuperblock(layout, options.unclean ?? 'warn', onEvent);
+  if (options.unclean === 'refuse') await superblock;
+  // A warning can come beside the plan; what goes wrong with it is heard where it is awaited.
+  superblock.catch(() => {});
   const before = currentId(layout);
   const id = chooseId(layout, wantedId, options.at);
   const log = openLog(layout, id);
@@ -127,6 +130,7 @@ async function syncUnderLock(
 
   try {
     const built = await buildTree(context, id);
+    await superblock;
     if (!built.isChanged && before !== undefined) {
       log.remove();
       clearStaging(layout, lock);
