@@ -19,7 +19,8 @@ test("logs/ID.log holds rsync's own output: every entry, and no line of its prog
   expect(log).toMatch(/\*deleting.*\|below\/file$/m);
   expect(log).toMatch(/^Number of files: /m);
   expect(log).not.toMatch(/xfr#|to-chk|\r/);
-  expect(statSync(mirror.state('logs', 'second.log')).mode & 0o777).toBe(0o644);
+  // It tells names from directories that others cannot enter.
+  expect(statSync(mirror.state('logs', 'second.log')).mode & 0o777).toBe(0o600);
 });
 
 test('a sync that fails keeps its log, and says in its error what rsync said and where the log is', async () => {
