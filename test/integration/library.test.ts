@@ -1,0 +1,71 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import {
+  type HistoryEntry,
+  list,
+  MirrorlatchError,
+  pin,
+  prune,
+  sync,
+  watch,
+} from '../../src/index.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+
+/** A source that changes at each call, and its mirror with one snapshot. */
+async function makeMirror() {
+  const place = scratchDirectory();
+  const source = join(place, 'source');
+  const root = join(place, 'mirror');
+  mkdirSync(source);
+  let generation = 0;
+  const publish = async () => {
+    generation += 1;
+    writeFileSync(join(source, 'generation'), `generation ${generation}`);
+    return sync({ source, root, id: `g${generation}`, keepLast: 1, graceMs: 0 });
+  };
+  await publish();
+  return { root, publish };
+}
+
+describe('A Node program', () => {
+  test('keeps the snapshot that it has pinned, and loses it when it lets go', async () => {
+    const { root, publish } = await makeMirror();
+    const held = await pin({ root });
+    await publish();
+    await publish();
+    expect(held.id).toBe('g1');
+    expect(readFileSync(join(held.path, 'generation'), 'utf8')).toBe('generation 1');
+    expect((await prune({ root })).kept.find(({ id }) => id === 'g1')?.reasons).toEqual([
+      'is held by a reader',
+    ]);
+    held.release();
+    expect((await prune({ root })).removed).toEqual(['g1']);
+    expect(existsSync(held.path)).toBe(false);
+  });
+
+  test('hears of each publication once and in order, however fast they come', async () => {
+    const { root, publish } = await makeMirror();
+    const stop = new AbortController();
+    const heard: HistoryEntry[] = [];
+    const listening = (async () => {
+      for await (const entry of watch({ root, signal: stop.signal })) {
+        heard.push(entry);
+        if (entry.event === 'published' && entry.id === 'g8') stop.abort();
+      }
+    })();
+    for (let count = 2; count <= 8; count += 1) await publish();
+    await listening;
+    const published = heard.flatMap((entry) => (entry.event === 'published' ? [entry.id] : []));
+    expect(published).toEqual(['g2', 'g3', 'g4', 'g5', 'g6', 'g7', 'g8']);
+  });
+
+  test('is told by a MirrorlatchError what is wrong, and the way out', async () => {
+    const root = join(scratchDirectory(), 'nothing here');
+    const error = await pin({ root }).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(MirrorlatchError);
+    expect(error).toMatchObject({ code: 'NO_MIRROR', exitCode: 66 });
+    expect((error as MirrorlatchError).hint).toContain('mirrorlatch sync');
+    expect(() => list(root)).toThrow(MirrorlatchError);
+  });
+});
