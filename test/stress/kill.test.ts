@@ -172,7 +172,9 @@ for (const scenario of scenarios.filter(({ inSample }) => scale === 'all' || inS
     async () => {
       const place = await makePlace(scenario.filesystem);
       try {
-        expect(await killAtEach(scenario, place.path)).toEqual([]);
+        fileWork(place.path).directory('kills');
+        expect(await killAtEach(scenario, join(place.path, 'kills'))).toEqual([]);
+        fileWork(place.path).remove('kills');
       } finally {
         await place.remove();
       }
