@@ -1,7 +1,7 @@
 /** What every command gets from the program around it. */
 export interface CommandContext {
   /** What followed `--` on the command line. */
-  rsyncOptions: readonly string[];
+  operands: readonly string[];
   /** Aborts when a signal asks the command to end; from the first call on, signals are caught. */
   signal: () => AbortSignal;
   /** For a command that ends well and all the same has something to tell by its exit code. */

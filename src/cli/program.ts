@@ -21,7 +21,7 @@ export async function runCommandLine(words: readonly string[], version: string):
   const own = separator === -1 ? words : words.slice(0, separator);
   let exitCode = 0;
   const context = {
-    rsyncOptions: separator === -1 ? [] : words.slice(separator + 1),
+    operands: separator === -1 ? [] : words.slice(separator + 1),
     signal: abortOnSignals,
     setExitCode: (code: number) => {
       exitCode = code;

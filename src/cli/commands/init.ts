@@ -43,7 +43,7 @@ export function addInit(program: Command, context: CommandContext): void {
       const { layout, settings } = init({
         root,
         source: flags.source,
-        rsyncOptions: context.rsyncOptions,
+        rsyncOptions: context.operands,
         keepLast: flags.keepLast,
         keepWithinMs: flags.keepWithin,
         graceMs: flags.grace,

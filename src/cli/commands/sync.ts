@@ -135,7 +135,7 @@ export function addSync(program: Command, context: CommandContext): void {
       const options: SyncOptions = {
         root: paths.at(-1) ?? '',
         source: paths.length === 2 ? paths[0] : undefined,
-        rsyncOptions: context.rsyncOptions,
+        rsyncOptions: context.operands,
         strategy: flags.strategy,
         clone: flags.clone,
         without: flags.without,
