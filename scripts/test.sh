@@ -52,7 +52,7 @@ FIGURES
 
 need_programs rsync:rsync ssh:openssh-client sshd:openssh-server mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs \
   mkfs.btrfs:btrfs-progs flock:util-linux setpriv:util-linux losetup:mount ps:procps apt-ftparchive:apt-utils \
-  cc:gcc gencat:libc6-dev bindfs:bindfs
+  cc:gcc gencat:libc6-dev bindfs:bindfs zsh:zsh fish:fish busybox:busybox
 need_build
 
 npm run --silent check </dev/null || { echo 'test.sh: npm run check failed.' >&2; failed=$((failed + 1)); }
