@@ -1,5 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -25,7 +26,7 @@ export type Action = 'kill-tree' | 'kill-process' | 'orphan' | 'stop-process' | 
 export interface TracedResult {
   readonly stdout: string;
   readonly stderr: string;
-  /** 128 + the signal's number where a signal ended it. */
+  /** 128 + the signal's number where a signal ended it; 125 where tripwire itself failed. */
   readonly exitCode: number;
   /** Whether the run came to the point. */
   readonly reached: boolean;
@@ -108,11 +109,11 @@ function observe(subprocess: ReturnType<typeof spawn>): TracedRun {
   const [stdout, stderr, report] = [collect(1), collect(2), collect(3)];
   const result = new Promise<TracedResult>((resolve, reject) => {
     subprocess.once('error', reject);
-    subprocess.once('close', (code) => {
+    subprocess.once('close', (code, signal) => {
       resolve({
         stdout: stdout(),
         stderr: stderr(),
-        exitCode: code ?? 128,
+        exitCode: code ?? 128 + (signal === null ? 0 : constants.signals[signal]),
         reached: report() !== '',
       });
     });

@@ -213,7 +213,9 @@ async function stopAndTakeOver(
       ...(busy.exitCode === 75 && busy.stderr.includes(other.hostname)
         ? []
         : [`I4: the lock of the other host is gone: ${transcript(busy)}`]),
-      ...(success.exitCode === 0 ? [] : [`I4: the other host failed: ${success.stderr}`]),
+      ...(success.exitCode === 0
+        ? []
+        : [`I4: the other host ended with ${success.exitCode}: ${success.stderr}`]),
       ...(linkedId(root, 'current') === 'third' ? [] : ['the other host did not publish at last']),
       ...(last.exitCode === 0 ? [] : [`I9: ${transcript(last)}`]),
       ...wrongForReaders(root, known),

@@ -22,8 +22,8 @@
  *   stop-tree      SIGSTOP to all processes
  *
  * and "reached" is written to descriptor 3, if it is open. SIGUSR1 lets go again what is stopped or held.
- * tripwire ends when the last process of the tree has ended, with the exit code of COMMAND (128 + N for a signal); its
- * own death kills the tree, and the death of what started it kills it.
+ * tripwire ends when the last process of the tree has ended, with the exit code of COMMAND (128 + N for a signal), or
+ * with 125 and a message when it fails itself; its own death kills the tree, and the death of what started it kills it.
  *
  * strace would not do for another reason, too: a held process has to be told from a stopped one, and let go on demand.
  */
@@ -158,7 +158,7 @@ static FILE *call_log;
 static const char *at_chain, *at_call, *action;
 static long at_n;
 static int holding;
-static volatile sig_atomic_t release_asked;
+static sigset_t wake_ups, mask_of_command;
 
 static void fail(const char *what) {
   fprintf(stderr, "tripwire: %s: %s\n", what, strerror(errno));
@@ -401,11 +401,6 @@ static void release(void) {
     }
 }
 
-static void on_release(int signal_number) {
-  (void)signal_number;
-  release_asked = 1;
-}
-
 static void install_filter(void) {
   static struct sock_filter program[CALLS + 3];
   size_t length = 0;
@@ -428,6 +423,7 @@ static void start(char **command) {
     char byte;
     close(ready[1]);
     if (read(ready[0], &byte, 1) != 1) _exit(125);
+    sigprocmask(SIG_SETMASK, &mask_of_command, NULL);
     install_filter();
     execvp(command[0], command);
     fail(command[0]);
@@ -456,7 +452,10 @@ static void at_stop(struct tracee *t, int status) {
     case PTRACE_EVENT_VFORK:
     case PTRACE_EVENT_CLONE: {
       unsigned long child;
-      if (ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &child) == 0) know((pid_t)child);
+      /* What the child did can be heard before this, even its end: it must not be known anew, under a number that has
+         become another's. */
+      if (ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &child) == 0 && status_number((pid_t)child, "TracerPid:") == getpid())
+        know((pid_t)child);
       resume(t->tid, 0);
       return;
     }
@@ -468,17 +467,18 @@ static void at_stop(struct tracee *t, int status) {
   }
 }
 
+/* Both signals are blocked but in sigwaitinfo, so that none gets lost that comes while nobody waits for it. */
 static int watch(void) {
-  int exit_code = 125;
+  int exit_code = -1;
   for (;;) {
     int status;
-    pid_t tid = waitpid(-1, &status, __WALL);
-    if (release_asked) {
-      release_asked = 0;
-      release();
+    pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+    if (tid < 0 && errno == ECHILD && exit_code >= 0) return exit_code;
+    if (tid < 0) fail("waitpid");
+    if (tid == 0) {
+      if (sigwaitinfo(&wake_ups, NULL) == SIGUSR1) release();
+      continue;
     }
-    if (tid < 0 && errno == EINTR) continue;
-    if (tid < 0) return exit_code;
     if (WIFSTOPPED(status)) {
       at_stop(know(tid), status);
       continue;
@@ -509,8 +509,10 @@ int main(int argc, char **argv) {
   call_log = fopen(log_path, "we");
   if (!call_log) fail(log_path);
   fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);
-  struct sigaction on_usr1 = {.sa_handler = on_release};
-  sigaction(SIGUSR1, &on_usr1, NULL);
+  sigemptyset(&wake_ups);
+  sigaddset(&wake_ups, SIGUSR1);
+  sigaddset(&wake_ups, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &wake_ups, &mask_of_command);
   start(argv + i + 1);
   int exit_code = watch();
   return fclose(call_log) == 0 ? exit_code : 125;
