@@ -1,9 +1,9 @@
 /**
  * Bundles the program into dist/bin.js and the parts that it loads on demand, dist/bin/*.js: one
  * read in place of some 300 halves the time before a command does its work. The licences of what
- * is bundled go along.
+ * is bundled go along, and what is no TypeScript: the launcher, and the reader.
  */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
 
 const { metafile } = await build({
@@ -37,3 +37,8 @@ const notices = [...packages].sort().map((directory) => {
   return `${name} ${version}\n\n${text.trim()}\n`;
 });
 writeFileSync('dist/THIRD-PARTY-LICENSES', notices.join(`\n${'-'.repeat(80)}\n\n`));
+
+cpSync('src/launcher.sh', 'dist/mirrorlatch');
+for (const file of ['reader.sh', 'shells'])
+  cpSync(`src/reader/${file}`, `dist/reader/${file}`, { recursive: true });
+for (const script of ['dist/mirrorlatch', 'dist/reader/reader.sh']) chmodSync(script, 0o755);

@@ -9,13 +9,15 @@ import { join } from 'node:path';
  * ROOT/.mirrorlatch/                  0755, never inside an rsync target
  *   mirror.json  history.jsonl  logs/ID.log
  *   leases/ID                         empty, 0444: a reader holds a shared flock on it
+ *   reader                            the standalone client, see src/reader/reader.sh
  *   sync.flock                        the writer's kernel lock, inherited by rsync
  *   sync.lock/TOKEN/                  the writer's lock across hosts, see SyncLock
  *   staging/                          0700, the gate
  *     ID.clone/                       a clone of `current` that is being made
  *     ID/                             a tree that rsync works on, or worked on when it was killed
- *     ID.foreign/                     one whose rsync may still run on another host
+ *     ID.foreign/                     one to copy from only: its rsync may still run on another host
  *     .partial/                       rsync's --partial-dir
+ *     .boot                           the boot and the disk since when all of this is trusted
  *   trash/                            0700, on the way to removal
  * ```
  */
@@ -29,10 +31,12 @@ export interface Layout {
   readonly history: string;
   readonly logs: string;
   readonly leases: string;
+  readonly reader: string;
   readonly kernelLock: string;
   readonly lockDirectory: string;
   readonly staging: string;
   readonly partial: string;
+  readonly bootMark: string;
   readonly trash: string;
   snapshot(id: string): string;
   lease(id: string): string;
@@ -56,10 +60,12 @@ export function layoutOf(root: string): Layout {
     history: join(state, 'history.jsonl'),
     logs,
     leases,
+    reader: join(state, 'reader'),
     kernelLock: join(state, 'sync.flock'),
     lockDirectory: join(state, 'sync.lock'),
     staging,
     partial: join(staging, '.partial'),
+    bootMark: join(staging, '.boot'),
     trash: join(state, 'trash'),
     snapshot: (id) => join(snapshots, id),
     lease: (id) => join(leases, id),

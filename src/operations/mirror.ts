@@ -10,6 +10,7 @@ import {
   writeSettings,
 } from '../mirror/settings.ts';
 import { closeGate } from '../mirror/staging.ts';
+import { placeReader } from '../reader/script.ts';
 import { ifThere, lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
 
 export interface Mirror {
@@ -60,6 +61,7 @@ export function createMirror(
       makeOpenDirectory(directory);
     }
     closeGate(layout);
+    placeReader(layout);
     const settings = newSettings(given);
     writeSettings(layout, settings);
     for (const directory of [layout.state, layout.root]) syncDirectory(directory);

@@ -21,6 +21,7 @@ import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { closeGate } from '../mirror/staging.ts';
 import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { discard, emptyTrash } from '../mirror/trash.ts';
+import { placeReader } from '../reader/script.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { buildTree, type SyncContext } from './build-tree.ts';
 import type { OnEvent, Phase } from './events.ts';
@@ -96,6 +97,7 @@ async function syncUnderLock(
 
   closeGate(layout);
   const recovered = await recover(layout, lock);
+  placeReader(layout);
   rememberSource(options, mirror);
   const superblock = checkSuperblock(layout, options.unclean ?? 'warn', onEvent);
   if (options.unclean === 'refuse') await superblock;

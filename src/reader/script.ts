@@ -1,0 +1,20 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Layout } from '../mirror/layout.ts';
+import { readTextIfThere, writeWhole } from '../system/files.ts';
+
+/** The standalone client, a POSIX sh script. The path holds in `src`, in `dist` and in its bundle. */
+export const readerPath: string = fileURLToPath(new URL('../reader/reader.sh', import.meta.url));
+
+/** What interactive shells read at their start, see `interactiveShell`. */
+export const shellFiles: string = fileURLToPath(new URL('../reader/shells', import.meta.url));
+
+export function readerText(): string {
+  return readFileSync(readerPath, 'utf8');
+}
+
+/** Puts the reader of this version where clients that mount the mirror find it. */
+export function placeReader(layout: Layout): void {
+  const text = readerText();
+  if (readTextIfThere(layout.reader) !== text) writeWhole(layout.reader, text, 0o755);
+}

@@ -1,0 +1,7 @@
+# What the user's own ZDOTDIR holds, in place of this one; .zshrc adds the prompt.
+mirrorlatch_zdotdir=$ZDOTDIR
+if [[ -n ${MIRRORLATCH_ZDOTDIR-} ]]; then ZDOTDIR=$MIRRORLATCH_ZDOTDIR; else unset ZDOTDIR; fi
+unset MIRRORLATCH_ZDOTDIR
+[[ ! -f ${ZDOTDIR-$HOME}/.zshenv ]] || . "${ZDOTDIR-$HOME}/.zshenv"
+mirrorlatch_users_zdotdir=${ZDOTDIR-}
+ZDOTDIR=$mirrorlatch_zdotdir
