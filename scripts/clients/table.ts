@@ -1,0 +1,110 @@
+/**
+ * Prints, as Markdown, how real package managers fare on a mirror that is published again and again
+ * while they update and install: bare, under `mirrorlatch run`, and under the standalone reader.
+ * Started by scripts/clients.sh.
+ */
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Client } from '../../test/support/repositories/client.ts';
+import { clients, missingPrograms } from '../../test/support/repositories/clients.ts';
+import { guards } from '../../test/support/repositories/guard.ts';
+import { mirrorOfRepositories } from '../../test/support/repositories/mirror.ts';
+import { type Trial, tryClient } from '../../test/support/repositories/trial.ts';
+
+const usage = 'usage: sh scripts/clients.sh [--runs N] [--every MS,...] [CLIENT...]';
+
+interface Options {
+  readonly runs: number;
+  /** Times between two flips; ms. */
+  readonly rates: readonly number[];
+  readonly clients: readonly Client[];
+}
+
+function readOptions(): Options {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      runs: { type: 'string', default: '40' },
+      every: { type: 'string', default: '300,5' },
+    },
+  });
+  const runs = Number(values.runs);
+  const rates = values.every.split(',').map(Number);
+  if (![runs, ...rates].every((number) => Number.isSafeInteger(number) && number > 0)) {
+    throw new Error(`--runs and --every take whole numbers above 0\n${usage}`);
+  }
+  const isChosen = ({ name }: Client) =>
+    positionals.length === 0 || positionals.some((word) => name.startsWith(word));
+  const chosen = clients.filter(isChosen);
+  if (chosen.length === 0) {
+    const names = clients.map(({ name }) => name).join('; ');
+    throw new Error(`no client begins with ${positionals.join(' or ')}, there are: ${names}`);
+  }
+  for (const client of chosen) {
+    const missing = missingPrograms(client);
+    if (missing.length > 0) throw new Error(`${client.name} needs ${missing.join(', ')}`);
+  }
+  return { runs, rates, clients: chosen };
+}
+
+function row(cells: readonly (string | number)[]): void {
+  process.stdout.write(`| ${cells.join(' | ')} |\n`);
+}
+
+function figures({ outcomes: { ok, failed, mixed } }: Trial): string {
+  return `${ok} / ${failed} / ${mixed === 0 ? mixed : `**${mixed}**`}`;
+}
+
+async function main(): Promise<void> {
+  const { runs, rates, clients: chosen } = readOptions();
+  const work = mkdtempSync(join(tmpdir(), 'mirrorlatch-clients-'));
+  process.once('exit', () => rmSync(work, { recursive: true, force: true }));
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(name, () => process.exit(1));
+  }
+  chmodSync(work, 0o755);
+  const repositories = new Set(chosen.map(({ repository }) => repository));
+  const program = resolve('dist', 'mirrorlatch');
+  const mirror = await mirrorOfRepositories(work, program, repositories, 6);
+  const loads: number[] = [];
+  row([
+    'client',
+    'a flip every',
+    ...guards.map((guard) => `${guard}: ok / failed / mixed`),
+    'flips in a run',
+  ]);
+  row(['---', '---', ...guards.map(() => '---'), '---']);
+  for (const client of chosen) {
+    for (const everyMs of rates) {
+      const trials: Trial[] = [];
+      for (const guard of guards) {
+        const trial = await tryClient(client, mirror, { guard, runs, everyMs, work });
+        trials.push(trial);
+        loads.push(loadavg()[0] ?? 0);
+        if (guard === 'bare') continue;
+        for (const account of trial.accounts) {
+          process.stderr.write(`${client.name}, ${guard}: ${account}\n`);
+          process.exitCode = 1;
+        }
+      }
+      const flips = trials.map((trial) => mean(trial.flips).toFixed(1));
+      row([client.name, `${everyMs} ms`, ...trials.map(figures), flips.join(' · ')]);
+    }
+  }
+  process.stdout.write(
+    `\n${runs} runs each, every one from nothing: update, then install 24 packages. ${cpus().length} x ${cpus()[0]?.model}, load ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}.\n`,
+  );
+}
+
+function mean(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
+}
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`clients.sh: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { type Generation, type Package, packageVersion } from './generation.ts';
+import type { Repository } from './repository.ts';
+
+/** The version with pacman's own release number. */
+const version = `${packageVersion}-1`;
+
+/** As `repo-add` makes it (which needs bsdtar): a database with the hashes of the packages. */
+export const archRepository: Repository = {
+  name: 'arch',
+  programs: ['tar'],
+  async make(directory, generation, work) {
+    const database = join(work, 'database');
+    await Promise.all(
+      generation.packages.map(async (one) => {
+        const file = `${one.name}-${version}-any.pkg.tar`;
+        await buildPackage(join(directory, file), one, generation, join(work, one.name));
+        const entry = join(database, `${one.name}-${version}`);
+        mkdirSync(entry, { recursive: true });
+        writeFileSync(
+          join(entry, 'desc'),
+          description(one, generation, file, readFileSync(join(directory, file))),
+        );
+      }),
+    );
+    const entries = generation.packages.map(({ name }) => `${name}-${version}`);
+    await execa('tar', ['-C', database, '-cf', join(directory, 'parts.db'), ...entries]);
+  },
+};
+
+async function buildPackage(
+  path: string,
+  { name, content }: Package,
+  { mark }: Generation,
+  tree: string,
+): Promise<void> {
+  mkdirSync(join(tree, 'usr/share', name), { recursive: true });
+  writeFileSync(join(tree, 'usr/share', name, 'generation'), content);
+  writeFileSync(
+    join(tree, '.PKGINFO'),
+    `pkgname = ${name}
+pkgver = ${version}
+pkgdesc = a package of ${mark}
+packager = nobody
+size = ${content.length}
+arch = any
+`,
+  );
+  await execa('tar', ['-C', tree, '-cf', path, '.PKGINFO', 'usr']);
+}
+
+function description(
+  { name, content }: Package,
+  { mark }: Generation,
+  file: string,
+  archive: Buffer,
+): string {
+  return Object.entries({
+    FILENAME: file,
+    NAME: name,
+    VERSION: version,
+    DESC: `a package of ${mark}`,
+    CSIZE: archive.length,
+    ISIZE: content.length,
+    SHA256SUM: createHash('sha256').update(archive).digest('hex'),
+    ARCH: 'any',
+  })
+    .map(([key, value]) => `%${key}%\n${value}\n\n`)
+    .join('');
+}

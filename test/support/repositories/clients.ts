@@ -1,0 +1,17 @@
+import { execaSync } from 'execa';
+import { apt } from './apt.ts';
+import type { Client } from './client.ts';
+import { dnf } from './dnf.ts';
+import { pacman } from './pacman.ts';
+import { pipFindLinks, pipIndex } from './pip.ts';
+import { zypper } from './zypper.ts';
+
+/** All package managers that the proof knows. */
+export const clients: readonly Client[] = [apt, dnf, zypper, pacman, pipIndex, pipFindLinks];
+
+/** The programs of a client and its repository that are not on this machine. */
+export function missingPrograms({ programs, repository }: Client): string[] {
+  return [...programs, ...repository.programs].filter(
+    (program) => execaSync('sh', ['-c', `command -v ${program}`], { reject: false }).exitCode !== 0,
+  );
+}

@@ -1,0 +1,62 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { type Generation, type Package, packageVersion } from './generation.ts';
+import type { Repository } from './repository.ts';
+
+/** As `apt-ftparchive` makes it: Release with the hashes of Packages, and Packages with those of the pool. */
+export const debianRepository: Repository = {
+  name: 'debian',
+  programs: ['dpkg-deb', 'apt-ftparchive'],
+  async make(directory, generation, work) {
+    const { stdout: architecture } = await execa('dpkg', ['--print-architecture']);
+    const index = join(directory, `dists/stable/main/binary-${architecture}`);
+    mkdirSync(index, { recursive: true });
+    mkdirSync(join(directory, 'pool'));
+    await Promise.all(
+      generation.packages.map((one) =>
+        buildPackage(directory, one, generation, join(work, one.name)),
+      ),
+    );
+    const { stdout } = await execa('apt-ftparchive', ['packages', 'pool'], { cwd: directory });
+    writeFileSync(join(index, 'Packages'), `${stdout}\n`);
+    await execa('gzip', ['--keep', join(index, 'Packages')]);
+    const release = await execa(
+      'apt-ftparchive',
+      [
+        ...[
+          'Suite=stable',
+          'Components=main',
+          `Architectures=${architecture}`,
+          `Description=${generation.mark}`,
+        ].flatMap((field) => ['-o', `APT::FTPArchive::Release::${field}`]),
+        'release',
+        'dists/stable',
+      ],
+      { cwd: directory },
+    );
+    writeFileSync(join(directory, 'dists/stable/Release'), `${release.stdout}\n`);
+  },
+};
+
+async function buildPackage(
+  directory: string,
+  { name, content }: Package,
+  { mark }: Generation,
+  tree: string,
+): Promise<void> {
+  mkdirSync(join(tree, 'DEBIAN'), { recursive: true });
+  mkdirSync(join(tree, 'usr/share', name), { recursive: true });
+  writeFileSync(
+    join(tree, 'DEBIAN/control'),
+    `Package: ${name}
+Version: ${packageVersion}
+Architecture: all
+Maintainer: nobody <nobody@localhost>
+Description: a package of ${mark}
+`,
+  );
+  writeFileSync(join(tree, 'usr/share', name, 'generation'), content);
+  const deb = join(directory, 'pool', `${name}_${packageVersion}_all.deb`);
+  await execa('dpkg-deb', ['--root-owner-group', '-Znone', '--build', tree, deb]);
+}

@@ -1,0 +1,37 @@
+import { renameSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * Points `current` from one snapshot to the next every so often, each time in one rename(2) as a
+ * publication does.
+ */
+export class Flipper {
+  readonly #root: string;
+  readonly #ids: readonly string[];
+  readonly #timer: NodeJS.Timeout;
+  #flips = 0;
+
+  /** Starts at once. @param everyMs the time between two flips. */
+  constructor(root: string, ids: readonly string[], everyMs: number) {
+    this.#root = root;
+    this.#ids = ids;
+    this.#timer = setInterval(() => this.#flip(), everyMs);
+  }
+
+  /** How often `current` was changed until now. */
+  get flips(): number {
+    return this.#flips;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #flip(): void {
+    const id = this.#ids[this.#flips % this.#ids.length];
+    const link = join(this.#root, '.mirrorlatch', 'flip');
+    symlinkSync(`snapshots/${id}`, link);
+    renameSync(link, join(this.#root, 'current'));
+    this.#flips += 1;
+  }
+}

@@ -1,0 +1,56 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { makeGeneration } from './generation.ts';
+import type { Repository } from './repository.ts';
+
+/** A mirror of package repositories, published by `mirrorlatch sync`, and what is needed to go on. */
+export interface RepositoryMirror {
+  readonly root: string;
+  /** The path of the program `mirrorlatch`. */
+  readonly program: string;
+  /** The snapshots, oldest first: one a generation, and called by its mark. */
+  readonly ids: readonly string[];
+  /** Publishes one generation more, and returns its snapshot's id. */
+  publishNext(...options: string[]): Promise<string>;
+}
+
+/**
+ * Makes a mirror of these repositories in several generations.
+ *
+ * @param home where the mirror and its upstream shall be.
+ */
+export async function mirrorOfRepositories(
+  home: string,
+  program: string,
+  repositories: ReadonlySet<Repository>,
+  generations: number,
+): Promise<RepositoryMirror> {
+  const root = join(home, 'mirror');
+  const ids: string[] = [];
+  const publishNext = async (...options: string[]) => {
+    const { mark: id } = await makeUpstream(join(home, 'upstream'), repositories, ids.length + 1);
+    await execa(program, ['sync', join(home, 'upstream'), root, '--id', id, '--quiet', ...options]);
+    ids.push(id);
+    return id;
+  };
+  while (ids.length < generations) await publishNext('--no-prune');
+  return { root, program, ids, publishNext };
+}
+
+async function makeUpstream(
+  directory: string,
+  repositories: ReadonlySet<Repository>,
+  number: number,
+) {
+  const generation = makeGeneration(number);
+  rmSync(directory, { recursive: true, force: true });
+  for (const repository of repositories) {
+    const work = `${directory}.${repository.name}`;
+    mkdirSync(work);
+    mkdirSync(join(directory, repository.name), { recursive: true });
+    await repository.make(join(directory, repository.name), generation, work);
+    rmSync(work, { recursive: true });
+  }
+  return generation;
+}

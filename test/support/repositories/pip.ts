@@ -1,0 +1,37 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Client } from './client.ts';
+import { packageNames } from './generation.ts';
+import { pythonIndex } from './python-index.ts';
+
+/** Wheels in a directory have no hashes that pip could check. */
+export const pipFindLinks = pip(
+  'pip, find-links',
+  (url) => `no-index = true\nfind-links = ${url}/wheels/`,
+);
+
+/** The pages of the index have the hash of each wheel. */
+export const pipIndex = pip('pip, index', (url) => `index-url = ${url}/simple`);
+
+function pip(name: string, source: (url: string) => string): Client {
+  return {
+    name,
+    programs: ['pip'],
+    repository: pythonIndex,
+    install: `pip --quiet install --target site --no-compile ${packageNames.join(' ')}`,
+    installed: (packageName) => `site/${packageName.replaceAll('-', '_')}/generation`,
+    configure(state, url) {
+      const configuration = join(state, 'pip.conf');
+      writeFileSync(
+        configuration,
+        `[global]
+${source(url)}
+no-cache-dir = true
+disable-pip-version-check = true
+root-user-action = ignore
+`,
+      );
+      return { PIP_CONFIG_FILE: configuration };
+    },
+  };
+}

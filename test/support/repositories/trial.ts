@@ -1,0 +1,51 @@
+import type { Client } from './client.ts';
+import { Flipper } from './flipper.ts';
+import { type Guard, guarded } from './guard.ts';
+import { Installation, type Outcome } from './installation.ts';
+import type { RepositoryMirror } from './mirror.ts';
+
+/** What a trial is made of. */
+export interface TrialOptions {
+  readonly guard: Guard;
+  readonly runs: number;
+  /** The time between two flips; ms. */
+  readonly everyMs: number;
+  /** A directory for the client's own files. */
+  readonly work: string;
+}
+
+/** How a client fared in several runs. */
+export interface Trial {
+  readonly outcomes: Readonly<Record<Outcome, number>>;
+  /** How many flips fell into the runs, one number a run. */
+  readonly flips: readonly number[];
+  /** One account of each run that was not ok. */
+  readonly accounts: readonly string[];
+}
+
+/** Lets a client update and install again and again, each time from nothing, while `current` flips. */
+export async function tryClient(
+  client: Client,
+  mirror: RepositoryMirror,
+  { guard, runs, everyMs, work }: TrialOptions,
+): Promise<Trial> {
+  const outcomes = { ok: 0, failed: 0, mixed: 0 };
+  const flips: number[] = [];
+  const accounts: string[] = [];
+  const flipper = new Flipper(mirror.root, mirror.ids, everyMs);
+  try {
+    while (flips.length < runs) {
+      const installation = new Installation(client, mirror, work);
+      const before = flipper.flips;
+      const command = guarded(guard, mirror, installation.command);
+      const { outcome, account } = await installation.run(command);
+      flips.push(flipper.flips - before);
+      outcomes[outcome] += 1;
+      if (outcome !== 'ok') accounts.push(`${outcome}: ${account}`);
+      installation.remove();
+    }
+  } finally {
+    flipper.stop();
+  }
+  return { outcomes, flips, accounts };
+}
