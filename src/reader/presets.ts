@@ -1,0 +1,338 @@
+import { basename } from 'node:path';
+
+/**
+ * What a command has to do with the lists (the index, the metadata) that its package manager keeps:
+ *
+ * - `refresh`: it fetches them anew: it shall see the current snapshot, which is worth remembering;
+ * - `reuse`: it goes by the lists that were fetched: it shall see the snapshot that they came from;
+ * - `pin`: it fetches what it needs by itself, or nobody knows: any one snapshot will do;
+ * - `none`: it reads nothing of a mirror.
+ */
+export type Use = 'refresh' | 'reuse' | 'pin' | 'none';
+
+export interface Preset {
+  /** Commands of one family keep their lists in common: `apt-get update` serves `apt install`. */
+  readonly family: string;
+  readonly use: Use;
+}
+
+/** How the programs of one kind are called, and what that says. */
+interface Program {
+  readonly family: string;
+  /** Matched against the program's name without its directory. */
+  readonly names: RegExp;
+  /** The options whose value may be the next word. */
+  readonly valued: readonly string[];
+  /** What is not listed is `otherwise`. */
+  readonly subcommands: Readonly<Partial<Record<Use, readonly string[]>>>;
+  readonly otherwise: Use;
+  /** Without any subcommand. */
+  readonly bare: Use;
+  /**
+   * Options that change it; the first one that is given decides. `of`: only with one of these
+   * subcommands; without it, with all but those that are `none`.
+   */
+  readonly options: readonly {
+    readonly names: readonly string[];
+    readonly use: Use;
+    readonly of?: readonly string[];
+  }[];
+  /** The subcommand is an option, as in `pacman -S`. */
+  readonly subcommandIsOption?: boolean;
+}
+
+/** A list of words, written as one text. */
+function words(text: string): readonly string[] {
+  return text.trim().split(/\s+/);
+}
+
+const APT_VALUED = words('-o --option -c --config-file -t --target-release');
+
+/**
+ * Whatever opens apt's cache counts as `reuse`: for file: and without Acquire::GzipIndexes the
+ * files in /var/lib/apt/lists are symlinks into the mirror, so that `apt show` reads there too.
+ */
+const APT: Program = {
+  family: 'apt',
+  names: /^apt(-get)?$/,
+  // apt-get(8), OPTIONS
+  valued: [
+    ...APT_VALUED,
+    ...words(`
+      --default-release -a --host-architecture -P --build-profiles --with-source -e --error-on -S
+      --snapshot
+    `),
+  ],
+  subcommands: { refresh: ['update'], none: words('clean distclean help moo edit-sources') },
+  otherwise: 'reuse',
+  bare: 'none',
+  options: [
+    { names: words('-h --help -v --version'), use: 'none' },
+    { names: ['-U', '--update'], use: 'refresh' },
+  ],
+};
+
+const PROGRAMS: readonly Program[] = [
+  APT,
+  {
+    ...APT,
+    names: /^(apt-(cache|mark|file|sortpkgs)|unattended-upgrades?)$/,
+    bare: 'reuse',
+  },
+  {
+    family: 'apt',
+    names: /^aptitude(-curses)?$/,
+    // aptitude(8), OPTIONS
+    valued: [
+      ...APT_VALUED,
+      ...words(`
+        -F --display-format -O --sort -S -w --width --add-user-tag --add-user-tag-to
+        --remove-user-tag --remove-user-tag-from --group-by --log-file --log-level
+        --show-package-names
+      `),
+    ],
+    subcommands: { refresh: ['update'], none: ['clean', 'help'] },
+    otherwise: 'reuse',
+    bare: 'reuse',
+    options: [
+      { names: ['-h', '--help', '--version'], use: 'none' },
+      { names: ['-u'], use: 'refresh' },
+    ],
+  },
+  {
+    // Its commands fetch the metadata themselves where these are too old.
+    family: 'dnf',
+    names: /^(dnf|yum|microdnf)(-?\d)?$/,
+    // dnf(8), OPTIONS
+    valued: words(`
+      -c --config --installroot --enableplugin --disableplugin --releasever --setopt -R
+      --randomwait -d --debuglevel -e --errorlevel --rpmverbosity --enablerepo --disablerepo
+      --repo --repoid -x --exclude --excludepkgs --disableexcludes --disableexcludepkgs
+      --repofrompath --color --destdir --downloaddir --comment --advisory --advisories --bz --bzs
+      --cve --cves --sec-severity --secseverity --forcearch --forarch --arch
+    `),
+    subcommands: {
+      refresh: ['makecache', 'mc'],
+      none: words('alias autoremove clean erase help mark remove rm'),
+    },
+    otherwise: 'pin',
+    bare: 'none',
+    options: [
+      { names: words('-h --help --help-cmd --version'), use: 'none' },
+      { names: ['-C', '--cacheonly'], use: 'reuse' },
+    ],
+  },
+  {
+    // A repository with autorefresh is fetched anew by `install`: from the snapshot that is reused.
+    family: 'zypper',
+    names: /^zypper$/,
+    // zypper(8), GLOBAL OPTIONS
+    valued: words(`
+      -c --config --userdata -s --table-style -D --reposd-dir -C --cache-dir --raw-cache-dir
+      --solv-cache-dir --pkg-cache-dir -p --plus-repo --plus-content --releasever -R --root
+      --installroot
+    `),
+    subcommands: {
+      refresh: words('refresh ref refresh-services refs'),
+      pin: ['shell', 'sh'],
+      none: words(`
+        help ? repos lr addrepo ar removerepo rr renamerepo nr modifyrepo mr clean cc services ls
+        addservice as modifyservice ms removeservice rs addlock al removelock rl locks ll
+        cleanlocks cl locales lloc licenses versioncmp vcmp targetos tos needs-rebooting ps
+        subcommand log
+      `),
+    },
+    otherwise: 'reuse',
+    bare: 'none',
+    options: [{ names: words('-h --help -V --version'), use: 'none' }],
+  },
+  {
+    family: 'pacman',
+    names: /^pacman$/,
+    subcommandIsOption: true,
+    // pacman(8), OPTIONS
+    valued: words(`
+      -b --dbpath -r --root --arch --ask --assume-installed --cachedir --color --config --gpgdir
+      --hookdir --ignore --ignoregroup --logfile --overwrite --print-format --sysroot
+    `),
+    subcommands: {
+      reuse: ['-S', '--sync'],
+      pin: ['-U', '--upgrade'],
+      none: words(`
+        -D --database -F --files -Q --query -R --remove -T --deptest -V --version -h --help
+      `),
+    },
+    otherwise: 'pin',
+    bare: 'none',
+    options: [
+      { names: words('-h --help -V --version'), use: 'none' },
+      { names: ['-c', '--clean'], of: ['-S', '--sync'], use: 'none' },
+      // With -u too: what follows installs by the lists that this one fetched.
+      { names: ['-y', '--refresh'], of: ['-S', '--sync'], use: 'refresh' },
+      {
+        names: words('-s --search -l --list -i --info -g --groups'),
+        of: ['-S', '--sync'],
+        use: 'none',
+      },
+      // These are lists of their own, which -S does not read.
+      { names: ['-y', '--refresh'], of: ['-F', '--files'], use: 'pin' },
+    ],
+  },
+  {
+    family: 'apk',
+    names: /^apk(\.static)?$/,
+    // apk(8), GLOBAL OPTIONS; -t is of apk-add(8)
+    valued: words(`
+      -p --root -X --repository --arch --cache-dir --cache-max-age --keys-dir --progress-fd
+      --repositories-file --timeout --wait -t --virtual
+    `),
+    subcommands: {
+      refresh: ['update'],
+      none: words('audit del index info list mkndx mkpkg policy search stats'),
+    },
+    otherwise: 'reuse',
+    bare: 'none',
+    options: [
+      { names: words('-h --help -V --version'), use: 'none' },
+      { names: ['-U', '--update-cache', '--update'], use: 'refresh' },
+      { names: ['--no-cache'], use: 'pin' },
+    ],
+  },
+  {
+    // It keeps no lists: each command reads the index that it is given.
+    family: 'pip',
+    names: /^pip[\d.]*$/,
+    // pip --help, General Options
+    valued: words(`
+      --python --log --keyring-provider --proxy --retries --timeout --exists-action --trusted-host
+      --cert --client-cert --cache-dir --use-feature --use-deprecated
+    `),
+    subcommands: {
+      none: words('cache check completion config debug freeze hash help inspect show uninstall'),
+    },
+    otherwise: 'pin',
+    bare: 'none',
+    options: [{ names: words('-h --help -V --version'), use: 'none' }],
+  },
+];
+
+/** A program that runs the command which follows its own options. */
+interface Wrapper {
+  readonly names: RegExp;
+  readonly valued: readonly string[];
+  /** Words between the options and the command, such as timeout's duration. */
+  readonly operands?: number;
+  /** `NAME=value` may stand before the command. */
+  readonly takesAssignments?: boolean;
+}
+
+const WRAPPERS: readonly Wrapper[] = [
+  {
+    names: /^sudo$/,
+    // sudo(8)
+    valued: words(`
+      -C --close-from -D --chdir -g --group -h --host -p --prompt -R --chroot -r --role -T
+      --command-timeout -t --type -U --other-user -u --user
+    `),
+    takesAssignments: true,
+  },
+  { names: /^doas$/, valued: ['-C', '-u'] },
+  { names: /^env$/, valued: words('-C --chdir -u --unset'), takesAssignments: true },
+  { names: /^nice$/, valued: ['-n', '--adjustment'] },
+  { names: /^ionice$/, valued: words('-c --class -n --classdata') },
+  { names: /^time$/, valued: words('-f --format -o --output') },
+  { names: /^timeout$/, valued: words('-k --kill-after -s --signal'), operands: 1 },
+  { names: /^stdbuf$/, valued: words('-e --error -i --input -o --output') },
+  { names: /^(chronic|command|eatmydata|exec|nohup|setsid)$/, valued: [] },
+];
+
+/**
+ * Tells from a command's words whether it fetches its package manager's lists or goes by those that
+ * were fetched. It sees through `/usr/bin/apt-get`, `sudo`, `env NAME=value`, `nice` and their
+ * like, and `python3 -m pip`, but not into a shell's `-c`. Pure.
+ */
+export function presetFor(command: readonly string[]): Preset {
+  const [file = '', ...rest] = unwrapped(command);
+  const name = basename(file);
+  const program = PROGRAMS.find(({ names }) => names.test(name));
+  if (program === undefined) return { family: 'other', use: 'pin' };
+  return { family: program.family, use: useOf(program, rest) };
+}
+
+function useOf(program: Program, given: readonly string[]): Use {
+  const { options, operands } = parse(given, program.valued);
+  const known = Object.entries(program.subcommands) as [Use, readonly string[]][];
+  const subcommand = program.subcommandIsOption
+    ? options.find((option) => known.some(([, names]) => names.includes(option)))
+    : operands[0];
+  const use =
+    subcommand === undefined
+      ? program.bare
+      : (known.find(([, names]) => names.includes(subcommand))?.[0] ?? program.otherwise);
+  const rule = program.options.find(
+    ({ names, of }) =>
+      names.some((name) => options.includes(name)) &&
+      (of === undefined ? use !== 'none' : subcommand !== undefined && of.includes(subcommand)),
+  );
+  return rule?.use ?? use;
+}
+
+/** The command inside of all wrappers. */
+function unwrapped(command: readonly string[]): readonly string[] {
+  const [file = '', ...rest] = command;
+  const name = basename(file);
+  if (/^python[\d.]*$/.test(name)) {
+    const module = rest.indexOf('-m') + 1;
+    return rest[module] === 'pip' && module > 0 ? rest.slice(module) : command;
+  }
+  const wrapper = WRAPPERS.find(({ names }) => names.test(name));
+  if (wrapper === undefined) return command;
+  let at = parse(rest, wrapper.valued, 'first operand').end;
+  while (wrapper.takesAssignments && /^[^=]+=/.test(rest[at] ?? '')) at += 1;
+  return unwrapped(rest.slice(at + (wrapper.operands ?? 0)));
+}
+
+interface Parsed {
+  /** By name, without values; `-Sy` is `-S` and `-y`. */
+  options: string[];
+  operands: string[];
+  /** Where the parsing stopped. */
+  end: number;
+}
+
+/** Takes words apart as getopt_long(3) does, and apt, which also takes `-q=2` and `-t=sid`. */
+function parse(
+  given: readonly string[],
+  valued: readonly string[],
+  until: 'end' | 'first operand' = 'end',
+): Parsed {
+  const options: string[] = [];
+  const operands: string[] = [];
+  let at = 0;
+  for (; at < given.length; at += 1) {
+    const word = given[at] ?? '';
+    if (word === '--') {
+      at += 1;
+      break;
+    }
+    if (word.startsWith('--')) {
+      const [name = ''] = word.split('=', 1);
+      options.push(name);
+      if (name === word && valued.includes(name)) at += 1;
+    } else if (word.startsWith('-') && word !== '-') {
+      for (let index = 1; index < word.length && word[index] !== '='; index += 1) {
+        const name = `-${word[index]}`;
+        options.push(name);
+        if (!valued.includes(name)) continue;
+        if (index === word.length - 1) at += 1;
+        break;
+      }
+    } else if (until === 'first operand') {
+      break;
+    } else {
+      operands.push(word);
+    }
+  }
+  if (until === 'end') operands.push(...given.slice(at));
+  return { options, operands, end: Math.min(at, given.length) };
+}
