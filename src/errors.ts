@@ -20,6 +20,12 @@ export const EXIT_CODES = {
   SIGTERM: 143,
 } as const;
 
+/**
+ * What a command that runs another ends in when it was itself that failed, so that the other's own
+ * codes can be told from it: env(1), timeout(1). Only a wait in vain keeps its own code, 75.
+ */
+export const GUARD_FAILED = 125;
+
 export type ErrorCode = keyof typeof EXIT_CODES;
 
 export interface ErrorDetails {

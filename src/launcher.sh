@@ -7,10 +7,12 @@ ml_self=$0
 case $ml_self in */*) ml_home=${ml_self%/*} ;; *) ml_home=. ;; esac
 [ "${1-}" = run ] || exec node "$ml_home/bin.js" "$@"
 
-ml_words=$(MIRRORLATCH_LAUNCHER=$$ node "$ml_home/bin.js" "$@")
+ml_words=$(node "$ml_home/bin.js" "$@")
 ml_status=$?
 case $ml_words in
 'set -- '*)
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done
+  [ $# = 0 ] || shift
   eval "$ml_words"
   exec "$@"
   ;;

@@ -1,4 +1,4 @@
-import { EXIT_CODES } from '../errors.ts';
+import { EXIT_CODES, GUARD_FAILED } from '../errors.ts';
 
 const MEANINGS = {
   USAGE: 'the command line is wrong',
@@ -20,6 +20,25 @@ export function helpAfter(examples: readonly string[], codes: readonly Shown[], 
     .map((code) => ({ code: EXIT_CODES[code], meaning: MEANINGS[code] }))
     .sort((a, b) => a.code - b.code)
     .map(({ code, meaning }) => `  ${String(code).padEnd(4)}${meaning}`);
+  return helpText(
+    examples,
+    ['  0   all went well', ...exits, '  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM'],
+    more,
+  );
+}
+
+/** The same for a command that becomes another, as env(1) and timeout(1) have it. */
+export function helpOfGuard(examples: readonly string[]): string {
+  return helpText(examples, [
+    '  those of the command, and:',
+    `  ${EXIT_CODES.BUSY}  nothing to read, for as long as --wait says`,
+    `  ${GUARD_FAILED} the guard failed, or the command line is wrong`,
+    '  126 the command cannot be executed',
+    '  127 the command was not found',
+  ]);
+}
+
+function helpText(examples: readonly string[], exits: readonly string[], more = ''): string {
   return [
     '',
     ...(more === '' ? [] : [more, '']),
@@ -27,8 +46,6 @@ export function helpAfter(examples: readonly string[], codes: readonly Shown[], 
     ...examples.map((example) => `  ${example}`),
     '',
     'Exit codes:',
-    '  0   all went well',
     ...exits,
-    '  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM',
   ].join('\n');
 }

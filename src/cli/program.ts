@@ -1,9 +1,11 @@
 import { Command, CommanderError } from 'commander';
-import { asMirrorlatchError, EXIT_CODES, MirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, EXIT_CODES, GUARD_FAILED, MirrorlatchError } from '../errors.ts';
 import { addInit } from './commands/init.ts';
 import { addList } from './commands/list.ts';
 import { addPrune } from './commands/prune.ts';
+import { addReader } from './commands/reader.ts';
 import { addRollback } from './commands/rollback.ts';
+import { addRun } from './commands/run.ts';
 import { addStatus } from './commands/status.ts';
 import { addSync } from './commands/sync.ts';
 import { addUnlock } from './commands/unlock.ts';
@@ -34,7 +36,17 @@ export async function runCommandLine(words: readonly string[], version: string):
     // A wrong command line is an error like every other: told below, as text or as JSON.
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError();
-  for (const add of [addInit, addSync, addStatus, addList, addRollback, addPrune, addUnlock]) {
+  for (const add of [
+    addInit,
+    addSync,
+    addStatus,
+    addList,
+    addRollback,
+    addPrune,
+    addUnlock,
+    addRun,
+    addReader,
+  ]) {
     add(program, context);
   }
   try {
@@ -46,7 +58,7 @@ export async function runCommandLine(words: readonly string[], version: string):
     if (error instanceof CommanderError && error.code === 'commander.help') return EXIT_CODES.USAGE;
     const known = error instanceof CommanderError ? usageError(error) : asMirrorlatchError(error);
     printError(known, own.includes('--json'));
-    return known.exitCode;
+    return own[0] === 'run' && known.code !== 'BUSY' ? GUARD_FAILED : known.exitCode;
   }
 }
 

@@ -1,0 +1,109 @@
+import { userInfo } from 'node:os';
+import { MirrorlatchError } from '../errors.ts';
+import { interactiveShell } from '../reader/interactive-shell.ts';
+import { presetFor } from '../reader/presets.ts';
+import { readerPath } from '../reader/script.ts';
+import { prepareSticky, rememberedId, stickyDirectory, stickyFile } from '../reader/sticky.ts';
+
+export interface RunOptions {
+  /** The mirrors to pin; the command starts in the first. */
+  roots: readonly string[];
+  /** Without one a shell is opened. */
+  command: readonly string[];
+  /** Another snapshot than the current one: an id, or `previous`. */
+  snapshot?: string | undefined;
+  orCurrent?: boolean | undefined;
+  pin?: 'auto' | 'namespace' | 'cwd' | undefined;
+  chdir?: 'yes' | 'no' | undefined;
+  /** How long to wait for a mirror with nothing to read; s. Without limit by default. */
+  waitSeconds?: number | undefined;
+  /** Remember the snapshot under this name. */
+  sticky?: string | undefined;
+  /** Pin the snapshot that is remembered under this name. */
+  reuse?: string | undefined;
+  /** Choose between these two by what the command does. */
+  preset?: boolean | undefined;
+  releaseOnExit?: boolean | undefined;
+  verbose?: boolean | undefined;
+  env: NodeJS.ProcessEnv;
+}
+
+/**
+ * What stands before a command so that it runs pinned: the reader, which takes its own place in
+ * turn. Only words that the user did not give are made here, so the command's own stay bytes.
+ *
+ * @returns the words before the command, and those of the command where none was given.
+ * @throws MirrorlatchError USAGE, NO_MIRROR, or UNAVAILABLE when nothing is remembered.
+ */
+export function planRun(options: RunOptions): string[] {
+  const { roots, command, env } = options;
+  const { sticky, reuse, isUnpinned } = stickiness(options);
+  if (isUnpinned) return [];
+  const directory = stickyDirectory(env, process.geteuid?.() === 0);
+  return [
+    'sh',
+    readerPath,
+    ...roots.flatMap((root) => [
+      '--root',
+      root,
+      ...snapshotOf(options, root, reuse && stickyFile(directory, reuse, root)),
+      ...(sticky === undefined ? [] : ['--remember', rememberIn(directory, sticky, root)]),
+    ]),
+    ...(options.orCurrent ? ['--or-current'] : []),
+    ...(options.pin === undefined ? [] : ['--pin', options.pin]),
+    ...(options.chdir === undefined ? [] : ['--chdir', options.chdir]),
+    ...(options.waitSeconds === undefined ? [] : ['--wait', String(options.waitSeconds)]),
+    ...(options.releaseOnExit ? ['--release-on-exit'] : []),
+    ...(options.verbose ? ['--verbose'] : []),
+    '--',
+    ...(command.length === 0 ? interactiveShell(usersShell(env), env) : []),
+  ];
+}
+
+/** Which names are to be remembered and reused, by the options or by the command's preset. */
+function stickiness({ sticky, reuse, preset, command }: RunOptions): {
+  sticky?: string | undefined;
+  reuse?: string | undefined;
+  isUnpinned?: boolean;
+} {
+  if (!preset) return { sticky, reuse };
+  const { family, use } = presetFor(command);
+  switch (use) {
+    case 'refresh':
+      return { sticky: family };
+    case 'reuse':
+      return { reuse: family };
+    case 'pin':
+      return {};
+    case 'none':
+      return { isUnpinned: true };
+  }
+}
+
+function snapshotOf(
+  { snapshot, orCurrent }: RunOptions,
+  root: string,
+  remembered: string | undefined,
+): string[] {
+  if (remembered === undefined) return snapshot === undefined ? [] : ['--snapshot', snapshot];
+  const id = rememberedId(remembered);
+  if (id !== undefined) return ['--snapshot', id];
+  if (orCurrent) return [];
+  throw new MirrorlatchError(
+    'UNAVAILABLE',
+    `no snapshot of ${root} is remembered under that name`,
+    {
+      hint: 'Run what refreshes the lists with --sticky first (apt-get update), or use --or-current.',
+    },
+  );
+}
+
+function rememberIn(directory: string, name: string, root: string): string {
+  const file = stickyFile(directory, name, root);
+  prepareSticky(file);
+  return file;
+}
+
+function usersShell(env: NodeJS.ProcessEnv): string {
+  return env['SHELL'] || userInfo().shell || '/bin/sh';
+}
