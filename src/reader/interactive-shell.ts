@@ -10,20 +10,19 @@ import { shellFiles } from './script.ts';
 export function interactiveShell(shell: string, env: NodeJS.ProcessEnv): string[] {
   switch (basename(shell)) {
     case 'bash':
-      return [shell, '--rcfile', join(shellFiles, 'bashrc'), '-i'];
+      return [shell, '--rcfile', join(shellFiles, 'bashrc')];
     case 'zsh':
       return [
         'env',
         `ZDOTDIR=${join(shellFiles, 'zsh')}`,
         `MIRRORLATCH_ZDOTDIR=${env['ZDOTDIR'] ?? ''}`,
         shell,
-        '-i',
       ];
     case 'fish':
-      return [shell, '--init-command', FISH_PROMPT, '-i'];
+      return [shell, '--init-command', FISH_PROMPT];
     default:
       // POSIX sh expands parameters in PS1 each time it shows it.
-      return ['env', 'PS1=($MIRRORLATCH_ID) $ ', shell, '-i'];
+      return ['env', 'PS1=($MIRRORLATCH_ID) $ ', shell];
   }
 }
 
