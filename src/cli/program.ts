@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { asMirrorlatchError, EXIT_CODES, GUARD_FAILED, MirrorlatchError } from '../errors.ts';
+import { addCurrent } from './commands/current.ts';
 import { addInit } from './commands/init.ts';
 import { addList } from './commands/list.ts';
 import { addPrune } from './commands/prune.ts';
@@ -9,6 +10,8 @@ import { addRun } from './commands/run.ts';
 import { addStatus } from './commands/status.ts';
 import { addSync } from './commands/sync.ts';
 import { addUnlock } from './commands/unlock.ts';
+import { addWait } from './commands/wait.ts';
+import { addWatch } from './commands/watch.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { printError } from './output.ts';
 
@@ -46,6 +49,9 @@ export async function runCommandLine(words: readonly string[], version: string):
     addUnlock,
     addRun,
     addReader,
+    addCurrent,
+    addWait,
+    addWatch,
   ]) {
     add(program, context);
   }

@@ -9,6 +9,7 @@ import {
 } from 'node:fs';
 import { readTextIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
+import { parseJson } from './records.ts';
 
 /** One line of `.mirrorlatch/history.jsonl`: what happened to the mirror, oldest first. */
 export type HistoryEntry =
@@ -62,14 +63,16 @@ export function appendHistory(layout: Layout, entry: HistoryEntry): void {
 export function readHistory(layout: Layout): HistoryEntry[] {
   const entries: HistoryEntry[] = [];
   for (const line of readTextIfThere(layout.history)?.split('\n') ?? []) {
-    try {
-      const entry = JSON.parse(line);
-      if (typeof entry?.event === 'string') entries.push(entry);
-    } catch {
-      // Torn by a crash, or empty.
-    }
+    const entry = parseEntry(line);
+    if (entry !== undefined) entries.push(entry);
   }
   return entries;
+}
+
+/** Undefined for a line that a crash tore, and for an empty one. */
+export function parseEntry(line: string): HistoryEntry | undefined {
+  const value = parseJson(line) as { event?: unknown } | null | undefined;
+  return typeof value?.event === 'string' ? (value as HistoryEntry) : undefined;
 }
 
 /** The newest publication of a snapshot, with its figures. */

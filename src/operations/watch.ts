@@ -1,41 +1,136 @@
-import { type HistoryEntry, readHistory } from '../mirror/history.ts';
-import { watchFile } from '../system/watcher.ts';
+import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import type { HistoryEntry } from '../mirror/history.ts';
+import { followHistory } from '../mirror/history-follower.ts';
+import type { Layout } from '../mirror/layout.ts';
+import { stateOfRecord } from '../mirror/lock-state.ts';
+import { previousId } from '../mirror/publication.ts';
+import type { LockOwner } from '../mirror/records.ts';
+import { watchDirectory } from '../system/watcher.ts';
+import type { OnEvent } from './events.ts';
 import { openMirror } from './mirror.ts';
+import { type CommandEvent, type CommandOptions, SnapshotCommand } from './snapshot-command.ts';
 
 export interface WatchOptions {
   root: string;
-  /** How often to look without being told; ms. */
-  everyMs?: number | undefined;
+  /** Look this often, and do not rely on events of the filesystem; ms. */
+  pollMs?: number | undefined;
+  /** A command to run for each new snapshot. */
+  command?: CommandOptions | undefined;
+  /** Ends it. A running command gets the signal that the reason names (SIGINT, …), or SIGTERM. */
   signal?: AbortSignal | undefined;
+  /** Told of warnings. */
+  onEvent?: OnEvent | undefined;
 }
 
+/** What happens to a mirror; times are ISO 8601, UTC. */
+export type WatchEvent =
+  /** The first event: what is current when it begins. All that comes after is told. */
+  | { event: 'watching'; at: string; id: string | null; previous: string | null }
+  | HistoryEntry
+  /**
+   * The writer's lock. `lock-left`: its holder ended without releasing it. A lock that is taken
+   * and released between two looks is not told.
+   */
+  | { event: 'lock-taken' | 'lock-released' | 'lock-left'; at: string; owner: LockOwner }
+  | CommandEvent;
+
 /**
- * What happens to a mirror from now on, in order, each once: publications, rollbacks, removals,
- * syncs that found nothing to do or failed. Ends when `signal` aborts.
+ * What happens to a mirror from the call on, in order, each once: publications, rollbacks,
+ * removals, syncs that found nothing to do or failed, who takes the lock, and how the command
+ * fares. Ends when `signal` aborts.
+ *
+ * What happened is read from the mirror's history, never guessed from events of the filesystem:
+ * those only make the look come sooner.
+ *
+ * @throws MirrorlatchError NO_MIRROR, at the call.
  */
-export async function* watch({
-  root,
-  everyMs = 1_000,
-  signal,
-}: WatchOptions): AsyncGenerator<HistoryEntry, void> {
-  const { layout } = openMirror(root);
-  let seen = readHistory(layout).length;
-  let wake = (): void => {};
-  const stop = watchFile(layout.history, everyMs, () => wake());
-  const onAbort = (): void => wake();
-  signal?.addEventListener('abort', onAbort);
+export function watch(options: WatchOptions): AsyncGenerator<WatchEvent, void> {
+  const { pin, chdir } = options.command ?? {};
+  if (pin === 'cwd' && chdir === 'no') {
+    throw new MirrorlatchError('USAGE', 'with --pin cwd and --chdir no nothing would be pinned', {
+      hint: 'Leave one of them out.',
+    });
+  }
+  const { layout } = openMirror(options.root);
+  return tell(layout, followHistory(layout), options);
+}
+
+async function* tell(
+  layout: Layout,
+  { current, history }: ReturnType<typeof followHistory>,
+  { pollMs, command: commandOptions, signal, onEvent }: WatchOptions,
+): AsyncGenerator<WatchEvent, void> {
+  const watcher = watchDirectory(layout.state, {
+    pollMs,
+    onWarning: (message) => onEvent?.({ kind: 'warning', message }),
+  });
+  const command =
+    commandOptions && new SnapshotCommand(layout.root, commandOptions, () => watcher.wake());
+  signal?.addEventListener('abort', watcher.wake);
   try {
+    const lock = new LockObserver(layout);
+    yield {
+      event: 'watching',
+      at: new Date().toISOString(),
+      id: current ?? null,
+      previous: previousId(layout) ?? null,
+    };
+    if (commandOptions?.initial && current !== undefined) command?.want(current);
     while (!signal?.aborted) {
-      const changed = new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-      const entries = readHistory(layout);
-      yield* entries.slice(seen);
-      seen = entries.length;
-      await changed;
+      // The lock first: what its holder did before releasing it is in history by then.
+      const { before, after } = lock.look();
+      yield* before;
+      for (const entry of history.next()) {
+        yield entry;
+        if (entry.event === 'published' || entry.event === 'rolled-back') command?.want(entry.id);
+        if (entry.event === 'pruned') command?.forget(entry.id);
+      }
+      yield* after;
+      if (command !== undefined) yield* command.step();
+      await watcher.change();
     }
+    if (command !== undefined) yield* await command.stop(signalOf(signal.reason));
+  } catch (error) {
+    throw asMirrorlatchError(error, `the watch of ${layout.root} failed`);
   } finally {
-    signal?.removeEventListener('abort', onAbort);
-    await stop();
+    signal?.removeEventListener('abort', watcher.wake);
+    // Nothing runs any more, unless it is our caller who has had enough.
+    await command?.stop('SIGTERM');
+    await watcher.close();
+  }
+}
+
+function signalOf(reason: unknown): NodeJS.Signals {
+  const code = reason instanceof MirrorlatchError ? reason.code : undefined;
+  return code === 'SIGINT' || code === 'SIGHUP' ? code : 'SIGTERM';
+}
+
+type LockEvent = Extract<WatchEvent, { owner: LockOwner }>;
+
+/** Tells how the holder of the lock changes from one look to the next. */
+class LockObserver {
+  readonly #layout: Layout;
+  #owner: LockOwner | undefined;
+
+  constructor(layout: Layout) {
+    this.#layout = layout;
+    this.look();
+  }
+
+  /** What to tell before and after that which history tells since the last look. */
+  look(): { before: LockEvent[]; after: LockEvent[] } {
+    const state = stateOfRecord(this.#layout, true);
+    const isHeld = state.kind === 'held' || state.kind === 'foreign';
+    // A record that vanishes while it is read, or that a power cut tore: nobody can be named.
+    if (isHeld && state.owner === undefined) return { before: [], after: [] };
+    const owner = isHeld ? state.owner : undefined;
+    const last = this.#owner;
+    this.#owner = owner;
+    if (JSON.stringify(owner) === JSON.stringify(last)) return { before: [], after: [] };
+    const at = new Date().toISOString();
+    const taken: LockEvent[] = owner === undefined ? [] : [{ event: 'lock-taken', at, owner }];
+    if (last === undefined) return { before: taken, after: [] };
+    const end = state.kind === 'dead' ? 'lock-left' : 'lock-released';
+    return { before: [], after: [{ event: end, at, owner: last }, ...taken] };
   }
 }

@@ -2,12 +2,12 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
-  type HistoryEntry,
   list,
   MirrorlatchError,
   pin,
   prune,
   sync,
+  type WatchEvent,
   watch,
 } from '../../src/index.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -47,7 +47,7 @@ describe('A Node program', () => {
   test('hears of each publication once and in order, however fast they come', async () => {
     const { root, publish } = await makeMirror();
     const stop = new AbortController();
-    const heard: HistoryEntry[] = [];
+    const heard: WatchEvent[] = [];
     const listening = (async () => {
       for await (const entry of watch({ root, signal: stop.signal })) {
         heard.push(entry);

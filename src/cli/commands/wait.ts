@@ -1,0 +1,58 @@
+import type { Command } from 'commander';
+import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
+import type { CommandContext } from '../context.ts';
+import { helpAfter } from '../help.ts';
+import { printJson, printLine } from '../output.ts';
+import { createReporter } from '../terminal.ts';
+import { duration } from '../values.ts';
+
+interface Flags {
+  forPublish?: boolean;
+  timeout?: number;
+  json?: boolean;
+}
+
+export function addWait(program: Command, context: CommandContext): void {
+  program
+    .command('wait')
+    .summary('wait until a mirror can be read, or for the next snapshot')
+    .description(
+      'Waits until there is a snapshot to read and no sync is publishing another at this moment.',
+    )
+    .argument('<MIRROR>')
+    .option('--for-publish', 'wait for the next snapshot that is published, and print its id')
+    .option('--timeout <duration>', 'how long at most (default: without limit)', duration)
+    .option('--json', 'print one object: the snapshot, and how long it took')
+    .addHelpText(
+      'after',
+      helpAfter(
+        [
+          'mirrorlatch wait /srv/mirror/debian --timeout 10m && apt-get update',
+          'mirrorlatch wait /srv/mirror/debian --for-publish',
+        ],
+        ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
+        'After --timeout it ends with 75, and says what it was waiting for.',
+      ),
+    )
+    .action(async (root: string, flags: Flags) => {
+      const { wait } = await import('../../operations/wait.ts');
+      const signal = context.signal();
+      const result = await wait({
+        root,
+        forPublish: flags.forPublish,
+        timeoutMs: flags.timeout,
+        signal,
+        onEvent: createReporter(flags.json ? 'quiet' : 'normal').onEvent,
+      }).catch((error: unknown) => {
+        if (error === signal.reason && error instanceof MirrorlatchError) {
+          // Nobody has to be told who it was that pressed Ctrl-C.
+          context.setExitCode(EXIT_CODES[error.code]);
+          return undefined;
+        }
+        throw error;
+      });
+      if (result === undefined) return;
+      if (flags.json) printJson(result);
+      else if (flags.forPublish) printLine(result.id);
+    });
+}

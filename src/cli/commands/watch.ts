@@ -1,0 +1,141 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
+import type { LockOwner } from '../../mirror/records.ts';
+import type { CommandOptions } from '../../operations/snapshot-command.ts';
+import type { WatchEvent } from '../../operations/watch.ts';
+import type { CommandContext } from '../context.ts';
+import { helpAfter } from '../help.ts';
+import { printJson, printLine } from '../output.ts';
+import { createReporter } from '../terminal.ts';
+import { duration } from '../values.ts';
+
+interface Flags {
+  initial?: boolean;
+  pin?: CommandOptions['pin'];
+  chdir?: CommandOptions['chdir'];
+  poll?: number;
+  json?: boolean;
+}
+
+const COMMAND_HELP = `COMMAND is run for each new snapshot, pinned to it as by mirrorlatch run, and for what a rollback
+goes back to. There is never more than one: of the snapshots that come while it runs, only the newest
+is run next. How it ends is told, and does not end the watch. What it prints goes to standard error,
+so that standard output holds the events alone; it has no input and no terminal. A signal that ends
+the watch is sent to the command first; a second one ends the watch at once.`;
+
+export function addWatch(program: Command, context: CommandContext): void {
+  program
+    .command('watch')
+    .summary('tell what happens to a mirror, and run a command for each new snapshot')
+    .description(
+      'Prints a line for each publication, rollback, removal, failed sync, and for who takes the lock: each once, in order, from now on.',
+    )
+    .usage('[options] <MIRROR> [-- COMMAND [ARGUMENT...]]')
+    .argument('<MIRROR>')
+    .option('--initial', 'run COMMAND for the snapshot that is current at the start too')
+    .addOption(
+      new Option(
+        '--pin <how>',
+        'how COMMAND is pinned (default: the strongest that works)',
+      ).choices(['auto', 'namespace', 'cwd']),
+    )
+    .addOption(
+      new Option(
+        '--chdir <yes|no>',
+        'start COMMAND in the snapshot, or where the watch is (default: yes)',
+      ).choices(['yes', 'no']),
+    )
+    .option(
+      '--poll <duration>',
+      'look this often, and do not rely on events of the filesystem (default: 1s for network filesystems and FUSE)',
+      pollInterval,
+    )
+    .option('--json', 'print one object a line')
+    .addHelpText(
+      'after',
+      helpAfter(
+        [
+          'mirrorlatch watch /srv/mirror/debian',
+          'mirrorlatch watch /srv/mirror/debian --json | jq -r \'select(.event == "published").id\'',
+          'mirrorlatch watch /srv/mirror/debian --initial -- rsync -a ./ backup:/srv/mirror/',
+        ],
+        ['USAGE', 'NO_MIRROR', 'UNAVAILABLE', 'PERMISSION', 'CONFIGURATION', 'IO'],
+        COMMAND_HELP,
+      ),
+    )
+    .action(async (root: string, flags: Flags) => {
+      const { watch } = await import('../../operations/watch.ts');
+      const signal = context.signal();
+      const events = watch({
+        root,
+        pollMs: flags.poll,
+        command: commandOf(context.operands, flags),
+        signal,
+        onEvent: createReporter('normal').onEvent,
+      });
+      for await (const event of events) {
+        if (flags.json) printJson(event);
+        else printLine(`${event.at} ${describeEvent(event)}`);
+      }
+      if (signal.reason instanceof MirrorlatchError) {
+        context.setExitCode(EXIT_CODES[signal.reason.code]);
+      }
+    });
+}
+
+function commandOf(words: readonly string[], flags: Flags): CommandOptions | undefined {
+  const { initial, pin, chdir } = flags;
+  if (words.length === 0) {
+    if (initial === undefined && pin === undefined && chdir === undefined) return undefined;
+    throw new MirrorlatchError('USAGE', '--initial, --pin and --chdir are about a command', {
+      hint: 'Give it after two dashes: mirrorlatch watch MIRROR --initial -- COMMAND',
+    });
+  }
+  return { words, initial, pin, chdir };
+}
+
+function pollInterval(text: string): number {
+  const ms = duration(text);
+  if (ms >= 10) return ms;
+  throw new InvalidArgumentError('Give at least 10ms.');
+}
+
+function describeEvent(event: WatchEvent): string {
+  switch (event.event) {
+    case 'watching':
+      return event.id === null
+        ? 'watching, there is no snapshot yet'
+        : `watching, current is ${event.id}`;
+    case 'published':
+      return `published ${event.id}${before(event.previous)}`;
+    case 'rolled-back':
+      return `rolled back to ${event.id}${before(event.previous)}`;
+    case 'pruned':
+      return `pruned ${event.id}`;
+    case 'unchanged':
+      return `unchanged, current is ${event.current}`;
+    case 'failed':
+      // rsync's words may come in several lines.
+      return `failed: ${event.message.replaceAll(/\s*\n\s*/g, ' ')}`;
+    case 'lock-taken':
+      return `lock taken: ${describeOwner(event.owner)}`;
+    case 'lock-released':
+      return `lock released: ${describeOwner(event.owner)}`;
+    case 'lock-left':
+      return `lock left, its holder ended without releasing it: ${describeOwner(event.owner)}`;
+    case 'command-started':
+      return `command started for ${event.id} (pid ${event.pid})`;
+    case 'command-ended':
+      return event.signal === null
+        ? `command for ${event.id} ended with ${event.exitCode} after ${event.seconds} s`
+        : `command for ${event.id} was ended by ${event.signal} after ${event.seconds} s`;
+  }
+}
+
+function before(previous: string | null): string {
+  return previous === null ? '' : `, before ${previous}`;
+}
+
+function describeOwner({ command, user, pid, host }: LockOwner): string {
+  return `${command} by ${user} (pid ${pid} on ${host.hostname})`;
+}

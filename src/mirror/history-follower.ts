@@ -1,0 +1,178 @@
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { ifThere } from '../system/files.ts';
+import { type HistoryEntry, parseEntry } from './history.ts';
+import type { Layout } from './layout.ts';
+import { currentId } from './publication.ts';
+
+const NEWLINE = 10;
+
+/** How long what is read may be what somebody is just writing, or has yet to arrive; ms. */
+const PATIENCE_MS = 5_000;
+
+/**
+ * Follows history from now on: what `current` names now, and a reader of all that comes after it.
+ * A flip whose line is still to come is both.
+ */
+export function followHistory(layout: Layout): {
+  current: string | undefined;
+  history: HistoryFollower;
+} {
+  for (;;) {
+    const current = currentId(layout);
+    const history = new HistoryFollower(layout);
+    if (currentId(layout) === current) return { current, history };
+  }
+}
+
+/**
+ * Reads what is appended to `history.jsonl`, each entry once and in order, and only the new bytes.
+ *
+ * It remembers where the last line that it has read ends, and the line itself. While that line
+ * still stands there, what follows it is new. If not, the file was replaced or shortened: then it
+ * goes on after that line where that is now, or if the line is gone, with what is later than it.
+ *
+ * ```
+ *   {"event":"published",…}\n{"event":"unchanged",…}\n{"event":"publ
+ *                            └─────── #last ───────┘ │└ torn: not there yet
+ *                                                  #end
+ * ```
+ */
+class HistoryFollower {
+  readonly #layout: Layout;
+  #end = 0;
+  #last: Buffer = Buffer.alloc(0);
+  #lastAt = '';
+  #inDoubtSince: number | undefined;
+  readonly #told = new ToldEntries();
+
+  /** Starts behind what there is now. */
+  constructor(layout: Layout) {
+    this.#layout = layout;
+    this.next();
+  }
+
+  /** What was appended since the last call. */
+  next(): HistoryEntry[] {
+    const start = this.#end - this.#last.length;
+    const bytes = ifThere(() => readFrom(this.#layout.history, start));
+    if (bytes === undefined) return [];
+    const entries = bytes.subarray(0, this.#last.length).equals(this.#last)
+      ? this.#take(bytes, this.#last.length, start)
+      : this.#takeAnew();
+    return entries.filter((entry) => this.#told.isNew(entry));
+  }
+
+  /** The entries of `bytes` from `from` on, where `bytes` begins at `offset` of the file. */
+  #take(bytes: Buffer, from: number, offset: number): HistoryEntry[] {
+    const entries: HistoryEntry[] = [];
+    for (let start = from; start < bytes.length; ) {
+      const newline = bytes.indexOf(NEWLINE, start);
+      const end = newline === -1 ? bytes.length : newline;
+      const line = bytes.subarray(start, end);
+      const entry = parseEntry(line.toString('utf8'));
+      // Without its newline a whole line is read all the same: history counts it too.
+      if (entry === undefined && newline === -1) break;
+      // An NFS client may show zeros where another host's bytes will be. A crash can leave them too.
+      if (entry === undefined && line.includes(0) && this.#isPatient()) return entries;
+      this.#inDoubtSince = undefined;
+      if (line.length > 0) {
+        this.#end = offset + end;
+        this.#last = Buffer.from(line);
+      }
+      if (entry !== undefined) {
+        this.#lastAt = entry.at;
+        entries.push(entry);
+      }
+      start = end + 1;
+    }
+    this.#inDoubtSince = undefined;
+    return entries;
+  }
+
+  #takeAnew(): HistoryEntry[] {
+    const bytes = ifThere(() => readFileSync(this.#layout.history)) ?? Buffer.alloc(0);
+    const found = endOfLine(bytes, this.#last);
+    if (found !== undefined) return this.#take(bytes, found, 0);
+    // Who writes the file over in place has it short for a moment.
+    if (this.#isPatient()) return [];
+    const lastAt = this.#lastAt;
+    this.#end = 0;
+    this.#last = Buffer.alloc(0);
+    return this.#take(bytes, 0, 0).filter(({ at }) => at > lastAt);
+  }
+
+  #isPatient(): boolean {
+    this.#inDoubtSince ??= performance.now();
+    return performance.now() - this.#inDoubtSince < PATIENCE_MS;
+  }
+}
+
+/**
+ * Tells entries from their repetitions: a host that lost the lock while it stood still may write
+ * the line of its flip after the one that took over has written it.
+ */
+class ToldEntries {
+  /** What `current` named after the last flip. */
+  #current: string | undefined;
+  /** Published and not removed since, and removed and not published since: a name may come again. */
+  readonly #published = new Set<string>();
+  readonly #pruned = new Set<string>();
+
+  isNew(entry: HistoryEntry): boolean {
+    switch (entry.event) {
+      case 'published':
+        if (this.#published.has(entry.id)) return false;
+        this.#published.add(entry.id);
+        return this.#isFlip(entry.id);
+      case 'rolled-back':
+        return this.#isFlip(entry.id);
+      case 'pruned':
+        if (this.#pruned.has(entry.id)) return false;
+        this.#pruned.add(entry.id);
+        this.#published.delete(entry.id);
+        return true;
+      default:
+        return true;
+    }
+  }
+
+  /** Nothing flips to what is current already. */
+  #isFlip(id: string): boolean {
+    if (id === this.#current) return false;
+    this.#current = id;
+    this.#pruned.delete(id);
+    return true;
+  }
+}
+
+/** Where the last line of `bytes` that is `line` ends; undefined when none is. */
+function endOfLine(bytes: Buffer, line: Buffer): number | undefined {
+  for (let end = bytes.length; end >= line.length; ) {
+    const start = bytes.lastIndexOf(line, end - line.length);
+    if (start === -1) return undefined;
+    end = start + line.length;
+    const isWhole =
+      (start === 0 || bytes[start - 1] === NEWLINE) &&
+      (end === bytes.length || bytes[end] === NEWLINE);
+    if (isWhole) return end;
+    end -= 1;
+  }
+  return undefined;
+}
+
+/** The bytes of a file from `start` to its end. */
+function readFrom(path: string, start: number): Buffer {
+  const descriptor = openSync(path, 'r');
+  try {
+    const chunks: Buffer[] = [];
+    for (let position = start; ; ) {
+      const chunk = Buffer.alloc(64 * 1024);
+      const length = readSync(descriptor, chunk, 0, chunk.length, position);
+      if (length === 0) return Buffer.concat(chunks);
+      chunks.push(chunk.subarray(0, length));
+      position += length;
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}

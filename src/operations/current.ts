@@ -1,0 +1,90 @@
+import { isUtf8 } from 'node:buffer';
+import { lstatSync, realpathSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { becameCurrentAt, publicationOf, readHistory } from '../mirror/history.ts';
+import { currentId, previousId } from '../mirror/publication.ts';
+import { ifThere, lstatIfThere } from '../system/files.ts';
+import { findMirror, type Mirror, openMirror } from './mirror.ts';
+
+export interface CurrentSnapshot {
+  root: string;
+  id: string;
+  /** Absolute and without symlinks: it stays the same whatever is published. */
+  path: string;
+  /** The path exactly, where it is no UTF-8 and `path` can only resemble it. */
+  pathBytes?: Buffer;
+  /** False for a tree that another program keeps, with a symlink `current` of its own. */
+  managed: boolean;
+  /** What `current` named before, where that is still there. */
+  previous: string | null;
+  /** When `current` came to name it; ISO 8601, UTC. */
+  publishedAt: string | null;
+  /** Regular files, and their bytes, where the sync that made it counted them. */
+  files: number | null;
+  bytes: number | null;
+}
+
+/**
+ * What `current` names now, resolved once. It also tells it of a tree that mirrorlatch did not
+ * make: one of Capistrano's, of atomic-rsync's, of any script that replaces a symlink `current`.
+ *
+ * @throws MirrorlatchError NO_MIRROR when nothing has been published yet.
+ */
+export function current(root: string): CurrentSnapshot {
+  try {
+    const mirror = findMirror(root);
+    return mirror === undefined ? currentOfForeignTree(root) : currentOfMirror(mirror);
+  } catch (error) {
+    throw asMirrorlatchError(error, `what is current in ${root} cannot be told`);
+  }
+}
+
+function currentOfMirror({ layout, settings }: Mirror): CurrentSnapshot {
+  const id = currentId(layout);
+  if (id === undefined) {
+    const source = settings.source === undefined ? 'SRC ' : '';
+    throw new MirrorlatchError('NO_MIRROR', `${layout.root} has no snapshot yet`, {
+      hint: `Make one with: mirrorlatch sync ${source}${layout.root}, or wait for one with: mirrorlatch wait ${layout.root}`,
+    });
+  }
+  const history = readHistory(layout);
+  const publication = publicationOf(history, id);
+  return {
+    root: layout.root,
+    id,
+    // The snapshots may have been moved to another disk, with a symlink in their place.
+    path: join(realpathSync(layout.snapshots), id),
+    managed: true,
+    previous: previousId(layout) ?? null,
+    publishedAt: becameCurrentAt(history, id)?.toISOString() ?? null,
+    files: publication?.files ?? null,
+    bytes: publication?.bytes ?? null,
+  };
+}
+
+function currentOfForeignTree(root: string): CurrentSnapshot {
+  const link = join(root, 'current');
+  const isForeign =
+    lstatIfThere(link)?.isSymbolicLink() && lstatIfThere(join(root, '.mirrorlatch')) === undefined;
+  // It says that there is no mirror, and how to make one.
+  if (!isForeign) openMirror(root);
+  const bytes = ifThere(() => realpathSync.native(link, 'buffer'));
+  if (bytes === undefined || !lstatSync(bytes).isDirectory()) {
+    throw new MirrorlatchError('NO_MIRROR', `${link} does not lead to a directory`, {
+      hint: `See where it leads with: ls -l ${link}`,
+    });
+  }
+  const path = bytes.toString('utf8');
+  return {
+    root: realpathSync(root),
+    id: basename(path),
+    path,
+    ...(isUtf8(bytes) ? {} : { pathBytes: bytes }),
+    managed: false,
+    previous: null,
+    publishedAt: null,
+    files: null,
+    bytes: null,
+  };
+}

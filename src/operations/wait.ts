@@ -1,0 +1,111 @@
+import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { followHistory } from '../mirror/history-follower.ts';
+import type { Layout } from '../mirror/layout.ts';
+import { describeLock, type LockState, stateOfRecord } from '../mirror/lock-state.ts';
+import { currentId } from '../mirror/publication.ts';
+import { watchDirectory } from '../system/watcher.ts';
+import type { OnEvent } from './events.ts';
+import { openMirror } from './mirror.ts';
+
+export interface WaitOptions {
+  root: string;
+  /** Wait for the next publication, not for the mirror to be readable. */
+  forPublish?: boolean | undefined;
+  /** How long at most; ms. */
+  timeoutMs?: number | undefined;
+  /** Look this often, and do not rely on events of the filesystem; ms. */
+  pollMs?: number | undefined;
+  signal?: AbortSignal | undefined;
+  onEvent?: OnEvent | undefined;
+}
+
+export interface WaitResult {
+  root: string;
+  /** What is current, or with `forPublish` what was published. */
+  id: string;
+  path: string;
+  waitedMs: number;
+}
+
+/** What there is to wait for still, as a clause for people. */
+interface Obstacle {
+  why: string;
+  lock: LockState;
+}
+
+/**
+ * Waits until a mirror can be read and nobody is publishing, or until the next snapshot has been
+ * published since the call.
+ *
+ * @throws MirrorlatchError BUSY, naming what it waited for, when that takes longer than `timeoutMs`.
+ */
+export async function wait(options: WaitOptions): Promise<WaitResult> {
+  const { root, timeoutMs = Number.POSITIVE_INFINITY, pollMs, signal, onEvent } = options;
+  const { layout } = openMirror(root);
+  const startedAt = performance.now();
+  const look = options.forPublish ? nextPublication(layout) : () => readableSnapshot(layout);
+  const watcher = watchDirectory(layout.state, {
+    pollMs,
+    onWarning: (message) => onEvent?.({ kind: 'warning', message }),
+  });
+  signal?.addEventListener('abort', watcher.wake);
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      const found = look();
+      const waitedMs = performance.now() - startedAt;
+      if (typeof found === 'string') {
+        return {
+          root: layout.root,
+          id: found,
+          path: layout.snapshot(found),
+          waitedMs: Math.round(waitedMs),
+        };
+      }
+      if (waitedMs >= timeoutMs) throw stillBusy(layout, found);
+      await watcher.change(timeoutMs - waitedMs);
+    }
+  } catch (error) {
+    throw asMirrorlatchError(error, `the wait for ${layout.root} failed`);
+  } finally {
+    signal?.removeEventListener('abort', watcher.wake);
+    await watcher.close();
+  }
+}
+
+function readableSnapshot(layout: Layout): string | Obstacle {
+  const obstacle = obstacleToReaders(layout);
+  if (obstacle !== undefined) return obstacle;
+  const id = currentId(layout);
+  return id ?? { why: 'it has no snapshot yet', lock: stateOfRecord(layout, true) };
+}
+
+/**
+ * What keeps guarded readers out, or would change what they find. Where every snapshot has a
+ * directory of its own there is no gate before it: only the flip itself is worth waiting for.
+ */
+function obstacleToReaders(layout: Layout): Obstacle | undefined {
+  const lock = stateOfRecord(layout, true);
+  const isPublishing =
+    (lock.kind === 'held' || lock.kind === 'foreign') && lock.progress?.phase === 'publishing';
+  return isPublishing ? { why: 'a sync is publishing', lock } : undefined;
+}
+
+function nextPublication(layout: Layout): () => string | Obstacle {
+  const { current, history } = followHistory(layout);
+  return () => {
+    // The line of what is current already may be still to come, when a crash has delayed it.
+    const published = history
+      .next()
+      .find((entry) => entry.event === 'published' && entry.id !== current);
+    if (published?.event === 'published') return published.id;
+    return { why: 'no new snapshot was published', lock: stateOfRecord(layout, true) };
+  };
+}
+
+function stillBusy({ root }: Layout, { why, lock }: Obstacle): MirrorlatchError {
+  return new MirrorlatchError('BUSY', `${root}: ${why}; ${describeLock(lock)}`, {
+    hint: 'Wait longer with --timeout, or look with: mirrorlatch status ROOT',
+    details: { lock },
+  });
+}
