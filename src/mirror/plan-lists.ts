@@ -13,8 +13,11 @@ const NO_ENTRY = '.mirrorlatch-no-entry';
 export interface Removal {
   /** One character a byte (latin1). */
   name: string;
-  /** A directory may stay where a directory is wanted. */
-  unlessDirectory: boolean;
+  /**
+   * What of that name may stay all the same: a directory where one is wanted, or a file for rsync to
+   * take unchanged parts from, where no other tree has it too.
+   */
+  unless?: 'directory' | 'own file';
 }
 
 /**
@@ -50,7 +53,8 @@ export class PlanLists {
       this.#removals.write(`f${name}`);
       return;
     }
-    if (!isDirectory) this.#removals.write(`f${name}`);
+    if (type === 'file' && change === 'changed') this.#removals.write(`c${name}`);
+    else if (!isDirectory) this.#removals.write(`f${name}`);
     else if (change === 'new') this.#removals.write(`d${name}`);
     this.#withParents(name);
   }
@@ -73,7 +77,10 @@ export class PlanLists {
 
   *removals(): Generator<Removal> {
     for (const line of readNames(this.#removalList)) {
-      yield { name: line.slice(1), unlessDirectory: line.startsWith('d') };
+      const name = line.slice(1);
+      if (line.startsWith('d')) yield { name, unless: 'directory' };
+      else if (line.startsWith('c')) yield { name, unless: 'own file' };
+      else yield { name };
     }
   }
 

@@ -22,7 +22,8 @@ const TEMPORARY_NAME = /^\.(.+)\.[A-Za-z0-9]{6}$/s;
 
 /**
  * Takes entries out of a tree in staging. rsync then makes each of them anew, with an inode of its
- * own, and so never touches one that a published snapshot shares (I2).
+ * own, and so never touches one that a published snapshot shares (I2). A file that no other tree has
+ * may stay, for rsync to replace it by one that is made of its parts.
  *
  * No link is ever followed: where a parent of the entry is not a real directory of the tree (the
  * source may have turned the symlink `a -> /etc` into a directory), there is nothing to take out.
@@ -38,7 +39,7 @@ export async function takeOut(
 ): Promise<void> {
   const parents = new RealParents(tree);
   let count = 0;
-  for (const { name, unlessDirectory } of removals) {
+  for (const { name, unless } of removals) {
     count += 1;
     if (count % BATCH === 0) {
       await nextTurn();
@@ -49,12 +50,13 @@ export async function takeOut(
     const found = lstatIfThere(path);
     if (found === undefined) continue;
     if (found.isDirectory()) {
-      if (!unlessDirectory) withWritableParent(tree, name, () => removeDirectory(path));
+      if (unless !== 'directory') withWritableParent(tree, name, () => removeDirectory(path));
       continue;
     }
     // With a second link it is a published snapshot's own file, and rsync writes partial files in
     // place.
     const isOurs = found.isFile() && found.nlink === 1n;
+    if (isOurs && unless === 'own file') continue;
     const unfinished = isOurs ? TEMPORARY_NAME.exec(basename(name))?.[1] : undefined;
     withWritableParent(tree, name, () =>
       unfinished === undefined ? unlinkSync(path) : moveFile(path, bytePath(partial, unfinished)),

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { linkSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -31,9 +31,7 @@ function makeTrees(scratch = scratchDirectory()): Trees {
     take: (...removals) =>
       takeOut(
         tree,
-        removals.map((one) =>
-          typeof one === 'string' ? { name: one, unlessDirectory: false } : one,
-        ),
+        removals.map((one) => (typeof one === 'string' ? { name: one } : one)),
         partial,
         new AbortController().signal,
       ),
@@ -56,7 +54,7 @@ describe('taking entries out', () => {
     expect(left(outside.root)).toEqual(['d', 'passwd']);
     expect(readFileSync(join(outside.root, 'd/deep'), 'utf8')).toBe('precious');
     expect(left()).toEqual(['a', 'chain', 'real']);
-    await take('a', { name: 'chain', unlessDirectory: true }, 'real');
+    await take('a', { name: 'chain', unless: 'directory' }, 'real');
     expect(left()).toEqual([]);
     expect(left(outside.root)).toEqual(['d', 'passwd']);
   });
@@ -65,7 +63,7 @@ describe('taking entries out', () => {
     const { tree, outside, take, left } = makeTrees();
     outside.write('passwd', 'precious');
     tree.symlink('a', outside.root);
-    await take({ name: 'a', unlessDirectory: true }, 'a/passwd', 'a/new');
+    await take({ name: 'a', unless: 'directory' }, 'a/passwd', 'a/new');
     expect(left()).toEqual([]);
     expect(left(outside.root)).toEqual(['passwd']);
   });
@@ -107,7 +105,7 @@ describe('taking entries out', () => {
     tree.directory('d');
     tree.write('d/inside', '');
     await take(
-      { name: 'd', unlessDirectory: true },
+      { name: 'd', unless: 'directory' },
       '.',
       'nothing',
       'd/nothing/below',
@@ -120,12 +118,27 @@ describe('taking entries out', () => {
   test('it stops when it is told to', async () => {
     const { tree, partial } = makeTrees();
     for (let at = 0; at < 600; at += 1) tree.write(`f${at}`, '');
-    const names = readdirSync(tree.root).map((name) => ({ name, unlessDirectory: false }));
+    const names = readdirSync(tree.root).map((name) => ({ name }));
     await expect(
       takeOut(tree.root, names, partial, AbortSignal.abort(new Error('enough'))),
     ).rejects.toThrow('enough');
     expect(readdirSync(tree.root).length).toBeGreaterThan(0);
   });
+});
+
+test('I2, I7: of files that change, one that no other tree has stays for rsync to take parts from', async () => {
+  const { tree, outside, take, left } = makeTrees();
+  tree.write('own', '');
+  outside.write('shared', '');
+  linkSync(join(outside.root, 'shared'), join(tree.root, 'shared'));
+  tree.symlink('link', 'own');
+  tree.directory('directory');
+  await take(
+    ...['own', 'shared', 'link', 'directory'].map(
+      (name): Removal => ({ name, unless: 'own file' }),
+    ),
+  );
+  expect(left()).toEqual(['own']);
 });
 
 describe("rsync's own temporary files", () => {
@@ -141,7 +154,6 @@ describe("rsync's own temporary files", () => {
     const { tree, outside, partial, take, left } = makeTrees();
     outside.write('.large.AbCdEf', 'published');
     tree.write('other', '');
-    const { linkSync } = await import('node:fs');
     linkSync(join(outside.root, '.large.AbCdEf'), join(tree.root, '.large.AbCdEf'));
     await take('.large.AbCdEf');
     expect(left()).toEqual(['other']);
@@ -167,12 +179,7 @@ describe("rsync's own temporary files", () => {
       await execa('btrfs', ['subvolume', 'create', tree]);
       mkdirSync(partial);
       fileWork(tree).write('.large.AbCdEf', 'half of it');
-      await takeOut(
-        tree,
-        [{ name: '.large.AbCdEf', unlessDirectory: false }],
-        partial,
-        new AbortController().signal,
-      );
+      await takeOut(tree, [{ name: '.large.AbCdEf' }], partial, new AbortController().signal);
       expect(readdirSync(tree)).toEqual([]);
       expect(readFileSync(join(partial, 'large'), 'utf8')).toBe('half of it');
     },
