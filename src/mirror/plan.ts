@@ -31,6 +31,8 @@ export class Plan {
     newInodes: 0,
     source: { files: 0, directories: 0, entries: 0, bytes: 0 },
   };
+  /** What the files take that rsync replaces and that no other tree has; bytes. */
+  replacedBytes = 0;
   readonly #tree: string;
   readonly #keeps: (name: string) => boolean;
   #isEmpty = true;
@@ -50,11 +52,11 @@ export class Plan {
 
   /** @returns false for an entry that is to stay as it is. */
   add(entry: Entry): boolean {
-    const { change, type, name, size } = entry;
+    const { change, name } = entry;
     if (change === 'deleted' && (this.#keeps(name) || !this.#has(entry))) return false;
     this.#isEmpty = false;
     if (change === 'deleted') this.#addDeleted(entry);
-    else this.#addChanged(change, type, size);
+    else this.#addChanged(entry);
     return true;
   }
 
@@ -71,7 +73,7 @@ export class Plan {
     this.figures.deletedBytes += Number(gone.size);
   }
 
-  #addChanged(change: Entry['change'], type: Entry['type'], size: number): void {
+  #addChanged({ change, type, name, size }: Entry): void {
     const { figures } = this;
     if (change === 'new' || type !== 'directory') figures.newInodes += 1;
     if (type !== 'file' || change === 'attributes') {
@@ -80,6 +82,10 @@ export class Plan {
     }
     figures.transferBytes += size;
     if (change === 'new') figures.newFiles += 1;
-    else figures.changedFiles += 1;
+    else {
+      figures.changedFiles += 1;
+      const old = lstatIfThere(bytePath(this.#tree, name));
+      if (old?.isFile() && old.nlink === 1n) this.replacedBytes += Number(old.blocks) * 512;
+    }
   }
 }

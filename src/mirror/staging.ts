@@ -13,7 +13,10 @@ export interface Leftovers {
   trees: string[];
   /** Clones that were never finished: they hold nothing of worth. */
   clones: string[];
-  /** Trees that another host's rsync may still write to: good to copy from, not to go on from. */
+  /**
+   * Good to copy from, not to go on from: another host's rsync may still write to it, or a power cut
+   * has spoilt the clone that it was made of.
+   */
   foreign: string[];
 }
 
@@ -59,6 +62,11 @@ export function findLeftovers(layout: Layout): Leftovers {
     else if (isSnapshotId(name)) leftovers.trees.push(path);
   }
   return leftovers;
+}
+
+/** Marks a tree as one to copy from, but not to go on from. */
+export function keepToCopyFrom(tree: string): void {
+  renameSync(tree, `${tree}+${randomUUID()}${FOREIGN}`);
 }
 
 /**

@@ -9,6 +9,7 @@ import {
   isSubvolume,
   makeEmptyTree,
 } from '../mirror/clone.ts';
+import { distrustAfterRestart } from '../mirror/distrust.ts';
 import { Fingerprint } from '../mirror/fingerprint.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { Plan, type PlanFigures } from '../mirror/plan.ts';
@@ -76,6 +77,10 @@ export interface BuiltTree {
  */
 export async function buildTree(context: SyncContext, id: string): Promise<BuiltTree> {
   const { layout, base, needsWholePass, onEvent } = context;
+  if (await distrustAfterRestart(layout, base, context.signal)) {
+    const since = 'the machine was restarted, or the disk mounted anew, since the interrupted sync';
+    onEvent({ kind: 'notice', message: `${since}: what it left is compared by content` });
+  }
   const leftovers = findLeftovers(layout).trees;
   const goOn = needsWholePass ? undefined : leftovers[0];
   const clone =
@@ -235,10 +240,11 @@ async function transferUntilEqual(
     if (next === undefined) {
       enter(context, 'planning');
       next = await makePlan(context, tree);
-      const { figures, isEmpty } = next.plan;
+      const { figures, isEmpty, replacedBytes } = next.plan;
       context.guard({ ...figures, deletedFiles: 0, deletedBytes: 0 });
       if (isEmpty) return;
-      checkSpace(layout.staging, figures, 'none');
+      const transferBytes = Math.max(0, figures.transferBytes - replacedBytes);
+      checkSpace(layout.staging, { ...figures, transferBytes }, 'none');
     }
     enter(context, 'transferring');
     await takeOut(tree, next.lists.removals(), layout.partial, signal);

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import {
   cpSync,
   existsSync,
@@ -11,8 +13,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { startRsyncDaemon } from '../support/rsyncd.ts';
 import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
@@ -185,16 +188,90 @@ test('after a real kill, status tells the unfinished tree, and after the next sy
   await isWhole(mirror);
 });
 
+describe('after a power cut', () => {
+  const ways = [
+    { way: 'a sync', mirrorWith: 'first', words: [] },
+    { way: 'the first sync', mirrorWith: undefined, words: [] },
+    { way: 'a sync by copies', mirrorWith: 'first', words: ['--clone', 'copy'] },
+    { way: 'a whole pass', mirrorWith: 'first', words: ['--strategy', 'link-dest'] },
+  ] as const;
+
+  test.for(ways)(
+    'I2, I7, I8: $way that goes on looks into what was left, publishes no zeros and fetches no other file again',
+    async ({ mirrorWith, words }) => {
+      const mirror = mirrorWith === undefined ? smallMirror() : await twoSnapshots();
+      const daemon = await startRsyncDaemon([
+        {
+          name: 'tree',
+          path: mirror.source,
+          more: ['transfer logging = yes', 'log format = sent %f: %b'],
+        },
+      ]);
+      onTestFinished(() => daemon.stop());
+      const source = `${daemon.url('tree')}/`;
+      const size = 200_000;
+      const holder = await startSlowSync(mirror, {
+        id: 'killed',
+        source,
+        seconds: 2,
+        words,
+        files: { 'a-lost': 'content', 'b-lost': randomBytes(50_000), 'c-whole': randomBytes(size) },
+      });
+      holder.kill('SIGKILL');
+      await holder.result;
+      await expect.poll(() => rsyncProcesses(mirror.root), { timeout: 5_000 }).toEqual([]);
+      const tree = mirror.state('staging', 'killed');
+      for (const name of ['a-lost', 'b-lost']) loseContent(join(tree, name));
+      const frozen = mirror
+        .snapshots()
+        .map((id) => [id, describeTree(join(mirror.root, 'snapshots', id))] as const);
+      writeFileSync(mirror.state('staging', '.boot'), 'of an earlier boot');
+
+      const start = statSync(daemon.log).size;
+      const next = await runProgram(['sync', source, mirror.root, '--id', 'next', ...words]);
+      expect(next.exitCode, transcript(next)).toBe(0);
+      expect(next.stderr).toContain('the machine was restarted');
+      await isWhole(mirror);
+      expect(readdirSync(mirror.state('staging'))).toEqual([]);
+      for (const [id, before] of frozen) {
+        expect(difference(before, describeTree(join(mirror.root, 'snapshots', id)))).toEqual([]);
+      }
+      const sent = () => {
+        const log = readFileSync(daemon.log, 'utf8').slice(start);
+        const lines = [...log.matchAll(/sent (\S+): (\d+)$/gm)];
+        return new Map(lines.map(([, name, bytes]) => [name, Number(bytes)]));
+      };
+      await expect.poll(() => sent().get('slow'), { timeout: 10_000 }).toBeDefined();
+      expect(sent().get('b-lost')).toBeGreaterThan(50_000);
+      expect(sent().get('c-whole')).toBeLessThan(size / 20);
+    },
+  );
+});
+
 test('I7: a snapshot that was renamed but not flipped is gone on from, not fetched again', async () => {
   const mirror = await twoSnapshots();
   mirror.change({ big: 'x'.repeat(1_000_000) });
   const unpublished = join(mirror.root, 'snapshots', 'killed');
   await execa('cp', ['-a', '--', mirror.source, unpublished]);
   const { ino } = statSync(join(unpublished, 'big'));
+  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  writeFileSync(
+    mirror.state('staging', '.boot'),
+    `${boot} ${statSync(mirror.state('staging')).dev}\n`,
+  );
   expect(await mirror.sync('--id', 'next')).toMatchObject({ outcome: 'published' });
   expect(statSync(join(mirror.root, 'current', 'big')).ino).toBe(ino);
   await isWhole(mirror);
 });
+
+/** What a power cut can make of a file: its size and its times are there, its content is not. */
+function loseContent(path: string): void {
+  const script = 'touch -r "$1" "$1.times"; dd if=/dev/zero of="$1" bs="$2" count=1 conv=notrunc';
+  const restore = 'touch -r "$1.times" "$1"; rm "$1.times"';
+  execFileSync('sh', ['-ec', `${script}; ${restore}`, 'sh', path, String(statSync(path).size)], {
+    stdio: 'ignore',
+  });
+}
 
 /** Nothing is left, `current` is what the source is, and the snapshots before are as they were. */
 async function isWhole(mirror: SmallMirror): Promise<void> {
