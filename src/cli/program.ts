@@ -7,6 +7,8 @@ import { addPrune } from './commands/prune.ts';
 import { addReader } from './commands/reader.ts';
 import { addRollback } from './commands/rollback.ts';
 import { addRun } from './commands/run.ts';
+import { addShellInit } from './commands/shell-init.ts';
+import { addShims } from './commands/shims.ts';
 import { addStatus } from './commands/status.ts';
 import { addSync } from './commands/sync.ts';
 import { addUnlock } from './commands/unlock.ts';
@@ -49,6 +51,8 @@ export async function runCommandLine(words: readonly string[], version: string):
     addUnlock,
     addRun,
     addReader,
+    addShellInit,
+    addShims,
     addCurrent,
     addWait,
     addWatch,

@@ -1,0 +1,42 @@
+import { Argument, type Command } from 'commander';
+import { SHELLS, type Shell } from '../../reader/aliases.ts';
+import type { CommandContext } from '../context.ts';
+import { helpAfter } from '../help.ts';
+import { printLine } from '../output.ts';
+import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from './guard-options.ts';
+
+export function addShellInit(program: Command, context: CommandContext): void {
+  addGuardOptions(
+    program
+      .command('shell-init')
+      .summary('print shell code that guards the commands you type')
+      .description(
+        'Prints shell code for ~/.bashrc and its like, after which these commands see one snapshot only.',
+      )
+      .addArgument(new Argument('<SHELL>').choices(SHELLS))
+      .argument('[COMMAND...]', 'the commands that read the mirror'),
+  )
+    .option('--sudo', 'guard them behind sudo too, where they follow it at once')
+    .addHelpText(
+      'after',
+      helpAfter(
+        [
+          'eval "$(mirrorlatch shell-init bash --mirror /srv/mirror/debian --sudo apt-get apt)"',
+          'mirrorlatch shell-init fish --mirror /srv/mirror/debian --sudo apt-get apt | source',
+          'eval "$(mirrorlatch shell-init bash --remove --sudo apt-get apt)"',
+        ],
+        ['USAGE'],
+        'Scripts do not see aliases, nor does sudo with options before the command: see shims.',
+      ),
+    )
+    .action(async (shell: Shell, named: string[], flags: GuardFlags & { sudo?: boolean }) => {
+      const commands = someCommands([...named, ...context.operands]);
+      const options = { commands, sudo: flags.sudo ?? false };
+      if (flags.remove) {
+        printLine(withoutAliases(shell, options));
+        return;
+      }
+      const { chooseGuard } = await import('../../operations/guard.ts');
+      printLine(aliasesFor(shell, chooseGuard(guardOptions(flags)), options));
+    });
+}

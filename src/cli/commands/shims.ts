@@ -1,0 +1,79 @@
+import { type Command, Option } from 'commander';
+import type { ShimsResult } from '../../operations/shims.ts';
+import { IF_UNAVAILABLE, type IfUnavailable } from '../../reader/shims.ts';
+import type { CommandContext } from '../context.ts';
+import { helpAfter } from '../help.ts';
+import { readableName } from '../names.ts';
+import { printJson, printLine, printTable } from '../output.ts';
+import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from './guard-options.ts';
+
+type ShimsFlags = GuardFlags & { ifUnavailable: IfUnavailable; json?: boolean };
+
+export function addShims(program: Command, context: CommandContext): void {
+  addGuardOptions(
+    program
+      .command('shims')
+      .summary('write executables that guard commands of the same names')
+      .description(
+        'Writes small executables into a directory to be put early in PATH: of sudo (secure_path), cron, ' +
+          'systemd units and scripts. Each runs the command of its name guarded.',
+      )
+      .argument('<DIR>', 'made where it is missing')
+      .argument('[COMMAND...]', 'the commands that read the mirror; with --remove, all by default'),
+  )
+    .addOption(
+      new Option('--if-unavailable <what>', 'when the mirror is not there: fail, or run unguarded')
+        .choices(IF_UNAVAILABLE)
+        .default('fail'),
+    )
+    .option('--json', 'print one object about the result')
+    .addHelpText(
+      'after',
+      helpAfter(
+        [
+          'mirrorlatch shims /usr/local/lib/mirrorlatch/bin --mirror /srv/mirror/debian apt-get apt',
+          'mirrorlatch shims /usr/local/lib/mirrorlatch/bin --remove',
+        ],
+        ['USAGE', 'PERMISSION', 'CONFIGURATION', 'IO'],
+        'A shim ends as the command does; with 75 and 125 as run does, and with 127 when there is no such command.',
+      ),
+    )
+    .action(async (directory: string, named: string[], flags: ShimsFlags) => {
+      const { removeShims, writeShims } = await import('../../operations/shims.ts');
+      const commands = [...named, ...context.operands];
+      if (flags.remove) {
+        report(removeShims(directory, commands), flags);
+        return;
+      }
+      const { chooseGuard } = await import('../../operations/guard.ts');
+      const result = writeShims({
+        directory,
+        commands: someCommands(commands),
+        guard: chooseGuard(guardOptions(flags)),
+        ifUnavailable: flags.ifUnavailable,
+      });
+      report(result, flags);
+      if (!flags.json && !isInPath(result.directory)) {
+        printLine(`Put ${shown(result.directory)} before the other directories of PATH.`);
+      }
+    });
+}
+
+function report({ directory, shims }: ShimsResult, { json }: ShimsFlags): void {
+  if (json) printJson({ directory, shims });
+  else if (shims.length === 0) printLine(`there are no shims in ${shown(directory)}`);
+  else {
+    printTable(
+      ['command', 'shim', ''],
+      shims.map(({ command, path, outcome }) => [shown(command), shown(path), outcome]),
+    );
+  }
+}
+
+function isInPath(directory: string): boolean {
+  return (process.env['PATH'] ?? '').split(':').includes(directory);
+}
+
+function shown(name: string): string {
+  return readableName(Buffer.from(name).toString('latin1')).name;
+}

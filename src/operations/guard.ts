@@ -1,0 +1,74 @@
+import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
+import { layoutOf } from '../mirror/layout.ts';
+import { type Guard, type GuardOptions, guardOf } from '../reader/guard.ts';
+
+export interface ChooseGuardOptions
+  extends Pick<GuardOptions, 'pin' | 'waitSeconds' | 'sticky' | 'orCurrent'> {
+  /** Relative to the working directory or absolute. */
+  roots: readonly string[];
+  /** For PATH. */
+  env: NodeJS.ProcessEnv;
+}
+
+/**
+ * Chooses what shall stand before a guarded command, by what there is now. The mirrors need not be
+ * there: they may be mounted later.
+ *
+ * @throws MirrorlatchError USAGE without any mirror, or for a path that Node cannot tell.
+ */
+export function chooseGuard({ roots, env, ...options }: ChooseGuardOptions): Guard {
+  const [first, ...others] = roots.map(absolute);
+  if (first === undefined) {
+    throw new MirrorlatchError('USAGE', 'no mirror was given', {
+      hint: 'Name one with: --mirror /srv/mirror/debian',
+    });
+  }
+  return guardOf({
+    ...options,
+    roots: [first, ...others],
+    reader: stateOfReader(layoutOf(first).reader),
+    program: inPath('mirrorlatch', env) ?? 'mirrorlatch',
+  });
+}
+
+/** Symlinks stay, for they may lead elsewhere later; only behind one does `..` mean another directory. */
+function absolute(root: string): string {
+  if (root === '' || root.includes('\uFFFD')) {
+    throw new MirrorlatchError(
+      'USAGE',
+      `${JSON.stringify(root)} cannot name a mirror: it is empty or no UTF-8`,
+      { hint: 'Name it by a symlink in UTF-8.' },
+    );
+  }
+  if (!root.split('/').includes('..')) return resolve(root);
+  try {
+    return realpathSync(root);
+  } catch {
+    return resolve(root);
+  }
+}
+
+function stateOfReader(file: string): GuardOptions['reader'] {
+  if (mayAccess(file, constants.R_OK | constants.X_OK)) return 'executable';
+  return mayAccess(file, constants.R_OK) ? 'readable' : 'absent';
+}
+
+/** By path, so that the words hold where another PATH is in force: under sudo, in cron. */
+function inPath(program: string, env: NodeJS.ProcessEnv): string | undefined {
+  return (env['PATH'] ?? '')
+    .split(':')
+    .filter(isAbsolute)
+    .map((directory) => join(directory, program))
+    .find((file) => mayAccess(file, constants.X_OK));
+}
+
+function mayAccess(file: string, mode: number): boolean {
+  try {
+    accessSync(file, mode);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,167 @@
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
+import type { Guard } from '../reader/guard.ts';
+import { checkShimName, type IfUnavailable, isShim, SHIM_HEAD, shimText } from '../reader/shims.ts';
+import {
+  ifThere,
+  lstatIfThere,
+  makeOpenDirectory,
+  readTextIfThere,
+  syncDirectory,
+} from '../system/files.ts';
+
+export interface WriteShimsOptions {
+  directory: string;
+  commands: readonly string[];
+  guard: Guard;
+  ifUnavailable: IfUnavailable;
+}
+
+export interface ShimsResult {
+  /** Absolute. */
+  directory: string;
+  shims: {
+    command: string;
+    path: string;
+    outcome: 'written' | 'unchanged' | 'removed' | 'absent';
+  }[];
+}
+
+/**
+ * Writes an executable for each command into a directory, which is made where it is missing. Each
+ * is replaced in one step; nothing is written when one cannot be.
+ *
+ * @throws MirrorlatchError USAGE for a name that cannot be one, CONFIGURATION when a file that is
+ * not ours is in the way.
+ */
+export function writeShims(options: WriteShimsOptions): ShimsResult {
+  const directory = resolve(options.directory);
+  const commands = [...new Set(options.commands)];
+  for (const command of commands) checkShimName(command);
+  try {
+    for (const command of commands) refuseForeign(join(directory, command));
+    makeDirectories(directory);
+    const shims = commands.map((command) => {
+      const path = join(directory, command);
+      const text = shimText(command, options.guard, options.ifUnavailable);
+      const outcome = writeShim(path, text) ? ('written' as const) : ('unchanged' as const);
+      return { command, path, outcome };
+    });
+    syncDirectory(directory);
+    return { directory, shims };
+  } catch (error) {
+    throw asMirrorlatchError(error, `the shims in ${directory} cannot be written`);
+  }
+}
+
+/**
+ * Removes the shims of these commands, or all shims in the directory; never another file.
+ *
+ * @throws MirrorlatchError CONFIGURATION when a file of that name is not ours: then nothing is
+ * removed.
+ */
+export function removeShims(given: string, commands: readonly string[] = []): ShimsResult {
+  const directory = resolve(given);
+  for (const command of commands) checkShimName(command);
+  try {
+    const names = commands.length === 0 ? shimsIn(directory) : [...new Set(commands)];
+    for (const name of names) refuseForeign(join(directory, name));
+    const shims = names.map((command) => {
+      const path = join(directory, command);
+      const outcome = isOurs(path) ? ('removed' as const) : ('absent' as const);
+      rmSync(path, { force: true });
+      return { command, path, outcome };
+    });
+    if (names.length > 0) ifThere(() => syncDirectory(directory));
+    return { directory, shims };
+  } catch (error) {
+    throw asMirrorlatchError(error, `the shims in ${directory} cannot be removed`);
+  }
+}
+
+function shimsIn(directory: string): string[] {
+  const names = ifThere(() => readdirSync(directory)) ?? [];
+  return names.filter((name) => isOurs(join(directory, name))).sort();
+}
+
+function refuseForeign(path: string): void {
+  if (lstatIfThere(path) === undefined || isOurs(path)) return;
+  throw new MirrorlatchError('CONFIGURATION', `${path} is not a shim of mirrorlatch`, {
+    hint: 'Keep shims in a directory of their own, or move this file away.',
+    details: { path },
+  });
+}
+
+/** True for a regular file, reached by no symlink, that begins as our shims do. */
+function isOurs(path: string): boolean {
+  if (!lstatIfThere(path)?.isFile()) return false;
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    // Gone or replaced meanwhile; what may not be read is no shim, for a shim has mode 0755.
+    if (['ENOENT', 'ELOOP', 'ENXIO', 'EACCES'].includes(errnoOf(error) ?? '')) return false;
+    throw error;
+  }
+  try {
+    const head = Buffer.alloc(SHIM_HEAD);
+    return isShim(head.toString('utf8', 0, readSync(descriptor, head)));
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** @returns false when it was there just so, and ours to change later. */
+function writeShim(path: string, text: string): boolean {
+  const there = lstatIfThere(path);
+  if (
+    there !== undefined &&
+    Number(there.mode & 0o7777n) === 0o755 &&
+    Number(there.uid) === process.geteuid?.() &&
+    readTextIfThere(path) === text
+  ) {
+    return false;
+  }
+  // What a crash leaves of it is a shim, and goes with the others.
+  const temporary = join(dirname(path), `.mirrorlatch-${randomBytes(6).toString('hex')}`);
+  try {
+    writeExecutable(temporary, text);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  return true;
+}
+
+/** Closed before it has its name: execve(2) refuses a file that is open for writing (ETXTBSY). */
+function writeExecutable(path: string, text: string): void {
+  const descriptor = openSync(path, 'wx', 0o700);
+  try {
+    writeFileSync(descriptor, text);
+    fchmodSync(descriptor, 0o755);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** As `mkdir -p` does, and for everybody, for that is who looks for commands there. */
+function makeDirectories(directory: string): void {
+  if (lstatIfThere(directory) !== undefined) return;
+  makeDirectories(dirname(directory));
+  makeOpenDirectory(directory);
+}
