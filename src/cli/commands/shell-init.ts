@@ -1,5 +1,5 @@
 import { Argument, type Command } from 'commander';
-import { SHELLS, type Shell } from '../../reader/aliases.ts';
+import { aliasesFor, SHELLS, type Shell, withoutAliases } from '../../reader/aliases.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { printLine } from '../output.ts';
