@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Client } from '../../test/support/repositories/client.ts';
 import { clients, missingPrograms } from '../../test/support/repositories/clients.ts';
+import { packageNames } from '../../test/support/repositories/generation.ts';
 import { guards } from '../../test/support/repositories/guard.ts';
 import { mirrorOfRepositories } from '../../test/support/repositories/mirror.ts';
 import { type Trial, tryClient } from '../../test/support/repositories/trial.ts';
@@ -94,7 +95,7 @@ async function main(): Promise<void> {
     }
   }
   process.stdout.write(
-    `\n${runs} runs each, every one from nothing: update, then install 24 packages. ${cpus().length} x ${cpus()[0]?.model}, load ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}.\n`,
+    `\n${runs} runs each, every one from nothing: update, then install ${packageNames.length} packages. ${cpus().length} x ${cpus()[0]?.model}, load ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}.\n`,
   );
 }
 

@@ -5,7 +5,7 @@ import { debianRepository } from './debian-repository.ts';
 import { packageNames } from './generation.ts';
 
 /** Opens the .debs of a `file:` repository in place: once to check them, and again to install them. */
-export const apt: Client = {
+export const apt = {
   name: 'apt',
   programs: ['apt-get', 'dpkg'],
   repository: debianRepository,
@@ -42,4 +42,4 @@ DPkg::Options { "--root=${state}/system"; "--log=${state}/log/dpkg.log"; "--forc
     );
     return { APT_CONFIG: configuration, DEBIAN_FRONTEND: 'noninteractive' };
   },
-};
+} satisfies Client;

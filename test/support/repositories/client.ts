@@ -30,3 +30,8 @@ export interface Client {
 export function repositoryUrl(client: Client, root: string): string {
   return pathToFileURL(join(root, 'current', client.repository.name)).href;
 }
+
+/** What an administrator types to update and install. */
+export function updateAndInstall({ update, install }: Client): readonly string[] {
+  return ['sh', '-c', update === undefined ? install : `${update} && ${install}`];
+}

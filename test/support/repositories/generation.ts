@@ -16,7 +16,7 @@ export interface Package {
 
 /** What each client installs. So many that it takes a while, as a real update does. */
 export const packageNames: readonly string[] = Array.from(
-  { length: 24 },
+  { length: 16 },
   (_, index) => `part-${String(index + 1).padStart(2, '0')}`,
 );
 

@@ -19,36 +19,38 @@ export type Outcome = 'ok' | 'failed' | 'mixed';
 /** What a client came to. */
 export interface Result {
   readonly outcome: Outcome;
-  /** For the message of a failing test: how it ended and what it said. */
+  /** `undefined` when a signal ended it. */
+  readonly exitCode: number | undefined;
+  /** For the message of a failing test: how it ended, what it has, and what it said. */
   readonly account: string;
 }
 
 /** A client with a configuration, a package database and a system of its own, all of them fresh. */
 export class Installation {
+  /** Where the client is started, and all that it writes to. */
+  readonly directory: string;
   readonly #client: Client;
-  readonly #state: string;
   readonly #environment: Readonly<Record<string, string>>;
 
-  /** @param work where it makes a directory of its own. */
+  /** @param work where it makes its directory. */
   constructor(client: Client, mirror: RepositoryMirror, work: string) {
     this.#client = client;
-    this.#state = mkdtempSync(join(work, 'client-'));
+    this.directory = mkdtempSync(join(work, 'client-'));
     // apt reads as a user of its own.
-    chmodSync(this.#state, 0o755);
-    mkdirSync(join(this.#state, 'home'));
-    this.#environment = client.configure(this.#state, repositoryUrl(client, mirror.root));
+    chmodSync(this.directory, 0o755);
+    mkdirSync(join(this.directory, 'home'));
+    this.#environment = client.configure(this.directory, repositoryUrl(client, mirror.root));
   }
 
-  /** What an administrator types to update and install. */
-  get command(): readonly string[] {
-    const { update, install } = this.#client;
-    return ['sh', '-c', update === undefined ? install : `${update} && ${install}`];
+  /** The marks of all generations that the client has anything of, metadata or packages. */
+  get generations(): string[] {
+    return [...new Set(this.#parts().flatMap(marksIn))];
   }
 
-  /** Runs a command line of this client to its end; nothing of the caller's environment reaches it. */
+  /** Runs a command line to its end, as this client's administrator, and judges what it came to. */
   async run([file = '', ...args]: readonly string[]): Promise<Result> {
     const { all, exitCode, signal } = await execa(file, args, {
-      cwd: this.#state,
+      cwd: this.directory,
       all: true,
       stdin: 'ignore',
       reject: false,
@@ -57,32 +59,37 @@ export class Installation {
       env: {
         PATH: process.env['PATH'],
         LC_ALL: 'C.UTF-8',
-        HOME: join(this.#state, 'home'),
+        HOME: join(this.directory, 'home'),
+        XDG_STATE_HOME: join(this.directory, 'home/state'),
         ...this.#environment,
       },
     });
-    const parts = this.#parts().map(marksIn);
-    const generations = [...new Set(parts.flat())];
-    const isWhole = generations.length === 1 && parts.every((marks) => marks.length === 1);
     const end = signal === undefined ? `exit code ${exitCode}` : signal;
+    const has = this.generations.join(', ') || 'nothing';
     return {
-      outcome: exitCode !== 0 ? 'failed' : isWhole ? 'ok' : 'mixed',
-      account: `${[file, ...args].join(' ')}\nended by ${end}, has ${generations.join(', ') || 'nothing'}\n${all}`,
+      outcome: exitCode !== 0 ? 'failed' : this.#isWhole() ? 'ok' : 'mixed',
+      exitCode,
+      account: `${[file, ...args].join(' ')}\nended by ${end}, has ${has}\n${all}`,
     };
   }
 
   remove(): void {
-    rmSync(this.#state, { recursive: true });
+    rmSync(this.directory, { recursive: true });
   }
 
-  /** The texts of all that has to be of one generation: the metadata, and each package. */
+  #isWhole(): boolean {
+    const parts = this.#parts().map(marksIn);
+    return this.generations.length === 1 && parts.every((marks) => marks.length === 1);
+  }
+
+  /** The texts of all that is to be of one generation: the metadata, and each package. */
   #parts(): string[] {
     const { metadata, installed } = this.#client;
-    const files = packageNames.map((name) => join(this.#state, installed(name)));
+    const files = packageNames.map((name) => join(this.directory, installed(name)));
     const packages = files.map((file) => (existsSync(file) ? textOf(file) : ''));
     return metadata === undefined
       ? packages
-      : [filesBelow(join(this.#state, metadata)).map(textOf).join('\n'), ...packages];
+      : [filesBelow(join(this.directory, metadata)).map(textOf).join('\n'), ...packages];
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Client } from './client.ts';
+import { type Client, updateAndInstall } from './client.ts';
 import { Flipper } from './flipper.ts';
 import { type Guard, guarded } from './guard.ts';
 import { Installation, type Outcome } from './installation.ts';
@@ -37,7 +37,7 @@ export async function tryClient(
     while (flips.length < runs) {
       const installation = new Installation(client, mirror, work);
       const before = flipper.flips;
-      const command = guarded(guard, mirror, installation.command);
+      const command = guarded(guard, mirror, updateAndInstall(client));
       const { outcome, account } = await installation.run(command);
       flips.push(flipper.flips - before);
       outcomes[outcome] += 1;

@@ -1,0 +1,183 @@
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { mayMount } from '../support/privilege.ts';
+import { apt } from '../support/repositories/apt.ts';
+import { type Client, updateAndInstall } from '../support/repositories/client.ts';
+import { clients, missingPrograms } from '../support/repositories/clients.ts';
+import { Flipper } from '../support/repositories/flipper.ts';
+import type { Guard } from '../support/repositories/guard.ts';
+import { Installation, type Result } from '../support/repositories/installation.ts';
+import { mirrorOfRepositories, type RepositoryMirror } from '../support/repositories/mirror.ts';
+import { tryClient } from '../support/repositories/trial.ts';
+import { makeScratch, scratchDirectory } from '../support/scratch.ts';
+
+const program = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
+
+/** Of each client; scripts/clients.sh does more. Bare, at this rate, hardly one ends well. */
+const RUNS = { bare: 3, guarded: 5 };
+const FLIP_EVERY_MS = 5;
+
+/** In the name of a skipped test; empty when the client can be tried here. */
+function whyNot(client: Client): string {
+  const missing = missingPrograms(client);
+  if (missing.length > 0) return ` (skipped: without ${missing.join(', ')})`;
+  return mayMount ? '' : ' (skipped: only root can install, and mount)';
+}
+
+const present = clients.filter((client) => whyNot(client) === '');
+
+describe('a package manager that updates and installs while snapshots are published', () => {
+  const home = makeScratch();
+  let mirror: RepositoryMirror;
+
+  beforeAll(async () => {
+    const repositories = new Set(present.map(({ repository }) => repository));
+    mirror = await mirrorOfRepositories(home.path, program, repositories, 5);
+  });
+  afterAll(() => home.remove());
+
+  describe.for(clients)('$name', (client) => {
+    const why = whyNot(client);
+    const trial = (guard: Guard, runs: number) =>
+      tryClient(client, mirror, { guard, runs, everyMs: FLIP_EVERY_MS, work: home.path });
+
+    test.skipIf(why !== '')(
+      `fails, or mixes generations, when nothing guards it${why}`,
+      async () => {
+        const { outcomes, flips } = await trial('bare', RUNS.bare);
+
+        expect(outcomes.failed + outcomes.mixed).toBeGreaterThan(0);
+        expect(sum(flips)).toBeGreaterThan(0);
+      },
+    );
+
+    test.skipIf(why !== '').for(['run', 'reader'] as const)(
+      `I1: gets all of one generation under \`%s\`${why}`,
+      async (guard) => {
+        const { outcomes, flips, accounts } = await trial(guard, RUNS.guarded);
+
+        expect(outcomes, accounts.join('\n')).toEqual({ ok: RUNS.guarded, failed: 0, mixed: 0 });
+        expect(Math.min(...flips)).toBeGreaterThan(0);
+      },
+    );
+  });
+});
+
+const whyNotApt = whyNot(apt);
+
+describe.skipIf(whyNotApt !== '')(
+  `apt, which installs what it updated to before${whyNotApt}`,
+  () => {
+    /** Retention that keeps nothing for its own sake. */
+    const keepLittle = ['--keep-last', '1', '--grace', '0s'];
+    let home: string;
+    let mirror: RepositoryMirror;
+    let installation: Installation;
+    const run = (...words: readonly string[]) => [
+      program,
+      'run',
+      mirror.root,
+      '--chdir',
+      'no',
+      ...words,
+    ];
+    const prune = (...options: string[]) => execa(program, ['prune', mirror.root, ...options]);
+    const snapshots = () => readdirSync(join(mirror.root, 'snapshots')).sort();
+
+    beforeEach(async () => {
+      home = scratchDirectory();
+      mirror = await mirrorOfRepositories(home, program, new Set([apt.repository]), 1);
+      installation = new Installation(apt, mirror, home);
+    });
+
+    test('I5: in one pin, while its snapshot is superseded and every other is pruned', async () => {
+      const command = `${apt.update} && : >updated && until [ -e go ]; do sleep 0.05; done && ${apt.install}`;
+      const ended = installation.run(run('--', 'sh', '-c', command));
+      await appearance(join(installation.directory, 'updated'), ended);
+      for (let publication = 0; publication < 3; publication += 1) {
+        await mirror.publishNext(...keepLittle);
+      }
+      await prune(...keepLittle);
+
+      expect(snapshots()).toEqual(['generation-1', 'generation-3', 'generation-4']);
+      writeFileSync(join(installation.directory, 'go'), '');
+      const { outcome, account } = await ended;
+      expect(outcome, account).toBe('ok');
+      expect(installation.generations).toEqual(['generation-1']);
+      await prune(...keepLittle);
+      expect(snapshots()).toEqual(['generation-3', 'generation-4']);
+    });
+
+    test.for([
+      { name: 'by name', update: ['--sticky', 'lists'], install: ['--reuse', 'lists'] },
+      { name: 'by preset', update: ['--preset'], install: ['--preset'] },
+    ])(
+      'in two commands with a sticky pin $name, though `current` went on: bare it could not',
+      async ({ update, install }) => {
+        const bare = new Installation(apt, mirror, home);
+        expect(await bare.run(words(apt.update))).toMatchObject({ exitCode: 0 });
+        expect(await installation.run(run(...update, '--', ...words(apt.update)))).toMatchObject({
+          exitCode: 0,
+        });
+        await mirror.publishNext();
+        await mirror.publishNext();
+        await prune();
+        const flipper = new Flipper(mirror.root, ['generation-2', 'generation-3'], FLIP_EVERY_MS);
+        onTestFinished(() => flipper.stop());
+
+        expect(await bare.run(words(apt.install))).not.toMatchObject({ outcome: 'ok' });
+        const before = flipper.flips;
+        const { outcome, account } = await installation.run(
+          run(...install, '--', ...words(apt.install)),
+        );
+        expect(outcome, account).toBe('ok');
+        expect(installation.generations).toEqual(['generation-1']);
+        expect(flipper.flips).toBeGreaterThan(before);
+      },
+    );
+
+    test('is told when the snapshot of a sticky pin is gone, and gets the current one where it asks for that', async () => {
+      await installation.run(run('--sticky', 'lists', '--', ...words(apt.update)));
+      await mirror.publishNext(...keepLittle);
+      await mirror.publishNext(...keepLittle);
+      expect(snapshots()).toEqual(['generation-2', 'generation-3']);
+
+      const { exitCode, account } = await installation.run(
+        run('--reuse', 'lists', '--', ...words(apt.install)),
+      );
+      expect(exitCode, account).toBe(125);
+      expect(account).toContain('has no snapshot generation-1');
+
+      const result = await installation.run(
+        run('--reuse', 'lists', '--or-current', '--', ...updateAndInstall(apt)),
+      );
+      expect(result.outcome, result.account).toBe('ok');
+      expect(installation.generations).toEqual(['generation-3']);
+    });
+  },
+);
+
+/** Waits until a file is there, which a command makes before it ends. */
+async function appearance(path: string, command: Promise<Result>): Promise<void> {
+  let end: Result | undefined;
+  void command.then((result) => {
+    end = result;
+  });
+  while (!existsSync(path)) {
+    if (end !== undefined) throw new Error(`it ended without ${path}: ${end.account}`);
+    await pause(20);
+  }
+}
+
+/** The words of a command that holds no quotes. */
+function words(command: string): string[] {
+  return command.split(' ');
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
