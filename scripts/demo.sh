@@ -1,7 +1,8 @@
 #!/bin/sh
 # Shows in half a minute what mirrorlatch is for. It makes an apt repository of real packages, mirrors it twice (with a
 # plain `rsync -a --delete` in place and with `mirrorlatch sync`), changes it, and updates both mirrors while the same
-# readers are at work in them. All that is printed was measured in this run; it ends with 1 when it did not come true.
+# readers are at work in them. Then it runs a real apt-get update, bare and by `mirrorlatch run`, on a mirror that flips
+# all the time. All that is printed was measured in this run; it ends with 1 when it did not come true.
 #
 #   sh scripts/demo.sh [--offline]     --offline: packages made on the spot in place of Debian's
 set -eu
@@ -18,7 +19,7 @@ esac
 need_programs rsync:rsync apt-ftparchive:apt-utils dpkg-deb:dpkg flock:util-linux setpriv:util-linux
 need_build
 
-program=$PWD/dist/bin.js
+program=$PWD/dist/mirrorlatch
 arch=$(dpkg --print-architecture)
 work=$(mktemp -d "${TMPDIR:-/tmp}/mirrorlatch-demo.XXXXXX")
 children=
@@ -40,7 +41,7 @@ else
   bold='' good='' bad='' plain=''
 fi
 
-mirrorlatch() { node "$program" "$@"; }
+mirrorlatch() { sh "$program" "$@"; }
 
 # --- The upstream: two states of an apt repository -------------------------------------------------------------------
 
@@ -170,6 +171,59 @@ watched_update() {
   read_repository "$tree" "$name.list" >"$name.next"
 }
 
+# --- apt on a mirror that flips --------------------------------------------------------------------------------------
+
+# flip_all_the_time: publish the old and the new snapshot in turn, each by one rename, as a sync does; ends with the new.
+flip_all_the_time() {
+  until [ -e "$work/enough" ]; do
+    for snapshot in "$first" "$current"; do
+      ln -s "$snapshot" "$work/flip" && mv -T "$work/flip" "$work/mirror/current" && printf . >>"$work/flips"
+    done
+  done
+}
+
+# What an admin would write, with a place of its own in place of /var/lib/apt.
+configure_apt() {
+  mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial"
+  : >"$work/apt/status"
+  printf 'deb [trusted=yes] file:%s/mirror/current stable main\n' "$(printf %s "$work" | sed 's/ /%20/g')" >"$work/apt/sources.list"
+  cat >"$work/apt.conf" <<CONF
+Dir::Etc::main "/dev/null";
+Dir::Etc::parts "/dev/null";
+Dir::State "$work/apt";
+Dir::State::status "$work/apt/status";
+Dir::Cache "$work/apt";
+Dir::Etc::sourcelist "$work/apt/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Acquire::Languages "none";
+APT::Sandbox::User "root";
+CONF
+}
+
+# What one run of apt-get update ends in: nothing is left of the run before, and what it fetched must belong together.
+cat >"$work/update" <<'UPDATE'
+#!/bin/sh
+rm -f "$WORK"/apt/lists/*_* "$WORK"/apt/*.bin
+APT_CONFIG=$WORK/apt.conf apt-get -q update >"$WORK/apt-update.log" 2>&1 </dev/null && ! grep -q '^[EW]:' "$WORK/apt-update.log" || { echo failed; exit; }
+for list in "$WORK"/apt/lists/*_Packages; do
+  [ -e "$list" ] || { echo mixed; exit; }
+  grep -q " $(sha256sum <"$list" | cut -d ' ' -f 1) " "$WORK"/apt/lists/*Release && echo whole || echo mixed
+done
+UPDATE
+
+# updates FILE COMMAND...: run it often, and gather what it ends in.
+updates() {
+  results=$1
+  shift
+  for _ in 1 2 3 4 5 6 7 8 9 10; do WORK=$work "$@" sh "$work/update" >>"$results" 2>>"$work/update.log" || echo failed >>"$results"; done
+}
+
+# counted FILE: `N of M whole`, and what became of the others.
+counted() {
+  printf '%s of %s whole' "$(grep -c whole "$1" || :)" "$(grep -c '' "$1" || :)"
+  for kind in failed mixed; do grep -q "$kind" "$1" && printf ', %s %s' "$(grep -c "$kind" "$1")" "$kind"; done || :
+}
+
 # --- What is shown ---------------------------------------------------------------------------------------------------
 
 wrong=
@@ -240,7 +294,7 @@ cp -a "$work/new" "$work/upstream"
 # About two seconds for what is new, as over a network.
 rate=--bwlimit=$(($(rsync -a -n --stats "$work/new/" "$work/old/" | sed -n 's/^Total transferred file size: \([0-9,]*\).*/\1/p' | tr -d ,) / 2048))
 watched_update in-place "$work/in-place" rsync -a --delete "$rate" "$work/upstream/" "$work/in-place/"
-watched_update mirror "$work/mirror/current" node "$program" sync "$work/upstream" "$work/mirror" -- "$rate"
+watched_update mirror "$work/mirror/current" mirrorlatch sync "$work/upstream" "$work/mirror" -- "$rate"
 
 printf '\n  %s%-32s %-34s %s%s\n' "$bold" 'the same update' 'rsync -a --delete, in place' 'mirrorlatch sync' "$plain"
 row 'a reader inside when it came' "$(told "$(cat "$work/in-place.slow")")" "$(told "$(cat "$work/mirror.slow")")"
@@ -254,6 +308,22 @@ kept='the old state, not a byte changed: its readers end in it, and rollback is 
 printf '\n  %s\n' "${bold}on disk$plain"
 printf '  mirror/%-8s -> %s   %s\n' current "$current" 'where the next reader enters' previous "$previous" "$kept"
 
+configure_apt
+flip_all_the_time &
+flipper=$!
+children=$flipper
+updates "$work/bare" env
+before_guarded=$(wc -c <"$work/flips")
+updates "$work/guarded" mirrorlatch run "$work/mirror" --chdir no --
+flips=$(($(wc -c <"$work/flips") - before_guarded))
+: >"$work/enough"
+wait "$flipper"
+children=
+
+printf '\n  %s%-32s %-34s %s%s\n' "$bold" 'while the mirror flips' 'bare' 'mirrorlatch run' "$plain"
+row 'apt-get update, a real one' "$(counted "$work/bare")" "$(counted "$work/guarded")"
+printf '  %s\n' "(the mirror flipped $flips times during the 10 guarded updates)"
+
 must 'The reader inside the in-place mirror met a whole tree: the contrast did not show.' \
   [ "$(sed 's/ .*//' "$work/in-place.slow")" != whole ]
 must 'Every reader that came to the in-place mirror met a whole tree: the contrast did not show.' \
@@ -263,6 +333,10 @@ must "The reader inside the mirror did not end in the tree that it began in: $(c
 must 'No reader came to the mirror during the sync.' [ "$(came mirror)" != 0 ]
 must "Readers that came to the mirror met a broken tree: $(grep -v -x -e "whole $old" -e "whole $new" "$work/mirror.came" | sort | uniq -c)" \
   [ "$(came_whole mirror)" = "$(came mirror)" ]
+must 'Every bare apt-get update met a whole tree: the contrast did not show.' [ "$(grep -c whole "$work/bare")" != 10 ]
+must "A guarded apt-get update did not meet a whole tree: $(cat "$work/update.log" "$work/apt-update.log")" \
+  [ "$(grep -c whole "$work/guarded")" = 10 ]
+must "The mirror did not flip while the guarded updates ran." [ "$flips" -gt 10 ]
 must "The next reader did not get the new state: $(cat "$work/mirror.next")" [ "$(cat "$work/mirror.next")" = "whole $new" ]
 must "current still names the old snapshot, $first." [ "$current" != "$first" ]
 must "previous names '$previous', not the old snapshot $first." [ "$previous" = "$first" ]

@@ -42,6 +42,11 @@ describe('the demo', () => {
       expect(all).toBeGreaterThan(0);
       expect(whole).toBe(all);
       expect(stdout).toMatch(/the next reader +whole, the new one +whole, the new one$/m);
+      const update =
+        /apt-get update, a real one +(\d+) of 10 whole.* {2}(\d+) of 10 whole$/m.exec(stdout) ?? [];
+      expect(Number(update[1])).toBeLessThan(10);
+      expect(update[2]).toBe('10');
+      expect(Number(/flipped (\d+) times during/.exec(stdout)?.[1])).toBeGreaterThan(10);
       const current = /mirror\/current +-> snapshots\/(\S+)/.exec(stdout)?.[1];
       const previous =
         /mirror\/previous -> snapshots\/(\S+) +the old state, not a byte changed/.exec(stdout)?.[1];
