@@ -12,14 +12,16 @@ const PATIENCE_MS = 5_000;
 /**
  * Follows history from now on: what `current` names now, and a reader of all that comes after it.
  * A flip whose line is still to come is both.
+ *
+ * @param clock a monotonic one; ms.
  */
-export function followHistory(layout: Layout): {
-  current: string | undefined;
-  history: HistoryFollower;
-} {
+export function followHistory(
+  layout: Layout,
+  clock: () => number = () => performance.now(),
+): { current: string | undefined; history: HistoryFollower } {
   for (;;) {
     const current = currentId(layout);
-    const history = new HistoryFollower(layout);
+    const history = new HistoryFollower(layout, clock);
     if (currentId(layout) === current) return { current, history };
   }
 }
@@ -39,6 +41,7 @@ export function followHistory(layout: Layout): {
  */
 class HistoryFollower {
   readonly #layout: Layout;
+  readonly #clock: () => number;
   #end = 0;
   #last: Buffer = Buffer.alloc(0);
   #lastAt = '';
@@ -46,8 +49,9 @@ class HistoryFollower {
   readonly #told = new ToldEntries();
 
   /** Starts behind what there is now. */
-  constructor(layout: Layout) {
+  constructor(layout: Layout, clock: () => number) {
     this.#layout = layout;
+    this.#clock = clock;
     this.next();
   }
 
@@ -74,8 +78,8 @@ class HistoryFollower {
       if (entry === undefined && newline === -1) break;
       // An NFS client may show zeros where another host's bytes will be. A crash can leave them too.
       if (entry === undefined && line.includes(0) && this.#isPatient()) return entries;
-      this.#inDoubtSince = undefined;
       if (line.length > 0) {
+        this.#inDoubtSince = undefined;
         this.#end = offset + end;
         this.#last = Buffer.from(line);
       }
@@ -102,8 +106,9 @@ class HistoryFollower {
   }
 
   #isPatient(): boolean {
-    this.#inDoubtSince ??= performance.now();
-    return performance.now() - this.#inDoubtSince < PATIENCE_MS;
+    const now = this.#clock();
+    this.#inDoubtSince ??= now;
+    return now - this.#inDoubtSince < PATIENCE_MS;
   }
 }
 

@@ -1,7 +1,7 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { followHistory } from '../mirror/history-follower.ts';
 import type { Layout } from '../mirror/layout.ts';
-import { describeLock, type LockState, stateOfRecord } from '../mirror/lock-state.ts';
+import { describeLock, inspectLock, stateOfRecord } from '../mirror/lock-state.ts';
 import { currentId } from '../mirror/publication.ts';
 import { watchDirectory } from '../system/watcher.ts';
 import type { OnEvent } from './events.ts';
@@ -27,11 +27,8 @@ export interface WaitResult {
   waitedMs: number;
 }
 
-/** What there is to wait for still, as a clause for people. */
-interface Obstacle {
-  why: string;
-  lock: LockState;
-}
+/** The snapshot that was waited for, or why there is none yet: what is to be said of the mirror. */
+type Look = { id: string } | { why: string };
 
 /**
  * Waits until a mirror can be read and nobody is publishing, or until the next snapshot has been
@@ -54,15 +51,11 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
       signal?.throwIfAborted();
       const found = look();
       const waitedMs = performance.now() - startedAt;
-      if (typeof found === 'string') {
-        return {
-          root: layout.root,
-          id: found,
-          path: layout.snapshot(found),
-          waitedMs: Math.round(waitedMs),
-        };
+      if ('id' in found) {
+        const path = layout.snapshot(found.id);
+        return { root: layout.root, id: found.id, path, waitedMs: Math.round(waitedMs) };
       }
-      if (waitedMs >= timeoutMs) throw stillBusy(layout, found);
+      if (waitedMs >= timeoutMs) throw stillBusy(layout, found.why);
       await watcher.change(timeoutMs - waitedMs);
     }
   } catch (error) {
@@ -73,38 +66,40 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
   }
 }
 
-function readableSnapshot(layout: Layout): string | Obstacle {
-  const obstacle = obstacleToReaders(layout);
-  if (obstacle !== undefined) return obstacle;
+function readableSnapshot(layout: Layout): Look {
+  const why = obstacleToReaders(layout);
+  if (why !== undefined) return { why };
   const id = currentId(layout);
-  return id ?? { why: 'it has no snapshot yet', lock: stateOfRecord(layout, true) };
+  return id === undefined ? { why: 'has no snapshot yet' } : { id };
 }
 
 /**
  * What keeps guarded readers out, or would change what they find. Where every snapshot has a
  * directory of its own there is no gate before it: only the flip itself is worth waiting for.
  */
-function obstacleToReaders(layout: Layout): Obstacle | undefined {
+function obstacleToReaders(layout: Layout): string | undefined {
   const lock = stateOfRecord(layout, true);
   const isPublishing =
     (lock.kind === 'held' || lock.kind === 'foreign') && lock.progress?.phase === 'publishing';
-  return isPublishing ? { why: 'a sync is publishing', lock } : undefined;
+  return isPublishing ? 'is being published to' : undefined;
 }
 
-function nextPublication(layout: Layout): () => string | Obstacle {
+function nextPublication(layout: Layout): () => Look {
   const { current, history } = followHistory(layout);
   return () => {
     // The line of what is current already may be still to come, when a crash has delayed it.
     const published = history
       .next()
       .find((entry) => entry.event === 'published' && entry.id !== current);
-    if (published?.event === 'published') return published.id;
-    return { why: 'no new snapshot was published', lock: stateOfRecord(layout, true) };
+    return published?.event === 'published'
+      ? { id: published.id }
+      : { why: 'has published nothing new' };
   };
 }
 
-function stillBusy({ root }: Layout, { why, lock }: Obstacle): MirrorlatchError {
-  return new MirrorlatchError('BUSY', `${root}: ${why}; ${describeLock(lock)}`, {
+function stillBusy(layout: Layout, why: string): MirrorlatchError {
+  const lock = inspectLock(layout);
+  return new MirrorlatchError('BUSY', `${layout.root} ${why}: ${describeLock(lock)}`, {
     hint: 'Wait longer with --timeout, or look with: mirrorlatch status ROOT',
     details: { lock },
   });

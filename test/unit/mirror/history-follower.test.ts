@@ -1,0 +1,244 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { appendHistory, type HistoryEntry, readHistory } from '../../../src/mirror/history.ts';
+import { followHistory } from '../../../src/mirror/history-follower.ts';
+import { type Layout, layoutOf } from '../../../src/mirror/layout.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+
+/** Longer than the follower takes it for possible that what it sees is half of it only; ms. */
+const LONG = 6_000;
+
+let clock = Date.UTC(2026, 0, 1);
+
+function makeLayout(): Layout {
+  const layout = layoutOf(scratchDirectory());
+  mkdirSync(layout.state);
+  return layout;
+}
+
+function published(id: string, previous: string | null = null): HistoryEntry {
+  clock += 1000;
+  return { event: 'published', id, previous, at: new Date(clock).toISOString() };
+}
+
+function rolledBack(id: string, previous: string): HistoryEntry {
+  clock += 1000;
+  return { event: 'rolled-back', id, previous, at: new Date(clock).toISOString() };
+}
+
+function unchanged(current: string): HistoryEntry {
+  clock += 1000;
+  return { event: 'unchanged', current, at: new Date(clock).toISOString() };
+}
+
+const append = (layout: Layout, ...entries: readonly HistoryEntry[]): void => {
+  for (const entry of entries) appendHistory(layout, entry);
+};
+
+test('it begins behind what there is, and gives each entry once', () => {
+  const layout = makeLayout();
+  append(layout, published('a'), published('b', 'a'));
+  const { history } = followHistory(layout);
+  expect(history.next()).toEqual([]);
+  const [c, d] = [published('c', 'b'), published('d', 'c')];
+  append(layout, c, d);
+  expect(history.next()).toEqual([c, d]);
+  expect(history.next()).toEqual([]);
+});
+
+test('it begins before there is any history', () => {
+  const layout = makeLayout();
+  const { history } = followHistory(layout);
+  expect(history.next()).toEqual([]);
+  const first = published('a');
+  append(layout, first);
+  expect(history.next()).toEqual([first]);
+});
+
+test('whatever is appended, torn or whole, and whenever it looks: all entries come once and in order', () => {
+  const step = fc.oneof(
+    { weight: 4, arbitrary: fc.constant({ kind: 'look' } as const) },
+    { weight: 4, arbitrary: fc.constant({ kind: 'append' } as const) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant('tear' as const),
+        share: fc.double({ min: 0, max: 1, noNaN: true }),
+      }),
+    },
+    // What a writer is still writing, in two halves.
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        kind: fc.constant('halves' as const),
+        share: fc.double({ min: 0, max: 1, noNaN: true }),
+      }),
+    },
+  );
+  const layout = makeLayout();
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), fc.nat(5), (steps, before) => {
+      rmSync(layout.history, { force: true });
+      for (let index = 0; index < before; index += 1) append(layout, unchanged(`before-${index}`));
+      const { history } = followHistory(layout);
+      const heard: HistoryEntry[] = [];
+      for (const [index, { kind, ...rest }] of steps.entries()) {
+        const entry = unchanged(`é✓-${index}`);
+        if (kind === 'look') heard.push(...history.next());
+        else if (kind === 'append') append(layout, entry);
+        else {
+          const size = sizeOf(layout);
+          append(layout, entry);
+          const whole = readFileSync(layout.history);
+          const share = 'share' in rest ? rest.share : 0;
+          truncateSync(layout.history, size + Math.floor((whole.length - size) * share));
+          if (kind === 'halves') {
+            heard.push(...history.next());
+            writeFileSync(layout.history, whole);
+          }
+        }
+      }
+      heard.push(...history.next());
+      expect(heard).toEqual(readHistory(layout).slice(before));
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test('it reads the new bytes only', () => {
+  const layout = makeLayout();
+  append(layout, published('a'), published('b', 'a'), published('c', 'b'));
+  const { history } = followHistory(layout);
+  const text = readFileSync(layout.history, 'utf8');
+  const lastLine = text.lastIndexOf('\n', text.length - 2) + 1;
+  // Were it read again, there would be other entries before the last one.
+  writeFileSync(layout.history, `${'x'.repeat(lastLine - 1)}\n${text.slice(lastLine)}`);
+  const next = published('d', 'c');
+  append(layout, next);
+  expect(history.next()).toEqual([next]);
+});
+
+test('a file that was cut at its beginning, or put in its place anew, is gone on with where it was', () => {
+  const layout = makeLayout();
+  append(layout, published('a'), published('b', 'a'), published('c', 'b'));
+  const { history } = followHistory(layout);
+  const kept = readFileSync(layout.history, 'utf8').split('\n').slice(2).join('\n');
+  const untold = published('d', 'c');
+  writeFileSync(`${layout.history}.new`, `${kept}${JSON.stringify(untold)}\n`);
+  renameSync(`${layout.history}.new`, layout.history);
+  expect(history.next()).toEqual([untold]);
+  const next = published('e', 'd');
+  append(layout, next);
+  expect(history.next()).toEqual([next]);
+});
+
+test('a file that is written over in place is not told again, at no moment of it', () => {
+  const layout = makeLayout();
+  append(layout, published('a'), published('b', 'a'), rolledBack('a', 'b'), published('c', 'a'));
+  const { history } = followHistory(layout);
+  const text = readFileSync(layout.history, 'utf8');
+  for (let length = 0; length < text.length; length += 1) {
+    writeFileSync(layout.history, text.slice(0, length));
+    expect(history.next(), `${length} bytes`).toEqual([]);
+  }
+  writeFileSync(layout.history, text);
+  const next = published('d', 'c');
+  append(layout, next);
+  expect(history.next()).toEqual([next]);
+});
+
+test('after history was lost or put back to an old copy, what is later is told', () => {
+  const layout = makeLayout();
+  append(layout, published('a'), rolledBack('b', 'a'));
+  const old = readFileSync(layout.history);
+  append(layout, published('c', 'b'));
+  let now = 0;
+  const { history } = followHistory(layout, () => now);
+  writeFileSync(layout.history, old);
+  const next = published('d', 'c');
+  append(layout, next);
+  expect(history.next()).toEqual([]);
+  now += LONG;
+  expect(history.next()).toEqual([next]);
+  rmSync(layout.history);
+  expect(history.next()).toEqual([]);
+  const last = published('e', 'd');
+  append(layout, last);
+  expect(history.next()).toEqual([]);
+  now += LONG;
+  expect(history.next()).toEqual([last]);
+});
+
+test('zeros where the bytes of another host will be are waited for; those of a crash are passed over', () => {
+  const layout = makeLayout();
+  append(layout, published('a'));
+  let now = 0;
+  const { history } = followHistory(layout, () => now);
+  const before = readFileSync(layout.history);
+  const [late, next, last] = [published('b', 'a'), published('c', 'b'), published('d', 'c')];
+  append(layout, late, next);
+  const whole = readFileSync(layout.history);
+  const zeros = Buffer.from(whole).fill(0, before.length, before.length + 50);
+  writeFileSync(layout.history, zeros);
+  expect(history.next()).toEqual([]);
+  now += LONG / 2;
+  expect(history.next()).toEqual([]);
+  writeFileSync(layout.history, whole);
+  expect(history.next()).toEqual([late, next]);
+
+  writeFileSync(layout.history, Buffer.alloc(300), { flag: 'a' });
+  append(layout, last);
+  now += LONG / 2;
+  expect(history.next()).toEqual([]);
+  now += LONG;
+  expect(history.next()).toEqual([last]);
+});
+
+test('the line that a host writes late, after another has written it for it, is not told again', () => {
+  const layout = makeLayout();
+  append(layout, published('a'));
+  const { history } = followHistory(layout);
+  const [recovered, late] = [published('b', 'a'), published('b', 'a')];
+  append(layout, recovered, late);
+  expect(history.next()).toEqual([recovered]);
+  const [next, later] = [published('c', 'b'), published('c', 'b')];
+  append(layout, next, unchanged('c'), later, published('b', 'a'));
+  expect(history.next().map(({ event }) => event)).toEqual(['published', 'unchanged']);
+
+  const back = rolledBack('a', 'c');
+  append(layout, back, rolledBack('a', 'c'));
+  expect(history.next()).toEqual([back]);
+  const pruned: HistoryEntry = { event: 'pruned', id: 'b', at: new Date(clock).toISOString() };
+  append(layout, pruned, pruned);
+  expect(history.next()).toEqual([pruned]);
+  // The name is free again.
+  const again = published('b', 'a');
+  append(layout, again);
+  expect(history.next()).toEqual([again]);
+});
+
+test('any bytes at all are read without a failure', () => {
+  const layout = makeLayout();
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.uint8Array({ maxLength: 300 }),
+      (one, two) => {
+        writeFileSync(layout.history, one);
+        const { history } = followHistory(layout);
+        writeFileSync(layout.history, two);
+        history.next();
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+function sizeOf(layout: Layout): number {
+  try {
+    return readFileSync(layout.history).length;
+  } catch {
+    return 0;
+  }
+}
