@@ -1,4 +1,5 @@
 import { atomicRsync, floor, own } from './contestants.ts';
+import { type Goal, median, table } from './goals.ts';
 
 const cases = ['first sync', 'nothing changed', '1 % changed', '1 % deleted'] as const;
 export type Case = (typeof cases)[number];
@@ -20,15 +21,6 @@ export interface Run {
   readonly summary?: unknown;
 }
 
-/** A goal of the project, and what was measured. */
-export interface Goal {
-  readonly goal: string;
-  readonly limit: number;
-  readonly unit: string;
-  /** `null`: this bench did not measure it. */
-  readonly reached: number | null;
-}
-
 /** All rounds of one contestant in one case. */
 export interface Summary {
   readonly files: number;
@@ -44,13 +36,6 @@ export interface Summary {
 /** Between these two numbers of files the time a file should stay as it is. */
 const smallest = 10_000;
 const largest = 1_000_000;
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const upper = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-  const lower = sorted[Math.ceil(sorted.length / 2) - 1] ?? Number.NaN;
-  return (lower + upper) / 2;
-}
 
 /** The runs of one cell of the table. */
 export class Results {
@@ -149,24 +134,12 @@ export function goals(results: Results): Goal[] {
   ];
 }
 
-export function goalLines(measured: readonly Goal[]): string {
-  const width = Math.max(...measured.map(({ goal }) => goal.length));
-  const lines = measured.map(({ goal, limit, unit, reached }) => {
-    const verdict =
-      reached === null
-        ? 'not measured'
-        : `${reached.toFixed(2)}${unit}  ${reached <= limit ? 'met' : 'MISSED'}`;
-    return `  ${goal.padEnd(width)}  <= ${`${limit}${unit}`.padEnd(7)} ${verdict}\n`;
-  });
-  return `Goals\n${lines.join('')}`;
-}
-
 /** One table a case: medians, with the spread of the wall time, and what ours is of each. */
 export function tables(results: Results, files: number): string {
-  return cases.map((name) => table(results, files, name)).join('\n');
+  return cases.map((name) => tableOf(results, files, name)).join('\n');
 }
 
-function table(results: Results, files: number, name: Case): string {
+function tableOf(results: Results, files: number, name: Case): string {
   const rows = results.contestants.map((contestant) => {
     const runs = results.of(files, name, contestant);
     const wall = runs.map((run) => run.wallMs);
@@ -188,20 +161,7 @@ function table(results: Results, files: number, name: Case): string {
     'ours is',
     'peak memory of one process, MB',
   ];
-  const widths = heads.map((head, column) =>
-    Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  return [heads, ...rows]
-    .map((row) => {
-      const cells = row.map((cell, column) => {
-        const width = widths[column] ?? 0;
-        return column === 0 || column === row.length - 1
-          ? cell.padEnd(width)
-          : cell.padStart(width);
-      });
-      return `${cells.join('  ').trimEnd()}\n`;
-    })
-    .join('');
+  return table(heads, rows);
 }
 
 function peaks(runs: readonly Run[]): string {

@@ -11,23 +11,17 @@
  * charges each contestant for what the one before removed; --rest waits before each run, as a night
  * lies between two real ones.
  */
-import { execFile, execFileSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  statfsSync,
-  writeFileSync,
-} from 'node:fs';
-import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import { type Contestant, contestants, own } from './contestants.ts';
+import { goalLines } from './goals.ts';
 import { measure, OwnPeak } from './measure.ts';
-import { type Case, count, goalLines, goals, Results, type Run, tables } from './report.ts';
+import { type Case, count, goals, Results, type Run, tables } from './report.ts';
+import { inDirectory, machine, needPrograms, orSay, remove, say } from './session.ts';
 import {
   changeOnePercent,
   deleteOnePercent,
@@ -90,20 +84,6 @@ function findAtomicRsync(): string {
   if (script === undefined)
     throw new Error(`no atomic-rsync in ${places.join(', ')}: install rsync`);
   return script;
-}
-
-function needPrograms(): void {
-  for (const [program, packageName] of [
-    ['rsync', 'rsync'],
-    ['rsnapshot', 'rsnapshot'],
-    ['python3', 'python3'],
-  ]) {
-    try {
-      execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
-    } catch {
-      throw new Error(`${program} is not there: apt-get install ${packageName}`);
-    }
-  }
 }
 
 /** Refuses to begin what the disk cannot hold: the source and four trees a round, and as many more of names. */
@@ -219,44 +199,16 @@ class Bench {
   }
 }
 
-/** By `rm`: faster than Node, and a signal is heard meanwhile. */
-async function remove(path: string): Promise<void> {
-  await promisify(execFile)('rm', ['-rf', '--', path]);
-}
-
-function say(line: string): void {
-  process.stderr.write(`${line}\n`);
-}
-
-function machine(work: string) {
-  const rsync = execFileSync('rsync', ['--version'], { encoding: 'utf8' }).split('\n')[0];
-  const filesystem = execFileSync('stat', ['-f', '-c', '%T', work], { encoding: 'utf8' }).trim();
-  return {
-    date: new Date().toISOString(),
-    processors: cpus().map(({ model }) => model),
-    memoryBytes: totalmem(),
-    kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
-    node: process.version,
-    rsync,
-    filesystem,
-    load: loadavg(),
-  };
-}
-
 async function main(): Promise<void> {
   const options = readOptions();
-  needPrograms();
+  needPrograms({ rsync: 'rsync', rsnapshot: 'rsnapshot', python3: 'python3' });
   const program = resolve('dist', 'bin.js');
   if (!existsSync(program))
     throw new Error(`${program} is not there: run \`npm run bench\` in the project`);
-  const interrupt = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(name, () => interrupt.abort(new Error(`ended by ${name}`)));
-  }
-  const directory = mkdtempSync(join(options.work, 'mirrorlatch-bench-'));
-  try {
-    const at = machine(directory);
-    const bench = new Bench(options, directory, program, interrupt.signal);
+  await inDirectory(options.work, async (directory, signal) => {
+    const rsync = execFileSync('rsync', ['--version'], { encoding: 'utf8' }).split('\n')[0];
+    const at = { ...machine(directory), rsync };
+    const bench = new Bench(options, directory, program, signal);
     for (const files of options.sizes) await bench.size(files);
     const results = new Results(bench.runs);
     const measured = goals(results);
@@ -278,14 +230,7 @@ async function main(): Promise<void> {
       };
       writeFileSync(options.json, `${JSON.stringify(document, null, 2)}\n`);
     }
-  } finally {
-    await remove(directory);
-  }
+  });
 }
 
-try {
-  await main();
-} catch (error) {
-  say(`bench: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 1;
-}
+await orSay(main);

@@ -1,0 +1,45 @@
+/** A goal of the project, and what was measured. */
+export interface Goal {
+  readonly goal: string;
+  readonly limit: number;
+  readonly unit: string;
+  /** `null`: this bench did not measure it. */
+  readonly reached: number | null;
+}
+
+export function goalLines(measured: readonly Goal[]): string {
+  const width = Math.max(...measured.map(({ goal }) => goal.length));
+  const lines = measured.map(({ goal, limit, unit, reached }) => {
+    const verdict =
+      reached === null
+        ? 'not measured'
+        : `${reached.toFixed(2)}${unit}  ${reached <= limit ? 'met' : 'MISSED'}`;
+    return `  ${goal.padEnd(width)}  <= ${`${limit}${unit}`.padEnd(7)} ${verdict}\n`;
+  });
+  return `Goals\n${lines.join('')}`;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const upper = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+  const lower = sorted[Math.ceil(sorted.length / 2) - 1] ?? Number.NaN;
+  return (lower + upper) / 2;
+}
+
+/** Rows below their heads: words to the left, and what lies between the first and the last column to the right. */
+export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = heads.map((head, column) =>
+    Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  return [heads, ...rows]
+    .map((row) => {
+      const cells = row.map((cell, column) => {
+        const width = widths[column] ?? 0;
+        return column === 0 || column === row.length - 1
+          ? cell.padEnd(width)
+          : cell.padStart(width);
+      });
+      return `${cells.join('  ').trimEnd()}\n`;
+    })
+    .join('');
+}

@@ -1,0 +1,68 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { cpus, loadavg, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+/**
+ * Runs a bench in a directory of its own below `work`, which is removed at the end. A signal to end
+ * the program aborts the bench first.
+ */
+export async function inDirectory(
+  work: string,
+  bench: (directory: string, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const interrupt = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(name, () => interrupt.abort(new Error(`ended by ${name}`)));
+  }
+  const directory = mkdtempSync(join(work, 'mirrorlatch-bench-'));
+  try {
+    await bench(directory, interrupt.signal);
+  } finally {
+    await remove(directory);
+  }
+}
+
+/** Does `main`; what goes wrong becomes one line and exit code 1. */
+export async function orSay(main: () => Promise<void>): Promise<void> {
+  try {
+    await main();
+  } catch (error) {
+    say(`bench: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  }
+}
+
+/** @throws Error that names the package of the first program that is not there. */
+export function needPrograms(packages: Readonly<Record<string, string>>): void {
+  for (const [program, packageName] of Object.entries(packages)) {
+    try {
+      execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
+    } catch {
+      throw new Error(`${program} is not there: apt-get install ${packageName}`);
+    }
+  }
+}
+
+/** Where the figures were made. */
+export function machine(work: string) {
+  return {
+    date: new Date().toISOString(),
+    processors: cpus().map(({ model }) => model),
+    memoryBytes: totalmem(),
+    kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
+    node: process.version,
+    filesystem: execFileSync('stat', ['-f', '-c', '%T', work], { encoding: 'utf8' }).trim(),
+    load: loadavg(),
+  };
+}
+
+/** By `rm`: faster than Node, and a signal is heard meanwhile. */
+export async function remove(path: string): Promise<void> {
+  await promisify(execFile)('rm', ['-rf', '--', path]);
+}
+
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
