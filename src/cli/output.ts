@@ -1,4 +1,3 @@
-import Table from 'cli-table3';
 import pc from 'picocolors';
 import type { MirrorlatchError } from '../errors.ts';
 
@@ -11,6 +10,7 @@ const onStderr = colorsFor(process.stderr);
 
 export const good = onStdout.green;
 export const bad = onStdout.red;
+export const strong = onStdout.bold;
 
 /** One object on one line, for scripts. */
 export function printJson(value: unknown): void {
@@ -19,34 +19,6 @@ export function printJson(value: unknown): void {
 
 export function printLine(text = ''): void {
   process.stdout.write(`${text}\n`);
-}
-
-/** A table for people: light lines on a terminal, plain columns elsewhere. */
-export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
-  const none = {
-    top: '',
-    'top-mid': '',
-    'top-left': '',
-    'top-right': '',
-    bottom: '',
-    'bottom-mid': '',
-    'bottom-left': '',
-    'bottom-right': '',
-    left: '',
-    'left-mid': '',
-    mid: '',
-    'mid-mid': '',
-    right: '',
-    'right-mid': '',
-    middle: '  ',
-  };
-  const table = new Table({
-    head: head.map((word) => onStdout.bold(word)),
-    chars: none,
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-  });
-  table.push(...rows.map((row) => [...row]));
-  for (const line of table.toString().split('\n')) printLine(line.trimEnd());
 }
 
 /** Prints a failure as this command prints everything: as JSON on stdout, or for people on stderr. */

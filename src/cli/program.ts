@@ -1,21 +1,31 @@
 import { Command, CommanderError } from 'commander';
 import { asMirrorlatchError, EXIT_CODES, GUARD_FAILED, MirrorlatchError } from '../errors.ts';
-import { addCurrent } from './commands/current.ts';
-import { addInit } from './commands/init.ts';
-import { addList } from './commands/list.ts';
-import { addPrune } from './commands/prune.ts';
-import { addReader } from './commands/reader.ts';
-import { addRollback } from './commands/rollback.ts';
-import { addRun } from './commands/run.ts';
-import { addShellInit } from './commands/shell-init.ts';
-import { addShims } from './commands/shims.ts';
-import { addStatus } from './commands/status.ts';
-import { addSync } from './commands/sync.ts';
-import { addUnlock } from './commands/unlock.ts';
-import { addWait } from './commands/wait.ts';
-import { addWatch } from './commands/watch.ts';
+import type { CommandContext } from './context.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { printError } from './output.ts';
+
+type AddCommand = (program: Command, context: CommandContext) => void;
+
+/**
+ * The commands in the order of the help. A command line that names one loads that one alone: `run` should not wait
+ * for what a sync needs.
+ */
+const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
+  init: async () => (await import('./commands/init.ts')).addInit,
+  sync: async () => (await import('./commands/sync.ts')).addSync,
+  status: async () => (await import('./commands/status.ts')).addStatus,
+  list: async () => (await import('./commands/list.ts')).addList,
+  rollback: async () => (await import('./commands/rollback.ts')).addRollback,
+  prune: async () => (await import('./commands/prune.ts')).addPrune,
+  unlock: async () => (await import('./commands/unlock.ts')).addUnlock,
+  run: async () => (await import('./commands/run.ts')).addRun,
+  reader: async () => (await import('./commands/reader.ts')).addReader,
+  'shell-init': async () => (await import('./commands/shell-init.ts')).addShellInit,
+  shims: async () => (await import('./commands/shims.ts')).addShims,
+  current: async () => (await import('./commands/current.ts')).addCurrent,
+  wait: async () => (await import('./commands/wait.ts')).addWait,
+  watch: async () => (await import('./commands/watch.ts')).addWatch,
+};
 
 /**
  * Runs one command line to its end.
@@ -27,7 +37,7 @@ export async function runCommandLine(words: readonly string[], version: string):
   const separator = words.indexOf('--');
   const own = separator === -1 ? words : words.slice(0, separator);
   let exitCode = 0;
-  const context = {
+  const context: CommandContext = {
     operands: separator === -1 ? [] : words.slice(separator + 1),
     signal: abortOnSignals,
     setExitCode: (code: number) => {
@@ -41,22 +51,10 @@ export async function runCommandLine(words: readonly string[], version: string):
     // A wrong command line is an error like every other: told below, as text or as JSON.
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError();
-  for (const add of [
-    addInit,
-    addSync,
-    addStatus,
-    addList,
-    addRollback,
-    addPrune,
-    addUnlock,
-    addRun,
-    addReader,
-    addShellInit,
-    addShims,
-    addCurrent,
-    addWait,
-    addWatch,
-  ]) {
+  const [name = ''] = own;
+  const named = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  for (const load of named === undefined ? Object.values(commands) : [named]) {
+    const add = await load();
     add(program, context);
   }
   try {

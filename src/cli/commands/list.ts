@@ -2,7 +2,8 @@ import type { Command } from 'commander';
 import type { Reader } from '../../mirror/readers.ts';
 import type { SnapshotInfo } from '../../operations/status.ts';
 import { helpAfter } from '../help.ts';
-import { good, printJson, printLine, printTable } from '../output.ts';
+import { good, printJson, printLine } from '../output.ts';
+import { printTable } from '../table.ts';
 import { showAge, showBytes } from '../units.ts';
 
 export function addList(program: Command): void {

@@ -4,7 +4,8 @@ import { IF_UNAVAILABLE, type IfUnavailable } from '../../reader/shims.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { readableName } from '../names.ts';
-import { printJson, printLine, printTable } from '../output.ts';
+import { printJson, printLine } from '../output.ts';
+import { printTable } from '../table.ts';
 import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from './guard-options.ts';
 
 type ShimsFlags = GuardFlags & { ifUnavailable: IfUnavailable; json?: boolean };
