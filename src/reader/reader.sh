@@ -207,7 +207,8 @@ ml_mount_alone() {
   *) ml_inner='' ;;
   esac
   if [ -n "$ml_inner" ]; then
-    mkdir -p -- "$1/$ml_inner" && ln -s -- "$ml_inner" "$1/current" || return 1
+    # Other users, such as apt's sandbox, have to get through whatever the umask.
+    (umask 022 && exec mkdir -p -- "$1/$ml_inner") && ln -s -- "$ml_inner" "$1/current" || return 1
     mount --no-canonicalize -o rbind,ro "./$ml_inner" "$1/$ml_inner" || return 1
   else
     ln -s -- "$2" "$1/current" && mount --no-canonicalize -o rbind,ro "$2" "$2" || return 1
@@ -221,14 +222,28 @@ ml_mount_alone() {
   mount --no-canonicalize -o remount,bind,ro,nosuid,nodev mirrorlatch "$1"
 }
 
-# ml_mount_back ENTRY TARGET: show what lies beside the snapshot. It may vanish at any moment.
+# ml_mount_back ENTRY TARGET: show what lies beside the snapshot. It may vanish at any moment, or be another thing.
 ml_mount_back() {
+  ml_tries=0
+  while ! ml_show_entry "$1" "$2" 2>/dev/null; do
+    rmdir -- "$2" 2>/dev/null || rm -f -- "$2" 2>/dev/null
+    if [ ! -e "$1" ] && [ ! -L "$1" ]; then return 0; fi
+    ml_tries=$((ml_tries + 1))
+    if [ "$ml_tries" -ge 5 ]; then
+      ml_say "$2 cannot be shown in the pin"
+      return 1
+    fi
+  done
+}
+
+# ml_show_entry ENTRY TARGET: false where it could not be done, or ENTRY was replaced meanwhile.
+ml_show_entry() {
   if [ -L "$1" ]; then
-    cp -P -- "$1" "$2" 2>/dev/null || [ ! -L "$1" ]
+    cp -P -- "$1" "$2" && [ -L "$2" ]
   elif [ -d "$1" ]; then
-    mkdir -- "$2" && { mount --no-canonicalize -o rbind,ro "$1" "$2" || [ ! -d "$1" ]; }
+    mkdir -- "$2" && mount --no-canonicalize -o rbind,ro "$1" "$2"
   elif [ -e "$1" ]; then
-    : >"$2" && { mount --no-canonicalize -o bind,ro "$1" "$2" || [ ! -e "$1" ]; }
+    true >"$2" && mount --no-canonicalize -o bind,ro "$1" "$2"
   fi
 }
 

@@ -1,0 +1,189 @@
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa, execaSync } from 'execa';
+import { nobody, runsAsRoot, type User } from './privilege.ts';
+import { nobodyRunsTheProgram, type ProgramResult } from './program.ts';
+
+const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
+
+/** The standalone client as the build leaves it, for trees that hold none. */
+export const builtReader = fileURLToPath(new URL('../../dist/reader/reader.sh', import.meta.url));
+
+/** A way to run a command that sees one snapshot only. */
+export interface Guard {
+  readonly name: string;
+  /** The words of a command line that runs `command` pinned to the mirrors `roots`. */
+  around(
+    roots: string | readonly string[],
+    options: readonly string[],
+    command: readonly string[],
+  ): string[];
+  /** The shell that takes the place of `sh`, where it is not the system's. */
+  readonly shell?: readonly string[];
+}
+
+/** Who starts a guard; without `user` it is the one who runs the tests. */
+export interface Caller {
+  readonly name: string;
+  readonly user?: User;
+}
+
+const run: Guard = {
+  name: 'mirrorlatch run',
+  around: (roots, options, command) => [
+    launcher,
+    'run',
+    ...[roots].flat().flatMap((root, index) => (index === 0 ? [root] : ['-m', root])),
+    ...options,
+    ...(command.length === 0 ? [] : ['--', ...command]),
+  ],
+};
+
+const reader = (name: string, shell: readonly string[]): Guard => ({
+  name: `the reader under ${name}`,
+  shell,
+  around: (given, options, command) => {
+    const roots = [given].flat();
+    const own = join(roots[0] ?? '', '.mirrorlatch', 'reader');
+    return [
+      ...shell,
+      ...(roots.length === 1 && existsSync(own)
+        ? [own]
+        : [builtReader, ...roots.flatMap((root) => ['--root', root])]),
+      ...options,
+      '--',
+      ...command,
+    ];
+  },
+});
+
+/** All ways: they pass the same tests. */
+export const guards: readonly Guard[] = [
+  run,
+  reader('dash', ['dash']),
+  reader('busybox ash', ['busybox', 'ash']),
+  reader('bash', ['bash']),
+];
+
+/** One of each kind, for what is slow or does not depend on the shell. */
+export const oneOfEachKind: readonly Guard[] = guards.slice(0, 2);
+
+/** Root and an ordinary user; the latter alone where the tests do not run as root. */
+export const callers: readonly Caller[] = runsAsRoot
+  ? [{ name: 'root' }, { name: 'an ordinary user', user: nobody }]
+  : [{ name: 'an ordinary user' }];
+
+/** Each guard with each caller who can start it. */
+export const guardedCallers: readonly { guard: Guard; caller: Caller; name: string }[] =
+  guards.flatMap((guard) =>
+    callers
+      .filter(({ user }) => guard !== run || user === undefined || nobodyRunsTheProgram)
+      .map((caller) => ({ guard, caller, name: `${guard.name}, started by ${caller.name}` })),
+  );
+
+/** How a guard is started; everything left out is as in the test's own process. */
+export interface GuardOptions {
+  readonly caller?: Caller;
+  readonly cwd?: string;
+  /** Added to the test's environment; `undefined` takes a variable out of it. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** More words for the guard, such as `--pin cwd`. */
+  readonly options?: readonly string[];
+  /** Goes before the words of the guard, such as `setpriv --bounding-set -sys_admin`. */
+  readonly through?: readonly string[];
+}
+
+/** A guarded command while it runs. */
+export interface RunningGuard {
+  /** Of the process that was started, which becomes the command. */
+  readonly pid: number;
+  readonly result: Promise<ProgramResult>;
+  kill(signal: NodeJS.Signals): void;
+  /** What the command has written to standard output until now. */
+  printedSoFar(): string;
+  /** What was written to standard error until now. */
+  saidSoFar(): string;
+}
+
+/** Starts a command pinned to `roots` and gives it back while it runs; no guard at all: bare. */
+export function startGuarded(
+  guard: Guard | undefined,
+  roots: string | readonly string[],
+  command: readonly string[],
+  { caller, cwd = '/', env = {}, options = [], through = [] }: GuardOptions = {},
+): RunningGuard {
+  const words = [...through, ...(guard?.around(roots, options, command) ?? command)];
+  const [file = '', ...args] = words;
+  const subprocess = execa(file, args, {
+    reject: false,
+    stdin: 'ignore',
+    stripFinalNewline: false,
+    cwd,
+    ...caller?.user,
+    env: { PATH: pathOf(guard), ...(caller?.user === undefined ? {} : { HOME: '/' }), ...env },
+  });
+  let printed = '';
+  let said = '';
+  subprocess.stdout.on('data', (chunk: Buffer | string) => {
+    printed += chunk.toString();
+  });
+  subprocess.stderr.on('data', (chunk: Buffer | string) => {
+    said += chunk.toString();
+  });
+  if (subprocess.pid === undefined) throw new Error(`${words.join(' ')} could not be started`);
+  return {
+    pid: subprocess.pid,
+    kill: (signal) => {
+      subprocess.kill(signal);
+    },
+    printedSoFar: () => printed,
+    saidSoFar: () => said,
+    result: subprocess.then(({ stdout, stderr, exitCode, signal }) => ({
+      command: words.join(' '),
+      stdout,
+      stderr,
+      exitCode,
+      signal,
+      json: () => JSON.parse(stdout) as Record<string, unknown>,
+    })),
+  };
+}
+
+/** Runs a command pinned to `roots` to its end, whatever that is; no guard at all: bare. */
+export function runGuarded(
+  guard: Guard | undefined,
+  roots: string | readonly string[],
+  command: readonly string[],
+  options: GuardOptions = {},
+): Promise<ProgramResult> {
+  return startGuarded(guard, roots, command, options).result;
+}
+
+/** The words that run a script by the system's own sh, with arguments as `$1` and so on. */
+export function inShell(script: string, ...args: readonly string[]): string[] {
+  return ['/bin/sh', '-c', script, 'sh', ...args];
+}
+
+/** Where the shells lie under the name `sh`. */
+const shells = fileURLToPath(new URL('../../node_modules/.cache/guards', import.meta.url));
+
+/** PATH with the guard's shell as `sh`, which the reader starts again inside of the namespace. */
+function pathOf(guard: Guard | undefined): string {
+  const system = process.env['PATH'] ?? '';
+  const program = guard?.shell?.[0];
+  if (program === undefined) return system;
+  const directory = join(shells, program);
+  if (!existsSync(directory)) {
+    // Two test files may come here at once: rename tells who was first.
+    const made = join(shells, `${program}-${process.pid}`);
+    mkdirSync(made, { recursive: true });
+    symlinkSync(execaSync('which', [program]).stdout, join(made, 'sh'));
+    try {
+      renameSync(made, directory);
+    } catch {
+      rmSync(made, { recursive: true });
+    }
+  }
+  return `${directory}:${system}`;
+}
