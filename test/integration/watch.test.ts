@@ -1,0 +1,436 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { execa, execaSync } from 'execa';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { prune, rollback, sync } from '../../src/index.ts';
+import { appendHistory, type HistoryEntry, readHistory } from '../../src/mirror/history.ts';
+import { layoutOf } from '../../src/mirror/layout.ts';
+import { acquireSyncLock } from '../../src/mirror/sync-lock.ts';
+import { type EventStream, startWatch } from '../support/event-stream.ts';
+import { expectFailure } from '../support/expect-failure.ts';
+import { mayMount, nobody } from '../support/privilege.ts';
+import { nobodyRunsTheProgram, runForJson, runProgram, startProgram } from '../support/program.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { startSlowSync } from '../support/slow-sync.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+
+const threeSnapshots = mirrorsWith('first', 'second', 'third');
+
+/** Words that run a program where the user has no inotify instance, or no watch, left. */
+const withoutInotify = (limit: 'max_inotify_instances' | 'max_inotify_watches') => [
+  ...['unshare', '--user', '--map-root-user', 'sh', '-c'],
+  `echo 0 > /proc/sys/user/${limit} && exec "$@"`,
+  'sh',
+];
+
+const mayTakeInotifyAway =
+  execaSync('unshare', [...withoutInotify('max_inotify_instances').slice(1), 'true'], {
+    reject: false,
+  }).exitCode === 0;
+
+describe('watch tells', () => {
+  const FLIPS = 200;
+
+  test('each of hundreds of flips once and in order, by events of the filesystem', async () => {
+    const mirror = await threeSnapshots();
+    const watching = await startWatch(mirror.root);
+    await vi.waitFor(() => expect(inotifyWatches(watching)).toBe(1));
+    const flipped = await flipOften(mirror, FLIPS);
+    await vi.waitFor(() => expect(watching.flips()).toHaveLength(FLIPS), 10_000);
+    expect(watching.flips()).toEqual(flipped);
+    expect(toldOfHistory(watching)).toEqual(historyOf(mirror).slice(3));
+  });
+
+  test('each of them once and in order by looking alone, as --poll wants it', async () => {
+    const mirror = await threeSnapshots();
+    const watching = await startWatch(mirror.root, ['--poll', '40ms']);
+    const flipped = await flipOften(mirror, FLIPS);
+    await vi.waitFor(() => expect(watching.flips()).toHaveLength(FLIPS), 10_000);
+    expect(watching.flips()).toEqual(flipped);
+    expect(toldOfHistory(watching)).toEqual(historyOf(mirror).slice(3));
+    expect(inotifyWatches(watching)).toBe(0);
+  });
+
+  test.runIf(mayMount)(
+    'each of them once and in order on FUSE, where the changes of others make no events',
+    async () => {
+      const mirror = await threeSnapshots();
+      const view = join(mirror.home, 'view');
+      mkdirSync(view);
+      await execa('bindfs', [mirror.root, view]);
+      onTestFinished(() => void execaSync('umount', [view]));
+      const watching = await startWatch(view);
+      const flipped = await flipOften(mirror, FLIPS);
+      await vi.waitFor(() => expect(watching.flips()).toHaveLength(FLIPS), 10_000);
+      expect(watching.flips()).toEqual(flipped);
+      expect(toldOfHistory(watching)).toEqual(historyOf(mirror).slice(3));
+      expect(inotifyWatches(watching)).toBe(0);
+      watching.kill('SIGTERM');
+      await watching.end;
+    },
+  );
+
+  test.runIf(mayTakeInotifyAway).each([
+    ['max_inotify_instances', 'fs.inotify.max_user_instances'],
+    ['max_inotify_watches', 'fs.inotify.max_user_watches'],
+  ] as const)(
+    'all the same where the limit of inotify is reached (%s), with one warning that names the setting',
+    async (limit, sysctl) => {
+      const mirror = await threeSnapshots();
+      const watching = await startWatch(mirror.root, [], { through: withoutInotify(limit) });
+      await vi.waitFor(() => expect(watching.said()).toContain(sysctl));
+      await runForJson(['rollback', mirror.root]);
+      await watching.until('rolled-back');
+      await runForJson(['rollback', mirror.root]);
+      await watching.until('rolled-back', 2);
+      expect(watching.flips()).toEqual(['second', 'third']);
+      expect(watching.said()).toMatch(/^mirrorlatch: warning: .*every 1 s.*\n$/);
+    },
+  );
+
+  test('syncs that publish, find nothing, or fail, removals and rollbacks, on one line each', async () => {
+    const mirror = await threeSnapshots();
+    const watching = await startWatch(mirror.root);
+    const asText = startProgram(['watch', mirror.root]);
+    await vi.waitFor(() => expect(inotifyWatches(asText)).toBe(1));
+    await mirror.publish('fourth', { file: 'fourth' }, '--keep-last', '1', '--grace', '0');
+    await mirror.sync();
+    await runForJson(['rollback', mirror.root]);
+    mirror.change({ file: null, 'below/file': null });
+    expect((await runProgram(['sync', mirror.root])).exitCode).toBe(65);
+    await watching.until('failed');
+    expect(toldOfHistory(watching)).toEqual(historyOf(mirror).slice(3));
+    expect(watching.events.filter(({ event }) => !event.startsWith('lock-'))).toMatchObject([
+      { event: 'watching', id: 'third', previous: 'second' },
+      { event: 'published', id: 'fourth', previous: 'third', files: 2 },
+      { event: 'pruned', id: 'first' },
+      { event: 'pruned', id: 'second' },
+      { event: 'unchanged', current: 'fourth' },
+      { event: 'rolled-back', id: 'third', previous: 'fourth' },
+      { event: 'failed', code: 'SHRUNKEN_SOURCE' },
+    ]);
+    await pause(200);
+    asText.kill('SIGTERM');
+    const { stdout } = await asText.result;
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.every((line) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [a-z]/.test(line))).toBe(
+      true,
+    );
+    expect(
+      lines.map((line) => line.replace(/^\S+ /, '')).filter((line) => !line.startsWith('lock')),
+    ).toEqual([
+      'watching, current is third',
+      'published fourth, before third',
+      'pruned first',
+      'pruned second',
+      'unchanged, current is fourth',
+      'rolled back to third, before fourth',
+      expect.stringMatching(/^failed: .*shrunk/),
+    ]);
+  });
+
+  test('who takes the lock and who gives it back; and when its holder was killed', async () => {
+    const mirror = await threeSnapshots();
+    const watching = await startWatch(mirror.root);
+    await mirror.publish('fourth', { file: 'fourth' });
+    await watching.until('lock-released');
+    const kinds = watching.events.map(({ event }) => event);
+    expect(kinds).toEqual(['watching', 'lock-taken', 'published', 'lock-released']);
+    const [taken] = watching.of('lock-taken');
+    expect(taken).toMatchObject({ owner: { command: 'sync', host: {} } });
+    expect(watching.of('lock-released')).toMatchObject([{ owner: taken?.['owner'] }]);
+
+    const killed = await startSlowSync(mirror);
+    await watching.until('lock-taken', 2);
+    killed.kill('SIGKILL');
+    await watching.until('lock-left');
+    expect(watching.of('lock-left')).toMatchObject([{ owner: { pid: killed.pid } }]);
+    expect(watching.of('lock-released')).toHaveLength(1);
+  });
+
+  test('a mirror from before its first snapshot on', async () => {
+    const mirror = smallMirror();
+    await runForJson(['init', mirror.root]);
+    const watching = await startWatch(mirror.root);
+    expect(watching.events).toMatchObject([{ event: 'watching', id: null, previous: null }]);
+    await mirror.publish('first', { file: 'first' });
+    await watching.until('published');
+    expect(watching.of('published')).toMatchObject([{ id: 'first', previous: null }]);
+  });
+
+  test('a flip whose line of history comes later once, when it comes', async () => {
+    const mirror = await threeSnapshots();
+    const layout = layoutOf(mirror.root);
+    const before = await startWatch(mirror.root);
+    // What a crash between the flip and its line leaves.
+    const lock = await acquireSyncLock(layout, { command: 'rollback' });
+    lock.replaceLink(layout.previous, 'snapshots/third');
+    lock.replaceLink(layout.current, 'snapshots/first');
+    await lock.release();
+    const after = await startWatch(mirror.root);
+    expect(after.events).toMatchObject([{ event: 'watching', id: 'first', previous: 'third' }]);
+    await pause(1_500);
+    expect([...before.flips(), ...after.flips()]).toEqual([]);
+    await rollback({ root: mirror.root, id: 'second' });
+    for (const watching of [before, after]) {
+      await watching.until('rolled-back', 2);
+      expect(watching.flips()).toEqual(['first', 'second']);
+    }
+  });
+
+  test('a publication once of which two hosts have written a line, as after a takeover', async () => {
+    const mirror = await threeSnapshots();
+    const layout = layoutOf(mirror.root);
+    const watching = await startWatch(mirror.root);
+    await mirror.publish('fourth', { file: 'fourth' });
+    const line = readHistory(layout).findLast(({ event }) => event === 'published');
+    if (line === undefined) throw new Error('there is no line to repeat');
+    appendHistory(layout, { ...line, at: new Date().toISOString() });
+    await mirror.publish('fifth', { file: 'fifth' });
+    appendHistory(layout, line);
+    await rollback({ root: mirror.root });
+    await watching.until('rolled-back');
+    expect(watching.flips()).toEqual(['fourth', 'fifth', 'fourth']);
+  });
+
+  test.runIf(nobodyRunsTheProgram)('a user who may only read', async () => {
+    const mirror = await threeSnapshots();
+    const watching = startProgram(['watch', mirror.root, '--json'], { user: nobody });
+    await vi.waitFor(() => expect(inotifyWatches(watching)).toBe(1));
+    await rollback({ root: mirror.root });
+    await pause(300);
+    watching.kill('SIGINT');
+    const { stdout, exitCode, stderr } = await watching.result;
+    expect(stderr).toBe('');
+    expect(exitCode).toBe(130);
+    expect(stdout).toMatch(/"event":"rolled-back"/);
+  });
+
+  test('until nobody reads it any more', async () => {
+    const mirror = await threeSnapshots();
+    const watching = execa(
+      'sh',
+      ['-c', 'node dist/bin.js watch "$1" | head -n 1', 'sh', mirror.root],
+      { cwd: new URL('../..', import.meta.url) },
+    );
+    await pause(500);
+    const flipping = setInterval(() => void rollback({ root: mirror.root }).catch(() => {}), 200);
+    const { stdout } = await watching;
+    clearInterval(flipping);
+    expect(stdout).toMatch(/watching, current is third$/);
+  });
+});
+
+describe('watch with a command', () => {
+  test('runs it pinned to each new snapshot, from the next one on', async () => {
+    const mirror = await threeSnapshots();
+    const watching = await startWatch(mirror.root, [], {
+      command: ['sh', '-c', 'cat file; echo " of $MIRRORLATCH_ID for $1 in $PWD"', 'sh', "it's"],
+    });
+    await mirror.publish('fourth', { file: 'content four' });
+    await watching.until('command-ended');
+    await rollback({ root: mirror.root, id: 'first' });
+    await watching.until('command-ended', 2);
+    expect(watching.said()).toBe(
+      ['content four of fourth', 'first of first']
+        .map(
+          (what) =>
+            `${what} for it's in ${join(mirror.root, 'snapshots', what.split(' ').at(-1) ?? '')}\n`,
+        )
+        .join(''),
+    );
+    expect(watching.of('command-started')).toMatchObject([{ id: 'fourth' }, { id: 'first' }]);
+    expect(watching.of('command-ended')).toMatchObject([
+      { id: 'fourth', exitCode: 0, signal: null },
+      { id: 'first', exitCode: 0, signal: null },
+    ]);
+  });
+
+  test('runs it with --initial for what is current at the start too', async () => {
+    const mirror = await threeSnapshots();
+    const watching = await startWatch(mirror.root, ['--initial'], { command: ['cat', 'file'] });
+    await watching.until('command-ended');
+    expect(watching.said()).toBe('third');
+    await rollback({ root: mirror.root });
+    await watching.until('command-ended', 2);
+    expect(watching.said()).toBe('thirdsecond');
+  });
+
+  test('tells how it ends, by an exit code or a signal, and goes on', async () => {
+    const mirror = await threeSnapshots();
+    const watching = await startWatch(mirror.root, [], {
+      command: ['sh', '-c', 'case $MIRRORLATCH_ID in first) exit 3;; second) kill -9 $$;; esac'],
+    });
+    for (const [index, id] of ['first', 'second', 'third'].entries()) {
+      await rollback({ root: mirror.root, id });
+      await watching.until('command-ended', index + 1);
+    }
+    expect(watching.of('command-ended')).toMatchObject([
+      { id: 'first', exitCode: 3, signal: null },
+      { id: 'second', exitCode: null, signal: 'SIGKILL' },
+      { id: 'third', exitCode: 0, signal: null },
+    ]);
+  });
+
+  test('never runs two at once, and of what came meanwhile only the newest', async () => {
+    const mirror = await threeSnapshots();
+    const log = join(mirror.home, 'log');
+    const watching = await startWatch(mirror.root, [], {
+      command: ['sh', '-c', `echo + >>"$1"; sleep 0.5; echo - >>"$1"`, 'sh', log],
+    });
+    const flipped = await flipOften(mirror, 60);
+    const newest = flipped.at(-1);
+    await vi.waitFor(
+      () => expect(watching.of('command-ended').at(-1)).toMatchObject({ id: newest }),
+      10_000,
+    );
+    await pause(700);
+    const started = watching.of('command-started');
+    expect(watching.flips()).toEqual(flipped);
+    expect(started.length).toBeGreaterThan(2);
+    expect(started.length).toBeLessThan(15);
+    expect(watching.of('command-ended').map(({ id }) => id)).toEqual(started.map(({ id }) => id));
+    expect(readFileSync(log, 'utf8')).toBe('+\n-\n'.repeat(started.length));
+    // Each is for what was current when it was started.
+    watching.events.forEach(({ event, ...told }, index) => {
+      if (event !== 'command-started') return;
+      const before = watching.events.slice(0, index);
+      const flip = before.findLast((one) => ['published', 'rolled-back'].includes(one.event));
+      expect(told).toMatchObject({ id: flip?.['id'] });
+    });
+  });
+
+  test('keeps the snapshot that it runs for', async () => {
+    const mirror = await threeSnapshots();
+    const go = join(mirror.home, 'go');
+    const watching = await startWatch(mirror.root, ['--initial'], {
+      command: ['sh', '-c', 'while [ ! -e "$1" ]; do sleep 0.1; done; cat file', 'sh', go],
+    });
+    await watching.until('command-started');
+    const source = mirror.source;
+    const rules = { source, root: mirror.root, keepLast: 1, graceMs: 0 };
+    for (const id of ['fourth', 'fifth']) {
+      mirror.change({ file: id });
+      await sync({ ...rules, id });
+    }
+    expect(mirror.snapshots()).toEqual(['fifth', 'fourth', 'third']);
+    writeFileSync(go, '');
+    await watching.until('command-ended', 2);
+    expect(watching.said()).toBe('thirdfifth');
+    expect((await prune(rules)).removed).toEqual(['third']);
+  });
+
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)(
+    '%s is sent to the command once, also from a terminal, and the watch ends with %i after it',
+    async (signal, exitCode) => {
+      const mirror = await threeSnapshots();
+      const watching = await startWatch(mirror.root, ['--initial'], {
+        command: [
+          'sh',
+          '-c',
+          `trap 'echo ${signal} >&2' ${signal.slice(3)}; i=0; echo ready
+          while [ $i -lt 20 ]; do sleep 0.05; i=$((i + 1)); done; exit 7`,
+        ],
+      });
+      await vi.waitFor(() => expect(watching.said()).toBe('ready\n'));
+      // As a terminal sends it: to the whole process group.
+      process.kill(-watching.pid, signal);
+      expect(await watching.end).toEqual({ exitCode, signal: undefined });
+      const caught = watching
+        .said()
+        .split('\n')
+        .filter((line) => line === signal);
+      expect(caught, watching.said()).toHaveLength(1);
+      expect(watching.of('command-ended')).toMatchObject([{ id: 'third', exitCode: 7 }]);
+    },
+  );
+
+  test('when the watch is killed, so is the command', async () => {
+    const mirror = await threeSnapshots();
+    const watching = await startWatch(mirror.root, ['--initial'], { command: ['sleep', '1000'] });
+    await watching.until('command-started');
+    const pid = Number(watching.of('command-started')[0]?.['pid']);
+    await vi.waitFor(() => expect(commandLine(pid)).toEqual(['sleep', '1000']));
+    watching.kill('SIGKILL');
+    await vi.waitFor(() => expect(commandLine(pid)).toEqual([]));
+  });
+
+  test('--pin and --chdir are those of run', async () => {
+    const mirror = await threeSnapshots();
+    const tell = ['sh', '-c', 'echo $MIRRORLATCH_PIN $PWD; ls "$MIRRORLATCH_ROOT/snapshots"'];
+    const pinned = await startWatch(mirror.root, ['--initial', '--pin', 'cwd'], { command: tell });
+    await pinned.until('command-ended');
+    expect(pinned.said()).toBe(`cwd ${mirror.root}/snapshots/third\nfirst\nsecond\nthird\n`);
+    if (!mayMount) return;
+    const words = ['--initial', '--pin', 'namespace', '--chdir', 'no'];
+    const cwd = mirror.home;
+    const stayed = await startWatch(mirror.root, words, { command: tell, cwd });
+    await stayed.until('command-ended');
+    expect(stayed.said()).toBe(`namespace ${mirror.home}\nthird\n`);
+  });
+});
+
+describe('watch refuses with 64', () => {
+  test.each([
+    [['--initial'], /about a command/],
+    [['--pin', 'cwd'], /about a command/],
+    [['--pin', 'tight', '--', 'true'], /Allowed choices/],
+    [['--pin', 'cwd', '--chdir', 'no', '--', 'true'], /nothing would be pinned/],
+    [['--poll', '0'], /at least 10ms/],
+    [['--poll', 'often'], /duration/],
+  ])('%j', async (words, said) => {
+    const mirror = await threeSnapshots();
+    expectFailure(await runProgram(['watch', mirror.root, ...words]), 64, said);
+  });
+});
+
+test('watch of what is no mirror ends with 66', async () => {
+  expectFailure(await runProgram(['watch', scratchDirectory()]), 66, /no mirror/);
+});
+
+/** Flips `current` at random moments 5 to 50 ms apart, as `rollback` does; returns where to. */
+async function flipOften({ root }: SmallMirror, times: number): Promise<string[]> {
+  const ids = ['first', 'second', 'third'];
+  const flipped = ['third'];
+  while (flipped.length <= times) {
+    await pause(5 + Math.random() * 45);
+    const others = ids.filter((id) => id !== flipped.at(-1));
+    const id = others[Math.floor(Math.random() * others.length)] ?? 'first';
+    await rollback({ root, id });
+    flipped.push(id);
+  }
+  return flipped.slice(1);
+}
+
+function historyOf({ root }: SmallMirror): HistoryEntry[] {
+  return readHistory(layoutOf(root));
+}
+
+function toldOfHistory({ events }: EventStream): unknown[] {
+  return events.filter(({ event }) => !/^(watching|lock-|command-)/.test(event));
+}
+
+/** How many inotify watches a process holds (proc(5), fdinfo). */
+function inotifyWatches({ pid }: { pid: number }): number {
+  const directory = `/proc/${pid}/fdinfo`;
+  return readdirSync(directory)
+    .flatMap((name) => {
+      try {
+        return readFileSync(join(directory, name), 'utf8').split('\n');
+      } catch {
+        return [];
+      }
+    })
+    .filter((line) => line.startsWith('inotify wd:')).length;
+}
+
+/** Empty for a process that has ended, also when nobody has taken note of that yet. */
+function commandLine(pid: number): string[] {
+  const file = `/proc/${pid}/cmdline`;
+  return existsSync(file) ? readFileSync(file, 'utf8').split('\0').slice(0, -1) : [];
+}

@@ -1,0 +1,104 @@
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { onTestFinished, vi } from 'vitest';
+
+const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
+
+/** One line of `mirrorlatch watch --json`. */
+export interface WatchedEvent {
+  readonly event: string;
+  readonly at: string;
+  readonly [name: string]: unknown;
+}
+
+export interface EventStreamOptions {
+  /** Words before `node bin.js watch`, of a program that executes what follows. */
+  readonly through?: readonly string[];
+  /** After `--`. */
+  readonly command?: readonly string[];
+  readonly cwd?: string;
+}
+
+/** A running `mirrorlatch watch --json`. */
+export interface EventStream {
+  readonly pid: number;
+  /** All that it has told until now. */
+  readonly events: readonly WatchedEvent[];
+  /** The ids of what `current` was flipped to, in the order in which it was told. */
+  flips(): string[];
+  /** The events of this kind. */
+  of(event: string): WatchedEvent[];
+  said(): string;
+  /** Waits until it has told so many of a kind. */
+  until(event: string, count?: number): Promise<void>;
+  kill(signal: NodeJS.Signals): void;
+  readonly end: Promise<{ exitCode: number | undefined; signal: string | undefined }>;
+}
+
+/** Starts `watch ROOT --json`, and gives it back when it has begun to watch. */
+export async function startWatch(
+  root: string,
+  words: readonly string[] = [],
+  { through = [], command = [], cwd }: EventStreamOptions = {},
+): Promise<EventStream> {
+  const [file = '', ...args] = [
+    ...[...through, process.execPath, bin, 'watch', root, '--json', ...words],
+    ...(command.length === 0 ? [] : ['--', ...command]),
+  ];
+  const subprocess = execa(file, args, {
+    reject: false,
+    stdin: 'ignore',
+    buffer: false,
+    // A process group of its own, as a shell starts it at a terminal.
+    detached: true,
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  const events: WatchedEvent[] = [];
+  let rest = '';
+  let said = '';
+  subprocess.stdout.on('data', (chunk: Buffer) => {
+    const lines = (rest + chunk.toString()).split('\n');
+    rest = lines.pop() ?? '';
+    events.push(...lines.map((line) => JSON.parse(line)));
+  });
+  subprocess.stderr.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const end = subprocess.then(({ exitCode, signal }) => ({ exitCode, signal }));
+  const { pid } = subprocess;
+  if (pid === undefined) throw new Error(`${file} could not be started`);
+  onTestFinished(async () => {
+    subprocess.kill('SIGKILL');
+    await end;
+  });
+  const of = (event: string) => events.filter((one) => one.event === event);
+  const until = async (event: string, count = 1): Promise<void> => {
+    await vi.waitFor(
+      () => {
+        const told = of(event).length;
+        if (told < count) {
+          throw new Error(
+            `${told} of ${count} ${event}\n${events.map((one) => JSON.stringify(one)).join('\n')}\n${said}`,
+          );
+        }
+      },
+      { timeout: 20_000, interval: 20 },
+    );
+  };
+  await until('watching');
+  return {
+    pid,
+    events,
+    of,
+    until,
+    end,
+    flips: () =>
+      events
+        .filter(({ event }) => event === 'published' || event === 'rolled-back')
+        .map(({ id }) => String(id)),
+    said: () => said,
+    kill: (signal) => {
+      subprocess.kill(signal);
+    },
+  };
+}
