@@ -35,7 +35,7 @@ export function withoutAliases(shell: Shell, options: AliasOptions): string {
   const names = [...checkedNames(options.commands), ...(options.sudo ? ['sudo'] : [])];
   const code =
     shell === 'fish'
-      ? names.map((name) => `functions --query ${name}; and functions --erase ${name}`)
+      ? names.map((name) => `if functions --query ${name}; functions --erase ${name}; end`)
       : names.map((name) => `unalias ${name} 2>/dev/null || :`);
   return [...code, ...(shell === 'zsh' ? [WITHOUT_COMPLETION_OF_ZSH] : [])].join('\n');
 }

@@ -1,0 +1,91 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import type { Shell } from '../../src/reader/aliases.ts';
+import { quoteForFish, quoteForSh } from '../../src/reader/quote.ts';
+import { makeScratch } from './scratch.ts';
+
+/** A shell that is installed here. */
+export interface RealShell {
+  readonly name: string;
+  /** Which of our dialects it speaks. */
+  readonly dialect: Shell;
+  /** Started without the files of the user. */
+  readonly command: readonly [string, ...string[]];
+  quote(word: string): string;
+}
+
+export const SHELLS: readonly RealShell[] = [
+  { name: 'dash', dialect: 'sh', command: ['dash'], quote: quoteForSh },
+  { name: 'busybox', dialect: 'sh', command: ['busybox', 'sh'], quote: quoteForSh },
+  { name: 'bash', dialect: 'bash', command: ['bash', '--norc'], quote: quoteForSh },
+  {
+    name: 'bash --posix',
+    dialect: 'sh',
+    command: ['bash', '--posix', '--norc'],
+    quote: quoteForSh,
+  },
+  { name: 'zsh', dialect: 'zsh', command: ['zsh', '-f'], quote: quoteForSh },
+  {
+    name: 'zsh with RC_QUOTES',
+    dialect: 'zsh',
+    command: ['zsh', '-f', '-o', 'rcquotes'],
+    quote: quoteForSh,
+  },
+  { name: 'fish', dialect: 'fish', command: ['fish', '--no-config'], quote: quoteForFish },
+];
+
+/** How a person's shell ended that was fed these lines; standard output as bytes. */
+export interface Session {
+  readonly stdout: Buffer;
+  readonly stderr: string;
+  readonly exitCode: number | undefined;
+}
+
+/** Runs a script that the shell is given as a word. */
+export async function runScript(
+  { command }: RealShell,
+  script: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Session> {
+  return session([...command, '-c', script], env, '/dev/null');
+}
+
+/** Types these lines into an interactive shell, which is where aliases are looked at. */
+export async function typeInto(
+  { command }: RealShell,
+  lines: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  cwd = '/',
+): Promise<Session> {
+  // From a file: fish reads no script from a socket, which is what Node makes of a pipe.
+  const scratch = makeScratch();
+  const input = join(scratch.path, 'typed');
+  writeFileSync(input, `${[...lines, 'exit'].join('\n')}\n`);
+  try {
+    return await session([...command, '-i'], env, input, cwd);
+  } finally {
+    await scratch.remove();
+  }
+}
+
+/** The line by which a person's start-up file takes in what a file holds. */
+export function takeIn({ dialect }: RealShell, file: string): string {
+  return dialect === 'fish'
+    ? `cat ${quoteForFish(file)} | source`
+    : `eval "$(cat ${quoteForSh(file)})"`;
+}
+
+async function session(
+  command: readonly string[],
+  env: Readonly<Record<string, string>>,
+  input: string,
+  cwd = '/',
+): Promise<Session> {
+  const { stdout, stderr, exitCode } = await execa(
+    'sh',
+    ['-c', 'exec "$@" <"$0"', input, ...command],
+    { reject: false, encoding: 'buffer', stripFinalNewline: false, env, cwd, stdin: 'ignore' },
+  );
+  return { stdout: Buffer.from(stdout), stderr: Buffer.from(stderr).toString(), exitCode };
+}
