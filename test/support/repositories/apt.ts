@@ -11,14 +11,14 @@ export const apt = {
   repository: debianRepository,
   update: 'apt-get --quiet=2 update',
   install: `apt-get --quiet=2 --yes install ${packageNames.join(' ')}`,
-  metadata: 'lists',
+  metadata: 'state/lists',
   installed: (name) => `system/usr/share/${name}/generation`,
   configure(state, url) {
     for (const directory of [
       'etc/apt.conf.d',
       'etc/preferences.d',
       'etc/sources.list.d',
-      'lists/partial',
+      'state/lists/partial',
       'cache/archives/partial',
       'log',
       'system/var/lib/dpkg/updates',
@@ -33,8 +33,8 @@ export const apt = {
       configuration,
       `Dir "${state}";
 Dir::Etc "etc";
-Dir::State ".";
-Dir::State::status "system/var/lib/dpkg/status";
+Dir::State "state";
+Dir::State::status "${state}/system/var/lib/dpkg/status";
 Dir::Cache "cache";
 Dir::Log "log";
 DPkg::Options { "--root=${state}/system"; "--log=${state}/log/dpkg.log"; "--force-unsafe-io"; };

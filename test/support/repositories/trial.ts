@@ -8,6 +8,8 @@ import type { RepositoryMirror } from './mirror.ts';
 export interface TrialOptions {
   readonly guard: Guard;
   readonly runs: number;
+  /** Ends the trial after the first run that is not ok. */
+  readonly untilTrouble?: boolean;
   /** The time between two flips; ms. */
   readonly everyMs: number;
   /** A directory for the client's own files. */
@@ -27,14 +29,14 @@ export interface Trial {
 export async function tryClient(
   client: Client,
   mirror: RepositoryMirror,
-  { guard, runs, everyMs, work }: TrialOptions,
+  { guard, runs, untilTrouble = false, everyMs, work }: TrialOptions,
 ): Promise<Trial> {
   const outcomes = { ok: 0, failed: 0, mixed: 0 };
   const flips: number[] = [];
   const accounts: string[] = [];
   const flipper = new Flipper(mirror.root, mirror.ids, everyMs);
   try {
-    while (flips.length < runs) {
+    while (flips.length < runs && !(untilTrouble && accounts.length > 0)) {
       const installation = new Installation(client, mirror, work);
       const before = flipper.flips;
       const command = guarded(guard, mirror, updateAndInstall(client));
