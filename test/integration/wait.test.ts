@@ -1,0 +1,162 @@
+import { readdirSync, writeFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { rollback, wait } from '../../src/index.ts';
+import { layoutOf } from '../../src/mirror/layout.ts';
+import { acquireSyncLock, type SyncLock } from '../../src/mirror/sync-lock.ts';
+import { expectFailure } from '../support/expect-failure.ts';
+import { nobody } from '../support/privilege.ts';
+import {
+  nobodyRunsTheProgram,
+  type RunningProgram,
+  runForJson,
+  runProgram,
+  startProgram,
+  transcript,
+} from '../support/program.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { startSlowSync } from '../support/slow-sync.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+
+const twoSnapshots = mirrorsWith('first', 'second');
+
+test('wait returns at once from a mirror that can be read, and prints nothing', async () => {
+  const mirror = await twoSnapshots();
+  const result = await runProgram(['wait', mirror.root]);
+  expect(result, transcript(result)).toMatchObject({ exitCode: 0, stdout: '', stderr: '' });
+  expect(await runForJson(['wait', mirror.root])).toEqual({
+    root: mirror.root,
+    id: 'second',
+    path: `${mirror.root}/snapshots/second`,
+    waitedMs: expect.any(Number),
+  });
+});
+
+test('wait does not mind a sync that transfers, whatever it will publish later', async () => {
+  const mirror = await twoSnapshots();
+  const sync = await startSlowSync(mirror);
+  expect(await runForJson(['wait', mirror.root, '--timeout', '0'])).toMatchObject({ id: 'second' });
+  sync.kill('SIGTERM');
+  await sync.result;
+});
+
+test('wait holds on while a sync is publishing, and goes on when it has done so', async () => {
+  const mirror = await twoSnapshots();
+  const lock = await publisherOf(mirror);
+  const waiting = startProgram(['wait', mirror.root, '--timeout', '30s', '--json']);
+  expect(await endedWithin(waiting, 1_000)).toBe(false);
+  await lock.release();
+  const result = await waiting.result;
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(Number(result.json()['waitedMs'])).toBeGreaterThan(300);
+});
+
+test('wait ends with 75 after --timeout, and names who is publishing', async () => {
+  const mirror = await twoSnapshots();
+  const lock = await publisherOf(mirror);
+  const words = ['wait', mirror.root, '--timeout', '0.3'];
+  const holder = new RegExp(`is being published to: sync by .*pid ${process.pid}.*publishing`);
+  expectFailure(await runProgram(words), 75, holder, /--timeout/);
+  const { exitCode, stdout } = await runProgram([...words, '--json']);
+  expect(exitCode).toBe(75);
+  expect(JSON.parse(stdout)).toMatchObject({
+    error: { code: 'BUSY', lock: { kind: 'held', owner: { pid: process.pid } } },
+  });
+  await lock.release();
+});
+
+test('wait goes on when the one that was publishing is killed', async () => {
+  const mirror = await twoSnapshots();
+  const sync = await startSlowSync(mirror);
+  const lock = layoutOf(mirror.root).lockDirectory;
+  // It says so of itself in this file; the phase is too short to kill it in.
+  const [token = ''] = readdirSync(lock);
+  sync.kill('SIGSTOP');
+  writeFileSync(`${lock}/${token}/progress.json`, JSON.stringify({ phase: 'publishing' }));
+  const waiting = startProgram(['wait', mirror.root, '--timeout', '30s']);
+  expect(await endedWithin(waiting, 1_000)).toBe(false);
+  sync.kill('SIGKILL');
+  const result = await waiting.result;
+  expect(result.exitCode, transcript(result)).toBe(0);
+});
+
+test('wait for the first snapshot ends when it is published', async () => {
+  const mirror = smallMirror();
+  await runForJson(['init', mirror.root]);
+  expectFailure(
+    await runProgram(['wait', mirror.root, '--timeout', '100ms']),
+    75,
+    /has no snapshot yet: nobody holds the lock/,
+  );
+  const waiting = startProgram(['wait', mirror.root, '--json']);
+  expect(await endedWithin(waiting, 500)).toBe(false);
+  await mirror.publish('first', { file: 'first' });
+  const result = await waiting.result;
+  expect(result.json()).toMatchObject({ id: 'first' });
+});
+
+test('wait --for-publish prints the id of the next snapshot; a rollback is none', async () => {
+  const mirror = await twoSnapshots();
+  const waiting = startProgram(['wait', mirror.root, '--for-publish']);
+  expect(await endedWithin(waiting, 700)).toBe(false);
+  await rollback({ root: mirror.root });
+  await mirror.sync();
+  expect(await endedWithin(waiting, 1_500)).toBe(true);
+  const result = await waiting.result;
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stdout.trim()).toBe(mirror.linked('current'));
+  expect(result.stdout).not.toMatch(/first|second/);
+});
+
+test('wait --for-publish does not take for new what a crash has left untold', async () => {
+  const mirror = await twoSnapshots();
+  const layout = layoutOf(mirror.root);
+  const lock = await acquireSyncLock(layout, { command: 'sync' });
+  lock.replaceLink(layout.current, 'snapshots/first');
+  await lock.release();
+  const waiting = wait({ root: mirror.root, forPublish: true, timeoutMs: 20_000 });
+  // It tells that `first` is current first.
+  await mirror.publish('third', { file: 'third' });
+  expect(await waiting).toMatchObject({ id: 'third' });
+});
+
+test('wait --for-publish ends with 75 after --timeout', async () => {
+  const mirror = await twoSnapshots();
+  const words = ['wait', mirror.root, '--for-publish', '--timeout', '300ms'];
+  expectFailure(await runProgram(words), 75, /has published nothing new: nobody holds the lock/);
+});
+
+test.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)('%s ends wait with %i and without a word', async (signal, exitCode) => {
+  const mirror = await twoSnapshots();
+  const waiting = startProgram(['wait', mirror.root, '--for-publish']);
+  expect(await endedWithin(waiting, 700)).toBe(false);
+  waiting.kill(signal);
+  expect(await waiting.result).toMatchObject({ exitCode, stdout: '', stderr: '' });
+});
+
+test.runIf(nobodyRunsTheProgram)('wait is for a user who may only read, too', async () => {
+  const mirror = await twoSnapshots();
+  const lock = await publisherOf(mirror);
+  const waiting = startProgram(['wait', mirror.root], { user: nobody });
+  expect(await endedWithin(waiting, 1_000)).toBe(false);
+  await lock.release();
+  expect(await waiting.result).toMatchObject({ exitCode: 0, stderr: '' });
+});
+
+test('wait for what is no mirror ends with 66', async () => {
+  expectFailure(await runProgram(['wait', scratchDirectory()]), 66, /no mirror/);
+});
+
+/** The lock of a mirror, whose holder says that it is publishing, as a sync does. */
+async function publisherOf({ root }: SmallMirror): Promise<SyncLock> {
+  const lock = await acquireSyncLock(layoutOf(root), { command: 'sync' });
+  lock.report({ phase: 'publishing' });
+  return lock;
+}
+
+async function endedWithin({ result }: RunningProgram, ms: number): Promise<boolean> {
+  return Promise.race([result.then(() => true), pause(ms, false)]);
+}
