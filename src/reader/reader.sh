@@ -197,6 +197,31 @@ ml_hold() {
   ml_fail "$ml_root/current leads nowhere, or not for you" 'Look with: ls -lL ROOT/current'
 }
 
+# ml_bind SOURCE TARGET: show SOURCE read-only at TARGET, with all that is mounted in it.
+ml_bind() {
+  ml_read_flags "$1"
+  mount --no-canonicalize -o "rbind,ro$ml_flags" "$1" "$2"
+}
+
+# ml_read_flags FILE: set ml_flags to the options of its mount that a remount drops unless it names them: an ordinary
+# user may not drop them, and nobody meant to.
+ml_read_flags() {
+  # To open a FIFO would take until somebody writes to it.
+  [ -d "$1" ] || [ -f "$1" ] || return 0
+  ml_free_descriptor
+  ml_open_at "$ml_fd" "$1" || return 0
+  while read -r ml_key ml_value; do
+    [ "$ml_key" != mnt_id: ] || break
+  done <"/proc/self/fdinfo/$ml_fd"
+  ml_close "$ml_fd"
+  [ "$ml_value" != "$ml_mount" ] || return 0
+  ml_mount=$ml_value ml_flags=''
+  ml_options=$(sed -n "s/^$ml_mount [^ ]* [^ ]* [^ ]* [^ ]* \([^ ]*\) .*/,\1,/p" /proc/self/mountinfo)
+  for ml_key in nosuid nodev noexec; do
+    case $ml_options in *",$ml_key,"*) ml_flags=$ml_flags,$ml_key ;; esac
+  done
+}
+
 # ml_mount_alone ROOT SNAPSHOT: let ROOT show this snapshot alone, at its usual path and as `current`. What else lies
 # there comes back: not what the snapshot lies among, for those are the other snapshots.
 ml_mount_alone() {
@@ -209,9 +234,9 @@ ml_mount_alone() {
   if [ -n "$ml_inner" ]; then
     # Other users, such as apt's sandbox, have to get through whatever the umask.
     (umask 022 && exec mkdir -p -- "$1/$ml_inner") && ln -s -- "$ml_inner" "$1/current" || return 1
-    mount --no-canonicalize -o rbind,ro "./$ml_inner" "$1/$ml_inner" || return 1
+    ml_bind "./$ml_inner" "$1/$ml_inner" || return 1
   else
-    ln -s -- "$2" "$1/current" && mount --no-canonicalize -o rbind,ro "$2" "$2" || return 1
+    ln -s -- "$2" "$1/current" && ml_bind "$2" "$2" || return 1
   fi
   for ml_entry in ./* ./.[!.]* ./..?*; do
     case ${ml_entry#./} in
@@ -241,9 +266,9 @@ ml_show_entry() {
   if [ -L "$1" ]; then
     cp -P -- "$1" "$2" && [ -L "$2" ]
   elif [ -d "$1" ]; then
-    mkdir -- "$2" && mount --no-canonicalize -o rbind,ro "$1" "$2"
+    mkdir -- "$2" && ml_bind "$1" "$2"
   elif [ -e "$1" ]; then
-    true >"$2" && mount --no-canonicalize -o bind,ro "$1" "$2"
+    true >"$2" && ml_bind "$1" "$2"
   fi
 }
 
@@ -252,6 +277,7 @@ ml_show_entry() {
 ml_inside() {
   ml_auto=$1 ml_owner=$2 ml_chdir=$3 ml_pwd=$4 ml_count=$5 ml_start=$7
   shift 5
+  ml_mount='' ml_flags=''
   while [ "$ml_count" -gt 0 ]; do
     if ! ml_mount_alone "$1" "$2"; then
       [ "$ml_auto" = yes ] ||
