@@ -1,27 +1,42 @@
 /**
  * Bundles the program into dist/bin.js and the parts that it loads on demand, dist/bin/*.js: one
- * read in place of some 300 halves the time before a command does its work. The licences of what
- * is bundled go along, and what is no TypeScript: the launcher, and the reader.
+ * read in place of some 300 halves the time before a command does its work. What the launcher asks
+ * for `run` is a file of its own. The licences of what is bundled go along, and what is no
+ * TypeScript: the launcher, and the reader.
  */
 import { chmodSync, cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
 
-const { metafile } = await build({
-  entryPoints: ['src/bin.ts'],
-  outdir: 'dist',
-  chunkNames: 'bin/[name]-[hash]',
+const common = {
   bundle: true,
-  splitting: true,
   platform: 'node',
-  format: 'esm',
   target: 'node20.19',
   minifyWhitespace: true,
   minifySyntax: true,
+};
+
+const { metafile } = await build({
+  ...common,
+  entryPoints: ['src/bin.ts'],
+  outdir: 'dist',
+  chunkNames: 'bin/[name]-[hash]',
+  splitting: true,
+  format: 'esm',
   metafile: true,
   // What is CommonJS among the dependencies asks for Node's own modules by require().
   banner: {
     js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
   },
+});
+
+// Node loads one CommonJS file some 20 ms faster than the same as ECMAScript modules.
+await build({
+  ...common,
+  entryPoints: ['src/cli/run-alone.ts'],
+  outfile: 'dist/bin/run.cjs',
+  format: 'cjs',
+  banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
+  define: { 'import.meta.url': 'bundleUrl' },
 });
 
 const packages = new Set(

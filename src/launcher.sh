@@ -7,7 +7,7 @@ ml_self=$0
 case $ml_self in */*) ml_home=${ml_self%/*} ;; *) ml_home=. ;; esac
 [ "${1-}" = run ] || exec node "$ml_home/bin.js" "$@"
 
-ml_words=$(node "$ml_home/bin.js" "$@")
+ml_words=$(node "$ml_home/bin/run.cjs" "$@")
 ml_status=$?
 case $ml_words in
 'set -- '*)

@@ -1,39 +1,22 @@
 import { Command, CommanderError } from 'commander';
 import { asMirrorlatchError, EXIT_CODES, GUARD_FAILED, MirrorlatchError } from '../errors.ts';
+import type { LoadCommand } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { printError } from './output.ts';
-
-type AddCommand = (program: Command, context: CommandContext) => void;
-
-/**
- * The commands in the order of the help. A command line that names one loads that one alone: `run` should not wait
- * for what a sync needs.
- */
-const commands: Readonly<Record<string, () => Promise<AddCommand>>> = {
-  init: async () => (await import('./commands/init.ts')).addInit,
-  sync: async () => (await import('./commands/sync.ts')).addSync,
-  status: async () => (await import('./commands/status.ts')).addStatus,
-  list: async () => (await import('./commands/list.ts')).addList,
-  rollback: async () => (await import('./commands/rollback.ts')).addRollback,
-  prune: async () => (await import('./commands/prune.ts')).addPrune,
-  unlock: async () => (await import('./commands/unlock.ts')).addUnlock,
-  run: async () => (await import('./commands/run.ts')).addRun,
-  reader: async () => (await import('./commands/reader.ts')).addReader,
-  'shell-init': async () => (await import('./commands/shell-init.ts')).addShellInit,
-  shims: async () => (await import('./commands/shims.ts')).addShims,
-  current: async () => (await import('./commands/current.ts')).addCurrent,
-  wait: async () => (await import('./commands/wait.ts')).addWait,
-  watch: async () => (await import('./commands/watch.ts')).addWatch,
-};
 
 /**
  * Runs one command line to its end.
  *
  * @param words what follows the program's name.
+ * @param commands by name.
  * @returns the exit code.
  */
-export async function runCommandLine(words: readonly string[], version: string): Promise<number> {
+export async function runCommandLine(
+  words: readonly string[],
+  version: string,
+  commands: Readonly<Record<string, LoadCommand>>,
+): Promise<number> {
   const separator = words.indexOf('--');
   const own = separator === -1 ? words : words.slice(0, separator);
   let exitCode = 0;

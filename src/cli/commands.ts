@@ -1,0 +1,26 @@
+import type { Command } from 'commander';
+import type { CommandContext } from './context.ts';
+
+/** Loads a command, and gives back what puts it into the program. */
+export type LoadCommand = () => Promise<(program: Command, context: CommandContext) => void>;
+
+/**
+ * The commands in the order of the help. A command line that names one loads that one alone: the
+ * others' packages would double the time before it does its work.
+ */
+export const commands: Readonly<Record<string, LoadCommand>> = {
+  init: async () => (await import('./commands/init.ts')).addInit,
+  sync: async () => (await import('./commands/sync.ts')).addSync,
+  status: async () => (await import('./commands/status.ts')).addStatus,
+  list: async () => (await import('./commands/list.ts')).addList,
+  rollback: async () => (await import('./commands/rollback.ts')).addRollback,
+  prune: async () => (await import('./commands/prune.ts')).addPrune,
+  unlock: async () => (await import('./commands/unlock.ts')).addUnlock,
+  run: async () => (await import('./commands/run.ts')).addRun,
+  reader: async () => (await import('./commands/reader.ts')).addReader,
+  'shell-init': async () => (await import('./commands/shell-init.ts')).addShellInit,
+  shims: async () => (await import('./commands/shims.ts')).addShims,
+  current: async () => (await import('./commands/current.ts')).addCurrent,
+  wait: async () => (await import('./commands/wait.ts')).addWait,
+  watch: async () => (await import('./commands/watch.ts')).addWatch,
+};
