@@ -6,7 +6,7 @@ import { rpmRepository } from './rpm-repository.ts';
 
 const command = 'zypper --quiet --non-interactive --root "$PWD/system"';
 
-/** Gets and installs one package after the other. */
+/** Resolves `current` once a command, so bare it mixes nothing; but `install` may find another generation than `refresh`. */
 export const zypper: Client = {
   name: 'zypper',
   programs: ['zypper'],
