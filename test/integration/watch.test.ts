@@ -194,6 +194,17 @@ describe('watch tells', () => {
     expect(watching.flips()).toEqual(['fourth', 'fifth', 'fourth']);
   });
 
+  test('what comes after the whole mirror was put in its place anew', async () => {
+    const mirror = await threeSnapshots();
+    const watching = await startWatch(mirror.root);
+    await rollback({ root: mirror.root });
+    await execa('mv', [mirror.root, `${mirror.root}.old`]);
+    await execa('cp', ['-a', `${mirror.root}.old`, mirror.root]);
+    await rollback({ root: mirror.root });
+    await watching.until('rolled-back', 2);
+    expect(watching.flips()).toEqual(['second', 'third']);
+  });
+
   test.runIf(nobodyRunsTheProgram)('a user who may only read', async () => {
     const mirror = await threeSnapshots();
     const watching = startProgram(['watch', mirror.root, '--json'], { user: nobody });
@@ -350,6 +361,20 @@ describe('watch with a command', () => {
     },
   );
 
+  test('a second signal of its kind ends the watch at once, and the command by SIGTERM', async () => {
+    const mirror = await threeSnapshots();
+    const command = ['sh', '-c', "trap '' INT; echo ready; while :; do sleep 0.1; done"];
+    const watching = await startWatch(mirror.root, ['--initial'], { command });
+    await vi.waitFor(() => expect(watching.said()).toBe('ready\n'));
+    const pid = Number(watching.of('command-started')[0]?.['pid']);
+    watching.kill('SIGINT');
+    await pause(300);
+    expect(commandLine(pid)).not.toEqual([]);
+    watching.kill('SIGINT');
+    expect(await watching.end).toEqual({ exitCode: undefined, signal: 'SIGINT' });
+    await vi.waitFor(() => expect(commandLine(pid)).toEqual([]));
+  });
+
   test('when the watch is killed, so is the command', async () => {
     const mirror = await threeSnapshots();
     const watching = await startWatch(mirror.root, ['--initial'], { command: ['sleep', '1000'] });
@@ -387,6 +412,16 @@ describe('watch refuses with 64', () => {
     const mirror = await threeSnapshots();
     expectFailure(await runProgram(['watch', mirror.root, ...words]), 64, said);
   });
+});
+
+test('watch refuses a command with a word that it could not hand on as it is', async () => {
+  const mirror = await threeSnapshots();
+  const script = 'exec node "$1" watch "$2" -- cat "$(printf "\\351")"';
+  const bin = new URL('../../dist/bin.js', import.meta.url).pathname;
+  const { exitCode, stderr } = await execa('sh', ['-c', script, 'sh', bin, mirror.root], {
+    reject: false,
+  });
+  expect([exitCode, stderr]).toEqual([64, expect.stringContaining('no UTF-8')]);
 });
 
 test('watch of what is no mirror ends with 66', async () => {

@@ -5,7 +5,7 @@ import { onTestFinished, vi } from 'vitest';
 const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
 
 /** One line of `mirrorlatch watch --json`. */
-export interface WatchedEvent {
+interface WatchedEvent {
   readonly event: string;
   readonly at: string;
   readonly [name: string]: unknown;

@@ -1,3 +1,5 @@
+import { isUtf8 } from 'node:buffer';
+import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
 import type { LockOwner } from '../../mirror/records.ts';
@@ -89,6 +91,12 @@ function commandOf(words: readonly string[], flags: Flags): CommandOptions | und
     if (initial === undefined && pin === undefined && chdir === undefined) return undefined;
     throw new MirrorlatchError('USAGE', '--initial, --pin and --chdir are about a command', {
       hint: 'Give it after two dashes: mirrorlatch watch MIRROR --initial -- COMMAND',
+    });
+  }
+  // Node has put other bytes in place of those that it could not read.
+  if (!isUtf8(readFileSync('/proc/self/cmdline'))) {
+    throw new MirrorlatchError('USAGE', 'a word of the command line is no UTF-8', {
+      hint: 'Put the command into a script, and give the script.',
     });
   }
   return { words, initial, pin, chdir };
