@@ -16,6 +16,7 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   rollback: async () => (await import('./commands/rollback.ts')).addRollback,
   prune: async () => (await import('./commands/prune.ts')).addPrune,
   unlock: async () => (await import('./commands/unlock.ts')).addUnlock,
+  gate: async () => (await import('./commands/gate.ts')).addGate,
   run: async () => (await import('./commands/run.ts')).addRun,
   reader: async () => (await import('./commands/reader.ts')).addReader,
   'shell-init': async () => (await import('./commands/shell-init.ts')).addShellInit,

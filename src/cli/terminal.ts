@@ -9,6 +9,7 @@ const PHASES: Record<Phase, string> = {
   waiting: 'waiting',
   planning: 'planning: what differs?',
   cloning: 'cloning what stays',
+  closing: 'closing the gate',
   transferring: 'transferring what differs',
   publishing: 'publishing',
   pruning: 'pruning',

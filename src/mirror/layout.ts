@@ -1,5 +1,8 @@
 import { join } from 'node:path';
 
+/** The id that stands for the one tree of an in-place mirror. */
+export const LIVE = 'live';
+
 /**
  * Where everything of a mirror lies. Every path of the project's own is made here.
  *
@@ -20,6 +23,15 @@ import { join } from 'node:path';
  *     .boot                           the boot and the disk since when all of this is trusted
  *   trash/                            0700, on the way to removal
  * ```
+ *
+ * A mirror that is written in place has one tree, which is called `live`, and no snapshots:
+ *
+ * ```
+ * ROOT/current -> gate/live
+ * ROOT/gate/live/                     the tree; the mode of `gate` is closed while it is written
+ * ROOT/.mirrorlatch/gate.json         whether it may be read
+ * ROOT/.mirrorlatch/gate.flock        readers hold a shared flock on it
+ * ```
  */
 export interface Layout {
   readonly root: string;
@@ -38,6 +50,9 @@ export interface Layout {
   readonly partial: string;
   readonly bootMark: string;
   readonly trash: string;
+  /** The directory above the tree of an in-place mirror. */
+  readonly gate: string;
+  readonly gateRecord: string;
   snapshot(id: string): string;
   lease(id: string): string;
   log(id: string): string;
@@ -50,6 +65,7 @@ export function layoutOf(root: string): Layout {
   const leases = join(state, 'leases');
   const logs = join(state, 'logs');
   const staging = join(state, 'staging');
+  const gate = join(root, 'gate');
   return {
     root,
     current: join(root, 'current'),
@@ -67,13 +83,21 @@ export function layoutOf(root: string): Layout {
     partial: join(staging, '.partial'),
     bootMark: join(staging, '.boot'),
     trash: join(state, 'trash'),
-    snapshot: (id) => join(snapshots, id),
-    lease: (id) => join(leases, id),
+    gate,
+    gateRecord: join(state, 'gate.json'),
+    snapshot: (id) => (id === LIVE ? join(gate, LIVE) : join(snapshots, id)),
+    lease: (id) => (id === LIVE ? join(state, 'gate.flock') : join(leases, id)),
     log: (id) => join(logs, `${id}.log`),
   };
 }
 
 /** What `current` and `previous` hold for a snapshot. */
 export function snapshotLink(id: string): string {
-  return `snapshots/${id}`;
+  return id === LIVE ? `gate/${LIVE}` : `snapshots/${id}`;
+}
+
+/** The directories that everybody may enter. */
+export function directoriesOf(layout: Layout, mode: 'snapshots' | 'in-place'): string[] {
+  const trees = mode === 'in-place' ? [layout.gate] : [layout.snapshots, layout.leases];
+  return [...trees, layout.logs];
 }

@@ -4,7 +4,7 @@ import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readlinkIfThere, syncDirectory } from '../system/files.ts';
 import { runProgram } from '../system/process.ts';
 import { appendHistory, type SyncFigures } from './history.ts';
-import { type Layout, snapshotLink } from './layout.ts';
+import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import type { SyncLock } from './sync-lock.ts';
 import { moveTree } from './trash.ts';
@@ -36,7 +36,7 @@ export function previousId(layout: Layout): string | undefined {
 function idBehind(layout: Layout, link: string): string | undefined {
   const target = readlinkIfThere(link);
   const id = target === undefined ? '' : basename(target);
-  if (target !== snapshotLink(id) || !isSnapshotId(id)) return undefined;
+  if (target !== snapshotLink(id) || !(isSnapshotId(id) || id === LIVE)) return undefined;
   return lstatIfThere(layout.snapshot(id))?.isDirectory() ? id : undefined;
 }
 
@@ -64,6 +64,28 @@ export async function publish(
   flip(layout, lock, id, (at, previous) => {
     appendHistory(layout, { event: 'published', at, id, previous, ...figures });
   });
+}
+
+/**
+ * Publishes the tree of an in-place mirror, which has just been written whole: durable, and from the
+ * first time on `current` leads to it.
+ *
+ * @throws MirrorlatchError LOCK_LOST.
+ */
+export async function publishInPlace(
+  layout: Layout,
+  lock: SyncLock,
+  figures: SyncFigures,
+): Promise<void> {
+  await syncFilesystem(layout, lock);
+  lock.assertHeld();
+  const before = currentId(layout);
+  if (before === undefined) {
+    lock.replaceLink(layout.current, snapshotLink(LIVE));
+    syncDirectory(layout.root);
+  }
+  const at = new Date().toISOString();
+  appendHistory(layout, { event: 'published', at, id: LIVE, previous: before ?? null, ...figures });
 }
 
 /** Points `current` back at a published snapshot. */

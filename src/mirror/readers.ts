@@ -7,7 +7,7 @@ import {
   processName,
   processUser,
 } from '../system/proc.ts';
-import type { Layout } from './layout.ts';
+import { type Layout, LIVE } from './layout.ts';
 
 /** A process that would lose files if the snapshot went. */
 export interface Reader {
@@ -37,15 +37,16 @@ export function findReaders(layout: Layout): Map<string, Reader[]> {
       by,
     });
   };
-  if (!lstatIfThere(layout.snapshots)) return new Map();
+  if (!lstatIfThere(layout.snapshots) && !lstatIfThere(layout.gate)) return new Map();
   const uses = pathsInUse(layout.root);
   for (const { pid, path } of uses) {
     const [first, second, id] = relative(layout.root, path).split('/');
     if (first === '.mirrorlatch' && second === basename(layout.leases)) note(id, pid, 'lease');
+    if (path === layout.lease(LIVE)) note(LIVE, pid, 'lease');
   }
   for (const { pid, use, path } of uses) {
     const [first, id] = relative(layout.root, path).split('/');
-    if (first === basename(layout.snapshots)) note(id, pid, use);
+    if (first === basename(layout.snapshots) || first === basename(layout.gate)) note(id, pid, use);
   }
   return new Map([...readers].map(([id, ofSnapshot]) => [id, [...ofSnapshot.values()]]));
 }

@@ -8,7 +8,8 @@ import * as z from 'zod/mini';
 /** `.mirrorlatch/mirror.json`: what `init` or the first sync said, for all the syncs after it. */
 const Settings = z.strictObject({
   format: z.literal(1),
-  mode: z.literal('snapshots'),
+  /** `in-place`: there is room for one tree only, and a gate keeps readers out while it is written. */
+  mode: z.enum(['snapshots', 'in-place']),
   /** As rsync understands it, with a trailing slash. */
   source: z.optional(z.string()),
   rsyncOptions: z._default(z.array(z.string()), []),
@@ -48,10 +49,26 @@ const LockProgress = z.object({
 
 export type LockProgress = z.infer<typeof LockProgress>;
 
+/** `gate.json`: whether the tree of an in-place mirror may be read, see `gate.ts`. */
+const GateRecord = z.object({
+  state: z.enum(['open', 'closing', 'closed', 'dirty']),
+  /** Mode of the gate directory while it is open: what it gets back. */
+  mode: z.int().check(z.minimum(0), z.maximum(0o7777)),
+  /** Who closed it or left it dirty: `sync`, `lock`, or `person` for `gate close`. */
+  by: z.string(),
+  /** For people: why it is as it is. */
+  reason: z.string(),
+  /** ISO 8601, UTC. */
+  since: z.string(),
+});
+
+export type GateRecord = z.infer<typeof GateRecord>;
+
 /** The record, or one line about what is wrong with it. */
 type Checked<Record> = { record: Record } | { problem: string };
 
 export const checkSettings = checkerOf(Settings);
+export const checkGateRecord = checkerOf(GateRecord);
 export const checkLockOwner = checkerOf(LockOwner);
 export const checkLockProgress = checkerOf(LockProgress);
 

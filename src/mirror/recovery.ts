@@ -2,6 +2,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { ifThere, lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
+import { isInPlace, readGate, repairGate, whyClosed } from './gate.ts';
 import {
   appendHistory,
   becameCurrentAt,
@@ -9,7 +10,7 @@ import {
   publicationOf,
   readHistory,
 } from './history.ts';
-import type { Layout } from './layout.ts';
+import { directoriesOf, type Layout, LIVE } from './layout.ts';
 import { currentId, makeLease, previousId } from './publication.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers, stagedTree } from './staging.ts';
@@ -34,7 +35,9 @@ export type Finding =
   /** A tree on its way to removal. */
   | { kind: 'unfinished-removal'; path: string }
   /** A lock directory that was being made or given back. */
-  | { kind: 'lock-remains'; path: string };
+  | { kind: 'lock-remains'; path: string }
+  /** The tree of an in-place mirror is not whole, or its gate was left closed. */
+  | { kind: 'unclean-gate'; why: string };
 
 /** The ids of all published trees, and of any that a crash left among them. */
 export function snapshotIds(layout: Layout): string[] {
@@ -65,6 +68,8 @@ export function survey(layout: Layout): Finding[] {
   for (const id of unpruned(history)) {
     if (!ids.includes(id)) findings.push({ kind: 'unrecorded-removal', id });
   }
+  const why = isInPlace(layout) ? whyClosed(readGate(layout)) : undefined;
+  if (why !== undefined) findings.push({ kind: 'unclean-gate', why });
   const { trees, clones, foreign } = ifAllowed(() => findLeftovers(layout)) ?? noLeftovers;
   for (const path of [...trees, ...foreign]) findings.push({ kind: 'unfinished-tree', path });
   for (const path of clones) findings.push({ kind: 'unfinished-clone', path });
@@ -85,9 +90,8 @@ export function survey(layout: Layout): Finding[] {
  * @returns what was found.
  */
 export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]> {
-  for (const directory of [layout.snapshots, layout.leases, layout.logs]) {
-    makeOpenDirectory(directory);
-  }
+  const mode = isInPlace(layout) ? 'in-place' : 'snapshots';
+  for (const directory of directoriesOf(layout, mode)) makeOpenDirectory(directory);
   const findings = survey(layout);
   for (const finding of findings) {
     switch (finding.kind) {
@@ -120,6 +124,9 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         break;
       case 'lock-remains':
         rmSync(finding.path, { recursive: true, force: true });
+        break;
+      case 'unclean-gate':
+        repairGate(layout);
         break;
       case 'unfinished-tree':
       case 'unfinished-removal':
@@ -155,6 +162,8 @@ function unpruned(history: readonly HistoryEntry[]): Set<string> {
     if (entry.event === 'published' || entry.event === 'rolled-back') ids.add(entry.id);
     if (entry.event === 'pruned') ids.delete(entry.id);
   }
+  // It is never pruned, and is no snapshot.
+  ids.delete(LIVE);
   return ids;
 }
 

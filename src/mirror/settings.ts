@@ -9,15 +9,15 @@ export type GivenSettings = {
 };
 
 /** @throws MirrorlatchError USAGE for a value out of its range. */
-export function newSettings(given: GivenSettings): Settings {
-  const checked = checkSettings({ ...definedOf(given), format: 1, mode: 'snapshots' });
+export function newSettings(given: GivenSettings, mode: Settings['mode'] = 'snapshots'): Settings {
+  const checked = checkSettings({ ...definedOf(given), format: 1, mode });
   if ('record' in checked) return checked.record;
   throw new MirrorlatchError('USAGE', `these settings do not go: ${checked.problem}`);
 }
 
 /** `settings` with what is given in place of what was. */
 export function changedSettings(settings: Settings, given: GivenSettings): Settings {
-  return newSettings({ ...settings, ...definedOf(given) });
+  return newSettings({ ...settings, ...definedOf(given) }, settings.mode);
 }
 
 /** The mirror's settings, or undefined when there is no mirror in `layout.root`. */

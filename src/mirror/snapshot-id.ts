@@ -1,21 +1,23 @@
 import { MirrorlatchError } from '../errors.ts';
+import { LIVE } from './layout.ts';
 
 /**
  * One file name that is safe in a shell word, a URL and a log line. It starts with a letter or a
- * digit, and does not end like the names that staging uses for trees in the making.
+ * digit, does not end like the names that staging uses for trees in the making, and is not what
+ * stands for the tree of an in-place mirror.
  */
 const PATTERN = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/;
 const RESERVED = /\.(clone|foreign)$/;
 
 export function isSnapshotId(text: string): boolean {
-  return PATTERN.test(text) && !RESERVED.test(text);
+  return PATTERN.test(text) && !RESERVED.test(text) && text !== LIVE;
 }
 
 /** @throws MirrorlatchError USAGE when `text` cannot name a snapshot. */
 export function parseSnapshotId(text: string): string {
   if (isSnapshotId(text)) return text;
   throw new MirrorlatchError('USAGE', `${JSON.stringify(text)} cannot name a snapshot`, {
-    hint: 'Use 1 to 100 letters, digits and . _ + - that begin with a letter or a digit and do not end in .clone or .foreign.',
+    hint: 'Use 1 to 100 letters, digits and . _ + - that begin with a letter or a digit and do not end in .clone or .foreign; live is taken.',
   });
 }
 

@@ -37,7 +37,8 @@ import type { Retries } from './retry.ts';
 /** rsync(1): at most 20 --link-dest directories. */
 const MOST_ALTERNATES = 18;
 
-export type Strategy = 'plan' | 'link-dest' | 'copy';
+/** `in-place` is for mirrors that have one tree, and not chosen. */
+export type Strategy = 'plan' | 'link-dest' | 'copy' | 'in-place';
 
 /** What all steps of one sync share. */
 export interface SyncContext {
@@ -323,12 +324,12 @@ function setAside(tree: string): string {
   return aside;
 }
 
-function enter({ onEvent, report }: SyncContext, phase: Phase): void {
+export function enter({ onEvent, report }: SyncContext, phase: Phase): void {
   onEvent({ kind: 'phase', phase });
   report(phase);
 }
 
-function progressOf(
+export function progressOf(
   { onEvent, report }: SyncContext,
   { transferBytes, newFiles, changedFiles }: PlanFigures,
 ) {

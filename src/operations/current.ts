@@ -54,7 +54,7 @@ function currentOfMirror({ layout, settings }: Mirror): CurrentSnapshot {
     root: layout.root,
     id,
     // The snapshots may have been moved to another disk, with a symlink in their place.
-    path: join(realpathSync(layout.snapshots), id),
+    path: realpathSync(layout.snapshot(id)),
     managed: true,
     previous: previousId(layout) ?? null,
     publishedAt: becameCurrentAt(history, id)?.toISOString() ?? null,

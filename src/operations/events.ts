@@ -1,6 +1,13 @@
 import type { PlanFigures } from '../mirror/plan.ts';
 
-export type Phase = 'waiting' | 'planning' | 'cloning' | 'transferring' | 'publishing' | 'pruning';
+export type Phase =
+  | 'waiting'
+  | 'planning'
+  | 'cloning'
+  | 'closing'
+  | 'transferring'
+  | 'publishing'
+  | 'pruning';
 
 /** What an operation tells while it works, for whoever shows it. */
 export type OperationEvent =

@@ -1,4 +1,4 @@
-import { asMirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { changedSettings, writeSettings } from '../mirror/settings.ts';
 import { parseRsyncOptions } from '../rsync/options.ts';
 import { parseSource } from '../rsync/source.ts';
@@ -13,20 +13,30 @@ export interface InitOptions {
   keepWithinMs?: number | undefined;
   graceMs?: number | undefined;
   maxShrinkPercent?: number | undefined;
+  /** One tree, written in place behind a gate: for want of room. */
+  inPlace?: boolean | undefined;
 }
 
 /**
  * Makes a mirror of `root`, or changes the settings of the one that is there. What else lies in
  * `root` stays, unless it has a name that the mirror needs.
  */
-export function init({ root, source, rsyncOptions, ...rules }: InitOptions): Mirror {
+export function init({ root, source, rsyncOptions, inPlace, ...rules }: InitOptions): Mirror {
   const given = {
     ...rules,
     source: source === undefined ? undefined : parseSource(source).argument,
     rsyncOptions: rsyncOptions?.length ? [...parseRsyncOptions(rsyncOptions).args] : undefined,
   };
   const found = findMirror(root);
-  if (found === undefined) return createMirror(root, given, { mayHoldOtherThings: true });
+  if (found === undefined) {
+    const mode = inPlace ? 'in-place' : 'snapshots';
+    return createMirror(root, given, { mayHoldOtherThings: true, mode });
+  }
+  if (inPlace && found.settings.mode !== 'in-place') {
+    throw new MirrorlatchError('USAGE', `${root} is a mirror with snapshots already`, {
+      hint: 'Make another mirror in place, in a directory of its own.',
+    });
+  }
   const settings = changedSettings(found.settings, given);
   try {
     writeSettings(found.layout, settings);

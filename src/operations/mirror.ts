@@ -1,7 +1,8 @@
 import { mkdirSync, readdirSync, realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { type Layout, layoutOf } from '../mirror/layout.ts';
+import { makeGate } from '../mirror/gate.ts';
+import { directoriesOf, type Layout, layoutOf } from '../mirror/layout.ts';
 import type { Settings } from '../mirror/records.ts';
 import {
   type GivenSettings,
@@ -50,19 +51,20 @@ export function findMirror(root: string): Mirror | undefined {
 export function createMirror(
   root: string,
   given: GivenSettings,
-  options: { mayHoldOtherThings?: boolean } = {},
+  options: { mayHoldOtherThings?: boolean; mode?: Settings['mode'] } = {},
 ): Mirror {
   checkNewRoot(root, options);
+  const { mode = 'snapshots' } = options;
   const wanted = resolve(root);
   try {
     mkdirSync(wanted, { recursive: true });
     const layout = layoutOf(realpathSync(wanted));
-    for (const directory of [layout.state, layout.snapshots, layout.leases, layout.logs]) {
-      makeOpenDirectory(directory);
-    }
+    makeOpenDirectory(layout.state);
+    for (const directory of directoriesOf(layout, mode)) makeOpenDirectory(directory);
+    if (mode === 'in-place') makeGate(layout);
     closeGate(layout);
     placeReader(layout);
-    const settings = newSettings(given);
+    const settings = newSettings(given, mode);
     writeSettings(layout, settings);
     for (const directory of [layout.state, layout.root]) syncDirectory(directory);
     return { layout, settings };
@@ -95,7 +97,7 @@ export function checkNewRoot(
 
 function refuseForeignEntries(layout: Layout, mayHoldOtherThings: boolean): void {
   if (lstatIfThere(layout.state)?.isDirectory()) return;
-  const ours = ['current', 'previous', 'snapshots', '.mirrorlatch'];
+  const ours = ['current', 'previous', 'snapshots', 'gate', '.mirrorlatch'];
   const inTheWay = readdirSync(layout.root).filter(
     (name) => name !== 'lost+found' && (!mayHoldOtherThings || ours.includes(name)),
   );

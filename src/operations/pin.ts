@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MirrorlatchError } from '../errors.ts';
-import { takeLease } from '../mirror/lease.ts';
+import { isInPlace, readGate, whyClosed } from '../mirror/gate.ts';
+import type { Layout } from '../mirror/layout.ts';
+import { type Lease, takeLease } from '../mirror/lease.ts';
 import { currentId } from '../mirror/publication.ts';
 import { openMirror } from './mirror.ts';
 
@@ -29,7 +31,7 @@ const PATIENCE_MS = 5_000;
  * Resolves `current` once and holds what it names.
  *
  * @throws MirrorlatchError NO_MIRROR when nothing has been published yet, or no snapshot has `id`;
- *   IO when what `current` names has lost its lease.
+ *   IO when what `current` names has lost its lease; BUSY behind the gate of an in-place mirror.
  */
 export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin> {
   const { layout } = openMirror(root);
@@ -39,6 +41,7 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
     const id = wanted ?? currentId(layout);
     const lease = id === undefined ? undefined : takeLease(layout, id);
     if (id !== undefined && lease !== undefined) {
+      refuseBehindGate(layout, lease);
       return {
         id,
         path: layout.snapshot(id),
@@ -65,4 +68,14 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
     }
     await sleep(PAUSE_MS);
   }
+}
+
+/** A mirror that is written in place can be read only while its gate is open. */
+function refuseBehindGate(layout: Layout, lease: Lease): void {
+  const why = isInPlace(layout) ? whyClosed(readGate(layout)) : undefined;
+  if (why === undefined) return;
+  lease.release();
+  throw new MirrorlatchError('BUSY', `${layout.root} ${why}`, {
+    hint: 'Wait until it can be read: wait() of the library, mirrorlatch wait ROOT',
+  });
 }

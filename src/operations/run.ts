@@ -13,6 +13,8 @@ export interface RunOptions {
   /** Another snapshot than the current one: an id, or `previous`. */
   snapshot?: string | undefined;
   orCurrent?: boolean | undefined;
+  /** Read a mirror in place although its last sync did not end well. */
+  allowDirty?: boolean | undefined;
   pin?: 'auto' | 'namespace' | 'cwd' | undefined;
   chdir?: 'yes' | 'no' | undefined;
   /** How long to wait for a mirror with nothing to read; s. Without limit by default. */
@@ -50,6 +52,7 @@ export function planRun(options: RunOptions): string[] {
       ...(sticky === undefined ? [] : ['--remember', rememberIn(directory, sticky, root)]),
     ]),
     ...(options.orCurrent ? ['--or-current'] : []),
+    ...(options.allowDirty ? ['--allow-dirty'] : []),
     ...(options.pin === undefined ? [] : ['--pin', options.pin]),
     ...(options.chdir === undefined ? [] : ['--chdir', options.chdir]),
     ...(options.waitSeconds === undefined ? [] : ['--wait', String(options.waitSeconds)]),

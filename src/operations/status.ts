@@ -5,6 +5,7 @@ import {
   publicationOf,
   readHistory,
 } from '../mirror/history.ts';
+import { LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
 import { currentId, previousId } from '../mirror/publication.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
@@ -50,7 +51,7 @@ export function list(root: string): SnapshotInfo[] {
   const current = currentId(layout);
   const previous = previousId(layout);
   const readers = findReaders(layout);
-  return snapshotIds(layout)
+  return (current === LIVE ? [LIVE] : snapshotIds(layout))
     .map((id): SnapshotInfo => {
       const published = publicationOf(history, id);
       return {

@@ -53,6 +53,10 @@ export interface SyncOptions {
   keepLast?: number | undefined;
   keepWithinMs?: number | undefined;
   graceMs?: number | undefined;
+  /** How long a sync in place waits for the readers that are inside; ms. */
+  drainMs?: number | undefined;
+  /** What it does then. */
+  afterDrain?: 'give-up' | 'go-on' | undefined;
   signal?: AbortSignal | undefined;
   onEvent?: OnEvent | undefined;
 }
@@ -82,6 +86,15 @@ function planWork(options: SyncOptions, { layout, settings }: Mirror): Work {
   const { args, needsWholePass: wholeFor } = parseRsyncOptions(given);
   const without = new Set(options.without);
   if (lstatIfThere(layout.state) && !keepsNanoseconds(layout)) without.add('nanoseconds');
+  if (settings.mode === 'in-place') {
+    refuseForInPlace(options);
+    return {
+      transfer: { source, without, options: args },
+      strategy: 'in-place',
+      clone: 'auto',
+      needsWholePass: true,
+    };
+  }
   const needsWholePass = strategy === 'link-dest' || wholeFor !== undefined;
   if (needsWholePass && without.has('delete')) {
     throw new MirrorlatchError(
@@ -102,6 +115,18 @@ function planWork(options: SyncOptions, { layout, settings }: Mirror): Work {
     clone: strategy === 'copy' ? 'copy' : (options.clone ?? 'auto'),
     needsWholePass,
   };
+}
+
+function refuseForInPlace({ strategy = 'plan', clone = 'auto', id }: SyncOptions): void {
+  const wrong = [
+    ...(id === undefined ? [] : ['--id']),
+    ...(strategy === 'plan' ? [] : ['--strategy']),
+    ...(clone === 'auto' ? [] : ['--clone']),
+  ];
+  if (wrong.length === 0) return;
+  throw new MirrorlatchError('USAGE', `${wrong.join(', ')} does not go with a mirror in place`, {
+    hint: 'It has one tree, which rsync writes in a single pass. Leave it out.',
+  });
 }
 
 /**

@@ -11,8 +11,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import type { CloneMethod } from '../mirror/clone.ts';
-import { appendHistory } from '../mirror/history.ts';
-import type { Layout } from '../mirror/layout.ts';
+import type { DrainOptions } from '../mirror/gate.ts';
+import { appendHistory, type SyncFigures } from '../mirror/history.ts';
+import { type Layout, LIVE } from '../mirror/layout.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { checkRsync, complaintOfSuperblock } from '../mirror/preflight.ts';
 import { currentId, publish } from '../mirror/publication.ts';
@@ -23,11 +24,12 @@ import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { discard, emptyTrash } from '../mirror/trash.ts';
 import { placeReader } from '../reader/script.ts';
 import { lstatIfThere } from '../system/files.ts';
-import { buildTree, type SyncContext } from './build-tree.ts';
+import { buildTree, enter, type SyncContext } from './build-tree.ts';
 import type { OnEvent, Phase } from './events.ts';
 import { createMirror, type Mirror } from './mirror.ts';
 import { type PruneResult, pruneUnderLock } from './prune.ts';
 import { Retries } from './retry.ts';
+import { syncInPlace } from './sync-in-place.ts';
 import {
   guardOf,
   prepareSync,
@@ -131,19 +133,7 @@ async function syncUnderLock(
   });
 
   try {
-    const built = await buildTree(context, id);
-    await superblock;
-    if (!built.isChanged && before !== undefined) {
-      log.remove();
-      clearStaging(layout, lock);
-      appendHistory(layout, { event: 'unchanged', at: new Date().toISOString(), current: before });
-      const pruned = pruneAfterwards(options, mirror, lock);
-      return { outcome: 'unchanged', id: before, recovered, pruned, ...summary(built.plan) };
-    }
-    enterPhase(onEvent, 'publishing');
-    lock.report({ phase: 'publishing' });
-    const { clone, plan } = built;
-    await publish(layout, lock, id, {
+    const figuresOf = (plan: PlanFigures, clone: string): SyncFigures => ({
       source: work.transfer.source.argument,
       strategy: work.strategy,
       clone,
@@ -154,13 +144,31 @@ async function syncUnderLock(
       deletedFiles: plan.deletedFiles,
       seconds: Math.round((performance.now() - startedAt) / 100) / 10,
     });
+    const isInPlace = mirror.settings.mode === 'in-place';
+    const built = isInPlace
+      ? await syncInPlace(context, lock, drainOf(options, signal), figuresOf)
+      : await buildTree(context, id);
+    await superblock;
+    if (!built.isChanged && before !== undefined) {
+      log.remove();
+      clearStaging(layout, lock);
+      appendHistory(layout, { event: 'unchanged', at: new Date().toISOString(), current: before });
+      const pruned = pruneAfterwards(options, mirror, lock);
+      return { outcome: 'unchanged', id: before, recovered, pruned, ...summary(built.plan) };
+    }
+    const { clone, plan } = built;
+    if (!isInPlace) {
+      enter(context, 'publishing');
+      await publish(layout, lock, id, figuresOf(plan, clone));
+    }
     clearStaging(layout, lock);
     const pruned = pruneAfterwards(options, mirror, lock);
+    const published = isInPlace ? LIVE : id;
     return {
       outcome: 'published',
-      id,
+      id: published,
       previous: before ?? null,
-      path: layout.snapshot(id),
+      path: layout.snapshot(published),
       clone,
       recovered,
       pruned,
@@ -173,6 +181,16 @@ async function syncUnderLock(
     log.close();
     if (!lock.lost.aborted) await emptyTrashQuietly(layout, inherit, onEvent);
   }
+}
+
+function drainOf(options: SyncOptions, signal: AbortSignal): DrainOptions {
+  const { drainMs, afterDrain, onEvent } = options;
+  return {
+    drainMs,
+    afterDrain,
+    signal,
+    onWait: (message) => onEvent?.({ kind: 'notice', message }),
+  };
 }
 
 function chooseId(layout: Layout, wanted: string | undefined, at: Date | undefined): string {
@@ -239,7 +257,7 @@ function pruneAfterwards(
   mirror: Mirror,
   lock: SyncLock,
 ): PruneResult | undefined {
-  if (!prune) return undefined;
+  if (!prune || mirror.settings.mode === 'in-place') return undefined;
   enterPhase(onEvent, 'pruning');
   try {
     return pruneUnderLock(mirror, lock, { keepLast, keepWithinMs, graceMs });

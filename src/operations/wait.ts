@@ -1,6 +1,7 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { isInPlace, readGate, whyClosed } from '../mirror/gate.ts';
 import { followHistory } from '../mirror/history-follower.ts';
-import type { Layout } from '../mirror/layout.ts';
+import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, stateOfRecord } from '../mirror/lock-state.ts';
 import { currentId } from '../mirror/publication.ts';
 import { watchDirectory } from '../system/watcher.ts';
@@ -74,11 +75,14 @@ function readableSnapshot(layout: Layout): Look {
 }
 
 /**
- * What keeps guarded readers out, or would change what they find. Where every snapshot has a
- * directory of its own there is no gate before it: only the flip itself is worth waiting for.
+ * What keeps guarded readers out, or would change what they find: the gate of a mirror that is
+ * written in place. Where every snapshot has a directory of its own only the flip is worth waiting
+ * for.
  */
 function obstacleToReaders(layout: Layout): string | undefined {
   const lock = stateOfRecord(layout, true);
+  const closed = isInPlace(layout) ? whyClosed(readGate(layout)) : undefined;
+  if (closed !== undefined) return closed;
   const isPublishing =
     (lock.kind === 'held' || lock.kind === 'foreign') && lock.progress?.phase === 'publishing';
   return isPublishing ? 'is being published to' : undefined;
@@ -90,7 +94,7 @@ function nextPublication(layout: Layout): () => Look {
     // The line of what is current already may be still to come, when a crash has delayed it.
     const published = history
       .next()
-      .find((entry) => entry.event === 'published' && entry.id !== current);
+      .find((entry) => entry.event === 'published' && (entry.id !== current || entry.id === LIVE));
     return published?.event === 'published'
       ? { id: published.id }
       : { why: 'has published nothing new' };

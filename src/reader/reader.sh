@@ -2,7 +2,7 @@
 # Runs a command that sees one snapshot of a mirror and no other, whatever is published meanwhile.
 #
 #   reader [--root ROOT]... [--snapshot ID|previous] [--or-current] [--pin auto|namespace|cwd] [--chdir yes|no]
-#          [--wait SECONDS] [--remember FILE] [--release-on-exit] [--verbose] [--] COMMAND [ARGUMENT]...
+#          [--wait SECONDS] [--allow-dirty] [--remember FILE] [--release-on-exit] [--verbose] [--] COMMAND [ARGUMENT]...
 #
 # A client that mounts the mirror needs this file, a POSIX sh, flock, unshare and mount (util-linux), and nothing else:
 #
@@ -28,6 +28,7 @@ Run COMMAND so that it sees one snapshot of a mirror and no other.
         cwd            the working directory is the snapshot; {snapshot} in an argument becomes its path
   --chdir no           keep the working directory (namespace)
   --wait SECONDS       how long to wait for a mirror with nothing to read (default: without limit)
+  --allow-dirty        read a mirror in place although its last sync did not end well
   --remember FILE      write the id of the snapshot into FILE
   --release-on-exit    let go of the snapshot when COMMAND ends, also if it leaves a daemon behind
   --verbose            say what was pinned, and how
@@ -132,7 +133,7 @@ ml_find_outer() {
 # `current` is the kernel's own walk of chdir(2).
 ml_resolve() {
   case $ml_wanted in
-  '') ml_enter "$ml_root/current" || return 1 ;;
+  '' | live) ml_enter "$ml_root/current" || return 1 ;;
   previous) ml_enter "$ml_root/previous" || return 1 ;;
   *)
     if [ "$ml_managed" = yes ]; then
@@ -150,6 +151,7 @@ ml_resolve() {
 # moves the snapshot away and unlinks the lease: what still has its name when the lock is ours stays.
 ml_take_lease() {
   ml_lease=$ml_root/.mirrorlatch/leases/$ml_id
+  [ "$ml_id" != live ] || ml_lease=$ml_root/.mirrorlatch/gate.flock
   ml_free_descriptor
   ml_open_at "$ml_fd" "$ml_lease" || return 1
   flock -s -n "$ml_fd"
@@ -157,7 +159,7 @@ ml_take_lease() {
   0)
     if [ "/proc/self/fd/$ml_fd" -ef "$ml_lease" ] && [ . -ef "$ml_snapshot" ]; then return 0; fi
     ;;
-  1) ;; # being removed
+  1) ;; # being removed, or its gate is being closed
   127) ml_fail 'flock is not there' 'Install util-linux.' ;;
   *) ml_fail "the filesystem of $ml_lease has no locks" 'Mount it with locks (NFS: without nolock).' ;;
   esac
@@ -165,14 +167,43 @@ ml_take_lease() {
   return 1
 }
 
+# ml_is_open: whether the mirror may be read; ml_why says why not. Only one that is written in place has a gate.
+ml_is_open() {
+  [ -e "$ml_root/.mirrorlatch/gate.json" ] || return 0
+  IFS= read -r ml_gate <"$ml_root/.mirrorlatch/gate.json" || ml_gate=''
+  case $ml_gate in
+  *'"state":"open"'*) ;;
+  *'"state":"dirty"'*)
+    ml_why="$ml_root is not whole, as its last sync did not end well"
+    [ "$ml_allow_dirty" = yes ]
+    ;;
+  *'"by":"person"'*)
+    ml_why="$ml_root is closed by hand"
+    return 1
+    ;;
+  *)
+    ml_why="$ml_root is being written"
+    return 1
+    ;;
+  esac
+}
+
 # ml_hold: find out what ml_root is pinned to, and hold it.
 ml_hold() {
   ml_managed=no ml_tries=0
   [ ! -d "$ml_root/.mirrorlatch" ] || ml_managed=yes
   while :; do
+    if ! ml_is_open; then
+      ml_wait "$ml_why"
+      continue
+    fi
     if ml_resolve; then
       [ "$ml_managed" = yes ] || return 0
-      ml_take_lease && return 0
+      if ml_take_lease; then
+        # Who closes the gate first says so, and then waits for all who hold this lock.
+        ml_is_open && return 0
+        ml_close "$ml_fd"
+      fi
     elif [ -n "$ml_wanted" ]; then
       ml_why="$ml_root has no snapshot $ml_wanted"
       [ "$ml_wanted" != previous ] || ml_why="$ml_root has no previous snapshot"
@@ -426,7 +457,7 @@ if [ "${1-}" = --inside ]; then
 fi
 
 ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
-ml_or_current=no ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_release=no ml_verbose=no
+ml_or_current=no ml_allow_dirty=no ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_release=no ml_verbose=no
 while [ $# -gt 0 ]; do
   case $1 in
   --root=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=*)
@@ -469,6 +500,7 @@ while [ $# -gt 0 ]; do
     shift
     ;;
   --or-current) ml_or_current=yes ;;
+  --allow-dirty) ml_allow_dirty=yes ;;
   --release-on-exit) ml_release=yes ;;
   --verbose) ml_verbose=yes ;;
   --help)

@@ -121,6 +121,25 @@ export function wholePassArguments(
   ];
 }
 
+/**
+ * rsync's single pass into the tree that readers use: new files come together at the end, so that
+ * the tree is a mix for as short as can be (rsync(1), --delay-updates).
+ */
+export function inPlaceArguments(transfer: Transfer, target: string): string[] {
+  return [
+    '--delete',
+    '--delete-excluded',
+    ...common(transfer),
+    '--info=progress2',
+    ...(transfer.source.kind === 'local' ? [] : ['--fuzzy']),
+    '--delay-updates',
+    '--stats',
+    '--',
+    transfer.source.argument,
+    `${target}/`,
+  ];
+}
+
 function common({ source, without, options }: Transfer): string[] {
   const wanted = (name: DefaultName, ...args: string[]) => (without.has(name) ? [] : args);
   return [

@@ -27,3 +27,16 @@ export async function removeTree(path: string, inherit: readonly number[] = []):
     });
   }
 }
+
+/** Removes every directory of this name below `tree`. */
+export async function removeDirectoriesNamed(
+  name: string,
+  tree: string,
+  inherit: readonly number[],
+): Promise<void> {
+  const remove = ['-exec', 'rm', '--recursive', '--force', '--', '{}', '+'];
+  const which = ['-type', 'd', '-name', name, '-prune'];
+  const { exitCode, stderr } = await runProgram('find', [tree, ...which, ...remove], { inherit });
+  if (exitCode === 0) return;
+  throw new MirrorlatchError('IO', `${name} cannot be removed: ${stderr.split('\n', 1)[0]}`);
+}

@@ -8,6 +8,7 @@ import { addRetentionOptions, type RetentionFlags } from './retention.ts';
 interface Flags extends RetentionFlags {
   source?: string;
   maxShrink?: number;
+  inPlace?: boolean;
   json?: boolean;
 }
 
@@ -26,6 +27,10 @@ export function addInit(program: Command, context: CommandContext): void {
         '--max-shrink <percent>',
         'refuse a sync when more files or bytes would vanish (default: 30)',
         percentage,
+      )
+      .option(
+        '--in-place',
+        'one tree, written in place behind a gate: where there is no room for two',
       ),
   )
     .option('--json', 'print the settings')
@@ -48,6 +53,7 @@ export function addInit(program: Command, context: CommandContext): void {
         keepWithinMs: flags.keepWithin,
         graceMs: flags.grace,
         maxShrinkPercent: flags.maxShrink,
+        inPlace: flags.inPlace,
       });
       if (flags.json) printJson({ root: layout.root, settings });
       else

@@ -11,6 +11,7 @@ interface RunFlags {
   chdir?: 'yes' | 'no';
   snapshot?: string;
   orCurrent?: boolean;
+  allowDirty?: boolean;
   /** ms; false for --no-wait. */
   wait?: number | boolean;
   sticky?: string;
@@ -50,6 +51,7 @@ export function addRun(program: Command, context: CommandContext): void {
     )
     .option('--snapshot <id>', 'pin this one instead of the current one, or `previous`')
     .option('--or-current', 'pin the current one where that snapshot is gone')
+    .option('--allow-dirty', 'read a mirror in place although its last sync did not end well')
     .option(
       '--wait <duration>',
       'how long to wait for a mirror with nothing to read (default: without limit)',

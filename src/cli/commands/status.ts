@@ -81,5 +81,7 @@ function describeFinding(finding: Finding): string {
       return `an interrupted removal left ${finding.path}`;
     case 'lock-remains':
       return `an interrupted command left ${finding.path}`;
+    case 'unclean-gate':
+      return `the tree ${finding.why}`;
   }
 }

@@ -29,6 +29,8 @@ interface Flags extends RetentionFlags {
   retryDelay: number;
   unclean: 'warn' | 'refuse' | 'ignore';
   prune: boolean;
+  drain?: number;
+  afterDrain?: 'give-up' | 'go-on';
   json?: boolean;
   quiet?: boolean;
 }
@@ -105,6 +107,17 @@ export function addSync(program: Command, context: CommandContext): void {
       ),
   )
     .option('--no-prune', 'remove no old snapshot at the end')
+    .option(
+      '--drain <duration>',
+      'in place: how long to wait for the readers that are inside (default: 5m)',
+      duration,
+    )
+    .addOption(
+      new Option('--after-drain <policy>', 'in place: what to do then (default: give-up)').choices([
+        'give-up',
+        'go-on',
+      ]),
+    )
     .option('--json', 'print one object about the result')
     .option('--quiet', 'print errors only')
     .addHelpText(
@@ -152,6 +165,8 @@ export function addSync(program: Command, context: CommandContext): void {
         keepLast: flags.keepLast,
         keepWithinMs: flags.keepWithin,
         graceMs: flags.grace,
+        drainMs: flags.drain,
+        afterDrain: flags.afterDrain,
         signal: context.signal(),
         onEvent: reporter.onEvent,
       };

@@ -131,6 +131,8 @@ function describeEvent(event: WatchEvent): string {
       return `lock released: ${describeOwner(event.owner)}`;
     case 'lock-left':
       return `lock left, its holder ended without releasing it: ${describeOwner(event.owner)}`;
+    case 'gate':
+      return `gate ${event.state}${event.reason === '' ? '' : `: ${event.reason}`}`;
     case 'command-started':
       return `command started for ${event.id} (pid ${event.pid})`;
     case 'command-ended':

@@ -1,0 +1,85 @@
+import { mkdirSync } from 'node:fs';
+import { type DrainOptions, readGate, shutGate } from '../mirror/gate.ts';
+import type { SyncFigures } from '../mirror/history.ts';
+import { LIVE } from '../mirror/layout.ts';
+import { Plan, type PlanFigures } from '../mirror/plan.ts';
+import { publishInPlace } from '../mirror/publication.ts';
+import type { SyncLock } from '../mirror/sync-lock.ts';
+import { inPlaceArguments, planArguments } from '../rsync/arguments.ts';
+import { runRsync } from '../rsync/run.ts';
+import { lstatIfThere } from '../system/files.ts';
+import { removeDirectoriesNamed } from '../system/remove-tree.ts';
+import { type BuiltTree, enter, keepsOf, progressOf, type SyncContext } from './build-tree.ts';
+
+/** What `rsync --delay-updates` puts new files into (rsync(1)). */
+const DELAYED = '.~tmp~';
+
+/**
+ * Writes the one tree of an in-place mirror anew, behind its gate.
+ *
+ * Nothing differs and the tree is whole: the gate is not touched. Else it is closed, rsync does its
+ * single pass, and whatever happens the gate is opened again: as whole, or as one that guarded
+ * readers had better wait for.
+ *
+ * @returns what was changed; it is published then.
+ */
+export async function syncInPlace(
+  context: SyncContext,
+  lock: SyncLock,
+  drain: DrainOptions,
+  figuresOf: (plan: PlanFigures, clone: string) => SyncFigures,
+): Promise<BuiltTree> {
+  const { layout, onEvent } = context;
+  const tree = layout.snapshot(LIVE);
+  enter(context, 'planning');
+  const plan = await planInto(context, tree);
+  onEvent({ kind: 'planned', plan: plan.figures });
+  const isWhole = readGate(layout).state === 'open';
+  if (plan.isEmpty && isWhole) return { plan: plan.figures, isChanged: false, clone: 'none' };
+  context.guard(plan.figures);
+
+  enter(context, 'closing');
+  const reopen = await shutGate(layout, 'sync', drain);
+  let isDone = false;
+  try {
+    if (!lstatIfThere(tree)) mkdirSync(tree);
+    await transfer(context, tree, plan.figures);
+    await removeDirectoriesNamed(DELAYED, tree, context.inherit);
+    enter(context, 'publishing');
+    await publishInPlace(layout, lock, figuresOf(plan.figures, 'none'));
+    isDone = true;
+  } finally {
+    // Who has taken the lock since has repaired the gate, and may be writing behind it.
+    if (!lock.lost.aborted) reopen(isDone ? 'open' : 'dirty', isDone ? '' : 'the sync failed');
+  }
+  return { plan: plan.figures, isChanged: true, clone: 'none' };
+}
+
+/** What differs between the source and `tree`. */
+async function planInto(context: SyncContext, tree: string): Promise<Plan> {
+  for (;;) {
+    const plan = new Plan(tree, keepsOf(context));
+    const { ending, totals, complaints } = await runRsync({
+      ...context,
+      args: planArguments(context.transfer, tree),
+      onEntry: (entry) => void plan.add(entry),
+    });
+    plan.figures.source = totals;
+    if (ending.kind === 'clean') return plan;
+    await context.retries.again(ending, complaints);
+  }
+}
+
+async function transfer(context: SyncContext, tree: string, figures: PlanFigures): Promise<void> {
+  for (;;) {
+    enter(context, 'transferring');
+    const { ending, complaints } = await runRsync({
+      ...context,
+      args: inPlaceArguments(context.transfer, tree),
+      onEntry: () => {},
+      onProgress: progressOf(context, figures),
+    });
+    if (ending.kind === 'clean') return;
+    await context.retries.again(ending, complaints);
+  }
+}
