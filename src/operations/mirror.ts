@@ -28,6 +28,19 @@ export function openMirror(root: string): Mirror {
   });
 }
 
+/** @throws MirrorlatchError as `openMirror`; USAGE when the mirror is one in place. */
+export function openMirrorWithSnapshots(root: string): Mirror {
+  const mirror = openMirror(root);
+  if (mirror.settings.mode === 'snapshots') return mirror;
+  throw new MirrorlatchError(
+    'USAGE',
+    `${mirror.layout.root} is written in place: it has no snapshots`,
+    {
+      hint: `See how it is with: mirrorlatch gate status ${mirror.layout.root}`,
+    },
+  );
+}
+
 /** The mirror at `root`, or undefined when there is none. A symlink to it will do. */
 export function findMirror(root: string): Mirror | undefined {
   try {

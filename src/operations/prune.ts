@@ -19,7 +19,7 @@ import { discard, emptyTrash } from '../mirror/trash.ts';
 import { ifThere, syncDirectory } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
 import type { OnEvent } from './events.ts';
-import { type Mirror, openMirror } from './mirror.ts';
+import { type Mirror, openMirrorWithSnapshots } from './mirror.ts';
 
 export interface PruneOptions {
   root: string;
@@ -49,7 +49,7 @@ const KEPT_LOGS = 20;
  */
 export async function prune(options: PruneOptions): Promise<PruneResult> {
   const { dryRun = false, waitMs, signal, onEvent = () => {} } = options;
-  const mirror = openMirror(options.root);
+  const mirror = openMirrorWithSnapshots(options.root);
   if (dryRun) return decide(mirror, options);
   const lock = await acquireSyncLock(mirror.layout, {
     command: 'prune',

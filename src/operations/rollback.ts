@@ -3,7 +3,7 @@ import { currentId, previousId, republish } from '../mirror/publication.ts';
 import { recover, snapshotIds } from '../mirror/recovery.ts';
 import { closeGate } from '../mirror/staging.ts';
 import { acquireSyncLock } from '../mirror/sync-lock.ts';
-import { openMirror } from './mirror.ts';
+import { openMirrorWithSnapshots } from './mirror.ts';
 
 export interface RollbackOptions {
   root: string;
@@ -26,7 +26,7 @@ export interface RollbackResult {
  * @throws MirrorlatchError BUSY while a sync runs, USAGE when there is no such snapshot.
  */
 export async function rollback(options: RollbackOptions): Promise<RollbackResult> {
-  const { layout } = openMirror(options.root);
+  const { layout } = openMirrorWithSnapshots(options.root);
   const lock = await acquireSyncLock(layout, {
     command: 'rollback',
     waitMs: options.waitMs,
