@@ -50,11 +50,6 @@ export class SnapshotCommand {
     this.#next = id;
   }
 
-  /** A later snapshot of that name is another one. */
-  forget(id: string): void {
-    if (this.#last === id) this.#last = undefined;
-  }
-
   /** Tells what has ended, and starts what is next if nothing runs. */
   step(): CommandEvent[] {
     if (this.#failure !== undefined) throw this.#failure;
