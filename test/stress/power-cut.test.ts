@@ -196,7 +196,10 @@ async function succeed(args: readonly string[]): Promise<void> {
   if (result.exitCode !== 0) throw new Error(transcript(result));
 }
 
-/** Mounts each copy, which replays its journal, and gathers what is wrong on it. */
+/**
+ * Mounts each copy, which replays its journal, and gathers what is wrong on it. It is another device
+ * than the disk was, and so to the program as good as another boot.
+ */
 async function wrongAfterCuts(
   { type, cuts, known, source }: Camera,
   options: readonly string[],
