@@ -1,10 +1,11 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { isInPlace, readGate } from '../mirror/gate.ts';
 import type { HistoryEntry } from '../mirror/history.ts';
 import { followHistory } from '../mirror/history-follower.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { stateOfRecord } from '../mirror/lock-state.ts';
 import { previousId } from '../mirror/publication.ts';
-import type { LockOwner } from '../mirror/records.ts';
+import type { GateRecord, LockOwner } from '../mirror/records.ts';
 import { watchDirectory } from '../system/watcher.ts';
 import type { OnEvent } from './events.ts';
 import { openMirror } from './mirror.ts';
@@ -32,6 +33,8 @@ export type WatchEvent =
    * and released between two looks is not told.
    */
   | { event: 'lock-taken' | 'lock-released' | 'lock-left'; at: string; owner: LockOwner }
+  /** The gate of an in-place mirror has another state than at the last look. */
+  | { event: 'gate'; at: string; state: GateRecord['state']; reason: string }
   | CommandEvent;
 
 /**
@@ -69,6 +72,7 @@ async function* tell(
   signal?.addEventListener('abort', watcher.wake);
   try {
     const lock = new LockObserver(layout);
+    const gate = new GateObserver(layout);
     yield {
       event: 'watching',
       at: new Date().toISOString(),
@@ -85,6 +89,7 @@ async function* tell(
         if (entry.event === 'published' || entry.event === 'rolled-back') command?.want(entry.id);
       }
       yield* after;
+      yield* gate.look();
       if (command !== undefined) yield* command.step();
       await watcher.change();
     }
@@ -102,6 +107,25 @@ async function* tell(
 function signalOf(reason: unknown): NodeJS.Signals {
   const code = reason instanceof MirrorlatchError ? reason.code : undefined;
   return code === 'SIGINT' || code === 'SIGHUP' ? code : 'SIGTERM';
+}
+
+/** Tells how the gate of an in-place mirror changes from one look to the next. */
+class GateObserver {
+  readonly #layout: Layout;
+  #since: string | undefined;
+
+  constructor(layout: Layout) {
+    this.#layout = layout;
+    this.look();
+  }
+
+  look(): WatchEvent[] {
+    if (!isInPlace(this.#layout)) return [];
+    const { state, reason, since } = readGate(this.#layout);
+    if (since === this.#since) return [];
+    this.#since = since;
+    return [{ event: 'gate', at: since, state, reason }];
+  }
 }
 
 type LockEvent = Extract<WatchEvent, { owner: LockOwner }>;
