@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { ifThere } from '../system/files.ts';
 import { type HistoryEntry, parseEntry } from './history.ts';
-import type { Layout } from './layout.ts';
+import { type Layout, LIVE } from './layout.ts';
 import { currentId } from './publication.ts';
 
 const NEWLINE = 10;
@@ -124,6 +124,8 @@ class ToldEntries {
   readonly #pruned = new Set<string>();
 
   isNew(entry: HistoryEntry): boolean {
+    // A tree that is written in place is published under one name for ever.
+    if ('id' in entry && entry.id === LIVE) return true;
     switch (entry.event) {
       case 'published':
         if (this.#published.has(entry.id)) return false;

@@ -1,3 +1,4 @@
+import { LIVE } from '../mirror/layout.ts';
 import { readerPath } from '../reader/script.ts';
 import { type Job, type JobEnd, startJob } from '../system/job.ts';
 
@@ -57,8 +58,8 @@ export class SnapshotCommand {
     const id = this.#next;
     if (this.#job !== undefined || id === undefined) return events;
     this.#next = undefined;
-    // Back where it was before the last run ended: there is nothing new.
-    if (id === this.#last) return events;
+    // Back where it was before the last run ended, there is nothing new; in place it is.
+    if (id === this.#last && id !== LIVE) return events;
     const job = this.#start(id);
     return [...events, { event: 'command-started', at: now(), id, pid: job.pid }];
   }

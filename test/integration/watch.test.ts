@@ -268,6 +268,21 @@ describe('watch with a command', () => {
     expect(watching.said()).toBe('thirdsecond');
   });
 
+  test('runs it for each publication of a mirror in place, where all have one name', async () => {
+    const mirror = smallMirror();
+    await runForJson(['init', mirror.root, '--in-place']);
+    const watching = await startWatch(mirror.root, [], { command: ['cat', 'file'] });
+    for (const [index, content] of ['one', 'two', 'three'].entries()) {
+      mirror.change({ file: content });
+      await mirror.sync();
+      await watching.until('command-ended', index + 1);
+    }
+    expect(watching.of('published')).toHaveLength(3);
+    expect(watching.of('command-ended').map(({ exitCode }) => exitCode)).toEqual([0, 0, 0]);
+    // It may have had to wait for the sync to open the gate, and says so.
+    expect(watching.said().replaceAll(/mirrorlatch: .*\n/g, '')).toBe('onetwothree');
+  });
+
   test('tells how it ends, by an exit code or a signal, and goes on', async () => {
     const mirror = await threeSnapshots();
     const watching = await startWatch(mirror.root, [], {

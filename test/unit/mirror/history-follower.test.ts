@@ -203,6 +203,15 @@ test('the line that a host writes late, after another has written it for it, is 
   expect(history.next()).toEqual([again]);
 });
 
+test('of a mirror that is written in place each publication is told, though all have one name', () => {
+  const layout = makeLayout();
+  append(layout, published('live'));
+  const { history } = followHistory(layout);
+  const publications = [published('live', 'live'), published('live', 'live')];
+  append(layout, ...publications);
+  expect(history.next()).toEqual(publications);
+});
+
 test('any bytes at all are read without a failure', () => {
   const layout = makeLayout();
   fc.assert(
