@@ -322,6 +322,7 @@ ml_inside() {
   done
   # This shell still stands in what lies below the mounts.
   ml_start_in "$ml_start"
+  ml_find "$1"
   [ -z "$ml_owner" ] || set -- unshare --user --map-user="${ml_owner%:*}" --map-group="${ml_owner#*:}" -- "$@"
   ml_exec "$@"
 }
@@ -337,9 +338,8 @@ ml_start_in() {
   fi
 }
 
-# ml_exec COMMAND...: put it in place of this shell.
-ml_exec() {
-  if [ -n "$ml_oldpwd" ]; then OLDPWD=$ml_oldpwd; else unset OLDPWD; fi
+# ml_find COMMAND: end where it is not there.
+ml_find() {
   case $1 in
   */*) [ -e "$1" ] ;;
   *) command -v -- "$1" >/dev/null 2>&1 ;;
@@ -347,6 +347,12 @@ ml_exec() {
     ml_say "$1: command not found"
     exit 127
   }
+}
+
+# ml_exec COMMAND...: put it in place of this shell.
+ml_exec() {
+  ml_find "$1"
+  if [ -n "$ml_oldpwd" ]; then OLDPWD=$ml_oldpwd; else unset OLDPWD; fi
   case $1 in
   # Not every sh knows `exec --`.
   -*) exec env -- "$@" ;;

@@ -82,6 +82,23 @@ export const guardedCallers: readonly { guard: Guard; caller: Caller; name: stri
       .map((caller) => ({ guard, caller, name: `${guard.name}, started by ${caller.name}` })),
   );
 
+/**
+ * The same under a namespace pin, and one guard of each kind under a cwd pin, which is the simpler
+ * half of the former.
+ */
+export const pinnings: readonly ((typeof guardedCallers)[number] & {
+  pin: 'namespace' | 'cwd';
+})[] = [
+  ...guardedCallers.map((way) => ({
+    ...way,
+    name: `${way.name}, by a namespace`,
+    pin: 'namespace' as const,
+  })),
+  ...guardedCallers
+    .filter(({ guard, caller }) => oneOfEachKind.includes(guard) && caller === callers[0])
+    .map((way) => ({ ...way, name: `${way.name}, by its cwd`, pin: 'cwd' as const })),
+];
+
 /** How a guard is started; everything left out is as in the test's own process. */
 export interface GuardOptions {
   readonly caller?: Caller;
@@ -169,7 +186,7 @@ export function inShell(script: string, ...args: readonly string[]): string[] {
 const shells = fileURLToPath(new URL('../../node_modules/.cache/guards', import.meta.url));
 
 /** PATH with the guard's shell as `sh`, which the reader starts again inside of the namespace. */
-function pathOf(guard: Guard | undefined): string {
+export function pathOf(guard: Guard | undefined): string {
   const system = process.env['PATH'] ?? '';
   const program = guard?.shell?.[0];
   if (program === undefined) return system;

@@ -1,0 +1,165 @@
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { expectFailure } from '../../support/expect-failure.ts';
+import {
+  guardedCallers,
+  guards,
+  inShell,
+  oneOfEachKind,
+  pinnings,
+  runGuarded,
+  startGuarded,
+} from '../../support/guards.ts';
+import { runProgram, transcript } from '../../support/program.ts';
+import { mirrorsWith, smallMirror } from '../../support/small-mirror.ts';
+
+const mirrors = mirrorsWith('first', 'second');
+
+/** Those that mean something to a shell or to a guard; the first for all, the rest for one of each kind. */
+const codes = [0, 75, 125, 255, 1, 2, 64, 124, 126, 127, 128, 137];
+
+describe('I10: the end of the command is the end of the guard:', () => {
+  for (const { guard, caller, name, pin } of pinnings) {
+    const options = ['--pin', pin];
+    const isThorough = pin === 'cwd';
+
+    test(`its exit code, by ${name}`, async () => {
+      const { root } = await mirrors();
+      for (const code of codes.slice(0, isThorough ? undefined : 4)) {
+        const result = await runGuarded(guard, root, inShell(`exit ${code}`), {
+          caller,
+          options,
+        });
+        expect(result.exitCode, transcript(result)).toBe(code);
+        expect(result.stdout + result.stderr).toBe('');
+      }
+    });
+
+    test(`the signal that killed it, by ${name}`, async () => {
+      const { root } = await mirrors();
+      for (const signal of ['SEGV', 'TERM', 'KILL']) {
+        const result = await runGuarded(guard, root, inShell(`kill -${signal} $$`), {
+          caller,
+          options,
+          through: inShell('ulimit -c 0; exec "$@"'),
+        });
+        expect(result.signal, transcript(result)).toBe(`SIG${signal}`);
+      }
+    });
+
+    test(`a signal sent to the guard's pid reaches it once, by ${name}`, async () => {
+      const { root } = await mirrors();
+      const running = startGuarded(
+        guard,
+        root,
+        inShell(
+          `got() { echo "got $1"; }
+             for s in HUP INT TERM USR1; do trap "got $s" $s; done
+             echo "ready $$"; while :; do sleep 0.05; done`,
+        ),
+        { caller, options },
+      );
+      await expect.poll(running.printedSoFar, { timeout: 10_000 }).toBe(`ready ${running.pid}\n`);
+      for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGUSR1'] as const) {
+        running.kill(signal);
+        await expect
+          .poll(running.printedSoFar, { timeout: 10_000 })
+          .toContain(`got ${signal.slice(3)}`);
+      }
+      running.kill('SIGKILL');
+      const { stdout, signal } = await running.result;
+      expect(signal).toBe('SIGKILL');
+      expect(stdout.match(/got/g)).toHaveLength(4);
+    });
+
+    test(`126 and 127 where it cannot be run, by ${name}`, async () => {
+      const { root, home } = await mirrors();
+      const plain = join(home, 'plain');
+      const broken = join(home, 'broken');
+      writeFileSync(plain, 'echo\n');
+      writeFileSync(broken, '#!/nonexistent/interpreter\n');
+      chmodSync(plain, 0o644);
+      chmodSync(broken, 0o755);
+      for (const [command, code] of [
+        ['no-such-command-here', 127],
+        ['/no/such/command', 127],
+        ['./missing', 127],
+        [plain, 126],
+        ['/etc', 126],
+        [broken, 127],
+      ] as const) {
+        const result = await runGuarded(guard, root, [command], {
+          caller,
+          options,
+        });
+        // Shells disagree about a missing interpreter.
+        expect(command === broken ? [126, 127] : [code], transcript(result)).toContain(
+          result.exitCode,
+        );
+        expect(result.stderr, transcript(result)).toContain(command);
+      }
+    });
+  }
+});
+
+describe('a mirror with nothing to read', () => {
+  test('ends a guard with 75 when the waiting is over, and says what it waited for', async () => {
+    const { root } = smallMirror();
+    expect((await runProgram(['init', root])).exitCode).toBe(0);
+    for (const { guard, caller } of guardedCallers) {
+      const started = Date.now();
+      const result = await runGuarded(guard, root, ['true'], { caller, options: ['--wait', '1'] });
+      expect(Date.now() - started).toBeGreaterThanOrEqual(1000);
+      expectFailure(result, 75, /has no snapshot yet/, /--wait/);
+    }
+    for (const [guard, none] of [
+      [guards[0], '--no-wait'],
+      [guards[1], '--wait=0'],
+    ] as const) {
+      const result = await runGuarded(guard, root, ['true'], { options: [none] });
+      expectFailure(result, 75, /has no snapshot yet/);
+    }
+  });
+
+  test('lets a guard go on when a publication comes meanwhile', async () => {
+    for (const guard of oneOfEachKind) {
+      const mirror = smallMirror();
+      expect((await runProgram(['init', mirror.root])).exitCode).toBe(0);
+      const running = startGuarded(guard, mirror.root, ['cat', 'file'], {
+        options: ['--wait', '60'],
+      });
+      await expect.poll(running.saidSoFar, { timeout: 10_000 }).toContain('waiting');
+      await mirror.publish('first', { file: 'first' });
+      const result = await running.result;
+      expect(result.stdout, transcript(result)).toBe('first');
+    }
+  });
+
+  test('does not keep a guard from being ended by a signal', async () => {
+    const { root } = smallMirror();
+    expect((await runProgram(['init', root])).exitCode).toBe(0);
+    for (const guard of guards) {
+      const running = startGuarded(guard, root, ['true']);
+      await expect.poll(running.saidSoFar, { timeout: 10_000 }).toContain('waiting');
+      running.kill('SIGTERM');
+      expect((await running.result).signal).toBe('SIGTERM');
+    }
+  });
+
+  test('is an error that names it where current leads nowhere or is not for this user', async () => {
+    const { root, home } = await mirrors();
+    mkdirSync(join(home, 'other'));
+    await execa('ln', ['-s', 'nowhere', join(home, 'other', 'current')]);
+    for (const { guard, caller } of guardedCallers) {
+      const foreign = await runGuarded(guard, join(home, 'other'), ['true'], { caller });
+      expectFailure(foreign, 125, /other\/current leads nowhere/);
+      if (caller.user === undefined) continue;
+      chmodSync(join(root, 'snapshots'), 0o700);
+      const closed = await runGuarded(guard, root, ['true'], { caller });
+      chmodSync(join(root, 'snapshots'), 0o755);
+      expectFailure(closed, 125, /current leads nowhere, or not for you/);
+    }
+  });
+});
