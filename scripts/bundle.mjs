@@ -25,7 +25,7 @@ const { metafile } = await build({
   metafile: true,
   // What is CommonJS among the dependencies asks for Node's own modules by require().
   banner: {
-    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+    js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
   },
 });
 

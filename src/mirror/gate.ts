@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readTextIfThere, syncDirectory, writeWhole } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
+import { thisHost } from '../system/host.ts';
 import { processesWithOpenFile, processName } from '../system/proc.ts';
 import { type Layout, LIVE } from './layout.ts';
 import { checkGateRecord, type GateRecord, parseJson } from './records.ts';
@@ -62,6 +63,13 @@ export function makeGate(layout: Layout): void {
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** Says that what lies behind the gate is whole. */
+export function markWhole(layout: Layout, by: string): void {
+  const since = new Date().toISOString();
+  const { mode } = readGate(layout);
+  writeGate(layout, { state: 'open', mode, by, reason: '', since });
 }
 
 /** @throws MirrorlatchError CONFIGURATION when `gate.json` is broken. */
@@ -179,6 +187,14 @@ export function openByHand(layout: Layout): void {
   });
 }
 
+/**
+ * Whether files may hold something else than their size and time say: a power cut can leave zeros
+ * behind both, and what was not finished was never flushed.
+ */
+export function isDoubtful({ state, boot }: GateRecord): boolean {
+  return state !== 'open' && boot !== thisHost().bootId;
+}
+
 /** For people: why a guarded reader is not let in; undefined when it is. */
 export function whyClosed({ state, by, reason, since }: GateRecord): string | undefined {
   switch (state) {
@@ -228,6 +244,8 @@ function modeOfGate(layout: Layout): number | undefined {
   return mode === undefined ? undefined : Number(mode & 0o7777n);
 }
 
-function writeGate(layout: Layout, record: GateRecord): void {
-  writeWhole(layout.gateRecord, `${JSON.stringify(record)}\n`);
+function writeGate(layout: Layout, record: Omit<GateRecord, 'boot'> & { boot?: string }): void {
+  const { state, boot = thisHost().bootId, ...others } = record;
+  // The state first and without a space, for the reader in sh.
+  writeWhole(layout.gateRecord, `${JSON.stringify({ state, boot, ...others })}\n`);
 }

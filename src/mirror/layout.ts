@@ -22,6 +22,7 @@ export const LIVE = 'live';
  *     .partial/                       rsync's --partial-dir
  *     .boot                           the boot and the disk since when all of this is trusted
  *   trash/                            0700, on the way to removal
+ *   served  superseded/               0700, for a served directory, see serveDirectory
  * ```
  *
  * A mirror that is written in place has one tree, which is called `live`, and no snapshots:
@@ -50,6 +51,10 @@ export interface Layout {
   readonly partial: string;
   readonly bootMark: string;
   readonly trash: string;
+  /** The id of what the served directory is a clone of, see `served-directory.ts`. */
+  readonly served: string;
+  /** Clones that were served before, while somebody stands in them. */
+  readonly superseded: string;
   /** The directory above the tree of an in-place mirror. */
   readonly gate: string;
   readonly gateRecord: string;
@@ -83,6 +88,8 @@ export function layoutOf(root: string): Layout {
     partial: join(staging, '.partial'),
     bootMark: join(staging, '.boot'),
     trash: join(state, 'trash'),
+    served: join(state, 'served'),
+    superseded: join(state, 'superseded'),
     gate,
     gateRecord: join(state, 'gate.json'),
     snapshot: (id) => (id === LIVE ? join(gate, LIVE) : join(snapshots, id)),

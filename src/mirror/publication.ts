@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readlinkIfThere, syncDirectory } from '../system/files.ts';
 import { runProgram } from '../system/process.ts';
+import { isHalfAdopted } from './adoption.ts';
 import { appendHistory, type SyncFigures } from './history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
@@ -16,7 +17,7 @@ import { moveTree } from './trash.ts';
  */
 export function currentId(layout: Layout): string | undefined {
   const id = idBehind(layout, layout.current);
-  if (id === undefined && lstatIfThere(layout.current) !== undefined) {
+  if (id === undefined && lstatIfThere(layout.current) !== undefined && !isHalfAdopted(layout)) {
     throw new MirrorlatchError(
       'CONFIGURATION',
       `${layout.current} is not a symlink to a snapshot of this mirror`,
@@ -123,7 +124,7 @@ export function makeLease(layout: Layout, id: string): void {
 }
 
 /** syncfs(2) on the mirror's filesystem: rsync's own --fsync leaves directories and links out. */
-async function syncFilesystem(layout: Layout, lock: SyncLock): Promise<void> {
+export async function syncFilesystem(layout: Layout, lock: SyncLock): Promise<void> {
   const { exitCode, stderr } = await runProgram('sync', ['--file-system', '--', layout.root], {
     inherit: [lock.descriptor],
     signal: lock.lost,

@@ -20,6 +20,10 @@ const Settings = z.strictObject({
   /** How long a snapshot stays after it stopped being current; ms. */
   graceMs: z._default(z.int().check(z.minimum(0)), 24 * 60 * 60 * 1000),
   /** Share of files or bytes that may vanish in one sync; percent. */
+  /** The path that readers knew before `init --adopt`, which leads to `current` since then. */
+  adopted: z.optional(z.string()),
+  /** A directory that is to be a clone of what is current, replaced by exchange. */
+  serveAt: z.optional(z.string()),
   maxShrinkPercent: z._default(z.number().check(z.minimum(0), z.maximum(100)), 30),
 });
 
@@ -54,6 +58,8 @@ const GateRecord = z.object({
   state: z.enum(['open', 'closing', 'closed', 'dirty']),
   /** Mode of the gate directory while it is open: what it gets back. */
   mode: z.int().check(z.minimum(0), z.maximum(0o7777)),
+  /** boot_id of the host that wrote this, random(4): what it wrote to disk may be lost since. */
+  boot: z.string(),
   /** Who closed it or left it dirty: `sync`, `lock`, or `person` for `gate close`. */
   by: z.string(),
   /** For people: why it is as it is. */

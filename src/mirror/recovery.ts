@@ -2,6 +2,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { ifThere, lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
+import { isHalfAdopted, lostPath, restorePath, undoHalf } from './adoption.ts';
 import { isInPlace, readGate, repairGate, whyClosed } from './gate.ts';
 import {
   appendHistory,
@@ -37,7 +38,9 @@ export type Finding =
   /** A lock directory that was being made or given back. */
   | { kind: 'lock-remains'; path: string }
   /** The tree of an in-place mirror is not whole, or its gate was left closed. */
-  | { kind: 'unclean-gate'; why: string };
+  | { kind: 'unclean-gate'; why: string }
+  /** A directory was being adopted, or given back, and its path is not what it should be. */
+  | { kind: 'unfinished-adoption'; path: string };
 
 /** The ids of all published trees, and of any that a crash left among them. */
 export function snapshotIds(layout: Layout): string[] {
@@ -55,7 +58,9 @@ export function survey(layout: Layout): Finding[] {
   if (current !== undefined && !isRecordedAsCurrent(history, current)) {
     findings.push({ kind: 'unrecorded-publication', id: current });
   }
-  const ids = snapshotIds(layout);
+  const path = isHalfAdopted(layout) ? layout.current : lostPath(layout);
+  if (path !== undefined) findings.push({ kind: 'unfinished-adoption', path });
+  const ids = snapshotIds(layout).filter((id) => lstatIfThere(layout.snapshot(id))?.isDirectory());
   for (const id of ids) {
     const wasCurrent = id === current || becameCurrentAt(history, id) !== undefined;
     if (!wasCurrent && id !== previousId(layout) && isNewerThanCurrent(layout, id))
@@ -124,6 +129,10 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         break;
       case 'lock-remains':
         rmSync(finding.path, { recursive: true, force: true });
+        break;
+      case 'unfinished-adoption':
+        if (finding.path === layout.current) undoHalf(layout);
+        else restorePath(layout, finding.path);
         break;
       case 'unclean-gate':
         repairGate(layout);

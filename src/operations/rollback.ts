@@ -1,8 +1,10 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { currentId, previousId, republish } from '../mirror/publication.ts';
 import { recover, snapshotIds } from '../mirror/recovery.ts';
+import { serveDirectory } from '../mirror/served-directory.ts';
 import { closeGate } from '../mirror/staging.ts';
 import { acquireSyncLock } from '../mirror/sync-lock.ts';
+import { emptyTrash } from '../mirror/trash.ts';
 import { openMirrorWithSnapshots } from './mirror.ts';
 
 export interface RollbackOptions {
@@ -26,7 +28,7 @@ export interface RollbackResult {
  * @throws MirrorlatchError BUSY while a sync runs, USAGE when there is no such snapshot.
  */
 export async function rollback(options: RollbackOptions): Promise<RollbackResult> {
-  const { layout } = openMirrorWithSnapshots(options.root);
+  const { layout, settings } = openMirrorWithSnapshots(options.root);
   const lock = await acquireSyncLock(layout, {
     command: 'rollback',
     waitMs: options.waitMs,
@@ -45,6 +47,11 @@ export async function rollback(options: RollbackOptions): Promise<RollbackResult
       });
     }
     if (id !== before) republish(layout, lock, id);
+    if (settings.serveAt !== undefined) {
+      const signal = AbortSignal.any([lock.lost, ...(options.signal ? [options.signal] : [])]);
+      await serveDirectory(layout, lock, settings.serveAt, id, signal);
+      await emptyTrash(layout, [lock.descriptor]);
+    }
     return { id, previous: before };
   } catch (error) {
     throw asMirrorlatchError(lock.causeOf(error), `the rollback of ${layout.root} failed`);

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import { type DrainOptions, readGate, shutGate } from '../mirror/gate.ts';
+import { type DrainOptions, isDoubtful, readGate, shutGate } from '../mirror/gate.ts';
 import type { SyncFigures } from '../mirror/history.ts';
 import { LIVE } from '../mirror/layout.ts';
 import { Plan, type PlanFigures } from '../mirror/plan.ts';
@@ -32,9 +32,16 @@ export async function syncInPlace(
   const { layout, onEvent } = context;
   const tree = layout.snapshot(LIVE);
   enter(context, 'planning');
-  const plan = await planInto(context, tree);
+  const gate = readGate(layout);
+  const isWhole = gate.state === 'open';
+  const compare = isDoubtful(gate) ? ['--checksum'] : [];
+  if (compare.length > 0) {
+    const message =
+      'the machine was restarted since a sync was interrupted: files are compared by content';
+    onEvent({ kind: 'notice', message });
+  }
+  const plan = await planInto(context, tree, compare);
   onEvent({ kind: 'planned', plan: plan.figures });
-  const isWhole = readGate(layout).state === 'open';
   if (plan.isEmpty && isWhole) return { plan: plan.figures, isChanged: false, clone: 'none' };
   context.guard(plan.figures);
 
@@ -43,7 +50,7 @@ export async function syncInPlace(
   let isDone = false;
   try {
     if (!lstatIfThere(tree)) mkdirSync(tree);
-    await transfer(context, tree, plan.figures);
+    await transfer(context, tree, plan.figures, compare);
     await removeDirectoriesNamed(DELAYED, tree, context.inherit);
     enter(context, 'publishing');
     await publishInPlace(layout, lock, figuresOf(plan.figures, 'none'));
@@ -56,12 +63,16 @@ export async function syncInPlace(
 }
 
 /** What differs between the source and `tree`. */
-async function planInto(context: SyncContext, tree: string): Promise<Plan> {
+async function planInto(
+  context: SyncContext,
+  tree: string,
+  compare: readonly string[],
+): Promise<Plan> {
   for (;;) {
     const plan = new Plan(tree, keepsOf(context));
     const { ending, totals, complaints } = await runRsync({
       ...context,
-      args: planArguments(context.transfer, tree),
+      args: [...compare, ...planArguments(context.transfer, tree)],
       onEntry: (entry) => void plan.add(entry),
     });
     plan.figures.source = totals;
@@ -70,12 +81,17 @@ async function planInto(context: SyncContext, tree: string): Promise<Plan> {
   }
 }
 
-async function transfer(context: SyncContext, tree: string, figures: PlanFigures): Promise<void> {
+async function transfer(
+  context: SyncContext,
+  tree: string,
+  figures: PlanFigures,
+  compare: readonly string[],
+): Promise<void> {
   for (;;) {
     enter(context, 'transferring');
     const { ending, complaints } = await runRsync({
       ...context,
-      args: inPlaceArguments(context.transfer, tree),
+      args: [...compare, ...inPlaceArguments(context.transfer, tree)],
       onEntry: () => {},
       onProgress: progressOf(context, figures),
     });

@@ -18,6 +18,7 @@ import type { PlanFigures } from '../mirror/plan.ts';
 import { checkRsync, complaintOfSuperblock } from '../mirror/preflight.ts';
 import { currentId, publish } from '../mirror/publication.ts';
 import { type Finding, recover } from '../mirror/recovery.ts';
+import { serveDirectory } from '../mirror/served-directory.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { closeGate } from '../mirror/staging.ts';
 import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
@@ -152,6 +153,7 @@ async function syncUnderLock(
     if (!built.isChanged && before !== undefined) {
       log.remove();
       clearStaging(layout, lock);
+      await serve(mirror, lock, before, signal);
       appendHistory(layout, { event: 'unchanged', at: new Date().toISOString(), current: before });
       const pruned = pruneAfterwards(options, mirror, lock);
       return { outcome: 'unchanged', id: before, recovered, pruned, ...summary(built.plan) };
@@ -162,6 +164,7 @@ async function syncUnderLock(
       await publish(layout, lock, id, figuresOf(plan, clone));
     }
     clearStaging(layout, lock);
+    if (!isInPlace) await serve(mirror, lock, id, signal);
     const pruned = pruneAfterwards(options, mirror, lock);
     const published = isInPlace ? LIVE : id;
     return {
@@ -248,6 +251,17 @@ function clearStaging(layout: Layout, lock: SyncLock): void {
     if (!lstatIfThere(path)?.isDirectory()) rmSync(path, { force: true });
     else if (readdirSync(path).length === 0) rmdirSync(path);
     else discard(layout, path);
+  }
+}
+
+async function serve(
+  { layout, settings }: Mirror,
+  lock: SyncLock,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if (settings.serveAt !== undefined) {
+    await serveDirectory(layout, lock, settings.serveAt, id, signal);
   }
 }
 

@@ -81,6 +81,8 @@ function describeFinding(finding: Finding): string {
       return `an interrupted removal left ${finding.path}`;
     case 'lock-remains':
       return `an interrupted command left ${finding.path}`;
+    case 'unfinished-adoption':
+      return `an interrupted adoption left ${finding.path}`;
     case 'unclean-gate':
       return `the tree ${finding.why}`;
   }

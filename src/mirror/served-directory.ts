@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
+import { exchange } from '../system/exchange.ts';
+import {
+  ifThere,
+  lstatIfThere,
+  readTextIfThere,
+  syncDirectory,
+  writeWhole,
+} from '../system/files.ts';
+import { pathsInUse } from '../system/proc.ts';
+import { cloneMethodsFor, cloneTree } from './clone.ts';
+import type { Layout } from './layout.ts';
+import { syncFilesystem } from './publication.ts';
+import { stagedClone } from './staging.ts';
+import type { SyncLock } from './sync-lock.ts';
+import { discard, moveTree } from './trash.ts';
+
+/**
+ * For those whose served path has to be a real directory and no symlink: a clone of what is current
+ * lies there, and a new one takes its place in one system call, by exchange. Readers that stand in
+ * the old one keep it as long as they stay.
+ */
+
+/**
+ * Checks whether a directory at `path` can be replaced so, and changes nothing.
+ *
+ * @throws MirrorlatchError USAGE, or UNAVAILABLE when the filesystem cannot exchange names.
+ */
+export function checkServable(layout: Layout, path: string): void {
+  const problem = problemWith(layout, path);
+  if (problem !== undefined) {
+    throw new MirrorlatchError('USAGE', `${path} cannot be served: ${problem}`, {
+      hint: 'Name a directory beside the mirror, on the same filesystem.',
+    });
+  }
+  const one = mkdtempSync(join(dirname(path), '.mirrorlatch-'));
+  const other = mkdtempSync(join(dirname(path), '.mirrorlatch-'));
+  try {
+    exchange(one, other);
+  } finally {
+    for (const directory of [one, other]) rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function problemWith(layout: Layout, path: string): string | undefined {
+  const found = lstatIfThere(path);
+  const parent = lstatIfThere(dirname(path));
+  if (parent === undefined) return `there is no directory ${dirname(path)}`;
+  if (found !== undefined && !found.isDirectory()) return 'it is no directory';
+  if (isOurs(layout, path)) return 'the mirror needs it for itself';
+  const device = lstatIfThere(layout.root)?.dev;
+  const isElsewhere = parent.dev !== device || (found !== undefined && found.dev !== device);
+  return isElsewhere ? 'it lies on another filesystem than the mirror' : undefined;
+}
+
+/** Brings the served directory up to what is current; does nothing when it is. */
+export async function serveDirectory(
+  layout: Layout,
+  lock: SyncLock,
+  path: string,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  forgetUnused(layout);
+  if (lstatIfThere(path) && readTextIfThere(layout.served) === `${id}\n`) return;
+  const inherit = [lock.descriptor];
+  const fresh = stagedClone(layout, `${id}+served`);
+  const snapshot = layout.snapshot(id);
+  const methods = cloneMethodsFor(snapshot, 'auto');
+  await cloneTree(snapshot, fresh, { methods, inherit, signal });
+  await syncFilesystem(layout, lock);
+  lock.assertHeld();
+  if (lstatIfThere(path) === undefined) {
+    moveTree(fresh, path);
+  } else {
+    exchange(fresh, path);
+    mkdirSync(layout.superseded, { recursive: true, mode: 0o700 });
+    moveTree(fresh, join(layout.superseded, randomUUID()));
+  }
+  syncDirectory(dirname(path));
+  writeWhole(layout.served, `${id}\n`);
+  forgetUnused(layout);
+}
+
+/** Removes the trees that were served before and that nobody stands in any more. */
+function forgetUnused(layout: Layout): void {
+  const names = ifThere(() => readdirSync(layout.superseded)) ?? [];
+  if (names.length === 0) return;
+  const used = new Set(
+    pathsInUse(layout.superseded).map(
+      ({ path }) => relative(layout.superseded, path).split('/')[0],
+    ),
+  );
+  for (const name of names) {
+    if (!used.has(name)) discard(layout, join(layout.superseded, name));
+  }
+}
+
+function isOurs(layout: Layout, path: string): boolean {
+  const { state, snapshots, current, previous, gate } = layout;
+  const [first = ''] = relative(layout.root, path).split('/');
+  return [state, snapshots, current, previous, gate].map((ours) => basename(ours)).includes(first);
+}
