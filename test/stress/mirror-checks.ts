@@ -86,7 +86,16 @@ export function leftBehind(root: string): string[] {
     ...unknown(readdirSync(root), ['.mirrorlatch', 'current', 'previous', 'snapshots'], 'ROOT'),
     ...unknown(
       inside(),
-      ['mirror.json', 'history.jsonl', 'logs', 'leases', 'reader', 'staging', 'trash', 'sync.flock'],
+      [
+        'mirror.json',
+        'history.jsonl',
+        'logs',
+        'leases',
+        'reader',
+        'staging',
+        'trash',
+        'sync.flock',
+      ],
       '.mirrorlatch',
     ),
     ...unknown(inside('staging'), [], 'staging'),
