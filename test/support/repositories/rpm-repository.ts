@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import { type Generation, packageVersion } from './generation.ts';
 import type { Repository } from './repository.ts';
 
-/** As `createrepo_c` makes it: repomd.xml with the hashes of the lists, and these with those of the packages. */
+/** As `createrepo_c` makes it: repomd.xml has the hashes of the lists, and these those of the packages. */
 export const rpmRepository: Repository = {
   name: 'rpm',
   programs: ['rpmbuild', 'createrepo_c'],

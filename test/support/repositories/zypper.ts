@@ -6,7 +6,10 @@ import { rpmRepository } from './rpm-repository.ts';
 
 const command = 'zypper --quiet --non-interactive --root "$PWD/system"';
 
-/** Resolves `current` once a command, so bare it mixes nothing; but `install` may find another generation than `refresh`. */
+/**
+ * Resolves `current` once a command: bare it mixes nothing, but `install` may meet another
+ * generation than `refresh` did.
+ */
 export const zypper: Client = {
   name: 'zypper',
   programs: ['zypper'],
