@@ -1,0 +1,272 @@
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { execa } from 'execa';
+import { expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { mayMount, nobody } from '../support/privilege.ts';
+import {
+  nobodyRunsTheProgram,
+  runForJson,
+  runProgram,
+  startProgram,
+  transcript,
+} from '../support/program.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+import { commandsReading } from '../support/watched-command.ts';
+
+const oneSnapshot = mirrorsWith('first');
+const twoSnapshots = mirrorsWith('first', 'second');
+
+test.runIf(mayMount)(
+  'I1: a command that PATH leads to sees one snapshot, whoever calls it; bare it sees two',
+  async () => {
+    const home = join(scratchDirectory(), `it's "my" $mirror\n\`here\` \\ é`);
+    mkdirSync(home);
+    const mirror = smallMirror({ home });
+    for (const id of ['first', 'second']) await mirror.publish(id, { file: id });
+    const { bin, env, whileFlipped } = commandsReading(mirror.root);
+    const directory = join(home, 'shims');
+    await runForJson(['shims', directory, '--mirror', mirror.root, 'peruse', 'apt-get']);
+    // As sudo does it with its secure_path, cron by its crontab, and systemd by Environment=.
+    const PATH = `${directory}:${bin}:/usr/bin:/bin`;
+    const options = { env: { ...env, PATH }, extendEnv: false, cwd: '/' };
+    const calls = [
+      (number: number) => execa(join(directory, 'peruse'), [`${number}`], options),
+      (number: number) => execa('sh', ['-c', `peruse ${number}; exit`], options),
+      (number: number) => execa('sudo', ['env', 'peruse', `${number}`], options),
+    ];
+    for (const [number, call] of calls.entries()) {
+      const [before, after, cwd] = await whileFlipped(number, () => call(number));
+      expect([before, cwd]).toEqual([after, '/']);
+    }
+    const bare = await whileFlipped(9, () => execa(join(bin, 'peruse'), ['9'], options));
+    expect(bare[0]).not.toBe(bare[1]);
+  },
+);
+
+test.runIf(mayMount)('with --sticky apt-get install sees what apt-get update saw', async () => {
+  const mirror = await twoSnapshots();
+  const { bin, env } = commandsReading(mirror.root);
+  const directory = join(mirror.home, 'shims');
+  await runForJson(['shims', directory, '-m', mirror.root, '--sticky', 'apt-get'], { env });
+  const type = (command: string) =>
+    execa('sh', ['-c', command], {
+      env: { ...env, PATH: `${directory}:/usr/sbin:${env.PATH}` },
+      extendEnv: false,
+      cwd: '/',
+    });
+  await type('apt-get update');
+  await mirror.publish('third', { file: 'third' });
+  await type('apt-get install hello && apt-get update && apt-get install hello');
+  expect(
+    readFileSync(join(bin, '..', 'read'), 'utf8')
+      .trim()
+      .split('\n'),
+  ).toEqual([...['second', 'second', 'third', 'third']]);
+});
+
+test('a shim passes on the exit code of its command, and 125 when the mirror is gone', async () => {
+  const mirror = await oneSnapshot();
+  const bin = join(mirror.home, 'bin');
+  mkdirSync(bin);
+  writeFileSync(join(bin, 'peruse'), '#!/bin/sh\nexit 42\n', { mode: 0o755 });
+  const [failing, running] = [join(mirror.home, 'failing'), join(mirror.home, 'running')];
+  await runForJson(['shims', failing, '-m', mirror.root, 'peruse']);
+  await runForJson(['shims', running, '-m', mirror.root, '--if-unavailable', 'run', 'peruse']);
+  const env = { PATH: `${bin}:${process.env['PATH']}` };
+  const exitOf = async (directory: string) =>
+    (await execa(join(directory, 'peruse'), { env, reject: false })).exitCode;
+  expect([await exitOf(failing), await exitOf(running)]).toEqual([42, 42]);
+  renameSync(mirror.root, join(mirror.home, 'elsewhere'));
+  expect([await exitOf(failing), await exitOf(running)]).toEqual([125, 42]);
+});
+
+test('the directory is made with its parents, and all of it is for everybody, whatever the umask', async () => {
+  const mirror = await oneSnapshot();
+  const directory = join(mirror.home, 'a', 'b', 'shims');
+  const made = ['shims', directory, '-m', mirror.root, 'apt', '[', 'apt'];
+  expect(await runForJson(made, { umask: '077' })).toEqual({
+    directory,
+    shims: [
+      { command: 'apt', path: join(directory, 'apt'), outcome: 'written' },
+      { command: '[', path: join(directory, '['), outcome: 'written' },
+    ],
+  });
+  for (const path of [
+    directory,
+    dirname(directory),
+    join(directory, 'apt'),
+    join(directory, '['),
+  ]) {
+    expect(statSync(path).mode & 0o7777, path).toBe(0o755);
+  }
+});
+
+test('writing again changes nothing, and other options replace the file in one step', async () => {
+  const mirror = await oneSnapshot();
+  const directory = join(mirror.home, 'shims');
+  const write = async (...options: string[]) =>
+    (await runForJson(['shims', directory, '-m', mirror.root, 'apt', ...options]))['shims'];
+  await write();
+  const before = describeTree(directory);
+  expect(await write()).toMatchObject([{ outcome: 'unchanged' }]);
+  expect(difference(before, describeTree(directory))).toEqual([]);
+  expect(await write('--wait', '30')).toMatchObject([{ outcome: 'written' }]);
+  expect(readFileSync(join(directory, 'apt'), 'utf8')).toMatch(/reader --wait 30 --chdir no -- /);
+  chmodSync(join(directory, 'apt'), 0o700);
+  expect(await write('--wait', '30')).toMatchObject([{ outcome: 'written' }]);
+  expect(statSync(join(directory, 'apt')).mode & 0o7777).toBe(0o755);
+  expect(readdirSync(directory)).toEqual(['apt']);
+});
+
+test('while shims are replaced, those who run them always find a whole one', async () => {
+  const mirror = await oneSnapshot();
+  const directory = join(mirror.home, 'shims');
+  const write = (wait: number) =>
+    runForJson(['shims', directory, '-m', mirror.root, '--wait', `${wait}`, 'true']);
+  await write(0);
+  let isWriting = true;
+  const running = (async () => {
+    let runs = 0;
+    for (; isWriting; runs += 1) await execa(join(directory, 'true'));
+    return runs;
+  })();
+  for (let round = 1; round <= 4; round += 1) {
+    await Promise.all([write(10 * round), write(10 * round + 1)]);
+  }
+  isWriting = false;
+  expect(await running).toBeGreaterThan(10);
+  expect(readdirSync(directory)).toEqual(['true']);
+});
+
+test.for([
+  'a file',
+  'an empty file',
+  'a symlink to a shim',
+  'a directory',
+  'a dangling symlink',
+  'a fifo',
+])(
+  'I12: %s in the way is refused with 78, kept, and nothing is written or removed',
+  async (what) => {
+    const mirror = await oneSnapshot();
+    const directory = join(mirror.home, 'shims');
+    const path = join(directory, 'apt');
+    await runForJson(['shims', directory, '-m', mirror.root, 'another']);
+    if (what === 'a file') writeFileSync(path, '#!/bin/sh\nexec /usr/bin/apt "$@"\n');
+    else if (what === 'an empty file') writeFileSync(path, '');
+    else if (what === 'a symlink to a shim') symlinkSync('another', path);
+    else if (what === 'a directory') mkdirSync(path);
+    else if (what === 'a dangling symlink') symlinkSync('nothing', path);
+    else await execa('mkfifo', [path]);
+    const before = describeTree(directory);
+    for (const words of [
+      ['-m', mirror.root, 'before', 'apt'],
+      ['--remove', 'another', 'apt'],
+    ]) {
+      const result = await runProgram(['shims', directory, ...words]);
+      expectFailure(result, 78, /apt is not a shim of mirrorlatch/, /a directory of their own/);
+    }
+    expect(difference(before, describeTree(directory))).toEqual([]);
+    expect(await runForJson(['shims', directory, '--remove'])).toMatchObject({
+      shims: [{ command: 'another', outcome: 'removed' }],
+    });
+    expect(readdirSync(directory)).toEqual(['apt']);
+  },
+);
+
+test('--remove takes those that are named, or all, and what a killed run left; twice does no harm', async () => {
+  const mirror = await oneSnapshot();
+  const directory = join(mirror.home, 'shims');
+  await runForJson(['shims', directory, '-m', mirror.root, 'a', 'b', 'c']);
+  copyFileSync(join(directory, 'a'), join(directory, '.mirrorlatch-0123456789ab'));
+  writeFileSync(join(directory, 'note'), 'of mine');
+  const remove = async (...names: string[]) => {
+    const { shims } = await runForJson(['shims', directory, '--remove', ...names]);
+    return (shims as { command: string; outcome: string }[]).map(
+      ({ command, outcome }) => `${command} ${outcome}`,
+    );
+  };
+  expect(await remove('a', 'x')).toEqual(['a removed', 'x absent']);
+  expect(await remove()).toEqual(['.mirrorlatch-0123456789ab removed', 'b removed', 'c removed']);
+  expect(await remove()).toEqual([]);
+  expect(readdirSync(directory)).toEqual(['note']);
+  const absent = await runProgram(['shims', join(mirror.home, 'nowhere'), '--remove']);
+  expect(absent.exitCode, transcript(absent)).toBe(0);
+  expect(absent.stdout).toBe(`there are no shims in ${join(mirror.home, 'nowhere')}\n`);
+  expect(existsSync(join(mirror.home, 'nowhere'))).toBe(false);
+});
+
+test('people get a line for each shim, and are told of PATH where the directory is not in it', async () => {
+  const mirror = await oneSnapshot();
+  const directory = join(mirror.home, 'shims');
+  const write = ['shims', directory, '-m', mirror.root, 'apt', 'apt-get'];
+  expect((await runProgram(write)).stdout.trimEnd().split('\n')).toEqual([
+    'command  shim',
+    `apt      ${join(directory, 'apt')}      written`,
+    `apt-get  ${join(directory, 'apt-get')}  written`,
+    `Put ${directory} before the other directories of PATH.`,
+  ]);
+  const inPath = { env: { PATH: `${directory}:${process.env['PATH']}` } };
+  expect((await runProgram(write, inPath)).stdout).not.toMatch(/PATH/);
+  const undone = await runProgram(['shims', directory, '--remove', 'apt']);
+  expect(undone.stdout.trimEnd().split('\n')[1]).toBe(
+    `apt      ${join(directory, 'apt')}  removed`,
+  );
+});
+
+test('a wrong command line ends with 64 and writes nothing', async () => {
+  const mirror = await oneSnapshot();
+  const directory = join(mirror.home, 'shims');
+  const of = (...words: string[]) => runProgram(['shims', directory, ...words]);
+  for (const [result, ...said] of [
+    [await of('apt'), /no mirror was given/],
+    [await of('-m', mirror.root), /no command was named/],
+    [await of('-m', mirror.root, 'apt', '/usr/bin/apt'), /cannot be the name of a shim/],
+    [await of('-m', mirror.root, 'apt', '..'), /cannot be the name of a shim/],
+    [await of('-m', mirror.root, '--', '-x'), /"-x" cannot be the name of a shim/],
+    [await of('-m', mirror.root, 'a\nb'), /"a\\nb" cannot be the name of a shim/],
+    [await of('-m', mirror.root, ''), /"" cannot be the name of a shim/],
+    [await of('-m', mirror.root, 'flock'), /the guard itself runs it/],
+    [await of('--remove', '../mirror'), /cannot be the name of a shim/],
+    [await of('-m', mirror.root, '--or-current', 'apt'), /--sticky/],
+    [await of('-m', mirror.root, '--if-unavailable', 'maybe', 'apt'), /fail, run/],
+  ] as const) {
+    expectFailure(result, 64, ...said);
+    expect(result.stdout).toBe('');
+  }
+  expect(existsSync(directory)).toBe(false);
+});
+
+test('a file where the directory should be ends with 74, and stays', async () => {
+  const mirror = await oneSnapshot();
+  const file = join(mirror.home, 'file');
+  writeFileSync(file, 'of mine');
+  expectFailure(await runProgram(['shims', file, '-m', mirror.root, 'apt']), 74, /file/);
+  expect(readFileSync(file, 'utf8')).toBe('of mine');
+});
+
+test.runIf(nobodyRunsTheProgram)('without permission it ends with 77', async () => {
+  const mirror = await oneSnapshot();
+  const directory = join(mirror.home, 'shims');
+  await runForJson(['shims', directory, '-m', mirror.root, 'apt']);
+  const before = describeTree(directory);
+  for (const words of [['-m', mirror.root, 'apt-get'], ['--remove']]) {
+    const result = await startProgram(['shims', directory, ...words], { user: nobody }).result;
+    expectFailure(result, 77, /permission denied/);
+  }
+  expect(difference(before, describeTree(directory))).toEqual([]);
+});

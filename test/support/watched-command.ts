@@ -1,0 +1,66 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import { runForJson } from './program.ts';
+import { scratchDirectory } from './scratch.ts';
+
+const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
+
+/** A directory for PATH with `mirrorlatch`, a `sudo` that runs its words, and two commands. */
+export interface Commands {
+  readonly bin: string;
+  readonly env: { readonly PATH: string; readonly MIRROR: string; readonly XDG_STATE_HOME: string };
+  /**
+   * `peruse N` reads the mirror, and once more when `current` has changed meanwhile. Resolves to
+   * what it read both times and the directory it ran in, when `run` has made it run.
+   */
+  whileFlipped(number: number, run: () => Promise<unknown>): Promise<string[]>;
+}
+
+/** How a mirror's current snapshot is read by absolute path, as package managers do. */
+const READ = 'cat "$MIRROR/current/file"; echo';
+
+/**
+ * Commands that read the mirror, whose current snapshot has another before it.
+ *
+ * @param flipped where a rollback goes, when `root` is another way to the mirror.
+ */
+export function commandsReading(root: string, flipped = root): Commands {
+  const home = scratchDirectory();
+  const bin = join(home, 'bin');
+  mkdirSync(bin);
+  symlinkSync(launcher, join(bin, 'mirrorlatch'));
+  const program = (name: string, text: string) =>
+    writeFileSync(join(bin, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  program('sudo', 'exec "$@"');
+  program('apt-get', `{ ${READ}; } >>'${home}/read'`);
+  program(
+    'peruse',
+    `{
+  ${READ}
+  touch '${home}/ready'-$1
+  while [ ! -e '${home}/go'-$1 ]; do sleep 0.02; done
+  ${READ}
+  pwd
+} >'${home}/seen'-$1`,
+  );
+  return {
+    bin,
+    env: {
+      PATH: `${bin}:${process.env['PATH']}`,
+      MIRROR: root,
+      XDG_STATE_HOME: join(home, 'state'),
+    },
+    whileFlipped: async (number, run) => {
+      const file = (name: string) => join(home, `${name}-${number}`);
+      for (const name of ['ready', 'go', 'seen']) rmSync(file(name), { force: true });
+      const running = run();
+      await expect.poll(() => existsSync(file('ready')), { timeout: 20_000 }).toBe(true);
+      await runForJson(['rollback', flipped]);
+      writeFileSync(file('go'), '');
+      await running;
+      return readFileSync(file('seen'), 'utf8').trimEnd().split('\n');
+    },
+  };
+}
