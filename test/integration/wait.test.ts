@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { rollback, wait } from '../../src/index.ts';
@@ -110,13 +110,14 @@ test('wait --for-publish prints the id of the next snapshot; a rollback is none'
 
 test('wait --for-publish does not take for new what a crash has left untold', async () => {
   const mirror = await twoSnapshots();
-  const layout = layoutOf(mirror.root);
-  const lock = await acquireSyncLock(layout, { command: 'sync' });
-  lock.replaceLink(layout.current, 'snapshots/first');
-  await lock.release();
+  // As a crash between the flip and its line leaves it.
+  const history = readFileSync(mirror.state('history.jsonl'), 'utf8');
+  writeFileSync(mirror.state('history.jsonl'), history.replace(/\n.*\n$/, '\n'));
   const waiting = wait({ root: mirror.root, forPublish: true, timeoutMs: 20_000 });
-  // It tells that `first` is current first.
   await mirror.publish('third', { file: 'third' });
+  expect(readFileSync(mirror.state('history.jsonl'), 'utf8')).toMatch(
+    /"published".*"second".*\n.*"published".*"third"/,
+  );
   expect(await waiting).toMatchObject({ id: 'third' });
 });
 

@@ -348,24 +348,26 @@ describe('watch with a command', () => {
   });
 
   test.each([
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-    ['SIGHUP', 129],
+    ['SIGINT', 'a terminal', 130],
+    ['SIGINT', 'kill', 130],
+    ['SIGTERM', 'kill', 143],
+    ['SIGHUP', 'a terminal', 129],
   ] as const)(
-    '%s is sent to the command once, also from a terminal, and the watch ends with %i after it',
-    async (signal, exitCode) => {
+    '%s by %s comes to the command once, and the watch ends with %i after it',
+    async (signal, by, exitCode) => {
       const mirror = await threeSnapshots();
       const watching = await startWatch(mirror.root, ['--initial'], {
+        // A shell would take two that come close together for one.
         command: [
-          'sh',
-          '-c',
-          `trap 'echo ${signal} >&2' ${signal.slice(3)}; i=0; echo ready
-          while [ $i -lt 20 ]; do sleep 0.05; i=$((i + 1)); done; exit 7`,
+          process.execPath,
+          '-e',
+          `process.on('${signal}', () => console.log('${signal}'));
+          setTimeout(() => process.exit(7), 1000); console.log('ready')`,
         ],
       });
       await vi.waitFor(() => expect(watching.said()).toBe('ready\n'));
-      // As a terminal sends it: to the whole process group.
-      process.kill(-watching.pid, signal);
+      // A terminal sends it to the whole process group.
+      process.kill(by === 'kill' ? watching.pid : -watching.pid, signal);
       expect(await watching.end).toEqual({ exitCode, signal: undefined });
       const caught = watching
         .said()
