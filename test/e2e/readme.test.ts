@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
@@ -33,15 +33,18 @@ test.runIf(mayMount)(
     for (let count = 0; count < 9; count += 1)
       writeFileSync(join(upstream, `kept-${count}`), 'kept');
     writeFileSync(join(place, 'rsyncd.conf'), `use chroot = no\n[debian]\npath = ${upstream}\n`);
-    const program = join(project, 'dist/bin.js');
-    writeFileSync(join(place, 'bin/mirrorlatch'), `#!/bin/sh\nexec node '${program}' "$@"\n`, {
-      mode: 0o755,
-    });
-    // In a mount namespace of its own, where /srv is ours; rsync starts the server of
+    symlinkSync(join(project, 'dist/mirrorlatch'), join(place, 'bin/mirrorlatch'));
+    writeFileSync(join(place, 'apt.conf'), aptConfiguration(place));
+    for (const directory of ['apt/lists/partial', 'apt/archives/partial', 'srv/old']) {
+      mkdirSync(join(place, directory), { recursive: true });
+    }
+    for (const file of ['apt/status', 'srv/old/file']) writeFileSync(join(place, file), '');
+    // In a mount namespace of its own, where /srv and /usr/local/sbin are ours; rsync starts the server of
     // mirror.example.org itself (rsync(1), RSYNC_CONNECT_PROG). The source changes all the time.
     const script = [
       'set -eu',
       `mount --bind "$PLACE/srv" /srv`,
+      'mount -t tmpfs tmpfs /usr/local/sbin',
       'mkdir /srv/mirror',
       ...commands.flatMap((command) => ['date +%N > "$UPSTREAM/changed"', command]),
     ].join('\n');
@@ -52,6 +55,8 @@ test.runIf(mayMount)(
         env: {
           PATH: `${join(place, 'bin')}:${process.env['PATH']}`,
           PLACE: place,
+          APT_CONFIG: join(place, 'apt.conf'),
+          XDG_STATE_HOME: join(place, 'state'),
           UPSTREAM: upstream,
           RSYNC_CONNECT_PROG: `rsync --daemon --config=${join(place, 'rsyncd.conf')}`,
         },
@@ -76,3 +81,18 @@ test('the program of the README for Node can be run', async () => {
   // In the project's directory its own name leads to its own exports.
   await execa('node', ['--input-type=module', '--eval', here], { cwd: project });
 });
+
+/** A place of its own for apt, and no source: the machine's packages are not touched. */
+function aptConfiguration(place: string): string {
+  return [
+    'Dir::Etc::main "/dev/null";',
+    'Dir::Etc::parts "/dev/null";',
+    'Dir::Etc::sourcelist "/dev/null";',
+    'Dir::Etc::sourceparts "/dev/null";',
+    `Dir::State "${join(place, 'apt')}";`,
+    `Dir::State::status "${join(place, 'apt/status')}";`,
+    `Dir::Cache "${join(place, 'apt')}";`,
+    'APT::Sandbox::User "root";',
+    '',
+  ].join('\n');
+}
