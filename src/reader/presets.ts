@@ -8,7 +8,7 @@ import { basename } from 'node:path';
  * - `pin`: it fetches what it needs by itself, or nobody knows: any one snapshot will do;
  * - `none`: it reads nothing of a mirror.
  */
-export type Use = 'refresh' | 'reuse' | 'pin' | 'none';
+type Use = 'refresh' | 'reuse' | 'pin' | 'none';
 
 export interface Preset {
   /** Commands of one family keep their lists in common: `apt-get update` serves `apt install`. */
