@@ -101,6 +101,8 @@ ml_read_credentials() {
     CapEff:)
       # CAP_SYS_ADMIN is bit 21: the second bit of the sixth hexadecimal digit from the right.
       case ${ml_real%?????} in *[2367abefABEF]) ml_is_admin=yes ;; esac
+      # It comes last, and sh reads byte by byte.
+      break
       ;;
     esac
   done </proc/self/status
@@ -263,9 +265,12 @@ ml_mount_alone() {
   *) ml_inner='' ;;
   esac
   if [ -n "$ml_inner" ]; then
-    # Other users, such as apt's sandbox, have to get through whatever the umask.
-    (umask 022 && exec mkdir -p -- "$1/$ml_inner") && ln -s -- "$ml_inner" "$1/current" || return 1
-    ml_bind "./$ml_inner" "$1/$ml_inner" || return 1
+    # Other users, such as apt's sandbox, have to get through whatever the umask. What each mirror has beside the
+    # snapshots is made at once: to start a program costs more than all else here.
+    ml_beside=''
+    if [ -d ./.mirrorlatch ] && [ ! -L ./.mirrorlatch ]; then ml_beside=$1/.mirrorlatch; fi
+    (umask 022 && exec mkdir -p -- "$1/$ml_inner" ${ml_beside:+"$ml_beside"}) || return 1
+    ln -s -- "$ml_inner" "$1/current" && ml_bind "./$ml_inner" "$1/$ml_inner" || return 1
   else
     ln -s -- "$2" "$1/current" && ml_bind "$2" "$2" || return 1
   fi
@@ -297,7 +302,7 @@ ml_show_entry() {
   if [ -L "$1" ]; then
     cp -P -- "$1" "$2" && [ -L "$2" ]
   elif [ -d "$1" ]; then
-    mkdir -- "$2" && ml_bind "$1" "$2"
+    { [ -d "$2" ] || mkdir -- "$2"; } && ml_bind "$1" "$2"
   elif [ -e "$1" ]; then
     true >"$2" && ml_bind "$1" "$2"
   fi
