@@ -1,0 +1,142 @@
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { expectFailure } from '../../support/expect-failure.ts';
+import {
+  type GuardOptions,
+  guardedCallers,
+  guards,
+  inShell,
+  runGuarded,
+} from '../../support/guards.ts';
+import { type ProgramResult, runForJson, transcript } from '../../support/program.ts';
+import { mirrorsWith, type SmallMirror } from '../../support/small-mirror.ts';
+
+const mirrors = mirrorsWith('first', 'second', 'third');
+const prune = (root: string) => runForJson(['prune', root, '--keep-last', '1', '--grace', '0']);
+
+describe('--snapshot', () => {
+  test('pins another than the current one, by id or as the previous', async () => {
+    const { root } = await mirrors();
+    for (const { guard, caller } of guardedCallers) {
+      for (const [given, id] of [
+        ['first', 'first'],
+        ['previous', 'second'],
+      ] as const) {
+        const result = await runGuarded(
+          guard,
+          root,
+          inShell('cat file "$1/current/file"; ls "$1/snapshots"', root),
+          { caller, options: ['--snapshot', given] },
+        );
+        expect(result.stdout, transcript(result)).toBe(`${id}${id}${id}\n`);
+      }
+    }
+  });
+
+  test('of one that is gone is an error, or the current one with --or-current', async () => {
+    const { root } = await mirrors();
+    await prune(root);
+    for (const { guard, caller } of guardedCallers) {
+      const options = ['--snapshot', 'first'];
+      const refused = await runGuarded(guard, root, ['cat', 'file'], { caller, options });
+      expectFailure(refused, 125, /has no snapshot first \(any more\)/, /--or-current/);
+      const current = await runGuarded(guard, root, ['cat', 'file'], {
+        caller,
+        options: [...options, '--or-current'],
+      });
+      expect(current.stdout, transcript(current)).toBe('third');
+      expect(current.stderr).toMatch(/has no snapshot first \(any more\): the current one is used/);
+    }
+  });
+});
+
+describe('a sticky pin', () => {
+  const [run] = guards;
+
+  /** Runs `cat file` guarded, with a state directory of the test's own. */
+  const cat = (
+    { root, home }: SmallMirror,
+    words: readonly string[],
+    { env, ...options }: GuardOptions = {},
+  ): Promise<ProgramResult> =>
+    runGuarded(run, root, ['cat', 'file'], {
+      ...options,
+      options: words,
+      env: { XDG_STATE_HOME: join(home, 'state'), ...env },
+    });
+
+  for (const { caller } of guardedCallers.filter(({ guard }) => guard === run)) {
+    test(`is used again until it is pruned, by ${caller.name}`, async () => {
+      const mirror = await mirrors();
+      chmodSync(mirror.home, 0o777);
+      const none = await cat(mirror, ['--reuse', 'apt'], { caller });
+      expectFailure(none, 125, /no snapshot .* is remembered/, /--sticky/);
+      expect((await cat(mirror, ['--reuse', 'apt', '--or-current'], { caller })).stdout).toBe(
+        'third',
+      );
+      expect((await cat(mirror, ['--sticky', 'apt'], { caller })).stdout).toBe('third');
+      await mirror.publish('fourth', { file: 'fourth' });
+      expect((await cat(mirror, ['--reuse', 'apt'], { caller })).stdout).toBe('third');
+      expect((await cat(mirror, [], { caller })).stdout).toBe('fourth');
+      expectFailure(await cat(mirror, ['--reuse', 'other'], { caller }), 125, /remembered/);
+      await mirror.publish('fifth', { file: 'fifth' });
+      await prune(mirror.root);
+      const gone = await cat(mirror, ['--reuse', 'apt'], { caller });
+      expectFailure(gone, 125, /has no snapshot third \(any more\)/, /--or-current/);
+      const current = await cat(mirror, ['--reuse', 'apt', '--or-current'], { caller });
+      expect(current.stdout, transcript(current)).toBe('fifth');
+      expect(statSync(join(mirror.home, 'state', 'mirrorlatch', 'sticky')).mode & 0o777).toBe(
+        0o700,
+      );
+      expect(readdirSync(join(mirror.home, 'state', 'mirrorlatch', 'sticky'))).toHaveLength(1);
+    });
+  }
+
+  test('is one for each mirror, however that is written', async () => {
+    const [one, other] = [await mirrors(), await mirrors()];
+    await other.publish('fourth', { file: 'fourth' });
+    const env = { XDG_STATE_HOME: join(one.home, 'state') };
+    const both = await runGuarded(run, [one.root, other.root], ['true'], {
+      options: ['--sticky', 'x'],
+      env,
+    });
+    expect(both.exitCode, transcript(both)).toBe(0);
+    await one.publish('fourth', { file: 'fourth' });
+    await other.publish('fifth', { file: 'fifth' });
+    const again = await runGuarded(
+      run,
+      [`${other.root}/../mirror/`, one.root],
+      inShell('cat "$1/current/file" "$2/current/file"', one.root, other.root),
+      { options: ['--reuse', 'x'], env },
+    );
+    expect(again.stdout, transcript(again)).toBe('thirdfourth');
+  });
+
+  test('has a name that can be one of a file', async () => {
+    const mirror = await mirrors();
+    for (const name of ['', '../x', '-x', 'a/b', 'a\nb']) {
+      expectFailure(await cat(mirror, [`--sticky=${name}`]), 125, /name/);
+    }
+    expect(existsSync(join(mirror.home, 'x'))).toBe(false);
+  });
+
+  test('is chosen by --preset: what refreshes remembers, what installs reuses', async () => {
+    const mirror = await mirrors();
+    const bin = join(mirror.home, 'bin');
+    mkdirSync(bin);
+    writeFileSync(join(bin, 'apt-get'), '#!/bin/sh\ncat "$MIRRORLATCH_SNAPSHOT/file"\n');
+    chmodSync(join(bin, 'apt-get'), 0o755);
+    const aptGet = (...words: string[]) =>
+      runGuarded(run, mirror.root, ['apt-get', ...words], {
+        options: ['--preset'],
+        env: { XDG_STATE_HOME: join(mirror.home, 'state') },
+        through: inShell('PATH=$0:$PATH exec "$@"').toSpliced(3, 1, bin),
+      });
+    expect((await aptGet('-q', 'update')).stdout).toBe('third');
+    await mirror.publish('fourth', { file: 'fourth' });
+    expect((await aptGet('install', '-y', 'hello')).stdout).toBe('third');
+    expect((await aptGet('update')).stdout).toBe('fourth');
+    expect((await aptGet('install', 'hello')).stdout).toBe('fourth');
+  });
+});

@@ -1,0 +1,115 @@
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { inShell, pinnings, startGuarded } from '../../support/guards.ts';
+import { transcript } from '../../support/program.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+
+/** A tree with a `current` symlink that something else than mirrorlatch keeps. */
+interface ForeignTree {
+  readonly name: string;
+  /** Makes it below `home`, and returns its root. */
+  make(home: string): string;
+  /** What `current` leads to next. */
+  readonly next: string;
+  readonly pinned: string;
+  /** What lies there under a namespace pin, and what `file` holds in the directories of the tree. */
+  readonly seen: readonly string[];
+}
+
+function makeTree(path: string, content: string): void {
+  mkdirSync(path, { recursive: true });
+  writeFileSync(join(path, 'file'), content);
+}
+
+const trees: readonly ForeignTree[] = [
+  {
+    name: 'that Capistrano keeps, with its shared directory,',
+    make: (home) => {
+      const root = join(home, 'app');
+      for (const id of ['20260101', '20260202']) {
+        makeTree(join(root, 'releases', id), id);
+        symlinkSync(join(root, 'shared', 'log'), join(root, 'releases', id, 'log'));
+        symlinkSync('../../shared/log', join(root, 'releases', id, 'relative-log'));
+      }
+      makeTree(join(root, 'shared', 'log'), 'log\n');
+      writeFileSync(join(root, 'revisions.log'), 'revisions');
+      symlinkSync(join(root, 'releases', '20260101'), join(root, 'current'));
+      return root;
+    },
+    next: 'releases/20260202',
+    pinned: '20260101',
+    seen: [
+      ...['current', 'current/file', 'current/log', 'current/relative-log'],
+      ...['releases', 'releases/20260101', 'revisions.log', 'shared', 'shared/log', 'log', 'log'],
+    ],
+  },
+  {
+    name: 'that atomic-rsync keeps',
+    make: (home) => {
+      const root = join(home, 'mirror');
+      for (const id of ['current-1', 'current-2']) {
+        makeTree(join(root, id), id);
+        makeTree(join(root, id, 'below'), 'below\n');
+      }
+      symlinkSync('current-1', join(root, 'current'));
+      return root;
+    },
+    next: 'current-2',
+    pinned: 'current-1',
+    seen: [
+      ...['current', 'current-1', 'current-1/below', 'current-1/file', 'current/below'],
+      ...['current/file', 'below'],
+    ],
+  },
+  {
+    name: 'whose current leads out of it',
+    make: (home) => {
+      const root = join(home, 'site');
+      for (const id of ['a', 'b']) {
+        makeTree(join(home, 'store', id), id);
+        makeTree(join(home, 'store', id, 'below'), 'below\n');
+      }
+      makeTree(join(root, 'notes'), 'notes');
+      symlinkSync('../store/a', join(root, 'current'));
+      return root;
+    },
+    next: '../store/b',
+    pinned: 'a',
+    seen: ['current', 'current/below', 'current/file', 'notes', 'notes/file', 'below'],
+  },
+];
+
+describe('I1: a tree', () => {
+  for (const { name, make, next, seen, pinned } of trees) {
+    for (const { guard, caller, pin, name: by } of pinnings) {
+      test(`${name} is pinned without a lease, and that is said, by ${by}`, async () => {
+        const home = scratchDirectory();
+        const root = make(home);
+        const running = startGuarded(
+          guard,
+          root,
+          inShell(
+            `echo ready; while [ ! -e "$2" ]; do sleep 0.02; done
+             [ "$MIRRORLATCH_PIN" = cwd ] || { cd "$1" && ls -d * */* && cat current/*/file; cd "$OLDPWD"; }
+             cat file "$PWD/file" "$3/file"`,
+            root,
+            join(home, 'flipped'),
+            '{snapshot}',
+          ),
+          { caller, options: ['--pin', pin, '--verbose'] },
+        );
+        await expect.poll(running.printedSoFar, { timeout: 10_000 }).toBe('ready\n');
+        symlinkSync(next, join(root, 'new'));
+        renameSync(join(root, 'new'), join(root, 'current'));
+        writeFileSync(join(home, 'flipped'), '');
+        const result = await running.result;
+        expect(result.stderr, transcript(result)).toContain(
+          `mirrorlatch: ${root} is pinned to ${pinned} (${pin}, without a lease: mirrorlatch did not make this tree)`,
+        );
+        const lines = ['ready', ...(pin === 'namespace' ? seen : []), pinned.repeat(3)];
+        expect(result.stdout.split('\n'), transcript(result)).toEqual(lines);
+      });
+    }
+  }
+});

@@ -1,0 +1,208 @@
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import {
+  callers,
+  type Guard,
+  guardedCallers,
+  guards,
+  inShell,
+  oneOfEachKind,
+  runGuarded,
+  startGuarded,
+} from '../../support/guards.ts';
+import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
+import { runForJson, transcript } from '../../support/program.ts';
+import { mirrorsWith } from '../../support/small-mirror.ts';
+
+/** Of these only `first` may be pruned: the others are current and previous. */
+const mirrors = mirrorsWith('first', 'second', 'third');
+const noMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
+
+interface Pruned {
+  readonly removed: readonly string[];
+  readonly kept: readonly {
+    readonly id: string;
+    readonly readers: readonly { readonly by: string }[];
+  }[];
+}
+
+const prune = async (root: string): Promise<Pruned> =>
+  (await runForJson(['prune', root, '--keep-last', '1', '--grace', '0'])) as unknown as Pruned;
+
+/** How the readers of the first snapshot hold it. */
+const holds = ({ kept }: Pruned): string[] | undefined =>
+  kept.find(({ id }) => id === 'first')?.readers.map(({ by }) => by);
+
+/** Ends a process whose pid a command printed, also when the test fails before. */
+function endOf(pid: number): () => void {
+  let isOver = false;
+  const end = (): void => {
+    if (!isOver) process.kill(pid, 'SIGKILL');
+    isOver = true;
+  };
+  onTestFinished(end);
+  return end;
+}
+
+/** Each guard once, and each caller. */
+const ways = guards.flatMap((guard, index) => {
+  const caller = callers[index % callers.length];
+  return guardedCallers.filter((way) => way.guard === guard && way.caller === caller);
+});
+
+describe('I5: a pinned snapshot is not pruned', () => {
+  for (const { guard, caller, name } of ways) {
+    test(`while the command or a child of it lives, whatever ended the rest, by ${name}`, async () => {
+      const { root, snapshots } = await mirrors();
+      // Nothing but the lease holds the snapshot: the working directory is elsewhere.
+      const running = startGuarded(
+        guard,
+        root,
+        inShell('cd /; sleep 600 & echo $!; exec sleep 600'),
+        { caller, options: ['--pin', 'cwd', '--snapshot', 'first'] },
+      );
+      await expect.poll(running.printedSoFar, { timeout: 10_000 }).toMatch(/\d\n/);
+      const endChild = endOf(Number(running.printedSoFar()));
+      expect(holds(await prune(root))).toEqual(['lease', 'lease']);
+      running.kill('SIGKILL');
+      await expect.poll(() => existsSync(`/proc/${running.pid}/fd/0`)).toBe(false);
+      expect(holds(await prune(root))).toEqual(['lease']);
+      endChild();
+      await running.result;
+      expect((await prune(root)).removed).toEqual(['first']);
+      expect(snapshots()).toEqual(['second', 'third']);
+    });
+
+    test(`with --release-on-exit only until the command ends, by ${name}`, async () => {
+      const { root, home } = await mirrors();
+      const running = startGuarded(
+        guard,
+        root,
+        inShell(
+          `cd /; setsid sleep 600 >/dev/null 2>&1 & echo $!
+           while [ ! -e "$1" ]; do sleep 0.05; done; exit 7`,
+          join(home, 'go'),
+        ),
+        { caller, options: ['--pin', 'cwd', '--snapshot', 'first', '--release-on-exit'] },
+      );
+      await expect.poll(running.printedSoFar, { timeout: 10_000 }).toMatch(/\d\n/);
+      const daemon = Number(running.printedSoFar());
+      const endDaemon = endOf(daemon);
+      const helpers = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, 'utf8')
+        .trim()
+        .split(' ')
+        .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('2147483647'));
+      expect(helpers).toHaveLength(1);
+      expect(holds(await prune(root))).toContain('lease');
+      writeFileSync(join(home, 'go'), '');
+      expect((await running.result).exitCode).toBe(7);
+      await expect.poll(() => existsSync(`/proc/${helpers[0]}/fd/0`)).toBe(false);
+      expect(existsSync(`/proc/${daemon}/fd/0`)).toBe(true);
+      expect((await prune(root)).removed).toEqual(['first']);
+      endDaemon();
+    });
+  }
+
+  test.skipIf(!mayMount)(
+    `that an ordinary user reads through a read-only bind mount of ROOT (I11)${noMount}`,
+    async () => {
+      for (const { guard, caller } of guardedCallers.filter(({ caller }) => caller.user)) {
+        const { root, home } = await mirrors();
+        const bound = join(home, 'bound');
+        mkdirSync(bound);
+        await execa('mount', ['--bind', root, bound]);
+        await execa('mount', ['-o', 'remount,bind,ro', bound]);
+        const running = startGuarded(
+          guard,
+          bound,
+          inShell('cat file "$1/current/file"; cd /; exec sleep 600', bound),
+          { caller, options: ['--snapshot', 'first', '--pin', 'namespace'] },
+        );
+        await expect.poll(running.printedSoFar, { timeout: 10_000 }).toBe('firstfirst');
+        const kept = await prune(root);
+        running.kill('SIGKILL');
+        await running.result;
+        expect(holds(kept)).toContain('lease');
+        expect((await prune(root)).removed).toEqual(['first']);
+      }
+    },
+  );
+});
+
+describe('I5: a snapshot that is pruned after it was resolved and before it is held', () => {
+  /** A flock(1) in PATH that waits before it does its work, which widens the window as far as needed. */
+  function slowFlock(home: string): { bin: string; waiting: string; go: string } {
+    const [bin, waiting, go] = ['bin', 'waiting', 'go'].map((name) => join(home, name)) as [
+      string,
+      string,
+      string,
+    ];
+    mkdirSync(bin);
+    writeFileSync(
+      join(bin, 'flock'),
+      `#!/bin/sh
+       if mkdir '${waiting}' 2>/dev/null; then while [ ! -e '${go}' ]; do sleep 0.05; done; fi
+       PATH=\${PATH#*:}; exec flock "$@"\n`,
+    );
+    chmodSync(join(bin, 'flock'), 0o755);
+    return { bin, waiting, go };
+  }
+
+  const startSlowly = (guard: Guard, root: string, bin: string) =>
+    startGuarded(guard, root, inShell('printf "%s " "$MIRRORLATCH_ID" && cat file'), {
+      through: inShell('PATH=$0:$PATH exec "$@"').toSpliced(3, 1, bin),
+    });
+
+  test.skipIf(!mayMount)(`is left for the one that is current by then${noMount}`, async () => {
+    for (const guard of guards) {
+      const { root, home, ...mirror } = await mirrors();
+      const { bin, waiting, go } = slowFlock(home);
+      const running = startSlowly(guard, root, bin);
+      await expect.poll(() => existsSync(waiting), { timeout: 10_000 }).toBe(true);
+      await mirror.publish('fourth', { file: 'fourth' });
+      await mirror.publish('fifth', { file: 'fifth' });
+      // From a process namespace of its own, as from another host, prune sees no working directory.
+      const { stdout } = await execa('unshare', [
+        ...['--pid', '--fork', '--mount-proc', '--'],
+        ...[process.execPath, new URL('../../../dist/bin.js', import.meta.url).pathname],
+        ...['prune', root, '--keep-last', '1', '--grace', '0', '--json'],
+      ]);
+      expect(JSON.parse(stdout).removed).toContain('third');
+      writeFileSync(go, '');
+      const result = await running.result;
+      expect(result.stdout, transcript(result)).toBe('fifth fifth');
+      expect(result.stderr).toBe('');
+    }
+  });
+
+  test('is waited for while somebody else looks whether it may go', async () => {
+    const { root, state } = await mirrors();
+    for (const guard of oneOfEachKind) {
+      const holder = execa('flock', ['-x', state('leases', 'third'), 'sleep', '1']);
+      await expect
+        .poll(
+          async () =>
+            (
+              await execa('flock', ['-n', '-s', state('leases', 'third'), 'true'], {
+                reject: false,
+              })
+            ).exitCode,
+        )
+        .toBe(1);
+      const result = await runGuarded(guard, root, ['cat', 'file']);
+      expect(result.stdout, transcript(result)).toBe('third');
+      await holder;
+    }
+  });
+
+  test.skipIf(!runsAsRoot)('is told where the lease may not be read', async () => {
+    const { root, state } = await mirrors();
+    chmodSync(state('leases'), 0o700);
+    const { guard, caller } = guardedCallers.find((way) => way.caller.user === nobody) ?? {};
+    const result = await runGuarded(guard, root, ['cat', 'file'], caller ? { caller } : {});
+    expect(result.exitCode, transcript(result)).toBe(125);
+    expect(result.stderr).toMatch(/lease of .*third cannot be taken/);
+  });
+});
