@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 import { MirrorlatchError } from '../errors.ts';
 import { interactiveShell } from '../reader/interactive-shell.ts';
 import { presetFor } from '../reader/presets.ts';
-import { readerPath } from '../reader/script.ts';
+import { programPath, readerPath } from '../reader/script.ts';
 import { prepareSticky, rememberedId, stickyDirectory, stickyFile } from '../reader/sticky.ts';
 
 export interface RunOptions {
@@ -55,6 +55,8 @@ export function planRun(options: RunOptions): string[] {
     ...(options.allowDirty ? ['--allow-dirty'] : []),
     ...(options.pin === undefined ? [] : ['--pin', options.pin]),
     ...(options.chdir === undefined ? [] : ['--chdir', options.chdir]),
+    '--waiter',
+    programPath,
     ...(options.waitSeconds === undefined ? [] : ['--wait', String(options.waitSeconds)]),
     ...(options.releaseOnExit ? ['--release-on-exit'] : []),
     ...(options.verbose ? ['--verbose'] : []),

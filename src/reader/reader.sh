@@ -68,8 +68,24 @@ ml_wait() {
     exit 75
   fi
   [ "$ml_waited" != 0 ] || ml_say "waiting: $1"
-  sleep 1
+  if [ -z "$ml_waiter" ] || [ "$ml_allow_dirty" = yes ]; then
+    sleep 1
+  else
+    ml_wait_for_events
+  fi
   ml_waited=$((ml_waited + 1))
+}
+
+# ml_wait_for_events: let `mirrorlatch wait` watch the mirror, for a minute or what is left of it. It ends with this shell.
+ml_wait_for_events() {
+  ml_slice=60
+  [ -z "$ml_patience" ] || [ $((ml_patience - ml_waited)) -gt 60 ] || ml_slice=$((ml_patience - ml_waited))
+  setpriv --pdeathsig TERM -- "$ml_waiter" wait "$ml_root" --timeout "$ml_slice" >/dev/null 2>&1
+  case $? in
+  0) ;;
+  75) ml_waited=$((ml_waited + ml_slice - 1)) ;;
+  *) sleep 1 ;;
+  esac
 }
 
 # ml_free_descriptor: set ml_fd to a descriptor that is not in use; sh knows those of one digit.
@@ -468,15 +484,15 @@ if [ "${1-}" = --inside ]; then
 fi
 
 ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
-ml_or_current=no ml_allow_dirty=no ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_release=no ml_verbose=no
+ml_waiter='' ml_or_current=no ml_allow_dirty=no ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_release=no ml_verbose=no
 while [ $# -gt 0 ]; do
   case $1 in
-  --root=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=*)
+  --waiter=* | --root=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=*)
     ml_option=${1%%=*} ml_value=${1#*=}
     shift
     set -- "$ml_option" "$ml_value" "$@"
     ;;
-  --root | --snapshot | --pin | --chdir | --wait | --remember)
+  --waiter | --root | --snapshot | --pin | --chdir | --wait | --remember)
     [ $# -gt 1 ] || ml_fail "$1 needs a value" 'See: reader --help'
     ;;
   esac
@@ -508,6 +524,11 @@ while [ $# -gt 0 ]; do
     ;;
   --remember)
     eval "ml_remember_$ml_count=\$2"
+    shift
+    ;;
+  --waiter)
+    # The program mirrorlatch, which `run` names: it hears of a change at once, and need not look each second.
+    ml_waiter=$2
     shift
     ;;
   --or-current) ml_or_current=yes ;;
