@@ -76,12 +76,10 @@ fi`;
 /** A function of the same name keeps fish's completions, which go by the name that is typed. */
 function functionsOfFish(guard: Guard, commands: readonly string[], sudo: boolean): string[] {
   const words = guard.words.map(quoteForFish).join(' ');
-  // Else a name of ours might be a function that calls this one.
-  const front = guard.words[0].includes('/') ? words : `command ${words}`;
   return [
     ...commands.flatMap((name) => [
       `function ${name} --description '${name}, guarded by mirrorlatch'`,
-      `    ${front} ${name} $argv`,
+      `    ${words} ${name} $argv`,
       'end',
     ]),
     ...(sudo ? sudoOfFish(words, commands) : []),
