@@ -1,0 +1,38 @@
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { builtReader } from '../../support/guards.ts';
+import { runForJson, runProgram } from '../../support/program.ts';
+import { smallMirror } from '../../support/small-mirror.ts';
+
+const text = readFileSync(builtReader, 'utf8');
+
+test('the command reader prints the very file', async () => {
+  const { stdout, exitCode } = await runProgram(['reader']);
+  expect(exitCode).toBe(0);
+  expect(stdout).toBe(text);
+});
+
+test('I11: init and the first sync put it into the mirror, for everybody to execute', async () => {
+  for (const command of ['init', 'sync']) {
+    const mirror = smallMirror({ program: { umask: '077' } });
+    if (command === 'init') await runForJson(['init', mirror.root], { umask: '077' });
+    else await mirror.sync();
+    expect(readFileSync(mirror.state('reader'), 'utf8')).toBe(text);
+    expect(statSync(mirror.state('reader')).mode & 0o7777).toBe(0o755);
+  }
+});
+
+test('an old one, and one that may not be executed, is replaced by the next publication', async () => {
+  const mirror = smallMirror();
+  await mirror.publish('first', {});
+  const { ino } = statSync(mirror.state('reader'));
+  await mirror.publish('second', { file: 'second' });
+  expect(statSync(mirror.state('reader')).ino, 'it is left alone when it is the same').toBe(ino);
+  writeFileSync(mirror.state('reader'), '#!/bin/sh\n# of an older version\n');
+  await mirror.publish('third', { file: 'third' });
+  expect(readFileSync(mirror.state('reader'), 'utf8')).toBe(text);
+  expect(statSync(mirror.state('reader')).ino, 'who runs the old one reads on in it').not.toBe(ino);
+  chmodSync(mirror.state('reader'), 0o600);
+  await mirror.publish('fourth', { file: 'fourth' });
+  expect(statSync(mirror.state('reader')).mode & 0o7777).toBe(0o755);
+});

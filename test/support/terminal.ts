@@ -1,0 +1,57 @@
+import { execa } from 'execa';
+import { expect, onTestFinished } from 'vitest';
+import { quoteForSh } from '../../src/reader/quote.ts';
+
+/** A command on a terminal of its own (a pty), with a person who types. */
+export interface Terminal {
+  /** What it has shown since the last call of `type`, escape sequences included. */
+  shownSince(): string;
+  type(text: string): void;
+  /** Waits until it has shown this since the last call of `type`. */
+  shows(text: string | RegExp): Promise<void>;
+  /** Settles with the exit code of the command when it ends. */
+  readonly exitCode: Promise<number | undefined>;
+}
+
+/** How long a test waits for what the terminal shall show; ms. */
+const PATIENCE = 15_000;
+
+/** Starts a command on a new terminal, by script(1). */
+export function openTerminal(
+  words: readonly string[],
+  options: { cwd?: string; env?: Readonly<Record<string, string | undefined>> } = {},
+): Terminal {
+  const subprocess = execa(
+    'script',
+    ['--quiet', '--return', '--command', `exec ${words.map(quoteForSh).join(' ')}`, '/dev/null'],
+    {
+      reject: false,
+      stdin: 'pipe',
+      cwd: options.cwd ?? '/',
+      // script(1) itself runs the command by SHELL.
+      env: { TERM: 'xterm', ...options.env, SHELL: '/bin/sh' },
+    },
+  );
+  let shown = '';
+  let typedAt = 0;
+  subprocess.stdout.on('data', (chunk: Buffer | string) => {
+    shown += chunk.toString();
+  });
+  onTestFinished(async () => {
+    subprocess.kill('SIGKILL');
+    await subprocess;
+  });
+  const shownSince = () => shown.slice(typedAt);
+  return {
+    shownSince,
+    type: (text) => {
+      typedAt = shown.length;
+      subprocess.stdin.write(text);
+    },
+    shows: async (text) => {
+      const expectation = expect.poll(shownSince, { timeout: PATIENCE });
+      await (typeof text === 'string' ? expectation.toContain(text) : expectation.toMatch(text));
+    },
+    exitCode: subprocess.then(({ exitCode }) => exitCode),
+  };
+}
