@@ -40,7 +40,7 @@ export function commandsReading(root: string, flipped = root): Commands {
     `{
   ${READ}
   touch '${home}/ready'-$1
-  while [ ! -e '${home}/go'-$1 ]; do sleep 0.02; done
+  while [ ! -e '${home}/go'-$1 ] && [ -d '${home}' ]; do sleep 0.02; done
   ${READ}
   pwd
 } >'${home}/seen'-$1`,
