@@ -383,7 +383,15 @@ ml_exec() {
 
 # ml_release_on_exit: hand the leases to a process that ends when this one does, whatever it is by then.
 ml_release_on_exit() {
-  setpriv --pdeathsig KILL sleep 2147483647 </dev/null >/dev/null 2>&1 &
+  (
+    # A signal to the process group is not for this one, and whoever waits for the end of a pipe does not wait for it.
+    trap '' HUP INT QUIT TERM USR1 USR2 ALRM
+    for ml_fd in 9 8 7 6 5 4 3; do
+      case " $ml_leases " in *" $ml_fd "*) ;; *) ml_close "$ml_fd" ;; esac
+    done
+    # It may be too late to be told of the end.
+    exec setpriv --pdeathsig KILL sh -c '[ "$PPID" = "$1" ] && exec sleep 2147483647' sh "$$"
+  ) </dev/null >/dev/null 2>&1 &
   for ml_fd in $ml_leases; do ml_close "$ml_fd"; done
 }
 
