@@ -6,6 +6,9 @@ import { readTextIfThere, writeWhole } from '../system/files.ts';
 /** The standalone client, a POSIX sh script. The path holds in `src`, in `dist` and in its bundle. */
 export const readerPath: string = fileURLToPath(new URL('../reader/reader.sh', import.meta.url));
 
+/** The program itself, as a client calls it. */
+export const programPath: string = fileURLToPath(new URL('../mirrorlatch', import.meta.url));
+
 /** By everybody, and writable by its owner alone. */
 const EXECUTABLE = 0o755;
 
