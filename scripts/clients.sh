@@ -7,17 +7,18 @@
 #
 #   --runs N       runs of each kind (40)
 #   --every MS     the time between two publications; more than one may be given (300,5)
-#   CLIENT         the beginning of a client's name: apt, dnf, zypper, pacman, pip (all of them)
+#   CLIENT         the beginning of a client's name: apt, dnf, zypper, pacman, pip (all that are there)
 #
 # Takes about an hour on two cores. Ends with 1 when a guarded run failed or mixed, and says how. Needs root, to mount
-# and to install; installs what is missing by apt-get.
+# and to install; installs what is missing by apt-get, but for zypper: Debian's cannot be there beside
+# dnf-plugins-core, which apt-get would remove for it.
 set -eu
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 . ./scripts/setup.sh
 
 [ "$(id -u)" = 0 ] || stop 'root is needed, to mount and to install.'
 
-need_programs rsync:rsync flock:util-linux dpkg-deb:dpkg apt-ftparchive:apt-utils dnf:dnf zypper:zypper rpmbuild:rpm \
+need_programs rsync:rsync flock:util-linux dpkg-deb:dpkg apt-ftparchive:apt-utils dnf:dnf rpmbuild:rpm \
   createrepo_c:createrepo-c pacman:pacman-package-manager python3:python3 pip:python3-pip
 need_build
 

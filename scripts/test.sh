@@ -52,7 +52,7 @@ FIGURES
 
 need_programs rsync:rsync ssh:openssh-client sshd:openssh-server mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs \
   mkfs.btrfs:btrfs-progs flock:util-linux setpriv:util-linux losetup:mount ps:procps apt-ftparchive:apt-utils \
-  cc:gcc gencat:libc6-dev bindfs:bindfs zsh:zsh fish:fish busybox:busybox dpkg-deb:dpkg dnf:dnf zypper:zypper \
+  cc:gcc gencat:libc6-dev bindfs:bindfs zsh:zsh fish:fish busybox:busybox dpkg-deb:dpkg dnf:dnf \
   rpmbuild:rpm createrepo_c:createrepo-c pacman:pacman-package-manager python3:python3 pip:python3-pip
 need_build
 

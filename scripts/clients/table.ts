@@ -43,11 +43,17 @@ function readOptions(): Options {
     const names = clients.map(({ name }) => name).join('; ');
     throw new Error(`no client begins with ${positionals.join(' or ')}, there are: ${names}`);
   }
-  for (const client of chosen) {
+  const there = chosen.filter((client) => {
     const missing = missingPrograms(client);
-    if (missing.length > 0) throw new Error(`${client.name} needs ${missing.join(', ')}`);
-  }
-  return { runs, rates, clients: chosen };
+    if (missing.length > 0) say(`${client.name} is left out: without ${missing.join(', ')}`);
+    return missing.length === 0;
+  });
+  if (there.length === 0) throw new Error('no client is left');
+  return { runs, rates, clients: there };
+}
+
+function say(line: string): void {
+  process.stderr.write(`clients.sh: ${line}\n`);
 }
 
 function row(cells: readonly (string | number)[]): void {
@@ -86,7 +92,7 @@ async function main(): Promise<void> {
         loads.push(loadavg()[0] ?? 0);
         if (guard === 'bare') continue;
         for (const account of trial.accounts) {
-          process.stderr.write(`${client.name}, ${guard}: ${account}\n`);
+          say(`${client.name}, ${guard}: ${account}`);
           process.exitCode = 1;
         }
       }
@@ -106,6 +112,6 @@ function mean(numbers: readonly number[]): number {
 try {
   await main();
 } catch (error) {
-  process.stderr.write(`clients.sh: ${error instanceof Error ? error.message : String(error)}\n`);
+  say(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
 }
