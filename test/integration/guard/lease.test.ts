@@ -1,5 +1,14 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
@@ -76,16 +85,22 @@ describe('I5: a pinned snapshot is not pruned', () => {
     });
 
     test(`with --release-on-exit only until the command ends, by ${name}`, async () => {
-      const { root, home } = await mirrors();
+      const { root, home, state } = await mirrors();
       const running = startGuarded(
         guard,
         root,
         inShell(
           `cd /; setsid sleep 600 >/dev/null 2>&1 & echo $!
+           trap : HUP TERM
            while [ ! -e "$1" ]; do sleep 0.05; done; exit 7`,
           join(home, 'go'),
         ),
-        { caller, options: ['--pin', 'cwd', '--snapshot', 'first', '--release-on-exit'] },
+        {
+          caller,
+          options: ['--pin', 'cwd', '--snapshot', 'first', '--release-on-exit'],
+          // A process group of its own, and a descriptor of the caller's.
+          through: ['setsid', ...inShell('exec 3</etc/passwd && exec "$@"')],
+        },
       );
       await expect.poll(running.printedSoFar, { timeout: 10_000 }).toMatch(/\d\n/);
       const daemon = Number(running.printedSoFar());
@@ -95,6 +110,12 @@ describe('I5: a pinned snapshot is not pruned', () => {
         .split(' ')
         .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('2147483647'));
       expect(helpers).toHaveLength(1);
+      const open = `/proc/${helpers[0]}/fd`;
+      expect(
+        new Set(oneDigit(readdirSync(open)).map((fd) => readlinkSync(join(open, fd)))),
+      ).toEqual(new Set(['/dev/null', state('leases', 'first')]));
+      for (const signal of ['SIGHUP', 'SIGTERM']) process.kill(-running.pid, signal);
+      await pause(200);
       expect(holds(await prune(root))).toContain('lease');
       writeFileSync(join(home, 'go'), '');
       expect((await running.result).exitCode).toBe(7);
@@ -206,3 +227,8 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
     expect(result.stderr).toMatch(/lease of .*third cannot be taken/);
   });
 });
+
+/** The descriptors that sh can close: those of one digit. */
+function oneDigit(descriptors: readonly string[]): string[] {
+  return descriptors.filter(({ length }) => length === 1);
+}
