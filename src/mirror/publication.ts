@@ -16,8 +16,13 @@ import { moveTree } from './trash.ts';
  * @throws MirrorlatchError CONFIGURATION when `current` is there but names no snapshot.
  */
 export function currentId(layout: Layout): string | undefined {
-  const id = idBehind(layout, layout.current);
-  if (id === undefined && lstatIfThere(layout.current) !== undefined && !isHalfAdopted(layout)) {
+  for (;;) {
+    const link = readlinkIfThere(layout.current);
+    const id = idOf(layout, link);
+    if (id !== undefined) return id;
+    // It may have gone on, and what it named been removed, all since it was read.
+    if (readlinkIfThere(layout.current) !== link) continue;
+    if (lstatIfThere(layout.current) === undefined || isHalfAdopted(layout)) return undefined;
     throw new MirrorlatchError(
       'CONFIGURATION',
       `${layout.current} is not a symlink to a snapshot of this mirror`,
@@ -26,16 +31,15 @@ export function currentId(layout: Layout): string | undefined {
       },
     );
   }
-  return id;
 }
 
 /** The id of what `current` named before, where that snapshot is still there. */
 export function previousId(layout: Layout): string | undefined {
-  return idBehind(layout, layout.previous);
+  return idOf(layout, readlinkIfThere(layout.previous));
 }
 
-function idBehind(layout: Layout, link: string): string | undefined {
-  const target = readlinkIfThere(link);
+/** The id of the tree that such a link leads to, where it is there. */
+function idOf(layout: Layout, target: string | undefined): string | undefined {
   const id = target === undefined ? '' : basename(target);
   if (target !== snapshotLink(id) || !(isSnapshotId(id) || id === LIVE)) return undefined;
   return lstatIfThere(layout.snapshot(id))?.isDirectory() ? id : undefined;

@@ -273,6 +273,7 @@ function pruneAfterwards(
 ): PruneResult | undefined {
   if (!prune || mirror.settings.mode === 'in-place') return undefined;
   enterPhase(onEvent, 'pruning');
+  lock.report({ phase: 'pruning' });
   try {
     return pruneUnderLock(mirror, lock, { keepLast, keepWithinMs, graceMs });
   } catch (error) {
