@@ -47,9 +47,9 @@ export class Installation {
     return [...new Set(this.#parts().flatMap(marksIn))];
   }
 
-  /** Runs a command line to its end, as this client's administrator, and judges what it came to. */
+  /** Runs a command line to its end, as this client's administrator, and judges what it came to; throws when it cannot be started. */
   async run([file = '', ...args]: readonly string[]): Promise<Result> {
-    const { all, exitCode, signal } = await execa(file, args, {
+    const { all, exitCode, signal, originalMessage } = await execa(file, args, {
       cwd: this.directory,
       all: true,
       stdin: 'ignore',
@@ -64,6 +64,9 @@ export class Installation {
         ...this.#environment,
       },
     });
+    if (exitCode === undefined && signal === undefined) {
+      throw new Error(`${file} could not be started: ${originalMessage}`);
+    }
     const end = signal === undefined ? `exit code ${exitCode}` : signal;
     const has = this.generations.join(', ') || 'nothing';
     return {
