@@ -64,7 +64,7 @@ const ways = guards.flatMap((guard, index) => {
 describe('I5: a pinned snapshot is not pruned', () => {
   for (const { guard, caller, name } of ways) {
     test(`while the command or a child of it lives, whatever ended the rest, by ${name}`, async () => {
-      const { root, snapshots } = await mirrors();
+      const { root, snapshots, state } = await mirrors();
       // Nothing but the lease holds the snapshot: the working directory is elsewhere.
       const running = startGuarded(
         guard,
@@ -78,6 +78,11 @@ describe('I5: a pinned snapshot is not pruned', () => {
       running.kill('SIGKILL');
       await expect.poll(() => existsSync(`/proc/${running.pid}/fd/0`)).toBe(false);
       expect(holds(await prune(root))).toEqual(['lease']);
+      // Another host sees the lock alone.
+      const exclusive = await execa('flock', ['-n', '-x', state('leases', 'first'), 'true'], {
+        reject: false,
+      });
+      expect(exclusive.exitCode).toBe(1);
       endChild();
       await running.result;
       expect((await prune(root)).removed).toEqual(['first']);
