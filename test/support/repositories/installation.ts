@@ -47,7 +47,11 @@ export class Installation {
     return [...new Set(this.#parts().flatMap(marksIn))];
   }
 
-  /** Runs a command line to its end, as this client's administrator, and judges what it came to; throws when it cannot be started. */
+  /**
+   * Runs a command line to its end, as this client's administrator, and judges what it came to.
+   *
+   * @throws Error when it cannot be started.
+   */
   async run([file = '', ...args]: readonly string[]): Promise<Result> {
     const { all, exitCode, signal, originalMessage } = await execa(file, args, {
       cwd: this.directory,
