@@ -15,6 +15,10 @@ export const EXIT_CODES = {
   LOCK_LOST: 75,
   PERMISSION: 77,
   CONFIGURATION: 78,
+  /** What was run for the user failed by itself. */
+  COMMAND_FAILED: 69,
+  COMMAND_NOT_EXECUTABLE: 126,
+  COMMAND_NOT_FOUND: 127,
   SIGHUP: 129,
   SIGINT: 130,
   SIGTERM: 143,
@@ -22,7 +26,8 @@ export const EXIT_CODES = {
 
 /**
  * What a command that runs another ends in when it was itself that failed, so that the other's own
- * codes can be told from it: env(1), timeout(1). Only a wait in vain keeps its own code, 75.
+ * codes can be told from it: env(1), timeout(1). Only a wait in vain keeps its own code, 75, and so
+ * does a command that cannot be started.
  */
 export const GUARD_FAILED = 125;
 

@@ -11,6 +11,7 @@ export type LoadCommand = () => Promise<(program: Command, context: CommandConte
 export const commands: Readonly<Record<string, LoadCommand>> = {
   init: async () => (await import('./commands/init.ts')).addInit,
   sync: async () => (await import('./commands/sync.ts')).addSync,
+  lock: async () => (await import('./commands/lock.ts')).addLock,
   status: async () => (await import('./commands/status.ts')).addStatus,
   list: async () => (await import('./commands/list.ts')).addList,
   rollback: async () => (await import('./commands/rollback.ts')).addRollback,

@@ -38,6 +38,18 @@ export function helpOfGuard(examples: readonly string[]): string {
   ]);
 }
 
+/** The same for one that runs another as the mirror's writer. */
+export function helpOfWriter(examples: readonly string[], more: string): string {
+  const exits = [
+    '  those of the command, also where a signal ended it, and:',
+    `  ${EXIT_CODES.BUSY}  ${MEANINGS.BUSY}`,
+    `  ${GUARD_FAILED} the guard failed, nothing was published; or the command line is wrong`,
+    '  126 the command cannot be executed',
+    '  127 the command was not found',
+  ];
+  return helpText(examples, exits, more);
+}
+
 function helpText(examples: readonly string[], exits: readonly string[], more = ''): string {
   return [
     '',

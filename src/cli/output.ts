@@ -21,6 +21,11 @@ export function printLine(text = ''): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** A sentence where standard output is somebody else's. */
+export function printNote(text: string): void {
+  process.stderr.write(`mirrorlatch: ${text}\n`);
+}
+
 /** Prints a failure as this command prints everything: as JSON on stdout, or for people on stderr. */
 export function printError(error: MirrorlatchError, asJson: boolean): void {
   const { code, message, hint, exitCode, details } = error;

@@ -10,21 +10,24 @@ import { printError } from './output.ts';
  *
  * @param words what follows the program's name.
  * @param commands by name.
- * @returns the exit code.
+ * @returns the exit code, or the signal to die by.
  */
 export async function runCommandLine(
   words: readonly string[],
   version: string,
   commands: Readonly<Record<string, LoadCommand>>,
-): Promise<number> {
+): Promise<number | NodeJS.Signals> {
   const separator = words.indexOf('--');
   const own = separator === -1 ? words : words.slice(0, separator);
-  let exitCode = 0;
+  let end: number | NodeJS.Signals = 0;
   const context: CommandContext = {
     operands: separator === -1 ? [] : words.slice(separator + 1),
     signal: abortOnSignals,
     setExitCode: (code: number) => {
-      exitCode = code;
+      end = code;
+    },
+    endBySignal: (signal: NodeJS.Signals) => {
+      end = signal;
     },
   };
   const program = new Command('mirrorlatch')
@@ -42,14 +45,31 @@ export async function runCommandLine(
   }
   try {
     await program.parseAsync(own, { from: 'user' });
-    return exitCode;
+    return end;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     // Without any command it has shown the help already.
     if (error instanceof CommanderError && error.code === 'commander.help') return EXIT_CODES.USAGE;
     const known = error instanceof CommanderError ? usageError(error) : asMirrorlatchError(error);
     printError(known, own.includes('--json'));
-    return own[0] === 'run' && known.code !== 'BUSY' ? GUARD_FAILED : known.exitCode;
+    if (own[0] === 'run') return known.code === 'BUSY' ? known.exitCode : GUARD_FAILED;
+    return own[0] === 'lock' ? endOfLock(known) : known.exitCode;
+  }
+}
+
+/** As env(1) and flock(1) have it: what is not the command's own has codes of its own. */
+function endOfLock({ code, exitCode }: MirrorlatchError): number | NodeJS.Signals {
+  switch (code) {
+    case 'SIGINT':
+    case 'SIGTERM':
+    case 'SIGHUP':
+      return code;
+    case 'BUSY':
+    case 'COMMAND_NOT_FOUND':
+    case 'COMMAND_NOT_EXECUTABLE':
+      return exitCode;
+    default:
+      return GUARD_FAILED;
   }
 }
 

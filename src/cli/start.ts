@@ -1,4 +1,5 @@
 import type { LoadCommand } from './commands.ts';
+import { dieBy } from './interrupt.ts';
 import { runCommandLine } from './program.ts';
 
 /** Runs the command line of this process; no other place sets its exit code. */
@@ -15,5 +16,6 @@ export async function start(
   // Where nobody listens any more (a closed pipe, a lost terminal) the work goes on all the same.
   process.stderr.on('error', () => {});
 
-  process.exitCode = await runCommandLine(process.argv.slice(2), version, commands);
+  const end = await runCommandLine(process.argv.slice(2), version, commands);
+  process.exitCode = typeof end === 'number' ? end : dieBy(end);
 }

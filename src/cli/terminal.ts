@@ -11,6 +11,7 @@ const PHASES: Record<Phase, string> = {
   cloning: 'cloning what stays',
   closing: 'closing the gate',
   transferring: 'transferring what differs',
+  comparing: 'comparing with what is current',
   publishing: 'publishing',
   pruning: 'pruning',
 };

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { MirrorlatchError } from '../errors.ts';
+import { constants, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { mountOf } from '../system/mounts.ts';
 import { runProgram } from '../system/process.ts';
@@ -74,6 +74,23 @@ export function cloneMethodsFor(from: string, preference: CloneMethod | 'auto'):
   if (preference !== 'auto') return [preference];
   const others: CloneMethod[] = ['hardlink', 'reflink', 'copy'];
   return isSubvolume(from) ? ['btrfs', ...others] : others;
+}
+
+/** Whether a file in `directory` can share its blocks with another (ioctl_ficlone(2)). */
+export function canReflink(directory: string): boolean {
+  const [from, to] = [join(directory, '.reflink-from'), join(directory, '.reflink-to')];
+  try {
+    writeFileSync(from, '.', { mode: 0o600 });
+    copyFileSync(from, to, constants.COPYFILE_FICLONE_FORCE);
+    return true;
+  } catch (error) {
+    if (['ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'EINVAL', 'ENOSYS'].includes(errnoOf(error) ?? '')) {
+      return false;
+    }
+    throw error;
+  } finally {
+    for (const path of [from, to]) rmSync(path, { force: true });
+  }
 }
 
 /** Makes an empty directory for a first tree: a subvolume, where later clones can be snapshots. */

@@ -41,7 +41,7 @@ export async function distrustAfterRestart(
   base: string | undefined,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const mark = `${thisHost().bootId} ${lstatIfThere(layout.staging)?.dev}\n`;
+  const mark = `${trustMark(layout)}\n`;
   if (readTextIfThere(layout.bootMark) === mark) return false;
   const { trees, foreign } = findLeftovers(layout);
   for (const tree of foreign) await new Distrust(tree, base, signal).spread();
@@ -59,6 +59,11 @@ export async function distrustAfterRestart(
   }
   writeFileSync(layout.bootMark, mark, { mode: 0o600 });
   return trees.length + foreign.length > 0;
+}
+
+/** Tells the running kernel and the mounted disk: what was written since they came is trusted. */
+export function trustMark(layout: Layout): string {
+  return `${thisHost().bootId} ${lstatIfThere(layout.staging)?.dev}`;
 }
 
 /** A walk over one tree, which follows no link. */

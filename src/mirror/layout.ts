@@ -19,6 +19,7 @@ export const LIVE = 'live';
  *     ID.clone/                       a clone of `current` that is being made
  *     ID/                             a tree that rsync works on, or worked on when it was killed
  *     ID.foreign/                     one to copy from only: its rsync may still run on another host
+ *     ID.command/  .ID.command.json   what a command of `lock` works on, and how it was made
  *     .partial/                       rsync's --partial-dir
  *     .boot                           the boot and the disk since when all of this is trusted
  *   trash/                            0700, on the way to removal

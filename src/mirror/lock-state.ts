@@ -87,7 +87,9 @@ export function stateWhileKernelLockIsHeld(layout: Layout): LockState {
   if (owner?.host.bootId === thisHost().bootId && isAlive(owner)) {
     return { kind: 'held', owner, progress, processes };
   }
-  if (processes.some(isSyncChild)) return { kind: 'orphans', owner, processes };
+  // What a command of `lock` has left is the user's own, and not ours to end.
+  const isOurs = owner !== undefined && owner.command !== 'lock';
+  if (isOurs && processes.some(isSyncChild)) return { kind: 'orphans', owner, processes };
   return { kind: 'held', owner: undefined, progress: undefined, processes };
 }
 

@@ -7,6 +7,7 @@ import { isHalfAdopted } from './adoption.ts';
 import { appendHistory, type SyncFigures } from './history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
+import { stagedTree } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
 import { moveTree } from './trash.ts';
 
@@ -46,7 +47,7 @@ function idOf(layout: Layout, target: string | undefined): string | undefined {
 }
 
 /**
- * Publishes the finished tree `staging/<id>`: from then on it is frozen (I2), and `current` names a
+ * Publishes a finished tree, by default `staging/<id>`: from then on it is frozen (I2), and `current` names a
  * complete tree at every instant, also after a power cut (I3).
  *
  * The order carries it: content is durable before a name leads to it, the tree leaves the gate
@@ -59,10 +60,11 @@ export async function publish(
   lock: SyncLock,
   id: string,
   figures: SyncFigures,
+  tree = stagedTree(layout, id),
 ): Promise<void> {
   await syncFilesystem(layout, lock);
   lock.assertHeld();
-  moveTree(`${layout.staging}/${id}`, layout.snapshot(id));
+  moveTree(tree, layout.snapshot(id));
   makeLease(layout, id);
   for (const directory of [layout.snapshots, layout.leases, layout.staging])
     syncDirectory(directory);

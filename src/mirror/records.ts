@@ -70,6 +70,19 @@ const GateRecord = z.object({
 
 export type GateRecord = z.infer<typeof GateRecord>;
 
+/** `staging/.ID.command.json`: how the tree came about that `lock` gives to a command. */
+const CommandTreeRecord = z.object({
+  /** The snapshot it was made of; null for an empty one. */
+  base: z.nullable(z.string()),
+  clone: z.enum(['btrfs', 'hardlink', 'reflink', 'copy', 'none']),
+  /** The kernel and the disk since when its content is trusted. */
+  trusted: z.string(),
+  /** The ctime from which on the command may have touched it; ns since the epoch. */
+  since: z.string().check(z.regex(/^\d+$/)),
+});
+
+export type CommandTreeRecord = z.infer<typeof CommandTreeRecord>;
+
 /** The record, or one line about what is wrong with it. */
 type Checked<Record> = { record: Record } | { problem: string };
 
@@ -77,6 +90,7 @@ export const checkSettings = checkerOf(Settings);
 export const checkGateRecord = checkerOf(GateRecord);
 export const checkLockOwner = checkerOf(LockOwner);
 export const checkLockProgress = checkerOf(LockProgress);
+export const checkCommandTree = checkerOf(CommandTreeRecord);
 
 /** The value that a JSON text stands for, or undefined when it is none. */
 export function parseJson(text: string | undefined): unknown {

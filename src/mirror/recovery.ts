@@ -22,6 +22,8 @@ import { discard, emptyTrash, moveTree, trashed } from './trash.ts';
 export type Finding =
   /** A tree that a killed sync worked on; the next sync goes on from it. */
   | { kind: 'unfinished-tree'; path: string }
+  /** A tree that a command of `lock` worked on; the next one goes on from it. */
+  | { kind: 'unfinished-command'; path: string }
   /** A clone that was not finished. */
   | { kind: 'unfinished-clone'; path: string }
   /** A tree that was renamed into `snapshots`, but `current` never named it. */
@@ -75,8 +77,10 @@ export function survey(layout: Layout): Finding[] {
   }
   const why = isInPlace(layout) ? whyClosed(readGate(layout)) : undefined;
   if (why !== undefined) findings.push({ kind: 'unclean-gate', why });
-  const { trees, clones, foreign } = ifAllowed(() => findLeftovers(layout)) ?? noLeftovers;
+  const { trees, clones, foreign, commands } =
+    ifAllowed(() => findLeftovers(layout)) ?? noLeftovers;
   for (const path of [...trees, ...foreign]) findings.push({ kind: 'unfinished-tree', path });
+  for (const path of commands) findings.push({ kind: 'unfinished-command', path });
   for (const path of clones) findings.push({ kind: 'unfinished-clone', path });
   for (const name of ifAllowed(() => trashed(layout)) ?? []) {
     findings.push({ kind: 'unfinished-removal', path: join(layout.trash, name) });
@@ -138,6 +142,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         repairGate(layout);
         break;
       case 'unfinished-tree':
+      case 'unfinished-command':
       case 'unfinished-removal':
         break;
       default:
@@ -149,7 +154,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
   return findings;
 }
 
-const noLeftovers: Leftovers = { trees: [], clones: [], foreign: [] };
+const noLeftovers: Leftovers = { trees: [], clones: [], foreign: [], commands: [] };
 
 function ifAllowed<T>(look: () => T): T | undefined {
   try {

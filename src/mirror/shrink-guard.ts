@@ -26,6 +26,17 @@ function shrinkageOf(plan: PlanFigures, before: TreeSize): Shrinkage {
   };
 }
 
+/** For people: what it is that has shrunk, and the way out. */
+export interface Shrinking {
+  name: string;
+  hint: string;
+}
+
+const SOURCE: Shrinking = {
+  name: 'source',
+  hint: 'See what would go with --dry-run. If that is right, publish it with --allow-shrink.',
+};
+
 /**
  * Refuses a source that has lost much: an upstream that fails half-way, or an empty mount point,
  * looks just like one that deletes (I8).
@@ -36,15 +47,16 @@ export function guardAgainstShrinking(
   plan: PlanFigures,
   before: TreeSize,
   maxShrinkPercent: number,
+  { name, hint }: Shrinking = SOURCE,
 ): void {
   const isEmptied = plan.source.files === 0 && before.files > 0;
   const { files, bytes } = shrinkageOf(plan, before);
   if (!isEmptied && files * 100 <= maxShrinkPercent && bytes * 100 <= maxShrinkPercent) return;
   const lost = isEmptied
-    ? `the source has no file left, the mirror has ${before.files}`
+    ? `the ${name} has no file left, the mirror has ${before.files}`
     : `${percent(files)} of the files and ${percent(bytes)} of the bytes would vanish, more than the ${maxShrinkPercent} % allowed`;
-  throw new MirrorlatchError('SHRUNKEN_SOURCE', `the source has shrunk: ${lost}`, {
-    hint: 'See what would go with --dry-run. If that is right, publish it with --allow-shrink.',
+  throw new MirrorlatchError('SHRUNKEN_SOURCE', `the ${name} has shrunk: ${lost}`, {
+    hint,
     details: { shrinkage: { files, bytes } },
   });
 }

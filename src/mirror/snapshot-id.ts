@@ -7,7 +7,7 @@ import { LIVE } from './layout.ts';
  * stands for the tree of an in-place mirror.
  */
 const PATTERN = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/;
-const RESERVED = /\.(clone|foreign)$/;
+const RESERVED = /\.(clone|foreign|command)$/;
 
 export function isSnapshotId(text: string): boolean {
   return PATTERN.test(text) && !RESERVED.test(text) && text !== LIVE;
@@ -17,7 +17,7 @@ export function isSnapshotId(text: string): boolean {
 export function parseSnapshotId(text: string): string {
   if (isSnapshotId(text)) return text;
   throw new MirrorlatchError('USAGE', `${JSON.stringify(text)} cannot name a snapshot`, {
-    hint: 'Use 1 to 100 letters, digits and . _ + - that begin with a letter or a digit and do not end in .clone or .foreign; live is taken.',
+    hint: 'Use 1 to 100 letters, digits and . _ + - that begin with a letter or a digit and do not end in .clone, .foreign or .command; live is taken.',
   });
 }
 

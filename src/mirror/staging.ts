@@ -18,10 +18,13 @@ export interface Leftovers {
    * has spoilt the clone that it was made of.
    */
   foreign: string[];
+  /** What a command of `lock` worked on: the next one goes on from it. */
+  commands: string[];
 }
 
 const CLONE = '.clone';
 const FOREIGN = '.foreign';
+const COMMAND = '.command';
 
 export function stagedTree(layout: Layout, id: string): string {
   return join(layout.staging, id);
@@ -29,6 +32,15 @@ export function stagedTree(layout: Layout, id: string): string {
 
 export function stagedClone(layout: Layout, id: string): string {
   return join(layout.staging, id + CLONE);
+}
+
+/** The tree that `lock` gives to a command. */
+export function stagedCommandTree(layout: Layout, id: string): string {
+  return join(layout.staging, id + COMMAND);
+}
+
+export function isCommandTree(name: string): boolean {
+  return name.endsWith(COMMAND);
 }
 
 /**
@@ -51,7 +63,7 @@ export function closeGate(layout: Layout): void {
 }
 
 export function findLeftovers(layout: Layout): Leftovers {
-  const leftovers: Leftovers = { trees: [], clones: [], foreign: [] };
+  const leftovers: Leftovers = { trees: [], clones: [], foreign: [], commands: [] };
   const trees = (lstatIfThere(layout.staging) ? readdirSync(layout.staging) : [])
     .map((name) => ({ path: join(layout.staging, name), name }))
     .map((tree) => ({ ...tree, changed: lstatIfThere(tree.path)?.ctimeNs ?? 0n }))
@@ -59,6 +71,7 @@ export function findLeftovers(layout: Layout): Leftovers {
   for (const { path, name } of trees) {
     if (name.endsWith(CLONE)) leftovers.clones.push(path);
     else if (name.endsWith(FOREIGN)) leftovers.foreign.push(path);
+    else if (isCommandTree(name)) leftovers.commands.push(path);
     else if (isSnapshotId(name)) leftovers.trees.push(path);
   }
   return leftovers;

@@ -196,7 +196,7 @@ function drainOf(options: SyncOptions, signal: AbortSignal): DrainOptions {
   };
 }
 
-function chooseId(layout: Layout, wanted: string | undefined, at: Date | undefined): string {
+export function chooseId(layout: Layout, wanted: string | undefined, at: Date | undefined): string {
   const isPublished = (id: string) => lstatIfThere(layout.snapshot(id)) !== undefined;
   const fixed = wanted ?? (at && timestampId(at));
   if (fixed === undefined) {
@@ -266,8 +266,14 @@ async function serve(
 }
 
 /** A snapshot that cannot be removed is no reason to call the sync a failure. */
-function pruneAfterwards(
-  { prune = true, keepLast, keepWithinMs, graceMs, onEvent = () => {} }: SyncOptions,
+export function pruneAfterwards(
+  {
+    prune = true,
+    keepLast,
+    keepWithinMs,
+    graceMs,
+    onEvent = () => {},
+  }: Pick<SyncOptions, 'prune' | 'keepLast' | 'keepWithinMs' | 'graceMs' | 'onEvent'>,
   mirror: Mirror,
   lock: SyncLock,
 ): PruneResult | undefined {
@@ -282,7 +288,7 @@ function pruneAfterwards(
   }
 }
 
-async function emptyTrashQuietly(
+export async function emptyTrashQuietly(
   layout: Layout,
   inherit: readonly number[],
   onEvent: OnEvent,
@@ -299,7 +305,7 @@ function warn(onEvent: OnEvent, error: unknown, doing: string): void {
 }
 
 /** Best effort: what went wrong is thrown anyway, and the disk may be full. */
-function recordFailure(layout: Layout, lock: SyncLock, id: string, error: unknown): void {
+export function recordFailure(layout: Layout, lock: SyncLock, id: string, error: unknown): void {
   const { code, message } = asMirrorlatchError(lock.causeOf(error));
   if (code === 'LOCK_LOST') return;
   try {

@@ -51,12 +51,38 @@ function otherProcesses(): number[] {
 
 /** The processes but this one that have the file open, as far as this user may look. */
 export function processesWithOpenFile(path: string): number[] {
+  return processesWithDescriptor(path, () => true);
+}
+
+/**
+ * Those of them that hold a flock(2) on it, or share one by a descriptor that they inherited: who
+ * only tries to get it has it open as well (proc(5), /proc/pid/fdinfo).
+ */
+export function processesHoldingFlock(path: string): number[] {
+  return processesWithDescriptor(path, (pid, fd) =>
+    lines(`/proc/${pid}/fdinfo/${fd}`).some((line) => /^lock:.* FLOCK /.test(line)),
+  );
+}
+
+/** The processes but this one that were given the variable in their environment. */
+export function processesWithVariable(name: string, value: string): number[] {
+  const wanted = `\0${Buffer.from(`${name}=${value}`).toString('latin1')}\0`;
+  return otherProcesses().filter((pid) => {
+    const block = quietly(() => readFileSync(`/proc/${pid}/environ`, 'latin1'));
+    return block !== undefined && `\0${block}\0`.includes(wanted);
+  });
+}
+
+function processesWithDescriptor(
+  path: string,
+  isWanted: (pid: number, fd: string) => boolean,
+): number[] {
   const wanted = quietly(() => statSync(path, { bigint: true }));
   if (wanted === undefined) return [];
   return otherProcesses().filter((pid) =>
     names(`/proc/${pid}/fd`).some((fd) => {
       const open = quietly(() => statSync(`/proc/${pid}/fd/${fd}`, { bigint: true }));
-      return open?.ino === wanted.ino && open.dev === wanted.dev;
+      return open?.ino === wanted.ino && open.dev === wanted.dev && isWanted(pid, fd);
     }),
   );
 }

@@ -42,8 +42,7 @@ function printStatus(status: MirrorStatus): void {
   row('source', source ?? 'not known yet');
   row('lock', lock.state.kind === 'free' ? 'free' : lock.message);
   row('last', describeSync(lastSync));
-  for (const finding of findings)
-    row('left', `${describeFinding(finding)}; the next sync sees to it`);
+  for (const finding of findings) row('left', describeFinding(finding));
   printLine();
   printSnapshots(snapshots);
 }
@@ -62,9 +61,16 @@ function describeSync(entry: HistoryEntry | null): string {
 }
 
 function describeFinding(finding: Finding): string {
+  const next = finding.kind === 'unfinished-command' ? 'lock goes on with' : 'sync sees to';
+  return `${describeRemains(finding)}; the next ${next} it`;
+}
+
+function describeRemains(finding: Finding): string {
   switch (finding.kind) {
     case 'unfinished-tree':
       return `an interrupted sync left ${finding.path}`;
+    case 'unfinished-command':
+      return `a command that was not published left ${finding.path}`;
     case 'unfinished-clone':
       return `an interrupted clone left ${finding.path}`;
     case 'unpublished-snapshot':

@@ -1,0 +1,232 @@
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+} from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { lstatIfThere } from '../system/files.ts';
+import { bytePath } from './byte-path.ts';
+import type { PlanFigures } from './plan.ts';
+
+/** So many entries between two turns of the event loop: the lock's heartbeat must go on. */
+const BATCH = 500;
+
+const CHUNK = 1024 * 1024;
+
+export interface ComparisonOptions {
+  /** The tree to compare with; undefined where there is none. */
+  base: string | undefined;
+  /**
+   * A ctime. What has not been touched since is as it was cloned from `base`; of what has been, the
+   * content is compared too where all else is equal.
+   */
+  since: bigint;
+  signal: AbortSignal;
+}
+
+export interface TreeComparison {
+  isEqual: boolean;
+  /** What a sync would have to change to make `base` such a tree. */
+  figures: PlanFigures;
+}
+
+/**
+ * Finds out what a tree is, and how it differs from another: in its entries, and in their types,
+ * sizes, times, modes, owners, link targets and devices, to the nanosecond. Follows no link.
+ */
+export async function compareTrees(
+  tree: string,
+  options: ComparisonOptions,
+): Promise<TreeComparison> {
+  const walk = new Walk(tree, options);
+  await walk.compare();
+  return { isEqual: !walk.isDifferent, figures: walk.figures };
+}
+
+class Walk {
+  isDifferent = false;
+  readonly figures: PlanFigures = {
+    newFiles: 0,
+    changedFiles: 0,
+    otherChanges: 0,
+    deletedFiles: 0,
+    transferBytes: 0,
+    deletedBytes: 0,
+    newInodes: 0,
+    source: { files: 0, directories: 0, entries: 0, bytes: 0 },
+  };
+  readonly #tree: string;
+  readonly #base: string | undefined;
+  readonly #since: bigint;
+  readonly #signal: AbortSignal;
+  /** Names of files of which only the content can tell. */
+  #doubtful: string[] = [];
+  #count = 0;
+
+  constructor(tree: string, { base, since, signal }: ComparisonOptions) {
+    this.#tree = tree;
+    this.#base = base;
+    this.#since = since;
+    this.#signal = signal;
+  }
+
+  async compare(): Promise<void> {
+    await this.#visit('', this.#base !== undefined);
+    for (const name of this.#doubtful) {
+      if (this.isDifferent) return;
+      if (await this.#hasSameContent(name)) continue;
+      this.isDifferent = true;
+      this.figures.changedFiles += 1;
+      this.figures.transferBytes += Number(lstatIfThere(this.#in(this.#tree, name))?.size ?? 0n);
+    }
+  }
+
+  /** @param isInBase whether the path leads through real directories of the base, too. */
+  async #visit(name: string, isInBase: boolean): Promise<void> {
+    const found = lstatIfThere(this.#in(this.#tree, name));
+    if (found === undefined) return;
+    await this.#pause();
+    const base = isInBase ? this.#base : undefined;
+    const original = base === undefined ? undefined : lstatIfThere(this.#in(base, name));
+    const { source } = this.figures;
+    source.entries += 1;
+    if (found.isFile()) {
+      source.files += 1;
+      source.bytes += Number(found.size);
+    }
+    if (original?.isDirectory() && !found.isDirectory()) await this.#countDeleted(name, original);
+    this.#judge(name, found, original);
+    if (!found.isDirectory()) return;
+    source.directories += 1;
+    const names = new Set(this.#namesIn(this.#tree, name));
+    if (base !== undefined && original?.isDirectory()) {
+      for (const entry of this.#namesIn(base, name)) {
+        const gone = below(name, entry);
+        const status = names.has(entry) ? undefined : lstatIfThere(this.#in(base, gone));
+        if (status !== undefined) await this.#countDeleted(gone, status);
+      }
+    }
+    for (const entry of names) {
+      await this.#visit(below(name, entry), original?.isDirectory() === true);
+    }
+  }
+
+  #judge(name: string, found: BigIntStats, original: BigIntStats | undefined): void {
+    const kind = kindOf(found);
+    if (original === undefined || kindOf(original) !== kind) {
+      this.isDifferent = true;
+      if (found.isFile()) this.#addContent('newFiles', found);
+      else this.figures.otherChanges += 1;
+      if (original?.isFile()) {
+        this.figures.deletedFiles += 1;
+        this.figures.deletedBytes += Number(original.size);
+      }
+      return;
+    }
+    const isSameFile = found.ino === original.ino && found.dev === original.dev;
+    if (isSameFile) return;
+    const hasSameContent =
+      !found.isFile() || (found.size === original.size && found.mtimeNs === original.mtimeNs);
+    const hasSameAttributes =
+      found.mtimeNs === original.mtimeNs &&
+      found.mode === original.mode &&
+      found.uid === original.uid &&
+      found.gid === original.gid &&
+      found.rdev === original.rdev &&
+      (!found.isSymbolicLink() || this.#hasSameTarget(name));
+    if (!hasSameContent) this.#addContent('changedFiles', found);
+    else if (!hasSameAttributes) this.figures.otherChanges += 1;
+    if (!hasSameContent || !hasSameAttributes) this.isDifferent = true;
+    if (this.isDifferent) this.#doubtful = [];
+    else if (found.isFile() && found.ctimeNs >= this.#since) this.#doubtful.push(name);
+  }
+
+  #addContent(kind: 'newFiles' | 'changedFiles', { size }: BigIntStats): void {
+    this.figures[kind] += 1;
+    this.figures.transferBytes += Number(size);
+  }
+
+  async #countDeleted(name: string, status: BigIntStats): Promise<void> {
+    await this.#pause();
+    this.isDifferent = true;
+    if (status.isFile()) {
+      this.figures.deletedFiles += 1;
+      this.figures.deletedBytes += Number(status.size);
+    }
+    if (!status.isDirectory() || this.#base === undefined) return;
+    for (const entry of this.#namesIn(this.#base, name)) {
+      const gone = below(name, entry);
+      const inside = lstatIfThere(this.#in(this.#base, gone));
+      if (inside !== undefined) await this.#countDeleted(gone, inside);
+    }
+  }
+
+  #hasSameTarget(name: string): boolean {
+    const [ours, theirs] = [this.#tree, this.#base ?? ''].map((tree) =>
+      readlinkSync(this.#in(tree, name), { encoding: 'latin1' }),
+    );
+    return ours === theirs;
+  }
+
+  async #hasSameContent(name: string): Promise<boolean> {
+    const open = (tree: string): number =>
+      openSync(this.#in(tree, name), constants.O_RDONLY | constants.O_NOFOLLOW);
+    const ours = open(this.#tree);
+    try {
+      const theirs = open(this.#base ?? '');
+      try {
+        const [one, other] = [Buffer.alloc(CHUNK), Buffer.alloc(CHUNK)];
+        for (let at = 0; ; at += CHUNK) {
+          const length = readWhole(ours, one, at);
+          if (length !== readWhole(theirs, other, at)) return false;
+          if (!one.subarray(0, length).equals(other.subarray(0, length))) return false;
+          if (length < CHUNK) return true;
+          await nextTurn();
+          this.#signal.throwIfAborted();
+        }
+      } finally {
+        closeSync(theirs);
+      }
+    } finally {
+      closeSync(ours);
+    }
+  }
+
+  #in(tree: string, name: string): Buffer {
+    return name === '' ? Buffer.from(tree) : bytePath(tree, name);
+  }
+
+  #namesIn(tree: string, name: string): string[] {
+    return readdirSync(this.#in(tree, name), { encoding: 'latin1' });
+  }
+
+  async #pause(): Promise<void> {
+    this.#count += 1;
+    if (this.#count % BATCH !== 0) return;
+    await nextTurn();
+    this.#signal.throwIfAborted();
+  }
+}
+
+function below(directory: string, entry: string): string {
+  return directory === '' ? entry : `${directory}/${entry}`;
+}
+
+/** The bits of st_mode that tell a file from a directory, a symlink, … (inode(7)). */
+function kindOf({ mode }: BigIntStats): bigint {
+  return mode & BigInt(constants.S_IFMT);
+}
+
+function readWhole(descriptor: number, into: Buffer, position: number): number {
+  let length = 0;
+  while (length < into.length) {
+    const count = readSync(descriptor, into, length, into.length - length, position + length);
+    if (count === 0) break;
+    length += count;
+  }
+  return length;
+}

@@ -1,0 +1,202 @@
+import { isUtf8 } from 'node:buffer';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { constants as access, accessSync, readFileSync, statSync } from 'node:fs';
+import { constants } from 'node:os';
+import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { readTextIfThere } from './files.ts';
+import type { JobEnd } from './job.ts';
+
+export interface ForegroundOptions {
+  /** Descriptors that the command and its children inherit, as 3, 4, … Locks travel this way. */
+  inherit: readonly number[];
+  /** Set in its environment, beside what is there. */
+  env: Readonly<Record<string, string>>;
+  /** Ends it and its `family`: with SIGTERM, and what is still there after 10 s with SIGKILL. */
+  signal: AbortSignal;
+  /** What it has started, as far as that can be told. */
+  family: () => number[];
+}
+
+/** These are for the command when they are sent to us. */
+const PASSED_ON = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+
+/** A sender that means both of us may send two signals: as a kernel would, we take them for one. */
+const SETTLE_MS = 50;
+
+const PATIENCE_MS = 10_000;
+
+/**
+ * Runs a program of the user's in our place, as far as that can be seen from outside: with our
+ * standard streams, terminal and working directory, in our process group, so that Ctrl-C, Ctrl-Z and
+ * job control mean both of us. It is not ended when we are killed.
+ *
+ * @param words the program and its arguments, byte for byte.
+ * @throws MirrorlatchError COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE.
+ */
+export async function runInForeground(
+  words: readonly Buffer[],
+  { inherit, env, signal, family }: ForegroundOptions,
+): Promise<JobEnd> {
+  const [program, args] = spawnable(words);
+  const sentinel = new Sentinel();
+  const settling = new Map<NodeJS.Signals, NodeJS.Timeout>();
+  let child: ChildProcess | undefined;
+  const passOn = (name: NodeJS.Signals): void => {
+    if (settling.has(name)) return;
+    const decide = (): void => {
+      settling.delete(name);
+      if (sentinel.got(name)) sentinel.renew();
+      else child?.kill(name);
+    };
+    settling.set(name, setTimeout(decide, SETTLE_MS));
+  };
+  let impatience: NodeJS.Timeout | undefined;
+  const end = (): void => {
+    const all = [...(child?.pid === undefined ? [] : [child.pid]), ...family()];
+    for (const name of ['SIGTERM', 'SIGCONT'] as const) kill(all, name);
+    impatience = setTimeout(() => kill([...all.slice(0, 1), ...family()], 'SIGKILL'), PATIENCE_MS);
+  };
+  for (const name of PASSED_ON) process.on(name, passOn);
+  signal.addEventListener('abort', end);
+  try {
+    return await new Promise<JobEnd>((resolve, reject) => {
+      child = spawn(program, args, {
+        stdio: ['inherit', 'inherit', 'inherit', ...inherit],
+        env: { ...process.env, ...env },
+      });
+      child.once('exit', (exitCode, endedBy) => resolve({ exitCode, signal: endedBy }));
+      child.once('error', reject);
+      if (signal.aborted) end();
+    });
+  } catch (cause) {
+    throw cannotStart(nameOf(words), errnoOf(cause) === 'ENOENT', cause);
+  } finally {
+    signal.removeEventListener('abort', end);
+    clearTimeout(impatience);
+    for (const name of PASSED_ON) process.off(name, passOn);
+    for (const timer of settling.values()) clearTimeout(timer);
+    sentinel.dismiss();
+  }
+}
+
+/**
+ * Finds out early what execvp(3) would say.
+ *
+ * @throws MirrorlatchError COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE.
+ */
+export function checkProgram(word: Buffer): void {
+  const directories = (process.env['PATH'] ?? '/bin:/usr/bin').split(':');
+  const files = word.includes('/')
+    ? [word]
+    : directories.map((path) => Buffer.concat([Buffer.from(`${path || '.'}/`), word]));
+  const found = word.length === 0 ? [] : files.filter((file) => canSay(() => statSync(file)));
+  const isExecutable = (file: Buffer): boolean =>
+    canSay(() => accessSync(file, access.X_OK)) && !statSync(file).isDirectory();
+  if (!found.some(isExecutable)) throw cannotStart(nameOf([word]), found.length === 0);
+}
+
+/** What people call a program: without its directory, and fit for one line. */
+export function nameOf([word = Buffer.alloc(0)]: readonly Buffer[]): string {
+  const text = word.toString('utf8').replaceAll(/[\p{Cc}\uFFFD]/gu, '?');
+  return text.slice(text.lastIndexOf('/') + 1);
+}
+
+/**
+ * A process of our group that does nothing but be there: a signal that it has got too was sent to
+ * the whole group, as by a terminal, and so has reached the command already. cat(1) ends with the
+ * pipe from us, if nothing else ends it before.
+ */
+class Sentinel {
+  #process = startSentinel();
+
+  got(signal: NodeJS.Signals): boolean {
+    const { pid, exitCode, signalCode } = this.#process;
+    if (pid === undefined || exitCode !== null || signalCode !== null) return true;
+    const status = readTextIfThere(`/proc/${pid}/status`) ?? '';
+    const bit = 1n << BigInt(constants.signals[signal] - 1);
+    const pending = [...status.matchAll(/^S(?:ig|hd)Pnd:\s*([0-9a-f]+)$/gm)].some(
+      ([, mask]) => (BigInt(`0x${mask}`) & bit) !== 0n,
+    );
+    return pending || !/^State:\s+[^ZX]/m.test(status);
+  }
+
+  renew(): void {
+    this.dismiss();
+    this.#process = startSentinel();
+  }
+
+  dismiss(): void {
+    this.#process.kill('SIGKILL');
+  }
+}
+
+function startSentinel(): ChildProcess {
+  const sentinel = spawn('cat', [], { stdio: ['pipe', 'ignore', 'ignore'] });
+  // Without one, signals are passed on to nobody twice.
+  sentinel.on('error', () => {});
+  sentinel.stdin.on('error', () => {});
+  return sentinel;
+}
+
+/**
+ * Node takes words and the environment for UTF-8 and replaces what is none. So where there is such a
+ * thing, a shell makes it from its bytes before it becomes the command.
+ */
+function spawnable(words: readonly Buffer[]): [string, string[]] {
+  const variables = ownEnvironment().filter((variable) => !isUtf8(variable));
+  if (words.every(isUtf8) && variables.length === 0) {
+    const [program = '', ...args] = words.map(String);
+    return [program, args];
+  }
+  const lines: string[] = [];
+  const assign = (name: string, bytes: Buffer): void => {
+    const octal = [...bytes].map((byte) => `\\${byte.toString(8).padStart(3, '0')}`).join('');
+    // A substitution drops newlines at its end.
+    lines.push(`${name}=$(printf '${octal}x')`, `${name}=\${${name}%x}`);
+  };
+  for (const variable of variables) {
+    const equals = variable.indexOf('=');
+    const name = variable.toString('latin1', 0, equals);
+    if (!/^[A-Za-z_]\w*$/.test(name)) continue;
+    assign(name, variable.subarray(equals + 1));
+    lines.push(`export ${name}`);
+  }
+  const refer = words.map((word, index) => {
+    if (isUtf8(word)) return `"\${${index + 1}}"`;
+    assign(`ml_${index}`, word);
+    return `"$ml_${index}"`;
+  });
+  const script = [...lines, `exec ${refer.join(' ')}`].join('\n');
+  return ['sh', ['-c', script, 'sh', ...words.map((word) => (isUtf8(word) ? String(word) : ''))]];
+}
+
+/** As it was given to this process. */
+function ownEnvironment(): Buffer[] {
+  const block = readFileSync('/proc/self/environ', { encoding: 'latin1' });
+  return block.split('\0').map((variable) => Buffer.from(variable, 'latin1'));
+}
+
+function kill(pids: readonly number[], signal: NodeJS.Signals): void {
+  for (const pid of pids) {
+    // It has ended meanwhile, or belongs to another user.
+    canSay(() => process.kill(pid, signal));
+  }
+}
+
+function canSay(ask: () => unknown): boolean {
+  try {
+    ask();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function cannotStart(name: string, isMissing: boolean, cause?: unknown): MirrorlatchError {
+  const shown = JSON.stringify(name);
+  return isMissing
+    ? new MirrorlatchError('COMMAND_NOT_FOUND', `the command ${shown} was not found`, { cause })
+    : new MirrorlatchError('COMMAND_NOT_EXECUTABLE', `the command ${shown} cannot be executed`, {
+        cause,
+      });
+}
