@@ -113,7 +113,7 @@ export async function makeCommandTree(
     const methods = hardLinksAreSafe ? cloneMethodsFor(from, 'auto') : ownCopyMethods(layout, from);
     clone = await cloneTree(from, fresh, { methods, inherit, signal, onRefused });
   }
-  const since = left?.since ?? stampOf(layout);
+  const since = left?.since ?? ctimeNow(layout);
   const tree = record({ id, path, clone, since });
   if (left !== undefined) discard(layout, left.path);
   renameSync(fresh, path);
@@ -148,8 +148,8 @@ function recordedIds(layout: Layout): string[] {
     .filter((id) => id !== undefined);
 }
 
-/** The ctime that a file gets that is touched now. */
-function stampOf(layout: Layout): bigint {
+/** The ctime that a file of the mirror gets that is touched now; ns since the epoch. */
+export function ctimeNow(layout: Layout): bigint {
   const path = join(layout.staging, '.stamp');
   writeFileSync(path, '', { mode: 0o600 });
   const stamp = ctimeOf(path);

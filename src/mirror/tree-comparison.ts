@@ -32,6 +32,8 @@ export interface TreeComparison {
   isEqual: boolean;
   /** What a sync would have to change to make `base` such a tree. */
   figures: PlanFigures;
+  /** What was made or changed since `since`; directories count as entries. */
+  touched: { entries: number; files: number; bytes: number };
 }
 
 /**
@@ -44,7 +46,7 @@ export async function compareTrees(
 ): Promise<TreeComparison> {
   const walk = new Walk(tree, options);
   await walk.compare();
-  return { isEqual: !walk.isDifferent, figures: walk.figures };
+  return { isEqual: !walk.isDifferent, figures: walk.figures, touched: walk.touched };
 }
 
 class Walk {
@@ -59,6 +61,7 @@ class Walk {
     newInodes: 0,
     source: { files: 0, directories: 0, entries: 0, bytes: 0 },
   };
+  readonly touched = { entries: 0, files: 0, bytes: 0 };
   readonly #tree: string;
   readonly #base: string | undefined;
   readonly #since: bigint;
@@ -98,6 +101,7 @@ class Walk {
       source.files += 1;
       source.bytes += Number(found.size);
     }
+    if (found.ctimeNs >= this.#since) this.#addTouched(found);
     if (original?.isDirectory() && !found.isDirectory()) await this.#countDeleted(name, original);
     this.#judge(name, found, original);
     if (!found.isDirectory()) return;
@@ -143,6 +147,13 @@ class Walk {
     if (!hasSameContent || !hasSameAttributes) this.isDifferent = true;
     if (this.isDifferent) this.#doubtful = [];
     else if (found.isFile() && found.ctimeNs >= this.#since) this.#doubtful.push(name);
+  }
+
+  #addTouched(found: BigIntStats): void {
+    this.touched.entries += 1;
+    if (!found.isFile()) return;
+    this.touched.files += 1;
+    this.touched.bytes += Number(found.size);
   }
 
   #addContent(kind: 'newFiles' | 'changedFiles', { size }: BigIntStats): void {

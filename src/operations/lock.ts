@@ -3,15 +3,17 @@ import { asMirrorlatchError, type ErrorCode, MirrorlatchError } from '../errors.
 import type { CloneMethod } from '../mirror/clone.ts';
 import {
   type CommandTree,
+  ctimeNow,
   forgetCommandTree,
   leftCommandTree,
   makeCommandTree,
 } from '../mirror/command-tree.ts';
-import { appendHistory, publicationOf, readHistory } from '../mirror/history.ts';
-import type { Layout } from '../mirror/layout.ts';
+import { type DrainOptions, readGate, shutGate } from '../mirror/gate.ts';
+import { appendHistory, publicationOf, readHistory, type SyncFigures } from '../mirror/history.ts';
+import { type Layout, LIVE } from '../mirror/layout.ts';
 import type { NamedProcess } from '../mirror/lock-state.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
-import { currentId, publish } from '../mirror/publication.ts';
+import { currentId, publish, publishInPlace } from '../mirror/publication.ts';
 import { type Finding, recover } from '../mirror/recovery.ts';
 import { guardAgainstShrinking } from '../mirror/shrink-guard.ts';
 import { parseSnapshotId } from '../mirror/snapshot-id.ts';
@@ -19,11 +21,11 @@ import { closeGate, stagedCommandTree } from '../mirror/staging.ts';
 import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { compareTrees } from '../mirror/tree-comparison.ts';
 import { placeReader } from '../reader/script.ts';
-import { lstatIfThere } from '../system/files.ts';
+import { lstatIfThere, makeOpenDirectory } from '../system/files.ts';
 import { checkProgram, nameOf, runInForeground } from '../system/foreground.ts';
 import type { JobEnd } from '../system/job.ts';
 import { processesHoldingFlock, processesWithVariable, processName } from '../system/proc.ts';
-import type { OnEvent } from './events.ts';
+import type { OnEvent, Phase } from './events.ts';
 import { type Mirror, openMirror } from './mirror.ts';
 import type { PruneResult } from './prune.ts';
 import { chooseId, emptyTrashQuietly, pruneAfterwards, recordFailure } from './sync.ts';
@@ -54,6 +56,9 @@ export interface LockOptions {
   keepLast?: number | undefined;
   keepWithinMs?: number | undefined;
   graceMs?: number | undefined;
+  /** How readers are dealt with that are inside a mirror in place. */
+  drainMs?: DrainOptions['drainMs'];
+  afterDrain?: DrainOptions['afterDrain'];
   /** Ends it before and after the command; while that runs, signals are for the command. */
   signal?: AbortSignal | undefined;
   /** Told before the command starts and after it has ended. */
@@ -82,7 +87,7 @@ export type LockResult =
       seconds: number;
     }
   /** The command failed: nothing is published, and its tree is kept for the next. */
-  | { outcome: 'failed'; end: JobEnd; name: string; path: string; recovered: Finding[] }
+  | { outcome: 'failed'; end: JobEnd; message: string; path: string; recovered: Finding[] }
   /** There was nothing to publish: the lock alone was wanted. */
   | { outcome: 'ended'; end: JobEnd };
 
@@ -104,6 +109,7 @@ export async function lock(options: LockOptions): Promise<LockResult> {
   const mirror = openMirror(options.root);
   const { layout } = mirror;
   const wantedId = options.id === undefined ? undefined : parseSnapshotId(options.id);
+  if (mirror.settings.mode === 'in-place') refuseForInPlace(options);
   checkProgram(options.command[0] ?? Buffer.alloc(0));
   const syncLock = await acquireSyncLock(layout, {
     command: 'lock',
@@ -123,6 +129,35 @@ export async function lock(options: LockOptions): Promise<LockResult> {
   }
 }
 
+function refuseForInPlace({ anew, empty, hardLinksAreSafe, id }: LockOptions): void {
+  const wrong = [
+    ...(anew ? ['--anew'] : []),
+    ...(empty ? ['--empty'] : []),
+    ...(hardLinksAreSafe ? ['--hard-links-are-safe'] : []),
+    ...(id === undefined ? [] : ['--id']),
+  ];
+  if (wrong.length === 0) return;
+  throw new MirrorlatchError('USAGE', `${wrong.join(', ')} does not go with a mirror in place`, {
+    hint: 'It has one tree, which the command writes to itself. Leave it out.',
+  });
+}
+
+/** What the steps of one call share. */
+interface Context {
+  options: LockOptions;
+  mirror: Mirror;
+  layout: Layout;
+  syncLock: SyncLock;
+  /** Aborts when the lock is lost, or the caller wants an end. */
+  signal: AbortSignal;
+  id: string;
+  /** What `current` names. */
+  before: string | undefined;
+  recovered: Finding[];
+  startedAt: number;
+  onEvent: OnEvent;
+}
+
 async function lockAndPublish(
   options: LockOptions,
   mirror: Mirror,
@@ -131,112 +166,139 @@ async function lockAndPublish(
 ): Promise<LockResult> {
   const startedAt = performance.now();
   const { layout } = mirror;
-  const { command, onEvent = () => {} } = options;
-  const signal = AbortSignal.any([syncLock.lost, ...(options.signal ? [options.signal] : [])]);
-  const secondsUntilNow = () => Math.round((performance.now() - startedAt) / 100) / 10;
-
+  const { onEvent = () => {} } = options;
   closeGate(layout);
   const recovered = await recover(layout, syncLock);
   placeReader(layout);
-  const before = currentId(layout);
-  const id = chooseId(layout, wantedId, undefined);
+  const isInPlace = mirror.settings.mode === 'in-place';
+  const context: Context = {
+    options,
+    mirror,
+    layout,
+    syncLock,
+    signal: AbortSignal.any([syncLock.lost, ...(options.signal ? [options.signal] : [])]),
+    id: isInPlace ? LIVE : chooseId(layout, wantedId, undefined),
+    before: currentId(layout),
+    recovered,
+    startedAt,
+    onEvent,
+  };
   try {
-    const tree = await makeTree(options, layout, syncLock, id, before, signal);
-    const end = await runCommand(options, layout, syncLock, {
-      MIRRORLATCH_ROOT: layout.root,
-      MIRRORLATCH_ID: id,
-      [STAGING]: tree.path,
-    });
-    if (end.exitCode !== 0) {
-      recordEnd(layout, id, command, end);
-      return { outcome: 'failed', end, name: nameOf(command), path: tree.path, recovered };
-    }
-    await checkNobodyWrites(layout, tree, command, signal);
-
-    onEvent({ kind: 'phase', phase: 'comparing' });
-    syncLock.report({ phase: 'comparing' });
-    checkTree(tree);
-    const base = before === undefined ? undefined : layout.snapshot(before);
-    const { isEqual, figures } = await compareTrees(tree.path, { base, since: tree.since, signal });
-    if (isEqual && before !== undefined) {
-      forgetCommandTree(layout, tree);
-      appendHistory(layout, { event: 'unchanged', at: new Date().toISOString(), current: before });
-      const pruned = pruneAfterwards(options, mirror, syncLock);
-      return { outcome: 'unchanged', id: before, recovered, pruned, seconds: secondsUntilNow() };
-    }
-    // The tree itself is an entry.
-    if (figures.source.entries <= 1) {
-      forgetCommandTree(layout, tree);
-      throw new MirrorlatchError('SHRUNKEN_SOURCE', 'the tree is empty; nothing was published', {
-        hint: 'The command has to fill the directory that MIRRORLATCH_STAGING names.',
-      });
-    }
-    guard(options, mirror, before, figures, tree);
-
-    signal.throwIfAborted();
-    onEvent({ kind: 'phase', phase: 'publishing' });
-    syncLock.report({ phase: 'publishing' });
-    const { source, newFiles, changedFiles, transferBytes, deletedFiles } = figures;
-    await publish(
-      layout,
-      syncLock,
-      id,
-      {
-        source: nameOf(command),
-        strategy: 'command',
-        clone: tree.clone,
-        files: source.files,
-        bytes: source.bytes,
-        newFiles: newFiles + changedFiles,
-        newBytes: transferBytes,
-        deletedFiles,
-        seconds: secondsUntilNow(),
-      },
-      tree.path,
-    );
-    forgetCommandTree(layout, tree);
-    const pruned = pruneAfterwards(options, mirror, syncLock);
-    return {
-      outcome: 'published',
-      id,
-      previous: before ?? null,
-      path: layout.snapshot(id),
-      clone: tree.clone,
-      recovered,
-      pruned,
-      plan: figures,
-      seconds: secondsUntilNow(),
-    };
+    return await (isInPlace ? lockInPlace(context) : lockSnapshot(context));
   } catch (error) {
-    recordFailure(layout, syncLock, id, error);
+    recordFailure(layout, syncLock, context.id, error);
     throw error;
   } finally {
     if (!syncLock.lost.aborted) await emptyTrashQuietly(layout, [syncLock.descriptor], onEvent);
   }
 }
 
-async function makeTree(
-  { anew = false, empty = false, hardLinksAreSafe = false, onEvent = () => {} }: LockOptions,
-  layout: Layout,
-  syncLock: SyncLock,
-  id: string,
-  before: string | undefined,
-  signal: AbortSignal,
-): Promise<CommandTree> {
+/** Gives the command a tree of its own, which becomes the next snapshot. */
+async function lockSnapshot(context: Context): Promise<LockResult> {
+  const { options, layout, syncLock, signal, id, before } = context;
+  const tree = await makeTree(context);
+  const end = await runCommand(options, layout, syncLock, {
+    MIRRORLATCH_ROOT: layout.root,
+    MIRRORLATCH_ID: id,
+    [STAGING]: tree.path,
+  });
+  if (end.exitCode !== 0) return failure(context, end, tree.path);
+  await checkNobodyWrites(context, tree.path);
+
+  enter(context, 'comparing');
+  checkTree(tree.path);
+  const base = before === undefined ? undefined : layout.snapshot(before);
+  const { isEqual, figures } = await compareTrees(tree.path, { base, since: tree.since, signal });
+  if (isEqual && before !== undefined) {
+    forgetCommandTree(layout, tree);
+    return unchanged(context, before);
+  }
+  if (isEmptyTree(figures)) {
+    forgetCommandTree(layout, tree);
+    throw emptyTree();
+  }
+  guard(
+    context,
+    figures,
+    `Look at it in ${tree.path}. If that is not right, begin again with --anew`,
+  );
+
+  signal.throwIfAborted();
+  enter(context, 'publishing');
+  await publish(layout, syncLock, id, figuresOf(context, figures, tree.clone), tree.path);
+  forgetCommandTree(layout, tree);
+  return published(context, figures, tree.clone);
+}
+
+/** Gives the command the one tree that there is, behind a closed gate. */
+async function lockInPlace(context: Context): Promise<LockResult> {
+  const { options, layout, syncLock, signal, before, onEvent } = context;
+  const path = layout.snapshot(LIVE);
+  refuseWhileWritten(path, processesOf(path), 'Wait until it has ended, or end it.');
+  const wasWhole = readGate(layout).state === 'open';
+  enter(context, 'closing');
+  const reopen = await shutGate(layout, 'lock', {
+    drainMs: options.drainMs,
+    afterDrain: options.afterDrain,
+    signal,
+    onWait: (message) => onEvent({ kind: 'notice', message }),
+  });
+  let why = 'the lock was left before the command had ended';
+  try {
+    if (lstatIfThere(path) === undefined) makeOpenDirectory(path);
+    const since = ctimeNow(layout);
+    const end = await runCommand(options, layout, syncLock, {
+      MIRRORLATCH_ROOT: layout.root,
+      MIRRORLATCH_ID: LIVE,
+      [STAGING]: path,
+    });
+    if (end.exitCode !== 0) {
+      const failed = failure(context, end, path);
+      why = `${nameOf(options.command)} ${describeEnd(end)}`;
+      return failed;
+    }
+    await checkNobodyWrites(context, path);
+
+    enter(context, 'comparing');
+    checkTree(path);
+    const { figures, touched } = await compareTrees(path, { base: undefined, since, signal });
+    if (touched.entries === 0 && wasWhole && before !== undefined) {
+      why = '';
+      return unchanged(context, before);
+    }
+    if (isEmptyTree(figures)) throw emptyTree();
+    const changes = {
+      ...figures,
+      newFiles: 0,
+      changedFiles: touched.files,
+      transferBytes: touched.bytes,
+    };
+    guard(context, changes, 'If that is not right, fill it again with another lock');
+
+    signal.throwIfAborted();
+    enter(context, 'publishing');
+    await publishInPlace(layout, syncLock, figuresOf(context, changes, 'none'));
+    why = '';
+    return published(context, changes, 'none');
+  } catch (error) {
+    why = asMirrorlatchError(error).message;
+    throw error;
+  } finally {
+    // Who has taken the lock since has repaired the gate, and may be writing behind it.
+    if (!syncLock.lost.aborted) reopen(why === '' ? 'open' : 'dirty', why);
+  }
+}
+
+async function makeTree(context: Context): Promise<CommandTree> {
+  const { options, layout, syncLock, signal, id, before, onEvent } = context;
+  const { anew = false, empty = false, hardLinksAreSafe = false } = options;
   const left = anew || empty ? undefined : leftCommandTree(layout, before);
   if (left !== undefined) {
     const writers = processesOf(stagedCommandTree(layout, left.id));
-    if (writers.length > 0) {
-      throw new MirrorlatchError(
-        'BUSY',
-        `what an earlier command left running could still write to ${left.path}: ${describe(writers)}`,
-        { hint: 'Wait until it has ended, or end it; or begin without that tree: --anew' },
-      );
-    }
+    refuseWhileWritten(left.path, writers, 'Wait until it has ended, or begin again with --anew');
     onEvent({ kind: 'notice', message: `going on from what an earlier command left: ${left.id}` });
   } else if (before !== undefined && !empty) {
-    onEvent({ kind: 'phase', phase: 'cloning' });
-    syncLock.report({ phase: 'cloning' });
+    enter(context, 'cloning');
   }
   return makeCommandTree(layout, id, left, {
     base: before,
@@ -247,6 +309,16 @@ async function makeTree(
     onRefused: (method, why) =>
       onEvent({ kind: 'notice', message: `no ${method} clone on this filesystem: ${why}` }),
   });
+}
+
+/** @throws MirrorlatchError BUSY. */
+function refuseWhileWritten(tree: string, writers: readonly NamedProcess[], hint: string): void {
+  if (writers.length === 0) return;
+  throw new MirrorlatchError(
+    'BUSY',
+    `what an earlier command left running could still write to ${tree}: ${describe(writers)}`,
+    { hint },
+  );
 }
 
 /** Runs the command with the lock in its hands, and ends it when the lock is lost. */
@@ -279,13 +351,8 @@ async function runCommand(
 }
 
 /** @throws MirrorlatchError when something that the command has started goes on without it. */
-async function checkNobodyWrites(
-  layout: Layout,
-  { path }: CommandTree,
-  command: readonly Buffer[],
-  signal: AbortSignal,
-): Promise<void> {
-  const look = () => processesOf(path, layout.kernelLock);
+async function checkNobodyWrites({ options, layout, signal }: Context, tree: string) {
+  const look = () => processesOf(tree, layout.kernelLock);
   const deadline = performance.now() + LINGER_MS;
   let left = look();
   while (left.length > 0 && performance.now() < deadline) {
@@ -296,7 +363,7 @@ async function checkNobodyWrites(
   if (left.length === 0) return;
   throw new MirrorlatchError(
     'UNAVAILABLE',
-    `${nameOf(command)} left something running that could still write: ${describe(left)}; nothing was published`,
+    `${nameOf(options.command)} left something running that could still write: ${describe(left)}; nothing was published`,
     {
       hint: 'Let the command wait for what it starts. Once that has ended, publish what is there with: mirrorlatch lock ROOT -- true',
       details: { processes: left },
@@ -318,41 +385,105 @@ function describe(processes: readonly NamedProcess[]): string {
 }
 
 /** @throws MirrorlatchError when the command has put something else in the place of its tree. */
-function checkTree({ path }: CommandTree): void {
+function checkTree(path: string): void {
   if (lstatIfThere(path)?.isDirectory()) return;
   throw new MirrorlatchError('IO', `the command left no directory in ${path}`, {
     hint: 'It has to fill the directory that MIRRORLATCH_STAGING names, and to leave that in its place.',
   });
 }
 
-/** @throws MirrorlatchError SHRUNKEN_SOURCE. */
-function guard(
-  { allowShrink = false, maxShrinkPercent }: LockOptions,
-  { layout, settings }: Mirror,
-  before: string | undefined,
-  figures: PlanFigures,
-  { path }: CommandTree,
-): void {
-  const hint = `Look at it in ${path}. If that is right, publish it with: mirrorlatch lock ROOT --allow-shrink -- true; if not, begin again with --anew`;
-  if (before === undefined || allowShrink) return;
-  const published = publicationOf(readHistory(layout), before);
-  const { source, newFiles, deletedFiles } = figures;
-  const size = {
-    files: published?.files ?? source.files - newFiles + deletedFiles,
-    bytes: published?.bytes,
-  };
-  const limit = maxShrinkPercent ?? settings.maxShrinkPercent;
-  guardAgainstShrinking(figures, size, limit, { name: 'tree', hint });
+/** The tree itself is an entry. */
+function isEmptyTree({ source }: PlanFigures): boolean {
+  return source.entries <= 1;
 }
 
-function recordEnd(
-  layout: Layout,
-  id: string,
-  command: readonly Buffer[],
-  { exitCode, signal }: JobEnd,
-): void {
+function emptyTree(): MirrorlatchError {
+  return new MirrorlatchError('SHRUNKEN_SOURCE', 'the tree is empty; nothing was published', {
+    hint: 'The command has to fill the directory that MIRRORLATCH_STAGING names.',
+  });
+}
+
+/** @throws MirrorlatchError SHRUNKEN_SOURCE. */
+function guard({ options, mirror, before }: Context, figures: PlanFigures, hint: string): void {
+  if (before === undefined || options.allowShrink) return;
+  const made = publicationOf(readHistory(mirror.layout), before);
+  const { source, newFiles, deletedFiles } = figures;
+  const size = {
+    files: made?.files ?? source.files - newFiles + deletedFiles,
+    bytes: made?.bytes,
+  };
+  guardAgainstShrinking(
+    figures,
+    size,
+    options.maxShrinkPercent ?? mirror.settings.maxShrinkPercent,
+    {
+      name: 'tree',
+      hint: `${hint}; if it is, publish it with: mirrorlatch lock ROOT --allow-shrink -- true`,
+    },
+  );
+}
+
+function failure(
+  { options, layout, id, recovered }: Context,
+  end: JobEnd,
+  path: string,
+): LockResult {
+  const { command } = options;
   const code: ErrorCode = 'COMMAND_FAILED';
-  const how = signal === null ? `ended with ${exitCode}` : `was ended by ${signal}`;
-  const message = `${nameOf(command)} ${how}`;
+  const message = `${nameOf(command)} ${describeEnd(end)}`;
   appendHistory(layout, { event: 'failed', at: new Date().toISOString(), id, code, message });
+  return { outcome: 'failed', end, message, path, recovered };
+}
+
+function describeEnd({ exitCode, signal }: JobEnd): string {
+  return signal === null ? `ended with ${exitCode}` : `was ended by ${signal}`;
+}
+
+function unchanged(context: Context, id: string): LockResult {
+  const { options, mirror, layout, syncLock, recovered } = context;
+  appendHistory(layout, { event: 'unchanged', at: new Date().toISOString(), current: id });
+  const pruned = pruneAfterwards(options, mirror, syncLock);
+  return { outcome: 'unchanged', id, recovered, pruned, seconds: secondsOf(context) };
+}
+
+function published(context: Context, plan: PlanFigures, clone: CloneMethod | 'none'): LockResult {
+  const { options, mirror, layout, syncLock, id, before, recovered } = context;
+  return {
+    outcome: 'published',
+    id,
+    previous: before ?? null,
+    path: layout.snapshot(id),
+    clone,
+    recovered,
+    pruned: pruneAfterwards(options, mirror, syncLock),
+    plan,
+    seconds: secondsOf(context),
+  };
+}
+
+function figuresOf(
+  context: Context,
+  { source, newFiles, changedFiles, transferBytes, deletedFiles }: PlanFigures,
+  clone: string,
+): SyncFigures {
+  return {
+    source: nameOf(context.options.command),
+    strategy: 'command',
+    clone,
+    files: source.files,
+    bytes: source.bytes,
+    newFiles: newFiles + changedFiles,
+    newBytes: transferBytes,
+    deletedFiles,
+    seconds: secondsOf(context),
+  };
+}
+
+function secondsOf({ startedAt }: Context): number {
+  return Math.round((performance.now() - startedAt) / 100) / 10;
+}
+
+function enter({ onEvent, syncLock }: Context, phase: Phase): void {
+  onEvent({ kind: 'phase', phase });
+  syncLock.report({ phase });
 }

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import type { LockResult } from '../../operations/lock.ts';
 import type { CommandContext } from '../context.ts';
@@ -21,6 +21,8 @@ interface Flags extends RetentionFlags {
   wait?: number | boolean;
   staleAfter?: number;
   prune: boolean;
+  drain?: number;
+  afterDrain?: 'give-up' | 'go-on';
   quiet?: boolean;
 }
 
@@ -28,6 +30,7 @@ const MORE_HELP = `COMMAND finds its tree in MIRRORLATCH_STAGING: a copy of what
 When it ends with 0, the tree is published in one rename, unless it is empty, has shrunk too much, or is
 what is current already. Else nothing is published, and the next lock goes on with the tree, as long as
 the same is current; a sync throws it away. MIRRORLATCH_ROOT and MIRRORLATCH_ID tell the mirror and the new snapshot's name.
+A mirror in place has one tree: COMMAND gets that, behind the closed gate.
 The lock is inherited by all that COMMAND starts: what it leaves running keeps the mirror locked, and
 keeps its tree from being published. COMMAND has the terminal, and signals are passed on to it.`;
 
@@ -64,6 +67,17 @@ export function addLock(program: Command, context: CommandContext): void {
       ),
   )
     .option('--no-prune', 'remove no old snapshot at the end')
+    .option(
+      '--drain <duration>',
+      'in place: how long to wait for the readers that are inside (default: 5m)',
+      duration,
+    )
+    .addOption(
+      new Option('--after-drain <policy>', 'in place: what to do then (default: give-up)').choices([
+        'give-up',
+        'go-on',
+      ]),
+    )
     .option('--quiet', 'print errors only')
     .addHelpText(
       'after',
@@ -102,6 +116,8 @@ export function addLock(program: Command, context: CommandContext): void {
           keepLast: flags.keepLast,
           keepWithinMs: flags.keepWithin,
           graceMs: flags.grace,
+          drainMs: flags.drain,
+          afterDrain: flags.afterDrain,
           signal: context.signal(() => isCommandRunning),
           onCommand: (isRunning) => {
             isCommandRunning = isRunning;
@@ -132,9 +148,8 @@ function sentenceFor(result: LockResult): string | undefined {
     case 'unchanged':
       return `unchanged: the command left everything as it is in ${result.id}${removed(result)}`;
     case 'failed': {
-      const { end, name, path } = result;
-      const how = end.signal === null ? `ended with ${end.exitCode}` : `was ended by ${end.signal}`;
-      return `${name} ${how}; nothing was published, and the next lock goes on with ${path}`;
+      const { message, path } = result;
+      return `${message}; nothing was published, and the next lock goes on with ${path}`;
     }
     case 'ended':
       return undefined;
