@@ -87,7 +87,14 @@ export type LockResult =
       seconds: number;
     }
   /** The command failed: nothing is published, and its tree is kept for the next. */
-  | { outcome: 'failed'; end: JobEnd; message: string; path: string; recovered: Finding[] }
+  | {
+      outcome: 'failed';
+      end: JobEnd;
+      message: string;
+      path: string;
+      isInPlace: boolean;
+      recovered: Finding[];
+    }
   /** There was nothing to publish: the lock alone was wanted. */
   | { outcome: 'ended'; end: JobEnd };
 
@@ -432,7 +439,7 @@ function failure(
   const code: ErrorCode = 'COMMAND_FAILED';
   const message = `${nameOf(command)} ${describeEnd(end)}`;
   appendHistory(layout, { event: 'failed', at: new Date().toISOString(), id, code, message });
-  return { outcome: 'failed', end, message, path, recovered };
+  return { outcome: 'failed', end, message, path, isInPlace: id === LIVE, recovered };
 }
 
 function describeEnd({ exitCode, signal }: JobEnd): string {

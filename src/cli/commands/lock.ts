@@ -148,7 +148,8 @@ function sentenceFor(result: LockResult): string | undefined {
     case 'unchanged':
       return `unchanged: the command left everything as it is in ${result.id}${removed(result)}`;
     case 'failed': {
-      const { message, path } = result;
+      const { message, path, isInPlace } = result;
+      if (isInPlace) return `${message}; guarded readers wait until a lock or a sync ends well`;
       return `${message}; nothing was published, and the next lock goes on with ${path}`;
     }
     case 'ended':

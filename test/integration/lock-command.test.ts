@@ -1,0 +1,593 @@
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { afterAll, describe, expect, test, vi } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import {
+  type ProgramResult,
+  type RunningProgram,
+  runForJson,
+  runProgram,
+  startProgram,
+  transcript,
+} from '../support/program.ts';
+import { makeScratch } from '../support/scratch.ts';
+import { copiesOf, mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
+const oneSnapshot = mirrorsWith('first');
+const withTenFiles = copiesOf((mirror) =>
+  mirror.publish(
+    'first',
+    Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`file-${index}`, '0123456789'])),
+  ),
+);
+const scratch = makeScratch();
+afterAll(() => scratch.remove());
+
+describe.concurrent('what the command makes', () => {
+  test('is published when it ends with 0, the first time from an empty tree', async () => {
+    const root = join(home('fresh'), 'mirror');
+    await runForJson(['init', root]);
+    const script = 'ls -A "$MIRRORLATCH_STAGING"; echo new >"$MIRRORLATCH_STAGING/file"; pwd; env';
+    const result = await runProgram(['lock', root, '--', 'sh', '-c', script], { cwd: '/usr' });
+    expect(result.exitCode, transcript(result)).toBe(0);
+    const [id = ''] = readdirSync(join(root, 'snapshots'));
+    expect(result.stderr).toContain(`published ${id}: 1 new, 0 changed, 0 deleted of 1 files`);
+    const staging = join(root, '.mirrorlatch', 'staging');
+    const said = result.stdout.split('\n');
+    expect(said[0], 'the tree was empty').toBe('/usr');
+    expect(said).toContain(`MIRRORLATCH_ID=${id}`);
+    expect(said).toContain(`MIRRORLATCH_ROOT=${root}`);
+    expect(said).toContain(`MIRRORLATCH_STAGING=${join(staging, `${id}.command`)}`);
+    expect(readFileSync(join(root, 'current', 'file'), 'utf8')).toBe('new\n');
+    expect(statSync(join(root, 'current')).mode & 0o777).toBe(0o755);
+    expect(withoutHidden(staging)).toEqual([]);
+    expect(lastOf(root)).toMatchObject({
+      event: 'published',
+      id,
+      source: 'sh',
+      strategy: 'command',
+      files: 1,
+      bytes: 4,
+      newFiles: 1,
+      deletedFiles: 0,
+    });
+    expect(await isHealthy(root)).toBe(true);
+  });
+
+  test('I2: is made of a copy, so what it writes in place changes no published snapshot', async () => {
+    const mirror = await oneSnapshot(home('copy'));
+    const before = describeTree(mirror.root, { hardLinks: true });
+    const first = describeTree(join(mirror.root, 'current'));
+    const script = 'cd "$MIRRORLATCH_STAGING" && echo more >>file && chmod 0600 below/file';
+    await succeeds(mirror, ['--id', 'second'], script);
+    expect(before.size).toBeGreaterThan(0);
+    expect(difference(first, describeTree(join(mirror.root, 'snapshots', 'first')))).toEqual([]);
+    expect(readFileSync(join(mirror.root, 'current', 'file'), 'utf8')).toBe('firstmore\n');
+    expect(mirror.linked('current')).toBe('second');
+    expect(mirror.linked('previous')).toBe('first');
+  });
+
+  test('shares files with what is current by --hard-links-are-safe', async () => {
+    const mirror = await oneSnapshot(home('links'));
+    const script = 'cd "$MIRRORLATCH_STAGING" && echo new >new && mv new file';
+    await succeeds(mirror, ['--id', 'second', '--hard-links-are-safe'], script);
+    expect(inode(mirror, 'second', 'below/file')).toBe(inode(mirror, 'first', 'below/file'));
+    expect(readFileSync(join(mirror.root, 'snapshots', 'first', 'file'), 'utf8')).toBe('first');
+  });
+
+  test('I2: with hard links in it is never given to a command without that option, but what is new in it stays', async () => {
+    const mirror = await oneSnapshot(home('broken'));
+    const first = describeTree(join(mirror.root, 'current'));
+    const fails = 'cd "$MIRRORLATCH_STAGING" && echo fetched >new; exit 1';
+    await lock(mirror, ['--hard-links-are-safe'], fails);
+    await succeeds(mirror, ['--id', 'second'], 'echo more >>"$MIRRORLATCH_STAGING/below/file"');
+    expect(difference(first, describeTree(join(mirror.root, 'snapshots', 'first')))).toEqual([]);
+    const current = join(mirror.root, 'current');
+    expect(readFileSync(join(current, 'below', 'file'), 'utf8')).toBe('content belowmore\n');
+    expect(readFileSync(join(current, 'new'), 'utf8')).toBe('fetched\n');
+  });
+
+  test('is not published when it is what is current already', async () => {
+    const mirror = await oneSnapshot(home('same'));
+    for (const options of [[], ['--hard-links-are-safe']]) {
+      const result = await lock(mirror, options, 'exit 0');
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(result.stderr).toMatch(/unchanged: the command left everything as it is in first/);
+    }
+    const refill = 'cp -a "$MIRRORLATCH_ROOT/current/." "$MIRRORLATCH_STAGING"';
+    expect((await lock(mirror, ['--empty'], refill)).stderr).toMatch(/unchanged/);
+    expect(mirror.snapshots()).toEqual(['first']);
+    expect(lastOf(mirror.root)).toMatchObject({ event: 'unchanged', current: 'first' });
+    expect(withoutHidden(mirror.state('staging'))).toEqual([]);
+  });
+
+  test.for([
+    ['a mode', 'chmod 0600 file'],
+    ['a time', 'touch -d 2001-01-01 file'],
+    ['a directory', 'mkdir new'],
+    ['a symlink', 'ln -s file link'],
+    ['a removal', 'rm below/file'],
+    [
+      'content of the same size and times',
+      'touch -r file /tmp/ml-$$ && printf tsrif >file && touch -r /tmp/ml-$$ file && rm /tmp/ml-$$',
+    ],
+  ])('is published when all that differs is %s', async ([what, script]) => {
+    const mirror = await oneSnapshot(home(what?.replaceAll(' ', '-') ?? ''));
+    const options = ['--id', 'second', '--max-shrink', '100'];
+    await succeeds(mirror, options, `cd "$MIRRORLATCH_STAGING" && ${script}`);
+    expect(mirror.linked('current')).toBe('second');
+  });
+
+  test('prunes old snapshots as a sync does', async () => {
+    const mirror = await oneSnapshot(home('pruned'));
+    const more = 'echo more >>"$MIRRORLATCH_STAGING/file"';
+    const rules = ['--keep-last', '1', '--grace', '0'];
+    await succeeds(mirror, ['--id', 'second', ...rules, '--no-prune'], more);
+    await succeeds(mirror, ['--id', 'third', ...rules, '--no-prune'], more);
+    expect(mirror.snapshots()).toEqual(['first', 'second', 'third']);
+    await succeeds(mirror, ['--id', 'fourth', ...rules], more);
+    expect(mirror.snapshots()).toEqual(['fourth', 'third']);
+  });
+});
+
+describe.concurrent('I8: nothing is published', () => {
+  test('when the command fails: its code is passed on, and the next goes on with its tree', async () => {
+    const mirror = await oneSnapshot(home('failed'));
+    const result = await lock(mirror, [], 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3');
+    expect(result.exitCode, transcript(result)).toBe(3);
+    expect(result.stderr).toMatch(/sh ended with 3; nothing was published, and the next lock goes/);
+    expect(mirror.linked('current')).toBe('first');
+    expect(lastOf(mirror.root)).toMatchObject({ event: 'failed', message: 'sh ended with 3' });
+    const status = await runProgram(['status', mirror.root]);
+    expect(status.stdout).toMatch(/a command that was not published left .*the next lock goes on/);
+
+    await succeeds(mirror, ['--id', 'second'], 'cat "$MIRRORLATCH_STAGING/half"');
+    expect(readFileSync(join(mirror.root, 'current', 'half'), 'utf8')).toBe('half\n');
+    expect(withoutHidden(mirror.state('staging'))).toEqual([]);
+  });
+
+  test('and with --anew or --empty the next command begins without that tree', async () => {
+    const mirror = await oneSnapshot(home('anew'));
+    const fails = 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3';
+    const list = 'ls "$MIRRORLATCH_STAGING"; exit 4';
+    await lock(mirror, [], fails);
+    expect((await lock(mirror, [], list)).stdout).toBe('below\nfile\nhalf\n');
+    expect((await lock(mirror, ['--anew'], list)).stdout).toBe('below\nfile\n');
+    await lock(mirror, [], fails);
+    expect((await lock(mirror, ['--empty'], list)).stdout).toBe('');
+  });
+
+  test('nor does a command go on with a tree when something else is current since, or a restart left it in doubt', async () => {
+    const mirror = await oneSnapshot(home('since'));
+    const fails = 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3';
+    const list = 'ls "$MIRRORLATCH_STAGING"; exit 4';
+    await mirror.publish('second', { file: 'second' });
+    await lock(mirror, [], fails);
+    await runProgram(['rollback', mirror.root]);
+    expect((await lock(mirror, [], list)).stdout).toBe('below\nfile\n');
+
+    await lock(mirror, ['--anew'], fails);
+    const [record = ''] = readdirSync(mirror.state('staging')).filter((name) =>
+      name.endsWith('.command.json'),
+    );
+    const path = mirror.state('staging', record);
+    const written = JSON.parse(readFileSync(path, 'utf8'));
+    writeFileSync(path, JSON.stringify({ ...written, trusted: `another boot ${written.trusted}` }));
+    expect((await lock(mirror, [], list)).stdout).toBe('below\nfile\n');
+  });
+
+  test('and a sync does not go on with the tree of a command', async () => {
+    const mirror = await oneSnapshot(home('sync'));
+    await lock(mirror, [], 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3');
+    mirror.change({ file: 'changed' });
+    const result = await mirror.sync('--id', 'second');
+    expect(result).toMatchObject({ outcome: 'published' });
+    expect(existsSync(join(mirror.root, 'current', 'half'))).toBe(false);
+  });
+
+  test('when the tree has shrunk too much, is empty, or is no directory any more: 125', async () => {
+    const mirror = await withTenFiles(home('shrunk'));
+    const shrinks = 'cd "$MIRRORLATCH_STAGING" && rm file-0 file-1 file-2 file-3';
+    const refused = await lock(mirror, [], shrinks);
+    expectFailure(refused, 125, /the tree has shrunk: 40\.0 % of the files/, /--allow-shrink/);
+    expectFailure(await lock(mirror, [], 'exit 0'), 125, /the tree has shrunk: 40\.0 %/);
+    await succeeds(mirror, ['--id', 'small', '--max-shrink', '40'], 'exit 0');
+
+    const empties = 'cd "$MIRRORLATCH_STAGING" && rm -r ./*';
+    expectFailure(await lock(mirror, ['--allow-shrink'], empties), 125, /the tree is empty/);
+    expect((await lock(mirror, [], 'ls "$MIRRORLATCH_STAGING"; exit 4')).stdout).toContain('below');
+
+    const swaps = 'rm -r "$MIRRORLATCH_STAGING" && ln -s /etc "$MIRRORLATCH_STAGING"';
+    expectFailure(await lock(mirror, [], swaps), 125, /the command left no directory/);
+    expect(mirror.linked('current')).toBe('small');
+    expect(existsSync('/etc/passwd')).toBe(true);
+    await succeeds(mirror, ['--id', 'last'], 'echo new >"$MIRRORLATCH_STAGING/new"');
+  });
+
+  test('while something that the command has started still runs, by whatever way it stays', async () => {
+    const mirror = await oneSnapshot(home('daemon'));
+    // The second has closed what it inherited, as daemons do.
+    for (const isLocked of [true, false]) {
+      const script = `sleep 60 >/dev/null 2>&1 ${isLocked ? '' : '3>&-'} & echo $!; echo $! >"$MIRRORLATCH_STAGING/file"`;
+      const result = await lock(mirror, ['--anew'], script);
+      const pid = Number(result.stdout);
+      expectFailure(result, 125, /left something running/, /nothing was published/);
+      expect(result.stderr).toContain(`sleep (pid ${pid})`);
+      expect(mirror.linked('current')).toBe('first');
+
+      const next = await lock(mirror, [], 'exit 0');
+      expectFailure(next, 75, new RegExp(`sleep \\(pid ${pid}\\)`));
+      const status = await runProgram(['status', mirror.root]);
+      if (isLocked) expect(status.stdout).toContain(`held by sleep (pid ${pid})`);
+      process.kill(pid, 'SIGKILL');
+    }
+    await vi.waitFor(() => succeeds(mirror, ['--id', 'second'], 'exit 0'), 10_000);
+    expect(mirror.linked('current')).toBe('second');
+  });
+
+  test('when the command ended with 0 only because it was asked to end', async () => {
+    const mirror = await oneSnapshot(home('graceful'));
+    const script = `process.on('SIGTERM', () => process.exit(0));
+      fs.writeFileSync(process.env.MIRRORLATCH_STAGING + '/half', '');
+      console.log('ready'); setInterval(() => {}, 1000)`;
+    const program = startNode(mirror, script);
+    await program.ready;
+    program.kill('SIGTERM');
+    const result = await program.result;
+    expect(result.signal, transcript(result)).toBe('SIGTERM');
+    expect(result.stderr).toMatch(/interrupted by SIGTERM; nothing was published/);
+    expect(mirror.linked('current')).toBe('first');
+    expect(existsSync(mirror.state('sync.lock'))).toBe(false);
+  });
+
+  test('when the lock is lost: the command and what it has started are ended, 125', async () => {
+    const mirror = await oneSnapshot(home('lost'));
+    const script = `process.on('SIGTERM', () => {});
+      const { pid } = child_process.spawn('sleep', ['60']);
+      console.log(pid); setInterval(() => {}, 1000)`;
+    const program = startNode(mirror, script);
+    const sleeper = Number(await program.ready);
+    const [token = ''] = readdirSync(mirror.state('sync.lock'));
+    renameSync(mirror.state('sync.lock', token), mirror.state('taken-over'));
+    const result = await program.result;
+    expectFailure(result, 125, /the lock of .* was lost to another host/);
+    expect(existsSync(`/proc/${sleeper}`)).toBe(false);
+    expect(mirror.linked('current')).toBe('first');
+    rmSync(mirror.state('taken-over'), { recursive: true });
+  });
+});
+
+describe.concurrent('I10: the command', () => {
+  test.for(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+    'gets %s that is sent to mirrorlatch once, and once when it is sent to the group',
+    async (name) => {
+      const mirror = await oneSnapshot(home(name));
+      const script = `process.on('${name}', () => console.log('${name}'));
+        console.log('ready'); setTimeout(() => process.exit(7), 4000)`;
+      const program = startNode(mirror, script, true);
+      await program.ready;
+      program.kill(name);
+      await pause(500);
+      process.kill(-program.pid, name);
+      await pause(500);
+      program.kill(name);
+      const result = await program.result;
+      expect(result.stdout).toBe(`ready\n${name}\n${name}\n${name}\n`);
+      expect(result.exitCode, transcript(result)).toBe(7);
+    },
+  );
+
+  test.for(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL', 'SIGSEGV', 'SIGUSR1', 'SIGPIPE'] as const)(
+    'dies by %s, and so does mirrorlatch, without a lock left',
+    async (name) => {
+      const mirror = await oneSnapshot(home(`by-${name}`));
+      const result = await lock(mirror, [], `kill -${name.slice(3)} $$`);
+      expect(result.signal, transcript(result)).toBe(name);
+      expect(result.stderr).toContain(`sh was ended by ${name}; nothing was published`);
+      expect(existsSync(mirror.state('sync.lock'))).toBe(false);
+      expect(mirror.linked('current')).toBe('first');
+    },
+  );
+
+  test('that cannot be started is told before anything is made: 127 and 126', async () => {
+    const mirror = await oneSnapshot(home('none'));
+    const isNot = async (...words: string[]) => {
+      const result = await runProgram(['lock', mirror.root, '--', ...words]);
+      expect(withoutHidden(mirror.state('staging'))).toEqual([]);
+      return result;
+    };
+    expectFailure(await isNot('no-such-program'), 127, /"no-such-program" was not found/);
+    expectFailure(await isNot('/no/such/program'), 127, /was not found/);
+    expectFailure(await isNot(''), 127, /was not found/);
+    expectFailure(await isNot('/etc/passwd'), 126, /"passwd" cannot be executed/);
+    expectFailure(await isNot('/'), 126, /cannot be executed/);
+    expectFailure(await runProgram(['lock', mirror.root]), 125, /no command was given/);
+    expectFailure(await runProgram(['lock', '/no/mirror', '--', 'true']), 125, /no mirror/);
+  });
+
+  test('gets arguments and an environment that are no UTF-8 as they are', async () => {
+    const mirror = await oneSnapshot(home('bytes'));
+    const given = join(mirror.home, 'given');
+    const script = `cd '${mirror.home}' && bytes=$(printf 'a\\351\\n\\nx') && export bytes &&
+      '${launcher}' lock mirror --lock-only -- sh -c 'printf "%s|" "$@" "$bytes" >given' sh "$bytes" 'é  ü' '' "$bytes"`;
+    await execa('sh', ['-c', script]);
+    const bytes = Buffer.from('a\xe9\n\nx|', 'latin1');
+    expect(readFileSync(given)).toEqual(
+      Buffer.concat([bytes, Buffer.from('é  ü||'), bytes, bytes]),
+    );
+  });
+
+  test('has the standard streams of its caller, and its input', async () => {
+    const mirror = await oneSnapshot(home('streams'));
+    const program = [launcher, 'lock', mirror.root, '--quiet', '--', 'sh', '-c', 'cat; echo e >&2'];
+    const { stdout, stderr } = await execa(program[0] ?? '', program.slice(1), { input: 'typed' });
+    expect({ stdout, stderr }).toEqual({ stdout: 'typed', stderr: 'e' });
+  });
+
+  test('stands still with mirrorlatch at Ctrl-Z, and goes on with it', async () => {
+    const mirror = await oneSnapshot(home('stopped'));
+    const command = 'echo $$ >"$MIRRORLATCH_STAGING/../pid"; sleep 1; exit 7';
+    // A group whose leader has a parent of another group in its session: the kernel stops no other.
+    const shell = execa(
+      'sh',
+      [
+        ...['-c', 'perl -e "setpgrp; exec @ARGV" -- "$@" & wait $!', 'sh'],
+        ...[launcher, 'lock', mirror.root, '--', 'sh', '-c', command],
+      ],
+      { reject: false, detached: true },
+    );
+    const file = mirror.state('staging', 'pid');
+    const pid = await vi.waitFor(
+      () => Number(/\d+\n/.exec(readFileSync(file, 'utf8'))?.[0]),
+      10_000,
+    );
+    const group = Number(statOf(pid)[1]);
+    expect(String(group), 'not our own').not.toBe(statOf(process.pid)[1]);
+    process.kill(-group, 'SIGTSTP');
+    await vi.waitFor(() => expect([statOf(pid)[0], statOf(group)[0]]).toEqual(['T', 'T']), 5_000);
+    await pause(2_000);
+    expect(existsSync(`/proc/${pid}`)).toBe(true);
+    process.kill(-group, 'SIGCONT');
+    expect((await shell).exitCode).toBe(7);
+  });
+});
+
+describe.concurrent('--lock-only', () => {
+  test('holds the lock before the first publication too, makes nothing, and gives the code of the command', async () => {
+    const root = join(home('only'), 'mirror');
+    await runForJson(['init', root]);
+    const holder = startProgram([
+      'lock',
+      root,
+      '--lock-only',
+      '--',
+      'sh',
+      '-c',
+      'env; sleep 3; exit 5',
+    ]);
+    await vi.waitFor(
+      () => expect(existsSync(join(root, '.mirrorlatch', 'sync.lock'))).toBe(true),
+      10_000,
+    );
+    const second = await runProgram(['lock', root, '--lock-only', '--no-wait', '--', 'true']);
+    expectFailure(second, 75, /is locked: lock by .*, now: running sh/);
+    const third = await runProgram(['lock', root, '--lock-only', '--wait', '1m', '--', 'true']);
+    expect(third.exitCode, transcript(third)).toBe(0);
+    expect(third.stderr).toBe('');
+    const first = await holder.result;
+    expect(first.exitCode, transcript(first)).toBe(5);
+    expect(first.stdout).not.toContain('MIRRORLATCH_STAGING');
+    expect(first.stderr).toBe('');
+    expect(existsSync(join(root, 'current'))).toBe(false);
+    expect(withoutHidden(join(root, '.mirrorlatch', 'staging'))).toEqual([]);
+  });
+
+  test('keeps the lock with what the command leaves running', async () => {
+    const mirror = await oneSnapshot(home('left'));
+    const left = await lock(mirror, ['--lock-only'], 'sleep 60 >/dev/null 2>&1 & echo $!');
+    expect(left.exitCode, transcript(left)).toBe(0);
+    const pid = Number(left.stdout);
+    expectFailure(
+      await runProgram(['sync', mirror.root]),
+      75,
+      new RegExp(`held by sleep \\(pid ${pid}\\)`),
+    );
+    process.kill(pid, 'SIGKILL');
+  });
+});
+
+describe.concurrent('I9: after SIGKILL', () => {
+  test('I4: the command holds the lock alone, is named, is never ended by those who wait, and the next goes on with its tree', async () => {
+    const mirror = await oneSnapshot(home('killed'));
+    const copy = join(mirror.home, 'rsync');
+    cpSync('/bin/sleep', copy);
+    const script = `exec >/dev/null 2>&1; echo half >"$MIRRORLATCH_STAGING/half"; '${copy}' 6; true`;
+    const holder = startProgram(['lock', mirror.root, '--', 'sh', '-c', script]);
+    const tree = () => readdirSync(mirror.state('staging')).find((name) => /d$/.test(name)) ?? '';
+    await vi.waitFor(
+      () => expect(existsSync(mirror.state('staging', tree(), 'half'))).toBe(true),
+      10_000,
+    );
+    holder.kill('SIGKILL');
+    await holder.result;
+    const next = await lock(mirror, ['--wait', '1s'], 'exit 0');
+    expectFailure(next, 75, /held by sh \(pid \d+\), rsync \(pid \d+\)/);
+    const waiting = await lock(mirror, ['--wait', '1m', '--id', 'second'], 'exit 0');
+    expect(waiting.exitCode, transcript(waiting)).toBe(0);
+    expect(waiting.stderr).toMatch(/going on from what an earlier command left/);
+    expect(readFileSync(join(mirror.root, 'current', 'half'), 'utf8')).toBe('half\n');
+  });
+
+  test('between the command and the publication nothing is lost', async () => {
+    const mirror = await oneSnapshot(home('before-publish'));
+    // What lingers keeps mirrorlatch from going on.
+    const script = 'exec >/dev/null 2>&1; echo whole >"$MIRRORLATCH_STAGING/new"; sleep 3 &';
+    const holder = startProgram(['lock', mirror.root, '--', 'sh', '-c', script]);
+    await vi.waitFor(() => expect(leftInStaging(mirror, 'new')).toBe(true), 10_000);
+    await pause(500);
+    holder.kill('SIGKILL');
+    await holder.result;
+    await succeeds(mirror, ['--wait', '30s', '--id', 'second'], 'exit 0');
+    expect(readFileSync(join(mirror.root, 'current', 'new'), 'utf8')).toBe('whole\n');
+  });
+
+  test('between the two renames of the publication the next goes on with the tree that recovery took back', async () => {
+    const mirror = await oneSnapshot(home('renamed'));
+    await lock(mirror, ['--id', 'second'], 'echo whole >"$MIRRORLATCH_STAGING/new"; exit 1');
+    renameSync(mirror.state('staging', 'second.command'), join(mirror.root, 'snapshots', 'second'));
+    await succeeds(mirror, ['--id', 'third'], 'cat "$MIRRORLATCH_STAGING/new"');
+    expect(mirror.snapshots()).toEqual(['first', 'third']);
+    expect(readFileSync(join(mirror.root, 'current', 'new'), 'utf8')).toBe('whole\n');
+    expect(withoutHidden(mirror.state('staging'))).toEqual([]);
+  });
+});
+
+describe.concurrent('in place', () => {
+  test('I6: the gate is closed around the command, open after 0, dirty after a failure, and its mode comes back', async () => {
+    const root = join(home('in-place'), 'mirror');
+    await runForJson(['init', root, '--in-place']);
+    const gate = () => JSON.parse(readFileSync(join(root, '.mirrorlatch', 'gate.json'), 'utf8'));
+    const mode = () => statSync(join(root, 'gate')).mode & 0o777;
+    const say = 'stat -c %a "$MIRRORLATCH_ROOT/gate"; echo "$MIRRORLATCH_STAGING $MIRRORLATCH_ID"';
+    const fill = 'for n in 1 2 3; do echo $n >"$MIRRORLATCH_STAGING/$n"; done';
+    const run = (script: string, ...words: string[]) =>
+      runProgram(['lock', root, ...words, '--', 'sh', '-c', script]);
+
+    const first = await run(`${say}; ${fill}`);
+    expect(first.exitCode, transcript(first)).toBe(0);
+    expect(first.stdout).toBe(`700\n${join(root, 'gate', 'live')} live\n`);
+    expect([gate().state, mode()]).toEqual(['open', 0o755]);
+    expect(readFileSync(join(root, 'current', '2'), 'utf8')).toBe('2\n');
+    expect(lastOf(root)).toMatchObject({ event: 'published', id: 'live', files: 3, bytes: 6 });
+
+    expect((await run('exit 0')).stderr).toMatch(/unchanged/);
+    expect([gate().state, mode()]).toEqual(['open', 0o755]);
+
+    const failed = await run('rm "$MIRRORLATCH_STAGING/1"; exit 3');
+    expect(failed.exitCode, transcript(failed)).toBe(3);
+    expect([gate().state, mode()]).toEqual(['dirty', 0o755]);
+    expect(failed.stderr).toMatch(/sh ended with 3; guarded readers wait/);
+    expect(gate().reason).toBe('sh ended with 3');
+
+    const shrunk = await run('exit 0');
+    expectFailure(shrunk, 125, /the tree has shrunk: 33\.3 % of the files/);
+    expect([gate().state, mode()]).toEqual(['dirty', 0o755]);
+    expect((await run('exit 0', '--allow-shrink')).exitCode).toBe(0);
+    expect([gate().state, mode()]).toEqual(['open', 0o755]);
+    expectFailure(
+      await run('exit 0', '--empty'),
+      125,
+      /--empty does not go with a mirror in place/,
+    );
+  });
+
+  test('I9: after SIGKILL the next waits for the command, and finds the gate and its mode again', async () => {
+    const root = join(home('in-place-killed'), 'mirror');
+    await runForJson(['init', root, '--in-place']);
+    const script =
+      'exec >/dev/null 2>&1; echo half >"$MIRRORLATCH_STAGING/half"; sleep 4 3>&-; true';
+    const holder = startProgram(['lock', root, '--', 'sh', '-c', script]);
+    await vi.waitFor(
+      () => expect(existsSync(join(root, 'gate', 'live', 'half'))).toBe(true),
+      10_000,
+    );
+    holder.kill('SIGKILL');
+    await holder.result;
+    expect(statSync(join(root, 'gate')).mode & 0o777).toBe(0o700);
+    expectFailure(await runProgram(['lock', root, '--', 'true']), 75, /held by sh/);
+    const next = await runProgram(['lock', root, '--wait', '30s', '--', 'true']);
+    expect(next.exitCode, transcript(next)).toBe(0);
+    expect(statSync(join(root, 'gate')).mode & 0o777).toBe(0o755);
+    expect(readFileSync(join(root, 'current', 'half'), 'utf8')).toBe('half\n');
+  });
+});
+
+function lock(
+  mirror: SmallMirror,
+  options: readonly string[],
+  script: string,
+): Promise<ProgramResult> {
+  return runProgram(['lock', mirror.root, ...options, '--', 'sh', '-c', script]);
+}
+
+/** A publication that has to succeed. */
+async function succeeds(
+  mirror: SmallMirror,
+  options: readonly string[],
+  script: string,
+): Promise<void> {
+  const result = await lock(mirror, options, script);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr, transcript(result)).toMatch(/published /);
+}
+
+/** A command that says something on its standard output when it is ready for what comes. */
+function startNode(
+  mirror: SmallMirror,
+  script: string,
+  ownGroup = false,
+): RunningProgram & { ready: Promise<string> } {
+  const said = join(mirror.home, 'said');
+  const tee = `const log = console.log; console.log = (text) => { log(text); fs.appendFileSync('${said}', text + '\\n'); };`;
+  const program = startProgram(
+    ['lock', mirror.root, '--', process.execPath, '-e', `${tee} ${script}`],
+    { ownGroup },
+  );
+  const ready = vi.waitFor(() => readFileSync(said, 'utf8'), { timeout: 15_000, interval: 50 });
+  return { ...program, ready };
+}
+
+function leftInStaging(mirror: SmallMirror, name: string): boolean {
+  return readdirSync(mirror.state('staging')).some((tree) =>
+    existsSync(mirror.state('staging', tree, name)),
+  );
+}
+
+function withoutHidden(directory: string): string[] {
+  return readdirSync(directory).filter((name) => name !== '.partial' && name !== '.boot');
+}
+
+function inode(mirror: SmallMirror, id: string, path: string): number {
+  return lstatSync(join(mirror.root, 'snapshots', id, path)).ino;
+}
+
+function lastOf(root: string): unknown {
+  const lines = readFileSync(join(root, '.mirrorlatch', 'history.jsonl'), 'utf8')
+    .trim()
+    .split('\n');
+  return JSON.parse(lines.at(-1) ?? '');
+}
+
+async function isHealthy(root: string): Promise<unknown> {
+  return (await runForJson(['status', root]))['isHealthy'];
+}
+
+/** The state and the group of a process (proc(5), /proc/pid/stat). */
+function statOf(pid: number): string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const [state = '', , group = '0'] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return [state, group];
+}
+
+/** A directory of the file's scratch: tests that run side by side share the hooks of a test's end. */
+function home(name: string): string {
+  const path = join(scratch.path, name);
+  mkdirSync(path);
+  return path;
+}
