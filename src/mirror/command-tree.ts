@@ -121,7 +121,7 @@ export async function makeCommandTree(
 }
 
 /** The ways that give the new tree files of its own, the cheapest first. */
-export function ownCopyMethods(layout: Layout, from: string): CloneMethod[] {
+function ownCopyMethods(layout: Layout, from: string): CloneMethod[] {
   if (!canReflink(layout.staging)) return isSubvolume(from) ? ['btrfs', 'copy'] : ['copy'];
   return isSubvolume(from) ? ['btrfs', 'reflink', 'copy'] : ['reflink', 'copy'];
 }
