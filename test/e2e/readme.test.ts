@@ -1,9 +1,13 @@
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { mayMount } from '../support/privilege.ts';
+import { debianRepository } from '../support/repositories/debian-repository.ts';
+import { makeGeneration } from '../support/repositories/generation.ts';
+import type { Repository } from '../support/repositories/repository.ts';
+import { rpmRepository } from '../support/repositories/rpm-repository.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
@@ -32,6 +36,12 @@ test.runIf(mayMount)(
     writeFileSync(join(upstream, 'pool/main/l/left-out.deb'), 'left out');
     for (let count = 0; count < 9; count += 1)
       writeFileSync(join(upstream, `kept-${count}`), 'kept');
+    await makeRepository(debianRepository, place);
+    cpSync(join(place, 'debian'), upstream, { recursive: true });
+    await makeRepository(rpmRepository, place);
+    // The repository is not signed.
+    writeFileSync(join(place, '.debmirror.conf'), '$check_gpg=0;\n$ignore_release_gpg=1;\n1;\n');
+    writeFileSync(join(place, 'dnf.conf'), dnfConfiguration(place));
     writeFileSync(join(place, 'rsyncd.conf'), `use chroot = no\n[debian]\npath = ${upstream}\n`);
     symlinkSync(join(project, 'dist/mirrorlatch'), join(place, 'bin/mirrorlatch'));
     writeFileSync(join(place, 'apt.conf'), aptConfiguration(place));
@@ -45,6 +55,7 @@ test.runIf(mayMount)(
       'set -eu',
       `mount --bind "$PLACE/srv" /srv`,
       'mount -t tmpfs tmpfs /usr/local/sbin',
+      'mount --bind "$PLACE/dnf.conf" /etc/dnf/dnf.conf',
       'mkdir /srv/mirror',
       ...commands.flatMap((command) => ['date +%N > "$UPSTREAM/changed"', command]),
     ].join('\n');
@@ -55,6 +66,7 @@ test.runIf(mayMount)(
         env: {
           PATH: `${join(place, 'bin')}:${process.env['PATH']}`,
           PLACE: place,
+          HOME: place,
           APT_CONFIG: join(place, 'apt.conf'),
           XDG_STATE_HOME: join(place, 'state'),
           UPSTREAM: upstream,
@@ -81,6 +93,27 @@ test('the program of the README for Node can be run', async () => {
   // In the project's directory its own name leads to its own exports.
   await execa('node', ['--input-type=module', '--eval', here], { cwd: project });
 });
+
+async function makeRepository(repository: Repository, place: string): Promise<void> {
+  const [directory, work] = [join(place, repository.name), join(place, `${repository.name}-work`)];
+  for (const path of [directory, work]) mkdirSync(path);
+  await repository.make(directory, makeGeneration(1), work);
+}
+
+/** The repository `updates`, and a place of its own for what dnf keeps. */
+function dnfConfiguration(place: string): string {
+  return [
+    '[main]',
+    'gpgcheck=0',
+    `cachedir=${place}/dnf/cache`,
+    `persistdir=${place}/dnf/state`,
+    `logdir=${place}/dnf/log`,
+    '[updates]',
+    'name=updates',
+    `baseurl=file://${place}/rpm`,
+    '',
+  ].join('\n');
+}
 
 /** A place of its own for apt, and no source: the machine's packages are not touched. */
 function aptConfiguration(place: string): string {
