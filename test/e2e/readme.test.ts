@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
@@ -79,6 +79,10 @@ test.runIf(mayMount)(
     expect(exitCode, all).toBe(0);
     expect(commands.length).toBeGreaterThan(10);
     expect(all).toContain('published 20260101T030000Z');
+    const published = ['debs/current/dists/stable/Release', 'rpms/current/repodata/repomd.xml'];
+    for (const file of [...published, 'files/current/built']) {
+      expect(existsSync(join(place, 'srv/mirror', file)), `${file} of the recipes`).toBe(true);
+    }
   },
 );
 
