@@ -28,7 +28,7 @@ import { processesHoldingFlock, processesWithVariable, processName } from '../sy
 import type { OnEvent, Phase } from './events.ts';
 import { type Mirror, openMirror } from './mirror.ts';
 import type { PruneResult } from './prune.ts';
-import { chooseId, emptyTrashQuietly, pruneAfterwards, recordFailure } from './sync.ts';
+import { chooseId, emptyTrashQuietly, pruneAfterwards, recordFailure, serve } from './sync.ts';
 
 export interface LockOptions {
   root: string;
@@ -218,6 +218,7 @@ async function lockSnapshot(context: Context): Promise<LockResult> {
   const { isEqual, figures } = await compareTrees(tree.path, { base, since: tree.since, signal });
   if (isEqual && before !== undefined) {
     forgetCommandTree(layout, tree);
+    await serve(context.mirror, syncLock, before, signal);
     return unchanged(context, before);
   }
   if (isEmptyTree(figures)) {
@@ -234,6 +235,7 @@ async function lockSnapshot(context: Context): Promise<LockResult> {
   enter(context, 'publishing');
   await publish(layout, syncLock, id, figuresOf(context, figures, tree.clone), tree.path);
   forgetCommandTree(layout, tree);
+  await serve(context.mirror, syncLock, id, signal);
   return published(context, figures, tree.clone);
 }
 

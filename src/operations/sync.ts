@@ -254,7 +254,8 @@ function clearStaging(layout: Layout, lock: SyncLock): void {
   }
 }
 
-async function serve(
+/** Brings the served directory, where the mirror has one, up to what is current. */
+export async function serve(
   { layout, settings }: Mirror,
   lock: SyncLock,
   id: string,
