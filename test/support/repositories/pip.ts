@@ -16,9 +16,9 @@ export const pipIndex = pip('pip, index', (url) => `index-url = ${url}/simple`);
 function pip(name: string, source: (url: string) => string): Client {
   return {
     name,
-    programs: ['pip'],
+    programs: ['python3', 'pip'],
     repository: pythonIndex,
-    install: `pip --quiet install --target site --no-compile ${packageNames.join(' ')}`,
+    install: `python3 -m pip --quiet install --target site --no-compile ${packageNames.join(' ')}`,
     installed: (packageName) => `site/${packageName.replaceAll('-', '_')}/generation`,
     configure(state, url) {
       const configuration = join(state, 'pip.conf');
