@@ -28,7 +28,7 @@ need_programs() {
   fi
   echo "Installing the Debian packages that are missing:$missing"
   # shellcheck disable=SC2086 # a list of package names
-  if ! apt_log=$({ apt-get -q update && apt-get -q -y --no-install-recommends install $missing; } 2>&1 </dev/null); then
+  if ! apt_log=$({ apt-get -q update && apt-get -q -y --no-remove --no-install-recommends install $missing; } 2>&1 </dev/null); then
     printf '%s\n' "$apt_log" >&2
     stop "apt-get could not install:$missing"
   fi
@@ -47,6 +47,7 @@ need_build() {
   # npm writes this file at the end of an installation: older than the lock file means another state.
   installed=node_modules/.package-lock.json
   if [ ! -e "$installed" ] || [ -n "$(find package-lock.json -newer "$installed")" ]; then
+    [ ! -L node_modules ] || stop 'node_modules is a symlink: npm ci would empty what it leads to.' 'Remove it, and run this again.'
     echo 'Installing the Node packages of package-lock.json'
     npm ci --no-audit --no-fund --loglevel=error </dev/null || stop 'npm ci failed.'
   fi
