@@ -52,15 +52,28 @@ export function giveBack(layout: Layout, directory: string, id: string): void {
 }
 
 /**
- * Whether the adopted path still is, or is again, a directory of its own: a crash fell before the
- * exchange, or after the one back, and `current` leads to no tree.
+ * The adopted path while it still is, or is again, a directory of its own, and nothing is current: a
+ * crash fell before the exchange, or after the one back. Else undefined.
  */
-export function isHalfAdopted(layout: Layout): boolean {
+export function halfAdopted(layout: Layout): string | undefined {
   const adopted = readSettings(layout)?.adopted;
-  return (
-    adopted !== undefined &&
-    lstatIfThere(layout.current) !== undefined &&
-    lstatIfThere(adopted)?.isDirectory() === true
+  if (adopted === undefined || !lstatIfThere(adopted)?.isDirectory()) return undefined;
+  const target = readlinkIfThere(layout.current);
+  const leadsToTree =
+    target !== undefined && lstatIfThere(join(layout.root, target))?.isDirectory() === true;
+  return leadsToTree ? undefined : adopted;
+}
+
+/** @throws MirrorlatchError CONFIGURATION: nobody but a person can tell which of both was wanted. */
+export function refuseHalfAdopted(layout: Layout): void {
+  const adopted = halfAdopted(layout);
+  if (adopted === undefined) return;
+  throw new MirrorlatchError(
+    'CONFIGURATION',
+    `the adoption of ${adopted} by ${layout.root} was interrupted, and that of it which was done is undone`,
+    {
+      hint: `Finish it with: mirrorlatch init ${layout.root} --adopt ${adopted}, or leave it at that with --unadopt`,
+    },
   );
 }
 

@@ -7,6 +7,7 @@ import { thisHost } from '../system/host.ts';
 import { processesWithOpenFile, processName } from '../system/proc.ts';
 import { type Layout, LIVE } from './layout.ts';
 import { checkGateRecord, type GateRecord, parseJson } from './records.ts';
+import type { SyncLock } from './sync-lock.ts';
 
 /**
  * The gate of a mirror that is written in place, a readers-writer lock that outlives its holders:
@@ -23,7 +24,8 @@ import { checkGateRecord, type GateRecord, parseJson } from './records.ts';
  * never touches it, while it resets that of its own target. The state keeps out those whom modes do
  * not stop. A reader that was let in holds a shared flock; who closes waits for all of them.
  * In `dirty` the mode is open again, for half a mirror may serve better than none, and guarded
- * readers wait.
+ * readers wait. What was dirty before it was closed is so again when the write does not end well, and
+ * what was lost to a restart stays in doubt until then.
  */
 export type { GateRecord };
 
@@ -43,9 +45,9 @@ export interface DrainOptions {
 
 const DEFAULT_DRAIN_MS = 5 * 60 * 1000;
 
-/** Whether the mirror is written in place. */
+/** Whether the mirror is written in place, also where its gate's record has been lost. */
 export function isInPlace(layout: Layout): boolean {
-  return lstatIfThere(layout.gateRecord) !== undefined;
+  return [layout.gateRecord, layout.lease(LIVE)].some((path) => lstatIfThere(path) !== undefined);
 }
 
 /** Makes the gate of a new mirror. */
@@ -79,19 +81,21 @@ export function readGate(layout: Layout): GateRecord {
   throw new MirrorlatchError(
     'CONFIGURATION',
     `${layout.gateRecord} does not say whether the gate is open: ${checked.problem}`,
-    { hint: 'Look whether the tree is whole, and open the gate with: mirrorlatch gate open ROOT' },
+    {
+      hint: `Look whether the tree is whole, and open the gate with: mirrorlatch gate open ${layout.root}`,
+    },
   );
 }
 
 /**
- * Closes the gate: no new readers, wait for those inside, and then take the permission away. Only
- * who holds the writer's lock may do that.
+ * Closes the gate: no new readers, wait for those inside, and then take the permission away.
  *
  * @returns the way to open it again, to be called whatever happens.
- * @throws MirrorlatchError BUSY when readers stay inside; the gate is open then as it was.
+ * @throws MirrorlatchError BUSY when readers stay inside; the gate is then as it was.
  */
 export async function shutGate(
   layout: Layout,
+  lock: SyncLock,
   by: string,
   options: DrainOptions,
 ): Promise<OpenGate> {
@@ -105,35 +109,43 @@ export async function shutGate(
       },
     );
   }
-  const mode = modeOfGate(layout) ?? before.mode;
-  const record = (state: GateRecord['state'], reason: string): void =>
-    writeGate(layout, { state, mode, by, reason, since: new Date().toISOString() });
-  record('closing', 'waiting for the readers that are inside');
+  const mode = modeWhileOpen(layout, before);
+  const doubt =
+    before.state === 'dirty' ? { wasDirty: true, boot: before.boot } : { boot: undefined };
+  const record = (state: GateRecord['state'], reason: string, more = {}): void =>
+    writeGate(layout, { state, mode, by, reason, since: new Date().toISOString(), ...more });
+  record('closing', 'waiting for the readers that are inside', doubt);
   let hold: number | undefined;
   try {
     hold = await drain(layout, options);
-    record('closed', 'it is being written');
-    chmodSync(layout.gate, mode & 0o700);
-    syncDirectory(layout.gate);
+    lock.assertHeld();
+    record('closed', 'it is being written', doubt);
+    setMode(layout, mode & 0o700);
   } catch (error) {
     if (hold !== undefined) closeSync(hold);
-    chmodSync(layout.gate, mode);
-    writeGate(layout, before);
+    if (isHeld(lock)) {
+      if (modeOfGate(layout) !== mode) setMode(layout, mode);
+      writeGate(layout, before);
+    }
     throw error;
   }
   const descriptor = hold;
   return (state, reason) => {
     try {
-      chmodSync(layout.gate, mode);
-      syncDirectory(layout.gate);
-      record(state, reason);
+      // Who has taken the lock since has repaired the gate, and may be writing behind it.
+      if (!isHeld(lock)) return;
+      setMode(layout, mode);
+      record(state, reason, state === 'open' ? {} : { boot: doubt.boot });
     } finally {
       closeSync(descriptor);
     }
   };
 }
 
-/** Gives the directory its mode back, and says whether what lies there is whole. */
+/**
+ * Gives the directory its mode back, and says whether what lies there is whole. Does neither when the
+ * lock has been lost.
+ */
 export type OpenGate = (state: 'open' | 'dirty', reason: string) => void;
 
 /**
@@ -145,13 +157,13 @@ export type OpenGate = (state: 'open' | 'dirty', reason: string) => void;
 export function repairGate(layout: Layout): GateRecord | undefined {
   const found = readGate(layout);
   if (found.by === 'person' || found.state === 'open' || found.state === 'dirty') return undefined;
-  const wasWritten = found.state === 'closed';
-  chmodSync(layout.gate, found.mode);
-  syncDirectory(layout.gate);
+  const isDirty = found.state === 'closed' || found.wasDirty === true;
+  setMode(layout, found.mode);
+  const { wasDirty, ...others } = found;
   const repaired: GateRecord = {
-    ...found,
-    state: wasWritten ? 'dirty' : 'open',
-    reason: wasWritten ? `${found.by} was interrupted` : '',
+    ...others,
+    state: isDirty ? 'dirty' : 'open',
+    reason: isDirty ? `${found.by} was interrupted` : '',
     since: new Date().toISOString(),
   };
   writeGate(layout, repaired);
@@ -160,24 +172,22 @@ export function repairGate(layout: Layout): GateRecord | undefined {
 
 /** For a person: closes the gate until it is opened by hand, and waits for nobody. */
 export function closeByHand(layout: Layout, reason: string): void {
-  const mode = modeOfGate(layout) ?? DEFAULT_MODE;
+  const mode = modeWhileOpen(layout, readGate(layout));
   writeGate(layout, {
     state: 'closed',
-    mode: readTextIfThere(layout.gateRecord) === undefined ? mode : readGate(layout).mode,
+    mode,
     by: 'person',
     reason,
     since: new Date().toISOString(),
   });
-  chmodSync(layout.gate, mode & 0o700);
-  syncDirectory(layout.gate);
+  setMode(layout, mode & 0o700);
 }
 
 /** For a person: opens the gate and calls what lies there whole, whatever was. */
 export function openByHand(layout: Layout): void {
   const checked = checkGateRecord(parseJson(readTextIfThere(layout.gateRecord)));
-  const mode = 'record' in checked ? checked.record.mode : DEFAULT_MODE;
-  chmodSync(layout.gate, mode);
-  syncDirectory(layout.gate);
+  const mode = 'record' in checked ? modeWhileOpen(layout, checked.record) : DEFAULT_MODE;
+  setMode(layout, mode);
   writeGate(layout, {
     state: 'open',
     mode,
@@ -239,13 +249,37 @@ function describeReaders(path: string): string {
   return readers.length === 0 ? '' : `: ${readers.slice(0, 5).join(', ')}`;
 }
 
+/** The mode that the directory has while the gate is not closed: somebody may have changed it. */
+function modeWhileOpen(layout: Layout, { state, mode }: GateRecord): number {
+  return state === 'closed' ? mode : (modeOfGate(layout) ?? mode);
+}
+
 function modeOfGate(layout: Layout): number | undefined {
   const mode = lstatIfThere(layout.gate)?.mode;
   return mode === undefined ? undefined : Number(mode & 0o7777n);
 }
 
-function writeGate(layout: Layout, record: Omit<GateRecord, 'boot'> & { boot?: string }): void {
+function setMode(layout: Layout, mode: number): void {
+  chmodSync(layout.gate, mode);
+  syncDirectory(layout.gate);
+}
+
+function isHeld(lock: SyncLock): boolean {
+  try {
+    lock.assertHeld();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function writeGate(
+  layout: Layout,
+  record: Omit<GateRecord, 'boot'> & { boot?: string | undefined },
+): void {
   const { state, boot = thisHost().bootId, ...others } = record;
   // The state first and without a space, for the reader in sh.
   writeWhole(layout.gateRecord, `${JSON.stringify({ state, boot, ...others })}\n`);
+  // What is written behind the gate must not outlive, at a power cut, the word that it is closed.
+  syncDirectory(layout.state);
 }

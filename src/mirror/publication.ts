@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readlinkIfThere, syncDirectory } from '../system/files.ts';
 import { runProgram } from '../system/process.ts';
-import { isHalfAdopted } from './adoption.ts';
+import { halfAdopted } from './adoption.ts';
 import { appendHistory, type SyncFigures } from './history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
@@ -23,7 +23,7 @@ export function currentId(layout: Layout): string | undefined {
     if (id !== undefined) return id;
     // It may have gone on, and what it named been removed, all since it was read.
     if (readlinkIfThere(layout.current) !== link) continue;
-    if (lstatIfThere(layout.current) === undefined || isHalfAdopted(layout)) return undefined;
+    if (lstatIfThere(layout.current) === undefined || halfAdopted(layout) !== undefined) return undefined;
     throw new MirrorlatchError(
       'CONFIGURATION',
       `${layout.current} is not a symlink to a snapshot of this mirror`,

@@ -39,19 +39,24 @@ export function findReaders(layout: Layout): Map<string, Reader[]> {
   };
   if (!lstatIfThere(layout.snapshots) && !lstatIfThere(layout.gate)) return new Map();
   const uses = pathsInUse(layout.root);
+  // Who writes in place has all of it open that a reader has.
+  const writers = new Set(
+    uses.filter(({ path }) => path === layout.kernelLock).map(({ pid }) => pid),
+  );
   for (const { pid, path } of uses) {
     const [first, second, id] = relative(layout.root, path).split('/');
     if (first === '.mirrorlatch' && second === basename(layout.leases)) note(id, pid, 'lease');
-    if (path === layout.lease(LIVE)) note(LIVE, pid, 'lease');
+    if (path === layout.lease(LIVE) && !writers.has(pid)) note(LIVE, pid, 'lease');
   }
   for (const { pid, use, path } of uses) {
     const [first, id] = relative(layout.root, path).split('/');
-    if (first === basename(layout.snapshots) || first === basename(layout.gate)) note(id, pid, use);
+    if (first === basename(layout.snapshots)) note(id, pid, use);
+    if (first === basename(layout.gate) && !writers.has(pid)) note(id, pid, use);
   }
   return new Map([...readers].map(([id, ofSnapshot]) => [id, [...ofSnapshot.values()]]));
 }
 
 /** How many locks there are on a snapshot's lease, holders that cannot be seen included. */
 export function countLeases(layout: Layout, id: string): number {
-  return countLocks(layout.lease(id));
+  return countLocks(layout.lease(id), 'shared');
 }

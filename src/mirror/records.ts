@@ -19,11 +19,11 @@ const Settings = z.strictObject({
   keepWithinMs: z.optional(z.int().check(z.minimum(0))),
   /** How long a snapshot stays after it stopped being current; ms. */
   graceMs: z._default(z.int().check(z.minimum(0)), 24 * 60 * 60 * 1000),
-  /** Share of files or bytes that may vanish in one sync; percent. */
   /** The path that readers knew before `init --adopt`, which leads to `current` since then. */
   adopted: z.optional(z.string()),
   /** A directory that is to be a clone of what is current, replaced by exchange. */
   serveAt: z.optional(z.string()),
+  /** Share of files or bytes that may vanish in one sync; percent. */
   maxShrinkPercent: z._default(z.number().check(z.minimum(0), z.maximum(100)), 30),
 });
 
@@ -58,8 +58,13 @@ const GateRecord = z.object({
   state: z.enum(['open', 'closing', 'closed', 'dirty']),
   /** Mode of the gate directory while it is open: what it gets back. */
   mode: z.int().check(z.minimum(0), z.maximum(0o7777)),
-  /** boot_id of the host that wrote this, random(4): what it wrote to disk may be lost since. */
+  /**
+   * boot_id of the host, random(4), since when what lies behind the gate has been written: of that
+   * which was not finished since then anything may be lost.
+   */
   boot: z.string(),
+  /** It was dirty when it was closed. */
+  wasDirty: z.optional(z.boolean()),
   /** Who closed it or left it dirty: `sync`, `lock`, or `person` for `gate close`. */
   by: z.string(),
   /** For people: why it is as it is. */

@@ -2,7 +2,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { ifThere, lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
-import { isHalfAdopted, lostPath, restorePath, undoHalf } from './adoption.ts';
+import { halfAdopted, lostPath, restorePath, undoHalf } from './adoption.ts';
 import { isInPlace, readGate, repairGate, whyClosed } from './gate.ts';
 import {
   appendHistory,
@@ -13,6 +13,7 @@ import {
 } from './history.ts';
 import { directoriesOf, type Layout, LIVE } from './layout.ts';
 import { currentId, makeLease, previousId } from './publication.ts';
+import { isServedClone, supersede } from './served-directory.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers, stagedTree } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -60,7 +61,7 @@ export function survey(layout: Layout): Finding[] {
   if (current !== undefined && !isRecordedAsCurrent(history, current)) {
     findings.push({ kind: 'unrecorded-publication', id: current });
   }
-  const path = isHalfAdopted(layout) ? layout.current : lostPath(layout);
+  const path = halfAdopted(layout) ?? lostPath(layout);
   if (path !== undefined) findings.push({ kind: 'unfinished-adoption', path });
   const ids = snapshotIds(layout).filter((id) => lstatIfThere(layout.snapshot(id))?.isDirectory());
   for (const id of ids) {
@@ -129,13 +130,15 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         });
         break;
       case 'unfinished-clone':
-        discard(layout, finding.path);
+        // Those who stand in what was served before the crash keep it.
+        if (isServedClone(layout, finding.path)) supersede(layout, finding.path);
+        else discard(layout, finding.path);
         break;
       case 'lock-remains':
         rmSync(finding.path, { recursive: true, force: true });
         break;
       case 'unfinished-adoption':
-        if (finding.path === layout.current) undoHalf(layout);
+        if (halfAdopted(layout) !== undefined) undoHalf(layout);
         else restorePath(layout, finding.path);
         break;
       case 'unclean-gate':

@@ -24,6 +24,9 @@ import { discard, moveTree } from './trash.ts';
  * the old one keep it as long as they stay.
  */
 
+/** What the staged clone is called beside the snapshot's own id. */
+const SERVED = '+served';
+
 /**
  * Checks whether a directory at `path` can be replaced so, and changes nothing.
  *
@@ -67,7 +70,7 @@ export async function serveDirectory(
   forgetUnused(layout);
   if (lstatIfThere(path) && readTextIfThere(layout.served) === `${id}\n`) return;
   const inherit = [lock.descriptor];
-  const fresh = stagedClone(layout, `${id}+served`);
+  const fresh = stagedClone(layout, id + SERVED);
   const snapshot = layout.snapshot(id);
   const methods = cloneMethodsFor(snapshot, 'auto');
   await cloneTree(snapshot, fresh, { methods, inherit, signal });
@@ -77,12 +80,23 @@ export async function serveDirectory(
     moveTree(fresh, path);
   } else {
     exchange(fresh, path);
-    mkdirSync(layout.superseded, { recursive: true, mode: 0o700 });
-    moveTree(fresh, join(layout.superseded, randomUUID()));
+    supersede(layout, fresh);
   }
   syncDirectory(dirname(path));
   writeWhole(layout.served, `${id}\n`);
   forgetUnused(layout);
+}
+
+/** Whether a clone that a crash left was to be served, or was served: it may be either. */
+export function isServedClone(layout: Layout, path: string): boolean {
+  const id = basename(path).split('+')[0] ?? '';
+  return path === stagedClone(layout, id + SERVED);
+}
+
+/** Keeps what was served before as long as somebody stands in it. */
+export function supersede(layout: Layout, path: string): void {
+  mkdirSync(layout.superseded, { recursive: true, mode: 0o700 });
+  moveTree(path, join(layout.superseded, randomUUID()));
 }
 
 /** Removes the trees that were served before and that nobody stands in any more. */

@@ -2,7 +2,7 @@ import { realpathSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { giveBack, takeIn } from '../mirror/adoption.ts';
-import { markWhole } from '../mirror/gate.ts';
+import { isInPlace, markWhole, readGate } from '../mirror/gate.ts';
 import { appendHistory } from '../mirror/history.ts';
 import { LIVE } from '../mirror/layout.ts';
 import { currentId, makeLease } from '../mirror/publication.ts';
@@ -17,6 +17,7 @@ import { mountOf } from '../system/mounts.ts';
 import { pathsInUse, processName } from '../system/proc.ts';
 import { checkedSettings, type InitOptions } from './init.ts';
 import { createMirror, findMirror, type Mirror, openMirror } from './mirror.ts';
+import { realPathToBe } from './sync-work.ts';
 
 export interface AdoptOptions {
   /** The directory that readers use and keep using: it becomes a symlink. */
@@ -32,32 +33,76 @@ export interface AdoptOptions {
  * Turns the target of an rsync into a mirror without copying a byte: its tree becomes the first
  * snapshot, or the tree of a mirror in place, and a symlink to `current` takes its old path.
  *
+ * Doing it again finishes what a crash left, and does nothing else.
+ *
  * @throws MirrorlatchError when the directory cannot be adopted; it is as it was then.
  */
 export async function adopt(options: AdoptOptions): Promise<Mirror> {
   const directory = realPathOf(options.directory);
-  const root = resolve(options.root ?? `${directory}.mirror`);
+  const root = realPathToBe(resolve(options.root ?? `${directory}.mirror`));
+  const found = findMirror(root);
+  if (found?.settings.adopted === directory && !lstatIfThere(directory)?.isDirectory()) {
+    return finishAdoption(found, directory, options.signal);
+  }
   checkAdoptable(directory, root);
   const given = { ...checkedSettings(options.settings), adopted: directory };
-  const mirror = findMirror(root) ?? createMirror(root, given, { mode: options.mode });
-  const { layout, settings } = mirror;
+  const { layout, settings: before } = found ?? createMirror(root, given, { mode: options.mode });
   const lock = await acquireSyncLock(layout, { command: 'adopt', signal: options.signal });
   try {
     await recover(layout, lock);
-    if (currentId(layout) !== undefined || settings.adopted !== directory) {
+    if (
+      currentId(layout) !== undefined ||
+      (before.adopted ?? directory) !== directory ||
+      before.mode !== options.mode
+    ) {
       throw new MirrorlatchError('USAGE', `${layout.root} is a mirror of its own already`, {
         hint: 'Name another place for the new one: mirrorlatch init ROOT --adopt DIR',
       });
     }
+    const settings = changedSettings(before, given);
+    // Before anything moves: by this a crash is found and mended.
+    writeSettings(layout, settings);
     const id = settings.mode === 'in-place' ? LIVE : freshId(new Date(), () => false);
     takeIn(layout, lock, directory, id);
     if (id === LIVE) markWhole(layout, 'adopt');
     else makeLease(layout, id);
     const at = new Date().toISOString();
     appendHistory(layout, { event: 'published', at, id, previous: null, source: directory });
-    return mirror;
+    return { layout, settings };
   } catch (error) {
     throw asMirrorlatchError(lock.causeOf(error), `${directory} cannot be adopted`);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** The tree lies in the mirror already: what follows the exchange may be missing. */
+async function finishAdoption(
+  mirror: Mirror,
+  directory: string,
+  signal: AbortSignal | undefined,
+): Promise<Mirror> {
+  const { layout } = mirror;
+  const lock = await acquireSyncLock(layout, { command: 'adopt', signal });
+  try {
+    await recover(layout, lock);
+    const link = readlinkIfThere(directory);
+    if (link === undefined || resolve(dirname(directory), link) !== layout.current) {
+      throw new MirrorlatchError(
+        'CONFIGURATION',
+        `${directory} does not lead to ${layout.current}`,
+        {
+          hint: `Move it away, and make it again: ln -s ${layout.current} ${directory}`,
+        },
+      );
+    }
+    if (isInPlace(layout) && readGate(layout).by === 'init') markWhole(layout, 'adopt');
+    return mirror;
+  } catch (error) {
+    throw asMirrorlatchError(
+      lock.causeOf(error),
+      `the adoption of ${directory} cannot be finished`,
+    );
   } finally {
     await lock.release();
   }

@@ -21,6 +21,7 @@ import { discard } from '../mirror/trash.ts';
 import {
   type ApplyOptions,
   applyArguments,
+  isTemporary,
   listedFrom,
   planArguments,
   type Transfer,
@@ -214,13 +215,19 @@ async function makePlan(
   }
 }
 
-/** Under `--without delete` an entry of `current` stays when the source has it no longer. */
+/**
+ * Under `--without delete` an entry of `current` stays when the source has it no longer. In place,
+ * what an interrupted rsync left of its own is no loss of the source's, whatever its size.
+ */
 export function keepsOf({
   transfer,
   base,
-}: Pick<SyncContext, 'transfer' | 'base'>): (name: string) => boolean {
-  if (base === undefined || !transfer.without.has('delete')) return () => false;
-  return (name) => lstatIfThere(bytePath(base, name)) !== undefined;
+  strategy,
+}: Pick<SyncContext, 'transfer' | 'base' | 'strategy'>): (name: string) => boolean {
+  const isOurs = strategy === 'in-place' && !transfer.without.has('temp-excludes');
+  const keeps = base !== undefined && transfer.without.has('delete');
+  return (name) =>
+    (isOurs && isTemporary(name)) || (keeps && lstatIfThere(bytePath(base, name)) !== undefined);
 }
 
 /**

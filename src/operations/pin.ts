@@ -39,8 +39,10 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
   for (;;) {
     signal?.throwIfAborted();
     const id = wanted ?? currentId(layout);
+    refuseBehindGate(layout);
     const lease = id === undefined ? undefined : takeLease(layout, id);
     if (id !== undefined && lease !== undefined) {
+      // Who closes the gate first says so, and then waits for all who hold this lock.
       refuseBehindGate(layout, lease);
       return {
         id,
@@ -71,11 +73,22 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
 }
 
 /** A mirror that is written in place can be read only while its gate is open. */
-function refuseBehindGate(layout: Layout, lease: Lease): void {
-  const why = isInPlace(layout) ? whyClosed(readGate(layout)) : undefined;
+function refuseBehindGate(layout: Layout, lease?: Lease): void {
+  const why = obstacleOf(layout, lease);
   if (why === undefined) return;
-  lease.release();
   throw new MirrorlatchError('BUSY', `${layout.root} ${why}`, {
     hint: 'Wait until it can be read: wait() of the library, mirrorlatch wait ROOT',
   });
+}
+
+/** Why the gate keeps readers out; then, and when that cannot be told, the lease is let go. */
+function obstacleOf(layout: Layout, lease: Lease | undefined): string | undefined {
+  let isOpen = false;
+  try {
+    const why = isInPlace(layout) ? whyClosed(readGate(layout)) : undefined;
+    isOpen = why === undefined;
+    return why;
+  } finally {
+    if (!isOpen) lease?.release();
+  }
 }

@@ -40,7 +40,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   });
   onEvent({ kind: 'phase', phase: 'planning' });
   for (;;) {
-    const plan = new Plan(target, keepsOf({ transfer: work.transfer, base }));
+    const plan = new Plan(target, keepsOf({ ...work, base }));
     const entries: Entry[] = [];
     const { ending, totals, complaints } = await runRsync({
       args: planArguments(work.transfer, target),

@@ -5,14 +5,11 @@ import { LIVE } from '../mirror/layout.ts';
 import { Plan, type PlanFigures } from '../mirror/plan.ts';
 import { publishInPlace } from '../mirror/publication.ts';
 import type { SyncLock } from '../mirror/sync-lock.ts';
-import { inPlaceArguments, planArguments } from '../rsync/arguments.ts';
+import { DELAYED, inPlaceArguments, planArguments } from '../rsync/arguments.ts';
 import { runRsync } from '../rsync/run.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { removeDirectoriesNamed } from '../system/remove-tree.ts';
 import { type BuiltTree, enter, keepsOf, progressOf, type SyncContext } from './build-tree.ts';
-
-/** What `rsync --delay-updates` puts new files into (rsync(1)). */
-const DELAYED = '.~tmp~';
 
 /**
  * Writes the one tree of an in-place mirror anew, behind its gate.
@@ -33,8 +30,8 @@ export async function syncInPlace(
   const tree = layout.snapshot(LIVE);
   enter(context, 'planning');
   const gate = readGate(layout);
-  const isWhole = gate.state === 'open';
-  const compare = isDoubtful(gate) ? ['--checksum'] : [];
+  const isWhole = gate.state === 'open' && context.base !== undefined;
+  const compare = isDoubtful(gate) && lstatIfThere(tree) ? ['--checksum'] : [];
   if (compare.length > 0) {
     const message =
       'the machine was restarted since a sync was interrupted: files are compared by content';
@@ -46,7 +43,7 @@ export async function syncInPlace(
   context.guard(plan.figures);
 
   enter(context, 'closing');
-  const reopen = await shutGate(layout, 'sync', drain);
+  const reopen = await shutGate(layout, lock, 'sync', drain);
   let isDone = false;
   try {
     if (!lstatIfThere(tree)) mkdirSync(tree);
@@ -56,8 +53,7 @@ export async function syncInPlace(
     await publishInPlace(layout, lock, figuresOf(plan.figures, 'none'));
     isDone = true;
   } finally {
-    // Who has taken the lock since has repaired the gate, and may be writing behind it.
-    if (!lock.lost.aborted) reopen(isDone ? 'open' : 'dirty', isDone ? '' : 'the sync failed');
+    reopen(isDone ? 'open' : 'dirty', isDone ? '' : 'the sync failed');
   }
   return { plan: plan.figures, isChanged: true, clone: 'none' };
 }

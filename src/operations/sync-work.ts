@@ -201,7 +201,7 @@ export function guardOf(
 }
 
 /** The real path of what is there, or will be when it has been made. */
-function realPathToBe(path: string): string {
+export function realPathToBe(path: string): string {
   const real = ifThere(() => realpathSync(path));
   if (real !== undefined || path === dirname(path)) return real ?? path;
   return join(realPathToBe(dirname(path)), basename(path));

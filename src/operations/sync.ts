@@ -10,6 +10,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { refuseHalfAdopted } from '../mirror/adoption.ts';
 import type { CloneMethod } from '../mirror/clone.ts';
 import type { DrainOptions } from '../mirror/gate.ts';
 import { appendHistory, type SyncFigures } from '../mirror/history.ts';
@@ -100,6 +101,7 @@ async function syncUnderLock(
 
   closeGate(layout);
   const recovered = await recover(layout, lock);
+  refuseHalfAdopted(layout);
   placeReader(layout);
   rememberSource(options, mirror);
   const superblock = checkSuperblock(layout, options.unclean ?? 'warn', onEvent);

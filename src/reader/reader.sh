@@ -187,8 +187,8 @@ ml_take_lease() {
 
 # ml_is_open: whether the mirror may be read; ml_why says why not. Only one that is written in place has a gate.
 ml_is_open() {
-  [ -e "$ml_root/.mirrorlatch/gate.json" ] || return 0
-  IFS= read -r ml_gate <"$ml_root/.mirrorlatch/gate.json" || ml_gate=''
+  [ -e "$ml_root/.mirrorlatch/gate.json" ] || [ -e "$ml_root/.mirrorlatch/gate.flock" ] || return 0
+  IFS= read -r ml_gate 2>/dev/null <"$ml_root/.mirrorlatch/gate.json" || ml_gate=''
   case $ml_gate in
   *'"state":"open"'*) ;;
   *'"state":"dirty"'*)
@@ -199,8 +199,12 @@ ml_is_open() {
     ml_why="$ml_root is closed by hand"
     return 1
     ;;
-  *)
+  *'"state":"clos'*)
     ml_why="$ml_root is being written"
+    return 1
+    ;;
+  *)
+    ml_why="$ml_root does not tell whether it may be read"
     return 1
     ;;
   esac

@@ -149,7 +149,7 @@ function common({ source, without, options }: Transfer): string[] {
     ...wanted('nanoseconds', '--modify-window=-1'),
     ...wanted('safe-links', '--safe-links'),
     ...wanted('timeout', '--timeout=600', ...(source.kind === 'daemon' ? ['--contimeout=60'] : [])),
-    ...wanted('temp-excludes', '--exclude=.~tmp~/', ...TEMPORARY_FILES),
+    ...wanted('temp-excludes', `--exclude=${DELAYED}/`, ...TEMPORARY_FILES),
     ...options,
   ];
 }
@@ -162,6 +162,16 @@ function transferring({ source }: Transfer, { from, how, partial }: ApplyOptions
     ...(source.kind === 'local' ? [] : ['--fuzzy', '--fuzzy']),
     ...from.map((directory) => `--${how}-dest=${directory}`),
   ];
+}
+
+/** What `rsync --delay-updates` puts new files into (rsync(1)). */
+export const DELAYED = '.~tmp~';
+
+/** Whether an entry is one that only an interrupted rsync leaves: what `temp-excludes` keeps out. */
+export function isTemporary(name: string): boolean {
+  const parts = name.split('/');
+  const last = parts.at(-1) ?? '';
+  return parts.includes(DELAYED) || (/^\..*\.\w{6}$/.test(last) && /[A-Z0-9]\w*$/.test(last));
 }
 
 /**

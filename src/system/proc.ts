@@ -139,10 +139,10 @@ export function pathsInUse(directory: string): ProcessPath[] {
 }
 
 /**
- * How many locks (proc(5), /proc/locks) there are on the file, whoever holds them. They are told by
- * the device of the mount: a file of a btrfs subvolume has another one.
+ * How many locks (proc(5), /proc/locks) there are on the file, or shared ones alone, whoever holds
+ * them. They are told by the device of the mount: a file of a btrfs subvolume has another one.
  */
-export function countLocks(path: string): number {
+export function countLocks(path: string, kind: 'any' | 'shared' = 'any'): number {
   const file = quietly(() => ({
     mount: mountOf(path),
     inode: statSync(path, { bigint: true }).ino,
@@ -151,7 +151,9 @@ export function countLocks(path: string): number {
   const [major = 0, minor = 0] = file.mount.device.split(':').map(Number);
   const hex = (number: number): string => number.toString(16).padStart(2, '0');
   const key = ` ${hex(major)}:${hex(minor)}:${file.inode} `;
-  return lines('/proc/locks').filter((line) => line.includes(key)).length;
+  return lines('/proc/locks').filter(
+    (line) => line.includes(key) && (kind === 'any' || line.includes(' READ ')),
+  ).length;
 }
 
 function mappedFiles(pid: number): Set<string> {

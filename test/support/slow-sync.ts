@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type ProgramOptions, type RunningProgram, startProgram, transcript } from './program.ts';
 import type { Files, SmallMirror } from './small-mirror.ts';
@@ -10,6 +11,8 @@ const RATE = 100;
 /** What differs from a sync of one file that takes about eight seconds. */
 export interface SlowSyncOptions {
   readonly id?: string;
+  /** The mirror is one in place. */
+  readonly inPlace?: boolean;
   /** What changes beside the slow file. Names before `slow` are transferred before it. */
   readonly files?: Files;
   /** How long the slow file takes at least; seconds. */
@@ -30,16 +33,19 @@ export async function startSlowSync(
   options: SlowSyncOptions = {},
 ): Promise<RunningProgram> {
   const { id = 'slow', files = {}, seconds = 8, source = mirror.source, words = [] } = options;
+  const { inPlace = false } = options;
+  const name = inPlace ? [] : ['--id', id];
+  const tree = inPlace ? join(mirror.root, 'gate', 'live') : mirror.state('staging', id);
   mirror.change({ ...files, slow: randomBytes(seconds * RATE * 1024) });
   const sync = startProgram(
-    ['sync', source, mirror.root, '--id', id, ...words, '--', `--bwlimit=${RATE}`],
+    ['sync', source, mirror.root, ...name, ...words, '--', `--bwlimit=${RATE}`],
     options.program,
   );
   let ended = false;
   void sync.result.then(() => {
     ended = true;
   });
-  while (!isHalfWritten(mirror.state('staging', id))) {
+  while (!isHalfWritten(tree)) {
     if (ended) throw new Error(`it was not slow: ${transcript(await sync.result)}`);
     await pause(20);
   }

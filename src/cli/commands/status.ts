@@ -88,7 +88,7 @@ function describeRemains(finding: Finding): string {
     case 'lock-remains':
       return `an interrupted command left ${finding.path}`;
     case 'unfinished-adoption':
-      return `an interrupted adoption left ${finding.path}`;
+      return `the adoption of ${finding.path} was interrupted`;
     case 'unclean-gate':
       return `the tree ${finding.why}`;
   }

@@ -1,0 +1,539 @@
+import {
+  chmodSync,
+  closeSync,
+  cpSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, describe, expect, test, vi } from 'vitest';
+import { pin } from '../../src/index.ts';
+import { startWatch } from '../support/event-stream.ts';
+import { expectFailure } from '../support/expect-failure.ts';
+import { callers, inShell, oneOfEachKind, startGuarded } from '../support/guards.ts';
+import { type InPlaceMirror, inPlaceMirror, mirrorsInPlace } from '../support/in-place-mirror.ts';
+import { startOnlooker } from '../support/onlooker.ts';
+import { nobody, runsAsRoot } from '../support/privilege.ts';
+import {
+  nobodyRunsTheProgram,
+  type RunningProgram,
+  runForJson,
+  runProgram,
+  startProgram,
+  transcript,
+} from '../support/program.ts';
+import { makeScratch } from '../support/scratch.ts';
+import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
+import { smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const scratch = makeScratch();
+const copy = mirrorsInPlace();
+const mirror = (name: string): Promise<InPlaceMirror> => copy(join(scratch.path, name));
+afterAll(() => scratch.remove());
+
+const whyNotAsAnother = runsAsRoot ? '' : ' (skipped: only root can become another user)';
+const [run, reader] = oneOfEachKind;
+
+/** A sync that is in the middle of a file, behind the closed gate. */
+const startSlow = (
+  one: InPlaceMirror,
+  options: Parameters<typeof startSlowSync>[1] = {},
+): Promise<RunningProgram> => startSlowSync(one, { inPlace: true, seconds: 6, ...options });
+
+/** Somebody who is inside, as long as nobody ends him. */
+async function startReading(one: InPlaceMirror, ...options: readonly string[]) {
+  const reading = startGuarded(reader, one.root, inShell('cat file; exec sleep 60'), { options });
+  await vi.waitFor(() => expect(reading.printedSoFar()).not.toBe(''), { timeout: 20_000 });
+  return reading;
+}
+
+async function endNow(one: InPlaceMirror, sync: RunningProgram): Promise<void> {
+  sync.kill('SIGKILL');
+  await sync.result;
+  await vi.waitFor(() => expect(rsyncProcesses(one.root)).toEqual([]), { timeout: 20_000 });
+}
+
+describe.concurrent('A sync in place', () => {
+  test('makes the tree, opens the gate for guarded readers and tells it in history', async () => {
+    const one = inPlaceMirror(smallMirror({ home: join(scratch.path, 'first') }));
+    await runForJson(['init', one.root, '--in-place']);
+    expect(one.record()).toMatchObject({ state: 'dirty', by: 'init' });
+    expectFailure(await runProgram(['gate', 'status', join(scratch.path, 'none')]), 66);
+    const impatient = await one.read({ options: ['--wait', '0'] });
+    expect(impatient.exitCode, transcript(impatient)).toBe(75);
+    expect(await one.sync()).toMatchObject({ outcome: 'published', id: 'live', previous: null });
+    expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
+    expect(one.linked('current')).toBe('gate/live');
+    expect(one.record()).toMatchObject({ state: 'open', mode: 0o755 });
+    expect(one.history()).toMatchObject([{ event: 'published', id: 'live', previous: null }]);
+    expect((await one.read()).stdout).toBe('content');
+    expect(readdirSync(one.root).sort()).toEqual(['.mirrorlatch', 'current', 'gate']);
+  });
+
+  test('that finds nothing to do does not touch the gate; one that changes and deletes does', async () => {
+    const one = await mirror('nothing');
+    const before = one.marks();
+    expect(await one.sync()).toMatchObject({ outcome: 'unchanged', id: 'live' });
+    expect(one.marks()).toEqual(before);
+    one.change({ file: 'changed', 'below/file': null, 'new/file': 'new' });
+    const result = await one.sync('--allow-shrink');
+    expect(result).toMatchObject({ outcome: 'published', id: 'live', previous: 'live' });
+    expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
+    expect(one.marks()).not.toEqual(before);
+    expect(one.record()).toMatchObject({ state: 'open' });
+    expect(one.history().map(({ event }) => event)).toEqual([
+      'published',
+      'unchanged',
+      'published',
+    ]);
+  });
+
+  test('as a dry run tells what would change and touches nothing', async () => {
+    const one = await mirror('dry run');
+    one.change({ file: 'changed' });
+    const [marks, tree] = [one.marks(), describeTree(one.root)];
+    const planned = await one.sync('--dry-run');
+    expect(planned).toMatchObject({ outcome: 'planned', current: 'live' });
+    expect(planned).toMatchObject({ plan: { changedFiles: 1, newFiles: 0, deletedFiles: 0 } });
+    expect(one.marks()).toEqual(marks);
+    expect(difference(tree, describeTree(one.root))).toEqual([]);
+  });
+
+  test('that the shrink guard refuses does not close the gate', async () => {
+    const one = await mirror('shrink');
+    one.change({ 'below/file': null });
+    const marks = one.marks();
+    expectFailure(await runProgram(['sync', one.root]), 65);
+    expect(one.marks()).toEqual(marks);
+    expect((await one.read()).stdout).toBe('content');
+  });
+
+  test('whose source is gone from the beginning does not close the gate', async () => {
+    const one = await mirror('no source');
+    const marks = one.marks();
+    rmSync(one.source, { recursive: true });
+    const result = await runProgram(['sync', one.root, '--retries', '0']);
+    expectFailure(result, 66, /source/);
+    expect(one.marks()).toEqual(marks);
+  });
+
+  test('refuses what needs a second tree', async () => {
+    const one = await mirror('second tree');
+    for (const words of [
+      ['--id', 'x'],
+      ['--strategy', 'copy'],
+      ['--clone', 'hardlink'],
+    ]) {
+      expectFailure(await runProgram(['sync', one.root, ...words]), 64, /in place/);
+    }
+    for (const command of ['prune', 'rollback']) {
+      expectFailure(await runProgram([command, one.root]), 64, /written in place/);
+    }
+    const served = ['init', one.root, '--serve-at', join(one.home, 'served')];
+    expectFailure(await runProgram(served), 64, /mirror in place/);
+  });
+});
+
+describe.concurrent('While a sync in place writes', () => {
+  test.skipIf(!runsAsRoot)(
+    `I6: another user meets EACCES, and reads not one byte${whyNotAsAnother}`,
+    async () => {
+      const one = await mirror('eacces');
+      const names = ['.', 'current/file', 'current/slow', 'gate/live', 'gate/live/file'];
+      const paths = names.map((name) => join(one.root, name)).slice(1);
+      const open = await startOnlooker(paths);
+      await pause(300);
+      expect((await open.leave()).seen).toContain(`read ${one.tree('file')}`);
+      chmodSync(one.source, 0o777);
+      const sync = await startSlow(one, { files: { file: 'changed', 'below/file': 'new' } });
+      expect(statSync(one.tree()).mode & 0o777, 'rsync opens the mode of the tree itself').toBe(
+        0o777,
+      );
+      const cat = startGuarded(undefined, [], ['cat', join(one.root, 'current', 'file')], {
+        caller: { name: 'nobody', user: nobody },
+      });
+      expect((await cat.result).stderr).toMatch(/Permission denied/);
+      const onlooker = await startOnlooker(paths);
+      await pause(1_500);
+      const { seen, rounds } = await onlooker.leave();
+      expect(one.record().state).toBe('closed');
+      expect(seen).toEqual([]);
+      expect(rounds).toBeGreaterThan(2);
+      const result = await sync.result;
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect((await one.read({ caller: { name: 'nobody', user: nobody } })).stdout).toBe('changed');
+    },
+  );
+
+  test('I6: guarded readers, also those of root whom no mode stops, wait and then see the new tree', async () => {
+    const one = await mirror('wait');
+    const sync = await startSlow(one, { files: { file: 'changed' } });
+    const readers = callers.flatMap((caller) =>
+      [run, reader]
+        .filter((guard) => guard !== run || caller.user === undefined || nobodyRunsTheProgram)
+        .map((guard) => startGuarded(guard, one.root, inShell('cat file'), { caller })),
+    );
+    const impatient = await one.read({ options: ['--wait', '1'] });
+    expect(impatient.exitCode).toBe(75);
+    expect(impatient.stderr).toMatch(/is being written/);
+    expect(one.record().state).toBe('closed');
+    expect((await sync.result).exitCode).toBe(0);
+    for (const { result } of readers) {
+      const { exitCode, stdout, stderr } = await result;
+      expect([exitCode, stdout, stderr]).toEqual([
+        0,
+        'changed',
+        expect.stringMatching(/waiting: /),
+      ]);
+    }
+  });
+});
+
+describe.concurrent('Readers that are inside', () => {
+  test('make a sync give up after --drain, which names them and leaves the gate as it was', async () => {
+    const one = await mirror('give up');
+    const reading = await startReading(one);
+    const before = one.record();
+    one.change({ file: 'changed' });
+    const result = await runProgram(['sync', one.root, '--drain', '300ms']);
+    expectFailure(result, 75, new RegExp(`readers are inside: sleep \\(${reading.pid}\\)`));
+    expect(one.record()).toEqual(before);
+    expect(one.mode()).toBe(0o755);
+    expect((await one.read()).stdout).toBe('content');
+    reading.kill('SIGKILL');
+    await reading.result;
+  });
+
+  test('are waited for, and those who come meanwhile see the new tree', async () => {
+    const one = await mirror('drain');
+    const reading = await startReading(one);
+    one.change({ file: 'changed' });
+    const sync = startProgram(['sync', one.root]);
+    await one.reaches('closing');
+    const late = startGuarded(reader, one.root, inShell('cat file'));
+    await vi.waitFor(() => expect(late.saidSoFar()).toMatch(/waiting/), { timeout: 20_000 });
+    expect(one.record().state).toBe('closing');
+    expect(readFileSync(one.tree('file'), 'utf8')).toBe('content');
+    reading.kill('SIGTERM');
+    expect((await sync.result).exitCode).toBe(0);
+    expect((await late.result).stdout).toBe('changed');
+  });
+
+  test('are written under with --after-drain go-on', async () => {
+    const one = await mirror('go on');
+    const reading = await startReading(one);
+    one.change({ file: 'changed' });
+    await one.sync('--drain', '100ms', '--after-drain', 'go-on');
+    expect(one.record().state).toBe('open');
+    expect((await one.read()).stdout).toBe('changed');
+    reading.kill('SIGKILL');
+    await reading.result;
+  });
+});
+
+describe.concurrent('The mode of the gate', () => {
+  test.each(['0750', '2775', '0711'])(
+    '%s comes back exactly, after a sync, a crash and a close by hand',
+    async (digits) => {
+      const mode = Number.parseInt(digits, 8);
+      const one = await mirror(`mode ${digits}`);
+      one.setMode(mode);
+      one.change({ file: 'changed' });
+      await one.sync();
+      expect(one.mode()).toBe(mode);
+      await endNow(one, await startSlow(one));
+      expect(one.mode()).toBe(mode & 0o700);
+      await one.sync();
+      expect(one.mode()).toBe(mode);
+      await runForJson(['gate', 'close', one.root]);
+      expect(one.mode()).toBe(mode & 0o700);
+      await runForJson(['gate', 'open', one.root]);
+      expect(one.mode()).toBe(mode);
+    },
+  );
+});
+
+describe.concurrent('A sync in place that fails', () => {
+  /** Dirty: bare readers get in, guarded ones wait or are told, and the next clean sync ends that. */
+  async function isDirtyUntilTheNextSync(one: InPlaceMirror): Promise<void> {
+    expect(one.record()).toMatchObject({ state: 'dirty', reason: 'the sync failed' });
+    expect(one.mode()).toBe(0o755);
+    expect(one.history().at(-1)).toMatchObject({ event: 'failed' });
+    const status = await runProgram(['status', one.root, '--json']);
+    expect(status.exitCode).toBe(69);
+    expect(status.json()).toMatchObject({ isHealthy: false, findings: [{ kind: 'unclean-gate' }] });
+    await expect(pin({ root: one.root })).rejects.toMatchObject({ code: 'BUSY' });
+    const bare = startGuarded(undefined, [], ['cat', one.tree('below/file')], {
+      ...(runsAsRoot ? { caller: { name: 'nobody', user: nobody } } : {}),
+    });
+    expect((await bare.result).stdout).toBe('content below');
+    const impatient = await one.read({ options: ['--wait', '0'] });
+    expect(impatient.exitCode).toBe(75);
+    expect(impatient.stderr).toMatch(/is not whole/);
+    const careless = await one.read({ options: ['--allow-dirty'] });
+    expect(careless.exitCode, transcript(careless)).toBe(0);
+    const patient = one.read();
+    await one.sync();
+    expect(await patient).toMatchObject({ exitCode: 0, stdout: 'changed' });
+    expect(one.record().state).toBe('open');
+    expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
+  }
+
+  test('for its source went away in the middle leaves it dirty, until the next clean one', async () => {
+    const one = await mirror('source gone');
+    const sync = await startSlow(one, {
+      files: { file: 'changed', 'zz comes after the slow one': 'content' },
+      words: ['--retries', '1', '--retry-delay', '10ms'],
+    });
+    cpSync(one.source, `${one.source}.kept`, { recursive: true, preserveTimestamps: true });
+    rmSync(one.source, { recursive: true });
+    const result = await sync.result;
+    // 24 for what vanished first, and then 23.
+    expectFailure(result, 66, /the source does not exist \(rsync exit 23\)/);
+    renameSync(`${one.source}.kept`, one.source);
+    await isDirtyUntilTheNextSync(one);
+  });
+
+  test('for its rsync was killed leaves it dirty, and what rsync had set aside goes with the next clean one', async () => {
+    const one = await mirror('rsync killed');
+    const sync = await startSlow(one, { files: { file: 'changed' }, words: ['--retries', '0'] });
+    for (const pid of rsyncProcesses(one.root)) process.kill(pid, 'SIGKILL');
+    const result = await sync.result;
+    expect(result.exitCode, transcript(result)).not.toBe(0);
+    expect(readdirSync(one.tree())).toContain('.~tmp~');
+    await isDirtyUntilTheNextSync(one);
+    expect(readdirSync(one.tree()).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  test.each([
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const)('by %s ends with %i and gives the mode back', async (signal, exitCode) => {
+    const one = await mirror(signal);
+    const sync = await startSlow(one, { files: { file: 'changed' } });
+    expect(one.mode()).toBe(0o700);
+    sync.kill(signal);
+    const result = await sync.result;
+    expect(result.exitCode, transcript(result)).toBe(exitCode);
+    await isDirtyUntilTheNextSync(one);
+  });
+
+  test('by SIGTERM while it waits for readers leaves the gate as it was', async () => {
+    const one = await mirror('drain term');
+    const reading = await startReading(one);
+    const before = one.record();
+    one.change({ file: 'changed' });
+    const sync = startProgram(['sync', one.root]);
+    await one.reaches('closing');
+    sync.kill('SIGTERM');
+    expect((await sync.result).exitCode).toBe(143);
+    expect(one.record()).toEqual(before);
+    reading.kill('SIGKILL');
+    await reading.result;
+  });
+
+  test('for it lost the lock leaves the gate to who has it now', async () => {
+    const one = await mirror('lost lock');
+    const sync = await startSlow(one, { seconds: 20 });
+    renameSync(one.state('sync.lock'), one.state('sync.lock.taken'));
+    const result = await sync.result;
+    expectFailure(result, 75, /lock/);
+    expect(one.record().state).toBe('closed');
+    expect(one.mode()).toBe(0o700);
+    await one.sync();
+    expect(one.record().state).toBe('open');
+    expect(one.mode()).toBe(0o755);
+  });
+});
+
+describe.concurrent('SIGKILL of a sync in place', () => {
+  test('while it writes leaves the gate closed, and the next command of the sync user calls it dirty', async () => {
+    const one = await mirror('killed closed');
+    await endNow(one, await startSlow(one, { files: { file: 'changed' } }));
+    expect(one.record().state).toBe('closed');
+    expect(one.mode()).toBe(0o700);
+    const impatient = await one.read({ options: ['--wait', '0', '--allow-dirty'] });
+    expect(impatient.exitCode).toBe(75);
+    const status = await runProgram(['status', one.root, '--json']);
+    expect(status.json()).toMatchObject({ findings: [{ kind: 'unclean-gate' }] });
+    expect(one.record().state, 'status only looks').toBe('closed');
+    await refusedSync(one);
+    expect(one.record()).toMatchObject({ state: 'dirty', reason: 'sync was interrupted' });
+    expect(one.mode()).toBe(0o755);
+    await one.sync('--allow-shrink');
+    expect(one.record()).toMatchObject({ state: 'open' });
+    expect((await one.read()).stdout).toBe('changed');
+  });
+
+  test('while it waits for readers: the next command opens it again, for nothing was written', async () => {
+    const one = await mirror('killed closing');
+    await killWhileClosing(one);
+    expect((await one.read({ options: ['--wait', '0'] })).exitCode).toBe(75);
+    expect((await runProgram(['sync', one.root, '--dry-run'])).exitCode).toBe(0);
+    expect(one.record().state, 'a dry run only looks').toBe('closing');
+    await refusedSync(one);
+    expect(one.record()).toMatchObject({ state: 'open' });
+    expect((await one.read()).stdout).toBe('content');
+  });
+
+  test('while it waits for the readers of a dirty tree does not make that whole', async () => {
+    const one = await mirror('killed dirty');
+    const slow = await startSlow(one);
+    slow.kill('SIGTERM');
+    await slow.result;
+    expect(one.record().state).toBe('dirty');
+    await killWhileClosing(one, '--allow-dirty');
+    await refusedSync(one);
+    expect(one.record().state).toBe('dirty');
+    expect((await one.read({ options: ['--wait', '0'] })).exitCode).toBe(75);
+  });
+
+  /** A command of the sync user that repairs what it finds, and then writes nothing. */
+  async function refusedSync(one: InPlaceMirror): Promise<void> {
+    one.change({ 'below/file': null });
+    expectFailure(await runProgram(['sync', one.root]), 65);
+  }
+
+  async function killWhileClosing(one: InPlaceMirror, ...options: string[]): Promise<void> {
+    const reading = await startReading(one, ...options);
+    one.change({ file: 'changed' });
+    const sync = startProgram(['sync', one.root]);
+    await one.reaches('closing');
+    await endNow(one, sync);
+    reading.kill('SIGKILL');
+    await reading.result;
+    expect(one.record().state).toBe('closing');
+  }
+});
+
+describe.concurrent('After a restart of the machine', () => {
+  /** What a power cut may leave: the size and the time of the file, and zeros in it. */
+  function zero(file: string): void {
+    const { size, atime, mtime } = statSync(file);
+    const descriptor = openSync(file, 'r+');
+    writeSync(descriptor, Buffer.alloc(size));
+    closeSync(descriptor);
+    utimesSync(file, atime, mtime);
+  }
+
+  test('what an interrupted sync wrote is compared by content, also if a sync fails in between', async () => {
+    const one = await mirror('restart');
+    // Seconds alone: utimes(2) by Node knows no nanoseconds.
+    utimesSync(join(one.source, 'file'), 1_600_000_000, 1_600_000_000);
+    await one.sync();
+    zero(one.tree('file'));
+    expect(await one.sync(), 'this is what it takes to be found').toMatchObject({
+      outcome: 'unchanged',
+    });
+    one.rewrite({ state: 'closed', boot: 'another-boot', by: 'sync' });
+    one.setMode(0o700);
+    const interrupted = await startSlow(one);
+    interrupted.kill('SIGKILL');
+    await endNow(one, interrupted);
+    const result = await runProgram(['sync', one.root]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).toMatch(/restarted/);
+    expect(readFileSync(one.tree('file'), 'utf8')).toBe('content');
+    expect(one.record()).toMatchObject({ state: 'open' });
+  });
+});
+
+describe.concurrent('The gate by hand', () => {
+  test('keeps guarded readers and syncs out until it is opened by hand', async () => {
+    const one = await mirror('by hand');
+    one.change({ file: 'changed' });
+    const closed = await runForJson(['gate', 'close', one.root, '--reason', 'a look at the disk']);
+    expect(closed).toMatchObject({ state: 'closed', by: 'person', reason: 'a look at the disk' });
+    expect(one.mode()).toBe(0o700);
+    const impatient = await one.read({ options: ['--wait', '0'] });
+    expect(impatient.exitCode).toBe(75);
+    expect(impatient.stderr).toMatch(/closed by hand/);
+    const result = await runProgram(['sync', one.root]);
+    expectFailure(result, 75, /closed by hand: a look at the disk/, /gate open/);
+    expect(one.record()).toMatchObject({ state: 'closed', by: 'person' });
+    expect(readFileSync(one.tree('file'), 'utf8')).toBe('content');
+    const sentence = await runProgram(['gate', 'status', one.root]);
+    expect(sentence.stdout).toMatch(/is closed by person .*a look at the disk; 0 guarded readers/);
+    expect(await runForJson(['gate', 'open', one.root])).toMatchObject({ state: 'open' });
+    expect((await one.read()).stdout).toBe('content');
+    await one.sync();
+    expect((await one.read()).stdout).toBe('changed');
+  });
+
+  test('cannot be moved while a sync runs, and other mirrors have none', async () => {
+    const one = await mirror('by hand busy');
+    const sync = await startSlow(one);
+    for (const verb of ['open', 'close']) {
+      expectFailure(await runProgram(['gate', verb, one.root]), 75, /sync/);
+    }
+    expect((await sync.result).exitCode).toBe(0);
+    const other = smallMirror({ home: join(scratch.path, 'no gate') });
+    await other.sync();
+    expectFailure(await runProgram(['gate', 'status', other.root]), 64, /no gate/);
+    expectFailure(await runProgram(['init', other.root, '--in-place']), 64, /with snapshots/);
+  });
+
+  test.each([
+    ['broken', (file: string) => writeFileSync(file, '{"state":"op')],
+    ['empty', (file: string) => writeFileSync(file, '')],
+    ['missing', (file: string) => rmSync(file)],
+  ])('mends a record that is %s, until when nobody is let in', async (name, spoil) => {
+    const one = await mirror(`record ${name}`);
+    spoil(one.state('gate.json'));
+    const impatient = await one.read({ options: ['--wait', '0'] });
+    expect(impatient.exitCode, transcript(impatient)).toBe(75);
+    expect(impatient.stderr).toMatch(/does not tell whether it may be read/);
+    expect(impatient.stderr).not.toMatch(/cannot open|No such file/);
+    for (const words of [['sync'], ['status'], ['gate', 'status'], ['gate', 'close'], ['wait']]) {
+      expectFailure(await runProgram([...words, one.root]), 78, /gate\.json/, /gate open/);
+    }
+    await expect(pin({ root: one.root })).rejects.toMatchObject({ code: 'CONFIGURATION' });
+    expect(await runForJson(['gate', 'open', one.root])).toMatchObject({ state: 'open' });
+    expect((await one.read()).stdout).toBe('content');
+    expect(await one.sync()).toMatchObject({ outcome: 'unchanged' });
+    expect(existsSync(join(one.root, 'snapshots')), basename(one.root)).toBe(false);
+  });
+});
+
+test('While a sync in place writes pin() refuses, wait waits, status and list tell, and watch tells how the gate goes', async () => {
+  const one = await mirror('tell');
+  const held = await pin({ root: one.root });
+  expect(held).toMatchObject({ id: 'live', path: one.tree() });
+  held.release();
+  const { events, of, until } = await startWatch(one.root);
+  const sync = await startSlow(one);
+  await expect(pin({ root: one.root })).rejects.toMatchObject({ code: 'BUSY' });
+  const waiting = runForJson(['wait', one.root]);
+  const gate = await runForJson(['gate', 'status', one.root]);
+  expect(gate).toMatchObject({ state: 'closed', by: 'sync', readers: 0 });
+  const status = await runForJson(['status', one.root]);
+  expect(status).toMatchObject({ isHealthy: true, findings: [], current: { id: 'live' } });
+  expect(status, 'who writes is no reader').toMatchObject({
+    current: { readers: [], leases: 0 },
+  });
+  expect(one.record().state, 'it was told while the gate was closed').toBe('closed');
+  expect((await sync.result).exitCode).toBe(0);
+  expect(await waiting).toMatchObject({ id: 'live', path: one.tree() });
+  await until('gate', 3);
+  expect(of('gate').map(({ state }) => state)).toEqual(['closing', 'closed', 'open']);
+  expect(events.map(({ event }) => event)).toContain('published');
+  const current = await runProgram(['current', one.root]);
+  expect(current.stdout).toBe(`${one.tree()}\n`);
+  const reading = await startReading(one);
+  const list = await runProgram(['list', one.root, '--json']);
+  expect(JSON.parse(list.stdout)).toMatchObject([
+    { id: 'live', isCurrent: true, leases: 1, readers: [{ pid: reading.pid, by: 'lease' }] },
+  ]);
+  reading.kill('SIGKILL');
+  await reading.result;
+});

@@ -1,0 +1,86 @@
+import { chmodSync, existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { vi } from 'vitest';
+import { type GuardOptions, inShell, oneOfEachKind, runGuarded } from './guards.ts';
+import { type ProgramResult, runForJson } from './program.ts';
+import { copiesOf, type SmallMirror } from './small-mirror.ts';
+
+/** What `.mirrorlatch/gate.json` holds. */
+interface GateRecord {
+  readonly state: 'open' | 'closing' | 'closed' | 'dirty';
+  readonly mode: number;
+  readonly boot: string;
+  readonly by: string;
+  readonly reason: string;
+  readonly since: string;
+  readonly wasDirty?: boolean;
+}
+
+/** A small mirror that is written in place. */
+export interface InPlaceMirror extends SmallMirror {
+  /** ROOT/gate/live, or a path in it. */
+  tree(...names: string[]): string;
+  /** What the gate says of itself. */
+  record(): GateRecord;
+  /** Writes other facts into the gate's record, as another run or a crash would have left them. */
+  rewrite(facts: Partial<GateRecord>): void;
+  /** The mode of the gate directory. */
+  mode(): number;
+  setMode(mode: number): void;
+  /** Waits until the gate is in this state. */
+  reaches(state: GateRecord['state']): Promise<void>;
+  /** Inode and change time of all that a sync with nothing to do must leave alone. */
+  marks(): string[];
+  /** The history's lines. */
+  history(): Record<string, unknown>[];
+  /** Reads `file` through the reader, as root or another user. */
+  read(options?: GuardOptions): Promise<ProgramResult>;
+}
+
+/** Copies of a mirror in place that has had its first sync: see `copiesOf`. */
+export function mirrorsInPlace(): (home?: string) => Promise<InPlaceMirror> {
+  const copy = copiesOf(async (mirror) => {
+    await runForJson(['init', mirror.root, '--in-place']);
+    await mirror.sync();
+  });
+  return async (home) => inPlaceMirror(await copy(home));
+}
+
+/** What a mirror in place has beyond another. */
+export function inPlaceMirror(mirror: SmallMirror): InPlaceMirror {
+  const gate = join(mirror.root, 'gate');
+  const file = mirror.state('gate.json');
+  const record = (): GateRecord => JSON.parse(readFileSync(file, 'utf8')) as GateRecord;
+  return {
+    ...mirror,
+    tree: (...names) => join(gate, 'live', ...names),
+    record,
+    rewrite: (facts) => {
+      const { state, ...others } = { ...record(), ...facts };
+      writeFileSync(file, `${JSON.stringify({ state, ...others })}\n`);
+    },
+    mode: () => lstatSync(gate).mode & 0o7777,
+    setMode: (mode) => chmodSync(gate, mode),
+    reaches: (state) =>
+      vi.waitFor(
+        () => {
+          if (record().state !== state) throw new Error(`the gate is ${record().state}`);
+        },
+        { timeout: 20_000, interval: 10 },
+      ),
+    marks: () =>
+      [gate, file, mirror.state('gate.flock'), join(gate, 'live')]
+        .filter(existsSync)
+        .map((path) => {
+          const { ino, ctimeNs } = lstatSync(path, { bigint: true });
+          return `${path}: inode ${ino}, changed at ${ctimeNs}`;
+        }),
+    history: () =>
+      readFileSync(mirror.state('history.jsonl'), 'utf8')
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Record<string, unknown>),
+    read: (options = {}) =>
+      runGuarded(oneOfEachKind[1], mirror.root, inShell('exec cat file'), options),
+  };
+}
