@@ -139,7 +139,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         break;
       case 'unfinished-adoption':
         if (halfAdopted(layout) !== undefined) undoHalf(layout);
-        else restorePath(layout, finding.path);
+        else restorePath(layout, lock, finding.path);
         break;
       case 'unclean-gate':
         repairGate(layout);

@@ -1,7 +1,7 @@
 import { realpathSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { giveBack, takeIn } from '../mirror/adoption.ts';
+import { giveBack, rootBehind, takeIn } from '../mirror/adoption.ts';
 import { isInPlace, markWhole, readGate } from '../mirror/gate.ts';
 import { appendHistory } from '../mirror/history.ts';
 import { LIVE } from '../mirror/layout.ts';
@@ -125,9 +125,7 @@ export async function unadopt({
   left: string[];
 }> {
   const directory = realPathOf(options.directory);
-  const link = readlinkIfThere(directory);
-  const byLink = link === undefined ? undefined : dirname(resolve(dirname(directory), link));
-  const { layout, settings } = openMirror(root ?? byLink ?? `${directory}.mirror`);
+  const { layout, settings } = openMirror(root ?? rootBehind(directory) ?? `${directory}.mirror`);
   const { adopted, ...others } = settings;
   if (adopted !== directory) {
     throw new MirrorlatchError('USAGE', `${layout.root} was not made of ${directory} by --adopt`, {
@@ -144,7 +142,7 @@ export async function unadopt({
       });
     }
     if (id !== undefined) {
-      giveBack(layout, directory, id);
+      await giveBack(layout, lock, directory, id);
       if (id !== LIVE) {
         rmSync(layout.lease(id), { force: true });
         appendHistory(layout, { event: 'pruned', at: new Date().toISOString(), id });

@@ -1,0 +1,368 @@
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { execa } from 'execa';
+import { afterAll, describe, expect, test } from 'vitest';
+import { adopt, unadopt } from '../../src/operations/adopt.ts';
+import { expectFailure } from '../support/expect-failure.ts';
+import { oneOfEachKind, runGuarded } from '../support/guards.ts';
+import { startPathReader } from '../support/path-reader.ts';
+import { mayMount } from '../support/privilege.ts';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { makeScratch } from '../support/scratch.ts';
+
+const modes = ['snapshots', 'in-place'] as const;
+const FILES = ['file', 'below/file', 'below/further/file'];
+const whyNoMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
+
+const scratch = makeScratch();
+const freshDirectory = () => mkdtempSync(join(scratch.path, 'one-'));
+afterAll(() => scratch.remove());
+
+/** A directory that readers know, and where its mirror goes; the source holds the same. */
+function makeDirectory(home = freshDirectory()) {
+  const [directory, source] = [join(home, 'known'), join(home, 'source')];
+  const write = (tree: string, content: string) => {
+    mkdirSync(join(tree, 'below/further'), { recursive: true });
+    for (const file of FILES) writeFileSync(join(tree, file), content);
+  };
+  write(directory, 'first');
+  write(source, 'second');
+  /** By inode: of the tree, and of all in it. */
+  const inodes = () => ['.', 'below', ...FILES].map((name) => statSync(join(directory, name)).ino);
+  const read = () => FILES.map((file) => readFileSync(join(directory, file), 'utf8')).join(' ');
+  return { home, directory, source, root: `${directory}.mirror`, write, inodes, read };
+}
+
+const flagsOf = (mode: (typeof modes)[number]) => (mode === 'in-place' ? ['--in-place'] : []);
+
+describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
+  test('copies nothing, serves the syncs that follow under the old path, and is undone', async () => {
+    const one = makeDirectory();
+    const before = one.inodes();
+    await runForJson(['init', '--adopt', one.directory, ...flagsOf(mode)]);
+    expect(lstatSync(one.directory).isSymbolicLink()).toBe(true);
+    expect(readlinkSync(one.directory)).toBe('known.mirror/current');
+    expect(one.inodes()).toEqual(before);
+    const status = await runForJson(['status', one.root]);
+    expect(status).toMatchObject({ isHealthy: true, findings: [], source: null });
+    const guarded = await runGuarded(oneOfEachKind[1], one.root, ['cat', 'file']);
+    expect(guarded.stdout, transcript(guarded)).toBe('first');
+
+    const again = await runProgram(['init', '--adopt', one.directory, ...flagsOf(mode)]);
+    expect(again.exitCode, transcript(again)).toBe(0);
+    expect(one.inodes()).toEqual(before);
+
+    await runForJson(['sync', one.source, one.root]);
+    expect(one.read()).toBe('second second second');
+    const synced = one.inodes();
+    const undone = await runForJson(['init', '--unadopt', one.directory]);
+    expect(lstatSync(one.directory).isDirectory()).toBe(true);
+    expect(one.inodes()).toEqual(synced);
+    expect(undone).toMatchObject({ directory: one.directory, root: one.root });
+    expect(undone['left']).toHaveLength(mode === 'snapshots' ? 1 : 0);
+    expect(existsSync(join(one.root, 'current'))).toBe(false);
+    expectFailure(await runProgram(['init', '--unadopt', one.directory]), 64, /not made of/);
+  });
+
+  test('and back, tens of times, leaves the path readable at every instant', async () => {
+    const one = makeDirectory();
+    const before = one.inodes();
+    const reader = await startPathReader(one.directory, FILES);
+    for (let round = 0; round < 25; round += 1) {
+      await adopt({ directory: one.directory, mode, settings: {} });
+      if (round === 0) expect(lstatSync(one.directory).isSymbolicLink()).toBe(true);
+      await unadopt({ directory: one.directory });
+      if (round === 0) expect(lstatSync(one.directory).isDirectory()).toBe(true);
+    }
+    const { turns, missed } = await reader.leave();
+    expect(missed).toEqual({});
+    expect(turns).toBeGreaterThan(100);
+    expect(one.inodes()).toEqual(before);
+  });
+
+  test('waits for nobody who reads by the path, but is not undone under a guarded reader', async () => {
+    const one = makeDirectory();
+    await runForJson(['init', '--adopt', one.directory, ...flagsOf(mode)]);
+    const reading = execa(join(one.root, '.mirrorlatch/reader'), ['sleep', '60'], {
+      reject: false,
+    });
+    await pause(1_000);
+    expectFailure(await runProgram(['init', '--unadopt', one.directory]), 75, /is being read/);
+    expect(one.read()).toBe('first first first');
+    reading.kill('SIGKILL');
+    await reading;
+    await runForJson(['init', '--unadopt', one.directory]);
+    expect(lstatSync(one.directory).isDirectory()).toBe(true);
+  });
+
+  test('that a crash cut before the exchange is told, undone by the next command and can be done again', async () => {
+    const one = makeDirectory();
+    const before = one.inodes();
+    await adopt({ directory: one.directory, mode, settings: {} });
+    // As before the exchange: the tree at its old path, the symlink in its place, `current` made.
+    const place = join(one.root, readlinkSync(join(one.root, 'current')));
+    rmSync(one.directory);
+    renameSync(place, one.directory);
+    symlinkSync('known.mirror/current', place);
+
+    expect(one.inodes()).toEqual(before);
+    const status = await runProgram(['status', one.root, '--json']);
+    const finding = { kind: 'unfinished-adoption', path: one.directory };
+    expect(status.json()['findings']).toContainEqual(finding);
+    for (let count = 0; count < 2; count += 1) {
+      const sync = await runProgram(['sync', one.source, one.root]);
+      expectFailure(sync, 78, /the adoption of .* was interrupted/, /init .* --adopt/);
+    }
+    expect(readdirSync(one.root)).not.toContain('current');
+    expect(one.inodes()).toEqual(before);
+    await runForJson(['init', '--adopt', one.directory, ...flagsOf(mode)]);
+    expect(lstatSync(one.directory).isSymbolicLink()).toBe(true);
+    expect(one.inodes()).toEqual(before);
+    await runForJson(['sync', one.source, one.root]);
+    expect(one.read()).toBe('second second second');
+  });
+
+  test('that a crash cut between two calls, where names cannot be exchanged, is mended by the next command', async () => {
+    const one = makeDirectory();
+    const before = one.inodes();
+    await adopt({ directory: one.directory, mode, settings: {} });
+    rmSync(one.directory);
+    const status = await runProgram(['status', one.root, '--json']);
+    const finding = { kind: 'unfinished-adoption', path: one.directory };
+    expect(status.json()['findings']).toContainEqual(finding);
+    await runForJson(['init', '--adopt', one.directory, ...flagsOf(mode)]);
+    expect(one.inodes()).toEqual(before);
+    rmSync(one.directory);
+    await runForJson(['sync', one.source, one.root]);
+    expect(one.read()).toBe('second second second');
+  });
+
+  test.skipIf(!mayMount)(
+    `takes the shortest way where the filesystem cannot exchange names${whyNoMount}`,
+    async () => {
+      const one = makeDirectory(await withoutExchange());
+      const before = one.read();
+      await runForJson(['init', '--adopt', one.directory, ...flagsOf(mode)]);
+      expect(lstatSync(one.directory).isSymbolicLink()).toBe(true);
+      expect(one.read()).toBe(before);
+      await runForJson(['sync', one.source, one.root]);
+      expect(one.read()).toBe('second second second');
+      await runForJson(['init', '--unadopt', one.directory]);
+      expect(lstatSync(one.directory).isDirectory()).toBe(true);
+      expect(one.read()).toBe('second second second');
+    },
+  );
+});
+
+test('a mirror whose adopted path is a directory again by hand keeps what is current', async () => {
+  const one = makeDirectory();
+  await runForJson(['init', '--adopt', one.directory]);
+  rmSync(one.directory);
+  mkdirSync(one.directory);
+  for (const outcome of ['published', 'unchanged']) {
+    const result = await runForJson(['sync', one.source, one.root]);
+    expect(result).toMatchObject({ outcome });
+  }
+  expect(readFileSync(join(one.root, 'current/file'), 'utf8')).toBe('second');
+});
+
+describe.concurrent('What cannot be adopted is refused and stays as it was:', () => {
+  const refused = async (
+    one: ReturnType<typeof makeDirectory>,
+    words: readonly string[],
+    exitCode: number,
+    ...said: RegExp[]
+  ): Promise<void> => {
+    const before = readdirSync(one.home);
+    expectFailure(await runProgram(['init', ...words]), exitCode, ...said);
+    expect(readdirSync(one.home)).toEqual(before);
+    expect(readdirSync(one.directory).sort()).toEqual(['below', 'file']);
+  };
+
+  test('a symlink, a file, and what is not there', async () => {
+    const one = makeDirectory();
+    symlinkSync('known', join(one.home, 'link'));
+    for (const name of ['link', 'known/file']) {
+      await refused(one, ['--adopt', join(one.home, name)], 64, /no directory/);
+    }
+    await refused(one, ['--adopt', join(one.home, 'none')], 66, /there is no directory/);
+  });
+
+  test('a mirror, a directory with its mirror inside, and one inside of its mirror', async () => {
+    const one = makeDirectory();
+    await runForJson(['sync', one.source, join(one.home, 'mirror')]);
+    await refused(one, ['--adopt', join(one.home, 'mirror')], 64, /a mirror already/);
+    symlinkSync('known/below', join(one.home, 'way in'));
+    for (const root of [join(one.directory, 'mirror'), one.directory, join(one.home, 'way in/m')]) {
+      await refused(one, [root, '--adopt', one.directory], 64, /lie in each other/);
+    }
+    await refused(one, [one.home, '--adopt', one.directory], 64, /lie in each other/);
+    const other = join(one.home, 'mirror');
+    await refused(one, [other, '--adopt', one.directory], 64, /a mirror of its own/);
+  });
+
+  test('one that an rsync is at work in', async () => {
+    const one = makeDirectory();
+    writeFileSync(join(one.source, 'large'), 'x'.repeat(2_000_000));
+    const rsync = execa('rsync', ['-a', '--bwlimit=100', `${one.source}/`, `${one.directory}/`], {
+      reject: false,
+    });
+    while (!readdirSync(one.directory).some((name) => name.startsWith('.large'))) await pause(20);
+    const result = await runProgram(['init', '--adopt', one.directory]);
+    expectFailure(result, 64, /an rsync is at work in it \(pid \d+\)/);
+    rsync.kill('SIGTERM');
+    await rsync;
+    expect(existsSync(one.root)).toBe(false);
+  });
+
+  test.skipIf(!mayMount)(
+    `a mount point, and one on another filesystem than its mirror${whyNoMount}`,
+    async () => {
+      const one = makeDirectory();
+      await execa('mount', ['-t', 'tmpfs', 'tmpfs', one.directory]);
+      one.write(one.directory, 'mounted');
+      await refused(one, ['--adopt', one.directory], 64, /a mount point/);
+      const inside = join(one.directory, 'below');
+      await refused(one, [one.root, '--adopt', inside], 64, /another filesystem/);
+      await execa('umount', [one.directory]);
+    },
+  );
+});
+
+describe.concurrent('A served directory', () => {
+  /** A mirror with a directory beside it that holds what is current. */
+  async function makeServed(home = freshDirectory()) {
+    const source = join(home, 'source');
+    const root = join(home, 'mirror');
+    const served = join(home, 'served');
+    mkdirSync(join(source, 'below/further'), { recursive: true });
+    const publish = async (id: string) => {
+      for (const file of FILES) writeFileSync(join(source, file), id);
+      return runForJson(['sync', source, root, '--id', id]);
+    };
+    await publish('g1');
+    await runForJson(['init', root, '--serve-at', served]);
+    const read = () => FILES.map((file) => readFileSync(join(served, file), 'utf8')).join(' ');
+    const superseded = () => {
+      const directory = join(root, '.mirrorlatch/superseded');
+      return existsSync(directory) ? readdirSync(directory) : [];
+    };
+    return { home, root, served, publish, read, superseded };
+  }
+
+  test('is whole at every instant over tens of publications and rollbacks', async () => {
+    const one = await makeServed();
+    await one.publish('g2');
+    expect(lstatSync(one.served).isDirectory()).toBe(true);
+    expect(one.read()).toBe('g2 g2 g2');
+    const reader = await startPathReader(one.served, FILES);
+    const { rollback } = await import('../../src/index.ts');
+    for (let round = 0; round < 20; round += 1) await rollback({ root: one.root });
+    await one.publish('g3');
+    expect(one.read()).toBe('g3 g3 g3');
+    const { turns, missed, seen } = await reader.leave();
+    expect(missed).toEqual({});
+    expect([...seen].sort()).toEqual(['g1', 'g2', 'g3']);
+    expect(turns).toBeGreaterThan(100);
+    await runForJson(['sync', one.root]);
+    expect(one.superseded()).toEqual([]);
+  });
+
+  test('that was served before stays while somebody stands in it, and goes afterwards', async () => {
+    const one = await makeServed();
+    await one.publish('g2');
+    const standing = execa('sh', ['-c', 'read -r line; cat file below/file'], { cwd: one.served });
+    await one.publish('g3');
+    await one.publish('g4');
+    expect(one.superseded()).toHaveLength(1);
+    standing.stdin.write('go on\n');
+    expect((await standing).stdout).toBe('g2g2');
+    await runForJson(['sync', one.root]);
+    expect(one.superseded()).toEqual([]);
+    expect(one.read()).toBe('g4 g4 g4');
+  });
+
+  test('is brought up to date by the next sync when a crash fell between flip and exchange', async () => {
+    const one = await makeServed();
+    await one.publish('g2');
+    const settings = join(one.root, '.mirrorlatch/mirror.json');
+    const text = readFileSync(settings, 'utf8');
+    writeFileSync(settings, JSON.stringify({ ...JSON.parse(text), serveAt: undefined }));
+    await one.publish('g3');
+    writeFileSync(settings, text);
+    expect(one.read()).toBe('g2 g2 g2');
+    expect(await runForJson(['sync', one.root])).toMatchObject({ outcome: 'unchanged' });
+    expect(one.read()).toBe('g3 g3 g3');
+  });
+
+  test('keeps those who stand in the old tree when a crash fell right after the exchange', async () => {
+    const one = await makeServed();
+    await one.publish('g2');
+    const standing = execa('sh', ['-c', 'read -r line; cat file below/file'], { cwd: one.served });
+    const left = join(one.root, '.mirrorlatch/staging/g3+served.clone');
+    renameSync(one.served, left);
+    mkdirSync(one.served);
+    await one.publish('g3');
+    expect(existsSync(left)).toBe(false);
+    standing.stdin.write('go on\n');
+    expect((await standing).stdout).toBe('g2g2');
+    await runForJson(['sync', one.root]);
+    expect(one.superseded()).toEqual([]);
+    expect(one.read()).toBe('g3 g3 g3');
+  });
+
+  test('is refused where it cannot be, at init', async () => {
+    const one = await makeServed();
+    writeFileSync(join(one.home, 'a file'), '');
+    symlinkSync('served', join(one.home, 'a link'));
+    for (const [name, said] of [
+      ['a file', /no directory/],
+      ['a link', /no directory/],
+      ['none/served', /there is no directory/],
+      ['mirror/snapshots', /needs it for itself/],
+      ['mirror/.mirrorlatch/served', /needs it for itself/],
+    ] as const) {
+      const result = await runProgram(['init', one.root, '--serve-at', join(one.home, name)]);
+      expectFailure(result, 64, said);
+    }
+  });
+
+  test.skipIf(!mayMount)(
+    `is refused with 69 where the filesystem cannot exchange names, or is another one${whyNoMount}`,
+    async () => {
+      const home = await withoutExchange();
+      const root = join(home, 'mirror');
+      await runForJson(['init', root]);
+      const before = readFileSync(join(root, '.mirrorlatch/mirror.json'), 'utf8');
+      const result = await runProgram(['init', root, '--serve-at', join(home, 'served')]);
+      expectFailure(result, 69, /cannot exchange two names/);
+      const elsewhere = await runProgram(['init', root, '--serve-at', join(home, '..', 'served')]);
+      expectFailure(elsewhere, 64, /another filesystem/);
+      expect(readFileSync(join(root, '.mirrorlatch/mirror.json'), 'utf8')).toBe(before);
+      expect(readdirSync(home)).toEqual(['mirror']);
+    },
+  );
+});
+
+/** A directory on a filesystem without RENAME_EXCHANGE: FUSE by bindfs answers EINVAL. */
+async function withoutExchange(): Promise<string> {
+  const place = freshDirectory();
+  const [below, view] = [join(place, 'below'), join(place, 'view')];
+  for (const directory of [below, view]) mkdirSync(directory);
+  await execa('bindfs', [below, view]);
+  return view;
+}

@@ -1,0 +1,48 @@
+// Reads the same files through one path without a pause, until it is told to end, and then tells what it missed.
+//
+//   node reader.mjs DIRECTORY FILE...
+//
+// Each turn reads every file by its absolute path; then it enters the directory and reads them all twice from there,
+// where all must hold the same.
+
+import { readFileSync } from 'node:fs';
+import { chdir } from 'node:process';
+
+const [directory, ...files] = process.argv.slice(2);
+const missed = new Map();
+const seen = new Set();
+let turns = 0;
+let isOver = false;
+process.on('SIGTERM', () => {
+  isOver = true;
+});
+
+function note(what) {
+  missed.set(what, (missed.get(what) ?? 0) + 1);
+}
+
+function turn() {
+  try {
+    for (const file of files) readFileSync(`${directory}/${file}`);
+    chdir(directory);
+    const contents = new Set([...files, ...files].map((file) => readFileSync(file, 'utf8')));
+    if (contents.size > 1) note(`a mix of ${[...contents].join(' and ')}`);
+    for (const content of contents) seen.add(content);
+  } catch (error) {
+    note(error.message);
+  }
+  chdir('/');
+  turns += 1;
+}
+
+function go() {
+  for (let count = 0; count < 20; count += 1) turn();
+  if (turns === 20) process.stdout.write('reading\n');
+  if (isOver) {
+    process.stdout.write(
+      `${JSON.stringify({ turns, missed: Object.fromEntries(missed), seen: [...seen] })}\n`,
+    );
+  } else setImmediate(go);
+}
+
+go();
