@@ -23,7 +23,8 @@ export function currentId(layout: Layout): string | undefined {
     if (id !== undefined) return id;
     // It may have gone on, and what it named been removed, all since it was read.
     if (readlinkIfThere(layout.current) !== link) continue;
-    if (lstatIfThere(layout.current) === undefined || halfAdopted(layout) !== undefined) return undefined;
+    if (lstatIfThere(layout.current) === undefined || halfAdopted(layout) !== undefined)
+      return undefined;
     throw new MirrorlatchError(
       'CONFIGURATION',
       `${layout.current} is not a symlink to a snapshot of this mirror`,

@@ -246,7 +246,7 @@ async function lockInPlace(context: Context): Promise<LockResult> {
   refuseWhileWritten(path, processesOf(path), 'Wait until it has ended, or end it.');
   const wasWhole = readGate(layout).state === 'open';
   enter(context, 'closing');
-  const reopen = await shutGate(layout, 'lock', {
+  const reopen = await shutGate(layout, syncLock, 'lock', {
     drainMs: options.drainMs,
     afterDrain: options.afterDrain,
     signal,
@@ -293,8 +293,7 @@ async function lockInPlace(context: Context): Promise<LockResult> {
     why = asMirrorlatchError(error).message;
     throw error;
   } finally {
-    // Who has taken the lock since has repaired the gate, and may be writing behind it.
-    if (!syncLock.lost.aborted) reopen(why === '' ? 'open' : 'dirty', why);
+    reopen(why === '' ? 'open' : 'dirty', why);
   }
 }
 
