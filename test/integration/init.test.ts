@@ -26,7 +26,13 @@ test('init makes a mirror without a snapshot, its gate closed, and says of what'
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stdout).toBe(`${mirror.root} is a mirror of ${mirror.source}/\n`);
   expect(readdirSync(mirror.root).sort()).toEqual(['.mirrorlatch', 'snapshots']);
-  expect(readdirSync(mirror.state()).sort()).toEqual(['leases', 'logs', 'mirror.json', 'staging']);
+  expect(readdirSync(mirror.state()).sort()).toEqual([
+    'leases',
+    'logs',
+    'mirror.json',
+    'reader',
+    'staging',
+  ]);
   expect(statSync(mirror.state('staging')).mode & 0o7777).toBe(0o700);
   expect(statSync(mirror.state()).mode & 0o7777).toBe(0o755);
 });
