@@ -108,12 +108,13 @@ describe('a mirror with nothing to read', () => {
   test('ends a guard with 75 when the waiting is over, and says what it waited for', async () => {
     const { root } = smallMirror();
     expect((await runProgram(['init', root])).exitCode).toBe(0);
-    for (const { guard, caller } of guardedCallers) {
-      const started = Date.now();
+    const started = Date.now();
+    const waited = guardedCallers.map(async ({ guard, caller }) => {
       const result = await runGuarded(guard, root, ['true'], { caller, options: ['--wait', '1'] });
       expect(Date.now() - started).toBeGreaterThanOrEqual(1000);
       expectFailure(result, 75, /has no snapshot yet/, /--wait/);
-    }
+    });
+    await Promise.all(waited);
     for (const [guard, none] of [
       [guards[0], '--no-wait'],
       [guards[1], '--wait=0'],
@@ -152,14 +153,14 @@ describe('a mirror with nothing to read', () => {
     const { root, home } = await mirrors();
     mkdirSync(join(home, 'other'));
     await execa('ln', ['-s', 'nowhere', join(home, 'other', 'current')]);
-    for (const { guard, caller } of guardedCallers) {
+    chmodSync(join(root, 'snapshots'), 0o700);
+    const told = guardedCallers.map(async ({ guard, caller }) => {
       const foreign = await runGuarded(guard, join(home, 'other'), ['true'], { caller });
       expectFailure(foreign, 125, /other\/current leads nowhere/);
-      if (caller.user === undefined) continue;
-      chmodSync(join(root, 'snapshots'), 0o700);
+      if (caller.user === undefined) return;
       const closed = await runGuarded(guard, root, ['true'], { caller });
-      chmodSync(join(root, 'snapshots'), 0o755);
       expectFailure(closed, 125, /current leads nowhere, or not for you/);
-    }
+    });
+    await Promise.all(told);
   });
 });

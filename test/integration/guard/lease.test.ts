@@ -27,6 +27,7 @@ import { mirrorsWith } from '../../support/small-mirror.ts';
 
 /** Of these only `first` may be pruned: the others are current and previous. */
 const mirrors = mirrorsWith('first', 'second', 'third');
+const notRoot = runsAsRoot ? '' : ' (skipped: only root can)';
 const noMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
 
 interface Pruned {
@@ -134,25 +135,29 @@ describe('I5: a pinned snapshot is not pruned', () => {
   test.skipIf(!mayMount)(
     `that an ordinary user reads through a read-only bind mount of ROOT (I11)${noMount}`,
     async () => {
-      for (const { guard, caller } of guardedCallers.filter(({ caller }) => caller.user)) {
-        const { root, home } = await mirrors();
-        const bound = join(home, 'bound');
-        mkdirSync(bound);
-        await execa('mount', ['--bind', root, bound]);
-        await execa('mount', ['-o', 'remount,bind,ro', bound]);
-        const running = startGuarded(
-          guard,
-          bound,
-          inShell('cat file "$1/current/file"; cd /; exec sleep 600', bound),
-          { caller, options: ['--snapshot', 'first', '--pin', 'namespace'] },
+      const { root, home } = await mirrors();
+      const bound = join(home, 'bound');
+      mkdirSync(bound);
+      await execa('mount', ['--bind', root, bound]);
+      await execa('mount', ['-o', 'remount,bind,ro', bound]);
+      const readers = guardedCallers
+        .filter(({ caller }) => caller.user)
+        .map(({ guard, caller }) =>
+          startGuarded(
+            guard,
+            bound,
+            inShell('cat file "$1/current/file"; cd /; exec sleep 600', bound),
+            { caller, options: ['--snapshot', 'first', '--pin', 'namespace'] },
+          ),
         );
-        await expect.poll(running.printedSoFar, { timeout: 10_000 }).toBe('firstfirst');
-        const kept = await prune(root);
-        running.kill('SIGKILL');
-        await running.result;
-        expect(holds(kept)).toContain('lease');
-        expect((await prune(root)).removed).toEqual(['first']);
+      for (const reader of readers) {
+        await expect.poll(reader.printedSoFar, { timeout: 20_000 }).toBe('firstfirst');
       }
+      const leases = holds(await prune(root))?.filter((by) => by === 'lease');
+      for (const reader of readers) reader.kill('SIGKILL');
+      await Promise.all(readers.map(({ result }) => result));
+      expect(leases).toHaveLength(readers.length);
+      expect((await prune(root)).removed).toEqual(['first']);
     },
   );
 });
@@ -165,7 +170,7 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
       string,
       string,
     ];
-    mkdirSync(bin);
+    mkdirSync(bin, { recursive: true });
     writeFileSync(
       join(bin, 'flock'),
       `#!/bin/sh
@@ -182,21 +187,25 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
     });
 
   test.skipIf(!mayMount)(`is left for the one that is current by then${noMount}`, async () => {
-    for (const guard of guards) {
-      const { root, home, ...mirror } = await mirrors();
-      const { bin, waiting, go } = slowFlock(home);
-      const running = startSlowly(guard, root, bin);
-      await expect.poll(() => existsSync(waiting), { timeout: 10_000 }).toBe(true);
-      await mirror.publish('fourth', { file: 'fourth' });
-      await mirror.publish('fifth', { file: 'fifth' });
-      // From a process namespace of its own, as from another host, prune sees no working directory.
-      const { stdout } = await execa('unshare', [
-        ...['--pid', '--fork', '--mount-proc', '--'],
-        ...[process.execPath, new URL('../../../dist/bin.js', import.meta.url).pathname],
-        ...['prune', root, '--keep-last', '1', '--grace', '0', '--json'],
-      ]);
-      expect(JSON.parse(stdout).removed).toContain('third');
-      writeFileSync(go, '');
+    const { root, home, ...mirror } = await mirrors();
+    const readers = guards.map((guard, index) => {
+      const window = slowFlock(join(home, `window-${index}`));
+      return { ...window, running: startSlowly(guard, root, window.bin) };
+    });
+    for (const { waiting } of readers) {
+      await expect.poll(() => existsSync(waiting), { timeout: 20_000 }).toBe(true);
+    }
+    await mirror.publish('fourth', { file: 'fourth' });
+    await mirror.publish('fifth', { file: 'fifth' });
+    // From a process namespace of its own, as from another host, prune sees no working directory.
+    const { stdout } = await execa('unshare', [
+      ...['--pid', '--fork', '--mount-proc', '--'],
+      ...[process.execPath, new URL('../../../dist/bin.js', import.meta.url).pathname],
+      ...['prune', root, '--keep-last', '1', '--grace', '0', '--json'],
+    ]);
+    expect(JSON.parse(stdout).removed).toContain('third');
+    for (const { go } of readers) writeFileSync(go, '');
+    for (const { running } of readers) {
       const result = await running.result;
       expect(result.stdout, transcript(result)).toBe('fifth fifth');
       expect(result.stderr).toBe('');
@@ -223,7 +232,7 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
     }
   });
 
-  test.skipIf(!runsAsRoot)('is told where the lease may not be read', async () => {
+  test.skipIf(!runsAsRoot)(`is told where the lease may not be read${notRoot}`, async () => {
     const { root, state } = await mirrors();
     chmodSync(state('leases'), 0o700);
     const { guard, caller } = guardedCallers.find((way) => way.caller.user === nobody) ?? {};
