@@ -107,6 +107,14 @@ ml_close() {
   eval "exec $1<&-"
 }
 
+# ml_has_open FILE: whether a descriptor that leads to it was inherited.
+ml_has_open() {
+  for ml_descriptor in 9 8 7 6 5 4 3; do
+    [ ! "/proc/self/fd/$ml_descriptor" -ef "$1" ] || return 0
+  done
+  return 1
+}
+
 # ml_read_credentials: set ml_uid, ml_gid and ml_is_admin by proc(5).
 ml_read_credentials() {
   ml_is_admin=no
@@ -188,6 +196,8 @@ ml_take_lease() {
 # ml_is_open: whether the mirror may be read; ml_why says why not. Only one that is written in place has a gate.
 ml_is_open() {
   [ -e "$ml_root/.mirrorlatch/gate.json" ] || [ -e "$ml_root/.mirrorlatch/gate.flock" ] || return 0
+  # Who closes it waits for the pin around this command: to wait for who closes it would be for ever.
+  [ "$ml_let_in" = no ] || return 0
   IFS= read -r ml_gate 2>/dev/null <"$ml_root/.mirrorlatch/gate.json" || ml_gate=''
   case $ml_gate in
   *'"state":"open"'*) ;;
@@ -212,8 +222,9 @@ ml_is_open() {
 
 # ml_hold: find out what ml_root is pinned to, and hold it.
 ml_hold() {
-  ml_managed=no ml_tries=0
+  ml_managed=no ml_tries=0 ml_let_in=no
   [ ! -d "$ml_root/.mirrorlatch" ] || ml_managed=yes
+  if [ "$ml_outer_pin" != none ] && ml_has_open "$ml_root/.mirrorlatch/gate.flock"; then ml_let_in=yes; fi
   while :; do
     if ! ml_is_open; then
       ml_wait "$ml_why"

@@ -229,6 +229,38 @@ describe.concurrent('Readers that are inside', () => {
     expect((await late.result).stdout).toBe('changed');
   });
 
+  test.each(['cwd', 'namespace'])(
+    'may ask for the mirror again under a %s pin: the sync waits for them, and they not for the sync',
+    async (pin) => {
+      const one = await mirror(`nested ${pin}`);
+      const go = join(scratch.path, `go ${pin}`);
+      const again =
+        'echo inside; until [ -e "$3" ]; do sleep 0.1; done; exec "$1" --wait 20 -- cat "$2"';
+      const command = inShell(again, one.state('reader'), join(one.root, 'current/file'), go);
+      const reading = startGuarded(reader, one.root, command, { options: ['--pin', pin] });
+      await vi.waitFor(() => expect(reading.printedSoFar()).toBe('inside\n'), { timeout: 20_000 });
+      one.change({ file: 'changed' });
+      const sync = startProgram(['sync', one.root]);
+      await one.reaches('closing');
+      writeFileSync(go, '');
+      const { exitCode, stdout } = await reading.result;
+      expect([exitCode, stdout]).toEqual([0, 'inside\ncontent']);
+      expect((await sync.result).exitCode).toBe(0);
+    },
+  );
+
+  test('are not those of whom an old environment alone tells', async () => {
+    const one = await mirror('old environment');
+    await runForJson(['gate', 'close', one.root]);
+    const env = {
+      MIRRORLATCH_ROOT: one.root,
+      MIRRORLATCH_SNAPSHOT: one.tree(),
+      MIRRORLATCH_ID: 'live',
+      MIRRORLATCH_PIN: 'cwd',
+    };
+    expect((await one.read({ env, options: ['--wait', '0'] })).exitCode).toBe(75);
+  });
+
   test('are written under with --after-drain go-on', async () => {
     const one = await mirror('go on');
     const reading = await startReading(one);
