@@ -13,7 +13,8 @@
 # in place of this shell by exec: its input and output, its terminal, its signals and its exit code are its own.
 # Exit codes before that: 75 nothing to read within --wait, 125 the guard failed, 126 cannot execute, 127 not found.
 #
-# All names here begin with ml_, or they would change variables in the environment of the command.
+# All names here begin with ml_, or they would change variables in the environment of the command. Some sh, as
+# dash, hand on no variable whose name they could not use themselves: not a.b, nor the functions that bash exports.
 
 ml_usage() {
   cat <<'USAGE'
