@@ -262,10 +262,12 @@ ml_hold() {
   ml_fail "$ml_root/current leads nowhere, or not for you" 'Look with: ls -lL ROOT/current'
 }
 
-# ml_bind SOURCE TARGET: show SOURCE read-only at TARGET, with all that is mounted in it.
+# ml_bind SOURCE TARGET [OPTION]: show SOURCE read-only at TARGET, with all that is mounted in it. With X-mount.mkdir
+# mount(8) makes the directories, which other users, such as apt's sandbox, have to get through whatever the umask: to
+# start a program costs more than all else here.
 ml_bind() {
   ml_read_flags "$1"
-  mount --no-canonicalize -o "rbind,ro$ml_flags" "$1" "$2"
+  (umask 022 && exec mount --no-canonicalize -o "rbind,ro$ml_flags${3+,$3}" "$1" "$2")
 }
 
 # ml_read_flags FILE: set ml_flags to the options of its mount that a remount drops unless it names them: an ordinary
@@ -297,12 +299,7 @@ ml_mount_alone() {
   *) ml_inner='' ;;
   esac
   if [ -n "$ml_inner" ]; then
-    # Other users, such as apt's sandbox, have to get through whatever the umask. What each mirror has beside the
-    # snapshots is made at once: to start a program costs more than all else here.
-    ml_beside=''
-    if [ -d ./.mirrorlatch ] && [ ! -L ./.mirrorlatch ]; then ml_beside=$1/.mirrorlatch; fi
-    (umask 022 && exec mkdir -p -- "$1/$ml_inner" ${ml_beside:+"$ml_beside"}) || return 1
-    ln -s -- "$ml_inner" "$1/current" && ml_bind "./$ml_inner" "$1/$ml_inner" || return 1
+    ln -s -- "$ml_inner" "$1/current" && ml_bind "./$ml_inner" "$1/$ml_inner" X-mount.mkdir || return 1
   else
     ln -s -- "$2" "$1/current" && ml_bind "$2" "$2" || return 1
   fi
@@ -334,7 +331,7 @@ ml_show_entry() {
   if [ -L "$1" ]; then
     cp -P -- "$1" "$2" && [ -L "$2" ]
   elif [ -d "$1" ]; then
-    { [ -d "$2" ] || mkdir -- "$2"; } && ml_bind "$1" "$2"
+    ml_bind "$1" "$2" X-mount.mkdir
   elif [ -e "$1" ]; then
     true >"$2" && ml_bind "$1" "$2"
   fi
