@@ -24,7 +24,13 @@ import { placeReader } from '../reader/script.ts';
 import { lstatIfThere, makeOpenDirectory } from '../system/files.ts';
 import { checkProgram, nameOf, runInForeground } from '../system/foreground.ts';
 import type { JobEnd } from '../system/job.ts';
-import { processesHoldingFlock, processesWithVariable, processName } from '../system/proc.ts';
+import {
+  pathsInUse,
+  processesHoldingFlock,
+  processesWithVariables,
+  processName,
+  sessionOf,
+} from '../system/proc.ts';
 import type { OnEvent, Phase } from './events.ts';
 import { type Mirror, openMirror } from './mirror.ts';
 import type { PruneResult } from './prune.ts';
@@ -100,6 +106,8 @@ export type LockResult =
 
 /** The variable by which a command finds its tree, and we find what it has left running. */
 const STAGING = 'MIRRORLATCH_STAGING';
+/** Tells what stays in the session of the command from what has left it (setsid(2)). */
+const SESSION = 'MIRRORLATCH_SESSION';
 
 /** How long what a command started may take to end after it. */
 const LINGER_MS = 5_000;
@@ -342,12 +350,12 @@ async function runCommand(
   try {
     const end = await runInForeground(command, {
       inherit: [syncLock.descriptor],
-      env,
+      env: staging === undefined ? env : { ...env, [SESSION]: sessionOf(process.pid) ?? '' },
       signal: syncLock.lost,
       family: () => [
         ...new Set([
           ...processesHoldingFlock(layout.kernelLock),
-          ...(staging === undefined ? [] : processesWithVariable(STAGING, staging)),
+          ...(staging === undefined ? [] : processesWithVariables({ [STAGING]: staging })),
         ]),
       ],
     });
@@ -379,13 +387,24 @@ async function checkNobodyWrites({ options, layout, signal }: Context, tree: str
   );
 }
 
-/** What was started with that tree in its environment, or with that lock in its hands. */
+/**
+ * What was started by a command that was given that tree, and could still write to it: it holds the
+ * lock, or has the tree in its environment. What has let go of the lock, gone into a session of its
+ * own and has nothing of the tree open is a daemon that serves others too, such as gpg-agent.
+ */
 function processesOf(tree: string, kernelLock?: string): NamedProcess[] {
-  const pids = new Set([
-    ...processesWithVariable(STAGING, tree),
-    ...(kernelLock === undefined ? [] : processesHoldingFlock(kernelLock)),
-  ]);
-  return [...pids].map((pid) => ({ pid, name: processName(pid) ?? '?' }));
+  const started = processesWithVariables({ [STAGING]: tree });
+  const inside = new Set(started.length === 0 ? [] : pathsInUse(tree).map(({ pid }) => pid));
+  const writers = started.filter((pid) => {
+    const session = sessionOf(pid);
+    if (session === undefined) return false;
+    return inside.has(pid) || processesWithVariables({ [SESSION]: session }).includes(pid);
+  });
+  const holders = kernelLock === undefined ? [] : processesHoldingFlock(kernelLock);
+  return [...new Set([...writers, ...holders])].map((pid) => ({
+    pid,
+    name: processName(pid) ?? '?',
+  }));
 }
 
 function describe(processes: readonly NamedProcess[]): string {

@@ -24,10 +24,7 @@ export interface ProcessPath {
  * it from any later process (proc(5), /proc/pid/stat, field 22); undefined when it has ended.
  */
 export function processStartTicks(pid: number): string | undefined {
-  const stat = quietly(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));
-  // The second field is the command in parentheses and may hold anything, parentheses included.
-  const [state, ...rest] = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [];
-  return state === undefined || state === 'Z' || state === 'X' ? undefined : rest[18];
+  return statFields(pid)?.[19];
 }
 
 /** The command name of a process (at most 15 bytes), or undefined when it has ended. */
@@ -64,13 +61,20 @@ export function processesHoldingFlock(path: string): number[] {
   );
 }
 
-/** The processes but this one that were given the variable in their environment. */
-export function processesWithVariable(name: string, value: string): number[] {
-  const wanted = `\0${Buffer.from(`${name}=${value}`).toString('latin1')}\0`;
+/** The processes but this one that were given these variables in their environment. */
+export function processesWithVariables(variables: Readonly<Record<string, string>>): number[] {
+  const wanted = Object.entries(variables).map(
+    ([name, value]) => `\0${Buffer.from(`${name}=${value}`).toString('latin1')}\0`,
+  );
   return otherProcesses().filter((pid) => {
     const block = quietly(() => readFileSync(`/proc/${pid}/environ`, 'latin1'));
-    return block !== undefined && `\0${block}\0`.includes(wanted);
+    return block !== undefined && wanted.every((variable) => `\0${block}\0`.includes(variable));
   });
+}
+
+/** The session of a process (setsid(2)); undefined when it has ended. */
+export function sessionOf(pid: number): string | undefined {
+  return statFields(pid)?.[3];
 }
 
 function processesWithDescriptor(
@@ -154,6 +158,14 @@ export function countLocks(path: string, kind: 'any' | 'shared' = 'any'): number
   return lines('/proc/locks').filter(
     (line) => line.includes(key) && (kind === 'any' || line.includes(' READ ')),
   ).length;
+}
+
+/** The fields of /proc/pid/stat from the third on, the state; undefined for one that has ended. */
+function statFields(pid: number): string[] | undefined {
+  const stat = quietly(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  // The second field is the command in parentheses and may hold anything, parentheses included.
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields === undefined || fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields;
 }
 
 function mappedFiles(pid: number): Set<string> {

@@ -241,6 +241,19 @@ describe.concurrent('I8: nothing is published', () => {
     expect(mirror.linked('current')).toBe('second');
   });
 
+  test('but a daemon that serves others too, and has nothing of the tree, is no hindrance', async () => {
+    const mirror = await oneSnapshot(home('agent'));
+    const quiet = '>/dev/null 2>&1 3>&- </dev/null';
+    const script = `cd / && setsid sleep 60 ${quiet} & echo $! && cd "$MIRRORLATCH_STAGING" && echo >new`;
+    const result = await lock(mirror, ['--id', 'second'], script);
+    process.kill(Number(result.stdout), 'SIGKILL');
+    expect(result.exitCode, transcript(result)).toBe(0);
+    const inside = `cd "$MIRRORLATCH_STAGING" && setsid sleep 60 ${quiet} & echo $!`;
+    const held = await lock(mirror, ['--id', 'third'], inside);
+    process.kill(Number(held.stdout), 'SIGKILL');
+    expectFailure(held, 125, /left something running that could still write: sleep/);
+  });
+
   test('when the command ended with 0 only because it was asked to end', async () => {
     const mirror = await oneSnapshot(home('graceful'));
     const script = `process.on('SIGTERM', () => process.exit(0));

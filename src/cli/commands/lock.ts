@@ -29,8 +29,9 @@ interface Flags extends RetentionFlags {
 const MORE_HELP = `COMMAND finds its tree in MIRRORLATCH_STAGING: a copy of what is current, which nobody else can see.
 When it ends with 0, the tree is published in one rename, unless it is empty, has shrunk too much, or is
 what is current already. Else nothing is published, and the next lock goes on with the tree, as long as
-the same is current; a sync throws it away. MIRRORLATCH_ROOT and MIRRORLATCH_ID tell the mirror and the new snapshot's name.
-A mirror in place has one tree: COMMAND gets that, behind the closed gate.
+the same is current; a sync throws it away. A mirror in place has one tree: COMMAND gets that, behind the
+closed gate. MIRRORLATCH_ROOT and MIRRORLATCH_ID tell the mirror and the new snapshot's name;
+MIRRORLATCH_SESSION is there to find what COMMAND leaves running.
 The lock is inherited by all that COMMAND starts: what it leaves running keeps the mirror locked, and
 keeps its tree from being published. COMMAND has the terminal, and signals are passed on to it.`;
 
