@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa, execaSync } from 'execa';
+import { onTestFinished } from 'vitest';
 import { nobody, runsAsRoot, type User } from './privilege.ts';
 import { nobodyRunsTheProgram, type ProgramResult } from './program.ts';
 
@@ -139,6 +140,10 @@ export function startGuarded(
     cwd,
     ...caller?.user,
     env: { PATH: pathOf(guard), ...(caller?.user === undefined ? {} : { HOME: '/' }), ...env },
+  });
+  // A test that fails leaves none behind.
+  onTestFinished(() => {
+    subprocess.kill('SIGKILL');
   });
   let printed = '';
   let said = '';
