@@ -83,7 +83,8 @@ ml_wait_for_events() {
   [ -z "$ml_patience" ] || [ $((ml_patience - ml_waited)) -gt 60 ] || ml_slice=$((ml_patience - ml_waited))
   setpriv --pdeathsig TERM -- "$ml_waiter" wait "$ml_root" --timeout "$ml_slice" >/dev/null 2>&1
   case $? in
-  0) ;;
+  # It may see another moment than this shell does.
+  0) ml_pause ;;
   75) ml_waited=$((ml_waited + ml_slice - 1)) ;;
   *) sleep 1 ;;
   esac
