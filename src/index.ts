@@ -25,6 +25,7 @@ export type { Mirror } from './operations/mirror.ts';
 export { type Pin, type PinOptions, pin } from './operations/pin.ts';
 export { type PlannedSync, planSync } from './operations/plan-sync.ts';
 export { type PruneOptions, type PruneResult, prune } from './operations/prune.ts';
+export { type PushOptions, planPush, push } from './operations/push.ts';
 export { type RollbackOptions, type RollbackResult, rollback } from './operations/rollback.ts';
 export type { CommandEvent, CommandOptions } from './operations/snapshot-command.ts';
 export { list, type MirrorStatus, type SnapshotInfo, status } from './operations/status.ts';

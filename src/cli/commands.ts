@@ -12,6 +12,7 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   init: async () => (await import('./commands/init.ts')).addInit,
   sync: async () => (await import('./commands/sync.ts')).addSync,
   lock: async () => (await import('./commands/lock.ts')).addLock,
+  receive: async () => (await import('./commands/receive.ts')).addReceive,
   status: async () => (await import('./commands/status.ts')).addStatus,
   list: async () => (await import('./commands/list.ts')).addList,
   rollback: async () => (await import('./commands/rollback.ts')).addRollback,

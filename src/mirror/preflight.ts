@@ -37,15 +37,31 @@ export async function checkRsync(): Promise<void> {
  */
 export function checkPlaces(source: Source, root: string): void {
   if (source.kind !== 'local') return;
-  let path: string;
+  const path = checkSource(source);
+  if (!isWithin(root, path) && !isWithin(path, root)) return;
+  throw new MirrorlatchError(
+    'USAGE',
+    `the source ${path} and the mirror ${root} lie in one another`,
+    { hint: 'Keep the mirror in a directory of its own, beside the source.' },
+  );
+}
+
+/**
+ * Checks that a local source is a readable directory.
+ *
+ * @returns its real path.
+ * @throws MirrorlatchError NO_SOURCE or PERMISSION.
+ */
+export function checkSource(source: Extract<Source, { kind: 'local' }>): string {
   try {
-    path = realpathSync(source.path);
+    const path = realpathSync(source.path);
     if (!statSync(path).isDirectory()) {
       throw new MirrorlatchError('NO_SOURCE', `the source ${source.path} is not a directory`, {
         hint: 'Give the directory whose contents are to be mirrored.',
       });
     }
     accessSync(path, constants.R_OK | constants.X_OK);
+    return path;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR' || errnoOf(error) === 'ELOOP') {
       throw new MirrorlatchError('NO_SOURCE', `the source ${source.path} does not exist`, {
@@ -54,15 +70,6 @@ export function checkPlaces(source: Source, root: string): void {
       });
     }
     throw asMirrorlatchError(error, `the source ${source.path} cannot be read`);
-  }
-  if (isWithin(root, path) || isWithin(path, root)) {
-    throw new MirrorlatchError(
-      'USAGE',
-      `the source ${path} and the mirror ${root} lie in one another`,
-      {
-        hint: 'Keep the mirror in a directory of its own, beside the source.',
-      },
-    );
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
 import { MirrorlatchError } from '../errors.ts';
 import { bytePath } from '../mirror/byte-path.ts';
 import {
@@ -58,6 +59,10 @@ export interface SyncContext {
   guard: (plan: PlanFigures) => void;
   onEvent: OnEvent;
   report: (phase: Phase, done?: number) => void;
+  /** For a source that is pushed, see `RsyncRun`. */
+  onChannel?: ((channel: Duplex) => void) | undefined;
+  /** Asked before the publication, where somebody else has the last word; throws to prevent it. */
+  confirm?: (() => Promise<void>) | undefined;
   log: (bytes: Buffer) => void;
 }
 

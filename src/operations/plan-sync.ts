@@ -5,6 +5,7 @@ import { currentId } from '../mirror/publication.ts';
 import { planArguments } from '../rsync/arguments.ts';
 import type { Entry } from '../rsync/itemize.ts';
 import { runRsync } from '../rsync/run.ts';
+import { nameOf } from '../rsync/source.ts';
 import { keepsOf } from './build-tree.ts';
 import { Retries } from './retry.ts';
 import { guardOf, prepareSync, type SyncOptions, type SyncSummary } from './sync-work.ts';
@@ -46,6 +47,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
       args: planArguments(work.transfer, target),
       inherit: [],
       signal,
+      onChannel: work.onChannel,
       onEntry: (entry) => {
         if (plan.add(entry)) entries.push(entry);
       },
@@ -64,7 +66,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
       current: before ?? null,
       refusal,
       entries,
-      source: work.transfer.source.argument,
+      source: nameOf(work.transfer.source),
       strategy: work.strategy,
       plan: plan.figures,
       seconds: (performance.now() - startedAt) / 1000,

@@ -49,6 +49,7 @@ export async function syncInPlace(
     if (!lstatIfThere(tree)) mkdirSync(tree);
     await transfer(context, tree, plan.figures, compare);
     await removeDirectoriesNamed(DELAYED, tree, context.inherit);
+    await context.confirm?.();
     enter(context, 'publishing');
     await publishInPlace(layout, lock, figuresOf(plan.figures, 'none'));
     isDone = true;

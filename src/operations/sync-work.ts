@@ -1,5 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { MirrorlatchError } from '../errors.ts';
 import type { CloneMethod } from '../mirror/clone.ts';
 import { publicationOf, readHistory } from '../mirror/history.ts';
@@ -17,7 +18,8 @@ import { guardAgainstShrinking, type TreeSize } from '../mirror/shrink-guard.ts'
 import { parseSnapshotId } from '../mirror/snapshot-id.ts';
 import type { DefaultName } from '../rsync/arguments.ts';
 import { parseRsyncOptions } from '../rsync/options.ts';
-import { parseSource } from '../rsync/source.ts';
+import { pushedSource } from '../rsync/pushed.ts';
+import { parseSource, type Source } from '../rsync/source.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import type { Strategy, SyncContext } from './build-tree.ts';
 import type { OnEvent } from './events.ts';
@@ -27,6 +29,8 @@ export interface SyncOptions {
   root: string;
   /** As rsync understands it; by default what the mirror remembers. */
   source?: string | undefined;
+  /** What another host pushes, in place of `source`. */
+  pushed?: PushedTree | undefined;
   /** For rsync, see `parseRsyncOptions`; by default what the mirror remembers. */
   rsyncOptions?: readonly string[] | undefined;
   strategy?: Strategy | undefined;
@@ -61,6 +65,16 @@ export interface SyncOptions {
   onEvent?: OnEvent | undefined;
 }
 
+/** The tree of another host that is connected with this one for as long as the sync takes. */
+export interface PushedTree {
+  /** What that host calls it. */
+  name: string;
+  /** Joins rsync with a server of the tree; called once for each rsync. */
+  onChannel: (channel: Duplex) => void;
+  /** Asks the other host whether to publish, when all else is done; throws to publish nothing. */
+  confirm: () => Promise<void>;
+}
+
 export interface SyncSummary {
   source: string;
   strategy: Strategy;
@@ -69,27 +83,26 @@ export interface SyncSummary {
 }
 
 /** What is to be transferred, and how. */
-export type Work = Pick<SyncContext, 'transfer' | 'strategy' | 'clone' | 'needsWholePass'>;
+export type Work = Pick<
+  SyncContext,
+  'transfer' | 'strategy' | 'clone' | 'needsWholePass' | 'onChannel' | 'confirm'
+>;
 
 /** What is to be transferred, and how, by this call's options and the mirror's memory. */
 function planWork(options: SyncOptions, { layout, settings }: Mirror): Work {
   const { onEvent = () => {}, strategy = 'plan' } = options;
-  const sourceText = options.source ?? settings.source;
-  if (sourceText === undefined) {
-    throw new MirrorlatchError('USAGE', `${layout.root} does not know its source yet`, {
-      hint: `Name it once: mirrorlatch sync SRC ${layout.root}`,
-    });
-  }
-  const source = parseSource(sourceText);
+  const source = sourceOf(options, { layout, settings });
   checkPlaces(source, layout.root);
   const given = options.rsyncOptions?.length ? options.rsyncOptions : settings.rsyncOptions;
   const { args, needsWholePass: wholeFor } = parseRsyncOptions(given);
   const without = new Set(options.without);
   if (lstatIfThere(layout.state) && !keepsNanoseconds(layout)) without.add('nanoseconds');
+  const { onChannel, confirm } = options.pushed ?? {};
+  const common = { transfer: { source, without, options: args }, onChannel, confirm };
   if (settings.mode === 'in-place') {
     refuseForInPlace(options);
     return {
-      transfer: { source, without, options: args },
+      ...common,
       strategy: 'in-place',
       clone: 'auto',
       needsWholePass: true,
@@ -110,7 +123,7 @@ function planWork(options: SyncOptions, { layout, settings }: Mirror): Work {
     });
   }
   return {
-    transfer: { source, without, options: args },
+    ...common,
     strategy: needsWholePass && strategy === 'plan' ? 'link-dest' : strategy,
     clone: strategy === 'copy' ? 'copy' : (options.clone ?? 'auto'),
     needsWholePass,
@@ -129,6 +142,15 @@ function refuseForInPlace({ strategy = 'plan', clone = 'auto', id }: SyncOptions
   });
 }
 
+function sourceOf({ source, pushed }: SyncOptions, { layout, settings }: Mirror): Source {
+  if (pushed !== undefined) return pushedSource(pushed.name);
+  const text = source ?? settings.source;
+  if (text !== undefined) return parseSource(text);
+  throw new MirrorlatchError('USAGE', `${layout.root} does not know its source yet`, {
+    hint: `Name it once: mirrorlatch sync SRC ${layout.root}`,
+  });
+}
+
 /**
  * The mirror as it is, or as the first sync will make it, what is to be done, and the name that was
  * asked for, if any; changes nothing.
@@ -140,7 +162,8 @@ export function prepareSync(options: SyncOptions): {
   id: string | undefined;
 } {
   const id = options.id === undefined ? undefined : parseSnapshotId(options.id);
-  const found = options.source === undefined ? openMirror(options.root) : findMirror(options.root);
+  const namesSource = options.source !== undefined || options.pushed !== undefined;
+  const found = namesSource ? findMirror(options.root) : openMirror(options.root);
   const mirror = found ?? {
     layout: layoutOf(realPathToBe(resolve(options.root))),
     settings: newSettings(settingsOf(options)),

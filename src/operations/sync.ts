@@ -25,6 +25,7 @@ import { closeGate } from '../mirror/staging.ts';
 import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { discard, emptyTrash } from '../mirror/trash.ts';
 import { placeReader } from '../reader/script.ts';
+import { nameOf } from '../rsync/source.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { buildTree, enter, type SyncContext } from './build-tree.ts';
 import type { OnEvent, Phase } from './events.ts';
@@ -71,7 +72,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   if (isNew) createMirror(options.root, mirror.settings);
   await waitUntil(options.at, signal, onEvent);
   const lock = await acquireSyncLock(mirror.layout, {
-    command: 'sync',
+    command: options.pushed === undefined ? 'sync' : `push from ${options.pushed.name}`,
     waitMs: options.waitMs,
     staleAfterMs: options.staleAfterMs,
     signal,
@@ -129,7 +130,7 @@ async function syncUnderLock(
     log: log.write,
   };
   const summary = (plan: PlanFigures): SyncSummary => ({
-    source: work.transfer.source.argument,
+    source: nameOf(work.transfer.source),
     strategy: work.strategy,
     plan,
     seconds: (performance.now() - startedAt) / 1000,
@@ -137,7 +138,7 @@ async function syncUnderLock(
 
   try {
     const figuresOf = (plan: PlanFigures, clone: string): SyncFigures => ({
-      source: work.transfer.source.argument,
+      source: nameOf(work.transfer.source),
       strategy: work.strategy,
       clone,
       files: plan.source.files,
@@ -162,6 +163,7 @@ async function syncUnderLock(
     }
     const { clone, plan } = built;
     if (!isInPlace) {
+      await context.confirm?.();
       enter(context, 'publishing');
       await publish(layout, lock, id, figuresOf(plan, clone));
     }

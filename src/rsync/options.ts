@@ -19,6 +19,8 @@ interface Option {
 export interface RsyncOptions {
   /** For rsync's command line, in the user's order. */
   args: readonly string[];
+  /** The same, option by option: the long name, or the letter of one that has no other. */
+  named: readonly { name: string; words: readonly string[] }[];
   /** The first option that needs a whole pass, or undefined when a plan can be applied. */
   needsWholePass: string | undefined;
 }
@@ -30,7 +32,7 @@ export interface RsyncOptions {
  *   then nobody can tell what it would do to a published snapshot.
  */
 export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
-  const args: string[] = [];
+  const named: { name: string; words: readonly string[] }[] = [];
   let needsWholePass: string | undefined;
   const take = (option: Option | undefined, shown: string, words: readonly string[]): void => {
     if (option === undefined) {
@@ -39,7 +41,7 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
     if (typeof option.meaning === 'object') throw refusal(shown, option.meaning.refused);
     if (option.meaning === 'said') return;
     if (option.meaning === 'whole') needsWholePass ??= shown;
-    args.push(...words);
+    named.push({ name: option.long ?? option.short ?? shown, words });
   };
   for (let index = 0; index < given.length; index += 1) {
     const word = given[index] ?? '';
@@ -73,7 +75,7 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
       });
     }
   }
-  return { args, needsWholePass };
+  return { args: named.flatMap(({ words }) => words), named, needsWholePass };
 }
 
 function longOption(name: string): Option | undefined {

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { runProgram } from '../system/process.ts';
 import { complaints, type Ending, judgeEnding } from './failure.ts';
 import { type Entry, LineSplitter, parseEntry } from './itemize.ts';
@@ -7,6 +8,7 @@ import {
   StatsReader,
   type TransferProgress,
 } from './progress.ts';
+import { relayOptions } from './pushed.ts';
 
 /** Some paths failed, or vanished, and the rest went well (rsync(1), EXIT VALUES). */
 const PARTIAL = new Set([23, 24]);
@@ -21,6 +23,8 @@ export interface RsyncRun {
   signal: AbortSignal;
   onEntry: (entry: Entry) => void;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
+  /** Takes rsync's connection to a source that is pushed, to be joined with who serves it. */
+  onChannel?: ((channel: Duplex) => void) | undefined;
   /** Takes rsync's own output, but for its progress. */
   log: (bytes: Buffer) => void;
 }
@@ -38,7 +42,11 @@ export interface RsyncOutcome {
  * @throws the signal's reason when it was aborted; rsync has ended by then.
  */
 export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
-  const { args, inherit, signal, onEntry, onProgress, log } = run;
+  const { inherit, signal, onEntry, onProgress, onChannel, log } = run;
+  // Last of the options: a mirror may remember another remote shell.
+  const args = onChannel
+    ? run.args.toSpliced(run.args.lastIndexOf('--'), 0, ...relayOptions(inherit.length))
+    : run.args;
   signal.throwIfAborted();
   // What a handler throws (a full disk, say) would else end this process, and not the run.
   const broken = new AbortController();
@@ -56,6 +64,7 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
     inherit,
     signal: AbortSignal.any([signal, broken.signal]),
     endWithParent: true,
+    onChannel,
     onStdout: guarded((chunk) => {
       const kept: string[] = [];
       for (const line of splitter.push(chunk)) {

@@ -8,7 +8,14 @@ import { MirrorlatchError } from '../errors.ts';
 export type Source =
   | { kind: 'local'; argument: string; path: string }
   | { kind: 'ssh'; argument: string; host: string }
-  | { kind: 'daemon'; argument: string; host: string; module: string; path: string };
+  | { kind: 'daemon'; argument: string; host: string; module: string; path: string }
+  /** A tree that another host pushes; `name` is what that host calls it. See `pushed.ts`. */
+  | { kind: 'pushed'; argument: string; name: string };
+
+/** What a source is called in reports and in the history. */
+export function nameOf(source: Source): string {
+  return source.kind === 'pushed' ? source.name : source.argument;
+}
 
 /**
  * Reads SRC as rsync(1) does (GENERAL): `rsync://host/module/path` and `host::module/path` are a
@@ -54,6 +61,65 @@ export function parseSource(text: string): Source {
   }
   const path = resolve(text);
   return { kind: 'local', argument: withSlash(path), path };
+}
+
+/** A mirror on another host, which is reached by ssh. */
+export interface Destination {
+  user: string | undefined;
+  /** Without the brackets of an IPv6 address. */
+  host: string;
+  port: number | undefined;
+  /** The mirror's ROOT there; a relative one lies in the user's home. */
+  root: string;
+}
+
+/**
+ * Reads ROOT as rsync(1) reads a destination, and `ssh://[user@]host[:port]/ROOT` too.
+ *
+ * @returns undefined for a local path.
+ * @throws MirrorlatchError USAGE for what names a host, but no mirror on it.
+ */
+export function parseDestination(text: string): Destination | undefined {
+  const url = /^ssh:\/\/(?:([^@/]*)@)?(\[[^\]/]*\]|[^/:[\]]*)(?::(\d{1,5}))?(\/.*)?$/is.exec(text);
+  if (url) {
+    const [, user, host = '', port, root] = url;
+    return destinationOf(text, user, host, port === undefined ? undefined : Number(port), root);
+  }
+  if (/^ssh:\/\//i.test(text)) throw noDestination(text);
+  if (text === '' || text.includes('\0')) return undefined;
+  const source = parseSource(text);
+  if (source.kind === 'daemon') {
+    throw new MirrorlatchError('USAGE', `${JSON.stringify(text)} is an rsync server`, {
+      hint: 'A mirror on another host is reached by ssh: host:ROOT or ssh://host/ROOT',
+    });
+  }
+  if (source.kind !== 'ssh') return undefined;
+  const at = source.host.lastIndexOf('@');
+  const user = at === -1 ? undefined : source.host.slice(0, at);
+  const root = text.slice(source.host.length + 1);
+  return destinationOf(text, user, source.host.slice(at + 1), undefined, root);
+}
+
+function destinationOf(
+  text: string,
+  user: string | undefined,
+  host: string,
+  port: number | undefined,
+  path: string | undefined,
+): Destination {
+  // Nobody expands a tilde on the way; ssh starts in the home.
+  const root = path?.replace(/^~\/+/, '').replace(/(?<=.)\/+$/, '');
+  const isSafe = !/^-|^$/.test(host) && !/^-|^$/.test(user ?? 'any') && (port ?? 1) <= 65_535;
+  if (!isSafe || root === undefined || root === '' || /^~|[\0\n]/.test(root)) {
+    throw noDestination(text);
+  }
+  return { user, host: host.replace(/^\[|\]$/g, ''), port, root };
+}
+
+function noDestination(text: string): MirrorlatchError {
+  return new MirrorlatchError('USAGE', `${JSON.stringify(text)} names no mirror on another host`, {
+    hint: 'Give host:ROOT or ssh://[user@]host[:port]/ROOT. For a local directory write ./ before it.',
+  });
 }
 
 function withSlash(text: string): string {

@@ -1,6 +1,10 @@
 import { constants } from 'node:os';
+import type { Duplex } from 'node:stream';
 import { execa, type Options } from 'execa';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
+
+/** The descriptor that the first of `inherit` has in a child. */
+export const FIRST_INHERITED = 3;
 
 export interface ChildOptions {
   /** Descriptors that the child and its own children inherit, as 3, 4, … Locks travel this way. */
@@ -16,6 +20,11 @@ export interface ChildOptions {
    * (PR_SET_PDEATHSIG, prctl(2), through setpriv(1)).
    */
   endWithParent?: boolean;
+  /**
+   * Takes our end of one more socket. The child has the other end behind what it inherits, and what
+   * it starts has it too: ours ends when the last of them has.
+   */
+  onChannel?: ((channel: Duplex) => void) | undefined;
 }
 
 export interface ChildResult {
@@ -37,15 +46,34 @@ export async function runProgram(
   args: readonly string[],
   options: ChildOptions = {},
 ): Promise<ChildResult> {
-  const { inherit = [], signal, cwd, onStdout, onStderr, endWithParent = false } = options;
+  const {
+    inherit = [],
+    signal,
+    cwd,
+    onStdout,
+    onStderr,
+    endWithParent = false,
+    onChannel,
+  } = options;
+  const channel = FIRST_INHERITED + inherit.length;
   const command = endWithParent
     ? (['setpriv', ['--pdeathsig', 'TERM', '--', program, ...args]] as const)
     : ([program, args] as const);
   const child = execa(command[0], command[1], {
-    stdio: ['ignore', 'pipe', 'pipe', ...inherit] as Options['stdio'],
+    stdio: [
+      'ignore',
+      'pipe',
+      'pipe',
+      ...inherit,
+      ...(onChannel ? ['pipe'] : []),
+    ] as Options['stdio'],
     env: { LC_ALL: 'C' },
     encoding: 'buffer',
-    buffer: { stdout: onStdout === undefined, stderr: onStderr === undefined },
+    buffer: {
+      stdout: onStdout === undefined,
+      stderr: onStderr === undefined,
+      ...(onChannel ? { [`fd${channel}`]: false } : {}),
+    },
     stripFinalNewline: false,
     reject: false,
     forceKillAfterDelay: 10_000,
@@ -54,6 +82,13 @@ export async function runProgram(
   });
   if (onStdout) child.stdout?.on('data', onStdout);
   if (onStderr) child.stderr?.on('data', onStderr);
+  const ourEnd = child.stdio[channel] as Duplex | null | undefined;
+  if (onChannel && ourEnd) {
+    // Who has gone is told by the child's end, and reads no more.
+    ourEnd.on('error', () => {});
+    child.once('exit', () => ourEnd.end());
+    onChannel(ourEnd);
+  }
   const result = await child;
   if (result.exitCode === undefined && result.signal === undefined && !result.isCanceled) {
     throw cannotStart(command[0], result.cause ?? result);

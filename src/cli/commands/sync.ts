@@ -2,9 +2,11 @@ import { type Command, Option } from 'commander';
 import { CLONE_METHODS, type CloneMethod } from '../../mirror/clone.ts';
 import type { Strategy } from '../../operations/build-tree.ts';
 import type { PlannedSync } from '../../operations/plan-sync.ts';
+import type { PushOptions } from '../../operations/push.ts';
 import type { SyncResult } from '../../operations/sync.ts';
 import type { SyncOptions } from '../../operations/sync-work.ts';
 import { DEFAULT_NAMES, type DefaultName } from '../../rsync/arguments.ts';
+import { parseDestination } from '../../rsync/source.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { readableName } from '../names.ts';
@@ -33,13 +35,19 @@ interface Flags extends RetentionFlags {
   afterDrain?: 'give-up' | 'go-on';
   json?: boolean;
   quiet?: boolean;
+  remoteProgram?: string;
 }
 
 const RSYNC_HELP = `What follows -- goes to rsync, and is remembered with the source by the first sync. Options that
 would break a published snapshot are refused, and say what to use instead. SRC is a directory,
 host:path (ssh), host::module/path or rsync://host/module/path; it is always its contents that are
 mirrored. mirrorlatch itself calls rsync with --archive --delete --modify-window=-1 --safe-links
---timeout=600 and excludes an upstream's own temporary files; --without turns these off one by one.`;
+--timeout=600 and excludes an upstream's own temporary files; --without turns these off one by one.
+
+ROOT may lie on another host, where mirrorlatch is installed, too: ssh://[user@]host[:port]/ROOT or
+host:ROOT. SRC is a directory of this host then, and the sync runs there, over one ssh session: when
+that is cut off nothing is published, and what came is kept. ssh is chosen as rsync does it, by -e
+behind -- or by RSYNC_RSH.`;
 
 export function addSync(program: Command, context: CommandContext): void {
   addRetentionOptions(
@@ -118,6 +126,10 @@ export function addSync(program: Command, context: CommandContext): void {
         'go-on',
       ]),
     )
+    .option(
+      '--remote-program <command>',
+      "how the other host's shell starts mirrorlatch (default: mirrorlatch)",
+    )
     .option('--json', 'print one object about the result')
     .option('--quiet', 'print errors only')
     .addHelpText(
@@ -127,6 +139,7 @@ export function addSync(program: Command, context: CommandContext): void {
           'mirrorlatch sync rsync://mirror.example.org/debian/ /srv/mirror/debian',
           'mirrorlatch sync /srv/mirror/debian --quiet          # every night, from cron',
           'mirrorlatch sync /srv/upstream/ /srv/mirror/x -- --exclude=/iso/ --bwlimit=5m',
+          'mirrorlatch sync ./public ssh://web@www.example.org/srv/mirror/site',
         ],
         [
           'USAGE',
@@ -145,9 +158,9 @@ export function addSync(program: Command, context: CommandContext): void {
       if (paths.length > 2)
         command.error(`error: SRC and ROOT are wanted, ${paths.length} paths were given`);
       const reporter = createReporter(flags.quiet || flags.json ? 'quiet' : 'normal');
-      const options: SyncOptions = {
-        root: paths.at(-1) ?? '',
-        source: paths.length === 2 ? paths[0] : undefined,
+      const root = paths.at(-1) ?? '';
+      const source = paths.length === 2 ? paths[0] : undefined;
+      const options: Omit<SyncOptions, 'root' | 'source'> = {
         rsyncOptions: context.operands,
         strategy: flags.strategy,
         clone: flags.clone,
@@ -170,10 +183,14 @@ export function addSync(program: Command, context: CommandContext): void {
         signal: context.signal(),
         onEvent: reporter.onEvent,
       };
-      const { sync } = await import('../../operations/sync.ts');
-      const { planSync } = await import('../../operations/plan-sync.ts');
+      const { remoteProgram, dryRun } = flags;
+      const isPush = parseDestination(root) !== undefined;
+      if (!isPush && remoteProgram !== undefined)
+        command.error('error: --remote-program is for a ROOT on another host');
       try {
-        const result = await (flags.dryRun ? planSync(options) : sync(options));
+        const result = await (isPush
+          ? syncThere({ ...options, source, destination: root, remoteProgram }, dryRun)
+          : syncHere({ ...options, source, root }, dryRun));
         reporter.stop();
         if (flags.json) printJson(toJson(result));
         else if (result.outcome === 'planned') printPlan(result);
@@ -182,6 +199,19 @@ export function addSync(program: Command, context: CommandContext): void {
         reporter.stop();
       }
     });
+}
+
+async function syncHere(options: SyncOptions, isDryRun = false): Promise<SyncResult | PlannedSync> {
+  if (isDryRun) return (await import('../../operations/plan-sync.ts')).planSync(options);
+  return (await import('../../operations/sync.ts')).sync(options);
+}
+
+async function syncThere(
+  options: PushOptions,
+  isDryRun = false,
+): Promise<SyncResult | PlannedSync> {
+  const { planPush, push } = await import('../../operations/push.ts');
+  return isDryRun ? planPush(options) : push(options);
 }
 
 function toJson(result: SyncResult | PlannedSync): unknown {

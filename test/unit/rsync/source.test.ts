@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseSource } from '../../../src/rsync/source.ts';
+import { parseDestination, parseSource } from '../../../src/rsync/source.ts';
 
 describe('a source is read as rsync reads it', () => {
   test.each([
@@ -68,6 +68,61 @@ describe('a source is read as rsync reads it', () => {
           kind: source.kind,
           argument: source.argument,
         });
+      }),
+    );
+  });
+});
+
+describe('a destination', () => {
+  test.each([
+    ['host:/srv/mirror', { host: 'host', root: '/srv/mirror' }],
+    ['host:mirror/', { host: 'host', root: 'mirror' }],
+    ['host:~/mirror', { host: 'host', root: 'mirror' }],
+    ['host:/', { host: 'host', root: '/' }],
+    ['me@host:-x', { user: 'me', host: 'host', root: '-x' }],
+    ['me@[fe80::1]:/m', { user: 'me', host: 'fe80::1', root: '/m' }],
+    ['ssh://host/srv/m', { host: 'host', root: '/srv/m' }],
+    ['SSH://me@host:2222/m/', { user: 'me', host: 'host', port: 2222, root: '/m' }],
+    ['ssh://[::1]:22/m', { host: '::1', port: 22, root: '/m' }],
+    ['ssh://host/~/m', { host: 'host', root: '/~/m' }],
+  ])('%s is on another host', (text, destination) => {
+    expect(parseDestination(text)).toEqual({ user: undefined, port: undefined, ...destination });
+  });
+
+  test.each(['/srv/m', './a:b', 'dir/a:b', 'plain', ''])('%j is a local path', (text) => {
+    expect(parseDestination(text)).toBeUndefined();
+  });
+
+  test.each([
+    'host:',
+    'host:~other/m',
+    'ssh://host',
+    'ssh:///m',
+    'ssh://host:99999/m',
+    'ssh://-oProxyCommand=x/m',
+    'ssh://-x@host/m',
+    '-oProxyCommand=x:m',
+    '-x@host:m',
+    'host::module',
+    'rsync://host/module',
+    'host:a\nb',
+  ])('%j is refused', (text) => {
+    expect(() => parseDestination(text)).toThrow(expect.objectContaining({ code: 'USAGE' }));
+  });
+
+  test('whatever is accepted gives ssh no option', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), fc.boolean(), (text, isUrl) => {
+        let destination: ReturnType<typeof parseDestination>;
+        try {
+          destination = parseDestination(isUrl ? `ssh://${text}` : text);
+        } catch {
+          return;
+        }
+        if (destination === undefined) return;
+        expect(destination.host).not.toMatch(/^-|^$/);
+        expect(destination.user ?? 'any').not.toMatch(/^-|^$/);
+        expect(destination.root).not.toBe('');
       }),
     );
   });

@@ -1,0 +1,200 @@
+import * as z from 'zod/mini';
+import { EXIT_CODES } from '../errors.ts';
+import { CLONE_METHODS } from '../mirror/clone.ts';
+import { LIVE } from '../mirror/layout.ts';
+import { isSnapshotId } from '../mirror/snapshot-id.ts';
+import { DEFAULT_NAMES } from '../rsync/arguments.ts';
+import type { Phase } from './events.ts';
+
+/**
+ * What the two ends of a push tell each other. Neither believes the other unchecked.
+ *
+ * ```
+ * pusher                                receiver
+ *        <- greeting (PROTOCOL)
+ *   request ->
+ *        <- event …                     what the sync does
+ *        <- run N, data N …             an rsync has been started: serve it
+ *   data N …, ended N ->                what the server of the tree says, until it has ended
+ *        <- close N                     that rsync has ended
+ *        <- ready                       the new tree is whole
+ *   publish ->
+ *        <- entries …, result           or at any time: failed
+ * ```
+ * Both send `alive` when there is nothing else to say.
+ */
+export const PROTOCOL = 1;
+
+const count = z.int().check(z.minimum(0));
+const amount = z.number().check(z.minimum(0));
+const snapshotId = z.string().check(z.refine(isSnapshotId));
+
+/** A mirror in place has one tree, of a name of its own. */
+const treeId = z.string().check(z.refine((id) => id === LIVE || isSnapshotId(id)));
+
+const STRATEGIES = ['plan', 'link-dest', 'copy'] as const;
+
+const Request = z.strictObject({
+  kind: z.literal('request'),
+  /** What the pusher calls its tree. */
+  name: z.string().check(z.maxLength(8192)),
+  /** Where that tree lies, for a push from a host to itself. */
+  place: z.strictObject({ bootId: z.string(), path: z.string(), inode: z.string() }),
+  dryRun: z.boolean(),
+  rsyncOptions: z.array(z.string()),
+  options: z.strictObject({
+    strategy: z.optional(z.enum(STRATEGIES)),
+    clone: z.optional(z.enum(['auto', ...CLONE_METHODS])),
+    without: z.optional(z.array(z.enum(DEFAULT_NAMES))),
+    maxShrinkPercent: z.optional(amount.check(z.maximum(100))),
+    allowShrink: z.optional(z.boolean()),
+    id: z.optional(snapshotId),
+    /** Milliseconds since the epoch. */
+    at: z.optional(amount.check(z.maximum(8.64e15))),
+    waitMs: z.optional(amount),
+    staleAfterMs: z.optional(amount),
+    retries: z.optional(count),
+    retryDelayMs: z.optional(amount),
+    unclean: z.optional(z.enum(['warn', 'refuse', 'ignore'])),
+    prune: z.optional(z.boolean()),
+    drainMs: z.optional(amount),
+    afterDrain: z.optional(z.enum(['give-up', 'go-on'])),
+    keepLast: z.optional(count),
+    keepWithinMs: z.optional(amount),
+    graceMs: z.optional(amount),
+  }),
+});
+
+export type PushRequest = z.infer<typeof Request>;
+
+const data = { kind: z.literal('data'), run: count };
+const alive = { kind: z.literal('alive') };
+
+const PusherMessage = z.discriminatedUnion('kind', [
+  Request,
+  z.strictObject(data),
+  z.strictObject({ kind: z.literal('ended'), run: count }),
+  z.strictObject({ kind: z.literal('publish') }),
+  z.strictObject(alive),
+]);
+
+export type PusherMessage = z.infer<typeof PusherMessage>;
+
+const Figures = z.object({
+  newFiles: amount,
+  changedFiles: amount,
+  otherChanges: amount,
+  deletedFiles: amount,
+  transferBytes: amount,
+  deletedBytes: amount,
+  newInodes: amount,
+  source: z.object({ files: amount, directories: amount, entries: amount, bytes: amount }),
+});
+
+const PHASES: { readonly [Name in Phase]: Name } = {
+  waiting: 'waiting',
+  planning: 'planning',
+  cloning: 'cloning',
+  closing: 'closing',
+  comparing: 'comparing',
+  transferring: 'transferring',
+  publishing: 'publishing',
+  pruning: 'pruning',
+};
+
+const Event = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('phase'),
+    phase: z.enum(PHASES),
+  }),
+  z.object({ kind: z.literal('planned'), plan: Figures }),
+  z.object({
+    kind: z.literal('progress'),
+    bytes: amount,
+    totalBytes: amount,
+    files: amount,
+    totalFiles: amount,
+  }),
+  z.object({ kind: z.enum(['notice', 'warning']), message: z.string() }),
+]);
+
+const Entry = z.object({
+  change: z.enum(['new', 'changed', 'attributes', 'deleted']),
+  type: z.enum(['file', 'directory', 'symlink', 'device', 'special']),
+  name: z.string(),
+  size: amount,
+  modified: z.string(),
+});
+
+const summary = { strategy: z.enum([...STRATEGIES, 'in-place']), plan: Figures, seconds: amount };
+
+const pruned = z.optional(
+  z.object({
+    removed: z.array(snapshotId),
+    kept: z.array(
+      z.object({
+        id: snapshotId,
+        reasons: z.array(z.string()),
+        readers: z.array(z.looseObject({})),
+      }),
+    ),
+  }),
+);
+const recovered = z.array(z.looseObject({ kind: z.string() }));
+
+const Result = z.discriminatedUnion('outcome', [
+  z.looseObject({
+    outcome: z.literal('published'),
+    id: treeId,
+    previous: z.nullable(treeId),
+    path: z.string(),
+    clone: z.enum(['none', ...CLONE_METHODS]),
+    recovered,
+    pruned,
+    ...summary,
+  }),
+  z.looseObject({ outcome: z.literal('unchanged'), id: treeId, recovered, pruned, ...summary }),
+  z.looseObject({
+    outcome: z.literal('planned'),
+    current: z.nullable(treeId),
+    refusal: z.nullable(z.string()),
+    ...summary,
+  }),
+]);
+
+export type PushOutcome = z.infer<typeof Result>;
+
+const ReceiverMessage = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('greeting'), protocol: count }),
+  z.object({ kind: z.literal('event'), event: Event }),
+  z.object({ kind: z.literal('run'), run: count }),
+  z.object(data),
+  z.object({ kind: z.literal('close'), run: count }),
+  z.object({ kind: z.literal('ready') }),
+  z.object({ kind: z.literal('entries'), entries: z.array(Entry) }),
+  z.object({ kind: z.literal('result'), result: Result }),
+  z.object({
+    kind: z.literal('failed'),
+    code: z.enum(Object.keys(EXIT_CODES) as (keyof typeof EXIT_CODES)[]),
+    message: z.string(),
+    hint: z.optional(z.string()),
+    details: z.record(z.string(), z.unknown()),
+  }),
+  z.object(alive),
+]);
+
+export type ReceiverMessage = z.infer<typeof ReceiverMessage>;
+
+/** Gives the message that a value is. @throws Error telling in one line why it is none. */
+export type CheckMessage<Message> = (value: unknown) => Message;
+
+export const checkPusherMessage: CheckMessage<PusherMessage> = checkerOf(PusherMessage);
+export const checkReceiverMessage: CheckMessage<ReceiverMessage> = checkerOf(ReceiverMessage);
+
+function checkerOf<Schema extends z.ZodMiniType>(schema: Schema): CheckMessage<z.infer<Schema>> {
+  return (value) => {
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    throw new Error(z.prettifyError(parsed.error).replaceAll(/\s+/g, ' '));
+  };
+}

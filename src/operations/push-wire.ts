@@ -1,0 +1,211 @@
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MirrorlatchError } from '../errors.ts';
+import { parseJson } from '../mirror/records.ts';
+import { lstatIfThere } from '../system/files.ts';
+import type { CheckMessage } from './push-messages.ts';
+
+/** What one message may take; bytes. A peer that sends more means no good. */
+const LONGEST_LINE = 4 * 1024 * 1024;
+const LONGEST_PAYLOAD = 1024 * 1024;
+
+/** How long what was sent may take to leave at the end; ms. */
+const FAREWELL_MS = 5_000;
+
+const NEWLINE = 0x0a;
+
+export interface Frame<Message> {
+  message: Message;
+  /** What rsync sends; empty for any other message. */
+  payload: Buffer;
+}
+
+export interface WireOptions<Message> {
+  input: Readable;
+  output: Writable;
+  check: CheckMessage<Message>;
+  /** How often to give a sign of life; ms. */
+  beatMs?: number;
+  /** After how long without one the other end counts as gone; ms. */
+  silenceMs?: number;
+  /** Called once when the other end has been silent for too long. */
+  onSilence?: () => void;
+}
+
+/**
+ * One end of a connection on which each message is a line of JSON. A message of kind `data` also has
+ * `bytes`, and so many bytes of rsync's own stream follow its line.
+ *
+ * A connection can end without a word (a router, a laptop that sleeps), and then a lock would be
+ * held for nobody: so both ends give a sign of life now and then.
+ */
+export class Wire<Outgoing extends { kind: string }, Incoming> {
+  readonly #options: WireOptions<Incoming>;
+  readonly #beat: NodeJS.Timeout;
+  #heardAt = performance.now();
+  /** While what came is worked on nothing more is read, so silence means nothing. */
+  #isWorking = false;
+
+  constructor(options: WireOptions<Incoming>) {
+    this.#options = options;
+    const { output, beatMs = 10_000, silenceMs = 120_000, onSilence } = options;
+    // Who has gone is told by the end of `input`.
+    output.on('error', () => {});
+    this.#beat = setInterval(() => {
+      void this.#write(Buffer.from('{"kind":"alive"}\n'));
+      if (this.#isWorking || performance.now() - this.#heardAt < silenceMs) return;
+      clearInterval(this.#beat);
+      onSilence?.();
+    }, beatMs);
+  }
+
+  /** Resolves when there is room for more; also when the other end has gone. */
+  send(message: Outgoing, payload?: Uint8Array): Promise<void> {
+    const header = payload === undefined ? message : { ...message, bytes: payload.length };
+    const line = Buffer.from(`${JSON.stringify(header)}\n`);
+    return this.#write(payload === undefined ? line : Buffer.concat([line, payload]));
+  }
+
+  /**
+   * What the other end says, until it hangs up. The next message is read when the last one has been
+   * worked on.
+   *
+   * @throws MirrorlatchError UNAVAILABLE for what is no message.
+   */
+  async *frames(): AsyncGenerator<Frame<Incoming>> {
+    const source = new ByteReader(this.#options.input, () => {
+      this.#heardAt = performance.now();
+    });
+    for (;;) {
+      const line = await source.line();
+      if (line === undefined) return;
+      const { message, bytes } = this.#parse(line);
+      const payload = await source.take(bytes);
+      if (payload === undefined) return;
+      this.#isWorking = true;
+      yield { message, payload };
+      this.#isWorking = false;
+      this.#heardAt = performance.now();
+    }
+  }
+
+  /** Sends what is left and ends; the other end may not be reading any more. */
+  async close(): Promise<void> {
+    clearInterval(this.#beat);
+    const { input, output } = this.#options;
+    const gone = new Promise<void>((resolve) => {
+      output.once('close', resolve);
+      output.end(resolve);
+    });
+    const patience = new AbortController();
+    await Promise.race([
+      gone,
+      sleep(FAREWELL_MS, undefined, { signal: patience.signal }).catch(() => {}),
+    ]);
+    patience.abort();
+    output.destroy();
+    input.destroy();
+  }
+
+  #parse(line: string): { message: Incoming; bytes: number } {
+    const value = parseJson(line);
+    if (typeof value !== 'object' || value === null) throw noMessage(line, 'it is no JSON object');
+    const { bytes, ...rest } = value as { bytes?: unknown; kind?: unknown };
+    if (rest.kind !== 'data' && bytes === undefined) {
+      return { message: this.#check(rest, line), bytes: 0 };
+    }
+    if (rest.kind !== 'data' || !isLength(bytes)) throw noMessage(line, 'its length is wrong');
+    return { message: this.#check(rest, line), bytes };
+  }
+
+  #check(value: unknown, line: string): Incoming {
+    try {
+      return this.#options.check(value);
+    } catch (error) {
+      throw noMessage(line, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #write(bytes: Buffer): Promise<void> {
+    // Called back with an error, too, when the other end has gone.
+    return new Promise((resolve) => this.#options.output.write(bytes, () => resolve()));
+  }
+}
+
+/** Cuts a stream into lines and pieces of a known length. */
+class ByteReader {
+  readonly #chunks: AsyncIterator<Buffer>;
+  readonly #onHeard: () => void;
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor(input: Readable, onHeard: () => void) {
+    this.#chunks = input[Symbol.asyncIterator]();
+    this.#onHeard = onHeard;
+  }
+
+  /** The next line without its end; undefined when there is none any more. */
+  async line(): Promise<string | undefined> {
+    for (let from = 0; ; ) {
+      const end = this.#rest.indexOf(NEWLINE, from);
+      if (end !== -1) {
+        const line = this.#rest.toString('utf8', 0, end);
+        this.#rest = this.#rest.subarray(end + 1);
+        return line;
+      }
+      if (this.#rest.length > LONGEST_LINE) {
+        throw noMessage(this.#rest.toString('utf8', 0, 100), 'it is too long');
+      }
+      from = this.#rest.length;
+      if (!(await this.#more())) return undefined;
+    }
+  }
+
+  /** The next `length` bytes; undefined when there are not so many. */
+  async take(length: number): Promise<Buffer | undefined> {
+    while (this.#rest.length < length) {
+      if (!(await this.#more())) return undefined;
+    }
+    const taken = this.#rest.subarray(0, length);
+    this.#rest = this.#rest.subarray(length);
+    return taken;
+  }
+
+  async #more(): Promise<boolean> {
+    // A connection that is reset has ended, too.
+    const next = await this.#chunks.next().catch(() => undefined);
+    if (next === undefined || next.done) return false;
+    this.#onHeard();
+    this.#rest = this.#rest.length === 0 ? next.value : Buffer.concat([this.#rest, next.value]);
+    return true;
+  }
+}
+
+/** Writes to a stream, and waits until it has room; whether it is still there is no matter. */
+export function writeTo(stream: Writable, bytes: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    if (!stream.writable) resolve();
+    else stream.write(bytes, () => resolve());
+  });
+}
+
+/** What tells a directory from every other of one kernel; empty when there is none. */
+export function inodeOf(path: string): string {
+  const found = lstatIfThere(path);
+  return found === undefined ? '' : `${found.dev}:${found.ino}`;
+}
+
+/** Text of the other end that may go to a terminal: without what would move its cursor. */
+export function harmless(text: string): string {
+  return text.replaceAll(/\p{Cc}+/gu, ' ');
+}
+
+function isLength(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= LONGEST_PAYLOAD;
+}
+
+function noMessage(line: string, why: string): MirrorlatchError {
+  const shown = JSON.stringify(harmless(line.slice(0, 100)));
+  return new MirrorlatchError('UNAVAILABLE', `the other end of the push said ${shown}: ${why}`, {
+    hint: 'Let nothing else write to this connection (look at ~/.bashrc on that host), and install the same version on both.',
+  });
+}

@@ -1,0 +1,561 @@
+import { randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { seededRandom } from '../stress/scale.ts';
+import { buildAwkwardTree } from '../support/awkward-tree.ts';
+import { expectFailure } from '../support/expect-failure.ts';
+import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
+import { nobody, runsAsRoot } from '../support/privilege.ts';
+import {
+  nobodyRunsTheProgram,
+  type ProgramResult,
+  type RunningProgram,
+  runForJson,
+  startProgram,
+  transcript,
+} from '../support/program.ts';
+import {
+  countingShell,
+  type PushTestOptions,
+  pushProcesses,
+  remoteProgram,
+  runPush,
+  startPush,
+  statusOf,
+} from '../support/push.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { rsyncProcesses } from '../support/slow-sync.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { type SshDaemon, startSshDaemon } from '../support/sshd.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const oneSnapshot = mirrorsWith('first');
+let sshd: SshDaemon;
+
+beforeAll(async () => {
+  sshd = await startSshDaemon();
+});
+
+afterAll(() => sshd?.stop());
+
+const push = (mirror: SmallMirror, options?: PushTestOptions): Promise<ProgramResult> =>
+  runPush(sshd, mirror, options);
+
+/** Runs a push with `--json` that has to end well. */
+async function pushForJson(
+  mirror: SmallMirror,
+  words: readonly string[] = [],
+  options: PushTestOptions = {},
+): Promise<Record<string, unknown>> {
+  const result = await push(mirror, { ...options, words: [...words, '--json'] });
+  expect(result.exitCode, transcript(result)).toBe(0);
+  return result.json();
+}
+
+describe('a push over ssh', () => {
+  test('makes the mirror there, byte for byte, and a second one finds nothing to do', async () => {
+    const mirror = smallMirror();
+    buildAwkwardTree(join(mirror.source, 'awkward'));
+    expect(await pushForJson(mirror, ['--id', 'pushed'])).toMatchObject({
+      outcome: 'published',
+      id: 'pushed',
+      previous: null,
+      path: join(mirror.root, 'snapshots', 'pushed'),
+      source: expect.stringMatching(/^\S+@\S+:\/.*\/source\/$/),
+      strategy: 'plan',
+    });
+    isWhole(mirror);
+    const destination = `ssh://${sshd.host}:${sshd.port}${mirror.root}`;
+    expect(await pushForJson(mirror, [], { destination })).toMatchObject({
+      outcome: 'unchanged',
+      id: 'pushed',
+    });
+    expect(await statusOf(mirror.root)).toMatchObject({ isHealthy: true, findings: [] });
+  });
+
+  test.for([
+    { strategy: 'plan', shares: true },
+    { strategy: 'link-dest', shares: true },
+    { strategy: 'copy', shares: false },
+  ])('by $strategy: what did not change is shared: $shares', async ({ strategy, shares }) => {
+    const mirror = await oneSnapshot();
+    const before = describeTree(join(mirror.root, 'snapshots/first'));
+    mirror.change({ file: 'second', 'below/new': 'new' });
+    await pushForJson(mirror, ['--strategy', strategy, '--id', 'second']);
+    isWhole(mirror);
+    const inode = (id: string) => statSync(join(mirror.root, 'snapshots', id, 'below/file')).ino;
+    expect(inode('second') === inode('first')).toBe(shares);
+    expect(difference(before, describeTree(join(mirror.root, 'snapshots/first')))).toEqual([]);
+  });
+
+  test('tells people what a sync tells them, from the other host', async () => {
+    const mirror = await oneSnapshot();
+    mirror.change({ file: 'second' });
+    const { stdout, stderr, exitCode } = await push(mirror, { words: ['--id', 'second'] });
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^published second: 0 new, 1 changed, 0 deleted of 2 files/);
+    for (const phase of [/planning/, /plan: 0 new, 1 changed/, /transferring/, /publishing/]) {
+      expect(stderr).toMatch(phase);
+    }
+  });
+
+  test('that only looks lists what would change and changes nothing', async () => {
+    const mirror = await oneSnapshot();
+    mirror.change({ file: null, ...manyFiles(250) });
+    const before = describeTree(mirror.root);
+    const planned = await pushForJson(mirror, ['--dry-run']);
+    expect(planned).toMatchObject({
+      outcome: 'planned',
+      current: 'first',
+      refusal: expect.stringContaining('vanish'),
+    });
+    const entries = planned['entries'] as { change: string; name: string }[];
+    expect(entries).toContainEqual(expect.objectContaining({ change: 'deleted', name: 'file' }));
+    expect(
+      entries.filter(({ change, name }) => change === 'new' && /many/.test(name)),
+    ).toHaveLength(251);
+    expect(difference(before, describeTree(mirror.root))).toEqual([]);
+    expect(existsSync(mirror.state('staging', 'first'))).toBe(false);
+  });
+
+  test('refuses a source that has shrunk, and takes it when told to', async () => {
+    const mirror = await oneSnapshot();
+    mirror.change({ below: null });
+    expectFailure(await push(mirror), 65, /upstream: the source has shrunk: 50\.0 % of the files/);
+    expect(mirror.linked('current')).toBe('first');
+    expect(await pushForJson(mirror, ['--allow-shrink'])).toMatchObject({ outcome: 'published' });
+    isWhole(mirror);
+  });
+
+  test('passes the options of the sync and of rsync on', async () => {
+    const mirror = await oneSnapshot();
+    await mirror.publish('second', { file: 'second' });
+    mirror.change({ 'left out': '', third: 'third' });
+    await pushForJson(
+      mirror,
+      ['--id', 'third', '--keep-last', '1', '--grace', '0', '--without', 'delete'],
+      { rsync: ['--exclude=left*'] },
+    );
+    expect(mirror.snapshots()).toEqual(['second', 'third']);
+    expect(existsSync(join(mirror.root, 'current/third'))).toBe(true);
+    expect(existsSync(join(mirror.root, 'current/left out'))).toBe(false);
+  });
+
+  test('I5: leaves what a reader there holds alone', async () => {
+    const mirror = await oneSnapshot();
+    const { stdout } = await execa(
+      'sh',
+      [mirror.state('reader'), '--pin', 'cwd', '--', 'sh', '-c', 'sleep 600 >&2 & pwd -P; echo $!'],
+      { stderr: 'ignore' },
+    );
+    const [held = '', pid = ''] = stdout.split('\n');
+    onTestFinished(() => {
+      process.kill(Number(pid));
+    });
+    mirror.change({ file: 'second' });
+    const words = ['--id', 'second', '--keep-last', '1', '--grace', '0'];
+    const { pruned } = await pushForJson(mirror, words);
+    expect(pruned).toMatchObject({ removed: [] });
+    expect(readFileSync(join(held, 'file'), 'utf8')).toBe('first');
+    expect(mirror.linked('current')).toBe('second');
+  });
+
+  test('tries again when the source changes under it, and publishes nothing half', async () => {
+    const mirror = await oneSnapshot();
+    mirror.change({ zz: 'vanishes' });
+    const running = await startSlowPush(mirror, { words: ['--retry-delay', '10ms', '--json'] });
+    rmSync(join(mirror.source, 'zz'));
+    const result = await running.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+    isWhole(mirror);
+  });
+});
+
+test('I4, I6: a mirror in place is pushed to behind its gate, which a dropped connection leaves dirty, not closed', async () => {
+  const mirror = smallMirror();
+  await runForJson(['init', '--in-place', mirror.root]);
+  expect(await pushForJson(mirror)).toMatchObject({ outcome: 'published', strategy: 'in-place' });
+  isWhole(mirror);
+  expect(await pushForJson(mirror)).toMatchObject({ outcome: 'unchanged' });
+  const gate = async () => (await runForJson(['gate', 'status', mirror.root]))['state'];
+  mirror.change({ slow: randomBytes(SLOW) });
+  const running = startPush(sshd, mirror, {
+    words: ['--retries', '0'],
+    rsync: ['--bwlimit=100'],
+  });
+  await expect.poll(gate, { timeout: 20_000 }).toBe('closed');
+  kill('the session', running, mirror.root);
+  expectFailure(await running.result, 69, /the connection to upstream was lost/);
+  await expect.poll(gate, { timeout: 8_000 }).toBe('dirty');
+  await pushForJson(mirror);
+  expect(await gate()).toBe('open');
+  isWhole(mirror);
+});
+
+describe('two at once', () => {
+  test('I4: the second push ends with 75 and names the first, and so does a sync there', async () => {
+    const mirror = await oneSnapshot();
+    const running = await startSlowPush(mirror);
+    expectFailure(
+      await push(mirror),
+      75,
+      /upstream: .* is locked: push from \S+@\S+:\/.* by \S+ \(pid \d+ on .*now: transferring/,
+    );
+    expectFailure(await startProgram(['sync', mirror.source, mirror.root]).result, 75, /push from/);
+    const waiting = push(mirror, { words: ['--wait', '1m', '--json'] });
+    expect((await running.result).exitCode).toBe(0);
+    expect((await waiting).json()).toMatchObject({ outcome: 'unchanged' });
+    isWhole(mirror);
+  });
+});
+
+describe('a connection that drops', () => {
+  const victims = ['the session', 'ssh', 'the pusher', 'the receiver'] as const;
+
+  test('I3, I4, I7, I9: at any moment, whoever is killed, publishes nothing, gives the lock back and loses nothing', {
+    timeout: 240_000,
+  }, async () => {
+    const mirror = await oneSnapshot();
+    const random = seededRandom();
+    const size = 100_000;
+    const told: string[] = [];
+    let resumed = 0;
+    for (let round = 0; round < 12; round += 1) {
+      const victim = victims[round % victims.length] ?? 'ssh';
+      const moment = Math.round(random() * 3_000);
+      const before = mirror.linked('current');
+      const whole = describeTree(join(mirror.root, 'current'));
+      const names = Array.from({ length: 12 }, (_, at) => `round-${round}-${at}`);
+      mirror.change(Object.fromEntries(names.map((name) => [name, randomBytes(size)])));
+      const running = startPush(sshd, mirror, {
+        words: ['--retries', '0', '--id', `killed-${round}`],
+        rsync: ['--bwlimit=600'],
+      });
+      await expect
+        .poll(() => pidsOf(victim, running, mirror.root), { timeout: 20_000 })
+        .not.toEqual([]);
+      await pause(moment);
+      const killed = kill(victim, running, mirror.root);
+      const { exitCode, signal } = await running.result;
+      const here = `round ${round}: ${victim} killed ${killed}${moment} ms after it came: ${exitCode ?? signal}`;
+
+      await expect
+        .poll(() => pushProcesses(mirror.root).receivers.concat(rsyncProcesses(mirror.root)), {
+          timeout: 8_000,
+          message: here,
+        })
+        .toEqual([]);
+      const { lock } = (await statusOf(mirror.root)) as { lock: { state: { kind: string } } };
+      expect(['free', 'dead'], here).toContain(lock.state.kind);
+      const isPublished = mirror.linked('current') === `killed-${round}`;
+      if (isPublished) isWhole(mirror);
+      else {
+        expect(exitCode, here).not.toBe(0);
+        expect(mirror.linked('current'), here).toBe(before);
+        expect(mirror.snapshots(), here).not.toContain(`killed-${round}`);
+        expect(difference(whole, describeTree(join(mirror.root, 'current'))), here).toEqual([]);
+      }
+
+      const came = names.filter((name) => isStaged(mirror, name, size)).length;
+      if (came > 0 && !isPublished) resumed += 1;
+      const counting = countingShell(sshd, scratchDirectory());
+      await pushForJson(mirror, ['--id', `after-${round}`], { remoteShell: counting.shell });
+      isWhole(mirror);
+      const missing = isPublished ? 0 : names.length - came;
+      expect(counting.sent(), here).toBeLessThan(missing * size + size / 2);
+      told.push(`${here}, ${came} of ${names.length} files had come`);
+    }
+    expect(resumed, told.join('\n')).toBeGreaterThan(2);
+  });
+
+  test('is made again by itself, and the push goes on from what came', async () => {
+    const mirror = await oneSnapshot();
+    mirror.change({ early: randomBytes(300_000) });
+    const counting = countingShell(sshd, scratchDirectory());
+    const running = await startSlowPush(mirror, {
+      words: ['--retry-delay', '10ms', '--json'],
+      remoteShell: counting.shell,
+    });
+    const sent = counting.sent();
+    expect(sent).toBeGreaterThan(300_000);
+    kill('the session', running, mirror.root);
+    const result = await running.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.json()).toMatchObject({
+      outcome: 'published',
+      recovered: [{ kind: 'unfinished-tree' }],
+    });
+    expect(counting.sent() - sent, 'early is not sent again').toBeLessThan(SLOW + 50_000);
+    isWhole(mirror);
+  });
+
+  test.for(['SIGTERM', 'SIGINT'] as const)('by %s is left in order', async (signal) => {
+    const mirror = await oneSnapshot();
+    const running = await startSlowPush(mirror);
+    running.kill(signal);
+    const result = await running.result;
+    expect(result.exitCode, transcript(result)).toBe(signal === 'SIGINT' ? 130 : 143);
+    expect(await statusOf(mirror.root)).toMatchObject({ lock: { state: { kind: 'free' } } });
+    expect(mirror.linked('current')).toBe('first');
+  });
+});
+
+describe('a push that cannot be', () => {
+  const cases: readonly {
+    readonly name: string;
+    readonly exitCode: number;
+    readonly said: readonly RegExp[];
+    options(mirror: SmallMirror): PushTestOptions;
+  }[] = [
+    {
+      name: 'mirrorlatch is not installed there',
+      exitCode: 69,
+      said: [/no-such-program cannot be started on upstream/, /--remote-program PATH/],
+      options: () => ({ words: ['--remote-program', 'no-such-program'] }),
+    },
+    {
+      name: 'an older mirrorlatch is there, which knows no push',
+      exitCode: 69,
+      said: [/it speaks none, this one version 1/, /Install the same version on both hosts/],
+      options: () => ({
+        words: ['--remote-program', "sh -c 'echo error: unknown command receive >&2; exit 64' x"],
+      }),
+    },
+    {
+      name: 'another version is there',
+      exitCode: 69,
+      said: [/it speaks version 99, this one version 1/],
+      options: () => ({
+        words: ['--remote-program', `echo '{"kind":"greeting","protocol":99}' #`],
+      }),
+    },
+    {
+      name: 'the login there says something',
+      exitCode: 69,
+      said: [/upstream: .* said "Welcome to this host"/, /~\/\.bashrc/],
+      options: () => ({
+        words: ['--remote-program', `echo Welcome to this host; ${remoteProgram}`],
+      }),
+    },
+    {
+      name: 'nobody answers',
+      exitCode: 69,
+      said: [/127\.0\.0\.1 cannot be reached: .*Connection refused/],
+      options: ({ root }) => ({
+        destination: `ssh://127.0.0.1:1${root}`,
+        remoteShell: 'ssh -o BatchMode=yes',
+        words: ['--retries', '0'],
+      }),
+    },
+    {
+      name: 'the host key is not known',
+      exitCode: 77,
+      said: [/upstream cannot be logged in to: .*Host key verification failed/, /Try it by hand/],
+      options: () => ({ remoteShell: `${sshd.remoteShell} -o UserKnownHostsFile=/dev/null` }),
+    },
+    {
+      name: 'there is no ssh',
+      exitCode: 69,
+      said: [/the remote shell no-such-ssh cannot be started/, /apt-get install openssh-client/],
+      options: () => ({ remoteShell: 'no-such-ssh' }),
+    },
+    {
+      name: 'there is no rsync there',
+      exitCode: 69,
+      said: [/upstream: .*setpriv|rsync.* is not installed/, /apt-get install rsync/],
+      options: () => ({ words: ['--remote-program', `PATH=/nowhere ${remoteProgram}`] }),
+    },
+    {
+      name: 'the root is no directory',
+      exitCode: 74,
+      said: [/upstream: .*(ENOTDIR|not a directory)/],
+      options: () => ({ destination: `${sshd.host}:/dev/null/mirror` }),
+    },
+    {
+      name: 'the mirror would lie in its own source',
+      exitCode: 64,
+      said: [/upstream: the source .* and the mirror .* lie in one another/],
+      options: ({ source }) => ({ destination: `${sshd.host}:${source}/mirror` }),
+    },
+    {
+      name: 'an option of rsync is about the other host',
+      exitCode: 64,
+      said: [/--exclude-from=\/x cannot be used in a push/],
+      options: () => ({ rsync: ['--exclude-from=/x'] }),
+    },
+  ];
+
+  test.for(cases)('because $name says so', async ({ exitCode, said, options }) => {
+    const mirror = smallMirror();
+    const result = await push(mirror, options(mirror));
+    expectFailure(result, exitCode, ...said);
+    expect(existsSync(join(mirror.root, 'current'))).toBe(false);
+  });
+
+  test('with 64 when no source is named, both are elsewhere, or ROOT is an rsync server', async () => {
+    const words = [
+      [['host:/mirror'], /no source is named/],
+      [['a:/source', 'b:/mirror'], /both on another host/],
+      [['/source', 'host::module'], /is an rsync server/],
+      [['/source', 'ssh://host'], /names no mirror/],
+      [['/source', '/mirror', '--remote-program', 'x'], /--remote-program is for/],
+    ] as const;
+    for (const [paths, said] of words) {
+      expectFailure(await startProgram(['sync', ...paths]).result, 64, said);
+    }
+  });
+
+  test.skipIf(!nobodyRunsTheProgram || !runsAsRoot)(
+    'with 77 without permission there',
+    async () => {
+      const mirror = smallMirror();
+      mkdirSync(mirror.root, { mode: 0o755 });
+      const as = `setpriv --reuid ${nobody.uid} --regid ${nobody.gid} --clear-groups`;
+      const words = ['--remote-program', `cd / && ${as} ${remoteProgram}`];
+      expectFailure(await push(mirror, { words }), 77, /upstream: .*permission denied/);
+    },
+  );
+
+  test.skipIf(whyNoLoopFilesystem !== '')('with 74 when the disk there is full', async () => {
+    const disk = await makeLoopFilesystem('ext4', { size: 16 * 1024 * 1024 });
+    onTestFinished(() => disk.remove());
+    const mirror = smallMirror({ root: join(disk.path, 'mirror') });
+    mirror.change({ big: randomBytes(20_000_000) });
+    expectFailure(await push(mirror), 74, /upstream: .*does not fit|no space/);
+  });
+});
+
+describe('mirrorlatch receive, whatever it is told', () => {
+  const request = (rsyncOptions: string[]): string =>
+    JSON.stringify({
+      kind: 'request',
+      name: 'x',
+      place: { bootId: '', path: '/', inode: '' },
+      dryRun: false,
+      rsyncOptions,
+      options: {},
+    });
+
+  test.for([
+    { name: 'nothing', said: '', code: 'UNAVAILABLE' },
+    { name: 'what is no JSON', said: 'hello\n', code: 'UNAVAILABLE' },
+    { name: 'an unknown message', said: '{"kind":"rm"}\n', code: 'UNAVAILABLE' },
+    { name: 'a line without end', said: 'x'.repeat(5_000_000), code: 'UNAVAILABLE' },
+    { name: 'a wrong length', said: '{"kind":"data","run":1,"bytes":1e12}\n', code: 'UNAVAILABLE' },
+    { name: 'to publish at once', said: '{"kind":"publish"}\n', code: 'UNAVAILABLE' },
+    { name: 'a command to run', said: `${request(['--rsh=touch x'])}\n`, code: 'USAGE' },
+    { name: 'a file to read', said: `${request(['--filter=. /etc/shadow'])}\n`, code: 'USAGE' },
+    {
+      name: 'an id that is a path',
+      said: request([]).replace('{}', '{"id":"../x"}'),
+      code: 'UNAVAILABLE',
+    },
+  ])('$name, makes nothing and ends', async ({ said, code }) => {
+    const root = join(scratchDirectory(), 'mirror');
+    const receiver = execa(process.execPath, [dist, 'receive', root], {
+      input: `${said}\n`,
+      reject: false,
+    });
+    const { stdout, exitCode } = await receiver;
+    const lines = stdout.split('\n').map((line) => JSON.parse(line));
+    expect(lines[0]).toEqual({ kind: 'greeting', protocol: 1 });
+    expect(lines.at(-1)).toMatchObject({ kind: 'failed', code });
+    expect(exitCode).toBe(code === 'USAGE' ? 64 : 69);
+    expect(existsSync(root)).toBe(false);
+  });
+
+  test('I8: never publishes without the word of who pushes, however whole the tree is', async () => {
+    const mirror = await oneSnapshot();
+    mirror.change({ file: 'second' });
+    const shell = join(scratchDirectory(), 'shell');
+    // All goes through, but for the last word.
+    const filter = `process.stdin.on('data', (chunk) => process.stdout.write(chunk.toString('latin1').replace('"kind":"publish"', '"kind":"alive"'), 'latin1'))`;
+    writeFileSync(shell, `#!/bin/sh\n"$NODE" -e "$FILTER" | ${sshd.remoteShell} "$@"\n`);
+    chmodSync(shell, 0o755);
+    const running = startPush(sshd, mirror, {
+      remoteShell: shell,
+      words: ['--retries', '0'],
+      program: { env: { NODE: process.execPath, FILTER: filter } },
+    });
+    await expect.poll(() => isStaged(mirror, 'file', 6), { timeout: 10_000 }).toBe(true);
+    await pause(1_000);
+    running.kill('SIGTERM');
+    expect((await running.result).exitCode).toBe(143);
+    await expect.poll(() => pushProcesses(mirror.root).receivers, { timeout: 8_000 }).toEqual([]);
+    expect(mirror.linked('current')).toBe('first');
+    expect(mirror.snapshots()).toEqual(['first']);
+  });
+});
+
+const dist = join(import.meta.dirname, '../../dist/bin.js');
+
+/** Bytes, transferred at about 100 KiB a second. */
+const SLOW = 600_000;
+
+/** Starts a push, and gives it back when rsync is in the middle of a file. */
+async function startSlowPush(
+  mirror: SmallMirror,
+  options: PushTestOptions = {},
+): Promise<RunningProgram> {
+  mirror.change({ slow: randomBytes(SLOW) });
+  const running = startPush(sshd, mirror, {
+    ...options,
+    words: ['--id', 'slow', ...(options.words ?? [])],
+    rsync: ['--bwlimit=100'],
+  });
+  const tree = mirror.state('staging', 'slow');
+  await expect
+    .poll(() => (existsSync(tree) ? readdirSync(tree) : []), { timeout: 20_000 })
+    .toContainEqual(expect.stringMatching(/^\.slow\.\w{6}$/));
+  return running;
+}
+
+/** @returns whether it came too late. */
+function kill(victim: string, running: RunningProgram, root: string): string {
+  const pids = pidsOf(victim, running, root);
+  for (const pid of pids) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  }
+  return pids.length === 0 ? 'in vain ' : '';
+}
+
+function pidsOf(victim: string, running: RunningProgram, root: string): readonly number[] {
+  const { sessions, clients, receivers } = pushProcesses(root);
+  if (victim === 'the pusher') return [running.pid];
+  if (victim === 'the session') return sessions;
+  return victim === 'ssh' ? clients : receivers;
+}
+
+/** Whether a whole file of this name lies in a tree behind the gate. */
+function isStaged(mirror: SmallMirror, name: string, size: number): boolean {
+  return readdirSync(mirror.state('staging')).some((tree) => {
+    const path = mirror.state('staging', tree, name);
+    return existsSync(path) && statSync(path).size === size;
+  });
+}
+
+function manyFiles(number: number): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: number }, (_, at) => [`many/${at}`, '']));
+}
+
+function isWhole(mirror: SmallMirror): void {
+  expect(
+    difference(describeTree(mirror.source), describeTree(join(mirror.root, 'current'))),
+  ).toEqual([]);
+}

@@ -1,0 +1,124 @@
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ProgramResult } from './program.ts';
+import { type ProgramOptions, type RunningProgram, runProgram, startProgram } from './program.ts';
+import type { SmallMirror } from './small-mirror.ts';
+import type { SshDaemon } from './sshd.ts';
+
+const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
+
+/** What `--remote-program` is in the tests, where nothing is installed. */
+export const remoteProgram = `${process.execPath} '${bin}'`;
+
+/** What differs from an ordinary push. */
+export interface PushTestOptions {
+  /** By default `HOST:ROOT`. */
+  readonly destination?: string;
+  /** More options of mirrorlatch's. */
+  readonly words?: readonly string[];
+  /** More options of rsync's. */
+  readonly rsync?: readonly string[];
+  /** By default the daemon's own. */
+  readonly remoteShell?: string;
+  readonly program?: ProgramOptions;
+}
+
+/** Starts a push of a small mirror's source to its root, over real ssh. */
+export function startPush(
+  sshd: SshDaemon,
+  { source, root }: SmallMirror,
+  options: PushTestOptions = {},
+): RunningProgram {
+  const { destination = `${sshd.host}:${root}`, words = [], rsync = [] } = options;
+  const shell = options.remoteShell ?? sshd.remoteShell;
+  return startProgram(
+    [
+      'sync',
+      source,
+      destination,
+      ...(words.includes('--remote-program') ? [] : ['--remote-program', remoteProgram]),
+      ...words,
+      '--',
+      '-e',
+      shell,
+      ...rsync,
+    ],
+    options.program,
+  );
+}
+
+/** The same to its end. */
+export function runPush(
+  sshd: SshDaemon,
+  mirror: SmallMirror,
+  options: PushTestOptions = {},
+): Promise<ProgramResult> {
+  return startPush(sshd, mirror, options).result;
+}
+
+/** A remote shell that keeps what it sends to the other host, and so can count it. */
+export function countingShell(
+  sshd: SshDaemon,
+  directory: string,
+): { readonly shell: string; sent(): number } {
+  const path = join(directory, 'counting-shell');
+  const log = `${path}.sent`;
+  writeFileSync(log, '');
+  writeFileSync(path, `#!/bin/sh\ntee -a '${log}' | ${sshd.remoteShell} "$@"\n`);
+  chmodSync(path, 0o755);
+  return { shell: path, sent: () => statSync(log).size };
+}
+
+/** The processes of the pushes to a root that run now: each is the pid of one. */
+export interface PushProcesses {
+  /** `mirrorlatch receive`. */
+  readonly receivers: readonly number[];
+  /** The processes of sshd that stand for the sessions. */
+  readonly sessions: readonly number[];
+  /** ssh(1). */
+  readonly clients: readonly number[];
+}
+
+/** Looks for them by what only they have in their command lines, and by their parents. */
+export function pushProcesses(root: string): PushProcesses {
+  const named = processes().filter(({ words }) => words.some((word) => word.includes(root)));
+  const receivers = named.filter(({ words }) => words[2] === 'receive').map(({ pid }) => pid);
+  const clients = named.filter(({ words }) => words[0] === 'ssh').map(({ pid }) => pid);
+  return { receivers, clients, sessions: receivers.flatMap(sessionAbove) };
+}
+
+/** The status of a mirror, which an interrupted sync makes unhealthy. */
+export async function statusOf(root: string): Promise<Record<string, unknown>> {
+  return (await runProgram(['status', root, '--json'])).json();
+}
+
+function sessionAbove(pid: number): number[] {
+  for (let above = parentOf(pid); above > 1; above = parentOf(above)) {
+    if (commandOf(above).startsWith('sshd: ')) return [above];
+  }
+  return [];
+}
+
+function processes(): { pid: number; words: string[] }[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => ({ pid: Number(name), words: commandOf(Number(name)).split('\0') }));
+}
+
+function commandOf(pid: number): string {
+  return ifRunning(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8')) ?? '';
+}
+
+function parentOf(pid: number): number {
+  const status = ifRunning(() => readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(/^PPid:\s*(\d+)$/m.exec(status ?? '')?.[1] ?? 0);
+}
+
+function ifRunning<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch {
+    return undefined;
+  }
+}
