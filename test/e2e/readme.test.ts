@@ -45,10 +45,18 @@ test.runIf(mayMount)(
     writeFileSync(join(place, 'rsyncd.conf'), `use chroot = no\n[debian]\npath = ${upstream}\n`);
     symlinkSync(join(project, 'dist/mirrorlatch'), join(place, 'bin/mirrorlatch'));
     writeFileSync(join(place, 'apt.conf'), aptConfiguration(place));
-    for (const directory of ['apt/lists/partial', 'apt/archives/partial', 'srv/old']) {
+    for (const directory of [
+      'apt/lists/partial',
+      'apt/archives/partial',
+      'srv/old',
+      'srv/upstream',
+    ]) {
       mkdirSync(join(place, directory), { recursive: true });
     }
-    for (const file of ['apt/status', 'srv/old/file']) writeFileSync(join(place, file), '');
+    for (const file of ['apt/status', 'srv/old/file', 'srv/upstream/file']) {
+      writeFileSync(join(place, file), '');
+    }
+    writeFileSync(join(place, 'bin/to-web'), toWeb, { mode: 0o755 });
     // In a mount namespace of its own, where /srv and /usr/local/sbin are ours; rsync starts the server of
     // mirror.example.org itself (rsync(1), RSYNC_CONNECT_PROG). The source changes all the time.
     const script = [
@@ -67,6 +75,7 @@ test.runIf(mayMount)(
           PATH: `${join(place, 'bin')}:${process.env['PATH']}`,
           PLACE: place,
           HOME: place,
+          RSYNC_RSH: 'to-web',
           APT_CONFIG: join(place, 'apt.conf'),
           XDG_STATE_HOME: join(place, 'state'),
           UPSTREAM: upstream,
@@ -80,7 +89,7 @@ test.runIf(mayMount)(
     expect(commands.length).toBeGreaterThan(10);
     expect(all).toContain('published 20260101T030000Z');
     const published = ['debs/current/dists/stable/Release', 'rpms/current/repodata/repomd.xml'];
-    for (const file of [...published, 'files/current/built']) {
+    for (const file of [...published, 'files/current/built', 'site/current/file']) {
       expect(existsSync(join(place, 'srv/mirror', file)), `${file} of the recipes`).toBe(true);
     }
   },
@@ -103,6 +112,13 @@ async function makeRepository(repository: Repository, place: string): Promise<vo
   for (const path of [directory, work]) mkdirSync(path);
   await repository.make(directory, makeGeneration(1), work);
 }
+
+/** In place of ssh: web is this host, where only this namespace has our /srv. */
+const toWeb = `#!/bin/sh
+while [ "$1" != web ]; do shift; done
+shift
+exec sh -c "$*"
+`;
 
 /** The repository `updates`, and a place of its own for what dnf keeps. */
 function dnfConfiguration(place: string): string {
