@@ -1,9 +1,9 @@
 #!/bin/sh
 # Does all of the stress tests, of which scripts/test.sh does a sample: kills a sync at every system call that changes
-# the disk, cuts the power at random moments, reads while syncs publish and prune, bare and guarded, and lets two hosts
+# the disk (one in place and an adoption, too), cuts the power at random moments, reads while syncs publish and prune, bare and guarded, and lets two hosts
 # fight for one mirror.
 #
-#   sh scripts/stress.sh [kill|power-cut|prune-readers|torn-read|two-hosts]...
+#   sh scripts/stress.sh [gate-readers|kill|kill-in-place|power-cut|prune-readers|torn-read|two-hosts]...
 #
 # It takes some hours on two cores and needs root for loop devices and namespaces. MIRRORLATCH_STRESS_SEED=N in the
 # environment takes other random moments. Installs what is missing by apt-get.
@@ -13,7 +13,7 @@ CDPATH='' cd -- "$(dirname -- "$0")/.."
 
 for name in "$@"; do
   [ -e "test/stress/$name.test.ts" ] || stop "there is no stress test $name" \
-    'usage: sh scripts/stress.sh [kill|power-cut|prune-readers|torn-read|two-hosts]...'
+    'usage: sh scripts/stress.sh [gate-readers|kill|kill-in-place|power-cut|prune-readers|torn-read|two-hosts]...'
 done
 [ "$(id -u)" = 0 ] || stop 'root is needed for loop devices and namespaces.'
 

@@ -15,24 +15,31 @@ const SAMPLE = 26;
  * publish and one point of each other kind (the same caller, call and place in the mirror), evenly
  * chosen if there are more kinds than the sample takes, the actions taking turns for each caller.
  */
-export function killPlan(points: readonly Point[], actions: readonly Action[]): readonly Kill[] {
+export function killPlan(
+  points: readonly Point[],
+  actions: readonly Action[],
+  sample: number = SAMPLE,
+): readonly Kill[] {
   return byScale({
     all: actions.flatMap((action) => points.map((point) => ({ point, action }))),
-    sample: takeTurns(sampleOf(points), actions),
+    sample: takeTurns(sampleOf(points, sample), actions),
   });
 }
 
-/** True for the two renames that bring a tree out of staging and make it current. */
+/**
+ * True for the two renames that bring a tree out of staging and make it current, and for those that
+ * say how a gate is.
+ */
 export function isPublishingMove({ call, path }: Point): boolean {
-  return /^rename/.test(call) && / -> .*\/(snapshots\/[^/]+|current)$/.test(path);
+  return /^rename/.test(call) && / -> .*\/(snapshots\/[^/]+|current|gate\.json)$/.test(path);
 }
 
-function sampleOf(points: readonly Point[]): readonly Point[] {
+function sampleOf(points: readonly Point[], count: number): readonly Point[] {
   const chosen = new Set(
     points.filter((_, at) => [at, at - 1].some((near) => isMove(points[near]))),
   );
   const others = oneOfEachKind(points).filter((point) => !chosen.has(point));
-  for (const point of evenly(others, SAMPLE - chosen.size)) chosen.add(point);
+  for (const point of evenly(others, Math.max(2, count - chosen.size))) chosen.add(point);
   return points.filter((point) => chosen.has(point));
 }
 
@@ -71,5 +78,5 @@ function evenly<T>(all: readonly T[], count: number): readonly T[] {
 /** Which part of the mirror a path, or the target of a rename, is in. */
 function place(path: string): string {
   const target = path.split(' -> ').at(-1) ?? path;
-  return /\/(\.mirrorlatch\/[^/]+|snapshots|current|previous)/.exec(target)?.[1] ?? '';
+  return /\/(\.mirrorlatch\/[^/]+|snapshots|gate|current|previous)/.exec(target)?.[1] ?? '';
 }

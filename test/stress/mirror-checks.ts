@@ -73,7 +73,11 @@ export function visibleToOthers(root: string): string[] {
 }
 
 /** What a command that ended well should not have left behind (I9), a sentence each. */
-export function leftBehind(root: string): string[] {
+export function leftBehind(root: string, mode: 'snapshots' | 'in-place' = 'snapshots'): string[] {
+  const [own, ownState] =
+    mode === 'snapshots'
+      ? [['previous', 'snapshots'], ['leases']]
+      : [['gate'], ['gate.json', 'gate.flock']];
   const state = join(root, '.mirrorlatch');
   const inside = (...path: string[]) => {
     const directory = join(state, ...path);
@@ -83,14 +87,14 @@ export function leftBehind(root: string): string[] {
     names.filter((name) => !known.includes(name)).map((name) => `I9: ${where}/${name} was left`);
   const gate = statSync(join(state, 'staging')).mode & 0o7777;
   return [
-    ...unknown(readdirSync(root), ['.mirrorlatch', 'current', 'previous', 'snapshots'], 'ROOT'),
+    ...unknown(readdirSync(root), ['.mirrorlatch', 'current', ...own], 'ROOT'),
     ...unknown(
       inside(),
       [
         'mirror.json',
         'history.jsonl',
         'logs',
-        'leases',
+        ...ownState,
         'reader',
         'staging',
         'trash',
