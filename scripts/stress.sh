@@ -1,7 +1,7 @@
 #!/bin/sh
 # Does all of the stress tests, of which scripts/test.sh does a sample: kills a sync at every system call that changes
-# the disk (one in place and an adoption, too), cuts the power at random moments, reads while syncs publish and prune, bare and guarded, and lets two hosts
-# fight for one mirror.
+# the disk (one in place and an adoption, too), cuts the power at random moments, reads while syncs publish and prune,
+# bare, guarded and behind a gate, and lets two hosts fight for one mirror.
 #
 #   sh scripts/stress.sh [gate-readers|kill|kill-in-place|power-cut|prune-readers|torn-read|two-hosts]...
 #
