@@ -73,7 +73,7 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'a sync in place',
     actions: ['kill-tree', 'kill-process', 'orphan'],
-    sample: 16,
+    sample: 12,
     prepare: async (home) => {
       await succeed(['init', rootOf(home), '--in-place']);
       await succeed(['sync', firstTree, rootOf(home)]);
@@ -89,7 +89,7 @@ const scenarios: readonly Scenario[] = [
       {
         name: `an adoption as a mirror with ${mode}`,
         actions: ['kill-tree'],
-        sample: 6,
+        sample: 5,
         prepare,
         command: adopt,
         check: (home) => checkAdoption(home, adopt(home)),
@@ -97,7 +97,7 @@ const scenarios: readonly Scenario[] = [
       {
         name: `the end of an adoption as a mirror with ${mode}`,
         actions: ['kill-tree'],
-        sample: 6,
+        sample: 5,
         prepare: async (home) => {
           await prepare(home);
           await succeed(adopt(home));

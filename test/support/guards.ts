@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa, execaSync } from 'execa';
-import { onTestFinished } from 'vitest';
+import { afterAll } from 'vitest';
 import { nobody, runsAsRoot, type User } from './privilege.ts';
 import { nobodyRunsTheProgram, type ProgramResult } from './program.ts';
 
@@ -124,6 +124,14 @@ export interface RunningGuard {
   saidSoFar(): string;
 }
 
+const running = new Set<{ kill(signal: NodeJS.Signals): unknown }>();
+
+// A test that fails leaves none behind. Not at the end of each test: of several that run at once
+// vitest does not know which one it is.
+afterAll(() => {
+  for (const subprocess of running) subprocess.kill('SIGKILL');
+});
+
 /** Starts a command pinned to `roots` and gives it back while it runs; no guard at all: bare. */
 export function startGuarded(
   guard: Guard | undefined,
@@ -141,10 +149,8 @@ export function startGuarded(
     ...caller?.user,
     env: { PATH: pathOf(guard), ...(caller?.user === undefined ? {} : { HOME: '/' }), ...env },
   });
-  // A test that fails leaves none behind.
-  onTestFinished(() => {
-    subprocess.kill('SIGKILL');
-  });
+  running.add(subprocess);
+  subprocess.once('exit', () => running.delete(subprocess));
   let printed = '';
   let said = '';
   subprocess.stdout.on('data', (chunk: Buffer | string) => {
