@@ -13,6 +13,8 @@ const kind = (name: string, testTimeout: number) => ({
 export default defineConfig({
   test: {
     globalSetup: 'test/support/build.ts',
+    // Most tests wait for processes: with one worker the second core would stand idle.
+    maxWorkers: 2,
     projects: [
       kind('unit', 10_000),
       kind('integration', 60_000),

@@ -28,15 +28,16 @@ import { discard, moveTree } from './trash.ts';
 const SERVED = '+served';
 
 /**
- * Checks whether a directory at `path` can be replaced so, and changes nothing.
+ * Makes ready for `path` to be replaced so from the next publication on. What lies there must be
+ * nothing of anybody's.
  *
  * @throws MirrorlatchError USAGE, or UNAVAILABLE when the filesystem cannot exchange names.
  */
-export function checkServable(layout: Layout, path: string): void {
+export function prepareServing(layout: Layout, path: string): void {
   const problem = problemWith(layout, path);
   if (problem !== undefined) {
     throw new MirrorlatchError('USAGE', `${path} cannot be served: ${problem}`, {
-      hint: 'Name a directory beside the mirror, on the same filesystem.',
+      hint: 'Name a new or empty directory beside the mirror, on the same filesystem.',
     });
   }
   const one = mkdtempSync(join(dirname(path), '.mirrorlatch-'));
@@ -46,6 +47,7 @@ export function checkServable(layout: Layout, path: string): void {
   } finally {
     for (const directory of [one, other]) rmSync(directory, { recursive: true, force: true });
   }
+  rmSync(layout.served, { force: true });
 }
 
 function problemWith(layout: Layout, path: string): string | undefined {
@@ -54,6 +56,7 @@ function problemWith(layout: Layout, path: string): string | undefined {
   if (parent === undefined) return `there is no directory ${dirname(path)}`;
   if (found !== undefined && !found.isDirectory()) return 'it is no directory';
   if (isOurs(layout, path)) return 'the mirror needs it for itself';
+  if (found !== undefined && readdirSync(path).length > 0) return 'it is not empty';
   const device = lstatIfThere(layout.root)?.dev;
   const isElsewhere = parent.dev !== device || (found !== undefined && found.dev !== device);
   return isElsewhere ? 'it lies on another filesystem than the mirror' : undefined;

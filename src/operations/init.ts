@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { checkServable } from '../mirror/served-directory.ts';
+import { prepareServing } from '../mirror/served-directory.ts';
 import { changedSettings, type GivenSettings, writeSettings } from '../mirror/settings.ts';
 import { parseRsyncOptions } from '../rsync/options.ts';
 import { parseSource } from '../rsync/source.ts';
@@ -41,7 +41,7 @@ export function init({ root, inPlace, ...rules }: InitOptions): Mirror {
   }
   const { layout, settings } =
     found ?? createMirror(root, given, { mayHoldOtherThings: true, mode });
-  if (serveAt !== undefined) checkServable(layout, serveAt);
+  if (serveAt !== undefined && serveAt !== settings.serveAt) prepareServing(layout, serveAt);
   const wanted = changedSettings(settings, { ...given, serveAt });
   try {
     writeSettings(layout, wanted);

@@ -325,13 +325,27 @@ describe.concurrent('A served directory', () => {
     expect(one.read()).toBe('g3 g3 g3');
   });
 
+  test('can move: the next sync fills the new one, and leaves the old one as it is', async () => {
+    const one = await makeServed();
+    await one.publish('g2');
+    const elsewhere = join(one.home, 'elsewhere');
+    mkdirSync(elsewhere);
+    await runForJson(['init', one.root, '--serve-at', elsewhere]);
+    expect(await runForJson(['sync', one.root])).toMatchObject({ outcome: 'unchanged' });
+    expect(readFileSync(join(elsewhere, 'file'), 'utf8')).toBe('g2');
+    expect(one.read()).toBe('g2 g2 g2');
+  });
+
   test('is refused where it cannot be, at init', async () => {
     const one = await makeServed();
     writeFileSync(join(one.home, 'a file'), '');
     symlinkSync('served', join(one.home, 'a link'));
+    mkdirSync(join(one.home, "somebody's"));
+    writeFileSync(join(one.home, "somebody's", 'file'), '');
     for (const [name, said] of [
       ['a file', /no directory/],
       ['a link', /no directory/],
+      ["somebody's", /not empty/],
       ['none/served', /there is no directory/],
       ['mirror/snapshots', /needs it for itself/],
       ['mirror/.mirrorlatch/served', /needs it for itself/],
