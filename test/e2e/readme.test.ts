@@ -65,6 +65,8 @@ test.runIf(mayMount)(
       'mount -t tmpfs tmpfs /usr/local/sbin',
       'mount --bind "$PLACE/dnf.conf" /etc/dnf/dnf.conf',
       'mkdir /srv/mirror',
+      // A second mirror, for the commands that take two.
+      'mirrorlatch sync "$UPSTREAM" /srv/mirror/security',
       ...commands.flatMap((command) => ['date +%N > "$UPSTREAM/changed"', command]),
     ].join('\n');
     const { all, exitCode } = await execa(
