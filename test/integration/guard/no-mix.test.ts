@@ -92,7 +92,11 @@ const throughCurrent = (root: string, home: string): string[] => [
 describe('I1: while current is flipped all the time, a command', () => {
   test('sees a mix in all but a relative path when it is not guarded', async () => {
     const { seen } = await readWhileFlipping(undefined, throughCurrent);
-    expect(seen.map(({ length }) => length).sort()).toEqual([1, 2, 2, 2]);
+    // $PWD leads through current too, unless that was flipped before the shell looked: then sh
+    // takes it for old, and names the directory that it is in.
+    expect(seen.map(({ length }) => length).sort()).toEqual(
+      seen.length === 4 ? [1, 2, 2, 2] : [1, 1, 2, 2, 2],
+    );
   });
 
   for (const { guard, caller, name } of guardedCallers) {
