@@ -49,6 +49,13 @@ export function changeTree(root: string): void {
   work.mtime('.', '1600000001.123456789');
 }
 
+/** What a command under the lock does to make its tree like another, whose path follows it. */
+export const FILL_STAGING: readonly string[] = [
+  'sh',
+  '-c',
+  'exec rsync --archive --delete --modify-window=-1 "$0/" "$MIRRORLATCH_STAGING/"',
+];
+
 /** Copies a whole mirror or tree with every attribute and link within it. */
 export function copyTree(from: string, to: string): void {
   execFileSync('cp', ['-a', '--', from, to]);

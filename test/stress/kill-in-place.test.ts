@@ -8,7 +8,7 @@ import { nobody, runsAsRoot } from '../support/privilege.ts';
 import { runProgram, transcript } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { describeTree, difference, type Tree } from '../support/tree.ts';
-import { changeTree, copyTree, writeFirstTree } from './changing-tree.ts';
+import { changeTree, copyTree, FILL_STAGING, writeFirstTree } from './changing-tree.ts';
 import { type Kill, killPlan } from './kill-plan.ts';
 import { leftBehind } from './mirror-checks.ts';
 import { byScale, HOUR_MS, scale, tellProgress, tellSummary, tellWrong } from './scale.ts';
@@ -79,6 +79,17 @@ const scenarios: readonly Scenario[] = [
       await succeed(['sync', firstTree, rootOf(home)]);
     },
     command: (home) => syncSecond(home),
+    check: checkSyncInPlace,
+  },
+  {
+    name: 'a command under the lock of a mirror in place',
+    actions: ['kill-tree'],
+    sample: 6,
+    prepare: async (home) => {
+      await succeed(['init', rootOf(home), '--in-place']);
+      await succeed(['sync', firstTree, rootOf(home)]);
+    },
+    command: (home) => ['lock', rootOf(home), '--', ...FILL_STAGING, secondTree],
     check: checkSyncInPlace,
   },
   ...(['snapshots', 'in-place'] as const).flatMap((mode): Scenario[] => {

@@ -12,7 +12,7 @@ import {
 import { type ProgramResult, runProgram, transcript } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { describeTree, difference, type Tree } from '../support/tree.ts';
-import { changeTree, copyTree, writeFirstTree } from './changing-tree.ts';
+import { changeTree, copyTree, FILL_STAGING, writeFirstTree } from './changing-tree.ts';
 import { type Kill, killPlan } from './kill-plan.ts';
 import {
   leftBehind,
@@ -47,8 +47,8 @@ interface Scenario {
   readonly prepare: (root: string) => Promise<void>;
   readonly command: (root: string) => readonly string[];
   readonly actions: readonly Action[];
-  /** Part of the sample, too. */
-  readonly inSample?: boolean;
+  /** Part of the sample, too; where it is a number, with so many kills. */
+  readonly inSample?: boolean | number;
   /** Fetches files, so that kills leave some of them finished. */
   readonly fetches?: boolean;
   /** Nothing has been published before: there may be no `current`. */
@@ -65,6 +65,16 @@ const scenarios: readonly Scenario[] = [
     actions: ['kill-tree', 'kill-process', 'orphan'],
     inSample: true,
     fetches: true,
+  },
+  {
+    name: 'a command under the lock',
+    prepare: twoSnapshots,
+    command: (root) => [
+      ...['lock', root, '--id', 'second', '--keep-last', '1', '--grace', '0s'],
+      ...['--', ...FILL_STAGING, secondTree],
+    ],
+    actions: ['kill-tree', 'kill-process'],
+    inSample: 10,
   },
   {
     name: 'the first sync',
@@ -163,7 +173,9 @@ afterAll(async () => {
   await scratch.remove();
 });
 
-for (const scenario of scenarios.filter(({ inSample }) => scale === 'all' || inSample === true)) {
+for (const scenario of scenarios.filter(
+  ({ inSample }) => scale === 'all' || inSample !== undefined,
+)) {
   const why = scenario.filesystem === undefined ? '' : whyNoLoopFilesystem;
   const where = scale === 'all' ? 'each' : 'a sample';
   it.skipIf(why !== '')(
@@ -188,7 +200,9 @@ async function killAtEach(scenario: Scenario, directory: string): Promise<string
   const newMirror = await mirrorsLike(scenario, directory);
   const whole = join(directory, 'mirror-whole');
   await newMirror(whole);
-  const plan = killPlan(await tripwire.points(scenario.command(whole)), scenario.actions);
+  const points = await tripwire.points(scenario.command(whole));
+  const sample = typeof scenario.inSample === 'number' ? scenario.inSample : undefined;
+  const plan = killPlan(points, scenario.actions, sample);
   work.remove('mirror-whole');
   const wrong: string[] = [];
   let missed = 0;
