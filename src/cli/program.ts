@@ -50,7 +50,8 @@ export async function runCommandLine(
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
     // Without any command it has shown the help already.
     if (error instanceof CommanderError && error.code === 'commander.help') return EXIT_CODES.USAGE;
-    const known = error instanceof CommanderError ? usageError(error) : asMirrorlatchError(error);
+    const known =
+      error instanceof CommanderError ? usageError(error, own[0]) : asMirrorlatchError(error);
     printError(known, own.includes('--json'));
     if (own[0] === 'run') return known.code === 'BUSY' ? known.exitCode : GUARD_FAILED;
     return own[0] === 'lock' ? endOfLock(known) : known.exitCode;
@@ -73,8 +74,12 @@ function endOfLock({ code, exitCode }: MirrorlatchError): number | NodeJS.Signal
   }
 }
 
-function usageError({ message }: CommanderError): MirrorlatchError {
+/** Those that run a command, which has options of its own. */
+const RUNNERS: ReadonlySet<string> = new Set(['run', 'lock', 'watch']);
+
+function usageError({ message }: CommanderError, name = 'COMMAND'): MirrorlatchError {
+  const dashes = `What it shall run goes behind two dashes: mirrorlatch ${name} MIRROR -- COMMAND. `;
   return new MirrorlatchError('USAGE', message.replace(/^error: /, ''), {
-    hint: 'See the options and examples with: mirrorlatch COMMAND --help',
+    hint: `${RUNNERS.has(name) ? dashes : ''}See the options and examples with: mirrorlatch COMMAND --help`,
   });
 }

@@ -19,9 +19,9 @@ export interface PlanFigures {
   source: SourceTotals;
 }
 
-/** Counts what rsync would change in a tree, as it tells it. */
-export class Plan {
-  readonly figures: PlanFigures = {
+/** The figures of a sync that has nothing to do. */
+export function noChanges(): PlanFigures {
+  return {
     newFiles: 0,
     changedFiles: 0,
     otherChanges: 0,
@@ -31,6 +31,11 @@ export class Plan {
     newInodes: 0,
     source: { files: 0, directories: 0, entries: 0, bytes: 0 },
   };
+}
+
+/** Counts what rsync would change in a tree, as it tells it. */
+export class Plan {
+  readonly figures = noChanges();
   /** What the files take that rsync replaces and that no other tree has; bytes. */
   replacedBytes = 0;
   readonly #tree: string;

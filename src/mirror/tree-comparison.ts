@@ -10,7 +10,7 @@ import {
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
-import type { PlanFigures } from './plan.ts';
+import { noChanges, type PlanFigures } from './plan.ts';
 
 /** So many entries between two turns of the event loop: the lock's heartbeat must go on. */
 const BATCH = 500;
@@ -51,16 +51,7 @@ export async function compareTrees(
 
 class Walk {
   isDifferent = false;
-  readonly figures: PlanFigures = {
-    newFiles: 0,
-    changedFiles: 0,
-    otherChanges: 0,
-    deletedFiles: 0,
-    transferBytes: 0,
-    deletedBytes: 0,
-    newInodes: 0,
-    source: { files: 0, directories: 0, entries: 0, bytes: 0 },
-  };
+  readonly figures = noChanges();
   readonly touched = { entries: 0, files: 0, bytes: 0 };
   readonly #tree: string;
   readonly #base: string | undefined;

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { asMirrorlatchError, type ErrorCode, MirrorlatchError } from '../errors.ts';
 import type { CloneMethod } from '../mirror/clone.ts';
 import {
@@ -11,7 +10,6 @@ import {
 import { type DrainOptions, readGate, shutGate } from '../mirror/gate.ts';
 import { appendHistory, publicationOf, readHistory, type SyncFigures } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
-import type { NamedProcess } from '../mirror/lock-state.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { currentId, publish, publishInPlace } from '../mirror/publication.ts';
 import { type Finding, recover } from '../mirror/recovery.ts';
@@ -24,14 +22,9 @@ import { placeReader } from '../reader/script.ts';
 import { lstatIfThere, makeOpenDirectory } from '../system/files.ts';
 import { checkProgram, nameOf, runInForeground } from '../system/foreground.ts';
 import type { JobEnd } from '../system/job.ts';
-import {
-  pathsInUse,
-  processesHoldingFlock,
-  processesWithVariables,
-  processName,
-  sessionOf,
-} from '../system/proc.ts';
+import { processesHoldingFlock, processesWithVariables, sessionOf } from '../system/proc.ts';
 import type { OnEvent, Phase } from './events.ts';
+import { refuseWhileWritten, SESSION, STAGING, waitForWriters } from './lock-writers.ts';
 import { type Mirror, openMirror } from './mirror.ts';
 import type { PruneResult } from './prune.ts';
 import { chooseId, emptyTrashQuietly, pruneAfterwards, recordFailure, serve } from './sync.ts';
@@ -103,15 +96,6 @@ export type LockResult =
     }
   /** There was nothing to publish: the lock alone was wanted. */
   | { outcome: 'ended'; end: JobEnd };
-
-/** The variable by which a command finds its tree, and we find what it has left running. */
-const STAGING = 'MIRRORLATCH_STAGING';
-/** Tells what stays in the session of the command from what has left it (setsid(2)). */
-const SESSION = 'MIRRORLATCH_SESSION';
-
-/** How long what a command started may take to end after it. */
-const LINGER_MS = 5_000;
-const POLL_MS = 100;
 
 /**
  * Runs a command as the writer of a mirror: with its lock, and with a tree of its own behind the
@@ -218,7 +202,7 @@ async function lockSnapshot(context: Context): Promise<LockResult> {
     [STAGING]: tree.path,
   });
   if (end.exitCode !== 0) return failure(context, end, tree.path);
-  await checkNobodyWrites(context, tree.path);
+  await waitForWriters(tree.path, nameOf(options.command), layout.kernelLock, signal);
 
   enter(context, 'comparing');
   checkTree(tree.path);
@@ -251,7 +235,7 @@ async function lockSnapshot(context: Context): Promise<LockResult> {
 async function lockInPlace(context: Context): Promise<LockResult> {
   const { options, layout, syncLock, signal, before, onEvent } = context;
   const path = layout.snapshot(LIVE);
-  refuseWhileWritten(path, processesOf(path), 'Wait until it has ended, or end it.');
+  refuseWhileWritten(path, path, 'Wait until it has ended, or end it.');
   const wasWhole = readGate(layout).state === 'open';
   enter(context, 'closing');
   const reopen = await shutGate(layout, syncLock, 'lock', {
@@ -274,7 +258,7 @@ async function lockInPlace(context: Context): Promise<LockResult> {
       why = `${nameOf(options.command)} ${describeEnd(end)}`;
       return failed;
     }
-    await checkNobodyWrites(context, path);
+    await waitForWriters(path, nameOf(options.command), layout.kernelLock, signal);
 
     enter(context, 'comparing');
     checkTree(path);
@@ -310,8 +294,8 @@ async function makeTree(context: Context): Promise<CommandTree> {
   const { anew = false, empty = false, hardLinksAreSafe = false } = options;
   const left = anew || empty ? undefined : leftCommandTree(layout, before);
   if (left !== undefined) {
-    const writers = processesOf(stagedCommandTree(layout, left.id));
-    refuseWhileWritten(left.path, writers, 'Wait until it has ended, or begin again with --anew');
+    const tree = stagedCommandTree(layout, left.id);
+    refuseWhileWritten(tree, left.path, 'Wait until it has ended, or begin again with --anew');
     onEvent({ kind: 'notice', message: `going on from what an earlier command left: ${left.id}` });
   } else if (before !== undefined && !empty) {
     enter(context, 'cloning');
@@ -325,16 +309,6 @@ async function makeTree(context: Context): Promise<CommandTree> {
     onRefused: (method, why) =>
       onEvent({ kind: 'notice', message: `no ${method} clone on this filesystem: ${why}` }),
   });
-}
-
-/** @throws MirrorlatchError BUSY. */
-function refuseWhileWritten(tree: string, writers: readonly NamedProcess[], hint: string): void {
-  if (writers.length === 0) return;
-  throw new MirrorlatchError(
-    'BUSY',
-    `what an earlier command left running could still write to ${tree}: ${describe(writers)}`,
-    { hint },
-  );
 }
 
 /** Runs the command with the lock in its hands, and ends it when the lock is lost. */
@@ -364,51 +338,6 @@ async function runCommand(
   } finally {
     onCommand(false);
   }
-}
-
-/** @throws MirrorlatchError when something that the command has started goes on without it. */
-async function checkNobodyWrites({ options, layout, signal }: Context, tree: string) {
-  const look = () => processesOf(tree, layout.kernelLock);
-  const deadline = performance.now() + LINGER_MS;
-  let left = look();
-  while (left.length > 0 && performance.now() < deadline) {
-    await sleep(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
-    left = look();
-  }
-  signal.throwIfAborted();
-  if (left.length === 0) return;
-  throw new MirrorlatchError(
-    'UNAVAILABLE',
-    `${nameOf(options.command)} left something running that could still write: ${describe(left)}; nothing was published`,
-    {
-      hint: 'Let the command wait for what it starts. Once that has ended, publish what is there with: mirrorlatch lock ROOT -- true',
-      details: { processes: left },
-    },
-  );
-}
-
-/**
- * What was started by a command that was given that tree, and could still write to it: it holds the
- * lock, or has the tree in its environment. What has let go of the lock, gone into a session of its
- * own and has nothing of the tree open is a daemon that serves others too, such as gpg-agent.
- */
-function processesOf(tree: string, kernelLock?: string): NamedProcess[] {
-  const started = processesWithVariables({ [STAGING]: tree });
-  const inside = new Set(started.length === 0 ? [] : pathsInUse(tree).map(({ pid }) => pid));
-  const writers = started.filter((pid) => {
-    const session = sessionOf(pid);
-    if (session === undefined) return false;
-    return inside.has(pid) || processesWithVariables({ [SESSION]: session }).includes(pid);
-  });
-  const holders = kernelLock === undefined ? [] : processesHoldingFlock(kernelLock);
-  return [...new Set([...writers, ...holders])].map((pid) => ({
-    pid,
-    name: processName(pid) ?? '?',
-  }));
-}
-
-function describe(processes: readonly NamedProcess[]): string {
-  return processes.map(({ pid, name }) => `${name} (pid ${pid})`).join(', ');
 }
 
 /** @throws MirrorlatchError when the command has put something else in the place of its tree. */

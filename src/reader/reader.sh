@@ -257,7 +257,7 @@ ml_hold() {
     ml_pause
   done
   [ -d "$ml_root/current/" ] || [ -L "$ml_root/current" ] ||
-    ml_fail "there is no mirror in $ml_root: it holds neither .mirrorlatch nor a symlink current" 'Name another with --root ROOT.'
+    ml_fail "there is no mirror in $ml_root: it holds neither .mirrorlatch nor a symlink current" 'Check the path.'
   [ "$ml_managed" = no ] || [ ! -d "$ml_root/current/" ] ||
     ml_fail "the lease of $ml_snapshot cannot be taken" 'The next sync mends it where it is missing. It must be readable for you, and nobody may hold it exclusively.'
   ml_fail "$ml_root/current leads nowhere, or not for you" 'Look with: ls -lL ROOT/current'
@@ -591,7 +591,7 @@ while [ "$ml_n" -le "$ml_count" ]; do
   eval "ml_given=\$ml_root_$ml_n"
   [ "$ml_n" = 1 ] || CDPATH='' cd -- "$ml_pwd" 2>/dev/null
   ml_enter "$ml_given" ||
-    ml_fail "there is no mirror in $ml_given, or none that you may enter" 'Name another with --root ROOT.'
+    ml_fail "there is no mirror in $ml_given, or none that you may enter" 'Check the path: a mirror holds .mirrorlatch, or a symlink current.'
   ml_pin_mirror "$ml_n"
   ml_n=$((ml_n + 1))
 done

@@ -168,6 +168,21 @@ describe('a mirror that somebody broke', () => {
   });
 });
 
+describe('a command that was given without the two dashes', () => {
+  test.each(['run', 'lock'])(
+    'is told to go behind them by %s, which does nothing',
+    async (verb) => {
+      for (const words of [
+        ['touch', 'made'],
+        ['touch', '-t', '197001010000', 'made'],
+      ]) {
+        const result = await runProgram([verb, 'mirror', ...words]);
+        expectFailure(result, 125, new RegExp(`mirrorlatch ${verb} MIRROR -- COMMAND`));
+      }
+    },
+  );
+});
+
 describe.skipIf(whyNoLoopFilesystem !== '')(`a read-only mount${whyNoLoopFilesystem}`, () => {
   test('I11: status, list and both dry runs work there; what would write ends with 77 and says why', async () => {
     const mirror = await twoSnapshots();

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import type { LockResult } from '../../operations/lock.ts';
 import type { CommandContext } from '../context.ts';
@@ -7,9 +7,10 @@ import { bytesOf } from '../operand-bytes.ts';
 import { printNote } from '../output.ts';
 import { createReporter } from '../terminal.ts';
 import { duration, percentage } from '../values.ts';
+import { addDrainOptions, type DrainFlags } from './drain.ts';
 import { addRetentionOptions, type RetentionFlags } from './retention.ts';
 
-interface Flags extends RetentionFlags {
+interface Flags extends RetentionFlags, DrainFlags {
   lockOnly?: boolean;
   anew?: boolean;
   empty?: boolean;
@@ -21,8 +22,6 @@ interface Flags extends RetentionFlags {
   wait?: number | boolean;
   staleAfter?: number;
   prune: boolean;
-  drain?: number;
-  afterDrain?: 'give-up' | 'go-on';
   quiet?: boolean;
 }
 
@@ -36,49 +35,40 @@ The lock is inherited by all that COMMAND starts: what it leaves running keeps t
 keeps its tree from being published. COMMAND has the terminal, and signals are passed on to it.`;
 
 export function addLock(program: Command, context: CommandContext): void {
-  addRetentionOptions(
-    program
-      .command('lock')
-      .summary('run any command that fills a mirror, and publish what it made')
-      .description(
-        'Runs a command with the lock of a mirror and a tree of its own behind the gate, and publishes that if it ends with 0.',
-      )
-      .usage('<ROOT> [options] -- COMMAND [ARGUMENT]...')
-      .argument('<ROOT>')
-      .option('--lock-only', 'nothing but the lock, as flock(1) has it')
-      .option('--anew', 'begin with a copy of what is current, whatever an earlier command left')
-      .option('--empty', 'begin with an empty tree')
-      .option(
-        '--hard-links-are-safe',
-        'COMMAND never writes to a file in place nor changes its mode, owner or times: share files with what is current',
-      )
-      .option(
-        '--max-shrink <percent>',
-        'refuse when more files or bytes would vanish (default: 30)',
-        percentage,
-      )
-      .option('--allow-shrink', 'publish however much vanishes')
-      .option('--id <name>', 'name the new snapshot (default: the UTC time)')
-      .option('--wait <duration>', 'wait for another writer', duration)
-      .option('--no-wait', 'do not wait (default)')
-      .option(
-        '--stale-after <duration>',
-        "take over another host's lock without a heartbeat for so long (default: 10m)",
-        duration,
-      ),
+  addDrainOptions(
+    addRetentionOptions(
+      program
+        .command('lock')
+        .summary('run any command that fills a mirror, and publish what it made')
+        .description(
+          'Runs a command with the lock of a mirror and a tree of its own behind the gate, and publishes that if it ends with 0.',
+        )
+        .usage('<ROOT> [options] -- COMMAND [ARGUMENT]...')
+        .argument('<ROOT>')
+        .option('--lock-only', 'nothing but the lock, as flock(1) has it')
+        .option('--anew', 'begin with a copy of what is current, whatever an earlier command left')
+        .option('--empty', 'begin with an empty tree')
+        .option(
+          '--hard-links-are-safe',
+          'COMMAND never writes to a file in place nor changes its mode, owner or times: share files with what is current',
+        )
+        .option(
+          '--max-shrink <percent>',
+          'refuse when more files or bytes would vanish (default: 30)',
+          percentage,
+        )
+        .option('--allow-shrink', 'publish however much vanishes')
+        .option('--id <name>', 'name the new snapshot (default: the UTC time)')
+        .option('--wait <duration>', 'wait for another writer', duration)
+        .option('--no-wait', 'do not wait (default)')
+        .option(
+          '--stale-after <duration>',
+          "take over another host's lock without a heartbeat for so long (default: 10m)",
+          duration,
+        ),
+    ),
   )
     .option('--no-prune', 'remove no old snapshot at the end')
-    .option(
-      '--drain <duration>',
-      'in place: how long to wait for the readers that are inside (default: 5m)',
-      duration,
-    )
-    .addOption(
-      new Option('--after-drain <policy>', 'in place: what to do then (default: give-up)').choices([
-        'give-up',
-        'go-on',
-      ]),
-    )
     .option('--quiet', 'print errors only')
     .addHelpText(
       'after',

@@ -14,9 +14,10 @@ import { printJson, printLine } from '../output.ts';
 import { createReporter } from '../terminal.ts';
 import { showBytes } from '../units.ts';
 import { count, duration, percentage, pointInTime, someOf } from '../values.ts';
+import { addDrainOptions, type DrainFlags } from './drain.ts';
 import { addRetentionOptions, type RetentionFlags } from './retention.ts';
 
-interface Flags extends RetentionFlags {
+interface Flags extends RetentionFlags, DrainFlags {
   strategy: Strategy;
   clone: CloneMethod | 'auto';
   without: DefaultName[];
@@ -31,8 +32,6 @@ interface Flags extends RetentionFlags {
   retryDelay: number;
   unclean: 'warn' | 'refuse' | 'ignore';
   prune: boolean;
-  drain?: number;
-  afterDrain?: 'give-up' | 'go-on';
   json?: boolean;
   quiet?: boolean;
   remoteProgram?: string;
@@ -50,82 +49,78 @@ that is cut off nothing is published, and what came is kept. ssh is chosen as rs
 behind -- or by RSYNC_RSH.`;
 
 export function addSync(program: Command, context: CommandContext): void {
-  addRetentionOptions(
-    program
-      .command('sync')
-      .summary('bring a mirror up to its source, in one step for its readers')
-      .description(
-        'Makes a whole new snapshot of SRC behind the gate and publishes it in one rename.',
-      )
-      .usage('[SRC] ROOT [options] [-- RSYNC_OPTIONS]')
-      .argument('<paths...>', 'SRC and ROOT, or ROOT alone when it knows its source')
-      .addOption(
-        new Option(
-          '--strategy <name>',
-          'plan: only what differs; link-dest: one pass of rsync; copy: nothing shared',
+  addDrainOptions(
+    addRetentionOptions(
+      program
+        .command('sync')
+        .summary('bring a mirror up to its source, in one step for its readers')
+        .description(
+          'Makes a whole new snapshot of SRC behind the gate and publishes it in one rename.',
         )
-          .choices(['plan', 'link-dest', 'copy'])
-          .default('plan'),
-      )
-      .addOption(
-        new Option('--clone <method>', 'how the new tree gets what did not change')
-          .choices(['auto', ...CLONE_METHODS])
-          .default('auto'),
-      )
-      .option(
-        '--without <default>',
-        `turn a default off: ${DEFAULT_NAMES.join(', ')}`,
-        someOf(DEFAULT_NAMES),
-        [],
-      )
-      .option(
-        '--max-shrink <percent>',
-        'refuse when more files or bytes would vanish (default: 30)',
-        percentage,
-      )
-      .option('--allow-shrink', 'publish however much vanishes')
-      .option('-n, --dry-run', 'print what would change, and change nothing')
-      .option('--id <name>', 'name the new snapshot (default: the UTC time)')
-      .option('--at <time>', 'start then, and name the snapshot by it', (text) => pointInTime(text))
-      .option(
-        '--wait <duration>',
-        'wait for another writer, and end what a killed one left running',
-        duration,
-      )
-      .option(
-        '--stale-after <duration>',
-        "take over another host's lock without a heartbeat for so long (default: 10m)",
-        duration,
-      )
-      .option(
-        '--retries <n>',
-        'how often to try again when the source or the network fails',
-        count(0),
-        4,
-      )
-      .addOption(
-        new Option('--retry-delay <duration>', 'before the first retry; doubled each time')
-          .argParser(duration)
-          .default(2_000, '2s'),
-      )
-      .addOption(
-        new Option('--unclean <policy>', 'when the filesystem calls itself unclean (ext2 to ext4)')
-          .choices(['warn', 'refuse', 'ignore'])
-          .default('warn'),
-      ),
+        .usage('[SRC] ROOT [options] [-- RSYNC_OPTIONS]')
+        .argument('<paths...>', 'SRC and ROOT, or ROOT alone when it knows its source')
+        .addOption(
+          new Option(
+            '--strategy <name>',
+            'plan: only what differs; link-dest: one pass of rsync; copy: nothing shared',
+          )
+            .choices(['plan', 'link-dest', 'copy'])
+            .default('plan'),
+        )
+        .addOption(
+          new Option('--clone <method>', 'how the new tree gets what did not change')
+            .choices(['auto', ...CLONE_METHODS])
+            .default('auto'),
+        )
+        .option(
+          '--without <default>',
+          `turn a default off: ${DEFAULT_NAMES.join(', ')}`,
+          someOf(DEFAULT_NAMES),
+          [],
+        )
+        .option(
+          '--max-shrink <percent>',
+          'refuse when more files or bytes would vanish (default: 30)',
+          percentage,
+        )
+        .option('--allow-shrink', 'publish however much vanishes')
+        .option('-n, --dry-run', 'print what would change, and change nothing')
+        .option('--id <name>', 'name the new snapshot (default: the UTC time)')
+        .option('--at <time>', 'start then, and name the snapshot by it', (text) =>
+          pointInTime(text),
+        )
+        .option(
+          '--wait <duration>',
+          'wait for another writer, and end what a killed one left running',
+          duration,
+        )
+        .option(
+          '--stale-after <duration>',
+          "take over another host's lock without a heartbeat for so long (default: 10m)",
+          duration,
+        )
+        .option(
+          '--retries <n>',
+          'how often to try again when the source or the network fails',
+          count(0),
+          4,
+        )
+        .addOption(
+          new Option('--retry-delay <duration>', 'before the first retry; doubled each time')
+            .argParser(duration)
+            .default(2_000, '2s'),
+        )
+        .addOption(
+          new Option(
+            '--unclean <policy>',
+            'when the filesystem calls itself unclean (ext2 to ext4)',
+          )
+            .choices(['warn', 'refuse', 'ignore'])
+            .default('warn'),
+        ),
+    ),
   )
     .option('--no-prune', 'remove no old snapshot at the end')
-    .option(
-      '--drain <duration>',
-      'in place: how long to wait for the readers that are inside (default: 5m)',
-      duration,
-    )
-    .addOption(
-      new Option('--after-drain <policy>', 'in place: what to do then (default: give-up)').choices([
-        'give-up',
-        'go-on',
-      ]),
-    )
     .option(
       '--remote-program <command>',
       "how the other host's shell starts mirrorlatch (default: mirrorlatch)",
