@@ -5,6 +5,7 @@ import { serveDirectory } from '../mirror/served-directory.ts';
 import { closeGate } from '../mirror/staging.ts';
 import { acquireSyncLock } from '../mirror/sync-lock.ts';
 import { emptyTrash } from '../mirror/trash.ts';
+import { placeReader } from '../reader/script.ts';
 import { openMirrorWithSnapshots } from './mirror.ts';
 
 export interface RollbackOptions {
@@ -37,6 +38,7 @@ export async function rollback(options: RollbackOptions): Promise<RollbackResult
   try {
     closeGate(layout);
     await recover(layout, lock);
+    placeReader(layout);
     const before = currentId(layout);
     const id = options.id ?? previousId(layout);
     if (before === undefined || id === undefined || !snapshotIds(layout).includes(id)) {

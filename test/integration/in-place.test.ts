@@ -199,6 +199,23 @@ describe.concurrent('While a sync in place writes', () => {
   });
 });
 
+test('run has mirrorlatch wait watch a closed gate for it, and takes that along when it is killed', async () => {
+  const one = await mirror('watched for');
+  await runForJson(['gate', 'close', one.root]);
+  const reading = startGuarded(run, one.root, inShell('cat file'));
+  const watching = () =>
+    readFileSync(`/proc/${reading.pid}/task/${reading.pid}/children`, 'utf8')
+      .split(' ')
+      .filter((pid) => pid !== '' && /\0wait\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8')));
+  await vi.waitFor(() => expect(watching()).toHaveLength(1), { timeout: 20_000 });
+  const [watcher] = watching();
+  reading.kill('SIGKILL');
+  await reading.result;
+  await vi.waitFor(() => expect(existsSync(`/proc/${watcher}/exe`)).toBe(false), {
+    timeout: 20_000,
+  });
+});
+
 describe.concurrent('Readers that are inside', () => {
   test('make a sync give up after --drain, which names them and leaves the gate as it was', async () => {
     const one = await mirror('give up');

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
@@ -21,6 +21,13 @@ test('rollback goes to the previous snapshot, and once more comes back', async (
   expect(await runForJson(['rollback', mirror.root])).toEqual({ id: 'third', previous: 'second' });
   expect(contentOfCurrent(mirror)).toBe('third');
   expect(mirror.linked('previous')).toBe('second');
+});
+
+test('rollback puts the reader where clients look for it, as every publication does', async () => {
+  const mirror = await twoSnapshots();
+  rmSync(mirror.state('reader'));
+  await runForJson(['rollback', mirror.root]);
+  expect(existsSync(mirror.state('reader'))).toBe(true);
 });
 
 test('rollback goes to the snapshot that is named, and all others stay', async () => {
