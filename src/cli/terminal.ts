@@ -1,5 +1,5 @@
 import cliProgress from 'cli-progress';
-import type { OnEvent, OperationEvent, Phase } from '../operations/events.ts';
+import type { OnEvent, OperationEvent, Phase } from '../writer/events.ts';
 import { showBytes } from './units.ts';
 
 /** How much is told while an operation works. */

@@ -17,7 +17,7 @@ import { mountOf } from '../system/mounts.ts';
 import { pathsInUse, processName } from '../system/proc.ts';
 import { checkedSettings, type InitOptions } from './init.ts';
 import { createMirror, findMirror, type Mirror, openMirror } from './mirror.ts';
-import { realPathToBe } from './sync-work.ts';
+import { realPathToBe } from './sync/work.ts';
 
 export interface AdoptOptions {
   /** The directory that readers use and keep using: it becomes a symlink. */

@@ -18,7 +18,7 @@ import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { discard, emptyTrash } from '../mirror/trash.ts';
 import { ifThere, syncDirectory } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
-import type { OnEvent } from './events.ts';
+import type { OnEvent } from '../writer/events.ts';
 import { type Mirror, openMirrorWithSnapshots } from './mirror.ts';
 
 export interface PruneOptions {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CurrentSnapshot } from '../../operations/current.ts';
+import type { CurrentSnapshot } from '../../reader/current.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { printJson } from '../output.ts';
@@ -22,7 +22,7 @@ export function addCurrent(program: Command, _context: CommandContext): void {
       ),
     )
     .action(async (root: string, flags: { json?: boolean }) => {
-      const { current } = await import('../../operations/current.ts');
+      const { current } = await import('../../reader/current.ts');
       const found = current(root);
       if (flags.json) printJson(toJson(found));
       else process.stdout.write(Buffer.concat([bytesOf(found), Buffer.from('\n')]));

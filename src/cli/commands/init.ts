@@ -4,7 +4,7 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { printJson, printLine } from '../output.ts';
 import { percentage } from '../values.ts';
-import { addRetentionOptions, type RetentionFlags } from './retention.ts';
+import { addRetentionOptions, type RetentionFlags } from '../options/retention.ts';
 
 interface Flags extends RetentionFlags {
   source?: string;

@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
-import type { LockResult } from '../../operations/lock.ts';
+import type { LockResult } from '../../operations/lock/lock.ts';
 import type { CommandContext } from '../context.ts';
 import { helpOfWriter } from '../help.ts';
 import { bytesOf } from '../operand-bytes.ts';
 import { printNote } from '../output.ts';
 import { createReporter } from '../terminal.ts';
 import { duration, percentage } from '../values.ts';
-import { addDrainOptions, type DrainFlags } from './drain.ts';
-import { addRetentionOptions, type RetentionFlags } from './retention.ts';
+import { addDrainOptions, type DrainFlags } from '../options/drain.ts';
+import { addRetentionOptions, type RetentionFlags } from '../options/retention.ts';
 
 interface Flags extends RetentionFlags, DrainFlags {
   lockOnly?: boolean;
@@ -87,7 +87,7 @@ export function addLock(program: Command, context: CommandContext): void {
           hint: 'Give it after two dashes: mirrorlatch lock ROOT -- COMMAND',
         });
       }
-      const { lock } = await import('../../operations/lock.ts');
+      const { lock } = await import('../../operations/lock/lock.ts');
       const reporter = createReporter(flags.quiet || flags.lockOnly ? 'quiet' : 'normal');
       let isCommandRunning = false;
       try {

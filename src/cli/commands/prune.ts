@@ -6,7 +6,7 @@ import { printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
 import { duration } from '../values.ts';
 import { describeReaders } from './list.ts';
-import { addRetentionOptions, type RetentionFlags } from './retention.ts';
+import { addRetentionOptions, type RetentionFlags } from '../options/retention.ts';
 
 interface Flags extends RetentionFlags {
   dryRun?: boolean;

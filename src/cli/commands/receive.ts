@@ -9,7 +9,7 @@ export function addReceive(program: Command, context: CommandContext): void {
     .description('Takes what a sync on another host pushes. It is started by that sync, over ssh.')
     .argument('<ROOT>')
     .action(async (root: string) => {
-      const { receive } = await import('../../operations/receive.ts');
+      const { receive } = await import('../../push/receive.ts');
       // Not process.stdout: when nobody reads that any more, the program ends at once.
       const output = new Socket({ fd: 1, readable: false });
       const signal = context.signal();

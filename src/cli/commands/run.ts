@@ -79,7 +79,7 @@ export function addRun(program: Command, context: CommandContext): void {
       ]),
     )
     .action(async (mirror: string | undefined, flags: RunFlags) => {
-      const { planRun } = await import('../../operations/run.ts');
+      const { planRun } = await import('../../reader/plan-run.ts');
       const { quoteForSh } = await import('../../reader/quote.ts');
       const roots = [...(mirror === undefined ? [] : [mirror]), ...(flags.mirror ?? [])];
       if (roots.length === 0) {

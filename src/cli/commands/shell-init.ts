@@ -3,7 +3,7 @@ import { aliasesFor, SHELLS, type Shell, withoutAliases } from '../../reader/ali
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { printLine } from '../output.ts';
-import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from './guard-options.ts';
+import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from '../options/guard.ts';
 
 export function addShellInit(program: Command, context: CommandContext): void {
   addGuardOptions(
@@ -36,7 +36,7 @@ export function addShellInit(program: Command, context: CommandContext): void {
         printLine(withoutAliases(shell, options));
         return;
       }
-      const { chooseGuard } = await import('../../operations/guard.ts');
+      const { chooseGuard } = await import('../../reader/choose-guard.ts');
       printLine(aliasesFor(shell, chooseGuard(guardOptions(flags)), options));
     });
 }

@@ -1,12 +1,12 @@
 import { type Command, Option } from 'commander';
-import type { ShimsResult } from '../../operations/shims.ts';
+import type { ShimsResult } from '../../reader/shim-files.ts';
 import { IF_UNAVAILABLE, type IfUnavailable } from '../../reader/shims.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { readableName } from '../names.ts';
 import { printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
-import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from './guard-options.ts';
+import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from '../options/guard.ts';
 
 type ShimsFlags = GuardFlags & { ifUnavailable: IfUnavailable; json?: boolean };
 
@@ -40,13 +40,13 @@ export function addShims(program: Command, context: CommandContext): void {
       ),
     )
     .action(async (directory: string, named: string[], flags: ShimsFlags) => {
-      const { removeShims, writeShims } = await import('../../operations/shims.ts');
+      const { removeShims, writeShims } = await import('../../reader/shim-files.ts');
       const commands = [...named, ...context.operands];
       if (flags.remove) {
         report(removeShims(directory, commands), flags);
         return;
       }
-      const { chooseGuard } = await import('../../operations/guard.ts');
+      const { chooseGuard } = await import('../../reader/choose-guard.ts');
       const result = writeShims({
         directory,
         commands: someCommands(commands),

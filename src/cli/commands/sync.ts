@@ -1,10 +1,10 @@
 import { type Command, Option } from 'commander';
 import { CLONE_METHODS, type CloneMethod } from '../../mirror/clone.ts';
-import type { Strategy } from '../../operations/build-tree.ts';
-import type { PlannedSync } from '../../operations/plan-sync.ts';
-import type { PushOptions } from '../../operations/push.ts';
-import type { SyncResult } from '../../operations/sync.ts';
-import type { SyncOptions } from '../../operations/sync-work.ts';
+import type { Strategy } from '../../operations/sync/build-tree.ts';
+import type { PlannedSync } from '../../operations/sync/plan-sync.ts';
+import type { PushOptions } from '../../push/push.ts';
+import type { SyncResult } from '../../operations/sync/sync.ts';
+import type { SyncOptions } from '../../operations/sync/work.ts';
 import { DEFAULT_NAMES, type DefaultName } from '../../rsync/arguments.ts';
 import { parseDestination } from '../../rsync/source.ts';
 import type { CommandContext } from '../context.ts';
@@ -14,8 +14,8 @@ import { printJson, printLine } from '../output.ts';
 import { createReporter } from '../terminal.ts';
 import { showBytes } from '../units.ts';
 import { count, duration, percentage, pointInTime, someOf } from '../values.ts';
-import { addDrainOptions, type DrainFlags } from './drain.ts';
-import { addRetentionOptions, type RetentionFlags } from './retention.ts';
+import { addDrainOptions, type DrainFlags } from '../options/drain.ts';
+import { addRetentionOptions, type RetentionFlags } from '../options/retention.ts';
 
 interface Flags extends RetentionFlags, DrainFlags {
   strategy: Strategy;
@@ -197,15 +197,15 @@ export function addSync(program: Command, context: CommandContext): void {
 }
 
 async function syncHere(options: SyncOptions, isDryRun = false): Promise<SyncResult | PlannedSync> {
-  if (isDryRun) return (await import('../../operations/plan-sync.ts')).planSync(options);
-  return (await import('../../operations/sync.ts')).sync(options);
+  if (isDryRun) return (await import('../../operations/sync/plan-sync.ts')).planSync(options);
+  return (await import('../../operations/sync/sync.ts')).sync(options);
 }
 
 async function syncThere(
   options: PushOptions,
   isDryRun = false,
 ): Promise<SyncResult | PlannedSync> {
-  const { planPush, push } = await import('../../operations/push.ts');
+  const { planPush, push } = await import('../../push/push.ts');
   return isDryRun ? planPush(options) : push(options);
 }
 

@@ -35,7 +35,7 @@ export function addWait(program: Command, context: CommandContext): void {
       ),
     )
     .action(async (root: string, flags: Flags) => {
-      const { wait } = await import('../../operations/wait.ts');
+      const { wait } = await import('../../reader/wait.ts');
       const signal = context.signal();
       const result = await wait({
         root,

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
 import type { LockOwner } from '../../mirror/records.ts';
-import type { CommandOptions } from '../../operations/snapshot-command.ts';
-import type { WatchEvent } from '../../operations/watch.ts';
+import type { CommandOptions } from '../../reader/snapshot-command.ts';
+import type { WatchEvent } from '../../reader/watch.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { printJson, printLine } from '../output.ts';
@@ -66,7 +66,7 @@ export function addWatch(program: Command, context: CommandContext): void {
       ),
     )
     .action(async (root: string, flags: Flags) => {
-      const { watch } = await import('../../operations/watch.ts');
+      const { watch } = await import('../../reader/watch.ts');
       const signal = context.signal();
       const events = watch({
         root,

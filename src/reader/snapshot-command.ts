@@ -1,5 +1,5 @@
 import { LIVE } from '../mirror/layout.ts';
-import { readerPath } from '../reader/script.ts';
+import { readerPath } from './script.ts';
 import { type Job, type JobEnd, startJob } from '../system/job.ts';
 
 export interface CommandOptions {

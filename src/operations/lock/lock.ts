@@ -1,33 +1,33 @@
-import { asMirrorlatchError, type ErrorCode, MirrorlatchError } from '../errors.ts';
-import type { CloneMethod } from '../mirror/clone.ts';
+import { asMirrorlatchError, type ErrorCode, MirrorlatchError } from '../../errors.ts';
+import type { CloneMethod } from '../../mirror/clone.ts';
 import {
   type CommandTree,
   ctimeNow,
   forgetCommandTree,
   leftCommandTree,
   makeCommandTree,
-} from '../mirror/command-tree.ts';
-import { type DrainOptions, readGate, shutGate } from '../mirror/gate.ts';
-import { appendHistory, publicationOf, readHistory, type SyncFigures } from '../mirror/history.ts';
-import { type Layout, LIVE } from '../mirror/layout.ts';
-import type { PlanFigures } from '../mirror/plan.ts';
-import { currentId, publish, publishInPlace } from '../mirror/publication.ts';
-import { type Finding, recover } from '../mirror/recovery.ts';
-import { guardAgainstShrinking } from '../mirror/shrink-guard.ts';
-import { parseSnapshotId } from '../mirror/snapshot-id.ts';
-import { closeGate, stagedCommandTree } from '../mirror/staging.ts';
-import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
-import { compareTrees } from '../mirror/tree-comparison.ts';
-import { placeReader } from '../reader/script.ts';
-import { lstatIfThere, makeOpenDirectory } from '../system/files.ts';
-import { checkProgram, nameOf, runInForeground } from '../system/foreground.ts';
-import type { JobEnd } from '../system/job.ts';
-import { processesHoldingFlock, processesWithVariables, sessionOf } from '../system/proc.ts';
-import type { OnEvent, Phase } from './events.ts';
-import { refuseWhileWritten, SESSION, STAGING, waitForWriters } from './lock-writers.ts';
-import { type Mirror, openMirror } from './mirror.ts';
-import type { PruneResult } from './prune.ts';
-import { chooseId, emptyTrashQuietly, pruneAfterwards, recordFailure, serve } from './sync.ts';
+} from '../../mirror/command-tree.ts';
+import { type DrainOptions, readGate, shutGate } from '../../mirror/gate.ts';
+import { appendHistory, publicationOf, readHistory, type SyncFigures } from '../../mirror/history.ts';
+import { type Layout, LIVE } from '../../mirror/layout.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
+import { currentId, publish, publishInPlace } from '../../mirror/publication.ts';
+import { type Finding, recover } from '../../mirror/recovery.ts';
+import { guardAgainstShrinking } from '../../mirror/shrink-guard.ts';
+import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
+import { closeGate, stagedCommandTree } from '../../mirror/staging.ts';
+import { acquireSyncLock, type SyncLock } from '../../mirror/sync-lock.ts';
+import { compareTrees } from '../../mirror/tree-comparison.ts';
+import { placeReader } from '../../reader/script.ts';
+import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
+import { checkProgram, nameOf, runInForeground } from '../../system/foreground.ts';
+import type { JobEnd } from '../../system/job.ts';
+import { processesHoldingFlock, processesWithVariables, sessionOf } from '../../system/proc.ts';
+import type { OnEvent, Phase } from '../../writer/events.ts';
+import { refuseWhileWritten, SESSION, STAGING, waitForWriters } from './writers.ts';
+import { type Mirror, openMirror } from '../mirror.ts';
+import type { PruneResult } from '../prune.ts';
+import { chooseId, emptyTrashQuietly, pruneAfterwards, recordFailure, serve } from '../sync/sync.ts';
 
 export interface LockOptions {
   root: string;

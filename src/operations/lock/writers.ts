@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MirrorlatchError } from '../errors.ts';
-import type { NamedProcess } from '../mirror/lock-state.ts';
+import { MirrorlatchError } from '../../errors.ts';
+import type { NamedProcess } from '../../mirror/lock-state.ts';
 import {
   pathsInUse,
   processesHoldingFlock,
   processesWithVariables,
   processName,
   sessionOf,
-} from '../system/proc.ts';
+} from '../../system/proc.ts';
 
 /** The variable by which a command finds its tree, and we find what it has left running. */
 export const STAGING = 'MIRRORLATCH_STAGING';

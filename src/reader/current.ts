@@ -5,7 +5,7 @@ import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { becameCurrentAt, publicationOf, readHistory } from '../mirror/history.ts';
 import { currentId, previousId } from '../mirror/publication.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
-import { findMirror, type Mirror, openMirror } from './mirror.ts';
+import { findMirror, type Mirror, openMirror } from '../operations/mirror.ts';
 
 export interface CurrentSnapshot {
   root: string;

@@ -4,7 +4,7 @@ import { CLONE_METHODS } from '../mirror/clone.ts';
 import { LIVE } from '../mirror/layout.ts';
 import { isSnapshotId } from '../mirror/snapshot-id.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
-import type { Phase } from './events.ts';
+import type { Phase } from '../writer/events.ts';
 
 /**
  * What the two ends of a push tell each other. Neither believes the other unchecked.

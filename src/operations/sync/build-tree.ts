@@ -1,24 +1,24 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
-import { MirrorlatchError } from '../errors.ts';
-import { bytePath } from '../mirror/byte-path.ts';
+import { MirrorlatchError } from '../../errors.ts';
+import { bytePath } from '../../mirror/byte-path.ts';
 import {
   type CloneMethod,
   cloneMethodsFor,
   cloneTree,
   isSubvolume,
   makeEmptyTree,
-} from '../mirror/clone.ts';
-import { distrustAfterRestart } from '../mirror/distrust.ts';
-import { Fingerprint } from '../mirror/fingerprint.ts';
-import type { Layout } from '../mirror/layout.ts';
-import { Plan, type PlanFigures } from '../mirror/plan.ts';
-import { PlanLists } from '../mirror/plan-lists.ts';
-import { checkSpace } from '../mirror/preflight.ts';
-import { findLeftovers, stagedClone, stagedTree } from '../mirror/staging.ts';
-import { takeOut } from '../mirror/take-out.ts';
-import { discard } from '../mirror/trash.ts';
+} from '../../mirror/clone.ts';
+import { distrustAfterRestart } from '../../mirror/distrust.ts';
+import { Fingerprint } from '../../mirror/fingerprint.ts';
+import type { Layout } from '../../mirror/layout.ts';
+import { Plan, type PlanFigures } from '../../mirror/plan.ts';
+import { PlanLists } from '../../mirror/plan-lists.ts';
+import { checkSpace } from '../../mirror/preflight.ts';
+import { findLeftovers, stagedClone, stagedTree } from '../../mirror/staging.ts';
+import { takeOut } from '../../mirror/take-out.ts';
+import { discard } from '../../mirror/trash.ts';
 import {
   type ApplyOptions,
   applyArguments,
@@ -27,14 +27,14 @@ import {
   planArguments,
   type Transfer,
   wholePassArguments,
-} from '../rsync/arguments.ts';
-import type { Ending } from '../rsync/failure.ts';
-import type { TransferProgress } from '../rsync/progress.ts';
-import { runRsync } from '../rsync/run.ts';
-import { lstatIfThere } from '../system/files.ts';
-import { type FreeSpace, freeSpaceAt } from '../system/mounts.ts';
-import type { OnEvent, Phase } from './events.ts';
-import type { Retries } from './retry.ts';
+} from '../../rsync/arguments.ts';
+import type { Ending } from '../../rsync/failure.ts';
+import type { TransferProgress } from '../../rsync/progress.ts';
+import { runRsync } from '../../rsync/run.ts';
+import { lstatIfThere } from '../../system/files.ts';
+import { type FreeSpace, freeSpaceAt } from '../../system/mounts.ts';
+import type { OnEvent, Phase } from '../../writer/events.ts';
+import type { Retries } from '../../rsync/retries.ts';
 
 /** rsync(1): at most 20 --link-dest directories. */
 const MOST_ALTERNATES = 18;

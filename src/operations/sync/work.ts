@@ -1,29 +1,29 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { MirrorlatchError } from '../errors.ts';
-import type { CloneMethod } from '../mirror/clone.ts';
-import { publicationOf, readHistory } from '../mirror/history.ts';
-import { layoutOf } from '../mirror/layout.ts';
-import type { PlanFigures } from '../mirror/plan.ts';
-import { checkPlaces, keepsNanoseconds } from '../mirror/preflight.ts';
-import { currentId } from '../mirror/publication.ts';
+import { MirrorlatchError } from '../../errors.ts';
+import type { CloneMethod } from '../../mirror/clone.ts';
+import { publicationOf, readHistory } from '../../mirror/history.ts';
+import { layoutOf } from '../../mirror/layout.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
+import { checkPlaces, keepsNanoseconds } from '../../mirror/preflight.ts';
+import { currentId } from '../../mirror/publication.ts';
 import {
   changedSettings,
   type GivenSettings,
   newSettings,
   writeSettings,
-} from '../mirror/settings.ts';
-import { guardAgainstShrinking, type TreeSize } from '../mirror/shrink-guard.ts';
-import { parseSnapshotId } from '../mirror/snapshot-id.ts';
-import type { DefaultName } from '../rsync/arguments.ts';
-import { parseRsyncOptions } from '../rsync/options.ts';
-import { pushedSource } from '../rsync/pushed.ts';
-import { parseSource, type Source } from '../rsync/source.ts';
-import { ifThere, lstatIfThere } from '../system/files.ts';
+} from '../../mirror/settings.ts';
+import { guardAgainstShrinking, type TreeSize } from '../../mirror/shrink-guard.ts';
+import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
+import type { DefaultName } from '../../rsync/arguments.ts';
+import { parseRsyncOptions } from '../../rsync/options.ts';
+import { pushedSource } from '../../rsync/pushed.ts';
+import { parseSource, type Source } from '../../rsync/source.ts';
+import { ifThere, lstatIfThere } from '../../system/files.ts';
 import type { Strategy, SyncContext } from './build-tree.ts';
-import type { OnEvent } from './events.ts';
-import { checkNewRoot, findMirror, type Mirror, openMirror } from './mirror.ts';
+import type { OnEvent } from '../../writer/events.ts';
+import { checkNewRoot, findMirror, type Mirror, openMirror } from '../mirror.ts';
 
 export interface SyncOptions {
   root: string;

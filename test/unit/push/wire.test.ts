@@ -1,7 +1,7 @@
 import { PassThrough, Readable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
-import { type Frame, Wire } from '../../../src/operations/push-wire.ts';
+import { type Frame, Wire } from '../../../src/push/wire.ts';
 
 interface Message {
   kind: string;

@@ -7,8 +7,8 @@ import { stateOfRecord } from '../mirror/lock-state.ts';
 import { previousId } from '../mirror/publication.ts';
 import type { GateRecord, LockOwner } from '../mirror/records.ts';
 import { watchDirectory } from '../system/watcher.ts';
-import type { OnEvent } from './events.ts';
-import { openMirror } from './mirror.ts';
+import type { OnEvent } from '../writer/events.ts';
+import { openMirror } from '../operations/mirror.ts';
 import { type CommandEvent, type CommandOptions, SnapshotCommand } from './snapshot-command.ts';
 
 export interface WatchOptions {

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
-import type { ChooseGuardOptions } from '../../operations/guard.ts';
+import type { ChooseGuardOptions } from '../../reader/choose-guard.ts';
 import { duration } from '../values.ts';
 
 /** The flags of the commands that put a guard before others. */

@@ -9,7 +9,7 @@ import { dividePushOptions, serveSource, splitShell } from '../rsync/pushed.ts';
 import { type Destination, parseDestination, parseSource, type Source } from '../rsync/source.ts';
 import { type DuplexChild, type DuplexEnd, startDuplexChild } from '../system/duplex-child.ts';
 import { thisHost } from '../system/host.ts';
-import type { PlannedSync } from './plan-sync.ts';
+import type { PlannedSync } from '../operations/sync/plan-sync.ts';
 import {
   checkReceiverMessage,
   PROTOCOL,
@@ -17,11 +17,11 @@ import {
   type PushOutcome,
   type PushRequest,
   type ReceiverMessage,
-} from './push-messages.ts';
-import { harmless, inodeOf, Wire, writeTo } from './push-wire.ts';
-import { Retries } from './retry.ts';
-import type { SyncResult } from './sync.ts';
-import type { SyncOptions } from './sync-work.ts';
+} from './messages.ts';
+import { harmless, inodeOf, Wire, writeTo } from './wire.ts';
+import { Retries } from '../rsync/retries.ts';
+import type { SyncResult } from '../operations/sync/sync.ts';
+import type { SyncOptions } from '../operations/sync/work.ts';
 
 /**
  * The end of a push that lies beside the source; `receive.ts` is the other one.

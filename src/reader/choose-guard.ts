@@ -2,7 +2,7 @@ import { accessSync, constants, realpathSync, statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { layoutOf } from '../mirror/layout.ts';
-import { type Guard, type GuardOptions, guardOf } from '../reader/guard.ts';
+import { type Guard, type GuardOptions, guardOf } from './guard.ts';
 
 export interface ChooseGuardOptions
   extends Pick<GuardOptions, 'pin' | 'waitSeconds' | 'sticky' | 'orCurrent'> {

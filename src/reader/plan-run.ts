@@ -1,9 +1,9 @@
 import { userInfo } from 'node:os';
 import { MirrorlatchError } from '../errors.ts';
-import { interactiveShell } from '../reader/interactive-shell.ts';
-import { presetFor } from '../reader/presets.ts';
-import { programPath, readerPath } from '../reader/script.ts';
-import { prepareSticky, rememberedId, stickyDirectory, stickyFile } from '../reader/sticky.ts';
+import { interactiveShell } from './interactive-shell.ts';
+import { presetFor } from './presets.ts';
+import { programPath, readerPath } from './script.ts';
+import { prepareSticky, rememberedId, stickyDirectory, stickyFile } from './sticky.ts';
 
 export interface RunOptions {
   /** The mirrors to pin; the command starts in the first. */

@@ -4,7 +4,7 @@ import { isInPlace, readGate, whyClosed } from '../mirror/gate.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { type Lease, takeLease } from '../mirror/lease.ts';
 import { currentId } from '../mirror/publication.ts';
-import { openMirror } from './mirror.ts';
+import { openMirror } from '../operations/mirror.ts';
 
 export interface PinOptions {
   root: string;

@@ -5,8 +5,8 @@ import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, stateOfRecord } from '../mirror/lock-state.ts';
 import { currentId } from '../mirror/publication.ts';
 import { watchDirectory } from '../system/watcher.ts';
-import type { OnEvent } from './events.ts';
-import { openMirror } from './mirror.ts';
+import type { OnEvent } from '../writer/events.ts';
+import { openMirror } from '../operations/mirror.ts';
 
 export interface WaitOptions {
   root: string;

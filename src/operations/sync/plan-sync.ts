@@ -1,14 +1,14 @@
-import { asMirrorlatchError } from '../errors.ts';
-import { Plan } from '../mirror/plan.ts';
-import { checkRsync } from '../mirror/preflight.ts';
-import { currentId } from '../mirror/publication.ts';
-import { planArguments } from '../rsync/arguments.ts';
-import type { Entry } from '../rsync/itemize.ts';
-import { runRsync } from '../rsync/run.ts';
-import { nameOf } from '../rsync/source.ts';
+import { asMirrorlatchError } from '../../errors.ts';
+import { Plan } from '../../mirror/plan.ts';
+import { checkRsync } from '../../mirror/preflight.ts';
+import { currentId } from '../../mirror/publication.ts';
+import { planArguments } from '../../rsync/arguments.ts';
+import type { Entry } from '../../rsync/itemize.ts';
+import { runRsync } from '../../rsync/run.ts';
+import { nameOf } from '../../rsync/source.ts';
 import { keepsOf } from './build-tree.ts';
-import { Retries } from './retry.ts';
-import { guardOf, prepareSync, type SyncOptions, type SyncSummary } from './sync-work.ts';
+import { Retries } from '../../rsync/retries.ts';
+import { guardOf, prepareSync, type SyncOptions, type SyncSummary } from './work.ts';
 
 export type PlannedSync = {
   outcome: 'planned';

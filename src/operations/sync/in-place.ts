@@ -1,14 +1,14 @@
 import { mkdirSync } from 'node:fs';
-import { type DrainOptions, isDoubtful, readGate, shutGate } from '../mirror/gate.ts';
-import type { SyncFigures } from '../mirror/history.ts';
-import { LIVE } from '../mirror/layout.ts';
-import { Plan, type PlanFigures } from '../mirror/plan.ts';
-import { publishInPlace } from '../mirror/publication.ts';
-import type { SyncLock } from '../mirror/sync-lock.ts';
-import { DELAYED, inPlaceArguments, planArguments } from '../rsync/arguments.ts';
-import { runRsync } from '../rsync/run.ts';
-import { lstatIfThere } from '../system/files.ts';
-import { removeDirectoriesNamed } from '../system/remove-tree.ts';
+import { type DrainOptions, isDoubtful, readGate, shutGate } from '../../mirror/gate.ts';
+import type { SyncFigures } from '../../mirror/history.ts';
+import { LIVE } from '../../mirror/layout.ts';
+import { Plan, type PlanFigures } from '../../mirror/plan.ts';
+import { publishInPlace } from '../../mirror/publication.ts';
+import type { SyncLock } from '../../mirror/sync-lock.ts';
+import { DELAYED, inPlaceArguments, planArguments } from '../../rsync/arguments.ts';
+import { runRsync } from '../../rsync/run.ts';
+import { lstatIfThere } from '../../system/files.ts';
+import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { type BuiltTree, enter, keepsOf, progressOf, type SyncContext } from './build-tree.ts';
 
 /**

@@ -9,30 +9,30 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { refuseHalfAdopted } from '../mirror/adoption.ts';
-import type { CloneMethod } from '../mirror/clone.ts';
-import type { DrainOptions } from '../mirror/gate.ts';
-import { appendHistory, type SyncFigures } from '../mirror/history.ts';
-import { type Layout, LIVE } from '../mirror/layout.ts';
-import type { PlanFigures } from '../mirror/plan.ts';
-import { checkRsync, complaintOfSuperblock } from '../mirror/preflight.ts';
-import { currentId, publish } from '../mirror/publication.ts';
-import { type Finding, recover } from '../mirror/recovery.ts';
-import { serveDirectory } from '../mirror/served-directory.ts';
-import { freshId, timestampId } from '../mirror/snapshot-id.ts';
-import { closeGate } from '../mirror/staging.ts';
-import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
-import { discard, emptyTrash } from '../mirror/trash.ts';
-import { placeReader } from '../reader/script.ts';
-import { nameOf } from '../rsync/source.ts';
-import { lstatIfThere } from '../system/files.ts';
+import { asMirrorlatchError, MirrorlatchError } from '../../errors.ts';
+import { refuseHalfAdopted } from '../../mirror/adoption.ts';
+import type { CloneMethod } from '../../mirror/clone.ts';
+import type { DrainOptions } from '../../mirror/gate.ts';
+import { appendHistory, type SyncFigures } from '../../mirror/history.ts';
+import { type Layout, LIVE } from '../../mirror/layout.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
+import { checkRsync, complaintOfSuperblock } from '../../mirror/preflight.ts';
+import { currentId, publish } from '../../mirror/publication.ts';
+import { type Finding, recover } from '../../mirror/recovery.ts';
+import { serveDirectory } from '../../mirror/served-directory.ts';
+import { freshId, timestampId } from '../../mirror/snapshot-id.ts';
+import { closeGate } from '../../mirror/staging.ts';
+import { acquireSyncLock, type SyncLock } from '../../mirror/sync-lock.ts';
+import { discard, emptyTrash } from '../../mirror/trash.ts';
+import { placeReader } from '../../reader/script.ts';
+import { nameOf } from '../../rsync/source.ts';
+import { lstatIfThere } from '../../system/files.ts';
 import { buildTree, enter, type SyncContext } from './build-tree.ts';
-import type { OnEvent, Phase } from './events.ts';
-import { createMirror, type Mirror } from './mirror.ts';
-import { type PruneResult, pruneUnderLock } from './prune.ts';
-import { Retries } from './retry.ts';
-import { syncInPlace } from './sync-in-place.ts';
+import type { OnEvent, Phase } from '../../writer/events.ts';
+import { createMirror, type Mirror } from '../mirror.ts';
+import { type PruneResult, pruneUnderLock } from '../prune.ts';
+import { Retries } from '../../rsync/retries.ts';
+import { syncInPlace } from './in-place.ts';
 import {
   guardOf,
   prepareSync,
@@ -40,7 +40,7 @@ import {
   type SyncOptions,
   type SyncSummary,
   type Work,
-} from './sync-work.ts';
+} from './work.ts';
 
 export type SyncResult =
   | ({

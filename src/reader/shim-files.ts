@@ -13,8 +13,8 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
-import type { Guard } from '../reader/guard.ts';
-import { checkShimName, type IfUnavailable, isShim, SHIM_HEAD, shimText } from '../reader/shims.ts';
+import type { Guard } from './guard.ts';
+import { checkShimName, type IfUnavailable, isShim, SHIM_HEAD, shimText } from './shims.ts';
 import {
   ifThere,
   lstatIfThere,

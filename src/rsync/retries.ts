@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Ending } from '../rsync/failure.ts';
-import type { OnEvent } from './events.ts';
+import type { Ending } from './failure.ts';
+import type { OnEvent } from '../writer/events.ts';
 
 export interface RetryOptions {
   /** How often to try again. */

@@ -8,18 +8,18 @@ import type { Entry } from '../rsync/itemize.ts';
 import { checkPushedOptions } from '../rsync/pushed.ts';
 import { ifThere } from '../system/files.ts';
 import { thisHost } from '../system/host.ts';
-import type { OnEvent, OperationEvent } from './events.ts';
-import { type PlannedSync, planSync } from './plan-sync.ts';
+import type { OnEvent, OperationEvent } from '../writer/events.ts';
+import { type PlannedSync, planSync } from '../operations/sync/plan-sync.ts';
 import {
   checkPusherMessage,
   PROTOCOL,
   type PusherMessage,
   type PushRequest,
   type ReceiverMessage,
-} from './push-messages.ts';
-import { harmless, inodeOf, Wire, writeTo } from './push-wire.ts';
-import { type SyncResult, sync } from './sync.ts';
-import type { PushedTree, SyncOptions } from './sync-work.ts';
+} from './messages.ts';
+import { harmless, inodeOf, Wire, writeTo } from './wire.ts';
+import { type SyncResult, sync } from '../operations/sync/sync.ts';
+import type { PushedTree, SyncOptions } from '../operations/sync/work.ts';
 
 type Outgoing =
   | Exclude<ReceiverMessage, { kind: 'result' }>

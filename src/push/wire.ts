@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MirrorlatchError } from '../errors.ts';
 import { parseJson } from '../mirror/records.ts';
 import { lstatIfThere } from '../system/files.ts';
-import type { CheckMessage } from './push-messages.ts';
+import type { CheckMessage } from './messages.ts';
 
 /** What one message may take; bytes. A peer that sends more means no good. */
 const LONGEST_LINE = 4 * 1024 * 1024;
