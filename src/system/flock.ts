@@ -14,7 +14,20 @@ export type FlockResult = 'locked' | 'held' | 'unsupported';
  * @throws MirrorlatchError UNAVAILABLE when util-linux's flock is not installed.
  */
 export function tryFlock(descriptor: number, kind: 'shared' | 'exclusive'): FlockResult {
-  const { status, error, stderr } = spawnSync('flock', [`--${kind}`, '--nonblock', '3'], {
+  return flock(descriptor, [`--${kind}`, '--nonblock']);
+}
+
+/** The same, and waits for the lock; this process stands still meanwhile. */
+export function waitForFlock(
+  descriptor: number,
+  kind: 'shared' | 'exclusive',
+  seconds: number,
+): FlockResult {
+  return flock(descriptor, [`--${kind}`, '--timeout', String(seconds)]);
+}
+
+function flock(descriptor: number, options: readonly string[]): FlockResult {
+  const { status, error, stderr } = spawnSync('flock', [...options, '3'], {
     stdio: ['ignore', 'ignore', 'pipe', descriptor],
     encoding: 'utf8',
   });
