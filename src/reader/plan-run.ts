@@ -8,7 +8,7 @@ import { prepareSticky, rememberedId, stickyDirectory, stickyFile } from './stic
 export interface RunOptions {
   /** The mirrors to pin; the command starts in the first. */
   roots: readonly string[];
-  /** Without one a shell is opened. */
+  /** Empty to open a shell. */
   command: readonly string[];
   /** Another snapshot than the current one: an id, or `previous`. */
   snapshot?: string | undefined;
@@ -31,10 +31,10 @@ export interface RunOptions {
 }
 
 /**
- * What stands before a command so that it runs pinned: the reader, which takes its own place in
- * turn. Only words that the user did not give are made here, so the command's own stay bytes.
+ * Makes the words that run a command pinned: they start the reader, which the command replaces in
+ * turn. The user's own words are left to the caller, so that they stay bytes.
  *
- * @returns the words before the command, and those of the command where none was given.
+ * @returns the words before the command; without a command, those of a shell too.
  * @throws MirrorlatchError USAGE, NO_MIRROR, or UNAVAILABLE when nothing is remembered.
  */
 export function planRun(options: RunOptions): string[] {
@@ -65,7 +65,7 @@ export function planRun(options: RunOptions): string[] {
   ];
 }
 
-/** Which names are to be remembered and reused, by the options or by the command's preset. */
+/** Which names to remember and reuse, by the options or by the command's preset. */
 function stickiness({ sticky, reuse, preset, command }: RunOptions): {
   sticky?: string | undefined;
   reuse?: string | undefined;

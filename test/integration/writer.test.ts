@@ -141,7 +141,9 @@ async function halfAdopted(): Promise<{ directory: string; root: string }> {
   const directory = join(place, 'known');
   mkdirSync(directory);
   writeFileSync(join(directory, 'file'), 'the only copy');
-  const init = await runForJson(['init', '--adopt', directory, '--source', place]);
+  const source = join(place, 'upstream');
+  mkdirSync(source);
+  const init = await runForJson(['init', '--adopt', directory, '--source', source]);
   const root = String(init['root']);
   const tree = join(
     root,
