@@ -9,13 +9,12 @@ import remarkMan from 'remark-man';
 import remarkParse from 'remark-parse';
 import { unified } from 'unified';
 import { visit } from 'unist-util-visit';
+import { columnWidths } from '../dist/cli/column-widths.js';
 import { commands } from '../dist/cli/commands.js';
 import { readTopics } from '../dist/cli/manual.js';
 
-/** Columns of a terminal that a table may fill. */
-const ROOM = 70;
-/** A column that is wider than this is wrapped where there is no room. */
-const NARROW = 16;
+/** Columns of text on a terminal of 80, by man(7). */
+const LINE = 72;
 
 const {
   name: programName,
@@ -46,7 +45,7 @@ async function writePage({ name, section, title, text }) {
     .use(() => linkPages)
     .use(remarkMan, { name, section, description: title, version, manual: programName, date })
     .process(text);
-  writeFileSync(`dist/man/${name}.${section}`, wrapTables(String(roff)));
+  writeFileSync(`dist/man/${name}.${section}`, keepDashes(wrapTables(String(roff))));
 }
 
 /** The title stands in NAME, and a link to another topic becomes the name of its page. */
@@ -70,18 +69,25 @@ function wrapTables(roff) {
       .trimEnd()
       .split('\n')
       .map((row) => row.split('@'));
-    const widths = rows[0].map((_, column) =>
-      Math.max(...rows.map((row) => plain(row[column] ?? '').length)),
+    const widths = columnWidths(
+      rows.map((row) => row.map(plain)),
+      LINE - 3 * rows[0].length,
     );
-    if (widths.reduce((sum, width) => sum + width + 3, 0) <= ROOM) return table;
-    const formats = widths.map((width) => (width > NARROW ? 'lx' : 'l'));
-    const lines = rows.map((row) =>
-      row
-        .map((cell, column) => (widths[column] > NARROW ? `T{\n.ad l\n${cell}\nT}` : cell))
-        .join('@'),
-    );
-    return [`.TS`, options, `${formats.join(' ')} .`, ...lines, '.TE'].join('\n');
+    if (widths === undefined) return table;
+    const format = widths.map((width) => `lw(${width}n)`).join(' ');
+    const lines = rows.map((row) => row.map((cell) => `T{\n.ad l\n${cell}\nT}`).join('@'));
+    return ['.TS', options, `${format} .`, ...lines, '.TE'].join('\n');
   });
+}
+
+/**
+ * groff_char(7): a bare `-` is a hyphen, at which lines break and which no shell takes for a dash. Nor
+ * may a line break within the name of an option.
+ */
+function keepDashes(roff) {
+  return roff
+    .replace(/^[^.].*$/gm, (line) => line.replaceAll(/(?<!\\)-/g, '\\-'))
+    .replace(/^\.TH .*$/m, '$&\n.nh');
 }
 
 /** What is left to see of roff on one line. */

@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { lexer, type MarkedToken, type Token, type Tokens } from 'marked';
 import wrapAnsi from 'wrap-ansi';
+import { columnWidths } from './column-widths.ts';
 import { strong } from './output.ts';
 import { tableText } from './table.ts';
 
@@ -79,37 +80,16 @@ const BETWEEN_COLUMNS = 2;
 function renderTable({ header, rows }: Tokens.Table, page: Page): string {
   const head = header.map(({ tokens }) => renderInline(tokens, page));
   const body = rows.map((row) => row.map(({ tokens }) => renderInline(tokens, page)));
-  const columns = head.map((word, at) => [word, ...body.map((row) => row[at] ?? '')]);
-  const room = page.width - BETWEEN_COLUMNS * (columns.length - 1);
-  const widths = columnWidths(columns, room);
-  if (widths !== undefined) {
-    return tableText(head, body, widths)
-      .split('\n')
-      .map((line) => line.trimEnd())
-      .join('\n');
-  }
-  return body.map((row) => renderRecord(head, row, page)).join('\n\n');
-}
-
-/**
- * As wide as the widest cell where there is room; else the widest columns give way, as far as their
- * longest words let them.
- *
- * @returns undefined when the longest words alone need more room.
- */
-function columnWidths(columns: readonly (readonly string[])[], room: number): number[] | undefined {
-  const plain = columns.map((cells) => cells.map((cell) => stripVTControlCharacters(cell)));
-  const least = plain.map((cells) =>
-    Math.max(1, ...cells.flatMap((cell) => cell.split(' ').map((word) => word.length))),
-  );
-  const widths = plain.map((cells) => Math.max(1, ...cells.map((cell) => cell.length)));
-  for (let excess = sum(widths) - room; excess > 0; excess -= 1) {
-    const shrinkable = widths.map((width, at) => (width > (least[at] ?? 0) ? width : 0));
-    const widest = shrinkable.indexOf(Math.max(...shrinkable));
-    if (shrinkable[widest] === 0) return undefined;
-    widths[widest] = (widths[widest] ?? 0) - 1;
-  }
-  return widths;
+  const plain = [head, ...body].map((row) => row.map((cell) => stripVTControlCharacters(cell)));
+  const widths = columnWidths(plain, page.width - BETWEEN_COLUMNS * (head.length - 1));
+  if (widths === undefined) return body.map((row) => renderRecord(head, row, page)).join('\n\n');
+  const isWrapped = plain.some((row) => row.some((cell, at) => cell.length > (widths[at] ?? 0)));
+  // Where a row takes several lines, an empty one tells it from the next.
+  const spaced = isWrapped ? body.flatMap((row) => [head.map(() => ''), row]) : body;
+  return tableText(head, spaced, widths)
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
 }
 
 /** A row of a table that is too wide: each cell on lines of its own, after its column's name. */
@@ -125,8 +105,4 @@ function renderRecord(head: readonly string[], row: readonly string[], { width }
 
 function indent(text: string, columns: number): string {
   return text.replaceAll(/^(?=.)/gm, ' '.repeat(columns));
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
 }
