@@ -78,7 +78,9 @@ describe('A topic on a terminal', () => {
 
   test('shows each row of a table as a paragraph where its columns do not fit', async () => {
     const shown = stripVTControlCharacters(await onTerminal(['help', 'measured'], 44));
-    expect(shown).toMatch(/^client: pip, find-links\n {2}a flip every: 5 ms\n {2}bare: 0 \/ 0 \/ 40\n/m);
+    expect(shown).toMatch(
+      /^client: pip, find-links\n {2}a flip every: 5 ms\n {2}bare: 0 \/ 0 \/ 40\n/m,
+    );
   });
 
   test.for([{ NO_COLOR: '1' }, { TERM: 'dumb' }])('has no escape codes with %j', async (env) => {
