@@ -54,7 +54,7 @@ need_programs rsync:rsync ssh:openssh-client sshd:openssh-server mkfs.ext4:e2fsp
   mkfs.btrfs:btrfs-progs flock:util-linux setpriv:util-linux losetup:mount ps:procps apt-ftparchive:apt-utils \
   cc:gcc gencat:libc6-dev bindfs:bindfs zsh:zsh fish:fish busybox:busybox dpkg-deb:dpkg dnf:dnf \
   rpmbuild:rpm createrepo_c:createrepo-c pacman:pacman-package-manager python3:python3 pip:python3-pip \
-  debmirror:debmirror /usr/libexec/dnf-utils-3:dnf-plugins-core
+  debmirror:debmirror man:man-db /usr/libexec/dnf-utils-3:dnf-plugins-core
 need_build
 
 npm run --silent check </dev/null || { echo 'test.sh: npm run check failed.' >&2; failed=$((failed + 1)); }
