@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { MirrorlatchError } from '../errors.ts';
+import { traceChild } from './debug.ts';
 
 /** How much of a child's standard error is kept, from its end; characters. */
 const KEPT_WORDS = 64 * 1024;
@@ -37,6 +38,7 @@ export function startDuplexChild(
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C', ...env },
   });
+  traceChild(child, program, args);
   const { stdin, stdout, stderr } = child;
   let words = '';
   stderr.on('data', (chunk: Buffer) => {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { MirrorlatchError } from '../errors.ts';
+import { traceEnded } from './debug.ts';
 
 /** `unsupported`: the filesystem has no flock (some network and FUSE filesystems). */
 export type FlockResult = 'locked' | 'held' | 'unsupported';
@@ -14,10 +15,14 @@ export type FlockResult = 'locked' | 'held' | 'unsupported';
  * @throws MirrorlatchError UNAVAILABLE when util-linux's flock is not installed.
  */
 export function tryFlock(descriptor: number, kind: 'shared' | 'exclusive'): FlockResult {
-  const { status, error, stderr } = spawnSync('flock', [`--${kind}`, '--nonblock', '3'], {
+  const args = [`--${kind}`, '--nonblock', '3'];
+  const startMs = performance.now();
+  const ended = spawnSync('flock', args, {
     stdio: ['ignore', 'ignore', 'pipe', descriptor],
     encoding: 'utf8',
   });
+  traceEnded(ended, 'flock', args, startMs);
+  const { status, error, stderr } = ended;
   if (error !== undefined) {
     throw new MirrorlatchError('UNAVAILABLE', 'the program flock cannot be started', {
       hint: 'Install it, for example with: apt-get install util-linux',

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants as access, accessSync, readFileSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { traceChild } from './debug.ts';
 import { readTextIfThere } from './files.ts';
 import type { JobEnd } from './job.ts';
 
@@ -64,6 +65,7 @@ export async function runInForeground(
         stdio: ['inherit', 'inherit', 'inherit', ...inherit],
         env: { ...process.env, ...env },
       });
+      traceChild(child, String(words[0]), words.slice(1).map(String));
       child.once('exit', (exitCode, endedBy) => resolve({ exitCode, signal: endedBy }));
       child.once('error', reject);
       if (signal.aborted) end();
@@ -132,6 +134,7 @@ class Sentinel {
 
 function startSentinel(): ChildProcess {
   const sentinel = spawn('cat', [], { stdio: ['pipe', 'ignore', 'ignore'] });
+  traceChild(sentinel, 'cat', []);
   // Without one, signals are passed on to nobody twice.
   sentinel.on('error', () => {});
   sentinel.stdin.on('error', () => {});

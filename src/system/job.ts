@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { traceChild } from './debug.ts';
 
 export interface JobEnd {
   /** Null when a signal ended it. */
@@ -28,6 +29,7 @@ export function startJob(program: string, args: readonly string[]): Job {
     detached: true,
     stdio: ['ignore', 2, 2],
   });
+  traceChild(child, program, args);
   const { pid } = child;
   const ended = new Promise<JobEnd>((resolve, reject) => {
     child.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));

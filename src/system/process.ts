@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { execa, type Options } from 'execa';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { traceChild } from './debug.ts';
 
 /** The descriptor that the first of `inherit` has in a child. */
 export const FIRST_INHERITED = 3;
@@ -80,6 +81,7 @@ export async function runProgram(
     ...(cwd === undefined ? {} : { cwd }),
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
+  traceChild(child, program, args);
   if (onStdout) child.stdout?.on('data', onStdout);
   if (onStderr) child.stderr?.on('data', onStderr);
   const ourEnd = child.stdio[channel] as Duplex | null | undefined;
