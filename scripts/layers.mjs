@@ -9,7 +9,7 @@ import { dirname, relative } from 'node:path/posix';
 // biome-ignore format: a picture of the house
 const ROOMS = {
   'bin.ts':            ['node: cli/commands.ts cli/start.ts', 'bin.ts only starts the command line.'],
-  'index.ts':          ['errors.ts operations push reader writer mirror rsync', 'index.ts only exports verbs and their types.'],
+  'index.ts':          ['errors.ts operations push reader writer mirror rsync system/job.ts', 'index.ts only exports verbs and their types.'],
   'cli':               ['cli/commands operations push reader writer mirror rsync commander', 'cli/ calls the verbs, which do the work.'],
   'cli/commands':      ['cli cli/options operations push reader writer mirror rsync commander', 'A command calls the verbs, which do the work.'],
   'cli/options':       ['cli operations push reader writer mirror rsync commander', 'An option knows no command.'],
@@ -21,7 +21,7 @@ const ROOMS = {
   'rsync':             ['system', 'rsync/ knows rsync, and no mirror.'],
   'system':            ['', 'system/ wraps what is outside, and knows nothing of ours.'],
   'errors.ts':         ['', 'errors.ts stands on nothing.'],
-  'mirror/records.ts': ['zod/mini', 'records.ts is a schema: it needs nothing of ours.'],
+  'mirror/records.ts': ['mirror/policy.ts zod/mini', 'records.ts is a schema: of ours it needs the defaults alone.'],
   'push/messages.ts':  ['errors.ts writer/events.ts mirror rsync zod/mini', 'messages.ts is a schema: it does nothing.'],
 };
 

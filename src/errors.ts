@@ -33,31 +33,77 @@ export const GUARD_FAILED = 125;
 
 export type ErrorCode = keyof typeof EXIT_CODES;
 
-export interface ErrorDetails {
-  /** The way out: a sentence, with the command that helps where there is one. */
-  hint?: string;
+/** Facts for `--json` that an error of any code may carry. */
+interface CommonDetails {
+  /** How rsync ended, and the last lines that it said. */
+  rsync?: { exitCode: number; said: string[] };
+  /** The file that holds all that rsync said. */
+  log?: string;
+  /** The other host of a push. */
+  host?: string;
+  exitCode?: number;
+}
+
+/** Facts that belong to one code. */
+interface DetailsByCode {
+  SHRUNKEN_SOURCE: {
+    /** The shares of files and bytes that would vanish, 0 to 1. */
+    shrinkage?: { files: number; bytes: number };
+  };
+  BUSY: {
+    /** A `LockState`: which process keeps the lock from us. */
+    lock?: { kind: string };
+  };
+  UNAVAILABLE: {
+    /** What a command left running. */
+    processes?: readonly { pid: number; name: string }[];
+  };
+  CONFIGURATION: {
+    /** The file that is in the way. */
+    path?: string;
+  };
+  COMMAND_FAILED: {
+    end: { exitCode: number | null; signal: NodeJS.Signals | null };
+    /** What the command was to fill. */
+    tree: string;
+  };
+}
+
+export type DetailsOf<Code extends ErrorCode> = CommonDetails &
+  (Code extends keyof DetailsByCode ? DetailsByCode[Code] : unknown);
+
+export interface ErrorOptions<Code extends ErrorCode> {
+  /** The way out: a sentence, with the command that helps if there is one. */
+  hint?: string | undefined;
   cause?: unknown;
-  /** Facts for `--json`: paths, holders, rsync's own words. */
-  details?: Record<string, unknown>;
+  details?: DetailsOf<Code>;
 }
 
 /** Every failure that mirrorlatch foresees. The message names the thing; `hint` names the way out. */
-export class MirrorlatchError extends Error {
+export class MirrorlatchError<Code extends ErrorCode = ErrorCode> extends Error {
   override readonly name = 'MirrorlatchError';
-  readonly code: ErrorCode;
+  readonly code: Code;
   readonly hint: string | undefined;
-  readonly details: Record<string, unknown>;
+  readonly details: DetailsOf<Code>;
 
-  constructor(code: ErrorCode, message: string, { hint, cause, details }: ErrorDetails = {}) {
+  constructor(code: Code, message: string, { hint, cause, details }: ErrorOptions<Code> = {}) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
     this.hint = hint;
-    this.details = details ?? {};
+    this.details = details ?? ({} as DetailsOf<Code>);
   }
 
   get exitCode(): number {
     return EXIT_CODES[this.code];
   }
+}
+
+/** Narrows an error to one code, and so its details to those of that code. */
+export function hasCode<Code extends ErrorCode>(
+  error: unknown,
+  code: Code,
+): error is MirrorlatchError<Code> {
+  return error instanceof MirrorlatchError && error.code === code;
 }
 
 /** The `errno` name of a failed system call (`ENOENT`, …), or undefined for any other value. */

@@ -9,28 +9,58 @@
  * const { path, release } = await pin({ root: '/srv/mirror/debian' });
  */
 
-export { type ErrorCode, MirrorlatchError } from './errors.ts';
+export {
+  type DetailsOf,
+  type ErrorCode,
+  type ErrorOptions,
+  hasCode,
+  MirrorlatchError,
+} from './errors.ts';
 export type { CloneMethod } from './mirror/clone.ts';
-export type { HistoryEntry } from './mirror/history.ts';
-export type { LockState } from './mirror/lock-state.ts';
+export type { HistoryEntry, SyncFigures } from './mirror/history.ts';
+export type { Layout } from './mirror/layout.ts';
+export type { LockState, NamedProcess } from './mirror/lock-state.ts';
+export type { Mirror } from './mirror/open.ts';
 export type { PlanFigures } from './mirror/plan.ts';
+export type {
+  DrainPolicy,
+  Given,
+  LockPolicy,
+  RetentionPolicy,
+  RetryPolicy,
+  ShrinkPolicy,
+} from './mirror/policy.ts';
 export type { Reader } from './mirror/readers.ts';
-export type { LockOwner, Settings } from './mirror/records.ts';
-export type { Finding } from './mirror/recovery.ts';
-export type { Strategy } from './operations/sync/build-tree.ts';
-export { type CurrentSnapshot, current } from './reader/current.ts';
-export type { OnEvent, OperationEvent, Phase } from './writer/events.ts';
+export type { GateRecord, LockOwner, LockProgress, Settings } from './mirror/records.ts';
+export type { Finding } from './mirror/survey.ts';
+export { type AdoptOptions, adopt, type UnadoptOptions, unadopt } from './operations/adopt.ts';
+export {
+  closeGate,
+  type GateOptions,
+  type GateStatus,
+  gateStatus,
+  openGate,
+} from './operations/gate.ts';
 export { type InitOptions, init } from './operations/init.ts';
-export type { Mirror } from './operations/mirror.ts';
-export { type Pin, type PinOptions, pin } from './reader/pin.ts';
-export { type PlannedSync, planSync } from './operations/sync/plan-sync.ts';
-export { type PruneOptions, type PruneResult, prune } from './operations/prune.ts';
-export { type PushOptions, planPush, push } from './push/push.ts';
+export { type LockResult, lock } from './operations/lock/lock.ts';
+export type { LockOptions } from './operations/lock/work.ts';
+export { type PruneOptions, prune } from './operations/prune.ts';
 export { type RollbackOptions, type RollbackResult, rollback } from './operations/rollback.ts';
-export type { CommandEvent, CommandOptions } from './reader/snapshot-command.ts';
 export { list, type MirrorStatus, type SnapshotInfo, status } from './operations/status.ts';
+export type { Strategy } from './operations/sync/context.ts';
+export { type PlannedSync, planSync } from './operations/sync/plan-sync.ts';
 export { type SyncResult, sync } from './operations/sync/sync.ts';
-export type { SyncOptions } from './operations/sync/work.ts';
+export type { PushedTree, SyncOptions, SyncSummary } from './operations/sync/work.ts';
 export { type UnlockOptions, type UnlockResult, unlock } from './operations/unlock.ts';
+export { type PushOptions, planPush, push } from './push/push.ts';
+export { type CurrentSnapshot, current } from './reader/current.ts';
+export { type Pin, type PinOptions, pin } from './reader/pin.ts';
+export type { CommandEvent, CommandOptions } from './reader/snapshot-command.ts';
 export { type WaitOptions, type WaitResult, wait } from './reader/wait.ts';
 export { type WatchEvent, type WatchOptions, watch } from './reader/watch.ts';
+export type { DefaultName } from './rsync/arguments.ts';
+export type { Entry } from './rsync/itemize.ts';
+export type { JobEnd } from './system/job.ts';
+export type { OnEvent, OperationEvent, Phase } from './writer/events.ts';
+export type { PolicyOptions } from './writer/policy.ts';
+export type { PruneResult } from './writer/pruning.ts';

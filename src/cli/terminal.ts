@@ -28,6 +28,10 @@ export function createReporter(verbosity: Verbosity): Reporter {
   return process.stderr.isTTY ? new BarReporter() : { onEvent: printLine, stop: () => {} };
 }
 
+export function printWarning(message: string): void {
+  printLine({ kind: 'warning', message });
+}
+
 function printLine(event: OperationEvent): void {
   const text = lineFor(event);
   if (text !== undefined) process.stderr.write(`mirrorlatch: ${text}\n`);

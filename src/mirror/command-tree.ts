@@ -9,11 +9,11 @@ import {
   isSubvolume,
   makeEmptyTree,
 } from './clone.ts';
+import { discard } from './discard.ts';
 import { trustMark } from './distrust.ts';
 import type { Layout } from './layout.ts';
 import { type CommandTreeRecord, checkCommandTree, parseJson } from './records.ts';
 import { isCommandTree, stagedClone, stagedCommandTree, stagedTree } from './staging.ts';
-import { discard } from './trash.ts';
 
 /** A tree that a command of the user's works on, behind the gate. */
 export interface CommandTree {

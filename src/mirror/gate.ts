@@ -1,11 +1,12 @@
 import { chmodSync, closeSync, fchmodSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readTextIfThere, syncDirectory, writeWhole } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
 import { thisHost } from '../system/host.ts';
 import { processesWithOpenFile, processName } from '../system/proc.ts';
 import { type Layout, LIVE } from './layout.ts';
+import type { DrainPolicy } from './policy.ts';
 import { checkGateRecord, type GateRecord, parseJson } from './records.ts';
 import type { SyncLock } from './sync-lock.ts';
 
@@ -32,18 +33,14 @@ export type { GateRecord };
 const POLL_MS = 100;
 const DEFAULT_MODE = 0o755;
 
-/** How the readers that are inside are dealt with. */
-export interface DrainOptions {
-  /** How long they are waited for; ms. */
-  drainMs?: number | undefined;
-  /** Then: give up, or write although they are inside. By default give up. */
-  afterDrain?: 'give-up' | 'go-on' | undefined;
+export interface CloseOptions {
+  /** What closes the gate: `sync`, `lock`, … */
+  by: string;
+  drain: DrainPolicy;
   signal: AbortSignal;
-  /** Told once when somebody is inside. */
+  /** Called once when readers are inside and are waited for. */
   onWait?: ((message: string) => void) | undefined;
 }
-
-const DEFAULT_DRAIN_MS = 5 * 60 * 1000;
 
 /** Whether the mirror is written in place, also where its gate's record has been lost. */
 export function isInPlace(layout: Layout): boolean {
@@ -57,7 +54,7 @@ export function makeGate(layout: Layout): void {
     mode: DEFAULT_MODE,
     by: 'init',
     reason: 'nothing has been synced yet',
-    since: new Date().toISOString(),
+    boot: thisHost().bootId,
   });
   const descriptor = openSync(layout.lease(LIVE), 'a', 0o444);
   try {
@@ -69,9 +66,8 @@ export function makeGate(layout: Layout): void {
 
 /** Says that what lies behind the gate is whole. */
 export function markWhole(layout: Layout, by: string): void {
-  const since = new Date().toISOString();
   const { mode } = readGate(layout);
-  writeGate(layout, { state: 'open', mode, by, reason: '', since });
+  writeGate(layout, { state: 'open', mode, by, reason: '', boot: thisHost().bootId });
 }
 
 /** @throws MirrorlatchError CONFIGURATION when `gate.json` is broken. */
@@ -88,38 +84,68 @@ export function readGate(layout: Layout): GateRecord {
 }
 
 /**
- * Closes the gate: no new readers, wait for those inside, and then take the permission away.
+ * Closes the gate, lets `write` change the tree, and opens the gate again whatever happens: as
+ * `open` when `write` returns, as `dirty` when it throws.
  *
- * @returns the way to open it again, to be called whatever happens.
- * @throws MirrorlatchError BUSY when readers stay inside; the gate is then as it was.
+ * @throws MirrorlatchError BUSY when readers stay inside, or a person has closed the gate; the gate
+ *   is then as it was. Else what `write` throws.
  */
-export async function shutGate(
+export async function behindGate<Result>(
   layout: Layout,
   lock: SyncLock,
-  by: string,
-  options: DrainOptions,
-): Promise<OpenGate> {
+  options: CloseOptions,
+  write: () => Promise<Result>,
+): Promise<Result> {
+  const closed = await close(layout, lock, options);
+  let damage: string | undefined;
+  try {
+    return await write();
+  } catch (error) {
+    damage = asMirrorlatchError(error).message;
+    throw error;
+  } finally {
+    closed.open(damage);
+  }
+}
+
+/** What is known of the tree at the moment when the gate is closed. */
+type Standing =
+  | { kind: 'whole' }
+  /** What was written since `boot` may be unfinished. */
+  | { kind: 'dirty'; boot: string };
+
+/** A gate that is closed, and that only its holder opens. */
+interface ClosedGate {
+  /** Gives the directory its mode back and records the damage, unless the lock has been lost. */
+  open(damage: string | undefined): void;
+}
+
+/** Lets no new readers in, waits for those inside, and then takes the permission away. */
+async function close(
+  layout: Layout,
+  lock: SyncLock,
+  { by, drain, signal, onWait }: CloseOptions,
+): Promise<ClosedGate> {
   const before = repairGate(layout) ?? readGate(layout);
   if (before.by === 'person' && before.state === 'closed') {
     throw new MirrorlatchError(
       'BUSY',
       `the gate of ${layout.root} was closed by hand: ${before.reason}`,
-      {
-        hint: `Open it with: mirrorlatch gate open ${layout.root}`,
-      },
+      { hint: `Open it with: mirrorlatch gate open ${layout.root}` },
     );
   }
   const mode = modeWhileOpen(layout, before);
-  const doubt =
-    before.state === 'dirty' ? { wasDirty: true, boot: before.boot } : { boot: undefined };
-  const record = (state: GateRecord['state'], reason: string, more = {}): void =>
-    writeGate(layout, { state, mode, by, reason, since: new Date().toISOString(), ...more });
-  record('closing', 'waiting for the readers that are inside', doubt);
+  const standing: Standing =
+    before.state === 'dirty' ? { kind: 'dirty', boot: before.boot } : { kind: 'whole' };
+  const record = (state: GateRecord['state'], reason: string): void => {
+    writeGate(layout, { state, mode, by, reason, ...carriedOver(standing, state) });
+  };
+  record('closing', 'waiting for the readers that are inside');
   let hold: number | undefined;
   try {
-    hold = await drain(layout, options);
+    hold = await waitForReaders(layout, drain, signal, onWait);
     lock.assertHeld();
-    record('closed', 'it is being written', doubt);
+    record('closed', 'it is being written');
     setMode(layout, mode & 0o700);
   } catch (error) {
     if (hold !== undefined) closeSync(hold);
@@ -130,76 +156,74 @@ export async function shutGate(
     throw error;
   }
   const descriptor = hold;
-  return (state, reason) => {
-    try {
-      // Who has taken the lock since has repaired the gate, and may be writing behind it.
-      if (!isHeld(lock)) return;
-      setMode(layout, mode);
-      record(state, reason, state === 'open' ? {} : { boot: doubt.boot });
-    } finally {
-      closeSync(descriptor);
-    }
+  return {
+    open: (damage) => {
+      try {
+        // If another host has taken the lock, it has repaired the gate and may be writing behind it.
+        if (!isHeld(lock)) return;
+        setMode(layout, mode);
+        if (damage === undefined) record('open', '');
+        else record('dirty', damage);
+      } finally {
+        closeSync(descriptor);
+      }
+    },
   };
 }
 
 /**
- * Gives the directory its mode back, and says whether what lies there is whole. Does neither when the
- * lock has been lost.
+ * What a record keeps of how the tree stood. A tree that is whole now leaves all doubt behind; until
+ * then what is unfinished is so since the boot in which it was first left dirty.
  */
-export type OpenGate = (state: 'open' | 'dirty', reason: string) => void;
+function carriedOver(
+  standing: Standing,
+  state: GateRecord['state'],
+): Pick<GateRecord, 'boot' | 'wasDirty'> {
+  if (state === 'open' || standing.kind === 'whole') return { boot: thisHost().bootId };
+  return state === 'dirty' ? { boot: standing.boot } : { boot: standing.boot, wasDirty: true };
+}
 
 /**
- * Gives the gate its mode back when a crash left it closed. Only who holds the writer's lock may do
- * that: then nobody writes. What a person has closed stays so.
+ * Gives the gate its mode back when a crash left it closed. Only the holder of the writer's lock may
+ * call this, since then nobody writes. What a person has closed stays closed.
  *
- * @returns how it is since then; undefined when there was nothing to repair.
+ * @returns how the gate is now; undefined when there was nothing to repair.
  */
 export function repairGate(layout: Layout): GateRecord | undefined {
   const found = readGate(layout);
   if (found.by === 'person' || found.state === 'open' || found.state === 'dirty') return undefined;
   const isDirty = found.state === 'closed' || found.wasDirty === true;
   setMode(layout, found.mode);
-  const { wasDirty, ...others } = found;
-  const repaired: GateRecord = {
-    ...others,
+  const { mode, by, boot } = found;
+  return writeGate(layout, {
     state: isDirty ? 'dirty' : 'open',
-    reason: isDirty ? `${found.by} was interrupted` : '',
-    since: new Date().toISOString(),
-  };
-  writeGate(layout, repaired);
-  return repaired;
+    mode,
+    by,
+    boot,
+    reason: isDirty ? `${by} was interrupted` : '',
+  });
 }
 
-/** For a person: closes the gate until it is opened by hand, and waits for nobody. */
+/** For a person: closes the gate until it is opened by hand, and waits for no reader. */
 export function closeByHand(layout: Layout, reason: string): void {
   const mode = modeWhileOpen(layout, readGate(layout));
-  writeGate(layout, {
-    state: 'closed',
-    mode,
-    by: 'person',
-    reason,
-    since: new Date().toISOString(),
-  });
+  const boot = thisHost().bootId;
+  writeGate(layout, { state: 'closed', mode, by: 'person', reason, boot });
   setMode(layout, mode & 0o700);
 }
 
-/** For a person: opens the gate and calls what lies there whole, whatever was. */
+/** For a person: opens the gate and declares the tree whole, however the gate was left. */
 export function openByHand(layout: Layout): void {
   const checked = checkGateRecord(parseJson(readTextIfThere(layout.gateRecord)));
   const mode = 'record' in checked ? modeWhileOpen(layout, checked.record) : DEFAULT_MODE;
+  const boot = thisHost().bootId;
   setMode(layout, mode);
-  writeGate(layout, {
-    state: 'open',
-    mode,
-    by: 'person',
-    reason: 'opened by hand',
-    since: new Date().toISOString(),
-  });
+  writeGate(layout, { state: 'open', mode, by: 'person', reason: 'opened by hand', boot });
 }
 
 /**
- * Whether files may hold something else than their size and time say: a power cut can leave zeros
- * behind both, and what was not finished was never flushed.
+ * Whether a file may differ from what its size and time say: a power cut can leave zeros behind
+ * both, and what was unfinished was never flushed.
  */
 export function isDoubtful({ state, boot }: GateRecord): boolean {
   return state !== 'open' && boot !== thisHost().bootId;
@@ -218,15 +242,19 @@ export function whyClosed({ state, by, reason, since }: GateRecord): string | un
   }
 }
 
-/** Waits until no reader is inside, and keeps it so. */
-async function drain(layout: Layout, options: DrainOptions): Promise<number> {
-  const { drainMs = DEFAULT_DRAIN_MS, afterDrain = 'give-up', signal, onWait } = options;
+/** @returns a descriptor whose lock keeps new readers out until it is closed. */
+async function waitForReaders(
+  layout: Layout,
+  { drainMs, afterDrain }: DrainPolicy,
+  signal: AbortSignal,
+  onWait: CloseOptions['onWait'],
+): Promise<number> {
   const deadline = performance.now() + drainMs;
   const path = layout.lease(LIVE);
   const descriptor = openSync(path, 'r');
   try {
     for (let isFirst = true; ; isFirst = false) {
-      // A filesystem without flock has no guarded readers either: they refuse to read there.
+      // On a filesystem without flock there are no guarded readers: they refuse to read there.
       if (tryFlock(descriptor, 'exclusive') !== 'held') return descriptor;
       const inside = `readers are inside${describeReaders(path)}`;
       if (performance.now() >= deadline) {
@@ -249,7 +277,7 @@ function describeReaders(path: string): string {
   return readers.length === 0 ? '' : `: ${readers.slice(0, 5).join(', ')}`;
 }
 
-/** The mode that the directory has while the gate is not closed: somebody may have changed it. */
+/** The mode of the directory while the gate is not closed; somebody may have changed it. */
 function modeWhileOpen(layout: Layout, { state, mode }: GateRecord): number {
   return state === 'closed' ? mode : (modeOfGate(layout) ?? mode);
 }
@@ -273,13 +301,17 @@ function isHeld(lock: SyncLock): boolean {
   }
 }
 
+/** @returns the record as it is on the disk; `since` is now unless it is given. */
 function writeGate(
   layout: Layout,
-  record: Omit<GateRecord, 'boot'> & { boot?: string | undefined },
-): void {
-  const { state, boot = thisHost().bootId, ...others } = record;
+  { state, boot, since = new Date().toISOString(), ...others }: Unstamped,
+): GateRecord {
   // The state first and without a space, for the reader in sh.
-  writeWhole(layout.gateRecord, `${JSON.stringify({ state, boot, ...others })}\n`);
-  // What is written behind the gate must not outlive, at a power cut, the word that it is closed.
+  const record: GateRecord = { state, boot, ...others, since };
+  writeWhole(layout.gateRecord, `${JSON.stringify(record)}\n`);
+  // The word that the gate is closed must reach the disk before anything written behind it does.
   syncDirectory(layout.state);
+  return record;
 }
+
+type Unstamped = Omit<GateRecord, 'since'> & Partial<Pick<GateRecord, 'since'>>;

@@ -1,8 +1,8 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { ifThere } from '../system/files.ts';
+import { currentId } from './current.ts';
 import { type HistoryEntry, parseEntry } from './history.ts';
 import { type Layout, LIVE } from './layout.ts';
-import { currentId } from './publication.ts';
 
 const NEWLINE = 10;
 

@@ -11,6 +11,7 @@ export const LIVE = 'live';
  * ROOT/snapshots/ID/                  complete and frozen
  * ROOT/.mirrorlatch/                  0755, never inside an rsync target
  *   mirror.json  history.jsonl  logs/ID.log
+ *   settings.flock                  held while mirror.json is changed
  *   leases/ID                         empty, 0444: a reader holds a shared flock on it
  *   reader                            the standalone client, see src/reader/reader.sh
  *   sync.flock                        the writer's kernel lock, inherited by rsync
@@ -42,6 +43,7 @@ export interface Layout {
   readonly snapshots: string;
   readonly state: string;
   readonly settings: string;
+  readonly settingsLock: string;
   readonly history: string;
   readonly logs: string;
   readonly leases: string;
@@ -79,6 +81,7 @@ export function layoutOf(root: string): Layout {
     snapshots,
     state,
     settings: join(state, 'mirror.json'),
+    settingsLock: join(state, 'settings.flock'),
     history: join(state, 'history.jsonl'),
     logs,
     leases,

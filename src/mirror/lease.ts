@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fchmodSync, fstatSync, openSync } from 'node:fs';
 import { MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
@@ -38,5 +38,16 @@ export function takeLease(layout: Layout, id: string): Lease | undefined {
     return isOurs ? { descriptor, release: () => closeSync(descriptor) } : undefined;
   } finally {
     if (!isOurs) closeSync(descriptor);
+  }
+}
+
+/** Makes the file whose shared lock a reader holds: everybody can open it, nobody can write to it. */
+export function makeLease(layout: Layout, id: string): void {
+  if (lstatIfThere(layout.lease(id)) !== undefined) return;
+  const descriptor = openSync(layout.lease(id), 'wx', 0o444);
+  try {
+    fchmodSync(descriptor, 0o444);
+  } finally {
+    closeSync(descriptor);
   }
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { DEFAULT_RETENTION, DEFAULT_SHRINK } from './policy.ts';
 
 /**
  * The shapes of what is read back from disk as JSON. A crash, another version or a person may have
@@ -14,17 +15,20 @@ const Settings = z.strictObject({
   source: z.optional(z.string()),
   rsyncOptions: z._default(z.array(z.string()), []),
   /** Snapshots that stay, counted from the newest, `current` included. */
-  keepLast: z._default(z.int().check(z.minimum(1)), 3),
+  keepLast: z._default(z.int().check(z.minimum(1)), DEFAULT_RETENTION.keepLast),
   /** Snapshots younger than this stay too; ms. */
   keepWithinMs: z.optional(z.int().check(z.minimum(0))),
   /** How long a snapshot stays after it stopped being current; ms. */
-  graceMs: z._default(z.int().check(z.minimum(0)), 24 * 60 * 60 * 1000),
+  graceMs: z._default(z.int().check(z.minimum(0)), DEFAULT_RETENTION.graceMs),
   /** The path that readers knew before `init --adopt`, which leads to `current` since then. */
   adopted: z.optional(z.string()),
   /** A directory that is to be a clone of what is current, replaced by exchange. */
   serveAt: z.optional(z.string()),
   /** Share of files or bytes that may vanish in one sync; percent. */
-  maxShrinkPercent: z._default(z.number().check(z.minimum(0), z.maximum(100)), 30),
+  maxShrinkPercent: z._default(
+    z.number().check(z.minimum(0), z.maximum(100)),
+    DEFAULT_SHRINK.maxPercent,
+  ),
 });
 
 export type Settings = z.infer<typeof Settings>;

@@ -1,12 +1,4 @@
-/** Which snapshots stay. */
-export interface Retention {
-  /** The newest so many, `current` included. */
-  keepLast: number;
-  /** Those published within this time; ms. */
-  keepWithinMs?: number | undefined;
-  /** Those that stopped being current less than this ago; ms. */
-  graceMs: number;
-}
+import type { RetentionPolicy } from './policy.ts';
 
 export interface DatedSnapshot {
   id: string;
@@ -31,7 +23,7 @@ export interface RetentionDecision {
  */
 export function applyRetention(
   snapshots: readonly DatedSnapshot[],
-  { keepLast, keepWithinMs = 0, graceMs }: Retention,
+  { keepLast, keepWithinMs, graceMs }: RetentionPolicy,
   now: Date,
 ): RetentionDecision[] {
   const last = new Set(snapshots.slice(-keepLast).map(({ id }) => id));

@@ -12,11 +12,11 @@ import {
 } from '../system/files.ts';
 import { pathsInUse } from '../system/proc.ts';
 import { cloneMethodsFor, cloneTree } from './clone.ts';
+import { discard, moveTree } from './discard.ts';
 import type { Layout } from './layout.ts';
 import { syncFilesystem } from './publication.ts';
 import { stagedClone } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
-import { discard, moveTree } from './trash.ts';
 
 /**
  * For those whose served path has to be a real directory and no symlink: a clone of what is current

@@ -1,5 +1,6 @@
 import { MirrorlatchError } from '../errors.ts';
 import type { PlanFigures } from './plan.ts';
+import type { ShrinkPolicy } from './policy.ts';
 
 /** What `current` holds. */
 export interface TreeSize {
@@ -36,6 +37,28 @@ const SOURCE: Shrinking = {
   name: 'source',
   hint: 'See what would go with --dry-run. If that is right, publish it with --allow-shrink.',
 };
+
+/** Refuses a plan after which too much would have vanished. */
+export type ShrinkGuard = (plan: PlanFigures) => void;
+
+/**
+ * The guard for a tree that takes the place of a published one.
+ *
+ * @param before the published tree's size, as far as its sync counted it; undefined when nothing is
+ *   published yet.
+ */
+export function shrinkGuard(
+  before: Partial<TreeSize> | undefined,
+  { isAllowed, maxPercent }: ShrinkPolicy,
+  shrinking: Shrinking = SOURCE,
+): ShrinkGuard {
+  if (before === undefined || isAllowed) return () => {};
+  return (plan) => {
+    const { source, newFiles, deletedFiles } = plan;
+    const files = before.files ?? source.files - newFiles + deletedFiles;
+    guardAgainstShrinking(plan, { files, bytes: before.bytes }, maxPercent, shrinking);
+  };
+}
 
 /**
  * Refuses a source that has lost much: an upstream that fails half-way, or an empty mount point,

@@ -47,7 +47,7 @@ export function isCommandTree(name: string): boolean {
  * Makes the gate where it is missing and checks that it is closed: `staging` is 0700 from its
  * creation, and rsync, which sets the mode of its target, never has it as its target (I6).
  */
-export function closeGate(layout: Layout): void {
+export function sealStaging(layout: Layout): void {
   mkdirSync(layout.staging, { recursive: true, mode: 0o700 });
   const gate = lstatIfThere(layout.staging);
   if (!gate?.isDirectory() || (gate.mode & 0o077n) !== 0n) {

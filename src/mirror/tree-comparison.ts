@@ -30,6 +30,8 @@ export interface ComparisonOptions {
 
 export interface TreeComparison {
   isEqual: boolean;
+  /** Nothing is in it. */
+  isEmpty: boolean;
   /** What a sync would have to change to make `base` such a tree. */
   figures: PlanFigures;
   /** What was made or changed since `since`; directories count as entries. */
@@ -37,27 +39,22 @@ export interface TreeComparison {
 }
 
 /**
- * Finds out what a tree is, and how it differs from another: in its entries, and in their types,
+ * Finds out what a tree holds, and how it differs from another: in its entries, and in their types,
  * sizes, times, modes, owners, link targets and devices, to the nanosecond. Follows no link.
  */
-export async function compareTrees(
-  tree: string,
-  options: ComparisonOptions,
-): Promise<TreeComparison> {
-  const walk = new Walk(tree, options);
-  await walk.compare();
-  return { isEqual: !walk.isDifferent, figures: walk.figures, touched: walk.touched };
+export function compareTrees(tree: string, options: ComparisonOptions): Promise<TreeComparison> {
+  return new Walk(tree, options).compare();
 }
 
 class Walk {
-  isDifferent = false;
-  readonly figures = noChanges();
-  readonly touched = { entries: 0, files: 0, bytes: 0 };
+  readonly #figures = noChanges();
+  readonly #touched = { entries: 0, files: 0, bytes: 0 };
   readonly #tree: string;
   readonly #base: string | undefined;
   readonly #since: bigint;
   readonly #signal: AbortSignal;
-  /** Names of files of which only the content can tell. */
+  #isDifferent = false;
+  /** Names of files of which only the content can tell; empty once a difference is known. */
   #doubtful: string[] = [];
   #count = 0;
 
@@ -68,14 +65,27 @@ class Walk {
     this.#signal = signal;
   }
 
-  async compare(): Promise<void> {
+  async compare(): Promise<TreeComparison> {
     await this.#visit('', this.#base !== undefined);
-    for (const name of this.#doubtful) {
-      if (this.isDifferent) return;
+    await this.#lookInto(this.#doubtful);
+    return {
+      isEqual: !this.#isDifferent,
+      // The tree itself is an entry.
+      isEmpty: this.#figures.source.entries <= 1,
+      figures: this.#figures,
+      touched: this.#touched,
+    };
+  }
+
+  /** Compares contents until one differs. */
+  async #lookInto(names: readonly string[]): Promise<void> {
+    for (const name of names) {
       if (await this.#hasSameContent(name)) continue;
-      this.isDifferent = true;
-      this.figures.changedFiles += 1;
-      this.figures.transferBytes += Number(lstatIfThere(this.#in(this.#tree, name))?.size ?? 0n);
+      this.#isDifferent = true;
+      this.#figures.changedFiles += 1;
+      const size = lstatIfThere(this.#in(this.#tree, name))?.size ?? 0n;
+      this.#figures.transferBytes += Number(size);
+      return;
     }
   }
 
@@ -86,7 +96,7 @@ class Walk {
     await this.#pause();
     const base = isInBase ? this.#base : undefined;
     const original = base === undefined ? undefined : lstatIfThere(this.#in(base, name));
-    const { source } = this.figures;
+    const { source } = this.#figures;
     source.entries += 1;
     if (found.isFile()) {
       source.files += 1;
@@ -113,12 +123,12 @@ class Walk {
   #judge(name: string, found: BigIntStats, original: BigIntStats | undefined): void {
     const kind = kindOf(found);
     if (original === undefined || kindOf(original) !== kind) {
-      this.isDifferent = true;
+      this.#isDifferent = true;
       if (found.isFile()) this.#addContent('newFiles', found);
-      else this.figures.otherChanges += 1;
+      else this.#figures.otherChanges += 1;
       if (original?.isFile()) {
-        this.figures.deletedFiles += 1;
-        this.figures.deletedBytes += Number(original.size);
+        this.#figures.deletedFiles += 1;
+        this.#figures.deletedBytes += Number(original.size);
       }
       return;
     }
@@ -134,30 +144,30 @@ class Walk {
       found.rdev === original.rdev &&
       (!found.isSymbolicLink() || this.#hasSameTarget(name));
     if (!hasSameContent) this.#addContent('changedFiles', found);
-    else if (!hasSameAttributes) this.figures.otherChanges += 1;
-    if (!hasSameContent || !hasSameAttributes) this.isDifferent = true;
-    if (this.isDifferent) this.#doubtful = [];
+    else if (!hasSameAttributes) this.#figures.otherChanges += 1;
+    if (!hasSameContent || !hasSameAttributes) this.#isDifferent = true;
+    if (this.#isDifferent) this.#doubtful = [];
     else if (found.isFile() && found.ctimeNs >= this.#since) this.#doubtful.push(name);
   }
 
   #addTouched(found: BigIntStats): void {
-    this.touched.entries += 1;
+    this.#touched.entries += 1;
     if (!found.isFile()) return;
-    this.touched.files += 1;
-    this.touched.bytes += Number(found.size);
+    this.#touched.files += 1;
+    this.#touched.bytes += Number(found.size);
   }
 
   #addContent(kind: 'newFiles' | 'changedFiles', { size }: BigIntStats): void {
-    this.figures[kind] += 1;
-    this.figures.transferBytes += Number(size);
+    this.#figures[kind] += 1;
+    this.#figures.transferBytes += Number(size);
   }
 
   async #countDeleted(name: string, status: BigIntStats): Promise<void> {
     await this.#pause();
-    this.isDifferent = true;
+    this.#isDifferent = true;
     if (status.isFile()) {
-      this.figures.deletedFiles += 1;
-      this.figures.deletedBytes += Number(status.size);
+      this.#figures.deletedFiles += 1;
+      this.#figures.deletedBytes += Number(status.size);
     }
     if (!status.isDirectory() || this.#base === undefined) return;
     for (const entry of this.#namesIn(this.#base, name)) {

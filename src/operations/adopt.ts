@@ -1,32 +1,39 @@
 import { realpathSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { MirrorlatchError } from '../errors.ts';
 import { giveBack, rootBehind, takeIn } from '../mirror/adoption.ts';
 import { isInPlace, markWhole, readGate } from '../mirror/gate.ts';
 import { appendHistory } from '../mirror/history.ts';
 import { LIVE } from '../mirror/layout.ts';
-import { currentId, makeLease } from '../mirror/publication.ts';
+import { makeLease } from '../mirror/lease.ts';
+import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
+import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
 import type { Settings } from '../mirror/records.ts';
-import { recover, snapshotIds } from '../mirror/recovery.ts';
-import { changedSettings, writeSettings } from '../mirror/settings.ts';
+import { changeSettings } from '../mirror/settings.ts';
 import { freshId } from '../mirror/snapshot-id.ts';
-import { acquireSyncLock } from '../mirror/sync-lock.ts';
-import { ifThere, lstatIfThere, readlinkIfThere } from '../system/files.ts';
+import { snapshotIds } from '../mirror/survey.ts';
+import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { mountOf } from '../system/mounts.ts';
 import { pathsInUse, processName } from '../system/proc.ts';
+import { createMirror } from '../writer/create.ts';
+import type { OnEvent } from '../writer/events.ts';
+import { withWriter } from '../writer/session.ts';
 import { checkedSettings, type InitOptions } from './init.ts';
-import { createMirror, findMirror, type Mirror, openMirror } from './mirror.ts';
-import { realPathToBe } from './sync/work.ts';
 
-export interface AdoptOptions {
-  /** The directory that readers use and keep using: it becomes a symlink. */
+export interface UnadoptOptions {
+  /** The directory that readers use and keep using: as long as it is adopted it is a symlink. */
   directory: string;
-  /** Where the mirror is made; by default beside the directory, as `NAME.mirror`. */
+  /** Where the mirror lies; by default beside the directory, as `NAME.mirror`. */
   root?: string | undefined;
+  lock?: Given<LockPolicy> | undefined;
+  signal?: AbortSignal | undefined;
+  onEvent?: OnEvent | undefined;
+}
+
+export interface AdoptOptions extends UnadoptOptions {
   mode: Settings['mode'];
   settings: Omit<InitOptions, 'root' | 'inPlace'>;
-  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -42,103 +49,81 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
   const root = realPathToBe(resolve(options.root ?? `${directory}.mirror`));
   const found = findMirror(root);
   if (found?.settings.adopted === directory && !lstatIfThere(directory)?.isDirectory()) {
-    return finishAdoption(found, directory, options.signal);
+    return finishAdoption(found, directory, options);
   }
   checkAdoptable(directory, root);
   const given = { ...checkedSettings(options.settings), adopted: directory };
-  const { layout, settings: before } = found ?? createMirror(root, given, { mode: options.mode });
-  const lock = await acquireSyncLock(layout, { command: 'adopt', signal: options.signal });
-  try {
-    await recover(layout, lock);
-    if (
-      currentId(layout) !== undefined ||
-      (before.adopted ?? directory) !== directory ||
-      before.mode !== options.mode
-    ) {
+  const { layout } = found ?? createMirror(root, given, { mode: options.mode });
+  const failure = `${directory} cannot be adopted`;
+  const session = { ...sessionOptions(options), command: 'adopt', failure };
+  const { result } = await withWriter(layout, session, ({ lock, before, settings }) => {
+    const isOfDirectory = (settings.adopted ?? directory) === directory;
+    if (before !== undefined || !isOfDirectory || settings.mode !== options.mode) {
       throw new MirrorlatchError('USAGE', `${layout.root} is a mirror of its own already`, {
         hint: 'Name another place for the new one: mirrorlatch init ROOT --adopt DIR',
       });
     }
-    const settings = changedSettings(before, given);
     // Before anything moves: by this a crash is found and mended.
-    writeSettings(layout, settings);
-    const id = settings.mode === 'in-place' ? LIVE : freshId(new Date(), () => false);
+    const changed = changeSettings(layout, given);
+    const id = changed.mode === 'in-place' ? LIVE : freshId(new Date(), () => false);
     takeIn(layout, lock, directory, id);
     if (id === LIVE) markWhole(layout, 'adopt');
     else makeLease(layout, id);
     const at = new Date().toISOString();
     appendHistory(layout, { event: 'published', at, id, previous: null, source: directory });
-    return { layout, settings };
-  } catch (error) {
-    throw asMirrorlatchError(lock.causeOf(error), `${directory} cannot be adopted`);
-  } finally {
-    await lock.release();
-  }
+    return { layout, settings: changed };
+  });
+  return result;
 }
 
 /** The tree lies in the mirror already: what follows the exchange may be missing. */
 async function finishAdoption(
-  mirror: Mirror,
+  { layout, settings }: Mirror,
   directory: string,
-  signal: AbortSignal | undefined,
+  options: AdoptOptions,
 ): Promise<Mirror> {
-  const { layout } = mirror;
-  const lock = await acquireSyncLock(layout, { command: 'adopt', signal });
-  try {
-    await recover(layout, lock);
+  const failure = `the adoption of ${directory} cannot be finished`;
+  const session = { ...sessionOptions(options), command: 'adopt', failure };
+  await withWriter(layout, session, () => {
     const link = readlinkIfThere(directory);
     if (link === undefined || resolve(dirname(directory), link) !== layout.current) {
       throw new MirrorlatchError(
         'CONFIGURATION',
         `${directory} does not lead to ${layout.current}`,
-        {
-          hint: `Move it away, and make it again: ln -s ${layout.current} ${directory}`,
-        },
+        { hint: `Move it away, and make it again: ln -s ${layout.current} ${directory}` },
       );
     }
     if (isInPlace(layout) && readGate(layout).by === 'init') markWhole(layout, 'adopt');
-    return mirror;
-  } catch (error) {
-    throw asMirrorlatchError(
-      lock.causeOf(error),
-      `the adoption of ${directory} cannot be finished`,
-    );
-  } finally {
-    await lock.release();
-  }
+  });
+  return { layout, settings };
 }
 
 /**
- * Undoes it: what is current now lies at the old path again. The mirror stays, with its older
- * snapshots and nothing current.
+ * Undoes an adoption: what is current now lies at the old path again. The mirror stays, with its
+ * older snapshots and nothing current.
  *
  * @returns the directory, and the ids of the snapshots that stay in the mirror.
- * @throws MirrorlatchError BUSY while somebody reads what is current.
+ * @throws MirrorlatchError BUSY while what is current is being read.
  */
-export async function unadopt({
-  root,
-  signal,
-  ...options
-}: Pick<AdoptOptions, 'directory' | 'root' | 'signal'>): Promise<{
-  directory: string;
-  root: string;
-  left: string[];
-}> {
+export async function unadopt(
+  options: UnadoptOptions,
+): Promise<{ directory: string; root: string; left: string[] }> {
   const directory = realPathOf(options.directory);
-  const { layout, settings } = openMirror(root ?? rootBehind(directory) ?? `${directory}.mirror`);
-  const { adopted, ...others } = settings;
-  if (adopted !== directory) {
-    throw new MirrorlatchError('USAGE', `${layout.root} was not made of ${directory} by --adopt`, {
-      hint: 'There is nothing to undo.',
-    });
-  }
-  const lock = await acquireSyncLock(layout, { command: 'unadopt', signal });
-  try {
-    await recover(layout, lock);
-    const id = currentId(layout);
+  const root = options.root ?? rootBehind(directory) ?? `${directory}.mirror`;
+  const { layout } = openMirror(root);
+  const failure = `${directory} cannot be given back`;
+  const session = { ...sessionOptions(options), command: 'unadopt', failure };
+  const { result } = await withWriter(layout, session, async ({ lock, before: id, settings }) => {
+    if (settings.adopted !== directory) {
+      throw new MirrorlatchError(
+        'USAGE',
+        `${layout.root} was not made of ${directory} by --adopt`,
+        { hint: 'There is nothing to undo.' },
+      );
+    }
     if (id !== undefined && countLeases(layout, id) > 0) {
       throw new MirrorlatchError('BUSY', `${layout.root} is being read`, {
-        hint: 'See by whom with: mirrorlatch list ROOT',
+        hint: `See by which processes with: mirrorlatch list ${layout.root}`,
       });
     }
     if (id !== undefined) {
@@ -148,13 +133,15 @@ export async function unadopt({
         appendHistory(layout, { event: 'pruned', at: new Date().toISOString(), id });
       }
     }
-    writeSettings(layout, changedSettings(others, {}));
+    changeSettings(layout, {}, ['adopted']);
     return { directory, root: layout.root, left: snapshotIds(layout) };
-  } catch (error) {
-    throw asMirrorlatchError(lock.causeOf(error), `${directory} cannot be given back`);
-  } finally {
-    await lock.release();
-  }
+  });
+  return result;
+}
+
+/** Both verbs are the way out of an adoption that was interrupted. */
+function sessionOptions({ lock, signal, onEvent }: UnadoptOptions) {
+  return { lock, signal, onEvent, mayBeHalfAdopted: true };
 }
 
 /** The directory itself may be a symlink already: that is refused later, by name. */

@@ -1,4 +1,4 @@
-import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { MirrorlatchError } from '../errors.ts';
 import {
   closeByHand,
   type GateRecord,
@@ -9,17 +9,19 @@ import {
   whyClosed,
 } from '../mirror/gate.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
+import { openMirror } from '../mirror/open.ts';
+import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
-import { acquireSyncLock } from '../mirror/sync-lock.ts';
-import { openMirror } from './mirror.ts';
+import type { OnEvent } from '../writer/events.ts';
+import { withLock } from '../writer/session.ts';
 
 export interface GateOptions {
   root: string;
-  /** How long to wait for a writer; ms. */
-  waitMs?: number | undefined;
+  lock?: Given<LockPolicy> | undefined;
   /** Why a person closes it, for those who find it closed. */
   reason?: string | undefined;
   signal?: AbortSignal | undefined;
+  onEvent?: OnEvent | undefined;
 }
 
 export type GateStatus = GateRecord & {
@@ -32,7 +34,7 @@ export type GateStatus = GateRecord & {
 
 /** How the gate of an in-place mirror is. Changes nothing. */
 export function gateStatus(root: string): GateStatus {
-  const layout = openInPlace(root);
+  const layout = layoutInPlace(root);
   const record = readGate(layout);
   return {
     root: layout.root,
@@ -43,50 +45,41 @@ export function gateStatus(root: string): GateStatus {
 }
 
 /**
- * Opens the gate, whatever left it closed or dirty, and vouches for what lies behind it.
+ * Opens the gate, however it was left, and declares the tree behind it whole.
  *
- * @throws MirrorlatchError BUSY while somebody writes.
+ * @throws MirrorlatchError BUSY while another process writes.
  */
 export function openGate(options: GateOptions): Promise<GateStatus> {
-  return underLock(options, openByHand);
+  return changeGate(options, openByHand);
 }
 
 /**
  * Closes the gate until it is opened by hand. Readers that are inside stay.
  *
- * @throws MirrorlatchError BUSY while somebody writes.
+ * @throws MirrorlatchError BUSY while another process writes.
  */
-export function closeGateByHand(options: GateOptions): Promise<GateStatus> {
-  return underLock(options, (layout) => {
+export function closeGate(options: GateOptions): Promise<GateStatus> {
+  return changeGate(options, (layout) => {
     repairGate(layout);
     closeByHand(layout, options.reason ?? 'no reason was given');
   });
 }
 
-async function underLock(
-  { root, waitMs, signal }: GateOptions,
-  change: (layout: Layout) => void,
-): Promise<GateStatus> {
-  const layout = openInPlace(root);
-  const lock = await acquireSyncLock(layout, { command: 'gate', waitMs, signal });
-  try {
+function changeGate(options: GateOptions, change: (layout: Layout) => void): Promise<GateStatus> {
+  const layout = layoutInPlace(options.root);
+  const failure = `the gate of ${layout.root} cannot be changed`;
+  return withLock(layout, { ...options, command: 'gate', failure }, () => {
     change(layout);
-    return gateStatus(root);
-  } catch (error) {
-    throw asMirrorlatchError(lock.causeOf(error), `the gate of ${layout.root} cannot be changed`);
-  } finally {
-    await lock.release();
-  }
+    return gateStatus(options.root);
+  });
 }
 
-function openInPlace(root: string): Layout {
+function layoutInPlace(root: string): Layout {
   const { layout } = openMirror(root);
   if (isInPlace(layout)) return layout;
   throw new MirrorlatchError(
     'USAGE',
     `${layout.root} has no gate: its snapshots are never written`,
-    {
-      hint: 'Only a mirror made with init --in-place has one.',
-    },
+    { hint: 'Only a mirror made with init --in-place has one.' },
   );
 }

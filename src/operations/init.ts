@@ -1,20 +1,20 @@
 import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { findMirror, type Mirror } from '../mirror/open.ts';
+import type { Given, RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
 import { prepareServing } from '../mirror/served-directory.ts';
-import { changedSettings, type GivenSettings, writeSettings } from '../mirror/settings.ts';
+import { changeSettings, type GivenSettings } from '../mirror/settings.ts';
 import { parseRsyncOptions } from '../rsync/options.ts';
 import { parseSource } from '../rsync/source.ts';
-import { createMirror, findMirror, type Mirror } from './mirror.ts';
+import { createMirror } from '../writer/create.ts';
 
 export interface InitOptions {
   root: string;
   /** As rsync understands it. */
   source?: string | undefined;
   rsyncOptions?: readonly string[] | undefined;
-  keepLast?: number | undefined;
-  keepWithinMs?: number | undefined;
-  graceMs?: number | undefined;
-  maxShrinkPercent?: number | undefined;
+  retention?: Given<RetentionPolicy> | undefined;
+  shrink?: Given<Pick<ShrinkPolicy, 'maxPercent'>> | undefined;
   /** A real directory that is to hold what is current too, replaced by exchange. */
   serveAt?: string | undefined;
   /** One tree, written in place behind a gate: for want of room. */
@@ -22,8 +22,8 @@ export interface InitOptions {
 }
 
 /**
- * Makes a mirror of `root`, or changes the settings of the one that is there. What else lies in
- * `root` stays, unless it has a name that the mirror needs.
+ * Makes a mirror of `root`, or changes the settings of the mirror that is there. Other things in
+ * `root` stay, unless one has a name that the mirror needs.
  */
 export function init({ root, inPlace, ...rules }: InitOptions): Mirror {
   const { serveAt, ...given } = checkedSettings(rules);
@@ -35,20 +35,18 @@ export function init({ root, inPlace, ...rules }: InitOptions): Mirror {
     });
   }
   if (serveAt !== undefined && mode === 'in-place') {
-    throw new MirrorlatchError('USAGE', '--serve-at does not go with a mirror in place', {
+    throw new MirrorlatchError('USAGE', '--serve-at cannot be used with a mirror in place', {
       hint: 'It needs room for a second tree. Leave one of them out.',
     });
   }
   const { layout, settings } =
     found ?? createMirror(root, given, { mayHoldOtherThings: true, mode });
   if (serveAt !== undefined && serveAt !== settings.serveAt) prepareServing(layout, serveAt);
-  const wanted = changedSettings(settings, { ...given, serveAt });
   try {
-    writeSettings(layout, wanted);
+    return { layout, settings: changeSettings(layout, { ...given, serveAt }) };
   } catch (error) {
     throw asMirrorlatchError(error, `the settings of ${root} cannot be changed`);
   }
-  return { layout, settings: wanted };
 }
 
 /**
@@ -60,10 +58,12 @@ export function checkedSettings({
   source,
   rsyncOptions,
   serveAt,
-  ...rules
+  retention,
+  shrink,
 }: Omit<InitOptions, 'root' | 'inPlace'>): GivenSettings {
   return {
-    ...rules,
+    ...retention,
+    maxShrinkPercent: shrink?.maxPercent,
     serveAt: serveAt === undefined ? undefined : resolve(serveAt),
     source: source === undefined ? undefined : parseSource(source).argument,
     rsyncOptions: rsyncOptions?.length ? [...parseRsyncOptions(rsyncOptions).args] : undefined,

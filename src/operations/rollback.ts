@@ -1,20 +1,20 @@
-import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { currentId, previousId, republish } from '../mirror/publication.ts';
-import { recover, snapshotIds } from '../mirror/recovery.ts';
-import { serveDirectory } from '../mirror/served-directory.ts';
-import { closeGate } from '../mirror/staging.ts';
-import { acquireSyncLock } from '../mirror/sync-lock.ts';
-import { emptyTrash } from '../mirror/trash.ts';
-import { placeReader } from '../reader/script.ts';
-import { openMirrorWithSnapshots } from './mirror.ts';
+import { MirrorlatchError } from '../errors.ts';
+import { previousId } from '../mirror/current.ts';
+import type { Layout } from '../mirror/layout.ts';
+import { openMirrorWithSnapshots } from '../mirror/open.ts';
+import type { Given, LockPolicy } from '../mirror/policy.ts';
+import { snapshotIds } from '../mirror/survey.ts';
+import type { OnEvent } from '../writer/events.ts';
+import { publishAgain } from '../writer/publishing.ts';
+import { withWriter } from '../writer/session.ts';
 
 export interface RollbackOptions {
   root: string;
   /** The snapshot to go to; by default what `current` named before. */
   id?: string | undefined;
-  /** How long to wait for another writer; ms. */
-  waitMs?: number | undefined;
+  lock?: Given<LockPolicy> | undefined;
   signal?: AbortSignal | undefined;
+  onEvent?: OnEvent | undefined;
 }
 
 export interface RollbackResult {
@@ -29,35 +29,23 @@ export interface RollbackResult {
  * @throws MirrorlatchError BUSY while a sync runs, USAGE when there is no such snapshot.
  */
 export async function rollback(options: RollbackOptions): Promise<RollbackResult> {
-  const { layout, settings } = openMirrorWithSnapshots(options.root);
-  const lock = await acquireSyncLock(layout, {
-    command: 'rollback',
-    waitMs: options.waitMs,
-    signal: options.signal,
-  });
-  try {
-    closeGate(layout);
-    await recover(layout, lock);
-    placeReader(layout);
-    const before = currentId(layout);
+  const { layout } = openMirrorWithSnapshots(options.root);
+  const failure = `the rollback of ${layout.root} failed`;
+  const session = { ...options, command: 'rollback', failure };
+  const { result } = await withWriter(layout, session, async (writer) => {
     const id = options.id ?? previousId(layout);
-    if (before === undefined || id === undefined || !snapshotIds(layout).includes(id)) {
-      const what =
-        id === undefined ? 'an earlier snapshot' : `a snapshot named ${JSON.stringify(id)}`;
-      throw new MirrorlatchError('USAGE', `${layout.root} has no ${what.replace(/^an? /, '')}`, {
-        hint: `See what there is with: mirrorlatch list ${layout.root}`,
-      });
+    if (writer.before === undefined || id === undefined || !snapshotIds(layout).includes(id)) {
+      throw noSnapshot(layout, id);
     }
-    if (id !== before) republish(layout, lock, id);
-    if (settings.serveAt !== undefined) {
-      const signal = AbortSignal.any([lock.lost, ...(options.signal ? [options.signal] : [])]);
-      await serveDirectory(layout, lock, settings.serveAt, id, signal);
-      await emptyTrash(layout, [lock.descriptor]);
-    }
-    return { id, previous: before };
-  } catch (error) {
-    throw asMirrorlatchError(lock.causeOf(error), `the rollback of ${layout.root} failed`);
-  } finally {
-    await lock.release();
-  }
+    await publishAgain(writer, id);
+    return { id, previous: writer.before };
+  });
+  return result;
+}
+
+function noSnapshot({ root }: Layout, id: string | undefined): MirrorlatchError {
+  const what = id === undefined ? 'earlier snapshot' : `snapshot named ${JSON.stringify(id)}`;
+  return new MirrorlatchError('USAGE', `${root} has no ${what}`, {
+    hint: `See what there is with: mirrorlatch list ${root}`,
+  });
 }

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { currentId, previousId } from '../mirror/current.ts';
 import {
   becameCurrentAt,
   type HistoryEntry,
@@ -7,10 +8,9 @@ import {
 } from '../mirror/history.ts';
 import { LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
-import { currentId, previousId } from '../mirror/publication.ts';
+import { openMirror } from '../mirror/open.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
-import { type Finding, snapshotIds, survey } from '../mirror/recovery.ts';
-import { openMirror } from './mirror.ts';
+import { type Finding, snapshotIds, survey } from '../mirror/survey.ts';
 
 export interface SnapshotInfo {
   id: string;

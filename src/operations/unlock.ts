@@ -1,11 +1,11 @@
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
-import { acquireSyncLock } from '../mirror/sync-lock.ts';
-import { openMirror } from './mirror.ts';
+import { openMirror } from '../mirror/open.ts';
+import type { Given, LockPolicy } from '../mirror/policy.ts';
+import { withLock } from '../writer/session.ts';
 
 export interface UnlockOptions {
   root: string;
-  /** After how long without a heartbeat another host's lock counts as left; ms. */
-  staleAfterMs?: number | undefined;
+  lock?: Given<Pick<LockPolicy, 'staleAfterMs'>> | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -18,12 +18,13 @@ export interface UnlockResult {
 /**
  * Removes a lock that nobody holds any more.
  *
- * @throws MirrorlatchError BUSY, naming the holder, when somebody does.
+ * @throws MirrorlatchError BUSY, naming the holder, when a process still holds it.
  */
-export async function unlock({ root, staleAfterMs, signal }: UnlockOptions): Promise<UnlockResult> {
-  const { layout } = openMirror(root);
-  const found = inspectLock(layout);
-  const lock = await acquireSyncLock(layout, { command: 'unlock', staleAfterMs, signal });
-  await lock.release();
-  return { removed: found, message: describeLock(found) };
+export async function unlock(options: UnlockOptions): Promise<UnlockResult> {
+  const { layout } = openMirror(options.root);
+  const removed = inspectLock(layout);
+  const failure = `the unlocking of ${layout.root} failed`;
+  // To take the lock is to remove what a dead holder left of it.
+  await withLock(layout, { ...options, command: 'unlock', failure }, () => {});
+  return { removed, message: describeLock(removed) };
 }

@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { EXIT_CODES } from '../errors.ts';
 import { CLONE_METHODS } from '../mirror/clone.ts';
 import { LIVE } from '../mirror/layout.ts';
+import { AFTER_DRAIN } from '../mirror/policy.ts';
 import { isSnapshotId } from '../mirror/snapshot-id.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
 import type { Phase } from '../writer/events.ts';
@@ -23,7 +24,7 @@ import type { Phase } from '../writer/events.ts';
  * ```
  * Both send `alive` when there is nothing else to say.
  */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 const count = z.int().check(z.minimum(0));
 const amount = z.number().check(z.minimum(0));
@@ -31,6 +32,11 @@ const snapshotId = z.string().check(z.refine(isSnapshotId));
 
 /** A mirror in place has one tree, of a name of its own. */
 const treeId = z.string().check(z.refine((id) => id === LIVE || isSnapshotId(id)));
+
+/** Options of which any may be missing. */
+function group<Shape extends Parameters<typeof z.strictObject>[0]>(shape: Shape) {
+  return z.optional(z.partial(z.strictObject(shape)));
+}
 
 const STRATEGIES = ['plan', 'link-dest', 'copy'] as const;
 
@@ -40,28 +46,24 @@ const Request = z.strictObject({
   name: z.string().check(z.maxLength(8192)),
   /** Where that tree lies, for a push from a host to itself. */
   place: z.strictObject({ bootId: z.string(), path: z.string(), inode: z.string() }),
-  dryRun: z.boolean(),
+  /** `plan`: only find out what a sync would do. */
+  verb: z.enum(['sync', 'plan']),
   rsyncOptions: z.array(z.string()),
   options: z.strictObject({
     strategy: z.optional(z.enum(STRATEGIES)),
     clone: z.optional(z.enum(['auto', ...CLONE_METHODS])),
     without: z.optional(z.array(z.enum(DEFAULT_NAMES))),
-    maxShrinkPercent: z.optional(amount.check(z.maximum(100))),
-    allowShrink: z.optional(z.boolean()),
     id: z.optional(snapshotId),
     /** Milliseconds since the epoch. */
     at: z.optional(amount.check(z.maximum(8.64e15))),
-    waitMs: z.optional(amount),
-    staleAfterMs: z.optional(amount),
-    retries: z.optional(count),
-    retryDelayMs: z.optional(amount),
     unclean: z.optional(z.enum(['warn', 'refuse', 'ignore'])),
     prune: z.optional(z.boolean()),
-    drainMs: z.optional(amount),
-    afterDrain: z.optional(z.enum(['give-up', 'go-on'])),
-    keepLast: z.optional(count),
-    keepWithinMs: z.optional(amount),
-    graceMs: z.optional(amount),
+    // The groups of mirror/policy.ts.
+    lock: group({ waitMs: amount, staleAfterMs: amount }),
+    retention: group({ keepLast: count, keepWithinMs: amount, graceMs: amount }),
+    retry: group({ retries: count, delayMs: amount }),
+    drain: group({ drainMs: amount, afterDrain: z.enum(AFTER_DRAIN) }),
+    shrink: group({ maxPercent: amount.check(z.maximum(100)), isAllowed: z.boolean() }),
   }),
 });
 

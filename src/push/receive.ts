@@ -4,12 +4,14 @@ import { resolve } from 'node:path';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { checkPlaces } from '../mirror/preflight.ts';
+import { type PlannedSync, planSync } from '../operations/sync/plan-sync.ts';
+import { type SyncResult, sync } from '../operations/sync/sync.ts';
+import type { PushedTree, SyncOptions } from '../operations/sync/work.ts';
 import type { Entry } from '../rsync/itemize.ts';
 import { checkPushedOptions } from '../rsync/pushed.ts';
 import { ifThere } from '../system/files.ts';
 import { thisHost } from '../system/host.ts';
 import type { OnEvent, OperationEvent } from '../writer/events.ts';
-import { type PlannedSync, planSync } from '../operations/sync/plan-sync.ts';
 import {
   checkPusherMessage,
   PROTOCOL,
@@ -18,8 +20,6 @@ import {
   type ReceiverMessage,
 } from './messages.ts';
 import { harmless, inodeOf, Wire, writeTo } from './wire.ts';
-import { type SyncResult, sync } from '../operations/sync/sync.ts';
-import type { PushedTree, SyncOptions } from '../operations/sync/work.ts';
 
 type Outgoing =
   | Exclude<ReceiverMessage, { kind: 'result' }>
@@ -74,7 +74,7 @@ export async function receive({ root, input, output, signal }: ReceiveOptions): 
       code,
       message,
       ...(hint === undefined ? {} : { hint }),
-      details,
+      details: { ...details },
     });
   } finally {
     await wire.close();
@@ -87,8 +87,8 @@ class Session {
   readonly #wire: Wire<Outgoing, PusherMessage>;
   /** Aborts when the other end is gone. */
   readonly #signal: AbortSignal;
-  readonly #request = new Answer<PushRequest>();
-  readonly #publish = new Answer<void>();
+  readonly #request = new Arrival<PushRequest>();
+  readonly #publish = new Arrival<void>();
   #channel: Duplex | undefined;
   #run = 0;
 
@@ -135,7 +135,7 @@ class Session {
       signal: this.#signal,
       onEvent: this.#teller(),
     };
-    if (!request.dryRun) {
+    if (request.verb === 'sync') {
       await this.#wire.send({ kind: 'result', result: await sync(options) });
       return;
     }
@@ -194,7 +194,7 @@ function checkPlaceOfPusher({ bootId, path, inode }: PushRequest['place'], root:
 }
 
 /** Something that the other end says once. */
-class Answer<Value> {
+class Arrival<Value> {
   readonly #given: Promise<Value>;
   #resolve: (value: Value) => void = () => {};
 

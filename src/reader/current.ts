@@ -2,10 +2,10 @@ import { isUtf8 } from 'node:buffer';
 import { lstatSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { currentId, previousId } from '../mirror/current.ts';
 import { becameCurrentAt, publicationOf, readHistory } from '../mirror/history.ts';
-import { currentId, previousId } from '../mirror/publication.ts';
+import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
-import { findMirror, type Mirror, openMirror } from '../operations/mirror.ts';
 
 export interface CurrentSnapshot {
   root: string;

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MirrorlatchError } from '../errors.ts';
+import { currentId } from '../mirror/current.ts';
 import { isInPlace, readGate, whyClosed } from '../mirror/gate.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { type Lease, takeLease } from '../mirror/lease.ts';
-import { currentId } from '../mirror/publication.ts';
-import { openMirror } from '../operations/mirror.ts';
+import { openMirror } from '../mirror/open.ts';
 
 export interface PinOptions {
   root: string;

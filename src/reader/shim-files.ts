@@ -13,8 +13,6 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
-import type { Guard } from './guard.ts';
-import { checkShimName, type IfUnavailable, isShim, SHIM_HEAD, shimText } from './shims.ts';
 import {
   ifThere,
   lstatIfThere,
@@ -22,6 +20,8 @@ import {
   readTextIfThere,
   syncDirectory,
 } from '../system/files.ts';
+import type { Guard } from './guard.ts';
+import { checkShimName, type IfUnavailable, isShim, SHIM_HEAD, shimText } from './shims.ts';
 
 export interface WriteShimsOptions {
   directory: string;

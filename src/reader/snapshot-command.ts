@@ -1,6 +1,6 @@
 import { LIVE } from '../mirror/layout.ts';
-import { readerPath } from './script.ts';
 import { type Job, type JobEnd, startJob } from '../system/job.ts';
+import { readerPath } from './script.ts';
 
 export interface CommandOptions {
   /** The program and its arguments. `{snapshot}` in them becomes the snapshot's path. */

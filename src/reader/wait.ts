@@ -1,12 +1,11 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { currentId } from '../mirror/current.ts';
 import { isInPlace, readGate, whyClosed } from '../mirror/gate.ts';
 import { followHistory } from '../mirror/history-follower.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, stateOfRecord } from '../mirror/lock-state.ts';
-import { currentId } from '../mirror/publication.ts';
+import { openMirror } from '../mirror/open.ts';
 import { watchDirectory } from '../system/watcher.ts';
-import type { OnEvent } from '../writer/events.ts';
-import { openMirror } from '../operations/mirror.ts';
 
 export interface WaitOptions {
   root: string;
@@ -17,7 +16,7 @@ export interface WaitOptions {
   /** Look this often, and do not rely on events of the filesystem; ms. */
   pollMs?: number | undefined;
   signal?: AbortSignal | undefined;
-  onEvent?: OnEvent | undefined;
+  onWarning?: ((message: string) => void) | undefined;
 }
 
 export interface WaitResult {
@@ -38,13 +37,13 @@ type Look = { id: string } | { why: string };
  * @throws MirrorlatchError BUSY, naming what it waited for, when that takes longer than `timeoutMs`.
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
-  const { root, timeoutMs = Number.POSITIVE_INFINITY, pollMs, signal, onEvent } = options;
+  const { root, timeoutMs = Number.POSITIVE_INFINITY, pollMs, signal, onWarning } = options;
   const { layout } = openMirror(root);
   const startedAt = performance.now();
   const look = options.forPublish ? nextPublication(layout) : () => readableSnapshot(layout);
   const watcher = watchDirectory(layout.state, {
     pollMs,
-    onWarning: (message) => onEvent?.({ kind: 'warning', message }),
+    onWarning,
   });
   signal?.addEventListener('abort', watcher.wake);
   try {

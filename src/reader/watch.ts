@@ -1,14 +1,13 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { previousId } from '../mirror/current.ts';
 import { isInPlace, readGate } from '../mirror/gate.ts';
 import type { HistoryEntry } from '../mirror/history.ts';
 import { followHistory } from '../mirror/history-follower.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { stateOfRecord } from '../mirror/lock-state.ts';
-import { previousId } from '../mirror/publication.ts';
+import { openMirror } from '../mirror/open.ts';
 import type { GateRecord, LockOwner } from '../mirror/records.ts';
 import { watchDirectory } from '../system/watcher.ts';
-import type { OnEvent } from '../writer/events.ts';
-import { openMirror } from '../operations/mirror.ts';
 import { type CommandEvent, type CommandOptions, SnapshotCommand } from './snapshot-command.ts';
 
 export interface WatchOptions {
@@ -19,8 +18,8 @@ export interface WatchOptions {
   command?: CommandOptions | undefined;
   /** Ends it. A running command gets the signal that the reason names (SIGINT, …), or SIGTERM. */
   signal?: AbortSignal | undefined;
-  /** Told of warnings. */
-  onEvent?: OnEvent | undefined;
+  /** Called with each warning. */
+  onWarning?: ((message: string) => void) | undefined;
 }
 
 /** What happens to a mirror; times are ISO 8601, UTC. */
@@ -61,11 +60,11 @@ export function watch(options: WatchOptions): AsyncGenerator<WatchEvent, void> {
 async function* tell(
   layout: Layout,
   { current, history }: ReturnType<typeof followHistory>,
-  { pollMs, command: commandOptions, signal, onEvent }: WatchOptions,
+  { pollMs, command: commandOptions, signal, onWarning }: WatchOptions,
 ): AsyncGenerator<WatchEvent, void> {
   const watcher = watchDirectory(layout.state, {
     pollMs,
-    onWarning: (message) => onEvent?.({ kind: 'warning', message }),
+    onWarning,
   });
   const command =
     commandOptions && new SnapshotCommand(layout.root, commandOptions, () => watcher.wake());

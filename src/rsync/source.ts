@@ -13,7 +13,7 @@ export type Source =
   | { kind: 'pushed'; argument: string; name: string };
 
 /** What a source is called in reports and in the history. */
-export function nameOf(source: Source): string {
+export function sourceName(source: Source): string {
   return source.kind === 'pushed' ? source.name : source.argument;
 }
 

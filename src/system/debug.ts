@@ -13,53 +13,64 @@ import { StringDecoder } from 'node:string_decoder';
  */
 export function traceChild(child: ChildProcess, program: string, args: readonly string[]): void {
   if (!isWanted()) return;
-  child.once('error', (error) => report(`${quoted(program)} did not start: ${error.message}`));
-  if (child.pid === undefined) return;
-  const trace = new Trace(child.pid, program, args);
+  const trace = new Trace(program, args, child.pid);
+  child.once('error', (error) => trace.fails(error));
   child.stderr?.on('data', (chunk: Buffer) => trace.says(chunk));
   // At its exit, what it wrote last may still be in the pipe.
-  child.once('close', (exitCode, signal) => trace.ends(exitCode, signal));
+  child.once('close', (exitCode, signal) => {
+    if (child.pid !== undefined) trace.ends(exitCode, signal);
+  });
 }
 
-/** Reports on a child process in the same way, after spawnSync() has waited for it. */
-export function traceEnded(
-  { pid, error, stderr, status, signal }: SpawnSyncReturns<string>,
+/** Reports in the same way on what spawnSync() runs: its pid is known only when it has ended. */
+export function traceSync(
   program: string,
   args: readonly string[],
-  startMs: number,
-): void {
-  if (!isWanted()) return;
-  if (error !== undefined) {
-    report(`${quoted(program)} did not start: ${error.message}`);
-    return;
+  run: () => SpawnSyncReturns<string>,
+): SpawnSyncReturns<string> {
+  if (!isWanted()) return run();
+  const trace = new Trace(program, args);
+  const result = run();
+  if (result.error !== undefined) trace.fails(result.error);
+  else {
+    trace.pid = result.pid;
+    trace.says(Buffer.from(result.stderr));
+    trace.ends(result.status, result.signal);
   }
-  const trace = new Trace(pid, program, args, startMs);
-  trace.says(Buffer.from(stderr));
-  trace.ends(status, signal);
+  return result;
 }
 
 class Trace {
   readonly #name: string;
-  readonly #startMs: number;
+  readonly #startMs = performance.now();
   readonly #decoder = new StringDecoder('utf8');
   #rest = '';
+  pid: number | undefined;
 
-  constructor(pid: number, program: string, args: readonly string[], startMs = performance.now()) {
-    this.#name = `${program.slice(program.lastIndexOf('/') + 1)}[${pid}]`;
-    this.#startMs = startMs;
-    report(`${this.#name} starts: ${[program, ...args].map(quoted).join(' ')}`);
+  constructor(program: string, args: readonly string[], pid?: number) {
+    this.pid = pid;
+    this.#name = program.slice(program.lastIndexOf('/') + 1);
+    this.#report(`starts: ${[program, ...args].map(quoted).join(' ')}`);
   }
 
   says(chunk: Buffer): void {
     const lines = (this.#rest + this.#decoder.write(chunk)).split('\n');
     this.#rest = lines.pop() ?? '';
-    for (const line of lines) report(`${this.#name} says: ${line}`);
+    for (const line of lines) this.#report(`says: ${line}`);
   }
 
   ends(exitCode: number | null, signal: NodeJS.Signals | null): void {
     if (this.#rest !== '') this.says(Buffer.from('\n'));
-    const how = signal === null ? `exit code ${exitCode}` : signal;
-    report(`${this.#name} ends: ${how} after ${Math.round(performance.now() - this.#startMs)} ms`);
+    const how = signal ?? `exit code ${exitCode}`;
+    this.#report(`ends: ${how} after ${Math.round(performance.now() - this.#startMs)} ms`);
+  }
+
+  fails(error: Error): void {
+    this.#report(`did not start: ${error.message}`);
+  }
+
+  #report(text: string): void {
+    report(`${this.#name}${this.pid === undefined ? '' : `[${this.pid}]`} ${text}`);
   }
 }
 

@@ -10,9 +10,11 @@ import {
   type PathLike,
   readFileSync,
   readlinkSync,
+  realpathSync,
   renameSync,
   writeFileSync,
 } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 
 /** `lstat(2)` with nanoseconds, or undefined when nothing is there (ENOENT, ENOTDIR). */
@@ -43,6 +45,13 @@ export function ifThere<T>(action: () => T): T | undefined {
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return undefined;
     throw error;
   }
+}
+
+/** The real path that something has, or will have once it has been made. */
+export function realPathToBe(path: string): string {
+  const real = ifThere(() => realpathSync(path));
+  if (real !== undefined || path === dirname(path)) return real ?? path;
+  return join(realPathToBe(dirname(path)), basename(path));
 }
 
 /**

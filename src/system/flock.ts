@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { MirrorlatchError } from '../errors.ts';
-import { traceEnded } from './debug.ts';
+import { traceSync } from './debug.ts';
 
 /** `unsupported`: the filesystem has no flock (some network and FUSE filesystems). */
 export type FlockResult = 'locked' | 'held' | 'unsupported';
@@ -15,14 +15,26 @@ export type FlockResult = 'locked' | 'held' | 'unsupported';
  * @throws MirrorlatchError UNAVAILABLE when util-linux's flock is not installed.
  */
 export function tryFlock(descriptor: number, kind: 'shared' | 'exclusive'): FlockResult {
-  const args = [`--${kind}`, '--nonblock', '3'];
-  const startMs = performance.now();
-  const ended = spawnSync('flock', args, {
-    stdio: ['ignore', 'ignore', 'pipe', descriptor],
-    encoding: 'utf8',
-  });
-  traceEnded(ended, 'flock', args, startMs);
-  const { status, error, stderr } = ended;
+  return flock(descriptor, [`--${kind}`, '--nonblock']);
+}
+
+/** The same, and waits for the lock; this process stands still meanwhile. */
+export function waitForFlock(
+  descriptor: number,
+  kind: 'shared' | 'exclusive',
+  seconds: number,
+): FlockResult {
+  return flock(descriptor, [`--${kind}`, '--timeout', String(seconds)]);
+}
+
+function flock(descriptor: number, options: readonly string[]): FlockResult {
+  const args = [...options, '3'];
+  const { status, error, stderr } = traceSync('flock', args, () =>
+    spawnSync('flock', args, {
+      stdio: ['ignore', 'ignore', 'pipe', descriptor],
+      encoding: 'utf8',
+    }),
+  );
   if (error !== undefined) {
     throw new MirrorlatchError('UNAVAILABLE', 'the program flock cannot be started', {
       hint: 'Install it, for example with: apt-get install util-linux',

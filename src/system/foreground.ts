@@ -71,7 +71,7 @@ export async function runInForeground(
       if (signal.aborted) end();
     });
   } catch (cause) {
-    throw cannotStart(nameOf(words), errnoOf(cause) === 'ENOENT', cause);
+    throw cannotStart(programName(words), errnoOf(cause) === 'ENOENT', cause);
   } finally {
     signal.removeEventListener('abort', end);
     clearTimeout(impatience);
@@ -94,11 +94,11 @@ export function checkProgram(word: Buffer): void {
   const found = word.length === 0 ? [] : files.filter((file) => canSay(() => statSync(file)));
   const isExecutable = (file: Buffer): boolean =>
     canSay(() => accessSync(file, access.X_OK)) && !statSync(file).isDirectory();
-  if (!found.some(isExecutable)) throw cannotStart(nameOf([word]), found.length === 0);
+  if (!found.some(isExecutable)) throw cannotStart(programName([word]), found.length === 0);
 }
 
 /** What people call a program: without its directory, and fit for one line. */
-export function nameOf([word = Buffer.alloc(0)]: readonly Buffer[]): string {
+export function programName([word = Buffer.alloc(0)]: readonly Buffer[]): string {
   const text = word.toString('utf8').replaceAll(/[\p{Cc}\uFFFD]/gu, '?');
   return text.slice(text.lastIndexOf('/') + 1);
 }

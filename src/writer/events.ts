@@ -10,14 +10,14 @@ export type Phase =
   | 'publishing'
   | 'pruning';
 
-/** What an operation tells while it works, for whoever shows it. */
+/** What a writer reports while it works. */
 export type OperationEvent =
   | { kind: 'phase'; phase: Phase }
   | { kind: 'planned'; plan: PlanFigures }
   | { kind: 'progress'; bytes: number; totalBytes: number; files: number; totalFiles: number }
-  /** Something that went well, worth a word. */
+  /** Something that went well and is worth a word. */
   | { kind: 'notice'; message: string }
-  /** Something that did not, and that the operation got over. */
+  /** Something that failed without stopping the work. */
   | { kind: 'warning'; message: string };
 
 export type OnEvent = (event: OperationEvent) => void;

@@ -22,7 +22,7 @@ async function makeMirror() {
   const publish = async () => {
     generation += 1;
     writeFileSync(join(source, 'generation'), `generation ${generation}`);
-    return sync({ source, root, id: `g${generation}`, keepLast: 1, graceMs: 0 });
+    return sync({ source, root, id: `g${generation}`, retention: { keepLast: 1, graceMs: 0 } });
   };
   await publish();
   return { root, publish };

@@ -1,12 +1,13 @@
 import { type Command, Option } from 'commander';
-import type { GateStatus } from '../../operations/gate.ts';
+import type { GateOptions, GateStatus } from '../../operations/gate.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { addOptions } from '../options/group.ts';
+import { LOCK, type LockFlags } from '../options/lock.ts';
 import { printJson, printLine } from '../output.ts';
-import { duration } from '../values.ts';
+import { createReporter } from '../terminal.ts';
 
-interface Flags {
-  wait?: number;
+interface Flags extends LockFlags {
   reason?: string;
   json?: boolean;
 }
@@ -14,7 +15,7 @@ interface Flags {
 export function addGate(program: Command, context: CommandContext): void {
   const gate = program
     .command('gate')
-    .summary('see, open or close the gate of an in-place mirror')
+    .summary('show, open or close the gate of an in-place mirror')
     .description('The gate of a mirror that is written in place.');
   const add = (
     name: string,
@@ -23,8 +24,7 @@ export function addGate(program: Command, context: CommandContext): void {
     act: (root: string, flags: Flags) => Promise<GateStatus>,
   ): void => {
     const command = gate.command(name).description(summary).argument('<ROOT>');
-    for (const option of options) command.addOption(option);
-    command
+    addOptions(command, ...options)
       .option('--json', 'print one object')
       .addHelpText(
         'after',
@@ -39,21 +39,25 @@ export function addGate(program: Command, context: CommandContext): void {
         else printLine(sentenceFor(found));
       });
   };
-  const wait = new Option('--wait <duration>', 'wait for a writer').argParser(duration);
-  const reason = new Option('--reason <text>', 'what those are told who find it closed');
-  add('status', 'Tells how the gate is, and who is inside.', [], async (root) =>
+  const reason = new Option('--reason <text>', 'what readers are told that find it closed');
+  const optionsOf = (root: string, flags: Flags): GateOptions => ({
+    root,
+    lock: LOCK.read(flags),
+    reason: flags.reason,
+    signal: context.signal(),
+    onEvent: createReporter(flags.json ? 'quiet' : 'normal').onEvent,
+  });
+  add('status', 'Shows how the gate is, and how many readers are inside.', [], async (root) =>
     (await operations()).gateStatus(root),
   );
-  add('open', 'Opens the gate, and vouches for what lies behind it.', [wait], async (root, flags) =>
-    (await operations()).openGate({ root, waitMs: flags.wait, signal: context.signal() }),
+  add('open', 'Opens the gate, and declares the tree whole.', LOCK.options, async (root, flags) =>
+    (await operations()).openGate(optionsOf(root, flags)),
   );
-  add('close', 'Closes the gate until it is opened by hand.', [wait, reason], async (root, flags) =>
-    (await operations()).closeGateByHand({
-      root,
-      waitMs: flags.wait,
-      reason: flags.reason,
-      signal: context.signal(),
-    }),
+  add(
+    'close',
+    'Closes the gate until it is opened by hand.',
+    [...LOCK.options, reason],
+    async (root, flags) => (await operations()).closeGate(optionsOf(root, flags)),
   );
 }
 

@@ -1,14 +1,16 @@
 import type { Command } from 'commander';
-import type { Mirror } from '../../operations/mirror.ts';
+import type { Mirror } from '../../mirror/open.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { addOptions } from '../options/group.ts';
+import { LOCK, type LockFlags } from '../options/lock.ts';
+import { RETENTION, type RetentionFlags } from '../options/retention.ts';
+import { MAX_SHRINK, SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printLine } from '../output.ts';
-import { percentage } from '../values.ts';
-import { addRetentionOptions, type RetentionFlags } from '../options/retention.ts';
+import { createReporter } from '../terminal.ts';
 
-interface Flags extends RetentionFlags {
+interface Flags extends LockFlags, RetentionFlags, ShrinkFlags {
   source?: string;
-  maxShrink?: number;
   inPlace?: boolean;
   adopt?: string;
   serveAt?: string;
@@ -17,78 +19,61 @@ interface Flags extends RetentionFlags {
 }
 
 export function addInit(program: Command, context: CommandContext): void {
-  addRetentionOptions(
-    program
-      .command('init')
-      .summary('make a mirror, or change its settings')
-      .description(
-        'Makes a mirror of the directory ROOT, or changes the settings of the one that is there.',
-      )
-      .usage('[ROOT] [options] [-- RSYNC_OPTIONS]')
-      .argument('[ROOT]')
-      .option(
-        '--adopt <DIR>',
-        'make it of a directory that rsync has filled; a symlink takes its place',
-      )
-      .option('--unadopt <DIR>', 'give that directory back')
-      .option(
-        '--serve-at <DIR>',
-        'a real directory that holds what is current too, replaced by exchange',
-      )
-      .option('--source <SRC>', 'where it is synced from')
-      .option(
-        '--max-shrink <percent>',
-        'refuse a sync when more files or bytes would vanish (default: 30)',
-        percentage,
-      )
-      .option(
-        '--in-place',
-        'one tree, written in place behind a gate: where there is no room for two',
-      ),
-  )
+  const command: Command = program
+    .command('init')
+    .summary('make a mirror, or change its settings')
+    .description('Makes a mirror of the directory ROOT, or changes the settings of a mirror.')
+    .usage('[ROOT] [options] [-- RSYNC_OPTIONS]')
+    .argument('[ROOT]')
+    .option('--source <SRC>', 'what the mirror is synced from')
+    .option('--in-place', 'keep one tree, written behind a gate, where there is no room for two')
+    .option('--adopt <DIR>', 'make the mirror of a directory that rsync has filled')
+    .option('--unadopt <DIR>', 'give an adopted directory back')
+    .option('--serve-at <DIR>', 'keep a real directory, too, that holds what is current');
+  addOptions(command, RETENTION, MAX_SHRINK, LOCK)
     .option('--json', 'print the settings')
     .addHelpText(
       'after',
       helpAfter(
         [
           'mirrorlatch init /srv/mirror/debian --source rsync://mirror.example.org/debian/ --keep-last 7',
-          'mirrorlatch init --adopt /srv/debian                 # it becomes a symlink into /srv/debian.mirror',
+          'mirrorlatch init --adopt /srv/debian       # becomes a symlink into /srv/debian.mirror',
         ],
-        ['USAGE', 'PERMISSION', 'CONFIGURATION', 'IO'],
+        ['USAGE', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
+        'What follows -- is remembered, and given to rsync by each sync.',
       ),
     )
-    .action(async (root: string | undefined, flags: Flags, command: Command) => {
+    .action(async (root: string | undefined, flags: Flags) => {
       const settings = {
         source: flags.source,
         rsyncOptions: context.operands,
-        keepLast: flags.keepLast,
-        keepWithinMs: flags.keepWithin,
-        graceMs: flags.grace,
-        maxShrinkPercent: flags.maxShrink,
+        retention: RETENTION.read(flags),
+        shrink: SHRINK.read(flags),
         serveAt: flags.serveAt,
       };
-      const { adopt: adopted, unadopt: givenBack, inPlace } = flags;
+      const { adopt: adopted, unadopt: givenBack, inPlace, json } = flags;
       const directory = adopted ?? givenBack;
       if (directory === undefined) {
         if (root === undefined) command.error("error: missing required argument 'ROOT'");
-        const { init } = await import('../../operations/init.ts');
-        return tell(init({ root, inPlace, ...settings }), flags.json);
+        const operations = await import('../../operations/init.ts');
+        return report(operations.init({ root, inPlace, ...settings }), json);
       }
       const { adopt, unadopt } = await import('../../operations/adopt.ts');
-      const signal = context.signal();
+      const { onEvent } = createReporter(json ? 'quiet' : 'normal');
+      const session = { lock: LOCK.read(flags), signal: context.signal(), onEvent };
       if (adopted === undefined) {
-        const found = await unadopt({ directory, root, signal });
-        if (flags.json) printJson(found);
+        const found = await unadopt({ directory, root, ...session });
+        if (json) printJson(found);
         else
           printLine(`${found.directory} is a directory again; see what is left in ${found.root}`);
         return;
       }
       const mode = inPlace ? 'in-place' : 'snapshots';
-      tell(await adopt({ directory, root, mode, settings, signal }), flags.json);
+      report(await adopt({ directory, root, mode, settings, ...session }), json);
     });
 }
 
-function tell({ layout, settings }: Mirror, asJson: boolean | undefined): void {
+function report({ layout, settings }: Mirror, asJson: boolean | undefined): void {
   if (asJson) {
     printJson({ root: layout.root, settings });
     return;

@@ -4,70 +4,51 @@ import type { LockResult } from '../../operations/lock/lock.ts';
 import type { CommandContext } from '../context.ts';
 import { helpOfWriter } from '../help.ts';
 import { bytesOf } from '../operand-bytes.ts';
+import { DRAIN, type DrainFlags } from '../options/drain.ts';
+import { addOptions } from '../options/group.ts';
+import { LOCK, type LockFlags } from '../options/lock.ts';
+import { RETENTION, type RetentionFlags } from '../options/retention.ts';
+import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printNote } from '../output.ts';
 import { createReporter } from '../terminal.ts';
-import { duration, percentage } from '../values.ts';
-import { addDrainOptions, type DrainFlags } from '../options/drain.ts';
-import { addRetentionOptions, type RetentionFlags } from '../options/retention.ts';
 
-interface Flags extends RetentionFlags, DrainFlags {
+interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags {
   lockOnly?: boolean;
   anew?: boolean;
   empty?: boolean;
   hardLinksAreSafe?: boolean;
-  maxShrink?: number;
-  allowShrink?: boolean;
   id?: string;
-  /** ms; false for --no-wait. */
-  wait?: number | boolean;
-  staleAfter?: number;
   prune: boolean;
   quiet?: boolean;
 }
 
 const MORE_HELP = `COMMAND finds its tree in MIRRORLATCH_STAGING: a copy of what is current, which nobody else can see.
-When it ends with 0, the tree is published in one rename, unless it is empty, has shrunk too much, or is
-what is current already. Else nothing is published, and the next lock goes on with the tree, as long as
-the same is current; a sync throws it away. A mirror in place has one tree: COMMAND gets that, behind the
-closed gate. MIRRORLATCH_ROOT and MIRRORLATCH_ID tell the mirror and the new snapshot's name;
-MIRRORLATCH_SESSION is there to find what COMMAND leaves running.
-The lock is inherited by all that COMMAND starts: what it leaves running keeps the mirror locked, and
-keeps its tree from being published. COMMAND has the terminal, and signals are passed on to it.`;
+If it ends with 0, the tree is published in one rename, unless it is empty, has shrunk too much, or
+equals what is current. Otherwise nothing is published, and the next lock goes on with the tree for as
+long as the same snapshot is current; a sync discards it. A mirror in place has one tree: COMMAND gets
+that one, behind the closed gate. MIRRORLATCH_ROOT and MIRRORLATCH_ID hold the mirror and the name of
+the new snapshot; MIRRORLATCH_SESSION serves to find what COMMAND leaves running.
+All that COMMAND starts inherits the lock: what it leaves running keeps the mirror locked, and keeps its
+tree from being published. COMMAND has the terminal, and signals are passed on to it.`;
 
 export function addLock(program: Command, context: CommandContext): void {
-  addDrainOptions(
-    addRetentionOptions(
-      program
-        .command('lock')
-        .summary('run any command that fills a mirror, and publish what it made')
-        .description(
-          'Runs a command with the lock of a mirror and a tree of its own behind the gate, and publishes that if it ends with 0.',
-        )
-        .usage('<ROOT> [options] -- COMMAND [ARGUMENT]...')
-        .argument('<ROOT>')
-        .option('--lock-only', 'nothing but the lock, as flock(1) has it')
-        .option('--anew', 'begin with a copy of what is current, whatever an earlier command left')
-        .option('--empty', 'begin with an empty tree')
-        .option(
-          '--hard-links-are-safe',
-          'COMMAND never writes to a file in place nor changes its mode, owner or times: share files with what is current',
-        )
-        .option(
-          '--max-shrink <percent>',
-          'refuse when more files or bytes would vanish (default: 30)',
-          percentage,
-        )
-        .option('--allow-shrink', 'publish however much vanishes')
-        .option('--id <name>', 'name the new snapshot (default: the UTC time)')
-        .option('--wait <duration>', 'wait for another writer', duration)
-        .option('--no-wait', 'do not wait (default)')
-        .option(
-          '--stale-after <duration>',
-          "take over another host's lock without a heartbeat for so long (default: 10m)",
-          duration,
-        ),
-    ),
-  )
+  const command = program
+    .command('lock')
+    .summary('run any command that fills a mirror, and publish what it made')
+    .description(
+      'Runs a command with the lock of a mirror and a tree of its own behind the gate, and publishes the tree if the command ends with 0.',
+    )
+    .usage('<ROOT> [options] -- COMMAND [ARGUMENT]...')
+    .argument('<ROOT>')
+    .option('--lock-only', 'take nothing but the lock, as flock(1) does')
+    .option('--anew', 'begin with a copy of what is current, whatever an earlier command left')
+    .option('--empty', 'begin with an empty tree')
+    .option(
+      '--hard-links-are-safe',
+      'share files with what is current: COMMAND never writes into one, nor changes its mode, owner or times',
+    )
+    .option('--id <name>', 'name the new snapshot (default: the UTC time)');
+  addOptions(command, SHRINK, LOCK, RETENTION, DRAIN)
     .option('--no-prune', 'remove no old snapshot at the end')
     .option('--quiet', 'print errors only')
     .addHelpText(
@@ -84,7 +65,7 @@ export function addLock(program: Command, context: CommandContext): void {
     .action(async (root: string, flags: Flags) => {
       if (context.operands.length === 0) {
         throw new MirrorlatchError('USAGE', 'no command was given', {
-          hint: 'Give it after two dashes: mirrorlatch lock ROOT -- COMMAND',
+          hint: `Put the command after --, such as: mirrorlatch lock ${root} -- COMMAND`,
         });
       }
       const { lock } = await import('../../operations/lock/lock.ts');
@@ -98,17 +79,12 @@ export function addLock(program: Command, context: CommandContext): void {
           anew: flags.anew,
           empty: flags.empty,
           hardLinksAreSafe: flags.hardLinksAreSafe,
-          maxShrinkPercent: flags.maxShrink,
-          allowShrink: flags.allowShrink,
           id: flags.id,
-          waitMs: typeof flags.wait === 'number' ? flags.wait : undefined,
-          staleAfterMs: flags.staleAfter,
           prune: flags.prune,
-          keepLast: flags.keepLast,
-          keepWithinMs: flags.keepWithin,
-          graceMs: flags.grace,
-          drainMs: flags.drain,
-          afterDrain: flags.afterDrain,
+          shrink: SHRINK.read(flags),
+          lock: LOCK.read(flags),
+          retention: RETENTION.read(flags),
+          drain: DRAIN.read(flags),
           signal: context.signal(() => isCommandRunning),
           onCommand: (isRunning) => {
             isCommandRunning = isRunning;

@@ -1,31 +1,30 @@
 import type { Command } from 'commander';
-import type { PruneResult } from '../../operations/prune.ts';
+import type { PruneResult } from '../../writer/pruning.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { addOptions } from '../options/group.ts';
+import { LOCK, type LockFlags } from '../options/lock.ts';
+import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
-import { duration } from '../values.ts';
+import { createReporter } from '../terminal.ts';
 import { describeReaders } from './list.ts';
-import { addRetentionOptions, type RetentionFlags } from '../options/retention.ts';
 
-interface Flags extends RetentionFlags {
+interface Flags extends LockFlags, RetentionFlags {
   dryRun?: boolean;
-  wait?: number;
   json?: boolean;
 }
 
 export function addPrune(program: Command, context: CommandContext): void {
-  addRetentionOptions(
-    program
-      .command('prune')
-      .summary('remove old snapshots that nobody reads')
-      .description(
-        'Removes the snapshots that no rule keeps: never current, previous, or one that is read.',
-      )
-      .argument('<ROOT>'),
-  )
-    .option('-n, --dry-run', 'only tell what would go')
-    .option('--wait <duration>', 'wait for another writer', duration)
+  const command = program
+    .command('prune')
+    .summary('remove old snapshots that nobody reads')
+    .description(
+      'Removes the snapshots that no rule keeps: never current, previous, or one that is read.',
+    )
+    .argument('<ROOT>');
+  addOptions(command, RETENTION, LOCK)
+    .option('-n, --dry-run', 'print what would go, and remove nothing')
     .option('--json', 'print one object about the result')
     .addHelpText(
       'after',
@@ -38,12 +37,11 @@ export function addPrune(program: Command, context: CommandContext): void {
       const { prune } = await import('../../operations/prune.ts');
       const result = await prune({
         root,
-        keepLast: flags.keepLast,
-        keepWithinMs: flags.keepWithin,
-        graceMs: flags.grace,
+        retention: RETENTION.read(flags),
         dryRun: flags.dryRun,
-        waitMs: flags.wait,
+        lock: LOCK.read(flags),
         signal: context.signal(),
+        onEvent: createReporter(flags.json ? 'quiet' : 'normal').onEvent,
       });
       if (flags.json) printJson(result);
       else printResult(result, flags.dryRun === true);

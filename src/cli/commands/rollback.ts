@@ -1,17 +1,19 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { addOptions } from '../options/group.ts';
+import { LOCK, type LockFlags } from '../options/lock.ts';
 import { printJson, printLine } from '../output.ts';
-import { duration } from '../values.ts';
+import { createReporter } from '../terminal.ts';
 
 export function addRollback(program: Command, context: CommandContext): void {
-  program
+  const command = program
     .command('rollback')
     .summary('point current at an earlier snapshot')
     .description('Points current at an earlier snapshot, in one rename, as a sync does.')
     .argument('<ROOT>')
-    .argument('[ID]', 'the snapshot (default: the previous one)')
-    .option('--wait <duration>', 'wait for another writer', duration)
+    .argument('[ID]', 'the snapshot (default: the previous one)');
+  addOptions(command, LOCK)
     .option('--json', 'print one object about the result')
     .addHelpText(
       'after',
@@ -23,13 +25,13 @@ export function addRollback(program: Command, context: CommandContext): void {
         ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
       ),
     )
-    .action(
-      async (root: string, id: string | undefined, flags: { wait?: number; json?: boolean }) => {
-        const { rollback } = await import('../../operations/rollback.ts');
-        const result = await rollback({ root, id, waitMs: flags.wait, signal: context.signal() });
-        if (flags.json) printJson(result);
-        else if (result.id === result.previous) printLine(`current is ${result.id} already`);
-        else printLine(`current is ${result.id} now; it was ${result.previous}`);
-      },
-    );
+    .action(async (root: string, id: string | undefined, flags: LockFlags & { json?: boolean }) => {
+      const { rollback } = await import('../../operations/rollback.ts');
+      const { onEvent } = createReporter(flags.json ? 'quiet' : 'normal');
+      const lock = LOCK.read(flags);
+      const result = await rollback({ root, id, lock, signal: context.signal(), onEvent });
+      if (flags.json) printJson(result);
+      else if (result.id === result.previous) printLine(`current is ${result.id} already`);
+      else printLine(`current is ${result.id} now; it was ${result.previous}`);
+    });
 }

@@ -2,8 +2,8 @@ import { Argument, type Command } from 'commander';
 import { aliasesFor, SHELLS, type Shell, withoutAliases } from '../../reader/aliases.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
-import { printLine } from '../output.ts';
 import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from '../options/guard.ts';
+import { printLine } from '../output.ts';
 
 export function addShellInit(program: Command, context: CommandContext): void {
   addGuardOptions(

@@ -4,9 +4,9 @@ import { IF_UNAVAILABLE, type IfUnavailable } from '../../reader/shims.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { readableName } from '../names.ts';
+import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from '../options/guard.ts';
 import { printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
-import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from '../options/guard.ts';
 
 type ShimsFlags = GuardFlags & { ifUnavailable: IfUnavailable; json?: boolean };
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
-import type { Finding } from '../../mirror/recovery.ts';
+import type { Finding } from '../../mirror/survey.ts';
 import type { MirrorStatus } from '../../operations/status.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';

@@ -1,35 +1,33 @@
 import { type Command, Option } from 'commander';
 import { CLONE_METHODS, type CloneMethod } from '../../mirror/clone.ts';
-import type { Strategy } from '../../operations/sync/build-tree.ts';
+import type { Strategy } from '../../operations/sync/context.ts';
 import type { PlannedSync } from '../../operations/sync/plan-sync.ts';
-import type { PushOptions } from '../../push/push.ts';
 import type { SyncResult } from '../../operations/sync/sync.ts';
 import type { SyncOptions } from '../../operations/sync/work.ts';
+import type { PushOptions } from '../../push/push.ts';
 import { DEFAULT_NAMES, type DefaultName } from '../../rsync/arguments.ts';
 import { parseDestination } from '../../rsync/source.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { readableName } from '../names.ts';
+import { DRAIN, type DrainFlags } from '../options/drain.ts';
+import { addOptions } from '../options/group.ts';
+import { LOCK, type LockFlags } from '../options/lock.ts';
+import { RETENTION, type RetentionFlags } from '../options/retention.ts';
+import { RETRY, type RetryFlags } from '../options/retry.ts';
+import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printLine } from '../output.ts';
 import { createReporter } from '../terminal.ts';
 import { showBytes } from '../units.ts';
-import { count, duration, percentage, pointInTime, someOf } from '../values.ts';
-import { addDrainOptions, type DrainFlags } from '../options/drain.ts';
-import { addRetentionOptions, type RetentionFlags } from '../options/retention.ts';
+import { pointInTime, someOf } from '../values.ts';
 
-interface Flags extends RetentionFlags, DrainFlags {
+interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags {
   strategy: Strategy;
   clone: CloneMethod | 'auto';
   without: DefaultName[];
-  maxShrink?: number;
-  allowShrink?: boolean;
   dryRun?: boolean;
   id?: string;
   at?: Date;
-  wait?: number;
-  staleAfter?: number;
-  retries: number;
-  retryDelay: number;
   unclean: 'warn' | 'refuse' | 'ignore';
   prune: boolean;
   json?: boolean;
@@ -38,7 +36,7 @@ interface Flags extends RetentionFlags, DrainFlags {
 }
 
 const RSYNC_HELP = `What follows -- goes to rsync, and is remembered with the source by the first sync. Options that
-would break a published snapshot are refused, and say what to use instead. SRC is a directory,
+would break a published snapshot are refused, with the reason and what to use instead. SRC is a directory,
 host:path (ssh), host::module/path or rsync://host/module/path; it is always its contents that are
 mirrored. mirrorlatch itself calls rsync with --archive --delete --modify-window=-1 --safe-links
 --timeout=600 and excludes an upstream's own temporary files; --without turns these off one by one.
@@ -49,76 +47,35 @@ that is cut off nothing is published, and what came is kept. ssh is chosen as rs
 behind -- or by RSYNC_RSH.`;
 
 export function addSync(program: Command, context: CommandContext): void {
-  addDrainOptions(
-    addRetentionOptions(
-      program
-        .command('sync')
-        .summary('bring a mirror up to its source, in one step for its readers')
-        .description(
-          'Makes a whole new snapshot of SRC behind the gate and publishes it in one rename.',
-        )
-        .usage('[SRC] ROOT [options] [-- RSYNC_OPTIONS]')
-        .argument('<paths...>', 'SRC and ROOT, or ROOT alone when it knows its source')
-        .addOption(
-          new Option(
-            '--strategy <name>',
-            'plan: only what differs; link-dest: one pass of rsync; copy: nothing shared',
-          )
-            .choices(['plan', 'link-dest', 'copy'])
-            .default('plan'),
-        )
-        .addOption(
-          new Option('--clone <method>', 'how the new tree gets what did not change')
-            .choices(['auto', ...CLONE_METHODS])
-            .default('auto'),
-        )
-        .option(
-          '--without <default>',
-          `turn a default off: ${DEFAULT_NAMES.join(', ')}`,
-          someOf(DEFAULT_NAMES),
-          [],
-        )
-        .option(
-          '--max-shrink <percent>',
-          'refuse when more files or bytes would vanish (default: 30)',
-          percentage,
-        )
-        .option('--allow-shrink', 'publish however much vanishes')
-        .option('-n, --dry-run', 'print what would change, and change nothing')
-        .option('--id <name>', 'name the new snapshot (default: the UTC time)')
-        .option('--at <time>', 'start then, and name the snapshot by it', (text) =>
-          pointInTime(text),
-        )
-        .option(
-          '--wait <duration>',
-          'wait for another writer, and end what a killed one left running',
-          duration,
-        )
-        .option(
-          '--stale-after <duration>',
-          "take over another host's lock without a heartbeat for so long (default: 10m)",
-          duration,
-        )
-        .option(
-          '--retries <n>',
-          'how often to try again when the source or the network fails',
-          count(0),
-          4,
-        )
-        .addOption(
-          new Option('--retry-delay <duration>', 'before the first retry; doubled each time')
-            .argParser(duration)
-            .default(2_000, '2s'),
-        )
-        .addOption(
-          new Option(
-            '--unclean <policy>',
-            'when the filesystem calls itself unclean (ext2 to ext4)',
-          )
-            .choices(['warn', 'refuse', 'ignore'])
-            .default('warn'),
-        ),
-    ),
+  const command = program
+    .command('sync')
+    .summary('bring a mirror up to its source, in one step for its readers')
+    .description(
+      'Makes a whole new snapshot of SRC behind the gate and publishes it in one rename.',
+    )
+    .usage('[SRC] ROOT [options] [-- RSYNC_OPTIONS]')
+    .argument('<paths...>', 'SRC and ROOT, or ROOT alone once it knows its source')
+    .option('-n, --dry-run', 'print what would change, and change nothing')
+    .option('--id <name>', 'name the new snapshot (default: the UTC time)')
+    .option('--at <time>', 'start then, and name the snapshot by it', (text) => pointInTime(text));
+  addOptions(
+    command,
+    ...[SHRINK, LOCK, RETRY, RETENTION, DRAIN],
+    new Option(
+      '--strategy <name>',
+      'plan: only what differs; link-dest: one pass of rsync; copy: nothing shared',
+    )
+      .choices(['plan', 'link-dest', 'copy'])
+      .default('plan'),
+    new Option('--clone <method>', 'how the new tree gets what did not change')
+      .choices(['auto', ...CLONE_METHODS])
+      .default('auto'),
+    new Option('--without <default>', `turn a default off: ${DEFAULT_NAMES.join(', ')}`)
+      .argParser(someOf(DEFAULT_NAMES))
+      .default([]),
+    new Option('--unclean <policy>', 'when the filesystem calls itself unclean (ext2 to ext4)')
+      .choices(['warn', 'refuse', 'ignore'])
+      .default('warn'),
   )
     .option('--no-prune', 'remove no old snapshot at the end')
     .option(
@@ -149,7 +106,7 @@ export function addSync(program: Command, context: CommandContext): void {
         RSYNC_HELP,
       ),
     )
-    .action(async (paths: string[], flags: Flags, command: Command) => {
+    .action(async (paths: string[], flags: Flags) => {
       if (paths.length > 2)
         command.error(`error: SRC and ROOT are wanted, ${paths.length} paths were given`);
       const reporter = createReporter(flags.quiet || flags.json ? 'quiet' : 'normal');
@@ -160,21 +117,15 @@ export function addSync(program: Command, context: CommandContext): void {
         strategy: flags.strategy,
         clone: flags.clone,
         without: flags.without,
-        maxShrinkPercent: flags.maxShrink,
-        allowShrink: flags.allowShrink,
         id: flags.id,
         at: flags.at,
-        waitMs: flags.wait,
-        staleAfterMs: flags.staleAfter,
-        retries: flags.retries,
-        retryDelayMs: flags.retryDelay,
         unclean: flags.unclean,
         prune: flags.prune,
-        keepLast: flags.keepLast,
-        keepWithinMs: flags.keepWithin,
-        graceMs: flags.grace,
-        drainMs: flags.drain,
-        afterDrain: flags.afterDrain,
+        shrink: SHRINK.read(flags),
+        lock: LOCK.read(flags),
+        retry: RETRY.read(flags),
+        retention: RETENTION.read(flags),
+        drain: DRAIN.read(flags),
         signal: context.signal(),
         onEvent: reporter.onEvent,
       };

@@ -1,20 +1,16 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { LOCK, STALE_AFTER } from '../options/lock.ts';
 import { printJson, printLine } from '../output.ts';
-import { duration } from '../values.ts';
 
 export function addUnlock(program: Command, context: CommandContext): void {
   program
     .command('unlock')
     .summary('remove a lock that nobody holds')
-    .description('Removes the lock of a holder that is gone, and refuses one that somebody holds.')
+    .description('Removes the lock of a holder that is gone, and refuses to remove any other.')
     .argument('<ROOT>')
-    .option(
-      '--stale-after <duration>',
-      "another host's lock without a heartbeat for so long is left (default: 10m)",
-      duration,
-    )
+    .addOption(STALE_AFTER)
     .option('--json', 'print one object about the result')
     .addHelpText(
       'after',
@@ -25,11 +21,7 @@ export function addUnlock(program: Command, context: CommandContext): void {
     )
     .action(async (root: string, flags: { staleAfter?: number; json?: boolean }) => {
       const { unlock } = await import('../../operations/unlock.ts');
-      const result = await unlock({
-        root,
-        staleAfterMs: flags.staleAfter,
-        signal: context.signal(),
-      });
+      const result = await unlock({ root, lock: LOCK.read(flags), signal: context.signal() });
       if (flags.json) printJson(result);
       else if (result.removed.kind === 'free') printLine('nobody held the lock');
       else printLine(`removed the lock: ${result.message}`);

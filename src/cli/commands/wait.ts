@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
+import { MirrorlatchError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { printJson, printLine } from '../output.ts';
-import { createReporter } from '../terminal.ts';
+import { printWarning } from '../terminal.ts';
 import { duration } from '../values.ts';
 
 interface Flags {
@@ -42,11 +42,11 @@ export function addWait(program: Command, context: CommandContext): void {
         forPublish: flags.forPublish,
         timeoutMs: flags.timeout,
         signal,
-        onEvent: createReporter(flags.json ? 'quiet' : 'normal').onEvent,
+        onWarning: flags.json ? undefined : printWarning,
       }).catch((error: unknown) => {
         if (error === signal.reason && error instanceof MirrorlatchError) {
           // Nobody has to be told who it was that pressed Ctrl-C.
-          context.setExitCode(EXIT_CODES[error.code]);
+          context.setExitCode(error.exitCode);
           return undefined;
         }
         throw error;

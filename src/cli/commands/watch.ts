@@ -1,14 +1,14 @@
 import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
+import { MirrorlatchError } from '../../errors.ts';
 import type { LockOwner } from '../../mirror/records.ts';
 import type { CommandOptions } from '../../reader/snapshot-command.ts';
 import type { WatchEvent } from '../../reader/watch.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { printJson, printLine } from '../output.ts';
-import { createReporter } from '../terminal.ts';
+import { printWarning } from '../terminal.ts';
 import { duration } from '../values.ts';
 
 interface Flags {
@@ -73,14 +73,14 @@ export function addWatch(program: Command, context: CommandContext): void {
         pollMs: flags.poll,
         command: commandOf(context.operands, flags),
         signal,
-        onEvent: createReporter('normal').onEvent,
+        onWarning: printWarning,
       });
       for await (const event of events) {
         if (flags.json) printJson(event);
         else printLine(`${event.at} ${describeEvent(event)}`);
       }
       if (signal.reason instanceof MirrorlatchError) {
-        context.setExitCode(EXIT_CODES[signal.reason.code]);
+        context.setExitCode(signal.reason.exitCode);
       }
     });
 }

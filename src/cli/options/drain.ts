@@ -1,24 +1,26 @@
-import { type Command, Option } from 'commander';
+import { Option } from 'commander';
+import { AFTER_DRAIN, DEFAULT_DRAIN, type DrainPolicy, type Given } from '../../mirror/policy.ts';
+import { showDuration } from '../units.ts';
 import { duration } from '../values.ts';
+import type { OptionGroup } from './group.ts';
 
 export interface DrainFlags {
-  /** ms. */
+  /** ms */
   drain?: number;
-  afterDrain?: 'give-up' | 'go-on';
+  afterDrain?: DrainPolicy['afterDrain'];
 }
 
-/** How whoever writes to a mirror in place deals with its readers. */
-export function addDrainOptions(command: Command): Command {
-  return command
-    .option(
+/** How a writer deals with the readers of a mirror in place. */
+export const DRAIN: OptionGroup<DrainFlags, Given<DrainPolicy>> = {
+  options: [
+    new Option(
       '--drain <duration>',
-      'in place: how long to wait for the readers that are inside (default: 5m)',
-      duration,
-    )
-    .addOption(
-      new Option('--after-drain <policy>', 'in place: what to do then (default: give-up)').choices([
-        'give-up',
-        'go-on',
-      ]),
-    );
-}
+      `in place: how long to wait for the readers inside (default: ${showDuration(DEFAULT_DRAIN.drainMs)})`,
+    ).argParser(duration),
+    new Option(
+      '--after-drain <policy>',
+      `in place: what to do then (default: ${DEFAULT_DRAIN.afterDrain})`,
+    ).choices(AFTER_DRAIN),
+  ],
+  read: ({ drain, afterDrain }) => ({ drainMs: drain, afterDrain }),
+};

@@ -1,20 +1,35 @@
-import type { Command } from 'commander';
+import { Option } from 'commander';
+import { DEFAULT_RETENTION, type Given, type RetentionPolicy } from '../../mirror/policy.ts';
+import { showDuration } from '../units.ts';
 import { count, duration } from '../values.ts';
+import type { OptionGroup } from './group.ts';
 
 export interface RetentionFlags {
   keepLast?: number;
+  /** ms */
   keepWithin?: number;
   grace?: number;
 }
 
-/** The rules by which old snapshots stay, the same wherever they are given. */
-export function addRetentionOptions(command: Command): Command {
-  return command
-    .option('--keep-last <n>', 'keep the newest so many snapshots (default: 3)', count(1))
-    .option('--keep-within <duration>', 'keep those published within this time', duration)
-    .option(
+/** Which old snapshots stay. */
+export const RETENTION: OptionGroup<RetentionFlags, Given<RetentionPolicy>> = {
+  options: [
+    new Option(
+      '--keep-last <n>',
+      `keep this many of the newest snapshots (default: ${DEFAULT_RETENTION.keepLast})`,
+    ).argParser(count(1)),
+    new Option(
+      '--keep-within <duration>',
+      `keep snapshots published within this time (default: ${showDuration(DEFAULT_RETENTION.keepWithinMs)})`,
+    ).argParser(duration),
+    new Option(
       '--grace <duration>',
-      'keep those that stopped being current less than this ago (default: 24h)',
-      duration,
-    );
-}
+      `keep snapshots that were current within this time (default: ${showDuration(DEFAULT_RETENTION.graceMs)})`,
+    ).argParser(duration),
+  ],
+  read: ({ keepLast, keepWithin, grace }) => ({
+    keepLast,
+    keepWithinMs: keepWithin,
+    graceMs: grace,
+  }),
+};

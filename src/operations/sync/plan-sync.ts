@@ -1,14 +1,12 @@
 import { asMirrorlatchError } from '../../errors.ts';
-import { Plan } from '../../mirror/plan.ts';
+import { currentId } from '../../mirror/current.ts';
 import { checkRsync } from '../../mirror/preflight.ts';
-import { currentId } from '../../mirror/publication.ts';
-import { planArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
-import { runRsync } from '../../rsync/run.ts';
-import { nameOf } from '../../rsync/source.ts';
-import { keepsOf } from './build-tree.ts';
 import { Retries } from '../../rsync/retries.ts';
-import { guardOf, prepareSync, type SyncOptions, type SyncSummary } from './work.ts';
+import { sourceName } from '../../rsync/source.ts';
+import { policyOf } from '../../writer/policy.ts';
+import { makePlan } from './make-plan.ts';
+import { checkSync, planWork, type SyncOptions, type SyncSummary, shrinkGuardOf } from './work.ts';
 
 export type PlannedSync = {
   outcome: 'planned';
@@ -19,7 +17,7 @@ export type PlannedSync = {
 } & SyncSummary;
 
 /**
- * What a sync would do, found out without a lock and without changing anything.
+ * Finds out what a sync would do, without a lock and without changing anything.
  *
  * @throws MirrorlatchError when the plan cannot be made.
  */
@@ -27,51 +25,44 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const startedAt = performance.now();
   const { signal = new AbortController().signal, onEvent = () => {} } = options;
   await checkRsync();
-  const { mirror, work } = prepareSync(options);
-  const { layout } = mirror;
-  const before = currentId(layout);
-  const base = before === undefined ? undefined : layout.snapshot(before);
+  const { mirror } = checkSync(options);
+  const { layout, settings } = mirror;
+  const work = planWork(options, mirror, (message) => onEvent({ kind: 'notice', message }));
+  const policy = policyOf(settings, options);
+  const current = currentId(layout);
+  const base = current === undefined ? undefined : layout.snapshot(current);
+  const onRetry = (message: string): void => onEvent({ kind: 'warning', message });
+  const context = {
+    ...work,
+    base,
+    inherit: [],
+    signal,
+    retries: new Retries({ ...policy.retry, signal, onRetry }),
+    log: () => {},
+  };
+  onEvent({ kind: 'phase', phase: 'planning' });
   // A directory that is not there: everything is new.
   const target = base ?? `${layout.staging}/nothing`;
-  const retries = new Retries({
-    retries: options.retries ?? 4,
-    delayMs: options.retryDelayMs ?? 2_000,
-    signal,
-    onEvent,
-  });
-  onEvent({ kind: 'phase', phase: 'planning' });
-  for (;;) {
-    const plan = new Plan(target, keepsOf({ ...work, base }));
-    const entries: Entry[] = [];
-    const { ending, totals, complaints } = await runRsync({
-      args: planArguments(work.transfer, target),
-      inherit: [],
-      signal,
-      onChannel: work.onChannel,
-      onEntry: (entry) => {
-        if (plan.add(entry)) entries.push(entry);
-      },
-      log: () => {},
-    });
-    plan.figures.source = totals;
-    if (ending.kind !== 'clean') {
-      await retries.again(ending, complaints);
-      continue;
-    }
-    onEvent({ kind: 'planned', plan: plan.figures });
-    const refusal = refusalOf(() => guardOf(options, mirror, work, before)(plan.figures));
-    if (refusal !== null) onEvent({ kind: 'warning', message: refusal });
-    return {
-      outcome: 'planned',
-      current: before ?? null,
-      refusal,
-      entries,
-      source: nameOf(work.transfer.source),
-      strategy: work.strategy,
-      plan: plan.figures,
-      seconds: (performance.now() - startedAt) / 1000,
-    };
-  }
+  const { plan, listener } = await makePlan(context, target, collectEntries);
+  onEvent({ kind: 'planned', plan: plan.figures });
+  const refuseShrinking = shrinkGuardOf(work, layout, current, policy.shrink);
+  const refusal = refusalOf(() => refuseShrinking(plan.figures));
+  if (refusal !== null) onEvent({ kind: 'warning', message: refusal });
+  return {
+    outcome: 'planned',
+    current: current ?? null,
+    refusal,
+    entries: listener.entries,
+    source: sourceName(work.transfer.source),
+    strategy: work.strategy,
+    plan: plan.figures,
+    seconds: (performance.now() - startedAt) / 1000,
+  };
+}
+
+function collectEntries() {
+  const entries: Entry[] = [];
+  return { entries, add: (entry: Entry) => void entries.push(entry), close: () => {} };
 }
 
 function refusalOf(guard: () => void): string | null {

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { distrustAfterRestart } from '../../../src/mirror/distrust.ts';
 import { type Layout, layoutOf } from '../../../src/mirror/layout.ts';
-import { closeGate, findLeftovers, stagedTree } from '../../../src/mirror/staging.ts';
+import { findLeftovers, sealStaging, stagedTree } from '../../../src/mirror/staging.ts';
 import { awkwardNames } from '../../support/awkward-tree.ts';
 import { below } from '../../support/byte-path.ts';
 import { type FileWork, fileWork } from '../../support/file-work.ts';
@@ -31,7 +31,7 @@ function makeMirror(root = scratchDirectory()): {
 } {
   const layout = layoutOf(root);
   mkdirSync(layout.state);
-  closeGate(layout);
+  sealStaging(layout);
   const published = fileWork(layout.snapshot('published'));
   mkdirSync(published.root, { recursive: true });
   return { layout, published, killed: fileWork(stagedTree(layout, 'killed')) };

@@ -1,10 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  applyRetention,
-  type DatedSnapshot,
-  type Retention,
-} from '../../../src/mirror/retention.ts';
+import type { RetentionPolicy } from '../../../src/mirror/policy.ts';
+import { applyRetention, type DatedSnapshot } from '../../../src/mirror/retention.ts';
 
 const NOW = Date.UTC(2026, 10, 22);
 const HOUR = 3_600_000;
@@ -40,7 +37,11 @@ const rules = fc.record({
   graceMs: fc.integer({ min: 0, max: 100 * HOUR }),
 });
 
-function keptBy(snapshots: readonly DatedSnapshot[], retention: Retention, now = NOW): Set<string> {
+function keptBy(
+  snapshots: readonly DatedSnapshot[],
+  retention: RetentionPolicy,
+  now = NOW,
+): Set<string> {
   return new Set(
     applyRetention(snapshots, retention, new Date(now))
       .filter(({ reasons }) => reasons.length > 0)
@@ -97,7 +98,7 @@ describe('retention', () => {
   test('the last are the last that were published, also where the clock was put back in between', () => {
     fc.assert(
       fc.property(anyTimes, fc.integer({ min: 1, max: 20 }), (snapshots, keepLast) => {
-        const kept = keptBy(snapshots, { keepLast, graceMs: 0 });
+        const kept = keptBy(snapshots, { keepLast, keepWithinMs: 0, graceMs: 0 });
         for (const { id } of snapshots.slice(-keepLast)) expect(kept).toContain(id);
       }),
     );

@@ -10,14 +10,14 @@ import {
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { layoutOf } from '../../../src/mirror/layout.ts';
-import { closeGate, findLeftovers, markForeign } from '../../../src/mirror/staging.ts';
+import { findLeftovers, markForeign, sealStaging } from '../../../src/mirror/staging.ts';
 import { below } from '../../support/byte-path.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 test('I2: what another host still holds open is never what the next rsync goes on from', () => {
   const layout = layoutOf(scratchDirectory());
-  closeGate(layout);
+  sealStaging(layout);
   const name = 'half\n\xff';
   fileWork(layout.partial).write(name, 'half of it');
   const held = openSync(below(layout.partial, name), 'r+');
@@ -29,7 +29,7 @@ test('I2: what another host still holds open is never what the next rsync goes o
 
 test('a tree that may still be written to is told from others, also when one of its name is there', () => {
   const layout = layoutOf(scratchDirectory());
-  closeGate(layout);
+  sealStaging(layout);
   for (const round of ['first', 'second']) {
     mkdirSync(join(layout.staging, 'name'));
     writeFileSync(join(layout.staging, 'name', round), '');
@@ -43,5 +43,5 @@ test('a tree that may still be written to is told from others, also when one of 
 test('I6: a gate that others may enter is refused', () => {
   const layout = layoutOf(scratchDirectory());
   mkdirSync(layout.staging, { recursive: true, mode: 0o755 });
-  expect(() => closeGate(layout)).toThrow(/mode 0700/);
+  expect(() => sealStaging(layout)).toThrow(/mode 0700/);
 });

@@ -3,61 +3,17 @@ import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { makeGate } from '../mirror/gate.ts';
 import { directoriesOf, type Layout, layoutOf } from '../mirror/layout.ts';
+import type { Mirror } from '../mirror/open.ts';
 import type { Settings } from '../mirror/records.ts';
-import {
-  type GivenSettings,
-  newSettings,
-  readSettings,
-  writeSettings,
-} from '../mirror/settings.ts';
-import { closeGate } from '../mirror/staging.ts';
+import { type GivenSettings, newSettings, writeSettings } from '../mirror/settings.ts';
+import { sealStaging } from '../mirror/staging.ts';
 import { placeReader } from '../reader/script.ts';
 import { ifThere, lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
 
-export interface Mirror {
-  layout: Layout;
-  settings: Settings;
-}
-
-/** @throws MirrorlatchError NO_MIRROR when there is none at `root`, CONFIGURATION when it is broken. */
-export function openMirror(root: string): Mirror {
-  const mirror = findMirror(root);
-  if (mirror !== undefined) return mirror;
-  throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${root}`, {
-    hint: `Make one with: mirrorlatch sync SRC ${root}`,
-  });
-}
-
-/** @throws MirrorlatchError as `openMirror`; USAGE when the mirror is one in place. */
-export function openMirrorWithSnapshots(root: string): Mirror {
-  const mirror = openMirror(root);
-  if (mirror.settings.mode === 'snapshots') return mirror;
-  throw new MirrorlatchError(
-    'USAGE',
-    `${mirror.layout.root} is written in place: it has no snapshots`,
-    {
-      hint: `See how it is with: mirrorlatch gate status ${mirror.layout.root}`,
-    },
-  );
-}
-
-/** The mirror at `root`, or undefined when there is none. A symlink to it will do. */
-export function findMirror(root: string): Mirror | undefined {
-  try {
-    const real = ifThere(() => realpathSync(root));
-    if (real === undefined) return undefined;
-    const layout = layoutOf(real);
-    const settings = readSettings(layout);
-    return settings && { layout, settings };
-  } catch (error) {
-    throw asMirrorlatchError(error, `the mirror ${root} cannot be read`);
-  }
-}
-
 /**
- * Makes an empty mirror of a directory that is not there or is empty, or finishes one that a crash
- * left half made: `mirror.json` comes last. What is in it is for everybody who may enter `root`,
- * whatever the umask says: the mode of `root` alone decides who that is.
+ * Makes an empty mirror in a directory that is missing or empty, or finishes one that a crash left
+ * half made: `mirror.json` comes last. Whatever the umask says, everybody who may enter `root` may
+ * read what is in it.
  *
  * @throws MirrorlatchError CONFIGURATION when other things lie where the mirror's own would go.
  */
@@ -75,7 +31,7 @@ export function createMirror(
     makeOpenDirectory(layout.state);
     for (const directory of directoriesOf(layout, mode)) makeOpenDirectory(directory);
     if (mode === 'in-place') makeGate(layout);
-    closeGate(layout);
+    sealStaging(layout);
     placeReader(layout);
     const settings = newSettings(given, mode);
     writeSettings(layout, settings);

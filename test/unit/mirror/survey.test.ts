@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { appendHistory } from '../../../src/mirror/history.ts';
 import { type Layout, layoutOf } from '../../../src/mirror/layout.ts';
 import { ourselves, stateOfRecord } from '../../../src/mirror/lock-state.ts';
-import { survey } from '../../../src/mirror/recovery.ts';
+import { survey } from '../../../src/mirror/survey.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 /** A mirror whose snapshots were made in this order around the flip of `current`. */

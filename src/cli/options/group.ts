@@ -1,0 +1,18 @@
+import type { Command, Option } from 'commander';
+
+/** Options that several commands share, and what their flags mean to the operations. */
+export interface OptionGroup<Flags, Meaning> {
+  readonly options: readonly Option[];
+  read(flags: Flags): Meaning;
+}
+
+/** Adds single options and all options of the groups, in this order. */
+export function addOptions(
+  command: Command,
+  ...added: readonly (Option | { readonly options: readonly Option[] })[]
+): Command {
+  for (const one of added) {
+    for (const option of 'options' in one ? one.options : [one]) command.addOption(option);
+  }
+  return command;
+}

@@ -1,0 +1,32 @@
+import { Option } from 'commander';
+import { DEFAULT_LOCK, type Given, type LockPolicy } from '../../mirror/policy.ts';
+import { showDuration } from '../units.ts';
+import { duration } from '../values.ts';
+import type { OptionGroup } from './group.ts';
+
+export interface LockFlags {
+  /** ms; false for --no-wait. */
+  wait?: number | boolean;
+  staleAfter?: number;
+}
+
+export const STALE_AFTER = new Option(
+  '--stale-after <duration>',
+  `take over another host's lock after so long without a heartbeat (default: ${showDuration(DEFAULT_LOCK.staleAfterMs)})`,
+).argParser(duration);
+
+/** How the writer's lock is taken. */
+export const LOCK: OptionGroup<LockFlags, Given<LockPolicy>> = {
+  options: [
+    new Option(
+      '--wait <duration>',
+      'wait for another writer, and end what a killed one left running',
+    ).argParser(duration),
+    new Option('--no-wait', 'do not wait (default)'),
+    STALE_AFTER,
+  ],
+  read: ({ wait, staleAfter }) => ({
+    waitMs: typeof wait === 'number' ? wait : undefined,
+    staleAfterMs: staleAfter,
+  }),
+};

@@ -1,0 +1,39 @@
+import { randomUUID } from 'node:crypto';
+import { chmodSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { errnoOf } from '../errors.ts';
+import { ifThere, lstatIfThere } from '../system/files.ts';
+import type { Layout } from './layout.ts';
+
+/** Takes a tree out of sight in one rename. Its removal comes later, see `trash.ts`. */
+export function discard(layout: Layout, path: string): void {
+  mkdirSync(layout.trash, { recursive: true, mode: 0o700 });
+  moveTree(path, join(layout.trash, `${basename(path)}.${randomUUID()}`));
+}
+
+/** The names of the discarded trees that are still on the disk. */
+export function discardedNames(layout: Layout): string[] {
+  return ifThere(() => readdirSync(layout.trash)) ?? [];
+}
+
+/**
+ * Moves a directory to another parent. That changes its `..`, for which rename(2) wants write
+ * permission on the directory itself of everybody but root, so its mode is widened for a moment.
+ */
+export function moveTree(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    const found = lstatIfThere(from);
+    if (errnoOf(error) !== 'EACCES' || !found?.isDirectory()) throw error;
+    const mode = Number(found.mode & 0o7777n);
+    chmodSync(from, mode | 0o200);
+    try {
+      renameSync(from, to);
+    } catch (again) {
+      chmodSync(from, mode);
+      throw again;
+    }
+    chmodSync(to, mode);
+  }
+}

@@ -1,0 +1,63 @@
+import { ctimeNow } from '../../mirror/command-tree.ts';
+import { behindGate, readGate } from '../../mirror/gate.ts';
+import { LIVE } from '../../mirror/layout.ts';
+import { compareTrees } from '../../mirror/tree-comparison.ts';
+import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
+import { programName } from '../../system/foreground.ts';
+import { confirmCurrent, figuresOf, publishLive } from '../../writer/publishing.ts';
+import type { Writer } from '../../writer/writer.ts';
+import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
+import { type Filled, type LockOptions, madeBy, published, treeGuard, unchanged } from './work.ts';
+import { refuseWhileWritten, STAGING, waitForWriters } from './writers.ts';
+
+/** Gives the command the one tree of the mirror, behind a closed gate. */
+export async function fillInPlace(options: LockOptions, writer: Writer): Promise<Filled> {
+  const { layout, lock, policy, signal } = writer;
+  const path = layout.snapshot(LIVE);
+  refuseWhileWritten(path, path, 'Wait until it has ended, or end it.');
+  const wasWhole = readGate(layout).state === 'open';
+  writer.enter('closing');
+  const onWait = (message: string): void => writer.notice(message);
+  const closing = { by: 'lock', drain: policy.drain, signal, onWait };
+  return behindGate(layout, lock, closing, () => fill(options, writer, path, wasWhole));
+}
+
+async function fill(
+  options: LockOptions,
+  writer: Writer,
+  path: string,
+  wasWhole: boolean,
+): Promise<Filled> {
+  const { layout, lock, signal, before } = writer;
+  if (lstatIfThere(path) === undefined) makeOpenDirectory(path);
+  const since = ctimeNow(layout);
+  const end = await runLocked(options, lock, layout.kernelLock, {
+    MIRRORLATCH_ROOT: layout.root,
+    MIRRORLATCH_ID: LIVE,
+    [STAGING]: path,
+  });
+  if (end.exitCode !== 0) throw commandFailed(options.command, end, path);
+  await waitForWriters(path, programName(options.command), layout.kernelLock, signal);
+
+  writer.enter('comparing');
+  checkFilled(path);
+  const { figures, touched, isEmpty } = await compareTrees(path, {
+    base: undefined,
+    since,
+    signal,
+  });
+  if (touched.entries === 0 && wasWhole && before !== undefined) {
+    await confirmCurrent(writer, before);
+    return unchanged(writer, before);
+  }
+  if (isEmpty) throw emptyTree();
+  const changes = {
+    ...figures,
+    newFiles: 0,
+    changedFiles: touched.files,
+    transferBytes: touched.bytes,
+  };
+  treeGuard(writer, 'If that is not right, fill it again with another lock')(changes);
+  await publishLive(writer, figuresOf(writer, changes, madeBy(options, 'none')));
+  return published(writer, LIVE, changes, 'none');
+}

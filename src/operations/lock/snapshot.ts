@@ -1,0 +1,79 @@
+import {
+  type CommandTree,
+  forgetCommandTree,
+  leftCommandTree,
+  makeCommandTree,
+} from '../../mirror/command-tree.ts';
+import { stagedCommandTree } from '../../mirror/staging.ts';
+import { compareTrees } from '../../mirror/tree-comparison.ts';
+import { programName } from '../../system/foreground.ts';
+import { confirmCurrent, figuresOf, publishNew } from '../../writer/publishing.ts';
+import type { Writer } from '../../writer/writer.ts';
+import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
+import { type Filled, type LockOptions, madeBy, published, treeGuard, unchanged } from './work.ts';
+import { refuseWhileWritten, STAGING, waitForWriters } from './writers.ts';
+
+/** Gives the command a tree of its own, which becomes the snapshot `id`. */
+export async function fillSnapshot(
+  options: LockOptions,
+  writer: Writer,
+  id: string,
+): Promise<Filled> {
+  const { layout, lock, signal, before } = writer;
+  const tree = await makeTree(options, writer, id);
+  const end = await runLocked(options, lock, layout.kernelLock, {
+    MIRRORLATCH_ROOT: layout.root,
+    MIRRORLATCH_ID: id,
+    [STAGING]: tree.path,
+  });
+  if (end.exitCode !== 0) throw commandFailed(options.command, end, tree.path);
+  await waitForWriters(tree.path, programName(options.command), layout.kernelLock, signal);
+
+  writer.enter('comparing');
+  checkFilled(tree.path);
+  const base = before === undefined ? undefined : layout.snapshot(before);
+  const { isEqual, isEmpty, figures } = await compareTrees(tree.path, {
+    base,
+    since: tree.since,
+    signal,
+  });
+  if (isEqual && before !== undefined) {
+    forgetCommandTree(layout, tree);
+    await confirmCurrent(writer, before);
+    return unchanged(writer, before);
+  }
+  if (isEmpty) {
+    forgetCommandTree(layout, tree);
+    throw emptyTree();
+  }
+  const hint = `Look at it in ${tree.path}. If that is not right, begin again with --anew`;
+  treeGuard(writer, hint)(figures);
+  const how = madeBy(options, tree.clone);
+  await publishNew(writer, id, figuresOf(writer, figures, how), tree.path);
+  forgetCommandTree(layout, tree);
+  return published(writer, id, figures, tree.clone);
+}
+
+async function makeTree(
+  { anew = false, empty = false, hardLinksAreSafe = false }: LockOptions,
+  writer: Writer,
+  id: string,
+): Promise<CommandTree> {
+  const { layout, inherit, signal, before } = writer;
+  const left = anew || empty ? undefined : leftCommandTree(layout, before);
+  if (left !== undefined) {
+    const tree = stagedCommandTree(layout, left.id);
+    refuseWhileWritten(tree, left.path, 'Wait until it has ended, or begin again with --anew');
+    writer.notice(`going on from what an earlier command left: ${left.id}`);
+  } else if (before !== undefined && !empty) {
+    writer.enter('cloning');
+  }
+  return makeCommandTree(layout, id, left, {
+    base: before,
+    hardLinksAreSafe,
+    isEmpty: empty,
+    inherit,
+    signal,
+    onRefused: (method, why) => writer.notice(`no ${method} clone on this filesystem: ${why}`),
+  });
+}

@@ -1,0 +1,78 @@
+import type { CloneMethod } from '../../mirror/clone.ts';
+import { publicationOf, readHistory } from '../../mirror/history.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
+import type { Given, LockPolicy } from '../../mirror/policy.ts';
+import { type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
+import { programName } from '../../system/foreground.ts';
+import type { OnEvent } from '../../writer/events.ts';
+import type { PolicyOptions } from '../../writer/policy.ts';
+import type { Writer } from '../../writer/writer.ts';
+import type { LockedCommand } from './command.ts';
+
+export interface LockOptions extends PolicyOptions, LockedCommand {
+  root: string;
+  /** Nothing but the lock. */
+  lockOnly?: boolean | undefined;
+  /** Do not go on from what an earlier command left. */
+  anew?: boolean | undefined;
+  /** Begin with an empty tree. */
+  empty?: boolean | undefined;
+  /** The command never writes to a file in place, nor sets its attributes: the tree may share files. */
+  hardLinksAreSafe?: boolean | undefined;
+  /** The new snapshot's name. */
+  id?: string | undefined;
+  lock?: Given<LockPolicy> | undefined;
+  /** Remove old snapshots at the end; by default true. */
+  prune?: boolean | undefined;
+  /** Ends it before and after the command; while that runs, signals are for the command. */
+  signal?: AbortSignal | undefined;
+  onEvent?: OnEvent | undefined;
+}
+
+/** What came of the command's tree. */
+export type Filled =
+  | {
+      outcome: 'published';
+      id: string;
+      previous: string | null;
+      path: string;
+      clone: CloneMethod | 'none';
+      plan: PlanFigures;
+      seconds: number;
+    }
+  /** The command changed nothing; `id` is what `current` names. */
+  | { outcome: 'unchanged'; id: string; seconds: number };
+
+/** What history says of a tree that a command made. */
+export function madeBy({ command }: LockOptions, clone: CloneMethod | 'none') {
+  return { source: programName(command), strategy: 'command', clone };
+}
+
+export function published(
+  { layout, before, seconds }: Writer,
+  id: string,
+  plan: PlanFigures,
+  clone: CloneMethod | 'none',
+): Filled {
+  const path = layout.snapshot(id);
+  const previous = before ?? null;
+  return { outcome: 'published', id, previous, path, clone, plan, seconds: rounded(seconds) };
+}
+
+export function unchanged({ seconds }: Writer, id: string): Filled {
+  return { outcome: 'unchanged', id, seconds: rounded(seconds) };
+}
+
+/** @param hint what else to do than to publish the tree all the same. */
+export function treeGuard({ layout, before, policy }: Writer, hint: string): ShrinkGuard {
+  const size = before === undefined ? undefined : publicationOf(readHistory(layout), before);
+  const allow = `mirrorlatch lock ${layout.root} --allow-shrink -- true`;
+  return shrinkGuard(before === undefined ? undefined : { ...size }, policy.shrink, {
+    name: 'tree',
+    hint: `${hint}; if it is, publish it with: ${allow}`,
+  });
+}
+
+function rounded(seconds: number): number {
+  return Math.round(seconds * 10) / 10;
+}

@@ -1,0 +1,58 @@
+import type { Duplex } from 'node:stream';
+import type { CloneMethod } from '../../mirror/clone.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
+import type { ShrinkGuard } from '../../mirror/shrink-guard.ts';
+import type { Transfer } from '../../rsync/arguments.ts';
+import type { TransferProgress } from '../../rsync/progress.ts';
+import type { RsyncSession } from '../../rsync/until-clean.ts';
+import type { Writer } from '../../writer/writer.ts';
+
+/** `in-place` belongs to mirrors that have one tree; it is not chosen. */
+export type Strategy = 'plan' | 'link-dest' | 'copy' | 'in-place';
+
+/** What is to be transferred, and how. */
+export interface Work {
+  transfer: Transfer;
+  strategy: Strategy;
+  clone: CloneMethod | 'auto';
+  /** rsync has to see the whole tree: no list of entries will do. */
+  needsWholePass: boolean;
+  /** For a source that is pushed, see `RsyncRun`. */
+  onChannel?: ((channel: Duplex) => void) | undefined;
+  /** Asked before the publication if another host has the last word; throws to prevent it. */
+  confirm?: (() => Promise<void>) | undefined;
+}
+
+/** What the making of a plan needs. */
+export interface PlanContext extends Pick<Work, 'transfer' | 'strategy'>, RsyncSession {
+  /** The tree that `current` names; undefined before the first publication. */
+  base: string | undefined;
+}
+
+/** What all steps of one sync share. */
+export interface SyncContext extends Work, PlanContext {
+  writer: Writer;
+  /** Refuses a plan that would take too much away. */
+  refuseShrinking: ShrinkGuard;
+}
+
+export interface BuiltTree {
+  /** False when the source equals `current`: then there is no new tree. */
+  isChanged: boolean;
+  /** What changes between `current` and the new tree. */
+  plan: PlanFigures;
+  clone: CloneMethod | 'none';
+}
+
+/** Passes rsync's progress on, as a share of what is planned. */
+export function progressOf(
+  { onEvent, lock }: Writer,
+  { transferBytes, newFiles, changedFiles }: PlanFigures,
+) {
+  const totalFiles = newFiles + changedFiles;
+  return ({ bytes, files }: TransferProgress): void => {
+    onEvent({ kind: 'progress', bytes, totalBytes: transferBytes, files, totalFiles });
+    const done = transferBytes === 0 ? 1 : Math.min(1, bytes / transferBytes);
+    lock.report({ phase: 'transferring', done });
+  };
+}

@@ -1,0 +1,55 @@
+import { bytePath } from '../../mirror/byte-path.ts';
+import { Plan } from '../../mirror/plan.ts';
+import { isTemporary, planArguments } from '../../rsync/arguments.ts';
+import type { Entry } from '../../rsync/itemize.ts';
+import { untilClean } from '../../rsync/until-clean.ts';
+import { lstatIfThere } from '../../system/files.ts';
+import type { PlanContext } from './context.ts';
+
+/** Hears of each entry that a plan counts. */
+export interface EntryListener {
+  add(entry: Entry): void;
+  /** Called when the plan is complete, or has failed. */
+  close(): void;
+}
+
+/**
+ * Finds out what differs between the source and `target`, a directory that need not exist.
+ *
+ * @param listen makes a listener for each try; that of the clean one is returned.
+ * @param moreArguments for rsync, before all others.
+ */
+export async function makePlan<Listener extends EntryListener>(
+  context: PlanContext,
+  target: string,
+  listen: () => Listener,
+  moreArguments: readonly string[] = [],
+): Promise<{ plan: Plan; listener: Listener }> {
+  const keeps = keepsOf(context);
+  const { run, totals } = await untilClean(context, () => {
+    const plan = new Plan(target, keeps);
+    const listener = listen();
+    return {
+      args: [...moreArguments, ...planArguments(context.transfer, target)],
+      onEntry: (entry: Entry) => {
+        if (plan.add(entry)) listener.add(entry);
+      },
+      close: () => listener.close(),
+      plan,
+      listener,
+    };
+  });
+  run.plan.figures.source = totals;
+  return run;
+}
+
+/**
+ * Under `--without delete` an entry of `current` stays when the source no longer has it. In place,
+ * what an interrupted rsync left of its own is no loss of the source's, whatever its size.
+ */
+function keepsOf({ transfer, base, strategy }: PlanContext): (name: string) => boolean {
+  const isOurs = strategy === 'in-place' && !transfer.without.has('temp-excludes');
+  const keeps = base !== undefined && transfer.without.has('delete');
+  return (name) =>
+    (isOurs && isTemporary(name)) || (keeps && lstatIfThere(bytePath(base, name)) !== undefined);
+}

@@ -1,0 +1,276 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { quoteForSh } from '../reader/quote.ts';
+import type { Entry } from '../rsync/itemize.ts';
+import { serveSource } from '../rsync/pushed.ts';
+import type { Destination } from '../rsync/source.ts';
+import { type DuplexChild, type DuplexEnd, startDuplexChild } from '../system/duplex-child.ts';
+import type { OnEvent } from '../writer/events.ts';
+import {
+  checkReceiverMessage,
+  PROTOCOL,
+  type PusherMessage,
+  type PushOutcome,
+  type PushRequest,
+  type ReceiverMessage,
+} from './messages.ts';
+import {
+  type ConversationProgress,
+  judgeSession,
+  lastWords,
+  otherVersion,
+  type SessionFailure,
+} from './session-end.ts';
+import { harmless, Wire, writeTo } from './wire.ts';
+
+/** How long the other end has to let go of everything after an interruption; ms. */
+const FAREWELL_MS = 10_000;
+
+export interface ConversationOptions {
+  destination: Destination;
+  /** The words of the remote shell, such as `ssh -i KEY`. */
+  remoteShell: readonly string[];
+  /** How mirrorlatch is started there, for the shell of that host. */
+  remoteProgram: string;
+  /** The source, absolute and without symlinks. */
+  path: string;
+  request: PushRequest;
+  signal: AbortSignal;
+  onEvent: OnEvent;
+}
+
+/** The other end's answer to a request. */
+export interface Answer {
+  outcome: PushOutcome;
+  /** What would change, if that was the request. */
+  entries: Entry[];
+}
+
+/**
+ * One session with the other host, from greeting to farewell.
+ *
+ * @returns its answer, or how the session ended without one.
+ * @throws MirrorlatchError what failed there, or the signal's reason.
+ */
+export async function converse(options: ConversationOptions): Promise<Answer | SessionFailure> {
+  const { signal } = options;
+  const conversation = new Conversation(options);
+  const leave = (): void => void conversation.leave();
+  signal.addEventListener('abort', leave, { once: true });
+  if (signal.aborted) leave();
+  try {
+    const answer = await conversation.hold();
+    await conversation.leave();
+    const end = await conversation.ended;
+    signal.throwIfAborted();
+    return answer ?? judgeSession(options, conversation.progress, end);
+  } catch (error) {
+    await conversation.leave();
+    signal.throwIfAborted();
+    if (conversation.progress !== 'none') throw error;
+    throw asBabble(error, options.destination, await conversation.ended);
+  } finally {
+    signal.removeEventListener('abort', leave);
+    await conversation.close();
+  }
+}
+
+class Conversation {
+  progress: ConversationProgress = 'none';
+  readonly #options: ConversationOptions;
+  readonly #shell: DuplexChild;
+  readonly #wire: Wire<PusherMessage, ReceiverMessage>;
+  readonly #server: SourceServer;
+  readonly #entries: Entry[] = [];
+
+  constructor(options: ConversationOptions) {
+    this.#options = options;
+    this.#shell = startRemoteProgram(options);
+    this.#wire = new Wire({
+      input: this.#shell.stdout,
+      output: this.#shell.stdin,
+      check: checkReceiverMessage,
+      onSilence: () => this.#shell.kill('SIGTERM'),
+    });
+    this.#server = new SourceServer(options, (message, payload) =>
+      this.#wire.send(message, payload),
+    );
+  }
+
+  /** Hears the other end until it has answered or hangs up; undefined without an answer. */
+  async hold(): Promise<Answer | undefined> {
+    for await (const { message, payload } of this.#wire.frames()) {
+      if (this.progress === 'none' && message.kind !== 'greeting') {
+        throw otherVersion(this.#options.destination, 'none');
+      }
+      if (message.kind === 'result') return { outcome: message.result, entries: this.#entries };
+      await this.#hear(message, payload);
+    }
+    return undefined;
+  }
+
+  get ended(): Promise<DuplexEnd> {
+    return this.#shell.ended;
+  }
+
+  /** Hangs up and waits for the end of the session, which is ended if it lingers. */
+  async leave(): Promise<void> {
+    this.#shell.stdin.end();
+    this.#shell.stdout.destroy();
+    const patience = new AbortController();
+    await Promise.race([
+      this.#shell.ended,
+      sleep(FAREWELL_MS, undefined, patience).then(() => this.#shell.kill('SIGTERM')),
+    ]).catch(() => {});
+    patience.abort();
+  }
+
+  async close(): Promise<void> {
+    this.#server.end();
+    await this.#wire.close();
+  }
+
+  async #hear(
+    message: Exclude<ReceiverMessage, { kind: 'result' }>,
+    payload: Buffer,
+  ): Promise<void> {
+    const { destination, request, signal, onEvent } = this.#options;
+    switch (message.kind) {
+      case 'greeting':
+        if (message.protocol !== PROTOCOL) {
+          throw otherVersion(destination, `version ${message.protocol}`);
+        }
+        this.progress = 'greeted';
+        await this.#wire.send(request);
+        break;
+      case 'event':
+        onEvent(withoutControls(message.event));
+        break;
+      case 'run':
+        this.#server.start(message.run);
+        break;
+      case 'data':
+        await this.#server.pass(message.run, payload);
+        break;
+      case 'close':
+        this.#server.finish(message.run);
+        break;
+      case 'ready':
+        signal.throwIfAborted();
+        this.progress = 'publishing';
+        await this.#wire.send({ kind: 'publish' });
+        break;
+      case 'entries':
+        this.#entries.push(...message.entries);
+        break;
+      case 'failed':
+        throw failureThere(destination, message);
+      case 'alive':
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+}
+
+function startRemoteProgram({
+  destination,
+  remoteShell,
+  remoteProgram,
+}: ConversationOptions): DuplexChild {
+  const { user, host, port, root } = destination;
+  const [program = 'ssh', ...words] = remoteShell;
+  const place = root.startsWith('-') ? `./${root}` : root;
+  return startDuplexChild(program, [
+    ...words,
+    ...(port === undefined ? [] : ['-p', String(port)]),
+    ...(user === undefined ? [] : ['-l', user]),
+    host,
+    `${remoteProgram} receive ${quoteForSh(place)}`,
+  ]);
+}
+
+/** Serves the source to one rsync of the other host after another. */
+class SourceServer {
+  readonly #options: ConversationOptions;
+  readonly #send: (message: PusherMessage, payload?: Buffer) => Promise<void>;
+  /** It is done when the rsync that it served has ended. */
+  #served: { run: number; child: DuplexChild; isDone: boolean } | undefined;
+
+  constructor(
+    options: ConversationOptions,
+    send: (message: PusherMessage, payload?: Buffer) => Promise<void>,
+  ) {
+    this.#options = options;
+    this.#send = send;
+  }
+
+  start(run: number): void {
+    this.end();
+    const { path, request } = this.#options;
+    const child = serveSource(path, request.rsyncOptions);
+    this.#served = { run, child, isDone: false };
+    void this.#relay(child, run);
+  }
+
+  /** Hands the server what its rsync says. */
+  async pass(run: number, bytes: Buffer): Promise<void> {
+    if (this.#served?.run === run) await writeTo(this.#served.child.stdin, bytes);
+  }
+
+  /** Called when its rsync has ended. */
+  finish(run: number): void {
+    if (this.#served?.run !== run) return;
+    this.#served.isDone = true;
+    this.#served.child.stdin.end();
+  }
+
+  end(): void {
+    if (this.#served === undefined) return;
+    this.#served.isDone = true;
+    this.#served.child.kill('SIGTERM');
+  }
+
+  async #relay(child: DuplexChild, run: number): Promise<void> {
+    try {
+      for await (const chunk of child.stdout) await this.#send({ kind: 'data', run }, chunk);
+      const { exitCode, stderr } = await child.ended;
+      // If its rsync goes on, the other end has not heard what this server said.
+      if (exitCode !== 0 && this.#served?.run === run && !this.#served.isDone) {
+        const message = `rsync here ended with ${exitCode}${lastWords(stderr)}`;
+        this.#options.onEvent({ kind: 'warning', message });
+      }
+    } catch {
+      // It could not be started, or was ended: the rsync that it served reports what that means.
+    }
+    await this.#send({ kind: 'ended', run });
+  }
+}
+
+type Event = Extract<ReceiverMessage, { kind: 'event' }>['event'];
+
+function withoutControls(event: Event): Event {
+  const isText = event.kind === 'notice' || event.kind === 'warning';
+  return isText ? { ...event, message: harmless(event.message) } : event;
+}
+
+function failureThere(
+  { host }: Destination,
+  { code, message, hint, details }: Extract<ReceiverMessage, { kind: 'failed' }>,
+): MirrorlatchError {
+  // A signal that ended the other end did not end this one.
+  const isSignal = code === 'SIGHUP' || code === 'SIGINT' || code === 'SIGTERM';
+  return new MirrorlatchError(isSignal ? 'UNAVAILABLE' : code, `${host}: ${harmless(message)}`, {
+    hint: hint === undefined ? undefined : harmless(hint),
+    details: { ...details, host },
+  });
+}
+
+/** What comes before the greeting is not mirrorlatch's. */
+function asBabble(error: unknown, { host }: Destination, { stderr }: DuplexEnd): MirrorlatchError {
+  const { code, message, hint } = asMirrorlatchError(error);
+  return new MirrorlatchError(code, `${host}: ${message}${lastWords(stderr)}`, {
+    hint,
+    details: { host },
+  });
+}

@@ -1,0 +1,42 @@
+import {
+  DEFAULT_DRAIN,
+  DEFAULT_RETENTION,
+  DEFAULT_RETRY,
+  DEFAULT_SHRINK,
+  type DrainPolicy,
+  type Given,
+  type RetentionPolicy,
+  type RetryPolicy,
+  type ShrinkPolicy,
+  withDefaults,
+} from '../mirror/policy.ts';
+import type { Settings } from '../mirror/records.ts';
+
+/** What a call says of the groups; the mirror's settings and the defaults say the rest. */
+export interface PolicyOptions {
+  retention?: Given<RetentionPolicy> | undefined;
+  retry?: Given<RetryPolicy> | undefined;
+  drain?: Given<DrainPolicy> | undefined;
+  shrink?: Given<ShrinkPolicy> | undefined;
+}
+
+/** By which rules a writer works. */
+export interface Policy {
+  readonly retention: RetentionPolicy;
+  readonly retry: RetryPolicy;
+  readonly drain: DrainPolicy;
+  readonly shrink: ShrinkPolicy;
+}
+
+/** A call's options before the mirror's settings before the defaults. */
+export function policyOf(settings: Settings, given: PolicyOptions): Policy {
+  const { keepLast, keepWithinMs, graceMs, maxShrinkPercent } = settings;
+  const retention = withDefaults(DEFAULT_RETENTION, { keepLast, keepWithinMs, graceMs });
+  const shrink = withDefaults(DEFAULT_SHRINK, { maxPercent: maxShrinkPercent });
+  return {
+    retention: withDefaults(retention, given.retention),
+    retry: withDefaults(DEFAULT_RETRY, given.retry),
+    drain: withDefaults(DEFAULT_DRAIN, given.drain),
+    shrink: withDefaults(shrink, given.shrink),
+  };
+}

@@ -1,0 +1,129 @@
+import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { appendHistory, type SyncFigures } from '../mirror/history.ts';
+import { LIVE } from '../mirror/layout.ts';
+import type { PlanFigures } from '../mirror/plan.ts';
+import { publish, publishInPlace, republish } from '../mirror/publication.ts';
+import { serveDirectory } from '../mirror/served-directory.ts';
+import { freshId, timestampId } from '../mirror/snapshot-id.ts';
+import { lstatIfThere } from '../system/files.ts';
+import type { Writer } from './writer.ts';
+
+/** What a new snapshot is to be called; by default the time of its start. */
+export interface WantedName {
+  id?: string | undefined;
+  /** The time that names it; see `timestampId`. */
+  at?: Date | undefined;
+}
+
+/**
+ * Runs `make`, which makes the snapshot `id`, and records in history why it failed if it does.
+ *
+ * @throws MirrorlatchError USAGE when there is a snapshot of the wanted name already; else what
+ *   `make` throws.
+ */
+export async function makingSnapshot<Result>(
+  writer: Writer,
+  wanted: WantedName,
+  make: (id: string) => Promise<Result>,
+): Promise<Result> {
+  const id = chooseId(writer, wanted);
+  try {
+    return await make(id);
+  } catch (error) {
+    recordFailure(writer, id, asMirrorlatchError(writer.lock.causeOf(error)));
+    throw error;
+  }
+}
+
+/** Best effort: what failed is thrown anyway, and the disk may be full. */
+function recordFailure(
+  { layout }: Writer,
+  id: string,
+  { code, message }: Pick<MirrorlatchError, 'code' | 'message'>,
+): void {
+  // The mirror is another host's now, and so is its history.
+  if (code === 'LOCK_LOST') return;
+  try {
+    appendHistory(layout, { event: 'failed', at: now(), id, code, message });
+  } catch {
+    // Nothing more can be done here.
+  }
+}
+
+/**
+ * Publishes the finished tree of a new snapshot, and brings the served directory up to it.
+ *
+ * @param tree by default `staging/<id>`.
+ */
+export async function publishNew(
+  writer: Writer,
+  id: string,
+  figures: SyncFigures,
+  tree?: string,
+): Promise<void> {
+  writer.signal.throwIfAborted();
+  writer.enter('publishing');
+  await publish(writer.layout, writer.lock, id, figures, tree);
+  await serve(writer, id);
+}
+
+/** Publishes the tree of a mirror in place, which has just been written whole. */
+export async function publishLive(writer: Writer, figures: SyncFigures): Promise<void> {
+  writer.signal.throwIfAborted();
+  writer.enter('publishing');
+  await publishInPlace(writer.layout, writer.lock, figures);
+}
+
+/** Points `current` at a snapshot that was published before. */
+export async function publishAgain(writer: Writer, id: string): Promise<void> {
+  if (id !== writer.before) republish(writer.layout, writer.lock, id);
+  await serve(writer, id);
+}
+
+/** Records that `id`, which is current, needs no successor. */
+export async function confirmCurrent(writer: Writer, id: string): Promise<void> {
+  await serve(writer, id);
+  appendHistory(writer.layout, { event: 'unchanged', at: now(), current: id });
+}
+
+/** What history keeps of the making of a snapshot. */
+export function figuresOf(
+  { seconds }: Writer,
+  plan: PlanFigures,
+  how: Pick<SyncFigures, 'source' | 'strategy' | 'clone'>,
+): SyncFigures {
+  const { source, newFiles, changedFiles, transferBytes, deletedFiles } = plan;
+  return {
+    ...how,
+    files: source.files,
+    bytes: source.bytes,
+    newFiles: newFiles + changedFiles,
+    newBytes: transferBytes,
+    deletedFiles,
+    seconds: Math.round(seconds * 10) / 10,
+  };
+}
+
+/** Brings the served directory, where the mirror has one, up to the snapshot that is current. */
+async function serve({ layout, lock, settings, signal }: Writer, id: string): Promise<void> {
+  if (settings.serveAt === undefined || id === LIVE) return;
+  await serveDirectory(layout, lock, settings.serveAt, id, signal);
+}
+
+function chooseId({ layout, settings }: Writer, { id, at }: WantedName): string {
+  const isPublished = (name: string) => lstatIfThere(layout.snapshot(name)) !== undefined;
+  const wanted = id ?? (at && timestampId(at));
+  if (wanted === undefined) {
+    const isTaken = (name: string) =>
+      isPublished(name) || lstatIfThere(layout.log(name)) !== undefined;
+    return freshId(new Date(), isTaken);
+  }
+  if (settings.mode === 'in-place' || !isPublished(wanted)) return wanted;
+  throw new MirrorlatchError('USAGE', `there is a snapshot named ${wanted} already`, {
+    hint: `Choose another --id, or see them all with: mirrorlatch list ${layout.root}`,
+  });
+}
+
+function now(): string {
+  return new Date().toISOString();
+}

@@ -1,0 +1,134 @@
+import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { refuseHalfAdopted } from '../mirror/adoption.ts';
+import type { Layout } from '../mirror/layout.ts';
+import { DEFAULT_LOCK, type Given, type LockPolicy, withDefaults } from '../mirror/policy.ts';
+import { recover } from '../mirror/recovery.ts';
+import { readSettings } from '../mirror/settings.ts';
+import { sealStaging } from '../mirror/staging.ts';
+import type { Finding } from '../mirror/survey.ts';
+import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
+import { emptyTrash } from '../mirror/trash.ts';
+import { placeReader } from '../reader/script.ts';
+import type { OnEvent } from './events.ts';
+import { type PolicyOptions, policyOf } from './policy.ts';
+import { type PruneResult, pruneOldSnapshots } from './pruning.ts';
+import { Writer } from './writer.ts';
+
+export interface LockSessionOptions {
+  /** What the holder does, for others to see: `sync`, `prune`, … */
+  command: string;
+  /** What to call an unforeseen failure: `the sync of ROOT failed`. */
+  failure: string;
+  lock?: Given<LockPolicy> | undefined;
+  /** Ends the wait for the lock. */
+  signal?: AbortSignal | undefined;
+  onEvent?: OnEvent | undefined;
+}
+
+export interface WriterOptions extends LockSessionOptions, PolicyOptions {
+  /** Remove old snapshots at the end. */
+  prune?: boolean | undefined;
+  /** The verb finishes or undoes an adoption that a crash interrupted; all others refuse one. */
+  mayBeHalfAdopted?: boolean | undefined;
+}
+
+/** What a writer's work came to. */
+export interface Finished<Result> {
+  result: Result;
+  /** What an earlier crash had left. */
+  recovered: Finding[];
+  /** Undefined when nothing was to be pruned, or pruning failed. */
+  pruned: PruneResult | undefined;
+}
+
+/**
+ * Runs `work` with the writer's lock of a mirror, and nothing else around it.
+ *
+ * @throws MirrorlatchError BUSY when the lock stays held, LOCK_LOST when another host took it over
+ *   during the work, else what `work` throws.
+ */
+export async function withLock<Result>(
+  layout: Layout,
+  { command, failure, lock: given, signal, onEvent }: LockSessionOptions,
+  work: (lock: SyncLock) => Result | Promise<Result>,
+): Promise<Result> {
+  const lock = await acquireSyncLock(layout, {
+    command,
+    ...withDefaults(DEFAULT_LOCK, given),
+    signal,
+    onWait: ({ message }) => onEvent?.({ kind: 'notice', message: `waiting: ${message}` }),
+  });
+  try {
+    return await work(lock);
+  } catch (error) {
+    throw asMirrorlatchError(lock.causeOf(error), failure);
+  } finally {
+    await lock.release();
+  }
+}
+
+/**
+ * Runs `work` as the writer of a mirror. Every writer does the same around its work:
+ *
+ * ```
+ *   lock ─► seal staging ─► recover ─► place the reader ─► read the settings
+ *                                                                 │
+ *   release ◄─ empty the trash ◄─ prune ◄──────────────────────── work
+ * ```
+ *
+ * What the work publishes, it publishes through `publishing.ts`. A failure skips the pruning alone.
+ *
+ * @throws MirrorlatchError as `withLock`; CONFIGURATION for a mirror that is half adopted.
+ */
+export function withWriter<Result>(
+  layout: Layout,
+  options: WriterOptions,
+  work: (writer: Writer) => Result | Promise<Result>,
+): Promise<Finished<Result>> {
+  return withLock(layout, options, async (lock) => {
+    const { writer, recovered } = await begin(layout, lock, options);
+    try {
+      const result = await work(writer);
+      const pruned = options.prune ? pruneQuietly(writer) : undefined;
+      return { result, recovered, pruned };
+    } finally {
+      if (!lock.lost.aborted) await emptyTrashQuietly(writer);
+    }
+  });
+}
+
+async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
+  const { signal, onEvent = () => {}, mayBeHalfAdopted = false } = options;
+  sealStaging(layout);
+  const recovered = await recover(layout, lock);
+  if (!mayBeHalfAdopted) refuseHalfAdopted(layout);
+  placeReader(layout);
+  // Not those from before the lock: another process may have changed them during the wait.
+  const settings = readSettings(layout);
+  if (settings === undefined) {
+    throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${layout.root} any more`);
+  }
+  const policy = policyOf(settings, options);
+  const writer = new Writer({ layout, lock, settings, policy, signal, onEvent });
+  return { writer, recovered };
+}
+
+/** A snapshot that cannot be removed is no reason to call a publication a failure. */
+function pruneQuietly(writer: Writer): PruneResult | undefined {
+  if (writer.settings.mode === 'in-place') return undefined;
+  writer.enter('pruning');
+  try {
+    return pruneOldSnapshots(writer);
+  } catch (error) {
+    writer.warn(error, 'old snapshots could not be removed');
+    return undefined;
+  }
+}
+
+async function emptyTrashQuietly(writer: Writer): Promise<void> {
+  try {
+    await emptyTrash(writer.layout, writer.inherit);
+  } catch (error) {
+    writer.warn(error, 'what is no longer wanted could not be removed');
+  }
+}

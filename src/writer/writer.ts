@@ -1,0 +1,66 @@
+import { asMirrorlatchError } from '../errors.ts';
+import { currentId } from '../mirror/current.ts';
+import type { Layout } from '../mirror/layout.ts';
+import type { Settings } from '../mirror/records.ts';
+import type { SyncLock } from '../mirror/sync-lock.ts';
+import type { OnEvent, Phase } from './events.ts';
+import type { Policy } from './policy.ts';
+
+interface WriterParts {
+  layout: Layout;
+  lock: SyncLock;
+  settings: Settings;
+  policy: Policy;
+  signal: AbortSignal | undefined;
+  onEvent: OnEvent;
+}
+
+/** What the work of the one writer of a mirror has at hand; see `withWriter`. */
+export class Writer {
+  readonly layout: Layout;
+  readonly lock: SyncLock;
+  /** As they were on the disk when the lock had been taken. */
+  readonly settings: Settings;
+  readonly policy: Policy;
+  /** The id that `current` named when the work began; undefined before the first publication. */
+  readonly before: string | undefined;
+  /** Aborts when the lock is lost, or the caller wants an end. */
+  readonly signal: AbortSignal;
+  readonly onEvent: OnEvent;
+  readonly #startedAt = performance.now();
+
+  constructor({ layout, lock, settings, policy, signal, onEvent }: WriterParts) {
+    this.layout = layout;
+    this.lock = lock;
+    this.settings = settings;
+    this.policy = policy;
+    this.before = currentId(layout);
+    this.signal = AbortSignal.any([lock.lost, ...(signal ? [signal] : [])]);
+    this.onEvent = onEvent;
+  }
+
+  /** Descriptors for every child that writes to the mirror: it then counts as the writer, too. */
+  get inherit(): readonly number[] {
+    return [this.lock.descriptor];
+  }
+
+  /** Since the work began; s. */
+  get seconds(): number {
+    return (performance.now() - this.#startedAt) / 1000;
+  }
+
+  /** Begins a phase: the caller hears of it, and so does whoever asks for the lock's holder. */
+  enter(phase: Phase): void {
+    this.onEvent({ kind: 'phase', phase });
+    this.lock.report({ phase });
+  }
+
+  notice(message: string): void {
+    this.onEvent({ kind: 'notice', message });
+  }
+
+  /** Reports a failure that does not stop the work. */
+  warn(error: unknown, what: string): void {
+    this.onEvent({ kind: 'warning', message: asMirrorlatchError(error, what).message });
+  }
+}
