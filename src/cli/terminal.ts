@@ -25,14 +25,14 @@ export interface Reporter {
 /** Shows on standard error what an operation does: a bar on a terminal, else a line a phase. */
 export function createReporter(verbosity: Verbosity): Reporter {
   if (verbosity === 'quiet') return { onEvent: () => {}, stop: () => {} };
-  return process.stderr.isTTY ? new BarReporter() : { onEvent: printLine, stop: () => {} };
+  return process.stderr.isTTY ? new BarReporter() : { onEvent: printEvent, stop: () => {} };
 }
 
 export function printWarning(message: string): void {
-  printLine({ kind: 'warning', message });
+  printEvent({ kind: 'warning', message });
 }
 
-function printLine(event: OperationEvent): void {
+function printEvent(event: OperationEvent): void {
   const text = lineFor(event);
   if (text !== undefined) process.stderr.write(`mirrorlatch: ${text}\n`);
 }
@@ -71,7 +71,7 @@ class BarReporter implements Reporter {
         break;
       default:
         this.stop();
-        printLine(event);
+        printEvent(event);
     }
   };
 

@@ -87,12 +87,12 @@ class Distrust {
 
   async spread(): Promise<this> {
     const found = lstatIfThere(this.#tree);
-    if (found?.isDirectory()) await this.#enter('', found, this.#base !== undefined);
+    if (found?.isDirectory()) await this.#visit('', found, this.#base !== undefined);
     return this;
   }
 
   /** @param isInBase whether the path leads through real directories of `base`, too. */
-  async #enter(directory: string, status: BigIntStats, isInBase: boolean): Promise<void> {
+  async #visit(directory: string, status: BigIntStats, isInBase: boolean): Promise<void> {
     const path = bytePath(this.#tree, directory);
     // Only root can do without; rsync would not set it again where it keeps no modes.
     const mode = modeOf(status);
@@ -112,7 +112,7 @@ class Distrust {
             ? lstatIfThere(bytePath(this.#base, name))
             : undefined;
         if (found?.isDirectory()) {
-          await this.#enter(name, found, original?.isDirectory() === true);
+          await this.#visit(name, found, original?.isDirectory() === true);
         } else if (found?.isFile()) {
           // On another host an rsync may still take files of its own away.
           ifThere(() => this.#judge(bytePath(this.#tree, name), found, original));

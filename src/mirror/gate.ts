@@ -1,6 +1,6 @@
 import { chmodSync, closeSync, fchmodSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readTextIfThere, syncDirectory, writeWhole } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
 import { thisHost } from '../system/host.ts';
@@ -37,6 +37,8 @@ export interface CloseOptions {
   /** What closes the gate: `sync`, `lock`, … */
   by: string;
   drain: DrainPolicy;
+  /** For readers: why the tree is dirty after `write` threw this. */
+  describeFailure: (error: unknown) => string;
   signal: AbortSignal;
   /** Called once when readers are inside and are waited for. */
   onWait?: ((message: string) => void) | undefined;
@@ -101,7 +103,7 @@ export async function behindGate<Result>(
   try {
     return await write();
   } catch (error) {
-    damage = asMirrorlatchError(error).message;
+    damage = options.describeFailure(error);
     throw error;
   } finally {
     closed.open(damage);

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { ifThere } from '../system/files.ts';
 import { currentId } from './current.ts';
-import { type HistoryEntry, parseEntry } from './history.ts';
+import { type HistoryEntry, parseHistoryLine } from './history.ts';
 import { type Layout, LIVE } from './layout.ts';
 
 const NEWLINE = 10;
@@ -73,7 +73,7 @@ class HistoryFollower {
       const newline = bytes.indexOf(NEWLINE, start);
       const end = newline === -1 ? bytes.length : newline;
       const line = bytes.subarray(start, end);
-      const entry = parseEntry(line.toString('utf8'));
+      const entry = parseHistoryLine(line.toString('utf8'));
       // Without its newline a whole line is read all the same: history counts it too.
       if (entry === undefined && newline === -1) break;
       // An NFS client may show zeros where another host's bytes will be. A crash can leave them too.

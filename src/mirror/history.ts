@@ -63,14 +63,14 @@ export function appendHistory(layout: Layout, entry: HistoryEntry): void {
 export function readHistory(layout: Layout): HistoryEntry[] {
   const entries: HistoryEntry[] = [];
   for (const line of readTextIfThere(layout.history)?.split('\n') ?? []) {
-    const entry = parseEntry(line);
+    const entry = parseHistoryLine(line);
     if (entry !== undefined) entries.push(entry);
   }
   return entries;
 }
 
 /** Undefined for a line that a crash tore, and for an empty one. */
-export function parseEntry(line: string): HistoryEntry | undefined {
+export function parseHistoryLine(line: string): HistoryEntry | undefined {
   const value = parseJson(line) as { event?: unknown } | null | undefined;
   return typeof value?.event === 'string' ? (value as HistoryEntry) : undefined;
 }

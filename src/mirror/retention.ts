@@ -32,14 +32,14 @@ export function applyRetention(
     if (isCurrent) reasons.push('is current');
     if (isPrevious) reasons.push('is previous');
     if (last.has(id)) reasons.push(`is one of the last ${keepLast}`);
-    if (isWithin(publishedAt, keepWithinMs, now)) reasons.push('was published recently');
-    if (!isCurrent && isWithin(supersededAt, graceMs, now))
+    if (isRecent(publishedAt, keepWithinMs, now)) reasons.push('was published recently');
+    if (!isCurrent && isRecent(supersededAt, graceMs, now))
       reasons.push('is within its grace time');
     return { id, reasons };
   });
 }
 
 /** A time in the future counts as within: a clock that was put back must not cost a snapshot. */
-function isWithin(time: Date | undefined, ms: number, now: Date): boolean {
+function isRecent(time: Date | undefined, ms: number, now: Date): boolean {
   return time !== undefined && now.getTime() - time.getTime() < ms;
 }

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { quoteForSh } from '../reader/quote.ts';
 import type { Entry } from '../rsync/itemize.ts';
-import { serveSource } from '../rsync/pushed.ts';
 import type { Destination } from '../rsync/source.ts';
 import { type DuplexChild, type DuplexEnd, startDuplexChild } from '../system/duplex-child.ts';
 import type { OnEvent } from '../writer/events.ts';
@@ -21,7 +20,8 @@ import {
   otherVersion,
   type SessionFailure,
 } from './session-end.ts';
-import { harmless, Wire, writeTo } from './wire.ts';
+import { SourceServer } from './source-server.ts';
+import { harmless, Wire } from './wire.ts';
 
 /** How long the other end has to let go of everything after an interruption; ms. */
 const FAREWELL_MS = 10_000;
@@ -188,63 +188,6 @@ function startRemoteProgram({
     host,
     `${remoteProgram} receive ${quoteForSh(place)}`,
   ]);
-}
-
-/** Serves the source to one rsync of the other host after another. */
-class SourceServer {
-  readonly #options: ConversationOptions;
-  readonly #send: (message: PusherMessage, payload?: Buffer) => Promise<void>;
-  /** It is done when the rsync that it served has ended. */
-  #served: { run: number; child: DuplexChild; isDone: boolean } | undefined;
-
-  constructor(
-    options: ConversationOptions,
-    send: (message: PusherMessage, payload?: Buffer) => Promise<void>,
-  ) {
-    this.#options = options;
-    this.#send = send;
-  }
-
-  start(run: number): void {
-    this.end();
-    const { path, request } = this.#options;
-    const child = serveSource(path, request.rsyncOptions);
-    this.#served = { run, child, isDone: false };
-    void this.#relay(child, run);
-  }
-
-  /** Hands the server what its rsync says. */
-  async pass(run: number, bytes: Buffer): Promise<void> {
-    if (this.#served?.run === run) await writeTo(this.#served.child.stdin, bytes);
-  }
-
-  /** Called when its rsync has ended. */
-  finish(run: number): void {
-    if (this.#served?.run !== run) return;
-    this.#served.isDone = true;
-    this.#served.child.stdin.end();
-  }
-
-  end(): void {
-    if (this.#served === undefined) return;
-    this.#served.isDone = true;
-    this.#served.child.kill('SIGTERM');
-  }
-
-  async #relay(child: DuplexChild, run: number): Promise<void> {
-    try {
-      for await (const chunk of child.stdout) await this.#send({ kind: 'data', run }, chunk);
-      const { exitCode, stderr } = await child.ended;
-      // If its rsync goes on, the other end has not heard what this server said.
-      if (exitCode !== 0 && this.#served?.run === run && !this.#served.isDone) {
-        const message = `rsync here ended with ${exitCode}${lastWords(stderr)}`;
-        this.#options.onEvent({ kind: 'warning', message });
-      }
-    } catch {
-      // It could not be started, or was ended: the rsync that it served reports what that means.
-    }
-    await this.#send({ kind: 'ended', run });
-  }
 }
 
 type Event = Extract<ReceiverMessage, { kind: 'event' }>['event'];

@@ -506,7 +506,7 @@ describe.concurrent('in place', () => {
     expectFailure(
       await run('exit 0', '--empty'),
       125,
-      /--empty does not go with a mirror in place/,
+      /--empty cannot be used with a mirror in place/,
     );
   });
 

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { PROTOCOL } from '../../src/push/messages.ts';
 import { seededRandom } from '../stress/scale.ts';
 import { buildAwkwardTree } from '../support/awkward-tree.ts';
 import { expectFailure } from '../support/expect-failure.ts';
@@ -328,7 +329,10 @@ describe('a push that cannot be', () => {
     {
       name: 'an older mirrorlatch is there, which knows no push',
       exitCode: 69,
-      said: [/it speaks none, this one version 1/, /Install the same version on both hosts/],
+      said: [
+        new RegExp(`it speaks none, this one version ${PROTOCOL}`),
+        /Install the same version on both hosts/,
+      ],
       options: () => ({
         words: ['--remote-program', "sh -c 'echo error: unknown command receive >&2; exit 64' x"],
       }),
@@ -336,7 +340,7 @@ describe('a push that cannot be', () => {
     {
       name: 'another version is there',
       exitCode: 69,
-      said: [/it speaks version 99, this one version 1/],
+      said: [new RegExp(`it speaks version 99, this one version ${PROTOCOL}`)],
       options: () => ({
         words: ['--remote-program', `echo '{"kind":"greeting","protocol":99}' #`],
       }),
@@ -443,7 +447,7 @@ describe('mirrorlatch receive, whatever it is told', () => {
       kind: 'request',
       name: 'x',
       place: { bootId: '', path: '/', inode: '' },
-      dryRun: false,
+      verb: 'sync',
       rsyncOptions,
       options: {},
     });
@@ -470,7 +474,7 @@ describe('mirrorlatch receive, whatever it is told', () => {
     });
     const { stdout, exitCode } = await receiver;
     const lines = stdout.split('\n').map((line) => JSON.parse(line));
-    expect(lines[0]).toEqual({ kind: 'greeting', protocol: 1 });
+    expect(lines[0]).toEqual({ kind: 'greeting', protocol: PROTOCOL });
     expect(lines.at(-1)).toMatchObject({ kind: 'failed', code });
     expect(exitCode).toBe(code === 'USAGE' ? 64 : 69);
     expect(existsSync(root)).toBe(false);

@@ -321,7 +321,7 @@ describe('watch with a command', () => {
     });
     await watching.until('command-started');
     const source = mirror.source;
-    const rules = { source, root: mirror.root, keepLast: 1, graceMs: 0 };
+    const rules = { source, root: mirror.root, retention: { keepLast: 1, graceMs: 0 } };
     for (const id of ['fourth', 'fifth']) {
       mirror.change({ file: id });
       await sync({ ...rules, id });

@@ -34,7 +34,7 @@ export function addGuardOptions(command: Command): Command {
     .option('--remove', 'undo it');
 }
 
-/** @throws MirrorlatchError USAGE when the flags do not go together. */
+/** @throws MirrorlatchError USAGE when the flags contradict each other. */
 export function guardOptions(flags: GuardFlags): ChooseGuardOptions {
   if (flags.orCurrent && !flags.sticky) {
     throw new MirrorlatchError('USAGE', '--or-current says nothing without --sticky', {

@@ -1,3 +1,4 @@
+import { asMirrorlatchError } from '../../errors.ts';
 import { ctimeNow } from '../../mirror/command-tree.ts';
 import { behindGate, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
@@ -17,8 +18,13 @@ export async function fillInPlace(options: LockOptions, writer: Writer): Promise
   refuseWhileWritten(path, path, 'Wait until it has ended, or end it.');
   const wasWhole = readGate(layout).state === 'open';
   writer.enter('closing');
-  const onWait = (message: string): void => writer.notice(message);
-  const closing = { by: 'lock', drain: policy.drain, signal, onWait };
+  const closing = {
+    by: 'lock',
+    drain: policy.drain,
+    describeFailure: (error: unknown) => asMirrorlatchError(error).message,
+    signal,
+    onWait: (message: string) => writer.notice(message),
+  };
   return behindGate(layout, lock, closing, () => fill(options, writer, path, wasWhole));
 }
 

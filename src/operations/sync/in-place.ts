@@ -38,8 +38,14 @@ export async function syncInPlace(context: SyncContext): Promise<BuiltTree> {
   context.refuseShrinking(figures);
 
   writer.enter('closing');
-  const onWait = (message: string): void => writer.notice(message);
-  const closing = { by: 'sync', drain: policy.drain, signal, onWait };
+  const closing = {
+    by: 'sync',
+    drain: policy.drain,
+    // rsync's own words may name files that not every reader may know of.
+    describeFailure: () => 'the sync failed',
+    signal,
+    onWait: (message: string) => writer.notice(message),
+  };
   return behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
     await write(context, tree, figures, compare);
