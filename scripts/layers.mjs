@@ -1,6 +1,6 @@
 /**
- * The layers of src/, from top to bottom, and what each may import. `npm run check` starts this: it writes
- * them as Biome's noRestrictedImports into node_modules/.cache/biome.json, on top of biome.json.
+ * The layers of src/, from top to bottom, and what each may import. `npm run lint` writes them as Biome's
+ * noRestrictedImports into node_modules/.cache/biome.json, which extends biome.json.
  */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, relative } from 'node:path/posix';
@@ -17,11 +17,11 @@ const ROOMS = {
   'operations':        ['writer mirror rsync system', 'A verb stands on writer/ and knows neither push nor readers.'],
   'writer':            ['reader/script.ts mirror rsync system', 'writer/ knows no verb. Of readers it knows the script that it puts in place.'],
   'reader':            ['mirror system', 'reader/ reads and holds: it never reaches the writer.'],
-  'mirror':            ['rsync system', 'mirror/ knows what lies on disk, and nobody who uses it.'],
-  'rsync':             ['system', 'rsync/ knows rsync, and no mirror.'],
-  'system':            ['', 'system/ wraps what is outside, and knows nothing of ours.'],
+  'mirror':            ['rsync system', 'mirror/ knows what lies on disk, not who uses it.'],
+  'rsync':             ['system', 'rsync/ knows rsync, not mirrors.'],
+  'system':            ['', 'system/ wraps the outside world, and knows nothing of ours.'],
   'errors.ts':         ['', 'errors.ts stands on nothing.'],
-  'mirror/records.ts': ['mirror/policy.ts zod/mini', 'records.ts is a schema: of ours it needs the defaults alone.'],
+  'mirror/records.ts': ['mirror/policy.ts zod/mini', 'records.ts is a schema: all it needs of ours is the defaults.'],
   'push/messages.ts':  ['errors.ts writer/events.ts mirror rsync zod/mini', 'messages.ts is a schema: it does nothing.'],
 };
 
@@ -36,7 +36,7 @@ const PACKAGES = {
   'system/watcher.ts': 'chokidar',
 };
 
-/** What changes a mirror for its readers is left to the one who holds the lock. */
+/** Only the holder of the lock changes what readers see. */
 const LOCKED = {
   files: ['mirror/sync-lock.ts', 'mirror/recovery.ts', 'mirror/publication.ts', 'mirror/trash.ts'],
   openTo: ['writer', 'mirror'],
@@ -53,7 +53,7 @@ function roomOf(path) {
   return roomOf(dirname(path));
 }
 
-/** Patterns for what a file in `folder` calls the things that a line names. */
+/** The specifiers by which a file in `folder` imports what a line names, as patterns. */
 function patterns(line, folder) {
   const named = (target) => {
     const path = relative(folder, target) || '.';

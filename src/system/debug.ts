@@ -14,7 +14,9 @@ import { StringDecoder } from 'node:string_decoder';
 export function traceChild(child: ChildProcess, program: string, args: readonly string[]): void {
   if (!isWanted()) return;
   const trace = new Trace(program, args, child.pid);
-  child.once('error', (error) => trace.fails(error));
+  child.once('error', (error) => {
+    if (child.pid === undefined) trace.fails(error);
+  });
   child.stderr?.on('data', (chunk: Buffer) => trace.says(chunk));
   // At its exit, what it wrote last may still be in the pipe.
   child.once('close', (exitCode, signal) => {
