@@ -15,10 +15,10 @@ beforeAll(() => {
 
 afterAll(() => scratch.remove());
 
-/** A tree of processes that leaves one more name with each call. */
+/** A tree of processes in which each call makes one more entry. */
 const FOUR_CALLS = 'mkdir 1; (ln -s x 2; mkdir 3); : >4';
 
-/** Runs a shell script under the tripwire, in a directory of its own. */
+/** Prepares a shell script to run under the tripwire in its own directory. */
 function shell(script: string) {
   runs += 1;
   const directory = join(scratch.path, `run-${runs}`);
@@ -98,7 +98,7 @@ describe('The tripwire', () => {
   );
 
   it('lets go on what it stopped although hundreds of processes came and went before', async () => {
-    // A grandchild forks them: the kernel hands out the events of the root itself before all others.
+    // A grandchild forks them, because the kernel reports the events of the root before all others.
     const lines = ['i=0; while [ $i -lt 300 ]; do (exit 0); i=$((i + 1)); done', 'mkdir 1; : >2'];
     const { through, has } = shell(`sh -c '${lines.join('\n')}'; exit $?`);
     const at = { chain: 'sh/sh/mkdir', call: 'mkdir', n: 1, path: '' };
