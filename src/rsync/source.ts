@@ -12,7 +12,7 @@ export type Source =
   /** A tree that another host pushes; `name` is that host's name for it. See `pushed.ts`. */
   | { kind: 'pushed'; argument: string; name: string };
 
-/** The name of a source in reports and in the history. */
+/** What a source is called in reports and in the history. */
 export function nameOf(source: Source): string {
   return source.kind === 'pushed' ? source.name : source.argument;
 }

@@ -14,7 +14,7 @@ export interface Scratch {
 /** Makes a scratch directory for a whole test file; call `remove` in `afterAll`. */
 export function makeScratch(): Scratch {
   const path = realpathSync(mkdtempSync(join(tmpdir(), 'mirrorlatch-')));
-  // Other users in the tests must be able to traverse it, whatever the umask.
+  // Other users in the tests have to get through, whatever the umask.
   execaSync('chmod', ['0755', path]);
   return { path, remove: () => removeTree(path) };
 }

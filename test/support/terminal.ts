@@ -13,10 +13,10 @@ export interface Terminal {
   readonly exitCode: Promise<number | undefined>;
 }
 
-/** How long a test waits for output, in ms. */
+/** How long a test waits for what the terminal shall show; ms. */
 const PATIENCE = 15_000;
 
-/** Starts a command on a new terminal with script(1). */
+/** Starts a command on a new terminal, by script(1). */
 export function openTerminal(
   words: readonly string[],
   options: { cwd?: string; env?: Readonly<Record<string, string | undefined>> } = {},
