@@ -41,7 +41,7 @@ interface Account {
   readonly wrong: string[];
 }
 
-it('Guarded readers never see a tree that is being written, while syncs in place run and are killed, and the mode of the gate always comes back', {
+it('Guarded readers never see a tree that is being written while in-place syncs run and are killed, and the mode of the gate is always restored', {
   timeout: DURATION_MS + HOUR_MS / 6,
 }, async () => {
   const source = join(scratch.path, 'source');
@@ -88,7 +88,7 @@ it('Guarded readers never see a tree that is being written, while syncs in place
   await Promise.all(readers);
 
   tellSummary(
-    `gate: ${account.wrong.length} wrong of ${account.reads} guarded reads, ${account.waited} of them after waiting, ${account.refused} refused; ${counts.killed} of ${counts.syncs} syncs in place killed, ${counts.closed} of them behind a closed gate`,
+    `gate: ${account.wrong.length} wrong of ${account.reads} guarded reads, ${account.waited} of them after waiting, ${account.refused} refused; ${counts.killed} of ${counts.syncs} in-place syncs killed, ${counts.closed} of them behind a closed gate`,
   );
   expect(last.exitCode, transcript(last)).toBe(0);
   expect(modeOf(root)).toBe(0o755);

@@ -71,7 +71,7 @@ const syncSecond = (home: string, ...more: string[]) => [
 
 const scenarios: readonly Scenario[] = [
   {
-    name: 'a sync in place',
+    name: 'an in-place sync',
     actions: ['kill-tree', 'kill-process', 'orphan'],
     sample: 12,
     prepare: async (home) => {
@@ -82,7 +82,7 @@ const scenarios: readonly Scenario[] = [
     check: checkSyncInPlace,
   },
   {
-    name: 'a command under the lock of a mirror in place',
+    name: 'a command under the lock of an in-place mirror',
     actions: ['kill-tree'],
     sample: 6,
     prepare: async (home) => {
@@ -122,7 +122,7 @@ const scenarios: readonly Scenario[] = [
 
 for (const scenario of scenarios) {
   it(
-    `A kill at ${where} of the system calls by which ${scenario.name} changes the disk loses no reader, and the next command mends it`,
+    `A kill at ${where} of the system calls by which ${scenario.name} changes the disk harms no reader, and the next command repairs the mirror`,
     limit,
     async () => {
       expect(await killAtEach(scenario)).toEqual([]);
@@ -202,7 +202,7 @@ async function checkAdoption(home: string, adopt: readonly string[]): Promise<st
   if (told !== undefined && ![0, 69].includes(told.exitCode ?? -1)) wrong.push(transcript(told));
   const again = await runProgram(adopt);
   if (again.exitCode !== 0) return [...wrong, `I9: ${transcript(again)}`];
-  if (!lstatSync(known).isSymbolicLink()) wrong.push('I9: the path is no symlink at last');
+  if (!lstatSync(known).isSymbolicLink()) wrong.push('I9: the path is not a symlink in the end');
   if (statSync(known).ino !== inode) wrong.push('I9: another tree lies there');
   wrong.push(...wrongTree(known, first));
   const status = await runProgram(['status', rootOf(home)]);
@@ -220,7 +220,7 @@ async function checkUnadoption(home: string): Promise<string[]> {
   const again = await runProgram(['init', rootOf(home), '--unadopt', known]);
   const isOver = again.exitCode === 64 && /was not made of/.test(again.stderr);
   if (again.exitCode !== 0 && !isOver) return [...wrong, `I9: ${transcript(again)}`];
-  if (!lstatSync(known).isDirectory()) wrong.push('I9: the path is no directory at last');
+  if (!lstatSync(known).isDirectory()) wrong.push('I9: the path is not a directory in the end');
   if (statSync(known).ino !== inode) wrong.push('I9: another tree lies there');
   const left = readdirSync(rootOf(home)).filter((name) => name === 'current');
   return [...wrong, ...wrongTree(known, first), ...left, ...leftBeside(home)];
@@ -265,11 +265,13 @@ async function wrongForGuarded(root: string, least = 0): Promise<string[]> {
   return [
     ...letIn
       .filter(({ stdout }) => !wholeDigests.includes(stdout))
-      .map(() => 'I6: a guarded reader was let in to a tree that is neither the old nor the new'),
+      .map(
+        () => 'I6: a guarded reader was admitted to a tree that is neither the old nor the new one',
+      ),
     ...reads
       .filter(({ exitCode }) => exitCode !== 0 && exitCode !== 75)
       .map(({ exitCode, stderr }) => `a guarded reader ended with ${exitCode}: ${stderr}`),
-    ...(letIn.length < least ? ['I9: no guarded reader is let in at last'] : []),
+    ...(letIn.length < least ? ['I9: no guarded reader is admitted in the end'] : []),
   ];
 }
 

@@ -310,7 +310,7 @@ async function wrongAtTheEnd(root: string): Promise<string[]> {
     ...(again.exitCode === 0 && again.json()['outcome'] === 'unchanged'
       ? []
       : [`I9: a second recovery is not idle: ${transcript(again)}`]),
-    ...(known.get(current) === second ? [] : [`I9: current names ${current} at last`]),
+    ...(known.get(current) === second ? [] : [`I9: current names ${current} in the end`]),
     ...wrongForReaders(root, known),
     ...leftBehind(root),
     ...wrongHistory(root),

@@ -41,7 +41,7 @@ export function wrongForReaders(
     if (id === undefined) {
       return name === 'current' && !firstPublication ? ['I3: there is no current'] : [];
     }
-    return ids.includes(id) ? [] : [`I3: ${name} names ${id}, which is not there`];
+    return ids.includes(id) ? [] : [`I3: ${name} names ${id}, which does not exist`];
   });
   const snapshots = ids.flatMap((id) => {
     const expected = known.get(id);
@@ -166,6 +166,6 @@ export function wrongHistory(
       .map((id) => `history: the publication of ${id} is missing`),
     ...published
       .filter((id) => id !== undefined && !snapshotIds(root).includes(id) && !pruned.includes(id))
-      .map((id) => `history: ${id} is gone, and not known as pruned`),
+      .map((id) => `history: ${id} is gone, but was not recorded as pruned`),
   ];
 }

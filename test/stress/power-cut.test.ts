@@ -80,7 +80,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(
 
     describe.each(kinds.map((kind) => [kind.type, kind] as const))('on %s', (type, kind) => {
       it(
-        'leaves whole published snapshots at any moment, and what the next sync recovers',
+        'at any moment leaves whole snapshots, and a state that the next sync recovers',
         limit,
         async () => {
           const camera = await mountCamera(type, kind.mount);

@@ -69,7 +69,7 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
 
   afterAll(() => scratch.remove());
 
-  it('are told apart, and share no flock', limit, async () => {
+  it('have different identities, and share no flock', limit, async () => {
     const { root, other, otherRoot, remove } = await shareMirror('apart');
     onTestFinished(remove);
     const there = (...command: string[]): string => {
@@ -89,7 +89,7 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
     );
   });
 
-  it('leave a lock alone whose heartbeat goes on, and name its holder', limit, async () => {
+  it('respect a lock whose heartbeat continues, and name its holder', limit, async () => {
     const { root, other, otherRoot, remove } = await shareMirror('alive');
     onTestFinished(remove);
     const here = await tripwire.points(syncHere(`${root}-points`, secondTree, 'second'));
@@ -129,10 +129,10 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
   });
 
   it.each<[who: string, Action]>([
-    ['process that came to the point', 'stop-process'],
+    ['process at the point', 'stop-process'],
     ['whole process tree', 'stop-tree'],
   ])(
-    `outlive it when the %s of the holder is stopped past the limit at ${scale === 'all' ? 'each point' : 'a sample of the points'} of a sync: it publishes nothing more and leaves the lock of the other alone`,
+    `survive a holder whose %s is stopped past the limit at ${scale === 'all' ? 'each point' : 'a sample of the points'} of a sync: it publishes nothing more and leaves the other's lock alone`,
     limit,
     async (_, action) => {
       const mirror = await shareMirror(`points-${action}`);
@@ -217,7 +217,9 @@ async function stopAndTakeOver(
       ...(success.exitCode === 0
         ? []
         : [`I4: the other host ended with ${success.exitCode}: ${success.stderr}`]),
-      ...(linkedId(root, 'current') === 'third' ? [] : ['the other host did not publish at last']),
+      ...(linkedId(root, 'current') === 'third'
+        ? []
+        : ['the other host did not publish in the end']),
       ...(last.exitCode === 0 ? [] : [`I9: ${transcript(last)}`]),
       ...wrongForReaders(root, known),
       // A holder that was stopped before it recorded its flip does so after the other host has.
