@@ -541,7 +541,7 @@ describe.concurrent('The gate by hand', () => {
     spoil(one.state('gate.json'));
     const impatient = await one.read({ options: ['--wait', '0'] });
     expect(impatient.exitCode, transcript(impatient)).toBe(75);
-    expect(impatient.stderr).toMatch(/does not tell whether it may be read/);
+    expect(impatient.stderr).toMatch(/the state of its gate is not known/);
     expect(impatient.stderr).not.toMatch(/cannot open|No such file/);
     for (const words of [['sync'], ['status'], ['gate', 'status'], ['gate', 'close'], ['wait']]) {
       expectFailure(await runProgram([...words, one.root]), 78, /gate\.json/, /gate open/);

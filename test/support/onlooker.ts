@@ -4,23 +4,23 @@ import { execa } from 'execa';
 import { nobody } from './privilege.ts';
 import { makeScratch } from './scratch.ts';
 
-/** What another user got to see. */
+/** What another user has seen. */
 interface Sightings {
   /** `listed PATH`, `saw PATH` (its attributes) or `read PATH` (its content), each once. */
   readonly seen: readonly string[];
-  /** How often it tried all the paths. */
+  /** How often it tried all paths. */
   readonly rounds: number;
 }
 
-/** Another user who tries to get at some paths without a pause. */
+/** A process of another user that keeps trying to access some paths. */
 export interface Onlooker {
-  /** Ends it and tells what it has seen. */
+  /** Ends it and returns what it has seen. */
   leave(): Promise<Sightings>;
 }
 
 /**
- * Tries as `nobody`, until it is told to leave, to list, to stat and to read each path and what a
- * listing of it shows. It is a shell script, because nobody can run a shell wherever Node lies.
+ * As `nobody`, lists, stats and reads each path and the entries below it, until `leave` is called.
+ * It is a shell script, because Node may be installed where nobody cannot run it.
  */
 export async function startOnlooker(paths: readonly string[]): Promise<Onlooker> {
   const scratch = makeScratch();

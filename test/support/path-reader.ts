@@ -4,22 +4,23 @@ import { vi } from 'vitest';
 
 const program = fileURLToPath(new URL('path-reader/reader.mjs', import.meta.url));
 
-/** What a process that read through one path has to tell. */
+/** The account of a `PathReader`. */
 interface Account {
-  /** How often it read all the files three times. */
+  /** How often it read all the files. */
   readonly turns: number;
-  /** How often it missed a file, or met a mix, by what it was. */
+  /** How often each failure occurred: a missing file, or a mix. */
   readonly missed: Readonly<Record<string, number>>;
-  /** Every content that it met. */
+  /** Every content that it read. */
   readonly seen: readonly string[];
 }
 
-/** A process that reads through one path without a pause. */
+/** A process that keeps reading the files of a directory through one path. */
 export interface PathReader {
+  /** Ends it and returns its account. */
   leave(): Promise<Account>;
 }
 
-/** Starts it, and gives it back when it reads; all the files hold the same. */
+/** Starts a reader, and resolves when it reads. All the files must have the same content. */
 export async function startPathReader(
   directory: string,
   files: readonly string[],

@@ -4,41 +4,41 @@ import { nobody, runsAsRoot, type User } from './privilege.ts';
 
 const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
 
-/** How the program is started; everything left out is as in the test's own process. */
+/** How the program is started; the defaults are those of the test's own process. */
 export interface ProgramOptions {
   readonly cwd?: string;
-  /** Added to the test's environment; `undefined` takes a variable out of it. */
+  /** Added to the test's environment; `undefined` removes a variable. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Runs as this user, which needs root. See `nobodyRunsTheProgram`. */
+  /** The user to run as, which needs root. See `nobodyRunsTheProgram`. */
   readonly user?: User;
-  /** The file mode creation mask, octal such as `000`. */
+  /** The file mode creation mask in octal, such as `000`. */
   readonly umask?: string;
-  /** Leads a process group of its own, as a shell starts it at a terminal. */
+  /** Makes it the leader of its own process group, as a shell starts a job. */
   readonly ownGroup?: boolean;
 }
 
-/** What is left of a process that has ended. */
+/** The result of a process that has ended. */
 export interface ProgramResult {
   readonly command: string;
   readonly stdout: string;
   readonly stderr: string;
-  /** `undefined` when a signal ended it. */
+  /** `undefined` if a signal ended it. */
   readonly exitCode: number | undefined;
   readonly signal: string | undefined;
-  /** The object that `--json` printed; throws with the whole output when stdout is none. */
+  /** Parses the object that `--json` printed; throws with the whole output if it is no JSON. */
   json(): Record<string, unknown>;
 }
 
-/** A started program. */
+/** A running program. */
 export interface RunningProgram {
   readonly pid: number;
   readonly result: Promise<ProgramResult>;
   kill(signal: NodeJS.Signals): void;
-  /** What it has written to standard error until now. */
+  /** Its standard error so far. */
   saidSoFar(): string;
 }
 
-/** True when `nobody` can read the built program and execute Node: not so in a private home. */
+/** True if `nobody` can execute Node and read the built program, as in no private home. */
 export const nobodyRunsTheProgram =
   runsAsRoot &&
   execaSync(process.execPath, ['-e', 'fs.accessSync(process.argv[1], 4)', bin], {
@@ -48,7 +48,7 @@ export const nobodyRunsTheProgram =
     env: { HOME: '/' },
   }).exitCode === 0;
 
-/** Starts `mirrorlatch ARGUMENTS` as a process of its own and gives it back while it runs. */
+/** Starts `mirrorlatch ARGUMENTS`. */
 export function startProgram(
   args: readonly string[],
   options: ProgramOptions = {},
@@ -91,7 +91,7 @@ export function startProgram(
   };
 }
 
-/** Runs `mirrorlatch ARGUMENTS` to its end, whatever that is. */
+/** Runs `mirrorlatch ARGUMENTS` to its end; does not throw if it fails. */
 export function runProgram(
   args: readonly string[],
   options: ProgramOptions = {},
@@ -99,7 +99,7 @@ export function runProgram(
   return startProgram(args, options).result;
 }
 
-/** Runs `mirrorlatch ARGUMENTS --json` that has to end with 0, and returns the object printed. */
+/** Runs `mirrorlatch ARGUMENTS --json` and returns the printed object; throws if it fails. */
 export async function runForJson(
   args: readonly string[],
   options: ProgramOptions = {},
@@ -110,7 +110,7 @@ export async function runForJson(
   return result.json();
 }
 
-/** Everything about a run, for the message of a failing test. */
+/** Describes a run for the message of a failing test. */
 export function transcript(result: ProgramResult): string {
   const end = result.signal ?? `exit code ${result.exitCode}`;
   return `${result.command}\nended by ${end}\nstdout: ${result.stdout}\nstderr: ${result.stderr}`;

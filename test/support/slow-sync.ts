@@ -5,28 +5,28 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type ProgramOptions, type RunningProgram, startProgram, transcript } from './program.ts';
 import type { Files, SmallMirror } from './small-mirror.ts';
 
-/** KiB a second. */
+/** In KiB per second. */
 const RATE = 100;
 
-/** What differs from a sync of one file that takes about eight seconds. */
+/** Deviations from a sync of one file that takes about eight seconds. */
 export interface SlowSyncOptions {
   readonly id?: string;
-  /** The mirror is one in place. */
+  /** For an in-place mirror. */
   readonly inPlace?: boolean;
-  /** What changes beside the slow file. Names before `slow` are transferred before it. */
+  /** Other changes. Names that sort before `slow` are transferred before it. */
   readonly files?: Files;
-  /** How long the slow file takes at least; seconds. */
+  /** The least time that the slow file takes, in seconds. */
   readonly seconds?: number;
-  /** By default the mirror's own. */
+  /** Default: the mirror's own. */
   readonly source?: string;
-  /** More words before `--`. */
+  /** Options of mirrorlatch. */
   readonly words?: readonly string[];
   readonly program?: ProgramOptions;
 }
 
 /**
- * Starts a sync and gives it back when rsync is in the middle of a file. Its limit is given on this
- * command line only; a mirror that does not exist yet would remember it.
+ * Starts a sync, and resolves when rsync is in the middle of a file. An existing mirror does not
+ * remember the bandwidth limit; a new one would.
  */
 export async function startSlowSync(
   mirror: SmallMirror,
@@ -52,7 +52,7 @@ export async function startSlowSync(
   return sync;
 }
 
-/** The rsync processes whose arguments name a path below `root`, or another text. */
+/** The pids of rsync processes with `root`, or another text, in their arguments. */
 export function rsyncProcesses(root: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -63,7 +63,7 @@ export function rsyncProcesses(root: string): number[] {
     });
 }
 
-/** rsync's own temporary file for the slow one. */
+/** Looks for rsync's temporary file of the slow file. */
 function isHalfWritten(tree: string): boolean {
   return existsSync(tree) && readdirSync(tree).some((name) => /^\.slow\.\w{6}$/.test(name));
 }

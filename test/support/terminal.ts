@@ -2,14 +2,14 @@ import { execa } from 'execa';
 import { expect, onTestFinished } from 'vitest';
 import { quoteForSh } from '../../src/reader/quote.ts';
 
-/** A command on a terminal of its own (a pty), with a person who types. */
+/** A command on its own terminal (a pty). */
 export interface Terminal {
-  /** What it has shown since the last call of `type`, escape sequences included. */
+  /** The output since the last call of `type`, including escape sequences. */
   shownSince(): string;
   type(text: string): void;
-  /** Waits until it has shown this since the last call of `type`. */
+  /** Waits until the output since the last call of `type` matches. */
   shows(text: string | RegExp): Promise<void>;
-  /** Settles with the exit code of the command when it ends. */
+  /** Resolves to the exit code when the command ends. */
   readonly exitCode: Promise<number | undefined>;
 }
 
@@ -28,7 +28,7 @@ export function openTerminal(
       reject: false,
       stdin: 'pipe',
       cwd: options.cwd ?? '/',
-      // script(1) itself runs the command by SHELL.
+      // script(1) runs the command with SHELL.
       env: { TERM: 'xterm', ...options.env, SHELL: '/bin/sh' },
     },
   );

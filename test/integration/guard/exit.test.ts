@@ -159,7 +159,7 @@ describe('a mirror with nothing to read', () => {
       expectFailure(foreign, 125, /other\/current leads nowhere/);
       if (caller.user === undefined) return;
       const closed = await runGuarded(guard, root, ['true'], { caller });
-      expectFailure(closed, 125, /current leads nowhere, or not for you/);
+      expectFailure(closed, 125, /current leads nowhere, or you may not enter its target/);
     });
     await Promise.all(told);
   });

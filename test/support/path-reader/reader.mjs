@@ -1,9 +1,9 @@
-// Reads the same files through one path without a pause, until it is told to end, and then tells what it missed.
+// Reads the same files through one path until SIGTERM, and then prints what it missed.
 //
 //   node reader.mjs DIRECTORY FILE...
 //
-// Each turn reads every file by its absolute path; then it enters the directory and reads them all twice from there,
-// where all must hold the same.
+// Each turn reads every file by its absolute path, then enters the directory and reads all files
+// twice from there. Those must have the same content.
 
 import { readFileSync } from 'node:fs';
 import { chdir } from 'node:process';

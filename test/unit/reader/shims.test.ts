@@ -202,7 +202,7 @@ for (const [file, ...options] of INTERPRETERS) {
       const result = await run([...interpreter, own], { PATH });
       expect(result).toEqual({
         words: [],
-        stderr: 'mirrorlatch: peruse: command not found, apart from shims',
+        stderr: 'mirrorlatch: peruse: command not found, ignoring shims',
         exitCode: 127,
       });
     }
@@ -312,8 +312,8 @@ test('where the reader is not there it fails with 125 and says how to do without
   rmSync(join(mirror, '.mirrorlatch'), { recursive: true });
   const { words, stderr, exitCode } = await run([own], { PATH: path('shims', 'bin') });
   expect([words, exitCode]).toEqual([[], 125]);
-  expect(stderr).toMatch(`mirrorlatch: peruse: ${mirror}/.mirrorlatch/reader is not there`);
-  expect(stderr).toMatch(`Unguarded it is: ${real}`);
+  expect(stderr).toMatch(`mirrorlatch: peruse: ${mirror}/.mirrorlatch/reader cannot be executed`);
+  expect(stderr).toMatch(`or run the command unguarded: ${real}`);
 });
 
 test('where one of several mirrors is not there it fails with 125 and names it', async () => {
@@ -358,7 +358,7 @@ test('with --if-unavailable run the command runs bare, with a warning and its ow
   rmSync(mirror, { recursive: true });
   expect(await run([own, 'a b', ''], env)).toEqual({
     words: ['a b', ''],
-    stderr: `mirrorlatch: ${mirror}/.mirrorlatch/reader is not there: ${real} runs unguarded`,
+    stderr: `mirrorlatch: ${mirror}/.mirrorlatch/reader cannot be executed: ${real} runs unguarded`,
     exitCode: 3,
   });
 });
