@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { vi } from 'vitest';
+import { eventually } from './eventually.ts';
 
 const program = fileURLToPath(new URL('path-reader/reader.mjs', import.meta.url));
 
@@ -29,12 +29,9 @@ export async function startPathReader(
   subprocess.stdout.on('data', (chunk: Buffer | string) => {
     printed += chunk.toString();
   });
-  await vi.waitFor(
-    () => {
-      if (!printed.startsWith('reading')) throw new Error('it does not read yet');
-    },
-    { timeout: 20_000 },
-  );
+  await eventually(() => {
+    if (!printed.startsWith('reading')) throw new Error('it does not read yet');
+  });
   return {
     leave: async () => {
       subprocess.kill('SIGTERM');
