@@ -15,9 +15,10 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { pin } from '../../src/index.ts';
 import { startWatch } from '../support/event-stream.ts';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { callers, inShell, oneOfEachKind, startGuarded } from '../support/guards.ts';
 import { type InPlaceMirror, inPlaceMirror, mirrorsInPlace } from '../support/in-place-mirror.ts';
@@ -53,14 +54,14 @@ const startSlow = (
 /** Somebody who is inside, as long as nobody ends him. */
 async function startReading(one: InPlaceMirror, ...options: readonly string[]) {
   const reading = startGuarded(reader, one.root, inShell('cat file; exec sleep 60'), { options });
-  await vi.waitFor(() => expect(reading.printedSoFar()).not.toBe(''), { timeout: 20_000 });
+  await eventually(() => expect(reading.printedSoFar()).not.toBe(''));
   return reading;
 }
 
 async function endNow(one: InPlaceMirror, sync: RunningProgram): Promise<void> {
   sync.kill('SIGKILL');
   await sync.result;
-  await vi.waitFor(() => expect(rsyncProcesses(one.root)).toEqual([]), { timeout: 20_000 });
+  await eventually(() => expect(rsyncProcesses(one.root)).toEqual([]));
 }
 
 describe.concurrent('A sync in place', () => {
@@ -207,13 +208,11 @@ test('run has mirrorlatch wait watch a closed gate for it, and takes that along 
     readFileSync(`/proc/${reading.pid}/task/${reading.pid}/children`, 'utf8')
       .split(' ')
       .filter((pid) => pid !== '' && /\0wait\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8')));
-  await vi.waitFor(() => expect(watching()).toHaveLength(1), { timeout: 20_000 });
+  await eventually(() => expect(watching()).toHaveLength(1));
   const [watcher] = watching();
   reading.kill('SIGKILL');
   await reading.result;
-  await vi.waitFor(() => expect(existsSync(`/proc/${watcher}/exe`)).toBe(false), {
-    timeout: 20_000,
-  });
+  await eventually(() => expect(existsSync(`/proc/${watcher}/exe`)).toBe(false));
 });
 
 describe.concurrent('Readers that are inside', () => {
@@ -238,7 +237,7 @@ describe.concurrent('Readers that are inside', () => {
     const sync = startProgram(['sync', one.root]);
     await one.reaches('closing');
     const late = startGuarded(reader, one.root, inShell('cat file'));
-    await vi.waitFor(() => expect(late.saidSoFar()).toMatch(/waiting/), { timeout: 20_000 });
+    await eventually(() => expect(late.saidSoFar()).toMatch(/waiting/));
     expect(one.record().state).toBe('closing');
     expect(readFileSync(one.tree('file'), 'utf8')).toBe('content');
     reading.kill('SIGTERM');
@@ -255,7 +254,7 @@ describe.concurrent('Readers that are inside', () => {
         'echo inside; until [ -e "$3" ]; do sleep 0.1; done; exec "$1" --wait 20 -- cat "$2"';
       const command = inShell(again, one.state('reader'), join(one.root, 'current/file'), go);
       const reading = startGuarded(reader, one.root, command, { options: ['--pin', pin] });
-      await vi.waitFor(() => expect(reading.printedSoFar()).toBe('inside\n'), { timeout: 20_000 });
+      await eventually(() => expect(reading.printedSoFar()).toBe('inside\n'));
       one.change({ file: 'changed' });
       const sync = startProgram(['sync', one.root]);
       await one.reaches('closing');

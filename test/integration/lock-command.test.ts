@@ -14,7 +14,8 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { afterAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import {
   type ProgramResult,
@@ -237,7 +238,7 @@ describe.concurrent('I8: nothing is published', () => {
       if (isLocked) expect(status.stdout).toContain(`held by sleep (pid ${pid})`);
       process.kill(pid, 'SIGKILL');
     }
-    await vi.waitFor(() => succeeds(mirror, ['--id', 'second'], 'exit 0'), 10_000);
+    await eventually(() => succeeds(mirror, ['--id', 'second'], 'exit 0'));
     expect(mirror.linked('current')).toBe('second');
   });
 
@@ -366,14 +367,11 @@ describe.concurrent('I10: the command', () => {
       { reject: false, detached: true },
     );
     const file = mirror.state('staging', 'pid');
-    const pid = await vi.waitFor(
-      () => Number(/\d+\n/.exec(readFileSync(file, 'utf8'))?.[0]),
-      10_000,
-    );
+    const pid = await eventually(() => Number(/\d+\n/.exec(readFileSync(file, 'utf8'))?.[0]));
     const group = Number(statOf(pid)[1]);
     expect(String(group), 'not our own').not.toBe(statOf(process.pid)[1]);
     process.kill(-group, 'SIGTSTP');
-    await vi.waitFor(() => expect([statOf(pid)[0], statOf(group)[0]]).toEqual(['T', 'T']), 5_000);
+    await eventually(() => expect([statOf(pid)[0], statOf(group)[0]]).toEqual(['T', 'T']));
     await pause(2_000);
     expect(existsSync(`/proc/${pid}`)).toBe(true);
     process.kill(-group, 'SIGCONT');
@@ -394,10 +392,7 @@ describe.concurrent('--lock-only', () => {
       '-c',
       'env; sleep 3; exit 5',
     ]);
-    await vi.waitFor(
-      () => expect(existsSync(join(root, '.mirrorlatch', 'sync.lock'))).toBe(true),
-      10_000,
-    );
+    await eventually(() => expect(existsSync(join(root, '.mirrorlatch', 'sync.lock'))).toBe(true));
     const second = await runProgram(['lock', root, '--lock-only', '--no-wait', '--', 'true']);
     expectFailure(second, 75, /is locked: lock by .*, now: running sh/);
     const third = await runProgram(['lock', root, '--lock-only', '--wait', '1m', '--', 'true']);
@@ -433,10 +428,7 @@ describe.concurrent('I9: after SIGKILL', () => {
     const script = `exec >/dev/null 2>&1; echo half >"$MIRRORLATCH_STAGING/half"; '${copy}' 6; true`;
     const holder = startProgram(['lock', mirror.root, '--', 'sh', '-c', script]);
     const tree = () => readdirSync(mirror.state('staging')).find((name) => /d$/.test(name)) ?? '';
-    await vi.waitFor(
-      () => expect(existsSync(mirror.state('staging', tree(), 'half'))).toBe(true),
-      10_000,
-    );
+    await eventually(() => expect(existsSync(mirror.state('staging', tree(), 'half'))).toBe(true));
     holder.kill('SIGKILL');
     await holder.result;
     const next = await lock(mirror, ['--wait', '1s'], 'exit 0');
@@ -452,7 +444,7 @@ describe.concurrent('I9: after SIGKILL', () => {
     // What lingers keeps mirrorlatch from going on.
     const script = 'exec >/dev/null 2>&1; echo whole >"$MIRRORLATCH_STAGING/new"; sleep 3 &';
     const holder = startProgram(['lock', mirror.root, '--', 'sh', '-c', script]);
-    await vi.waitFor(() => expect(leftInStaging(mirror, 'new')).toBe(true), 10_000);
+    await eventually(() => expect(leftInStaging(mirror, 'new')).toBe(true));
     await pause(500);
     holder.kill('SIGKILL');
     await holder.result;
@@ -516,10 +508,7 @@ describe.concurrent('in place', () => {
     const script =
       'exec >/dev/null 2>&1; echo half >"$MIRRORLATCH_STAGING/half"; sleep 4 3>&-; true';
     const holder = startProgram(['lock', root, '--', 'sh', '-c', script]);
-    await vi.waitFor(
-      () => expect(existsSync(join(root, 'gate', 'live', 'half'))).toBe(true),
-      10_000,
-    );
+    await eventually(() => expect(existsSync(join(root, 'gate', 'live', 'half'))).toBe(true));
     holder.kill('SIGKILL');
     await holder.result;
     expect(statSync(join(root, 'gate')).mode & 0o777).toBe(0o700);
@@ -562,7 +551,7 @@ function startNode(
     ['lock', mirror.root, '--', process.execPath, '-e', `${tee} ${script}`],
     { ownGroup },
   );
-  const ready = vi.waitFor(() => readFileSync(said, 'utf8'), { timeout: 15_000, interval: 50 });
+  const ready = eventually(() => readFileSync(said, 'utf8'));
   return { ...program, ready };
 }
 

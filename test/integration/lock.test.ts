@@ -24,9 +24,7 @@ test('I4: a second sync ends at once with 75 and names host, pid, user, time and
   const startedAt = Date.now();
   const holder = await startSlowSync(mirror);
   expect(await whatIsDone(mirror), 'a new phase is told at once').toMatch(/now: transferring/);
-  await expect
-    .poll(() => whatIsDone(mirror), { timeout: 10_000 })
-    .toMatch(/now: transferring [1-9]\d* %$/);
+  await expect.poll(() => whatIsDone(mirror)).toMatch(/now: transferring [1-9]\d* %$/);
 
   const startOfSecond = Date.now();
   const second = await runProgram(['sync', mirror.root]);
@@ -166,7 +164,7 @@ test('I9: after SIGKILL of the holder the next sync goes on at once from what it
   const holder = await startSlowSync(mirror, { id: 'killed', files: { a: 'whole already' } });
   holder.kill('SIGKILL');
   expect((await holder.result).signal).toBe('SIGKILL');
-  await expect.poll(() => rsyncProcesses(mirror.root), { timeout: 5_000 }).toEqual([]);
+  await expect.poll(() => rsyncProcesses(mirror.root)).toEqual([]);
 
   const whole = join(mirror.state('staging', 'killed'), 'a');
   expect(readFileSync(whole, 'utf8')).toBe('whole already');
@@ -185,7 +183,7 @@ test('unlock removes the lock of a holder that was killed, and says whose it was
   const holder = await startSlowSync(mirror);
   holder.kill('SIGKILL');
   await holder.result;
-  await expect.poll(() => rsyncProcesses(mirror.root), { timeout: 5_000 }).toEqual([]);
+  await expect.poll(() => rsyncProcesses(mirror.root)).toEqual([]);
   expect(existsSync(mirror.state('sync.lock'))).toBe(true);
 
   const unlock = await runProgram(['unlock', mirror.root]);

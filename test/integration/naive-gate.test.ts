@@ -1,7 +1,8 @@
 import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { inPlaceMirror } from '../support/in-place-mirror.ts';
 import { nobody, runsAsRoot } from '../support/privilege.ts';
 import { runForJson, startProgram, transcript } from '../support/program.ts';
@@ -48,11 +49,9 @@ describe.skipIf(!runsAsRoot)(`While rsync writes${why}`, () => {
 
     const sync = startProgram(['sync', source, mirror.root, '--', SLOWLY]);
     await mirror.reaches('closed');
-    await vi.waitFor(() => expect(mirror.mode()).toBe(0o700));
+    await eventually(() => expect(mirror.mode()).toBe(0o700));
     const reader = await startReader(mirror.tree());
-    await vi.waitFor(() => expect(existsSync(mirror.tree('.~tmp~', '3'))).toBe(true), {
-      timeout: 20_000,
-    });
+    await eventually(() => expect(existsSync(mirror.tree('.~tmp~', '3'))).toBe(true));
     expect(statSync(mirror.tree()).mode & 0o777, 'rsync opened the tree itself').toBe(0o755);
     const read = await reader.leave();
     expect(mirror.record().state, 'it was read while it was written').toBe('closed');
@@ -98,7 +97,7 @@ async function startReader(tree: string) {
   reading.stdout.on('data', (chunk: Buffer | string) => {
     read += chunk.toString();
   });
-  await vi.waitFor(() => expect(read.split('\n').length).toBeGreaterThan(2), { timeout: 20_000 });
+  await eventually(() => expect(read.split('\n').length).toBeGreaterThan(2));
   return {
     /** What it has read, each once. */
     leave: async (): Promise<string[]> => {

@@ -195,10 +195,10 @@ test('I4, I6: a mirror in place is pushed to behind its gate, which a dropped co
     words: ['--retries', '0'],
     rsync: ['--bwlimit=100'],
   });
-  await expect.poll(gate, { timeout: 20_000 }).toBe('closed');
+  await expect.poll(gate).toBe('closed');
   kill('the session', running, mirror.root);
   expectFailure(await running.result, 69, /the connection to upstream was lost/);
-  await expect.poll(gate, { timeout: 8_000 }).toBe('dirty');
+  await expect.poll(gate).toBe('dirty');
   await pushForJson(mirror);
   expect(await gate()).toBe('open');
   isWhole(mirror);
@@ -243,19 +243,14 @@ describe('a connection that drops', () => {
         words: ['--retries', '0', '--id', `killed-${round}`],
         rsync: ['--bwlimit=600'],
       });
-      await expect
-        .poll(() => pidsOf(victim, running, mirror.root), { timeout: 20_000 })
-        .not.toEqual([]);
+      await expect.poll(() => pidsOf(victim, running, mirror.root)).not.toEqual([]);
       await pause(moment);
       const killed = kill(victim, running, mirror.root);
       const { exitCode, signal } = await running.result;
       const here = `round ${round}: ${victim} killed ${killed}${moment} ms after it came: ${exitCode ?? signal}`;
 
       await expect
-        .poll(() => pushProcesses(mirror.root).receivers.concat(rsyncProcesses(mirror.root)), {
-          timeout: 8_000,
-          message: here,
-        })
+        .poll(() => pushProcesses(mirror.root).receivers.concat(rsyncProcesses(mirror.root)))
         .toEqual([]);
       const { lock } = (await statusOf(mirror.root)) as { lock: { state: { kind: string } } };
       expect(['free', 'dead'], here).toContain(lock.state.kind);
@@ -489,11 +484,11 @@ describe('mirrorlatch receive, whatever it is told', () => {
       words: ['--retries', '0'],
       program: { env: { NODE: process.execPath, FILTER: filter } },
     });
-    await expect.poll(() => isStaged(mirror, 'file', 6), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => isStaged(mirror, 'file', 6)).toBe(true);
     await pause(1_000);
     running.kill('SIGTERM');
     expect((await running.result).exitCode).toBe(143);
-    await expect.poll(() => pushProcesses(mirror.root).receivers, { timeout: 8_000 }).toEqual([]);
+    await expect.poll(() => pushProcesses(mirror.root).receivers).toEqual([]);
     expect(mirror.linked('current')).toBe('first');
     expect(mirror.snapshots()).toEqual(['first']);
   });
@@ -517,7 +512,7 @@ async function startSlowPush(
   });
   const tree = mirror.state('staging', 'slow');
   await expect
-    .poll(() => (existsSync(tree) ? readdirSync(tree) : []), { timeout: 20_000 })
+    .poll(() => (existsSync(tree) ? readdirSync(tree) : []))
     .toContainEqual(expect.stringMatching(/^\.slow\.\w{6}$/));
   return running;
 }

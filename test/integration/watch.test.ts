@@ -2,12 +2,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa, execaSync } from 'execa';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { prune, rollback, sync } from '../../src/index.ts';
 import { appendHistory, type HistoryEntry, readHistory } from '../../src/mirror/history.ts';
 import { layoutOf } from '../../src/mirror/layout.ts';
 import { acquireSyncLock } from '../../src/mirror/sync-lock.ts';
 import { type EventStream, startWatch } from '../support/event-stream.ts';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { mayMount, nobody } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson, runProgram, startProgram } from '../support/program.ts';
@@ -37,12 +38,12 @@ describe('watch tells', () => {
     const byLooking = await startWatch(mirror.root, ['--poll', '40ms']);
     // There the changes of others make no events.
     const onFuse = mayMount ? [await startWatch(await fuseViewOf(mirror))] : [];
-    await vi.waitFor(() => expect(inotifyWatches(byEvents)).toBe(1));
+    await eventually(() => expect(inotifyWatches(byEvents)).toBe(1));
     const flipped = await flipOften(mirror, FLIPS);
     const history = historyOf(mirror).slice(3);
     expect(history).toHaveLength(FLIPS);
     for (const watching of [byEvents, byLooking, ...onFuse]) {
-      await vi.waitFor(() => expect(watching.flips().length).toBeGreaterThanOrEqual(FLIPS), 10_000);
+      await eventually(() => expect(watching.flips().length).toBeGreaterThanOrEqual(FLIPS));
       await pause(100);
       expect(watching.flips()).toEqual(flipped);
       expect(toldOfHistory(watching)).toEqual(history);
@@ -63,7 +64,7 @@ describe('watch tells', () => {
     async (limit, sysctl) => {
       const mirror = await threeSnapshots();
       const watching = await startWatch(mirror.root, [], { through: withoutInotify(limit) });
-      await vi.waitFor(() => expect(watching.said()).toContain(sysctl));
+      await eventually(() => expect(watching.said()).toContain(sysctl));
       await runForJson(['rollback', mirror.root]);
       await watching.until('rolled-back');
       await runForJson(['rollback', mirror.root]);
@@ -77,7 +78,7 @@ describe('watch tells', () => {
     const mirror = await threeSnapshots();
     const watching = await startWatch(mirror.root);
     const asText = startProgram(['watch', mirror.root]);
-    await vi.waitFor(() => expect(inotifyWatches(asText)).toBe(1));
+    await eventually(() => expect(inotifyWatches(asText)).toBe(1));
     await mirror.publish('fourth', { file: 'fourth' }, '--keep-last', '1', '--grace', '0');
     await mirror.sync();
     await runForJson(['rollback', mirror.root]);
@@ -192,7 +193,7 @@ describe('watch tells', () => {
   test.runIf(nobodyRunsTheProgram)('a user who may only read', async () => {
     const mirror = await threeSnapshots();
     const watching = startProgram(['watch', mirror.root, '--json'], { user: nobody });
-    await vi.waitFor(() => expect(inotifyWatches(watching)).toBe(1));
+    await eventually(() => expect(inotifyWatches(watching)).toBe(1));
     await rollback({ root: mirror.root });
     await pause(300);
     watching.kill('SIGINT');
@@ -292,11 +293,11 @@ describe('watch with a command', () => {
     const flipped = await flipOften(mirror, 60);
     const newest = flipped.at(-1);
     // An earlier run for the same snapshot may have ended before.
-    await vi.waitFor(() => {
+    await eventually(() => {
       const ended = watching.of('command-ended');
       expect(ended.at(-1)).toMatchObject({ id: newest });
       expect(ended).toHaveLength(watching.of('command-started').length);
-    }, 10_000);
+    });
     await pause(700);
     const started = watching.of('command-started');
     expect(watching.flips()).toEqual(flipped);
@@ -351,7 +352,7 @@ describe('watch with a command', () => {
           setTimeout(() => process.exit(7), 1000); console.log('ready')`,
         ],
       });
-      await vi.waitFor(() => expect(watching.said()).toBe('ready\n'));
+      await eventually(() => expect(watching.said()).toBe('ready\n'));
       // A terminal sends it to the whole process group.
       process.kill(by === 'kill' ? watching.pid : -watching.pid, signal);
       expect(await watching.end).toEqual({ exitCode, signal: undefined });
@@ -368,14 +369,14 @@ describe('watch with a command', () => {
     const mirror = await threeSnapshots();
     const command = ['sh', '-c', "trap '' INT; echo ready; while :; do sleep 0.1; done"];
     const watching = await startWatch(mirror.root, ['--initial'], { command });
-    await vi.waitFor(() => expect(watching.said()).toBe('ready\n'));
+    await eventually(() => expect(watching.said()).toBe('ready\n'));
     const pid = Number(watching.of('command-started')[0]?.['pid']);
     watching.kill('SIGINT');
     await pause(300);
     expect(commandLine(pid)).not.toEqual([]);
     watching.kill('SIGINT');
     expect(await watching.end).toEqual({ exitCode: undefined, signal: 'SIGINT' });
-    await vi.waitFor(() => expect(commandLine(pid)).toEqual([]));
+    await eventually(() => expect(commandLine(pid)).toEqual([]));
   });
 
   test('when the watch is killed, so is the command', async () => {
@@ -383,9 +384,9 @@ describe('watch with a command', () => {
     const watching = await startWatch(mirror.root, ['--initial'], { command: ['sleep', '1000'] });
     await watching.until('command-started');
     const pid = Number(watching.of('command-started')[0]?.['pid']);
-    await vi.waitFor(() => expect(commandLine(pid)).toEqual(['sleep', '1000']));
+    await eventually(() => expect(commandLine(pid)).toEqual(['sleep', '1000']));
     watching.kill('SIGKILL');
-    await vi.waitFor(() => expect(commandLine(pid)).toEqual([]));
+    await eventually(() => expect(commandLine(pid)).toEqual([]));
   });
 
   test('--pin and --chdir are those of run', async () => {

@@ -61,12 +61,10 @@ describe('I10: the end of the command is the end of the guard:', () => {
         ),
         { caller, options },
       );
-      await expect.poll(running.printedSoFar, { timeout: 10_000 }).toBe(`ready ${running.pid}\n`);
+      await expect.poll(running.printedSoFar).toBe(`ready ${running.pid}\n`);
       for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGUSR1'] as const) {
         running.kill(signal);
-        await expect
-          .poll(running.printedSoFar, { timeout: 10_000 })
-          .toContain(`got ${signal.slice(3)}`);
+        await expect.poll(running.printedSoFar).toContain(`got ${signal.slice(3)}`);
       }
       running.kill('SIGKILL');
       const { stdout, signal } = await running.result;
@@ -131,7 +129,7 @@ describe('a mirror with nothing to read', () => {
       const running = startGuarded(guard, mirror.root, ['cat', 'file'], {
         options: ['--wait', '60'],
       });
-      await expect.poll(running.saidSoFar, { timeout: 10_000 }).toContain('waiting');
+      await expect.poll(running.saidSoFar).toContain('waiting');
       await mirror.publish('first', { file: 'first' });
       const result = await running.result;
       expect(result.stdout, transcript(result)).toBe('first');
@@ -143,7 +141,7 @@ describe('a mirror with nothing to read', () => {
     expect((await runProgram(['init', root])).exitCode).toBe(0);
     for (const guard of guards) {
       const running = startGuarded(guard, root, ['true']);
-      await expect.poll(running.saidSoFar, { timeout: 10_000 }).toContain('waiting');
+      await expect.poll(running.saidSoFar).toContain('waiting');
       running.kill('SIGTERM');
       expect((await running.result).signal).toBe('SIGTERM');
     }
