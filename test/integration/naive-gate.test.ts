@@ -7,6 +7,7 @@ import { inPlaceMirror } from '../support/in-place-mirror.ts';
 import { nobody, runsAsRoot } from '../support/privilege.ts';
 import { runForJson, startProgram, transcript } from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { holdRsync } from '../support/slow-sync.ts';
 import { smallMirror } from '../support/small-mirror.ts';
 
 const why = runsAsRoot ? '' : ' (skipped: only root can become another user)';
@@ -48,14 +49,14 @@ describe.skipIf(!runsAsRoot)(`While rsync writes${why}`, () => {
     chmodSync(mirror.tree(), 0o700);
 
     const sync = startProgram(['sync', source, mirror.root, '--', SLOWLY]);
-    await mirror.reaches('closed');
-    await eventually(() => expect(mirror.mode()).toBe(0o700));
-    const reader = await startReader(mirror.tree());
     await eventually(() => expect(existsSync(mirror.tree('.~tmp~', '3'))).toBe(true));
+    const goOn = holdRsync(mirror.root);
+    expect(mirror.record().state).toBe('closed');
+    expect(mirror.mode()).toBe(0o700);
     expect(statSync(mirror.tree()).mode & 0o777, 'rsync opened the tree itself').toBe(0o755);
-    const read = await reader.leave();
-    expect(mirror.record().state, 'it was read while it was written').toBe('closed');
-    expect(read).toEqual([UNREADABLE]);
+    const reader = await startReader(mirror.tree());
+    expect(await reader.leave()).toEqual([UNREADABLE]);
+    goOn();
 
     const result = await sync.result;
     expect(result.exitCode, transcript(result)).toBe(0);

@@ -15,6 +15,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { seededRandom } from '../stress/scale.ts';
 import { buildAwkwardTree } from '../support/awkward-tree.ts';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
 import { nobody, runsAsRoot } from '../support/privilege.ts';
@@ -36,7 +37,7 @@ import {
   statusOf,
 } from '../support/push.ts';
 import { scratchDirectory } from '../support/scratch.ts';
-import { rsyncProcesses } from '../support/slow-sync.ts';
+import { holdRsync, rsyncProcesses } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { type SshDaemon, startSshDaemon } from '../support/sshd.ts';
 import { describeTree, difference } from '../support/tree.ts';
@@ -208,15 +209,18 @@ describe('two at once', () => {
   test('I4: the second push ends with 75 and names the first, and so does a sync there', async () => {
     const mirror = await oneSnapshot();
     const running = await startSlowPush(mirror);
+    const goOn = holdRsync(mirror.root);
     expectFailure(
       await push(mirror),
       75,
       /upstream: .* is locked: push from \S+@\S+:\/.* by \S+ \(pid \d+ on .*now: transferring/,
     );
     expectFailure(await startProgram(['sync', mirror.source, mirror.root]).result, 75, /push from/);
-    const waiting = push(mirror, { words: ['--wait', '1m', '--json'] });
+    const waiting = startPush(sshd, mirror, { words: ['--wait', '1h'] });
+    await eventually(() => expect(waiting.saidSoFar()).toMatch(/waiting: /));
+    goOn();
     expect((await running.result).exitCode).toBe(0);
-    expect((await waiting).json()).toMatchObject({ outcome: 'unchanged' });
+    expect((await waiting.result).stdout).toMatch(/^unchanged: /);
     isWhole(mirror);
   });
 });
@@ -234,7 +238,9 @@ describe('a connection that drops', () => {
     let resumed = 0;
     for (let round = 0; round < 12; round += 1) {
       const victim = victims[round % victims.length] ?? 'ssh';
-      const moment = Math.round(random() * 3_000);
+      // Between no file and all of them, and somewhere between two.
+      const goal = Math.floor(random() * 13);
+      const moment = Math.round(random() * 300);
       const before = mirror.linked('current');
       const whole = describeTree(join(mirror.root, 'current'));
       const names = Array.from({ length: 12 }, (_, at) => `round-${round}-${at}`);
@@ -243,19 +249,21 @@ describe('a connection that drops', () => {
         words: ['--retries', '0', '--id', `killed-${round}`],
         rsync: ['--bwlimit=600'],
       });
+      const staged = () => names.filter((name) => isStaged(mirror, name, size)).length;
       await expect.poll(() => pidsOf(victim, running, mirror.root)).not.toEqual([]);
+      const isPublished = () => mirror.linked('current') === `killed-${round}`;
+      await eventually(() => expect(staged() >= goal || isPublished()).toBe(true));
       await pause(moment);
       const killed = kill(victim, running, mirror.root);
       const { exitCode, signal } = await running.result;
-      const here = `round ${round}: ${victim} killed ${killed}${moment} ms after it came: ${exitCode ?? signal}`;
+      const here = `round ${round}: ${victim} killed ${killed}${moment} ms after file ${goal}: ${exitCode ?? signal}`;
 
       await expect
         .poll(() => pushProcesses(mirror.root).receivers.concat(rsyncProcesses(mirror.root)))
         .toEqual([]);
       const { lock } = (await statusOf(mirror.root)) as { lock: { state: { kind: string } } };
       expect(['free', 'dead'], here).toContain(lock.state.kind);
-      const isPublished = mirror.linked('current') === `killed-${round}`;
-      if (isPublished) isWhole(mirror);
+      if (isPublished()) isWhole(mirror);
       else {
         expect(exitCode, here).not.toBe(0);
         expect(mirror.linked('current'), here).toBe(before);
@@ -263,12 +271,13 @@ describe('a connection that drops', () => {
         expect(difference(whole, describeTree(join(mirror.root, 'current'))), here).toEqual([]);
       }
 
-      const came = names.filter((name) => isStaged(mirror, name, size)).length;
-      if (came > 0 && !isPublished) resumed += 1;
+      const came = staged();
+      if (came > 0 && !isPublished()) resumed += 1;
+      const wasPublished = isPublished();
       const counting = countingShell(sshd, scratchDirectory());
       await pushForJson(mirror, ['--id', `after-${round}`], { remoteShell: counting.shell });
       isWhole(mirror);
-      const missing = isPublished ? 0 : names.length - came;
+      const missing = wasPublished ? 0 : names.length - came;
       expect(counting.sent(), here).toBeLessThan(missing * size + size / 2);
       told.push(`${here}, ${came} of ${names.length} files had come`);
     }

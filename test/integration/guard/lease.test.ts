@@ -105,7 +105,7 @@ describe('I5: a pinned snapshot is not pruned', () => {
           caller,
           options: ['--pin', 'cwd', '--snapshot', 'first', '--release-on-exit'],
           // A process group of its own, and a descriptor of the caller's.
-          through: ['setsid', ...inShell('exec 3</etc/passwd && exec "$@"')],
+          through: ['setsid', ...inShell('exec 3<. && exec "$@"')],
         },
       );
       await expect.poll(running.printedSoFar).toMatch(/\d\n/);

@@ -19,7 +19,7 @@ import { relayOptions, serveSource, splitShell } from '../../../src/rsync/pushed
 import { type ChildResult, runProgram } from '../../../src/system/process.ts';
 import { eventually } from '../../support/eventually.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
-import { rsyncProcesses } from '../../support/slow-sync.ts';
+import { holdRsync } from '../../support/slow-sync.ts';
 
 test('a remote shell is split as rsync splits it', () => {
   const shell = join(scratchDirectory(), 'shell');
@@ -53,17 +53,15 @@ describe('the server of a pushed tree', () => {
   test('gives all of it to a receiver that stands still for a while', async () => {
     const source = makeSource('source');
     truncateSync(join(source, 'file'), 30_000_000);
-    const pulling = pull(source, ['-a', '--whole-file', '--bwlimit=20000']);
-    const [receiver = 0, ...others] = await eventually(() => {
-      const found = rsyncProcesses('x::source/');
-      expect(found.length).toBeGreaterThan(1);
-      return found;
-    });
-    await pause(200);
-    for (const pid of [receiver, ...others]) process.kill(pid, 'SIGSTOP');
+    const target = join(scratchDirectory(), 'target');
+    const options = ['-a', '--whole-file', '--bwlimit=20000'];
+    const pulling = talk(source, [...options, 'x::source/', target]);
+    // In the middle of the file.
+    await eventually(() => expect(readdirSync(target).join()).toMatch(/\.file\.\w{6}/));
+    const goOn = holdRsync(target);
     await pause(700);
-    for (const pid of [receiver, ...others]) process.kill(pid, 'SIGCONT');
-    const { result, target } = await pulling;
+    goOn();
+    const { result } = await pulling;
     expect(result).toMatchObject({ exitCode: 0, stderr: '' });
     expect(statSync(join(target, 'file')).size).toBe(30_000_000);
   });
