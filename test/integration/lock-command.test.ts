@@ -476,7 +476,7 @@ describe.concurrent('I9: after SIGKILL', () => {
     await pause(500);
     holder.kill('SIGKILL');
     await holder.result;
-    await succeeds(mirror, ['--wait', '30s', '--id', 'second'], 'exit 0');
+    await succeeds(mirror, ['--wait', '1h', '--id', 'second'], 'exit 0');
     expect(readFileSync(join(mirror.root, 'current', 'new'), 'utf8')).toBe('whole\n');
   });
 

@@ -126,7 +126,7 @@ describe('a mirror with nothing to read', () => {
       const mirror = smallMirror();
       expect((await runProgram(['init', mirror.root])).exitCode).toBe(0);
       const running = startGuarded(guard, mirror.root, ['cat', 'file'], {
-        options: ['--wait', '60'],
+        options: ['--wait', '3600'],
       });
       await expect.poll(running.saidSoFar).toContain('waiting');
       await mirror.publish('first', { file: 'first' });

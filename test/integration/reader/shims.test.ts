@@ -78,7 +78,7 @@ async function run(
     cwd,
     extendEnv: false,
     reject: false,
-    timeout: 5_000,
+    timeout: 50_000,
   });
   return { words: stdout.split('\0').slice(0, -1), stderr, exitCode };
 }
