@@ -128,14 +128,15 @@ read_repository() (
   index=main/binary-$arch/Packages
   cat "dists/stable/$index" >"$2" 2>/dev/null || { echo 'no Packages'; exit; }
   sum=$(sha256sum <"$2" | cut -d ' ' -f 1)
-  known=$(awk -v name="$index" '/^[^ ]/ { sums = $1 == "SHA256:" } sums && $3 == name { print $1 }' dists/stable/Release)
+  known=$(awk -v name="$index" '/^[^ ]/ { sums = $1 == "SHA256:" } sums && $3 == name { print $1 }' dists/stable/Release 2>/dev/null) || :
   [ "$sum" = "$known" ] || { echo 'Release and Packages differ'; exit; }
   total=0 gone=0 wrong=0
   while read -r expected file; do
     total=$((total + 1))
-    if [ ! -e "$file" ]; then
+    # Opened at once, without a look before: it may go in between.
+    if ! found=$({ sha256sum <"$file"; } 2>/dev/null); then
       gone=$((gone + 1))
-    elif [ "$(sha256sum <"$file")" != "$expected  -" ]; then
+    elif [ "$found" != "$expected  -" ]; then
       wrong=$((wrong + 1))
     fi
     if [ "$total" = 1 ] && [ -n "${3-}" ]; then
@@ -154,11 +155,10 @@ watched_update() {
   shift 2
   read_repository "$tree" "$name.slow.list" "$name" >"$name.slow" &
   slow=$!
-  children=$slow waited=0
+  children=$slow
   until [ -e "$name.inside" ]; do
+    kill -0 "$slow" 2>/dev/null || stop "no reader got into $tree: $(cat "$name.slow")"
     sleep 0.05
-    waited=$((waited + 1))
-    [ "$waited" -lt 200 ] || stop "no reader got into $tree: $(cat "$name.slow")"
   done
   : >"$name.came"
   "$@" >"$name.log" 2>&1 </dev/null &

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { onTestFinished, vi } from 'vitest';
+import { onTestFinished } from 'vitest';
+import { eventually } from './eventually.ts';
 
 const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
 
@@ -74,17 +75,14 @@ export async function startWatch(
   });
   const of = (event: string) => events.filter((one) => one.event === event);
   const until = async (event: string, count = 1): Promise<void> => {
-    await vi.waitFor(
-      () => {
-        const told = of(event).length;
-        if (told < count) {
-          throw new Error(
-            `${told} of ${count} ${event}\n${events.map((one) => JSON.stringify(one)).join('\n')}\n${said}`,
-          );
-        }
-      },
-      { timeout: 20_000, interval: 20 },
-    );
+    await eventually(() => {
+      const told = of(event).length;
+      if (told < count) {
+        throw new Error(
+          `${told} of ${count} ${event}\n${events.map((one) => JSON.stringify(one)).join('\n')}\n${said}`,
+        );
+      }
+    });
   };
   await until('watching');
   return {

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, linkSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lchownSync,
+  linkSync,
+  mkdirSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { type BytePath, below, toBuffer } from './byte-path.ts';
 
 /** Changes files below one directory; names are bytes, and parents must exist. */
@@ -39,7 +47,7 @@ export function fileWork(root: string): FileWork {
     rename: (from, to) => renameSync(at(from), at(to)),
     remove: (path) => run(['rm', '-rf', '--'], at(path)),
     mode: (path, mode) => chmodSync(at(path), mode),
-    owner: (path, uid, gid) => run(['chown', '-h', `${uid}:${gid}`, '--'], at(path)),
+    owner: (path, uid, gid) => lchownSync(at(path), uid, gid),
     mtime: (path, seconds) => run(['touch', '-h', '-m', '-d', `@${seconds}`, '--'], at(path)),
     fifo: (path) => run(['mkfifo', '-m', '0640', '--'], at(path)),
     characterDevice: (path, major, minor) =>

@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { vi } from 'vitest';
+import { eventually } from './eventually.ts';
 import { type GuardOptions, inShell, oneOfEachKind, runGuarded } from './guards.ts';
 import { type ProgramResult, runForJson } from './program.ts';
 import { copiesOf, type SmallMirror } from './small-mirror.ts';
@@ -62,12 +62,9 @@ export function inPlaceMirror(mirror: SmallMirror): InPlaceMirror {
     mode: () => lstatSync(gate).mode & 0o7777,
     setMode: (mode) => chmodSync(gate, mode),
     reaches: (state) =>
-      vi.waitFor(
-        () => {
-          if (record().state !== state) throw new Error(`the gate is ${record().state}`);
-        },
-        { timeout: 20_000, interval: 10 },
-      ),
+      eventually(() => {
+        if (record().state !== state) throw new Error(`the gate is ${record().state}`);
+      }),
     marks: () =>
       [gate, file, mirror.state('gate.flock'), join(gate, 'live')]
         .filter(existsSync)

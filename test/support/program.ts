@@ -4,41 +4,43 @@ import { nobody, runsAsRoot, type User } from './privilege.ts';
 
 const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
 
-/** How the program is started; the defaults are those of the test's own process. */
+/** How the program is started; everything left out is as in the test's own process. */
 export interface ProgramOptions {
   readonly cwd?: string;
-  /** Added to the test's environment; `undefined` removes a variable. */
+  /** Added to the test's environment; `undefined` takes a variable out of it. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** The user to run as, which needs root. See `nobodyRunsTheProgram`. */
+  /** Runs as this user, which needs root. See `nobodyRunsTheProgram`. */
   readonly user?: User;
-  /** The file mode creation mask in octal, such as `000`. */
+  /** The file mode creation mask, octal such as `000`. */
   readonly umask?: string;
-  /** Makes it the leader of its own process group, as a shell starts a job. */
+  /** Leads a process group of its own, as a shell starts it at a terminal. */
   readonly ownGroup?: boolean;
 }
 
-/** The result of a process that has ended. */
+/** What is left of a process that has ended. */
 export interface ProgramResult {
   readonly command: string;
   readonly stdout: string;
   readonly stderr: string;
-  /** `undefined` if a signal ended it. */
+  /** `undefined` when a signal ended it. */
   readonly exitCode: number | undefined;
   readonly signal: string | undefined;
-  /** Parses the object that `--json` printed; throws with the whole output if it is no JSON. */
+  /** The object that `--json` printed; throws with the whole output when stdout is none. */
   json(): Record<string, unknown>;
 }
 
-/** A running program. */
+/** A started program. */
 export interface RunningProgram {
   readonly pid: number;
   readonly result: Promise<ProgramResult>;
   kill(signal: NodeJS.Signals): void;
+  /** Its standard output so far. */
+  printedSoFar(): string;
   /** Its standard error so far. */
   saidSoFar(): string;
 }
 
-/** True if `nobody` can execute Node and read the built program, as in no private home. */
+/** True when `nobody` can read the built program and execute Node: not so in a private home. */
 export const nobodyRunsTheProgram =
   runsAsRoot &&
   execaSync(process.execPath, ['-e', 'fs.accessSync(process.argv[1], 4)', bin], {
@@ -48,7 +50,7 @@ export const nobodyRunsTheProgram =
     env: { HOME: '/' },
   }).exitCode === 0;
 
-/** Starts `mirrorlatch ARGUMENTS`. */
+/** Starts `mirrorlatch ARGUMENTS` as a process of its own and gives it back while it runs. */
 export function startProgram(
   args: readonly string[],
   options: ProgramOptions = {},
@@ -68,7 +70,11 @@ export function startProgram(
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.user === undefined ? {} : { ...options.user, cwd: options.cwd ?? '/' }),
   });
+  let printed = '';
   let said = '';
+  subprocess.stdout.on('data', (chunk: Buffer | string) => {
+    printed += chunk.toString();
+  });
   subprocess.stderr.on('data', (chunk: Buffer | string) => {
     said += chunk.toString();
   });
@@ -79,6 +85,7 @@ export function startProgram(
     kill: (signal) => {
       subprocess.kill(signal);
     },
+    printedSoFar: () => printed,
     saidSoFar: () => said,
     result: subprocess.then(({ stdout, stderr, exitCode, signal }) => ({
       command,
@@ -91,7 +98,7 @@ export function startProgram(
   };
 }
 
-/** Runs `mirrorlatch ARGUMENTS` to its end; does not throw if it fails. */
+/** Runs `mirrorlatch ARGUMENTS` to its end, whatever that is. */
 export function runProgram(
   args: readonly string[],
   options: ProgramOptions = {},
@@ -99,7 +106,7 @@ export function runProgram(
   return startProgram(args, options).result;
 }
 
-/** Runs `mirrorlatch ARGUMENTS --json` and returns the printed object; throws if it fails. */
+/** Runs `mirrorlatch ARGUMENTS --json` that has to end with 0, and returns the object printed. */
 export async function runForJson(
   args: readonly string[],
   options: ProgramOptions = {},
@@ -110,7 +117,7 @@ export async function runForJson(
   return result.json();
 }
 
-/** Describes a run for the message of a failing test. */
+/** Everything about a run, for the message of a failing test. */
 export function transcript(result: ProgramResult): string {
   const end = result.signal ?? `exit code ${result.exitCode}`;
   return `${result.command}\nended by ${end}\nstdout: ${result.stdout}\nstderr: ${result.stderr}`;

@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, realpathSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { execa, execaSync } from 'execa';
+import { execa } from 'execa';
 import { onTestFinished } from 'vitest';
 import { runsAsRoot } from './privilege.ts';
 
@@ -15,7 +15,7 @@ export interface Scratch {
 export function makeScratch(): Scratch {
   const path = realpathSync(mkdtempSync(join(tmpdir(), 'mirrorlatch-')));
   // Other users in the tests have to get through, whatever the umask.
-  execaSync('chmod', ['0755', path]);
+  chmodSync(path, 0o755);
   return { path, remove: () => removeTree(path) };
 }
 

@@ -2,37 +2,46 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll } from 'vitest';
 import { type ProgramOptions, type RunningProgram, startProgram, transcript } from './program.ts';
 import type { Files, SmallMirror } from './small-mirror.ts';
 
-/** In KiB per second. */
+/** KiB a second. */
 const RATE = 100;
 
-/** Deviations from a sync of one file that takes about eight seconds. */
+const held = new Set<() => void>();
+
+// A test that fails leaves none standing. Not at the end of each test: of several that run at once
+// vitest does not know which one it is.
+afterAll(() => {
+  for (const goOn of held) goOn();
+});
+
+/** Deviations from a sync of one file that takes about a minute if it is left alone. */
 export interface SlowSyncOptions {
   readonly id?: string;
-  /** For an in-place mirror. */
+  /** The mirror is one in place. */
   readonly inPlace?: boolean;
-  /** Other changes. Names that sort before `slow` are transferred before it. */
+  /** What changes beside the slow file. Names before `slow` are transferred before it. */
   readonly files?: Files;
-  /** The least time that the slow file takes, in seconds. */
+  /** How long the slow file takes at least; seconds. */
   readonly seconds?: number;
-  /** Default: the mirror's own. */
+  /** By default the mirror's own. */
   readonly source?: string;
-  /** Options of mirrorlatch. */
+  /** More words before `--`. */
   readonly words?: readonly string[];
   readonly program?: ProgramOptions;
 }
 
 /**
- * Starts a sync, and resolves when rsync is in the middle of a file. An existing mirror does not
- * remember the bandwidth limit; a new one would.
+ * Starts a sync and gives it back when rsync is in the middle of a file. Its limit is given on this
+ * command line only; a mirror that does not exist yet would remember it.
  */
 export async function startSlowSync(
   mirror: SmallMirror,
   options: SlowSyncOptions = {},
 ): Promise<RunningProgram> {
-  const { id = 'slow', files = {}, seconds = 8, source = mirror.source, words = [] } = options;
+  const { id = 'slow', files = {}, seconds = 60, source = mirror.source, words = [] } = options;
   const { inPlace = false } = options;
   const name = inPlace ? [] : ['--id', id];
   const tree = inPlace ? join(mirror.root, 'gate', 'live') : mirror.state('staging', id);
@@ -52,7 +61,31 @@ export async function startSlowSync(
   return sync;
 }
 
-/** The pids of rsync processes with `root`, or another text, in their arguments. */
+/**
+ * Makes the rsyncs of a mirror stand still, so that a test can take its time while they are in the
+ * middle of their work.
+ *
+ * @returns lets them go on.
+ */
+export function holdRsync(root: string): () => void {
+  const pids = rsyncProcesses(root);
+  if (pids.length === 0) throw new Error(`no rsync works on ${root}`);
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  const goOn = (): void => {
+    held.delete(goOn);
+    for (const pid of pids) {
+      try {
+        process.kill(pid, 'SIGCONT');
+      } catch {
+        // It was killed meanwhile.
+      }
+    }
+  };
+  held.add(goOn);
+  return goOn;
+}
+
+/** The rsync processes whose arguments name a path below `root`, or another text. */
 export function rsyncProcesses(root: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -63,7 +96,7 @@ export function rsyncProcesses(root: string): number[] {
     });
 }
 
-/** Looks for rsync's temporary file of the slow file. */
+/** rsync's own temporary file for the slow one. */
 function isHalfWritten(tree: string): boolean {
   return existsSync(tree) && readdirSync(tree).some((name) => /^\.slow\.\w{6}$/.test(name));
 }

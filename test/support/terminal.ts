@@ -13,9 +13,6 @@ export interface Terminal {
   readonly exitCode: Promise<number | undefined>;
 }
 
-/** How long a test waits for what the terminal shall show; ms. */
-const PATIENCE = 15_000;
-
 /** Starts a command on a new terminal, by script(1). */
 export function openTerminal(
   words: readonly string[],
@@ -49,7 +46,7 @@ export function openTerminal(
       subprocess.stdin.write(text);
     },
     shows: async (text) => {
-      const expectation = expect.poll(shownSince, { timeout: PATIENCE });
+      const expectation = expect.poll(shownSince);
       await (typeof text === 'string' ? expectation.toContain(text) : expectation.toMatch(text));
     },
     exitCode: subprocess.then(({ exitCode }) => exitCode),

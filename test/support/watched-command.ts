@@ -58,7 +58,7 @@ export function commandsReading(root: string, flipped = root): Commands {
       const file = (name: string) => join(home, `${name}-${number}`);
       for (const name of ['ready', 'go', 'seen']) rmSync(file(name), { force: true });
       const running = run();
-      await expect.poll(() => existsSync(file('ready')), { timeout: 20_000 }).toBe(true);
+      await expect.poll(() => existsSync(file('ready'))).toBe(true);
       await runForJson(['rollback', flipped]);
       writeFileSync(file('go'), '');
       await running;
