@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { eventually } from './eventually.ts';
 
-/** How many inotify watches a process holds (proc(5), fdinfo). */
+/** The number of inotify watches of a process (proc(5), fdinfo). */
 export function inotifyWatches({ pid }: { readonly pid: number }): number {
   const directory = `/proc/${pid}/fdinfo`;
   return readdirSync(directory)
