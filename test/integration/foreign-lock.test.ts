@@ -186,7 +186,7 @@ function made(name: string): Promise<SmallMirror> {
   return oneSnapshot(home);
 }
 
-/** The holder is known to be dead: by the age of its heartbeat the lock could not be taken over. */
+/** The holder must be known to be dead, because its heartbeat is too young for a takeover by age. */
 async function goesOnAtOnce(mirror: SmallMirror): Promise<void> {
   mirror.change({ file: 'changed' });
   const next = await mirror.sync('--id', 'next', '--stale-after', '1000d');

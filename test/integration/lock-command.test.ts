@@ -313,7 +313,7 @@ describe.concurrent('I10: the command', () => {
       const [sentinel] = sentinelsOf(program.pid);
       process.kill(-program.pid, name);
       await heard(2);
-      // Until then another one would be taken for the same.
+      // Until then a second signal would count as the same.
       await eventually(() => expect(sentinelsOf(program.pid)).not.toContain(sentinel));
       await eventually(() => expect(sentinelsOf(program.pid)).toHaveLength(1));
       program.kill(name);
@@ -549,7 +549,7 @@ describe.concurrent('in place', () => {
   });
 });
 
-/** The words of a shell that wait until this file is there; what waits does not hold the lock. */
+/** A shell command that waits until this file exists; the waiting process does not hold the lock. */
 function until(file: string): string {
   return `while [ ! -e '${file}' ]; do sleep 0.05 3>&-; done`;
 }
@@ -589,7 +589,7 @@ function startNode(
   return { ...program, ready };
 }
 
-/** The processes by which mirrorlatch finds out whether a signal was sent to its whole group. */
+/** The processes with which mirrorlatch detects whether a signal was sent to its whole group. */
 function sentinelsOf(pid: number): string[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
     .trim()

@@ -141,7 +141,7 @@ describe.concurrent('with --wait', () => {
     const goOn = holdRsync(mirror.root);
     const rollback = startProgram(['rollback', mirror.root, 'first', '--wait', '1h']);
     const prune = startProgram(['prune', mirror.root, '--wait', '1h']);
-    // They say nothing; most of the time this is enough for them to meet the lock.
+    // They print nothing while they wait; this pause is nearly always long enough to reach the lock.
     await pause(2_000);
     goOn();
     for (const result of [await rollback.result, await prune.result]) {

@@ -50,7 +50,7 @@ test('wait waits while a sync is publishing, and returns when it has done so', a
   expect(result.json()).toMatchObject({ id: 'second' });
 });
 
-test('wait tells how long it has waited', async () => {
+test('wait reports how long it has waited', async () => {
   const mirror = await twoSnapshots();
   const lock = await publisherOf(mirror);
   vi.useFakeTimers({ toFake: ['performance'] });

@@ -18,8 +18,8 @@ export function inotifyWatches({ pid }: { readonly pid: number }): number {
 }
 
 /**
- * Waits until a `wait` or `watch` watches the mirror. By then it has looked at it once, and what it
- * saw did not end it.
+ * Waits until a `wait` or `watch` watches the mirror. By then it has looked once, and has found no
+ * reason to end.
  */
 export async function isWatching(program: { readonly pid: number }): Promise<void> {
   await eventually(() => expect(inotifyWatches(program)).toBe(1));

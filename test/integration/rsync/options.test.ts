@@ -40,7 +40,7 @@ describe('the table of options', () => {
   );
 });
 
-describe('what goes through to a real rsync', () => {
+describe('accepted options', () => {
   test('have the value that rsync reads when it is joined to the letter, with = or without', () => {
     for (const word of ['-e=/bin/false', '-e/bin/false']) {
       const { args } = parseRsyncOptions([word]);
@@ -67,7 +67,7 @@ describe('what goes through to a real rsync', () => {
   });
 });
 
-/** What is left of these words for rsync; nothing when they are refused. */
+/** The options that are passed on of these words; none if they are refused. */
 function passedOn(words: readonly string[]): readonly string[] {
   try {
     return parseRsyncOptions(words).args;

@@ -118,7 +118,7 @@ describe('a line that is not a message', () => {
 });
 
 describe('the other end', () => {
-  // No time passes but what a test lets pass.
+  // The test controls the clock.
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
     onTestFinished(() => void vi.useRealTimers());
@@ -164,7 +164,7 @@ describe('the other end', () => {
     expect(onSilence).not.toHaveBeenCalled();
   });
 
-  test('counts as gone, too, when it is silent after what it said has been worked on', async () => {
+  test('counts as gone, too, when it is silent after its message has been processed', async () => {
     const { input, frames, onSilence } = startWire();
     input.write('{"kind":"alive"}\n');
     await frames.next();

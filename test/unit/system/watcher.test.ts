@@ -8,7 +8,7 @@ import { scratchDirectory } from '../../support/scratch.ts';
 const YEARS = 1e12;
 const DAY = 86_400_000;
 
-// No time passes but what a test lets pass. Events of the filesystem come all the same.
+// The test controls the clock; filesystem events come in real time.
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
   onTestFinished(() => void vi.useRealTimers());
@@ -20,13 +20,13 @@ function watch(directory: string, pollMs?: number) {
   return watcher;
 }
 
-/** Whether it has come by now. */
+/** Whether it has looked by now. */
 async function hasCome(change: Promise<void>): Promise<boolean> {
   const nextTurn = new Promise<false>((resolve) => setImmediate(resolve, false));
   return Promise.race([change.then(() => true), nextTurn]);
 }
 
-test.each(['old', 'new'])('a file that changes makes it come without a timer: %s', async (name) => {
+test.each(['old', 'new'])('a change of a file makes it look without a timer: %s', async (name) => {
   const directory = scratchDirectory();
   writeFileSync(join(directory, 'old'), 'text');
   const watcher = watch(directory);
