@@ -13,7 +13,7 @@ const ROOMS = {
   'cli':               ['cli/commands operations push reader writer mirror rsync commander', 'cli/ calls the verbs, which do the work.'],
   'cli/commands':      ['cli cli/options operations push reader writer mirror rsync commander', 'A command calls the verbs, which do the work.'],
   'cli/options':       ['cli operations push reader writer mirror rsync commander', 'An option knows no command.'],
-  'push':              ['operations writer/events.ts reader/quote.ts mirror rsync system', 'push/ is a sync on two hosts: it stands on the verbs.'],
+  'push':              ['operations writer/events.ts mirror rsync system', 'push/ is a sync on two hosts: it stands on the verbs.'],
   'operations':        ['writer mirror rsync system', 'A verb stands on writer/ and knows neither push nor readers.'],
   'writer':            ['reader/script.ts mirror rsync system', 'writer/ knows no verb. Of readers it knows the script that it puts in place.'],
   'reader':            ['mirror system', 'reader/ reads and holds: it never reaches the writer.'],

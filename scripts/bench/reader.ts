@@ -22,7 +22,7 @@ import {
 import { loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
-import { quoteForSh } from '../../src/reader/quote.ts';
+import { quoteForSh } from '../../src/system/quote.ts';
 import { type Goal, goalLines, median, table } from './goals.ts';
 import { inDirectory, machine, needPrograms, reportFailure, say } from './session.ts';
 

@@ -1,6 +1,6 @@
 import { MirrorlatchError } from '../errors.ts';
+import { isPlainWord, quoteForFish, quoteForSh } from '../system/quote.ts';
 import type { Guard } from './guard.ts';
-import { isPlainWord, quoteForFish, quoteForSh } from './quote.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish', 'sh'] as const;
 export type Shell = (typeof SHELLS)[number];

@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os';
 import { MirrorlatchError } from '../errors.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { interactiveShell } from './interactive-shell.ts';
 import { presetFor } from './presets.ts';
 import { programPath, readerPath } from './script.ts';
@@ -31,13 +32,18 @@ export interface RunOptions {
 }
 
 /**
- * Makes the words that run a command pinned: they start the reader, which the command replaces in
- * turn. The user's own words are left to the caller, so that they stay bytes.
+ * Makes the shell code that runs a command pinned: it puts words before `"$@"`, the command, that start
+ * the reader, which becomes the command in turn. The user's own words never pass through here, so
+ * they stay bytes.
  *
- * @returns the words before the command; without a command, those of a shell too.
  * @throws MirrorlatchError USAGE, NO_MIRROR, or UNAVAILABLE when nothing is remembered.
  */
-export function planRun(options: RunOptions): string[] {
+export function shellCodeFor(options: RunOptions): string {
+  return `set -- ${guardWords(options).map(quoteForSh).join(' ')} "$@"`;
+}
+
+/** The words that stand before the user's; without a command, those of a shell too. */
+function guardWords(options: RunOptions): string[] {
   const { roots, command, env } = options;
   const { sticky, reuse, isUnpinned } = stickiness(options);
   if (isUnpinned) return [];

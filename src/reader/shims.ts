@@ -1,6 +1,6 @@
 import { MirrorlatchError } from '../errors.ts';
+import { quoteForSh } from '../system/quote.ts';
 import type { Guard } from './guard.ts';
-import { quoteForSh } from './quote.ts';
 
 /** What a shim does if its mirror is unavailable: fail, or run the command unguarded. */
 export const IF_UNAVAILABLE = ['fail', 'run'] as const;

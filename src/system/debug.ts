@@ -1,6 +1,7 @@
 import type { ChildProcess, SpawnSyncReturns } from 'node:child_process';
 import { appendFileSync, constants, openSync } from 'node:fs';
 import { StringDecoder } from 'node:string_decoder';
+import { quoteForSh } from './quote.ts';
 
 /**
  * Reports on a child process as MIRRORLATCH_DEBUG asks for it: the command, each line that it writes
@@ -102,8 +103,7 @@ function report(text: string): void {
 
 /** A word as sh takes it, on one line. */
 function quoted(word: string): string {
-  if (/^[\w@%+:,./-]+$/.test(word)) return word;
-  if (visible(word) === word) return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+  if (visible(word) === word) return quoteForSh(word);
   return `$'${visible(word.replaceAll(/[\\']/g, String.raw`\$&`))}'`;
 }
 

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Shell } from '../../src/reader/aliases.ts';
-import { quoteForFish, quoteForSh } from '../../src/reader/quote.ts';
+import { quoteForFish, quoteForSh } from '../../src/system/quote.ts';
 import { makeScratch } from './scratch.ts';
 
 /** An installed shell. */

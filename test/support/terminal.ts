@@ -1,6 +1,6 @@
 import { execa } from 'execa';
 import { expect, onTestFinished } from 'vitest';
-import { quoteForSh } from '../../src/reader/quote.ts';
+import { quoteForSh } from '../../src/system/quote.ts';
 
 /** A command on its own terminal (a pty). */
 export interface Terminal {

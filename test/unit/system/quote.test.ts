@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { quoteForFish, quoteForSh } from '../../../src/reader/quote.ts';
+import { quoteForFish, quoteForSh } from '../../../src/system/quote.ts';
 
 test('a word that needs no quotes has none', () => {
   for (const quote of [quoteForSh, quoteForFish]) {
