@@ -38,7 +38,7 @@ function absolute(root: string): string {
   if (root === '' || root.includes('\uFFFD')) {
     throw new MirrorlatchError(
       'USAGE',
-      `${JSON.stringify(root)} cannot name a mirror: it is empty or no UTF-8`,
+      `${JSON.stringify(root)} cannot name a mirror: it is empty or not UTF-8`,
       { hint: 'Name it by a symlink in UTF-8.' },
     );
   }

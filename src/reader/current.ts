@@ -36,7 +36,7 @@ export function current(root: string): CurrentSnapshot {
     const mirror = findMirror(root);
     return mirror === undefined ? currentOfForeignTree(root) : currentOfMirror(mirror);
   } catch (error) {
-    throw asMirrorlatchError(error, `what is current in ${root} cannot be told`);
+    throw asMirrorlatchError(error, `the current snapshot of ${root} cannot be read`);
   }
 }
 

@@ -64,7 +64,7 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
         'IO',
         `the snapshot ${id} of ${layout.root} has no lease to take`,
         {
-          hint: `The next sync mends it: mirrorlatch sync ${layout.root}`,
+          hint: `The next sync restores it: mirrorlatch sync ${layout.root}`,
         },
       );
     }

@@ -14,11 +14,11 @@ export interface RunOptions {
   /** Another snapshot than the current one: an id, or `previous`. */
   snapshot?: string | undefined;
   orCurrent?: boolean | undefined;
-  /** Read a mirror in place although its last sync did not end well. */
+  /** Read an in-place mirror even if its last sync did not finish cleanly. */
   allowDirty?: boolean | undefined;
   pin?: 'auto' | 'namespace' | 'cwd' | undefined;
   chdir?: 'yes' | 'no' | undefined;
-  /** How long to wait for a mirror with nothing to read; s. Without limit by default. */
+  /** How long to wait while there is nothing to read, in seconds. Default: without limit. */
   waitSeconds?: number | undefined;
   /** Remember the snapshot under this name. */
   sticky?: string | undefined;

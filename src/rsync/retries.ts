@@ -2,18 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ending } from './failure.ts';
 
 export interface RetryOptions {
-  /** How often to try again. */
+  /** The number of retries. */
   retries: number;
-  /** How long to wait before the first retry; doubled each time, to at most five minutes; ms. */
+  /** The pause before the first retry, in ms; doubled each time, up to five minutes. */
   delayMs: number;
   signal: AbortSignal;
-  /** Called before each pause, with what failed and when the next try follows. */
+  /** Called before each pause with the failure and the time of the next try. */
   onRetry: (message: string) => void;
 }
 
 const LONGEST_DELAY_MS = 5 * 60 * 1000;
 
-/** Tries again as long as that may help. All steps of a sync share one budget. */
+/** Decides whether to retry. All steps of a sync share one budget. */
 export class Retries {
   readonly #options: RetryOptions;
   #used = 0;
@@ -24,10 +24,10 @@ export class Retries {
   }
 
   /**
-   * Waits until it is time to try again.
+   * Pauses before the next try.
    *
-   * @param complaints what rsync said: if the same paths fail twice in a row, patience cannot help.
-   * @throws the error of `ending` when it is time to give up.
+   * @param complaints see `RsyncOutcome`. If the same paths fail twice in a row, retrying is useless.
+   * @throws the error of `ending` if there is no retry; the reason of the signal if it is aborted.
    */
   async again(ending: Exclude<Ending, { kind: 'clean' }>, complaints = ''): Promise<void> {
     const { retries, delayMs, signal, onRetry } = this.#options;

@@ -3,31 +3,32 @@ import type { SourceTotals } from './progress.ts';
 import type { Retries } from './retries.ts';
 import { type RsyncRun, runRsync } from './run.ts';
 
-/** What every rsync of one operation has in common. */
+/** The settings that all runs of one operation share. */
 export interface RsyncSession extends Pick<RsyncRun, 'inherit' | 'signal' | 'onChannel' | 'log'> {
   retries: Retries;
 }
 
-/** One try. */
+/** One run of rsync. */
 export interface RsyncTry extends Pick<RsyncRun, 'args' | 'onEntry' | 'onProgress'> {
-  /** Called when rsync has ended, however it did. */
+  /** Called when rsync has ended, cleanly or not. */
   close?: () => void;
-  /** Has the last word about a run that rsync itself calls clean. */
+  /** May overrule a clean ending. */
   judge?: () => Ending;
 }
 
-/** The try that went well. */
+/** The run that ended cleanly. */
 export interface CleanRun<Try extends RsyncTry> {
   run: Try;
-  /** What rsync counted in the source. */
+  /** The totals of the source. */
   totals: SourceTotals;
 }
 
 /**
- * Runs rsync until it ends clean, as often as the session's retries allow.
+ * Runs rsync until it ends cleanly, as often as the session's retries allow.
  *
- * @param nextTry prepares each try; it may give undefined when there is nothing left to do.
- * @throws MirrorlatchError why the last try failed, or the signal's reason.
+ * @param nextTry prepares each run; it may return undefined if there is nothing left to do.
+ * @returns undefined if `nextTry` did.
+ * @throws MirrorlatchError for the last failure; the reason of the signal if it is aborted.
  */
 export async function untilClean<Next extends RsyncTry | undefined>(
   session: RsyncSession,

@@ -8,10 +8,10 @@ import { scratchDirectory } from '../support/scratch.ts';
 const project = fileURLToPath(new URL('../..', import.meta.url));
 const { version } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'));
 
-/** What is in the project's directory and in no clone of it. */
+/** The entries of the project's directory that a clone does not have. */
 const NOT_CLONED = new Set(['.git', 'node_modules', 'dist', 'coverage']);
 
-/** The project as it is now, as somebody has it who has just cloned it. */
+/** A fresh clone of the project in its present state. */
 function freshClone(): string {
   const clone = join(scratchDirectory(), 'clone');
   cpSync(project, clone, { recursive: true, filter: (path) => !NOT_CLONED.has(basename(path)) });
@@ -31,7 +31,7 @@ async function gitUrl(): Promise<string> {
   return `git+file://${cwd}`;
 }
 
-/** Runs `npm install`, which fetches only what it does not have in its cache. */
+/** Runs `npm install`, which fetches only packages that are not in its cache. */
 function npmInstall(args: readonly string[], cwd: string) {
   return execa('npm', ['install', '--prefer-offline', ...args], { cwd, all: true, reject: false });
 }
@@ -65,7 +65,7 @@ test('npm install builds the program from a git URL', async () => {
   expect(await versionOf(join(home, 'node_modules/.bin/mirrorlatch'))).toBe(version);
 });
 
-test('npm install --global fails with a git URL, where npm alone would link nothing and end with 0', async () => {
+test('npm install --global fails with a git URL, for which npm itself would link nothing and exit with 0', async () => {
   const prefix = scratchDirectory();
   const { exitCode, all } = await npmInstall(['--global', '--prefix', prefix, await gitUrl()], '/');
   expect(exitCode, all).not.toBe(0);

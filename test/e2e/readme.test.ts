@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => repositories.remove());
 
-/** What there is below /srv when the commands of a document have run. */
+/** The entries below /srv after the commands of a document. */
 const RESULTS: Readonly<Record<string, readonly string[]>> = {
   README: ['mirror/debian/current/kept-0', 'mirror/small/current/kept-0'],
   guard: ['reader'],
@@ -46,13 +46,13 @@ const RESULTS: Readonly<Record<string, readonly string[]>> = {
 
 const documents = [readme, ...topics].filter((document) => commandsIn(document).length > 0);
 
-test('there are commands in the README, and in each topic that has results', () => {
+test('the README and each topic with results contain commands', () => {
   expect(commandsIn(readme).length).toBeGreaterThan(10);
   expect(documents.map(nameOfTopic)).toEqual(expect.arrayContaining(Object.keys(RESULTS)));
 });
 
 test.runIf(mayMount).for(documents)(
-  'every command of $path does its work, in order, as printed',
+  'every command of $path works as printed, in order',
   async (document) => {
     const place = scratchDirectory();
     const upstream = makeUpstream(place);
@@ -129,7 +129,7 @@ function scriptOf(document: Document): string {
 const CHANGE = 'date +%N > "$UPSTREAM/changed"';
 const FIRST_SYNC = 'mirrorlatch sync rsync://mirror.example.org/debian/ /srv/mirror/debian';
 
-/** A watch goes on until it is ended, as systemd does it once its command has done something. */
+/** A watch runs until it is ended, here once its command has done something. */
 function ending(command: string): string {
   if (!/^mirrorlatch watch .* -- /.test(command)) return command;
   return `${command} &
@@ -148,7 +148,7 @@ function makeUpstream(place: string): string {
   return upstream;
 }
 
-/** What the documents take for granted in /srv. */
+/** The entries of /srv that the documents presuppose. */
 function makeServed(place: string): void {
   for (const directory of ['debian', 'old', 'site', 'upstream']) {
     mkdirSync(join(place, 'srv', directory), { recursive: true });

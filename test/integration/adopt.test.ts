@@ -33,7 +33,7 @@ const scratch = makeScratch();
 const freshDirectory = () => mkdtempSync(join(scratch.path, 'one-'));
 afterAll(() => scratch.remove());
 
-/** A directory that readers know, and where its mirror goes; the source holds the same. */
+/** A directory that readers know, the place of its mirror, and a source with the same contents. */
 function makeDirectory(home = freshDirectory()) {
   const [directory, source] = [join(home, 'known'), join(home, 'source')];
   const write = (tree: string, content: string) => {
@@ -42,7 +42,7 @@ function makeDirectory(home = freshDirectory()) {
   };
   write(directory, 'first');
   write(source, 'second');
-  /** By inode: of the tree, and of all in it. */
+  /** The inodes of a tree and of all its entries. */
   const inodes = () => ['.', 'below', ...FILES].map((name) => statSync(join(directory, name)).ino);
   const read = () => FILES.map((file) => readFileSync(join(directory, file), 'utf8')).join(' ');
   return { home, directory, source, root: `${directory}.mirror`, write, inodes, read };
@@ -51,7 +51,7 @@ function makeDirectory(home = freshDirectory()) {
 const flagsOf = (mode: (typeof modes)[number]) => (mode === 'in-place' ? ['--in-place'] : []);
 
 describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
-  test('copies nothing, serves the syncs that follow under the old path, and is undone', async () => {
+  test('copies nothing, serves later syncs under the old path, and can be undone', async () => {
     const one = makeDirectory();
     const before = one.inodes();
     await runForJson(['init', '--adopt', one.directory, ...flagsOf(mode)]);
@@ -79,7 +79,7 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     expectFailure(await runProgram(['init', '--unadopt', one.directory]), 64, /not made of/);
   });
 
-  test('and back, tens of times, leaves the path readable at every instant', async () => {
+  test('keeps the path readable at every instant, back and forth dozens of times', async () => {
     const one = makeDirectory();
     const before = one.inodes();
     const reader = await startPathReader(one.directory, FILES);
@@ -93,7 +93,7 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     expect(one.inodes()).toEqual(before);
   });
 
-  test('waits for nobody who reads by the path, but is not undone under a guarded reader', async () => {
+  test('does not wait for readers of the path, but is not undone under a guarded reader', async () => {
     const one = makeDirectory();
     await runForJson(['init', '--adopt', one.directory, ...flagsOf(mode)]);
     const reading = execa(join(one.root, '.mirrorlatch/reader'), ['sleep', '60'], {
@@ -108,11 +108,11 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     expect(lstatSync(one.directory).isDirectory()).toBe(true);
   });
 
-  test('that a crash cut before the exchange is told, undone by the next command and can be done again', async () => {
+  test('that crashed before the exchange is reported, undone by the next command, and can be repeated', async () => {
     const one = makeDirectory();
     const before = one.inodes();
     await adopt({ directory: one.directory, mode, settings: {} });
-    // As before the exchange: the tree at its old path, the symlink in its place, `current` made.
+    // The state before the exchange: the tree at its old path, the symlink in its place, `current` made.
     const place = join(one.root, readlinkSync(join(one.root, 'current')));
     rmSync(one.directory);
     renameSync(place, one.directory);
@@ -135,7 +135,7 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     expect(one.read()).toBe('second second second');
   });
 
-  test('that a crash cut between two calls, where names cannot be exchanged, is mended by the next command', async () => {
+  test('that crashed between two renames, where names cannot be exchanged, is repaired by the next command', async () => {
     const one = makeDirectory();
     const before = one.inodes();
     await adopt({ directory: one.directory, mode, settings: {} });
@@ -151,7 +151,7 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
   });
 
   test.skipIf(!mayMount)(
-    `takes the shortest way where the filesystem cannot exchange names${whyNoMount}`,
+    `uses two renames if the filesystem cannot exchange names${whyNoMount}`,
     async () => {
       const one = makeDirectory(await withoutExchange());
       const before = one.read();
@@ -167,7 +167,7 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
   );
 });
 
-test('a mirror whose adopted path is a directory again by hand keeps what is current', async () => {
+test('a mirror keeps its current snapshot if somebody replaced the adopted path by a directory', async () => {
   const one = makeDirectory();
   await runForJson(['init', '--adopt', one.directory]);
   rmSync(one.directory);
@@ -179,7 +179,7 @@ test('a mirror whose adopted path is a directory again by hand keeps what is cur
   expect(readFileSync(join(one.root, 'current/file'), 'utf8')).toBe('second');
 });
 
-describe.concurrent('What cannot be adopted is refused and stays as it was:', () => {
+describe.concurrent('Adoption refuses and leaves unchanged', () => {
   const refused = async (
     one: ReturnType<typeof makeDirectory>,
     words: readonly string[],
@@ -192,7 +192,7 @@ describe.concurrent('What cannot be adopted is refused and stays as it was:', ()
     expect(readdirSync(one.directory).sort()).toEqual(['below', 'file']);
   };
 
-  test('a symlink, a file, and what is not there', async () => {
+  test('a symlink, a file, and a missing path', async () => {
     const one = makeDirectory();
     symlinkSync('known', join(one.home, 'link'));
     for (const name of ['link', 'known/file']) {
@@ -201,7 +201,7 @@ describe.concurrent('What cannot be adopted is refused and stays as it was:', ()
     await refused(one, ['--adopt', join(one.home, 'none')], 66, /there is no directory/);
   });
 
-  test('a mirror, a directory with its mirror inside, and one inside of its mirror', async () => {
+  test('a mirror, a directory that contains its mirror, and one inside its mirror', async () => {
     const one = makeDirectory();
     await runForJson(['sync', one.source, join(one.home, 'mirror')]);
     await refused(one, ['--adopt', join(one.home, 'mirror')], 64, /a mirror already/);
@@ -214,7 +214,7 @@ describe.concurrent('What cannot be adopted is refused and stays as it was:', ()
     await refused(one, [other, '--adopt', one.directory], 64, /a mirror of its own/);
   });
 
-  test('one that an rsync is at work in', async () => {
+  test('a directory in which an rsync is running', async () => {
     const one = makeDirectory();
     writeFileSync(join(one.source, 'large'), 'x'.repeat(2_000_000));
     const rsync = execa('rsync', ['-a', '--bwlimit=100', `${one.source}/`, `${one.directory}/`], {
@@ -229,7 +229,7 @@ describe.concurrent('What cannot be adopted is refused and stays as it was:', ()
   });
 
   test.skipIf(!mayMount)(
-    `a mount point, and one on another filesystem than its mirror${whyNoMount}`,
+    `a mount point, and a directory on another filesystem than its mirror${whyNoMount}`,
     async () => {
       const one = makeDirectory();
       await execa('mount', ['-t', 'tmpfs', 'tmpfs', one.directory]);
@@ -243,7 +243,7 @@ describe.concurrent('What cannot be adopted is refused and stays as it was:', ()
 });
 
 describe.concurrent('A served directory', () => {
-  /** A mirror with a directory beside it that holds what is current. */
+  /** A mirror and a directory that serves its current snapshot. */
   async function makeServed(home = freshDirectory()) {
     const source = join(home, 'source');
     const root = join(home, 'mirror');
@@ -263,7 +263,7 @@ describe.concurrent('A served directory', () => {
     return { home, root, served, publish, read, superseded };
   }
 
-  test('is whole at every instant over tens of publications and rollbacks', async () => {
+  test('is whole at every instant over dozens of publications and rollbacks', async () => {
     const one = await makeServed();
     await one.publish('g2');
     expect(lstatSync(one.served).isDirectory()).toBe(true);
@@ -287,7 +287,7 @@ describe.concurrent('A served directory', () => {
     expect(one.superseded()).toEqual([]);
   });
 
-  test('that was served before stays while somebody stands in it, and goes afterwards', async () => {
+  test('stays after a publication while it is the working directory of a process, and is removed afterwards', async () => {
     const one = await makeServed();
     await one.publish('g2');
     const standing = execa('sh', ['-c', 'read -r line; cat file below/file'], { cwd: one.served });
@@ -301,7 +301,7 @@ describe.concurrent('A served directory', () => {
     expect(one.read()).toBe('g4 g4 g4');
   });
 
-  test('is brought up to date by the next sync when a crash fell between flip and exchange', async () => {
+  test('is brought up to date by the next sync after a crash between the flip and the exchange', async () => {
     const one = await makeServed();
     await one.publish('g2');
     const settings = join(one.root, '.mirrorlatch/mirror.json');
@@ -314,7 +314,7 @@ describe.concurrent('A served directory', () => {
     expect(one.read()).toBe('g3 g3 g3');
   });
 
-  test('keeps those who stand in the old tree when a crash fell right after the exchange', async () => {
+  test('keeps the old tree for its readers after a crash right after the exchange', async () => {
     const one = await makeServed();
     await one.publish('g2');
     const standing = execa('sh', ['-c', 'read -r line; cat file below/file'], { cwd: one.served });
@@ -330,7 +330,7 @@ describe.concurrent('A served directory', () => {
     expect(one.read()).toBe('g3 g3 g3');
   });
 
-  test('can move: the next sync fills the new one, and leaves the old one as it is', async () => {
+  test('can move: the next sync fills the new directory and leaves the old one unchanged', async () => {
     const one = await makeServed();
     await one.publish('g2');
     const elsewhere = join(one.home, 'elsewhere');
@@ -341,7 +341,7 @@ describe.concurrent('A served directory', () => {
     expect(one.read()).toBe('g2 g2 g2');
   });
 
-  test('is refused where it cannot be, at init', async () => {
+  test('is refused by init where it is not possible', async () => {
     const one = await makeServed();
     writeFileSync(join(one.home, 'a file'), '');
     symlinkSync('served', join(one.home, 'a link'));
@@ -361,7 +361,7 @@ describe.concurrent('A served directory', () => {
   });
 
   test.skipIf(!mayMount)(
-    `is refused with 69 where the filesystem cannot exchange names, or is another one${whyNoMount}`,
+    `is refused with 69 on another filesystem, or on one that cannot exchange names${whyNoMount}`,
     async () => {
       const home = await withoutExchange();
       const root = join(home, 'mirror');
@@ -377,7 +377,7 @@ describe.concurrent('A served directory', () => {
   );
 });
 
-/** A directory on a filesystem without RENAME_EXCHANGE: FUSE by bindfs answers EINVAL. */
+/** A directory on a filesystem without RENAME_EXCHANGE: bindfs returns EINVAL. */
 async function withoutExchange(): Promise<string> {
   const place = freshDirectory();
   const [below, view] = [join(place, 'below'), join(place, 'view')];

@@ -40,7 +40,7 @@ test.for([
   expect(await runForJson(['rollback', mirror.root])).toMatchObject({ id: 'second' });
 });
 
-test('ROOT that begins with a dash is written as ./-x', async () => {
+test('a ROOT that begins with a dash is written as ./-x', async () => {
   const mirror = smallMirror();
   const there = { cwd: mirror.home };
   await runForJson(['sync', './source', './-x'], there);
@@ -52,7 +52,7 @@ test('ROOT that begins with a dash is written as ./-x', async () => {
   expect(asOption.exitCode, transcript(asOption)).toBe(64);
 });
 
-test('ROOT may be relative, ., end in slashes, or lead through .. and symlinks: it is one mirror', async () => {
+test('ROOT may be relative, be ., end with slashes, or lead through .. and symlinks to the same mirror', async () => {
   const mirror = smallMirror();
   await mirror.publish('first', {});
   symlinkSync('mirror', join(mirror.home, 'link'));
@@ -79,7 +79,7 @@ test('ROOT may be relative, ., end in slashes, or lead through .. and symlinks: 
   expect(readlinkSync(join(mirror.home, 'link'))).toBe('mirror');
 });
 
-test('a first sync makes ROOT behind a symlink to an empty directory, and the symlink stays', async () => {
+test('a first sync makes the mirror in the empty directory that a symlink leads to, and keeps the symlink', async () => {
   const mirror = smallMirror();
   mkdirSync(join(mirror.home, 'disk'));
   symlinkSync('disk', mirror.root);
@@ -88,7 +88,7 @@ test('a first sync makes ROOT behind a symlink to an empty directory, and the sy
   expect(readFileSync(join(mirror.home, 'disk', 'current', 'file'), 'utf8')).toBe('content');
 });
 
-test('a mirror that was moved as a whole goes on where it is now', async () => {
+test('a mirror that was moved as a whole works in its new place', async () => {
   const mirror = smallMirror();
   await mirror.publish('first', {});
   const moved = join(mirror.home, 'moved');
@@ -98,7 +98,7 @@ test('a mirror that was moved as a whole goes on where it is now', async () => {
   expect(readFileSync(join(moved, 'current', 'file'), 'utf8')).toBe('changed');
 });
 
-test('no ROOT, an empty one and too many paths are usage errors', async () => {
+test('a missing or empty ROOT and too many paths are usage errors', async () => {
   const home = scratchDirectory();
   for (const words of [
     ['sync'],

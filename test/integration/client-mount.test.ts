@@ -35,7 +35,7 @@ describe.skipIf(!mayBeClient)(`a client's read-only mount of ROOT${whyNot}`, () 
         );
         await eventually(() => expect(reading.printedSoFar()).toBe('g2'));
         for (const id of ['g3', 'g4']) await mirror.publish(id, { file: id });
-        // g2 may go by every rule, and g1 shows that it would.
+        // Every rule lets g2 go, and g1 shows that it would.
         expect(await pruneElsewhere(mirror.root)).toEqual({
           removed: ['g1'],
           held: ['g2'],

@@ -15,7 +15,7 @@ import { makeScratch, type Scratch, scratchDirectory } from '../support/scratch.
 import { describeTree, difference, type Tree, type TreeOptions } from '../support/tree.ts';
 import { fillOutside, mostSteps, type TreeChange, treeChanges } from '../support/tree-changes.ts';
 
-/** One way to make a snapshot: every way has to end in the same tree. */
+/** A way to make a snapshot. All ways must lead to the same tree. */
 interface Way {
   readonly strategy: 'plan' | 'link-dest' | 'copy';
   readonly clone?: 'hardlink' | 'reflink' | 'btrfs' | 'copy';
@@ -28,16 +28,16 @@ const fullClone: Way = { strategy: 'plan', clone: 'copy' };
 const linkDest: Way = { strategy: 'link-dest' };
 const fullCopy: Way = { strategy: 'copy' };
 
-/** What a mirror is made with beside the way. */
+/** Other settings of a mirror. */
 interface Variant {
   readonly name: string;
   readonly options: readonly string[];
   readonly rsyncOptions: readonly string[];
-  /** Compares also which names are one inode. */
+  /** Also compares which names share an inode. */
   readonly hardLinks?: boolean;
-  /** The source has symlinks that lead out of it. */
+  /** The source contains symlinks that lead out of it. */
   readonly outside?: boolean;
-  /** The mirror and the source are this user's. */
+  /** The mirror and the source belong to this user. */
   readonly user?: User;
 }
 
@@ -48,7 +48,7 @@ const withOutside: Variant = {
   rsyncOptions: [],
   outside: true,
 };
-/** Hard links need rsync to see the whole tree, so a plan gives way to a whole pass. */
+/** For hard links rsync must see the whole tree, so there is a whole pass instead of a plan. */
 const withHardLinks: Variant = {
   name: 'with -H',
   options: [],
@@ -60,7 +60,7 @@ const withChecksum: Variant = {
   options: [],
   rsyncOptions: ['--checksum'],
 };
-/** Turned off, it would leave the parents of what is listed without their times. */
+/** Without implied directories, the parents of listed entries would lose their times. */
 const withoutImpliedDirectories: Variant = {
   name: 'with --no-implied-dirs',
   options: [],
@@ -152,21 +152,21 @@ describe('on the filesystem of temporary files', () => {
       .filter(variant.hardLinks ? areOfLinks : () => true);
     for (const change of changes) {
       const name = `${variant.name}: ${change.name}`;
-      test.concurrent(`alone, ${name}: each step is seen and done`, () =>
+      test.concurrent(`alone, ${name}: each step is noticed and mirrored`, () =>
         followOneChange(join(scratch.path, name), change, variant));
     }
   }
 });
 
 test.for(['a file at the top', 'only the top directory'])(
-  'I2: what the source changes between plan and transfer of %s reaches no published snapshot',
+  'I2: a change of the source between plan and transfer of %s reaches no published snapshot',
   async (listed) => {
     const home = scratchDirectory();
     const [source, root, armed] = [join(home, 'source'), join(home, 'mirror'), join(home, 'armed')];
     const work = fileWork(source);
     mkdirSync(join(source, 'below'), { recursive: true });
     for (const path of ['listed', 'unlisted', 'below/unlisted']) work.write(path, 'content', 0o644);
-    // Once it is armed, the second rsync that it starts, the transfer, finds other modes.
+    // Once armed, the modes change before the second rsync, the transfer.
     const shell = join(home, 'shell');
     const change = `chmod 0600 '${source}/unlisted' '${source}/below/unlisted'`;
     const script = `[ -e '${armed}' ] && { [ -s '${armed}' ] && ${change}; echo plan >> '${armed}'; }`;
@@ -187,7 +187,7 @@ test.for(['a file at the top', 'only the top directory'])(
 );
 
 test.for([hardlink, fullClone, linkDest, fullCopy])(
-  'what becomes a symlink that leads out of the source is gone by $strategy and $clone',
+  'an entry that becomes a symlink out of the source is removed by $strategy and $clone',
   async (way) => {
     const home = scratchDirectory();
     const [source, root] = [join(home, 'source'), join(home, 'mirror')];
@@ -272,7 +272,7 @@ async function followAllChanges(home: string, way: Way, variant: Variant): Promi
   }
 }
 
-/** The same with one change alone, which so cannot ride on the back of another. */
+/** The same with a single change, which cannot be noticed because of another one. */
 async function followOneChange(home: string, change: TreeChange, variant: Variant): Promise<void> {
   const place = prepare(home);
   const sees: TreeOptions = { hardLinks: variant.hardLinks === true };
@@ -297,7 +297,7 @@ async function followOneChange(home: string, change: TreeChange, variant: Varian
 interface Place {
   readonly source: string;
   readonly root: string;
-  /** What some symlinks of the source lead to. */
+  /** The target of some symlinks in the source. */
   readonly outside: string;
 }
 
@@ -335,7 +335,7 @@ function expectTidy(root: string): void {
     ),
   ).toEqual([]);
   const staging = join(root, '.mirrorlatch/staging');
-  // The lists of names of the last plan may stay: the next one writes over them.
+  // The lists of names of the last plan may stay, because the next plan overwrites them.
   expect(readdirSync(staging).filter((name) => !/^\.(transfer|removal)$/.test(name))).toEqual([]);
 }
 
@@ -351,7 +351,7 @@ function optionsOf({ strategy, clone }: Way): string[] {
   return ['--strategy', strategy, ...(clone === undefined ? [] : ['--clone', clone])];
 }
 
-/** What the summary has to say of the way: the first sync has nothing to clone. */
+/** The way that the summary must report: the first sync has nothing to clone. */
 function usedBy({ strategy, clone }: Way, variant: Variant, step: number): Record<string, string> {
   if (variant.hardLinks === true) return { strategy: strategy === 'plan' ? 'link-dest' : strategy };
   return step === 0 || clone === undefined ? { strategy } : { strategy, clone };

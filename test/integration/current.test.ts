@@ -25,7 +25,7 @@ test('current prints the path of the snapshot, without symlinks and on one line'
   );
 });
 
-test('current --json tells what was before, since when, and how much it is', async () => {
+test('current --json reports the previous snapshot, the time and the size', async () => {
   const mirror = await twoSnapshots();
   expect(await runForJson(['current', mirror.root])).toEqual({
     root: mirror.root,
@@ -39,7 +39,7 @@ test('current --json tells what was before, since when, and how much it is', asy
   });
 });
 
-test('a mirror may be given by a relative path or through a symlink: the path is the same', async () => {
+test('current prints the same path if the mirror is given by a relative path or through a symlink', async () => {
   const mirror = await twoSnapshots();
   symlinkSync('mirror', join(mirror.home, 'link'));
   for (const [root, cwd] of [
@@ -53,7 +53,7 @@ test('a mirror may be given by a relative path or through a symlink: the path is
   }
 });
 
-test('snapshots that were moved to another disk, with a symlink in their place, are told by their real path', async () => {
+test('snapshots that were moved to another disk and replaced by a symlink are printed by their real path', async () => {
   const mirror = await twoSnapshots();
   const disk = join(mirror.home, 'disk');
   await execa('mv', [join(mirror.root, 'snapshots'), disk]);
@@ -77,12 +77,12 @@ test.for(['new\nline', ' spaces  and "quotes\' ', '-x', '$(touch proof)', 'ünï
   },
 );
 
-test("the tree of another program, such as Capistrano's, is told by its symlink", async () => {
+test("current works for the tree of another tool, such as Capistrano's, by its symlink", async () => {
   const home = scratchDirectory();
   const release = join(home, 'releases', '20261122081500');
   mkdirSync(release, { recursive: true });
   mkdirSync(join(home, 'shared'));
-  // Capistrano's is absolute.
+  // Capistrano makes an absolute symlink.
   symlinkSync(release, join(home, 'current'));
   expect((await runProgram(['current', home])).stdout).toBe(`${release}\n`);
   expect(await runForJson(['current', home])).toEqual({
@@ -97,7 +97,7 @@ test("the tree of another program, such as Capistrano's, is told by its symlink"
   });
 });
 
-test("a chain of symlinks, as atomic-rsync's, is followed to its end", () => {
+test('a chain of symlinks, as atomic-rsync makes it, is followed to its end', () => {
   const home = scratchDirectory();
   mkdirSync(join(home, 'tree-2'));
   symlinkSync('tree-2', join(home, 'tree'));
@@ -105,7 +105,7 @@ test("a chain of symlinks, as atomic-rsync's, is followed to its end", () => {
   expect(current(home)).toMatchObject({ id: 'tree-2', path: join(home, 'tree-2'), managed: false });
 });
 
-test('names that are no UTF-8 are printed as they are', async () => {
+test('names that are not UTF-8 are printed unchanged', async () => {
   const home = scratchDirectory();
   const release = Buffer.concat([Buffer.from(`${home}/releases/v1-`), Buffer.from([0xe9, 0x0a])]);
   mkdirSync(release, { recursive: true });
@@ -122,7 +122,7 @@ test('names that are no UTF-8 are printed as they are', async () => {
   expect(realpathSync.native(join(home, 'current'), 'buffer')).toEqual(release);
 });
 
-test('without a snapshot it ends with 66, and says what would help', async () => {
+test('without a snapshot it exits with 66 and a hint', async () => {
   const mirror = smallMirror();
   await runForJson(['init', mirror.root]);
   expectFailure(
@@ -136,7 +136,7 @@ test('without a snapshot it ends with 66, and says what would help', async () =>
   expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'NO_MIRROR' } });
 });
 
-test('what is neither a mirror nor such a tree ends with 66 and prints no path', async () => {
+test('for anything but a mirror or such a tree it exits with 66 and prints no path', async () => {
   const home = scratchDirectory();
   const make = (name: string, fill: (path: string) => void): string => {
     const path = join(home, name);
@@ -157,7 +157,7 @@ test('what is neither a mirror nor such a tree ends with 66 and prints no path',
       }),
       /does not lead/,
     ],
-    // Half of a mirror of ours is no tree of another program.
+    // An incomplete mirror of mirrorlatch is not the tree of another tool.
     [
       make('half', (path) => {
         mkdirSync(join(path, '.mirrorlatch'));

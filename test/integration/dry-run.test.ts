@@ -18,7 +18,7 @@ interface Entry {
   readonly change: string;
   readonly type: string;
   readonly name: string;
-  /** The name in hexadecimal, where `name` cannot say it exactly. */
+  /** The name in hexadecimal, if `name` cannot represent it exactly. */
   readonly bytes?: string;
   readonly size: number;
 }
@@ -28,7 +28,7 @@ const whyNotAsNobody = nobodyRunsTheProgram
   ? ''
   : ' (skipped: only root can become nobody, who has to reach Node and the program)';
 
-test('it changes nothing in all of ROOT, not even a time', async () => {
+test('it changes nothing in ROOT, not even a timestamp', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ file: 'changed', new: 'new', 'below/file': null });
   const before = describeTree(mirror.root, { hardLinks: true });
@@ -39,7 +39,7 @@ test('it changes nothing in all of ROOT, not even a time', async () => {
   expect(difference(before, describeTree(mirror.root, { hardLinks: true }))).toEqual([]);
 });
 
-test('it tells counts, bytes and every entry, and the sync then does just that', async () => {
+test('it reports counts, bytes and every entry, and the sync then does exactly that', async () => {
   const mirror = await oneSnapshot();
   const work = fileWork(mirror.source);
   mirror.change({ file: 'changed content', new: '12345', 'below/file': null });
@@ -72,7 +72,7 @@ test('it tells counts, bytes and every entry, and the sync then does just that',
   expect(plan).toEqual(told['plan']);
 });
 
-test('for people it is a line an entry and one sentence at the end', async () => {
+test('its human output is a line per entry and a sentence at the end', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ file: 'changed', new: '12345', 'below/file': null });
   const result = await runProgram(['sync', mirror.root, '-n']);
@@ -89,7 +89,7 @@ test('for people it is a line an entry and one sentence at the end', async () =>
   );
 });
 
-test('a ROOT that does not exist is not made, and all of the source is new', async () => {
+test('it does not make a missing ROOT, and reports the whole source as new', async () => {
   const mirror = smallMirror();
   const before = describeTree(mirror.home);
   const told = await runForJson(['sync', mirror.source, mirror.root, '--dry-run']);
@@ -109,7 +109,7 @@ test('an empty directory as ROOT stays empty', async () => {
   expect(readdirSync(mirror.root)).toEqual([]);
 });
 
-test('a mirror that init made, without a snapshot yet, is as it was', async () => {
+test('a mirror without a snapshot yet, made by init, stays unchanged', async () => {
   const mirror = smallMirror();
   await runForJson(['init', mirror.root, '--source', mirror.source]);
   const before = describeTree(mirror.root);
@@ -117,7 +117,7 @@ test('a mirror that init made, without a snapshot yet, is as it was', async () =
   expect(difference(before, describeTree(mirror.root))).toEqual([]);
 });
 
-test('names that are not UTF-8 or have control characters are told exactly, in bytes', async () => {
+test('names that are not UTF-8 or have control characters are also reported in exact bytes', async () => {
   const mirror = smallMirror();
   const source = join(mirror.home, 'awkward');
   buildAwkwardTree(source);
@@ -127,7 +127,7 @@ test('names that are not UTF-8 or have control characters are told exactly, in b
   expect(new Set(names).size, 'each once').toBe(names.length);
 });
 
-test('what is printed for people has no control character of a name in it', async () => {
+test('its human output contains no control character of a name', async () => {
   const mirror = smallMirror();
   const source = join(mirror.home, 'awkward');
   buildAwkwardTree(source);
@@ -138,13 +138,13 @@ test('what is printed for people has no control character of a name in it', asyn
   expect(result.stdout).toContain(String.raw`new\x0aline`);
 });
 
-test('nothing to do is a plan of nothing', async () => {
+test('with nothing to do the plan is empty', async () => {
   const mirror = await oneSnapshot();
   const told = await dryRun(mirror);
   expect(told).toMatchObject({ outcome: 'planned', entries: [], plan: { newFiles: 0 } });
 });
 
-test('a plan that the shrink guard would refuse is shown all the same, and says so', async () => {
+test('a plan that the shrink guard would refuse is printed, and marked as such', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ file: null, 'below/file': null });
   const result = await runProgram(['sync', mirror.root, '--dry-run']);
@@ -153,7 +153,7 @@ test('a plan that the shrink guard would refuse is shown all the same, and says 
   expect(`${result.stdout}${result.stderr}`).toMatch(/shrunk/);
 });
 
-test('what a sync refuses, its dry run refuses as well, and changes nothing', async () => {
+test('what a sync refuses, its dry run refuses too, without changing anything', async () => {
   const mirror = await oneSnapshot();
   const full = join(mirror.home, 'full');
   mkdirSync(full);
@@ -176,7 +176,7 @@ test('what a sync refuses, its dry run refuses as well, and changes nothing', as
 });
 
 test.skipIf(!nobodyRunsTheProgram)(
-  `I11: a user who may only read the mirror and the source may ask for the plan${whyNotAsNobody}`,
+  `I11: a user with read permission for the mirror and the source can print the plan${whyNotAsNobody}`,
   async () => {
     const mirror = await oneSnapshot();
     mirror.change({ new: 'new' });
@@ -186,7 +186,7 @@ test.skipIf(!nobodyRunsTheProgram)(
   },
 );
 
-test('with --json it is exactly one object on stdout, and stderr is silent', async () => {
+test('with --json it prints exactly one object on stdout, and nothing on stderr', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ new: 'new' });
   const result: ProgramResult = await runProgram(['sync', mirror.root, '-n', '--json']);
@@ -203,7 +203,7 @@ function sortedByName(entries: unknown): Entry[] {
   return (entries as Entry[]).toSorted((one, other) => (one.name < other.name ? -1 : 1));
 }
 
-/** One character a byte, as the tree has it. */
+/** The name as in a tree, one character per byte. */
 function exactName({ name, bytes }: Entry): string {
   return bytes === undefined
     ? Buffer.from(name, 'utf8').toString('latin1')

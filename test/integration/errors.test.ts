@@ -18,15 +18,15 @@ import { describeTree, difference } from '../support/tree.ts';
 
 const twoSnapshots = mirrorsWith('first', 'second');
 
-/** A state that no crash leaves, but a person or a program may. */
+/** A state that no crash leaves, but a person or another program may. */
 interface Broken {
   readonly name: string;
   make(mirror: SmallMirror): void;
-  /** What every command that needs it says; it ends with 78. */
+  /** The message of every command that is affected, which exits with 78. */
   readonly said: RegExp;
-  /** Commands that do without it; status, list, sync, rollback and prune are tried. */
+  /** Commands that are not affected, of status, list, sync, rollback and prune. */
   readonly unharmed?: readonly string[];
-  /** Does what the error says. */
+  /** Follows the hint of the error. */
   mend(mirror: SmallMirror): void;
 }
 
@@ -93,9 +93,9 @@ const broken: readonly Broken[] = [
   },
 ];
 
-describe('a mirror that somebody broke', () => {
+describe('a broken mirror', () => {
   test.for(broken)(
-    '$name: the commands say so and change nothing; mended as they say, all is well',
+    '$name: the commands report it and change nothing, and their hint repairs it',
     async (one) => {
       const mirror = await twoSnapshots();
       mirror.change({ file: 'third' });
@@ -115,7 +115,7 @@ describe('a mirror that somebody broke', () => {
     },
   );
 
-  test("mirror.json that is not a mirror's settings is told with 78, and left for a person to mend", async () => {
+  test('an invalid mirror.json is reported with 78 and left for a person to repair', async () => {
     const mirror = await twoSnapshots();
     const settings = readFileSync(mirror.state('mirror.json'), 'utf8');
     const wrong = {
@@ -137,7 +137,7 @@ describe('a mirror that somebody broke', () => {
     expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
   });
 
-  test('previous that leads nowhere is no previous: nothing fails, and the next publication mends it', async () => {
+  test('a dangling previous counts as missing: nothing fails, and the next publication repairs it', async () => {
     const mirror = await twoSnapshots();
     rmSync(join(mirror.root, 'previous'));
     symlinkSync('snapshots/gone', join(mirror.root, 'previous'));
@@ -147,7 +147,7 @@ describe('a mirror that somebody broke', () => {
     expect(mirror.linked('previous')).toBe('second');
   });
 
-  test('what is gone of .mirrorlatch, but for its settings, is made again, and the snapshots stay', async () => {
+  test('missing files of .mirrorlatch, except its settings, are made again, and the snapshots stay', async () => {
     const mirror = await twoSnapshots();
     for (const name of ['leases', 'logs', 'staging', 'trash', 'history.jsonl', 'sync.flock']) {
       rmSync(mirror.state(name), { recursive: true, force: true });
@@ -159,7 +159,7 @@ describe('a mirror that somebody broke', () => {
     expect(status.exitCode, transcript(status)).toBe(0);
   });
 
-  test('a snapshot that somebody removed by hand is missed by nobody', async () => {
+  test('a snapshot that was removed by hand causes no error', async () => {
     const mirror = await twoSnapshots();
     rmSync(join(mirror.root, 'snapshots', 'first'), { recursive: true });
     await mirror.publish('third', { file: 'third' });
@@ -168,9 +168,9 @@ describe('a mirror that somebody broke', () => {
   });
 });
 
-describe('a command that was given without the two dashes', () => {
+describe('a command without -- before it', () => {
   test.each(['run', 'lock'])(
-    'is told to go behind them by %s, which does nothing',
+    'makes %s fail with a hint at the missing --, without running anything',
     async (verb) => {
       for (const words of [
         ['touch', 'made'],
@@ -184,7 +184,7 @@ describe('a command that was given without the two dashes', () => {
 });
 
 describe.skipIf(whyNoLoopFilesystem !== '')(`a read-only mount${whyNoLoopFilesystem}`, () => {
-  test('I11: status, list and both dry runs work there; what would write ends with 77 and says why', async () => {
+  test('I11: allows status, list and both dry runs; commands that write exit with 77 and the reason', async () => {
     const mirror = await twoSnapshots();
     mirror.change({ file: 'third' });
     await execa('mount', ['--bind', mirror.root, mirror.root]);

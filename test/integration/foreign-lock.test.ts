@@ -23,7 +23,7 @@ const machineIdHere = existsSync('/etc/machine-id')
   ? readFileSync('/etc/machine-id', 'utf8').trim()
   : '';
 
-/** A record as another host writes it. */
+/** A lock record as another host writes it. */
 const elsewhere = {
   host: {
     hostname: 'mirror-2.example',
@@ -51,14 +51,14 @@ describe.concurrent("another host's lock", () => {
     expect(existsSync(mirror.state('sync.lock', 'token', 'owner.json'))).toBe(true);
   });
 
-  test('does not make status ill as long as it is fresh', async () => {
+  test('leaves the status healthy while its heartbeat is fresh', async () => {
     const mirror = await locked('status', { record: elsewhere, ageSeconds: 5 });
     const result = await runProgram(['status', mirror.root, '--json']);
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(result.json()).toMatchObject({ lock: { state: { kind: 'foreign', token: 'token' } } });
   });
 
-  test('that is older than the limit is taken over, and what its rsync may still write to is copied from, not gone on from', async () => {
+  test('that is older than the limit is taken over, and a tree that its rsync may still write to is copied from, not continued', async () => {
     const mirror = await locked('old', { record: elsewhere, ageSeconds: 11 * MINUTE });
     mkdirSync(mirror.state('staging', 'theirs'));
     writeFileSync(mirror.state('staging', 'theirs', 'late'), 'written late');
@@ -69,14 +69,14 @@ describe.concurrent("another host's lock", () => {
     expect(locksLeft(mirror)).toEqual([]);
   });
 
-  test('that is younger than the limit is kept, and --stale-after sets the limit', async () => {
+  test('that is younger than the limit is respected, and --stale-after sets the limit', async () => {
     const mirror = await locked('limit', { record: elsewhere, ageSeconds: 2 * MINUTE });
     expectFailure(await runProgram(['sync', mirror.root]), 75, /mirror-2\.example/);
     const result = await runProgram(['sync', mirror.root, '--stale-after', '1m']);
     expect(result.exitCode, transcript(result)).toBe(0);
   });
 
-  test('whose heartbeat goes on is kept, however far its clock is behind', async () => {
+  test('whose heartbeat continues is respected, however far its clock is behind', async () => {
     const mirror = await locked('behind', { record: elsewhere, ageSeconds: 60 * MINUTE });
     let beats = 0;
     const heart = setInterval(() => {
@@ -90,7 +90,7 @@ describe.concurrent("another host's lock", () => {
     expect(existsSync(mirror.state('sync.lock', 'token'))).toBe(true);
   });
 
-  test('that is silent is removed by unlock only when it is older than the limit', async () => {
+  test('without a heartbeat is removed by unlock only if it is older than the limit', async () => {
     const mirror = await locked('unlock', { record: elsewhere, ageSeconds: 2 * MINUTE });
     expectFailure(await runProgram(['unlock', mirror.root]), 75, /mirror-2\.example/);
     const result = await runProgram(['unlock', mirror.root, '--stale-after', '1m']);
@@ -101,7 +101,7 @@ describe.concurrent("another host's lock", () => {
 });
 
 describe('a lock record', () => {
-  test('of this very boot whose process is gone is dead: the next sync goes on at once', async () => {
+  test('of this boot whose process is gone is dead, and the next sync starts at once', async () => {
     const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
     const here = { hostname: hostname(), machineId: machineIdHere, bootId };
     const mirror = await locked('same boot', {
@@ -113,7 +113,7 @@ describe('a lock record', () => {
 
   const whyNot = machineIdHere === '' ? ' (skipped: this machine has no machine-id)' : '';
   test.skipIf(whyNot !== '')(
-    `that this machine wrote before its last start is dead${whyNot}`,
+    `that this machine wrote before its last boot is dead${whyNot}`,
     async () => {
       const mirror = await locked('reboot', {
         record: {
@@ -132,7 +132,7 @@ describe('a lock record', () => {
     ['no owner.json', undefined],
     ['an owner.json of another format', '{"pid":"one"}'],
   ] as const)(
-    'with %s is dead when it is from before this boot, as after a power cut',
+    'with %s is dead if it is from before this boot, as after a power cut',
     async ([name, owner]) => {
       const mirror = await locked(name, { owner, ageSeconds: uptime() + 30 });
       const status = await runProgram(['status', mirror.root]);
@@ -148,7 +148,7 @@ describe('a lock record', () => {
     expectFailure(await runProgram(['unlock', mirror.root]), 75, /an unknown holder/);
   });
 
-  test('without anything in it is free', async () => {
+  test('that is empty is free', async () => {
     const mirror = await made('empty directory');
     mkdirSync(mirror.state('sync.lock'));
     await goesOnAtOnce(mirror);
@@ -157,14 +157,14 @@ describe('a lock record', () => {
 
 interface Record {
   readonly record?: typeof elsewhere;
-  /** The text of owner.json, where it is not that of `record`. */
+  /** The text of owner.json, if it is not `record`. */
   readonly owner?: string | undefined;
   readonly progress?: number;
-  /** How long ago the last heartbeat was. */
+  /** The age of the last heartbeat. */
   readonly ageSeconds: number;
 }
 
-/** A mirror in which `record` lies as the lock. */
+/** A mirror that is locked with `record`. */
 async function locked(name: string, { record, owner, progress, ageSeconds }: Record) {
   const mirror = await made(name);
   const inside = mirror.state('sync.lock', 'token');
@@ -186,7 +186,7 @@ function made(name: string): Promise<SmallMirror> {
   return oneSnapshot(home);
 }
 
-/** The holder is known to be dead: by the age of its heartbeat the lock could not be taken over. */
+/** The holder must be known to be dead, because its heartbeat is too young for a takeover by age. */
 async function goesOnAtOnce(mirror: SmallMirror): Promise<void> {
   mirror.change({ file: 'changed' });
   const next = await mirror.sync('--id', 'next', '--stale-after', '1000d');

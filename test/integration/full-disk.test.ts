@@ -25,19 +25,19 @@ import { describeTree, difference } from '../support/tree.ts';
 
 const MIB = 1024 * 1024;
 
-describe.skipIf(whyNoLoopFilesystem !== '')(`a disk that is full${whyNoLoopFilesystem}`, () => {
+describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`, () => {
   let filesystem: LoopFilesystem;
   let filler: string;
 
   beforeAll(async () => {
-    // Nothing is kept for root, so that full is full for whoever runs the tests.
+    // No blocks are reserved for root, so the disk is full for every user.
     filesystem = await makeLoopFilesystem('ext4', { size: 24 * MIB, mkfs: ['-m', '0'] });
     filler = join(filesystem.path, 'filler');
   });
   afterEach(() => rmSync(filler, { force: true }));
   afterAll(() => filesystem.remove());
 
-  test('amid the transfer ends the sync with 74 and the way out; with space again the next goes on', async () => {
+  test('during the transfer ends the sync with 74 and a hint; with free space the next sync continues', async () => {
     const mirror = smallMirror({ root: join(filesystem.path, 'transfer') });
     await mirror.publish('first', {});
     const before = describeTree(join(mirror.root, 'snapshots', 'first'));
@@ -65,7 +65,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a disk that is full${whyNoLoopFiles
     ).toEqual([]);
   });
 
-  test('to the last block ends every command with 74 at worst, and what is published is read as ever', async () => {
+  test('without a single free block makes commands exit with 74 at worst, and published snapshots stay readable', async () => {
     const mirror = smallMirror({ root: join(filesystem.path, 'last-block') });
     await mirror.publish('first', {});
     await mirror.publish('second', { file: 'second' });
@@ -89,7 +89,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a disk that is full${whyNoLoopFiles
     expect(readFileSync(join(mirror.root, 'current', 'file'), 'utf8')).toBe('third');
   });
 
-  test('but for the blocks that are kept for root can be emptied by prune, as the error says', async () => {
+  test('except for blocks reserved for root can be freed by prune, as the hint says', async () => {
     const usual = await makeLoopFilesystem('ext4', { size: 24 * MIB });
     onTestFinished(() => usual.remove());
     chmodSync(usual.path, 0o777);
@@ -112,7 +112,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a disk that is full${whyNoLoopFiles
   });
 });
 
-/** Writes until there is no block left, not even for a directory. */
+/** Writes until no block is left, not even for a directory. */
 function fill(path: string): void {
   const descriptor = openSync(path, 'w');
   try {

@@ -12,20 +12,20 @@ import { holdRsync } from '../support/slow-sync.ts';
 
 const why = runsAsRoot ? '' : ' (skipped: only root can become another user)';
 
-/** KiB a second: each slow rsync of the tests takes about two seconds. */
+/** In KiB per second, so that each slow rsync takes about two seconds. */
 const slowly = '--bwlimit=200';
 
 const fileNames = Array.from({ length: 12 }, (_, index) => `file-${index}`);
 
 test.skipIf(!runsAsRoot)(
-  `I6: another user sees nothing of a tree that rsync is filling, first or later${why}`,
+  `I6: another user sees nothing of the tree during a first or a later sync${why}`,
   async () => {
     const home = scratchDirectory();
     const root = join(home, 'mirror');
     const source = makeSource(home, 'the first content');
     for (const id of ['first', 'later']) {
       const onlooker = await startOnlooker(stagingPaths(root, id));
-      // The most generous mask: what is closed is closed by mirrorlatch itself.
+      // With the most permissive umask, only mirrorlatch itself closes anything.
       const sync = startProgram(['sync', source, root, '--id', id, '--', slowly], { umask: '000' });
       const ready = await sawOpenTree(join(root, '.mirrorlatch/staging', id), sync.result);
       expect(ready, 'rsync had opened the mode of the tree itself while it worked').toBe(true);
@@ -44,7 +44,7 @@ test.skipIf(!runsAsRoot)(
 );
 
 test.skipIf(!runsAsRoot)(
-  `I6: a gate that is the mode of rsync's own target does not hold${why}`,
+  `I6: a mode of rsync's own target does not work as a gate${why}`,
   async () => {
     const home = scratchDirectory();
     const source = makeSource(home, 'a content');
@@ -76,7 +76,7 @@ function writeSource(source: string, content: string): void {
   }
 }
 
-/** Everything under the gate that a user who knows the mirror's layout can name. */
+/** All paths behind the gate that a user who knows the layout can name. */
 function stagingPaths(root: string, id: string): string[] {
   const staging = join(root, '.mirrorlatch/staging');
   const trees = [id, `${id}.clone`, '.partial'].map((name) => join(staging, name));

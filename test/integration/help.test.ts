@@ -18,7 +18,7 @@ test('help lists every command and every topic', async () => {
   }
 });
 
-test('--help says the same as help', async () => {
+test('--help prints the same as help', async () => {
   const [byCommand, byOption] = [await runProgram(['help']), await runProgram(['--help'])];
   expect(byCommand.stdout).toBe(byOption.stdout);
 });
@@ -76,7 +76,7 @@ describe('A topic on a terminal', () => {
     expect(shown).toContain(`${ESCAPE}[1m--retries${ESCAPE}[22m`);
   });
 
-  test('shows each row of a table as a paragraph where its columns do not fit', async () => {
+  test('shows each row of a table as a paragraph if its columns do not fit', async () => {
     const shown = stripVTControlCharacters(await onTerminal(['help', 'measured'], 44));
     expect(shown).toMatch(
       /^client: pip, find-links\n {2}a flip every: 5 ms\n {2}bare: 0 \/ 0 \/ 40\n/m,
@@ -115,7 +115,7 @@ test('man shows every page without a warning', async () => {
   }
 });
 
-/** What the program shows on a terminal of its own, of so many columns: by script(1). */
+/** The output of the program on its own terminal with this many columns, made by script(1). */
 async function onTerminal(
   args: readonly string[],
   columns: number,

@@ -45,13 +45,13 @@ afterAll(() => scratch.remove());
 const whyNotAsAnother = runsAsRoot ? '' : ' (skipped: only root can become another user)';
 const [run, reader] = oneOfEachKind;
 
-/** A sync that is in the middle of a file, behind the closed gate. */
+/** A sync in the middle of a file, behind the closed gate. */
 const startSlow = (
   one: InPlaceMirror,
   options: Parameters<typeof startSlowSync>[1] = {},
 ): Promise<RunningProgram> => startSlowSync(one, { inPlace: true, seconds: 6, ...options });
 
-/** Somebody who is inside, as long as nobody ends him. */
+/** A reader that stays inside until it is ended. */
 async function startReading(one: InPlaceMirror, ...options: readonly string[]) {
   const reading = startGuarded(reader, one.root, inShell('cat file; exec sleep 60'), { options });
   await eventually(() => expect(reading.printedSoFar()).not.toBe(''));
@@ -64,8 +64,8 @@ async function endNow(one: InPlaceMirror, sync: RunningProgram): Promise<void> {
   await eventually(() => expect(rsyncProcesses(one.root)).toEqual([]));
 }
 
-describe.concurrent('A sync in place', () => {
-  test('makes the tree, opens the gate for guarded readers and tells it in history', async () => {
+describe.concurrent('An in-place sync', () => {
+  test('makes the tree, opens the gate for guarded readers and records it in the history', async () => {
     const one = inPlaceMirror(smallMirror({ home: join(scratch.path, 'first') }));
     await runForJson(['init', one.root, '--in-place']);
     expect(one.record()).toMatchObject({ state: 'dirty', by: 'init' });
@@ -81,7 +81,7 @@ describe.concurrent('A sync in place', () => {
     expect(readdirSync(one.root).sort()).toEqual(['.mirrorlatch', 'current', 'gate']);
   });
 
-  test('that finds nothing to do does not touch the gate; one that changes and deletes does', async () => {
+  test('leaves the gate alone if there is nothing to do, and closes it to change or delete', async () => {
     const one = await mirror('nothing');
     const before = one.marks();
     expect(await one.sync()).toMatchObject({ outcome: 'unchanged', id: 'live' });
@@ -99,7 +99,7 @@ describe.concurrent('A sync in place', () => {
     ]);
   });
 
-  test('as a dry run tells what would change and touches nothing', async () => {
+  test('reports what would change in a dry run, and touches nothing', async () => {
     const one = await mirror('dry run');
     one.change({ file: 'changed' });
     const [marks, tree] = [one.marks(), describeTree(one.root)];
@@ -119,7 +119,7 @@ describe.concurrent('A sync in place', () => {
     expect((await one.read()).stdout).toBe('content');
   });
 
-  test('whose source is gone from the beginning does not close the gate', async () => {
+  test('whose source is missing from the start does not close the gate', async () => {
     const one = await mirror('no source');
     const marks = one.marks();
     rmSync(one.source, { recursive: true });
@@ -128,7 +128,7 @@ describe.concurrent('A sync in place', () => {
     expect(one.marks()).toEqual(marks);
   });
 
-  test('refuses what needs a second tree', async () => {
+  test('refuses options that need a second tree', async () => {
     const one = await mirror('second tree');
     for (const words of [
       ['--id', 'x'],
@@ -145,9 +145,9 @@ describe.concurrent('A sync in place', () => {
   });
 });
 
-describe.concurrent('While a sync in place writes', () => {
+describe.concurrent('While an in-place sync writes,', () => {
   test.skipIf(!runsAsRoot)(
-    `I6: another user meets EACCES, and reads not one byte${whyNotAsAnother}`,
+    `I6: another user gets EACCES and reads not a single byte${whyNotAsAnother}`,
     async () => {
       const one = await mirror('eacces');
       const names = ['.', 'current/file', 'current/slow', 'gate/live', 'gate/live/file'];
@@ -175,7 +175,7 @@ describe.concurrent('While a sync in place writes', () => {
     },
   );
 
-  test('I6: guarded readers, also those of root whom no mode stops, wait and then see the new tree', async () => {
+  test('I6: guarded readers, even of root, whom no mode stops, wait and then see the new tree', async () => {
     const one = await mirror('wait');
     const sync = await startSlow(one, { files: { file: 'changed' } });
     const goOn = holdRsync(one.root);
@@ -200,7 +200,7 @@ describe.concurrent('While a sync in place writes', () => {
   });
 });
 
-test('run has mirrorlatch wait watch a closed gate for it, and takes that along when it is killed', async () => {
+test('run lets mirrorlatch wait watch the closed gate, which ends if run is killed', async () => {
   const one = await mirror('watched for');
   await runForJson(['gate', 'close', one.root]);
   const reading = startGuarded(run, one.root, inShell('cat file'));
@@ -215,8 +215,8 @@ test('run has mirrorlatch wait watch a closed gate for it, and takes that along 
   await eventually(() => expect(existsSync(`/proc/${watcher}/exe`)).toBe(false));
 });
 
-describe.concurrent('Readers that are inside', () => {
-  test('make a sync give up after --drain, which names them and leaves the gate as it was', async () => {
+describe.concurrent('Readers inside', () => {
+  test('make a sync give up after --drain, name them and restore the gate', async () => {
     const one = await mirror('give up');
     const reading = await startReading(one);
     const before = one.record();
@@ -230,7 +230,7 @@ describe.concurrent('Readers that are inside', () => {
     await reading.result;
   });
 
-  test('are waited for, and those who come meanwhile see the new tree', async () => {
+  test('are waited for, and those that come meanwhile see the new tree', async () => {
     const one = await mirror('drain');
     const reading = await startReading(one);
     one.change({ file: 'changed' });
@@ -246,7 +246,7 @@ describe.concurrent('Readers that are inside', () => {
   });
 
   test.each(['cwd', 'namespace'])(
-    'may ask for the mirror again under a %s pin: the sync waits for them, and they not for the sync',
+    'may enter the mirror again under a %s pin: the sync waits for them, but they do not wait for it',
     async (pin) => {
       const one = await mirror(`nested ${pin}`);
       const go = join(scratch.path, `go ${pin}`);
@@ -265,7 +265,7 @@ describe.concurrent('Readers that are inside', () => {
     },
   );
 
-  test('are not those of whom an old environment alone tells', async () => {
+  test('are not assumed from an environment that outlived its pin', async () => {
     const one = await mirror('old environment');
     await runForJson(['gate', 'close', one.root]);
     const env = {
@@ -277,7 +277,7 @@ describe.concurrent('Readers that are inside', () => {
     expect((await one.read({ env, options: ['--wait', '0'] })).exitCode).toBe(75);
   });
 
-  test('are written under with --after-drain go-on', async () => {
+  test('do not stop the sync with --after-drain go-on', async () => {
     const one = await mirror('go on');
     const reading = await startReading(one);
     one.change({ file: 'changed' });
@@ -291,7 +291,7 @@ describe.concurrent('Readers that are inside', () => {
 
 describe.concurrent('The mode of the gate', () => {
   test.each(['0750', '2775', '0711'])(
-    '%s comes back exactly, after a sync, a crash and a close by hand',
+    '%s is restored exactly after a sync, a crash and a manual close',
     async (digits) => {
       const mode = Number.parseInt(digits, 8);
       const one = await mirror(`mode ${digits}`);
@@ -311,8 +311,8 @@ describe.concurrent('The mode of the gate', () => {
   );
 });
 
-describe.concurrent('A sync in place that fails', () => {
-  /** Dirty: bare readers get in, guarded ones wait or are told, and the next clean sync ends that. */
+describe.concurrent('A failed in-place sync', () => {
+  /** Dirty: bare readers get in, guarded ones wait or fail, and the next clean sync ends that. */
   async function isDirtyUntilTheNextSync(one: InPlaceMirror): Promise<void> {
     expect(one.record()).toMatchObject({ state: 'dirty', reason: 'the sync failed' });
     expect(one.mode()).toBe(0o755);
@@ -337,7 +337,7 @@ describe.concurrent('A sync in place that fails', () => {
     expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
   }
 
-  test('for its source went away in the middle leaves it dirty, until the next clean one', async () => {
+  test('whose source vanished in between leaves the tree dirty until the next clean sync', async () => {
     const one = await mirror('source gone');
     const sync = await startSlow(one, {
       files: { file: 'changed', 'zz comes after the slow one': 'content' },
@@ -346,13 +346,13 @@ describe.concurrent('A sync in place that fails', () => {
     cpSync(one.source, `${one.source}.kept`, { recursive: true, preserveTimestamps: true });
     rmSync(one.source, { recursive: true });
     const result = await sync.result;
-    // 24 for what vanished first, and then 23.
+    // 24 for the files that vanish, then 23.
     expectFailure(result, 66, /the source does not exist \(rsync exit 23\)/);
     renameSync(`${one.source}.kept`, one.source);
     await isDirtyUntilTheNextSync(one);
   });
 
-  test('for its rsync was killed leaves it dirty, and what rsync had set aside goes with the next clean one', async () => {
+  test("whose rsync was killed leaves the tree dirty, and the next clean sync removes rsync's leftovers", async () => {
     const one = await mirror('rsync killed');
     const sync = await startSlow(one, { files: { file: 'changed' }, words: ['--retries', '0'] });
     for (const pid of rsyncProcesses(one.root)) process.kill(pid, 'SIGKILL');
@@ -376,7 +376,7 @@ describe.concurrent('A sync in place that fails', () => {
     await isDirtyUntilTheNextSync(one);
   });
 
-  test('by SIGTERM while it waits for readers leaves the gate as it was', async () => {
+  test('restores the gate after SIGTERM while it waits for readers', async () => {
     const one = await mirror('drain term');
     const reading = await startReading(one);
     const before = one.record();
@@ -390,7 +390,7 @@ describe.concurrent('A sync in place that fails', () => {
     await reading.result;
   });
 
-  test('for it lost the lock leaves the gate to who has it now', async () => {
+  test('leaves the gate to the new holder after it lost the lock', async () => {
     const one = await mirror('lost lock');
     const sync = await startSlow(one, { seconds: 20 });
     renameSync(one.state('sync.lock'), one.state('sync.lock.taken'));
@@ -404,8 +404,8 @@ describe.concurrent('A sync in place that fails', () => {
   });
 });
 
-describe.concurrent('SIGKILL of a sync in place', () => {
-  test('while it writes leaves the gate closed, and the next command of the sync user calls it dirty', async () => {
+describe.concurrent('SIGKILL of an in-place sync', () => {
+  test('while it writes leaves the gate closed, and the next command of the sync user marks it as dirty', async () => {
     const one = await mirror('killed closed');
     await endNow(one, await startSlow(one, { files: { file: 'changed' } }));
     expect(one.record().state).toBe('closed');
@@ -423,7 +423,7 @@ describe.concurrent('SIGKILL of a sync in place', () => {
     expect((await one.read()).stdout).toBe('changed');
   });
 
-  test('while it waits for readers: the next command opens it again, for nothing was written', async () => {
+  test('while it waits for readers lets the next command open the gate, because nothing was written', async () => {
     const one = await mirror('killed closing');
     await killWhileClosing(one);
     expect((await one.read({ options: ['--wait', '0'] })).exitCode).toBe(75);
@@ -434,7 +434,7 @@ describe.concurrent('SIGKILL of a sync in place', () => {
     expect((await one.read()).stdout).toBe('content');
   });
 
-  test('while it waits for the readers of a dirty tree does not make that whole', async () => {
+  test('while it waits for the readers of a dirty tree leaves that dirty', async () => {
     const one = await mirror('killed dirty');
     const slow = await startSlow(one);
     slow.kill('SIGTERM');
@@ -446,7 +446,7 @@ describe.concurrent('SIGKILL of a sync in place', () => {
     expect((await one.read({ options: ['--wait', '0'] })).exitCode).toBe(75);
   });
 
-  /** A command of the sync user that repairs what it finds, and then writes nothing. */
+  /** A command of the sync user that only recovers and writes nothing else. */
   async function refusedSync(one: InPlaceMirror): Promise<void> {
     one.change({ 'below/file': null });
     expectFailure(await runProgram(['sync', one.root]), 65);
@@ -464,8 +464,8 @@ describe.concurrent('SIGKILL of a sync in place', () => {
   }
 });
 
-describe.concurrent('After a restart of the machine', () => {
-  /** What a power cut may leave: the size and the time of the file, and zeros in it. */
+describe.concurrent('After a reboot,', () => {
+  /** What a power cut may leave of a file: its size and time, but zeros as its content. */
   function zero(file: string): void {
     const { size, atime, mtime } = statSync(file);
     const descriptor = openSync(file, 'r+');
@@ -474,9 +474,9 @@ describe.concurrent('After a restart of the machine', () => {
     utimesSync(file, atime, mtime);
   }
 
-  test('what an interrupted sync wrote is compared by content, also if a sync fails in between', async () => {
+  test('the files of an interrupted sync are compared by content, even if another sync fails in between', async () => {
     const one = await mirror('restart');
-    // Seconds alone: utimes(2) by Node knows no nanoseconds.
+    // Whole seconds, because Node cannot set nanoseconds.
     utimesSync(join(one.source, 'file'), 1_600_000_000, 1_600_000_000);
     await one.sync();
     zero(one.tree('file'));
@@ -496,8 +496,8 @@ describe.concurrent('After a restart of the machine', () => {
   });
 });
 
-describe.concurrent('The gate by hand', () => {
-  test('keeps guarded readers and syncs out until it is opened by hand', async () => {
+describe.concurrent('The gate', () => {
+  test('keeps guarded readers and syncs out after gate close until gate open', async () => {
     const one = await mirror('by hand');
     one.change({ file: 'changed' });
     const closed = await runForJson(['gate', 'close', one.root, '--reason', 'a look at the disk']);
@@ -518,7 +518,7 @@ describe.concurrent('The gate by hand', () => {
     expect((await one.read()).stdout).toBe('changed');
   });
 
-  test('cannot be moved while a sync runs, and other mirrors have none', async () => {
+  test('cannot be opened or closed while a sync runs, and other mirrors have none', async () => {
     const one = await mirror('by hand busy');
     const sync = await startSlow(one);
     const goOn = holdRsync(one.root);
@@ -537,25 +537,28 @@ describe.concurrent('The gate by hand', () => {
     ['broken', (file: string) => writeFileSync(file, '{"state":"op')],
     ['empty', (file: string) => writeFileSync(file, '')],
     ['missing', (file: string) => rmSync(file)],
-  ])('mends a record that is %s, until when nobody is let in', async (name, spoil) => {
-    const one = await mirror(`record ${name}`);
-    spoil(one.state('gate.json'));
-    const impatient = await one.read({ options: ['--wait', '0'] });
-    expect(impatient.exitCode, transcript(impatient)).toBe(75);
-    expect(impatient.stderr).toMatch(/the state of its gate is not known/);
-    expect(impatient.stderr).not.toMatch(/cannot open|No such file/);
-    for (const words of [['sync'], ['status'], ['gate', 'status'], ['gate', 'close'], ['wait']]) {
-      expectFailure(await runProgram([...words, one.root]), 78, /gate\.json/, /gate open/);
-    }
-    await expect(pin({ root: one.root })).rejects.toMatchObject({ code: 'CONFIGURATION' });
-    expect(await runForJson(['gate', 'open', one.root])).toMatchObject({ state: 'open' });
-    expect((await one.read()).stdout).toBe('content');
-    expect(await one.sync()).toMatchObject({ outcome: 'unchanged' });
-    expect(existsSync(join(one.root, 'snapshots')), basename(one.root)).toBe(false);
-  });
+  ])(
+    'is repaired by gate open if its record is %s, and lets nobody in before',
+    async (name, spoil) => {
+      const one = await mirror(`record ${name}`);
+      spoil(one.state('gate.json'));
+      const impatient = await one.read({ options: ['--wait', '0'] });
+      expect(impatient.exitCode, transcript(impatient)).toBe(75);
+      expect(impatient.stderr).toMatch(/the state of its gate is not known/);
+      expect(impatient.stderr).not.toMatch(/cannot open|No such file/);
+      for (const words of [['sync'], ['status'], ['gate', 'status'], ['gate', 'close'], ['wait']]) {
+        expectFailure(await runProgram([...words, one.root]), 78, /gate\.json/, /gate open/);
+      }
+      await expect(pin({ root: one.root })).rejects.toMatchObject({ code: 'CONFIGURATION' });
+      expect(await runForJson(['gate', 'open', one.root])).toMatchObject({ state: 'open' });
+      expect((await one.read()).stdout).toBe('content');
+      expect(await one.sync()).toMatchObject({ outcome: 'unchanged' });
+      expect(existsSync(join(one.root, 'snapshots')), basename(one.root)).toBe(false);
+    },
+  );
 });
 
-test('While a sync in place writes pin() refuses, wait waits, status and list tell, and watch tells how the gate goes', async () => {
+test('While an in-place sync writes, pin() refuses, wait waits, status and list report it, and watch reports each state of the gate', async () => {
   const one = await mirror('tell');
   const held = await pin({ root: one.root });
   expect(held).toMatchObject({ id: 'live', path: one.tree() });

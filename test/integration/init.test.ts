@@ -20,7 +20,7 @@ import { describeTree, difference } from '../support/tree.ts';
 const oneSnapshot = mirrorsWith('first');
 const notRoot = runsAsRoot ? '' : ' (skipped: only root can become another user)';
 
-test('init makes a mirror without a snapshot, its gate closed, and says of what', async () => {
+test('init makes a mirror without a snapshot, with a closed gate, and names its source', async () => {
   const mirror = smallMirror();
   const result = await runProgram(['init', mirror.root, '--source', mirror.source]);
   expect(result.exitCode, transcript(result)).toBe(0);
@@ -37,7 +37,7 @@ test('init makes a mirror without a snapshot, its gate closed, and says of what'
   expect(statSync(mirror.state()).mode & 0o7777).toBe(0o755);
 });
 
-test('init twice does no harm', async () => {
+test('init may be repeated', async () => {
   const mirror = smallMirror();
   const first = await runForJson(['init', mirror.root, '--source', mirror.source]);
   const before = describeTree(mirror.root);
@@ -48,7 +48,7 @@ test('init twice does no harm', async () => {
   expect(contents[1]).toEqual(contents[0]);
 });
 
-test('--json prints the settings, and the defaults are those of the help', async () => {
+test('--json prints the settings, and the defaults agree with --help', async () => {
   const mirror = smallMirror();
   expect(await runForJson(['init', mirror.root])).toEqual({
     root: mirror.root,
@@ -74,7 +74,7 @@ test('init remembers the rsync options after --, and refuses those that would br
   expect(readdirSync(join(mirror.root, 'current')).sort()).toEqual(['below', 'file']);
 });
 
-test('init on a mirror can change its source', async () => {
+test('init can change the source of a mirror', async () => {
   const mirror = await oneSnapshot();
   const other = join(mirror.home, 'other');
   mkdirSync(other);
@@ -84,7 +84,7 @@ test('init on a mirror can change its source', async () => {
   expect(readFileSync(join(mirror.root, 'current', 'file'), 'utf8')).toBe('of the other');
 });
 
-test('a first sync makes the mirror, parents included; one into a directory with other things is refused', async () => {
+test('a first sync makes the mirror with its parents, but refuses a directory with other contents', async () => {
   const mirror = smallMirror();
   const deep = join(mirror.home, 'a', 'b', 'mirror');
   await runForJson(['sync', mirror.source, deep]);
@@ -107,7 +107,7 @@ test('a first sync makes the mirror, parents included; one into a directory with
 });
 
 test.for(['current', 'previous', 'snapshots'])(
-  'init refuses a directory that has a %s which is not ours',
+  'init refuses a directory with a %s that mirrorlatch did not make',
   async (name) => {
     const mirror = smallMirror();
     mkdirSync(join(mirror.root, name), { recursive: true });
@@ -117,13 +117,13 @@ test.for(['current', 'previous', 'snapshots'])(
   },
 );
 
-test('an empty directory, and the lost+found of a new filesystem, do not stand in the way', async () => {
+test('init accepts an empty directory, and one with the lost+found of a new filesystem', async () => {
   const mirror = smallMirror();
   mkdirSync(join(mirror.root, 'lost+found'), { recursive: true });
   expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
 });
 
-test('ROOT that is a file, or a dangling symlink, is refused and left as it is', async () => {
+test('a ROOT that is a file or a dangling symlink is refused and left unchanged', async () => {
   const mirror = smallMirror();
   writeFileSync(mirror.root, 'a file');
   symlinkSync('nowhere', join(mirror.home, 'dangling'));
@@ -149,7 +149,7 @@ test('init of / is refused with 64', async () => {
   expect(existsSync('/.mirrorlatch')).toBe(false);
 });
 
-test('a source that a first sync could not reach is not remembered against the one that works', async () => {
+test('a source that a first sync could not reach is replaced by one that works', async () => {
   const mirror = smallMirror();
   const typo = 'rsync://127.0.0.1:1/typo/';
   expect((await runProgram(['sync', typo, mirror.root, '--retries', '0'])).exitCode).toBe(69);
@@ -158,7 +158,7 @@ test('a source that a first sync could not reach is not remembered against the o
   expect(await runForJson(['sync', mirror.root])).toMatchObject({ outcome: 'unchanged' });
 });
 
-test('another source that one later sync names is not remembered', async () => {
+test('another source for a later sync is not remembered', async () => {
   const mirror = await oneSnapshot();
   const other = join(mirror.home, 'other');
   await execa('cp', ['-a', mirror.source, other]);
@@ -167,7 +167,7 @@ test('another source that one later sync names is not remembered', async () => {
 });
 
 test.skipIf(!runsAsRoot)(
-  `I11: whatever the umask of who syncs, readers get in where ROOT lets them${notRoot}`,
+  `I11: readers can enter whatever the umask of the sync, if the mode of ROOT lets them${notRoot}`,
   async () => {
     const mirror = smallMirror();
     mkdirSync(mirror.root);

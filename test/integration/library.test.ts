@@ -12,7 +12,7 @@ import {
 } from '../../src/index.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
-/** A source that changes at each call, and its mirror with one snapshot. */
+/** A mirror with one snapshot, and a source that changes at each call. */
 async function makeMirror() {
   const place = scratchDirectory();
   const source = join(place, 'source');
@@ -29,7 +29,7 @@ async function makeMirror() {
 }
 
 describe('A Node program', () => {
-  test('keeps the snapshot that it has pinned, and loses it when it lets go', async () => {
+  test('keeps the snapshot that it has pinned until it releases it', async () => {
     const { root, publish } = await makeMirror();
     const held = await pin({ root });
     await publish();
@@ -44,7 +44,7 @@ describe('A Node program', () => {
     expect(existsSync(held.path)).toBe(false);
   });
 
-  test('hears of each publication once and in order, however fast they come', async () => {
+  test('gets each publication once and in order, however fast they come', async () => {
     const { root, publish } = await makeMirror();
     const stop = new AbortController();
     const heard: WatchEvent[] = [];
@@ -60,7 +60,7 @@ describe('A Node program', () => {
     expect(published).toEqual(['g2', 'g3', 'g4', 'g5', 'g6', 'g7', 'g8']);
   });
 
-  test('is told by a MirrorlatchError what is wrong, and the way out', async () => {
+  test('gets a MirrorlatchError with the cause and a hint', async () => {
     const root = join(scratchDirectory(), 'nothing here');
     const error = await pin({ root }).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(MirrorlatchError);

@@ -85,7 +85,7 @@ const REFUSED: readonly [file: string, imported: string, because: string][] = [
   ['errors.ts', 'system/files.ts', 'errors.ts stands on nothing'],
 ];
 
-/** An import that the same files may have. */
+/** An import that the same files are allowed. */
 const ALLOWED: readonly [file: string, imported: string][] = [
   ['bin.ts', 'node:fs'],
   ['bin.ts', 'cli/start.ts'],
@@ -132,7 +132,7 @@ const ALLOWED: readonly [file: string, imported: string][] = [
   ['system/watcher.ts', 'chokidar'],
 ];
 
-/** Each way in which one module takes another in. */
+/** The ways in which one module imports another. */
 const WAYS: readonly [way: string, line: (name: string) => string][] = [
   ['an import of a value', (name) => `import { it } from '${name}';`],
   ['an import of a type', (name) => `import type { It } from '${name}';`],
@@ -143,18 +143,18 @@ const WAYS: readonly [way: string, line: (name: string) => string][] = [
 
 const scratch = makeScratch();
 afterAll(() => scratch.remove());
-/** By `file:line`, why a line of `src` is refused. */
+/** The reason for each refused line of `src`, by `file:line`. */
 const refusals = new Map<string, string>();
-/** By file, its lines. */
+/** The lines of each file. */
 const sources = new Map<string, string[]>();
 
-/** Adds a line to a file of `src`, and the module that it names. */
+/** Adds a line to a file of `src`, and makes the module that it imports. */
 function write(file: string, imported: string, line: (name: string) => string): void {
   sources.set(file, [...(sources.get(file) ?? []), line(nameFrom(file, imported))]);
   if (imported.endsWith('.ts') && !sources.has(imported)) sources.set(imported, []);
 }
 
-/** What `file` calls another file of `src`, or a package. */
+/** The specifier by which `file` imports another file of `src`, or a package. */
 function nameFrom(file: string, imported: string): string {
   if (!imported.endsWith('.ts')) return imported;
   const path = relative(dirname(file), imported);
@@ -208,7 +208,7 @@ describe('the layers of src', () => {
     expect(refusalOf('rsync/ways.ts', 'mirror/layout.ts', line)).toContain('rsync/ knows rsync');
   });
 
-  test('a folder that is in no room is an error', async () => {
+  test('a folder without a layer is an error', async () => {
     const { stderr, exitCode } = await lint(scratchDirectory(), new Map([['attic/box.ts', []]]));
     expect(stderr).toContain('src/attic/box.ts is in no room of scripts/layers.mjs');
     expect(exitCode).not.toBe(0);

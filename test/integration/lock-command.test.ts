@@ -40,8 +40,8 @@ const withTenFiles = copiesOf((mirror) =>
 const scratch = makeScratch();
 afterAll(() => scratch.remove());
 
-describe.concurrent('what the command makes', () => {
-  test('is published when it ends with 0, the first time from an empty tree', async () => {
+describe.concurrent('the tree that the command makes', () => {
+  test('is published if the command exits with 0, and starts empty the first time', async () => {
     const root = join(home('fresh'), 'mirror');
     await runForJson(['init', root]);
     const script = 'ls -A "$MIRRORLATCH_STAGING"; echo new >"$MIRRORLATCH_STAGING/file"; pwd; env';
@@ -71,7 +71,7 @@ describe.concurrent('what the command makes', () => {
     expect(await isHealthy(root)).toBe(true);
   });
 
-  test('I2: is made of a copy, so what it writes in place changes no published snapshot', async () => {
+  test('I2: starts as a copy, so writing in place changes no published snapshot', async () => {
     const mirror = await oneSnapshot(home('copy'));
     const before = describeTree(mirror.root, { hardLinks: true });
     const first = describeTree(join(mirror.root, 'current'));
@@ -84,7 +84,7 @@ describe.concurrent('what the command makes', () => {
     expect(mirror.linked('previous')).toBe('first');
   });
 
-  test('shares files with what is current by --hard-links-are-safe', async () => {
+  test('shares files with the current snapshot by --hard-links-are-safe', async () => {
     const mirror = await oneSnapshot(home('links'));
     const script = 'cd "$MIRRORLATCH_STAGING" && echo new >new && mv new file';
     await succeeds(mirror, ['--id', 'second', '--hard-links-are-safe'], script);
@@ -92,7 +92,7 @@ describe.concurrent('what the command makes', () => {
     expect(readFileSync(join(mirror.root, 'snapshots', 'first', 'file'), 'utf8')).toBe('first');
   });
 
-  test('I2: with hard links in it is never given to a command without that option, but what is new in it stays', async () => {
+  test('I2: is not reused without that option if it has hard links, except for its new files', async () => {
     const mirror = await oneSnapshot(home('broken'));
     const first = describeTree(join(mirror.root, 'current'));
     const fails = 'cd "$MIRRORLATCH_STAGING" && echo fetched >new; exit 1';
@@ -104,7 +104,7 @@ describe.concurrent('what the command makes', () => {
     expect(readFileSync(join(current, 'new'), 'utf8')).toBe('fetched\n');
   });
 
-  test('is not published when it is what is current already', async () => {
+  test('is not published if it equals the current snapshot', async () => {
     const mirror = await oneSnapshot(home('same'));
     for (const options of [[], ['--hard-links-are-safe']]) {
       const result = await lock(mirror, options, 'exit 0');
@@ -128,7 +128,7 @@ describe.concurrent('what the command makes', () => {
       'content of the same size and times',
       'touch -r file /tmp/ml-$$ && printf tsrif >file && touch -r /tmp/ml-$$ file && rm /tmp/ml-$$',
     ],
-  ])('is published when all that differs is %s', async ([what, script]) => {
+  ])('is published if the only difference is %s', async ([what, script]) => {
     const mirror = await oneSnapshot(home(what?.replaceAll(' ', '-') ?? ''));
     const options = ['--id', 'second', '--max-shrink', '100'];
     await succeeds(mirror, options, `cd "$MIRRORLATCH_STAGING" && ${script}`);
@@ -148,7 +148,7 @@ describe.concurrent('what the command makes', () => {
 });
 
 describe.concurrent('I8: nothing is published', () => {
-  test('when the command fails: its code is passed on, and the next goes on with its tree', async () => {
+  test('if the command fails: its code is passed on, and the next command continues with its tree', async () => {
     const mirror = await oneSnapshot(home('failed'));
     const result = await lock(mirror, [], 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3');
     expect(result.exitCode, transcript(result)).toBe(3);
@@ -163,7 +163,7 @@ describe.concurrent('I8: nothing is published', () => {
     expect(withoutHidden(mirror.state('staging'))).toEqual([]);
   });
 
-  test('and with --anew or --empty the next command begins without that tree', async () => {
+  test('if the command fails, and with --anew or --empty the next one starts without its tree', async () => {
     const mirror = await oneSnapshot(home('anew'));
     const fails = 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3';
     const list = 'ls "$MIRRORLATCH_STAGING"; exit 4';
@@ -174,7 +174,7 @@ describe.concurrent('I8: nothing is published', () => {
     expect((await lock(mirror, ['--empty'], list)).stdout).toBe('');
   });
 
-  test('nor does a command go on with a tree when something else is current since, or a restart left it in doubt', async () => {
+  test('if the command fails, and its tree is dropped after another publication or a reboot', async () => {
     const mirror = await oneSnapshot(home('since'));
     const fails = 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3';
     const list = 'ls "$MIRRORLATCH_STAGING"; exit 4';
@@ -193,7 +193,7 @@ describe.concurrent('I8: nothing is published', () => {
     expect((await lock(mirror, [], list)).stdout).toBe('below\nfile\n');
   });
 
-  test('and a sync does not go on with the tree of a command', async () => {
+  test('if the command fails, and a sync does not continue with its tree', async () => {
     const mirror = await oneSnapshot(home('sync'));
     await lock(mirror, [], 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3');
     mirror.change({ file: 'changed' });
@@ -202,7 +202,7 @@ describe.concurrent('I8: nothing is published', () => {
     expect(existsSync(join(mirror.root, 'current', 'half'))).toBe(false);
   });
 
-  test('when the tree has shrunk too much, is empty, or is no directory any more: 125', async () => {
+  test('if the tree has shrunk too much, is empty, or is no longer a directory: 125', async () => {
     const mirror = await withTenFiles(home('shrunk'));
     const shrinks = 'cd "$MIRRORLATCH_STAGING" && rm file-0 file-1 file-2 file-3';
     const refused = await lock(mirror, [], shrinks);
@@ -224,9 +224,9 @@ describe.concurrent('I8: nothing is published', () => {
     await succeeds(mirror, ['--id', 'last'], 'echo new >"$MIRRORLATCH_STAGING/new"');
   });
 
-  test('while something that the command has started still runs, by whatever way it stays', async () => {
+  test('while a process that the command has started still uses the tree, in whatever way', async () => {
     const mirror = await oneSnapshot(home('daemon'));
-    // The second has closed what it inherited, as daemons do.
+    // The second one has closed the inherited descriptors, as daemons do.
     for (const isLocked of [true, false]) {
       const script = `sleep 60 >/dev/null 2>&1 ${isLocked ? '' : '3>&-'} & echo $!; echo $! >"$MIRRORLATCH_STAGING/file"`;
       const result = await lock(mirror, ['--anew'], script);
@@ -245,7 +245,7 @@ describe.concurrent('I8: nothing is published', () => {
     expect(mirror.linked('current')).toBe('second');
   });
 
-  test('but a daemon that serves others too, and has nothing of the tree, is no hindrance', async () => {
+  test('but a daemon that does not use the tree does not prevent it', async () => {
     const mirror = await oneSnapshot(home('agent'));
     const quiet = '>/dev/null 2>&1 3>&- </dev/null';
     const script = `cd / && setsid sleep 60 ${quiet} & echo $! && cd "$MIRRORLATCH_STAGING" && echo >new`;
@@ -258,7 +258,7 @@ describe.concurrent('I8: nothing is published', () => {
     expectFailure(held, 125, /left something running that could still write: sleep/);
   });
 
-  test('when the command ended with 0 only because it was asked to end', async () => {
+  test('if the command exited with 0 only because of a signal to end', async () => {
     const mirror = await oneSnapshot(home('graceful'));
     const script = `process.on('SIGTERM', () => process.exit(0));
       fs.writeFileSync(process.env.MIRRORLATCH_STAGING + '/half', '');
@@ -273,7 +273,7 @@ describe.concurrent('I8: nothing is published', () => {
     expect(existsSync(mirror.state('sync.lock'))).toBe(false);
   });
 
-  test('when the lock is lost: the command and what it has started are ended, 125', async () => {
+  test('if the lock is lost: the command and its children are ended, 125', async () => {
     const mirror = await oneSnapshot(home('lost'));
     const script = `process.on('SIGTERM', () => {});
       const { pid } = child_process.spawn('sleep', ['60']);
@@ -292,7 +292,7 @@ describe.concurrent('I8: nothing is published', () => {
 
 describe.concurrent('I10: the command', () => {
   test.for(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
-    'gets %s that is sent to mirrorlatch once, and once when it is sent to the group',
+    'gets %s once, whether it is sent to mirrorlatch or to the process group',
     async (name) => {
       const mirror = await oneSnapshot(home(name));
       const script = `let count = 0;
@@ -313,7 +313,7 @@ describe.concurrent('I10: the command', () => {
       const [sentinel] = sentinelsOf(program.pid);
       process.kill(-program.pid, name);
       await heard(2);
-      // Until then another one would be taken for the same.
+      // Until then a second signal would count as the same.
       await eventually(() => expect(sentinelsOf(program.pid)).not.toContain(sentinel));
       await eventually(() => expect(sentinelsOf(program.pid)).toHaveLength(1));
       program.kill(name);
@@ -325,7 +325,7 @@ describe.concurrent('I10: the command', () => {
   );
 
   test.for(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL', 'SIGSEGV', 'SIGUSR1', 'SIGPIPE'] as const)(
-    'dies by %s, and so does mirrorlatch, without a lock left',
+    'dies by %s, and so does mirrorlatch, without leaving a lock',
     async (name) => {
       const mirror = await oneSnapshot(home(`by-${name}`));
       const result = await lock(mirror, [], `kill -${name.slice(3)} $$`);
@@ -336,7 +336,7 @@ describe.concurrent('I10: the command', () => {
     },
   );
 
-  test('that cannot be started is told before anything is made: 127 and 126', async () => {
+  test('that cannot be started is reported before anything is made: 127 and 126', async () => {
     const mirror = await oneSnapshot(home('none'));
     const isNot = async (...words: string[]) => {
       const result = await runProgram(['lock', mirror.root, '--', ...words]);
@@ -354,7 +354,7 @@ describe.concurrent('I10: the command', () => {
     expectFailure(await runProgram(['lock', '/no/mirror', '--', 'true']), 125, /no mirror/);
   });
 
-  test('gets arguments and an environment that are no UTF-8 as they are', async () => {
+  test('gets arguments and an environment that are not UTF-8 unchanged', async () => {
     const mirror = await oneSnapshot(home('bytes'));
     const given = join(mirror.home, 'given');
     const script = `cd '${mirror.home}' && bytes=$(printf 'a\\351\\n\\nx') && export bytes &&
@@ -366,18 +366,18 @@ describe.concurrent('I10: the command', () => {
     );
   });
 
-  test('has the standard streams of its caller, and its input', async () => {
+  test('has the standard streams of its caller', async () => {
     const mirror = await oneSnapshot(home('streams'));
     const program = [launcher, 'lock', mirror.root, '--quiet', '--', 'sh', '-c', 'cat; echo e >&2'];
     const { stdout, stderr } = await execa(program[0] ?? '', program.slice(1), { input: 'typed' });
     expect({ stdout, stderr }).toEqual({ stdout: 'typed', stderr: 'e' });
   });
 
-  test('stands still with mirrorlatch at Ctrl-Z, and goes on with it', async () => {
+  test('is stopped and continued together with mirrorlatch by Ctrl-Z and fg', async () => {
     const mirror = await oneSnapshot(home('stopped'));
     const go = join(mirror.home, 'go');
     const command = `echo $$ >"$MIRRORLATCH_STAGING/../pid"; ${until(go)}; exit 7`;
-    // A group whose leader has a parent of another group in its session: the kernel stops no other.
+    // Ctrl-Z only stops a group whose leader has a parent in another group of the session.
     const shell = execa(
       'sh',
       [
@@ -401,7 +401,7 @@ describe.concurrent('I10: the command', () => {
 });
 
 describe.concurrent('--lock-only', () => {
-  test('holds the lock before the first publication too, makes nothing, and gives the code of the command', async () => {
+  test('holds the lock, even before the first publication, makes nothing, and passes on the exit code', async () => {
     const place = home('only');
     const [root, go] = [join(place, 'mirror'), join(place, 'go')];
     await runForJson(['init', root]);
@@ -431,7 +431,7 @@ describe.concurrent('--lock-only', () => {
     expect(withoutHidden(join(root, '.mirrorlatch', 'staging'))).toEqual([]);
   });
 
-  test('keeps the lock with what the command leaves running', async () => {
+  test('keeps the lock while children of the command run', async () => {
     const mirror = await oneSnapshot(home('left'));
     const left = await lock(mirror, ['--lock-only'], 'sleep 60 >/dev/null 2>&1 & echo $!');
     expect(left.exitCode, transcript(left)).toBe(0);
@@ -446,7 +446,7 @@ describe.concurrent('--lock-only', () => {
 });
 
 describe.concurrent('I9: after SIGKILL', () => {
-  test('I4: the command holds the lock alone, is named, is never ended by those who wait, and the next goes on with its tree', async () => {
+  test('I4: the command alone holds the lock, is named, is never ended by a waiting command, and the next continues with its tree', async () => {
     const mirror = await oneSnapshot(home('killed'));
     const copy = join(mirror.home, 'rsync');
     cpSync('/bin/sleep', copy);
@@ -467,9 +467,9 @@ describe.concurrent('I9: after SIGKILL', () => {
     expect(readFileSync(join(mirror.root, 'current', 'half'), 'utf8')).toBe('half\n');
   });
 
-  test('between the command and the publication nothing is lost', async () => {
+  test('nothing is lost between the command and the publication', async () => {
     const mirror = await oneSnapshot(home('before-publish'));
-    // What lingers keeps mirrorlatch from going on.
+    // A lingering child keeps mirrorlatch from continuing.
     const script = 'exec >/dev/null 2>&1; echo whole >"$MIRRORLATCH_STAGING/new"; sleep 3 &';
     const holder = startProgram(['lock', mirror.root, '--', 'sh', '-c', script]);
     await eventually(() => expect(leftInStaging(mirror, 'new')).toBe(true));
@@ -480,7 +480,7 @@ describe.concurrent('I9: after SIGKILL', () => {
     expect(readFileSync(join(mirror.root, 'current', 'new'), 'utf8')).toBe('whole\n');
   });
 
-  test('between the two renames of the publication the next goes on with the tree that recovery took back', async () => {
+  test('between the two renames of a publication, the next command continues with the recovered tree', async () => {
     const mirror = await oneSnapshot(home('renamed'));
     await lock(mirror, ['--id', 'second'], 'echo whole >"$MIRRORLATCH_STAGING/new"; exit 1');
     renameSync(mirror.state('staging', 'second.command'), join(mirror.root, 'snapshots', 'second'));
@@ -492,7 +492,7 @@ describe.concurrent('I9: after SIGKILL', () => {
 });
 
 describe.concurrent('in place', () => {
-  test('I6: the gate is closed around the command, open after 0, dirty after a failure, and its mode comes back', async () => {
+  test('I6: the gate is closed during the command, open after 0 and dirty after a failure, with its mode restored', async () => {
     const root = join(home('in-place'), 'mirror');
     await runForJson(['init', root, '--in-place']);
     const gate = () => JSON.parse(readFileSync(join(root, '.mirrorlatch', 'gate.json'), 'utf8'));
@@ -530,7 +530,7 @@ describe.concurrent('in place', () => {
     );
   });
 
-  test('I9: after SIGKILL the next waits for the command, and finds the gate and its mode again', async () => {
+  test('I9: after SIGKILL the next command waits for the first, and restores the gate and its mode', async () => {
     const place = home('in-place-killed');
     const [root, go] = [join(place, 'mirror'), join(place, 'go')];
     await runForJson(['init', root, '--in-place']);
@@ -549,7 +549,7 @@ describe.concurrent('in place', () => {
   });
 });
 
-/** The words of a shell that wait until this file is there; what waits does not hold the lock. */
+/** A shell command that waits until this file exists; the waiting process does not hold the lock. */
 function until(file: string): string {
   return `while [ ! -e '${file}' ]; do sleep 0.05 3>&-; done`;
 }
@@ -562,7 +562,7 @@ function lock(
   return runProgram(['lock', mirror.root, ...options, '--', 'sh', '-c', script]);
 }
 
-/** A publication that has to succeed. */
+/** Runs a command under the lock, which must publish. */
 async function succeeds(
   mirror: SmallMirror,
   options: readonly string[],
@@ -573,7 +573,7 @@ async function succeeds(
   expect(result.stderr, transcript(result)).toMatch(/published /);
 }
 
-/** A command that says something on its standard output when it is ready for what comes. */
+/** A command that prints something when it is ready. */
 function startNode(
   mirror: SmallMirror,
   script: string,
@@ -589,7 +589,7 @@ function startNode(
   return { ...program, ready };
 }
 
-/** The processes by which mirrorlatch finds out whether a signal was sent to its whole group. */
+/** The processes with which mirrorlatch detects whether a signal was sent to its whole group. */
 function sentinelsOf(pid: number): string[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
     .trim()
@@ -622,14 +622,14 @@ async function isHealthy(root: string): Promise<unknown> {
   return (await runForJson(['status', root]))['isHealthy'];
 }
 
-/** The state and the group of a process (proc(5), /proc/pid/stat). */
+/** The state and the process group of a process (proc(5), /proc/pid/stat). */
 function statOf(pid: number): string[] {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const [state = '', , group = '0'] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return [state, group];
 }
 
-/** A directory of the file's scratch: tests that run side by side share the hooks of a test's end. */
+/** A directory in the scratch of the file, because concurrent tests share their clean-up hooks. */
 function home(name: string): string {
   const path = join(scratch.path, name);
   mkdirSync(path);

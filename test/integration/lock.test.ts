@@ -21,7 +21,7 @@ const threeSnapshots = mirrorsWith('first', 'second', 'third');
 const scratch = makeScratch();
 afterAll(() => scratch.remove());
 
-test('I4: a second sync ends at once with 75 and names host, pid, user, time and phase of the first', async () => {
+test('I4: a second sync exits at once with 75 and names host, pid, user, time and phase of the first', async () => {
   const mirror = await oneSnapshot();
   const startedAt = Date.now();
   const holder = await startSlowSync(mirror);
@@ -96,7 +96,7 @@ test('status, list and both dry runs need no lock', async () => {
   await end(holder);
 });
 
-test('I4: of six syncs at the same moment those that do not get the lock end with 75', async () => {
+test('I4: of six simultaneous syncs, those that do not get the lock exit with 75', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ file: 'changed' });
   const results = await Promise.all(
@@ -110,9 +110,9 @@ test('I4: of six syncs at the same moment those that do not get the lock end wit
   expect(mirror.snapshots()).toHaveLength(2);
 });
 
-// Side by side: most of it is waiting.
+// Concurrent, because most of the time is waiting.
 describe.concurrent('with --wait', () => {
-  test('a sync tells that it waits, and goes on when the first has ended', async () => {
+  test('a sync reports that it waits, and continues when the first has ended', async () => {
     const mirror = await oneSnapshot(home('goes-on'));
     const holder = await startSlowSync(mirror, { id: 'second', seconds: 2 });
     const goOn = holdRsync(mirror.root);
@@ -127,7 +127,7 @@ describe.concurrent('with --wait', () => {
     expect(mirror.linked('previous')).toBe('second');
   });
 
-  test('a sync gives up with 75 when its time is over', async () => {
+  test('a sync gives up with 75 when the time is over', async () => {
     const mirror = await oneSnapshot(home('gives-up'));
     const holder = await startSlowSync(mirror);
     const impatient = await runProgram(['sync', mirror.root, '--wait', '1s']);
@@ -141,7 +141,7 @@ describe.concurrent('with --wait', () => {
     const goOn = holdRsync(mirror.root);
     const rollback = startProgram(['rollback', mirror.root, 'first', '--wait', '1h']);
     const prune = startProgram(['prune', mirror.root, '--wait', '1h']);
-    // They say nothing; most of the time this is enough for them to meet the lock.
+    // They print nothing while they wait; this pause is nearly always long enough to reach the lock.
     await pause(2_000);
     goOn();
     for (const result of [await rollback.result, await prune.result]) {
@@ -152,7 +152,7 @@ describe.concurrent('with --wait', () => {
     expect(mirror.linked('previous')).toBe('third');
   });
 
-  test('six syncs that wait go one after the other', async () => {
+  test('six waiting syncs run one after the other', async () => {
     const mirror = await oneSnapshot(home('six'));
     mirror.change({ file: 'changed' });
     const results = await Promise.all(
@@ -167,7 +167,7 @@ describe.concurrent('with --wait', () => {
   });
 });
 
-test('I9: after SIGKILL of the holder the next sync goes on at once from what it had transferred', async () => {
+test('I9: after SIGKILL of the holder the next sync continues its transfer at once', async () => {
   const mirror = await oneSnapshot();
   const holder = await startSlowSync(mirror, { id: 'killed', files: { a: 'whole already' } });
   holder.kill('SIGKILL');
@@ -202,7 +202,7 @@ test('unlock removes the lock of a holder that was killed, and says whose it was
   expect((await runProgram(['unlock', mirror.root])).stdout).toMatch(/nobody held the lock/);
 });
 
-test('a sync that is done leaves no lock behind', async () => {
+test('a finished sync leaves no lock behind', async () => {
   const mirror = await oneSnapshot();
   await mirror.sync();
   expect(readdirSync(mirror.state()).filter((name) => name.startsWith('sync.lock'))).toEqual([]);
@@ -210,14 +210,14 @@ test('a sync that is done leaves no lock behind', async () => {
   expect(status['lock']).toMatchObject({ state: { kind: 'free' } });
 });
 
-/** A directory of the file's scratch: tests that run side by side share the hooks of a test's end. */
+/** A directory in the scratch of the file, because concurrent tests share their clean-up hooks. */
 function home(name: string): string {
   const path = join(scratch.path, name);
   mkdirSync(path);
   return path;
 }
 
-/** What status says of the lock. */
+/** The lock in the output of status. */
 async function whatIsDone(mirror: SmallMirror): Promise<string> {
   const { lock } = (await runProgram(['status', mirror.root, '--json'])).json();
   return (lock as { message: string }).message;

@@ -9,7 +9,7 @@ const threeSnapshots = mirrorsWith('first', 'second', 'third');
 
 const nothingListens = ['sync', 'rsync://127.0.0.1:1/module'];
 
-test("logs/ID.log holds rsync's own output: every entry, and no line of its progress", async () => {
+test("logs/ID.log has rsync's own output: every entry, but no progress", async () => {
   const mirror = await oneSnapshot();
   mirror.change({ file: 'changed', 'new\nline': 'new', 'below/file': null });
   await mirror.sync('--id', 'second', '--allow-shrink');
@@ -19,11 +19,11 @@ test("logs/ID.log holds rsync's own output: every entry, and no line of its prog
   expect(log).toMatch(/\*deleting.*\|below\/file$/m);
   expect(log).toMatch(/^Number of files: /m);
   expect(log).not.toMatch(/xfr#|to-chk|\r/);
-  // It tells names from directories that others cannot enter.
+  // It has names from directories that others cannot enter.
   expect(statSync(mirror.state('logs', 'second.log')).mode & 0o777).toBe(0o600);
 });
 
-test('a sync that fails keeps its log, and says in its error what rsync said and where the log is', async () => {
+test("a failed sync keeps its log, and its error has rsync's message and the path of the log", async () => {
   const mirror = await oneSnapshot();
   const command = [...nothingListens, mirror.root, '--retries', '0', '--id', 'failed'];
   const result = await runProgram(command);
@@ -46,13 +46,13 @@ test('a sync that fails keeps its log, and says in its error what rsync said and
   });
 });
 
-test('the log of a sync that found nothing to do is not kept', async () => {
+test('the log of a sync without changes is not kept', async () => {
   const mirror = await oneSnapshot();
   await mirror.sync();
   expect(logsOf(mirror)).toEqual(['first.log']);
 });
 
-test('the log of a snapshot stays as long as the snapshot; of other syncs the last 20 stay', async () => {
+test('the log of a snapshot is kept as long as the snapshot; of other syncs, the last 20 are kept', async () => {
   const mirror = await threeSnapshots();
   for (let index = 10; index < 40; index += 1) {
     writeFileSync(mirror.state('logs', `20260101T0000${index}Z.log`), 'failed');

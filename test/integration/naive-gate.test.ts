@@ -12,7 +12,7 @@ import { smallMirror } from '../support/small-mirror.ts';
 
 const why = runsAsRoot ? '' : ' (skipped: only root can become another user)';
 
-/** KiB a second: a sync takes some seconds. */
+/** In KiB per second, so that a sync takes some seconds. */
 const SLOWLY = '--bwlimit=300';
 const NAMES = ['1', '2', '3', '4', '5', '6'];
 const UNREADABLE = '------';
@@ -21,8 +21,8 @@ const UNREADABLE = '------';
  * The same change of the same tree, the same rsync, and the same other user who reads all the files
  * over and over: only the gates differ.
  */
-describe.skipIf(!runsAsRoot)(`While rsync writes${why}`, () => {
-  test('a gate that is the mode of the tree itself lets another user read a mix: rsync opens it', async () => {
+describe.skipIf(!runsAsRoot)(`While rsync writes,${why}`, () => {
+  test('closing the tree itself lets another user read a mix, because rsync opens it', async () => {
     const { home, source, change } = makeSource();
     const target = join(home, 'target');
     mkdirSync(target);
@@ -40,7 +40,7 @@ describe.skipIf(!runsAsRoot)(`While rsync writes${why}`, () => {
     expect(read.filter((letters) => /a/.test(letters) && /b/.test(letters))).not.toEqual([]);
   });
 
-  test('the gate above the tree holds, although rsync opens the mode of the tree in the same way', async () => {
+  test('a gate above the tree holds, although rsync opens the tree in the same way', async () => {
     const { home, source, change } = makeSource();
     const mirror = inPlaceMirror(smallMirror({ home: join(home, 'mirror') }));
     await runForJson(['init', mirror.root, '--in-place']);
@@ -76,7 +76,7 @@ function makeSource() {
   return { home, source, change: () => write('b'.repeat(200 * 1024)) };
 }
 
-/** Another user who reads the first letter of each file, or a dash where that is not allowed. */
+/** Another user that reads the first letter of each file, or a dash if that is denied. */
 async function startReader(tree: string) {
   const script = `
     cd /
@@ -100,7 +100,7 @@ async function startReader(tree: string) {
   });
   await eventually(() => expect(read.split('\n').length).toBeGreaterThan(2));
   return {
-    /** What it has read, each once. */
+    /** The different results, each once. */
     leave: async (): Promise<string[]> => {
       reading.kill('SIGKILL');
       await reading;

@@ -17,8 +17,8 @@ afterAll(async () => {
   await scratch.remove();
 });
 
-// Side by side: most of it is waiting.
-describe.concurrent('what a killed sync left running', () => {
+// Concurrent, because most of the time is waiting.
+describe.concurrent('an rsync that a killed sync left running', () => {
   test('I4: is named, and keeps every writer out with 75', async () => {
     const { mirror, orphans } = await orphaned('named');
     for (const command of [
@@ -39,7 +39,7 @@ describe.concurrent('what a killed sync left running', () => {
     expect(rsyncProcesses(mirror.root)).toEqual(orphans);
   });
 
-  test('is told by status, which ends with 69', async () => {
+  test('is reported by status, which exits with 69', async () => {
     const { mirror, orphans } = await orphaned('status');
     const result = await runProgram(['status', mirror.root, '--json']);
     expect(result.exitCode, transcript(result)).toBe(69);
@@ -51,7 +51,7 @@ describe.concurrent('what a killed sync left running', () => {
     });
   });
 
-  test('is never joined: while it lives, nobody touches the tree that it writes to', async () => {
+  test('is never joined: while it lives, nothing touches the tree that it writes to', async () => {
     const { mirror } = await orphaned('joined');
     const tree = mirror.state('staging', 'slow');
     const before = describeTree(tree);
@@ -61,7 +61,7 @@ describe.concurrent('what a killed sync left running', () => {
     expect(difference(before, describeTree(tree))).toEqual([]);
   });
 
-  test('is ended by --wait, though it was stopped, and the sync goes on from its work', async () => {
+  test('is ended by --wait even if it is stopped, and the sync continues its work', async () => {
     const { mirror } = await orphaned('waited');
     const result = await runForJson(['sync', mirror.root, '--id', 'next', '--wait', '1h']);
     expect(result).toMatchObject({

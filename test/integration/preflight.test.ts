@@ -32,7 +32,7 @@ const whyNotAsNobody = nobodyRunsTheProgram
 const oneSnapshot = mirrorsWith('first');
 
 describe('the programs', () => {
-  test('no rsync is told with 69 and how to get it, before anything is made', async () => {
+  test('a missing rsync is reported with 69 and a hint, before anything is made', async () => {
     const mirror = smallMirror();
     for (const options of [[], ['--dry-run']]) {
       expectFailure(
@@ -59,7 +59,7 @@ describe('the programs', () => {
     expect(existsSync(mirror.root)).toBe(false);
   });
 
-  test('an rsync that says 3.1.3, 3.4.1 or v3.5.0 is new enough', async () => {
+  test('an rsync of version 3.1.3, 3.4.1 or v3.5.0 is new enough', async () => {
     const mirror = await oneSnapshot();
     const real = execaSync('which', ['rsync']).stdout;
     for (const version of ['3.1.3', '3.4.1', 'v3.5.0']) {
@@ -76,7 +76,7 @@ esac
   });
 
   test.for(['flock', 'setpriv'])(
-    'no %s is told with 69, and nothing is published',
+    'a missing %s is reported with 69, and nothing is published',
     async (name) => {
       const mirror = await oneSnapshot();
       mirror.change({ file: 'changed' });
@@ -89,7 +89,7 @@ esac
 });
 
 describe('the places', () => {
-  test('ROOT inside SRC, SRC inside ROOT and ROOT that is SRC are refused with 64, symlinks or not', async () => {
+  test('ROOT inside SRC, SRC inside ROOT and ROOT equal to SRC are refused with 64, also through symlinks', async () => {
     const home = scratchDirectory();
     const at = (...names: string[]): string => join(home, ...names);
     mkdirSync(at('outer', 'inner'), { recursive: true });
@@ -122,7 +122,7 @@ describe('the places', () => {
     expect(difference(before, describeTree(home))).toEqual([]);
   });
 
-  test('directories whose names only begin alike are no trouble', async () => {
+  test('directories whose names only begin alike are accepted', async () => {
     const home = scratchDirectory();
     mkdirSync(join(home, 'mirror-source'));
     writeFileSync(join(home, 'mirror-source', 'file'), 'content');
@@ -132,7 +132,7 @@ describe('the places', () => {
 });
 
 describe.skipIf(!nobodyRunsTheProgram)(`permission${whyNotAsNobody}`, () => {
-  test('a source that may not be read is told with 77, and no mirror is made', async () => {
+  test('an unreadable source is reported with 77, and no mirror is made', async () => {
     const mirror = smallMirror();
     chmodSync(mirror.home, 0o777);
     chmodSync(mirror.source, 0o700);
@@ -141,13 +141,13 @@ describe.skipIf(!nobodyRunsTheProgram)(`permission${whyNotAsNobody}`, () => {
     expect(existsSync(mirror.root)).toBe(false);
   });
 
-  test('a place where no mirror may be made is told with 77', async () => {
+  test('a directory in which no mirror may be made is reported with 77', async () => {
     const mirror = smallMirror();
     const result = await runProgram(['sync', mirror.source, mirror.root], { user: nobody });
     expectFailure(result, 77, /the mirror .* cannot be made: permission denied/);
   });
 
-  test("another user's mirror is told with 77, by every command that would write, and stays", async () => {
+  test("another user's mirror is reported with 77 by every command that would write, and stays unchanged", async () => {
     const mirror = await oneSnapshot();
     mirror.change({ file: 'changed' });
     const before = describeTree(mirror.root);
@@ -161,7 +161,7 @@ describe.skipIf(!nobodyRunsTheProgram)(`permission${whyNotAsNobody}`, () => {
 });
 
 describe.skipIf(whyNoLoopFilesystem !== '')(`space and inodes${whyNoLoopFilesystem}`, () => {
-  test('a plan that is larger than the free space is refused with 74 before anything is transferred', async () => {
+  test('a plan larger than the free space is refused with 74 before the transfer', async () => {
     const mirror = smallMirror({ root: await tmpfs('size=20m') });
     await mirror.publish('first', {});
     mirror.change({ huge: '' });
@@ -197,16 +197,16 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`space and inodes${whyNoLoopFilesyst
     );
   });
 
-  test('only what is new counts: a large tree with a small change fits beside itself', async () => {
+  test('only new data counts: a large tree with a small change fits beside itself', async () => {
     const mirror = smallMirror({ root: await tmpfs('size=20m') });
     await mirror.publish('first', { large: Buffer.alloc(12 * MIB, 'x') });
     mirror.change({ file: 'changed' });
     expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
   });
 
-  test('a full copy counts once, not again while it is being made', async () => {
+  test('a full copy counts only once, even while it is being made', async () => {
     const mirror = smallMirror({ root: await tmpfs('size=40m') });
-    // The first difference starts the copy, and the plan goes on for long enough for it to end.
+    // The first difference starts the copy, and the plan runs long enough for the copy to end.
     const large = Buffer.alloc(15 * MIB, 'x');
     await mirror.publish('first', { ...manyFiles(3_000), large }, '--strategy', 'copy');
     mirror.change({ '0-first': 'changed' });
@@ -245,7 +245,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`the superblock${whyNoLoopFilesystem
     await scratch.remove();
   });
 
-  test('of an unclean filesystem is a warning by default, and the sync goes on', async () => {
+  test('of an unclean filesystem causes a warning by default, and the sync continues', async () => {
     const mirror = smallMirror({ root: join(path, 'warned') });
     const result = await runProgram(['sync', mirror.source, mirror.root]);
     expect(result.exitCode, transcript(result)).toBe(0);
@@ -256,7 +256,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`the superblock${whyNoLoopFilesystem
     expect(quiet.stderr).toBe('');
   });
 
-  test('with --unclean refuse ends the sync with 74, and publishes nothing', async () => {
+  test('ends the sync with 74 with --unclean refuse, and nothing is published', async () => {
     const mirror = smallMirror({ root: join(path, 'refused') });
     const result = await runProgram(['sync', mirror.source, mirror.root, '--unclean', 'refuse']);
     expectFailure(result, 74, /is not clean/, /e2fsck/, /--unclean warn/);
@@ -264,14 +264,14 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`the superblock${whyNoLoopFilesystem
     expect(existsSync(mirror.state('sync.lock'))).toBe(false);
   });
 
-  test('with --unclean ignore is not looked at', async () => {
+  test('is not read with --unclean ignore', async () => {
     const mirror = smallMirror({ root: join(path, 'ignored') });
     const result = await runProgram(['sync', mirror.source, mirror.root, '--unclean', 'ignore']);
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(result.stderr).not.toMatch(/clean/);
   });
 
-  test('of a clean filesystem is nothing to talk about', async () => {
+  test('of a clean filesystem is not mentioned', async () => {
     const filesystem = await makeLoopFilesystem('ext4', { size: 16 * MIB });
     onTestFinished(() => filesystem.remove());
     const mirror = smallMirror({ root: join(filesystem.path, 'mirror') });
@@ -285,7 +285,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`the superblock${whyNoLoopFilesystem
   });
 });
 
-/** A directory for `PATH` with these scripts, and with links to real programs but for one. */
+/** A directory for `PATH` with these scripts, and links to all real programs except one. */
 function pathWith(
   scripts: Readonly<Record<string, string>>,
   programs: readonly string[] = [],
@@ -302,7 +302,7 @@ function pathWith(
   return directory;
 }
 
-/** A mounted tmpfs of the running test. */
+/** A tmpfs that is mounted during the test. */
 async function tmpfs(options: string): Promise<string> {
   const path = join(scratchDirectory(), 'tmpfs');
   mkdirSync(path);

@@ -7,7 +7,7 @@ import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
 const oneSnapshot = mirrorsWith('first');
 const bin = join(import.meta.dirname, '../../dist/bin.js');
 
-test('without a terminal it is a plain line a phase on stderr, and one sentence on stdout', async () => {
+test('without a terminal it is a plain line per phase on stderr, and a sentence on stdout', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ file: 'changed', new: 'new' });
   const result = await runProgram(['sync', mirror.root, '--id', 'second']);
@@ -26,7 +26,7 @@ test('without a terminal it is a plain line a phase on stderr, and one sentence 
   );
 });
 
-test('a sync with nothing to do says so', async () => {
+test('a sync with nothing to do reports that', async () => {
   const mirror = await oneSnapshot();
   const result = await runProgram(['sync', mirror.root]);
   expect(result.stdout).toMatch(
@@ -34,7 +34,7 @@ test('a sync with nothing to do says so', async () => {
   );
 });
 
-test('on a terminal it is a bar with the totals of the plan, rate and time left, and gone at the end', async () => {
+test('on a terminal it is a bar with the totals of the plan, the rate and the time left, which disappears at the end', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ a: Buffer.alloc(100 * 1024, 'a'), b: Buffer.alloc(300 * 1024, 'b') });
   const shown = await onTerminal(mirror, ['--id', 'second', '--', '--bwlimit=200']);
@@ -42,7 +42,7 @@ test('on a terminal it is a bar with the totals of the plan, rate and time left,
   expect(shown).toMatch(
     /[█░]+ \d+ % \| [\d.]+ k?B of 410 kB \| \d\/2 files \| [\d.]+ k?B\/s \| \S+ left/,
   );
-  // The bar's line is wiped and the cursor comes back before the last words.
+  // The bar is erased and the cursor restored before the last line.
   expect(shown).toContain('\u001b[?25h');
   const last = shown
     .trimEnd()
@@ -51,7 +51,7 @@ test('on a terminal it is a bar with the totals of the plan, rate and time left,
   expect(withoutEscapes(last ?? '')).toMatch(/^published second: 2 new, /);
 });
 
-test('a bar on a terminal never shows more than all, and rises', async () => {
+test('the bar only grows, and never exceeds the total', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ a: Buffer.alloc(400 * 1024, 'a') });
   const shown = await onTerminal(mirror, ['--', '--bwlimit=200']);
@@ -89,7 +89,7 @@ test('with --json on a terminal there is no bar either', async () => {
   expect(JSON.parse(shown)).toMatchObject({ outcome: 'published' });
 });
 
-test('with --quiet a sync that goes well says nothing at all, on a terminal or not', async () => {
+test('with --quiet a successful sync prints nothing, on a terminal or not', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ new: 'new' });
   const result = await runProgram(['sync', mirror.root, '--quiet']);
@@ -99,7 +99,7 @@ test('with --quiet a sync that goes well says nothing at all, on a terminal or n
   expect(await onTerminal(mirror, ['--quiet'])).toBe('');
 });
 
-test('with --quiet a sync that fails says why, and nothing else', async () => {
+test('with --quiet a failed sync prints only the reason', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ file: null, 'below/file': null });
   const result = await runProgram(['sync', mirror.root, '--quiet']);
@@ -108,7 +108,7 @@ test('with --quiet a sync that fails says why, and nothing else', async () => {
   expect(result.stderr).toMatch(/^mirrorlatch: the source has shrunk: .*\n {2}.*\n$/);
 });
 
-/** What a sync of the mirror shows on a terminal of its own. */
+/** The output of a sync on its own terminal. */
 function onTerminal(mirror: SmallMirror, words: readonly string[]): Promise<string> {
   return inTerminal(['sync', mirror.root, ...words], { TERM: 'xterm' });
 }

@@ -5,13 +5,13 @@ import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference, type Tree } from '../support/tree.ts';
 
-/** The snapshots of each mirror, by age; `e` is current and `d` is previous. */
+/** The snapshots of each mirror, oldest first; `e` is current and `d` is previous. */
 const fiveSnapshots = mirrorsWith('a', 'b', 'c', 'd', 'e');
 
 const HOUR = 60 * 60 * 1000;
 const DAY = 24 * HOUR;
 
-test('--keep-last keeps the newest so many, and all of the others go: tree, lease and all', async () => {
+test('--keep-last keeps that many of the newest, and removes the others with their leases', async () => {
   const mirror = await fiveSnapshots();
   const before = snapshotTrees(mirror, ['c', 'd', 'e']);
   const result = await runForJson(['prune', mirror.root, '--keep-last', '3', '--grace', '0']);
@@ -47,7 +47,7 @@ test('current and previous stay whatever the rules say', async () => {
   });
 });
 
-test('after a rollback the old snapshot that is current and the one before it stay', async () => {
+test('after a rollback the now current snapshot and the previous one stay', async () => {
   const mirror = await fiveSnapshots();
   await runForJson(['rollback', mirror.root, 'a']);
   const { removed } = await runForJson(['prune', mirror.root, '--keep-last', '1', '--grace', '0']);
@@ -56,7 +56,7 @@ test('after a rollback the old snapshot that is current and the one before it st
   expect(mirror.linked('previous')).toBe('e');
 });
 
-test('--keep-within keeps what was published within that time', async () => {
+test('--keep-within keeps snapshots that were published within that time', async () => {
   const mirror = await fiveSnapshots();
   age(mirror, { a: 9 * DAY, b: 6 * DAY, c: 3 * DAY, d: 2 * DAY, e: DAY });
   const rules = ['--keep-last', '1', '--grace', '0', '--keep-within', '7d'];
@@ -70,7 +70,7 @@ test('--keep-within keeps what was published within that time', async () => {
   ]);
 });
 
-test('--grace keeps what stopped being current less than that ago, however old it is', async () => {
+test('--grace keeps snapshots that stopped being current within that time, however old they are', async () => {
   const mirror = await fiveSnapshots();
   // Each stopped being current when the next one was published.
   age(mirror, { a: 90 * DAY, b: 80 * DAY, c: 70 * DAY, d: 2 * HOUR, e: HOUR });
@@ -87,7 +87,7 @@ test('--grace keeps what stopped being current less than that ago, however old i
   ]);
 });
 
-test('without options nothing goes within 24 hours, and three stay after that', async () => {
+test('without options everything stays for 24 hours, and three snapshots after that', async () => {
   const mirror = await fiveSnapshots();
   age(mirror, { a: 90 * DAY, b: 80 * DAY, c: 70 * DAY, d: 26 * HOUR, e: 23 * HOUR });
   expect(await runForJson(['prune', mirror.root])).toMatchObject({ removed: ['a', 'b'] });
@@ -95,7 +95,7 @@ test('without options nothing goes within 24 hours, and three stay after that', 
   expect(await runForJson(['prune', fresh.root])).toMatchObject({ removed: [] });
 });
 
-test('a clock that was put back costs no snapshot', async () => {
+test('setting the clock back removes no snapshot', async () => {
   const mirror = await fiveSnapshots();
   age(mirror, { a: -DAY, b: -DAY, c: -DAY, d: -DAY, e: -DAY });
   expect(
@@ -103,7 +103,7 @@ test('a clock that was put back costs no snapshot', async () => {
   ).toMatchObject({ removed: [] });
 });
 
-test('--dry-run tells the same, changes nothing in all of ROOT, and what it told then happens', async () => {
+test('--dry-run changes nothing in ROOT and reports exactly what prune then does', async () => {
   const mirror = await fiveSnapshots();
   const rules = ['--keep-last', '2', '--grace', '0'];
   const before = describeTree(mirror.root);
@@ -113,7 +113,7 @@ test('--dry-run tells the same, changes nothing in all of ROOT, and what it told
   expect(await runForJson(['prune', mirror.root, ...rules])).toEqual(told);
 });
 
-test('for people it is a table: which went, which stayed and why', async () => {
+test('its human output is a table of what was removed, and what stayed and why', async () => {
   const mirror = await fiveSnapshots();
   const rules = ['--keep-last', '3', '--grace', '0'];
   const dry = await runProgram(['prune', mirror.root, '-n', ...rules]);
@@ -133,7 +133,7 @@ test('for people it is a table: which went, which stayed and why', async () => {
   }
 });
 
-test('a snapshot whose name is not one of ours is left alone', async () => {
+test('an entry whose name is not a snapshot id is left alone', async () => {
   const mirror = await fiveSnapshots();
   writeFileSync(join(mirror.root, 'snapshots', '.hidden'), 'somebody put it here');
   writeFileSync(join(mirror.root, 'snapshots', 'with space'), 'and this');
@@ -141,7 +141,7 @@ test('a snapshot whose name is not one of ours is left alone', async () => {
   expect(mirror.snapshots()).toEqual(['.hidden', 'd', 'e', 'with space']);
 });
 
-test('files that a kept snapshot shares with a pruned one stay whole', async () => {
+test('files that a kept snapshot shares with a pruned one stay intact', async () => {
   const mirror = await fiveSnapshots();
   const shared = join(mirror.root, 'snapshots', 'd', 'below', 'file');
   await runForJson(['prune', mirror.root, '--keep-last', '1', '--grace', '0']);
@@ -149,7 +149,7 @@ test('files that a kept snapshot shares with a pruned one stay whole', async () 
   expect(existsSync(join(mirror.root, 'snapshots', 'a'))).toBe(false);
 });
 
-/** Puts the publications back in time, as if the syncs had run then: by ms before now. */
+/** Dates the publications back, as if the syncs had run then; in ms before now. */
 function age(mirror: SmallMirror, ages: Readonly<Record<string, number>>): void {
   const lines = historyOf(mirror).map((entry) => {
     const by = ages[String(entry['id'])];

@@ -55,7 +55,7 @@ afterAll(() => sshd?.stop());
 const push = (mirror: SmallMirror, options?: PushTestOptions): Promise<ProgramResult> =>
   runPush(sshd, mirror, options);
 
-/** Runs a push with `--json` that has to end well. */
+/** Runs a push with `--json`, which must succeed. */
 async function pushForJson(
   mirror: SmallMirror,
   words: readonly string[] = [],
@@ -67,7 +67,7 @@ async function pushForJson(
 }
 
 describe('a push over ssh', () => {
-  test('makes the mirror there, byte for byte, and a second one finds nothing to do', async () => {
+  test('makes the mirror on the other host byte for byte, and a second push finds nothing to do', async () => {
     const mirror = smallMirror();
     buildAwkwardTree(join(mirror.source, 'awkward'));
     expect(await pushForJson(mirror, ['--id', 'pushed'])).toMatchObject({
@@ -91,7 +91,7 @@ describe('a push over ssh', () => {
     { strategy: 'plan', shares: true },
     { strategy: 'link-dest', shares: true },
     { strategy: 'copy', shares: false },
-  ])('by $strategy: what did not change is shared: $shares', async ({ strategy, shares }) => {
+  ])('by $strategy shares unchanged files: $shares', async ({ strategy, shares }) => {
     const mirror = await oneSnapshot();
     const before = describeTree(join(mirror.root, 'snapshots/first'));
     mirror.change({ file: 'second', 'below/new': 'new' });
@@ -102,7 +102,7 @@ describe('a push over ssh', () => {
     expect(difference(before, describeTree(join(mirror.root, 'snapshots/first')))).toEqual([]);
   });
 
-  test('tells people what a sync tells them, from the other host', async () => {
+  test('prints what a sync prints, sent by the other host', async () => {
     const mirror = await oneSnapshot();
     mirror.change({ file: 'second' });
     const { stdout, stderr, exitCode } = await push(mirror, { words: ['--id', 'second'] });
@@ -113,7 +113,7 @@ describe('a push over ssh', () => {
     }
   });
 
-  test('that only looks lists what would change and changes nothing', async () => {
+  test('with --dry-run lists what would change and changes nothing', async () => {
     const mirror = await oneSnapshot();
     mirror.change({ file: null, ...manyFiles(250) });
     const before = describeTree(mirror.root);
@@ -132,7 +132,7 @@ describe('a push over ssh', () => {
     expect(existsSync(mirror.state('staging', 'first'))).toBe(false);
   });
 
-  test('refuses a source that has shrunk, and takes it when told to', async () => {
+  test('refuses a source that has shrunk, unless it is allowed', async () => {
     const mirror = await oneSnapshot();
     mirror.change({ below: null });
     expectFailure(await push(mirror), 65, /upstream: the source has shrunk: 50\.0 % of the files/);
@@ -155,7 +155,7 @@ describe('a push over ssh', () => {
     expect(existsSync(join(mirror.root, 'current/left out'))).toBe(false);
   });
 
-  test('I5: leaves what a reader there holds alone', async () => {
+  test('I5: keeps a snapshot that a reader on the other host holds', async () => {
     const mirror = await oneSnapshot();
     const { stdout } = await execa(
       'sh',
@@ -174,7 +174,7 @@ describe('a push over ssh', () => {
     expect(mirror.linked('current')).toBe('second');
   });
 
-  test('tries again when the source changes under it, and publishes nothing half', async () => {
+  test('retries if the source changes meanwhile, and publishes nothing incomplete', async () => {
     const mirror = await oneSnapshot();
     mirror.change({ zz: 'vanishes' });
     const running = await startSlowPush(mirror, { words: ['--retry-delay', '10ms', '--json'] });
@@ -185,7 +185,7 @@ describe('a push over ssh', () => {
   });
 });
 
-test('I4, I6: a mirror in place is pushed to behind its gate, which a dropped connection leaves dirty, not closed', async () => {
+test('I4, I6: a push writes an in-place mirror behind its gate, which a dropped connection leaves dirty, not closed', async () => {
   const mirror = smallMirror();
   await runForJson(['init', '--in-place', mirror.root]);
   expect(await pushForJson(mirror)).toMatchObject({ outcome: 'published', strategy: 'in-place' });
@@ -206,8 +206,8 @@ test('I4, I6: a mirror in place is pushed to behind its gate, which a dropped co
   isWhole(mirror);
 });
 
-describe('two at once', () => {
-  test('I4: the second push ends with 75 and names the first, and so does a sync there', async () => {
+describe('two pushes at once', () => {
+  test('I4: the second push exits with 75 and names the first, and so does a sync on the other host', async () => {
     const mirror = await oneSnapshot();
     const running = await startSlowPush(mirror);
     const goOn = holdRsync(mirror.root);
@@ -229,7 +229,7 @@ describe('two at once', () => {
 describe('a connection that drops', () => {
   const victims = ['the session', 'ssh', 'the pusher', 'the receiver'] as const;
 
-  test('I3, I4, I7, I9: at any moment, whoever is killed, publishes nothing, gives the lock back and loses nothing', {
+  test('I3, I4, I7, I9: at any moment, whichever process is killed, publishes nothing, releases the lock and loses nothing', {
     timeout: 240_000,
   }, async () => {
     const mirror = await oneSnapshot();
@@ -285,7 +285,7 @@ describe('a connection that drops', () => {
     expect(resumed, told.join('\n')).toBeGreaterThan(2);
   });
 
-  test('is made again by itself, and the push goes on from what came', async () => {
+  test('is made again automatically, and the push continues', async () => {
     const mirror = await oneSnapshot();
     mirror.change({ early: randomBytes(300_000) });
     const counting = countingShell(sshd, scratchDirectory());
@@ -306,18 +306,21 @@ describe('a connection that drops', () => {
     isWhole(mirror);
   });
 
-  test.for(['SIGTERM', 'SIGINT'] as const)('by %s is left in order', async (signal) => {
-    const mirror = await oneSnapshot();
-    const running = await startSlowPush(mirror);
-    running.kill(signal);
-    const result = await running.result;
-    expect(result.exitCode, transcript(result)).toBe(signal === 'SIGINT' ? 130 : 143);
-    expect(await statusOf(mirror.root)).toMatchObject({ lock: { state: { kind: 'free' } } });
-    expect(mirror.linked('current')).toBe('first');
-  });
+  test.for(['SIGTERM', 'SIGINT'] as const)(
+    'after %s leaves everything in order',
+    async (signal) => {
+      const mirror = await oneSnapshot();
+      const running = await startSlowPush(mirror);
+      running.kill(signal);
+      const result = await running.result;
+      expect(result.exitCode, transcript(result)).toBe(signal === 'SIGINT' ? 130 : 143);
+      expect(await statusOf(mirror.root)).toMatchObject({ lock: { state: { kind: 'free' } } });
+      expect(mirror.linked('current')).toBe('first');
+    },
+  );
 });
 
-describe('a push that cannot be', () => {
+describe('a push fails', () => {
   const cases: readonly {
     readonly name: string;
     readonly exitCode: number;
@@ -325,13 +328,13 @@ describe('a push that cannot be', () => {
     options(mirror: SmallMirror): PushTestOptions;
   }[] = [
     {
-      name: 'mirrorlatch is not installed there',
+      name: 'mirrorlatch is not installed on the other host',
       exitCode: 69,
       said: [/no-such-program cannot be started on upstream/, /--remote-program PATH/],
       options: () => ({ words: ['--remote-program', 'no-such-program'] }),
     },
     {
-      name: 'an older mirrorlatch is there, which knows no push',
+      name: 'the other host has an older mirrorlatch without push',
       exitCode: 69,
       said: [
         new RegExp(`it speaks none, this one version ${PROTOCOL}`),
@@ -342,7 +345,7 @@ describe('a push that cannot be', () => {
       }),
     },
     {
-      name: 'another version is there',
+      name: 'the other host has another version',
       exitCode: 69,
       said: [new RegExp(`it speaks version 99, this one version ${PROTOCOL}`)],
       options: () => ({
@@ -350,7 +353,7 @@ describe('a push that cannot be', () => {
       }),
     },
     {
-      name: 'the login there says something',
+      name: 'the login shell prints something',
       exitCode: 69,
       said: [/upstream: .* said "Welcome to this host"/, /~\/\.bashrc/],
       options: () => ({
@@ -358,7 +361,7 @@ describe('a push that cannot be', () => {
       }),
     },
     {
-      name: 'nobody answers',
+      name: 'the other host does not answer',
       exitCode: 69,
       said: [/127\.0\.0\.1 cannot be reached: .*Connection refused/],
       options: ({ root }) => ({
@@ -374,45 +377,45 @@ describe('a push that cannot be', () => {
       options: () => ({ remoteShell: `${sshd.remoteShell} -o UserKnownHostsFile=/dev/null` }),
     },
     {
-      name: 'there is no ssh',
+      name: 'ssh is not installed',
       exitCode: 69,
       said: [/the remote shell no-such-ssh cannot be started/, /apt-get install openssh-client/],
       options: () => ({ remoteShell: 'no-such-ssh' }),
     },
     {
-      name: 'there is no rsync there',
+      name: 'rsync is not installed on the other host',
       exitCode: 69,
       said: [/upstream: .*setpriv|rsync.* is not installed/, /apt-get install rsync/],
       options: () => ({ words: ['--remote-program', `PATH=/nowhere ${remoteProgram}`] }),
     },
     {
-      name: 'the root is no directory',
+      name: 'ROOT is not a directory',
       exitCode: 74,
       said: [/upstream: .*(ENOTDIR|not a directory)/],
       options: () => ({ destination: `${sshd.host}:/dev/null/mirror` }),
     },
     {
-      name: 'the mirror would lie in its own source',
+      name: 'the mirror would be inside its own source',
       exitCode: 64,
       said: [/upstream: the source .* and the mirror .* lie in one another/],
       options: ({ source }) => ({ destination: `${sshd.host}:${source}/mirror` }),
     },
     {
-      name: 'an option of rsync is about the other host',
+      name: 'an option of rsync is bound to one host',
       exitCode: 64,
       said: [/--exclude-from=\/x cannot be used in a push/],
       options: () => ({ rsync: ['--exclude-from=/x'] }),
     },
   ];
 
-  test.for(cases)('because $name says so', async ({ exitCode, said, options }) => {
+  test.for(cases)('with the reason if $name', async ({ exitCode, said, options }) => {
     const mirror = smallMirror();
     const result = await push(mirror, options(mirror));
     expectFailure(result, exitCode, ...said);
     expect(existsSync(join(mirror.root, 'current'))).toBe(false);
   });
 
-  test('with 64 when no source is named, both are elsewhere, or ROOT is an rsync server', async () => {
+  test('with 64 if no source is given, both are remote, or ROOT is an rsync server', async () => {
     const words = [
       [['host:/mirror'], /no source is named/],
       [['a:/source', 'b:/mirror'], /both on another host/],
@@ -426,7 +429,7 @@ describe('a push that cannot be', () => {
   });
 
   test.skipIf(!nobodyRunsTheProgram || !runsAsRoot)(
-    'with 77 without permission there',
+    'with 77 without permission on the other host',
     async () => {
       const mirror = smallMirror();
       mkdirSync(mirror.root, { mode: 0o755 });
@@ -436,16 +439,19 @@ describe('a push that cannot be', () => {
     },
   );
 
-  test.skipIf(whyNoLoopFilesystem !== '')('with 74 when the disk there is full', async () => {
-    const disk = await makeLoopFilesystem('ext4', { size: 16 * 1024 * 1024 });
-    onTestFinished(() => disk.remove());
-    const mirror = smallMirror({ root: join(disk.path, 'mirror') });
-    mirror.change({ big: randomBytes(20_000_000) });
-    expectFailure(await push(mirror), 74, /upstream: .*does not fit|no space/);
-  });
+  test.skipIf(whyNoLoopFilesystem !== '')(
+    'with 74 if the disk of the other host is full',
+    async () => {
+      const disk = await makeLoopFilesystem('ext4', { size: 16 * 1024 * 1024 });
+      onTestFinished(() => disk.remove());
+      const mirror = smallMirror({ root: join(disk.path, 'mirror') });
+      mirror.change({ big: randomBytes(20_000_000) });
+      expectFailure(await push(mirror), 74, /upstream: .*does not fit|no space/);
+    },
+  );
 });
 
-describe('mirrorlatch receive, whatever it is told', () => {
+describe('mirrorlatch receive, whatever it is sent,', () => {
   const request = (rsyncOptions: string[]): string =>
     JSON.stringify({
       kind: 'request',
@@ -470,7 +476,7 @@ describe('mirrorlatch receive, whatever it is told', () => {
       said: request([]).replace('{}', '{"id":"../x"}'),
       code: 'UNAVAILABLE',
     },
-  ])('$name, makes nothing and ends', async ({ said, code }) => {
+  ])('makes nothing and exits, for $name', async ({ said, code }) => {
     const root = join(scratchDirectory(), 'mirror');
     const receiver = execa(process.execPath, [dist, 'receive', root], {
       input: `${said}\n`,
@@ -484,11 +490,11 @@ describe('mirrorlatch receive, whatever it is told', () => {
     expect(existsSync(root)).toBe(false);
   });
 
-  test('I8: never publishes without the word of who pushes, however whole the tree is', async () => {
+  test('I8: never publishes without the final word of the pushing host, however complete the tree is', async () => {
     const mirror = await oneSnapshot();
     mirror.change({ file: 'second' });
     const shell = join(scratchDirectory(), 'shell');
-    // All goes through, but for the last word.
+    // Everything passes except the final word.
     const filter = `process.stdin.on('data', (chunk) => process.stdout.write(chunk.toString('latin1').replace('"kind":"publish"', '"kind":"alive"'), 'latin1'))`;
     writeFileSync(shell, `#!/bin/sh\n"$NODE" -e "$FILTER" | ${sshd.remoteShell} "$@"\n`);
     chmodSync(shell, 0o755);
@@ -509,10 +515,10 @@ describe('mirrorlatch receive, whatever it is told', () => {
 
 const dist = join(import.meta.dirname, '../../dist/bin.js');
 
-/** Bytes, transferred at about 100 KiB a second. */
+/** In bytes; transferred at about 100 KiB per second. */
 const SLOW = 600_000;
 
-/** Starts a push, and gives it back when rsync is in the middle of a file. */
+/** Starts a push, and resolves when rsync is in the middle of a file. */
 async function startSlowPush(
   mirror: SmallMirror,
   options: PushTestOptions = {},
@@ -530,14 +536,14 @@ async function startSlowPush(
   return running;
 }
 
-/** @returns whether it came too late. */
+/** @returns true if it came too late. */
 function kill(victim: string, running: RunningProgram, root: string): string {
   const pids = pidsOf(victim, running, root);
   for (const pid of pids) {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
-      // It has ended by itself.
+      // It has already ended.
     }
   }
   return pids.length === 0 ? 'in vain ' : '';
@@ -550,7 +556,7 @@ function pidsOf(victim: string, running: RunningProgram, root: string): readonly
   return victim === 'ssh' ? clients : receivers;
 }
 
-/** Whether a whole file of this name lies in a tree behind the gate. */
+/** Whether a tree behind the gate has a complete file of this name. */
 function isStaged(mirror: SmallMirror, name: string, size: number): boolean {
   return readdirSync(mirror.state('staging')).some((tree) => {
     const path = mirror.state('staging', tree, name);

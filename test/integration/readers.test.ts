@@ -19,13 +19,13 @@ interface Pruned {
   readonly kept: readonly Kept[];
 }
 
-/** A way in which a process of a user's uses a snapshot, with or without a lease. */
+/** A way in which a process uses a snapshot, with or without a lease. */
 interface Way {
   readonly name: string;
-  /** What prune calls it. */
+  /** How prune describes it. */
   readonly by: readonly string[];
   readonly whyNot?: string;
-  /** The command of a process that uses `snapshot` so until it is ended. */
+  /** A command that uses `snapshot` in this way until it is ended. */
   command(mirror: SmallMirror, id: string): readonly string[];
   readonly asNobody?: boolean;
 }
@@ -57,7 +57,7 @@ const ways: readonly Way[] = [
     ],
   },
   {
-    name: 'a lease that only the child of its taker still holds',
+    name: 'a lease that only a child of its first holder still holds',
     by: ['lease'],
     command: (mirror, id) =>
       inShell('exec 9<"$1"; flock -s 9; exec sleep 600', mirror.state('leases', id)),
@@ -71,7 +71,7 @@ const ways: readonly Way[] = [
   {
     name: 'a working directory entered through current',
     by: ['cwd'],
-    // Only its path ever led through the link: the kernel knows the snapshot.
+    // Only the path went through the link; the kernel knows the snapshot.
     command: (mirror, id) => inShell('cd -P "$1" && exec sleep 600', snapshotOf(mirror, id)),
   },
   {
@@ -113,7 +113,7 @@ const ways: readonly Way[] = [
     ],
   },
   {
-    name: 'a working directory below a bind mount of what holds ROOT',
+    name: 'a working directory below a bind mount of the parent of ROOT',
     by: ['cwd'],
     whyNot: noMount,
     command: (mirror, id) => [
@@ -128,7 +128,7 @@ const ways: readonly Way[] = [
   },
 ];
 
-describe('a snapshot that no rule keeps stays as long as somebody uses it:', () => {
+describe('a snapshot that no rule keeps stays while it is used', () => {
   const scratch = makeScratch();
   const possible = ways.filter(({ whyNot = '' }) => whyNot === '');
   const idOf = (way: Way): string => `way-${ways.indexOf(way)}`;
@@ -186,7 +186,7 @@ describe('a snapshot that no rule keeps stays as long as somebody uses it:', () 
     });
   }
 
-  test('only that one goes at once which nobody uses', () => {
+  test('and an unused one is removed at once', () => {
     expect(first.removed).toEqual(['free']);
     expect(second.kept.map(({ id }) => id).sort()).toEqual(['current', 'previous']);
   });
@@ -194,7 +194,7 @@ describe('a snapshot that no rule keeps stays as long as somebody uses it:', () 
 
 const threeSnapshots = mirrorsWith('first', 'second', 'third');
 
-test('the prune at the end of a sync keeps what is read as well, and says why', async () => {
+test('the prune at the end of a sync also keeps snapshots that are read, and reports why', async () => {
   const mirror = await threeSnapshots();
   const reader = execa('sleep', ['600'], { cwd: snapshotOf(mirror, 'first'), reject: false });
   mirror.change({ file: 'fourth' });
@@ -219,7 +219,7 @@ const whyNotAsNobody = nobodyRunsTheProgram
   : ' (skipped: only root can become nobody, who has to reach Node and the program)';
 
 test.skipIf(!nobodyRunsTheProgram)(
-  `a lease counts although the user who prunes cannot see its holder, in a dry run too${whyNotAsNobody}`,
+  `a lease counts even if the pruning user cannot see its holder, in a dry run too${whyNotAsNobody}`,
   async () => {
     const mirror = await threeSnapshots();
     execaSync('chown', ['-R', `${nobody.uid}:${nobody.gid}`, mirror.home]);
@@ -245,7 +245,7 @@ test.skipIf(!nobodyRunsTheProgram)(
   },
 );
 
-test('list tells the readers of each snapshot, and how many it cannot see', async () => {
+test('list shows the readers of each snapshot, and how many it cannot see', async () => {
   const mirror = await threeSnapshots();
   const reader = execa('sleep', ['600'], { cwd: snapshotOf(mirror, 'first'), reject: false });
   const listed = (await runForJson(['list', mirror.root])) as unknown as Kept[];
@@ -271,7 +271,7 @@ function putProgram(directory: string, program: string): void {
   writeFileSync(join(directory, 'made-by'), 'the test');
 }
 
-/** Waits until the process has got as far as to become sleep(1). */
+/** Waits until the process has become sleep(1). */
 async function sleeps(pid: number | undefined): Promise<void> {
   await eventually(() => expect(readlinkSync(`/proc/${pid}/exe`)).toMatch(/\/sleep$/));
 }

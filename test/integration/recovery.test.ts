@@ -22,13 +22,13 @@ import { describeTree, difference } from '../support/tree.ts';
 
 const twoSnapshots = mirrorsWith('first', 'second');
 
-/** One thing that a crash leaves, made by hand in a mirror with the snapshots first and second. */
+/** A leftover of a crash, made by hand in a mirror with the snapshots first and second. */
 interface Leftover {
   readonly kind: string;
-  /** What status says for people. */
+  /** The human output of status. */
   readonly said: RegExp;
   make(mirror: SmallMirror): void;
-  /** What else has to be so after the next sync. */
+  /** What else must hold after the next sync. */
   check?(mirror: SmallMirror): void;
 }
 
@@ -105,7 +105,7 @@ const leftovers: readonly Leftover[] = [
 ];
 
 describe('what a crash left', () => {
-  test.for(leftovers)('$kind: status tells it, and the next sync repairs it', async (one) => {
+  test.for(leftovers)('$kind: status reports it, and the next sync repairs it', async (one) => {
     const mirror = await twoSnapshots();
     one.make(mirror);
     const before = describeTree(mirror.root);
@@ -123,7 +123,7 @@ describe('what a crash left', () => {
     one.check?.(mirror);
   });
 
-  test('all at once: status tells each, and a sync that finds nothing to do repairs them all', async () => {
+  test('all at once: status reports each, and a sync with nothing to do repairs them all', async () => {
     const mirror = await twoSnapshots();
     for (const one of leftovers) one.make(mirror);
     const { stdout } = await runProgram(['status', mirror.root]);
@@ -137,7 +137,7 @@ describe('what a crash left', () => {
   });
 
   test.for(['prune', 'rollback'])(
-    '%s repairs it too, and keeps for the next sync what only that can use',
+    '%s repairs it too, and keeps the tree that only the next sync can use',
     async (command) => {
       const mirror = await twoSnapshots();
       for (const one of leftovers) one.make(mirror);
@@ -150,7 +150,7 @@ describe('what a crash left', () => {
   );
 });
 
-test('a history whose last line a crash tore is read, and goes on with a line of its own', async () => {
+test('a history whose last line a crash tore is read, and continues on a new line', async () => {
   const mirror = await twoSnapshots();
   const text = readFileSync(mirror.state('history.jsonl'), 'utf8');
   writeFileSync(mirror.state('history.jsonl'), `${text}{"event":"unchan`);
@@ -163,7 +163,7 @@ test('a history whose last line a crash tore is read, and goes on with a line of
   expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ event: 'published', id: 'third' });
 });
 
-test('a mirror that a crash left half made is finished by the next sync', async () => {
+test('a half-made mirror is finished by the next sync', async () => {
   const mirror = smallMirror();
   mkdirSync(join(mirror.root, 'snapshots'), { recursive: true });
   mkdirSync(mirror.state());
@@ -171,7 +171,7 @@ test('a mirror that a crash left half made is finished by the next sync', async 
   await isWhole(mirror);
 });
 
-test('after a real kill, status tells the unfinished tree, and after the next sync it is healthy', async () => {
+test('after a real kill, status reports the unfinished tree, and after the next sync it is healthy', async () => {
   const mirror = await twoSnapshots();
   const holder = await startSlowSync(mirror, { id: 'killed' });
   holder.kill('SIGKILL');
@@ -197,7 +197,7 @@ describe('after a power cut', () => {
   ] as const;
 
   test.for(ways)(
-    'I2, I7, I8: $way that goes on looks into what was left, publishes no zeros and fetches no other file again',
+    'I2, I7, I8: $way that continues checks what was left, publishes no zeros and fetches nothing else again',
     async ({ mirrorWith, words }) => {
       const mirror = mirrorWith === undefined ? smallMirror() : await twoSnapshots();
       const daemon = await startRsyncDaemon([
@@ -248,7 +248,7 @@ describe('after a power cut', () => {
   );
 });
 
-test('I7: a snapshot that was renamed but not flipped is gone on from, not fetched again', async () => {
+test('I7: a snapshot that was renamed but not flipped is continued, not fetched again', async () => {
   const mirror = await twoSnapshots();
   mirror.change({ big: 'x'.repeat(1_000_000) });
   const unpublished = join(mirror.root, 'snapshots', 'killed');
@@ -264,7 +264,7 @@ test('I7: a snapshot that was renamed but not flipped is gone on from, not fetch
   await isWhole(mirror);
 });
 
-/** What a power cut can make of a file: its size and its times are there, its content is not. */
+/** What a power cut can leave of a file: its size and its times, but not its content. */
 function loseContent(path: string): void {
   const script = 'touch -r "$1" "$1.times"; dd if=/dev/zero of="$1" bs="$2" count=1 conv=notrunc';
   const restore = 'touch -r "$1.times" "$1"; rm "$1.times"';
@@ -273,7 +273,7 @@ function loseContent(path: string): void {
   });
 }
 
-/** Nothing is left, `current` is what the source is, and the snapshots before are as they were. */
+/** Nothing is left over, `current` equals the source, and earlier snapshots are unchanged. */
 async function isWhole(mirror: SmallMirror): Promise<void> {
   const status = await runProgram(['status', mirror.root, '--json']);
   expect(status.exitCode, transcript(status)).toBe(0);

@@ -6,7 +6,7 @@ import { describeTree, difference } from '../support/tree.ts';
 
 const twoSnapshots = mirrorsWith('first', 'second');
 
-test("init's rules are those by which every sync prunes at its end", async () => {
+test('every sync prunes by the rules of init at its end', async () => {
   const mirror = await twoSnapshots();
   await runForJson(['init', mirror.root, '--keep-last', '1', '--grace', '0']);
   const third = await publish(mirror, 'third');
@@ -19,7 +19,7 @@ test("init's rules are those by which every sync prunes at its end", async () =>
   expect(result.stdout).toMatch(/^published fourth: .*; removed second$/m);
 });
 
-test('the rules of a first sync are remembered as those of init are', async () => {
+test('the rules of a first sync are remembered like those of init', async () => {
   const mirror = smallMirror();
   const rules = ['--keep-last', '2', '--keep-within', '7d', '--grace', '1h', '--max-shrink', '50'];
   await mirror.publish('first', {}, ...rules);
@@ -31,7 +31,7 @@ test('the rules of a first sync are remembered as those of init are', async () =
   });
 });
 
-test('the rules of a later sync or of prune count once and are not remembered', async () => {
+test('the rules of a later sync or of prune apply once and are not remembered', async () => {
   const mirror = await twoSnapshots();
   const before = settingsOf(mirror);
   await publish(mirror, 'third', '--keep-last', '1', '--grace', '0');
@@ -50,7 +50,7 @@ test('with --no-prune a sync removes nothing', async () => {
   expect(mirror.snapshots()).toEqual(['first', 'second', 'third']);
 });
 
-test('a sync that finds nothing to do prunes all the same', async () => {
+test('a sync with nothing to do still prunes', async () => {
   const mirror = await twoSnapshots();
   await publish(mirror, 'third');
   await runForJson(['init', mirror.root, '--keep-last', '1', '--grace', '0']);
@@ -60,7 +60,7 @@ test('a sync that finds nothing to do prunes all the same', async () => {
   });
 });
 
-test('init on a mirror changes what it is given, and keeps the rest', async () => {
+test('init on a mirror changes the given rules and keeps the others', async () => {
   const mirror = await twoSnapshots();
   await runForJson(['init', mirror.root, '--keep-last', '5', '--keep-within', '2d']);
   await runForJson(['init', mirror.root, '--grace', '90m']);
@@ -73,7 +73,7 @@ test('init on a mirror changes what it is given, and keeps the rest', async () =
   expect(await mirror.sync()).toMatchObject({ outcome: 'unchanged' });
 });
 
-test('a rule that cannot be is refused with 64 and changes nothing', async () => {
+test('an invalid rule is refused with 64 and changes nothing', async () => {
   const mirror = await twoSnapshots();
   const before = describeTree(mirror.root);
   const wrong = [

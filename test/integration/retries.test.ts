@@ -19,70 +19,67 @@ const whyNotAsNobody = nobodyRunsTheProgram
   ? ''
   : ' (skipped: only root can become nobody, who has to reach Node and the program)';
 
-describe.skipIf(!nobodyRunsTheProgram)(
-  `files that may not be read (rsync 23)${whyNotAsNobody}`,
-  () => {
-    test('I8: end the sync as soon as the same ones fail again: named, told why, and nothing published', async () => {
-      const mirror = await ofNobody('same');
-      mirror.change({ new: 'readable', secret: 'for root only' });
-      chmodSync(join(mirror.source, 'secret'), 0o600);
-      const result = await runProgram(['sync', mirror.root, '--id', 'next', '--retry-delay', '0'], {
-        user: nobody,
-      });
-      expectFailure(
-        result,
-        69,
-        /some files could not be transferred \(rsync exit 23\)/,
-        /secret.*Permission denied/,
-        /--exclude=PATTERN/,
-      );
-      expect(result.stderr.match(/try \d of 4 follows/g)).toEqual(['try 1 of 4 follows']);
-      expect(mirror.snapshots()).toEqual(['first']);
-      expect(existsSync(mirror.state('staging', 'next', 'new')), 'what came is kept').toBe(true);
-      expect(existsSync(mirror.state('staging', 'next', 'secret'))).toBe(false);
-
-      chmodSync(join(mirror.source, 'secret'), 0o644);
-      const again = await runProgram(['sync', mirror.root], { user: nobody });
-      expect(again.exitCode, transcript(again)).toBe(0);
-      expect(readFileSync(join(mirror.root, 'current', 'secret'), 'utf8')).toBe('for root only');
+describe.skipIf(!nobodyRunsTheProgram)(`unreadable files (rsync 23)${whyNotAsNobody}`, () => {
+  test('I8: end the sync as soon as the same ones fail again, with their names and the reason, and nothing is published', async () => {
+    const mirror = await ofNobody('same');
+    mirror.change({ new: 'readable', secret: 'for root only' });
+    chmodSync(join(mirror.source, 'secret'), 0o600);
+    const result = await runProgram(['sync', mirror.root, '--id', 'next', '--retry-delay', '0'], {
+      user: nobody,
     });
+    expectFailure(
+      result,
+      69,
+      /some files could not be transferred \(rsync exit 23\)/,
+      /secret.*Permission denied/,
+      /--exclude=PATTERN/,
+    );
+    expect(result.stderr.match(/try \d of 4 follows/g)).toEqual(['try 1 of 4 follows']);
+    expect(mirror.snapshots()).toEqual(['first']);
+    expect(existsSync(mirror.state('staging', 'next', 'new')), 'what came is kept').toBe(true);
+    expect(existsSync(mirror.state('staging', 'next', 'secret'))).toBe(false);
 
-    test('and a directory that may not be listed do no harm: what is in it counts as unknown, not as deleted', async () => {
-      const mirror = await ofNobody('directory');
-      chmodSync(join(mirror.source, 'below'), 0o700);
-      const result = await runProgram(['sync', mirror.root, '--retry-delay', '0'], {
-        user: nobody,
-      });
-      expectFailure(result, 69, /below.*Permission denied/);
-      expect(mirror.snapshots()).toEqual(['first']);
-      expect(existsSync(join(mirror.root, 'current', 'below', 'file'))).toBe(true);
-    });
+    chmodSync(join(mirror.source, 'secret'), 0o644);
+    const again = await runProgram(['sync', mirror.root], { user: nobody });
+    expect(again.exitCode, transcript(again)).toBe(0);
+    expect(readFileSync(join(mirror.root, 'current', 'secret'), 'utf8')).toBe('for root only');
+  });
 
-    test('are tried again, and published when they can be read by then', async () => {
-      const mirror = await ofNobody('mended');
-      mirror.change({ secret: 'for root only' });
-      chmodSync(join(mirror.source, 'secret'), 0o600);
-      const sync = startProgram(['sync', mirror.root, '--retry-delay', '2s'], { user: nobody });
-      await eventually(() => expect(sync.saidSoFar()).toMatch(/try 1 of 4 follows in 2 s/));
-      chmodSync(join(mirror.source, 'secret'), 0o644);
-      const result = await sync.result;
-      expect(result.exitCode, transcript(result)).toBe(0);
-      expect(readFileSync(join(mirror.root, 'current', 'secret'), 'utf8')).toBe('for root only');
+  test('in an unreadable directory count as unknown, not as deleted', async () => {
+    const mirror = await ofNobody('directory');
+    chmodSync(join(mirror.source, 'below'), 0o700);
+    const result = await runProgram(['sync', mirror.root, '--retry-delay', '0'], {
+      user: nobody,
     });
+    expectFailure(result, 69, /below.*Permission denied/);
+    expect(mirror.snapshots()).toEqual(['first']);
+    expect(existsSync(join(mirror.root, 'current', 'below', 'file'))).toBe(true);
+  });
 
-    test('with --retries 0 end the sync at once', async () => {
-      const mirror = await ofNobody('none');
-      mirror.change({ secret: 'for root only' });
-      chmodSync(join(mirror.source, 'secret'), 0o600);
-      const result = await runProgram(['sync', mirror.root, '--retries', '0'], { user: nobody });
-      expectFailure(result, 69, /rsync exit 23/);
-      expect(result.stderr).not.toMatch(/follows in/);
-    });
-  },
-);
+  test('are retried, and published if they can be read by then', async () => {
+    const mirror = await ofNobody('mended');
+    mirror.change({ secret: 'for root only' });
+    chmodSync(join(mirror.source, 'secret'), 0o600);
+    const sync = startProgram(['sync', mirror.root, '--retry-delay', '2s'], { user: nobody });
+    await eventually(() => expect(sync.saidSoFar()).toMatch(/try 1 of 4 follows in 2 s/));
+    chmodSync(join(mirror.source, 'secret'), 0o644);
+    const result = await sync.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(readFileSync(join(mirror.root, 'current', 'secret'), 'utf8')).toBe('for root only');
+  });
+
+  test('with --retries 0 end the sync at once', async () => {
+    const mirror = await ofNobody('none');
+    mirror.change({ secret: 'for root only' });
+    chmodSync(join(mirror.source, 'secret'), 0o600);
+    const result = await runProgram(['sync', mirror.root, '--retries', '0'], { user: nobody });
+    expectFailure(result, 69, /rsync exit 23/);
+    expect(result.stderr).not.toMatch(/follows in/);
+  });
+});
 
 describe.concurrent('a source that changes while it is read', () => {
-  test('I8: files that vanish (rsync 24) are never published over: with --retries 0 the sync ends with 69', async () => {
+  test('I8: is not published if files vanish (rsync 24): with --retries 0 the sync exits with 69', async () => {
     const mirror = await inScratch('vanished');
     const sync = await startSlowSync(mirror, {
       seconds: 3,
@@ -95,7 +92,7 @@ describe.concurrent('a source that changes while it is read', () => {
     expect(mirror.linked('current')).toBe('first');
   });
 
-  test('is read again, and what is published is what it holds then', async () => {
+  test('is read again, and published as it is then', async () => {
     const mirror = await inScratch('read again');
     const sync = await startSlowSync(mirror, {
       seconds: 3,
@@ -111,7 +108,7 @@ describe.concurrent('a source that changes while it is read', () => {
     ).toEqual([]);
   });
 
-  test('without any of them vanishing can be published half old: rsync says nothing, and the next sync mends it', async () => {
+  test('without a vanishing file may be published half old: rsync reports nothing, and the next sync corrects it', async () => {
     const mirror = await inScratch('rewritten');
     const sync = await startSlowSync(mirror, { seconds: 3, files: { 'z-index': 'of the old' } });
     mirror.change({ slow: 'rewritten', 'z-index': 'of the new' });
@@ -127,8 +124,8 @@ describe.concurrent('a source that changes while it is read', () => {
   });
 });
 
-describe.concurrent('a server that is not there', () => {
-  test('is asked again with a pause that doubles, and given up after --retries', async () => {
+describe.concurrent('a server that does not answer', () => {
+  test('is tried again with doubling pauses, up to --retries times', async () => {
     const mirror = await inScratch('server');
     const result = await runProgram([
       'sync',
@@ -145,14 +142,14 @@ describe.concurrent('a server that is not there', () => {
   });
 });
 
-/** A mirror of the file's scratch, for tests that run side by side. */
+/** A mirror in the scratch directory of the file, for concurrent tests. */
 function inScratch(name: string): Promise<SmallMirror> {
   const home = join(scratch.path, name);
   mkdirSync(home);
   return oneSnapshot(home);
 }
 
-/** A mirror that nobody keeps, of a source that is root's. */
+/** A mirror of the user nobody, with a source of root. */
 async function ofNobody(name: string): Promise<SmallMirror> {
   const mirror = await inScratch(name);
   execaSync('chown', ['-R', `${nobody.uid}:${nobody.gid}`, mirror.root]);

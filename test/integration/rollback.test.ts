@@ -10,7 +10,7 @@ const oneSnapshot = mirrorsWith('first');
 const twoSnapshots = mirrorsWith('first', 'second');
 const threeSnapshots = mirrorsWith('first', 'second', 'third');
 
-test('rollback goes to the previous snapshot, and once more comes back', async () => {
+test('rollback goes to the previous snapshot, and a second one comes back', async () => {
   const mirror = await threeSnapshots();
   const there = await runProgram(['rollback', mirror.root]);
   expect(there.exitCode, transcript(there)).toBe(0);
@@ -23,14 +23,14 @@ test('rollback goes to the previous snapshot, and once more comes back', async (
   expect(mirror.linked('previous')).toBe('second');
 });
 
-test('rollback puts the reader where clients look for it, as every publication does', async () => {
+test('rollback puts the reader into the mirror, as every publication does', async () => {
   const mirror = await twoSnapshots();
   rmSync(mirror.state('reader'));
   await runForJson(['rollback', mirror.root]);
   expect(existsSync(mirror.state('reader'))).toBe(true);
 });
 
-test('rollback goes to the snapshot that is named, and all others stay', async () => {
+test('rollback goes to the given snapshot, and all others stay', async () => {
   const mirror = await threeSnapshots();
   const before = describeTree(join(mirror.root, 'snapshots'));
   await runForJson(['rollback', mirror.root, 'first']);
@@ -39,7 +39,7 @@ test('rollback goes to the snapshot that is named, and all others stay', async (
   expect(difference(before, describeTree(join(mirror.root, 'snapshots')))).toEqual([]);
 });
 
-test('rollback to what is current already changes nothing, and says so', async () => {
+test('rollback to the current snapshot changes nothing, and reports that', async () => {
   const mirror = await twoSnapshots();
   const before = describeTree(mirror.root);
   const result = await runProgram(['rollback', mirror.root, 'second']);
@@ -50,7 +50,7 @@ test('rollback to what is current already changes nothing, and says so', async (
   expect(difference(links(before), links(describeTree(mirror.root)))).toEqual([]);
 });
 
-test('rollback to what is no snapshot is refused with 64 and changes nothing', async () => {
+test('rollback to an unknown snapshot is refused with 64 and changes nothing', async () => {
   const mirror = await twoSnapshots();
   for (const id of ['absent', '../snapshots/first', '.', '', 'first/', 'current', '-x']) {
     const result = await runProgram(['rollback', mirror.root, id]);
@@ -62,13 +62,13 @@ test('rollback to what is no snapshot is refused with 64 and changes nothing', a
   expect(existsSync(mirror.state('sync.lock'))).toBe(false);
 });
 
-test('rollback of a mirror with one snapshot says that there is no earlier one', async () => {
+test('rollback of a mirror with one snapshot reports that there is no earlier one', async () => {
   const mirror = await oneSnapshot();
   expectFailure(await runProgram(['rollback', mirror.root]), 64, /no earlier snapshot/, /list/);
   expect(mirror.linked('current')).toBe('first');
 });
 
-test('rollback of what is no mirror ends with 66, and of a mirror without a snapshot with 64', async () => {
+test('rollback exits with 66 if there is no mirror, and with 64 if it has no snapshot', async () => {
   const mirror = smallMirror();
   expectFailure(await runProgram(['rollback', mirror.root]), 66, /no mirror/);
   expect(existsSync(mirror.root)).toBe(false);
@@ -76,7 +76,7 @@ test('rollback of what is no mirror ends with 66, and of a mirror without a snap
   expectFailure(await runProgram(['rollback', mirror.root]), 64, /no earlier snapshot/);
 });
 
-test('after a rollback the next sync publishes what the source holds, in the rolled-back order', async () => {
+test('after a rollback the next sync publishes the source, and previous is the rolled-back snapshot', async () => {
   const mirror = await twoSnapshots();
   await runForJson(['rollback', mirror.root]);
   expect(await mirror.sync('--id', 'again')).toMatchObject({
@@ -92,7 +92,7 @@ test('after a rollback the next sync publishes what the source holds, in the rol
   ]);
 });
 
-test('list and status show what was rolled back to as current', async () => {
+test('list and status show the target of a rollback as current', async () => {
   const mirror = await twoSnapshots();
   await runForJson(['rollback', mirror.root]);
   const listed = (await runForJson(['list', mirror.root])) as unknown as { id: string }[];
@@ -132,7 +132,7 @@ function historyOf(mirror: SmallMirror): unknown[] {
     .map((line) => JSON.parse(line));
 }
 
-/** The links alone: the lock that is taken and given back changes the times of its directory. */
+/** Only the links, because taking the lock changes the times of its directory. */
 function links(tree: ReturnType<typeof describeTree>): ReturnType<typeof describeTree> {
   return new Map([...tree].filter(([, entry]) => entry['type'] === 'symlink'));
 }

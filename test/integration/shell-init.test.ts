@@ -12,7 +12,7 @@ import { commandsReading } from '../support/watched-command.ts';
 
 const twoSnapshots = mirrorsWith('first', 'second');
 
-/** A mirror with two snapshots, in a directory whose name takes care of careless quoting. */
+/** A mirror with two snapshots, in a directory whose name reveals careless quoting. */
 async function awkwardMirror(): Promise<SmallMirror> {
   const home = join(scratchDirectory(), `it's "my" $mirror\n\`here\` \\ é`);
   mkdirSync(home);
@@ -21,7 +21,7 @@ async function awkwardMirror(): Promise<SmallMirror> {
   return mirror;
 }
 
-/** What a person writes into the start-up file. */
+/** The line for the start-up file. */
 function startUp({ dialect }: RealShell, mirror: string, options: string): string {
   const line = `mirrorlatch shell-init ${dialect} --mirror ${mirror} ${options}`;
   return dialect === 'fish' ? `${line} | source` : `eval "$(${line})"`;
@@ -29,7 +29,7 @@ function startUp({ dialect }: RealShell, mirror: string, options: string): strin
 
 for (const shell of SHELLS) {
   test.runIf(mayMount)(
-    `I1: ${shell.name}: a command that is typed, and one behind sudo, sees one snapshot; bare it sees two`,
+    `I1: ${shell.name}: a typed command sees one snapshot, also after sudo; bare it sees two`,
     async () => {
       const mirror = await awkwardMirror();
       const { env, whileFlipped } = commandsReading(mirror.root);
@@ -70,7 +70,7 @@ for (const shell of oneOfEachKind) {
   );
 }
 
-test('it prints the reader where that is there, with --root for each of several mirrors', async () => {
+test('it prints the reader if there is one, with --root for each of several mirrors', async () => {
   const first = await twoSnapshots();
   const second = await twoSnapshots();
   const reader = join(first.root, '.mirrorlatch', 'reader');
@@ -140,7 +140,7 @@ test.runIf(mayMount)('a mirror that is mounted noexec is read by /bin/sh', async
   expect(stdout).toBe(`alias apt='/bin/sh ${mounted}/.mirrorlatch/reader --chdir no -- apt'\n`);
 });
 
-test('zsh completes the words of a guarded command as those of the command itself', async () => {
+test('zsh completes the arguments of a guarded command as those of the bare command', async () => {
   const mirror = await twoSnapshots();
   const home = scratchDirectory();
   const init = join(home, 'init.zsh');
@@ -160,7 +160,7 @@ test('zsh completes the words of a guarded command as those of the command itsel
   ]);
 });
 
-/** Presses Tab on a terminal of zsh's own making (zshmodules(1), zsh/zpty). */
+/** Presses Tab on a terminal made by zsh itself (zshmodules(1), zsh/zpty). */
 const COMPLETION_SESSION = `
 zmodload zsh/zpty
 zpty terminal 'TERM=dumb PS1= zsh -f -i'
@@ -184,7 +184,7 @@ hear 'left-behind:*.'
 zpty -d terminal
 `;
 
-test('a wrong command line ends with 64 and prints no code', async () => {
+test('an invalid command line exits with 64 and prints no code', async () => {
   const mirror = await twoSnapshots();
   const of = (...words: string[]) => runProgram(['shell-init', ...words]);
   for (const [result, ...said] of [

@@ -31,7 +31,7 @@ const oneSnapshot = mirrorsWith('first');
 const twoSnapshots = mirrorsWith('first', 'second');
 
 test.runIf(mayMount)(
-  'I1: a command that PATH leads to sees one snapshot, whoever calls it; bare it sees two',
+  'I1: a command found in PATH sees one snapshot, whatever calls it; bare it sees two',
   async () => {
     const home = join(scratchDirectory(), `it's "my" $mirror\n\`here\` \\ é`);
     mkdirSync(home);
@@ -40,7 +40,7 @@ test.runIf(mayMount)(
     const { bin, env, whileFlipped } = commandsReading(mirror.root);
     const directory = join(home, 'shims');
     await runForJson(['shims', directory, '--mirror', mirror.root, 'peruse', 'apt-get']);
-    // As sudo does it with its secure_path, cron by its crontab, and systemd by Environment=.
+    // PATH is set as by secure_path of sudo, a crontab, and Environment= of systemd.
     const PATH = `${directory}:${bin}:/usr/bin:/bin`;
     const options = { env: { ...env, PATH }, extendEnv: false, cwd: '/' };
     const calls = [
@@ -78,7 +78,7 @@ test.runIf(mayMount)('with --sticky apt-get install sees what apt-get update saw
   ).toEqual([...['second', 'second', 'third', 'third']]);
 });
 
-test('a shim passes on the exit code of its command, and 125 when the mirror is gone', async () => {
+test('a shim passes on the exit code of its command, and exits with 125 if the mirror is gone', async () => {
   const mirror = await oneSnapshot();
   const bin = join(mirror.home, 'bin');
   mkdirSync(bin);
@@ -94,7 +94,7 @@ test('a shim passes on the exit code of its command, and 125 when the mirror is 
   expect([await exitOf(failing), await exitOf(running)]).toEqual([125, 42]);
 });
 
-test('the directory is made with its parents, and all of it is for everybody, whatever the umask', async () => {
+test('the directory is made with its parents, and everybody can use it, whatever the umask', async () => {
   const mirror = await oneSnapshot();
   const directory = join(mirror.home, 'a', 'b', 'shims');
   const made = ['shims', directory, '-m', mirror.root, 'apt', '[', 'apt'];
@@ -115,7 +115,7 @@ test('the directory is made with its parents, and all of it is for everybody, wh
   }
 });
 
-test('writing again changes nothing, and other options replace the file in one step', async () => {
+test('repeating the command changes nothing, and other options replace the file in one step', async () => {
   const mirror = await oneSnapshot();
   const directory = join(mirror.home, 'shims');
   const write = async (...options: string[]) =>
@@ -132,7 +132,7 @@ test('writing again changes nothing, and other options replace the file in one s
   expect(readdirSync(directory)).toEqual(['apt']);
 });
 
-test('while shims are replaced, those who run them always find a whole one', async () => {
+test('a shim is whole at every instant while it is replaced', async () => {
   const mirror = await oneSnapshot();
   const directory = join(mirror.home, 'shims');
   const write = (wait: number) =>
@@ -159,7 +159,7 @@ test.for([
   'a dangling symlink',
   'a fifo',
 ])(
-  'I12: %s in the way is refused with 78, kept, and nothing is written or removed',
+  'I12: %s in place of a shim is refused with 78, and nothing is written or removed',
   async (what) => {
     const mirror = await oneSnapshot();
     const directory = join(mirror.home, 'shims');
@@ -187,7 +187,7 @@ test.for([
   },
 );
 
-test('--remove takes those that are named, or all, and what a killed run left; twice does no harm', async () => {
+test('--remove removes the given shims, or all, and leftovers of a killed run, and may be repeated', async () => {
   const mirror = await oneSnapshot();
   const directory = join(mirror.home, 'shims');
   await runForJson(['shims', directory, '-m', mirror.root, 'a', 'b', 'c']);
@@ -209,7 +209,7 @@ test('--remove takes those that are named, or all, and what a killed run left; t
   expect(existsSync(join(mirror.home, 'nowhere'))).toBe(false);
 });
 
-test('people get a line for each shim, and are told of PATH where the directory is not in it', async () => {
+test('the human output has a line for each shim, and a hint if the directory is not in PATH', async () => {
   const mirror = await oneSnapshot();
   const directory = join(mirror.home, 'shims');
   const write = ['shims', directory, '-m', mirror.root, 'apt', 'apt-get'];
@@ -227,7 +227,7 @@ test('people get a line for each shim, and are told of PATH where the directory 
   );
 });
 
-test('a wrong command line ends with 64 and writes nothing', async () => {
+test('an invalid command line exits with 64 and writes nothing', async () => {
   const mirror = await oneSnapshot();
   const directory = join(mirror.home, 'shims');
   const of = (...words: string[]) => runProgram(['shims', directory, ...words]);
@@ -250,7 +250,7 @@ test('a wrong command line ends with 64 and writes nothing', async () => {
   expect(existsSync(directory)).toBe(false);
 });
 
-test('a file where the directory should be ends with 74, and stays', async () => {
+test('a file in place of the directory ends it with 74, and stays', async () => {
   const mirror = await oneSnapshot();
   const file = join(mirror.home, 'file');
   writeFileSync(file, 'of mine');
@@ -258,7 +258,7 @@ test('a file where the directory should be ends with 74, and stays', async () =>
   expect(readFileSync(file, 'utf8')).toBe('of mine');
 });
 
-test.runIf(nobodyRunsTheProgram)('without permission it ends with 77', async () => {
+test.runIf(nobodyRunsTheProgram)('without permission it exits with 77', async () => {
   const mirror = await oneSnapshot();
   const directory = join(mirror.home, 'shims');
   await runForJson(['shims', directory, '-m', mirror.root, 'apt']);

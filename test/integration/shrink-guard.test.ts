@@ -13,10 +13,10 @@ const tenFiles: Files = {
   ...Object.fromEntries(tenNames.map((name) => [name, tenBytes])),
 };
 
-/** Mirrors of ten files of ten bytes each. */
+/** Mirrors of ten files with ten bytes each. */
 const withTenFiles = copiesOf((mirror) => mirror.publish('first', tenFiles));
 
-test('I8: a source that lost more than 30 % of its files is refused with 65, and nothing is published', async () => {
+test('I8: a source that has lost more than 30 % of its files is refused with 65, and nothing is published', async () => {
   const mirror = await withTenFiles();
   mirror.change(gone(['file-0', 'file-1', 'file-2', 'file-3']));
   const result = await runProgram(['sync', mirror.root]);
@@ -30,7 +30,7 @@ test('I8: a source that lost more than 30 % of its files is refused with 65, and
   unchanged(mirror);
 });
 
-test('exactly 30 % may go, by default', async () => {
+test('by default exactly 30 % may be lost', async () => {
   const mirror = await withTenFiles();
   mirror.change(gone(['file-0', 'file-1', 'file-2']));
   expect(await mirror.sync()).toMatchObject({ outcome: 'published', plan: { deletedFiles: 3 } });
@@ -58,26 +58,26 @@ test('bytes count as well as files: one big file of ten is refused', async () =>
   unchanged(mirror);
 });
 
-test('files that were cut short count by their bytes, although none is gone', async () => {
+test('truncated files count by their bytes, although none is gone', async () => {
   const mirror = await withTenFiles();
   mirror.change(Object.fromEntries(tenNames.slice(0, 5).map((name) => [name, ''])));
   expectFailure(await runProgram(['sync', mirror.root]), 65, /0\.0 % of the files and 50\.0 % of/);
   unchanged(mirror);
 });
 
-test('files that were renamed are not lost: what comes makes up for nothing, but bytes stay', async () => {
+test('renamed files count as lost files, but not as lost bytes', async () => {
   const mirror = await withTenFiles();
   const moved = tenNames.slice(0, 5);
   mirror.change({
     ...gone(moved),
     ...Object.fromEntries(moved.map((name) => [`renamed-${name}`, tenBytes])),
   });
-  // Five of ten names go: a guard cannot know that they are the same files.
+  // Five of ten names go, and a guard cannot know that they are the same files.
   expectFailure(await runProgram(['sync', mirror.root]), 65, /50\.0 % of the files/);
   await mirror.sync('--max-shrink', '50');
 });
 
-test('an empty source, as an unmounted disk shows it, is refused even where everything may shrink', async () => {
+test('an empty source, as of an unmounted disk, is refused even with --max-shrink 100', async () => {
   const mirror = await withTenFiles();
   mirror.change(gone(tenNames));
   for (const options of [[], ['--max-shrink', '100']]) {
@@ -90,7 +90,7 @@ test('an empty source, as an unmounted disk shows it, is refused even where ever
   unchanged(mirror);
 });
 
-test('--allow-shrink publishes whatever went, even everything', async () => {
+test('--allow-shrink publishes any loss, even of everything', async () => {
   const mirror = await withTenFiles();
   mirror.change(gone(tenNames));
   expect(await mirror.sync('--allow-shrink')).toMatchObject({
@@ -104,27 +104,27 @@ test('--allow-shrink publishes whatever went, even everything', async () => {
   });
 });
 
-test('a first sync of an empty source is no loss', async () => {
+test('a first sync of an empty source is accepted', async () => {
   const mirror = smallMirror();
   mirror.change({ file: null, below: null });
   expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
 });
 
-test.for(['link-dest', 'copy'])('the guard also stands before --strategy %s', async (strategy) => {
+test.for(['link-dest', 'copy'])('the guard also works with --strategy %s', async (strategy) => {
   const mirror = await withTenFiles();
   mirror.change(gone(tenNames.slice(0, 9)));
   expectFailure(await runProgram(['sync', mirror.root, '--strategy', strategy]), 65, /90\.0 %/);
   unchanged(mirror);
 });
 
-test('files that an option newly excludes count as lost', async () => {
+test('files that a new option excludes count as lost', async () => {
   const mirror = await withTenFiles();
   const result = await runProgram(['sync', mirror.root, '--', '--exclude=file-[0-4]']);
   expectFailure(result, 65, /50\.0 % of the files/);
   unchanged(mirror);
 });
 
-test('with --without delete nothing is lost: what the source has no longer stays', async () => {
+test('with --without delete nothing is lost, because removed files stay', async () => {
   const mirror = await withTenFiles();
   mirror.change(gone(tenNames));
   await mirror.sync('--without', 'delete');
@@ -141,7 +141,7 @@ test('with --json the error has the shares as numbers', async () => {
   });
 });
 
-test('a refused sync is told by status, and the next good one goes on', async () => {
+test('a refused sync is reported by status, and the next good one succeeds', async () => {
   const mirror = await withTenFiles();
   mirror.change(gone(tenNames.slice(0, 4)));
   expect((await runProgram(['sync', mirror.root])).exitCode).toBe(65);

@@ -29,7 +29,7 @@ describe.concurrent('during a transfer', () => {
       const sync = await startSlowSync(mirror, { files: { a: 'whole already' } });
       sync.kill(name);
       const result = await sync.result;
-      // At this very moment, not some time later.
+      // Immediately, not some time later.
       expect(rsyncProcesses(mirror.root)).toEqual([]);
       expect(existsSync(mirror.state('sync.lock'))).toBe(false);
       expect(result.exitCode, transcript(result)).toBe(exitCode);
@@ -50,7 +50,7 @@ describe.concurrent('during a transfer', () => {
     },
   );
 
-  test('Ctrl-C at a terminal, which rsync gets as well, ends in the same way', async () => {
+  test('Ctrl-C on a terminal, which rsync gets as well, has the same effect', async () => {
     const mirror = await oneSnapshot(home('group'));
     const sync = await startSlowSync(mirror, { program: { ownGroup: true } });
     process.kill(-sync.pid, 'SIGINT');
@@ -62,11 +62,11 @@ describe.concurrent('during a transfer', () => {
     expect(existsSync(mirror.state('sync.lock'))).toBe(false);
   });
 
-  test('a second one of its kind ends it at once, and what still runs is found by the next command', async () => {
+  test('a second one ends it at once, and the next command finds what is still running', async () => {
     const mirror = await oneSnapshot(home('twice'));
     const sync = await startSlowSync(mirror);
     const rsyncs = rsyncProcesses(mirror.root);
-    // An rsync that does not end keeps the sync from ending.
+    // A hanging rsync keeps the sync from ending.
     for (const pid of rsyncs) process.kill(pid, 'SIGSTOP');
     sync.kill('SIGINT');
     await eventually(() => expect(pendingSignals(sync.pid)).toBe(0n));
@@ -79,7 +79,7 @@ describe.concurrent('during a transfer', () => {
     expect(next.stderr).toContain(`rsync (pid ${rsyncs[0]})`);
   });
 
-  test('with --json the one object tells of it', async () => {
+  test('with --json the one object reports it', async () => {
     const mirror = await oneSnapshot(home('json'));
     const sync = await startSlowSync(mirror, { words: ['--json'] });
     sync.kill('SIGTERM');
@@ -89,7 +89,7 @@ describe.concurrent('during a transfer', () => {
     expect(result.stderr).toBe('');
   });
 
-  test('I7: the next sync goes on from what came, and fetches no whole file again', async () => {
+  test('I7: the next sync continues, and fetches no complete file again', async () => {
     const mirror = await oneSnapshot(home('again'));
     const source = await startCountingSource(mirror.source);
     const sync = await startSlowSync(mirror, {
@@ -112,7 +112,7 @@ describe.concurrent('during a transfer', () => {
     expect(readdirSync(mirror.state('staging'))).toEqual([]);
   });
 
-  test('I7: of the file that was being transferred only the rest comes, when the source is remote', async () => {
+  test('I7: of an interrupted file only the rest is fetched from a remote source', async () => {
     const mirror = await oneSnapshot(home('rest'));
     const daemon = await startRsyncDaemon([
       {
@@ -137,7 +137,7 @@ describe.concurrent('during a transfer', () => {
   });
 });
 
-describe.concurrent('while it only waits', () => {
+describe.concurrent('while a sync only waits', () => {
   test('for the lock, a signal ends a sync and leaves the holder alone', async () => {
     const mirror = await oneSnapshot(home('waits'));
     const holder = await startSlowSync(mirror);
@@ -175,7 +175,7 @@ describe.concurrent('while it only waits', () => {
   });
 });
 
-test('a reader that has seen enough of the output, as head(1), is no failure', async () => {
+test('a closed pipe, as by head(1), is not a failure', async () => {
   const mirror = await oneSnapshot(scratchDirectory());
   mirror.change(Object.fromEntries(Array.from({ length: 3_000 }, (_, at) => [`many/${at}`, ''])));
   const { all, exitCode } = await execa(
@@ -191,7 +191,7 @@ function commandOf(root: string): string[] {
   return [process.execPath, join(import.meta.dirname, '../../dist/bin.js'), 'sync', root, '-n'];
 }
 
-/** How much of the slow file rsync has written. */
+/** The bytes of the slow file that rsync has written. */
 function sizeOfPart(mirror: SmallMirror): number {
   const tree = mirror.state('staging', 'slow');
   const part = readdirSync(tree).find((name) => name.startsWith('.slow.'));
@@ -204,13 +204,13 @@ function home(name: string): string {
   return path;
 }
 
-/** The signals that the process has not yet taken (proc(5), SigPnd and ShdPnd). */
+/** The pending signals of a process (proc(5), SigPnd and ShdPnd). */
 function pendingSignals(pid: number): bigint {
   const masks = readFileSync(`/proc/${pid}/status`, 'utf8').matchAll(/^S\w\wPnd:\s*(\w+)$/gm);
   return [...masks].reduce((all, [, mask]) => all | BigInt(`0x${mask}`), 0n);
 }
 
-/** Waits until the program has said so on standard error. */
+/** Waits until the program has printed this on standard error. */
 async function said(program: RunningProgram, words: RegExp): Promise<void> {
   await eventually(() => expect(program.saidSoFar()).toMatch(words));
 }

@@ -10,7 +10,7 @@ import { describeTree, difference } from '../support/tree.ts';
 
 const oneSnapshot = mirrorsWith('first');
 
-test('without --id a snapshot is named by the UTC time at which its sync began', async () => {
+test('without --id a snapshot is named after the UTC time at which its sync began', async () => {
   const mirror = smallMirror();
   const earliest = basicFormat(new Date());
   const { id, path } = await mirror.sync();
@@ -20,7 +20,7 @@ test('without --id a snapshot is named by the UTC time at which its sync began',
   expect(mirror.linked('current')).toBe(id);
 });
 
-test('two syncs within one second get two names', async () => {
+test('two syncs within one second get different names', async () => {
   const mirror = await oneSnapshot();
   const ids = new Set<unknown>();
   for (let turn = 0; turn < 3; turn += 1) {
@@ -42,7 +42,7 @@ test.for(['v1.2-rc_3+build', 'A', '0', 'x'.repeat(100), '...a'.replace(/^\.+/, '
   },
 );
 
-test('--id that could not be one plain file name is refused with 64, and no mirror is made', async () => {
+test('an --id that is not a plain file name is refused with 64, and no mirror is made', async () => {
   const mirror = smallMirror();
   const before = describeTree(mirror.home);
   const wrong = ['', '.', '..', '../x', 'a/b', '.hidden', '-x', 'a b', 'new\nline', 'ü', 'a.clone'];
@@ -53,7 +53,7 @@ test('--id that could not be one plain file name is refused with 64, and no mirr
   expect(difference(before, describeTree(mirror.home))).toEqual([]);
 });
 
-test('--id of a snapshot that exists is refused with 64, and that one stays as it is', async () => {
+test('the --id of an existing snapshot is refused with 64, and that stays unchanged', async () => {
   const mirror = await oneSnapshot();
   const before = describeTree(join(mirror.root, 'snapshots', 'first'));
   mirror.change({ file: 'changed' });
@@ -65,7 +65,7 @@ test('--id of a snapshot that exists is refused with 64, and that one stays as i
   expect(difference(before, describeTree(join(mirror.root, 'snapshots', 'first')))).toEqual([]);
 });
 
-test('--at names the snapshot by that time, so that two mirrors have the same name', async () => {
+test('--at names the snapshot after that time, so that two mirrors can use the same name', async () => {
   const here = await oneSnapshot();
   const there = await oneSnapshot();
   for (const mirror of [here, there]) {
@@ -77,14 +77,14 @@ test('--at names the snapshot by that time, so that two mirrors have the same na
   }
 });
 
-test('--at with an offset is told in UTC', async () => {
+test('--at with an offset is converted to UTC', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ file: 'changed' });
   const { id } = await mirror.sync('--at', '2026-01-01T01:30+05:30');
   expect(id).toBe('20251231T200000Z');
 });
 
-test('--at in the future waits until then, and says so; the source is read after that', async () => {
+test('--at in the future waits until then, reports it, and reads the source afterwards', async () => {
   const mirror = await oneSnapshot();
   // A clock that stands still until it is set.
   vi.useFakeTimers({ toFake: ['Date'] });
@@ -115,7 +115,7 @@ test('--id and --at together: the name is the id', async () => {
   expect(id).toBe('named');
 });
 
-test('--at that is no time is refused with 64', async () => {
+test('an invalid --at is refused with 64', async () => {
   const mirror = await oneSnapshot();
   for (const time of ['tomorrow', '25:00', '2026-13-01T00:00Z', '2026-11-22', '']) {
     const result = await runProgram(['sync', mirror.root, '--at', time]);
@@ -124,7 +124,7 @@ test('--at that is no time is refused with 64', async () => {
   }
 });
 
-test('a sync that finds nothing to do uses up no name', async () => {
+test('a sync with nothing to do uses no name', async () => {
   const mirror = await oneSnapshot();
   expect(await mirror.sync('--id', 'unused')).toMatchObject({ outcome: 'unchanged', id: 'first' });
   expect(await runForJson(['list', mirror.root])).toMatchObject([{ id: 'first' }]);

@@ -47,18 +47,18 @@ afterAll(async () => {
   await scratch.remove();
 });
 
-/** A kind of source: how a directory below `served` is named, and what else rsync has to know. */
+/** A kind of source: how to address a directory below `served`, and the options of rsync. */
 interface Transport {
   readonly name: string;
-  /** A directory of its own below `served`. */
+  /** Its own directory below `served`. */
   readonly place: string;
   source(directory: string): string;
   rsyncOptions(): readonly string[];
-  /** Bytes that the source's side has sent since the server was started. */
+  /** The bytes that the source has sent since the server was started. */
   sent(): Promise<number>;
 }
 
-/** Where the remote shell of the ssh tests leaves a copy of all that came from the other side. */
+/** The file to which the remote shell of the ssh tests copies all that the other side sends. */
 const received = join(scratch.path, 'received-by-ssh');
 
 const remote: readonly Transport[] = [
@@ -80,7 +80,7 @@ const remote: readonly Transport[] = [
     name: 'host:path over ssh',
     place: 'ssh',
     source: (directory) => `${sshd.host}:${join(served, directory)}`,
-    // Else rsync gives its remote shell a non-blocking pipe, on which tee loses what does not fit.
+    // Otherwise rsync gives its shell a non-blocking pipe, and tee loses what does not fit.
     rsyncOptions: () => ['-e', countingShell(), '--blocking-io'],
     sent: () => Promise.resolve(statSync(received).size),
   },
@@ -132,7 +132,7 @@ describe.for(remote)('from $name', (transport) => {
       ...transport.rsyncOptions(),
     ]);
 
-  test('I7: of a changed file and of a renamed one only the difference comes over the wire', async () => {
+  test('I7: only the difference of a changed or renamed file is transferred', async () => {
     const root = join(scratchDirectory(), 'mirror');
     const directory = `delta ${transport.place}`;
     const size = 2_000_000;
@@ -153,7 +153,7 @@ describe.for(remote)('from $name', (transport) => {
       big: Buffer.concat([big, Buffer.from('appended')]),
     });
     rmSync(join(served, directory, 'package_1.0-1_all.deb'));
-    // The guard takes the old name of what was renamed for lost.
+    // To the shrink guard the old name of a renamed file is a loss.
     const second = await sync(directory, root, '--allow-shrink');
     expect(second).toMatchObject({ outcome: 'published' });
     expect((await transport.sent()) - before).toBeLessThan(size / 20);
@@ -162,7 +162,7 @@ describe.for(remote)('from $name', (transport) => {
     ).toEqual([]);
   });
 
-  test('a path that does not exist ends with 66 and publishes nothing', async () => {
+  test('a missing path ends the sync with 66, and nothing is published', async () => {
     const root = join(scratchDirectory(), 'mirror');
     const result = await runProgram([
       'sync',
@@ -179,7 +179,7 @@ describe.for(remote)('from $name', (transport) => {
 });
 
 describe('an rsync daemon', () => {
-  test('that has too many connections is asked again until it has room', async () => {
+  test('that has too many connections is tried again until it has room', async () => {
     const root = join(scratchDirectory(), 'mirror');
     makeServed('busy', { file: 'content' });
     const place = await rsyncd.occupy('narrow');
@@ -200,7 +200,7 @@ describe('an rsync daemon', () => {
     expect(readFileSync(join(root, 'current/file'), 'utf8')).toBe('content');
   });
 
-  test('that never has room ends the sync with 69, after as many tries as were allowed', async () => {
+  test('that never has room ends the sync with 69 after the allowed number of tries', async () => {
     const root = join(scratchDirectory(), 'mirror');
     makeServed('busy', { file: 'content' });
     const place = await rsyncd.occupy('narrow');
@@ -228,7 +228,7 @@ describe('an rsync daemon', () => {
     expect(existsSync(join(root, 'current'))).toBe(false);
   });
 
-  test('lets in who has the password, and ends with 77 at once for who has not', async () => {
+  test('with a password accepts the right one, and a wrong one ends the sync with 77 at once', async () => {
     const home = scratchDirectory();
     makeServed('secret', { file: 'content' });
     const source = `rsync://reader@127.0.0.1:${rsyncd.port}/guarded/secret`;
@@ -246,7 +246,7 @@ describe('an rsync daemon', () => {
     expect(byFile.exitCode, transcript(byFile)).toBe(0);
   });
 
-  test('that starts to run after some tries gets its sync done', async () => {
+  test('that starts after some tries serves the sync', async () => {
     const root = join(scratchDirectory(), 'mirror');
     const port = await freePort();
     makeServed('late', { file: 'content' });
@@ -266,7 +266,7 @@ describe('an rsync daemon', () => {
     expect(result.exitCode, transcript(result)).toBe(0);
   });
 
-  test('that nobody runs ends the sync with 69 after its tries', async () => {
+  test('that does not run ends the sync with 69 after its tries', async () => {
     const root = join(scratchDirectory(), 'mirror');
     const result = await runProgram([
       'sync',
@@ -295,7 +295,7 @@ describe('a remote shell', () => {
       ...options,
     ]);
 
-  test('that is not installed ends the sync with 69 and says how to install one', async () => {
+  test('that is not installed ends the sync with 69 and a hint how to install it', async () => {
     const root = join(scratchDirectory(), 'mirror');
     const result = await runProgram([
       'sync',
@@ -311,7 +311,7 @@ describe('a remote shell', () => {
     expect(result.stderr).toContain('apt-get install openssh-client');
   });
 
-  test('that reaches nobody ends the sync with 69', async () => {
+  test('that cannot connect ends the sync with 69', async () => {
     const root = join(scratchDirectory(), 'mirror');
     const result = await trySync('127.0.0.1:/path', root, [
       '-e',
@@ -320,7 +320,7 @@ describe('a remote shell', () => {
     expectFailure(result, 69, /Connection refused/);
   });
 
-  test('that meets an unknown host key ends the sync with 77', async () => {
+  test('with an unknown host key ends the sync with 77', async () => {
     const root = join(scratchDirectory(), 'mirror');
     const result = await trySync('upstream:/path', root, [
       '-e',
@@ -329,7 +329,7 @@ describe('a remote shell', () => {
     expectFailure(result, 77, /Host key verification failed/);
   });
 
-  test('finds no rsync on the other side and the sync says so', async () => {
+  test('that finds no rsync on the other host makes the sync report it', async () => {
     const root = join(scratchDirectory(), 'mirror');
     const result = await trySync(`${sshd.host}:${served}`, root, [
       '-e',
@@ -341,7 +341,7 @@ describe('a remote shell', () => {
   });
 });
 
-describe('a source that would be read as something else', () => {
+describe('a source that rsync would misread', () => {
   test.for([
     '-oProxyCommand=touch proof:/path',
     '-evil:/path',
@@ -353,7 +353,7 @@ describe('a source that would be read as something else', () => {
     '',
   ])('such as %j is refused with 64 and changes nothing', async (source) => {
     const home = scratchDirectory();
-    // Also `init` takes a source, and there a dash at its beginning does get past the options.
+    // `init` takes a source too, and there a leading dash does get past the options.
     for (const args of [
       ['sync', source, 'mirror'],
       ['init', 'mirror', `--source=${source}`],
@@ -367,7 +367,7 @@ describe('a source that would be read as something else', () => {
   });
 
   test.for(['a:b', 'host::module', '-dash', ' ', 'new\nline', '*', '#x'])(
-    'such as the local directory %j is mirrored when it is written as a path',
+    'such as the local directory %j is mirrored if it is written as a path',
     async (name) => {
       const home = scratchDirectory();
       mkdirSync(join(home, name));
@@ -398,7 +398,7 @@ describe('a local source', () => {
     expect(existsSync(join(home, 'mirror'))).toBe(false);
   });
 
-  test('that went away after a sync leaves what was published', async () => {
+  test('that vanishes after a sync leaves the published snapshots', async () => {
     const home = scratchDirectory();
     const { source, root } = makeLocal(home);
     const { id } = await runForJson(['sync', source, root]);
@@ -418,7 +418,7 @@ describe('a local source', () => {
 });
 
 describe('the source of a mirror', () => {
-  test('is remembered by the first sync, absolute, with its rsync options', async () => {
+  test('is remembered by the first sync as an absolute path with its rsync options', async () => {
     const home = scratchDirectory();
     const { source } = makeLocal(home);
     writeFileSync(join(source, 'excluded'), 'never copied');
@@ -439,7 +439,7 @@ describe('the source of a mirror', () => {
     expect(readFileSync(join(root, 'current/file'), 'utf8')).toBe('content');
   });
 
-  test('is asked for when neither init nor a sync ever named one', async () => {
+  test('is required if neither init nor a sync has named one', async () => {
     const root = join(scratchDirectory(), 'mirror');
     await runForJson(['init', root]);
     const result = await runProgram(['sync', root]);
@@ -463,7 +463,7 @@ function makeLocal(home: string): { source: string; root: string } {
   return { source, root: join(home, 'mirror') };
 }
 
-/** Bytes without repetition, so that neither compression nor a delta has an easy time. */
+/** Bytes without repetition, so that neither compression nor a delta can save any. */
 function noise(size: number, seed: number): Buffer {
   const bytes = Buffer.alloc(size);
   let state = seed;
@@ -474,7 +474,7 @@ function noise(size: number, seed: number): Buffer {
   return bytes;
 }
 
-/** A remote shell that keeps a copy of all that the other side sends. */
+/** A remote shell that copies all that the other side sends to a file. */
 function countingShell(): string {
   const shell = join(scratch.path, 'remote-shell');
   writeFileSync(shell, `#!/bin/sh\n${sshd.remoteShell} "$@" | tee -a ${received}\n`);
@@ -482,7 +482,7 @@ function countingShell(): string {
   return shell;
 }
 
-/** The daemon writes the line of a connection when it ends, which the client does not wait for. */
+/** Waits for the daemon, which logs a connection at its end, after the client has gone. */
 async function sentByDaemon(): Promise<number> {
   const log = () => readFileSync(rsyncd.log, 'utf8');
   const pids = (what: RegExp) => [...log().matchAll(what)].map(([, pid]) => pid);
@@ -499,7 +499,7 @@ function countRefusals(): number {
   return readFileSync(rsyncd.log, 'utf8').split(/max connections \(\d+\) reached/).length - 1;
 }
 
-/** Waits until the daemon has turned one more client away. */
+/** Waits until the daemon has refused another client. */
 async function refusal(): Promise<void> {
   const before = countRefusals();
   await expect.poll(countRefusals).toBeGreaterThan(before);

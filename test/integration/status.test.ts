@@ -20,7 +20,7 @@ interface Snapshot {
   readonly readers: readonly unknown[];
 }
 
-test('status of a healthy mirror ends with 0 and tells source, current, previous and each snapshot', async () => {
+test('status of a healthy mirror exits with 0 and shows source, current, previous and each snapshot', async () => {
   const mirror = smallMirror();
   const startedAt = Date.now();
   await mirror.publish('first', {});
@@ -59,7 +59,7 @@ test('status of a healthy mirror ends with 0 and tells source, current, previous
   expect(table).toMatch(/^second +current +\d+m?s +3 +10 kB +10 kB +-$/m);
 });
 
-test('status and list change nothing on disk, in all of ROOT', async () => {
+test('status and list change nothing in ROOT', async () => {
   const mirror = await oneSnapshot();
   const before = describeTree(mirror.root);
   await runForJson(['status', mirror.root]);
@@ -68,7 +68,7 @@ test('status and list change nothing on disk, in all of ROOT', async () => {
 });
 
 test.skipIf(!nobodyRunsTheProgram)(
-  `I11: a user who may only read the mirror gets its status and its list${whyNotAsNobody}`,
+  `I11: a user with read permission gets status and list${whyNotAsNobody}`,
   async () => {
     const mirror = await oneSnapshot();
     for (const command of ['status', 'list']) {
@@ -79,7 +79,7 @@ test.skipIf(!nobodyRunsTheProgram)(
   },
 );
 
-test('while a sync runs, status tells who, since when, its phase and its progress, and ends with 0', async () => {
+test('while a sync runs, status shows its user, start, phase and progress, and exits with 0', async () => {
   const mirror = await oneSnapshot();
   const holder = await startSlowSync(mirror);
   const lockLine = async () => {
@@ -102,7 +102,7 @@ test('while a sync runs, status tells who, since when, its phase and its progres
   await holder.result;
 });
 
-test('after a sync that failed, status ends with 69 and says why; after one that went well, with 0', async () => {
+test('after a failed sync status exits with 69 and the reason; after a successful one, with 0', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ file: null, 'below/file': null, other: 'x' });
   expect((await runProgram(['sync', mirror.root])).exitCode).toBe(65);
@@ -115,7 +115,7 @@ test('after a sync that failed, status ends with 69 and says why; after one that
   expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
 });
 
-test('a mirror without a snapshot is not healthy', async () => {
+test('a mirror without a snapshot is unhealthy', async () => {
   const mirror = smallMirror();
   await runForJson(['init', mirror.root, '--source', mirror.source]);
   const result = await runProgram(['status', mirror.root]);
@@ -129,7 +129,7 @@ test('a mirror without a snapshot is not healthy', async () => {
 
 test('list shows the snapshots oldest first, and a reader by name, pid and user', async () => {
   const mirror = smallMirror();
-  // Names whose order is not that of their making.
+  // Names that do not sort in the order of their publication.
   await mirror.publish('z', {});
   await mirror.publish('a', { file: 'a' });
   const reader = openSync(join(mirror.root, 'snapshots', 'z', 'file'), 'r');
@@ -145,7 +145,7 @@ test('list shows the snapshots oldest first, and a reader by name, pid and user'
   );
 });
 
-test('status and list of what is no mirror end with 66 and make none', async () => {
+test('status and list without a mirror exit with 66 and make none', async () => {
   const mirror = smallMirror();
   for (const command of ['status', 'list', 'prune', 'unlock']) {
     expectFailure(await runProgram([command, mirror.root]), 66, /there is no mirror in/);

@@ -19,7 +19,7 @@ import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mir
 
 const twoSnapshots = mirrorsWith('first', 'second');
 
-test('wait returns at once from a mirror that can be read, and prints nothing', async () => {
+test('wait returns at once if the mirror can be read, and prints nothing', async () => {
   const mirror = await twoSnapshots();
   const result = await runProgram(['wait', mirror.root]);
   expect(result, transcript(result)).toMatchObject({ exitCode: 0, stdout: '', stderr: '' });
@@ -31,7 +31,7 @@ test('wait returns at once from a mirror that can be read, and prints nothing', 
   });
 });
 
-test('wait does not mind a sync that transfers, whatever it will publish later', async () => {
+test('wait does not wait for a sync that transfers', async () => {
   const mirror = await twoSnapshots();
   const sync = await startSlowSync(mirror);
   expect(await runForJson(['wait', mirror.root, '--timeout', '0'])).toMatchObject({ id: 'second' });
@@ -39,7 +39,7 @@ test('wait does not mind a sync that transfers, whatever it will publish later',
   await sync.result;
 });
 
-test('wait holds on while a sync is publishing, and goes on when it has done so', async () => {
+test('wait waits while a sync is publishing, and returns when it has done so', async () => {
   const mirror = await twoSnapshots();
   const lock = await publisherOf(mirror);
   const waiting = startProgram(['wait', mirror.root, '--json']);
@@ -50,7 +50,7 @@ test('wait holds on while a sync is publishing, and goes on when it has done so'
   expect(result.json()).toMatchObject({ id: 'second' });
 });
 
-test('wait tells how long it has waited', async () => {
+test('wait reports how long it has waited', async () => {
   const mirror = await twoSnapshots();
   const lock = await publisherOf(mirror);
   vi.useFakeTimers({ toFake: ['performance'] });
@@ -61,7 +61,7 @@ test('wait tells how long it has waited', async () => {
   expect(await waiting).toMatchObject({ id: 'second', waitedMs: 5_000 });
 });
 
-test('wait ends with 75 after --timeout, and names who is publishing', async () => {
+test('wait exits with 75 after --timeout, and names the publishing process', async () => {
   const mirror = await twoSnapshots();
   const lock = await publisherOf(mirror);
   const words = ['wait', mirror.root, '--timeout', '0.3'];
@@ -75,11 +75,11 @@ test('wait ends with 75 after --timeout, and names who is publishing', async () 
   await lock.release();
 });
 
-test('wait goes on when the one that was publishing is killed', async () => {
+test('wait returns if the publishing process is killed', async () => {
   const mirror = await twoSnapshots();
   const sync = await startSlowSync(mirror);
   const lock = layoutOf(mirror.root).lockDirectory;
-  // It says so of itself in this file; the phase is too short to kill it in.
+  // The process announces the phase in this file; the real phase is too short to kill it in.
   const [token = ''] = readdirSync(lock);
   sync.kill('SIGSTOP');
   writeFileSync(`${lock}/${token}/progress.json`, JSON.stringify({ phase: 'publishing' }));
@@ -90,7 +90,7 @@ test('wait goes on when the one that was publishing is killed', async () => {
   expect(result.exitCode, transcript(result)).toBe(0);
 });
 
-test('wait for the first snapshot ends when it is published', async () => {
+test('wait for the first snapshot returns when it is published', async () => {
   const mirror = smallMirror();
   await runForJson(['init', mirror.root]);
   expectFailure(
@@ -105,7 +105,7 @@ test('wait for the first snapshot ends when it is published', async () => {
   expect(result.json()).toMatchObject({ id: 'first' });
 });
 
-test('wait --for-publish prints the id of the next snapshot; a rollback is none', async () => {
+test('wait --for-publish prints the id of the next snapshot, and ignores a rollback', async () => {
   const mirror = await twoSnapshots();
   const waiting = startProgram(['wait', mirror.root, '--for-publish']);
   await isWatching(waiting);
@@ -117,9 +117,9 @@ test('wait --for-publish prints the id of the next snapshot; a rollback is none'
   expect(result.stdout).not.toMatch(/first|second/);
 });
 
-test('wait --for-publish does not take for new what a crash has left untold', async () => {
+test('wait --for-publish does not report an unrecorded publication before a crash as new', async () => {
   const mirror = await twoSnapshots();
-  // As a crash between the flip and its line leaves it.
+  // The state after a crash between the flip and its record.
   const history = readFileSync(mirror.state('history.jsonl'), 'utf8');
   writeFileSync(mirror.state('history.jsonl'), history.replace(/\n.*\n$/, '\n'));
   const waiting = wait({ root: mirror.root, forPublish: true, timeoutMs: 20_000 });
@@ -130,7 +130,7 @@ test('wait --for-publish does not take for new what a crash has left untold', as
   expect(await waiting).toMatchObject({ id: 'third' });
 });
 
-test('wait --for-publish ends with 75 after --timeout', async () => {
+test('wait --for-publish exits with 75 after --timeout', async () => {
   const mirror = await twoSnapshots();
   const words = ['wait', mirror.root, '--for-publish', '--timeout', '300ms'];
   expectFailure(await runProgram(words), 75, /has published nothing new: nobody holds the lock/);
@@ -147,7 +147,7 @@ test.each([
   expect(await waiting.result).toMatchObject({ exitCode, stdout: '', stderr: '' });
 });
 
-test.runIf(nobodyRunsTheProgram)('wait is for a user who may only read, too', async () => {
+test.runIf(nobodyRunsTheProgram)('wait works for a user with read permission', async () => {
   const mirror = await twoSnapshots();
   const lock = await publisherOf(mirror);
   const waiting = startProgram(['wait', mirror.root], { user: nobody });
@@ -156,11 +156,11 @@ test.runIf(nobodyRunsTheProgram)('wait is for a user who may only read, too', as
   expect(await waiting.result).toMatchObject({ exitCode: 0, stderr: '' });
 });
 
-test('wait for what is no mirror ends with 66', async () => {
+test('wait without a mirror exits with 66', async () => {
   expectFailure(await runProgram(['wait', scratchDirectory()]), 66, /no mirror/);
 });
 
-/** The lock of a mirror, whose holder says that it is publishing, as a sync does. */
+/** Locks a mirror with a holder that announces that it is publishing, as a sync does. */
 async function publisherOf({ root }: SmallMirror): Promise<SyncLock> {
   const lock = await acquireSyncLock(layoutOf(root), { command: 'sync' });
   lock.report({ phase: 'publishing' });

@@ -20,7 +20,7 @@ import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mir
 
 const threeSnapshots = mirrorsWith('first', 'second', 'third');
 
-/** Words that run a program where the user has no inotify instance, or no watch, left. */
+/** Words that run a program with no inotify instance, or no watch, left for its user. */
 const withoutInotify = (limit: 'max_inotify_instances' | 'max_inotify_watches') => [
   ...['unshare', '--user', '--map-root-user', 'sh', '-c'],
   `echo 0 > /proc/sys/user/${limit} && exec "$@"`,
@@ -32,13 +32,13 @@ const mayTakeInotifyAway =
     reject: false,
   }).exitCode === 0;
 
-describe('watch tells', () => {
-  test('each of hundreds of flips once and in order: by events, by looking alone, and on FUSE', async () => {
+describe('watch reports', () => {
+  test('each of hundreds of flips once and in order: by events, by polling, and on FUSE', async () => {
     const FLIPS = 300;
     const mirror = await threeSnapshots();
     const byEvents = await startWatch(mirror.root);
     const byLooking = await startWatch(mirror.root, ['--poll', '40ms']);
-    // There the changes of others make no events.
+    // On FUSE the changes of others cause no events.
     const onFuse = mayMount ? [await startWatch(await fuseViewOf(mirror))] : [];
     await isWatching(byEvents);
     const flipped = await flipOften(mirror, FLIPS);
@@ -52,7 +52,7 @@ describe('watch tells', () => {
     }
     for (const watching of [byLooking, ...onFuse]) expect(inotifyWatches(watching)).toBe(0);
     for (const watching of onFuse) {
-      // Nobody can unmount what is in use.
+      // A filesystem in use cannot be unmounted.
       watching.kill('SIGTERM');
       await watching.end;
     }
@@ -62,7 +62,7 @@ describe('watch tells', () => {
     ['max_inotify_instances', 'fs.inotify.max_user_instances'],
     ['max_inotify_watches', 'fs.inotify.max_user_watches'],
   ] as const)(
-    'all the same where the limit of inotify is reached (%s), with one warning that names the setting',
+    'flips even if the limit of inotify is reached (%s), with one warning that names the setting',
     async (limit, sysctl) => {
       const mirror = await threeSnapshots();
       const watching = await startWatch(mirror.root, [], { through: withoutInotify(limit) });
@@ -76,7 +76,7 @@ describe('watch tells', () => {
     },
   );
 
-  test('syncs that publish, find nothing, or fail, removals and rollbacks, on one line each', async () => {
+  test('syncs that publish, find no change or fail, removals and rollbacks, on one line each', async () => {
     const mirror = await threeSnapshots();
     const watching = await startWatch(mirror.root);
     const asText = startProgram(['watch', mirror.root]);
@@ -117,7 +117,7 @@ describe('watch tells', () => {
     ]);
   });
 
-  test('who takes the lock and who gives it back; and when its holder was killed', async () => {
+  test('who takes and releases the lock, and that its holder was killed', async () => {
     const mirror = await threeSnapshots();
     const watching = await startWatch(mirror.root);
     await mirror.publish('fourth', { file: 'fourth' });
@@ -136,7 +136,7 @@ describe('watch tells', () => {
     expect(watching.of('lock-released')).toHaveLength(1);
   });
 
-  test('a mirror from before its first snapshot on', async () => {
+  test('the first snapshot of a mirror', async () => {
     const mirror = smallMirror();
     await runForJson(['init', mirror.root]);
     const watching = await startWatch(mirror.root);
@@ -146,11 +146,11 @@ describe('watch tells', () => {
     expect(watching.of('published')).toMatchObject([{ id: 'first', previous: null }]);
   });
 
-  test('a flip whose line of history comes later once, when it comes', async () => {
+  test('a flip that is recorded late, once, when it is recorded', async () => {
     const mirror = await threeSnapshots();
     const layout = layoutOf(mirror.root);
     const before = await startWatch(mirror.root);
-    // What a crash between the flip and its line leaves.
+    // The state after a crash between the flip and its record.
     const lock = await acquireSyncLock(layout, { command: 'rollback' });
     lock.replaceLink(layout.previous, 'snapshots/third');
     lock.replaceLink(layout.current, 'snapshots/first');
@@ -166,7 +166,7 @@ describe('watch tells', () => {
     }
   });
 
-  test('a publication once of which two hosts have written a line, as after a takeover', async () => {
+  test('a publication that two hosts have recorded, as after a takeover, once', async () => {
     const mirror = await threeSnapshots();
     const layout = layoutOf(mirror.root);
     const watching = await startWatch(mirror.root);
@@ -181,7 +181,7 @@ describe('watch tells', () => {
     expect(watching.flips()).toEqual(['fourth', 'fifth', 'fourth']);
   });
 
-  test('what comes after the whole mirror was put in its place anew', async () => {
+  test('later publications after the whole mirror was replaced', async () => {
     const mirror = await threeSnapshots();
     const watching = await startWatch(mirror.root);
     await rollback({ root: mirror.root });
@@ -192,7 +192,7 @@ describe('watch tells', () => {
     expect(watching.flips()).toEqual(['second', 'third']);
   });
 
-  test.runIf(nobodyRunsTheProgram)('a user who may only read', async () => {
+  test.runIf(nobodyRunsTheProgram)('everything to a user with read permission', async () => {
     const mirror = await threeSnapshots();
     const watching = startProgram(['watch', mirror.root, '--json'], { user: nobody });
     await isWatching(watching);
@@ -204,7 +204,7 @@ describe('watch tells', () => {
     expect(exitCode).toBe(130);
   });
 
-  test('until nobody reads it any more', async () => {
+  test('until its output is closed', async () => {
     const mirror = await threeSnapshots();
     const watching = execa(
       'sh',
@@ -244,7 +244,7 @@ describe('watch with a command', () => {
     ]);
   });
 
-  test('runs it with --initial for what is current at the start too', async () => {
+  test('runs it for the current snapshot at the start too, with --initial', async () => {
     const mirror = await threeSnapshots();
     const watching = await startWatch(mirror.root, ['--initial'], { command: ['cat', 'file'] });
     await watching.until('command-ended');
@@ -254,7 +254,7 @@ describe('watch with a command', () => {
     expect(watching.said()).toBe('thirdsecond');
   });
 
-  test('runs it for each publication of a mirror in place, where all have one name', async () => {
+  test('runs it for each publication of an in-place mirror, although all have the same name', async () => {
     const mirror = smallMirror();
     await runForJson(['init', mirror.root, '--in-place']);
     const watching = await startWatch(mirror.root, [], { command: ['cat', 'file'] });
@@ -265,11 +265,11 @@ describe('watch with a command', () => {
     }
     expect(watching.of('published')).toHaveLength(3);
     expect(watching.of('command-ended').map(({ exitCode }) => exitCode)).toEqual([0, 0, 0]);
-    // It may have had to wait for the sync to open the gate, and says so.
+    // It may report that it had to wait for the sync to open the gate.
     expect(watching.said().replaceAll(/mirrorlatch: .*\n/g, '')).toBe('onetwothree');
   });
 
-  test('tells how it ends, by an exit code or a signal, and goes on', async () => {
+  test('reports its exit code or signal, and continues', async () => {
     const mirror = await threeSnapshots();
     const watching = await startWatch(mirror.root, [], {
       command: ['sh', '-c', 'case $MIRRORLATCH_ID in first) exit 3;; second) kill -9 $$;; esac'],
@@ -285,7 +285,7 @@ describe('watch with a command', () => {
     ]);
   });
 
-  test('never runs two at once, and of what came meanwhile only the newest', async () => {
+  test('never runs it twice at once, and then only for the newest snapshot', async () => {
     const mirror = await threeSnapshots();
     const [log, go] = [join(mirror.home, 'log'), join(mirror.home, 'go')];
     const script = 'echo + >>"$1"; while [ ! -e "$2" ]; do sleep 0.05; done; echo - >>"$1"';
@@ -314,7 +314,7 @@ describe('watch with a command', () => {
     expect(readFileSync(log, 'utf8')).toBe('+\n-\n+\n-\n+\n-\n');
   });
 
-  test('keeps the snapshot that it runs for', async () => {
+  test('keeps the snapshot for which it runs', async () => {
     const mirror = await threeSnapshots();
     const go = join(mirror.home, 'go');
     const watching = await startWatch(mirror.root, ['--initial'], {
@@ -340,11 +340,11 @@ describe('watch with a command', () => {
     ['SIGTERM', 'kill', 143],
     ['SIGHUP', 'a terminal', 129],
   ] as const)(
-    '%s by %s comes to the command once, and the watch ends with %i after it',
+    '%s by %s reaches the command once, and the watch exits with %i after it',
     async (signal, by, exitCode) => {
       const mirror = await threeSnapshots();
       const watching = await startWatch(mirror.root, ['--initial'], {
-        // A shell would take two that come close together for one.
+        // A shell could merge two signals that come close together.
         command: [
           process.execPath,
           '-e',
@@ -356,7 +356,7 @@ describe('watch with a command', () => {
         ],
       });
       await eventually(() => expect(watching.said()).toBe('ready\n'));
-      // A terminal sends it to the whole process group.
+      // A terminal signals the whole process group.
       process.kill(by === 'kill' ? watching.pid : -watching.pid, signal);
       expect(await watching.end).toEqual({ exitCode, signal: undefined });
       const caught = watching
@@ -368,7 +368,7 @@ describe('watch with a command', () => {
     },
   );
 
-  test('a second signal of its kind ends the watch at once, and the command by SIGTERM', async () => {
+  test('a second signal ends the watch at once, and the command by SIGTERM', async () => {
     const mirror = await threeSnapshots();
     const script = "trap 'echo caught' INT; echo ready; while :; do sleep 0.1; done";
     const command = ['sh', '-c', script];
@@ -393,7 +393,7 @@ describe('watch with a command', () => {
     await eventually(() => expect(commandLine(pid)).toEqual([]));
   });
 
-  test('--pin and --chdir are those of run', async () => {
+  test('--pin and --chdir work as for run', async () => {
     const mirror = await threeSnapshots();
     const tell = ['sh', '-c', 'echo $MIRRORLATCH_PIN $PWD; ls "$MIRRORLATCH_ROOT/snapshots"'];
     const pinned = await startWatch(mirror.root, ['--initial', '--pin', 'cwd'], { command: tell });
@@ -422,7 +422,7 @@ describe('watch refuses with 64', () => {
   });
 });
 
-test('watch refuses a command with a word that it could not hand on as it is', async () => {
+test('watch refuses a command with an argument that it could not pass on unchanged', async () => {
   const mirror = await threeSnapshots();
   const script = 'exec node "$1" watch "$2" -- cat "$(printf "\\351")"';
   const bin = new URL('../../dist/bin.js', import.meta.url).pathname;
@@ -432,11 +432,11 @@ test('watch refuses a command with a word that it could not hand on as it is', a
   expect([exitCode, stderr]).toEqual([64, expect.stringContaining('no UTF-8')]);
 });
 
-test('watch of what is no mirror ends with 66', async () => {
+test('watch without a mirror exits with 66', async () => {
   expectFailure(await runProgram(['watch', scratchDirectory()]), 66, /no mirror/);
 });
 
-/** Flips `current` at random moments 5 to 50 ms apart, as `rollback` does; returns where to. */
+/** Flips `current` at random intervals of 5 to 50 ms, as `rollback` does; returns the targets. */
 async function flipOften(
   { root }: SmallMirror,
   times: number,
@@ -454,7 +454,7 @@ async function flipOften(
   return flipped.slice(1);
 }
 
-/** The mirror as another mount shows it, by bindfs. */
+/** The mirror through another mount, by bindfs. */
 async function fuseViewOf({ home, root }: SmallMirror): Promise<string> {
   const view = join(home, 'view');
   mkdirSync(view);
@@ -471,7 +471,7 @@ function toldOfHistory({ events }: EventStream): unknown[] {
   return events.filter(({ event }) => !/^(watching|lock-|command-)/.test(event));
 }
 
-/** Empty for a process that has ended, also when nobody has taken note of that yet. */
+/** Empty for a process that has ended, even if it is still a zombie. */
 function commandLine(pid: number): string[] {
   const file = `/proc/${pid}/cmdline`;
   return existsSync(file) ? readFileSync(file, 'utf8').split('\0').slice(0, -1) : [];

@@ -25,7 +25,7 @@ const WRITERS = [
 ] as const;
 
 describe.each(WRITERS)('$verb, as every writer,', ({ verb, words }) => {
-  test('says what it waits for', async () => {
+  test('reports what it waits for', async () => {
     const mirror = await twoSnapshots();
     const holder = await holdLock(mirror);
     const [command = '', root = '', ...rest] = words(mirror.root);
@@ -37,7 +37,7 @@ describe.each(WRITERS)('$verb, as every writer,', ({ verb, words }) => {
     expect((await waiting.result).exitCode).toBe(0);
   });
 
-  test('refuses a mirror that is half adopted, and changes nothing', async () => {
+  test('refuses a half-adopted mirror, and changes nothing', async () => {
     const { directory, root } = await halfAdopted();
     expectFailure(
       await runProgram(words(root)),
@@ -57,7 +57,7 @@ describe.each(WRITERS)('$verb, as every writer,', ({ verb, words }) => {
     expect(existsSync(mirror.state('reader'))).toBe(true);
   });
 
-  test('finishes what a crash left', async () => {
+  test('completes what a crash interrupted', async () => {
     const mirror = await twoSnapshots();
     rmSync(mirror.state('leases', 'first'));
     mkdirSync(mirror.state('trash', 'tree'), { recursive: true });
@@ -69,7 +69,7 @@ describe.each(WRITERS)('$verb, as every writer,', ({ verb, words }) => {
 });
 
 describe('the settings', () => {
-  test('that change while a sync waits for its time are kept', async () => {
+  test('are kept if they change while a sync waits for its time', async () => {
     const mirror = smallMirror();
     const at = new Date(Date.now() + 4_000).toISOString();
     const waiting = startProgram(['sync', mirror.source, mirror.root, '--at', at]);
@@ -80,7 +80,7 @@ describe('the settings', () => {
     expect(settingsOf(mirror)).toMatchObject({ keepLast: 7, source: `${mirror.source}/` });
   });
 
-  test('that change while a sync waits for the lock are those by which it works', async () => {
+  test('are used if they change while a sync waits for the lock', async () => {
     const mirror = await twoSnapshots();
     const holder = await holdLock(mirror);
     mirror.change({ 'left-out': 'left out', file: 'third' });
@@ -95,7 +95,7 @@ describe('the settings', () => {
     expect(settingsOf(mirror)).toMatchObject({ keepLast: 5 });
   });
 
-  test('that several commands change at once are all kept', async () => {
+  test('are all kept if several commands change them at once', async () => {
     const mirror = await twoSnapshots();
     const changes = [
       ['--keep-last', '8'],
@@ -135,7 +135,7 @@ async function holdLock(mirror: SmallMirror): Promise<{ release(): void }> {
   return { release: end };
 }
 
-/** What a crash leaves that falls right before the exchange of an adoption. */
+/** Makes the state after a crash right before the exchange of an adoption. */
 async function halfAdopted(): Promise<{ directory: string; root: string }> {
   const place = scratchDirectory();
   const directory = join(place, 'known');

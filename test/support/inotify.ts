@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { eventually } from './eventually.ts';
 
-/** How many inotify watches a process holds (proc(5), fdinfo). */
+/** The number of inotify watches of a process (proc(5), fdinfo). */
 export function inotifyWatches({ pid }: { readonly pid: number }): number {
   const directory = `/proc/${pid}/fdinfo`;
   return readdirSync(directory)
@@ -18,8 +18,8 @@ export function inotifyWatches({ pid }: { readonly pid: number }): number {
 }
 
 /**
- * Waits until a `wait` or `watch` watches the mirror. By then it has looked at it once, and what it
- * saw did not end it.
+ * Waits until a `wait` or `watch` watches the mirror. By then it has looked once, and has found no
+ * reason to end.
  */
 export async function isWatching(program: { readonly pid: number }): Promise<void> {
   await eventually(() => expect(inotifyWatches(program)).toBe(1));

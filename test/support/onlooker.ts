@@ -37,7 +37,7 @@ export async function startOnlooker(paths: readonly string[]): Promise<Onlooker>
   const lines = () => printed.split('\n').slice(0, -1);
   const rounds = () => lines().filter((line) => line === ROUND).length;
   const looks = async (times: number): Promise<void> => {
-    // The round that it is in began before.
+    // The present round began before.
     const enough = rounds() + 1 + times;
     await eventually(() => expect(rounds()).toBeGreaterThanOrEqual(enough));
   };

@@ -15,9 +15,9 @@ interface Account {
 
 /** A process that keeps reading the files of a directory through one path. */
 export interface PathReader {
-  /** How often, at least, it has read all the files three times until now. */
+  /** A lower bound of the turns so far: each reads all the files three times. */
   turns(): number;
-  /** Waits until it has read them all once more. */
+  /** Waits until it has read all the files once more. */
   reads(): Promise<void>;
   leave(): Promise<Account>;
 }

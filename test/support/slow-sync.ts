@@ -11,8 +11,8 @@ const RATE = 100;
 
 const held = new Set<() => void>();
 
-// A test that fails leaves none standing. Not at the end of each test: of several that run at once
-// vitest does not know which one it is.
+// Leave none stopped when a test fails. Not at the end of each test: when several run at once,
+// vitest does not know which one has ended.
 afterAll(() => {
   for (const goOn of held) goOn();
 });
@@ -62,10 +62,10 @@ export async function startSlowSync(
 }
 
 /**
- * Makes the rsyncs of a mirror stand still, so that a test can take its time while they are in the
+ * Stops the rsync processes of a mirror, so that a test can take its time while they are in the
  * middle of their work.
  *
- * @returns lets them go on.
+ * @returns a function that continues them.
  */
 export function holdRsync(root: string): () => void {
   const pids = rsyncProcesses(root);
@@ -77,7 +77,7 @@ export function holdRsync(root: string): () => void {
       try {
         process.kill(pid, 'SIGCONT');
       } catch {
-        // It was killed meanwhile.
+        // It has been killed.
       }
     }
   };

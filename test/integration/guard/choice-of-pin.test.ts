@@ -19,7 +19,7 @@ const mirrors = mirrorsWith('first', 'second');
 const notRoot = runsAsRoot ? '' : ' (skipped: only root can)';
 const noMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN)';
 
-/** Runs the rest of a command line where nobody, not even root, may make another user namespace. */
+/** Runs a command line where nobody, not even root, may make another user namespace. */
 const withoutNamespaces = [
   ...['unshare', '--user', '--map-root-user', '--'],
   ...['/bin/sh', '-c', 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"', 'sh'],
@@ -28,7 +28,7 @@ const withoutNamespaces = [
 
 describe('--pin auto', () => {
   for (const { guard, caller, name } of guardedCallers) {
-    test(`is a namespace for root and an ordinary user, and says so, by ${name}`, async () => {
+    test(`is a namespace for root and an ordinary user, and reports it, by ${name}`, async () => {
       const { root } = await mirrors();
       const command = inShell(
         'printf "%s " "$MIRRORLATCH_PIN"; id -u; id -g; ls "$1"',
@@ -42,7 +42,7 @@ describe('--pin auto', () => {
       expect(silent.stderr).toBe('');
     });
 
-    test(`is the working directory where namespaces are forbidden, by ${name}`, async () => {
+    test(`is the working directory if namespaces are forbidden, by ${name}`, async () => {
       const { root } = await mirrors();
       const result = await runGuarded(
         guard,
@@ -75,7 +75,7 @@ describe('--pin auto', () => {
           options: ['--verbose'],
         });
         expect(result.stderr, transcript(result)).toMatch(/pinned to second \(cwd\)/);
-        // The scratch directory may lie on a filesystem that is mounted with nosuid.
+        // The scratch directory may be on a filesystem mounted nosuid.
         const bare = await runGuarded(undefined, root, [setuid, '-u'], { caller });
         expect(result.stdout).toBe(bare.stdout);
       }
@@ -83,7 +83,7 @@ describe('--pin auto', () => {
   );
 
   test.skipIf(!mayMount)(
-    `is a namespace by way of the user namespace for root without CAP_SYS_ADMIN${noMount}`,
+    `is a namespace inside a user namespace for root without CAP_SYS_ADMIN${noMount}`,
     async () => {
       const { root } = await mirrors();
       for (const guard of guards) {
@@ -124,7 +124,7 @@ describe('in a user namespace', () => {
 });
 
 describe('a path through current in an argument', () => {
-  test('brings a warning with the way out under a cwd pin alone', async () => {
+  test('causes a warning and a hint, under a cwd pin only', async () => {
     const { root } = await mirrors();
     const there = `--source=${root}/current/file`;
     for (const { guard, caller } of guardedCallers) {
@@ -142,8 +142,8 @@ describe('a path through current in an argument', () => {
   });
 });
 
-describe('wrong words', () => {
-  test('are refused before anything is done, with the thing and the way out', async () => {
+describe('invalid options', () => {
+  test('are refused before anything is done, with the value and a hint', async () => {
     const { root } = await mirrors();
     for (const guard of guards) {
       for (const [options, ...said] of [

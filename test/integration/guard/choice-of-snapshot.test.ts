@@ -16,7 +16,7 @@ const mirrors = mirrorsWith('first', 'second', 'third');
 const prune = (root: string) => runForJson(['prune', root, '--keep-last', '1', '--grace', '0']);
 
 describe('--snapshot', () => {
-  test('pins another than the current one, by id or as the previous', async () => {
+  test('pins another snapshot than the current one, by id or as `previous`', async () => {
     const { root } = await mirrors();
     for (const { guard, caller } of guardedCallers) {
       for (const [given, id] of [
@@ -34,7 +34,7 @@ describe('--snapshot', () => {
     }
   });
 
-  test('of one that is gone is an error, or the current one with --or-current', async () => {
+  test('fails for a snapshot that is gone, or pins the current one with --or-current', async () => {
     const { root } = await mirrors();
     await prune(root);
     for (const { guard, caller } of guardedCallers) {
@@ -54,7 +54,7 @@ describe('--snapshot', () => {
 describe('a sticky pin', () => {
   const [run] = guards;
 
-  /** Runs `cat file` guarded, with a state directory of the test's own. */
+  /** Runs `cat file` guarded, with the test's own state directory. */
   const cat = (
     { root, home }: SmallMirror,
     words: readonly string[],
@@ -93,7 +93,7 @@ describe('a sticky pin', () => {
     });
   }
 
-  test('is one for each mirror, however that is written', async () => {
+  test('is separate for each mirror, however its path is written', async () => {
     const [one, other] = [await mirrors(), await mirrors()];
     await other.publish('fourth', { file: 'fourth' });
     const env = { XDG_STATE_HOME: join(one.home, 'state') };
@@ -113,7 +113,7 @@ describe('a sticky pin', () => {
     expect(again.stdout, transcript(again)).toBe('thirdfourth');
   });
 
-  test('has a name that can be one of a file', async () => {
+  test('must have a name that a file can have', async () => {
     const mirror = await mirrors();
     for (const name of ['', '../x', '-x', 'a/b', 'a\nb']) {
       expectFailure(await cat(mirror, [`--sticky=${name}`]), 125, /name/);
@@ -121,7 +121,7 @@ describe('a sticky pin', () => {
     expect(existsSync(join(mirror.home, 'x'))).toBe(false);
   });
 
-  test('is chosen by --preset: what refreshes remembers, what installs reuses', async () => {
+  test('is chosen by --preset: a refresh remembers it, an installation reuses it', async () => {
     const mirror = await mirrors();
     const bin = join(mirror.home, 'bin');
     mkdirSync(bin);

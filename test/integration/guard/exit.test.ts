@@ -17,15 +17,15 @@ import { mirrorsWith, smallMirror } from '../../support/small-mirror.ts';
 
 const mirrors = mirrorsWith('first', 'second');
 
-/** Those that mean something to a shell or to a guard; the first for all, the rest for one of each kind. */
+/** Signals that a shell or a guard could handle: the first for all guards, the rest for one of each kind. */
 const codes = [0, 75, 125, 255, 1, 2, 64, 124, 126, 127, 128, 137];
 
-describe('I10: the end of the command is the end of the guard:', () => {
+describe('I10: a guard passes on', () => {
   for (const { guard, caller, name, pin } of pinnings) {
     const options = ['--pin', pin];
     const isThorough = pin === 'cwd';
 
-    test(`its exit code, by ${name}`, async () => {
+    test(`the exit code of the command, by ${name}`, async () => {
       const { root } = await mirrors();
       for (const code of codes.slice(0, isThorough ? undefined : 4)) {
         const result = await runGuarded(guard, root, inShell(`exit ${code}`), {
@@ -37,7 +37,7 @@ describe('I10: the end of the command is the end of the guard:', () => {
       }
     });
 
-    test(`the signal that killed it, by ${name}`, async () => {
+    test(`the signal that killed the command, by ${name}`, async () => {
       const { root } = await mirrors();
       for (const signal of ['SEGV', 'TERM', 'KILL']) {
         const result = await runGuarded(guard, root, inShell(`kill -${signal} $$`), {
@@ -49,7 +49,7 @@ describe('I10: the end of the command is the end of the guard:', () => {
       }
     });
 
-    test(`a signal sent to the guard's pid reaches it once, by ${name}`, async () => {
+    test(`a signal sent to its pid, once, by ${name}`, async () => {
       const { root } = await mirrors();
       const running = startGuarded(
         guard,
@@ -72,7 +72,7 @@ describe('I10: the end of the command is the end of the guard:', () => {
       expect(stdout.match(/got/g)).toHaveLength(4);
     });
 
-    test(`126 and 127 where it cannot be run, by ${name}`, async () => {
+    test(`126 and 127 for a command that cannot be run, by ${name}`, async () => {
       const { root, home } = await mirrors();
       const plain = join(home, 'plain');
       const broken = join(home, 'broken');
@@ -92,7 +92,7 @@ describe('I10: the end of the command is the end of the guard:', () => {
           caller,
           options,
         });
-        // Shells disagree about a missing interpreter.
+        // Shells differ about a missing interpreter.
         expect(command === broken ? [126, 127] : [code], transcript(result)).toContain(
           result.exitCode,
         );
@@ -103,7 +103,7 @@ describe('I10: the end of the command is the end of the guard:', () => {
 });
 
 describe('a mirror with nothing to read', () => {
-  test('ends a guard with 75 when the waiting is over, and says what it waited for', async () => {
+  test('ends a guard with 75 when --wait is over, and names what it waited for', async () => {
     const { root } = smallMirror();
     expect((await runProgram(['init', root])).exitCode).toBe(0);
     const waited = guardedCallers.map(async ({ guard, caller }) => {
@@ -121,7 +121,7 @@ describe('a mirror with nothing to read', () => {
     }
   });
 
-  test('lets a guard go on when a publication comes meanwhile', async () => {
+  test('lets a guard continue after the first publication', async () => {
     for (const guard of oneOfEachKind) {
       const mirror = smallMirror();
       expect((await runProgram(['init', mirror.root])).exitCode).toBe(0);
@@ -135,7 +135,7 @@ describe('a mirror with nothing to read', () => {
     }
   });
 
-  test('does not keep a guard from being ended by a signal', async () => {
+  test('lets a signal end a waiting guard', async () => {
     const { root } = smallMirror();
     expect((await runProgram(['init', root])).exitCode).toBe(0);
     for (const guard of guards) {
@@ -146,7 +146,7 @@ describe('a mirror with nothing to read', () => {
     }
   });
 
-  test('is an error that names it where current leads nowhere or is not for this user', async () => {
+  test('is an error that names current if that is dangling or closed to this user', async () => {
     const { root, home } = await mirrors();
     mkdirSync(join(home, 'other'));
     await execa('ln', ['-s', 'nowhere', join(home, 'other', 'current')]);

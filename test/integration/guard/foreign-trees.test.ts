@@ -5,15 +5,15 @@ import { inShell, pinnings, startGuarded } from '../../support/guards.ts';
 import { transcript } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-/** A tree with a `current` symlink that something else than mirrorlatch keeps. */
+/** A tree with a `current` symlink that another tool maintains. */
 interface ForeignTree {
   readonly name: string;
-  /** Makes it below `home`, and returns its root. */
+  /** Makes the tree below `home`, and returns its root. */
   make(home: string): string;
-  /** What `current` leads to next. */
+  /** The next target of `current`. */
   readonly next: string;
   readonly pinned: string;
-  /** What lies there under a namespace pin, and what `file` holds in the directories of the tree. */
+  /** The entries under a namespace pin, and the content of `file` in the directories of the tree. */
   readonly seen: readonly string[];
 }
 
@@ -24,7 +24,7 @@ function makeTree(path: string, content: string): void {
 
 const trees: readonly ForeignTree[] = [
   {
-    name: 'that Capistrano keeps, with its shared directory,',
+    name: 'of Capistrano, with its shared directory,',
     make: (home) => {
       const root = join(home, 'app');
       for (const id of ['20260101', '20260202']) {
@@ -45,7 +45,7 @@ const trees: readonly ForeignTree[] = [
     ],
   },
   {
-    name: 'that atomic-rsync keeps',
+    name: 'of atomic-rsync',
     make: (home) => {
       const root = join(home, 'mirror');
       for (const id of ['current-1', 'current-2']) {
@@ -83,7 +83,7 @@ const trees: readonly ForeignTree[] = [
 describe('I1: a tree', () => {
   for (const { name, make, next, seen, pinned } of trees) {
     for (const { guard, caller, pin, name: by } of pinnings) {
-      test(`${name} is pinned without a lease, and that is said, by ${by}`, async () => {
+      test(`${name} is pinned without a lease, which is reported, by ${by}`, async () => {
         const home = scratchDirectory();
         const root = make(home);
         const running = startGuarded(

@@ -25,7 +25,7 @@ import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
 import { runForJson, transcript } from '../../support/program.ts';
 import { mirrorsWith } from '../../support/small-mirror.ts';
 
-/** Of these only `first` may be pruned: the others are current and previous. */
+/** Only `first` may be pruned; the others are current and previous. */
 const mirrors = mirrorsWith('first', 'second', 'third');
 const notRoot = runsAsRoot ? '' : ' (skipped: only root can)';
 const noMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
@@ -41,11 +41,11 @@ interface Pruned {
 const prune = async (root: string): Promise<Pruned> =>
   (await runForJson(['prune', root, '--keep-last', '1', '--grace', '0'])) as unknown as Pruned;
 
-/** How the readers of the first snapshot hold it. */
+/** The readers of the first snapshot, as prune reports them. */
 const holds = ({ kept }: Pruned): string[] | undefined =>
   kept.find(({ id }) => id === 'first')?.readers.map(({ by }) => by);
 
-/** Ends a process whose pid a command printed, also when the test fails before. */
+/** Ends a process whose pid a command printed, even if the test fails before. */
 function endOf(pid: number): () => void {
   let isOver = false;
   const end = (): void => {
@@ -56,7 +56,7 @@ function endOf(pid: number): () => void {
   return end;
 }
 
-/** Each guard once, and each caller. */
+/** Combinations in which each guard and each caller occurs. */
 const ways = guards.flatMap((guard, index) => {
   const caller = callers[index % callers.length];
   return guardedCallers.filter((way) => way.guard === guard && way.caller === caller);
@@ -64,9 +64,9 @@ const ways = guards.flatMap((guard, index) => {
 
 describe('I5: a pinned snapshot is not pruned', () => {
   for (const { guard, caller, name } of ways) {
-    test(`while the command or a child of it lives, whatever ended the rest, by ${name}`, async () => {
+    test(`while the command or a child of it lives, however the others ended, by ${name}`, async () => {
       const { root, snapshots, state } = await mirrors();
-      // Nothing but the lease holds the snapshot: the working directory is elsewhere.
+      // Only the lease holds the snapshot, because the working directory is elsewhere.
       const running = startGuarded(
         guard,
         root,
@@ -79,7 +79,7 @@ describe('I5: a pinned snapshot is not pruned', () => {
       running.kill('SIGKILL');
       await expect.poll(() => existsSync(`/proc/${running.pid}/fd/0`)).toBe(false);
       expect(holds(await prune(root))).toEqual(['lease']);
-      // Another host sees the lock alone.
+      // Another host sees only the lock.
       const exclusive = await execa('flock', ['-n', '-x', state('leases', 'first'), 'true'], {
         reject: false,
       });
@@ -90,7 +90,7 @@ describe('I5: a pinned snapshot is not pruned', () => {
       expect(snapshots()).toEqual(['second', 'third']);
     });
 
-    test(`with --release-on-exit only until the command ends, by ${name}`, async () => {
+    test(`only until the command ends with --release-on-exit, by ${name}`, async () => {
       const { root, home, state } = await mirrors();
       const running = startGuarded(
         guard,
@@ -104,7 +104,7 @@ describe('I5: a pinned snapshot is not pruned', () => {
         {
           caller,
           options: ['--pin', 'cwd', '--snapshot', 'first', '--release-on-exit'],
-          // A process group of its own, and a descriptor of the caller's.
+          // Its own process group, and an extra descriptor of the caller.
           through: ['setsid', ...inShell('exec 3<. && exec "$@"')],
         },
       );
@@ -163,7 +163,7 @@ describe('I5: a pinned snapshot is not pruned', () => {
 });
 
 describe('I5: a snapshot that is pruned after it was resolved and before it is held', () => {
-  /** A flock(1) in PATH that waits before it does its work, which widens the window as far as needed. */
+  /** A flock(1) in PATH that waits before it locks, which widens the window as needed. */
   function slowFlock(home: string): { bin: string; waiting: string; go: string } {
     const [bin, waiting, go] = ['bin', 'waiting', 'go'].map((name) => join(home, name)) as [
       string,
@@ -186,7 +186,7 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
       through: inShell('PATH=$0:$PATH exec "$@"').toSpliced(3, 1, bin),
     });
 
-  test.skipIf(!mayMount)(`is left for the one that is current by then${noMount}`, async () => {
+  test.skipIf(!mayMount)(`is given up for the then current one${noMount}`, async () => {
     const { root, home, ...mirror } = await mirrors();
     const readers = guards.map((guard, index) => {
       const window = slowFlock(join(home, `window-${index}`));
@@ -197,7 +197,7 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
     }
     await mirror.publish('fourth', { file: 'fourth' });
     await mirror.publish('fifth', { file: 'fifth' });
-    // From a process namespace of its own, as from another host, prune sees no working directory.
+    // From its own PID namespace, as from another host, prune sees no working directory.
     const { stdout } = await execa('unshare', [
       ...['--pid', '--fork', '--mount-proc', '--'],
       ...[process.execPath, new URL('../../../dist/bin.js', import.meta.url).pathname],
@@ -212,7 +212,7 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
     }
   });
 
-  test('is waited for while somebody else looks whether it may go', async () => {
+  test('is tried again while another process holds the lease exclusively', async () => {
     const { root, state } = await mirrors();
     for (const guard of oneOfEachKind) {
       const holder = execa('flock', ['-x', state('leases', 'third'), 'sleep', '1']);
@@ -232,7 +232,7 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
     }
   });
 
-  test.skipIf(!runsAsRoot)(`is told where the lease may not be read${notRoot}`, async () => {
+  test.skipIf(!runsAsRoot)(`is reported if the lease cannot be read${notRoot}`, async () => {
     const { root, state } = await mirrors();
     chmodSync(state('leases'), 0o700);
     const { guard, caller } = guardedCallers.find((way) => way.caller.user === nobody) ?? {};
@@ -242,7 +242,7 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
   });
 });
 
-/** The descriptors that sh can close: those of one digit. */
+/** The single-digit descriptors, which sh can close. */
 function oneDigit(descriptors: readonly string[]): string[] {
   return descriptors.filter(({ length }) => length === 1);
 }

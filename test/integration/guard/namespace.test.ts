@@ -19,7 +19,7 @@ const namespace = ['--pin', 'namespace'];
 const notRoot = runsAsRoot ? '' : ' (skipped: only root can become one)';
 const noMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
 
-/** A mirror in which more lies than mirrorlatch made. */
+/** A mirror with entries that mirrorlatch did not make. */
 async function mirrorWithMore(): Promise<SmallMirror> {
   const mirror = await mirrors();
   writeFileSync(join(mirror.root, 'notes with space'), 'notes\n');
@@ -34,7 +34,7 @@ async function mirrorWithMore(): Promise<SmallMirror> {
 
 describe('I1: in a namespace pin', () => {
   for (const { guard, caller, name } of guardedCallers) {
-    test(`the paths of the mirror show one snapshot and what else lies there, by ${name}`, async () => {
+    test(`the paths of the mirror show one snapshot and the other entries of ROOT, by ${name}`, async () => {
       const { root } = await mirrorWithMore();
       const result = await runGuarded(
         guard,
@@ -62,7 +62,7 @@ describe('I1: in a namespace pin', () => {
       ]);
     });
 
-    test(`all of the mirror is read-only and nothing else is, by ${name}`, async () => {
+    test(`the whole mirror is read-only and nothing else is, by ${name}`, async () => {
       const { root, home } = await mirrorWithMore();
       await execa('chmod', ['-R', 'a+rwX', root]);
       const places = ['.', 'current', 'snapshots', 'snapshots/third/below', '.mirrorlatch'];
@@ -84,7 +84,7 @@ describe('I1: in a namespace pin', () => {
   }
 
   test.skipIf(!mayMount)(
-    `mounts that are made outside reach in, and those made inside do not leak out${noMount}`,
+    `mounts made outside appear inside, and those made inside do not leak out${noMount}`,
     async () => {
       const { root, home } = await mirrors();
       const shared = join(home, 'shared');
@@ -116,28 +116,25 @@ describe('I1: in a namespace pin', () => {
     },
   );
 
-  test.skipIf(!mayMount)(
-    `what is mounted within the snapshot and beside it is there${noMount}`,
-    async () => {
-      const { root } = await mirrorWithMore();
-      for (const place of [join(root, 'snapshots', 'third', 'below'), join(root, '.hidden')]) {
-        await execa('mount', ['-t', 'tmpfs', 'inner', place]);
-        writeFileSync(join(place, 'mounted'), 'mounted\n');
-      }
-      for (const { guard, caller } of guardedCallers) {
-        const result = await runGuarded(
-          guard,
-          root,
-          inShell('cat below/mounted "$1"', join(root, '.hidden', 'mounted')),
-          { caller, options: namespace },
-        );
-        expect(result.stdout, transcript(result)).toBe('mounted\nmounted\n');
-      }
-    },
-  );
+  test.skipIf(!mayMount)(`mounts in the snapshot and beside it are visible${noMount}`, async () => {
+    const { root } = await mirrorWithMore();
+    for (const place of [join(root, 'snapshots', 'third', 'below'), join(root, '.hidden')]) {
+      await execa('mount', ['-t', 'tmpfs', 'inner', place]);
+      writeFileSync(join(place, 'mounted'), 'mounted\n');
+    }
+    for (const { guard, caller } of guardedCallers) {
+      const result = await runGuarded(
+        guard,
+        root,
+        inShell('cat below/mounted "$1"', join(root, '.hidden', 'mounted')),
+        { caller, options: namespace },
+      );
+      expect(result.stdout, transcript(result)).toBe('mounted\nmounted\n');
+    }
+  });
 
   test.skipIf(!runsAsRoot)(
-    `another user may read as well, whatever the umask of root${notRoot}`,
+    `other users can read as well, whatever the umask of root${notRoot}`,
     async () => {
       const { root } = await mirrors();
       for (const guard of guards) {
@@ -155,7 +152,7 @@ describe('I1: in a namespace pin', () => {
     },
   );
 
-  test('what lies in ROOT may come and go while the pin is made', async () => {
+  test('entries of ROOT may come and go while the pin is made', async () => {
     const { root } = await mirrors();
     const churn = execa(
       process.execPath,

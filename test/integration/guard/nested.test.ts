@@ -16,10 +16,10 @@ const look = inShell(
   'echo "$MIRRORLATCH_ID $MIRRORLATCH_PIN" && cat "$PWD/file" && ls "$MIRRORLATCH_ROOT/snapshots"',
 );
 
-describe('a guard within a pin of the same mirror', () => {
+describe('a guard inside a pin of the same mirror', () => {
   for (const { guard, caller, name } of guardedCallers) {
     for (const pin of pins) {
-      test(`stays in the outer one, a ${pin} pin by ${name}`, async () => {
+      test(`keeps the outer snapshot, in a ${pin} pin by ${name}`, async () => {
         const { root } = await mirrors();
         for (const inner of guard === oneOfEachKind[0] ? oneOfEachKind : [guard]) {
           const result = await runGuarded(guard, root, inner.around(root, [], look), {
@@ -33,7 +33,7 @@ describe('a guard within a pin of the same mirror', () => {
     }
   }
 
-  test('says so when it asks for another snapshot', async () => {
+  test('reports that another snapshot is ignored', async () => {
     const { root } = await mirrors();
     for (const guard of oneOfEachKind) {
       for (const pin of pins) {
@@ -49,7 +49,7 @@ describe('a guard within a pin of the same mirror', () => {
     }
   });
 
-  test('may be the third, in a script that an alias started', async () => {
+  test('may be the third, in a script started by an alias', async () => {
     const { root } = await mirrors();
     for (const { guard, caller } of guardedCallers) {
       const script = guard.around(
@@ -66,8 +66,8 @@ describe('a guard within a pin of the same mirror', () => {
   });
 });
 
-describe('a guard within a pin of another mirror', () => {
-  test('pins its own, and the outer one stays pinned, also for a third within', async () => {
+describe('a guard inside a pin of another mirror', () => {
+  test('pins its own mirror, and the outer one stays pinned, also for a third guard inside', async () => {
     const [outer, inner, third] = [await mirrors(), await mirrors(), await mirrors()];
     for (const { guard, caller } of guardedCallers) {
       const show = inShell(
@@ -89,7 +89,7 @@ describe('a guard within a pin of another mirror', () => {
     }
   });
 
-  test('stays in the second of several mirrors as well', async () => {
+  test('keeps the outer snapshot of the second of several mirrors as well', async () => {
     const roots = [(await mirrors()).root, (await mirrors()).root];
     for (const guard of guards) {
       const inner = guard.around(roots[1] ?? '', ['--snapshot', 'first'], look);
@@ -100,8 +100,8 @@ describe('a guard within a pin of another mirror', () => {
   });
 });
 
-describe('what an old environment says of a pin', () => {
-  test('is not believed where there is none', async () => {
+describe('an environment that outlived its pin', () => {
+  test('is ignored', async () => {
     const { root } = await mirrors();
     for (const { guard, caller } of guardedCallers) {
       for (const [id, pin] of [

@@ -13,7 +13,7 @@ import {
 import { transcript } from '../../support/program.ts';
 import { mirrorsWith } from '../../support/small-mirror.ts';
 
-/** How often each path is read. */
+/** The number of reads of each path. */
 const READS = 500;
 
 /** Flips `current` by rename(2), as a publication does, thousands of times a second, until killed. */
@@ -27,7 +27,7 @@ const flipper = `
   }
 `;
 
-/** Reads all paths in turn, and prints once each different thing that was seen in each. */
+/** Reads all paths in turn, and prints each different content once per path. */
 const readAll = String.raw`
   reads=$1 turn=0
   shift
@@ -43,7 +43,7 @@ const readAll = String.raw`
 
 const mirrors = mirrorsWith('first', 'second');
 
-/** What a command sees in each path, in that order, while current is flipped. */
+/** The contents that a command sees in each path, in order, while current is flipped. */
 async function readWhileFlipping(
   guard: Guard | undefined,
   paths: (root: string, home: string) => string[],
@@ -89,8 +89,8 @@ const throughCurrent = (root: string, home: string): string[] => [
   `${root}/../mirror/./current/below/../file`,
 ];
 
-describe('I1: while current is flipped all the time, a command', () => {
-  test('sees a mix in all but a relative path when it is not guarded', async () => {
+describe('I1: while current is flipped continuously, a command', () => {
+  test('sees a mix in all but relative paths if it is not guarded', async () => {
     const { seen } = await readWhileFlipping(undefined, throughCurrent);
     // $PWD leads through current too, unless that was flipped before the shell looked: then sh
     // takes it for old, and names the directory that it is in.

@@ -14,7 +14,7 @@ const mirrors = mirrorsWith('first', 'second');
 const pins = ['namespace', 'cwd'];
 const noMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
 
-/** Prints the pinned id as told, where the command is, and what three kinds of paths hold. */
+/** Prints the pinned id, the working directory, and the content of three kinds of paths. */
 const look = (root: string): string[] =>
   inShell(
     `printf '%s|' "$MIRRORLATCH_ID" "$MIRRORLATCH_PIN" "$PWD" "$MIRRORLATCH_ROOT"
@@ -36,7 +36,7 @@ describe('I1: a mirror is pinned', () => {
     '\nnew\n\nline and tab\t\n',
     'back\\slash \\012 \\x41',
     'ünïcode ✓ 漢字 #hash;semi&amp|pipe:colon',
-  ])('where ROOT is called %j', async (name) => {
+  ])('if ROOT is called %j', async (name) => {
     const home = scratchDirectory();
     const root = join(home, name);
     await execa('cp', ['-a', '--', (await mirrors()).root, root]);
@@ -52,7 +52,7 @@ describe('I1: a mirror is pinned', () => {
     expect(existsSync(join(home, 'proof'))).toBe(false);
   });
 
-  test('where ROOT is relative, ., behind a symlink, or begins with a dash', async () => {
+  test('if ROOT is relative, is ., is behind a symlink, or begins with a dash', async () => {
     const { root, home } = await mirrors();
     symlinkSync('mirror', join(home, '-link'));
     symlinkSync(root, join(home, 'absolute'));
@@ -76,7 +76,7 @@ describe('I1: a mirror is pinned', () => {
   });
 
   test.skipIf(!mayMount)(
-    `where ROOT is itself a mount point with nosuid, nodev, noexec and noatime${noMount}`,
+    `if ROOT is a mount point with nosuid, nodev, noexec and noatime${noMount}`,
     async () => {
       const { root, home } = await mirrors();
       const mounted = join(home, 'mounted');
@@ -107,7 +107,7 @@ describe('I1: a mirror is pinned', () => {
   );
 
   test.skipIf(!mayMount)(
-    `where ROOT lies on another filesystem, and is mounted in a second place${whyNoLoopFilesystem}`,
+    `if ROOT is on another filesystem and mounted in a second place${whyNoLoopFilesystem}`,
     async () => {
       const disk = await makeLoopFilesystem('ext4', {
         mount: ['nosuid', 'nodev', 'noexec', 'noatime'],
@@ -135,7 +135,7 @@ describe('I1: a mirror is pinned', () => {
     },
   );
 
-  test('several at once, each of its own name in the environment', async () => {
+  test('together with others, each with its own names in the environment', async () => {
     const all = [await mirrors(), await mirrors(), await mirrors()].map(({ root }) => root);
     for (const { guard, caller } of guardedCallers) {
       for (const pin of pins) {
@@ -162,7 +162,7 @@ describe('I1: a mirror is pinned', () => {
     }
   });
 
-  test('where the reader is started by a symlink, by a relative name and in its own directory', async () => {
+  test('if the reader is started by a symlink, by a relative path and in its own directory', async () => {
     const { root, home } = await mirrors();
     const file = join(root, '.mirrorlatch', 'reader');
     mkdirSync(join(home, 'bin'));
@@ -190,7 +190,7 @@ describe('I1: a mirror is pinned', () => {
 describe('with --chdir no', () => {
   const stay = ['--pin', 'namespace', '--chdir', 'no'];
 
-  test('a command stays where it is, also within current and beside the mirror', async () => {
+  test('a command keeps its working directory, also inside current and beside the mirror', async () => {
     const { root, home } = await mirrors();
     symlinkSync('mirror', join(home, 'link'));
     for (const { guard, caller } of guardedCallers) {
@@ -199,7 +199,7 @@ describe('with --chdir no', () => {
           guard,
           root,
           inShell('pwd; cat "$1/current/file"; ls "$1/snapshots"; ls -d "$PWD/../../first"', root),
-          // Node leaves PWD to the environment: a shell tells it.
+          // Node does not set PWD, so a shell does.
           { caller, options: stay, through: inShell('cd "$0" && exec "$@"').toSpliced(3, 1, cwd) },
         );
         expect(result.stdout, transcript(result)).toBe(`${cwd}\nsecondsecond\n`);
@@ -207,7 +207,7 @@ describe('with --chdir no', () => {
     }
   });
 
-  test('a working directory in another snapshot is refused with the way out', async () => {
+  test('a working directory in another snapshot is refused with a hint', async () => {
     const { root } = await mirrors();
     writeFileSync(join(root, 'current', 'only-here'), '');
     for (const { guard, caller } of guardedCallers) {
@@ -217,7 +217,7 @@ describe('with --chdir no', () => {
     }
   });
 
-  test('a pin of the working directory alone makes no sense, and is refused', async () => {
+  test('--pin cwd is refused, because nothing would be pinned', async () => {
     const { root } = smallMirror();
     for (const guard of guards) {
       const result = await runGuarded(guard, root, ['true'], {

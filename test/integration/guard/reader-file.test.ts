@@ -6,13 +6,13 @@ import { smallMirror } from '../../support/small-mirror.ts';
 
 const text = readFileSync(builtReader, 'utf8');
 
-test('the command reader prints the very file', async () => {
+test('the reader command prints exactly that file', async () => {
   const { stdout, exitCode } = await runProgram(['reader']);
   expect(exitCode).toBe(0);
   expect(stdout).toBe(text);
 });
 
-test('I11: init and the first sync put it into the mirror, for everybody to execute', async () => {
+test('I11: init and the first sync put it into the mirror, executable for everybody', async () => {
   for (const command of ['init', 'sync']) {
     const mirror = smallMirror({ program: { umask: '077' } });
     if (command === 'init') await runForJson(['init', mirror.root], { umask: '077' });
@@ -22,7 +22,7 @@ test('I11: init and the first sync put it into the mirror, for everybody to exec
   }
 });
 
-test('an old one, and one that may not be executed, is replaced by the next publication', async () => {
+test('an old or non-executable reader is replaced by the next publication', async () => {
   const mirror = smallMirror();
   await mirror.publish('first', {});
   const { ino } = statSync(mirror.state('reader'));

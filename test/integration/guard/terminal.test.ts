@@ -17,7 +17,7 @@ import { openTerminal } from '../../support/terminal.ts';
 
 const mirrors = mirrorsWith('first', 'second');
 
-/** The words that run others as this user. */
+/** The words that run a command as this user. */
 const as = ({ user }: Caller): string[] =>
   user === undefined
     ? []
@@ -30,7 +30,7 @@ const CTRL_BACKSLASH = '\x1c';
 
 describe('I10: on a terminal', () => {
   for (const { guard, caller, name } of guardedCallers) {
-    test(`the command has it, hears Ctrl-C once, and its size when it changes, by ${name}`, async () => {
+    test(`the command owns it, gets Ctrl-C once, and notices a change of its size, by ${name}`, async () => {
       const { root } = await mirrors();
       const command = inShell(
         `trap 'echo interrupted' INT; trap 'echo "size: $(stty size)"' WINCH
@@ -54,7 +54,7 @@ describe('I10: on a terminal', () => {
   }
 
   for (const guard of oneOfEachKind) {
-    test(`Ctrl-Z stops the command and fg lets it go on, by ${guard.name}`, async () => {
+    test(`Ctrl-Z stops the command and fg continues it, by ${guard.name}`, async () => {
       const { root } = await mirrors();
       const terminal = openTerminal(['bash', '--norc', '--noprofile', '-i'], {
         env: { PS1: 'prompt> ', TERM: 'dumb', HISTFILE: undefined },
@@ -89,7 +89,7 @@ describe('I10: on a terminal', () => {
   }
 });
 
-describe('without a command, run opens the shell of the user', () => {
+describe("without a command, run opens the user's shell", () => {
   const [run] = guards;
   const shells: readonly { readonly shell: string; readonly files: Record<string, string> }[] = [
     { shell: 'bash', files: { '.bashrc': "MINE=mine PS1='my prompt: '\n" } },

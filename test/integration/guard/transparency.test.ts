@@ -16,7 +16,7 @@ import { mirrorsWith } from '../../support/small-mirror.ts';
 
 const mirrors = mirrorsWith('first', 'second');
 
-/** What the same command prints bare and guarded. */
+/** The output of the same command, bare and guarded. */
 async function bareAndGuarded(
   guard: Guard,
   root: string,
@@ -36,10 +36,10 @@ async function bareAndGuarded(
 }
 
 for (const { guard, caller, name, pin } of pinnings) {
-  describe(`I10: what is run by ${name}:`, () => {
+  describe(`I10: by ${name}:`, () => {
     const options = ['--pin', pin];
 
-    test('arguments arrive as they are but for {snapshot}', async () => {
+    test('arguments arrive unchanged except for {snapshot}', async () => {
       const { root } = await mirrors();
       const words = ['', '-x', '--', '--pin', '\nline\n', '  a  b ', '*', '\\', "'", '$HOME', ''];
       const result = await runGuarded(
@@ -54,7 +54,7 @@ for (const { guard, caller, name, pin } of pinnings) {
       );
     });
 
-    test('bytes that are no UTF-8 arrive in arguments and environment', async () => {
+    test('bytes that are not UTF-8 arrive in arguments and environment', async () => {
       const { root } = await mirrors();
       const result = await runGuarded(
         guard,
@@ -71,7 +71,7 @@ for (const { guard, caller, name, pin } of pinnings) {
       expect(result.stdout, transcript(result)).toBe('0180ffc3282f0180ffc3282feda0802f');
     });
 
-    test('the environment differs as documented and not else', async () => {
+    test('the environment differs only as documented', async () => {
       const { root } = await mirrors();
       const { bare, guarded, snapshot } = await bareAndGuarded(guard, root, ['env', '-0'], {
         caller,
@@ -84,7 +84,7 @@ for (const { guard, caller, name, pin } of pinnings) {
           LINES: '3',
           EMPTY: '',
           PATH: pathOf(guard),
-          // Shells count themselves, and bash tells each command its path.
+          // Shells count their depth, and bash passes each command its path.
           SHLVL: undefined,
           _: undefined,
           AWKWARD: ' a\nb=c\\ "\'',
@@ -124,7 +124,7 @@ for (const { guard, caller, name, pin } of pinnings) {
       expect(bare).toMatch(/^0027\n5\n200\n0\n/);
     });
 
-    test('signals that are ignored stay so, and others are not', async () => {
+    test('ignored signals stay ignored, and others do not become so', async () => {
       const { root } = await mirrors();
       for (const signals of ['', 'HUP USR1 PIPE INT QUIT TERM TSTP CHLD']) {
         const { bare, guarded } = await bareAndGuarded(guard, root, ['cat', '/proc/self/status'], {
@@ -138,7 +138,7 @@ for (const { guard, caller, name, pin } of pinnings) {
       }
     });
 
-    test("descriptors of the caller arrive, and the lease's is the only one more", async () => {
+    test("the caller's descriptors arrive, and only the lease's is added", async () => {
       const { root, home } = await mirrors();
       for (const name of ['one', 'two']) writeFileSync(join(home, name), '');
       const { bare, guarded } = await bareAndGuarded(
@@ -165,7 +165,7 @@ for (const { guard, caller, name, pin } of pinnings) {
       expect(lines.toSpliced(lease, 1).join('\n'), guarded).toBe(bare);
     });
 
-    test('standard input and output that are closed stay so', async () => {
+    test('closed standard streams stay closed', async () => {
       const { root, home } = await mirrors();
       chmodSync(home, 0o777);
       for (const closed of ['0', '1', '0 1']) {
@@ -195,7 +195,7 @@ for (const { guard, caller, name, pin } of pinnings) {
 }
 
 describe('I10: whatever the guard', () => {
-  test('a command whose name begins with a dash is run, by name and by path', async () => {
+  test('a command whose name begins with a dash is run by name and by path', async () => {
     const { root, home } = await mirrors();
     const bin = join(home, 'bin');
     mkdirSync(bin);
@@ -215,7 +215,7 @@ describe('I10: whatever the guard', () => {
     }
   });
 
-  test('a caller who uses all descriptors from 3 to 9 is told so', async () => {
+  test('a caller that uses all descriptors from 3 to 9 gets an error', async () => {
     const { root } = await mirrors();
     for (const guard of guards) {
       const result = await runGuarded(guard, root, ['true'], {

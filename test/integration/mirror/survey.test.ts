@@ -16,7 +16,7 @@ async function makeMirror(before: string[], current: string, after: string[]): P
     writeFileSync(layout.lease(id), '');
   };
   for (const id of [...before, current]) make(id);
-  // The kernel's clock for files stands still for some milliseconds.
+  // The kernel's file timestamps advance only every few milliseconds.
   await sleep(20);
   symlinkSync(`snapshots/${current}`, layout.current);
   appendHistory(layout, {
@@ -30,12 +30,12 @@ async function makeMirror(before: string[], current: string, after: string[]): P
   return layout;
 }
 
-test('a tree that was moved after the last flip was never published', async () => {
+test('a tree that was moved into snapshots/ after the last flip was never published', async () => {
   const layout = await makeMirror([], 'current', ['crashed']);
   expect(survey(layout)).toEqual([{ kind: 'unpublished-snapshot', id: 'crashed' }]);
 });
 
-test('snapshots that history has forgotten are not taken away from their readers', async () => {
+test('snapshots that the history has lost are not removed', async () => {
   const layout = await makeMirror(['old', 'older'], 'current', []);
   expect(survey(layout)).toEqual([]);
 });

@@ -10,12 +10,12 @@ import { type RealShell, SHELLS, takeIn, typeInto } from '../../support/shells.t
 const scratch = makeScratch();
 afterAll(() => scratch.remove());
 
-/** Writes down, in $RECORD, its name and its words: how many, and NUL after each. */
+/** Records, in $RECORD, its name, the number of its words, and the words with a NUL after each. */
 const RECORDER = `#!/bin/sh
 { printf '%s\\0' $# "\${0##*/}"; [ $# = 0 ] || printf '%s\\0' "$@"; } >>"$RECORD"
 `;
 
-/** Programs that people's PATH leads to, and a `sudo` that does no more than run its words. */
+/** A directory of programs for PATH, and a `sudo` that only runs its words. */
 const programs = join(scratch.path, 'bin');
 mkdirSync(programs);
 for (const name of ['apt-get', 'g++-12_x.y', 'mirrorlatch']) {
@@ -31,7 +31,7 @@ const inDebian = guardOf({
 
 let sessions = 0;
 
-/** What was run, as words, after these lines were typed into the shell. */
+/** The command lines that were run after these lines were typed into the shell. */
 async function recorded(shell: RealShell, code: string, ...typed: string[]): Promise<string[][]> {
   sessions += 1;
   const record = join(scratch.path, `record-${sessions}`);
@@ -46,7 +46,7 @@ async function recorded(shell: RealShell, code: string, ...typed: string[]): Pro
   return runs;
 }
 
-/** A name of one directory with anything in it that a filesystem takes. */
+/** Any name that a directory can have. */
 const name = fc
   .oneof(
     fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }),
@@ -60,7 +60,7 @@ const name = fc
   .filter((some) => !['', '.', '..'].includes(some));
 
 for (const shell of SHELLS) {
-  test(`${shell.name}: what is typed is guarded, whatever ROOT is called, and behind sudo too`, {
+  test(`${shell.name}: typed commands are guarded, also after sudo, whatever ROOT is called`, {
     timeout: 60_000,
   }, async () => {
     await fc.assert(
@@ -107,14 +107,14 @@ for (const shell of SHELLS) {
     ]);
   });
 
-  test(`${shell.name}: sudo runs other commands, and takes options, as before`, async () => {
+  test(`${shell.name}: sudo still runs other commands and takes options`, async () => {
     const code = aliasesFor(shell.dialect, inProgram(), { commands: ['apt-get'], sudo: true });
     expect(
       await recorded(shell, code, 'sudo', 'sudo g++-12_x.y apt-get', 'sudo env apt-get'),
     ).toEqual([['g++-12_x.y', 'apt-get'], ['apt-get']]);
   });
 
-  test(`${shell.name}: the code may be taken in twice, and --remove undoes it, also twice`, async () => {
+  test(`${shell.name}: the code may be evaluated twice, and --remove undoes it, also twice`, async () => {
     const options = { commands: ['apt-get', 'g++-12_x.y'], sudo: true };
     const code = aliasesFor(shell.dialect, inProgram(), options);
     const undo = withoutAliases(shell.dialect, options);
@@ -129,7 +129,7 @@ for (const shell of SHELLS) {
     ]);
   });
 
-  test(`${shell.name}: taking it in, and taking back what never was, says nothing and succeeds`, async () => {
+  test(`${shell.name}: evaluating it, and removing what was never there, succeeds silently`, async () => {
     const options = { commands: ['apt-get'], sudo: true };
     const file = join(scratch.path, `quiet-${shell.name.replaceAll(' ', '-')}`);
     const ended = shell.dialect === 'fish' ? 'echo "ended:$status"' : 'echo "ended:$?"';
@@ -164,7 +164,7 @@ test('any name that is not refused works as an alias in every shell', {
   );
 });
 
-/** By `mirrorlatch` in PATH. */
+/** A guard that runs `mirrorlatch` from PATH. */
 function inProgram(): Guard {
   return guardOf({ roots: ['/srv/x'], reader: 'absent', program: 'mirrorlatch', sticky: true });
 }

@@ -7,20 +7,20 @@ import { type GuardOptions, guardOf } from '../../../src/reader/guard.ts';
 import { checkShimName, type IfUnavailable, shimText } from '../../../src/reader/shims.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-/** What a shim may be run by, where /bin/sh is one of these. */
+/** The shells that may be /bin/sh and so run a shim. */
 const INTERPRETERS = [['dash'], ['bash', '--posix'], ['busybox', 'sh']] as const;
 
-/** By its path, for tests in which PATH leads nowhere. */
+/** The absolute path, for tests in which PATH leads nowhere. */
 function pathOf(program: string): string {
   return execaSync('sh', ['-c', 'command -v "$0"', program]).stdout;
 }
 
-/** Writes its own path and its words to standard output, NUL after each. */
+/** Prints its own path and its words, with a NUL after each. */
 const RECORDER = `#!/bin/sh
 printf '%s\\0' "$0" "$@"
 `;
 
-/** A reader that does what matters here of the real one: it runs what stands behind `--`. */
+/** A reader that only runs the command after `--`. */
 const READER = `#!/bin/sh
 while [ "$1" != -- ]; do shift; done
 shift
@@ -83,7 +83,7 @@ async function run(
   return { words: stdout.split('\0').slice(0, -1), stderr, exitCode };
 }
 
-/** A name of one directory or file with anything in it that a filesystem takes. */
+/** Any name that a file can have. */
 const name = fc
   .oneof(
     fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }),
@@ -109,13 +109,13 @@ for (const [file, ...options] of INTERPRETERS) {
   const shell = [file, ...options].join(' ');
   const interpreter = [pathOf(file), ...options];
 
-  test(`${shell}: a shim runs its command guarded, whatever ROOT, PATH, name and words are`, {
+  test(`${shell}: a shim runs its command guarded, whatever ROOT, PATH, its name and its arguments are`, {
     timeout: 60_000,
   }, async () => {
     await fc.assert(
       fc.asyncProperty(
         name,
-        // A colon cannot be part of a directory in PATH.
+        // A directory in PATH cannot contain a colon.
         name.filter((some) => !some.includes(':')),
         commandName,
         fc.array(fc.string({ unit: 'binary' }).map((some) => some.replaceAll('\0', ''))),
@@ -155,7 +155,7 @@ for (const [file, ...options] of INTERPRETERS) {
     };
     const seenBy = async (command: string[]) => {
       const { words } = await run(command, env);
-      // What a shell sets by itself at its start.
+      // Variables that a shell sets when it starts.
       return words.filter((word) => !/^(PWD|OLDPWD|SHLVL|_)=/.test(word)).sort();
     };
     expect(await seenBy([...interpreter, own])).toEqual(
@@ -186,7 +186,7 @@ for (const [file, ...options] of INTERPRETERS) {
     }
   });
 
-  test(`${shell}: without the command, or with shims alone, it ends with 127`, async () => {
+  test(`${shell}: without the command, or with only shims of it, it exits with 127`, async () => {
     const { shim, path } = playground();
     const own = shim('shims/peruse');
     shim('more-shims/peruse');
@@ -200,7 +200,7 @@ for (const [file, ...options] of INTERPRETERS) {
     }
   });
 
-  test(`${shell}: what cannot be executed, or is no file, is passed over in PATH`, async () => {
+  test(`${shell}: entries that are not executable files are skipped in PATH`, async () => {
     const { at, shim, program, path } = playground();
     const own = shim('shims/peruse');
     const others = ['plain', 'directory', 'dangling', 'fifo', 'copy', 'link'];
@@ -217,7 +217,7 @@ for (const [file, ...options] of INTERPRETERS) {
   });
 }
 
-test('a binary, and a program that may be executed but not read, are found', async () => {
+test('a binary is found, and a program that is executable but not readable', async () => {
   const { at, shim, program, path } = playground();
   copyFileSync('/usr/bin/printf', at('bin/peruse'));
   const own = shim('shims/peruse');
@@ -246,7 +246,7 @@ test('empty and relative directories of PATH mean the working directory, as for 
   }
 });
 
-test('a wrapper in front of the shim that calls it does not get itself back', async () => {
+test('a wrapper earlier in PATH that calls the shim is not called back', async () => {
   const { at, shim, program, path } = playground();
   const own = shim('shims/peruse');
   program('bin/peruse', `exec ${own} wrapped "$@"`);
@@ -259,7 +259,7 @@ test('a wrapper in front of the shim that calls it does not get itself back', as
   });
 });
 
-test('what comes before the shim in PATH is found when nothing comes behind, or it is not in PATH', async () => {
+test('a command before the shim in PATH is found if there is none after it, or if the shim is not in PATH', async () => {
   const { shim, program, path } = playground();
   const own = shim('shims/peruse');
   const real = program('bin/peruse');
@@ -288,7 +288,7 @@ test('a shim finds its command however it is reached: by a symlink, by a relativ
   });
 });
 
-test('words that are no UTF-8 reach the command as they are', async () => {
+test('arguments that are not UTF-8 reach the command unchanged', async () => {
   const { shim, program, path } = playground();
   const own = shim('shims/peruse');
   program('bin/peruse', 'printf %s "$1" | od -An -tx1');
@@ -297,7 +297,7 @@ test('words that are no UTF-8 reach the command as they are', async () => {
   expect(stdout.trim()).toBe('ff 80 61');
 });
 
-test('where the reader is not there it fails with 125 and says how to do without', async () => {
+test('without the reader it exits with 125 and prints how to run the command unguarded', async () => {
   const { mirror, shim, program, path } = playground();
   const own = shim('shims/peruse');
   const real = program('bin/peruse');
@@ -308,7 +308,7 @@ test('where the reader is not there it fails with 125 and says how to do without
   expect(stderr).toMatch(`Unguarded it is: ${real}`);
 });
 
-test('where one of several mirrors is not there it fails with 125 and names it', async () => {
+test('if one of several mirrors is missing it exits with 125 and names that', async () => {
   const { at, mirror, shim, program, path } = playground();
   const own = shim('shims/peruse', { roots: [mirror, at('second')] });
   program('bin/peruse');
@@ -316,13 +316,13 @@ test('where one of several mirrors is not there it fails with 125 and names it',
   const result = await run([own], env);
   expect(result.exitCode).toBe(125);
   expect(result.stderr).toMatch(`there is no mirror in ${at('second')}`);
-  // A tree of somebody else's is known by its symlink, which may lead nowhere yet.
+  // Another tool's tree is recognized by its symlink, which may still be dangling.
   mkdirSync(at('second'));
   symlinkSync('releases/1', at('second/current'));
   expect(await run([own], env)).toMatchObject({ exitCode: 0, words: ['yes', at('bin/peruse')] });
 });
 
-test('where mirrorlatch is not in PATH it fails with 125', async () => {
+test('if mirrorlatch is not in PATH it exits with 125', async () => {
   const { at, program, shim, path } = playground();
   const own = shim('shims/peruse', { sticky: true });
   program('bin/peruse');
@@ -337,7 +337,7 @@ test('where mirrorlatch is not in PATH it fails with 125', async () => {
   ]);
 });
 
-test('with --if-unavailable run the command runs bare, with a warning and its own exit code', async () => {
+test('with --if-unavailable run the command runs bare, after a warning, with its own exit code', async () => {
   const { mirror, shim, program, path } = playground();
   const own = shim('shims/peruse', { ifUnavailable: 'run' });
   const real = program('bin/peruse', 'printf "%s\\0" $GUARDED "$@"; exit 3');
@@ -366,7 +366,7 @@ test('a reader on a filesystem mounted noexec is run by sh', async () => {
   expect(await run([own, 'x'], env)).toMatchObject({ exitCode: 125 });
 });
 
-test('the shim becomes its command: same process, same death', async () => {
+test('the shim becomes its command: the same process, ended by the same signal', async () => {
   const { shim, program, path } = playground();
   const own = shim('shims/peruse');
   program('bin/peruse', 'echo $$; kill -KILL $$');

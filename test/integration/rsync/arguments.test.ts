@@ -21,7 +21,7 @@ function transferOf(
   return { source: parseSource(source), without: new Set(without), options: given };
 }
 
-test("a listed directory is not gone into, even with the user's own --recursive", () => {
+test("rsync does not recurse into a listed directory, even with the user's own --recursive", () => {
   const scratch = scratchDirectory();
   const [source, tree] = [join(scratch, 'source'), join(scratch, 'tree')];
   mkdirSync(source);
@@ -47,7 +47,7 @@ test("a listed directory is not gone into, even with the user's own --recursive"
   expect(readdirSync(join(tree, 'd'))).toEqual([]);
 });
 
-test('what is only linked or copied from elsewhere is told of like what is transferred', () => {
+test('entries that are only linked or copied from elsewhere are itemized like transferred ones', () => {
   const scratch = scratchDirectory();
   const work = fileWork(scratch);
   for (const directory of ['source', 'base']) work.directory(directory);
@@ -75,7 +75,7 @@ test('what is only linked or copied from elsewhere is told of like what is trans
 });
 
 describe("an upstream's temporary files", () => {
-  /** What a real rsync takes of these names. */
+  /** The names among these that a real rsync transfers. */
   function taken(names: readonly string[], without: readonly DefaultName[] = []): string[] {
     const scratch = scratchDirectory();
     const [source, tree] = [join(scratch, 'source'), join(scratch, 'tree')];
@@ -105,12 +105,12 @@ describe("an upstream's temporary files", () => {
     '.file.2026-11',
   ].sort();
 
-  test('names that only look a little like them stay', () => {
+  test('are not confused with similar names', () => {
     expect(taken(meant)).toEqual(meant);
   });
 
-  test('rsync names its own so: by far most of them are left out', () => {
-    // mkstemp(3) takes 62 letters and digits: 26 small ones six times over is 0.5 %.
+  test('are recognized in nearly all cases, as rsync names them', () => {
+    // mkstemp(3) uses 62 letters and digits: six small letters in a row come in 0.5 % of cases.
     const suffix = fc
       .array(fc.constantFrom(...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'), {
         minLength: 6,
@@ -125,7 +125,7 @@ describe("an upstream's temporary files", () => {
     );
   });
 
-  test('--without temp-excludes takes them too', () => {
+  test('are transferred with --without temp-excludes', () => {
     expect(taken(['.name.AbCdEf'], ['temp-excludes'])).toEqual(['.name.AbCdEf']);
   });
 });

@@ -29,7 +29,7 @@ afterAll(async () => {
   await scratch.remove();
 });
 
-/** How a real rsync ends, as it is judged. */
+/** Runs a real rsync and judges its ending. */
 function endingOf(...args: string[]) {
   const { status, stderr } = spawnSync('rsync', ['-a', ...args], {
     encoding: 'utf8',
@@ -41,16 +41,16 @@ function endingOf(...args: string[]) {
 const target = (): string => join(scratch.path, 'target/');
 const failed = (code: string) => ({ kind: 'failed', error: { code } });
 
-describe('how a real rsync ended', () => {
-  test('well', () => {
+describe('the ending of a real rsync is judged:', () => {
+  test('success is clean', () => {
     expect(endingOf(`${scratch.path}/tree/`, target())).toEqual({ kind: 'clean' });
   });
 
-  test('no such module will not come by waiting', () => {
+  test('an unknown module is not retried', () => {
     expect(endingOf(daemon.url('unknown'), target())).toMatchObject(failed('NO_SOURCE'));
   });
 
-  test('too many connections may go away: the same exit code 5, another ending', async () => {
+  test('too many connections are retried, with the same exit code 5', async () => {
     const { release } = await daemon.occupy('one');
     try {
       expect(endingOf(daemon.url('one'), target())).toMatchObject({
@@ -62,38 +62,38 @@ describe('how a real rsync ended', () => {
     }
   });
 
-  test('a wrong password is a matter of permission', () => {
+  test('a wrong password is a permission error', () => {
     const url = daemon.url('closed').replace('//', '//somebody@');
     expect(endingOf(url, target())).toMatchObject(failed('PERMISSION'));
   });
 
-  test('a module whose directory is gone does not end well', () => {
+  test('a module whose directory is gone is a failure', () => {
     expect(endingOf(daemon.url('gone'), target()).kind).not.toBe('clean');
   });
 
-  test('a source that is not there is no source', () => {
+  test('a missing source is not retried', () => {
     expect(endingOf(`${scratch.path}/nothing/`, target())).toMatchObject(failed('NO_SOURCE'));
   });
 
-  test('nobody listens: the network, to be tried again', async () => {
+  test('a refused connection is retried', async () => {
     const ending = endingOf(`rsync://127.0.0.1:${await freePort()}/m`, target());
     expect(ending).toMatchObject({ kind: 'retry', error: { code: 'UNAVAILABLE' } });
   });
 
-  test('no remote shell, none that starts, and one that fails', () => {
+  test('a remote shell may be missing, fail to start, or fail later', () => {
     expect(endingOf('-e', '/no/such/shell', 'host:x', target())).toMatchObject(
       failed('UNAVAILABLE'),
     );
     expect(endingOf('-e', '/bin/false', 'host:x', target())).toMatchObject({ kind: 'retry' });
   });
 
-  test('options that rsync does not take', () => {
+  test('options that rsync rejects are a usage error', () => {
     expect(endingOf('--no-such-option', `${scratch.path}/tree/`, target())).toMatchObject(
       failed('USAGE'),
     );
   });
 
-  test('a file that a list names and the source has no more: the plan is old, try again', () => {
+  test('a listed file that the source no longer has is retried, because the plan is out of date', () => {
     fileWork(scratch.path).write('list', './vanished\0');
     const ending = endingOf(
       '--from0',

@@ -10,7 +10,7 @@ import { awkwardNames } from '../../support/awkward-tree.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-/** One character a byte: anything a file may be named. */
+/** Any file name, one character per byte. */
 const byteName = fc
   .array(fc.oneof(fc.integer({ min: 1, max: 255 }), fc.constantFrom(10, 13, 35, 92, 124, 48, 49)), {
     minLength: 1,
@@ -44,7 +44,7 @@ function directories(): { source: string; target: string } {
 }
 
 describe('names come back byte for byte from a real rsync', () => {
-  test('new ones, whatever bytes are in them', () => {
+  test('of new entries, whatever bytes they contain', () => {
     fc.assert(
       fc.property(fc.uniqueArray(byteName, { minLength: 1, maxLength: 30 }), (names) => {
         const { source, target } = directories();
@@ -57,7 +57,7 @@ describe('names come back byte for byte from a real rsync', () => {
     );
   });
 
-  test('deleted ones, files and directories', () => {
+  test('of deleted files and directories', () => {
     fc.assert(
       fc.property(fc.uniqueArray(byteName, { minLength: 1, maxLength: 20 }), (names) => {
         const { source, target } = directories();
@@ -74,7 +74,7 @@ describe('names come back byte for byte from a real rsync', () => {
     );
   });
 
-  test('the awkward ones, wherever the output is cut into chunks', () => {
+  test('of awkward entries, wherever the output is cut into chunks', () => {
     const { source, target } = directories();
     for (const name of awkwardNames) fileWork(source).write(name, 'x');
     const { output, entries } = plan(source, target);
@@ -95,7 +95,7 @@ describe('names come back byte for byte from a real rsync', () => {
   });
 });
 
-test('each kind of change is told from the others', () => {
+test('each kind of change is distinguished', () => {
   const { source, target } = directories();
   const [here, there] = [fileWork(source), fileWork(target)];
   for (const work of [here, there]) {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parseRsyncOptions } from '../../../src/rsync/options.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-/** What the installed rsync says of its options: each spelling, and whether it takes a value. */
+/** The options in `rsync --help`: each spelling, and whether it takes a value. */
 const installed = execFileSync('rsync', ['--help'], { encoding: 'utf8' })
   .split('\n')
   .filter((line) => /^-/.test(line))
@@ -19,7 +19,7 @@ const installed = execFileSync('rsync', ['--help'], { encoding: 'utf8' })
   .filter(({ spelling }) => spelling !== '--no-OPTION');
 
 describe('the table of options', () => {
-  test('rsync --help was understood', () => {
+  test('is compared with a complete rsync --help', () => {
     expect(installed.length).toBeGreaterThan(150);
   });
 
@@ -33,31 +33,31 @@ describe('the table of options', () => {
   });
 
   test.each(installed.filter(({ takesValue }) => !takesValue))(
-    '$spelling takes no value, so what follows is an option of its own',
+    '$spelling takes no value, so the next word is another option',
     ({ spelling }) => {
       expect(() => parseRsyncOptions([spelling, 'value'])).toThrow();
     },
   );
 });
 
-describe('what goes through to a real rsync', () => {
-  test('a value joined to its letter is what rsync makes of it, with = or without', () => {
+describe('accepted options', () => {
+  test('have the value that rsync reads when it is joined to the letter, with = or without', () => {
     for (const word of ['-e=/bin/false', '-e/bin/false']) {
       const { args } = parseRsyncOptions([word]);
       const given = spawnSync('rsync', [word, 'host:x', '.'], { encoding: 'utf8' });
       const passed = spawnSync('rsync', [...args, 'host:x', '.'], { encoding: 'utf8' });
-      // 14 where the shell is not found, 12 where it ends at once.
+      // 14 if the shell is not found, 12 if it exits at once.
       expect([passed.status, given.status], word).toEqual([12, 12]);
     }
   });
 
-  test('all that goes through is taken by the installed rsync', () => {
+  test('are accepted by the installed rsync', () => {
     const cwd = scratchDirectory();
     for (const { spelling, takesValue } of installed) {
       const words = takesValue ? [spelling, '1'] : [spelling];
       const passed = passedOn(words);
       if (passed.length === 0) continue;
-      // In a scratch directory: `--log-file` writes where it stands.
+      // In a scratch directory, because `--log-file` writes to the working directory.
       const { stderr } = spawnSync('rsync', [...passed, '--version'], {
         encoding: 'utf8',
         cwd,
@@ -67,7 +67,7 @@ describe('what goes through to a real rsync', () => {
   });
 });
 
-/** What is left of these words for rsync; nothing when they are refused. */
+/** The options that are passed on of these words; none if they are refused. */
 function passedOn(words: readonly string[]): readonly string[] {
   try {
     return parseRsyncOptions(words).args;

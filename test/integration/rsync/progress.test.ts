@@ -6,7 +6,7 @@ import { parseProgress, StatsReader } from '../../../src/rsync/progress.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-test('a real transfer ends with all its bytes and files, and its totals are right', () => {
+test('a real transfer ends with all bytes and files, and correct totals', () => {
   const scratch = scratchDirectory();
   const work = fileWork(scratch);
   work.directory('source');

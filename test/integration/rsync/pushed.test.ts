@@ -41,7 +41,7 @@ test('a remote shell is split as rsync splits it', () => {
 });
 
 describe('the server of a pushed tree', () => {
-  test('gives the whole tree through the relay, whatever its path is called', async () => {
+  test('sends the whole tree through the relay, whatever its path is called', async () => {
     const source = makeSource("a %PATH% #;'\n\\ name ");
     const { result, target } = await pull(source, ['-a', '--checksum']);
     expect(result).toMatchObject({ exitCode: 0 });
@@ -50,7 +50,7 @@ describe('the server of a pushed tree', () => {
     expect(readdirSync(target).sort()).toEqual(['away', 'below', 'file', 'out']);
   });
 
-  test('gives all of it to a receiver that stands still for a while', async () => {
+  test('sends all of it to a receiver that pauses for a while', async () => {
     const source = makeSource('source');
     truncateSync(join(source, 'file'), 30_000_000);
     const target = join(scratchDirectory(), 'target');
@@ -84,28 +84,31 @@ describe('the server of a pushed tree', () => {
     { name: 'a file above it', files: '../secret\0' },
     { name: 'a file behind a link', files: 'away/secret\0' },
     { name: 'another module', options: ['-a'], module: 'etc/' },
-  ])('is asked for $name and gives nothing', async ({ options = ['-a'], files, module, says }) => {
-    const source = makeSource('source');
-    const { target, said } = await pull(source, options, { files, module });
-    expect(secret(target)).toBe('');
-    if (says) expect(said).toMatch(says);
-  });
+  ])(
+    'sends nothing when it is asked for $name',
+    async ({ options = ['-a'], files, module, says }) => {
+      const source = makeSource('source');
+      const { target, said } = await pull(source, options, { files, module });
+      expect(secret(target)).toBe('');
+      if (says) expect(said).toMatch(says);
+    },
+  );
 
-  test('is asked to remove what it has sent and does not', async () => {
+  test('does not remove what it has sent when it is asked to', async () => {
     const source = makeSource('source');
     const { result } = await pull(source, ['-a', '--remove-source-files']);
     expect(result.exitCode).not.toBe(0);
     expect(existsSync(join(source, 'file'))).toBe(true);
   });
 
-  test('is asked to take something and does not', async () => {
+  test('accepts no files when it is asked to', async () => {
     const source = makeSource('source');
     const { result } = await talk(source, ['-a', join(source, 'below/'), 'x::source/']);
     expect(result.exitCode).not.toBe(0);
     expect(readdirSync(source).sort()).toEqual(['away', 'below', 'file', 'out']);
   });
 
-  test('follows links when the user of its own host wants it', async () => {
+  test("follows links with an option of its own host's user", async () => {
     const source = makeSource('source');
     symlinkSync('file', join(source, 'inside'));
     const { target } = await pull(source, ['-rtL', '--exclude=/away', '--exclude=/out'], {
@@ -127,7 +130,7 @@ function makeSource(name: string): string {
   return source;
 }
 
-/** Pulls from a server of `source`, as the rsync beside a mirror does. */
+/** Pulls from a server of `source`, as the rsync on the mirror's host does. */
 async function pull(
   source: string,
   options: readonly string[],

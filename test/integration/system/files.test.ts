@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-test('a write that the kernel cuts short fails, and leaves the file as it was', async () => {
+test('a write that the kernel cuts short fails and leaves the file unchanged', async () => {
   const scratch = scratchDirectory();
   const program = join(scratch, 'write.mjs');
   await build({
@@ -21,7 +21,7 @@ test('a write that the kernel cuts short fails, and leaves the file as it was', 
   });
   const path = join(scratch, 'file');
   writeFileSync(path, 'as it was');
-  // A limit of the file size (setrlimit(2)) cuts a write short, as a disk that fills up does.
+  // A file size limit (setrlimit(2)) cuts a write short, as a full disk does.
   const limited = `trap '' XFSZ; ulimit -f 8; exec "$@"`;
   const { exitCode } = await execa('sh', ['-c', limited, 'sh', process.execPath, program, path], {
     reject: false,

@@ -14,7 +14,7 @@ function open(path: string, flags = 'a'): number {
     try {
       closeSync(descriptor);
     } catch {
-      // The test closed it.
+      // The test has closed it.
     }
   });
   return descriptor;
@@ -31,7 +31,7 @@ test('an exclusive lock keeps all others out, until it is closed', () => {
   expect(tryFlock(other, 'exclusive')).toBe('locked');
 });
 
-test('shared locks go together and need read permission only', () => {
+test('shared locks are compatible and need only read permission', () => {
   const path = join(scratchDirectory(), 'lock');
   open(path);
   const [one, other, writer] = [open(path, 'r'), open(path, 'r'), open(path)];
@@ -40,7 +40,7 @@ test('shared locks go together and need read permission only', () => {
   expect(tryFlock(writer, 'exclusive')).toBe('held');
 });
 
-test('a child that inherits it keeps it, also when its parent has closed its own', async () => {
+test('a child that inherits the lock keeps it after its parent has closed its own descriptor', async () => {
   const path = join(scratchDirectory(), 'lock');
   const mine = open(path);
   expect(tryFlock(mine, 'exclusive')).toBe('locked');
@@ -58,7 +58,7 @@ test('a child that inherits it keeps it, also when its parent has closed its own
   expect(tryFlock(other, 'exclusive')).toBe('locked');
 });
 
-test('the kernel tells how many locks there are', () => {
+test('the kernel reports how many locks there are', () => {
   const path = join(scratchDirectory(), 'lock');
   const [one, other] = [open(path), open(path)];
   expect(countLocks(path)).toBe(0);
@@ -68,7 +68,7 @@ test('the kernel tells how many locks there are', () => {
 });
 
 test.skipIf(whyNoLoopFilesystem !== '').each(['ext4', 'xfs', 'btrfs'] as const)(
-  `it tells so on %s, too${whyNoLoopFilesystem}`,
+  `the kernel reports them on %s, too${whyNoLoopFilesystem}`,
   async (type) => {
     const filesystem = await makeLoopFilesystem(type);
     const path = join(filesystem.path, 'lock');

@@ -25,7 +25,7 @@ beforeAll(async () => {
     bundle: true,
     platform: 'node',
     format: 'esm',
-    // The packages inside still call require.
+    // Bundled packages still call require().
     banner: {
       js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
     },
@@ -34,7 +34,7 @@ beforeAll(async () => {
 
 afterAll(() => program.remove());
 
-/** Starts contenders, each in a process of its own, and lets them go at the same moment. */
+/** Starts contenders, each in its own process, and lets them go at the same moment. */
 async function startContenders(directory: string, count: number, rounds: number, mode: string) {
   const names = Array.from({ length: count }, (_, at) => `c${at}`);
   const processes = names.map((name) =>
@@ -65,16 +65,19 @@ function take(directory: string, token: string, onLost: (cause: Error) => void =
   return takeLockDirectory(join(directory, 'sync.lock'), token, fill, onLost);
 }
 
-describe('contenders in processes of their own', () => {
-  test.each([2, 6])('of %i at most one holds the lock, and it goes round', async (count) => {
-    const directory = scratchDirectory();
-    const results = await resultsOf(await startContenders(directory, count, 40, 'contend'));
-    expect(results.map(({ together }) => together)).toEqual(results.map(() => 0));
-    expect(results.reduce((sum, { won }) => sum + won, 0)).toBeGreaterThan(count);
-    expect(readdirSync(directory).filter((name) => name.startsWith('sync.lock'))).toEqual([]);
-  });
+describe('contenders in separate processes', () => {
+  test.each([2, 6])(
+    'at most one of %i holds the lock at a time, and it changes hands',
+    async (count) => {
+      const directory = scratchDirectory();
+      const results = await resultsOf(await startContenders(directory, count, 40, 'contend'));
+      expect(results.map(({ together }) => together)).toEqual(results.map(() => 0));
+      expect(results.reduce((sum, { won }) => sum + won, 0)).toBeGreaterThan(count);
+      expect(readdirSync(directory).filter((name) => name.startsWith('sync.lock'))).toEqual([]);
+    },
+  );
 
-  test('of six that find a dead holder at most one takes its place', async () => {
+  test('at most one of six takes over from a dead holder', async () => {
     const directory = scratchDirectory();
     mkdirSync(join(directory, 'sync.lock/dead'), { recursive: true });
     const results = await resultsOf(await startContenders(directory, 6, 30, 'contend'));
@@ -82,7 +85,7 @@ describe('contenders in processes of their own', () => {
     expect(results.reduce((sum, { won }) => sum + won, 0)).toBeGreaterThan(1);
   });
 
-  test('of six that set the same holder aside only one succeeds, each time', async () => {
+  test('only one of six that set the same holder aside succeeds, each time', async () => {
     const directory = scratchDirectory();
     for (let round = 0; round < 100; round += 1) {
       mkdirSync(join(directory, `lock-${round}/dead`), { recursive: true });
@@ -94,12 +97,12 @@ describe('contenders in processes of their own', () => {
 });
 
 describe('the lock directory', () => {
-  test('a holder that was set aside hears of it, and its release leaves the lock of the next', async () => {
+  test('notifies a holder that was set aside, whose release leaves the lock of the next holder alone', async () => {
     const directory = scratchDirectory();
     const path = join(directory, 'sync.lock');
     const onLost = vi.fn();
     const lock = await take(directory, 'one', onLost);
-    // A takeover comes long after: proper-lockfile tells heartbeats apart by the second.
+    // A takeover comes long after, because proper-lockfile compares heartbeats in whole seconds.
     await sleep(1_100);
     setLockAside(path, 'one');
     await startContenders(directory, 1, 0, 'hold');
@@ -110,7 +113,7 @@ describe('the lock directory', () => {
     expect(onLost).toHaveBeenCalledTimes(1);
   });
 
-  test('a release that comes before the loss is noticed leaves the lock of the next, too', async () => {
+  test('leaves the lock of the next holder alone if the release comes before the loss is noticed', async () => {
     const directory = scratchDirectory();
     const path = join(directory, 'sync.lock');
     const lock = await take(directory, 'one');

@@ -14,7 +14,7 @@ async function mountTmpfs(at: string): Promise<void> {
   });
 }
 
-test('the mount of a path is what findmnt says', async () => {
+test('the mount of a path agrees with findmnt', async () => {
   const scratch = scratchDirectory();
   const { stdout } = await execa('findmnt', ['--json', '--target', scratch]);
   const expected = JSON.parse(stdout).filesystems[0];
@@ -30,20 +30,17 @@ test.skipIf(!mayMount)('a mount point may have any name', async () => {
   expect(mountOf(at)).toMatchObject({ type: 'tmpfs', mountPoint: at, source: 'test-tmpfs' });
 });
 
-test.skipIf(!mayMount)(
-  'of mounts over and under each other the one that is seen counts',
-  async () => {
-    const scratch = scratchDirectory();
-    mkdirSync(join(scratch, 'a/b'), { recursive: true });
-    await mountTmpfs(join(scratch, 'a/b'));
-    await mountTmpfs(join(scratch, 'a'));
-    mkdirSync(join(scratch, 'a/b/c'), { recursive: true });
-    expect(mountOf(join(scratch, 'a/b/c'))?.mountPoint).toBe(join(scratch, 'a'));
-  },
-);
+test.skipIf(!mayMount)('the visible one of stacked mounts counts', async () => {
+  const scratch = scratchDirectory();
+  mkdirSync(join(scratch, 'a/b'), { recursive: true });
+  await mountTmpfs(join(scratch, 'a/b'));
+  await mountTmpfs(join(scratch, 'a'));
+  mkdirSync(join(scratch, 'a/b/c'), { recursive: true });
+  expect(mountOf(join(scratch, 'a/b/c'))?.mountPoint).toBe(join(scratch, 'a'));
+});
 
 test.skipIf(whyNoLoopFilesystem !== '')(
-  `a subvolume of btrfs is on the mount that holds it${whyNoLoopFilesystem}`,
+  `a btrfs subvolume belongs to the mount that contains it${whyNoLoopFilesystem}`,
   async () => {
     const filesystem = await makeLoopFilesystem('btrfs');
     onTestFinished(() => filesystem.remove());
@@ -54,7 +51,7 @@ test.skipIf(whyNoLoopFilesystem !== '')(
   },
 );
 
-test('free space is what df says', async () => {
+test('free space agrees with df', async () => {
   const { stdout } = await execa('df', [
     '--block-size=1',
     '--output=avail,iavail',
@@ -62,7 +59,7 @@ test('free space is what df says', async () => {
   ]);
   const [bytes = '0', inodes = '0'] = stdout.split('\n')[1]?.trim().split(/ +/) ?? [];
   const free = freeSpaceAt(scratchDirectory());
-  // Others write meanwhile.
+  // Other programs may write meanwhile.
   expect(Number(free.bytes) / Number(bytes)).toBeCloseTo(1, 0);
   expect(Number(free.inodes ?? 0) / Number(inodes)).toBeCloseTo(1, 0);
 });

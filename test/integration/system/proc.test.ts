@@ -14,12 +14,12 @@ import { fileWork } from '../../support/file-work.ts';
 import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-/** A child's descriptors with one more, as 3. */
+/** The stdio of a child with an additional descriptor 3. */
 function inheriting(descriptor: number): Options['stdio'] {
   return ['ignore', 'ignore', 'ignore', descriptor] as Options['stdio'];
 }
 
-/** Starts a process that lasts as long as the test, and waits until it is what it shall become. */
+/** Starts a process that lasts as long as the test, and waits until it has executed its program. */
 async function start(
   file: string,
   args: readonly string[],
@@ -43,7 +43,7 @@ function usesOf(pid: number, directory: string): string[] {
 }
 
 describe('a process', () => {
-  test('is told from others by its start, whatever its name is', async () => {
+  test('is identified by its start time, whatever its name is', async () => {
     expect(processStartTicks(process.pid)).toMatch(/^\d+$/);
     const scratch = scratchDirectory();
     fileWork(scratch).write(') S 1 (', '#!/bin/sh\nread -r _ <>"$1"\n', 0o755);
@@ -67,14 +67,14 @@ describe('a process', () => {
     expect(processStartTicks(zombie)).toBeUndefined();
   });
 
-  test.skipIf(!runsAsRoot)('has a user, by name or where there is none by number', async () => {
+  test.skipIf(!runsAsRoot)('has a user, by name, or by number if there is no name', async () => {
     expect(processUser(await start('sleep', ['30'], { uid: nobody.uid }))).toBe('nobody');
     expect(processUser(await start('sleep', ['30'], { uid: 54_321 }))).toBe('54321');
   });
 });
 
-describe('who uses a directory', () => {
-  test('stands in it, or has a file of it open', async () => {
+describe('a user of a directory', () => {
+  test('has its working directory or an open file in it', async () => {
     const scratch = scratchDirectory();
     mkdirSync(join(scratch, 'mirror/below'), { recursive: true });
     mkdirSync(join(scratch, 'mirror-too'));
@@ -93,14 +93,14 @@ describe('who uses a directory', () => {
     expect(processesWithOpenFile(join(directory, 'file'))).toEqual([holding]);
   });
 
-  test('has a file of it mapped', async () => {
+  test('has a file in it mapped', async () => {
     const scratch = scratchDirectory();
     await execa('cp', ['/bin/sleep', join(scratch, 'sleep')]);
     const pid = await start(join(scratch, 'sleep'), ['30'], {}, 'sleep');
     expect(usesOf(pid, scratch)).toContain(`maps ${scratch}/sleep`);
   });
 
-  test.skipIf(!mayMount)('has a part of it mounted in a namespace of its own', async () => {
+  test.skipIf(!mayMount)('has a part of it mounted in another namespace', async () => {
     const scratch = scratchDirectory();
     mkdirSync(join(scratch, 'mirror/snapshot'), { recursive: true });
     mkdirSync(join(scratch, 'elsewhere'));
@@ -121,7 +121,7 @@ describe('who uses a directory', () => {
   });
 
   test.skipIf(!mayMount)(
-    'stands in it by another path, through a bind mount of what holds it',
+    'is in it by another path, through a bind mount of its parent',
     async () => {
       const scratch = scratchDirectory();
       mkdirSync(join(scratch, 'data/mirror/snapshot'), { recursive: true });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { runScript, SHELLS } from '../../support/shells.ts';
 
-/** Any text without NUL, which no argument can hold, and much of what shells take for their own. */
+/** Any text without NUL, which no argument can contain, with many special characters of shells. */
 const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 30 }).map((some) => some.replaceAll('\0', '')),
   fc.string({
@@ -15,7 +15,7 @@ const text = fc.oneof(
 
 for (const shell of SHELLS) {
   test.for(['C', 'C.UTF-8'])(
-    `${shell.name} reads any quoted word as it was, in locale %s`,
+    `${shell.name} reads any quoted word unchanged, in locale %s`,
     async (locale) => {
       await fc.assert(
         fc.asyncProperty(fc.array(text, { minLength: 1, maxLength: 40 }), async (words) => {
@@ -29,7 +29,7 @@ for (const shell of SHELLS) {
     },
   );
 
-  test(`${shell.name} reads each byte from 1 to 255 as it was`, async () => {
+  test(`${shell.name} reads each byte from 1 to 255 unchanged`, async () => {
     const words = Array.from({ length: 0xff }, (_, index) => String.fromCodePoint(index + 1));
     const script = `env printf '%s\\0' ${words.map((word) => shell.quote(word)).join(' ')}`;
     const { stdout } = await runScript(shell, script);

@@ -8,7 +8,7 @@ import { fileWork } from '../../support/file-work.ts';
 import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-test('a tree goes whatever its names are, and what its symlinks lead to stays', async () => {
+test('a tree is removed whatever its names are, and the targets of its symlinks stay', async () => {
   const scratch = scratchDirectory();
   const work = fileWork(scratch);
   work.directory('outside');
@@ -21,7 +21,7 @@ test('a tree goes whatever its names are, and what its symlinks lead to stays', 
   expect(existsSync(join(scratch, 'outside/precious'))).toBe(true);
 });
 
-test('what is not there, a file and a leading dash are no failure', async () => {
+test('a missing path, a file and a leading dash are accepted', async () => {
   const scratch = scratchDirectory();
   fileWork(scratch).write('-rf', '');
   await removeTree(join(scratch, 'nothing'));
@@ -29,31 +29,28 @@ test('what is not there, a file and a leading dash are no failure', async () => 
   expect(existsSync(join(scratch, '-rf'))).toBe(false);
 });
 
-test.skipIf(!mayMount)(
-  'it does not go down into another filesystem, and says what holds it',
-  async () => {
-    const scratch = scratchDirectory();
-    const inside = join(scratch, 'tree/mounted');
-    mkdirSync(inside, { recursive: true });
-    await execa('mount', ['-t', 'tmpfs', 'tmpfs', inside]);
-    onTestFinished(async () => {
-      await execa('umount', [inside], { reject: false });
-    });
-    fileWork(inside).write('precious', '');
-    await expect(removeTree(join(scratch, 'tree'))).rejects.toMatchObject({
-      code: 'IO',
-      message: expect.stringContaining('mounted'),
-    });
-    expect(existsSync(join(inside, 'precious'))).toBe(true);
-  },
-);
+test.skipIf(!mayMount)('it does not enter another filesystem, and names the obstacle', async () => {
+  const scratch = scratchDirectory();
+  const inside = join(scratch, 'tree/mounted');
+  mkdirSync(inside, { recursive: true });
+  await execa('mount', ['-t', 'tmpfs', 'tmpfs', inside]);
+  onTestFinished(async () => {
+    await execa('umount', [inside], { reject: false });
+  });
+  fileWork(inside).write('precious', '');
+  await expect(removeTree(join(scratch, 'tree'))).rejects.toMatchObject({
+    code: 'IO',
+    message: expect.stringContaining('mounted'),
+  });
+  expect(existsSync(join(inside, 'precious'))).toBe(true);
+});
 
 describe.skipIf(!runsAsRoot)('as an ordinary user', () => {
   test.each([
     ['deny writing', 0o555],
     ['deny everything', 0o000],
   ])(
-    'directories in directories that %s go, and shared files keep their modes',
+    'directories inside directories that %s are removed, and shared files keep their modes',
     async (_, mode) => {
       const scratch = scratchDirectory();
       const work = fileWork(scratch);

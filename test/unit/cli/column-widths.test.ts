@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { columnWidths } from '../../../src/cli/column-widths.ts';
 
-test('columns are as wide as their widest cells where there is room', () => {
+test('columns are as wide as their widest cells if there is room', () => {
   const rows = [
     ['command', 'what it does'],
     ['sync', 'makes a new snapshot'],
@@ -26,7 +26,7 @@ const table = fc
     fc.array(fc.array(cell, { minLength: columns, maxLength: columns }), { minLength: 1 }),
   );
 
-test('no word is cut and no room is exceeded, or else there are no widths', () => {
+test('no word is cut and the room is not exceeded, or there are no widths', () => {
   fc.assert(
     fc.property(table, fc.integer({ min: 1, max: 120 }), (rows, room) => {
       const longest = (rows[0] ?? []).map((_, at) =>

@@ -7,16 +7,16 @@ const bytes = fc
   .uint8Array({ minLength: 1, maxLength: 30 })
   .map((name) => Buffer.from(name).toString('latin1'));
 
-test('UTF-8 is shown as it is', () => {
+test('UTF-8 is printed unchanged', () => {
   expect(readableName(utf8('dir/ünïcode ✓'))).toEqual({ name: 'dir/ünïcode ✓' });
 });
 
-test('what would confuse a terminal or is no UTF-8 is escaped, and told exactly beside it', () => {
+test('control characters and invalid UTF-8 are escaped, and the exact bytes are given as well', () => {
   expect(readableName('a\n\x1b[31m')).toEqual({ name: 'a\\x0a\\x1b[31m', bytes: '610a1b5b33316d' });
   expect(readableName('\xff')).toEqual({ name: '\\xff', bytes: 'ff' });
 });
 
-test('whatever the bytes are, they can be had back, and no control character is shown', () => {
+test('any bytes can be recovered, and no control character is printed', () => {
   fc.assert(
     fc.property(bytes, (name) => {
       const shown = readableName(name);

@@ -24,7 +24,7 @@ test.each([
   '1e3',
   '1m30s',
   `${'1'.repeat(200)}h`,
-])('%j is no duration', (text) => expect(() => duration(text)).toThrow(/duration/));
+])('%j is not a duration', (text) => expect(() => duration(text)).toThrow(/duration/));
 
 test.each([
   ['0', 0],
@@ -33,11 +33,11 @@ test.each([
   ['12.5 %', 12.5],
   ['100', 100],
 ])('%s is a percentage', (text, value) => expect(percentage(text)).toBe(value));
-test.each(['', '-1', '101', '100.1%', 'half', '1e1', '%'])('%j is no percentage', (text) =>
+test.each(['', '-1', '101', '100.1%', 'half', '1e1', '%'])('%j is not a percentage', (text) =>
   expect(() => percentage(text)).toThrow(/percentage/),
 );
 
-test('a count is a whole number that is large enough', () => {
+test('a count is a whole number of at least its minimum', () => {
   fc.assert(
     fc.property(fc.nat(1_000_000), fc.nat(1_000_000), (least, value) => {
       if (value >= least) expect(count(least)(String(value))).toBe(value);
@@ -48,7 +48,7 @@ test('a count is a whole number that is large enough', () => {
     expect(() => count(0)(text), text).toThrow();
 });
 
-test('a clock time is the next one, in UTC', () => {
+test('a clock time means its next occurrence in UTC', () => {
   const now = new Date('2026-11-22T10:00:30Z');
   expect(pointInTime('11:00', now).toISOString()).toBe('2026-11-22T11:00:00.000Z');
   expect(pointInTime('10:00', now).toISOString()).toBe('2026-11-23T10:00:00.000Z');
@@ -58,7 +58,7 @@ test('a clock time is the next one, in UTC', () => {
     expect(() => pointInTime(text, now), text).toThrow(/time/);
 });
 
-test('values of a repeatable option add up, and unknown ones are named', () => {
+test('values of a repeatable option accumulate, and unknown ones are named', () => {
   const read = someOf(['a', 'b', 'c']);
   expect(read('c', read('a,b'))).toEqual(['a', 'b', 'c']);
   expect(() => read('a,x')).toThrow('Allowed are: a, b, c.');

@@ -22,11 +22,11 @@ const all = [...forUsers, contributing];
 
 const program = await makeProgram();
 
-test('README.md is read in five minutes', () => {
+test('README.md can be read in five minutes', () => {
   expect(readme.text.trimEnd().split('\n').length).toBeLessThanOrEqual(200);
 });
 
-test('CONTRIBUTING.md is as short as it has to be', () => {
+test('CONTRIBUTING.md is short', () => {
   expect(contributing.text.trimEnd().split('\n').length).toBeLessThanOrEqual(120);
 });
 
@@ -35,20 +35,17 @@ test('README.md links to every topic', () => {
   expect(topics.map(({ path }) => path).filter((path) => !linked.has(path))).toEqual([]);
 });
 
-test.for(all)('every relative link of $path leads somewhere', (document) => {
+test.for(all)('no relative link of $path is broken', (document) => {
   const relative = linksIn(document).filter((link) => !/^\w+:/.test(link));
   expect(relative.filter((link) => !leadsSomewhere(document, link))).toEqual([]);
 });
 
-test.for(topics)(
-  '$path has a title of plain words and no other heading of its kind',
-  ({ text }) => {
-    expect(text).toMatch(/^# [A-Z][^*`[\]<>]*\n/);
-    expect(text.match(/^# /gm)).toHaveLength(1);
-  },
-);
+test.for(topics)('$path has one title, in plain words', ({ text }) => {
+  expect(text).toMatch(/^# [A-Z][^*`[\]<>]*\n/);
+  expect(text.match(/^# /gm)).toHaveLength(1);
+});
 
-test('no topic has the name of a command, which help would show in its place', () => {
+test('no topic has the name of a command, which help would show instead', () => {
   const names = program.commands.map((command) => command.name());
   expect(topics.map(nameOfTopic).filter((name) => names.includes(name))).toEqual([]);
 });
@@ -61,7 +58,7 @@ test('npm installs the man page of the program and of every topic', () => {
   ]);
 });
 
-describe('Every command and option that is named exists', () => {
+describe('Every named command and option exists', () => {
   test.for(all)('in $path', (document) => {
     const named = codeIn(document).flatMap(commandLinesIn);
     expect(named.flatMap(({ words }) => unknownIn(words))).toEqual([]);
@@ -72,7 +69,7 @@ describe('Every command and option that is named exists', () => {
     expect(options.filter((option) => !isOption(option.split('=')[0] ?? ''))).toEqual([]);
   });
 
-  test('in how many places they are named', () => {
+  test('and every command is named', () => {
     const named = forUsers.flatMap(codeIn).flatMap(commandLinesIn);
     expect(named.length).toBeGreaterThan(100);
     const used = new Set(named.map(({ words }) => words[0]));
@@ -81,7 +78,7 @@ describe('Every command and option that is named exists', () => {
   });
 });
 
-describe('rsync-options.md agrees with what is done', () => {
+describe('rsync-options.md is right', () => {
   const [document] = topics.filter((topic) => nameOfTopic(topic) === 'rsync-options');
   const sections = new Map(
     (document?.text ?? '')
@@ -91,24 +88,24 @@ describe('rsync-options.md agrees with what is done', () => {
   const source = readFileSync(join(project, 'src/rsync/options.ts'), 'utf8');
   const known = [...source.matchAll(/long: '([\w-]+)'/g)].map(([, name]) => `--${name}`);
 
-  test('about those that are refused', () => {
+  test('about refused options', () => {
     const rows = sections.get('Options that are refused')?.match(/^\| `.*?\|/gm) ?? [];
     const listed = rows.flatMap(optionsIn);
     expect(listed.sort()).toEqual(known.filter((option) => fateOf(option) === 'refused').sort());
   });
 
-  test('about those that need a whole pass', () => {
+  test('about options that need a whole pass', () => {
     const [, text = ''] = sections.get('Options that need a whole pass')?.split('tree:', 2) ?? [];
     const [list = ''] = text.split('With one of them');
     const whole = known.filter((option) => fateOf(option) === 'whole');
-    // The other spellings of the same: rsync(1).
+    // Other spellings of the same option: rsync(1).
     const others = ['--no-recursive', '--no-r', '--old-dirs', '--old-d'];
     expect(optionsIn(list).sort()).toEqual(
       whole.filter((option) => !others.includes(option)).sort(),
     );
   });
 
-  test('about those that change nothing', () => {
+  test('about options that change nothing', () => {
     const listed = optionsIn(sections.get('Options that change nothing') ?? '');
     expect(listed.length).toBeGreaterThan(5);
     expect(listed.filter((option) => fateOf(option) !== 'left out')).toEqual([]);
@@ -141,7 +138,7 @@ function commandLinesIn(code: string): { words: string[] }[] {
   }));
 }
 
-/** The words of a command line, without `mirrorlatch`, that are no command and no option of it. */
+/** The words of a command line, without `mirrorlatch`, that are neither a command nor an option. */
 function unknownIn(words: readonly string[]): string[] {
   const [name = '', next = ''] = words;
   // `mirrorlatch --help`, and COMMAND as a word for any.
@@ -184,7 +181,7 @@ function optionsIn(text: string): string[] {
   return [...text.matchAll(/`(--[\w-]+)`/g)].map(([, option]) => option ?? '');
 }
 
-/** What happens to one of rsync's options. */
+/** How an option of rsync is treated. */
 function fateOf(option: string): 'passed' | 'whole' | 'left out' | 'refused' | 'unknown' {
   try {
     const { args, needsWholePass } = parseRsyncOptions([option, '1']);

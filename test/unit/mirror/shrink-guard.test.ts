@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { PlanFigures } from '../../../src/mirror/plan.ts';
 import { guardAgainstShrinking } from '../../../src/mirror/shrink-guard.ts';
 
-/** A plan after which the source has `files` of `bytes` in all, by these deletions. */
+/** A plan with these deletions, after which `files` files of `bytes` bytes in all are left. */
 function plan(files: number, bytes: number, deletedFiles = 0, deletedBytes = 0): PlanFigures {
   return {
     newFiles: 0,
@@ -45,7 +45,7 @@ describe('the shrink guard', () => {
     guardAgainstShrinking(plan(0, 0), { files: 0, bytes: 0 }, 0);
   });
 
-  test('where bytes were never counted the files alone decide', () => {
+  test('if bytes were never counted, the files alone decide', () => {
     guardAgainstShrinking(plan(90, 1, 10, 500), { files: 100, bytes: undefined }, 30);
     expect(() =>
       guardAgainstShrinking(plan(60, 1, 40, 1), { files: 100, bytes: undefined }, 30),

@@ -15,7 +15,7 @@ import { below } from '../../support/byte-path.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-test('I2: what another host still holds open is never what the next rsync goes on from', () => {
+test('I2: the next rsync never continues in a tree that another host still has open', () => {
   const layout = layoutOf(scratchDirectory());
   sealStaging(layout);
   const name = 'half\n\xff';
@@ -27,7 +27,7 @@ test('I2: what another host still holds open is never what the next rsync goes o
   expect(statSync(layout.partial).mode & 0o777).toBe(0o700);
 });
 
-test('a tree that may still be written to is told from others, also when one of its name is there', () => {
+test('a tree that may still be written to is recognized, even if there is another one of its name', () => {
   const layout = layoutOf(scratchDirectory());
   sealStaging(layout);
   for (const round of ['first', 'second']) {

@@ -13,14 +13,14 @@ test('before the first flip nothing was published', async () => {
   expect(survey(layout)).toEqual([{ kind: 'unpublished-snapshot', id: 'first' }]);
 });
 
-test('without flock a holder of this host holds as long as it lives', () => {
+test('without flock, a holder on this host keeps the lock as long as it lives', () => {
   const layout = layoutOf(scratchDirectory());
   const inside = join(layout.lockDirectory, 'token');
   mkdirSync(inside, { recursive: true });
   const owner = ourselves('sync');
   writeFileSync(join(inside, 'owner.json'), JSON.stringify(owner));
   expect(stateOfRecord(layout, true)).toMatchObject({ kind: 'held', owner: { pid: process.pid } });
-  // With flock, that it is not held tells that its holder is gone.
+  // With flock, a free flock means that the holder is gone.
   expect(stateOfRecord(layout)).toMatchObject({ kind: 'dead' });
   writeFileSync(join(inside, 'owner.json'), JSON.stringify({ ...owner, startTicks: '1' }));
   expect(stateOfRecord(layout, true)).toMatchObject({ kind: 'dead' });

@@ -8,7 +8,7 @@ interface Message {
   text?: string;
 }
 
-/** What the other end hears of what is said in pieces of these sizes. */
+/** The messages that the other end receives when the bytes arrive in pieces of these sizes. */
 async function hear(pieces: Iterable<Buffer>): Promise<Frame<Message>[]> {
   const wire = new Wire<Message, Message>({
     input: Readable.from(pieces),
@@ -59,7 +59,7 @@ const frame = fc.oneof(
   })),
 );
 
-test('what is said is heard, however it is cut into pieces', async () => {
+test('messages arrive unchanged, however they are cut into pieces', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(frame, { maxLength: 6 }),
@@ -72,7 +72,7 @@ test('what is said is heard, however it is cut into pieces', async () => {
   );
 });
 
-test('what is cut off in the middle is the end, and nothing half is heard', async () => {
+test('a message that is cut off ends the conversation, and no part of it is delivered', async () => {
   const frames = [
     { message: { kind: 'text', text: 'one' }, payload: Buffer.alloc(0) },
     { message: { kind: 'data' }, payload: Buffer.from('some bytes') },
@@ -85,7 +85,7 @@ test('what is cut off in the middle is the end, and nothing half is heard', asyn
   }
 });
 
-describe('what is no message', () => {
+describe('a line that is not a message', () => {
   test.each([
     'hello',
     'null',
@@ -95,16 +95,16 @@ describe('what is no message', () => {
     '{"kind":"data","bytes":0.5}',
     '{"kind":"data","bytes":1e9}',
     '{"kind":"data","bytes":"1"}',
-  ])('%s ends the conversation', async (line) => {
+  ])('ends the conversation: %s', async (line) => {
     await expect(hear([Buffer.from(`${line}\n`)])).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });
 
-  test('is shown without what would move the cursor of a terminal', async () => {
+  test('is printed without control characters', async () => {
     const line = Buffer.from('\u001b[2Jhello\u0007\n');
     await expect(hear([line])).rejects.toThrow(/said " \[2Jhello "/);
   });
 
-  test('a line without end is not kept in memory', async () => {
+  test('is not kept in memory if it never ends', async () => {
     let given = 0;
     function* endless(): Generator<Buffer> {
       for (;;) {
@@ -118,7 +118,7 @@ describe('what is no message', () => {
 });
 
 describe('the other end', () => {
-  // No time passes but what a test lets pass.
+  // The test controls the clock.
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
     onTestFinished(() => void vi.useRealTimers());
@@ -141,7 +141,7 @@ describe('the other end', () => {
     return { input, frames: wire.frames(), onSilence };
   };
 
-  test('counts as gone when it is silent for too long, once', () => {
+  test('counts as gone, once, when it is silent for too long', () => {
     const { onSilence } = startWire();
     vi.advanceTimersByTime(299);
     expect(onSilence).not.toHaveBeenCalled();
@@ -149,7 +149,7 @@ describe('the other end', () => {
     expect(onSilence).toHaveBeenCalledOnce();
   });
 
-  test('does not while it gives signs of life, nor while what it said is worked on', async () => {
+  test('does not count as gone while it sends signs of life, or while its message is processed', async () => {
     const { input, frames, onSilence } = startWire();
     for (let sign = 0; sign < 4; sign += 1) {
       input.write('{"kind":"alive"}\n');
@@ -164,7 +164,7 @@ describe('the other end', () => {
     expect(onSilence).not.toHaveBeenCalled();
   });
 
-  test('counts as gone, too, when it is silent after what it said has been worked on', async () => {
+  test('counts as gone, too, when it is silent after its message has been processed', async () => {
     const { input, frames, onSilence } = startWire();
     input.write('{"kind":"alive"}\n');
     await frames.next();

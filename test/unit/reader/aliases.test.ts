@@ -8,7 +8,7 @@ const inDebian = guardOf({
   program: 'mirrorlatch',
 });
 
-test('the guard is what stands before the command, for one mirror and for several', () => {
+test('the guard is a prefix of the command, for one mirror and for several', () => {
   const ofReader = {
     roots: ['/a', '/b'],
     reader: 'executable',
@@ -28,7 +28,7 @@ test('the guard is what stands before the command, for one mirror and for severa
   );
 });
 
-test('with --pin cwd the working directory is not kept, for it is all that is pinned', () => {
+test('with --pin cwd the command starts in the snapshot, because nothing else is pinned', () => {
   const { words } = guardOf({
     roots: ['/a'],
     reader: 'executable',
@@ -38,7 +38,7 @@ test('with --pin cwd the working directory is not kept, for it is all that is pi
   expect(words).toEqual(['/a/.mirrorlatch/reader', '--pin', 'cwd', '--']);
 });
 
-test('what cannot have an alias is refused, in every shell, and undoing it too', () => {
+test('names that cannot have an alias are refused in every shell, also for --remove', () => {
   const refused = [
     ...['', '/usr/bin/apt-get', '-x', 'a b', 'a\nb', 'a;b', 'a=b', '$x', '`x`', "a'b", '.', '+x'],
     ...['é', 'a\0b', '!', '[', 'if', 'end', 'function', 'cd', 'eval', 'time', '_', 'sudo'],

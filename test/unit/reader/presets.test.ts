@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { presetFor } from '../../../src/reader/presets.ts';
 
-/** Command lines by what they are; none of their words holds a space. */
+/** Command lines by their preset; none of their words contains a space. */
 const COMMANDS = {
   'apt refresh': [
     'apt-get update',
@@ -137,7 +137,7 @@ test.for(
   expect(`${family} ${use}`).toBe(preset);
 });
 
-test('no words at all and empty words are a plain pin', () => {
+test('an empty command line and empty words mean a plain pin', () => {
   expect(presetFor([])).toEqual({ family: 'other', use: 'pin' });
   expect(presetFor([''])).toEqual({ family: 'other', use: 'pin' });
 });
@@ -168,7 +168,7 @@ test('wrappers in any number and order change nothing', () => {
   );
 });
 
-test('any words at all have a preset', () => {
+test('every command line has a preset', () => {
   const word = fc.oneof(
     fc.string(),
     fc.constantFrom('sudo', 'env', 'timeout', 'apt-get', 'pacman', '-Sy', '--', '-', '-o', 'a=b'),

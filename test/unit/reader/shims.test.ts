@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { guardOf } from '../../../src/reader/guard.ts';
 import { checkShimName, isShim, shimText } from '../../../src/reader/shims.ts';
 
-test('a shim is known by its first two lines, and nothing else is one', () => {
+test('a shim is recognized by its first two lines, and nothing else is one', () => {
   const guard = guardOf({
     roots: ['/srv/mirror'],
     reader: 'executable',
@@ -21,7 +21,7 @@ test('a shim is known by its first two lines, and nothing else is one', () => {
   }
 });
 
-test('what cannot be the name of a shim is refused', () => {
+test('names that a shim cannot have are refused', () => {
   const refused = [
     ...['', '.', '..', '-x', '--', '/usr/bin/apt-get', 'a/b', 'a\nb', 'a\0b', '\u001b[2J', 'a\n'],
     ...['\ufffd', 'x'.repeat(201), 'é'.repeat(101), 'sh', 'flock', 'mirrorlatch', 'sudo', 'node'],

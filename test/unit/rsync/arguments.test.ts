@@ -27,7 +27,7 @@ describe('the order of the words', () => {
     { maxLength: 5 },
   );
 
-  test('--no-recursive comes after all that could turn recursion on', () => {
+  test('--no-recursive comes after every option that could turn on recursion', () => {
     fc.assert(
       fc.property(user, everySet, (given, without) => {
         const args = applyArguments(transferOf('/src', given, without), '/tree', listed, options);

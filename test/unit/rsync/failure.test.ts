@@ -25,12 +25,12 @@ describe('by its exit code', () => {
     expect(judgeEnding(exitCode, '')).toMatchObject({ kind, error: { code } });
   });
 
-  test('nothing but 0 is clean, whatever was said', () => {
+  test('only 0 is clean, whatever the messages are', () => {
     for (let code = 1; code < 256; code += 1) expect(judgeEnding(code, '').kind).not.toBe('clean');
     expect(judgeEnding(0, 'rsync: warning')).toEqual({ kind: 'clean' });
   });
 
-  test('a full disk is told from a bad target: both are 11', () => {
+  test('a full disk is distinguished from a bad target, although both have the exit code 11', () => {
     const full = 'rsync: [receiver] write failed on "/x": No space left on device (28)\n';
     expect(judgeEnding(11, full)).toMatchObject(failed('NO_SPACE'));
     expect(judgeEnding(11, 'rsync: mkdir "/x" failed: Not a directory (20)')).toMatchObject(
@@ -38,13 +38,13 @@ describe('by its exit code', () => {
     );
   });
 
-  test('the message holds what rsync said', () => {
+  test("the message contains rsync's own", () => {
     const said = 'rsync: [sender] send_files failed to open "/x": Permission denied (13)';
     const ending = judgeEnding(23, `${said}\nrsync error: some files (code 23) at main.c(1)\n`);
     expect(ending).toMatchObject({ error: { message: expect.stringContaining(said) } });
   });
 
-  test('a file whose name is another complaint does not change the judgement', () => {
+  test('a file name that looks like another message does not change the ending', () => {
     const name = 'No space left on device';
     const said = `rsync: [sender] send_files failed to open "/src/${name}": Permission denied (13)`;
     expect(judgeEnding(23, said)).toMatchObject({ kind: 'retry' });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseEntry } from '../../../src/rsync/itemize.ts';
 
-test('what rsync says besides entries is none', () => {
+test('other messages of rsync are not entries', () => {
   const lines = [
     '',
     'sending incremental file list',

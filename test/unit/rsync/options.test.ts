@@ -64,11 +64,11 @@ const REFUSED_WITH_VALUE = [
 ] as const;
 
 describe('refused options', () => {
-  test.each(REFUSED)('%s says why, and what to use', (option) => {
+  test.each(REFUSED)('%s is refused with a reason and an alternative', (option) => {
     expect(() => parseRsyncOptions([option])).toThrow(/cannot be used: .{15,}/);
   });
 
-  test.each(REFUSED_WITH_VALUE)('%s says why, whichever way its value comes', (option) => {
+  test.each(REFUSED_WITH_VALUE)('%s is refused in each spelling of its value', (option) => {
     expect(() => parseRsyncOptions([option, 'x'])).toThrow(/cannot be used: .{15,}/);
     expect(() =>
       parseRsyncOptions([option.startsWith('--') ? `${option}=x` : `${option}x`]),
@@ -76,7 +76,7 @@ describe('refused options', () => {
   });
 
   test.each(['x', '', '--', '-', 'SRC', '--no-such-option', '--inplac', '-?'])(
-    '%j is no option',
+    '%j is not an option',
     (word) => {
       expect(() => parseRsyncOptions([word])).toThrow(expect.objectContaining({ code: 'USAGE' }));
     },
@@ -94,7 +94,7 @@ describe('refused options', () => {
     }
   });
 
-  test('nothing that is refused ever comes through', () => {
+  test('a refused option is never passed on', () => {
     const harmless = fc.constantFrom(
       '-z',
       '-zS',
@@ -122,7 +122,7 @@ describe('refused options', () => {
         } catch {
           return;
         }
-        // What stands as the value of an option before it is no option.
+        // A word that is the value of the option before it is not an option.
         const options = args.filter((_, at) => !['--exclude', '-e'].includes(args[at - 1] ?? ''));
         for (const option of options)
           expect(
@@ -138,15 +138,15 @@ describe('refused options', () => {
   });
 });
 
-describe('what goes through', () => {
-  test('keeps its order and its values, clusters taken apart', () => {
+describe('accepted options', () => {
+  test('keep their order and values, with clusters split up', () => {
     expect(
       parseRsyncOptions(['-zS', '--exclude', '-n', '-f', '- *', '--bwlimit=5m', '-essh -p 22'])
         .args,
     ).toEqual(['-z', '-S', '--exclude', '-n', '-f', '- *', '--bwlimit=5m', '-essh -p 22']);
   });
 
-  test('what mirrorlatch does itself is left out', () => {
+  test('are left out if mirrorlatch does the same itself', () => {
     expect(
       parseRsyncOptions(['--delete', '-v', '--stats', '-P', '--recursive', '-h']).args,
     ).toEqual([]);
@@ -161,7 +161,7 @@ describe('what goes through', () => {
     '-m',
     '--max-size=1',
     '--filter=- x',
-  ])('%s needs a whole pass, and is named', (word) =>
+  ])('%s needs a whole pass and is named as the reason', (word) =>
     expect(parseRsyncOptions(['-z', word]).needsWholePass).toBe(word.replace(/=.*/, '')),
   );
 });

@@ -8,7 +8,7 @@ test.each([
   '100 files',
   ' 50%',
   'sent 1 bytes  received 2 bytes',
-])('%j is no progress', (line) => expect(parseProgress(line)).toBeUndefined());
+])('%j is not progress', (line) => expect(parseProgress(line)).toBeUndefined());
 
 test.each([
   ['         32768   1%   31.25MB/s    0:00:01', { bytes: 32_768, files: 0 }],
@@ -17,4 +17,4 @@ test.each([
     { bytes: 3_000_000, files: 2 },
   ],
   ['             0   0%    0.00kB/s    0:00:00 (xfr#1, ir-chk=1000/1002)', { bytes: 0, files: 1 }],
-])('%j is', (line, progress) => expect(parseProgress(line)).toEqual(progress));
+])('%j is progress', (line, progress) => expect(parseProgress(line)).toEqual(progress));

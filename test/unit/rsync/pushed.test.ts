@@ -34,12 +34,12 @@ describe('the options of a push are divided between the two hosts', () => {
     ['-f', '.,- /rules'],
     ['--password-file=/secret'],
     ['--early-input=/secret'],
-  ])('%j is refused, for it would be of the other host', (...given) => {
+  ])('%j is refused, because it is bound to one host', (...given) => {
     expect(() => dividePushOptions(given)).toThrow(/cannot be used in a push/);
     expect(() => checkPushedOptions(given)).toThrow(/cannot be used in a push/);
   });
 
-  test('beside the mirror no remote shell is taken', () => {
+  test('the host of the mirror accepts no remote shell', () => {
     expect(() => checkPushedOptions(['-e', 'touch x'])).toThrow(/cannot be used in a push/);
     expect(() => checkPushedOptions(['-f', '- *.iso', '--bwlimit=5m', '-L'])).not.toThrow();
   });

@@ -21,14 +21,14 @@ describe('a source is read as rsync reads it', () => {
     expect(parseSource(text)).toMatchObject({ kind, argument, host });
   });
 
-  test('a host with nothing behind its colon is the home there, not the root', () => {
+  test("a host with nothing after its colon is the user's home there, not the root directory", () => {
     expect(parseSource('host:').argument).toBe('host:./');
     expect(parseSource('user@host:').argument).toBe('user@host:./');
     expect(parseSource('host:/').argument).toBe('host:/');
   });
 
   test.each(['rsync://host', 'rsync://host/', 'rsync://host//', 'host::', 'host::/'])(
-    '%s names no module, and rsync would end with 0 after listing them',
+    '%s is refused: it names no module, and rsync would list them and exit with 0',
     (text) => expect(() => parseSource(text)).toThrow(/names no module/),
   );
 
@@ -52,7 +52,7 @@ describe('a source is read as rsync reads it', () => {
     });
   });
 
-  test('whatever is accepted ends in a slash, is read again as the same, and is no option', () => {
+  test('whatever is accepted ends with a slash, parses to the same again, and is not an option', () => {
     fc.assert(
       fc.property(fc.string({ minLength: 1, unit: 'grapheme' }), (text) => {
         let source: ReturnType<typeof parseSource>;
@@ -110,7 +110,7 @@ describe('a destination', () => {
     expect(() => parseDestination(text)).toThrow(expect.objectContaining({ code: 'USAGE' }));
   });
 
-  test('whatever is accepted gives ssh no option', () => {
+  test('whatever is accepted is not an option to ssh', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), fc.boolean(), (text, isUrl) => {
         let destination: ReturnType<typeof parseDestination>;

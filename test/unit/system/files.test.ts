@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { writeWhole } from '../../../src/system/files.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-test('a file is replaced whole, with the mode that it shall have whatever the umask says', () => {
+test('a file is replaced whole, with the given mode whatever the umask is', () => {
   const path = join(scratchDirectory(), 'file');
   const before = process.umask(0o077);
   try {

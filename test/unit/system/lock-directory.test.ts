@@ -14,7 +14,7 @@ function take(directory: string, token: string, onLost: (cause: Error) => void =
 }
 
 describe('the lock directory', () => {
-  test('names its holder while it is held, and nobody afterwards', async () => {
+  test('names its holder while it is held, and none afterwards', async () => {
     const directory = scratchDirectory();
     const path = join(directory, 'sync.lock');
     expect(lockHolderToken(path)).toBeUndefined();
@@ -27,7 +27,7 @@ describe('the lock directory', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  test('an empty one, which a crash in its release leaves, is free', async () => {
+  test('is free if it is empty, as after a crash during release', async () => {
     const directory = scratchDirectory();
     mkdirSync(join(directory, 'sync.lock'));
     const lock = await take(directory, 'one');
@@ -35,7 +35,7 @@ describe('the lock directory', () => {
     await lock?.release();
   });
 
-  test('a failure to write the record leaves nothing behind', async () => {
+  test('leaves nothing behind if its record cannot be written', async () => {
     const directory = scratchDirectory();
     const full = () => {
       throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
@@ -46,7 +46,7 @@ describe('the lock directory', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  test('however old a heartbeat is, nobody takes the lock for it alone', async () => {
+  test('is not taken over for the age of its heartbeat alone', async () => {
     const directory = scratchDirectory();
     const path = join(directory, 'sync.lock');
     mkdirSync(join(path, 'silent'), { recursive: true });
@@ -55,7 +55,7 @@ describe('the lock directory', () => {
     expect(lockHolderToken(path)).toBe('silent');
   });
 
-  test('only the holder that is meant is set aside', async () => {
+  test('sets aside only the given holder', async () => {
     const directory = scratchDirectory();
     const path = join(directory, 'sync.lock');
     const lock = await take(directory, 'one');

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { isWithin } from '../../../src/system/mounts.ts';
 
-test('a path is within a directory by whole names', () => {
+test('a path is inside a directory only by whole names', () => {
   for (const [path, directory] of [
     ['/a', '/a'],
     ['/a/b', '/a'],

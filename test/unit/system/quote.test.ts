@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { quoteForFish, quoteForSh } from '../../../src/system/quote.ts';
 
-test('what needs no quotes has none', () => {
+test('a word that needs no quotes has none', () => {
   for (const quote of [quoteForSh, quoteForFish]) {
     expect(quote('/srv/mirror/debian-12/.mirrorlatch/reader')).toBe(
       '/srv/mirror/debian-12/.mirrorlatch/reader',

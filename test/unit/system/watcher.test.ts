@@ -4,11 +4,11 @@ import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { watchDirectory } from '../../../src/system/watcher.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-/** More than any timer of Node holds; ms. */
+/** Longer than the longest timer of Node, in ms. */
 const YEARS = 1e12;
 const DAY = 86_400_000;
 
-// No time passes but what a test lets pass. Events of the filesystem come all the same.
+// The test controls the clock; filesystem events come in real time.
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
   onTestFinished(() => void vi.useRealTimers());
@@ -20,17 +20,17 @@ function watch(directory: string, pollMs?: number) {
   return watcher;
 }
 
-/** Whether it has come by now. */
+/** Whether it has looked by now. */
 async function hasCome(change: Promise<void>): Promise<boolean> {
   const nextTurn = new Promise<false>((resolve) => setImmediate(resolve, false));
   return Promise.race([change.then(() => true), nextTurn]);
 }
 
-test.each(['old', 'new'])('a file that changes makes it come without a timer: %s', async (name) => {
+test.each(['old', 'new'])('a change of a file makes it look without a timer: %s', async (name) => {
   const directory = scratchDirectory();
   writeFileSync(join(directory, 'old'), 'text');
   const watcher = watch(directory);
-  // That it is set up is a reason to look, too.
+  // Its set-up is a reason to look, too.
   await watcher.change();
   const change = watcher.change();
   expect(await hasCome(change)).toBe(false);
@@ -38,7 +38,7 @@ test.each(['old', 'new'])('a file that changes makes it come without a timer: %s
   await change;
 });
 
-test('without any event it comes every second', async () => {
+test('without events it looks every second', async () => {
   const watcher = watch(scratchDirectory());
   await watcher.change();
   for (let turn = 0; turn < 3; turn += 1) {
@@ -50,7 +50,7 @@ test('without any event it comes every second', async () => {
   }
 });
 
-test('with an interval it comes by that alone', async () => {
+test('with an interval it looks only at that', async () => {
   const directory = scratchDirectory();
   const [byEvents, byInterval] = [watch(directory), watch(directory, 400)];
   await byEvents.change();
@@ -63,7 +63,7 @@ test('with an interval it comes by that alone', async () => {
   await change;
 });
 
-test('what comes while nobody waits is not lost, and comes once', async () => {
+test('an event that comes while nothing waits is not lost, and counts once', async () => {
   const watcher = watch(scratchDirectory(), YEARS);
   watcher.wake();
   watcher.wake();
@@ -75,7 +75,7 @@ test('what comes while nobody waits is not lost, and comes once', async () => {
   await next;
 });
 
-test('an interval or a limit that is longer than a timer can be does not come at once', async () => {
+test('an interval or a limit longer than the longest timer does not end at once', async () => {
   const watcher = watch(scratchDirectory(), YEARS);
   const change = watcher.change(YEARS);
   vi.advanceTimersByTime(DAY);
