@@ -390,7 +390,7 @@ describe('a push that cannot be', () => {
     {
       name: 'the mirror would lie in its own source',
       exitCode: 64,
-      said: [/upstream: the source .* and the mirror .* lie in one another/],
+      said: [/upstream: the mirror .* lies inside the source/],
       options: ({ source }) => ({ destination: `${sshd.host}:${source}/mirror` }),
     },
     {
