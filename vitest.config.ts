@@ -7,6 +7,8 @@ const kind = (name: string, testTimeout: number) => ({
     include: [`test/${name}/**/*.test.ts`],
     testTimeout,
     hookTimeout: testTimeout,
+    // How long something takes is never what a test asserts.
+    expect: { poll: { timeout: 0.8 * testTimeout } },
   },
 });
 

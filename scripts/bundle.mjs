@@ -1,8 +1,8 @@
 /**
- * Bundles the program into dist/bin.js and the parts that it loads on demand, dist/bin/*.js: one
- * read in place of some 300 halves the time before a command does its work. What the launcher asks
- * for `run` is a file of its own. The licences of what is bundled go along, and what is no
- * TypeScript: the launcher, and the reader.
+ * Bundles the program into dist/bin.js, and what it loads on demand into dist/bin/*.js. Reading one
+ * file instead of some 300 halves the start-up time. The part that the launcher calls for `run` is a
+ * bundle of its own. Adds the licences of bundled packages, and the files that are not TypeScript:
+ * the launcher and the reader.
  */
 import { chmodSync, cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
@@ -23,13 +23,13 @@ const { metafile } = await build({
   splitting: true,
   format: 'esm',
   metafile: true,
-  // What is CommonJS among the dependencies asks for Node's own modules by require().
+  // CommonJS dependencies load Node's own modules with require().
   banner: {
     js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
   },
 });
 
-// Node loads one CommonJS file some 20 ms faster than the same as ECMAScript modules.
+// Node loads one CommonJS file some 20 ms faster than the same code as an ECMAScript module.
 await build({
   ...common,
   entryPoints: ['src/cli/run-alone.ts'],
@@ -54,6 +54,7 @@ const notices = [...packages].sort().map((directory) => {
 writeFileSync('dist/THIRD-PARTY-LICENSES', notices.join(`\n${'-'.repeat(80)}\n\n`));
 
 cpSync('src/launcher.sh', 'dist/mirrorlatch');
+cpSync('src/manual', 'dist/manual', { recursive: true });
 for (const file of ['reader.sh', 'shells'])
   cpSync(`src/reader/${file}`, `dist/reader/${file}`, { recursive: true });
 for (const script of ['dist/mirrorlatch', 'dist/reader/reader.sh']) chmodSync(script, 0o755);

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Does all of the stress tests, of which scripts/test.sh does a sample: kills a sync at every system call that changes
-# the disk (one in place and an adoption, too), cuts the power at random moments, reads while syncs publish and prune,
-# bare, guarded and behind a gate, and lets two hosts fight for one mirror.
+# Runs the complete stress tests, of which scripts/test.sh runs a sample. They kill syncs, in-place syncs and adoptions
+# at every system call that changes the disk, cut the power at random moments, read bare, guarded and behind a gate
+# while syncs publish and prune, and let two hosts compete for one mirror.
 #
 #   sh scripts/stress.sh [gate-readers|kill|kill-in-place|power-cut|prune-readers|torn-read|two-hosts]...
 #
-# It takes some hours on two cores and needs root for loop devices and namespaces. MIRRORLATCH_STRESS_SEED=N in the
-# environment takes other random moments. Installs what is missing by apt-get.
+# This takes some hours on two cores, and needs root for loop devices and namespaces. MIRRORLATCH_STRESS_SEED=N in the
+# environment changes the random moments. Missing programs are installed with apt-get.
 set -eu
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 . ./scripts/setup.sh
@@ -15,7 +15,7 @@ for name in "$@"; do
   [ -e "test/stress/$name.test.ts" ] || stop "there is no stress test $name" \
     'usage: sh scripts/stress.sh [gate-readers|kill|kill-in-place|power-cut|prune-readers|torn-read|two-hosts]...'
 done
-[ "$(id -u)" = 0 ] || stop 'root is needed for loop devices and namespaces.'
+[ "$(id -u)" = 0 ] || stop 'run this as root: it needs loop devices and namespaces.'
 
 need_programs rsync:rsync mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs flock:util-linux \
   setpriv:util-linux losetup:mount cc:gcc gencat:libc6-dev bindfs:bindfs
@@ -27,7 +27,7 @@ export MIRRORLATCH_STRESS MIRRORLATCH_STRESS_SUMMARY
 trap 'rm -f -- "$MIRRORLATCH_STRESS_SUMMARY"' EXIT
 
 ended=0
-# One file after the other: some of them watch the clock.
+# One file after the other, because some of them measure time.
 node_modules/.bin/vitest run --project stress --no-file-parallelism --reporter=verbose "$@" </dev/null || ended=$?
 
 echo 'Figures:'

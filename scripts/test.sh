@@ -1,7 +1,7 @@
 #!/bin/sh
-# Sets up a fresh Debian machine with Node, then runs every check and test of the project: at most 15 minutes on two
-# cores. The last line is `N passed, N failed`, with `, N skipped` behind it where tests were skipped. The figures are
-# vitest's own; a step that fails without one (a check, a crash) counts as one failed.
+# Sets up a fresh Debian machine with Node, then runs all checks and tests of the project, in at most 15 minutes on two
+# cores. The last line is `N passed, N failed`, followed by `, N skipped` if tests were skipped. vitest counts the
+# tests; a failing check, or a crash without a failed test, counts as one failure.
 set -eu
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 . ./scripts/setup.sh
@@ -9,11 +9,11 @@ CDPATH='' cd -- "$(dirname -- "$0")/.."
 passed=0 failed=0 skipped=0
 reports=$(mktemp -d)
 
-# Whatever ends the script, the last line says how it stands.
+# Prints the last line, however the script ends.
 finish() {
   status=$?
   trap - EXIT
-  trap '' HUP INT TERM # or the same Ctrl-C ends rm
+  trap '' HUP INT TERM # Otherwise the same Ctrl-C would kill rm.
   rm -rf -- "$reports"
   [ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
   figures="$passed passed, $failed failed"
@@ -26,7 +26,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# vitest_run NAME PROJECT...: run these projects and add their figures.
+# vitest_run NAME PROJECT...: run these projects, and add their counts to the totals. NAME names the report.
 vitest_run() {
   report=$reports/$1.json
   shift
@@ -35,7 +35,7 @@ vitest_run() {
   ended=0
   # shellcheck disable=SC2086 # a list of options
   node_modules/.bin/vitest run $projects --reporter=default --reporter=json --outputFile.json="$report" </dev/null || ended=$?
-  # A file that could not be loaded is failed and holds no failed test.
+  # A file that cannot be loaded has failed, although it reports no failed test.
   figures=$(node -e '
     const report = JSON.parse(require("node:fs").readFileSync(process.argv[1], "utf8"));
     const broken = report.testResults.filter(
@@ -45,7 +45,7 @@ vitest_run() {
   read -r these_passed these_failed these_skipped <<FIGURES
 $figures
 FIGURES
-  # vitest ends with an error of its own, such as an unhandled rejection, although each test passed.
+  # vitest can fail although every test passed, for example after an unhandled rejection.
   [ "$ended" = 0 ] || [ "$these_failed" != 0 ] || these_failed=1
   passed=$((passed + these_passed)) failed=$((failed + these_failed)) skipped=$((skipped + these_skipped))
 }
@@ -54,7 +54,7 @@ need_programs rsync:rsync ssh:openssh-client sshd:openssh-server mkfs.ext4:e2fsp
   mkfs.btrfs:btrfs-progs flock:util-linux setpriv:util-linux losetup:mount ps:procps apt-ftparchive:apt-utils \
   cc:gcc gencat:libc6-dev bindfs:bindfs zsh:zsh fish:fish busybox:busybox dpkg-deb:dpkg dnf:dnf \
   rpmbuild:rpm createrepo_c:createrepo-c pacman:pacman-package-manager python3:python3 pip:python3-pip \
-  debmirror:debmirror /usr/libexec/dnf-utils-3:dnf-plugins-core
+  debmirror:debmirror man:man-db /usr/libexec/dnf-utils-3:dnf-plugins-core
 need_build
 
 npm run --silent check </dev/null || { echo 'test.sh: npm run check failed.' >&2; failed=$((failed + 1)); }
@@ -63,5 +63,5 @@ MIRRORLATCH_STRESS=sample
 export MIRRORLATCH_STRESS
 vitest_run stress stress
 
-[ "$((passed + failed))" != 0 ] || stop 'no test ran.'
+[ "$((passed + failed))" != 0 ] || stop 'no test was run.'
 [ "$failed" = 0 ]

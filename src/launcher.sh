@@ -1,7 +1,8 @@
 #!/bin/sh
-# Starts mirrorlatch. For `run`, Node says what is to be run, and that then takes the place of this shell: nothing is
-# left between the guarded command and its caller, and its arguments never pass through Node, which would change bytes
-# that are no UTF-8. As in the reader, all names begin with ml_: others could be variables of the environment.
+# Starts mirrorlatch. For `run`, Node prints the command line of the guard, and that replaces this shell by exec. So no
+# process stays between the guarded command and its caller, and the command's arguments never pass through Node, which
+# would replace bytes that are not valid UTF-8. As in the reader, all variables begin with ml_, because assigning to
+# others could change the environment.
 ml_self=$0
 [ ! -L "$0" ] || ml_self=$(readlink -f -- "$0")
 case $ml_self in */*) ml_home=${ml_self%/*} ;; *) ml_home=. ;; esac

@@ -2,14 +2,14 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command, OwnPeak } from './measure.ts';
 
-/** A way to mirror that the bench measures. `room` is a directory of its own, empty at the start. */
+/** A way to mirror that the bench measures. `room` is its own directory, empty at the start. */
 export interface Contestant {
   readonly name: string;
-  /** Lays an empty mirror. */
+  /** Creates an empty mirror. */
   prepare(room: string): void;
-  /** Brings the mirror up to date with `source`, or, for `rsync -an`, says what would be done. */
+  /** Brings the mirror up to date with `source`; `rsync -an` only prints what it would do. */
   command(source: string, room: string): Command;
-  /** The directory that holds the newest state after a run. */
+  /** The directory with the newest state after a run. */
   newest(room: string): string;
 }
 
@@ -20,10 +20,10 @@ export const atomicRsync = 'atomic-rsync';
 const rsnapshot = 'rsnapshot link_dest';
 
 /**
- * The contestants in their order. Those of one inner list share a room and run one right after the
- * other: the floor only looks, then `rsync -a` brings the same tree up to date.
+ * The contestants in order. Those of one inner list share a room and run in immediate succession:
+ * the floor only looks, then `rsync -a` brings the same tree up to date.
  *
- * Each but these two keeps two generations, so each removes one in every run that makes one.
+ * All others keep two generations, so every run that makes one removes one.
  */
 export function contestants(
   program: string,

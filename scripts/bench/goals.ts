@@ -1,9 +1,9 @@
-/** A goal of the project, and what was measured. */
+/** A goal of the project, and the measured value; both in `unit`. */
 export interface Goal {
   readonly goal: string;
   readonly limit: number;
   readonly unit: string;
-  /** `null`: this bench did not measure it. */
+  /** `null` if this run did not measure it. */
   readonly reached: number | null;
 }
 
@@ -26,7 +26,7 @@ export function median(values: readonly number[]): number {
   return (lower + upper) / 2;
 }
 
-/** Rows below their heads: words to the left, and what lies between the first and the last column to the right. */
+/** A plain-text table. The first and the last column are aligned left, the others right. */
 export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = heads.map((head, column) =>
     Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),

@@ -3,30 +3,30 @@ import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
 
-/** A program to be measured. */
+/** A program to measure. */
 export interface Command {
   readonly file: string;
   readonly args: readonly string[];
 }
 
-/** What one run took. Times in milliseconds, memory in bytes. */
+/** The cost of one run. Times in milliseconds, memory in bytes. */
 export interface Measurement {
   readonly wallMs: number;
-  /** Of the whole process tree. */
+  /** CPU time of the whole process tree, as is `systemMs`. */
   readonly userMs: number;
   readonly systemMs: number;
-  /** The most that one process with this name held, by name; read every 50 ms. */
+  /** Peak memory of the largest process of each name, sampled every 50 ms. */
   readonly peakBytes: Readonly<Record<string, number>>;
-  /** Load of the machine over one minute, as the run began. */
+  /** Load average of the machine over one minute at the start. */
   readonly load: number;
   readonly stdout: string;
 }
 
 /**
- * Runs a command to its end, which has to be exit code 0, and measures it.
+ * Runs a command to its end and measures it.
  *
- * @param scratch a directory for the output
- * @throws Error with what the command said, when it failed or `signal` ended it
+ * @param scratch a directory for temporary files
+ * @throws Error with the command's output if it failed; the reason of `signal` if it was aborted
  */
 export async function measure(
   command: Command,
@@ -40,7 +40,7 @@ export async function measure(
   const stderr = openSync(stderrPath, 'w');
   const [load = 0] = loadavg();
   const begun = performance.now();
-  // The second line of `times` is what the ended children and their children used (POSIX sh).
+  // The second line of `times` is the CPU time of the shell's ended descendants (POSIX sh).
   const script = 'times=$1; shift; "$@"; code=$?; times >"$times"; exit "$code"';
   const child = spawn('sh', ['-c', script, 'sh', timesPath, command.file, ...command.args], {
     stdio: ['ignore', stdout, stderr],
@@ -73,7 +73,7 @@ export async function measure(
   }
 }
 
-/** `0m1.250000s 0m0.310000s` of the second line, in milliseconds. */
+/** Reads the second line, such as `0m1.250000s 0m0.310000s`, in milliseconds. */
 function readTimes(times: string): [number, number] {
   const [user, system] = [...times.matchAll(/(\d+)m([\d.]+)s/g)]
     .slice(2)
@@ -95,13 +95,13 @@ function notePeaks(pid: number | undefined, peaks: Record<string, number>): void
       for (const child of children.split(' ').filter(Boolean)) notePeaks(Number(child), peaks);
     }
   } catch {
-    // The process ended meanwhile: what it held until 50 ms ago is known.
+    // The process has ended; its peak up to the previous sample is known.
   }
 }
 
 /**
- * A Node program that writes its own exact high-water mark as it exits: no sampling, and nothing of
- * the processes that it started.
+ * Makes a Node program write its own exact high-water mark as it exits: nothing is sampled, and its
+ * child processes do not count.
  */
 export class OwnPeak {
   readonly #hook: string;
@@ -120,12 +120,12 @@ export class OwnPeak {
     );
   }
 
-  /** How to start `program`. */
+  /** The command that starts `program` with the hook. */
   command(program: string, args: readonly string[]): Command {
     return { file: process.execPath, args: ['--require', this.#hook, program, ...args] };
   }
 
-  /** The mark of the run that has just ended, in bytes. */
+  /** The peak memory of the last run, in bytes. */
   take(): number {
     const bytes = Number(readFileSync(this.#figure, 'utf8')) * 1024;
     rmSync(this.#figure);

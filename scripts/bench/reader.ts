@@ -1,13 +1,13 @@
 /**
- * Measures how long a guarded command takes to start, beside what is in it anyway, in one run on one
- * machine:
+ * Measures how long a guarded command takes to start, compared with the system calls and programs
+ * that any guard needs, in one run on one machine:
  *
  *   npm run bench:reader -- [--rounds N] [--json FILE] [--work DIRECTORY]
  *
- * hyperfine -N starts the processes: from its small process that takes half a millisecond, from Node
- * two, as much as some of what is measured. Each round starts everything ten times, one after the
- * other and another one first in each round; every start is kept and the median is shown. As root it
- * measures an ordinary user too. Nothing here fails because something is slow.
+ * hyperfine -N starts the processes, because starting one takes half a millisecond from its small
+ * process but two from Node, as much as some of the results. Each round starts every contestant ten
+ * times, and begins with another one; all starts are kept, and the medians are shown. As root it
+ * also measures an ordinary user. A slow result is not a failure.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import {
@@ -22,13 +22,13 @@ import {
 import { loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
-import { quoteForSh } from '../../src/reader/quote.ts';
+import { quoteForSh } from '../../src/system/quote.ts';
 import { type Goal, goalLines, median, table } from './goals.ts';
-import { inDirectory, machine, needPrograms, orSay, say } from './session.ts';
+import { inDirectory, machine, needPrograms, reportFailure, say } from './session.ts';
 
 const usage = 'usage: npm run bench:reader -- [--rounds N] [--json FILE] [--work DIRECTORY]';
 
-/** Of each contestant in each round. */
+/** Starts of each contestant in each round. */
 const startsInRound = 10;
 
 interface Options {
@@ -52,11 +52,11 @@ function readOptions(): Options {
   return { rounds, json: values.json, work: resolve(values.work) };
 }
 
-/** Who starts the processes: root, or an ordinary user, who may mount in a user namespace alone. */
+/** The user that starts the processes: root, or an ordinary one, who mounts in a user namespace. */
 interface User {
   readonly name: string;
   readonly isRoot: boolean;
-  /** What this process has to become first. */
+  /** The ids to switch to; empty for the user that runs the bench. */
   readonly ids: { readonly uid?: number; readonly gid?: number };
 }
 
@@ -81,19 +81,19 @@ const kinds = [
 ] as const;
 type Kind = (typeof kinds)[number];
 
-/** What is started, again and again. */
+/** A command line whose start is measured. */
 interface Contestant {
   readonly kind: Kind;
   readonly user: User;
   readonly words: readonly string[];
 }
 
-/** Makes the mirror that is read, and what is started on it. */
+/** Makes a mirror, and the contestants that read it. */
 function prepare(directory: string, program: string): Contestant[] {
   const source = join(directory, 'source');
   const root = join(directory, 'mirror');
   const id = 'bench';
-  // mkdtemp made it for us alone.
+  // mkdtemp makes a directory that other users cannot enter.
   chmodSync(directory, 0o755);
   mkdirSync(source, { mode: 0o755 });
   writeFileSync(join(source, 'file'), 'content\n');
@@ -112,7 +112,7 @@ function prepare(directory: string, program: string): Contestant[] {
   const mounts = `mount -t tmpfs bench ${quoteForSh(tmpfs)} && mount --rbind ${quoteForSh(snapshot)} ${quoteForSh(bind)}`;
   return users().flatMap((user): Contestant[] => {
     const mayMount = succeeds(unshare(user, inSh(mounts)), user);
-    if (!mayMount) say(`${user.name} may not mount here: without the namespace pin`);
+    if (!mayMount) say(`${user.name} may not mount here: the namespace pin is not measured`);
     const words: Readonly<Record<Kind, readonly string[]>> = {
       'cd in sh': inSh(`cd -P ${quoteForSh(snapshot)} && exec true`),
       flock: ['flock', '-s', lease, 'true'],
@@ -126,7 +126,7 @@ function prepare(directory: string, program: string): Contestant[] {
       'mirrorlatch run --pin cwd': [program, 'run', root, '--pin', 'cwd', '--', 'true'],
       'mirrorlatch run --pin namespace': [program, 'run', root, '--pin', 'namespace', '--', 'true'],
     };
-    // Node is the same for every user, and may lie where only its own can read it.
+    // Node takes the same time for every user, but may be installed where others cannot read it.
     const needsNode = (kind: Kind) => kind.startsWith('mirrorlatch run') || kind === 'node -e 0';
     const needsMount = (kind: Kind) => kind.endsWith('namespace') || kind.startsWith('unshare');
     return kinds
@@ -147,14 +147,14 @@ function succeeds([file = '', ...args]: readonly string[], user: User): boolean 
   }
 }
 
-/** Ten starts of one contestant in one round. Times in milliseconds. */
+/** The starts of one contestant in one round. Times in milliseconds. */
 interface Batch {
   readonly kind: Kind;
   readonly user: string;
   readonly wallMs: readonly number[];
-  /** Mean of the ten, of the whole process tree. */
+  /** CPU time of the whole process tree, the mean of the starts. */
   readonly cpuMs: number;
-  /** Load of the machine over one minute, as they began. */
+  /** Load average of the machine over one minute at the start. */
   readonly load: number;
 }
 
@@ -190,7 +190,7 @@ async function measure(
   };
 }
 
-/** The environment without what a pin around the bench put there. */
+/** The environment without the variables of a pin around the bench. */
 function outsideOfPins(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('MIRRORLATCH_')),
@@ -201,7 +201,7 @@ function outsideOfPins(): NodeJS.ProcessEnv {
 interface Summary {
   readonly kind: Kind;
   readonly user: string;
-  /** Median, as `cpuMs`. */
+  /** Median, as is `cpuMs`. */
   readonly wallMs: number;
   readonly fastestMs: number;
   readonly slowestMs: number;
@@ -268,7 +268,7 @@ async function main(): Promise<void> {
   needPrograms({ hyperfine: 'hyperfine', unshare: 'util-linux', mount: 'mount', rsync: 'rsync' });
   const program = resolve('dist', 'mirrorlatch');
   if (!existsSync(program)) {
-    throw new Error(`${program} is not there: run \`npm run bench:reader\` in the project`);
+    throw new Error(`${program} does not exist: run \`npm run bench:reader\` in the project`);
   }
   await inDirectory(options.work, async (directory, signal) => {
     const version = (name: string) =>
@@ -291,7 +291,7 @@ async function main(): Promise<void> {
     const measured = goals(summaries);
     const loads = batches.map(({ load }) => load);
     process.stdout.write(
-      `${at.processors.length} x ${at.processors[0]}, ${at.filesystem}, Node ${at.node}, ${at.unshare}, started by ${at.hyperfine} -N\n` +
+      `${at.processors.length} x ${at.processors[0]}, ${at.filesystem}, Node ${at.node}, ${at.unshare}, measured with ${at.hyperfine} -N\n` +
         `load ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}; ${options.rounds * startsInRound} starts of each\n\n` +
         `${report(summaries)}\n${goalLines(measured)}`,
     );
@@ -302,4 +302,4 @@ async function main(): Promise<void> {
   });
 }
 
-await orSay(main);
+await reportFailure(main);

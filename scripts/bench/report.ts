@@ -4,7 +4,7 @@ import { type Goal, median, table } from './goals.ts';
 const cases = ['first sync', 'nothing changed', '1 % changed', '1 % deleted'] as const;
 export type Case = (typeof cases)[number];
 
-/** One run of one contestant; every run is kept. Times in milliseconds, memory in bytes. */
+/** One run of one contestant. Times in milliseconds, memory in bytes. */
 export interface Run {
   readonly files: number;
   readonly case: Case;
@@ -12,32 +12,31 @@ export interface Run {
   readonly wallMs: number;
   readonly userMs: number;
   readonly systemMs: number;
-  /** Largest of each program's processes, by the program's name. */
+  /** See `Measurement`. */
   readonly peakBytes: Readonly<Record<string, number>>;
-  /** Exact, of our own process alone. */
+  /** The exact peak of mirrorlatch's own process. */
   readonly ownPeakBytes?: number;
   readonly load: number;
-  /** What `mirrorlatch sync --json` printed. */
+  /** The output of `mirrorlatch sync --json`. */
   readonly summary?: unknown;
 }
 
-/** All rounds of one contestant in one case. */
+/** All rounds of one contestant in one case, as medians. */
 export interface Summary {
   readonly files: number;
   readonly case: Case;
   readonly contestant: string;
-  /** Medians. */
   readonly wallMs: number;
   readonly cpuMs: number;
-  /** The wall time of `mirrorlatch sync` divided by this one's. */
+  /** The wall time of `mirrorlatch sync` divided by this contestant's. */
   readonly oursIs: number;
 }
 
-/** Between these two numbers of files the time a file should stay as it is. */
+/** The numbers of files between which the time per file should not grow. */
 const smallest = 10_000;
 const largest = 1_000_000;
 
-/** The runs of one cell of the table. */
+/** Looks up and summarizes runs by the number of files, the case and the contestant. */
 export class Results {
   readonly #runs: readonly Run[];
 
@@ -93,7 +92,7 @@ export class Results {
   }
 }
 
-/** The project's goals against what was measured. */
+/** The project's goals, with the measured values. */
 export function goals(results: Results): Goal[] {
   const { sizes } = results;
   const ratio = (files: number, name: Case, other: string) => {
@@ -120,7 +119,7 @@ export function goals(results: Results): Goal[] {
       reached: ratio(100_000, '1 % changed', atomicRsync),
     },
     ...cases.map((name) => ({
-      goal: `${name}: time a file at ${count(largest)} files, of that at ${count(smallest)}`,
+      goal: `${name}: time per file at ${count(largest)} files, relative to ${count(smallest)}`,
       limit: 1.3,
       unit: 'x',
       reached: flatness(name),
@@ -134,7 +133,7 @@ export function goals(results: Results): Goal[] {
   ];
 }
 
-/** One table a case: medians, with the spread of the wall time, and what ours is of each. */
+/** A table for each case: medians, the spread of the wall time, and the ratio of our time to it. */
 export function tables(results: Results, files: number): string {
   return cases.map((name) => tableOf(results, files, name)).join('\n');
 }

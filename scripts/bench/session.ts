@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 /**
- * Runs a bench in a directory of its own below `work`, which is removed at the end. A signal to end
- * the program aborts the bench first.
+ * Runs a bench in a temporary directory below `work`, which is removed at the end. SIGINT, SIGTERM
+ * and SIGHUP abort the bench, so the directory is removed then too.
  */
 export async function inDirectory(
   work: string,
@@ -24,8 +24,8 @@ export async function inDirectory(
   }
 }
 
-/** Does `main`; what goes wrong becomes one line and exit code 1. */
-export async function orSay(main: () => Promise<void>): Promise<void> {
+/** Runs `main`; an error becomes one line on standard error and exit code 1. */
+export async function reportFailure(main: () => Promise<void>): Promise<void> {
   try {
     await main();
   } catch (error) {
@@ -34,18 +34,18 @@ export async function orSay(main: () => Promise<void>): Promise<void> {
   }
 }
 
-/** @throws Error that names the package of the first program that is not there. */
+/** @throws Error that names the Debian package of the first missing program. */
 export function needPrograms(packages: Readonly<Record<string, string>>): void {
   for (const [program, packageName] of Object.entries(packages)) {
     try {
       execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
     } catch {
-      throw new Error(`${program} is not there: apt-get install ${packageName}`);
+      throw new Error(`${program} is not installed: apt-get install ${packageName}`);
     }
   }
 }
 
-/** Where the figures were made. */
+/** Describes the machine on which the figures were measured. */
 export function machine(work: string) {
   return {
     date: new Date().toISOString(),
@@ -58,7 +58,7 @@ export function machine(work: string) {
   };
 }
 
-/** By `rm`: faster than Node, and a signal is heard meanwhile. */
+/** Uses rm(1), which is faster than Node and lets signals be handled meanwhile. */
 export async function remove(path: string): Promise<void> {
   await promisify(execFile)('rm', ['-rf', '--', path]);
 }

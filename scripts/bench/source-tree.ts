@@ -3,15 +3,15 @@ import { closeSync, futimesSync, mkdirSync, openSync, rmSync, writeSync } from '
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 
-/** Bytes of content of each file. */
+/** The size of each file, in bytes. */
 export const fileBytes = 512;
 
-/** Files of one package's directory. */
+/** Files in the directory of one package. */
 const filesInDirectory = 20;
 
 const letters = 'abcdefghijklmnopqrstuvwxyz';
 
-/** 2025-01-01T00:00:00Z, in seconds: files are older than this by up to a year. */
+/** 2025-01-01T00:00:00Z, in seconds; files are up to a year older. */
 const newest = 1_735_689_600;
 
 /** The path of file number `index`, in a layout like the pool of a package archive. */
@@ -38,13 +38,13 @@ function write(path: string, seed: string, modified: number): void {
   closeSync(file);
 }
 
-/** Directories of a tree of so many files, `root` left out. */
+/** The number of directories in a tree of `files` files, without `root` itself. */
 export function directoriesOf(files: number): number {
   const packages = Math.ceil(files / filesInDirectory);
   return packages + Math.min(packages, letters.length) + 2;
 }
 
-/** Makes the tree of `files` files in `root`, or as much of it as is made when `signal` ends it. */
+/** Makes a tree of `files` files in `root`; leaves an unfinished tree when `signal` is aborted. */
 export async function makeTree(root: string, files: number, signal: AbortSignal): Promise<void> {
   for (let index = 0; index < files; index++) {
     const path = join(root, pathOf(index));
@@ -56,12 +56,12 @@ export async function makeTree(root: string, files: number, signal: AbortSignal)
   }
 }
 
-/** One file of a hundred, spread over the tree: other ones in each round below 50. */
+/** Every hundredth file, and different ones in each of 50 rounds. */
 function* onePercent(files: number, round: number): Generator<number> {
   for (let index = round * 2; index < files; index += 100) yield index;
 }
 
-/** Gives one file of a hundred another content of the same size, and the time of now. */
+/** Gives every hundredth file new content of the same size, modified now. */
 export function changeOnePercent(root: string, files: number, round: number): void {
   const now = Date.now() / 1000;
   for (const index of onePercent(files, round)) {
@@ -69,7 +69,7 @@ export function changeOnePercent(root: string, files: number, round: number): vo
   }
 }
 
-/** Removes one file of a hundred: none of those that `changeOnePercent` takes. */
+/** Removes every hundredth file, but none that `changeOnePercent` changes. */
 export function deleteOnePercent(root: string, files: number, round: number): void {
   for (const index of onePercent(files - 1, round)) rmSync(join(root, pathOf(index + 1)));
 }

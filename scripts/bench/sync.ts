@@ -1,15 +1,15 @@
 /**
- * Measures `mirrorlatch sync` beside what people use today, in one run on one machine:
+ * Compares `mirrorlatch sync` with the tools that people use today, in one run on one machine:
  *
  *   npm run bench -- [--large] [--files N,...] [--repeat N] [--rest SECONDS] [--json FILE] [--work DIRECTORY]
  *
- * Each case is run in rounds, one contestant after the other and another one first in each round;
- * every run is kept and the median is shown. Nothing here fails because something is slow.
+ * Each case runs in rounds, which begin with another contestant each; all runs are kept, and the
+ * medians are shown. A slow result is not a failure.
  *
- * On ext4, for up to six minutes after a tree was removed, new directories are slow: the kernel steps
- * over each inode that was freed in that time (recently_deleted in fs/ext4/ialloc.c). So the bench
- * charges each contestant for what the one before removed; --rest waits before each run, as a night
- * lies between two real ones.
+ * On ext4 new directories are slow for up to six minutes after a tree was removed: the kernel skips
+ * each inode that was freed in that time (recently_deleted in fs/ext4/ialloc.c). So each contestant
+ * pays for what the one before it removed. --rest waits before each run, as real syncs run hours
+ * apart.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ import { type Contestant, contestants, own } from './contestants.ts';
 import { goalLines } from './goals.ts';
 import { measure, OwnPeak } from './measure.ts';
 import { type Case, count, goals, Results, type Run, tables } from './report.ts';
-import { inDirectory, machine, needPrograms, orSay, remove, say } from './session.ts';
+import { inDirectory, machine, needPrograms, remove, reportFailure, say } from './session.ts';
 import {
   changeOnePercent,
   deleteOnePercent,
@@ -36,7 +36,7 @@ const usage =
 interface Options {
   readonly sizes: readonly number[];
   readonly repeat: number;
-  /** To wait before each run, in seconds. */
+  /** The pause before each run, in seconds. */
   readonly rest: number;
   readonly json: string | undefined;
   readonly work: string;
@@ -58,7 +58,7 @@ function readOptions(): Options {
   const repeat = Number(values.repeat);
   const rest = Number(values.rest);
   if (!(rest >= 0)) throw new Error(`--rest takes seconds\n${usage}`);
-  // Each round changes and deletes its own 1 %.
+  // Each round changes 1 % of the files and deletes another 1 %: there are 50 of each.
   if (![...sizes, repeat].every((n) => Number.isSafeInteger(n) && n > 0) || repeat > 50) {
     throw new Error(
       `--files and --repeat take whole numbers above 0, --repeat at most 50\n${usage}`,
@@ -82,11 +82,15 @@ function findAtomicRsync(): string {
   ];
   const script = places.map((place) => join(place, 'atomic-rsync')).find(existsSync);
   if (script === undefined)
-    throw new Error(`no atomic-rsync in ${places.join(', ')}: install rsync`);
+    throw new Error(`there is no atomic-rsync in ${places.join(', ')}: apt-get install rsync`);
   return script;
 }
 
-/** Refuses to begin what the disk cannot hold: the source and four trees a round, and as many more of names. */
+/**
+ * Checks that the disk has room for the source and four trees a round, with a margin.
+ *
+ * @throws Error that names the bytes or inodes that are needed and free.
+ */
 function needSpace(work: string, files: number, repeat: number): void {
   const { bavail, bsize, ffree, files: inodes } = statfsSync(work);
   const trees = 1 + 4 * repeat;
@@ -94,18 +98,18 @@ function needSpace(work: string, files: number, repeat: number): void {
   const bytes = (files * trees * 1.1 + directories) * Math.max(4096, fileBytes);
   if (bavail * bsize < bytes) {
     throw new Error(
-      `${count(files)} files need ${Math.ceil(bytes / 1e9)} GB in ${work}, ${Math.floor((bavail * bsize) / 1e9)} GB are free`,
+      `${count(files)} files need ${Math.ceil(bytes / 1e9)} GB in ${work}, but only ${Math.floor((bavail * bsize) / 1e9)} GB are free`,
     );
   }
-  // A filesystem that makes its inodes as they are needed counts none.
+  // A filesystem that allocates inodes on demand reports 0.
   if (inodes > 0 && ffree < files * trees + directories) {
     throw new Error(
-      `${count(files)} files need ${count(files * trees + directories)} inodes in ${work}, ${count(ffree)} are free`,
+      `${count(files)} files need ${count(files * trees + directories)} inodes in ${work}, but only ${count(ffree)} are free`,
     );
   }
 }
 
-/** Measures all cases at one size. */
+/** Measures all cases and keeps the runs. */
 class Bench {
   readonly runs: Run[] = [];
   readonly #options: Options;
@@ -135,7 +139,7 @@ class Bench {
       }
     };
     await rounds('first sync', (round) => {
-      // A new place each time: removing the old one would slow the next run (see above).
+      // Keep the old rooms: removing them would slow down the next run (see above).
       if (round > 0) renameSync(join(base, 'rooms'), join(base, `rooms-${round}`));
       for (const [room, contestant] of this.#rooms(base)) {
         mkdirSync(room, { recursive: true });
@@ -149,7 +153,7 @@ class Bench {
     await remove(base);
   }
 
-  /** Each contestant with its room; those that share one come first there once. */
+  /** Each room with its first contestant. */
   *#rooms(base: string): Generator<[string, Contestant]> {
     for (const [index, [contestant]] of this.#contestants.entries()) {
       if (contestant !== undefined) yield [join(base, 'rooms', String(index)), contestant];
@@ -162,7 +166,7 @@ class Bench {
       const index = (turn + round) % this.#contestants.length;
       for (const contestant of this.#contestants[index] ?? []) {
         const room = join(base, 'rooms', String(index));
-        // Each begins with a clean page cache: ours alone waits for the disk, and not for what others left.
+        // Only mirrorlatch waits for the disk, and must not pay for what the others wrote.
         execFileSync('sync', ['-f', base]);
         await setTimeout(this.#options.rest * 1000, undefined, { signal: this.#signal });
         const { stdout, ...measured } = await measure(
@@ -182,7 +186,7 @@ class Bench {
     }
   }
 
-  /** A contestant that did not do its work must not win. */
+  /** @throws Error for a contestant that did not mirror the source: its times mean nothing. */
   #verify(source: string, base: string): void {
     for (const [room, contestant] of this.#rooms(base)) {
       const differences = execFileSync(
@@ -204,7 +208,7 @@ async function main(): Promise<void> {
   needPrograms({ rsync: 'rsync', rsnapshot: 'rsnapshot', python3: 'python3' });
   const program = resolve('dist', 'bin.js');
   if (!existsSync(program))
-    throw new Error(`${program} is not there: run \`npm run bench\` in the project`);
+    throw new Error(`${program} does not exist: run \`npm run bench\` in the project`);
   await inDirectory(options.work, async (directory, signal) => {
     const rsync = execFileSync('rsync', ['--version'], { encoding: 'utf8' }).split('\n')[0];
     const at = { ...machine(directory), rsync };
@@ -233,4 +237,4 @@ async function main(): Promise<void> {
   });
 }
 
-await orSay(main);
+await reportFailure(main);

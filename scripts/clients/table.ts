@@ -1,7 +1,7 @@
 /**
- * Prints, as Markdown, how real package managers fare on a mirror that is published again and again
- * while they update and install: bare, under `mirrorlatch run`, and under the standalone reader.
- * Started by scripts/clients.sh.
+ * Prints a Markdown table of how real package managers fare on a mirror that flips while they run
+ * update and install: bare, under `mirrorlatch run`, and under the standalone reader. Run it with
+ * scripts/clients.sh.
  */
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ const usage = 'usage: sh scripts/clients.sh [--runs N] [--every MS,...] [CLIENT.
 
 interface Options {
   readonly runs: number;
-  /** Times between two flips; ms. */
+  /** Times between two flips, in ms. */
   readonly rates: readonly number[];
   readonly clients: readonly Client[];
 }
@@ -41,14 +41,14 @@ function readOptions(): Options {
   const chosen = clients.filter(isChosen);
   if (chosen.length === 0) {
     const names = clients.map(({ name }) => name).join('; ');
-    throw new Error(`no client begins with ${positionals.join(' or ')}, there are: ${names}`);
+    throw new Error(`no client begins with ${positionals.join(' or ')}; the clients are: ${names}`);
   }
   const there = chosen.filter((client) => {
     const missing = missingPrograms(client);
-    if (missing.length > 0) say(`${client.name} is left out: without ${missing.join(', ')}`);
+    if (missing.length > 0) say(`${client.name} is skipped: ${missing.join(', ')} not installed`);
     return missing.length === 0;
   });
-  if (there.length === 0) throw new Error('no client is left');
+  if (there.length === 0) throw new Error('none of the chosen clients is installed');
   return { runs, rates, clients: there };
 }
 
@@ -101,7 +101,7 @@ async function main(): Promise<void> {
     }
   }
   process.stdout.write(
-    `\n${runs} runs each, every one from nothing: update, then install ${packageNames.length} packages. ${cpus().length} x ${cpus()[0]?.model}, load ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}.\n`,
+    `\n${runs} runs each, every one from scratch: update, then install ${packageNames.length} packages. ${cpus().length} x ${cpus()[0]?.model}, load ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}.\n`,
   );
 }
 

@@ -26,4 +26,5 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   current: async () => (await import('./commands/current.ts')).addCurrent,
   wait: async () => (await import('./commands/wait.ts')).addWait,
   watch: async () => (await import('./commands/watch.ts')).addWatch,
+  help: async () => (await import('./commands/help.ts')).addHelp,
 };

@@ -38,7 +38,8 @@ export async function runCommandLine(
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError();
   const [name = ''] = own;
-  const named = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  // What help lists are all commands.
+  const named = name !== 'help' && Object.hasOwn(commands, name) ? commands[name] : undefined;
   for (const load of named === undefined ? Object.values(commands) : [named]) {
     const add = await load();
     add(program, context);

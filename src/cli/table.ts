@@ -1,8 +1,21 @@
 import Table from 'cli-table3';
 import { printLine, strong } from './output.ts';
 
-/** A table for people: light lines on a terminal, plain columns elsewhere. */
+/** Prints a table for people. */
 export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  for (const line of tableText(head, rows).split('\n')) printLine(line.trimEnd());
+}
+
+/**
+ * A table without lines, its columns two spaces apart.
+ *
+ * @param widths of the columns, where cells are to be wrapped.
+ */
+export function tableText(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  widths?: readonly number[],
+): string {
   const none = {
     top: '',
     'top-mid': '',
@@ -24,7 +37,8 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
     head: head.map((word) => strong(word)),
     chars: none,
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+    ...(widths === undefined ? {} : { colWidths: [...widths], wordWrap: true }),
   });
   table.push(...rows.map((row) => [...row]));
-  for (const line of table.toString().split('\n')) printLine(line.trimEnd());
+  return table.toString();
 }

@@ -40,9 +40,9 @@ export interface AdoptOptions extends UnadoptOptions {
  * Turns the target of an rsync into a mirror without copying a byte: its tree becomes the first
  * snapshot, or the tree of a mirror in place, and a symlink to `current` takes its old path.
  *
- * Doing it again finishes what a crash left, and does nothing else.
+ * A second call finishes what a crash left of the first, and else does nothing.
  *
- * @throws MirrorlatchError when the directory cannot be adopted; it is as it was then.
+ * @throws MirrorlatchError when the directory cannot be adopted, which leaves it unchanged.
  */
 export async function adopt(options: AdoptOptions): Promise<Mirror> {
   const directory = realPathOf(options.directory);
@@ -63,7 +63,7 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
         hint: 'Name another place for the new one: mirrorlatch init ROOT --adopt DIR',
       });
     }
-    // Before anything moves: by this a crash is found and mended.
+    // Before anything moves: recovery recognises an interrupted adoption by this.
     const changed = changeSettings(layout, given);
     const id = changed.mode === 'in-place' ? LIVE : freshId(new Date(), () => false);
     takeIn(layout, lock, directory, id);
@@ -76,7 +76,7 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
   return result;
 }
 
-/** The tree lies in the mirror already: what follows the exchange may be missing. */
+/** The exchange is done, but a crash may have cut off what follows it. */
 async function finishAdoption(
   { layout, settings }: Mirror,
   directory: string,
@@ -144,7 +144,7 @@ function sessionOptions({ lock, signal, onEvent }: UnadoptOptions) {
   return { lock, signal, onEvent, mayBeHalfAdopted: true };
 }
 
-/** The directory itself may be a symlink already: that is refused later, by name. */
+/** Leaves the last component alone: that it is a symlink is refused later, by name. */
 function realPathOf(directory: string): string {
   const path = resolve(directory);
   const parent = ifThere(() => realpathSync(dirname(path)));
@@ -158,12 +158,12 @@ function checkAdoptable(directory: string, root: string): void {
   const problem = problemWith(directory, root, found.isDirectory());
   if (problem === undefined) return;
   throw new MirrorlatchError('USAGE', `${directory} cannot be adopted: ${problem}`, {
-    hint: 'Name the directory that rsync writes to, and where the mirror shall be: mirrorlatch init ROOT --adopt DIR',
+    hint: 'Name the directory that rsync writes to, and a place for the mirror: mirrorlatch init ROOT --adopt DIR',
   });
 }
 
 function problemWith(directory: string, root: string, isDirectory: boolean): string | undefined {
-  if (!isDirectory) return 'it is no directory';
+  if (!isDirectory) return 'it is not a directory';
   if (lstatIfThere(join(directory, '.mirrorlatch'))) return 'it is a mirror already';
   const inside = (path: string, other: string) => !relative(other, path).startsWith('..');
   if (inside(root, directory) || inside(directory, root)) return `${root} and it lie in each other`;

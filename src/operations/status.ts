@@ -19,14 +19,14 @@ export interface SnapshotInfo {
   isPrevious: boolean;
   /** When `current` last came to name it; ISO 8601, UTC. */
   publishedAt: string | null;
-  /** Regular files, and their bytes, where the sync that made it counted them. */
+  /** Regular files, and their bytes, if the sync that made it counted them. */
   files: number | null;
   bytes: number | null;
-  /** What had to be transferred for it; bytes. */
+  /** How much had to be transferred for it; bytes. */
   newBytes: number | null;
   /** Processes that read it, as far as this user may see them. */
   readers: Reader[];
-  /** Locks on its lease, those of processes that cannot be seen included. */
+  /** Locks on its lease, those of processes invisible to this user included. */
   leases: number;
 }
 
@@ -37,7 +37,7 @@ export interface MirrorStatus {
   previous: string | null;
   snapshots: SnapshotInfo[];
   lock: { state: LockState; message: string };
-  /** What an earlier crash left; empty while a sync runs, whose own work it would be. */
+  /** What an earlier crash left; empty while a writer is at work, whose traces look the same. */
   findings: Finding[];
   lastSync: HistoryEntry | null;
   /** Nothing failed, nothing was left, and there is a snapshot. */
@@ -70,7 +70,7 @@ export function list(root: string): SnapshotInfo[] {
     .sort((a, b) => madeAt(history, a) - madeAt(history, b));
 }
 
-/** How a mirror is: who works on it, what it serves, what a crash left. Changes nothing. */
+/** The state of a mirror: its writer, what it serves, what a crash left. Changes nothing. */
 export function status(root: string): MirrorStatus {
   const { layout, settings } = openMirror(root);
   const snapshots = list(root);
@@ -99,7 +99,7 @@ export function status(root: string): MirrorStatus {
   };
 }
 
-/** When its sync published it, or where history does not tell, when its directory was last moved. */
+/** When it was published, or if history does not say, when its directory was last moved. */
 function madeAt(history: readonly HistoryEntry[], { id, path }: SnapshotInfo): number {
   const at = publicationOf(history, id)?.at;
   return at === undefined ? statSync(path).ctimeMs : Date.parse(at);

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { quoteForSh } from '../reader/quote.ts';
 import type { Entry } from '../rsync/itemize.ts';
 import type { Destination } from '../rsync/source.ts';
 import { type DuplexChild, type DuplexEnd, startDuplexChild } from '../system/duplex-child.ts';
+import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent } from '../writer/events.ts';
 import {
   checkReceiverMessage,

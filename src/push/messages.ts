@@ -8,13 +8,13 @@ import { DEFAULT_NAMES } from '../rsync/arguments.ts';
 import type { Phase } from '../writer/events.ts';
 
 /**
- * What the two ends of a push tell each other. Neither believes the other unchecked.
+ * What the two ends of a push say to each other. Neither believes the other unchecked.
  *
  * ```
  * pusher                                receiver
  *        <- greeting (PROTOCOL)
  *   request ->
- *        <- event …                     what the sync does
+ *        <- event …                     how the sync gets on
  *        <- run N, data N …             an rsync has been started: serve it
  *   data N …, ended N ->                what the server of the tree says, until it has ended
  *        <- close N                     that rsync has ended
@@ -30,7 +30,7 @@ const count = z.int().check(z.minimum(0));
 const amount = z.number().check(z.minimum(0));
 const snapshotId = z.string().check(z.refine(isSnapshotId));
 
-/** A mirror in place has one tree, of a name of its own. */
+/** The one tree of a mirror in place has a name of its own. */
 const treeId = z.string().check(z.refine((id) => id === LIVE || isSnapshotId(id)));
 
 /** Options of which any may be missing. */
@@ -187,7 +187,7 @@ const ReceiverMessage = z.discriminatedUnion('kind', [
 
 export type ReceiverMessage = z.infer<typeof ReceiverMessage>;
 
-/** Gives the message that a value is. @throws Error telling in one line why it is none. */
+/** Narrows a value to a message. @throws Error saying in one line why it is not one. */
 export type CheckMessage<Message> = (value: unknown) => Message;
 
 export const checkPusherMessage: CheckMessage<PusherMessage> = checkerOf(PusherMessage);

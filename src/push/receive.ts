@@ -25,10 +25,10 @@ type Outgoing =
   | Exclude<ReceiverMessage, { kind: 'result' }>
   | { kind: 'result'; result: SyncResult | Omit<PlannedSync, 'entries'> };
 
-/** At most so often is progress told to the other end; ms. */
+/** The shortest time between two reports of progress to the other end; ms. */
 const PROGRESS_EVERY_MS = 200;
 
-/** So many entries of a plan in one message. */
+/** How many entries of a plan go into one message. */
 const ENTRIES_AT_ONCE = 100;
 
 export interface ReceiveOptions {
@@ -44,10 +44,10 @@ export interface ReceiveOptions {
  * A push is a sync like any other, with its lock, plan, clone, retries, guards and recovery: it runs
  * here, and only its source is elsewhere. Every rsync of it is a child of this process, which holds
  * the writer's lock by inheritance and ends with it (I4). What rsync says to the server of the tree
- * goes through this process and the one connection there is. So when that drops, everything that
- * could still write ends with it, and what came stays in staging for the next one (I7).
+ * goes through this process and the one connection. So when the connection drops, everything that
+ * could still write ends with it, and what came stays in staging for the next push (I7).
  *
- * @returns the exit code. What went wrong is told to the other end.
+ * @returns the exit code; the other end is sent what failed.
  */
 export async function receive({ root, input, output, signal }: ReceiveOptions): Promise<number> {
   const hungUp = new AbortController();
@@ -97,7 +97,7 @@ class Session {
     this.#signal = signal;
   }
 
-  /** Hands out what the other end says, until it hangs up. */
+  /** Dispatches what the other end says, until it hangs up. */
   async listen(): Promise<void> {
     for await (const { message, payload } of this.#wire.frames()) {
       switch (message.kind) {
@@ -155,7 +155,7 @@ class Session {
         this.#channel = channel;
         void this.#relay(channel, this.#run);
       },
-      // Whoever has hung up wants nothing published, however whole it is.
+      // If the other end has hung up, nothing is published, however whole the tree is.
       confirm: async () => {
         await this.#wire.send({ kind: 'ready' });
         await this.#publish.wait(this.#signal);
@@ -169,7 +169,7 @@ class Session {
     try {
       for await (const chunk of channel) await this.#wire.send({ kind: 'data', run }, chunk);
     } catch {
-      // Cut off, because rsync was ended: who ended it tells why.
+      // Cut off because rsync was ended; the cause is reported where that was done.
     }
     await this.#wire.send({ kind: 'close', run });
   }
@@ -193,7 +193,7 @@ function checkPlaceOfPusher({ bootId, path, inode }: PushRequest['place'], root:
   checkPlaces({ kind: 'local', argument: path, path }, real);
 }
 
-/** Something that the other end says once. */
+/** A message that comes once. */
 class Arrival<Value> {
   readonly #given: Promise<Value>;
   #resolve: (value: Value) => void = () => {};
@@ -225,7 +225,7 @@ class Arrival<Value> {
 }
 
 function connectionLost(how: string): MirrorlatchError {
-  return new MirrorlatchError('UNAVAILABLE', `who pushes ${how}; nothing was published`, {
+  return new MirrorlatchError('UNAVAILABLE', `the pushing host ${how}; nothing was published`, {
     hint: 'What was transferred is kept: the next push goes on from it.',
   });
 }

@@ -5,18 +5,18 @@ import { parseJson } from '../mirror/records.ts';
 import { lstatIfThere } from '../system/files.ts';
 import type { CheckMessage } from './messages.ts';
 
-/** What one message may take; bytes. A peer that sends more means no good. */
+/** The largest message; bytes. A peer that sends more is hostile or broken. */
 const LONGEST_LINE = 4 * 1024 * 1024;
 const LONGEST_PAYLOAD = 1024 * 1024;
 
-/** How long what was sent may take to leave at the end; ms. */
+/** How long the last messages may take to leave; ms. */
 const FAREWELL_MS = 5_000;
 
 const NEWLINE = 0x0a;
 
 export interface Frame<Message> {
   message: Message;
-  /** What rsync sends; empty for any other message. */
+  /** rsync's own bytes; empty for any message but `data`. */
   payload: Buffer;
 }
 
@@ -24,9 +24,9 @@ export interface WireOptions<Message> {
   input: Readable;
   output: Writable;
   check: CheckMessage<Message>;
-  /** How often to give a sign of life; ms. */
+  /** How often to send a sign of life; ms. */
   beatMs?: number;
-  /** After how long without one the other end counts as gone; ms. */
+  /** After how long a silence the other end counts as gone; ms. */
   silenceMs?: number;
   /** Called once when the other end has been silent for too long. */
   onSilence?: () => void;
@@ -34,22 +34,22 @@ export interface WireOptions<Message> {
 
 /**
  * One end of a connection on which each message is a line of JSON. A message of kind `data` also has
- * `bytes`, and so many bytes of rsync's own stream follow its line.
+ * `bytes`, the number of bytes of rsync's stream that follow its line.
  *
- * A connection can end without a word (a router, a laptop that sleeps), and then a lock would be
- * held for nobody: so both ends give a sign of life now and then.
+ * A connection can end without notice (a router, a sleeping laptop), and would leave a lock held for
+ * nobody: so both ends send a sign of life now and then.
  */
 export class Wire<Outgoing extends { kind: string }, Incoming> {
   readonly #options: WireOptions<Incoming>;
   readonly #beat: NodeJS.Timeout;
   #heardAt = performance.now();
-  /** While what came is worked on nothing more is read, so silence means nothing. */
+  /** While a message is being handled nothing is read, so silence proves nothing. */
   #isWorking = false;
 
   constructor(options: WireOptions<Incoming>) {
     this.#options = options;
     const { output, beatMs = 10_000, silenceMs = 120_000, onSilence } = options;
-    // Who has gone is told by the end of `input`.
+    // That the other end has gone shows at the end of `input`.
     output.on('error', () => {});
     this.#beat = setInterval(() => {
       void this.#write(Buffer.from('{"kind":"alive"}\n'));
@@ -67,10 +67,10 @@ export class Wire<Outgoing extends { kind: string }, Incoming> {
   }
 
   /**
-   * What the other end says, until it hangs up. The next message is read when the last one has been
-   * worked on.
+   * What the other end says, until it hangs up. The next message is read once the last one has been
+   * handled.
    *
-   * @throws MirrorlatchError UNAVAILABLE for what is no message.
+   * @throws MirrorlatchError UNAVAILABLE for anything but a message.
    */
   async *frames(): AsyncGenerator<Frame<Incoming>> {
     const source = new ByteReader(this.#options.input, () => {
@@ -109,7 +109,8 @@ export class Wire<Outgoing extends { kind: string }, Incoming> {
 
   #parse(line: string): { message: Incoming; bytes: number } {
     const value = parseJson(line);
-    if (typeof value !== 'object' || value === null) throw noMessage(line, 'it is no JSON object');
+    if (typeof value !== 'object' || value === null)
+      throw noMessage(line, 'it is not a JSON object');
     const { bytes, ...rest } = value as { bytes?: unknown; kind?: unknown };
     if (rest.kind !== 'data' && bytes === undefined) {
       return { message: this.#check(rest, line), bytes: 0 };
@@ -127,12 +128,12 @@ export class Wire<Outgoing extends { kind: string }, Incoming> {
   }
 
   #write(bytes: Buffer): Promise<void> {
-    // Called back with an error, too, when the other end has gone.
+    // If the other end has gone, the callback comes with an error.
     return new Promise((resolve) => this.#options.output.write(bytes, () => resolve()));
   }
 }
 
-/** Cuts a stream into lines and pieces of a known length. */
+/** Cuts a stream into lines, and into pieces of a known length. */
 class ByteReader {
   readonly #chunks: AsyncIterator<Buffer>;
   readonly #onHeard: () => void;
@@ -143,7 +144,7 @@ class ByteReader {
     this.#onHeard = onHeard;
   }
 
-  /** The next line without its end; undefined when there is none any more. */
+  /** The next line without its newline; undefined at the end of the stream. */
   async line(): Promise<string | undefined> {
     for (let from = 0; ; ) {
       const end = this.#rest.indexOf(NEWLINE, from);
@@ -160,7 +161,7 @@ class ByteReader {
     }
   }
 
-  /** The next `length` bytes; undefined when there are not so many. */
+  /** The next `length` bytes; undefined when the stream ends before. */
   async take(length: number): Promise<Buffer | undefined> {
     while (this.#rest.length < length) {
       if (!(await this.#more())) return undefined;
@@ -171,7 +172,7 @@ class ByteReader {
   }
 
   async #more(): Promise<boolean> {
-    // A connection that is reset has ended, too.
+    // A reset connection has ended, too.
     const next = await this.#chunks.next().catch(() => undefined);
     if (next === undefined || next.done) return false;
     this.#onHeard();
@@ -180,7 +181,7 @@ class ByteReader {
   }
 }
 
-/** Writes to a stream, and waits until it has room; whether it is still there is no matter. */
+/** Writes to a stream and waits until it has room again; a closed stream is no failure. */
 export function writeTo(stream: Writable, bytes: Buffer): Promise<void> {
   return new Promise((resolve) => {
     if (!stream.writable) resolve();
@@ -188,13 +189,13 @@ export function writeTo(stream: Writable, bytes: Buffer): Promise<void> {
   });
 }
 
-/** What tells a directory from every other of one kernel; empty when there is none. */
+/** Identifies a directory among all of one kernel; empty when there is none. */
 export function inodeOf(path: string): string {
   const found = lstatIfThere(path);
   return found === undefined ? '' : `${found.dev}:${found.ino}`;
 }
 
-/** Text of the other end that may go to a terminal: without what would move its cursor. */
+/** The other end's text, made safe for a terminal: control characters become spaces. */
 export function harmless(text: string): string {
   return text.replaceAll(/\p{Cc}+/gu, ' ');
 }

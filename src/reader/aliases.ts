@@ -1,19 +1,19 @@
 import { MirrorlatchError } from '../errors.ts';
+import { isPlainWord, quoteForFish, quoteForSh } from '../system/quote.ts';
 import type { Guard } from './guard.ts';
-import { isPlainWord, quoteForFish, quoteForSh } from './quote.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish', 'sh'] as const;
 export type Shell = (typeof SHELLS)[number];
 
 export interface AliasOptions {
   readonly commands: readonly string[];
-  /** `sudo COMMAND` is guarded too. */
+  /** Also guard `sudo COMMAND`. */
   readonly sudo: boolean;
 }
 
 /**
- * Shell code after which the commands are guarded where a person types them: aliases, and for fish,
- * which makes functions of them, functions. Pure.
+ * Shell code that guards commands typed at a prompt, by aliases; in fish, whose aliases are
+ * functions, by functions. Pure.
  *
  * @throws MirrorlatchError USAGE for a command that cannot have an alias.
  */
@@ -30,7 +30,7 @@ export function aliasesFor(shell: Shell, guard: Guard, options: AliasOptions): s
   return code.join('\n');
 }
 
-/** Shell code that takes back what `aliasesFor` did to these commands. Pure. */
+/** Shell code that undoes `aliasesFor` for these commands. Pure. */
 export function withoutAliases(shell: Shell, options: AliasOptions): string {
   const names = [...checkedNames(options.commands), ...(options.sudo ? ['sudo'] : [])];
   const code =
@@ -40,7 +40,7 @@ export function withoutAliases(shell: Shell, options: AliasOptions): string {
   return [...code, ...(shell === 'zsh' ? [WITHOUT_COMPLETION_OF_ZSH] : [])].join('\n');
 }
 
-/** A blank at its end lets the shell look for an alias in the next word too (XCU 2.3.1). */
+/** A trailing blank lets the shell look for an alias in the next word too (XCU 2.3.1). */
 const ALIAS_OF_SUDO = `alias sudo='sudo '`;
 
 function aliasOf(name: string, words: readonly string[]): string {
@@ -48,9 +48,9 @@ function aliasOf(name: string, words: readonly string[]): string {
 }
 
 /**
- * zsh completes what an alias stands for: without this, the arguments of the guard. A file that it
- * has no completion for is looked up in `_comps` by its path (zshcompsys(1), compdef). Only after
- * compinit, which is where a ~/.zshrc has it before such code.
+ * zsh expands an alias before it completes, and would complete the arguments of the guard. It looks
+ * a command up in `_comps` by its path, too (zshcompsys(1), compdef). This takes effect only if
+ * ~/.zshrc has called compinit before.
  */
 function completionOfZsh({ front, start }: Guard): string[] {
   if (start !== 'executed' || !front.startsWith('/') || !isPlainWord(front)) return [];
@@ -73,7 +73,7 @@ const WITHOUT_COMPLETION_OF_ZSH = `if (( $+functions[_mirrorlatch_guarded] )); t
   unfunction _mirrorlatch_guarded
 fi`;
 
-/** A function of the same name keeps fish's completions, which go by the name that is typed. */
+/** A function of the same name keeps fish's completions, which are found by the typed name. */
 function functionsOfFish(guard: Guard, commands: readonly string[], sudo: boolean): string[] {
   const words = guard.words.map(quoteForFish).join(' ');
   return [
@@ -101,22 +101,22 @@ function sudoOfFish(words: string, commands: readonly string[]): string[] {
 /** @throws MirrorlatchError USAGE */
 function checkedNames(names: readonly string[]): readonly string[] {
   for (const name of names) {
-    // Letters, digits and what the names of programs are made of otherwise: XBD 3.10 and more.
+    // Letters and digits (XBD 3.10, Alias Name), and the other characters of program names.
     if (!/^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/.test(name)) {
       throw new MirrorlatchError(
         'USAGE',
-        `${JSON.stringify(name)} cannot have an alias: letters, digits and _ . + - can`,
-        { hint: 'Name commands as you type them, such as: apt-get apt' },
+        `${JSON.stringify(name)} cannot have an alias: only letters, digits and _ . + - are allowed`,
+        { hint: 'Name commands as you type them, for example: apt-get apt' },
       );
     }
     if (OF_THE_SHELLS.has(name)) {
       throw new MirrorlatchError('USAGE', `${name} is a word of the shells themselves`, {
-        hint: 'Name programs, such as: apt-get apt',
+        hint: 'Name programs, for example: apt-get apt',
       });
     }
     if (OF_THE_GUARD.has(name)) {
-      throw new MirrorlatchError('USAGE', `${name} is no command to be guarded`, {
-        hint: 'Name what it runs, and for sudo give --sudo too.',
+      throw new MirrorlatchError('USAGE', `${name} itself cannot be guarded`, {
+        hint: 'Name the commands that it runs; for sudo, also give --sudo.',
       });
     }
   }
@@ -125,7 +125,7 @@ function checkedNames(names: readonly string[]): readonly string[] {
 
 const OF_THE_GUARD = new Set(['mirrorlatch', 'sudo']);
 
-/** Reserved words and special built-in commands of the four, which an alias would break. */
+/** Reserved words and builtins of the four shells; an alias would break them. */
 const OF_THE_SHELLS = new Set(
   `alias and argparse begin bg break builtin case cd command continue coproc declare do done echo elif
    else end esac eval exec exit export false fg fi for foreach function functions if in jobs kill let

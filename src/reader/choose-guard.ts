@@ -13,10 +13,10 @@ export interface ChooseGuardOptions
 }
 
 /**
- * Chooses what shall stand before a guarded command, by what there is now. The mirrors need not be
- * there: they may be mounted later.
+ * Chooses the guard of a command by what exists now. The mirrors need not exist: they may be mounted
+ * later.
  *
- * @throws MirrorlatchError USAGE without any mirror, or for a path that Node cannot tell.
+ * @throws MirrorlatchError USAGE without any mirror, or for a path that Node cannot represent.
  */
 export function chooseGuard({ roots, env, ...options }: ChooseGuardOptions): Guard {
   const [first, ...others] = roots.map(absolute);
@@ -33,7 +33,7 @@ export function chooseGuard({ roots, env, ...options }: ChooseGuardOptions): Gua
   });
 }
 
-/** Symlinks stay, for they may lead elsewhere later; only behind one does `..` mean another directory. */
+/** Keeps symlinks, which may lead elsewhere later, unless a `..` makes their target matter. */
 function absolute(root: string): string {
   if (root === '' || root.includes('\uFFFD')) {
     throw new MirrorlatchError(
@@ -55,7 +55,7 @@ function stateOfReader(file: string): GuardOptions['reader'] {
   return mayAccess(file, constants.R_OK) ? 'readable' : 'absent';
 }
 
-/** By path, so that the words hold where another PATH is in force: under sudo, in cron. */
+/** An absolute path, so that the words work under another PATH, as sudo and cron have it. */
 function inPath(program: string, env: NodeJS.ProcessEnv): string | undefined {
   return (env['PATH'] ?? '')
     .split(':')

@@ -12,22 +12,22 @@ export interface CurrentSnapshot {
   id: string;
   /** Absolute and without symlinks: it stays the same whatever is published. */
   path: string;
-  /** The path exactly, where it is no UTF-8 and `path` can only resemble it. */
+  /** The exact path, if it is not UTF-8 and `path` can only resemble it. */
   pathBytes?: Buffer;
   /** False for a tree that another program keeps, with a symlink `current` of its own. */
   managed: boolean;
-  /** What `current` named before, where that is still there. */
+  /** What `current` named before, if that still exists. */
   previous: string | null;
   /** When `current` came to name it; ISO 8601, UTC. */
   publishedAt: string | null;
-  /** Regular files, and their bytes, where the sync that made it counted them. */
+  /** Regular files, and their bytes, if the sync that made it counted them. */
   files: number | null;
   bytes: number | null;
 }
 
 /**
- * What `current` names now, resolved once. It also tells it of a tree that mirrorlatch did not
- * make: one of Capistrano's, of atomic-rsync's, of any script that replaces a symlink `current`.
+ * What `current` names now, resolved once. It also works for trees that other programs keep, such as
+ * Capistrano, atomic-rsync, or any script that replaces a symlink `current`.
  *
  * @throws MirrorlatchError NO_MIRROR when nothing has been published yet.
  */
@@ -67,7 +67,7 @@ function currentOfForeignTree(root: string): CurrentSnapshot {
   const link = join(root, 'current');
   const isForeign =
     lstatIfThere(link)?.isSymbolicLink() && lstatIfThere(join(root, '.mirrorlatch')) === undefined;
-  // It says that there is no mirror, and how to make one.
+  // Throws: there is no mirror.
   if (!isForeign) openMirror(root);
   const bytes = ifThere(() => realpathSync.native(link, 'buffer'));
   if (bytes === undefined || !lstatSync(bytes).isDirectory()) {

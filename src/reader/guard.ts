@@ -1,39 +1,40 @@
 import { layoutOf } from '../mirror/layout.ts';
 
-/** What stands before a command so that it sees one snapshot only. */
+/** The words before a command that pin it to one snapshot. */
 export interface Guard {
-  /** Up to and with the `--` that the command follows. */
+  /** The whole prefix, up to and including the `--` before the command. */
   readonly words: readonly [string, ...string[]];
-  /** The reader, or the program `mirrorlatch`: a path, or a name to be found in PATH. */
+  /** The reader or `mirrorlatch`: a path, or a name that is looked up in PATH. */
   readonly front: string;
-  /** How the front is started: by a shell where it lies on a filesystem mounted noexec. */
+  /** How the front is started: by `sh` if its filesystem is mounted noexec. */
   readonly start: 'executed' | 'by sh';
+  /** Absolute paths of the pinned mirrors. */
   readonly roots: readonly string[];
 }
 
 export interface GuardOptions {
-  /** Absolute; the first is where the reader lies. */
+  /** Absolute paths of the mirrors; the reader of the first one is used. */
   readonly roots: readonly [string, ...string[]];
-  /** What the first mirror's reader is for us. */
+  /** Whether this user can execute, or only read, that reader. */
   readonly reader: 'executable' | 'readable' | 'absent';
-  /** `mirrorlatch`, or its path. */
+  /** The name or path of `mirrorlatch`. */
   readonly program: string;
   readonly pin?: 'auto' | 'namespace' | 'cwd' | undefined;
   readonly waitSeconds?: number | undefined;
-  /** Update remembers the snapshot, install reuses it; the reader cannot do that. */
+  /** Updates remember their snapshot and installs reuse it. Needs `mirrorlatch run`. */
   readonly sticky?: boolean | undefined;
-  /** Where the remembered snapshot is gone, the current one will do. */
+  /** Use the current snapshot if the remembered one is gone. */
   readonly orCurrent?: boolean | undefined;
 }
 
-/** The reader where it is there, or else `mirrorlatch run`. Pure. */
+/** Chooses the mirror's reader if it can do the job, otherwise `mirrorlatch run`. Pure. */
 export function guardOf(options: GuardOptions): Guard {
   const { roots, reader, program, sticky = false, orCurrent = false } = options;
   const [first, ...others] = roots;
   const common = [
     ...(options.pin === undefined ? [] : ['--pin', options.pin]),
     ...(options.waitSeconds === undefined ? [] : ['--wait', String(options.waitSeconds)]),
-    // With --pin cwd the working directory is all that is pinned.
+    // With --pin cwd only the working directory is pinned, so the command must start in it.
     ...(options.pin === 'cwd' ? [] : ['--chdir', 'no']),
     '--',
   ];

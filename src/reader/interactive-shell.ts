@@ -2,10 +2,10 @@ import { basename, join } from 'node:path';
 import { shellFiles } from './script.ts';
 
 /**
- * The command that opens a shell whose prompt names the snapshot it is pinned to.
+ * The command that starts an interactive shell with the snapshot's id in its prompt.
  *
- * @param shell its path.
- * @param env the environment of the user.
+ * @param shell the path of the user's shell.
+ * @param env the user's environment.
  */
 export function interactiveShell(shell: string, env: NodeJS.ProcessEnv): string[] {
   switch (basename(shell)) {
@@ -21,12 +21,12 @@ export function interactiveShell(shell: string, env: NodeJS.ProcessEnv): string[
     case 'fish':
       return [shell, '--init-command', FISH_PROMPT];
     default:
-      // POSIX sh expands parameters in PS1 each time it shows it.
+      // POSIX sh expands parameters in PS1 each time it prints the prompt (XCU 2.5.3).
       return ['env', 'PS1=($MIRRORLATCH_ID) $ ', shell];
   }
 }
 
-/** Functions of fish are loaded when they are called: the user's own prompt has to be there first. */
+/** Keeps a copy of the user's own prompt, which `functions --query` makes fish load first. */
 const FISH_PROMPT =
   'functions --query fish_prompt; and functions --copy fish_prompt mirrorlatch_users_prompt; ' +
   'function fish_prompt; printf "(%s) " $MIRRORLATCH_ID; ' +

@@ -24,7 +24,7 @@ export interface Pin {
 }
 
 const PAUSE_MS = 10;
-/** A removal that began when the snapshot was no more current takes no longer than this. */
+/** A removal that began after the snapshot stopped being current takes no longer than this. */
 const PATIENCE_MS = 5_000;
 
 /**
@@ -42,7 +42,7 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
     refuseBehindGate(layout);
     const lease = id === undefined ? undefined : takeLease(layout, id);
     if (id !== undefined && lease !== undefined) {
-      // Who closes the gate first says so, and then waits for all who hold this lock.
+      // A writer first announces that it closes the gate, and then waits for every holder of this.
       refuseBehindGate(layout, lease);
       return {
         id,
@@ -58,7 +58,7 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
         hint: `See what there is with: mirrorlatch list ${layout.root}`,
       });
     }
-    // `current` went on and its old snapshot was removed, all since it was read: look again.
+    // Since `current` was read it was flipped, and its old snapshot was removed: look again.
     if (performance.now() > deadline) {
       throw new MirrorlatchError(
         'IO',
@@ -81,7 +81,7 @@ function refuseBehindGate(layout: Layout, lease?: Lease): void {
   });
 }
 
-/** Why the gate keeps readers out; then, and when that cannot be told, the lease is let go. */
+/** Why the gate keeps readers out. If it does, or cannot be read, the lease is released. */
 function obstacleOf(layout: Layout, lease: Lease | undefined): string | undefined {
   let isOpen = false;
   try {

@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os';
 import { MirrorlatchError } from '../errors.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { interactiveShell } from './interactive-shell.ts';
 import { presetFor } from './presets.ts';
 import { programPath, readerPath } from './script.ts';
@@ -8,7 +9,7 @@ import { prepareSticky, rememberedId, stickyDirectory, stickyFile } from './stic
 export interface RunOptions {
   /** The mirrors to pin; the command starts in the first. */
   roots: readonly string[];
-  /** Without one a shell is opened. */
+  /** Empty to open a shell. */
   command: readonly string[];
   /** Another snapshot than the current one: an id, or `previous`. */
   snapshot?: string | undefined;
@@ -31,13 +32,18 @@ export interface RunOptions {
 }
 
 /**
- * What stands before a command so that it runs pinned: the reader, which takes its own place in
- * turn. Only words that the user did not give are made here, so the command's own stay bytes.
+ * Makes the shell code that runs a command pinned: it puts words before `"$@"`, the command, that start
+ * the reader, which becomes the command in turn. The user's own words never pass through here, so
+ * they stay bytes.
  *
- * @returns the words before the command, and those of the command where none was given.
  * @throws MirrorlatchError USAGE, NO_MIRROR, or UNAVAILABLE when nothing is remembered.
  */
-export function planRun(options: RunOptions): string[] {
+export function shellCodeFor(options: RunOptions): string {
+  return `set -- ${guardWords(options).map(quoteForSh).join(' ')} "$@"`;
+}
+
+/** The words that stand before the user's; without a command, those of a shell too. */
+function guardWords(options: RunOptions): string[] {
   const { roots, command, env } = options;
   const { sticky, reuse, isUnpinned } = stickiness(options);
   if (isUnpinned) return [];
@@ -65,7 +71,7 @@ export function planRun(options: RunOptions): string[] {
   ];
 }
 
-/** Which names are to be remembered and reused, by the options or by the command's preset. */
+/** Which names to remember and reuse, by the options or by the command's preset. */
 function stickiness({ sticky, reuse, preset, command }: RunOptions): {
   sticky?: string | undefined;
   reuse?: string | undefined;

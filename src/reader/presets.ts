@@ -1,36 +1,36 @@
 import { basename } from 'node:path';
 
 /**
- * What a command has to do with the lists (the index, the metadata) that its package manager keeps:
+ * How a command uses the lists (the index, the metadata) that its package manager keeps:
  *
- * - `refresh`: it fetches them anew: it shall see the current snapshot, which is worth remembering;
- * - `reuse`: it goes by the lists that were fetched: it shall see the snapshot that they came from;
- * - `pin`: it fetches what it needs by itself, or nobody knows: any one snapshot will do;
- * - `none`: it reads nothing of a mirror.
+ * - `refresh`: it fetches the lists; it needs the current snapshot, which is worth remembering;
+ * - `reuse`: it relies on the fetched lists; it needs the snapshot that they came from;
+ * - `pin`: it fetches what it needs by itself, or is not known; any single snapshot will do;
+ * - `none`: it does not read the mirror.
  */
 type Use = 'refresh' | 'reuse' | 'pin' | 'none';
 
 export interface Preset {
-  /** Commands of one family keep their lists in common: `apt-get update` serves `apt install`. */
+  /** Commands of one family share their lists: `apt-get update` serves `apt install`. */
   readonly family: string;
   readonly use: Use;
 }
 
-/** How the programs of one kind are called, and what that says. */
+/** A package manager's command line: how a call of it uses the lists. */
 interface Program {
   readonly family: string;
-  /** Matched against the program's name without its directory. */
+  /** Matches the base name of the program. */
   readonly names: RegExp;
-  /** The options whose value may be the next word. */
+  /** Options whose value may be the next word. */
   readonly valued: readonly string[];
-  /** What is not listed is `otherwise`. */
   readonly subcommands: Readonly<Partial<Record<Use, readonly string[]>>>;
+  /** For a subcommand that is not listed. */
   readonly otherwise: Use;
-  /** Without any subcommand. */
+  /** For a call without a subcommand. */
   readonly bare: Use;
   /**
-   * Options that change it; the first one that is given decides. `of`: only with one of these
-   * subcommands; without it, with all but those that are `none`.
+   * Options that override the use. The first rule with a given option applies, if the subcommand is
+   * among `of` or, where `of` is absent, if the use is not `none`.
    */
   readonly options: readonly {
     readonly names: readonly string[];
@@ -41,7 +41,7 @@ interface Program {
   readonly subcommandIsOption?: boolean;
 }
 
-/** A list of words, written as one text. */
+/** Splits a text into words. */
 function words(text: string): readonly string[] {
   return text.trim().split(/\s+/);
 }
@@ -49,8 +49,8 @@ function words(text: string): readonly string[] {
 const APT_VALUED = words('-o --option -c --config-file -t --target-release');
 
 /**
- * Whatever opens apt's cache counts as `reuse`: for file: and without Acquire::GzipIndexes the
- * files in /var/lib/apt/lists are symlinks into the mirror, so that `apt show` reads there too.
+ * Whatever opens apt's cache counts as `reuse`: with file: sources and without Acquire::GzipIndexes
+ * the files in /var/lib/apt/lists are symlinks into the mirror, so even `apt show` reads it.
  */
 const APT: Program = {
   family: 'apt',
@@ -100,7 +100,7 @@ const PROGRAMS: readonly Program[] = [
     ],
   },
   {
-    // Its commands fetch the metadata themselves where these are too old.
+    // Its commands fetch the metadata themselves if it is too old.
     family: 'dnf',
     names: /^(dnf|yum|microdnf)(-?\d)?$/,
     // dnf(8), OPTIONS
@@ -123,7 +123,7 @@ const PROGRAMS: readonly Program[] = [
     ],
   },
   {
-    // A repository with autorefresh is fetched anew by `install`: from the snapshot that is reused.
+    // `install` refreshes a repository with autorefresh, from the reused snapshot.
     family: 'zypper',
     names: /^zypper$/,
     // zypper(8), GLOBAL OPTIONS
@@ -167,21 +167,21 @@ const PROGRAMS: readonly Program[] = [
     options: [
       { names: words('-h --help -V --version'), use: 'none' },
       { names: ['-c', '--clean'], of: ['-S', '--sync'], use: 'none' },
-      // With -u too: what follows installs by the lists that this one fetched.
+      // Also with -u: later commands install by the lists that this one fetched.
       { names: ['-y', '--refresh'], of: ['-S', '--sync'], use: 'refresh' },
       {
         names: words('-s --search -l --list -i --info -g --groups'),
         of: ['-S', '--sync'],
         use: 'none',
       },
-      // These are lists of their own, which -S does not read.
+      // -F has lists of its own, which -S does not read.
       { names: ['-y', '--refresh'], of: ['-F', '--files'], use: 'pin' },
     ],
   },
   {
     family: 'apk',
     names: /^apk(\.static)?$/,
-    // apk(8), GLOBAL OPTIONS; -t is of apk-add(8)
+    // apk(8), GLOBAL OPTIONS; -t is from apk-add(8)
     valued: words(`
       -p --root -X --repository --arch --cache-dir --cache-max-age --keys-dir --progress-fd
       --repositories-file --timeout --wait -t --virtual
@@ -199,7 +199,7 @@ const PROGRAMS: readonly Program[] = [
     ],
   },
   {
-    // It keeps no lists: each command reads the index that it is given.
+    // It keeps no lists: each command reads the index itself.
     family: 'pip',
     names: /^pip[\d.]*$/,
     // pip --help, General Options
@@ -216,7 +216,7 @@ const PROGRAMS: readonly Program[] = [
   },
 ];
 
-/** A program that runs the command which follows its own options. */
+/** A program that runs the command after its own options. */
 interface Wrapper {
   readonly names: RegExp;
   readonly valued: readonly string[];
@@ -247,9 +247,9 @@ const WRAPPERS: readonly Wrapper[] = [
 ];
 
 /**
- * Tells from a command's words whether it fetches its package manager's lists or goes by those that
- * were fetched. It sees through `/usr/bin/apt-get`, `sudo`, `env NAME=value`, `nice` and their
- * like, and `python3 -m pip`, but not into a shell's `-c`. Pure.
+ * Finds out from a command's words whether it fetches its package manager's lists or relies on
+ * lists fetched before. It looks through directories, wrappers such as `sudo`, `env NAME=value` and
+ * `nice`, and `python3 -m pip`, but not into the script of `sh -c`. Pure.
  */
 export function presetFor(command: readonly string[]): Preset {
   const [file = '', ...rest] = unwrapped(command);
@@ -277,7 +277,7 @@ function useOf(program: Program, given: readonly string[]): Use {
   return rule?.use ?? use;
 }
 
-/** The command inside of all wrappers. */
+/** The command inside all wrappers. */
 function unwrapped(command: readonly string[]): readonly string[] {
   const [file = '', ...rest] = command;
   const name = basename(file);
@@ -293,14 +293,14 @@ function unwrapped(command: readonly string[]): readonly string[] {
 }
 
 interface Parsed {
-  /** By name, without values; `-Sy` is `-S` and `-y`. */
+  /** Names without values; `-Sy` counts as `-S` and `-y`. */
   options: string[];
   operands: string[];
-  /** Where the parsing stopped. */
+  /** The index at which parsing stopped. */
   end: number;
 }
 
-/** Takes words apart as getopt_long(3) does, and apt, which also takes `-q=2` and `-t=sid`. */
+/** Parses words as getopt_long(3) does, and as apt does, which also accepts `-q=2` and `-t=sid`. */
 function parse(
   given: readonly string[],
   valued: readonly string[],

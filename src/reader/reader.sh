@@ -1,41 +1,41 @@
 #!/bin/sh
-# Runs a command that sees one snapshot of a mirror and no other, whatever is published meanwhile.
+# Runs a command that sees exactly one snapshot of a mirror, whatever is published meanwhile.
 #
 #   reader [--root ROOT]... [--snapshot ID|previous] [--or-current] [--pin auto|namespace|cwd] [--chdir yes|no]
 #          [--wait SECONDS] [--allow-dirty] [--remember FILE] [--release-on-exit] [--verbose] [--] COMMAND [ARGUMENT]...
 #
-# A client that mounts the mirror needs this file, a POSIX sh, flock, unshare and mount (util-linux), and nothing else:
+# A client that mounts the mirror needs only this file, a POSIX sh, and flock, unshare and mount of util-linux:
 #
 #   /srv/mirror/debian/.mirrorlatch/reader apt-get update
 #
-# `current` is resolved once. The snapshot is held by a shared flock on its lease, which whoever removes snapshots
-# respects; the descriptor is inherited, so it lasts as long as the command and its children. Then the command is put
-# in place of this shell by exec: its input and output, its terminal, its signals and its exit code are its own.
+# `current` is resolved once. A shared flock on the snapshot's lease keeps the snapshot from being pruned. The command
+# inherits the descriptor, so the lock lasts until the command and its children have ended. The command then replaces
+# this shell by exec: standard streams, terminal, signals and exit code are its own.
 # Exit codes before that: 75 nothing to read within --wait, 125 the guard failed, 126 cannot execute, 127 not found.
 #
-# All names here begin with ml_, or they would change variables in the environment of the command. Some sh, as
-# dash, hand on no variable whose name they could not use themselves: not a.b, nor the functions that bash exports.
+# All variables here begin with ml_, because assigning to others would change the environment of the command. Some
+# shells, such as dash, do not pass on variables whose names are not valid in sh: a.b, or functions exported by bash.
 
 ml_usage() {
   cat <<'USAGE'
 Usage: reader [OPTION]... [--] COMMAND [ARGUMENT]...
-Run COMMAND so that it sees one snapshot of a mirror and no other.
+Run COMMAND so that it sees exactly one snapshot of a mirror.
 
-  --root ROOT          the mirror (default: the one that this file lies in); more than one may be given
-  --snapshot ID        pin this snapshot instead of the current one; `previous` is the one before it
-  --or-current         pin the current one where that snapshot is gone
-  --pin auto           the strongest pin that works (default), or one of:
-        namespace      the paths of the mirror itself show this snapshot alone, in a mount namespace
+  --root ROOT          the mirror (default: the one that contains this file); may be repeated
+  --snapshot ID        pin this snapshot instead of the current one; `previous` is the one before the current
+  --or-current         pin the current snapshot if that one is gone
+  --pin auto           use the strongest pin that works (default), or one of:
+        namespace      the mirror's own paths lead to this snapshot alone, in a private mount namespace
         cwd            the working directory is the snapshot; {snapshot} in an argument becomes its path
-  --chdir no           keep the working directory (namespace)
-  --wait SECONDS       how long to wait for a mirror with nothing to read (default: without limit)
-  --allow-dirty        read a mirror in place although its last sync did not end well
-  --remember FILE      write the id of the snapshot into FILE
-  --release-on-exit    let go of the snapshot when COMMAND ends, also if it leaves a daemon behind
-  --verbose            say what was pinned, and how
+  --chdir no           keep the working directory (namespace only)
+  --wait SECONDS       how long to wait while there is nothing to read (default: without limit)
+  --allow-dirty        read an in-place mirror even if its last sync did not finish cleanly
+  --remember FILE      write the id of the snapshot to FILE
+  --release-on-exit    release the snapshot when COMMAND ends, even if it leaves a daemon behind
+  --verbose            report what is pinned, and how
 
-COMMAND gets MIRRORLATCH_SNAPSHOT (the path), MIRRORLATCH_ID, MIRRORLATCH_ROOT and MIRRORLATCH_PIN; a second mirror
-has the same names with _2 behind them.
+COMMAND gets MIRRORLATCH_SNAPSHOT (the path), MIRRORLATCH_ID, MIRRORLATCH_ROOT and MIRRORLATCH_PIN; for a second
+mirror these names end with _2, and so on.
 Exit codes: those of COMMAND; 75 nothing to read within --wait; 125 the guard failed; 126, 127 COMMAND cannot be run.
 USAGE
 }
@@ -46,26 +46,26 @@ ml_say() {
   [ -z "${2-}" ] || printf '  %s\n' "$2" >&2
 }
 
-# ml_fail MESSAGE [HINT]: end as env(1) and timeout(1) do when it is they who failed.
+# ml_fail MESSAGE [HINT]: exit with the code that env(1) and timeout(1) use for their own failures.
 ml_fail() {
   ml_say "$@"
   exit 125
 }
 
-# ml_enter DIRECTORY: make it the working directory, without symlinks, and PWD its real path.
+# ml_enter DIRECTORY: make it the working directory and set PWD to its real path.
 ml_enter() {
   CDPATH='' cd -P -- "$1" 2>/dev/null
 }
 
-# ml_pause: a moment, as far as this sleep knows moments.
+# ml_pause: sleep briefly; POSIX sleep(1) takes whole seconds only.
 ml_pause() {
   sleep 0.1 2>/dev/null || sleep 1
 }
 
-# ml_wait WHY: a second of waiting, as long as there is one left.
+# ml_wait WHY: wait about a second, or exit with 75 when --wait is used up.
 ml_wait() {
   if [ -n "$ml_patience" ] && [ "$ml_waited" -ge "$ml_patience" ]; then
-    ml_say "$1" 'Wait longer with --wait SECONDS, or look with: mirrorlatch status ROOT'
+    ml_say "$1" 'Wait longer with --wait SECONDS, or look at the mirror with: mirrorlatch status ROOT'
     exit 75
   fi
   [ "$ml_waited" != 0 ] || ml_say "waiting: $1"
@@ -77,30 +77,31 @@ ml_wait() {
   ml_waited=$((ml_waited + 1))
 }
 
-# ml_wait_for_events: let `mirrorlatch wait` watch the mirror, for a minute or what is left of it. It ends with this shell.
+# ml_wait_for_events: let `mirrorlatch wait` watch the mirror for a minute, or for what is left of --wait. It ends
+# when this shell does.
 ml_wait_for_events() {
   ml_slice=60
   [ -z "$ml_patience" ] || [ $((ml_patience - ml_waited)) -gt 60 ] || ml_slice=$((ml_patience - ml_waited))
   setpriv --pdeathsig TERM -- "$ml_waiter" wait "$ml_root" --timeout "$ml_slice" >/dev/null 2>&1
   case $? in
-  # It may see another moment than this shell does.
+  # The mirror may have changed again since `wait` looked at it.
   0) ml_pause ;;
   75) ml_waited=$((ml_waited + ml_slice - 1)) ;;
   *) sleep 1 ;;
   esac
 }
 
-# ml_free_descriptor: set ml_fd to a descriptor that is not in use; sh knows those of one digit.
+# ml_free_descriptor: set ml_fd to an unused descriptor; a POSIX sh supports single digits only.
 ml_free_descriptor() {
   for ml_fd in 9 8 7 6 5 4 3; do
     [ -e "/proc/self/fd/$ml_fd" ] || return 0
   done
-  ml_fail 'no descriptor from 3 to 9 is free for the lease' 'Close some of them before: COMMAND 3>&- 4>&-'
+  ml_fail 'no descriptor from 3 to 9 is free for the lease' 'Close those that are not needed: reader COMMAND 3>&- 4>&-'
 }
 
-# ml_open_at DESCRIPTOR FILE: open for reading.
+# ml_open_at DESCRIPTOR FILE: open FILE for reading.
 ml_open_at() {
-  # By `command` a failure does not end the shell.
+  # Without `command` a failure would end the shell.
   eval "command exec $1<\"\$2\"" 2>/dev/null
 }
 
@@ -109,7 +110,7 @@ ml_close() {
   eval "exec $1<&-"
 }
 
-# ml_has_open FILE: whether a descriptor that leads to it was inherited.
+# ml_has_open FILE: true if an inherited descriptor refers to FILE.
 ml_has_open() {
   for ml_descriptor in 9 8 7 6 5 4 3; do
     [ ! "/proc/self/fd/$ml_descriptor" -ef "$1" ] || return 0
@@ -117,7 +118,7 @@ ml_has_open() {
   return 1
 }
 
-# ml_read_credentials: set ml_uid, ml_gid and ml_is_admin by proc(5).
+# ml_read_credentials: set ml_uid, ml_gid and ml_is_admin (CAP_SYS_ADMIN) from /proc/self/status, see proc(5).
 ml_read_credentials() {
   ml_is_admin=no
   while read -r ml_key ml_real ml_effective ml_rest; do
@@ -127,15 +128,16 @@ ml_read_credentials() {
     CapEff:)
       # CAP_SYS_ADMIN is bit 21: the second bit of the sixth hexadecimal digit from the right.
       case ${ml_real%?????} in *[2367abefABEF]) ml_is_admin=yes ;; esac
-      # It comes last, and sh reads byte by byte.
+      # This is the last line needed, and sh reads byte by byte.
       break
       ;;
     esac
   done </proc/self/status
 }
 
-# ml_read_outer N: set ml_outer_root, ml_outer_id and ml_outer_pin to what the Nth mirror of a pin around this command
-# is pinned to; false where there is none. The environment alone may be old, as that of an at(1) job is.
+# ml_read_outer N: set ml_outer_root, ml_outer_id and ml_outer_pin for the Nth mirror of the pin around this command;
+# false if there is none. The environment may outlive the pin, as in an at(1) job, so ml_outer_pin becomes `none` if
+# the pin is no longer there.
 ml_read_outer() {
   ml_suffix=_$1
   [ "$1" != 1 ] || ml_suffix=''
@@ -147,7 +149,7 @@ ml_read_outer() {
   [ -d "$ml_outer_snapshot" ] || ml_outer_pin=none
 }
 
-# ml_find_outer ROOT: the same for the mirror ROOT.
+# ml_find_outer ROOT: the same for the mirror ROOT; ml_outer_pin is `none` if no pin holds it.
 ml_find_outer() {
   ml_m=1
   while ml_read_outer "$ml_m"; do
@@ -157,8 +159,8 @@ ml_find_outer() {
   ml_outer_pin=none
 }
 
-# ml_resolve: enter what the mirror ml_root shall be pinned to, and set ml_snapshot and ml_id. The one look at
-# `current` is the kernel's own walk of chdir(2).
+# ml_resolve: enter the snapshot that ml_root is to be pinned to, and set ml_snapshot and ml_id. A single chdir(2)
+# resolves `current`.
 ml_resolve() {
   case $ml_wanted in
   '' | live) ml_enter "$ml_root/current" || return 1 ;;
@@ -175,8 +177,8 @@ ml_resolve() {
   ml_id=${ml_snapshot##*/}
 }
 
-# ml_take_lease: hold the snapshot by a shared flock on its lease. Who removes a snapshot takes its lease exclusively,
-# moves the snapshot away and unlinks the lease: what still has its name when the lock is ours stays.
+# ml_take_lease: hold the snapshot by a shared flock on its lease. Pruning takes the lease exclusively, moves the
+# snapshot away and unlinks the lease. So a snapshot that still has its name once this lock is held will stay.
 ml_take_lease() {
   ml_lease=$ml_root/.mirrorlatch/leases/$ml_id
   [ "$ml_id" != live ] || ml_lease=$ml_root/.mirrorlatch/gate.flock
@@ -187,24 +189,24 @@ ml_take_lease() {
   0)
     if [ "/proc/self/fd/$ml_fd" -ef "$ml_lease" ] && [ . -ef "$ml_snapshot" ]; then return 0; fi
     ;;
-  1) ;; # being removed, or its gate is being closed
-  127) ml_fail 'flock is not there' 'Install util-linux.' ;;
-  *) ml_fail "the filesystem of $ml_lease has no locks" 'Mount it with locks (NFS: without nolock).' ;;
+  1) ;; # The snapshot is being pruned, or the gate is being closed.
+  127) ml_fail 'flock is not installed' 'Install util-linux.' ;;
+  *) ml_fail "the filesystem of $ml_lease does not support locks" 'Mount it with locks (NFS: without nolock).' ;;
   esac
   ml_close "$ml_fd"
   return 1
 }
 
-# ml_is_open: whether the mirror may be read; ml_why says why not. Only one that is written in place has a gate.
+# ml_is_open: true if the mirror may be read; otherwise ml_why is the reason. Only in-place mirrors have a gate.
 ml_is_open() {
   [ -e "$ml_root/.mirrorlatch/gate.json" ] || [ -e "$ml_root/.mirrorlatch/gate.flock" ] || return 0
-  # Who closes it waits for the pin around this command: to wait for who closes it would be for ever.
-  [ "$ml_let_in" = no ] || return 0
+  # The writer that closes the gate waits for the pin around this command. Waiting for it would be a deadlock.
+  [ "$ml_holds_gate" = no ] || return 0
   IFS= read -r ml_gate 2>/dev/null <"$ml_root/.mirrorlatch/gate.json" || ml_gate=''
   case $ml_gate in
   *'"state":"open"'*) ;;
   *'"state":"dirty"'*)
-    ml_why="$ml_root is not whole, as its last sync did not end well"
+    ml_why="$ml_root is not whole: its last sync did not finish cleanly"
     [ "$ml_allow_dirty" = yes ]
     ;;
   *'"by":"person"'*)
@@ -216,17 +218,17 @@ ml_is_open() {
     return 1
     ;;
   *)
-    ml_why="$ml_root does not tell whether it may be read"
+    ml_why="$ml_root cannot be read yet: the state of its gate is not known"
     return 1
     ;;
   esac
 }
 
-# ml_hold: find out what ml_root is pinned to, and hold it.
+# ml_hold: resolve the snapshot of ml_root and take its lease, waiting as long as there is nothing to read.
 ml_hold() {
-  ml_managed=no ml_tries=0 ml_let_in=no
+  ml_managed=no ml_tries=0 ml_holds_gate=no
   [ ! -d "$ml_root/.mirrorlatch" ] || ml_managed=yes
-  if [ "$ml_outer_pin" != none ] && ml_has_open "$ml_root/.mirrorlatch/gate.flock"; then ml_let_in=yes; fi
+  if [ "$ml_outer_pin" != none ] && ml_has_open "$ml_root/.mirrorlatch/gate.flock"; then ml_holds_gate=yes; fi
   while :; do
     if ! ml_is_open; then
       ml_wait "$ml_why"
@@ -235,46 +237,48 @@ ml_hold() {
     if ml_resolve; then
       [ "$ml_managed" = yes ] || return 0
       if ml_take_lease; then
-        # Who closes the gate first says so, and then waits for all who hold this lock.
+        # The writer announces that the gate closes before it waits for the holders of this lock: look once more.
         ml_is_open && return 0
         ml_close "$ml_fd"
       fi
     elif [ -n "$ml_wanted" ]; then
       ml_why="$ml_root has no snapshot $ml_wanted"
       [ "$ml_wanted" != previous ] || ml_why="$ml_root has no previous snapshot"
-      [ "$ml_or_current" = yes ] || ml_fail "$ml_why (any more)" 'Use the current one with --or-current, or see what there is with: mirrorlatch list ROOT'
-      ml_say "$ml_why (any more): the current one is used"
+      [ "$ml_or_current" = yes ] ||
+        ml_fail "$ml_why" 'Pin the current one with --or-current, or list the snapshots with: mirrorlatch list ROOT'
+      ml_say "$ml_why: using the current one"
       ml_wanted=''
       continue
     elif [ "$ml_managed" = yes ] && [ ! -L "$ml_root/current" ]; then
       ml_wait "$ml_root has no snapshot yet"
       continue
     fi
-    # Removed since it was resolved, or a symlink that is replaced in two steps: look again.
+    # The snapshot was pruned after it was resolved, or another tool replaces `current` in two steps: look again.
     ml_tries=$((ml_tries + 1))
     [ "$ml_tries" -lt 50 ] || break
     if [ "$ml_managed" = no ] && [ "$ml_tries" -gt 5 ]; then break; fi
     ml_pause
   done
   [ -d "$ml_root/current/" ] || [ -L "$ml_root/current" ] ||
-    ml_fail "there is no mirror in $ml_root: it holds neither .mirrorlatch nor a symlink current" 'Check the path.'
+    ml_fail "there is no mirror in $ml_root: it has neither .mirrorlatch nor a symlink named current" 'Check the path.'
   [ "$ml_managed" = no ] || [ ! -d "$ml_root/current/" ] ||
-    ml_fail "the lease of $ml_snapshot cannot be taken" 'The next sync mends it where it is missing. It must be readable for you, and nobody may hold it exclusively.'
-  ml_fail "$ml_root/current leads nowhere, or not for you" 'Look with: ls -lL ROOT/current'
+    ml_fail "the lease of $ml_snapshot cannot be taken" \
+      'You need permission to read it, and no process may hold it exclusively. If it is missing, the next sync restores it.'
+  ml_fail "$ml_root/current leads nowhere, or you may not enter its target" 'Check it with: ls -lL ROOT/current'
 }
 
-# ml_bind SOURCE TARGET [OPTION]: show SOURCE read-only at TARGET, with all that is mounted in it. With X-mount.mkdir
-# mount(8) makes the directories, which other users, such as apt's sandbox, have to get through whatever the umask: to
-# start a program costs more than all else here.
+# ml_bind SOURCE TARGET [OPTION]: bind SOURCE read-only at TARGET, with everything mounted below it. With
+# X-mount.mkdir, mount(8) makes the directories, which saves starting mkdir(1). Other users, such as apt's sandbox,
+# must be able to traverse them whatever the umask.
 ml_bind() {
   ml_read_flags "$1"
   (umask 022 && exec mount --no-canonicalize -o "rbind,ro$ml_flags${3+,$3}" "$1" "$2")
 }
 
-# ml_read_flags FILE: set ml_flags to the options of its mount that a remount drops unless it names them: an ordinary
-# user may not drop them, and nobody meant to.
+# ml_read_flags FILE: set ml_flags to the options of FILE's mount that a remount would drop unless it names them. They
+# must be kept: a mount in a user namespace may not drop them, and a pin must not weaken them.
 ml_read_flags() {
-  # To open a FIFO would take until somebody writes to it.
+  # Opening a FIFO would block until somebody writes to it.
   [ -d "$1" ] || [ -f "$1" ] || return 0
   ml_free_descriptor
   ml_open_at "$ml_fd" "$1" || return 0
@@ -290,10 +294,10 @@ ml_read_flags() {
   done
 }
 
-# ml_mount_alone ROOT SNAPSHOT: let ROOT show this snapshot alone, at its usual path and as `current`. What else lies
-# there comes back: not what the snapshot lies among, for those are the other snapshots.
+# ml_mount_alone ROOT SNAPSHOT: let ROOT show this snapshot alone, at its usual path and as `current`. The other
+# entries of ROOT are mounted back, except the directory of SNAPSHOT, which has the other snapshots.
 ml_mount_alone() {
-  # What is mounted over ROOT hides it for paths that come from above, not for one who is inside.
+  # A mount over ROOT does not hide the original for a process whose working directory is ROOT.
   ml_enter "$1" && mount -t tmpfs -o mode=1755,size=1m,nosuid,nodev mirrorlatch "$1" || return 1
   case $2 in
   "$1"/*) ml_inner=${2#"$1"/} ;;
@@ -313,7 +317,7 @@ ml_mount_alone() {
   mount --no-canonicalize -o remount,bind,ro,nosuid,nodev mirrorlatch "$1"
 }
 
-# ml_mount_back ENTRY TARGET: show what lies beside the snapshot. It may vanish at any moment, or be another thing.
+# ml_mount_back ENTRY TARGET: show an entry of ROOT beside the snapshot. The entry may vanish or be replaced meanwhile.
 ml_mount_back() {
   ml_tries=0
   while ! ml_show_entry "$1" "$2" 2>/dev/null; do
@@ -327,7 +331,7 @@ ml_mount_back() {
   done
 }
 
-# ml_show_entry ENTRY TARGET: false where it could not be done, or ENTRY was replaced meanwhile.
+# ml_show_entry ENTRY TARGET: false if it failed, or if ENTRY was replaced meanwhile.
 ml_show_entry() {
   if [ -L "$1" ]; then
     cp -P -- "$1" "$2" && [ -L "$2" ]
@@ -338,8 +342,8 @@ ml_show_entry() {
   fi
 }
 
-# ml_inside AUTO OWNER CHDIR PWD COUNT [ROOT SNAPSHOT]... COMMAND...: what is left to do in the new mount namespace.
-# OWNER is UID:GID where a user namespace is around, and empty for root.
+# ml_inside AUTO OWNER CHDIR PWD COUNT [ROOT SNAPSHOT]... COMMAND...: mount the snapshots in the new mount namespace,
+# and run COMMAND. OWNER is UID:GID in a user namespace, and empty for root.
 ml_inside() {
   ml_auto=$1 ml_owner=$2 ml_chdir=$3 ml_pwd=$4 ml_count=$5 ml_start=$7
   shift 5
@@ -355,25 +359,25 @@ ml_inside() {
     shift 2
     ml_count=$((ml_count - 1))
   done
-  # This shell still stands in what lies below the mounts.
+  # The working directory of this shell is still below the new mounts.
   ml_start_in "$ml_start"
   ml_find "$1"
   [ -z "$ml_owner" ] || set -- unshare --user --map-user="${ml_owner%:*}" --map-group="${ml_owner#*:}" -- "$@"
   ml_exec "$@"
 }
 
-# ml_start_in SNAPSHOT: go where the command shall start.
+# ml_start_in SNAPSHOT: enter the directory in which the command starts.
 ml_start_in() {
   if [ "$ml_chdir" = yes ]; then
-    ml_enter "$1" || ml_fail "$1 is gone"
+    ml_enter "$1" || ml_fail "the snapshot $1 does not exist any more"
     export PWD
   else
     CDPATH='' cd -- "$ml_pwd" 2>/dev/null ||
-      ml_fail "the working directory $ml_pwd is not there in the pin" 'Start in another directory, or leave --chdir no out.'
+      ml_fail "the working directory $ml_pwd does not exist in the pin" 'Start in another directory, or omit --chdir no.'
   fi
 }
 
-# ml_find COMMAND: end where it is not there.
+# ml_find COMMAND: exit with 127 if there is no such command.
 ml_find() {
   case $1 in
   */*) [ -e "$1" ] ;;
@@ -384,37 +388,38 @@ ml_find() {
   }
 }
 
-# ml_exec COMMAND...: put it in place of this shell.
+# ml_exec COMMAND...: replace this shell with COMMAND.
 ml_exec() {
   ml_find "$1"
   if [ -n "$ml_oldpwd" ]; then OLDPWD=$ml_oldpwd; else unset OLDPWD; fi
   case $1 in
-  # Not every sh knows `exec --`.
+  # Not every sh supports `exec --`.
   -*) exec env -- "$@" ;;
   *) exec "$@" ;;
   esac
 }
 
-# ml_release_on_exit: hand the leases to a process that ends when this one does, whatever it is by then.
+# ml_release_on_exit: hand the leases over to a process that ends when this one does, after its exec too.
 ml_release_on_exit() {
   (
-    # A signal to the process group is not for this one, and whoever waits for the end of a pipe does not wait for it.
+    # Ignore signals that are sent to the process group. A reader of a pipe must not wait for this process, hence
+    # /dev/null below.
     trap '' HUP INT QUIT TERM USR1 USR2 ALRM
     for ml_fd in 9 8 7 6 5 4 3; do
       case " $ml_leases " in *" $ml_fd "*) ;; *) ml_close "$ml_fd" ;; esac
     done
-    # It may be too late to be told of the end.
+    # If the parent has already ended, no signal will come.
     exec setpriv --pdeathsig KILL sh -c '[ "$PPID" = "$1" ] && exec sleep 2147483647' sh "$$"
   ) </dev/null >/dev/null 2>&1 &
   for ml_fd in $ml_leases; do ml_close "$ml_fd"; done
 }
 
-# ml_needs_setuid COMMAND: such programs do not work in a user namespace.
+# ml_needs_setuid COMMAND: true if COMMAND is setuid, which has no effect in a user namespace.
 ml_needs_setuid() {
   [ -u "$(command -v -- "$1")" ]
 }
 
-# ml_choose_pin COMMAND: set ml_pin to the strongest that works, where that was left to us.
+# ml_choose_pin COMMAND: set ml_auto, ml_owner, and with --pin auto ml_pin to the strongest pin that works.
 ml_choose_pin() {
   ml_auto=no ml_owner=''
   [ "$ml_pin" != cwd ] || return 0
@@ -429,7 +434,8 @@ ml_choose_pin() {
   fi
 }
 
-# ml_warn_of_paths COMMAND...: a pinned working directory does nothing for a path that leads through `current`.
+# ml_warn_of_paths COMMAND...: warn of arguments that lead through `current`, which a pinned working directory does
+# not protect.
 ml_warn_of_paths() {
   for ml_argument; do
     ml_i=1
@@ -437,8 +443,8 @@ ml_warn_of_paths() {
       eval "ml_root=\$ml_root_$ml_i"
       case $ml_argument in
       *"$ml_root/current"*)
-        ml_say "$ml_argument names $ml_root/current, which can change meanwhile: only the working directory is pinned" \
-          'Write {snapshot} in its place, or use --pin namespace where that is allowed.'
+        ml_say "$ml_argument leads through $ml_root/current, which may change: only the working directory is pinned" \
+          'Write {snapshot} instead, or use --pin namespace if that is permitted.'
         ;;
       esac
       ml_i=$((ml_i + 1))
@@ -446,30 +452,30 @@ ml_warn_of_paths() {
   done
 }
 
-# ml_pin_mirror N: hold the snapshot of the mirror that is the working directory.
+# ml_pin_mirror N: resolve and hold a snapshot of the Nth mirror, whose ROOT is the working directory.
 ml_pin_mirror() {
   ml_root=$PWD ml_fd=''
   eval "ml_wanted=\$ml_wanted_$1 ml_remember=\$ml_remember_$1"
   ml_find_outer "$ml_root"
   if [ "$ml_outer_pin" != none ]; then
     [ -z "$ml_wanted" ] || [ "$ml_wanted" = "$ml_outer_id" ] ||
-      ml_say "$ml_root stays pinned to $ml_outer_id, as around this command: not $ml_wanted"
+      ml_say "$ml_root stays pinned to $ml_outer_id by the pin around this command: $ml_wanted is ignored"
     ml_wanted=$ml_outer_id
   fi
   [ "$ml_outer_pin" = namespace ] || ml_all_inside=no
   ml_hold
   [ -z "$ml_fd" ] || ml_leases="$ml_leases $ml_fd"
   eval "ml_root_$1=\$ml_root ml_snapshot_$1=\$ml_snapshot ml_id_$1=\$ml_id"
-  [ -z "$ml_remember" ] || ml_write_down "$ml_id" "$ml_remember"
+  [ -z "$ml_remember" ] || ml_remember_id "$ml_id" "$ml_remember"
 }
 
-# ml_write_down ID FILE: in one step, so that nobody reads half of it.
-ml_write_down() {
+# ml_remember_id ID FILE: replace FILE in one step, so that nobody reads half an id.
+ml_remember_id() {
   { printf '%s\n' "$1" >"$2.$$" && mv -f -- "$2.$$" "$2"; } 2>/dev/null ||
     ml_fail "the snapshot cannot be remembered in $2"
 }
 
-# ml_is_pinned ROOT: whether this run has pinned that mirror.
+# ml_is_pinned ROOT: true if this run has already pinned the mirror ROOT.
 ml_is_pinned() {
   ml_i=1
   while [ "$ml_i" -le "$ml_count" ]; do
@@ -479,8 +485,8 @@ ml_is_pinned() {
   return 1
 }
 
-# ml_tell_command: put into its environment, and for people where they asked for it, what is pinned and how.
-ml_tell_command() {
+# ml_announce_pins: export to the command what is pinned and how, and report it with --verbose.
+ml_announce_pins() {
   ml_i=1
   while [ "$ml_i" -le "$ml_count" ]; do
     ml_suffix=_$ml_i
@@ -527,20 +533,22 @@ while [ $# -gt 0 ]; do
     shift
     ;;
   --snapshot)
-    case $2 in '' | . | .. | */*) ml_fail "$2 is no id of a snapshot" 'See them with: mirrorlatch list ROOT' ;; esac
+    case $2 in
+    '' | . | .. | */*) ml_fail "'$2' is not a snapshot id" 'List the snapshots with: mirrorlatch list ROOT' ;;
+    esac
     eval "ml_wanted_$ml_count=\$2"
     shift
     ;;
   --pin)
-    case $2 in auto | namespace | cwd) ml_pin=$2 ;; *) ml_fail "--pin is auto, namespace or cwd, not $2" ;; esac
+    case $2 in auto | namespace | cwd) ml_pin=$2 ;; *) ml_fail "--pin takes auto, namespace or cwd, not '$2'" ;; esac
     shift
     ;;
   --chdir)
-    case $2 in yes | no) ml_chdir=$2 ;; *) ml_fail "--chdir is yes or no, not $2" ;; esac
+    case $2 in yes | no) ml_chdir=$2 ;; *) ml_fail "--chdir takes yes or no, not '$2'" ;; esac
     shift
     ;;
   --wait)
-    case $2 in '' | *[!0-9]*) ml_fail "--wait takes whole seconds, not $2" ;; esac
+    case $2 in '' | *[!0-9]*) ml_fail "--wait takes whole seconds, not '$2'" ;; esac
     ml_patience=$2
     shift
     ;;
@@ -549,7 +557,7 @@ while [ $# -gt 0 ]; do
     shift
     ;;
   --waiter)
-    # The program mirrorlatch, which `run` names: it hears of a change at once, and need not look each second.
+    # The path of mirrorlatch, given by `mirrorlatch run`: it notices a change at once instead of polling.
     ml_waiter=$2
     shift
     ;;
@@ -565,23 +573,23 @@ while [ $# -gt 0 ]; do
     shift
     break
     ;;
-  -*) ml_fail "there is no option $1" 'See: reader --help' ;;
+  -*) ml_fail "unknown option $1" 'See: reader --help' ;;
   *) break ;;
   esac
   shift
 done
-[ $# -gt 0 ] || ml_fail 'no command was given' 'Such as: reader -- apt-get update'
+[ $# -gt 0 ] || ml_fail 'no command was given' 'Put one after the options, for example: reader -- apt-get update'
 [ "$ml_pin$ml_chdir" != cwdno ] ||
   ml_fail 'with --pin cwd and --chdir no nothing would be pinned' 'Leave one of them out.'
 
-# The script itself, whatever directory and mount namespace it is in by then, and also when it is replaced.
+# Keeps the script reachable from any directory and mount namespace, even if it is replaced meanwhile.
 ml_free_descriptor
 ml_script=$ml_fd
 ml_open_at "$ml_script" "$0" || ml_fail "$0 cannot be read"
 ml_pwd=$PWD
 if [ -z "$ml_root_1" ]; then
   ml_self=$0
-  # The last newline of a name would be lost without the dot.
+  # The dot keeps the newlines at the end of a name.
   while [ -L "$ml_self" ]; do ml_self=$(readlink -f -- "$ml_self" && printf .) && ml_self=${ml_self%??}; done
   case $ml_self in */*) ml_root_1=${ml_self%/*}/.. ;; *) ml_root_1=.. ;; esac
 fi
@@ -591,11 +599,12 @@ while [ "$ml_n" -le "$ml_count" ]; do
   eval "ml_given=\$ml_root_$ml_n"
   [ "$ml_n" = 1 ] || CDPATH='' cd -- "$ml_pwd" 2>/dev/null
   ml_enter "$ml_given" ||
-    ml_fail "there is no mirror in $ml_given, or none that you may enter" 'Check the path: a mirror holds .mirrorlatch, or a symlink current.'
+    ml_fail "there is no mirror in $ml_given, or you may not enter it" \
+      'Check the path. A mirror has .mirrorlatch or a symlink named current.'
   ml_pin_mirror "$ml_n"
   ml_n=$((ml_n + 1))
 done
-# What a pin around this one holds besides, stays held: a third one inside would not know of it.
+# Also hold the other mirrors of the pin around this one, or a third pin inside would not know of them.
 ml_m=1
 while ml_read_outer "$ml_m"; do
   if [ "$ml_outer_pin" != none ] && ! ml_is_pinned "$ml_outer_root" && ml_enter "$ml_outer_root"; then
@@ -624,7 +633,7 @@ while [ "$ml_i" -gt 0 ]; do
 done
 
 if [ "$ml_all_inside" = yes ]; then ml_pin=namespace; else ml_choose_pin "$1"; fi
-ml_tell_command
+ml_announce_pins
 [ "$ml_pin" = namespace ] || ml_warn_of_paths "$@"
 [ "$ml_release" = no ] || ml_release_on_exit
 

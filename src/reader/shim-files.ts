@@ -41,11 +41,11 @@ export interface ShimsResult {
 }
 
 /**
- * Writes an executable for each command into a directory, which is made where it is missing. Each
- * is replaced in one step; nothing is written when one cannot be.
+ * Writes an executable for each command into a directory, which is made if it is missing. Each is
+ * replaced in one step; if one cannot be written, none is.
  *
- * @throws MirrorlatchError USAGE for a name that cannot be one, CONFIGURATION when a file that is
- * not ours is in the way.
+ * @throws MirrorlatchError USAGE for a name that no shim can have, CONFIGURATION when a
+ *   foreign file is in the way.
  */
 export function writeShims(options: WriteShimsOptions): ShimsResult {
   const directory = resolve(options.directory);
@@ -70,8 +70,8 @@ export function writeShims(options: WriteShimsOptions): ShimsResult {
 /**
  * Removes the shims of these commands, or all shims in the directory; never another file.
  *
- * @throws MirrorlatchError CONFIGURATION when a file of that name is not ours: then nothing is
- * removed.
+ * @throws MirrorlatchError CONFIGURATION when a file of that name is foreign: then nothing is
+ *   removed.
  */
 export function removeShims(given: string, commands: readonly string[] = []): ShimsResult {
   const directory = resolve(given);
@@ -105,14 +105,14 @@ function refuseForeign(path: string): void {
   });
 }
 
-/** True for a regular file, reached by no symlink, that begins as our shims do. */
+/** Whether a path is a regular file, no symlink, that begins as every shim does. */
 function isOurs(path: string): boolean {
   if (!lstatIfThere(path)?.isFile()) return false;
   let descriptor: number;
   try {
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    // Gone or replaced meanwhile; what may not be read is no shim, for a shim has mode 0755.
+    // Gone or replaced meanwhile. An unreadable file is no shim either: shims have mode 0755.
     if (['ENOENT', 'ELOOP', 'ENXIO', 'EACCES'].includes(errnoOf(error) ?? '')) return false;
     throw error;
   }
@@ -124,7 +124,7 @@ function isOurs(path: string): boolean {
   }
 }
 
-/** @returns false when it was there just so, and ours to change later. */
+/** @returns false when the file had this text and mode already, and belongs to this user. */
 function writeShim(path: string, text: string): boolean {
   const there = lstatIfThere(path);
   if (
@@ -135,7 +135,7 @@ function writeShim(path: string, text: string): boolean {
   ) {
     return false;
   }
-  // What a crash leaves of it is a shim, and goes with the others.
+  // If a crash leaves this file, it counts as a shim and is removed with the others.
   const temporary = join(dirname(path), `.mirrorlatch-${randomBytes(6).toString('hex')}`);
   try {
     writeExecutable(temporary, text);
@@ -147,7 +147,7 @@ function writeShim(path: string, text: string): boolean {
   return true;
 }
 
-/** Closed before it has its name: execve(2) refuses a file that is open for writing (ETXTBSY). */
+/** Closes the file before it gets its name: execve(2) refuses a file open for writing (ETXTBSY). */
 function writeExecutable(path: string, text: string): void {
   const descriptor = openSync(path, 'wx', 0o700);
   try {
@@ -159,7 +159,7 @@ function writeExecutable(path: string, text: string): void {
   }
 }
 
-/** As `mkdir -p` does, and for everybody, for that is who looks for commands there. */
+/** As `mkdir -p`, but readable for everybody: every user looks for commands there. */
 function makeDirectories(directory: string): void {
   if (lstatIfThere(directory) !== undefined) return;
   makeDirectories(dirname(directory));

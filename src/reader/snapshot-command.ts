@@ -7,19 +7,19 @@ export interface CommandOptions {
   words: readonly string[];
   /** Run it for the snapshot that is current at the start too. */
   initial?: boolean | undefined;
-  /** How it is pinned, see `run`. */
+  /** How it is pinned, as by `mirrorlatch run --pin`. */
   pin?: 'auto' | 'namespace' | 'cwd' | undefined;
   /** `no`: it starts in the caller's working directory, not in the snapshot. */
   chdir?: 'yes' | 'no' | undefined;
 }
 
-/** What is told about the command; times are ISO 8601, UTC. */
+/** What happens to the command; times are ISO 8601, UTC. */
 export type CommandEvent =
   | { event: 'command-started'; at: string; id: string; pid: number }
   | ({ event: 'command-ended'; at: string; id: string; seconds: number } & JobEnd);
 
 /**
- * Runs a command pinned to one new snapshot after the other, never two at once.
+ * Runs a command for one new snapshot after the other, pinned to it, and never two at once.
  *
  * ```
  *            want(b)              want(c) want(d)      ended
@@ -46,25 +46,25 @@ export class SnapshotCommand {
     this.#onEnd = onEnd;
   }
 
-  /** `current` names `id` now: of several only the newest counts. */
+  /** Wants a run for `id`; of several wishes only the latest counts. */
   want(id: string): void {
     this.#next = id;
   }
 
-  /** Tells what has ended, and starts what is next if nothing runs. */
+  /** Returns what has happened, and starts the next run if none is under way. */
   step(): CommandEvent[] {
     if (this.#failure !== undefined) throw this.#failure;
     const events = this.#ends.splice(0);
     const id = this.#next;
     if (this.#job !== undefined || id === undefined) return events;
     this.#next = undefined;
-    // Back where it was before the last run ended, there is nothing new; in place it is.
+    // A rollback to what the last run was for brings nothing new; in place, the same id does.
     if (id === this.#last && id !== LIVE) return events;
     const job = this.#start(id);
     return [...events, { event: 'command-started', at: now(), id, pid: job.pid }];
   }
 
-  /** Sends the signal to what runs, and waits for its end; starts nothing more. */
+  /** Sends the signal to the running command and waits for its end; starts nothing more. */
   async stop(signal: NodeJS.Signals): Promise<CommandEvent[]> {
     this.#job?.kill(signal);
     await this.#job?.ended.catch(() => {});

@@ -6,12 +6,12 @@ import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { readTextIfThere } from '../system/files.ts';
 
 /**
- * Where this user's sticky pins lie: `$XDG_STATE_HOME` (XDG Base Directory Specification), which is
- * `~/.local/state` by default, and /var/lib for root.
+ * The directory of this user's sticky pins: below `$XDG_STATE_HOME` (XDG Base Directory
+ * Specification), by default `~/.local/state`, or /var/lib for root.
  */
 export function stickyDirectory(env: NodeJS.ProcessEnv, isRoot: boolean): string {
   const given = env['XDG_STATE_HOME'];
-  // The specification: a path that is not absolute is to be ignored.
+  // The specification says to ignore relative paths.
   if (given?.startsWith('/')) return join(given, 'mirrorlatch', 'sticky');
   return isRoot
     ? '/var/lib/mirrorlatch/sticky'
@@ -19,17 +19,16 @@ export function stickyDirectory(env: NodeJS.ProcessEnv, isRoot: boolean): string
 }
 
 /**
- * The file that remembers, under a name, which snapshot of a mirror was pinned: the reader writes
- * the id into it.
+ * The path of the file in which the reader remembers, under a name, the id of the pinned snapshot.
  *
- * @throws MirrorlatchError USAGE when no file can be named so, NO_MIRROR when there is no mirror.
+ * @throws MirrorlatchError USAGE for an unusable name, NO_MIRROR if `root` does not exist.
  */
 export function stickyFile(directory: string, name: string, root: string): string {
   if (!/^[A-Za-z0-9_+][A-Za-z0-9_.+-]{0,99}$/.test(name)) {
     throw new MirrorlatchError(
       'USAGE',
-      `${JSON.stringify(name)} is no name for a pin: letters, digits and _ . + - are`,
-      { hint: 'Name it after what reads the mirror, such as: --sticky apt' },
+      `${JSON.stringify(name)} cannot name a pin: only letters, digits and _ . + - are allowed`,
+      { hint: 'Name it after the program that reads the mirror, for example: --sticky apt' },
     );
   }
   return join(
@@ -38,7 +37,7 @@ export function stickyFile(directory: string, name: string, root: string): strin
   );
 }
 
-/** Makes the directory of a file that is to be remembered in. */
+/** Makes the directory of a `stickyFile`. */
 export function prepareSticky(file: string): void {
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
@@ -47,12 +46,12 @@ export function prepareSticky(file: string): void {
   }
 }
 
-/** The id that was remembered; undefined when none was. */
+/** The remembered id; undefined if there is none. */
 export function rememberedId(file: string): string | undefined {
   try {
     return readTextIfThere(file)?.trim() || undefined;
   } catch (error) {
-    throw asMirrorlatchError(error, 'what was remembered cannot be read');
+    throw asMirrorlatchError(error, 'the remembered snapshot cannot be read');
   }
 }
 

@@ -13,7 +13,7 @@ export interface WaitOptions {
   forPublish?: boolean | undefined;
   /** How long at most; ms. */
   timeoutMs?: number | undefined;
-  /** Look this often, and do not rely on events of the filesystem; ms. */
+  /** Look this often, without relying on events of the filesystem; ms. */
   pollMs?: number | undefined;
   signal?: AbortSignal | undefined;
   onWarning?: ((message: string) => void) | undefined;
@@ -27,14 +27,14 @@ export interface WaitResult {
   waitedMs: number;
 }
 
-/** The snapshot that was waited for, or why there is none yet: what is to be said of the mirror. */
+/** The awaited snapshot, or why there is none yet: a predicate of the mirror, for people. */
 type Look = { id: string } | { why: string };
 
 /**
- * Waits until a mirror can be read and nobody is publishing, or until the next snapshot has been
- * published since the call.
+ * Waits until a mirror can be read and nothing is being published, or until the first publication
+ * after the call.
  *
- * @throws MirrorlatchError BUSY, naming what it waited for, when that takes longer than `timeoutMs`.
+ * @throws MirrorlatchError BUSY, naming what it waited for, when `timeoutMs` runs out.
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
   const { root, timeoutMs = Number.POSITIVE_INFINITY, pollMs, signal, onWarning } = options;
@@ -74,9 +74,8 @@ function readableSnapshot(layout: Layout): Look {
 }
 
 /**
- * What keeps guarded readers out, or would change what they find: the gate of a mirror that is
- * written in place. Where every snapshot has a directory of its own only the flip is worth waiting
- * for.
+ * What keeps guarded readers out: the gate of a mirror in place. Where every snapshot has a directory
+ * of its own, only the moment of a flip is worth waiting out.
  */
 function obstacleToReaders(layout: Layout): string | undefined {
   const lock = stateOfRecord(layout, true);
@@ -90,7 +89,7 @@ function obstacleToReaders(layout: Layout): string | undefined {
 function nextPublication(layout: Layout): () => Look {
   const { current, history } = followHistory(layout);
   return () => {
-    // The line of what is current already may be still to come, when a crash has delayed it.
+    // A crash can delay the line of a publication: it may be that of what is current already.
     const published = history
       .next()
       .find((entry) => entry.event === 'published' && (entry.id !== current || entry.id === LIVE));

@@ -12,11 +12,11 @@ import { type CommandEvent, type CommandOptions, SnapshotCommand } from './snaps
 
 export interface WatchOptions {
   root: string;
-  /** Look this often, and do not rely on events of the filesystem; ms. */
+  /** Look this often, without relying on events of the filesystem; ms. */
   pollMs?: number | undefined;
   /** A command to run for each new snapshot. */
   command?: CommandOptions | undefined;
-  /** Ends it. A running command gets the signal that the reason names (SIGINT, …), or SIGTERM. */
+  /** Ends the watch. A running command gets the signal that the reason names, or SIGTERM. */
   signal?: AbortSignal | undefined;
   /** Called with each warning. */
   onWarning?: ((message: string) => void) | undefined;
@@ -24,12 +24,12 @@ export interface WatchOptions {
 
 /** What happens to a mirror; times are ISO 8601, UTC. */
 export type WatchEvent =
-  /** The first event: what is current when it begins. All that comes after is told. */
+  /** The first event: what is current when the watch begins. */
   | { event: 'watching'; at: string; id: string | null; previous: string | null }
   | HistoryEntry
   /**
    * The writer's lock. `lock-left`: its holder ended without releasing it. A lock that is taken
-   * and released between two looks is not told.
+   * and released between two looks goes unseen.
    */
   | { event: 'lock-taken' | 'lock-released' | 'lock-left'; at: string; owner: LockOwner }
   /** The gate of an in-place mirror has another state than at the last look. */
@@ -37,12 +37,12 @@ export type WatchEvent =
   | CommandEvent;
 
 /**
- * What happens to a mirror from the call on, in order, each once: publications, rollbacks,
- * removals, syncs that found nothing to do or failed, who takes the lock, and how the command
- * fares. Ends when `signal` aborts.
+ * Yields what happens to a mirror from the call on, in order, each event once: publications,
+ * rollbacks, removals, syncs that found nothing to do or failed, the holders of the lock, and the
+ * runs of the command. Ends when `signal` aborts.
  *
  * What happened is read from the mirror's history, never guessed from events of the filesystem:
- * those only make the look come sooner.
+ * those only make the next look come sooner.
  *
  * @throws MirrorlatchError NO_MIRROR, at the call.
  */
@@ -80,7 +80,7 @@ async function* tell(
     };
     if (commandOptions?.initial && current !== undefined) command?.want(current);
     while (!signal?.aborted) {
-      // The lock first: what its holder did before releasing it is in history by then.
+      // The lock first: by then, history has what its holder did before releasing it.
       const { before, after } = lock.look();
       yield* before;
       for (const entry of history.next()) {
@@ -97,7 +97,7 @@ async function* tell(
     throw asMirrorlatchError(error, `the watch of ${layout.root} failed`);
   } finally {
     signal?.removeEventListener('abort', watcher.wake);
-    // Nothing runs any more, unless it is our caller who has had enough.
+    // A command runs here only if the caller has left the loop early.
     await command?.stop('SIGTERM');
     await watcher.close();
   }
@@ -108,7 +108,7 @@ function signalOf(reason: unknown): NodeJS.Signals {
   return code === 'SIGINT' || code === 'SIGHUP' ? code : 'SIGTERM';
 }
 
-/** Tells how the gate of an in-place mirror changes from one look to the next. */
+/** Compares the gate of an in-place mirror from one look to the next. */
 class GateObserver {
   readonly #layout: Layout;
   #since: string | undefined;
@@ -129,7 +129,7 @@ class GateObserver {
 
 type LockEvent = Extract<WatchEvent, { owner: LockOwner }>;
 
-/** Tells how the holder of the lock changes from one look to the next. */
+/** Compares the holder of the lock from one look to the next. */
 class LockObserver {
   readonly #layout: Layout;
   #owner: LockOwner | undefined;
@@ -139,11 +139,11 @@ class LockObserver {
     this.look();
   }
 
-  /** What to tell before and after that which history tells since the last look. */
+  /** The events to yield before and after what history has since the last look. */
   look(): { before: LockEvent[]; after: LockEvent[] } {
     const state = stateOfRecord(this.#layout, true);
     const isHeld = state.kind === 'held' || state.kind === 'foreign';
-    // A record that vanishes while it is read, or that a power cut tore: nobody can be named.
+    // The record vanished while it was read, or a power cut tore it: there is no name.
     if (isHeld && state.owner === undefined) return { before: [], after: [] };
     const owner = isHeld ? state.owner : undefined;
     const last = this.#owner;

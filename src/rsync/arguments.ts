@@ -1,6 +1,6 @@
 import type { Source } from './source.ts';
 
-/** What a mirror wants of rsync, by the name that turns it off (`--without NAME`). */
+/** What rsync does for a mirror by default, by the name that turns it off (`--without NAME`). */
 export const DEFAULT_NAMES = [
   'archive',
   'delete',
@@ -16,29 +16,29 @@ export interface Transfer {
   source: Source;
   /** The defaults that are turned off. */
   without: ReadonlySet<DefaultName>;
-  /** The user's own options, checked. */
+  /** The user's own options, as `parseRsyncOptions` returns them. */
   options: readonly string[];
 }
 
 /**
- * The mark before each line that `--out-format` prints, which tells it from rsync's messages. No
- * file name can begin a line, as rsync escapes control characters in them.
+ * Marks each line that `--out-format` prints, to distinguish it from rsync's messages. A file name
+ * cannot begin a line, because rsync escapes control characters.
  */
 export const ENTRY_MARK = '@|';
 
-/** What changed, size in bytes, modification time and name: see `parseEntry`. */
+/** The change, the size in bytes, the modification time and the name: see `parseEntry`. */
 const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%n`;
 
-/** Lists what a sync into `target` would do, entry by entry, and changes nothing. */
+/** Lists what a sync into `target` would do, entry by entry, without changing anything. */
 export function planArguments(transfer: Transfer, target: string): string[] {
   return [
     '--dry-run',
-    // The names that a filter hides now may be in the target from before it was given.
+    // The target may still have entries from before the filter that excludes them was given.
     '--delete',
     '--delete-excluded',
     ...common(transfer),
     '--stats',
-    // Tells of each unsafe symlink that is ignored.
+    // Makes rsync name each unsafe symlink that it ignores.
     '--info=name1',
     '--',
     transfer.source.argument,
@@ -47,24 +47,25 @@ export function planArguments(transfer: Transfer, target: string): string[] {
 }
 
 export interface ApplyOptions {
-  /** Absolute directories to link or copy unchanged files from, the nearest first. */
+  /** Absolute directories to link or copy unchanged files from, in order of preference. */
   from: readonly string[];
   how: 'link' | 'copy';
-  /** Absolute directory for what an interrupted transfer leaves of a file. */
+  /** Absolute directory for the partial files of an interrupted transfer. */
   partial: string;
 }
 
-/** A file for `--files-from` with `--from0`: each name has its prefix, and a NUL behind it. */
+/** A file for `--files-from --from0`: each name follows its prefix and ends with a NUL. */
 export interface TransferList {
   path: string;
-  /** It holds a name that the source does not have, for only the top directory is meant. */
+  /** The only name on the list does not exist in the source: only the top directory is wanted. */
   namesNoEntry: boolean;
 }
 
 /**
- * Where the names of a list start from, and what stands before each of them (latin1). A daemon of
- * rsync 3.5.0 without chroot finds no listed file below a directory of its module: so its names
- * start from the module, and `/./` tells where the part that counts begins (rsync(1), --relative).
+ * The source argument that listed names are relative to, and the prefix of each name (latin1). An
+ * rsync 3.5.0 daemon without chroot does not find listed files below a subdirectory of its module.
+ * Names therefore start at the module, and `/./` marks where the copied path begins (rsync(1),
+ * --relative).
  */
 export function listedFrom(source: Source): { argument: string; prefix: string } {
   if (source.kind !== 'daemon' || source.path === '') {
@@ -75,10 +76,9 @@ export function listedFrom(source: Source): { argument: string; prefix: string }
 }
 
 /**
- * Transfers the entries that `list` names, and the top directory, into `target`, and looks at no
- * other. `--files-from` alone does not keep rsync from recursing into a listed directory, nor does
- * it bring the top along where implied directories are off: both are said last, so that they win
- * over the user's.
+ * Transfers only the entries on `list`, and the top directory, into `target`. With `--files-from`
+ * alone rsync may still recurse into a listed directory, and leaves out the top directory if
+ * implied directories are off. The options that prevent this come last, to override the user's.
  */
 export function applyArguments(
   transfer: Transfer,
@@ -89,7 +89,7 @@ export function applyArguments(
   return [
     ...common(transfer),
     ...transferring(transfer, options),
-    // Twice: tell of what is only linked from elsewhere, too, for it was planned as well.
+    // Twice: also itemize entries that are only hard-linked. The plan counts those too.
     '-ii',
     '--no-recursive',
     '--dirs',
@@ -103,7 +103,7 @@ export function applyArguments(
   ];
 }
 
-/** rsync's own single pass over the whole tree, into a `target` that holds nothing shared. */
+/** rsync's own single pass over the whole tree, into a `target` that shares no inodes. */
 export function wholePassArguments(
   transfer: Transfer,
   target: string,
@@ -122,8 +122,8 @@ export function wholePassArguments(
 }
 
 /**
- * rsync's single pass into the tree that readers use: new files come together at the end, so that
- * the tree is a mix for as short as can be (rsync(1), --delay-updates).
+ * rsync's single pass into the tree that readers use. All new files are renamed into place at the
+ * end, which keeps the time in which the tree is a mix short (rsync(1), --delay-updates).
  */
 export function inPlaceArguments(transfer: Transfer, target: string): string[] {
   return [
@@ -158,16 +158,16 @@ function transferring({ source }: Transfer, { from, how, partial }: ApplyOptions
   return [
     '--info=progress2',
     `--partial-dir=${partial}`,
-    // Twice: look for the old version of a renamed file in `from` as well (rsync(1), --fuzzy).
+    // Twice: also look for a basis file in the directories of `from` (rsync(1), --fuzzy).
     ...(source.kind === 'local' ? [] : ['--fuzzy', '--fuzzy']),
     ...from.map((directory) => `--${how}-dest=${directory}`),
   ];
 }
 
-/** What `rsync --delay-updates` puts new files into (rsync(1)). */
+/** The directories in which `rsync --delay-updates` collects new files (rsync(1)). */
 export const DELAYED = '.~tmp~';
 
-/** Whether an entry is one that only an interrupted rsync leaves: what `temp-excludes` keeps out. */
+/** Whether an entry is a leftover of an interrupted rsync, as `temp-excludes` excludes them. */
 export function isTemporary(name: string): boolean {
   const parts = name.split('/');
   const last = parts.at(-1) ?? '';
@@ -176,7 +176,7 @@ export function isTemporary(name: string): boolean {
 
 /**
  * rsync's own temporary files, `.name.XXXXXX`, where each X is a letter or a digit (mkstemp(3)).
- * At least one of them is a capital or a digit here: `.name.backup` may be a file that is meant.
+ * At least one must be a capital or a digit: `.name.backup` may well be a file of the source.
  */
 const TEMPORARY_FILES = [0, 1, 2, 3, 4, 5].map((capitalAt) => {
   const suffix = [0, 1, 2, 3, 4, 5].map((at) => (at === capitalAt ? '[A-Z0-9]' : '[a-zA-Z0-9]'));

@@ -1,16 +1,16 @@
 import { MirrorlatchError } from '../errors.ts';
 
-/** How an rsync run ended, read from its exit code and its own words. */
+/** How an rsync run ended, judged by its exit code and its messages. */
 export type Ending =
   | { kind: 'clean' }
-  /** Another try may go well: the source changed meanwhile, or the network failed. */
+  /** Another try may succeed: the source changed meanwhile, or the network failed. */
   | { kind: 'retry'; why: string; error: MirrorlatchError }
   | { kind: 'failed'; error: MirrorlatchError };
 
 /**
- * Tells what rsync's exit code means (rsync(1), EXIT VALUES) together with what it said, because
- * one code stands for many things: 5 for "max connections" and for "unknown module", 11 for a full
- * disk and for a bad target.
+ * Judges rsync's exit code (rsync(1), EXIT VALUES) together with its messages, because one code
+ * has several causes: 5 is both "max connections" and "unknown module", 11 both a full disk and a
+ * bad target.
  *
  * @param words the end of rsync's standard error.
  */
@@ -65,14 +65,14 @@ export function judgeEnding(exitCode: number, words: string): Ending {
     return failed(
       'PERMISSION',
       'the server refused access',
-      'Check user, password file or ssh key: mirrorlatch sync SRC ROOT -- -e "ssh -i KEY"',
+      'Check the user, the password file or the ssh key: mirrorlatch sync SRC ROOT -- -e "ssh -i KEY"',
     );
   }
   if (/Host key verification failed/.test(words)) {
     return failed(
       'PERMISSION',
       "the server's host key is not known",
-      'Connect once by hand with ssh and check the key.',
+      'Connect once with ssh by hand, and verify the key.',
     );
   }
   if (exitCode === 23 && /change_dir ".*" (\(in .*\) )?failed: No such file/.test(words)) {
@@ -82,7 +82,7 @@ export function judgeEnding(exitCode: number, words: string): Ending {
     return failed(
       'UNAVAILABLE',
       'there is no rsync on the remote host',
-      'Install it there, or say where it is: -- --rsync-path=PATH',
+      'Install it there, or give its path: -- --rsync-path=PATH',
     );
   }
   if (exitCode === 14 || /Failed to exec /.test(words)) {
@@ -98,17 +98,17 @@ export function judgeEnding(exitCode: number, words: string): Ending {
       return failed(
         'USAGE',
         'rsync does not accept these options',
-        'Check what follows -- with: man rsync',
+        'Check the options after -- with: man rsync',
       );
     case 23:
       return retry(
         'some files could not be transferred',
-        'See which in the log, and mend their permissions or exclude them: -- --exclude=PATTERN',
+        'The log names them. Fix their permissions, or exclude them: -- --exclude=PATTERN',
       );
     case 24:
       return retry(
         'files vanished from the source while it was read',
-        'The source is changing: try again when it is quiet.',
+        'The source is changing. Try again when it is quiet.',
       );
     case 10:
     case 12:
@@ -117,13 +117,13 @@ export function judgeEnding(exitCode: number, words: string): Ending {
     case 255:
       return retry(
         'the connection to the source failed',
-        'Check the network and the server, then try again: nothing that came is lost.',
+        'Check the network and the server, then try again. What was transferred is kept.',
       );
     case 5:
       return failed(
         'UNAVAILABLE',
         'the server refused to start',
-        'Read what it says, and check the module and its path.',
+        'Read its message, and check the module and its path.',
       );
     case 19:
     case 20:
@@ -132,7 +132,7 @@ export function judgeEnding(exitCode: number, words: string): Ending {
       return failed(
         'IO',
         'rsync was killed from outside',
-        'Run the sync again: nothing that came is lost.',
+        'Run the sync again. What was transferred is kept.',
       );
     default:
       return failed('IO', 'rsync failed');
@@ -140,8 +140,8 @@ export function judgeEnding(exitCode: number, words: string): Ending {
 }
 
 /**
- * What rsync complained of, without what differs from run to run, so that two runs that fail over
- * the same paths can be told from two that do not.
+ * rsync's complaints, sorted and without the parts that differ from run to run: equal for two runs
+ * that failed on the same paths.
  */
 export function complaints(words: string): string {
   return words
@@ -152,7 +152,7 @@ export function complaints(words: string): string {
     .join('\n');
 }
 
-/** The lines of rsync's own that say the most: not its closing line, which only has the code. */
+/** rsync's most informative lines, without its closing line, which only repeats the exit code. */
 function lastWords(words: string): string {
   const lines = words
     .split('\n')

@@ -7,9 +7,9 @@ export interface Entry {
   type: 'file' | 'directory' | 'symlink' | 'device' | 'special';
   /** The path below the root, one character a byte (latin1); `.` is the root itself. */
   name: string;
-  /** Size in bytes; 0 for a deleted entry, of which rsync does not tell it. */
+  /** Size in bytes; 0 for a deleted entry, whose size rsync does not print. */
   size: number;
-  /** The modification time as rsync prints it, to the second. */
+  /** The modification time as rsync prints it, in whole seconds. */
   modified: string;
 }
 
@@ -22,9 +22,12 @@ const TYPES: Record<string, Entry['type']> = {
 };
 
 /**
- * Reads a line of rsync's standard output (latin1); undefined when it is not about an entry.
- * A deleted directory ends in a slash and so tells its type; of all else that is deleted rsync does
- * not tell the type, and it is called a file here.
+ * Reads a line of rsync's standard output (latin1).
+ *
+ * rsync prints the type of a deleted entry only for directories, as a trailing slash; any other
+ * deleted entry counts as a file.
+ *
+ * @returns undefined for a line that is not about an entry.
  */
 export function parseEntry(line: string): Entry | undefined {
   if (!line.startsWith(ENTRY_MARK)) return parseIgnored(line);
@@ -42,9 +45,9 @@ export function parseEntry(line: string): Entry | undefined {
 }
 
 /**
- * rsync ignores an unsafe symlink in a way that also keeps what the target has under its name, though
- * a fresh copy has nothing there: it counts as deleted, if there is anything. A name or a target
- * that has `" -> "` itself could be read in two ways and is left alone.
+ * When rsync ignores an unsafe symlink, it also keeps whatever the target has under that name. A
+ * fresh copy would have nothing there, so the entry counts as deleted. A line in which `" -> "`
+ * occurs twice is ambiguous and is skipped.
  */
 function parseIgnored(line: string): Entry | undefined {
   const parts = /^ignoring unsafe symlink "(.*)"$/.exec(line)?.[1]?.split('" -> "');
@@ -58,7 +61,7 @@ function changeOf(flags: string): Entry['change'] {
   return flags.startsWith('.') ? 'attributes' : 'changed';
 }
 
-/** rsync prints a byte that could confuse a reader as `\#ooo`, in octal (rsync(1), -8). */
+/** rsync prints unprintable bytes as `\#ooo`, in octal (rsync(1), --8-bit-output). */
 function unescapeName(printed: string): string {
   if (!printed.includes('\\#')) return printed;
   return printed.replace(/\\#([0-7]{3})/g, (_, octal: string) =>
@@ -66,11 +69,11 @@ function unescapeName(printed: string): string {
   );
 }
 
-/** Splits rsync's standard output into lines, which end in `\n` or, for progress, in `\r`. */
+/** Splits rsync's standard output into lines, which end with `\n` or, for progress, with `\r`. */
 export class LineSplitter {
   #rest = '';
 
-  /** The lines that `chunk` completes, latin1. */
+  /** Returns the lines that `chunk` completes (latin1). */
   push(chunk: Buffer): string[] {
     const lines = (this.#rest + chunk.toString('latin1')).split(/[\r\n]/);
     this.#rest = lines.pop() ?? '';

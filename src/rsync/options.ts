@@ -4,8 +4,8 @@ import { MirrorlatchError } from '../errors.ts';
  * What one of rsync's options means for a snapshot that is made beside the old one:
  * - `plan`: it chooses or transforms entries one by one, so a list of entries can be applied alone;
  * - `whole`: its effect depends on entries that did not change, so rsync must see the whole tree;
- * - `said`: mirrorlatch does it already, or shows it in its own way: left out;
- * - a text: it would break an invariant; the text says why and what to use instead.
+ * - `said`: mirrorlatch already does or reports the same, so it is not passed on;
+ * - `refused`: it would break an invariant; the text says why and what to use instead.
  */
 type Meaning = 'plan' | 'whole' | 'said' | { refused: string };
 
@@ -19,7 +19,7 @@ interface Option {
 export interface RsyncOptions {
   /** For rsync's command line, in the user's order. */
   args: readonly string[];
-  /** The same, option by option: the long name, or the letter of one that has no other. */
+  /** The same, option by option: `name` is the long name, or the letter if there is no long one. */
   named: readonly { name: string; words: readonly string[] }[];
   /** The first option that needs a whole pass, or undefined when a plan can be applied. */
   needsWholePass: string | undefined;
@@ -28,15 +28,15 @@ export interface RsyncOptions {
 /**
  * Checks the options that a user gives for rsync.
  *
- * @throws MirrorlatchError USAGE for an option that breaks an invariant, or that is not known:
- *   then nobody can tell what it would do to a published snapshot.
+ * @throws MirrorlatchError USAGE for an option that breaks an invariant, and for an unknown one,
+ *   because its effect on published snapshots is unknown too.
  */
 export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
   const named: { name: string; words: readonly string[] }[] = [];
   let needsWholePass: string | undefined;
   const take = (option: Option | undefined, shown: string, words: readonly string[]): void => {
     if (option === undefined) {
-      throw refusal(shown, 'mirrorlatch does not know it, so it cannot tell whether it is safe.');
+      throw refusal(shown, 'mirrorlatch does not know it, so it may not be safe.');
     }
     if (typeof option.meaning === 'object') throw refusal(shown, option.meaning.refused);
     if (option.meaning === 'said') return;
@@ -61,7 +61,7 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
           continue;
         }
         if (rest === '') index += 1;
-        // Joined stays joined: rsync reads `-e=ssh` as `-e ssh`.
+        // A joined value stays joined, because rsync reads `-e=ssh` as `-e ssh`.
         const words =
           rest === ''
             ? [`-${letter}`, nextWord(given, index, `-${letter}`)]
@@ -71,7 +71,7 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
       }
     } else {
       throw new MirrorlatchError('USAGE', `${JSON.stringify(word)} is not an option of rsync`, {
-        hint: 'After -- come rsync options only: mirrorlatch sync SRC ROOT -- --exclude=/iso/',
+        hint: 'Put only rsync options after the --: mirrorlatch sync SRC ROOT -- --exclude=/iso/',
       });
     }
   }
@@ -86,7 +86,7 @@ function longOption(name: string): Option | undefined {
     ({ long, short }) => long === positive || (positive.length === 1 && short === positive),
   );
   if (turnedOff === undefined) return undefined;
-  // To turn a refused option off is no harm; to turn recursion off needs a whole pass to mean it.
+  // Turning off a refused option is harmless.
   const meaning = typeof turnedOff.meaning === 'object' ? 'plan' : turnedOff.meaning;
   return { long: name, meaning };
 }
@@ -99,7 +99,7 @@ function nextWord(given: readonly string[], index: number, option: string): stri
 
 function refusal(option: string, reason: string): MirrorlatchError {
   return new MirrorlatchError('USAGE', `rsync's option ${option} cannot be used: ${reason}`, {
-    hint: 'The options of rsync that do go are listed in: mirrorlatch sync --help',
+    hint: 'The rsync options that can be used are listed in: mirrorlatch sync --help',
   });
 }
 
@@ -114,7 +114,7 @@ const OTHER_DESTINATION = because(
   'mirrorlatch chooses what a snapshot is linked or copied from. See --strategy and --clone.',
 );
 const LOOKS_AT_TARGET = because(
-  'a snapshot is made anew, so nothing in the target may decide what is copied. Use --exclude, --max-size or --min-size.',
+  'a snapshot is a new tree, so nothing in the target may decide what is copied. Use --exclude, --max-size or --min-size.',
 );
 const OUTPUT = because(
   "mirrorlatch reads rsync's output. Use --dry-run, --json and the log in .mirrorlatch/logs.",
@@ -123,7 +123,7 @@ const BATCH = because('a batch has no tree to check. Sync without it.');
 const STAGED = because('staging is invisible until it is published in one rename. Leave it out.');
 const LIST = because('a mirror is a whole tree. Choose entries with --include and --exclude.');
 const BACKUP = because('every earlier snapshot is the backup. See --keep-last and --keep-within.');
-const NOT_A_SYNC = because('it makes rsync do something else than a sync. Call rsync itself.');
+const NOT_A_SYNC = because('it makes rsync do something other than a sync. Call rsync itself.');
 
 /** Every option of rsync 3.5 (rsync(1), OPTION SUMMARY). */
 const OPTIONS: readonly Option[] = [
@@ -164,7 +164,7 @@ const OPTIONS: readonly Option[] = [
   {
     long: 'keep-dirlinks',
     short: 'K',
-    meaning: because('it writes through symlinks that the source planted. Use -k or -L.'),
+    meaning: because('it writes through symlinks that the source controls. Use -k or -L.'),
   },
   { long: 'hard-links', short: 'H', meaning: 'whole' },
   { long: 'perms', short: 'p', meaning: 'plan' },
@@ -223,14 +223,14 @@ const OPTIONS: readonly Option[] = [
   },
   {
     long: 'ignore-errors',
-    meaning: because('what could not be read must never pass for deleted.'),
+    meaning: because('an entry that cannot be read must never count as deleted.'),
   },
   { long: 'force', meaning: 'said' },
   {
     long: 'max-delete',
     takesValue: true,
     meaning: because(
-      'it counts for nothing in a fresh tree. Use: mirrorlatch sync --max-shrink PERCENT',
+      'it has no effect in a fresh tree. Use: mirrorlatch sync --max-shrink PERCENT',
     ),
   },
   { long: 'max-size', takesValue: true, meaning: 'whole' },

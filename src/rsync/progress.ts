@@ -1,30 +1,34 @@
-/** How far a transfer is, as rsync tells it. */
+/** The progress of a transfer, as rsync reports it. */
 export interface TransferProgress {
+  /** The size of the files transferred so far, in bytes. */
   bytes: number;
   /** Files whose content has been transferred. */
   files: number;
 }
 
 /**
- * Reads a line of `--info=progress2`, which is `bytes pct% rate H:MM:SS (xfr#N, to-chk=R/T)`, the
- * parentheses only at the end of a file; undefined for any other line.
+ * Reads a line of `--info=progress2`: `bytes pct% rate H:MM:SS (xfr#N, to-chk=R/T)`, where rsync
+ * prints the parentheses only at the end of a file.
+ *
+ * @returns undefined for any other line.
  */
 export function parseProgress(line: string): TransferProgress | undefined {
   const [, bytes, files] = /^ *(\d+) +\d+% +\S+ +\S+ *(?:\(xfr#(\d+),)?/.exec(line) ?? [];
   return bytes === undefined ? undefined : { bytes: Number(bytes), files: Number(files ?? 0) };
 }
 
-/** What rsync tells of the whole source tree at the end of a pass (`--stats`). */
+/** What rsync reports about the whole source tree at the end of a pass (`--stats`). */
 export interface SourceTotals {
   /** Regular files. */
   files: number;
   directories: number;
-  /** All entries. */
+  /** All entries, including symlinks, devices and special files. */
   entries: number;
+  /** The sizes of all files and symlinks. */
   bytes: number;
 }
 
-/** Reads the lines of `--stats` as they come. */
+/** Collects the totals from the lines of `--stats`; ignores all other lines. */
 export class StatsReader {
   readonly totals: SourceTotals = { files: 0, directories: 0, entries: 0, bytes: 0 };
 

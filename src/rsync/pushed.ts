@@ -8,51 +8,53 @@ import { parseRsyncOptions } from './options.ts';
 import type { Source } from './source.ts';
 
 /**
- * A source that another host pushes is an rsync server of that host's own, with one module, for one
- * connection: the rsync beside the mirror pulls from it as from any other, and reaches it through a
- * socket that whoever started it joins with the other host.
+ * The pushing host runs an rsync daemon with one module for one connection. The rsync on the
+ * mirror's host pulls from it as from any other daemon, through a socket that the caller connects
+ * to the pushing host.
  *
- * A server, and not `rsync --server --sender`, because it obeys what its own configuration says:
- * the other side is given this one tree to read, and can ask for nothing else.
+ * It is a daemon and not `rsync --server --sender`, because a daemon obeys its own configuration:
+ * the other side can read this one tree and ask for nothing else.
  */
 const MODULE = 'source';
 
 /**
- * The host's name is one that no network knows (RFC 2606): rsync reaches it by its channel alone.
+ * The source that rsync reads through its channel. The host name resolves nowhere (RFC 2606).
  *
- * @param name what the host that pushes calls it, for reports.
+ * @param name what the pushing host calls the source, for reports.
  */
 export function pushedSource(name: string): Source {
   return { kind: 'pushed', argument: `pusher.invalid::${MODULE}/`, name };
 }
 
 /**
- * Lets rsync find the server at the other end of its channel, the first descriptor behind those
- * that it inherits (see `ChildOptions`): a remote shell (rsync(1), CONNECTING TO AN RSYNC DAEMON)
- * that starts nothing, but joins what rsync gives it with the channel.
+ * The options that connect rsync to its channel, the first descriptor after the inherited ones (see
+ * `ChildOptions`): a remote shell (rsync(1), CONNECTING TO AN RSYNC DAEMON) that starts no program,
+ * but copies between rsync and the channel.
  *
- * The `cat` that rsync waits for ends when the server does, the other one when rsync does. Neither
- * keeps the writer's lock: they write to no mirror.
+ * The `cat` that rsync waits for ends with the server, the other one with rsync. Neither keeps the
+ * writer's lock, because neither writes to the mirror.
+ *
+ * @param inherited how many descriptors rsync inherits before the channel.
  */
 export function relayOptions(inherited: number): string[] {
   const channel = FIRST_INHERITED + inherited;
   const spare = channel + 1;
   const locks = Array.from({ length: inherited }, (_, at) => `${FIRST_INHERITED + at}>&-`);
   const script = [
-    // The shell would give a command in the background an empty standard input.
+    // A background command would get an empty standard input from the shell.
     `exec ${spare}<&0 ${locks.join(' ')}`,
     `cat <&${spare} >&${channel} ${spare}<&- ${channel}<&- & exec cat <&${channel} ${spare}<&- ${channel}<&-`,
   ].join('; ');
-  // Else rsync gives its shell a pipe that does not block, and cat(1) loses what does not fit.
+  // Without --blocking-io the shell gets a non-blocking pipe, and cat(1) loses what does not fit.
   return [`--rsh=sh -c "${script}"`, '--blocking-io'];
 }
 
 /**
- * Starts the server of a tree, which speaks on its standard input and output, for one connection.
+ * Starts an rsync daemon that serves a tree for one connection, on its standard input and output.
  *
  * @param path absolute, without symlinks.
- * @param options the user's own for rsync: those that follow symlinks are refused by the server
- *   unless they are among these.
+ * @param options the user's rsync options. The daemon refuses to follow symlinks unless an option
+ *   asks for it.
  */
 export function serveSource(path: string, options: readonly string[]): DuplexChild {
   const directory = mkdtempSync(join(tmpdir(), 'mirrorlatch-push-'));
@@ -68,7 +70,7 @@ export function serveSource(path: string, options: readonly string[]): DuplexChi
   return server;
 }
 
-/** rsyncd.conf(5) has no quotes: what stands in a variable is taken as it is. */
+/** rsyncd.conf(5) has no quoting, but takes the value of an environment variable literally. */
 const PATH_VARIABLE = 'MIRRORLATCH_PUSHED';
 
 const FOLLOWS_LINKS = ['copy-links', 'copy-dirlinks', 'copy-unsafe-links'];
@@ -78,13 +80,13 @@ function configurationFor(options: readonly string[]): string {
   const refused = FOLLOWS_LINKS.filter((name) => !given.has(name));
   return [
     'use chroot = no',
-    // Nothing is written here: links are sent as they are.
+    // Munging protects a module that is written to; this one is only read.
     'munge symlinks = no',
     'read only = yes',
     'list = no',
     'reverse lookup = no',
     'log file = /dev/null',
-    // Else a server that root has started becomes nobody.
+    // A daemon started by root would otherwise run as nobody.
     ...(process.getuid?.() === 0 ? ['uid = 0', 'gid = 0'] : []),
     ...(refused.length > 0 ? [`refuse options = ${refused.join(' ')}`] : []),
     `[${MODULE}]`,
@@ -110,16 +112,16 @@ const BOUND_TO_HOST = new Set([
 ]);
 
 export interface PushOptions {
-  /** The words of the remote shell that the user wants, if any. */
+  /** The words of the user's remote shell, if one was given. */
   remoteShell: readonly string[] | undefined;
-  /** What goes to the rsync beside the mirror. */
+  /** The options for the rsync on the mirror's host. */
   options: readonly string[];
 }
 
 /**
- * Divides the user's options for rsync between the two hosts of a push.
+ * Divides the user's rsync options between the two hosts of a push.
  *
- * @throws MirrorlatchError USAGE for one that would mean something else on the other host.
+ * @throws MirrorlatchError USAGE for an option that is bound to one host.
  */
 export function dividePushOptions(given: readonly string[]): PushOptions {
   const { named } = parseRsyncOptions(given);
@@ -132,7 +134,11 @@ export function dividePushOptions(given: readonly string[]): PushOptions {
   };
 }
 
-/** @throws MirrorlatchError USAGE when another host must not have a say in one of the options. */
+/**
+ * Checks the options that a pushing host asks for.
+ *
+ * @throws MirrorlatchError USAGE for an option that is bound to one host.
+ */
 export function checkPushedOptions(given: readonly string[]): void {
   for (const { name, words } of parseRsyncOptions(given).named) refuseBound(name, words);
 }
@@ -143,12 +149,14 @@ function refuseBound(name: string, words: readonly string[]): void {
   if (!BOUND_TO_HOST.has(name) && !isMerge) return;
   throw new MirrorlatchError(
     'USAGE',
-    `rsync's option ${words[0]} cannot be used in a push: it means something of one host, and rsync runs on the other`,
-    { hint: 'Name patterns by --exclude and --include, and set the other in ssh_config.' },
+    `rsync's option ${words[0]} cannot be used in a push: it is bound to one host, and rsync runs on the other`,
+    {
+      hint: 'Give patterns with --exclude and --include, and set up the connection in ssh_config.',
+    },
   );
 }
 
-/** The value of an option in any of its spellings: `--rsh=x`, `--rsh x`, `-e x`, `-ex`. */
+/** The value of an option in any spelling: `--rsh=x`, `--rsh x`, `-e x`, `-ex`. */
 function optionValue(words: readonly string[]): string {
   const [first = '', second] = words;
   if (second !== undefined) return second;
@@ -156,7 +164,7 @@ function optionValue(words: readonly string[]): string {
   return first.slice(2).replace(/^=/, '');
 }
 
-/** Splits a remote shell as rsync does (rsync(1), --rsh): a doubled quote stands for itself. */
+/** Splits a remote shell into words as rsync does (rsync(1), --rsh): a doubled quote is literal. */
 export function splitShell(text: string): string[] {
   const words = text.match(/(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|[^\s"'])+/g) ?? [];
   return words.map((word) =>

@@ -10,45 +10,46 @@ import {
 } from './progress.ts';
 import { relayOptions } from './pushed.ts';
 
-/** Some paths failed, or vanished, and the rest went well (rsync(1), EXIT VALUES). */
+/** Some paths failed or vanished; the rest was transferred (rsync(1), EXIT VALUES). */
 const PARTIAL = new Set([23, 24]);
 
-/** How much of rsync's standard error is kept for the error message. */
+/** How much of rsync's standard error is kept for the error message, in characters. */
 const KEPT_WORDS = 64 * 1024;
 
 export interface RsyncRun {
   args: readonly string[];
-  /** The lock, for rsync to hold as long as it runs. */
+  /** Descriptors of the lock, which rsync holds as long as it runs. */
   inherit: readonly number[];
   signal: AbortSignal;
   onEntry: (entry: Entry) => void;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
-  /** Takes rsync's connection to a source that is pushed, to be joined with who serves it. */
+  /** Receives rsync's connection to a pushed source; the caller connects it to the pushing host. */
   onChannel?: ((channel: Duplex) => void) | undefined;
-  /** Takes rsync's own output, but for its progress. */
+  /** Receives rsync's own output, without the progress lines. */
   log: (bytes: Buffer) => void;
 }
 
 export interface RsyncOutcome {
   ending: Ending;
   totals: SourceTotals;
-  /** What it complained of when some paths failed, in a form that two runs can be compared by. */
+  /** See `complaints`; empty unless some paths failed or vanished. */
   complaints: string;
 }
 
 /**
- * Runs rsync to its end and hands out what it tells, line by line.
+ * Runs rsync to its end, and passes on its entries and its progress as they are printed.
  *
- * @throws the signal's reason when it was aborted; rsync has ended by then.
+ * @throws the reason of `signal` when it is aborted, and what a handler throws; rsync has ended by
+ *   then.
  */
 export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
   const { inherit, signal, onEntry, onProgress, onChannel, log } = run;
-  // Last of the options: a mirror may remember another remote shell.
+  // Last of the options, to override a remote shell among the mirror's settings.
   const args = onChannel
     ? run.args.toSpliced(run.args.lastIndexOf('--'), 0, ...relayOptions(inherit.length))
     : run.args;
   signal.throwIfAborted();
-  // What a handler throws (a full disk, say) would else end this process, and not the run.
+  // A handler may throw, for example on a full disk. That must end the run, not this process.
   const broken = new AbortController();
   const guarded = (handle: (chunk: Buffer) => void) => (chunk: Buffer) => {
     try {

@@ -2,14 +2,14 @@ import { resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 
 /**
- * Where a mirror is copied from. `argument` is for rsync and always ends in a slash, as does a
- * daemon's `module`; its `path` lies below that and may be empty.
+ * Where a mirror is copied from. `argument` is for rsync and always ends with a slash, as does
+ * `module`. A daemon's `path` is relative to its module and may be empty.
  */
 export type Source =
   | { kind: 'local'; argument: string; path: string }
   | { kind: 'ssh'; argument: string; host: string }
   | { kind: 'daemon'; argument: string; host: string; module: string; path: string }
-  /** A tree that another host pushes; `name` is what that host calls it. See `pushed.ts`. */
+  /** A tree that another host pushes; `name` is that host's name for it. See `pushed.ts`. */
   | { kind: 'pushed'; argument: string; name: string };
 
 /** What a source is called in reports and in the history. */
@@ -18,11 +18,11 @@ export function sourceName(source: Source): string {
 }
 
 /**
- * Reads SRC as rsync(1) does (GENERAL): `rsync://host/module/path` and `host::module/path` are a
- * daemon, `host:path` is a remote shell when no slash comes before the colon, all else is a local
- * path. It is always the contents of SRC that are mirrored, with a trailing slash or without.
+ * Reads SRC as rsync(1) does (GENERAL): `rsync://host/module/path` and `host::module/path` name a
+ * daemon; `host:path`, with no slash before the colon, uses a remote shell; anything else is a
+ * local path. A trailing slash makes no difference: the contents of SRC are mirrored.
  *
- * @throws MirrorlatchError USAGE for a source that rsync would take for something else.
+ * @throws MirrorlatchError USAGE for a source that rsync would misread.
  */
 export function parseSource(text: string): Source {
   if (text === '' || text.includes('\0')) {
@@ -39,9 +39,9 @@ export function parseSource(text: string): Source {
       .split('/')
       .filter((name) => name !== '' && name !== '.');
     if (module === undefined) {
-      // rsync would list the modules and end with 0: an empty tree, as it were.
+      // rsync would list the modules and exit with 0, as if the source were empty.
       throw new MirrorlatchError('USAGE', `the source ${JSON.stringify(text)} names no module`, {
-        hint: `See which there are with: rsync rsync://${host}/`,
+        hint: `List the modules with: rsync rsync://${host}/`,
       });
     }
     return {
@@ -55,7 +55,7 @@ export function parseSource(text: string): Source {
   const shell = /^((?:[^/:[\]]*@)?(?:\[[^\]/]*\]|[^/:[\]]*)):/.exec(text);
   if (shell) {
     const host = safeHost(shell[1] ?? '', text);
-    // Nothing behind the colon is the user's home there; a slash would make the root of it.
+    // An empty path is the user's home on that host; a mere slash would be the root directory.
     const argument = text.length === shell[0].length ? `${text}./` : withSlash(text);
     return { kind: 'ssh', argument, host };
   }
@@ -69,15 +69,15 @@ export interface Destination {
   /** Without the brackets of an IPv6 address. */
   host: string;
   port: number | undefined;
-  /** The mirror's ROOT there; a relative one lies in the user's home. */
+  /** The mirror's ROOT on that host, relative to the user's home unless absolute. */
   root: string;
 }
 
 /**
- * Reads ROOT as rsync(1) reads a destination, and `ssh://[user@]host[:port]/ROOT` too.
+ * Reads ROOT as rsync(1) reads a destination, or as `ssh://[user@]host[:port]/ROOT`.
  *
  * @returns undefined for a local path.
- * @throws MirrorlatchError USAGE for what names a host, but no mirror on it.
+ * @throws MirrorlatchError USAGE for a host without a usable path of a mirror.
  */
 export function parseDestination(text: string): Destination | undefined {
   const url = /^ssh:\/\/(?:([^@/]*)@)?(\[[^\]/]*\]|[^/:[\]]*)(?::(\d{1,5}))?(\/.*)?$/is.exec(text);
@@ -90,7 +90,7 @@ export function parseDestination(text: string): Destination | undefined {
   const source = parseSource(text);
   if (source.kind === 'daemon') {
     throw new MirrorlatchError('USAGE', `${JSON.stringify(text)} is an rsync server`, {
-      hint: 'A mirror on another host is reached by ssh: host:ROOT or ssh://host/ROOT',
+      hint: 'Reach a mirror on another host by ssh: host:ROOT or ssh://host/ROOT',
     });
   }
   if (source.kind !== 'ssh') return undefined;
@@ -107,7 +107,7 @@ function destinationOf(
   port: number | undefined,
   path: string | undefined,
 ): Destination {
-  // Nobody expands a tilde on the way; ssh starts in the home.
+  // No shell expands the tilde, but ssh starts in the home directory anyway.
   const root = path?.replace(/^~\/+/, '').replace(/(?<=.)\/+$/, '');
   const isSafe = !/^-|^$/.test(host) && !/^-|^$/.test(user ?? 'any') && (port ?? 1) <= 65_535;
   if (!isSafe || root === undefined || root === '' || /^~|[\0\n]/.test(root)) {
@@ -118,7 +118,7 @@ function destinationOf(
 
 function noDestination(text: string): MirrorlatchError {
   return new MirrorlatchError('USAGE', `${JSON.stringify(text)} names no mirror on another host`, {
-    hint: 'Give host:ROOT or ssh://[user@]host[:port]/ROOT. For a local directory write ./ before it.',
+    hint: 'Give host:ROOT or ssh://[user@]host[:port]/ROOT. Begin a local path with ./',
   });
 }
 
@@ -126,11 +126,11 @@ function withSlash(text: string): string {
   return text.endsWith('/') ? text : `${text}/`;
 }
 
-/** A host name with a leading dash would be read as an option by ssh(1). */
+/** ssh(1) would read a host name with a leading dash as an option. */
 function safeHost(host: string, source: string): string {
   const name = host.slice(host.lastIndexOf('@') + 1);
   if (name !== '' && !host.startsWith('-') && !name.startsWith('-')) return host;
   throw new MirrorlatchError('USAGE', `the source ${JSON.stringify(source)} names no usable host`, {
-    hint: 'For a local directory whose name has a colon or a leading dash, write ./ before it.',
+    hint: 'Begin a local path that has a colon or a leading dash with ./',
   });
 }

@@ -1,32 +1,33 @@
 import { spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { MirrorlatchError } from '../errors.ts';
+import { traceChild } from './debug.ts';
 
-/** How much of a child's standard error is kept, from its end; characters. */
+/** How much of the end of a program's standard error is kept; characters. */
 const KEPT_WORDS = 64 * 1024;
 
-/** A program that is spoken with while it runs. */
+/** A running program, to talk to over its standard input and output. */
 export interface DuplexChild {
   readonly stdin: Writable;
   readonly stdout: Readable;
-  /** When it has ended and all that it wrote has been read. */
+  /** Settles once the program has ended and all its output has been read. */
   readonly ended: Promise<DuplexEnd>;
   kill(signal: NodeJS.Signals): void;
 }
 
 export interface DuplexEnd {
-  /** The exit status, or 128 where a signal ended it. */
+  /** The exit status, or 128 if a signal ended the program. */
   exitCode: number;
   stderr: string;
 }
 
 /**
- * Starts a program without a shell, in the C locale; the kernel sends it SIGTERM when this process
- * ends, however it ends (PR_SET_PDEATHSIG, prctl(2), through setpriv(1)).
+ * Starts a program without a shell, in the C locale. When this process ends, however it ends, the
+ * kernel sends the program SIGTERM (PR_SET_PDEATHSIG, prctl(2), by way of setpriv(1)).
  *
- * A write to one that has ended fails in silence: `ended` tells.
+ * Writing to a program that has ended is no error: watch `ended`.
  *
- * @param env is added to this process's own environment.
+ * @param env variables to add to this process's environment.
  */
 export function startDuplexChild(
   program: string,
@@ -37,6 +38,7 @@ export function startDuplexChild(
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C', ...env },
   });
+  traceChild(child, program, args);
   const { stdin, stdout, stderr } = child;
   let words = '';
   stderr.on('data', (chunk: Buffer) => {
@@ -55,7 +57,7 @@ export function startDuplexChild(
       );
     });
   });
-  // Whoever awaits it hears of a failure; until then it must not end the process.
+  // A caller may await it late: until then, a failure must not end this process.
   ended.catch(() => {});
   return { stdin, stdout, ended, kill: (signal) => child.kill(signal) };
 }

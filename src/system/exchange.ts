@@ -1,16 +1,16 @@
 import { createRequire } from 'node:module';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 
-/** The part of fs-native-extensions that is used here: Node itself has no renameat2(2). */
+/** The part of fs-native-extensions that is used: Node itself has no renameat2(2). */
 interface NativeExtensions {
   swapSync: (one: string, other: string) => void;
 }
 
 /**
- * Exchanges what lies at two paths, a directory and a symlink say, in one system call: nobody ever
- * finds nothing at either (renameat2(2), RENAME_EXCHANGE).
+ * Exchanges what lies at two paths, such as a directory and a symlink, in one system call: neither
+ * path is ever missing (renameat2(2), RENAME_EXCHANGE).
  *
- * @throws MirrorlatchError UNAVAILABLE when the kernel, the filesystem or this platform cannot.
+ * @throws MirrorlatchError UNAVAILABLE if the kernel, the filesystem or the platform cannot do it.
  */
 export function exchange(one: string, other: string): void {
   try {
@@ -25,13 +25,13 @@ function loadExtensions(): NativeExtensions {
   try {
     return createRequire(import.meta.url)('fs-native-extensions') as NativeExtensions;
   } catch (error) {
-    throw cannotExchange('fs-native-extensions, by which names are exchanged, is not there', error);
+    throw cannotExchange('fs-native-extensions, which exchanges names, is not installed', error);
   }
 }
 
 function cannotExchange(what: string, cause: unknown): MirrorlatchError {
   return new MirrorlatchError('UNAVAILABLE', what, {
-    hint: 'It needs renameat2(2) with RENAME_EXCHANGE: ext4, xfs, btrfs and tmpfs have it.',
+    hint: 'This needs RENAME_EXCHANGE of renameat2(2), which ext4, xfs, btrfs and tmpfs support.',
     cause,
   });
 }

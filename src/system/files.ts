@@ -17,12 +17,12 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 
-/** `lstat(2)` with nanoseconds, or undefined when nothing is there (ENOENT, ENOTDIR). */
+/** `lstat(2)` with nanoseconds, or undefined if nothing is there (ENOENT, ENOTDIR). */
 export function lstatIfThere(path: PathLike): BigIntStats | undefined {
   return ifThere(() => lstatSync(path, { bigint: true }));
 }
 
-/** The target of a symlink, or undefined when there is no symlink at `path`. */
+/** The target of the symlink at `path`, or undefined if there is none. */
 export function readlinkIfThere(path: string): string | undefined {
   try {
     return readlinkSync(path);
@@ -32,12 +32,12 @@ export function readlinkIfThere(path: string): string | undefined {
   }
 }
 
-/** The text of a small file, or undefined when it is not there. */
+/** The text of a small file, or undefined if there is none. */
 export function readTextIfThere(path: string): string | undefined {
   return ifThere(() => readFileSync(path, 'utf8'));
 }
 
-/** Runs `action`; undefined when what it looks for is not there (ENOENT, ENOTDIR). */
+/** What `action` returns, or undefined if it fails for want of a file (ENOENT, ENOTDIR). */
 export function ifThere<T>(action: () => T): T | undefined {
   try {
     return action();
@@ -54,10 +54,7 @@ export function realPathToBe(path: string): string {
   return join(realPathToBe(dirname(path)), basename(path));
 }
 
-/**
- * Makes a directory, where it is not there yet, that everybody may read: of mode 0755, whatever the
- * umask says.
- */
+/** Makes a directory of mode 0755, whatever the umask; one that exists is left as it is. */
 export function makeOpenDirectory(path: string): void {
   try {
     mkdirSync(path);
@@ -69,8 +66,8 @@ export function makeOpenDirectory(path: string): void {
 }
 
 /**
- * Makes the entries of a directory durable: a created, renamed or removed name survives a power
- * cut only after fsync(2) on the directory that holds it (fsync(2), NOTES).
+ * Makes the entries of a directory durable: a new, renamed or removed entry survives a power cut
+ * only after fsync(2) on its directory (fsync(2), DESCRIPTION).
  */
 export function syncDirectory(path: string): void {
   const descriptor = openSync(path, 'r');
@@ -82,15 +79,15 @@ export function syncDirectory(path: string): void {
 }
 
 /**
- * Replaces a small file in one step: readers see the old text or the new one, also after a power
- * cut. `mode` is set whatever the umask says.
+ * Replaces a small file in one step: readers see either the old text or the new, even after a power
+ * cut. The file has `mode`, whatever the umask.
  */
 export function writeWhole(path: string, text: string, mode = 0o644): void {
   const temporary = `${path}.new`;
   const descriptor = openSync(temporary, 'w', mode);
   try {
     fchmodSync(descriptor, mode);
-    // Not writeSync: that may write a part only, and say so by a number.
+    // Not writeSync(), which may write less than it was given.
     writeFileSync(descriptor, text);
     fsyncSync(descriptor);
   } finally {

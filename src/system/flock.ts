@@ -1,23 +1,24 @@
 import { spawnSync } from 'node:child_process';
 import { MirrorlatchError } from '../errors.ts';
+import { traceSync } from './debug.ts';
 
-/** `unsupported`: the filesystem has no flock (some network and FUSE filesystems). */
+/** `unsupported`: the filesystem has no flock(2), as is the case for some network and FUSE ones. */
 export type FlockResult = 'locked' | 'held' | 'unsupported';
 
 /**
- * Tries to put a flock(2) on the open file behind `descriptor`, without waiting.
+ * Tries to lock the open file behind `descriptor` with flock(2), without waiting.
  *
- * Node has no flock; flock(1) locks a descriptor that it inherits, and as the lock belongs to the
- * open file description it stays when flock(1) ends: with this process, and with every child that
- * inherits the descriptor, until the last of them has closed it, whatever killed them.
+ * Node has no flock(), so flock(1) locks a descriptor that it inherits. The lock belongs to the open
+ * file description: it outlives flock(1), and lasts until this process and every child that has
+ * inherited the descriptor have closed it or died.
  *
- * @throws MirrorlatchError UNAVAILABLE when util-linux's flock is not installed.
+ * @throws MirrorlatchError UNAVAILABLE if flock(1) cannot be started.
  */
 export function tryFlock(descriptor: number, kind: 'shared' | 'exclusive'): FlockResult {
   return flock(descriptor, [`--${kind}`, '--nonblock']);
 }
 
-/** The same, and waits for the lock; this process stands still meanwhile. */
+/** Locks it in the same way, but waits this long for the lock; this process is blocked meanwhile. */
 export function waitForFlock(
   descriptor: number,
   kind: 'shared' | 'exclusive',
@@ -27,10 +28,13 @@ export function waitForFlock(
 }
 
 function flock(descriptor: number, options: readonly string[]): FlockResult {
-  const { status, error, stderr } = spawnSync('flock', [...options, '3'], {
-    stdio: ['ignore', 'ignore', 'pipe', descriptor],
-    encoding: 'utf8',
-  });
+  const args = [...options, '3'];
+  const { status, error, stderr } = traceSync('flock', args, () =>
+    spawnSync('flock', args, {
+      stdio: ['ignore', 'ignore', 'pipe', descriptor],
+      encoding: 'utf8',
+    }),
+  );
   if (error !== undefined) {
     throw new MirrorlatchError('UNAVAILABLE', 'the program flock cannot be started', {
       hint: 'Install it, for example with: apt-get install util-linux',

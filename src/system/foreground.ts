@@ -3,32 +3,33 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants as access, accessSync, readFileSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { traceChild } from './debug.ts';
 import { readTextIfThere } from './files.ts';
 import type { JobEnd } from './job.ts';
 
 export interface ForegroundOptions {
-  /** Descriptors that the command and its children inherit, as 3, 4, … Locks travel this way. */
+  /** Descriptors that the command and its children inherit as 3, 4, …: this hands locks on. */
   inherit: readonly number[];
-  /** Set in its environment, beside what is there. */
+  /** Variables to add to its environment. */
   env: Readonly<Record<string, string>>;
-  /** Ends it and its `family`: with SIGTERM, and what is still there after 10 s with SIGKILL. */
+  /** Ends it and its `family`: by SIGTERM, and by SIGKILL if they are still there 10 s later. */
   signal: AbortSignal;
-  /** What it has started, as far as that can be told. */
+  /** The processes that it has started, as far as they can be found. */
   family: () => number[];
 }
 
-/** These are for the command when they are sent to us. */
+/** Signals to us that are meant for the command. */
 const PASSED_ON = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 
-/** A sender that means both of us may send two signals: as a kernel would, we take them for one. */
+/** A sender may signal us and the command in turn; within this time, both count as one signal. */
 const SETTLE_MS = 50;
 
 const PATIENCE_MS = 10_000;
 
 /**
- * Runs a program of the user's in our place, as far as that can be seen from outside: with our
- * standard streams, terminal and working directory, in our process group, so that Ctrl-C, Ctrl-Z and
- * job control mean both of us. It is not ended when we are killed.
+ * Runs a program for the user as if it were this process: with our standard streams, terminal and
+ * working directory, and in our process group, so that Ctrl-C, Ctrl-Z and job control reach both. It
+ * goes on if we are killed.
  *
  * @param words the program and its arguments, byte for byte.
  * @throws MirrorlatchError COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE.
@@ -64,6 +65,7 @@ export async function runInForeground(
         stdio: ['inherit', 'inherit', 'inherit', ...inherit],
         env: { ...process.env, ...env },
       });
+      traceChild(child, String(words[0]), words.slice(1).map(String));
       child.once('exit', (exitCode, endedBy) => resolve({ exitCode, signal: endedBy }));
       child.once('error', reject);
       if (signal.aborted) end();
@@ -80,7 +82,7 @@ export async function runInForeground(
 }
 
 /**
- * Finds out early what execvp(3) would say.
+ * Finds out in advance whether execvp(3) would fail.
  *
  * @throws MirrorlatchError COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE.
  */
@@ -95,16 +97,15 @@ export function checkProgram(word: Buffer): void {
   if (!found.some(isExecutable)) throw cannotStart(programName([word]), found.length === 0);
 }
 
-/** What people call a program: without its directory, and fit for one line. */
+/** A program's name for messages: without its directory, and on one line. */
 export function programName([word = Buffer.alloc(0)]: readonly Buffer[]): string {
   const text = word.toString('utf8').replaceAll(/[\p{Cc}\uFFFD]/gu, '?');
   return text.slice(text.lastIndexOf('/') + 1);
 }
 
 /**
- * A process of our group that does nothing but be there: a signal that it has got too was sent to
- * the whole group, as by a terminal, and so has reached the command already. cat(1) ends with the
- * pipe from us, if nothing else ends it before.
+ * An idle process of our group. A signal that has reached it too was sent to the whole group, as a
+ * terminal does, so the command has it already. It is cat(1), which ends when its pipe from us closes.
  */
 class Sentinel {
   #process = startSentinel();
@@ -132,15 +133,16 @@ class Sentinel {
 
 function startSentinel(): ChildProcess {
   const sentinel = spawn('cat', [], { stdio: ['pipe', 'ignore', 'ignore'] });
-  // Without one, signals are passed on to nobody twice.
+  traceChild(sentinel, 'cat', []);
+  // If it cannot be started, no signal is passed on: the command gets none twice.
   sentinel.on('error', () => {});
   sentinel.stdin.on('error', () => {});
   return sentinel;
 }
 
 /**
- * Node takes words and the environment for UTF-8 and replaces what is none. So where there is such a
- * thing, a shell makes it from its bytes before it becomes the command.
+ * Node decodes arguments and the environment as UTF-8 and replaces invalid bytes. If there are any, a
+ * shell restores them from octal escapes and then executes the command.
  */
 function spawnable(words: readonly Buffer[]): [string, string[]] {
   const variables = ownEnvironment().filter((variable) => !isUtf8(variable));
@@ -151,7 +153,7 @@ function spawnable(words: readonly Buffer[]): [string, string[]] {
   const lines: string[] = [];
   const assign = (name: string, bytes: Buffer): void => {
     const octal = [...bytes].map((byte) => `\\${byte.toString(8).padStart(3, '0')}`).join('');
-    // A substitution drops newlines at its end.
+    // A command substitution strips trailing newlines.
     lines.push(`${name}=$(printf '${octal}x')`, `${name}=\${${name}%x}`);
   };
   for (const variable of variables) {
@@ -170,7 +172,7 @@ function spawnable(words: readonly Buffer[]): [string, string[]] {
   return ['sh', ['-c', script, 'sh', ...words.map((word) => (isUtf8(word) ? String(word) : ''))]];
 }
 
-/** As it was given to this process. */
+/** The environment as this process was started with it, byte for byte. */
 function ownEnvironment(): Buffer[] {
   const block = readFileSync('/proc/self/environ', { encoding: 'latin1' });
   return block.split('\0').map((variable) => Buffer.from(variable, 'latin1'));
@@ -178,7 +180,7 @@ function ownEnvironment(): Buffer[] {
 
 function kill(pids: readonly number[], signal: NodeJS.Signals): void {
   for (const pid of pids) {
-    // It has ended meanwhile, or belongs to another user.
+    // It may have ended meanwhile, or belong to another user.
     canSay(() => process.kill(pid, signal));
   }
 }

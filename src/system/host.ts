@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { hostname, uptime } from 'node:os';
 import { readTextIfThere } from './files.ts';
 
-/** What tells one running kernel from another. */
+/** Identifies a host, and one boot of it. */
 export interface HostIdentity {
   hostname: string;
-  /** machine-id(5), or an empty string where there is none. */
+  /** machine-id(5), or an empty string if there is none. */
   machineId: string;
   /** random(4), boot_id: new at each boot. */
   bootId: string;
@@ -19,7 +19,7 @@ export function thisHost(): HostIdentity {
   };
 }
 
-/** When this kernel started, in ms since the epoch by this host's clock. */
+/** When this kernel started, by this host's clock; ms since the epoch. */
 export function bootTimeMs(): number {
   return Date.now() - uptime() * 1000;
 }

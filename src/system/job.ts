@@ -1,33 +1,34 @@
 import { spawn } from 'node:child_process';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { traceChild } from './debug.ts';
 
 export interface JobEnd {
-  /** Null when a signal ended it. */
+  /** Null if a signal ended it. */
   exitCode: number | null;
   signal: NodeJS.Signals | null;
 }
 
 export interface Job {
   readonly pid: number;
-  /** @throws MirrorlatchError UNAVAILABLE when it could not be started. */
+  /** @throws MirrorlatchError UNAVAILABLE if it could not be started. */
   readonly ended: Promise<JobEnd>;
-  /** Sends a signal to it and to what it has started, as a terminal does. */
+  /** Sends a signal to it and to the processes that it has started, as a terminal does. */
   kill(signal: NodeJS.Signals): void;
 }
 
 /**
- * Starts a program of the user's that runs beside this one, with the environment and the working
- * directory of this one. What it prints goes to standard error, and it reads nothing.
+ * Starts a program for the user, with this process's environment and working directory. Its output
+ * goes to standard error, and its input is empty.
  *
- * It has a session of its own: a Ctrl-C at our terminal reaches it once, by us, not twice. When
- * this process is killed the kernel sends it SIGTERM (PR_SET_PDEATHSIG, prctl(2)), as far as the
- * program does not change its user.
+ * It runs in a session of its own, so that a Ctrl-C reaches it once, through us. If this process is
+ * killed, the kernel sends it SIGTERM (PR_SET_PDEATHSIG, prctl(2)), unless it has changed its user.
  */
 export function startJob(program: string, args: readonly string[]): Job {
   const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', program, ...args], {
     detached: true,
     stdio: ['ignore', 2, 2],
   });
+  traceChild(child, program, args);
   const { pid } = child;
   const ended = new Promise<JobEnd>((resolve, reject) => {
     child.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));
@@ -48,7 +49,7 @@ export function startJob(program: string, args: readonly string[]): Job {
       try {
         process.kill(-pid, signal);
       } catch (error) {
-        // It has ended meanwhile.
+        // All of them have ended meanwhile.
         if (errnoOf(error) !== 'ESRCH') throw error;
       }
     },

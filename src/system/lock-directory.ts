@@ -4,28 +4,28 @@ import lockfile from 'proper-lockfile';
 import { errnoOf } from '../errors.ts';
 import { ifThere, makeOpenDirectory } from './files.ts';
 
-/** How often a holder renews the modification time of its lock directory, in ms. */
+/** How often a holder renews the modification time of its lock directory; ms. */
 export const HEARTBEAT_MS = 5_000;
 
 export interface LockDirectory {
   /** The holder's own directory inside the lock: `<path>/<token>`. */
   readonly inside: string;
-  /** Gives the lock back; does nothing when somebody else has taken it meanwhile. */
+  /** Releases the lock; does nothing if somebody else has taken it over. */
   release(): Promise<void>;
 }
 
 /**
- * Takes proper-lockfile's lock directory `path`, or gives undefined when somebody holds it.
+ * Takes proper-lockfile's lock directory `path`. Returns undefined if somebody holds it.
  *
- * The directory is made whole under another name, with `<token>/` in it, and renamed into place:
- * rename(2) replaces an empty directory and refuses a full one, so there is never a lock without
- * an owner. Whoever removes or sets aside a lock does so by renaming that `<token>` away, which
- * only one can do, and only to the lock that it means. That is what proper-lockfile lacks: it
- * takes a stale lock by rmdir + mkdir, which two can win (its issue 121), and it removes on release
- * whatever lock it finds. `stale: Infinity` leaves staleness to us and its heartbeat on.
+ * The directory is made under another name, with `<token>/` in it, and renamed into place: rename(2)
+ * replaces an empty directory and refuses any other, so a lock always has an owner. To remove a lock
+ * or set it aside, its `<token>` is renamed away, which succeeds for one process only, and only for
+ * the lock that it means. proper-lockfile itself takes a stale lock by rmdir + mkdir, which two
+ * processes can win (its issue 121), and on release removes whatever lock it finds. `stale: Infinity`
+ * keeps its heartbeat and leaves staleness to us.
  *
- * @param fill puts the owner's record into the directory that it is given.
- * @param onLost is called once when the heartbeat finds that the lock is no longer ours.
+ * @param fill writes the owner's record into the directory that it is given.
+ * @param onLost is called once, when the heartbeat finds that the lock is no longer ours.
  */
 export async function takeLockDirectory(
   path: string,
@@ -39,8 +39,7 @@ export async function takeLockDirectory(
       realpath: false,
       stale: Number.POSITIVE_INFINITY,
       update: HEARTBEAT_MS,
-      // A fresh object for each lock: proper-lockfile keeps the clock precision of the
-      // filesystem on it.
+      // A new object for each lock: proper-lockfile caches the filesystem's clock precision on it.
       fs: lockingCalls(token, fill),
       onCompromised: onLost,
     });
@@ -48,7 +47,7 @@ export async function takeLockDirectory(
       inside: join(path, token),
       release: () =>
         release().catch((error: unknown) => {
-          // Its words for a lock that was lost before: there is nothing left to release.
+          // The lock had been lost: there is nothing to release.
           if (!['ENOTACQUIRED', 'ERELEASED'].includes(errnoOf(error) ?? '')) throw error;
         }),
     };
@@ -59,8 +58,8 @@ export async function takeLockDirectory(
 }
 
 /**
- * Sets the lock of the holder `token` aside; false when that holder's lock is gone already.
- * Of two contenders only one succeeds.
+ * Sets aside the lock of the holder `token`. Returns false if that lock is gone; of two contenders,
+ * only one succeeds.
  */
 export function setLockAside(path: string, token: string): boolean {
   const aside = `${path}.${token}.old`;
@@ -74,7 +73,7 @@ export function setLockAside(path: string, token: string): boolean {
   return true;
 }
 
-/** The token of the present holder, or undefined when the lock is free. */
+/** The token of the holder, or undefined if the lock is free. */
 export function lockHolderToken(path: string): string | undefined {
   return ifThere(() => fs.readdirSync(path))?.[0];
 }
@@ -91,7 +90,7 @@ function lockingCalls(token: string, fill: (directory: string) => void) {
       fs.renameSync(fresh, path);
     } catch (error) {
       fs.rmSync(fresh, { recursive: true, force: true });
-      // ENOENT: the holder cleared away what it took for a crash's remains.
+      // ENOENT: the holder took `fresh` for the remains of a crash, and removed it.
       if (isFull(error) || errnoOf(error) === 'ENOENT') {
         throw Object.assign(new Error(`${path} is held`), { code: 'EEXIST' });
       }
@@ -103,7 +102,7 @@ function lockingCalls(token: string, fill: (directory: string) => void) {
     try {
       fs.rmdirSync(path);
     } catch (error) {
-      // Another has taken the empty directory over in this very moment: it is theirs now.
+      // Another process has just taken the empty directory over: it is theirs.
       if (!isFull(error) && errnoOf(error) !== 'ENOENT') throw error;
     }
   };
@@ -115,7 +114,7 @@ function lockingCalls(token: string, fill: (directory: string) => void) {
   };
 }
 
-/** ext4 says ENOTEMPTY, xfs EEXIST: rename(2) allows both. */
+/** For a directory that is not empty, ext4 reports ENOTEMPTY and xfs EEXIST (rename(2)). */
 function isFull(error: unknown): boolean {
   return errnoOf(error) === 'ENOTEMPTY' || errnoOf(error) === 'EEXIST';
 }

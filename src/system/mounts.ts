@@ -1,32 +1,32 @@
 import { closeSync, openSync, readFileSync, statfsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
-/** Opens a path only to ask about it, which needs no permission on it (open(2)); Node has no name for it. */
+/** Opens a file only to ask about it, without permission to read it (open(2)); Node lacks the name. */
 const O_PATH = 0o10000000;
 
 /** One line of proc(5), /proc/pid/mountinfo. */
 export interface Mount {
-  /** Unique among the mounts that there are at a time. */
+  /** Unique among the mounts that exist at the same time. */
   id: string;
   /** `major:minor` of the filesystem. */
   device: string;
-  /** The directory of the filesystem that is shown at `mountPoint`. */
+  /** The directory of the filesystem that appears at `mountPoint`. */
   root: string;
   mountPoint: string;
   /** `ext4`, `xfs`, `btrfs`, `nfs4`, … */
   type: string;
-  /** The device or the remote name, such as `/dev/sda1`. */
+  /** The device or the remote name: `/dev/sda1`, `server:/export`, … */
   source: string;
 }
 
 export interface FreeSpace {
-  /** What this user may still write, in bytes. */
+  /** How much this user may still write; bytes. */
   bytes: bigint;
-  /** Free inodes; undefined where the filesystem does not count them (btrfs). */
+  /** Free inodes; undefined if the filesystem does not count them, as btrfs. */
   inodes: bigint | undefined;
 }
 
-/** The mounts that a process sees, in the order in which they were made. */
+/** The mounts that a process sees, oldest first. */
 export function mountsSeenBy(process: number | 'self'): Mount[] {
   const mounts: Mount[] = [];
   for (const line of readFileSync(`/proc/${process}/mountinfo`, 'utf8').split('\n')) {
@@ -40,9 +40,8 @@ export function mountsSeenBy(process: number | 'self'): Mount[] {
 }
 
 /**
- * The mount that an existing path is on. It is asked of the kernel, because neither names nor
- * device numbers tell it: one mount can hide another, and each subvolume of btrfs has a number of
- * its own.
+ * The mount that an existing path is on, according to the kernel. Neither the path nor its device
+ * number is enough: one mount can hide another, and every btrfs subvolume has its own number.
  */
 export function mountOf(path: string): Mount | undefined {
   const descriptor = openSync(path, O_PATH);
@@ -55,18 +54,18 @@ export function mountOf(path: string): Mount | undefined {
   }
 }
 
-/** The mount that `path` lies on for a process that sees these mounts. */
+/** The mount that `path` is on for a process that sees these mounts. */
 export function mountHolding(mounts: readonly Mount[], path: string): Mount | undefined {
   let deepest: Mount | undefined;
   for (const mount of mounts) {
-    // Of two mounts on the same directory the later one is seen.
+    // Of two mounts on one directory, the later hides the earlier.
     if (mount.mountPoint.length < (deepest?.mountPoint.length ?? 0)) continue;
     if (isWithin(path, mount.mountPoint)) deepest = mount;
   }
   return deepest;
 }
 
-/** Where a path below the mount point lies on the filesystem, from the filesystem's own root. */
+/** The path, from the root of the filesystem, of a path below the mount point. */
 export function pathOnFilesystem({ root, mountPoint }: Mount, path: string): string {
   return join(root, relative(mountPoint, path));
 }
@@ -76,12 +75,12 @@ export function freeSpaceAt(path: string): FreeSpace {
   return { bytes: bavail * bsize, inodes: files === 0n ? undefined : ffree };
 }
 
-/** Whether `path` is `directory` or lies below it, by name. */
+/** Whether `path` is `directory` or below it, by name alone. */
 export function isWithin(path: string, directory: string): boolean {
   return directory === '/' || `${path}/`.startsWith(`${directory}/`);
 }
 
-/** proc(5) writes white space and backslashes in a path as `\ooo`. */
+/** proc(5) writes whitespace and backslashes in a path as `\ooo`. */
 function unescapeField(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
     String.fromCharCode(Number.parseInt(octal, 8)),

@@ -20,25 +20,25 @@ export interface ProcessPath {
 }
 
 /**
- * The start time of a process in clock ticks since boot, which with the pid and the boot id tells
- * it from any later process (proc(5), /proc/pid/stat, field 22); undefined when it has ended.
+ * When a process started, in clock ticks since boot (proc(5), /proc/pid/stat, field 22); undefined if
+ * it has ended. With the pid and the boot id, this identifies a process for good.
  */
 export function processStartTicks(pid: number): string | undefined {
   return statFields(pid)?.[19];
 }
 
-/** The command name of a process (at most 15 bytes), or undefined when it has ended. */
+/** The command name of a process (at most 15 bytes), or undefined if it has ended. */
 export function processName(pid: number): string | undefined {
   return quietly(() => readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd());
 }
 
-/** The name of the user a process runs as, its uid where the user has no name. */
+/** The user that a process runs as: by name, or by uid if it has no name. */
 export function processUser(pid: number): string | undefined {
   const uid = quietly(() => statSync(`/proc/${pid}`).uid);
   return uid === undefined ? undefined : userName(uid);
 }
 
-/** Every process but this one, by pid. */
+/** The pids of all processes but this one. */
 function otherProcesses(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -46,14 +46,15 @@ function otherProcesses(): number[] {
     .filter((pid) => pid !== process.pid);
 }
 
-/** The processes but this one that have the file open, as far as this user may look. */
+/** The other processes that have the file open, as far as this user may see. */
 export function processesWithOpenFile(path: string): number[] {
   return processesWithDescriptor(path, () => true);
 }
 
 /**
- * Those of them that hold a flock(2) on it, or share one by a descriptor that they inherited: who
- * only tries to get it has it open as well (proc(5), /proc/pid/fdinfo).
+ * The other processes that hold a flock(2) on the file, if only by a descriptor that they inherited
+ * (proc(5), /proc/pid/fdinfo). A process that still waits for the lock has the file open, but does not
+ * count.
  */
 export function processesHoldingFlock(path: string): number[] {
   return processesWithDescriptor(path, (pid, fd) =>
@@ -61,7 +62,7 @@ export function processesHoldingFlock(path: string): number[] {
   );
 }
 
-/** The processes but this one that were given these variables in their environment. */
+/** The other processes that were started with these variables in their environment. */
 export function processesWithVariables(variables: Readonly<Record<string, string>>): number[] {
   const wanted = Object.entries(variables).map(
     ([name, value]) => `\0${Buffer.from(`${name}=${value}`).toString('latin1')}\0`,
@@ -72,7 +73,7 @@ export function processesWithVariables(variables: Readonly<Record<string, string
   });
 }
 
-/** The session of a process (setsid(2)); undefined when it has ended. */
+/** The session of a process (setsid(2)), or undefined if it has ended. */
 export function sessionOf(pid: number): string | undefined {
   return statFields(pid)?.[3];
 }
@@ -92,10 +93,10 @@ function processesWithDescriptor(
 }
 
 /**
- * Every path below `directory` (absolute, without symlinks in it) that another process stands in,
- * has open, has mapped or has mounted elsewhere, as far as this user may look. What a process
- * reaches by another way, as a container does by a bind mount, is found too and told as a path
- * below `directory`.
+ * Every path in `directory` (absolute, without symlinks) that another process uses: as its working
+ * directory or root, by an open or mapped file, or by a mount elsewhere; as far as this user may see.
+ * A path that a process reaches in another way, as a container does by a bind mount, is given as the
+ * path in `directory`.
  */
 export function pathsInUse(directory: string): ProcessPath[] {
   const found: ProcessPath[] = [];
@@ -106,14 +107,14 @@ export function pathsInUse(directory: string): ProcessPath[] {
     const there = pathOnFilesystem(mount, path);
     return isWithin(there, place) ? join(directory, relative(place, there)) : undefined;
   };
-  /** Whether the mount shows the directory, or a part of it, somewhere else. */
+  /** Whether the mount shows the directory, or part of it, in another place. */
   const isOtherWay = ({ device, root, mountPoint }: Mount): boolean =>
     place !== undefined &&
     device === home?.device &&
     (mountPoint !== home.mountPoint || root !== home.root) &&
     (isWithin(place, root) || isWithin(root, place));
 
-  /** What each mount namespace sees, where there is another way to the directory. */
+  /** The mounts of each mount namespace that has another way to the directory. */
   const namespaces = new Map<string, Mount[] | undefined>();
   for (const pid of otherProcesses()) {
     const namespace = link(`/proc/${pid}/ns/mnt`) ?? '';
@@ -143,8 +144,8 @@ export function pathsInUse(directory: string): ProcessPath[] {
 }
 
 /**
- * How many locks (proc(5), /proc/locks) there are on the file, or shared ones alone, whoever holds
- * them. They are told by the device of the mount: a file of a btrfs subvolume has another one.
+ * The number of locks on the file, or of shared locks alone (proc(5), /proc/locks). A lock is listed
+ * with the device of the mount, which is not that of a file in a btrfs subvolume.
  */
 export function countLocks(path: string, kind: 'any' | 'shared' = 'any'): number {
   const file = quietly(() => ({
@@ -160,10 +161,10 @@ export function countLocks(path: string, kind: 'any' | 'shared' = 'any'): number
   ).length;
 }
 
-/** The fields of /proc/pid/stat from the third on, the state; undefined for one that has ended. */
+/** The fields of /proc/pid/stat from the third, the state, on; undefined if the process has ended. */
 function statFields(pid: number): string[] | undefined {
   const stat = quietly(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));
-  // The second field is the command in parentheses and may hold anything, parentheses included.
+  // The second field is the command name in parentheses, and may contain parentheses itself.
   const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
   return fields === undefined || fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields;
 }
@@ -192,7 +193,7 @@ function lines(file: string): string[] {
   return quietly(() => readFileSync(file, 'utf8').split('\n')) ?? [];
 }
 
-/** A process may end, or belong to somebody else, at any moment: then there is nothing to see. */
+/** A process may end at any moment, or belong to another user: then there is nothing to see. */
 function quietly<T>(look: () => T): T | undefined {
   try {
     return look();

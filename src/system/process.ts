@@ -2,33 +2,34 @@ import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { execa, type Options } from 'execa';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { traceChild } from './debug.ts';
 
-/** The descriptor that the first of `inherit` has in a child. */
+/** The number that the first descriptor of `inherit` has in the child. */
 export const FIRST_INHERITED = 3;
 
 export interface ChildOptions {
-  /** Descriptors that the child and its own children inherit, as 3, 4, … Locks travel this way. */
+  /** Descriptors that the child and its own children inherit as 3, 4, …: this hands locks on. */
   inherit?: readonly number[];
-  /** Ends the child with SIGTERM, and with SIGKILL when it has not gone 10 s later. */
+  /** Ends the child by SIGTERM, and by SIGKILL if it is still there 10 s later. */
   signal?: AbortSignal | undefined;
   cwd?: string;
-  /** Called with each piece of standard output, in order. Without it the output is collected. */
+  /** Called with each chunk of standard output, in order. Without it, the output is collected. */
   onStdout?: (chunk: Buffer) => void;
   onStderr?: (chunk: Buffer) => void;
   /**
-   * The kernel sends SIGTERM to the child when this process ends, however it ends
-   * (PR_SET_PDEATHSIG, prctl(2), through setpriv(1)).
+   * When this process ends, however it ends, the kernel sends the child SIGTERM (PR_SET_PDEATHSIG,
+   * prctl(2), by way of setpriv(1)).
    */
   endWithParent?: boolean;
   /**
-   * Takes our end of one more socket. The child has the other end behind what it inherits, and what
-   * it starts has it too: ours ends when the last of them has.
+   * Called with our end of one more socket. The child has the other end, as the next descriptor after
+   * those of `inherit`, and hands it on to its own children: ours ends with the last of them.
    */
   onChannel?: ((channel: Duplex) => void) | undefined;
 }
 
 export interface ChildResult {
-  /** The exit status, or 128 + the signal's number, as a shell has it. */
+  /** The exit status, or 128 + the number of the signal, as in a shell. */
   exitCode: number;
   signal: NodeJS.Signals | undefined;
   stdout: string;
@@ -36,10 +37,10 @@ export interface ChildResult {
 }
 
 /**
- * Runs a program without a shell, in the C locale, to its end. A non-zero exit is a result, not an
- * error.
+ * Runs a program to its end, without a shell and in the C locale. A non-zero exit status is a result,
+ * not an error.
  *
- * @throws MirrorlatchError UNAVAILABLE when the program is not installed.
+ * @throws MirrorlatchError UNAVAILABLE if the program cannot be started.
  */
 export async function runProgram(
   program: string,
@@ -80,11 +81,12 @@ export async function runProgram(
     ...(cwd === undefined ? {} : { cwd }),
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
+  traceChild(child, program, args);
   if (onStdout) child.stdout?.on('data', onStdout);
   if (onStderr) child.stderr?.on('data', onStderr);
   const ourEnd = child.stdio[channel] as Duplex | null | undefined;
   if (onChannel && ourEnd) {
-    // Who has gone is told by the child's end, and reads no more.
+    // A write to a child that has ended is no error: its exit status says what happened.
     ourEnd.on('error', () => {});
     child.once('exit', () => ourEnd.end());
     onChannel(ourEnd);

@@ -3,10 +3,10 @@ import { lstatIfThere } from './files.ts';
 import { runProgram } from './process.ts';
 
 /**
- * Removes a tree of ours, whatever names and modes are in it; nothing there is no failure. It does
- * not go down into another filesystem that somebody has mounted inside.
+ * Removes a tree of ours, whatever its names and modes; a missing one is no error. It does not
+ * descend into another filesystem that is mounted inside.
  *
- * @param inherit descriptors of locks that must hold until the removal has ended.
+ * @param inherit descriptors of locks to hold until the removal has ended.
  */
 export async function removeTree(path: string, inherit: readonly number[] = []): Promise<void> {
   if (lstatIfThere(path) === undefined) return;
@@ -14,8 +14,8 @@ export async function removeTree(path: string, inherit: readonly number[] = []):
     runProgram('rm', ['--recursive', '--force', '--one-file-system', '--', path], { inherit });
   let { exitCode, stderr } = await remove();
   if (exitCode !== 0) {
-    // Only root can empty a directory without write permission. Files keep their modes: they may
-    // be hard links of a published snapshot's. One by one, so that find can go down afterwards.
+    // Only root can empty a directory that is not writable. Files keep their modes, for they may
+    // share an inode with a published snapshot. One chmod each, so that find can descend next.
     const closed = ['-type', 'd', '!', '-perm', '-0700'];
     const open = ['-exec', 'chmod', 'u+rwx', '--', '{}', ';'];
     await runProgram('find', [path, ...closed, ...open], { inherit });

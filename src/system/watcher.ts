@@ -3,34 +3,34 @@ import { basename } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import { errnoOf } from '../errors.ts';
 
-/** How often is looked without being told: events get lost, and a watched directory replaced; ms. */
+/** How often to look without an event: one may be lost, or the directory be replaced; ms. */
 const SLOW_MS = 1_000;
 
-/** What a timer of Node holds; ms. */
+/** The longest delay of a timer in Node; ms. */
 const LONGEST_MS = 2 ** 31 - 1;
 
 export interface WatchDirectoryOptions {
-  /** Do not ask the kernel for events, but look this often; ms. */
+  /** Look this often, in place of events of the kernel; ms. */
   pollMs?: number | undefined;
-  /** Told once when the kernel gives no events, with the setting that would help. */
+  /** Called once if the kernel provides no events, with the setting to raise. */
   onWarning?: ((message: string) => void) | undefined;
 }
 
-/** Tells when it is time to look again. What has changed, if anything, is for the one who looks. */
+/** Says when to look again; what has changed, if anything, is for the caller to find out. */
 export interface ChangeWatcher {
   /**
-   * Comes when something may have changed since it came last, at once if that is so already; after
-   * `withinMs` at the latest.
+   * Resolves when something may have changed since it last did: at once if that is already so, and
+   * after `withinMs` at the latest.
    */
   change(withinMs?: number): Promise<void>;
-  /** Makes `change` come for another reason. */
+  /** Makes `change` resolve for another reason. */
   wake(): void;
   close(): Promise<void>;
 }
 
 /**
- * Watches the entries of a directory: by inotify(7) where all who write to it write through this
- * kernel, and by a timer in any case. Events only make the look come sooner.
+ * Watches the entries of a directory: by a timer, and also by inotify(7) if every write to it passes
+ * through this kernel. An event only makes the next look come sooner.
  */
 export function watchDirectory(
   directory: string,
@@ -75,15 +75,15 @@ function watchByEvents(
     followSymlinks: false,
     depth: 0,
     ignoreInitial: true,
-    // One watch, on the directory, is told what happens to the files in it too.
+    // One watch, on the directory, reports changes to the files in it as well.
     ignored: (path) => basename(path) !== basename(directory),
   });
-  // Not `change`, which is held back for 50 ms without another one after it.
+  // Not `change`, which chokidar holds back for 50 ms.
   watcher.on('raw', onChange);
-  // What came before the watch was set up made no event.
+  // Changes made before the watch was set up cause no event.
   watcher.on('ready', onChange);
   let isWarned = false;
-  // Without a listener it would end the process.
+  // Without a listener, an error would end this process.
   watcher.on('error', (error) => {
     if (!isWarned) onWarning(withoutEvents(error));
     isWarned = true;
@@ -102,12 +102,12 @@ function withoutEvents(error: unknown): string {
     ],
   }[errnoOf(error) ?? ''] ?? [String(error), undefined];
   const help = remedy === undefined ? '' : `; ${remedy} with sysctl(8)`;
-  return `${why}, so changes are looked for every ${SLOW_MS / 1000} s${help}`;
+  return `${why}: looking for changes every ${SLOW_MS / 1000} s instead${help}`;
 }
 
 /**
- * The filesystems to which somebody may write without this kernel's hearing of it: those of the
- * network, of clusters, of FUSE and of virtual machines (statfs(2), and statfs.c of coreutils).
+ * Filesystems that can change without this kernel's knowledge: on a network, in a cluster, by FUSE, or
+ * shared with a virtual machine's host (statfs(2), and stat.c of coreutils).
  */
 const WITHOUT_EVENTS: Readonly<Record<string, number>> = {
   afs: 0x5346414f,
@@ -129,6 +129,6 @@ const WITHOUT_EVENTS: Readonly<Record<string, number>> = {
 };
 
 function hasEvents(directory: string): boolean {
-  // Where `long` has 32 bits the greater ones come out negative.
+  // If `long` has 32 bits, the larger numbers come out negative.
   return !Object.values(WITHOUT_EVENTS).includes(statfsSync(directory).type >>> 0);
 }

@@ -32,7 +32,7 @@ describe('the demo', () => {
       expect(stderr).toBe('');
       expect(exitCode).toBe(0);
       expect(stdout).toMatch(
-        /a reader inside when it came +\d+ of \d+ \.debs gone or changed +whole, as before$/m,
+        /a reader that was inside before +\d+ of \d+ \.debs gone or changed +whole, the old state$/m,
       );
       const during =
         /readers that came during it +(\d+) of (\d+) whole +(\d+) of (\d+) whole$/m.exec(stdout) ??
@@ -41,9 +41,9 @@ describe('the demo', () => {
       expect(wholeInPlace).toBeLessThan(inPlace ?? 0);
       expect(all).toBeGreaterThan(0);
       expect(whole).toBe(all);
-      expect(stdout).toMatch(/the next reader +whole, the new one +whole, the new one$/m);
+      expect(stdout).toMatch(/the next reader +whole, the new state +whole, the new state$/m);
       const update =
-        /apt-get update, a real one +(\d+) of 10 whole.* {2}(\d+) of 10 whole$/m.exec(stdout) ?? [];
+        /a real apt-get update +(\d+) of 10 whole.* {2}(\d+) of 10 whole$/m.exec(stdout) ?? [];
       expect(Number(update[1])).toBeLessThan(10);
       expect(update[2]).toBe('10');
       expect(Number(/flipped (\d+) times during/.exec(stdout)?.[1])).toBeGreaterThan(10);
@@ -74,7 +74,7 @@ describe('the demo', () => {
     });
 
     expect(exitCode).toBe(1);
-    expect(stderr).toContain('what the demo shows did not come true:');
+    expect(stderr).toContain('the demonstration failed:');
     expect(stderr).toContain('The old snapshot was changed: ');
     expect(left).toEqual([]);
   });

@@ -1,83 +1,72 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import {
+  blocks,
+  type Document,
+  nameOfTopic,
+  project,
+  readme,
+  topics,
+} from '../support/documents.ts';
 import { mayMount } from '../support/privilege.ts';
 import { debianRepository } from '../support/repositories/debian-repository.ts';
 import { makeGeneration } from '../support/repositories/generation.ts';
 import type { Repository } from '../support/repositories/repository.ts';
 import { rpmRepository } from '../support/repositories/rpm-repository.ts';
-import { scratchDirectory } from '../support/scratch.ts';
+import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 
-const project = fileURLToPath(new URL('../..', import.meta.url));
-const readme = readFileSync(join(project, 'README.md'), 'utf8');
+const repositories = makeScratch();
+beforeAll(async () => {
+  if (!mayMount) return;
+  await makeRepository(debianRepository, repositories.path);
+  await makeRepository(rpmRepository, repositories.path);
+});
+afterAll(() => repositories.remove());
 
-/** The code blocks of the README in this language. */
-function blocks(language: string): string[] {
-  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(
-    ([, text]) => text ?? '',
-  );
-}
+/** What there is below /srv when the commands of a document have run. */
+const RESULTS: Readonly<Record<string, readonly string[]>> = {
+  README: ['mirror/debian/current/kept-0', 'mirror/small/current/kept-0'],
+  guard: ['reader'],
+  'in-place': ['mirror/big/current/kept-0', 'old/file', 'served/kept-0', 'site/kept-0'],
+  'other-tools': [
+    'mirror/debs/current/dists/stable/Release',
+    'mirror/rpms/current/repodata/repomd.xml',
+    'mirror/files/current/built',
+  ],
+  push: ['mirror/site/current/file'],
+  recipes: [
+    'debian/kept-0',
+    'mirror/debian/snapshots/20260101T030000Z',
+    'mirror/debian/snapshots/before-upgrade',
+    'mirror/second/current/kept-0',
+  ],
+};
 
-/** Every command line of the README, from top to bottom, cron's without its time and user. */
-const commands = [...readme.matchAll(/^```(sh|cron)\n(.*?)^```/gms)]
-  .flatMap(([, , text]) => (text ?? '').trim().split('\n'))
-  .map((line) => line.replace(/^[\d* ]+root +/, ''));
+const documents = [readme, ...topics].filter((document) => commandsIn(document).length > 0);
 
-test.runIf(mayMount)(
-  'every command of the README does its work, in order, as printed',
-  async () => {
+test('there are commands in the README, and in each topic that has results', () => {
+  expect(commandsIn(readme).length).toBeGreaterThan(10);
+  expect(documents.map(nameOfTopic)).toEqual(expect.arrayContaining(Object.keys(RESULTS)));
+});
+
+test.runIf(mayMount).for(documents)(
+  'every command of $path does its work, in order, as printed',
+  async (document) => {
     const place = scratchDirectory();
-    const upstream = join(place, 'upstream');
-    for (const directory of ['srv', 'bin', 'upstream/pool/main/l']) {
-      mkdirSync(join(place, directory), { recursive: true });
-    }
-    writeFileSync(join(upstream, 'pool/main/l/left-out.deb'), 'left out');
-    for (let count = 0; count < 9; count += 1)
-      writeFileSync(join(upstream, `kept-${count}`), 'kept');
-    await makeRepository(debianRepository, place);
-    cpSync(join(place, 'debian'), upstream, { recursive: true });
-    await makeRepository(rpmRepository, place);
-    // The repository is not signed.
-    writeFileSync(join(place, '.debmirror.conf'), '$check_gpg=0;\n$ignore_release_gpg=1;\n1;\n');
-    writeFileSync(join(place, 'dnf.conf'), dnfConfiguration(place));
-    writeFileSync(join(place, 'rsyncd.conf'), `use chroot = no\n[debian]\npath = ${upstream}\n`);
-    symlinkSync(join(project, 'dist/mirrorlatch'), join(place, 'bin/mirrorlatch'));
-    writeFileSync(join(place, 'apt.conf'), aptConfiguration(place));
-    for (const directory of [
-      'apt/lists/partial',
-      'apt/archives/partial',
-      'srv/old',
-      'srv/upstream',
-    ]) {
-      mkdirSync(join(place, directory), { recursive: true });
-    }
-    for (const file of ['apt/status', 'srv/old/file', 'srv/upstream/file']) {
-      writeFileSync(join(place, file), '');
-    }
-    writeFileSync(join(place, 'bin/to-web'), toWeb, { mode: 0o755 });
-    // In a mount namespace of its own, where /srv and /usr/local/sbin are ours; rsync starts the server of
-    // mirror.example.org itself (rsync(1), RSYNC_CONNECT_PROG). The source changes all the time.
-    const script = [
-      'set -eu',
-      `mount --bind "$PLACE/srv" /srv`,
-      'mount -t tmpfs tmpfs /usr/local/sbin',
-      'mount --bind "$PLACE/dnf.conf" /etc/dnf/dnf.conf',
-      'mkdir /srv/mirror',
-      // A second mirror, for the commands that take two.
-      'mirrorlatch sync "$UPSTREAM" /srv/mirror/security',
-      ...commands.flatMap((command) => ['date +%N > "$UPSTREAM/changed"', command]),
-    ].join('\n');
+    const upstream = makeUpstream(place);
+    makeServed(place);
+    writeConfigurations(place, upstream);
     const { all, exitCode } = await execa(
       'unshare',
-      ['--mount', '--propagation', 'private', 'sh', '-xc', script],
+      ['--mount', '--propagation', 'private', 'sh', '-xc', scriptOf(document)],
       {
         env: {
           PATH: `${join(place, 'bin')}:${process.env['PATH']}`,
           PLACE: place,
           HOME: place,
-          RSYNC_RSH: 'to-web',
+          RSYNC_RSH: 'to-this-host',
           APT_CONFIG: join(place, 'apt.conf'),
           XDG_STATE_HOME: join(place, 'state'),
           UPSTREAM: upstream,
@@ -88,19 +77,15 @@ test.runIf(mayMount)(
       },
     );
     expect(exitCode, all).toBe(0);
-    expect(commands.length).toBeGreaterThan(10);
-    expect(all).toContain('published 20260101T030000Z');
-    const published = ['debs/current/dists/stable/Release', 'rpms/current/repodata/repomd.xml'];
-    for (const file of [...published, 'files/current/built', 'site/current/file']) {
-      expect(existsSync(join(place, 'srv/mirror', file)), `${file} of the recipes`).toBe(true);
-    }
+    const results = RESULTS[nameOfTopic(document)] ?? [];
+    expect(results.filter((path) => !existsSync(join(place, 'srv', path)))).toEqual([]);
   },
 );
 
-test('the program of the README for Node can be run', async () => {
+test('the program of the manual for Node can be run', async () => {
   const place = scratchDirectory();
   mkdirSync(join(place, 'upstream'));
-  const [program = ''] = blocks('js');
+  const [program = ''] = topics.flatMap((topic) => blocks(topic, 'js'));
   const here = program
     .replace('rsync://mirror.example.org/debian/', join(place, 'upstream/'))
     .replaceAll('/srv/mirror/debian', join(place, 'mirror'));
@@ -109,15 +94,93 @@ test('the program of the README for Node can be run', async () => {
   await execa('node', ['--input-type=module', '--eval', here], { cwd: project });
 });
 
+/** Every command line of a document, from top to bottom. */
+function commandsIn(document: Document): string[] {
+  return blocks(document, 'sh', 'cron', 'ini')
+    .flatMap((text) => text.split('\n'))
+    .flatMap((line) => {
+      const [, executed] = /^ExecStart=(.*)$/.exec(line) ?? [];
+      if (executed !== undefined) return [executed];
+      if (/^$|^\[\w+\]$|^[A-Za-z]+=/.test(line)) return [];
+      // cron's lines without their time and user.
+      return [line.replace(/^[\d* ]+ +\w+ +/, '')];
+    });
+}
+
+/**
+ * In a mount namespace of its own, where /srv and /usr/local/sbin are ours; rsync starts the server of
+ * mirror.example.org itself (rsync(1), RSYNC_CONNECT_PROG). The source changes all the time.
+ */
+function scriptOf(document: Document): string {
+  return [
+    'set -eu',
+    `mount --bind "$PLACE/srv" /srv`,
+    'mount -t tmpfs tmpfs /usr/local/sbin',
+    'mount --bind "$PLACE/dnf.conf" /etc/dnf/dnf.conf',
+    'mkdir /srv/mirror',
+    // A second mirror, for the commands that take two.
+    'mirrorlatch sync "$UPSTREAM" /srv/mirror/security',
+    // The README makes its own.
+    ...(document === readme ? [] : [FIRST_SYNC, CHANGE, FIRST_SYNC]),
+    ...commandsIn(document).flatMap((command) => [CHANGE, ending(command)]),
+  ].join('\n');
+}
+
+const CHANGE = 'date +%N > "$UPSTREAM/changed"';
+const FIRST_SYNC = 'mirrorlatch sync rsync://mirror.example.org/debian/ /srv/mirror/debian';
+
+/** A watch goes on until it is ended, as systemd does it once its command has done something. */
+function ending(command: string): string {
+  if (!/^mirrorlatch watch .* -- /.test(command)) return command;
+  return `${command} &
+until [ -e /srv/debian/kept-0 ]; do sleep 0.1; done
+kill $!
+wait $! || test $? = 143`;
+}
+
+/** Some small files, and an apt repository. */
+function makeUpstream(place: string): string {
+  const upstream = join(place, 'upstream');
+  mkdirSync(join(upstream, 'pool/main/l'), { recursive: true });
+  writeFileSync(join(upstream, 'pool/main/l/left-out.deb'), 'left out');
+  for (let count = 0; count < 9; count += 1) writeFileSync(join(upstream, `kept-${count}`), 'kept');
+  cpSync(join(repositories.path, 'debian'), upstream, { recursive: true });
+  return upstream;
+}
+
+/** What the documents take for granted in /srv. */
+function makeServed(place: string): void {
+  for (const directory of ['debian', 'old', 'site', 'upstream']) {
+    mkdirSync(join(place, 'srv', directory), { recursive: true });
+  }
+  for (const directory of ['old', 'site', 'upstream']) {
+    writeFileSync(join(place, 'srv', directory, 'file'), '');
+  }
+}
+
+function writeConfigurations(place: string, upstream: string): void {
+  for (const directory of ['bin', 'apt/lists/partial', 'apt/archives/partial']) {
+    mkdirSync(join(place, directory), { recursive: true });
+  }
+  // The repository is not signed.
+  writeFileSync(join(place, '.debmirror.conf'), '$check_gpg=0;\n$ignore_release_gpg=1;\n1;\n');
+  writeFileSync(join(place, 'dnf.conf'), dnfConfiguration(place));
+  writeFileSync(join(place, 'rsyncd.conf'), `use chroot = no\n[debian]\npath = ${upstream}\n`);
+  writeFileSync(join(place, 'apt.conf'), aptConfiguration(place));
+  writeFileSync(join(place, 'apt/status'), '');
+  writeFileSync(join(place, 'bin/to-this-host'), toThisHost, { mode: 0o755 });
+  symlinkSync(join(project, 'dist/mirrorlatch'), join(place, 'bin/mirrorlatch'));
+}
+
 async function makeRepository(repository: Repository, place: string): Promise<void> {
   const [directory, work] = [join(place, repository.name), join(place, `${repository.name}-work`)];
   for (const path of [directory, work]) mkdirSync(path);
   await repository.make(directory, makeGeneration(1), work);
 }
 
-/** In place of ssh: web is this host, where only this namespace has our /srv. */
-const toWeb = `#!/bin/sh
-while [ "$1" != web ]; do shift; done
+/** In place of ssh: web and backup are this host, where only this namespace has our /srv. */
+const toThisHost = `#!/bin/sh
+while [ "$1" != web ] && [ "$1" != backup ]; do shift; done
 shift
 exec sh -c "$*"
 `;
@@ -132,7 +195,7 @@ function dnfConfiguration(place: string): string {
     `logdir=${place}/dnf/log`,
     '[updates]',
     'name=updates',
-    `baseurl=file://${place}/rpm`,
+    `baseurl=file://${repositories.path}/rpm`,
     '',
   ].join('\n');
 }

@@ -2,7 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { inShell, oneOfEachKind, startGuarded } from '../support/guards.ts';
 import { mayMount, nobody } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, transcript } from '../support/program.ts';
@@ -32,7 +33,7 @@ describe.skipIf(!mayBeClient)(`a client's read-only mount of ROOT${whyNot}`, () 
           inShell('cat file; while [ ! -e "$1" ]; do sleep 0.05; done; cat file', done),
           { caller: client, options: ['--pin', pin] },
         );
-        await vi.waitFor(() => expect(reading.printedSoFar()).toBe('g2'), { timeout: 10_000 });
+        await eventually(() => expect(reading.printedSoFar()).toBe('g2'));
         for (const id of ['g3', 'g4']) await mirror.publish(id, { file: id });
         // g2 may go by every rule, and g1 shows that it would.
         expect(await pruneElsewhere(mirror.root)).toEqual({

@@ -186,12 +186,11 @@ function made(name: string): Promise<SmallMirror> {
   return oneSnapshot(home);
 }
 
-/** A takeover by the heartbeat's age takes longer than this: it has to see one beat missing. */
+/** The holder is known to be dead: by the age of its heartbeat the lock could not be taken over. */
 async function goesOnAtOnce(mirror: SmallMirror): Promise<void> {
   mirror.change({ file: 'changed' });
-  const startedAt = Date.now();
-  expect(await mirror.sync('--id', 'next')).toMatchObject({ outcome: 'published' });
-  expect(Date.now() - startedAt).toBeLessThan(5_000);
+  const next = await mirror.sync('--id', 'next', '--stale-after', '1000d');
+  expect(next).toMatchObject({ outcome: 'published' });
   expect(locksLeft(mirror)).toEqual([]);
 }
 

@@ -41,7 +41,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a disk that is full${whyNoLoopFiles
     const mirror = smallMirror({ root: join(filesystem.path, 'transfer') });
     await mirror.publish('first', {});
     const before = describeTree(join(mirror.root, 'snapshots', 'first'));
-    const sync = await startSlowSync(mirror, { files: { a: 'whole already' } });
+    const sync = await startSlowSync(mirror, { seconds: 8, files: { a: 'whole already' } });
     fill(filler);
     const result = await sync.result;
     expectFailure(

@@ -1,12 +1,14 @@
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
-import { type Onlooker, startOnlooker } from '../support/onlooker.ts';
+import { eventually } from '../support/eventually.ts';
+import { startOnlooker } from '../support/onlooker.ts';
 import { runsAsRoot } from '../support/privilege.ts';
 import { startProgram, transcript } from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { holdRsync } from '../support/slow-sync.ts';
 
 const why = runsAsRoot ? '' : ' (skipped: only root can become another user)';
 
@@ -26,12 +28,13 @@ test.skipIf(!runsAsRoot)(
       // The most generous mask: what is closed is closed by mirrorlatch itself.
       const sync = startProgram(['sync', source, root, '--id', id, '--', slowly], { umask: '000' });
       const ready = await sawOpenTree(join(root, '.mirrorlatch/staging', id), sync.result);
-      const result = await sync.result;
-      const { seen, rounds } = await onlooker.leave();
-      expect(result.exitCode, transcript(result)).toBe(0);
       expect(ready, 'rsync had opened the mode of the tree itself while it worked').toBe(true);
-      expect(rounds).toBeGreaterThan(5);
-      expect(seen).toEqual([]);
+      const goOn = holdRsync(root);
+      await onlooker.looks(3);
+      goOn();
+      const result = await sync.result;
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(await onlooker.leave()).toEqual([]);
       expect(await sightings(join(root, 'current', 'file-0'))).toContain(
         `read ${join(root, 'current', 'file-0')}`,
       );
@@ -49,8 +52,12 @@ test.skipIf(!runsAsRoot)(
     mkdirSync(target, { mode: 0o700 });
     const before = await sightings(join(target, 'file-0'));
     const onlooker = await startOnlooker([target, ...fileNames.map((name) => join(target, name))]);
-    await execa('rsync', ['-a', slowly, `${source}/`, `${target}/`]);
-    const { seen } = await onlooker.leave();
+    const rsync = execa('rsync', ['-a', slowly, `${source}/`, `${target}/`]);
+    await eventually(() => expect(existsSync(join(target, 'file-0'))).toBe(true));
+    const goOn = holdRsync(target);
+    const seen = await onlooker.leave();
+    goOn();
+    await rsync;
     expect(before).toEqual([]);
     expect(seen).toContain(`read ${join(target, 'file-0')}`);
   },
@@ -108,7 +115,6 @@ function isOpen(tree: string): boolean {
 }
 
 async function sightings(path: string): Promise<readonly string[]> {
-  const onlooker: Onlooker = await startOnlooker([path]);
-  await pause(200);
-  return (await onlooker.leave()).seen;
+  const onlooker = await startOnlooker([path]);
+  return onlooker.leave();
 }

@@ -14,7 +14,8 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { afterAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import {
   type ProgramResult,
@@ -213,10 +214,13 @@ describe.concurrent('I8: nothing is published', () => {
     expectFailure(await lock(mirror, ['--allow-shrink'], empties), 125, /the tree is empty/);
     expect((await lock(mirror, [], 'ls "$MIRRORLATCH_STAGING"; exit 4')).stdout).toContain('below');
 
-    const swaps = 'rm -r "$MIRRORLATCH_STAGING" && ln -s /etc "$MIRRORLATCH_STAGING"';
+    const outside = join(mirror.home, 'outside');
+    mkdirSync(outside);
+    writeFileSync(join(outside, 'precious'), '');
+    const swaps = `rm -r "$MIRRORLATCH_STAGING" && ln -s '${outside}' "$MIRRORLATCH_STAGING"`;
     expectFailure(await lock(mirror, [], swaps), 125, /the command left no directory/);
     expect(mirror.linked('current')).toBe('small');
-    expect(existsSync('/etc/passwd')).toBe(true);
+    expect(readdirSync(outside)).toEqual(['precious']);
     await succeeds(mirror, ['--id', 'last'], 'echo new >"$MIRRORLATCH_STAGING/new"');
   });
 
@@ -237,7 +241,7 @@ describe.concurrent('I8: nothing is published', () => {
       if (isLocked) expect(status.stdout).toContain(`held by sleep (pid ${pid})`);
       process.kill(pid, 'SIGKILL');
     }
-    await vi.waitFor(() => succeeds(mirror, ['--id', 'second'], 'exit 0'), 10_000);
+    await eventually(() => succeeds(mirror, ['--id', 'second'], 'exit 0'));
     expect(mirror.linked('current')).toBe('second');
   });
 
@@ -291,15 +295,29 @@ describe.concurrent('I10: the command', () => {
     'gets %s that is sent to mirrorlatch once, and once when it is sent to the group',
     async (name) => {
       const mirror = await oneSnapshot(home(name));
-      const script = `process.on('${name}', () => console.log('${name}'));
-        console.log('ready'); setTimeout(() => process.exit(7), 4000)`;
+      const script = `let count = 0;
+        process.on('${name}', () => {
+          console.log('${name}');
+          count += 1;
+          if (count === 3) setTimeout(() => process.exit(7), 500);
+        });
+        console.log('ready'); setInterval(() => {}, 1000)`;
       const program = startNode(mirror, script, true);
       await program.ready;
+      const heard = (times: number) =>
+        eventually(() =>
+          expect(program.printedSoFar()).toBe(`ready\n${`${name}\n`.repeat(times)}`),
+        );
       program.kill(name);
-      await pause(500);
+      await heard(1);
+      const [sentinel] = sentinelsOf(program.pid);
       process.kill(-program.pid, name);
-      await pause(500);
+      await heard(2);
+      // Until then another one would be taken for the same.
+      await eventually(() => expect(sentinelsOf(program.pid)).not.toContain(sentinel));
+      await eventually(() => expect(sentinelsOf(program.pid)).toHaveLength(1));
       program.kill(name);
+      await heard(3);
       const result = await program.result;
       expect(result.stdout).toBe(`ready\n${name}\n${name}\n${name}\n`);
       expect(result.exitCode, transcript(result)).toBe(7);
@@ -328,7 +346,9 @@ describe.concurrent('I10: the command', () => {
     expectFailure(await isNot('no-such-program'), 127, /"no-such-program" was not found/);
     expectFailure(await isNot('/no/such/program'), 127, /was not found/);
     expectFailure(await isNot(''), 127, /was not found/);
-    expectFailure(await isNot('/etc/passwd'), 126, /"passwd" cannot be executed/);
+    const plain = join(mirror.home, 'plain');
+    writeFileSync(plain, '');
+    expectFailure(await isNot(plain), 126, /"plain" cannot be executed/);
     expectFailure(await isNot('/'), 126, /cannot be executed/);
     expectFailure(await runProgram(['lock', mirror.root]), 125, /no command was given/);
     expectFailure(await runProgram(['lock', '/no/mirror', '--', 'true']), 125, /no mirror/);
@@ -355,7 +375,8 @@ describe.concurrent('I10: the command', () => {
 
   test('stands still with mirrorlatch at Ctrl-Z, and goes on with it', async () => {
     const mirror = await oneSnapshot(home('stopped'));
-    const command = 'echo $$ >"$MIRRORLATCH_STAGING/../pid"; sleep 1; exit 7';
+    const go = join(mirror.home, 'go');
+    const command = `echo $$ >"$MIRRORLATCH_STAGING/../pid"; ${until(go)}; exit 7`;
     // A group whose leader has a parent of another group in its session: the kernel stops no other.
     const shell = execa(
       'sh',
@@ -366,15 +387,13 @@ describe.concurrent('I10: the command', () => {
       { reject: false, detached: true },
     );
     const file = mirror.state('staging', 'pid');
-    const pid = await vi.waitFor(
-      () => Number(/\d+\n/.exec(readFileSync(file, 'utf8'))?.[0]),
-      10_000,
-    );
+    const pid = await eventually(() => Number(/\d+\n/.exec(readFileSync(file, 'utf8'))?.[0]));
     const group = Number(statOf(pid)[1]);
     expect(String(group), 'not our own').not.toBe(statOf(process.pid)[1]);
     process.kill(-group, 'SIGTSTP');
-    await vi.waitFor(() => expect([statOf(pid)[0], statOf(group)[0]]).toEqual(['T', 'T']), 5_000);
-    await pause(2_000);
+    await eventually(() => expect([statOf(pid)[0], statOf(group)[0]]).toEqual(['T', 'T']));
+    writeFileSync(go, '');
+    await pause(500);
     expect(existsSync(`/proc/${pid}`)).toBe(true);
     process.kill(-group, 'SIGCONT');
     expect((await shell).exitCode).toBe(7);
@@ -383,7 +402,8 @@ describe.concurrent('I10: the command', () => {
 
 describe.concurrent('--lock-only', () => {
   test('holds the lock before the first publication too, makes nothing, and gives the code of the command', async () => {
-    const root = join(home('only'), 'mirror');
+    const place = home('only');
+    const [root, go] = [join(place, 'mirror'), join(place, 'go')];
     await runForJson(['init', root]);
     const holder = startProgram([
       'lock',
@@ -392,15 +412,15 @@ describe.concurrent('--lock-only', () => {
       '--',
       'sh',
       '-c',
-      'env; sleep 3; exit 5',
+      `env; ${until(go)}; exit 5`,
     ]);
-    await vi.waitFor(
-      () => expect(existsSync(join(root, '.mirrorlatch', 'sync.lock'))).toBe(true),
-      10_000,
-    );
+    await eventually(() => expect(holder.printedSoFar()).not.toBe(''));
     const second = await runProgram(['lock', root, '--lock-only', '--no-wait', '--', 'true']);
     expectFailure(second, 75, /is locked: lock by .*, now: running sh/);
-    const third = await runProgram(['lock', root, '--lock-only', '--wait', '1m', '--', 'true']);
+    const waiting = startProgram(['lock', root, '--lock-only', '--wait', '1h', '--', 'true']);
+    await pause(1_000);
+    writeFileSync(go, '');
+    const third = await waiting.result;
     expect(third.exitCode, transcript(third)).toBe(0);
     expect(third.stderr).toBe('');
     const first = await holder.result;
@@ -430,18 +450,18 @@ describe.concurrent('I9: after SIGKILL', () => {
     const mirror = await oneSnapshot(home('killed'));
     const copy = join(mirror.home, 'rsync');
     cpSync('/bin/sleep', copy);
-    const script = `exec >/dev/null 2>&1; echo half >"$MIRRORLATCH_STAGING/half"; '${copy}' 6; true`;
+    const script = `exec >/dev/null 2>&1; echo half >"$MIRRORLATCH_STAGING/half"; '${copy}' 600; true`;
     const holder = startProgram(['lock', mirror.root, '--', 'sh', '-c', script]);
     const tree = () => readdirSync(mirror.state('staging')).find((name) => /d$/.test(name)) ?? '';
-    await vi.waitFor(
-      () => expect(existsSync(mirror.state('staging', tree(), 'half'))).toBe(true),
-      10_000,
-    );
+    await eventually(() => expect(existsSync(mirror.state('staging', tree(), 'half'))).toBe(true));
     holder.kill('SIGKILL');
     await holder.result;
     const next = await lock(mirror, ['--wait', '1s'], 'exit 0');
     expectFailure(next, 75, /held by sh \(pid \d+\), rsync \(pid \d+\)/);
-    const waiting = await lock(mirror, ['--wait', '1m', '--id', 'second'], 'exit 0');
+    const pid = Number(/rsync \(pid (\d+)\)/.exec(next.stderr)?.[1]);
+    expect(existsSync(`/proc/${pid}/exe`), 'it is still there').toBe(true);
+    process.kill(pid);
+    const waiting = await lock(mirror, ['--wait', '1h', '--id', 'second'], 'exit 0');
     expect(waiting.exitCode, transcript(waiting)).toBe(0);
     expect(waiting.stderr).toMatch(/going on from what an earlier command left/);
     expect(readFileSync(join(mirror.root, 'current', 'half'), 'utf8')).toBe('half\n');
@@ -452,11 +472,11 @@ describe.concurrent('I9: after SIGKILL', () => {
     // What lingers keeps mirrorlatch from going on.
     const script = 'exec >/dev/null 2>&1; echo whole >"$MIRRORLATCH_STAGING/new"; sleep 3 &';
     const holder = startProgram(['lock', mirror.root, '--', 'sh', '-c', script]);
-    await vi.waitFor(() => expect(leftInStaging(mirror, 'new')).toBe(true), 10_000);
+    await eventually(() => expect(leftInStaging(mirror, 'new')).toBe(true));
     await pause(500);
     holder.kill('SIGKILL');
     await holder.result;
-    await succeeds(mirror, ['--wait', '30s', '--id', 'second'], 'exit 0');
+    await succeeds(mirror, ['--wait', '1h', '--id', 'second'], 'exit 0');
     expect(readFileSync(join(mirror.root, 'current', 'new'), 'utf8')).toBe('whole\n');
   });
 
@@ -511,25 +531,28 @@ describe.concurrent('in place', () => {
   });
 
   test('I9: after SIGKILL the next waits for the command, and finds the gate and its mode again', async () => {
-    const root = join(home('in-place-killed'), 'mirror');
+    const place = home('in-place-killed');
+    const [root, go] = [join(place, 'mirror'), join(place, 'go')];
     await runForJson(['init', root, '--in-place']);
-    const script =
-      'exec >/dev/null 2>&1; echo half >"$MIRRORLATCH_STAGING/half"; sleep 4 3>&-; true';
+    const script = `exec >/dev/null 2>&1; echo half >"$MIRRORLATCH_STAGING/half"; ${until(go)}`;
     const holder = startProgram(['lock', root, '--', 'sh', '-c', script]);
-    await vi.waitFor(
-      () => expect(existsSync(join(root, 'gate', 'live', 'half'))).toBe(true),
-      10_000,
-    );
+    await eventually(() => expect(existsSync(join(root, 'gate', 'live', 'half'))).toBe(true));
     holder.kill('SIGKILL');
     await holder.result;
     expect(statSync(join(root, 'gate')).mode & 0o777).toBe(0o700);
     expectFailure(await runProgram(['lock', root, '--', 'true']), 75, /held by sh/);
-    const next = await runProgram(['lock', root, '--wait', '30s', '--', 'true']);
+    writeFileSync(go, '');
+    const next = await runProgram(['lock', root, '--wait', '1h', '--', 'true']);
     expect(next.exitCode, transcript(next)).toBe(0);
     expect(statSync(join(root, 'gate')).mode & 0o777).toBe(0o755);
     expect(readFileSync(join(root, 'current', 'half'), 'utf8')).toBe('half\n');
   });
 });
+
+/** The words of a shell that wait until this file is there; what waits does not hold the lock. */
+function until(file: string): string {
+  return `while [ ! -e '${file}' ]; do sleep 0.05 3>&-; done`;
+}
 
 function lock(
   mirror: SmallMirror,
@@ -562,8 +585,16 @@ function startNode(
     ['lock', mirror.root, '--', process.execPath, '-e', `${tee} ${script}`],
     { ownGroup },
   );
-  const ready = vi.waitFor(() => readFileSync(said, 'utf8'), { timeout: 15_000, interval: 50 });
+  const ready = eventually(() => readFileSync(said, 'utf8'));
   return { ...program, ready };
+}
+
+/** The processes by which mirrorlatch finds out whether a signal was sent to its whole group. */
+function sentinelsOf(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    .trim()
+    .split(' ')
+    .filter((child) => readFileSync(`/proc/${child}/comm`, 'utf8') === 'cat\n');
 }
 
 function leftInStaging(mirror: SmallMirror, name: string): boolean {

@@ -1,11 +1,13 @@
 import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { inPlaceMirror } from '../support/in-place-mirror.ts';
 import { nobody, runsAsRoot } from '../support/privilege.ts';
 import { runForJson, startProgram, transcript } from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { holdRsync } from '../support/slow-sync.ts';
 import { smallMirror } from '../support/small-mirror.ts';
 
 const why = runsAsRoot ? '' : ' (skipped: only root can become another user)';
@@ -47,16 +49,14 @@ describe.skipIf(!runsAsRoot)(`While rsync writes${why}`, () => {
     chmodSync(mirror.tree(), 0o700);
 
     const sync = startProgram(['sync', source, mirror.root, '--', SLOWLY]);
-    await mirror.reaches('closed');
-    await vi.waitFor(() => expect(mirror.mode()).toBe(0o700));
-    const reader = await startReader(mirror.tree());
-    await vi.waitFor(() => expect(existsSync(mirror.tree('.~tmp~', '3'))).toBe(true), {
-      timeout: 20_000,
-    });
+    await eventually(() => expect(existsSync(mirror.tree('.~tmp~', '3'))).toBe(true));
+    const goOn = holdRsync(mirror.root);
+    expect(mirror.record().state).toBe('closed');
+    expect(mirror.mode()).toBe(0o700);
     expect(statSync(mirror.tree()).mode & 0o777, 'rsync opened the tree itself').toBe(0o755);
-    const read = await reader.leave();
-    expect(mirror.record().state, 'it was read while it was written').toBe('closed');
-    expect(read).toEqual([UNREADABLE]);
+    const reader = await startReader(mirror.tree());
+    expect(await reader.leave()).toEqual([UNREADABLE]);
+    goOn();
 
     const result = await sync.result;
     expect(result.exitCode, transcript(result)).toBe(0);
@@ -98,7 +98,7 @@ async function startReader(tree: string) {
   reading.stdout.on('data', (chunk: Buffer | string) => {
     read += chunk.toString();
   });
-  await vi.waitFor(() => expect(read.split('\n').length).toBeGreaterThan(2), { timeout: 20_000 });
+  await eventually(() => expect(read.split('\n').length).toBeGreaterThan(2));
   return {
     /** What it has read, each once. */
     leave: async (): Promise<string[]> => {

@@ -63,7 +63,7 @@ describe.concurrent('what a killed sync left running', () => {
 
   test('is ended by --wait, though it was stopped, and the sync goes on from its work', async () => {
     const { mirror } = await orphaned('waited');
-    const result = await runForJson(['sync', mirror.root, '--id', 'next', '--wait', '30s']);
+    const result = await runForJson(['sync', mirror.root, '--id', 'next', '--wait', '1h']);
     expect(result).toMatchObject({
       outcome: 'published',
       recovered: [{ kind: 'unfinished-tree', path: mirror.state('staging', 'slow') }],

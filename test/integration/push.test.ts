@@ -16,6 +16,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { PROTOCOL } from '../../src/push/messages.ts';
 import { seededRandom } from '../stress/scale.ts';
 import { buildAwkwardTree } from '../support/awkward-tree.ts';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
 import { nobody, runsAsRoot } from '../support/privilege.ts';
@@ -37,7 +38,7 @@ import {
   statusOf,
 } from '../support/push.ts';
 import { scratchDirectory } from '../support/scratch.ts';
-import { rsyncProcesses } from '../support/slow-sync.ts';
+import { holdRsync, rsyncProcesses } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { type SshDaemon, startSshDaemon } from '../support/sshd.ts';
 import { describeTree, difference } from '../support/tree.ts';
@@ -196,10 +197,10 @@ test('I4, I6: a mirror in place is pushed to behind its gate, which a dropped co
     words: ['--retries', '0'],
     rsync: ['--bwlimit=100'],
   });
-  await expect.poll(gate, { timeout: 20_000 }).toBe('closed');
+  await expect.poll(gate).toBe('closed');
   kill('the session', running, mirror.root);
   expectFailure(await running.result, 69, /the connection to upstream was lost/);
-  await expect.poll(gate, { timeout: 8_000 }).toBe('dirty');
+  await expect.poll(gate).toBe('dirty');
   await pushForJson(mirror);
   expect(await gate()).toBe('open');
   isWhole(mirror);
@@ -209,15 +210,18 @@ describe('two at once', () => {
   test('I4: the second push ends with 75 and names the first, and so does a sync there', async () => {
     const mirror = await oneSnapshot();
     const running = await startSlowPush(mirror);
+    const goOn = holdRsync(mirror.root);
     expectFailure(
       await push(mirror),
       75,
       /upstream: .* is locked: push from \S+@\S+:\/.* by \S+ \(pid \d+ on .*now: transferring/,
     );
     expectFailure(await startProgram(['sync', mirror.source, mirror.root]).result, 75, /push from/);
-    const waiting = push(mirror, { words: ['--wait', '1m', '--json'] });
+    const waiting = startPush(sshd, mirror, { words: ['--wait', '1h'] });
+    await eventually(() => expect(waiting.saidSoFar()).toMatch(/waiting: /));
+    goOn();
     expect((await running.result).exitCode).toBe(0);
-    expect((await waiting).json()).toMatchObject({ outcome: 'unchanged' });
+    expect((await waiting.result).stdout).toMatch(/^unchanged: /);
     isWhole(mirror);
   });
 });
@@ -235,7 +239,9 @@ describe('a connection that drops', () => {
     let resumed = 0;
     for (let round = 0; round < 12; round += 1) {
       const victim = victims[round % victims.length] ?? 'ssh';
-      const moment = Math.round(random() * 3_000);
+      // Between no file and all of them, and somewhere between two.
+      const goal = Math.floor(random() * 13);
+      const moment = Math.round(random() * 300);
       const before = mirror.linked('current');
       const whole = describeTree(join(mirror.root, 'current'));
       const names = Array.from({ length: 12 }, (_, at) => `round-${round}-${at}`);
@@ -244,24 +250,21 @@ describe('a connection that drops', () => {
         words: ['--retries', '0', '--id', `killed-${round}`],
         rsync: ['--bwlimit=600'],
       });
-      await expect
-        .poll(() => pidsOf(victim, running, mirror.root), { timeout: 20_000 })
-        .not.toEqual([]);
+      const staged = () => names.filter((name) => isStaged(mirror, name, size)).length;
+      await expect.poll(() => pidsOf(victim, running, mirror.root)).not.toEqual([]);
+      const isPublished = () => mirror.linked('current') === `killed-${round}`;
+      await eventually(() => expect(staged() >= goal || isPublished()).toBe(true));
       await pause(moment);
       const killed = kill(victim, running, mirror.root);
       const { exitCode, signal } = await running.result;
-      const here = `round ${round}: ${victim} killed ${killed}${moment} ms after it came: ${exitCode ?? signal}`;
+      const here = `round ${round}: ${victim} killed ${killed}${moment} ms after file ${goal}: ${exitCode ?? signal}`;
 
       await expect
-        .poll(() => pushProcesses(mirror.root).receivers.concat(rsyncProcesses(mirror.root)), {
-          timeout: 8_000,
-          message: here,
-        })
+        .poll(() => pushProcesses(mirror.root).receivers.concat(rsyncProcesses(mirror.root)))
         .toEqual([]);
       const { lock } = (await statusOf(mirror.root)) as { lock: { state: { kind: string } } };
       expect(['free', 'dead'], here).toContain(lock.state.kind);
-      const isPublished = mirror.linked('current') === `killed-${round}`;
-      if (isPublished) isWhole(mirror);
+      if (isPublished()) isWhole(mirror);
       else {
         expect(exitCode, here).not.toBe(0);
         expect(mirror.linked('current'), here).toBe(before);
@@ -269,12 +272,13 @@ describe('a connection that drops', () => {
         expect(difference(whole, describeTree(join(mirror.root, 'current'))), here).toEqual([]);
       }
 
-      const came = names.filter((name) => isStaged(mirror, name, size)).length;
-      if (came > 0 && !isPublished) resumed += 1;
+      const came = staged();
+      if (came > 0 && !isPublished()) resumed += 1;
+      const wasPublished = isPublished();
       const counting = countingShell(sshd, scratchDirectory());
       await pushForJson(mirror, ['--id', `after-${round}`], { remoteShell: counting.shell });
       isWhole(mirror);
-      const missing = isPublished ? 0 : names.length - came;
+      const missing = wasPublished ? 0 : names.length - came;
       expect(counting.sent(), here).toBeLessThan(missing * size + size / 2);
       told.push(`${here}, ${came} of ${names.length} files had come`);
     }
@@ -493,11 +497,11 @@ describe('mirrorlatch receive, whatever it is told', () => {
       words: ['--retries', '0'],
       program: { env: { NODE: process.execPath, FILTER: filter } },
     });
-    await expect.poll(() => isStaged(mirror, 'file', 6), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => isStaged(mirror, 'file', 6)).toBe(true);
     await pause(1_000);
     running.kill('SIGTERM');
     expect((await running.result).exitCode).toBe(143);
-    await expect.poll(() => pushProcesses(mirror.root).receivers, { timeout: 8_000 }).toEqual([]);
+    await expect.poll(() => pushProcesses(mirror.root).receivers).toEqual([]);
     expect(mirror.linked('current')).toBe('first');
     expect(mirror.snapshots()).toEqual(['first']);
   });
@@ -521,7 +525,7 @@ async function startSlowPush(
   });
   const tree = mirror.state('staging', 'slow');
   await expect
-    .poll(() => (existsSync(tree) ? readdirSync(tree) : []), { timeout: 20_000 })
+    .poll(() => (existsSync(tree) ? readdirSync(tree) : []))
     .toContainEqual(expect.stringMatching(/^\.slow\.\w{6}$/));
   return running;
 }

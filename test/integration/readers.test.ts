@@ -1,7 +1,8 @@
 import { copyFileSync, mkdirSync, readlinkSync, realpathSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { execa, execaSync } from 'execa';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { mayMount, nobody, runsAsRoot } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
@@ -272,5 +273,5 @@ function putProgram(directory: string, program: string): void {
 
 /** Waits until the process has got as far as to become sleep(1). */
 async function sleeps(pid: number | undefined): Promise<void> {
-  await vi.waitFor(() => expect(readlinkSync(`/proc/${pid}/exe`)).toMatch(/\/sleep$/), 10_000);
+  await eventually(() => expect(readlinkSync(`/proc/${pid}/exe`)).toMatch(/\/sleep$/));
 }

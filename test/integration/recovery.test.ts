@@ -176,7 +176,7 @@ test('after a real kill, status tells the unfinished tree, and after the next sy
   const holder = await startSlowSync(mirror, { id: 'killed' });
   holder.kill('SIGKILL');
   await holder.result;
-  await expect.poll(() => rsyncProcesses(mirror.root), { timeout: 5_000 }).toEqual([]);
+  await expect.poll(() => rsyncProcesses(mirror.root)).toEqual([]);
   const status = await runProgram(['status', mirror.root, '--json']);
   expect(status.exitCode, transcript(status)).toBe(69);
   expect(status.json()).toMatchObject({
@@ -213,13 +213,13 @@ describe('after a power cut', () => {
       const holder = await startSlowSync(mirror, {
         id: 'killed',
         source,
-        seconds: 2,
+        seconds: 3,
         words,
         files: { 'a-lost': 'content', 'b-lost': randomBytes(50_000), 'c-whole': randomBytes(size) },
       });
       holder.kill('SIGKILL');
       await holder.result;
-      await expect.poll(() => rsyncProcesses(mirror.root), { timeout: 5_000 }).toEqual([]);
+      await expect.poll(() => rsyncProcesses(mirror.root)).toEqual([]);
       const tree = mirror.state('staging', 'killed');
       for (const name of ['a-lost', 'b-lost']) loseContent(join(tree, name));
       const frozen = mirror
@@ -240,7 +240,7 @@ describe('after a power cut', () => {
         const lines = [...log.matchAll(/sent (\S+): (\d+)$/gm)];
         return new Map(lines.map(([, name, bytes]) => [name, Number(bytes)]));
       };
-      await expect.poll(() => sent().get('slow'), { timeout: 10_000 }).toBeDefined();
+      await expect.poll(() => sent().get('slow')).toBeDefined();
       expect(next.stderr).toContain('the machine was restarted');
       expect(sent().get('b-lost')).toBeGreaterThan(50_000);
       expect(sent().get('c-whole')).toBeLessThan(size / 20);

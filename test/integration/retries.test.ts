@@ -1,7 +1,8 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
-import { afterAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { nobody } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, runProgram, startProgram, transcript } from '../support/program.ts';
@@ -62,7 +63,7 @@ describe.skipIf(!nobodyRunsTheProgram)(
       mirror.change({ secret: 'for root only' });
       chmodSync(join(mirror.source, 'secret'), 0o600);
       const sync = startProgram(['sync', mirror.root, '--retry-delay', '2s'], { user: nobody });
-      await vi.waitFor(() => expect(sync.saidSoFar()).toMatch(/try 1 of 4 follows in 2 s/), 20_000);
+      await eventually(() => expect(sync.saidSoFar()).toMatch(/try 1 of 4 follows in 2 s/));
       chmodSync(join(mirror.source, 'secret'), 0o644);
       const result = await sync.result;
       expect(result.exitCode, transcript(result)).toBe(0);
@@ -129,7 +130,6 @@ describe.concurrent('a source that changes while it is read', () => {
 describe.concurrent('a server that is not there', () => {
   test('is asked again with a pause that doubles, and given up after --retries', async () => {
     const mirror = await inScratch('server');
-    const startedAt = Date.now();
     const result = await runProgram([
       'sync',
       'rsync://127.0.0.1:1/module',
@@ -141,7 +141,6 @@ describe.concurrent('a server that is not there', () => {
       'try 1 of 2 follows in 1 s',
       'try 2 of 2 follows in 2 s',
     ]);
-    expect(Date.now() - startedAt).toBeGreaterThanOrEqual(3_000);
     expect(mirror.linked('current')).toBe('first');
   });
 });

@@ -115,9 +115,10 @@ test('I3: current leads to a whole snapshot at every look while rollbacks go bac
     const content = contentOfCurrent(mirror);
     if (content !== 'first' && content !== 'second') throw new Error(`current holds ${content}`);
   }, 1);
-  for (let turn = 0; turn < 4; turn += 1) await runForJson(['rollback', mirror.root]);
+  for (let turn = 0; turn < 4 || looks < 100; turn += 1) {
+    await runForJson(['rollback', mirror.root]);
+  }
   clearInterval(watcher);
-  expect(looks).toBeGreaterThan(100);
 });
 
 function contentOfCurrent({ root }: SmallMirror): string {

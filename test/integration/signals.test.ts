@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { afterAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { startCountingSource } from '../stress/transfers.ts';
+import { eventually } from '../support/eventually.ts';
 import { type RunningProgram, runProgram, startProgram, transcript } from '../support/program.ts';
 import { startRsyncDaemon } from '../support/rsyncd.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
@@ -68,7 +69,7 @@ describe.concurrent('during a transfer', () => {
     // An rsync that does not end keeps the sync from ending.
     for (const pid of rsyncs) process.kill(pid, 'SIGSTOP');
     sync.kill('SIGINT');
-    await vi.waitFor(() => expect(pendingSignals(sync.pid)).toBe(0n));
+    await eventually(() => expect(pendingSignals(sync.pid)).toBe(0n));
     expect(existsSync(mirror.state('sync.lock'))).toBe(true);
     sync.kill('SIGINT');
     expect(await sync.result).toMatchObject({ exitCode: undefined, signal: 'SIGINT' });
@@ -103,7 +104,7 @@ describe.concurrent('during a transfer', () => {
     mirror.change({ z: 'came meanwhile' });
     const next = await runProgram(['sync', source.url, mirror.root, '--id', 'next', '--json']);
     expect(next.exitCode, transcript(next)).toBe(0);
-    await vi.waitFor(() => expect(source.sent().sort()).toEqual(['slow', 'z']), 10_000);
+    await eventually(() => expect(source.sent().sort()).toEqual(['slow', 'z']));
     await source.stop();
     expect(
       difference(describeTree(mirror.source), describeTree(join(mirror.root, 'current'))),
@@ -122,14 +123,14 @@ describe.concurrent('during a transfer', () => {
     ]);
     const source = `${daemon.url('tree')}/`;
     const sync = await startSlowSync(mirror, { source });
-    await vi.waitFor(() => expect(sizeOfPart(mirror)).toBeGreaterThan(250_000), 20_000);
+    await eventually(() => expect(sizeOfPart(mirror)).toBeGreaterThan(250_000));
     sync.kill('SIGINT');
     await sync.result;
     const start = statSync(daemon.log).size;
     const next = await runProgram(['sync', source, mirror.root, '--id', 'next']);
     expect(next.exitCode, transcript(next)).toBe(0);
     const sent = () => /sent slow: (\d+)/.exec(readFileSync(daemon.log, 'utf8').slice(start))?.[1];
-    await vi.waitFor(() => expect(sent()).toBeDefined(), 10_000);
+    await eventually(() => expect(sent()).toBeDefined());
     const whole = statSync(join(mirror.source, 'slow')).size;
     expect(Number(sent())).toBeLessThan(whole - 200_000);
     await daemon.stop();
@@ -211,5 +212,5 @@ function pendingSignals(pid: number): bigint {
 
 /** Waits until the program has said so on standard error. */
 async function said(program: RunningProgram, words: RegExp): Promise<void> {
-  await vi.waitFor(() => expect(program.saidSoFar()).toMatch(words), 20_000);
+  await eventually(() => expect(program.saidSoFar()).toMatch(words));
 }

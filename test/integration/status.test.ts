@@ -87,7 +87,7 @@ test('while a sync runs, status tells who, since when, its phase and its progres
     expect(exitCode).toBe(0);
     return /^lock +(.*)$/m.exec(stdout)?.[1] ?? '';
   };
-  await expect.poll(lockLine, { timeout: 10_000 }).toMatch(/now: transferring [1-9]\d* %$/);
+  await expect.poll(lockLine).toMatch(/now: transferring [1-9]\d* %$/);
   expect(await lockLine()).toMatch(
     new RegExp(`^sync by \\S+ \\(pid ${holder.pid} on \\S+\\) since \\d{4}-\\d\\d-\\d\\dT`),
   );

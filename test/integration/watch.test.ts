@@ -1,14 +1,17 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa, execaSync } from 'execa';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { prune, rollback, sync } from '../../src/index.ts';
 import { appendHistory, type HistoryEntry, readHistory } from '../../src/mirror/history.ts';
 import { layoutOf } from '../../src/mirror/layout.ts';
 import { acquireSyncLock } from '../../src/mirror/sync-lock.ts';
 import { type EventStream, startWatch } from '../support/event-stream.ts';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
+import { inotifyWatches, isWatching } from '../support/inotify.ts';
 import { mayMount, nobody } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson, runProgram, startProgram } from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -37,12 +40,12 @@ describe('watch tells', () => {
     const byLooking = await startWatch(mirror.root, ['--poll', '40ms']);
     // There the changes of others make no events.
     const onFuse = mayMount ? [await startWatch(await fuseViewOf(mirror))] : [];
-    await vi.waitFor(() => expect(inotifyWatches(byEvents)).toBe(1));
+    await isWatching(byEvents);
     const flipped = await flipOften(mirror, FLIPS);
     const history = historyOf(mirror).slice(3);
     expect(history).toHaveLength(FLIPS);
     for (const watching of [byEvents, byLooking, ...onFuse]) {
-      await vi.waitFor(() => expect(watching.flips().length).toBeGreaterThanOrEqual(FLIPS), 10_000);
+      await eventually(() => expect(watching.flips().length).toBeGreaterThanOrEqual(FLIPS));
       await pause(100);
       expect(watching.flips()).toEqual(flipped);
       expect(toldOfHistory(watching)).toEqual(history);
@@ -63,7 +66,7 @@ describe('watch tells', () => {
     async (limit, sysctl) => {
       const mirror = await threeSnapshots();
       const watching = await startWatch(mirror.root, [], { through: withoutInotify(limit) });
-      await vi.waitFor(() => expect(watching.said()).toContain(sysctl));
+      await eventually(() => expect(watching.said()).toContain(sysctl));
       await runForJson(['rollback', mirror.root]);
       await watching.until('rolled-back');
       await runForJson(['rollback', mirror.root]);
@@ -77,7 +80,7 @@ describe('watch tells', () => {
     const mirror = await threeSnapshots();
     const watching = await startWatch(mirror.root);
     const asText = startProgram(['watch', mirror.root]);
-    await vi.waitFor(() => expect(inotifyWatches(asText)).toBe(1));
+    await isWatching(asText);
     await mirror.publish('fourth', { file: 'fourth' }, '--keep-last', '1', '--grace', '0');
     await mirror.sync();
     await runForJson(['rollback', mirror.root]);
@@ -94,7 +97,7 @@ describe('watch tells', () => {
       { event: 'rolled-back', id: 'third', previous: 'fourth' },
       { event: 'failed', code: 'SHRUNKEN_SOURCE' },
     ]);
-    await pause(200);
+    await eventually(() => expect(asText.printedSoFar()).toMatch(/failed: .*\n/));
     asText.kill('SIGTERM');
     const { stdout } = await asText.result;
     const lines = stdout.trimEnd().split('\n');
@@ -192,14 +195,13 @@ describe('watch tells', () => {
   test.runIf(nobodyRunsTheProgram)('a user who may only read', async () => {
     const mirror = await threeSnapshots();
     const watching = startProgram(['watch', mirror.root, '--json'], { user: nobody });
-    await vi.waitFor(() => expect(inotifyWatches(watching)).toBe(1));
+    await isWatching(watching);
     await rollback({ root: mirror.root });
-    await pause(300);
+    await eventually(() => expect(watching.printedSoFar()).toMatch(/"event":"rolled-back"/));
     watching.kill('SIGINT');
-    const { stdout, exitCode, stderr } = await watching.result;
+    const { exitCode, stderr } = await watching.result;
     expect(stderr).toBe('');
     expect(exitCode).toBe(130);
-    expect(stdout).toMatch(/"event":"rolled-back"/);
   });
 
   test('until nobody reads it any more', async () => {
@@ -209,7 +211,7 @@ describe('watch tells', () => {
       ['-c', 'node dist/bin.js watch "$1" | head -n 1', 'sh', mirror.root],
       { cwd: new URL('../..', import.meta.url) },
     );
-    await pause(500);
+    await once(watching.stdout, 'data');
     const flipping = setInterval(() => void rollback({ root: mirror.root }).catch(() => {}), 200);
     const { stdout } = await watching;
     clearInterval(flipping);
@@ -285,32 +287,31 @@ describe('watch with a command', () => {
 
   test('never runs two at once, and of what came meanwhile only the newest', async () => {
     const mirror = await threeSnapshots();
-    const log = join(mirror.home, 'log');
+    const [log, go] = [join(mirror.home, 'log'), join(mirror.home, 'go')];
+    const script = 'echo + >>"$1"; while [ ! -e "$2" ]; do sleep 0.05; done; echo - >>"$1"';
     const watching = await startWatch(mirror.root, [], {
-      command: ['sh', '-c', `echo + >>"$1"; sleep 0.5; echo - >>"$1"`, 'sh', log],
+      command: ['sh', '-c', script, 'sh', log, go],
     });
-    const flipped = await flipOften(mirror, 60);
-    const newest = flipped.at(-1);
-    // An earlier run for the same snapshot may have ended before.
-    await vi.waitFor(() => {
-      const ended = watching.of('command-ended');
-      expect(ended.at(-1)).toMatchObject({ id: newest });
-      expect(ended).toHaveLength(watching.of('command-started').length);
-    }, 10_000);
-    await pause(700);
-    const started = watching.of('command-started');
-    expect(watching.flips()).toEqual(flipped);
-    expect(started.length).toBeGreaterThan(2);
-    expect(started.length).toBeLessThan(15);
-    expect(watching.of('command-ended').map(({ id }) => id)).toEqual(started.map(({ id }) => id));
-    expect(readFileSync(log, 'utf8')).toBe('+\n-\n'.repeat(started.length));
-    // Each is for what was current when it was started.
-    watching.events.forEach(({ event, ...told }, index) => {
-      if (event !== 'command-started') return;
-      const before = watching.events.slice(0, index);
-      const flip = before.findLast((one) => ['published', 'rolled-back'].includes(one.event));
-      expect(told).toMatchObject({ id: flip?.['id'] });
-    });
+    await rollback({ root: mirror.root, id: 'first' });
+    await watching.until('command-started');
+    const meanwhile = await flipOften(mirror, 60, 'first');
+    if (meanwhile.at(-1) !== 'second') {
+      await rollback({ root: mirror.root, id: 'second' });
+      meanwhile.push('second');
+    }
+    await eventually(() => expect(watching.flips()).toEqual(['first', ...meanwhile]));
+    writeFileSync(go, '');
+    await watching.until('command-ended', 2);
+    await rollback({ root: mirror.root, id: 'third' });
+    await watching.until('command-ended', 3);
+    for (const event of ['command-started', 'command-ended']) {
+      expect(watching.of(event)).toMatchObject([
+        { id: 'first' },
+        { id: 'second' },
+        { id: 'third' },
+      ]);
+    }
+    expect(readFileSync(log, 'utf8')).toBe('+\n-\n+\n-\n+\n-\n');
   });
 
   test('keeps the snapshot that it runs for', async () => {
@@ -347,11 +348,14 @@ describe('watch with a command', () => {
         command: [
           process.execPath,
           '-e',
-          `process.on('${signal}', () => console.log('${signal}'));
-          setTimeout(() => process.exit(7), 1000); console.log('ready')`,
+          `process.on('${signal}', () => {
+            console.log('${signal}');
+            setTimeout(() => process.exit(7), 500);
+          });
+          setInterval(() => {}, 1000); console.log('ready')`,
         ],
       });
-      await vi.waitFor(() => expect(watching.said()).toBe('ready\n'));
+      await eventually(() => expect(watching.said()).toBe('ready\n'));
       // A terminal sends it to the whole process group.
       process.kill(by === 'kill' ? watching.pid : -watching.pid, signal);
       expect(await watching.end).toEqual({ exitCode, signal: undefined });
@@ -366,16 +370,17 @@ describe('watch with a command', () => {
 
   test('a second signal of its kind ends the watch at once, and the command by SIGTERM', async () => {
     const mirror = await threeSnapshots();
-    const command = ['sh', '-c', "trap '' INT; echo ready; while :; do sleep 0.1; done"];
+    const script = "trap 'echo caught' INT; echo ready; while :; do sleep 0.1; done";
+    const command = ['sh', '-c', script];
     const watching = await startWatch(mirror.root, ['--initial'], { command });
-    await vi.waitFor(() => expect(watching.said()).toBe('ready\n'));
+    await eventually(() => expect(watching.said()).toBe('ready\n'));
     const pid = Number(watching.of('command-started')[0]?.['pid']);
     watching.kill('SIGINT');
-    await pause(300);
+    await eventually(() => expect(watching.said()).toBe('ready\ncaught\n'));
     expect(commandLine(pid)).not.toEqual([]);
     watching.kill('SIGINT');
     expect(await watching.end).toEqual({ exitCode: undefined, signal: 'SIGINT' });
-    await vi.waitFor(() => expect(commandLine(pid)).toEqual([]));
+    await eventually(() => expect(commandLine(pid)).toEqual([]));
   });
 
   test('when the watch is killed, so is the command', async () => {
@@ -383,9 +388,9 @@ describe('watch with a command', () => {
     const watching = await startWatch(mirror.root, ['--initial'], { command: ['sleep', '1000'] });
     await watching.until('command-started');
     const pid = Number(watching.of('command-started')[0]?.['pid']);
-    await vi.waitFor(() => expect(commandLine(pid)).toEqual(['sleep', '1000']));
+    await eventually(() => expect(commandLine(pid)).toEqual(['sleep', '1000']));
     watching.kill('SIGKILL');
-    await vi.waitFor(() => expect(commandLine(pid)).toEqual([]));
+    await eventually(() => expect(commandLine(pid)).toEqual([]));
   });
 
   test('--pin and --chdir are those of run', async () => {
@@ -432,9 +437,13 @@ test('watch of what is no mirror ends with 66', async () => {
 });
 
 /** Flips `current` at random moments 5 to 50 ms apart, as `rollback` does; returns where to. */
-async function flipOften({ root }: SmallMirror, times: number): Promise<string[]> {
+async function flipOften(
+  { root }: SmallMirror,
+  times: number,
+  current = 'third',
+): Promise<string[]> {
   const ids = ['first', 'second', 'third'];
-  const flipped = ['third'];
+  const flipped = [current];
   while (flipped.length <= times) {
     await pause(5 + Math.random() * 45);
     const others = ids.filter((id) => id !== flipped.at(-1));
@@ -460,20 +469,6 @@ function historyOf({ root }: SmallMirror): HistoryEntry[] {
 
 function toldOfHistory({ events }: EventStream): unknown[] {
   return events.filter(({ event }) => !/^(watching|lock-|command-)/.test(event));
-}
-
-/** How many inotify watches a process holds (proc(5), fdinfo). */
-function inotifyWatches({ pid }: { pid: number }): number {
-  const directory = `/proc/${pid}/fdinfo`;
-  return readdirSync(directory)
-    .flatMap((name) => {
-      try {
-        return readFileSync(join(directory, name), 'utf8').split('\n');
-      } catch {
-        return [];
-      }
-    })
-    .filter((line) => line.startsWith('inotify wd:')).length;
 }
 
 /** Empty for a process that has ended, also when nobody has taken note of that yet. */

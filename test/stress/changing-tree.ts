@@ -3,10 +3,10 @@ import { mkdirSync } from 'node:fs';
 import { fileWork } from '../support/file-work.ts';
 import { runsAsRoot } from '../support/privilege.ts';
 
-/** Longer than rsync writes in one call, so that a kill can fall into the middle of a file. */
+/** Longer than rsync writes in one call, so that a kill can come in the middle of a file. */
 const LARGE = 600_000;
 
-/** The tree before its change: a little of everything that a sync handles differently. */
+/** Makes the tree before its change, with an entry for each case that a sync distinguishes. */
 export function writeFirstTree(root: string): void {
   mkdirSync(root, { mode: 0o755 });
   const work = fileWork(root);
@@ -25,7 +25,7 @@ export function writeFirstTree(root: string): void {
   work.mtime('.', '1600000000.123456789');
 }
 
-/** What its upstream then does to it. */
+/** Changes that tree as its upstream does before the next sync. */
 export function changeTree(root: string): void {
   const work = fileWork(root);
   work.write('content', 'content of the second tree');
@@ -49,14 +49,14 @@ export function changeTree(root: string): void {
   work.mtime('.', '1600000001.123456789');
 }
 
-/** What a command under the lock does to make its tree like another, whose path follows it. */
+/** A command for `lock` that makes staging equal to another tree, its last argument. */
 export const FILL_STAGING: readonly string[] = [
   'sh',
   '-c',
   'exec rsync --archive --delete --modify-window=-1 "$0/" "$MIRRORLATCH_STAGING/"',
 ];
 
-/** Copies a whole mirror or tree with every attribute and link within it. */
+/** Copies a whole mirror or tree with all attributes and hard links. */
 export function copyTree(from: string, to: string): void {
   execFileSync('cp', ['-a', '--', from, to]);
 }

@@ -22,7 +22,7 @@ const script = fileURLToPath(new URL('gate-readers/reader.sh', import.meta.url))
 const FILES = 12;
 const READERS = byScale({ sample: 10, all: 40 });
 const DURATION_MS = byScale({ sample: 12_000, all: HOUR_MS / 3 });
-/** KiB a second: the pass of rsync takes about half a second. */
+/** In KiB per second, so that rsync takes about half a second. */
 const SLOWLY = '--bwlimit=400';
 
 const scratch = makeScratch();
@@ -31,17 +31,17 @@ const [run, reader] = oneOfEachKind;
 
 afterAll(() => scratch.remove());
 
-/** How the guarded readers fared. */
+/** The results of the guarded readers. */
 interface Account {
   reads: number;
-  /** Those that were let in only after they had waited. */
+  /** Reads that had to wait for the gate. */
   waited: number;
-  /** Those that were told to come again, by 75. */
+  /** Reads that ended with 75, because the gate stayed closed. */
   refused: number;
   readonly wrong: string[];
 }
 
-it('Guarded readers never see a tree that is being written, while syncs in place run and are killed, and the mode of the gate always comes back', {
+it('Guarded readers never see a tree that is being written while in-place syncs run and are killed, and the mode of the gate is always restored', {
   timeout: DURATION_MS + HOUR_MS / 6,
 }, async () => {
   const source = join(scratch.path, 'source');
@@ -63,7 +63,7 @@ it('Guarded readers never see a tree that is being written, while syncs in place
     while (!isOver) await read(root, index, account);
   });
   const counts = { syncs: 0, killed: 0, closed: 0 };
-  // Also on a slow machine, until a kill has come while the gate was closed.
+  // On a slow machine go on until a kill has come while the gate was closed.
   while (performance.now() < end || counts.closed === 0) {
     counts.syncs += 1;
     const syncing = startProgram(sync());
@@ -88,7 +88,7 @@ it('Guarded readers never see a tree that is being written, while syncs in place
   await Promise.all(readers);
 
   tellSummary(
-    `gate: ${account.wrong.length} wrong of ${account.reads} guarded reads, ${account.waited} of them after waiting, ${account.refused} refused; ${counts.killed} of ${counts.syncs} syncs in place killed, ${counts.closed} of them behind a closed gate`,
+    `gate: ${account.wrong.length} wrong of ${account.reads} guarded reads, ${account.waited} of them after waiting, ${account.refused} refused; ${counts.killed} of ${counts.syncs} in-place syncs killed, ${counts.closed} of them behind a closed gate`,
   );
   expect(last.exitCode, transcript(last)).toBe(0);
   expect(modeOf(root)).toBe(0o755);
@@ -98,7 +98,7 @@ it('Guarded readers never see a tree that is being written, while syncs in place
   expect(counts.closed, 'some kills left the gate closed').toBeGreaterThan(0);
 });
 
-/** All files hold the generation alone, and have the same size. */
+/** Writes files that contain only the number of the generation and have the same size. */
 function writeGeneration(source: string, generation: number): void {
   const work = fileWork(source);
   const content = `${String(generation).padStart(9, '0')}\n`.repeat(2_000);
@@ -109,7 +109,7 @@ function writeGeneration(source: string, generation: number): void {
   }
 }
 
-/** One guarded read, by the reader or by `run`, as root or as another user. */
+/** Reads once under the reader or `run`, as root or as another user. */
 async function read(root: string, index: number, account: Account): Promise<void> {
   const guard = index === 0 ? run : reader;
   const isOther = runsAsRoot && index % 2 === 1;
@@ -136,7 +136,7 @@ async function read(root: string, index: number, account: Account): Promise<void
   }
 }
 
-/** Waits until the gate is closed, and a little longer; or until the sync has ended. */
+/** Waits until the gate has been closed for a moment, or the sync has ended. */
 async function closed(root: string, syncing: RunningProgram): Promise<void> {
   let hasEnded = false;
   const ended = syncing.result.then(() => {

@@ -17,7 +17,7 @@ import { makeTripwire, pointText, type TracedRun, type Tripwire } from './tripwi
 const OPTIONS = ['--retries', '2', '--retry-delay', '50ms', '--drain', '10s'];
 const TIMEOUT = ['--', '--timeout=5'];
 
-/** What a guarded reader has seen of the whole tree, while it held it. */
+/** Prints one hash of all files that a guarded reader can read. */
 const DIGEST = 'find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum';
 
 const users = runsAsRoot ? [{}, nobody] : [{}];
@@ -39,7 +39,7 @@ beforeAll(() => {
   changeTree(secondTree);
   first = describeTree(firstTree);
   second = describeTree(secondTree);
-  // Each sees another part of them: a file of the second is for its owner alone.
+  // The users see different parts of a tree: one file of the second is private to its owner.
   wholeDigests = users.flatMap((user) =>
     [firstTree, secondTree].map((cwd) =>
       execFileSync('sh', ['-c', DIGEST], { ...user, cwd, encoding: 'utf8', stdio: 'pipe' }),
@@ -49,16 +49,16 @@ beforeAll(() => {
 
 afterAll(() => scratch.remove());
 
-/** What is killed, and what is checked then. */
+/** A command to kill, and the check that follows. */
 interface Scenario {
   readonly name: string;
   readonly actions: Parameters<typeof killPlan>[1];
-  /** How many kills the sample makes. */
+  /** The number of kills in the sample. */
   readonly sample: number;
-  /** Makes what the command starts from, in a new directory. */
+  /** Prepares a new directory for the command. */
   readonly prepare: (home: string) => Promise<void>;
   readonly command: (home: string) => readonly string[];
-  /** What is wrong after the kill and after what mends it. */
+  /** Returns what is wrong after the kill and after the recovery, one sentence each. */
   readonly check: (home: string, kill: Kill, run: TracedRun) => Promise<string[]>;
 }
 
@@ -71,7 +71,7 @@ const syncSecond = (home: string, ...more: string[]) => [
 
 const scenarios: readonly Scenario[] = [
   {
-    name: 'a sync in place',
+    name: 'an in-place sync',
     actions: ['kill-tree', 'kill-process', 'orphan'],
     sample: 12,
     prepare: async (home) => {
@@ -82,7 +82,7 @@ const scenarios: readonly Scenario[] = [
     check: checkSyncInPlace,
   },
   {
-    name: 'a command under the lock of a mirror in place',
+    name: 'a command under the lock of an in-place mirror',
     actions: ['kill-tree'],
     sample: 6,
     prepare: async (home) => {
@@ -122,7 +122,7 @@ const scenarios: readonly Scenario[] = [
 
 for (const scenario of scenarios) {
   it(
-    `A kill at ${where} of the system calls by which ${scenario.name} changes the disk loses no reader, and the next command mends it`,
+    `A kill at ${where} of the system calls by which ${scenario.name} changes the disk harms no reader, and the next command repairs the mirror`,
     limit,
     async () => {
       expect(await killAtEach(scenario)).toEqual([]);
@@ -191,7 +191,7 @@ async function checkSyncInPlace(home: string, { action }: Kill, run: TracedRun):
   return [...wrong, ...leftBehind(root, 'in-place')];
 }
 
-/** DIR leads to the tree at once; doing it again works, and moves the same tree. */
+/** DIR still leads to the tree; adopting it again succeeds, and moves the same tree. */
 async function checkAdoption(home: string, adopt: readonly string[]): Promise<string[]> {
   const known = knownOf(home);
   const inode = statSync(known).ino;
@@ -202,7 +202,7 @@ async function checkAdoption(home: string, adopt: readonly string[]): Promise<st
   if (told !== undefined && ![0, 69].includes(told.exitCode ?? -1)) wrong.push(transcript(told));
   const again = await runProgram(adopt);
   if (again.exitCode !== 0) return [...wrong, `I9: ${transcript(again)}`];
-  if (!lstatSync(known).isSymbolicLink()) wrong.push('I9: the path is no symlink at last');
+  if (!lstatSync(known).isSymbolicLink()) wrong.push('I9: the path is not a symlink in the end');
   if (statSync(known).ino !== inode) wrong.push('I9: another tree lies there');
   wrong.push(...wrongTree(known, first));
   const status = await runProgram(['status', rootOf(home)]);
@@ -212,7 +212,7 @@ async function checkAdoption(home: string, adopt: readonly string[]): Promise<st
   return [...wrong, ...wrongTree(known, second), ...leftBeside(home)];
 }
 
-/** The same for the way back, which may have been finished already. */
+/** The same for unadoption, which may already be complete. */
 async function checkUnadoption(home: string): Promise<string[]> {
   const known = knownOf(home);
   const inode = statSync(known).ino;
@@ -220,7 +220,7 @@ async function checkUnadoption(home: string): Promise<string[]> {
   const again = await runProgram(['init', rootOf(home), '--unadopt', known]);
   const isOver = again.exitCode === 64 && /was not made of/.test(again.stderr);
   if (again.exitCode !== 0 && !isOver) return [...wrong, `I9: ${transcript(again)}`];
-  if (!lstatSync(known).isDirectory()) wrong.push('I9: the path is no directory at last');
+  if (!lstatSync(known).isDirectory()) wrong.push('I9: the path is not a directory in the end');
   if (statSync(known).ino !== inode) wrong.push('I9: another tree lies there');
   const left = readdirSync(rootOf(home)).filter((name) => name === 'current');
   return [...wrong, ...wrongTree(known, first), ...left, ...leftBeside(home)];
@@ -242,9 +242,9 @@ function leftBeside(home: string): string[] {
 }
 
 /**
- * A guarded reader is let in to a whole tree, or not at all.
+ * Checks that guarded readers see a whole tree or are refused.
  *
- * @param least how many of them have to be let in.
+ * @param least how many of them must be admitted.
  */
 async function wrongForGuarded(root: string, least = 0): Promise<string[]> {
   const reads = await Promise.all(
@@ -265,15 +265,17 @@ async function wrongForGuarded(root: string, least = 0): Promise<string[]> {
   return [
     ...letIn
       .filter(({ stdout }) => !wholeDigests.includes(stdout))
-      .map(() => 'I6: a guarded reader was let in to a tree that is neither the old nor the new'),
+      .map(
+        () => 'I6: a guarded reader was admitted to a tree that is neither the old nor the new one',
+      ),
     ...reads
       .filter(({ exitCode }) => exitCode !== 0 && exitCode !== 75)
       .map(({ exitCode, stderr }) => `a guarded reader ended with ${exitCode}: ${stderr}`),
-    ...(letIn.length < least ? ['I9: no guarded reader is let in at last'] : []),
+    ...(letIn.length < least ? ['I9: no guarded reader is admitted in the end'] : []),
   ];
 }
 
-/** While it is not told that the tree is whole or dirty, another user reads no part of a mix. */
+/** Checks that another user cannot read a mix, unless the gate is marked as dirty. */
 async function wrongForBare(root: string): Promise<string[]> {
   if (!runsAsRoot) return [];
   const tree = join(root, 'gate/live');

@@ -1,19 +1,19 @@
 import { byScale } from './scale.ts';
 import type { Action, Point } from './tripwire.ts';
 
-/** One run that is to be killed. */
+/** A run to kill. */
 export interface Kill {
   readonly point: Point;
   readonly action: Action;
 }
 
-/** How many runs of a scenario are killed in the sample. */
+/** The number of runs of a scenario that the sample kills. */
 const SAMPLE = 26;
 
 /**
- * Which runs to kill: each point with each action, or in the sample the points about the moves that
- * publish and one point of each other kind (the same caller, call and place in the mirror), evenly
- * chosen if there are more kinds than the sample takes, the actions taking turns for each caller.
+ * Chooses the runs to kill: every point with every action, or in the sample the points around the
+ * publishing moves and one of each other kind (same caller, call and place in the mirror), spread
+ * evenly if there are too many kinds. In the sample the actions take turns for each caller.
  */
 export function killPlan(
   points: readonly Point[],
@@ -27,8 +27,8 @@ export function killPlan(
 }
 
 /**
- * True for the two renames that bring a tree out of staging and make it current, and for those that
- * say how a gate is.
+ * True for the two renames that move a tree out of staging and make it current, and for those that
+ * write the state of a gate.
  */
 export function isPublishingMove({ call, path }: Point): boolean {
   return /^rename/.test(call) && / -> .*\/(snapshots\/[^/]+|current|gate\.json)$/.test(path);
@@ -43,7 +43,7 @@ function sampleOf(points: readonly Point[], count: number): readonly Point[] {
   return points.filter((point) => chosen.has(point));
 }
 
-/** The last action first for children, which makes orphans of them. */
+/** Begins with the last action for children, which orphans them. */
 function takeTurns(points: readonly Point[], actions: readonly Action[]): readonly Kill[] {
   const turns = new Map<string, number>();
   return points.map((point) => {
@@ -57,7 +57,7 @@ function isMove(point: Point | undefined): boolean {
   return point !== undefined && isPublishingMove(point);
 }
 
-/** The middle one of each kind, in the order of the run. */
+/** The middle point of each kind, in the order of the run. */
 function oneOfEachKind(points: readonly Point[]): readonly Point[] {
   const kinds = new Map<string, Point[]>();
   for (const point of points) {
@@ -68,14 +68,14 @@ function oneOfEachKind(points: readonly Point[]): readonly Point[] {
   return points.filter((point) => chosen.has(point));
 }
 
-/** `count` of `all`, the first and the last among them. */
+/** `count` of `all`, spread evenly, including the first and the last. */
 function evenly<T>(all: readonly T[], count: number): readonly T[] {
   if (all.length <= count) return all;
   const step = (all.length - 1) / (count - 1);
   return all.filter((_, index) => Math.round(Math.round(index / step) * step) === index);
 }
 
-/** Which part of the mirror a path, or the target of a rename, is in. */
+/** The part of the mirror that contains a path, or the target of a rename. */
 function place(path: string): string {
   const target = path.split(' -> ').at(-1) ?? path;
   return /\/(\.mirrorlatch\/[^/]+|snapshots|gate|current|previous)/.exec(target)?.[1] ?? '';

@@ -26,34 +26,34 @@ import { type CountingSource, startCountingSource } from './transfers.ts';
 import { type Action, makeTripwire, pointText, type TracedRun, type Tripwire } from './tripwire.ts';
 
 /**
- * A sync whose rsync was killed tries again at once: the waiting is not what is tested. Prunes as
- * soon as it may, so that a prune is part of the run.
+ * A sync whose rsync was killed retries at once, because waiting is not tested here. It prunes as
+ * early as possible, so that a prune is part of the run.
  */
 const OPTIONS = ['--retries', '2', '--retry-delay', '50ms', '--keep-last', '1', '--grace', '0s'];
 
 /**
- * An rsync of which one process was killed may wait for it until this time is over; mirrorlatch's
- * own default is some minutes.
+ * An rsync that has lost one of its processes may wait for it this long; mirrorlatch's default is
+ * some minutes.
  */
 const RSYNC_TIMEOUT_S = 5;
 
-/** What a sync starts to write to the mirror. */
+/** The programs that a sync starts to write to the mirror. */
 const WRITERS: ReadonlySet<string> = new Set(['rsync', 'cp', 'rm', 'sync', 'btrfs', 'find']);
 
-/** What is killed. */
+/** A command to kill. */
 interface Scenario {
   readonly name: string;
-  /** Makes the mirror that the command starts from. */
+  /** Makes the mirror on which the command runs. */
   readonly prepare: (root: string) => Promise<void>;
   readonly command: (root: string) => readonly string[];
   readonly actions: readonly Action[];
-  /** Part of the sample, too; where it is a number, with so many kills. */
+  /** Part of the sample; a number is its number of kills. */
   readonly inSample?: boolean | number;
-  /** Fetches files, so that kills leave some of them finished. */
+  /** Fetches files, so that some kills must leave finished files. */
   readonly fetches?: boolean;
-  /** Nothing has been published before: there may be no `current`. */
+  /** Nothing has been published before, so there may be no `current`. */
   readonly isFirst?: boolean;
-  /** Where the mirror lies; in the scratch directory if left out. */
+  /** The filesystem of the mirror. Default: that of the scratch directory. */
   readonly filesystem?: FilesystemType;
 }
 
@@ -194,7 +194,7 @@ for (const scenario of scenarios.filter(
   );
 }
 
-/** Kills as planned, each run in a mirror of its own, and gathers what was wrong afterwards. */
+/** Kills as planned, each run in its own mirror, and returns what was wrong afterwards. */
 async function killAtEach(scenario: Scenario, directory: string): Promise<string[]> {
   const work = fileWork(directory);
   const newMirror = await mirrorsLike(scenario, directory);
@@ -227,14 +227,14 @@ async function killAtEach(scenario: Scenario, directory: string): Promise<string
   tellSummary(
     `kill: ${scenario.name}: ${plan.length} kills, ${missed} not reached, ${reused} finished files found, ${wrong.length} wrong`,
   );
-  // Processes that run side by side take turns: a few calls (a write in two pieces, a heartbeat)
-  // are not made in each run.
+  // Concurrent processes do not make exactly the same calls in each run: a write may come in two
+  // pieces, or a heartbeat in between.
   if (missed > plan.length / 10) wrong.push(`${missed} of ${plan.length} points were not reached`);
   if (scenario.fetches === true && reused === 0) wrong.push('I7: no kill left a finished file');
   return wrong;
 }
 
-/** Makes mirrors that are as the scenario wants them: copies of one, where that keeps what it is. */
+/** Makes mirrors for the scenario by copying one, except on btrfs: a copy loses subvolumes. */
 async function mirrorsLike(
   { prepare, filesystem }: Scenario,
   directory: string,
@@ -263,7 +263,7 @@ async function killAndRecover(
   return { reached, sentences, finished: finished.size };
 }
 
-/** Everything that ran is dead: the next sync goes on at once, and fetches nothing twice (I7, I9). */
+/** Every process is dead: the next sync succeeds at once and fetches nothing twice (I7, I9). */
 async function finishAfterDeath(root: string, finished: ReadonlySet<string>): Promise<string[]> {
   source.reset();
   const next = await runProgram(syncSecond(root, 'next'));
@@ -274,7 +274,7 @@ async function finishAfterDeath(root: string, finished: ReadonlySet<string>): Pr
   ];
 }
 
-/** Something that was started may still live: the next sync names it, or waits for it (I4). */
+/** Some processes may still be alive: the next sync names them or waits for them (I4). */
 async function finishBeside(run: TracedRun, root: string): Promise<string[]> {
   const next = await runProgram(syncSecond(root, 'next'));
   if (next.exitCode === 0) {
@@ -302,7 +302,7 @@ async function finishBeside(run: TracedRun, root: string): Promise<string[]> {
   ];
 }
 
-/** After the next sync: it is whole, tidy, told in the history, and once more changes nothing. */
+/** After the next sync the mirror is whole, tidy and recorded, and another sync changes nothing. */
 async function wrongAtTheEnd(root: string): Promise<string[]> {
   const again = await runProgram(syncSecond(root, 'once-more', '--json'));
   const current = linkedId(root, 'current') ?? 'nothing';
@@ -310,14 +310,14 @@ async function wrongAtTheEnd(root: string): Promise<string[]> {
     ...(again.exitCode === 0 && again.json()['outcome'] === 'unchanged'
       ? []
       : [`I9: a second recovery is not idle: ${transcript(again)}`]),
-    ...(known.get(current) === second ? [] : [`I9: current names ${current} at last`]),
+    ...(known.get(current) === second ? [] : [`I9: current names ${current} in the end`]),
     ...wrongForReaders(root, known),
     ...leftBehind(root),
     ...wrongHistory(root),
   ];
 }
 
-/** What a killed sync had fetched whole: listed in staging with the new content, new in it. */
+/** The files that a killed sync had fetched completely: those in staging with new content. */
 function finishedInStaging(root: string): ReadonlySet<string> {
   const staging = join(root, '.mirrorlatch', 'staging');
   const trees = existsSync(staging) ? readdirSync(staging) : [];
@@ -338,7 +338,7 @@ function syncSecond(root: string, id: string, ...more: string[]): readonly strin
   return [...own, '--', `--timeout=${RSYNC_TIMEOUT_S}`];
 }
 
-/** `first` is current and `oldest` is before it: the next sync may prune it. */
+/** Publishes `oldest`, which the next sync may prune, and then `first`. */
 async function twoSnapshots(root: string): Promise<void> {
   await succeed(['sync', oldestTree, root, '--id', 'oldest', ...OPTIONS]);
   await succeed(['sync', firstTree, root, '--id', 'first', ...OPTIONS]);
@@ -350,7 +350,7 @@ async function succeed(args: readonly string[]): Promise<ProgramResult> {
   return result;
 }
 
-/** Leaves a sync killed before the middle one of the renames by `chain` that `path` describes. */
+/** Kills a sync before the middle one of the renames by `chain` that match `path`. */
 async function killSync(root: string, chain: RegExp, path: RegExp): Promise<void> {
   const twin = `${root}.twin`;
   await twoSnapshots(twin);

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { runsAsRoot } from '../support/privilege.ts';
 import { describeTree, difference, type Tree } from '../support/tree.ts';
 
-/** What a snapshot of each id has to be. */
+/** The tree that each snapshot must equal, by id. */
 export type KnownTrees = ReadonlyMap<string, Tree>;
 
-/** The id that the symlink ROOT/`name` holds; undefined when there is no such link. */
+/** The id that the symlink ROOT/`name` points to; undefined if there is no such link. */
 export function linkedId(root: string, name: 'current' | 'previous'): string | undefined {
   try {
     return readlinkSync(join(root, name)).replace(/^snapshots\//, '');
@@ -17,18 +17,18 @@ export function linkedId(root: string, name: 'current' | 'previous'): string | u
   }
 }
 
-/** Ids of all that lies in ROOT/snapshots. */
+/** The ids of all snapshots. */
 function snapshotIds(root: string): string[] {
   const directory = join(root, 'snapshots');
   return existsSync(directory) ? readdirSync(directory).sort() : [];
 }
 
 /**
- * What is wrong with the mirror for its readers, at any instant and whatever happened, a sentence
- * each: `current` and `previous` name something, and every snapshot is whole and as it was
- * published, in content and attributes (I2, I3).
+ * Checks what readers rely on at any instant: `current` and `previous` name snapshots, and every
+ * snapshot is as it was published, in content and attributes (I2, I3).
  *
- * @param firstPublication true while nothing has been published, so that there may be no `current`.
+ * @param firstPublication nothing has been published before, so there may be no `current`.
+ * @returns a sentence for each fault.
  */
 export function wrongForReaders(
   root: string,
@@ -41,7 +41,7 @@ export function wrongForReaders(
     if (id === undefined) {
       return name === 'current' && !firstPublication ? ['I3: there is no current'] : [];
     }
-    return ids.includes(id) ? [] : [`I3: ${name} names ${id}, which is not there`];
+    return ids.includes(id) ? [] : [`I3: ${name} names ${id}, which does not exist`];
   });
   const snapshots = ids.flatMap((id) => {
     const expected = known.get(id);
@@ -53,14 +53,14 @@ export function wrongForReaders(
   return [...links, ...snapshots];
 }
 
-/** What another user can see of trees that are not published (I6); needs root to become one. */
+/** What another user can see of unpublished trees (I6); checks nothing unless run as root. */
 export function visibleToOthers(root: string): string[] {
   if (!runsAsRoot) return [];
   return ['staging', 'trash']
     .map((name) => join(root, '.mirrorlatch', name))
     .filter((directory) => existsSync(directory) && readdirSync(directory).length > 0)
     .map((directory) => {
-      // Its complaint about the closed gate goes to stderr, with exit status 1.
+      // find(1) fails at the closed gate, as it should.
       const find = `find "$1" -mindepth 1 -print -quit 2>/dev/null || :`;
       return execFileSync(
         'setpriv',
@@ -72,7 +72,7 @@ export function visibleToOthers(root: string): string[] {
     .map((seen) => `I6: another user sees ${seen}`);
 }
 
-/** What a command that ended well should not have left behind (I9), a sentence each. */
+/** What a successful command has left behind although it should not (I9), one sentence each. */
 export function leftBehind(root: string, mode: 'snapshots' | 'in-place' = 'snapshots'): string[] {
   const [own, ownState] =
     mode === 'snapshots'
@@ -116,7 +116,7 @@ interface HistoryLine {
   readonly previous?: string | null;
 }
 
-/** Without what a power cut tore: that is passed over by the program, too. */
+/** Skips lines that a power cut tore, as the program does. */
 function readHistory(root: string): readonly HistoryLine[] {
   const text = readFileSync(join(root, '.mirrorlatch', 'history.jsonl'), 'utf8');
   return text.split('\n').flatMap((line) => {
@@ -132,16 +132,16 @@ function isFlip({ event }: HistoryLine): boolean {
   return event === 'published' || event === 'rolled-back';
 }
 
-/** A publication that is told twice in a row counts once. */
+/** Counts a flip that is recorded twice in a row once. */
 export function withoutRepeats(entries: readonly HistoryLine[]): readonly HistoryLine[] {
   const lastFlip = (index: number) => entries.slice(0, index).findLast(isFlip)?.id;
   return entries.filter((entry, index) => !isFlip(entry) || lastFlip(index) !== entry.id);
 }
 
 /**
- * Where the history does not tell what happened, a sentence each.
+ * Where the history disagrees with what happened, one sentence each.
  *
- * @param prepare what to overlook.
+ * @param prepare removes entries that are to be ignored.
  */
 export function wrongHistory(
   root: string,
@@ -166,6 +166,6 @@ export function wrongHistory(
       .map((id) => `history: the publication of ${id} is missing`),
     ...published
       .filter((id) => id !== undefined && !snapshotIds(root).includes(id) && !pruned.includes(id))
-      .map((id) => `history: ${id} is gone, and not known as pruned`),
+      .map((id) => `history: ${id} is gone, but was not recorded as pruned`),
   ];
 }

@@ -6,21 +6,21 @@ import type { Through } from './tripwire.ts';
 
 const MACHINE_ID = '/etc/machine-id';
 
-/** A second host that sees a directory of this one, as over a network filesystem. */
+/** A second host that shares a directory with this one, as over a network filesystem. */
 export interface OtherHost {
   readonly hostname: string;
-  /** Where it sees the directory. */
+  /** The path of the directory on the second host. */
   readonly view: string;
-  /** Runs a command there. */
+  /** Runs a command on the second host. */
   readonly through: Through;
   /** Unmounts the view. */
   remove(): void;
 }
 
 /**
- * Makes the second host out of what the kernel gives: its own names of processes, of the host and
- * of the boot, and its own mounts. It sees `directory` through FUSE, whose flocks stay within the
- * view (unless bindfs is told to forward them), as they do on many network filesystems.
+ * Makes the second host from namespaces: it has its own process ids, host name, boot id and mounts.
+ * It sees `directory` through FUSE, which keeps flocks local to the view unless bindfs forwards
+ * them, as many network filesystems do.
  *
  * @param place a new directory for its files.
  */

@@ -31,31 +31,31 @@ import { makeTripwire } from './tripwire.ts';
 
 const GIB = 1024 ** 3;
 
-/** Copies of the disk taken in one test. */
+/** The number of copies of the disk in one test. */
 const CUTS = byScale({ sample: 6, all: 150 });
 
-/** Longer than the journal of ext4 waits here; ms. */
+/** Longer than the commit interval of ext4 here, in ms. */
 const JOURNAL_MS = 1500;
 
 const limit = { timeout: byScale({ sample: HOUR_MS / 6, all: HOUR_MS }) };
 
-/** How long the syncs run on between two cuts at most; ms. */
+/** The longest time between two cuts, in ms. */
 const LONGEST_PAUSE_MS = 1200;
 
-/** What keeps the kernel from writing everything at once, and commits names before content. */
+/** Filesystems with mount options that make the kernel commit names long before content. */
 const kinds = [
-  // The journal is committed each second, the content of files only half a minute later.
+  // The journal is committed every second, the content of files only half a minute later.
   { type: 'ext4', mount: ['commit=1'], copy: [] },
-  // A copy has the same UUID as the original, which is mounted.
+  // A copy has the same UUID as the mounted original.
   { type: 'xfs', mount: [], copy: ['nouuid'] },
 ] as const;
 
-/** The disk at one moment. */
+/** A copy of the disk at one moment. */
 interface Cut {
   readonly image: string;
-  /** Number of the newest generation whose sync had ended before the cut. */
+  /** The newest generation whose sync had ended before the cut. */
   readonly published: number;
-  /** Number of the newest generation whose sync had begun when the cut was over. */
+  /** The newest generation whose sync had begun when the cut was complete. */
   readonly begun: number;
 }
 
@@ -67,7 +67,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(
   () => {
     beforeEach(async () => {
       scratch = makeScratch();
-      // Only a filesystem with reflinks copies a file at one true point in time.
+      // Only a reflink copies a file as it is at a single point in time.
       host = await makeLoopFilesystem('xfs', { size: 16 * GIB });
     });
 
@@ -80,7 +80,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(
 
     describe.each(kinds.map((kind) => [kind.type, kind] as const))('on %s', (type, kind) => {
       it(
-        'leaves whole published snapshots at any moment, and what the next sync recovers',
+        'at any moment leaves whole snapshots, and a state that the next sync recovers',
         limit,
         async () => {
           const camera = await mountCamera(type, kind.mount);
@@ -102,13 +102,13 @@ describe.skipIf(whyNoLoopFilesystem !== '')(
   },
 );
 
-/** A mirror on a disk of its own, and what is needed to copy that disk and to judge the copies. */
+/** A mirror on its own disk, and copies of that disk. */
 class Camera {
   readonly type: FilesystemType;
   readonly image: string;
   readonly root: string;
   readonly source = join(scratch.path, 'source');
-  /** What each snapshot has to be. */
+  /** The tree that each snapshot must equal, by id. */
   readonly known = new Map<string, Tree>();
   readonly cuts: Cut[] = [];
   #published = 0;
@@ -120,7 +120,7 @@ class Camera {
     this.root = root;
   }
 
-  /** Publishes one more generation by `sync`, which gets the arguments of the program. */
+  /** Publishes another generation with `sync`, which is given the arguments of the program. */
   async publish<T>(sync: (args: readonly string[]) => Promise<T>): Promise<T> {
     this.#begun += 1;
     writeGeneration(this.source, this.#begun);
@@ -130,7 +130,7 @@ class Camera {
     return result;
   }
 
-  /** Copies the disk as it is at this moment. */
+  /** Copies the disk as it is now. */
   cut(): void {
     const copy = join(host.path, `cut-${this.cuts.length}`);
     const published = this.#published;
@@ -148,7 +148,7 @@ async function mountCamera(type: FilesystemType, options: readonly string[]): Pr
   return new Camera(type, image, join(mounted, 'mirror'));
 }
 
-/** Publishes one generation after the other until all cuts are taken. */
+/** Publishes generations until all cuts are made. */
 async function cutAtRandomMoments(camera: Camera): Promise<void> {
   await camera.publish(succeed);
   const random = seededRandom();
@@ -167,9 +167,9 @@ async function cutAtRandomMoments(camera: Camera): Promise<void> {
 }
 
 /**
- * Publishes one generation for each call that the last part of a sync makes, and stops before that
- * call for so long that the journal is committed: what no fsync asked for has then gone as far
- * ahead of the rest as it can.
+ * Publishes one generation for each call in the last part of a sync, and stops before that call
+ * until the journal is committed. Names for which no fsync asked are then as far ahead of the
+ * content as they can be.
  */
 async function cutAtPublication(camera: Camera): Promise<void> {
   const tripwire = makeTripwire(scratch.path);
@@ -197,8 +197,8 @@ async function succeed(args: readonly string[]): Promise<void> {
 }
 
 /**
- * Mounts each copy, which replays its journal, and gathers what is wrong on it. It is another device
- * than the disk was, and so to the program as good as another boot.
+ * Mounts each copy, which replays its journal, and returns what is wrong on it. To the program the
+ * other device number is as good as another boot.
  */
 async function wrongAfterCuts(
   { type, cuts, known, source }: Camera,
@@ -220,7 +220,7 @@ async function wrongAfterCuts(
   return wrong;
 }
 
-/** What a reader and the next sync find on the disk after the cut. */
+/** What is wrong for a reader and the next sync after the cut. */
 async function wrongAfter(
   { published, begun }: Cut,
   root: string,
@@ -252,7 +252,7 @@ async function wrongAfter(
   ];
 }
 
-/** Prunes early, so that cuts fall into prunes as well. */
+/** The sync prunes early, so that some cuts come during a prune. */
 function syncArguments(source: string, root: string, snapshot: string): readonly string[] {
   return ['sync', source, root, '--id', snapshot, '--keep-last', '3', '--grace', '0s'];
 }
@@ -261,7 +261,7 @@ function id(generation: number): string {
   return `generation-${generation}`;
 }
 
-/** Makes or changes the source: a third of the files, one of them large, and some names. */
+/** Makes the source, or changes a third of its files, one of them large, and some names. */
 function writeGeneration(source: string, generation: number): void {
   const work = fileWork(source);
   if (generation === 1) {

@@ -19,19 +19,19 @@ const reader = beside('prune-readers/reader.sh');
 
 const FILES = 8;
 const READERS = byScale({ sample: 200, all: 10_000 });
-/** So many at least have to read what nothing but they keep, or nothing was at stake. */
+/** At least so many readers must hold a snapshot that only they keep, or nothing was tested. */
 const KEPT = READERS / 20;
-/** At the same time. */
+/** Readers at the same time. */
 const CROWD = 30;
 
-/** A way into one snapshot, for somebody who reads `root`. */
+/** A way to pin one snapshot of `root`. */
 interface Way {
   readonly name: string;
-  /** How often it is taken, in proportion: those that start Node are slow. */
+  /** Its relative frequency: ways that start Node are slow. */
   readonly weight: number;
   /** The words before the command. */
   readonly guard: (root: string) => readonly string[];
-  /** Where the command finds the snapshot. */
+  /** The path of the snapshot for the command. */
   readonly directory: (root: string) => string;
 }
 
@@ -79,20 +79,20 @@ const ways: readonly Way[] = [
     : []),
 ];
 
-/** Each way as often as its weight says. */
+/** Each way as often as its weight. */
 const deck = ways.flatMap((way) => Array.from({ length: way.weight }, () => way));
 
-/** Who reads, and where the mirror lies for them. */
+/** A user, and the path of the mirror for that user. */
 interface Caller {
   readonly root: string;
   readonly user?: User;
 }
 
-/** What came of one reader. */
+/** The result of one reader. */
 interface Account {
-  /** What was wrong, with all that the reader said; undefined when nothing was. */
+  /** What was wrong, with the reader's output; undefined if nothing was. */
   readonly wrong: string | undefined;
-  /** It read to the end what was no more current nor previous by then: nothing but it kept that. */
+  /** At the end its snapshot was neither current nor previous: only this reader kept it. */
   readonly kept: boolean;
 }
 
@@ -141,7 +141,7 @@ it(`${READERS} readers that come and go while snapshots are published and pruned
   expect(wrongHistory(root)).toEqual([]);
 });
 
-/** An ordinary user, who reads the mirror through a read-only mount of it, as a client does. */
+/** An ordinary user who reads the mirror through a read-only mount, as a client does. */
 async function ordinaryUser(root: string): Promise<Caller[]> {
   if (!mayMount || !nobodyRunsTheProgram) return [];
   const mount = join(scratch.path, 'read-only mount');
@@ -152,8 +152,8 @@ async function ordinaryUser(root: string): Promise<Caller[]> {
 }
 
 /**
- * Starts the writer, where it may in a PID namespace of its own: what it knows of the readers is
- * then their leases alone, as of those on other hosts, and not what /proc tells of them.
+ * Starts the writer, if possible in its own PID namespace: there it knows the readers only by their
+ * leases, like those on other hosts, and cannot see them in /proc.
  */
 function startWriter(source: string, root: string) {
   const inNamespace = mayMount ? ['unshare', '--pid', '--fork', '--mount-proc'] : [];
@@ -176,10 +176,10 @@ function startWriter(source: string, root: string) {
     });
   });
   return {
-    /** The first one. */
+    /** Resolves at the first publication. */
     publication: Promise.race([publication, ended]),
     hasEnded: () => hasEnded,
-    /** Lets it finish what it does; resolves to the number of publications. */
+    /** Lets it finish; resolves to the number of publications. */
     end: async () => {
       subprocess.stdin.end();
       await ended;

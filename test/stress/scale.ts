@@ -1,40 +1,40 @@
 import { appendFileSync } from 'node:fs';
 
-/** How much of the stress tests runs: a sample with every run of the tests, all of it on demand. */
+/** How much of the stress tests is run: a sample in every test run, everything on demand. */
 export type Scale = 'sample' | 'all';
 
-/** `MIRRORLATCH_STRESS` of the environment. */
+/** From `MIRRORLATCH_STRESS` in the environment. */
 export const scale: Scale = process.env['MIRRORLATCH_STRESS'] === 'all' ? 'all' : 'sample';
 
-/** Takes the value for the scale of this run. */
+/** The value for the scale of this run. */
 export function byScale<T>(values: Readonly<Record<Scale, T>>): T {
   return values[scale];
 }
 
-/** One hour, the time limit of a test that does all there is; ms. */
+/** One hour, in ms: the unit of the time limits. */
 export const HOUR_MS = 3_600_000;
 
-/** Says where a long test stands, a line every so often; vitest is silent until a test has ended. */
+/** Prints the progress of a long test at intervals; vitest is silent until a test has ended. */
 export function tellProgress(name: string, done: number, total?: number): void {
   if (scale === 'all' && (done % 25 === 0 || done === total)) {
     process.stderr.write(`${name}: ${done}${total === undefined ? '' : ` of ${total}`}\n`);
   }
 }
 
-/** Tells at once what was found wrong; the test itself fails only at its end. */
+/** Prints faults as soon as they are found; the test itself fails only at its end. */
 export function tellWrong(sentences: readonly string[]): void {
   if (scale === 'all') for (const sentence of sentences) process.stderr.write(`${sentence}\n`);
 }
 
-/** Adds a line of figures to the file `MIRRORLATCH_STRESS_SUMMARY`, which scripts/stress.sh prints. */
+/** Adds a line to the file `MIRRORLATCH_STRESS_SUMMARY`, which scripts/stress.sh prints. */
 export function tellSummary(line: string): void {
   const file = process.env['MIRRORLATCH_STRESS_SUMMARY'];
   if (file !== undefined) appendFileSync(file, `${line}\n`);
 }
 
 /**
- * Random numbers in [0, 1) that are the same in each run with the same seed (mulberry32), so that a
- * failure can be tried again. `MIRRORLATCH_STRESS_SEED` of the environment takes another course.
+ * Random numbers in [0, 1) that depend only on the seed (mulberry32), so that a failure can be
+ * reproduced. The default seed is `MIRRORLATCH_STRESS_SEED` in the environment, or 1.
  */
 export function seededRandom(seed: number = givenSeed()): () => number {
   let state = seed >>> 0;

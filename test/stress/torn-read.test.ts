@@ -16,13 +16,13 @@ const FILES = 8;
 const READS = byScale({ sample: 10_000, all: 200_000 });
 const PUBLICATIONS = byScale({ sample: 20, all: 300 });
 
-/** What a reader prints when it is told to end. */
+/** What a reader prints at its end. */
 interface Account {
   /** Whole snapshots read. */
   readonly reads: number;
-  /** Reads during which `current` went on to another snapshot. */
+  /** Reads during which `current` was flipped. */
   readonly overtaken: number;
-  /** One sentence for each read that met a mix, or less than a whole. */
+  /** One sentence for each read that saw a mix or missed a file. */
   readonly torn: readonly string[];
 }
 
@@ -39,17 +39,17 @@ it(`Readers that resolve current once see no mix and miss no file in ${READS} re
   const publish = async () => {
     generation += 1;
     writeGeneration(source, generation);
-    // Prunes all the while: the grace time alone keeps what a reader is in.
+    // Prunes each time, so only the grace time keeps a reader's snapshot.
     const result = await runProgram(['sync', source, root, '--keep-last', '1', '--grace', '10s']);
     if (result.exitCode !== 0) throw new Error(transcript(result));
   };
   await publish();
 
-  // As another user, where the test may: readers need read permission, nothing more.
+  // As another user if possible, because readers need nothing but read permission.
   const user = runsAsRoot ? nobody : {};
   const readers = [
     startReader(process.execPath, [reader, root, String(FILES), '0'], user),
-    // Slow ones are overtaken by a publication in nearly each read.
+    // A slow reader is overtaken by a publication in nearly every read.
     startReader(process.execPath, [reader, root, String(FILES), '200'], user),
     startReader('sh', [shellReader, root, String(FILES)], user),
   ];
@@ -68,7 +68,7 @@ it(`Readers that resolve current once see no mix and miss no file in ${READS} re
   expect(total(({ overtaken }) => overtaken)).toBeGreaterThan(0);
 });
 
-/** Every file holds the generation alone, so that two generations cannot look like one. */
+/** Writes files that contain only the number of the generation, so that a mix is seen. */
 function writeGeneration(source: string, generation: number): void {
   const work = fileWork(source);
   if (generation === 1) {
@@ -80,7 +80,7 @@ function writeGeneration(source: string, generation: number): void {
   }
 }
 
-/** A reader prints `N reads` as it goes, and its account when it is told to end. */
+/** Starts a reader, which prints `N reads` at intervals and its account after SIGTERM. */
 function startReader(file: string, args: readonly string[], user: { uid?: number; gid?: number }) {
   const subprocess = spawn(file, args, { ...user, cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';

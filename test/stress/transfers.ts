@@ -1,18 +1,18 @@
 import { readFileSync, statSync } from 'node:fs';
 import { type RsyncDaemon, startRsyncDaemon } from '../support/rsyncd.ts';
 
-/** A real rsync daemon that serves one directory and keeps account of what it sends. */
+/** A real rsync daemon that serves one directory and records what it sends. */
 export interface CountingSource {
-  /** For `mirrorlatch sync`. */
+  /** The source for `mirrorlatch sync`. */
   readonly url: string;
-  /** Starts a new account. */
+  /** Forgets what was sent so far. */
   reset(): void;
-  /** Paths whose content was sent since the last `reset`. */
+  /** The paths whose content was sent since the last `reset`. */
   sent(): string[];
   stop(): Promise<void>;
 }
 
-/** Starts the daemon. Names below `path` have to be plain: the daemon's log escapes others. */
+/** Starts the daemon. Names below `path` must be plain ASCII, because its log escapes others. */
 export async function startCountingSource(path: string): Promise<CountingSource> {
   const daemon: RsyncDaemon = await startRsyncDaemon([
     { name: 'tree', path, more: ['transfer logging = yes', 'log format = sent:%f'] },

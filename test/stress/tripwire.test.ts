@@ -15,10 +15,10 @@ beforeAll(() => {
 
 afterAll(() => scratch.remove());
 
-/** A tree of processes that leaves one more name with each call. */
+/** A tree of processes in which each call makes one more entry. */
 const FOUR_CALLS = 'mkdir 1; (ln -s x 2; mkdir 3); : >4';
 
-/** Runs a shell script under the tripwire, in a directory of its own. */
+/** Prepares a shell script to run under the tripwire in its own directory. */
 function shell(script: string) {
   runs += 1;
   const directory = join(scratch.path, `run-${runs}`);
@@ -40,12 +40,12 @@ describe('The tripwire', () => {
     ]);
   });
 
-  it('counts neither what only reads nor what goes to a pipe or a terminal', async () => {
+  it('counts neither reads nor writes to a pipe or a terminal', async () => {
     const { through } = shell('ls / | cat >/dev/null; echo x | cat; test -e /');
     expect(await tripwire.points([], through)).toEqual([]);
   });
 
-  it('kills the whole tree before the call is carried out, at each point alike', async () => {
+  it('kills the whole tree before the call is executed, at each point', async () => {
     const points = await tripwire.points([], shell(FOUR_CALLS).through);
     for (const [index, at] of points.entries()) {
       const { through, has } = shell(FOUR_CALLS);
@@ -56,7 +56,7 @@ describe('The tripwire', () => {
     }
   });
 
-  it('kills one process alone, and the others run on', async () => {
+  it('kills a single process, and the others run on', async () => {
     const points = await tripwire.points([], shell(FOUR_CALLS).through);
     const { through, has } = shell(FOUR_CALLS);
     const run = tripwire.start([], { at: pointOf(points, 'ln'), action: 'kill-process', through });
@@ -64,7 +64,7 @@ describe('The tripwire', () => {
     expect(['1', '2', '3', '4'].filter(has)).toEqual(['1', '3', '4']);
   });
 
-  it('kills the root alone, and holds all others until it is told to let them go', async () => {
+  it('kills only the root, and holds all others until they are released', async () => {
     const points = await tripwire.points([], shell(FOUR_CALLS).through);
     const { through, has } = shell(FOUR_CALLS);
     const run = tripwire.start([], { at: pointOf(points, 'ln'), action: 'orphan', through });
@@ -77,7 +77,7 @@ describe('The tripwire', () => {
   });
 
   it.each(['stop-process', 'stop-tree'] as const)(
-    'lets go on what %s stopped, where it stood',
+    'continues what %s stopped at the same point',
     async (action) => {
       const script = '(while :; do echo x >>ticks; sleep 0.05; done) & mkdir 1; : >2; kill $!';
       const points = await tripwire.points([], shell(script).through);
@@ -97,8 +97,8 @@ describe('The tripwire', () => {
     },
   );
 
-  it('lets go on what it stopped although hundreds of processes came and went before', async () => {
-    // A grandchild forks them: the kernel hands out the events of the root itself before all others.
+  it('continues what it stopped even after hundreds of processes have come and gone', async () => {
+    // A grandchild forks them, because the kernel reports the events of the root before all others.
     const lines = ['i=0; while [ $i -lt 300 ]; do (exit 0); i=$((i + 1)); done', 'mkdir 1; : >2'];
     const { through, has } = shell(`sh -c '${lines.join('\n')}'; exit $?`);
     const at = { chain: 'sh/sh/mkdir', call: 'mkdir', n: 1, path: '' };
@@ -110,7 +110,7 @@ describe('The tripwire', () => {
     expect(['1', '2'].filter(has)).toEqual(['1', '2']);
   });
 
-  it('reaches each of the processes of rsync, and every call with which it writes', async () => {
+  it('reaches each process of rsync, and every call with which it writes', async () => {
     const { through } = shell(
       'mkdir from && echo x >from/a && rsync -a from/ to/ && cp -al to copy',
     );

@@ -7,52 +7,52 @@ import { fileURLToPath } from 'node:url';
 const source = fileURLToPath(new URL('tripwire/tripwire.c', import.meta.url));
 const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
 
-/** One system call of a run that changes the disk; its first three facts find it in another run. */
+/** A system call that changes the disk. `chain`, `call` and `n` identify it in another run. */
 export interface Point {
-  /** The names of the processes that lead to the caller, such as `node/rsync/rsync`. */
+  /** The process names from the root to the caller, such as `node/rsync/rsync`. */
   readonly chain: string;
-  /** Such as `renameat`. */
+  /** The name of the call, such as `renameat`. */
   readonly call: string;
-  /** The how-many-eth such call of the chain, from 1. */
+  /** Counts such calls of the chain, from 1. */
   readonly n: number;
-  /** What it is done to, for people; `FROM -> TO` where there are two. */
+  /** The path, for messages; `FROM -> TO` if there are two. */
   readonly path: string;
 }
 
-/** What happens at the point, before its call is carried out: see tripwire.c. */
+/** What happens at the point before its call is executed: see tripwire.c. */
 export type Action = 'kill-tree' | 'kill-process' | 'orphan' | 'stop-process' | 'stop-tree';
 
 /** How the traced program ended. */
 export interface TracedResult {
   readonly stdout: string;
   readonly stderr: string;
-  /** 128 + the signal's number where a signal ended it; 125 where tripwire itself failed. */
+  /** 128 plus the number of the signal that ended it; 125 if tripwire itself failed. */
   readonly exitCode: number;
-  /** Whether the run came to the point. */
+  /** Whether the run reached the point. */
   readonly reached: boolean;
 }
 
 /** A program that runs under the tripwire. */
 export interface TracedRun {
-  /** Settles when the point is reached (true), or when all has ended without it (false). */
+  /** Resolves to true when the point is reached, to false when the run ends without reaching it. */
   readonly reached: Promise<boolean>;
-  /** Settles when the last process of the tree has ended. */
+  /** Resolves when the last process of the tree has ended. */
   readonly result: Promise<TracedResult>;
-  /** Names of the processes of the tree that still live, stopped and held ones included. */
+  /** The names of the live processes of the tree, including stopped and held ones. */
   alive(): string[];
-  /** Lets go what is stopped or held. */
+  /** Continues stopped and held processes. */
   release(): void;
-  /** Ends tripwire, and the kernel everything that runs under it. */
+  /** Kills tripwire, whereupon the kernel kills everything that runs under it. */
   end(): Promise<void>;
 }
 
-/** Puts a command line into another that runs it, such as one of `unshare`. */
+/** Wraps a command line in another one that runs it, such as `unshare`. */
 export type Through = (command: readonly string[]) => readonly string[];
 
-/** What becomes of a run; without `at` it goes to its end. */
+/** Where to act on a run, and how; without `at` it runs to its end. */
 interface TracedOptions {
   readonly at?: Point;
-  /** What happens there. */
+  /** Default: `kill-tree`. */
   readonly action?: Action;
   readonly through?: Through;
 }
@@ -61,11 +61,11 @@ interface TracedOptions {
 export interface Tripwire {
   /** Runs `mirrorlatch ARGUMENTS`. */
   start(args: readonly string[], options?: TracedOptions): TracedRun;
-  /** Runs `mirrorlatch ARGUMENTS` to an end that has to be good; its points in order. */
+  /** Runs `mirrorlatch ARGUMENTS` to its end; returns its points in order. Throws if it fails. */
   points(args: readonly string[], through?: Through): Promise<readonly Point[]>;
 }
 
-/** Compiles tripwire into `directory`, which also takes its logs. */
+/** Compiles tripwire into `directory`, which also gets its logs. */
 export function makeTripwire(directory: string): Tripwire {
   const program = join(directory, 'tripwire');
   execFileSync('cc', ['-std=gnu17', '-O1', '-Wall', '-Wextra', '-Werror', '-o', program, source]);
@@ -137,7 +137,7 @@ function observe(subprocess: ReturnType<typeof spawn>): TracedRun {
   };
 }
 
-/** By proc(5), /proc/pid/status: an orphan has another parent, but its tracer still. */
+/** Finds processes by TracerPid in /proc/pid/status (proc(5)), which orphans keep. */
 function tracedBy(tracer: number | undefined): string[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -148,7 +148,7 @@ function tracedBy(tracer: number | undefined): string[] {
     });
 }
 
-/** Nothing when the process has ended meanwhile. */
+/** The text of a file, empty if the process has ended meanwhile. */
 function textOf(path: string): string {
   try {
     return readFileSync(path, 'utf8');
@@ -167,7 +167,7 @@ function parsePoints(log: string): Point[] {
     });
 }
 
-/** A point in words, for messages. */
+/** Describes a point in messages. */
 export function pointText({ chain, call, n, path }: Point): string {
   return `${chain}: ${call} ${n} of ${path}`;
 }

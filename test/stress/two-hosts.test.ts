@@ -28,10 +28,10 @@ import {
   type Tripwire,
 } from './tripwire.ts';
 
-/** Ask for a take-over at the first chance; what is left is the time of a heartbeat and a half. */
+/** Takes over as early as possible, which still takes the time of one and a half heartbeats. */
 const TAKE_OVER = ['--stale-after', '1s', '--wait', '2m'];
 
-/** Stops of the first host that are tried at the same time: nearly all of it is waiting. */
+/** The number of stops that are tested at the same time: nearly all of the time is waiting. */
 const SIDE_BY_SIDE = 4;
 
 const limit = { timeout: byScale({ sample: HOUR_MS / 6, all: 6 * HOUR_MS }) };
@@ -44,11 +44,11 @@ const thirdTree = join(scratch.path, 'third');
 const known = new Map<string, Tree>();
 let tripwire: Tripwire;
 
-/** One mirror that both hosts see. */
+/** A mirror that both hosts see. */
 interface SharedMirror {
   readonly root: string;
   readonly other: OtherHost;
-  /** Where the other host sees it. */
+  /** ROOT on the other host. */
   readonly otherRoot: string;
   remove(): void;
 }
@@ -69,7 +69,7 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
 
   afterAll(() => scratch.remove());
 
-  it('are told apart, and share no flock', limit, async () => {
+  it('have different identities, and share no flock', limit, async () => {
     const { root, other, otherRoot, remove } = await shareMirror('apart');
     onTestFinished(remove);
     const there = (...command: string[]): string => {
@@ -89,14 +89,14 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
     );
   });
 
-  it('leave a lock alone whose heartbeat goes on, and name its holder', limit, async () => {
+  it('respect a lock whose heartbeat continues, and name its holder', limit, async () => {
     const { root, other, otherRoot, remove } = await shareMirror('alive');
     onTestFinished(remove);
     const here = await tripwire.points(syncHere(`${root}-points`, secondTree, 'second'));
     const there = await tripwire.points(syncThere(`${root}-points`, 'third'), other.through);
     const impatient = ['--stale-after', '1s'];
 
-    // Its rsync stands still; the holder itself lives.
+    // Only its rsync is stopped; the holder itself runs on.
     const holder = tripwire.start(syncHere(root, secondTree, 'second'), {
       at: rsyncAtWork(here),
       action: 'stop-process',
@@ -129,10 +129,10 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
   });
 
   it.each<[who: string, Action]>([
-    ['process that came to the point', 'stop-process'],
+    ['process at the point', 'stop-process'],
     ['whole process tree', 'stop-tree'],
   ])(
-    `outlive it when the %s of the holder is stopped past the limit at ${scale === 'all' ? 'each point' : 'a sample of the points'} of a sync: it publishes nothing more and leaves the lock of the other alone`,
+    `survive a holder whose %s is stopped past the limit at ${scale === 'all' ? 'each point' : 'a sample of the points'} of a sync: it publishes nothing more and leaves the other's lock alone`,
     limit,
     async (_, action) => {
       const mirror = await shareMirror(`points-${action}`);
@@ -169,7 +169,7 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
       tellSummary(
         `two hosts: ${stops.length} take-overs after ${action}, ${missed} not reached, ${wrong.length} wrong`,
       );
-      // A write in two pieces, or a heartbeat, is not made in each run.
+      // Runs differ in some calls: a write may come in two pieces, or a heartbeat in between.
       expect(missed).toBeLessThanOrEqual(stops.length / 10);
       expect(wrong).toEqual([]);
     },
@@ -177,9 +177,10 @@ describe.skipIf(whySkipped !== '')(`Two hosts that write to one mirror${whySkipp
 });
 
 /**
- * Stops the holder, lets the other host take over and stand in its rsync, and wakes the holder.
+ * Stops the holder, lets the other host take over, stops that in its rsync, and continues the
+ * holder.
  *
- * @returns what went wrong; undefined when the holder never came to the point.
+ * @returns what went wrong; undefined if the holder never reached the point.
  */
 async function stopAndTakeOver(
   name: string,
@@ -216,10 +217,12 @@ async function stopAndTakeOver(
       ...(success.exitCode === 0
         ? []
         : [`I4: the other host ended with ${success.exitCode}: ${success.stderr}`]),
-      ...(linkedId(root, 'current') === 'third' ? [] : ['the other host did not publish at last']),
+      ...(linkedId(root, 'current') === 'third'
+        ? []
+        : ['the other host did not publish in the end']),
       ...(last.exitCode === 0 ? [] : [`I9: ${transcript(last)}`]),
       ...wrongForReaders(root, known),
-      // Stopped before its line in the history, it writes that line although the other has done so.
+      // A holder that was stopped before it recorded its flip does so after the other host has.
       ...wrongHistory(root, withoutRepeats),
       ...leftBehind(root),
     ];
@@ -230,14 +233,14 @@ async function stopAndTakeOver(
   }
 }
 
-/** Who was stopped after its publication has nothing to regret, but may find the lock gone. */
+/** A holder that was stopped after its publication may succeed, or find that its lock is lost. */
 function wrongEnd({ exitCode, stderr }: TracedResult, wasPublished: boolean): string[] {
   if (wasPublished && exitCode === 0) return [];
   if (exitCode !== 0 && /lock .*lost/.test(stderr)) return [];
   return [`I8: the stopped host ended with ${exitCode}: ${stderr}`];
 }
 
-/** The points at which a stopped sync holds the lock; in the sample those about publication. */
+/** The points at which a sync holds the lock; in the sample, those around its publication. */
 function whileLocked(points: readonly Point[], action: Action): readonly Point[] {
   const locked = points.findIndex(
     ({ call, path }) => /^rename/.test(call) && /sync\.lock$/.test(path),
@@ -245,9 +248,9 @@ function whileLocked(points: readonly Point[], action: Action): readonly Point[]
   const unlocked = points.findLastIndex(({ path }) => /sync\.lock/.test(path));
   const held = points.slice(locked + 1, unlocked);
   const isOwn = ({ chain }: Point) => chain === 'node';
-  // A stopped child alone does not stop the heartbeat.
+  // Stopping a child alone does not stop the heartbeat.
   const stops = action === 'stop-tree' ? held : held.filter(isOwn);
-  // Also right after the last move: what comes then tidies up what may be the other's by now.
+  // Also right after each move: the clean-up that follows must not touch what is the other's then.
   const moves = stops.flatMap((stop, at) =>
     isPublishingMove(stop) ? [stop, ...stops.slice(at + 1, at + 2)] : [],
   );

@@ -3,7 +3,7 @@ import { type BytePath, utf8 } from './byte-path.ts';
 import { type FileWork, fileWork } from './file-work.ts';
 import { runsAsRoot } from './privilege.ts';
 
-/** Names that some layer between a shell, a list of files and rsync's output takes amiss. */
+/** Names that a shell, a list of files or a parser of rsync's output could misread. */
 export const awkwardNames: readonly BytePath[] = [
   'new\nline',
   '\n',
@@ -42,7 +42,7 @@ export const awkwardNames: readonly BytePath[] = [
   'a -> b',
   'a => b',
   utf8('ünïcode ✓ 漢字'),
-  // "é" composed and decomposed: two names that look alike.
+  // "é", composed and decomposed: two names that look the same.
   utf8('\u00e9'),
   utf8('e\u0301'),
   'latin1 \xe9\xff\xfe',
@@ -52,14 +52,14 @@ export const awkwardNames: readonly BytePath[] = [
   '\xc3'.repeat(255),
 ];
 
-/** What the tree leaves out. */
+/** What an awkward tree includes. */
 export interface AwkwardTreeOptions {
-  /** Files of other owners and devices: only root can make or copy them. Default: when root. */
+  /** Devices and files of other owners, which only root can make and copy. Default: if root. */
   readonly privileged?: boolean;
 }
 
 /**
- * Fills the new directory `root` with everything that a mirror may meet and rsync can copy: each
+ * Makes the directory `root` with everything that a mirror may contain and rsync can copy: each
  * awkward name as a file, a directory, a symlink and a symlink's target; links, modes, owners,
  * special files and times. No symlink leads out of the tree.
  */
@@ -156,7 +156,7 @@ function writePrivileged(work: FileWork): void {
   work.characterDevice('special/null', 1, 3);
 }
 
-/** Last of all, because every other step sets the time of a directory. */
+/** Comes last, because every other step changes the time of a directory. */
 function writeTimes(work: FileWork): void {
   work.directory('times');
   work.write('times/the first nanosecond of a second', 'time');

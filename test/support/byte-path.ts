@@ -1,25 +1,25 @@
 /**
- * A path or a link target, one character a byte (latin1): names are bytes, not all of them are
- * UTF-8, and a plain string would not bring those back.
+ * A path or the target of a link, one character per byte (latin1). Names are bytes and need not be
+ * valid UTF-8, so decoding them as UTF-8 could lose some.
  */
 export type BytePath = string;
 
-/** The bytes of a text in UTF-8, as a path. */
+/** The path whose bytes are `text` in UTF-8. */
 export function utf8(text: string): BytePath {
   return Buffer.from(text, 'utf8').toString('latin1');
 }
 
-/** The path as Node's file functions take it. */
+/** The path for Node's file functions. */
 export function toBuffer(path: BytePath): Buffer {
   return Buffer.from(path, 'latin1');
 }
 
-/** Where `path` lies under the directory `root` (an ordinary string), for Node's file functions. */
+/** The path `root/path` for Node's file functions; `root` is an ordinary string. */
 export function below(root: string, path: BytePath): Buffer {
   return Buffer.concat([Buffer.from(`${root}/`, 'utf8'), toBuffer(path)]);
 }
 
-/** The path in quotes, every unprintable or non-ASCII byte as `\xNN`, for messages. */
+/** The path in quotes for messages, with unprintable and non-ASCII bytes as `\xNN`. */
 export function quoted(path: BytePath): string {
   const body = path.replace(/[^ -~]|["\\]/g, (byte) =>
     byte === '"' || byte === '\\'

@@ -2,20 +2,20 @@ import { connect, createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 
-/** A started network service of a test. */
+/** A running network service. */
 export interface Daemon {
-  /** Ends it and the processes that it made for single connections; twice does no harm. */
+  /** Ends it with the processes of its connections. May be called twice. */
   stop(): Promise<void>;
 }
 
-/** Starts a service that stays in the foreground, and waits until it listens on `port`. */
+/** Starts a service that stays in the foreground, and waits until it accepts on `port`. */
 export async function startDaemon(
   file: string,
   args: readonly string[],
   port: number,
 ): Promise<Daemon> {
-  // Detached: a process group of its own, which can be ended as one. The death signal is for the
-  // day when the test itself is killed.
+  // Detached into its own process group, which can be killed as a whole. The parent death signal
+  // ends it if the test itself is killed.
   const service = execa('setpriv', ['--pdeathsig', 'TERM', file, ...args], {
     detached: true,
     reject: false,
@@ -41,7 +41,7 @@ export async function startDaemon(
   throw new Error(`${file} does not answer on port ${port}: ${(await end).stderr}`);
 }
 
-/** A TCP port of 127.0.0.1 on which nobody listens now. */
+/** A TCP port of 127.0.0.1 that is free at the moment. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();

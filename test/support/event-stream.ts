@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { onTestFinished, vi } from 'vitest';
+import { onTestFinished } from 'vitest';
+import { eventually } from './eventually.ts';
 
 const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
 
@@ -12,9 +13,9 @@ interface WatchedEvent {
 }
 
 export interface EventStreamOptions {
-  /** Words before `node bin.js watch`, of a program that executes what follows. */
+  /** Words before `node bin.js watch`: a program that executes its arguments. */
   readonly through?: readonly string[];
-  /** After `--`. */
+  /** The command after `--`. */
   readonly command?: readonly string[];
   readonly cwd?: string;
 }
@@ -22,20 +23,21 @@ export interface EventStreamOptions {
 /** A running `mirrorlatch watch --json`. */
 export interface EventStream {
   readonly pid: number;
-  /** All that it has told until now. */
+  /** All events so far. */
   readonly events: readonly WatchedEvent[];
-  /** The ids of what `current` was flipped to, in the order in which it was told. */
+  /** The ids that `current` was flipped to, in the order of the events. */
   flips(): string[];
-  /** The events of this kind. */
+  /** The events of one kind so far. */
   of(event: string): WatchedEvent[];
+  /** Its standard error so far. */
   said(): string;
-  /** Waits until it has told so many of a kind. */
+  /** Waits until there are `count` events of a kind. */
   until(event: string, count?: number): Promise<void>;
   kill(signal: NodeJS.Signals): void;
   readonly end: Promise<{ exitCode: number | undefined; signal: string | undefined }>;
 }
 
-/** Starts `watch ROOT --json`, and gives it back when it has begun to watch. */
+/** Starts `watch ROOT --json`, and resolves when it has begun to watch. */
 export async function startWatch(
   root: string,
   words: readonly string[] = [],
@@ -49,7 +51,7 @@ export async function startWatch(
     reject: false,
     stdin: 'ignore',
     buffer: false,
-    // A process group of its own, as a shell starts it at a terminal.
+    // In its own process group, as a shell starts a job.
     detached: true,
     ...(cwd === undefined ? {} : { cwd }),
   });
@@ -73,17 +75,14 @@ export async function startWatch(
   });
   const of = (event: string) => events.filter((one) => one.event === event);
   const until = async (event: string, count = 1): Promise<void> => {
-    await vi.waitFor(
-      () => {
-        const told = of(event).length;
-        if (told < count) {
-          throw new Error(
-            `${told} of ${count} ${event}\n${events.map((one) => JSON.stringify(one)).join('\n')}\n${said}`,
-          );
-        }
-      },
-      { timeout: 20_000, interval: 20 },
-    );
+    await eventually(() => {
+      const told = of(event).length;
+      if (told < count) {
+        throw new Error(
+          `${told} of ${count} ${event}\n${events.map((one) => JSON.stringify(one)).join('\n')}\n${said}`,
+        );
+      }
+    });
   };
   await until('watching');
   return {

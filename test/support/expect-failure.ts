@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { type ProgramResult, transcript } from './program.ts';
 
-/** Expects a failure that mirrorlatch foresaw: its exit code, and what it says on stderr. */
+/** Expects an error that mirrorlatch handles: its exit code, and messages on standard error. */
 export function expectFailure(result: ProgramResult, exitCode: number, ...said: RegExp[]): void {
   expect(result.exitCode, transcript(result)).toBe(exitCode);
   expect(result.stderr).toMatch(/^mirrorlatch: /m);

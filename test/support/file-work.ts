@@ -1,27 +1,35 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, linkSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lchownSync,
+  linkSync,
+  mkdirSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { type BytePath, below, toBuffer } from './byte-path.ts';
 
-/** Changes files below one directory by names that are bytes. Parents have to exist. */
+/** Changes files below one directory; names are bytes, and parents must exist. */
 export interface FileWork {
   readonly root: string;
   write(path: BytePath, content: string | Buffer, mode?: number): void;
   directory(path: BytePath, mode?: number): void;
   symlink(path: BytePath, target: BytePath): void;
-  /** Gives the file `existing` one more name. */
+  /** Makes `path` a hard link to `existing`. */
   link(path: BytePath, existing: BytePath): void;
   rename(from: BytePath, to: BytePath): void;
-  /** Removes an entry and, of a directory, everything in it; a symlink is not followed. */
+  /** Removes an entry, a directory with its contents; does not follow symlinks. */
   remove(path: BytePath): void;
   mode(path: BytePath, mode: number): void;
   owner(path: BytePath, uid: number, gid: number): void;
-  /** `seconds` since 1970 with up to nine decimals, as text: a number is too coarse. */
+  /** `seconds` since 1970, as text: a number cannot hold nine decimals. */
   mtime(path: BytePath, seconds: string): void;
   fifo(path: BytePath): void;
   characterDevice(path: BytePath, major: number, minor: number): void;
 }
 
-/** File work below `root`, an ordinary string. */
+/** Returns the functions for `root`, an ordinary string. */
 export function fileWork(root: string): FileWork {
   const at = (path: BytePath): Buffer => below(root, path);
   return {
@@ -39,7 +47,7 @@ export function fileWork(root: string): FileWork {
     rename: (from, to) => renameSync(at(from), at(to)),
     remove: (path) => run(['rm', '-rf', '--'], at(path)),
     mode: (path, mode) => chmodSync(at(path), mode),
-    owner: (path, uid, gid) => run(['chown', '-h', `${uid}:${gid}`, '--'], at(path)),
+    owner: (path, uid, gid) => lchownSync(at(path), uid, gid),
     mtime: (path, seconds) => run(['touch', '-h', '-m', '-d', `@${seconds}`, '--'], at(path)),
     fifo: (path) => run(['mkfifo', '-m', '0640', '--'], at(path)),
     characterDevice: (path, major, minor) =>
@@ -47,7 +55,7 @@ export function fileWork(root: string): FileWork {
   };
 }
 
-/** Not by Node's own argument list, which is UTF-8 only: xargs hands the bytes on as they are. */
+/** Uses xargs(1), which passes on any bytes; Node's arguments can only be UTF-8. */
 function run(command: readonly string[], path: Buffer): void {
   execFileSync('xargs', ['-0', ...command], { input: path });
 }

@@ -8,23 +8,23 @@ import { nobodyRunsTheProgram, type ProgramResult } from './program.ts';
 
 const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
 
-/** The standalone client as the build leaves it, for trees that hold none. */
+/** The reader as built, for trees without one. */
 export const builtReader = fileURLToPath(new URL('../../dist/reader/reader.sh', import.meta.url));
 
-/** A way to run a command that sees one snapshot only. */
+/** A way to run a command pinned to one snapshot. */
 export interface Guard {
   readonly name: string;
-  /** The words of a command line that runs `command` pinned to the mirrors `roots`. */
+  /** The command line that runs `command` pinned to the mirrors `roots`. */
   around(
     roots: string | readonly string[],
     options: readonly string[],
     command: readonly string[],
   ): string[];
-  /** The shell that takes the place of `sh`, where it is not the system's. */
+  /** The shell that is used as `sh` instead of the system's. */
   readonly shell?: readonly string[];
 }
 
-/** Who starts a guard; without `user` it is the one who runs the tests. */
+/** The user that starts a guard; without `user`, the one that runs the tests. */
 export interface Caller {
   readonly name: string;
   readonly user?: User;
@@ -59,7 +59,7 @@ const reader = (name: string, shell: readonly string[]): Guard => ({
   },
 });
 
-/** All ways: they pass the same tests. */
+/** All guards. They pass the same tests. */
 export const guards: readonly Guard[] = [
   run,
   reader('dash', ['dash']),
@@ -67,15 +67,15 @@ export const guards: readonly Guard[] = [
   reader('bash', ['bash']),
 ];
 
-/** One of each kind, for what is slow or does not depend on the shell. */
+/** One guard of each kind, for tests that are slow or do not depend on the shell. */
 export const oneOfEachKind: readonly Guard[] = guards.slice(0, 2);
 
-/** Root and an ordinary user; the latter alone where the tests do not run as root. */
+/** Root and an ordinary user, or the latter alone if the tests do not run as root. */
 export const callers: readonly Caller[] = runsAsRoot
   ? [{ name: 'root' }, { name: 'an ordinary user', user: nobody }]
   : [{ name: 'an ordinary user' }];
 
-/** Each guard with each caller who can start it. */
+/** Each guard with each caller that can start it. */
 export const guardedCallers: readonly { guard: Guard; caller: Caller; name: string }[] =
   guards.flatMap((guard) =>
     callers
@@ -84,8 +84,8 @@ export const guardedCallers: readonly { guard: Guard; caller: Caller; name: stri
   );
 
 /**
- * The same under a namespace pin, and one guard of each kind under a cwd pin, which is the simpler
- * half of the former.
+ * Each guard and caller under a namespace pin, and one guard of each kind under a cwd pin, which is
+ * the simpler part of the former.
  */
 export const pinnings: readonly ((typeof guardedCallers)[number] & {
   pin: 'namespace' | 'cwd';
@@ -100,39 +100,38 @@ export const pinnings: readonly ((typeof guardedCallers)[number] & {
     .map((way) => ({ ...way, name: `${way.name}, by its cwd`, pin: 'cwd' as const })),
 ];
 
-/** How a guard is started; everything left out is as in the test's own process. */
+/** How a guard is started; the defaults are those of the test's own process. */
 export interface GuardOptions {
   readonly caller?: Caller;
   readonly cwd?: string;
-  /** Added to the test's environment; `undefined` takes a variable out of it. */
+  /** Added to the test's environment; `undefined` removes a variable. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** More words for the guard, such as `--pin cwd`. */
+  /** Options of the guard, such as `--pin cwd`. */
   readonly options?: readonly string[];
-  /** Goes before the words of the guard, such as `setpriv --bounding-set -sys_admin`. */
+  /** A prefix of the whole command line, such as `setpriv --bounding-set -sys_admin`. */
   readonly through?: readonly string[];
 }
 
-/** A guarded command while it runs. */
+/** A running guarded command. */
 export interface RunningGuard {
-  /** Of the process that was started, which becomes the command. */
+  /** The process that was started, which becomes the command. */
   readonly pid: number;
   readonly result: Promise<ProgramResult>;
   kill(signal: NodeJS.Signals): void;
-  /** What the command has written to standard output until now. */
   printedSoFar(): string;
-  /** What was written to standard error until now. */
+  /** The standard error of the guard and the command. */
   saidSoFar(): string;
 }
 
 const running = new Set<{ kill(signal: NodeJS.Signals): unknown }>();
 
-// A test that fails leaves none behind. Not at the end of each test: of several that run at once
-// vitest does not know which one it is.
+// Leave no guard behind when a test fails. Not at the end of each test: when several run at once,
+// vitest does not know which one has ended.
 afterAll(() => {
   for (const subprocess of running) subprocess.kill('SIGKILL');
 });
 
-/** Starts a command pinned to `roots` and gives it back while it runs; no guard at all: bare. */
+/** Starts a command pinned to `roots`, or bare if there is no guard. */
 export function startGuarded(
   guard: Guard | undefined,
   roots: string | readonly string[],
@@ -178,7 +177,7 @@ export function startGuarded(
   };
 }
 
-/** Runs a command pinned to `roots` to its end, whatever that is; no guard at all: bare. */
+/** Runs a command pinned to `roots`, or bare if there is no guard, to its end. */
 export function runGuarded(
   guard: Guard | undefined,
   roots: string | readonly string[],
@@ -188,22 +187,22 @@ export function runGuarded(
   return startGuarded(guard, roots, command, options).result;
 }
 
-/** The words that run a script by the system's own sh, with arguments as `$1` and so on. */
+/** The command line that runs a script with the system's sh; arguments are `$1` and so on. */
 export function inShell(script: string, ...args: readonly string[]): string[] {
   return ['/bin/sh', '-c', script, 'sh', ...args];
 }
 
-/** Where the shells lie under the name `sh`. */
+/** For each shell a directory in which its name is `sh`. */
 const shells = fileURLToPath(new URL('../../node_modules/.cache/guards', import.meta.url));
 
-/** PATH with the guard's shell as `sh`, which the reader starts again inside of the namespace. */
+/** PATH with the guard's shell as `sh`, which the reader starts again inside the namespace. */
 export function pathOf(guard: Guard | undefined): string {
   const system = process.env['PATH'] ?? '';
   const program = guard?.shell?.[0];
   if (program === undefined) return system;
   const directory = join(shells, program);
   if (!existsSync(directory)) {
-    // Two test files may come here at once: rename tells who was first.
+    // Two test files may get here at once; only one rename succeeds.
     const made = join(shells, `${program}-${process.pid}`);
     mkdirSync(made, { recursive: true });
     symlinkSync(execaSync('which', [program]).stdout, join(made, 'sh'));

@@ -1,11 +1,11 @@
 import { chmodSync, existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { vi } from 'vitest';
+import { eventually } from './eventually.ts';
 import { type GuardOptions, inShell, oneOfEachKind, runGuarded } from './guards.ts';
 import { type ProgramResult, runForJson } from './program.ts';
 import { copiesOf, type SmallMirror } from './small-mirror.ts';
 
-/** What `.mirrorlatch/gate.json` holds. */
+/** The contents of `.mirrorlatch/gate.json`. */
 interface GateRecord {
   readonly state: 'open' | 'closing' | 'closed' | 'dirty';
   readonly mode: number;
@@ -20,24 +20,24 @@ interface GateRecord {
 export interface InPlaceMirror extends SmallMirror {
   /** ROOT/gate/live, or a path in it. */
   tree(...names: string[]): string;
-  /** What the gate says of itself. */
+  /** Reads the gate's record. */
   record(): GateRecord;
-  /** Writes other facts into the gate's record, as another run or a crash would have left them. */
+  /** Changes fields of the gate's record, as another run or a crash would have left them. */
   rewrite(facts: Partial<GateRecord>): void;
   /** The mode of the gate directory. */
   mode(): number;
   setMode(mode: number): void;
   /** Waits until the gate is in this state. */
   reaches(state: GateRecord['state']): Promise<void>;
-  /** Inode and change time of all that a sync with nothing to do must leave alone. */
+  /** Inode and change time of everything that a sync with nothing to do must leave alone. */
   marks(): string[];
-  /** The history's lines. */
+  /** The lines of the history. */
   history(): Record<string, unknown>[];
   /** Reads `file` through the reader, as root or another user. */
   read(options?: GuardOptions): Promise<ProgramResult>;
 }
 
-/** Copies of a mirror in place that has had its first sync: see `copiesOf`. */
+/** Copies of an in-place mirror after its first sync: see `copiesOf`. */
 export function mirrorsInPlace(): (home?: string) => Promise<InPlaceMirror> {
   const copy = copiesOf(async (mirror) => {
     await runForJson(['init', mirror.root, '--in-place']);
@@ -46,7 +46,7 @@ export function mirrorsInPlace(): (home?: string) => Promise<InPlaceMirror> {
   return async (home) => inPlaceMirror(await copy(home));
 }
 
-/** What a mirror in place has beyond another. */
+/** Extends an in-place mirror by its own functions. */
 export function inPlaceMirror(mirror: SmallMirror): InPlaceMirror {
   const gate = join(mirror.root, 'gate');
   const file = mirror.state('gate.json');
@@ -62,12 +62,9 @@ export function inPlaceMirror(mirror: SmallMirror): InPlaceMirror {
     mode: () => lstatSync(gate).mode & 0o7777,
     setMode: (mode) => chmodSync(gate, mode),
     reaches: (state) =>
-      vi.waitFor(
-        () => {
-          if (record().state !== state) throw new Error(`the gate is ${record().state}`);
-        },
-        { timeout: 20_000, interval: 10 },
-      ),
+      eventually(() => {
+        if (record().state !== state) throw new Error(`the gate is ${record().state}`);
+      }),
     marks: () =>
       [gate, file, mirror.state('gate.flock'), join(gate, 'live')]
         .filter(existsSync)

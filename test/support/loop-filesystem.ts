@@ -8,7 +8,7 @@ export type FilesystemType = 'ext4' | 'xfs' | 'btrfs';
 
 const MIB = 1024 * 1024;
 
-/** Bytes: the smallest that each mkfs takes with room for a test (xfs refuses less than 300 MiB). */
+/** In bytes: as small as mkfs and a test allow (mkfs.xfs refuses less than 300 MiB). */
 const defaultSize: Readonly<Record<FilesystemType, number>> = {
   ext4: 256 * MIB,
   xfs: 512 * MIB,
@@ -21,33 +21,33 @@ const mkfs: Readonly<Record<FilesystemType, readonly string[]>> = {
   btrfs: ['mkfs.btrfs', '-q', '-f'],
 };
 
-/** What a test's name ends with where it cannot run; empty where it can. */
+/** The end of a test's name if it cannot run here; otherwise empty. */
 export const whyNoLoopFilesystem = mayMount
   ? ''
   : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
 
-/** A filesystem in a sparse image file, mounted by a loop device. */
+/** A filesystem in a sparse image file, mounted through a loop device. */
 export interface LoopFilesystem {
   readonly type: FilesystemType;
   /** The mount point: an empty directory (ext4 keeps its `lost+found`). */
   readonly path: string;
-  /** The backing file, as large as the filesystem and mostly holes. */
+  /** The image file, as large as the filesystem but mostly holes. */
   readonly image: string;
-  /** Unmounts, detaches the loop device and deletes the image; doing it twice does no harm. */
+  /** Unmounts it, detaches the loop device and deletes the image. May be called twice. */
   remove(): Promise<void>;
 }
 
-/** What differs from a filesystem of ordinary size with the defaults of its mkfs. */
+/** Deviations from the default size and the defaults of mkfs and mount. */
 export interface LoopFilesystemOptions {
-  /** Bytes. */
+  /** In bytes. */
   readonly size?: number;
-  /** More arguments for mkfs, such as `-N 200` for few inodes. */
+  /** Arguments for mkfs, such as `-N 200` for few inodes. */
   readonly mkfs?: readonly string[];
-  /** For `mount -o`. */
+  /** Options for `mount -o`. */
   readonly mount?: readonly string[];
 }
 
-/** Makes and mounts a filesystem. It needs root: guard the test by `whyNoLoopFilesystem`. */
+/** Makes and mounts a filesystem. Needs root: skip the test if `whyNoLoopFilesystem` is set. */
 export async function makeLoopFilesystem(
   type: FilesystemType,
   options: LoopFilesystemOptions = {},
@@ -70,7 +70,7 @@ export async function makeLoopFilesystem(
   return { type, path, image, remove };
 }
 
-/** Writes an empty filesystem into a new sparse file. */
+/** Makes an empty filesystem in a new sparse file. */
 export async function makeImage(
   type: FilesystemType,
   image: string,
@@ -87,8 +87,8 @@ export async function makeImage(
 }
 
 /**
- * Mounts an image at a directory, which is made. A copy of an xfs that is mounted elsewhere needs
- * the option `nouuid`. The loop device goes with the unmount (autoclear).
+ * Mounts an image, and makes the mount point. A copy of a mounted xfs needs the option `nouuid`.
+ * Unmounting detaches the loop device (autoclear).
  */
 export async function mountImage(
   image: string,
@@ -101,8 +101,8 @@ export async function mountImage(
 }
 
 /**
- * Unmounts `path` if it is mounted. A process of the test that has not quite ended may still stand
- * in it: it gets two seconds, then the mount is taken from under it.
+ * Unmounts `path` if it is mounted. A process of the test may still be ending in it; after two
+ * seconds the mount is detached lazily.
  */
 export async function unmountImage(path: string): Promise<void> {
   if (!mounted.delete(path)) return;

@@ -1,21 +1,20 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { expect } from 'vitest';
+import { eventually } from './eventually.ts';
 import { nobody } from './privilege.ts';
 import { makeScratch } from './scratch.ts';
 
-/** What another user got to see. */
-interface Sightings {
-  /** `listed PATH`, `saw PATH` (its attributes) or `read PATH` (its content), each once. */
-  readonly seen: readonly string[];
-  /** How often it tried all the paths. */
-  readonly rounds: number;
-}
-
-/** Another user who tries to get at some paths without a pause. */
+/** A process of another user that keeps trying to access some paths. */
 export interface Onlooker {
-  /** Ends it and tells what it has seen. */
-  leave(): Promise<Sightings>;
+  /** Waits until it has tried all paths this many times more. */
+  looks(times: number): Promise<void>;
+  /**
+   * Lets it try once more, ends it, and returns what it has seen: `listed PATH`, `saw PATH` (its
+   * attributes) or `read PATH` (its content), each once.
+   */
+  leave(): Promise<readonly string[]>;
 }
 
 /**
@@ -31,30 +30,41 @@ export async function startOnlooker(paths: readonly string[]): Promise<Onlooker>
     stdin: 'ignore',
     reject: false,
   });
+  let printed = '';
+  ready.stdout.on('data', (chunk: Buffer | string) => {
+    printed += chunk.toString();
+  });
+  const lines = () => printed.split('\n').slice(0, -1);
+  const rounds = () => lines().filter((line) => line === ROUND).length;
+  const looks = async (times: number): Promise<void> => {
+    // The round that it is in began before.
+    const enough = rounds() + 1 + times;
+    await eventually(() => expect(rounds()).toBeGreaterThanOrEqual(enough));
+  };
   return {
+    looks,
     leave: async () => {
-      if (!existsSync(goal)) writeFileSync(goal, '');
-      const { stdout, stderr } = await ready;
+      await looks(1);
+      writeFileSync(goal, '');
+      const { stderr, exitCode } = await ready;
       await scratch.remove();
-      const rounds = /^rounds (\d+)$/m.exec(stdout)?.[1];
-      if (rounds === undefined) throw new Error(`the onlooker failed: ${stderr}`);
-      const seen = stdout.split('\n').filter((line) => !line.startsWith('rounds '));
-      return { seen: [...new Set(seen)], rounds: Number(rounds) };
+      if (exitCode !== 0) throw new Error(`the onlooker failed: ${stderr}`);
+      return [...new Set(lines().filter((line) => line !== ROUND))];
     },
   };
 }
 
+const ROUND = 'all tried';
+
 const look = `
 goal=$1
 shift
-rounds=0
 while [ ! -e "$goal" ]; do
   for path in "$@"; do
     find "$path" -mindepth 1 -printf 'listed %p\\n' 2>/dev/null
     stat -c 'saw %n' -- "$path" 2>/dev/null
     [ -f "$path" ] && head -c 1 -- "$path" >/dev/null 2>&1 && echo "read $path"
   done
-  rounds=$((rounds + 1))
+  echo '${ROUND}'
 done
-echo "rounds $rounds"
 `;

@@ -1,25 +1,30 @@
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { vi } from 'vitest';
+import { expect } from 'vitest';
+import { eventually } from './eventually.ts';
 
 const program = fileURLToPath(new URL('path-reader/reader.mjs', import.meta.url));
 
-/** What a process that read through one path has to tell. */
+/** The account of a `PathReader`. */
 interface Account {
-  /** How often it read all the files three times. */
-  readonly turns: number;
-  /** How often it missed a file, or met a mix, by what it was. */
+  /** How often each failure occurred: a missing file, or a mix. */
   readonly missed: Readonly<Record<string, number>>;
-  /** Every content that it met. */
+  /** Every content that it read. */
   readonly seen: readonly string[];
 }
 
-/** A process that reads through one path without a pause. */
+/** A process that keeps reading the files of a directory through one path. */
 export interface PathReader {
+  /** How often, at least, it has read all the files three times until now. */
+  turns(): number;
+  /** Waits until it has read them all once more. */
+  reads(): Promise<void>;
   leave(): Promise<Account>;
 }
 
-/** Starts it, and gives it back when it reads; all the files hold the same. */
+const TURNS_A_DOT = 20;
+
+/** Starts a reader, and resolves when it reads. All the files must have the same content. */
 export async function startPathReader(
   directory: string,
   files: readonly string[],
@@ -29,17 +34,20 @@ export async function startPathReader(
   subprocess.stdout.on('data', (chunk: Buffer | string) => {
     printed += chunk.toString();
   });
-  await vi.waitFor(
-    () => {
-      if (!printed.startsWith('reading')) throw new Error('it does not read yet');
-    },
-    { timeout: 20_000 },
-  );
+  await eventually(() => {
+    if (!printed.startsWith('.')) throw new Error('it does not read yet');
+  });
+  const turns = () => TURNS_A_DOT * (printed.split('.').length - 1);
   return {
+    turns,
+    reads: async () => {
+      const enough = turns() + 2 * TURNS_A_DOT;
+      await eventually(() => expect(turns()).toBeGreaterThanOrEqual(enough));
+    },
     leave: async () => {
       subprocess.kill('SIGTERM');
       await subprocess;
-      return JSON.parse(printed.split('\n')[1] ?? '') as Account;
+      return JSON.parse(printed.split('\n').at(-2) ?? '') as Account;
     },
   };
 }

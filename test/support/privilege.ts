@@ -3,16 +3,16 @@ import { readFileSync } from 'node:fs';
 /** Bit of CAP_SYS_ADMIN in a capability mask (linux/capability.h). */
 const CAP_SYS_ADMIN = 21n;
 
-/** True when the tests run as root and so may change owners and become another user. */
+/** True if the tests run as root, and so may change owners and users. */
 export const runsAsRoot = process.getuid?.() === 0;
 
-/** True when the tests may mount: in a container root often may not. */
+/** True if the tests may mount, which root often may not in a container. */
 export const mayMount = runsAsRoot && holdsCapability(CAP_SYS_ADMIN);
 
-/** The user that stands for "anybody else" in the tests. */
+/** The user that stands for any other user in the tests. */
 export const nobody: User = { uid: 65_534, gid: 65_534 };
 
-/** Who a process runs as. */
+/** The ids that a process runs with. */
 export interface User {
   readonly uid: number;
   readonly gid: number;

@@ -34,7 +34,9 @@ export interface RunningProgram {
   readonly pid: number;
   readonly result: Promise<ProgramResult>;
   kill(signal: NodeJS.Signals): void;
-  /** What it has written to standard error until now. */
+  /** Its standard output so far. */
+  printedSoFar(): string;
+  /** Its standard error so far. */
   saidSoFar(): string;
 }
 
@@ -68,7 +70,11 @@ export function startProgram(
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.user === undefined ? {} : { ...options.user, cwd: options.cwd ?? '/' }),
   });
+  let printed = '';
   let said = '';
+  subprocess.stdout.on('data', (chunk: Buffer | string) => {
+    printed += chunk.toString();
+  });
   subprocess.stderr.on('data', (chunk: Buffer | string) => {
     said += chunk.toString();
   });
@@ -79,6 +85,7 @@ export function startProgram(
     kill: (signal) => {
       subprocess.kill(signal);
     },
+    printedSoFar: () => printed,
     saidSoFar: () => said,
     result: subprocess.then(({ stdout, stderr, exitCode, signal }) => ({
       command,

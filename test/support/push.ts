@@ -8,23 +8,23 @@ import type { SshDaemon } from './sshd.ts';
 
 const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
 
-/** What `--remote-program` is in the tests, where nothing is installed. */
+/** The value of `--remote-program` in the tests, which do not install the program. */
 export const remoteProgram = `${process.execPath} '${bin}'`;
 
-/** What differs from an ordinary push. */
+/** Deviations from an ordinary push. */
 export interface PushTestOptions {
-  /** By default `HOST:ROOT`. */
+  /** Default: `HOST:ROOT`. */
   readonly destination?: string;
-  /** More options of mirrorlatch's. */
+  /** Options of mirrorlatch. */
   readonly words?: readonly string[];
-  /** More options of rsync's. */
+  /** Options of rsync. */
   readonly rsync?: readonly string[];
-  /** By default the daemon's own. */
+  /** Default: the daemon's own. */
   readonly remoteShell?: string;
   readonly program?: ProgramOptions;
 }
 
-/** Starts a push of a small mirror's source to its root, over real ssh. */
+/** Starts a push of a small mirror's source to its root over real ssh. */
 export function startPush(
   sshd: SshDaemon,
   { source, root }: SmallMirror,
@@ -48,7 +48,7 @@ export function startPush(
   );
 }
 
-/** The same to its end. */
+/** Runs such a push to its end. */
 export function runPush(
   sshd: SshDaemon,
   mirror: SmallMirror,
@@ -57,7 +57,7 @@ export function runPush(
   return startPush(sshd, mirror, options).result;
 }
 
-/** A remote shell that keeps what it sends to the other host, and so can count it. */
+/** A remote shell that counts the bytes that it sends to the other host. */
 export function countingShell(
   sshd: SshDaemon,
   directory: string,
@@ -70,17 +70,17 @@ export function countingShell(
   return { shell: path, sent: () => statSync(log).size };
 }
 
-/** The processes of the pushes to a root that run now: each is the pid of one. */
+/** The pids of all running pushes to one ROOT. */
 export interface PushProcesses {
-  /** `mirrorlatch receive`. */
+  /** The processes of `mirrorlatch receive`. */
   readonly receivers: readonly number[];
-  /** The processes of sshd that stand for the sessions. */
+  /** The processes of sshd for the sessions. */
   readonly sessions: readonly number[];
-  /** ssh(1). */
+  /** The processes of ssh(1). */
   readonly clients: readonly number[];
 }
 
-/** Looks for them by what only they have in their command lines, and by their parents. */
+/** Finds these processes by their command lines and their parents. */
 export function pushProcesses(root: string): PushProcesses {
   const named = processes().filter(({ words }) => words.some((word) => word.includes(root)));
   const receivers = named.filter(({ words }) => words[2] === 'receive').map(({ pid }) => pid);
@@ -88,7 +88,7 @@ export function pushProcesses(root: string): PushProcesses {
   return { receivers, clients, sessions: receivers.flatMap(sessionAbove) };
 }
 
-/** The status of a mirror, which an interrupted sync makes unhealthy. */
+/** The status of a mirror, whatever the exit code, which is not 0 after an interrupted sync. */
 export async function statusOf(root: string): Promise<Record<string, unknown>> {
   return (await runProgram(['status', root, '--json'])).json();
 }

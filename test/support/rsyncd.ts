@@ -8,27 +8,27 @@ import { makeScratch } from './scratch.ts';
 /** One `[module]` of the daemon's configuration (rsyncd.conf(5)). */
 export interface RsyncModule {
   readonly name: string;
-  /** The directory that it serves. */
+  /** The served directory. */
   readonly path: string;
   readonly maxConnections?: number;
-  /** Lets nobody in without this user and password. */
+  /** The only user that is admitted. */
   readonly auth?: { readonly user: string; readonly password: string };
-  /** More lines, such as `exclude = secret`. */
+  /** Additional lines, such as `exclude = secret`. */
   readonly more?: readonly string[];
 }
 
 /** A real rsync daemon on loopback. */
 export interface RsyncDaemon extends Daemon {
   readonly port: number;
-  /** `rsync://127.0.0.1:PORT/MODULE`. */
+  /** Returns `rsync://127.0.0.1:PORT/MODULE`. */
   url(module: string): string;
-  /** The daemon's own log. */
+  /** The path of the daemon's log. */
   readonly log: string;
-  /** Takes one connection of a module, as a client does that never goes on, until released. */
+  /** Occupies one connection of a module, like a client that hangs, until it is released. */
   occupy(module: string): Promise<{ release(): void }>;
 }
 
-/** Starts the daemon, on a free port or a given one, and waits until it answers. */
+/** Starts the daemon on a free or a given port, and waits until it accepts connections. */
 export async function startRsyncDaemon(
   modules: readonly RsyncModule[],
   givenPort?: number,
@@ -73,7 +73,7 @@ function configure(directory: string, log: string, modules: readonly RsyncModule
       `[${module.name}]`,
       `path = ${module.path}`,
       'read only = yes',
-      // A lock file for each: connections are counted by the file, not by the module.
+      // Connections are counted per lock file, not per module.
       `lock file = ${join(directory, `${index}.lock`)}`,
       ...(module.maxConnections === undefined
         ? []
@@ -95,7 +95,7 @@ function authorize(
   return [`auth users = ${auth.user}`, `secrets file = ${secrets}`];
 }
 
-/** Speaks the daemon's greeting up to the module's name, when the connection begins to count. */
+/** Speaks the protocol up to the module's name, from where on the connection counts. */
 async function occupy(port: number, module: string): Promise<{ release(): void }> {
   const socket = connect({ host: '127.0.0.1', port });
   await new Promise<void>((resolve, reject) => {

@@ -1,32 +1,32 @@
-import { mkdtempSync, readFileSync, realpathSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { execa, execaSync } from 'execa';
+import { execa } from 'execa';
 import { onTestFinished } from 'vitest';
 import { runsAsRoot } from './privilege.ts';
 
-/** A directory that is removed with all that is in it, mounts included. */
+/** A temporary directory, which is removed with its contents and all mounts in it. */
 export interface Scratch {
   readonly path: string;
   remove(): Promise<void>;
 }
 
-/** Makes a scratch directory for a whole file: call `remove` in `afterAll`. */
+/** Makes a scratch directory for a whole test file; call `remove` in `afterAll`. */
 export function makeScratch(): Scratch {
   const path = realpathSync(mkdtempSync(join(tmpdir(), 'mirrorlatch-')));
   // Other users in the tests have to get through, whatever the umask.
-  execaSync('chmod', ['0755', path]);
+  chmodSync(path, 0o755);
   return { path, remove: () => removeTree(path) };
 }
 
-/** Makes a scratch directory for the running test, removed when the test has ended. */
+/** Makes a scratch directory that is removed at the end of the running test. */
 export function scratchDirectory(): string {
   const scratch = makeScratch();
   onTestFinished(() => scratch.remove());
   return scratch.path;
 }
 
-/** Mount points at or below `path`, the deepest first. */
+/** The mount points at or below `path`, deepest first. */
 function mountsBelow(path: string): string[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
@@ -36,7 +36,7 @@ function mountsBelow(path: string): string[] {
 }
 
 /**
- * By `rm`, not by `fs.rm`: that one loses names that are not UTF-8. An ordinary user has to make
+ * Uses rm(1), because `fs.rm` fails on names that are not UTF-8. An ordinary user must make
  * read-only directories writable first.
  */
 async function removeTree(path: string): Promise<void> {

@@ -2,15 +2,15 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Shell } from '../../src/reader/aliases.ts';
-import { quoteForFish, quoteForSh } from '../../src/reader/quote.ts';
+import { quoteForFish, quoteForSh } from '../../src/system/quote.ts';
 import { makeScratch } from './scratch.ts';
 
-/** A shell that is installed here. */
+/** An installed shell. */
 export interface RealShell {
   readonly name: string;
-  /** Which of our dialects it speaks. */
+  /** The kind of shell code that it runs. */
   readonly dialect: Shell;
-  /** Started without the files of the user. */
+  /** Starts it without the user's start-up files. */
   readonly command: readonly [string, ...string[]];
   quote(word: string): string;
 }
@@ -35,14 +35,14 @@ export const SHELLS: readonly RealShell[] = [
   { name: 'fish', dialect: 'fish', command: ['fish', '--no-config'], quote: quoteForFish },
 ];
 
-/** How a person's shell ended that was fed these lines; standard output as bytes. */
+/** The result of a shell; standard output as bytes. */
 export interface Session {
   readonly stdout: Buffer;
   readonly stderr: string;
   readonly exitCode: number | undefined;
 }
 
-/** Runs a script that the shell is given as a word. */
+/** Runs a script with `-c`. */
 export async function runScript(
   { command }: RealShell,
   script: string,
@@ -51,14 +51,14 @@ export async function runScript(
   return session([...command, '-c', script], env, '/dev/null');
 }
 
-/** Types these lines into an interactive shell, which is where aliases are looked at. */
+/** Feeds lines to an interactive shell, which expands aliases. */
 export async function typeInto(
   { command }: RealShell,
   lines: readonly string[],
   env: Readonly<Record<string, string>> = {},
   cwd = '/',
 ): Promise<Session> {
-  // From a file: fish reads no script from a socket, which is what Node makes of a pipe.
+  // From a file, because Node makes its pipes of sockets, from which fish reads no script.
   const scratch = makeScratch();
   const input = join(scratch.path, 'typed');
   writeFileSync(input, `${[...lines, 'exit'].join('\n')}\n`);
@@ -69,7 +69,7 @@ export async function typeInto(
   }
 }
 
-/** The line by which a person's start-up file takes in what a file holds. */
+/** The line of a start-up file that evaluates another file. */
 export function takeIn({ dialect }: RealShell, file: string): string {
   return dialect === 'fish'
     ? `cat ${quoteForFish(file)} | source`

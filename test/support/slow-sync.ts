@@ -2,13 +2,22 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll } from 'vitest';
 import { type ProgramOptions, type RunningProgram, startProgram, transcript } from './program.ts';
 import type { Files, SmallMirror } from './small-mirror.ts';
 
 /** KiB a second. */
 const RATE = 100;
 
-/** What differs from a sync of one file that takes about eight seconds. */
+const held = new Set<() => void>();
+
+// A test that fails leaves none standing. Not at the end of each test: of several that run at once
+// vitest does not know which one it is.
+afterAll(() => {
+  for (const goOn of held) goOn();
+});
+
+/** Deviations from a sync of one file that takes about a minute if it is left alone. */
 export interface SlowSyncOptions {
   readonly id?: string;
   /** The mirror is one in place. */
@@ -32,7 +41,7 @@ export async function startSlowSync(
   mirror: SmallMirror,
   options: SlowSyncOptions = {},
 ): Promise<RunningProgram> {
-  const { id = 'slow', files = {}, seconds = 8, source = mirror.source, words = [] } = options;
+  const { id = 'slow', files = {}, seconds = 60, source = mirror.source, words = [] } = options;
   const { inPlace = false } = options;
   const name = inPlace ? [] : ['--id', id];
   const tree = inPlace ? join(mirror.root, 'gate', 'live') : mirror.state('staging', id);
@@ -50,6 +59,30 @@ export async function startSlowSync(
     await pause(20);
   }
   return sync;
+}
+
+/**
+ * Makes the rsyncs of a mirror stand still, so that a test can take its time while they are in the
+ * middle of their work.
+ *
+ * @returns lets them go on.
+ */
+export function holdRsync(root: string): () => void {
+  const pids = rsyncProcesses(root);
+  if (pids.length === 0) throw new Error(`no rsync works on ${root}`);
+  for (const pid of pids) process.kill(pid, 'SIGSTOP');
+  const goOn = (): void => {
+    held.delete(goOn);
+    for (const pid of pids) {
+      try {
+        process.kill(pid, 'SIGCONT');
+      } catch {
+        // It was killed meanwhile.
+      }
+    }
+  };
+  held.add(goOn);
+  return goOn;
 }
 
 /** The rsync processes whose arguments name a path below `root`, or another text. */

@@ -13,22 +13,22 @@ import { afterAll, beforeAll } from 'vitest';
 import { type ProgramOptions, runForJson } from './program.ts';
 import { makeScratch, scratchDirectory } from './scratch.ts';
 
-/** Content by path; `null` for what is to go. */
+/** Content by path; `null` removes the entry. */
 export type Files = Readonly<Record<string, string | Buffer | null>>;
 
-/** A mirror of a few files and its source, for tests in which the tree itself does not matter. */
+/** A mirror of a few files and its source, for tests that do not depend on the tree. */
 export interface SmallMirror {
-  /** The directory that holds both. */
+  /** The directory that contains both. */
   readonly home: string;
   readonly source: string;
   readonly root: string;
-  /** Writes files into the source, their directories included, and removes others. */
+  /** Writes files into the source with their directories, and removes others. */
   change(files: Files): void;
-  /** Runs a sync of the source that has to end well, and returns what `--json` printed. */
+  /** Syncs the source and returns what `--json` printed; throws if the sync fails. */
   sync(...options: string[]): Promise<Record<string, unknown>>;
   /** Changes the source and publishes it as the snapshot `id`. */
   publish(id: string, files: Files, ...options: string[]): Promise<void>;
-  /** The id that ROOT/`name` leads to; undefined when there is no such link. */
+  /** The id that ROOT/`name` points to; undefined if there is no such link. */
   linked(name: 'current' | 'previous'): string | undefined;
   /** The ids of all snapshots. */
   snapshots(): string[];
@@ -36,26 +36,24 @@ export interface SmallMirror {
   state(...names: string[]): string;
 }
 
-/** How a small mirror differs from an ordinary one. */
+/** Deviations from an ordinary small mirror. */
 export interface SmallMirrorOptions {
-  /** The directory that shall hold both; by default a new one of the running test. */
+  /** The directory for both. Default: a new scratch directory of the running test. */
   readonly home?: string;
-  /** Where the mirror lies; by default in `home`. */
+  /** ROOT. Default: `mirror` in `home`. */
   readonly root?: string;
   /** How the program is started for `sync` and `publish`. */
   readonly program?: ProgramOptions;
 }
 
-/** Makes the source, with two files in it; the mirror comes with the first `sync` or `publish`. */
+/** Makes a source with two files; the first `sync` or `publish` makes the mirror. */
 export function smallMirror(options: SmallMirrorOptions = {}): SmallMirror {
   const mirror = openSmallMirror({ ...options, home: options.home ?? scratchDirectory() });
   mirror.change({ file: 'content', 'below/file': 'content below' });
   return mirror;
 }
 
-/**
- * Mirrors with these snapshots, in each of which `file` holds the snapshot's id: see `copiesOf`.
- */
+/** Mirrors with these snapshots, in which `file` contains the snapshot's id: see `copiesOf`. */
 export function mirrorsWith(...ids: readonly string[]): (home?: string) => Promise<SmallMirror> {
   return copiesOf(async (mirror) => {
     for (const id of ids) await mirror.publish(id, { file: id });
@@ -63,10 +61,10 @@ export function mirrorsWith(...ids: readonly string[]): (home?: string) => Promi
 }
 
 /**
- * Copies of one mirror that is made before the tests of the file: that is much faster than its
- * syncs for each of them.
+ * Makes a mirror once before the tests of a file, which then copy it: that is much faster than
+ * running its syncs for each test.
  *
- * @returns makes the next copy, by default in a new directory of the running test.
+ * @returns a function that makes a copy, by default in a new scratch directory of the running test.
  */
 export function copiesOf(
   make: (mirror: SmallMirror) => Promise<void>,

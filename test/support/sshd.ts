@@ -6,16 +6,16 @@ import { type Daemon, freePort, startDaemon } from './daemon.ts';
 import { runsAsRoot } from './privilege.ts';
 import { makeScratch } from './scratch.ts';
 
-/** A real sshd on loopback that lets the test's own user in with a key made for it. */
+/** A real sshd on loopback that admits the test's own user with a new key. */
 export interface SshDaemon extends Daemon {
   readonly port: number;
-  /** The host name that only the client's configuration knows: for `HOST:PATH`. */
+  /** The host for `HOST:PATH`, an alias that only the client's configuration knows. */
   readonly host: string;
   /** The remote shell for rsync's `-e` or `RSYNC_RSH`. */
   readonly remoteShell: string;
 }
 
-/** Starts the daemon and waits until it answers. */
+/** Starts the daemon and waits until it accepts connections. */
 export async function startSshDaemon(): Promise<SshDaemon> {
   const scratch = makeScratch();
   const at = (name: string): string => join(scratch.path, name);
@@ -29,7 +29,7 @@ export async function startSshDaemon(): Promise<SshDaemon> {
     `[127.0.0.1]:${port} ${readFileSync(at('host-key.pub'), 'utf8')}`,
   );
   writeFileSync(at('ssh_config'), clientConfiguration(port, at));
-  // Where sshd's unprivileged child is locked in; Debian's service makes it at each start.
+  // sshd's unprivileged child is confined there; Debian's service makes it at each start.
   if (runsAsRoot) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
   const daemon = await startDaemon('/usr/sbin/sshd', ['-D', '-e', '-f', at('sshd_config')], port);
   return {

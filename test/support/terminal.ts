@@ -1,20 +1,17 @@
 import { execa } from 'execa';
 import { expect, onTestFinished } from 'vitest';
-import { quoteForSh } from '../../src/reader/quote.ts';
+import { quoteForSh } from '../../src/system/quote.ts';
 
-/** A command on a terminal of its own (a pty), with a person who types. */
+/** A command on its own terminal (a pty). */
 export interface Terminal {
-  /** What it has shown since the last call of `type`, escape sequences included. */
+  /** The output since the last call of `type`, including escape sequences. */
   shownSince(): string;
   type(text: string): void;
-  /** Waits until it has shown this since the last call of `type`. */
+  /** Waits until the output since the last call of `type` matches. */
   shows(text: string | RegExp): Promise<void>;
-  /** Settles with the exit code of the command when it ends. */
+  /** Resolves to the exit code when the command ends. */
   readonly exitCode: Promise<number | undefined>;
 }
-
-/** How long a test waits for what the terminal shall show; ms. */
-const PATIENCE = 15_000;
 
 /** Starts a command on a new terminal, by script(1). */
 export function openTerminal(
@@ -28,7 +25,7 @@ export function openTerminal(
       reject: false,
       stdin: 'pipe',
       cwd: options.cwd ?? '/',
-      // script(1) itself runs the command by SHELL.
+      // script(1) runs the command with SHELL.
       env: { TERM: 'xterm', ...options.env, SHELL: '/bin/sh' },
     },
   );
@@ -49,7 +46,7 @@ export function openTerminal(
       subprocess.stdin.write(text);
     },
     shows: async (text) => {
-      const expectation = expect.poll(shownSince, { timeout: PATIENCE });
+      const expectation = expect.poll(shownSince);
       await (typeof text === 'string' ? expectation.toContain(text) : expectation.toMatch(text));
     },
     exitCode: subprocess.then(({ exitCode }) => exitCode),

@@ -1,23 +1,23 @@
 import type { FileWork } from './file-work.ts';
 
-/** One thing that an upstream does to its tree between two syncs. */
+/** A change that an upstream makes to its tree between two syncs. */
 export interface TreeChange {
-  /** Says what changes; also the name of the change's own directory in the source. */
+  /** Describes the change; also the name of its directory in the source. */
   readonly name: string;
-  /** `root` changes owners; `outside` has symlinks that lead out of the tree. */
+  /** `root` to change owners; `outside` for symlinks that lead out of the tree. */
   readonly needs?: 'root' | 'outside';
   /**
-   * The first step makes what there is before the first sync, in a new empty directory; every
-   * later step is what happens before one more sync. `outside` is an existing directory that does
-   * not belong to the tree and that no sync may touch: see `fillOutside`.
+   * The first step fills a new directory before the first sync; each later step precedes one more
+   * sync. `outside` is an existing directory that is not part of the tree and that no sync may
+   * touch: see `fillOutside`.
    */
   readonly steps: readonly ((work: FileWork, outside: string) => void)[];
 }
 
-/** How many steps the longest change has. */
+/** The number of steps of the longest change. */
 export const mostSteps = (): number => Math.max(...treeChanges.map(({ steps }) => steps.length));
 
-/** Puts into the directory that the symlinks of some changes lead to what must stay as it is. */
+/** Fills the directory outside the tree, to which the symlinks of some changes lead. */
 export function fillOutside(work: FileWork): void {
   work.write('passwd', 'not part of the tree');
   work.directory('below');
@@ -445,7 +445,7 @@ export const treeChanges: readonly TreeChange[] = [
   },
 ];
 
-/** Names in the encoding of a path whose change has to be told by rsync and understood by us. */
+/** Names whose changes rsync must report, and mirrorlatch must parse, without confusing them. */
 const specialNames = [
   'new\nline',
   '\\#012',

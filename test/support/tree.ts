@@ -3,22 +3,22 @@ import { type BigIntStats, lstatSync, readdirSync, readFileSync, readlinkSync } 
 import { type BytePath, below, quoted } from './byte-path.ts';
 
 /**
- * What is known of one entry, every fact as text that can stand in a message: `type`, `mode`,
- * `owner` and `mtime` of each, `size` and `sha256` of files, `target` of symlinks, `device` of
- * devices, `hard links` where asked for. Neither atime, ctime, nlink nor the inode's number.
+ * The facts about one entry, as text for messages: `type`, `mode`, `owner` and `mtime` of each,
+ * `size` and `sha256` of files, `target` of symlinks, `device` of devices, `hard links` on request.
+ * Leaves out atime, ctime, nlink and the inode number.
  */
 type TreeEntry = Readonly<Record<string, string>>;
 
-/** A whole tree by path; the tree's own directory is `.`. */
+/** A whole tree by path; `.` is its top directory. */
 export type Tree = ReadonlyMap<BytePath, TreeEntry>;
 
-/** Which facts to gather beside those that every tree has. */
+/** Optional facts of a tree. */
 export interface TreeOptions {
-  /** Also says which names in the tree are one inode, as `rsync -H` keeps it. */
+  /** Adds which names in the tree share an inode, as `rsync -H` preserves it. */
   readonly hardLinks?: boolean;
 }
 
-/** Describes every entry below `root`, which is followed if it is a symlink, byte for byte. */
+/** Describes every entry below `root`, byte for byte; follows `root` itself if it is a symlink. */
 export function describeTree(root: string, options: TreeOptions = {}): Tree {
   const statuses = new Map<BytePath, BigIntStats>();
   walk(`${root}/`, '.', statuses);
@@ -35,7 +35,7 @@ export function describeTree(root: string, options: TreeOptions = {}): Tree {
   );
 }
 
-/** How `actual` differs from `expected`, a sentence a difference; none when they are equal. */
+/** The differences between `actual` and `expected`, one sentence each. */
 export function difference(expected: Tree, actual: Tree): string[] {
   const paths = [...new Set([...expected.keys(), ...actual.keys()])].sort();
   return paths.flatMap((path) => {

@@ -7,24 +7,26 @@ import { scratchDirectory } from './scratch.ts';
 
 const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
 
-/** A directory for PATH with `mirrorlatch`, a `sudo` that runs its words, and two commands. */
+/** A directory for PATH with `mirrorlatch`, a `sudo` that runs its arguments, and two commands. */
 export interface Commands {
   readonly bin: string;
   readonly env: { readonly PATH: string; readonly MIRROR: string; readonly XDG_STATE_HOME: string };
   /**
-   * `peruse N` reads the mirror, and once more when `current` has changed meanwhile. Resolves to
-   * what it read both times and the directory it ran in, when `run` has made it run.
+   * Calls `run`, which must start `peruse NUMBER`. That reads the mirror before and after a flip of
+   * `current`.
+   *
+   * @returns what it read both times, and its working directory.
    */
   whileFlipped(number: number, run: () => Promise<unknown>): Promise<string[]>;
 }
 
-/** How a mirror's current snapshot is read by absolute path, as package managers do. */
+/** Reads the mirror's current snapshot by absolute path, as package managers do. */
 const READ = 'cat "$MIRROR/current/file"; echo';
 
 /**
- * Commands that read the mirror, whose current snapshot has another before it.
+ * Makes commands that read a mirror, which must have an earlier snapshot to roll back to.
  *
- * @param flipped where a rollback goes, when `root` is another way to the mirror.
+ * @param flipped the mirror's own ROOT, if `root` is another path to it.
  */
 export function commandsReading(root: string, flipped = root): Commands {
   const home = scratchDirectory();
@@ -56,7 +58,7 @@ export function commandsReading(root: string, flipped = root): Commands {
       const file = (name: string) => join(home, `${name}-${number}`);
       for (const name of ['ready', 'go', 'seen']) rmSync(file(name), { force: true });
       const running = run();
-      await expect.poll(() => existsSync(file('ready')), { timeout: 20_000 }).toBe(true);
+      await expect.poll(() => existsSync(file('ready'))).toBe(true);
       await runForJson(['rollback', flipped]);
       writeFileSync(file('go'), '');
       await running;

@@ -21,7 +21,7 @@ interface RunFlags {
   verbose?: boolean;
 }
 
-/** The launcher (src/launcher.sh) runs what this prints in its own place. */
+/** Prints shell code, which the launcher (src/launcher.sh) evaluates: it then becomes the command. */
 export function addRun(program: Command, context: CommandContext): void {
   program
     .command('run')
@@ -79,22 +79,21 @@ export function addRun(program: Command, context: CommandContext): void {
       ]),
     )
     .action(async (mirror: string | undefined, flags: RunFlags) => {
-      const { planRun } = await import('../../reader/plan-run.ts');
-      const { quoteForSh } = await import('../../reader/quote.ts');
+      const { shellCodeFor } = await import('../../reader/plan-run.ts');
       const roots = [...(mirror === undefined ? [] : [mirror]), ...(flags.mirror ?? [])];
       if (roots.length === 0) {
         throw new MirrorlatchError('USAGE', 'no mirror was given', {
           hint: 'Such as: mirrorlatch run /srv/mirror/debian -- apt-get update',
         });
       }
-      const words = planRun({
+      const code = shellCodeFor({
         ...flags,
         roots,
         command: context.operands,
         waitSeconds: secondsOf(flags.wait),
         env: process.env,
       });
-      printLine(`set -- ${words.map(quoteForSh).join(' ')} "$@"`);
+      printLine(code);
     });
 }
 

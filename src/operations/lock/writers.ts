@@ -9,16 +9,16 @@ import {
   sessionOf,
 } from '../../system/proc.ts';
 
-/** The variable by which a command finds its tree, and we find what it has left running. */
+/** By this variable a command finds its tree, and mirrorlatch what the command left running. */
 export const STAGING = 'MIRRORLATCH_STAGING';
-/** Tells what stays in the session of the command from what has left it (setsid(2)). */
+/** By this one, what stayed in the command's session is told from what left it (setsid(2)). */
 export const SESSION = 'MIRRORLATCH_SESSION';
 
-/** How long what a command started may take to end after it. */
+/** How long a command's children may outlive it; ms. */
 const LINGER_MS = 5_000;
 const POLL_MS = 100;
 
-/** @throws MirrorlatchError BUSY when what an earlier command left running could write to `tree`. */
+/** @throws MirrorlatchError BUSY when something an earlier command left running could write to `tree`. */
 export function refuseWhileWritten(tree: string, shownAs: string, hint: string): void {
   const writers = writersOf(tree);
   if (writers.length === 0) return;
@@ -30,11 +30,11 @@ export function refuseWhileWritten(tree: string, shownAs: string, hint: string):
 }
 
 /**
- * Waits a little until nothing of what a command has started could write to its tree.
+ * Waits a little until nothing that a command started could write to its tree.
  *
  * @param command its name, for people.
- * @param kernelLock what it was given to hold.
- * @throws MirrorlatchError UNAVAILABLE when something goes on without it.
+ * @param kernelLock the lock file whose lock the command inherited.
+ * @throws MirrorlatchError UNAVAILABLE when something still could.
  */
 export async function waitForWriters(
   tree: string,
@@ -61,9 +61,9 @@ export async function waitForWriters(
 }
 
 /**
- * What was started by a command that was given that tree, and could still write to it: it holds the
- * lock, or has the tree in its environment. What has let go of the lock, gone into a session of its
- * own and has nothing of the tree open is a daemon that serves others too, such as gpg-agent.
+ * The processes that a command with this tree started and that could still write to it: they hold the
+ * lock, or have the tree in their environment. A process that has released the lock, moved into a
+ * session of its own and has nothing of the tree open is a daemon, such as gpg-agent.
  */
 function writersOf(tree: string, kernelLock?: string): NamedProcess[] {
   const started = processesWithVariables({ [STAGING]: tree });

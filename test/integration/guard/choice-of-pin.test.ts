@@ -133,8 +133,8 @@ describe('a path through current in an argument', () => {
       const warned = await run('cwd', 'other', there);
       expect(warned.exitCode, transcript(warned)).toBe(0);
       expect(warned.stderr).toBe(
-        `mirrorlatch: ${there} names ${root}/current, which can change meanwhile: only the working directory is pinned\n` +
-          '  Write {snapshot} in its place, or use --pin namespace where that is allowed.\n',
+        `mirrorlatch: ${there} leads through ${root}/current, which may change: only the working directory is pinned\n` +
+          '  Write {snapshot} instead, or use --pin namespace if that is permitted.\n',
       );
       expect((await run('namespace', there)).stderr).toBe('');
       expect((await run('cwd', '{snapshot}/file')).stderr).toBe('');

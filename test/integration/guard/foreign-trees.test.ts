@@ -99,7 +99,7 @@ describe('I1: a tree', () => {
           ),
           { caller, options: ['--pin', pin, '--verbose'] },
         );
-        await expect.poll(running.printedSoFar, { timeout: 10_000 }).toBe('ready\n');
+        await expect.poll(running.printedSoFar).toBe('ready\n');
         symlinkSync(next, join(root, 'new'));
         renameSync(join(root, 'new'), join(root, 'current'));
         writeFileSync(join(home, 'flipped'), '');

@@ -103,7 +103,7 @@ describe('I1: in a namespace pin', () => {
           ),
           { options: namespace },
         );
-        await expect.poll(running.printedSoFar, { timeout: 10_000 }).toBe('ready\n');
+        await expect.poll(running.printedSoFar).toBe('ready\n');
         expect((await execa('ls', [join(shared, 'inside')])).stdout).toBe('');
         await execa('mount', ['-t', 'tmpfs', 'outer', join(shared, 'outside')]);
         writeFileSync(join(shared, 'outside', 'seen'), '');

@@ -43,7 +43,7 @@ describe('a guard within a pin of the same mirror', () => {
         });
         expect(result.stdout, transcript(result)).toBe('first');
         expect(result.stderr).toBe(
-          `mirrorlatch: ${root} stays pinned to first, as around this command: not second\n`,
+          `mirrorlatch: ${root} stays pinned to first by the pin around this command: second is ignored\n`,
         );
       }
     }

@@ -213,7 +213,7 @@ describe('with --chdir no', () => {
     for (const { guard, caller } of guardedCallers) {
       const cwd = join(root, 'snapshots', 'first', 'below');
       const result = await runGuarded(guard, root, ['true'], { caller, cwd, options: stay });
-      expectFailure(result, 125, /snapshots\/first\/below is not there in the pin/, /--chdir no/);
+      expectFailure(result, 125, /snapshots\/first\/below does not exist in the pin/, /--chdir no/);
     }
   });
 

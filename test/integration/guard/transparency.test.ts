@@ -139,7 +139,8 @@ for (const { guard, caller, name, pin } of pinnings) {
     });
 
     test("descriptors of the caller arrive, and the lease's is the only one more", async () => {
-      const { root } = await mirrors();
+      const { root, home } = await mirrors();
+      for (const name of ['one', 'two']) writeFileSync(join(home, name), '');
       const { bare, guarded } = await bareAndGuarded(
         guard,
         root,
@@ -154,8 +155,8 @@ for (const { guard, caller, name, pin } of pinnings) {
           through: [
             'bash',
             '-c',
-            'exec 3</etc/passwd 4</etc/group 5>/dev/null 6</ 63</usr 255</etc && exec "$@"',
-            'bash',
+            'exec 3<"$0/one" 4<"$0/two" 5>/dev/null 6</ 63<"$0" 255<"$0/source" && exec "$@"',
+            home,
           ],
         },
       );

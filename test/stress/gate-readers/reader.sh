@@ -1,5 +1,5 @@
 #!/bin/sh
-# Reads the whole generation twice while it is held, and tells both.
+# Reads all files of the generation twice, with a pause of SECONDS between, and prints both results.
 #
 #   reader.sh SECONDS
 first=$(cat -- file-* below/file-* 2>&1 | sort -u | tr '\n' ' ')

@@ -1,5 +1,7 @@
-// node pin.mjs ROOT COMMAND [ARGUMENT]...: runs a command in the current snapshot, pinned by the library. Lets go of the
-// snapshot itself as soon as the command has begun: the descriptor that it inherits holds it.
+// Runs a command in the current snapshot, pinned by the library. Releases its own pin as soon as the command has
+// started, because the descriptor that the command inherits holds the snapshot.
+//
+//   node pin.mjs ROOT COMMAND [ARGUMENT]...
 import { spawn } from 'node:child_process';
 import { pin } from '../../../dist/index.js';
 

@@ -1,10 +1,11 @@
 #!/bin/sh
-# sh reader.sh DIRECTORY FILES TIMES PAUSE: reads all of the snapshot MIRRORLATCH_ID in DIRECTORY as often as told, with
-# a pause of so many seconds before each time, and compares it with what the writer put there. Ends with 1 and a
-# sentence for each difference.
+# Reads the whole snapshot MIRRORLATCH_ID in DIRECTORY TIMES times, with a pause of PAUSE seconds before each, and
+# compares it with what the writer put there. Prints a sentence for each difference and exits with 1.
+#
+#   sh reader.sh DIRECTORY FILES TIMES PAUSE
 directory=$1 files=$2 times=$3 pause=$4 id=$MIRRORLATCH_ID wrong=0
 
-# look NAME: whether the file is there and holds its own name.
+# look NAME: check that the file contains the id and its own name.
 look() {
   content=
   read -r content <"$directory/$1"

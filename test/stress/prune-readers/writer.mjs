@@ -1,5 +1,7 @@
-// node writer.mjs SOURCE ROOT FILES: publishes and prunes as fast as it can until its standard input ends. In the
-// snapshot gN each file holds `gN` and its own name. Prints N after each publication.
+// Publishes and prunes as fast as it can until its standard input ends. In the snapshot gN each file contains `gN` and
+// its own name. Prints N after each publication.
+//
+//   node writer.mjs SOURCE ROOT FILES
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { prune, sync } from '../../../dist/index.js';

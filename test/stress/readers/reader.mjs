@@ -1,6 +1,7 @@
-// node reader.mjs ROOT FILES PAUSE: reads whole snapshots until SIGTERM, each through `current` resolved once, and
-// compares the generation that its FILES files hold. Pauses up to PAUSE ms before each file. Prints `N reads` now and
-// then, and an account as JSON at the end.
+// Reads whole snapshots until SIGTERM, each by resolving `current` once, and checks that its FILES files are of one
+// generation. Pauses up to PAUSE ms before each file. Prints `N reads` at intervals, and an account as JSON at the end.
+//
+//   node reader.mjs ROOT FILES PAUSE
 import { readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate, setTimeout } from 'node:timers/promises';

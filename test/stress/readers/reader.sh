@@ -1,5 +1,7 @@
 #!/bin/sh
-# sh reader.sh ROOT FILES: as reader.mjs, the way a shell script reads: enter `current` once, then read what is there.
+# Does the same as reader.mjs the way a shell script does: enters `current` once, then reads the files.
+#
+#   sh reader.sh ROOT FILES
 root=$1 files=$2 reads=0 torn='' ending=
 trap 'ending=1' TERM
 

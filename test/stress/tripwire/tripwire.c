@@ -3,29 +3,29 @@
  *
  *   tripwire --log FILE [--at CHAIN CALL N --then ACTION] -- COMMAND [ARGUMENT...]
  *
- * Every system call that changes the disk (or a lock), of every process and thread that descends from COMMAND, stops at
- * a seccomp filter before it is carried out. It is counted per CHAIN and CALL and written to FILE, one line each:
+ * A seccomp filter stops every system call that changes the disk or a lock, in every process and thread that descends
+ * from COMMAND, before the call is executed. It is counted per CHAIN and CALL and logged to FILE, one line each:
  *
  *   NUMBER <tab> CHAIN <tab> CALL <tab> N <tab> PATH [-> PATH]
  *
- * CHAIN is the line of process names that leads to the caller, such as node/rsync/rsync; N counts from 1. Those three
- * name a point again in the next run although the processes run side by side and take turns as they like. (strace's
- * `inject=CALL:when=N` counts per process, so it only ever meets the first process that comes to its Nth call.)
+ * CHAIN is the chain of process names from COMMAND to the caller, such as node/rsync/rsync; N counts from 1. CHAIN,
+ * CALL and N identify a point again in another run, although the processes run concurrently. (strace's
+ * `inject=CALL:when=N` counts per process, so it always hits the first process that reaches its Nth call.)
  *
- * When the named point is reached, its call is not carried out yet, and ACTION is one of
+ * When the point is reached, its call is not executed yet, and ACTION is one of
  *
  *   kill-tree      SIGKILL to all processes
- *   kill-process   SIGKILL to the one process that makes the call; the others run on
+ *   kill-process   SIGKILL to the process that makes the call; the others run on
  *   orphan         SIGKILL to COMMAND itself; all others are held before their next call that changes the disk, the
  *                  caller before this one
- *   stop-process   SIGSTOP to the one process
+ *   stop-process   SIGSTOP to the process that makes the call
  *   stop-tree      SIGSTOP to all processes
  *
- * and "reached" is written to descriptor 3, if it is open. SIGUSR1 lets go again what is stopped or held.
- * tripwire ends when the last process of the tree has ended, with the exit code of COMMAND (128 + N for a signal), or
- * with 125 and a message when it fails itself; its own death kills the tree, and the death of what started it kills it.
+ * and "reached" is written to descriptor 3, if it is open. SIGUSR1 continues stopped and held processes.
+ * tripwire exits when the last process of the tree has ended, with the exit code of COMMAND (128 + N for a signal), or
+ * with 125 and a message if it fails itself. If tripwire dies, the tree is killed; if its parent dies, tripwire is.
  *
- * strace would not do for another reason, too: a held process has to be told from a stopped one, and let go on demand.
+ * strace also cannot hold a process, as opposed to stopping it, and release it on demand.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -52,10 +52,10 @@
 #define REPORT_FD 3
 #define NONE (-1)
 
-/* When a call of this number changes the disk. */
+/* The condition under which a call changes the disk. */
 enum guard { ALWAYS, ON_REGULAR_FILE, IF_FLAGS_CREATE, IF_IOCTL_CHANGES };
 
-/* Which arguments (0 to 5) hold a path, the directory descriptor that the path starts from, a descriptor, the flags. */
+/* The arguments (0 to 5) that are a path, the directory descriptor it is relative to, a descriptor, and the flags. */
 struct call {
   const char *name;
   long number;
@@ -131,7 +131,7 @@ static const struct call calls[] = {
     {CALL(syncfs), BY_FD(0)},
     {CALL(sync), BY_FD(NONE)},
     {CALL(flock), BY_FD(0)},
-    /* A ring carries writes past the filter; counted, so that a runtime that starts to use one is seen in the log. */
+    /* Writes through a ring bypass the filter. This shows in the log if a runtime starts to use one. */
     {CALL(io_uring_enter), BY_FD(0)},
 };
 #define CALLS (sizeof calls / sizeof calls[0])
@@ -139,8 +139,8 @@ static const struct call calls[] = {
 /* One thread of the tree. */
 struct tracee {
   pid_t tid, tgid;
-  char *ancestry; /* the chain of its parent, with a slash behind it; empty for COMMAND */
-  int held;       /* stands before a call until SIGUSR1 */
+  char *ancestry; /* the chain of its parent with a trailing slash; empty for COMMAND */
+  int held;       /* waits before a call until SIGUSR1 */
   struct tracee *next;
 };
 
@@ -151,7 +151,7 @@ struct counter {
   struct counter *next;
 };
 
-static pid_t root; /* COMMAND */
+static pid_t root; /* the process of COMMAND */
 static struct tracee *tracees;
 static struct counter *counters;
 static FILE *call_log;
@@ -174,7 +174,7 @@ static char *format(const char *pattern, ...) {
   return text;
 }
 
-/* The number behind `field` in /proc/TID/status, 0 when the thread is gone. */
+/* The number after `field` in /proc/TID/status, 0 if the thread is gone. */
 static pid_t status_number(pid_t tid, const char *field) {
   char *path = format("/proc/%d/status", tid), line[256];
   pid_t number = 0;
@@ -212,7 +212,7 @@ static char *chain_of(const struct tracee *t) {
   return format("%s%s", t->ancestry, name);
 }
 
-/* The tracee of `tid`; a new one takes its ancestry from the process that forked it, which is still stopped at that fork. */
+/* The tracee of `tid`. A new one gets its ancestry from the process that forked it, which is still stopped there. */
 static struct tracee *know(pid_t tid) {
   struct tracee *t = find(tid);
   if (t) return t;
@@ -269,7 +269,7 @@ static char *link_target(char *link) {
   return format("%s", target);
 }
 
-/* The string at `address` of the tracee, read a page at a time, for the page behind its end may not be mapped. */
+/* The string at `address` of the tracee, read a page at a time, because the page after its end may not be mapped. */
 static void read_string(pid_t tid, uint64_t address, char *text, size_t size) {
   size_t length = 0;
   while (length < size - 1) {
@@ -298,7 +298,7 @@ static char *path_of(pid_t tid, const uint64_t *arguments, int directory, int pa
   return whole;
 }
 
-/* Opening /dev/null, a pipe or a socket "for creation" makes nothing. */
+/* Opening /dev/null, a pipe or a socket with O_CREAT creates nothing. */
 static int is_device(const struct call *call, pid_t tid, const uint64_t *arguments) {
   struct stat status;
   char *path = path_of(tid, arguments, call->directory, call->path);
@@ -317,7 +317,7 @@ static int changes_disk(const struct call *call, pid_t tid, const uint64_t *argu
       return is_regular_file(tid, (int)arguments[call->descriptor]);
     case IF_FLAGS_CREATE:
       return (arguments[call->flags] & (O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))) && !is_device(call, tid, arguments);
-    case IF_IOCTL_CHANGES: /* reflinks and all of btrfs share one type; the flags of a file are the other */
+    case IF_IOCTL_CHANGES: /* Reflinks and all of btrfs have the type 0x94; the other sets file flags. */
       return _IOC_TYPE((uint32_t)arguments[1]) == 0x94 || (uint32_t)arguments[1] == FS_IOC_SETFLAGS;
   }
   return 1;
@@ -367,11 +367,11 @@ static void act(struct tracee *caller) {
   if (write(REPORT_FD, "reached\n", 8) < 0 && errno != EBADF) fail("the report to descriptor 3");
 }
 
-/* A tracee stands before one of the filtered calls: count it, act if it is the point, or let it pass. */
+/* Handles a tracee that is stopped before a filtered call: counts the call, acts at the point, or lets it pass. */
 static void at_filter(struct tracee *t) {
   static long number;
   struct __ptrace_syscall_info info;
-  if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) <= 0) return; /* killed meanwhile */
+  if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) <= 0) return; /* It has been killed. */
   const struct call *call = calls;
   while (call < calls + CALLS && (uint64_t)call->number != info.seccomp.nr) call++;
   if (call == calls + CALLS || !changes_disk(call, t->tid, info.seccomp.args)) {
@@ -444,7 +444,7 @@ static void at_stop(struct tracee *t, int status) {
     case PTRACE_EVENT_SECCOMP:
       at_filter(t);
       return;
-    case PTRACE_EVENT_STOP: /* a group stop stays one; SIGTRAP is a new tracee or one that was continued */
+    case PTRACE_EVENT_STOP: /* SIGTRAP is a new or a continued tracee; any other signal is a group stop, which lasts. */
       if (signal_number == SIGTRAP) resume(t->tid, 0);
       else ptrace(PTRACE_LISTEN, t->tid, 0, 0);
       return;
@@ -452,8 +452,8 @@ static void at_stop(struct tracee *t, int status) {
     case PTRACE_EVENT_VFORK:
     case PTRACE_EVENT_CLONE: {
       unsigned long child;
-      /* What the child did can be heard before this, even its end: it must not be known anew, under a number that has
-         become another's. */
+      /* Events of the child, even its end, may arrive before this one. A child that has already ended must not be
+         registered again, because its number may be another process's by now. */
       if (ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &child) == 0 && status_number((pid_t)child, "TracerPid:") == getpid())
         know((pid_t)child);
       resume(t->tid, 0);
@@ -467,7 +467,7 @@ static void at_stop(struct tracee *t, int status) {
   }
 }
 
-/* Both signals are blocked but in sigwaitinfo, so that none gets lost that comes while nobody waits for it. */
+/* Both signals are blocked except in sigwaitinfo, so that none is lost while nothing waits for it. */
 static int watch(void) {
   int exit_code = -1;
   for (;;) {
@@ -504,7 +504,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: tripwire --log FILE [--at CHAIN CALL N --then ACTION] -- COMMAND [ARGUMENT...]\n");
     return 64;
   }
-  /* A test that was ended leaves nothing behind. */
+  /* Leave nothing behind if the test is killed. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("PR_SET_PDEATHSIG");
   call_log = fopen(log_path, "we");
   if (!call_log) fail(log_path);

@@ -1,9 +1,9 @@
-// Reads the same files through one path without a pause, until it is told to end, and then tells what it missed.
+// Reads the same files through one path until SIGTERM, and then prints what it missed.
 //
 //   node reader.mjs DIRECTORY FILE...
 //
-// Each turn reads every file by its absolute path; then it enters the directory and reads them all twice from there,
-// where all must hold the same.
+// Each turn reads every file by its absolute path, then enters the directory and reads all files
+// twice from there. Those must have the same content.
 
 import { readFileSync } from 'node:fs';
 import { chdir } from 'node:process';
@@ -11,7 +11,6 @@ import { chdir } from 'node:process';
 const [directory, ...files] = process.argv.slice(2);
 const missed = new Map();
 const seen = new Set();
-let turns = 0;
 let isOver = false;
 process.on('SIGTERM', () => {
   isOver = true;
@@ -32,15 +31,14 @@ function turn() {
     note(error.message);
   }
   chdir('/');
-  turns += 1;
 }
 
 function go() {
   for (let count = 0; count < 20; count += 1) turn();
-  if (turns === 20) process.stdout.write('reading\n');
+  process.stdout.write('.');
   if (isOver) {
     process.stdout.write(
-      `${JSON.stringify({ turns, missed: Object.fromEntries(missed), seen: [...seen] })}\n`,
+      `\n${JSON.stringify({ missed: Object.fromEntries(missed), seen: [...seen] })}\n`,
     );
   } else setImmediate(go);
 }

@@ -4,7 +4,7 @@ import type { Client } from './client.ts';
 import { debianRepository } from './debian-repository.ts';
 import { packageNames } from './generation.ts';
 
-/** Opens the .debs of a `file:` repository in place: once to check them, and again to install them. */
+/** Opens the .debs of a `file:` repository in place, once to verify and again to install them. */
 export const apt = {
   name: 'apt',
   programs: ['apt-get', 'dpkg'],

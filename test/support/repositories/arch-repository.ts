@@ -5,10 +5,10 @@ import { execa } from 'execa';
 import { type Generation, type Package, packageVersion } from './generation.ts';
 import type { Repository } from './repository.ts';
 
-/** The version with pacman's own release number. */
+/** The version with the release number of the package. */
 const version = `${packageVersion}-1`;
 
-/** As `repo-add` makes it (which needs bsdtar): a database with the hashes of the packages. */
+/** A database with the hashes of the packages, as `repo-add` makes it, which needs bsdtar. */
 export const archRepository: Repository = {
   name: 'arch',
   programs: ['tar'],

@@ -2,36 +2,36 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Repository } from './repository.ts';
 
-/** A package manager, configured as an administrator does: by absolute paths through `current`. */
+/** A package manager, configured as usual with absolute paths through `current`. */
 export interface Client {
   readonly name: string;
-  /** The programs that the two commands start. */
+  /** The programs that `update` and `install` start. */
   readonly programs: readonly string[];
   readonly repository: Repository;
-  /** Shell text that fetches the metadata; absent where `install` does that itself. */
+  /** Shell command that fetches the metadata; absent if `install` does that itself. */
   readonly update?: string;
-  /** Shell text that installs all packages. */
+  /** Shell command that installs all packages. */
   readonly install: string;
   /**
-   * Gives it a configuration, a package database and a system of its own.
+   * Makes a configuration, a package database and an installation root.
    *
-   * @param state empty; both commands start here.
-   * @param url of its repository, without a slash at the end.
-   * @returns what its environment needs.
+   * @param state an empty directory, in which both commands start.
+   * @param url of the repository, without a trailing slash.
+   * @returns environment variables for the commands.
    */
   configure(state: string, url: string): Readonly<Record<string, string>>;
-  /** Below the state: where it keeps the metadata that it read; absent where it keeps none. */
+  /** Directory of the fetched metadata, below the state; absent if none is kept. */
   readonly metadata?: string;
-  /** Below the state: the file of this package, once it is installed. */
+  /** Path of the file that a package installs, below the state. */
   installed(name: string): string;
 }
 
-/** The address of a client's repository in the mirror. */
+/** The URL of a client's repository in the mirror. */
 export function repositoryUrl(client: Client, root: string): string {
   return pathToFileURL(join(root, 'current', client.repository.name)).href;
 }
 
-/** What an administrator types to update and install. */
+/** The command line that updates and installs. */
 export function updateAndInstall({ update, install }: Client): readonly string[] {
   return ['sh', '-c', update === undefined ? install : `${update} && ${install}`];
 }

@@ -6,10 +6,10 @@ import { pacman } from './pacman.ts';
 import { pipFindLinks, pipIndex } from './pip.ts';
 import { zypper } from './zypper.ts';
 
-/** All package managers that the proof knows. */
+/** All package managers that the tests run. */
 export const clients: readonly Client[] = [apt, dnf, zypper, pacman, pipIndex, pipFindLinks];
 
-/** The programs of a client and its repository that are not on this machine. */
+/** The programs of a client and its repository that are not installed. */
 export function missingPrograms({ programs, repository }: Client): string[] {
   return [...programs, ...repository.programs].filter(
     (program) => execaSync('sh', ['-c', `command -v ${program}`], { reject: false }).exitCode !== 0,

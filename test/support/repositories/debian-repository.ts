@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import { type Generation, type Package, packageVersion } from './generation.ts';
 import type { Repository } from './repository.ts';
 
-/** As `apt-ftparchive` makes it: Release with the hashes of Packages, and Packages with those of the pool. */
+/** Release has the hash of Packages, and Packages those of the pool (apt-ftparchive(1)). */
 export const debianRepository: Repository = {
   name: 'debian',
   programs: ['dpkg-deb', 'apt-ftparchive'],

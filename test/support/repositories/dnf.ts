@@ -13,7 +13,7 @@ export const dnf: Client = {
   repository: rpmRepository,
   update: `${command} makecache`,
   install: `${command} install ${packageNames.join(' ')}`,
-  // Below the system, as all that dnf has with an installroot.
+  // With an installroot, dnf keeps everything below it.
   metadata: 'system/cache',
   installed: (name) => `system/usr/share/${name}/generation`,
   configure(state, url) {

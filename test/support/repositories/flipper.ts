@@ -1,24 +1,21 @@
 import { renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-/**
- * Points `current` from one snapshot to the next every so often, each time in one rename(2) as a
- * publication does.
- */
+/** Points `current` to the next snapshot at intervals, by one rename(2) as a publication does. */
 export class Flipper {
   readonly #root: string;
   readonly #ids: readonly string[];
   readonly #timer: NodeJS.Timeout;
   #flips = 0;
 
-  /** Starts at once. @param everyMs the time between two flips. */
+  /** Starts flipping. @param everyMs the time between two flips. */
   constructor(root: string, ids: readonly string[], everyMs: number) {
     this.#root = root;
     this.#ids = ids;
     this.#timer = setInterval(() => this.#flip(), everyMs);
   }
 
-  /** How often `current` was changed until now. */
+  /** The number of flips so far. */
   get flips(): number {
     return this.#flips;
   }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 
-/** One state of an upstream. All of them have the same file names; no file of one is in another. */
+/** A state of an upstream. All have the same file names, but different contents. */
 export interface Generation {
-  /** Stands in the metadata and in each package: `generation-N`. */
+  /** `generation-N`, which the metadata and each package contain. */
   readonly mark: string;
   readonly packages: readonly Package[];
 }
@@ -10,11 +10,11 @@ export interface Generation {
 /** A package of one file. */
 export interface Package {
   readonly name: string;
-  /** Begins with the generation's mark. */
+  /** Starts with the generation's mark. */
   readonly content: string;
 }
 
-/** What each client installs. So many that it takes a while, as a real update does. */
+/** The packages that each client installs: enough to take a while, as a real update does. */
 export const packageNames: readonly string[] = Array.from(
   { length: 16 },
   (_, index) => `part-${String(index + 1).padStart(2, '0')}`,
@@ -23,10 +23,10 @@ export const packageNames: readonly string[] = Array.from(
 /** The version of every package in every generation. */
 export const packageVersion = '1.0';
 
-/** Characters of a package's content, to be read and hashed. */
+/** The length of a package's content, in characters. */
 const CONTENT_LENGTH = 64 * 1024;
 
-/** Makes the generation of this number, with contents that no other has. */
+/** Makes a generation with unique contents. */
 export function makeGeneration(number: number): Generation {
   const mark = `generation-${number}`;
   return {
@@ -38,7 +38,7 @@ export function makeGeneration(number: number): Generation {
   };
 }
 
-/** The marks that a text holds, each once. */
+/** The marks that a text contains, each once. */
 export function marksIn(text: string): string[] {
   return [...new Set(text.match(/generation-\d+/g))];
 }

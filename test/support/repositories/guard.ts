@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import type { RepositoryMirror } from './mirror.ts';
 
-/** What stands between a client and the mirror: nothing, `mirrorlatch run`, or ROOT/.mirrorlatch/reader. */
+/** How a client is guarded: not at all, by `mirrorlatch run`, or by ROOT/.mirrorlatch/reader. */
 export type Guard = 'bare' | 'run' | 'reader';
 
 export const guards: readonly Guard[] = ['bare', 'run', 'reader'];
 
-/** The command line that runs a command under a guard, in the caller's working directory. */
+/** The command line that runs `command` under a guard in the caller's working directory. */
 export function guarded(
   guard: Guard,
   { root, program }: RepositoryMirror,

@@ -13,44 +13,44 @@ import { type Client, repositoryUrl } from './client.ts';
 import { marksIn, packageNames } from './generation.ts';
 import type { RepositoryMirror } from './mirror.ts';
 
-/** `mixed`: the client ended with 0, and what it has is not all of one generation. */
+/** `mixed`: the client exited with 0, but has parts of several generations or lacks some. */
 export type Outcome = 'ok' | 'failed' | 'mixed';
 
-/** What a client came to. */
+/** The result of a client's command. */
 export interface Result {
   readonly outcome: Outcome;
-  /** `undefined` when a signal ended it. */
+  /** `undefined` if a signal ended it. */
   readonly exitCode: number | undefined;
-  /** For the message of a failing test: how it ended, what it has, and what it said. */
+  /** How it ended, what it has, and its output, for the message of a failing test. */
   readonly account: string;
 }
 
-/** A client with a configuration, a package database and a system of its own, all of them fresh. */
+/** A client with a fresh configuration, package database and installation root. */
 export class Installation {
-  /** Where the client is started, and all that it writes to. */
+  /** The client starts here, and writes only here. */
   readonly directory: string;
   readonly #client: Client;
   readonly #environment: Readonly<Record<string, string>>;
 
-  /** @param work where it makes its directory. */
+  /** @param work the parent of its directory. */
   constructor(client: Client, mirror: RepositoryMirror, work: string) {
     this.#client = client;
     this.directory = mkdtempSync(join(work, 'client-'));
-    // apt reads as a user of its own.
+    // apt fetches as its own user.
     chmodSync(this.directory, 0o755);
     mkdirSync(join(this.directory, 'home'));
     this.#environment = client.configure(this.directory, repositoryUrl(client, mirror.root));
   }
 
-  /** The marks of all generations that the client has anything of, metadata or packages. */
+  /** The marks of all generations of which the client has metadata or packages. */
   get generations(): string[] {
     return [...new Set(this.#parts().flatMap(marksIn))];
   }
 
   /**
-   * Runs a command line to its end, as this client's administrator, and judges what it came to.
+   * Runs a command line to its end and judges the result.
    *
-   * @throws Error when it cannot be started.
+   * @throws Error if it cannot be started.
    */
   async run([file = '', ...args]: readonly string[]): Promise<Result> {
     const { all, exitCode, signal, originalMessage } = await execa(file, args, {
@@ -89,7 +89,7 @@ export class Installation {
     return this.generations.length === 1 && parts.every((marks) => marks.length === 1);
   }
 
-  /** The texts of all that is to be of one generation: the metadata, and each package. */
+  /** The texts that must belong to one generation: the metadata, and each package. */
   #parts(): string[] {
     const { metadata, installed } = this.#client;
     const files = packageNames.map((name) => join(this.directory, installed(name)));
@@ -107,7 +107,7 @@ function filesBelow(directory: string): string[] {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
-/** Of a file that may be binary. */
+/** Reads a file that may be binary. */
 function textOf(file: string): string {
   return readFileSync(file, 'latin1');
 }

@@ -4,21 +4,21 @@ import { execa } from 'execa';
 import { makeGeneration } from './generation.ts';
 import type { Repository } from './repository.ts';
 
-/** A mirror of package repositories, published by `mirrorlatch sync`, and what is needed to go on. */
+/** A mirror of package repositories that `mirrorlatch sync` publishes. */
 export interface RepositoryMirror {
   readonly root: string;
-  /** The path of the program `mirrorlatch`. */
+  /** The path of `mirrorlatch`. */
   readonly program: string;
-  /** The snapshots, oldest first: one a generation, and called by its mark. */
+  /** The snapshots, oldest first: one per generation, whose mark is the id. */
   readonly ids: readonly string[];
-  /** Publishes one generation more, and returns its snapshot's id. */
+  /** Publishes another generation and returns its snapshot's id. */
   publishNext(...options: string[]): Promise<string>;
 }
 
 /**
- * Makes a mirror of these repositories in several generations.
+ * Makes a mirror of these repositories with several generations.
  *
- * @param home where the mirror and its upstream shall be.
+ * @param home the directory for the mirror and its upstream.
  */
 export async function mirrorOfRepositories(
   home: string,

@@ -6,7 +6,7 @@ import { packageNames } from './generation.ts';
 
 const command = 'pacman --config pacman.conf --noconfirm';
 
-/** Copies a package before it checks it, so it fails where others mix. */
+/** Copies a package before it verifies it, so it fails where other clients install a mix. */
 export const pacman: Client = {
   name: 'pacman',
   programs: ['pacman'],

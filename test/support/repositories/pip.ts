@@ -4,13 +4,13 @@ import type { Client } from './client.ts';
 import { packageNames } from './generation.ts';
 import { pythonIndex } from './python-index.ts';
 
-/** Wheels in a directory have no hashes that pip could check. */
+/** Wheels in a directory have no hashes that pip could verify. */
 export const pipFindLinks = pip(
   'pip, find-links',
   (url) => `no-index = true\nfind-links = ${url}/wheels/`,
 );
 
-/** The pages of the index have the hash of each wheel. */
+/** The pages of the index contain the hash of each wheel. */
 export const pipIndex = pip('pip, index', (url) => `index-url = ${url}/simple`);
 
 function pip(name: string, source: (url: string) => string): Client {

@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import { packageVersion } from './generation.ts';
 import type { Repository } from './repository.ts';
 
-/** Reads `[path, mark, module, content]` of each wheel as JSON. */
+/** A Python program that reads `[path, mark, module, content]` for each wheel as JSON. */
 const makeWheels = `
 import json, sys, zipfile
 for path, mark, module, content in json.load(sys.stdin):
@@ -22,7 +22,7 @@ for path, mark, module, content in json.load(sys.stdin):
         wheel.writestr(f"{info}/RECORD", record)
 `;
 
-/** Wheels in a flat directory, for `find-links`, and a simple index (PEP 503) with their hashes. */
+/** Wheels in a flat directory for `find-links`, and a simple index (PEP 503) with their hashes. */
 export const pythonIndex: Repository = {
   name: 'python',
   programs: ['python3'],

@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import { type Generation, packageVersion } from './generation.ts';
 import type { Repository } from './repository.ts';
 
-/** As `createrepo_c` makes it: repomd.xml has the hashes of the lists, and these those of the packages. */
+/** repomd.xml has the hashes of the lists, and the lists those of the packages (createrepo_c). */
 export const rpmRepository: Repository = {
   name: 'rpm',
   programs: ['rpmbuild', 'createrepo_c'],
@@ -27,13 +27,13 @@ export const rpmRepository: Repository = {
       ...defines.flatMap((define) => ['--define', define]),
       spec,
     ]);
-    // Without the hashes in their names, the lists have the same names in each generation too.
+    // Without hashes in their names, the lists have the same names in each generation.
     const names = ['--simple-md-filenames', '--no-database'];
     await execa('createrepo_c', ['--quiet', ...names, '--revision', generation.mark, directory]);
   },
 };
 
-/** All packages at once: one run of rpmbuild for each would take twenty times as long. */
+/** One specification for all packages: a run of rpmbuild for each would take 20 times as long. */
 function specification({ mark, packages }: Generation, files: string): string {
   return `Name: parts
 Version: ${packageVersion}

@@ -4,28 +4,28 @@ import { type Guard, guarded } from './guard.ts';
 import { Installation, type Outcome } from './installation.ts';
 import type { RepositoryMirror } from './mirror.ts';
 
-/** What a trial is made of. */
+/** The settings of a trial. */
 export interface TrialOptions {
   readonly guard: Guard;
   readonly runs: number;
-  /** Ends the trial after the first run that is not ok. */
+  /** End the trial after the first run that is not ok. */
   readonly untilTrouble?: boolean;
-  /** The time between two flips; ms. */
+  /** The time between two flips, in ms. */
   readonly everyMs: number;
-  /** A directory for the client's own files. */
+  /** A directory for the client's files. */
   readonly work: string;
 }
 
-/** How a client fared in several runs. */
+/** The results of a client's runs. */
 export interface Trial {
   readonly outcomes: Readonly<Record<Outcome, number>>;
-  /** How many flips fell into the runs, one number a run. */
+  /** The number of flips during each run. */
   readonly flips: readonly number[];
   /** One account of each run that was not ok. */
   readonly accounts: readonly string[];
 }
 
-/** Lets a client update and install again and again, each time from nothing, while `current` flips. */
+/** Lets a client update and install repeatedly, each time from scratch, while `current` flips. */
 export async function tryClient(
   client: Client,
   mirror: RepositoryMirror,

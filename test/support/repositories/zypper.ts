@@ -7,8 +7,8 @@ import { rpmRepository } from './rpm-repository.ts';
 const command = 'zypper --quiet --non-interactive --root "$PWD/system"';
 
 /**
- * Resolves `current` once a command: bare it mixes nothing, but `install` may meet another
- * generation than `refresh` did.
+ * Resolves `current` once per command. Bare, it never mixes within a command, but `install` may see
+ * another generation than `refresh` did.
  */
 export const zypper: Client = {
   name: 'zypper',

@@ -1,6 +1,6 @@
 import { PassThrough, Readable } from 'node:stream';
 import fc from 'fast-check';
-import { describe, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type Frame, Wire } from '../../../src/push/wire.ts';
 
 interface Message {
@@ -118,7 +118,14 @@ describe('what is no message', () => {
 });
 
 describe('the other end', () => {
-  const startWire = (input: PassThrough) => {
+  // No time passes but what a test lets pass.
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+  });
+
+  const startWire = () => {
+    const input = new PassThrough();
     const onSilence = vi.fn();
     const output = new PassThrough().resume();
     const check = (value: unknown) => value as Message;
@@ -130,25 +137,42 @@ describe('the other end', () => {
       silenceMs: 300,
       onSilence,
     });
-    return { wire, onSilence };
+    onTestFinished(() => wire.close());
+    return { input, frames: wire.frames(), onSilence };
   };
 
-  test('counts as gone when it is silent for too long, once', async () => {
-    const { wire, onSilence } = startWire(new PassThrough());
-    await expect.poll(() => onSilence.mock.calls.length, { timeout: 5_000 }).toBe(1);
-    await wire.close();
+  test('counts as gone when it is silent for too long, once', () => {
+    const { onSilence } = startWire();
+    vi.advanceTimersByTime(299);
+    expect(onSilence).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1_000);
+    expect(onSilence).toHaveBeenCalledOnce();
   });
 
   test('does not while it gives signs of life, nor while what it said is worked on', async () => {
-    const input = new PassThrough();
-    const { wire, onSilence } = startWire(input);
-    const life = setInterval(() => input.write('{"kind":"alive"}\n'), 20);
-    const frames = wire.frames();
-    const end = performance.now() + 600;
-    while (performance.now() < end) await frames.next();
-    clearInterval(life);
-    await new Promise((resolve) => setTimeout(resolve, 600));
+    const { input, frames, onSilence } = startWire();
+    for (let sign = 0; sign < 4; sign += 1) {
+      input.write('{"kind":"alive"}\n');
+      await frames.next();
+      // Asked for the next one, it has done its work on this one.
+      const next = frames.next();
+      vi.advanceTimersByTime(200);
+      input.write('{"kind":"alive"}\n');
+      await next;
+    }
+    vi.advanceTimersByTime(1_000);
     expect(onSilence).not.toHaveBeenCalled();
-    await wire.close();
+  });
+
+  test('counts as gone, too, when it is silent after what it said has been worked on', async () => {
+    const { input, frames, onSilence } = startWire();
+    input.write('{"kind":"alive"}\n');
+    await frames.next();
+    vi.advanceTimersByTime(1_000);
+    const next = frames.next();
+    vi.advanceTimersByTime(300);
+    expect(onSilence).toHaveBeenCalledOnce();
+    input.end();
+    await next;
   });
 });

@@ -1,23 +1,6 @@
-import { execFileSync, spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseRsyncOptions } from '../../../src/rsync/options.ts';
-import { scratchDirectory } from '../../support/scratch.ts';
-
-/** What the installed rsync says of its options: each spelling, and whether it takes a value. */
-const installed = execFileSync('rsync', ['--help'], { encoding: 'utf8' })
-  .split('\n')
-  .filter((line) => /^-/.test(line))
-  .flatMap((line) => {
-    const spellings =
-      line
-        .split(/ {2,}/, 1)[0]
-        ?.replace(/ \(\*\)$/, '')
-        .split(', ') ?? [];
-    const takesValue = spellings.some((spelling) => spelling.includes('='));
-    return spellings.map((spelling) => ({ spelling: spelling.replace(/=.*/, ''), takesValue }));
-  })
-  .filter(({ spelling }) => spelling !== '--no-OPTION');
 
 type Fate = 'passed' | 'left out' | 'refused';
 
@@ -79,28 +62,6 @@ const REFUSED_WITH_VALUE = [
   '--only-write-batch',
   '--read-batch',
 ] as const;
-
-describe('the table of options', () => {
-  test('rsync --help was understood', () => {
-    expect(installed.length).toBeGreaterThan(150);
-  });
-
-  test.each(installed)('$spelling of the installed rsync is known', ({ spelling, takesValue }) => {
-    try {
-      parseRsyncOptions(takesValue ? [spelling, 'value'] : [spelling]);
-    } catch (error) {
-      expect(error).toMatchObject({ code: 'USAGE' });
-      expect((error as Error).message).not.toMatch(/does not know it|needs a value|not an option/);
-    }
-  });
-
-  test.each(installed.filter(({ takesValue }) => !takesValue))(
-    '$spelling takes no value, so what follows is an option of its own',
-    ({ spelling }) => {
-      expect(() => parseRsyncOptions([spelling, 'value'])).toThrow();
-    },
-  );
-});
 
 describe('refused options', () => {
   test.each(REFUSED)('%s says why, and what to use', (option) => {
@@ -185,16 +146,6 @@ describe('what goes through', () => {
     ).toEqual(['-z', '-S', '--exclude', '-n', '-f', '- *', '--bwlimit=5m', '-essh -p 22']);
   });
 
-  test('a value joined to its letter is what rsync makes of it, with = or without', () => {
-    for (const word of ['-e=/bin/false', '-e/bin/false']) {
-      const { args } = parseRsyncOptions([word]);
-      const given = spawnSync('rsync', [word, 'host:x', '.'], { encoding: 'utf8' });
-      const passed = spawnSync('rsync', [...args, 'host:x', '.'], { encoding: 'utf8' });
-      // 14 where the shell is not found, 12 where it ends at once.
-      expect([passed.status, given.status], word).toEqual([12, 12]);
-    }
-  });
-
   test('what mirrorlatch does itself is left out', () => {
     expect(
       parseRsyncOptions(['--delete', '-v', '--stats', '-P', '--recursive', '-h']).args,
@@ -213,18 +164,4 @@ describe('what goes through', () => {
   ])('%s needs a whole pass, and is named', (word) =>
     expect(parseRsyncOptions(['-z', word]).needsWholePass).toBe(word.replace(/=.*/, '')),
   );
-
-  test('all that goes through is taken by the installed rsync', () => {
-    const cwd = scratchDirectory();
-    for (const { spelling, takesValue } of installed) {
-      const words = takesValue ? [spelling, '1'] : [spelling];
-      if (fateOf(words) !== 'passed') continue;
-      // In a scratch directory: `--log-file` writes where it stands.
-      const { stderr } = spawnSync('rsync', [...parseRsyncOptions(words).args, '--version'], {
-        encoding: 'utf8',
-        cwd,
-      });
-      expect(stderr, spelling).not.toMatch(/unknown option/);
-    }
-  });
 });

@@ -1,69 +1,85 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
+import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { watchDirectory } from '../../../src/system/watcher.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 /** More than any timer of Node holds; ms. */
 const YEARS = 1e12;
+const DAY = 86_400_000;
 
-function watchOf(pollMs?: number) {
-  const directory = scratchDirectory();
+// No time passes but what a test lets pass. Events of the filesystem come all the same.
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+});
+
+function watch(directory: string, pollMs?: number) {
   const watcher = watchDirectory(directory, { pollMs });
   onTestFinished(() => watcher.close());
-  return { directory, watcher };
+  return watcher;
 }
 
-async function msUntil(change: Promise<void>): Promise<number> {
-  const start = performance.now();
-  await change;
-  return performance.now() - start;
+/** Whether it has come by now. */
+async function hasCome(change: Promise<void>): Promise<boolean> {
+  const nextTurn = new Promise<false>((resolve) => setImmediate(resolve, false));
+  return Promise.race([change.then(() => true), nextTurn]);
 }
 
-test('a file that changes makes it come sooner than the slow timer, an old one or a new', async () => {
-  const { directory, watcher } = watchOf();
+test.each(['old', 'new'])('a file that changes makes it come without a timer: %s', async (name) => {
+  const directory = scratchDirectory();
+  writeFileSync(join(directory, 'old'), 'text');
+  const watcher = watch(directory);
   // That it is set up is a reason to look, too.
   await watcher.change();
-  for (const name of ['new', 'new', 'other']) {
-    await watcher.change();
-    const coming = msUntil(watcher.change());
-    await pause(20);
-    writeFileSync(join(directory, name), 'text', { flag: 'a' });
-    expect(await coming).toBeLessThan(500);
-  }
+  const change = watcher.change();
+  expect(await hasCome(change)).toBe(false);
+  writeFileSync(join(directory, name), 'text', { flag: 'a' });
+  await change;
 });
 
 test('without any event it comes every second', async () => {
-  const { watcher } = watchOf();
-  await pause(300);
+  const watcher = watch(scratchDirectory());
   await watcher.change();
-  await watcher.change();
-  const took = await msUntil(watcher.change());
-  expect(took).toBeGreaterThan(800);
-  expect(took).toBeLessThan(2_000);
+  for (let turn = 0; turn < 3; turn += 1) {
+    const change = watcher.change();
+    vi.advanceTimersByTime(999);
+    expect(await hasCome(change)).toBe(false);
+    vi.advanceTimersByTime(1);
+    await change;
+  }
 });
 
 test('with an interval it comes by that alone', async () => {
-  const { directory, watcher } = watchOf(400);
-  await watcher.change();
-  const coming = msUntil(watcher.change());
+  const directory = scratchDirectory();
+  const [byEvents, byInterval] = [watch(directory), watch(directory, 400)];
+  await byEvents.change();
+  const change = byInterval.change();
   writeFileSync(join(directory, 'file'), 'text');
-  expect(await coming).toBeGreaterThan(300);
+  await byEvents.change();
+  vi.advanceTimersByTime(399);
+  expect(await hasCome(change)).toBe(false);
+  vi.advanceTimersByTime(1);
+  await change;
 });
 
 test('what comes while nobody waits is not lost, and comes once', async () => {
-  const { watcher } = watchOf(YEARS);
+  const watcher = watch(scratchDirectory(), YEARS);
   watcher.wake();
   watcher.wake();
-  expect(await msUntil(watcher.change())).toBeLessThan(100);
-  expect(await msUntil(watcher.change(300))).toBeGreaterThan(250);
+  await watcher.change();
+  const next = watcher.change(300);
+  vi.advanceTimersByTime(299);
+  expect(await hasCome(next)).toBe(false);
+  vi.advanceTimersByTime(1);
+  await next;
 });
 
 test('an interval or a limit that is longer than a timer can be does not come at once', async () => {
-  const { watcher } = watchOf(YEARS);
-  const coming = watcher.change(YEARS).then(() => 'came');
-  expect(await Promise.race([coming, pause(300, 'still waiting')])).toBe('still waiting');
+  const watcher = watch(scratchDirectory(), YEARS);
+  const change = watcher.change(YEARS);
+  vi.advanceTimersByTime(DAY);
+  expect(await hasCome(change)).toBe(false);
   watcher.wake();
-  expect(await coming).toBe('came');
+  await change;
 });

@@ -1,4 +1,4 @@
-# What the user's own ZDOTDIR holds, in place of this one; .zshrc adds the prompt.
+# Reads .zshenv from the user's own ZDOTDIR, then lets zsh go on with the .zshrc beside this file.
 mirrorlatch_zdotdir=$ZDOTDIR
 if [[ -n ${MIRRORLATCH_ZDOTDIR-} ]]; then ZDOTDIR=$MIRRORLATCH_ZDOTDIR; else unset ZDOTDIR; fi
 unset MIRRORLATCH_ZDOTDIR

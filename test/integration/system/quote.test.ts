@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { quoteForFish, quoteForSh } from '../../../src/reader/quote.ts';
 import { runScript, SHELLS } from '../../support/shells.ts';
 
 /** Any text without NUL, which no argument can hold, and much of what shells take for their own. */
@@ -37,14 +36,3 @@ for (const shell of SHELLS) {
     expect(stdout.toString().split('\0').slice(0, -1)).toEqual(words);
   });
 }
-
-test('what needs no quotes has none', () => {
-  for (const quote of [quoteForSh, quoteForFish]) {
-    expect(quote('/srv/mirror/debian-12/.mirrorlatch/reader')).toBe(
-      '/srv/mirror/debian-12/.mirrorlatch/reader',
-    );
-    for (const word of ['', '~', '=ls', 'a=b', '%1', 'a b', '!', '{a,b}', '^', 'é']) {
-      expect(quote(word)).toMatch(/^'[^']*'$/);
-    }
-  }
-});

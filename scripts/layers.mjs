@@ -1,0 +1,102 @@
+/**
+ * The layers of src/, from top to bottom, and what each may import. `npm run lint` writes them as Biome's
+ * noRestrictedImports into node_modules/.cache/biome.json, which extends biome.json.
+ */
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, relative } from 'node:path/posix';
+
+/** A folder may always import itself, errors.ts and Node's modules; a file only what its line names. */
+// biome-ignore format: a picture of the house
+const ROOMS = {
+  'bin.ts':            ['node: cli/commands.ts cli/start.ts', 'bin.ts only starts the command line.'],
+  'index.ts':          ['errors.ts operations push reader writer mirror rsync system/job.ts', 'index.ts only exports verbs and their types.'],
+  'cli':               ['cli/commands operations push reader writer mirror rsync commander', 'cli/ calls the verbs, which do the work.'],
+  'cli/commands':      ['cli cli/options operations push reader writer mirror rsync commander', 'A command calls the verbs, which do the work.'],
+  'cli/options':       ['cli operations push reader writer mirror rsync commander', 'An option knows no command.'],
+  'push':              ['operations writer/events.ts mirror rsync system', 'push/ is a sync on two hosts: it stands on the verbs.'],
+  'operations':        ['writer mirror rsync system', 'A verb stands on writer/ and knows neither push nor readers.'],
+  'writer':            ['reader/script.ts mirror rsync system', 'writer/ knows no verb. Of readers it knows the script that it puts in place.'],
+  'reader':            ['mirror system', 'reader/ reads and holds: it never reaches the writer.'],
+  'mirror':            ['rsync system', 'mirror/ knows what lies on disk, not who uses it.'],
+  'rsync':             ['system', 'rsync/ knows rsync, not mirrors.'],
+  'system':            ['', 'system/ wraps the outside world, and knows nothing of ours.'],
+  'errors.ts':         ['', 'errors.ts stands on nothing.'],
+  'mirror/records.ts': ['mirror/policy.ts zod/mini', 'records.ts is a schema: all it needs of ours is the defaults.'],
+  'push/messages.ts':  ['errors.ts writer/events.ts mirror rsync zod/mini', 'messages.ts is a schema: it does nothing.'],
+};
+
+/** A package is imported by one file, which otherwise keeps to its folder's line. */
+const PACKAGES = {
+  'cli/markdown.ts': 'marked wrap-ansi',
+  'cli/nearest.ts': 'fastest-levenshtein',
+  'cli/output.ts': 'picocolors',
+  'cli/table.ts': 'cli-table3',
+  'cli/terminal.ts': 'cli-progress',
+  'cli/units.ts': 'ms pretty-bytes',
+  'system/lock-directory.ts': 'proper-lockfile',
+  'system/process.ts': 'execa',
+  'system/watcher.ts': 'chokidar',
+};
+
+/** Only the holder of the lock changes what readers see. */
+const LOCKED = {
+  files: ['mirror/sync-lock.ts', 'mirror/recovery.ts', 'mirror/publication.ts', 'mirror/trash.ts'],
+  openTo: ['writer', 'mirror'],
+  because: 'Only writer/ takes the lock, recovers, publishes or empties the trash: use withWriter.',
+};
+
+const files = readdirSync('src', { recursive: true }).filter((file) => file.endsWith('.ts'));
+const folders = [...new Set(files.map(dirname))];
+
+/** The line of the table for a file or folder: its own, or else that of the folder around it. */
+function roomOf(path) {
+  if (path in ROOMS) return path;
+  if (path === '.') return undefined;
+  return roomOf(dirname(path));
+}
+
+/** The specifiers by which a file in `folder` imports what a line names, as patterns. */
+function patterns(line, folder) {
+  const named = (target) => {
+    const path = relative(folder, target) || '.';
+    return path.startsWith('.') ? path : `./${path}`;
+  };
+  return (line.match(/\S+/g) ?? []).flatMap((name) => {
+    if (name === 'node:') return ['node:*', 'node:*/*'];
+    if (name.endsWith('.ts')) return [named(name)];
+    if (!(name in ROOMS)) return [name];
+    return folders
+      .filter((target) => roomOf(target) === name)
+      .map((target) => `${named(target)}/*`);
+  });
+}
+
+function rulesFor(file) {
+  const room = roomOf(file);
+  if (room === undefined) throw new Error(`src/${file} is in no room of scripts/layers.mjs`);
+  const folder = dirname(file);
+  const [line, because] = ROOMS[room];
+  const more = room === file ? '' : `node: errors.ts ${room} ${PACKAGES[file] ?? ''}`;
+  const allowed = patterns(`${line} ${more}`, folder).map((pattern) => `!${pattern}`);
+  const rules = [{ group: ['**', ...allowed], message: because }];
+  if (!LOCKED.openTo.includes(room)) {
+    rules.push({ group: patterns(LOCKED.files.join(' '), folder), message: LOCKED.because });
+  }
+  return rules;
+}
+
+mkdirSync('node_modules/.cache', { recursive: true });
+const configuration = {
+  extends: ['../../biome.json'],
+  overrides: files.map((file) => ({
+    includes: [`src/${file}`],
+    linter: {
+      rules: {
+        style: {
+          noRestrictedImports: { level: 'error', options: { patterns: rulesFor(file) } },
+        },
+      },
+    },
+  })),
+};
+writeFileSync('node_modules/.cache/biome.json', JSON.stringify(configuration, null, 2));

@@ -1,0 +1,80 @@
+import type { Command } from 'commander';
+import { MirrorlatchError } from '../../errors.ts';
+import type { CommandContext } from '../context.ts';
+import { helpAfter } from '../help.ts';
+import { readTopics, type Topic } from '../manual.ts';
+
+/** Lines that are longer than this are hard to read. */
+const WIDEST = 100;
+const WITHOUT_TERMINAL = 80;
+
+/** In place of commander's own `help`, which knows commands alone. */
+export function addHelp(program: Command, _context: CommandContext): void {
+  program
+    .addHelpText('after', () => listOf(readTopics()))
+    .command('help')
+    .summary('explain a command or a topic')
+    .description('Prints the help of a command, or a topic of the manual; else what there is.')
+    .usage('[COMMAND | TOPIC]')
+    .argument('[NAME...]', 'a command, such as sync or gate open, or a topic, such as in-place')
+    .addHelpText(
+      'after',
+      helpAfter(['mirrorlatch help sync', 'mirrorlatch help in-place'], ['USAGE']),
+    )
+    .action(async (words: string[]) => {
+      const command = commandNamed(program, words);
+      if (command !== undefined) command.outputHelp();
+      else await printTopic(words.join(' '), program);
+    });
+}
+
+/** The program itself without any word, and `gate open` with two. */
+function commandNamed(program: Command, words: readonly string[]): Command | undefined {
+  let command: Command | undefined = program;
+  for (const word of words) command = command?.commands.find((each) => each.name() === word);
+  return command;
+}
+
+async function printTopic(name: string, program: Command): Promise<void> {
+  const topics = readTopics();
+  const topic = topics.find((each) => each.name === name);
+  if (topic === undefined) throw await unknownName(name, topics, program);
+  const { renderMarkdown } = await import('../markdown.ts');
+  const width = Math.min(process.stdout.columns ?? WITHOUT_TERMINAL, WIDEST);
+  process.stdout.write(renderMarkdown(topic.text, { width, showLink }));
+}
+
+/** On a terminal there is nothing to follow a link: it names the command that shows the other topic. */
+function showLink(href: string, text: string): string {
+  const name = /^([\w-]+)\.md(#.*)?$/.exec(href)?.[1];
+  if (name !== undefined) return `mirrorlatch help ${name}`;
+  return href.startsWith('#') || href.startsWith('..') || href === text
+    ? text
+    : `${text} <${href}>`;
+}
+
+async function unknownName(
+  name: string,
+  topics: readonly Topic[],
+  program: Command,
+): Promise<MirrorlatchError> {
+  const { nearestName } = await import('../nearest.ts');
+  const commands = program.createHelp().visibleCommands(program);
+  const nearest = nearestName(name, [
+    ...topics.map((topic) => topic.name),
+    ...commands.map((command) => command.name()),
+  ]);
+  const question = nearest === undefined ? '' : `Did you mean ${nearest}? `;
+  return new MirrorlatchError('USAGE', `there is no command or topic ${JSON.stringify(name)}`, {
+    hint: `${question}See all of them with: mirrorlatch help`,
+  });
+}
+
+function listOf(topics: readonly Topic[]): string {
+  const widest = Math.max(...topics.map(({ name }) => name.length));
+  const lines = topics.map(
+    ({ name, title }) =>
+      `  ${name.padEnd(widest)}  ${title.charAt(0).toLowerCase()}${title.slice(1)}`,
+  );
+  return ['', 'Topics of the manual (mirrorlatch help TOPIC):', ...lines].join('\n');
+}

@@ -1,0 +1,74 @@
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { expect, test } from 'vitest';
+import { scratchDirectory } from '../support/scratch.ts';
+
+const project = fileURLToPath(new URL('../..', import.meta.url));
+const { version } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'));
+
+/** What is in the project's directory and in no clone of it. */
+const NOT_CLONED = new Set(['.git', 'node_modules', 'dist', 'coverage']);
+
+/** The project as it is now, as somebody has it who has just cloned it. */
+function freshClone(): string {
+  const clone = join(scratchDirectory(), 'clone');
+  cpSync(project, clone, { recursive: true, filter: (path) => !NOT_CLONED.has(basename(path)) });
+  return clone;
+}
+
+/** A git URL of such a clone. */
+async function gitUrl(): Promise<string> {
+  const cwd = freshClone();
+  for (const words of [
+    'init',
+    'add --all',
+    '-c user.name=me -c user.email=me@host commit -m all',
+  ]) {
+    await execa('git', words.split(' '), { cwd });
+  }
+  return `git+file://${cwd}`;
+}
+
+/** Runs `npm install`, which fetches only what it does not have in its cache. */
+function npmInstall(args: readonly string[], cwd: string) {
+  return execa('npm', ['install', '--prefer-offline', ...args], { cwd, all: true, reject: false });
+}
+
+async function versionOf(program: string): Promise<string> {
+  return (await execa(program, ['--version'], { cwd: '/' })).stdout;
+}
+
+test('npm install --global . in a fresh clone builds the program and links it', async () => {
+  const prefix = scratchDirectory();
+  const { exitCode, all } = await npmInstall(['--global', '--prefix', prefix, '.'], freshClone());
+  expect(exitCode, all).toBe(0);
+  expect(await versionOf(join(prefix, 'bin/mirrorlatch'))).toBe(version);
+});
+
+test('npm install --global --install-links . installs a copy, which outlives the clone', async () => {
+  const clone = freshClone();
+  const prefix = scratchDirectory();
+  const options = ['--global', '--install-links', '--prefix', prefix];
+  const { exitCode, all } = await npmInstall([...options, '.'], clone);
+  expect(exitCode, all).toBe(0);
+  rmSync(clone, { recursive: true });
+  expect(await versionOf(join(prefix, 'bin/mirrorlatch'))).toBe(version);
+});
+
+test('npm install builds the program from a git URL', async () => {
+  const home = scratchDirectory();
+  writeFileSync(join(home, 'package.json'), '{}');
+  const { exitCode, all } = await npmInstall([await gitUrl()], home);
+  expect(exitCode, all).toBe(0);
+  expect(await versionOf(join(home, 'node_modules/.bin/mirrorlatch'))).toBe(version);
+});
+
+test('npm install --global fails with a git URL, where npm alone would link nothing and end with 0', async () => {
+  const prefix = scratchDirectory();
+  const { exitCode, all } = await npmInstall(['--global', '--prefix', prefix, await gitUrl()], '/');
+  expect(exitCode, all).not.toBe(0);
+  expect(all).toContain('Clone it, and run this in the clone: npm install --global .');
+  expect(existsSync(join(prefix, 'bin/mirrorlatch'))).toBe(false);
+});

@@ -1,0 +1,203 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Command } from 'commander';
+import { describe, expect, test } from 'vitest';
+import { commands } from '../../../src/cli/commands.ts';
+import type { CommandContext } from '../../../src/cli/context.ts';
+import { parseRsyncOptions } from '../../../src/rsync/options.ts';
+import {
+  anchorsIn,
+  codeIn,
+  contributing,
+  type Document,
+  linksIn,
+  nameOfTopic,
+  project,
+  readme,
+  topics,
+} from '../../support/documents.ts';
+
+const forUsers = [readme, ...topics];
+const all = [...forUsers, contributing];
+
+const program = await makeProgram();
+
+test('README.md is read in five minutes', () => {
+  expect(readme.text.trimEnd().split('\n').length).toBeLessThanOrEqual(200);
+});
+
+test('CONTRIBUTING.md is as short as it has to be', () => {
+  expect(contributing.text.trimEnd().split('\n').length).toBeLessThanOrEqual(120);
+});
+
+test('README.md links to every topic', () => {
+  const linked = new Set(linksIn(readme).map((link) => link.split('#')[0]));
+  expect(topics.map(({ path }) => path).filter((path) => !linked.has(path))).toEqual([]);
+});
+
+test.for(all)('every relative link of $path leads somewhere', (document) => {
+  const relative = linksIn(document).filter((link) => !/^\w+:/.test(link));
+  expect(relative.filter((link) => !leadsSomewhere(document, link))).toEqual([]);
+});
+
+test.for(topics)(
+  '$path has a title of plain words and no other heading of its kind',
+  ({ text }) => {
+    expect(text).toMatch(/^# [A-Z][^*`[\]<>]*\n/);
+    expect(text.match(/^# /gm)).toHaveLength(1);
+  },
+);
+
+test('no topic has the name of a command, which help would show in its place', () => {
+  const names = program.commands.map((command) => command.name());
+  expect(topics.map(nameOfTopic).filter((name) => names.includes(name))).toEqual([]);
+});
+
+test('npm installs the man page of the program and of every topic', () => {
+  const { man } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'));
+  expect(man).toEqual([
+    './dist/man/mirrorlatch.1',
+    ...topics.map((topic) => `./dist/man/mirrorlatch-${nameOfTopic(topic)}.7`),
+  ]);
+});
+
+describe('Every command and option that is named exists', () => {
+  test.for(all)('in $path', (document) => {
+    const named = codeIn(document).flatMap(commandLinesIn);
+    expect(named.flatMap(({ words }) => unknownIn(words))).toEqual([]);
+  });
+
+  test.for(forUsers)('among the single options of $path', (document) => {
+    const options = codeIn(document).filter((code) => /^--?[a-z][\w-]*(=\S*)?$/i.test(code));
+    expect(options.filter((option) => !isOption(option.split('=')[0] ?? ''))).toEqual([]);
+  });
+
+  test('in how many places they are named', () => {
+    const named = forUsers.flatMap(codeIn).flatMap(commandLinesIn);
+    expect(named.length).toBeGreaterThan(100);
+    const used = new Set(named.map(({ words }) => words[0]));
+    const visible = program.createHelp().visibleCommands(program);
+    expect(visible.map((command) => command.name()).filter((name) => !used.has(name))).toEqual([]);
+  });
+});
+
+describe('rsync-options.md agrees with what is done', () => {
+  const [document] = topics.filter((topic) => nameOfTopic(topic) === 'rsync-options');
+  const sections = new Map(
+    (document?.text ?? '')
+      .split(/^## /m)
+      .map((section) => [section.split('\n', 1)[0] ?? '', section]),
+  );
+  const source = readFileSync(join(project, 'src/rsync/options.ts'), 'utf8');
+  const known = [...source.matchAll(/long: '([\w-]+)'/g)].map(([, name]) => `--${name}`);
+
+  test('about those that are refused', () => {
+    const rows = sections.get('Options that are refused')?.match(/^\| `.*?\|/gm) ?? [];
+    const listed = rows.flatMap(optionsIn);
+    expect(listed.sort()).toEqual(known.filter((option) => fateOf(option) === 'refused').sort());
+  });
+
+  test('about those that need a whole pass', () => {
+    const [, text = ''] = sections.get('Options that need a whole pass')?.split('tree:', 2) ?? [];
+    const [list = ''] = text.split('With one of them');
+    const whole = known.filter((option) => fateOf(option) === 'whole');
+    // The other spellings of the same: rsync(1).
+    const others = ['--no-recursive', '--no-r', '--old-dirs', '--old-d'];
+    expect(optionsIn(list).sort()).toEqual(
+      whole.filter((option) => !others.includes(option)).sort(),
+    );
+  });
+
+  test('about those that change nothing', () => {
+    const listed = optionsIn(sections.get('Options that change nothing') ?? '');
+    expect(listed.length).toBeGreaterThan(5);
+    expect(listed.filter((option) => fateOf(option) !== 'left out')).toEqual([]);
+  });
+});
+
+/** All commands, as the program has them. */
+async function makeProgram(): Promise<Command> {
+  const made = new Command('mirrorlatch');
+  for (const load of Object.values(commands)) (await load())(made, {} as CommandContext);
+  return made;
+}
+
+function leadsSomewhere({ path, text }: Document, link: string): boolean {
+  const [file = '', anchor] = link.split('#');
+  const target = file === '' ? path : join(dirname(path), file);
+  if (!existsSync(join(project, target))) return false;
+  if (anchor === undefined) return true;
+  const goal = file === '' ? text : readFileSync(join(project, target), 'utf8');
+  return anchorsIn({ path: target, text: goal }).includes(anchor);
+}
+
+/** `mirrorlatch sync …` anywhere in the code, and code that begins with the name of a command. */
+function commandLinesIn(code: string): { words: string[] }[] {
+  const whole = [...code.matchAll(/\bmirrorlatch ([^"'`)|>]+)/g)].map(([, rest]) => rest ?? '');
+  const begins = /^[a-z][\w-]*/.exec(code)?.[0] ?? '';
+  const isShort = findCommand(program, begins) !== undefined && / -/.test(code);
+  return [...whole, ...(isShort ? [code] : [])].map((line) => ({
+    words: (line.split(' -- ')[0] ?? '').trim().split(/\s+/),
+  }));
+}
+
+/** The words of a command line, without `mirrorlatch`, that are no command and no option of it. */
+function unknownIn(words: readonly string[]): string[] {
+  const [name = '', next = ''] = words;
+  // `mirrorlatch --help`, and COMMAND as a word for any.
+  if (name.startsWith('-') || /^[A-Z]+$/.test(name)) return [];
+  const outer = findCommand(program, name);
+  if (outer === undefined) return [`mirrorlatch ${name}`];
+  const command = findCommand(outer, next) ?? outer;
+  if (name === 'help') {
+    const isThere = findCommand(program, next) ?? topics.find((each) => nameOfTopic(each) === next);
+    return isThere || /^[A-Z]*$/.test(next) ? [] : [`mirrorlatch help ${next}`];
+  }
+  return words
+    .filter((word) => /^--?[a-z]/i.test(word))
+    .map((word) => word.split('=')[0] ?? '')
+    .filter((word) => word !== '--help' && !optionsOf(command).includes(word))
+    .map((word) => `mirrorlatch ${command.name()} ${word}`);
+}
+
+function findCommand(parent: Command, name: string): Command | undefined {
+  return parent.commands.find((command) => command.name() === name);
+}
+
+function optionsOf(command: Command): string[] {
+  return command.options.flatMap(({ long, short }) => [long, short].flatMap((each) => each ?? []));
+}
+
+/** Of any command, of the standalone reader, or of rsync. */
+function isOption(word: string): boolean {
+  const everyCommand = program.commands.flatMap((command) => [command, ...command.commands]);
+  const reader = readFileSync(join(project, 'src/reader/reader.sh'), 'utf8');
+  return (
+    word === '--help' ||
+    everyCommand.some((command) => optionsOf(command).includes(word)) ||
+    new RegExp(`^  ${word} `, 'm').test(reader) ||
+    fateOf(word) !== 'unknown'
+  );
+}
+
+function optionsIn(text: string): string[] {
+  return [...text.matchAll(/`(--[\w-]+)`/g)].map(([, option]) => option ?? '');
+}
+
+/** What happens to one of rsync's options. */
+function fateOf(option: string): 'passed' | 'whole' | 'left out' | 'refused' | 'unknown' {
+  try {
+    const { args, needsWholePass } = parseRsyncOptions([option, '1']);
+    return args.length === 0 ? 'left out' : needsWholePass === undefined ? 'passed' : 'whole';
+  } catch (error) {
+    const { message } = error as Error;
+    if (/does not know it/.test(message)) return 'unknown';
+    // Without a value for an option that takes none, the second word is the wrong one.
+    return /cannot be used/.test(message) ? 'refused' : fateOfFlag(option);
+  }
+}
+
+function fateOfFlag(option: string): 'passed' | 'whole' | 'left out' {
+  const { args, needsWholePass } = parseRsyncOptions([option]);
+  return args.length === 0 ? 'left out' : needsWholePass === undefined ? 'passed' : 'whole';
+}
