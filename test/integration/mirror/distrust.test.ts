@@ -23,7 +23,7 @@ import { describeTree, difference } from '../../support/tree.ts';
 
 const goesOn = new AbortController().signal;
 
-/** A mirror on whose published tree a killed sync had made the tree `killed`. */
+/** A mirror with a published tree, and the path of the tree `killed` of a killed sync. */
 function makeMirror(root = scratchDirectory()): {
   layout: Layout;
   published: FileWork;
@@ -45,8 +45,8 @@ function size(tree: FileWork, path: string): number {
   return statSync(below(tree.root, path)).size;
 }
 
-describe('what was left before a restart', () => {
-  test("loses its claim to be up to date, but for the published snapshot's own files (I2, I8)", async () => {
+describe('a tree that was left before a restart', () => {
+  test('is made to look out of date, except for files of the published snapshot (I2, I8)', async () => {
     const { layout, published, killed } = makeMirror();
     published.directory('d');
     for (const name of awkwardNames) published.write(`d/${name}`, 'published');
@@ -67,7 +67,7 @@ describe('what was left before a restart', () => {
     expect(size(killed, 'new/empty')).toBe(0);
   });
 
-  test('is believed from then on, as long as the machine and the disk are the same', async () => {
+  test('is trusted from then on, until the next restart or mount', async () => {
     const { layout, killed } = makeMirror();
     await distrustAfterRestart(layout, undefined, goesOn);
     mkdirSync(killed.root);
@@ -84,7 +84,7 @@ describe('what was left before a restart', () => {
     }
   });
 
-  test('is walked again when the walk was cut short', async () => {
+  test('is walked again if the walk was cut short', async () => {
     const { layout, killed } = makeMirror();
     mkdirSync(killed.root);
     for (let at = 0; at < 600; at += 1) killed.write(`f${at}`, '\0');
@@ -95,7 +95,7 @@ describe('what was left before a restart', () => {
     for (const name of readdirSync(killed.root)) expect(size(killed, name)).toBeGreaterThan(1);
   });
 
-  test('I2: keeps no inode that another snapshot shares, nor one of current under another name', async () => {
+  test('I2: keeps no inode that another snapshot shares, or current under another name', async () => {
     const { layout, published, killed } = makeMirror();
     const older = fileWork(layout.snapshot('older'));
     mkdirSync(older.root);
@@ -110,7 +110,7 @@ describe('what was left before a restart', () => {
     expect(readdirSync(killed.root)).toEqual([]);
   });
 
-  test('I7: keeps one of the names that only trees in staging share', async () => {
+  test('I7: keeps one name of a file that only trees in staging share', async () => {
     const { layout, killed } = makeMirror();
     mkdirSync(killed.root);
     killed.write('a', 'content');
@@ -124,7 +124,7 @@ describe('what was left before a restart', () => {
     expect(kept).toEqual(['content\0']);
   });
 
-  test('no symlink is followed, neither in the tree nor in what it is compared with', async () => {
+  test('is walked without following symlinks, in the tree and in the published one', async () => {
     const { layout, published, killed } = makeMirror();
     const outside = fileWork(scratchDirectory());
     outside.write('f', 'outside');
@@ -140,7 +140,7 @@ describe('what was left before a restart', () => {
     expect(readdirSync(killed.root).sort()).toEqual(['d', 'directory', 'file']);
   });
 
-  test('a clone whose files are copies is kept for what is new in it only', async () => {
+  test('is kept only for its new files if its clone was a copy', async () => {
     const { layout, published, killed } = makeMirror();
     published.write('old', 'old');
     cloneOf(published, killed, '--reflink=auto');
@@ -151,7 +151,7 @@ describe('what was left before a restart', () => {
     expect(foreign.map((tree) => readdirSync(tree))).toEqual([['new']]);
   });
 
-  test('of several trees the newest stays the newest', async () => {
+  test('stays the newest if it was the newest', async () => {
     const { layout, killed } = makeMirror();
     mkdirSync(killed.root);
     killed.write('f', 'content');
@@ -167,7 +167,7 @@ describe('what was left before a restart', () => {
 });
 
 test.skipIf(whyNoLoopFilesystem !== '')(
-  `a snapshot of a btrfs subvolume keeps what nobody has touched since${whyNoLoopFilesystem}`,
+  `a snapshot of a btrfs subvolume keeps its untouched files${whyNoLoopFilesystem}`,
   async () => {
     const filesystem = await makeLoopFilesystem('btrfs');
     onTestFinished(() => filesystem.remove());
@@ -199,7 +199,7 @@ test.skipIf(whyNoLoopFilesystem !== '')(
 );
 
 test.skipIf(!runsAsRoot)(
-  'an ordinary user distrusts what denies writing or entering, too, and no mode changes',
+  'an ordinary user also distrusts entries that deny access, and no mode changes',
   async () => {
     const { layout, killed } = makeMirror();
     mkdirSync(killed.root);

@@ -46,7 +46,7 @@ const node: fc.Arbitrary<Node> = fc.oneof(
 );
 const someTree = fc.dictionary(path, node, { maxKeys: 12, noNullPrototype: true });
 
-/** A tree, and what a source has made of it: much is the same, some of that but for its mode. */
+/** A tree and a source that resembles it; some of the common entries differ in mode only. */
 const twoTrees = fc.tuple(someTree, someTree, someTree).map(([both, only, other]) => {
   const changed = Object.entries(both).map(([at, one], index): [string, Node] =>
     one.kind !== 'link' && index % 2 === 0 ? [at, { ...one, mode: one.mode ^ 0o011 }] : [at, one],
@@ -54,7 +54,7 @@ const twoTrees = fc.tuple(someTree, someTree, someTree).map(([both, only, other]
   return { before: { ...only, ...both }, after: { ...other, ...Object.fromEntries(changed) } };
 });
 
-/** Makes what can be made of it: a file has nothing below it. */
+/** Makes the entries that are possible: nothing can be made below a file. */
 function grow(work: FileWork, wanted: Record<string, Node>): void {
   const made = new Map<string, Node>();
   for (const [at, one] of Object.entries(wanted).sort(([a], [b]) => a.length - b.length)) {
@@ -71,7 +71,7 @@ function grow(work: FileWork, wanted: Record<string, Node>): void {
     made.set(at, one);
     if (one.kind === 'file') {
       work.write(at, one.content, one.mode);
-      // The same time in every tree: so many a file differs in its mode alone.
+      // The time is the same in every tree, so that many files differ in mode only.
       utimesSync(below(work.root, at), 1_600_000_000, 1_600_000_000);
     } else if (one.kind === 'link') work.symlink(at, one.target);
     else work.directory(at, one.mode);
@@ -117,7 +117,7 @@ function listed(lists: PlanLists): string[] {
 }
 
 describe('the lists of a plan', () => {
-  test('carried out by a real rsync leave no difference between any two trees, and touch no inode that stays', async () => {
+  test('turn any tree into any other, by a real rsync, and touch no inode that stays', async () => {
     await fc.assert(
       fc.asyncProperty(twoTrees, fc.boolean(), async ({ before, after }, hasOwnFiles) => {
         const scratch = scratchDirectory();
@@ -138,7 +138,7 @@ describe('the lists of a plan', () => {
     );
   });
 
-  test('no name on the list is an option, a comment, or more than one entry', async () => {
+  test('contain no name that rsync reads as an option, a comment or several entries', async () => {
     const scratch = scratchDirectory();
     const [source, target] = [join(scratch, 'source'), join(scratch, 'target')];
     for (const directory of [source, target, join(scratch, 'partial')]) mkdirSync(directory);
@@ -153,7 +153,7 @@ describe('the lists of a plan', () => {
   });
 });
 
-/** All of a tree: names, inodes, modes, owners, sizes, times and contents. */
+/** Everything in a tree: names, inodes, modes, owners, sizes, times and contents. */
 function photograph(tree: string): string {
   const facts = execFileSync('find', [tree, '-printf', '%P|%i|%y|%m|%U|%G|%s|%T@|%l\\0'], {
     encoding: 'latin1',

@@ -6,7 +6,7 @@ import { type Layout, layoutOf } from '../../../src/mirror/layout.ts';
 import { survey } from '../../../src/mirror/survey.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-/** A mirror whose snapshots were made in this order around the flip of `current`. */
+/** A mirror whose snapshots were made in this order, before and after the flip of `current`. */
 async function makeMirror(before: string[], current: string, after: string[]): Promise<Layout> {
   const layout = layoutOf(scratchDirectory());
   mkdirSync(layout.leases, { recursive: true });
@@ -16,7 +16,7 @@ async function makeMirror(before: string[], current: string, after: string[]): P
     writeFileSync(layout.lease(id), '');
   };
   for (const id of [...before, current]) make(id);
-  // The kernel's clock for files stands still for some milliseconds.
+  // The kernel's timestamps stand still for some milliseconds.
   await sleep(20);
   symlinkSync(`snapshots/${current}`, layout.current);
   appendHistory(layout, {
@@ -30,12 +30,12 @@ async function makeMirror(before: string[], current: string, after: string[]): P
   return layout;
 }
 
-test('a tree that was moved after the last flip was never published', async () => {
+test('a tree that was moved after the last flip counts as unpublished', async () => {
   const layout = await makeMirror([], 'current', ['crashed']);
   expect(survey(layout)).toEqual([{ kind: 'unpublished-snapshot', id: 'crashed' }]);
 });
 
-test('snapshots that history has forgotten are not taken away from their readers', async () => {
+test('snapshots missing from history are not taken from their readers', async () => {
   const layout = await makeMirror(['old', 'older'], 'current', []);
   expect(survey(layout)).toEqual([]);
 });

@@ -7,7 +7,7 @@ import { fileWork } from '../../support/file-work.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../../support/loop-filesystem.ts';
 
 test.skipIf(whyNoLoopFilesystem !== '')(
-  `rsync's own temporary files are kept across subvolumes of btrfs, where rename does not lead${whyNoLoopFilesystem}`,
+  `rsync's own temporary files are kept across btrfs subvolumes, where rename fails${whyNoLoopFilesystem}`,
   async () => {
     const filesystem = await makeLoopFilesystem('btrfs');
     onTestFinished(() => filesystem.remove());

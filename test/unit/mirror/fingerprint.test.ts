@@ -30,7 +30,7 @@ test('the order of the entries does not matter', () => {
   );
 });
 
-test('an entry more, twice, or with another size, time or name makes a difference', () => {
+test('an added or repeated entry, or another size, time or name, makes a difference', () => {
   fc.assert(
     fc.property(fc.array(entry, { maxLength: 10 }), entry, (entries, one) => {
       const sum = of([...entries, one]);
@@ -46,7 +46,7 @@ test('an entry more, twice, or with another size, time or name makes a differenc
   );
 });
 
-test('directories and deletions do not count, nor does how an entry differed', () => {
+test('directories, deletions and the kind of change do not count', () => {
   fc.assert(
     fc.property(fc.array(entry), entry, (entries, one) => {
       const sum = of(entries);

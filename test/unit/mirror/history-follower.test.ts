@@ -6,7 +6,7 @@ import { followHistory } from '../../../src/mirror/history-follower.ts';
 import { type Layout, layoutOf } from '../../../src/mirror/layout.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-/** Longer than the follower takes it for possible that what it sees is half of it only; ms. */
+/** Longer than the follower waits for the rest of a file; ms. */
 const LONG = 6_000;
 
 let clock = Date.UTC(2026, 0, 1);
@@ -36,7 +36,7 @@ const append = (layout: Layout, ...entries: readonly HistoryEntry[]): void => {
   for (const entry of entries) appendHistory(layout, entry);
 };
 
-test('it begins behind what there is, and gives each entry once', () => {
+test('it begins after the existing entries, and returns each new one once', () => {
   const layout = makeLayout();
   append(layout, published('a'), published('b', 'a'));
   const { history } = followHistory(layout);
@@ -47,7 +47,7 @@ test('it begins behind what there is, and gives each entry once', () => {
   expect(history.next()).toEqual([]);
 });
 
-test('it begins before there is any history', () => {
+test('it can begin before there is any history', () => {
   const layout = makeLayout();
   const { history } = followHistory(layout);
   expect(history.next()).toEqual([]);
@@ -56,9 +56,9 @@ test('it begins before there is any history', () => {
   expect(history.next()).toEqual([first]);
 });
 
-test('whatever is appended, torn or whole, and whenever it looks: all entries come once and in order', () => {
+test('whatever is appended, torn or whole, and whenever it looks, all entries come once and in order', () => {
   const step = fc.record({
-    // `halves`: a line that is looked at while it is being written.
+    // `halves`: the follower looks while the line is being written.
     kind: fc.constantFrom('look', 'append', 'append', 'tear', 'halves'),
     percent: fc.nat(100),
   });
@@ -91,20 +91,20 @@ test('whatever is appended, torn or whole, and whenever it looks: all entries co
   );
 });
 
-test('it reads the new bytes only', () => {
+test('it reads new bytes only', () => {
   const layout = makeLayout();
   append(layout, published('a'), published('b', 'a'), published('c', 'b'));
   const { history } = followHistory(layout);
   const text = readFileSync(layout.history, 'utf8');
   const lastLine = text.lastIndexOf('\n', text.length - 2) + 1;
-  // Were it read again, there would be other entries before the last one.
+  // If these bytes were read again, the change would be noticed.
   writeFileSync(layout.history, `${'x'.repeat(lastLine - 1)}\n${text.slice(lastLine)}`);
   const next = published('d', 'c');
   append(layout, next);
   expect(history.next()).toEqual([next]);
 });
 
-test('a file that was cut at its beginning, or put in its place anew, is gone on with where it was', () => {
+test('it continues after the last line that it read when the file is replaced by a shortened one', () => {
   const layout = makeLayout();
   append(layout, published('a'), published('b', 'a'), published('c', 'b'));
   const { history } = followHistory(layout);
@@ -118,7 +118,7 @@ test('a file that was cut at its beginning, or put in its place anew, is gone on
   expect(history.next()).toEqual([next]);
 });
 
-test('a file that is written over in place is not told again, at no moment of it', () => {
+test('no entry is returned again while the file is rewritten in place', () => {
   const layout = makeLayout();
   append(layout, published('a'), published('b', 'a'), rolledBack('a', 'b'), published('c', 'a'));
   const { history } = followHistory(layout);
@@ -133,7 +133,7 @@ test('a file that is written over in place is not told again, at no moment of it
   expect(history.next()).toEqual([next]);
 });
 
-test('after history was lost or put back to an old copy, what is later is told', () => {
+test('after history was lost or restored from an old copy, only later entries are returned', () => {
   const layout = makeLayout();
   append(layout, published('a'), rolledBack('b', 'a'));
   const old = readFileSync(layout.history);
@@ -155,7 +155,7 @@ test('after history was lost or put back to an old copy, what is later is told',
   expect(history.next()).toEqual([last]);
 });
 
-test('zeros where the bytes of another host will be are waited for; those of a crash are passed over', () => {
+test('it waits while zeros stand for bytes of another host, and skips the zeros of a crash', () => {
   const layout = makeLayout();
   append(layout, published('a'));
   let now = 0;
@@ -180,7 +180,7 @@ test('zeros where the bytes of another host will be are waited for; those of a c
   expect(history.next()).toEqual([last]);
 });
 
-test('the line that a host writes late, after another has written it for it, is not told again', () => {
+test('a line that a host writes late, after another has recorded the same event, is not returned', () => {
   const layout = makeLayout();
   append(layout, published('a'));
   const { history } = followHistory(layout);
@@ -197,13 +197,13 @@ test('the line that a host writes late, after another has written it for it, is 
   const pruned: HistoryEntry = { event: 'pruned', id: 'b', at: new Date(clock).toISOString() };
   append(layout, pruned, pruned);
   expect(history.next()).toEqual([pruned]);
-  // The name is free again.
+  // The id can be used again.
   const again = published('b', 'a');
   append(layout, again);
   expect(history.next()).toEqual([again]);
 });
 
-test('of a mirror that is written in place each publication is told, though all have one name', () => {
+test('each publication of an in-place mirror is returned, although all have the same id', () => {
   const layout = makeLayout();
   append(layout, published('live'));
   const { history } = followHistory(layout);
@@ -212,7 +212,7 @@ test('of a mirror that is written in place each publication is told, though all 
   expect(history.next()).toEqual(publications);
 });
 
-test('any bytes at all are read without a failure', () => {
+test('arbitrary bytes are read without an error', () => {
   const layout = makeLayout();
   fc.assert(
     fc.property(

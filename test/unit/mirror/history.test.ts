@@ -26,11 +26,11 @@ const published = (id: string, previous: string | null, day: number): HistoryEnt
   at: new Date(Date.UTC(2026, 0, day)).toISOString(),
 });
 
-test('without a file there is no history', () => {
+test('without a file, the history is empty', () => {
   expect(readHistory(makeLayout())).toEqual([]);
 });
 
-test('wherever a crash tears the last line, what came before and after is read', () => {
+test('wherever a crash tears the last line, the lines before and after it are read', () => {
   const layout = makeLayout();
   const [first, torn, next] = [
     published('a', null, 1),
@@ -43,7 +43,7 @@ test('wherever a crash tears the last line, what came before and after is read',
   const both = readFileSync(layout.history);
   for (let end = whole.length; end <= both.length; end += 1) {
     writeFileSync(layout.history, both.subarray(0, end));
-    // Without its newline the line is whole, and there is nothing to lose.
+    // A line that lacks only its newline is whole, and counts.
     const kept = end >= both.length - 1 ? [first, torn] : [first];
     expect(readHistory(layout), `cut at ${end}`).toEqual(kept);
     appendHistory(layout, next);
@@ -51,7 +51,7 @@ test('wherever a crash tears the last line, what came before and after is read',
   }
 });
 
-test('zeros that a power cut left behind the last line do no harm', () => {
+test('zeros that a power cut left after the last line do no harm', () => {
   const layout = makeLayout();
   appendHistory(layout, published('a', null, 1));
   writeFileSync(layout.history, Buffer.alloc(300), { flag: 'a' });
@@ -59,7 +59,7 @@ test('zeros that a power cut left behind the last line do no harm', () => {
   expect(readHistory(layout).map((entry) => ('id' in entry ? entry.id : ''))).toEqual(['a', 'b']);
 });
 
-test('any bytes at all are read without a failure', () => {
+test('arbitrary bytes are read without an error', () => {
   const layout = makeLayout();
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
@@ -72,7 +72,7 @@ test('any bytes at all are read without a failure', () => {
   );
 });
 
-test('it tells when a snapshot came and went, rollbacks included', () => {
+test('it knows when a snapshot became current and when it stopped, including rollbacks', () => {
   const history: HistoryEntry[] = [
     published('a', null, 1),
     published('b', 'a', 2),
@@ -98,7 +98,7 @@ test('it tells when a snapshot came and went, rollbacks included', () => {
   expect(becameCurrentAt(history, 'c')).toBeUndefined();
 });
 
-test('the order of publication is that of the lines, whatever the clock said', () => {
+test('the order of publication is the order of the lines, whatever their times', () => {
   const history = [
     published('late', null, 9),
     published('early', 'late', 1),

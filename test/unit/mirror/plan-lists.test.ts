@@ -8,7 +8,7 @@ function listed(lists: PlanLists): string[] {
 }
 
 describe('the lists of a plan', () => {
-  test('names come back whole however long the list is', () => {
+  test('a list of any length returns each name whole', () => {
     const lists = new PlanLists(scratchDirectory(), './');
     const names = Array.from(
       { length: 20_000 },
@@ -20,7 +20,7 @@ describe('the lists of a plan', () => {
     expect([...lists.removals()].map((removal) => removal.name)).toEqual(names);
   });
 
-  test('a directory that loses an entry is listed with its parents, one that goes itself is not', () => {
+  test('a directory that loses an entry is listed with its parents; a deleted directory is not', () => {
     const lists = new PlanLists(scratchDirectory(), './');
     for (const [type, one] of [
       ['file', 'a/b/gone'],

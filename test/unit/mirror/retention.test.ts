@@ -6,7 +6,7 @@ import { applyRetention, type DatedSnapshot } from '../../../src/mirror/retentio
 const NOW = Date.UTC(2026, 10, 22);
 const HOUR = 3_600_000;
 
-/** Snapshots in the order in which they were published; each one superseded by the next. */
+/** Snapshots in the order of their publication, each superseded by the next. */
 function chain(publishedAt: readonly number[]): DatedSnapshot[] {
   return publishedAt.map((time, at) => {
     const next = publishedAt[at + 1];
@@ -50,7 +50,7 @@ function keptBy(
 }
 
 describe('retention', () => {
-  test('current and previous never go, whatever the clock says', () => {
+  test('current and previous are always kept, whatever the clock says', () => {
     fc.assert(
       fc.property(
         anyTimes,
@@ -66,7 +66,7 @@ describe('retention', () => {
     );
   });
 
-  test('a larger number, a longer time or more grace keeps all that a smaller one keeps', () => {
+  test('a larger number, a longer time or more grace keeps everything that less of it keeps', () => {
     fc.assert(
       fc.property(
         anyTimes,
@@ -85,7 +85,7 @@ describe('retention', () => {
     );
   });
 
-  test('a clock that jumps back costs nothing: at an earlier time nothing more goes', () => {
+  test('a clock that is set back costs no snapshot', () => {
     fc.assert(
       fc.property(forward, rules, fc.nat(1000), (snapshots, retention, hours) => {
         const kept = keptBy(snapshots, retention);
@@ -95,7 +95,7 @@ describe('retention', () => {
     );
   });
 
-  test('the last are the last that were published, also where the clock was put back in between', () => {
+  test('the last are those published last, even if the clock was set back in between', () => {
     fc.assert(
       fc.property(anyTimes, fc.integer({ min: 1, max: 20 }), (snapshots, keepLast) => {
         const kept = keptBy(snapshots, { keepLast, keepWithinMs: 0, graceMs: 0 });
@@ -104,7 +104,7 @@ describe('retention', () => {
     );
   });
 
-  test('all that stays has a reason that fits, and what has none is beyond every rule', () => {
+  test('each kept snapshot has a true reason, and no rule covers the others', () => {
     fc.assert(
       fc.property(forward, rules, (snapshots, retention) => {
         const decisions = applyRetention(snapshots, retention, new Date(NOW));

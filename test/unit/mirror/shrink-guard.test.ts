@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { PlanFigures } from '../../../src/mirror/plan.ts';
 import { guardAgainstShrinking } from '../../../src/mirror/shrink-guard.ts';
 
-/** A plan after which the source has `files` of `bytes` in all, by these deletions. */
+/** A plan for a source of `files` files and `bytes` bytes, with these deletions. */
 function plan(files: number, bytes: number, deletedFiles = 0, deletedBytes = 0): PlanFigures {
   return {
     newFiles: 0,
@@ -23,10 +23,10 @@ describe('the shrink guard', () => {
   test.each([
     ['a third of the files', plan(66, 1000, 34, 0), 30],
     ['a third of the bytes, by one file', plan(99, 660, 1, 340), 30],
-    ['all bytes, though every file is still there', plan(100, 0), 30],
+    ['all bytes, although every file is still there', plan(100, 0), 30],
     ['files that were replaced by as many others', plan(100, 1000, 100, 1000), 30],
-    ['one file, where nothing may vanish', plan(99, 990, 1, 10), 0],
-    ['everything, although everything may', plan(0, 0, 100, 1000), 100],
+    ['one file, if nothing may vanish', plan(99, 990, 1, 10), 0],
+    ['everything, even if everything may vanish', plan(0, 0, 100, 1000), 100],
   ])('refuses %s', (_, figures, limit) => {
     expect(() => guardAgainstShrinking(figures, { files: 100, bytes: 1000 }, limit)).toThrow(
       refused,
@@ -36,7 +36,7 @@ describe('the shrink guard', () => {
   test.each([
     ['exactly the limit', plan(70, 700, 30, 300), 30],
     ['growth', plan(1000, 10_000), 0],
-    ['almost everything, where everything may', plan(1, 1, 99, 999), 100],
+    ['almost everything, if everything may vanish', plan(1, 1, 99, 999), 100],
   ])('lets %s pass', (_, figures, limit) => {
     guardAgainstShrinking(figures, { files: 100, bytes: 1000 }, limit);
   });
@@ -45,14 +45,14 @@ describe('the shrink guard', () => {
     guardAgainstShrinking(plan(0, 0), { files: 0, bytes: 0 }, 0);
   });
 
-  test('where bytes were never counted the files alone decide', () => {
+  test('if bytes were never counted, the files alone decide', () => {
     guardAgainstShrinking(plan(90, 1, 10, 500), { files: 100, bytes: undefined }, 30);
     expect(() =>
       guardAgainstShrinking(plan(60, 1, 40, 1), { files: 100, bytes: undefined }, 30),
     ).toThrow(refused);
   });
 
-  test('what passes a limit passes every higher one', () => {
+  test('a plan that passes one limit passes every higher one', () => {
     const size = fc.nat(1000);
     fc.assert(
       fc.property(

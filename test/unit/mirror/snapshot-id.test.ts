@@ -17,7 +17,7 @@ test('a time names a snapshot as YYYYMMDDTHHMMSSZ, in UTC', () => {
   expect(timestampId(new Date('2026-11-22T08:15:00.999Z'))).toBe('20261122T081500Z');
 });
 
-test('names made of times are ids, and sort as their times do', () => {
+test('names made from times are ids, and sort by time', () => {
   fc.assert(
     fc.property(time, time, (a, b) => {
       const [one, other] = [timestampId(a), timestampId(b)];
@@ -28,7 +28,7 @@ test('names made of times are ids, and sort as their times do', () => {
   );
 });
 
-test('a fresh name is never one that is taken', () => {
+test('a fresh name is never taken already', () => {
   fc.assert(
     fc.property(time, fc.nat(20), (now, count) => {
       const taken = new Set<string>();
@@ -42,7 +42,7 @@ test('a fresh name is never one that is taken', () => {
   );
 });
 
-test('an id is one plain file name: no path, no option, no hidden file, no name of staging', () => {
+test('an id is a plain file name: not a path, an option, a hidden file or a name in staging', () => {
   fc.assert(
     fc.property(fc.string({ maxLength: 120 }), (text) => {
       if (isSnapshotId(text)) expect(text).toMatch(/^[A-Za-z0-9][\w.+-]{0,99}$/);

@@ -15,7 +15,7 @@ import { below } from '../../support/byte-path.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-test('I2: what another host still holds open is never what the next rsync goes on from', () => {
+test('I2: the next rsync does not continue with a file that another host still has open', () => {
   const layout = layoutOf(scratchDirectory());
   sealStaging(layout);
   const name = 'half\n\xff';
@@ -27,7 +27,7 @@ test('I2: what another host still holds open is never what the next rsync goes o
   expect(statSync(layout.partial).mode & 0o777).toBe(0o700);
 });
 
-test('a tree that may still be written to is told from others, also when one of its name is there', () => {
+test('a tree that another host may still write to is marked, even if one of the same name was before', () => {
   const layout = layoutOf(scratchDirectory());
   sealStaging(layout);
   for (const round of ['first', 'second']) {
@@ -40,7 +40,7 @@ test('a tree that may still be written to is told from others, also when one of 
   expect(foreign.flatMap((tree) => readdirSync(tree)).sort()).toEqual(['first', 'second']);
 });
 
-test('I6: a gate that others may enter is refused', () => {
+test('I6: a staging directory that other users can enter is refused', () => {
   const layout = layoutOf(scratchDirectory());
   mkdirSync(layout.staging, { recursive: true, mode: 0o755 });
   expect(() => sealStaging(layout)).toThrow(/mode 0700/);

@@ -39,7 +39,7 @@ function makeTrees(scratch = scratchDirectory()): Trees {
 }
 
 describe('taking entries out', () => {
-  test('never follows a symlink, neither the entry nor one on the way to it', async () => {
+  test('follows no symlink, neither the entry itself nor one on the way to it', async () => {
     const { tree, outside, take, left } = makeTrees();
     outside.write('passwd', 'precious');
     outside.directory('d');
@@ -58,7 +58,7 @@ describe('taking entries out', () => {
     expect(left(outside.root)).toEqual(['d', 'passwd']);
   });
 
-  test('a symlink that becomes a directory goes alone, before what is to come below it', async () => {
+  test('a symlink that becomes a directory is removed alone, before entries below it', async () => {
     const { tree, outside, take, left } = makeTrees();
     outside.write('passwd', 'precious');
     tree.symlink('a', outside.root);
@@ -67,7 +67,7 @@ describe('taking entries out', () => {
     expect(left(outside.root)).toEqual(['passwd']);
   });
 
-  test('names may be any bytes, also below a directory that goes whole', async () => {
+  test('names may be any bytes, also below a directory that is removed whole', async () => {
     const { tree, take, left } = makeTrees();
     tree.directory('whole');
     for (const name of awkwardNames) {
@@ -78,7 +78,7 @@ describe('taking entries out', () => {
     expect(left()).toEqual([]);
   });
 
-  test('only what is named goes, whatever the names are', async () => {
+  test('only the named entries are removed, whatever their names', async () => {
     const byteName = fc
       .uint8Array({ min: 1, minLength: 1, maxLength: 20 })
       .map((bytes) => Buffer.from(bytes).toString('latin1').replaceAll('/', '_'))
@@ -99,7 +99,7 @@ describe('taking entries out', () => {
     );
   });
 
-  test('a directory may stay where a directory is wanted, and the root and what is not there do no harm', async () => {
+  test('a directory stays if a directory is wanted; the root and missing names do no harm', async () => {
     const { tree, take, left } = makeTrees();
     tree.directory('d');
     tree.write('d/inside', '');
@@ -114,7 +114,7 @@ describe('taking entries out', () => {
     expect(left(join(tree.root, 'd'))).toEqual(['inside']);
   });
 
-  test('it stops when it is told to', async () => {
+  test('it stops when its signal aborts', async () => {
     const { tree, partial } = makeTrees();
     for (let at = 0; at < 600; at += 1) tree.write(`f${at}`, '');
     const names = readdirSync(tree.root).map((name) => ({ name }));
@@ -125,7 +125,7 @@ describe('taking entries out', () => {
   });
 });
 
-test('I2, I7: of files that change, one that no other tree has stays for rsync to take parts from', async () => {
+test('I2, I7: a changed file stays if no other tree shares it, so that rsync can take parts from it', async () => {
   const { tree, outside, take, left } = makeTrees();
   tree.write('own', '');
   outside.write('shared', '');
@@ -141,7 +141,7 @@ test('I2, I7: of files that change, one that no other tree has stays for rsync t
 });
 
 describe("rsync's own temporary files", () => {
-  test('are kept for the next rsync to go on from', async () => {
+  test('are kept, so that the next rsync continues with them', async () => {
     const { tree, partial, take, left } = makeTrees();
     tree.write('.large\n.AbCdEf', 'half of it');
     await take('.large\n.AbCdEf');
@@ -149,7 +149,7 @@ describe("rsync's own temporary files", () => {
     expect(readFileSync(below(partial, 'large\n'), 'utf8')).toBe('half of it');
   });
 
-  test('but not when a published snapshot shares the inode, which rsync would write into', async () => {
+  test('are not kept if a published snapshot shares the inode, because rsync would write into it', async () => {
     const { tree, outside, partial, take, left } = makeTrees();
     outside.write('.large.AbCdEf', 'published');
     tree.write('other', '');
@@ -159,7 +159,7 @@ describe("rsync's own temporary files", () => {
     expect(left(partial)).toEqual([]);
   });
 
-  test('nor a symlink of such a name', async () => {
+  test('are not symlinks, whatever their names', async () => {
     const { tree, outside, partial, take, left } = makeTrees();
     outside.write('precious', '');
     tree.symlink('.large.AbCdEf', join(outside.root, 'precious'));
@@ -170,8 +170,8 @@ describe("rsync's own temporary files", () => {
   });
 });
 
-describe.skipIf(!runsAsRoot)('as an ordinary user', () => {
-  /** The effective user, as which the kernel checks permissions, is another meanwhile. */
+describe.skipIf(!runsAsRoot)('for an ordinary user', () => {
+  /** Runs `action` with the effective ids of `nobody`, by which the kernel checks permissions. */
   async function asNobody(action: () => Promise<void>): Promise<void> {
     process.setegid?.(nobody.gid);
     process.seteuid?.(nobody.uid);
@@ -183,7 +183,7 @@ describe.skipIf(!runsAsRoot)('as an ordinary user', () => {
     }
   }
 
-  test('entries leave directories that deny writing, and only those change their mode', async () => {
+  test('entries are taken out of directories that deny writing, and no other modes change', async () => {
     const { tree, take, left } = makeTrees();
     for (const name of ['closed', 'closed/below', 'closed/other']) tree.directory(name);
     for (const name of ['closed/f', 'closed/below/g', 'closed/other/h']) tree.write(name, '');
@@ -203,7 +203,7 @@ describe.skipIf(!runsAsRoot)('as an ordinary user', () => {
     expect(statSync(join(tree.root, 'closed/other')).mode & 0o777).toBe(0o555);
   });
 
-  test('a directory that denies writing goes with all that is in it', async () => {
+  test('a directory that denies writing is removed with its content', async () => {
     const { tree, take, left } = makeTrees();
     for (const name of ['.', 'd', 'd/e']) {
       if (name !== '.') tree.directory(name);
