@@ -9,8 +9,8 @@ import { readSettings } from './settings.ts';
 import type { SyncLock } from './sync-lock.ts';
 
 /**
- * A directory that readers know by its path becomes a tree of a mirror, and its path a symlink to
- * `current`:
+ * Adopts a directory: it becomes a tree of the mirror, and the path that readers know becomes a
+ * symlink to `current`:
  *
  * ```
  *   before     DIR = the tree         ROOT/snapshots/ID -> ROOT/current -> snapshots/ID, a loop
@@ -18,8 +18,10 @@ import type { SyncLock } from './sync-lock.ts';
  *   after      DIR -> ROOT/current    ROOT/snapshots/ID = the tree
  * ```
  *
- * So at every instant DIR leads to the tree. Where names cannot be exchanged there is a moment
- * between two calls in which DIR is not there; a crash in it is mended by whatever comes next.
+ * So DIR leads to the tree at every instant. On a filesystem that cannot exchange names, DIR is
+ * missing for a moment between two system calls; after a crash there, the next command repairs it.
+ *
+ * @throws MirrorlatchError LOCK_LOST.
  */
 export function takeIn(layout: Layout, lock: SyncLock, directory: string, id: string): void {
   const place = layout.snapshot(id);
@@ -37,15 +39,18 @@ export function takeIn(layout: Layout, lock: SyncLock, directory: string, id: st
 }
 
 /**
- * The way back, by the same exchange; then nothing is current any more.
+ * Gives an adopted directory back, by the same exchange. After this, nothing is current.
  *
- * Whoever is on the way through the symlink at that moment looks for the tree in its old place and
- * finds the symlink there. So that is one of a name that leads to the tree from both places:
+ * A reader that has just followed the symlink DIR looks for the tree in its old place, and finds
+ * the symlink there. So both places get a symlink of the same name, ALIAS, which leads to the tree
+ * before and after the exchange:
  *
  * ```
  *   before     DIR -> ALIAS -> ROOT/snapshots/ID = the tree        (ALIAS beside DIR)
  *   after      ROOT/snapshots/ID -> ALIAS -> DIR = the tree        (ALIAS beside ID)
  * ```
+ *
+ * @throws MirrorlatchError CONFIGURATION when `directory` is not a symlink; LOCK_LOST.
  */
 export async function giveBack(
   layout: Layout,
@@ -55,8 +60,8 @@ export async function giveBack(
 ): Promise<void> {
   const place = layout.snapshot(id);
   if (!lstatIfThere(directory)?.isSymbolicLink()) {
-    throw new MirrorlatchError('CONFIGURATION', `${directory} is not the symlink it should be`, {
-      hint: `Move it away, and make it again: ln -s ${layout.current} ${directory}`,
+    throw new MirrorlatchError('CONFIGURATION', `${directory} is not a symlink into the mirror`, {
+      hint: `Move it away, and make the symlink again with: ln -s ${layout.current} ${directory}`,
     });
   }
   for (const alias of aliasesOf(layout, directory)) rmSync(alias, { force: true });
@@ -68,12 +73,12 @@ export async function giveBack(
     renameSync(place, directory);
   }
   syncBoth(dirname(directory), dirname(place));
-  await sleep(ON_THE_WAY_MS);
+  await sleep(LOOKUP_MS);
   undoHalf(layout);
 }
 
-/** How long it may take to walk a path that began before the exchange. */
-const ON_THE_WAY_MS = 100;
+/** How long a path lookup that began before the exchange may take. */
+const LOOKUP_MS = 100;
 
 function aliasBeside(path: string, directory: string): string {
   return join(dirname(path), `.${basename(directory)}.mirrorlatch`);
@@ -84,7 +89,7 @@ function aliasesOf(layout: Layout, directory: string): string[] {
   return places.map((path) => aliasBeside(path, directory));
 }
 
-/** The root of the mirror that an adopted path leads into, as its symlink tells it. */
+/** The root of the mirror into which an adopted path leads; undefined if it is not a symlink. */
 export function rootBehind(directory: string): string | undefined {
   const link = readlinkIfThere(directory);
   if (link === undefined) return undefined;
@@ -94,8 +99,8 @@ export function rootBehind(directory: string): string | undefined {
 }
 
 /**
- * The adopted path while it still is, or is again, a directory of its own, and nothing is current: a
- * crash fell before the exchange, or after the one back. Else undefined.
+ * The adopted path, if it is a plain directory and nothing is current: a crash came before the
+ * exchange of an adoption, or after the exchange that gave the directory back. Otherwise undefined.
  */
 export function halfAdopted(layout: Layout): string | undefined {
   const adopted = readSettings(layout)?.adopted;
@@ -106,20 +111,23 @@ export function halfAdopted(layout: Layout): string | undefined {
   return leadsToTree ? undefined : adopted;
 }
 
-/** @throws MirrorlatchError CONFIGURATION: nobody but a person can tell which of both was wanted. */
+/**
+ * @throws MirrorlatchError CONFIGURATION for a half-adopted directory: only a person knows whether
+ *   it was being adopted or given back.
+ */
 export function refuseHalfAdopted(layout: Layout): void {
   const adopted = halfAdopted(layout);
   if (adopted === undefined) return;
   throw new MirrorlatchError(
     'CONFIGURATION',
-    `the adoption of ${adopted} by ${layout.root} was interrupted, and that of it which was done is undone`,
+    `the adoption of ${adopted} by ${layout.root} was interrupted and has been undone`,
     {
-      hint: `Finish it with: mirrorlatch init ${layout.root} --adopt ${adopted}, or leave it at that with --unadopt`,
+      hint: `Adopt it again with: mirrorlatch init ${layout.root} --adopt ${adopted}. To give the adoption up, put --unadopt in place of --adopt.`,
     },
   );
 }
 
-/** Takes away what leads nowhere: the symlink in the place of the tree, and `current`. */
+/** Removes what a half-done adoption left: `current`, and the symlink in the place of the tree. */
 export function undoHalf(layout: Layout): void {
   removeAliases(layout);
   const target = readlinkIfThere(layout.current);
@@ -130,8 +138,8 @@ export function undoHalf(layout: Layout): void {
 }
 
 /**
- * The adopted path at which nothing lies, or the symlink that stands there for a moment only, for a
- * crash fell between two calls; else undefined.
+ * The adopted path, if a crash between two system calls left nothing there, or the symlink that
+ * `giveBack` puts there for a moment. Otherwise undefined.
  */
 export function lostPath(layout: Layout): string | undefined {
   const adopted = readSettings(layout)?.adopted;
@@ -142,6 +150,11 @@ export function lostPath(layout: Layout): string | undefined {
   return isLost ? adopted : undefined;
 }
 
+/**
+ * Makes the adopted path a symlink to `current` again.
+ *
+ * @throws MirrorlatchError LOCK_LOST.
+ */
 export function restorePath(layout: Layout, lock: SyncLock, adopted: string): void {
   lock.replaceLink(adopted, linkAt(layout, adopted));
   removeAliases(layout);

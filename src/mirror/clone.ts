@@ -7,11 +7,11 @@ import { runProgram } from '../system/process.ts';
 import { removeTree } from '../system/remove-tree.ts';
 
 /**
- * How a new tree gets what did not change:
- * - `btrfs`: a snapshot of the subvolume, made in one step whatever its size;
- * - `hardlink`: a new tree of directories whose files are those of the old;
- * - `reflink`: files of its own that share their blocks until one is written;
- * - `copy`: files and blocks of its own.
+ * How a new tree gets the files that did not change:
+ * - `btrfs`: a snapshot of the subvolume, in one step whatever its size;
+ * - `hardlink`: new directories with hard links to the old files;
+ * - `reflink`: new files that share their blocks with the old ones until either is written;
+ * - `copy`: new files with blocks of their own.
  */
 export const CLONE_METHODS = ['btrfs', 'hardlink', 'reflink', 'copy'] as const;
 
@@ -21,19 +21,20 @@ export type CloneMethod = (typeof CLONE_METHODS)[number];
 const SUBVOLUME_INODE = 256n;
 
 export interface CloneOptions {
-  /** The methods to try, the best first. */
+  /** The methods to try, in this order. */
   methods: readonly CloneMethod[];
+  /** Descriptors that the cloning program inherits. */
   inherit: readonly number[];
   signal: AbortSignal;
-  /** Told of each method that this filesystem refused, and why. */
+  /** Called with each method that the filesystem refused, and the reason. */
   onRefused?: (method: CloneMethod, why: string) => void;
 }
 
 /**
- * Makes `to` a copy of the tree `from`, by the first method that works here.
+ * Makes `to` a copy of the tree `from`, by the first method that works.
  *
  * @returns the method that worked.
- * @throws MirrorlatchError IO or NO_SPACE when none did.
+ * @throws MirrorlatchError NO_SPACE when the disk is full, IO when no method works.
  */
 export async function cloneTree(
   from: string,
@@ -55,7 +56,7 @@ export async function cloneTree(
     if (/No space left on device|Disk quota exceeded/.test(stderr)) {
       throw new MirrorlatchError(
         'NO_SPACE',
-        `no space for a clone of ${from}: ${firstLine(stderr)}`,
+        `there is no space for a clone of ${from}: ${firstLine(stderr)}`,
         {
           hint: 'Free space or inodes, or remove old snapshots with: mirrorlatch prune ROOT --keep-last 2 --grace 0',
         },
@@ -65,18 +66,18 @@ export async function cloneTree(
     onRefused?.(method, lastWords);
   }
   throw new MirrorlatchError('IO', `${from} cannot be cloned: ${lastWords}`, {
-    hint: 'Try another way: mirrorlatch sync --clone copy',
+    hint: 'Make a full copy instead, with: mirrorlatch sync ROOT --clone copy',
   });
 }
 
-/** The methods worth trying for a clone of `from`, the best first. */
+/** The methods worth trying for a clone of `from`, the fastest first. */
 export function cloneMethodsFor(from: string, preference: CloneMethod | 'auto'): CloneMethod[] {
   if (preference !== 'auto') return [preference];
   const others: CloneMethod[] = ['hardlink', 'reflink', 'copy'];
   return isSubvolume(from) ? ['btrfs', ...others] : others;
 }
 
-/** Whether a file in `directory` can share its blocks with another (ioctl_ficlone(2)). */
+/** Whether files in `directory` can share their blocks (ioctl_ficlone(2)). */
 export function canReflink(directory: string): boolean {
   const [from, to] = [join(directory, '.reflink-from'), join(directory, '.reflink-to')];
   try {
@@ -93,7 +94,7 @@ export function canReflink(directory: string): boolean {
   }
 }
 
-/** Makes an empty directory for a first tree: a subvolume, where later clones can be snapshots. */
+/** Makes an empty directory for a tree; on btrfs a subvolume, which can be cloned in one step. */
 export async function makeEmptyTree(path: string, preference: CloneMethod | 'auto'): Promise<void> {
   if (preference === 'auto' || preference === 'btrfs') {
     if (mountOf(dirname(path))?.type === 'btrfs' && (await createSubvolume(path))) return;
@@ -109,7 +110,7 @@ async function createSubvolume(path: string): Promise<boolean> {
   try {
     return (await runProgram('btrfs', ['subvolume', 'create', path])).exitCode === 0;
   } catch (error) {
-    // Without btrfs-progs a plain directory does as well, only not as fast.
+    // Without btrfs-progs, a plain directory works too; its clones are slower.
     if (error instanceof MirrorlatchError && error.code === 'UNAVAILABLE') return false;
     throw error;
   }

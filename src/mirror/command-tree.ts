@@ -15,23 +15,27 @@ import type { Layout } from './layout.ts';
 import { type CommandTreeRecord, checkCommandTree, parseJson } from './records.ts';
 import { isCommandTree, stagedClone, stagedCommandTree, stagedTree } from './staging.ts';
 
-/** A tree that a command of the user's works on, behind the gate. */
+/** A tree in staging that a command of `lock` works on. */
 export interface CommandTree {
   id: string;
   path: string;
-  /** How it was made of `base`. */
+  /** How it was cloned from `base`; `none` if it began empty. */
   clone: CloneMethod | 'none';
-  /** The ctime from which on the command may have touched it. */
+  /** The command may have changed entries with this ctime or a later one; ns since the epoch. */
   since: bigint;
 }
 
 export interface CommandTreeOptions {
   /** The id that `current` names. */
   base: string | undefined;
-  /** The command writes no file in place, nor sets attributes of one: it may share them (I2). */
+  /**
+   * The command neither writes into existing files nor changes their attributes, so the tree may
+   * share them with the published snapshot (I2).
+   */
   hardLinksAreSafe: boolean;
-  /** Begin with an empty tree, whatever there is. */
+  /** Begin with an empty tree instead of a clone of `base`. */
   isEmpty: boolean;
+  /** Descriptors that the cloning program inherits. */
   inherit: readonly number[];
   signal: AbortSignal;
   onRefused: (method: CloneMethod, why: string) => void;
@@ -39,15 +43,16 @@ export interface CommandTreeOptions {
 
 const RECORD = /^\.(.+)\.command\.json$/;
 
-/** Where the record of a tree lies: beside it, for within it is the command's. */
+/** The record lies beside the tree, because everything inside the tree belongs to the command. */
 function recordOf(layout: Layout, id: string): string {
   return join(layout.staging, `.${id}.command.json`);
 }
 
 /**
- * What an earlier command left that the next can go on from. A tree stays worth that as long as
- * `current` is what it was made of, and no restart has left its content in doubt; a record without a
- * tree, and a tree without a record, are worth nothing.
+ * The newest tree that an earlier command left and the next one can continue with. That needs both
+ * the tree and its record, the same `current` as when the tree was made, and no restart since.
+ *
+ * @param base the id that `current` names.
  */
 export function leftCommandTree(
   layout: Layout,
@@ -63,7 +68,7 @@ function leftTree(layout: Layout, id: string, base: string | undefined) {
   const checked = checkCommandTree(parseJson(readTextIfThere(recordOf(layout, id))));
   if (!('record' in checked)) return undefined;
   const { record } = checked;
-  // A crash between the two renames of a publication: recovery has put it where sync keeps its own.
+  // After a crash between the two renames of a publication, recovery moved it to where sync works.
   const wasTakenBack = !lstatIfThere(stagedCommandTree(layout, id))?.isDirectory();
   const path = wasTakenBack ? stagedTree(layout, id) : stagedCommandTree(layout, id);
   const isGood = record.base === (base ?? null) && record.trusted === trustMark(layout);
@@ -72,10 +77,11 @@ function leftTree(layout: Layout, id: string, base: string | undefined) {
 }
 
 /**
- * Makes the tree `staging/ID.command`: of what an earlier command left, of `current`, or empty. All
- * else that commands left is thrown away.
+ * Makes the tree `staging/ID.command` from the tree of an earlier command, as a clone of `base`, or
+ * empty. Discards all other trees that commands left.
  *
- * @param left what `leftCommandTree` found, unless that is not wanted.
+ * @param left the tree to continue with, from `leftCommandTree`.
+ * @throws MirrorlatchError as `cloneTree`.
  */
 export async function makeCommandTree(
   layout: Layout,
@@ -120,13 +126,13 @@ export async function makeCommandTree(
   return tree;
 }
 
-/** The ways that give the new tree files of its own, the cheapest first. */
+/** The methods that give the new tree files of its own, the cheapest first. */
 function ownCopyMethods(layout: Layout, from: string): CloneMethod[] {
   if (!canReflink(layout.staging)) return isSubvolume(from) ? ['btrfs', 'copy'] : ['copy'];
   return isSubvolume(from) ? ['btrfs', 'reflink', 'copy'] : ['reflink', 'copy'];
 }
 
-/** Forgets a tree that was published, or is not wanted any more. */
+/** Discards a tree that was published or is no longer wanted, and its record. */
 export function forgetCommandTree(layout: Layout, { id, path }: CommandTree): void {
   if (lstatIfThere(path) !== undefined) discard(layout, path);
   rmSync(recordOf(layout, id), { force: true });
@@ -148,7 +154,7 @@ function recordedIds(layout: Layout): string[] {
     .filter((id) => id !== undefined);
 }
 
-/** The ctime that a file of the mirror gets that is touched now; ns since the epoch. */
+/** The time by the clock of the mirror's filesystem, as it stamps a ctime; ns since the epoch. */
 export function ctimeNow(layout: Layout): bigint {
   const path = join(layout.staging, '.stamp');
   writeFileSync(path, '', { mode: 0o600 });

@@ -15,7 +15,8 @@ export function currentId(layout: Layout): string | undefined {
     const link = readlinkIfThere(layout.current);
     const id = idOf(layout, link);
     if (id !== undefined) return id;
-    // Between the two calls `current` may have been flipped, and its old snapshot pruned.
+    // Between reading the link and looking at its target, `current` may have been flipped and the
+    // old snapshot pruned.
     if (readlinkIfThere(layout.current) !== link) continue;
     if (lstatIfThere(layout.current) === undefined || halfAdopted(layout) !== undefined)
       return undefined;
@@ -23,18 +24,18 @@ export function currentId(layout: Layout): string | undefined {
       'CONFIGURATION',
       `${layout.current} is not a symlink to a snapshot of this mirror`,
       {
-        hint: 'Move it away, or point it at a snapshot by hand: ln -sfn snapshots/ID ROOT/current',
+        hint: `Move it away, or point it at a snapshot with: ln -sfn snapshots/ID ${layout.current}`,
       },
     );
   }
 }
 
-/** The id that `current` named before, if that snapshot still exists. */
+/** The id that `previous` names, if that snapshot still exists. */
 export function previousId(layout: Layout): string | undefined {
   return idOf(layout, readlinkIfThere(layout.previous));
 }
 
-/** The id of the tree that such a link leads to, if the tree exists. */
+/** The id in the text of a link, if it has the form of ours and the tree exists. */
 function idOf(layout: Layout, target: string | undefined): string | undefined {
   const id = target === undefined ? '' : basename(target);
   if (target !== snapshotLink(id) || !(isSnapshotId(id) || id === LIVE)) return undefined;

@@ -5,20 +5,20 @@ import { errnoOf } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
 
-/** Takes a tree out of sight in one rename. Its removal comes later, see `trash.ts`. */
+/** Moves a tree to the trash in one rename. `emptyTrash` removes it later. */
 export function discard(layout: Layout, path: string): void {
   mkdirSync(layout.trash, { recursive: true, mode: 0o700 });
   moveTree(path, join(layout.trash, `${basename(path)}.${randomUUID()}`));
 }
 
-/** The names of the discarded trees that are still on the disk. */
+/** The names of the trees in the trash. */
 export function discardedNames(layout: Layout): string[] {
   return ifThere(() => readdirSync(layout.trash)) ?? [];
 }
 
 /**
- * Moves a directory to another parent. That changes its `..`, for which rename(2) wants write
- * permission on the directory itself of everybody but root, so its mode is widened for a moment.
+ * Moves a directory to another parent. This changes its `..` entry, and rename(2) therefore needs
+ * write permission on the directory itself, except for root. So its mode is widened for a moment.
  */
 export function moveTree(from: string, to: string): void {
   try {

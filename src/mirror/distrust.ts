@@ -15,26 +15,26 @@ import { isSubvolume } from './clone.ts';
 import type { Layout } from './layout.ts';
 import { findLeftovers, keepToCopyFrom } from './staging.ts';
 
-/** So many entries between two turns of the event loop: the lock's heartbeat must go on. */
+/** Entries between two turns of the event loop, so that the lock's heartbeat continues. */
 const BATCH = 500;
 
-/** Longer than the kernel's clock stands still for timestamps: a tick, of 10 ms at most. */
+/** Longer than the kernel's timestamps stand still, which is one clock tick, at most 10 ms. */
 const TICK_MS = 20;
 
 /**
- * Takes from what lies in staging its claim to be up to date, where that was written before the
- * machine was restarted, by another host, or on a disk that was mounted anew since. After a power
- * cut a file can have its size and its times, and zeros for content: filesystems with delayed
- * allocation commit the one before they write the other. rsync's quick check cannot tell (I8).
+ * Makes rsync compare the content of everything in staging, if that was written before a restart,
+ * by another host, or before the disk was last mounted. After a power cut a file can have the right
+ * size and times but zeros for content, because filesystems with delayed allocation commit metadata
+ * before data. rsync's quick check cannot tell the difference (I8).
  *
- * Every file that is not a published snapshot's own, which is durable, gets a size that its source
- * cannot have. So rsync looks into it, and still fetches nothing that it does hold (I7).
+ * Each file that is not shared with the published snapshot, whose files are durable, gets a size
+ * that its source cannot have. So rsync compares its content, and transfers only what differs (I7).
  *
- * `.boot` in staging tells for which kernel and disk all of this has been done. It need not be
- * durable: who finds it torn, or not at all, does it again, and that does no harm.
+ * `.boot` in staging records the kernel and the disk for which this has been done. It need not be
+ * durable: if it is torn or missing, the work is repeated, which does no harm.
  *
- * @param base what `current` names.
- * @returns whether anything was distrusted.
+ * @param base the path of the snapshot that `current` names.
+ * @returns whether there was any tree to distrust.
  */
 export async function distrustAfterRestart(
   layout: Layout,
@@ -45,15 +45,15 @@ export async function distrustAfterRestart(
   if (readTextIfThere(layout.bootMark) === mark) return false;
   const { trees, foreign } = findLeftovers(layout);
   for (const tree of foreign) await new Distrust(tree, base, signal).spread();
-  // The newest last: the next sync goes on from the one that was changed last.
+  // The newest last: the next sync continues with the tree that was changed last.
   for (const tree of trees.toReversed()) {
     const { shared, copies } = await new Distrust(tree, base, signal).spread();
     const found = lstatIfThere(tree);
-    // A copy or a reflink of `current` has lost what that has: a new one is cheaper than rsync.
+    // A copy or reflink of `current` has lost all files that `current` has: a new clone is cheaper.
     if (copies > 0 && shared === 0) keepToCopyFrom(tree);
     else if (found) {
       await sleep(TICK_MS);
-      // Sets its ctime.
+      // This sets the ctime, by which `findLeftovers` sorts.
       chmodSync(tree, modeOf(found));
     }
   }
@@ -61,16 +61,16 @@ export async function distrustAfterRestart(
   return trees.length + foreign.length > 0;
 }
 
-/** Tells the running kernel and the mounted disk: what was written since they came is trusted. */
+/** Names the running kernel and the mounted disk; what was written under the same is trusted. */
 export function trustMark(layout: Layout): string {
   return `${thisHost().bootId} ${lstatIfThere(layout.staging)?.dev}`;
 }
 
-/** A walk over one tree, which follows no link. */
+/** A walk over one tree. It follows no symlink. */
 class Distrust {
-  /** Files that are the very ones of `base`. */
+  /** Files that are the same inode in `base`. */
   shared = 0;
-  /** Files that `base` has in the same way, but not the same. */
+  /** Files of the same size and time as in `base`, but with an inode of their own. */
   copies = 0;
   readonly #tree: string;
   readonly #base: string | undefined;
@@ -91,10 +91,11 @@ class Distrust {
     return this;
   }
 
-  /** @param isInBase whether the path leads through real directories of `base`, too. */
+  /** @param isInBase whether the path leads through real directories in `base` too. */
   async #visit(directory: string, status: BigIntStats, isInBase: boolean): Promise<void> {
     const path = bytePath(this.#tree, directory);
-    // Only root can do without; rsync would not set it again where it keeps no modes.
+    // Only root can do without write permission. The mode is restored below, because rsync does not
+    // set it if it was told to keep no modes.
     const mode = modeOf(status);
     const isOpen = (mode & 0o700) === 0o700;
     if (!isOpen) chmodSync(path, mode | 0o700);
@@ -114,7 +115,7 @@ class Distrust {
         if (found?.isDirectory()) {
           await this.#visit(name, found, original?.isDirectory() === true);
         } else if (found?.isFile()) {
-          // On another host an rsync may still take files of its own away.
+          // An rsync on another host may still remove its own files.
           ifThere(() => this.#judge(bytePath(this.#tree, name), found, original));
         }
       }
@@ -131,18 +132,18 @@ class Distrust {
       found.size === original.size &&
       found.mtimeNs === original.mtimeNs
     ) {
-      // rsync takes it from there.
+      // rsync links or copies it from `base` again.
       this.copies += 1;
       unlinkSync(path);
     } else if (found.nlink > 1n) {
-      // Another snapshot may share it (I2). Of names in staging alone the last one stays.
+      // Another snapshot may share it (I2). If all its names are in staging, the last one stays.
       unlinkSync(path);
     } else if (found.size > 0n) {
       lengthen(path, found);
     }
   }
 
-  /** A snapshot of a subvolume keeps both number and ctime of what nobody has touched since. */
+  /** In a btrfs snapshot, untouched files keep their inode number and ctime, but not the device. */
   #isSame(found: BigIntStats, original: BigIntStats): boolean {
     if (found.ino !== original.ino) return false;
     return (
@@ -152,8 +153,8 @@ class Distrust {
 }
 
 /**
- * Adds a byte, which also sets the mtime. No time would do as well: any can be a source's, and
- * rsync may have been told not to look at times.
+ * Adds a byte. Changing only the mtime would not do: the source may have any time, and rsync may
+ * have been told to ignore times.
  */
 function lengthen(path: Buffer, found: BigIntStats): void {
   const length = Number(found.size) + 1;

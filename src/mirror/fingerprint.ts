@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import type { Entry } from '../rsync/itemize.ts';
 
 /**
- * A sum over the entries of a transfer that does not depend on their order, so that what was
- * planned can be compared with what was done, without keeping either. Directories do not count:
- * a transfer also touches those that only had to be passed through.
+ * A checksum of the entries of a transfer, independent of their order. It compares what was planned
+ * with what was done without keeping either list. Directories do not count, because a transfer also
+ * touches those that only lead to an entry.
  */
 export class Fingerprint {
   #sum = 0n;

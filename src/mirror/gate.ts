@@ -11,22 +11,22 @@ import { checkGateRecord, type GateRecord, parseJson } from './records.ts';
 import type { SyncLock } from './sync-lock.ts';
 
 /**
- * The gate of a mirror that is written in place, a readers-writer lock that outlives its holders:
+ * The gate of an in-place mirror, a readers-writer lock that outlives its holders:
  *
  * ```
- *            close              the last reader is out            reopen
+ *            close            the last reader has left            reopen
  *   open ───────────► closing ─────────────────────────► closed ─────────► open
- *    ▲ ▲                 │ gave up waiting                 │                 (all went well)
+ *    ▲ ▲                 │ gave up waiting                 │                 (written whole)
  *    │ └─────────────────┘                                 └─────────────► dirty
  *    └──────────────────────── the next clean sync ─────────────────────────┘
  * ```
  *
- * The mode of the directory above the tree keeps those out who know nothing of mirrorlatch: rsync
- * never touches it, while it resets that of its own target. The state keeps out those whom modes do
- * not stop. A reader that was let in holds a shared flock; who closes waits for all of them.
- * In `dirty` the mode is open again, for half a mirror may serve better than none, and guarded
- * readers wait. What was dirty before it was closed is so again when the write does not end well, and
- * what was lost to a restart stays in doubt until then.
+ * The mode of the directory above the tree keeps out readers that do not use mirrorlatch. rsync
+ * resets the mode of its target, but never touches the directory above. The state keeps out guarded
+ * readers that modes do not stop, such as root. Each guarded reader holds a shared flock, and
+ * closing the gate waits for all of them. In state `dirty` the mode is open again, because half a
+ * mirror may be better than none, but guarded readers wait. A tree that was dirty before the gate
+ * was closed is dirty again if the write fails, and keeps its doubts about data lost in a restart.
  */
 export type { GateRecord };
 
@@ -34,22 +34,22 @@ const POLL_MS = 100;
 const DEFAULT_MODE = 0o755;
 
 export interface CloseOptions {
-  /** What closes the gate: `sync`, `lock`, … */
+  /** The command that closes the gate: `sync`, `lock`, … */
   by: string;
   drain: DrainPolicy;
-  /** For readers: why the tree is dirty after `write` threw this. */
+  /** The reason that readers see for a dirty tree, after `write` threw this error. */
   describeFailure: (error: unknown) => string;
   signal: AbortSignal;
-  /** Called once when readers are inside and are waited for. */
+  /** Called once, when readers are inside and the wait for them begins. */
   onWait?: ((message: string) => void) | undefined;
 }
 
-/** Whether the mirror is written in place, also where its gate's record has been lost. */
+/** Whether the mirror is written in place, even if `gate.json` has been lost. */
 export function isInPlace(layout: Layout): boolean {
   return [layout.gateRecord, layout.lease(LIVE)].some((path) => lstatIfThere(path) !== undefined);
 }
 
-/** Makes the gate of a new mirror. */
+/** Makes the gate of a new mirror: open, and dirty until the first sync. */
 export function makeGate(layout: Layout): void {
   writeGate(layout, {
     state: 'dirty',
@@ -66,7 +66,7 @@ export function makeGate(layout: Layout): void {
   }
 }
 
-/** Says that what lies behind the gate is whole. */
+/** Records that the tree behind the gate is whole. */
 export function markWhole(layout: Layout, by: string): void {
   const { mode } = readGate(layout);
   writeGate(layout, { state: 'open', mode, by, reason: '', boot: thisHost().bootId });
@@ -80,17 +80,17 @@ export function readGate(layout: Layout): GateRecord {
     'CONFIGURATION',
     `${layout.gateRecord} does not say whether the gate is open: ${checked.problem}`,
     {
-      hint: `Look whether the tree is whole, and open the gate with: mirrorlatch gate open ${layout.root}`,
+      hint: `Check that the tree is whole, then open the gate with: mirrorlatch gate open ${layout.root}`,
     },
   );
 }
 
 /**
- * Closes the gate, lets `write` change the tree, and opens the gate again whatever happens: as
- * `open` when `write` returns, as `dirty` when it throws.
+ * Closes the gate, lets `write` change the tree, and opens the gate again whatever happens. The
+ * state is then `open` if `write` returned, `dirty` if it threw.
  *
- * @throws MirrorlatchError BUSY when readers stay inside, or a person has closed the gate; the gate
- *   is then as it was. Else what `write` throws.
+ * @throws MirrorlatchError BUSY, with the gate as it was, when readers stay inside or the gate was
+ *   closed by hand; otherwise whatever `write` throws.
  */
 export async function behindGate<Result>(
   layout: Layout,
@@ -110,19 +110,19 @@ export async function behindGate<Result>(
   }
 }
 
-/** What is known of the tree at the moment when the gate is closed. */
+/** The state of the tree when the gate is closed. */
 type Standing =
   | { kind: 'whole' }
-  /** What was written since `boot` may be unfinished. */
+  /** What was written since the boot with this id may be unfinished. */
   | { kind: 'dirty'; boot: string };
 
-/** A gate that is closed, and that only its holder opens. */
+/** A closed gate, which only its holder opens. */
 interface ClosedGate {
-  /** Gives the directory its mode back and records the damage, unless the lock has been lost. */
+  /** Restores the mode and records the damage, if any. Does nothing once the lock is lost. */
   open(damage: string | undefined): void;
 }
 
-/** Lets no new readers in, waits for those inside, and then takes the permission away. */
+/** Lets no new readers in, waits until those inside have left, then closes the mode. */
 async function close(
   layout: Layout,
   lock: SyncLock,
@@ -142,12 +142,12 @@ async function close(
   const record = (state: GateRecord['state'], reason: string): void => {
     writeGate(layout, { state, mode, by, reason, ...carriedOver(standing, state) });
   };
-  record('closing', 'waiting for the readers that are inside');
+  record('closing', 'waiting for the readers inside to leave');
   let hold: number | undefined;
   try {
     hold = await waitForReaders(layout, drain, signal, onWait);
     lock.assertHeld();
-    record('closed', 'it is being written');
+    record('closed', 'the tree is being written');
     setMode(layout, mode & 0o700);
   } catch (error) {
     if (hold !== undefined) closeSync(hold);
@@ -161,7 +161,7 @@ async function close(
   return {
     open: (damage) => {
       try {
-        // If another host has taken the lock, it has repaired the gate and may be writing behind it.
+        // Another host that took the lock has repaired the gate, and may be writing behind it.
         if (!isHeld(lock)) return;
         setMode(layout, mode);
         if (damage === undefined) record('open', '');
@@ -174,8 +174,8 @@ async function close(
 }
 
 /**
- * What a record keeps of how the tree stood. A tree that is whole now leaves all doubt behind; until
- * then what is unfinished is so since the boot in which it was first left dirty.
+ * What a new record keeps of the state before. An open gate clears all doubt. Until then, `boot`
+ * stays that of the boot in which the tree was first left dirty.
  */
 function carriedOver(
   standing: Standing,
@@ -186,10 +186,10 @@ function carriedOver(
 }
 
 /**
- * Gives the gate its mode back when a crash left it closed. Only the holder of the writer's lock may
- * call this, since then nobody writes. What a person has closed stays closed.
+ * Restores the mode of a gate that a crash left closed. Only the holder of the writer's lock may
+ * call this, because then no one else writes. A gate that was closed by hand stays closed.
  *
- * @returns how the gate is now; undefined when there was nothing to repair.
+ * @returns the repaired record; undefined when there was nothing to repair.
  */
 export function repairGate(layout: Layout): GateRecord | undefined {
   const found = readGate(layout);
@@ -206,7 +206,7 @@ export function repairGate(layout: Layout): GateRecord | undefined {
   });
 }
 
-/** For a person: closes the gate until it is opened by hand, and waits for no reader. */
+/** For `gate close`: closes the gate until `gate open`, without waiting for readers to leave. */
 export function closeByHand(layout: Layout, reason: string): void {
   const mode = modeWhileOpen(layout, readGate(layout));
   const boot = thisHost().bootId;
@@ -214,7 +214,7 @@ export function closeByHand(layout: Layout, reason: string): void {
   setMode(layout, mode & 0o700);
 }
 
-/** For a person: opens the gate and declares the tree whole, however the gate was left. */
+/** For `gate open`: opens the gate and declares the tree whole, even if `gate.json` is broken. */
 export function openByHand(layout: Layout): void {
   const checked = checkGateRecord(parseJson(readTextIfThere(layout.gateRecord)));
   const mode = 'record' in checked ? modeWhileOpen(layout, checked.record) : DEFAULT_MODE;
@@ -224,27 +224,30 @@ export function openByHand(layout: Layout): void {
 }
 
 /**
- * Whether a file may differ from what its size and time say: a power cut can leave zeros behind
- * both, and what was unfinished was never flushed.
+ * Whether the size and time of a file prove nothing about its content: unfinished writes were never
+ * flushed to disk, and a power cut can leave zeros in a file of the right size and time.
  */
 export function isDoubtful({ state, boot }: GateRecord): boolean {
   return state !== 'open' && boot !== thisHost().bootId;
 }
 
-/** For people: why a guarded reader is not let in; undefined when it is. */
+/** Why guarded readers have to wait, as a predicate for the mirror's path; undefined when open. */
 export function whyClosed({ state, by, reason, since }: GateRecord): string | undefined {
   switch (state) {
     case 'open':
       return undefined;
     case 'closing':
     case 'closed':
-      return `is closed by ${by} since ${since}: ${reason}`;
+      return `has been closed by ${by === 'person' ? 'hand' : by} since ${since}: ${reason}`;
     case 'dirty':
-      return `is not whole since ${since}: ${reason}`;
+      return `has not been whole since ${since}: ${reason}`;
   }
 }
 
-/** @returns a descriptor whose lock keeps new readers out until it is closed. */
+/**
+ * @returns a descriptor whose lock keeps new readers out until it is closed.
+ * @throws MirrorlatchError BUSY when readers are still inside after `drainMs`.
+ */
 async function waitForReaders(
   layout: Layout,
   { drainMs, afterDrain }: DrainPolicy,
@@ -256,13 +259,13 @@ async function waitForReaders(
   const descriptor = openSync(path, 'r');
   try {
     for (let isFirst = true; ; isFirst = false) {
-      // On a filesystem without flock there are no guarded readers: they refuse to read there.
+      // Without flock there are no guarded readers: on such a filesystem they refuse to start.
       if (tryFlock(descriptor, 'exclusive') !== 'held') return descriptor;
       const inside = `readers are inside${describeReaders(path)}`;
       if (performance.now() >= deadline) {
         if (afterDrain === 'go-on') return descriptor;
         throw new MirrorlatchError('BUSY', `${layout.root} cannot be written: ${inside}`, {
-          hint: 'Wait longer with --drain 1h, or write all the same with --after-drain go-on: they may see a mix then.',
+          hint: 'Wait longer with --drain 1h, or write anyway with --after-drain go-on; the readers inside may then see a mix.',
         });
       }
       if (isFirst) onWait?.(`waiting: ${inside}`);
@@ -279,7 +282,7 @@ function describeReaders(path: string): string {
   return readers.length === 0 ? '' : `: ${readers.slice(0, 5).join(', ')}`;
 }
 
-/** The mode of the directory while the gate is not closed; somebody may have changed it. */
+/** The mode of the directory while the gate is not closed; the owner may have changed it. */
 function modeWhileOpen(layout: Layout, { state, mode }: GateRecord): number {
   return state === 'closed' ? mode : (modeOfGate(layout) ?? mode);
 }
@@ -303,15 +306,15 @@ function isHeld(lock: SyncLock): boolean {
   }
 }
 
-/** @returns the record as it is on the disk; `since` is now unless it is given. */
+/** @returns the record as written; `since` is the current time unless it is given. */
 function writeGate(
   layout: Layout,
   { state, boot, since = new Date().toISOString(), ...others }: Unstamped,
 ): GateRecord {
-  // The state first and without a space, for the reader in sh.
+  // reader.sh matches the state: it must come first, without a space.
   const record: GateRecord = { state, boot, ...others, since };
   writeWhole(layout.gateRecord, `${JSON.stringify(record)}\n`);
-  // The word that the gate is closed must reach the disk before anything written behind it does.
+  // The record of a closed gate must reach the disk before anything that is written behind it.
   syncDirectory(layout.state);
   return record;
 }

@@ -6,14 +6,14 @@ import { type Layout, LIVE } from './layout.ts';
 
 const NEWLINE = 10;
 
-/** How long what is read may be what somebody is just writing, or has yet to arrive; ms. */
+/** How long to wait for bytes that are still being written or have yet to arrive; ms. */
 const PATIENCE_MS = 5_000;
 
 /**
- * Follows history from now on: what `current` names now, and a reader of all that comes after it.
- * A flip whose line is still to come is both.
+ * Follows history from now on: returns what `current` names now, and a follower of the entries that
+ * come after it. A flip whose line is not yet written appears in both.
  *
- * @param clock a monotonic one; ms.
+ * @param clock a monotonic clock; ms.
  */
 export function followHistory(
   layout: Layout,
@@ -27,15 +27,15 @@ export function followHistory(
 }
 
 /**
- * Reads what is appended to `history.jsonl`, each entry once and in order, and only the new bytes.
+ * Returns each entry that is appended to `history.jsonl` once and in order, reading new bytes only.
  *
- * It remembers where the last line that it has read ends, and the line itself. While that line
- * still stands there, what follows it is new. If not, the file was replaced or shortened: then it
- * goes on after that line where that is now, or if the line is gone, with what is later than it.
+ * It remembers the last line that it has read, and where that line ends. While the line is still
+ * there, what follows is new. Otherwise the file was replaced or shortened: then it continues after
+ * the line's new position or, if the line is gone, with entries of a later time.
  *
  * ```
  *   {"event":"published",…}\n{"event":"unchanged",…}\n{"event":"publ
- *                            └─────── #last ───────┘ │└ torn: not there yet
+ *                            └─────── #last ───────┘ │└ torn: not complete yet
  *                                                  #end
  * ```
  */
@@ -46,16 +46,16 @@ class HistoryFollower {
   #last: Buffer = Buffer.alloc(0);
   #lastAt = '';
   #inDoubtSince: number | undefined;
-  readonly #told = new ToldEntries();
+  readonly #returned = new ReturnedEntries();
 
-  /** Starts behind what there is now. */
+  /** Starts after the entries that are there now. */
   constructor(layout: Layout, clock: () => number) {
     this.#layout = layout;
     this.#clock = clock;
     this.next();
   }
 
-  /** What was appended since the last call. */
+  /** The entries that were appended since the last call. */
   next(): HistoryEntry[] {
     const start = this.#end - this.#last.length;
     const bytes = ifThere(() => readFrom(this.#layout.history, start));
@@ -63,10 +63,10 @@ class HistoryFollower {
     const entries = bytes.subarray(0, this.#last.length).equals(this.#last)
       ? this.#take(bytes, this.#last.length, start)
       : this.#takeAnew();
-    return entries.filter((entry) => this.#told.isNew(entry));
+    return entries.filter((entry) => this.#returned.isNew(entry));
   }
 
-  /** The entries of `bytes` from `from` on, where `bytes` begins at `offset` of the file. */
+  /** The entries in `bytes` from index `from` on; `bytes` begins at `offset` in the file. */
   #take(bytes: Buffer, from: number, offset: number): HistoryEntry[] {
     const entries: HistoryEntry[] = [];
     for (let start = from; start < bytes.length; ) {
@@ -74,9 +74,9 @@ class HistoryFollower {
       const end = newline === -1 ? bytes.length : newline;
       const line = bytes.subarray(start, end);
       const entry = parseHistoryLine(line.toString('utf8'));
-      // Without its newline a whole line is read all the same: history counts it too.
+      // A whole line counts without its newline too, as it does in `readHistory`.
       if (entry === undefined && newline === -1) break;
-      // An NFS client may show zeros where another host's bytes will be. A crash can leave them too.
+      // An NFS client may show zeros where another host's bytes will appear; a crash can leave some.
       if (entry === undefined && line.includes(0) && this.#isPatient()) return entries;
       if (line.length > 0) {
         this.#inDoubtSince = undefined;
@@ -97,7 +97,7 @@ class HistoryFollower {
     const bytes = ifThere(() => readFileSync(this.#layout.history)) ?? Buffer.alloc(0);
     const found = endOfLine(bytes, this.#last);
     if (found !== undefined) return this.#take(bytes, found, 0);
-    // Who writes the file over in place has it short for a moment.
+    // A program that rewrites the file in place truncates it first.
     if (this.#isPatient()) return [];
     const lastAt = this.#lastAt;
     this.#end = 0;
@@ -113,18 +113,18 @@ class HistoryFollower {
 }
 
 /**
- * Tells entries from their repetitions: a host that lost the lock while it stood still may write
- * the line of its flip after the one that took over has written it.
+ * Recognizes repeated entries. A host that lost the lock while it was suspended may still record a
+ * flip that the host which took the lock over has already recorded.
  */
-class ToldEntries {
+class ReturnedEntries {
   /** What `current` named after the last flip. */
   #current: string | undefined;
-  /** Published and not removed since, and removed and not published since: a name may come again. */
+  /** Ids published and not pruned since, and ids pruned and not published since. Ids can recur. */
   readonly #published = new Set<string>();
   readonly #pruned = new Set<string>();
 
   isNew(entry: HistoryEntry): boolean {
-    // A tree that is written in place is published under one name for ever.
+    // An in-place mirror publishes its tree under the same id each time.
     if ('id' in entry && entry.id === LIVE) return true;
     switch (entry.event) {
       case 'published':
@@ -143,7 +143,7 @@ class ToldEntries {
     }
   }
 
-  /** Nothing flips to what is current already. */
+  /** A flip to the current snapshot is a repetition. */
   #isFlip(id: string): boolean {
     if (id === this.#current) return false;
     this.#current = id;
@@ -152,7 +152,7 @@ class ToldEntries {
   }
 }
 
-/** Where the last line of `bytes` that is `line` ends; undefined when none is. */
+/** Where the last line equal to `line` ends in `bytes`; undefined if there is none. */
 function endOfLine(bytes: Buffer, line: Buffer): number | undefined {
   for (let end = bytes.length; end >= line.length; ) {
     const start = bytes.lastIndexOf(line, end - line.length);

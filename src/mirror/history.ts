@@ -11,7 +11,7 @@ import { readTextIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
 import { parseJson } from './records.ts';
 
-/** One line of `.mirrorlatch/history.jsonl`: what happened to the mirror, oldest first. */
+/** One line of `.mirrorlatch/history.jsonl`. Each event of the mirror appends a line. */
 export type HistoryEntry =
   | ({ event: 'published' } & Flip & Partial<SyncFigures>)
   | ({ event: 'rolled-back' } & Flip)
@@ -25,30 +25,33 @@ interface Stamp {
 }
 
 interface Flip extends Stamp {
-  /** What `current` names since then. */
+  /** What `current` named from then on. */
   id: string;
   /** What it named before. */
   previous: string | null;
 }
 
+/** How a snapshot was made. */
 export interface SyncFigures {
   source: string;
   strategy: string;
   clone: string;
+  /** The whole tree: regular files and their bytes. */
   files: number;
   bytes: number;
   newFiles: number;
+  /** Bytes that were transferred. */
   newBytes: number;
   deletedFiles: number;
   seconds: number;
 }
 
-/** Appends one line and makes it durable; a line that a crash tore is closed first. */
+/** Appends one line and flushes it to disk. If a crash tore the last line, ends that line first. */
 export function appendHistory(layout: Layout, entry: HistoryEntry): void {
   const descriptor = openSync(layout.history, 'a+', 0o644);
   try {
     const { size } = fstatSync(descriptor);
-    // Whatever the umask says: who reads the mirror may know how it came about.
+    // Every reader of the mirror may read its history, whatever the umask.
     if (size === 0) fchmodSync(descriptor, 0o644);
     const last = Buffer.alloc(1);
     const isTorn = size > 0 && readSync(descriptor, last, 0, 1, size - 1) === 1 && last[0] !== 10;
@@ -59,7 +62,7 @@ export function appendHistory(layout: Layout, entry: HistoryEntry): void {
   }
 }
 
-/** All entries, oldest first; lines that a crash tore are passed over. */
+/** All entries, oldest first. Lines that a crash tore are skipped. */
 export function readHistory(layout: Layout): HistoryEntry[] {
   const entries: HistoryEntry[] = [];
   for (const line of readTextIfThere(layout.history)?.split('\n') ?? []) {
@@ -69,25 +72,25 @@ export function readHistory(layout: Layout): HistoryEntry[] {
   return entries;
 }
 
-/** Undefined for a line that a crash tore, and for an empty one. */
+/** The entry of one line; undefined if the line is empty or torn by a crash. */
 export function parseHistoryLine(line: string): HistoryEntry | undefined {
   const value = parseJson(line) as { event?: unknown } | null | undefined;
   return typeof value?.event === 'string' ? (value as HistoryEntry) : undefined;
 }
 
-/** The newest publication of a snapshot, with its figures. */
+/** The latest publication of a snapshot, with its figures. */
 export function publicationOf(history: readonly HistoryEntry[], id: string) {
   return history.findLast((entry) => entry.event === 'published' && entry.id === id) as
     | Extract<HistoryEntry, { event: 'published' }>
     | undefined;
 }
 
-/** When `current` last came to name `id`; undefined when it never did. */
+/** When `current` was last pointed at `id`; undefined if it never was. */
 export function becameCurrentAt(history: readonly HistoryEntry[], id: string): Date | undefined {
   return timeOf(history.findLast((entry) => isFlip(entry) && entry.id === id));
 }
 
-/** When `current` last went from `id` to another; undefined when it never did. */
+/** When `current` was last pointed from `id` to another; undefined if it never was. */
 export function stoppedBeingCurrentAt(
   history: readonly HistoryEntry[],
   id: string,
@@ -98,8 +101,8 @@ export function stoppedBeingCurrentAt(
 }
 
 /**
- * Snapshots by when `current` last came to name each, the latest last. It is the order of the
- * lines that counts, not their times: a clock may be put back.
+ * Snapshots in the order in which `current` was last pointed at each, the latest last. The order of
+ * the lines counts, not their times, because a clock may be set back.
  */
 export function inOrderOfPublication(
   history: readonly HistoryEntry[],

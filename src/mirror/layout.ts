@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 
-/** The id that stands for the one tree of an in-place mirror. */
+/** The id of the only tree of an in-place mirror. */
 export const LIVE = 'live';
 
 /**
- * Where everything of a mirror lies. Every path of the project's own is made here.
+ * The paths of everything in a mirror. Other files only append names to these.
  *
  * ```
  * ROOT/current -> snapshots/ID        ROOT/previous -> snapshots/ID
@@ -13,26 +13,26 @@ export const LIVE = 'live';
  *   mirror.json  history.jsonl  logs/ID.log
  *   settings.flock                  held while mirror.json is changed
  *   leases/ID                         empty, 0444: a reader holds a shared flock on it
- *   reader                            the standalone client, see src/reader/reader.sh
+ *   reader                            the standalone reader, see src/reader/reader.sh
  *   sync.flock                        the writer's kernel lock, inherited by rsync
  *   sync.lock/TOKEN/                  the writer's lock across hosts, see SyncLock
- *   staging/                          0700, the gate
- *     ID.clone/                       a clone of `current` that is being made
+ *   staging/                          0700, sealed
+ *     ID.clone/                       a clone of `current` in the making
  *     ID/                             a tree that rsync works on, or worked on when it was killed
- *     ID.foreign/                     one to copy from only: its rsync may still run on another host
- *     ID.command/  .ID.command.json   what a command of `lock` works on, and how it was made
+ *     ID+UUID.foreign/                only to copy from: its rsync may still run on another host
+ *     ID.command/  .ID.command.json   a tree that a command of `lock` works on, and its record
  *     .partial/                       rsync's --partial-dir
- *     .boot                           the boot and the disk since when all of this is trusted
- *   trash/                            0700, on the way to removal
+ *     .boot                           the boot and disk under which all of this is trusted
+ *   trash/                            0700, trees to be removed
  *   served  superseded/               0700, for a served directory, see serveDirectory
  * ```
  *
- * A mirror that is written in place has one tree, which is called `live`, and no snapshots:
+ * An in-place mirror has one tree, `live`, and no snapshots:
  *
  * ```
  * ROOT/current -> gate/live
- * ROOT/gate/live/                     the tree; the mode of `gate` is closed while it is written
- * ROOT/.mirrorlatch/gate.json         whether it may be read
+ * ROOT/gate/live/                     the tree; `gate` is 0700 while the tree is written
+ * ROOT/.mirrorlatch/gate.json         whether the tree may be read
  * ROOT/.mirrorlatch/gate.flock        readers hold a shared flock on it
  * ```
  */
@@ -54,9 +54,9 @@ export interface Layout {
   readonly partial: string;
   readonly bootMark: string;
   readonly trash: string;
-  /** The id of what the served directory is a clone of, see `served-directory.ts`. */
+  /** Holds the id of the snapshot that the served directory is a clone of. */
   readonly served: string;
-  /** Clones that were served before, while somebody stands in them. */
+  /** Clones that were served before and that processes still use. */
   readonly superseded: string;
   /** The directory above the tree of an in-place mirror. */
   readonly gate: string;
@@ -102,12 +102,12 @@ export function layoutOf(root: string): Layout {
   };
 }
 
-/** What `current` and `previous` hold for a snapshot. */
+/** The target of the symlinks `current` and `previous`. */
 export function snapshotLink(id: string): string {
   return id === LIVE ? `gate/${LIVE}` : `snapshots/${id}`;
 }
 
-/** The directories that everybody may enter. */
+/** The directories that every user may enter. */
 export function directoriesOf(layout: Layout, mode: 'snapshots' | 'in-place'): string[] {
   const trees = mode === 'in-place' ? [layout.gate] : [layout.snapshots, layout.leases];
   return [...trees, layout.logs];

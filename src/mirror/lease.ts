@@ -4,21 +4,21 @@ import { ifThere, lstatIfThere } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
 import type { Layout } from './layout.ts';
 
-/** A hold on a snapshot: it is not removed while this process, or a child that inherits it, lives. */
+/** Keeps a snapshot from being pruned until this process and all that inherit `descriptor` end. */
 export interface Lease {
-  /** To be inherited by whoever shall hold the snapshot too. */
+  /** A child that inherits this descriptor holds the snapshot too. */
   readonly descriptor: number;
   release(): void;
 }
 
 /**
- * Takes the lease of a snapshot, which needs read permission only (I11); undefined when the
- * snapshot is being removed, or is gone.
+ * Takes the lease of a snapshot, which needs read permission only (I11).
  *
- * Who removes a snapshot takes its lease exclusively, moves the snapshot away and unlinks the
- * lease. So a shared lock on a file that is still the one of that name keeps the snapshot.
+ * Prune locks the lease exclusively, moves the snapshot away, then unlinks the lease. So a shared
+ * lock keeps the snapshot, provided that the path still names the locked file.
  *
- * @throws MirrorlatchError UNAVAILABLE where the filesystem has no flock.
+ * @returns undefined when the snapshot is gone or being removed.
+ * @throws MirrorlatchError UNAVAILABLE when the filesystem has no flock.
  */
 export function takeLease(layout: Layout, id: string): Lease | undefined {
   const path = layout.lease(id);
@@ -29,7 +29,7 @@ export function takeLease(layout: Layout, id: string): Lease | undefined {
     const locked = tryFlock(descriptor, 'shared');
     if (locked === 'unsupported') {
       throw new MirrorlatchError('UNAVAILABLE', `the filesystem of ${path} has no locks`, {
-        hint: 'Mount it with locks (NFS: without nolock), or read the mirror without a lease.',
+        hint: 'Mount it with locks (for NFS: without nolock), or read the mirror without a lease.',
       });
     }
     const named = lstatIfThere(path);
@@ -41,7 +41,7 @@ export function takeLease(layout: Layout, id: string): Lease | undefined {
   }
 }
 
-/** Makes the file whose shared lock a reader holds: everybody can open it, nobody can write to it. */
+/** Makes the file that readers lock. Every user can open it; none can write to it. */
 export function makeLease(layout: Layout, id: string): void {
   if (lstatIfThere(layout.lease(id)) !== undefined) return;
   const descriptor = openSync(layout.lease(id), 'wx', 0o444);

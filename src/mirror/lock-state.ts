@@ -19,7 +19,7 @@ import {
   parseJson,
 } from './records.ts';
 
-/** What lies in `sync.lock`; a power cut can leave a record without a readable owner. */
+/** The content of `sync.lock`. A power cut can leave a record without a readable owner. */
 interface LockRecord {
   token: string;
   owner: LockOwner | undefined;
@@ -32,11 +32,11 @@ export interface NamedProcess {
 }
 
 /**
- * Who keeps others from writing:
- * - `held`: a living process of this host;
- * - `orphans`: what a killed holder left running on this host; it may still write;
- * - `foreign`: a holder on another host, as far as its heartbeat tells;
- * - `dead`: a record on disk whose holder is known to have ended.
+ * The state of the writer's lock:
+ * - `held`: a process of this host holds it;
+ * - `orphans`: its holder on this host was killed, but children of it still run and may write;
+ * - `foreign`: a process of another host holds it, judging by its heartbeat;
+ * - `dead`: its holder has ended without releasing it.
  */
 export type LockState =
   | { kind: 'free' }
@@ -50,14 +50,15 @@ export type LockState =
   | ({ kind: 'foreign'; heartbeatAgeMs: number } & LockRecord)
   | ({ kind: 'dead' } & LockRecord);
 
-/** The programs that a sync starts with the lock in their hands. */
+/** The programs that inherit the lock from a sync. */
 const SYNC_CHILDREN = new Set(['rsync', 'ssh', 'cp', 'rm', 'find', 'btrfs', 'sync']);
 
+/** Whether a process that has the kernel lock open may be a child of a killed sync, by its name. */
 export function isSyncChild({ name }: NamedProcess): boolean {
   return SYNC_CHILDREN.has(name);
 }
 
-/** The record of this very process. */
+/** This process as the owner of the lock. */
 export function ourselves(command: string): LockOwner {
   return {
     host: thisHost(),
@@ -69,7 +70,7 @@ export function ourselves(command: string): LockOwner {
   };
 }
 
-/** Who holds the writer's lock now; takes and changes nothing. */
+/** Inspects the writer's lock without taking it or changing anything. */
 export function inspectLock(layout: Layout): LockState {
   const isOpen = processesWithOpenFile(layout.kernelLock).length > 0;
   return isOpen || countLocks(layout.kernelLock) > 0
@@ -77,7 +78,7 @@ export function inspectLock(layout: Layout): LockState {
     : stateOfRecord(layout);
 }
 
-/** The state while some process of this host holds `sync.flock`. */
+/** The state while a process of this host holds `sync.flock`. */
 export function stateWhileKernelLockIsHeld(layout: Layout): LockState {
   const { owner, progress } = readRecord(layout) ?? {};
   const processes = processesWithOpenFile(layout.kernelLock).map((pid) => ({
@@ -87,17 +88,17 @@ export function stateWhileKernelLockIsHeld(layout: Layout): LockState {
   if (owner?.host.bootId === thisHost().bootId && isAlive(owner)) {
     return { kind: 'held', owner, progress, processes };
   }
-  // What a command of `lock` has left is the user's own, and not ours to end.
+  // Processes left by a command of `lock` belong to the user; mirrorlatch never ends them.
   const isOurs = owner !== undefined && owner.command !== 'lock';
   if (isOurs && processes.some(isSyncChild)) return { kind: 'orphans', owner, processes };
   return { kind: 'held', owner: undefined, progress: undefined, processes };
 }
 
 /**
- * The state while no process of this host holds `sync.flock`: what the record alone tells.
+ * The state according to the record alone, while no process of this host holds `sync.flock`.
  *
- * @param isWithoutFlock the filesystem has none, so whether a holder of this host lives is all that
- *   can be asked.
+ * @param isWithoutFlock the filesystem has no flock, so an owner on this host that is still running
+ *   counts as the holder.
  */
 export function stateOfRecord(layout: Layout, isWithoutFlock = false): LockState {
   const record = readRecord(layout);
@@ -117,7 +118,7 @@ export function stateOfRecord(layout: Layout, isWithoutFlock = false): LockState
   return { kind: 'foreign', ...record, heartbeatAgeMs: Date.now() - beat };
 }
 
-/** One sentence about who holds the lock. */
+/** Describes the holder of the lock in one clause. */
 export function describeLock(state: LockState): string {
   switch (state.kind) {
     case 'free':
@@ -155,7 +156,7 @@ function describeProcesses(processes: readonly NamedProcess[]): string {
   return processes.map(({ pid, name }) => `${name} (pid ${pid})`).join(', ');
 }
 
-/** Before it was started anew, when the boot ids differ. */
+/** Whether two hosts are the same machine, possibly before and after a restart. */
 function isSameMachine(one: HostIdentity, other: HostIdentity): boolean {
   return (
     one.machineId !== '' && one.machineId === other.machineId && one.hostname === other.hostname

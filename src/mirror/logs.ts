@@ -3,10 +3,10 @@ import { ifThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
 import { snapshotIds } from './survey.ts';
 
-/** How many logs of syncs that published nothing are kept, to see what went wrong. */
+/** How many logs without a snapshot are kept, so that failures can be looked into. */
 const KEPT_LOGS = 20;
 
-/** `logs/ID.log`: rsync's own words about the making of a snapshot. */
+/** `logs/ID.log`: the output of the rsync that made a snapshot. */
 export interface SyncLog {
   readonly path: string;
   write(bytes: Buffer): void;
@@ -17,7 +17,7 @@ export interface SyncLog {
 export function openLog(layout: Layout, id: string): SyncLog {
   mkdirSync(layout.logs, { recursive: true });
   const path = layout.log(id);
-  // For its owner alone: the names in it may lie in directories that others cannot enter.
+  // Only for the owner: the log names files in directories that others may not enter.
   const descriptor = openSync(path, 'a', 0o600);
   return {
     path,
@@ -27,7 +27,7 @@ export function openLog(layout: Layout, id: string): SyncLog {
   };
 }
 
-/** Removes the oldest logs of syncs whose snapshot is gone, or never was. */
+/** Removes the oldest logs whose snapshots are gone or were never published. */
 export function removeOldLogs(layout: Layout): void {
   const published = new Set(snapshotIds(layout));
   const others = (ifThere(() => readdirSync(layout.logs)) ?? [])

@@ -10,7 +10,11 @@ export interface Mirror {
   settings: Settings;
 }
 
-/** @throws MirrorlatchError NO_MIRROR when there is none at `root`, CONFIGURATION when it is broken. */
+/**
+ * Opens the mirror at `root`.
+ *
+ * @throws MirrorlatchError NO_MIRROR when there is none; CONFIGURATION for broken settings.
+ */
 export function openMirror(root: string): Mirror {
   const mirror = findMirror(root);
   if (mirror !== undefined) return mirror;
@@ -19,18 +23,26 @@ export function openMirror(root: string): Mirror {
   });
 }
 
-/** @throws MirrorlatchError as `openMirror`; USAGE when the mirror is written in place. */
+/**
+ * Opens a mirror that is not written in place.
+ *
+ * @throws MirrorlatchError as `openMirror`; USAGE for an in-place mirror.
+ */
 export function openMirrorWithSnapshots(root: string): Mirror {
   const mirror = openMirror(root);
   if (mirror.settings.mode === 'snapshots') return mirror;
   throw new MirrorlatchError(
     'USAGE',
     `${mirror.layout.root} is written in place: it has no snapshots`,
-    { hint: `See how it is with: mirrorlatch gate status ${mirror.layout.root}` },
+    { hint: `Look at its tree with: mirrorlatch gate status ${mirror.layout.root}` },
   );
 }
 
-/** The mirror at `root`, or at what the symlink `root` leads to; undefined when there is none. */
+/**
+ * The mirror at `root`, which may be a symlink; undefined when there is none.
+ *
+ * @throws MirrorlatchError CONFIGURATION when its settings are broken.
+ */
 export function findMirror(root: string): Mirror | undefined {
   try {
     const real = ifThere(() => realpathSync(root));

@@ -6,23 +6,23 @@ import { parentOf } from './byte-path.ts';
 
 const BUFFER_SIZE = 64 * 1024;
 
-/** For a list of the top alone: it comes along with any name that begins with `./`. */
+/** Stands in a list for the top directory alone, which any name that begins with `./` implies. */
 const NO_ENTRY = '.mirrorlatch-no-entry';
 
-/** What has to go from a tree before its entry is transferred. */
+/** An entry to take out of a tree, because rsync transfers it or the source has deleted it. */
 export interface Removal {
-  /** One character a byte (latin1). */
+  /** One character per byte (latin1). */
   name: string;
   /**
-   * What of that name may stay all the same: a directory where one is wanted, or a file for rsync to
-   * take unchanged parts from, where no other tree has it too.
+   * What may stay under that name: a `directory`, if one is transferred, or an `own file`, which no
+   * other tree shares and which rsync can take unchanged parts from.
    */
   unless?: 'directory' | 'own file';
 }
 
 /**
- * The names of a plan, written to two files as they come, so that a plan of a million entries needs
- * no memory: what to take out of the clone, and what rsync shall transfer.
+ * The names of a plan, in two files: what to take out of the clone, and what rsync is to transfer.
+ * They are written as they come, so that a plan of a million entries needs no memory.
  */
 export class PlanLists {
   readonly #prefix: string;
@@ -30,13 +30,16 @@ export class PlanLists {
   readonly #transfers: NameWriter;
   readonly #removals: NameWriter;
   readonly #removalList: string;
-  /** Directories that lose an entry: their times are the source's again only if rsync sets them. */
+  /** Directories that lose an entry, and whose times rsync therefore has to set again. */
   readonly #losing = new Set<string>();
   readonly #deletedDirectories = new Set<string>();
   #lastParent = '';
   #isTopOnly = false;
 
-  /** @param prefix stands before each name that rsync shall transfer, see `listedFrom`. */
+  /**
+   * @param directory where the two files are made.
+   * @param prefix precedes each name in the transfer list, see `listedFrom`.
+   */
   constructor(directory: string, prefix: string) {
     this.#prefix = prefix;
     this.#transferList = join(directory, '.transfer');
@@ -59,7 +62,7 @@ export class PlanLists {
     this.#withParents(name);
   }
 
-  /** Ends the lists; after this they can be used. */
+  /** Completes the lists, which can be read from then on. */
   close(): void {
     for (const name of this.#losing) {
       if (!this.#deletedDirectories.has(name)) this.#withParents(name);
@@ -70,7 +73,7 @@ export class PlanLists {
     this.#removals.close();
   }
 
-  /** What rsync shall transfer; to be read when the lists are closed. */
+  /** What rsync is to transfer; valid after `close`. */
   get transfers(): TransferList {
     return { path: this.#transferList, namesNoEntry: this.#isTopOnly };
   }
@@ -85,11 +88,12 @@ export class PlanLists {
   }
 
   /**
-   * A file that is created or removed changes the times of its directory, so that goes on the list,
-   * and with it all above, which rsync would else make up. A directory goes without a trailing
-   * slash: with one, rsync lists what is in it too. `./` keeps a leading `#` or `;` from being read
-   * as a comment (rsync(1), --files-from), and brings the top along: as `.` that would be listed
-   * with all that is in it, entries that nobody took out.
+   * Creating or removing a file changes the times of its directory, so the directory goes on the
+   * list, and all its parents, which rsync would otherwise create with default attributes. Names of
+   * directories have no trailing slash, because with one, rsync also transfers their content. The
+   * prefix `./` keeps a leading `#` or `;` from starting a comment (rsync(1), --files-from), and
+   * implies the top directory. Listing that as `.` would also list all its entries, including those
+   * that were not taken out.
    */
   #withParents(name: string): void {
     const parent = parentOf(name);
@@ -102,7 +106,7 @@ export class PlanLists {
   }
 }
 
-/** Writes names, each with a NUL behind it, to a file that only its owner can read. */
+/** Writes NUL-terminated names to a file that only its owner can read. */
 class NameWriter {
   readonly #descriptor: number;
   #buffer = '';

@@ -3,19 +3,19 @@ import type { SourceTotals } from '../rsync/progress.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 
-/** What a sync would change, in figures. */
+/** How much a sync would change. */
 export interface PlanFigures {
   newFiles: number;
   changedFiles: number;
   /** Entries of which only mode, owner or times change, and changed symlinks and devices. */
   otherChanges: number;
   deletedFiles: number;
-  /** Content that has to be transferred, at most; bytes. */
+  /** The most that would be transferred; bytes. */
   transferBytes: number;
   deletedBytes: number;
-  /** Entries that need an inode of their own. */
+  /** Entries that need a new inode. */
   newInodes: number;
-  /** The whole source. */
+  /** The size of the whole source. */
   source: SourceTotals;
 }
 
@@ -33,18 +33,18 @@ export function noChanges(): PlanFigures {
   };
 }
 
-/** Counts what rsync would change in a tree, as it tells it. */
+/** Counts what rsync would change in a tree, from its itemized output. */
 export class Plan {
   readonly figures = noChanges();
-  /** What the files take that rsync replaces and that no other tree has; bytes. */
+  /** Disk space that is freed as rsync replaces files that no other tree shares; bytes. */
   replacedBytes = 0;
   readonly #tree: string;
   readonly #keeps: (name: string) => boolean;
   #isEmpty = true;
 
   /**
-   * @param tree what the source is compared with.
-   * @param keeps tells whether an entry that the source no longer has stays all the same.
+   * @param tree the tree that the source is compared with.
+   * @param keeps whether an entry stays although the source no longer has it.
    */
   constructor(tree: string, keeps: (name: string) => boolean) {
     this.#tree = tree;
@@ -55,7 +55,7 @@ export class Plan {
     return this.#isEmpty;
   }
 
-  /** @returns false for an entry that is to stay as it is. */
+  /** @returns false if the entry stays as it is. */
   add(entry: Entry): boolean {
     const { change, name } = entry;
     if (change === 'deleted' && (this.#keeps(name) || !this.#has(entry))) return false;
@@ -65,12 +65,12 @@ export class Plan {
     return true;
   }
 
-  /** An unsafe symlink that is ignored is told of at every sync. */
+  /** rsync reports each unsafe symlink that it ignores as deleted, in every run. */
   #has({ type, name }: Entry): boolean {
     return type !== 'symlink' || lstatIfThere(bytePath(this.#tree, name)) !== undefined;
   }
 
-  /** rsync tells neither size nor type of what it deletes, but the tree still has it. */
+  /** rsync prints neither size nor type of a deletion, but the tree still has the entry. */
   #addDeleted({ type, name }: Entry): void {
     const gone = type !== 'directory' ? lstatIfThere(bytePath(this.#tree, name)) : undefined;
     if (!gone?.isFile()) return;

@@ -1,32 +1,32 @@
 /**
  * The options that several verbs share, in groups, each declared once with its defaults. A mirror's
- * settings replace a default, and the options of a call replace both: see `writer/policy.ts`.
+ * settings override the defaults, and the options of a call override both, see `writer/policy.ts`.
  */
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
-/** A group as a caller gives it: what is missing or undefined keeps its default. */
+/** A group as given by a caller. Options that are missing or undefined keep their defaults. */
 export type Given<Group> = { readonly [Name in keyof Group]?: Group[Name] | undefined };
 
 /** How the writer's lock is taken. */
 export interface LockPolicy {
   /** How long to wait for another writer; ms. */
   readonly waitMs: number;
-  /** After how long without a heartbeat another host's lock is taken over; ms. */
+  /** A lock of another host is stale after this long without a heartbeat, and taken over; ms. */
   readonly staleAfterMs: number;
 }
 
 export const DEFAULT_LOCK: LockPolicy = { waitMs: 0, staleAfterMs: 10 * MINUTE };
 
-/** Which snapshots stay. */
+/** Which snapshots are kept: those that any of these rules names. */
 export interface RetentionPolicy {
   /** This many of the newest, `current` included. */
   readonly keepLast: number;
-  /** Those published within this time; ms. */
+  /** Those published less than this long ago; ms. */
   readonly keepWithinMs: number;
-  /** Those that stopped being current less than this ago; ms. */
+  /** Those that stopped being current less than this long ago; ms. */
   readonly graceMs: number;
 }
 
@@ -36,9 +36,9 @@ export const DEFAULT_RETENTION: RetentionPolicy = {
   graceMs: 24 * HOUR,
 };
 
-/** How a sync goes on when the source or the network fails. */
+/** What a sync does when the source or the network fails. */
 export interface RetryPolicy {
-  /** How often to try again. */
+  /** The number of further attempts. */
   readonly retries: number;
   /** The pause before the first retry, doubled each time; ms. */
   readonly delayMs: number;
@@ -46,11 +46,11 @@ export interface RetryPolicy {
 
 export const DEFAULT_RETRY: RetryPolicy = { retries: 4, delayMs: 2 * SECOND };
 
-/** How a writer deals with the readers that are inside a mirror in place. */
+/** What a writer does about the readers inside an in-place mirror. */
 export interface DrainPolicy {
-  /** How long to wait for them; ms. */
+  /** How long to wait until they have left; ms. */
   readonly drainMs: number;
-  /** What to do then: give up, or write although they are inside. */
+  /** What to do if they have not: give up, or write while they are inside. */
   readonly afterDrain: 'give-up' | 'go-on';
 }
 
@@ -62,13 +62,13 @@ export const DEFAULT_DRAIN: DrainPolicy = { drainMs: 5 * MINUTE, afterDrain: 'gi
 export interface ShrinkPolicy {
   /** The largest share of files, or of bytes, that may vanish; percent. */
   readonly maxPercent: number;
-  /** Publish however much vanishes. */
+  /** Publish no matter how much vanishes. */
   readonly isAllowed: boolean;
 }
 
 export const DEFAULT_SHRINK: ShrinkPolicy = { maxPercent: 30, isAllowed: false };
 
-/** `given`, completed by `defaults`. */
+/** `given`, with `defaults` for the options that are missing or undefined. */
 export function withDefaults<Group extends object>(
   defaults: Group,
   given: Given<Group> | undefined,

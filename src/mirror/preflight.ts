@@ -8,7 +8,7 @@ import type { CloneMethod } from './clone.ts';
 import type { Layout } from './layout.ts';
 import type { PlanFigures } from './plan.ts';
 
-/** The first rsync that compares nanoseconds (rsync(1), --modify-window). */
+/** The first version that compares nanoseconds (rsync(1), --modify-window). */
 const OLDEST_RSYNC = [3, 1, 3] as const;
 
 /** @throws MirrorlatchError UNAVAILABLE when rsync is missing or too old. */
@@ -30,34 +30,37 @@ export async function checkRsync(): Promise<void> {
 }
 
 /**
- * A local source must be a readable directory, and neither of source and mirror may lie in the
- * other: the mirror would copy itself.
+ * Checks that a local source is a readable directory, and that neither the source nor the mirror
+ * contains the other, because the mirror would then copy itself.
  *
- * @throws MirrorlatchError NO_SOURCE, PERMISSION or USAGE.
+ * @throws MirrorlatchError as `checkSource`; USAGE when one contains the other.
  */
 export function checkPlaces(source: Source, root: string): void {
   if (source.kind !== 'local') return;
   const path = checkSource(source);
-  if (!isWithin(root, path) && !isWithin(path, root)) return;
-  throw new MirrorlatchError(
-    'USAGE',
-    `the source ${path} and the mirror ${root} lie in one another`,
-    { hint: 'Keep the mirror in a directory of its own, beside the source.' },
-  );
+  const overlap = isWithin(root, path)
+    ? `the mirror ${root} lies inside the source ${path}`
+    : isWithin(path, root)
+      ? `the source ${path} lies inside the mirror ${root}`
+      : undefined;
+  if (overlap === undefined) return;
+  throw new MirrorlatchError('USAGE', overlap, {
+    hint: 'Keep the mirror in a directory of its own, beside the source.',
+  });
 }
 
 /**
  * Checks that a local source is a readable directory.
  *
  * @returns its real path.
- * @throws MirrorlatchError NO_SOURCE or PERMISSION.
+ * @throws MirrorlatchError NO_SOURCE, or PERMISSION when it cannot be read.
  */
 export function checkSource(source: Extract<Source, { kind: 'local' }>): string {
   try {
     const path = realpathSync(source.path);
     if (!statSync(path).isDirectory()) {
       throw new MirrorlatchError('NO_SOURCE', `the source ${source.path} is not a directory`, {
-        hint: 'Give the directory whose contents are to be mirrored.',
+        hint: 'Name the directory whose contents are to be mirrored.',
       });
     }
     accessSync(path, constants.R_OK | constants.X_OK);
@@ -65,7 +68,7 @@ export function checkSource(source: Extract<Source, { kind: 'local' }>): string 
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR' || errnoOf(error) === 'ELOOP') {
       throw new MirrorlatchError('NO_SOURCE', `the source ${source.path} does not exist`, {
-        hint: 'Check the path; a source on another host is host:path or rsync://host/module/path.',
+        hint: 'Check the path. A source on another host is written host:path or rsync://host/module/path.',
         cause: error,
       });
     }
@@ -74,10 +77,10 @@ export function checkSource(source: Extract<Source, { kind: 'local' }>): string 
 }
 
 /**
- * Whether the mirror's filesystem keeps nanoseconds. Where it does not, to compare them would find
- * every file changed at every sync. The kernel gave the mirror's own directories their times when
- * it changed them: where they are kept, not all of these are round. That one is, can be chance (one
- * in ten for each zero), and those of a new mirror are all the same.
+ * Whether the mirror's filesystem stores nanoseconds. If it does not, comparing them would find all
+ * files changed at every sync. The kernel set the times of the mirror's own directories; if it
+ * stored nanoseconds, not all of these times are round. A single round time can be chance (one in
+ * ten per zero), and the times of a new mirror are all the same.
  */
 export function keepsNanoseconds(layout: Layout): boolean {
   const times = [layout.root, layout.state, layout.snapshots, layout.staging, layout.leases]
@@ -88,9 +91,11 @@ export function keepsNanoseconds(layout: Layout): boolean {
 }
 
 /**
- * @param clone how what did not change gets into the new tree.
- * @param free what there was before the clone was begun.
- * @throws MirrorlatchError NO_SPACE when the plan does not fit.
+ * Checks that a planned snapshot fits on the disk.
+ *
+ * @param clone how the unchanged files get into the new tree.
+ * @param free the space that was free before the clone began.
+ * @throws MirrorlatchError NO_SPACE when bytes or inodes are lacking.
  */
 export function checkSpace(
   directory: string,
@@ -125,21 +130,21 @@ export function checkSpace(
 }
 
 /**
- * What the superblock of the mirror's filesystem says against it (tune2fs(8), ext2 to ext4 only):
- * undefined when it is clean, or cannot be asked.
+ * A complaint about the filesystem, if its superblock does not call it clean (tune2fs(8), ext2 to
+ * ext4 only). Undefined when it is clean or the superblock cannot be read.
  */
 export async function complaintOfSuperblock(directory: string): Promise<string | undefined> {
   const mount = mountOf(directory);
   if (!mount || !/^ext[234]$/.test(mount.type) || !ifThere(() => statSync(mount.source)))
     return undefined;
   const answer = await runProgram('tune2fs', ['-l', mount.source]).catch((error: unknown) => {
-    // Not installed, as in many containers: then there is nobody to ask.
+    // tune2fs is not installed, as in many containers.
     if (error instanceof MirrorlatchError && error.code === 'UNAVAILABLE') return undefined;
     throw error;
   });
   const superblock = answer?.stdout ?? '';
   const state = /^Filesystem state:\s+(.*)$/m.exec(superblock)?.[1];
-  // Without a journal it is "not clean" as long as it is mounted.
+  // Without a journal, a filesystem is "not clean" as long as it is mounted.
   const hasJournal = /^Filesystem features:.*\bhas_journal\b/m.test(superblock);
   if (state === undefined || state === 'clean' || (state === 'not clean' && !hasJournal)) {
     return undefined;

@@ -10,13 +10,13 @@ import { stagedTree } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
 
 /**
- * Publishes a finished tree, by default `staging/<id>`: from then on it is frozen (I2), and
- * `current` names a complete tree at every instant, also after a power cut (I3).
+ * Publishes a finished tree, by default `staging/ID`. From then on the tree is frozen (I2), and
+ * `current` names a complete tree at every instant, even after a power cut (I3).
  *
- * The order matters: content is durable before a name leads to it, the tree leaves the gate whole,
- * and the flip is one rename(2), which fails once the lock has been lost.
+ * The order matters: content is durable before a name leads to it, the tree leaves staging whole,
+ * and the flip is one rename(2), which fails if the lock has been lost.
  *
- * @throws MirrorlatchError LOCK_LOST, and nothing is published.
+ * @throws MirrorlatchError LOCK_LOST, and nothing is published; IO when the disk fails.
  */
 export async function publish(
   layout: Layout,
@@ -37,10 +37,10 @@ export async function publish(
 }
 
 /**
- * Publishes the tree of an in-place mirror, which has just been written whole. From the first time
- * on `current` leads to it.
+ * Publishes the tree of an in-place mirror after it was written whole. The first call points
+ * `current` at it.
  *
- * @throws MirrorlatchError LOCK_LOST.
+ * @throws MirrorlatchError LOCK_LOST; IO when the disk fails.
  */
 export async function publishInPlace(
   layout: Layout,
@@ -58,7 +58,11 @@ export async function publishInPlace(
   appendHistory(layout, { event: 'published', at, id: LIVE, previous: before ?? null, ...figures });
 }
 
-/** Points `current` back at a published snapshot. */
+/**
+ * Points `current` at an earlier snapshot again.
+ *
+ * @throws MirrorlatchError LOCK_LOST, and `current` is unchanged.
+ */
 export function republish(layout: Layout, lock: SyncLock, id: string): void {
   flip(layout, lock, id, (at, previous) => {
     appendHistory(layout, { event: 'rolled-back', at, id, previous });
@@ -72,7 +76,7 @@ function flip(
   record: (at: string, previous: string | null) => void,
 ): void {
   const before = currentId(layout);
-  // `previous` first: at every instant, one of the two names what readers of the old snapshot hold.
+  // `previous` first, so that one of the two names the old snapshot at every instant.
   if (before !== undefined) lock.replaceLink(layout.previous, snapshotLink(before));
   lock.replaceLink(layout.current, snapshotLink(id));
   syncDirectory(layout.root);
@@ -81,7 +85,11 @@ function flip(
   record(new Date().toISOString(), before ?? null);
 }
 
-/** Calls syncfs(2) on the mirror's filesystem: rsync's own --fsync omits directories and links. */
+/**
+ * Calls syncfs(2) on the mirror's filesystem, because rsync's --fsync omits directories and links.
+ *
+ * @throws MirrorlatchError IO when the disk fails; LOCK_LOST.
+ */
 export async function syncFilesystem(layout: Layout, lock: SyncLock): Promise<void> {
   const { exitCode, stderr } = await runProgram('sync', ['--file-system', '--', layout.root], {
     inherit: [lock.descriptor],

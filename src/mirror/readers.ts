@@ -9,19 +9,19 @@ import {
 } from '../system/proc.ts';
 import { type Layout, LIVE } from './layout.ts';
 
-/** A process that would lose files if the snapshot went. */
+/** A process that would lose files if the snapshot were removed. */
 export interface Reader {
   pid: number;
   name: string;
   user: string;
-  /** `lease`: it holds the snapshot as it should; else how it uses it (proc(5)). */
+  /** `lease` if it holds the snapshot's lease; otherwise how it uses the snapshot (proc(5)). */
   by: 'lease' | ProcessUse;
 }
 
 /**
- * The readers of each snapshot, by id: processes of this host that hold a lease, or that stand in
- * the snapshot, have a file of it open or mapped, or have it mounted somewhere, without a lease.
- * Another user's processes are only seen by root.
+ * The readers of each snapshot, by id: processes of this host that hold its lease, or that use it
+ * without a lease, by their working directory or root, or by an open or mapped file, or a mount.
+ * Only root sees the processes of other users.
  */
 export function findReaders(layout: Layout): Map<string, Reader[]> {
   const readers = new Map<string, Map<number, Reader>>();
@@ -39,7 +39,7 @@ export function findReaders(layout: Layout): Map<string, Reader[]> {
   };
   if (!lstatIfThere(layout.snapshots) && !lstatIfThere(layout.gate)) return new Map();
   const uses = pathsInUse(layout.root);
-  // Who writes in place has all of it open that a reader has.
+  // The writer of an in-place mirror opens everything that a reader opens.
   const writers = new Set(
     uses.filter(({ path }) => path === layout.kernelLock).map(({ pid }) => pid),
   );
@@ -56,7 +56,7 @@ export function findReaders(layout: Layout): Map<string, Reader[]> {
   return new Map([...readers].map(([id, ofSnapshot]) => [id, [...ofSnapshot.values()]]));
 }
 
-/** How many locks there are on a snapshot's lease, holders that cannot be seen included. */
+/** The number of locks on a snapshot's lease, including those of holders invisible to this user. */
 export function countLeases(layout: Layout, id: string): number {
   return countLocks(layout.lease(id), 'shared');
 }

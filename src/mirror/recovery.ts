@@ -14,10 +14,11 @@ import type { SyncLock } from './sync-lock.ts';
 import { emptyTrash } from './trash.ts';
 
 /**
- * Finishes or undoes what a crash left, and keeps what was transferred (I7, I9). Doing it twice, or
- * being killed half-way, does no harm: each step makes one finding go away.
+ * Finishes or undoes what a crash left, and keeps what was transferred (I7, I9). Repeating it, or
+ * being killed halfway, does no harm: each step settles one finding.
  *
  * @returns what was found.
+ * @throws MirrorlatchError LOCK_LOST.
  */
 export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]> {
   const mode = isInPlace(layout) ? 'in-place' : 'snapshots';
@@ -50,7 +51,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         });
         break;
       case 'unfinished-clone':
-        // Those who stand in what was served before the crash keep it.
+        // It may have been served before the crash, and readers may still use it.
         if (isServedClone(layout, finding.path)) supersede(layout, finding.path);
         else discard(layout, finding.path);
         break;
@@ -72,7 +73,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         finding satisfies never;
     }
   }
-  // What cannot be removed stands in nobody's way; who empties the trash at its end tells of it.
+  // A tree that cannot be removed is in no one's way, and the end of the session warns of it.
   await emptyTrash(layout, [lock.descriptor]).catch(() => {});
   return findings;
 }
@@ -82,7 +83,7 @@ function previousOf(layout: Layout, id: string): string | null {
   return previous === undefined || previous === id ? null : previous;
 }
 
-/** Puts a tree that nobody has read behind the gate again, for the next sync to go on from. */
+/** Moves a tree that was never current back to staging, for the next sync to continue with. */
 function takeBack(layout: Layout, id: string): void {
   if (lstatIfThere(stagedTree(layout, id)) === undefined) {
     moveTree(layout.snapshot(id), stagedTree(layout, id));

@@ -4,20 +4,20 @@ export interface DatedSnapshot {
   id: string;
   isCurrent: boolean;
   isPrevious: boolean;
-  /** When `current` last came to name it. */
+  /** When `current` was last pointed at it. */
   publishedAt: Date | undefined;
-  /** When `current` last went on to another. */
+  /** When `current` was last pointed from it to another. */
   supersededAt: Date | undefined;
 }
 
 export interface RetentionDecision {
   id: string;
-  /** Why it stays; empty when it may go. */
+  /** Why it is kept; empty if it may be removed. */
   reasons: string[];
 }
 
 /**
- * Decides by the rules alone; whether somebody reads a snapshot is another question.
+ * Decides which snapshots are kept, by the rules alone, regardless of readers. Pure.
  *
  * @param snapshots in the order of their publication, the latest last.
  */
@@ -39,7 +39,7 @@ export function applyRetention(
   });
 }
 
-/** A time in the future counts as within: a clock that was put back must not cost a snapshot. */
+/** A time in the future counts as recent: setting a clock back must not cost a snapshot. */
 function isRecent(time: Date | undefined, ms: number, now: Date): boolean {
   return time !== undefined && now.getTime() - time.getTime() < ms;
 }

@@ -19,19 +19,19 @@ import { stagedClone } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
 
 /**
- * For those whose served path has to be a real directory and no symlink: a clone of what is current
- * lies there, and a new one takes its place in one system call, by exchange. Readers that stand in
- * the old one keep it as long as they stay.
+ * A served directory is for servers that need a real directory, not a symlink. It is a clone of the
+ * current snapshot, and each publication replaces it with a new clone in one system call, by
+ * exchange. Processes that use the old clone keep it until they leave.
  */
 
-/** What the staged clone is called beside the snapshot's own id. */
+/** Follows the snapshot's id in the name of the staged clone. */
 const SERVED = '+served';
 
 /**
- * Makes ready for `path` to be replaced so from the next publication on. What lies there must be
- * nothing of anybody's.
+ * Prepares `path` to be served from the next publication on.
  *
- * @throws MirrorlatchError USAGE, or UNAVAILABLE when the filesystem cannot exchange names.
+ * @throws MirrorlatchError USAGE when `path` is not a new or empty directory beside the mirror,
+ *   UNAVAILABLE when the filesystem cannot exchange names.
  */
 export function prepareServing(layout: Layout, path: string): void {
   const problem = problemWith(layout, path);
@@ -53,16 +53,20 @@ export function prepareServing(layout: Layout, path: string): void {
 function problemWith(layout: Layout, path: string): string | undefined {
   const found = lstatIfThere(path);
   const parent = lstatIfThere(dirname(path));
-  if (parent === undefined) return `there is no directory ${dirname(path)}`;
-  if (found !== undefined && !found.isDirectory()) return 'it is no directory';
+  if (parent === undefined) return `the directory ${dirname(path)} does not exist`;
+  if (found !== undefined && !found.isDirectory()) return 'it is not a directory';
   if (isOurs(layout, path)) return 'the mirror needs it for itself';
   if (found !== undefined && readdirSync(path).length > 0) return 'it is not empty';
   const device = lstatIfThere(layout.root)?.dev;
   const isElsewhere = parent.dev !== device || (found !== undefined && found.dev !== device);
-  return isElsewhere ? 'it lies on another filesystem than the mirror' : undefined;
+  return isElsewhere ? 'it is on another filesystem than the mirror' : undefined;
 }
 
-/** Brings the served directory up to what is current; does nothing when it is. */
+/**
+ * Replaces the served directory with a clone of the snapshot `id`, unless it already is one.
+ *
+ * @throws MirrorlatchError LOCK_LOST; IO or NO_SPACE when the clone fails.
+ */
 export async function serveDirectory(
   layout: Layout,
   lock: SyncLock,
@@ -90,19 +94,19 @@ export async function serveDirectory(
   forgetUnused(layout);
 }
 
-/** Whether a clone that a crash left was to be served, or was served: it may be either. */
+/** Whether a clone that a crash left was made to be served. It may have been served already. */
 export function isServedClone(layout: Layout, path: string): boolean {
   const id = basename(path).split('+')[0] ?? '';
   return path === stagedClone(layout, id + SERVED);
 }
 
-/** Keeps what was served before as long as somebody stands in it. */
+/** Keeps a clone that was served before, until no process uses it. */
 export function supersede(layout: Layout, path: string): void {
   mkdirSync(layout.superseded, { recursive: true, mode: 0o700 });
   moveTree(path, join(layout.superseded, randomUUID()));
 }
 
-/** Removes the trees that were served before and that nobody stands in any more. */
+/** Discards the clones that were served before and that no process uses. */
 function forgetUnused(layout: Layout): void {
   const names = ifThere(() => readdirSync(layout.superseded)) ?? [];
   if (names.length === 0) return;

@@ -5,25 +5,33 @@ import { waitForFlock } from '../system/flock.ts';
 import type { Layout } from './layout.ts';
 import { checkSettings, parseJson, type Settings } from './records.ts';
 
-/** What `init` and the first sync may set; undefined stands for what was set before. */
+/** What `init` and the first sync may set. Settings that are undefined stay as they are. */
 export type GivenSettings = {
   [Name in keyof Omit<Settings, 'format' | 'mode'>]?: Settings[Name] | undefined;
 };
 
-/** Those that a mirror can do without. */
+/** Settings that can be dropped. */
 type OptionalSetting = 'source' | 'keepWithinMs' | 'adopted' | 'serveAt';
 
-/** How long another process may take to change the settings; s. */
+/** How long to wait for another process that is changing the settings; s. */
 const PATIENCE_S = 10;
 
-/** @throws MirrorlatchError USAGE for a value out of its range. */
+/**
+ * The settings of a new mirror.
+ *
+ * @throws MirrorlatchError USAGE for a value out of range.
+ */
 export function newSettings(given: GivenSettings, mode: Settings['mode'] = 'snapshots'): Settings {
   const checked = checkSettings({ ...definedOf(given), format: 1, mode });
   if ('record' in checked) return checked.record;
   throw new MirrorlatchError('USAGE', `invalid settings: ${checked.problem}`);
 }
 
-/** The mirror's settings, or undefined when there is no mirror in `layout.root`. */
+/**
+ * The mirror's settings; undefined when there is no mirror in `layout.root`.
+ *
+ * @throws MirrorlatchError CONFIGURATION when the file is broken.
+ */
 export function readSettings(layout: Layout): Settings | undefined {
   const text = readTextIfThere(layout.settings);
   if (text === undefined) return undefined;
@@ -32,7 +40,7 @@ export function readSettings(layout: Layout): Settings | undefined {
   throw new MirrorlatchError(
     'CONFIGURATION',
     `${layout.settings} does not hold the settings of a mirror: ${checked.problem}`,
-    { hint: 'Mend the file, or move it away and run: mirrorlatch init ROOT' },
+    { hint: `Repair the file, or move it away and run: mirrorlatch init ${layout.root}` },
   );
 }
 
@@ -42,30 +50,31 @@ export function writeSettings(layout: Layout, settings: Settings): void {
 }
 
 /**
- * Changes what is given and leaves the rest as it is on the disk at this moment. The settings have a
- * lock of their own, so that a change is neither lost to a writer that remembers its source nor has
- * to wait for a sync that takes hours.
+ * Changes the given settings and leaves the rest as they are on disk. The settings have a lock of
+ * their own, so that `init` need not wait for a sync that takes hours, and a sync that remembers
+ * its source does not undo a change.
  *
  * @param forgotten settings to drop.
- * @returns the settings as they are now.
- * @throws MirrorlatchError USAGE for a value out of its range, BUSY when the lock stays held.
+ * @returns the new settings.
+ * @throws MirrorlatchError USAGE for a value out of range, BUSY when the lock stays held, NO_MIRROR
+ *   when the mirror is gone, CONFIGURATION when the file is broken.
  */
 export function changeSettings(
   layout: Layout,
   given: GivenSettings,
   forgotten: readonly OptionalSetting[] = [],
 ): Settings {
-  // For its owner alone: a stranger who may open the file could hold the lock for ever.
+  // Only for the owner: any user who can open the file could hold the lock forever.
   const descriptor = openSync(layout.settingsLock, 'a', 0o600);
   try {
     if (waitForFlock(descriptor, 'exclusive', PATIENCE_S) === 'held') {
       throw new MirrorlatchError('BUSY', `the settings of ${layout.root} are being changed`, {
-        hint: `Try again in a moment. See which process has ${layout.settingsLock} open if this lasts.`,
+        hint: `Try again in a moment. If this persists, see which process holds the lock with: fuser -v ${layout.settingsLock}`,
       });
     }
     const before = readSettings(layout);
     if (before === undefined) {
-      throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${layout.root} any more`);
+      throw new MirrorlatchError('NO_MIRROR', `there is no longer a mirror in ${layout.root}`);
     }
     const changed = { ...before, ...definedOf(given) };
     for (const name of forgotten) delete changed[name];

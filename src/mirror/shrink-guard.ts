@@ -2,21 +2,21 @@ import { MirrorlatchError } from '../errors.ts';
 import type { PlanFigures } from './plan.ts';
 import type { ShrinkPolicy } from './policy.ts';
 
-/** What `current` holds. */
+/** The size of the published tree. */
 export interface TreeSize {
   files: number;
-  /** Undefined where it was never counted. */
+  /** Undefined if they were never counted. */
   bytes: number | undefined;
 }
 
 interface Shrinkage {
-  /** Share of the regular files that would vanish, 0 to 1. */
+  /** The share of the regular files that would vanish, 0 to 1. */
   files: number;
-  /** Share of the bytes that would vanish, 0 to 1. */
+  /** The share of the bytes that would vanish, 0 to 1. */
   bytes: number;
 }
 
-/** How much smaller the mirror would become. Bytes count when files go, and when they shrink. */
+/** How much smaller the mirror would become, by deleted files or by files that shrink. */
 function shrinkageOf(plan: PlanFigures, before: TreeSize): Shrinkage {
   const bytesBefore = before.bytes ?? 0;
   const filesGone = Math.max(plan.deletedFiles, before.files - plan.source.files);
@@ -27,7 +27,7 @@ function shrinkageOf(plan: PlanFigures, before: TreeSize): Shrinkage {
   };
 }
 
-/** For people: what it is that has shrunk, and the way out. */
+/** What the error message calls the new tree, and its hint. */
 export interface Shrinking {
   name: string;
   hint: string;
@@ -35,17 +35,17 @@ export interface Shrinking {
 
 const SOURCE: Shrinking = {
   name: 'source',
-  hint: 'See what would go with --dry-run. If that is right, publish it with --allow-shrink.',
+  hint: 'See what would be deleted with --dry-run. If that is right, publish it with --allow-shrink.',
 };
 
-/** Refuses a plan after which too much would have vanished. */
+/** Throws SHRUNKEN_SOURCE for a plan by which too much would vanish. */
 export type ShrinkGuard = (plan: PlanFigures) => void;
 
 /**
- * The guard for a tree that takes the place of a published one.
+ * The guard for a tree that is to replace the published one.
  *
- * @param before the published tree's size, as far as its sync counted it; undefined when nothing is
- *   published yet.
+ * @param before the size of the published tree, as far as its sync counted it; undefined before the
+ *   first publication.
  */
 export function shrinkGuard(
   before: Partial<TreeSize> | undefined,
@@ -61,8 +61,8 @@ export function shrinkGuard(
 }
 
 /**
- * Refuses a source that has lost much: an upstream that fails half-way, or an empty mount point,
- * looks just like one that deletes (I8).
+ * Refuses a source that has lost much. An upstream that failed halfway, or an empty mount point,
+ * looks just like one where files were deleted (I8).
  *
  * @throws MirrorlatchError SHRUNKEN_SOURCE.
  */

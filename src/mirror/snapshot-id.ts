@@ -2,9 +2,8 @@ import { MirrorlatchError } from '../errors.ts';
 import { LIVE } from './layout.ts';
 
 /**
- * One file name that is safe in a shell word, a URL and a log line. It starts with a letter or a
- * digit, does not end like the names that staging uses for trees in the making, and is not what
- * stands for the tree of an in-place mirror.
+ * A file name that is safe in a shell word, a URL and a log line. The reserved endings are those of
+ * trees in staging.
  */
 const PATTERN = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$/;
 const RESERVED = /\.(clone|foreign|command)$/;
@@ -13,11 +12,15 @@ export function isSnapshotId(text: string): boolean {
   return PATTERN.test(text) && !RESERVED.test(text) && text !== LIVE;
 }
 
-/** @throws MirrorlatchError USAGE when `text` cannot name a snapshot. */
+/**
+ * Checks a name that a user gave.
+ *
+ * @throws MirrorlatchError USAGE when `text` cannot name a snapshot.
+ */
 export function parseSnapshotId(text: string): string {
   if (isSnapshotId(text)) return text;
   throw new MirrorlatchError('USAGE', `${JSON.stringify(text)} cannot name a snapshot`, {
-    hint: 'Use 1 to 100 letters, digits and . _ + - that begin with a letter or a digit and do not end in .clone, .foreign or .command; live is taken.',
+    hint: 'Use 1 to 100 letters, digits and . _ + - that begin with a letter or a digit and do not end in .clone, .foreign or .command. The name live is reserved.',
   });
 }
 
@@ -26,7 +29,7 @@ export function timestampId(time: Date): string {
   return time.toISOString().replace(/[-:]|\.\d+/g, '');
 }
 
-/** `timestampId(time)`, with `-2`, `-3`, … where that name is taken. */
+/** `timestampId(time)`, with `-2`, `-3`, … appended if that name is taken. */
 export function freshId(time: Date, isTaken: (id: string) => boolean): string {
   const base = timestampId(time);
   for (let count = 1; ; count += 1) {

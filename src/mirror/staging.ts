@@ -7,18 +7,18 @@ import { bytePath } from './byte-path.ts';
 import type { Layout } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 
-/** Trees in staging, the newest first by when they were last worked on. */
+/** The paths of the trees in staging, the most recently changed first. */
 export interface Leftovers {
-  /** What rsync worked on: the next sync goes on from it. */
+  /** Trees that rsync worked on. The next sync continues with the first. */
   trees: string[];
-  /** Clones that were never finished: they hold nothing of worth. */
+  /** Unfinished clones, which are of no use. */
   clones: string[];
   /**
-   * Good to copy from, not to go on from: another host's rsync may still write to it, or a power cut
-   * has spoilt the clone that it was made of.
+   * Trees that rsync may only copy from: another host's rsync may still be writing to them, or a
+   * power cut has damaged the clone.
    */
   foreign: string[];
-  /** What a command of `lock` worked on: the next one goes on from it. */
+  /** Trees that commands of `lock` worked on. The next command continues with the first. */
   commands: string[];
 }
 
@@ -26,15 +26,17 @@ const CLONE = '.clone';
 const FOREIGN = '.foreign';
 const COMMAND = '.command';
 
+/** The tree that rsync works on. */
 export function stagedTree(layout: Layout, id: string): string {
   return join(layout.staging, id);
 }
 
+/** A clone in the making; renamed when it is complete. */
 export function stagedClone(layout: Layout, id: string): string {
   return join(layout.staging, id + CLONE);
 }
 
-/** The tree that `lock` gives to a command. */
+/** The tree that a command of `lock` works on. */
 export function stagedCommandTree(layout: Layout, id: string): string {
   return join(layout.staging, id + COMMAND);
 }
@@ -44,8 +46,11 @@ export function isCommandTree(name: string): boolean {
 }
 
 /**
- * Makes the gate where it is missing and checks that it is closed: `staging` is 0700 from its
- * creation, and rsync, which sets the mode of its target, never has it as its target (I6).
+ * Makes the staging directory if it is missing, and checks that it is sealed: only its owner can
+ * enter. It is 0700 from its creation, and never itself the target of rsync, which would set its
+ * mode (I6).
+ *
+ * @throws MirrorlatchError CONFIGURATION when other users can enter it.
  */
 export function sealStaging(layout: Layout): void {
   mkdirSync(layout.staging, { recursive: true, mode: 0o700 });
@@ -55,13 +60,14 @@ export function sealStaging(layout: Layout): void {
       'CONFIGURATION',
       `${layout.staging} must be a directory of mode 0700`,
       {
-        hint: `Others could read what is half done. Close it with: chmod 0700 ${layout.staging}`,
+        hint: `Other users could read half-finished trees. Seal it with: chmod 0700 ${layout.staging}`,
       },
     );
   }
   mkdirSync(layout.partial, { recursive: true, mode: 0o700 });
 }
 
+/** Finds the trees that earlier syncs and commands left in staging. */
 export function findLeftovers(layout: Layout): Leftovers {
   const leftovers: Leftovers = { trees: [], clones: [], foreign: [], commands: [] };
   const trees = (lstatIfThere(layout.staging) ? readdirSync(layout.staging) : [])
@@ -77,14 +83,15 @@ export function findLeftovers(layout: Layout): Leftovers {
   return leftovers;
 }
 
-/** Marks a tree as one to copy from, but not to go on from. */
+/** Renames a tree, so that rsync may copy from it but no sync continues with it. */
 export function keepToCopyFrom(tree: string): void {
   renameSync(tree, `${tree}+${randomUUID()}${FOREIGN}`);
 }
 
 /**
- * Marks all trees as ones that somebody else may still be writing to. rsync goes on from a partial
- * file in place and then publishes that very inode, so what another holds open must not be one.
+ * Marks all trees as foreign, because another host may still be writing to them. rsync writes into
+ * a partial file in place and then publishes that very inode, so the partial files are copied: no
+ * other process may have them open.
  */
 export function markForeign(layout: Layout): void {
   const mark = `+${randomUUID()}`;

@@ -11,40 +11,39 @@ import { type Layout, LIVE } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers } from './staging.ts';
 
-/** Something that a crash left. Each is found by looking only, so that `status` can tell it. */
+/** Something that a crash left. All are found by looking only, so that `status` can list them. */
 export type Finding =
-  /** A tree that a killed sync worked on; the next sync goes on from it. */
+  /** A tree that a killed sync worked on. The next sync continues with it. */
   | { kind: 'unfinished-tree'; path: string }
-  /** A tree that a command of `lock` worked on; the next one goes on from it. */
+  /** A tree that a command of `lock` worked on. The next command continues with it. */
   | { kind: 'unfinished-command'; path: string }
-  /** A clone that was not finished. */
   | { kind: 'unfinished-clone'; path: string }
   /** A tree that was renamed into `snapshots`, but `current` never named it. */
   | { kind: 'unpublished-snapshot'; id: string }
-  /** `current` was flipped, but history does not tell. */
+  /** `current` was flipped, but history does not record it. */
   | { kind: 'unrecorded-publication'; id: string }
   | { kind: 'missing-lease'; id: string }
-  /** A lease whose snapshot was taken back or removed. */
+  /** A lease whose snapshot was moved back to staging or removed. */
   | { kind: 'stray-lease'; id: string }
-  /** A snapshot was pruned, but history does not tell. */
+  /** A snapshot was pruned, but history does not record it. */
   | { kind: 'unrecorded-removal'; id: string }
-  /** A tree on its way to removal. */
+  /** A tree in the trash. */
   | { kind: 'unfinished-removal'; path: string }
-  /** A lock directory that was being made or given back. */
+  /** A lock directory that was being made or released. */
   | { kind: 'lock-remains'; path: string }
   /** The tree of an in-place mirror is not whole, or its gate was left closed. */
   | { kind: 'unclean-gate'; why: string }
-  /** A directory was being adopted, or given back, and its path is not what it should be. */
+  /** A directory was being adopted or given back, and its path is not as it should be. */
   | { kind: 'unfinished-adoption'; path: string };
 
-/** The ids of all published trees, and of any that a crash left among them. */
+/** The ids of all trees in `snapshots`, including any that a crash left unpublished. */
 export function snapshotIds(layout: Layout): string[] {
   return (ifThere(() => readdirSync(layout.snapshots)) ?? []).filter(isSnapshotId).sort();
 }
 
 /**
- * What an earlier crash left, as far as this user may look: only the mirror's owner sees what lies
- * behind the gate. While a sync runs, its own work shows up here too.
+ * Finds what an earlier crash left, as far as this user can see: only the mirror's owner can look
+ * into staging. The work of a running sync appears here too.
  */
 export function survey(layout: Layout): Finding[] {
   const history = readHistory(layout);
@@ -100,14 +99,14 @@ function leaseIds(layout: Layout): string[] {
   return (ifThere(() => readdirSync(layout.leases)) ?? []).filter(isSnapshotId).sort();
 }
 
-/** The ids of all snapshots that, as far as history goes, are still there. */
+/** The ids of all snapshots that exist according to history. */
 function unpruned(history: readonly HistoryEntry[]): Set<string> {
   const ids = new Set<string>();
   for (const entry of history) {
     if (entry.event === 'published' || entry.event === 'rolled-back') ids.add(entry.id);
     if (entry.event === 'pruned') ids.delete(entry.id);
   }
-  // It is never pruned, and is no snapshot.
+  // The tree of an in-place mirror is not a snapshot, and never pruned.
   ids.delete(LIVE);
   return ids;
 }
@@ -120,8 +119,8 @@ function isRecordedAsCurrent(history: readonly HistoryEntry[], id: string): bool
 }
 
 /**
- * What a crash left unpublished came after the last flip. A snapshot from before it that history
- * does not know was published all the same: then it is history that was lost, and readers may be in.
+ * A snapshot that a crash left unpublished is newer than the last flip. An older one that is not in
+ * history was published: the history was lost, and readers may be using the snapshot.
  */
 function isNewerThanCurrent(layout: Layout, id: string): boolean {
   const flipped = lstatIfThere(layout.current)?.ctimeNs;

@@ -33,32 +33,32 @@ import type { LockProgress } from './records.ts';
 import { markForeign } from './staging.ts';
 
 export interface SyncLockOptions {
-  /** What the holder does, for whoever asks: `sync`, `prune`, … */
+  /** The command that takes the lock, as shown to others: `sync`, `prune`, … */
   command: string;
   /** How long to wait for another holder; ms. */
   waitMs?: number | undefined;
-  /** After how long without a heartbeat another host's lock is taken over; ms. */
+  /** A lock of another host is stale after this long without a heartbeat, and taken over; ms. */
   staleAfterMs?: number | undefined;
   signal?: AbortSignal | undefined;
-  /** Told once when the lock has to be waited for. */
+  /** Called once, if the lock is held and the wait for it begins. */
   onWait?: ((busy: MirrorlatchError) => void) | undefined;
 }
 
 const DEFAULT_STALE_AFTER_MS = 10 * 60 * 1000;
 const POLL_MS = 250;
-/** How long an orphan has between SIGTERM and SIGKILL. */
+/** The time between SIGTERM and SIGKILL for an orphan. */
 const ORPHAN_PATIENCE_MS = 10_000;
 
 /**
- * Takes the writer's lock of a mirror.
+ * Takes the writer's lock of a mirror, and takes it over from a holder that is dead or stale.
  *
- * @throws MirrorlatchError BUSY, naming the holder, when it is still held after `waitMs`.
+ * @throws MirrorlatchError BUSY, naming the holder, when the lock is still held after `waitMs`.
  */
 export async function acquireSyncLock(layout: Layout, options: SyncLockOptions): Promise<SyncLock> {
   const { waitMs = 0, signal, onWait } = options;
   const deadline = performance.now() + waitMs;
   const acquisition = new Acquisition(layout, options);
-  for (let told = false; ; told = true) {
+  for (let isFirst = true; ; isFirst = false) {
     const outcome = await acquisition.attempt().catch((error: unknown) => {
       throw asMirrorlatchError(error, `the lock of ${layout.root} cannot be taken`);
     });
@@ -66,7 +66,7 @@ export async function acquireSyncLock(layout: Layout, options: SyncLockOptions):
     const busy = busyError(layout, outcome);
     const left = deadline - performance.now();
     if (left <= 0) throw busy;
-    if (!told) onWait?.(busy);
+    if (isFirst) onWait?.(busy);
     if (outcome.kind === 'orphans') acquisition.endOrphans(outcome.processes);
     await pause(Math.min(POLL_MS, left), signal);
   }
@@ -75,15 +75,15 @@ export async function acquireSyncLock(layout: Layout, options: SyncLockOptions):
 /**
  * The writer's lock of a mirror (I4), held on two levels.
  *
- * `sync.flock` is a kernel lock whose descriptor every child inherits: on one host it tells the
- * truth at any moment, and an rsync that outlived its killed parent still holds it.
- * `sync.lock` is proper-lockfile's directory with a heartbeat, for filesystems that several hosts
- * write to and flock does not cross.
+ * `sync.flock` is a kernel lock whose descriptor every child inherits. Within one host it is always
+ * accurate, and an rsync that outlived its killed parent still holds it. `sync.lock` is
+ * proper-lockfile's directory with a heartbeat, for filesystems that several hosts share but across
+ * which flock does not work.
  */
 export class SyncLock {
-  /** Aborts with a LOCK_LOST error when another host has taken the lock. */
+  /** Aborts with LOCK_LOST when another host has taken the lock over. */
   readonly lost: AbortSignal;
-  /** To be inherited by every child that writes to the mirror. */
+  /** Every child that writes to the mirror must inherit this. */
   readonly descriptor: number;
   readonly #layout: Layout;
   readonly #directory: LockDirectory;
@@ -111,8 +111,8 @@ export class SyncLock {
   }
 
   /**
-   * The cause of a failure: who has taken the lock has also moved away what was worked on, and a
-   * file that is gone is only how that was noticed.
+   * The cause of a failure. A host that takes the lock over moves staging trees away, so a missing
+   * file may only be a symptom of the lost lock.
    */
   causeOf(error: unknown): unknown {
     try {
@@ -126,9 +126,9 @@ export class SyncLock {
   /**
    * Makes `path` a symlink to `target` in one rename(2), replacing what is there.
    *
-   * The new link is made inside our own part of the lock directory. Who takes the lock over renames
-   * that part away, so a holder that was stopped for too long has nothing left to rename: the
-   * kernel itself refuses the flip, however late it comes.
+   * The new link is made inside our own part of the lock directory. A host that takes the lock over
+   * renames that part away, so a holder that was suspended for too long has nothing left to rename:
+   * the kernel itself refuses the flip, however late it comes.
    *
    * @throws MirrorlatchError LOCK_LOST when the lock is no longer ours.
    */
@@ -144,7 +144,7 @@ export class SyncLock {
     if (flipped === undefined) throw lockLost(this.#layout);
   }
 
-  /** Tells whoever asks what is being done; at most once a second of a phase, and never fatal. */
+  /** Records progress for `status` and waiting writers, at most once a second within a phase. */
   report(progress: LockProgress): void {
     const isSamePhase = progress.phase === this.#reportedPhase;
     if (isSamePhase && performance.now() - this.#reportedAt < 1000) return;
@@ -153,7 +153,7 @@ export class SyncLock {
     try {
       writeFileSync(join(this.#directory.inside, 'progress.json'), JSON.stringify(progress));
     } catch {
-      // A full disk must not end a sync for the sake of its progress report.
+      // A full disk must not end a sync because of its progress report.
     }
   }
 
@@ -166,20 +166,21 @@ export class SyncLock {
   }
 }
 
-/** One wish for the lock, which may take many attempts. */
+/** One acquisition of the lock, which may take many attempts. */
 class Acquisition {
   readonly #layout: Layout;
   readonly #options: SyncLockOptions;
-  /** Since when (monotonic ms) another host's heartbeat has stood at this value. */
+  /** The last heartbeat of another host, and when we first saw it; monotonic ms. */
   #silence: { token: string; mtimeMs: number; since: number } | undefined;
-  #orphansToldAt: number | undefined;
+  /** When the orphans got SIGTERM; monotonic ms. */
+  #orphansTerminatedAt: number | undefined;
 
   constructor(layout: Layout, options: SyncLockOptions) {
     this.#layout = layout;
     this.#options = options;
   }
 
-  /** The lock, or who keeps it from us. */
+  /** The lock, or the state that keeps it from us. */
   async attempt(): Promise<SyncLock | LockState> {
     const descriptor = openKernelLock(this.#layout);
     let lock: SyncLock | undefined;
@@ -188,11 +189,11 @@ class Acquisition {
       if (kernelLock === 'held') {
         const state = stateWhileKernelLockIsHeld(this.#layout);
         if (!('processes' in state) || state.processes.length > 0) return state;
-        // Nobody is to be seen: it is another user's, or was given back while we looked.
+        // No holder is visible: it belongs to another user, or has just released the lock.
         kernelLock = tryFlock(descriptor, 'exclusive');
         if (kernelLock === 'held') return state;
       }
-      // Each turn takes the lock, sets a holder aside that is gone, or finds a living one.
+      // Each turn takes the lock, sets a dead or stale lock aside, or finds a living holder.
       for (;;) {
         lock = await this.#take(descriptor);
         if (lock !== undefined) return lock;
@@ -201,7 +202,7 @@ class Acquisition {
           setLockAside(this.#layout.lockDirectory, state.token);
         } else if (state.kind === 'foreign') {
           if (!(await this.#hasFallenSilent(state.token))) return state;
-          // Before it is ours: whoever has the lock must know which trees another may write to.
+          // First of all: any holder of the lock must know which trees another host may write to.
           markForeign(this.#layout);
           setLockAside(this.#layout.lockDirectory, state.token);
         } else if (state.kind === 'held') {
@@ -229,8 +230,8 @@ class Acquisition {
   }
 
   /**
-   * Whether another host's holder gives no more sign of life. Its heartbeat carries its own clock,
-   * so an age alone proves nothing when the clocks differ: we also watch it for longer than a beat.
+   * Whether the heartbeat of another host's holder has stopped. Its times come from that host's
+   * clock, so if the clocks differ, an age proves nothing. We also watch it for longer than a beat.
    */
   async #hasFallenSilent(token: string): Promise<boolean> {
     const { staleAfterMs = DEFAULT_STALE_AFTER_MS, signal } = this.#options;
@@ -248,20 +249,20 @@ class Acquisition {
   }
 
   /**
-   * What a killed sync left running writes to a tree that nobody will publish as it is, and what it
-   * has transferred stays in staging. So whoever is ready to wait may end it.
+   * Ends the orphans of a killed sync. The tree that they write to will not be published as it is,
+   * and what they have transferred stays in staging.
    */
   endOrphans(processes: readonly NamedProcess[]): void {
-    const isFirst = this.#orphansToldAt === undefined;
-    this.#orphansToldAt ??= performance.now();
-    const isImpatient = performance.now() - this.#orphansToldAt > ORPHAN_PATIENCE_MS;
+    const isFirst = this.#orphansTerminatedAt === undefined;
+    this.#orphansTerminatedAt ??= performance.now();
+    const isImpatient = performance.now() - this.#orphansTerminatedAt > ORPHAN_PATIENCE_MS;
     if (!isFirst && !isImpatient) return;
     for (const { pid } of processes.filter(isSyncChild)) {
       try {
         process.kill(pid, isImpatient ? 'SIGKILL' : 'SIGTERM');
         process.kill(pid, 'SIGCONT');
       } catch {
-        // It has ended meanwhile, or belongs to another user: then it is only waited for.
+        // It has ended meanwhile, or belongs to another user; then we can only wait for it.
       }
     }
   }
@@ -287,8 +288,8 @@ function busyError(layout: Layout, state: LockState): MirrorlatchError {
   return new MirrorlatchError('BUSY', `${layout.root} is locked: ${describeLock(state)}`, {
     hint:
       state.kind === 'orphans'
-        ? 'Wait for it, or let mirrorlatch end it: repeat the command with --wait 1m'
-        : 'Wait for it with --wait 10m, or look with: mirrorlatch status ROOT',
+        ? 'Let mirrorlatch end these processes: repeat the command with --wait 1m'
+        : `Wait for it with --wait 10m, or see what it does with: mirrorlatch status ${layout.root}`,
     details: { lock: state },
   });
 }
@@ -296,7 +297,7 @@ function busyError(layout: Layout, state: LockState): MirrorlatchError {
 function lockLost(layout: Layout): MirrorlatchError {
   return new MirrorlatchError(
     'LOCK_LOST',
-    `the lock of ${layout.root} was lost to another host while this one stood still`,
-    { hint: 'See who holds it, and what is current, with: mirrorlatch status ROOT' },
+    `the lock of ${layout.root} was lost to another host while this one was suspended`,
+    { hint: `See who holds it, and what is current, with: mirrorlatch status ${layout.root}` },
   );
 }

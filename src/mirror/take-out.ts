@@ -14,22 +14,22 @@ import { lstatIfThere } from '../system/files.ts';
 import { bytePath, parentOf } from './byte-path.ts';
 import type { Removal } from './plan-lists.ts';
 
-/** So many removals between two turns of the event loop: the lock's heartbeat must go on. */
+/** Removals between two turns of the event loop, so that the lock's heartbeat continues. */
 const BATCH = 500;
 
-/** The name of rsync's temporary file for NAME: `.NAME.XXXXXX`. */
+/** Matches the name of rsync's temporary file for NAME: `.NAME.XXXXXX`. */
 const TEMPORARY_NAME = /^\.(.+)\.[A-Za-z0-9]{6}$/s;
 
 /**
- * Takes entries out of a tree in staging. rsync then makes each of them anew, with an inode of its
- * own, and so never touches one that a published snapshot shares (I2). A file that no other tree has
- * may stay, for rsync to replace it by one that is made of its parts.
+ * Takes entries out of a tree in staging. rsync then makes each of them again with a new inode, so
+ * it never touches an inode that a published snapshot shares (I2). A file that no other tree shares
+ * may stay; rsync takes unchanged parts from it and then replaces it.
  *
- * No link is ever followed: where a parent of the entry is not a real directory of the tree (the
- * source may have turned the symlink `a -> /etc` into a directory), there is nothing to take out.
- * Nobody else can enter staging, so what was looked at does not change before it is used.
+ * No symlink is followed. If a parent of the entry is not a real directory in the tree, there is
+ * nothing to take out: the source may have replaced the symlink `a -> /etc` with a directory. No
+ * other user can enter staging, so a path does not change between the check and its use.
  *
- * @param partial where half a file that a killed rsync left is kept, for the next one to go on from.
+ * @param partial the directory for partial files of a killed rsync, with which the next continues.
  */
 export async function takeOut(
   tree: string,
@@ -53,8 +53,7 @@ export async function takeOut(
       if (unless !== 'directory') withWritableParent(tree, name, () => removeDirectory(path));
       continue;
     }
-    // With a second link it is a published snapshot's own file, and rsync writes partial files in
-    // place.
+    // A second link may belong to a published snapshot, and rsync writes into partial files.
     const isOurs = found.isFile() && found.nlink === 1n;
     if (isOurs && unless === 'own file') continue;
     const unfinished = isOurs ? TEMPORARY_NAME.exec(basename(name))?.[1] : undefined;
@@ -64,7 +63,7 @@ export async function takeOut(
   }
 }
 
-/** Removes a directory with all that is in it, also where directories deny that to their owner. */
+/** Removes a directory and its content, even if modes deny that to their owner. */
 function removeDirectory(path: Buffer): void {
   try {
     rmSync(path, { recursive: true });
@@ -75,7 +74,7 @@ function removeDirectory(path: Buffer): void {
   }
 }
 
-/** Directories only: a file may be a published snapshot's own. */
+/** Changes directories only: files may be shared with a published snapshot. */
 function makeWritable(directory: Buffer): void {
   chmodSync(directory, 0o700);
   for (const entry of readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })) {
@@ -84,7 +83,7 @@ function makeWritable(directory: Buffer): void {
   }
 }
 
-/** On btrfs a tree is a subvolume of its own, and rename(2) does not lead out of one. */
+/** On btrfs each tree is a subvolume, and rename(2) cannot cross its boundary. */
 function moveFile(from: Buffer, to: Buffer): void {
   try {
     renameSync(from, to);
@@ -95,10 +94,10 @@ function moveFile(from: Buffer, to: Buffer): void {
   }
 }
 
-/** Tells whether the path to an entry leads through real directories only. */
+/** Checks that the path to an entry leads through real directories only. */
 class RealParents {
   readonly #tree: string;
-  /** The answers for the last path, from the deepest parent up: lists come directory by directory. */
+  /** Answers for recent parents. Lists come directory by directory, so few are needed. */
   #known = new Map<string, boolean>([['.', true]]);
 
   constructor(tree: string) {
@@ -118,8 +117,8 @@ class RealParents {
 }
 
 /**
- * Changes an entry of a directory that may deny that even to its owner, who is not root. rsync sets
- * the directory's mode again: it is on the list of what is transferred.
+ * Changes an entry of a directory whose mode may deny that even to its owner. rsync restores the
+ * mode, because the directory is on the transfer list.
  */
 function withWritableParent(tree: string, name: string, change: () => void): void {
   try {

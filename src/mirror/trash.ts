@@ -4,10 +4,10 @@ import { discardedNames } from './discard.ts';
 import type { Layout } from './layout.ts';
 
 /**
- * Removes every discarded tree that can be removed.
+ * Removes the trees in the trash.
  *
- * @param inherit descriptors of locks that must hold until the removal has ended.
- * @throws MirrorlatchError the first failure, after the rest has been removed.
+ * @param inherit descriptors of locks that stay held until the removal has ended.
+ * @throws MirrorlatchError the first failure, after removing whatever can be removed.
  */
 export async function emptyTrash(layout: Layout, inherit: readonly number[]): Promise<void> {
   const failures: unknown[] = [];

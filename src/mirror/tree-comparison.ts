@@ -12,17 +12,18 @@ import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 import { noChanges, type PlanFigures } from './plan.ts';
 
-/** So many entries between two turns of the event loop: the lock's heartbeat must go on. */
+/** Entries between two turns of the event loop, so that the lock's heartbeat continues. */
 const BATCH = 500;
 
+/** Content is compared in chunks of this size; bytes. */
 const CHUNK = 1024 * 1024;
 
 export interface ComparisonOptions {
-  /** The tree to compare with; undefined where there is none. */
+  /** The path of the tree to compare with, if there is one. */
   base: string | undefined;
   /**
-   * A ctime. What has not been touched since is as it was cloned from `base`; of what has been, the
-   * content is compared too where all else is equal.
+   * A ctime; ns since the epoch. Files with an earlier ctime are as they were cloned from `base`.
+   * For later ones the content is compared too, if all else is equal.
    */
   since: bigint;
   signal: AbortSignal;
@@ -30,17 +31,17 @@ export interface ComparisonOptions {
 
 export interface TreeComparison {
   isEqual: boolean;
-  /** Nothing is in it. */
+  /** The tree has no entries. */
   isEmpty: boolean;
-  /** What a sync would have to change to make `base` such a tree. */
+  /** What would have to change to turn `base` into this tree. */
   figures: PlanFigures;
-  /** What was made or changed since `since`; directories count as entries. */
+  /** What was made or changed since `since`; directories count as entries, too. */
   touched: { entries: number; files: number; bytes: number };
 }
 
 /**
- * Finds out what a tree holds, and how it differs from another: in its entries, and in their types,
- * sizes, times, modes, owners, link targets and devices, to the nanosecond. Follows no link.
+ * Counts the content of a tree and compares it with another: names, types, sizes, times in
+ * nanoseconds, modes, owners, link targets and devices. Follows no symlink.
  */
 export function compareTrees(tree: string, options: ComparisonOptions): Promise<TreeComparison> {
   return new Walk(tree, options).compare();
@@ -54,7 +55,7 @@ class Walk {
   readonly #since: bigint;
   readonly #signal: AbortSignal;
   #isDifferent = false;
-  /** Names of files of which only the content can tell; empty once a difference is known. */
+  /** Files whose content has to be compared; empty once a difference is known. */
   #doubtful: string[] = [];
   #count = 0;
 
@@ -89,7 +90,7 @@ class Walk {
     }
   }
 
-  /** @param isInBase whether the path leads through real directories of the base, too. */
+  /** @param isInBase whether the path leads through real directories in the base too. */
   async #visit(name: string, isInBase: boolean): Promise<void> {
     const found = lstatIfThere(this.#in(this.#tree, name));
     if (found === undefined) return;
@@ -228,7 +229,7 @@ function below(directory: string, entry: string): string {
   return directory === '' ? entry : `${directory}/${entry}`;
 }
 
-/** The bits of st_mode that tell a file from a directory, a symlink, … (inode(7)). */
+/** The file type bits of st_mode (inode(7)). */
 function kindOf({ mode }: BigIntStats): bigint {
   return mode & BigInt(constants.S_IFMT);
 }

@@ -511,7 +511,9 @@ describe.concurrent('The gate', () => {
     expect(one.record()).toMatchObject({ state: 'closed', by: 'person' });
     expect(readFileSync(one.tree('file'), 'utf8')).toBe('content');
     const sentence = await runProgram(['gate', 'status', one.root]);
-    expect(sentence.stdout).toMatch(/is closed by person .*a look at the disk; 0 guarded readers/);
+    expect(sentence.stdout).toMatch(
+      /has been closed by hand since .*: a look at the disk; 0 guarded readers/,
+    );
     expect(await runForJson(['gate', 'open', one.root])).toMatchObject({ state: 'open' });
     expect((await one.read()).stdout).toBe('content');
     await one.sync();

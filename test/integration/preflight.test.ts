@@ -117,7 +117,7 @@ describe('the places', () => {
     for (const [source, root] of pairs) {
       const result = await runProgram(['sync', source, root]);
       expect(result.exitCode, transcript(result)).toBe(64);
-      expect(result.stderr).toMatch(/lie in one another|\/ cannot be a mirror/);
+      expect(result.stderr).toMatch(/lies inside the|\/ cannot be a mirror/);
     }
     expect(difference(before, describeTree(home))).toEqual([]);
   });

@@ -397,7 +397,7 @@ describe('a push fails', () => {
     {
       name: 'the mirror would be inside its own source',
       exitCode: 64,
-      said: [/upstream: the source .* and the mirror .* lie in one another/],
+      said: [/upstream: the mirror .* lies inside the source/],
       options: ({ source }) => ({ destination: `${sshd.host}:${source}/mirror` }),
     },
     {
