@@ -28,7 +28,7 @@ export interface SyncOptions extends PolicyOptions {
   source?: string | undefined;
   /** What another host pushes, in place of `source`. */
   pushed?: PushedTree | undefined;
-  /** For rsync, see `parseRsyncOptions`; by default what the mirror remembers. */
+  /** For rsync, as after `--` on the command line; by default what the mirror remembers. */
   rsyncOptions?: readonly string[] | undefined;
   strategy?: Strategy | undefined;
   clone?: CloneMethod | 'auto' | undefined;
