@@ -82,16 +82,19 @@ test.runIf(mayMount).for(documents)(
   },
 );
 
-test('the program of the manual for Node can be run', async () => {
+test('the programs of the manual for Node can be run', async () => {
   const place = scratchDirectory();
   mkdirSync(join(place, 'upstream'));
-  const [program = ''] = topics.flatMap((topic) => blocks(topic, 'js'));
-  const here = program
-    .replace('rsync://mirror.example.org/debian/', join(place, 'upstream/'))
-    .replaceAll('/srv/mirror/debian', join(place, 'mirror'));
-  expect(here).not.toBe(program);
-  // In the project's directory its own name leads to its own exports.
-  await execa('node', ['--input-type=module', '--eval', here], { cwd: project });
+  const programs = topics.flatMap((topic) => blocks(topic, 'js'));
+  expect(programs).not.toEqual([]);
+  for (const program of programs) {
+    const here = program
+      .replace('rsync://mirror.example.org/debian/', join(place, 'upstream/'))
+      .replaceAll('/srv/mirror/debian', join(place, 'mirror'));
+    expect(here).not.toBe(program);
+    // In the project's directory its own name leads to its own exports.
+    await execa('node', ['--input-type=module', '--eval', here], { cwd: project });
+  }
 });
 
 /** Every command line of a document, from top to bottom. */
