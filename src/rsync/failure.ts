@@ -1,4 +1,4 @@
-import { MirrorlatchError } from '../errors.ts';
+import { type ErrorCode, MirrorlatchError } from '../errors.ts';
 
 /** How an rsync run ended, judged by its exit code and its messages. */
 export type Ending =
@@ -7,136 +7,133 @@ export type Ending =
   | { kind: 'retry'; why: string; error: MirrorlatchError }
   | { kind: 'failed'; error: MirrorlatchError };
 
+/** One cause of failure, and what to say of it. */
+interface Cause {
+  /** Exit codes that this cause has; by default any. */
+  codes?: readonly number[];
+  /** What rsync says then; by default anything. */
+  says?: RegExp;
+  /** `retry`: another try may succeed. Else the error that it is. */
+  is: 'retry' | ErrorCode;
+  what: string;
+  hint?: string;
+}
+
+const NO_REMOTE_SHELL = {
+  is: 'UNAVAILABLE',
+  what: 'the remote shell cannot be started',
+  hint: 'Install it, for example with: apt-get install openssh-client',
+} as const;
+
 /**
- * Judges rsync's exit code (rsync(1), EXIT VALUES) together with its messages, because one code
- * has several causes: 5 is both "max connections" and "unknown module", 11 both a full disk and a
- * bad target.
+ * The causes, of which the first that matches counts: what rsync says tells more than its exit code
+ * (rsync(1), EXIT VALUES). 5 is both "max connections" and "unknown module", 11 both a full disk and
+ * a bad target.
+ */
+const CAUSES: readonly Cause[] = [
+  {
+    says: /: (No space left on device \(28\)|Disk quota exceeded \(122\))$/m,
+    is: 'NO_SPACE',
+    what: 'no space left for the new snapshot',
+    hint: 'Free space, or remove old snapshots with: mirrorlatch prune ROOT --keep-last 2 --grace 0',
+  },
+  {
+    says: /@ERROR: max connections/,
+    is: 'retry',
+    what: 'the server has too many connections',
+    hint: 'Try again later, or with more patience: --retries 20 --retry-delay 1m',
+  },
+  {
+    says: /@ERROR: Unknown module/i,
+    is: 'NO_SOURCE',
+    what: 'the server has no such module',
+    hint: 'List its modules with: rsync rsync://HOST/',
+  },
+  {
+    says: /@ERROR:.*(auth|access denied|password)|Permission denied \((publickey|password|keyboard)/i,
+    is: 'PERMISSION',
+    what: 'the server refused access',
+    hint: 'Check the user, the password file or the ssh key: mirrorlatch sync SRC ROOT -- -e "ssh -i KEY"',
+  },
+  {
+    says: /Host key verification failed/,
+    is: 'PERMISSION',
+    what: "the server's host key is not known",
+    hint: 'Connect once with ssh by hand, and verify the key.',
+  },
+  {
+    codes: [23],
+    says: /change_dir ".*" (\(in .*\) )?failed: No such file/,
+    is: 'NO_SOURCE',
+    what: 'the source does not exist',
+    hint: 'Check the path of the source.',
+  },
+  {
+    says: /command not found|rsync: not found|No such file or directory.*rsync-path/,
+    is: 'UNAVAILABLE',
+    what: 'there is no rsync on the remote host',
+    hint: 'Install it there, or give its path: -- --rsync-path=PATH',
+  },
+  { says: /Failed to exec /, ...NO_REMOTE_SHELL },
+  { codes: [14], ...NO_REMOTE_SHELL },
+  {
+    codes: [1, 4],
+    is: 'USAGE',
+    what: 'rsync does not accept these options',
+    hint: 'Check the options after -- with: man rsync',
+  },
+  {
+    codes: [23],
+    is: 'retry',
+    what: 'some files could not be transferred',
+    hint: 'The log names them. Fix their permissions, or exclude them: -- --exclude=PATTERN',
+  },
+  {
+    codes: [24],
+    is: 'retry',
+    what: 'files vanished from the source while it was read',
+    hint: 'The source is changing. Try again when it is quiet.',
+  },
+  {
+    codes: [10, 12, 30, 35, 255],
+    is: 'retry',
+    what: 'the connection to the source failed',
+    hint: 'Check the network and the server, then try again. What was transferred is kept.',
+  },
+  {
+    codes: [5],
+    is: 'UNAVAILABLE',
+    what: 'the server refused to start',
+    hint: 'Read its message, and check the module and its path.',
+  },
+  {
+    codes: [19, 20, 137, 143],
+    is: 'IO',
+    what: 'rsync was killed from outside',
+    hint: 'Run the sync again. What was transferred is kept.',
+  },
+];
+
+const UNKNOWN: Cause = { is: 'IO', what: 'rsync failed' };
+
+/**
+ * Judges how an rsync run ended.
  *
  * @param words the end of rsync's standard error.
  */
 export function judgeEnding(exitCode: number, words: string): Ending {
   if (exitCode === 0) return { kind: 'clean' };
-  const said = lastWords(words);
-  const details = { rsync: { exitCode, said: words.split('\n').filter(Boolean).slice(-20) } };
-  const failed = (
-    code: ConstructorParameters<typeof MirrorlatchError>[0],
-    what: string,
-    hint?: string,
-  ): Ending => ({
-    kind: 'failed',
-    error: new MirrorlatchError(code, `${what} (rsync exit ${exitCode})${said}`, {
-      ...(hint === undefined ? {} : { hint }),
-      details,
-    }),
+  const { is, what, hint } =
+    CAUSES.find(
+      ({ codes, says }) => (codes?.includes(exitCode) ?? true) && (says?.test(words) ?? true),
+    ) ?? UNKNOWN;
+  const code = is === 'retry' ? 'UNAVAILABLE' : is;
+  const said = words.split('\n').filter(Boolean).slice(-20);
+  const error = new MirrorlatchError(code, `${what} (rsync exit ${exitCode})${lastWords(words)}`, {
+    hint,
+    details: { rsync: { exitCode, said } },
   });
-  const retry = (why: string, hint: string): Ending => ({
-    kind: 'retry',
-    why,
-    error: new MirrorlatchError('UNAVAILABLE', `${why} (rsync exit ${exitCode})${said}`, {
-      hint,
-      details,
-    }),
-  });
-
-  if (/: (No space left on device \(28\)|Disk quota exceeded \(122\))$/m.test(words)) {
-    return failed(
-      'NO_SPACE',
-      'no space left for the new snapshot',
-      'Free space, or remove old snapshots with: mirrorlatch prune ROOT --keep-last 2 --grace 0',
-    );
-  }
-  if (/@ERROR: max connections/.test(words)) {
-    return retry(
-      'the server has too many connections',
-      'Try again later, or with more patience: --retries 20 --retry-delay 1m',
-    );
-  }
-  if (/@ERROR: Unknown module/i.test(words)) {
-    return failed(
-      'NO_SOURCE',
-      'the server has no such module',
-      'List its modules with: rsync rsync://HOST/',
-    );
-  }
-  if (
-    /@ERROR:.*(auth|access denied|password)/i.test(words) ||
-    /Permission denied \((publickey|password|keyboard)/.test(words)
-  ) {
-    return failed(
-      'PERMISSION',
-      'the server refused access',
-      'Check the user, the password file or the ssh key: mirrorlatch sync SRC ROOT -- -e "ssh -i KEY"',
-    );
-  }
-  if (/Host key verification failed/.test(words)) {
-    return failed(
-      'PERMISSION',
-      "the server's host key is not known",
-      'Connect once with ssh by hand, and verify the key.',
-    );
-  }
-  if (exitCode === 23 && /change_dir ".*" (\(in .*\) )?failed: No such file/.test(words)) {
-    return failed('NO_SOURCE', 'the source does not exist', 'Check the path of the source.');
-  }
-  if (/command not found|rsync: not found|No such file or directory.*rsync-path/.test(words)) {
-    return failed(
-      'UNAVAILABLE',
-      'there is no rsync on the remote host',
-      'Install it there, or give its path: -- --rsync-path=PATH',
-    );
-  }
-  if (exitCode === 14 || /Failed to exec /.test(words)) {
-    return failed(
-      'UNAVAILABLE',
-      'the remote shell cannot be started',
-      'Install it, for example with: apt-get install openssh-client',
-    );
-  }
-  switch (exitCode) {
-    case 1:
-    case 4:
-      return failed(
-        'USAGE',
-        'rsync does not accept these options',
-        'Check the options after -- with: man rsync',
-      );
-    case 23:
-      return retry(
-        'some files could not be transferred',
-        'The log names them. Fix their permissions, or exclude them: -- --exclude=PATTERN',
-      );
-    case 24:
-      return retry(
-        'files vanished from the source while it was read',
-        'The source is changing. Try again when it is quiet.',
-      );
-    case 10:
-    case 12:
-    case 30:
-    case 35:
-    case 255:
-      return retry(
-        'the connection to the source failed',
-        'Check the network and the server, then try again. What was transferred is kept.',
-      );
-    case 5:
-      return failed(
-        'UNAVAILABLE',
-        'the server refused to start',
-        'Read its message, and check the module and its path.',
-      );
-    case 19:
-    case 20:
-    case 137:
-    case 143:
-      return failed(
-        'IO',
-        'rsync was killed from outside',
-        'Run the sync again. What was transferred is kept.',
-      );
-    default:
-      return failed('IO', 'rsync failed');
-  }
+  return is === 'retry' ? { kind: 'retry', why: what, error } : { kind: 'failed', error };
 }
 
 /**

@@ -164,13 +164,27 @@ describe('the other end', () => {
     expect(onSilence).not.toHaveBeenCalled();
   });
 
+  test('does not count as gone while a message comes in pieces', async () => {
+    const { input, frames, onSilence } = startWire();
+    const next = frames.next();
+    for (const piece of ['{"kind":"data",', '"bytes":2}\n', 'a', 'b']) {
+      vi.advanceTimersByTime(200);
+      input.write(piece);
+      await new Promise(setImmediate);
+    }
+    expect(onSilence).not.toHaveBeenCalled();
+    expect((await next).value).toMatchObject({ payload: Buffer.from('ab') });
+  });
+
   test('counts as gone, too, when it is silent after its message has been processed', async () => {
     const { input, frames, onSilence } = startWire();
     input.write('{"kind":"alive"}\n');
     await frames.next();
     vi.advanceTimersByTime(1_000);
     const next = frames.next();
-    vi.advanceTimersByTime(300);
+    vi.advanceTimersByTime(299);
+    expect(onSilence).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1);
     expect(onSilence).toHaveBeenCalledOnce();
     input.end();
     await next;

@@ -6,7 +6,6 @@ import { scratchDirectory } from '../../support/scratch.ts';
 
 /** Longer than the longest timer of Node, in ms. */
 const YEARS = 1e12;
-const DAY = 86_400_000;
 
 // The test controls the clock; filesystem events come in real time.
 beforeEach(() => {
@@ -78,7 +77,7 @@ test('an event that comes while nothing waits is not lost, and counts once', asy
 test('an interval or a limit longer than the longest timer does not end at once', async () => {
   const watcher = watch(scratchDirectory(), YEARS);
   const change = watcher.change(YEARS);
-  vi.advanceTimersByTime(DAY);
+  vi.advanceTimersByTime(1_000);
   expect(await hasCome(change)).toBe(false);
   watcher.wake();
   await change;
