@@ -194,7 +194,7 @@ for (const [file, ...options] of INTERPRETERS) {
       const result = await run([...interpreter, own], { PATH });
       expect(result).toEqual({
         words: [],
-        stderr: 'mirrorlatch: peruse: command not found, apart from shims',
+        stderr: 'mirrorlatch: peruse: command not found, ignoring shims',
         exitCode: 127,
       });
     }
@@ -304,8 +304,8 @@ test('without the reader it exits with 125 and prints how to run the command ung
   rmSync(join(mirror, '.mirrorlatch'), { recursive: true });
   const { words, stderr, exitCode } = await run([own], { PATH: path('shims', 'bin') });
   expect([words, exitCode]).toEqual([[], 125]);
-  expect(stderr).toMatch(`mirrorlatch: peruse: ${mirror}/.mirrorlatch/reader is not there`);
-  expect(stderr).toMatch(`Unguarded it is: ${real}`);
+  expect(stderr).toMatch(`mirrorlatch: peruse: ${mirror}/.mirrorlatch/reader cannot be executed`);
+  expect(stderr).toMatch(`or run the command unguarded: ${real}`);
 });
 
 test('if one of several mirrors is missing it exits with 125 and names that', async () => {
@@ -350,7 +350,7 @@ test('with --if-unavailable run the command runs bare, after a warning, with its
   rmSync(mirror, { recursive: true });
   expect(await run([own, 'a b', ''], env)).toEqual({
     words: ['a b', ''],
-    stderr: `mirrorlatch: ${mirror}/.mirrorlatch/reader is not there: ${real} runs unguarded`,
+    stderr: `mirrorlatch: ${mirror}/.mirrorlatch/reader cannot be executed: ${real} runs unguarded`,
     exitCode: 3,
   });
 });
