@@ -117,7 +117,7 @@ test('for people it is a table: which went, which stayed and why', async () => {
   const mirror = await fiveSnapshots();
   const rules = ['--keep-last', '3', '--grace', '0'];
   const dry = await runProgram(['prune', mirror.root, '-n', ...rules]);
-  expect(dry.stdout).toMatch(/^a +would go$/m);
+  expect(dry.stdout).toMatch(/^a +would be removed$/m);
   const result = await runProgram(['prune', mirror.root, ...rules]);
   expect(result.exitCode, transcript(result)).toBe(0);
   const rows = result.stdout.trimEnd().split('\n');
