@@ -1,10 +1,10 @@
 /**
- * How wide the columns of a table become: as their widest cells where there is room; else the widest
- * columns give way, as far as their longest words let them. Pure.
+ * The widths of a table's columns: those of their widest cells if they fit. Otherwise the widest
+ * columns are narrowed, but never below their longest words. Pure.
  *
- * @param rows of plain text, without escape codes.
- * @param room for the cells of one row; columns of a terminal.
- * @returns undefined when the longest words alone need more room.
+ * @param rows plain text, without escape codes.
+ * @param room the width for the cells of one row; terminal columns.
+ * @returns undefined when the longest words alone do not fit.
  */
 export function columnWidths(
   rows: readonly (readonly string[])[],

@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import type { CommandContext } from './context.ts';
 
-/** Loads a command, and gives back what puts it into the program. */
+/** Loads a command, and returns the function that adds it to the program. */
 export type LoadCommand = () => Promise<(program: Command, context: CommandContext) => void>;
 
 /**
- * The commands in the order of the help. A command line that names one loads that one alone: the
- * others' packages would double the time before it does its work.
+ * The commands, in the order of the help. A command line that names one loads only that one, because
+ * loading all of them would double the start-up time.
  */
 export const commands: Readonly<Record<string, LoadCommand>> = {
   init: async () => (await import('./commands/init.ts')).addInit,

@@ -1,15 +1,16 @@
-/** What every command gets from the program around it. */
+/** What the program provides to each command. */
 export interface CommandContext {
-  /** What followed `--` on the command line. */
+  /** The words after `--` on the command line. */
   operands: readonly string[];
   /**
-   * Aborts when a signal asks the command to end; from the first call on, signals are caught.
+   * Aborts when a signal asks the command to end. From the first call on, signals are caught.
    *
-   * @param arePassedOn whether they are somebody else's now: then a second one is no last word.
+   * @param arePassedOn whether signals are passed on to a child at this moment. Then a repeated
+   *   signal does not end this process.
    */
   signal: (arePassedOn?: () => boolean) => AbortSignal;
-  /** For a command that ends well and all the same has something to tell by its exit code. */
+  /** Sets the exit code of a command that ends without an error. */
   setExitCode: (code: number) => void;
-  /** For a command that ends as another did that it ran. */
+  /** Makes the program end by the signal that ended a command which it ran. */
   endBySignal: (signal: NodeJS.Signals) => void;
 }

@@ -3,18 +3,23 @@ import { EXIT_CODES, GUARD_FAILED } from '../errors.ts';
 const MEANINGS = {
   USAGE: 'the command line is wrong',
   SHRUNKEN_SOURCE: 'the source has shrunk too much (--allow-shrink)',
-  NO_MIRROR: 'there is no such mirror, or no such source',
+  NO_MIRROR: 'the mirror or the source does not exist',
   UNAVAILABLE: 'the network, the source or a program is not available',
-  INTERNAL: 'a fault of mirrorlatch itself',
-  IO: 'a disk or a filesystem failed, or is full',
-  BUSY: 'somebody else holds the lock',
+  INTERNAL: 'a bug in mirrorlatch',
+  IO: 'a disk or filesystem failed, or is full',
+  BUSY: 'another process holds the lock, or the gate is closed',
   PERMISSION: 'permission denied',
   CONFIGURATION: 'the mirror or its settings are broken',
 } as const;
 
 type Shown = keyof typeof MEANINGS;
 
-/** What follows a command's options in its `--help`. */
+/**
+ * The text after the options in a command's `--help`.
+ *
+ * @param codes the errors whose exit codes are listed.
+ * @param more paragraphs that precede the examples.
+ */
 export function helpAfter(examples: readonly string[], codes: readonly Shown[], more = ''): string {
   const exits = codes
     .map((code) => ({ code: EXIT_CODES[code], meaning: MEANINGS[code] }))
@@ -22,30 +27,30 @@ export function helpAfter(examples: readonly string[], codes: readonly Shown[], 
     .map(({ code, meaning }) => `  ${String(code).padEnd(4)}${meaning}`);
   return helpText(
     examples,
-    ['  0   all went well', ...exits, '  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM'],
+    ['  0   success', ...exits, '  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM'],
     more,
   );
 }
 
-/** The same for a command that becomes another, as env(1) and timeout(1) have it. */
+/** The same for `run`, which replaces itself with COMMAND. The codes are those of env(1). */
 export function helpOfGuard(examples: readonly string[]): string {
   return helpText(examples, [
-    '  those of the command, and:',
-    `  ${EXIT_CODES.BUSY}  nothing to read, for as long as --wait says`,
+    '  those of COMMAND, and:',
+    `  ${EXIT_CODES.BUSY}  there was nothing to read within --wait`,
     `  ${GUARD_FAILED} the guard failed, or the command line is wrong`,
-    '  126 the command cannot be executed',
-    '  127 the command was not found',
+    '  126 COMMAND cannot be executed',
+    '  127 COMMAND was not found',
   ]);
 }
 
-/** The same for one that runs another as the mirror's writer. */
+/** The same for `lock`, which runs COMMAND as the mirror's writer. */
 export function helpOfWriter(examples: readonly string[], more: string): string {
   const exits = [
-    '  those of the command, also where a signal ended it, and:',
+    '  those of COMMAND, even if a signal ended it, and:',
     `  ${EXIT_CODES.BUSY}  ${MEANINGS.BUSY}`,
-    `  ${GUARD_FAILED} the guard failed, nothing was published; or the command line is wrong`,
-    '  126 the command cannot be executed',
-    '  127 the command was not found',
+    `  ${GUARD_FAILED} mirrorlatch failed and nothing was published, or the command line is wrong`,
+    '  126 COMMAND cannot be executed',
+    '  127 COMMAND was not found',
   ];
   return helpText(examples, exits, more);
 }

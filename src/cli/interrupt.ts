@@ -5,16 +5,17 @@ import { MirrorlatchError } from '../errors.ts';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * Aborts on the first of these signals, so that rsync is ended, the lock released and staging kept.
- * The second one of a kind ends the process at once, as without mirrorlatch.
+ * Aborts on the first SIGINT, SIGTERM or SIGHUP, so that rsync is ended, the lock released and
+ * staging kept. A repeated signal ends the process at once.
  *
- * @param arePassedOn whether signals are somebody else's now, who may take any number of them.
+ * @param arePassedOn whether signals are passed on to a child at this moment. Then a repeated signal
+ *   is left to the child.
  */
 export function abortOnSignals(arePassedOn: () => boolean = () => false): AbortSignal {
   const controller = new AbortController();
   for (const signal of SIGNALS) {
-    // It stays until the second one: signal-exit, which execa and proper-lockfile bring, ends the
-    // process itself when it finds no other listener.
+    // The listener stays until the second signal: signal-exit, a dependency of execa and
+    // proper-lockfile, ends the process if it finds no other listener.
     const listener = () => {
       if (controller.signal.reason?.code === signal && !arePassedOn()) {
         process.off(signal, listener);
@@ -23,7 +24,7 @@ export function abortOnSignals(arePassedOn: () => boolean = () => false): AbortS
       }
       controller.abort(
         new MirrorlatchError(signal, `interrupted by ${signal}; nothing was published`, {
-          hint: 'What was transferred is kept: the next sync goes on from it.',
+          hint: 'What was transferred is kept, and the next sync continues with it.',
         }),
       );
     };
@@ -32,7 +33,7 @@ export function abortOnSignals(arePassedOn: () => boolean = () => false): AbortS
   return controller.signal;
 }
 
-/** Those that leave a core (signal(7)): a command that left its own wants none of ours. */
+/** Signals that dump core (signal(7)). The command has dumped its own; ours would be useless. */
 const WITH_CORE: readonly NodeJS.Signals[] = [
   'SIGQUIT',
   'SIGILL',
@@ -47,15 +48,16 @@ const WITH_CORE: readonly NodeJS.Signals[] = [
 ];
 
 /**
- * Ends this process as the signal ends one that knows nothing of it.
+ * Ends this process by a signal, with the signal's default action.
  *
- * @returns the exit code that says the same, should the process still be there.
+ * @returns the shell's exit code for that signal, in case the process is still running.
  */
 export function dieBy(signal: NodeJS.Signals): number {
   if (WITH_CORE.includes(signal)) spawnSync('prlimit', ['--core=0', `--pid=${process.pid}`]);
   if (signal !== 'SIGKILL') {
     process.removeAllListeners(signal);
-    // The last listener takes Node's own handler with it, which SIGPIPE, SIGUSR1 and others have.
+    // Removing the last listener also removes Node's own handler, which SIGPIPE, SIGUSR1 and others
+    // have.
     const listener = (): void => {};
     process.on(signal, listener);
     process.off(signal, listener);

@@ -1,18 +1,18 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** One Markdown file a topic. The path holds in `src`, in `dist` and in its bundle. */
+/** One Markdown file per topic. The path is valid from `src`, `dist` and the bundle. */
 const directory = new URL('../manual/', import.meta.url);
 
 export interface Topic {
-  /** As in `mirrorlatch help NAME`, and `man mirrorlatch-NAME`. */
+  /** As in `mirrorlatch help NAME` and `man mirrorlatch-NAME`. */
   name: string;
-  /** What the topic is about, in a few words. */
+  /** The heading of the file. */
   title: string;
   /** Markdown. */
   text: string;
 }
 
-/** Every topic of the manual, by name. */
+/** All topics of the manual, sorted by name. */
 export function readTopics(): Topic[] {
   return readdirSync(directory)
     .filter((file) => file.endsWith('.md'))

@@ -6,13 +6,13 @@ import { strong } from './output.ts';
 import { tableText } from './table.ts';
 
 export interface Page {
-  /** Columns. Code is never wrapped: it is there to be copied. */
+  /** The width of the text; columns. Code is not wrapped, so that it can be copied. */
   width: number;
-  /** What a link is shown as. */
+  /** Renders a link. */
   showLink: (href: string, text: string) => string;
 }
 
-/** Renders Markdown for standard output: bold on a terminal, plain text elsewhere. */
+/** Renders Markdown as text for standard output, with bold on a terminal. */
 export function renderMarkdown(text: string, page: Page): string {
   return `${renderBlocks(lexer(text), page).join('\n\n')}\n`;
 }
@@ -84,7 +84,7 @@ function renderTable({ header, rows }: Tokens.Table, page: Page): string {
   const widths = columnWidths(plain, page.width - BETWEEN_COLUMNS * (head.length - 1));
   if (widths === undefined) return body.map((row) => renderRecord(head, row, page)).join('\n\n');
   const isWrapped = plain.some((row) => row.some((cell, at) => cell.length > (widths[at] ?? 0)));
-  // Where a row takes several lines, an empty one tells it from the next.
+  // If rows take several lines, an empty line separates them.
   const spaced = isWrapped ? body.flatMap((row) => [head.map(() => ''), row]) : body;
   return tableText(head, spaced, widths)
     .split('\n')
@@ -92,7 +92,7 @@ function renderTable({ header, rows }: Tokens.Table, page: Page): string {
     .join('\n');
 }
 
-/** A row of a table that is too wide: each cell on lines of its own, after its column's name. */
+/** A row of a table that is too wide: each cell on its own line, after the name of its column. */
 function renderRecord(head: readonly string[], row: readonly string[], { width }: Page): string {
   return row
     .map((cell, at) => {

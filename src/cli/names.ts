@@ -1,8 +1,9 @@
 /**
- * A name for people and scripts: names are bytes, so one that is no UTF-8 is shown with its bytes
- * escaped as `\xHH`, as are control characters; `bytes` tells it exactly, in hexadecimal.
+ * A printable form of a file name. Names are bytes: if they are not valid UTF-8 or contain control
+ * characters, other bytes than printable ASCII are escaped as `\xHH`, and `bytes` is the exact name
+ * in hexadecimal.
  *
- * @param name one character a byte (latin1).
+ * @param name one character per byte (latin1).
  */
 export function readableName(name: string): { name: string; bytes?: string } {
   const raw = Buffer.from(name, 'latin1');

@@ -1,7 +1,7 @@
 import pc from 'picocolors';
 import type { MirrorlatchError } from '../errors.ts';
 
-/** Colours for a terminal only: picocolors by itself also takes a variable named CI for one. */
+/** Colours only on a terminal: picocolors alone would also use them if the variable CI is set. */
 const colorsFor = (stream: NodeJS.WriteStream) =>
   pc.createColors(pc.isColorSupported && stream.isTTY === true);
 
@@ -12,7 +12,7 @@ export const good = onStdout.green;
 export const bad = onStdout.red;
 export const strong = onStdout.bold;
 
-/** One object on one line, for scripts. */
+/** Prints one object on one line, for scripts. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
@@ -21,12 +21,12 @@ export function printLine(text = ''): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** A sentence where standard output is somebody else's. */
+/** Prints a sentence on standard error, for commands whose standard output belongs to another. */
 export function printNote(text: string): void {
   process.stderr.write(`mirrorlatch: ${text}\n`);
 }
 
-/** Prints a failure as this command prints everything: as JSON on stdout, or for people on stderr. */
+/** Prints an error: as JSON on standard output, or as text on standard error. */
 export function printError(error: MirrorlatchError, asJson: boolean): void {
   const { code, message, hint, exitCode, details } = error;
   if (asJson) {

@@ -6,9 +6,9 @@ import { abortOnSignals } from './interrupt.ts';
 import { printError } from './output.ts';
 
 /**
- * Runs one command line to its end.
+ * Runs one command line.
  *
- * @param words what follows the program's name.
+ * @param words the words after the program's name.
  * @param commands by name.
  * @returns the exit code, or the signal to die by.
  */
@@ -34,11 +34,11 @@ export async function runCommandLine(
     .description('Whole snapshots for rsync mirrors: readers never see a mix.')
     .version(version)
     .exitOverride()
-    // A wrong command line is an error like every other: told below, as text or as JSON.
+    // A wrong command line is printed below like any other error, as text or as JSON.
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError();
   const [name = ''] = own;
-  // What help lists are all commands.
+  // `help` lists all commands.
   const named = name !== 'help' && Object.hasOwn(commands, name) ? commands[name] : undefined;
   for (const load of named === undefined ? Object.values(commands) : [named]) {
     const add = await load();
@@ -49,17 +49,18 @@ export async function runCommandLine(
     return end;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    // Without any command it has shown the help already.
+    // Without a command, commander has printed the help already.
     if (error instanceof CommanderError && error.code === 'commander.help') return EXIT_CODES.USAGE;
+    const command = named === undefined ? undefined : name;
     const known =
-      error instanceof CommanderError ? usageError(error, own[0]) : asMirrorlatchError(error);
+      error instanceof CommanderError ? usageError(error, command) : asMirrorlatchError(error);
     printError(known, own.includes('--json'));
     if (own[0] === 'run') return known.code === 'BUSY' ? known.exitCode : GUARD_FAILED;
     return own[0] === 'lock' ? endOfLock(known) : known.exitCode;
   }
 }
 
-/** As env(1) and flock(1) have it: what is not the command's own has codes of its own. */
+/** Like env(1), `lock` has codes of its own for failures that are not the command's. */
 function endOfLock({ code, exitCode }: MirrorlatchError): number | NodeJS.Signals {
   switch (code) {
     case 'SIGINT':
@@ -75,12 +76,20 @@ function endOfLock({ code, exitCode }: MirrorlatchError): number | NodeJS.Signal
   }
 }
 
-/** Those that run a command, which has options of its own. */
+/** Commands that run another, whose options are easily taken for theirs. */
 const RUNNERS: ReadonlySet<string> = new Set(['run', 'lock', 'watch']);
 
-function usageError({ message }: CommanderError, name = 'COMMAND'): MirrorlatchError {
-  const dashes = `What it shall run goes behind two dashes: mirrorlatch ${name} MIRROR -- COMMAND. `;
+/** @param command the command that was named, if it is one of ours. */
+function usageError({ message }: CommanderError, command: string | undefined): MirrorlatchError {
+  const separator =
+    command !== undefined && RUNNERS.has(command)
+      ? `Put the command to run after --: mirrorlatch ${command} MIRROR -- COMMAND. `
+      : '';
+  const help =
+    command === undefined
+      ? 'See the commands with: mirrorlatch --help'
+      : `See the options and examples with: mirrorlatch ${command} --help`;
   return new MirrorlatchError('USAGE', message.replace(/^error: /, ''), {
-    hint: `${RUNNERS.has(name) ? dashes : ''}See the options and examples with: mirrorlatch COMMAND --help`,
+    hint: separator + help,
   });
 }

@@ -1,6 +1,6 @@
 /**
- * `mirrorlatch run` and nothing else, in one small file (dist/bin/run.cjs): the launcher asks it in
- * place of the whole program, since people wait for it before each guarded command.
+ * `mirrorlatch run` alone, bundled into one small file (dist/bin/run.cjs). The launcher runs it in
+ * place of the whole program, because people wait for it before each guarded command.
  */
 import { readFileSync } from 'node:fs';
 import { addRun } from './commands/run.ts';

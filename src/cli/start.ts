@@ -2,18 +2,18 @@ import type { LoadCommand } from './commands.ts';
 import { dieBy } from './interrupt.ts';
 import { runCommandLine } from './program.ts';
 
-/** Runs the command line of this process; no other place sets its exit code. */
+/** Runs the command line of this process. Only this function sets the exit code. */
 export async function start(
   version: string,
   commands: Readonly<Record<string, LoadCommand>>,
 ): Promise<void> {
-  // A reader that has seen enough, such as head(1), is no failure.
+  // A reader that closes the pipe early, such as head(1), is not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit();
     throw error;
   });
 
-  // Where nobody listens any more (a closed pipe, a lost terminal) the work goes on all the same.
+  // The work continues even if standard error is closed, such as by a lost terminal.
   process.stderr.on('error', () => {});
 
   const end = await runCommandLine(process.argv.slice(2), version, commands);

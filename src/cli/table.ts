@@ -7,9 +7,9 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
 }
 
 /**
- * A table without lines, its columns two spaces apart.
+ * A table without rules, with columns two spaces apart.
  *
- * @param widths of the columns, where cells are to be wrapped.
+ * @param widths the widths of the columns; cells are wrapped to them.
  */
 export function tableText(
   head: readonly string[],

@@ -2,27 +2,27 @@ import cliProgress from 'cli-progress';
 import type { OnEvent, OperationEvent, Phase } from '../writer/events.ts';
 import { showBytes } from './units.ts';
 
-/** How much is told while an operation works. */
+/** How much is printed while an operation works. */
 export type Verbosity = 'normal' | 'quiet';
 
 const PHASES: Record<Phase, string> = {
   waiting: 'waiting',
-  planning: 'planning: what differs?',
-  cloning: 'cloning what stays',
+  planning: 'planning the changes',
+  cloning: 'cloning the current snapshot',
   closing: 'closing the gate',
-  transferring: 'transferring what differs',
-  comparing: 'comparing with what is current',
+  transferring: 'transferring the changes',
+  comparing: 'counting the changes',
   publishing: 'publishing',
   pruning: 'pruning',
 };
 
 export interface Reporter {
   onEvent: OnEvent;
-  /** Takes the bar off the terminal; to be called before anything else is printed. */
+  /** Removes the progress bar; call it before anything else is printed. */
   stop: () => void;
 }
 
-/** Shows on standard error what an operation does: a bar on a terminal, else a line a phase. */
+/** Reports progress on standard error: with a bar on a terminal, otherwise with a line per phase. */
 export function createReporter(verbosity: Verbosity): Reporter {
   if (verbosity === 'quiet') return { onEvent: () => {}, stop: () => {} };
   return process.stderr.isTTY ? new BarReporter() : { onEvent: printEvent, stop: () => {} };
@@ -54,7 +54,7 @@ function lineFor(event: OperationEvent): string | undefined {
   }
 }
 
-/** One line that moves: the phase, and while something is transferred a bar with the plan's totals. */
+/** A line that is redrawn: the phase or, during a transfer, a bar with the totals of the plan. */
 class BarReporter implements Reporter {
   #bar: cliProgress.SingleBar | undefined;
   #phase = '';

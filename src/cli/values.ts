@@ -1,20 +1,21 @@
 import { InvalidArgumentError } from 'commander';
 import { readDuration } from './units.ts';
 
-/** `90s`, `10m`, `24h`, `7d`, or a plain number of seconds; in ms. */
+/** Reads `90s`, `10m`, `24h`, `7d`, or a plain number of seconds; ms. */
 export function duration(text: string): number {
   const parsed = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : readDuration(text);
   if (parsed !== undefined && Number.isFinite(parsed) && parsed >= 0) return Math.round(parsed);
   throw new InvalidArgumentError('Give a duration such as 90s, 10m, 24h or 7d.');
 }
 
-/** 0 to 100, with or without a percent sign. */
+/** Reads a number from 0 to 100, with or without a percent sign. */
 export function percentage(text: string): number {
   const number = /^\d+(\.\d+)? ?%?$/.test(text) ? Number.parseFloat(text) : Number.NaN;
   if (number >= 0 && number <= 100) return number;
   throw new InvalidArgumentError('Give a percentage from 0 to 100.');
 }
 
+/** Reads a whole number. */
 export function count(atLeast: number): (text: string) => number {
   return (text) => {
     const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
@@ -23,7 +24,7 @@ export function count(atLeast: number): (text: string) => number {
   };
 }
 
-/** `2026-11-22T03:00Z` (ISO 8601), or `03:00`: the next time that it is so, in UTC. */
+/** Reads `2026-11-22T03:00Z` (ISO 8601), or `03:00`, which means the next such time in UTC. */
 export function pointInTime(text: string, now = new Date()): Date {
   const [, hours, minutes] = /^([01]\d|2[0-3]):([0-5]\d)$/.exec(text) ?? [];
   if (hours !== undefined && minutes !== undefined) {
@@ -37,13 +38,13 @@ export function pointInTime(text: string, now = new Date()): Date {
   throw new InvalidArgumentError('Give a time such as 2026-11-22T03:00Z, or 03:00 (UTC).');
 }
 
-/** Collects a repeatable option whose values are among `allowed`; commas separate values too. */
+/** Collects the values of a repeatable option, each one of `allowed`, also separated by commas. */
 export function someOf<Value extends string>(allowed: readonly Value[]) {
   return (text: string, before: readonly Value[] = []): Value[] => {
     const values = text.split(',').map((word) => {
       const value = allowed.find((one) => one === word);
       if (value === undefined)
-        throw new InvalidArgumentError(`Allowed are: ${allowed.join(', ')}.`);
+        throw new InvalidArgumentError(`Allowed values are ${allowed.join(', ')}.`);
       return value;
     });
     return [...before, ...values];

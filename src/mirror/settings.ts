@@ -39,7 +39,7 @@ export function readSettings(layout: Layout): Settings | undefined {
   if ('record' in checked) return checked.record;
   throw new MirrorlatchError(
     'CONFIGURATION',
-    `${layout.settings} does not hold the settings of a mirror: ${checked.problem}`,
+    `${layout.settings} does not hold valid settings of a mirror: ${checked.problem}`,
     { hint: `Repair the file, or move it away and run: mirrorlatch init ${layout.root}` },
   );
 }

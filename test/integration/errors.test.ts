@@ -130,7 +130,12 @@ describe('a broken mirror', () => {
       writeFileSync(mirror.state('mirror.json'), text);
       const command = what.startsWith('with') ? 'sync' : 'status';
       const result = await runProgram([command, mirror.root]);
-      expectFailure(result, 78, /mirror\.json is not a mirror's settings/, /Mend the file/);
+      expectFailure(
+        result,
+        78,
+        /mirror\.json does not hold valid settings of a mirror/,
+        /Repair the file/,
+      );
       expect(readFileSync(mirror.state('mirror.json'), 'utf8')).toBe(text);
     }
     writeFileSync(mirror.state('mirror.json'), settings);

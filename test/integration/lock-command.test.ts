@@ -109,7 +109,7 @@ describe.concurrent('the tree that the command makes', () => {
     for (const options of [[], ['--hard-links-are-safe']]) {
       const result = await lock(mirror, options, 'exit 0');
       expect(result.exitCode, transcript(result)).toBe(0);
-      expect(result.stderr).toMatch(/unchanged: the command left everything as it is in first/);
+      expect(result.stderr).toMatch(/unchanged: the tree is the same as first/);
     }
     const refill = 'cp -a "$MIRRORLATCH_ROOT/current/." "$MIRRORLATCH_STAGING"';
     expect((await lock(mirror, ['--empty'], refill)).stderr).toMatch(/unchanged/);
@@ -152,11 +152,15 @@ describe.concurrent('I8: nothing is published', () => {
     const mirror = await oneSnapshot(home('failed'));
     const result = await lock(mirror, [], 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3');
     expect(result.exitCode, transcript(result)).toBe(3);
-    expect(result.stderr).toMatch(/sh ended with 3; nothing was published, and the next lock goes/);
+    expect(result.stderr).toMatch(
+      /sh ended with 3; nothing was published, and the next lock continues/,
+    );
     expect(mirror.linked('current')).toBe('first');
     expect(lastOf(mirror.root)).toMatchObject({ event: 'failed', message: 'sh ended with 3' });
     const status = await runProgram(['status', mirror.root]);
-    expect(status.stdout).toMatch(/a command that was not published left .*the next lock goes on/);
+    expect(status.stdout).toMatch(
+      /a command whose tree was not published left .*the next lock continues/,
+    );
 
     await succeeds(mirror, ['--id', 'second'], 'cat "$MIRRORLATCH_STAGING/half"');
     expect(readFileSync(join(mirror.root, 'current', 'half'), 'utf8')).toBe('half\n');

@@ -13,10 +13,10 @@ test('without a terminal it is a plain line per phase on stderr, and a sentence 
   const result = await runProgram(['sync', mirror.root, '--id', 'second']);
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stderr.split('\n')).toEqual([
-    'mirrorlatch: planning: what differs?',
+    'mirrorlatch: planning the changes',
     'mirrorlatch: plan: 1 new, 1 changed, 0 deleted, 1 other changes, 10 B',
-    'mirrorlatch: cloning what stays',
-    'mirrorlatch: transferring what differs',
+    'mirrorlatch: cloning the current snapshot',
+    'mirrorlatch: transferring the changes',
     'mirrorlatch: publishing',
     'mirrorlatch: pruning',
     '',
@@ -30,7 +30,7 @@ test('a sync with nothing to do reports that', async () => {
   const mirror = await oneSnapshot();
   const result = await runProgram(['sync', mirror.root]);
   expect(result.stdout).toMatch(
-    new RegExp(`^unchanged: first is what ${mirror.source}/ holds \\(\\d+\\.\\d s\\)\\n$`),
+    new RegExp(`^unchanged: first is the same as ${mirror.source}/ \\(\\d+\\.\\d s\\)\\n$`),
   );
 });
 
@@ -38,7 +38,7 @@ test('on a terminal it is a bar with the totals of the plan, the rate and the ti
   const mirror = await oneSnapshot();
   mirror.change({ a: Buffer.alloc(100 * 1024, 'a'), b: Buffer.alloc(300 * 1024, 'b') });
   const shown = await onTerminal(mirror, ['--id', 'second', '--', '--bwlimit=200']);
-  expect(shown).toMatch(/planning: what differs\? …/);
+  expect(shown).toMatch(/planning the changes …/);
   expect(shown).toMatch(
     /[█░]+ \d+ % \| [\d.]+ k?B of 410 kB \| \d\/2 files \| [\d.]+ k?B\/s \| \S+ left/,
   );

@@ -117,7 +117,7 @@ test('its human output is a table of what was removed, and what stayed and why',
   const mirror = await fiveSnapshots();
   const rules = ['--keep-last', '3', '--grace', '0'];
   const dry = await runProgram(['prune', mirror.root, '-n', ...rules]);
-  expect(dry.stdout).toMatch(/^a +would go$/m);
+  expect(dry.stdout).toMatch(/^a +would be removed$/m);
   const result = await runProgram(['prune', mirror.root, ...rules]);
   expect(result.exitCode, transcript(result)).toBe(0);
   const rows = result.stdout.trimEnd().split('\n');

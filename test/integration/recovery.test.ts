@@ -51,7 +51,7 @@ const leftovers: readonly Leftover[] = [
   },
   {
     kind: 'unpublished-snapshot',
-    said: /snapshot killed was made, but not published/,
+    said: /snapshot killed was made but not published/,
     make: (mirror) => {
       cpSync(mirror.source, join(mirror.root, 'snapshots', 'killed'), { recursive: true });
       writeFileSync(mirror.state('leases', 'killed'), '', { mode: 0o444 });
@@ -63,7 +63,7 @@ const leftovers: readonly Leftover[] = [
   },
   {
     kind: 'unrecorded-publication',
-    said: /snapshot second was published, but history does not tell/,
+    said: /snapshot second was published but not recorded in history/,
     make: (mirror) => {
       const lines = readFileSync(mirror.state('history.jsonl'), 'utf8').trimEnd().split('\n');
       writeFileSync(mirror.state('history.jsonl'), `${lines.slice(0, -1).join('\n')}\n`);
@@ -127,7 +127,7 @@ describe('what a crash left', () => {
     const mirror = await twoSnapshots();
     for (const one of leftovers) one.make(mirror);
     const { stdout } = await runProgram(['status', mirror.root]);
-    expect(stdout).toMatch(/needs a look$/m);
+    expect(stdout).toMatch(/needs attention$/m);
     for (const { said } of leftovers) expect(stdout).toMatch(said);
     const { outcome, recovered } = await mirror.sync('--id', 'next');
     expect(outcome).toBe('unchanged');

@@ -14,7 +14,7 @@ test('rollback goes to the previous snapshot, and a second one comes back', asyn
   const mirror = await threeSnapshots();
   const there = await runProgram(['rollback', mirror.root]);
   expect(there.exitCode, transcript(there)).toBe(0);
-  expect(there.stdout).toBe('current is second now; it was third\n');
+  expect(there.stdout).toBe('current is now second; it was third\n');
   expect(contentOfCurrent(mirror)).toBe('second');
   expect(mirror.linked('previous')).toBe('third');
 
@@ -44,7 +44,7 @@ test('rollback to the current snapshot changes nothing, and reports that', async
   const before = describeTree(mirror.root);
   const result = await runProgram(['rollback', mirror.root, 'second']);
   expect(result.exitCode, transcript(result)).toBe(0);
-  expect(result.stdout).toBe('current is second already\n');
+  expect(result.stdout).toBe('current is already second\n');
   expect(mirror.linked('previous')).toBe('first');
   expect(historyOf(mirror)).toHaveLength(2);
   expect(difference(links(before), links(describeTree(mirror.root)))).toEqual([]);

@@ -108,7 +108,7 @@ test('after a failed sync status exits with 69 and the reason; after a successfu
   expect((await runProgram(['sync', mirror.root])).exitCode).toBe(65);
   const result = await runProgram(['status', mirror.root]);
   expect(result.exitCode, transcript(result)).toBe(69);
-  expect(result.stdout).toMatch(/needs a look$/m);
+  expect(result.stdout).toMatch(/needs attention$/m);
   expect(result.stdout).toMatch(/^last +failed, \d+m?s ago: the source has shrunk/m);
 
   await mirror.sync('--allow-shrink');

@@ -410,8 +410,8 @@ describe('watch with a command', () => {
 
 describe('watch refuses with 64', () => {
   test.each([
-    [['--initial'], /about a command/],
-    [['--pin', 'cwd'], /about a command/],
+    [['--initial'], /need a command/],
+    [['--pin', 'cwd'], /need a command/],
     [['--pin', 'tight', '--', 'true'], /Allowed choices/],
     [['--pin', 'cwd', '--chdir', 'no', '--', 'true'], /nothing would be pinned/],
     [['--poll', '0'], /at least 10ms/],

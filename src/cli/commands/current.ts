@@ -9,16 +9,16 @@ export function addCurrent(program: Command, _context: CommandContext): void {
     .command('current')
     .summary('print the path of the current snapshot')
     .description(
-      'Prints the real path of the current snapshot: it stays the same whatever is published. Trees with a symlink "current" that another program keeps will do too.',
+      'Prints the real path of the current snapshot, which stays the same whatever is published. It also works for trees with a symlink "current" that other programs keep.',
     )
     .argument('<MIRROR>')
-    .option('--json', 'print one object: path, id, previous, when it was published')
+    .option('--json', 'print one object: path, id, previous id, time of publication')
     .addHelpText(
       'after',
       helpAfter(
         ['cd "$(mirrorlatch current /srv/mirror/debian)"'],
         ['USAGE', 'NO_MIRROR', 'PERMISSION', 'CONFIGURATION', 'IO'],
-        'Nothing keeps that snapshot from being removed in time: for that, see mirrorlatch run.',
+        'The snapshot may be pruned later. To hold it for a command, use mirrorlatch run.',
       ),
     )
     .action(async (root: string, flags: { json?: boolean }) => {

@@ -16,7 +16,7 @@ export function addGate(program: Command, context: CommandContext): void {
   const gate = program
     .command('gate')
     .summary('show, open or close the gate of an in-place mirror')
-    .description('The gate of a mirror that is written in place.');
+    .description('Shows, opens or closes the gate of an in-place mirror.');
   const add = (
     name: string,
     summary: string,
@@ -39,7 +39,7 @@ export function addGate(program: Command, context: CommandContext): void {
         else printLine(sentenceFor(found));
       });
   };
-  const reason = new Option('--reason <text>', 'what readers are told that find it closed');
+  const reason = new Option('--reason <text>', 'the reason, as shown to readers that wait');
   const optionsOf = (root: string, flags: Flags): GateOptions => ({
     root,
     lock: LOCK.read(flags),
@@ -47,15 +47,15 @@ export function addGate(program: Command, context: CommandContext): void {
     signal: context.signal(),
     onEvent: createReporter(flags.json ? 'quiet' : 'normal').onEvent,
   });
-  add('status', 'Shows how the gate is, and how many readers are inside.', [], async (root) =>
+  add('status', 'Shows the state of the gate and the number of readers inside.', [], async (root) =>
     (await operations()).gateStatus(root),
   );
-  add('open', 'Opens the gate, and declares the tree whole.', LOCK.options, async (root, flags) =>
+  add('open', 'Opens the gate and declares the tree whole.', LOCK.options, async (root, flags) =>
     (await operations()).openGate(optionsOf(root, flags)),
   );
   add(
     'close',
-    'Closes the gate until it is opened by hand.',
+    'Closes the gate until it is opened with gate open.',
     [...LOCK.options, reason],
     async (root, flags) => (await operations()).closeGate(optionsOf(root, flags)),
   );

@@ -4,17 +4,19 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { readTopics, type Topic } from '../manual.ts';
 
-/** Lines that are longer than this are hard to read. */
+/** Longer lines are hard to read; columns. */
 const WIDEST = 100;
 const WITHOUT_TERMINAL = 80;
 
-/** In place of commander's own `help`, which knows commands alone. */
+/** Replaces commander's own `help`, which knows commands but no topics. */
 export function addHelp(program: Command, _context: CommandContext): void {
   program
     .addHelpText('after', () => listOf(readTopics()))
     .command('help')
     .summary('explain a command or a topic')
-    .description('Prints the help of a command, or a topic of the manual; else what there is.')
+    .description(
+      'Prints the help of a command, or a topic of the manual. Without a name, lists them all.',
+    )
     .usage('[COMMAND | TOPIC]')
     .argument('[NAME...]', 'a command, such as sync or gate open, or a topic, such as in-place')
     .addHelpText(
@@ -28,7 +30,7 @@ export function addHelp(program: Command, _context: CommandContext): void {
     });
 }
 
-/** The program itself without any word, and `gate open` with two. */
+/** The command that the words name, such as `gate open`; without words, the program itself. */
 function commandNamed(program: Command, words: readonly string[]): Command | undefined {
   let command: Command | undefined = program;
   for (const word of words) command = command?.commands.find((each) => each.name() === word);
@@ -44,7 +46,7 @@ async function printTopic(name: string, program: Command): Promise<void> {
   process.stdout.write(renderMarkdown(topic.text, { width, showLink }));
 }
 
-/** On a terminal there is nothing to follow a link: it names the command that shows the other topic. */
+/** Shows a link to another topic as the command that prints it, because text has no links. */
 function showLink(href: string, text: string): string {
   const name = /^([\w-]+)\.md(#.*)?$/.exec(href)?.[1];
   if (name !== undefined) return `mirrorlatch help ${name}`;

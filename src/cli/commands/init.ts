@@ -22,14 +22,14 @@ export function addInit(program: Command, context: CommandContext): void {
   const command: Command = program
     .command('init')
     .summary('make a mirror, or change its settings')
-    .description('Makes a mirror of the directory ROOT, or changes the settings of a mirror.')
+    .description('Makes a mirror in the directory ROOT, or changes the settings of a mirror.')
     .usage('[ROOT] [options] [-- RSYNC_OPTIONS]')
     .argument('[ROOT]')
-    .option('--source <SRC>', 'what the mirror is synced from')
-    .option('--in-place', 'keep one tree, written behind a gate, where there is no room for two')
-    .option('--adopt <DIR>', 'make the mirror of a directory that rsync has filled')
-    .option('--unadopt <DIR>', 'give an adopted directory back')
-    .option('--serve-at <DIR>', 'keep a real directory, too, that holds what is current');
+    .option('--source <SRC>', 'the source that the mirror is synced from')
+    .option('--in-place', 'keep one tree behind a gate, if there is no room for two')
+    .option('--adopt <DIR>', 'turn a directory that rsync has filled into the mirror')
+    .option('--unadopt <DIR>', 'turn an adopted directory back into a plain directory')
+    .option('--serve-at <DIR>', 'also keep a real directory equal to the current snapshot');
   addOptions(command, RETENTION, MAX_SHRINK, LOCK)
     .option('--json', 'print the settings')
     .addHelpText(
@@ -37,10 +37,10 @@ export function addInit(program: Command, context: CommandContext): void {
       helpAfter(
         [
           'mirrorlatch init /srv/mirror/debian --source rsync://mirror.example.org/debian/ --keep-last 7',
-          'mirrorlatch init --adopt /srv/debian       # becomes a symlink into /srv/debian.mirror',
+          'mirrorlatch init --adopt /srv/debian       # makes it a symlink into /srv/debian.mirror',
         ],
         ['USAGE', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
-        'What follows -- is remembered, and given to rsync by each sync.',
+        'Options after -- are remembered, and passed to rsync by each sync.',
       ),
     )
     .action(async (root: string | undefined, flags: Flags) => {
@@ -65,7 +65,9 @@ export function addInit(program: Command, context: CommandContext): void {
         const found = await unadopt({ directory, root, ...session });
         if (json) printJson(found);
         else
-          printLine(`${found.directory} is a directory again; see what is left in ${found.root}`);
+          printLine(
+            `${found.directory} is a plain directory again; the rest of the mirror is in ${found.root}`,
+          );
         return;
       }
       const mode = inPlace ? 'in-place' : 'snapshots';
@@ -78,8 +80,9 @@ function report({ layout, settings }: Mirror, asJson: boolean | undefined): void
     printJson({ root: layout.root, settings });
     return;
   }
-  const source = settings.source ?? 'a source that the first sync names';
+  const source =
+    settings.source === undefined ? '; the first sync names its source' : ` of ${settings.source}`;
   const path =
-    settings.adopted === undefined ? '' : `; ${settings.adopted} leads to what is current`;
-  printLine(`${layout.root} is a mirror of ${source}${path}`);
+    settings.adopted === undefined ? '' : `; ${settings.adopted} is a symlink to its current tree`;
+  printLine(`${layout.root} is a mirror${source}${path}`);
 }

@@ -9,7 +9,8 @@ import { showAge, showBytes } from '../units.ts';
 export function addList(program: Command): void {
   program
     .command('list')
-    .summary('the snapshots of a mirror and their readers')
+    .summary('list the snapshots of a mirror and their readers')
+    .description('Lists the snapshots of a mirror, with their age, size and readers.')
     .argument('<ROOT>')
     .option('--json', 'print an array of snapshots')
     .addHelpText(
@@ -46,7 +47,7 @@ export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
   );
 }
 
-/** Who reads a snapshot, the first three by name. */
+/** The readers of a snapshot, the first three by name. */
 export function describeReaders(readers: readonly Reader[], leases = 0): string {
   const named = readers
     .slice(0, 3)

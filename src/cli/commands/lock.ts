@@ -22,34 +22,37 @@ interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags {
   quiet?: boolean;
 }
 
-const MORE_HELP = `COMMAND finds its tree in MIRRORLATCH_STAGING: a copy of what is current, which nobody else can see.
-If it ends with 0, the tree is published in one rename, unless it is empty, has shrunk too much, or
-equals what is current. Otherwise nothing is published, and the next lock goes on with the tree for as
-long as the same snapshot is current; a sync discards it. A mirror in place has one tree: COMMAND gets
-that one, behind the closed gate. MIRRORLATCH_ROOT and MIRRORLATCH_ID hold the mirror and the name of
-the new snapshot; MIRRORLATCH_SESSION serves to find what COMMAND leaves running.
-All that COMMAND starts inherits the lock: what it leaves running keeps the mirror locked, and keeps its
-tree from being published. COMMAND has the terminal, and signals are passed on to it.`;
+const MORE_HELP = `COMMAND finds its tree at the path in MIRRORLATCH_STAGING: a copy of the current snapshot, which no
+other user can see. If COMMAND exits with 0, the tree is published in one rename, unless it is empty,
+has shrunk too much, or equals the current snapshot. Otherwise nothing is published, and the next lock
+continues with the tree if the same snapshot is still current; a sync discards it. An in-place mirror
+has only one tree, and COMMAND works on that, behind the closed gate.
+
+MIRRORLATCH_ROOT holds the path of the mirror, MIRRORLATCH_ID the id of the new snapshot.
+MIRRORLATCH_SESSION marks the processes of COMMAND, so that those which it leaves running are found.
+
+All processes of COMMAND inherit the lock. One that is left running keeps the mirror locked, and keeps
+the tree from being published. COMMAND has the terminal, and signals are passed on to it.`;
 
 export function addLock(program: Command, context: CommandContext): void {
   const command = program
     .command('lock')
-    .summary('run any command that fills a mirror, and publish what it made')
+    .summary('run a command that fills a mirror, and publish the result')
     .description(
-      'Runs a command with the lock of a mirror and a tree of its own behind the gate, and publishes the tree if the command ends with 0.',
+      'Runs a command under the lock of a mirror, with a tree of its own in staging, and publishes the tree if the command exits with 0.',
     )
     .usage('<ROOT> [options] -- COMMAND [ARGUMENT]...')
     .argument('<ROOT>')
-    .option('--lock-only', 'take nothing but the lock, as flock(1) does')
-    .option('--anew', 'begin with a copy of what is current, whatever an earlier command left')
+    .option('--lock-only', 'only take the lock, as flock(1) does')
+    .option('--anew', 'begin with a fresh copy, not with the tree that an earlier command left')
     .option('--empty', 'begin with an empty tree')
     .option(
       '--hard-links-are-safe',
-      'share files with what is current: COMMAND never writes into one, nor changes its mode, owner or times',
+      'share files with the current snapshot; only if COMMAND never writes into a file or changes its mode, owner or times',
     )
     .option('--id <name>', 'name the new snapshot (default: the UTC time)');
   addOptions(command, SHRINK, LOCK, RETENTION, DRAIN)
-    .option('--no-prune', 'remove no old snapshot at the end')
+    .option('--no-prune', 'do not remove old snapshots at the end')
     .option('--quiet', 'print errors only')
     .addHelpText(
       'after',
@@ -65,7 +68,7 @@ export function addLock(program: Command, context: CommandContext): void {
     .action(async (root: string, flags: Flags) => {
       if (context.operands.length === 0) {
         throw new MirrorlatchError('USAGE', 'no command was given', {
-          hint: `Put the command after --, such as: mirrorlatch lock ${root} -- COMMAND`,
+          hint: `Put the command after --: mirrorlatch lock ${root} -- COMMAND`,
         });
       }
       const { lock } = await import('../../operations/lock/lock.ts');
@@ -104,7 +107,7 @@ export function addLock(program: Command, context: CommandContext): void {
     });
 }
 
-/** Standard output is the command's. */
+/** The result in one sentence, for standard error: standard output belongs to the command. */
 function sentenceFor(result: LockResult): string | undefined {
   switch (result.outcome) {
     case 'published': {
@@ -113,11 +116,11 @@ function sentenceFor(result: LockResult): string | undefined {
       return `published ${id}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted of ${plan.source.files} files (${how}${seconds.toFixed(1)} s)${removed(result)}`;
     }
     case 'unchanged':
-      return `unchanged: the command left everything as it is in ${result.id}${removed(result)}`;
+      return `unchanged: the tree is the same as ${result.id}${removed(result)}`;
     case 'failed': {
       const { message, path, isInPlace } = result;
-      if (isInPlace) return `${message}; guarded readers wait until a lock or a sync ends well`;
-      return `${message}; nothing was published, and the next lock goes on with ${path}`;
+      if (isInPlace) return `${message}; guarded readers wait until a lock or a sync succeeds`;
+      return `${message}; nothing was published, and the next lock continues with ${path}`;
     }
     case 'ended':
       return undefined;

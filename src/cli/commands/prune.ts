@@ -20,11 +20,11 @@ export function addPrune(program: Command, context: CommandContext): void {
     .command('prune')
     .summary('remove old snapshots that nobody reads')
     .description(
-      'Removes the snapshots that no rule keeps: never current, previous, or one that is read.',
+      'Removes the snapshots that no retention rule keeps, but never current, previous, or a snapshot that is being read.',
     )
     .argument('<ROOT>');
   addOptions(command, RETENTION, LOCK)
-    .option('-n, --dry-run', 'print what would go, and remove nothing')
+    .option('-n, --dry-run', 'print what would be removed, and remove nothing')
     .option('--json', 'print one object about the result')
     .addHelpText(
       'after',
@@ -49,7 +49,7 @@ export function addPrune(program: Command, context: CommandContext): void {
 }
 
 function printResult({ removed, kept }: PruneResult, dryRun: boolean): void {
-  const fate = dryRun ? 'would go' : 'removed';
+  const fate = dryRun ? 'would be removed' : 'removed';
   const rows = [
     ...removed.map((id) => [id, fate, '']),
     ...kept.map(({ id, reasons, readers }) => [

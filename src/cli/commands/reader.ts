@@ -5,10 +5,10 @@ import { printLine } from '../output.ts';
 export function addReader(program: Command): void {
   program
     .command('reader')
-    .summary('print the standalone client')
+    .summary('print the standalone reader')
     .description(
-      'Prints the standalone client, one POSIX sh script that needs flock, unshare and mount alone. ' +
-        'Every mirror holds it as ROOT/.mirrorlatch/reader.',
+      'Prints the standalone reader, a POSIX sh script that needs only flock, unshare and mount. ' +
+        'Every mirror contains it as ROOT/.mirrorlatch/reader.',
     )
     .addHelpText(
       'after',

@@ -31,7 +31,7 @@ export function addRollback(program: Command, context: CommandContext): void {
       const lock = LOCK.read(flags);
       const result = await rollback({ root, id, lock, signal: context.signal(), onEvent });
       if (flags.json) printJson(result);
-      else if (result.id === result.previous) printLine(`current is ${result.id} already`);
-      else printLine(`current is ${result.id} now; it was ${result.previous}`);
+      else if (result.id === result.previous) printLine(`current is already ${result.id}`);
+      else printLine(`current is now ${result.id}; it was ${result.previous}`);
     });
 }

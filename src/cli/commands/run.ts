@@ -1,3 +1,8 @@
+/**
+ * `mirrorlatch run` prints shell code, which the shell of src/launcher.sh evaluates. That shell then
+ * becomes the reader and, in the end, COMMAND: no process stays between COMMAND and its caller, and
+ * the words of COMMAND never pass through Node.
+ */
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
@@ -21,40 +26,39 @@ interface RunFlags {
   verbose?: boolean;
 }
 
-/** Prints shell code, which the launcher (src/launcher.sh) evaluates: it then becomes the command. */
 export function addRun(program: Command, context: CommandContext): void {
   program
     .command('run')
     .summary('run a command that sees one snapshot only')
     .description(
-      'Runs a command that sees one snapshot of a mirror and no other, whatever is published meanwhile. ' +
-        'Without a command it opens a shell.',
+      'Runs a command that sees exactly one snapshot of a mirror, whatever is published meanwhile. ' +
+        'Without a command, it starts a shell.',
     )
     .usage('[MIRROR] [options] [-- COMMAND [ARGUMENT]...]')
     .argument('[MIRROR]')
     .option(
       '-m, --mirror <mirror>',
-      'pin this one too; may be given again',
+      'pin this mirror too; may be repeated',
       (mirror, all: string[] = []) => [...all, mirror],
     )
     .addOption(
       new Option(
         '--pin <kind>',
-        'namespace: the paths of the mirror show this snapshot alone; cwd: the working directory is the snapshot',
+        "namespace: the mirror's own paths lead to this snapshot alone; cwd: the working directory is the snapshot; auto (default): the strongest that works",
       ).choices(['auto', 'namespace', 'cwd']),
     )
     .addOption(
       new Option(
         '--chdir <yes|no>',
-        'start in the snapshot (default), or stay where you are',
+        'start in the snapshot (default), or keep the working directory',
       ).choices(['yes', 'no']),
     )
-    .option('--snapshot <id>', 'pin this one instead of the current one, or `previous`')
-    .option('--or-current', 'pin the current one where that snapshot is gone')
-    .option('--allow-dirty', 'read a mirror in place although its last sync did not end well')
+    .option('--snapshot <id>', 'pin this snapshot, or `previous`, instead of the current one')
+    .option('--or-current', 'pin the current snapshot if that one is gone')
+    .option('--allow-dirty', 'read an in-place mirror even if its last sync did not finish cleanly')
     .option(
       '--wait <duration>',
-      'how long to wait for a mirror with nothing to read (default: without limit)',
+      'how long to wait while there is nothing to read (default: without limit)',
       duration,
     )
     .option('--no-wait', 'do not wait')
@@ -66,9 +70,9 @@ export function addRun(program: Command, context: CommandContext): void {
     )
     .option(
       '--release-on-exit',
-      'let go of the snapshot when the command ends, also if it leaves a daemon behind',
+      'release the snapshot when COMMAND ends, even if it leaves a daemon behind',
     )
-    .option('--verbose', 'say what was pinned, and how')
+    .option('--verbose', 'report what is pinned, and how')
     .addHelpText(
       'after',
       helpOfGuard([
@@ -83,7 +87,7 @@ export function addRun(program: Command, context: CommandContext): void {
       const roots = [...(mirror === undefined ? [] : [mirror]), ...(flags.mirror ?? [])];
       if (roots.length === 0) {
         throw new MirrorlatchError('USAGE', 'no mirror was given', {
-          hint: 'Such as: mirrorlatch run /srv/mirror/debian -- apt-get update',
+          hint: 'Name it before the command: mirrorlatch run MIRROR -- COMMAND',
         });
       }
       const code = shellCodeFor({
@@ -97,7 +101,7 @@ export function addRun(program: Command, context: CommandContext): void {
     });
 }
 
-/** The reader waits by whole seconds. */
+/** The reader waits for whole seconds only. */
 function secondsOf(wait: number | boolean | undefined): number | undefined {
   if (wait === false) return 0;
   return typeof wait === 'number' ? Math.ceil(wait / 1000) : undefined;

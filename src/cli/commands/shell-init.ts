@@ -11,12 +11,12 @@ export function addShellInit(program: Command, context: CommandContext): void {
       .command('shell-init')
       .summary('print shell code that guards the commands you type')
       .description(
-        'Prints shell code for ~/.bashrc and its like, after which these commands see one snapshot only.',
+        'Prints shell code for ~/.bashrc or the like. Each of the named commands then sees one snapshot only.',
       )
       .addArgument(new Argument('<SHELL>').choices(SHELLS))
       .argument('[COMMAND...]', 'the commands that read the mirror'),
   )
-    .option('--sudo', 'guard them behind sudo too, where they follow it at once')
+    .option('--sudo', 'also guard a command that directly follows sudo')
     .addHelpText(
       'after',
       helpAfter(
@@ -26,7 +26,7 @@ export function addShellInit(program: Command, context: CommandContext): void {
           'eval "$(mirrorlatch shell-init bash --remove --sudo apt-get apt)"',
         ],
         ['USAGE'],
-        'Scripts do not see aliases, nor does sudo with options before the command: see shims.',
+        'Aliases have no effect in scripts, or after sudo with options. For those, use mirrorlatch shims.',
       ),
     )
     .action(async (shell: Shell, named: string[], flags: GuardFlags & { sudo?: boolean }) => {

@@ -16,14 +16,14 @@ export function addShims(program: Command, context: CommandContext): void {
       .command('shims')
       .summary('write executables that guard commands of the same names')
       .description(
-        'Writes small executables into a directory to be put early in PATH: of sudo (secure_path), cron, ' +
-          'systemd units and scripts. Each runs the command of its name guarded.',
+        'Writes small executables into a directory that you put first in PATH: that of sudo (secure_path), ' +
+          'cron, systemd units or scripts. Each runs the command of the same name, guarded.',
       )
-      .argument('<DIR>', 'made where it is missing')
+      .argument('<DIR>', 'the directory; made if it is missing')
       .argument('[COMMAND...]', 'the commands that read the mirror; with --remove, all by default'),
   )
     .addOption(
-      new Option('--if-unavailable <what>', 'when the mirror is not there: fail, or run unguarded')
+      new Option('--if-unavailable <what>', 'if the mirror is not there: fail, or run unguarded')
         .choices(IF_UNAVAILABLE)
         .default('fail'),
     )
@@ -36,7 +36,8 @@ export function addShims(program: Command, context: CommandContext): void {
           'mirrorlatch shims /usr/local/lib/mirrorlatch/bin --remove',
         ],
         ['USAGE', 'PERMISSION', 'CONFIGURATION', 'IO'],
-        'A shim ends as the command does; with 75 and 125 as run does, and with 127 when there is no such command.',
+        'A shim passes on the exit code of the command. It also exits with 75 and 125 as run does, and\n' +
+          'with 127 if there is no such command.',
       ),
     )
     .action(async (directory: string, named: string[], flags: ShimsFlags) => {

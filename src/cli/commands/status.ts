@@ -12,8 +12,10 @@ import { printSnapshots } from './list.ts';
 export function addStatus(program: Command, context: CommandContext): void {
   program
     .command('status')
-    .summary('who syncs, what is current, what a crash left')
-    .description('Tells how a mirror is, and changes nothing. Ends with 69 when it is not healthy.')
+    .summary('show the writer, the current snapshot and what a crash left')
+    .description(
+      'Shows the state of a mirror and changes nothing. Exits with 69 if the mirror is not healthy.',
+    )
     .argument('<ROOT>')
     .option('--json', 'print one object')
     .addHelpText(
@@ -38,8 +40,8 @@ export function addStatus(program: Command, context: CommandContext): void {
 function printStatus(status: MirrorStatus): void {
   const { root, source, lock, findings, snapshots, lastSync, isHealthy } = status;
   const row = (name: string, text: string) => printLine(`${name.padEnd(8)} ${text}`);
-  row('mirror', `${root} ${isHealthy ? good('healthy') : bad('needs a look')}`);
-  row('source', source ?? 'not known yet');
+  row('mirror', `${root} ${isHealthy ? good('healthy') : bad('needs attention')}`);
+  row('source', source ?? 'not set yet');
   row('lock', lock.state.kind === 'free' ? 'free' : lock.message);
   row('last', describeSync(lastSync));
   for (const finding of findings) row('left', describeFinding(finding));
@@ -61,7 +63,7 @@ function describeSync(entry: HistoryEntry | null): string {
 }
 
 function describeFinding(finding: Finding): string {
-  const next = finding.kind === 'unfinished-command' ? 'lock goes on with' : 'sync sees to';
+  const next = finding.kind === 'unfinished-command' ? 'lock continues with' : 'sync takes care of';
   return `${describeRemains(finding)}; the next ${next} it`;
 }
 
@@ -70,19 +72,19 @@ function describeRemains(finding: Finding): string {
     case 'unfinished-tree':
       return `an interrupted sync left ${finding.path}`;
     case 'unfinished-command':
-      return `a command that was not published left ${finding.path}`;
+      return `a command whose tree was not published left ${finding.path}`;
     case 'unfinished-clone':
       return `an interrupted clone left ${finding.path}`;
     case 'unpublished-snapshot':
-      return `snapshot ${finding.id} was made, but not published`;
+      return `snapshot ${finding.id} was made but not published`;
     case 'unrecorded-publication':
-      return `snapshot ${finding.id} was published, but history does not tell`;
+      return `snapshot ${finding.id} was published but not recorded in history`;
     case 'missing-lease':
       return `snapshot ${finding.id} has no lease file`;
     case 'stray-lease':
-      return `a lease of snapshot ${finding.id} is left, which is gone`;
+      return `the lease of snapshot ${finding.id} is left, but the snapshot is gone`;
     case 'unrecorded-removal':
-      return `snapshot ${finding.id} was removed, but history does not tell`;
+      return `snapshot ${finding.id} was removed, but the removal is not recorded in history`;
     case 'unfinished-removal':
       return `an interrupted removal left ${finding.path}`;
     case 'lock-remains':

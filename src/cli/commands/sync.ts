@@ -35,52 +35,53 @@ interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, Drai
   remoteProgram?: string;
 }
 
-const RSYNC_HELP = `What follows -- goes to rsync, and is remembered with the source by the first sync. Options that
-would break a published snapshot are refused, with the reason and what to use instead. SRC is a directory,
-host:path (ssh), host::module/path or rsync://host/module/path; it is always its contents that are
-mirrored. mirrorlatch itself calls rsync with --archive --delete --modify-window=-1 --safe-links
---timeout=600 and excludes an upstream's own temporary files; --without turns these off one by one.
+const RSYNC_HELP = `SRC is a directory, host:path (ssh), host::module/path or rsync://host/module/path. The mirror always
+gets the contents of SRC, with or without a trailing slash. Options after -- are passed to rsync, and
+the first sync remembers them together with SRC. Options that would damage a published snapshot are
+refused, with the reason and an alternative. By default mirrorlatch calls rsync with --archive --delete
+--modify-window=-1 --safe-links --timeout=600 and excludes temporary files of the upstream's own syncs;
+--without turns these off one by one.
 
-ROOT may lie on another host, where mirrorlatch is installed, too: ssh://[user@]host[:port]/ROOT or
-host:ROOT. SRC is a directory of this host then, and the sync runs there, over one ssh session: when
-that is cut off nothing is published, and what came is kept. ssh is chosen as rsync does it, by -e
-behind -- or by RSYNC_RSH.`;
+ROOT may be on another host that also has mirrorlatch: ssh://[user@]host[:port]/ROOT or host:ROOT. Then
+SRC is a directory of this host, and the sync runs on the other host, over one ssh session. If the
+session is cut off, nothing is published and what was transferred is kept. As with rsync, -e after --
+or RSYNC_RSH sets the ssh command.`;
 
 export function addSync(program: Command, context: CommandContext): void {
   const command = program
     .command('sync')
-    .summary('bring a mirror up to its source, in one step for its readers')
-    .description(
-      'Makes a whole new snapshot of SRC behind the gate and publishes it in one rename.',
-    )
+    .summary('bring a mirror up to date with its source, in one step for readers')
+    .description('Makes a whole new snapshot of SRC in staging and publishes it in one rename.')
     .usage('[SRC] ROOT [options] [-- RSYNC_OPTIONS]')
-    .argument('<paths...>', 'SRC and ROOT, or ROOT alone once it knows its source')
+    .argument('<paths...>', 'SRC and ROOT; or ROOT alone, if its source is already set')
     .option('-n, --dry-run', 'print what would change, and change nothing')
     .option('--id <name>', 'name the new snapshot (default: the UTC time)')
-    .option('--at <time>', 'start then, and name the snapshot by it', (text) => pointInTime(text));
+    .option('--at <time>', 'start at this time, and name the snapshot by it', (text) =>
+      pointInTime(text),
+    );
   addOptions(
     command,
     ...[SHRINK, LOCK, RETRY, RETENTION, DRAIN],
     new Option(
       '--strategy <name>',
-      'plan: only what differs; link-dest: one pass of rsync; copy: nothing shared',
+      'plan: transfer only what differs; link-dest: a single pass of rsync; copy: share no files',
     )
       .choices(['plan', 'link-dest', 'copy'])
       .default('plan'),
-    new Option('--clone <method>', 'how the new tree gets what did not change')
+    new Option('--clone <method>', 'how the new tree gets the files that did not change')
       .choices(['auto', ...CLONE_METHODS])
       .default('auto'),
     new Option('--without <default>', `turn a default off: ${DEFAULT_NAMES.join(', ')}`)
       .argParser(someOf(DEFAULT_NAMES))
       .default([]),
-    new Option('--unclean <policy>', 'when the filesystem calls itself unclean (ext2 to ext4)')
+    new Option('--unclean <policy>', 'what to do if the filesystem is not clean (ext2 to ext4)')
       .choices(['warn', 'refuse', 'ignore'])
       .default('warn'),
   )
-    .option('--no-prune', 'remove no old snapshot at the end')
+    .option('--no-prune', 'do not remove old snapshots at the end')
     .option(
       '--remote-program <command>',
-      "how the other host's shell starts mirrorlatch (default: mirrorlatch)",
+      'the command that starts mirrorlatch on the other host (default: mirrorlatch)',
     )
     .option('--json', 'print one object about the result')
     .option('--quiet', 'print errors only')
@@ -108,7 +109,7 @@ export function addSync(program: Command, context: CommandContext): void {
     )
     .action(async (paths: string[], flags: Flags) => {
       if (paths.length > 2)
-        command.error(`error: SRC and ROOT are wanted, ${paths.length} paths were given`);
+        command.error(`error: expected SRC and ROOT, but got ${paths.length} paths`);
       const reporter = createReporter(flags.quiet || flags.json ? 'quiet' : 'normal');
       const root = paths.at(-1) ?? '';
       const source = paths.length === 2 ? paths[0] : undefined;
@@ -132,7 +133,7 @@ export function addSync(program: Command, context: CommandContext): void {
       const { remoteProgram, dryRun } = flags;
       const isPush = parseDestination(root) !== undefined;
       if (!isPush && remoteProgram !== undefined)
-        command.error('error: --remote-program is for a ROOT on another host');
+        command.error('error: --remote-program needs a ROOT on another host');
       try {
         const result = await (isPush
           ? syncThere({ ...options, source, destination: root, remoteProgram }, dryRun)
@@ -185,7 +186,7 @@ function sentenceFor(result: SyncResult): string {
     ? `; removed ${result.pruned.removed.join(', ')}`
     : '';
   if (result.outcome === 'unchanged') {
-    return `unchanged: ${result.id} is what ${result.source} holds (${seconds})${pruned}`;
+    return `unchanged: ${result.id} is the same as ${result.source} (${seconds})${pruned}`;
   }
   const { plan, clone, strategy } = result;
   const how = clone === 'none' ? strategy : `${strategy}, ${clone} clone`;

@@ -17,12 +17,12 @@ export function addWait(program: Command, context: CommandContext): void {
     .command('wait')
     .summary('wait until a mirror can be read, or for the next snapshot')
     .description(
-      'Waits until there is a snapshot to read and no sync is publishing another at this moment.',
+      'Waits until there is a snapshot to read and no sync is publishing another at the moment.',
     )
     .argument('<MIRROR>')
-    .option('--for-publish', 'wait for the next snapshot that is published, and print its id')
-    .option('--timeout <duration>', 'how long at most (default: without limit)', duration)
-    .option('--json', 'print one object: the snapshot, and how long it took')
+    .option('--for-publish', 'wait until the next snapshot is published, and print its id')
+    .option('--timeout <duration>', 'how long to wait at most (default: without limit)', duration)
+    .option('--json', 'print one object: the snapshot, and how long the wait took')
     .addHelpText(
       'after',
       helpAfter(
@@ -31,7 +31,7 @@ export function addWait(program: Command, context: CommandContext): void {
           'mirrorlatch wait /srv/mirror/debian --for-publish',
         ],
         ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
-        'After --timeout it ends with 75, and says what it was waiting for.',
+        'After --timeout it exits with 75, and prints what it was waiting for.',
       ),
     )
     .action(async (root: string, flags: Flags) => {
@@ -45,7 +45,7 @@ export function addWait(program: Command, context: CommandContext): void {
         onWarning: flags.json ? undefined : printWarning,
       }).catch((error: unknown) => {
         if (error === signal.reason && error instanceof MirrorlatchError) {
-          // Nobody has to be told who it was that pressed Ctrl-C.
+          // Ctrl-C needs no message.
           context.setExitCode(error.exitCode);
           return undefined;
         }

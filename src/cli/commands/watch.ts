@@ -19,40 +19,40 @@ interface Flags {
   json?: boolean;
 }
 
-const COMMAND_HELP = `COMMAND is run for each new snapshot, pinned to it as by mirrorlatch run, and for what a rollback
-goes back to. There is never more than one: of the snapshots that come while it runs, only the newest
-is run next. How it ends is told, and does not end the watch. What it prints goes to standard error,
-so that standard output holds the events alone; it has no input and no terminal. A signal that ends
-the watch is sent to the command first; a second one ends the watch at once.`;
+const COMMAND_HELP = `COMMAND runs for each new snapshot, and for the snapshot that a rollback returns to, pinned to it as by
+mirrorlatch run. It never runs twice at once: of the snapshots published while it runs, only the newest
+is next. The watch reports how COMMAND ended, and continues. COMMAND has no input and no terminal, and
+its output goes to standard error, so that standard output contains only events. A signal that ends
+the watch is passed on to COMMAND first; a second signal ends the watch at once.`;
 
 export function addWatch(program: Command, context: CommandContext): void {
   program
     .command('watch')
-    .summary('tell what happens to a mirror, and run a command for each new snapshot')
+    .summary('print the events of a mirror, and run a command for each new snapshot')
     .description(
-      'Prints a line for each publication, rollback, removal, failed sync, and for who takes the lock: each once, in order, from now on.',
+      'Prints a line for each publication, rollback, removal and failed sync, and when the lock is taken or released: from now on, each once and in order.',
     )
     .usage('[options] <MIRROR> [-- COMMAND [ARGUMENT...]]')
     .argument('<MIRROR>')
-    .option('--initial', 'run COMMAND for the snapshot that is current at the start too')
+    .option('--initial', 'also run COMMAND for the snapshot that is current at the start')
     .addOption(
       new Option(
         '--pin <how>',
-        'how COMMAND is pinned (default: the strongest that works)',
+        'how to pin COMMAND (default: the strongest pin that works)',
       ).choices(['auto', 'namespace', 'cwd']),
     )
     .addOption(
       new Option(
         '--chdir <yes|no>',
-        'start COMMAND in the snapshot, or where the watch is (default: yes)',
+        'start COMMAND in the snapshot (default), or in the working directory',
       ).choices(['yes', 'no']),
     )
     .option(
       '--poll <duration>',
-      'look this often, and do not rely on events of the filesystem (default: 1s for network filesystems and FUSE)',
+      'look this often, without relying on filesystem events (default: 1s on network filesystems and FUSE)',
       pollInterval,
     )
-    .option('--json', 'print one object a line')
+    .option('--json', 'print one object per line')
     .addHelpText(
       'after',
       helpAfter(
@@ -89,14 +89,14 @@ function commandOf(words: readonly string[], flags: Flags): CommandOptions | und
   const { initial, pin, chdir } = flags;
   if (words.length === 0) {
     if (initial === undefined && pin === undefined && chdir === undefined) return undefined;
-    throw new MirrorlatchError('USAGE', '--initial, --pin and --chdir are about a command', {
-      hint: 'Give it after two dashes: mirrorlatch watch MIRROR --initial -- COMMAND',
+    throw new MirrorlatchError('USAGE', '--initial, --pin and --chdir need a command', {
+      hint: 'Put the command after --: mirrorlatch watch MIRROR --initial -- COMMAND',
     });
   }
-  // Node has put other bytes in place of those that it could not read.
+  // Node has replaced the invalid bytes.
   if (!isUtf8(readFileSync('/proc/self/cmdline'))) {
-    throw new MirrorlatchError('USAGE', 'a word of the command line is no UTF-8', {
-      hint: 'Put the command into a script, and give the script.',
+    throw new MirrorlatchError('USAGE', 'a word of the command line is not valid UTF-8', {
+      hint: 'Put the command into a script, and run the script instead.',
     });
   }
   return { words, initial, pin, chdir };
@@ -105,7 +105,7 @@ function commandOf(words: readonly string[], flags: Flags): CommandOptions | und
 function pollInterval(text: string): number {
   const ms = duration(text);
   if (ms >= 10) return ms;
-  throw new InvalidArgumentError('Give at least 10ms.');
+  throw new InvalidArgumentError('Give a duration of at least 10ms.');
 }
 
 function describeEvent(event: WatchEvent): string {
@@ -123,14 +123,14 @@ function describeEvent(event: WatchEvent): string {
     case 'unchanged':
       return `unchanged, current is ${event.current}`;
     case 'failed':
-      // rsync's words may come in several lines.
+      // The message may quote several lines of rsync.
       return `failed: ${event.message.replaceAll(/\s*\n\s*/g, ' ')}`;
     case 'lock-taken':
       return `lock taken: ${describeOwner(event.owner)}`;
     case 'lock-released':
       return `lock released: ${describeOwner(event.owner)}`;
     case 'lock-left':
-      return `lock left, its holder ended without releasing it: ${describeOwner(event.owner)}`;
+      return `lock abandoned by ${describeOwner(event.owner)}`;
     case 'gate':
       return `gate ${event.state}${event.reason === '' ? '' : `: ${event.reason}`}`;
     case 'command-started':

@@ -10,16 +10,16 @@ export interface DrainFlags {
   afterDrain?: DrainPolicy['afterDrain'];
 }
 
-/** How a writer deals with the readers of a mirror in place. */
+/** What a writer does about the readers inside an in-place mirror. */
 export const DRAIN: OptionGroup<DrainFlags, Given<DrainPolicy>> = {
   options: [
     new Option(
       '--drain <duration>',
-      `in place: how long to wait for the readers inside (default: ${showDuration(DEFAULT_DRAIN.drainMs)})`,
+      `in place: how long to wait until the readers inside have left (default: ${showDuration(DEFAULT_DRAIN.drainMs)})`,
     ).argParser(duration),
     new Option(
       '--after-drain <policy>',
-      `in place: what to do then (default: ${DEFAULT_DRAIN.afterDrain})`,
+      `in place: what to do if they have not left by then (default: ${DEFAULT_DRAIN.afterDrain})`,
     ).choices(AFTER_DRAIN),
   ],
   read: ({ drain, afterDrain }) => ({ drainMs: drain, afterDrain }),

@@ -1,12 +1,12 @@
 import type { Command, Option } from 'commander';
 
-/** Options that several commands share, and what their flags mean to the operations. */
+/** Options that several commands share, and the option group that they set. */
 export interface OptionGroup<Flags, Meaning> {
   readonly options: readonly Option[];
   read(flags: Flags): Meaning;
 }
 
-/** Adds single options and all options of the groups, in this order. */
+/** Adds single options and groups of options, in this order. */
 export function addOptions(
   command: Command,
   ...added: readonly (Option | { readonly options: readonly Option[] })[]

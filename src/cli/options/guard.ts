@@ -3,7 +3,7 @@ import { MirrorlatchError } from '../../errors.ts';
 import type { ChooseGuardOptions } from '../../reader/choose-guard.ts';
 import { duration } from '../values.ts';
 
-/** The flags of the commands that put a guard before others. */
+/** The flags of the commands that install guards: `shell-init` and `shims`. */
 export interface GuardFlags {
   mirror?: string[];
   pin?: 'auto' | 'namespace' | 'cwd';
@@ -18,33 +18,37 @@ export function addGuardOptions(command: Command): Command {
   return command
     .option(
       '-m, --mirror <root>',
-      'the mirror that the commands read; may be given again',
+      'the mirror that the commands read; may be repeated',
       (root, all: string[] = []) => [...all, root],
     )
     .addOption(
-      new Option('--pin <kind>', 'as for run: a mount namespace or the working directory').choices([
+      new Option('--pin <kind>', 'how to pin the commands, see mirrorlatch run').choices([
         'auto',
         'namespace',
         'cwd',
       ]),
     )
-    .option('--wait <duration>', 'how long to wait for a mirror with nothing to read', duration)
+    .option(
+      '--wait <duration>',
+      'how long to wait while there is nothing to read (default: without limit)',
+      duration,
+    )
     .option('--sticky', 'apt-get update remembers the snapshot, apt-get install reuses it')
-    .option('--or-current', 'with --sticky: use the current one where that snapshot is gone')
-    .option('--remove', 'undo it');
+    .option('--or-current', 'with --sticky: use the current snapshot if that one is gone')
+    .option('--remove', 'remove the guards again');
 }
 
 /** @throws MirrorlatchError USAGE when the flags contradict each other. */
 export function guardOptions(flags: GuardFlags): ChooseGuardOptions {
   if (flags.orCurrent && !flags.sticky) {
-    throw new MirrorlatchError('USAGE', '--or-current says nothing without --sticky', {
-      hint: 'Without --sticky each command sees the current snapshot.',
+    throw new MirrorlatchError('USAGE', '--or-current has no effect without --sticky', {
+      hint: 'Without --sticky, each command sees the current snapshot.',
     });
   }
   return {
     roots: flags.mirror ?? [],
     pin: flags.pin,
-    // The reader waits by whole seconds.
+    // The reader waits for whole seconds only.
     waitSeconds: flags.wait === undefined ? undefined : Math.ceil(flags.wait / 1000),
     sticky: flags.sticky,
     orCurrent: flags.orCurrent,
@@ -52,10 +56,10 @@ export function guardOptions(flags: GuardFlags): ChooseGuardOptions {
   };
 }
 
-/** @throws MirrorlatchError USAGE when there are none. */
+/** @throws MirrorlatchError USAGE when `commands` is empty. */
 export function someCommands(commands: readonly string[]): readonly string[] {
   if (commands.length > 0) return commands;
   throw new MirrorlatchError('USAGE', 'no command was named', {
-    hint: 'Name those that read the mirror, such as: apt-get apt',
+    hint: 'Name the commands that read the mirror, for example: apt-get apt',
   });
 }

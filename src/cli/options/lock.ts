@@ -12,7 +12,7 @@ export interface LockFlags {
 
 export const STALE_AFTER = new Option(
   '--stale-after <duration>',
-  `take over another host's lock after so long without a heartbeat (default: ${showDuration(DEFAULT_LOCK.staleAfterMs)})`,
+  `take over another host's lock after this long without a heartbeat (default: ${showDuration(DEFAULT_LOCK.staleAfterMs)})`,
 ).argParser(duration);
 
 /** How the writer's lock is taken. */
@@ -20,7 +20,7 @@ export const LOCK: OptionGroup<LockFlags, Given<LockPolicy>> = {
   options: [
     new Option(
       '--wait <duration>',
-      'wait for another writer, and end what a killed one left running',
+      'how long to wait for another writer; also ends processes that a killed writer left',
     ).argParser(duration),
     new Option('--no-wait', 'do not wait (default)'),
     STALE_AFTER,

@@ -11,7 +11,7 @@ export interface RetentionFlags {
   grace?: number;
 }
 
-/** Which old snapshots stay. */
+/** Which snapshots are kept. */
 export const RETENTION: OptionGroup<RetentionFlags, Given<RetentionPolicy>> = {
   options: [
     new Option(
@@ -20,11 +20,11 @@ export const RETENTION: OptionGroup<RetentionFlags, Given<RetentionPolicy>> = {
     ).argParser(count(1)),
     new Option(
       '--keep-within <duration>',
-      `keep snapshots published within this time (default: ${showDuration(DEFAULT_RETENTION.keepWithinMs)})`,
+      `keep snapshots published less than this long ago (default: ${showDuration(DEFAULT_RETENTION.keepWithinMs)})`,
     ).argParser(duration),
     new Option(
       '--grace <duration>',
-      `keep snapshots that were current within this time (default: ${showDuration(DEFAULT_RETENTION.graceMs)})`,
+      `keep snapshots that were current less than this long ago (default: ${showDuration(DEFAULT_RETENTION.graceMs)})`,
     ).argParser(duration),
   ],
   read: ({ keepLast, keepWithin, grace }) => ({

@@ -10,7 +10,7 @@ export interface RetryFlags {
   retryDelay?: number;
 }
 
-/** How a sync goes on when the source or the network fails. */
+/** What a sync does when the source or the network fails. */
 export const RETRY: OptionGroup<RetryFlags, Given<RetryPolicy>> = {
   options: [
     new Option(

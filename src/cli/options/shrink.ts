@@ -10,11 +10,11 @@ export interface ShrinkFlags {
 
 export const MAX_SHRINK = new Option(
   '--max-shrink <percent>',
-  `refuse to publish when more files or bytes would vanish (default: ${DEFAULT_SHRINK.maxPercent})`,
+  `refuse to publish if more files or bytes than this would vanish (default: ${DEFAULT_SHRINK.maxPercent})`,
 ).argParser(percentage);
 
 /** How much may vanish in one publication. */
 export const SHRINK: OptionGroup<ShrinkFlags, Given<ShrinkPolicy>> = {
-  options: [MAX_SHRINK, new Option('--allow-shrink', 'publish however much vanishes')],
+  options: [MAX_SHRINK, new Option('--allow-shrink', 'publish no matter how much vanishes')],
   read: ({ maxShrink, allowShrink }) => ({ maxPercent: maxShrink, isAllowed: allowShrink }),
 };

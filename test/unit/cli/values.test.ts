@@ -61,5 +61,5 @@ test('a clock time means its next occurrence in UTC', () => {
 test('values of a repeatable option accumulate, and unknown ones are named', () => {
   const read = someOf(['a', 'b', 'c']);
   expect(read('c', read('a,b'))).toEqual(['a', 'b', 'c']);
-  expect(() => read('a,x')).toThrow('Allowed are: a, b, c.');
+  expect(() => read('a,x')).toThrow('Allowed values are a, b, c.');
 });
