@@ -96,8 +96,9 @@ describe('I5: a pinned snapshot is not pruned', () => {
         guard,
         root,
         inShell(
-          `cd /; setsid sleep 600 >/dev/null 2>&1 & echo $!
-           trap : HUP TERM
+          // The daemon says its pid itself: from then on no signal to the group of the guard reaches it.
+          `cd /; trap : HUP TERM
+           setsid sh -c 'echo $$; exec sleep 600 >/dev/null 2>&1' &
            while [ ! -e "$1" ]; do sleep 0.05; done; exit 7`,
           join(home, 'go'),
         ),
