@@ -26,7 +26,7 @@ import type { SyncLock } from './sync-lock.ts';
  * readers that modes do not stop, such as root. Each guarded reader holds a shared flock, and
  * closing the gate waits for all of them. In state `dirty` the mode is open again, because half a
  * mirror may be better than none, but guarded readers wait. A tree that was dirty before the gate
- * was closed is dirty again if the write fails, and keeps its doubts about data lost in a restart.
+ * was closed is dirty again if the write fails, and what a restart may have lost stays in doubt.
  */
 export type { GateRecord };
 

@@ -421,7 +421,7 @@ describe('a push fails', () => {
       [['a:/source', 'b:/mirror'], /both on another host/],
       [['/source', 'host::module'], /is an rsync server/],
       [['/source', 'ssh://host'], /names no mirror/],
-      [['/source', '/mirror', '--remote-program', 'x'], /--remote-program is for/],
+      [['/source', '/mirror', '--remote-program', 'x'], /--remote-program needs a ROOT/],
     ] as const;
     for (const [paths, said] of words) {
       expectFailure(await startProgram(['sync', ...paths]).result, 64, said);
