@@ -196,7 +196,7 @@ describe.concurrent('Adoption refuses and leaves unchanged', () => {
     const one = makeDirectory();
     symlinkSync('known', join(one.home, 'link'));
     for (const name of ['link', 'known/file']) {
-      await refused(one, ['--adopt', join(one.home, name)], 64, /no directory/);
+      await refused(one, ['--adopt', join(one.home, name)], 64, /is not a directory/);
     }
     await refused(one, ['--adopt', join(one.home, 'none')], 66, /there is no directory/);
   });
@@ -348,10 +348,10 @@ describe.concurrent('A served directory', () => {
     mkdirSync(join(one.home, "somebody's"));
     writeFileSync(join(one.home, "somebody's", 'file'), '');
     for (const [name, said] of [
-      ['a file', /no directory/],
-      ['a link', /no directory/],
+      ['a file', /is not a directory/],
+      ['a link', /is not a directory/],
       ["somebody's", /not empty/],
-      ['none/served', /there is no directory/],
+      ['none/served', /the directory .* does not exist/],
       ['mirror/snapshots', /needs it for itself/],
       ['mirror/.mirrorlatch/served', /needs it for itself/],
     ] as const) {

@@ -429,7 +429,7 @@ test('watch refuses a command with an argument that it could not pass on unchang
   const { exitCode, stderr } = await execa('sh', ['-c', script, 'sh', bin, mirror.root], {
     reject: false,
   });
-  expect([exitCode, stderr]).toEqual([64, expect.stringContaining('no UTF-8')]);
+  expect([exitCode, stderr]).toEqual([64, expect.stringContaining('not valid UTF-8')]);
 });
 
 test('watch without a mirror exits with 66', async () => {
