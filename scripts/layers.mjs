@@ -22,7 +22,7 @@ const ROOMS = {
   'system':            ['', 'system/ wraps the outside world, and knows nothing of ours.'],
   'errors.ts':         ['', 'errors.ts stands on nothing.'],
   'mirror/records.ts': ['mirror/policy.ts zod/mini', 'records.ts is a schema: all it needs of ours is the defaults.'],
-  'push/messages.ts':  ['errors.ts writer/events.ts mirror rsync zod/mini', 'messages.ts is a schema: it does nothing.'],
+  'push/messages.ts':  ['errors.ts operations/sync/context.ts writer/events.ts mirror rsync zod/mini', 'messages.ts is a schema: it does nothing.'],
 };
 
 /** A package is imported by one file, which otherwise keeps to its folder's line. */

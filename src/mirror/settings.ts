@@ -1,6 +1,6 @@
-import { closeSync, openSync } from 'node:fs';
-import { MirrorlatchError } from '../errors.ts';
-import { readTextIfThere, writeWhole } from '../system/files.ts';
+import { closeSync, constants, fchownSync, openSync } from 'node:fs';
+import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { lstatIfThere, readTextIfThere, writeWhole } from '../system/files.ts';
 import { waitForFlock } from '../system/flock.ts';
 import type { Layout } from './layout.ts';
 import { checkSettings, parseJson, type Settings } from './records.ts';
@@ -64,8 +64,7 @@ export function changeSettings(
   given: GivenSettings,
   forgotten: readonly OptionalSetting[] = [],
 ): Settings {
-  // Only for the owner: any user who can open the file could hold the lock forever.
-  const descriptor = openSync(layout.settingsLock, 'a', 0o600);
+  const descriptor = openSettingsLock(layout);
   try {
     if (waitForFlock(descriptor, 'exclusive', PATIENCE_S) === 'held') {
       throw new MirrorlatchError('BUSY', `the settings of ${layout.root} are being changed`, {
@@ -83,6 +82,25 @@ export function changeSettings(
     return settings;
   } finally {
     closeSync(descriptor);
+  }
+}
+
+/**
+ * Opens the lock file, which only the mirror's owner may open: any other user could hold the lock
+ * forever. What root creates in a user's mirror is the user's; an existing file is left as it is, for
+ * it may be a link that leads elsewhere.
+ */
+function openSettingsLock({ settingsLock, state }: Layout): number {
+  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
+  try {
+    const created = openSync(settingsLock, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    const owner = lstatIfThere(state);
+    if (process.geteuid?.() === 0 && owner)
+      fchownSync(created, Number(owner.uid), Number(owner.gid));
+    return created;
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    return openSync(settingsLock, O_RDWR | O_NOFOLLOW);
   }
 }
 

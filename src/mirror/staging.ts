@@ -54,8 +54,8 @@ export function isCommandTree(name: string): boolean {
  */
 export function sealStaging(layout: Layout): void {
   mkdirSync(layout.staging, { recursive: true, mode: 0o700 });
-  const staging = lstatIfThere(layout.staging);
-  if (!staging?.isDirectory() || (staging.mode & 0o077n) !== 0n) {
+  const found = lstatIfThere(layout.staging);
+  if (!found?.isDirectory() || (found.mode & 0o077n) !== 0n) {
     throw new MirrorlatchError(
       'CONFIGURATION',
       `${layout.staging} must be a directory of mode 0700`,

@@ -4,6 +4,7 @@ import { CLONE_METHODS } from '../mirror/clone.ts';
 import { LIVE } from '../mirror/layout.ts';
 import { AFTER_DRAIN } from '../mirror/policy.ts';
 import { isSnapshotId } from '../mirror/snapshot-id.ts';
+import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
 import type { Phase } from '../writer/events.ts';
 
@@ -38,8 +39,6 @@ function group<Shape extends Parameters<typeof z.strictObject>[0]>(shape: Shape)
   return z.optional(z.partial(z.strictObject(shape)));
 }
 
-const STRATEGIES = ['plan', 'link-dest', 'copy'] as const;
-
 const Request = z.strictObject({
   kind: z.literal('request'),
   /** What the pusher calls its tree. */
@@ -51,12 +50,12 @@ const Request = z.strictObject({
   rsyncOptions: z.array(z.string()),
   options: z.strictObject({
     strategy: z.optional(z.enum(STRATEGIES)),
-    clone: z.optional(z.enum(['auto', ...CLONE_METHODS])),
+    clone: z.optional(z.enum(CLONE_CHOICES)),
     without: z.optional(z.array(z.enum(DEFAULT_NAMES))),
     id: z.optional(snapshotId),
     /** Milliseconds since the epoch. */
     at: z.optional(amount.check(z.maximum(8.64e15))),
-    unclean: z.optional(z.enum(['warn', 'refuse', 'ignore'])),
+    unclean: z.optional(z.enum(UNCLEAN_POLICIES)),
     prune: z.optional(z.boolean()),
     // The groups of mirror/policy.ts.
     lock: group({ waitMs: amount, staleAfterMs: amount }),

@@ -4,13 +4,22 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
-import { runForJson, runProgram, startProgram, transcript } from '../support/program.ts';
+import { nobody } from '../support/privilege.ts';
+import {
+  nobodyRunsTheProgram,
+  runForJson,
+  runProgram,
+  startProgram,
+  transcript,
+} from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 
@@ -113,6 +122,30 @@ describe('the settings', () => {
       source: '/srv/elsewhere/',
     });
   });
+});
+
+test.skipIf(!nobodyRunsTheProgram)(
+  "the settings of a user's mirror can be changed by its user after root has changed them",
+  async () => {
+    const mirror = await twoSnapshots();
+    await execa('chown', ['-R', `${nobody.uid}:${nobody.gid}`, mirror.home]);
+    rmSync(mirror.state('settings.flock'));
+    await runForJson(['init', mirror.root, '--keep-last', '4']);
+    await execa('chown', ['-R', `${nobody.uid}:${nobody.gid}`, mirror.state('mirror.json')]);
+    await runForJson(['init', mirror.root, '--keep-last', '5'], { user: nobody });
+    expect(settingsOf(mirror)).toMatchObject({ keepLast: 5 });
+    expect(statSync(mirror.state('settings.flock')).mode & 0o777).toBe(0o600);
+  },
+);
+
+test('a lock of the settings that is a symlink is refused, and what it leads to stays', async () => {
+  const mirror = await twoSnapshots();
+  const elsewhere = join(mirror.home, 'elsewhere');
+  writeFileSync(elsewhere, 'stays', { mode: 0o600 });
+  rmSync(mirror.state('settings.flock'), { force: true });
+  symlinkSync(elsewhere, mirror.state('settings.flock'));
+  expectFailure(await runProgram(['init', mirror.root, '--keep-last', '4']), 74, /settings\.flock/);
+  expect(readFileSync(elsewhere, 'utf8')).toBe('stays');
 });
 
 function settingsOf(mirror: SmallMirror): unknown {

@@ -1,6 +1,12 @@
 import { type Command, Option } from 'commander';
-import { CLONE_METHODS, type CloneMethod } from '../../mirror/clone.ts';
-import type { Strategy } from '../../operations/sync/context.ts';
+import {
+  CLONE_CHOICES,
+  type CloneChoice,
+  STRATEGIES,
+  type Strategy,
+  UNCLEAN_POLICIES,
+  type UncleanPolicy,
+} from '../../operations/sync/context.ts';
 import type { PlannedSync } from '../../operations/sync/plan-sync.ts';
 import type { SyncResult } from '../../operations/sync/sync.ts';
 import type { SyncOptions } from '../../operations/sync/work.ts';
@@ -23,12 +29,12 @@ import { pointInTime, someOf } from '../values.ts';
 
 interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags {
   strategy: Strategy;
-  clone: CloneMethod | 'auto';
+  clone: CloneChoice;
   without: DefaultName[];
   dryRun?: boolean;
   id?: string;
   at?: Date;
-  unclean: 'warn' | 'refuse' | 'ignore';
+  unclean: UncleanPolicy;
   prune: boolean;
   json?: boolean;
   quiet?: boolean;
@@ -66,17 +72,17 @@ export function addSync(program: Command, context: CommandContext): void {
       '--strategy <name>',
       'plan: transfer only what differs; link-dest: a single pass of rsync; copy: share no files',
     )
-      .choices(['plan', 'link-dest', 'copy'])
-      .default('plan'),
+      .choices(STRATEGIES)
+      .default(STRATEGIES[0]),
     new Option('--clone <method>', 'how the new tree gets the files that did not change')
-      .choices(['auto', ...CLONE_METHODS])
-      .default('auto'),
+      .choices(CLONE_CHOICES)
+      .default(CLONE_CHOICES[0]),
     new Option('--without <default>', `turn a default off: ${DEFAULT_NAMES.join(', ')}`)
       .argParser(someOf(DEFAULT_NAMES))
       .default([]),
     new Option('--unclean <policy>', 'what to do if the filesystem is not clean (ext2 to ext4)')
-      .choices(['warn', 'refuse', 'ignore'])
-      .default('warn'),
+      .choices(UNCLEAN_POLICIES)
+      .default(UNCLEAN_POLICIES[0]),
   )
     .option('--no-prune', 'do not remove old snapshots at the end')
     .option(
@@ -113,20 +119,9 @@ export function addSync(program: Command, context: CommandContext): void {
       const reporter = createReporter(flags.quiet || flags.json ? 'quiet' : 'normal');
       const root = paths.at(-1) ?? '';
       const source = paths.length === 2 ? paths[0] : undefined;
-      const options: Omit<SyncOptions, 'root' | 'source'> = {
+      const options = {
+        ...optionsOf(flags),
         rsyncOptions: context.operands,
-        strategy: flags.strategy,
-        clone: flags.clone,
-        without: flags.without,
-        id: flags.id,
-        at: flags.at,
-        unclean: flags.unclean,
-        prune: flags.prune,
-        shrink: SHRINK.read(flags),
-        lock: LOCK.read(flags),
-        retry: RETRY.read(flags),
-        retention: RETENTION.read(flags),
-        drain: DRAIN.read(flags),
         signal: context.signal(),
         onEvent: reporter.onEvent,
       };
@@ -146,6 +141,19 @@ export function addSync(program: Command, context: CommandContext): void {
         reporter.stop();
       }
     });
+}
+
+/** What the flags mean to a sync and to a push alike. */
+function optionsOf(flags: Flags): Omit<SyncOptions, 'root' | 'source'> {
+  const { strategy, clone, without, id, at, unclean, prune } = flags;
+  return {
+    ...{ strategy, clone, without, id, at, unclean, prune },
+    shrink: SHRINK.read(flags),
+    lock: LOCK.read(flags),
+    retry: RETRY.read(flags),
+    retention: RETENTION.read(flags),
+    drain: DRAIN.read(flags),
+  };
 }
 
 async function syncHere(options: SyncOptions, isDryRun = false): Promise<SyncResult | PlannedSync> {

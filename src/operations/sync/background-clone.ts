@@ -5,6 +5,7 @@ import { stagedClone } from '../../mirror/staging.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { type FreeSpace, freeSpaceAt } from '../../system/mounts.ts';
 import type { Writer } from '../../writer/writer.ts';
+import type { CloneChoice } from './context.ts';
 
 /**
  * The clone of `current`, made while the plan is still being made. It begins with the first
@@ -22,7 +23,7 @@ export class BackgroundClone {
   readonly #stop = new AbortController();
   #running: Promise<CloneMethod> | undefined;
 
-  constructor(writer: Writer, base: string, id: string, preference: CloneMethod | 'auto') {
+  constructor(writer: Writer, base: string, id: string, preference: CloneChoice) {
     this.#writer = writer;
     this.#base = base;
     this.#path = stagedClone(writer.layout, id);

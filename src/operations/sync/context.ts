@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { CloneMethod } from '../../mirror/clone.ts';
+import { CLONE_METHODS, type CloneMethod } from '../../mirror/clone.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { ShrinkGuard } from '../../mirror/shrink-guard.ts';
 import type { Transfer } from '../../rsync/arguments.ts';
@@ -7,14 +7,27 @@ import type { TransferProgress } from '../../rsync/progress.ts';
 import type { RsyncSession } from '../../rsync/until-clean.ts';
 import type { Writer } from '../../writer/writer.ts';
 
+/** How a new tree is made; the first is the default. */
+export const STRATEGIES = ['plan', 'link-dest', 'copy'] as const;
+
 /** `in-place` belongs to mirrors that have one tree; it is not chosen. */
-export type Strategy = 'plan' | 'link-dest' | 'copy' | 'in-place';
+export type Strategy = (typeof STRATEGIES)[number] | 'in-place';
+
+/** What to do when the mirror's filesystem calls itself unclean; the first is the default. */
+export const UNCLEAN_POLICIES = ['warn', 'refuse', 'ignore'] as const;
+
+export type UncleanPolicy = (typeof UNCLEAN_POLICIES)[number];
+
+/** How a clone is made: by a method, or by the best that works here, which is the default. */
+export const CLONE_CHOICES = ['auto', ...CLONE_METHODS] as const;
+
+export type CloneChoice = (typeof CLONE_CHOICES)[number];
 
 /** What is to be transferred, and how. */
 export interface Work {
   transfer: Transfer;
   strategy: Strategy;
-  clone: CloneMethod | 'auto';
+  clone: CloneChoice;
   /** rsync has to see the whole tree: no list of entries will do. */
   needsWholePass: boolean;
   /** For a source that is pushed, see `RsyncRun`. */

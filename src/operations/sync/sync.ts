@@ -18,7 +18,12 @@ import { confirmCurrent, figuresOf, makingSnapshot, publishNew } from '../../wri
 import { withWriter } from '../../writer/session.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { buildTree } from './build-tree.ts';
-import type { BuiltTree, SyncContext } from './context.ts';
+import {
+  type BuiltTree,
+  type SyncContext,
+  UNCLEAN_POLICIES,
+  type UncleanPolicy,
+} from './context.ts';
 import { syncInPlace } from './in-place.ts';
 import {
   checkSync,
@@ -75,7 +80,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
 /** Makes the new tree and publishes it, if there is anything new. */
 async function bringUp(options: SyncOptions, writer: Writer, id: string): Promise<Synced> {
   const { layout, before, settings } = writer;
-  await heedSuperblock(writer, options.unclean ?? 'warn');
+  await heedSuperblock(writer, options.unclean);
   const log = openLog(layout, id);
   try {
     const context = contextOf(options, writer, log);
@@ -148,7 +153,7 @@ async function waitUntil(
 
 async function heedSuperblock(
   { layout, onEvent }: Writer,
-  unclean: 'warn' | 'refuse' | 'ignore',
+  unclean: UncleanPolicy = UNCLEAN_POLICIES[0],
 ): Promise<void> {
   const complaint = unclean === 'ignore' ? undefined : await complaintOfSuperblock(layout.root);
   if (complaint === undefined) return;

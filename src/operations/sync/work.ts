@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { MirrorlatchError } from '../../errors.ts';
-import type { CloneMethod } from '../../mirror/clone.ts';
 import { currentId } from '../../mirror/current.ts';
 import { publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
@@ -20,7 +19,14 @@ import { lstatIfThere, realPathToBe } from '../../system/files.ts';
 import { checkNewRoot } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import type { PolicyOptions } from '../../writer/policy.ts';
-import type { Strategy, Work } from './context.ts';
+import {
+  CLONE_CHOICES,
+  type CloneChoice,
+  STRATEGIES,
+  type Strategy,
+  type UncleanPolicy,
+  type Work,
+} from './context.ts';
 
 export interface SyncOptions extends PolicyOptions {
   root: string;
@@ -31,7 +37,7 @@ export interface SyncOptions extends PolicyOptions {
   /** For rsync, as after `--` on the command line; by default what the mirror remembers. */
   rsyncOptions?: readonly string[] | undefined;
   strategy?: Strategy | undefined;
-  clone?: CloneMethod | 'auto' | undefined;
+  clone?: CloneChoice | undefined;
   /** Defaults of rsync's command line that are turned off. */
   without?: readonly DefaultName[] | undefined;
   /** The new snapshot's name. */
@@ -40,7 +46,7 @@ export interface SyncOptions extends PolicyOptions {
   at?: Date | undefined;
   lock?: Given<LockPolicy> | undefined;
   /** What to do when the mirror's filesystem calls itself unclean; by default warn. */
-  unclean?: 'warn' | 'refuse' | 'ignore' | undefined;
+  unclean?: UncleanPolicy | undefined;
   /** Remove old snapshots at the end; by default true. */
   prune?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -93,7 +99,7 @@ export function planWork(
   { layout, settings }: Mirror,
   onNotice: (message: string) => void = () => {},
 ): Work {
-  const { strategy = 'plan' } = options;
+  const { strategy = STRATEGIES[0], clone = CLONE_CHOICES[0] } = options;
   const source = sourceOf(options, { layout, settings });
   checkPlaces(source, layout.root);
   const given = options.rsyncOptions?.length ? options.rsyncOptions : settings.rsyncOptions;
@@ -121,16 +127,20 @@ export function planWork(
   return {
     ...common,
     strategy: needsWholePass && strategy === 'plan' ? 'link-dest' : strategy,
-    clone: strategy === 'copy' ? 'copy' : (options.clone ?? 'auto'),
+    clone: strategy === 'copy' ? 'copy' : clone,
     needsWholePass,
   };
 }
 
-function refuseForInPlace({ strategy = 'plan', clone = 'auto', id }: SyncOptions): void {
+function refuseForInPlace({
+  strategy = STRATEGIES[0],
+  clone = CLONE_CHOICES[0],
+  id,
+}: SyncOptions): void {
   const wrong = [
     ...(id === undefined ? [] : ['--id']),
-    ...(strategy === 'plan' ? [] : ['--strategy']),
-    ...(clone === 'auto' ? [] : ['--clone']),
+    ...(strategy === STRATEGIES[0] ? [] : ['--strategy']),
+    ...(clone === CLONE_CHOICES[0] ? [] : ['--clone']),
   ];
   if (wrong.length === 0) return;
   throw new MirrorlatchError('USAGE', `${wrong.join(', ')} cannot be used with a mirror in place`, {
