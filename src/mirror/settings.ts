@@ -86,9 +86,9 @@ export function changeSettings(
 }
 
 /**
- * Opens the lock file, which only the mirror's owner may open: any other user could hold the lock
- * forever. What root creates in a user's mirror is the user's; an existing file is left as it is, for
- * it may be a link that leads elsewhere.
+ * Opens the lock file. Only the mirror's owner may open it: any other user could hold the lock
+ * forever. A file that root creates in a user's mirror is given to the user. An existing file keeps
+ * its owner, because it may be a hard link to a file elsewhere.
  */
 function openSettingsLock({ settingsLock, state }: Layout): number {
   const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
