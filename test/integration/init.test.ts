@@ -31,6 +31,7 @@ test('init makes a mirror without a snapshot, with a closed gate, and names its 
     'logs',
     'mirror.json',
     'reader',
+    'settings.flock',
     'staging',
   ]);
   expect(statSync(mirror.state('staging')).mode & 0o7777).toBe(0o700);
