@@ -12,8 +12,8 @@ import { holdRsync } from '../support/slow-sync.ts';
 
 const why = runsAsRoot ? '' : ' (skipped: only root can become another user)';
 
-/** KiB a second: each slow rsync of the tests takes about two seconds. */
-const slowly = '--bwlimit=200';
+/** KiB a second: each slow rsync of the tests takes about six seconds. */
+const slowly = '--bwlimit=70';
 
 const fileNames = Array.from({ length: 12 }, (_, index) => `file-${index}`);
 

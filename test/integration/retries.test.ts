@@ -85,7 +85,7 @@ describe.concurrent('a source that changes while it is read', () => {
   test('I8: files that vanish (rsync 24) are never published over: with --retries 0 the sync ends with 69', async () => {
     const mirror = await inScratch('vanished');
     const sync = await startSlowSync(mirror, {
-      seconds: 3,
+      seconds: 5,
       files: { 'z-vanishes': 'x' },
       words: ['--retries', '0'],
     });
@@ -98,7 +98,7 @@ describe.concurrent('a source that changes while it is read', () => {
   test('is read again, and what is published is what it holds then', async () => {
     const mirror = await inScratch('read again');
     const sync = await startSlowSync(mirror, {
-      seconds: 3,
+      seconds: 5,
       files: { 'z-vanishes': 'x', 'z-stays': 'old' },
       words: ['--retry-delay', '100ms'],
     });
@@ -113,7 +113,7 @@ describe.concurrent('a source that changes while it is read', () => {
 
   test('without any of them vanishing can be published half old: rsync says nothing, and the next sync mends it', async () => {
     const mirror = await inScratch('rewritten');
-    const sync = await startSlowSync(mirror, { seconds: 3, files: { 'z-index': 'of the old' } });
+    const sync = await startSlowSync(mirror, { seconds: 5, files: { 'z-index': 'of the old' } });
     mirror.change({ slow: 'rewritten', 'z-index': 'of the new' });
     const result = await sync.result;
     expect(result.exitCode, transcript(result)).toBe(0);
