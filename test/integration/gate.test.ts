@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
@@ -12,8 +12,8 @@ import { holdRsync } from '../support/slow-sync.ts';
 
 const why = runsAsRoot ? '' : ' (skipped: only root can become another user)';
 
-/** In KiB per second, so that each slow rsync takes about two seconds. */
-const slowly = '--bwlimit=200';
+/** In KiB per second, so that each slow rsync takes about six seconds. */
+const slowly = '--bwlimit=70';
 
 const fileNames = Array.from({ length: 12 }, (_, index) => `file-${index}`);
 
@@ -88,8 +88,8 @@ function stagingPaths(root: string, id: string): string[] {
 }
 
 /**
- * True when, before the sync ended, the tree in staging had the source's own open mode and a whole
- * file in it: a reader who could get there would have read it.
+ * True when, before the sync ended, rsync was in the middle of a file in staging, and the tree had
+ * the source's own open mode and a whole file in it: a reader who could get there would have read it.
  */
 async function sawOpenTree(tree: string, end: Promise<unknown>): Promise<boolean> {
   let ended = false;
@@ -107,6 +107,7 @@ function isOpen(tree: string): boolean {
   try {
     return (
       (statSync(tree).mode & 0o777) === 0o755 &&
+      readdirSync(tree).some((name) => /^\.file-\d+\.\w{6}$/.test(name)) &&
       readFileSync(join(tree, 'file-0'), 'utf8').startsWith('the ')
     );
   } catch {

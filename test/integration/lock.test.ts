@@ -114,7 +114,7 @@ test('I4: of six simultaneous syncs, those that do not get the lock exit with 75
 describe.concurrent('with --wait', () => {
   test('a sync reports that it waits, and continues when the first has ended', async () => {
     const mirror = await oneSnapshot(home('goes-on'));
-    const holder = await startSlowSync(mirror, { id: 'second', seconds: 2 });
+    const holder = await startSlowSync(mirror, { id: 'second', seconds: 5 });
     const goOn = holdRsync(mirror.root);
     mirror.change({ later: 'for the one that waits' });
     const waiting = startProgram(['sync', mirror.root, '--wait', '1h', '--id', 'third']);
@@ -137,7 +137,7 @@ describe.concurrent('with --wait', () => {
 
   test('prune and rollback wait as well', async () => {
     const mirror = await oneSnapshot(home('others'));
-    const holder = await startSlowSync(mirror, { id: 'third', seconds: 2 });
+    const holder = await startSlowSync(mirror, { id: 'third', seconds: 5 });
     const goOn = holdRsync(mirror.root);
     const rollback = startProgram(['rollback', mirror.root, 'first', '--wait', '1h']);
     const prune = startProgram(['prune', mirror.root, '--wait', '1h']);

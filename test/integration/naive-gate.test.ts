@@ -13,7 +13,7 @@ import { smallMirror } from '../support/small-mirror.ts';
 const why = runsAsRoot ? '' : ' (skipped: only root can become another user)';
 
 /** In KiB per second, so that a sync takes some seconds. */
-const SLOWLY = '--bwlimit=300';
+const SLOWLY = '--bwlimit=200';
 const NAMES = ['1', '2', '3', '4', '5', '6'];
 const UNREADABLE = '------';
 

@@ -213,7 +213,7 @@ describe('after a power cut', () => {
       const holder = await startSlowSync(mirror, {
         id: 'killed',
         source,
-        seconds: 3,
+        seconds: 5,
         words,
         files: { 'a-lost': 'content', 'b-lost': randomBytes(50_000), 'c-whole': randomBytes(size) },
       });

@@ -82,7 +82,7 @@ describe.concurrent('a source that changes while it is read', () => {
   test('I8: is not published if files vanish (rsync 24): with --retries 0 the sync exits with 69', async () => {
     const mirror = await inScratch('vanished');
     const sync = await startSlowSync(mirror, {
-      seconds: 3,
+      seconds: 5,
       files: { 'z-vanishes': 'x' },
       words: ['--retries', '0'],
     });
@@ -95,7 +95,7 @@ describe.concurrent('a source that changes while it is read', () => {
   test('is read again, and published as it is then', async () => {
     const mirror = await inScratch('read again');
     const sync = await startSlowSync(mirror, {
-      seconds: 3,
+      seconds: 5,
       files: { 'z-vanishes': 'x', 'z-stays': 'old' },
       words: ['--retry-delay', '100ms'],
     });
@@ -110,7 +110,7 @@ describe.concurrent('a source that changes while it is read', () => {
 
   test('without a vanishing file may be published half old: rsync reports nothing, and the next sync corrects it', async () => {
     const mirror = await inScratch('rewritten');
-    const sync = await startSlowSync(mirror, { seconds: 3, files: { 'z-index': 'of the old' } });
+    const sync = await startSlowSync(mirror, { seconds: 5, files: { 'z-index': 'of the old' } });
     mirror.change({ slow: 'rewritten', 'z-index': 'of the new' });
     const result = await sync.result;
     expect(result.exitCode, transcript(result)).toBe(0);

@@ -54,7 +54,7 @@ describe('the server of a pushed tree', () => {
     const source = makeSource('source');
     truncateSync(join(source, 'file'), 30_000_000);
     const target = join(scratchDirectory(), 'target');
-    const options = ['-a', '--whole-file', '--bwlimit=20000'];
+    const options = ['-a', '--whole-file', '--bwlimit=5000'];
     const pulling = talk(source, [...options, 'x::source/', target]);
     // In the middle of the file.
     await eventually(() => expect(readdirSync(target).join()).toMatch(/\.file\.\w{6}/));
