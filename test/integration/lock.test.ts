@@ -1,7 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
@@ -141,8 +140,9 @@ describe.concurrent('with --wait', () => {
     const goOn = holdRsync(mirror.root);
     const rollback = startProgram(['rollback', mirror.root, 'first', '--wait', '1h']);
     const prune = startProgram(['prune', mirror.root, '--wait', '1h']);
-    // They print nothing while they wait; this pause is nearly always long enough to reach the lock.
-    await pause(2_000);
+    for (const { saidSoFar } of [rollback, prune]) {
+      await expect.poll(saidSoFar).toMatch(/waiting: .* is locked: sync by /);
+    }
     goOn();
     for (const result of [await rollback.result, await prune.result]) {
       expect(result.exitCode, transcript(result)).toBe(0);
