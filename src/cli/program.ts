@@ -79,12 +79,25 @@ function endOfLock({ code, exitCode }: MirrorlatchError): number | NodeJS.Signal
 /** Commands that run another, whose options are easily taken for theirs. */
 const RUNNERS: ReadonlySet<string> = new Set(['run', 'lock', 'watch']);
 
+/** Commands that pass options on to rsync, which are easily taken for theirs. */
+const SYNCERS: ReadonlySet<string> = new Set(['sync', 'init']);
+
+function separatorFor(command: string | undefined, code: string): string {
+  if (command === undefined) return '';
+  if (RUNNERS.has(command)) {
+    return `Put the command to run after --: mirrorlatch ${command} MIRROR -- COMMAND. `;
+  }
+  return SYNCERS.has(command) && code === 'commander.unknownOption'
+    ? `Put options of rsync after --: mirrorlatch ${command} ROOT -- --exclude=/iso/. `
+    : '';
+}
+
 /** @param command the command that was named, if it is one of ours. */
-function usageError({ message }: CommanderError, command: string | undefined): MirrorlatchError {
-  const separator =
-    command !== undefined && RUNNERS.has(command)
-      ? `Put the command to run after --: mirrorlatch ${command} MIRROR -- COMMAND. `
-      : '';
+function usageError(
+  { message, code }: CommanderError,
+  command: string | undefined,
+): MirrorlatchError {
+  const separator = message.includes('Did you mean') ? '' : separatorFor(command, code);
   const help =
     command === undefined
       ? 'See the commands with: mirrorlatch --help'

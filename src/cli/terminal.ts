@@ -43,7 +43,7 @@ function lineFor(event: OperationEvent): string | undefined {
       return PHASES[event.phase];
     case 'planned': {
       const { newFiles, changedFiles, deletedFiles, otherChanges, transferBytes } = event.plan;
-      return `plan: ${newFiles} new, ${changedFiles} changed, ${deletedFiles} deleted, ${otherChanges} other changes, ${showBytes(transferBytes)}`;
+      return `plan: ${newFiles} new, ${changedFiles} changed, ${deletedFiles} deleted, ${otherChanges} other, ${showBytes(transferBytes)}`;
     }
     case 'notice':
       return event.message;

@@ -129,7 +129,7 @@ async function close(
   { by, drain, signal, onWait }: CloseOptions,
 ): Promise<ClosedGate> {
   const before = repairGate(layout) ?? readGate(layout);
-  if (before.by === 'person' && before.state === 'closed') {
+  if (isClosedByHand(before)) {
     throw new MirrorlatchError(
       'BUSY',
       `the gate of ${layout.root} was closed by hand: ${before.reason}`,
@@ -229,6 +229,11 @@ export function openByHand(layout: Layout): void {
  */
 export function isDoubtful({ state, boot }: GateRecord): boolean {
   return state !== 'open' && boot !== thisHost().bootId;
+}
+
+/** Whether a person closed the gate: then no writer opens it. */
+export function isClosedByHand({ state, by }: GateRecord): boolean {
+  return state === 'closed' && by === 'person';
 }
 
 /** Why guarded readers have to wait, as a predicate for the mirror's path; undefined when open. */

@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { ifThere } from '../system/files.ts';
+import { ifThere, lstatIfThere, realPathToBe } from '../system/files.ts';
 import { type Layout, layoutOf } from './layout.ts';
 import type { Settings } from './records.ts';
 import { readSettings } from './settings.ts';
@@ -18,9 +19,28 @@ export interface Mirror {
 export function openMirror(root: string): Mirror {
   const mirror = findMirror(root);
   if (mirror !== undefined) return mirror;
+  const around = mirrorAround(root);
   throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${root}`, {
-    hint: `Make one with: mirrorlatch sync SRC ${root}`,
+    hint: around
+      ? `It is a part of a mirror. Name the mirror itself: ${around.root}`
+      : `Make one with: mirrorlatch sync SRC ${root}`,
   });
+}
+
+/**
+ * The mirror that `path` is a part of, such as `current` or a directory below it; `path` need not
+ * exist. Undefined when there is none.
+ */
+export function mirrorAround(path: string): Layout | undefined {
+  const real = realPathToBe(resolve(path));
+  for (let above = dirname(real); above !== dirname(above); above = dirname(above)) {
+    const layout = layoutOf(above);
+    const isPart = [layout.snapshots, layout.gate, layout.state].some(
+      (part) => real === part || real.startsWith(`${part}/`),
+    );
+    if (isPart && lstatIfThere(layout.settings) !== undefined) return layout;
+  }
+  return undefined;
 }
 
 /**

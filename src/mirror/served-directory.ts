@@ -14,6 +14,7 @@ import { pathsInUse } from '../system/proc.ts';
 import { cloneMethodsFor, cloneTree } from './clone.ts';
 import { discard, moveTree } from './discard.ts';
 import type { Layout } from './layout.ts';
+import { mirrorAround } from './open.ts';
 import { syncFilesystem } from './publication.ts';
 import { stagedClone } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -56,6 +57,8 @@ function problemWith(layout: Layout, path: string): string | undefined {
   if (parent === undefined) return `the directory ${dirname(path)} does not exist`;
   if (found !== undefined && !found.isDirectory()) return 'it is not a directory';
   if (isOurs(layout, path)) return 'the mirror needs it for itself';
+  const around = mirrorAround(path);
+  if (around !== undefined) return `it is a part of the mirror ${around.root}`;
   if (found !== undefined && readdirSync(path).length > 0) return 'it is not empty';
   const device = lstatIfThere(layout.root)?.dev;
   const isElsewhere = parent.dev !== device || (found !== undefined && found.dev !== device);

@@ -5,7 +5,7 @@ import { ifThere, lstatIfThere } from '../system/files.ts';
 import { halfAdopted, lostPath } from './adoption.ts';
 import { currentId, previousId } from './current.ts';
 import { discardedNames } from './discard.ts';
-import { isInPlace, readGate, whyClosed } from './gate.ts';
+import { isClosedByHand, isInPlace, readGate, whyClosed } from './gate.ts';
 import { becameCurrentAt, type HistoryEntry, readHistory } from './history.ts';
 import { type Layout, LIVE } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
@@ -32,7 +32,7 @@ export type Finding =
   /** A lock directory that was being made or released. */
   | { kind: 'lock-remains'; path: string }
   /** The tree of an in-place mirror is not whole, or its gate was left closed. */
-  | { kind: 'unclean-gate'; why: string }
+  | { kind: 'unclean-gate'; why: string; isClosedByHand: boolean }
   /** A directory was being adopted or given back, and its path is not as it should be. */
   | { kind: 'unfinished-adoption'; path: string };
 
@@ -67,8 +67,11 @@ export function survey(layout: Layout): Finding[] {
   for (const id of unpruned(history)) {
     if (!ids.includes(id)) findings.push({ kind: 'unrecorded-removal', id });
   }
-  const why = isInPlace(layout) ? whyClosed(readGate(layout)) : undefined;
-  if (why !== undefined) findings.push({ kind: 'unclean-gate', why });
+  const gate = isInPlace(layout) ? readGate(layout) : undefined;
+  const why = gate && whyClosed(gate);
+  if (gate !== undefined && why !== undefined) {
+    findings.push({ kind: 'unclean-gate', why, isClosedByHand: isClosedByHand(gate) });
+  }
   const { trees, clones, foreign, commands } =
     ifAllowed(() => findLeftovers(layout)) ?? noLeftovers;
   for (const path of [...trees, ...foreign]) findings.push({ kind: 'unfinished-tree', path });

@@ -70,7 +70,7 @@ export function judgeSession(
     kind: 'retry',
     why,
     error: new MirrorlatchError('UNAVAILABLE', why + said, {
-      hint: 'Check the network and the server, then try again: nothing that came is lost.',
+      hint: 'Check the network and the server, then try again. What arrived is kept.',
       details: { host, exitCode },
     }),
   };

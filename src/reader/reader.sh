@@ -260,7 +260,8 @@ ml_hold() {
     ml_pause
   done
   [ -d "$ml_root/current/" ] || [ -L "$ml_root/current" ] ||
-    ml_fail "there is no mirror in $ml_root: it has neither .mirrorlatch nor a symlink named current" 'Check the path.'
+    ml_fail "there is no mirror in $ml_root: it has neither .mirrorlatch nor a symlink named current" \
+      'Name the mirror itself, not its current or a directory below it.'
   [ "$ml_managed" = no ] || [ ! -d "$ml_root/current/" ] ||
     ml_fail "the lease of $ml_snapshot cannot be taken" \
       'You need permission to read it, and no process may hold it exclusively. If it is missing, the next sync restores it.'

@@ -99,7 +99,7 @@ function nextWord(given: readonly string[], index: number, option: string): stri
 
 function refusal(option: string, reason: string): MirrorlatchError {
   return new MirrorlatchError('USAGE', `rsync's option ${option} cannot be used: ${reason}`, {
-    hint: 'The rsync options that can be used are listed in: mirrorlatch sync --help',
+    hint: 'The rsync options that can be used are listed in: mirrorlatch help rsync-options',
   });
 }
 

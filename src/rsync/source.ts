@@ -12,6 +12,8 @@ export type Source =
   /** A tree that another host pushes; `name` is that host's name for it. See `pushed.ts`. */
   | { kind: 'pushed'; argument: string; name: string };
 
+const FORMS = 'Give a directory, host:path, host::module/path or rsync://host/module/path.';
+
 /** What a source is called in reports and in the history. */
 export function sourceName(source: Source): string {
   return source.kind === 'pushed' ? source.name : source.argument;
@@ -27,7 +29,7 @@ export function sourceName(source: Source): string {
 export function parseSource(text: string): Source {
   if (text === '' || text.includes('\0')) {
     throw new MirrorlatchError('USAGE', `${JSON.stringify(text)} is not a source`, {
-      hint: 'Give a directory, host:path, host::module/path or rsync://host/module/path.',
+      hint: FORMS,
     });
   }
   const daemon =
@@ -51,6 +53,11 @@ export function parseSource(text: string): Source {
       module: withSlash(daemon[0] + module),
       path: path.join('/'),
     };
+  }
+  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(text);
+  if (scheme) {
+    // rsync would take the scheme for the name of a host.
+    throw new MirrorlatchError('USAGE', `rsync cannot read from ${scheme[0]}`, { hint: FORMS });
   }
   const shell = /^((?:[^/:[\]]*@)?(?:\[[^\]/]*\]|[^/:[\]]*)):/.exec(text);
   if (shell) {

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { makeGate } from '../mirror/gate.ts';
 import { directoriesOf, type Layout, layoutOf } from '../mirror/layout.ts';
-import type { Mirror } from '../mirror/open.ts';
+import { type Mirror, mirrorAround } from '../mirror/open.ts';
 import type { Settings } from '../mirror/records.ts';
 import { type GivenSettings, newSettings, writeSettings } from '../mirror/settings.ts';
 import { sealStaging } from '../mirror/staging.ts';
@@ -57,6 +57,12 @@ export function checkNewRoot(
     });
   }
   try {
+    const around = mirrorAround(root);
+    if (around !== undefined) {
+      throw new MirrorlatchError('USAGE', `${root} is a part of the mirror ${around.root}`, {
+        hint: `Name the mirror itself, ${around.root}, or a directory elsewhere.`,
+      });
+    }
     const real = ifThere(() => realpathSync(root));
     if (real !== undefined) refuseForeignEntries(layoutOf(real), mayHoldOtherThings);
   } catch (error) {

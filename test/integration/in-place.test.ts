@@ -514,6 +514,10 @@ describe.concurrent('The gate', () => {
     expect(sentence.stdout).toMatch(
       /has been closed by hand since .*: a look at the disk; 0 guarded readers/,
     );
+    const status = await runProgram(['status', one.root]);
+    expect(status.stdout).toMatch(
+      /closed by hand .*: a look at the disk; open it with gate open$/m,
+    );
     expect(await runForJson(['gate', 'open', one.root])).toMatchObject({ state: 'open' });
     expect((await one.read()).stdout).toBe('content');
     await one.sync();

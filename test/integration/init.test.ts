@@ -118,6 +118,26 @@ test.for(['current', 'previous', 'snapshots'])(
   },
 );
 
+test('what is a part of a mirror is no mirror, and cannot become or serve one: the message names the mirror', async () => {
+  const mirror = await oneSnapshot();
+  const other = smallMirror();
+  await runForJson(['init', other.root]);
+  const before = describeTree(mirror.root);
+  for (const part of ['current', 'current/below', 'snapshots/new', '.mirrorlatch/staging/new']) {
+    const path = join(mirror.root, part);
+    const itself = new RegExp(`mirror itself.*${mirror.root}(,|\\n)`);
+    expectFailure(await runProgram(['status', path]), 66, /there is no mirror in/, itself);
+    expectFailure(await runProgram(['init', path]), 64, /is a part of the mirror/, itself);
+    expectFailure(await runProgram(['sync', other.source, path]), 64, /is a part of/, itself);
+  }
+  expectFailure(
+    await runProgram(['init', other.root, '--serve-at', join(mirror.root, 'snapshots', 'new')]),
+    64,
+    /is a part of the mirror/,
+  );
+  expect(difference(before, describeTree(mirror.root))).toEqual([]);
+});
+
 test('init accepts an empty directory, and one with the lost+found of a new filesystem', async () => {
   const mirror = smallMirror();
   mkdirSync(join(mirror.root, 'lost+found'), { recursive: true });

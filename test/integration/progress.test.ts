@@ -14,7 +14,7 @@ test('without a terminal it is a plain line per phase on stderr, and a sentence 
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stderr.split('\n')).toEqual([
     'mirrorlatch: planning the changes',
-    'mirrorlatch: plan: 1 new, 1 changed, 0 deleted, 1 other changes, 10 B',
+    'mirrorlatch: plan: 1 new, 1 changed, 0 deleted, 1 other, 10 B',
     'mirrorlatch: cloning the current snapshot',
     'mirrorlatch: transferring the changes',
     'mirrorlatch: publishing',

@@ -63,8 +63,13 @@ function describeSync(entry: HistoryEntry | null): string {
 }
 
 function describeFinding(finding: Finding): string {
-  const next = finding.kind === 'unfinished-command' ? 'lock continues with' : 'sync takes care of';
-  return `${describeRemains(finding)}; the next ${next} it`;
+  return `${describeRemains(finding)}; ${whatFollows(finding)}`;
+}
+
+function whatFollows(finding: Finding): string {
+  if (finding.kind === 'unfinished-command') return 'the next lock continues with it';
+  if (finding.kind === 'unclean-gate' && finding.isClosedByHand) return 'open it with gate open';
+  return 'the next sync takes care of it';
 }
 
 function describeRemains(finding: Finding): string {

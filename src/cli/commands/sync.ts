@@ -79,7 +79,7 @@ export function addSync(program: Command, context: CommandContext): void {
       .default(CLONE_CHOICES[0]),
     new Option('--without <default>', `turn a default off: ${DEFAULT_NAMES.join(', ')}`)
       .argParser(someOf(DEFAULT_NAMES))
-      .default([]),
+      .default([], 'none'),
     new Option('--unclean <policy>', 'what to do if the filesystem is not clean (ext2 to ext4)')
       .choices(UNCLEAN_POLICIES)
       .default(UNCLEAN_POLICIES[0]),
@@ -184,7 +184,7 @@ function printPlan({ entries, plan, source }: PlannedSync): void {
   for (const { change, name } of entries)
     printLine(`${change.padEnd(10)} ${readableName(name).name}`);
   printLine(
-    `${source}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted, ${plan.otherChanges} other changes, ${showBytes(plan.transferBytes)} to transfer; nothing was changed`,
+    `${source}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted, ${plan.otherChanges} other, ${showBytes(plan.transferBytes)} to transfer; this was a dry run`,
   );
 }
 

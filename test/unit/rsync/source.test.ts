@@ -27,6 +27,11 @@ describe('a source is read as rsync reads it', () => {
     expect(parseSource('host:/').argument).toBe('host:/');
   });
 
+  test.each(['http://host/debian/', 'ssh://host/srv', 'file:///srv'])(
+    '%s is refused: rsync would take the scheme for a host',
+    (text) => expect(() => parseSource(text)).toThrow(/cannot read from/),
+  );
+
   test.each(['rsync://host', 'rsync://host/', 'rsync://host//', 'host::', 'host::/'])(
     '%s is refused: it names no module, and rsync would list them and exit with 0',
     (text) => expect(() => parseSource(text)).toThrow(/names no module/),
