@@ -1,5 +1,5 @@
 #!/bin/sh
-# Shows in half a minute what mirrorlatch is for. It makes an apt repository of real packages, mirrors it twice, with a
+# Shows in a minute what mirrorlatch is for. It makes an apt repository of real packages, mirrors it twice, with a
 # plain `rsync -a --delete` in place and with `mirrorlatch sync`, changes it, and updates both mirrors while the same
 # kind of readers is at work in them. Then it runs a real apt-get update, bare and under `mirrorlatch run`, on a mirror
 # that flips all the time. Everything printed is measured in this run; the exit code is 1 if it does not hold.
