@@ -1,9 +1,9 @@
 import { realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MirrorlatchError } from '../errors.ts';
 import { exchange } from '../system/exchange.ts';
 import { lstatIfThere, readlinkIfThere, syncDirectory } from '../system/files.ts';
+import { pause } from '../system/pause.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { readSettings } from './settings.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -73,7 +73,7 @@ export async function giveBack(
     renameSync(place, directory);
   }
   syncBoth(dirname(directory), dirname(place));
-  await sleep(LOOKUP_MS);
+  await pause(LOOKUP_MS);
   undoHalf(layout);
 }
 

@@ -6,17 +6,15 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { errnoOf } from '../errors.ts';
+import { Turns } from '../system/event-loop.ts';
 import { ifThere, lstatIfThere, readTextIfThere } from '../system/files.ts';
 import { thisHost } from '../system/host.ts';
+import { pause } from '../system/pause.ts';
 import { bytePath } from './byte-path.ts';
 import { isSubvolume } from './clone.ts';
 import type { Layout } from './layout.ts';
 import { findLeftovers, keepToCopyFrom } from './staging.ts';
-
-/** Entries between two turns of the event loop, so that the lock's heartbeat continues. */
-const BATCH = 500;
 
 /** Longer than the kernel's timestamps stand still, which is one clock tick, at most 10 ms. */
 const TICK_MS = 20;
@@ -52,7 +50,7 @@ export async function distrustAfterRestart(
     // A copy or reflink of `current` has lost all files that `current` has: a new clone is cheaper.
     if (copies > 0 && shared === 0) keepToCopyFrom(tree);
     else if (found) {
-      await sleep(TICK_MS);
+      await pause(TICK_MS, signal);
       // This sets the ctime, by which `findLeftovers` sorts.
       chmodSync(tree, modeOf(found));
     }
@@ -75,14 +73,13 @@ class Distrust {
   readonly #tree: string;
   readonly #base: string | undefined;
   readonly #areSubvolumes: boolean;
-  readonly #signal: AbortSignal;
-  #count = 0;
+  readonly #turns: Turns;
 
   constructor(tree: string, base: string | undefined, signal: AbortSignal) {
     this.#tree = tree;
     this.#base = base;
     this.#areSubvolumes = base !== undefined && isSubvolume(tree) && isSubvolume(base);
-    this.#signal = signal;
+    this.#turns = new Turns(signal);
   }
 
   async spread(): Promise<this> {
@@ -101,11 +98,7 @@ class Distrust {
     if (!isOpen) chmodSync(path, mode | 0o700);
     try {
       for (const entry of readdirSync(path, { encoding: 'latin1' })) {
-        this.#count += 1;
-        if (this.#count % BATCH === 0) {
-          await nextTurn();
-          this.#signal.throwIfAborted();
-        }
+        await this.#turns.step();
         const name = directory === '' ? entry : `${directory}/${entry}`;
         const found = lstatIfThere(bytePath(this.#tree, name));
         const original =

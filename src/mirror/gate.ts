@@ -1,9 +1,9 @@
 import { chmodSync, closeSync, fchmodSync, openSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readTextIfThere, syncDirectory, writeWhole } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
 import { thisHost } from '../system/host.ts';
+import { pause } from '../system/pause.ts';
 import { processesWithOpenFile, processName } from '../system/proc.ts';
 import { type Layout, LIVE } from './layout.ts';
 import type { DrainPolicy } from './policy.ts';
@@ -274,7 +274,7 @@ async function waitForReaders(
         });
       }
       if (isFirst) onWait?.(`waiting: ${inside}`);
-      await sleep(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+      await pause(POLL_MS, signal);
     }
   } catch (error) {
     closeSync(descriptor);

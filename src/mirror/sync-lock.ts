@@ -9,7 +9,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { ifThere, writeWhole } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
@@ -19,6 +18,7 @@ import {
   setLockAside,
   takeLockDirectory,
 } from '../system/lock-directory.ts';
+import { pause } from '../system/pause.ts';
 import type { Layout } from './layout.ts';
 import {
   describeLock,
@@ -29,22 +29,18 @@ import {
   stateOfRecord,
   stateWhileKernelLockIsHeld,
 } from './lock-state.ts';
+import type { LockPolicy } from './policy.ts';
 import type { LockProgress } from './records.ts';
 import { markForeign } from './staging.ts';
 
-export interface SyncLockOptions {
+export interface SyncLockOptions extends LockPolicy {
   /** The command that takes the lock, as shown to others: `sync`, `prune`, … */
   command: string;
-  /** How long to wait for another holder; ms. */
-  waitMs?: number | undefined;
-  /** A lock of another host is stale after this long without a heartbeat, and taken over; ms. */
-  staleAfterMs?: number | undefined;
   signal?: AbortSignal | undefined;
   /** Called once, if the lock is held and the wait for it begins. */
   onWait?: ((busy: MirrorlatchError) => void) | undefined;
 }
 
-const DEFAULT_STALE_AFTER_MS = 10 * 60 * 1000;
 const POLL_MS = 250;
 /** The time between SIGTERM and SIGKILL for an orphan. */
 const ORPHAN_PATIENCE_MS = 10_000;
@@ -55,7 +51,7 @@ const ORPHAN_PATIENCE_MS = 10_000;
  * @throws MirrorlatchError BUSY, naming the holder, when the lock is still held after `waitMs`.
  */
 export async function acquireSyncLock(layout: Layout, options: SyncLockOptions): Promise<SyncLock> {
-  const { waitMs = 0, signal, onWait } = options;
+  const { waitMs, signal, onWait } = options;
   const deadline = performance.now() + waitMs;
   const acquisition = new Acquisition(layout, options);
   for (let isFirst = true; ; isFirst = false) {
@@ -234,7 +230,7 @@ class Acquisition {
    * clock, so if the clocks differ, an age proves nothing. We also watch it for longer than a beat.
    */
   async #hasFallenSilent(token: string): Promise<boolean> {
-    const { staleAfterMs = DEFAULT_STALE_AFTER_MS, signal } = this.#options;
+    const { staleAfterMs, signal } = this.#options;
     const beat = () => ifThere(() => statSync(this.#layout.lockDirectory).mtimeMs);
     const mtimeMs = beat();
     if (mtimeMs === undefined) return false;
@@ -274,14 +270,6 @@ function openKernelLock(layout: Layout): number {
   } catch (error) {
     throw asMirrorlatchError(error, `cannot open the lock of ${layout.root}`);
   }
-}
-
-/** @throws the signal's reason, when it aborts meanwhile. */
-async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  await sleep(ms, undefined, { signal }).catch((error: unknown) => {
-    signal?.throwIfAborted();
-    throw error;
-  });
 }
 
 function busyError(layout: Layout, state: LockState): MirrorlatchError {

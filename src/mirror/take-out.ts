@@ -8,14 +8,11 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { basename } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errnoOf } from '../errors.ts';
+import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath, parentOf } from './byte-path.ts';
 import type { Removal } from './plan-lists.ts';
-
-/** Removals between two turns of the event loop, so that the lock's heartbeat continues. */
-const BATCH = 500;
 
 /** Matches the name of rsync's temporary file for NAME: `.NAME.XXXXXX`. */
 const TEMPORARY_NAME = /^\.(.+)\.[A-Za-z0-9]{6}$/s;
@@ -38,13 +35,9 @@ export async function takeOut(
   signal: AbortSignal,
 ): Promise<void> {
   const parents = new RealParents(tree);
-  let count = 0;
+  const turns = new Turns(signal);
   for (const { name, unless } of removals) {
-    count += 1;
-    if (count % BATCH === 0) {
-      await nextTurn();
-      signal.throwIfAborted();
-    }
+    await turns.step();
     if (name === '.' || !parents.leadTo(name)) continue;
     const path = bytePath(tree, name);
     const found = lstatIfThere(path);

@@ -7,13 +7,10 @@ import {
   readlinkSync,
   readSync,
 } from 'node:fs';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 import { noChanges, type PlanFigures } from './plan.ts';
-
-/** Entries between two turns of the event loop, so that the lock's heartbeat continues. */
-const BATCH = 500;
 
 /** Content is compared in chunks of this size; bytes. */
 const CHUNK = 1024 * 1024;
@@ -53,17 +50,16 @@ class Walk {
   readonly #tree: string;
   readonly #base: string | undefined;
   readonly #since: bigint;
-  readonly #signal: AbortSignal;
+  readonly #turns: Turns;
   #isDifferent = false;
   /** Files whose content has to be compared; empty once a difference is known. */
   #doubtful: string[] = [];
-  #count = 0;
 
   constructor(tree: string, { base, since, signal }: ComparisonOptions) {
     this.#tree = tree;
     this.#base = base;
     this.#since = since;
-    this.#signal = signal;
+    this.#turns = new Turns(signal);
   }
 
   async compare(): Promise<TreeComparison> {
@@ -94,7 +90,7 @@ class Walk {
   async #visit(name: string, isInBase: boolean): Promise<void> {
     const found = lstatIfThere(this.#in(this.#tree, name));
     if (found === undefined) return;
-    await this.#pause();
+    await this.#turns.step();
     const base = isInBase ? this.#base : undefined;
     const original = base === undefined ? undefined : lstatIfThere(this.#in(base, name));
     const { source } = this.#figures;
@@ -164,7 +160,7 @@ class Walk {
   }
 
   async #countDeleted(name: string, status: BigIntStats): Promise<void> {
-    await this.#pause();
+    await this.#turns.step();
     this.#isDifferent = true;
     if (status.isFile()) {
       this.#figures.deletedFiles += 1;
@@ -198,8 +194,7 @@ class Walk {
           if (length !== readWhole(theirs, other, at)) return false;
           if (!one.subarray(0, length).equals(other.subarray(0, length))) return false;
           if (length < CHUNK) return true;
-          await nextTurn();
-          this.#signal.throwIfAborted();
+          await this.#turns.turn();
         }
       } finally {
         closeSync(theirs);
@@ -215,13 +210,6 @@ class Walk {
 
   #namesIn(tree: string, name: string): string[] {
     return readdirSync(this.#in(tree, name), { encoding: 'latin1' });
-  }
-
-  async #pause(): Promise<void> {
-    this.#count += 1;
-    if (this.#count % BATCH !== 0) return;
-    await nextTurn();
-    this.#signal.throwIfAborted();
   }
 }
 

@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MirrorlatchError } from '../errors.ts';
 import { currentId } from '../mirror/current.ts';
 import { isInPlace, readGate, whyClosed } from '../mirror/gate.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { type Lease, takeLease } from '../mirror/lease.ts';
 import { openMirror } from '../mirror/open.ts';
+import { pause } from '../system/pause.ts';
 
 export interface PinOptions {
   root: string;
@@ -68,7 +68,7 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
         },
       );
     }
-    await sleep(PAUSE_MS);
+    await pause(PAUSE_MS, signal);
   }
 }
 

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../system/pause.ts';
 import type { Ending } from './failure.ts';
 
 export interface RetryOptions {
@@ -34,10 +34,10 @@ export class Retries {
     const isSameAgain = complaints !== '' && complaints === this.#complaints;
     if (ending.kind === 'failed' || this.#used >= retries || isSameAgain) throw ending.error;
     this.#complaints = complaints;
-    const pause = Math.min(delayMs * 2 ** this.#used, LONGEST_DELAY_MS);
+    const pauseMs = Math.min(delayMs * 2 ** this.#used, LONGEST_DELAY_MS);
     this.#used += 1;
-    const seconds = Math.ceil(pause / 1000);
+    const seconds = Math.ceil(pauseMs / 1000);
     onRetry(`${ending.why}; try ${this.#used} of ${retries} follows in ${seconds} s`);
-    await sleep(pause, undefined, { signal }).catch(() => signal.throwIfAborted());
+    await pause(pauseMs, signal);
   }
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { MirrorlatchError } from '../errors.ts';
+import { cannotStart, tied } from './child.ts';
 import { traceChild } from './debug.ts';
 
 /** How much of the end of a program's standard error is kept; characters. */
@@ -22,8 +22,7 @@ export interface DuplexEnd {
 }
 
 /**
- * Starts a program without a shell, in the C locale. When this process ends, however it ends, the
- * kernel sends the program SIGTERM (PR_SET_PDEATHSIG, prctl(2), by way of setpriv(1)).
+ * Starts a program without a shell, in the C locale. It does not outlive this process, see `tied`.
  *
  * Writing to a program that has ended is no error: watch `ended`.
  *
@@ -34,7 +33,7 @@ export function startDuplexChild(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): DuplexChild {
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', program, ...args], {
+  const child = spawn(...tied(program, args), {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C', ...env },
   });
@@ -47,15 +46,7 @@ export function startDuplexChild(
   stdin.on('error', () => {});
   const ended = new Promise<DuplexEnd>((resolve, reject) => {
     child.once('close', (exitCode) => resolve({ exitCode: exitCode ?? 128, stderr: words }));
-    child.once('error', (cause) => {
-      const hint = 'Install it, for example with: apt-get install util-linux';
-      reject(
-        new MirrorlatchError('UNAVAILABLE', 'the program setpriv cannot be started', {
-          hint,
-          cause,
-        }),
-      );
-    });
+    child.once('error', (cause) => reject(cannotStart('setpriv', cause)));
   });
   // A caller may await it late: until then, a failure must not end this process.
   ended.catch(() => {});

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { MirrorlatchError } from '../errors.ts';
+import { cannotStart } from './child.ts';
 import { traceSync } from './debug.ts';
 
 /** `unsupported`: the filesystem has no flock(2), as is the case for some network and FUSE ones. */
@@ -35,12 +36,7 @@ function flock(descriptor: number, options: readonly string[]): FlockResult {
       encoding: 'utf8',
     }),
   );
-  if (error !== undefined) {
-    throw new MirrorlatchError('UNAVAILABLE', 'the program flock cannot be started', {
-      hint: 'Install it, for example with: apt-get install util-linux',
-      cause: error,
-    });
-  }
+  if (error !== undefined) throw cannotStart('flock', error);
   if (status === 0) return 'locked';
   if (status === 1) return 'held';
   if (/not supported|No locks available|not implemented/.test(stderr)) return 'unsupported';

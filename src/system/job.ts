@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { errnoOf } from '../errors.ts';
+import { cannotStart, tied } from './child.ts';
 import { traceChild } from './debug.ts';
 
 export interface JobEnd {
@@ -24,7 +25,7 @@ export interface Job {
  * killed, the kernel sends it SIGTERM (PR_SET_PDEATHSIG, prctl(2)), unless it has changed its user.
  */
 export function startJob(program: string, args: readonly string[]): Job {
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', program, ...args], {
+  const child = spawn(...tied(program, args), {
     detached: true,
     stdio: ['ignore', 2, 2],
   });
@@ -32,14 +33,7 @@ export function startJob(program: string, args: readonly string[]): Job {
   const { pid } = child;
   const ended = new Promise<JobEnd>((resolve, reject) => {
     child.once('exit', (exitCode, signal) => resolve({ exitCode, signal }));
-    child.once('error', (cause) => {
-      const hint = 'Install it, for example with: apt-get install util-linux';
-      reject(
-        errnoOf(cause) === 'ENOENT'
-          ? new MirrorlatchError('UNAVAILABLE', 'the program setpriv is not installed', { hint })
-          : new MirrorlatchError('UNAVAILABLE', `${program} cannot be started`, { cause }),
-      );
-    });
+    child.once('error', (cause) => reject(cannotStart('setpriv', cause)));
   });
   return {
     pid: pid ?? 0,

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { execa, type Options } from 'execa';
-import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { cannotStart, tied } from './child.ts';
 import { traceChild } from './debug.ts';
 
 /** The number that the first descriptor of `inherit` has in the child. */
@@ -16,10 +16,7 @@ export interface ChildOptions {
   /** Called with each chunk of standard output, in order. Without it, the output is collected. */
   onStdout?: (chunk: Buffer) => void;
   onStderr?: (chunk: Buffer) => void;
-  /**
-   * When this process ends, however it ends, the kernel sends the child SIGTERM (PR_SET_PDEATHSIG,
-   * prctl(2), by way of setpriv(1)).
-   */
+  /** The child does not outlive this process, see `tied`. */
   endWithParent?: boolean;
   /**
    * Called with our end of one more socket. The child has the other end, as the next descriptor after
@@ -57,10 +54,8 @@ export async function runProgram(
     onChannel,
   } = options;
   const channel = FIRST_INHERITED + inherit.length;
-  const command = endWithParent
-    ? (['setpriv', ['--pdeathsig', 'TERM', '--', program, ...args]] as const)
-    : ([program, args] as const);
-  const child = execa(command[0], command[1], {
+  const [file, words] = endWithParent ? tied(program, args) : [program, args];
+  const child = execa(file, words, {
     stdio: [
       'ignore',
       'pipe',
@@ -93,7 +88,7 @@ export async function runProgram(
   }
   const result = await child;
   if (result.exitCode === undefined && result.signal === undefined && !result.isCanceled) {
-    throw cannotStart(command[0], result.cause ?? result);
+    throw cannotStart(file, result.cause ?? result);
   }
   const endedBy = result.signal as NodeJS.Signals | undefined;
   return {
@@ -107,22 +102,3 @@ export async function runProgram(
 function textOf(bytes: unknown): string {
   return bytes instanceof Uint8Array ? Buffer.from(bytes).toString('utf8') : '';
 }
-
-function cannotStart(program: string, cause: unknown): MirrorlatchError {
-  if (errnoOf(cause) === 'ENOENT') {
-    return new MirrorlatchError('UNAVAILABLE', `the program ${program} is not installed`, {
-      hint: `Install it, for example with: apt-get install ${PACKAGES[program] ?? program}`,
-      cause,
-    });
-  }
-  return new MirrorlatchError('UNAVAILABLE', `the program ${program} cannot be started`, { cause });
-}
-
-const PACKAGES: Record<string, string> = {
-  btrfs: 'btrfs-progs',
-  cp: 'coreutils',
-  flock: 'util-linux',
-  setpriv: 'util-linux',
-  sync: 'coreutils',
-  tune2fs: 'e2fsprogs',
-};

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { rollback, wait } from '../../src/index.ts';
 import { layoutOf } from '../../src/mirror/layout.ts';
+import { DEFAULT_LOCK } from '../../src/mirror/policy.ts';
 import { acquireSyncLock, type SyncLock } from '../../src/mirror/sync-lock.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { isWatching } from '../support/inotify.ts';
@@ -162,7 +163,7 @@ test('wait without a mirror exits with 66', async () => {
 
 /** Locks a mirror with a holder that announces that it is publishing, as a sync does. */
 async function publisherOf({ root }: SmallMirror): Promise<SyncLock> {
-  const lock = await acquireSyncLock(layoutOf(root), { command: 'sync' });
+  const lock = await acquireSyncLock(layoutOf(root), { command: 'sync', ...DEFAULT_LOCK });
   lock.report({ phase: 'publishing' });
   return lock;
 }

@@ -7,6 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { prune, rollback, sync } from '../../src/index.ts';
 import { appendHistory, type HistoryEntry, readHistory } from '../../src/mirror/history.ts';
 import { layoutOf } from '../../src/mirror/layout.ts';
+import { DEFAULT_LOCK } from '../../src/mirror/policy.ts';
 import { acquireSyncLock } from '../../src/mirror/sync-lock.ts';
 import { type EventStream, startWatch } from '../support/event-stream.ts';
 import { eventually } from '../support/eventually.ts';
@@ -151,7 +152,7 @@ describe('watch reports', () => {
     const layout = layoutOf(mirror.root);
     const before = await startWatch(mirror.root);
     // The state after a crash between the flip and its record.
-    const lock = await acquireSyncLock(layout, { command: 'rollback' });
+    const lock = await acquireSyncLock(layout, { command: 'rollback', ...DEFAULT_LOCK });
     lock.replaceLink(layout.previous, 'snapshots/third');
     lock.replaceLink(layout.current, 'snapshots/first');
     await lock.release();

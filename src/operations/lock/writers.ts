@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MirrorlatchError } from '../../errors.ts';
 import type { NamedProcess } from '../../mirror/lock-state.ts';
+import { pause } from '../../system/pause.ts';
 import {
   pathsInUse,
   processesHoldingFlock,
@@ -45,7 +45,7 @@ export async function waitForWriters(
   const deadline = performance.now() + LINGER_MS;
   let left = writersOf(tree, kernelLock);
   while (left.length > 0 && performance.now() < deadline) {
-    await sleep(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    await pause(POLL_MS, signal);
     left = writersOf(tree, kernelLock);
   }
   signal.throwIfAborted();

@@ -1,6 +1,5 @@
 import { readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MirrorlatchError } from '../../errors.ts';
 import type { CloneMethod } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
@@ -11,6 +10,7 @@ import type { Finding } from '../../mirror/survey.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { pause } from '../../system/pause.ts';
 import { createMirror } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
@@ -145,9 +145,7 @@ async function waitUntil(
   onEvent({ kind: 'notice', message: `waiting until ${at.toISOString()}` });
   // The clock may be set meanwhile, and a timer holds at most 24 days: look every minute.
   for (let left = 1; left > 0; left = at.getTime() - Date.now()) {
-    await sleep(Math.min(left, 60_000), undefined, { signal }).catch(() =>
-      signal?.throwIfAborted(),
-    );
+    await pause(Math.min(left, 60_000), signal);
   }
 }
 
