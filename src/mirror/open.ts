@@ -74,3 +74,24 @@ export function findMirror(root: string): Mirror | undefined {
     throw asMirrorlatchError(error, `the mirror ${root} cannot be read`);
   }
 }
+
+/**
+ * Refuses options that are about snapshots.
+ *
+ * @param options whether each was given, by its name.
+ * @throws MirrorlatchError USAGE
+ */
+export function refuseOptionsInPlace(
+  options: Readonly<Record<string, boolean>>,
+  hint: string,
+): void {
+  const given = Object.keys(options).filter((name) => options[name]);
+  if (given.length === 0) return;
+  throw new MirrorlatchError(
+    'USAGE',
+    `${given.join(', ')} cannot be used with an in-place mirror`,
+    {
+      hint,
+    },
+  );
+}

@@ -38,7 +38,7 @@ export interface AdoptOptions extends UnadoptOptions {
 
 /**
  * Turns the target of an rsync into a mirror without copying a byte: its tree becomes the first
- * snapshot, or the tree of a mirror in place, and a symlink to `current` takes its old path.
+ * snapshot, or the tree of an in-place mirror, and a symlink to `current` takes its old path.
  *
  * A second call finishes what a crash left of the first, and else does nothing.
  *

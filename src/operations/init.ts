@@ -35,7 +35,7 @@ export function init({ root, inPlace, ...rules }: InitOptions): Mirror {
     });
   }
   if (serveAt !== undefined && mode === 'in-place') {
-    throw new MirrorlatchError('USAGE', '--serve-at cannot be used with a mirror in place', {
+    throw new MirrorlatchError('USAGE', '--serve-at cannot be used with an in-place mirror', {
       hint: 'It needs room for a second tree. Leave one of them out.',
     });
   }

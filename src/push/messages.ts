@@ -2,7 +2,14 @@ import * as z from 'zod/mini';
 import { EXIT_CODES } from '../errors.ts';
 import { CLONE_METHODS } from '../mirror/clone.ts';
 import { LIVE } from '../mirror/layout.ts';
-import { AFTER_DRAIN } from '../mirror/policy.ts';
+import {
+  AFTER_DRAIN,
+  type DrainPolicy,
+  type LockPolicy,
+  type RetentionPolicy,
+  type RetryPolicy,
+  type ShrinkPolicy,
+} from '../mirror/policy.ts';
 import { isSnapshotId } from '../mirror/snapshot-id.ts';
 import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
@@ -31,11 +38,11 @@ const count = z.int().check(z.minimum(0));
 const amount = z.number().check(z.minimum(0));
 const snapshotId = z.string().check(z.refine(isSnapshotId));
 
-/** The one tree of a mirror in place has a name of its own. */
+/** The one tree of an in-place mirror has a name of its own. */
 const treeId = z.string().check(z.refine((id) => id === LIVE || isSnapshotId(id)));
 
-/** Options of which any may be missing. */
-function group<Shape extends Parameters<typeof z.strictObject>[0]>(shape: Shape) {
+/** A group of `mirror/policy.ts`, with a check for each option; any of them may be missing. */
+function group<Group>(shape: { [Name in keyof Group]: z.ZodMiniType<Group[Name]> }) {
   return z.optional(z.partial(z.strictObject(shape)));
 }
 
@@ -57,12 +64,14 @@ const Request = z.strictObject({
     at: z.optional(amount.check(z.maximum(8.64e15))),
     unclean: z.optional(z.enum(UNCLEAN_POLICIES)),
     prune: z.optional(z.boolean()),
-    // The groups of mirror/policy.ts.
-    lock: group({ waitMs: amount, staleAfterMs: amount }),
-    retention: group({ keepLast: count, keepWithinMs: amount, graceMs: amount }),
-    retry: group({ retries: count, delayMs: amount }),
-    drain: group({ drainMs: amount, afterDrain: z.enum(AFTER_DRAIN) }),
-    shrink: group({ maxPercent: amount.check(z.maximum(100)), isAllowed: z.boolean() }),
+    lock: group<LockPolicy>({ waitMs: amount, staleAfterMs: amount }),
+    retention: group<RetentionPolicy>({ keepLast: count, keepWithinMs: amount, graceMs: amount }),
+    retry: group<RetryPolicy>({ retries: count, delayMs: amount }),
+    drain: group<DrainPolicy>({ drainMs: amount, afterDrain: z.enum(AFTER_DRAIN) }),
+    shrink: group<ShrinkPolicy>({
+      maxPercent: amount.check(z.maximum(100)),
+      isAllowed: z.boolean(),
+    }),
   }),
 });
 

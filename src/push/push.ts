@@ -98,26 +98,30 @@ async function ask(verb: PushRequest['verb'], options: PushOptions): Promise<Ans
   }
 }
 
+/** Every option that concerns the other end, so that the compiler names one that is forgotten. */
+type Sent = Record<
+  Exclude<
+    keyof PushOptions,
+    'source' | 'destination' | 'remoteProgram' | 'rsyncOptions' | 'signal' | 'onEvent'
+  >,
+  unknown
+>;
+
 function requestFor(verb: PushRequest['verb'], options: PushOptions, path: string): PushRequest {
-  const { strategy, clone, without, id, at, unclean, prune } = options;
-  const { lock, retention, retry, drain, shrink } = options;
+  const { clone, id, unclean, prune, lock, retention, retry, drain, shrink } = options;
+  // An in-place mirror has a strategy of its own, and knows it.
+  const strategy = options.strategy === 'in-place' ? undefined : options.strategy;
+  const without = options.without && [...options.without];
+  const at = options.at?.getTime();
+  const sent = { strategy, clone, without, id, at, unclean, prune } satisfies Partial<Sent>;
+  const groups = { lock, retention, retry, drain, shrink } satisfies Partial<Sent>;
   return {
     kind: 'request',
     name: nameOfSource(options),
     place: { bootId: thisHost().bootId, path, inode: inodeOf(path) },
     verb,
     rsyncOptions: [...(options.rsyncOptions ?? [])],
-    options: {
-      // A mirror in place has its own, and knows it.
-      strategy: strategy === 'in-place' ? undefined : strategy,
-      clone,
-      without: without && [...without],
-      id,
-      at: at?.getTime(),
-      unclean,
-      prune,
-      ...{ lock, retention, retry, drain, shrink },
-    },
+    options: { ...sent, ...groups } satisfies Sent,
   };
 }
 

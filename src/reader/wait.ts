@@ -74,7 +74,7 @@ function readableSnapshot(layout: Layout): Look {
 }
 
 /**
- * What keeps guarded readers out: the gate of a mirror in place. Where every snapshot has a directory
+ * What keeps guarded readers out: the gate of an in-place mirror. Where every snapshot has a directory
  * of its own, only the moment of a flip is worth waiting out.
  */
 function obstacleToReaders(layout: Layout): string | undefined {

@@ -28,10 +28,14 @@ export interface Policy {
   readonly shrink: ShrinkPolicy;
 }
 
+/** Every option of a group, so that the compiler names one that is forgotten. */
+type AllOf<Group> = { [Name in keyof Group]: Group[Name] | undefined };
+
 /** A call's options before the mirror's settings before the defaults. */
 export function policyOf(settings: Settings, given: PolicyOptions): Policy {
   const { keepLast, keepWithinMs, graceMs, maxShrinkPercent } = settings;
-  const retention = withDefaults(DEFAULT_RETENTION, { keepLast, keepWithinMs, graceMs });
+  const rules = { keepLast, keepWithinMs, graceMs } satisfies AllOf<RetentionPolicy>;
+  const retention = withDefaults(DEFAULT_RETENTION, rules);
   const shrink = withDefaults(DEFAULT_SHRINK, { maxPercent: maxShrinkPercent });
   return {
     retention: withDefaults(retention, given.retention),

@@ -61,29 +61,36 @@ export async function publishNew(
   figures: SyncFigures,
   tree?: string,
 ): Promise<void> {
-  writer.signal.throwIfAborted();
-  writer.enter('publishing');
+  beginPublishing(writer);
   await publish(writer.layout, writer.lock, id, figures, tree);
   await serve(writer, id);
 }
 
-/** Publishes the tree of a mirror in place, which has just been written whole. */
+/** Publishes the tree of an in-place mirror, which has just been written whole. */
 export async function publishLive(writer: Writer, figures: SyncFigures): Promise<void> {
-  writer.signal.throwIfAborted();
-  writer.enter('publishing');
+  beginPublishing(writer);
   await publishInPlace(writer.layout, writer.lock, figures);
 }
 
 /** Points `current` at a snapshot that was published before. */
 export async function publishAgain(writer: Writer, id: string): Promise<void> {
-  if (id !== writer.before) republish(writer.layout, writer.lock, id);
+  if (id !== writer.before) {
+    beginPublishing(writer);
+    republish(writer.layout, writer.lock, id);
+  }
   await serve(writer, id);
 }
 
 /** Records that `id`, which is current, needs no successor. */
 export async function confirmCurrent(writer: Writer, id: string): Promise<void> {
   await serve(writer, id);
+  writer.lock.assertHeld();
   appendHistory(writer.layout, { event: 'unchanged', at: now(), current: id });
+}
+
+function beginPublishing(writer: Writer): void {
+  writer.signal.throwIfAborted();
+  writer.enter('publishing');
 }
 
 /** What history keeps of the making of a snapshot. */
@@ -100,7 +107,7 @@ export function figuresOf(
     newFiles: newFiles + changedFiles,
     newBytes: transferBytes,
     deletedFiles,
-    seconds: Math.round(seconds * 10) / 10,
+    seconds,
   };
 }
 

@@ -44,9 +44,9 @@ export class Writer {
     return [this.lock.descriptor];
   }
 
-  /** Since the work began; s. */
+  /** Since the work began; s, to a tenth. */
   get seconds(): number {
-    return (performance.now() - this.#startedAt) / 1000;
+    return Math.round((performance.now() - this.#startedAt) / 100) / 10;
   }
 
   /** Begins a phase: the caller hears of it, and so does whoever asks for the lock's holder. */

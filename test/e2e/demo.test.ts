@@ -25,7 +25,7 @@ describe('the demo', () => {
     { name: 'of Debian', args: [] },
     { name: 'made on the spot', args: ['--offline'] },
   ])(
-    'shows, with packages $name, readers that meet whole trees beside a mirror in place that breaks',
+    'shows, with packages $name, readers that meet whole trees beside an in-place mirror that breaks',
     async ({ args }) => {
       const { stdout, stderr, exitCode, left } = await runDemo(args);
 

@@ -141,7 +141,7 @@ describe.concurrent('An in-place sync', () => {
       expectFailure(await runProgram([command, one.root]), 64, /written in place/);
     }
     const served = ['init', one.root, '--serve-at', join(one.home, 'served')];
-    expectFailure(await runProgram(served), 64, /mirror in place/);
+    expectFailure(await runProgram(served), 64, /in-place mirror/);
   });
 });
 

@@ -530,7 +530,7 @@ describe.concurrent('in place', () => {
     expectFailure(
       await run('exit 0', '--empty'),
       125,
-      /--empty cannot be used with a mirror in place/,
+      /--empty cannot be used with an in-place mirror/,
     );
   });
 

@@ -1,6 +1,6 @@
-import { hasCode, MirrorlatchError } from '../../errors.ts';
+import { hasCode } from '../../errors.ts';
 import { LIVE } from '../../mirror/layout.ts';
-import { openMirror } from '../../mirror/open.ts';
+import { openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { checkProgram } from '../../system/foreground.ts';
@@ -66,14 +66,13 @@ export async function lock(options: LockOptions): Promise<LockResult> {
 }
 
 function refuseForInPlace({ anew, empty, hardLinksAreSafe, id }: LockOptions): void {
-  const wrong = [
-    ...(anew ? ['--anew'] : []),
-    ...(empty ? ['--empty'] : []),
-    ...(hardLinksAreSafe ? ['--hard-links-are-safe'] : []),
-    ...(id === undefined ? [] : ['--id']),
-  ];
-  if (wrong.length === 0) return;
-  throw new MirrorlatchError('USAGE', `${wrong.join(', ')} cannot be used with a mirror in place`, {
-    hint: 'It has one tree, which the command writes to itself. Leave it out.',
-  });
+  refuseOptionsInPlace(
+    {
+      '--anew': anew === true,
+      '--empty': empty === true,
+      '--hard-links-are-safe': hardLinksAreSafe === true,
+      '--id': id !== undefined,
+    },
+    'It has one tree, which the command writes to itself. Leave it out.',
+  );
 }

@@ -56,11 +56,11 @@ export function published(
 ): Filled {
   const path = layout.snapshot(id);
   const previous = before ?? null;
-  return { outcome: 'published', id, previous, path, clone, plan, seconds: rounded(seconds) };
+  return { outcome: 'published', id, previous, path, clone, plan, seconds };
 }
 
 export function unchanged({ seconds }: Writer, id: string): Filled {
-  return { outcome: 'unchanged', id, seconds: rounded(seconds) };
+  return { outcome: 'unchanged', id, seconds };
 }
 
 /** @param hint what else to do than to publish the tree all the same. */
@@ -71,8 +71,4 @@ export function treeGuard({ layout, before, policy }: Writer, hint: string): Shr
     name: 'tree',
     hint: `${hint}; if it is, publish it with: ${allow}`,
   });
-}
-
-function rounded(seconds: number): number {
-  return Math.round(seconds * 10) / 10;
 }

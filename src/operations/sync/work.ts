@@ -4,7 +4,7 @@ import { MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
 import { publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
-import { findMirror, type Mirror, openMirror } from '../../mirror/open.ts';
+import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy, ShrinkPolicy } from '../../mirror/policy.ts';
 import { checkPlaces, keepsNanoseconds } from '../../mirror/preflight.ts';
@@ -132,20 +132,15 @@ export function planWork(
   };
 }
 
-function refuseForInPlace({
-  strategy = STRATEGIES[0],
-  clone = CLONE_CHOICES[0],
-  id,
-}: SyncOptions): void {
-  const wrong = [
-    ...(id === undefined ? [] : ['--id']),
-    ...(strategy === STRATEGIES[0] ? [] : ['--strategy']),
-    ...(clone === CLONE_CHOICES[0] ? [] : ['--clone']),
-  ];
-  if (wrong.length === 0) return;
-  throw new MirrorlatchError('USAGE', `${wrong.join(', ')} cannot be used with a mirror in place`, {
-    hint: 'It has one tree, which rsync writes in a single pass. Leave it out.',
-  });
+function refuseForInPlace({ strategy, clone, id }: SyncOptions): void {
+  refuseOptionsInPlace(
+    {
+      '--id': id !== undefined,
+      '--strategy': (strategy ?? STRATEGIES[0]) !== STRATEGIES[0],
+      '--clone': (clone ?? CLONE_CHOICES[0]) !== CLONE_CHOICES[0],
+    },
+    'It has one tree, which rsync writes in a single pass. Leave it out.',
+  );
 }
 
 function sourceOf({ source, pushed }: SyncOptions, { layout, settings }: Mirror): Source {
