@@ -3,7 +3,7 @@ import type { MirrorlatchError } from '../errors.ts';
 
 /** Colours only on a terminal: picocolors alone would also use them if the variable CI is set. */
 const colorsFor = (stream: NodeJS.WriteStream) =>
-  pc.createColors(pc.isColorSupported && stream.isTTY === true);
+  pc.createColors(pc.isColorSupported && stream.isTTY === true && process.env['TERM'] !== 'dumb');
 
 const onStdout = colorsFor(process.stdout);
 const onStderr = colorsFor(process.stderr);

@@ -58,6 +58,7 @@ function lineFor(event: OperationEvent): string | undefined {
 class BarReporter implements Reporter {
   #bar: cliProgress.SingleBar | undefined;
   #phase = '';
+  #startedAt = 0;
 
   readonly onEvent = (event: OperationEvent): void => {
     switch (event.kind) {
@@ -106,7 +107,6 @@ class BarReporter implements Reporter {
         files: 0,
         allFiles: 0,
         rate: '',
-        since: Date.now(),
       });
       this.#startedAt = performance.now();
     }
@@ -119,6 +119,4 @@ class BarReporter implements Reporter {
       rate: showBytes(seconds > 0 ? bytes / seconds : 0),
     });
   }
-
-  #startedAt = 0;
 }

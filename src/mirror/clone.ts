@@ -17,6 +17,9 @@ export const CLONE_METHODS = ['btrfs', 'hardlink', 'reflink', 'copy'] as const;
 
 export type CloneMethod = (typeof CLONE_METHODS)[number];
 
+/** How a tree was made of another, if it was. */
+export type MadeBy = CloneMethod | 'none';
+
 /** The inode number of a subvolume's root (btrfs-subvolume(8)). */
 const SUBVOLUME_INODE = 256n;
 

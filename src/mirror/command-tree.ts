@@ -7,6 +7,7 @@ import {
   cloneMethodsFor,
   cloneTree,
   isSubvolume,
+  type MadeBy,
   makeEmptyTree,
 } from './clone.ts';
 import { discard } from './discard.ts';
@@ -20,7 +21,7 @@ export interface CommandTree {
   id: string;
   path: string;
   /** How it was cloned from `base`; `none` if it began empty. */
-  clone: CloneMethod | 'none';
+  clone: MadeBy;
   /** The command may have changed entries with this ctime or a later one; ns since the epoch. */
   since: bigint;
 }
@@ -111,7 +112,7 @@ export async function makeCommandTree(
   }
   const fresh = stagedClone(layout, id);
   const from = left?.path ?? (base === undefined || isEmpty ? undefined : layout.snapshot(base));
-  let clone: CloneMethod | 'none' = 'none';
+  let clone: MadeBy = 'none';
   if (from === undefined) {
     await makeEmptyTree(fresh, 'auto');
     chmodSync(fresh, 0o755);

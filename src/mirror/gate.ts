@@ -28,7 +28,7 @@ import type { SyncLock } from './sync-lock.ts';
  * mirror may be better than none, but guarded readers wait. A tree that was dirty before the gate
  * was closed is dirty again if the write fails, and what a restart may have lost stays in doubt.
  */
-export type { GateRecord };
+type State = GateRecord['state'];
 
 const POLL_MS = 100;
 const DEFAULT_MODE = 0o755;
@@ -139,7 +139,7 @@ async function close(
   const mode = modeWhileOpen(layout, before);
   const standing: Standing =
     before.state === 'dirty' ? { kind: 'dirty', boot: before.boot } : { kind: 'whole' };
-  const record = (state: GateRecord['state'], reason: string): void => {
+  const record = (state: State, reason: string): void => {
     writeGate(layout, { state, mode, by, reason, ...carriedOver(standing, state) });
   };
   record('closing', 'waiting for the readers inside to leave');
@@ -177,10 +177,7 @@ async function close(
  * What a new record keeps of the state before. An open gate clears all doubt. Until then, `boot`
  * stays that of the boot in which the tree was first left dirty.
  */
-function carriedOver(
-  standing: Standing,
-  state: GateRecord['state'],
-): Pick<GateRecord, 'boot' | 'wasDirty'> {
+function carriedOver(standing: Standing, state: State): Pick<GateRecord, 'boot' | 'wasDirty'> {
   if (state === 'open' || standing.kind === 'whole') return { boot: thisHost().bootId };
   return state === 'dirty' ? { boot: standing.boot } : { boot: standing.boot, wasDirty: true };
 }

@@ -115,7 +115,8 @@ export function inOrderOfPublication(
   return [...ids].sort((a, b) => (lines.get(a) ?? -1) - (lines.get(b) ?? -1));
 }
 
-function isFlip(
+/** Whether `current` came to name another snapshot by this. */
+export function isFlip(
   entry: HistoryEntry,
 ): entry is Extract<HistoryEntry, { event: 'published' | 'rolled-back' }> {
   return entry.event === 'published' || entry.event === 'rolled-back';

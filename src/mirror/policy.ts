@@ -73,6 +73,8 @@ export function withDefaults<Group extends object>(
   defaults: Group,
   given: Given<Group> | undefined,
 ): Group {
-  const named = Object.entries(given ?? {}).filter(([, value]) => value !== undefined);
+  const named = Object.entries(given ?? {}).filter(
+    ([, value]) => (value ?? undefined) !== undefined,
+  );
   return { ...defaults, ...Object.fromEntries(named) };
 }

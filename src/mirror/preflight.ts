@@ -4,7 +4,7 @@ import type { Source } from '../rsync/source.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { type FreeSpace, freeSpaceAt, isWithin, mountOf } from '../system/mounts.ts';
 import { runProgram } from '../system/process.ts';
-import type { CloneMethod } from './clone.ts';
+import type { MadeBy } from './clone.ts';
 import type { Layout } from './layout.ts';
 import type { PlanFigures } from './plan.ts';
 
@@ -100,12 +100,12 @@ export function keepsNanoseconds(layout: Layout): boolean {
 export function checkSpace(
   directory: string,
   plan: PlanFigures,
-  clone: CloneMethod | 'none',
+  clone: MadeBy,
   free: FreeSpace = freeSpaceAt(directory),
 ): void {
   const { source, transferBytes, newInodes } = plan;
   const bytes = BigInt(clone === 'copy' ? source.bytes : transferBytes);
-  const clonedInodes: Record<CloneMethod | 'none', number> = {
+  const clonedInodes: Record<MadeBy, number> = {
     none: 0,
     btrfs: 0,
     hardlink: source.directories,

@@ -1,8 +1,12 @@
 import { closeSync, constants, fchownSync, openSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { parseRsyncOptions } from '../rsync/options.ts';
+import { parseSource } from '../rsync/source.ts';
 import { lstatIfThere, readTextIfThere, writeWhole } from '../system/files.ts';
 import { waitForFlock } from '../system/flock.ts';
 import type { Layout } from './layout.ts';
+import type { Given, RetentionPolicy, ShrinkPolicy } from './policy.ts';
 import { checkSettings, parseJson, type Settings } from './records.ts';
 
 /** What `init` and the first sync may set. Settings that are undefined stay as they are. */
@@ -15,6 +19,40 @@ type OptionalSetting = 'source' | 'keepWithinMs' | 'adopted' | 'serveAt';
 
 /** How long to wait for another process that is changing the settings; s. */
 const PATIENCE_S = 10;
+
+/** What a caller says of the settings. */
+export interface SettingsOptions {
+  /** As rsync understands it. */
+  source?: string | undefined;
+  rsyncOptions?: readonly string[] | undefined;
+  retention?: Given<RetentionPolicy> | undefined;
+  shrink?: Given<Pick<ShrinkPolicy, 'maxPercent'>> | undefined;
+  /** A real directory that is to hold what is current, too, replaced by exchange. */
+  serveAt?: string | undefined;
+}
+
+/**
+ * The settings as they are kept.
+ *
+ * @throws MirrorlatchError USAGE for a source or options that rsync must not get.
+ */
+export function settingsFrom({
+  source,
+  rsyncOptions,
+  retention,
+  shrink,
+  serveAt,
+}: SettingsOptions): GivenSettings {
+  return {
+    keepLast: retention?.keepLast,
+    keepWithinMs: retention?.keepWithinMs,
+    graceMs: retention?.graceMs,
+    maxShrinkPercent: shrink?.maxPercent,
+    source: source === undefined ? undefined : parseSource(source).argument,
+    rsyncOptions: rsyncOptions && [...parseRsyncOptions(rsyncOptions).args],
+    serveAt: serveAt === undefined ? undefined : resolve(serveAt),
+  } satisfies GivenSettings & Record<keyof RetentionPolicy, unknown>;
+}
 
 /**
  * The settings of a new mirror.
@@ -44,15 +82,25 @@ export function readSettings(layout: Layout): Settings | undefined {
   );
 }
 
-/** Writes the settings of a new mirror. */
-export function writeSettings(layout: Layout, settings: Settings): void {
-  writeWhole(layout.settings, `${JSON.stringify(settings, undefined, 2)}\n`);
+/**
+ * Makes a mirror's settings after `make` has made the rest of it, or finds that another process has
+ * done both meanwhile.
+ *
+ * @returns the settings on disk.
+ * @throws MirrorlatchError BUSY when the lock of the settings stays held; else what `make` throws.
+ */
+export function createSettings(layout: Layout, settings: Settings, make: () => void): Settings {
+  return withSettingsLock(layout, () => {
+    const found = readSettings(layout);
+    if (found !== undefined) return found;
+    make();
+    writeSettings(layout, settings);
+    return settings;
+  });
 }
 
 /**
- * Changes the given settings and leaves the rest as they are on disk. The settings have a lock of
- * their own, so that `init` need not wait for a sync that takes hours, and a sync that remembers
- * its source does not undo a change.
+ * Changes the given settings and leaves the rest as they are on disk.
  *
  * @param forgotten settings to drop.
  * @returns the new settings.
@@ -64,6 +112,29 @@ export function changeSettings(
   given: GivenSettings,
   forgotten: readonly OptionalSetting[] = [],
 ): Settings {
+  return withSettingsLock(layout, () => {
+    const before = readSettings(layout);
+    if (before === undefined) throw mirrorIsGone(layout);
+    const changed = { ...before, ...definedOf(given) };
+    for (const name of forgotten) delete changed[name];
+    const settings = newSettings(changed, before.mode);
+    writeSettings(layout, settings);
+    return settings;
+  });
+}
+
+/** The error when a mirror vanishes between two looks. */
+export function mirrorIsGone({ root }: Layout): MirrorlatchError {
+  return new MirrorlatchError('NO_MIRROR', `there is no longer a mirror in ${root}`, {
+    hint: `Make it again with: mirrorlatch init ${root}`,
+  });
+}
+
+/**
+ * The settings have a lock of their own, so that `init` need not wait for a sync that takes hours,
+ * and a sync that remembers its source does not undo a change.
+ */
+function withSettingsLock<Result>(layout: Layout, change: () => Result): Result {
   const descriptor = openSettingsLock(layout);
   try {
     if (waitForFlock(descriptor, 'exclusive', PATIENCE_S) === 'held') {
@@ -71,18 +142,14 @@ export function changeSettings(
         hint: `Try again in a moment. If this persists, see which process holds the lock with: fuser -v ${layout.settingsLock}`,
       });
     }
-    const before = readSettings(layout);
-    if (before === undefined) {
-      throw new MirrorlatchError('NO_MIRROR', `there is no longer a mirror in ${layout.root}`);
-    }
-    const changed = { ...before, ...definedOf(given) };
-    for (const name of forgotten) delete changed[name];
-    const settings = newSettings(changed, before.mode);
-    writeSettings(layout, settings);
-    return settings;
+    return change();
   } finally {
     closeSync(descriptor);
   }
+}
+
+function writeSettings(layout: Layout, settings: Settings): void {
+  writeWhole(layout.settings, `${JSON.stringify(settings, undefined, 2)}\n`);
 }
 
 /**

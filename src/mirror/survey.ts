@@ -6,7 +6,7 @@ import { halfAdopted, lostPath } from './adoption.ts';
 import { currentId, previousId } from './current.ts';
 import { discardedNames } from './discard.ts';
 import { isClosedByHand, isInPlace, readGate, whyClosed } from './gate.ts';
-import { becameCurrentAt, type HistoryEntry, readHistory } from './history.ts';
+import { becameCurrentAt, type HistoryEntry, isFlip, readHistory } from './history.ts';
 import { type Layout, LIVE } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers } from './staging.ts';
@@ -106,7 +106,7 @@ function leaseIds(layout: Layout): string[] {
 function unpruned(history: readonly HistoryEntry[]): Set<string> {
   const ids = new Set<string>();
   for (const entry of history) {
-    if (entry.event === 'published' || entry.event === 'rolled-back') ids.add(entry.id);
+    if (isFlip(entry)) ids.add(entry.id);
     if (entry.event === 'pruned') ids.delete(entry.id);
   }
   // The tree of an in-place mirror is not a snapshot, and never pruned.
@@ -115,9 +115,7 @@ function unpruned(history: readonly HistoryEntry[]): Set<string> {
 }
 
 function isRecordedAsCurrent(history: readonly HistoryEntry[], id: string): boolean {
-  const last = history.findLast(
-    (entry) => entry.event === 'published' || entry.event === 'rolled-back',
-  );
+  const last = history.findLast(isFlip);
   return last !== undefined && last.id === id;
 }
 

@@ -2,15 +2,16 @@ import { realpathSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { giveBack, rootBehind, takeIn } from '../mirror/adoption.ts';
+import { currentId } from '../mirror/current.ts';
 import { isInPlace, markWhole, readGate } from '../mirror/gate.ts';
 import { appendHistory } from '../mirror/history.ts';
-import { LIVE } from '../mirror/layout.ts';
+import { type Layout, LIVE } from '../mirror/layout.ts';
 import { makeLease } from '../mirror/lease.ts';
 import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
 import type { Settings } from '../mirror/records.ts';
-import { changeSettings } from '../mirror/settings.ts';
+import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/settings.ts';
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
@@ -19,7 +20,6 @@ import { pathsInUse, processName } from '../system/proc.ts';
 import { createMirror } from '../writer/create.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withWriter } from '../writer/session.ts';
-import { checkedSettings, type InitOptions } from './init.ts';
 
 export interface UnadoptOptions {
   /** The directory that readers use and keep using: as long as it is adopted it is a symlink. */
@@ -33,7 +33,7 @@ export interface UnadoptOptions {
 
 export interface AdoptOptions extends UnadoptOptions {
   mode: Settings['mode'];
-  settings: Omit<InitOptions, 'root' | 'inPlace'>;
+  settings: SettingsOptions;
 }
 
 /**
@@ -52,17 +52,16 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
     return finishAdoption(found, directory, options);
   }
   checkAdoptable(directory, root);
-  const given = { ...checkedSettings(options.settings), adopted: directory };
+  if (found !== undefined) {
+    const { layout, settings } = found;
+    refuseOtherMirror(layout, settings, currentId(layout), options.mode, directory);
+  }
+  const given = { ...settingsFrom(options.settings), adopted: directory };
   const { layout } = found ?? createMirror(root, given, { mode: options.mode });
   const failure = `${directory} cannot be adopted`;
   const session = { ...sessionOptions(options), command: 'adopt', failure };
   const { result } = await withWriter(layout, session, ({ lock, before, settings }) => {
-    const isOfDirectory = (settings.adopted ?? directory) === directory;
-    if (before !== undefined || !isOfDirectory || settings.mode !== options.mode) {
-      throw new MirrorlatchError('USAGE', `${layout.root} is a mirror of its own already`, {
-        hint: 'Name another place for the new one: mirrorlatch init ROOT --adopt DIR',
-      });
-    }
+    refuseOtherMirror(layout, settings, before, options.mode, directory);
     // Before anything moves: recovery recognises an interrupted adoption by this.
     const changed = changeSettings(layout, given);
     const id = changed.mode === 'in-place' ? LIVE : freshId(new Date(), () => false);
@@ -110,17 +109,13 @@ export async function unadopt(
 ): Promise<{ directory: string; root: string; left: string[] }> {
   const directory = realPathOf(options.directory);
   const root = options.root ?? rootBehind(directory) ?? `${directory}.mirror`;
-  const { layout } = openMirror(root);
+  const { layout, settings: found } = openMirror(root);
+  // Before the lock, so that a wrong call changes nothing, and under it.
+  refuseUnadopted(layout, found, directory);
   const failure = `${directory} cannot be given back`;
   const session = { ...sessionOptions(options), command: 'unadopt', failure };
   const { result } = await withWriter(layout, session, async ({ lock, before: id, settings }) => {
-    if (settings.adopted !== directory) {
-      throw new MirrorlatchError(
-        'USAGE',
-        `${layout.root} was not made of ${directory} by --adopt`,
-        { hint: 'There is nothing to undo.' },
-      );
-    }
+    refuseUnadopted(layout, settings, directory);
     if (id !== undefined && countLeases(layout, id) > 0) {
       throw new MirrorlatchError('BUSY', `${layout.root} is being read`, {
         hint: `See by which processes with: mirrorlatch list ${layout.root}`,
@@ -137,6 +132,29 @@ export async function unadopt(
     return { directory, root: layout.root, left: snapshotIds(layout) };
   });
   return result;
+}
+
+/** @throws MirrorlatchError USAGE for a mirror that holds, or is to hold, something else. */
+function refuseOtherMirror(
+  { root }: Layout,
+  { adopted, mode }: Settings,
+  current: string | undefined,
+  wanted: Settings['mode'],
+  directory: string,
+): void {
+  const isOfDirectory = (adopted ?? directory) === directory;
+  if (current === undefined && isOfDirectory && mode === wanted) return;
+  throw new MirrorlatchError('USAGE', `${root} is a mirror of its own already`, {
+    hint: 'Name another place for the new one: mirrorlatch init ROOT --adopt DIR',
+  });
+}
+
+/** @throws MirrorlatchError USAGE for a mirror that was not made of the directory. */
+function refuseUnadopted({ root }: Layout, { adopted }: Settings, directory: string): void {
+  if (adopted === directory) return;
+  throw new MirrorlatchError('USAGE', `${root} was not made of ${directory} by --adopt`, {
+    hint: 'There is nothing to undo.',
+  });
 }
 
 /** Both verbs are the way out of an adoption that was interrupted. */

@@ -1,7 +1,6 @@
 import { MirrorlatchError } from '../errors.ts';
 import {
   closeByHand,
-  type GateRecord,
   isInPlace,
   openByHand,
   readGate,
@@ -12,6 +11,7 @@ import { type Layout, LIVE } from '../mirror/layout.ts';
 import { openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
+import type { GateRecord } from '../mirror/records.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withLock } from '../writer/session.ts';
 
@@ -66,11 +66,12 @@ export function closeGate(options: GateOptions): Promise<GateStatus> {
 }
 
 function changeGate(options: GateOptions, change: (layout: Layout) => void): Promise<GateStatus> {
-  const layout = layoutInPlace(options.root);
+  const { root, lock, signal, onEvent } = options;
+  const layout = layoutInPlace(root);
   const failure = `the gate of ${layout.root} cannot be changed`;
-  return withLock(layout, { ...options, command: 'gate', failure }, () => {
+  return withLock(layout, { command: 'gate', failure, lock, signal, onEvent }, () => {
     change(layout);
-    return gateStatus(options.root);
+    return gateStatus(root);
   });
 }
 

@@ -19,10 +19,11 @@ export interface PruneOptions extends Pick<PolicyOptions, 'retention'> {
  *
  * @throws MirrorlatchError BUSY while a sync runs, IO when a snapshot cannot be removed.
  */
-export async function prune({ dryRun = false, ...options }: PruneOptions): Promise<PruneResult> {
-  const { layout, settings } = openMirrorWithSnapshots(options.root);
-  if (dryRun) return choosePrunable(layout, policyOf(settings, options).retention);
+export async function prune(options: PruneOptions): Promise<PruneResult> {
+  const { root, retention, dryRun = false, lock, signal, onEvent } = options;
+  const { layout, settings } = openMirrorWithSnapshots(root);
+  if (dryRun) return choosePrunable(layout, policyOf(settings, { retention }).retention);
   const failure = `the pruning of ${layout.root} failed`;
-  const session = { ...options, command: 'prune', failure };
+  const session = { command: 'prune', failure, retention, lock, signal, onEvent };
   return (await withWriter(layout, session, removeOldSnapshots)).result;
 }

@@ -29,9 +29,10 @@ export interface RollbackResult {
  * @throws MirrorlatchError BUSY while a sync runs, USAGE when there is no such snapshot.
  */
 export async function rollback(options: RollbackOptions): Promise<RollbackResult> {
-  const { layout } = openMirrorWithSnapshots(options.root);
+  const { root, lock, signal, onEvent } = options;
+  const { layout } = openMirrorWithSnapshots(root);
   const failure = `the rollback of ${layout.root} failed`;
-  const session = { ...options, command: 'rollback', failure };
+  const session = { command: 'rollback', failure, lock, signal, onEvent };
   const { result } = await withWriter(layout, session, async (writer) => {
     const id = options.id ?? previousId(layout);
     if (writer.before === undefined || id === undefined || !snapshotIds(layout).includes(id)) {

@@ -6,7 +6,7 @@ import {
   publicationOf,
   readHistory,
 } from '../mirror/history.ts';
-import { LIVE } from '../mirror/layout.ts';
+import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
@@ -47,7 +47,10 @@ export interface MirrorStatus {
 /** The snapshots of a mirror, oldest first. */
 export function list(root: string): SnapshotInfo[] {
   const { layout } = openMirror(root);
-  const history = readHistory(layout);
+  return snapshotsOf(layout, readHistory(layout));
+}
+
+function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): SnapshotInfo[] {
   const current = currentId(layout);
   const previous = previousId(layout);
   const readers = findReaders(layout);
@@ -73,14 +76,13 @@ export function list(root: string): SnapshotInfo[] {
 /** The state of a mirror: its writer, what it serves, what a crash left. Changes nothing. */
 export function status(root: string): MirrorStatus {
   const { layout, settings } = openMirror(root);
-  const snapshots = list(root);
+  const history = readHistory(layout);
+  const snapshots = snapshotsOf(layout, history);
   const state = inspectLock(layout);
   const isBusy = state.kind === 'held' || state.kind === 'foreign';
   const findings = isBusy ? [] : survey(layout);
   const lastSync =
-    readHistory(layout).findLast((entry) =>
-      ['published', 'unchanged', 'failed'].includes(entry.event),
-    ) ?? null;
+    history.findLast((entry) => ['published', 'unchanged', 'failed'].includes(entry.event)) ?? null;
   const current = snapshots.find(({ isCurrent }) => isCurrent) ?? null;
   return {
     root: layout.root,

@@ -20,11 +20,11 @@ export interface UnlockResult {
  *
  * @throws MirrorlatchError BUSY, naming the holder, when a process still holds it.
  */
-export async function unlock(options: UnlockOptions): Promise<UnlockResult> {
-  const { layout } = openMirror(options.root);
+export async function unlock({ root, lock, signal }: UnlockOptions): Promise<UnlockResult> {
+  const { layout } = openMirror(root);
   const removed = inspectLock(layout);
   const failure = `the unlocking of ${layout.root} failed`;
   // To take the lock is to remove what a dead holder left of it.
-  await withLock(layout, { ...options, command: 'unlock', failure }, () => {});
+  await withLock(layout, { command: 'unlock', failure, lock, signal }, () => {});
   return { removed, message: describeLock(removed) };
 }

@@ -1,7 +1,7 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { previousId } from '../mirror/current.ts';
 import { isInPlace, readGate } from '../mirror/gate.ts';
-import type { HistoryEntry } from '../mirror/history.ts';
+import { type HistoryEntry, isFlip } from '../mirror/history.ts';
 import { followHistory } from '../mirror/history-follower.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { stateOfRecord } from '../mirror/lock-state.ts';
@@ -85,7 +85,7 @@ async function* tell(
       yield* before;
       for (const entry of history.next()) {
         yield entry;
-        if (entry.event === 'published' || entry.event === 'rolled-back') command?.want(entry.id);
+        if (isFlip(entry)) command?.want(entry.id);
       }
       yield* after;
       yield* gate.look();

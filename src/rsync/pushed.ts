@@ -111,7 +111,7 @@ const BOUND_TO_HOST = new Set([
   'sockopts',
 ]);
 
-export interface PushOptions {
+export interface DividedOptions {
   /** The words of the user's remote shell, if one was given. */
   remoteShell: readonly string[] | undefined;
   /** The options for the rsync on the mirror's host. */
@@ -123,7 +123,7 @@ export interface PushOptions {
  *
  * @throws MirrorlatchError USAGE for an option that is bound to one host.
  */
-export function dividePushOptions(given: readonly string[]): PushOptions {
+export function dividePushOptions(given: readonly string[]): DividedOptions {
   const { named } = parseRsyncOptions(given);
   const shell = named.findLast(({ name }) => name === 'rsh');
   const others = named.filter(({ name }) => name !== 'rsh');

@@ -5,7 +5,7 @@ import { makeGate } from '../mirror/gate.ts';
 import { directoriesOf, type Layout, layoutOf } from '../mirror/layout.ts';
 import { type Mirror, mirrorAround } from '../mirror/open.ts';
 import type { Settings } from '../mirror/records.ts';
-import { type GivenSettings, newSettings, writeSettings } from '../mirror/settings.ts';
+import { createSettings, type GivenSettings, newSettings } from '../mirror/settings.ts';
 import { sealStaging } from '../mirror/staging.ts';
 import { placeReader } from '../reader/script.ts';
 import { ifThere, lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
@@ -15,7 +15,8 @@ import { ifThere, lstatIfThere, makeOpenDirectory, syncDirectory } from '../syst
  * half made: `mirror.json` comes last. Whatever the umask says, everybody who may enter `root` may
  * read what is in it.
  *
- * @throws MirrorlatchError CONFIGURATION when other things lie where the mirror's own would go.
+ * @throws MirrorlatchError USAGE when another process has made one of the other mode meanwhile,
+ *   CONFIGURATION when other things lie where the mirror's own would go.
  */
 export function createMirror(
   root: string,
@@ -24,22 +25,32 @@ export function createMirror(
 ): Mirror {
   checkNewRoot(root, options);
   const { mode = 'snapshots' } = options;
-  const wanted = resolve(root);
+  const wanted = newSettings(given, mode);
+  const path = resolve(root);
   try {
-    mkdirSync(wanted, { recursive: true });
-    const layout = layoutOf(realpathSync(wanted));
+    mkdirSync(path, { recursive: true });
+    const layout = layoutOf(realpathSync(path));
     makeOpenDirectory(layout.state);
-    for (const directory of directoriesOf(layout, mode)) makeOpenDirectory(directory);
-    if (mode === 'in-place') makeGate(layout);
-    sealStaging(layout);
-    placeReader(layout);
-    const settings = newSettings(given, mode);
-    writeSettings(layout, settings);
+    const settings = createSettings(layout, wanted, () => {
+      for (const directory of directoriesOf(layout, mode)) makeOpenDirectory(directory);
+      if (mode === 'in-place') makeGate(layout);
+      sealStaging(layout);
+      placeReader(layout);
+    });
+    if (settings.mode !== mode) throw otherMode(root, settings.mode);
     for (const directory of [layout.state, layout.root]) syncDirectory(directory);
     return { layout, settings };
   } catch (error) {
     throw asMirrorlatchError(error, `the mirror ${root} cannot be made`);
   }
+}
+
+/** The error when a mirror exists, but is kept in another way than is wanted. */
+export function otherMode(root: string, mode: Settings['mode']): MirrorlatchError {
+  const is = mode === 'in-place' ? 'an in-place mirror' : 'a mirror with snapshots';
+  return new MirrorlatchError('USAGE', `${root} is ${is} already`, {
+    hint: 'Make the other one in a directory of its own.',
+  });
 }
 
 /**

@@ -51,18 +51,22 @@ function recordFailure(
 }
 
 /**
- * Publishes the finished tree of a new snapshot, and brings the served directory up to it.
+ * Publishes the finished tree of a new snapshot, and then brings the served directory up to it.
  *
+ * @param tidy removes from staging what the snapshot has now, before the served directory is made:
+ *   should that fail, nothing outdated is left for the next sync to go on from.
  * @param tree by default `staging/<id>`.
  */
 export async function publishNew(
   writer: Writer,
   id: string,
   figures: SyncFigures,
+  tidy: () => void,
   tree?: string,
 ): Promise<void> {
   beginPublishing(writer);
   await publish(writer.layout, writer.lock, id, figures, tree);
+  tidy();
   await serve(writer, id);
 }
 

@@ -1,9 +1,9 @@
-import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError } from '../errors.ts';
 import { refuseHalfAdopted } from '../mirror/adoption.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { DEFAULT_LOCK, type Given, type LockPolicy, withDefaults } from '../mirror/policy.ts';
 import { recover } from '../mirror/recovery.ts';
-import { readSettings } from '../mirror/settings.ts';
+import { mirrorIsGone, readSettings } from '../mirror/settings.ts';
 import { sealStaging } from '../mirror/staging.ts';
 import type { Finding } from '../mirror/survey.ts';
 import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
@@ -71,7 +71,7 @@ export async function withLock<Result>(
  * Runs `work` as the writer of a mirror. Every writer does the same around its work:
  *
  * ```
- *   lock ─► seal staging ─► recover ─► place the reader ─► read the settings
+ *   lock ─► read the settings ─► seal staging ─► recover ─► place the reader
  *                                                                 │
  *   release ◄─ empty the trash ◄─ prune ◄──────────────────────── work
  * ```
@@ -87,30 +87,44 @@ export function withWriter<Result>(
 ): Promise<Finished<Result>> {
   return withLock(layout, options, async (lock) => {
     const { writer, recovered } = await begin(layout, lock, options);
+    let end: 'well' | 'by an error' = 'by an error';
     try {
       const result = await work(writer);
       const pruned = options.prune ? pruneQuietly(writer) : undefined;
+      end = 'well';
       return { result, recovered, pruned };
     } finally {
-      if (!lock.lost.aborted) await emptyTrashQuietly(writer);
+      if (!lock.lost.aborted) {
+        // After an error, that one is worth reporting; what is left in the trash goes another time.
+        await emptyTrash(layout, writer.inherit).catch((error: unknown) => {
+          if (end === 'well') writer.warn(error, 'what is no longer wanted could not be removed');
+        });
+      }
     }
   });
 }
 
 async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
   const { signal, onEvent = () => {}, mayBeHalfAdopted = false } = options;
+  // Not those from before the lock: another process may have changed them during the wait.
+  const settings = readSettings(layout);
+  if (settings === undefined) throw mirrorIsGone(layout);
   sealStaging(layout);
   const recovered = await recover(layout, lock);
   if (!mayBeHalfAdopted) refuseHalfAdopted(layout);
-  placeReader(layout);
-  // Not those from before the lock: another process may have changed them during the wait.
-  const settings = readSettings(layout);
-  if (settings === undefined) {
-    throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${layout.root} any more`);
-  }
   const policy = policyOf(settings, options);
   const writer = new Writer({ layout, lock, settings, policy, signal, onEvent });
+  placeReaderIfPossible(writer);
   return { writer, recovered };
+}
+
+/** On a full disk an older reader has to do: what makes room must not fail for want of room. */
+function placeReaderIfPossible(writer: Writer): void {
+  try {
+    placeReader(writer.layout);
+  } catch (error) {
+    writer.warn(error, 'the reader of this version could not be put in place');
+  }
 }
 
 /** A snapshot that cannot be removed is no reason to call a publication a failure. */
@@ -122,13 +136,5 @@ function pruneQuietly(writer: Writer): PruneResult | undefined {
   } catch (error) {
     writer.warn(error, 'old snapshots could not be removed');
     return undefined;
-  }
-}
-
-async function emptyTrashQuietly(writer: Writer): Promise<void> {
-  try {
-    await emptyTrash(writer.layout, writer.inherit);
-  } catch (error) {
-    writer.warn(error, 'what is no longer wanted could not be removed');
   }
 }

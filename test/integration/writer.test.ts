@@ -1,6 +1,7 @@
 import {
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -12,7 +13,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
-import { nobody } from '../support/privilege.ts';
+import { mayMount, nobody } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
   runForJson,
@@ -146,6 +147,82 @@ test('a lock of the settings that is a symlink is refused, and what it leads to 
   symlinkSync(elsewhere, mirror.state('settings.flock'));
   expectFailure(await runProgram(['init', mirror.root, '--keep-last', '4']), 74, /settings\.flock/);
   expect(readFileSync(elsewhere, 'utf8')).toBe('stays');
+});
+
+test('first inits at once make one mirror, with the settings of all', async () => {
+  const root = join(scratchDirectory(), 'mirror');
+  const changes = [
+    ['--keep-last', '8'],
+    ['--grace', '10h'],
+    ['--max-shrink', '11'],
+  ];
+  const made = await Promise.all(changes.map((change) => runProgram(['init', root, ...change])));
+  for (const result of made) expect(result.exitCode, transcript(result)).toBe(0);
+  expect(JSON.parse(readFileSync(join(root, '.mirrorlatch/mirror.json'), 'utf8'))).toMatchObject({
+    keepLast: 8,
+    graceMs: 10 * 3_600_000,
+    maxShrinkPercent: 11,
+  });
+});
+
+test('a mirror of the other mode that another process makes meanwhile is refused', async () => {
+  const mirror = await twoSnapshots();
+  const result = await runProgram(['init', mirror.root, '--in-place']);
+  expectFailure(result, 64, /is a mirror with snapshots already/);
+  expect(existsSync(join(mirror.root, 'gate'))).toBe(false);
+});
+
+test('a reader that cannot be put in place is a warning, and prune goes on', async () => {
+  const mirror = await twoSnapshots();
+  rmSync(mirror.state('reader'));
+  mkdirSync(mirror.state('reader.new'));
+  const result = await runProgram(['prune', mirror.root, '--keep-last', '1', '--grace', '0']);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr).toMatch(/warning: the reader of this version could not be put in place/);
+});
+
+test('an outdated tree in staging goes although the served directory cannot be brought up to date', async () => {
+  const mirror = smallMirror();
+  const beside = join(mirror.home, 'beside');
+  mkdirSync(beside);
+  await runForJson(['init', mirror.root, '--serve-at', join(beside, 'served')]);
+  await mirror.publish('first', {});
+  mkdirSync(mirror.state('staging', 'left+over'));
+  mkdirSync(mirror.state('staging', 'newer'));
+  mirror.change({ file: 'changed' });
+  renameSync(beside, join(mirror.home, 'moved'));
+  const result = await runProgram(['sync', mirror.source, mirror.root, '--id', 'second']);
+  expect(result.exitCode, transcript(result)).toBe(74);
+  expect(mirror.linked('current')).toBe('second');
+  const trees = readdirSync(mirror.state('staging')).filter((name) => !name.endsWith('.clone'));
+  expect(trees).toEqual([]);
+});
+
+test('a wrong unadopt changes nothing', async () => {
+  const mirror = await twoSnapshots();
+  rmSync(mirror.state('reader'));
+  const directory = join(mirror.home, 'other');
+  mkdirSync(directory);
+  const words = ['init', mirror.root, '--unadopt', directory];
+  expectFailure(await runProgram(words), 64, /was not made of/);
+  expect(existsSync(mirror.state('reader'))).toBe(false);
+});
+
+test.skipIf(!mayMount)('a snapshot that prune cannot remove is reported once', async () => {
+  const mirror = await twoSnapshots();
+  await mirror.publish('third', { file: 'third' });
+  const inside = join(mirror.root, 'snapshots/first/below');
+  await execa('mount', ['-t', 'tmpfs', 'tmpfs', inside]);
+  try {
+    const words = ['prune', mirror.root, '--keep-last', '1', '--grace', '0'];
+    const result = await runProgram(words);
+    expectFailure(result, 74, /cannot be removed/);
+    expect(result.stderr.match(/cannot be removed/g)).toHaveLength(1);
+  } finally {
+    const { stdout } = await execa('findmnt', ['-rno', 'TARGET', '-t', 'tmpfs']);
+    for (const target of stdout.split('\n').filter((line) => line.startsWith(mirror.home)))
+      await execa('umount', [target]);
+  }
 });
 
 function settingsOf(mirror: SmallMirror): unknown {

@@ -98,6 +98,7 @@ export function leftBehind(root: string, mode: 'snapshots' | 'in-place' = 'snaps
         'reader',
         'staging',
         'trash',
+        'settings.flock',
         'sync.flock',
       ],
       '.mirrorlatch',

@@ -3,13 +3,12 @@ import type { Mirror } from '../../mirror/open.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
-import { LOCK, type LockFlags } from '../options/lock.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { MAX_SHRINK, SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printLine } from '../output.ts';
 import { createReporter } from '../terminal.ts';
 
-interface Flags extends LockFlags, RetentionFlags, ShrinkFlags {
+interface Flags extends RetentionFlags, ShrinkFlags {
   source?: string;
   inPlace?: boolean;
   adopt?: string;
@@ -30,7 +29,7 @@ export function addInit(program: Command, context: CommandContext): void {
     .option('--adopt <DIR>', 'turn a directory that rsync has filled into the mirror')
     .option('--unadopt <DIR>', 'turn an adopted directory back into a plain directory')
     .option('--serve-at <DIR>', 'also keep a real directory equal to the current snapshot');
-  addOptions(command, RETENTION, MAX_SHRINK, LOCK)
+  addOptions(command, RETENTION, MAX_SHRINK)
     .option('--json', 'print the settings')
     .addHelpText(
       'after',
@@ -46,7 +45,8 @@ export function addInit(program: Command, context: CommandContext): void {
     .action(async (root: string | undefined, flags: Flags) => {
       const settings = {
         source: flags.source,
-        rsyncOptions: context.operands,
+        // To give none is no wish to forget those that the mirror remembers.
+        rsyncOptions: context.operands.length === 0 ? undefined : context.operands,
         retention: RETENTION.read(flags),
         shrink: SHRINK.read(flags),
         serveAt: flags.serveAt,
@@ -60,7 +60,7 @@ export function addInit(program: Command, context: CommandContext): void {
       }
       const { adopt, unadopt } = await import('../../operations/adopt.ts');
       const { onEvent } = createReporter(json ? 'quiet' : 'normal');
-      const session = { lock: LOCK.read(flags), signal: context.signal(), onEvent };
+      const session = { signal: context.signal(), onEvent };
       if (adopted === undefined) {
         const found = await unadopt({ directory, root, ...session });
         if (json) printJson(found);

@@ -26,8 +26,8 @@ export type LockResult =
   | { outcome: 'ended'; end: JobEnd };
 
 /**
- * Runs a command as the writer of a mirror: with its lock, and with a tree of its own behind the
- * gate, which is published when the command ends with 0 and the guards agree.
+ * Runs a command as the writer of a mirror: with its lock, and with a tree of its own in staging,
+ * which is published when the command ends with 0 and the guards agree.
  *
  * @throws MirrorlatchError; nothing is published then, and the command's tree is kept.
  */
@@ -38,11 +38,9 @@ export async function lock(options: LockOptions): Promise<LockResult> {
   const isInPlace = settings.mode === 'in-place';
   if (isInPlace) refuseForInPlace(options);
   checkProgram(options.command[0] ?? Buffer.alloc(0));
-  const session = {
-    ...options,
-    command: 'lock',
-    failure: `the lock of ${layout.root} failed`,
-  };
+  const { lock: lockOptions, retention, drain, shrink, signal, onEvent } = options;
+  const failure = `the lock of ${layout.root} failed`;
+  const session = { command: 'lock', failure, lock: lockOptions, signal, onEvent };
   if (lockOnly) {
     const env = { MIRRORLATCH_ROOT: layout.root };
     return withLock(layout, session, async (held) => ({
@@ -51,10 +49,13 @@ export async function lock(options: LockOptions): Promise<LockResult> {
     }));
   }
   try {
-    const finished = await withWriter(layout, { ...session, prune }, (writer) =>
-      isInPlace
-        ? makingSnapshot(writer, { id: LIVE }, () => fillInPlace(options, writer))
-        : makingSnapshot(writer, { id }, (newId) => fillSnapshot(options, writer, newId)),
+    const finished = await withWriter(
+      layout,
+      { ...session, retention, drain, shrink, prune },
+      (writer) =>
+        isInPlace
+          ? makingSnapshot(writer, { id: LIVE }, () => fillInPlace(options, writer))
+          : makingSnapshot(writer, { id }, (newId) => fillSnapshot(options, writer, newId)),
     );
     const { result, recovered, pruned } = finished;
     return { ...result, recovered, pruned };

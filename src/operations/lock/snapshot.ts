@@ -48,9 +48,8 @@ export async function fillSnapshot(
   }
   const hint = `Look at it in ${tree.path}. If that is not right, begin again with --anew`;
   treeGuard(writer, hint)(figures);
-  const how = madeBy(options, tree.clone);
-  await publishNew(writer, id, figuresOf(writer, figures, how), tree.path);
-  forgetCommandTree(layout, tree);
+  const made = figuresOf(writer, figures, madeBy(options, tree.clone));
+  await publishNew(writer, id, made, () => forgetCommandTree(layout, tree), tree.path);
   return published(writer, id, figures, tree.clone);
 }
 

@@ -1,4 +1,4 @@
-import type { CloneMethod } from '../../mirror/clone.ts';
+import type { MadeBy } from '../../mirror/clone.ts';
 import { publicationOf, readHistory } from '../../mirror/history.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy } from '../../mirror/policy.ts';
@@ -36,7 +36,7 @@ export type Filled =
       id: string;
       previous: string | null;
       path: string;
-      clone: CloneMethod | 'none';
+      clone: MadeBy;
       plan: PlanFigures;
       seconds: number;
     }
@@ -44,7 +44,7 @@ export type Filled =
   | { outcome: 'unchanged'; id: string; seconds: number };
 
 /** What history says of a tree that a command made. */
-export function madeBy({ command }: LockOptions, clone: CloneMethod | 'none') {
+export function madeBy({ command }: LockOptions, clone: MadeBy) {
   return { source: programName(command), strategy: 'command', clone };
 }
 
@@ -52,7 +52,7 @@ export function published(
   { layout, before, seconds }: Writer,
   id: string,
   plan: PlanFigures,
-  clone: CloneMethod | 'none',
+  clone: MadeBy,
 ): Filled {
   const path = layout.snapshot(id);
   const previous = before ?? null;

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { CLONE_METHODS, type CloneMethod } from '../../mirror/clone.ts';
+import { CLONE_METHODS, type MadeBy } from '../../mirror/clone.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { ShrinkGuard } from '../../mirror/shrink-guard.ts';
 import type { Transfer } from '../../rsync/arguments.ts';
@@ -54,7 +54,7 @@ export interface BuiltTree {
   isChanged: boolean;
   /** What changes between `current` and the new tree. */
   plan: PlanFigures;
-  clone: CloneMethod | 'none';
+  clone: MadeBy;
 }
 
 /** Passes rsync's progress on, as a share of what is planned. */

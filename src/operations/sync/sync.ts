@@ -1,11 +1,12 @@
 import { readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
-import type { CloneMethod } from '../../mirror/clone.ts';
+import type { MadeBy } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
 import { LIVE } from '../../mirror/layout.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
 import { checkRsync, complaintOfSuperblock } from '../../mirror/preflight.ts';
+import { settingsFrom } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { sourceName } from '../../rsync/source.ts';
@@ -31,18 +32,15 @@ import {
   rememberSource,
   type SyncOptions,
   type SyncSummary,
-  settingsOf,
   shrinkGuardOf,
 } from './work.ts';
 
 type Synced = (
-  | { outcome: 'published'; id: string; previous: string | null; path: string; clone: Clone }
+  | { outcome: 'published'; id: string; previous: string | null; path: string; clone: MadeBy }
   /** The source is what `current` is; `id` is what `current` names. */
   | { outcome: 'unchanged'; id: string }
 ) &
   SyncSummary;
-
-type Clone = CloneMethod | 'none';
 
 export type SyncResult = Synced & {
   /** What an earlier crash had left. */
@@ -52,7 +50,7 @@ export type SyncResult = Synced & {
 };
 
 /**
- * Brings a mirror up to its source: makes a whole new snapshot behind the gate and publishes it in
+ * Brings a mirror up to its source: makes a whole new snapshot in staging and publishes it in
  * one step, or finds that nothing has changed.
  *
  * @throws MirrorlatchError; nothing is published then, and what was transferred is kept.
@@ -61,14 +59,14 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { id, at, prune = true, pushed, signal, onEvent = () => {} } = options;
   await checkRsync();
   const { mirror, isNew } = checkSync(options);
-  if (isNew) createMirror(options.root, settingsOf(options));
+  if (isNew) createMirror(options.root, settingsFrom(options));
   const { layout } = mirror;
   await waitUntil(at, signal, onEvent);
+  const { lock, retention, retry, drain, shrink } = options;
   const session = {
-    ...options,
+    ...{ lock, retention, retry, drain, shrink, prune, signal, onEvent },
     command: pushed === undefined ? 'sync' : `push from ${pushed.name}`,
     failure: `the sync of ${layout.root} failed`,
-    prune,
   };
   const { result, recovered, pruned } = await withWriter(layout, session, (writer) => {
     rememberSource(options, writer);
@@ -88,8 +86,8 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
     const built = isInPlace ? await syncInPlace(context) : await buildTree(context, id);
     const isUnchanged = !built.isChanged && before !== undefined;
     if (isUnchanged) log.remove();
-    else if (!isInPlace) await publishTree(context, id, built);
-    clearStaging(writer);
+    if (isUnchanged || isInPlace) clearStaging(writer);
+    else await publishTree(context, id, built);
     const summary: SyncSummary = {
       source: sourceName(context.transfer.source),
       strategy: context.strategy,
@@ -132,7 +130,7 @@ async function publishTree(context: SyncContext, id: string, built: BuiltTree): 
   const { writer, transfer, strategy, confirm } = context;
   await confirm?.();
   const how = { source: sourceName(transfer.source), strategy, clone: built.clone };
-  await publishNew(writer, id, figuresOf(writer, built.plan, how));
+  await publishNew(writer, id, figuresOf(writer, built.plan, how), () => clearStaging(writer));
 }
 
 async function waitUntil(

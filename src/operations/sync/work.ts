@@ -8,7 +8,7 @@ import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../..
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy, ShrinkPolicy } from '../../mirror/policy.ts';
 import { checkPlaces, keepsNanoseconds } from '../../mirror/preflight.ts';
-import { changeSettings, type GivenSettings, newSettings } from '../../mirror/settings.ts';
+import { changeSettings, newSettings, settingsFrom } from '../../mirror/settings.ts';
 import { type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
@@ -82,7 +82,7 @@ export function checkSync(options: SyncOptions): { mirror: Mirror; isNew: boolea
   const found = namesSource ? findMirror(options.root) : openMirror(options.root);
   const mirror = found ?? {
     layout: layoutOf(realPathToBe(resolve(options.root))),
-    settings: newSettings(settingsOf(options)),
+    settings: newSettings(settingsFrom(options)),
   };
   planWork(options, mirror);
   if (found === undefined) checkNewRoot(options.root);
@@ -159,23 +159,8 @@ function sourceOf({ source, pushed }: SyncOptions, { layout, settings }: Mirror)
 export function rememberSource(options: SyncOptions, { layout, settings }: Mirror): void {
   const isSettled = settings.source !== undefined && currentId(layout) !== undefined;
   if (options.source === undefined || isSettled) return;
-  const { source, rsyncOptions } = settingsOf(options);
+  const { source, rsyncOptions } = settingsFrom(options);
   changeSettings(layout, { source, rsyncOptions });
-}
-
-/** What a first sync leaves for later ones. */
-export function settingsOf({
-  source,
-  rsyncOptions,
-  retention,
-  shrink,
-}: SyncOptions): GivenSettings {
-  return {
-    source: source === undefined ? undefined : parseSource(source).argument,
-    rsyncOptions: rsyncOptions && [...parseRsyncOptions(rsyncOptions).args],
-    ...retention,
-    maxShrinkPercent: shrink?.maxPercent,
-  };
 }
 
 /** The guard for each plan of a sync. Under `--without delete` nothing of `current` vanishes. */
