@@ -35,14 +35,12 @@ export async function untilClean<Next extends RsyncTry | undefined>(
   nextTry: () => Next | Promise<Next>,
 ): Promise<CleanRun<NonNullable<Next>> | Extract<Next, undefined>> {
   const { inherit, signal, onChannel, log, retries } = session;
+  const common = { inherit, signal, onChannel, log };
   for (;;) {
     const run = await nextTry();
     if (run === undefined) return undefined as Extract<Next, undefined>;
     const { args, onEntry, onProgress, close, judge } = run;
-    const outcome = await runRsync({
-      ...{ args, onEntry, onProgress },
-      ...{ inherit, signal, onChannel, log },
-    }).finally(close);
+    const outcome = await runRsync({ ...common, args, onEntry, onProgress }).finally(close);
     const isClean = outcome.ending.kind === 'clean';
     const ending = isClean && judge !== undefined ? judge() : outcome.ending;
     if (ending.kind === 'clean') return { run, totals: outcome.totals };

@@ -146,8 +146,9 @@ export function addSync(program: Command, context: CommandContext): void {
 /** What the flags mean to a sync and to a push alike. */
 function optionsOf(flags: Flags): Omit<SyncOptions, 'root' | 'source'> {
   const { strategy, clone, without, id, at, unclean, prune } = flags;
+  const own = { strategy, clone, without, id, at, unclean, prune };
   return {
-    ...{ strategy, clone, without, id, at, unclean, prune },
+    ...own,
     shrink: SHRINK.read(flags),
     lock: LOCK.read(flags),
     retry: RETRY.read(flags),

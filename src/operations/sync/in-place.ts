@@ -3,13 +3,13 @@ import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import { DELAYED, inPlaceArguments } from '../../rsync/arguments.ts';
-import { sourceName } from '../../rsync/source.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
-import { type BuiltTree, progressOf, type SyncContext } from './context.ts';
+import { progressOf, type SyncContext } from './context.ts';
 import { makePlan } from './make-plan.ts';
+import { clearStaging, madeFrom, published, type Synced, unchanged } from './outcome.ts';
 
 /**
  * Brings the one tree of an in-place mirror up to its source, behind its gate, and publishes it.
@@ -18,13 +18,12 @@ import { makePlan } from './make-plan.ts';
  * makes its single pass, and whatever happens the gate is opened again: with the tree whole, or
  * dirty, which guarded readers wait out.
  */
-export async function syncInPlace(context: SyncContext): Promise<BuiltTree> {
-  const { writer, transfer } = context;
-  const { layout, lock, policy, signal } = writer;
+export async function syncInPlace(context: SyncContext): Promise<Synced> {
+  const { writer } = context;
+  const { layout, lock, policy, signal, before } = writer;
   const tree = layout.snapshot(LIVE);
   writer.enter('planning');
   const gate = readGate(layout);
-  const isWhole = gate.state === 'open' && context.base !== undefined;
   const isCompared = isDoubtful(gate) && lstatIfThere(tree) !== undefined;
   const compare = isCompared ? ['--checksum'] : [];
   if (isCompared) {
@@ -34,7 +33,9 @@ export async function syncInPlace(context: SyncContext): Promise<BuiltTree> {
   const { plan } = await makePlan(context, tree, silent, compare);
   const { figures } = plan;
   writer.onEvent({ kind: 'planned', plan: figures });
-  if (plan.isEmpty && isWhole) return { plan: figures, isChanged: false, clone: 'none' };
+  if (plan.isEmpty && gate.state === 'open' && before !== undefined) {
+    return unchanged(context, before, figures);
+  }
   context.refuseShrinking(figures);
 
   writer.enter('closing');
@@ -46,15 +47,15 @@ export async function syncInPlace(context: SyncContext): Promise<BuiltTree> {
     signal,
     onWait: (message: string) => writer.notice(message),
   };
-  return behindGate(layout, lock, closing, async () => {
+  await behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
     await write(context, tree, figures, compare);
     await removeDirectoriesNamed(DELAYED, tree, writer.inherit);
     await context.confirm?.();
-    const how = { source: sourceName(transfer.source), strategy: context.strategy, clone: 'none' };
-    await publishLive(writer, figuresOf(writer, figures, how));
-    return { plan: figures, isChanged: true, clone: 'none' };
+    await publishLive(writer, figuresOf(writer, figures, madeFrom(context, 'none')));
   });
+  clearStaging(writer);
+  return published(context, LIVE, figures, 'none');
 }
 
 const silent = () => ({ add: () => {}, close: () => {} });

@@ -1,46 +1,21 @@
-import { readdirSync, rmdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
-import type { MadeBy } from '../../mirror/clone.ts';
-import { discard } from '../../mirror/discard.ts';
-import { LIVE } from '../../mirror/layout.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
 import { checkRsync, complaintOfSuperblock } from '../../mirror/preflight.ts';
 import { settingsFrom } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { Retries } from '../../rsync/retries.ts';
-import { sourceName } from '../../rsync/source.ts';
-import { lstatIfThere } from '../../system/files.ts';
 import { pause } from '../../system/pause.ts';
 import { createMirror } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
-import { confirmCurrent, figuresOf, makingSnapshot, publishNew } from '../../writer/publishing.ts';
+import { makingSnapshot } from '../../writer/publishing.ts';
 import { withWriter } from '../../writer/session.ts';
 import type { Writer } from '../../writer/writer.ts';
-import { buildTree } from './build-tree.ts';
-import {
-  type BuiltTree,
-  type SyncContext,
-  UNCLEAN_POLICIES,
-  type UncleanPolicy,
-} from './context.ts';
+import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
 import { syncInPlace } from './in-place.ts';
-import {
-  checkSync,
-  planWork,
-  rememberSource,
-  type SyncOptions,
-  type SyncSummary,
-  shrinkGuardOf,
-} from './work.ts';
-
-type Synced = (
-  | { outcome: 'published'; id: string; previous: string | null; path: string; clone: MadeBy }
-  /** The source is what `current` is; `id` is what `current` names. */
-  | { outcome: 'unchanged'; id: string }
-) &
-  SyncSummary;
+import type { Synced } from './outcome.ts';
+import { syncSnapshot } from './snapshot.ts';
+import { checkSync, planWork, rememberSource, type SyncOptions, shrinkGuardOf } from './work.ts';
 
 export type SyncResult = Synced & {
   /** What an earlier crash had left. */
@@ -63,11 +38,10 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { layout } = mirror;
   await waitUntil(at, signal, onEvent);
   const { lock, retention, retry, drain, shrink } = options;
-  const session = {
-    ...{ lock, retention, retry, drain, shrink, prune, signal, onEvent },
-    command: pushed === undefined ? 'sync' : `push from ${pushed.name}`,
-    failure: `the sync of ${layout.root} failed`,
-  };
+  const command = pushed === undefined ? 'sync' : `push from ${pushed.name}`;
+  const failure = `the sync of ${layout.root} failed`;
+  const policy = { retention, retry, drain, shrink };
+  const session = { command, failure, lock, ...policy, prune, signal, onEvent };
   const { result, recovered, pruned } = await withWriter(layout, session, (writer) => {
     rememberSource(options, writer);
     return makingSnapshot(writer, { id, at }, (newId) => bringUp(options, writer, newId));
@@ -75,34 +49,16 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   return { ...result, recovered, pruned };
 }
 
-/** Makes the new tree and publishes it, if there is anything new. */
+/** Brings the mirror up to its source, and keeps what rsync said of it. */
 async function bringUp(options: SyncOptions, writer: Writer, id: string): Promise<Synced> {
-  const { layout, before, settings } = writer;
   await heedSuperblock(writer, options.unclean);
-  const log = openLog(layout, id);
+  const log = openLog(writer.layout, id);
   try {
     const context = contextOf(options, writer, log);
-    const isInPlace = settings.mode === 'in-place';
-    const built = isInPlace ? await syncInPlace(context) : await buildTree(context, id);
-    const isUnchanged = !built.isChanged && before !== undefined;
-    if (isUnchanged) log.remove();
-    if (isUnchanged || isInPlace) clearStaging(writer);
-    else await publishTree(context, id, built);
-    const summary: SyncSummary = {
-      source: sourceName(context.transfer.source),
-      strategy: context.strategy,
-      plan: built.plan,
-      seconds: writer.seconds,
-    };
-    if (isUnchanged) {
-      await confirmCurrent(writer, before);
-      return { outcome: 'unchanged', id: before, ...summary };
-    }
-    const published = isInPlace ? LIVE : id;
-    const { clone } = built;
-    const path = layout.snapshot(published);
-    const previous = before ?? null;
-    return { outcome: 'published', id: published, previous, path, clone, ...summary };
+    const isInPlace = writer.settings.mode === 'in-place';
+    const synced = await (isInPlace ? syncInPlace(context) : syncSnapshot(context, id));
+    if (synced.outcome === 'unchanged') log.remove();
+    return synced;
   } catch (error) {
     throw withLog(error, log.path);
   } finally {
@@ -124,13 +80,6 @@ function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncCont
     refuseShrinking: shrinkGuardOf(work, layout, before, policy.shrink),
     log: log.write,
   };
-}
-
-async function publishTree(context: SyncContext, id: string, built: BuiltTree): Promise<void> {
-  const { writer, transfer, strategy, confirm } = context;
-  await confirm?.();
-  const how = { source: sourceName(transfer.source), strategy, clone: built.clone };
-  await publishNew(writer, id, figuresOf(writer, built.plan, how), () => clearStaging(writer));
 }
 
 async function waitUntil(
@@ -160,17 +109,6 @@ async function heedSuperblock(
   throw new MirrorlatchError('IO', complaint, {
     hint: 'Unmount it and check it with e2fsck, or sync all the same with --unclean warn.',
   });
-}
-
-/** What lies there is in the new snapshot now, or no longer wanted. */
-function clearStaging({ layout, lock }: Writer): void {
-  lock.assertHeld();
-  for (const name of readdirSync(layout.staging)) {
-    const path = join(layout.staging, name);
-    if (!lstatIfThere(path)?.isDirectory()) rmSync(path, { force: true });
-    else if (readdirSync(path).length === 0) rmdirSync(path);
-    else discard(layout, path);
-  }
 }
 
 /** Names the log, if it was rsync that failed. */

@@ -1,0 +1,61 @@
+import { readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { MadeBy } from '../../mirror/clone.ts';
+import { discard } from '../../mirror/discard.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
+import { sourceName } from '../../rsync/source.ts';
+import { lstatIfThere } from '../../system/files.ts';
+import { confirmCurrent } from '../../writer/publishing.ts';
+import type { Writer } from '../../writer/writer.ts';
+import type { SyncContext } from './context.ts';
+import type { SyncSummary } from './work.ts';
+
+/** What a sync came to. */
+export type Synced = (
+  | { outcome: 'published'; id: string; previous: string | null; path: string; clone: MadeBy }
+  /** The source is what `current` is; `id` is what `current` names. */
+  | { outcome: 'unchanged'; id: string }
+) &
+  SyncSummary;
+
+/** The source is what `current` names already. */
+export async function unchanged(
+  context: SyncContext,
+  id: string,
+  plan: PlanFigures,
+): Promise<Synced> {
+  clearStaging(context.writer);
+  await confirmCurrent(context.writer, id);
+  return { outcome: 'unchanged', id, ...summaryOf(context, plan) };
+}
+
+export function published(
+  context: SyncContext,
+  id: string,
+  plan: PlanFigures,
+  clone: MadeBy,
+): Synced {
+  const { layout, before = null } = context.writer;
+  const path = layout.snapshot(id);
+  return { outcome: 'published', id, previous: before, path, clone, ...summaryOf(context, plan) };
+}
+
+/** Where the tree came from and how, for history. */
+export function madeFrom({ transfer, strategy }: SyncContext, clone: MadeBy) {
+  return { source: sourceName(transfer.source), strategy, clone };
+}
+
+/** Discards what lies there: the new snapshot has it now, or nothing wants it any longer. */
+export function clearStaging({ layout, lock }: Writer): void {
+  lock.assertHeld();
+  for (const name of readdirSync(layout.staging)) {
+    const path = join(layout.staging, name);
+    if (!lstatIfThere(path)?.isDirectory()) rmSync(path, { force: true });
+    else if (readdirSync(path).length === 0) rmdirSync(path);
+    else discard(layout, path);
+  }
+}
+
+function summaryOf({ transfer, strategy, writer }: SyncContext, plan: PlanFigures): SyncSummary {
+  return { source: sourceName(transfer.source), strategy, plan, seconds: writer.seconds };
+}
