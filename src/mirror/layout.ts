@@ -12,6 +12,7 @@ export const LIVE = 'live';
  * ROOT/.mirrorlatch/                  0755, never inside an rsync target
  *   mirror.json  history.jsonl  logs/ID.log
  *   settings.flock                  held while mirror.json is changed
+ *   time-probe                      empty: its time tells whether nanoseconds are stored
  *   leases/ID                         empty, 0444: a reader holds a shared flock on it
  *   reader                            the standalone reader, see src/reader/reader.sh
  *   sync.flock                        the writer's kernel lock, inherited by rsync
@@ -44,6 +45,7 @@ export interface Layout {
   readonly state: string;
   readonly settings: string;
   readonly settingsLock: string;
+  readonly timeProbe: string;
   readonly history: string;
   readonly logs: string;
   readonly leases: string;
@@ -82,6 +84,7 @@ export function layoutOf(root: string): Layout {
     state,
     settings: join(state, 'mirror.json'),
     settingsLock: join(state, 'settings.flock'),
+    timeProbe: join(state, 'time-probe'),
     history: join(state, 'history.jsonl'),
     logs,
     leases,

@@ -1,4 +1,4 @@
-import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, realpathSync, statSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import type { Source } from '../rsync/source.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
@@ -76,18 +76,32 @@ export function checkSource(source: Extract<Source, { kind: 'local' }>): string 
   }
 }
 
+/** Those of the time that is stored in `layout.timeProbe`. */
+const NANOSECONDS = 123_456_789n;
+
+/**
+ * Stores a time with nanoseconds on the mirror's filesystem, for `keepsNanoseconds`. Only the holder
+ * of the lock may call this. It is no failure if it cannot be done: the disk may be full.
+ */
+export async function storeNanoseconds({ timeProbe }: Layout): Promise<void> {
+  try {
+    const { O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
+    closeSync(openSync(timeProbe, O_CREAT | O_NOFOLLOW | O_WRONLY, 0o644));
+  } catch {
+    return;
+  }
+  const date = `--date=@1000000000.${NANOSECONDS}`;
+  await runProgram('touch', [date, '--no-dereference', '--', timeProbe]);
+}
+
 /**
  * Whether the mirror's filesystem stores nanoseconds. If it does not, comparing them would find all
- * files changed at every sync. The kernel set the times of the mirror's own directories; if it
- * stored nanoseconds, not all of these times are round. A single round time can be chance (one in
- * ten per zero), and the times of a new mirror are all the same.
+ * files changed at every sync. Times that the kernel has set cannot tell: its clock advances in
+ * ticks, so for a moment all of them may end in the same zeros.
  */
-export function keepsNanoseconds(layout: Layout): boolean {
-  const times = [layout.root, layout.state, layout.snapshots, layout.staging, layout.leases]
-    .map((directory) => lstatIfThere(directory)?.mtimeNs)
-    .filter((time) => time !== undefined);
-  const zeros = [...new Set(times)].map((time) => /0*$/.exec(String(time))?.[0].length ?? 0);
-  return zeros.some((count) => count < 2) || zeros.reduce((sum, count) => sum + count, 0) < 6;
+export function keepsNanoseconds({ timeProbe }: Layout): boolean {
+  const stored = lstatIfThere(timeProbe)?.mtimeNs;
+  return stored === undefined || stored % 1_000_000_000n === NANOSECONDS;
 }
 
 /**

@@ -28,5 +28,6 @@ const PACKAGES: Record<string, string> = {
   flock: 'util-linux',
   setpriv: 'util-linux',
   sync: 'coreutils',
+  touch: 'coreutils',
   tune2fs: 'e2fsprogs',
 };

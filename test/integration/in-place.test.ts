@@ -135,7 +135,7 @@ describe.concurrent('An in-place sync', () => {
       ['--strategy', 'copy'],
       ['--clone', 'hardlink'],
     ]) {
-      expectFailure(await runProgram(['sync', one.root, ...words]), 64, /in place/);
+      expectFailure(await runProgram(['sync', one.root, ...words]), 64, /in-place mirror/);
     }
     for (const command of ['prune', 'rollback']) {
       expectFailure(await runProgram([command, one.root]), 64, /written in place/);

@@ -100,6 +100,7 @@ export function leftBehind(root: string, mode: 'snapshots' | 'in-place' = 'snaps
         'trash',
         'settings.flock',
         'sync.flock',
+        'time-probe',
       ],
       '.mirrorlatch',
     ),

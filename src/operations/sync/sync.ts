@@ -1,6 +1,6 @@
 import { MirrorlatchError } from '../../errors.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
-import { checkRsync, complaintOfSuperblock } from '../../mirror/preflight.ts';
+import { checkRsync, complaintOfSuperblock, storeNanoseconds } from '../../mirror/preflight.ts';
 import { settingsFrom } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { Retries } from '../../rsync/retries.ts';
@@ -52,6 +52,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
 /** Brings the mirror up to its source, and keeps what rsync said of it. */
 async function bringUp(options: SyncOptions, writer: Writer, id: string): Promise<Synced> {
   await heedSuperblock(writer, options.unclean);
+  await storeNanoseconds(writer.layout);
   const log = openLog(writer.layout, id);
   try {
     const context = contextOf(options, writer, log);

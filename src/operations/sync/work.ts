@@ -15,7 +15,7 @@ import type { DefaultName } from '../../rsync/arguments.ts';
 import { parseRsyncOptions } from '../../rsync/options.ts';
 import { pushedSource } from '../../rsync/pushed.ts';
 import { parseSource, type Source } from '../../rsync/source.ts';
-import { lstatIfThere, realPathToBe } from '../../system/files.ts';
+import { realPathToBe } from '../../system/files.ts';
 import { checkNewRoot } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import type { PolicyOptions } from '../../writer/policy.ts';
@@ -105,7 +105,7 @@ export function planWork(
   const given = options.rsyncOptions?.length ? options.rsyncOptions : settings.rsyncOptions;
   const { args, needsWholePass: wholeFor } = parseRsyncOptions(given);
   const without = new Set(options.without);
-  if (lstatIfThere(layout.state) && !keepsNanoseconds(layout)) without.add('nanoseconds');
+  if (!keepsNanoseconds(layout)) without.add('nanoseconds');
   const { onChannel, confirm } = options.pushed ?? {};
   const common = { transfer: { source, without, options: args }, onChannel, confirm };
   if (settings.mode === 'in-place') {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { prune, sync } from '../../../dist/index.js';
 
 const [source = '', root = '', files = ''] = process.argv.slice(2);
+const retention = { keepLast: 1, graceMs: 0 };
 let generation = 0;
 let isEnding = false;
 
@@ -24,8 +25,8 @@ while (!isEnding) {
   }
   rmSync(join(source, `only-in-g${generation - 1}`), { force: true });
   writeFileSync(join(source, `only-in-${id}`), `${id} only-in-${id}\n`);
-  const { outcome } = await sync({ source, root, id, keepLast: 1, graceMs: 0 });
+  const { outcome } = await sync({ source, root, id, retention });
   if (outcome !== 'published') throw new Error(`${id} was not published: ${outcome}`);
-  await prune({ root, keepLast: 1, graceMs: 0 });
+  await prune({ root, retention });
   console.log(generation);
 }
