@@ -80,7 +80,7 @@ esac
     async (name) => {
       const mirror = await oneSnapshot();
       mirror.change({ file: 'changed' });
-      const PATH = pathWith({}, ['flock', 'setpriv', 'rsync', 'cp', 'rm', 'sync'], name);
+      const PATH = pathWith({}, ['flock', 'setpriv', 'rsync', 'cp', 'rm', 'sync', 'touch'], name);
       const result = await runProgram(['sync', mirror.root], { env: { PATH } });
       expectFailure(result, 69, new RegExp(name), /apt-get install util-linux/);
       expect(mirror.linked('current')).toBe('first');
