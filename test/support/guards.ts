@@ -1,10 +1,15 @@
 import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { execa, execaSync } from 'execa';
+import { execaSync } from 'execa';
 import { afterAll } from 'vitest';
 import { nobody, runsAsRoot, type User } from './privilege.ts';
-import { nobodyRunsTheProgram, type ProgramResult } from './program.ts';
+import {
+  nobodyRunsTheProgram,
+  type ProgramResult,
+  type RunningProgram,
+  startProcess,
+} from './program.ts';
 
 const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
 
@@ -112,23 +117,12 @@ export interface GuardOptions {
   readonly through?: readonly string[];
 }
 
-/** A running guarded command. */
-export interface RunningGuard {
-  /** The process that was started, which becomes the command. */
-  readonly pid: number;
-  readonly result: Promise<ProgramResult>;
-  kill(signal: NodeJS.Signals): void;
-  printedSoFar(): string;
-  /** The standard error of the guard and the command. */
-  saidSoFar(): string;
-}
-
-const running = new Set<{ kill(signal: NodeJS.Signals): unknown }>();
+const running = new Set<RunningProgram>();
 
 // Leave no guard behind when a test fails. Not at the end of each test: when several run at once,
 // vitest does not know which one has ended.
 afterAll(() => {
-  for (const subprocess of running) subprocess.kill('SIGKILL');
+  for (const guarded of running) guarded.kill('SIGKILL');
 });
 
 /** Starts a command pinned to `roots`, or bare if there is no guard. */
@@ -137,44 +131,16 @@ export function startGuarded(
   roots: string | readonly string[],
   command: readonly string[],
   { caller, cwd = '/', env = {}, options = [], through = [] }: GuardOptions = {},
-): RunningGuard {
+): RunningProgram {
   const words = [...through, ...(guard?.around(roots, options, command) ?? command)];
-  const [file = '', ...args] = words;
-  const subprocess = execa(file, args, {
-    reject: false,
-    stdin: 'ignore',
-    stripFinalNewline: false,
+  const guarded = startProcess(words, {
     cwd,
     ...caller?.user,
     env: { PATH: pathOf(guard), ...(caller?.user === undefined ? {} : { HOME: '/' }), ...env },
   });
-  running.add(subprocess);
-  subprocess.once('exit', () => running.delete(subprocess));
-  let printed = '';
-  let said = '';
-  subprocess.stdout.on('data', (chunk: Buffer | string) => {
-    printed += chunk.toString();
-  });
-  subprocess.stderr.on('data', (chunk: Buffer | string) => {
-    said += chunk.toString();
-  });
-  if (subprocess.pid === undefined) throw new Error(`${words.join(' ')} could not be started`);
-  return {
-    pid: subprocess.pid,
-    kill: (signal) => {
-      subprocess.kill(signal);
-    },
-    printedSoFar: () => printed,
-    saidSoFar: () => said,
-    result: subprocess.then(({ stdout, stderr, exitCode, signal }) => ({
-      command: words.join(' '),
-      stdout,
-      stderr,
-      exitCode,
-      signal,
-      json: () => JSON.parse(stdout) as Record<string, unknown>,
-    })),
-  };
+  running.add(guarded);
+  void guarded.result.finally(() => running.delete(guarded));
+  return guarded;
 }
 
 /** Runs a command pinned to `roots`, or bare if there is no guard, to its end. */

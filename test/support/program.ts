@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { execa, execaSync } from 'execa';
+import { execa, execaSync, type Options } from 'execa';
 import { nobody, runsAsRoot, type User } from './privilege.ts';
 
 const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
@@ -56,19 +56,37 @@ export function startProgram(
   options: ProgramOptions = {},
 ): RunningProgram {
   const node = [process.execPath, bin, ...args];
-  const [file = '', ...rest] =
+  const words =
     options.umask === undefined
       ? node
       : ['sh', '-c', `umask ${options.umask} && exec "$@"`, 'sh', ...node];
-  const subprocess = execa(file, rest, {
-    reject: false,
-    stdin: 'ignore',
-    stripFinalNewline: false,
+  return startProcess(words, {
+    command: ['mirrorlatch', ...args].join(' '),
     maxBuffer: 256 * 1024 * 1024,
     detached: options.ownGroup ?? false,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.user === undefined ? {} : { ...options.user, cwd: options.cwd ?? '/' }),
+  });
+}
+
+type ProcessOptions = Pick<Options, 'cwd' | 'env' | 'uid' | 'gid' | 'detached' | 'maxBuffer'> & {
+  command?: string;
+};
+
+/** Starts any command line; `command` is what to call it in messages. */
+export function startProcess(
+  words: readonly string[],
+  { command = words.join(' '), ...options }: ProcessOptions,
+): RunningProgram {
+  const [file = '', ...args] = words;
+  const subprocess = execa(file, args, {
+    ...options,
+    reject: false,
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    stripFinalNewline: false,
   });
   let printed = '';
   let said = '';
@@ -78,7 +96,6 @@ export function startProgram(
   subprocess.stderr.on('data', (chunk: Buffer | string) => {
     said += chunk.toString();
   });
-  const command = ['mirrorlatch', ...args].join(' ');
   if (subprocess.pid === undefined) throw new Error(`${command} could not be started`);
   return {
     pid: subprocess.pid,

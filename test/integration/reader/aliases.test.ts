@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { aliasesFor, withoutAliases } from '../../../src/reader/aliases.ts';
 import { type Guard, guardOf } from '../../../src/reader/guard.ts';
+import { fileName } from '../../support/file-name.ts';
 import { makeScratch } from '../../support/scratch.ts';
 import { type RealShell, SHELLS, takeIn, typeInto } from '../../support/shells.ts';
 
@@ -46,25 +47,12 @@ async function recorded(shell: RealShell, code: string, ...typed: string[]): Pro
   return runs;
 }
 
-/** Any name that a directory can have. */
-const name = fc
-  .oneof(
-    fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }),
-    fc.string({
-      unit: fc.constantFrom(...`'"\\\`$!*?[]{}()<>|&;#~=%^ \t\n-ax漢é\uf600`),
-      minLength: 1,
-      maxLength: 20,
-    }),
-  )
-  .map((some) => some.replaceAll(/[\0/]/g, ''))
-  .filter((some) => !['', '.', '..'].includes(some));
-
 for (const shell of SHELLS) {
   test(`${shell.name}: typed commands are guarded, also after sudo, whatever ROOT is called`, {
     timeout: 60_000,
   }, async () => {
     await fc.assert(
-      fc.asyncProperty(name, async (directory) => {
+      fc.asyncProperty(fileName, async (directory) => {
         const root = join(scratch.path, 'roots', directory);
         const state = join(root, '.mirrorlatch');
         mkdirSync(state, { recursive: true });

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type GuardOptions, guardOf } from '../../../src/reader/guard.ts';
 import { checkShimName, type IfUnavailable, shimText } from '../../../src/reader/shims.ts';
+import { fileName } from '../../support/file-name.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 /** The shells that may be /bin/sh and so run a shim. */
@@ -83,20 +84,7 @@ async function run(
   return { words: stdout.split('\0').slice(0, -1), stderr, exitCode };
 }
 
-/** Any name that a file can have. */
-const name = fc
-  .oneof(
-    fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }),
-    fc.string({
-      unit: fc.constantFrom(...`'"\\\`$!*?[]{}()<>|&;#~=%^ \t\n-ax漢é\uf600`),
-      minLength: 1,
-      maxLength: 20,
-    }),
-  )
-  .map((some) => some.replaceAll(/[\0/]/g, ''))
-  .filter((some) => !['', '.', '..'].includes(some));
-
-const commandName = name.filter((some) => {
+const commandName = fileName.filter((some) => {
   try {
     checkShimName(some);
     return true;
@@ -114,9 +102,9 @@ for (const [file, ...options] of INTERPRETERS) {
   }, async () => {
     await fc.assert(
       fc.asyncProperty(
-        name,
+        fileName,
         // A directory in PATH cannot contain a colon.
-        name.filter((some) => !some.includes(':')),
+        fileName.filter((some) => !some.includes(':')),
         commandName,
         fc.array(fc.string({ unit: 'binary' }).map((some) => some.replaceAll('\0', ''))),
         async (root, directory, command, words) => {
