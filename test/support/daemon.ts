@@ -33,7 +33,7 @@ export async function startDaemon(
     signalGroup();
     await end;
   };
-  for (let attempt = 0; attempt < 200 && !ended; attempt += 1) {
+  for (let attempt = 0; attempt < 1000 && !ended; attempt += 1) {
     if (await accepts(port)) return { stop };
     await pause(50);
   }

@@ -1,6 +1,5 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { execa, type Options } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
@@ -10,6 +9,7 @@ import {
   processStartTicks,
   processUser,
 } from '../../../src/system/proc.ts';
+import { eventually } from '../../support/eventually.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
@@ -32,8 +32,21 @@ async function start(
     await child;
   });
   const pid = child.pid ?? 0;
-  for (let turn = 0; turn < 400 && processName(pid) !== name; turn += 1) await sleep(5);
+  await eventually(() => expect(processName(pid)).toBe(name));
   return pid;
+}
+
+/** As `start`, a sleep in a mount namespace of its own that a shell has prepared from `cwd`. */
+function sleepWithMounts(preparation: string, cwd: string): Promise<number> {
+  const words = [
+    '--mount',
+    '--propagation',
+    'private',
+    'sh',
+    '-c',
+    `${preparation} && exec sleep 30`,
+  ];
+  return start('unshare', words, { cwd }, 'sleep');
 }
 
 function usesOf(pid: number, directory: string): string[] {
@@ -104,19 +117,7 @@ describe('a user of a directory', () => {
     const scratch = scratchDirectory();
     mkdirSync(join(scratch, 'mirror/snapshot'), { recursive: true });
     mkdirSync(join(scratch, 'elsewhere'));
-    const pid = await start(
-      'unshare',
-      [
-        '--mount',
-        '--propagation',
-        'private',
-        'sh',
-        '-c',
-        'mount --bind mirror/snapshot elsewhere && cd / && exec sleep 30',
-      ],
-      { cwd: scratch },
-      'sleep',
-    );
+    const pid = await sleepWithMounts('mount --bind mirror/snapshot elsewhere && cd /', scratch);
     expect(usesOf(pid, join(scratch, 'mirror'))).toEqual([`mount ${scratch}/mirror/snapshot`]);
   });
 
@@ -126,18 +127,9 @@ describe('a user of a directory', () => {
       const scratch = scratchDirectory();
       mkdirSync(join(scratch, 'data/mirror/snapshot'), { recursive: true });
       mkdirSync(join(scratch, 'container'));
-      const pid = await start(
-        'unshare',
-        [
-          '--mount',
-          '--propagation',
-          'private',
-          'sh',
-          '-c',
-          'mount --bind data container && cd container/mirror/snapshot && exec sleep 30',
-        ],
-        { cwd: scratch },
-        'sleep',
+      const pid = await sleepWithMounts(
+        'mount --bind data container && cd container/mirror/snapshot',
+        scratch,
       );
       expect(usesOf(pid, join(scratch, 'data/mirror'))).toContain(
         `cwd ${scratch}/data/mirror/snapshot`,
