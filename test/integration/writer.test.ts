@@ -40,9 +40,7 @@ describe.each(WRITERS)('$verb, as every writer,', ({ verb, words }) => {
     const holder = await holdLock(mirror);
     const [command = '', root = '', ...rest] = words(mirror.root);
     const waiting = startProgram([command, root, '--wait', '1m', ...rest]);
-    await expect
-      .poll(() => waiting.saidSoFar(), { timeout: 30_000 })
-      .toMatch(/waiting: .* is locked: lock by /);
+    await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting: .* is locked: lock by /);
     holder.release();
     expect((await waiting.result).exitCode).toBe(0);
   });
@@ -81,9 +79,9 @@ describe.each(WRITERS)('$verb, as every writer,', ({ verb, words }) => {
 describe('the settings', () => {
   test('are kept if they change while a sync waits for its time', async () => {
     const mirror = smallMirror();
-    const at = new Date(Date.now() + 4_000).toISOString();
+    const at = new Date(Date.now() + 10_000).toISOString();
     const waiting = startProgram(['sync', mirror.source, mirror.root, '--at', at]);
-    await expect.poll(() => waiting.saidSoFar(), { timeout: 30_000 }).toMatch(/waiting until/);
+    await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting until/);
     await runForJson(['init', mirror.root, '--keep-last', '7']);
     const result = await waiting.result;
     expect(result.exitCode, transcript(result)).toBe(0);
@@ -95,7 +93,7 @@ describe('the settings', () => {
     const holder = await holdLock(mirror);
     mirror.change({ 'left-out': 'left out', file: 'third' });
     const waiting = startProgram(['sync', mirror.root, '--wait', '1m', '--id', 'third']);
-    await expect.poll(() => waiting.saidSoFar(), { timeout: 30_000 }).toMatch(/waiting: /);
+    await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting: /);
     await runForJson(['init', mirror.root, '--keep-last', '5', '--', '--exclude=/left-out']);
     holder.release();
     const result = await waiting.result;
@@ -241,7 +239,7 @@ async function holdLock(mirror: SmallMirror): Promise<{ release(): void }> {
     end();
     await holder.result;
   });
-  await expect.poll(() => existsSync(holding), { timeout: 30_000 }).toBe(true);
+  await expect.poll(() => existsSync(holding)).toBe(true);
   return { release: end };
 }
 
