@@ -152,7 +152,8 @@ function describeProgress(progress: LockProgress | undefined): string {
   return `, now: ${progress.phase}${share}`;
 }
 
-function describeProcesses(processes: readonly NamedProcess[]): string {
+/** Names and pids, for people. */
+export function describeProcesses(processes: readonly NamedProcess[]): string {
   return processes.map(({ pid, name }) => `${name} (pid ${pid})`).join(', ');
 }
 

@@ -93,7 +93,7 @@ const CommandTreeRecord = z.object({
 export type CommandTreeRecord = z.infer<typeof CommandTreeRecord>;
 
 /** The record, or one line that says what is wrong with it. */
-type Checked<Record> = { record: Record } | { problem: string };
+export type Checked<Record> = { record: Record } | { problem: string };
 
 export const checkSettings = checkerOf(Settings);
 export const checkGateRecord = checkerOf(GateRecord);
@@ -110,10 +110,11 @@ export function parseJson(text: string | undefined): unknown {
   }
 }
 
-function checkerOf<Schema extends z.ZodMiniType>(schema: Schema) {
+/** A check of unknown values against a schema. */
+export function checkerOf<Schema extends z.ZodMiniType>(schema: Schema) {
   return (value: unknown): Checked<z.infer<Schema>> => {
     const parsed = schema.safeParse(value);
     if (parsed.success) return { record: parsed.data };
-    return { problem: z.prettifyError(parsed.error).replaceAll('\n', ' ') };
+    return { problem: z.prettifyError(parsed.error).replaceAll(/\s+/g, ' ') };
   };
 }

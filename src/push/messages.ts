@@ -10,6 +10,7 @@ import {
   type RetryPolicy,
   type ShrinkPolicy,
 } from '../mirror/policy.ts';
+import { checkerOf } from '../mirror/records.ts';
 import { isSnapshotId } from '../mirror/snapshot-id.ts';
 import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
@@ -195,16 +196,5 @@ const ReceiverMessage = z.discriminatedUnion('kind', [
 
 export type ReceiverMessage = z.infer<typeof ReceiverMessage>;
 
-/** Narrows a value to a message. @throws Error saying in one line why it is not one. */
-export type CheckMessage<Message> = (value: unknown) => Message;
-
-export const checkPusherMessage: CheckMessage<PusherMessage> = checkerOf(PusherMessage);
-export const checkReceiverMessage: CheckMessage<ReceiverMessage> = checkerOf(ReceiverMessage);
-
-function checkerOf<Schema extends z.ZodMiniType>(schema: Schema): CheckMessage<z.infer<Schema>> {
-  return (value) => {
-    const parsed = schema.safeParse(value);
-    if (parsed.success) return parsed.data;
-    throw new Error(z.prettifyError(parsed.error).replaceAll(/\s+/g, ' '));
-  };
-}
+export const checkPusherMessage = checkerOf(PusherMessage);
+export const checkReceiverMessage = checkerOf(ReceiverMessage);

@@ -1,9 +1,8 @@
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MirrorlatchError } from '../errors.ts';
-import { parseJson } from '../mirror/records.ts';
+import { type Checked, parseJson } from '../mirror/records.ts';
 import { lstatIfThere } from '../system/files.ts';
-import type { CheckMessage } from './messages.ts';
 
 /** The largest message; bytes. A peer that sends more is hostile or broken. */
 const LONGEST_LINE = 4 * 1024 * 1024;
@@ -23,7 +22,7 @@ export interface Frame<Message> {
 export interface WireOptions<Message> {
   input: Readable;
   output: Writable;
-  check: CheckMessage<Message>;
+  check: (value: unknown) => Checked<Message>;
   /** How often to send a sign of life; ms. */
   beatMs?: number;
   /** After how long a silence the other end counts as gone; ms. */
@@ -120,11 +119,9 @@ export class Wire<Outgoing extends { kind: string }, Incoming> {
   }
 
   #check(value: unknown, line: string): Incoming {
-    try {
-      return this.#options.check(value);
-    } catch (error) {
-      throw noMessage(line, error instanceof Error ? error.message : String(error));
-    }
+    const checked = this.#options.check(value);
+    if ('record' in checked) return checked.record;
+    throw noMessage(line, checked.problem);
   }
 
   #write(bytes: Buffer): Promise<void> {

@@ -1,5 +1,5 @@
 import { MirrorlatchError } from '../../errors.ts';
-import type { NamedProcess } from '../../mirror/lock-state.ts';
+import { describeProcesses, type NamedProcess } from '../../mirror/lock-state.ts';
 import { pause } from '../../system/pause.ts';
 import {
   pathsInUse,
@@ -24,7 +24,7 @@ export function refuseWhileWritten(tree: string, shownAs: string, hint: string):
   if (writers.length === 0) return;
   throw new MirrorlatchError(
     'BUSY',
-    `what an earlier command left running could still write to ${shownAs}: ${describe(writers)}`,
+    `what an earlier command left running could still write to ${shownAs}: ${describeProcesses(writers)}`,
     { hint },
   );
 }
@@ -52,7 +52,7 @@ export async function waitForWriters(
   if (left.length === 0) return;
   throw new MirrorlatchError(
     'UNAVAILABLE',
-    `${command} left something running that could still write: ${describe(left)}; nothing was published`,
+    `${command} left something running that could still write: ${describeProcesses(left)}; nothing was published`,
     {
       hint: 'Let the command wait for what it starts. Once that has ended, publish what is there with: mirrorlatch lock ROOT -- true',
       details: { processes: left },
@@ -78,8 +78,4 @@ function writersOf(tree: string, kernelLock?: string): NamedProcess[] {
     pid,
     name: processName(pid) ?? '?',
   }));
-}
-
-function describe(processes: readonly NamedProcess[]): string {
-  return processes.map(({ pid, name }) => `${name} (pid ${pid})`).join(', ');
 }

@@ -13,7 +13,7 @@ async function hear(pieces: Iterable<Buffer>): Promise<Frame<Message>[]> {
   const wire = new Wire<Message, Message>({
     input: Readable.from(pieces),
     output: new PassThrough().resume(),
-    check: (value) => value as Message,
+    check: (value) => ({ record: value as Message }),
   });
   const heard: Frame<Message>[] = [];
   try {
@@ -29,7 +29,7 @@ async function said(frames: readonly Frame<Message>[]): Promise<Buffer> {
   const wire = new Wire<Message, Message>({
     input: Readable.from([]),
     output,
-    check: (value) => value as Message,
+    check: (value) => ({ record: value as Message }),
   });
   for (const { message, payload } of frames) {
     await wire.send(message, message.kind === 'data' ? payload : undefined);
@@ -128,7 +128,7 @@ describe('the other end', () => {
     const input = new PassThrough();
     const onSilence = vi.fn();
     const output = new PassThrough().resume();
-    const check = (value: unknown) => value as Message;
+    const check = (value: unknown) => ({ record: value as Message });
     const wire = new Wire<Message, Message>({
       input,
       output,
