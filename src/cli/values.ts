@@ -8,6 +8,11 @@ export function duration(text: string): number {
   throw new InvalidArgumentError('Give a duration such as 90s, 10m, 24h or 7d.');
 }
 
+/** For the reader, which waits for whole seconds only. */
+export function wholeSeconds(milliseconds: number): number {
+  return Math.ceil(milliseconds / 1000);
+}
+
 /** Reads a number from 0 to 100, with or without a percent sign. */
 export function percentage(text: string): number {
   const number = /^\d+(\.\d+)? ?%?$/.test(text) ? Number.parseFloat(text) : Number.NaN;

@@ -1,5 +1,10 @@
 import { layoutOf } from '../mirror/layout.ts';
 
+/** How a command is pinned, see reader.sh; `auto` is the strongest pin that works. */
+export const PINS = ['auto', 'namespace', 'cwd'] as const;
+
+export type PinKind = (typeof PINS)[number];
+
 /** The words before a command that pin it to one snapshot. */
 export interface Guard {
   /** The whole prefix, up to and including the `--` before the command. */
@@ -19,7 +24,7 @@ export interface GuardOptions {
   readonly reader: 'executable' | 'readable' | 'absent';
   /** The name or path of `mirrorlatch`. */
   readonly program: string;
-  readonly pin?: 'auto' | 'namespace' | 'cwd' | undefined;
+  readonly pin?: PinKind | undefined;
   readonly waitSeconds?: number | undefined;
   /** Updates remember their snapshot and installs reuse it. Needs `mirrorlatch run`. */
   readonly sticky?: boolean | undefined;

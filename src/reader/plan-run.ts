@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import { MirrorlatchError } from '../errors.ts';
 import { quoteForSh } from '../system/quote.ts';
+import type { PinKind } from './guard.ts';
 import { interactiveShell } from './interactive-shell.ts';
 import { presetFor } from './presets.ts';
 import { programPath, readerPath } from './script.ts';
@@ -16,7 +17,7 @@ export interface RunOptions {
   orCurrent?: boolean | undefined;
   /** Read an in-place mirror even if its last sync did not finish cleanly. */
   allowDirty?: boolean | undefined;
-  pin?: 'auto' | 'namespace' | 'cwd' | undefined;
+  pin?: PinKind | undefined;
   chdir?: 'yes' | 'no' | undefined;
   /** How long to wait while there is nothing to read, in seconds. Default: without limit. */
   waitSeconds?: number | undefined;

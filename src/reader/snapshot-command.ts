@@ -1,5 +1,6 @@
 import { LIVE } from '../mirror/layout.ts';
 import { type Job, type JobEnd, startJob } from '../system/job.ts';
+import type { PinKind } from './guard.ts';
 import { readerPath } from './script.ts';
 
 export interface CommandOptions {
@@ -8,7 +9,7 @@ export interface CommandOptions {
   /** Run it for the snapshot that is current at the start too. */
   initial?: boolean | undefined;
   /** How it is pinned, as by `mirrorlatch run --pin`. */
-  pin?: 'auto' | 'namespace' | 'cwd' | undefined;
+  pin?: PinKind | undefined;
   /** `no`: it starts in the caller's working directory, not in the snapshot. */
   chdir?: 'yes' | 'no' | undefined;
 }

@@ -5,14 +5,15 @@
  */
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
+import { PINS, type PinKind } from '../../reader/guard.ts';
 import type { CommandContext } from '../context.ts';
 import { helpOfGuard } from '../help.ts';
 import { printLine } from '../output.ts';
-import { duration } from '../values.ts';
+import { duration, wholeSeconds } from '../values.ts';
 
 interface RunFlags {
   mirror?: string[];
-  pin?: 'auto' | 'namespace' | 'cwd';
+  pin?: PinKind;
   chdir?: 'yes' | 'no';
   snapshot?: string;
   orCurrent?: boolean;
@@ -45,7 +46,7 @@ export function addRun(program: Command, context: CommandContext): void {
       new Option(
         '--pin <kind>',
         "namespace: the mirror's own paths lead to this snapshot alone; cwd: the working directory is the snapshot; auto (default): the strongest that works",
-      ).choices(['auto', 'namespace', 'cwd']),
+      ).choices(PINS),
     )
     .addOption(
       new Option(
@@ -101,8 +102,7 @@ export function addRun(program: Command, context: CommandContext): void {
     });
 }
 
-/** The reader waits for whole seconds only. */
 function secondsOf(wait: number | boolean | undefined): number | undefined {
   if (wait === false) return 0;
-  return typeof wait === 'number' ? Math.ceil(wait / 1000) : undefined;
+  return typeof wait === 'number' ? wholeSeconds(wait) : undefined;
 }

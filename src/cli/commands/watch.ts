@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import type { LockOwner } from '../../mirror/records.ts';
+import { PINS } from '../../reader/guard.ts';
 import type { CommandOptions } from '../../reader/snapshot-command.ts';
 import type { WatchEvent } from '../../reader/watch.ts';
 import type { CommandContext } from '../context.ts';
@@ -39,7 +40,7 @@ export function addWatch(program: Command, context: CommandContext): void {
       new Option(
         '--pin <how>',
         'how to pin COMMAND (default: the strongest pin that works)',
-      ).choices(['auto', 'namespace', 'cwd']),
+      ).choices(PINS),
     )
     .addOption(
       new Option(

@@ -1,12 +1,13 @@
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import type { ChooseGuardOptions } from '../../reader/choose-guard.ts';
-import { duration } from '../values.ts';
+import { PINS, type PinKind } from '../../reader/guard.ts';
+import { duration, wholeSeconds } from '../values.ts';
 
 /** The flags of the commands that install guards: `shell-init` and `shims`. */
 export interface GuardFlags {
   mirror?: string[];
-  pin?: 'auto' | 'namespace' | 'cwd';
+  pin?: PinKind;
   /** ms */
   wait?: number;
   sticky?: boolean;
@@ -22,11 +23,7 @@ export function addGuardOptions(command: Command): Command {
       (root, all: string[] = []) => [...all, root],
     )
     .addOption(
-      new Option('--pin <kind>', 'how to pin the commands, see mirrorlatch run').choices([
-        'auto',
-        'namespace',
-        'cwd',
-      ]),
+      new Option('--pin <kind>', 'how to pin the commands, see mirrorlatch run').choices(PINS),
     )
     .option(
       '--wait <duration>',
@@ -48,8 +45,7 @@ export function guardOptions(flags: GuardFlags): ChooseGuardOptions {
   return {
     roots: flags.mirror ?? [],
     pin: flags.pin,
-    // The reader waits for whole seconds only.
-    waitSeconds: flags.wait === undefined ? undefined : Math.ceil(flags.wait / 1000),
+    waitSeconds: flags.wait === undefined ? undefined : wholeSeconds(flags.wait),
     sticky: flags.sticky,
     orCurrent: flags.orCurrent,
     env: process.env,
