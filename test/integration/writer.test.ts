@@ -1,4 +1,5 @@
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -12,12 +13,14 @@ import {
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { processesHoldingFlock, processesWithOpenFile } from '../../src/system/proc.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { mayMount, nobody } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
   runForJson,
   runProgram,
+  startProcess,
   startProgram,
   transcript,
 } from '../support/program.ts';
@@ -163,11 +166,28 @@ test('first inits at once make one mirror, with the settings of all', async () =
   });
 });
 
-test('a mirror of the other mode that another process makes meanwhile is refused', async () => {
+test('init --in-place refuses a mirror with snapshots', async () => {
   const mirror = await twoSnapshots();
   const result = await runProgram(['init', mirror.root, '--in-place']);
   expectFailure(result, 64, /is a mirror with snapshots already/);
   expect(existsSync(join(mirror.root, 'gate'))).toBe(false);
+});
+
+test('init --in-place refuses a mirror with snapshots that another process makes meanwhile', async () => {
+  const made = await twoSnapshots();
+  const root = join(scratchDirectory(), 'mirror');
+  const state = join(root, '.mirrorlatch');
+  mkdirSync(state, { recursive: true });
+  const lock = join(state, 'settings.flock');
+  const holder = startProcess(['flock', lock, 'sh', '-c', 'echo held; exec sleep infinity']);
+  onTestFinished(() => holder.kill('SIGKILL'));
+  await expect.poll(() => holder.printedSoFar()).toBe('held\n');
+  const init = startProgram(['init', root, '--in-place']);
+  await expect.poll(() => processesWithOpenFile(lock)).toContain(init.pid);
+  copyFileSync(made.state('mirror.json'), join(state, 'mirror.json'));
+  for (const pid of processesHoldingFlock(lock)) process.kill(pid);
+  expectFailure(await init.result, 64, /is a mirror with snapshots already/);
+  expect(existsSync(join(root, 'gate'))).toBe(false);
 });
 
 test('a reader that cannot be put in place is a warning, and prune goes on', async () => {

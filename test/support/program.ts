@@ -77,7 +77,7 @@ type ProcessOptions = Pick<Options, 'cwd' | 'env' | 'uid' | 'gid' | 'detached' |
 /** Starts any command line; `command` is what to call it in messages. */
 export function startProcess(
   words: readonly string[],
-  { command = words.join(' '), ...options }: ProcessOptions,
+  { command = words.join(' '), ...options }: ProcessOptions = {},
 ): RunningProgram {
   const [file = '', ...args] = words;
   const subprocess = execa(file, args, {
