@@ -57,6 +57,20 @@ test('npm install --global --install-links . installs a copy, which outlives the
   expect(await versionOf(join(prefix, 'bin/mirrorlatch'))).toBe(version);
 });
 
+test('an npm that ignores scripts installs what was built before', async () => {
+  const cwd = freshClone();
+  const prefix = scratchDirectory();
+  const install = `npm install --global --prefix '${prefix}' --prefer-offline .`;
+  const { exitCode, all } = await execa('sh', ['-c', `npm ci && npm run build && ${install}`], {
+    cwd,
+    env: { npm_config_ignore_scripts: 'true', npm_config_prefer_offline: 'true' },
+    all: true,
+    reject: false,
+  });
+  expect(exitCode, all).toBe(0);
+  expect(await versionOf(join(prefix, 'bin/mirrorlatch'))).toBe(version);
+});
+
 test('npm install builds the program from a git URL', async () => {
   const home = scratchDirectory();
   writeFileSync(join(home, 'package.json'), '{}');
