@@ -9,7 +9,7 @@ import { dirname, relative } from 'node:path/posix';
 // biome-ignore format: a picture of the house
 const ROOMS = {
   'bin.ts':            ['node: cli/commands.ts cli/start.ts', 'bin.ts only starts the command line.'],
-  'index.ts':          ['errors.ts operations push reader writer mirror rsync system/job.ts', 'index.ts only exports verbs and their types.'],
+  'index.ts':          ['errors.ts operations push reader writer mirror rsync system/job.ts system/proc.ts', 'index.ts only exports verbs and their types.'],
   'cli':               ['cli/commands operations push reader writer mirror rsync commander', 'cli/ calls the verbs, which do the work.'],
   'cli/commands':      ['cli cli/options operations push reader writer mirror rsync commander', 'A command calls the verbs, which do the work.'],
   'cli/options':       ['cli operations push reader writer mirror rsync commander', 'An option knows no command.'],

@@ -16,7 +16,7 @@ export {
   hasCode,
   MirrorlatchError,
 } from './errors.ts';
-export type { CloneMethod } from './mirror/clone.ts';
+export type { CloneMethod, MadeBy } from './mirror/clone.ts';
 export type { HistoryEntry, SyncFigures } from './mirror/history.ts';
 export type { Layout } from './mirror/layout.ts';
 export type { LockState, NamedProcess } from './mirror/lock-state.ts';
@@ -32,6 +32,7 @@ export type {
 } from './mirror/policy.ts';
 export type { Reader } from './mirror/readers.ts';
 export type { GateRecord, LockOwner, LockProgress, Settings } from './mirror/records.ts';
+export type { SettingsOptions } from './mirror/settings.ts';
 export type { Finding } from './mirror/survey.ts';
 export { type AdoptOptions, adopt, type UnadoptOptions, unadopt } from './operations/adopt.ts';
 export {
@@ -61,7 +62,9 @@ export { type WaitOptions, type WaitResult, wait } from './reader/wait.ts';
 export { type WatchEvent, type WatchOptions, watch } from './reader/watch.ts';
 export type { DefaultName } from './rsync/arguments.ts';
 export type { Entry } from './rsync/itemize.ts';
+export type { SourceTotals } from './rsync/progress.ts';
 export type { JobEnd } from './system/job.ts';
+export type { ProcessUse } from './system/proc.ts';
 export type { OnEvent, OperationEvent, Phase } from './writer/events.ts';
 export type { PolicyOptions } from './writer/policy.ts';
 export type { PruneResult } from './writer/pruning.ts';
