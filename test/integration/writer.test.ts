@@ -12,8 +12,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { sync } from '../../src/operations/sync/sync.ts';
 import { processesHoldingFlock, processesWithOpenFile } from '../../src/system/proc.ts';
+import type { OnEvent } from '../../src/writer/events.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { mayMount, nobody } from '../support/privilege.ts';
 import {
@@ -82,12 +84,19 @@ describe.each(WRITERS)('$verb, as every writer,', ({ verb, words }) => {
 describe('the settings', () => {
   test('are kept if they change while a sync waits for its time', async () => {
     const mirror = smallMirror();
-    const at = new Date(Date.now() + 10_000).toISOString();
-    const waiting = startProgram(['sync', mirror.source, mirror.root, '--at', at]);
-    await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting until/);
+    // A clock that stands still until it is set.
+    vi.useFakeTimers({ toFake: ['Date'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { source, root } = mirror;
+    const at = new Date(Date.now() + 1_000);
+    const onEvent = vi.fn<OnEvent>();
+    const waiting = sync({ source, root, at, onEvent });
+    await expect
+      .poll(() => onEvent.mock.lastCall)
+      .toMatchObject([{ message: expect.stringMatching(/waiting until/) }]);
     await runForJson(['init', mirror.root, '--keep-last', '7']);
-    const result = await waiting.result;
-    expect(result.exitCode, transcript(result)).toBe(0);
+    vi.setSystemTime(at);
+    expect(await waiting).toMatchObject({ outcome: 'published' });
     expect(settingsOf(mirror)).toMatchObject({ keepLast: 7, source: `${mirror.source}/` });
   });
 

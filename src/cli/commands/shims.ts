@@ -25,7 +25,7 @@ export function addShims(program: Command, context: CommandContext): void {
     .addOption(
       new Option('--if-unavailable <what>', 'if the mirror is not there: fail, or run unguarded')
         .choices(IF_UNAVAILABLE)
-        .default('fail'),
+        .default(IF_UNAVAILABLE[0]),
     )
     .option('--json', 'print one object about the result')
     .addHelpText(
