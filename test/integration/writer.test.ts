@@ -115,6 +115,19 @@ describe('the settings', () => {
     expect(settingsOf(mirror)).toMatchObject({ keepLast: 5 });
   });
 
+  test('say what is pruned, if they change while a sync waits for the lock', async () => {
+    const mirror = await twoSnapshots();
+    const holder = await holdLock(mirror);
+    mirror.change({ file: 'third' });
+    const waiting = startProgram(['sync', mirror.root, '--wait', '1m', '--id', 'third']);
+    await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting: /);
+    await runForJson(['init', mirror.root, '--keep-last', '1', '--grace', '0']);
+    holder.release();
+    const result = await waiting.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(mirror.snapshots()).toEqual(['second', 'third']);
+  });
+
   test('are all kept if several commands change them at once', async () => {
     const mirror = await twoSnapshots();
     const changes = [
