@@ -128,6 +128,20 @@ describe('the settings', () => {
     expect(mirror.snapshots()).toEqual(['second', 'third']);
   });
 
+  test('keep their source if the first publication comes while a sync waits for the lock', async () => {
+    const mirror = smallMirror();
+    await runForJson(['init', mirror.root]);
+    const holder = await holdLock(mirror, 'fill');
+    const words = ['sync', mirror.source, mirror.root, '--wait', '1m', '--allow-shrink'];
+    const waiting = startProgram(words);
+    await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting: /);
+    await runForJson(['init', mirror.root, '--source', '/srv/elsewhere']);
+    holder.release();
+    const result = await waiting.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(settingsOf(mirror)).toMatchObject({ source: '/srv/elsewhere/' });
+  });
+
   test('are all kept if several commands change them at once', async () => {
     const mirror = await twoSnapshots();
     const changes = [
@@ -269,13 +283,22 @@ function settingsOf(mirror: SmallMirror): unknown {
   return JSON.parse(readFileSync(mirror.state('mirror.json'), 'utf8'));
 }
 
-/** Starts a command that holds the writer's lock until it is released. */
-async function holdLock(mirror: SmallMirror): Promise<{ release(): void }> {
+/**
+ * Starts a command that holds the writer's lock until it is released.
+ *
+ * @param work `fill`: then it publishes a snapshot.
+ */
+async function holdLock(
+  mirror: SmallMirror,
+  work: 'nothing' | 'fill' = 'nothing',
+): Promise<{ release(): void }> {
   const release = join(mirror.home, 'release');
   const holding = join(mirror.home, 'holding');
-  const script = `: >"$1"; until [ -e "$2" ]; do sleep 0.1; done`;
+  const fill = work === 'fill' ? ': >"$MIRRORLATCH_STAGING/filled"; ' : '';
+  const script = `${fill}: >"$1"; until [ -e "$2" ]; do sleep 0.1; done`;
   const command = ['sh', '-c', script, 'sh', holding, release];
-  const holder = startProgram(['lock', mirror.root, '--lock-only', '--', ...command]);
+  const options = work === 'fill' ? [] : ['--lock-only'];
+  const holder = startProgram(['lock', mirror.root, ...options, '--', ...command]);
   const end = (): void => writeFileSync(release, '');
   onTestFinished(async () => {
     end();
