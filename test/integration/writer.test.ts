@@ -252,6 +252,15 @@ test('an outdated tree in staging goes although the served directory cannot be b
   expect(trees).toEqual([]);
 });
 
+test('what a failed command has thrown away is removed', async () => {
+  const mirror = await twoSnapshots();
+  for (const options of [[], ['--anew']]) {
+    const words = ['lock', mirror.root, ...options, '--', 'false'];
+    expect((await runProgram(words)).exitCode).toBe(1);
+  }
+  expect(readdirSync(mirror.state('trash'))).toEqual([]);
+});
+
 test('a wrong unadopt changes nothing', async () => {
   const mirror = await twoSnapshots();
   rmSync(mirror.state('reader'));
