@@ -261,6 +261,18 @@ test('what a failed command has thrown away is removed', async () => {
   expect(readdirSync(mirror.state('trash'))).toEqual([]);
 });
 
+test.skipIf(!mayMount)('a sync warns of a tree that it cannot remove, and publishes', async () => {
+  const mirror = await twoSnapshots();
+  const inside = mirror.state('trash', 'tree', 'mounted');
+  mkdirSync(inside, { recursive: true });
+  await execa('mount', ['-t', 'tmpfs', 'tmpfs', inside]);
+  mirror.change({ file: 'third' });
+  const result = await runProgram(['sync', mirror.root, '--id', 'third']);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr).toMatch(/warning: .*\/trash\/tree cannot be removed/);
+  expect(mirror.linked('current')).toBe('third');
+});
+
 test('a wrong unadopt changes nothing', async () => {
   const mirror = await twoSnapshots();
   rmSync(mirror.state('reader'));
