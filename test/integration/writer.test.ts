@@ -28,6 +28,7 @@ import {
 } from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { standInFor } from '../support/stand-in.ts';
 
 const twoSnapshots = mirrorsWith('first', 'second');
 
@@ -250,6 +251,18 @@ test('an outdated tree in staging goes although the served directory cannot be b
   expect(mirror.linked('current')).toBe('second');
   const trees = readdirSync(mirror.state('staging')).filter((name) => !name.endsWith('.clone'));
   expect(trees).toEqual([]);
+});
+
+test('what fails because the lock was lost is reported as that, and the new holder has no word of it in its history', async () => {
+  const mirror = await twoSnapshots();
+  mirror.change({ file: 'third' });
+  // Another host that takes the lock over moves trees away: cp, which makes the clone, then fails.
+  const takeOver = `mv '${mirror.state('sync.lock')}'/* '${join(mirror.home, 'taken')}'; exit 1`;
+  const PATH = standInFor('cp', join(mirror.home, 'programs'), takeOver);
+  const result = await runProgram(['sync', mirror.root], { env: { PATH } });
+  expectFailure(result, 75, /the lock of .* was lost to another host/);
+  const history = readFileSync(mirror.state('history.jsonl'), 'utf8').trimEnd().split('\n');
+  expect(JSON.parse(history.at(-1) ?? '')).toMatchObject({ event: 'published', id: 'second' });
 });
 
 test('what a failed command has thrown away is removed', async () => {
