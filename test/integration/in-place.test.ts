@@ -35,6 +35,7 @@ import {
 import { makeScratch } from '../support/scratch.ts';
 import { holdRsync, rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
 import { smallMirror } from '../support/small-mirror.ts';
+import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const scratch = makeScratch();
@@ -373,6 +374,17 @@ describe.concurrent('A failed in-place sync', () => {
     sync.kill(signal);
     const result = await sync.result;
     expect(result.exitCode, transcript(result)).toBe(exitCode);
+    await isDirtyUntilTheNextSync(one);
+  });
+
+  test('by SIGTERM after rsync has ended publishes nothing', async () => {
+    const one = await mirror('after rsync');
+    one.change({ file: 'changed' });
+    // find removes what rsync left: it is what runs between the transfer and the publication.
+    const PATH = standInFor('find', join(scratch.path, 'programs'), 'kill -TERM "$PPID"');
+    const result = await runProgram(['sync', one.root], { env: { PATH } });
+    expect(result.exitCode, transcript(result)).toBe(143);
+    expect(one.history().at(-1)).toMatchObject({ event: 'failed', code: 'SIGTERM' });
     await isDirtyUntilTheNextSync(one);
   });
 
