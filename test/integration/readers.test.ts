@@ -1,4 +1,11 @@
-import { copyFileSync, mkdirSync, readlinkSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { execa, execaSync } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -7,6 +14,7 @@ import { mayMount, nobody, runsAsRoot } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { standInFor } from '../support/stand-in.ts';
 
 interface Kept {
   readonly id: string;
@@ -212,6 +220,29 @@ test('the prune at the end of a sync also keeps snapshots that are read, and rep
       },
     ]),
   });
+});
+
+test('I5: a reader that comes after prune has looked for readers keeps its snapshot', async () => {
+  const mirror = await threeSnapshots();
+  const lease = mirror.state('leases', 'first');
+  const pid = join(mirror.home, 'pid');
+  // flock(1) takes the lease, as descriptor 3, right before the removal.
+  const reads = `flock --shared --no-fork '${lease}' sleep 600 3>&- >/dev/null 2>&1`;
+  const isHeld = `until grep -q "FLOCK .* READ $! " /proc/locks; do sleep 0.1; done`;
+  const comes = `if [ /proc/self/fd/3 -ef '${lease}' ]; then
+    PATH='${process.env['PATH']}'
+    ${reads} & echo $! >'${pid}'
+    ${isHeld}
+  fi`;
+  const PATH = standInFor('flock', join(mirror.home, 'programs'), comes);
+  const rules = ['--keep-last', '1', '--grace', '0'];
+  const pruned = await runForJson(['prune', mirror.root, ...rules], { env: { PATH } });
+  process.kill(Number(readFileSync(pid, 'utf8')), 'SIGKILL');
+  expect(pruned).toMatchObject({
+    removed: [],
+    kept: expect.arrayContaining([{ id: 'first', reasons: ['is held by a reader'], readers: [] }]),
+  });
+  expect(mirror.snapshots()).toContain('first');
 });
 
 const whyNotAsNobody = nobodyRunsTheProgram
