@@ -1,11 +1,12 @@
-import { lstatSync, mkdirSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
-import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { runForJson, runProgram, startProgram, transcript } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const oneSnapshot = mirrorsWith('first');
@@ -73,6 +74,24 @@ describe.concurrent('an rsync that a killed sync left running', () => {
       difference(describeTree(mirror.source), describeTree(join(mirror.root, 'current'))),
     ).toEqual([]);
   });
+});
+
+test('I4: a removal that a killed prune left running keeps every writer out with 75', async () => {
+  const home = join(scratch.path, 'removal');
+  mkdirSync(home);
+  const mirror = await oneSnapshot(home);
+  mkdirSync(mirror.state('trash', 'tree'), { recursive: true });
+  const [started, release] = [join(home, 'started'), join(home, 'release')];
+  const waits = `: >'${started}'; until [ -e '${release}' ]; do sleep 0.1; done`;
+  const PATH = standInFor('rm', join(home, 'programs'), waits);
+  const prune = startProgram(['prune', mirror.root], { env: { PATH } });
+  await expect.poll(() => existsSync(started)).toBe(true);
+  prune.kill('SIGKILL');
+  await prune.result;
+  const result = await runProgram(['sync', mirror.root]);
+  writeFileSync(release, '');
+  expectFailure(result, 75, /its holder was killed and left running: .*rm \(pid \d+\)/);
+  await expect.poll(() => existsSync(mirror.state('trash', 'tree'))).toBe(false);
 });
 
 /**
