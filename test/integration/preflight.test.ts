@@ -262,6 +262,8 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`the superblock${whyNoLoopFilesystem
     expectFailure(result, 74, /is not clean/, /e2fsck/, /--unclean warn/);
     expect(mirror.linked('current')).toBe(undefined);
     expect(existsSync(mirror.state('sync.lock'))).toBe(false);
+    const status = await runProgram(['status', mirror.root, '--json']);
+    expect(status.json()).toMatchObject({ lastSync: { event: 'failed', code: 'IO' } });
   });
 
   test('is not read with --unclean ignore', async () => {
