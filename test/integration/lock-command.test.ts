@@ -1,14 +1,17 @@
 import {
+  closeSync,
   cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -379,8 +382,11 @@ describe.concurrent('I10: the command', () => {
 
   test('is stopped and continued together with mirrorlatch by Ctrl-Z and fg', async () => {
     const mirror = await oneSnapshot(home('stopped'));
-    const go = join(mirror.home, 'go');
-    const command = `echo $$ >"$MIRRORLATCH_STAGING/../pid"; ${until(go)}; exit 7`;
+    const pipe = join(mirror.home, 'pipe');
+    await execa('mkfifo', [pipe]);
+    const go = openSync(pipe, 'r+');
+    // It starts no process: as long as dash does (vfork), it cannot be stopped.
+    const command = `echo $$ >"$MIRRORLATCH_STAGING/../pid"; read line <'${pipe}'; exit 7`;
     // Ctrl-Z only stops a group whose leader has a parent in another group of the session.
     const shell = execa(
       'sh',
@@ -391,16 +397,21 @@ describe.concurrent('I10: the command', () => {
       { reject: false, detached: true },
     );
     const file = mirror.state('staging', 'pid');
-    const pid = await eventually(() => Number(/\d+\n/.exec(readFileSync(file, 'utf8'))?.[0]));
+    const pid = await eventually(() => {
+      const text = readFileSync(file, 'utf8');
+      expect(text).toMatch(/^\d+\n$/);
+      return Number(text);
+    });
     const group = Number(statOf(pid)[1]);
     expect(String(group), 'not our own').not.toBe(statOf(process.pid)[1]);
     process.kill(-group, 'SIGTSTP');
     await eventually(() => expect([statOf(pid)[0], statOf(group)[0]]).toEqual(['T', 'T']));
-    writeFileSync(go, '');
+    writeSync(go, '\n');
     await pause(500);
     expect(existsSync(`/proc/${pid}`)).toBe(true);
     process.kill(-group, 'SIGCONT');
     expect((await shell).exitCode).toBe(7);
+    closeSync(go);
   });
 });
 
