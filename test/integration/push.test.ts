@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -204,6 +205,22 @@ test('I4, I6: a push writes an in-place mirror behind its gate, which a dropped 
   await pushForJson(mirror);
   expect(await gate()).toBe('open');
   isWhole(mirror);
+});
+
+test('a push gives up after --drain when readers are inside an in-place mirror', async () => {
+  const mirror = smallMirror();
+  await runForJson(['init', mirror.root, '--in-place']);
+  await pushForJson(mirror);
+  const lease = mirror.state('gate.flock');
+  const reader = execa('flock', ['--shared', '--no-fork', lease, 'sleep', '600'], {
+    reject: false,
+  });
+  await eventually(() => expect(readlinkSync(`/proc/${reader.pid}/exe`)).toMatch(/\/sleep$/));
+  mirror.change({ file: 'changed' });
+  const result = await push(mirror, { words: ['--drain', '300ms'] });
+  reader.kill('SIGKILL');
+  await reader;
+  expectFailure(result, 75, /readers are inside: sleep/);
 });
 
 describe('two pushes at once', () => {
