@@ -184,6 +184,17 @@ describe('a push over ssh', () => {
     expect(result.exitCode, transcript(result)).toBe(0);
     isWhole(mirror);
   });
+
+  test('with --retries 0 does not try again there either', async () => {
+    const mirror = await oneSnapshot();
+    mirror.change({ zz: 'vanishes' });
+    const running = await startSlowPush(mirror, { words: ['--retries', '0'] });
+    rmSync(join(mirror.source, 'zz'));
+    const result = await running.result;
+    expectFailure(result, 69, /zz/);
+    expect(result.stderr).not.toMatch(/follows in/);
+    expect(mirror.linked('current')).toBe('first');
+  });
 });
 
 test('I4, I6: a push writes an in-place mirror behind its gate, which a dropped connection leaves dirty, not closed', async () => {
