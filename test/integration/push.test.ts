@@ -19,7 +19,13 @@ import { seededRandom } from '../stress/scale.ts';
 import { buildAwkwardTree } from '../support/awkward-tree.ts';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
-import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
+import {
+  makeImage,
+  makeLoopFilesystem,
+  mountImage,
+  unmountImage,
+  whyNoLoopFilesystem,
+} from '../support/loop-filesystem.ts';
 import { nobody, runsAsRoot } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
@@ -478,6 +484,20 @@ describe('a push fails', () => {
     },
   );
 });
+
+test.skipIf(whyNoLoopFilesystem !== '')(
+  'a push with --unclean refuse heeds the filesystem of the other host',
+  async () => {
+    const scratch = scratchDirectory();
+    const [image, disk] = [join(scratch, 'image'), join(scratch, 'disk')];
+    await makeImage('ext4', image, { size: 16 * 1024 * 1024 });
+    await execa('debugfs', ['-w', '-R', 'set_super_value state 0', image]);
+    await mountImage(image, disk);
+    onTestFinished(() => unmountImage(disk));
+    const mirror = smallMirror({ root: join(disk, 'mirror') });
+    expectFailure(await push(mirror, { words: ['--unclean', 'refuse'] }), 74, /is not clean/);
+  },
+);
 
 describe('mirrorlatch receive, whatever it is sent,', () => {
   const request = (rsyncOptions: string[]): string =>
