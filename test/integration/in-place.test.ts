@@ -231,6 +231,19 @@ describe.concurrent('Readers inside', () => {
     await reading.result;
   });
 
+  test('make a lock give up after --drain, before its command is started', async () => {
+    const one = await mirror('lock gives up');
+    const reading = await startReading(one);
+    const before = one.record();
+    const started = join(scratch.path, 'started');
+    const words = ['lock', one.root, '--drain', '300ms', '--', 'touch', started];
+    expectFailure(await runProgram(words), 75, /readers are inside: sleep/);
+    expect(existsSync(started)).toBe(false);
+    expect(one.record()).toEqual(before);
+    reading.kill('SIGKILL');
+    await reading.result;
+  });
+
   test('are waited for, and those that come meanwhile see the new tree', async () => {
     const one = await mirror('drain');
     const reading = await startReading(one);
