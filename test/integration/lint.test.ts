@@ -132,6 +132,29 @@ const ALLOWED: readonly [file: string, imported: string][] = [
   ['system/watcher.ts', 'chokidar'],
 ];
 
+/** Files of each floor of the house, from top to bottom. */
+const FLOORS: readonly (readonly string[])[] = [
+  ['bin.ts', 'index.ts'],
+  ['cli/start.ts', 'cli/commands/sync.ts', 'cli/options/lock.ts'],
+  ['push/push.ts', 'push/messages.ts'],
+  ['operations/rollback.ts', 'operations/sync/sync.ts'],
+  ['writer/session.ts'],
+  ['reader/wait.ts'],
+  ['mirror/layout.ts', 'mirror/records.ts'],
+  ['rsync/run.ts'],
+  ['system/files.ts', 'system/process.ts'],
+  ['errors.ts'],
+];
+
+/** Every import from a higher floor. */
+const UPWARDS = FLOORS.flatMap((files, floor) =>
+  files.flatMap((file) =>
+    FLOORS.slice(0, floor)
+      .flat()
+      .map((above): [file: string, imported: string] => [file, above]),
+  ),
+);
+
 /** The ways in which one module imports another. */
 const WAYS: readonly [way: string, line: (name: string) => string][] = [
   ['an import of a value', (name) => `import { it } from '${name}';`],
@@ -169,7 +192,9 @@ function refusalOf(file: string, imported: string, line: (name: string) => strin
 const plainly = (name: string): string => `import '${name}';`;
 
 beforeAll(async () => {
-  for (const [file, imported] of [...REFUSED, ...ALLOWED]) write(file, imported, plainly);
+  for (const [file, imported] of [...REFUSED, ...ALLOWED, ...UPWARDS]) {
+    write(file, imported, plainly);
+  }
   for (const [, line] of WAYS) write('rsync/ways.ts', 'mirror/layout.ts', line);
   const { stdout } = await lint(scratch.path, sources);
   for (const { category, message, location } of JSON.parse(stdout).diagnostics) {
@@ -198,6 +223,10 @@ function lint(home: string, files: ReadonlyMap<string, readonly string[]>) {
 describe('the layers of src', () => {
   test.each(REFUSED)('%s may not import %s: %s', (file, imported, because) => {
     expect(refusalOf(file, imported, plainly)).toContain(because);
+  });
+
+  test.each(UPWARDS)('%s may not import %s, which lies above it', (file, imported) => {
+    expect(refusalOf(file, imported, plainly)).toBeDefined();
   });
 
   test.each(ALLOWED)('%s may import %s', (file, imported) => {
