@@ -180,6 +180,15 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`space and inodes${whyNoLoopFilesyst
     expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
   });
 
+  test('what an interrupted sync left does not change that', async () => {
+    const mirror = smallMirror({ root: await tmpfs('size=20m') });
+    await mirror.publish('first', {});
+    mkdirSync(mirror.state('staging', 'interrupted'));
+    mirror.change({ large: Buffer.alloc(30 * MIB, 'x') });
+    expectFailure(await runProgram(['sync', mirror.root]), 74, /does not fit on/);
+    expect(mirror.linked('current')).toBe('first');
+  });
+
   test('a plan that needs more inodes than are free is refused with 74', async () => {
     const mirror = smallMirror({ root: await tmpfs('size=20m,nr_inodes=80') });
     await mirror.publish('first', {});
