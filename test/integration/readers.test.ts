@@ -10,8 +10,9 @@ import { basename, dirname, join } from 'node:path';
 import { execa, execaSync } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
+import { expectFailure } from '../support/expect-failure.ts';
 import { mayMount, nobody, runsAsRoot } from '../support/privilege.ts';
-import { nobodyRunsTheProgram, runForJson } from '../support/program.ts';
+import { nobodyRunsTheProgram, runForJson, runProgram } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { standInFor } from '../support/stand-in.ts';
@@ -243,6 +244,20 @@ test('I5: a reader that comes after prune has looked for readers keeps its snaps
     kept: expect.arrayContaining([{ id: 'first', reasons: ['is held by a reader'], readers: [] }]),
   });
   expect(mirror.snapshots()).toContain('first');
+});
+
+test('I4: prune removes nothing more once the lock is lost', async () => {
+  const mirror = await threeSnapshots();
+  await mirror.publish('fourth', { file: 'fourth' });
+  // flock(1) takes the first of two leases, as descriptor 3: then another host takes the lock.
+  const lock = mirror.state('sync.lock');
+  const isLost = `[ ! /proc/self/fd/3 -ef '${mirror.state('leases', 'first')}' ] ||
+    mv '${lock}'/* '${join(mirror.home, 'taken')}'`;
+  const PATH = standInFor('flock', join(mirror.home, 'programs'), isLost);
+  const words = ['prune', mirror.root, '--keep-last', '1', '--grace', '0'];
+  const result = await runProgram(words, { env: { PATH } });
+  expectFailure(result, 75, /the lock of .* was lost to another host/);
+  expect(mirror.snapshots()).toEqual(['fourth', 'second', 'third']);
 });
 
 const whyNotAsNobody = nobodyRunsTheProgram
