@@ -157,6 +157,15 @@ describe.concurrent('a server that does not answer', () => {
     ]);
     expect(mirror.linked('current')).toBe('first');
   });
+
+  test('is tried again after five minutes at the latest', async () => {
+    const mirror = await inScratch('patience');
+    const words = ['rsync://127.0.0.1:1/module', mirror.root, '--retry-delay', '1h'];
+    const sync = startProgram(['sync', ...words]);
+    await eventually(() => expect(sync.saidSoFar()).toMatch(/try 1 of 4 follows in 300 s/));
+    sync.kill('SIGTERM');
+    expect((await sync.result).exitCode).toBe(143);
+  });
 });
 
 /** A mirror in the scratch directory of the file, for concurrent tests. */
