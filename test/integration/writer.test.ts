@@ -286,6 +286,19 @@ test.skipIf(!mayMount)('a sync warns of a tree that it cannot remove, and publis
   expect(mirror.linked('current')).toBe('third');
 });
 
+test('a sync that cannot prune warns, and publishes', async () => {
+  const mirror = await twoSnapshots();
+  // A lease that cannot be removed as a file.
+  rmSync(mirror.state('leases', 'first'));
+  mkdirSync(mirror.state('leases', 'first'));
+  mirror.change({ file: 'third' });
+  const words = ['sync', mirror.root, '--id', 'third', '--keep-last', '1', '--grace', '0'];
+  const result = await runProgram(words);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr).toMatch(/warning: old snapshots could not be removed/);
+  expect(mirror.linked('current')).toBe('third');
+});
+
 test('a wrong unadopt changes nothing', async () => {
   const mirror = await twoSnapshots();
   rmSync(mirror.state('reader'));
