@@ -167,6 +167,26 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
   );
 });
 
+describe('Two calls at once', () => {
+  const lock = { waitMs: 50_000 };
+  const refusal = expect.objectContaining({ reason: expect.objectContaining({ code: 'USAGE' }) });
+
+  test('to adopt different directories as one mirror adopt one, and leave the other unchanged', async () => {
+    const [one, other] = [makeDirectory(), makeDirectory()];
+    await runForJson(['init', one.root]);
+    const calls = [one, other].map(({ directory }) =>
+      adopt({ directory, root: one.root, mode: 'snapshots', settings: {}, lock }),
+    );
+    const ends = await Promise.allSettled(calls);
+    expect(ends.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect(ends).toContainEqual(refusal);
+    const refused = ends[0]?.status === 'rejected' ? one : other;
+    expect(lstatSync(refused.directory).isDirectory()).toBe(true);
+    expect(refused.read()).toBe('first first first');
+    expect(readdirSync(join(one.root, 'snapshots'))).toHaveLength(1);
+  });
+});
+
 test('a mirror keeps its current snapshot if somebody replaced the adopted path by a directory', async () => {
   const one = makeDirectory();
   await runForJson(['init', '--adopt', one.directory]);
