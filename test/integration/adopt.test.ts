@@ -185,6 +185,17 @@ describe('Two calls at once', () => {
     expect(refused.read()).toBe('first first first');
     expect(readdirSync(join(one.root, 'snapshots'))).toHaveLength(1);
   });
+
+  test('to give a directory back give it back once', async () => {
+    const one = makeDirectory();
+    await adopt({ directory: one.directory, mode: 'snapshots', settings: {} });
+    const calls = [1, 2].map(() => unadopt({ directory: one.directory, lock }));
+    const ends = await Promise.allSettled(calls);
+    expect(ends.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect(ends).toContainEqual(refusal);
+    expect(lstatSync(one.directory).isDirectory()).toBe(true);
+    expect(one.read()).toBe('first first first');
+  });
 });
 
 test('a mirror keeps its current snapshot if somebody replaced the adopted path by a directory', async () => {
