@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   list,
   MirrorlatchError,
@@ -11,6 +11,7 @@ import {
   watch,
 } from '../../src/index.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { standInFor } from '../support/stand-in.ts';
 
 /** A mirror with one snapshot, and a source that changes at each call. */
 async function makeMirror() {
@@ -42,6 +43,24 @@ describe('A Node program', () => {
     held.release();
     expect((await prune({ root })).removed).toEqual(['g1']);
     expect(existsSync(held.path)).toBe(false);
+  });
+
+  test('pins what is current then, if a snapshot is removed just before it is held', async () => {
+    const { root, publish } = await makeMirror();
+    await publish();
+    // What a rollback and a prune do after the lease was opened, and before flock(1) locks it.
+    const goes = `if [ "$1" = --shared ] && [ -e '${root}/snapshots/g2' ]; then
+      ln -s snapshots/g1 '${root}/new' && mv -T '${root}/new' '${root}/current'
+      rm -r '${root}/snapshots/g2' && rm -f '${root}/.mirrorlatch/leases/g2'
+    fi`;
+    const { PATH } = process.env;
+    onTestFinished(() => {
+      process.env['PATH'] = PATH;
+    });
+    process.env['PATH'] = standInFor('flock', join(root, '..', 'programs'), goes);
+    const held = await pin({ root });
+    held.release();
+    expect(held.id).toBe('g1');
   });
 
   test('gets each publication once and in order, however fast they come', async () => {
