@@ -53,6 +53,17 @@ test('an --id that is not a plain file name is refused with 64, and no mirror is
   expect(difference(before, describeTree(mirror.home))).toEqual([]);
 });
 
+test('a lock refuses such an --id before its command is started', async () => {
+  const mirror = await oneSnapshot();
+  const before = describeTree(mirror.home);
+  for (const id of ['', '..', '../x', 'a/b', '.hidden']) {
+    const started = join(mirror.home, 'started');
+    const result = await runProgram(['lock', mirror.root, `--id=${id}`, '--', 'touch', started]);
+    expectFailure(result, 125, /cannot name a snapshot/);
+  }
+  expect(difference(before, describeTree(mirror.home))).toEqual([]);
+});
+
 test('the --id of an existing snapshot is refused with 64, and that stays unchanged', async () => {
   const mirror = await oneSnapshot();
   const before = describeTree(join(mirror.root, 'snapshots', 'first'));
