@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import { commands } from '../../../src/cli/commands.ts';
 import type { CommandContext } from '../../../src/cli/context.ts';
+import { EXIT_CODES, GUARD_FAILED } from '../../../src/errors.ts';
 import { parseRsyncOptions } from '../../../src/rsync/options.ts';
 import {
   anchorsIn,
@@ -48,6 +49,14 @@ test.for(topics)('$path has one title, in plain words', ({ text }) => {
 test('no topic has the name of a command, which help would show instead', () => {
   const names = program.commands.map((command) => command.name());
   expect(topics.map(nameOfTopic).filter((name) => names.includes(name))).toEqual([]);
+});
+
+test('the tables of exit-codes name every exit code, and no other', () => {
+  const { text = '' } = topics.find((topic) => nameOfTopic(topic) === 'exit-codes') ?? {};
+  const rows = text.split('\n').flatMap((line) => /^\| ([\d, ]+) \|/.exec(line)?.[1] ?? []);
+  const named = new Set(rows.flatMap((codes) => codes.split(', ').map(Number)));
+  const all = new Set([0, GUARD_FAILED, ...Object.values(EXIT_CODES)]);
+  expect([...named].sort()).toEqual([...all].sort());
 });
 
 test('npm installs the man page of the program and of every topic', () => {
