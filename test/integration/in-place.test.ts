@@ -14,6 +14,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { pin } from '../../src/index.ts';
 import { startWatch } from '../support/event-stream.ts';
@@ -38,6 +39,7 @@ import { smallMirror } from '../support/small-mirror.ts';
 import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
+const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
 const scratch = makeScratch();
 const copy = mirrorsInPlace();
 const mirror = (name: string): Promise<InPlaceMirror> => copy(join(scratch.path, name));
@@ -547,6 +549,17 @@ describe.concurrent('The gate', () => {
     expect((await one.read()).stdout).toBe('content');
     await one.sync();
     expect((await one.read()).stdout).toBe('changed');
+  });
+
+  test('keeps out a guarded reader that has only just seen it open', async () => {
+    const one = await mirror('just closed');
+    // The reader looks at the gate, takes the lease by flock(1), and looks again.
+    const close = `'${launcher}' gate close '${one.root}' >/dev/null 2>&1`;
+    const closes = `[ "$1" != -s ] || PATH='${process.env['PATH']}' ${close}`;
+    const PATH = standInFor('flock', join(one.home, 'programs'), closes);
+    const late = await one.read({ options: ['--wait', '0'], env: { PATH } });
+    expect(late.exitCode, transcript(late)).toBe(75);
+    expect(late.stderr).toMatch(/is closed by hand/);
   });
 
   test('cannot be opened or closed while a sync runs, and other mirrors have none', async () => {
