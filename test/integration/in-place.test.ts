@@ -562,6 +562,18 @@ describe.concurrent('The gate', () => {
     expect(late.stderr).toMatch(/is closed by hand/);
   });
 
+  test('I4, I6: stays closed behind a sync while another one is refused', async () => {
+    const one = await mirror('refused');
+    const sync = await startSlow(one);
+    const goOn = holdRsync(one.root);
+    const before = one.record();
+    expectFailure(await runProgram(['sync', one.root]), 75, /is locked: sync by/);
+    expect(one.record()).toEqual(before);
+    expect(one.mode()).toBe(0o700);
+    goOn();
+    expect((await sync.result).exitCode).toBe(0);
+  });
+
   test('cannot be opened or closed while a sync runs, and other mirrors have none', async () => {
     const one = await mirror('by hand busy');
     const sync = await startSlow(one);
