@@ -265,6 +265,18 @@ test('what fails because the lock was lost is reported as that, and the new hold
   expect(JSON.parse(history.at(-1) ?? '')).toMatchObject({ event: 'published', id: 'second' });
 });
 
+test('I8: a sync that loses the lock right before its publication leaves the snapshots alone', async () => {
+  const mirror = await twoSnapshots();
+  mirror.change({ file: 'third' });
+  // sync(1) writes the new snapshot to the disk, right before it is published.
+  const takeOver = `mv '${mirror.state('sync.lock')}'/* '${join(mirror.home, 'taken')}'`;
+  const PATH = standInFor('sync', join(mirror.home, 'programs'), takeOver);
+  const result = await runProgram(['sync', mirror.root, '--id', 'third'], { env: { PATH } });
+  expectFailure(result, 75, /the lock of .* was lost to another host/);
+  expect(mirror.snapshots()).toEqual(['first', 'second']);
+  expect(mirror.linked('current')).toBe('second');
+});
+
 test('what a failed command has thrown away is removed', async () => {
   const mirror = await twoSnapshots();
   for (const options of [[], ['--anew']]) {
