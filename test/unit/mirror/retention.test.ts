@@ -66,6 +66,13 @@ describe('retention', () => {
     );
   });
 
+  test('keeps current even if it is not the last, as after the loss of the history', () => {
+    const times = [4, 3, 2, 1].map((days) => NOW - days * 24 * HOUR);
+    const snapshots = chain(times).map((one, at) => ({ ...one, isCurrent: at === 0 }));
+    const kept = keptBy(snapshots, { keepLast: 1, keepWithinMs: 0, graceMs: 0 });
+    expect([...kept]).toEqual(['s000', 's002', 's003']);
+  });
+
   test('keeps at least as much with a larger number, a longer time or more grace', () => {
     fc.assert(
       fc.property(
