@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
+  init,
   list,
   MirrorlatchError,
   pin,
@@ -12,6 +14,8 @@ import {
 } from '../../src/index.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { standInFor } from '../support/stand-in.ts';
+
+const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
 
 /** A mirror with one snapshot, and a source that changes at each call. */
 async function makeMirror() {
@@ -61,6 +65,23 @@ describe('A Node program', () => {
     const held = await pin({ root });
     held.release();
     expect(held.id).toBe('g1');
+  });
+
+  test('does not get behind a gate that is closed just before it holds the tree', async () => {
+    const place = scratchDirectory();
+    const [root, source] = [join(place, 'mirror'), join(place, 'source')];
+    mkdirSync(source);
+    init({ root, inPlace: true, source });
+    await sync({ root });
+    const { PATH } = process.env;
+    onTestFinished(() => {
+      process.env['PATH'] = PATH;
+    });
+    // It looks at the gate, takes the lease by flock(1), and looks again.
+    const close = `'${launcher}' gate close '${root}' >/dev/null 2>&1`;
+    const closes = `[ "$1" != --shared ] || PATH='${PATH}' ${close}`;
+    process.env['PATH'] = standInFor('flock', join(place, 'programs'), closes);
+    await expect(pin({ root })).rejects.toMatchObject({ code: 'BUSY' });
   });
 
   test('gets each publication once and in order, however fast they come', async () => {
