@@ -74,10 +74,12 @@ describe.each(WRITERS)('$verb, as every writer,', ({ verb, words }) => {
   test('completes what a crash interrupted', async () => {
     const mirror = await twoSnapshots();
     rmSync(mirror.state('leases', 'first'));
+    writeFileSync(mirror.state('leases', 'gone'), '');
     mkdirSync(mirror.state('trash', 'tree'), { recursive: true });
     const result = await runProgram(words(mirror.root));
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(existsSync(mirror.state('leases', 'first'))).toBe(true);
+    expect(existsSync(mirror.state('leases', 'gone'))).toBe(false);
     expect(existsSync(mirror.state('trash', 'tree'))).toBe(false);
   });
 });
