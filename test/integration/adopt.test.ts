@@ -150,6 +150,16 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     expect(one.read()).toBe('second second second');
   });
 
+  test('that crashed between two renames can be undone at once', async () => {
+    const one = makeDirectory();
+    const before = one.inodes();
+    await adopt({ directory: one.directory, mode, settings: {} });
+    rmSync(one.directory);
+    await runForJson(['init', '--unadopt', one.directory]);
+    expect(lstatSync(one.directory).isDirectory()).toBe(true);
+    expect(one.inodes()).toEqual(before);
+  });
+
   test.skipIf(!mayMount)(
     `uses two renames if the filesystem cannot exchange names${whyNoMount}`,
     async () => {
