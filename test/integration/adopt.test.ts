@@ -76,6 +76,8 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     expect(undone).toMatchObject({ directory: one.directory, root: one.root });
     expect(undone['left']).toHaveLength(mode === 'snapshots' ? 1 : 0);
     expect(existsSync(join(one.root, 'current'))).toBe(false);
+    const after = await runProgram(['status', one.root, '--json']);
+    expect(after.json()).toMatchObject({ findings: [] });
     expectFailure(await runProgram(['init', '--unadopt', one.directory]), 64, /not made of/);
   });
 
