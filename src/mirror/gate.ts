@@ -151,7 +151,7 @@ async function close(
     setMode(layout, mode & 0o700);
   } catch (error) {
     if (hold !== undefined) closeSync(hold);
-    if (isHeld(lock)) {
+    if (lock.isHeld) {
       if (modeOfGate(layout) !== mode) setMode(layout, mode);
       writeGate(layout, before);
     }
@@ -162,7 +162,7 @@ async function close(
     open: (damage) => {
       try {
         // Another host that took the lock has repaired the gate, and may be writing behind it.
-        if (!isHeld(lock)) return;
+        if (!lock.isHeld) return;
         setMode(layout, mode);
         if (damage === undefined) record('open', '');
         else record('dirty', damage);
@@ -297,15 +297,6 @@ function modeOfGate(layout: Layout): number | undefined {
 function setMode(layout: Layout, mode: number): void {
   chmodSync(layout.gate, mode);
   syncDirectory(layout.gate);
-}
-
-function isHeld(lock: SyncLock): boolean {
-  try {
-    lock.assertHeld();
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** @returns the record as written; `since` is the current time unless it is given. */

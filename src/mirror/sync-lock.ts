@@ -102,8 +102,13 @@ export class SyncLock {
 
   /** @throws MirrorlatchError LOCK_LOST when the lock is no longer ours. */
   assertHeld(): void {
-    this.lost.throwIfAborted();
-    if (ifThere(() => statSync(this.#directory.inside)) === undefined) throw lockLost(this.#layout);
+    const loss = this.#loss();
+    if (loss !== undefined) throw loss;
+  }
+
+  /** Whether the lock is still ours. */
+  get isHeld(): boolean {
+    return this.#loss() === undefined;
   }
 
   /**
@@ -111,12 +116,7 @@ export class SyncLock {
    * file may only be a symptom of the lost lock.
    */
   causeOf(error: unknown): unknown {
-    try {
-      this.assertHeld();
-      return error;
-    } catch (lost) {
-      return lost;
-    }
+    return this.#loss() ?? error;
   }
 
   /**
@@ -158,6 +158,17 @@ export class SyncLock {
       await this.#directory.release();
     } finally {
       closeSync(this.descriptor);
+    }
+  }
+
+  /** Why nobody may rely on the lock any longer; undefined while it is ours. */
+  #loss(): unknown {
+    if (this.lost.aborted) return this.lost.reason;
+    try {
+      const ours = ifThere(() => statSync(this.#directory.inside));
+      return ours === undefined ? lockLost(this.#layout) : undefined;
+    } catch (failure) {
+      return failure;
     }
   }
 }

@@ -28,7 +28,7 @@ const IS_READ = 'is held by a reader';
 
 /**
  * Takes the snapshots that no rule keeps and nobody reads (I5) out of sight; the end of the writer's
- * session removes them.
+ * session removes them. An in-place mirror has none, but old logs.
  */
 export function pruneOldSnapshots({ layout, lock, policy }: Writer): PruneResult {
   const wanted = choosePrunable(layout, policy.retention);

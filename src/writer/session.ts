@@ -94,7 +94,8 @@ export function withWriter<Result>(
       end = 'well';
       return { result, recovered, pruned };
     } finally {
-      if (!lock.lost.aborted) {
+      // Once the lock is lost, the trash is another host's.
+      if (lock.isHeld) {
         // After an error, that one is worth reporting; what is left in the trash goes another time.
         await emptyTrash(layout, writer.inherit).catch((error: unknown) => {
           if (end === 'well') writer.warn(error, 'what is no longer wanted could not be removed');
@@ -129,7 +130,6 @@ function placeReaderIfPossible(writer: Writer): void {
 
 /** A snapshot that cannot be removed is no reason to call a publication a failure. */
 function pruneQuietly(writer: Writer): PruneResult | undefined {
-  if (writer.settings.mode === 'in-place') return undefined;
   writer.enter('pruning');
   try {
     return pruneOldSnapshots(writer);

@@ -306,7 +306,10 @@ describe.concurrent('A served directory', () => {
     return { home, root, served, publish, read, superseded };
   }
 
-  test('is whole at every instant over dozens of publications and rollbacks', async () => {
+  // Long on a busy machine: its reader has to come round, too.
+  test('is whole at every instant over dozens of publications and rollbacks', {
+    timeout: 180_000,
+  }, async () => {
     const one = await makeServed();
     await one.publish('g2');
     expect(lstatSync(one.served).isDirectory()).toBe(true);

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
-import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 
 const oneSnapshot = mirrorsWith('first');
 const threeSnapshots = mirrorsWith('first', 'second', 'third');
@@ -63,6 +63,18 @@ test('the log of a snapshot is kept as long as the snapshot; of other syncs, the
   expect(logs).toHaveLength(2 + 20);
   expect(logs).not.toContain('20260101T000010Z.log');
   expect(logs).toContain('20260101T000039Z.log');
+});
+
+test('an in-place mirror keeps the last 20 logs', async () => {
+  const mirror = smallMirror();
+  await runForJson(['init', mirror.root, '--in-place']);
+  for (let index = 10; index < 50; index += 1) {
+    writeFileSync(mirror.state('logs', `20260101T0000${index}Z.log`), 'failed');
+  }
+  await mirror.sync();
+  const logs = readdirSync(mirror.state('logs'));
+  expect(logs).toHaveLength(20);
+  expect(logs).toContain('20260101T000049Z.log');
 });
 
 function logOf(mirror: SmallMirror, id: string): string {

@@ -259,10 +259,14 @@ test('what fails because the lock was lost is reported as that, and the new hold
   const mirror = await twoSnapshots();
   mirror.change({ file: 'third' });
   // Another host that takes the lock over moves trees away: cp, which makes the clone, then fails.
-  const takeOver = `mv '${mirror.state('sync.lock')}'/* '${join(mirror.home, 'taken')}'; exit 1`;
+  const theirs = mirror.state('trash', 'theirs');
+  const takeOver = `mkdir -p '${theirs}'
+    mv '${mirror.state('sync.lock')}'/* '${join(mirror.home, 'taken')}'
+    exit 1`;
   const PATH = standInFor('cp', join(mirror.home, 'programs'), takeOver);
   const result = await runProgram(['sync', mirror.root], { env: { PATH } });
   expectFailure(result, 75, /the lock of .* was lost to another host/);
+  expect(existsSync(theirs), 'the trash of the new holder').toBe(true);
   const history = readFileSync(mirror.state('history.jsonl'), 'utf8').trimEnd().split('\n');
   expect(JSON.parse(history.at(-1) ?? '')).toMatchObject({ event: 'published', id: 'second' });
 });
