@@ -541,16 +541,7 @@ describe('mirrorlatch receive, whatever it is sent,', () => {
   test('I8: never publishes without the final word of the pushing host, however complete the tree is', async () => {
     const mirror = await oneSnapshot();
     mirror.change({ file: 'second' });
-    const shell = join(scratchDirectory(), 'shell');
-    // Everything passes except the final word.
-    const filter = `process.stdin.on('data', (chunk) => process.stdout.write(chunk.toString('latin1').replace('"kind":"publish"', '"kind":"alive"'), 'latin1'))`;
-    writeFileSync(shell, `#!/bin/sh\n"$NODE" -e "$FILTER" | ${sshd.remoteShell} "$@"\n`);
-    chmodSync(shell, 0o755);
-    const running = startPush(sshd, mirror, {
-      remoteShell: shell,
-      words: ['--retries', '0'],
-      program: { env: { NODE: process.execPath, FILTER: filter } },
-    });
+    const running = pushWithoutFinalWord(mirror);
     await expect.poll(() => isStaged(mirror, 'file', 6)).toBe(true);
     await pause(1_000);
     running.kill('SIGTERM');
@@ -559,9 +550,37 @@ describe('mirrorlatch receive, whatever it is sent,', () => {
     expect(mirror.linked('current')).toBe('first');
     expect(mirror.snapshots()).toEqual(['first']);
   });
+
+  test('I8: nor does it declare an in-place mirror whole', async () => {
+    const mirror = smallMirror();
+    await runForJson(['init', mirror.root, '--in-place']);
+    await pushForJson(mirror);
+    mirror.change({ file: 'second' });
+    const running = pushWithoutFinalWord(mirror);
+    const file = join(mirror.root, 'gate/live/file');
+    await expect.poll(() => readFileSync(file, 'utf8')).toBe('second');
+    await pause(1_000);
+    running.kill('SIGTERM');
+    expect((await running.result).exitCode).toBe(143);
+    await expect.poll(() => pushProcesses(mirror.root).receivers).toEqual([]);
+    expect(await runForJson(['gate', 'status', mirror.root])).toMatchObject({ state: 'dirty' });
+  });
 });
 
 const dist = join(import.meta.dirname, '../../dist/bin.js');
+
+/** Starts a push whose connection passes everything except the final word. */
+function pushWithoutFinalWord(mirror: SmallMirror): RunningProgram {
+  const shell = join(scratchDirectory(), 'shell');
+  const filter = `process.stdin.on('data', (chunk) => process.stdout.write(chunk.toString('latin1').replace('"kind":"publish"', '"kind":"alive"'), 'latin1'))`;
+  writeFileSync(shell, `#!/bin/sh\n"$NODE" -e "$FILTER" | ${sshd.remoteShell} "$@"\n`);
+  chmodSync(shell, 0o755);
+  return startPush(sshd, mirror, {
+    remoteShell: shell,
+    words: ['--retries', '0'],
+    program: { env: { NODE: process.execPath, FILTER: filter } },
+  });
+}
 
 /** In bytes; transferred at about 100 KiB per second. */
 const SLOW = 600_000;
