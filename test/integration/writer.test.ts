@@ -20,6 +20,7 @@ import { expectFailure } from '../support/expect-failure.ts';
 import { mayMount, nobody } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
+  type RunningProgram,
   runForJson,
   runProgram,
   startProcess,
@@ -107,8 +108,7 @@ describe('the settings', () => {
     const mirror = await twoSnapshots();
     const holder = await holdLock(mirror);
     mirror.change({ 'left-out': 'left out', file: 'third' });
-    const waiting = startProgram(['sync', mirror.root, '--wait', '1m', '--id', 'third']);
-    await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting: /);
+    const waiting = await startWaiting(['sync', mirror.root, '--wait', '1m', '--id', 'third']);
     await runForJson(['init', mirror.root, '--keep-last', '5', '--', '--exclude=/left-out']);
     holder.release();
     const result = await waiting.result;
@@ -122,8 +122,7 @@ describe('the settings', () => {
     const mirror = await twoSnapshots();
     const holder = await holdLock(mirror);
     mirror.change({ file: 'third' });
-    const waiting = startProgram(['sync', mirror.root, '--wait', '1m', '--id', 'third']);
-    await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting: /);
+    const waiting = await startWaiting(['sync', mirror.root, '--wait', '1m', '--id', 'third']);
     await runForJson(['init', mirror.root, '--keep-last', '1', '--grace', '0']);
     holder.release();
     const result = await waiting.result;
@@ -136,8 +135,7 @@ describe('the settings', () => {
     await runForJson(['init', mirror.root]);
     const holder = await holdLock(mirror, 'fill');
     const words = ['sync', mirror.source, mirror.root, '--wait', '1m', '--allow-shrink'];
-    const waiting = startProgram(words);
-    await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting: /);
+    const waiting = await startWaiting(words);
     await runForJson(['init', mirror.root, '--source', '/srv/elsewhere']);
     holder.release();
     const result = await waiting.result;
@@ -371,6 +369,13 @@ async function holdLock(
   });
   await expect.poll(() => existsSync(holding)).toBe(true);
   return { release: end };
+}
+
+/** Starts a command, and resolves when it waits for the lock. */
+async function startWaiting(words: readonly string[]): Promise<RunningProgram> {
+  const waiting = startProgram(words);
+  await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting: /);
+  return waiting;
 }
 
 /** Makes the state after a crash right before the exchange of an adoption. */
