@@ -141,9 +141,12 @@ export function describeLock(state: LockState): string {
 }
 
 function describeOwner(owner: LockOwner | undefined): string {
-  if (owner === undefined) return 'an unknown holder';
-  const { command, user, pid, host, since } = owner;
-  return `${command} by ${user} (pid ${pid} on ${host.hostname}) since ${since}`;
+  return owner === undefined ? 'an unknown holder' : `${nameOwner(owner)} since ${owner.since}`;
+}
+
+/** What holds the lock, and where, for people. */
+export function nameOwner({ command, user, pid, host }: LockOwner): string {
+  return `${command} by ${user} (pid ${pid} on ${host.hostname})`;
 }
 
 function describeProgress(progress: LockProgress | undefined): string {

@@ -129,10 +129,14 @@ export function judgeEnding(exitCode: number, words: string): Ending {
     ) ?? UNKNOWN;
   const code = is === 'retry' ? 'UNAVAILABLE' : is;
   const said = words.split('\n').filter(Boolean).slice(-20);
-  const error = new MirrorlatchError(code, `${what} (rsync exit ${exitCode})${lastWords(words)}`, {
-    hint,
-    details: { rsync: { exitCode, said } },
-  });
+  const error = new MirrorlatchError(
+    code,
+    `${what} (rsync exit ${exitCode})${tellingWords(words)}`,
+    {
+      hint,
+      details: { rsync: { exitCode, said } },
+    },
+  );
   return is === 'retry' ? { kind: 'retry', why: what, error } : { kind: 'failed', error };
 }
 
@@ -150,7 +154,7 @@ export function complaints(words: string): string {
 }
 
 /** rsync's most informative lines, without its closing line, which only repeats the exit code. */
-function lastWords(words: string): string {
+function tellingWords(words: string): string {
   const lines = words
     .split('\n')
     .map((line) => line.trim())

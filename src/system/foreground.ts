@@ -71,7 +71,7 @@ export async function runInForeground(
       if (signal.aborted) end();
     });
   } catch (cause) {
-    throw cannotStart(programName(words), errnoOf(cause) === 'ENOENT', cause);
+    throw notRun(programName(words), errnoOf(cause) === 'ENOENT', cause);
   } finally {
     signal.removeEventListener('abort', end);
     clearTimeout(impatience);
@@ -94,7 +94,7 @@ export function checkProgram(word: Buffer): void {
   const found = word.length === 0 ? [] : files.filter((file) => canSay(() => statSync(file)));
   const isExecutable = (file: Buffer): boolean =>
     canSay(() => accessSync(file, access.X_OK)) && !statSync(file).isDirectory();
-  if (!found.some(isExecutable)) throw cannotStart(programName([word]), found.length === 0);
+  if (!found.some(isExecutable)) throw notRun(programName([word]), found.length === 0);
 }
 
 /** A program's name for messages: without its directory, and on one line. */
@@ -194,7 +194,7 @@ function canSay(ask: () => unknown): boolean {
   }
 }
 
-function cannotStart(name: string, isMissing: boolean, cause?: unknown): MirrorlatchError {
+function notRun(name: string, isMissing: boolean, cause?: unknown): MirrorlatchError {
   const shown = JSON.stringify(name);
   return isMissing
     ? new MirrorlatchError('COMMAND_NOT_FOUND', `the command ${shown} was not found`, { cause })

@@ -15,6 +15,21 @@ export interface WantedName {
   at?: Date | undefined;
 }
 
+/** A tree that has become current. */
+export interface Published {
+  outcome: 'published';
+  id: string;
+  /** What was current before. */
+  previous: string | null;
+  path: string;
+}
+
+/** Nothing was to be published: `id` is what `current` names. */
+export interface Unchanged {
+  outcome: 'unchanged';
+  id: string;
+}
+
 /**
  * Runs `make`, which makes the snapshot `id`, and records in history why it failed if it does.
  *
@@ -63,17 +78,23 @@ export async function publishNew(
   figures: SyncFigures,
   tidy: () => void,
   tree?: string,
-): Promise<void> {
+): Promise<Published> {
   beginPublishing(writer);
   await publish(writer.layout, writer.lock, id, figures, tree);
   tidy();
   await serve(writer, id);
+  return published(writer, id);
 }
 
 /** Publishes the tree of an in-place mirror, which has just been written whole. */
-export async function publishLive(writer: Writer, figures: SyncFigures): Promise<void> {
+export async function publishLive(writer: Writer, figures: SyncFigures): Promise<Published> {
   beginPublishing(writer);
   await publishInPlace(writer.layout, writer.lock, figures);
+  return published(writer, LIVE);
+}
+
+function published({ layout, before }: Writer, id: string): Published {
+  return { outcome: 'published', id, previous: before ?? null, path: layout.snapshot(id) };
 }
 
 /** Points `current` at a snapshot that was published before. */
@@ -86,10 +107,11 @@ export async function publishAgain(writer: Writer, id: string): Promise<void> {
 }
 
 /** Records that `id`, which is current, needs no successor. */
-export async function confirmCurrent(writer: Writer, id: string): Promise<void> {
+export async function confirmCurrent(writer: Writer, id: string): Promise<Unchanged> {
   await serve(writer, id);
   writer.lock.assertHeld();
   appendHistory(writer.layout, { event: 'unchanged', at: now(), current: id });
+  return { outcome: 'unchanged', id };
 }
 
 function beginPublishing(writer: Writer): void {

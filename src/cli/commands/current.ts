@@ -25,11 +25,11 @@ export function addCurrent(program: Command, _context: CommandContext): void {
       const { current } = await import('../../reader/current.ts');
       const found = current(root);
       if (flags.json) printJson(toJson(found));
-      else process.stdout.write(Buffer.concat([bytesOf(found), Buffer.from('\n')]));
+      else process.stdout.write(Buffer.concat([pathBytesOf(found), Buffer.from('\n')]));
     });
 }
 
-function bytesOf({ path, pathBytes }: CurrentSnapshot): Buffer {
+function pathBytesOf({ path, pathBytes }: CurrentSnapshot): Buffer {
   return pathBytes ?? Buffer.from(path);
 }
 

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
-import type { LockOwner } from '../../mirror/records.ts';
+import { nameOwner } from '../../mirror/lock-state.ts';
 import { PINS } from '../../reader/guard.ts';
 import type { CommandOptions } from '../../reader/snapshot-command.ts';
 import type { WatchEvent } from '../../reader/watch.ts';
@@ -127,11 +127,11 @@ function describeEvent(event: WatchEvent): string {
       // The message may quote several lines of rsync.
       return `failed: ${event.message.replaceAll(/\s*\n\s*/g, ' ')}`;
     case 'lock-taken':
-      return `lock taken: ${describeOwner(event.owner)}`;
+      return `lock taken: ${nameOwner(event.owner)}`;
     case 'lock-released':
-      return `lock released: ${describeOwner(event.owner)}`;
+      return `lock released: ${nameOwner(event.owner)}`;
     case 'lock-left':
-      return `lock abandoned by ${describeOwner(event.owner)}`;
+      return `lock abandoned by ${nameOwner(event.owner)}`;
     case 'gate':
       return `gate ${event.state}${event.reason === '' ? '' : `: ${event.reason}`}`;
     case 'command-started':
@@ -145,8 +145,4 @@ function describeEvent(event: WatchEvent): string {
 
 function before(previous: string | null): string {
   return previous === null ? '' : `, before ${previous}`;
-}
-
-function describeOwner({ command, user, pid, host }: LockOwner): string {
-  return `${command} by ${user} (pid ${pid} on ${host.hostname})`;
 }

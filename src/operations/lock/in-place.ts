@@ -8,7 +8,7 @@ import { programName } from '../../system/foreground.ts';
 import { confirmCurrent, figuresOf, publishLive } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
-import { type Filled, type LockOptions, madeBy, published, treeGuard, unchanged } from './work.ts';
+import { type Filled, type LockOptions, madeBy, treeGuard } from './work.ts';
 import { refuseWhileWritten, STAGING, waitForWriters } from './writers.ts';
 
 /** Gives the command the one tree of the mirror, behind a closed gate. */
@@ -53,8 +53,8 @@ async function fill(
     signal,
   });
   if (touched.entries === 0 && wasWhole && before !== undefined) {
-    await confirmCurrent(writer, before);
-    return unchanged(writer, before);
+    const unchanged = await confirmCurrent(writer, before);
+    return { ...unchanged, seconds: writer.seconds };
   }
   if (isEmpty) throw emptyTree();
   const changes = {
@@ -64,6 +64,7 @@ async function fill(
     transferBytes: touched.bytes,
   };
   treeGuard(writer, 'If that is not right, fill it again with another lock')(changes);
-  await publishLive(writer, figuresOf(writer, changes, madeBy(options, 'none')));
-  return published(writer, LIVE, changes, 'none');
+  const made = figuresOf(writer, changes, madeBy(options, 'none'));
+  const published = await publishLive(writer, made);
+  return { ...published, clone: 'none', plan: changes, seconds: writer.seconds };
 }

@@ -10,7 +10,7 @@ import { programName } from '../../system/foreground.ts';
 import { confirmCurrent, figuresOf, publishNew } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
-import { type Filled, type LockOptions, madeBy, published, treeGuard, unchanged } from './work.ts';
+import { type Filled, type LockOptions, madeBy, treeGuard } from './work.ts';
 import { refuseWhileWritten, STAGING, waitForWriters } from './writers.ts';
 
 /** Gives the command a tree of its own, which becomes the snapshot `id`. */
@@ -39,8 +39,8 @@ export async function fillSnapshot(
   });
   if (isEqual && before !== undefined) {
     forgetCommandTree(layout, tree);
-    await confirmCurrent(writer, before);
-    return unchanged(writer, before);
+    const unchanged = await confirmCurrent(writer, before);
+    return { ...unchanged, seconds: writer.seconds };
   }
   if (isEmpty) {
     forgetCommandTree(layout, tree);
@@ -48,9 +48,11 @@ export async function fillSnapshot(
   }
   const hint = `Look at it in ${tree.path}. If that is not right, begin again with --anew`;
   treeGuard(writer, hint)(figures);
-  const made = figuresOf(writer, figures, madeBy(options, tree.clone));
-  await publishNew(writer, id, made, () => forgetCommandTree(layout, tree), tree.path);
-  return published(writer, id, figures, tree.clone);
+  const { clone } = tree;
+  const made = figuresOf(writer, figures, madeBy(options, clone));
+  const tidy = () => forgetCommandTree(layout, tree);
+  const published = await publishNew(writer, id, made, tidy, tree.path);
+  return { ...published, clone, plan: figures, seconds: writer.seconds };
 }
 
 async function makeTree(

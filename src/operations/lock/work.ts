@@ -6,6 +6,7 @@ import { type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
 import { programName } from '../../system/foreground.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import type { PolicyOptions } from '../../writer/policy.ts';
+import type { Published, Unchanged } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import type { LockedCommand } from './command.ts';
 
@@ -31,36 +32,13 @@ export interface LockOptions extends PolicyOptions, LockedCommand {
 
 /** What came of the command's tree. */
 export type Filled =
-  | {
-      outcome: 'published';
-      id: string;
-      previous: string | null;
-      path: string;
-      clone: MadeBy;
-      plan: PlanFigures;
-      seconds: number;
-    }
-  /** The command changed nothing; `id` is what `current` names. */
-  | { outcome: 'unchanged'; id: string; seconds: number };
+  | (Published & { clone: MadeBy; plan: PlanFigures; seconds: number })
+  /** The command changed nothing. */
+  | (Unchanged & { seconds: number });
 
 /** What history says of a tree that a command made. */
 export function madeBy({ command }: LockOptions, clone: MadeBy) {
   return { source: programName(command), strategy: 'command', clone };
-}
-
-export function published(
-  { layout, before, seconds }: Writer,
-  id: string,
-  plan: PlanFigures,
-  clone: MadeBy,
-): Filled {
-  const path = layout.snapshot(id);
-  const previous = before ?? null;
-  return { outcome: 'published', id, previous, path, clone, plan, seconds };
-}
-
-export function unchanged({ seconds }: Writer, id: string): Filled {
-  return { outcome: 'unchanged', id, seconds };
 }
 
 /** @param hint what else to do than to publish the tree all the same. */

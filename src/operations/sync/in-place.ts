@@ -9,7 +9,7 @@ import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { makePlan } from './make-plan.ts';
-import { clearStaging, madeFrom, published, type Synced, unchanged } from './outcome.ts';
+import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
 
 /**
  * Brings the one tree of an in-place mirror up to its source, behind its gate, and publishes it.
@@ -47,15 +47,15 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     signal,
     onWait: (message: string) => writer.notice(message),
   };
-  await behindGate(layout, lock, closing, async () => {
+  const published = await behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
     await write(context, tree, figures, compare);
     await removeDirectoriesNamed(DELAYED, tree, writer.inherit);
     await context.confirm?.();
-    await publishLive(writer, figuresOf(writer, figures, madeFrom(context, 'none')));
+    return publishLive(writer, figuresOf(writer, figures, madeFrom(context, 'none')));
   });
   clearStaging(writer);
-  return published(context, LIVE, figures, 'none');
+  return { ...published, clone: 'none', ...summaryOf(context, figures) };
 }
 
 const silent = () => ({ add: () => {}, close: () => {} });

@@ -5,18 +5,13 @@ import { discard } from '../../mirror/discard.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { lstatIfThere } from '../../system/files.ts';
-import { confirmCurrent } from '../../writer/publishing.ts';
+import { confirmCurrent, type Published, type Unchanged } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import type { SyncContext } from './context.ts';
 import type { SyncSummary } from './work.ts';
 
 /** What a sync came to. */
-export type Synced = (
-  | { outcome: 'published'; id: string; previous: string | null; path: string; clone: MadeBy }
-  /** The source is what `current` is; `id` is what `current` names. */
-  | { outcome: 'unchanged'; id: string }
-) &
-  SyncSummary;
+export type Synced = ((Published & { clone: MadeBy }) | Unchanged) & SyncSummary;
 
 /** The source is what `current` names already. */
 export async function unchanged(
@@ -25,19 +20,7 @@ export async function unchanged(
   plan: PlanFigures,
 ): Promise<Synced> {
   clearStaging(context.writer);
-  await confirmCurrent(context.writer, id);
-  return { outcome: 'unchanged', id, ...summaryOf(context, plan) };
-}
-
-export function published(
-  context: SyncContext,
-  id: string,
-  plan: PlanFigures,
-  clone: MadeBy,
-): Synced {
-  const { layout, before = null } = context.writer;
-  const path = layout.snapshot(id);
-  return { outcome: 'published', id, previous: before, path, clone, ...summaryOf(context, plan) };
+  return { ...(await confirmCurrent(context.writer, id)), ...summaryOf(context, plan) };
 }
 
 /** Where the tree came from and how, for history. */
@@ -56,6 +39,9 @@ export function clearStaging({ layout, lock }: Writer): void {
   }
 }
 
-function summaryOf({ transfer, strategy, writer }: SyncContext, plan: PlanFigures): SyncSummary {
+export function summaryOf(
+  { transfer, strategy, writer }: SyncContext,
+  plan: PlanFigures,
+): SyncSummary {
   return { source: sourceName(transfer.source), strategy, plan, seconds: writer.seconds };
 }

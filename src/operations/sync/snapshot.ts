@@ -1,7 +1,7 @@
 import { figuresOf, publishNew } from '../../writer/publishing.ts';
 import { buildTree } from './build-tree.ts';
 import type { SyncContext } from './context.ts';
-import { clearStaging, madeFrom, published, type Synced, unchanged } from './outcome.ts';
+import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
 
 /** Makes the snapshot `id` of the source and publishes it, if there is anything new. */
 export async function syncSnapshot(context: SyncContext, id: string): Promise<Synced> {
@@ -10,6 +10,6 @@ export async function syncSnapshot(context: SyncContext, id: string): Promise<Sy
   if (!isChanged && writer.before !== undefined) return unchanged(context, writer.before, plan);
   await confirm?.();
   const figures = figuresOf(writer, plan, madeFrom(context, clone));
-  await publishNew(writer, id, figures, () => clearStaging(writer));
-  return published(context, id, plan, clone);
+  const published = await publishNew(writer, id, figures, () => clearStaging(writer));
+  return { ...published, clone, ...summaryOf(context, plan) };
 }
