@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { mayMount } from '../support/privilege.ts';
+import { launcher } from '../support/project.ts';
 import { apt } from '../support/repositories/apt.ts';
 import { type Client, updateAndInstall } from '../support/repositories/client.ts';
 import { clients, missingPrograms } from '../support/repositories/clients.ts';
@@ -13,8 +13,6 @@ import { Installation, type Result } from '../support/repositories/installation.
 import { mirrorOfRepositories, type RepositoryMirror } from '../support/repositories/mirror.ts';
 import { tryClient } from '../support/repositories/trial.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
-
-const program = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
 
 /** Under each guard; scripts/clients.sh does more. */
 const GUARDED_RUNS = 5;
@@ -37,7 +35,7 @@ describe('a package manager that updates and installs while snapshots are publis
 
   beforeAll(async () => {
     const repositories = new Set(present.map(({ repository }) => repository));
-    mirror = await mirrorOfRepositories(home.path, program, repositories, 5);
+    mirror = await mirrorOfRepositories(home.path, launcher, repositories, 5);
   });
   afterAll(() => home.remove());
 
@@ -80,19 +78,19 @@ describe.skipIf(whyNotApt !== '')(
     let mirror: RepositoryMirror;
     let installation: Installation;
     const run = (...words: readonly string[]) => [
-      program,
+      launcher,
       'run',
       mirror.root,
       '--chdir',
       'no',
       ...words,
     ];
-    const prune = (...options: string[]) => execa(program, ['prune', mirror.root, ...options]);
+    const prune = (...options: string[]) => execa(launcher, ['prune', mirror.root, ...options]);
     const snapshots = () => readdirSync(join(mirror.root, 'snapshots')).sort();
 
     beforeEach(async () => {
       home = scratchDirectory();
-      mirror = await mirrorOfRepositories(home, program, new Set([apt.repository]), 1);
+      mirror = await mirrorOfRepositories(home, launcher, new Set([apt.repository]), 1);
       installation = new Installation(apt, mirror, home);
     });
 

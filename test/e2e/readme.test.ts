@@ -2,15 +2,9 @@ import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import {
-  blocks,
-  type Document,
-  nameOfTopic,
-  project,
-  readme,
-  topics,
-} from '../support/documents.ts';
+import { blocks, type Document, nameOfTopic, readme, topics } from '../support/documents.ts';
 import { mayMount } from '../support/privilege.ts';
+import { project } from '../support/project.ts';
 import { debianRepository } from '../support/repositories/debian-repository.ts';
 import { makeGeneration } from '../support/repositories/generation.ts';
 import type { Repository } from '../support/repositories/repository.ts';

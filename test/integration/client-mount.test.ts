@@ -1,15 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { inShell, oneOfEachKind, startGuarded } from '../support/guards.ts';
 import { mayMount, nobody } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, transcript } from '../support/program.ts';
+import { bin } from '../support/project.ts';
 import { mirrorsWith } from '../support/small-mirror.ts';
 
-const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
 const client = { name: 'an ordinary user', user: nobody };
 const mayBeClient = mayMount && nobodyRunsTheProgram;
 const whyNot = mayBeClient ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';

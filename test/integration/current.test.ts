@@ -5,11 +5,11 @@ import { expect, test } from 'vitest';
 import { current } from '../../src/index.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { bin } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
 
 const twoSnapshots = mirrorsWith('first', 'second');
-const bin = new URL('../../dist/bin.js', import.meta.url).pathname;
 
 test('current prints the path of the snapshot, without symlinks and on one line', async () => {
   const mirror = await twoSnapshots();

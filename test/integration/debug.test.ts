@@ -1,13 +1,11 @@
 import { existsSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { runProgram } from '../support/program.ts';
+import { bin } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { smallMirror } from '../support/small-mirror.ts';
-
-const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
 
 /** Runs mirrorlatch with this MIRRORLATCH_DEBUG. */
 function debug(value: string | undefined, ...args: string[]) {

@@ -1,9 +1,10 @@
 import { stripVTControlCharacters } from 'node:util';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
-import { nameOfTopic, project, topics } from '../support/documents.ts';
+import { nameOfTopic, topics } from '../support/documents.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runProgram, transcript } from '../support/program.ts';
+import { project } from '../support/project.ts';
 
 const ESCAPE = '\u001b';
 

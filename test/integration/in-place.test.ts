@@ -14,7 +14,6 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { pin } from '../../src/index.ts';
 import { startWatch } from '../support/event-stream.ts';
@@ -33,13 +32,13 @@ import {
   startProgram,
   transcript,
 } from '../support/program.ts';
+import { launcher } from '../support/project.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { holdRsync, rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
 import { smallMirror } from '../support/small-mirror.ts';
 import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
-const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
 const scratch = makeScratch();
 const copy = mirrorsInPlace();
 const mirror = (name: string): Promise<InPlaceMirror> => copy(join(scratch.path, name));

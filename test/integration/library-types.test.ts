@@ -1,11 +1,9 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
+import { project } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
-
-const project = fileURLToPath(new URL('../..', import.meta.url));
 
 /** A program of a user of the library, as strict as TypeScript can be. */
 const PROGRAM = `import { hasCode, lock, MirrorlatchError, pin, prune, sync, type SyncResult } from 'mirrorlatch';

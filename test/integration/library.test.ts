@@ -1,6 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   init,
@@ -12,10 +11,9 @@ import {
   type WatchEvent,
   watch,
 } from '../../src/index.ts';
+import { launcher } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { standInFor } from '../support/stand-in.ts';
-
-const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
 
 /** A mirror with one snapshot, and a source that changes at each call. */
 async function makeMirror() {

@@ -1,12 +1,10 @@
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { relative } from 'node:path/posix';
-import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { project } from '../support/project.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
-
-const project = fileURLToPath(new URL('../..', import.meta.url));
 
 /** An import that `npm run check` refuses, and the reason that it gives. */
 const REFUSED: readonly [file: string, imported: string, because: string][] = [

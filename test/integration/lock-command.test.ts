@@ -15,7 +15,6 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
@@ -28,11 +27,11 @@ import {
   startProgram,
   transcript,
 } from '../support/program.ts';
+import { launcher } from '../support/project.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { copiesOf, mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
-const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
 const oneSnapshot = mirrorsWith('first');
 const withTenFiles = copiesOf((mirror) =>
   mirror.publish(

@@ -1,11 +1,10 @@
-import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { runProgram, transcript } from '../support/program.ts';
+import { bin } from '../support/project.ts';
 import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
 
 const oneSnapshot = mirrorsWith('first');
-const bin = join(import.meta.dirname, '../../dist/bin.js');
 
 test('without a terminal it is a plain line per phase on stderr, and a sentence on stdout', async () => {
   const mirror = await oneSnapshot();

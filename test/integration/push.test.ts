@@ -35,6 +35,7 @@ import {
   startProgram,
   transcript,
 } from '../support/program.ts';
+import { bin } from '../support/project.ts';
 import {
   countingShell,
   type PushTestOptions,
@@ -526,7 +527,7 @@ describe('mirrorlatch receive, whatever it is sent,', () => {
     },
   ])('makes nothing and exits, for $name', async ({ said, code }) => {
     const root = join(scratchDirectory(), 'mirror');
-    const receiver = execa(process.execPath, [dist, 'receive', root], {
+    const receiver = execa(process.execPath, [bin, 'receive', root], {
       input: `${said}\n`,
       reject: false,
     });
@@ -566,8 +567,6 @@ describe('mirrorlatch receive, whatever it is sent,', () => {
     expect(await runForJson(['gate', 'status', mirror.root])).toMatchObject({ state: 'dirty' });
   });
 });
-
-const dist = join(import.meta.dirname, '../../dist/bin.js');
 
 /** Starts a push whose connection passes everything except the final word. */
 function pushWithoutFinalWord(mirror: SmallMirror): RunningProgram {

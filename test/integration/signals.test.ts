@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { startCountingSource } from '../stress/transfers.ts';
 import { eventually } from '../support/eventually.ts';
 import { type RunningProgram, runProgram, startProgram, transcript } from '../support/program.ts';
+import { bin } from '../support/project.ts';
 import { startRsyncDaemon } from '../support/rsyncd.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
@@ -188,7 +189,7 @@ test('a closed pipe, as by head(1), is not a failure', async () => {
 });
 
 function commandOf(root: string): string[] {
-  return [process.execPath, join(import.meta.dirname, '../../dist/bin.js'), 'sync', root, '-n'];
+  return [process.execPath, bin, 'sync', root, '-n'];
 }
 
 /** The bytes of the slow file that rsync has written. */

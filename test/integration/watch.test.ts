@@ -15,6 +15,7 @@ import { expectFailure } from '../support/expect-failure.ts';
 import { inotifyWatches, isWatching } from '../support/inotify.ts';
 import { mayMount, nobody } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson, runProgram, startProgram } from '../support/program.ts';
+import { bin, project } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
@@ -210,7 +211,7 @@ describe('watch reports', () => {
     const watching = execa(
       'sh',
       ['-c', 'node dist/bin.js watch "$1" | head -n 1', 'sh', mirror.root],
-      { cwd: new URL('../..', import.meta.url) },
+      { cwd: project },
     );
     await once(watching.stdout, 'data');
     const flipping = setInterval(() => void rollback({ root: mirror.root }).catch(() => {}), 200);
@@ -426,7 +427,6 @@ describe('watch refuses with 64', () => {
 test('watch refuses a command with an argument that it could not pass on unchanged', async () => {
   const mirror = await threeSnapshots();
   const script = 'exec node "$1" watch "$2" -- cat "$(printf "\\351")"';
-  const bin = new URL('../../dist/bin.js', import.meta.url).pathname;
   const { exitCode, stderr } = await execa('sh', ['-c', script, 'sh', bin, mirror.root], {
     reject: false,
   });

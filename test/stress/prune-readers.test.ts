@@ -7,12 +7,12 @@ import { execa } from 'execa';
 import { afterAll, expect, it } from 'vitest';
 import { mayMount, nobody, type User } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson } from '../support/program.ts';
+import { launcher } from '../support/project.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { linkedId, wrongHistory } from './mirror-checks.ts';
 import { byScale, HOUR_MS, seededRandom, tellProgress, tellSummary } from './scale.ts';
 
 const beside = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const launcher = beside('../../dist/mirrorlatch');
 const writer = beside('prune-readers/writer.mjs');
 const pinner = beside('prune-readers/pin.mjs');
 const reader = beside('prune-readers/reader.sh');

@@ -3,9 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bin } from '../support/project.ts';
 
 const source = fileURLToPath(new URL('tripwire/tripwire.c', import.meta.url));
-const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
 
 /** A system call that changes the disk. `chain`, `call` and `n` identify it in another run. */
 export interface Point {

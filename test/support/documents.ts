@@ -1,9 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { lexer, type MarkedToken, walkTokens } from 'marked';
-
-/** The project's own directory, with a slash at its end. */
-export const project = fileURLToPath(new URL('../../', import.meta.url));
+import { project } from './project.ts';
 
 /** A document for users: Markdown, by its path in the project. */
 export interface Document {

@@ -1,9 +1,7 @@
-import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { onTestFinished } from 'vitest';
 import { eventually } from './eventually.ts';
-
-const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
+import { bin } from './project.ts';
 
 /** One line of `mirrorlatch watch --json`. */
 interface WatchedEvent {

@@ -10,8 +10,7 @@ import {
   type RunningProgram,
   startProcess,
 } from './program.ts';
-
-const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
+import { launcher } from './project.ts';
 
 /** The reader as built, for trees without one. */
 export const builtReader = fileURLToPath(new URL('../../dist/reader/reader.sh', import.meta.url));

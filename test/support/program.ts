@@ -1,8 +1,6 @@
-import { fileURLToPath } from 'node:url';
 import { execa, execaSync, type Options } from 'execa';
 import { nobody, runsAsRoot, type User } from './privilege.ts';
-
-const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
+import { bin } from './project.ts';
 
 /** How the program is started; everything left out is as in the test's own process. */
 export interface ProgramOptions {

@@ -1,12 +1,10 @@
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { ProgramResult } from './program.ts';
 import { type ProgramOptions, type RunningProgram, runProgram, startProgram } from './program.ts';
+import { bin } from './project.ts';
 import type { SmallMirror } from './small-mirror.ts';
 import type { SshDaemon } from './sshd.ts';
-
-const bin = fileURLToPath(new URL('../../dist/bin.js', import.meta.url));
 
 /** The value of `--remote-program` in the tests, which do not install the program. */
 export const remoteProgram = `${process.execPath} '${bin}'`;

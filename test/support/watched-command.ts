@@ -1,11 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { runForJson } from './program.ts';
+import { launcher } from './project.ts';
 import { scratchDirectory } from './scratch.ts';
-
-const launcher = fileURLToPath(new URL('../../dist/mirrorlatch', import.meta.url));
 
 /** A directory for PATH with `mirrorlatch`, a `sudo` that runs its arguments, and two commands. */
 export interface Commands {

@@ -23,6 +23,7 @@ import {
 } from '../../support/guards.ts';
 import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
 import { runForJson, transcript } from '../../support/program.ts';
+import { bin } from '../../support/project.ts';
 import { mirrorsWith } from '../../support/small-mirror.ts';
 
 /** Only `first` may be pruned; the others are current and previous. */
@@ -201,7 +202,7 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
     // From its own PID namespace, as from another host, prune sees no working directory.
     const { stdout } = await execa('unshare', [
       ...['--pid', '--fork', '--mount-proc', '--'],
-      ...[process.execPath, new URL('../../../dist/bin.js', import.meta.url).pathname],
+      ...[process.execPath, bin],
       ...['prune', root, '--keep-last', '1', '--grace', '0', '--json'],
     ]);
     expect(JSON.parse(stdout).removed).toContain('third');

@@ -13,10 +13,10 @@ import {
   type Document,
   linksIn,
   nameOfTopic,
-  project,
   readme,
   topics,
 } from '../../support/documents.ts';
+import { project } from '../../support/project.ts';
 
 const forUsers = [readme, ...topics];
 const all = [...forUsers, contributing];
