@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   init,
   list,
@@ -55,11 +55,8 @@ describe('A Node program', () => {
       ln -s snapshots/g1 '${root}/new' && mv -T '${root}/new' '${root}/current'
       rm -r '${root}/snapshots/g2' && rm -f '${root}/.mirrorlatch/leases/g2'
     fi`;
-    const { PATH } = process.env;
-    onTestFinished(() => {
-      process.env['PATH'] = PATH;
-    });
-    process.env['PATH'] = standInFor('flock', join(root, '..', 'programs'), goes);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    vi.stubEnv('PATH', standInFor('flock', join(root, '..', 'programs'), goes));
     const held = await pin({ root });
     held.release();
     expect(held.id).toBe('g1');
@@ -71,14 +68,11 @@ describe('A Node program', () => {
     mkdirSync(source);
     init({ root, inPlace: true, source });
     await sync({ root });
-    const { PATH } = process.env;
-    onTestFinished(() => {
-      process.env['PATH'] = PATH;
-    });
+    onTestFinished(() => void vi.unstubAllEnvs());
     // It looks at the gate, takes the lease by flock(1), and looks again.
     const close = `'${launcher}' gate close '${root}' >/dev/null 2>&1`;
-    const closes = `[ "$1" != --shared ] || PATH='${PATH}' ${close}`;
-    process.env['PATH'] = standInFor('flock', join(place, 'programs'), closes);
+    const closes = `[ "$1" != --shared ] || PATH='${process.env['PATH']}' ${close}`;
+    vi.stubEnv('PATH', standInFor('flock', join(place, 'programs'), closes));
     await expect(pin({ root })).rejects.toMatchObject({ code: 'BUSY' });
   });
 

@@ -12,8 +12,8 @@ import { execa, execaSync } from 'execa';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import {
-  makeImage,
   makeLoopFilesystem,
+  makeUncleanImage,
   mountImage,
   unmountImage,
   whyNoLoopFilesystem,
@@ -22,6 +22,7 @@ import { nobody } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, runProgram, transcript } from '../support/program.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
+import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const MIB = 1024 * 1024;
@@ -61,15 +62,9 @@ describe('the programs', () => {
 
   test('an rsync of version 3.1.3, 3.4.1 or v3.5.0 is new enough', async () => {
     const mirror = await oneSnapshot();
-    const real = execaSync('which', ['rsync']).stdout;
     for (const version of ['3.1.3', '3.4.1', 'v3.5.0']) {
-      const script = `#!/bin/sh
-case $1 in
-  --version) echo "rsync  version ${version}  protocol version 32" ;;
-  *) exec ${real} "$@" ;;
-esac
-`;
-      const PATH = `${pathWith({ rsync: script })}:${process.env['PATH']}`;
+      const says = `[ "$1" != --version ] || exec echo "rsync  version ${version}  protocol version 32"`;
+      const PATH = standInFor('rsync', join(mirror.home, version), says);
       const result = await runProgram(['sync', mirror.root, '-n'], { env: { PATH } });
       expect(result.exitCode, transcript(result)).toBe(0);
     }
@@ -245,8 +240,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`the superblock${whyNoLoopFilesystem
   const path = join(scratch.path, 'ext4');
 
   beforeAll(async () => {
-    await makeImage('ext4', image, { size: 16 * MIB });
-    await execa('debugfs', ['-w', '-R', 'set_super_value state 0', image]);
+    await makeUncleanImage(image);
     await mountImage(image, path);
   });
   afterAll(async () => {

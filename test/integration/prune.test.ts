@@ -26,7 +26,7 @@ test('--keep-last keeps that many of the newest, and removes the others with the
   expect(mirror.snapshots()).toEqual(['c', 'd', 'e']);
   expect(readdirSync(mirror.state('leases')).sort()).toEqual(['c', 'd', 'e']);
   expect(readdirSync(mirror.state('trash'))).toEqual([]);
-  expect(historyOf(mirror).slice(-2)).toMatchObject([
+  expect(mirror.history().slice(-2)).toMatchObject([
     { event: 'pruned', id: 'a' },
     { event: 'pruned', id: 'b' },
   ]);
@@ -151,19 +151,12 @@ test('files that a kept snapshot shares with a pruned one stay intact', async ()
 
 /** Dates the publications back, as if the syncs had run then; in ms before now. */
 function age(mirror: SmallMirror, ages: Readonly<Record<string, number>>): void {
-  const lines = historyOf(mirror).map((entry) => {
+  const lines = mirror.history().map((entry) => {
     const by = ages[String(entry['id'])];
     if (by === undefined) throw new Error(`no age is given for ${entry['id']}`);
     return JSON.stringify({ ...entry, at: new Date(Date.now() - by).toISOString() });
   });
   writeFileSync(mirror.state('history.jsonl'), `${lines.join('\n')}\n`);
-}
-
-function historyOf(mirror: SmallMirror): Record<string, unknown>[] {
-  return readFileSync(mirror.state('history.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
 function snapshotTrees(mirror: SmallMirror, ids: readonly string[]): Map<string, Tree> {

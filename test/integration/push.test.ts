@@ -20,8 +20,8 @@ import { buildAwkwardTree } from '../support/awkward-tree.ts';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import {
-  makeImage,
   makeLoopFilesystem,
+  makeUncleanImage,
   mountImage,
   unmountImage,
   whyNoLoopFilesystem,
@@ -491,8 +491,7 @@ test.skipIf(whyNoLoopFilesystem !== '')(
   async () => {
     const scratch = scratchDirectory();
     const [image, disk] = [join(scratch, 'image'), join(scratch, 'disk')];
-    await makeImage('ext4', image, { size: 16 * 1024 * 1024 });
-    await execa('debugfs', ['-w', '-R', 'set_super_value state 0', image]);
+    await makeUncleanImage(image);
     await mountImage(image, disk);
     onTestFinished(() => unmountImage(disk));
     const mirror = smallMirror({ root: join(disk, 'mirror') });

@@ -15,7 +15,7 @@ import { mayMount, nobody, runsAsRoot } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson, runProgram } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
-import { standInFor } from '../support/stand-in.ts';
+import { standInFor, takeOver } from '../support/stand-in.ts';
 
 interface Kept {
   readonly id: string;
@@ -250,9 +250,8 @@ test('I4: prune removes nothing more once the lock is lost', async () => {
   const mirror = await threeSnapshots();
   await mirror.publish('fourth', { file: 'fourth' });
   // flock(1) takes the first of two leases, as descriptor 3: then another host takes the lock.
-  const lock = mirror.state('sync.lock');
-  const isLost = `[ ! /proc/self/fd/3 -ef '${mirror.state('leases', 'first')}' ] ||
-    mv '${lock}'/* '${join(mirror.home, 'taken')}'`;
+  const lease = mirror.state('leases', 'first');
+  const isLost = `[ ! /proc/self/fd/3 -ef '${lease}' ] || ${takeOver(mirror)}`;
   const PATH = standInFor('flock', join(mirror.home, 'programs'), isLost);
   const words = ['prune', mirror.root, '--keep-last', '1', '--grace', '0'];
   const result = await runProgram(words, { env: { PATH } });

@@ -287,10 +287,8 @@ async function isWhole(mirror: SmallMirror): Promise<void> {
 }
 
 function flips(mirror: SmallMirror): unknown[] {
-  return readFileSync(mirror.state('history.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as { event: string; id: string; previous: string | null })
+  return mirror
+    .history()
     .filter(({ event }) => event === 'published')
     .map(({ id, previous }) => [id, previous]);
 }

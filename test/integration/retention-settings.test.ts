@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
@@ -23,7 +22,7 @@ test('the rules of a first sync are remembered like those of init', async () => 
   const mirror = smallMirror();
   const rules = ['--keep-last', '2', '--keep-within', '7d', '--grace', '1h', '--max-shrink', '50'];
   await mirror.publish('first', {}, ...rules);
-  expect(settingsOf(mirror)).toMatchObject({
+  expect(mirror.settings()).toMatchObject({
     keepLast: 2,
     keepWithinMs: 7 * 24 * 60 * 60 * 1000,
     graceMs: 60 * 60 * 1000,
@@ -33,13 +32,13 @@ test('the rules of a first sync are remembered like those of init', async () => 
 
 test('the rules of a later sync or of prune apply once and are not remembered', async () => {
   const mirror = await twoSnapshots();
-  const before = settingsOf(mirror);
+  const before = mirror.settings();
   await publish(mirror, 'third', '--keep-last', '1', '--grace', '0');
   expect(mirror.snapshots()).toEqual(['second', 'third']);
   await publish(mirror, 'fourth');
   expect(mirror.snapshots()).toEqual(['fourth', 'second', 'third']);
   await runForJson(['prune', mirror.root, '--keep-last', '1', '--grace', '0']);
-  expect(settingsOf(mirror)).toEqual(before);
+  expect(mirror.settings()).toEqual(before);
 });
 
 test('with --no-prune a sync removes nothing', async () => {
@@ -64,7 +63,7 @@ test('init on a mirror changes the given rules and keeps the others', async () =
   const mirror = await twoSnapshots();
   await runForJson(['init', mirror.root, '--keep-last', '5', '--keep-within', '2d']);
   await runForJson(['init', mirror.root, '--grace', '90m']);
-  expect(settingsOf(mirror)).toMatchObject({
+  expect(mirror.settings()).toMatchObject({
     source: `${mirror.source}/`,
     keepLast: 5,
     keepWithinMs: 2 * 24 * 60 * 60 * 1000,
@@ -102,8 +101,4 @@ function publish(
 ): Promise<Record<string, unknown>> {
   mirror.change({ file: id });
   return mirror.sync('--id', id, ...options);
-}
-
-function settingsOf(mirror: SmallMirror): Record<string, unknown> {
-  return JSON.parse(readFileSync(mirror.state('mirror.json'), 'utf8')) as Record<string, unknown>;
 }

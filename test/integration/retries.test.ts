@@ -9,7 +9,7 @@ import { nobodyRunsTheProgram, runProgram, startProgram, transcript } from '../s
 import { makeScratch } from '../support/scratch.ts';
 import { startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
-import { standInFor } from '../support/stand-in.ts';
+import { atTransfer, standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const oneSnapshot = mirrorsWith('first');
@@ -113,11 +113,10 @@ describe.concurrent('a source that changes while it is read', () => {
     const mirror = await inScratch('planned again');
     mirror.change({ file: 'planned' });
     const [changed, { source }] = [join(mirror.home, 'changed'), mirror];
-    const changes = `case "$*" in --version | *--dry-run*) ;; *)
-      [ -e '${changed}' ] || { echo longer >>'${source}/file'; echo new >'${source}/below/file'; }
-      : >'${changed}' ;;
-    esac`;
-    const PATH = standInFor('rsync', join(mirror.home, 'programs'), changes);
+    const changes = `[ -e '${changed}' ] || {
+      echo longer >>'${source}/file'; echo new >'${source}/below/file'; : >'${changed}'
+    }`;
+    const PATH = standInFor('rsync', join(mirror.home, 'programs'), atTransfer(changes));
     const words = ['sync', mirror.root, '--retry-delay', '0', '--allow-shrink'];
     const result = await runProgram(words, { env: { PATH } });
     expect(result.exitCode, transcript(result)).toBe(0);

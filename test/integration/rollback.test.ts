@@ -46,7 +46,7 @@ test('rollback to the current snapshot changes nothing, and reports that', async
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stdout).toBe('current is already second\n');
   expect(mirror.linked('previous')).toBe('first');
-  expect(historyOf(mirror)).toHaveLength(2);
+  expect(mirror.history()).toHaveLength(2);
   expect(difference(links(before), links(describeTree(mirror.root)))).toEqual([]);
 });
 
@@ -84,7 +84,7 @@ test('after a rollback the next sync publishes the source, and previous is the r
     previous: 'first',
   });
   expect(contentOfCurrent(mirror)).toBe('second');
-  expect(historyOf(mirror)).toMatchObject([
+  expect(mirror.history()).toMatchObject([
     { event: 'published', id: 'first', previous: null },
     { event: 'published', id: 'second', previous: 'first' },
     { event: 'rolled-back', id: 'first', previous: 'second' },
@@ -123,13 +123,6 @@ test('I3: current leads to a whole snapshot at every look while rollbacks go bac
 
 function contentOfCurrent({ root }: SmallMirror): string {
   return readFileSync(join(root, 'current', 'file'), 'utf8');
-}
-
-function historyOf(mirror: SmallMirror): unknown[] {
-  return readFileSync(mirror.state('history.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line));
 }
 
 /** Only the links, because taking the lock changes the times of its directory. */

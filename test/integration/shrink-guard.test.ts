@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { copiesOf, type Files, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
-import { standInFor } from '../support/stand-in.ts';
+import { atTransfer, standInFor } from '../support/stand-in.ts';
 
 const tenNames = Array.from({ length: 10 }, (_, index) => `file-${index}`);
 const tenBytes = '0123456789';
@@ -123,10 +123,7 @@ test.for(['plan', 'link-dest'])(
   async (strategy) => {
     const mirror = await withTenFiles();
     mirror.change({ 'file-0': 'changed' });
-    const shrinks = `case "$*" in
-      --version | *--dry-run*) ;;
-      *) rm -f '${mirror.source}'/file-[0-5] ;;
-    esac`;
+    const shrinks = atTransfer(`rm -f '${mirror.source}'/file-[0-5]`);
     const PATH = standInFor('rsync', join(mirror.home, 'programs'), shrinks);
     const words = ['sync', mirror.root, '--strategy', strategy, '--retry-delay', '0'];
     expectFailure(await runProgram(words, { env: { PATH } }), 65, /60\.0 % of the files/);

@@ -29,7 +29,7 @@ import {
 } from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
-import { standInFor } from '../support/stand-in.ts';
+import { standInFor, takeOver } from '../support/stand-in.ts';
 
 const twoSnapshots = mirrorsWith('first', 'second');
 
@@ -101,7 +101,7 @@ describe('the settings', () => {
     await runForJson(['init', mirror.root, '--keep-last', '7']);
     vi.setSystemTime(at);
     expect(await waiting).toMatchObject({ outcome: 'published' });
-    expect(settingsOf(mirror)).toMatchObject({ keepLast: 7, source: `${mirror.source}/` });
+    expect(mirror.settings()).toMatchObject({ keepLast: 7, source: `${mirror.source}/` });
   });
 
   test('are used if they change while a sync waits for the lock', async () => {
@@ -115,7 +115,7 @@ describe('the settings', () => {
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(readFileSync(join(mirror.root, 'current/file'), 'utf8')).toBe('third');
     expect(existsSync(join(mirror.root, 'current/left-out'))).toBe(false);
-    expect(settingsOf(mirror)).toMatchObject({ keepLast: 5 });
+    expect(mirror.settings()).toMatchObject({ keepLast: 5 });
   });
 
   test('say what is pruned, if they change while a sync waits for the lock', async () => {
@@ -140,7 +140,7 @@ describe('the settings', () => {
     holder.release();
     const result = await waiting.result;
     expect(result.exitCode, transcript(result)).toBe(0);
-    expect(settingsOf(mirror)).toMatchObject({ source: '/srv/elsewhere/' });
+    expect(mirror.settings()).toMatchObject({ source: '/srv/elsewhere/' });
   });
 
   test('are all kept if several commands change them at once', async () => {
@@ -153,7 +153,7 @@ describe('the settings', () => {
       ['--source', '/srv/elsewhere'],
     ];
     await Promise.all(changes.map((change) => runForJson(['init', mirror.root, ...change])));
-    expect(settingsOf(mirror)).toMatchObject({
+    expect(mirror.settings()).toMatchObject({
       keepLast: 8,
       keepWithinMs: 9 * 24 * 3_600_000,
       graceMs: 10 * 3_600_000,
@@ -172,7 +172,7 @@ test.skipIf(!nobodyRunsTheProgram)(
     await runForJson(['init', mirror.root, '--keep-last', '4']);
     await execa('chown', ['-R', `${nobody.uid}:${nobody.gid}`, mirror.state('mirror.json')]);
     await runForJson(['init', mirror.root, '--keep-last', '5'], { user: nobody });
-    expect(settingsOf(mirror)).toMatchObject({ keepLast: 5 });
+    expect(mirror.settings()).toMatchObject({ keepLast: 5 });
     expect(statSync(mirror.state('settings.flock')).mode & 0o777).toBe(0o600);
   },
 );
@@ -258,23 +258,19 @@ test('what fails because the lock was lost is reported as that, and the new hold
   mirror.change({ file: 'third' });
   // Another host that takes the lock over moves trees away: cp, which makes the clone, then fails.
   const theirs = mirror.state('trash', 'theirs');
-  const takeOver = `mkdir -p '${theirs}'
-    mv '${mirror.state('sync.lock')}'/* '${join(mirror.home, 'taken')}'
-    exit 1`;
-  const PATH = standInFor('cp', join(mirror.home, 'programs'), takeOver);
+  const script = `mkdir -p '${theirs}'; ${takeOver(mirror)}; exit 1`;
+  const PATH = standInFor('cp', join(mirror.home, 'programs'), script);
   const result = await runProgram(['sync', mirror.root], { env: { PATH } });
   expectFailure(result, 75, /the lock of .* was lost to another host/);
   expect(existsSync(theirs), 'the trash of the new holder').toBe(true);
-  const history = readFileSync(mirror.state('history.jsonl'), 'utf8').trimEnd().split('\n');
-  expect(JSON.parse(history.at(-1) ?? '')).toMatchObject({ event: 'published', id: 'second' });
+  expect(mirror.history().at(-1)).toMatchObject({ event: 'published', id: 'second' });
 });
 
 test('I8: a sync that loses the lock right before its publication leaves the snapshots alone', async () => {
   const mirror = await twoSnapshots();
   mirror.change({ file: 'third' });
   // sync(1) writes the new snapshot to the disk, right before it is published.
-  const takeOver = `mv '${mirror.state('sync.lock')}'/* '${join(mirror.home, 'taken')}'`;
-  const PATH = standInFor('sync', join(mirror.home, 'programs'), takeOver);
+  const PATH = standInFor('sync', join(mirror.home, 'programs'), takeOver(mirror));
   const result = await runProgram(['sync', mirror.root, '--id', 'third'], { env: { PATH } });
   expectFailure(result, 75, /the lock of .* was lost to another host/);
   expect(mirror.snapshots()).toEqual(['first', 'second']);
@@ -341,10 +337,6 @@ test.skipIf(!mayMount)('a snapshot that prune cannot remove is reported once', a
       await execa('umount', [target]);
   }
 });
-
-function settingsOf(mirror: SmallMirror): unknown {
-  return JSON.parse(readFileSync(mirror.state('mirror.json'), 'utf8'));
-}
 
 /**
  * Starts a command that holds the writer's lock until it is released.

@@ -31,8 +31,6 @@ export interface InPlaceMirror extends SmallMirror {
   reaches(state: GateRecord['state']): Promise<void>;
   /** Inode and change time of everything that a sync with nothing to do must leave alone. */
   marks(): string[];
-  /** The lines of the history. */
-  history(): Record<string, unknown>[];
   /** Reads `file` through the reader, as root or another user. */
   read(options?: GuardOptions): Promise<ProgramResult>;
 }
@@ -72,11 +70,6 @@ export function inPlaceMirror(mirror: SmallMirror): InPlaceMirror {
           const { ino, ctimeNs } = lstatSync(path, { bigint: true });
           return `${path}: inode ${ino}, changed at ${ctimeNs}`;
         }),
-    history: () =>
-      readFileSync(mirror.state('history.jsonl'), 'utf8')
-        .trimEnd()
-        .split('\n')
-        .map((line) => JSON.parse(line) as Record<string, unknown>),
     read: (options = {}) =>
       runGuarded(oneOfEachKind[1], mirror.root, inShell('exec cat file'), options),
   };

@@ -86,6 +86,12 @@ export async function makeImage(
   await execa(command, [...args, ...(options.mkfs ?? []), image]);
 }
 
+/** The same for a small ext4 whose superblock does not call it clean (tune2fs(8)). */
+export async function makeUncleanImage(image: string): Promise<void> {
+  await makeImage('ext4', image, { size: 16 * MIB });
+  await execa('debugfs', ['-w', '-R', 'set_super_value state 0', image]);
+}
+
 /**
  * Mounts an image, and makes the mount point. A copy of a mounted xfs needs the option `nouuid`.
  * Unmounting detaches the loop device (autoclear).

@@ -32,6 +32,10 @@ export interface SmallMirror {
   linked(name: 'current' | 'previous'): string | undefined;
   /** The ids of all snapshots. */
   snapshots(): string[];
+  /** The lines of the history. */
+  history(): Record<string, unknown>[];
+  /** The contents of `mirror.json`. */
+  settings(): Record<string, unknown>;
   /** A path below ROOT/.mirrorlatch. */
   state(...names: string[]): string;
 }
@@ -97,6 +101,7 @@ function openSmallMirror(options: SmallMirrorOptions & { home: string }): SmallM
   };
   const sync = (...words: string[]): Promise<Record<string, unknown>> =>
     runForJson(['sync', source, root, ...words], options.program);
+  const state = (...names: string[]): string => join(root, '.mirrorlatch', ...names);
   mkdirSync(source, { recursive: true });
   return {
     home,
@@ -117,6 +122,12 @@ function openSmallMirror(options: SmallMirrorOptions & { home: string }): SmallM
       const directory = join(root, 'snapshots');
       return existsSync(directory) ? readdirSync(directory).sort() : [];
     },
-    state: (...names) => join(root, '.mirrorlatch', ...names),
+    history: () =>
+      readFileSync(state('history.jsonl'), 'utf8')
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    settings: () => JSON.parse(readFileSync(state('mirror.json'), 'utf8')),
+    state,
   };
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
+import type { SmallMirror } from './small-mirror.ts';
 
 /**
  * Makes `directory` with a sh script that stands in for a program and then becomes it.
@@ -14,4 +15,14 @@ export function standInFor(program: string, directory: string, script: string): 
   const lines = ['#!/bin/sh', script, `exec '${stdout}' "$@"`, ''];
   writeFileSync(join(directory, program), lines.join('\n'), { mode: 0o755 });
   return `${directory}:${process.env['PATH']}`;
+}
+
+/** Limits the script of a stand-in for rsync to its transfers: it leaves plans alone. */
+export function atTransfer(script: string): string {
+  return `case "$*" in --version | *--dry-run*) ;; *) ${script} ;; esac`;
+}
+
+/** What another host does that takes the lock of a mirror over (see `SyncLock`), as a script. */
+export function takeOver({ home, state }: SmallMirror): string {
+  return `mv '${state('sync.lock')}'/* '${join(home, 'taken')}'`;
 }

@@ -25,6 +25,7 @@ import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
 import { runForJson, transcript } from '../../support/program.ts';
 import { bin } from '../../support/project.ts';
 import { mirrorsWith } from '../../support/small-mirror.ts';
+import { standInFor } from '../../support/stand-in.ts';
 
 /** Only `first` may be pruned; the others are current and previous. */
 const mirrors = mirrorsWith('first', 'second', 'third');
@@ -165,34 +166,23 @@ describe('I5: a pinned snapshot is not pruned', () => {
 });
 
 describe('I5: a snapshot that is pruned after it was resolved and before it is held', () => {
-  /** A flock(1) in PATH that waits before it locks, which widens the window as needed. */
-  function slowFlock(home: string): { bin: string; waiting: string; go: string } {
-    const [bin, waiting, go] = ['bin', 'waiting', 'go'].map((name) => join(home, name)) as [
-      string,
-      string,
-      string,
-    ];
-    mkdirSync(bin, { recursive: true });
-    writeFileSync(
-      join(bin, 'flock'),
-      `#!/bin/sh
-       if mkdir '${waiting}' 2>/dev/null; then while [ ! -e '${go}' ]; do sleep 0.05; done; fi
-       PATH=\${PATH#*:}; exec flock "$@"\n`,
-    );
-    chmodSync(join(bin, 'flock'), 0o755);
-    return { bin, waiting, go };
+  /** A PATH with a flock(1) that waits before it locks, which widens the window as needed. */
+  function slowFlock(home: string): { PATH: string; waiting: string; go: string } {
+    const [waiting, go] = [`${home}.waiting`, `${home}.go`];
+    const waits = `if mkdir '${waiting}' 2>/dev/null; then while [ ! -e '${go}' ]; do sleep 0.05; done; fi`;
+    return { PATH: standInFor('flock', home, waits), waiting, go };
   }
 
-  const startSlowly = (guard: Guard, root: string, bin: string) =>
+  const startSlowly = (guard: Guard, root: string, PATH: string) =>
     startGuarded(guard, root, inShell('printf "%s " "$MIRRORLATCH_ID" && cat file'), {
-      through: inShell('PATH=$0:$PATH exec "$@"').toSpliced(3, 1, bin),
+      env: { PATH },
     });
 
   test.skipIf(!mayMount)(`is given up for the then current one${noMount}`, async () => {
     const { root, home, ...mirror } = await mirrors();
     const readers = guards.map((guard, index) => {
       const window = slowFlock(join(home, `window-${index}`));
-      return { ...window, running: startSlowly(guard, root, window.bin) };
+      return { ...window, running: startSlowly(guard, root, window.PATH) };
     });
     for (const { waiting } of readers) {
       await expect.poll(() => existsSync(waiting)).toBe(true);

@@ -9,17 +9,9 @@ import {
   wholePassArguments,
 } from '../../../src/rsync/arguments.ts';
 import { LineSplitter, parseEntry } from '../../../src/rsync/itemize.ts';
-import { parseSource } from '../../../src/rsync/source.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
-
-function transferOf(
-  source: string,
-  given: readonly string[] = [],
-  without: readonly DefaultName[] = [],
-) {
-  return { source: parseSource(source), without: new Set(without), options: given };
-}
+import { transferOf } from '../../support/transfer.ts';
 
 test("rsync does not recurse into a listed directory, even with the user's own --recursive", () => {
   const scratch = scratchDirectory();

@@ -3,22 +3,13 @@ import { describe, expect, test } from 'vitest';
 import {
   applyArguments,
   DEFAULT_NAMES,
-  type DefaultName,
   planArguments,
   wholePassArguments,
 } from '../../../src/rsync/arguments.ts';
-import { parseSource } from '../../../src/rsync/source.ts';
+import { transferOf } from '../../support/transfer.ts';
 
 const listed = { path: '/list', namesNoEntry: false };
 const options = { from: ['/base'], how: 'link', partial: '/partial' } as const;
-
-function transferOf(
-  source: string,
-  given: readonly string[] = [],
-  without: readonly DefaultName[] = [],
-) {
-  return { source: parseSource(source), without: new Set(without), options: given };
-}
 
 describe('the order of the words', () => {
   const everySet = fc.subarray([...DEFAULT_NAMES]);

@@ -25,6 +25,14 @@ async function hasCome(change: Promise<void>): Promise<boolean> {
   return Promise.race([change.then(() => true), nextTurn]);
 }
 
+/** Checks that it looks after so many ms and no earlier. */
+async function comesAfter(ms: number, change: Promise<void>): Promise<void> {
+  vi.advanceTimersByTime(ms - 1);
+  expect(await hasCome(change)).toBe(false);
+  vi.advanceTimersByTime(1);
+  await change;
+}
+
 test.each(['old', 'new'])('a change of a file makes it look without a timer: %s', async (name) => {
   const directory = scratchDirectory();
   writeFileSync(join(directory, 'old'), 'text');
@@ -41,11 +49,7 @@ test('without events it looks every second', async () => {
   const watcher = watch(scratchDirectory());
   await watcher.change();
   for (let turn = 0; turn < 3; turn += 1) {
-    const change = watcher.change();
-    vi.advanceTimersByTime(999);
-    expect(await hasCome(change)).toBe(false);
-    vi.advanceTimersByTime(1);
-    await change;
+    await comesAfter(1_000, watcher.change());
   }
 });
 
@@ -56,10 +60,7 @@ test('with an interval it looks only at that', async () => {
   const change = byInterval.change();
   writeFileSync(join(directory, 'file'), 'text');
   await byEvents.change();
-  vi.advanceTimersByTime(399);
-  expect(await hasCome(change)).toBe(false);
-  vi.advanceTimersByTime(1);
-  await change;
+  await comesAfter(400, change);
 });
 
 test('an event that comes while nothing waits is not lost, and counts once', async () => {
@@ -67,11 +68,7 @@ test('an event that comes while nothing waits is not lost, and counts once', asy
   watcher.wake();
   watcher.wake();
   await watcher.change();
-  const next = watcher.change(300);
-  vi.advanceTimersByTime(299);
-  expect(await hasCome(next)).toBe(false);
-  vi.advanceTimersByTime(1);
-  await next;
+  await comesAfter(300, watcher.change(300));
 });
 
 test('an interval or a limit longer than the longest timer does not end at once', async () => {
