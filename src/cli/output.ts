@@ -26,9 +26,13 @@ export function printNote(text: string): void {
   process.stderr.write(`mirrorlatch: ${text}\n`);
 }
 
-/** Prints an error: as JSON on standard output, or as text on standard error. */
-export function printError(error: MirrorlatchError, asJson: boolean): void {
-  const { code, message, hint, exitCode, details } = error;
+/**
+ * Prints an error: as JSON on standard output, or as text on standard error.
+ *
+ * @param exitCode what the program ends with.
+ */
+export function printError(error: MirrorlatchError, exitCode: number, asJson: boolean): void {
+  const { code, message, hint, details } = error;
   if (asJson) {
     printJson({ error: { code, exitCode, message, hint: hint ?? null, ...details } });
     return;

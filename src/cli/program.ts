@@ -53,15 +53,23 @@ export async function runCommandLine(
     if (error instanceof CommanderError && error.code === 'commander.help') return EXIT_CODES.USAGE;
     const command = named === undefined ? undefined : name;
     const known =
-      error instanceof CommanderError ? usageError(error, command) : asMirrorlatchError(error);
-    printError(known, own.includes('--json'));
-    if (own[0] === 'run') return known.code === 'BUSY' ? known.exitCode : GUARD_FAILED;
-    return own[0] === 'lock' ? endOfLock(known) : known.exitCode;
+      error instanceof CommanderError
+        ? usageError(error, command, separator !== -1)
+        : asMirrorlatchError(error);
+    const failed = endAfter(known, command);
+    const exitCode = typeof failed === 'number' ? failed : known.exitCode;
+    printError(known, exitCode, own.includes('--json'));
+    return failed;
   }
 }
 
-/** Like env(1), `lock` has codes of its own for failures that are not the command's. */
-function endOfLock({ code, exitCode }: MirrorlatchError): number | NodeJS.Signals {
+/** Like env(1), `run` and `lock` have codes of their own for failures that are not the command's. */
+function endAfter(
+  { code, exitCode }: MirrorlatchError,
+  command: string | undefined,
+): number | NodeJS.Signals {
+  if (command === 'run') return code === 'BUSY' ? exitCode : GUARD_FAILED;
+  if (command !== 'lock') return exitCode;
   switch (code) {
     case 'SIGINT':
     case 'SIGTERM':
@@ -82,27 +90,34 @@ const RUNNERS: ReadonlySet<string> = new Set(['run', 'lock', 'watch']);
 /** Commands that pass options on to rsync, which are easily taken for theirs. */
 const SYNCERS: ReadonlySet<string> = new Set(['sync', 'init']);
 
-function separatorFor(command: string | undefined, code: string): string {
-  if (command === undefined) return '';
+/** Options of rsync that a sync has no use for: given after `--` they only replace those remembered. */
+const NO_USE = /'(-[vq]|--verbose|--quiet)'/;
+
+function separatorFor(command: string | undefined, { message, code }: CommanderError): string {
+  if (command === undefined || message.includes('Did you mean')) return '';
   if (RUNNERS.has(command)) {
     return `Put the command to run after --: mirrorlatch ${command} MIRROR -- COMMAND. `;
   }
-  return SYNCERS.has(command) && code === 'commander.unknownOption'
+  return SYNCERS.has(command) && code === 'commander.unknownOption' && !NO_USE.test(message)
     ? `Put options of rsync after --: mirrorlatch ${command} ROOT -- --exclude=/iso/. `
     : '';
 }
 
-/** @param command the command that was named, if it is one of ours. */
+/**
+ * @param command the command that was named, if it is one of ours.
+ * @param isSeparated whether the command line has a `--`.
+ */
 function usageError(
-  { message, code }: CommanderError,
+  error: CommanderError,
   command: string | undefined,
+  isSeparated: boolean,
 ): MirrorlatchError {
-  const separator = message.includes('Did you mean') ? '' : separatorFor(command, code);
+  const separator = isSeparated ? '' : separatorFor(command, error);
   const help =
     command === undefined
       ? 'See the commands with: mirrorlatch --help'
       : `See the options and examples with: mirrorlatch ${command} --help`;
-  return new MirrorlatchError('USAGE', message.replace(/^error: /, ''), {
+  return new MirrorlatchError('USAGE', error.message.replace(/^error: /, ''), {
     hint: separator + help,
   });
 }

@@ -2,8 +2,8 @@ import cliProgress from 'cli-progress';
 import type { OnEvent, OperationEvent, Phase } from '../writer/events.ts';
 import { showBytes } from './units.ts';
 
-/** How much is printed while an operation works. */
-export type Verbosity = 'normal' | 'quiet';
+/** How much is printed while an operation works; `brief`: notices and warnings, but no progress. */
+export type Verbosity = 'normal' | 'brief' | 'quiet';
 
 const PHASES: Record<Phase, string> = {
   waiting: 'waiting',
@@ -24,12 +24,18 @@ export interface Reporter {
 
 /** Reports progress on standard error: with a bar on a terminal, otherwise with a line per phase. */
 export function createReporter(verbosity: Verbosity): Reporter {
-  if (verbosity === 'quiet') return { onEvent: () => {}, stop: () => {} };
-  return process.stderr.isTTY ? new BarReporter() : { onEvent: printEvent, stop: () => {} };
+  const stop = (): void => {};
+  if (verbosity === 'quiet') return { onEvent: () => {}, stop };
+  if (verbosity === 'brief') return { onEvent: printMessage, stop };
+  return process.stderr.isTTY ? new BarReporter() : { onEvent: printEvent, stop };
 }
 
 export function printWarning(message: string): void {
   printEvent({ kind: 'warning', message });
+}
+
+function printMessage(event: OperationEvent): void {
+  if (event.kind === 'notice' || event.kind === 'warning') printEvent(event);
 }
 
 function printEvent(event: OperationEvent): void {

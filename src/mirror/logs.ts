@@ -1,5 +1,6 @@
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { ifThere } from '../system/files.ts';
+import { join } from 'node:path';
+import { ifThere, lstatIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
 import { snapshotIds } from './survey.ts';
 
@@ -27,12 +28,14 @@ export function openLog(layout: Layout, id: string): SyncLog {
   };
 }
 
-/** Removes the oldest logs whose snapshots are gone or were never published. */
+/** Removes the logs that were written longest ago, of those whose snapshots are not there. */
 export function removeOldLogs(layout: Layout): void {
-  const published = new Set(snapshotIds(layout));
+  const published = new Set(snapshotIds(layout).map((id) => layout.log(id)));
   const others = (ifThere(() => readdirSync(layout.logs)) ?? [])
-    .map((name) => name.replace(/\.log$/, ''))
-    .filter((id) => !published.has(id))
-    .sort();
-  for (const id of others.slice(0, -KEPT_LOGS)) rmSync(layout.log(id), { force: true });
+    .map((name) => join(layout.logs, name))
+    .filter((path) => path.endsWith('.log') && !published.has(path))
+    .map((path) => ({ path, found: lstatIfThere(path) }))
+    .filter(({ found }) => found?.isFile())
+    .sort((a, b) => ((a.found?.mtimeNs ?? 0n) < (b.found?.mtimeNs ?? 0n) ? -1 : 1));
+  for (const { path } of others.slice(0, -KEPT_LOGS)) rmSync(path, { force: true });
 }

@@ -61,9 +61,10 @@ export function openMirrorWithSnapshots(root: string): Mirror {
 /**
  * The mirror at `root`, which may be a symlink; undefined when there is none.
  *
- * @throws MirrorlatchError CONFIGURATION when its settings are broken.
+ * @throws MirrorlatchError CONFIGURATION when its settings are broken; USAGE for an empty name.
  */
 export function findMirror(root: string): Mirror | undefined {
+  if (root === '') throw emptyName();
   try {
     const real = ifThere(() => realpathSync(root));
     if (real === undefined) return undefined;
@@ -73,6 +74,13 @@ export function findMirror(root: string): Mirror | undefined {
   } catch (error) {
     throw asMirrorlatchError(error, `the mirror ${root} cannot be read`);
   }
+}
+
+/** The error for an empty name, which would otherwise mean the working directory. */
+export function emptyName(): MirrorlatchError {
+  return new MirrorlatchError('USAGE', 'the name of the mirror is empty', {
+    hint: 'Is a variable unset? For the working directory write: .',
+  });
 }
 
 /**

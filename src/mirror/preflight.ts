@@ -72,6 +72,12 @@ export function checkSource(source: Extract<Source, { kind: 'local' }>): string 
         cause: error,
       });
     }
+    if (errnoOf(error) === 'EACCES') {
+      throw new MirrorlatchError('PERMISSION', `the source ${source.path} cannot be read`, {
+        hint: 'Run it as a user that may read the source, or let this one enter it.',
+        cause: error,
+      });
+    }
     throw asMirrorlatchError(error, `the source ${source.path} cannot be read`);
   }
 }
@@ -96,12 +102,17 @@ export async function storeNanoseconds({ timeProbe }: Layout): Promise<void> {
 
 /**
  * Whether the mirror's filesystem stores nanoseconds. If it does not, comparing them would find all
- * files changed at every sync. Times that the kernel has set cannot tell: its clock advances in
- * ticks, so for a moment all of them may end in the same zeros.
+ * files changed at every sync. Times that the kernel has set are no proof: its clock advances in
+ * ticks, so for a moment all of them may end in the same zeros. They have to do for a dry run of a
+ * mirror that no sync has stored a time in yet.
  */
-export function keepsNanoseconds({ timeProbe }: Layout): boolean {
-  const stored = lstatIfThere(timeProbe)?.mtimeNs;
-  return stored === undefined || stored % 1_000_000_000n === NANOSECONDS;
+export function keepsNanoseconds(layout: Layout): boolean {
+  const stored = lstatIfThere(layout.timeProbe)?.mtimeNs;
+  if (stored !== undefined) return stored % 1_000_000_000n === NANOSECONDS;
+  const times = [layout.root, layout.state, layout.staging, layout.logs]
+    .map((directory) => lstatIfThere(directory)?.mtimeNs)
+    .filter((time) => time !== undefined);
+  return times.length === 0 || times.some((time) => time % 100n !== 0n);
 }
 
 /**

@@ -74,7 +74,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
     }
   }
   // A tree that cannot be removed is in no one's way, and the end of the session warns of it.
-  await emptyTrash(layout, [lock.descriptor]).catch(() => {});
+  await emptyTrash(layout, lock).catch(() => {});
   return findings;
 }
 

@@ -12,15 +12,18 @@ export function isSnapshotId(text: string): boolean {
   return PATTERN.test(text) && !RESERVED.test(text) && text !== LIVE;
 }
 
+/** What commands call other things. There may be older snapshots of these names. */
+const TAKEN = ['current', 'previous'];
+
 /**
- * Checks a name that a user gave.
+ * Checks the name that a user gave a new snapshot.
  *
  * @throws MirrorlatchError USAGE when `text` cannot name a snapshot.
  */
 export function parseSnapshotId(text: string): string {
-  if (isSnapshotId(text)) return text;
+  if (isSnapshotId(text) && !TAKEN.includes(text)) return text;
   throw new MirrorlatchError('USAGE', `${JSON.stringify(text)} cannot name a snapshot`, {
-    hint: 'Use 1 to 100 letters, digits and . _ + - that begin with a letter or a digit and do not end in .clone, .foreign or .command. The name live is reserved.',
+    hint: 'Use 1 to 100 letters, digits and . _ + - that begin with a letter or a digit and do not end in .clone, .foreign or .command. The names current, previous and live are reserved.',
   });
 }
 

@@ -2,17 +2,19 @@ import { join } from 'node:path';
 import { removeTree } from '../system/remove-tree.ts';
 import { discardedNames } from './discard.ts';
 import type { Layout } from './layout.ts';
+import type { SyncLock } from './sync-lock.ts';
 
 /**
- * Removes the trees in the trash.
+ * Removes the trees in the trash, under the lock, which every removal holds until it has ended.
  *
- * @param inherit descriptors of locks that stay held until the removal has ended.
- * @throws MirrorlatchError the first failure, after removing whatever can be removed.
+ * @throws MirrorlatchError LOCK_LOST; else the first failure, after removing whatever can be removed.
  */
-export async function emptyTrash(layout: Layout, inherit: readonly number[]): Promise<void> {
+export async function emptyTrash(layout: Layout, lock: SyncLock): Promise<void> {
   const failures: unknown[] = [];
   for (const name of discardedNames(layout)) {
-    await removeTree(join(layout.trash, name), inherit).catch((error) => failures.push(error));
+    lock.assertHeld();
+    const path = join(layout.trash, name);
+    await removeTree(path, [lock.descriptor]).catch((error) => failures.push(error));
   }
   if (failures.length > 0) throw failures[0];
 }

@@ -7,7 +7,7 @@ import { isInPlace, markWhole, readGate } from '../mirror/gate.ts';
 import { appendHistory } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { makeLease } from '../mirror/lease.ts';
-import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
+import { findMirror, type Mirror, mirrorAround, openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
 import type { Settings } from '../mirror/records.ts';
@@ -121,6 +121,8 @@ export async function unadopt(
         hint: `See by which processes with: mirrorlatch list ${layout.root}`,
       });
     }
+    // Before anything moves: the settings may be locked, or their disk full.
+    changeSettings(layout, {});
     if (id !== undefined) {
       await giveBack(layout, lock, directory, id);
       if (id !== LIVE) {
@@ -136,15 +138,17 @@ export async function unadopt(
 
 /** @throws MirrorlatchError USAGE for a mirror that holds, or is to hold, something else. */
 function refuseOtherMirror(
-  { root }: Layout,
+  layout: Layout,
   { adopted, mode }: Settings,
   current: string | undefined,
   wanted: Settings['mode'],
   directory: string,
 ): void {
   const isOfDirectory = (adopted ?? directory) === directory;
-  if (current === undefined && isOfDirectory && mode === wanted) return;
-  throw new MirrorlatchError('USAGE', `${root} is a mirror of its own already`, {
+  // A sync may have been interrupted before its first publication.
+  const hasTree = lstatIfThere(layout.snapshot(LIVE))?.isDirectory() === true;
+  if (current === undefined && !hasTree && isOfDirectory && mode === wanted) return;
+  throw new MirrorlatchError('USAGE', `${layout.root} is a mirror of its own already`, {
     hint: 'Name another place for the new one: mirrorlatch init ROOT --adopt DIR',
   });
 }
@@ -183,6 +187,8 @@ function checkAdoptable(directory: string, root: string): void {
 function problemWith(directory: string, root: string, isDirectory: boolean): string | undefined {
   if (!isDirectory) return 'it is not a directory';
   if (lstatIfThere(join(directory, '.mirrorlatch'))) return 'it is a mirror already';
+  const around = mirrorAround(directory);
+  if (around !== undefined) return `it is a part of the mirror ${around.root}`;
   const inside = (path: string, other: string) => !relative(other, path).startsWith('..');
   if (inside(root, directory) || inside(directory, root)) return `${root} and it lie in each other`;
   const mount = mountOf(directory);

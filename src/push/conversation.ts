@@ -58,21 +58,33 @@ export async function converse(options: ConversationOptions): Promise<Answer | S
   const leave = (): void => void conversation.leave();
   signal.addEventListener('abort', leave, { once: true });
   if (signal.aborted) leave();
+  const endOf = async () => judgeSession(options, conversation.progress, await conversation.ended);
   try {
     const answer = await conversation.hold();
     await conversation.leave();
-    const end = await conversation.ended;
-    signal.throwIfAborted();
-    return answer ?? judgeSession(options, conversation.progress, end);
+    if (answer !== undefined) return answer;
+    if (signal.aborted) throw signal.reason;
+    return await endOf();
   } catch (error) {
     await conversation.leave();
-    signal.throwIfAborted();
+    if (signal.aborted) throw interruption(signal, conversation.progress, await endOf());
     if (conversation.progress !== 'none') throw error;
     throw asBabble(error, options.destination, await conversation.ended);
   } finally {
     signal.removeEventListener('abort', leave);
     await conversation.close();
   }
+}
+
+/** The signal's own reason, unless the other end may have published all the same. */
+function interruption(
+  { reason }: AbortSignal,
+  progress: ConversationProgress,
+  { error }: SessionFailure,
+): unknown {
+  if (progress !== 'publishing' || !(reason instanceof MirrorlatchError)) return reason;
+  const { message, hint, details } = error;
+  return new MirrorlatchError(reason.code, message, { hint, details });
 }
 
 class Conversation {

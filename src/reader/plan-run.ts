@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os';
 import { MirrorlatchError } from '../errors.ts';
+import { emptyName } from '../mirror/open.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { PinKind } from './guard.ts';
 import { interactiveShell } from './interactive-shell.ts';
@@ -46,6 +47,7 @@ export function shellCodeFor(options: RunOptions): string {
 /** The words that stand before the user's; without a command, those of a shell too. */
 function guardWords(options: RunOptions): string[] {
   const { roots, command, env } = options;
+  if (roots.includes('')) throw emptyName();
   const { sticky, reuse, isUnpinned } = stickiness(options);
   if (isUnpinned) return [];
   const directory = stickyDirectory(env, process.geteuid?.() === 0);

@@ -205,6 +205,10 @@ ml_is_open() {
   IFS= read -r ml_gate 2>/dev/null <"$ml_root/.mirrorlatch/gate.json" || ml_gate=''
   case $ml_gate in
   *'"state":"open"'*) ;;
+  *'"state":"dirty"'*'"by":"init"'*)
+    ml_why="$ml_root has not been synced yet"
+    [ "$ml_allow_dirty" = yes ]
+    ;;
   *'"state":"dirty"'*)
     ml_why="$ml_root is not whole: its last sync did not finish cleanly"
     [ "$ml_allow_dirty" = yes ]

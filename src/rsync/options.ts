@@ -190,7 +190,11 @@ const OPTIONS: readonly Option[] = [
   { long: 'fake-super', meaning: 'plan' },
   { long: 'sparse', short: 'S', meaning: 'plan' },
   { long: 'preallocate', meaning: 'plan' },
-  { long: 'dry-run', short: 'n', meaning: because('use: mirrorlatch sync --dry-run') },
+  {
+    long: 'dry-run',
+    short: 'n',
+    meaning: because('a sync has its own: mirrorlatch sync --dry-run'),
+  },
   { long: 'whole-file', short: 'W', meaning: 'plan' },
   { long: 'checksum-choice', takesValue: true, meaning: 'plan' },
   { long: 'cc', takesValue: true, meaning: 'plan' },
@@ -212,7 +216,7 @@ const OPTIONS: readonly Option[] = [
   { long: 'delete-delay', meaning: 'said' },
   { long: 'delete-after', meaning: 'said' },
   { long: 'delete-excluded', meaning: 'said' },
-  { long: 'no-delete', meaning: because('use: mirrorlatch sync --without delete') },
+  { long: 'no-delete', meaning: because('a sync has its own: mirrorlatch sync --without delete') },
   {
     long: 'ignore-missing-args',
     meaning: because('a missing source must never pass for an empty one.'),

@@ -7,7 +7,7 @@ export interface RetryOptions {
   /** The pause before the first retry, in ms; doubled each time, up to five minutes. */
   delayMs: number;
   signal: AbortSignal;
-  /** Called before each pause with the failure and the time of the next try. */
+  /** Called before each pause with the failure and the time of the next try, or with why there is none. */
   onRetry: (message: string) => void;
 }
 
@@ -31,8 +31,11 @@ export class Retries {
    */
   async again(ending: Exclude<Ending, { kind: 'clean' }>, complaints = ''): Promise<void> {
     const { retries, delayMs, signal, onRetry } = this.#options;
-    const isSameAgain = complaints !== '' && complaints === this.#complaints;
-    if (ending.kind === 'failed' || this.#used >= retries || isSameAgain) throw ending.error;
+    if (ending.kind === 'failed' || this.#used >= retries) throw ending.error;
+    if (complaints !== '' && complaints === this.#complaints) {
+      onRetry('the same files have failed again, so there is no further try');
+      throw ending.error;
+    }
     this.#complaints = complaints;
     const pauseMs = Math.min(delayMs * 2 ** this.#used, LONGEST_DELAY_MS);
     this.#used += 1;

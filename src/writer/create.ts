@@ -1,5 +1,5 @@
-import { mkdirSync, readdirSync, realpathSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { makeGate } from '../mirror/gate.ts';
 import { directoriesOf, type Layout, layoutOf } from '../mirror/layout.ts';
@@ -74,10 +74,22 @@ export function checkNewRoot(
         hint: `Name the mirror itself, ${around.root}, or a directory elsewhere.`,
       });
     }
+    refuseFileInTheWay(resolve(root));
     const real = ifThere(() => realpathSync(root));
     if (real !== undefined) refuseForeignEntries(layoutOf(real), mayHoldOtherThings);
   } catch (error) {
     throw asMirrorlatchError(error, `the mirror ${root} cannot be made`);
+  }
+}
+
+/** Of what exists on the way to `path`, the last has to be a directory. */
+function refuseFileInTheWay(path: string): void {
+  const found = ifThere(() => statSync(path));
+  if (found === undefined) refuseFileInTheWay(dirname(path));
+  else if (!found.isDirectory()) {
+    throw new MirrorlatchError('USAGE', `${path} is not a directory`, {
+      hint: 'Name a new or empty directory for the mirror.',
+    });
   }
 }
 

@@ -28,7 +28,7 @@ const IS_READ = 'is held by a reader';
 
 /**
  * Takes the snapshots that no rule keeps and nobody reads (I5) out of sight; the end of the writer's
- * session removes them. An in-place mirror has none, but old logs.
+ * session removes them.
  */
 export function pruneOldSnapshots({ layout, lock, policy }: Writer): PruneResult {
   const wanted = choosePrunable(layout, policy.retention);
@@ -49,7 +49,7 @@ export function pruneOldSnapshots({ layout, lock, policy }: Writer): PruneResult
  */
 export async function removeOldSnapshots(writer: Writer): Promise<PruneResult> {
   const result = pruneOldSnapshots(writer);
-  await emptyTrash(writer.layout, writer.inherit);
+  await emptyTrash(writer.layout, writer.lock);
   return result;
 }
 

@@ -45,7 +45,7 @@ export async function makingSnapshot<Result>(
   try {
     return await make(id);
   } catch (error) {
-    recordFailure(writer, id, asMirrorlatchError(writer.lock.causeOf(error)));
+    recordFailure(writer, id, asMirrorlatchError(writer.lock.causeOf(error), writer.failure));
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 import { asMirrorlatchError } from '../errors.ts';
 import { refuseHalfAdopted } from '../mirror/adoption.ts';
 import type { Layout } from '../mirror/layout.ts';
+import { removeOldLogs } from '../mirror/logs.ts';
 import { DEFAULT_LOCK, type Given, type LockPolicy, withDefaults } from '../mirror/policy.ts';
 import { recover } from '../mirror/recovery.ts';
 import { mirrorIsGone, readSettings } from '../mirror/settings.ts';
@@ -63,7 +64,9 @@ export async function withLock<Result>(
   } catch (error) {
     throw asMirrorlatchError(lock.causeOf(error), failure);
   } finally {
-    await lock.release();
+    await lock.release().catch((error: unknown) => {
+      throw asMirrorlatchError(error, failure);
+    });
   }
 }
 
@@ -94,13 +97,10 @@ export function withWriter<Result>(
       end = 'well';
       return { result, recovered, pruned };
     } finally {
-      // Once the lock is lost, the trash is another host's.
-      if (lock.isHeld) {
-        // After an error, that one is worth reporting; what is left in the trash goes another time.
-        await emptyTrash(layout, writer.inherit).catch((error: unknown) => {
-          if (end === 'well') writer.warn(error, 'what is no longer wanted could not be removed');
-        });
-      }
+      // After an error, that one is worth reporting; what is left in the trash goes another time.
+      await emptyTrash(layout, lock).catch((error: unknown) => {
+        if (end === 'well') writer.warn(error, 'what is no longer wanted could not be removed');
+      });
     }
   });
 }
@@ -114,7 +114,8 @@ async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
   const recovered = await recover(layout, lock);
   if (!mayBeHalfAdopted) refuseHalfAdopted(layout);
   const policy = policyOf(settings, options);
-  const writer = new Writer({ layout, lock, settings, policy, signal, onEvent });
+  const { failure } = options;
+  const writer = new Writer({ layout, lock, settings, policy, failure, signal, onEvent });
   placeReaderIfPossible(writer);
   return { writer, recovered };
 }
@@ -128,13 +129,17 @@ function placeReaderIfPossible(writer: Writer): void {
   }
 }
 
-/** A snapshot that cannot be removed is no reason to call a publication a failure. */
+/** A snapshot or a log that cannot be removed is no reason to call a publication a failure. */
 function pruneQuietly(writer: Writer): PruneResult | undefined {
-  writer.enter('pruning');
   try {
+    if (writer.settings.mode === 'in-place') {
+      removeOldLogs(writer.layout);
+      return undefined;
+    }
+    writer.enter('pruning');
     return pruneOldSnapshots(writer);
   } catch (error) {
-    writer.warn(error, 'old snapshots could not be removed');
+    writer.warn(error, 'old snapshots or logs could not be removed');
     return undefined;
   }
 }

@@ -11,6 +11,7 @@ interface WriterParts {
   lock: SyncLock;
   settings: Settings;
   policy: Policy;
+  failure: string;
   signal: AbortSignal | undefined;
   onEvent: OnEvent;
 }
@@ -22,6 +23,8 @@ export class Writer {
   /** As they were on the disk when the lock had been taken. */
   readonly settings: Settings;
   readonly policy: Policy;
+  /** What to call an unforeseen failure: `the sync of ROOT failed`. */
+  readonly failure: string;
   /** The id that `current` named when the work began; undefined before the first publication. */
   readonly before: string | undefined;
   /** Aborts when the lock is lost, or the caller wants an end. */
@@ -29,11 +32,12 @@ export class Writer {
   readonly onEvent: OnEvent;
   readonly #startedAt = performance.now();
 
-  constructor({ layout, lock, settings, policy, signal, onEvent }: WriterParts) {
+  constructor({ layout, lock, settings, policy, failure, signal, onEvent }: WriterParts) {
     this.layout = layout;
     this.lock = lock;
     this.settings = settings;
     this.policy = policy;
+    this.failure = failure;
     this.before = currentId(layout);
     this.signal = AbortSignal.any([lock.lost, ...(signal ? [signal] : [])]);
     this.onEvent = onEvent;

@@ -7,6 +7,7 @@ import {
   readFileSync,
   readlinkSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -24,6 +25,7 @@ import { startPathReader } from '../support/path-reader.ts';
 import { mayMount } from '../support/privilege.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
+import { describeTree, difference } from '../support/tree.ts';
 
 const modes = ['snapshots', 'in-place'] as const;
 const FILES = ['file', 'below/file', 'below/further/file'];
@@ -177,6 +179,41 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
       expect(one.read()).toBe('second second second');
     },
   );
+});
+
+test('a part of a mirror is not adopted', async () => {
+  const one = makeDirectory();
+  await runForJson(['sync', one.directory, one.root]);
+  const before = describeTree(one.root);
+  for (const part of ['snapshots', 'current/', 'current/below']) {
+    const words = ['init', `${one.root}.other`, '--adopt', join(one.root, part)];
+    expectFailure(await runProgram(words), 64, /it is (a part of the mirror|not a directory)/);
+  }
+  expect(difference(before, describeTree(one.root))).toEqual([]);
+});
+
+test('a directory is not adopted by an in-place mirror with a tree that was never published', async () => {
+  const one = makeDirectory();
+  await runForJson(['init', one.root, '--in-place']);
+  mkdirSync(join(one.root, 'gate/live'));
+  const words = ['init', '--adopt', one.directory, '--in-place'];
+  expectFailure(await runProgram(words), 64, /is a mirror of its own already/);
+  expect(existsSync(join(one.root, 'current'))).toBe(false);
+  expect(lstatSync(one.directory).isDirectory()).toBe(true);
+});
+
+test('a directory is not given back while the settings cannot be changed', async () => {
+  const one = makeDirectory();
+  await adopt({ directory: one.directory, mode: 'snapshots', settings: {} });
+  const lock = join(one.root, '.mirrorlatch/settings.flock');
+  rmSync(lock, { force: true });
+  mkdirSync(lock);
+  const before = one.read();
+  expectFailure(await runProgram(['init', '--unadopt', one.directory]), 74, /settings\.flock/);
+  expect(lstatSync(one.directory).isSymbolicLink()).toBe(true);
+  expect(one.read()).toBe(before);
+  rmdirSync(lock);
+  await runForJson(['init', '--unadopt', one.directory]);
 });
 
 describe('Two calls at once', () => {

@@ -225,3 +225,22 @@ function withoutTimes(mirror: SmallMirror): unknown[] {
     .filter(([path]) => !/sync\.flock$|staging\/\.partial$/.test(path))
     .map(([path, { mtime, ...entry }]) => [path, entry]);
 }
+
+test.for([['--verbose'], ['-q']])(
+  '%s after sync is not taken for an option of rsync',
+  async ([option = '']) => {
+    const result = await runProgram(['sync', '/srv/mirror', option]);
+    expectFailure(result, 64, /unknown option/);
+    expect(result.stderr).not.toMatch(/options of rsync/);
+  },
+);
+
+test.for([['run'], ['lock']])(
+  'with --json, %s prints the exit code that it ends with',
+  async ([verb = '']) => {
+    const result = await runProgram([verb, '/nowhere', '--json', '--', 'true']);
+    expect(result.json()).toMatchObject({ error: { code: 'USAGE', exitCode: 125 } });
+    expect(JSON.stringify(result.json())).not.toMatch(/after --/);
+    expect(result.exitCode).toBe(125);
+  },
+);

@@ -3,6 +3,7 @@ import {
   closeSync,
   cpSync,
   existsSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -14,6 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
+import { execa } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
 import { pin } from '../../src/index.ts';
 import { startWatch } from '../support/event-stream.ts';
@@ -128,6 +130,19 @@ describe.concurrent('An in-place sync', () => {
     const result = await runProgram(['sync', one.root, '--retries', '0']);
     expectFailure(result, 66, /source/);
     expect(one.marks()).toEqual(marks);
+  });
+
+  test('that has never run is what a guarded reader says it waits for', async () => {
+    const { home, root } = smallMirror({ home: join(scratch.path, 'never') });
+    await runForJson(['init', root, '--in-place']);
+    mkdirSync(join(root, 'gate/live'), { recursive: true });
+    const reader = join(root, '.mirrorlatch/reader');
+    const { exitCode, stderr } = await execa(reader, ['--wait', '0', 'true'], {
+      cwd: home,
+      reject: false,
+    });
+    expect(exitCode).toBe(75);
+    expect(stderr).toMatch(/has not been synced yet/);
   });
 
   test('refuses options that need a second tree', async () => {
@@ -394,8 +409,10 @@ describe.concurrent('A failed in-place sync', () => {
   test('by SIGTERM after rsync has ended publishes nothing', async () => {
     const one = await mirror('after rsync');
     one.change({ file: 'changed' });
-    // find removes what rsync left: it is what runs between the transfer and the publication.
-    const PATH = standInFor('find', join(scratch.path, 'programs'), 'kill -TERM "$PPID"');
+    // find removes what rsync left: it is what runs between the transfer and the publication. The
+    // kernel may give the signal to another thread than the news of find's end, which then overtakes.
+    const stops = 'kill -TERM "$PPID"; sleep 1';
+    const PATH = standInFor('find', join(scratch.path, 'programs'), stops);
     const result = await runProgram(['sync', one.root], { env: { PATH } });
     expect(result.exitCode, transcript(result)).toBe(143);
     expect(one.history().at(-1)).toMatchObject({ event: 'failed', code: 'SIGTERM' });

@@ -154,7 +154,7 @@ test('a ROOT that is a file or a dangling symlink is refused and left unchanged'
       ['sync', mirror.source, root],
     ]) {
       const result = await runProgram(command);
-      expectFailure(result, result.exitCode === 78 ? 78 : 74);
+      expectFailure(result, root === mirror.root ? 64 : 74);
       expect(result.stderr).toContain(root);
       expect(result.stderr).not.toMatch(/unforeseen/);
     }
@@ -162,6 +162,29 @@ test('a ROOT that is a file or a dangling symlink is refused and left unchanged'
   expect(readFileSync(mirror.root, 'utf8')).toBe('a file');
   expect(readlinkSync(join(mirror.home, 'dangling'))).toBe('nowhere');
 });
+
+test('a ROOT below a file is refused with 64, by the name of the file', async () => {
+  const mirror = smallMirror();
+  writeFileSync(join(mirror.home, 'file'), '');
+  const root = join(mirror.home, 'file', 'below');
+  for (const command of [
+    ['init', root],
+    ['sync', mirror.source, root],
+  ]) {
+    expectFailure(await runProgram(command), 64, /\/file is not a directory/);
+  }
+});
+
+test.for([['init'], ['sync'], ['status'], ['current'], ['prune']])(
+  'an empty name is refused by %s, and not taken for the working directory',
+  async ([command = '']) => {
+    const { home, root, source } = smallMirror();
+    const words = command === 'sync' ? ['sync', source, ''] : [command, ''];
+    expectFailure(await runProgram(words, { cwd: home }), 64, /name of the mirror is empty/);
+    expect(existsSync(join(home, '.mirrorlatch'))).toBe(false);
+    expect(existsSync(root)).toBe(false);
+  },
+);
 
 test('init of / is refused with 64', async () => {
   for (const root of ['/', '//', '/tmp/..']) {

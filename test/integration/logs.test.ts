@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
@@ -75,6 +75,25 @@ test('an in-place mirror keeps the last 20 logs', async () => {
   const logs = readdirSync(mirror.state('logs'));
   expect(logs).toHaveLength(20);
   expect(logs).toContain('20260101T000049Z.log');
+});
+
+test('the log that was written last stays, whatever its name, and what is no log is left alone', async () => {
+  const mirror = smallMirror();
+  await runForJson(['init', mirror.root, '--in-place']);
+  mkdirSync(mirror.state('logs', '00000000T000000Z.log'));
+  writeFileSync(mirror.state('logs', 'notes'), '');
+  for (let index = 10; index < 40; index += 1) {
+    writeFileSync(mirror.state('logs', `20260101T0000${index}Z.log`), 'failed');
+  }
+  const result = await runProgram([
+    ...['sync', mirror.source, mirror.root],
+    ...['--at', '2020-01-01T00:00Z'],
+  ]);
+  expect(result.stderr).not.toMatch(/warning/);
+  const logs = readdirSync(mirror.state('logs'));
+  expect(logs).toContain('20200101T000000Z.log');
+  expect(logs).toContain('notes');
+  expect(logs).toHaveLength(2 + 20);
 });
 
 function logOf(mirror: SmallMirror, id: string): string {

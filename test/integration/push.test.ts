@@ -49,6 +49,7 @@ import { scratchDirectory } from '../support/scratch.ts';
 import { holdRsync, rsyncProcesses } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { type SshDaemon, startSshDaemon } from '../support/sshd.ts';
+import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const oneSnapshot = mirrorsWith('first');
@@ -425,8 +426,8 @@ describe('a push fails', () => {
     },
     {
       name: 'ROOT is not a directory',
-      exitCode: 74,
-      said: [/upstream: .*(ENOTDIR|not a directory)/],
+      exitCode: 64,
+      said: [/upstream: \/dev\/null is not a directory/],
       options: () => ({ destination: `${sshd.host}:/dev/null/mirror` }),
     },
     {
@@ -498,6 +499,24 @@ test.skipIf(whyNoLoopFilesystem !== '')(
     expectFailure(await push(mirror, { words: ['--unclean', 'refuse'] }), 74, /is not clean/);
   },
 );
+
+test('a push that is ended while the other host publishes does not claim that nothing was published', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ file: 'second' });
+  const [started, go] = [join(mirror.home, 'started'), join(mirror.home, 'go')];
+  // sync(1) writes the new snapshot to the disk, right before it is published.
+  const waits = `: >'${started}'; until [ -e '${go}' ]; do sleep 0.1; done`;
+  const PATH = standInFor('sync', join(mirror.home, 'programs'), waits);
+  const program = `PATH='${PATH}' ${remoteProgram}`;
+  const running = startPush(sshd, mirror, { words: ['--remote-program', program] });
+  await expect.poll(() => existsSync(started)).toBe(true);
+  running.kill('SIGTERM');
+  await pause(500);
+  writeFileSync(go, '');
+  const result = await running.result;
+  expectFailure(result, 143, /whether it did is not known/);
+  expect(result.stderr).not.toMatch(/nothing was published/);
+});
 
 describe('mirrorlatch receive, whatever it is sent,', () => {
   const request = (rsyncOptions: string[]): string =>

@@ -1,6 +1,7 @@
 import {
   copyFileSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   realpathSync,
@@ -151,7 +152,7 @@ describe('a snapshot that no rule keeps stays while it is used', () => {
   beforeAll(async () => {
     mirror = smallMirror({ home: join(scratch.path, 'home') });
     putProgram(join(mirror.source, 'bin'), '/bin/sleep');
-    for (const id of ['free', ...possible.map(idOf), 'previous', 'current']) {
+    for (const id of ['free', ...possible.map(idOf), 'last', 'latest']) {
       await mirror.publish(id, { file: id });
     }
     for (const way of possible) {
@@ -197,7 +198,7 @@ describe('a snapshot that no rule keeps stays while it is used', () => {
 
   test('and an unused one is removed at once', () => {
     expect(first.removed).toEqual(['free']);
-    expect(second.kept.map(({ id }) => id).sort()).toEqual(['current', 'previous']);
+    expect(second.kept.map(({ id }) => id).sort()).toEqual(['last', 'latest']);
   });
 });
 
@@ -257,6 +258,19 @@ test('I4: prune removes nothing more once the lock is lost', async () => {
   const result = await runProgram(words, { env: { PATH } });
   expectFailure(result, 75, /the lock of .* was lost to another host/);
   expect(mirror.snapshots()).toEqual(['fourth', 'second', 'third']);
+});
+
+test('I4: prune empties the trash no further once the lock is lost, and says so', async () => {
+  const mirror = await threeSnapshots();
+  await mirror.publish('fourth', { file: 'fourth' });
+  // rm(1) is started for each tree: during the first, another host takes the lock.
+  const lost = join(mirror.home, 'taken');
+  const isLost = `[ -e '${lost}' ] || ${takeOver(mirror)}`;
+  const PATH = standInFor('rm', join(mirror.home, 'programs'), isLost);
+  const words = ['prune', mirror.root, '--keep-last', '1', '--grace', '0'];
+  const result = await runProgram(words, { env: { PATH } });
+  expectFailure(result, 75, /the lock of .* was lost to another host/);
+  expect(readdirSync(mirror.state('trash'))).toHaveLength(1);
 });
 
 const whyNotAsNobody = nobodyRunsTheProgram

@@ -36,6 +36,7 @@ describe.skipIf(!nobodyRunsTheProgram)(`unreadable files (rsync 23)${whyNotAsNob
       /--exclude=PATTERN/,
     );
     expect(result.stderr.match(/try \d of 4 follows/g)).toEqual(['try 1 of 4 follows']);
+    expect(result.stderr).toMatch(/warning: the same files have failed again/);
     expect(mirror.snapshots()).toEqual(['first']);
     expect(existsSync(mirror.state('staging', 'next', 'new')), 'what came is kept').toBe(true);
     expect(existsSync(mirror.state('staging', 'next', 'secret'))).toBe(false);

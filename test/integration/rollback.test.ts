@@ -129,3 +129,10 @@ function contentOfCurrent({ root }: SmallMirror): string {
 function links(tree: ReturnType<typeof describeTree>): ReturnType<typeof describeTree> {
   return new Map([...tree].filter(([, entry]) => entry['type'] === 'symlink'));
 }
+
+test('a rollback that need not wait says nothing on standard error', async () => {
+  const mirror = await threeSnapshots();
+  const result = await runProgram(['rollback', mirror.root]);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr).toBe('');
+});

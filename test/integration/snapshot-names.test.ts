@@ -45,7 +45,21 @@ test.for(['v1.2-rc_3+build', 'A', '0', 'x'.repeat(100), '...a'.replace(/^\.+/, '
 test('an --id that is not a plain file name is refused with 64, and no mirror is made', async () => {
   const mirror = smallMirror();
   const before = describeTree(mirror.home);
-  const wrong = ['', '.', '..', '../x', 'a/b', '.hidden', '-x', 'a b', 'new\nline', 'ü', 'a.clone'];
+  const wrong = [
+    '',
+    '.',
+    '..',
+    '../x',
+    'a/b',
+    '.hidden',
+    '-x',
+    'a b',
+    'new\nline',
+    'ü',
+    'a.clone',
+    'current',
+    'previous',
+  ];
   for (const id of [...wrong, 'x'.repeat(101)]) {
     const result = await runProgram(['sync', mirror.source, mirror.root, `--id=${id}`]);
     expectFailure(result, 64, /cannot name a snapshot/);
@@ -121,6 +135,14 @@ test('--at in the future waits until then, reports it, and reads the source afte
   expect(readFileSync(join(mirror.root, 'current', 'file'), 'utf8')).toBe(
     'changed while it waited',
   );
+});
+
+test('--at in the past only names the snapshot, and that is said', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ file: 'changed' });
+  const result = await runProgram(['sync', mirror.root, '--at', '2026-01-01T03:00Z']);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr).toContain('2026-01-01T03:00:00.000Z has passed: starting at once');
 });
 
 test('--id and --at together: the name is the id', async () => {

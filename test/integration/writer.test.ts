@@ -307,7 +307,7 @@ test('a sync that cannot prune warns, and publishes', async () => {
   const words = ['sync', mirror.root, '--id', 'third', '--keep-last', '1', '--grace', '0'];
   const result = await runProgram(words);
   expect(result.exitCode, transcript(result)).toBe(0);
-  expect(result.stderr).toMatch(/warning: old snapshots could not be removed/);
+  expect(result.stderr).toMatch(/warning: old snapshots or logs could not be removed/);
   expect(mirror.linked('current')).toBe('third');
 });
 

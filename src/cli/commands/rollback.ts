@@ -27,7 +27,7 @@ export function addRollback(program: Command, context: CommandContext): void {
     )
     .action(async (root: string, id: string | undefined, flags: LockFlags & { json?: boolean }) => {
       const { rollback } = await import('../../operations/rollback.ts');
-      const { onEvent } = createReporter(flags.json ? 'quiet' : 'normal');
+      const { onEvent } = createReporter(flags.json ? 'quiet' : 'brief');
       const lock = LOCK.read(flags);
       const result = await rollback({ root, id, lock, signal: context.signal(), onEvent });
       if (flags.json) printJson(result);

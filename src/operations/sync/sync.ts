@@ -88,7 +88,11 @@ async function waitUntil(
   signal: AbortSignal | undefined,
   onEvent: OnEvent,
 ): Promise<void> {
-  if (at === undefined || at.getTime() <= Date.now()) return;
+  if (at === undefined) return;
+  if (at.getTime() <= Date.now()) {
+    onEvent({ kind: 'notice', message: `${at.toISOString()} has passed: starting at once` });
+    return;
+  }
   onEvent({ kind: 'phase', phase: 'waiting' });
   onEvent({ kind: 'notice', message: `waiting until ${at.toISOString()}` });
   // The clock may be set meanwhile, and a timer holds at most 24 days: look every minute.
