@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
 
 /** The id of the only tree of an in-place mirror. */
 export const LIVE = 'live';
@@ -114,4 +115,11 @@ export function snapshotLink(id: string): string {
 export function directoriesOf(layout: Layout, mode: 'snapshots' | 'in-place'): string[] {
   const trees = mode === 'in-place' ? [layout.gate] : [layout.snapshots, layout.leases];
   return [...trees, layout.logs];
+}
+
+/** The error for an empty ROOT, which would otherwise mean the working directory. */
+export function emptyName(): MirrorlatchError {
+  return new MirrorlatchError('USAGE', 'the name of the mirror is empty', {
+    hint: 'Is a variable unset? For the working directory write: .',
+  });
 }

@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere, realPathToBe } from '../system/files.ts';
-import { type Layout, layoutOf } from './layout.ts';
+import { emptyName, type Layout, layoutOf } from './layout.ts';
 import type { Settings } from './records.ts';
 import { readSettings } from './settings.ts';
 
@@ -74,13 +74,6 @@ export function findMirror(root: string): Mirror | undefined {
   } catch (error) {
     throw asMirrorlatchError(error, `the mirror ${root} cannot be read`);
   }
-}
-
-/** The error for an empty name, which would otherwise mean the working directory. */
-export function emptyName(): MirrorlatchError {
-  return new MirrorlatchError('USAGE', 'the name of the mirror is empty', {
-    hint: 'Is a variable unset? For the working directory write: .',
-  });
 }
 
 /**

@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import { MirrorlatchError } from '../errors.ts';
-import { emptyName } from '../mirror/open.ts';
+import { emptyName } from '../mirror/layout.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { PinKind } from './guard.ts';
 import { interactiveShell } from './interactive-shell.ts';
