@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
+import { readableName } from '../../mirror/names.ts';
 import type { ShimsResult } from '../../reader/shim-files.ts';
 import { IF_UNAVAILABLE, type IfUnavailable } from '../../reader/shims.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
-import { readableName } from '../names.ts';
 import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from '../options/guard.ts';
 import { printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';

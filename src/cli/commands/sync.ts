@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { readableName } from '../../mirror/names.ts';
 import {
   CLONE_CHOICES,
   type CloneChoice,
@@ -15,7 +16,6 @@ import { DEFAULT_NAMES, type DefaultName } from '../../rsync/arguments.ts';
 import { parseDestination } from '../../rsync/source.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
-import { readableName } from '../names.ts';
 import { DRAIN, type DrainFlags } from '../options/drain.ts';
 import { addOptions } from '../options/group.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readableName } from '../../../src/cli/names.ts';
+import { readableName } from '../../../src/mirror/names.ts';
 import { utf8 } from '../../support/byte-path.ts';
 
 const bytes = fc
