@@ -1,4 +1,4 @@
-import ms, { type StringValue } from 'ms';
+import ms from 'ms';
 import prettyBytes from 'pretty-bytes';
 
 /** `2.5 MB`; `?` if unknown. */
@@ -16,8 +16,12 @@ export function showDuration(milliseconds: number): string {
   return milliseconds === 0 ? '0' : ms(milliseconds);
 }
 
-/** Reads `90s`, `10m`, `24h` or `7d`; ms. Undefined for any other text. */
+/** The units of a duration; ms. */
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** Reads `90s`, `10m`, `24h`, `7d`, `2w` or `0`; ms. Undefined for any other text. */
 export function readDuration(text: string): number | undefined {
-  // ms() throws for an empty text and for one of more than 100 characters.
-  return text === '' || text.length > 100 ? undefined : ms(text as StringValue);
+  if (text === '0') return 0;
+  const [, number, unit] = /^(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d|w)$/.exec(text) ?? [];
+  return unit === undefined ? undefined : Number(number) * UNITS[unit as keyof typeof UNITS];
 }

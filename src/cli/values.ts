@@ -1,11 +1,18 @@
 import { InvalidArgumentError } from 'commander';
 import { readDuration } from './units.ts';
 
-/** Reads `90s`, `10m`, `24h`, `7d`, or a plain number of seconds; ms. */
+/**
+ * Reads `90s`, `10m`, `24h`, `7d`, `2w` or `0`; ms. Any other number needs its unit: seconds are
+ * usual for a wait, days for what is kept.
+ */
 export function duration(text: string): number {
-  const parsed = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : readDuration(text);
-  if (parsed !== undefined && Number.isFinite(parsed) && parsed >= 0) return Math.round(parsed);
-  throw new InvalidArgumentError('Give a duration such as 90s, 10m, 24h or 7d.');
+  const parsed = readDuration(text);
+  if (parsed !== undefined) return Math.round(parsed);
+  if (/^\d{1,9}(\.\d+)?$/.test(text))
+    throw new InvalidArgumentError(
+      `It has no unit: write ${text}s, ${text}m, ${text}h or ${text}d.`,
+    );
+  throw new InvalidArgumentError('Give a duration such as 90s, 10m, 24h, 7d or 2w.');
 }
 
 /** For the reader, which waits for whole seconds only. */

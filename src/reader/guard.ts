@@ -38,7 +38,7 @@ export function guardOf(options: GuardOptions): Guard {
   const [first, ...others] = roots;
   const common = [
     ...(options.pin === undefined ? [] : ['--pin', options.pin]),
-    ...(options.waitSeconds === undefined ? [] : ['--wait', String(options.waitSeconds)]),
+    ...(options.waitSeconds === undefined ? [] : ['--wait', `${options.waitSeconds}s`]),
     // With --pin cwd only the working directory is pinned, so the command must start in it.
     ...(options.pin === 'cwd' ? [] : ['--chdir', 'no']),
     '--',

@@ -2,7 +2,7 @@
 # Runs a command that sees exactly one snapshot of a mirror, whatever is published meanwhile.
 #
 #   reader [--root ROOT]... [--snapshot ID|previous] [--or-current] [--pin auto|namespace|cwd] [--chdir yes|no]
-#          [--wait SECONDS] [--allow-dirty] [--remember FILE] [--release-on-exit] [--verbose] [--] COMMAND [ARGUMENT]...
+#          [--wait DURATION] [--allow-dirty] [--remember FILE] [--release-on-exit] [--verbose] [--] COMMAND [ARGUMENT]...
 #
 # A client that mounts the mirror needs only this file, a POSIX sh, and flock, unshare and mount of util-linux:
 #
@@ -28,7 +28,7 @@ Run COMMAND so that it sees exactly one snapshot of a mirror.
         namespace      the mirror's own paths lead to this snapshot alone, in a private mount namespace
         cwd            the working directory is the snapshot; {snapshot} in an argument becomes its path
   --chdir no           keep the working directory (namespace only)
-  --wait SECONDS       how long to wait while there is nothing to read (default: without limit)
+  --wait DURATION      how long to wait while there is nothing to read, such as 90s or 10m (default: without limit)
   --allow-dirty        read an in-place mirror even if its last sync did not finish cleanly
   --remember FILE      write the id of the snapshot to FILE
   --release-on-exit    release the snapshot when COMMAND ends, even if it leaves a daemon behind
@@ -65,7 +65,7 @@ ml_pause() {
 # ml_wait WHY: wait about a second, or exit with 75 when --wait is used up.
 ml_wait() {
   if [ -n "$ml_patience" ] && [ "$ml_waited" -ge "$ml_patience" ]; then
-    ml_say "$1" 'Wait longer with --wait SECONDS, or look at the mirror with: mirrorlatch status ROOT'
+    ml_say "$1" 'Wait longer with --wait, or look at the mirror with: mirrorlatch status ROOT'
     exit 75
   fi
   [ "$ml_waited" != 0 ] || ml_say "waiting: $1"
@@ -82,7 +82,7 @@ ml_wait() {
 ml_wait_for_events() {
   ml_slice=60
   [ -z "$ml_patience" ] || [ $((ml_patience - ml_waited)) -gt 60 ] || ml_slice=$((ml_patience - ml_waited))
-  setpriv --pdeathsig TERM -- "$ml_waiter" wait "$ml_root" --timeout "$ml_slice" >/dev/null 2>&1
+  setpriv --pdeathsig TERM -- "$ml_waiter" wait "$ml_root" --timeout "${ml_slice}s" >/dev/null 2>&1
   case $? in
   # The mirror may have changed again since `wait` looked at it.
   0) ml_pause ;;
@@ -553,8 +553,11 @@ while [ $# -gt 0 ]; do
     shift
     ;;
   --wait)
-    case $2 in '' | *[!0-9]*) ml_fail "--wait takes whole seconds, not '$2'" ;; esac
-    ml_patience=$2
+    case $2 in *m) ml_unit=60 ;; *h) ml_unit=3600 ;; *d) ml_unit=86400 ;; *) ml_unit=1 ;; esac
+    ml_patience=${2%[smhd]}
+    # A leading zero would make the number octal.
+    case $ml_patience in '' | 0?* | *[!0-9]*) ml_fail "--wait takes a duration such as 90s or 10m, not '$2'" ;; esac
+    ml_patience=$((ml_patience * ml_unit))
     shift
     ;;
   --remember)

@@ -201,7 +201,7 @@ describe.concurrent('While an in-place sync writes,', () => {
         .filter((guard) => guard !== run || caller.user === undefined || nobodyRunsTheProgram)
         .map((guard) => startGuarded(guard, one.root, inShell('cat file'), { caller })),
     );
-    const impatient = await one.read({ options: ['--wait', '1'] });
+    const impatient = await one.read({ options: ['--wait', '1s'] });
     expect(impatient.exitCode).toBe(75);
     expect(impatient.stderr).toMatch(/is being written/);
     for (const { saidSoFar } of readers) {

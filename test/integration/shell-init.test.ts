@@ -81,7 +81,7 @@ test('it prints the reader if there is one, with --root for each of several mirr
   expect(
     await printed('sh', '-m', first.root, '-m', second.root, '--wait', '1500ms', 'apt'),
   ).toEqual([
-    `alias apt='${reader} --root ${first.root} --root ${second.root} --wait 2 --chdir no -- apt'`,
+    `alias apt='${reader} --root ${first.root} --root ${second.root} --wait 2s --chdir no -- apt'`,
   ]);
   expect(await printed('bash', '-m', first.root, '--pin', 'cwd', '--', 'apt', 'apt')).toEqual([
     `alias apt='${reader} --pin cwd -- apt'`,

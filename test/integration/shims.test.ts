@@ -124,10 +124,10 @@ test('repeating the command changes nothing, and other options replace the file 
   const before = describeTree(directory);
   expect(await write()).toMatchObject([{ outcome: 'unchanged' }]);
   expect(difference(before, describeTree(directory))).toEqual([]);
-  expect(await write('--wait', '30')).toMatchObject([{ outcome: 'written' }]);
-  expect(readFileSync(join(directory, 'apt'), 'utf8')).toMatch(/reader --wait 30 --chdir no -- /);
+  expect(await write('--wait', '30s')).toMatchObject([{ outcome: 'written' }]);
+  expect(readFileSync(join(directory, 'apt'), 'utf8')).toMatch(/reader --wait 30s --chdir no -- /);
   chmodSync(join(directory, 'apt'), 0o700);
-  expect(await write('--wait', '30')).toMatchObject([{ outcome: 'written' }]);
+  expect(await write('--wait', '30s')).toMatchObject([{ outcome: 'written' }]);
   expect(statSync(join(directory, 'apt')).mode & 0o7777).toBe(0o755);
   expect(readdirSync(directory)).toEqual(['apt']);
 });
@@ -136,7 +136,7 @@ test('a shim is whole at every instant while it is replaced', async () => {
   const mirror = await oneSnapshot();
   const directory = join(mirror.home, 'shims');
   const write = (wait: number) =>
-    runForJson(['shims', directory, '-m', mirror.root, '--wait', `${wait}`, 'true']);
+    runForJson(['shims', directory, '-m', mirror.root, '--wait', `${wait}s`, 'true']);
   await write(0);
   let isWriting = true;
   let runs = 0;

@@ -65,7 +65,7 @@ test('wait reports how long it has waited', async () => {
 test('wait exits with 75 after --timeout, and names the publishing process', async () => {
   const mirror = await twoSnapshots();
   const lock = await publisherOf(mirror);
-  const words = ['wait', mirror.root, '--timeout', '0.3'];
+  const words = ['wait', mirror.root, '--timeout', '300ms'];
   const holder = new RegExp(`is being published to: sync by .*pid ${process.pid}.*publishing`);
   expectFailure(await runProgram(words), 75, holder, /--timeout/);
   const { exitCode, stdout } = await runProgram([...words, '--json']);

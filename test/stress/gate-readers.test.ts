@@ -116,7 +116,7 @@ async function read(root: string, index: number, account: Account): Promise<void
   const [file = '', ...args] =
     guard?.around(
       root,
-      ['--pin', index % 5 === 0 ? 'auto' : 'cwd', '--wait', '5'],
+      ['--pin', index % 5 === 0 ? 'auto' : 'cwd', '--wait', '5s'],
       ['sh', script, ['0', '0.05', '0.3'][index % 3] ?? '0'],
     ) ?? [];
   const { exitCode, stdout, stderr } = await execa(file, args, {

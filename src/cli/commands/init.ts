@@ -3,7 +3,7 @@ import type { Mirror } from '../../mirror/open.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
-import { RETENTION, type RetentionFlags } from '../options/retention.ts';
+import { describeRetention, RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { MAX_SHRINK, SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printLine } from '../output.ts';
 import { createReporter } from '../terminal.ts';
@@ -85,4 +85,5 @@ function report({ layout, settings }: Mirror, asJson: boolean | undefined): void
   const path =
     settings.adopted === undefined ? '' : `; ${settings.adopted} is a symlink to its current tree`;
   printLine(`${layout.root} is a mirror${source}${path}`);
+  if (settings.mode === 'snapshots') printLine(`it keeps ${describeRetention(settings)}`);
 }

@@ -1,5 +1,10 @@
 import { Option } from 'commander';
-import { DEFAULT_RETENTION, type Given, type RetentionPolicy } from '../../mirror/policy.ts';
+import {
+  DEFAULT_RETENTION,
+  type Given,
+  type RetentionPolicy,
+  withDefaults,
+} from '../../mirror/policy.ts';
 import { showDuration } from '../units.ts';
 import { count, duration } from '../values.ts';
 import type { OptionGroup } from './group.ts';
@@ -9,6 +14,16 @@ export interface RetentionFlags {
   /** ms */
   keepWithin?: number;
   grace?: number;
+}
+
+/** The rules in words, to follow "keeps". */
+export function describeRetention(rules: Given<RetentionPolicy>): string {
+  const { keepLast, keepWithinMs, graceMs } = withDefaults(DEFAULT_RETENTION, rules);
+  return [
+    keepLast === 1 ? 'the last snapshot' : `the last ${keepLast} snapshots`,
+    ...(keepWithinMs > 0 ? [`those published within ${showDuration(keepWithinMs)}`] : []),
+    ...(graceMs > 0 ? [`those that were current within ${showDuration(graceMs)}`] : []),
+  ].join(', ');
 }
 
 /** Which snapshots are kept. */

@@ -107,7 +107,7 @@ describe('a mirror with nothing to read', () => {
     const { root } = smallMirror();
     expect((await runProgram(['init', root])).exitCode).toBe(0);
     const waited = guardedCallers.map(async ({ guard, caller }) => {
-      const result = await runGuarded(guard, root, ['true'], { caller, options: ['--wait', '1'] });
+      const result = await runGuarded(guard, root, ['true'], { caller, options: ['--wait', '1s'] });
       expectFailure(result, 75, /waiting: /, /has no snapshot yet/, /--wait/);
     });
     await Promise.all(waited);
@@ -121,12 +121,25 @@ describe('a mirror with nothing to read', () => {
     }
   });
 
+  test('makes the reader wait for a duration of any unit, and refuse what is none', async () => {
+    const { root } = smallMirror();
+    expect((await runProgram(['init', root])).exitCode).toBe(0);
+    for (const wait of ['0', '0s', '0m', '1']) {
+      const result = await runGuarded(guards[1], root, ['true'], { options: ['--wait', wait] });
+      expectFailure(result, 75, /has no snapshot yet/);
+    }
+    for (const wait of ['', 's', '1.5s', '08', '1w', '1M', '-1', '1s2m', 'soon']) {
+      const result = await runGuarded(guards[1], root, ['true'], { options: ['--wait', wait] });
+      expectFailure(result, 125, /--wait takes a duration such as 90s or 10m/);
+    }
+  });
+
   test('lets a guard continue after the first publication', async () => {
     for (const guard of oneOfEachKind) {
       const mirror = smallMirror();
       expect((await runProgram(['init', mirror.root])).exitCode).toBe(0);
       const running = startGuarded(guard, mirror.root, ['cat', 'file'], {
-        options: ['--wait', '3600'],
+        options: ['--wait', '60m'],
       });
       await expect.poll(running.saidSoFar).toContain('waiting');
       await mirror.publish('first', { file: 'first' });

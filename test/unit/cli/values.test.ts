@@ -8,9 +8,9 @@ test.each([
   ['24h', 86_400_000],
   ['7d', 604_800_000],
   ['1.5h', 5_400_000],
+  ['2w', 1_209_600_000],
+  ['300ms', 300],
   ['0', 0],
-  ['30', 30_000],
-  ['0.5', 500],
 ])('the duration %s is %i ms', (text, ms) => expect(duration(text)).toBe(ms));
 test.each([
   '',
@@ -23,8 +23,18 @@ test.each([
   'Infinity',
   '1e3',
   '1m30s',
+  '1M',
+  '1y',
+  '5min',
+  '7 d',
+  '7D',
+  '00',
   `${'1'.repeat(200)}h`,
 ])('%j is not a duration', (text) => expect(() => duration(text)).toThrow(/duration/));
+
+test.each(['14', '0.5', '007'])('the number %s is no duration without a unit', (text) =>
+  expect(() => duration(text)).toThrow(`It has no unit: write ${text}s, `),
+);
 
 test.each([
   ['0', 0],

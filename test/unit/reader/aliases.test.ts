@@ -18,13 +18,13 @@ test('the guard is a prefix of the command, for one mirror and for several', () 
   expect(words({ ...ofReader, roots: ['/a'] })).toBe('/a/.mirrorlatch/reader --chdir no --');
   expect(words(ofReader)).toBe('/a/.mirrorlatch/reader --root /a --root /b --chdir no --');
   expect(words({ ...ofReader, reader: 'readable', waitSeconds: 30 })).toBe(
-    '/bin/sh /a/.mirrorlatch/reader --root /a --root /b --wait 30 --chdir no --',
+    '/bin/sh /a/.mirrorlatch/reader --root /a --root /b --wait 30s --chdir no --',
   );
   expect(words({ ...ofReader, reader: 'absent', pin: 'namespace' })).toBe(
     '/bin/mirrorlatch run /a --mirror /b --pin namespace --chdir no --',
   );
   expect(words({ ...ofReader, sticky: true, orCurrent: true, waitSeconds: 0 })).toBe(
-    '/bin/mirrorlatch run /a --mirror /b --preset --or-current --wait 0 --chdir no --',
+    '/bin/mirrorlatch run /a --mirror /b --preset --or-current --wait 0s --chdir no --',
   );
 });
 
