@@ -31,7 +31,6 @@ const PACKAGES = {
   'cli/nearest.ts': 'fastest-levenshtein',
   'cli/output.ts': 'picocolors',
   'cli/table.ts': 'cli-table3',
-  'cli/terminal.ts': 'cli-progress',
   'cli/units.ts': 'ms pretty-bytes',
   'system/lock-directory.ts': 'proper-lockfile',
   'system/process.ts': 'execa',

@@ -1,9 +1,14 @@
 import pc from 'picocolors';
 import type { MirrorlatchError } from '../errors.ts';
 
+/** Whether a stream is a terminal that obeys escape sequences. */
+export function obeysEscapes(stream: NodeJS.WriteStream): boolean {
+  return stream.isTTY === true && process.env['TERM'] !== 'dumb';
+}
+
 /** Colours only on a terminal: picocolors alone would also use them if the variable CI is set. */
 const colorsFor = (stream: NodeJS.WriteStream) =>
-  pc.createColors(pc.isColorSupported && stream.isTTY === true && process.env['TERM'] !== 'dumb');
+  pc.createColors(pc.isColorSupported && obeysEscapes(stream));
 
 const onStdout = colorsFor(process.stdout);
 const onStderr = colorsFor(process.stderr);

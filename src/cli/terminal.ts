@@ -1,5 +1,6 @@
-import cliProgress from 'cli-progress';
 import type { OnEvent, OperationEvent, Phase } from '../writer/events.ts';
+import { obeysEscapes } from './output.ts';
+import { TransferMeter, transferLine } from './transfer-line.ts';
 import { showBytes } from './units.ts';
 
 /** How much is printed while an operation works; `brief`: notices and warnings, but no progress. */
@@ -18,16 +19,16 @@ const PHASES: Record<Phase, string> = {
 
 export interface Reporter {
   onEvent: OnEvent;
-  /** Removes the progress bar; call it before anything else is printed. */
+  /** Removes the progress line; call it before anything else is printed. */
   stop: () => void;
 }
 
-/** Reports progress on standard error: with a bar on a terminal, otherwise with a line per phase. */
+/** Reports progress on standard error: on a terminal in a line that is redrawn, otherwise in a line per phase. */
 export function createReporter(verbosity: Verbosity): Reporter {
   const stop = (): void => {};
   if (verbosity === 'quiet') return { onEvent: () => {}, stop };
   if (verbosity === 'brief') return { onEvent: printMessage, stop };
-  return process.stderr.isTTY ? new BarReporter() : { onEvent: printEvent, stop };
+  return obeysEscapes(process.stderr) ? new LineReporter() : { onEvent: printEvent, stop };
 }
 
 export function printWarning(message: string): void {
@@ -60,69 +61,76 @@ function lineFor(event: OperationEvent): string | undefined {
   }
 }
 
-/** A line that is redrawn: the phase or, during a transfer, a bar with the totals of the plan. */
-class BarReporter implements Reporter {
-  #bar: cliProgress.SingleBar | undefined;
-  #phase = '';
-  #startedAt = 0;
+/** Erases the line and all that is below it (ECMA-48, ED). */
+const ERASE = '\r\u001b[J';
+
+/** The width of a terminal that does not know its own; columns. */
+const USUAL_WIDTH = 80;
+
+/** The line is redrawn this often even if nothing is reported, so that a stall or a new width shows; ms. */
+const REDRAW_MS = 500;
+
+/** The shortest time between two redraws; ms. */
+const PAUSE_MS = 100;
+
+type Progress = Extract<OperationEvent, { kind: 'progress' }>;
+
+/**
+ * A line that is redrawn: the phase or, during a transfer, how far it is.
+ *
+ * The cursor waits at the start of the line, so all of it can be erased, even if the window has become
+ * narrower and has wrapped it.
+ */
+class LineReporter implements Reporter {
+  #line: ((room: number) => string) | undefined;
+  #meter: TransferMeter | undefined;
+  #drawnAt = 0;
+  readonly #redraw = setInterval(() => this.#draw(), REDRAW_MS).unref();
 
   readonly onEvent = (event: OperationEvent): void => {
     switch (event.kind) {
       case 'phase':
-        this.stop();
-        this.#phase = PHASES[event.phase];
-        process.stderr.write(`\r\u001b[K${this.#phase} …`);
+        this.#meter = undefined;
+        this.#line = (room) => `${PHASES[event.phase]} …`.slice(0, room);
+        this.#draw();
         break;
       case 'progress':
-        this.#show(event);
+        this.#report(event);
+        if (performance.now() - this.#drawnAt >= PAUSE_MS) this.#draw();
         break;
       default:
-        this.stop();
+        this.#erase();
         printEvent(event);
+        this.#draw();
     }
   };
 
   readonly stop = (): void => {
-    if (this.#bar !== undefined) this.#bar.stop();
-    else if (this.#phase !== '') process.stderr.write('\r\u001b[K');
-    this.#bar = undefined;
-    this.#phase = '';
+    clearInterval(this.#redraw);
+    this.#erase();
+    this.#line = undefined;
   };
 
-  #show({
-    bytes,
-    totalBytes,
-    files,
-    totalFiles,
-  }: Extract<OperationEvent, { kind: 'progress' }>): void {
-    if (this.#bar === undefined) {
-      process.stderr.write('\r\u001b[K');
-      this.#bar = new cliProgress.SingleBar({
-        stream: process.stderr,
-        clearOnComplete: true,
-        hideCursor: true,
-        etaBuffer: 50,
-        format:
-          '{bar} {percentage} % | {done} of {all} | {files}/{allFiles} files | {rate}/s | {eta_formatted} left',
-        barCompleteChar: '█',
-        barIncompleteChar: '░',
-      });
-      this.#bar.start(Math.max(1, totalBytes), 0, {
-        done: '',
-        all: '',
-        files: 0,
-        allFiles: 0,
-        rate: '',
-      });
-      this.#startedAt = performance.now();
-    }
-    const seconds = (performance.now() - this.#startedAt) / 1000;
-    this.#bar.update(Math.min(bytes, totalBytes), {
-      done: showBytes(bytes),
-      all: showBytes(totalBytes),
-      files,
-      allFiles: totalFiles,
-      rate: showBytes(seconds > 0 ? bytes / seconds : 0),
-    });
+  #report(event: Progress): void {
+    const now = performance.now();
+    this.#meter ??= new TransferMeter(now);
+    const meter = this.#meter;
+    meter.report(event.bytes, now);
+    this.#line = (room) => {
+      const at = performance.now();
+      return transferLine({ ...event, rate: meter.rate(at), idleMs: meter.idleMs(at) }, room);
+    };
+  }
+
+  #draw(): void {
+    if (this.#line === undefined) return;
+    // A line as wide as the terminal would move the cursor to the next one.
+    const room = (process.stderr.columns || USUAL_WIDTH) - 1;
+    process.stderr.write(`${ERASE}${this.#line(room)}\r`);
+    this.#drawnAt = performance.now();
+  }
+
+  #erase(): void {
+    if (this.#line !== undefined) process.stderr.write(ERASE);
   }
 }

@@ -16,6 +16,16 @@ export function showDuration(milliseconds: number): string {
   return milliseconds === 0 ? '0' : ms(milliseconds);
 }
 
+/** `45s`, `3m 20s`, `2h 5m` or `3d 4h`: the two largest units. */
+export function showTimeLeft(milliseconds: number): string {
+  const seconds = Math.ceil(milliseconds / 1000);
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m ${seconds % 60}s`;
+  const hours = Math.floor(seconds / 3600);
+  if (hours < 24) return `${hours}h ${Math.floor((seconds % 3600) / 60)}m`;
+  return `${Math.floor(hours / 24)}d ${hours % 24}h`;
+}
+
 /** The units of a duration; ms. */
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 

@@ -6,15 +6,22 @@ export interface TransferProgress {
   files: number;
 }
 
-/**
- * Reads a line of `--info=progress2`: `bytes pct% rate H:MM:SS (xfr#N, to-chk=R/T)`, where rsync
- * prints the parentheses only at the end of a file.
- *
- * @returns undefined for any other line.
- */
-export function parseProgress(line: string): TransferProgress | undefined {
-  const [, bytes, files] = /^ *(\d+) +\d+% +\S+ +\S+ *(?:\(xfr#(\d+),)?/.exec(line) ?? [];
-  return bytes === undefined ? undefined : { bytes: Number(bytes), files: Number(files ?? 0) };
+/** Reads the progress of one run of rsync. */
+export class ProgressReader {
+  #files = 0;
+
+  /**
+   * Reads a line of `--info=progress2`: `bytes pct% rate H:MM:SS (xfr#N, to-chk=R/T)`, where rsync
+   * prints the parentheses only at the end of a file.
+   *
+   * @returns undefined for any other line.
+   */
+  read(line: string): TransferProgress | undefined {
+    const [, bytes, files] = /^ *(\d+) +\d+% +\S+ +\S+ *(?:\(xfr#(\d+),)?/.exec(line) ?? [];
+    if (bytes === undefined) return undefined;
+    if (files !== undefined) this.#files = Number(files);
+    return { bytes: Number(bytes), files: this.#files };
+  }
 }
 
 /** What rsync reports about the whole source tree at the end of a pass (`--stats`). */

@@ -3,7 +3,7 @@ import { runProgram } from '../system/process.ts';
 import { complaints, type Ending, judgeEnding } from './failure.ts';
 import { type Entry, LineSplitter, parseEntry } from './itemize.ts';
 import {
-  parseProgress,
+  ProgressReader,
   type SourceTotals,
   StatsReader,
   type TransferProgress,
@@ -59,6 +59,7 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
     }
   };
   const splitter = new LineSplitter();
+  const reader = new ProgressReader();
   const stats = new StatsReader();
   let words = '';
   const { exitCode } = await runProgram('rsync', args, {
@@ -69,7 +70,7 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
     onStdout: guarded((chunk) => {
       const kept: string[] = [];
       for (const line of splitter.push(chunk)) {
-        const progress = parseProgress(line);
+        const progress = reader.read(line);
         if (progress !== undefined) {
           onProgress?.(progress);
           continue;

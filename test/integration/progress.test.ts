@@ -1,8 +1,10 @@
-import { execa } from 'execa';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { runProgram, transcript } from '../support/program.ts';
 import { bin } from '../support/project.ts';
+import { holdRsync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { openTerminal, type Terminal } from '../support/terminal.ts';
 
 const oneSnapshot = mirrorsWith('first');
 
@@ -33,31 +35,81 @@ test('a sync with nothing to do reports that', async () => {
   );
 });
 
-test('on a terminal it is a bar with the totals of the plan, the rate and the time left, which disappears at the end', async () => {
-  const mirror = await oneSnapshot();
-  mirror.change({ a: Buffer.alloc(100 * 1024, 'a'), b: Buffer.alloc(300 * 1024, 'b') });
-  const shown = await onTerminal(mirror, ['--id', 'second', '--', '--bwlimit=200']);
-  expect(shown).toMatch(/planning the changes …/);
-  expect(shown).toMatch(
-    /[█░]+ \d+ % \| [\d.]+ k?B of 410 kB \| \d\/2 files \| [\d.]+ k?B\/s \| \S+ left/,
+describe('on a terminal of', () => {
+  test.each([
+    [40, /^\d+ % \| [\d.]+ k?B of 410 kB \| \S+ left$/],
+    [60, /^\d+ % \| [\d.]+ k?B of 410 kB \| \d\/2 files \| [\d.]+ k?B\/s \| \S+ left$/],
+    [80, /^[█░]+ \d+ % \| [\d.]+ k?B of 410 kB \| \d\/2 files \| [\d.]+ k?B\/s \| \S+ left$/],
+    [200, /^[█░]{39} \d+ % \| [\d.]+ k?B of 410 kB \| \d\/2 files \| [\d.]+ k?B\/s \| \S+ left$/],
+  ])(
+    '%i columns the transfer is described by what fits, on a line that disappears at the end',
+    async (columns, expected) => {
+      const mirror = await oneSnapshot();
+      mirror.change({ a: Buffer.alloc(100 * 1024, 'a'), b: Buffer.alloc(300 * 1024, 'b') });
+      const terminal = onTerminal(mirror, ['--id', 'second', '--', '--bwlimit=200'], { columns });
+      expect(await terminal.exitCode).toBe(0);
+      const lines = redrawn(terminal.shownSince());
+      expect(lines).toContainEqual(expect.stringMatching(/^planning the changes …$/));
+      expect(lines).toContainEqual(expect.stringMatching(expected));
+      for (const line of lines) expect(line.length, line).toBeLessThan(columns);
+      const last = terminal.shownSince().split('\r\u001b[J').at(-1);
+      expect(last).toMatch(/^published second: 2 new, .*\r\n$/);
+    },
   );
-  // The bar is erased and the cursor restored before the last line.
-  expect(shown).toContain('\u001b[?25h');
-  const last = shown
-    .trimEnd()
-    .split(/[\r\n]+/)
-    .at(-1);
-  expect(withoutEscapes(last ?? '')).toMatch(/^published second: 2 new, /);
 });
 
-test('the bar only grows, and never exceeds the total', async () => {
+test('a terminal that becomes narrower or wider gets lines that fit, and each line is erased with what has been wrapped', async () => {
   const mirror = await oneSnapshot();
-  mirror.change({ a: Buffer.alloc(400 * 1024, 'a') });
-  const shown = await onTerminal(mirror, ['--', '--bwlimit=200']);
-  const percentages = [...shown.matchAll(/ (\d+) % \|/g)].map(([, number]) => Number(number));
-  expect(percentages.length).toBeGreaterThan(2);
-  expect(percentages.toSorted((one, other) => one - other)).toEqual(percentages);
-  expect(percentages.at(-1)).toBeLessThanOrEqual(100);
+  mirror.change({ a: Buffer.alloc(8 * 1024 * 1024, 'a') });
+  const terminal = onTerminal(mirror, ['--', '--bwlimit=400'], { columns: 100 });
+  await terminal.shows(/[█░]+ \d+ % .* 0\/1 files/);
+  terminal.type('');
+  await terminal.resize(50);
+  await terminal.shows(/J\d+ % \| [^█░|]* \| [^█░|]* left\r/);
+  terminal.type('');
+  await terminal.resize(100);
+  await terminal.shows(/[█░]+ \d+ %/);
+  // The cursor waits at the start of the line: what a narrower window has wrapped lies below it.
+  const drawn = terminal.shownSince().split('\r\u001b[J').slice(1, -1);
+  expect(drawn.filter((line) => !line.endsWith('\r'))).toEqual([]);
+});
+
+test('the shown percentage and number of files only grow, and never exceed the total', async () => {
+  const mirror = await oneSnapshot();
+  const many = Object.fromEntries(Array.from({ length: 30 }, (_, at) => [`a${at}`, 'small']));
+  mirror.change({ ...many, b: Buffer.alloc(400 * 1024, 'b'), c: 'last' });
+  const terminal = onTerminal(mirror, ['--', '--bwlimit=200'], { columns: 100 });
+  expect(await terminal.exitCode).toBe(0);
+  const shown = terminal.shownSince();
+  const numbers = (pattern: RegExp) => [...shown.matchAll(pattern)].map(([, text]) => Number(text));
+  for (const [figures, most] of [
+    [numbers(/ (\d+) % \|/g), 100],
+    [numbers(/ (\d+)\/32 files/g), 32],
+  ] as const) {
+    expect(figures.length).toBeGreaterThan(2);
+    expect(figures.toSorted((one, other) => one - other)).toEqual(figures);
+    expect(figures.at(-1)).toBeLessThanOrEqual(most);
+  }
+});
+
+test('a transfer that has stalled says for how long nothing has come', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ a: Buffer.alloc(600 * 1024, 'a') });
+  const terminal = onTerminal(mirror, ['--', '--bwlimit=200'], { columns: 80 });
+  await terminal.shows(/[1-9]\d* %/);
+  const goOn = holdRsync(mirror.root);
+  await eventually(() => expect(terminal.shownSince()).toMatch(/no data for \d+s/));
+  goOn();
+  expect(await terminal.exitCode).toBe(0);
+});
+
+test('a terminal that obeys no escape sequences gets plain lines', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ file: 'changed' });
+  const terminal = onTerminal(mirror, ['--id', 'second'], { env: { TERM: 'dumb' } });
+  expect(await terminal.exitCode).toBe(0);
+  expect(terminal.shownSince()).not.toContain('\u001b');
+  expect(terminal.shownSince()).toContain('mirrorlatch: transferring the changes\r\n');
 });
 
 test('NO_COLOR is respected on a terminal', async () => {
@@ -65,8 +117,13 @@ test('NO_COLOR is respected on a terminal', async () => {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are what is looked for
   const colours = /\u001b\[[0-9;]*m/;
   const command = ['status', mirror.root];
-  expect(await inTerminal(command, { TERM: 'xterm' })).toMatch(colours);
-  expect(await inTerminal(command, { TERM: 'xterm', NO_COLOR: '1' })).not.toMatch(colours);
+  const shown = async (env: Readonly<Record<string, string>>) => {
+    const terminal = openTerminal([process.execPath, bin, ...command], { env });
+    await terminal.exitCode;
+    return terminal.shownSince();
+  };
+  expect(await shown({})).toMatch(colours);
+  expect(await shown({ NO_COLOR: '1' })).not.toMatch(colours);
 });
 
 test('with --json exactly one object is printed on stdout, and nothing on stderr', async () => {
@@ -84,8 +141,9 @@ test('with --json exactly one object is printed on stdout, and nothing on stderr
 test('with --json on a terminal there is no bar either', async () => {
   const mirror = await oneSnapshot();
   mirror.change({ new: 'new' });
-  const shown = await onTerminal(mirror, ['--json']);
-  expect(JSON.parse(shown)).toMatchObject({ outcome: 'published' });
+  const terminal = onTerminal(mirror, ['--json']);
+  await terminal.exitCode;
+  expect(JSON.parse(terminal.shownSince())).toMatchObject({ outcome: 'published' });
 });
 
 test('with --quiet a successful sync prints nothing, on a terminal or not', async () => {
@@ -95,7 +153,9 @@ test('with --quiet a successful sync prints nothing, on a terminal or not', asyn
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stdout + result.stderr).toBe('');
   mirror.change({ new: 'newer' });
-  expect(await onTerminal(mirror, ['--quiet'])).toBe('');
+  const terminal = onTerminal(mirror, ['--quiet']);
+  expect(await terminal.exitCode).toBe(0);
+  expect(terminal.shownSince()).toBe('');
 });
 
 test('with --quiet a failed sync prints only the reason', async () => {
@@ -107,30 +167,19 @@ test('with --quiet a failed sync prints only the reason', async () => {
   expect(result.stderr).toMatch(/^mirrorlatch: the source has shrunk: .*\n {2}.*\n$/);
 });
 
-/** The output of a sync on its own terminal. */
-function onTerminal(mirror: SmallMirror, words: readonly string[]): Promise<string> {
-  return inTerminal(['sync', mirror.root, ...words], { TERM: 'xterm' });
+/** Starts a sync on its own terminal. */
+function onTerminal(
+  mirror: SmallMirror,
+  words: readonly string[],
+  options: Parameters<typeof openTerminal>[1] = {},
+): Terminal {
+  return openTerminal([process.execPath, bin, 'sync', mirror.root, ...words], options);
 }
 
-/** Runs the program under script(1), which gives it a pty for stdout and stderr. */
-async function inTerminal(
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-): Promise<string> {
-  const command = [process.execPath, bin, ...args].map(quote).join(' ');
-  const { stdout } = await execa('script', ['-qec', command, '/dev/null'], {
-    env: { ...env, COLUMNS: '120' },
-    stdin: 'ignore',
-    stripFinalNewline: false,
-  });
-  return stdout;
-}
-
-function quote(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`;
-}
-
-function withoutEscapes(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  return text.replace(/\u001b\[[?0-9;]*[A-Za-z]/g, '');
+/** The lines that were shown one after the other in one place. */
+function redrawn(shown: string): string[] {
+  return shown
+    .split('\r\u001b[J')
+    .map((line) => line.replace(/\r$/, ''))
+    .filter((line) => !/[\r\n]/.test(line));
 }

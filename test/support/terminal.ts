@@ -1,3 +1,4 @@
+import { readFileSync, readlinkSync } from 'node:fs';
 import { execa } from 'execa';
 import { expect, onTestFinished } from 'vitest';
 import { quoteForSh } from '../../src/system/quote.ts';
@@ -9,6 +10,8 @@ export interface Terminal {
   type(text: string): void;
   /** Waits until the output since the last call of `type` matches. */
   shows(text: string | RegExp): Promise<void>;
+  /** Changes its width, as a user does who resizes the window. */
+  resize(columns: number): Promise<void>;
   /** Resolves to the exit code when the command ends. */
   readonly exitCode: Promise<number | undefined>;
 }
@@ -16,11 +19,22 @@ export interface Terminal {
 /** Starts a command on a new terminal, by script(1). */
 export function openTerminal(
   words: readonly string[],
-  options: { cwd?: string; env?: Readonly<Record<string, string | undefined>> } = {},
+  options: {
+    cwd?: string;
+    env?: Readonly<Record<string, string | undefined>>;
+    columns?: number;
+  } = {},
 ): Terminal {
+  const width = options.columns === undefined ? '' : `stty cols ${options.columns}; `;
   const subprocess = execa(
     'script',
-    ['--quiet', '--return', '--command', `exec ${words.map(quoteForSh).join(' ')}`, '/dev/null'],
+    [
+      '--quiet',
+      '--return',
+      '--command',
+      `${width}exec ${words.map(quoteForSh).join(' ')}`,
+      '/dev/null',
+    ],
     {
       reject: false,
       stdin: 'pipe',
@@ -49,6 +63,15 @@ export function openTerminal(
       const expectation = expect.poll(shownSince);
       await (typeof text === 'string' ? expectation.toContain(text) : expectation.toMatch(text));
     },
+    resize: async (columns) => {
+      const [child = ''] = childrenOf(subprocess.pid);
+      const device = readlinkSync(`/proc/${child}/fd/0`);
+      await execa('stty', ['-F', device, 'cols', String(columns)]);
+    },
     exitCode: subprocess.then(({ exitCode }) => exitCode),
   };
+}
+
+function childrenOf(pid: number | undefined): string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
 }

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { LineSplitter, parseEntry } from '../../../src/rsync/itemize.ts';
-import { parseProgress, StatsReader } from '../../../src/rsync/progress.ts';
+import { ProgressReader, StatsReader } from '../../../src/rsync/progress.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
@@ -23,11 +23,12 @@ test('a real transfer ends with all bytes and files, and correct totals', () => 
     `${scratch}/source/`,
     join(scratch, 'target/'),
   ]);
+  const reader = new ProgressReader();
   const stats = new StatsReader();
   const progress = [];
   let entries = 0;
   for (const line of new LineSplitter().push(output)) {
-    const parsed = parseProgress(line);
+    const parsed = reader.read(line);
     if (parsed !== undefined) progress.push(parsed);
     else if (parseEntry(line) !== undefined) entries += 1;
     else stats.read(line);
