@@ -1,11 +1,12 @@
-import { closeSync, constants, fchownSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { MirrorlatchError } from '../errors.ts';
 import { parseRsyncOptions } from '../rsync/options.ts';
 import { parseSource } from '../rsync/source.ts';
-import { lstatIfThere, readTextIfThere, writeWhole } from '../system/files.ts';
+import { readTextIfThere, writeWhole } from '../system/files.ts';
 import { waitForFlock } from '../system/flock.ts';
 import type { Layout } from './layout.ts';
+import { openOwnersLock } from './owners-lock.ts';
 import type { Given, RetentionPolicy, ShrinkPolicy } from './policy.ts';
 import { checkSettings, parseJson, type Settings } from './records.ts';
 
@@ -135,7 +136,7 @@ export function mirrorIsGone({ root }: Layout): MirrorlatchError {
  * and a sync that remembers its source does not undo a change.
  */
 function withSettingsLock<Result>(layout: Layout, change: () => Result): Result {
-  const descriptor = openSettingsLock(layout);
+  const descriptor = openOwnersLock(layout.settingsLock, layout);
   try {
     if (waitForFlock(descriptor, 'exclusive', PATIENCE_S) === 'held') {
       throw new MirrorlatchError('BUSY', `the settings of ${layout.root} are being changed`, {
@@ -150,25 +151,6 @@ function withSettingsLock<Result>(layout: Layout, change: () => Result): Result 
 
 function writeSettings(layout: Layout, settings: Settings): void {
   writeWhole(layout.settings, `${JSON.stringify(settings, undefined, 2)}\n`);
-}
-
-/**
- * Opens the lock file. Only the mirror's owner may open it: any other user could hold the lock
- * forever. A file that root creates in a user's mirror is given to the user. An existing file keeps
- * its owner, because it may be a hard link to a file elsewhere.
- */
-function openSettingsLock({ settingsLock, state }: Layout): number {
-  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
-  try {
-    const created = openSync(settingsLock, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-    const owner = lstatIfThere(state);
-    if (process.geteuid?.() === 0 && owner)
-      fchownSync(created, Number(owner.uid), Number(owner.gid));
-    return created;
-  } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') throw error;
-    return openSync(settingsLock, O_RDWR | O_NOFOLLOW);
-  }
 }
 
 function definedOf(given: GivenSettings): GivenSettings {

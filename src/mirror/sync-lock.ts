@@ -1,13 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import {
-  closeSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { ifThere, writeWhole } from '../system/files.ts';
@@ -29,6 +21,7 @@ import {
   stateOfRecord,
   stateWhileKernelLockIsHeld,
 } from './lock-state.ts';
+import { openOwnersLock } from './owners-lock.ts';
 import type { LockPolicy } from './policy.ts';
 import type { LockProgress } from './records.ts';
 import { markForeign } from './staging.ts';
@@ -277,7 +270,7 @@ class Acquisition {
 
 function openKernelLock(layout: Layout): number {
   try {
-    return openSync(layout.kernelLock, 'a', 0o644);
+    return openOwnersLock(layout.kernelLock, layout);
   } catch (error) {
     throw asMirrorlatchError(error, `cannot open the lock of ${layout.root}`);
   }

@@ -1,10 +1,23 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
+import { nobody, runsAsRoot } from '../support/privilege.ts';
 import {
+  nobodyRunsTheProgram,
   type ProgramResult,
   type RunningProgram,
   runProgram,
@@ -18,6 +31,7 @@ import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
 const oneSnapshot = mirrorsWith('first');
 const threeSnapshots = mirrorsWith('first', 'second', 'third');
 const scratch = makeScratch();
+const whyNotAsAnother = runsAsRoot ? '' : ' (skipped: only root can become another user)';
 afterAll(() => scratch.remove());
 
 test('I4: a second sync exits at once with 75 and names host, pid, user, time and phase of the first', async () => {
@@ -209,6 +223,52 @@ test('a finished sync leaves no lock behind', async () => {
   const status = (await runProgram(['status', mirror.root, '--json'])).json();
   expect(status['lock']).toMatchObject({ state: { kind: 'free' } });
 });
+
+describe.skipIf(!runsAsRoot)(`another user${whyNotAsAnother}`, () => {
+  test('I4: cannot open the lock and hold it, not even that of a mirror which an older version made', async () => {
+    const mirror = await oneSnapshot();
+    const lock = mirror.state('sync.flock');
+    expect(await holdsAsNobody(lock)).toBe(false);
+    chmodSync(lock, 0o644);
+    expect(await holdsAsNobody(lock)).toBe(true);
+    await mirror.sync();
+    expect(await holdsAsNobody(lock)).toBe(false);
+    expect(statSync(lock).mode & 0o777).toBe(0o600);
+  });
+
+  test('cannot make root close a file elsewhere by a hard link in place of the lock', async () => {
+    const mirror = await oneSnapshot();
+    const elsewhere = join(mirror.home, 'elsewhere');
+    writeFileSync(elsewhere, 'stays', { mode: 0o644 });
+    rmSync(mirror.state('sync.flock'));
+    linkSync(elsewhere, mirror.state('sync.flock'));
+    await mirror.sync();
+    expect(statSync(elsewhere).mode & 0o777).toBe(0o644);
+    expect(readFileSync(elsewhere, 'utf8')).toBe('stays');
+  });
+
+  test.skipIf(!nobodyRunsTheProgram)('sees by status which process holds the lock', async () => {
+    const mirror = await oneSnapshot();
+    const holder = await startSlowSync(mirror);
+    holdRsync(mirror.root);
+    const status = await runProgram(['status', mirror.root, '--json'], { user: nobody });
+    expect(status.exitCode, transcript(status)).toBe(0);
+    expect(status.json()).toMatchObject({
+      isHealthy: true,
+      lock: { state: { kind: 'held', owner: { pid: holder.pid, command: 'sync' } } },
+    });
+    await end(holder);
+  });
+});
+
+async function holdsAsNobody(lock: string): Promise<boolean> {
+  const { exitCode } = await execa('flock', ['--shared', '--nonblock', lock, 'true'], {
+    ...nobody,
+    cwd: '/',
+    reject: false,
+  });
+  return exitCode === 0;
+}
 
 /** A directory in the scratch of the file, because concurrent tests share their clean-up hooks. */
 function home(name: string): string {

@@ -1,0 +1,34 @@
+import { constants, fchmodSync, fchownSync, fstatSync, openSync } from 'node:fs';
+import { errnoOf } from '../errors.ts';
+import { lstatIfThere } from '../system/files.ts';
+import type { Layout } from './layout.ts';
+
+const MODE = 0o600;
+
+/**
+ * Opens a lock file that only the mirror's owner and root may open: flock(2) needs no more than an
+ * open file, so any other user could hold the lock forever. An older version made such files readable
+ * to all; they are closed here. A file that root creates in a user's mirror is given to the user.
+ *
+ * A file that is not the owner's own, or has a second name, is left as it is: it may be a hard link to
+ * a file elsewhere.
+ */
+export function openOwnersLock(path: string, { state }: Layout): number {
+  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
+  const owner = lstatIfThere(state);
+  try {
+    const created = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, MODE);
+    if (process.geteuid?.() === 0 && owner) {
+      fchownSync(created, Number(owner.uid), Number(owner.gid));
+    }
+    return created;
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+  }
+  const descriptor = openSync(path, O_RDWR | O_NOFOLLOW);
+  const file = fstatSync(descriptor);
+  const isOwners = file.isFile() && file.nlink === 1 && BigInt(file.uid) === owner?.uid;
+  const mayChange = [0, file.uid].includes(process.geteuid?.() ?? -1);
+  if (isOwners && mayChange && (file.mode & 0o777) !== MODE) fchmodSync(descriptor, MODE);
+  return descriptor;
+}
