@@ -5,7 +5,9 @@ import { bootTimeMs, type HostIdentity, thisHost } from '../system/host.ts';
 import { lockHolderToken } from '../system/lock-directory.ts';
 import {
   countLocks,
-  processesWithOpenFile,
+  parentOf,
+  pidsInNamespaces,
+  processesHoldingFlock,
   processName,
   processStartTicks,
   processUser,
@@ -34,7 +36,7 @@ export interface NamedProcess {
 /**
  * The state of the writer's lock:
  * - `held`: a process of this host holds it;
- * - `orphans`: its holder on this host was killed, but children of it still run and may write;
+ * - `orphans`: its holder is certain to be dead, but children of it still run and may write;
  * - `foreign`: a process of another host holds it, judging by its heartbeat;
  * - `dead`: its holder has ended without releasing it.
  */
@@ -72,33 +74,38 @@ export function ourselves(command: string): LockOwner {
 
 /** Inspects the writer's lock without taking it or changing anything. */
 export function inspectLock(layout: Layout): LockState {
-  const isOpen = processesWithOpenFile(layout.kernelLock).length > 0;
-  return isOpen || countLocks(layout.kernelLock) > 0
-    ? stateWhileKernelLockIsHeld(layout)
-    : stateOfRecord(layout);
+  const isHeld =
+    countLocks(layout.kernelLock) > 0 || processesHoldingFlock(layout.kernelLock).length > 0;
+  if (isHeld) return stateWhileKernelLockIsHeld(layout);
+  // In a container, /proc/locks leaves out locks that are held.
+  return stateOfRecord(layout, true);
 }
 
 /** The state while a process of this host holds `sync.flock`. */
 export function stateWhileKernelLockIsHeld(layout: Layout): LockState {
   const { owner, progress } = readRecord(layout) ?? {};
-  const processes = processesWithOpenFile(layout.kernelLock).map((pid) => ({
+  const processes = processesHoldingFlock(layout.kernelLock).map((pid) => ({
     pid,
     name: processName(pid) ?? '?',
   }));
-  if (owner?.host.bootId === thisHost().bootId && isAlive(owner)) {
+  const isHolder = processes.some(({ pid }) => owner !== undefined && isOwner(pid, owner));
+  const isOfHere = owner !== undefined && sharesPids(owner.host);
+  if (isHolder || (isOfHere && isAlive(owner))) {
     return { kind: 'held', owner, progress, processes };
   }
-  // Processes left by a command of `lock` belong to the user; mirrorlatch never ends them.
-  const isOurs = owner !== undefined && owner.command !== 'lock';
-  if (isOurs && processes.some(isSyncChild)) return { kind: 'orphans', owner, processes };
+  // What a command of `lock` left running belongs to the user; mirrorlatch never ends it.
+  const isOurs = isOfHere && owner.command !== 'lock';
+  if (isOurs && processes.length > 0 && topmost(processes).every(isSyncChild)) {
+    return { kind: 'orphans', owner, processes };
+  }
   return { kind: 'held', owner: undefined, progress: undefined, processes };
 }
 
 /**
  * The state according to the record alone, while no process of this host holds `sync.flock`.
  *
- * @param isWithoutFlock the filesystem has no flock, so an owner on this host that is still running
- *   counts as the holder.
+ * @param isWithoutFlock `sync.flock` says nothing here, so an owner that is still running counts as
+ *   the holder.
  */
 export function stateOfRecord(layout: Layout, isWithoutFlock = false): LockState {
   const record = readRecord(layout);
@@ -106,13 +113,14 @@ export function stateOfRecord(layout: Layout, isWithoutFlock = false): LockState
   if (record === undefined || beat === undefined) return { kind: 'free' };
   const { owner } = record;
   const here = thisHost();
-  const isOfThisBoot = owner?.host.bootId === here.bootId;
-  if (isWithoutFlock && isOfThisBoot && isAlive(owner)) {
+  const isOfHere = owner !== undefined && sharesPids(owner.host);
+  if (isWithoutFlock && isOfHere && isAlive(owner)) {
     const processes = [{ pid: owner.pid, name: processName(owner.pid) ?? '?' }];
     return { kind: 'held', owner, progress: record.progress, processes };
   }
+  // A free kernel lock speaks for all containers of this kernel, a pid only for ours.
   const isGone =
-    isOfThisBoot ||
+    (isWithoutFlock ? isOfHere : owner?.host.bootId === here.bootId) ||
     (beat < bootTimeMs() && (owner === undefined || isSameMachine(owner.host, here)));
   if (isGone) return { kind: 'dead', ...record };
   return { kind: 'foreign', ...record, heartbeatAgeMs: Date.now() - beat };
@@ -167,8 +175,26 @@ function isSameMachine(one: HostIdentity, other: HostIdentity): boolean {
   );
 }
 
+/** Those that no other of them has started. */
+function topmost(processes: readonly NamedProcess[]): NamedProcess[] {
+  const pids = new Set(processes.map(({ pid }) => pid));
+  return processes.filter(({ pid }) => !pids.has(parentOf(pid) ?? 0));
+}
+
+/** Whether pids mean the same to that host and to us. Records of older versions lack the namespace. */
+function sharesPids(host: HostIdentity): boolean {
+  const { bootId, pidNamespace } = thisHost();
+  return host.bootId === bootId && (host.pidNamespace ?? pidNamespace) === pidNamespace;
+}
+
+/** Whether the owner, which shares our pids, still runs. */
 function isAlive(owner: LockOwner): boolean {
   return processStartTicks(owner.pid) === owner.startTicks;
+}
+
+/** Whether a process is the owner, which may know itself by another pid than we do. */
+function isOwner(pid: number, owner: LockOwner): boolean {
+  return pidsInNamespaces(pid).includes(owner.pid) && processStartTicks(pid) === owner.startTicks;
 }
 
 function readRecord(layout: Layout): LockRecord | undefined {

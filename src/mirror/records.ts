@@ -35,7 +35,12 @@ export type Settings = z.infer<typeof Settings>;
 
 /** `sync.lock/TOKEN/owner.json`: the holder of the writer's lock. */
 const LockOwner = z.object({
-  host: z.object({ hostname: z.string(), machineId: z.string(), bootId: z.string() }),
+  host: z.object({
+    hostname: z.string(),
+    machineId: z.string(),
+    bootId: z.string(),
+    pidNamespace: z.optional(z.string()),
+  }),
   pid: z.number(),
   /** The start time of the process (proc(5)), because a later process may have the same pid. */
   startTicks: z.string(),

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname, uptime } from 'node:os';
 import { readTextIfThere } from './files.ts';
 
@@ -9,6 +9,8 @@ export interface HostIdentity {
   machineId: string;
   /** random(4), boot_id: new at each boot. */
   bootId: string;
+  /** pid_namespaces(7): pids mean the same in one namespace only. Records of older versions lack it. */
+  pidNamespace?: string | undefined;
 }
 
 export function thisHost(): HostIdentity {
@@ -16,6 +18,7 @@ export function thisHost(): HostIdentity {
     hostname: hostname(),
     machineId: readTextIfThere('/etc/machine-id')?.trim() ?? '',
     bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    pidNamespace: readlinkSync('/proc/self/ns/pid'),
   };
 }
 

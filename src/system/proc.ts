@@ -27,6 +27,15 @@ export function processStartTicks(pid: number): string | undefined {
   return statFields(pid)?.[19];
 }
 
+/**
+ * The pids of a process, ours first and then those in the namespaces that it runs in (proc(5),
+ * /proc/pid/status, NSpid); none if it has ended.
+ */
+export function pidsInNamespaces(pid: number): number[] {
+  const line = lines(`/proc/${pid}/status`).find((text) => text.startsWith('NSpid:'));
+  return line?.split('\t').slice(1).map(Number) ?? [];
+}
+
 /** The command name of a process (at most 15 bytes), or undefined if it has ended. */
 export function processName(pid: number): string | undefined {
   return quietly(() => readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd());
@@ -71,6 +80,12 @@ export function processesWithVariables(variables: Readonly<Record<string, string
     const block = quietly(() => readFileSync(`/proc/${pid}/environ`, 'latin1'));
     return block !== undefined && wanted.every((variable) => `\0${block}\0`.includes(variable));
   });
+}
+
+/** The parent of a process, or undefined if the process has ended. */
+export function parentOf(pid: number): number | undefined {
+  const parent = statFields(pid)?.[1];
+  return parent === undefined ? undefined : Number(parent);
 }
 
 /** The session of a process (setsid(2)), or undefined if it has ended. */

@@ -1,10 +1,18 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
-import { runForJson, runProgram, startProgram, transcript } from '../support/program.ts';
+import { mayMount } from '../support/privilege.ts';
+import {
+  runForJson,
+  runProgram,
+  startProcess,
+  startProgram,
+  transcript,
+} from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
-import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
+import { holdRsync, rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
 import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
@@ -92,6 +100,70 @@ test('I4: a removal that a killed prune left running keeps every writer out with
   writeFileSync(release, '');
   expectFailure(result, 75, /its holder was killed and left running: .*rm \(pid \d+\)/);
   await expect.poll(() => existsSync(mirror.state('trash', 'tree'))).toBe(false);
+});
+
+test('I4: an rsync that a person runs under the lock is no orphan, even if a crash left a record', async () => {
+  const home = join(scratch.path, 'by hand');
+  mkdirSync(home);
+  const mirror = await oneSnapshot(home);
+  const killed = await startSlowSync(mirror);
+  killed.kill('SIGKILL');
+  await killed.result;
+  await expect.poll(() => rsyncProcesses(mirror.root)).toEqual([]);
+  const words = ['rsync', '-a', '--bwlimit=10', `${mirror.source}/`, join(home, 'copy')];
+  const byHand = startProcess(['flock', mirror.state('sync.flock'), ...words]);
+  await expect.poll(() => existsSync(join(home, 'copy'))).toBe(true);
+  const result = await runProgram(['prune', mirror.root, '--wait', '1s']);
+  expectFailure(result, 75, /is locked: held by flock \(pid \d+\), rsync/);
+  expect(rsyncProcesses(join(home, 'copy')).length).toBeGreaterThan(0);
+  byHand.kill('SIGTERM');
+  for (const pid of rsyncProcesses(join(home, 'copy'))) process.kill(pid, 'SIGKILL');
+  await byHand.result;
+});
+
+const whyNotElsewhere = mayMount ? '' : ' (skipped: needs root that may mount)';
+
+describe.concurrent('a living sync in a container, which', () => {
+  test.skipIf(!mayMount).for([
+    [
+      'has a boot id of its own, as under systemd-nspawn,',
+      ['--mount'],
+      `mount --bind "$0" /proc/sys/kernel/random/boot_id; exec "$@"`,
+    ],
+    [
+      'has pids of its own, as under docker,',
+      ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'],
+      'exec "$@"',
+    ],
+  ] as const)(
+    `I4: %s is the holder, and --wait ends none of its processes${whyNotElsewhere}`,
+    async ([name, spaces, script]) => {
+      const home = join(scratch.path, `elsewhere ${spaces.length}`);
+      mkdirSync(home);
+      const mirror = await oneSnapshot(home);
+      const bootId = join(home, 'boot-id');
+      writeFileSync(bootId, `${randomUUID()}\n`);
+      const through = ['unshare', ...spaces, 'sh', '-c', script, bootId];
+      const holder = await startSlowSync(mirror, { program: { through } });
+      const rsync = rsyncProcesses(mirror.root);
+      stopped.push(...rsync);
+      const goOn = holdRsync(mirror.root);
+      const named = /is locked: sync by .*, now: transferring/;
+      const result = await runProgram(['prune', mirror.root, '--wait', '1s']);
+      expectFailure(result, 75, named);
+      expect(result.stderr, name).not.toMatch(/was killed/);
+      expect(rsyncProcesses(mirror.root)).toEqual(rsync);
+      const status = await runProgram(['status', mirror.root, '--json']);
+      expect(status.json()).toMatchObject({
+        isHealthy: true,
+        lock: { state: { kind: 'held', owner: { command: 'sync' } } },
+      });
+      goOn();
+      expect(rsync.length).toBeGreaterThan(0);
+      holder.kill('SIGKILL');
+      await holder.result;
+    },
+  );
 });
 
 /**

@@ -11,6 +11,8 @@ export interface ProgramOptions {
   readonly user?: User;
   /** The file mode creation mask, octal such as `000`. */
   readonly umask?: string;
+  /** A prefix of the whole command line, such as `unshare --mount`. */
+  readonly through?: readonly string[];
   /** Leads a process group of its own, as a shell starts it at a terminal. */
   readonly ownGroup?: boolean;
 }
@@ -53,11 +55,12 @@ export function startProgram(
   args: readonly string[],
   options: ProgramOptions = {},
 ): RunningProgram {
+  const { through = [] } = options;
   const node = [process.execPath, bin, ...args];
   const words =
     options.umask === undefined
-      ? node
-      : ['sh', '-c', `umask ${options.umask} && exec "$@"`, 'sh', ...node];
+      ? [...through, ...node]
+      : [...through, 'sh', '-c', `umask ${options.umask} && exec "$@"`, 'sh', ...node];
   return startProcess(words, {
     command: ['mirrorlatch', ...args].join(' '),
     maxBuffer: 256 * 1024 * 1024,
