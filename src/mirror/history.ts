@@ -9,42 +9,9 @@ import {
 } from 'node:fs';
 import { readTextIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
-import { parseJson } from './records.ts';
+import { type HistoryEntry, isHistoryEntry, parseJson } from './records.ts';
 
-/** One line of `.mirrorlatch/history.jsonl`. Each event of the mirror appends a line. */
-export type HistoryEntry =
-  | ({ event: 'published' } & Flip & Partial<SyncFigures>)
-  | ({ event: 'rolled-back' } & Flip)
-  | ({ event: 'unchanged'; current: string } & Stamp)
-  | ({ event: 'failed'; id: string; code: string; message: string } & Stamp)
-  | ({ event: 'pruned'; id: string } & Stamp);
-
-interface Stamp {
-  /** ISO 8601, UTC. */
-  at: string;
-}
-
-interface Flip extends Stamp {
-  /** What `current` named from then on. */
-  id: string;
-  /** What it named before. */
-  previous: string | null;
-}
-
-/** How a snapshot was made. */
-export interface SyncFigures {
-  source: string;
-  strategy: string;
-  clone: string;
-  /** The whole tree: regular files and their bytes. */
-  files: number;
-  bytes: number;
-  newFiles: number;
-  /** Bytes that were transferred. */
-  newBytes: number;
-  deletedFiles: number;
-  seconds: number;
-}
+export type { HistoryEntry, SyncFigures } from './records.ts';
 
 /** Appends one line and flushes it to disk. If a crash tore the last line, ends that line first. */
 export function appendHistory(layout: Layout, entry: HistoryEntry): void {
@@ -62,20 +29,31 @@ export function appendHistory(layout: Layout, entry: HistoryEntry): void {
   }
 }
 
-/** All entries, oldest first. Lines that a crash tore are skipped. */
+/** All entries, oldest first, without the lines that say nothing intelligible. */
 export function readHistory(layout: Layout): HistoryEntry[] {
-  const entries: HistoryEntry[] = [];
-  for (const line of readTextIfThere(layout.history)?.split('\n') ?? []) {
-    const entry = parseHistoryLine(line);
-    if (entry !== undefined) entries.push(entry);
-  }
-  return entries;
+  return inspectHistory(layout).entries;
 }
 
-/** The entry of one line; undefined if the line is empty or torn by a crash. */
+/**
+ * All entries, oldest first, and the numbers of the lines that are skipped, from 1: a crash may have
+ * torn them, a disk damaged them, or another version or a person written them.
+ */
+export function inspectHistory(layout: Layout): { entries: HistoryEntry[]; damaged: number[] } {
+  const entries: HistoryEntry[] = [];
+  const damaged: number[] = [];
+  const lines = readTextIfThere(layout.history)?.split('\n') ?? [];
+  lines.forEach((line, index) => {
+    const entry = parseHistoryLine(line);
+    if (entry !== undefined) entries.push(entry);
+    else if (line !== '') damaged.push(index + 1);
+  });
+  return { entries, damaged };
+}
+
+/** The entry of one line; undefined if the line is none. */
 export function parseHistoryLine(line: string): HistoryEntry | undefined {
-  const value = parseJson(line) as { event?: unknown } | null | undefined;
-  return typeof value?.event === 'string' ? (value as HistoryEntry) : undefined;
+  const value = parseJson(line);
+  return isHistoryEntry(value) ? value : undefined;
 }
 
 /** The latest publication of a snapshot, with its figures. */
@@ -85,34 +63,10 @@ export function publicationOf(history: readonly HistoryEntry[], id: string) {
     | undefined;
 }
 
-/** When `current` was last pointed at `id`; undefined if it never was. */
+/** When `current` was last pointed at `id`, as written; undefined if it never was. */
 export function becameCurrentAt(history: readonly HistoryEntry[], id: string): Date | undefined {
-  return timeOf(history.findLast((entry) => isFlip(entry) && entry.id === id));
-}
-
-/** When `current` was last pointed from `id` to another; undefined if it never was. */
-export function stoppedBeingCurrentAt(
-  history: readonly HistoryEntry[],
-  id: string,
-): Date | undefined {
-  return timeOf(
-    history.findLast((entry) => isFlip(entry) && entry.previous === id && entry.id !== id),
-  );
-}
-
-/**
- * Snapshots in the order in which `current` was last pointed at each, the latest last. The order of
- * the lines counts, not their times, because a clock may be set back.
- */
-export function inOrderOfPublication(
-  history: readonly HistoryEntry[],
-  ids: readonly string[],
-): string[] {
-  const lines = new Map<string, number>();
-  history.forEach((entry, line) => {
-    if (isFlip(entry)) lines.set(entry.id, line);
-  });
-  return [...ids].sort((a, b) => (lines.get(a) ?? -1) - (lines.get(b) ?? -1));
+  const entry = history.findLast((flip) => isFlip(flip) && flip.id === id);
+  return entry === undefined ? undefined : new Date(entry.at);
 }
 
 /** Whether `current` came to name another snapshot by this. */
@@ -120,8 +74,4 @@ export function isFlip(
   entry: HistoryEntry,
 ): entry is Extract<HistoryEntry, { event: 'published' | 'rolled-back' }> {
   return entry.event === 'published' || entry.event === 'rolled-back';
-}
-
-function timeOf(entry: HistoryEntry | undefined): Date | undefined {
-  return entry === undefined ? undefined : new Date(entry.at);
 }

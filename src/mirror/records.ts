@@ -97,6 +97,74 @@ const CommandTreeRecord = z.object({
 
 export type CommandTreeRecord = z.infer<typeof CommandTreeRecord>;
 
+/** One line of `.mirrorlatch/history.jsonl`. Each event of the mirror appends a line. */
+export type HistoryEntry =
+  | ({ event: 'published' } & Flip & Partial<SyncFigures>)
+  | ({ event: 'rolled-back' } & Flip)
+  | ({ event: 'unchanged'; current: string } & Stamp)
+  | ({ event: 'failed'; id: string; code: string; message: string } & Stamp)
+  | ({ event: 'pruned'; id: string } & Stamp);
+
+interface Stamp {
+  /** ISO 8601, UTC. */
+  at: string;
+}
+
+interface Flip extends Stamp {
+  /** What `current` named from then on. */
+  id: string;
+  /** What it named before. */
+  previous: string | null;
+}
+
+/** How a snapshot was made. */
+export interface SyncFigures {
+  source: string;
+  strategy: string;
+  clone: string;
+  /** The whole tree: regular files and their bytes. */
+  files: number;
+  bytes: number;
+  newFiles: number;
+  /** Bytes that were transferred. */
+  newBytes: number;
+  deletedFiles: number;
+  seconds: number;
+}
+
+const stamp = { at: z.string().check(z.refine((at) => !Number.isNaN(Date.parse(at)))) };
+const flip = { ...stamp, id: z.string(), previous: z.nullable(z.string()) };
+const figures = {
+  source: z.optional(z.string()),
+  strategy: z.optional(z.string()),
+  clone: z.optional(z.string()),
+  files: z.optional(z.number()),
+  bytes: z.optional(z.number()),
+  newFiles: z.optional(z.number()),
+  newBytes: z.optional(z.number()),
+  deletedFiles: z.optional(z.number()),
+  seconds: z.optional(z.number()),
+} satisfies Record<keyof SyncFigures, z.ZodMiniType>;
+
+const HistoryLine = z.discriminatedUnion('event', [
+  z.object({ event: z.literal('published'), ...flip, ...figures }),
+  z.object({ event: z.literal('rolled-back'), ...flip }),
+  z.object({ event: z.literal('unchanged'), ...stamp, current: z.string() }),
+  z.object({
+    event: z.literal('failed'),
+    ...stamp,
+    id: z.string(),
+    code: z.string(),
+    message: z.string(),
+  }),
+  z.object({ event: z.literal('pruned'), ...stamp, id: z.string() }),
+]);
+
+/** Whether an unknown value can be used as a line of history. */
+export function isHistoryEntry(value: unknown): value is HistoryEntry {
+  return HistoryLine.safeParse(value).success;
+}
+
 /** The record, or one line that says what is wrong with it. */
 export type Checked<Record> = { record: Record } | { problem: string };
 

@@ -1,15 +1,14 @@
 import { rmSync } from 'node:fs';
 import { lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
 import { halfAdopted, restorePath, undoHalf } from './adoption.ts';
-import { previousId } from './current.ts';
 import { discard, moveTree } from './discard.ts';
 import { isInPlace, repairGate } from './gate.ts';
-import { appendHistory, publicationOf, readHistory } from './history.ts';
+import { appendHistory, readHistory } from './history.ts';
 import { directoriesOf, type Layout } from './layout.ts';
 import { makeLease } from './lease.ts';
 import { isServedClone, supersede } from './served-directory.ts';
 import { stagedTree } from './staging.ts';
-import { type Finding, survey } from './survey.ts';
+import { type Finding, survey, unrecordedFlip } from './survey.ts';
 import type { SyncLock } from './sync-lock.ts';
 import { emptyTrash } from './trash.ts';
 
@@ -27,12 +26,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
   for (const finding of findings) {
     switch (finding.kind) {
       case 'unrecorded-publication':
-        appendHistory(layout, {
-          event: publicationOf(readHistory(layout), finding.id) ? 'rolled-back' : 'published',
-          at: new Date(Number(lstatIfThere(layout.current)?.mtimeMs ?? Date.now())).toISOString(),
-          id: finding.id,
-          previous: previousOf(layout, finding.id),
-        });
+        recordFlip(layout);
         break;
       case 'unpublished-snapshot':
         takeBack(layout, finding.id);
@@ -78,9 +72,9 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
   return findings;
 }
 
-function previousOf(layout: Layout, id: string): string | null {
-  const previous = previousId(layout);
-  return previous === undefined || previous === id ? null : previous;
+function recordFlip(layout: Layout): void {
+  const flip = unrecordedFlip(layout, readHistory(layout));
+  if (flip !== undefined) appendHistory(layout, flip);
 }
 
 /** Moves a tree that was never current back to staging, for the next sync to continue with. */

@@ -6,7 +6,13 @@ import { halfAdopted, lostPath } from './adoption.ts';
 import { currentId, previousId } from './current.ts';
 import { discardedNames } from './discard.ts';
 import { isClosedByHand, isInPlace, readGate, whyClosed } from './gate.ts';
-import { becameCurrentAt, type HistoryEntry, isFlip, readHistory } from './history.ts';
+import {
+  becameCurrentAt,
+  type HistoryEntry,
+  isFlip,
+  publicationOf,
+  readHistory,
+} from './history.ts';
 import { type Layout, LIVE } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers } from './staging.ts';
@@ -49,8 +55,9 @@ export function survey(layout: Layout): Finding[] {
   const history = readHistory(layout);
   const current = currentId(layout);
   const findings: Finding[] = [];
-  if (current !== undefined && !isRecordedAsCurrent(history, current)) {
-    findings.push({ kind: 'unrecorded-publication', id: current });
+  const unrecorded = unrecordedFlip(layout, history);
+  if (unrecorded !== undefined) {
+    findings.push({ kind: 'unrecorded-publication', id: unrecorded.id });
   }
   const path = halfAdopted(layout) ?? lostPath(layout);
   if (path !== undefined) findings.push({ kind: 'unfinished-adoption', path });
@@ -114,17 +121,33 @@ function unpruned(history: readonly HistoryEntry[]): Set<string> {
   return ids;
 }
 
-function isRecordedAsCurrent(history: readonly HistoryEntry[], id: string): boolean {
-  const last = history.findLast(isFlip);
-  return last !== undefined && last.id === id;
+/** The line that history lacks, if the flip to what `current` names is not its last. */
+export function unrecordedFlip(
+  layout: Layout,
+  history: readonly HistoryEntry[],
+): Extract<HistoryEntry, { event: 'published' | 'rolled-back' }> | undefined {
+  const id = currentId(layout);
+  if (id === undefined || history.findLast(isFlip)?.id === id) return undefined;
+  const flipped = lstatIfThere(layout.current)?.mtimeMs ?? Date.now();
+  const previous = previousId(layout);
+  return {
+    event: publicationOf(history, id) ? 'rolled-back' : 'published',
+    at: new Date(Number(flipped)).toISOString(),
+    id,
+    previous: previous === undefined || previous === id ? null : previous,
+  };
 }
 
 /**
- * A snapshot that a crash left unpublished is newer than the last flip. An older one that is not in
- * history was published: the history was lost, and readers may be using the snapshot.
+ * A snapshot that a crash left unpublished is newer than the last flip, and so is its lease if it
+ * has one. An older one that is not in history was published: the history was lost, and readers may
+ * be using the snapshot. The ctime alone is no proof, because in a copy of a mirror it is that of the
+ * copy, nor is the lease's mtime, because a missing lease is made again.
  */
 function isNewerThanCurrent(layout: Layout, id: string): boolean {
-  const flipped = lstatIfThere(layout.current)?.ctimeNs;
-  const moved = lstatIfThere(layout.snapshot(id))?.ctimeNs;
-  return flipped === undefined || moved === undefined || moved > flipped;
+  const flip = lstatIfThere(layout.current);
+  const tree = lstatIfThere(layout.snapshot(id));
+  const lease = lstatIfThere(layout.lease(id));
+  if (flip === undefined || tree === undefined) return true;
+  return tree.ctimeNs > flip.ctimeNs && (lease === undefined || lease.mtimeNs > flip.mtimeNs);
 }

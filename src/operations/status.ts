@@ -3,6 +3,7 @@ import { currentId, previousId } from '../mirror/current.ts';
 import {
   becameCurrentAt,
   type HistoryEntry,
+  inspectHistory,
   publicationOf,
   readHistory,
 } from '../mirror/history.ts';
@@ -40,6 +41,8 @@ export interface MirrorStatus {
   /** What an earlier crash left; empty while a writer is at work, whose traces look the same. */
   findings: Finding[];
   lastSync: HistoryEntry | null;
+  /** The numbers of the lines of history that are damaged, and skipped. */
+  damagedHistoryLines: number[];
   /** Nothing failed, nothing was left, and there is a snapshot. */
   isHealthy: boolean;
 }
@@ -76,7 +79,7 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
 /** The state of a mirror: its writer, what it serves, what a crash left. Changes nothing. */
 export function status(root: string): MirrorStatus {
   const { layout, settings } = openMirror(root);
-  const history = readHistory(layout);
+  const { entries: history, damaged } = inspectHistory(layout);
   const snapshots = snapshotsOf(layout, history);
   const state = inspectLock(layout);
   const isBusy = state.kind === 'held' || state.kind === 'foreign';
@@ -93,6 +96,7 @@ export function status(root: string): MirrorStatus {
     lock: { state, message: describeLock(state) },
     findings,
     lastSync,
+    damagedHistoryLines: damaged,
     isHealthy:
       current !== null &&
       findings.length === 0 &&

@@ -1,19 +1,14 @@
 import { closeSync, openSync, rmSync } from 'node:fs';
 import { currentId, previousId } from '../mirror/current.ts';
 import { discard } from '../mirror/discard.ts';
-import {
-  appendHistory,
-  becameCurrentAt,
-  inOrderOfPublication,
-  readHistory,
-  stoppedBeingCurrentAt,
-} from '../mirror/history.ts';
+import { appendHistory, readHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { removeOldLogs } from '../mirror/logs.ts';
 import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
-import { snapshotIds } from '../mirror/survey.ts';
+import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
+import { snapshotIds, unrecordedFlip } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { ifThere, syncDirectory } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
@@ -55,7 +50,7 @@ export async function removeOldSnapshots(writer: Writer): Promise<PruneResult> {
 
 /** What the rules and the readers say; removes nothing. */
 export function choosePrunable(layout: Layout, retention: RetentionPolicy): PruneResult {
-  const decisions = applyRetention(datedSnapshots(layout), retention, new Date());
+  const decisions = applyRetention(datedSnapshots(layout), retention, Date.now());
   const result: PruneResult = { removed: [], kept: [] };
   const mayGo = decisions.some(({ reasons }) => reasons.length === 0);
   const readersOf = mayGo ? findReaders(layout) : new Map<string, Reader[]>();
@@ -70,15 +65,19 @@ export function choosePrunable(layout: Layout, retention: RetentionPolicy): Prun
 }
 
 function datedSnapshots(layout: Layout): DatedSnapshot[] {
-  const history = readHistory(layout);
+  // A dry run comes before the recovery that records it.
+  const recorded = readHistory(layout);
+  const unrecorded = unrecordedFlip(layout, recorded);
+  const history = unrecorded === undefined ? recorded : [...recorded, unrecorded];
   const current = currentId(layout);
   const previous = previousId(layout);
-  return inOrderOfPublication(history, snapshotIds(layout)).map((id) => ({
+  const arrivedAt = (id: string) => arrivalOf(layout, id);
+  const timesOf = snapshotTimes(history, arrivedAt, Date.now());
+  return inOrderOfPublication(history, snapshotIds(layout), arrivedAt).map((id) => ({
     id,
     isCurrent: id === current,
     isPrevious: id === previous,
-    publishedAt: becameCurrentAt(history, id),
-    supersededAt: stoppedBeingCurrentAt(history, id),
+    ...timesOf(id),
   }));
 }
 

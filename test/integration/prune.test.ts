@@ -42,7 +42,7 @@ test('current and previous stay whatever the rules say', async () => {
     removed: ['a', 'b', 'c'],
     kept: [
       { id: 'd', reasons: ['is previous'] },
-      { id: 'e', reasons: ['is current', 'is one of the last 1'] },
+      { id: 'e', reasons: ['is current', 'is the last'] },
     ],
   });
 });

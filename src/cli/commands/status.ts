@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
+import { layoutOf } from '../../mirror/layout.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import type { MirrorStatus } from '../../operations/status.ts';
 import type { CommandContext } from '../context.ts';
@@ -39,11 +40,13 @@ export function addStatus(program: Command, context: CommandContext): void {
 
 function printStatus(status: MirrorStatus): void {
   const { root, source, lock, findings, snapshots, lastSync, isHealthy } = status;
+  const { damagedHistoryLines } = status;
   const row = (name: string, text: string) => printLine(`${name.padEnd(8)} ${text}`);
   row('mirror', `${root} ${isHealthy ? good('healthy') : bad('needs attention')}`);
   row('source', source ?? 'not set yet');
   row('lock', lock.state.kind === 'free' ? 'free' : lock.message);
   row('last', describeSync(lastSync));
+  if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));
   for (const finding of findings) row('left', describeFinding(finding));
   printLine();
   printSnapshots(snapshots);
@@ -60,6 +63,14 @@ function describeSync(entry: HistoryEntry | null): string {
     default:
       return 'no sync yet';
   }
+}
+
+function describeDamage(root: string, lines: readonly number[]): string {
+  const of = layoutOf(root).history;
+  const [first] = lines;
+  return lines.length === 1
+    ? `line ${first} of ${of} is damaged, and skipped`
+    : `${lines.length} lines of ${of} are damaged, and skipped; the first is line ${first}`;
 }
 
 function describeFinding(finding: Finding): string {

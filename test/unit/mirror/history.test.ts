@@ -5,10 +5,9 @@ import {
   appendHistory,
   becameCurrentAt,
   type HistoryEntry,
-  inOrderOfPublication,
+  inspectHistory,
   publicationOf,
   readHistory,
-  stoppedBeingCurrentAt,
 } from '../../../src/mirror/history.ts';
 import { type Layout, layoutOf } from '../../../src/mirror/layout.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
@@ -72,7 +71,7 @@ test('any bytes are read without failing', () => {
   );
 });
 
-test('it knows when a snapshot became current and was superseded, also by a rollback', () => {
+test('it knows when a snapshot became current, also by a rollback', () => {
   const history: HistoryEntry[] = [
     published('a', null, 1),
     published('b', 'a', 2),
@@ -92,27 +91,29 @@ test('it knows when a snapshot became current and was superseded, also by a roll
   const day = (date: Date | undefined) => date?.getUTCDate();
   expect(day(becameCurrentAt(history, 'a'))).toBe(3);
   expect(day(becameCurrentAt(history, 'b'))).toBe(4);
-  expect(day(stoppedBeingCurrentAt(history, 'a'))).toBe(4);
-  expect(day(stoppedBeingCurrentAt(history, 'b'))).toBe(3);
   expect(publicationOf(history, 'b')?.at).toBe(history[1]?.at);
   expect(becameCurrentAt(history, 'c')).toBeUndefined();
 });
 
-test('snapshots are ordered by their lines, whatever the clock said', () => {
-  const history = [
-    published('late', null, 9),
-    published('early', 'late', 1),
-    published('again', 'early', 5),
+test('a line that is no entry is skipped, whatever it holds, and named by its number', () => {
+  const layout = makeLayout();
+  const [first, last] = [published('a', null, 1), published('b', 'a', 2)];
+  const damaged = [
+    '{"event":"published","id":"x","previous":null}',
+    '{"event":"published","id":"x","previous":null,"at":"yesterday"}',
+    '{"event":"published","id":7,"previous":null,"at":"2026-01-01T00:00:00.000Z"}',
+    '{"event":"published","id":"x","previous":null,"at":"2026-01-01T00:00:00.000Z","bytes":"many"}',
+    '{"event":"pruned","at":"2026-01-01T00:00:00.000Z"}',
+    '{"event":"of another version","at":"2026-01-01T00:00:00.000Z"}',
+    '{"event":"publ',
+    'null',
+    '[]',
+    '\0\0',
   ];
-  expect(inOrderOfPublication(history, ['again', 'early', 'late', 'unknown'])).toEqual([
-    'unknown',
-    'late',
-    'early',
-    'again',
-  ]);
-  const rolledBack = [
-    ...history,
-    { ...published('late', 'again', 2), event: 'rolled-back' } as HistoryEntry,
-  ];
-  expect(inOrderOfPublication(rolledBack, ['again', 'late'])).toEqual(['again', 'late']);
+  const lines = [JSON.stringify(first), ...damaged, '', JSON.stringify(last), ''];
+  writeFileSync(layout.history, lines.join('\n'));
+  expect(inspectHistory(layout)).toEqual({
+    entries: [first, last],
+    damaged: damaged.map((_, index) => index + 2),
+  });
 });

@@ -14,8 +14,8 @@ function chain(publishedAt: readonly number[]): DatedSnapshot[] {
       id: `s${String(at).padStart(3, '0')}`,
       isCurrent: at === publishedAt.length - 1,
       isPrevious: at === publishedAt.length - 2,
-      publishedAt: new Date(time),
-      supersededAt: next === undefined ? undefined : new Date(next),
+      publishedAt: time,
+      supersededAt: next ?? time,
     };
   });
 }
@@ -43,7 +43,7 @@ function keptBy(
   now = NOW,
 ): Set<string> {
   return new Set(
-    applyRetention(snapshots, retention, new Date(now))
+    applyRetention(snapshots, retention, now)
       .filter(({ reasons }) => reasons.length > 0)
       .map(({ id }) => id),
   );
@@ -114,7 +114,7 @@ describe('retention', () => {
   test('gives a fitting reason for all that stays, and removes only what no rule keeps', () => {
     fc.assert(
       fc.property(forward, rules, (snapshots, retention) => {
-        const decisions = applyRetention(snapshots, retention, new Date(NOW));
+        const decisions = applyRetention(snapshots, retention, NOW);
         expect(decisions.map(({ id }) => id)).toEqual(snapshots.map(({ id }) => id));
         decisions.forEach(({ reasons }, at) => {
           const { isCurrent, isPrevious, publishedAt, supersededAt } = snapshots[
@@ -122,10 +122,8 @@ describe('retention', () => {
           ] as DatedSnapshot;
           if (reasons.length > 0) return;
           expect(isCurrent || isPrevious).toBe(false);
-          expect(NOW - (publishedAt?.getTime() ?? 0)).toBeGreaterThanOrEqual(
-            retention.keepWithinMs,
-          );
-          expect(NOW - (supersededAt?.getTime() ?? 0)).toBeGreaterThanOrEqual(retention.graceMs);
+          expect(NOW - publishedAt).toBeGreaterThanOrEqual(retention.keepWithinMs);
+          expect(NOW - supersededAt).toBeGreaterThanOrEqual(retention.graceMs);
           expect(at).toBeLessThan(snapshots.length - retention.keepLast);
         });
       }),

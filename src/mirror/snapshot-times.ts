@@ -1,0 +1,109 @@
+import { lstatIfThere } from '../system/files.ts';
+import { type HistoryEntry, isFlip } from './history.ts';
+import type { Layout } from './layout.ts';
+
+/** When a snapshot was current, never too early. ms since the epoch. */
+export interface SnapshotTimes {
+  /** When `current` was last pointed at it. */
+  publishedAt: number;
+  /** When `current` was last pointed from it to another; of no meaning for what is current. */
+  supersededAt: number;
+}
+
+/**
+ * When each entry was written, as far as its time can be believed. A clock may have been wrong for
+ * a while, but the order of the lines is certain. A time that lies in the future, or before that of
+ * an earlier line, gives way to the next line's, which is certainly not too early; without a next
+ * line it is `now`.
+ *
+ * @param now ms since the epoch, as all that is returned.
+ */
+export function timesOfLines(history: readonly HistoryEntry[], now: number): number[] {
+  let latest = Number.NEGATIVE_INFINITY;
+  const believed = history.map(({ at }) => {
+    const time = Date.parse(at);
+    if (time > now || time < latest) return undefined;
+    latest = time;
+    return time;
+  });
+  let next = now;
+  return believed
+    .reduceRight<number[]>((times, time) => {
+      next = time ?? next;
+      times.push(next);
+      return times;
+    }, [])
+    .reverse();
+}
+
+/**
+ * The times of snapshots according to history and, where it does not know, to the disk.
+ *
+ * Each flip names what was current before it. If that is not what the flip before it made current,
+ * lines are missing between the two, or before the first: then any snapshot may have been current
+ * until then, whatever other lines say of it. A snapshot that no line names was current at its
+ * arrival in the mirror at the earliest.
+ *
+ * @param arrivedAt when a snapshot came to its place; ms since the epoch.
+ */
+export function snapshotTimes(
+  history: readonly HistoryEntry[],
+  arrivedAt: (id: string) => number,
+  now: number,
+): (id: string) => SnapshotTimes {
+  const times = timesOfLines(history, now);
+  const published = new Map<string, number>();
+  const superseded = new Map<string, number>();
+  let last: string | null = null;
+  let gap = Number.NEGATIVE_INFINITY;
+  history.forEach((entry, line) => {
+    if (!isFlip(entry)) return;
+    const time = times[line] ?? now;
+    if (entry.previous !== last) gap = time;
+    if (entry.previous !== null && entry.previous !== entry.id)
+      superseded.set(entry.previous, time);
+    published.set(entry.id, time);
+    last = entry.id;
+  });
+  return (id) => {
+    const unknown = () => Math.min(arrivedAt(id), now);
+    return {
+      publishedAt: Math.max(published.get(id) ?? unknown(), gap),
+      supersededAt: Math.max(superseded.get(id) ?? unknown(), gap),
+    };
+  };
+}
+
+/**
+ * Snapshots in the order in which `current` was last pointed at each, the latest last. The order of
+ * the lines counts, not their times. A snapshot that no line names comes before those that arrived
+ * after it.
+ */
+export function inOrderOfPublication(
+  history: readonly HistoryEntry[],
+  ids: readonly string[],
+  arrivedAt: (id: string) => number,
+): string[] {
+  const lines = new Map<string, number>();
+  history.forEach((entry, line) => {
+    if (isFlip(entry)) lines.set(entry.id, line);
+  });
+  const inOrder = ids
+    .filter((id) => lines.has(id))
+    .sort((a, b) => (lines.get(a) ?? 0) - (lines.get(b) ?? 0));
+  const unknown = ids.filter((id) => !lines.has(id)).sort((a, b) => arrivedAt(a) - arrivedAt(b));
+  for (const id of unknown) {
+    const after = inOrder.findIndex((other) => arrivedAt(other) > arrivedAt(id));
+    inOrder.splice(after === -1 ? inOrder.length : after, 0, id);
+  }
+  return inOrder;
+}
+
+/**
+ * When a snapshot came to its place; ms since the epoch. That is when its lease was made, which a
+ * copy of the mirror keeps as the mtime, or else when it was moved there, which sets its ctime.
+ */
+export function arrivalOf(layout: Layout, id: string): number {
+  const made = lstatIfThere(layout.lease(id))?.mtimeNs;
+  return Number(made ?? lstatIfThere(layout.snapshot(id))?.ctimeNs ?? 0n) / 1e6;
+}
