@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { readTextIfThere } from './files.ts';
 import {
@@ -17,6 +17,8 @@ export interface ProcessPath {
   pid: number;
   use: ProcessUse;
   path: string;
+  /** False for a file that is open for reading only: through anything else, a process may write. */
+  mayWrite: boolean;
 }
 
 /**
@@ -88,6 +90,12 @@ export function parentOf(pid: number): number | undefined {
   return parent === undefined ? undefined : Number(parent);
 }
 
+/** Whether a process sees the same mounts as this one; undefined if that cannot be seen. */
+export function sharesOurMounts(pid: number): boolean | undefined {
+  const namespace = link(`/proc/${pid}/ns/mnt`);
+  return namespace === undefined ? undefined : namespace === link('/proc/self/ns/mnt');
+}
+
 /** The session of a process (setsid(2)), or undefined if it has ended. */
 export function sessionOf(pid: number): string | undefined {
   return statFields(pid)?.[3];
@@ -139,20 +147,29 @@ export function pathsInUse(directory: string): ProcessPath[] {
       namespaces.set(namespace, mounts.some(isOtherWay) ? mounts : undefined);
     }
     const mounts = namespaces.get(namespace);
-    const note = (use: ProcessUse, named: string | undefined): void => {
+    const note = (
+      use: ProcessUse,
+      named: string | undefined,
+      mayWrite: () => boolean = () => true,
+    ): void => {
       if (named === undefined) return;
       const mount = isWithin(named, directory) ? undefined : mounts && mountHolding(mounts, named);
       const path = mount === undefined ? named : below(mount, named);
-      if (path !== undefined && isWithin(path, directory)) found.push({ pid, use, path });
+      if (path !== undefined && isWithin(path, directory)) {
+        found.push({ pid, use, path, mayWrite: mayWrite() });
+      }
     };
     note('cwd', link(`/proc/${pid}/cwd`));
     note('root', link(`/proc/${pid}/root`));
-    for (const fd of names(`/proc/${pid}/fd`)) note('fd', link(`/proc/${pid}/fd/${fd}`));
+    for (const name of names(`/proc/${pid}/fd`)) {
+      const fd = `/proc/${pid}/fd/${name}`;
+      note('fd', link(fd), () => isDirectory(fd) || isOpenForWriting(fd));
+    }
     for (const path of mappedFiles(pid)) note('maps', path);
     if (!isFirstOfNamespace) continue;
     for (const mount of mounts ?? []) {
       const path = below(mount, mount.mountPoint);
-      if (path !== undefined) found.push({ pid, use: 'mount', path });
+      if (path !== undefined) found.push({ pid, use: 'mount', path, mayWrite: true });
     }
   }
   return found;
@@ -182,6 +199,17 @@ function statFields(pid: number): string[] | undefined {
   // The second field is the command name in parentheses, and may contain parentheses itself.
   const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
   return fields === undefined || fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields;
+}
+
+/** An open directory leads to all that is in it (openat(2)). */
+function isDirectory(fd: string): boolean {
+  return quietly(() => statSync(fd).isDirectory()) ?? false;
+}
+
+/** The link of a descriptor has the mode that it was opened with (proc(5), /proc/pid/fd). */
+function isOpenForWriting(fd: string): boolean {
+  const mode = quietly(() => lstatSync(fd).mode);
+  return mode !== undefined && (mode & 0o200) !== 0;
 }
 
 function mappedFiles(pid: number): Set<string> {

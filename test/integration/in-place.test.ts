@@ -447,6 +447,34 @@ describe.concurrent('A failed in-place sync', () => {
   });
 });
 
+describe.concurrent('A lock in place', () => {
+  /** Leaves a process in the tree that has forgotten where it comes from, and writes down its pid. */
+  const leaves = `cd "$MIRRORLATCH_STAGING"; echo more >>file
+    env -i PATH="$PATH" setsid sh -c 'echo $$; exec 3>&- 4>&- 5>&-; exec sleep 60' </dev/null >../pid 2>&1 &
+    until [ -s ../pid ]; do sleep 0.1; done`;
+
+  test('is not published while a process that its command left stands in the tree', async () => {
+    const one = await mirror('left inside');
+    const result = await runProgram(['lock', one.root, '--', 'sh', '-c', leaves]);
+    const pid = readFileSync(join(one.root, 'gate/pid'), 'utf8').trim();
+    expectFailure(result, 125, new RegExp(`could still write to the tree: sleep \\(pid ${pid}\\)`));
+    expect(one.record().state).toBe('dirty');
+    process.kill(Number(pid), 'SIGKILL');
+  });
+
+  test('is published although a reader that it did not wait for stands in the tree', async () => {
+    const one = await mirror('reader inside');
+    const reading = await startReading(one);
+    const words = ['lock', one.root, '--drain', '0', '--after-drain', 'go-on'];
+    const more = 'echo more >>"$MIRRORLATCH_STAGING/file"';
+    const result = await runProgram([...words, '--', 'sh', '-c', more]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(one.record().state).toBe('open');
+    reading.kill('SIGKILL');
+    await reading.result;
+  });
+});
+
 describe.concurrent('SIGKILL of an in-place sync', () => {
   test('while it writes leaves the gate closed, and the next command of the sync user marks it as dirty', async () => {
     const one = await mirror('killed closed');

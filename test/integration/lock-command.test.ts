@@ -237,7 +237,7 @@ describe.concurrent('I8: nothing is published', () => {
       const script = `sleep 60 >/dev/null 2>&1 ${isLocked ? '' : '3>&-'} & echo $!; echo $! >"$MIRRORLATCH_STAGING/file"`;
       const result = await lock(mirror, ['--anew'], script);
       const pid = Number(result.stdout);
-      expectFailure(result, 125, /left something running/, /nothing was published/);
+      expectFailure(result, 125, /could still write to the tree/, /nothing was published/);
       expect(result.stderr).toContain(`sleep (pid ${pid})`);
       expect(mirror.linked('current')).toBe('first');
 
@@ -251,6 +251,40 @@ describe.concurrent('I8: nothing is published', () => {
     expect(mirror.linked('current')).toBe('second');
   });
 
+  test.for([
+    ['stands in it', 'cd "$tree"', 'sleep 60'],
+    ['has a file in it open for writing', 'exec 8>>"$tree/file"; cd /', 'sleep 60'],
+    ['has it as its root', 'cd /', 'perl -e \'chroot shift; chdir "/"; sleep 60\' "$tree"'],
+    ['runs a program of it', 'cp /bin/sleep "$tree/sleep"; cd /', '"$tree/sleep" 60'],
+  ] as const)(
+    'I2: while a process that has forgotten where it comes from %s',
+    async ([what, opens, stays]) => {
+      const mirror = await oneSnapshot(home(what.replaceAll(' ', '-')));
+      const forgotten = `tree=$1; ${opens}; echo $$; exec 3>&- 4>&- 5>&- 6>&- 7>&- 9>&-; exec ${stays}`;
+      const script = `env -i PATH="$PATH" setsid sh -c '${forgotten.replaceAll("'", String.raw`'\''`)}' sh "$MIRRORLATCH_STAGING" 2>/dev/null </dev/null >"$MIRRORLATCH_STAGING/../pid" &
+        until [ -s "$MIRRORLATCH_STAGING/../pid" ]; do sleep 0.1; done; echo whole >"$MIRRORLATCH_STAGING/new"`;
+      const result = await lock(mirror, [], script);
+      const pid = Number(readFileSync(mirror.state('staging', 'pid'), 'utf8'));
+      expectFailure(
+        result,
+        125,
+        new RegExp(`could still write to the tree: \\w+ \\(pid ${pid}\\)`),
+      );
+      expect(mirror.linked('current')).toBe('first');
+      process.kill(pid, 'SIGKILL');
+    },
+  );
+
+  test('but a process that only reads a file of the tree does not prevent it', async () => {
+    const mirror = await oneSnapshot(home('only-reads'));
+    const script = `cd "$MIRRORLATCH_STAGING"; echo >new
+      env -i PATH="$PATH" setsid sh -c 'cd /; exec sleep 60' 7<file 3>&- </dev/null >/dev/null 2>&1 & echo $!`;
+    const result = await lock(mirror, ['--id', 'second'], script);
+    process.kill(Number(result.stdout), 'SIGKILL');
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(mirror.linked('current')).toBe('second');
+  });
+
   test('but a daemon that does not use the tree does not prevent it', async () => {
     const mirror = await oneSnapshot(home('agent'));
     const quiet = '>/dev/null 2>&1 3>&- </dev/null';
@@ -261,7 +295,7 @@ describe.concurrent('I8: nothing is published', () => {
     const inside = `cd "$MIRRORLATCH_STAGING" && setsid sleep 60 ${quiet} & echo $!`;
     const held = await lock(mirror, ['--id', 'third'], inside);
     process.kill(Number(held.stdout), 'SIGKILL');
-    expectFailure(held, 125, /left something running that could still write: sleep/);
+    expectFailure(held, 125, /could still write to the tree: sleep/);
   });
 
   test('if the command exited with 0 only because of a signal to end', async () => {

@@ -5,17 +5,18 @@ import { LIVE } from '../../mirror/layout.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
 import { programName } from '../../system/foreground.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import { confirmCurrent, figuresOf, publishLive } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
 import { type Filled, type LockOptions, madeBy, treeGuard } from './work.ts';
-import { refuseWhileWritten, STAGING, waitForWriters } from './writers.ts';
+import { processesIn, refuseWhileWrittenInPlace, STAGING, waitForWriters } from './writers.ts';
 
 /** Gives the command the one tree of the mirror, behind a closed gate. */
 export async function fillInPlace(options: LockOptions, writer: Writer): Promise<Filled> {
   const { layout, lock, policy, signal } = writer;
   const path = layout.snapshot(LIVE);
-  refuseWhileWritten(path, path, 'Wait until it has ended, or end it.');
+  refuseWhileWrittenInPlace(path, 'Wait until they have ended, or end them.');
   const wasWhole = readGate(layout).state === 'open';
   writer.enter('closing');
   const closing = {
@@ -34,16 +35,19 @@ async function fill(
   path: string,
   wasWhole: boolean,
 ): Promise<Filled> {
-  const { layout, lock, signal, before } = writer;
+  const { layout, lock, signal } = writer;
   if (lstatIfThere(path) === undefined) makeOpenDirectory(path);
   const since = ctimeNow(layout);
+  const before = processesIn(path);
   const end = await runLocked(options, lock, layout.kernelLock, {
     MIRRORLATCH_ROOT: layout.root,
     MIRRORLATCH_ID: LIVE,
     [STAGING]: path,
   });
   if (end.exitCode !== 0) throw commandFailed(options.command, end, path);
-  await waitForWriters(path, programName(options.command), layout.kernelLock, signal);
+  const watched = { tree: path, kernelLock: layout.kernelLock, before };
+  const hint = `Let the command wait for what it starts. Once that has ended, publish what is there with: mirrorlatch lock ${quoteForSh(layout.root)} -- true`;
+  await waitForWriters(watched, programName(options.command), hint, signal);
 
   writer.enter('comparing');
   checkFilled(path);
@@ -52,8 +56,8 @@ async function fill(
     since,
     signal,
   });
-  if (touched.entries === 0 && wasWhole && before !== undefined) {
-    const unchanged = await confirmCurrent(writer, before);
+  if (touched.entries === 0 && wasWhole && writer.before !== undefined) {
+    const unchanged = await confirmCurrent(writer, writer.before);
     return { ...unchanged, seconds: writer.seconds };
   }
   if (isEmpty) throw emptyTree();

@@ -7,6 +7,7 @@ import {
 import { stagedCommandTree } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { programName } from '../../system/foreground.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import { confirmCurrent, figuresOf, publishNew } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
@@ -27,7 +28,9 @@ export async function fillSnapshot(
     [STAGING]: tree.path,
   });
   if (end.exitCode !== 0) throw commandFailed(options.command, end, tree.path);
-  await waitForWriters(tree.path, programName(options.command), layout.kernelLock, signal);
+  const watched = { tree: tree.path, kernelLock: layout.kernelLock, before: new Set<string>() };
+  const hint = `Let the command wait for what it starts. Once that has ended, publish what is there with: mirrorlatch lock ${quoteForSh(layout.root)} -- true`;
+  await waitForWriters(watched, programName(options.command), hint, signal);
 
   writer.enter('comparing');
   checkFilled(tree.path);
@@ -46,8 +49,8 @@ export async function fillSnapshot(
     forgetCommandTree(layout, tree);
     throw emptyTree();
   }
-  const hint = `Look at it in ${tree.path}. If that is not right, begin again with --anew`;
-  treeGuard(writer, hint)(figures);
+  const lookFirst = `Look at it in ${tree.path}. If that is not right, begin again with --anew`;
+  treeGuard(writer, lookFirst)(figures);
   const { clone } = tree;
   const made = figuresOf(writer, figures, madeBy(options, clone));
   const tidy = () => forgetCommandTree(layout, tree);

@@ -6,7 +6,9 @@ import {
   processesHoldingFlock,
   processesWithVariables,
   processName,
+  processStartTicks,
   sessionOf,
+  sharesOurMounts,
 } from '../../system/proc.ts';
 
 /** By this variable a command finds its tree, and mirrorlatch what the command left running. */
@@ -16,66 +18,113 @@ export const SESSION = 'MIRRORLATCH_SESSION';
 
 /** How long a command's children may outlive it; ms. */
 const LINGER_MS = 5_000;
-const POLL_MS = 100;
+const POLL_MS = 250;
 
-/** @throws MirrorlatchError BUSY when something an earlier command left running could write to `tree`. */
-export function refuseWhileWritten(tree: string, shownAs: string, hint: string): void {
-  const writers = writersOf(tree);
+/**
+ * @param tree where the tree was while its command ran.
+ * @param path where it is now.
+ * @throws MirrorlatchError BUSY when a process could still write to a tree that a command left.
+ */
+export function refuseWhileWritten(tree: string, path: string, hint: string): void {
+  refuse([...startedFor(tree, path), ...writingIn(path)], path, hint);
+}
+
+/**
+ * The same for the one tree of an in-place mirror, which readers may be in: what they have of it is no
+ * sign of a writer, and the gate waits for them.
+ *
+ * @throws MirrorlatchError BUSY
+ */
+export function refuseWhileWrittenInPlace(tree: string, hint: string): void {
+  refuse(startedFor(tree), tree, hint);
+}
+
+function refuse(writers: readonly number[], path: string, hint: string): void {
   if (writers.length === 0) return;
   throw new MirrorlatchError(
     'BUSY',
-    `what an earlier command left running could still write to ${shownAs}: ${describeProcesses(writers)}`,
+    `other processes could still write to ${path}: ${describeProcesses(named(writers))}`,
     { hint },
   );
 }
 
-/**
- * Waits a little until nothing that a command started could write to its tree.
- *
- * @param command its name, for people.
- * @param kernelLock the lock file whose lock the command inherited.
- * @throws MirrorlatchError UNAVAILABLE when something still could.
- */
-export async function waitForWriters(
-  tree: string,
-  command: string,
-  kernelLock: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const deadline = performance.now() + LINGER_MS;
-  let left = writersOf(tree, kernelLock);
-  while (left.length > 0 && performance.now() < deadline) {
-    await pause(POLL_MS, signal);
-    left = writersOf(tree, kernelLock);
-  }
-  signal.throwIfAborted();
-  if (left.length === 0) return;
-  throw new MirrorlatchError(
-    'UNAVAILABLE',
-    `${command} left something running that could still write: ${describeProcesses(left)}; nothing was published`,
-    {
-      hint: 'Let the command wait for what it starts. Once that has ended, publish what is there with: mirrorlatch lock ROOT -- true',
-      details: { processes: left },
-    },
-  );
+/** What has to have ended before the tree of a command may be published. */
+export interface Watched {
+  tree: string;
+  /** The lock file whose lock the command inherited. */
+  kernelLock: string;
+  /** Processes that were in the tree before the command, as `processesIn` found them. */
+  before: ReadonlySet<string>;
 }
 
 /**
- * The processes that a command with this tree started and that could still write to it: they hold the
- * lock, or have the tree in their environment. A process that has released the lock, moved into a
- * session of its own and has nothing of the tree open is a daemon, such as gpg-agent.
+ * Waits a little until nothing could write to the tree of a command that has ended.
+ *
+ * @param command its name, for people.
+ * @param hint how to publish the tree once that has ended.
+ * @throws MirrorlatchError UNAVAILABLE when something still could.
  */
-function writersOf(tree: string, kernelLock?: string): NamedProcess[] {
+export async function waitForWriters(
+  watched: Watched,
+  command: string,
+  hint: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const deadline = performance.now() + LINGER_MS;
+  let left = writersOf(watched);
+  while (left.length > 0 && performance.now() < deadline) {
+    await pause(POLL_MS, signal);
+    left = writersOf(watched);
+  }
+  signal.throwIfAborted();
+  if (left.length === 0) return;
+  const processes = named(left);
+  throw new MirrorlatchError(
+    'UNAVAILABLE',
+    `${command} has ended, but other processes could still write to the tree: ${describeProcesses(processes)}; nothing was published`,
+    { hint, details: { processes } },
+  );
+}
+
+/** The processes in a tree, each by its pid and its start: a later process may have the same pid. */
+export function processesIn(tree: string): Set<string> {
+  return new Set(pathsInUse(tree).map(({ pid }) => identityOf(pid)));
+}
+
+function writersOf({ tree, kernelLock, before }: Watched): number[] {
+  const strangers = writingIn(tree).filter((pid) => !before.has(identityOf(pid)));
+  return [...startedFor(tree), ...strangers, ...processesHoldingFlock(kernelLock)];
+}
+
+/**
+ * What commands with this tree started and that may come back to it: it has the tree in its
+ * environment, and something in it open or the session of the command. A process that has moved into
+ * a session of its own and has nothing of the tree open is a daemon, such as gpg-agent.
+ */
+function startedFor(tree: string, path = tree): number[] {
   const started = processesWithVariables({ [STAGING]: tree });
-  const inside = new Set(started.length === 0 ? [] : pathsInUse(tree).map(({ pid }) => pid));
-  const writers = started.filter((pid) => {
+  const inside = new Set(started.length === 0 ? [] : pathsInUse(path).map(({ pid }) => pid));
+  return started.filter((pid) => {
     const session = sessionOf(pid);
     if (session === undefined) return false;
     return inside.has(pid) || processesWithVariables({ [SESSION]: session }).includes(pid);
   });
-  const holders = kernelLock === undefined ? [] : processesHoldingFlock(kernelLock);
-  return [...new Set([...writers, ...holders])].map((pid) => ({
-    pid,
-    name: processName(pid) ?? '?',
-  }));
+}
+
+/**
+ * The processes that stand in the tree or have something in it open for writing or mapped, however
+ * they came there. A mount that everybody sees says nothing of the process that is named with it.
+ */
+function writingIn(tree: string): number[] {
+  return pathsInUse(tree)
+    .filter(({ pid, use, mayWrite }) => mayWrite && !(use === 'mount' && sharesOurMounts(pid)))
+    .map(({ pid }) => pid);
+}
+
+function named(pids: readonly number[]): NamedProcess[] {
+  return [...new Set(pids)].map((pid) => ({ pid, name: processName(pid) ?? '?' }));
+}
+
+function identityOf(pid: number): string {
+  return `${pid} ${processStartTicks(pid)}`;
 }
