@@ -3,7 +3,10 @@ import { obeysEscapes } from './output.ts';
 import { TransferMeter, transferLine } from './transfer-line.ts';
 import { showBytes } from './units.ts';
 
-/** How much is printed while an operation works; `brief`: notices and warnings, but no progress. */
+/**
+ * How much is printed while an operation works; `brief`: notices and warnings, but no progress;
+ * `quiet`: only what a person has to mend.
+ */
 export type Verbosity = 'normal' | 'brief' | 'quiet';
 
 const PHASES: Record<Phase, string> = {
@@ -26,7 +29,7 @@ export interface Reporter {
 /** Reports progress on standard error: on a terminal in a line that is redrawn, otherwise in a line per phase. */
 export function createReporter(verbosity: Verbosity): Reporter {
   const stop = (): void => {};
-  if (verbosity === 'quiet') return { onEvent: () => {}, stop };
+  if (verbosity === 'quiet') return { onEvent: printProblem, stop };
   if (verbosity === 'brief') return { onEvent: printMessage, stop };
   return obeysEscapes(process.stderr) ? new LineReporter() : { onEvent: printEvent, stop };
 }
@@ -35,8 +38,13 @@ export function printWarning(message: string): void {
   printEvent({ kind: 'warning', message });
 }
 
+function printProblem(event: OperationEvent): void {
+  if (event.kind === 'problem') printEvent(event);
+}
+
 function printMessage(event: OperationEvent): void {
   if (event.kind === 'notice' || event.kind === 'warning') printEvent(event);
+  else printProblem(event);
 }
 
 function printEvent(event: OperationEvent): void {
@@ -55,6 +63,7 @@ function lineFor(event: OperationEvent): string | undefined {
     case 'notice':
       return event.message;
     case 'warning':
+    case 'problem':
       return `warning: ${event.message}`;
     case 'progress':
       return undefined;

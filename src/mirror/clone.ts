@@ -2,7 +2,7 @@ import { constants, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:
 import { dirname, join } from 'node:path';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
-import { mountOf } from '../system/mounts.ts';
+import { mountOf, refuseMountsWithin } from '../system/mounts.ts';
 import { runProgram } from '../system/process.ts';
 import { removeTree } from '../system/remove-tree.ts';
 
@@ -36,14 +36,17 @@ export interface CloneOptions {
 /**
  * Makes `to` a copy of the tree `from`, by the first method that works.
  *
+ * @param from without symlinks on the way to it.
  * @returns the method that worked.
- * @throws MirrorlatchError NO_SPACE when the disk is full, IO when no method works.
+ * @throws MirrorlatchError NO_SPACE when the disk is full, IO when no method works, CONFIGURATION when
+ *   something is mounted in `from`, which a clone would hold too.
  */
 export async function cloneTree(
   from: string,
   to: string,
   { methods, inherit, signal, onRefused }: CloneOptions,
 ): Promise<CloneMethod> {
+  refuseMountsWithin(from);
   let lastWords = '';
   for (const method of methods) {
     signal.throwIfAborted();

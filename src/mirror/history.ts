@@ -63,6 +63,12 @@ export function publicationOf(history: readonly HistoryEntry[], id: string) {
     | undefined;
 }
 
+/** Why the last attempt to prune a snapshot failed; undefined if none did. */
+export function pruneFailureOf(history: readonly HistoryEntry[], id: string): string | undefined {
+  const last = history.findLast((entry) => 'id' in entry && entry.id === id);
+  return last?.event === 'prune-failed' ? last.message : undefined;
+}
+
 /** When `current` was last pointed at `id`, as written; undefined if it never was. */
 export function becameCurrentAt(history: readonly HistoryEntry[], id: string): Date | undefined {
   const entry = history.findLast((flip) => isFlip(flip) && flip.id === id);

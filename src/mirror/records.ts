@@ -103,7 +103,9 @@ export type HistoryEntry =
   | ({ event: 'rolled-back' } & Flip)
   | ({ event: 'unchanged'; current: string } & Stamp)
   | ({ event: 'failed'; id: string; code: string; message: string } & Stamp)
-  | ({ event: 'pruned'; id: string } & Stamp);
+  | ({ event: 'pruned'; id: string } & Stamp)
+  /** No rule keeps it, but it could not be removed. */
+  | ({ event: 'prune-failed'; id: string; message: string } & Stamp);
 
 interface Stamp {
   /** ISO 8601, UTC. */
@@ -158,6 +160,12 @@ const HistoryLine = z.discriminatedUnion('event', [
     message: z.string(),
   }),
   z.object({ event: z.literal('pruned'), ...stamp, id: z.string() }),
+  z.object({
+    event: z.literal('prune-failed'),
+    ...stamp,
+    id: z.string(),
+    message: z.string(),
+  }),
 ]);
 
 /** Whether an unknown value can be used as a line of history. */

@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import { lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
+import { removeTree } from '../system/remove-tree.ts';
 import { halfAdopted, restorePath, undoHalf } from './adoption.ts';
 import { discard, moveTree } from './discard.ts';
 import { isInPlace, repairGate } from './gate.ts';
@@ -50,7 +51,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         else discard(layout, finding.path);
         break;
       case 'lock-remains':
-        rmSync(finding.path, { recursive: true, force: true });
+        await removeTree(finding.path, [lock.descriptor]);
         break;
       case 'unfinished-adoption':
         if (halfAdopted(layout) !== undefined) undoHalf(layout);
@@ -61,6 +62,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         break;
       case 'unfinished-tree':
       case 'unfinished-command':
+      case 'failed-removal':
       case 'unfinished-removal':
         break;
       default:

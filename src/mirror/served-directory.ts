@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { exchange } from '../system/exchange.ts';
@@ -7,9 +7,11 @@ import {
   ifThere,
   lstatIfThere,
   readTextIfThere,
+  realPathToBe,
   syncDirectory,
   writeWhole,
 } from '../system/files.ts';
+import { refuseMountsWithin } from '../system/mounts.ts';
 import { pathsInUse } from '../system/proc.ts';
 import { cloneMethodsFor, cloneTree } from './clone.ts';
 import { discard, moveTree } from './discard.ts';
@@ -46,7 +48,7 @@ export function prepareServing(layout: Layout, path: string): void {
   try {
     exchange(one, other);
   } finally {
-    for (const directory of [one, other]) rmSync(directory, { recursive: true, force: true });
+    for (const directory of [one, other]) rmdirSync(directory);
   }
   rmSync(layout.served, { force: true });
 }
@@ -68,7 +70,8 @@ function problemWith(layout: Layout, path: string): string | undefined {
 /**
  * Replaces the served directory with a clone of the snapshot `id`, unless it already is one.
  *
- * @throws MirrorlatchError LOCK_LOST; IO or NO_SPACE when the clone fails.
+ * @throws MirrorlatchError LOCK_LOST; IO or NO_SPACE when the clone fails; CONFIGURATION when
+ *   something is mounted in the directory or in the snapshot.
  */
 export async function serveDirectory(
   layout: Layout,
@@ -79,6 +82,7 @@ export async function serveDirectory(
 ): Promise<void> {
   forgetUnused(layout);
   if (lstatIfThere(path) && readTextIfThere(layout.served) === `${id}\n`) return;
+  refuseMountsWithin(realPathToBe(path));
   const inherit = [lock.descriptor];
   const fresh = stagedClone(layout, id + SERVED);
   const snapshot = layout.snapshot(id);

@@ -10,6 +10,7 @@ import {
   becameCurrentAt,
   type HistoryEntry,
   isFlip,
+  pruneFailureOf,
   publicationOf,
   readHistory,
 } from './history.ts';
@@ -33,6 +34,8 @@ export type Finding =
   | { kind: 'stray-lease'; id: string }
   /** A snapshot was pruned, but history does not record it. */
   | { kind: 'unrecorded-removal'; id: string }
+  /** A snapshot that no rule keeps could not be removed. */
+  | { kind: 'failed-removal'; id: string; why: string }
   /** A tree in the trash. */
   | { kind: 'unfinished-removal'; path: string }
   /** A lock directory that was being made or released. */
@@ -67,6 +70,8 @@ export function survey(layout: Layout): Finding[] {
     if (!wasCurrent && id !== previousId(layout) && isNewerThanCurrent(layout, id))
       findings.push({ kind: 'unpublished-snapshot', id });
     else if (!lstatIfThere(layout.lease(id))) findings.push({ kind: 'missing-lease', id });
+    const why = pruneFailureOf(history, id);
+    if (why !== undefined) findings.push({ kind: 'failed-removal', id, why });
   }
   for (const id of leaseIds(layout)) {
     if (!ids.includes(id)) findings.push({ kind: 'stray-lease', id });

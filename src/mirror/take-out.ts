@@ -11,6 +11,7 @@ import { basename } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
+import { refuseMountsWithin } from '../system/mounts.ts';
 import { bytePath, parentOf } from './byte-path.ts';
 import type { Removal } from './plan-lists.ts';
 
@@ -26,7 +27,9 @@ const TEMPORARY_NAME = /^\.(.+)\.[A-Za-z0-9]{6}$/s;
  * nothing to take out: the source may have replaced the symlink `a -> /etc` with a directory. No
  * other user can enter staging, so a path does not change between the check and its use.
  *
+ * @param tree without symlinks on the way to it.
  * @param partial the directory for partial files of a killed rsync, with which the next continues.
+ * @throws MirrorlatchError CONFIGURATION when something is mounted in the tree.
  */
 export async function takeOut(
   tree: string,
@@ -34,6 +37,7 @@ export async function takeOut(
   partial: string,
   signal: AbortSignal,
 ): Promise<void> {
+  refuseMountsWithin(tree);
   const parents = new RealParents(tree);
   const turns = new Turns(signal);
   for (const { name, unless } of removals) {

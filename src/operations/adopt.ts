@@ -15,7 +15,7 @@ import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/se
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
-import { mountOf } from '../system/mounts.ts';
+import { mountOf, refuseMountsWithin } from '../system/mounts.ts';
 import { pathsInUse, processName } from '../system/proc.ts';
 import { createMirror } from '../writer/create.ts';
 import type { OnEvent } from '../writer/events.ts';
@@ -121,6 +121,7 @@ export async function unadopt(
         hint: `See by which processes with: mirrorlatch list ${layout.root}`,
       });
     }
+    if (id !== undefined) refuseMountsWithin(layout.snapshot(id));
     // Before anything moves: the settings may be locked, or their disk full.
     changeSettings(layout, {});
     if (id !== undefined) {
@@ -178,10 +179,12 @@ function checkAdoptable(directory: string, root: string): void {
   const found = lstatIfThere(directory);
   if (found === undefined) throw noDirectory(directory);
   const problem = problemWith(directory, root, found.isDirectory());
-  if (problem === undefined) return;
-  throw new MirrorlatchError('USAGE', `${directory} cannot be adopted: ${problem}`, {
-    hint: 'Name the directory that rsync writes to, and a place for the mirror: mirrorlatch init ROOT --adopt DIR',
-  });
+  if (problem !== undefined) {
+    throw new MirrorlatchError('USAGE', `${directory} cannot be adopted: ${problem}`, {
+      hint: 'Name the directory that rsync writes to, and a place for the mirror: mirrorlatch init ROOT --adopt DIR',
+    });
+  }
+  refuseMountsWithin(directory);
 }
 
 function problemWith(directory: string, root: string, isDirectory: boolean): string | undefined {

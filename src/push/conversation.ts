@@ -205,8 +205,7 @@ function startRemoteProgram({
 type Event = Extract<ReceiverMessage, { kind: 'event' }>['event'];
 
 function withoutControls(event: Event): Event {
-  const isText = event.kind === 'notice' || event.kind === 'warning';
-  return isText ? { ...event, message: harmless(event.message) } : event;
+  return 'message' in event ? { ...event, message: harmless(event.message) } : event;
 }
 
 function failureThere(

@@ -126,7 +126,7 @@ const Event = z.discriminatedUnion('kind', [
     files: amount,
     totalFiles: amount,
   }),
-  z.object({ kind: z.enum(['notice', 'warning']), message: z.string() }),
+  z.object({ kind: z.enum(['notice', 'warning', 'problem']), message: z.string() }),
 ]);
 
 const Entry = z.object({
@@ -142,6 +142,7 @@ const summary = { strategy: z.enum([...STRATEGIES, 'in-place']), plan: Figures, 
 const pruned = z.optional(
   z.object({
     removed: z.array(snapshotId),
+    failed: z.array(z.object({ id: snapshotId, message: z.string() })),
     kept: z.array(
       z.object({
         id: snapshotId,

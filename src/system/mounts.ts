@@ -1,5 +1,8 @@
 import { closeSync, openSync, readFileSync, statfsSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
+import { ifThere } from './files.ts';
+import { quoteForSh } from './quote.ts';
 
 /** Opens a file only to ask about it, without permission to read it (open(2)); Node lacks the name. */
 const O_PATH = 0o10000000;
@@ -8,6 +11,8 @@ const O_PATH = 0o10000000;
 export interface Mount {
   /** Unique among the mounts that exist at the same time. */
   id: string;
+  /** The mount that holds the mount point. */
+  parent: string;
   /** `major:minor` of the filesystem. */
   device: string;
   /** The directory of the filesystem that appears at `mountPoint`. */
@@ -31,10 +36,10 @@ export function mountsSeenBy(process: number | 'self'): Mount[] {
   const mounts: Mount[] = [];
   for (const line of readFileSync(`/proc/${process}/mountinfo`, 'utf8').split('\n')) {
     const [fields = '', described = ''] = line.split(' - ');
-    const [id, , device, root, mountPoint] = fields.split(' ').map(unescapeField);
+    const [id, parent, device, root, mountPoint] = fields.split(' ').map(unescapeField);
     const [type, source] = described.split(' ').map(unescapeField);
-    if (!id || !device || !root || !mountPoint || !type) continue;
-    mounts.push({ id, device, root, mountPoint, type, source: source ?? '' });
+    if (!id || !parent || !device || !root || !mountPoint || !type) continue;
+    mounts.push({ id, parent, device, root, mountPoint, type, source: source ?? '' });
   }
   return mounts;
 }
@@ -63,6 +68,45 @@ export function mountHolding(mounts: readonly Mount[], path: string): Mount | un
     if (isWithin(path, mount.mountPoint)) deepest = mount;
   }
   return deepest;
+}
+
+/**
+ * Refuses to go on if something is mounted at `tree` or below it: what is mounted belongs to somebody
+ * else, and is never changed or removed (I13).
+ *
+ * @throws MirrorlatchError CONFIGURATION, with the command that unmounts it.
+ */
+export function refuseMountsWithin(tree: string): void {
+  const mounted = mountPointsWithin(tree);
+  if (mounted.length === 0) return;
+  throw new MirrorlatchError(
+    'CONFIGURATION',
+    `something is mounted in ${tree}: ${mounted.join(', ')}`,
+    {
+      // The innermost first.
+      hint: `It is never changed. Unmount it with: umount ${mounted.toReversed().map(quoteForSh).join(' ')}`,
+    },
+  );
+}
+
+/**
+ * Where something is mounted at `path` or below it, oldest first: a directory or a file, of another
+ * filesystem or of the same one, which no device number tells (bind mounts, mount(8)).
+ *
+ * @param path without symlinks; it need not exist.
+ */
+function mountPointsWithin(path: string): string[] {
+  const home = ifThere(() => mountOf(path));
+  if (home === undefined) return [];
+  const mounts = mountsSeenBy('self');
+  const byId = new Map(mounts.map((mount) => [mount.id, mount]));
+  // A mount that does not hang on this one is hidden by another, and out of reach.
+  const isInReach = (mount: Mount | undefined): boolean =>
+    mount !== undefined &&
+    (mount.id === home.id || (mount.parent !== mount.id && isInReach(byId.get(mount.parent))));
+  return mounts
+    .filter((mount) => isWithin(mount.mountPoint, path) && isInReach(mount))
+    .map(({ mountPoint }) => mountPoint);
 }
 
 /** The path, from the root of the filesystem, of a path below the mount point. */

@@ -1,15 +1,21 @@
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere } from './files.ts';
+import { refuseMountsWithin } from './mounts.ts';
 import { runProgram } from './process.ts';
 
 /**
- * Removes a tree of ours, whatever its names and modes; a missing one is no error. It does not
- * descend into another filesystem that is mounted inside.
+ * Removes a tree of ours, whatever its names and modes; a missing one is no error. A tree in which
+ * something is mounted stays as it is. Of what is mounted after that look, only another filesystem
+ * is left alone: so the tree should lie where nobody mounts anything any more.
  *
+ * @param path without symlinks.
  * @param inherit descriptors of locks to hold until the removal has ended.
+ * @throws MirrorlatchError CONFIGURATION when something is mounted in the tree, IO when it cannot be
+ *   removed.
  */
 export async function removeTree(path: string, inherit: readonly number[] = []): Promise<void> {
   if (lstatIfThere(path) === undefined) return;
+  refuseMountsWithin(path);
   const remove = () =>
     runProgram('rm', ['--recursive', '--force', '--one-file-system', '--', path], { inherit });
   let { exitCode, stderr } = await remove();
@@ -18,25 +24,32 @@ export async function removeTree(path: string, inherit: readonly number[] = []):
     // share an inode with a published snapshot. One chmod each, so that find can descend next.
     const closed = ['-type', 'd', '!', '-perm', '-0700'];
     const open = ['-exec', 'chmod', 'u+rwx', '--', '{}', ';'];
-    await runProgram('find', [path, ...closed, ...open], { inherit });
+    await runProgram('find', [path, '-xdev', ...closed, ...open], { inherit });
     ({ exitCode, stderr } = await remove());
   }
   if (exitCode !== 0) {
     throw new MirrorlatchError('IO', `${path} cannot be removed: ${stderr.split('\n', 1)[0]}`, {
-      hint: 'See what holds it (a mount inside, another owner), then run: mirrorlatch prune ROOT',
+      hint: 'See what holds it, such as another owner, then run: mirrorlatch prune ROOT',
     });
   }
 }
 
-/** Removes every directory of this name below `tree`. */
+/**
+ * Removes every directory of this name below `tree`.
+ *
+ * @throws MirrorlatchError as `removeTree`.
+ */
 export async function removeDirectoriesNamed(
   name: string,
   tree: string,
   inherit: readonly number[],
 ): Promise<void> {
-  const remove = ['-exec', 'rm', '--recursive', '--force', '--', '{}', '+'];
+  refuseMountsWithin(tree);
+  const remove = ['-exec', 'rm', '--recursive', '--force', '--one-file-system', '--', '{}', '+'];
   const which = ['-type', 'd', '-name', name, '-prune'];
-  const { exitCode, stderr } = await runProgram('find', [tree, ...which, ...remove], { inherit });
+  const { exitCode, stderr } = await runProgram('find', [tree, '-xdev', ...which, ...remove], {
+    inherit,
+  });
   if (exitCode === 0) return;
   throw new MirrorlatchError('IO', `${name} cannot be removed: ${stderr.split('\n', 1)[0]}`);
 }

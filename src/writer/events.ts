@@ -18,6 +18,8 @@ export type OperationEvent =
   /** Something that went well and is worth a word. */
   | { kind: 'notice'; message: string }
   /** Something that failed without stopping the work. */
-  | { kind: 'warning'; message: string };
+  | { kind: 'warning'; message: string }
+  /** Something that a person has to mend, although the work went on: `--quiet` does not hide it. */
+  | { kind: 'problem'; message: string };
 
 export type OnEvent = (event: OperationEvent) => void;

@@ -1,7 +1,8 @@
 import { closeSync, openSync, rmSync } from 'node:fs';
+import { asMirrorlatchError } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { discard } from '../mirror/discard.ts';
-import { appendHistory, readHistory } from '../mirror/history.ts';
+import { appendHistory, pruneFailureOf, readHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { removeOldLogs } from '../mirror/logs.ts';
 import type { RetentionPolicy } from '../mirror/policy.ts';
@@ -12,10 +13,13 @@ import { snapshotIds, unrecordedFlip } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { ifThere, syncDirectory } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
+import { refuseMountsWithin } from '../system/mounts.ts';
 import type { Writer } from './writer.ts';
 
 export interface PruneResult {
   removed: string[];
+  /** Snapshots that no rule keeps, but that could not be removed. */
+  failed: { id: string; message: string }[];
   kept: { id: string; reasons: string[]; readers: Reader[] }[];
 }
 
@@ -23,18 +27,38 @@ const IS_READ = 'is held by a reader';
 
 /**
  * Takes the snapshots that no rule keeps and nobody reads (I5) out of sight; the end of the writer's
- * session removes them.
+ * session removes them. One that cannot go hinders no other.
  */
 export function pruneOldSnapshots({ layout, lock, policy }: Writer): PruneResult {
   const wanted = choosePrunable(layout, policy.retention);
-  const result: PruneResult = { removed: [], kept: wanted.kept };
+  const result: PruneResult = { ...wanted, removed: [] };
   for (const id of wanted.removed) {
     lock.assertHeld();
-    if (discardUnlessLeased(layout, id)) result.removed.push(id);
-    else result.kept.push({ id, reasons: [IS_READ], readers: [] });
+    try {
+      if (discardUnlessLeased(layout, id)) result.removed.push(id);
+      else result.kept.push({ id, reasons: [IS_READ], readers: [] });
+    } catch (error) {
+      result.failed.push({ id, message: obstacleTo(layout, id, error) });
+    }
   }
+  recordFailures(layout, result.failed);
   removeOldLogs(layout);
   return result;
+}
+
+/** So that `status` can report them; a repetition is no news. */
+function recordFailures(layout: Layout, failed: PruneResult['failed']): void {
+  const history = readHistory(layout);
+  for (const { id, message } of failed) {
+    if (pruneFailureOf(history, id) === message) continue;
+    appendHistory(layout, { event: 'prune-failed', at: new Date().toISOString(), id, message });
+  }
+}
+
+/** Why a snapshot could not be removed, with the way out, in one line. */
+function obstacleTo(layout: Layout, id: string, error: unknown): string {
+  const { message, hint } = asMirrorlatchError(error, `${layout.snapshot(id)} cannot be moved`);
+  return hint === undefined ? message : `${message}. ${hint}`;
 }
 
 /**
@@ -51,15 +75,23 @@ export async function removeOldSnapshots(writer: Writer): Promise<PruneResult> {
 /** What the rules and the readers say; removes nothing. */
 export function choosePrunable(layout: Layout, retention: RetentionPolicy): PruneResult {
   const decisions = applyRetention(datedSnapshots(layout), retention, Date.now());
-  const result: PruneResult = { removed: [], kept: [] };
+  const result: PruneResult = { removed: [], failed: [], kept: [] };
   const mayGo = decisions.some(({ reasons }) => reasons.length === 0);
   const readersOf = mayGo ? findReaders(layout) : new Map<string, Reader[]>();
   for (const { id, reasons } of decisions) {
     const readers = readersOf.get(id) ?? [];
     // Every lease counts, even if its holder is invisible to this user.
     const isRead = readers.length > 0 || (reasons.length === 0 && countLeases(layout, id) > 0);
-    if (reasons.length === 0 && !isRead) result.removed.push(id);
-    else result.kept.push({ id, reasons: isRead ? [...reasons, IS_READ] : reasons, readers });
+    if (reasons.length > 0 || isRead) {
+      result.kept.push({ id, reasons: isRead ? [...reasons, IS_READ] : reasons, readers });
+      continue;
+    }
+    try {
+      refuseMountsWithin(layout.snapshot(id));
+      result.removed.push(id);
+    } catch (error) {
+      result.failed.push({ id, message: obstacleTo(layout, id, error) });
+    }
   }
   return result;
 }

@@ -6,6 +6,7 @@ import { publish, publishInPlace, republish } from '../mirror/publication.ts';
 import { serveDirectory } from '../mirror/served-directory.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { lstatIfThere } from '../system/files.ts';
+import { refuseMountsWithin } from '../system/mounts.ts';
 import type { Writer } from './writer.ts';
 
 /** What a new snapshot is to be called; by default the time of its start. */
@@ -33,8 +34,8 @@ export interface Unchanged {
 /**
  * Runs `make`, which makes the snapshot `id`, and records in history why it failed if it does.
  *
- * @throws MirrorlatchError USAGE when there is a snapshot of the wanted name already; else what
- *   `make` throws.
+ * @throws MirrorlatchError USAGE when there is a snapshot of the wanted name already, CONFIGURATION
+ *   when something is mounted in the tree that would be cloned or written; else what `make` throws.
  */
 export async function makingSnapshot<Result>(
   writer: Writer,
@@ -43,11 +44,18 @@ export async function makingSnapshot<Result>(
 ): Promise<Result> {
   const id = chooseId(writer, wanted);
   try {
+    refuseMountsWithin(beginningOf(writer));
     return await make(id);
   } catch (error) {
     recordFailure(writer, id, asMirrorlatchError(writer.lock.causeOf(error), writer.failure));
     throw error;
   }
+}
+
+/** What the new tree is made from. */
+function beginningOf({ layout, settings, before }: Writer): string {
+  if (settings.mode === 'in-place') return layout.gate;
+  return before === undefined ? layout.staging : layout.snapshot(before);
 }
 
 /** Best effort: what failed is thrown anyway, and the disk may be full. */

@@ -10,6 +10,7 @@ import type { Finding } from '../mirror/survey.ts';
 import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { placeReader } from '../reader/script.ts';
+import { refuseMountsWithin } from '../system/mounts.ts';
 import type { OnEvent } from './events.ts';
 import { type PolicyOptions, policyOf } from './policy.ts';
 import { type PruneResult, pruneOldSnapshots } from './pruning.ts';
@@ -81,7 +82,8 @@ export async function withLock<Result>(
  *
  * What the work publishes, it publishes through `publishing.ts`. A failure skips the pruning alone.
  *
- * @throws MirrorlatchError as `withLock`; CONFIGURATION for a mirror that is half adopted.
+ * @throws MirrorlatchError as `withLock`; CONFIGURATION for a mirror that is half adopted, or when
+ *   something is mounted in staging.
  */
 export function withWriter<Result>(
   layout: Layout,
@@ -99,7 +101,8 @@ export function withWriter<Result>(
     } finally {
       // After an error, that one is worth reporting; what is left in the trash goes another time.
       await emptyTrash(layout, lock).catch((error: unknown) => {
-        if (end === 'well') writer.warn(error, 'what is no longer wanted could not be removed');
+        if (end === 'well')
+          writer.reportProblem(error, 'what is no longer wanted could not be removed');
       });
     }
   });
@@ -111,6 +114,7 @@ async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
   const settings = readSettings(layout);
   if (settings === undefined) throw mirrorIsGone(layout);
   sealStaging(layout);
+  refuseMountsWithin(layout.staging);
   const recovered = await recover(layout, lock);
   if (!mayBeHalfAdopted) refuseHalfAdopted(layout);
   const policy = policyOf(settings, options);
@@ -125,7 +129,7 @@ function placeReaderIfPossible(writer: Writer): void {
   try {
     placeReader(writer.layout);
   } catch (error) {
-    writer.warn(error, 'the reader of this version could not be put in place');
+    writer.reportProblem(error, 'the reader of this version could not be put in place');
   }
 }
 
@@ -137,9 +141,11 @@ function pruneQuietly(writer: Writer): PruneResult | undefined {
       return undefined;
     }
     writer.enter('pruning');
-    return pruneOldSnapshots(writer);
+    const result = pruneOldSnapshots(writer);
+    for (const { message } of result.failed) writer.onEvent({ kind: 'problem', message });
+    return result;
   } catch (error) {
-    writer.warn(error, 'old snapshots or logs could not be removed');
+    writer.reportProblem(error, 'old snapshots or logs could not be removed');
     return undefined;
   }
 }

@@ -63,8 +63,12 @@ export class Writer {
     this.onEvent({ kind: 'notice', message });
   }
 
-  /** Reports a failure that does not stop the work. */
-  warn(error: unknown, what: string): void {
-    this.onEvent({ kind: 'warning', message: asMirrorlatchError(error, what).message });
+  /** Reports a failure that does not stop the work, and that a person has to see to. */
+  reportProblem(error: unknown, what: string): void {
+    const { message, hint } = asMirrorlatchError(error, what);
+    this.onEvent({
+      kind: 'problem',
+      message: hint === undefined ? message : `${message}. ${hint}`,
+    });
   }
 }

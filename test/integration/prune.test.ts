@@ -17,6 +17,7 @@ test('--keep-last keeps that many of the newest, and removes the others with the
   const result = await runForJson(['prune', mirror.root, '--keep-last', '3', '--grace', '0']);
   expect(result).toEqual({
     removed: ['a', 'b'],
+    failed: [],
     kept: [
       { id: 'c', reasons: ['is one of the last 3'], readers: [] },
       { id: 'd', reasons: ['is previous', 'is one of the last 3'], readers: [] },

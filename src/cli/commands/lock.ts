@@ -53,7 +53,7 @@ export function addLock(program: Command, context: CommandContext): void {
     .option('--id <name>', 'name the new snapshot (default: the UTC time)');
   addOptions(command, SHRINK, LOCK, RETENTION, DRAIN)
     .option('--no-prune', 'do not remove old snapshots at the end')
-    .option('--quiet', 'print errors only')
+    .option('--quiet', 'print only what went wrong')
     .addHelpText(
       'after',
       helpOfWriter(

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { EXIT_CODES } from '../../errors.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
@@ -45,13 +46,15 @@ export function addPrune(program: Command, context: CommandContext): void {
       });
       if (flags.json) printJson(result);
       else printResult(result, flags.dryRun === true);
+      if (result.failed.length > 0) context.setExitCode(EXIT_CODES.IO);
     });
 }
 
-function printResult({ removed, kept }: PruneResult, dryRun: boolean): void {
+function printResult({ removed, failed, kept }: PruneResult, dryRun: boolean): void {
   const fate = dryRun ? 'would be removed' : 'removed';
   const rows = [
     ...removed.map((id) => [id, fate, '']),
+    ...failed.map(({ id, message }) => [id, 'not removed', message]),
     ...kept.map(({ id, reasons, readers }) => [
       id,
       'kept',

@@ -79,6 +79,8 @@ function describeFinding(finding: Finding): string {
 
 function whatFollows(finding: Finding): string {
   if (finding.kind === 'unfinished-command') return 'the next lock continues with it';
+  if (finding.kind === 'unfinished-removal') return 'the next prune removes it, or says why not';
+  if (finding.kind === 'failed-removal') return finding.why;
   if (finding.kind === 'unclean-gate' && finding.isClosedByHand) return 'open it with gate open';
   return 'the next sync takes care of it';
 }
@@ -101,6 +103,8 @@ function describeRemains(finding: Finding): string {
       return `the lease of snapshot ${finding.id} is left, but the snapshot is gone`;
     case 'unrecorded-removal':
       return `snapshot ${finding.id} was removed, but the removal is not recorded in history`;
+    case 'failed-removal':
+      return `snapshot ${finding.id} could not be removed`;
     case 'unfinished-removal':
       return `an interrupted removal left ${finding.path}`;
     case 'lock-remains':

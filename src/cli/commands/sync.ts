@@ -90,7 +90,7 @@ export function addSync(program: Command, context: CommandContext): void {
       'the command that starts mirrorlatch on the other host (default: mirrorlatch)',
     )
     .option('--json', 'print one object about the result')
-    .option('--quiet', 'print errors only')
+    .option('--quiet', 'print only what went wrong')
     .addHelpText(
       'after',
       helpAfter(

@@ -121,6 +121,8 @@ function describeEvent(event: WatchEvent): string {
       return `rolled back to ${event.id}${before(event.previous)}`;
     case 'pruned':
       return `pruned ${event.id}`;
+    case 'prune-failed':
+      return `could not prune ${event.id}: ${event.message}`;
     case 'unchanged':
       return `unchanged, current is ${event.current}`;
     case 'failed':

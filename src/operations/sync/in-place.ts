@@ -5,6 +5,7 @@ import type { PlanFigures } from '../../mirror/plan.ts';
 import { DELAYED, inPlaceArguments } from '../../rsync/arguments.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { refuseMountsWithin } from '../../system/mounts.ts';
 import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { progressOf, type SyncContext } from './context.ts';
@@ -60,7 +61,7 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
 
 const silent = () => ({ add: () => {}, close: () => {} });
 
-/** rsync's single pass over the tree. */
+/** rsync's single pass over the tree; what is mounted in it would be written, too. */
 async function write(
   context: SyncContext,
   tree: string,
@@ -69,6 +70,7 @@ async function write(
 ): Promise<void> {
   await untilClean(context, () => {
     context.writer.enter('transferring');
+    refuseMountsWithin(tree);
     return {
       args: [...compare, ...inPlaceArguments(context.transfer, tree)],
       onEntry: () => {},

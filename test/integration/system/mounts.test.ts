@@ -2,7 +2,13 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
-import { freeSpaceAt, mountOf, mountsSeenBy } from '../../../src/system/mounts.ts';
+import { asMirrorlatchError, type MirrorlatchError } from '../../../src/errors.ts';
+import {
+  freeSpaceAt,
+  mountOf,
+  mountsSeenBy,
+  refuseMountsWithin,
+} from '../../../src/system/mounts.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../../support/loop-filesystem.ts';
 import { mayMount } from '../../support/privilege.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
@@ -38,6 +44,41 @@ test.skipIf(!mayMount)('the visible one of stacked mounts counts', async () => {
   mkdirSync(join(scratch, 'a/b/c'), { recursive: true });
   expect(mountOf(join(scratch, 'a/b/c'))?.mountPoint).toBe(join(scratch, 'a'));
 });
+
+test.skipIf(!mayMount)(
+  'mounts in a tree are found whatever their names, and none hidden',
+  async () => {
+    const scratch = scratchDirectory();
+    const tree = join(scratch, 'tree');
+    const odd = join(tree, "it's\n\\ odd");
+    for (const directory of [odd, `${tree}-2`]) mkdirSync(directory, { recursive: true });
+    await mountTmpfs(`${tree}-2`);
+    expect(() => refuseMountsWithin(tree)).not.toThrow();
+    expect(() => refuseMountsWithin(join(scratch, 'missing'))).not.toThrow();
+    await mountTmpfs(odd);
+    const error = thrownBy(() => refuseMountsWithin(tree));
+    expect(error).toMatchObject({ message: expect.stringContaining(odd) });
+    const [, command = ''] = /: (umount .*)$/s.exec(error?.hint ?? '') ?? [];
+    await execa('sh', ['-c', command]);
+    expect(() => refuseMountsWithin(tree)).not.toThrow();
+
+    await mountTmpfs(odd);
+    expect(() => refuseMountsWithin(odd)).toThrow(/mounted/);
+    // Covers the tree with the mount in it.
+    await execa('mount', ['--bind', scratchDirectory(), scratch]);
+    mkdirSync(tree);
+    expect(() => refuseMountsWithin(tree)).not.toThrow();
+  },
+);
+
+function thrownBy(action: () => void): MirrorlatchError | undefined {
+  try {
+    action();
+    return undefined;
+  } catch (error) {
+    return asMirrorlatchError(error);
+  }
+}
 
 test.skipIf(whyNoLoopFilesystem !== '')(
   `a btrfs subvolume belongs to the mount that contains it${whyNoLoopFilesystem}`,

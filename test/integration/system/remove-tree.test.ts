@@ -1,12 +1,13 @@
 import { chmodSync, existsSync, linkSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { removeTree } from '../../../src/system/remove-tree.ts';
 import { awkwardNames } from '../../support/awkward-tree.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
+import { standInFor } from '../../support/stand-in.ts';
 
 test('a tree is removed whatever its names are, and the targets of its symlinks stay', async () => {
   const scratch = scratchDirectory();
@@ -29,7 +30,7 @@ test('a missing path, a file and a leading dash are accepted', async () => {
   expect(existsSync(join(scratch, '-rf'))).toBe(false);
 });
 
-test.skipIf(!mayMount)('it does not enter another filesystem, and names the obstacle', async () => {
+test.skipIf(!mayMount)('what is mounted in it is not entered, and named', async () => {
   const scratch = scratchDirectory();
   const inside = join(scratch, 'tree/mounted');
   mkdirSync(inside, { recursive: true });
@@ -39,10 +40,23 @@ test.skipIf(!mayMount)('it does not enter another filesystem, and names the obst
   });
   fileWork(inside).write('precious', '');
   await expect(removeTree(join(scratch, 'tree'))).rejects.toMatchObject({
-    code: 'IO',
+    code: 'CONFIGURATION',
     message: expect.stringContaining('mounted'),
+    hint: expect.stringContaining(`umount ${inside}`),
   });
   expect(existsSync(join(inside, 'precious'))).toBe(true);
+});
+
+test.skipIf(!mayMount)('what is mounted after the look keeps its entries and modes', async () => {
+  const scratch = scratchDirectory();
+  const inside = join(scratch, 'tree/mounted');
+  mkdirSync(inside, { recursive: true });
+  const precious = join(inside, 'precious');
+  const mount = `mount -t tmpfs tmpfs ${inside} && mkdir -m 500 ${precious}`;
+  vi.stubEnv('PATH', standInFor('rm', join(scratch, 'bin'), `[ -d ${precious} ] || { ${mount}; }`));
+  onTestFinished(() => void vi.unstubAllEnvs());
+  await expect(removeTree(join(scratch, 'tree'))).rejects.toMatchObject({ code: 'IO' });
+  expect(statSync(precious).mode & 0o777).toBe(0o500);
 });
 
 describe.skipIf(!runsAsRoot)('as an ordinary user', () => {
