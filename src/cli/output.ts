@@ -1,5 +1,6 @@
 import pc from 'picocolors';
 import type { MirrorlatchError } from '../errors.ts';
+import { printableLines } from '../mirror/names.ts';
 
 /** Whether a stream is a terminal that obeys escape sequences. */
 export function obeysEscapes(stream: NodeJS.WriteStream): boolean {
@@ -22,13 +23,19 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
+/** Prints shell code, as it is. */
+export function printCode(code: string): void {
+  process.stdout.write(`${code}\n`);
+}
+
+/** Prints a line for people. */
 export function printLine(text = ''): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${printableLines(text)}\n`);
 }
 
 /** Prints a sentence on standard error, for commands whose standard output belongs to another. */
 export function printNote(text: string): void {
-  process.stderr.write(`mirrorlatch: ${text}\n`);
+  process.stderr.write(printableLines(`mirrorlatch: ${text}\n`));
 }
 
 /**
@@ -42,6 +49,6 @@ export function printError(error: MirrorlatchError, exitCode: number, asJson: bo
     printJson({ error: { code, exitCode, message, hint: hint ?? null, ...details } });
     return;
   }
-  process.stderr.write(`${onStderr.red('mirrorlatch:')} ${message}\n`);
-  if (hint !== undefined) process.stderr.write(`  ${hint}\n`);
+  process.stderr.write(printableLines(`${onStderr.red('mirrorlatch:')} ${message}\n`));
+  if (hint !== undefined) process.stderr.write(printableLines(`  ${hint}\n`));
 }

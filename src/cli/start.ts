@@ -1,3 +1,4 @@
+import { nameThisProcess } from '../system/proc.ts';
 import type { LoadCommand } from './commands.ts';
 import { dieBy } from './interrupt.ts';
 import { runCommandLine } from './program.ts';
@@ -7,6 +8,7 @@ export async function start(
   version: string,
   commands: Readonly<Record<string, LoadCommand>>,
 ): Promise<void> {
+  nameThisProcess();
   // A reader that closes the pipe early, such as head(1), is not an error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit();

@@ -1,5 +1,5 @@
 import type { OnEvent, OperationEvent, Phase } from '../writer/events.ts';
-import { obeysEscapes } from './output.ts';
+import { obeysEscapes, printNote } from './output.ts';
 import { TransferMeter, transferLine } from './transfer-line.ts';
 import { showBytes } from './units.ts';
 
@@ -49,7 +49,7 @@ function printMessage(event: OperationEvent): void {
 
 function printEvent(event: OperationEvent): void {
   const text = lineFor(event);
-  if (text !== undefined) process.stderr.write(`mirrorlatch: ${text}\n`);
+  if (text !== undefined) printNote(text);
 }
 
 function lineFor(event: OperationEvent): string | undefined {

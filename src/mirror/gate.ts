@@ -6,6 +6,7 @@ import { thisHost } from '../system/host.ts';
 import { pause } from '../system/pause.ts';
 import { processesWithOpenFile, processName } from '../system/proc.ts';
 import { type Layout, LIVE } from './layout.ts';
+import { printable } from './names.ts';
 import type { DrainPolicy } from './policy.ts';
 import { checkGateRecord, type GateRecord, parseJson } from './records.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -280,7 +281,9 @@ async function waitForReaders(
 }
 
 function describeReaders(path: string): string {
-  const readers = processesWithOpenFile(path).map((pid) => `${processName(pid) ?? '?'} (${pid})`);
+  const readers = processesWithOpenFile(path).map(
+    (pid) => `${printable(processName(pid) ?? '?')} (${pid})`,
+  );
   return readers.length === 0 ? '' : `: ${readers.slice(0, 5).join(', ')}`;
 }
 

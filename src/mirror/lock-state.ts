@@ -13,6 +13,7 @@ import {
   processUser,
 } from '../system/proc.ts';
 import type { Layout } from './layout.ts';
+import { printable } from './names.ts';
 import {
   checkLockOwner,
   checkLockProgress,
@@ -154,7 +155,7 @@ function describeOwner(owner: LockOwner | undefined): string {
 
 /** What holds the lock, and where, for people. */
 export function nameOwner({ command, user, pid, host }: LockOwner): string {
-  return `${command} by ${user} (pid ${pid} on ${host.hostname})`;
+  return printable(`${command} by ${user} (pid ${pid} on ${host.hostname})`);
 }
 
 function describeProgress(progress: LockProgress | undefined): string {
@@ -165,7 +166,7 @@ function describeProgress(progress: LockProgress | undefined): string {
 
 /** Names and pids, for people. */
 export function describeProcesses(processes: readonly NamedProcess[]): string {
-  return processes.map(({ pid, name }) => `${name} (pid ${pid})`).join(', ');
+  return processes.map(({ pid, name }) => `${printable(name)} (pid ${pid})`).join(', ');
 }
 
 /** Whether two hosts are the same machine, possibly before and after a restart. */

@@ -1,17 +1,43 @@
+/** Control characters, line and paragraph separators, and what changes the direction of text. */
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
+
 /**
- * A printable form of a file name. Names are bytes: if they are not valid UTF-8 or contain control
- * characters, other bytes than printable ASCII are escaped as `\xHH`, and `bytes` is the exact name
- * in hexadecimal.
+ * Escapes what could drive a terminal or fake another line: `\x1b`, `\u202e`. For names that others
+ * choose, such as those of processes, in text for people.
+ */
+export function printable(text: string): string {
+  return text.replaceAll(UNPRINTABLE, escaped);
+}
+
+/** As `printable`, but line breaks, tabs and the colours of our own text pass. */
+export function printableLines(text: string): string {
+  return text.replaceAll(UNPRINTABLE, (character, at: number) =>
+    /[\n\t]/.test(character) || COLOUR.test(text.slice(at, at + 5))
+      ? character
+      : escaped(character),
+  );
+}
+
+/** Select graphic rendition (ECMA-48, SGR) with one parameter, which can change colours only. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the control character is what is sought
+const COLOUR = /^\u001b\[\d{1,2}m/;
+
+function escaped(character: string): string {
+  const code = character.charCodeAt(0);
+  const digits = code.toString(16);
+  return code < 0x100 ? `\\x${digits.padStart(2, '0')}` : `\\u${digits.padStart(4, '0')}`;
+}
+
+/**
+ * A printable form of a file name. Names are bytes: if they are not valid UTF-8 or contain what
+ * `printable` escapes, other bytes than printable ASCII are escaped as `\xHH`, and `bytes` is the
+ * exact name in hexadecimal.
  *
  * @param name one character per byte (latin1).
  */
 export function readableName(name: string): { name: string; bytes?: string } {
   const raw = Buffer.from(name, 'latin1');
   const text = raw.toString('utf8');
-  if (Buffer.from(text, 'utf8').equals(raw) && !/[\p{Cc}]/u.test(text)) return { name: text };
-  const escaped = name.replace(
-    /[^ -~]/g,
-    (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
-  return { name: escaped, bytes: raw.toString('hex') };
+  if (Buffer.from(text, 'utf8').equals(raw) && printable(text) === text) return { name: text };
+  return { name: name.replaceAll(/[^ -~]/g, escaped), bytes: raw.toString('hex') };
 }

@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { type DuplexChild, startDuplexChild } from '../system/duplex-child.ts';
 import { FIRST_INHERITED } from '../system/process.ts';
@@ -57,18 +54,19 @@ export function relayOptions(inherited: number): string[] {
  *   asks for it.
  */
 export function serveSource(path: string, options: readonly string[]): DuplexChild {
-  const directory = mkdtempSync(join(tmpdir(), 'mirrorlatch-push-'));
-  const configuration = join(directory, 'rsyncd.conf');
-  writeFileSync(configuration, configurationFor(options));
-  const server = startDuplexChild(
-    'rsync',
-    ['--server', '--daemon', `--config=${configuration}`, '.'],
-    { [PATH_VARIABLE]: path },
-  );
-  const clear = (): void => rmSync(directory, { recursive: true, force: true });
-  server.ended.then(clear, clear);
-  return server;
+  return startDuplexChild('sh', ['-c', SERVER, 'sh', configurationFor(options)], {
+    [PATH_VARIABLE]: path,
+  });
 }
+
+/**
+ * Starts the daemon with its configuration, `$1`, in a pipe: a file would stay behind when this
+ * process is killed.
+ */
+const SERVER = `exec rsync --server --daemon --config=/dev/fd/3 . 3<<END
+$1
+END
+`;
 
 /** rsyncd.conf(5) has no quoting, but takes the value of an environment variable literally. */
 const PATH_VARIABLE = 'MIRRORLATCH_PUSHED';

@@ -1,4 +1,12 @@
-import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { isUtf8 } from 'node:buffer';
+import {
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, relative } from 'node:path';
 import { readTextIfThere } from './files.ts';
 import {
@@ -38,9 +46,31 @@ export function pidsInNamespaces(pid: number): number[] {
   return line?.split('\t').slice(1).map(Number) ?? [];
 }
 
-/** The command name of a process (at most 15 bytes), or undefined if it has ended. */
+/** What this program calls itself instead of `node`. */
+const OURS = 'mirrorlatch';
+
+/** Lets `ps`, and the messages of other processes of ours, call this process by its program. */
+export function nameThisProcess(): void {
+  quietly(() => writeFileSync('/proc/self/comm', OURS));
+}
+
+/**
+ * The command name of a process (at most 15 bytes; invalid UTF-8 as `\xHH`), with its verb if it is
+ * one of ours; undefined if it has ended. A process chooses its name: print it with `printable`.
+ */
 export function processName(pid: number): string | undefined {
-  return quietly(() => readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd());
+  const name = quietly(() => textOf(readFileSync(`/proc/${pid}/comm`).subarray(0, -1)));
+  if (name !== OURS) return name;
+  const [, , verb = ''] = textOf(quietly(() => readFileSync(`/proc/${pid}/cmdline`))).split('\0');
+  return /^[a-z-]+$/.test(verb) ? `${name} ${verb}` : name;
+}
+
+function textOf(bytes = Buffer.alloc(0)): string {
+  return isUtf8(bytes)
+    ? bytes.toString()
+    : bytes
+        .toString('latin1')
+        .replaceAll(/[^\0-\x7f]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16)}`);
 }
 
 /** The user that a process runs as: by name, or by uid if it has no name. */

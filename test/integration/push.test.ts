@@ -518,6 +518,20 @@ test('a push that is ended while the other host publishes does not claim that no
   expect(result.stderr).not.toMatch(/nothing was published/);
 });
 
+test('the pushing host keeps no file of a push that is killed', async () => {
+  const mirror = await oneSnapshot();
+  const tmp = scratchDirectory();
+  mirror.change({ slow: randomBytes(1_000_000) });
+  const running = startPush(sshd, mirror, {
+    rsync: ['--bwlimit=100'],
+    program: { env: { TMPDIR: tmp } },
+  });
+  await expect.poll(() => rsyncProcesses(mirror.root)).not.toEqual([]);
+  running.kill('SIGKILL');
+  await running.result;
+  expect(readdirSync(tmp)).toEqual([]);
+});
+
 describe('mirrorlatch receive, whatever it is sent,', () => {
   const request = (rsyncOptions: string[]): string =>
     JSON.stringify({

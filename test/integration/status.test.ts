@@ -1,9 +1,16 @@
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, copyFileSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { nobody } from '../support/privilege.ts';
-import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../support/program.ts';
+import {
+  nobodyRunsTheProgram,
+  runForJson,
+  runProgram,
+  startProcess,
+  transcript,
+} from '../support/program.ts';
 import { startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
@@ -152,4 +159,34 @@ test('status and list without a mirror exit with 66 and make none', async () => 
   }
   expectFailure(await runProgram(['status', mirror.source]), 66, /there is no mirror in/);
   expect(existsSync(mirror.root)).toBe(false);
+});
+
+test('a process that chose its name to deceive is shown by that name, escaped, on one line', async () => {
+  const mirror = await oneSnapshot();
+  const name = 'x\n\u001b[2Ja \u202eb';
+  const program = join(mirror.home, name);
+  copyFileSync('/bin/sleep', program);
+  const reader = startProcess([program, '1000'], { cwd: join(mirror.root, 'current') });
+  try {
+    await eventually(async () => {
+      const { stdout } = await runProgram(['list', mirror.root]);
+      expect(stdout).toContain(`x\\x0a\\x1b[2Ja \\u202eb (pid ${reader.pid}, `);
+      expect(stdout.trimEnd().split('\n')).toHaveLength(2);
+    });
+    const { stdout } = await runProgram(['list', mirror.root, '--json']);
+    expect(JSON.parse(stdout)).toMatchObject([{ readers: [{ pid: reader.pid, name }] }]);
+  } finally {
+    reader.kill('SIGKILL');
+    await reader.result;
+  }
+});
+
+test('a holder of the lock that left no record is named by its program and verb', async () => {
+  const mirror = await oneSnapshot();
+  const syncing = await startSlowSync(mirror);
+  rmSync(mirror.state('sync.lock'), { recursive: true });
+  const { stdout } = await runProgram(['status', mirror.root]);
+  expect(stdout).toMatch(new RegExp(`^lock .*mirrorlatch sync \\(pid ${syncing.pid}\\)`, 'm'));
+  syncing.kill('SIGTERM');
+  await syncing.result;
 });

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { printable } from '../../mirror/names.ts';
 import type { Reader } from '../../mirror/readers.ts';
 import type { SnapshotInfo } from '../../operations/status.ts';
 import { helpAfter } from '../help.ts';
@@ -51,7 +52,7 @@ export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
 export function describeReaders(readers: readonly Reader[], leases = 0): string {
   const named = readers
     .slice(0, 3)
-    .map(({ name, pid, user, by }) => `${name} (pid ${pid}, ${user}, ${by})`);
+    .map(({ name, pid, user, by }) => `${printable(name)} (pid ${pid}, ${printable(user)}, ${by})`);
   if (readers.length > 3) named.push(`${readers.length - 3} more`);
   const unseen = leases - readers.filter(({ by }) => by === 'lease').length;
   if (unseen > 0) named.push(`${unseen} unseen`);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { helpAfter } from '../help.ts';
-import { printLine } from '../output.ts';
+import { printCode } from '../output.ts';
 
 export function addReader(program: Command): void {
   program
@@ -16,6 +16,6 @@ export function addReader(program: Command): void {
     )
     .action(async () => {
       const { readerText } = await import('../../reader/script.ts');
-      printLine(readerText().trimEnd());
+      printCode(readerText().trimEnd());
     });
 }

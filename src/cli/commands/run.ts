@@ -8,7 +8,7 @@ import { MirrorlatchError } from '../../errors.ts';
 import { PINS, type PinKind } from '../../reader/guard.ts';
 import type { CommandContext } from '../context.ts';
 import { helpOfGuard } from '../help.ts';
-import { printLine } from '../output.ts';
+import { printCode } from '../output.ts';
 import { duration, wholeSeconds } from '../values.ts';
 
 interface RunFlags {
@@ -98,7 +98,7 @@ export function addRun(program: Command, context: CommandContext): void {
         waitSeconds: secondsOf(flags.wait),
         env: process.env,
       });
-      printLine(code);
+      printCode(code);
     });
 }
 

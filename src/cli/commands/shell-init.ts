@@ -3,7 +3,7 @@ import { aliasesFor, SHELLS, type Shell, withoutAliases } from '../../reader/ali
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from '../options/guard.ts';
-import { printLine } from '../output.ts';
+import { printCode } from '../output.ts';
 
 export function addShellInit(program: Command, context: CommandContext): void {
   addGuardOptions(
@@ -33,10 +33,10 @@ export function addShellInit(program: Command, context: CommandContext): void {
       const commands = someCommands([...named, ...context.operands]);
       const options = { commands, sudo: flags.sudo ?? false };
       if (flags.remove) {
-        printLine(withoutAliases(shell, options));
+        printCode(withoutAliases(shell, options));
         return;
       }
       const { chooseGuard } = await import('../../reader/choose-guard.ts');
-      printLine(aliasesFor(shell, chooseGuard(guardOptions(flags)), options));
+      printCode(aliasesFor(shell, chooseGuard(guardOptions(flags)), options));
     });
 }

@@ -137,3 +137,10 @@ describe('a user of a directory', () => {
     },
   );
 });
+
+test('the name of a process is read as UTF-8, and invalid bytes are escaped', async () => {
+  const directory = scratchDirectory();
+  const script = 'cp /bin/sleep "$(printf "a\\351b")" && exec "./$(printf "a\\351b")" 1000';
+  await start('sh', ['-c', script], { cwd: directory }, 'a\\xe9b');
+  await start('sh', ['-c', 'cp /bin/sleep é && exec ./é 1000'], { cwd: directory }, 'é');
+});

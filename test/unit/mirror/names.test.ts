@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readableName } from '../../../src/mirror/names.ts';
+import { printable, printableLines, readableName } from '../../../src/mirror/names.ts';
 import { utf8 } from '../../support/byte-path.ts';
 
 const bytes = fc
@@ -27,5 +27,23 @@ test('any bytes can be recovered, and no control character is printed', () => {
       expect(back.toString('latin1')).toBe(name);
       expect(shown.name).not.toMatch(/\p{Cc}/u);
     }),
+  );
+});
+
+test.each([
+  ['rsync', 'rsync'],
+  ['naïve 名前 👩‍🚀', 'naïve 名前 👩‍🚀'],
+  ['a\nfake line', 'a\\x0afake line'],
+  ['\u001b[2J\u0007', '\\x1b[2J\\x07'],
+  ['\u009b31m', '\\x9b31m'],
+  ['gpj\u202eexe', 'gpj\\u202eexe'],
+  ['a\u2028b', 'a\\u2028b'],
+])('%j is printed as %j', (text, shown) => expect(printable(text)).toBe(shown));
+
+test('of text with several lines, the lines and our own colours stay', () => {
+  const ours = '\u001b[31mmirrorlatch:\u001b[39m a\n\tb';
+  expect(printableLines(ours)).toBe(ours);
+  expect(printableLines('\u001b[2Ja\u001b]0;title\u0007\r')).toBe(
+    '\\x1b[2Ja\\x1b]0;title\\x07\\x0d',
   );
 });
