@@ -15,6 +15,7 @@ const PHASES: Record<Phase, string> = {
   cloning: 'cloning the current snapshot',
   closing: 'closing the gate',
   transferring: 'transferring the changes',
+  settling: 'looking at the source again',
   comparing: 'counting the changes',
   publishing: 'publishing',
   pruning: 'pruning',

@@ -33,6 +33,20 @@ export function noChanges(): PlanFigures {
   };
 }
 
+/** What two plans change, one after the other. */
+export function bothPlans(one: PlanFigures, next: PlanFigures): PlanFigures {
+  return {
+    newFiles: one.newFiles + next.newFiles,
+    changedFiles: one.changedFiles + next.changedFiles,
+    otherChanges: one.otherChanges + next.otherChanges,
+    deletedFiles: one.deletedFiles + next.deletedFiles,
+    transferBytes: one.transferBytes + next.transferBytes,
+    deletedBytes: one.deletedBytes + next.deletedBytes,
+    newInodes: one.newInodes + next.newInodes,
+    source: next.source,
+  };
+}
+
 /** Counts what rsync would change in a tree, from its itemized output. */
 export class Plan {
   readonly figures = noChanges();

@@ -109,6 +109,7 @@ const PHASES: { readonly [Name in Phase]: Name } = {
   closing: 'closing',
   comparing: 'comparing',
   transferring: 'transferring',
+  settling: 'settling',
   publishing: 'publishing',
   pruning: 'pruning',
 };

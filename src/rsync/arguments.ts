@@ -8,6 +8,7 @@ export const DEFAULT_NAMES = [
   'safe-links',
   'timeout',
   'temp-excludes',
+  'settle',
 ] as const;
 
 export type DefaultName = (typeof DEFAULT_NAMES)[number];

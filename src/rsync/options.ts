@@ -78,6 +78,18 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
   return { args: named.flatMap(({ words }) => words), named, needsWholePass };
 }
 
+/**
+ * The options without those of one name.
+ *
+ * @param args as `parseRsyncOptions` returns them.
+ * @param unwanted the long name.
+ */
+export function withoutOption(unwanted: string, args: readonly string[]): string[] {
+  return parseRsyncOptions(args)
+    .named.filter(({ name }) => name !== unwanted)
+    .flatMap(({ words }) => words);
+}
+
 function longOption(name: string): Option | undefined {
   const exact = OPTIONS.find(({ long }) => long === name);
   if (exact || !name.startsWith('no-')) return exact;

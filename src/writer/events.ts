@@ -6,6 +6,7 @@ export type Phase =
   | 'cloning'
   | 'closing'
   | 'transferring'
+  | 'settling'
   | 'comparing'
   | 'publishing'
   | 'pruning';

@@ -2,7 +2,7 @@ import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { appendHistory, type SyncFigures } from '../mirror/history.ts';
 import { LIVE } from '../mirror/layout.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
-import { publish, publishInPlace, republish } from '../mirror/publication.ts';
+import { publish, publishInPlace, republish, syncFilesystem } from '../mirror/publication.ts';
 import { serveDirectory } from '../mirror/served-directory.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { lstatIfThere } from '../system/files.ts';
@@ -143,6 +143,24 @@ export function figuresOf(
     deletedFiles,
     seconds,
   };
+}
+
+/**
+ * Does other work while a finished tree is flushed to disk. A publication flushes it anyway, but then
+ * readers wait for it.
+ */
+export async function whileFlushing<Result>(
+  { layout, lock }: Writer,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const flush = syncFilesystem(layout, lock);
+  // Should both fail, the disk is the cause that counts.
+  flush.catch(() => {});
+  try {
+    return await work();
+  } finally {
+    await flush;
+  }
 }
 
 /** Brings the served directory, where the mirror has one, up to the snapshot that is current. */

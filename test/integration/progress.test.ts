@@ -18,6 +18,7 @@ test('without a terminal it is a plain line per phase on stderr, and a sentence 
     'mirrorlatch: plan: 1 new, 1 changed, 0 deleted, 1 other, 10 B',
     'mirrorlatch: cloning the current snapshot',
     'mirrorlatch: transferring the changes',
+    'mirrorlatch: looking at the source again',
     'mirrorlatch: publishing',
     'mirrorlatch: pruning',
     '',

@@ -49,7 +49,7 @@ import { scratchDirectory } from '../support/scratch.ts';
 import { holdRsync, rsyncProcesses } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { type SshDaemon, startSshDaemon } from '../support/sshd.ts';
-import { standInFor } from '../support/stand-in.ts';
+import { atPublication, standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const oneSnapshot = mirrorsWith('first');
@@ -504,8 +504,7 @@ test('a push that is ended while the other host publishes does not claim that no
   const mirror = await oneSnapshot();
   mirror.change({ file: 'second' });
   const [started, go] = [join(mirror.home, 'started'), join(mirror.home, 'go')];
-  // sync(1) writes the new snapshot to the disk, right before it is published.
-  const waits = `: >'${started}'; until [ -e '${go}' ]; do sleep 0.1; done`;
+  const waits = atPublication(mirror, `: >'${started}'; until [ -e '${go}' ]; do sleep 0.1; done`);
   const PATH = standInFor('sync', join(mirror.home, 'programs'), waits);
   const program = `PATH='${PATH}' ${remoteProgram}`;
   const running = startPush(sshd, mirror, { words: ['--remote-program', program] });

@@ -29,7 +29,7 @@ import {
 } from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
-import { standInFor, takeOver } from '../support/stand-in.ts';
+import { atPublication, standInFor, takeOver } from '../support/stand-in.ts';
 
 const twoSnapshots = mirrorsWith('first', 'second');
 
@@ -269,8 +269,8 @@ test('what fails because the lock was lost is reported as that, and the new hold
 test('I8: a sync that loses the lock right before its publication leaves the snapshots alone', async () => {
   const mirror = await twoSnapshots();
   mirror.change({ file: 'third' });
-  // sync(1) writes the new snapshot to the disk, right before it is published.
-  const PATH = standInFor('sync', join(mirror.home, 'programs'), takeOver(mirror));
+  const script = atPublication(mirror, takeOver(mirror));
+  const PATH = standInFor('sync', join(mirror.home, 'programs'), script);
   const result = await runProgram(['sync', mirror.root, '--id', 'third'], { env: { PATH } });
   expectFailure(result, 75, /the lock of .* was lost to another host/);
   expect(mirror.snapshots()).toEqual(['first', 'second']);

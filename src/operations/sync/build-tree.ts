@@ -1,15 +1,20 @@
 import { renameSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { distrustAfterRestart } from '../../mirror/distrust.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
 import { checkSpace } from '../../mirror/preflight.ts';
 import { findLeftovers, stagedTree } from '../../mirror/staging.ts';
+import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { BackgroundClone } from './background-clone.ts';
 import type { BuiltTree, SyncContext } from './context.ts';
+import { settle } from './settle.ts';
 import {
+  lookAgain,
   makeWorkPlan,
   setAside,
-  transferUntilEqual,
-  transferWholeTree,
+  transferDifferences,
+  WholePass,
   type WorkPlan,
 } from './transfer.ts';
 
@@ -22,11 +27,19 @@ type Beginning =
   /** Nothing: rsync makes one pass over the whole source, and links from the leftovers. */
   | { kind: 'empty'; leftovers: readonly string[] };
 
+/** A tree that is one state of the source. */
+interface Filled {
+  /** False if it equals `current` after all. */
+  isChanged: boolean;
+  /** What has changed, compared with `current`. */
+  figures: PlanFigures;
+}
+
 /**
- * Makes the tree `staging/<id>` equal to the source.
+ * Makes the tree `staging/<id>` one state of the source.
  *
  * A plan names what differs from `current`, and the tree's beginning has what does not. What differs
- * is taken out of it and transferred anew. A transfer that failed is tried again in the same way.
+ * is taken out of it and transferred anew; then the tree has to settle.
  */
 export async function buildTree(context: SyncContext, id: string): Promise<BuiltTree> {
   const { writer, base } = context;
@@ -45,8 +58,8 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
     writer.onEvent({ kind: 'planned', plan: figures });
     if (isEmpty && base !== undefined) return { isChanged: false, plan: figures, clone: 'none' };
     context.refuseShrinking(figures);
-    await fill(context, tree, beginning, work);
-    return { isChanged: true, plan: figures, clone: clone?.method ?? 'none' };
+    const filled = await fill(context, tree, beginning, work);
+    return { isChanged: filled.isChanged, plan: filled.figures, clone: clone?.method ?? 'none' };
   } finally {
     await clone?.abandon();
   }
@@ -69,28 +82,66 @@ async function fill(
   tree: string,
   beginning: Beginning,
   work: WorkPlan,
-): Promise<void> {
+): Promise<Filled> {
   const { writer } = context;
   const { staging } = writer.layout;
   const { figures } = work.plan;
+  const differences = (found: WorkPlan) => transferDifferences(context, tree, found);
   switch (beginning.kind) {
-    case 'leftover':
+    case 'leftover': {
       writer.notice('going on from what an interrupted sync transferred');
       if (beginning.path !== tree) {
         // An older tree may have the name that this sync was given.
         if (lstatIfThere(tree)) setAside(tree);
         renameSync(beginning.path, tree);
       }
-      return transferUntilEqual(context, tree);
-    case 'empty':
+      const missing = await lookAgain(context, tree);
+      await differences(missing);
+      return settled(context, tree, figures, missing, differences);
+    }
+    case 'empty': {
       checkSpace(staging, figures, 'none');
-      return transferWholeTree(context, tree, figures, beginning.leftovers);
+      const pass = new WholePass(context, tree, beginning.leftovers);
+      const wholePass = (found: WorkPlan) => pass.run(found.plan.figures);
+      await wholePass(work);
+      const again = context.needsWholePass ? wholePass : differences;
+      return settled(context, tree, figures, work, again);
+    }
     case 'clone': {
       const { clone } = beginning;
       checkSpace(staging, figures, clone.expected, clone.freeBefore);
       writer.enter('cloning');
       await clone.moveTo(tree);
-      return transferUntilEqual(context, tree, work);
+      await differences(work);
+      return settled(context, tree, figures, work, differences);
     }
   }
 }
+
+/**
+ * Settles the tree, unless the user has turned that off.
+ *
+ * @param planned what was to change, compared with `current`.
+ * @param first what the transfer that has just been made began with.
+ */
+async function settled(
+  context: SyncContext,
+  tree: string,
+  planned: PlanFigures,
+  first: WorkPlan,
+  transfer: (found: WorkPlan) => Promise<void>,
+): Promise<Filled> {
+  const { transfer: options, base, signal } = context;
+  if (options.without.has('settle')) return { isChanged: true, figures: planned };
+  const look = () => lookAgain(context, tree);
+  const { last, rounds } = await settle(context, first, look, transfer);
+  // The same total, reached without another round: what was transferred is what was planned.
+  const isAsPlanned = rounds === 0 && isDeepStrictEqual(last.plan.figures.source, planned.source);
+  if (isAsPlanned) return { isChanged: true, figures: planned };
+  const { isEqual, figures } = await compareTrees(tree, { base, since: NEVER, signal });
+  context.refuseShrinking(figures);
+  return { isChanged: base === undefined || !isEqual, figures };
+}
+
+/** Later than any ctime: files are not compared by content; ns. */
+const NEVER = 2n ** 63n;

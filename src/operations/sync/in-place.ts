@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
-import type { PlanFigures } from '../../mirror/plan.ts';
+import { bothPlans, type PlanFigures } from '../../mirror/plan.ts';
 import { DELAYED, inPlaceArguments } from '../../rsync/arguments.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
@@ -9,8 +9,10 @@ import { refuseMountsWithin } from '../../system/mounts.ts';
 import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { progressOf, type SyncContext } from './context.ts';
+import { Differences } from './differences.ts';
 import { makePlan } from './make-plan.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
+import { forLook, type Look, settle } from './settle.ts';
 
 /**
  * Brings the one tree of an in-place mirror up to its source, behind its gate, and publishes it.
@@ -31,7 +33,8 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     const since = 'the machine was restarted since a sync was interrupted';
     writer.notice(`${since}: files are compared by content`);
   }
-  const { plan } = await makePlan(context, tree, silent, compare);
+  const planned = await look(context, tree, compare);
+  const { plan } = planned;
   const { figures } = plan;
   writer.onEvent({ kind: 'planned', plan: figures });
   if (plan.isEmpty && gate.state === 'open' && before !== undefined) {
@@ -48,18 +51,41 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     signal,
     onWait: (message: string) => writer.notice(message),
   };
+  let changes = figures;
   const published = await behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
     await write(context, tree, figures, compare);
-    await removeDirectoriesNamed(DELAYED, tree, writer.inherit);
+    if (!context.transfer.without.has('settle')) changes = await settled(context, tree, planned);
     await context.confirm?.();
-    return publishLive(writer, figuresOf(writer, figures, madeFrom(context, 'none')));
+    return publishLive(writer, figuresOf(writer, changes, madeFrom(context, 'none')));
   });
   clearStaging(writer);
-  return { ...published, clone: 'none', ...summaryOf(context, figures) };
+  return { ...published, clone: 'none', ...summaryOf(context, changes) };
 }
 
-const silent = () => ({ add: () => {}, close: () => {} });
+/**
+ * Settles the tree.
+ *
+ * @returns all that has changed in it.
+ */
+async function settled(context: SyncContext, tree: string, first: Look): Promise<PlanFigures> {
+  let changes = first.plan.figures;
+  const lookAgain = async (): Promise<Look> => {
+    const found = await look(forLook(context), tree);
+    // What was written meanwhile is no loss for readers.
+    context.refuseShrinking({ ...found.plan.figures, deletedFiles: 0, deletedBytes: 0 });
+    return found;
+  };
+  const { last } = await settle(context, first, lookAgain, async ({ plan: { figures } }) => {
+    changes = bothPlans(changes, figures);
+    await write(context, tree, figures, []);
+  });
+  return { ...changes, source: last.plan.figures.source };
+}
+
+function look(context: SyncContext, tree: string, compare?: readonly string[]): Promise<Look> {
+  return makePlan(context, tree, () => new Differences(), compare);
+}
 
 /** rsync's single pass over the tree; what is mounted in it would be written, too. */
 async function write(
@@ -77,4 +103,5 @@ async function write(
       onProgress: progressOf(context.writer, figures),
     };
   });
+  await removeDirectoriesNamed(DELAYED, tree, context.writer.inherit);
 }

@@ -5,13 +5,7 @@ import type { Entry } from '../../rsync/itemize.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import type { PlanContext } from './context.ts';
-
-/** Hears of each entry that a plan counts. */
-export interface EntryListener {
-  add(entry: Entry): void;
-  /** Called when the plan is complete, or has failed. */
-  close(): void;
-}
+import type { EntryListener } from './differences.ts';
 
 /**
  * Finds out what differs between the source and `target`, a directory that need not exist.

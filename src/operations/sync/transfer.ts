@@ -1,10 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
-import { MirrorlatchError } from '../../errors.ts';
 import { isSubvolume, makeEmptyTree } from '../../mirror/clone.ts';
-import { Fingerprint } from '../../mirror/fingerprint.ts';
 import type { Layout } from '../../mirror/layout.ts';
-import type { Plan, PlanFigures } from '../../mirror/plan.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
 import { PlanLists } from '../../mirror/plan-lists.ts';
 import { checkSpace } from '../../mirror/preflight.ts';
 import { findLeftovers } from '../../mirror/staging.ts';
@@ -15,40 +13,41 @@ import {
   listedFrom,
   wholePassArguments,
 } from '../../rsync/arguments.ts';
-import type { Ending } from '../../rsync/failure.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
+import { lstatIfThere } from '../../system/files.ts';
 import { progressOf, type SyncContext } from './context.ts';
-import { type EntryListener, makePlan } from './make-plan.ts';
+import { Differences } from './differences.ts';
+import { makePlan } from './make-plan.ts';
+import { forLook, type Look } from './settle.ts';
 
 /** rsync(1): at most 20 --link-dest directories. */
 const MOST_ALTERNATES = 18;
 
 /** A plan that can be carried out. */
-export interface WorkPlan {
-  plan: Plan;
+export interface WorkPlan extends Look {
   listener: DifferenceLists;
 }
 
 /** The differences of a plan, in the form in which rsync transfers them. */
-class DifferenceLists implements EntryListener {
+class DifferenceLists extends Differences {
   readonly lists: PlanLists;
-  readonly fingerprint = new Fingerprint();
   readonly #onDifference: () => void;
 
   constructor({ writer, transfer }: SyncContext, onDifference: () => void) {
+    super();
     const { prefix } = listedFrom(transfer.source);
     this.lists = new PlanLists(writer.layout.staging, prefix);
     this.#onDifference = onDifference;
   }
 
-  add(entry: Entry): void {
+  override add(entry: Entry): void {
+    super.add(entry);
     this.lists.add(entry);
-    this.fingerprint.add(entry);
     this.#onDifference();
   }
 
-  close(): void {
+  override close(): void {
     this.lists.close();
   }
 }
@@ -67,43 +66,12 @@ export function makeWorkPlan(
 }
 
 /**
- * Transfers what differs between the source and `tree`, until nothing does. Only what the plan
- * names is looked at, and all of it is made anew: so no inode is touched that a published snapshot
- * shares (I2), whatever the source does meanwhile.
+ * Looks at the source again: what differs between it and a tree that has been made.
  *
- * @param work what differs now, if that is known.
+ * @throws MirrorlatchError SHRUNKEN_SOURCE, or NO_SPACE when the difference does not fit.
  */
-export async function transferUntilEqual(
-  context: SyncContext,
-  tree: string,
-  work?: WorkPlan,
-): Promise<void> {
-  const { writer, transfer, base } = context;
-  const { layout, signal } = writer;
-  const options = applyOptions(context, [...foreignTrees(layout), base], isSubvolume(tree));
-  let known = work;
-  await untilClean(context, async () => {
-    const { plan, listener } = known ?? (await planAgain(context, tree));
-    known = undefined;
-    if (plan.isEmpty) return undefined;
-    const { lists, fingerprint } = listener;
-    writer.enter('transferring');
-    await takeOut(tree, lists.removals(), layout.partial, signal);
-    const done = new Fingerprint();
-    return {
-      args: applyArguments(transfer, tree, lists.transfers, options),
-      onEntry: (entry: Entry) => done.add(entry),
-      onProgress: progressOf(writer, plan.figures),
-      // If what came is not what was planned, the source changed in between, and files that were
-      // not on the list may have changed with it.
-      judge: (): Ending => (done.equals(fingerprint) ? { kind: 'clean' } : sourceChanged()),
-    };
-  });
-}
-
-async function planAgain(context: SyncContext, tree: string): Promise<WorkPlan> {
-  context.writer.enter('planning');
-  const work = await makeWorkPlan(context, tree);
+export async function lookAgain(context: SyncContext, tree: string): Promise<WorkPlan> {
+  const work = await makeWorkPlan(forLook(context), tree);
   const { figures, isEmpty, replacedBytes } = work.plan;
   // What is taken from a half-made tree is no loss for readers.
   context.refuseShrinking({ ...figures, deletedFiles: 0, deletedBytes: 0 });
@@ -113,40 +81,90 @@ async function planAgain(context: SyncContext, tree: string): Promise<WorkPlan> 
 }
 
 /**
- * Lets rsync make its own single pass, into an empty tree. It also looks at what did not change, and
- * sets attributes in place: so it never gets a tree whose files a published snapshot shares, and
- * every try begins with an empty one. What earlier tries transferred is linked from their trees.
+ * Transfers what differs between the source and `tree`, until rsync ends cleanly. Only what the plan
+ * names is touched, and all of it is made anew: so no inode is touched that a published snapshot
+ * shares (I2), whatever the source does meanwhile.
  *
- * @param figures what is expected to come.
- * @param leftovers trees of earlier syncs, to copy from.
+ * @param work what differs.
  */
-export async function transferWholeTree(
+export async function transferDifferences(
   context: SyncContext,
   tree: string,
-  figures: PlanFigures,
-  leftovers: readonly string[],
+  work: WorkPlan,
 ): Promise<void> {
-  const { writer, transfer, base, needsWholePass } = context;
-  const earlier = leftovers.map((path) => (path === tree ? setAside(path) : path));
-  let isFirst = true;
-  const clean = await untilClean(context, async () => {
-    // Without a base nothing in the tree is shared, and the difference alone will do.
-    if (!isFirst && !needsWholePass) return undefined;
-    if (!isFirst) earlier.unshift(setAside(tree));
-    isFirst = false;
+  const { writer, transfer, base } = context;
+  const { layout, signal } = writer;
+  const options = applyOptions(context, [...foreignTrees(layout), base], isSubvolume(tree));
+  let known: WorkPlan | undefined = work;
+  await untilClean(context, async () => {
+    const { plan, listener } = known ?? (await lookAgain(context, tree));
+    known = undefined;
+    if (plan.isEmpty) return undefined;
+    const { lists } = listener;
     writer.enter('transferring');
-    if (needsWholePass) mkdirSync(tree);
-    else await makeEmptyTree(tree, context.clone);
-    const from = [...earlier, ...foreignTrees(writer.layout), base];
+    await takeOut(tree, lists.removals(), layout.partial, signal);
     return {
-      args: wholePassArguments(transfer, tree, applyOptions(context, from, false)),
+      args: applyArguments(transfer, tree, lists.transfers, options),
       onEntry: () => {},
-      onProgress: progressOf(writer, figures),
+      onProgress: progressOf(writer, plan.figures),
     };
   });
-  if (clean === undefined) return transferUntilEqual(context, tree);
-  const { totals } = clean;
-  context.refuseShrinking({ ...figures, deletedFiles: 0, deletedBytes: 0, source: totals });
+}
+
+/**
+ * rsync's own single pass, into an empty tree. It also looks at what did not change, and sets
+ * attributes in place: so it never gets a tree whose files a published snapshot shares, and every
+ * pass begins with an empty one. What earlier passes transferred is linked from their trees.
+ */
+export class WholePass {
+  readonly #context: SyncContext;
+  readonly #tree: string;
+  /** Trees to link from, in order of preference. */
+  readonly #earlier: string[];
+
+  /** @param leftovers trees of earlier syncs. */
+  constructor(context: SyncContext, tree: string, leftovers: readonly string[]) {
+    this.#context = context;
+    this.#tree = tree;
+    this.#earlier = leftovers.map((path) => (path === tree ? setAside(path) : path));
+  }
+
+  /**
+   * Makes the tree, until rsync ends cleanly.
+   *
+   * @param figures what is expected to come.
+   */
+  async run(figures: PlanFigures): Promise<void> {
+    const { writer, transfer, base, needsWholePass } = this.#context;
+    let isFirst = true;
+    const clean = await untilClean(this.#context, async () => {
+      // In a first sync nothing in the tree is shared, and the difference alone will do.
+      if (!isFirst && !needsWholePass) return undefined;
+      isFirst = false;
+      if (lstatIfThere(this.#tree)) this.#earlier.unshift(setAside(this.#tree));
+      writer.enter('transferring');
+      await this.#makeTree();
+      const from = [...this.#earlier, ...foreignTrees(writer.layout), base];
+      return {
+        args: wholePassArguments(transfer, this.#tree, applyOptions(this.#context, from, false)),
+        onEntry: () => {},
+        onProgress: progressOf(writer, figures),
+      };
+    });
+    if (clean === undefined) {
+      const left = await lookAgain(this.#context, this.#tree);
+      return transferDifferences(this.#context, this.#tree, left);
+    }
+    const { totals } = clean;
+    const made = { ...figures, deletedFiles: 0, deletedBytes: 0, source: totals };
+    this.#context.refuseShrinking(made);
+  }
+
+  /** A tree that is made by whole passes alone is never cloned: a subvolume is of no use to it. */
+  async #makeTree(): Promise<void> {
+    if (this.#context.needsWholePass) mkdirSync(this.#tree);
+    else await makeEmptyTree(this.#tree, this.#context.clone);
+  }
 }
 
 /** Renames a tree of an earlier try to a name by which it is still found after a crash. */
@@ -171,10 +189,4 @@ function applyOptions(
 
 function foreignTrees(layout: Layout): string[] {
   return findLeftovers(layout).foreign;
-}
-
-function sourceChanged(): Exclude<Ending, { kind: 'clean' }> {
-  const why = 'the source changed while it was read';
-  const hint = 'Try again when it is quiet, or with more patience: --retries 20 --retry-delay 1m';
-  return { kind: 'retry', why, error: new MirrorlatchError('UNAVAILABLE', why, { hint }) };
 }

@@ -1,0 +1,25 @@
+import { Fingerprint } from '../../mirror/fingerprint.ts';
+import type { Entry } from '../../rsync/itemize.ts';
+
+/** Hears of each entry that a plan counts. */
+export interface EntryListener {
+  add(entry: Entry): void;
+  /** Called when the plan is complete, or has failed. */
+  close(): void;
+}
+
+/** What a look at the source finds to differ, without a list of it. */
+export class Differences implements EntryListener {
+  readonly fingerprint = new Fingerprint();
+  count = 0;
+  /** The name of one of them, one character per byte (latin1). */
+  example = '';
+
+  add(entry: Entry): void {
+    this.fingerprint.add(entry);
+    this.count += 1;
+    this.example = entry.name;
+  }
+
+  close(): void {}
+}

@@ -1,0 +1,93 @@
+import { MirrorlatchError } from '../../errors.ts';
+import { readableName } from '../../mirror/names.ts';
+import type { Plan } from '../../mirror/plan.ts';
+import type { Ending } from '../../rsync/failure.ts';
+import { withoutOption } from '../../rsync/options.ts';
+import { pause } from '../../system/pause.ts';
+import { whileFlushing } from '../../writer/publishing.ts';
+import type { SyncContext } from './context.ts';
+import type { Differences } from './differences.ts';
+
+/** Times are compared in whole seconds, which is how rsync prints them; ms. */
+const NEXT_SECOND_MS = 1_100;
+
+/** What a look at the source has found to differ from the tree. */
+export interface Look {
+  plan: Plan;
+  listener: Differences;
+}
+
+/** How a tree has settled. */
+export interface Settled<Found extends Look> {
+  /** The last look: it found nothing, or only what this filesystem cannot store. */
+  last: Found;
+  /** How often something was transferred again. */
+  rounds: number;
+}
+
+/**
+ * Makes a tree that has just been transferred one state of its source (I16).
+ *
+ * The source may change during a transfer, so all of it is looked at again afterwards. What was
+ * transferred was read before this look began. If the look finds no difference, nothing has changed
+ * in between, and the tree is what the source was at the instant at which the look began. What does
+ * differ is transferred, the first time at once, later with the pauses and the budget of the retries,
+ * and then the source is looked at once more.
+ *
+ * Some differences remain whatever is transferred, for example a time that this filesystem cannot
+ * store. They are the same ones each time. So a tree has also settled when three looks in a row find
+ * the same differences, although these were transferred after each look. The last transfer begins in
+ * another second than the one before: a file that changes twice within a second looks the same.
+ *
+ * @param first what differed before the transfer that has just been made.
+ * @param look finds what differs between the source and the tree.
+ * @param transfer transfers what a look has found.
+ * @throws MirrorlatchError UNAVAILABLE if the source keeps changing; what `look` and `transfer` throw.
+ */
+export async function settle<Found extends Look>(
+  context: SyncContext,
+  first: Look,
+  look: () => Promise<Found>,
+  transfer: (found: Found) => Promise<void>,
+): Promise<Settled<Found>> {
+  const { writer, retries, signal } = context;
+  const lookAgain = (): Promise<Found> => {
+    writer.enter('settling');
+    return look();
+  };
+  let last = await whileFlushing(writer, lookAgain);
+  let rounds = 0;
+  for (let repeats = agree(first, last) ? 1 : 0; !last.plan.isEmpty && repeats < 2; ) {
+    if (repeats > 0) await pause(NEXT_SECOND_MS, signal);
+    else if (rounds > 0) await retries.again(sourceChanged());
+    await transfer(last);
+    rounds += 1;
+    const found = await lookAgain();
+    repeats = agree(last, found) ? repeats + 1 : 0;
+    last = found;
+  }
+  if (!last.plan.isEmpty) {
+    const { count, example } = last.listener;
+    const others = count > 1 ? ` and ${count - 1} more` : '';
+    const what = `${readableName(example).name}${others}`;
+    writer.notice(`the filesystem of ${writer.layout.root} cannot store all attributes of ${what}`);
+  }
+  return { last, rounds };
+}
+
+/** The context of a look after a transfer. `--ignore-times` would find every file in each look. */
+export function forLook(context: SyncContext): SyncContext {
+  const { transfer } = context;
+  const options = withoutOption('ignore-times', transfer.options);
+  return { ...context, transfer: { ...transfer, options } };
+}
+
+function agree(one: Look, other: Look): boolean {
+  return one.listener.fingerprint.equals(other.listener.fingerprint);
+}
+
+function sourceChanged(): Exclude<Ending, { kind: 'clean' }> {
+  const why = 'the source keeps changing while it is read';
+  const hint = 'Try again when it is quiet, or with more patience: --retries 20 --retry-delay 1m';
+  return { kind: 'retry', why, error: new MirrorlatchError('UNAVAILABLE', why, { hint }) };
+}

@@ -1,0 +1,196 @@
+import { existsSync, mkdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { execaSync } from 'execa';
+import { afterAll, describe, expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { mirrorsInPlace } from '../support/in-place-mirror.ts';
+import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
+import { type ProgramResult, runProgram, transcript } from '../support/program.ts';
+import { makeScratch } from '../support/scratch.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { afterTransfer, atTransfer, standInFor } from '../support/stand-in.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const oneSnapshot = mirrorsWith('first');
+const inPlace = mirrorsInPlace();
+const scratch = makeScratch();
+afterAll(() => scratch.remove());
+
+/** What a repository does: new files first, and then an index that names them. */
+const REPOSITORY = { 'pool/p1': 'one', 'zz/index': 'v1: p1' };
+
+interface Way {
+  make: (home: string) => Promise<SmallMirror>;
+  words: string[];
+  /** What history says beside the total; a mirror in place counts what was planned. */
+  counted?: { newFiles: number };
+}
+
+describe('I16: a source that goes on during a transfer', () => {
+  const ways: Record<string, Way> = {
+    'a first sync': {
+      make: async (home) => smallMirror({ home }),
+      words: [],
+      counted: { newFiles: 5 },
+    },
+    'a plan': { make: oneSnapshot, words: [], counted: { newFiles: 3 } },
+    'a plan whose files are copies': {
+      make: oneSnapshot,
+      words: ['--strategy', 'copy'],
+      counted: { newFiles: 3 },
+    },
+    'a single pass of rsync': {
+      make: oneSnapshot,
+      words: ['--strategy', 'link-dest'],
+      counted: { newFiles: 3 },
+    },
+    'a mirror in place': { make: inPlace, words: [] },
+  };
+
+  test.for(Object.entries(ways))('is published as one state of it by %s', async ([name, way]) => {
+    const mirror = await way.make(homeOf(name));
+    mirror.change(REPOSITORY);
+    const result = await syncWhile(mirror, atTransfer(once(mirror, goesOn(mirror))), ...way.words);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(contentOf(mirror, 'zz/index')).toBe('v2: p1 p2\n');
+    expect(contentOf(mirror, 'pool/p2')).toBe('two\n');
+    expect(published(mirror)).toEqual([]);
+    expect(mirror.history().at(-1)).toMatchObject({ files: 5, ...way.counted });
+  });
+
+  test('is tried again with pauses, and not published if it does not end', async () => {
+    const mirror = await oneSnapshot(homeOf('never ends'));
+    mirror.change(REPOSITORY);
+    const endless = `echo more >>'${mirror.source}/pool/p2'`;
+    const words = ['--retries', '2', '--retry-delay', '100ms'];
+    const result = await syncWhile(mirror, afterTransfer(endless), ...words);
+    expectFailure(result, 69, /the source keeps changing while it is read/, /--retries 20/);
+    expect(result.stderr.match(/keeps changing while it is read; try \d of 2/g)).toHaveLength(2);
+    expect(mirror.snapshots()).toEqual(['first']);
+    expect(mirror.history().at(-1)).toMatchObject({ event: 'failed', code: 'UNAVAILABLE' });
+
+    const again = await mirror.sync();
+    expect(again, 'what came is used').toMatchObject({ outcome: 'published' });
+    expect(published(mirror)).toEqual([]);
+  });
+
+  test('leaves a mirror in place dirty if it does not end', async () => {
+    const mirror = await inPlace(homeOf('dirty'));
+    mirror.change(REPOSITORY);
+    const endless = `echo more >>'${mirror.source}/pool/p2'`;
+    const result = await syncWhile(mirror, afterTransfer(endless), '--retries', '0');
+    expectFailure(result, 69, /the source keeps changing while it is read/);
+    expect(mirror.record()).toMatchObject({ state: 'dirty' });
+    await mirror.sync();
+    expect(mirror.record()).toMatchObject({ state: 'open' });
+  });
+
+  test('and then goes back to what is published needs no new snapshot', async () => {
+    const mirror = await oneSnapshot(homeOf('goes back'));
+    execaSync('cp', ['-a', `${mirror.source}/below`, `${mirror.home}/before`]);
+    mirror.change({ 'below/file': 'a mistake' });
+    const undo = `rm -r '${mirror.source}/below'
+      cp -a '${mirror.home}/before' '${mirror.source}/below'
+      touch -r '${mirror.root}/current/.' '${mirror.source}'`;
+    const result = await syncWhile(mirror, afterTransfer(undo));
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stdout).toMatch(/^unchanged: first /);
+    expect(mirror.snapshots()).toEqual(['first']);
+  });
+
+  test('is seen if a file changes twice within one second', async () => {
+    const mirror = await oneSnapshot(homeOf('one second'));
+    mirror.change({ file: 'v1' });
+    const second = 1_700_000_000;
+    utimesSync(join(mirror.source, 'file'), second, second);
+    const rewrite = `printf v2 >'${mirror.source}/file'; touch -d @${second}.5 '${mirror.source}/file'`;
+    const result = await syncWhile(mirror, afterTransfer(once(mirror, rewrite)));
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(contentOf(mirror, 'file')).toBe('v2');
+  });
+
+  test('does not keep --ignore-times from settling', async () => {
+    const mirror = await oneSnapshot(homeOf('ignore times'));
+    const result = await runProgram(['sync', mirror.root, '--', '--exclude=-I', '-zI']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr.match(/transferring/g)).toHaveLength(1);
+  });
+
+  test('is published half old with --without settle, as rsync does it', async () => {
+    const mirror = await oneSnapshot(homeOf('without'));
+    mirror.change(REPOSITORY);
+    const words = ['--without', 'settle'];
+    const result = await syncWhile(mirror, atTransfer(once(mirror, goesOn(mirror))), ...words);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(contentOf(mirror, 'zz/index')).toBe('v2: p1 p2\n');
+    expect(existsSync(join(mirror.root, 'current', 'pool', 'p2'))).toBe(false);
+  });
+});
+
+describe('what a filesystem cannot store', () => {
+  test.skipIf(whyNoLoopFilesystem !== '')(
+    `is said, is no reason for a new snapshot each time, and hides no other change${whyNoLoopFilesystem}`,
+    async () => {
+      // Inodes of 128 bytes hold no time after 2038 (ext4(5)), and no nanoseconds.
+      const disk = await makeLoopFilesystem('ext4', { size: 32 * 2 ** 20, mkfs: ['-I', '128'] });
+      try {
+        const mirror = smallMirror({ home: homeOf('clamped'), root: join(disk.path, 'mirror') });
+        const late = new Date('2100-01-01T00:00:00Z');
+        utimesSync(join(mirror.source, 'file'), late, late);
+        const first = await runProgram(['sync', mirror.source, mirror.root]);
+        expect(first.exitCode, transcript(first)).toBe(0);
+        expect(first.stderr).toMatch(/cannot store all attributes of file$/m);
+        expect(statSync(join(mirror.root, 'current', 'file')).mtime).not.toEqual(late);
+        const [id] = mirror.snapshots();
+
+        expect(await mirror.sync()).toMatchObject({ outcome: 'unchanged', id });
+        expect(mirror.snapshots()).toEqual([id]);
+
+        mirror.change({ 'below/file': 'other content' });
+        expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+        expect(contentOf(mirror, 'below/file')).toBe('other content');
+      } finally {
+        await disk.remove();
+      }
+    },
+  );
+});
+
+function homeOf(name: string): string {
+  const home = join(scratch.path, name);
+  mkdirSync(home);
+  return home;
+}
+
+/** Syncs with a stand-in for rsync that runs `script`. */
+function syncWhile(
+  mirror: SmallMirror,
+  script: string,
+  ...words: string[]
+): Promise<ProgramResult> {
+  const PATH = standInFor('rsync', join(mirror.home, 'programs'), script);
+  const args = ['sync', mirror.source, mirror.root, '--allow-shrink', ...words];
+  return runProgram(args, { env: { PATH } });
+}
+
+/** The script, but only the first time that it is reached. */
+function once({ home }: SmallMirror, script: string): string {
+  return `if [ ! -e '${home}/once' ]; then : >'${home}/once'
+    ${script}
+    fi`;
+}
+
+/** Brings the source to its next state: the pool first, then the index. */
+function goesOn({ source }: SmallMirror): string {
+  return `echo two >'${source}/pool/p2'
+    echo 'v2: p1 p2' >'${source}/zz/new'; mv '${source}/zz/new' '${source}/zz/index'`;
+}
+
+function contentOf({ root }: SmallMirror, name: string): string {
+  return readFileSync(join(root, 'current', name), 'utf8');
+}
+
+/** How what is current differs from the source. */
+function published({ source, root }: SmallMirror): string[] {
+  return difference(describeTree(source), describeTree(join(root, 'current')));
+}
