@@ -1,13 +1,9 @@
 import { chmodSync, closeSync, fchmodSync, openSync } from 'node:fs';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readTextIfThere, syncDirectory, writeWhole } from '../system/files.ts';
-import { tryFlock } from '../system/flock.ts';
 import { thisHost } from '../system/host.ts';
-import { pause } from '../system/pause.ts';
-import { processesWithOpenFile, processName } from '../system/proc.ts';
+import { Drain, type DrainOptions } from './drain.ts';
 import { type Layout, LIVE } from './layout.ts';
-import { printable } from './names.ts';
-import type { DrainPolicy } from './policy.ts';
 import { checkGateRecord, type GateRecord, parseJson } from './records.ts';
 import type { SyncLock } from './sync-lock.ts';
 
@@ -24,25 +20,21 @@ import type { SyncLock } from './sync-lock.ts';
  *
  * The mode of the directory above the tree keeps out readers that do not use mirrorlatch. rsync
  * resets the mode of its target, but never touches the directory above. The state keeps out guarded
- * readers that modes do not stop, such as root. Each guarded reader holds a shared flock, and
- * closing the gate waits for all of them. In state `dirty` the mode is open again, because half a
- * mirror may be better than none, but guarded readers wait. A tree that was dirty before the gate
- * was closed is dirty again if the write fails, and what a restart may have lost stays in doubt.
+ * readers that modes do not stop, such as root. Each guarded reader holds a shared flock. Closing the
+ * gate waits for all of them, then closes the mode, and waits for those without a lock. In state
+ * `dirty` the mode is open again, because half a mirror may be better than none, but guarded readers
+ * wait. A tree that was dirty before the gate was closed is dirty again if the write fails, and what a
+ * restart may have lost stays in doubt.
  */
 type State = GateRecord['state'];
 
-const POLL_MS = 100;
 const DEFAULT_MODE = 0o755;
 
-export interface CloseOptions {
+export interface CloseOptions extends DrainOptions {
   /** The command that closes the gate: `sync`, `lock`, … */
   by: string;
-  drain: DrainPolicy;
   /** The reason that readers see for a dirty tree, after `write` threw this error. */
   describeFailure: (error: unknown) => string;
-  signal: AbortSignal;
-  /** Called once, when readers are inside and the wait for them begins. */
-  onWait?: ((message: string) => void) | undefined;
 }
 
 /** Whether the mirror is written in place, even if `gate.json` has been lost. */
@@ -123,11 +115,11 @@ interface ClosedGate {
   open(damage: string | undefined): void;
 }
 
-/** Lets no new readers in, waits until those inside have left, then closes the mode. */
+/** Lets no new readers in, and waits until those inside have left. */
 async function close(
   layout: Layout,
   lock: SyncLock,
-  { by, drain, signal, onWait }: CloseOptions,
+  { by, ...options }: CloseOptions,
 ): Promise<ClosedGate> {
   const before = repairGate(layout) ?? readGate(layout);
   if (isClosedByHand(before)) {
@@ -146,10 +138,13 @@ async function close(
   record('closing', 'waiting for the readers inside to leave');
   let hold: number | undefined;
   try {
-    hold = await waitForReaders(layout, drain, signal, onWait);
+    const drain = new Drain(layout, options);
+    hold = await drain.guardedReaders();
+    lock.assertHeld();
+    setMode(layout, mode & 0o700);
+    await drain.bareReaders();
     lock.assertHeld();
     record('closed', 'the tree is being written');
-    setMode(layout, mode & 0o700);
   } catch (error) {
     if (hold !== undefined) closeSync(hold);
     if (lock.isHeld) {
@@ -247,49 +242,10 @@ export function whyClosed({ state, by, reason, since }: GateRecord): string | un
   }
 }
 
-/**
- * @returns a descriptor whose lock keeps new readers out until it is closed.
- * @throws MirrorlatchError BUSY when readers are still inside after `drainMs`.
- */
-async function waitForReaders(
-  layout: Layout,
-  { drainMs, afterDrain }: DrainPolicy,
-  signal: AbortSignal,
-  onWait: CloseOptions['onWait'],
-): Promise<number> {
-  const deadline = performance.now() + drainMs;
-  const path = layout.lease(LIVE);
-  const descriptor = openSync(path, 'r');
-  try {
-    for (let isFirst = true; ; isFirst = false) {
-      // Without flock there are no guarded readers: on such a filesystem they refuse to start.
-      if (tryFlock(descriptor, 'exclusive') !== 'held') return descriptor;
-      const inside = `readers are inside${describeReaders(path)}`;
-      if (performance.now() >= deadline) {
-        if (afterDrain === 'go-on') return descriptor;
-        throw new MirrorlatchError('BUSY', `${layout.root} cannot be written: ${inside}`, {
-          hint: 'Wait longer with --drain 1h, or write anyway with --after-drain go-on; the readers inside may then see a mix.',
-        });
-      }
-      if (isFirst) onWait?.(`waiting: ${inside}`);
-      await pause(POLL_MS, signal);
-    }
-  } catch (error) {
-    closeSync(descriptor);
-    throw error;
-  }
-}
-
-function describeReaders(path: string): string {
-  const readers = processesWithOpenFile(path).map(
-    (pid) => `${printable(processName(pid) ?? '?')} (${pid})`,
-  );
-  return readers.length === 0 ? '' : `: ${readers.slice(0, 5).join(', ')}`;
-}
-
 /** The mode of the directory while the gate is not closed; the owner may have changed it. */
 function modeWhileOpen(layout: Layout, { state, mode }: GateRecord): number {
-  return state === 'closed' ? mode : (modeOfGate(layout) ?? mode);
+  const mayBeClosed = state === 'closed' || state === 'closing';
+  return mayBeClosed ? mode : (modeOfGate(layout) ?? mode);
 }
 
 function modeOfGate(layout: Layout): number | undefined {

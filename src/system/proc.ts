@@ -120,6 +120,14 @@ export function parentOf(pid: number): number | undefined {
   return parent === undefined ? undefined : Number(parent);
 }
 
+/** Whether a process has started this one, itself or through others. */
+export function isOurAncestor(pid: number): boolean {
+  let ancestor: number | undefined = process.ppid;
+  while (ancestor !== undefined && ancestor !== 0 && ancestor !== pid)
+    ancestor = parentOf(ancestor);
+  return ancestor === pid;
+}
+
 /** Whether a process sees the same mounts as this one; undefined if that cannot be seen. */
 export function sharesOurMounts(pid: number): boolean | undefined {
   const namespace = link(`/proc/${pid}/ns/mnt`);

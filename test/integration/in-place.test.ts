@@ -319,6 +319,128 @@ describe.concurrent('Readers inside', () => {
   });
 });
 
+describe.concurrent('A reader without a lease', () => {
+  /** Says what it has read so far, and goes on when `go` exists. */
+  const reads = 'cat file; until [ -e "$1" ]; do sleep 0.1; done; cat below/file';
+  /** Closes what it has inherited, as daemons do, and then becomes the rest of its arguments. */
+  const forgets = [
+    'python3',
+    '-c',
+    'import os,sys;os.closerange(3,64);os.execvp(sys.argv[1],sys.argv[1:])',
+  ];
+
+  /** A reader in the middle of its work, and a sync that waits for it. */
+  async function whileReading(
+    name: string,
+    start: (one: InPlaceMirror, go: string) => RunningProgram,
+  ) {
+    const one = await mirror(name);
+    const go = join(one.home, 'go');
+    const reading = start(one, go);
+    await eventually(() => expect(reading.printedSoFar()).toBe('content'));
+    one.change({ file: 'changed', 'below/file': 'changed below' });
+    const refused = await runProgram(['sync', one.root, '--drain', '0']);
+    expectFailure(refused, 75, /readers are inside: \w+ \(\d+, (cwd|mount)\)/);
+    expect(one.record().state).toBe('open');
+    expect(one.mode()).toBe(0o755);
+    const sync = startProgram(['sync', one.root]);
+    await eventually(() => expect(sync.saidSoFar()).toMatch(/waiting: readers are inside/));
+    return { one, reading, sync, goOn: () => writeFileSync(go, '') };
+  }
+
+  test.for([
+    ['is guarded by its cwd and closed its descriptors', ['--pin', 'cwd']],
+    ['is guarded by a namespace and closed its descriptors', []],
+  ] as const)('that %s is waited for', async ([name, options]) => {
+    const { one, reading, sync, goOn } = await whileReading(name, (one, go) =>
+      startGuarded(reader, one.root, [...forgets, ...inShell(reads, go)], { options }),
+    );
+    goOn();
+    expect((await reading.result).stdout).toBe('contentcontent below');
+    expect((await sync.result).exitCode).toBe(0);
+    expect((await one.read()).stdout).toBe('changed');
+  });
+
+  test('that is guarded by a namespace alone, from outside of the tree, is waited for', async () => {
+    const elsewhere = 'cat "$2/file"; until [ -e "$1" ]; do sleep 0.1; done; cat "$2/below/file"';
+    const { reading, sync, goOn } = await whileReading('outside', (one, go) =>
+      startGuarded(
+        reader,
+        one.root,
+        [...forgets, ...inShell(elsewhere, go, join(one.root, 'current'))],
+        { options: ['--chdir', 'no'] },
+      ),
+    );
+    goOn();
+    expect((await reading.result).stdout).toBe('contentcontent below');
+    expect((await sync.result).exitCode).toBe(0);
+  });
+
+  test.skipIf(!runsAsRoot)(
+    `that is bare and inside is waited for, and no other is let in meanwhile${whyNotAsAnother}`,
+    async () => {
+      const { one, reading, sync, goOn } = await whileReading('bare', (one, go) =>
+        startGuarded(undefined, [], inShell(`cd "$2" && ${reads}`, go, one.tree())),
+      );
+      const late = startGuarded(undefined, [], ['cat', one.tree('file')], {
+        caller: { name: 'nobody', user: nobody },
+      });
+      expect((await late.result).stderr).toMatch(/Permission denied/);
+      goOn();
+      expect((await reading.result).stdout).toBe('contentcontent below');
+      expect((await sync.result).exitCode).toBe(0);
+      expect(one.mode()).toBe(0o755);
+    },
+  );
+
+  test('is no obstacle with --after-drain go-on', async () => {
+    const { one, reading, sync } = await whileReading('go on bare', (one, go) =>
+      startGuarded(undefined, [], inShell(`cd "$2" && ${reads}`, go, one.tree())),
+    );
+    sync.kill('SIGTERM');
+    expect((await sync.result).exitCode).toBe(143);
+    expect(one.record().state).toBe('open');
+    await one.sync('--drain', '0', '--after-drain', 'go-on');
+    expect(one.record().state).toBe('open');
+    reading.kill('SIGKILL');
+    await reading.result;
+  });
+
+  test('is not the shell that stands in the tree and waits for the sync', async () => {
+    const one = await mirror('own shell');
+    one.change({ file: 'changed' });
+    const script = 'cd "$2" && "$1" sync "$3" --drain 0; echo "ended with $?"';
+    const words = inShell(script, launcher, one.tree(), one.root);
+    const { stdout } = await startGuarded(undefined, [], words).result;
+    expect(stdout).toMatch(/ended with 0$/m);
+  });
+
+  test.skipIf(!runsAsRoot)(
+    `is not a stranger that holds the lock of the gate exclusively${whyNotAsAnother}`,
+    async () => {
+      const one = await mirror('stranger');
+      const holds = [
+        'flock',
+        '--exclusive',
+        '--no-fork',
+        one.state('gate.flock'),
+        'sh',
+        '-c',
+        'echo held; exec sleep 60',
+      ];
+      const stranger = startGuarded(undefined, [], holds, {
+        caller: { name: 'nobody', user: nobody },
+      });
+      await eventually(() => expect(stranger.printedSoFar()).toBe('held\n'));
+      one.change({ file: 'changed' });
+      await one.sync('--drain', '0');
+      expect(readFileSync(one.tree('file'), 'utf8')).toBe('changed');
+      stranger.kill('SIGKILL');
+      await stranger.result;
+    },
+  );
+});
+
 describe.concurrent('The mode of the gate', () => {
   test.each(['0750', '2775', '0711'])(
     '%s is restored exactly after a sync, a crash and a manual close',
