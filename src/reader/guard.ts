@@ -1,6 +1,6 @@
 import { layoutOf } from '../mirror/layout.ts';
 
-/** How a command is pinned, see reader.sh; `auto` is the strongest pin that works. */
+/** How a command is pinned, see reader.sh; `auto` is the namespace, or what the caller has said will do. */
 export const PINS = ['auto', 'namespace', 'cwd'] as const;
 
 export type PinKind = (typeof PINS)[number];

@@ -24,10 +24,11 @@ Run COMMAND so that it sees exactly one snapshot of a mirror.
   --root ROOT          the mirror (default: the one that contains this file); may be repeated
   --snapshot ID        pin this snapshot instead of the current one; `previous` is the one before the current
   --or-current         pin the current snapshot if that one is gone
-  --pin auto           use the strongest pin that works (default), or one of:
-        namespace      the mirror's own paths lead to this snapshot alone, in a private mount namespace
-        cwd            the working directory is the snapshot; {snapshot} in an argument becomes its path
-  --chdir no           keep the working directory (namespace only)
+  --pin namespace      the mirror's own paths lead to this snapshot alone, in a private mount namespace
+  --pin cwd            the working directory is the snapshot; {snapshot} in an argument becomes its path
+  --pin auto           a namespace (default); where there is none, fail, unless {snapshot} is in an argument or
+                       the environment has MIRRORLATCH_FALLBACK=cwd: then the working directory
+  --chdir no           keep the working directory
   --wait DURATION      how long to wait while there is nothing to read, such as 90s or 10m (default: without limit)
   --allow-dirty        read an in-place mirror even if its last sync did not finish cleanly
   --remember FILE      write the id of the snapshot to FILE
@@ -36,20 +37,69 @@ Run COMMAND so that it sees exactly one snapshot of a mirror.
 
 COMMAND gets MIRRORLATCH_SNAPSHOT (the path), MIRRORLATCH_ID, MIRRORLATCH_ROOT and MIRRORLATCH_PIN; for a second
 mirror these names end with _2, and so on.
-Exit codes: those of COMMAND; 75 nothing to read within --wait; 125 the guard failed; 126, 127 COMMAND cannot be run.
+Exit codes: those of COMMAND; 75 nothing to read within --wait; 125 the guard failed; 126 COMMAND cannot be executed;
+127 COMMAND was not found.
 USAGE
 }
 
-# ml_say MESSAGE [HINT]
+# ml_say MESSAGE [HINT]...
 ml_say() {
   printf 'mirrorlatch: %s\n' "$1" >&2
-  [ -z "${2-}" ] || printf '  %s\n' "$2" >&2
+  shift
+  for ml_hint; do
+    [ -z "$ml_hint" ] || printf '  %s\n' "$ml_hint" >&2
+  done
 }
 
-# ml_fail MESSAGE [HINT]: exit with the code that env(1) and timeout(1) use for their own failures.
+# ml_fail MESSAGE [HINT]...: exit with the code that env(1) and timeout(1) use for their own failures.
 ml_fail() {
   ml_say "$@"
   exit 125
+}
+
+# ml_quote WORD...: set ml_quoted to the words as one would type them.
+ml_quote() {
+  ml_quoted=''
+  for ml_word; do
+    case $ml_word in
+    '' | *[!A-Za-z0-9_/.:@+-]*)
+      ml_rest=$ml_word ml_word=''
+      while :; do
+        case $ml_rest in
+        *\'*) ml_word=$ml_word${ml_rest%%\'*}"'\\''" ml_rest=${ml_rest#*\'} ;;
+        *) break ;;
+        esac
+      done
+      ml_word="'$ml_word$ml_rest'"
+      ;;
+    esac
+    ml_quoted=$ml_quoted${ml_quoted:+ }$ml_word
+  done
+}
+
+# ml_quote_guard OPTIONS COMMAND...: set ml_quoted to the command line of this guard with other OPTIONS.
+ml_quote_guard() {
+  ml_options=$1
+  shift
+  # Nobody pastes a thousand arguments.
+  [ $# -le 40 ] || set -- "$1" ...
+  ml_quote "$@"
+  ml_words=$ml_quoted
+  ml_i=1 ml_guard=''
+  while [ "$ml_i" -le "$ml_given_count" ]; do
+    eval "ml_quote \"\$ml_root_$ml_i\""
+    if [ -z "$ml_waiter" ]; then
+      ml_guard="$ml_guard --root $ml_quoted"
+    elif [ "$ml_i" = 1 ]; then
+      ml_guard=" $ml_quoted"
+    else
+      ml_guard="$ml_guard -m $ml_quoted"
+    fi
+    ml_i=$((ml_i + 1))
+  done
+  ml_quote "$0"
+  if [ -z "$ml_waiter" ]; then ml_quoted="sh $ml_quoted"; else ml_quoted='mirrorlatch run'; fi
+  ml_quoted="$ml_quoted$ml_guard${ml_options:+ }$ml_options -- $ml_words"
 }
 
 # ml_enter DIRECTORY: make it the working directory and set PWD to its real path.
@@ -347,27 +397,27 @@ ml_show_entry() {
   fi
 }
 
-# ml_inside AUTO OWNER CHDIR PWD COUNT [ROOT SNAPSHOT]... COMMAND...: mount the snapshots in the new mount namespace,
-# and run COMMAND. OWNER is UID:GID in a user namespace, and empty for root.
+# ml_inside OWNER CHDIR PWD COUNT [ROOT SNAPSHOT]... COMMAND...: mount the snapshots in the new mount namespace, and
+# run COMMAND. OWNER is UID:GID in a user namespace of an ordinary user, `all` in one of root, and else empty.
 ml_inside() {
-  ml_auto=$1 ml_owner=$2 ml_chdir=$3 ml_pwd=$4 ml_count=$5 ml_start=$7
-  shift 5
+  ml_owner=$1 ml_chdir=$2 ml_pwd=$3 ml_count=$4 ml_start=$6
+  shift 4
   ml_mount='' ml_flags=''
   while [ "$ml_count" -gt 0 ]; do
-    if ! ml_mount_alone "$1" "$2"; then
-      [ "$ml_auto" = yes ] ||
-        ml_fail "$1 cannot be pinned in a mount namespace" 'Pin the working directory alone with: --pin cwd'
-      umount -R -- "$1" 2>/dev/null
-      ml_say "$1 cannot be pinned in a mount namespace: only the working directory is pinned"
-      ml_chdir=yes MIRRORLATCH_PIN=cwd
-    fi
+    ml_mount_alone "$1" "$2" ||
+      ml_fail "$1 cannot be pinned in a mount namespace" 'Pin the working directory alone with: --pin cwd'
     shift 2
     ml_count=$((ml_count - 1))
   done
   # The working directory of this shell is still below the new mounts.
   ml_start_in "$ml_start"
   ml_find "$1"
-  [ -z "$ml_owner" ] || set -- unshare --user --map-user="${ml_owner%:*}" --map-group="${ml_owner#*:}" -- "$@"
+  # The command must not be able to take the mounts away.
+  case $ml_owner in
+  '') ;;
+  all) set -- "$(command -v setpriv)" --bounding-set=-sys_admin -- "$@" ;;
+  *) set -- "$(command -v unshare)" --user --map-user="${ml_owner%:*}" --map-group="${ml_owner#*:}" -- "$@" ;;
+  esac
   ml_exec "$@"
 }
 
@@ -382,21 +432,50 @@ ml_start_in() {
   fi
 }
 
-# ml_find COMMAND: exit with 127 if there is no such command.
-ml_find() {
+# ml_look_up COMMAND PATH: set ml_file to the file that COMMAND means, or else to one of that name that cannot be
+# executed, or to nothing. Elements of PATH that are no absolute paths count from the working directory.
+ml_look_up() {
+  ml_file=''
   case $1 in
-  */*) [ -e "$1" ] ;;
-  *) command -v -- "$1" >/dev/null 2>&1 ;;
-  esac || {
+  */*)
+    [ ! -e "$1" ] || ml_file=$1
+    return
+    ;;
+  esac
+  ml_rest=$2:
+  while [ -n "$ml_rest" ]; do
+    ml_element=${ml_rest%%:*} ml_rest=${ml_rest#*:}
+    case $ml_element in /*) ;; *) ml_element=$PWD/$ml_element ;; esac
+    if [ -f "$ml_element/$1" ]; then
+      [ -n "$ml_file" ] || ml_file=$ml_element/$1
+      if [ -x "$ml_element/$1" ]; then
+        ml_file=$ml_element/$1
+        return
+      fi
+    fi
+  done
+}
+
+# ml_find COMMAND: exit with 127 if there is no such command, and with 126 if it cannot be executed.
+ml_find() {
+  ml_look_up "$1" "$PATH"
+  if [ -z "$ml_file" ]; then
     ml_say "$1: command not found"
     exit 127
-  }
+  elif [ -d "$ml_file" ]; then
+    ml_say "$1 cannot be executed: it is a directory"
+    exit 126
+  elif [ ! -x "$ml_file" ]; then
+    ml_say "$1 cannot be executed: permission denied"
+    exit 126
+  fi
 }
 
 # ml_exec COMMAND...: replace this shell with COMMAND.
 ml_exec() {
   ml_find "$1"
   if [ -n "$ml_oldpwd" ]; then OLDPWD=$ml_oldpwd; else unset OLDPWD; fi
+  PATH=$ml_path
   case $1 in
   # Not every sh supports `exec --`.
   -*) exec env -- "$@" ;;
@@ -419,24 +498,125 @@ ml_release_on_exit() {
   for ml_fd in $ml_leases; do ml_close "$ml_fd"; done
 }
 
-# ml_needs_setuid COMMAND: true if COMMAND is setuid, which has no effect in a user namespace.
-ml_needs_setuid() {
-  [ -u "$(command -v -- "$1")" ]
+# ml_choose_pin COMMAND...: set ml_pin to namespace, with ml_owner as for ml_inside, or to cwd. Fail if there is no
+# namespace, unless the caller has said that the working directory will do.
+ml_choose_pin() {
+  ml_owner='' ml_obstacle=''
+  [ "$ml_pin" = cwd ] || ml_look_for_namespace "$1"
+  if [ "$ml_pin" != cwd ] && [ -z "$ml_obstacle" ]; then
+    ml_pin=namespace
+    return
+  fi
+  # An argument can name the snapshot of the first mirror only.
+  if [ "$ml_pin" = auto ] && [ "$ml_count" -gt 1 ]; then ml_snapshot_used=no; fi
+  case $ml_pin$ml_snapshot_used${MIRRORLATCH_FALLBACK-} in namespace* | autono) ml_fail_without_namespace "$@" ;; esac
+  # With {snapshot} the arguments are pinned, wherever the command starts.
+  if [ "$ml_chdir$ml_snapshot_used" = nono ]; then
+    ml_say "$1 starts in $ml_snapshot_1, not in $ml_pwd: $ml_obstacle"
+    ml_chdir=yes
+  fi
+  ml_pin=cwd
 }
 
-# ml_choose_pin COMMAND: set ml_auto, ml_owner, and with --pin auto ml_pin to the strongest pin that works.
-ml_choose_pin() {
-  ml_auto=no ml_owner=''
-  [ "$ml_pin" != cwd ] || return 0
+# ml_look_for_namespace COMMAND: set ml_owner; if there is no namespace for COMMAND, ml_obstacle is the reason.
+ml_look_for_namespace() {
   ml_read_credentials
-  [ "$ml_is_admin" = yes ] || ml_owner=$ml_uid:$ml_gid
-  [ "$ml_pin" = auto ] || return 0
-  ml_auto=yes ml_pin=namespace
-  [ -n "$ml_owner" ] || return 0
-  if ml_needs_setuid "$1" ||
-    ! unshare --user --map-root-user --mount --propagation slave mount -t tmpfs mirrorlatch "$ml_root_1" 2>/dev/null; then
-    ml_pin=cwd
+  if [ "$ml_is_admin" = no ]; then
+    ml_owner=$ml_uid:$ml_gid
+    [ "$ml_uid" != 0 ] || ml_owner=all
   fi
+  for ml_tool in unshare mount; do
+    ml_look_up "$ml_tool" "$PATH"
+    if [ -z "$ml_file" ]; then
+      ml_obstacle="$ml_tool of util-linux is not installed"
+      return
+    fi
+  done
+  ml_look_up "$1" "$PATH"
+  if [ "$ml_pin" = auto ] && [ -f "$ml_file" ] && { [ -u "$ml_file" ] || [ -g "$ml_file" ]; }; then
+    case $ml_owner in
+    *:*)
+      ml_obstacle="$1 is setuid or setgid, which has no effect in the namespace of an ordinary user"
+      return
+      ;;
+    esac
+  fi
+  # A namespace in which one may not mount is of no use, as on Ubuntu with AppArmor.
+  { [ "$ml_owner" != all ] || ml_make_user_namespace; } 2>/dev/null &&
+    ml_in_namespace command mount -t tmpfs mirrorlatch "$ml_root_1" 2>/dev/null ||
+    ml_obstacle='this user may not make a mount namespace here'
+}
+
+# ml_in_namespace HOW COMMAND...: run COMMAND, given by its path, in a new mount namespace. HOW is `command`, or
+# `ml_exec` to replace this shell.
+ml_in_namespace() {
+  ml_how=$1
+  shift
+  ml_look_up unshare "$PATH"
+  case $ml_owner in *:*) set -- --user --map-root-user -- "$@" ;; esac
+  set -- "$ml_file" --mount --propagation slave "$@"
+  if [ "$ml_owner" = all ]; then
+    ml_look_up nsenter "$PATH"
+    set -- "$ml_file" "--user=/proc/self/fd/$ml_ns" --preserve-credentials "$@"
+  fi
+  "$ml_how" "$@"
+}
+
+# ml_make_user_namespace: make a user namespace in which every id means what it means here, and open it as descriptor
+# ml_ns. Root without CAP_SYS_ADMIN needs one, and its commands change to other users. Needs nsenter and setpriv.
+ml_make_user_namespace() {
+  command -v nsenter >/dev/null && command -v setpriv >/dev/null || return 1
+  unshare --user sleep 60 >/dev/null &
+  ml_child=$!
+  while [ "/proc/$ml_child/ns/user" -ef /proc/self/ns/user ]; do :; done
+  ml_free_descriptor
+  ml_ns=$ml_fd
+  ml_map_ids uid && ml_map_ids gid && ml_open_at "$ml_ns" "/proc/$ml_child/ns/user"
+  ml_status=$?
+  kill -KILL "$ml_child"
+  wait "$ml_child"
+  return "$ml_status"
+}
+
+# ml_map_ids uid|gid: map every id of this user namespace to itself in that of ml_child. The kernel takes the whole map
+# in one write, see user_namespaces(7).
+ml_map_ids() {
+  ml_map=''
+  while read -r ml_first ml_parent ml_length; do
+    ml_map="$ml_map$ml_first $ml_first $ml_length
+"
+  done <"/proc/self/$1_map"
+  printf %s "$ml_map" >"/proc/$ml_child/$1_map"
+}
+
+# ml_fail_without_namespace COMMAND...: fail, with the ways out.
+ml_fail_without_namespace() {
+  ml_as_root='' ml_without_bits=''
+  if [ "$ml_uid" != 0 ] && command -v sudo >/dev/null; then
+    ml_quote_guard '' "$@"
+    case ${1##*/}/${2--} in
+    sudo/-*) ml_as_root='Let root make the namespace: put the guard behind sudo and its options' ;;
+    sudo/*)
+      shift
+      ml_quote_guard '' "$@"
+      ml_as_root="Let root make the namespace: sudo $ml_quoted"
+      ;;
+    *) ml_as_root="Let root make the namespace: sudo $ml_quoted" ;;
+    esac
+  fi
+  case $ml_obstacle in
+  *setgid*)
+    ml_quote_guard '--pin namespace' "$@"
+    ml_without_bits="Run it without what these bits give: $ml_quoted"
+    ;;
+  esac
+  ml_quote_guard '--pin cwd' "$@"
+  ml_relative="Pin the working directory, if it reads relative paths or {snapshot}: $ml_quoted"
+  ml_quote "$ml_root_1"
+  ml_fail "$ml_root_1 cannot be pinned: $ml_obstacle" "$ml_as_root" "$ml_without_bits" "$ml_relative" \
+    "In a container, mount one snapshot, not the mirror; outside, this prints its path: mirrorlatch current $ml_quoted" \
+    'If the working directory will do for all commands here: export MIRRORLATCH_FALLBACK=cwd' \
+    'See: mirrorlatch help containers'
 }
 
 # ml_warn_of_paths COMMAND...: warn of arguments that lead through `current`, which a pinned working directory does
@@ -490,6 +670,21 @@ ml_is_pinned() {
   return 1
 }
 
+# ml_fill ARGUMENT: set ml_filled to it, with the path of the first mirror's snapshot for each {snapshot}.
+ml_fill() {
+  ml_rest=$1 ml_filled=''
+  while :; do
+    case $ml_rest in
+    *'{snapshot}'*)
+      ml_filled=$ml_filled${ml_rest%%'{snapshot}'*}$ml_snapshot_1
+      ml_rest=${ml_rest#*'{snapshot}'}
+      ;;
+    *) break ;;
+    esac
+  done
+  ml_filled=$ml_filled$ml_rest
+}
+
 # ml_announce_pins: export to the command what is pinned and how, and report it with --verbose.
 ml_announce_pins() {
   ml_i=1
@@ -508,11 +703,21 @@ ml_announce_pins() {
   done
 }
 
+# The guard's own programs come from the absolute elements of PATH: it works inside the mirror, which must not bring
+# programs of its own. The command gets PATH as it was.
+ml_path=${PATH-} ml_rest=$ml_path: ml_absolute='' ml_is_relative=no
+while [ -n "$ml_rest" ]; do
+  case $ml_rest in /*) ml_absolute=$ml_absolute:${ml_rest%%:*} ;; *) ml_is_relative=yes ;; esac
+  ml_rest=${ml_rest#*:}
+done
+PATH=${ml_absolute#:}
+[ -n "$PATH" ] || PATH=/usr/bin:/bin
+
 ml_oldpwd=${OLDPWD-}
 if [ "${1-}" = --inside ]; then
-  shift
-  ml_close "$1"
-  shift
+  ml_close "$2"
+  [ -z "$3" ] || ml_close "$3"
+  shift 3
   ml_inside "$@"
 fi
 
@@ -587,8 +792,30 @@ while [ $# -gt 0 ]; do
   shift
 done
 [ $# -gt 0 ] || ml_fail 'no command was given' 'Put one after the options, for example: reader -- apt-get update'
-[ "$ml_pin$ml_chdir" != cwdno ] ||
-  ml_fail 'with --pin cwd and --chdir no nothing would be pinned' 'Leave one of them out.'
+ml_snapshot_used=no
+for ml_argument; do
+  case $ml_argument in
+  *'{snapshot}'*)
+    ml_snapshot_used=yes
+    break
+    ;;
+  esac
+done
+[ "$ml_pin$ml_chdir$ml_snapshot_used" != cwdnono ] ||
+  ml_fail 'with --pin cwd and --chdir no nothing would be pinned' \
+    'Leave one of them out, or write {snapshot} for the path of the snapshot.'
+case ${MIRRORLATCH_FALLBACK-} in
+'' | cwd) ;;
+*) ml_fail "MIRRORLATCH_FALLBACK is '$MIRRORLATCH_FALLBACK', and can only be cwd" 'Set it to cwd, or unset it.' ;;
+esac
+# A relative element of PATH counts from the caller's working directory, which the command will not start in.
+if [ "$ml_is_relative" = yes ]; then
+  ml_look_up "$1" "$ml_path"
+  if [ -n "$ml_file" ]; then
+    shift
+    set -- "$ml_file" "$@"
+  fi
+fi
 
 # Keeps the script reachable from any directory and mount namespace, even if it is replaced meanwhile.
 ml_free_descriptor
@@ -602,7 +829,7 @@ if [ -z "$ml_root_1" ]; then
   case $ml_self in */*) ml_root_1=${ml_self%/*}/.. ;; *) ml_root_1=.. ;; esac
 fi
 
-ml_n=1 ml_leases='' ml_all_inside=yes
+ml_n=1 ml_leases='' ml_ns='' ml_all_inside=yes ml_given_count=$ml_count
 while [ "$ml_n" -le "$ml_count" ]; do
   eval "ml_given=\$ml_root_$ml_n"
   [ "$ml_n" = 1 ] || CDPATH='' cd -- "$ml_pwd" 2>/dev/null
@@ -623,30 +850,31 @@ while ml_read_outer "$ml_m"; do
   ml_m=$((ml_m + 1))
 done
 
-ml_i=$#
-while [ "$ml_i" -gt 0 ]; do
-  ml_rest=$1 ml_argument=''
-  shift
-  while :; do
-    case $ml_rest in
+if [ "$ml_snapshot_used" = yes ]; then
+  # One `set` with all arguments: to rotate them would copy all of them for each.
+  ml_i=0 ml_words='' ml_part=''
+  for ml_argument; do
+    ml_i=$((ml_i + 1))
+    case $ml_argument in
     *'{snapshot}'*)
-      ml_argument=$ml_argument${ml_rest%%'{snapshot}'*}$ml_snapshot_1
-      ml_rest=${ml_rest#*'{snapshot}'}
+      ml_fill "$ml_argument"
+      eval "ml_argument_$ml_i=\$ml_filled"
+      ml_part="$ml_part \"\$ml_argument_$ml_i\""
       ;;
-    *) break ;;
+    *) ml_part="$ml_part \"\${$ml_i}\"" ;;
     esac
+    # A long text is slow to append to.
+    case $ml_i in *00) ml_words=$ml_words$ml_part ml_part='' ;; esac
   done
-  set -- "$@" "$ml_argument$ml_rest"
-  ml_i=$((ml_i - 1))
-done
+  eval "set -- $ml_words$ml_part"
+fi
 
-if [ "$ml_all_inside" = yes ]; then ml_pin=namespace; else ml_choose_pin "$1"; fi
+if [ "$ml_all_inside" = yes ]; then ml_pin=namespace; else ml_choose_pin "$@"; fi
 ml_announce_pins
 [ "$ml_pin" = namespace ] || ml_warn_of_paths "$@"
 [ "$ml_release" = no ] || ml_release_on_exit
 
 if [ "$ml_pin" = cwd ] || [ "$ml_all_inside" = yes ]; then
-  [ "$ml_pin" = namespace ] || ml_chdir=yes
   ml_close "$ml_script"
   ml_start_in "$ml_snapshot_1"
   ml_exec "$@"
@@ -656,6 +884,6 @@ while [ "$ml_i" -gt 0 ]; do
   eval "set -- \"\$ml_root_$ml_i\" \"\$ml_snapshot_$ml_i\" \"\$@\""
   ml_i=$((ml_i - 1))
 done
-set -- sh "/proc/self/fd/$ml_script" --inside "$ml_script" "$ml_auto" "$ml_owner" "$ml_chdir" "$ml_pwd" "$ml_count" "$@"
-[ -z "$ml_owner" ] || set -- --user --map-root-user "$@"
-ml_exec unshare --mount --propagation slave "$@"
+ml_look_up sh "$PATH"
+ml_in_namespace ml_exec "$ml_file" "/proc/self/fd/$ml_script" --inside "$ml_script" "$ml_ns" "$ml_owner" "$ml_chdir" "$ml_pwd" \
+  "$ml_count" "$@"

@@ -47,10 +47,10 @@ export type WatchEvent =
  * @throws MirrorlatchError NO_MIRROR, at the call.
  */
 export function watch(options: WatchOptions): AsyncGenerator<WatchEvent, void> {
-  const { pin, chdir } = options.command ?? {};
-  if (pin === 'cwd' && chdir === 'no') {
+  const { pin, chdir, words = [] } = options.command ?? {};
+  if (pin === 'cwd' && chdir === 'no' && !words.some((word) => word.includes('{snapshot}'))) {
     throw new MirrorlatchError('USAGE', 'with --pin cwd and --chdir no nothing would be pinned', {
-      hint: 'Leave one of them out.',
+      hint: 'Leave one of them out, or write {snapshot} for the path of the snapshot.',
     });
   }
   const { layout } = openMirror(options.root);

@@ -45,7 +45,7 @@ export function addRun(program: Command, context: CommandContext): void {
     .addOption(
       new Option(
         '--pin <kind>',
-        "namespace: the mirror's own paths lead to this snapshot alone; cwd: the working directory is the snapshot; auto (default): the strongest that works",
+        "namespace: the mirror's own paths lead to this snapshot alone; cwd: the working directory is the snapshot; auto (default): namespace; where there is none, cwd if {snapshot} is used or MIRRORLATCH_FALLBACK=cwd, else fail",
       ).choices(PINS),
     )
     .addOption(

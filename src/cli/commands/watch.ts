@@ -36,12 +36,7 @@ export function addWatch(program: Command, context: CommandContext): void {
     .usage('[options] <MIRROR> [-- COMMAND [ARGUMENT...]]')
     .argument('<MIRROR>')
     .option('--initial', 'also run COMMAND for the snapshot that is current at the start')
-    .addOption(
-      new Option(
-        '--pin <how>',
-        'how to pin COMMAND (default: the strongest pin that works)',
-      ).choices(PINS),
-    )
+    .addOption(new Option('--pin <how>', 'how to pin COMMAND, as by mirrorlatch run').choices(PINS))
     .addOption(
       new Option(
         '--chdir <yes|no>',

@@ -1,5 +1,6 @@
-import { chmodSync, copyFileSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, copyFileSync, existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../../support/expect-failure.ts';
 import {
@@ -9,10 +10,13 @@ import {
   guards,
   inShell,
   oneOfEachKind,
+  pathOf,
   runGuarded,
 } from '../../support/guards.ts';
 import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
 import { transcript } from '../../support/program.ts';
+import { launcher } from '../../support/project.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
 import { mirrorsWith } from '../../support/small-mirror.ts';
 
 const mirrors = mirrorsWith('first', 'second');
@@ -42,42 +46,142 @@ describe('--pin auto', () => {
       expect(silent.stderr).toBe('');
     });
 
-    test(`is the working directory if namespaces are forbidden, by ${name}`, async () => {
+    test(`I14: fails with the ways out if namespaces are forbidden, by ${name}`, async () => {
       const { root } = await mirrors();
-      const result = await runGuarded(
-        guard,
-        root,
-        inShell('printf "%s " "$MIRRORLATCH_PIN" "$PWD"; cat file'),
-        { caller, options: ['--verbose'], through: withoutNamespaces },
-      );
-      expect(result.stdout, transcript(result)).toBe(`cwd ${root}/snapshots/second second`);
-      expect(result.stderr).toBe(`mirrorlatch: ${root} is pinned to second (cwd)\n`);
-      const forced = await runGuarded(guard, root, ['true'], {
-        caller,
-        options: ['--pin', 'namespace'],
-        through: withoutNamespaces,
+      for (const options of [[], ['--pin', 'namespace'], ['--chdir', 'no']]) {
+        const result = await runGuarded(guard, root, ['touch', `${root}/ran`], {
+          caller,
+          options,
+          through: withoutNamespaces,
+        });
+        expectFailure(
+          result,
+          125,
+          /mirror cannot be pinned: this user may not make a mount namespace here/,
+          /--pin cwd -- touch/,
+          /mirrorlatch current \//,
+          /export MIRRORLATCH_FALLBACK=cwd/,
+        );
+        expect(existsSync(join(root, 'ran'))).toBe(false);
+      }
+    });
+
+    test(`is the working directory there if {snapshot} or the environment asks for it, by ${name}`, async () => {
+      const { root } = await mirrors();
+      const pinned = (words: string[], options: string[], env: Record<string, string>) =>
+        runGuarded(guard, root, inShell('echo "$MIRRORLATCH_PIN $PWD"; cat "$1"', ...words), {
+          caller,
+          options: ['--verbose', ...options],
+          env,
+          through: withoutNamespaces,
+          cwd: '/usr',
+        });
+      const snapshot = join(root, 'snapshots', 'second');
+      const reported = `mirrorlatch: ${root} is pinned to second (cwd)\n`;
+      const fallback = { MIRRORLATCH_FALLBACK: 'cwd' };
+      expect(await pinned(['{snapshot}/file'], [], {})).toMatchObject({
+        stdout: `cwd ${snapshot}\nsecond`,
+        stderr: reported,
       });
-      expect(forced.exitCode, transcript(forced)).not.toBe(0);
+      expect(await pinned(['{snapshot}/file'], ['--chdir', 'no'], {})).toMatchObject({
+        stdout: 'cwd /usr\nsecond',
+        stderr: reported,
+      });
+      expect(await pinned(['file'], [], fallback)).toMatchObject({
+        stdout: `cwd ${snapshot}\nsecond`,
+        stderr: reported,
+      });
+      expect(await pinned(['file'], ['--chdir', 'no'], fallback)).toMatchObject({
+        stdout: `cwd ${snapshot}\nsecond`,
+        stderr: `mirrorlatch: /bin/sh starts in ${snapshot}, not in /usr: this user may not make a mount namespace here\n${reported}`,
+      });
+      const forced = await pinned(['file'], ['--pin', 'namespace'], fallback);
+      expectFailure(forced, 125, /cannot be pinned/);
     });
   }
 
+  test('I14: fails if {snapshot} names one of several mirrors only', async () => {
+    const roots = [(await mirrors()).root, (await mirrors()).root];
+    for (const guard of guards) {
+      const result = await runGuarded(guard, roots, ['cat', '{snapshot}/file'], {
+        through: withoutNamespaces,
+      });
+      expectFailure(result, 125, /cannot be pinned/);
+    }
+  });
+
+  test('prints a command that can be pasted, whatever the name of the mirror', async () => {
+    const home = scratchDirectory();
+    const root = join(home, "it's a $mirror");
+    await execa('cp', ['-a', '--', (await mirrors()).root, root]);
+    for (const guard of guards) {
+      const refused = await runGuarded(guard, root, inShell('cat "$1"; echo "it\'s"', 'file'), {
+        through: withoutNamespaces,
+      });
+      const [, line = ''] =
+        /: ((?:sh|mirrorlatch run) .*--pin cwd .*)$/m.exec(refused.stderr) ?? [];
+      const pasted = await runGuarded(undefined, [], inShell(line), {
+        env: { PATH: `${dirname(launcher)}:${pathOf(guard)}` },
+        through: withoutNamespaces,
+      });
+      expect(pasted.stdout, transcript(pasted)).toBe("secondit's\n");
+    }
+  });
+
+  test('MIRRORLATCH_FALLBACK has no other value', async () => {
+    const { root } = await mirrors();
+    for (const guard of guards) {
+      const env = { MIRRORLATCH_FALLBACK: 'yes' };
+      const result = await runGuarded(guard, root, ['true'], { env });
+      expectFailure(result, 125, /MIRRORLATCH_FALLBACK is 'yes'/);
+    }
+  });
+
   test.skipIf(!runsAsRoot)(
-    `is the working directory for an ordinary user's setuid program${notRoot}`,
+    `I14: fails for an ordinary user's setuid or setgid program, and names what works${notRoot}`,
     async () => {
       const { root, home } = await mirrors();
-      const setuid = join(home, 'setuid');
-      copyFileSync('/usr/bin/id', setuid);
-      chmodSync(setuid, 0o4755);
       chmodSync(home, 0o755);
+      const sudo = join(home, 'sudo');
+      const setgid = join(home, 'setgid');
+      for (const [file, mode] of [
+        [sudo, 0o4755],
+        [setgid, 0o2755],
+      ] as const) {
+        copyFileSync('/usr/bin/id', file);
+        chmodSync(file, mode);
+      }
       for (const { guard, caller } of guardedCallers.filter(({ caller }) => caller.user)) {
-        const result = await runGuarded(guard, root, [setuid, '-u'], {
+        const run = (file: string, pin: string, env = {}) =>
+          runGuarded(guard, root, [file, '-u'], {
+            caller,
+            options: ['--pin', pin, '--verbose'],
+            env: { PATH: `${home}:${pathOf(guard)}`, ...env },
+          });
+        for (const file of [sudo, setgid]) {
+          const refused = await run(file, 'auto');
+          expectFailure(
+            refused,
+            125,
+            /is setuid or setgid, which has no effect/,
+            /Let root make the namespace: (sudo .* -- |put the guard behind sudo)/,
+          );
+          expect((await run(file, 'namespace')).stderr).toMatch(/pinned to second \(namespace\)/);
+          // The scratch directory may be on a filesystem mounted nosuid.
+          const bare = await runGuarded(undefined, root, [file, '-u'], { caller });
+          for (const result of [
+            await run(file, 'cwd'),
+            await run(file, 'auto', { MIRRORLATCH_FALLBACK: 'cwd' }),
+          ]) {
+            expect(result.stderr, transcript(result)).toMatch(/pinned to second \(cwd\)/);
+            expect(result.stdout).toBe(bare.stdout);
+          }
+        }
+        const inside = await runGuarded(guard, root, ['sudo', 'apt-get', 'update'], {
           caller,
-          options: ['--verbose'],
+          env: { PATH: `${home}:${pathOf(guard)}` },
         });
-        expect(result.stderr, transcript(result)).toMatch(/pinned to second \(cwd\)/);
-        // The scratch directory may be on a filesystem mounted nosuid.
-        const bare = await runGuarded(undefined, root, [setuid, '-u'], { caller });
-        expect(result.stdout).toBe(bare.stdout);
+        expectFailure(inside, 125, /sudo (sh|mirrorlatch run) .* -- apt-get update$/m);
       }
     },
   );
@@ -97,6 +201,48 @@ describe('--pin auto', () => {
           },
         );
         expect(result.stdout, transcript(result)).toBe('0\nsecond\n');
+      }
+    },
+  );
+
+  test.skipIf(!mayMount)(
+    `lets root without CAP_SYS_ADMIN change to other users there, as apt does${noMount}`,
+    async () => {
+      const { root, home } = await mirrors();
+      chmodSync(home, 0o777);
+      for (const guard of guards) {
+        const result = await runGuarded(
+          guard,
+          root,
+          inShell(
+            `setpriv --reuid=65534 --regid=65534 --groups=65534,1 sh -c 'id -u; id -G; cat "$1"' sh "$1/current/file"
+             : >"$2" && chown 1:2 "$2" && stat -c ' %u %g' "$2"; rm "$2"; grep -c . /proc/self/uid_map`,
+            root,
+            join(home, 'owned'),
+          ),
+          {
+            options: ['--pin', 'namespace'],
+            through: ['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin', '--'],
+          },
+        );
+        expect(result.stdout, transcript(result)).toBe('65534\n65534 1\nsecond 1 2\n1\n');
+        expect(result.stderr).toBe('');
+      }
+    },
+  );
+
+  test.skipIf(!mayMount)(
+    `fails for root that may not map the ids of others${noMount}`,
+    async () => {
+      const { root } = await mirrors();
+      for (const guard of guards) {
+        const result = await runGuarded(guard, root, ['true'], {
+          through: [
+            ...['setpriv', '--bounding-set=-sys_admin,-setuid'],
+            ...['--inh-caps=-sys_admin,-setuid', '--'],
+          ],
+        });
+        expectFailure(result, 125, /cannot be pinned/);
       }
     },
   );

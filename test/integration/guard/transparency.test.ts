@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../../support/expect-failure.ts';
@@ -212,6 +212,88 @@ describe('I10: whatever the guard', () => {
         });
         expect(result.stdout, transcript(result)).toBe('ran|-v||');
       }
+    }
+  });
+
+  test('15,000 arguments arrive, with {snapshot} in some of them', async () => {
+    const { root } = await mirrors();
+    const words = Array.from({ length: 15_000 }, (_, at) => `argument-${at}`);
+    const snapshot = join(root, 'snapshots', 'second');
+    for (const guard of guards) {
+      for (const marked of [words, words.toSpliced(7_000, 2, '{snapshot}', 'x/{snapshot}')]) {
+        const result = await runGuarded(guard, root, inShell('printf "%s\\n" "$@"', ...marked));
+        expect(result.stdout.split('\n'), result.stderr).toEqual([
+          ...marked.map((word) => word.replace('{snapshot}', snapshot)),
+          '',
+        ]);
+      }
+    }
+  });
+
+  test('no program of the mirror is run, whatever PATH holds', async () => {
+    const mirror = await mirrors();
+    chmodSync(mirror.home, 0o777);
+    const proof = join(mirror.home, 'proof');
+    const names =
+      'flock unshare nsenter setpriv mount umount sh env sed awk ln cp mv rm rmdir readlink sleep cat';
+    for (const directory of [
+      mirror.root,
+      mirror.state(),
+      ...['snapshots', 'snapshots/second'].map((place) => join(mirror.root, place)),
+    ]) {
+      for (const name of names.split(' ')) {
+        writeFileSync(join(directory, name), `#!/bin/sh\necho ${name} >>'${proof}'\n`);
+        chmodSync(join(directory, name), 0o755);
+      }
+    }
+    for (const { guard, caller, pin } of pinnings) {
+      for (const path of [':$PATH', '.:$PATH', '$PATH:', 'usr/..:$PATH']) {
+        const result = await runGuarded(guard, mirror.root, ['cat', 'file'], {
+          caller,
+          options: ['--pin', pin, '--release-on-exit'],
+          through: inShell(`PATH=${path} exec "$@"`),
+        });
+        expect(result.stdout, transcript(result)).toBe('second');
+        expect(existsSync(proof), result.command).toBe(false);
+      }
+    }
+  });
+
+  test('a program is found by a relative element of PATH where the caller stands', async () => {
+    const { root, home } = await mirrors();
+    mkdirSync(join(home, 'bin'));
+    writeFileSync(join(home, 'bin', 'mine'), '#!/bin/sh\nprintf "%s " "$PATH"; cat file\n');
+    chmodSync(join(home, 'bin', 'mine'), 0o755);
+    chmodSync(home, 0o755);
+    for (const { guard, caller, pin } of pinnings) {
+      const result = await runGuarded(guard, root, ['mine'], {
+        caller,
+        cwd: home,
+        options: ['--pin', pin],
+        env: { PATH: `${pathOf(guard)}:bin` },
+      });
+      expect(result.stdout, transcript(result)).toBe(`${pathOf(guard)}:bin second`);
+    }
+  });
+
+  test('a command that cannot be executed is named, with 126 or 127', async () => {
+    const { root, home } = await mirrors();
+    chmodSync(home, 0o755);
+    writeFileSync(join(home, 'data'), '');
+    for (const { guard, caller, pin } of pinnings) {
+      const run = (...command: string[]) =>
+        runGuarded(guard, root, command, {
+          caller,
+          options: ['--pin', pin],
+          env: { PATH: `${pathOf(guard)}:${home}` },
+        });
+      for (const name of ['/etc/passwd', './file', 'data']) {
+        const refused = await run(name);
+        expectFailure(refused, 126, /cannot be executed: permission denied/);
+        expect(refused.stderr).toBe(`mirrorlatch: ${name} cannot be executed: permission denied\n`);
+      }
+      expectFailure(await run('/etc'), 126, /\/etc cannot be executed: it is a directory/);
+      expectFailure(await run('./none'), 127, /\.\/none: command not found/);
     }
   });
 
