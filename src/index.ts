@@ -42,7 +42,7 @@ export {
   gateStatus,
   openGate,
 } from './operations/gate.ts';
-export { type InitOptions, init } from './operations/init.ts';
+export { type InitOptions, type InitResult, init } from './operations/init.ts';
 export { type LockResult, lock } from './operations/lock/lock.ts';
 export type { LockOptions } from './operations/lock/work.ts';
 export { type PruneOptions, prune } from './operations/prune.ts';

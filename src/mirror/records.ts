@@ -6,14 +6,18 @@ import { DEFAULT_RETENTION, DEFAULT_SHRINK } from './policy.ts';
  * anything there, so each file is checked when it is read.
  */
 
+/** What a sync names of its source; `rsyncOptions` as after `--`. */
+const Named = { source: z.optional(z.string()), rsyncOptions: z._default(z.array(z.string()), []) };
+
 /** `.mirrorlatch/mirror.json`: what `init` or the first sync set for all later syncs. */
 const Settings = z.strictObject({
   format: z.literal(1),
   /** `in-place`: one tree, and a gate that keeps readers out while it is written. */
   mode: z.enum(['snapshots', 'in-place']),
-  /** In rsync's syntax, with a trailing slash. */
-  source: z.optional(z.string()),
-  rsyncOptions: z._default(z.array(z.string()), []),
+  /** The source is in rsync's syntax, with a trailing slash; files in the options are absolute. */
+  ...Named,
+  /** What the first sync names besides, until it has published. A later one may correct it. */
+  firstSync: z.optional(z.strictObject(Named)),
   /** See `RetentionPolicy`. */
   keepLast: z._default(z.int().check(z.minimum(1)), DEFAULT_RETENTION.keepLast),
   /** ms */

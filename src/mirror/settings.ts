@@ -1,7 +1,8 @@
 import { closeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { parseRsyncOptions } from '../rsync/options.ts';
+import { joinOptions } from '../rsync/join-options.ts';
+import { withAbsoluteFiles } from '../rsync/option-files.ts';
 import { parseSource } from '../rsync/source.ts';
 import { readTextIfThere, writeWhole } from '../system/files.ts';
 import { waitForFlock } from '../system/flock.ts';
@@ -50,9 +51,22 @@ export function settingsFrom({
     graceMs: retention?.graceMs,
     maxShrinkPercent: shrink?.maxPercent,
     source: source === undefined ? undefined : parseSource(source).argument,
-    rsyncOptions: rsyncOptions && [...parseRsyncOptions(rsyncOptions).args],
+    rsyncOptions: rsyncOptions && withAbsoluteFiles(rsyncOptions),
     serveAt: serveAt === undefined ? undefined : resolve(serveAt),
   } satisfies GivenSettings & Record<keyof RetentionPolicy, unknown>;
+}
+
+/** The source and the options of rsync that a mirror remembers. */
+export type Remembered = Pick<Settings, 'source' | 'rsyncOptions'>;
+
+/** What a sync that names nothing goes by. */
+export function rememberedBy({ source, rsyncOptions, firstSync }: Settings): Remembered {
+  if (firstSync === undefined) return { ...(source === undefined ? {} : { source }), rsyncOptions };
+  const named = firstSync.source ?? source;
+  return {
+    ...(named === undefined ? {} : { source: named }),
+    rsyncOptions: joinOptions(rsyncOptions, firstSync.rsyncOptions).args,
+  };
 }
 
 /**
@@ -101,7 +115,8 @@ export function createSettings(layout: Layout, settings: Settings, make: () => v
 }
 
 /**
- * Changes the given settings and leaves the rest as they are on disk.
+ * Changes the given settings and leaves the rest as they are on disk. A given source or given options
+ * settle what the first sync named.
  *
  * @param forgotten settings to drop.
  * @returns the new settings.
@@ -113,12 +128,29 @@ export function changeSettings(
   given: GivenSettings,
   forgotten: readonly OptionalSetting[] = [],
 ): Settings {
+  const isNamed = given.source !== undefined || given.rsyncOptions !== undefined;
+  return updateSettings(layout, (before) => {
+    const changed = { ...(isNamed ? settled(before) : before), ...definedOf(given) };
+    for (const name of forgotten) delete changed[name];
+    return changed;
+  });
+}
+
+/** Remembers for good what the first sync named. Throws as `changeSettings`. */
+export function settleFirstSync(layout: Layout): void {
+  updateSettings(layout, settled);
+}
+
+function settled(settings: Settings): Settings {
+  const { firstSync: _, ...others } = settings;
+  return { ...others, ...rememberedBy(settings) };
+}
+
+function updateSettings(layout: Layout, update: (before: Settings) => GivenSettings): Settings {
   return withSettingsLock(layout, () => {
     const before = readSettings(layout);
     if (before === undefined) throw mirrorIsGone(layout);
-    const changed = { ...before, ...definedOf(given) };
-    for (const name of forgotten) delete changed[name];
-    const settings = newSettings(changed, before.mode);
+    const settings = newSettings(update(before), before.mode);
     writeSettings(layout, settings);
     return settings;
   });

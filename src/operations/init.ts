@@ -1,7 +1,12 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { findMirror, type Mirror } from '../mirror/open.ts';
 import { prepareServing } from '../mirror/served-directory.ts';
-import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/settings.ts';
+import {
+  changeSettings,
+  rememberedBy,
+  type SettingsOptions,
+  settingsFrom,
+} from '../mirror/settings.ts';
 import { createMirror, otherMode } from '../writer/create.ts';
 
 export interface InitOptions extends SettingsOptions {
@@ -10,11 +15,16 @@ export interface InitOptions extends SettingsOptions {
   inPlace?: boolean | undefined;
 }
 
+export interface InitResult extends Mirror {
+  /** The options of rsync that the mirror remembered, if this call has replaced them. */
+  replacedOptions: readonly string[];
+}
+
 /**
  * Makes a mirror of `root`, or changes the settings of the mirror that is there. Other things in
  * `root` stay, unless one has a name that the mirror needs.
  */
-export function init({ root, inPlace, ...rules }: InitOptions): Mirror {
+export function init({ root, inPlace, ...rules }: InitOptions): InitResult {
   const { serveAt, ...given } = settingsFrom(rules);
   const found = findMirror(root);
   const mode = inPlace ? 'in-place' : (found?.settings.mode ?? 'snapshots');
@@ -30,7 +40,8 @@ export function init({ root, inPlace, ...rules }: InitOptions): Mirror {
     found ?? createMirror(root, given, { mayHoldOtherThings: true, mode });
   if (serveAt !== undefined && serveAt !== settings.serveAt) prepareServing(layout, serveAt);
   try {
-    return { layout, settings: changeSettings(layout, { ...given, serveAt }) };
+    const replacedOptions = given.rsyncOptions && found ? rememberedBy(settings).rsyncOptions : [];
+    return { layout, settings: changeSettings(layout, { ...given, serveAt }), replacedOptions };
   } catch (error) {
     throw asMirrorlatchError(error, `the settings of ${root} cannot be changed`);
   }

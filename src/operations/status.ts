@@ -10,8 +10,11 @@ import {
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
+import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
+import { rememberedBy } from '../mirror/settings.ts';
 import { type Finding, snapshotIds, survey } from '../mirror/survey.ts';
+import { policyOf } from '../writer/policy.ts';
 
 export interface SnapshotInfo {
   id: string;
@@ -34,6 +37,9 @@ export interface SnapshotInfo {
 export interface MirrorStatus {
   root: string;
   source: string | null;
+  /** For rsync, as after `--`. */
+  rsyncOptions: readonly string[];
+  retention: RetentionPolicy;
   current: SnapshotInfo | null;
   previous: string | null;
   snapshots: SnapshotInfo[];
@@ -79,6 +85,8 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
 /** The state of a mirror: its writer, what it serves, what a crash left. Changes nothing. */
 export function status(root: string): MirrorStatus {
   const { layout, settings } = openMirror(root);
+  const { source, rsyncOptions } = rememberedBy(settings);
+  const { retention } = policyOf(settings, {});
   const { entries: history, damaged } = inspectHistory(layout);
   const snapshots = snapshotsOf(layout, history);
   const state = inspectLock(layout);
@@ -89,7 +97,9 @@ export function status(root: string): MirrorStatus {
   const current = snapshots.find(({ isCurrent }) => isCurrent) ?? null;
   return {
     root: layout.root,
-    source: settings.source ?? null,
+    source: source ?? null,
+    rsyncOptions,
+    retention,
     current,
     previous: previousId(layout) ?? null,
     snapshots,

@@ -57,6 +57,7 @@ const Request = z.strictObject({
   verb: z.enum(['sync', 'plan']),
   rsyncOptions: z.array(z.string()),
   options: z.strictObject({
+    otherSource: z.optional(z.boolean()),
     strategy: z.optional(z.enum(STRATEGIES)),
     clone: z.optional(z.enum(CLONE_CHOICES)),
     without: z.optional(z.array(z.enum(DEFAULT_NAMES))),

@@ -108,12 +108,21 @@ type Sent = Record<
 >;
 
 function requestFor(verb: PushRequest['verb'], options: PushOptions, path: string): PushRequest {
-  const { clone, id, unclean, prune, lock, retention, retry, drain, shrink } = options;
+  const { otherSource, clone, id, unclean, prune, lock, retention, retry, drain, shrink } = options;
   // An in-place mirror has a strategy of its own, and knows it.
   const strategy = options.strategy === 'in-place' ? undefined : options.strategy;
   const without = options.without && [...options.without];
   const at = options.at?.getTime();
-  const sent = { strategy, clone, without, id, at, unclean, prune } satisfies Partial<Sent>;
+  const sent = {
+    otherSource,
+    strategy,
+    clone,
+    without,
+    id,
+    at,
+    unclean,
+    prune,
+  } satisfies Partial<Sent>;
   const groups = { lock, retention, retry, drain, shrink } satisfies Partial<Sent>;
   return {
     kind: 'request',

@@ -5,6 +5,7 @@ import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { becameCurrentAt, publicationOf, readHistory } from '../mirror/history.ts';
 import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
+import { rememberedBy } from '../mirror/settings.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 
 export interface CurrentSnapshot {
@@ -43,7 +44,7 @@ export function current(root: string): CurrentSnapshot {
 function currentOfMirror({ layout, settings }: Mirror): CurrentSnapshot {
   const id = currentId(layout);
   if (id === undefined) {
-    const source = settings.source === undefined ? 'SRC ' : '';
+    const source = rememberedBy(settings).source === undefined ? 'SRC ' : '';
     throw new MirrorlatchError('NO_MIRROR', `${layout.root} has no snapshot yet`, {
       hint: `Make one with: mirrorlatch sync ${source}${layout.root}, or wait for one with: mirrorlatch wait ${layout.root}`,
     });

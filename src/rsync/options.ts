@@ -90,6 +90,22 @@ export function withoutOption(unwanted: string, args: readonly string[]): string
     .flatMap(({ words }) => words);
 }
 
+/** The value of an option in any spelling: `--rsh=x`, `--rsh x`, `-e x`, `-ex`; empty for none. */
+export function optionValue(words: readonly string[]): string {
+  const [first = '', second] = words;
+  if (second !== undefined) return second;
+  if (!first.startsWith('--')) return first.slice(2).replace(/^=/, '');
+  return first.includes('=') ? first.slice(first.indexOf('=') + 1) : '';
+}
+
+/** The option in the same spelling with another value. */
+export function withOptionValue(words: readonly string[], value: string): string[] {
+  const [first = '', second] = words;
+  if (second !== undefined) return [first, value];
+  const end = first.startsWith('--') ? first.indexOf('=') + 1 : 2;
+  return [first.slice(0, end) + value];
+}
+
 function longOption(name: string): Option | undefined {
   const exact = OPTIONS.find(({ long }) => long === name);
   if (exact || !name.startsWith('no-')) return exact;

@@ -1,7 +1,7 @@
 import { MirrorlatchError } from '../errors.ts';
 import { type DuplexChild, startDuplexChild } from '../system/duplex-child.ts';
 import { FIRST_INHERITED } from '../system/process.ts';
-import { parseRsyncOptions } from './options.ts';
+import { optionValue, parseRsyncOptions } from './options.ts';
 import type { Source } from './source.ts';
 
 /**
@@ -152,14 +152,6 @@ function refuseBound(name: string, words: readonly string[]): void {
       hint: 'Give patterns with --exclude and --include, and set up the connection in ssh_config.',
     },
   );
-}
-
-/** The value of an option in any spelling: `--rsh=x`, `--rsh x`, `-e x`, `-ex`. */
-function optionValue(words: readonly string[]): string {
-  const [first = '', second] = words;
-  if (second !== undefined) return second;
-  if (first.startsWith('--')) return first.slice(first.indexOf('=') + 1);
-  return first.slice(2).replace(/^=/, '');
 }
 
 /** Splits a remote shell into words as rsync does (rsync(1), --rsh): a doubled quote is literal. */

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
+import { realPathToBe } from '../system/files.ts';
 
 /**
  * Where a mirror is copied from. `argument` is for rsync and always ends with a slash, as does
@@ -68,6 +69,19 @@ export function parseSource(text: string): Source {
   }
   const path = resolve(text);
   return { kind: 'local', argument: withSlash(path), path };
+}
+
+/** Whether both name one place, as far as can be seen from here. */
+export function isSameSource(one: Source, other: Source): boolean {
+  if (one.kind === 'local' && other.kind === 'local') {
+    return realPathToBe(one.path) === realPathToBe(other.path);
+  }
+  if (one.kind === 'daemon' && other.kind === 'daemon') {
+    const place = ({ host, module, path }: typeof one) =>
+      [host, module.replace(/\/$/, '').replace(/^.*[/:]/s, ''), path].join('/');
+    return place(one) === place(other);
+  }
+  return one.kind === other.kind && one.argument === other.argument;
 }
 
 /** A mirror on another host, which is reached by ssh. */

@@ -164,7 +164,7 @@ test('what a sync refuses, its dry run refuses too, without changing anything', 
     [['sync', mirror.root, '-n', '--', '--inplace'], 64],
     [['sync', mirror.source, full, '-n'], 78],
     [['sync', 'rsync://127.0.0.1:1/module', '/', '-n'], 64],
-    [['sync', join(mirror.home, 'absent'), mirror.root, '-n'], 66],
+    [['sync', join(mirror.home, 'absent'), mirror.root, '-n', '--other-source'], 66],
     [['sync', mirror.root, mirror.root, '-n'], 64],
     [['sync', mirror.source, join(mirror.source, 'inside'), '-n'], 64],
   ];

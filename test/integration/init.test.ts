@@ -218,7 +218,7 @@ test('another source for a later sync is not remembered', async () => {
   const mirror = await oneSnapshot();
   const other = join(mirror.home, 'other');
   await execa('cp', ['-a', mirror.source, other]);
-  await runForJson(['sync', other, mirror.root]);
+  await runForJson(['sync', other, mirror.root, '--other-source']);
   expect(await runForJson(['status', mirror.root])).toMatchObject({ source: `${mirror.source}/` });
 });
 

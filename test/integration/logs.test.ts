@@ -7,7 +7,7 @@ import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mir
 const oneSnapshot = mirrorsWith('first');
 const threeSnapshots = mirrorsWith('first', 'second', 'third');
 
-const nothingListens = ['sync', 'rsync://127.0.0.1:1/module'];
+const nothingListens = ['sync', '--other-source', 'rsync://127.0.0.1:1/module'];
 
 test("logs/ID.log has rsync's own output: every entry, but no progress", async () => {
   const mirror = await oneSnapshot();

@@ -228,7 +228,15 @@ describe('after a power cut', () => {
       writeFileSync(mirror.state('staging', '.boot'), 'of an earlier boot');
 
       const start = statSync(daemon.log).size;
-      const next = await runProgram(['sync', source, mirror.root, '--id', 'next', ...words]);
+      const next = await runProgram([
+        'sync',
+        source,
+        mirror.root,
+        '--other-source',
+        '--id',
+        'next',
+        ...words,
+      ]);
       expect(next.exitCode, transcript(next)).toBe(0);
       await isWhole(mirror);
       expect(readdirSync(mirror.state('staging'))).toEqual([]);

@@ -103,7 +103,15 @@ describe.concurrent('during a transfer', () => {
     source.reset();
 
     mirror.change({ z: 'came meanwhile' });
-    const next = await runProgram(['sync', source.url, mirror.root, '--id', 'next', '--json']);
+    const next = await runProgram([
+      'sync',
+      source.url,
+      mirror.root,
+      '--other-source',
+      '--id',
+      'next',
+      '--json',
+    ]);
     expect(next.exitCode, transcript(next)).toBe(0);
     await eventually(() => expect(source.sent().sort()).toEqual(['slow', 'z']));
     await source.stop();
@@ -128,7 +136,7 @@ describe.concurrent('during a transfer', () => {
     sync.kill('SIGINT');
     await sync.result;
     const start = statSync(daemon.log).size;
-    const next = await runProgram(['sync', source, mirror.root, '--id', 'next']);
+    const next = await runProgram(['sync', source, mirror.root, '--other-source', '--id', 'next']);
     expect(next.exitCode, transcript(next)).toBe(0);
     const sent = () => /sent slow: (\d+)/.exec(readFileSync(daemon.log, 'utf8').slice(start))?.[1];
     await eventually(() => expect(sent()).toBeDefined());

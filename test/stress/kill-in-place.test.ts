@@ -65,7 +65,7 @@ interface Scenario {
 const rootOf = (home: string) => join(home, 'known.mirror');
 const knownOf = (home: string) => join(home, 'known');
 const syncSecond = (home: string, ...more: string[]) => [
-  ...['sync', secondTree, rootOf(home), ...OPTIONS, ...more],
+  ...['sync', secondTree, rootOf(home), '--other-source', ...OPTIONS, ...more],
   ...TIMEOUT,
 ];
 

@@ -137,7 +137,15 @@ const scenarios: readonly Scenario[] = [
     name: 'a prune',
     prepare: async (root) => {
       await twoSnapshots(root);
-      await succeed(['sync', oldestTree, root, '--id', 'oldest-again', '--no-prune']);
+      await succeed([
+        'sync',
+        oldestTree,
+        root,
+        '--other-source',
+        '--id',
+        'oldest-again',
+        '--no-prune',
+      ]);
     },
     command: (root) => ['prune', root, '--keep-last', '1', '--grace', '0s'],
     actions: ['kill-tree', 'kill-process'],
@@ -334,14 +342,14 @@ function finishedInStaging(root: string): ReadonlySet<string> {
 }
 
 function syncSecond(root: string, id: string, ...more: string[]): readonly string[] {
-  const own = ['sync', source.url, root, '--id', id, ...OPTIONS, ...more];
+  const own = ['sync', source.url, root, '--other-source', '--id', id, ...OPTIONS, ...more];
   return [...own, '--', `--timeout=${RSYNC_TIMEOUT_S}`];
 }
 
 /** Publishes `oldest`, which the next sync may prune, and then `first`. */
 async function twoSnapshots(root: string): Promise<void> {
   await succeed(['sync', oldestTree, root, '--id', 'oldest', ...OPTIONS]);
-  await succeed(['sync', firstTree, root, '--id', 'first', ...OPTIONS]);
+  await succeed(['sync', firstTree, root, '--other-source', '--id', 'first', ...OPTIONS]);
 }
 
 async function succeed(args: readonly string[]): Promise<ProgramResult> {

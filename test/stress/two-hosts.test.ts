@@ -268,11 +268,11 @@ function rsyncAtWork(points: readonly Point[]): Point {
 }
 
 function syncHere(root: string, tree: string, id: string): readonly string[] {
-  return ['sync', tree, root, '--id', id];
+  return ['sync', tree, root, '--other-source', '--id', id];
 }
 
 function syncThere(root: string, id: string): readonly string[] {
-  return ['sync', thirdTree, root, '--id', id];
+  return ['sync', thirdTree, root, '--other-source', '--id', id];
 }
 
 async function shareMirror(name: string): Promise<SharedMirror> {

@@ -47,7 +47,7 @@ export async function startSlowSync(
   const tree = inPlace ? join(mirror.root, 'gate', 'live') : mirror.state('staging', id);
   mirror.change({ ...files, slow: randomBytes(seconds * RATE * 1024) });
   const sync = startProgram(
-    ['sync', source, mirror.root, ...name, ...words, '--', `--bwlimit=${RATE}`],
+    ['sync', source, mirror.root, '--other-source', ...name, ...words, '--', `--bwlimit=${RATE}`],
     options.program,
   );
   let ended = false;

@@ -1,5 +1,8 @@
 import type { Command } from 'commander';
 import type { Mirror } from '../../mirror/open.ts';
+import { rememberedBy } from '../../mirror/settings.ts';
+import type { InitResult } from '../../operations/init.ts';
+import { showOptions } from '../../rsync/join-options.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
@@ -14,6 +17,7 @@ interface Flags extends RetentionFlags, ShrinkFlags {
   adopt?: string;
   serveAt?: string;
   unadopt?: string;
+  clearOptions?: boolean;
   json?: boolean;
 }
 
@@ -30,6 +34,7 @@ export function addInit(program: Command, context: CommandContext): void {
     .option('--unadopt <DIR>', 'turn an adopted directory back into a plain directory')
     .option('--serve-at <DIR>', 'also keep a real directory equal to the current snapshot');
   addOptions(command, RETENTION, MAX_SHRINK)
+    .option('--clear-options', 'forget the options of rsync that the mirror remembers')
     .option('--json', 'print the settings')
     .addHelpText(
       'after',
@@ -39,14 +44,14 @@ export function addInit(program: Command, context: CommandContext): void {
           'mirrorlatch init --adopt /srv/debian       # makes it a symlink into /srv/debian.mirror',
         ],
         ['USAGE', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
-        'Options after -- are remembered, and passed to rsync by each sync.',
+        'Options after -- replace those that the mirror remembers. Each sync passes them to rsync.',
       ),
     )
     .action(async (root: string | undefined, flags: Flags) => {
+      const keepsOptions = context.operands.length === 0 && !flags.clearOptions;
       const settings = {
         source: flags.source,
-        // To give none is no wish to forget those that the mirror remembers.
-        rsyncOptions: context.operands.length === 0 ? undefined : context.operands,
+        rsyncOptions: keepsOptions ? undefined : context.operands,
         retention: RETENTION.read(flags),
         shrink: SHRINK.read(flags),
         serveAt: flags.serveAt,
@@ -75,15 +80,23 @@ export function addInit(program: Command, context: CommandContext): void {
     });
 }
 
-function report({ layout, settings }: Mirror, asJson: boolean | undefined): void {
+function report(
+  { layout, settings, replacedOptions = [] }: Mirror & Partial<InitResult>,
+  asJson: boolean | undefined,
+): void {
   if (asJson) {
     printJson({ root: layout.root, settings });
     return;
   }
-  const source =
-    settings.source === undefined ? '; the first sync names its source' : ` of ${settings.source}`;
+  const { source, rsyncOptions } = rememberedBy(settings);
+  const of = source === undefined ? '; the first sync names its source' : ` of ${source}`;
   const path =
     settings.adopted === undefined ? '' : `; ${settings.adopted} is a symlink to its current tree`;
-  printLine(`${layout.root} is a mirror${source}${path}`);
+  printLine(`${layout.root} is a mirror${of}${path}`);
+  const isReplaced = replacedOptions.join('\0') !== rsyncOptions.join('\0');
+  const before =
+    isReplaced && replacedOptions.length > 0 ? `, in place of ${showOptions(replacedOptions)}` : '';
+  const options = rsyncOptions.length === 0 ? 'no options' : showOptions(rsyncOptions);
+  if (rsyncOptions.length > 0 || before !== '') printLine(`rsync gets ${options}${before}`);
   if (settings.mode === 'snapshots') printLine(`it keeps ${describeRetention(settings)}`);
 }

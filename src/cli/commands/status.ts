@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
-import { layoutOf } from '../../mirror/layout.ts';
+import { LIVE, layoutOf } from '../../mirror/layout.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import type { MirrorStatus } from '../../operations/status.ts';
+import { showOptions } from '../../rsync/join-options.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { describeRetention } from '../options/retention.ts';
 import { bad, good, printJson, printLine } from '../output.ts';
 import { showAge } from '../units.ts';
 import { printSnapshots } from './list.ts';
@@ -39,11 +41,13 @@ export function addStatus(program: Command, context: CommandContext): void {
 }
 
 function printStatus(status: MirrorStatus): void {
-  const { root, source, lock, findings, snapshots, lastSync, isHealthy } = status;
-  const { damagedHistoryLines } = status;
+  const { root, source, rsyncOptions, retention, lock, findings, snapshots, lastSync } = status;
+  const { isHealthy, damagedHistoryLines } = status;
   const row = (name: string, text: string) => printLine(`${name.padEnd(8)} ${text}`);
   row('mirror', `${root} ${isHealthy ? good('healthy') : bad('needs attention')}`);
   row('source', source ?? 'not set yet');
+  if (rsyncOptions.length > 0) row('options', showOptions(rsyncOptions));
+  if (status.current?.id !== LIVE) row('keeps', describeRetention(retention));
   row('lock', lock.state.kind === 'free' ? 'free' : lock.message);
   row('last', describeSync(lastSync));
   if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));

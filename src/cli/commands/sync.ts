@@ -31,6 +31,7 @@ interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, Drai
   strategy: Strategy;
   clone: CloneChoice;
   without: DefaultName[];
+  otherSource?: boolean;
   dryRun?: boolean;
   id?: string;
   at?: Date;
@@ -42,9 +43,9 @@ interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, Drai
 }
 
 const RSYNC_HELP = `SRC is a directory, host:path (ssh), host::module/path or rsync://host/module/path. The mirror always
-gets the contents of SRC, with or without a trailing slash. Options after -- are passed to rsync, and
-the first sync remembers them together with SRC. Options that would damage a published snapshot are
-refused, with the reason and an alternative. By default mirrorlatch calls rsync with --archive --delete
+gets the contents of SRC, with or without a trailing slash. Options after -- are passed to rsync. The
+first sync remembers them together with SRC, and a later one adds its own for that run. Options that
+would damage a published snapshot are refused, with the reason and an alternative. By default mirrorlatch calls rsync with --archive --delete
 --modify-window=-1 --safe-links --timeout=600 and excludes temporary files of the upstream's own syncs;
 --without turns these off one by one.
 
@@ -61,6 +62,7 @@ export function addSync(program: Command, context: CommandContext): void {
     .usage('[SRC] ROOT [options] [-- RSYNC_OPTIONS]')
     .argument('<paths...>', 'SRC and ROOT; or ROOT alone, if its source is already set')
     .option('-n, --dry-run', 'print what would change, and change nothing')
+    .option('--other-source', 'take the tree of SRC, although the mirror remembers another source')
     .option('--id <name>', 'name the new snapshot (default: the UTC time)')
     .option('--at <time>', 'start at this time, and name the snapshot by it', (text) =>
       pointInTime(text),
@@ -145,8 +147,8 @@ export function addSync(program: Command, context: CommandContext): void {
 
 /** What the flags mean to a sync and to a push alike. */
 function optionsOf(flags: Flags): Omit<SyncOptions, 'root' | 'source'> {
-  const { strategy, clone, without, id, at, unclean, prune } = flags;
-  const own = { strategy, clone, without, id, at, unclean, prune };
+  const { otherSource, strategy, clone, without, id, at, unclean, prune } = flags;
+  const own = { otherSource, strategy, clone, without, id, at, unclean, prune };
   return {
     ...own,
     shrink: SHRINK.read(flags),

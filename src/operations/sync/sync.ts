@@ -1,7 +1,7 @@
 import { MirrorlatchError } from '../../errors.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
 import { checkRsync, complaintOfSuperblock, storeNanoseconds } from '../../mirror/preflight.ts';
-import { settingsFrom } from '../../mirror/settings.ts';
+import { settleFirstSync } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { pause } from '../../system/pause.ts';
@@ -15,7 +15,14 @@ import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './contex
 import { syncInPlace } from './in-place.ts';
 import type { Synced } from './outcome.ts';
 import { syncSnapshot } from './snapshot.ts';
-import { checkSync, planWork, rememberSource, type SyncOptions, shrinkGuardOf } from './work.ts';
+import {
+  checkSync,
+  planWork,
+  rememberFirstSync,
+  type SyncOptions,
+  settingsOfNew,
+  shrinkGuardOf,
+} from './work.ts';
 
 export type SyncResult = Synced & {
   /** What an earlier crash had left. */
@@ -34,7 +41,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { id, at, prune = true, pushed, signal, onEvent = () => {} } = options;
   await checkRsync();
   const { mirror, isNew } = checkSync(options);
-  if (isNew) createMirror(options.root, settingsFrom(options));
+  if (isNew) createMirror(options.root, settingsOfNew(options));
   const { layout } = mirror;
   await waitUntil(at, signal, onEvent);
   const { lock, retention, retry, drain, shrink } = options;
@@ -42,11 +49,23 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const failure = `the sync of ${layout.root} failed`;
   const policy = { retention, retry, drain, shrink };
   const session = { command, failure, lock, ...policy, prune, signal, onEvent };
-  const { result, recovered, pruned } = await withWriter(layout, session, (writer) => {
-    rememberSource(options, writer);
-    return makingSnapshot(writer, { id, at }, (newId) => bringUp(options, writer, newId));
+  const { result, recovered, pruned } = await withWriter(layout, session, async (writer) => {
+    const isFirst = rememberFirstSync(options, writer);
+    const make = (newId: string): Promise<Synced> => bringUp(options, writer, newId);
+    const synced = await makingSnapshot(writer, { id, at }, make);
+    if (isFirst) settle(writer);
+    return synced;
   });
   return { ...result, recovered, pruned };
+}
+
+/** The next sync tries again if it fails, as on a full disk. */
+function settle(writer: Writer): void {
+  try {
+    settleFirstSync(writer.layout);
+  } catch (error) {
+    writer.warn(error, 'the source and its options could not be remembered for good');
+  }
 }
 
 /** Brings the mirror up to its source, and keeps what rsync said of it. */

@@ -8,14 +8,25 @@ import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../..
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy, ShrinkPolicy } from '../../mirror/policy.ts';
 import { checkPlaces, keepsNanoseconds } from '../../mirror/preflight.ts';
-import { changeSettings, newSettings, settingsFrom } from '../../mirror/settings.ts';
+import type { Settings } from '../../mirror/records.ts';
+import {
+  changeSettings,
+  type GivenSettings,
+  newSettings,
+  type Remembered,
+  rememberedBy,
+  settingsFrom,
+} from '../../mirror/settings.ts';
 import { type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
+import { joinOptions } from '../../rsync/join-options.ts';
+import { checkOptionFiles, withAbsoluteFiles } from '../../rsync/option-files.ts';
 import { parseRsyncOptions } from '../../rsync/options.ts';
 import { pushedSource } from '../../rsync/pushed.ts';
-import { parseSource, type Source } from '../../rsync/source.ts';
+import { isSameSource, parseSource, type Source, sourceName } from '../../rsync/source.ts';
 import { realPathToBe } from '../../system/files.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import { checkNewRoot } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import type { PolicyOptions } from '../../writer/policy.ts';
@@ -34,7 +45,9 @@ export interface SyncOptions extends PolicyOptions {
   source?: string | undefined;
   /** What another host pushes, in place of `source`. */
   pushed?: PushedTree | undefined;
-  /** For rsync, as after `--` on the command line; by default what the mirror remembers. */
+  /** Take the tree of `source` although the mirror remembers another. */
+  otherSource?: boolean | undefined;
+  /** For rsync, as after `--` on the command line, in addition to what the mirror remembers. */
   rsyncOptions?: readonly string[] | undefined;
   strategy?: Strategy | undefined;
   clone?: CloneChoice | undefined;
@@ -82,7 +95,7 @@ export function checkSync(options: SyncOptions): { mirror: Mirror; isNew: boolea
   const found = namesSource ? findMirror(options.root) : openMirror(options.root);
   const mirror = found ?? {
     layout: layoutOf(realPathToBe(resolve(options.root))),
-    settings: newSettings(settingsFrom(options)),
+    settings: newSettings(settingsOfNew(options)),
   };
   planWork(options, mirror);
   if (found === undefined) checkNewRoot(options.root);
@@ -100,10 +113,14 @@ export function planWork(
   onNotice: (message: string) => void = () => {},
 ): Work {
   const { strategy = STRATEGIES[0], clone = CLONE_CHOICES[0] } = options;
-  const source = sourceOf(options, { layout, settings });
+  const remembered = rememberedBy(withFirstSync(options, { layout, settings }));
+  const source = sourceOf(options, layout, remembered);
   checkPlaces(source, layout.root);
-  const given = options.rsyncOptions?.length ? options.rsyncOptions : settings.rsyncOptions;
-  const { args, needsWholePass: wholeFor } = parseRsyncOptions(given);
+  const given = withAbsoluteFiles(options.rsyncOptions ?? []);
+  const joined = joinOptions(remembered.rsyncOptions, given);
+  checkOptionFiles(joined.args);
+  for (const contradiction of joined.contradictions) onNotice(contradiction);
+  const { args, needsWholePass: wholeFor } = parseRsyncOptions(joined.args);
   const without = new Set(options.without);
   if (!keepsNanoseconds(layout)) without.add('nanoseconds');
   const { onChannel, confirm } = options.pushed ?? {};
@@ -143,24 +160,71 @@ function refuseForInPlace({ strategy, clone, id }: SyncOptions): void {
   );
 }
 
-function sourceOf({ source, pushed }: SyncOptions, { layout, settings }: Mirror): Source {
-  if (pushed !== undefined) return pushedSource(pushed.name);
-  const text = source ?? settings.source;
-  if (text !== undefined) return parseSource(text);
-  throw new MirrorlatchError('USAGE', `${layout.root} does not know its source yet`, {
-    hint: `Name it once: mirrorlatch sync SRC ${layout.root}`,
-  });
+function sourceOf(
+  { source: given, pushed, otherSource = false }: SyncOptions,
+  { root }: Layout,
+  { source: remembered }: Remembered,
+): Source {
+  const text = given ?? remembered;
+  if (pushed === undefined && text === undefined) {
+    throw new MirrorlatchError('USAGE', `${root} does not know its source yet`, {
+      hint: `Name it once: mirrorlatch sync SRC ${quoteForSh(root)}`,
+    });
+  }
+  const source = pushed === undefined ? parseSource(text ?? '') : pushedSource(pushed.name);
+  if (remembered !== undefined && !otherSource && !isSameSource(source, parseSource(remembered))) {
+    const name = sourceName(source);
+    const change =
+      pushed === undefined
+        ? ` To change its source for good: mirrorlatch init ${quoteForSh(root)} --source ${quoteForSh(name)}`
+        : '';
+    throw new MirrorlatchError('USAGE', `${root} is a mirror of ${remembered}, not of ${name}`, {
+      hint: `If the tree is to come from there this once, add --other-source.${change}`,
+    });
+  }
+  return source;
 }
 
 /**
- * A mirror remembers the source of its first sync. Until one has been published, that is the source
- * that was named last: an earlier one may have been misspelt.
+ * The settings with what this call names, if it is the first sync. Before a publication the last call
+ * that names a source counts alone, because an earlier one may have been wrong.
  */
-export function rememberSource(options: SyncOptions, { layout, settings }: Mirror): void {
-  const isSettled = settings.source !== undefined && currentId(layout) !== undefined;
-  if (options.source === undefined || isSettled) return;
-  const { source, rsyncOptions } = settingsFrom(options);
-  changeSettings(layout, { source, rsyncOptions });
+function withFirstSync(options: SyncOptions, { layout, settings }: Mirror): Settings {
+  const { firstSync } = settings;
+  const namesSource = options.source !== undefined || options.pushed !== undefined;
+  const isFirst =
+    currentId(layout) === undefined ||
+    (options.source !== undefined && rememberedBy(settings).source === undefined);
+  if (!isFirst) return settings;
+  const given = settingsFrom({ source: options.source, rsyncOptions: options.rsyncOptions ?? [] });
+  const { rsyncOptions = [] } = given;
+  if (namesSource) {
+    const named = given.source === undefined ? {} : { source: given.source };
+    return { ...settings, firstSync: { ...named, rsyncOptions } };
+  }
+  if (rsyncOptions.length === 0) return settings;
+  const { args } = joinOptions(firstSync?.rsyncOptions ?? [], rsyncOptions);
+  return { ...settings, firstSync: { ...firstSync, rsyncOptions: args } };
+}
+
+/** What the first sync keeps of this call before it begins. */
+export function settingsOfNew(options: SyncOptions): GivenSettings {
+  const { source, rsyncOptions, ...rules } = settingsFrom(options);
+  return {
+    ...rules,
+    firstSync: { ...(source === undefined ? {} : { source }), rsyncOptions: rsyncOptions ?? [] },
+  };
+}
+
+/**
+ * Keeps what the first sync names, so that the next one goes on with it after a crash.
+ *
+ * @returns whether there is something to settle once a sync has ended well.
+ */
+export function rememberFirstSync(options: SyncOptions, { layout, settings }: Mirror): boolean {
+  const { firstSync } = withFirstSync(options, { layout, settings });
+  if (firstSync !== settings.firstSync) changeSettings(layout, { firstSync });
+  return firstSync !== undefined;
 }
 
 /** The guard for each plan of a sync. Under `--without delete` nothing of `current` vanishes. */

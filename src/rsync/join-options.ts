@@ -1,0 +1,75 @@
+import { quoteForSh } from '../system/quote.ts';
+import { optionValue, parseRsyncOptions } from './options.ts';
+
+/** The options that filter entries: the first rule that matches an entry counts. */
+const RULES: ReadonlySet<string> = new Set([
+  'exclude',
+  'exclude-from',
+  'include',
+  'include-from',
+  'filter',
+  'F',
+]);
+
+/** Further options that add to earlier ones of the same name, where others replace them. */
+const ADDING: ReadonlySet<string> = new Set(['chmod', 'remote-option']);
+
+export interface JoinedOptions {
+  args: string[];
+  /** Sentences about options that contradict each other. */
+  contradictions: string[];
+}
+
+/**
+ * Adds the options of one call to those that a mirror remembers. What is remembered comes first, so
+ * that what it excludes stays excluded; of other options, rsync heeds the last. Pure.
+ *
+ * @throws MirrorlatchError USAGE for options that rsync must not get.
+ */
+export function joinOptions(
+  remembered: readonly string[],
+  given: readonly string[],
+): JoinedOptions {
+  const before = parseRsyncOptions(remembered).named;
+  const known = new Set(before.map(meaningOf));
+  const added = parseRsyncOptions(given).named.filter((option) => !known.has(meaningOf(option)));
+  const contradictions = added.flatMap((option) => {
+    const shown = showOptions(option.words);
+    if (RULES.has(option.name)) {
+      return mayInclude(option) && before.some(({ name }) => RULES.has(name))
+        ? [
+            `${shown} comes after the filter rules that the mirror remembers, and the first that matches counts`,
+          ]
+        : [];
+    }
+    const replaced = before.filter(({ name }) => isReplaced(name, option.name));
+    return replaced.length === 0
+      ? []
+      : [
+          `${shown} replaces ${replaced.map(({ words }) => showOptions(words)).join(' ')}, which the mirror remembers, in this run`,
+        ];
+  });
+  return { args: [...before, ...added].flatMap(({ words }) => words), contradictions };
+}
+
+/** Options as they are typed after `--`. */
+export function showOptions(words: readonly string[]): string {
+  return words.map(quoteForSh).join(' ');
+}
+
+type NamedOption = ReturnType<typeof parseRsyncOptions>['named'][number];
+
+/** The same text for `--bwlimit=5m` and `--bwlimit 5m`. */
+function meaningOf({ name, words }: NamedOption): string {
+  return `${name}\0${optionValue(words)}`;
+}
+
+function mayInclude({ name, words }: NamedOption): boolean {
+  if (name === 'filter') return !/^(-|exclude|hide|H)/.test(optionValue(words));
+  return !name.startsWith('exclude');
+}
+
+function isReplaced(before: string, after: string): boolean {
+  if (before === after) return !ADDING.has(after);
+  return after === `no-${before}` || before === `no-${after}`;
+}

@@ -1,0 +1,209 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { bin } from '../support/project.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+
+const oneSnapshot = mirrorsWith('first');
+
+/** A mirror with a directory of rule files, which is not the working directory of the tests. */
+function mirrorWithRules(files: Readonly<Record<string, string>>): SmallMirror & { rules: string } {
+  const mirror = smallMirror();
+  mirror.change({ secret: 'stays here' });
+  const rules = join(mirror.home, 'rules');
+  mkdirSync(rules);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(rules, name), text);
+  return { ...mirror, rules };
+}
+
+function published({ root }: SmallMirror): string[] {
+  return readdirSync(join(root, 'current')).sort();
+}
+
+describe('a file that an option of rsync names', () => {
+  test.for([
+    ['--exclude-from=ex'],
+    ['--exclude-from', 'ex'],
+    ['--filter=merge ex-rules'],
+    ['--filter=. ex-rules'],
+    ['-f', 'merge,- ex'],
+    ['-f.-_ex'],
+  ])('%s is taken from the working directory of the call that gave it', async (options) => {
+    const mirror = mirrorWithRules({ ex: '/secret\n', 'ex-rules': '- /secret\n' });
+    const { rules: cwd, source, root } = mirror;
+    const first = await runProgram(['sync', source, root, '--', ...options], { cwd });
+    expect(first.exitCode, transcript(first)).toBe(0);
+    // Another file of that name, where cron starts.
+    const elsewhere = scratchDirectory();
+    for (const name of ['ex', 'ex-rules']) writeFileSync(join(elsewhere, name), '- /none\n');
+    mirror.change({ file: 'changed' });
+    const second = await runProgram(['sync', root], { cwd: elsewhere });
+    expect(second.exitCode, transcript(second)).toBe(0);
+    expect(published(mirror)).toEqual(['below', 'file']);
+    expect(JSON.stringify(mirror.settings()['rsyncOptions'])).toContain(`${cwd}/ex`);
+  });
+
+  test('is given to init in the same way', async () => {
+    const mirror = mirrorWithRules({ ex: '/secret\n' });
+    const words = ['init', mirror.root, '--source', mirror.source, '--', '--exclude-from=ex'];
+    expect((await runProgram(words, { cwd: mirror.rules })).exitCode).toBe(0);
+    await runForJson(['sync', mirror.root]);
+    expect(published(mirror)).toEqual(['below', 'file']);
+  });
+
+  test('has to be there, then and later', async () => {
+    const mirror = mirrorWithRules({ ex: '/secret\n' });
+    const { source, root, rules: cwd } = mirror;
+    const given = [
+      '--exclude-from=none',
+      '--password-file=none',
+      '--log-file=none/log',
+      '-f. none',
+    ];
+    for (const option of given) {
+      const result = await runProgram(['sync', source, root, '--', option], { cwd });
+      expectFailure(result, 64, new RegExp(`cannot be used: there is no ${cwd}/none`));
+    }
+    for (const option of ['--exclude-from=-', '--filter=merge -', '--filter=. ']) {
+      const result = await runProgram(['sync', source, root, '--', option], { cwd });
+      expectFailure(result, 64, /it names no file, and standard input can be read only once/);
+    }
+    await runForJson(['sync', source, root, '--', `--exclude-from=${cwd}/ex`]);
+    rmSync(join(cwd, 'ex'));
+    expectFailure(await runProgram(['sync', root]), 64, new RegExp(`there is no ${cwd}/ex`));
+  });
+
+  test('may not merge another one by a relative name', async () => {
+    const mirror = mirrorWithRules({ outer: '# rules\nmerge inner\n', inner: '- /secret\n' });
+    const { source, root, rules: cwd } = mirror;
+    const words = ['sync', source, root, '--', '--filter=merge outer'];
+    expectFailure(await runProgram(words, { cwd }), 64, /outer has the rule "merge inner"/);
+    writeFileSync(join(cwd, 'outer'), `merge ${cwd}/inner\nmerge ${cwd}/outer-\n`);
+    writeFileSync(join(cwd, 'outer-'), '- /below\n');
+    expect((await runProgram(words, { cwd })).exitCode).toBe(0);
+    expect(published(mirror)).toEqual(['file']);
+  });
+});
+
+describe('options after -- of a later sync', () => {
+  test('are added to those that the mirror remembers, for that run', async () => {
+    const mirror = smallMirror();
+    mirror.change({ secret: 'stays here', other: 'x' });
+    await mirror.sync('--', '--exclude=/secret');
+    await runForJson([
+      'sync',
+      mirror.root,
+      '--allow-shrink',
+      '--',
+      '--bwlimit=5m',
+      '--exclude=/other',
+    ]);
+    expect(published(mirror)).toEqual(['below', 'file']);
+    await runForJson(['sync', mirror.root]);
+    expect(published(mirror)).toEqual(['below', 'file', 'other']);
+    expect(mirror.settings()['rsyncOptions']).toEqual(['--exclude=/secret']);
+  });
+
+  test('that contradict those are named, and the same ones are not', async () => {
+    const mirror = smallMirror();
+    mirror.change({ secret: 'stays here' });
+    await mirror.sync('--', '--exclude=/secret', '--bwlimit=10m', '--whole-file');
+    const given = ['--bwlimit=5m', '--no-whole-file', '--include=/secret', '--exclude', '/secret'];
+    const result = await runProgram(['sync', mirror.root, '--', ...given]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).toMatch(
+      "'--bwlimit=5m' replaces '--bwlimit=10m', which the mirror remembers, in this run",
+    );
+    expect(result.stderr).toMatch('--no-whole-file replaces --whole-file');
+    expect(result.stderr).toMatch(
+      "'--include=/secret' comes after the filter rules that the mirror",
+    );
+    expect(result.stderr).not.toMatch('--exclude');
+    expect(published(mirror)).toEqual(['below', 'file']);
+    const quiet = await runProgram(['sync', mirror.root, '--quiet', '--', ...given]);
+    expect(quiet.stderr).toBe('');
+  });
+});
+
+describe('options of a first sync that published nothing', () => {
+  test('are not remembered against a call that names its source anew', async () => {
+    const mirror = smallMirror();
+    const wrong = ['sync', mirror.source, mirror.root, '--', '--bwlimit=wrong'];
+    expectFailure(await runProgram(wrong), 64, /rsync does not accept these options/);
+    await mirror.sync();
+    expect(mirror.settings()).toMatchObject({ source: `${mirror.source}/`, rsyncOptions: [] });
+    expect(mirror.settings()).not.toHaveProperty('firstSync');
+  });
+
+  test('hold for what names no source, and are shown, until init replaces them', async () => {
+    const mirror = smallMirror();
+    mirror.change({ secret: 'stays here' });
+    const words = ['sync', mirror.source, mirror.root, '--', '--exclude=/secret'];
+    const killed = await runProgram([...words, '--timeout=wrong']);
+    expect(killed.exitCode, transcript(killed)).toBe(64);
+    expect(await runForJson(['status', mirror.root]).catch(String)).toContain('--exclude=/secret');
+    await runForJson(['init', mirror.root, '--', '--exclude=/secret']);
+    await runForJson(['sync', mirror.root]);
+    expect(published(mirror)).toEqual(['below', 'file']);
+    expect(mirror.settings()).toMatchObject({ source: `${mirror.source}/` });
+  });
+});
+
+test('init replaces the options, prints which, and clears them; status shows source, options and rules', async () => {
+  const mirror = await oneSnapshot();
+  await runForJson(['init', mirror.root, '--keep-within', '14d', '--', '--exclude=/a b', '-z']);
+  const { stdout } = await runProgram(['status', mirror.root]);
+  expect(stdout).toMatch(/^source +.*\/source\/$/m);
+  expect(stdout).toMatch(/^options +'--exclude=\/a b' -z$/m);
+  expect(stdout).toMatch(/^keeps +the last 3 snapshots, those published within 14d, those that/m);
+  expect(await runForJson(['status', mirror.root])).toMatchObject({
+    rsyncOptions: ['--exclude=/a b', '-z'],
+    retention: { keepLast: 3, keepWithinMs: 14 * 24 * 3600 * 1000 },
+  });
+  const replaced = await runProgram(['init', mirror.root, '--', '--exclude=/b']);
+  expect(replaced.stdout).toMatch(
+    /^rsync gets '--exclude=\/b', in place of '--exclude=\/a b' -z$/m,
+  );
+  const cleared = await runProgram(['init', mirror.root, '--clear-options']);
+  expect(cleared.stdout).toMatch(/^rsync gets no options, in place of '--exclude=\/b'$/m);
+  expect(mirror.settings()['rsyncOptions']).toEqual([]);
+});
+
+describe('a source other than the one that a mirror remembers', () => {
+  test('is refused by name, unless --other-source or init says that it is meant', async () => {
+    const mirror = await oneSnapshot();
+    const other = join(mirror.home, "it's other");
+    await execa('cp', ['-a', mirror.source, other]);
+    writeFileSync(join(other, 'file'), 'of the other');
+    for (const words of [
+      ['sync', other, mirror.root],
+      ['sync', other, mirror.root, '--dry-run'],
+      ['sync', 'rsync://127.0.0.1:1/x/', mirror.root],
+    ]) {
+      const result = await runProgram(words);
+      expectFailure(result, 64, /is a mirror of .*\/source\/, not of /, /--other-source/);
+    }
+    expect(readFileSync(join(mirror.root, 'current/file'), 'utf8')).toBe('first');
+    await runForJson(['sync', other, mirror.root, '--other-source']);
+    expect(readFileSync(join(mirror.root, 'current/file'), 'utf8')).toBe('of the other');
+    expect(mirror.settings()['source']).toBe(`${mirror.source}/`);
+    // The hint can be pasted.
+    const { stderr } = await runProgram(['sync', other, mirror.root]);
+    const [, command = ''] = /for good: mirrorlatch (.*)$/m.exec(stderr) ?? [];
+    await execa('sh', ['-c', `"$0" "$1" ${command}`, process.execPath, bin]);
+    expect(mirror.settings()['source']).toBe(`${other}/`);
+  });
+
+  test('is the same by another spelling of its path', async () => {
+    const mirror = await oneSnapshot();
+    await execa('ln', ['-s', mirror.source, join(mirror.home, 'link')]);
+    for (const source of [`${mirror.source}//`, join(mirror.home, 'link'), './source']) {
+      const result = await runProgram(['sync', source, mirror.root], { cwd: mirror.home });
+      expect(result.exitCode, transcript(result)).toBe(0);
+    }
+  });
+});
