@@ -142,7 +142,13 @@ describe.concurrent('a server that does not answer', () => {
 
   test('is tried again after five minutes at the latest', async () => {
     const mirror = await inScratch('patience');
-    const words = ['rsync://127.0.0.1:1/module', mirror.root, '--other-source', '--retry-delay', '1h'];
+    const words = [
+      'rsync://127.0.0.1:1/module',
+      mirror.root,
+      '--other-source',
+      '--retry-delay',
+      '1h',
+    ];
     const sync = startProgram(['sync', ...words]);
     await eventually(() => expect(sync.saidSoFar()).toMatch(/try 1 of 4 follows in 300 s/));
     sync.kill('SIGTERM');
