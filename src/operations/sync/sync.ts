@@ -64,7 +64,7 @@ function settle(writer: Writer): void {
   try {
     settleFirstSync(writer.layout);
   } catch (error) {
-    writer.warn(error, 'the source and its options could not be remembered for good');
+    writer.reportProblem(error, 'the source and its options could not be remembered for good');
   }
 }
 
