@@ -58,6 +58,10 @@ interface DetailsByCode {
     /** What a command left running. */
     processes?: readonly { pid: number; name: string }[];
   };
+  PERMISSION: {
+    /** The user that may do it. */
+    owner?: { uid: number; name: string };
+  };
   CONFIGURATION: {
     /** The file that is in the way. */
     path?: string;

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { asMirrorlatchError, EXIT_CODES, GUARD_FAILED, MirrorlatchError } from '../errors.ts';
+import { withOwnersCommand } from './as-owner.ts';
 import type { LoadCommand } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { abortOnSignals } from './interrupt.ts';
@@ -55,7 +56,7 @@ export async function runCommandLine(
     const known =
       error instanceof CommanderError
         ? usageError(error, command, separator !== -1)
-        : asMirrorlatchError(error);
+        : withOwnersCommand(asMirrorlatchError(error), words);
     const failed = endAfter(known, command);
     const exitCode = typeof failed === 'number' ? failed : known.exitCode;
     printError(known, exitCode, own.includes('--json'));

@@ -1,4 +1,4 @@
-import { constants, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, copyFileSync, linkSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
@@ -46,7 +46,7 @@ export async function cloneTree(
   to: string,
   { methods, inherit, signal, onRefused }: CloneOptions,
 ): Promise<CloneMethod> {
-  refuseMountsWithin(from);
+  refuseMountsWithin(from, 'cloned');
   let lastWords = '';
   for (const method of methods) {
     signal.throwIfAborted();
@@ -83,20 +83,38 @@ export function cloneMethodsFor(from: string, preference: CloneMethod | 'auto'):
   return isSubvolume(from) ? ['btrfs', ...others] : others;
 }
 
+/** How a filesystem says that it cannot. */
+const REFUSALS = ['ENOTSUP', 'EOPNOTSUPP', 'EPERM', 'EXDEV', 'EINVAL', 'ENOSYS'];
+
 /** Whether files in `directory` can share their blocks (ioctl_ficlone(2)). */
 export function canReflink(directory: string): boolean {
-  const [from, to] = [join(directory, '.reflink-from'), join(directory, '.reflink-to')];
+  return canMakeOf(directory, (from, to) =>
+    copyFileSync(from, to, constants.COPYFILE_FICLONE_FORCE),
+  );
+}
+
+/** Whether a file in `directory` that is this user's own can have two names (link(2)). */
+export function canHardlink(directory: string): boolean {
+  return canMakeOf(directory, linkSync);
+}
+
+function canMakeOf(directory: string, make: (from: string, to: string) => void): boolean {
+  const [from, to] = [join(directory, '.probe-from'), join(directory, '.probe-to')];
+  const clear = () => {
+    for (const path of [from, to]) rmSync(path, { force: true });
+  };
+  clear();
   try {
-    writeFileSync(from, '.', { mode: 0o600 });
-    copyFileSync(from, to, constants.COPYFILE_FICLONE_FORCE);
+    writeFileSync(from, '.', { mode: 0o600, flag: 'wx' });
+    make(from, to);
     return true;
   } catch (error) {
-    if (['ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'EINVAL', 'ENOSYS'].includes(errnoOf(error) ?? '')) {
+    if (REFUSALS.includes(errnoOf(error) ?? '')) {
       return false;
     }
     throw error;
   } finally {
-    for (const path of [from, to]) rmSync(path, { force: true });
+    clear();
   }
 }
 

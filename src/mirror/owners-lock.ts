@@ -1,4 +1,4 @@
-import { constants, fchmodSync, fchownSync, fstatSync, openSync } from 'node:fs';
+import { constants, fchmodSync, fstatSync, openSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
@@ -8,7 +8,7 @@ const MODE = 0o600;
 /**
  * Opens a lock file that only the mirror's owner and root may open: flock(2) needs no more than an
  * open file, so any other user could hold the lock forever. An older version made such files readable
- * to all; they are closed here. A file that root creates in a user's mirror is given to the user.
+ * to all; they are closed here.
  *
  * A file that is not the owner's own, or has a second name, is left as it is: it may be a hard link to
  * a file elsewhere.
@@ -17,11 +17,7 @@ export function openOwnersLock(path: string, { state }: Layout): number {
   const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
   const owner = lstatIfThere(state);
   try {
-    const created = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, MODE);
-    if (process.geteuid?.() === 0 && owner) {
-      fchownSync(created, Number(owner.uid), Number(owner.gid));
-    }
-    return created;
+    return openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, MODE);
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error;
   }

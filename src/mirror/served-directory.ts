@@ -82,7 +82,7 @@ export async function serveDirectory(
 ): Promise<void> {
   forgetUnused(layout);
   if (lstatIfThere(path) && readTextIfThere(layout.served) === `${id}\n`) return;
-  refuseMountsWithin(realPathToBe(path));
+  refuseMountsWithin(realPathToBe(path), 'replaced');
   const inherit = [lock.descriptor];
   const fresh = stagedClone(layout, id + SERVED);
   const snapshot = layout.snapshot(id);

@@ -8,6 +8,7 @@ import { readTextIfThere, writeWhole } from '../system/files.ts';
 import { waitForFlock } from '../system/flock.ts';
 import type { Layout } from './layout.ts';
 import { openOwnersLock } from './owners-lock.ts';
+import { refuseOtherOwner } from './ownership.ts';
 import type { Given, RetentionPolicy, ShrinkPolicy } from './policy.ts';
 import { checkSettings, parseJson, type Settings } from './records.ts';
 
@@ -168,6 +169,7 @@ export function mirrorIsGone({ root }: Layout): MirrorlatchError {
  * and a sync that remembers its source does not undo a change.
  */
 function withSettingsLock<Result>(layout: Layout, change: () => Result): Result {
+  refuseOtherOwner(layout);
   const descriptor = openOwnersLock(layout.settingsLock, layout);
   try {
     if (waitForFlock(descriptor, 'exclusive', PATIENCE_S) === 'held') {

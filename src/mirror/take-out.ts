@@ -37,7 +37,7 @@ export async function takeOut(
   partial: string,
   signal: AbortSignal,
 ): Promise<void> {
-  refuseMountsWithin(tree);
+  refuseMountsWithin(tree, 'written');
   const parents = new RealParents(tree);
   const turns = new Turns(signal);
   for (const { name, unless } of removals) {

@@ -121,7 +121,7 @@ export async function unadopt(
         hint: `See by which processes with: mirrorlatch list ${layout.root}`,
       });
     }
-    if (id !== undefined) refuseMountsWithin(layout.snapshot(id));
+    if (id !== undefined) refuseMountsWithin(layout.snapshot(id), 'given back');
     // Before anything moves: the settings may be locked, or their disk full.
     changeSettings(layout, {});
     if (id !== undefined) {
@@ -184,7 +184,7 @@ function checkAdoptable(directory: string, root: string): void {
       hint: 'Name the directory that rsync writes to, and a place for the mirror: mirrorlatch init ROOT --adopt DIR',
     });
   }
-  refuseMountsWithin(directory);
+  refuseMountsWithin(directory, 'adopted');
 }
 
 function problemWith(directory: string, root: string, isDirectory: boolean): string | undefined {

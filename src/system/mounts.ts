@@ -74,18 +74,18 @@ export function mountHolding(mounts: readonly Mount[], path: string): Mount | un
  * Refuses to go on if something is mounted at `tree` or below it: what is mounted belongs to somebody
  * else, and is never changed or removed (I13).
  *
+ * @param change what else would happen to the tree, such as `removed`.
  * @throws MirrorlatchError CONFIGURATION, with the command that unmounts it.
  */
-export function refuseMountsWithin(tree: string): void {
+export function refuseMountsWithin(tree: string, change: string): void {
   const mounted = mountPointsWithin(tree);
   if (mounted.length === 0) return;
+  const verb = mounted.length === 1 ? 'is' : 'are';
   throw new MirrorlatchError(
     'CONFIGURATION',
-    `something is mounted in ${tree}: ${mounted.join(', ')}`,
-    {
-      // The innermost first.
-      hint: `It is never changed. Unmount it with: umount ${mounted.toReversed().map(quoteForSh).join(' ')}`,
-    },
+    `${tree} cannot be ${change}: ${mounted.join(', ')} ${verb} mounted in it`,
+    // The innermost first.
+    { hint: `Unmount it with: umount ${mounted.toReversed().map(quoteForSh).join(' ')}` },
   );
 }
 

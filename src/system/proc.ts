@@ -255,7 +255,8 @@ function mappedFiles(pid: number): Set<string> {
   return new Set(mapped.map((line) => line.slice(line.indexOf('/'))));
 }
 
-function userName(uid: number): string {
+/** The name of a user, or the uid if it has none (passwd(5)). */
+export function userName(uid: number): string {
   const line = readTextIfThere('/etc/passwd')
     ?.split('\n')
     .find((entry) => entry.split(':')[2] === String(uid));

@@ -15,7 +15,7 @@ import { runProgram } from './process.ts';
  */
 export async function removeTree(path: string, inherit: readonly number[] = []): Promise<void> {
   if (lstatIfThere(path) === undefined) return;
-  refuseMountsWithin(path);
+  refuseMountsWithin(path, 'removed');
   const remove = () =>
     runProgram('rm', ['--recursive', '--force', '--one-file-system', '--', path], { inherit });
   let { exitCode, stderr } = await remove();
@@ -29,7 +29,7 @@ export async function removeTree(path: string, inherit: readonly number[] = []):
   }
   if (exitCode !== 0) {
     throw new MirrorlatchError('IO', `${path} cannot be removed: ${stderr.split('\n', 1)[0]}`, {
-      hint: 'See what holds it, such as another owner, then run: mirrorlatch prune ROOT',
+      hint: 'It may belong to another user, or be immutable: see ls -l and lsattr.',
     });
   }
 }
@@ -44,7 +44,7 @@ export async function removeDirectoriesNamed(
   tree: string,
   inherit: readonly number[],
 ): Promise<void> {
-  refuseMountsWithin(tree);
+  refuseMountsWithin(tree, 'written');
   const remove = ['-exec', 'rm', '--recursive', '--force', '--one-file-system', '--', '{}', '+'];
   const which = ['-type', 'd', '-name', name, '-prune'];
   const { exitCode, stderr } = await runProgram('find', [tree, '-xdev', ...which, ...remove], {

@@ -1,7 +1,7 @@
-import { statfsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import { errnoOf } from '../errors.ts';
+import { isShared } from './shared-filesystem.ts';
 
 /** How often to look without an event: one may be lost, or the directory be replaced; ms. */
 const SLOW_MS = 1_000;
@@ -44,7 +44,7 @@ export function watchDirectory(
   };
   const timer = setInterval(wake, Math.min(pollMs ?? SLOW_MS, LONGEST_MS));
   const events =
-    pollMs === undefined && hasEvents(directory)
+    pollMs === undefined && !isShared(directory)
       ? watchByEvents(directory, wake, onWarning)
       : undefined;
   return {
@@ -103,32 +103,4 @@ function withoutEvents(error: unknown): string {
   }[errnoOf(error) ?? ''] ?? [String(error), undefined];
   const help = remedy === undefined ? '' : `; ${remedy} with sysctl(8)`;
   return `${why}: looking for changes every ${SLOW_MS / 1000} s instead${help}`;
-}
-
-/**
- * Filesystems that can change without this kernel's knowledge: on a network, in a cluster, by FUSE, or
- * shared with a virtual machine's host (statfs(2), and stat.c of coreutils).
- */
-const WITHOUT_EVENTS: Readonly<Record<string, number>> = {
-  afs: 0x5346414f,
-  ceph: 0x00c36400,
-  cifs: 0xff534d42,
-  coda: 0x73757245,
-  fuse: 0x65735546,
-  gfs2: 0x01161970,
-  gpfs: 0x47504653,
-  kafs: 0x6b414653,
-  lustre: 0x0bd00bd0,
-  ncp: 0x564c,
-  nfs: 0x6969,
-  ocfs2: 0x7461636f,
-  smb: 0x517b,
-  smb2: 0xfe534d42,
-  v9fs: 0x01021997,
-  vboxsf: 0x786f4256,
-};
-
-function hasEvents(directory: string): boolean {
-  // If `long` has 32 bits, the larger numbers come out negative.
-  return !Object.values(WITHOUT_EVENTS).includes(statfsSync(directory).type >>> 0);
 }

@@ -4,11 +4,18 @@ import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { makeGate } from '../mirror/gate.ts';
 import { directoriesOf, type Layout, layoutOf } from '../mirror/layout.ts';
 import { type Mirror, mirrorAround } from '../mirror/open.ts';
+import { refuseOtherOwnersRoot } from '../mirror/ownership.ts';
 import type { Settings } from '../mirror/records.ts';
 import { createSettings, type GivenSettings, newSettings } from '../mirror/settings.ts';
 import { sealStaging } from '../mirror/staging.ts';
 import { placeReader } from '../reader/script.ts';
-import { ifThere, lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
+import {
+  ifThere,
+  lstatIfThere,
+  makeOpenDirectory,
+  realPathToBe,
+  syncDirectory,
+} from '../system/files.ts';
 
 /**
  * Makes an empty mirror in a directory that is missing or empty, or finishes one that a crash left
@@ -24,6 +31,7 @@ export function createMirror(
   options: { mayHoldOtherThings?: boolean; mode?: Settings['mode'] } = {},
 ): Mirror {
   checkNewRoot(root, options);
+  refuseOtherOwnersRoot(realPathToBe(resolve(root)));
   const { mode = 'snapshots' } = options;
   const wanted = newSettings(given, mode);
   const path = resolve(root);

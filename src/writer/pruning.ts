@@ -11,9 +11,11 @@ import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
 import { snapshotIds, unrecordedFlip } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
-import { ifThere, syncDirectory } from '../system/files.ts';
+import { ifThere, lstatIfThere, syncDirectory } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
+import { userName } from '../system/proc.ts';
+import { quoteForSh } from '../system/quote.ts';
 import type { Writer } from './writer.ts';
 
 export interface PruneResult {
@@ -57,7 +59,13 @@ function recordFailures(layout: Layout, failed: PruneResult['failed']): void {
 
 /** Why a snapshot could not be removed, with the way out, in one line. */
 function obstacleTo(layout: Layout, id: string, error: unknown): string {
-  const { message, hint } = asMirrorlatchError(error, `${layout.snapshot(id)} cannot be moved`);
+  const path = layout.snapshot(id);
+  const { code, message, hint } = asMirrorlatchError(error, `${path} cannot be removed`);
+  const [owner, us] = [Number(lstatIfThere(path)?.uid), process.geteuid?.() ?? 0];
+  if (code === 'PERMISSION' && owner !== us) {
+    const mend = `chown -hR ${quoteForSh(userName(us))} ${quoteForSh(path)}`;
+    return `${path} cannot be removed: it belongs to ${userName(owner)}. As root, give it to the user of the mirror: ${mend}`;
+  }
   return hint === undefined ? message : `${message}. ${hint}`;
 }
 
@@ -87,7 +95,7 @@ export function choosePrunable(layout: Layout, retention: RetentionPolicy): Prun
       continue;
     }
     try {
-      refuseMountsWithin(layout.snapshot(id));
+      refuseMountsWithin(layout.snapshot(id), 'removed');
       result.removed.push(id);
     } catch (error) {
       result.failed.push({ id, message: obstacleTo(layout, id, error) });

@@ -44,7 +44,7 @@ export async function makingSnapshot<Result>(
 ): Promise<Result> {
   const id = chooseId(writer, wanted);
   try {
-    refuseMountsWithin(beginningOf(writer));
+    refuseMounts(writer);
     return await make(id);
   } catch (error) {
     recordFailure(writer, id, asMirrorlatchError(writer.lock.causeOf(error), writer.failure));
@@ -52,10 +52,10 @@ export async function makingSnapshot<Result>(
   }
 }
 
-/** What the new tree is made from. */
-function beginningOf({ layout, settings, before }: Writer): string {
-  if (settings.mode === 'in-place') return layout.gate;
-  return before === undefined ? layout.staging : layout.snapshot(before);
+/** Looks at what the new tree is made from. */
+function refuseMounts({ layout, settings, before }: Writer): void {
+  if (settings.mode === 'in-place') refuseMountsWithin(layout.gate, 'written');
+  else if (before !== undefined) refuseMountsWithin(layout.snapshot(before), 'cloned');
 }
 
 /** Best effort: what failed is thrown anyway, and the disk may be full. */

@@ -2,6 +2,7 @@ import { asMirrorlatchError } from '../errors.ts';
 import { refuseHalfAdopted } from '../mirror/adoption.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { removeOldLogs } from '../mirror/logs.ts';
+import { refuseOtherOwner } from '../mirror/ownership.ts';
 import { DEFAULT_LOCK, type Given, type LockPolicy, withDefaults } from '../mirror/policy.ts';
 import { recover } from '../mirror/recovery.ts';
 import { mirrorIsGone, readSettings } from '../mirror/settings.ts';
@@ -46,7 +47,7 @@ export interface Finished<Result> {
 /**
  * Runs `work` with the writer's lock of a mirror, and nothing else around it.
  *
- * @throws MirrorlatchError BUSY when the lock stays held, LOCK_LOST when another host took it over
+ * @throws MirrorlatchError PERMISSION in another user's mirror, BUSY when the lock stays held, LOCK_LOST when another host took it over
  *   during the work, else what `work` throws.
  */
 export async function withLock<Result>(
@@ -54,6 +55,7 @@ export async function withLock<Result>(
   { command, failure, lock: given, signal, onEvent }: LockSessionOptions,
   work: (lock: SyncLock) => Result | Promise<Result>,
 ): Promise<Result> {
+  refuseOtherOwner(layout);
   const lock = await acquireSyncLock(layout, {
     command,
     ...withDefaults(DEFAULT_LOCK, given),
@@ -114,7 +116,7 @@ async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
   const settings = readSettings(layout);
   if (settings === undefined) throw mirrorIsGone(layout);
   sealStaging(layout);
-  refuseMountsWithin(layout.staging);
+  refuseMountsWithin(layout.staging, 'used');
   const recovered = await recover(layout, lock);
   if (!mayBeHalfAdopted) refuseHalfAdopted(layout);
   const policy = policyOf(settings, options);

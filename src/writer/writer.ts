@@ -1,8 +1,11 @@
 import { asMirrorlatchError } from '../errors.ts';
+import { type CloneMethod, canHardlink } from '../mirror/clone.ts';
 import { currentId } from '../mirror/current.ts';
 import type { Layout } from '../mirror/layout.ts';
 import type { Settings } from '../mirror/records.ts';
 import type { SyncLock } from '../mirror/sync-lock.ts';
+import { userName } from '../system/proc.ts';
+import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent, Phase } from './events.ts';
 import type { Policy } from './policy.ts';
 
@@ -61,6 +64,20 @@ export class Writer {
 
   notice(message: string): void {
     this.onEvent({ kind: 'notice', message });
+  }
+
+  /** Reports that the unchanged files get into the new tree in a way that needs more time or room. */
+  reportRefusedClone(method: CloneMethod, why: string): void {
+    const { snapshots, staging } = this.layout;
+    const isOfOther = method === 'hardlink' && /Operation not permitted/.test(why);
+    if (!isOfOther || !canHardlink(staging)) {
+      this.notice(`no ${method} clone on this filesystem: ${why}`);
+      return;
+    }
+    const user = userName(process.geteuid?.() ?? 0);
+    const message = `unchanged files are copied, because ${user} may not make hard links to those of another user: ${why}`;
+    const mend = `chown -hR ${quoteForSh(user)} ${quoteForSh(snapshots)}`;
+    this.onEvent({ kind: 'problem', message: `${message}. As root, give them to it: ${mend}` });
   }
 
   /** Reports a failure that does not stop the work, and that a person has to see to. */

@@ -6,7 +6,6 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -17,9 +16,8 @@ import { sync } from '../../src/operations/sync/sync.ts';
 import { processesHoldingFlock, processesWithOpenFile } from '../../src/system/proc.ts';
 import type { OnEvent } from '../../src/writer/events.ts';
 import { expectFailure } from '../support/expect-failure.ts';
-import { mayMount, nobody } from '../support/privilege.ts';
+import { mayMount } from '../support/privilege.ts';
 import {
-  nobodyRunsTheProgram,
   type RunningProgram,
   runForJson,
   runProgram,
@@ -163,20 +161,6 @@ describe('the settings', () => {
   });
 });
 
-test.skipIf(!nobodyRunsTheProgram)(
-  "the settings of a user's mirror can be changed by its user after root has changed them",
-  async () => {
-    const mirror = await twoSnapshots();
-    await execa('chown', ['-R', `${nobody.uid}:${nobody.gid}`, mirror.home]);
-    rmSync(mirror.state('settings.flock'));
-    await runForJson(['init', mirror.root, '--keep-last', '4']);
-    await execa('chown', ['-R', `${nobody.uid}:${nobody.gid}`, mirror.state('mirror.json')]);
-    await runForJson(['init', mirror.root, '--keep-last', '5'], { user: nobody });
-    expect(mirror.settings()).toMatchObject({ keepLast: 5 });
-    expect(statSync(mirror.state('settings.flock')).mode & 0o777).toBe(0o600);
-  },
-);
-
 test('a lock of the settings that is a symlink is refused, and what it leads to stays', async () => {
   const mirror = await twoSnapshots();
   const elsewhere = join(mirror.home, 'elsewhere');
@@ -307,7 +291,7 @@ test('a sync that cannot prune warns, and publishes', async () => {
   const words = ['sync', mirror.root, '--id', 'third', '--keep-last', '1', '--grace', '0'];
   const result = await runProgram(words);
   expect(result.exitCode, transcript(result)).toBe(0);
-  expect(result.stderr).toMatch(/warning: old snapshots or logs could not be removed/);
+  expect(result.stderr).toMatch(/warning: .*\/snapshots\/first cannot be removed/);
   expect(mirror.linked('current')).toBe('third');
 });
 

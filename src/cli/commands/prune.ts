@@ -8,7 +8,7 @@ import { LOCK, type LockFlags } from '../options/lock.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
-import { createReporter } from '../terminal.ts';
+import { createReporter, printWarning } from '../terminal.ts';
 import { describeReaders } from './list.ts';
 
 interface Flags extends LockFlags, RetentionFlags {
@@ -54,7 +54,7 @@ function printResult({ removed, failed, kept }: PruneResult, dryRun: boolean): v
   const fate = dryRun ? 'would be removed' : 'removed';
   const rows = [
     ...removed.map((id) => [id, fate, '']),
-    ...failed.map(({ id, message }) => [id, 'not removed', message]),
+    ...failed.map(({ id }) => [id, 'cannot be removed', '']),
     ...kept.map(({ id, reasons, readers }) => [
       id,
       'kept',
@@ -63,4 +63,5 @@ function printResult({ removed, failed, kept }: PruneResult, dryRun: boolean): v
   ].sort(([a = ''], [b = '']) => a.localeCompare(b));
   if (rows.length === 0) printLine('there is no snapshot yet');
   else printTable(['SNAPSHOT', 'FATE', 'WHY'], rows);
+  for (const { message } of failed) printWarning(message);
 }

@@ -108,7 +108,7 @@ function describeRemains(finding: Finding): string {
     case 'unrecorded-removal':
       return `snapshot ${finding.id} was removed, but the removal is not recorded in history`;
     case 'failed-removal':
-      return `snapshot ${finding.id} could not be removed`;
+      return `snapshot ${finding.id} was to be pruned`;
     case 'unfinished-removal':
       return `an interrupted removal left ${finding.path}`;
     case 'lock-remains':

@@ -78,6 +78,6 @@ async function makeTree(
     isEmpty: empty,
     inherit,
     signal,
-    onRefused: (method, why) => writer.notice(`no ${method} clone on this filesystem: ${why}`),
+    onRefused: (method, why) => writer.reportRefusedClone(method, why),
   });
 }

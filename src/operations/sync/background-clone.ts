@@ -43,8 +43,7 @@ export class BackgroundClone {
       methods: this.#methods,
       inherit,
       signal: AbortSignal.any([signal, this.#stop.signal]),
-      onRefused: (method, why) =>
-        this.#writer.notice(`no ${method} clone on this filesystem: ${why}`),
+      onRefused: (method, why) => this.#writer.reportRefusedClone(method, why),
     });
     // `moveTo` reports a failure; until then it must not end the process.
     this.#running.catch(() => {});

@@ -96,7 +96,7 @@ async function write(
 ): Promise<void> {
   await untilClean(context, () => {
     context.writer.enter('transferring');
-    refuseMountsWithin(tree);
+    refuseMountsWithin(tree, 'written');
     return {
       args: [...compare, ...inPlaceArguments(context.transfer, tree)],
       onEntry: () => {},

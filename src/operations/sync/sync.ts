@@ -1,5 +1,6 @@
 import { MirrorlatchError } from '../../errors.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
+import { refuseOtherOwner } from '../../mirror/ownership.ts';
 import { checkRsync, complaintOfSuperblock, storeNanoseconds } from '../../mirror/preflight.ts';
 import { settleFirstSync } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
@@ -43,6 +44,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { mirror, isNew } = checkSync(options);
   if (isNew) createMirror(options.root, settingsOfNew(options));
   const { layout } = mirror;
+  refuseOtherOwner(layout);
   await waitUntil(at, signal, onEvent);
   const { lock, retention, retry, drain, shrink } = options;
   const command = pushed === undefined ? 'sync' : `push from ${pushed.name}`;

@@ -53,21 +53,21 @@ test.skipIf(!mayMount)(
     const odd = join(tree, "it's\n\\ odd");
     for (const directory of [odd, `${tree}-2`]) mkdirSync(directory, { recursive: true });
     await mountTmpfs(`${tree}-2`);
-    expect(() => refuseMountsWithin(tree)).not.toThrow();
-    expect(() => refuseMountsWithin(join(scratch, 'missing'))).not.toThrow();
+    expect(() => refuseMountsWithin(tree, 'removed')).not.toThrow();
+    expect(() => refuseMountsWithin(join(scratch, 'missing'), 'removed')).not.toThrow();
     await mountTmpfs(odd);
-    const error = thrownBy(() => refuseMountsWithin(tree));
+    const error = thrownBy(() => refuseMountsWithin(tree, 'removed'));
     expect(error).toMatchObject({ message: expect.stringContaining(odd) });
     const [, command = ''] = /: (umount .*)$/s.exec(error?.hint ?? '') ?? [];
     await execa('sh', ['-c', command]);
-    expect(() => refuseMountsWithin(tree)).not.toThrow();
+    expect(() => refuseMountsWithin(tree, 'removed')).not.toThrow();
 
     await mountTmpfs(odd);
-    expect(() => refuseMountsWithin(odd)).toThrow(/mounted/);
+    expect(() => refuseMountsWithin(odd, 'removed')).toThrow(/mounted/);
     // Covers the tree with the mount in it.
     await execa('mount', ['--bind', scratchDirectory(), scratch]);
     mkdirSync(tree);
-    expect(() => refuseMountsWithin(tree)).not.toThrow();
+    expect(() => refuseMountsWithin(tree, 'removed')).not.toThrow();
   },
 );
 

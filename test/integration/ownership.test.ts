@@ -1,0 +1,161 @@
+import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { inPlaceMirror } from '../support/in-place-mirror.ts';
+import { nobody } from '../support/privilege.ts';
+import {
+  nobodyRunsTheProgram,
+  runForJson,
+  runProgram,
+  startProcess,
+  transcript,
+} from '../support/program.ts';
+import { launcher } from '../support/project.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { copiesOf, mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const fourSnapshots = mirrorsWith('a', 'b', 'c', 'd');
+const inPlace = copiesOf(async (mirror) => {
+  await runForJson(['init', mirror.root, '--in-place']);
+  await mirror.sync();
+});
+
+const whyNotAsNobody = nobodyRunsTheProgram
+  ? ''
+  : ' (skipped: only root can become nobody, who has to reach Node and the program)';
+
+async function giveToNobody(path: string): Promise<void> {
+  await execa('chown', ['-hR', `${nobody.uid}:${nobody.gid}`, path]);
+}
+
+async function ofNobody(mirror: SmallMirror): Promise<SmallMirror> {
+  await giveToNobody(mirror.home);
+  return mirror;
+}
+
+/** Runs a command line with `mirrorlatch` in PATH, as a person pastes it. */
+function paste(command: string) {
+  const bin = scratchDirectory();
+  writeFileSync(join(bin, 'mirrorlatch'), `#!/bin/sh\nexec '${launcher}' "$@"\n`, { mode: 0o755 });
+  const env = { PATH: `${bin}:${process.env['PATH']}` };
+  return startProcess(['sh', '-c', command], { env, cwd: '/' }).result;
+}
+
+describe.skipIf(!nobodyRunsTheProgram)(`root in a user's mirror${whyNotAsNobody}`, () => {
+  test.each([
+    ['sync', (m: SmallMirror) => ['sync', m.root], 77],
+    ['sync with a source', (m: SmallMirror) => ['sync', m.source, m.root, '--quiet'], 77],
+    ['sync that waits', (m: SmallMirror) => ['sync', m.root, '--at', '2999-01-01T03:00Z'], 77],
+    ['lock', (m: SmallMirror) => ['lock', m.root, '--', 'true'], 125],
+    ['lock alone', (m: SmallMirror) => ['lock', m.root, '--lock-only', '--', 'true'], 125],
+    ['rollback', (m: SmallMirror) => ['rollback', m.root, 'a'], 77],
+    ['prune', (m: SmallMirror) => ['prune', m.root, '--grace', '0'], 77],
+    ['unlock', (m: SmallMirror) => ['unlock', m.root], 77],
+    ['init', (m: SmallMirror) => ['init', m.root, '--keep-last', '7'], 77],
+  ] as const)('%s changes nothing, and names the owner and the command', async (_, words, code) => {
+    const mirror = await ofNobody(await fourSnapshots());
+    mirror.change({ file: 'changed' });
+    const before = describeTree(mirror.root);
+    const result = await runProgram(words(mirror));
+    expectFailure(result, code, /belongs to nobody, and this is root/, /runuser -u nobody -- /);
+    expect(difference(before, describeTree(mirror.root))).toEqual([]);
+  });
+
+  test('the command that the message gives does it', async () => {
+    const mirror = await ofNobody(await fourSnapshots());
+    mirror.change({ file: "it's changed" });
+    await giveToNobody(mirror.source);
+    const { stderr } = await runProgram(['sync', mirror.root, '--id', 'e', '--', '--exclude=a b']);
+    const command = /: (runuser .*)$/m.exec(stderr)?.[1] ?? '';
+    expect(command).toMatch(/ --id e -- '--exclude=a b'$/);
+    const pasted = await paste(command);
+    expect(pasted.exitCode, transcript(pasted)).toBe(0);
+    expect(mirror.linked('current')).toBe('e');
+    expect(statSync(join(mirror.root, 'snapshots/e')).uid).toBe(nobody.uid);
+  });
+
+  test('the gate stays as it is, but can be looked at', async () => {
+    const mirror = inPlaceMirror(await ofNobody(await inPlace()));
+    const before = describeTree(mirror.root);
+    for (const verb of ['close', 'open']) {
+      expectFailure(await runProgram(['gate', verb, mirror.root]), 77, /belongs to nobody/);
+    }
+    expect(await runForJson(['gate', 'status', mirror.root])).toMatchObject({ state: 'open' });
+    expect(difference(before, describeTree(mirror.root))).toEqual([]);
+  });
+
+  test('looks are allowed', async () => {
+    const mirror = await ofNobody(await fourSnapshots());
+    const before = describeTree(mirror.root);
+    for (const words of [
+      ['status', mirror.root],
+      ['list', mirror.root],
+      ['current', mirror.root],
+      ['prune', mirror.root, '--dry-run'],
+      ['sync', mirror.root, '--dry-run'],
+    ]) {
+      const result = await runProgram(words);
+      expect(result.exitCode, transcript(result)).toBe(0);
+    }
+    expect(difference(before, describeTree(mirror.root))).toEqual([]);
+  });
+
+  test("makes no mirror in a user's directory", async () => {
+    const root = join(scratchDirectory(), 'mirror');
+    mkdirSync(root);
+    chownSync(root, nobody.uid, nobody.gid);
+    expectFailure(await runProgram(['init', root]), 77, /belongs to nobody/, /runuser -u nobody/);
+    expect(describeTree(root).size).toBe(1);
+  });
+});
+
+describe.skipIf(!nobodyRunsTheProgram)(`a user in root's mirror${whyNotAsNobody}`, () => {
+  test('is told the same', async () => {
+    const mirror = await fourSnapshots();
+    const result = await runProgram(['prune', mirror.root], { user: nobody });
+    expectFailure(result, 77, /belongs to root, and this is nobody/, /: sudo mirrorlatch prune /);
+  });
+});
+
+describe.skipIf(!nobodyRunsTheProgram)(`what root left in a user's mirror${whyNotAsNobody}`, () => {
+  test('does not keep other snapshots from being pruned, and is reported until it is mended', async () => {
+    const mirror = await ofNobody(await fourSnapshots());
+    const left = join(mirror.root, 'snapshots/a');
+    await execa('chown', ['-hR', 'root:root', left]);
+    mirror.change({ file: 'e' });
+    const words = ['sync', mirror.root, '--quiet', '--id', 'e', '--keep-last', '1', '--grace', '0'];
+    const synced = await runProgram(words, { user: nobody });
+    expect(synced.exitCode, transcript(synced)).toBe(0);
+    expect(synced.stderr).toMatch(/snapshots\/a cannot be removed: it belongs to root/);
+    expect(mirror.snapshots()).toEqual(['a', 'd', 'e']);
+    const status = await runProgram(['status', mirror.root], { user: nobody });
+    expect(status.exitCode).toBe(69);
+    expect(status.stdout).toMatch(/snapshot a .*it belongs to root/);
+
+    const command = /: (chown .*)$/m.exec(synced.stderr)?.[1] ?? '';
+    expect((await paste(command)).exitCode).toBe(0);
+    const pruned = await runForJson(['prune', mirror.root, '--keep-last', '1', '--grace', '0'], {
+      user: nobody,
+    });
+    expect(pruned).toMatchObject({ removed: ['a'], failed: [] });
+    expect(await runForJson(['status', mirror.root])).toMatchObject({ isHealthy: true });
+  });
+
+  test('and cannot be hard-linked makes a full copy for the true reason, said under --quiet', async () => {
+    const mirror = await ofNobody(await fourSnapshots());
+    await execa('chown', ['-hR', 'root:root', join(mirror.root, 'snapshots/d')]);
+    chmodSync(mirror.source, 0o755);
+    mirror.change({ file: 'e' });
+    const synced = await runProgram(['sync', mirror.root, '--quiet'], { user: nobody });
+    expect(synced.exitCode, transcript(synced)).toBe(0);
+    expect(synced.stderr).toMatch(/nobody may not make hard links to those of another user: cp: /);
+    const command = /: (chown .*)$/m.exec(synced.stderr)?.[1] ?? '';
+    expect((await paste(command)).exitCode).toBe(0);
+    mirror.change({ file: 'f' });
+    const again = await runProgram(['sync', mirror.root, '--quiet'], { user: nobody });
+    expect(again.stderr, transcript(again)).toBe('');
+  });
+});
