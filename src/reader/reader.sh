@@ -4,7 +4,7 @@
 #   reader [--root ROOT]... [--snapshot ID|previous] [--or-current] [--pin auto|namespace|cwd] [--chdir yes|no]
 #          [--wait DURATION] [--allow-dirty] [--remember FILE] [--release-on-exit] [--verbose] [--] COMMAND [ARGUMENT]...
 #
-# A client that mounts the mirror needs only this file, a POSIX sh, and flock, unshare and mount of util-linux:
+# A client that mounts the mirror needs only this file, a POSIX system, and flock, unshare and mount of util-linux:
 #
 #   /srv/mirror/debian/.mirrorlatch/reader apt-get update
 #
@@ -288,6 +288,10 @@ ml_hold() {
       ml_wait "$ml_why"
       continue
     fi
+    if [ ! -L "$ml_root/current" ] && [ -e "$ml_root/current" ]; then
+      ml_fail "$ml_root/current is not a symlink, so there is no snapshot to pin" \
+        'Name a mirror, or a directory whose `current` is a symlink that is replaced.'
+    fi
     if ml_resolve; then
       [ "$ml_managed" = yes ] || return 0
       if ml_take_lease; then
@@ -322,54 +326,138 @@ ml_hold() {
   ml_fail "$ml_root/current leads nowhere, or you may not enter its target" 'Check it with: ls -lL ROOT/current'
 }
 
-# ml_bind SOURCE TARGET [OPTION]: bind SOURCE read-only at TARGET, with everything mounted below it. With
-# X-mount.mkdir, mount(8) makes the directories, which saves starting mkdir(1). Other users, such as apt's sandbox,
-# must be able to traverse them whatever the umask.
+# ml_bind SOURCE TARGET [OPTION]: bind SOURCE at TARGET, with everything mounted below it. With X-mount.mkdir, mount(8)
+# makes the directories, which saves starting mkdir(1). Other users, such as apt's sandbox, must be able to traverse them
+# whatever the umask.
 ml_bind() {
-  ml_read_flags "$1"
-  (umask 022 && exec mount --no-canonicalize -o "rbind,ro$ml_flags${3+,$3}" "$1" "$2")
+  (umask 022 && exec mount --no-canonicalize -o "rbind${3+,$3}" "$1" "$2")
 }
 
-# ml_read_flags FILE: set ml_flags to the options of FILE's mount that a remount would drop unless it names them. They
-# must be kept: a mount in a user namespace may not drop them, and a pin must not weaken them.
-ml_read_flags() {
-  # Opening a FIFO would block until somebody writes to it.
-  [ -d "$1" ] || [ -f "$1" ] || return 0
-  ml_free_descriptor
-  ml_open_at "$ml_fd" "$1" || return 0
-  while read -r ml_key ml_value; do
-    [ "$ml_key" != mnt_id: ] || break
-  done <"/proc/self/fdinfo/$ml_fd"
-  ml_close "$ml_fd"
-  [ "$ml_value" != "$ml_mount" ] || return 0
-  ml_mount=$ml_value ml_flags=''
-  ml_options=$(sed -n "s/^$ml_mount [^ ]* [^ ]* [^ ]* [^ ]* \([^ ]*\) .*/,\1,/p" /proc/self/mountinfo)
-  for ml_key in nosuid nodev noexec; do
-    case $ml_options in *",$ml_key,"*) ml_flags=$ml_flags,$ml_key ;; esac
-  done
-}
-
-# ml_mount_alone ROOT SNAPSHOT: let ROOT show this snapshot alone, at its usual path and as `current`. The other
-# entries of ROOT are mounted back, except the directory of SNAPSHOT, which has the other snapshots.
+# ml_mount_alone ROOT SNAPSHOT: let ROOT show this snapshot alone, at its usual path and as `current`, and so every other
+# path that leads to ROOT. The other entries of ROOT are mounted back, except the directory of SNAPSHOT, which has the
+# other snapshots. Whoever owns a directory above ROOT may exchange its entries meanwhile. So the view is mounted on ROOT
+# itself, not on its path, and what ROOT was stays open as ml_old.
 ml_mount_alone() {
-  # A mount over ROOT does not hide the original for a process whose working directory is ROOT.
-  ml_enter "$1" && mount -t tmpfs -o mode=1755,size=1m,nosuid,nodev mirrorlatch "$1" || return 1
+  ml_enter "$1" || return 1
+  ml_free_descriptor
+  ml_old=/proc/self/fd/$ml_fd ml_tops="$ml_fd"
+  ml_open_at "$ml_fd" . && mount --no-canonicalize -t tmpfs -o mode=5755,size=1m,nosuid,nodev mirrorlatch . &&
+    ml_enter "$1" && ml_is_new_view || return 1
   case $2 in
   "$1"/*) ml_inner=${2#"$1"/} ;;
   *) ml_inner='' ;;
   esac
   if [ -n "$ml_inner" ]; then
-    ln -s -- "$ml_inner" "$1/current" && ml_bind "./$ml_inner" "$1/$ml_inner" X-mount.mkdir || return 1
+    ln -s -- "$ml_inner" current && ml_bind "$ml_old/$ml_inner" "./$ml_inner" X-mount.mkdir || return 1
   else
-    ln -s -- "$2" "$1/current" && ml_bind "$2" "$2" || return 1
+    ln -s -- "$2" current && ml_bind "$2" "$2" || return 1
+    ml_free_descriptor
+    ml_open_at "$ml_fd" "$2" || return 1
+    ml_tops="$ml_tops $ml_fd"
   fi
-  for ml_entry in ./* ./.[!.]* ./..?*; do
-    case ${ml_entry#./} in
+  for ml_entry in "$ml_old"/* "$ml_old"/.[!.]* "$ml_old"/..?*; do
+    case ${ml_entry##*/} in
     current | current-[0-9]* | previous | "${ml_inner%%/*}") ;;
-    *) ml_mount_back "$ml_entry" "$1/${ml_entry#./}" || return 1 ;;
+    *) ml_mount_back "$ml_entry" "./${ml_entry##*/}" || return 1 ;;
     esac
   done
-  mount --no-canonicalize -o remount,bind,ro,nosuid,nodev mirrorlatch "$1"
+  ml_list_mounts | ml_finish_mounts || return 1
+  for ml_fd in $ml_tops; do ml_close "$ml_fd"; done
+}
+
+# ml_is_new_view: true if the working directory is the top of a view just made. No other directory has these bits.
+ml_is_new_view() {
+  [ -u . ] && [ -k . ] && [ -O . ]
+}
+
+# ml_list_mounts: list what is mounted in the view whose top is the working directory, and the other ways to the tree of
+# ml_old, from mountinfo (proc(5)). Its paths have \ooo for some characters, as printf(1) takes them.
+#   own PATH OPTIONS     a mount in the view, or at the snapshot, that is still writable
+#   root PATH            another path of ROOT
+#   part PATH DIRECTORY  another path of a DIRECTORY below ROOT
+#   end                  the list is whole
+ml_list_mounts() {
+  awk -v tops="$ml_tops" '
+    function mount_of(descriptor, file, line, words) {
+      file = "/proc/self/fdinfo/" descriptor
+      while ((getline line < file) > 0) {
+        split(line, words)
+        if (words[1] == "mnt_id:") return words[2]
+      }
+    }
+    function bare(path) { return path == "/" ? "" : path }
+    function is_within(path, top) { return path == top || index(path, top "/") == 1 }
+    function put(kind, path, more) {
+      gsub(/%/, "%%", path)
+      gsub(/%/, "%%", more)
+      print kind, path, more
+    }
+    BEGIN {
+      split(tops, descriptors)
+      old = mount_of(descriptors[1])
+      view = mount_of(0)
+      shown[view] = 1
+      if (2 in descriptors) shown[mount_of(descriptors[2])] = 1
+      while ((getline line < "/proc/self/mountinfo") > 0) {
+        split(line, words)
+        id = words[1]
+        ids[++count] = id
+        device[id] = words[3]
+        root[id] = bare(words[4])
+        place[id] = bare(words[5])
+        if (words[2] in shown) shown[id] = 1
+        if (id in shown && ("," words[6] ",") !~ /,ro,/) writable[id] = words[6]
+      }
+      for (n = 1; n <= count; n++) {
+        if (!(ids[n] in writable)) continue
+        path = place[ids[n]]
+        if (is_within(path, place[view])) path = "." substr(path, length(place[view]) + 1)
+        put("own", path, writable[ids[n]])
+      }
+      top = root[old] substr(place[view], length(place[old]) + 1)
+      for (n = 1; n <= count; n++) {
+        id = ids[n]
+        if (device[id] != device[old]) continue
+        if (is_within(top, root[id])) {
+          path = place[id] substr(top, length(root[id]) + 1)
+          if (path != place[view]) put("root", path)
+        } else if (is_within(root[id], top)) {
+          put("part", place[id], "." substr(root[id], length(top) + 1))
+        }
+      }
+      print "end"
+    }' <.
+}
+
+# ml_finish_mounts: make what is listed read-only, or show the view there too.
+ml_finish_mounts() {
+  while read -r ml_kind ml_place ml_more; do
+    # The dot keeps the newlines at the end of a name.
+    ml_place=$(printf "$ml_place.") ml_place=${ml_place%.}
+    case $ml_kind in
+    end) return ;;
+    own)
+      # A remount drops the options that it does not name. In a user namespace that is not allowed.
+      ml_flags=''
+      for ml_key in nosuid nodev noexec nosymfollow; do
+        case ",$ml_more," in *",$ml_key,"*) ml_flags=$ml_flags,$ml_key ;; esac
+      done
+      mount --no-canonicalize -o "remount,bind,ro$ml_flags" mirrorlatch "$ml_place" || return 1
+      ;;
+    root)
+      if [ "$ml_place" -ef "$ml_old" ]; then ml_bind . "$ml_place" || return 1; fi
+      ;;
+    part)
+      ml_more=$(printf "$ml_more.") ml_more=${ml_more%.}
+      case ./$ml_inner in
+      "$ml_more"/*)
+        if [ "$ml_place" -ef "$ml_old/$ml_more" ]; then ml_bind "$ml_more" "$ml_place" || return 1; fi
+        ;;
+      esac
+      ;;
+    esac
+  done
+  return 1
 }
 
 # ml_mount_back ENTRY TARGET: show an entry of ROOT beside the snapshot. The entry may vanish or be replaced meanwhile.
@@ -402,7 +490,6 @@ ml_show_entry() {
 ml_inside() {
   ml_owner=$1 ml_chdir=$2 ml_pwd=$3 ml_count=$4 ml_start=$6
   shift 4
-  ml_mount='' ml_flags=''
   while [ "$ml_count" -gt 0 ]; do
     ml_mount_alone "$1" "$2" ||
       ml_fail "$1 cannot be pinned in a mount namespace" 'Pin the working directory alone with: --pin cwd'
@@ -525,10 +612,10 @@ ml_look_for_namespace() {
     ml_owner=$ml_uid:$ml_gid
     [ "$ml_uid" != 0 ] || ml_owner=all
   fi
-  for ml_tool in unshare mount; do
+  for ml_tool in unshare mount awk; do
     ml_look_up "$ml_tool" "$PATH"
     if [ -z "$ml_file" ]; then
-      ml_obstacle="$ml_tool of util-linux is not installed"
+      ml_obstacle="$ml_tool is not installed"
       return
     fi
   done
@@ -635,6 +722,48 @@ ml_warn_of_paths() {
       ml_i=$((ml_i + 1))
     done
   done
+}
+
+# ml_refuse_served COMMAND...: fail if the command would read the directory that `init --serve-at` named, which no pin
+# holds: a mount on it would move away with the old directory when a publication exchanges the two.
+ml_refuse_served() {
+  ml_i=1
+  while [ "$ml_i" -le "$ml_count" ]; do
+    eval "ml_root=\$ml_root_$ml_i"
+    ml_read_served "$ml_root/.mirrorlatch/mirror.json"
+    if [ -n "$ml_served" ]; then
+      ml_quote "$ml_root/current"
+      for ml_argument; do
+        case $ml_argument/ in
+        *"$ml_served"/*)
+          ml_fail "$ml_argument leads through $ml_served, which cannot be pinned: each publication replaces it" \
+            "Write instead of $ml_served: $ml_quoted"
+          ;;
+        esac
+      done
+      case $ml_chdir$ml_pwd/ in
+      no"$ml_served"/*)
+        ml_fail "the working directory is in $ml_served, which cannot be pinned: each publication replaces it" \
+          "Start in another directory, such as: $ml_quoted"
+        ;;
+      esac
+    fi
+    ml_i=$((ml_i + 1))
+  done
+}
+
+# ml_read_served FILE: set ml_served to the served directory by the settings in FILE, or to nothing.
+ml_read_served() {
+  ml_served=''
+  [ -f "$1" ] && [ -r "$1" ] || return 0
+  while read -r ml_line; do
+    case $ml_line in
+    '"serveAt": "'*)
+      ml_served=${ml_line#'"serveAt": "'} ml_served=${ml_served%\"*}
+      return
+      ;;
+    esac
+  done <"$1"
 }
 
 # ml_pin_mirror N: resolve and hold a snapshot of the Nth mirror, whose ROOT is the working directory.
@@ -871,6 +1000,7 @@ fi
 
 if [ "$ml_all_inside" = yes ]; then ml_pin=namespace; else ml_choose_pin "$@"; fi
 ml_announce_pins
+ml_refuse_served "$@"
 [ "$ml_pin" = namespace ] || ml_warn_of_paths "$@"
 [ "$ml_release" = no ] || ml_release_on_exit
 

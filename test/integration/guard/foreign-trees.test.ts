@@ -1,7 +1,8 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { inShell, pinnings, startGuarded } from '../../support/guards.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
+import { inShell, pinnings, runGuarded, startGuarded } from '../../support/guards.ts';
 import { transcript } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
@@ -111,5 +112,19 @@ describe('I1: a tree', () => {
         expect(result.stdout.split('\n'), transcript(result)).toEqual(lines);
       });
     }
+  }
+});
+
+test('I14: a directory whose current is no symlink is refused, and nothing is run', async () => {
+  const home = scratchDirectory();
+  const root = join(home, 'app');
+  makeTree(join(root, 'current'), 'file');
+  for (const { guard, caller, pin } of pinnings) {
+    const result = await runGuarded(guard, root, ['echo', 'ran'], {
+      caller,
+      options: ['--pin', pin],
+    });
+    expectFailure(result, 125, /app\/current is not a symlink/);
+    expect(result.stdout).toBe('');
   }
 });

@@ -133,6 +133,37 @@ describe('I1: in a namespace pin', () => {
     }
   });
 
+  test.skipIf(!mayMount)(
+    `what is mounted in the mirror is read-only too, and keeps its options${noMount}`,
+    async () => {
+      const { root } = await mirrorWithMore();
+      const places = [
+        join(root, 'snapshots', 'third', 'below'),
+        join(root, '.hidden'),
+        join(root, '.hidden', 'a b%s'),
+      ];
+      for (const place of places) {
+        mkdirSync(place, { recursive: true });
+        await execa('mount', ['-t', 'tmpfs', '-o', 'mode=777,nosuid,noexec', 'inner', place]);
+        onTestFinished(async () => {
+          await execa('umount', [place]);
+        });
+      }
+      for (const { guard, caller } of guardedCallers) {
+        const result = await runGuarded(
+          guard,
+          root,
+          inShell(
+            'for place; do touch "$place/new" && echo "$place"; findmnt -no VFS-OPTIONS --target "$place" | tail -n 1; done',
+            ...places,
+          ),
+          { caller, options: namespace },
+        );
+        expect(result.stdout, transcript(result)).toBe('ro,nosuid,noexec,relatime\n'.repeat(3));
+      }
+    },
+  );
+
   test.skipIf(!runsAsRoot)(
     `other users can read as well, whatever the umask of root${notRoot}`,
     async () => {

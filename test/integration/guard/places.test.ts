@@ -1,14 +1,30 @@
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../../support/expect-failure.ts';
-import { guardedCallers, guards, inShell, runGuarded } from '../../support/guards.ts';
+import {
+  guardedCallers,
+  guards,
+  inShell,
+  pathOf,
+  runGuarded,
+  startGuarded,
+} from '../../support/guards.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../../support/loop-filesystem.ts';
 import { mayMount } from '../../support/privilege.ts';
-import { transcript } from '../../support/program.ts';
+import { runForJson, transcript } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { mirrorsWith, smallMirror } from '../../support/small-mirror.ts';
+import { standInFor } from '../../support/stand-in.ts';
 
 const mirrors = mirrorsWith('first', 'second');
 const pins = ['namespace', 'cwd'];
@@ -131,6 +147,142 @@ describe('I1: a mirror is pinned', () => {
           expect(result.stdout, transcript(result)).toBe(seenBy(place, 'namespace'));
           expect(result.stderr).toBe('');
         }
+      }
+    },
+  );
+
+  test.skipIf(!mayMount)(
+    `under every other path that leads to it, whatever is published${noMount}`,
+    async () => {
+      const mirror = await mirrors();
+      const { root, home } = mirror;
+      const [whole = '', above = '', snapshots = '', below = ''] = [
+        ...['whole %s \n', '-above', 'snapshots'].map((name) => join(home, name)),
+        join(root, 'a bind'),
+      ];
+      for (const [source, place] of [
+        [root, whole],
+        [home, above],
+        [join(root, 'snapshots'), snapshots],
+        [root, below],
+      ] as const) {
+        mkdirSync(place);
+        await execa('mount', ['--bind', '--', source, place]);
+        onTestFinished(async () => {
+          await execa('umount', ['--', place]);
+        });
+      }
+      for (const [index, { guard, caller }] of guardedCallers.entries()) {
+        const [id, next] = [`before-${index}`, `after-${index}`];
+        const given = index % 2 === 0 ? root : whole;
+        // A bind is not recursive, so the mount inside is seen through ROOT alone.
+        const roots = [root, whole, join(above, 'mirror'), ...(given === root ? [below] : [])];
+        await mirror.publish(id, { file: id });
+        const running = startGuarded(
+          guard,
+          given,
+          inShell(
+            `echo ready; while [ ! -d "$1" ]; do sleep 0.02; done; shift
+             ls -x "$1"; shift
+             for root; do cat "$root/current/file"; ls -x "$root/snapshots"; touch "$root/current/new"; done; pwd`,
+            // The mirror's own directories are not seen inside.
+            join(home, next),
+            snapshots,
+            ...roots,
+          ),
+          { caller, cwd: `${whole}/current`, options: ['--chdir', 'no'] },
+        );
+        await expect.poll(running.printedSoFar).toBe('ready\n');
+        await mirror.publish(next, { file: next });
+        mkdirSync(join(home, next));
+        const result = await running.result;
+        expect(result.stdout, transcript(result)).toBe(
+          ['ready', id, ...roots.map(() => `${id}${id}`), `${whole}/snapshots/${id}`, ''].join(
+            '\n',
+          ),
+        );
+        expect(result.stderr.match(/Read-only file system/g)).toHaveLength(roots.length);
+      }
+    },
+  );
+
+  test('under the path of a directory that it adopted', async () => {
+    const home = scratchDirectory();
+    const [site, source] = [join(home, 'site'), join(home, 'source')];
+    for (const directory of [site, source]) {
+      mkdirSync(directory);
+      writeFileSync(join(directory, 'file'), 'adopted');
+    }
+    await runForJson(['init', '--adopt', site]);
+    chmodSync(home, 0o755);
+    const root = join(home, 'site.mirror');
+    for (const { guard, caller } of guardedCallers) {
+      const before = readFileSync(join(site, 'file'), 'utf8');
+      const running = startGuarded(
+        guard,
+        root,
+        inShell(
+          'cat "$1/file"; echo; while [ ! -e "$2" ]; do sleep 0.02; done; cat "$1/file"',
+          site,
+          join(home, guard.name + caller.name),
+        ),
+        { caller },
+      );
+      await expect.poll(running.printedSoFar).toBe(`${before}\n`);
+      writeFileSync(join(source, 'file'), guard.name + caller.name);
+      await runForJson(['sync', source, root, '--allow-shrink']);
+      writeFileSync(join(home, guard.name + caller.name), '');
+      const result = await running.result;
+      expect(result.stdout, transcript(result)).toBe(`${before}\n${before}`);
+      expect(readFileSync(join(site, 'file'), 'utf8')).not.toBe(before);
+    }
+  });
+
+  test('I14: but not under the path of --serve-at, so a command that names it is refused', async () => {
+    const mirror = await mirrors();
+    const served = join(mirror.home, 'served');
+    await runForJson(['init', mirror.root, '--serve-at', served]);
+    await mirror.publish('third', { file: 'third' });
+    chmodSync(mirror.home, 0o755);
+    for (const { guard, caller } of guardedCallers) {
+      const run = (command: string[], options: string[] = [], cwd = '/') =>
+        runGuarded(guard, mirror.root, command, {
+          caller,
+          options,
+          through: inShell('cd "$0" && exec "$@"').toSpliced(3, 1, cwd),
+        });
+      const refused = await run(['cat', `${served}/file`]);
+      expectFailure(
+        refused,
+        125,
+        /file leads through .*served, which cannot be pinned/,
+        /current$/m,
+      );
+      expectFailure(
+        await run(['cat', 'file'], ['--chdir', 'no'], served),
+        125,
+        /working directory/,
+      );
+      const pinned = await run(['cat', `${mirror.root}/current/file`, `${served}-not`]);
+      expect(pinned.stdout).toBe('third');
+    }
+  });
+
+  test.skipIf(!mayMount)(
+    `and nothing else is mounted over if another user exchanges a directory above it${noMount}`,
+    async () => {
+      for (const guard of guards) {
+        const { root, home } = await mirrors();
+        const victim = join(home, 'victim');
+        mkdirSync(victim);
+        writeFileSync(join(victim, 'file'), 'of the victim');
+        const exchange = `case "$*" in *mode=*) mv '${root}' '${root}.moved'; ln -s victim '${root}' ;; esac`;
+        const path = standInFor('mount', join(home, 'bin'), exchange);
+        const result = await runGuarded(guard, root, ['ls', victim], {
+          env: { PATH: `${path.split(':')[0]}:${pathOf(guard)}` },
+        });
+        expectFailure(result, 125, /cannot be pinned/);
+        expect(readdirSync(victim)).toEqual(['file']);
       }
     },
   );
