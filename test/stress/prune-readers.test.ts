@@ -9,8 +9,9 @@ import { mayMount, nobody, type User } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson } from '../support/program.ts';
 import { launcher } from '../support/project.ts';
 import { makeScratch } from '../support/scratch.ts';
+import { diceOf } from './dice.ts';
 import { linkedId, wrongHistory } from './mirror-checks.ts';
-import { byScale, HOUR_MS, seededRandom, tellProgress, tellSummary } from './scale.ts';
+import { byScale, HOUR_MS, tellProgress, tellSummary } from './scale.ts';
 
 const beside = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const writer = beside('prune-readers/writer.mjs');
@@ -79,9 +80,6 @@ const ways: readonly Way[] = [
     : []),
 ];
 
-/** Each way as often as its weight. */
-const deck = ways.flatMap((way) => Array.from({ length: way.weight }, () => way));
-
 /** A user, and the path of the mirror for that user. */
 interface Caller {
   readonly root: string;
@@ -97,7 +95,7 @@ interface Account {
 }
 
 const scratch = makeScratch();
-const random = seededRandom();
+const dice = diceOf('readers');
 
 afterAll(() => scratch.remove());
 
@@ -116,8 +114,8 @@ it(`${READERS} readers that come and go while snapshots are published and pruned
     accounts.length >= READERS && (kept() >= KEPT || wrong().length > 0 || writing.hasEnded());
   const readInTurn = async () => {
     while (!isEnough()) {
-      await sleep(random() * 200);
-      accounts.push(await read(pick(deck), pick(callers), root));
+      await sleep(dice.between(0, 200));
+      accounts.push(await read(dice.draw(ways), dice.pick(callers), root));
       tellProgress('prune and readers', accounts.length, READERS);
     }
   };
@@ -189,8 +187,8 @@ function startWriter(source: string, root: string) {
 }
 
 async function read(way: Way, caller: Caller, root: string): Promise<Account> {
-  const times = 1 + Math.floor(random() * 4);
-  const pause = (random() * 0.8).toFixed(2);
+  const times = dice.whole(1, 4);
+  const pause = dice.between(0, 0.8).toFixed(2);
   const [file = '', ...args] = [
     ...way.guard(caller.root),
     ...['sh', reader, way.directory(caller.root), `${FILES}`, `${times}`, pause],
@@ -210,10 +208,4 @@ async function read(way: Way, caller: Caller, root: string): Promise<Account> {
       : `${way.name}${who}: ended with ${signal ?? exitCode}: ${stdout} ${stderr}`,
     kept: isWhole && id !== linkedId(root, 'current') && id !== linkedId(root, 'previous'),
   };
-}
-
-function pick<T>(values: readonly T[]): T {
-  const value = values[Math.floor(random() * values.length)];
-  if (value === undefined) throw new Error('there is nothing to pick from');
-  return value;
 }

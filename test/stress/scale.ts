@@ -34,7 +34,7 @@ export function tellSummary(line: string): void {
 
 /**
  * Random numbers in [0, 1) that depend only on the seed (mulberry32), so that a failure can be
- * reproduced. The default seed is `MIRRORLATCH_STRESS_SEED` in the environment, or 1.
+ * reproduced.
  */
 export function seededRandom(seed: number = givenSeed()): () => number {
   let state = seed >>> 0;
@@ -46,6 +46,7 @@ export function seededRandom(seed: number = givenSeed()): () => number {
   };
 }
 
-function givenSeed(): number {
+/** `MIRRORLATCH_STRESS_SEED` in the environment, or 1. */
+export function givenSeed(): number {
   return Number(process.env['MIRRORLATCH_STRESS_SEED'] ?? 1);
 }

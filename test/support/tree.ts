@@ -16,12 +16,14 @@ export type Tree = ReadonlyMap<BytePath, TreeEntry>;
 export interface TreeOptions {
   /** Adds which names in the tree share an inode, as `rsync -H` preserves it. */
   readonly hardLinks?: boolean;
+  /** Leaves these paths out, unread, and what is below them. */
+  readonly leaveOut?: (path: BytePath) => boolean;
 }
 
 /** Describes every entry below `root`, byte for byte; follows `root` itself if it is a symlink. */
 export function describeTree(root: string, options: TreeOptions = {}): Tree {
   const statuses = new Map<BytePath, BigIntStats>();
-  walk(`${root}/`, '.', statuses);
+  walk(`${root}/`, '.', statuses, options.leaveOut ?? (() => false));
   const names = options.hardLinks === true ? namesByInode(statuses) : new Map<string, BytePath[]>();
   return new Map(
     [...statuses].map(([path, status]) => {
@@ -53,13 +55,19 @@ export function difference(expected: Tree, actual: Tree): string[] {
   });
 }
 
-function walk(root: string, path: BytePath, statuses: Map<BytePath, BigIntStats>): void {
+function walk(
+  root: string,
+  path: BytePath,
+  statuses: Map<BytePath, BigIntStats>,
+  isLeftOut: (path: BytePath) => boolean,
+): void {
+  if (isLeftOut(path)) return;
   const status = lstatSync(below(root, path), { bigint: true });
   statuses.set(path, status);
   if (!status.isDirectory()) return;
   for (const name of readdirSync(below(root, path), { encoding: 'buffer' })) {
     const child = name.toString('latin1');
-    walk(root, path === '.' ? child : `${path}/${child}`, statuses);
+    walk(root, path === '.' ? child : `${path}/${child}`, statuses, isLeftOut);
   }
 }
 
