@@ -4,6 +4,7 @@ import { MirrorlatchError } from '../errors.ts';
 import { exchange } from '../system/exchange.ts';
 import { lstatIfThere, readlinkIfThere, syncDirectory } from '../system/files.ts';
 import { pause } from '../system/pause.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { readSettings } from './settings.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -61,7 +62,7 @@ export async function giveBack(
   const place = layout.snapshot(id);
   if (!lstatIfThere(directory)?.isSymbolicLink()) {
     throw new MirrorlatchError('CONFIGURATION', `${directory} is not a symlink into the mirror`, {
-      hint: `Move it away, and make the symlink again with: ln -s ${layout.current} ${directory}`,
+      hint: hintToLink(layout, directory),
     });
   }
   for (const alias of aliasesOf(layout, directory)) rmSync(alias, { force: true });
@@ -185,4 +186,11 @@ function exchanged(one: string, other: string): boolean {
 
 function syncBoth(one: string, other: string): void {
   for (const directory of new Set([one, other])) syncDirectory(directory);
+}
+
+/** How a person restores the symlink of an adopted directory. */
+export function hintToLink({ current }: Layout, directory: string): string {
+  // With -T, because ln(1) would otherwise put the link into a directory.
+  const command = `ln -sT ${quoteForSh(current)} ${quoteForSh(directory)}`;
+  return `Move it away, and make the symlink again with: ${command}`;
 }

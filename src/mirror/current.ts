@@ -1,7 +1,9 @@
 import { basename } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readlinkIfThere } from '../system/files.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { halfAdopted } from './adoption.ts';
+import { isFlip, readHistory } from './history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 
@@ -23,9 +25,7 @@ export function currentId(layout: Layout): string | undefined {
     throw new MirrorlatchError(
       'CONFIGURATION',
       `${layout.current} is not a symlink to a snapshot of this mirror`,
-      {
-        hint: `Move it away, or point it at a snapshot with: ln -sfn snapshots/ID ${layout.current}`,
-      },
+      { hint: `Move it away with: ${commandToReplaceCurrent(layout)}` },
     );
   }
 }
@@ -39,5 +39,20 @@ export function previousId(layout: Layout): string | undefined {
 function idOf(layout: Layout, target: string | undefined): string | undefined {
   const id = target === undefined ? '' : basename(target);
   if (target !== snapshotLink(id) || !(isSnapshotId(id) || id === LIVE)) return undefined;
-  return lstatIfThere(layout.snapshot(id))?.isDirectory() ? id : undefined;
+  return isThere(layout, id) ? id : undefined;
+}
+
+function isThere(layout: Layout, id: string): boolean {
+  return lstatIfThere(layout.snapshot(id))?.isDirectory() === true;
+}
+
+/** For a person, with -T, because without it mv and ln(1) would put their result into a directory. */
+function commandToReplaceCurrent(layout: Layout): string {
+  const [link, away] = [layout.current, `${layout.current}.away`].map(quoteForSh);
+  const move = `mv -T ${link} ${away}`;
+  const last = readHistory(layout)
+    .filter(isFlip)
+    .findLast(({ id }) => isThere(layout, id));
+  if (last === undefined) return move;
+  return `${move} && ln -sT ${quoteForSh(snapshotLink(last.id))} ${link}`;
 }

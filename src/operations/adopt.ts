@@ -1,7 +1,7 @@
 import { realpathSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { giveBack, rootBehind, takeIn } from '../mirror/adoption.ts';
+import { giveBack, hintToLink, rootBehind, takeIn } from '../mirror/adoption.ts';
 import { currentId } from '../mirror/current.ts';
 import { isInPlace, markWhole, readGate } from '../mirror/gate.ts';
 import { appendHistory } from '../mirror/history.ts';
@@ -89,7 +89,7 @@ async function finishAdoption(
       throw new MirrorlatchError(
         'CONFIGURATION',
         `${directory} does not lead to ${layout.current}`,
-        { hint: `Move it away, and make it again: ln -s ${layout.current} ${directory}` },
+        { hint: hintToLink(layout, directory) },
       );
     }
     if (isInPlace(layout) && readGate(layout).by === 'init') markWhole(layout, 'adopt');

@@ -16,6 +16,7 @@ import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import {
   ifThere,
   lstatIfThere,
+  makeDirectories,
   makeOpenDirectory,
   readTextIfThere,
   syncDirectory,
@@ -53,7 +54,7 @@ export function writeShims(options: WriteShimsOptions): ShimsResult {
   for (const command of commands) checkShimName(command);
   try {
     for (const command of commands) refuseForeign(join(directory, command));
-    makeDirectories(directory);
+    makeDirectories(directory, makeOpenDirectory);
     const shims = commands.map((command) => {
       const path = join(directory, command);
       const text = shimText(command, options.guard, options.ifUnavailable);
@@ -157,11 +158,4 @@ function writeExecutable(path: string, text: string): void {
   } finally {
     closeSync(descriptor);
   }
-}
-
-/** As `mkdir -p`, but readable for everybody: every user looks for commands there. */
-function makeDirectories(directory: string): void {
-  if (lstatIfThere(directory) !== undefined) return;
-  makeDirectories(dirname(directory));
-  makeOpenDirectory(directory);
 }

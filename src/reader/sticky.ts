@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { readTextIfThere } from '../system/files.ts';
+import { makeDirectories, makeDirectory, readTextIfThere } from '../system/files.ts';
 
 /**
  * The directory of this user's sticky pins: below `$XDG_STATE_HOME` (XDG Base Directory
@@ -40,7 +40,7 @@ export function stickyFile(directory: string, name: string, root: string): strin
 /** Makes the directory of a `stickyFile`. */
 export function prepareSticky(file: string): void {
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makeDirectories(dirname(file), (path) => makeDirectory(path, 0o700));
   } catch (error) {
     throw asMirrorlatchError(error, 'the snapshot cannot be remembered');
   }

@@ -69,6 +69,12 @@ const CAUSES: readonly Cause[] = [
     hint: 'Check the path of the source.',
   },
   {
+    says: /is your shell clean\?/,
+    is: 'UNAVAILABLE',
+    what: 'the shell at the other end prints something by itself',
+    hint: 'Look at ~/.bashrc on that host: for a command, such as ssh HOST true, it must print nothing.',
+  },
+  {
     says: /command not found|rsync: not found|No such file or directory.*rsync-path/,
     is: 'UNAVAILABLE',
     what: 'there is no rsync on the remote host',

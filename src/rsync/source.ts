@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { realPathToBe } from '../system/files.ts';
+import { quoteForSh } from '../system/quote.ts';
 
 /**
  * Where a mirror is copied from. `argument` is for rsync and always ends with a slash, as does
@@ -82,6 +84,17 @@ export function isSameSource(one: Source, other: Source): boolean {
     return place(one) === place(other);
   }
   return one.kind === other.kind && one.argument === other.argument;
+}
+
+/**
+ * A warning about a text with a colon that rsync(1) reads as a path on another host, although there is
+ * one of that name here; undefined for any other text.
+ */
+export function namesakeWarning(text: string): string | undefined {
+  const isPlain = /^([a-z]+:\/\/|\.{0,2}\/|[^/:]*(\/|$))/i.test(text);
+  if (isPlain || !existsSync(text)) return undefined;
+  const here = quoteForSh(`./${text}`);
+  return `${quoteForSh(text)} is taken for a path on another host; the one here is written ${here}`;
 }
 
 /** A mirror on another host, which is reached by ssh. */

@@ -54,15 +54,33 @@ export function realPathToBe(path: string): string {
   return join(realPathToBe(dirname(path)), basename(path));
 }
 
-/** Makes a directory of mode 0755, whatever the umask; one that exists is left as it is. */
-export function makeOpenDirectory(path: string): void {
+/** Makes a directory. @returns false if there is one of that name, which is left as it is. */
+export function makeDirectory(path: string, mode = 0o777): boolean {
   try {
-    mkdirSync(path);
+    mkdirSync(path, { mode });
+    return true;
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return;
+    if (errnoOf(error) === 'EEXIST') return false;
     throw error;
   }
-  chmodSync(path, 0o755);
+}
+
+/** Makes a directory of mode 0755, whatever the umask; one that exists is left as it is. */
+export function makeOpenDirectory(path: string): void {
+  if (makeDirectory(path)) chmodSync(path, 0o755);
+}
+
+/**
+ * Makes a directory and those above it that are missing. Node's own `recursive` reports a read-only
+ * filesystem as ENOENT, and never ends below /proc.
+ *
+ * @param path absolute.
+ * @param make makes each of them.
+ */
+export function makeDirectories(path: string, make: (path: string) => void = makeDirectory): void {
+  if (lstatIfThere(path) !== undefined) return;
+  makeDirectories(dirname(path), make);
+  make(path);
 }
 
 /**

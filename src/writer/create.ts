@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { makeGate } from '../mirror/gate.ts';
@@ -12,6 +12,7 @@ import { placeReader } from '../reader/script.ts';
 import {
   ifThere,
   lstatIfThere,
+  makeDirectories,
   makeOpenDirectory,
   realPathToBe,
   syncDirectory,
@@ -36,7 +37,7 @@ export function createMirror(
   const wanted = newSettings(given, mode);
   const path = resolve(root);
   try {
-    mkdirSync(path, { recursive: true });
+    makeDirectories(path);
     const layout = layoutOf(realpathSync(path));
     makeOpenDirectory(layout.state);
     const settings = createSettings(layout, wanted, () => {

@@ -1,19 +1,11 @@
-import {
-  chmodSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { execa } from 'execa';
-import { describe, expect, test } from 'vitest';
+import { execa, execaSync } from 'execa';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
-import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const twoSnapshots = mirrorsWith('first', 'second');
@@ -26,11 +18,16 @@ interface Broken {
   readonly said: RegExp;
   /** Commands that are not affected, of status, list, sync, rollback and prune. */
   readonly unharmed?: readonly string[];
-  /** Follows the hint of the error. */
-  mend(mirror: SmallMirror): void;
+  /** Follows the hint of the error, which the commands printed. */
+  mend(mirror: SmallMirror, printed: string): void;
 }
 
 const notALink = /current is not a symlink to a snapshot of this mirror/;
+
+/** Runs the command with which the message ends. */
+function runTheHint(_: SmallMirror, printed: string): void {
+  execaSync('sh', ['-c', /with: (.*)/.exec(printed)?.[1] ?? 'false']);
+}
 
 const broken: readonly Broken[] = [
   {
@@ -41,28 +38,25 @@ const broken: readonly Broken[] = [
       writeFileSync(join(root, 'current', 'file'), 'somebody put it here');
     },
     said: notALink,
-    mend: ({ root }) => {
-      renameSync(join(root, 'current'), join(root, 'moved away'));
-      symlinkSync('snapshots/second', join(root, 'current'));
-    },
+    mend: runTheHint,
   },
   {
     name: 'current leads nowhere',
     make: ({ root }) => point(root, 'snapshots/gone'),
     said: notALink,
-    mend: ({ root }) => point(root, 'snapshots/second'),
+    mend: runTheHint,
   },
   {
     name: 'current leads out of the mirror',
     make: ({ root, source }) => point(root, source),
     said: notALink,
-    mend: ({ root }) => point(root, 'snapshots/second'),
+    mend: runTheHint,
   },
   {
     name: 'current is absolute',
     make: ({ root }) => point(root, join(root, 'snapshots', 'second')),
     said: notALink,
-    mend: ({ root }) => point(root, 'snapshots/second'),
+    mend: runTheHint,
   },
   {
     name: 'current is a file',
@@ -71,7 +65,7 @@ const broken: readonly Broken[] = [
       writeFileSync(join(root, 'current'), 'snapshots/second');
     },
     said: notALink,
-    mend: ({ root }) => point(root, 'snapshots/second'),
+    mend: runTheHint,
   },
   {
     name: 'the gate is open (0755)',
@@ -101,14 +95,18 @@ describe('a broken mirror', () => {
       mirror.change({ file: 'third' });
       one.make(mirror);
       const before = withoutTimes(mirror);
+      let printed = '';
       const other = ['list', 'rollback', 'prune'][broken.indexOf(one) % 3] ?? 'list';
       for (const command of ['status', 'sync', other]) {
         const result = await runProgram([command, mirror.root]);
         if (one.unharmed?.includes(command)) expect(result.exitCode, transcript(result)).toBe(0);
-        else expectFailure(result, 78, one.said);
+        else {
+          expectFailure(result, 78, one.said);
+          printed = result.stderr;
+        }
       }
       expect(withoutTimes(mirror)).toEqual(before);
-      one.mend(mirror);
+      one.mend(mirror, printed);
       await mirror.sync('--id', 'third');
       expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
       expect(readFileSync(join(mirror.root, 'current', 'file'), 'utf8')).toBe('third');
@@ -147,7 +145,6 @@ describe('a broken mirror', () => {
     rmSync(join(mirror.root, 'previous'));
     symlinkSync('snapshots/gone', join(mirror.root, 'previous'));
     expect(await runForJson(['status', mirror.root])).toMatchObject({ previous: null });
-    expectFailure(await runProgram(['rollback', mirror.root]), 64, /no earlier snapshot/);
     await mirror.publish('third', { file: 'third' });
     expect(mirror.linked('previous')).toBe('second');
   });
@@ -209,6 +206,29 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a read-only mount${whyNoLoopFilesys
     }
     expect(difference(before, describeTree(mirror.root))).toEqual([]);
   });
+
+  test('is named as the reason when a new mirror cannot be made, at any depth', async () => {
+    const mirror = smallMirror();
+    const place = join(mirror.home, 'place');
+    mkdirSync(join(place, 'site'), { recursive: true });
+    await execa('mount', ['--bind', place, place]);
+    onTestFinished(() => void execaSync('umount', [place]));
+    await execa('mount', ['-o', 'remount,bind,ro', place]);
+    for (const words of [
+      ['sync', mirror.source, join(place, 'new')],
+      ['sync', mirror.source, join(place, 'a/b/c')],
+      ['init', join(place, 'new')],
+      ['init', '--adopt', join(place, 'site')],
+    ]) {
+      const result = await runProgram(words);
+      expectFailure(result, 77, /the filesystem is read-only \(.*\/place\/(new|a|site\.mirror)\)/);
+    }
+  });
+});
+
+test('a mirror below /proc, where nothing can be made, is refused at once', async () => {
+  const result = await runProgram(['init', '/proc/mirrorlatch/mirror']);
+  expectFailure(result, 74, /\/proc\/mirrorlatch/);
 });
 
 function point(root: string, target: string): void {

@@ -39,6 +39,15 @@ test('rollback goes to the given snapshot, and all others stay', async () => {
   expect(difference(before, describeTree(join(mirror.root, 'snapshots')))).toEqual([]);
 });
 
+test('rollback goes to the latest other snapshot that was current when the previous one is gone', async () => {
+  const mirror = await threeSnapshots();
+  rmSync(join(mirror.root, 'snapshots', 'second'), { recursive: true });
+  const result = await runProgram(['rollback', mirror.root]);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stdout).toBe('current is now first; it was third\n');
+  expect(result.stderr).toContain('the previous snapshot is gone; first is the latest other one');
+});
+
 test('rollback to the current snapshot changes nothing, and reports that', async () => {
   const mirror = await twoSnapshots();
   const before = describeTree(mirror.root);

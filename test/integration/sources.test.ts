@@ -341,6 +341,29 @@ describe('a remote shell', () => {
   });
 });
 
+test('a remote shell that prints something by itself ends the sync with 69 and a look at ~/.bashrc', async () => {
+  const root = join(scratchDirectory(), 'mirror');
+  const chatty = join(scratchDirectory(), 'chatty');
+  writeFileSync(chatty, '#!/bin/sh\nshift; echo Welcome; exec sh -c "$*"\n', { mode: 0o755 });
+  const result = await runProgram(['sync', `host:${served}`, root, '--', '-e', chatty]);
+  expectFailure(result, 69, /shell at the other end prints something by itself/);
+  expect(result.stderr).toContain('~/.bashrc');
+});
+
+describe('a source that is taken for one on another host, although it is here,', () => {
+  test.each([
+    ['sync', 'a:b/src', 'mirror', '--retries', '0', '--', '-e', 'false'],
+    ['sync', 'src', 'a:b/src', '--retries', '0', '--', '-e', 'false'],
+    ['init', 'mirror', '--source', 'a:b/src'],
+  ])('is pointed out at once by %j', async (...words) => {
+    const home = scratchDirectory();
+    mkdirSync(join(home, 'a:b/src'), { recursive: true });
+    mkdirSync(join(home, 'src'));
+    const { stderr } = await runProgram(words, { cwd: home });
+    expect(stderr).toMatch(/^mirrorlatch: warning: a:b\/src is taken .* is written \.\/a:b\/src$/m);
+  });
+});
+
 describe('a source that rsync would misread', () => {
   test.for([
     '-oProxyCommand=touch proof:/path',

@@ -3,13 +3,14 @@ import type { Mirror } from '../../mirror/open.ts';
 import { rememberedBy } from '../../mirror/settings.ts';
 import type { InitResult } from '../../operations/init.ts';
 import { showOptions } from '../../rsync/join-options.ts';
+import { namesakeWarning } from '../../rsync/source.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
 import { describeRetention, RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { MAX_SHRINK, SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printLine } from '../output.ts';
-import { createReporter } from '../terminal.ts';
+import { createReporter, printWarning } from '../terminal.ts';
 
 interface Flags extends RetentionFlags, ShrinkFlags {
   source?: string;
@@ -56,6 +57,8 @@ export function addInit(program: Command, context: CommandContext): void {
         shrink: SHRINK.read(flags),
         serveAt: flags.serveAt,
       };
+      const namesake = namesakeWarning(flags.source ?? '');
+      if (namesake !== undefined && !flags.json) printWarning(namesake);
       const { adopt: adopted, unadopt: givenBack, inPlace, json } = flags;
       const directory = adopted ?? givenBack;
       if (directory === undefined) {

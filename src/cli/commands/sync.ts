@@ -13,7 +13,7 @@ import type { SyncResult } from '../../operations/sync/sync.ts';
 import type { SyncOptions } from '../../operations/sync/work.ts';
 import type { PushOptions } from '../../push/push.ts';
 import { DEFAULT_NAMES, type DefaultName } from '../../rsync/arguments.ts';
-import { parseDestination } from '../../rsync/source.ts';
+import { namesakeWarning, parseDestination } from '../../rsync/source.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { DRAIN, type DrainFlags } from '../options/drain.ts';
@@ -127,6 +127,10 @@ export function addSync(program: Command, context: CommandContext): void {
         signal: context.signal(),
         onEvent: reporter.onEvent,
       };
+      for (const path of paths) {
+        const message = namesakeWarning(path);
+        if (message !== undefined) reporter.onEvent({ kind: 'warning', message });
+      }
       const { remoteProgram, dryRun } = flags;
       const isPush = parseDestination(root) !== undefined;
       if (!isPush && remoteProgram !== undefined)
