@@ -2,6 +2,7 @@ import { chmodSync, closeSync, fchmodSync, openSync } from 'node:fs';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readTextIfThere, syncDirectory, writeWhole } from '../system/files.ts';
 import { thisHost } from '../system/host.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { Drain, type DrainOptions } from './drain.ts';
 import { type Layout, LIVE } from './layout.ts';
 import { checkGateRecord, type GateRecord, parseJson } from './records.ts';
@@ -73,7 +74,7 @@ export function readGate(layout: Layout): GateRecord {
     'CONFIGURATION',
     `${layout.gateRecord} does not say whether the gate is open: ${checked.problem}`,
     {
-      hint: `Check that the tree is whole, then open the gate with: mirrorlatch gate open ${layout.root}`,
+      hint: `Check that the tree is whole, then open the gate with: mirrorlatch gate open --clean ${quoteForSh(layout.root)}`,
     },
   );
 }
@@ -121,12 +122,12 @@ async function close(
   lock: SyncLock,
   { by, ...options }: CloseOptions,
 ): Promise<ClosedGate> {
-  const before = repairGate(layout) ?? readGate(layout);
+  const before = readGate(layout);
   if (isClosedByHand(before)) {
     throw new MirrorlatchError(
       'BUSY',
       `the gate of ${layout.root} was closed by hand: ${before.reason}`,
-      { hint: `Open it with: mirrorlatch gate open ${layout.root}` },
+      { hint: `Open it with: mirrorlatch gate open ${quoteForSh(layout.root)}` },
     );
   }
   const mode = modeWhileOpen(layout, before);
@@ -179,18 +180,17 @@ function carriedOver(standing: Standing, state: State): Pick<GateRecord, 'boot' 
 }
 
 /**
- * Restores the mode of a gate that a crash left closed. Only the holder of the writer's lock may
- * call this, because then no one else writes. A gate that was closed by hand stays closed.
- *
- * @returns the repaired record; undefined when there was nothing to repair.
+ * Restores the mode of a gate that a crash left closed, and records what that did to the tree. Only the
+ * holder of the writer's lock may call this, because then no one else writes. A gate that was closed by
+ * hand stays closed; one whose record is broken is left to `gate open`.
  */
-export function repairGate(layout: Layout): GateRecord | undefined {
-  const found = readGate(layout);
-  if (found.by === 'person' || found.state === 'open' || found.state === 'dirty') return undefined;
+export function repairGate(layout: Layout): void {
+  const found = recordIfSound(layout);
+  if (found === undefined || !isClosedByWriter(found)) return;
   const isDirty = found.state === 'closed' || found.wasDirty === true;
   setMode(layout, found.mode);
   const { mode, by, boot } = found;
-  return writeGate(layout, {
+  writeGate(layout, {
     state: isDirty ? 'dirty' : 'open',
     mode,
     by,
@@ -201,19 +201,39 @@ export function repairGate(layout: Layout): GateRecord | undefined {
 
 /** For `gate close`: closes the gate until `gate open`, without waiting for readers to leave. */
 export function closeByHand(layout: Layout, reason: string): void {
-  const mode = modeWhileOpen(layout, readGate(layout));
-  const boot = thisHost().bootId;
-  writeGate(layout, { state: 'closed', mode, by: 'person', reason, boot });
+  const before = readGate(layout);
+  const mode = modeWhileOpen(layout, before);
+  const isDirty = before.state === 'dirty' || before.wasDirty === true;
+  const doubt = isDirty ? { boot: before.boot, wasDirty: true } : { boot: thisHost().bootId };
+  writeGate(layout, { state: 'closed', mode, by: 'person', reason, ...doubt });
   setMode(layout, mode & 0o700);
 }
 
-/** For `gate open`: opens the gate and declares the tree whole, even if `gate.json` is broken. */
-export function openByHand(layout: Layout): void {
-  const checked = checkGateRecord(parseJson(readTextIfThere(layout.gateRecord)));
-  const mode = 'record' in checked ? modeWhileOpen(layout, checked.record) : DEFAULT_MODE;
-  const boot = thisHost().bootId;
+/**
+ * For `gate open`: opens the gate, even if `gate.json` is broken. A tree that may not be whole stays
+ * dirty.
+ *
+ * @param isVouchedFor a person says that the tree is whole.
+ */
+export function openByHand(layout: Layout, isVouchedFor: boolean): void {
+  const found = recordIfSound(layout);
+  const mode = found === undefined ? DEFAULT_MODE : modeWhileOpen(layout, found);
   setMode(layout, mode);
-  writeGate(layout, { state: 'open', mode, by: 'person', reason: 'opened by hand', boot });
+  const boot = thisHost().bootId;
+  if (isVouchedFor || (found !== undefined && isWhole(found))) {
+    writeGate(layout, { state: 'open', mode, by: 'person', reason: 'opened by hand', boot });
+  } else if (found === undefined) {
+    const reason = 'the record of its gate was lost';
+    writeGate(layout, { state: 'dirty', mode, by: 'person', reason, boot });
+  } else if (found.state !== 'dirty') {
+    const reason = 'it was not when the gate was closed by hand';
+    writeGate(layout, { state: 'dirty', mode, by: 'person', reason, boot: found.boot });
+  }
+}
+
+/** Whether the tree is, unless a writer is at work. */
+function isWhole(gate: GateRecord): boolean {
+  return gate.state === 'open' || (isClosedByHand(gate) && gate.wasDirty !== true);
 }
 
 /**
@@ -229,17 +249,15 @@ export function isClosedByHand({ state, by }: GateRecord): boolean {
   return state === 'closed' && by === 'person';
 }
 
-/** Why guarded readers have to wait, as a predicate for the mirror's path; undefined when open. */
-export function whyClosed({ state, by, reason, since }: GateRecord): string | undefined {
-  switch (state) {
-    case 'open':
-      return undefined;
-    case 'closing':
-    case 'closed':
-      return `has been closed by ${by === 'person' ? 'hand' : by} since ${since}: ${reason}`;
-    case 'dirty':
-      return `has not been whole since ${since}: ${reason}`;
-  }
+/** Whether a writer did, which opens it again unless it is killed. */
+export function isClosedByWriter({ state, by }: GateRecord): boolean {
+  return by !== 'person' && (state === 'closing' || state === 'closed');
+}
+
+/** The record; undefined when it is broken or lost. */
+export function recordIfSound(layout: Layout): GateRecord | undefined {
+  const checked = checkGateRecord(parseJson(readTextIfThere(layout.gateRecord)));
+  return 'record' in checked ? checked.record : undefined;
 }
 
 /** The mode of the directory while the gate is not closed; the owner may have changed it. */

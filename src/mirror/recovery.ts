@@ -3,7 +3,7 @@ import { lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.
 import { removeTree } from '../system/remove-tree.ts';
 import { halfAdopted, restorePath, undoHalf } from './adoption.ts';
 import { discard, moveTree } from './discard.ts';
-import { isInPlace, repairGate } from './gate.ts';
+import { isInPlace } from './gate.ts';
 import { appendHistory, readHistory } from './history.ts';
 import { directoriesOf, type Layout } from './layout.ts';
 import { makeLease } from './lease.ts';
@@ -57,9 +57,8 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         if (halfAdopted(layout) !== undefined) undoHalf(layout);
         else restorePath(layout, lock, finding.path);
         break;
+      // Who takes the lock has repaired the gate, and a sync makes the tree whole.
       case 'unclean-gate':
-        repairGate(layout);
-        break;
       case 'unfinished-tree':
       case 'unfinished-command':
       case 'failed-removal':

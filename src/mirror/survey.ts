@@ -5,7 +5,6 @@ import { ifThere, lstatIfThere } from '../system/files.ts';
 import { halfAdopted, lostPath } from './adoption.ts';
 import { currentId, previousId } from './current.ts';
 import { discardedNames } from './discard.ts';
-import { isClosedByHand, isInPlace, readGate, whyClosed } from './gate.ts';
 import {
   becameCurrentAt,
   type HistoryEntry,
@@ -15,6 +14,7 @@ import {
   readHistory,
 } from './history.ts';
 import { type Layout, LIVE } from './layout.ts';
+import { type Obstacle, obstacleAt } from './obstacle.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers } from './staging.ts';
 
@@ -41,7 +41,7 @@ export type Finding =
   /** A lock directory that was being made or released. */
   | { kind: 'lock-remains'; path: string }
   /** The tree of an in-place mirror is not whole, or its gate was left closed. */
-  | { kind: 'unclean-gate'; why: string; isClosedByHand: boolean }
+  | ({ kind: 'unclean-gate' } & Obstacle)
   /** A directory was being adopted or given back, and its path is not as it should be. */
   | { kind: 'unfinished-adoption'; path: string };
 
@@ -79,11 +79,8 @@ export function survey(layout: Layout): Finding[] {
   for (const id of unpruned(history)) {
     if (!ids.includes(id)) findings.push({ kind: 'unrecorded-removal', id });
   }
-  const gate = isInPlace(layout) ? readGate(layout) : undefined;
-  const why = gate && whyClosed(gate);
-  if (gate !== undefined && why !== undefined) {
-    findings.push({ kind: 'unclean-gate', why, isClosedByHand: isClosedByHand(gate) });
-  }
+  const obstacle = obstacleAt(layout);
+  if (obstacle !== undefined) findings.push({ kind: 'unclean-gate', ...obstacle });
   const { trees, clones, foreign, commands } =
     ifAllowed(() => findLeftovers(layout)) ?? noLeftovers;
   for (const path of [...trees, ...foreign]) findings.push({ kind: 'unfinished-tree', path });

@@ -1,17 +1,12 @@
 import { MirrorlatchError } from '../errors.ts';
-import {
-  closeByHand,
-  isInPlace,
-  openByHand,
-  readGate,
-  repairGate,
-  whyClosed,
-} from '../mirror/gate.ts';
+import { closeByHand, isInPlace, openByHand, readGate } from '../mirror/gate.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
+import { type Obstacle, obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
 import type { GateRecord } from '../mirror/records.ts';
+import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withLock } from '../writer/session.ts';
 
@@ -24,10 +19,19 @@ export interface GateOptions {
   onEvent?: OnEvent | undefined;
 }
 
+export interface OpenGateOptions extends GateOptions {
+  /** A person has looked at the tree and says that it is whole. */
+  isClean?: boolean | undefined;
+}
+
 export type GateStatus = GateRecord & {
   root: string;
   /** For people: why guarded readers are not let in; null when they are. */
   obstacle: string | null;
+  /** The writer that closed the gate is dead, and the next command that writes repairs it. */
+  isAbandoned: boolean;
+  /** For people: the way out, when no writer is at work. */
+  hint: string | null;
   /** Guarded readers that are inside. */
   readers: number;
 };
@@ -36,21 +40,36 @@ export type GateStatus = GateRecord & {
 export function gateStatus(root: string): GateStatus {
   const layout = layoutInPlace(root);
   const record = readGate(layout);
+  const obstacle = obstacleAt(layout);
   return {
     root: layout.root,
     ...record,
-    obstacle: whyClosed(record) ?? null,
+    obstacle: obstacle?.why ?? null,
+    isAbandoned: obstacle?.isAbandoned ?? false,
+    hint: wayOut(layout, record, obstacle) ?? null,
     readers: countLeases(layout, LIVE),
   };
 }
 
+function wayOut(
+  { root }: Layout,
+  { state }: GateRecord,
+  obstacle: Obstacle | undefined,
+): string | undefined {
+  const named = quoteForSh(root);
+  if (obstacle?.isAbandoned) return `Repair the gate with: mirrorlatch unlock ${named}`;
+  if (obstacle?.isClosedByHand) return `Open it with: mirrorlatch gate open ${named}`;
+  if (state !== 'dirty') return undefined;
+  return `Make the tree whole with: mirrorlatch sync ${named}, or if you have checked it: mirrorlatch gate open --clean ${named}`;
+}
+
 /**
- * Opens the gate, however it was left, and declares the tree behind it whole.
+ * Opens the gate, however it was left. The tree behind it stays dirty if it may not be whole.
  *
  * @throws MirrorlatchError BUSY while another process writes.
  */
-export function openGate(options: GateOptions): Promise<GateStatus> {
-  return changeGate(options, openByHand);
+export function openGate({ isClean = false, ...options }: OpenGateOptions): Promise<GateStatus> {
+  return changeGate(options, (layout) => openByHand(layout, isClean));
 }
 
 /**
@@ -60,7 +79,6 @@ export function openGate(options: GateOptions): Promise<GateStatus> {
  */
 export function closeGate(options: GateOptions): Promise<GateStatus> {
   return changeGate(options, (layout) => {
-    repairGate(layout);
     closeByHand(layout, options.reason ?? 'no reason was given');
   });
 }

@@ -1,10 +1,11 @@
 import { MirrorlatchError } from '../errors.ts';
 import { currentId } from '../mirror/current.ts';
-import { isInPlace, readGate, whyClosed } from '../mirror/gate.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { type Lease, takeLease } from '../mirror/lease.ts';
+import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import { pause } from '../system/pause.ts';
+import { quoteForSh } from '../system/quote.ts';
 
 export interface PinOptions {
   root: string;
@@ -77,7 +78,7 @@ function refuseBehindGate(layout: Layout, lease?: Lease): void {
   const why = obstacleOf(layout, lease);
   if (why === undefined) return;
   throw new MirrorlatchError('BUSY', `${layout.root} ${why}`, {
-    hint: 'Wait until it can be read: wait() of the library, mirrorlatch wait ROOT',
+    hint: `Wait until it can be read: wait() of the library, or mirrorlatch wait ${quoteForSh(layout.root)}`,
   });
 }
 
@@ -85,7 +86,7 @@ function refuseBehindGate(layout: Layout, lease?: Lease): void {
 function obstacleOf(layout: Layout, lease: Lease | undefined): string | undefined {
   let isOpen = false;
   try {
-    const why = isInPlace(layout) ? whyClosed(readGate(layout)) : undefined;
+    const why = obstacleAt(layout)?.why;
     isOpen = why === undefined;
     return why;
   } finally {

@@ -112,6 +112,12 @@ ml_pause() {
   sleep 0.1 2>/dev/null || sleep 1
 }
 
+# ml_end_wait WHY HINT: there is nothing to read.
+ml_end_wait() {
+  ml_say "$@"
+  exit 75
+}
+
 # ml_wait WHY: wait about a second, or exit with 75 when --wait is used up.
 ml_wait() {
   if [ -n "$ml_patience" ] && [ "$ml_waited" -ge "$ml_patience" ]; then
@@ -119,24 +125,22 @@ ml_wait() {
     exit 75
   fi
   [ "$ml_waited" != 0 ] || ml_say "waiting: $1"
-  if [ -z "$ml_waiter" ] || [ "$ml_allow_dirty" = yes ]; then
-    sleep 1
-  else
-    ml_wait_for_events
-  fi
+  if [ -z "$ml_waiter" ]; then sleep 1; else ml_wait_for_events; fi
   ml_waited=$((ml_waited + 1))
 }
 
 # ml_wait_for_events: let `mirrorlatch wait` watch the mirror for a minute, or for what is left of --wait. It ends
-# when this shell does.
+# when this shell does. It knows nothing of --allow-dirty, so with that the gate is looked at more often.
 ml_wait_for_events() {
   ml_slice=60
-  [ -z "$ml_patience" ] || [ $((ml_patience - ml_waited)) -gt 60 ] || ml_slice=$((ml_patience - ml_waited))
+  [ "$ml_allow_dirty" = no ] || ml_slice=5
+  [ -z "$ml_patience" ] || [ $((ml_patience - ml_waited)) -gt "$ml_slice" ] || ml_slice=$((ml_patience - ml_waited))
   setpriv --pdeathsig TERM -- "$ml_waiter" wait "$ml_root" --timeout "${ml_slice}s" >/dev/null 2>&1
   case $? in
   # The mirror may have changed again since `wait` looked at it.
   0) ml_pause ;;
   75) ml_waited=$((ml_waited + ml_slice - 1)) ;;
+  69) ml_abandoned=$ml_gate ;;
   *) sleep 1 ;;
   esac
 }
@@ -269,7 +273,10 @@ ml_is_open() {
     ;;
   *'"state":"clos'*)
     ml_why="$ml_root is being written"
-    return 1
+    ml_is_abandoned || return 1
+    ml_why="$ml_root is not whole: what was writing it is dead, and left the gate closed"
+    [ "$ml_allow_dirty" = yes ] && [ -x "$ml_root/gate" ] || ml_end_wait "$ml_why" \
+      "Its owner repairs it with: mirrorlatch unlock $(ml_quote "$ml_root")"
     ;;
   *)
     ml_why="$ml_root cannot be read yet: the state of its gate is not known"
@@ -278,9 +285,26 @@ ml_is_open() {
   esac
 }
 
+# ml_is_abandoned: true if the writer that closed the gate is dead. Either `mirrorlatch wait` has found that, or the
+# heartbeat of its lock is older than a writer elsewhere would accept. A writer opens the gate before it removes its
+# lock, so the gate must still be as it was.
+ml_is_abandoned() {
+  [ "$ml_abandoned" = "$ml_gate" ] || [ ! -e "$ml_root/.mirrorlatch/sync.lock" ] ||
+    [ -n "$(find "$ml_root/.mirrorlatch/sync.lock" -prune -mmin +10 2>/dev/null)" ] || return 1
+  IFS= read -r ml_now 2>/dev/null <"$ml_root/.mirrorlatch/gate.json" && [ "$ml_now" = "$ml_gate" ]
+}
+
+# ml_quote WORD: print it as a shell needs it.
+ml_quote() {
+  case $1 in
+  *[!A-Za-z0-9_/.:@+-]* | '') printf "'" && printf '%s\n' "$1" | sed "s/'/'\\\\''/g; \$s/\$/'/" ;;
+  *) printf '%s\n' "$1" ;;
+  esac
+}
+
 # ml_hold: resolve the snapshot of ml_root and take its lease, waiting as long as there is nothing to read.
 ml_hold() {
-  ml_managed=no ml_tries=0 ml_holds_gate=no
+  ml_managed=no ml_tries=0 ml_holds_gate=no ml_abandoned=no
   [ ! -d "$ml_root/.mirrorlatch" ] || ml_managed=yes
   if [ "$ml_outer_pin" != none ] && ml_has_open "$ml_root/.mirrorlatch/gate.flock"; then ml_holds_gate=yes; fi
   while :; do

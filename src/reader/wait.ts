@@ -1,10 +1,11 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { currentId } from '../mirror/current.ts';
-import { isInPlace, readGate, whyClosed } from '../mirror/gate.ts';
 import { followHistory } from '../mirror/history-follower.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, stateOfRecord } from '../mirror/lock-state.ts';
+import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { watchDirectory } from '../system/watcher.ts';
 
 export interface WaitOptions {
@@ -34,7 +35,8 @@ type Look = { id: string } | { why: string };
  * Waits until a mirror can be read and nothing is being published, or until the first publication
  * after the call.
  *
- * @throws MirrorlatchError BUSY, naming what it waited for, when `timeoutMs` runs out.
+ * @throws MirrorlatchError BUSY, naming what it waited for, when `timeoutMs` runs out; UNAVAILABLE when
+ *   the writer behind the gate of an in-place mirror is dead.
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
   const { root, timeoutMs = Number.POSITIVE_INFINITY, pollMs, signal, onWarning } = options;
@@ -66,24 +68,23 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
   }
 }
 
+/**
+ * What keeps guarded readers out is the gate of an in-place mirror. Where every snapshot has a
+ * directory of its own, only the moment of a flip is worth waiting out.
+ *
+ * @throws MirrorlatchError UNAVAILABLE when the writer behind the gate is dead: no end can be waited for.
+ */
 function readableSnapshot(layout: Layout): Look {
-  const why = obstacleToReaders(layout);
-  if (why !== undefined) return { why };
+  const obstacle = obstacleAt(layout);
+  if (obstacle?.isAbandoned) throw abandoned(layout, obstacle.why);
+  if (obstacle !== undefined) return { why: obstacle.why };
+  const lock = stateOfRecord(layout, true);
+  const isHeld = lock.kind === 'held' || lock.kind === 'foreign';
+  if (isHeld && lock.progress?.phase === 'publishing') {
+    return { why: 'is being published to' };
+  }
   const id = currentId(layout);
   return id === undefined ? { why: 'has no snapshot yet' } : { id };
-}
-
-/**
- * What keeps guarded readers out: the gate of an in-place mirror. Where every snapshot has a directory
- * of its own, only the moment of a flip is worth waiting out.
- */
-function obstacleToReaders(layout: Layout): string | undefined {
-  const lock = stateOfRecord(layout, true);
-  const closed = isInPlace(layout) ? whyClosed(readGate(layout)) : undefined;
-  if (closed !== undefined) return closed;
-  const isPublishing =
-    (lock.kind === 'held' || lock.kind === 'foreign') && lock.progress?.phase === 'publishing';
-  return isPublishing ? 'is being published to' : undefined;
 }
 
 function nextPublication(layout: Layout): () => Look {
@@ -101,8 +102,17 @@ function nextPublication(layout: Layout): () => Look {
 
 function stillBusy(layout: Layout, why: string): MirrorlatchError {
   const lock = inspectLock(layout);
-  return new MirrorlatchError('BUSY', `${layout.root} ${why}: ${describeLock(lock)}`, {
-    hint: 'Wait longer with --timeout, or look with: mirrorlatch status ROOT',
+  // A gate that a person has closed has nothing to do with the lock.
+  const holder = obstacleAt(layout)?.isClosedByHand ? '' : `: ${describeLock(lock)}`;
+  return new MirrorlatchError('BUSY', `${layout.root} ${why}${holder}`, {
+    hint: `Wait longer with --timeout, or look with: mirrorlatch status ${quoteForSh(layout.root)}`,
     details: { lock },
+  });
+}
+
+function abandoned(layout: Layout, why: string): MirrorlatchError {
+  const root = quoteForSh(layout.root);
+  return new MirrorlatchError('UNAVAILABLE', `${layout.root} ${why}`, {
+    hint: `Its owner repairs the gate with: mirrorlatch unlock ${root}, and the tree with: mirrorlatch sync ${root}`,
   });
 }

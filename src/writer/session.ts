@@ -1,7 +1,9 @@
 import { asMirrorlatchError } from '../errors.ts';
 import { refuseHalfAdopted } from '../mirror/adoption.ts';
+import { isInPlace, repairGate } from '../mirror/gate.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { removeOldLogs } from '../mirror/logs.ts';
+import { isAbandoned } from '../mirror/obstacle.ts';
 import { refuseOtherOwner } from '../mirror/ownership.ts';
 import { DEFAULT_LOCK, type Given, type LockPolicy, withDefaults } from '../mirror/policy.ts';
 import { recover } from '../mirror/recovery.ts';
@@ -45,7 +47,8 @@ export interface Finished<Result> {
 }
 
 /**
- * Runs `work` with the writer's lock of a mirror, and nothing else around it.
+ * Runs `work` with the writer's lock of a mirror, and nothing else around it but that a gate which a
+ * dead writer left closed is repaired first.
  *
  * @throws MirrorlatchError PERMISSION in another user's mirror, BUSY when the lock stays held, LOCK_LOST when another host took it over
  *   during the work, else what `work` throws.
@@ -63,6 +66,7 @@ export async function withLock<Result>(
     onWait: ({ message }) => onEvent?.({ kind: 'notice', message: `waiting: ${message}` }),
   });
   try {
+    if (isInPlace(layout)) repairGate(layout);
     return await work(lock);
   } catch (error) {
     throw asMirrorlatchError(lock.causeOf(error), failure);
@@ -71,6 +75,17 @@ export async function withLock<Result>(
       throw asMirrorlatchError(error, failure);
     });
   }
+}
+
+/**
+ * Repairs the gate of an in-place mirror that a dead writer left closed, for a verb that may fail before
+ * it asks for the lock. If the lock cannot be had, the verb itself will say so.
+ */
+export async function repairAbandonedGate(
+  layout: Layout,
+  session: LockSessionOptions,
+): Promise<void> {
+  if (isAbandoned(layout)) await withLock(layout, session, () => {}).catch(() => {});
 }
 
 /**

@@ -657,6 +657,118 @@ describe.concurrent('SIGKILL of an in-place sync', () => {
   }
 });
 
+describe.concurrent('The gate that a killed sync left closed', () => {
+  async function abandoned(name: string): Promise<InPlaceMirror> {
+    const one = await mirror(name);
+    await endNow(one, await startSlow(one, { files: { file: 'changed' } }));
+    expect(one.record()).toMatchObject({ state: 'closed', by: 'sync' });
+    return one;
+  }
+
+  test('is what status, gate status, wait and run say, and run does not wait for ever', async () => {
+    const one = await abandoned('told');
+    const killed = /has not been whole since .*: sync was killed while it wrote/;
+    const status = await runProgram(['status', one.root]);
+    expect(status.exitCode, transcript(status)).toBe(69);
+    expect(status.stdout).toMatch(killed);
+    const gate = await runProgram(['gate', 'status', one.root]);
+    expect(gate.stdout).toMatch(killed);
+    expect(gate.stdout).toContain(`mirrorlatch unlock ${one.root}`);
+    expect(await runForJson(['gate', 'status', one.root])).toMatchObject({ isAbandoned: true });
+    expectFailure(await runProgram(['wait', one.root]), 69, killed, /mirrorlatch unlock /);
+    const reading = await startGuarded(run, one.root, inShell('cat file')).result;
+    expect(reading.exitCode, transcript(reading)).toBe(75);
+    expect(reading.stderr).toMatch(/is not whole: what was writing it is dead/);
+    expect(reading.stderr).toContain(`mirrorlatch unlock ${one.root}\n`);
+    await expect(pin({ root: one.root })).rejects.toMatchObject({ code: 'BUSY', message: killed });
+    expect(one.record().state).toBe('closed');
+  });
+
+  test('lets root read with --allow-dirty', async () => {
+    const one = await abandoned('careless');
+    const options = ['--allow-dirty'];
+    const careless = await startGuarded(run, one.root, inShell('cat file'), { options }).result;
+    expect(careless.exitCode, transcript(careless)).toBe(runsAsRoot ? 0 : 75);
+  });
+
+  test('is told by the standalone reader once the heartbeat of the writer has stopped', async () => {
+    const one = await abandoned('heartbeat');
+    const fresh = await one.read({ options: ['--wait', '0'] });
+    expect(fresh.stderr).toMatch(/is being written/);
+    const longAgo = Date.now() / 1000 - 11 * 60;
+    utimesSync(one.state('sync.lock'), longAgo, longAgo);
+    for (const caller of callers) {
+      const told = await one.read({ caller });
+      expect(told.exitCode, transcript(told)).toBe(75);
+      expect(told.stderr).toMatch(/is not whole: what was writing it is dead/);
+      const careless = await one.read({ caller, options: ['--allow-dirty'] });
+      expect(careless.exitCode, transcript(careless)).toBe(caller.user || !runsAsRoot ? 75 : 0);
+    }
+  });
+
+  test.for([
+    ['unlock', 0, (one) => ['unlock', one.root]],
+    ['a command under the lock', 0, (one) => ['lock', one.root, '--lock-only', '--', 'true']],
+    ['a lock whose command does not exist', 127, (one) => ['lock', one.root, '--', 'no-such-cmd']],
+    ['a sync with a wrong option', 64, (one) => ['sync', one.root, '--id', 'no']],
+    [
+      'a sync whose source is missing',
+      66,
+      (one) => {
+        renameSync(one.source, `${one.source}.gone`);
+        return ['sync', one.root];
+      },
+    ],
+    ['gate open', 0, (one) => ['gate', 'open', one.root]],
+  ] as const satisfies [string, number, (one: InPlaceMirror) => string[]][])(
+    'is repaired by %s: its mode is back, and the tree is dirty',
+    async ([name, exitCode, words]) => {
+      const one = await abandoned(name);
+      const result = await runProgram(words(one));
+      expect(result.exitCode, transcript(result)).toBe(exitCode);
+      expect(one.mode()).toBe(0o755);
+      expect(one.record()).toMatchObject({ state: 'dirty', reason: 'sync was interrupted' });
+      expect((await runProgram(['status', one.root])).exitCode).toBe(69);
+      expect((await one.read({ options: ['--wait', '0'] })).exitCode).toBe(75);
+    },
+  );
+});
+
+describe.concurrent('gate open', () => {
+  async function dirty(name: string): Promise<InPlaceMirror> {
+    const one = await mirror(name);
+    one.rewrite({ state: 'dirty', by: 'sync', reason: 'the sync failed' });
+    return one;
+  }
+
+  test('keeps a dirty tree dirty, and with --clean declares it whole', async () => {
+    const one = await dirty('vouched');
+    one.setMode(0o750);
+    const before = one.record();
+    const opened = await runProgram(['gate', 'open', one.root]);
+    expect(opened.exitCode, transcript(opened)).toBe(0);
+    expect(opened.stdout).toMatch(
+      /has not been whole since .*: the sync failed; 0 guarded readers/,
+    );
+    expect(opened.stdout).toContain(`mirrorlatch gate open --clean ${one.root}\n`);
+    expect(one.record()).toEqual(before);
+    expect((await one.read({ options: ['--wait', '0'] })).exitCode).toBe(75);
+    await runForJson(['gate', 'open', one.root, '--clean']);
+    expect(one.record()).toMatchObject({ state: 'open' });
+    expect((await one.read()).stdout).toBe('content');
+  });
+
+  test('remembers that the tree was dirty when the gate was closed by hand', async () => {
+    const one = await dirty('closed dirty');
+    await runForJson(['gate', 'close', one.root]);
+    expect(one.mode()).toBe(0o700);
+    expect(await runForJson(['gate', 'open', one.root])).toMatchObject({ state: 'dirty' });
+    expect(one.mode()).toBe(0o755);
+    await one.sync();
+    expect(one.record()).toMatchObject({ state: 'open' });
+  });
+});
+
 describe.concurrent('After a reboot,', () => {
   /** What a power cut may leave of a file: its size and time, but zeros as its content. */
   function zero(file: string): void {
@@ -772,7 +884,10 @@ describe.concurrent('The gate', () => {
         expectFailure(await runProgram([...words, one.root]), 78, /gate\.json/, /gate open/);
       }
       await expect(pin({ root: one.root })).rejects.toMatchObject({ code: 'CONFIGURATION' });
-      expect(await runForJson(['gate', 'open', one.root])).toMatchObject({ state: 'open' });
+      expect(await runForJson(['gate', 'open', one.root])).toMatchObject({ state: 'dirty' });
+      expect((await one.read({ options: ['--wait', '0'] })).exitCode).toBe(75);
+      const opened = await runForJson(['gate', 'open', one.root, '--clean']);
+      expect(opened).toMatchObject({ state: 'open' });
       expect((await one.read()).stdout).toBe('content');
       expect(await one.sync()).toMatchObject({ outcome: 'unchanged' });
       expect(existsSync(join(one.root, 'snapshots')), basename(one.root)).toBe(false);

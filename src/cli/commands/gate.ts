@@ -9,6 +9,7 @@ import { createReporter } from '../terminal.ts';
 
 interface Flags extends LockFlags {
   reason?: string;
+  clean?: boolean;
   json?: boolean;
 }
 
@@ -50,8 +51,13 @@ export function addGate(program: Command, context: CommandContext): void {
   add('status', 'Shows the state of the gate and the number of readers inside.', [], async (root) =>
     (await operations()).gateStatus(root),
   );
-  add('open', 'Opens the gate and declares the tree whole.', LOCK.options, async (root, flags) =>
-    (await operations()).openGate(optionsOf(root, flags)),
+  const clean = new Option('--clean', 'declare the tree whole; look at it first');
+  add(
+    'open',
+    'Opens the gate. A tree that may not be whole stays dirty, and guarded readers wait.',
+    [...LOCK.options, clean],
+    async (root, flags) =>
+      (await operations()).openGate({ ...optionsOf(root, flags), isClean: flags.clean }),
   );
   add(
     'close',
@@ -65,8 +71,8 @@ function operations() {
   return import('../../operations/gate.ts');
 }
 
-function sentenceFor({ root, obstacle, readers }: GateStatus): string {
+function sentenceFor({ root, obstacle, readers, hint }: GateStatus): string {
   const inside =
     readers === 1 ? '1 guarded reader is inside' : `${readers} guarded readers are inside`;
-  return `${root} ${obstacle ?? 'is open'}; ${inside}`;
+  return `${root} ${obstacle ?? 'is open'}; ${inside}${hint === null ? '' : `. ${hint}`}`;
 }

@@ -8,7 +8,9 @@ export function addUnlock(program: Command, context: CommandContext): void {
   program
     .command('unlock')
     .summary('remove a lock that nobody holds')
-    .description('Removes the lock of a holder that is gone. Refuses to remove any other.')
+    .description(
+      'Removes the lock of a holder that is gone, and repairs the gate that it left closed. Refuses to remove any other.',
+    )
     .argument('<ROOT>')
     .addOption(STALE_AFTER)
     .option('--json', 'print one object about the result')

@@ -30,8 +30,8 @@ export function addWait(program: Command, context: CommandContext): void {
           'mirrorlatch wait /srv/mirror/debian --timeout 10m && apt-get update',
           'mirrorlatch wait /srv/mirror/debian --for-publish',
         ],
-        ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
-        'After --timeout it exits with 75, and prints what it was waiting for.',
+        ['USAGE', 'NO_MIRROR', 'UNAVAILABLE', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
+        'After --timeout it exits with 75, and prints what it was waiting for. If the writer of an in-place mirror was killed behind the gate, it exits with 69.',
       ),
     )
     .action(async (root: string, flags: Flags) => {

@@ -7,7 +7,7 @@ import { checkProgram } from '../../system/foreground.ts';
 import type { JobEnd } from '../../system/job.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
 import { makingSnapshot } from '../../writer/publishing.ts';
-import { withLock, withWriter } from '../../writer/session.ts';
+import { repairAbandonedGate, withLock, withWriter } from '../../writer/session.ts';
 import { runLocked } from './command.ts';
 import { fillInPlace } from './in-place.ts';
 import { fillSnapshot } from './snapshot.ts';
@@ -37,10 +37,11 @@ export async function lock(options: LockOptions): Promise<LockResult> {
   if (id !== undefined) parseSnapshotId(id);
   const isInPlace = settings.mode === 'in-place';
   if (isInPlace) refuseForInPlace(options);
-  checkProgram(options.command[0] ?? Buffer.alloc(0));
   const { lock: lockOptions, retention, drain, shrink, signal, onEvent } = options;
   const failure = `the lock of ${layout.root} failed`;
   const session = { command: 'lock', failure, lock: lockOptions, signal, onEvent };
+  await repairAbandonedGate(layout, session);
+  checkProgram(options.command[0] ?? Buffer.alloc(0));
   if (lockOnly) {
     const env = { MIRRORLATCH_ROOT: layout.root };
     return withLock(layout, session, async (held) => ({

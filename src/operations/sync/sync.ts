@@ -1,5 +1,6 @@
 import { MirrorlatchError } from '../../errors.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
+import { findMirror } from '../../mirror/open.ts';
 import { refuseOtherOwner } from '../../mirror/ownership.ts';
 import { checkRsync, complaintOfSuperblock, storeNanoseconds } from '../../mirror/preflight.ts';
 import { settleFirstSync } from '../../mirror/settings.ts';
@@ -10,7 +11,7 @@ import { createMirror } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
 import { makingSnapshot } from '../../writer/publishing.ts';
-import { withWriter } from '../../writer/session.ts';
+import { repairAbandonedGate, withWriter } from '../../writer/session.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
 import { syncInPlace } from './in-place.ts';
@@ -41,6 +42,7 @@ export type SyncResult = Synced & {
 export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { id, at, prune = true, pushed, signal, onEvent = () => {} } = options;
   await checkRsync();
+  await repairAbandoned(options);
   const { mirror, isNew } = checkSync(options);
   if (isNew) createMirror(options.root, settingsOfNew(options));
   const { layout } = mirror;
@@ -68,6 +70,14 @@ function settle(writer: Writer): void {
   } catch (error) {
     writer.reportProblem(error, 'the source and its options could not be remembered for good');
   }
+}
+
+/** What a dead writer left closed is opened even if this sync comes to nothing. */
+async function repairAbandoned({ root, lock, signal, onEvent }: SyncOptions): Promise<void> {
+  const layout = findMirror(root)?.layout;
+  if (layout === undefined) return;
+  const failure = `the gate of ${layout.root} cannot be repaired`;
+  await repairAbandonedGate(layout, { command: 'sync', failure, lock, signal, onEvent });
 }
 
 /** Brings the mirror up to its source, and keeps what rsync said of it. */

@@ -1,0 +1,63 @@
+import { isClosedByHand, isClosedByWriter, isInPlace, readGate, recordIfSound } from './gate.ts';
+import type { Layout } from './layout.ts';
+import { inspectLock } from './lock-state.ts';
+import { DEFAULT_LOCK } from './policy.ts';
+import type { GateRecord } from './records.ts';
+
+/** What keeps guarded readers out of an in-place mirror. */
+export interface Obstacle {
+  /** A predicate for the mirror's path. */
+  why: string;
+  isClosedByHand: boolean;
+  /** The writer that closed the gate is dead: nobody is at work, and the next command repairs it. */
+  isAbandoned: boolean;
+}
+
+/**
+ * @returns undefined when the gate is open, or the mirror has none.
+ * @throws MirrorlatchError CONFIGURATION when `gate.json` is broken.
+ */
+export function obstacleAt(layout: Layout): Obstacle | undefined {
+  if (!isInPlace(layout)) return undefined;
+  const gate = readGate(layout);
+  const why = whyClosed(gate);
+  if (why === undefined) return undefined;
+  const isAbandoned = isClosedByWriter(gate) && isWriterDead(layout, gate);
+  return {
+    why: isAbandoned ? whyAbandoned(gate) : why,
+    isClosedByHand: isClosedByHand(gate),
+    isAbandoned,
+  };
+}
+
+/** Whether a writer has closed the gate and died. */
+export function isAbandoned(layout: Layout): boolean {
+  const gate = isInPlace(layout) ? recordIfSound(layout) : undefined;
+  return gate !== undefined && isClosedByWriter(gate) && isWriterDead(layout, gate);
+}
+
+/** A writer opens the gate before it releases the lock, so the gate must still be as it was. */
+function isWriterDead(layout: Layout, gate: GateRecord): boolean {
+  const lock = inspectLock(layout);
+  const isSilent = lock.kind === 'foreign' && lock.heartbeatAgeMs > DEFAULT_LOCK.staleAfterMs;
+  if (lock.kind === 'held' || (lock.kind === 'foreign' && !isSilent)) return false;
+  return JSON.stringify(recordIfSound(layout)) === JSON.stringify(gate);
+}
+
+function whyClosed({ state, by, reason, since }: GateRecord): string | undefined {
+  switch (state) {
+    case 'open':
+      return undefined;
+    case 'closing':
+    case 'closed':
+      return `has been closed by ${by === 'person' ? 'hand' : by} since ${since}: ${reason}`;
+    case 'dirty':
+      return `has not been whole since ${since}: ${reason}`;
+  }
+}
+
+function whyAbandoned({ state, by, since, wasDirty }: GateRecord): string {
+  return state === 'closed' || wasDirty
+    ? `has not been whole since ${since}: ${by} was killed while it wrote, and left the gate closed`
+    : `has been closed since ${since}: ${by} was killed before it wrote, and left the gate closed`;
+}
