@@ -1,5 +1,7 @@
 import { LIVE } from '../mirror/layout.ts';
+import { DEFAULT_RETRY, type Given, type RetryPolicy, withDefaults } from '../mirror/policy.ts';
 import { type Job, type JobEnd, startJob } from '../system/job.ts';
+import { pauseBeforeRetry } from '../system/pause.ts';
 import type { PinKind } from './guard.ts';
 import { readerPath } from './script.ts';
 
@@ -12,39 +14,63 @@ export interface CommandOptions {
   pin?: PinKind | undefined;
   /** `no`: it starts in the caller's working directory, not in the snapshot. */
   chdir?: 'yes' | 'no' | undefined;
+  /** What to do when it fails; by default, it is run again as a sync is. */
+  retry?: Given<RetryPolicy> | undefined;
 }
 
 /** What happens to the command; times are ISO 8601, UTC. */
 export type CommandEvent =
   | { event: 'command-started'; at: string; id: string; pid: number }
-  | ({ event: 'command-ended'; at: string; id: string; seconds: number } & JobEnd);
+  | ({ event: 'command-ended'; at: string; id: string; seconds: number } & JobEnd)
+  /** It failed, and runs again in so many seconds unless a newer snapshot comes. */
+  | {
+      event: 'command-retry';
+      at: string;
+      id: string;
+      retry: number;
+      retries: number;
+      seconds: number;
+    }
+  /** It failed in all retries; the next snapshot is its next run. */
+  | { event: 'command-given-up'; at: string; id: string; retries: number };
 
 /**
- * Runs a command for one new snapshot after the other, pinned to it, and never two at once.
+ * Runs a command for one new snapshot after the other, pinned to it, and never two at once. A run that
+ * fails is repeated after a pause, as often as the retries allow, or until there is a newer snapshot.
  *
  * ```
- *            want(b)              want(c) want(d)      ended
- *   idle ───────────► runs for b ────────────────► runs for b, d is next ──────► runs for d
- *    ▲                     │ ended
- *    └─────────────────────┘
+ *           want(b)              want(c) want(d)                      ended
+ *   idle ───────────► runs for b ───────────────► runs for b, d is next ─────► runs for d
+ *    ▲                  │     │ ▲
+ *    │ succeeded, or    │     │ │ the pause is over
+ *    │ no retry is left │     │ │
+ *    └──────────────────┘     ▼ │        want(c)
+ *                      pauses for b ──────────────► runs for c
  * ```
  */
 export class SnapshotCommand {
   readonly #root: string;
   readonly #options: CommandOptions;
-  readonly #onEnd: () => void;
-  readonly #ends: CommandEvent[] = [];
+  readonly #retry: RetryPolicy;
+  readonly #onChange: () => void;
+  readonly #past: CommandEvent[] = [];
   #job: Job | undefined;
   #failure: unknown;
   #next: string | undefined;
   /** What it runs for, or ran for last. */
   #last: string | undefined;
+  /** The retries for `#last` so far. */
+  #retries = 0;
+  #pause: NodeJS.Timeout | undefined;
+  #isRetryDue = false;
+  #isStopped = false;
 
-  /** @param onEnd is called when a run has ended, and `step` has something to do. */
-  constructor(root: string, options: CommandOptions, onEnd: () => void) {
+  /** @param onChange is called when `step` has something to do: a run or a pause is over. */
+  constructor(root: string, options: CommandOptions, onChange: () => void) {
     this.#root = root;
     this.#options = options;
-    this.#onEnd = onEnd;
+    this.#retry = withDefaults(DEFAULT_RETRY, options.retry);
+    this.#onChange = onChange;
   }
 
   /** Wants a run for `id`; of several wishes only the latest counts. */
@@ -55,21 +81,41 @@ export class SnapshotCommand {
   /** Returns what has happened, and starts the next run if none is under way. */
   step(): CommandEvent[] {
     if (this.#failure !== undefined) throw this.#failure;
-    const events = this.#ends.splice(0);
-    const id = this.#next;
-    if (this.#job !== undefined || id === undefined) return events;
-    this.#next = undefined;
-    // A rollback to what the last run was for brings nothing new; in place, the same id does.
-    if (id === this.#last && id !== LIVE) return events;
+    const events = this.#past.splice(0);
+    const id = this.#job === undefined ? this.#due() : undefined;
+    if (id === undefined) return events;
     const job = this.#start(id);
     return [...events, { event: 'command-started', at: now(), id, pid: job.pid }];
   }
 
   /** Sends the signal to the running command and waits for its end; starts nothing more. */
   async stop(signal: NodeJS.Signals): Promise<CommandEvent[]> {
+    this.#isStopped = true;
+    clearTimeout(this.#pause);
     this.#job?.kill(signal);
     await this.#job?.ended.catch(() => {});
-    return this.#ends.splice(0);
+    return this.#past.splice(0);
+  }
+
+  /** What the next run is for, if there is to be one now. */
+  #due(): string | undefined {
+    const id = this.#next;
+    this.#next = undefined;
+    if (this.#isNew(id)) {
+      clearTimeout(this.#pause);
+      this.#isRetryDue = false;
+      this.#retries = 0;
+      return id;
+    }
+    if (!this.#isRetryDue) return undefined;
+    this.#isRetryDue = false;
+    this.#retries += 1;
+    return this.#last;
+  }
+
+  /** A rollback to what the last run was for brings nothing new; in place, the same id does. */
+  #isNew(id: string | undefined): id is string {
+    return id !== undefined && (id !== this.#last || id === LIVE);
   }
 
   #start(id: string): Job {
@@ -89,7 +135,8 @@ export class SnapshotCommand {
       .then(
         (end) => {
           const seconds = Math.round(performance.now() - startedAt) / 1000;
-          this.#ends.push({ event: 'command-ended', at: now(), id, seconds, ...end });
+          this.#past.push({ event: 'command-ended', at: now(), id, seconds, ...end });
+          if (end.exitCode !== 0 && !this.#isStopped) this.#planRetry(id);
         },
         (failure: unknown) => {
           this.#failure = failure;
@@ -97,9 +144,25 @@ export class SnapshotCommand {
       )
       .finally(() => {
         this.#job = undefined;
-        this.#onEnd();
+        this.#onChange();
       });
     return job;
+  }
+
+  #planRetry(id: string): void {
+    const { retries, delayMs } = this.#retry;
+    if (this.#isNew(this.#next) || retries === 0) return;
+    if (this.#retries === retries) {
+      this.#past.push({ event: 'command-given-up', at: now(), id, retries });
+      return;
+    }
+    const pauseMs = pauseBeforeRetry(delayMs, this.#retries);
+    const [retry, seconds] = [this.#retries + 1, pauseMs / 1000];
+    this.#past.push({ event: 'command-retry', at: now(), id, retry, retries, seconds });
+    this.#pause = setTimeout(() => {
+      this.#isRetryDue = true;
+      this.#onChange();
+    }, pauseMs);
   }
 }
 

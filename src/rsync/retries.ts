@@ -1,4 +1,4 @@
-import { pause } from '../system/pause.ts';
+import { pause, pauseBeforeRetry } from '../system/pause.ts';
 import type { Ending } from './failure.ts';
 
 export interface RetryOptions {
@@ -10,8 +10,6 @@ export interface RetryOptions {
   /** Called before each pause with the failure and the time of the next try, or with why there is none. */
   onRetry: (message: string) => void;
 }
-
-const LONGEST_DELAY_MS = 5 * 60 * 1000;
 
 /** Decides whether to retry. All steps of a sync share one budget. */
 export class Retries {
@@ -37,7 +35,7 @@ export class Retries {
       throw ending.error;
     }
     this.#complaints = complaints;
-    const pauseMs = Math.min(delayMs * 2 ** this.#used, LONGEST_DELAY_MS);
+    const pauseMs = pauseBeforeRetry(delayMs, this.#used);
     this.#used += 1;
     const seconds = Math.ceil(pauseMs / 1000);
     onRetry(`${ending.why}; try ${this.#used} of ${retries} follows in ${seconds} s`);

@@ -9,3 +9,10 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
     throw error;
   }
 }
+
+const LONGEST_RETRY_PAUSE_MS = 5 * 60 * 1000;
+
+/** The pause before a retry, ms: doubled each time, up to five minutes. @param used the retries so far. */
+export function pauseBeforeRetry(delayMs: number, used: number): number {
+  return Math.min(delayMs * 2 ** used, LONGEST_RETRY_PAUSE_MS);
+}

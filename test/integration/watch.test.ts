@@ -273,7 +273,7 @@ describe('watch with a command', () => {
 
   test('reports its exit code or signal, and continues', async () => {
     const mirror = await threeSnapshots();
-    const watching = await startWatch(mirror.root, [], {
+    const watching = await startWatch(mirror.root, ['--retries', '0'], {
       command: ['sh', '-c', 'case $MIRRORLATCH_ID in first) exit 3;; second) kill -9 $$;; esac'],
     });
     for (const [index, id] of ['first', 'second', 'third'].entries()) {
@@ -285,6 +285,65 @@ describe('watch with a command', () => {
       { id: 'second', exitCode: null, signal: 'SIGKILL' },
       { id: 'third', exitCode: 0, signal: null },
     ]);
+  });
+
+  test('runs it again after a failure, until it succeeds', async () => {
+    const mirror = await threeSnapshots();
+    const log = join(mirror.home, 'log');
+    const script = 'cat file >>"$1"; echo >>"$1"; test "$(wc -l <"$1")" -ge 3';
+    const watching = await startWatch(mirror.root, ['--initial', '--retry-delay', '100ms'], {
+      command: ['sh', '-c', script, 'sh', log],
+    });
+    await eventually(() =>
+      expect(watching.of('command-ended').map(({ exitCode }) => exitCode)).toEqual([1, 1, 0]),
+    );
+    expect(watching.of('command-retry')).toMatchObject([
+      { id: 'third', retry: 1, retries: 4, seconds: 0.1 },
+      { id: 'third', retry: 2, retries: 4, seconds: 0.2 },
+    ]);
+    expect(readFileSync(log, 'utf8')).toBe('third\nthird\nthird\n');
+    await rollback({ root: mirror.root });
+    await watching.until('command-ended', 4);
+    expect(watching.of('command-ended').at(-1)).toMatchObject({ id: 'second', exitCode: 0 });
+  });
+
+  test('gives up after the last retry, says so, and begins anew with the next snapshot', async () => {
+    const mirror = await threeSnapshots();
+    const words = ['--initial', '--retries', '1', '--retry-delay', '0'];
+    const watching = await startWatch(mirror.root, words, { command: ['false'] });
+    await watching.until('command-given-up');
+    expect(watching.of('command-ended')).toHaveLength(2);
+    await rollback({ root: mirror.root });
+    await watching.until('command-given-up', 2);
+    expect(watching.of('command-given-up')).toMatchObject([
+      { id: 'third', retries: 1 },
+      { id: 'second', retries: 1 },
+    ]);
+    expect(watching.of('command-started').map(({ id }) => id)).toEqual([
+      ...['third', 'third'],
+      ...['second', 'second'],
+    ]);
+  });
+
+  test('a newer snapshot takes over at once from the pause before a retry, and a signal ends it', async () => {
+    const mirror = await threeSnapshots();
+    const watching = await startWatch(mirror.root, ['--initial', '--retry-delay', '5m'], {
+      command: ['sh', '-c', 'test "$MIRRORLATCH_ID" = second'],
+    });
+    await watching.until('command-retry');
+    await rollback({ root: mirror.root });
+    await watching.until('command-ended', 2);
+    await rollback({ root: mirror.root });
+    await watching.until('command-retry', 2);
+    expect(watching.of('command-started').map(({ id }) => id)).toEqual([
+      'third',
+      'second',
+      'third',
+    ]);
+    expect(watching.of('command-retry')).toMatchObject([{ retry: 1 }, { retry: 1 }]);
+    watching.kill('SIGTERM');
+    expect(await watching.end).toEqual({ exitCode: 143, signal: undefined });
+    expect(watching.of('command-started')).toHaveLength(3);
   });
 
   test('never runs it twice at once, and then only for the newest snapshot', async () => {
@@ -413,6 +472,7 @@ describe('watch with a command', () => {
 describe('watch refuses with 64', () => {
   test.each([
     [['--initial'], /need a command/],
+    [['--retries', '2'], /need a command/],
     [['--pin', 'cwd'], /need a command/],
     [['--pin', 'tight', '--', 'true'], /Allowed choices/],
     [['--pin', 'cwd', '--chdir', 'no', '--', 'true'], /nothing would be pinned/],

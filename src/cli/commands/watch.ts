@@ -8,11 +8,13 @@ import type { CommandOptions } from '../../reader/snapshot-command.ts';
 import type { WatchEvent } from '../../reader/watch.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { addOptions } from '../options/group.ts';
+import { type RetryFlags, retryAfter } from '../options/retry.ts';
 import { printJson, printLine } from '../output.ts';
 import { printWarning } from '../terminal.ts';
 import { duration } from '../values.ts';
 
-interface Flags {
+interface Flags extends RetryFlags {
   initial?: boolean;
   pin?: CommandOptions['pin'];
   chdir?: CommandOptions['chdir'];
@@ -20,14 +22,17 @@ interface Flags {
   json?: boolean;
 }
 
+const COMMAND_RETRY = retryAfter('COMMAND fails');
+
 const COMMAND_HELP = `COMMAND runs for each new snapshot, and for the snapshot that a rollback returns to, pinned to it as by
 mirrorlatch run. It never runs twice at once: of the snapshots published while it runs, only the newest
-is next. The watch reports how COMMAND ended, and continues. COMMAND has no input and no terminal, and
-its output goes to standard error, so that standard output contains only events. A signal that ends
-the watch is passed on to COMMAND first; a second signal ends the watch at once.`;
+is next. The watch reports how COMMAND ended, and continues. If COMMAND fails, it runs again after a
+pause, unless a newer snapshot comes first. COMMAND has no input and no terminal, and its output goes to
+standard error, so that standard output contains only events. A signal that ends the watch is passed on
+to COMMAND first; a second signal ends the watch at once.`;
 
 export function addWatch(program: Command, context: CommandContext): void {
-  program
+  const command = program
     .command('watch')
     .summary('print the events of a mirror, and run a command for each new snapshot')
     .description(
@@ -42,7 +47,8 @@ export function addWatch(program: Command, context: CommandContext): void {
         '--chdir <yes|no>',
         'start COMMAND in the snapshot (default), or in the working directory',
       ).choices(['yes', 'no']),
-    )
+    );
+  addOptions(command, COMMAND_RETRY)
     .option(
       '--poll <duration>',
       'look this often, without relying on filesystem events (default: 1s on network filesystems and FUSE)',
@@ -82,10 +88,13 @@ export function addWatch(program: Command, context: CommandContext): void {
 }
 
 function commandOf(words: readonly string[], flags: Flags): CommandOptions | undefined {
-  const { initial, pin, chdir } = flags;
+  const { initial, pin, chdir, retries, retryDelay } = flags;
   if (words.length === 0) {
-    if (initial === undefined && pin === undefined && chdir === undefined) return undefined;
-    throw new MirrorlatchError('USAGE', '--initial, --pin and --chdir need a command', {
+    if ([initial, pin, chdir, retries, retryDelay].every((flag) => flag === undefined)) {
+      return undefined;
+    }
+    const message = '--initial, --pin, --chdir, --retries and --retry-delay need a command';
+    throw new MirrorlatchError('USAGE', message, {
       hint: 'Put the command after --: mirrorlatch watch MIRROR --initial -- COMMAND',
     });
   }
@@ -95,7 +104,7 @@ function commandOf(words: readonly string[], flags: Flags): CommandOptions | und
       hint: 'Put the command into a script, and run the script instead.',
     });
   }
-  return { words, initial, pin, chdir };
+  return { words, initial, pin, chdir, retry: COMMAND_RETRY.read(flags) };
 }
 
 function pollInterval(text: string): number {
@@ -137,6 +146,10 @@ function describeEvent(event: WatchEvent): string {
       return event.signal === null
         ? `command for ${event.id} ended with ${event.exitCode} after ${event.seconds} s`
         : `command for ${event.id} was ended by ${event.signal} after ${event.seconds} s`;
+    case 'command-retry':
+      return `command for ${event.id} runs again in ${event.seconds} s, try ${event.retry} of ${event.retries}`;
+    case 'command-given-up':
+      return `command for ${event.id} failed in all ${event.retries + 1} tries and waits for the next snapshot`;
   }
 }
 

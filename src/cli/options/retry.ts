@@ -10,17 +10,23 @@ export interface RetryFlags {
   retryDelay?: number;
 }
 
-/** What a sync does when the source or the network fails. */
-export const RETRY: OptionGroup<RetryFlags, Given<RetryPolicy>> = {
-  options: [
-    new Option(
-      '--retries <n>',
-      `how often to try again when the source or the network fails (default: ${DEFAULT_RETRY.retries})`,
-    ).argParser(count(0)),
-    new Option(
-      '--retry-delay <duration>',
-      `the pause before the first retry, doubled each time (default: ${showDuration(DEFAULT_RETRY.delayMs)})`,
-    ).argParser(duration),
-  ],
-  read: ({ retries, retryDelay }) => ({ retries, delayMs: retryDelay }),
-};
+/** @param failure what is followed by another try, such as `COMMAND fails`. */
+export function retryAfter(failure: string): OptionGroup<RetryFlags, Given<RetryPolicy>> {
+  const { retries, delayMs } = DEFAULT_RETRY;
+  return {
+    options: [
+      new Option(
+        '--retries <n>',
+        `how often to try again when ${failure} (default: ${retries})`,
+      ).argParser(count(0)),
+      new Option(
+        '--retry-delay <duration>',
+        `the pause before the first retry, doubled each time (default: ${showDuration(delayMs)})`,
+      ).argParser(duration),
+    ],
+    read: (flags) => ({ retries: flags.retries, delayMs: flags.retryDelay }),
+  };
+}
+
+/** For a sync. */
+export const RETRY = retryAfter('the source or the network fails');
