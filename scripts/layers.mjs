@@ -10,10 +10,10 @@ import { dirname, relative } from 'node:path/posix';
 const ROOMS = {
   'bin.ts':            ['node: cli/commands.ts cli/start.ts', 'bin.ts only starts the command line.'],
   'index.ts':          ['errors.ts operations push reader writer mirror rsync system/job.ts system/proc.ts', 'index.ts only exports verbs and their types.'],
-  'cli':               ['cli/commands operations push reader writer mirror rsync commander', 'cli/ calls the verbs, which do the work.'],
+  'cli':               ['cli/commands operations push reader writer mirror rsync system/quote.ts commander', 'cli/ calls the verbs, which do the work.'],
   'cli/start.ts':      ['cli/commands.ts cli/interrupt.ts cli/program.ts system/proc.ts', 'start.ts only starts a command line.'],
-  'cli/commands':      ['cli cli/options operations push reader writer mirror rsync commander', 'A command calls the verbs, which do the work.'],
-  'cli/options':       ['cli operations push reader writer mirror rsync commander', 'An option knows no command.'],
+  'cli/commands':      ['cli cli/options operations push reader writer mirror rsync system/quote.ts commander', 'A command calls the verbs, which do the work.'],
+  'cli/options':       ['cli operations push reader writer mirror rsync system/quote.ts commander', 'An option knows no command.'],
   'push':              ['operations writer/events.ts mirror rsync system', 'push/ is a sync on two hosts: it stands on the verbs.'],
   'operations':        ['writer mirror rsync system', 'A verb stands on writer/ and knows neither push nor readers.'],
   'writer':            ['reader/script.ts mirror rsync system', 'writer/ knows no verb. Of readers it knows the script that it puts in place.'],

@@ -8,10 +8,14 @@ export const EXIT_CODES = {
   NO_MIRROR: 66,
   NO_SOURCE: 66,
   UNAVAILABLE: 69,
+  /** `status` found something that needs attention. */
+  UNHEALTHY: 69,
   INTERNAL: 70,
   IO: 74,
   NO_SPACE: 74,
   BUSY: 75,
+  /** A person holds the mirror at one snapshot. */
+  HELD: 75,
   LOCK_LOST: 75,
   PERMISSION: 77,
   CONFIGURATION: 78,

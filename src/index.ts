@@ -47,7 +47,13 @@ export { type LockResult, lock } from './operations/lock/lock.ts';
 export type { LockOptions } from './operations/lock/work.ts';
 export { type PruneOptions, prune } from './operations/prune.ts';
 export { type RollbackOptions, type RollbackResult, rollback } from './operations/rollback.ts';
-export { list, type MirrorStatus, type SnapshotInfo, status } from './operations/status.ts';
+export {
+  list,
+  type MirrorStatus,
+  type SnapshotInfo,
+  type StatusOptions,
+  status,
+} from './operations/status.ts';
 export type { CloneChoice, Strategy, UncleanPolicy } from './operations/sync/context.ts';
 export { type PlannedSync, planSync } from './operations/sync/plan-sync.ts';
 export { type SyncResult, sync } from './operations/sync/sync.ts';

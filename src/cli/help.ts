@@ -5,9 +5,10 @@ const MEANINGS = {
   SHRUNKEN_SOURCE: 'the source has shrunk too much (--allow-shrink)',
   NO_MIRROR: 'the mirror or the source does not exist',
   UNAVAILABLE: 'the network, the source or a program is not available',
+  UNHEALTHY: 'the mirror needs attention, as printed under "why"',
   INTERNAL: 'a bug in mirrorlatch',
   IO: 'a disk or filesystem failed, or is full',
-  BUSY: 'another process holds the lock, or the gate is closed',
+  BUSY: 'another process holds the lock, the gate is closed, or a person holds the mirror',
   PERMISSION: 'permission denied',
   CONFIGURATION: 'the mirror or its settings are broken',
 } as const;

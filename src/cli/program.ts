@@ -77,6 +77,7 @@ function endAfter(
     case 'SIGHUP':
       return code;
     case 'BUSY':
+    case 'HELD':
     case 'COMMAND_NOT_FOUND':
     case 'COMMAND_NOT_EXECUTABLE':
       return exitCode;

@@ -24,6 +24,8 @@ const Settings = z.strictObject({
   keepWithinMs: z.optional(z.int().check(z.minimum(0))),
   /** ms */
   graceMs: z._default(z.int().check(z.minimum(0)), DEFAULT_RETENTION.graceMs),
+  /** A person keeps `current` at one snapshot: nothing is published until the hold is released. */
+  hold: z.optional(z.strictObject({ reason: z.string(), by: z.string(), since: z.string() })),
   /** The path of the adopted directory, now a symlink to `current`. */
   adopted: z.optional(z.string()),
   /** The path of a real directory that is kept equal to the current snapshot. */

@@ -7,6 +7,7 @@ import { parseSource } from '../rsync/source.ts';
 import { readTextIfThere, writeWhole } from '../system/files.ts';
 import { waitForFlock } from '../system/flock.ts';
 import type { Layout } from './layout.ts';
+import { printable } from './names.ts';
 import { openOwnersLock } from './owners-lock.ts';
 import { refuseOtherOwner } from './ownership.ts';
 import type { Given, RetentionPolicy, ShrinkPolicy } from './policy.ts';
@@ -18,7 +19,7 @@ export type GivenSettings = {
 };
 
 /** Settings that can be dropped. */
-type OptionalSetting = 'source' | 'keepWithinMs' | 'adopted' | 'serveAt';
+type OptionalSetting = 'source' | 'keepWithinMs' | 'adopted' | 'serveAt' | 'hold';
 
 /** How long to wait for another process that is changing the settings; s. */
 const PATIENCE_S = 10;
@@ -68,6 +69,11 @@ export function rememberedBy({ source, rsyncOptions, firstSync }: Settings): Rem
     ...(named === undefined ? {} : { source: named }),
     rsyncOptions: joinOptions(rsyncOptions, firstSync.rsyncOptions).args,
   };
+}
+
+/** Who holds a mirror since when, and why. */
+export function describeHold({ reason, by, since }: NonNullable<Settings['hold']>): string {
+  return `held by ${by} since ${since}: ${printable(reason)}`;
 }
 
 /**

@@ -4,16 +4,24 @@ import { isFlip, readHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { openMirrorWithSnapshots } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
+import type { Settings } from '../mirror/records.ts';
+import { changeSettings } from '../mirror/settings.ts';
 import { snapshotIds } from '../mirror/survey.ts';
+import { processUser } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { publishAgain } from '../writer/publishing.ts';
 import { withWriter } from '../writer/session.ts';
+import type { Writer } from '../writer/writer.ts';
 
 export interface RollbackOptions {
   root: string;
-  /** The snapshot to go to; by default what `current` named before. */
+  /** The snapshot to go to, `previous`, or `current`; by default `previous`. */
   id?: string | undefined;
+  /** Why nothing is to be published from now on, until `release`. */
+  hold?: string | undefined;
+  /** End a hold, and leave `current` as it is. */
+  release?: boolean | undefined;
   lock?: Given<LockPolicy> | undefined;
   signal?: AbortSignal | undefined;
   onEvent?: OnEvent | undefined;
@@ -23,6 +31,8 @@ export interface RollbackResult {
   id: string;
   /** What `current` named until now. */
   previous: string;
+  /** Why the mirror is held now; null if it is not. */
+  hold: string | null;
 }
 
 /**
@@ -33,35 +43,67 @@ export interface RollbackResult {
 export async function rollback(options: RollbackOptions): Promise<RollbackResult> {
   const { root, lock, signal, onEvent } = options;
   const { layout } = openMirrorWithSnapshots(root);
+  refuseContradiction(options);
   const failure = `the rollback of ${layout.root} failed`;
   const session = { command: 'rollback', failure, lock, signal, onEvent };
   const { result } = await withWriter(layout, session, async (writer) => {
-    const id = options.id ?? earlierSnapshot(layout, writer.before, onEvent);
+    if (options.release) return released(writer);
+    const id = wantedId(writer, options.id);
     if (writer.before === undefined || id === undefined || !snapshotIds(layout).includes(id)) {
       throw noSnapshot(layout, id);
     }
+    const { hold } = options.hold === undefined ? writer.settings : held(writer, options.hold);
     await publishAgain(writer, id);
-    return { id, previous: writer.before };
+    return { id, previous: writer.before, hold: hold?.reason ?? null };
   });
   return result;
 }
 
+function refuseContradiction({ id, hold, release = false }: RollbackOptions): void {
+  const given = id === undefined ? '--hold' : 'a snapshot';
+  if (release && (id !== undefined || hold !== undefined)) {
+    throw new MirrorlatchError('USAGE', `--release cannot be combined with ${given}`, {
+      hint: 'It only ends a hold, and leaves current as it is.',
+    });
+  }
+  if (hold?.trim() === '') {
+    throw new MirrorlatchError('USAGE', 'the reason of --hold is empty', {
+      hint: "Say why, for those who find the mirror held: --hold 'the upstream is broken'",
+    });
+  }
+}
+
+function wantedId(writer: Writer, given = 'previous'): string | undefined {
+  if (given === 'current') return writer.before;
+  return given === 'previous' ? earlierSnapshot(writer) : given;
+}
+
 /** What `previous` names. If that is gone, the latest of the others that was current. */
-function earlierSnapshot(
-  layout: Layout,
-  current: string | undefined,
-  onEvent: OnEvent = () => {},
-): string | undefined {
+function earlierSnapshot(writer: Writer): string | undefined {
+  const { layout, before } = writer;
   const previous = previousId(layout);
   if (previous !== undefined) return previous;
-  const ids = snapshotIds(layout).filter((id) => id !== current);
+  const ids = snapshotIds(layout).filter((id) => id !== before);
   const last = readHistory(layout)
     .filter(isFlip)
     .findLast(({ id }) => ids.includes(id));
   if (last === undefined) return undefined;
-  const message = `the previous snapshot is gone; ${last.id} is the latest other one that was current`;
-  onEvent({ kind: 'notice', message });
+  writer.notice(
+    `the previous snapshot is gone; ${last.id} is the latest other one that was current`,
+  );
   return last.id;
+}
+
+/** Holds the mirror. This comes before the flip, so that after a crash no sync undoes the rollback. */
+function held({ layout }: Writer, reason: string): Settings {
+  const by = processUser(process.pid) ?? '?';
+  return changeSettings(layout, { hold: { reason, by, since: new Date().toISOString() } });
+}
+
+function released({ layout, before }: Writer): RollbackResult {
+  changeSettings(layout, {}, ['hold']);
+  if (before === undefined) throw noSnapshot(layout, undefined);
+  return { id: before, previous: before, hold: null };
 }
 
 function noSnapshot({ root }: Layout, id: string | undefined): MirrorlatchError {

@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs';
 import { currentId, previousId } from '../mirror/current.ts';
 import {
-  becameCurrentAt,
   type HistoryEntry,
   inspectHistory,
   publicationOf,
@@ -12,6 +11,7 @@ import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.
 import { openMirror } from '../mirror/open.ts';
 import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
+import type { Settings } from '../mirror/records.ts';
 import { rememberedBy } from '../mirror/settings.ts';
 import { type Finding, snapshotIds, survey } from '../mirror/survey.ts';
 import { policyOf } from '../writer/policy.ts';
@@ -21,7 +21,7 @@ export interface SnapshotInfo {
   path: string;
   isCurrent: boolean;
   isPrevious: boolean;
-  /** When `current` last came to name it; ISO 8601, UTC. */
+  /** When it was made and published; ISO 8601, UTC. A rollback to it does not change this. */
   publishedAt: string | null;
   /** Regular files, and their bytes, if the sync that made it counted them. */
   files: number | null;
@@ -47,9 +47,15 @@ export interface MirrorStatus {
   /** What an earlier crash left; empty while a writer is at work, whose traces look the same. */
   findings: Finding[];
   lastSync: HistoryEntry | null;
+  /** When a sync or a command of `lock` last succeeded, with or without changes; ISO 8601, UTC. */
+  syncedAt: string | null;
+  /** Why nothing is published until a person releases the mirror. */
+  hold: NonNullable<Settings['hold']> | null;
   /** The numbers of the lines of history that are damaged, and skipped. */
   damagedHistoryLines: number[];
-  /** Nothing failed, nothing was left, and there is a snapshot. */
+  /** Why it needs attention, one clause each. */
+  problems: string[];
+  /** There is no problem. */
   isHealthy: boolean;
 }
 
@@ -71,7 +77,7 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
         path: layout.snapshot(id),
         isCurrent: id === current,
         isPrevious: id === previous,
-        publishedAt: becameCurrentAt(history, id)?.toISOString() ?? null,
+        publishedAt: published?.at ?? null,
         files: published?.files ?? null,
         bytes: published?.bytes ?? null,
         newBytes: published?.newBytes ?? null,
@@ -82,8 +88,13 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
     .sort((a, b) => madeAt(history, a) - madeAt(history, b));
 }
 
+export interface StatusOptions {
+  /** How long ago the last successful sync may be; ms. By default any time. */
+  maxAgeMs?: number | undefined;
+}
+
 /** The state of a mirror: its writer, what it serves, what a crash left. Changes nothing. */
-export function status(root: string): MirrorStatus {
+export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorStatus {
   const { layout, settings } = openMirror(root);
   const { source, rsyncOptions } = rememberedBy(settings);
   const { retention } = policyOf(settings, {});
@@ -95,6 +106,16 @@ export function status(root: string): MirrorStatus {
   const lastSync =
     history.findLast((entry) => ['published', 'unchanged', 'failed'].includes(entry.event)) ?? null;
   const current = snapshots.find(({ isCurrent }) => isCurrent) ?? null;
+  const syncedAt =
+    history.findLast(({ event }) => event === 'published' || event === 'unchanged')?.at ?? null;
+  const isStale = maxAgeMs !== undefined && ageOf(syncedAt) > maxAgeMs;
+  const problems = [
+    ...(current === null ? [whyNothingIsCurrent(snapshots)] : []),
+    ...(lastSync?.event === 'failed' ? ['the last sync failed'] : []),
+    ...(isStale ? ['it is stale'] : []),
+    ...(state.kind === 'free' || isBusy ? [] : ['the holder of the lock is dead']),
+    ...(findings.length > 0 ? ['something was left behind'] : []),
+  ];
   return {
     root: layout.root,
     source: source ?? null,
@@ -107,12 +128,21 @@ export function status(root: string): MirrorStatus {
     findings,
     lastSync,
     damagedHistoryLines: damaged,
-    isHealthy:
-      current !== null &&
-      findings.length === 0 &&
-      (state.kind === 'free' || isBusy) &&
-      lastSync?.event !== 'failed',
+    syncedAt,
+    hold: settings.hold ?? null,
+    problems,
+    isHealthy: problems.length === 0,
   };
+}
+
+function whyNothingIsCurrent(snapshots: readonly SnapshotInfo[]): string {
+  return snapshots.length === 0
+    ? 'there is no snapshot yet'
+    : 'the symlink current is missing, and the next sync makes it again';
+}
+
+function ageOf(time: string | null): number {
+  return time === null ? Number.POSITIVE_INFINITY : Date.now() - Date.parse(time);
 }
 
 /** When it was published, or if history does not say, when its directory was last moved. */

@@ -4,9 +4,11 @@ import { LIVE } from '../mirror/layout.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { publish, publishInPlace, republish, syncFilesystem } from '../mirror/publication.ts';
 import { serveDirectory } from '../mirror/served-directory.ts';
+import { describeHold } from '../mirror/settings.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
+import { quoteForSh } from '../system/quote.ts';
 import type { Writer } from './writer.ts';
 
 /** What a new snapshot is to be called; by default the time of its start. */
@@ -34,7 +36,7 @@ export interface Unchanged {
 /**
  * Runs `make`, which makes the snapshot `id`, and records in history why it failed if it does.
  *
- * @throws MirrorlatchError USAGE when there is a snapshot of the wanted name already, CONFIGURATION
+ * @throws MirrorlatchError HELD while a person holds the mirror, USAGE when there is a snapshot of the wanted name already, CONFIGURATION
  *   when something is mounted in the tree that would be cloned or written; else what `make` throws.
  */
 export async function makingSnapshot<Result>(
@@ -42,6 +44,8 @@ export async function makingSnapshot<Result>(
   wanted: WantedName,
   make: (id: string) => Promise<Result>,
 ): Promise<Result> {
+  const held = heldError(writer);
+  if (held !== undefined) throw held;
   const id = chooseId(writer, wanted);
   try {
     refuseMounts(writer);
@@ -50,6 +54,17 @@ export async function makingSnapshot<Result>(
     recordFailure(writer, id, asMirrorlatchError(writer.lock.causeOf(error), writer.failure));
     throw error;
   }
+}
+
+/** The error of whatever would publish a new snapshot; undefined unless a person holds the mirror. */
+export function heldError({
+  layout: { root },
+  settings: { hold },
+}: Pick<Writer, 'layout' | 'settings'>): MirrorlatchError<'HELD'> | undefined {
+  if (hold === undefined) return undefined;
+  return new MirrorlatchError('HELD', `${root} is ${describeHold(hold)}; nothing was published`, {
+    hint: `To follow the source again: mirrorlatch rollback ${quoteForSh(root)} --release`,
+  });
 }
 
 /** Looks at what the new tree is made from. */

@@ -1,8 +1,10 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { bin } from '../support/project.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
@@ -14,11 +16,17 @@ test('rollback goes to the previous snapshot, and a second one comes back', asyn
   const mirror = await threeSnapshots();
   const there = await runProgram(['rollback', mirror.root]);
   expect(there.exitCode, transcript(there)).toBe(0);
-  expect(there.stdout).toBe('current is now second; it was third\n');
+  expect(there.stdout).toMatch(
+    /^current is now second; it was third\nthe next sync publishes .*\n$/,
+  );
   expect(contentOfCurrent(mirror)).toBe('second');
   expect(mirror.linked('previous')).toBe('third');
 
-  expect(await runForJson(['rollback', mirror.root])).toEqual({ id: 'third', previous: 'second' });
+  expect(await runForJson(['rollback', mirror.root])).toEqual({
+    id: 'third',
+    previous: 'second',
+    hold: null,
+  });
   expect(contentOfCurrent(mirror)).toBe('third');
   expect(mirror.linked('previous')).toBe('second');
 });
@@ -53,7 +61,7 @@ test('rollback to the current snapshot changes nothing, and reports that', async
   const before = describeTree(mirror.root);
   const result = await runProgram(['rollback', mirror.root, 'second']);
   expect(result.exitCode, transcript(result)).toBe(0);
-  expect(result.stdout).toBe('current is already second\n');
+  expect(result.stdout).toMatch(/^current is already second\n/);
   expect(mirror.linked('previous')).toBe('first');
   expect(mirror.history()).toHaveLength(2);
   expect(difference(links(before), links(describeTree(mirror.root)))).toEqual([]);
@@ -61,7 +69,7 @@ test('rollback to the current snapshot changes nothing, and reports that', async
 
 test('rollback to an unknown snapshot is refused with 64 and changes nothing', async () => {
   const mirror = await twoSnapshots();
-  for (const id of ['absent', '../snapshots/first', '.', '', 'first/', 'current', '-x']) {
+  for (const id of ['absent', '../snapshots/first', '.', '', 'first/', '-x']) {
     const result = await runProgram(['rollback', mirror.root, id]);
     expect(result.exitCode, transcript(result)).toBe(64);
     expect(result.stderr).not.toMatch(/^ +at /m);
@@ -144,4 +152,66 @@ test('a rollback that need not wait says nothing on standard error', async () =>
   const result = await runProgram(['rollback', mirror.root]);
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stderr).toBe('');
+});
+
+describe('a hold', () => {
+  test('keeps the mirror at its snapshot until it is released, and every publisher says why', async () => {
+    const mirror = await twoSnapshots();
+    mirror.change({ file: 'third' });
+    const held = await runProgram(['rollback', mirror.root, '--hold', 'libc6 is\nbroken']);
+    expect(held.exitCode, transcript(held)).toBe(0);
+    expect(contentOfCurrent(mirror)).toBe('first');
+    const why = /is held by \S+ since \S+: libc6 is\\x0abroken; nothing was published/;
+    const wayOut = new RegExp(`mirrorlatch rollback ${mirror.root} --release`);
+    expectFailure(await runProgram(['sync', mirror.root, '--quiet']), 75, why, wayOut);
+    const command = ['lock', mirror.root, '--', 'sh', '-c', 'echo x >"$MIRRORLATCH_STAGING/x"'];
+    expectFailure(await runProgram(command), 75, why, wayOut);
+    expect((await runProgram(['sync', mirror.root, '--json'])).json()).toMatchObject({
+      error: { code: 'HELD', exitCode: 75 },
+    });
+    expect(await runForJson(['sync', mirror.root, '--dry-run'])).toMatchObject({
+      refusal: expect.stringMatching(why),
+    });
+    expect((await runProgram(['lock', mirror.root, '--lock-only', '--', 'true'])).exitCode).toBe(0);
+    expect(contentOfCurrent(mirror)).toBe('first');
+    const status = await runProgram(['status', mirror.root]);
+    expect(status.exitCode, transcript(status)).toBe(0);
+    expect(status.stdout).toMatch(/^hold +held by \S+ since \S+: libc6 is\\x0abroken$/m);
+
+    expect(await runForJson(['rollback', mirror.root, '--release'])).toEqual({
+      id: 'first',
+      previous: 'first',
+      hold: null,
+    });
+    await mirror.sync('--id', 'third');
+    expect(contentOfCurrent(mirror)).toBe('third');
+  });
+
+  test('can be put on what is current, and does not hinder another rollback', async () => {
+    const mirror = await twoSnapshots();
+    const here = await runForJson(['rollback', mirror.root, 'current', '--hold', 'release week']);
+    expect(here).toEqual({ id: 'second', previous: 'second', hold: 'release week' });
+    const back = await runForJson(['rollback', mirror.root, 'previous']);
+    expect(back).toEqual({ id: 'first', previous: 'second', hold: 'release week' });
+    expectFailure(await runProgram(['sync', mirror.root]), 75, /release week/);
+  });
+
+  test('needs a reason, and --release takes no snapshot', async () => {
+    const mirror = await twoSnapshots();
+    expectFailure(await runProgram(['rollback', mirror.root, '--hold', ' ']), 64, /reason.*empty/);
+    for (const more of [['first'], ['--hold', 'x']]) {
+      const result = await runProgram(['rollback', mirror.root, ...more, '--release']);
+      expectFailure(result, 64, /--release cannot be combined with/);
+    }
+    expect(contentOfCurrent(mirror)).toBe('second');
+  });
+});
+
+test('without a hold, rollback says that the next sync goes forward, and how to stay', async () => {
+  const mirror = await twoSnapshots();
+  const { stdout } = await runProgram(['rollback', mirror.root]);
+  expect(stdout).toMatch(/the next sync publishes what the source holds then; to stay here: /);
+  const [, command = ''] = /to stay here: mirrorlatch (.*)$/m.exec(stdout) ?? [];
+  await execa('sh', ['-c', `"$0" "$1" ${command}`, process.execPath, bin]);
+  expectFailure(await runProgram(['sync', mirror.root]), 75, /: the reason; nothing was published/);
 });

@@ -1,4 +1,12 @@
-import { closeSync, copyFileSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
@@ -12,10 +20,11 @@ import {
   transcript,
 } from '../support/program.ts';
 import { startSlowSync } from '../support/slow-sync.ts';
-import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const oneSnapshot = mirrorsWith('first');
+const twoSnapshots = mirrorsWith('first', 'second');
 
 const whyNotAsNobody = nobodyRunsTheProgram
   ? ''
@@ -190,3 +199,50 @@ test('a holder of the lock that left no record is named by its program and verb'
   syncing.kill('SIGTERM');
   await syncing.result;
 });
+
+test('--max-age makes a mirror stale whose last successful sync is older, unchanged or not', async () => {
+  const mirror = await oneSnapshot();
+  backdate(mirror, '2020-01-01T00:00:00.000Z');
+  expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+  const stale = await runProgram(['status', mirror.root, '--max-age', '26h']);
+  expect(stale.exitCode, transcript(stale)).toBe(69);
+  expect(stale.stdout).toMatch(/^why +it is stale$/m);
+  expect(stale.stdout).toMatch(/^age +synced \d+d ago$/m);
+  expect(await mirror.sync()).toMatchObject({ outcome: 'unchanged' });
+  expect((await runProgram(['status', mirror.root, '--max-age', '26h'])).exitCode).toBe(0);
+});
+
+test('a failed sync makes a mirror no fresher', async () => {
+  const mirror = await oneSnapshot();
+  backdate(mirror, '2020-01-01T00:00:00.000Z');
+  mirror.change({ file: null, 'below/file': null });
+  expect((await runProgram(['sync', mirror.root])).exitCode).toBe(65);
+  const result = await runProgram(['status', mirror.root, '--max-age', '26h']);
+  expect(result.stdout).toMatch(/^why +the last sync failed; it is stale/m);
+});
+
+test('status says why a mirror needs attention when current is gone', async () => {
+  const mirror = await oneSnapshot();
+  rmSync(join(mirror.root, 'current'));
+  const result = await runProgram(['status', mirror.root]);
+  expect(result.exitCode, transcript(result)).toBe(69);
+  expect(result.stdout).toMatch(/^why +.*the symlink current is missing, and the next sync makes/m);
+  await mirror.sync();
+  expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+});
+
+test('a rollback does not change the age of the snapshot that it returns to', async () => {
+  const mirror = await twoSnapshots();
+  const before = (await runForJson(['list', mirror.root])) as unknown as Snapshot[];
+  await runForJson(['rollback', mirror.root]);
+  const after = (await runForJson(['list', mirror.root])) as unknown as Snapshot[];
+  expect(after.map(({ publishedAt }) => publishedAt)).toEqual(
+    before.map(({ publishedAt }) => publishedAt),
+  );
+});
+
+/** Gives all lines of the history this time. */
+function backdate(mirror: SmallMirror, at: string): void {
+  const lines = mirror.history().map((line) => `${JSON.stringify({ ...line, at })}\n`);
+  writeFileSync(mirror.state('history.jsonl'), lines.join(''));
+}

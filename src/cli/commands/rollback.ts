@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import type { RollbackResult } from '../../operations/rollback.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
@@ -6,13 +8,21 @@ import { LOCK, type LockFlags } from '../options/lock.ts';
 import { printJson, printLine } from '../output.ts';
 import { createReporter } from '../terminal.ts';
 
+interface Flags extends LockFlags {
+  hold?: string;
+  release?: boolean;
+  json?: boolean;
+}
+
 export function addRollback(program: Command, context: CommandContext): void {
   const command = program
     .command('rollback')
     .summary('point current at an earlier snapshot')
     .description('Points current at an earlier snapshot, in one rename, as a sync does.')
     .argument('<ROOT>')
-    .argument('[ID]', 'the snapshot (default: the previous one)');
+    .argument('[ID]', 'the snapshot, current, or previous (default)')
+    .option('--hold <reason>', 'let nothing be published until --release')
+    .option('--release', 'end a hold, and leave current as it is');
   addOptions(command, LOCK)
     .option('--json', 'print one object about the result')
     .addHelpText(
@@ -21,17 +31,31 @@ export function addRollback(program: Command, context: CommandContext): void {
         [
           'mirrorlatch rollback /srv/mirror/debian',
           'mirrorlatch rollback /srv/mirror/debian 20261122T030000Z',
+          "mirrorlatch rollback /srv/mirror/debian --hold 'libc6 is broken'",
+          'mirrorlatch rollback /srv/mirror/debian --release',
         ],
         ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
       ),
     )
-    .action(async (root: string, id: string | undefined, flags: LockFlags & { json?: boolean }) => {
+    .action(async (root: string, id: string | undefined, flags: Flags) => {
       const { rollback } = await import('../../operations/rollback.ts');
       const { onEvent } = createReporter(flags.json ? 'quiet' : 'brief');
+      const { hold, release } = flags;
       const lock = LOCK.read(flags);
-      const result = await rollback({ root, id, lock, signal: context.signal(), onEvent });
-      if (flags.json) printJson(result);
-      else if (result.id === result.previous) printLine(`current is already ${result.id}`);
+      const signal = context.signal();
+      const result = await rollback({ root, id, hold, release, lock, signal, onEvent });
+      if (flags.json) {
+        printJson(result);
+        return;
+      }
+      if (result.id === result.previous) printLine(`current is already ${result.id}`);
       else printLine(`current is now ${result.id}; it was ${result.previous}`);
+      printLine(whatFollows(result, quoteForSh(root)));
     });
+}
+
+function whatFollows({ id, hold }: RollbackResult, root: string): string {
+  return hold === null
+    ? `the next sync publishes what the source holds then; to stay here: mirrorlatch rollback ${root} ${id} --hold 'the reason'`
+    : `it stays until the hold is released with: mirrorlatch rollback ${root} --release`;
 }

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
 import { LIVE, layoutOf } from '../../mirror/layout.ts';
+import { describeHold } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import type { MirrorStatus } from '../../operations/status.ts';
 import { showOptions } from '../../rsync/join-options.ts';
@@ -10,7 +11,14 @@ import { helpAfter } from '../help.ts';
 import { describeRetention } from '../options/retention.ts';
 import { bad, good, printJson, printLine } from '../output.ts';
 import { showAge } from '../units.ts';
+import { duration } from '../values.ts';
 import { printSnapshots } from './list.ts';
+
+interface Flags {
+  /** ms */
+  maxAge?: number;
+  json?: boolean;
+}
 
 export function addStatus(program: Command, context: CommandContext): void {
   program
@@ -20,36 +28,44 @@ export function addStatus(program: Command, context: CommandContext): void {
       'Shows the state of a mirror and changes nothing. Exits with 69 if the mirror is not healthy.',
     )
     .argument('<ROOT>')
+    .option(
+      '--max-age <duration>',
+      'the mirror is stale, and not healthy, if no sync has succeeded for longer than this',
+      duration,
+    )
     .option('--json', 'print one object')
     .addHelpText(
       'after',
       helpAfter(
         [
-          'mirrorlatch status /srv/mirror/debian',
+          'mirrorlatch status /srv/mirror/debian --max-age 26h',
           'mirrorlatch status /srv/mirror/debian --json | jq .isHealthy',
         ],
-        ['USAGE', 'NO_MIRROR', 'UNAVAILABLE', 'PERMISSION', 'CONFIGURATION', 'IO'],
+        ['USAGE', 'NO_MIRROR', 'UNHEALTHY', 'PERMISSION', 'CONFIGURATION', 'IO'],
       ),
     )
-    .action(async (root: string, flags: { json?: boolean }) => {
+    .action(async (root: string, flags: Flags) => {
       const { status } = await import('../../operations/status.ts');
-      const found = status(root);
+      const found = status(root, { maxAgeMs: flags.maxAge });
       if (flags.json) printJson(found);
       else printStatus(found);
-      if (!found.isHealthy) context.setExitCode(EXIT_CODES.UNAVAILABLE);
+      if (!found.isHealthy) context.setExitCode(EXIT_CODES.UNHEALTHY);
     });
 }
 
 function printStatus(status: MirrorStatus): void {
   const { root, source, rsyncOptions, retention, lock, findings, snapshots, lastSync } = status;
-  const { isHealthy, damagedHistoryLines } = status;
+  const { isHealthy, problems, hold, syncedAt, damagedHistoryLines } = status;
   const row = (name: string, text: string) => printLine(`${name.padEnd(8)} ${text}`);
   row('mirror', `${root} ${isHealthy ? good('healthy') : bad('needs attention')}`);
+  if (problems.length > 0) row('why', problems.join('; '));
+  if (hold !== null) row('hold', describeHold(hold));
   row('source', source ?? 'not set yet');
   if (rsyncOptions.length > 0) row('options', showOptions(rsyncOptions));
   if (status.current?.id !== LIVE) row('keeps', describeRetention(retention));
   row('lock', lock.state.kind === 'free' ? 'free' : lock.message);
   row('last', describeSync(lastSync));
+  row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showAge(syncedAt)} ago`);
   if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));
   for (const finding of findings) row('left', describeFinding(finding));
   printLine();

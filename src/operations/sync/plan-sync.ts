@@ -5,13 +5,14 @@ import type { Entry } from '../../rsync/itemize.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { policyOf } from '../../writer/policy.ts';
+import { heldError } from '../../writer/publishing.ts';
 import { makePlan } from './make-plan.ts';
 import { checkSync, planWork, type SyncOptions, type SyncSummary, shrinkGuardOf } from './work.ts';
 
 export type PlannedSync = {
   outcome: 'planned';
   current: string | null;
-  /** Why the sync would publish nothing, in the words of the shrink guard. */
+  /** Why the sync would publish nothing: a hold, or the shrink guard. */
   refusal: string | null;
   entries: Entry[];
 } & SyncSummary;
@@ -46,7 +47,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const { plan, listener } = await makePlan(context, target, collectEntries);
   onEvent({ kind: 'planned', plan: plan.figures });
   const refuseShrinking = shrinkGuardOf(work, layout, current, policy.shrink);
-  const refusal = refusalOf(() => refuseShrinking(plan.figures));
+  const refusal = heldError(mirror)?.message ?? refusalOf(() => refuseShrinking(plan.figures));
   if (refusal !== null) onEvent({ kind: 'warning', message: refusal });
   return {
     outcome: 'planned',
