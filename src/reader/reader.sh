@@ -150,7 +150,8 @@ ml_free_descriptor() {
   for ml_fd in 9 8 7 6 5 4 3; do
     [ -e "/proc/self/fd/$ml_fd" ] || return 0
   done
-  ml_fail 'no descriptor from 3 to 9 is free for the lease' 'Close those that are not needed: reader COMMAND 3>&- 4>&-'
+  ml_fail 'no descriptor from 3 to 9 is free: a guard needs one for itself, and one for the lease of each mirror' \
+    'Guard fewer mirrors at once, or close what the command does not need: 3>&- 4>&-'
 }
 
 # ml_open_at DESCRIPTOR FILE: open FILE for reading.
@@ -164,12 +165,28 @@ ml_close() {
   eval "exec $1<&-"
 }
 
-# ml_has_open FILE: true if an inherited descriptor refers to FILE.
-ml_has_open() {
-  for ml_descriptor in 9 8 7 6 5 4 3; do
-    [ ! "/proc/self/fd/$ml_descriptor" -ef "$1" ] || return 0
+# ml_is_held FILE: true if this process or an ancestor has FILE open, as a command has the lease of its pin.
+ml_is_held() {
+  ml_pid=$$
+  while [ "$ml_pid" -gt 0 ]; do
+    for ml_descriptor in "/proc/$ml_pid/fd"/*; do
+      [ ! "$ml_descriptor" -ef "$1" ] || return 0
+    done
+    ml_read_parent
   done
   return 1
+}
+
+# ml_read_parent: set ml_pid to its parent, and to 0 at the top.
+ml_read_parent() {
+  ml_parent=0
+  while read -r ml_key ml_value; do
+    if [ "$ml_key" = PPid: ]; then
+      ml_parent=$ml_value
+      break
+    fi
+  done 2>/dev/null <"/proc/$ml_pid/status"
+  ml_pid=$ml_parent
 }
 
 # ml_read_credentials: set ml_uid, ml_gid and ml_is_admin (CAP_SYS_ADMIN) from /proc/self/status, see proc(5).
@@ -189,28 +206,65 @@ ml_read_credentials() {
   done </proc/self/status
 }
 
-# ml_read_outer N: set ml_outer_root, ml_outer_id and ml_outer_pin for the Nth mirror of the pin around this command;
-# false if there is none. The environment may outlive the pin, as in an at(1) job, so ml_outer_pin becomes `none` if
-# the pin is no longer there.
+# ml_read_outer N: set ml_outer_root, ml_outer_id and ml_outer_snapshot to what the environment tells of the Nth mirror
+# that a pin around this command holds; false if there is none.
 ml_read_outer() {
   ml_suffix=_$1
   [ "$1" != 1 ] || ml_suffix=''
   eval "ml_outer_root=\${MIRRORLATCH_ROOT$ml_suffix-} ml_outer_id=\${MIRRORLATCH_ID$ml_suffix-}"
-  eval "ml_outer_snapshot=\${MIRRORLATCH_SNAPSHOT$ml_suffix-} ml_outer_pin=\${MIRRORLATCH_PIN$ml_suffix-}"
-  [ -n "$ml_outer_root" ] && [ -n "$ml_outer_id" ] || return 1
-  # The top of a namespace pin has the sticky bit, which no mirror has.
-  [ "$ml_outer_pin" != namespace ] || [ -k "$ml_outer_root" ] || ml_outer_pin=none
-  [ -d "$ml_outer_snapshot" ] || ml_outer_pin=none
+  eval "ml_outer_snapshot=\${MIRRORLATCH_SNAPSHOT$ml_suffix-}"
+  [ -n "$ml_outer_root" ] && [ -n "$ml_outer_id" ]
 }
 
-# ml_find_outer ROOT: the same for the mirror ROOT; ml_outer_pin is `none` if no pin holds it.
+# ml_find_outer ROOT: set ml_outer_pin to the pin around this command that holds the mirror ROOT: namespace, none, or cwd,
+# which holds ml_outer_id. The environment may outlive its pin, as in an at(1) job, or be made up, so it is not believed.
 ml_find_outer() {
-  ml_m=1
+  ml_outer_pin=namespace
+  ! ml_is_view "$1" || return 0
+  ml_outer_pin=cwd ml_m=1
   while ml_read_outer "$ml_m"; do
-    if [ "$ml_outer_root" = "$1" ] && [ "$ml_outer_pin" != none ]; then return 0; fi
+    if [ "$ml_outer_root" = "$1" ] && ml_is_in_force; then return 0; fi
     ml_m=$((ml_m + 1))
   done
   ml_outer_pin=none
+}
+
+# ml_is_view DIRECTORY: true if DIRECTORY is the top of the view of a namespace pin. Anybody can set the bits of
+# ml_is_new_view, so the mount tells.
+ml_is_view() {
+  [ -u "$1" ] && [ -k "$1" ] && awk '
+    BEGIN {
+      while ((getline line < "/proc/self/fdinfo/0") > 0) if (line ~ /^mnt_id:/) split(line, id)
+      while ((getline line < "/proc/self/mountinfo") > 0) {
+        split(line, words)
+        if (words[1] == id[2]) exit line ~ / - tmpfs mirrorlatch / ? 0 : 1
+      }
+      exit 1
+    }' <"$1"
+}
+
+# ml_is_in_force: true if the cwd pin of which ml_read_outer told still holds: its command, an ancestor, has the lease. A
+# tree that mirrorlatch did not make has none; there the command stands in the snapshot, where the pin has started it.
+ml_is_in_force() {
+  [ -d "$ml_outer_snapshot" ] || return 1
+  if [ -d "$ml_outer_root/.mirrorlatch" ]; then
+    ml_name_lease "$ml_outer_root" "$ml_outer_id"
+    ml_is_held "$ml_lease"
+    return
+  fi
+  [ ! "$ml_pwd" -ef "$ml_outer_snapshot" ] || return 0
+  ml_pid=$$
+  while [ "$ml_pid" -gt 0 ]; do
+    [ ! "/proc/$ml_pid/cwd" -ef "$ml_outer_snapshot" ] || return 0
+    ml_read_parent
+  done
+  return 1
+}
+
+# ml_name_lease ROOT ID: set ml_lease to the file on which readers hold a shared lock.
+ml_name_lease() {
+  ml_lease=$1/.mirrorlatch/leases/$2
+  [ "$2" != live ] || ml_lease=$1/.mirrorlatch/gate.flock
 }
 
 # ml_resolve: enter the snapshot that ml_root is to be pinned to, and set ml_snapshot and ml_id. A single chdir(2)
@@ -234,8 +288,13 @@ ml_resolve() {
 # ml_take_lease: hold the snapshot by a shared flock on its lease. Pruning takes the lease exclusively, moves the
 # snapshot away and unlinks the lease. So a snapshot that still has its name once this lock is held will stay.
 ml_take_lease() {
-  ml_lease=$ml_root/.mirrorlatch/leases/$ml_id
-  [ "$ml_id" != live ] || ml_lease=$ml_root/.mirrorlatch/gate.flock
+  ml_name_lease "$ml_root" "$ml_id"
+  # A pin around this command has passed its lease on.
+  for ml_fd in 9 8 7 6 5 4 3; do
+    if [ "/proc/self/fd/$ml_fd" -ef "$ml_lease" ] && [ . -ef "$ml_snapshot" ] && flock -s -n "$ml_fd"; then
+      return 0
+    fi
+  done
   ml_free_descriptor
   ml_open_at "$ml_fd" "$ml_lease" || return 1
   flock -s -n "$ml_fd"
@@ -306,7 +365,7 @@ ml_quote() {
 ml_hold() {
   ml_managed=no ml_tries=0 ml_holds_gate=no ml_abandoned=no
   [ ! -d "$ml_root/.mirrorlatch" ] || ml_managed=yes
-  if [ "$ml_outer_pin" != none ] && ml_has_open "$ml_root/.mirrorlatch/gate.flock"; then ml_holds_gate=yes; fi
+  if [ "$ml_outer_pin" != none ] && ml_is_held "$ml_root/.mirrorlatch/gate.flock"; then ml_holds_gate=yes; fi
   while :; do
     if ! ml_is_open; then
       ml_wait "$ml_why"
@@ -795,13 +854,15 @@ ml_pin_mirror() {
   ml_root=$PWD ml_fd=''
   eval "ml_wanted=\$ml_wanted_$1 ml_remember=\$ml_remember_$1"
   ml_find_outer "$ml_root"
-  if [ "$ml_outer_pin" != none ]; then
-    [ -z "$ml_wanted" ] || [ "$ml_wanted" = "$ml_outer_id" ] ||
-      ml_say "$ml_root stays pinned to $ml_outer_id by the pin around this command: $ml_wanted is ignored"
-    ml_wanted=$ml_outer_id
-  fi
-  [ "$ml_outer_pin" = namespace ] || ml_all_inside=no
+  ml_asked=$ml_wanted
+  case $ml_outer_pin in
+  namespace) ml_wanted='' ;;
+  cwd) ml_wanted=$ml_outer_id ml_all_inside=no ;;
+  none) ml_asked='' ml_all_inside=no ;;
+  esac
   ml_hold
+  [ -z "$ml_asked" ] || [ "$ml_asked" = "$ml_id" ] ||
+    ml_say "$ml_root stays pinned to $ml_id by the pin around this command: $ml_asked is ignored"
   [ -z "$ml_fd" ] || ml_leases="$ml_leases $ml_fd"
   eval "ml_root_$1=\$ml_root ml_snapshot_$1=\$ml_snapshot ml_id_$1=\$ml_id"
   [ -z "$ml_remember" ] || ml_remember_id "$ml_id" "$ml_remember"
@@ -899,7 +960,7 @@ while [ $# -gt 0 ]; do
     case $2 in
     '' | . | .. | */*) ml_fail "'$2' is not a snapshot id" 'List the snapshots with: mirrorlatch list ROOT' ;;
     esac
-    eval "ml_wanted_$ml_count=\$2"
+    [ "$2" = current ] || eval "ml_wanted_$ml_count=\$2"
     shift
     ;;
   --pin)
@@ -993,14 +1054,15 @@ while [ "$ml_n" -le "$ml_count" ]; do
   ml_n=$((ml_n + 1))
 done
 # Also hold the other mirrors of the pin around this one, or a third pin inside would not know of them.
-ml_m=1
-while ml_read_outer "$ml_m"; do
-  if [ "$ml_outer_pin" != none ] && ! ml_is_pinned "$ml_outer_root" && ml_enter "$ml_outer_root"; then
+ml_n=1
+while ml_read_outer "$ml_n"; do
+  ml_other=$ml_outer_root
+  if ! ml_is_pinned "$ml_other" && ml_find_outer "$ml_other" && [ "$ml_outer_pin" != none ] && ml_enter "$ml_other"; then
     ml_count=$((ml_count + 1))
     eval "ml_wanted_$ml_count='' ml_remember_$ml_count=''"
     ml_pin_mirror "$ml_count"
   fi
-  ml_m=$((ml_m + 1))
+  ml_n=$((ml_n + 1))
 done
 
 if [ "$ml_snapshot_used" = yes ]; then

@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
@@ -100,6 +101,40 @@ describe('a guard inside a pin of another mirror', () => {
   });
 });
 
+describe('a guard inside a cwd pin', () => {
+  test('keeps the outer snapshot as long as a process around it holds the lease', async () => {
+    const { root } = await mirrors();
+    const close = 'exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-';
+    for (const { guard, caller } of guardedCallers) {
+      const inner = guard.around(root, [], look);
+      const outer = (script: string) =>
+        runGuarded(guard, root, inShell(script, ...inner), {
+          caller,
+          options: ['--pin', 'cwd', '--snapshot', 'first'],
+        });
+      const held = await outer(`sh -c '${close}; exec "$@"' sh "$@"; :`);
+      expect(held.stdout, transcript(held)).toBe('first namespace\nfirstfirst\n');
+      const dropped = await outer(`${close}; exec "$@"`);
+      expect(dropped.stdout, transcript(dropped)).toBe('third namespace\nthirdthird\n');
+    }
+  });
+});
+
+describe('nested guards of one mirror', () => {
+  test('need no further descriptor, however deep', async () => {
+    const { root } = await mirrors();
+    for (const { guard, caller } of guardedCallers) {
+      let command: readonly string[] = look;
+      for (let depth = 0; depth < 9; depth += 1) command = guard.around(root, [], command);
+      const result = await runGuarded(guard, root, command, {
+        caller,
+        options: ['--snapshot', 'first'],
+      });
+      expect(result.stdout, transcript(result)).toBe('first namespace\nfirstfirst\n');
+    }
+  });
+});
+
 describe('an environment that outlived its pin', () => {
   test('is ignored', async () => {
     const { root } = await mirrors();
@@ -108,6 +143,7 @@ describe('an environment that outlived its pin', () => {
         ['gone', 'cwd'],
         ['gone', 'namespace'],
         ['first', 'namespace'],
+        ['first', 'cwd'],
       ] as const) {
         const result = await runGuarded(guard, root, look, {
           caller,
@@ -121,6 +157,32 @@ describe('an environment that outlived its pin', () => {
         expect(result.stdout, transcript(result)).toBe('third namespace\nthirdthird\n');
         expect(result.stderr).toBe('');
       }
+    }
+  });
+
+  test('is ignored whatever the mode of ROOT, and in a pin that holds another snapshot', async () => {
+    const { root } = await mirrors();
+    const env = {
+      MIRRORLATCH_ROOT: root,
+      MIRRORLATCH_ID: 'first',
+      MIRRORLATCH_SNAPSHOT: join(root, 'snapshots', 'first'),
+      MIRRORLATCH_PIN: 'namespace',
+    };
+    for (const mode of [0o1777, 0o5777, 0o7777]) {
+      chmodSync(root, mode);
+      for (const { guard, caller } of guardedCallers) {
+        const result = await runGuarded(guard, root, look, { caller, env });
+        expect(result.stdout, transcript(result)).toBe('third namespace\nthirdthird\n');
+      }
+    }
+    for (const { guard, caller } of guardedCallers) {
+      const set = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+      const inner = ['env', ...set, ...guard.around(root, [], look)];
+      const result = await runGuarded(guard, root, inner, {
+        caller,
+        options: ['--snapshot', 'second'],
+      });
+      expect(result.stdout, transcript(result)).toBe('second namespace\nsecondsecond\n');
     }
   });
 });
