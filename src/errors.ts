@@ -114,6 +114,9 @@ export function hasCode<Code extends ErrorCode>(
   return error instanceof MirrorlatchError && error.code === code;
 }
 
+/** The way out of a full disk for a program that keeps nothing there. */
+export const FREE_SPACE = 'Free space or inodes on that disk, or raise the quota.';
+
 /** The `errno` name of a failed system call (`ENOENT`, …), or undefined for any other value. */
 export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
@@ -145,7 +148,7 @@ export function asMirrorlatchError(
     case 'ENOSPC':
     case 'EDQUOT':
       return new MirrorlatchError('NO_SPACE', `${doing}: no space or no quota left${at}`, {
-        hint: 'Free space, or remove old snapshots with: mirrorlatch prune ROOT --keep-last 2 --grace 0',
+        hint: FREE_SPACE,
         cause: error,
       });
     case undefined:

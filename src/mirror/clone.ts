@@ -1,6 +1,6 @@
 import { constants, copyFileSync, linkSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { errnoOf, FREE_SPACE, MirrorlatchError } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { mountOf, refuseMountsWithin } from '../system/mounts.ts';
 import { runProgram } from '../system/process.ts';
@@ -63,9 +63,7 @@ export async function cloneTree(
       throw new MirrorlatchError(
         'NO_SPACE',
         `there is no space for a clone of ${from}: ${firstLine(stderr)}`,
-        {
-          hint: 'Free space or inodes, or remove old snapshots with: mirrorlatch prune ROOT --keep-last 2 --grace 0',
-        },
+        { hint: FREE_SPACE },
       );
     }
     lastWords = firstLine(stderr);

@@ -4,11 +4,14 @@ import { basename, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
+import { withReserve } from './reserve.ts';
 
 /** Moves a tree to the trash in one rename. `emptyTrash` removes it later. */
 export function discard(layout: Layout, path: string): void {
-  mkdirSync(layout.trash, { recursive: true, mode: 0o700 });
-  moveTree(path, join(layout.trash, `${basename(path)}.${randomUUID()}`));
+  withReserve(layout, () => {
+    mkdirSync(layout.trash, { recursive: true, mode: 0o700 });
+    moveTree(path, join(layout.trash, `${basename(path)}.${randomUUID()}`));
+  });
 }
 
 /** The names of the trees in the trash. */

@@ -6,6 +6,7 @@ import { quoteForSh } from '../system/quote.ts';
 import { Drain, type DrainOptions } from './drain.ts';
 import { type Layout, LIVE } from './layout.ts';
 import { checkGateRecord, type GateRecord, parseJson } from './records.ts';
+import { withReserve } from './reserve.ts';
 import type { SyncLock } from './sync-lock.ts';
 
 /**
@@ -283,7 +284,7 @@ function writeGate(
 ): GateRecord {
   // reader.sh matches the state: it must come first, without a space.
   const record: GateRecord = { state, boot, ...others, since };
-  writeWhole(layout.gateRecord, `${JSON.stringify(record)}\n`);
+  withReserve(layout, () => writeWhole(layout.gateRecord, `${JSON.stringify(record)}\n`));
   // The record of a closed gate must reach the disk before anything that is written behind it.
   syncDirectory(layout.state);
   return record;

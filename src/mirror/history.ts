@@ -10,11 +10,16 @@ import {
 import { readTextIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
 import { type HistoryEntry, isHistoryEntry, parseJson } from './records.ts';
+import { withReserve } from './reserve.ts';
 
 export type { HistoryEntry, SyncFigures } from './records.ts';
 
 /** Appends one line and flushes it to disk. If a crash tore the last line, ends that line first. */
 export function appendHistory(layout: Layout, entry: HistoryEntry): void {
+  withReserve(layout, () => append(layout, entry));
+}
+
+function append(layout: Layout, entry: HistoryEntry): void {
   const descriptor = openSync(layout.history, 'a+', 0o644);
   try {
     const { size } = fstatSync(descriptor);

@@ -26,6 +26,7 @@ export const LIVE = 'live';
  *     .partial/                       rsync's --partial-dir
  *     .boot                           the boot and disk under which all of this is trusted
  *   trash/                            0700, trees to be removed
+ *   reserve/                          files that are given up when the disk is full
  *   served  superseded/               0700, for a served directory, see serveDirectory
  * ```
  *
@@ -57,6 +58,8 @@ export interface Layout {
   readonly partial: string;
   readonly bootMark: string;
   readonly trash: string;
+  /** See `reserve.ts`. */
+  readonly reserve: string;
   /** Holds the id of the snapshot that the served directory is a clone of. */
   readonly served: string;
   /** Clones that were served before and that processes still use. */
@@ -96,6 +99,7 @@ export function layoutOf(root: string): Layout {
     partial: join(staging, '.partial'),
     bootMark: join(staging, '.boot'),
     trash: join(state, 'trash'),
+    reserve: join(state, 'reserve'),
     served: join(state, 'served'),
     superseded: join(state, 'superseded'),
     gate,

@@ -2,7 +2,7 @@ import { accessSync, closeSync, constants, openSync, realpathSync, statSync } fr
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import type { Source } from '../rsync/source.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
-import { type FreeSpace, freeSpaceAt, isWithin, mountOf } from '../system/mounts.ts';
+import { type FreeSpace, isWithin, mountOf } from '../system/mounts.ts';
 import { runProgram } from '../system/process.ts';
 import type { MadeBy } from './clone.ts';
 import type { Layout } from './layout.ts';
@@ -116,19 +116,17 @@ export function keepsNanoseconds(layout: Layout): boolean {
 }
 
 /**
- * Checks that a planned snapshot fits on the disk.
+ * What a planned snapshot lacks on the disk, in words; undefined if it fits. That is a guess: it counts
+ * sparse files in full, each name of a file, and no compression.
  *
  * @param clone how the unchanged files get into the new tree.
- * @param free the space that was free before the clone began.
- * @throws MirrorlatchError NO_SPACE when bytes or inodes are lacking.
+ * @param free what was free before the clone began.
  */
-export function checkSpace(
-  directory: string,
-  plan: PlanFigures,
+export function spaceLacking(
+  { source, transferBytes, newInodes }: PlanFigures,
   clone: MadeBy,
-  free: FreeSpace = freeSpaceAt(directory),
-): void {
-  const { source, transferBytes, newInodes } = plan;
+  free: FreeSpace,
+): string | undefined {
   const bytes = BigInt(clone === 'copy' ? source.bytes : transferBytes);
   const clonedInodes: Record<MadeBy, number> = {
     none: 0,
@@ -138,20 +136,9 @@ export function checkSpace(
     copy: source.entries,
   };
   const inodes = BigInt(clonedInodes[clone] + newInodes);
-  const lacking =
-    bytes > free.bytes
-      ? `${bytes} bytes are needed, ${free.bytes} are free`
-      : free.inodes !== undefined && inodes > free.inodes
-        ? `${inodes} inodes are needed, ${free.inodes} are free`
-        : undefined;
-  if (lacking === undefined) return;
-  throw new MirrorlatchError(
-    'NO_SPACE',
-    `the new snapshot does not fit on ${directory}: ${lacking}`,
-    {
-      hint: 'Free space, or remove old snapshots with: mirrorlatch prune ROOT --keep-last 2 --grace 0',
-    },
-  );
+  if (bytes > free.bytes) return `up to ${bytes} bytes are needed, ${free.bytes} are free`;
+  if (free.inodes === undefined || inodes <= free.inodes) return undefined;
+  return `up to ${inodes} inodes are needed, ${free.inodes} are free`;
 }
 
 /**

@@ -24,6 +24,7 @@ import {
 import { openOwnersLock } from './owners-lock.ts';
 import type { LockPolicy } from './policy.ts';
 import type { LockProgress } from './records.ts';
+import { spendReserve, withReserve } from './reserve.ts';
 import { markForeign } from './staging.ts';
 
 export interface SyncLockOptions extends LockPolicy {
@@ -48,9 +49,15 @@ export async function acquireSyncLock(layout: Layout, options: SyncLockOptions):
   const deadline = performance.now() + waitMs;
   const acquisition = new Acquisition(layout, options);
   for (let isFirst = true; ; isFirst = false) {
-    const outcome = await acquisition.attempt().catch((error: unknown) => {
-      throw asMirrorlatchError(error, `the lock of ${layout.root} cannot be taken`);
-    });
+    const outcome = await acquisition
+      .attempt()
+      .catch((error: unknown) => {
+        if (spendReserve(layout, error)) return acquisition.attempt();
+        throw error;
+      })
+      .catch((error: unknown) => {
+        throw asMirrorlatchError(error, `the lock of ${layout.root} cannot be taken`);
+      });
     if (outcome instanceof SyncLock) return outcome;
     const busy = busyError(layout, outcome);
     const left = deadline - performance.now();
@@ -124,12 +131,14 @@ export class SyncLock {
   replaceLink(path: string, target: string): void {
     this.lost.throwIfAborted();
     const fresh = join(this.#directory.inside, 'link');
-    const flipped = ifThere(() => {
-      rmSync(fresh, { force: true });
-      symlinkSync(target, fresh);
-      renameSync(fresh, path);
-      return true;
-    });
+    const flipped = withReserve(this.#layout, () =>
+      ifThere(() => {
+        rmSync(fresh, { force: true });
+        symlinkSync(target, fresh);
+        renameSync(fresh, path);
+        return true;
+      }),
+    );
     if (flipped === undefined) throw lockLost(this.#layout);
   }
 
@@ -224,6 +233,7 @@ class Acquisition {
         writeWhole(join(inside, 'owner.json'), `${JSON.stringify(owner)}\n`);
       },
       () => lost.abort(lockLost(this.#layout)),
+      (action) => withReserve(this.#layout, action),
     );
     if (directory === undefined) return undefined;
     return new SyncLock(this.#layout, { descriptor, directory, lost: lost.signal });

@@ -1,4 +1,4 @@
-import { type ErrorCode, MirrorlatchError } from '../errors.ts';
+import { type ErrorCode, FREE_SPACE, MirrorlatchError } from '../errors.ts';
 
 /** How an rsync run ended, judged by its exit code and its messages. */
 export type Ending =
@@ -35,7 +35,7 @@ const CAUSES: readonly Cause[] = [
     says: /: (No space left on device \(28\)|Disk quota exceeded \(122\))$/m,
     is: 'NO_SPACE',
     what: 'no space left for the new snapshot',
-    hint: 'Free space, or remove old snapshots with: mirrorlatch prune ROOT --keep-last 2 --grace 0',
+    hint: FREE_SPACE,
   },
   {
     says: /@ERROR: max connections/,

@@ -26,12 +26,15 @@ export interface LockDirectory {
  *
  * @param fill writes the owner's record into the directory that it is given.
  * @param onLost is called once, when the heartbeat finds that the lock is no longer ours.
+ * @param withRoom may make room on a full disk, and call its argument again: even to remove the lock,
+ *   some filesystems ask for a block (xfs).
  */
 export async function takeLockDirectory(
   path: string,
   token: string,
   fill: (directory: string) => void,
   onLost: (cause: Error) => void,
+  withRoom: WithRoom = (action) => action(),
 ): Promise<LockDirectory | undefined> {
   try {
     const release = await lockfile.lock(path, {
@@ -40,7 +43,7 @@ export async function takeLockDirectory(
       stale: Number.POSITIVE_INFINITY,
       update: HEARTBEAT_MS,
       // A new object for each lock: proper-lockfile caches the filesystem's clock precision on it.
-      fs: lockingCalls(token, fill),
+      fs: lockingCalls(token, fill, withRoom),
       onCompromised: onLost,
     });
     return {
@@ -80,7 +83,9 @@ export function lockHolderToken(path: string): string | undefined {
 
 type Callback = (error: NodeJS.ErrnoException | null) => void;
 
-function lockingCalls(token: string, fill: (directory: string) => void) {
+type WithRoom = <Result>(action: () => Result) => Result;
+
+function lockingCalls(token: string, fill: (directory: string) => void, withRoom: WithRoom) {
   const make = (path: string): void => {
     const fresh = `${path}.${token}.new`;
     makeOpenDirectory(fresh);
@@ -98,7 +103,7 @@ function lockingCalls(token: string, fill: (directory: string) => void) {
     }
   };
   const remove = (path: string): void => {
-    if (!setLockAside(path, token)) return;
+    if (!withRoom(() => setLockAside(path, token))) return;
     try {
       fs.rmdirSync(path);
     } catch (error) {

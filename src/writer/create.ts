@@ -6,6 +6,7 @@ import { directoriesOf, type Layout, layoutOf } from '../mirror/layout.ts';
 import { type Mirror, mirrorAround } from '../mirror/open.ts';
 import { refuseOtherOwnersRoot } from '../mirror/ownership.ts';
 import type { Settings } from '../mirror/records.ts';
+import { fillReserve } from '../mirror/reserve.ts';
 import { createSettings, type GivenSettings, newSettings } from '../mirror/settings.ts';
 import { sealStaging } from '../mirror/staging.ts';
 import { placeReader } from '../reader/script.ts';
@@ -45,6 +46,7 @@ export function createMirror(
       if (mode === 'in-place') makeGate(layout);
       sealStaging(layout);
       placeReader(layout);
+      fillReserve(layout);
     });
     if (settings.mode !== mode) throw otherMode(root, settings.mode);
     for (const directory of [layout.state, layout.root]) syncDirectory(directory);

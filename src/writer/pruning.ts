@@ -25,14 +25,25 @@ export interface PruneResult {
   kept: { id: string; reasons: string[]; readers: Reader[] }[];
 }
 
+/** Whether the snapshot that the session makes is there already. */
+type When = 'at the end' | 'one is coming';
+
+/** Stands for that snapshot; no snapshot has this id. */
+const COMING = '';
+
 const IS_READ = 'is held by a reader';
 
 /**
  * Takes the snapshots that no rule keeps and nobody reads (I5) out of sight; the end of the writer's
  * session removes them. One that cannot go hinders no other.
+ *
+ * @param when with a snapshot in the making, that one counts as the latest.
  */
-export function pruneOldSnapshots({ layout, lock, policy }: Writer): PruneResult {
-  const wanted = choosePrunable(layout, policy.retention);
+export function pruneOldSnapshots(
+  { layout, lock, policy }: Writer,
+  when: When = 'at the end',
+): PruneResult {
+  const wanted = choosePrunable(layout, policy.retention, when);
   const result: PruneResult = { ...wanted, removed: [] };
   for (const id of wanted.removed) {
     lock.assertHeld();
@@ -81,8 +92,18 @@ export async function removeOldSnapshots(writer: Writer): Promise<PruneResult> {
 }
 
 /** What the rules and the readers say; removes nothing. */
-export function choosePrunable(layout: Layout, retention: RetentionPolicy): PruneResult {
-  const decisions = applyRetention(datedSnapshots(layout), retention, Date.now());
+export function choosePrunable(
+  layout: Layout,
+  retention: RetentionPolicy,
+  when: When = 'at the end',
+): PruneResult {
+  const now = Date.now();
+  const coming = { isCurrent: false, isPrevious: false, publishedAt: now, supersededAt: now };
+  const decisions = applyRetention(
+    [...datedSnapshots(layout), ...(when === 'one is coming' ? [{ id: COMING, ...coming }] : [])],
+    retention,
+    now,
+  ).filter(({ id }) => id !== COMING);
   const result: PruneResult = { removed: [], failed: [], kept: [] };
   const mayGo = decisions.some(({ reasons }) => reasons.length === 0);
   const readersOf = mayGo ? findReaders(layout) : new Map<string, Reader[]>();

@@ -7,6 +7,7 @@ import { isAbandoned } from '../mirror/obstacle.ts';
 import { refuseOtherOwner } from '../mirror/ownership.ts';
 import { DEFAULT_LOCK, type Given, type LockPolicy, withDefaults } from '../mirror/policy.ts';
 import { recover } from '../mirror/recovery.ts';
+import { fillReserve, spendReserve } from '../mirror/reserve.ts';
 import { mirrorIsGone, readSettings } from '../mirror/settings.ts';
 import { sealStaging } from '../mirror/staging.ts';
 import type { Finding } from '../mirror/survey.ts';
@@ -17,6 +18,7 @@ import { refuseMountsWithin } from '../system/mounts.ts';
 import type { OnEvent } from './events.ts';
 import { type PolicyOptions, policyOf } from './policy.ts';
 import { type PruneResult, pruneOldSnapshots } from './pruning.ts';
+import { withWayToRoom } from './room.ts';
 import { Writer } from './writer.ts';
 
 export interface LockSessionOptions {
@@ -64,16 +66,20 @@ export async function withLock<Result>(
     ...withDefaults(DEFAULT_LOCK, given),
     signal,
     onWait: ({ message }) => onEvent?.({ kind: 'notice', message: `waiting: ${message}` }),
+  }).catch((error: unknown) => {
+    throw withWayToRoom(error, layout);
   });
   try {
     if (isInPlace(layout)) repairGate(layout);
     return await work(lock);
   } catch (error) {
-    throw asMirrorlatchError(lock.causeOf(error), failure);
+    throw withWayToRoom(asMirrorlatchError(lock.causeOf(error), failure), layout);
   } finally {
     await lock.release().catch((error: unknown) => {
       throw asMirrorlatchError(error, failure);
     });
+    // Now that the lock itself takes no room any more.
+    fillReserve(layout);
   }
 }
 
@@ -92,9 +98,9 @@ export async function repairAbandonedGate(
  * Runs `work` as the writer of a mirror. Every writer does the same around its work:
  *
  * ```
- *   lock ─► read the settings ─► seal staging ─► recover ─► place the reader
- *                                                                 │
- *   release ◄─ empty the trash ◄─ prune ◄──────────────────────── work
+ *   lock ─► read the settings ─► seal staging ─► recover ─► place the reader ─► fill the reserve
+ *                                                                                      │
+ *   fill it again ◄─ release ◄─ empty the trash ◄─ prune ◄─────────────────────────── work
  * ```
  *
  * What the work publishes, it publishes through `publishing.ts`. A failure skips the pruning alone.
@@ -112,7 +118,7 @@ export function withWriter<Result>(
     let end: 'well' | 'by an error' = 'by an error';
     try {
       const result = await work(writer);
-      const pruned = options.prune ? pruneQuietly(writer) : undefined;
+      const pruned = writer.mayPrune ? pruneQuietly(writer) : undefined;
       end = 'well';
       return { result, recovered, pruned };
     } finally {
@@ -126,18 +132,24 @@ export function withWriter<Result>(
 }
 
 async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
-  const { signal, onEvent = () => {}, mayBeHalfAdopted = false } = options;
+  const { prune: mayPrune = false, signal, onEvent = () => {}, mayBeHalfAdopted = false } = options;
   // Not those from before the lock: another process may have changed them during the wait.
   const settings = readSettings(layout);
   if (settings === undefined) throw mirrorIsGone(layout);
   sealStaging(layout);
   refuseMountsWithin(layout.staging, 'used');
-  const recovered = await recover(layout, lock);
+  const recovered = await recover(layout, lock).catch((error: unknown) => {
+    if (spendReserve(layout, error)) return recover(layout, lock);
+    throw error;
+  });
   if (!mayBeHalfAdopted) refuseHalfAdopted(layout);
   const policy = policyOf(settings, options);
   const { failure } = options;
-  const writer = new Writer({ layout, lock, settings, policy, failure, signal, onEvent });
+  const parts = { layout, lock, settings, policy, failure, mayPrune, signal, onEvent };
+  const writer = new Writer(parts);
   placeReaderIfPossible(writer);
+  // Before the work, which may fill the disk.
+  fillReserve(layout);
   return { writer, recovered };
 }
 
@@ -159,6 +171,7 @@ function pruneQuietly(writer: Writer): PruneResult | undefined {
     }
     writer.enter('pruning');
     const result = pruneOldSnapshots(writer);
+    result.removed.unshift(...writer.removedFirst);
     for (const { message } of result.failed) writer.onEvent({ kind: 'problem', message });
     return result;
   } catch (error) {

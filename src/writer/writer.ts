@@ -15,6 +15,7 @@ interface WriterParts {
   settings: Settings;
   policy: Policy;
   failure: string;
+  mayPrune: boolean;
   signal: AbortSignal | undefined;
   onEvent: OnEvent;
 }
@@ -28,6 +29,10 @@ export class Writer {
   readonly policy: Policy;
   /** What to call an unforeseen failure: `the sync of ROOT failed`. */
   readonly failure: string;
+  /** Old snapshots go at the end, or before that if room is short. */
+  readonly mayPrune: boolean;
+  /** The snapshots that went before the end, for want of room. */
+  readonly removedFirst: string[] = [];
   /** The id that `current` named when the work began; undefined before the first publication. */
   readonly before: string | undefined;
   /** Aborts when the lock is lost, or the caller wants an end. */
@@ -35,12 +40,14 @@ export class Writer {
   readonly onEvent: OnEvent;
   readonly #startedAt = performance.now();
 
-  constructor({ layout, lock, settings, policy, failure, signal, onEvent }: WriterParts) {
+  constructor(parts: WriterParts) {
+    const { layout, lock, settings, policy, failure, mayPrune, signal, onEvent } = parts;
     this.layout = layout;
     this.lock = lock;
     this.settings = settings;
     this.policy = policy;
     this.failure = failure;
+    this.mayPrune = mayPrune;
     this.before = currentId(layout);
     this.signal = AbortSignal.any([lock.lost, ...(signal ? [signal] : [])]);
     this.onEvent = onEvent;

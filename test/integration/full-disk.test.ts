@@ -1,8 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
   existsSync,
+  mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -15,10 +18,11 @@ import { expectFailure } from '../support/expect-failure.ts';
 import {
   type LoopFilesystem,
   makeLoopFilesystem,
+  mountTmpfs,
   whyNoLoopFilesystem,
 } from '../support/loop-filesystem.ts';
 import { nobody } from '../support/privilege.ts';
-import { runProgram, transcript } from '../support/program.ts';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { startSlowSync } from '../support/slow-sync.ts';
 import { smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
@@ -49,7 +53,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
       74,
       /no space left/i,
       /No space left on device/,
-      /mirrorlatch prune ROOT --keep-last 2 --grace 0/,
+      /Free space or inodes on that disk/,
     );
     expect(mirror.linked('current')).toBe('first');
     expect(difference(before, describeTree(join(mirror.root, 'snapshots', 'first')))).toEqual([]);
@@ -69,13 +73,15 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     const mirror = smallMirror({ root: join(filesystem.path, 'last-block') });
     await mirror.publish('first', {});
     await mirror.publish('second', { file: 'second' });
-    mirror.change({ file: 'third' });
+    // More than what the lock gives back.
+    mirror.change({ file: 'third', large: Buffer.alloc(4 * MIB, 'x') });
     fill(filler);
     const before = describeTree(join(mirror.root, 'snapshots'));
     for (const command of ['sync', 'rollback', 'init']) {
       const result = await runProgram([command, mirror.root]);
       if (result.exitCode !== 0) {
-        expectFailure(result, 74, /no space/i, /mirrorlatch prune/);
+        expectFailure(result, 74, /no space/i, /Free space or inodes/);
+        expect(result.stderr, 'there is nothing to prune').not.toMatch(/mirrorlatch prune/);
         expect(result.stderr).not.toMatch(/unforeseen/);
       }
     }
@@ -87,6 +93,94 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     rmSync(filler);
     await mirror.sync('--id', 'third');
     expect(readFileSync(join(mirror.root, 'current', 'file'), 'utf8')).toBe('third');
+  });
+
+  test.for([
+    ['ext4', 'block'],
+    ['ext4', 'inode'],
+    ['tmpfs', 'block'],
+    ['tmpfs', 'inode'],
+    ['xfs', 'block'],
+  ] as const)(
+    'on %s without a single free %s keeps nobody from making room',
+    async ([type, what]) => {
+      const disk = await makeSmallDisk(type);
+      const exhaust = () => (what === 'block' ? fill : fillWithFiles)(join(disk, 'filler'));
+      const mirror = smallMirror({ root: join(disk, 'mirror') });
+      for (const id of ['a', 'b', 'c', 'd', 'e']) await mirror.publish(id, { file: id });
+      // Whatever a command gives back, somebody else takes.
+      for (const words of [
+        ['rollback'],
+        ['unlock'],
+        ['status'],
+        ['list'],
+        ['rollback'],
+        ['unlock'],
+      ]) {
+        exhaust();
+        const result = await runProgram([...words, mirror.root]);
+        expect(result.exitCode, transcript(result)).toBe(0);
+      }
+      mirror.change({ file: 'f', large: Buffer.alloc(MIB, 'f') });
+      exhaust();
+      const words = ['sync', mirror.root, '--no-prune'];
+      const sync = await runProgram(words);
+      const prune = /(mirrorlatch prune \S+ --keep-last 1 --keep-within 0 --grace 0)$/m;
+      expectFailure(sync, 74, /no space/i, prune);
+      exhaust();
+      const [, , ...advised] = (prune.exec(sync.stderr)?.[1] ?? '').split(' ');
+      const result = await runProgram(['prune', ...advised]);
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(mirror.snapshots()).toEqual(['d', 'e']);
+    },
+  );
+
+  test('does not keep the gate of an in-place mirror as it is', async () => {
+    const mirror = smallMirror({ root: join(filesystem.path, 'in-place') });
+    await runForJson(['init', mirror.root, '--in-place', '--source', mirror.source]);
+    await mirror.sync();
+    for (const verb of ['close', 'open']) {
+      fill(filler);
+      const result = await runProgram(['gate', verb, mirror.root]);
+      expect(result.exitCode, transcript(result)).toBe(0);
+    }
+  });
+
+  test('lets a sync go on once what would go at its end is gone', async () => {
+    const disk = await mountTmpfs('size=9m');
+    const mirror = smallMirror({ root: join(disk, 'mirror') });
+    const megabytes = (count: number) => ({ large: randomBytes(count * MIB) });
+    for (const id of ['a', 'b', 'c']) await mirror.publish(id, megabytes(1), '--allow-shrink');
+    mirror.change(megabytes(5));
+    const rules = ['--keep-last', '3', '--keep-within', '0'];
+    const short = await runProgram(['sync', mirror.root, ...rules]);
+    expectFailure(short, 74, /warning: .*may not fit/, /no space left/i, /mirrorlatch prune/);
+    expect(mirror.snapshots(), 'the grace time holds').toEqual(['a', 'b', 'c']);
+
+    const next = await runProgram(['sync', mirror.root, '--id', 'd', ...rules, '--grace', '0']);
+    expect(next.exitCode, transcript(next)).toBe(0);
+    expect(next.stderr).toMatch(
+      /little room is left, so what would go at the end has gone first: a snapshot, a$/m,
+    );
+    expect(next.stdout).toMatch(/published d: .*; removed a$/m);
+    expect(mirror.snapshots()).toEqual(['b', 'c', 'd']);
+  });
+
+  test('lets lock clone the tree for its command once what would go at its end is gone', async () => {
+    const disk = await mountTmpfs('size=8m');
+    const mirror = smallMirror({ root: join(disk, 'mirror') });
+    for (const id of ['a', 'b', 'c']) await mirror.publish(id, { large: randomBytes(2 * MIB) });
+    const words = ['lock', mirror.root, '--keep-last', '1', '--grace', '0'];
+    const result = await runProgram([
+      ...words,
+      '--',
+      'sh',
+      '-c',
+      'echo d >"$MIRRORLATCH_STAGING/d"',
+    ]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(readFileSync(join(mirror.root, 'current', 'd'), 'utf8')).toBe('d\n');
+    expect(mirror.snapshots()).not.toContain('a');
   });
 
   test('except for blocks reserved for root can be freed by prune, as the hint says', async () => {
@@ -104,7 +198,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     });
     expect(full.stderr).toMatch(/No space left on device/);
     mirror.change({ large: Buffer.alloc(3 * MIB, 'x') });
-    expectFailure(await runProgram(['sync', mirror.root]), 74, /mirrorlatch prune ROOT/);
+    expectFailure(await runProgram(['sync', mirror.root]), 74, /mirrorlatch prune/);
 
     const result = await runProgram(['prune', mirror.root, '--keep-last', '2', '--grace', '0']);
     expect(result.exitCode, transcript(result)).toBe(0);
@@ -112,9 +206,31 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
   });
 });
 
+/** A filesystem of a few megabytes, whose blocks are for every user. */
+async function makeSmallDisk(type: 'ext4' | 'xfs' | 'tmpfs'): Promise<string> {
+  if (type === 'tmpfs') return mountTmpfs('size=6m,nr_inodes=300');
+  const made =
+    type === 'ext4'
+      ? await makeLoopFilesystem('ext4', { size: 16 * MIB, mkfs: ['-m', '0', '-N', '300'] })
+      : await makeLoopFilesystem('xfs', { size: 300 * MIB });
+  onTestFinished(() => made.remove());
+  return made.path;
+}
+
+/** Makes empty files until no inode is left. */
+function fillWithFiles(path: string): void {
+  mkdirSync(path, { recursive: true });
+  try {
+    for (let count = readdirSync(path).length; ; count += 1)
+      closeSync(openSync(join(path, String(count)), 'wx'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+  }
+}
+
 /** Writes until no block is left, not even for a directory. */
 function fill(path: string): void {
-  const descriptor = openSync(path, 'w');
+  const descriptor = openSync(path, 'a');
   try {
     for (let size = MIB; size >= 512; ) {
       try {

@@ -2,7 +2,7 @@ import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync } from 'node:f
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { mayMount } from './privilege.ts';
-import { makeScratch } from './scratch.ts';
+import { makeScratch, scratchDirectory } from './scratch.ts';
 
 export type FilesystemType = 'ext4' | 'xfs' | 'btrfs';
 
@@ -68,6 +68,14 @@ export async function makeLoopFilesystem(
   }
   chmodSync(path, 0o755);
   return { type, path, image, remove };
+}
+
+/** Mounts a tmpfs for the running test. */
+export async function mountTmpfs(mountOptions: string): Promise<string> {
+  const path = join(scratchDirectory(), 'tmpfs');
+  mkdirSync(path);
+  await execa('mount', ['-t', 'tmpfs', '-o', mountOptions, 'tmpfs', path]);
+  return path;
 }
 
 /** Makes an empty filesystem in a new sparse file. */

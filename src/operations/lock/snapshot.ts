@@ -9,6 +9,7 @@ import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { programName } from '../../system/foreground.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import { confirmCurrent, figuresOf, publishNew } from '../../writer/publishing.ts';
+import { makingRoom } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
 import { type Filled, type LockOptions, madeBy, treeGuard } from './work.ts';
@@ -21,7 +22,7 @@ export async function fillSnapshot(
   id: string,
 ): Promise<Filled> {
   const { layout, lock, signal, before } = writer;
-  const tree = await makeTree(options, writer, id);
+  const tree = await makingRoom(writer, () => makeTree(options, writer, id));
   const end = await runLocked(options, lock, layout.kernelLock, {
     MIRRORLATCH_ROOT: layout.root,
     MIRRORLATCH_ID: id,

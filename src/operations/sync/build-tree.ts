@@ -2,10 +2,10 @@ import { renameSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { distrustAfterRestart } from '../../mirror/distrust.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
-import { checkSpace } from '../../mirror/preflight.ts';
 import { findLeftovers, stagedTree } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { heedSpace } from '../../writer/room.ts';
 import { BackgroundClone } from './background-clone.ts';
 import type { BuiltTree, SyncContext } from './context.ts';
 import { settle } from './settle.ts';
@@ -84,7 +84,6 @@ async function fill(
   work: WorkPlan,
 ): Promise<Filled> {
   const { writer } = context;
-  const { staging } = writer.layout;
   const { figures } = work.plan;
   const differences = (found: WorkPlan) => transferDifferences(context, tree, found);
   switch (beginning.kind) {
@@ -100,7 +99,7 @@ async function fill(
       return settled(context, tree, figures, missing, differences);
     }
     case 'empty': {
-      checkSpace(staging, figures, 'none');
+      await heedSpace(writer, figures, 'none');
       const pass = new WholePass(context, tree, beginning.leftovers);
       const wholePass = (found: WorkPlan) => pass.run(found.plan.figures);
       await wholePass(work);
@@ -109,7 +108,7 @@ async function fill(
     }
     case 'clone': {
       const { clone } = beginning;
-      checkSpace(staging, figures, clone.expected, clone.freeBefore);
+      await heedSpace(writer, figures, clone.expected, clone.freeBefore);
       writer.enter('cloning');
       await clone.moveTo(tree);
       await differences(work);

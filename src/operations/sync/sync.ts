@@ -11,6 +11,7 @@ import { createMirror } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
 import { makingSnapshot } from '../../writer/publishing.ts';
+import { makingRoom } from '../../writer/room.ts';
 import { repairAbandonedGate, withWriter } from '../../writer/session.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
@@ -55,7 +56,8 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const session = { command, failure, lock, ...policy, prune, signal, onEvent };
   const { result, recovered, pruned } = await withWriter(layout, session, async (writer) => {
     const isFirst = rememberFirstSync(options, writer);
-    const make = (newId: string): Promise<Synced> => bringUp(options, writer, newId);
+    const make = (newId: string): Promise<Synced> =>
+      makingRoom(writer, () => bringUp(options, writer, newId));
     const synced = await makingSnapshot(writer, { id, at }, make);
     if (isFirst) settle(writer);
     return synced;

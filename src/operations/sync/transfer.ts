@@ -4,7 +4,6 @@ import { isSubvolume, makeEmptyTree } from '../../mirror/clone.ts';
 import type { Layout } from '../../mirror/layout.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import { PlanLists } from '../../mirror/plan-lists.ts';
-import { checkSpace } from '../../mirror/preflight.ts';
 import { findLeftovers } from '../../mirror/staging.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import {
@@ -16,6 +15,7 @@ import {
 import type { Entry } from '../../rsync/itemize.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { heedSpace } from '../../writer/room.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
 import { makePlan } from './make-plan.ts';
@@ -68,7 +68,7 @@ export function makeWorkPlan(
 /**
  * Looks at the source again: what differs between it and a tree that has been made.
  *
- * @throws MirrorlatchError SHRUNKEN_SOURCE, or NO_SPACE when the difference does not fit.
+ * @throws MirrorlatchError SHRUNKEN_SOURCE.
  */
 export async function lookAgain(context: SyncContext, tree: string): Promise<WorkPlan> {
   const work = await makeWorkPlan(forLook(context), tree);
@@ -76,7 +76,7 @@ export async function lookAgain(context: SyncContext, tree: string): Promise<Wor
   // What is taken from a half-made tree is no loss for readers.
   context.refuseShrinking({ ...figures, deletedFiles: 0, deletedBytes: 0 });
   const transferBytes = Math.max(0, figures.transferBytes - replacedBytes);
-  if (!isEmpty) checkSpace(context.writer.layout.staging, { ...figures, transferBytes }, 'none');
+  if (!isEmpty) await heedSpace(context.writer, { ...figures, transferBytes }, 'none');
   return work;
 }
 
