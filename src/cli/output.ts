@@ -33,6 +33,11 @@ export function printLine(text = ''): void {
   process.stdout.write(`${printableLines(text)}\n`);
 }
 
+/** A message, which may quote several lines of rsync, on one. */
+export function oneLine(message: string): string {
+  return message.replaceAll(/\s*\n\s*/g, ' ');
+}
+
 /** Prints a sentence on standard error, for commands whose standard output belongs to another. */
 export function printNote(text: string): void {
   process.stderr.write(printableLines(`mirrorlatch: ${text}\n`));

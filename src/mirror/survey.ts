@@ -96,6 +96,13 @@ export function survey(layout: Layout): Finding[] {
   return findings;
 }
 
+/** The directories that this user may not look into, so that `survey` misses what is left there. */
+export function unseenPlaces(layout: Layout): string[] {
+  return [layout.staging, layout.trash].filter(
+    (path) => ifAllowed(() => ifThere(() => readdirSync(path)) ?? []) === undefined,
+  );
+}
+
 const noLeftovers: Leftovers = { trees: [], clones: [], foreign: [], commands: [] };
 
 function ifAllowed<T>(look: () => T): T | undefined {

@@ -13,7 +13,7 @@ import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import type { Settings } from '../mirror/records.ts';
 import { rememberedBy } from '../mirror/settings.ts';
-import { type Finding, snapshotIds, survey } from '../mirror/survey.ts';
+import { type Finding, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
 import { policyOf } from '../writer/policy.ts';
 
 export interface SnapshotInfo {
@@ -46,6 +46,8 @@ export interface MirrorStatus {
   lock: { state: LockState; message: string };
   /** What an earlier crash left; empty while a writer is at work, whose traces look the same. */
   findings: Finding[];
+  /** Directories in which more may be left, but that this user may not look into. */
+  unseen: string[];
   lastSync: HistoryEntry | null;
   /** When a sync or a command of `lock` last succeeded, with or without changes; ISO 8601, UTC. */
   syncedAt: string | null;
@@ -103,6 +105,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const state = inspectLock(layout);
   const isBusy = state.kind === 'held' || state.kind === 'foreign';
   const findings = isBusy ? [] : survey(layout);
+  const unseen = isBusy ? [] : unseenPlaces(layout);
   const lastSync =
     history.findLast((entry) => ['published', 'unchanged', 'failed'].includes(entry.event)) ?? null;
   const current = snapshots.find(({ isCurrent }) => isCurrent) ?? null;
@@ -126,6 +129,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     snapshots,
     lock: { state, message: describeLock(state) },
     findings,
+    unseen,
     lastSync,
     damagedHistoryLines: damaged,
     syncedAt,

@@ -95,6 +95,22 @@ test.skipIf(!nobodyRunsTheProgram)(
   },
 );
 
+test.skipIf(!nobodyRunsTheProgram)(
+  `a user who cannot see every reader, nor what a crash left, is told so${whyNotAsNobody}`,
+  async () => {
+    const mirror = await oneSnapshot();
+    for (const command of ['status', 'list']) {
+      const { stdout } = await runProgram([command, mirror.root], { user: nobody });
+      expect(stdout).toMatch(/^first +current.* \?$/m);
+      expect(stdout).toMatch(/^only root sees the readers of other users$/m);
+    }
+    const { stdout } = await runProgram(['status', mirror.root], { user: nobody });
+    expect(stdout).toMatch(/^left +\? \(only its owner sees what is in \S+\/staging/m);
+    const asRoot = await runProgram(['status', mirror.root]);
+    expect(asRoot.stdout).not.toMatch(/only|^left/m);
+  },
+);
+
 test('while a sync runs, status shows its user, start, phase and progress, and exits with 0', async () => {
   const mirror = await oneSnapshot();
   const holder = await startSlowSync(mirror);

@@ -43,9 +43,15 @@ export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
       snapshot.files === null ? '?' : String(snapshot.files),
       showBytes(snapshot.bytes),
       showBytes(snapshot.newBytes),
-      describeReaders(snapshot.readers, snapshot.leases) || '-',
+      describeReaders(snapshot.readers, snapshot.leases) || (seesAllProcesses() ? '-' : '?'),
     ]),
   );
+  if (!seesAllProcesses()) printLine('only root sees the readers of other users');
+}
+
+/** proc(5): the descriptors and the working directory of a process are for its user and root only. */
+function seesAllProcesses(): boolean {
+  return process.geteuid?.() === 0;
 }
 
 /** The readers of a snapshot, the first three by name. */

@@ -9,7 +9,7 @@ import { showOptions } from '../../rsync/join-options.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { describeRetention } from '../options/retention.ts';
-import { bad, good, printJson, printLine } from '../output.ts';
+import { bad, good, oneLine, printJson, printLine } from '../output.ts';
 import { showAge } from '../units.ts';
 import { duration } from '../values.ts';
 import { printSnapshots } from './list.ts';
@@ -55,7 +55,7 @@ export function addStatus(program: Command, context: CommandContext): void {
 
 function printStatus(status: MirrorStatus): void {
   const { root, source, rsyncOptions, retention, lock, findings, snapshots, lastSync } = status;
-  const { isHealthy, problems, hold, syncedAt, damagedHistoryLines } = status;
+  const { isHealthy, problems, hold, syncedAt, damagedHistoryLines, unseen } = status;
   const row = (name: string, text: string) => printLine(`${name.padEnd(8)} ${text}`);
   row('mirror', `${root} ${isHealthy ? good('healthy') : bad('needs attention')}`);
   if (problems.length > 0) row('why', problems.join('; '));
@@ -68,6 +68,7 @@ function printStatus(status: MirrorStatus): void {
   row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showAge(syncedAt)} ago`);
   if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));
   for (const finding of findings) row('left', describeFinding(finding));
+  if (unseen.length > 0) row('left', `? (only its owner sees what is in ${unseen.join(' and ')})`);
   printLine();
   printSnapshots(snapshots);
 }
@@ -79,7 +80,7 @@ function describeSync(entry: HistoryEntry | null): string {
     case 'unchanged':
       return `found nothing to do, ${showAge(entry.at)} ago`;
     case 'failed':
-      return `failed, ${showAge(entry.at)} ago: ${entry.message}`;
+      return `failed, ${showAge(entry.at)} ago: ${oneLine(entry.message)}`;
     default:
       return 'no sync yet';
   }

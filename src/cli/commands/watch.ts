@@ -10,7 +10,7 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
 import { type RetryFlags, retryAfter } from '../options/retry.ts';
-import { printJson, printLine } from '../output.ts';
+import { oneLine, printJson, printLine } from '../output.ts';
 import { printWarning } from '../terminal.ts';
 import { duration } from '../values.ts';
 
@@ -130,8 +130,7 @@ function describeEvent(event: WatchEvent): string {
     case 'unchanged':
       return `unchanged, current is ${event.current}`;
     case 'failed':
-      // The message may quote several lines of rsync.
-      return `failed: ${event.message.replaceAll(/\s*\n\s*/g, ' ')}`;
+      return `failed: ${oneLine(event.message)}`;
     case 'lock-taken':
       return `lock taken: ${nameOwner(event.owner)}`;
     case 'lock-released':
