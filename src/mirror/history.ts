@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import { readTextIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
-import { type HistoryEntry, isHistoryEntry, parseJson } from './records.ts';
+import { type HistoryEntry, isHistoryEntry, type LeftOutRecord, parseJson } from './records.ts';
 import { withReserve } from './reserve.ts';
 
 export type { HistoryEntry, SyncFigures } from './records.ts';
@@ -66,6 +66,16 @@ export function publicationOf(history: readonly HistoryEntry[], id: string) {
   return history.findLast((entry) => entry.event === 'published' && entry.id === id) as
     | Extract<HistoryEntry, { event: 'published' }>
     | undefined;
+}
+
+/** What a snapshot lacked of its source when a sync last looked. */
+export function leftOutOf(history: readonly HistoryEntry[], id: string): LeftOutRecord[] {
+  const last = history.findLast(
+    (entry) =>
+      (entry.event === 'published' && entry.id === id) ||
+      (entry.event === 'unchanged' && entry.current === id),
+  ) as Extract<HistoryEntry, { event: 'published' | 'unchanged' }> | undefined;
+  return last?.leftOut ?? [];
 }
 
 /** Why the last attempt to prune a snapshot failed; undefined if none did. */

@@ -1,7 +1,8 @@
-import type { Entry } from '../rsync/itemize.ts';
+import type { Entry, LeftOutEntry } from '../rsync/itemize.ts';
 import type { SourceTotals } from '../rsync/progress.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
+import { type LeftOut, LeftOutTally } from './left-out.ts';
 
 /** How much a sync would change. */
 export interface PlanFigures {
@@ -15,8 +16,9 @@ export interface PlanFigures {
   deletedBytes: number;
   /** Entries that need a new inode. */
   newInodes: number;
-  /** The size of the whole source. */
+  /** The size of the whole source, without what is left out as far as rsync tells its size. */
   source: SourceTotals;
+  leftOut: LeftOut[];
 }
 
 /** The figures of a sync that has nothing to do. */
@@ -30,6 +32,7 @@ export function noChanges(): PlanFigures {
     deletedBytes: 0,
     newInodes: 0,
     source: { files: 0, directories: 0, entries: 0, bytes: 0 },
+    leftOut: [],
   };
 }
 
@@ -44,7 +47,16 @@ export function bothPlans(one: PlanFigures, next: PlanFigures): PlanFigures {
     deletedBytes: one.deletedBytes + next.deletedBytes,
     newInodes: one.newInodes + next.newInodes,
     source: next.source,
+    leftOut: next.leftOut,
   };
+}
+
+/** How a plan judges entries beyond what rsync does. */
+export interface PlanRules {
+  /** Whether an entry stays although the source no longer has it. */
+  keeps: (name: string) => boolean;
+  /** Whether an entry of the source is left out of the tree. */
+  leavesOut: (entry: Entry) => boolean;
 }
 
 /** Counts what rsync would change in a tree, from its itemized output. */
@@ -53,35 +65,68 @@ export class Plan {
   /** Disk space that is freed as rsync replaces files that no other tree shares; bytes. */
   replacedBytes = 0;
   readonly #tree: string;
-  readonly #keeps: (name: string) => boolean;
+  readonly #rules: PlanRules;
+  readonly #leftOut = new LeftOutTally();
+  readonly #totalsLeftOut = { files: 0, directories: 0, entries: 0, bytes: 0 };
   #isEmpty = true;
+  #isExact = true;
 
-  /**
-   * @param tree the tree that the source is compared with.
-   * @param keeps whether an entry stays although the source no longer has it.
-   */
-  constructor(tree: string, keeps: (name: string) => boolean) {
+  /** @param tree the tree that the source is compared with. */
+  constructor(tree: string, rules: PlanRules) {
     this.#tree = tree;
-    this.#keeps = keeps;
+    this.#rules = rules;
+    this.figures.leftOut = this.#leftOut.list;
   }
 
   get isEmpty(): boolean {
     return this.#isEmpty;
   }
 
-  /** @returns false if the entry stays as it is. */
-  add(entry: Entry): boolean {
-    const { change, name } = entry;
-    if (change === 'deleted' && (this.#keeps(name) || !this.#has(entry))) return false;
-    this.#isEmpty = false;
-    if (change === 'deleted') this.#addDeleted(entry);
-    else this.#addChanged(entry);
-    return true;
+  /** Whether the totals are those of the tree, because rsync tells the size of all that is left out. */
+  get isExact(): boolean {
+    return this.#isExact;
   }
 
-  /** rsync reports each unsafe symlink that it ignores as deleted, in every run. */
-  #has({ type, name }: Entry): boolean {
-    return type !== 'symlink' || lstatIfThere(bytePath(this.#tree, name)) !== undefined;
+  /** @returns what is to change; undefined if the entry stays as it is. */
+  add(entry: Entry): Entry | undefined {
+    const { change, name, type, size } = entry;
+    if (change === 'deleted') {
+      if (this.#rules.keeps(name)) return undefined;
+      this.#isEmpty = false;
+      this.#addDeleted(entry);
+      return entry;
+    }
+    if (this.#rules.leavesOut(entry)) {
+      return this.leaveOut({ why: 'temporary', name, isCertain: true, type, size });
+    }
+    this.#isEmpty = false;
+    this.#addChanged(entry);
+    return entry;
+  }
+
+  /** @returns the removal of what the tree has under that name. */
+  leaveOut(found: LeftOutEntry): Entry | undefined {
+    const { name, isCertain, type, size } = found;
+    this.#leftOut.add(found);
+    this.#isExact &&= size !== undefined;
+    this.#totalsLeftOut.entries += 1;
+    if (type === 'file') this.#totalsLeftOut.files += 1;
+    if (type === 'directory') this.#totalsLeftOut.directories += 1;
+    if (type === 'file' || type === 'symlink') this.#totalsLeftOut.bytes += size ?? 0;
+    if (!isCertain || !lstatIfThere(bytePath(this.#tree, name))) return undefined;
+    const gone = { change: 'deleted', type: 'file', name, size: 0, modified: '' } as const;
+    return this.add({ ...gone, isLeftOut: true });
+  }
+
+  /** @param source the totals of the source, with what is left out. */
+  complete({ files, directories, entries, bytes }: SourceTotals): void {
+    const less = this.#totalsLeftOut;
+    this.figures.source = {
+      files: files - less.files,
+      directories: directories - less.directories,
+      entries: entries - less.entries,
+      bytes: bytes - less.bytes,
+    };
   }
 
   /** rsync prints neither size nor type of a deletion, but the tree still has the entry. */

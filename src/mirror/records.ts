@@ -107,7 +107,7 @@ export type CommandTreeRecord = z.infer<typeof CommandTreeRecord>;
 export type HistoryEntry =
   | ({ event: 'published' } & Flip & Partial<SyncFigures>)
   | ({ event: 'rolled-back' } & Flip)
-  | ({ event: 'unchanged'; current: string } & Stamp)
+  | ({ event: 'unchanged'; current: string; leftOut?: LeftOutRecord[] | undefined } & Stamp)
   | ({ event: 'failed'; id: string; code: string; message: string } & Stamp)
   | ({ event: 'pruned'; id: string } & Stamp)
   /** No rule keeps it, but it could not be removed. */
@@ -138,10 +138,23 @@ export interface SyncFigures {
   newBytes: number;
   deletedFiles: number;
   seconds: number;
+  leftOut?: LeftOutRecord[] | undefined;
+}
+
+/** Entries that the source has and the tree lacks, for one reason. */
+export interface LeftOutRecord {
+  /** See `LeftOutWhy`. */
+  why: string;
+  count: number;
+  /** The first few of their names, printable. */
+  names: string[];
 }
 
 const stamp = { at: z.string().check(z.refine((at) => !Number.isNaN(Date.parse(at)))) };
 const flip = { ...stamp, id: z.string(), previous: z.nullable(z.string()) };
+const leftOut = z.optional(
+  z.array(z.object({ why: z.string(), count: z.number(), names: z.array(z.string()) })),
+);
 const figures = {
   source: z.optional(z.string()),
   strategy: z.optional(z.string()),
@@ -152,12 +165,13 @@ const figures = {
   newBytes: z.optional(z.number()),
   deletedFiles: z.optional(z.number()),
   seconds: z.optional(z.number()),
+  leftOut,
 } satisfies Record<keyof SyncFigures, z.ZodMiniType>;
 
 const HistoryLine = z.discriminatedUnion('event', [
   z.object({ event: z.literal('published'), ...flip, ...figures }),
   z.object({ event: z.literal('rolled-back'), ...flip }),
-  z.object({ event: z.literal('unchanged'), ...stamp, current: z.string() }),
+  z.object({ event: z.literal('unchanged'), ...stamp, current: z.string(), leftOut }),
   z.object({
     event: z.literal('failed'),
     ...stamp,

@@ -26,6 +26,9 @@ export interface ComparisonOptions {
   signal: AbortSignal;
 }
 
+/** A `since` later than any ctime: no file is compared by content; ns. */
+export const NO_CONTENT = 2n ** 63n;
+
 export interface TreeComparison {
   isEqual: boolean;
   /** The tree has no entries. */

@@ -3,6 +3,7 @@ import { currentId, previousId } from '../mirror/current.ts';
 import {
   type HistoryEntry,
   inspectHistory,
+  leftOutOf,
   publicationOf,
   readHistory,
 } from '../mirror/history.ts';
@@ -11,7 +12,7 @@ import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.
 import { openMirror } from '../mirror/open.ts';
 import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
-import type { Settings } from '../mirror/records.ts';
+import type { LeftOutRecord, Settings } from '../mirror/records.ts';
 import { rememberedBy } from '../mirror/settings.ts';
 import { type Finding, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
 import { policyOf } from '../writer/policy.ts';
@@ -28,6 +29,8 @@ export interface SnapshotInfo {
   bytes: number | null;
   /** How much had to be transferred for it; bytes. */
   newBytes: number | null;
+  /** What it lacks of its source. */
+  leftOut: LeftOutRecord[];
   /** Processes that read it, as far as this user may see them. */
   readers: Reader[];
   /** Locks on its lease, those of processes invisible to this user included. */
@@ -83,6 +86,7 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
         files: published?.files ?? null,
         bytes: published?.bytes ?? null,
         newBytes: published?.newBytes ?? null,
+        leftOut: leftOutOf(history, id),
         readers: readers.get(id) ?? [],
         leases: countLeases(layout, id),
       };

@@ -14,6 +14,7 @@ import { checkerOf } from '../mirror/records.ts';
 import { isSnapshotId } from '../mirror/snapshot-id.ts';
 import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
+import { LEFT_OUT_WHYS } from '../rsync/itemize.ts';
 import type { Phase } from '../writer/events.ts';
 
 /**
@@ -33,7 +34,7 @@ import type { Phase } from '../writer/events.ts';
  * ```
  * Both send `alive` when there is nothing else to say.
  */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 const count = z.int().check(z.minimum(0));
 const amount = z.number().check(z.minimum(0));
@@ -101,6 +102,9 @@ const Figures = z.object({
   deletedBytes: amount,
   newInodes: amount,
   source: z.object({ files: amount, directories: amount, entries: amount, bytes: amount }),
+  leftOut: z.array(
+    z.object({ why: z.enum(LEFT_OUT_WHYS), count: amount, names: z.array(z.string()) }),
+  ),
 });
 
 const PHASES: { readonly [Name in Phase]: Name } = {

@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import type { Source } from './source.ts';
+import { CERTAIN_SUFFIXES, DELAYED } from './temporary-names.ts';
 
 /** What rsync does for a mirror by default, by the name that turns it off (`--without NAME`). */
 export const DEFAULT_NAMES = [
@@ -22,10 +24,10 @@ export interface Transfer {
 }
 
 /**
- * Marks each line that `--out-format` prints, to distinguish it from rsync's messages. A file name
- * cannot begin a line, because rsync escapes control characters.
+ * Marks each line that `--out-format` prints, to distinguish it from rsync's messages, some of which
+ * begin with a file name. Nobody who names a file can know it.
  */
-export const ENTRY_MARK = '@|';
+export const ENTRY_MARK = `@${randomUUID()}|`;
 
 /** The change, the size in bytes, the modification time and the name: see `parseEntry`. */
 const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%n`;
@@ -39,8 +41,8 @@ export function planArguments(transfer: Transfer, target: string): string[] {
     '--delete-excluded',
     ...common(transfer),
     '--stats',
-    // Makes rsync name each unsafe symlink that it ignores.
-    '--info=name1',
+    // Makes rsync name what it leaves out, see `parseLeftOut`.
+    '--info=name1,nonreg1,skip1',
     '--',
     transfer.source.argument,
     `${target}/`,
@@ -115,6 +117,7 @@ export function wholePassArguments(
     '--delete-excluded',
     ...common(transfer),
     ...transferring(transfer, options),
+    ...temporaryFilters(transfer),
     '--stats',
     '--',
     transfer.source.argument,
@@ -134,6 +137,7 @@ export function inPlaceArguments(transfer: Transfer, target: string): string[] {
     '--info=progress2',
     ...(transfer.source.kind === 'local' ? [] : ['--fuzzy']),
     '--delay-updates',
+    ...temporaryFilters(transfer),
     '--stats',
     '--',
     transfer.source.argument,
@@ -150,7 +154,6 @@ function common({ source, without, options }: Transfer): string[] {
     ...wanted('nanoseconds', '--modify-window=-1'),
     ...wanted('safe-links', '--safe-links'),
     ...wanted('timeout', '--timeout=600', ...(source.kind === 'daemon' ? ['--contimeout=60'] : [])),
-    ...wanted('temp-excludes', `--exclude=${DELAYED}/`, ...TEMPORARY_FILES),
     ...options,
   ];
 }
@@ -165,21 +168,14 @@ function transferring({ source }: Transfer, { from, how, partial }: ApplyOptions
   ];
 }
 
-/** The directories in which `rsync --delay-updates` collects new files (rsync(1)). */
-export const DELAYED = '.~tmp~';
-
-/** Whether an entry is a leftover of an interrupted rsync, as `temp-excludes` excludes them. */
-export function isTemporary(name: string): boolean {
-  const parts = name.split('/');
-  const last = parts.at(-1) ?? '';
-  return parts.includes(DELAYED) || (/^\..*\.\w{6}$/.test(last) && /[A-Z0-9]\w*$/.test(last));
-}
-
 /**
- * rsync's own temporary files, `.name.XXXXXX`, where each X is a letter or a digit (mkstemp(3)).
- * At least one must be a capital or a digit: `.name.backup` may well be a file of the source.
+ * Filters for what `isTemporary` names, after the user's own. A plan has none: it lists what is
+ * temporary, so that it can be counted.
  */
-const TEMPORARY_FILES = [0, 1, 2, 3, 4, 5].map((capitalAt) => {
-  const suffix = [0, 1, 2, 3, 4, 5].map((at) => (at === capitalAt ? '[A-Z0-9]' : '[a-zA-Z0-9]'));
-  return `--exclude=.*.${suffix.join('')}`;
-});
+function temporaryFilters({ without }: Transfer): string[] {
+  if (without.has('temp-excludes')) return [];
+  return [
+    `--exclude=${DELAYED}/`,
+    ...CERTAIN_SUFFIXES.flatMap((suffix) => [`--include=.*.${suffix}/`, `--exclude=.*.${suffix}`]),
+  ];
+}

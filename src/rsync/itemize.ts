@@ -11,6 +11,31 @@ export interface Entry {
   size: number;
   /** The modification time as rsync prints it, in whole seconds. */
   modified: string;
+  /** Deleted although the source has it, because it is left out: rsync itself does not delete it. */
+  isLeftOut?: true;
+}
+
+/** Why rsync leaves an entry of the source out, or mirrorlatch does. */
+export const LEFT_OUT_WHYS = [
+  'unsafe-link',
+  'not-regular',
+  'max-size',
+  'min-size',
+  'temporary',
+] as const;
+
+export type LeftOutWhy = (typeof LEFT_OUT_WHYS)[number];
+
+/** An entry of the source that is not to be in the tree. */
+export interface LeftOutEntry {
+  why: LeftOutWhy;
+  /** As in `Entry`. */
+  name: string;
+  /** False if rsync's words allow another name, too. */
+  isCertain: boolean;
+  type: Entry['type'];
+  /** What it adds to the totals of the source; undefined if rsync does not say. */
+  size: number | undefined;
 }
 
 const TYPES: Record<string, Entry['type']> = {
@@ -30,9 +55,9 @@ const TYPES: Record<string, Entry['type']> = {
  * @returns undefined for a line that is not about an entry.
  */
 export function parseEntry(line: string): Entry | undefined {
-  if (!line.startsWith(ENTRY_MARK)) return parseIgnored(line);
+  if (!line.startsWith(ENTRY_MARK)) return undefined;
   const [, flags, size, modified, printed] =
-    /^@\|([^|]{9,13})\|(\d+)\|([^|]*)\|(.*)$/.exec(line) ?? [];
+    /^([^|]{9,13})\|(\d+)\|([^|]*)\|(.*)$/.exec(line.slice(ENTRY_MARK.length)) ?? [];
   if (flags === undefined || printed === undefined || modified === undefined) return undefined;
   const isDirectory = printed.endsWith('/');
   const name = unescapeName(isDirectory ? printed.slice(0, -1) : printed);
@@ -45,16 +70,34 @@ export function parseEntry(line: string): Entry | undefined {
 }
 
 /**
- * When rsync ignores an unsafe symlink, it also keeps whatever the target has under that name. A
- * fresh copy would have nothing there, so the entry counts as deleted. A line in which `" -> "`
- * occurs twice is ambiguous and is skipped.
+ * Reads a line in which rsync says that it leaves out an entry of the source. It also keeps whatever
+ * the target has under that name.
+ *
+ * @returns undefined for any other line.
  */
-function parseIgnored(line: string): Entry | undefined {
-  const parts = /^ignoring unsafe symlink "(.*)"$/.exec(line)?.[1]?.split('" -> "');
-  if (parts?.length !== 2) return undefined;
-  const name = unescapeName(parts[0] ?? '');
-  return { change: 'deleted', type: 'symlink', name, size: 0, modified: '' };
+export function parseLeftOut(line: string): LeftOutEntry | undefined {
+  if (line.startsWith(ENTRY_MARK)) return undefined;
+  const sized = /^(.*) is (over max|under min)-size$/.exec(line);
+  if (sized) {
+    const why = sized[2] === 'over max' ? 'max-size' : 'min-size';
+    const name = unescapeName(sized[1] ?? '');
+    return { why, name, isCertain: true, type: 'file', size: undefined };
+  }
+  const irregular = /^skipping non-regular file "(.*)"$/.exec(line)?.[1];
+  if (irregular !== undefined) {
+    const name = unescapeName(irregular);
+    return { why: 'not-regular', name, isCertain: true, type: 'special', size: 0 };
+  }
+  const [name, ...target] =
+    /^ignoring unsafe symlink "(.*)"$/.exec(line)?.[1]?.split(ARROW).map(unescapeName) ?? [];
+  if (name === undefined || target.length === 0) return undefined;
+  const isCertain = target.length === 1;
+  // rsync counts a symlink with the length of its target.
+  return { why: 'unsafe-link', name, isCertain, type: 'symlink', size: target.join(ARROW).length };
 }
+
+/** Between a link and its target, but either may hold it as well. */
+const ARROW = '" -> "';
 
 function changeOf(flags: string): Entry['change'] {
   if (flags.includes('+')) return 'new';
@@ -69,13 +112,19 @@ function unescapeName(printed: string): string {
   );
 }
 
-/** Splits rsync's standard output into lines, which end with `\n` or, for progress, with `\r`. */
+/** Splits rsync's standard output into lines (latin1). */
 export class LineSplitter {
+  readonly #end: RegExp;
   #rest = '';
 
-  /** Returns the lines that `chunk` completes (latin1). */
+  /** @param hasProgress lines of progress end with `\r`. A name, too, may begin with one. */
+  constructor(hasProgress = false) {
+    this.#end = hasProgress ? /[\r\n]/ : /\n/;
+  }
+
+  /** Returns the lines that `chunk` completes. */
   push(chunk: Buffer): string[] {
-    const lines = (this.#rest + chunk.toString('latin1')).split(/[\r\n]/);
+    const lines = (this.#rest + chunk.toString('latin1')).split(this.#end);
     this.#rest = lines.pop() ?? '';
     return lines;
   }

@@ -265,8 +265,8 @@ const OPTIONS: readonly Option[] = [
       'it has no effect in a fresh tree. Use: mirrorlatch sync --max-shrink PERCENT',
     ),
   },
-  { long: 'max-size', takesValue: true, meaning: 'whole' },
-  { long: 'min-size', takesValue: true, meaning: 'whole' },
+  { long: 'max-size', takesValue: true, meaning: 'plan' },
+  { long: 'min-size', takesValue: true, meaning: 'plan' },
   { long: 'max-alloc', takesValue: true, meaning: 'plan' },
   { long: 'partial', meaning: 'said' },
   {

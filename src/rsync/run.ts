@@ -1,7 +1,14 @@
 import type { Duplex } from 'node:stream';
 import { runProgram } from '../system/process.ts';
+import { ENTRY_MARK } from './arguments.ts';
 import { complaints, type Ending, judgeEnding } from './failure.ts';
-import { type Entry, LineSplitter, parseEntry } from './itemize.ts';
+import {
+  type Entry,
+  type LeftOutEntry,
+  LineSplitter,
+  parseEntry,
+  parseLeftOut,
+} from './itemize.ts';
 import {
   ProgressReader,
   type SourceTotals,
@@ -22,6 +29,8 @@ export interface RsyncRun {
   inherit: readonly number[];
   signal: AbortSignal;
   onEntry: (entry: Entry) => void;
+  /** Receives what a plan finds to be left out. */
+  onLeftOut?: ((entry: LeftOutEntry) => void) | undefined;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
   /** Receives rsync's connection to a pushed source; the caller connects it to the pushing host. */
   onChannel?: ((channel: Duplex) => void) | undefined;
@@ -43,7 +52,7 @@ export interface RsyncOutcome {
  *   then.
  */
 export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
-  const { inherit, signal, onEntry, onProgress, onChannel, log } = run;
+  const { inherit, signal, onEntry, onLeftOut, onProgress, onChannel, log } = run;
   // Last of the options, to override a remote shell among the mirror's settings.
   const args = onChannel
     ? run.args.toSpliced(run.args.lastIndexOf('--'), 0, ...relayOptions(inherit.length))
@@ -58,7 +67,7 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
       broken.abort(error);
     }
   };
-  const splitter = new LineSplitter();
+  const splitter = new LineSplitter(onProgress !== undefined);
   const reader = new ProgressReader();
   const stats = new StatsReader();
   let words = '';
@@ -70,15 +79,17 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
     onStdout: guarded((chunk) => {
       const kept: string[] = [];
       for (const line of splitter.push(chunk)) {
-        const progress = reader.read(line);
+        const progress = onProgress && reader.read(line);
         if (progress !== undefined) {
           onProgress?.(progress);
           continue;
         }
-        kept.push(line);
+        kept.push(line.replace(ENTRY_MARK, ''));
         const entry = parseEntry(line);
-        if (entry === undefined) stats.read(line);
-        else onEntry(entry);
+        const leftOut = onLeftOut && parseLeftOut(line);
+        if (entry !== undefined) onEntry(entry);
+        else if (leftOut !== undefined) onLeftOut?.(leftOut);
+        else stats.read(line);
       }
       if (kept.length > 0) log(Buffer.from(`${kept.join('\n')}\n`, 'latin1'));
     }),

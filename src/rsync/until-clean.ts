@@ -1,4 +1,3 @@
-import type { Ending } from './failure.ts';
 import type { SourceTotals } from './progress.ts';
 import type { Retries } from './retries.ts';
 import { type RsyncRun, runRsync } from './run.ts';
@@ -9,11 +8,9 @@ export interface RsyncSession extends Pick<RsyncRun, 'inherit' | 'signal' | 'onC
 }
 
 /** One run of rsync. */
-export interface RsyncTry extends Pick<RsyncRun, 'args' | 'onEntry' | 'onProgress'> {
+export interface RsyncTry extends Pick<RsyncRun, 'args' | 'onEntry' | 'onLeftOut' | 'onProgress'> {
   /** Called when rsync has ended, cleanly or not. */
   close?: () => void;
-  /** May overrule a clean ending. */
-  judge?: () => Ending;
 }
 
 /** The run that ended cleanly. */
@@ -39,11 +36,11 @@ export async function untilClean<Next extends RsyncTry | undefined>(
   for (;;) {
     const run = await nextTry();
     if (run === undefined) return undefined as Extract<Next, undefined>;
-    const { args, onEntry, onProgress, close, judge } = run;
-    const outcome = await runRsync({ ...common, args, onEntry, onProgress }).finally(close);
-    const isClean = outcome.ending.kind === 'clean';
-    const ending = isClean && judge !== undefined ? judge() : outcome.ending;
-    if (ending.kind === 'clean') return { run, totals: outcome.totals };
-    await retries.again(ending, outcome.complaints);
+    const { close, ...handlers } = run;
+    const { ending, totals, complaints } = await runRsync({ ...common, ...handlers }).finally(
+      close,
+    );
+    if (ending.kind === 'clean') return { run, totals };
+    await retries.again(ending, complaints);
   }
 }

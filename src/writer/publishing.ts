@@ -1,6 +1,7 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { appendHistory, type SyncFigures } from '../mirror/history.ts';
 import { LIVE } from '../mirror/layout.ts';
+import type { LeftOut } from '../mirror/left-out.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { publish, publishInPlace, republish, syncFilesystem } from '../mirror/publication.ts';
 import { serveDirectory } from '../mirror/served-directory.ts';
@@ -129,12 +130,24 @@ export async function publishAgain(writer: Writer, id: string): Promise<void> {
   await serve(writer, id);
 }
 
-/** Records that `id`, which is current, needs no successor. */
-export async function confirmCurrent(writer: Writer, id: string): Promise<Unchanged> {
+/**
+ * Records that `id`, which is current, needs no successor.
+ *
+ * @param leftOut what it lacks of its source.
+ */
+export async function confirmCurrent(
+  writer: Writer,
+  id: string,
+  leftOut: readonly LeftOut[] = [],
+): Promise<Unchanged> {
   await serve(writer, id);
   writer.lock.assertHeld();
-  appendHistory(writer.layout, { event: 'unchanged', at: now(), current: id });
+  appendHistory(writer.layout, { event: 'unchanged', at: now(), current: id, ...ifAny(leftOut) });
   return { outcome: 'unchanged', id };
+}
+
+function ifAny(leftOut: readonly LeftOut[]): { leftOut?: LeftOut[] } {
+  return leftOut.length > 0 ? { leftOut: [...leftOut] } : {};
 }
 
 function beginPublishing(writer: Writer): void {
@@ -148,7 +161,7 @@ export function figuresOf(
   plan: PlanFigures,
   how: Pick<SyncFigures, 'source' | 'strategy' | 'clone'>,
 ): SyncFigures {
-  const { source, newFiles, changedFiles, transferBytes, deletedFiles } = plan;
+  const { source, newFiles, changedFiles, transferBytes, deletedFiles, leftOut } = plan;
   return {
     ...how,
     files: source.files,
@@ -157,6 +170,7 @@ export function figuresOf(
     newBytes: transferBytes,
     deletedFiles,
     seconds,
+    ...ifAny(leftOut),
   };
 }
 

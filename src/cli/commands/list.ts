@@ -34,13 +34,16 @@ export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
     printLine('there is no snapshot yet');
     return;
   }
+  const isAnythingLeftOut = snapshots.some(({ leftOut }) => leftOut.length > 0);
+  const ifLeftOut = (cell: string) => (isAnythingLeftOut ? [cell] : []);
   printTable(
-    ['SNAPSHOT', '', 'AGE', 'FILES', 'SIZE', 'NEW', 'READERS'],
+    ['SNAPSHOT', '', 'AGE', 'FILES', ...ifLeftOut('LEFT OUT'), 'SIZE', 'NEW', 'READERS'],
     snapshots.map((snapshot) => [
       snapshot.id,
       snapshot.isCurrent ? good('current') : snapshot.isPrevious ? 'previous' : '',
       showAge(snapshot.publishedAt),
       snapshot.files === null ? '?' : String(snapshot.files),
+      ...ifLeftOut(String(snapshot.leftOut.reduce((sum, { count }) => sum + count, 0))),
       showBytes(snapshot.bytes),
       showBytes(snapshot.newBytes),
       describeReaders(snapshot.readers, snapshot.leases) || (seesAllProcesses() ? '-' : '?'),

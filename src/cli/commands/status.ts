@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
 import { LIVE, layoutOf } from '../../mirror/layout.ts';
+import { describeLeftOut } from '../../mirror/left-out.ts';
 import { describeHold } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import type { MirrorStatus } from '../../operations/status.ts';
@@ -67,6 +68,7 @@ function printStatus(status: MirrorStatus): void {
   row('last', describeSync(lastSync));
   row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showAge(syncedAt)} ago`);
   if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));
+  for (const leftOut of status.current?.leftOut ?? []) row('left out', describeLeftOut(leftOut));
   for (const finding of findings) row('left', describeFinding(finding));
   if (unseen.length > 0) row('left', `? (only its owner sees what is in ${unseen.join(' and ')})`);
   printLine();

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { describeLeftOut } from '../../mirror/left-out.ts';
 import { readableName } from '../../mirror/names.ts';
 import {
   CLONE_CHOICES,
@@ -190,6 +191,7 @@ function toJson(result: SyncResult | PlannedSync): unknown {
 function printPlan({ entries, plan, source }: PlannedSync): void {
   for (const { change, name } of entries)
     printLine(`${change.padEnd(10)} ${readableName(name).name}`);
+  for (const leftOut of plan.leftOut) printLine(`left out   ${describeLeftOut(leftOut)}`);
   printLine(
     `${source}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted, ${plan.otherChanges} other, ${showBytes(plan.transferBytes)} to transfer; this was a dry run`,
   );

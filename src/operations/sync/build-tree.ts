@@ -1,13 +1,13 @@
 import { renameSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { distrustAfterRestart } from '../../mirror/distrust.ts';
-import type { PlanFigures } from '../../mirror/plan.ts';
+import type { Plan, PlanFigures } from '../../mirror/plan.ts';
 import { findLeftovers, stagedTree } from '../../mirror/staging.ts';
-import { compareTrees } from '../../mirror/tree-comparison.ts';
+import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { BackgroundClone } from './background-clone.ts';
-import type { BuiltTree, SyncContext } from './context.ts';
+import { type BuiltTree, reportPlan, type SyncContext } from './context.ts';
 import { settle } from './settle.ts';
 import {
   lookAgain,
@@ -55,7 +55,7 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
     writer.enter('planning');
     const work = await makeWorkPlan(context, base ?? tree, () => clone?.start());
     const { figures, isEmpty } = work.plan;
-    writer.onEvent({ kind: 'planned', plan: figures });
+    reportPlan(writer, figures);
     if (isEmpty && base !== undefined) return { isChanged: false, plan: figures, clone: 'none' };
     context.refuseShrinking(figures);
     const filled = await fill(context, tree, beginning, work);
@@ -96,7 +96,7 @@ async function fill(
       }
       const missing = await lookAgain(context, tree);
       await differences(missing);
-      return settled(context, tree, figures, missing, differences);
+      return settled(context, tree, work.plan, missing, differences);
     }
     case 'empty': {
       await heedSpace(writer, figures, 'none');
@@ -104,7 +104,7 @@ async function fill(
       const wholePass = (found: WorkPlan) => pass.run(found.plan.figures);
       await wholePass(work);
       const again = context.needsWholePass ? wholePass : differences;
-      return settled(context, tree, figures, work, again);
+      return settled(context, tree, work.plan, work, again);
     }
     case 'clone': {
       const { clone } = beginning;
@@ -112,7 +112,7 @@ async function fill(
       writer.enter('cloning');
       await clone.moveTo(tree);
       await differences(work);
-      return settled(context, tree, figures, work, differences);
+      return settled(context, tree, work.plan, work, differences);
     }
   }
 }
@@ -126,21 +126,20 @@ async function fill(
 async function settled(
   context: SyncContext,
   tree: string,
-  planned: PlanFigures,
+  planned: Plan,
   first: WorkPlan,
   transfer: (found: WorkPlan) => Promise<void>,
 ): Promise<Filled> {
   const { transfer: options, base, signal } = context;
-  if (options.without.has('settle')) return { isChanged: true, figures: planned };
   const look = () => lookAgain(context, tree);
-  const { last, rounds } = await settle(context, first, look, transfer);
+  const { last, rounds } = options.without.has('settle')
+    ? { last: { plan: planned }, rounds: 0 }
+    : await settle(context, first, look, transfer);
+  const { source, leftOut } = last.plan.figures;
   // The same total, reached without another round: what was transferred is what was planned.
-  const isAsPlanned = rounds === 0 && isDeepStrictEqual(last.plan.figures.source, planned.source);
-  if (isAsPlanned) return { isChanged: true, figures: planned };
-  const { isEqual, figures } = await compareTrees(tree, { base, since: NEVER, signal });
+  const isAsPlanned = rounds === 0 && isDeepStrictEqual(source, planned.figures.source);
+  if (isAsPlanned && planned.isExact) return { isChanged: true, figures: planned.figures };
+  const { isEqual, figures } = await compareTrees(tree, { base, since: NO_CONTENT, signal });
   context.refuseShrinking(figures);
-  return { isChanged: base === undefined || !isEqual, figures };
+  return { isChanged: base === undefined || !isEqual, figures: { ...figures, leftOut } };
 }
-
-/** Later than any ctime: files are not compared by content; ns. */
-const NEVER = 2n ** 63n;

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { CLONE_METHODS, type MadeBy } from '../../mirror/clone.ts';
+import { describeLeftOut } from '../../mirror/left-out.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { ShrinkGuard } from '../../mirror/shrink-guard.ts';
 import type { Transfer } from '../../rsync/arguments.ts';
@@ -55,6 +56,12 @@ export interface BuiltTree {
   /** What changes between `current` and the new tree. */
   plan: PlanFigures;
   clone: MadeBy;
+}
+
+/** Says what is planned, and what is left out. */
+export function reportPlan(writer: Writer, plan: PlanFigures): void {
+  writer.onEvent({ kind: 'planned', plan });
+  for (const leftOut of plan.leftOut) writer.notice(`left out ${describeLeftOut(leftOut)}`);
 }
 
 /** Passes rsync's progress on, as a share of what is planned. */

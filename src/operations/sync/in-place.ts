@@ -2,13 +2,18 @@ import { mkdirSync } from 'node:fs';
 import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
 import { bothPlans, type PlanFigures } from '../../mirror/plan.ts';
-import { DELAYED, inPlaceArguments } from '../../rsync/arguments.ts';
+import type { Removal } from '../../mirror/plan-lists.ts';
+import { takeOut } from '../../mirror/take-out.ts';
+import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
+import { inPlaceArguments } from '../../rsync/arguments.ts';
+import type { Entry } from '../../rsync/itemize.ts';
+import { DELAYED } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { refuseMountsWithin } from '../../system/mounts.ts';
 import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
-import { progressOf, type SyncContext } from './context.ts';
+import { progressOf, reportPlan, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
 import { makePlan } from './make-plan.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
@@ -36,7 +41,7 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
   const planned = await look(context, tree, compare);
   const { plan } = planned;
   const { figures } = plan;
-  writer.onEvent({ kind: 'planned', plan: figures });
+  reportPlan(writer, figures);
   if (plan.isEmpty && gate.state === 'open' && before !== undefined) {
     return unchanged(context, before, figures);
   }
@@ -54,8 +59,8 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
   let changes = figures;
   const published = await behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
-    await write(context, tree, figures, compare);
-    if (!context.transfer.without.has('settle')) changes = await settled(context, tree, planned);
+    await write(context, tree, planned, compare);
+    changes = await settled(context, tree, planned);
     await context.confirm?.();
     return publishLive(writer, figuresOf(writer, changes, madeFrom(context, 'none')));
   });
@@ -64,44 +69,68 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
 }
 
 /**
- * Settles the tree.
+ * Settles the tree, unless the user has turned that off.
  *
  * @returns all that has changed in it.
  */
-async function settled(context: SyncContext, tree: string, first: Look): Promise<PlanFigures> {
+async function settled(context: SyncContext, tree: string, first: LiveLook): Promise<PlanFigures> {
+  const { transfer, signal } = context;
   let changes = first.plan.figures;
-  const lookAgain = async (): Promise<Look> => {
+  const lookAgain = async (): Promise<LiveLook> => {
     const found = await look(forLook(context), tree);
     // What was written meanwhile is no loss for readers.
     context.refuseShrinking({ ...found.plan.figures, deletedFiles: 0, deletedBytes: 0 });
     return found;
   };
-  const { last } = await settle(context, first, lookAgain, async ({ plan: { figures } }) => {
-    changes = bothPlans(changes, figures);
-    await write(context, tree, figures, []);
-  });
-  return { ...changes, source: last.plan.figures.source };
+  const writeAgain = async (found: LiveLook): Promise<void> => {
+    changes = bothPlans(changes, found.plan.figures);
+    await write(context, tree, found, []);
+  };
+  const { last } = transfer.without.has('settle')
+    ? { last: first }
+    : await settle(context, first, lookAgain, writeAgain);
+  const { source, leftOut } = last.plan.figures;
+  if (last.plan.isExact) return { ...changes, source, leftOut };
+  const { figures } = await compareTrees(tree, { base: undefined, since: NO_CONTENT, signal });
+  return { ...changes, source: figures.source, leftOut };
 }
 
-function look(context: SyncContext, tree: string, compare?: readonly string[]): Promise<Look> {
-  return makePlan(context, tree, () => new Differences(), compare);
+interface LiveLook extends Look {
+  listener: LiveDifferences;
+}
+
+/** What differs from the live tree, and the names of what rsync does not remove by itself. */
+class LiveDifferences extends Differences {
+  readonly unwanted: Removal[] = [];
+
+  override add(entry: Entry): void {
+    super.add(entry);
+    if (entry.isLeftOut) this.unwanted.push({ name: entry.name });
+  }
+}
+
+function look(context: SyncContext, tree: string, compare?: readonly string[]): Promise<LiveLook> {
+  return makePlan(context, tree, () => new LiveDifferences(), compare);
 }
 
 /** rsync's single pass over the tree; what is mounted in it would be written, too. */
 async function write(
   context: SyncContext,
   tree: string,
-  figures: PlanFigures,
+  { plan, listener }: LiveLook,
   compare: readonly string[],
 ): Promise<void> {
+  const { writer, signal } = context;
+  refuseMountsWithin(tree, 'written');
+  await takeOut(tree, listener.unwanted, writer.layout.partial, signal);
   await untilClean(context, () => {
-    context.writer.enter('transferring');
+    writer.enter('transferring');
     refuseMountsWithin(tree, 'written');
     return {
       args: [...compare, ...inPlaceArguments(context.transfer, tree)],
       onEntry: () => {},
-      onProgress: progressOf(context.writer, figures),
+      onProgress: progressOf(writer, plan.figures),
     };
   });
-  await removeDirectoriesNamed(DELAYED, tree, context.writer.inherit);
+  await removeDirectoriesNamed(DELAYED, tree, writer.inherit);
 }

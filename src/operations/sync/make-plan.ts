@@ -1,7 +1,8 @@
 import { bytePath } from '../../mirror/byte-path.ts';
 import { Plan } from '../../mirror/plan.ts';
-import { isTemporary, planArguments } from '../../rsync/arguments.ts';
-import type { Entry } from '../../rsync/itemize.ts';
+import { planArguments, type Transfer } from '../../rsync/arguments.ts';
+import type { Entry, LeftOutEntry } from '../../rsync/itemize.ts';
+import { isTemporary, mayBeTemporary } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import type { PlanContext } from './context.ts';
@@ -19,21 +20,22 @@ export async function makePlan<Listener extends EntryListener>(
   listen: () => Listener,
   moreArguments: readonly string[] = [],
 ): Promise<{ plan: Plan; listener: Listener }> {
-  const keeps = keepsOf(context);
+  const { transfer } = context;
+  const rules = { keeps: keepsOf(context), leavesOut: leavesOutOf(transfer) };
   const { run, totals } = await untilClean(context, () => {
-    const plan = new Plan(target, keeps);
+    const plan = new Plan(target, rules);
     const listener = listen();
+    const listenTo = (entry: Entry | undefined) => entry && listener.add(entry);
     return {
-      args: [...moreArguments, ...planArguments(context.transfer, target)],
-      onEntry: (entry: Entry) => {
-        if (plan.add(entry)) listener.add(entry);
-      },
+      args: [...moreArguments, ...planArguments(transfer, target)],
+      onEntry: (entry: Entry) => listenTo(plan.add(entry)),
+      onLeftOut: (entry: LeftOutEntry) => listenTo(plan.leaveOut(entry)),
       close: () => listener.close(),
       plan,
       listener,
     };
   });
-  run.plan.figures.source = totals;
+  run.plan.complete(totals);
   return run;
 }
 
@@ -45,5 +47,9 @@ function keepsOf({ transfer, base, strategy }: PlanContext): (name: string) => b
   const isOurs = strategy === 'in-place' && !transfer.without.has('temp-excludes');
   const keeps = base !== undefined && transfer.without.has('delete');
   return (name) =>
-    (isOurs && isTemporary(name)) || (keeps && lstatIfThere(bytePath(base, name)) !== undefined);
+    (isOurs && mayBeTemporary(name)) || (keeps && lstatIfThere(bytePath(base, name)) !== undefined);
+}
+
+function leavesOutOf({ without }: Transfer): (entry: Entry) => boolean {
+  return without.has('temp-excludes') ? () => false : isTemporary;
 }

@@ -20,7 +20,10 @@ export async function unchanged(
   plan: PlanFigures,
 ): Promise<Synced> {
   clearStaging(context.writer);
-  return { ...(await confirmCurrent(context.writer, id)), ...summaryOf(context, plan) };
+  return {
+    ...(await confirmCurrent(context.writer, id, plan.leftOut)),
+    ...summaryOf(context, plan),
+  };
 }
 
 /** Where the tree came from and how, for history. */

@@ -9,6 +9,7 @@ import {
   wholePassArguments,
 } from '../../../src/rsync/arguments.ts';
 import { LineSplitter, parseEntry } from '../../../src/rsync/itemize.ts';
+import { isTemporary } from '../../../src/rsync/temporary-names.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { transferOf } from '../../support/transfer.ts';
@@ -95,14 +96,18 @@ describe("an upstream's temporary files", () => {
     '.x.ABCDE',
     '.AbCdEf',
     '.file.2026-11',
+    '.index.sha256',
+    '.sums.SHA512',
+    '.README.Static',
   ].sort();
 
   test('are not confused with similar names', () => {
     expect(taken(meant)).toEqual(meant);
   });
 
-  test('are recognized in nearly all cases, as rsync names them', () => {
-    // mkstemp(3) uses 62 letters and digits: six small letters in a row come in 0.5 % of cases.
+  test('are recognized in most cases, as rsync names them, by a plan and by rsync alike', () => {
+    // mkstemp(3) uses 62 letters and digits. A small letter and, behind the first, a capital one come
+    // in nine of ten cases.
     const suffix = fc
       .array(fc.constantFrom(...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'), {
         minLength: 6,
@@ -112,9 +117,23 @@ describe("an upstream's temporary files", () => {
     const names = fc
       .sample(fc.tuple(fc.constantFrom('name', 'a.deb', '.hidden', 'with space'), suffix), 300)
       .map(([name, end]) => `.${name}.${end}`);
-    expect(taken(names)).toEqual(
-      [...new Set(names)].filter((name) => /\.[a-z]{6}$/.test(name)).sort(),
-    );
+    const content = names.filter((name) => !isTemporary({ name, type: 'file' }));
+    expect(taken(names)).toEqual([...new Set(content)].sort());
+    expect(
+      content.filter((name) => /[a-z]/.test(name.slice(-6)) && /[A-Z]/.test(name.slice(-5))),
+    ).toEqual([]);
+    expect(content.length).toBeLessThan(60);
+  });
+
+  test('are no directories', () => {
+    const scratch = scratchDirectory();
+    fileWork(scratch).directory('source');
+    fileWork(scratch).directory('source/.d.aBcDef');
+    const tree = join(scratch, 'tree');
+    const options = { from: [], how: 'link', partial: join(scratch, 'partial') } as const;
+    execFileSync('rsync', wholePassArguments(transferOf(join(scratch, 'source')), tree, options));
+    expect(readdirSync(tree)).toEqual(['.d.aBcDef']);
+    expect(isTemporary({ name: '.d.aBcDef', type: 'directory' })).toBe(false);
   });
 
   test('are transferred with --without temp-excludes', () => {

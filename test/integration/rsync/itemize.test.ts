@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { planArguments } from '../../../src/rsync/arguments.ts';
-import { type Entry, LineSplitter, parseEntry } from '../../../src/rsync/itemize.ts';
+import { type Entry, LineSplitter, parseEntry, parseLeftOut } from '../../../src/rsync/itemize.ts';
 import { parseSource } from '../../../src/rsync/source.ts';
 import { awkwardNames } from '../../support/awkward-tree.ts';
 import { fileWork } from '../../support/file-work.ts';
@@ -19,8 +19,12 @@ const byteName = fc
   .map((bytes) => String.fromCharCode(...bytes).replaceAll('/', '_'))
   .filter((name) => name !== '.' && name !== '..');
 
-function plan(source: string, target: string): { output: Buffer; entries: Entry[] } {
-  const transfer = { source: parseSource(source), without: new Set<never>(), options: [] };
+function plan(
+  source: string,
+  target: string,
+  options: string[] = [],
+): { output: Buffer; entries: Entry[] } {
+  const transfer = { source: parseSource(source), without: new Set<never>(), options };
   const output = execFileSync('rsync', planArguments(transfer, target), {
     env: { ...process.env, LC_ALL: 'C' },
   });
@@ -68,6 +72,26 @@ describe('names come back byte for byte from a real rsync', () => {
         const deleted = plan(source, target).entries.filter(({ change }) => change === 'deleted');
         expect(deleted.map(({ name, type }) => `${type} ${name}`).sort()).toEqual(
           names.map((name, at) => `${at % 2 === 0 ? 'file' : 'directory'} ${name}`).sort(),
+        );
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  test('of what it leaves out', () => {
+    const isPlain = (name: string) => !name.includes('" -> "');
+    const names = fc.uniqueArray(byteName.filter(isPlain), { minLength: 3, maxLength: 20 });
+    fc.assert(
+      fc.property(names, (given) => {
+        const { source, target } = directories();
+        const [big = '', ...links] = given;
+        fileWork(source).write(big, 'x'.repeat(2000));
+        for (const name of links) fileWork(source).symlink(name, '/etc');
+        const { output } = plan(source, target, ['--max-size=1k']);
+        const found = new LineSplitter().push(output).map(parseLeftOut);
+        const leftOut = found.filter((one) => one !== undefined);
+        expect(leftOut.map(({ why, name }) => `${why} ${name}`).sort()).toEqual(
+          [`max-size ${big}`, ...links.map((name) => `unsafe-link ${name}`)].sort(),
         );
       }),
       { numRuns: 15 },

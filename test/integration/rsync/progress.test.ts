@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { ENTRY_MARK } from '../../../src/rsync/arguments.ts';
 import { LineSplitter, parseEntry } from '../../../src/rsync/itemize.ts';
 import { ProgressReader, StatsReader } from '../../../src/rsync/progress.ts';
 import { fileWork } from '../../support/file-work.ts';
@@ -19,7 +20,7 @@ test('a real transfer ends with all bytes and files, and correct totals', () => 
     '--stats',
     '--no-human-readable',
     '--info=progress2',
-    '--out-format=@|%i|%l|%M|%n',
+    `--out-format=${ENTRY_MARK}%i|%l|%M|%n`,
     `${scratch}/source/`,
     join(scratch, 'target/'),
   ]);
@@ -27,7 +28,7 @@ test('a real transfer ends with all bytes and files, and correct totals', () => 
   const stats = new StatsReader();
   const progress = [];
   let entries = 0;
-  for (const line of new LineSplitter().push(output)) {
+  for (const line of new LineSplitter(true).push(output)) {
     const parsed = reader.read(line);
     if (parsed !== undefined) progress.push(parsed);
     else if (parseEntry(line) !== undefined) entries += 1;

@@ -14,6 +14,7 @@ function plan(files: number, bytes: number, deletedFiles = 0, deletedBytes = 0):
     deletedBytes,
     newInodes: 0,
     source: { files, directories: 1, entries: files + 1, bytes },
+    leftOut: [],
   };
 }
 

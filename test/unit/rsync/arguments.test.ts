@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   applyArguments,
   DEFAULT_NAMES,
+  type DefaultName,
   planArguments,
   wholePassArguments,
 } from '../../../src/rsync/arguments.ts';
@@ -56,15 +57,22 @@ describe('the order of the words', () => {
     expect(wholePassArguments(transfer, '/t', options)).not.toContain('--dry-run');
   });
 
-  test('each default can be turned off alone', () => {
+  test('each default of a plan can be turned off alone', () => {
     const all = planArguments(transferOf('host::module'), '/t');
-    for (const name of DEFAULT_NAMES.filter(
-      (one) => !['archive', 'delete', 'settle'].includes(one),
-    )) {
+    const ofPlans: DefaultName[] = ['nanoseconds', 'safe-links', 'timeout'];
+    for (const name of ofPlans) {
       const fewer = planArguments(transferOf('host::module', [], [name]), '/t');
       expect(fewer.length, name).toBeLessThan(all.length);
       expect(all, name).toEqual(expect.arrayContaining(fewer));
     }
     expect(planArguments(transferOf('/src', [], ['archive']), '/t')).not.toContain('--archive');
+  });
+
+  test('a plan lists what is temporary, a pass of rsync filters it unless that is turned off', () => {
+    const filters = (args: string[]) => args.filter((word) => /^--(ex|in)clude/.test(word)).length;
+    expect(filters(planArguments(transferOf('/src'), '/t'))).toBe(0);
+    expect(filters(wholePassArguments(transferOf('/src'), '/t', options))).toBeGreaterThan(0);
+    const without = transferOf('/src', [], ['temp-excludes']);
+    expect(filters(wholePassArguments(without, '/t', options))).toBe(0);
   });
 });

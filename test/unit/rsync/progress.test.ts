@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
+import { ENTRY_MARK } from '../../../src/rsync/arguments.ts';
 import { ProgressReader } from '../../../src/rsync/progress.ts';
 
 test.each([
   '',
-  '@|>f+++++++++|1|2026/11/22-10:00:00|  1 100% x y',
+  `${ENTRY_MARK}>f+++++++++|1|2026/11/22-10:00:00|  1 100% x y`,
   'total size is 100',
   '100 files',
   ' 50%',

@@ -1,0 +1,176 @@
+import { mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { execaSync } from 'execa';
+import { afterAll, describe, expect, test } from 'vitest';
+import { nobody } from '../support/privilege.ts';
+import {
+  nobodyRunsTheProgram,
+  type ProgramResult,
+  runForJson,
+  runProgram,
+  transcript,
+} from '../support/program.ts';
+import { makeScratch } from '../support/scratch.ts';
+import { copiesOf, mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+
+const oneSnapshot = mirrorsWith('first');
+const inPlace = copiesOf(async (mirror) => {
+  await runForJson(['init', mirror.root, '--in-place']);
+  await mirror.sync();
+});
+const scratch = makeScratch();
+afterAll(() => scratch.remove());
+
+/** The ways to sync a mirror that has a snapshot. */
+const WAYS = {
+  'a plan': { make: oneSnapshot, words: [] },
+  'a single pass of rsync': { make: oneSnapshot, words: ['--strategy', 'link-dest'] },
+  'a mirror in place': { make: inPlace, words: [] },
+} satisfies Record<string, { make: (home: string) => Promise<SmallMirror>; words: string[] }>;
+
+describe.each(Object.entries(WAYS))('I15: by %s', (way, { make, words }) => {
+  const mirrorFor = (name: string) => make(homeOf(`${name}, ${way}`));
+
+  test.each([
+    ['--max-size', '5k', /larger than --max-size/],
+    ['--min-size', '5k', /smaller than --min-size/],
+  ])('what %s newly leaves out counts as deleted, and is named', async (option, limit, why) => {
+    const mirror = await mirrorFor(option);
+    const size = option === '--max-size' ? 9999 : 9;
+    const other = option === '--max-size' ? 9 : 9999;
+    for (let number = 0; number < 5; number += 1)
+      mirror.change({ [`gone${number}`]: 'x'.repeat(size), [`stays${number}`]: 'x'.repeat(other) });
+    mirror.change({ file: 'x'.repeat(other), 'below/file': 'x'.repeat(other) });
+    await mirror.sync('--allow-shrink', ...words);
+
+    const args = ['sync', mirror.root, ...words, '--json', '--max-shrink', '20'];
+    const rsync = ['--', `${option}=${limit}`];
+    const refused = await runProgram([...args, ...rsync]);
+    expect(refused.json()).toMatchObject({
+      error: { code: 'SHRUNKEN_SOURCE', shrinkage: { files: 5 / 12 } },
+    });
+    const result = await runProgram([...args, '--allow-shrink', ...rsync]);
+    const leftOut = [{ why: option.slice(2), count: 5, names: ['gone0', 'gone1', 'gone2'] }];
+    expect(result.json()).toMatchObject({
+      outcome: 'published',
+      plan: { deletedFiles: 5, source: { files: 7 }, leftOut },
+    });
+    expect(mirror.history().at(-1)).toMatchObject({ files: 7, bytes: 7 * other, leftOut });
+    expect(publishedIn(mirror).filter((name) => name.startsWith('gone'))).toEqual([]);
+
+    const again = await runProgram(['sync', mirror.root, ...words, ...rsync]);
+    expect(again.stdout).toMatch(/^unchanged: /);
+    expect(again.stderr).toMatch(/left out gone0, gone1, gone2 and 2 more: /);
+    expect(again.stderr).toMatch(why);
+  });
+
+  test('names that only look temporary are content', async () => {
+    const mirror = await mirrorFor('look temporary');
+    const names = ['.d.sha256/f', '.index.sha256', '.sums.SHA512', '.README.Static', '.d.aBcDef/f'];
+    mirror.change(Object.fromEntries(names.map((name) => [name, 'content'])));
+    const result = await runProgram(['sync', mirror.root, ...words]);
+    expect(result.stderr).not.toMatch(/left out/);
+    expect(publishedIn(mirror)).toEqual(expect.arrayContaining(names));
+  });
+
+  test('temporary files of rsync are left out and named', async () => {
+    const mirror = await mirrorFor('temporary');
+    mirror.change({ '.file.aBcDef': 'half', 'below/.~tmp~/file': 'delayed', new: 'new' });
+    const result = await runProgram(['sync', mirror.root, ...words]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).toMatch(
+      /left out (?=.*\.file\.aBcDef)(?=.*below\/\.~tmp~).*: named like temp/,
+    );
+    expect(publishedIn(mirror)).toEqual(['below/file', 'file', 'new']);
+    expect(mirror.history().at(-1)).toMatchObject({ files: 3, leftOut: [{ count: 3 }] });
+
+    const all = await runProgram(['sync', mirror.root, ...words, '--without', 'temp-excludes']);
+    expect(all.exitCode, transcript(all)).toBe(0);
+    expect(publishedIn(mirror)).toEqual(
+      way === 'a mirror in place'
+        ? // rsync collects its own new files in directories of that name.
+          ['.file.aBcDef', 'below/file', 'file', 'new']
+        : ['.file.aBcDef', 'below/.~tmp~/file', 'below/file', 'file', 'new'],
+    );
+  });
+
+  test('a symlink that leads out of the tree is named, and what it replaces is removed', async () => {
+    const mirror = await mirrorFor('unsafe');
+    mirror.change({ file: null });
+    symlinkSync('/etc/passwd', join(mirror.source, 'file'));
+    const result = await runProgram(['sync', mirror.root, ...words, '--allow-shrink']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).toMatch(/left out file: symlinks that lead out .* --without safe-links/);
+    expect(publishedIn(mirror)).toEqual(['below/file']);
+    expect((await mirror.sync(...words))['outcome']).toBe('unchanged');
+
+    const status = await runProgram(['status', mirror.root]);
+    expect(status.stdout).toMatch(/^left out file: symlinks that lead out of the tree/m);
+    const list = await runProgram(['list', mirror.root]);
+    expect(list.stdout).toMatch(/FILES +LEFT OUT.*\n(.*\n)*.* 1 +1 /);
+    const json = JSON.parse((await runProgram(['list', mirror.root, '--json'])).stdout);
+    expect(json.at(-1).leftOut).toEqual([{ why: 'unsafe-link', count: 1, names: ['file'] }]);
+  });
+});
+
+test.skipIf(!nobodyRunsTheProgram)(
+  'I15: a device that a user cannot make is named, and what it replaces is removed',
+  async () => {
+    const mirror = await oneSnapshot(homeOf('device'));
+    execaSync('chown', ['-R', `${nobody.uid}:${nobody.gid}`, mirror.root]);
+    mirror.change({ file: null });
+    execaSync('mknod', [join(mirror.source, 'file'), 'c', '1', '3']);
+    const args = ['sync', mirror.root, '--allow-shrink'];
+    const result = await runProgram(args, { user: nobody });
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).toMatch(/left out file: devices, special files or links that this user/);
+    expect(publishedIn(mirror)).toEqual(['below/file']);
+  },
+);
+
+test('I15: a first sync counts what it publishes, not what it leaves out', async () => {
+  const mirror = smallMirror({ home: homeOf('first') });
+  mirror.change({ big: 'x'.repeat(9999), '.file.aBcDef': 'half' });
+  symlinkSync('/etc/passwd', join(mirror.source, 'link'));
+  const result = await sync(mirror, '--', '--max-size=5k');
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(mirror.history().at(-1)).toMatchObject({ files: 2, newFiles: 2, bytes: 20 });
+});
+
+test('I15: a dry run names what would be left out', async () => {
+  const mirror = await oneSnapshot(homeOf('dry run'));
+  mirror.change({ '.file.aBcDef': 'half' });
+  const result = await sync(mirror, '--dry-run');
+  expect(result.stdout).toMatch(/^left out {3}\.file\.aBcDef: named like temporary files/m);
+});
+
+test('I15: a name in the words of rsync deceives nobody', async () => {
+  const mirror = await oneSnapshot(homeOf('deceptive'));
+  const names = ['@|*deleting  |0|x|file', 'ignoring unsafe symlink "file" -> "x', '  1 100% x y'];
+  mirror.change(Object.fromEntries(names.map((name) => [name, 'x'.repeat(9999)])));
+  symlinkSync('/etc', join(mirror.source, 'file" -> "below'));
+  const args = ['sync', mirror.root, '--json', '--', '--max-size=5k'];
+  const result = await runProgram(args);
+  expect(result.json()).toMatchObject({ plan: { newFiles: 0, changedFiles: 0, deletedFiles: 0 } });
+  const { leftOut } = result.json()['plan'] as { leftOut: { names: string[] }[] };
+  expect(leftOut.flatMap((one) => one.names).sort()).toEqual([...names, 'file'].sort());
+  expect(publishedIn(mirror)).toEqual(['below/file', 'file']);
+});
+
+function homeOf(name: string): string {
+  const home = join(scratch.path, name);
+  mkdirSync(home);
+  return home;
+}
+
+function sync({ source, root }: SmallMirror, ...words: string[]): Promise<ProgramResult> {
+  return runProgram(['sync', source, root, ...words]);
+}
+
+/** The names of all that is current, without its directories. */
+function publishedIn({ root }: SmallMirror): string[] {
+  return readdirSync(join(root, 'current'), { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map(({ parentPath, name }) => join(parentPath, name).split('/current/')[1] ?? '')
+    .sort();
+}
