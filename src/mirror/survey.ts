@@ -22,7 +22,7 @@ import { findLeftovers, type Leftovers } from './staging.ts';
 export type Finding =
   /** A tree that a killed sync worked on. The next sync continues with it. */
   | { kind: 'unfinished-tree'; path: string }
-  /** A tree that a command of `lock` worked on. The next command continues with it. */
+  /** A tree that a command of `lock` worked on. `lock --resume` goes on from it. */
   | { kind: 'unfinished-command'; path: string }
   | { kind: 'unfinished-clone'; path: string }
   /** A tree that was renamed into `snapshots`, but `current` never named it. */

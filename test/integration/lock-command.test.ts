@@ -99,7 +99,11 @@ describe.concurrent('the tree that the command makes', () => {
     const first = describeTree(join(mirror.root, 'current'));
     const fails = 'cd "$MIRRORLATCH_STAGING" && echo fetched >new; exit 1';
     await lock(mirror, ['--hard-links-are-safe'], fails);
-    await succeeds(mirror, ['--id', 'second'], 'echo more >>"$MIRRORLATCH_STAGING/below/file"');
+    await succeeds(
+      mirror,
+      ['--id', 'second', '--resume'],
+      'echo more >>"$MIRRORLATCH_STAGING/below/file"',
+    );
     expect(difference(first, describeTree(join(mirror.root, 'snapshots', 'first')))).toEqual([]);
     const current = join(mirror.root, 'current');
     expect(readFileSync(join(current, 'below', 'file'), 'utf8')).toBe('content belowmore\n');
@@ -150,34 +154,35 @@ describe.concurrent('the tree that the command makes', () => {
 });
 
 describe.concurrent('I8: nothing is published', () => {
-  test('if the command fails: its code is passed on, and the next command continues with its tree', async () => {
+  test('if the command fails: its code is passed on, and a lock with --resume goes on from its tree', async () => {
     const mirror = await oneSnapshot(home('failed'));
     const result = await lock(mirror, [], 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3');
     expect(result.exitCode, transcript(result)).toBe(3);
-    expect(result.stderr).toMatch(
-      /sh ended with 3; nothing was published, and the next lock continues/,
-    );
+    expect(result.stderr).toMatch(/sh ended with 3; nothing was published\. Its tree is kept/);
     expect(mirror.linked('current')).toBe('first');
     expect(lastOf(mirror.root)).toMatchObject({ event: 'failed', message: 'sh ended with 3' });
     const status = await runProgram(['status', mirror.root]);
     expect(status.stdout).toMatch(
-      /a command whose tree was not published left .*the next lock continues/,
+      /a command whose tree was not published left .*lock --resume goes on from it/,
     );
 
-    await succeeds(mirror, ['--id', 'second'], 'cat "$MIRRORLATCH_STAGING/half"');
+    await succeeds(mirror, ['--id', 'second', '--resume'], 'cat "$MIRRORLATCH_STAGING/half"');
     expect(readFileSync(join(mirror.root, 'current', 'half'), 'utf8')).toBe('half\n');
     expect(withoutHidden(mirror.state('staging'))).toEqual([]);
   });
 
-  test('if the command fails, and with --anew or --empty the next one starts without its tree', async () => {
-    const mirror = await oneSnapshot(home('anew'));
+  test('if the command fails, and without --resume the next one starts without its tree', async () => {
+    const mirror = await oneSnapshot(home('resume'));
     const fails = 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3';
     const list = 'ls "$MIRRORLATCH_STAGING"; exit 4';
     await lock(mirror, [], fails);
-    expect((await lock(mirror, [], list)).stdout).toBe('below\nfile\nhalf\n');
-    expect((await lock(mirror, ['--anew'], list)).stdout).toBe('below\nfile\n');
+    expect((await lock(mirror, ['--resume'], list)).stdout).toBe('below\nfile\nhalf\n');
+    const fresh = await lock(mirror, [], list);
+    expect(fresh.stdout).toBe('below\nfile\n');
+    expect(fresh.stderr).toMatch(/what an earlier command left is discarded: /);
     await lock(mirror, [], fails);
     expect((await lock(mirror, ['--empty'], list)).stdout).toBe('');
+    expectFailure(await lock(mirror, ['--empty', '--resume'], list), 125, /contradict each other/);
   });
 
   test('if the command fails, and its tree is dropped after another publication or a reboot', async () => {
@@ -187,16 +192,16 @@ describe.concurrent('I8: nothing is published', () => {
     await mirror.publish('second', { file: 'second' });
     await lock(mirror, [], fails);
     await runProgram(['rollback', mirror.root]);
-    expect((await lock(mirror, [], list)).stdout).toBe('below\nfile\n');
+    expect((await lock(mirror, ['--resume'], list)).stdout).toBe('below\nfile\n');
 
-    await lock(mirror, ['--anew'], fails);
+    await lock(mirror, [], fails);
     const [record = ''] = readdirSync(mirror.state('staging')).filter((name) =>
       name.endsWith('.command.json'),
     );
     const path = mirror.state('staging', record);
     const written = JSON.parse(readFileSync(path, 'utf8'));
     writeFileSync(path, JSON.stringify({ ...written, trusted: `another boot ${written.trusted}` }));
-    expect((await lock(mirror, [], list)).stdout).toBe('below\nfile\n');
+    expect((await lock(mirror, ['--resume'], list)).stdout).toBe('below\nfile\n');
   });
 
   test('if the command fails, and a sync does not continue with its tree', async () => {
@@ -213,8 +218,10 @@ describe.concurrent('I8: nothing is published', () => {
     const shrinks = 'cd "$MIRRORLATCH_STAGING" && rm file-0 file-1 file-2 file-3';
     const refused = await lock(mirror, [], shrinks);
     expectFailure(refused, 125, /the tree has shrunk: 40\.0 % of the files/, /--allow-shrink/);
-    expectFailure(await lock(mirror, [], 'exit 0'), 125, /the tree has shrunk: 40\.0 %/);
-    await succeeds(mirror, ['--id', 'small', '--max-shrink', '40'], 'exit 0');
+    expectFailure(await lock(mirror, ['--resume'], 'exit 0'), 125, /the tree has shrunk: 40\.0 %/);
+    const pasted = /publish it with: (mirrorlatch lock .* --resume --allow-shrink -- true)$/m;
+    expect(refused.stderr).toMatch(pasted);
+    await succeeds(mirror, ['--id', 'small', '--resume', '--max-shrink', '40'], 'exit 0');
 
     const empties = 'cd "$MIRRORLATCH_STAGING" && rm -r ./*';
     expectFailure(await lock(mirror, ['--allow-shrink'], empties), 125, /the tree is empty/);
@@ -235,19 +242,19 @@ describe.concurrent('I8: nothing is published', () => {
     // The second one has closed the inherited descriptors, as daemons do.
     for (const isLocked of [true, false]) {
       const script = `sleep 60 >/dev/null 2>&1 ${isLocked ? '' : '3>&-'} & echo $!; echo $! >"$MIRRORLATCH_STAGING/file"`;
-      const result = await lock(mirror, ['--anew'], script);
+      const result = await lock(mirror, [], script);
       const pid = Number(result.stdout);
       expectFailure(result, 125, /could still write to the tree/, /nothing was published/);
       expect(result.stderr).toContain(`sleep (pid ${pid})`);
       expect(mirror.linked('current')).toBe('first');
 
-      const next = await lock(mirror, [], 'exit 0');
+      const next = await lock(mirror, ['--resume'], 'exit 0');
       expectFailure(next, 75, new RegExp(`sleep \\(pid ${pid}\\)`));
       const status = await runProgram(['status', mirror.root]);
       if (isLocked) expect(status.stdout).toContain(`held by sleep (pid ${pid})`);
       process.kill(pid, 'SIGKILL');
     }
-    await eventually(() => succeeds(mirror, ['--id', 'second'], 'exit 0'));
+    await eventually(() => succeeds(mirror, ['--id', 'second', '--resume'], 'exit 0'));
     expect(mirror.linked('current')).toBe('second');
   });
 
@@ -494,7 +501,7 @@ describe.concurrent('--lock-only', () => {
 });
 
 describe.concurrent('I9: after SIGKILL', () => {
-  test('I4: the command alone holds the lock, is named, is never ended by a waiting command, and the next continues with its tree', async () => {
+  test('I4: the command alone holds the lock, is named, is never ended by a waiting command, and the next can go on from its tree', async () => {
     const mirror = await oneSnapshot(home('killed'));
     const copy = join(mirror.home, 'rsync');
     cpSync('/bin/sleep', copy);
@@ -509,7 +516,7 @@ describe.concurrent('I9: after SIGKILL', () => {
     const pid = Number(/rsync \(pid (\d+)\)/.exec(next.stderr)?.[1]);
     expect(existsSync(`/proc/${pid}/exe`), 'it is still there').toBe(true);
     process.kill(pid);
-    const waiting = await lock(mirror, ['--wait', '1h', '--id', 'second'], 'exit 0');
+    const waiting = await lock(mirror, ['--wait', '1h', '--id', 'second', '--resume'], 'exit 0');
     expect(waiting.exitCode, transcript(waiting)).toBe(0);
     expect(waiting.stderr).toMatch(/going on from what an earlier command left/);
     expect(readFileSync(join(mirror.root, 'current', 'half'), 'utf8')).toBe('half\n');
@@ -524,15 +531,15 @@ describe.concurrent('I9: after SIGKILL', () => {
     await pause(500);
     holder.kill('SIGKILL');
     await holder.result;
-    await succeeds(mirror, ['--wait', '1h', '--id', 'second'], 'exit 0');
+    await succeeds(mirror, ['--wait', '1h', '--id', 'second', '--resume'], 'exit 0');
     expect(readFileSync(join(mirror.root, 'current', 'new'), 'utf8')).toBe('whole\n');
   });
 
-  test('between the two renames of a publication, the next command continues with the recovered tree', async () => {
+  test('between the two renames of a publication, a lock with --resume goes on from the recovered tree', async () => {
     const mirror = await oneSnapshot(home('renamed'));
     await lock(mirror, ['--id', 'second'], 'echo whole >"$MIRRORLATCH_STAGING/new"; exit 1');
     renameSync(mirror.state('staging', 'second.command'), join(mirror.root, 'snapshots', 'second'));
-    await succeeds(mirror, ['--id', 'third'], 'cat "$MIRRORLATCH_STAGING/new"');
+    await succeeds(mirror, ['--id', 'third', '--resume'], 'cat "$MIRRORLATCH_STAGING/new"');
     expect(mirror.snapshots()).toEqual(['first', 'third']);
     expect(readFileSync(join(mirror.root, 'current', 'new'), 'utf8')).toBe('whole\n');
     expect(withoutHidden(mirror.state('staging'))).toEqual([]);

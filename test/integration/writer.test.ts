@@ -263,7 +263,7 @@ test('I8: a sync that loses the lock right before its publication leaves the sna
 
 test('what a failed command has thrown away is removed', async () => {
   const mirror = await twoSnapshots();
-  for (const options of [[], ['--anew']]) {
+  for (const options of [['--resume'], []]) {
     const words = ['lock', mirror.root, ...options, '--', 'false'];
     expect((await runProgram(words)).exitCode).toBe(1);
   }

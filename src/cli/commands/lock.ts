@@ -14,7 +14,7 @@ import { createReporter } from '../terminal.ts';
 
 interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags {
   lockOnly?: boolean;
-  anew?: boolean;
+  resume?: boolean;
   empty?: boolean;
   hardLinksAreSafe?: boolean;
   id?: string;
@@ -24,9 +24,9 @@ interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags {
 
 const MORE_HELP = `COMMAND finds its tree at the path in MIRRORLATCH_STAGING: a copy of the current snapshot, which no
 other user can see. If COMMAND exits with 0, the tree is published in one rename, unless it is empty,
-has shrunk too much, or equals the current snapshot. Otherwise nothing is published, and the next lock
-continues with the tree if the same snapshot is still current; a sync discards it. An in-place mirror
-has only one tree, and COMMAND works on that, behind the closed gate.
+has shrunk too much, or equals the current snapshot. Otherwise nothing is published. The tree is kept,
+and a lock with --resume goes on from it if the same snapshot is still current; any other lock, and a
+sync, discards it. An in-place mirror has only one tree, and COMMAND works on that, behind the closed gate.
 
 MIRRORLATCH_ROOT holds the path of the mirror, MIRRORLATCH_ID the id of the new snapshot.
 MIRRORLATCH_SESSION marks the processes of COMMAND, so that those which it leaves running are found.
@@ -44,7 +44,7 @@ export function addLock(program: Command, context: CommandContext): void {
     .usage('<ROOT> [options] -- COMMAND [ARGUMENT]...')
     .argument('<ROOT>')
     .option('--lock-only', 'only take the lock, as flock(1) does')
-    .option('--anew', 'begin with a fresh copy, not with the tree that an earlier command left')
+    .option('--resume', 'go on from the tree that a failed command left')
     .option('--empty', 'begin with an empty tree')
     .option(
       '--hard-links-are-safe',
@@ -79,7 +79,7 @@ export function addLock(program: Command, context: CommandContext): void {
           root,
           command: bytesOf(context.operands),
           lockOnly: flags.lockOnly,
-          anew: flags.anew,
+          resume: flags.resume,
           empty: flags.empty,
           hardLinksAreSafe: flags.hardLinksAreSafe,
           id: flags.id,
@@ -117,11 +117,8 @@ function sentenceFor(result: LockResult): string | undefined {
     }
     case 'unchanged':
       return `unchanged: the tree is the same as ${result.id}${removed(result)}`;
-    case 'failed': {
-      const { message, path, isInPlace } = result;
-      if (isInPlace) return `${message}; guarded readers wait until a lock or a sync succeeds`;
-      return `${message}; nothing was published, and the next lock continues with ${path}`;
-    }
+    case 'failed':
+      return [result.message, result.hint].filter(Boolean).join('. ');
     case 'ended':
       return undefined;
   }

@@ -101,7 +101,8 @@ function describeFinding(finding: Finding): string {
 }
 
 function whatFollows(finding: Finding): string {
-  if (finding.kind === 'unfinished-command') return 'the next lock continues with it';
+  if (finding.kind === 'unfinished-command')
+    return 'lock --resume goes on from it, and any other lock or sync discards it';
   if (finding.kind === 'unfinished-removal') return 'the next prune removes it, or says why not';
   if (finding.kind === 'failed-removal') return finding.why;
   if (finding.kind === 'unclean-gate' && finding.isClosedByHand) return 'open it with gate open';

@@ -56,7 +56,7 @@ export async function runLocked(
 }
 
 /**
- * A command that did not end with 0: nothing is published, and its tree is kept for the next.
+ * A command that did not end with 0: nothing is published, and its tree is kept.
  *
  * @param tree what the command was to fill.
  */

@@ -5,12 +5,17 @@ import { LIVE } from '../../mirror/layout.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
 import { programName } from '../../system/foreground.ts';
-import { quoteForSh } from '../../system/quote.ts';
 import { confirmCurrent, figuresOf, publishLive } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
-import { type Filled, type LockOptions, madeBy, treeGuard } from './work.ts';
-import { processesIn, refuseWhileWrittenInPlace, STAGING, waitForWriters } from './writers.ts';
+import { type Filled, type LockOptions, madeBy, publishInPlaceByHand, treeGuard } from './work.ts';
+import {
+  processesIn,
+  refuseWhileWrittenInPlace,
+  STAGING,
+  waitForWriters,
+  waitThen,
+} from './writers.ts';
 
 /** Gives the command the one tree of the mirror, behind a closed gate. */
 export async function fillInPlace(options: LockOptions, writer: Writer): Promise<Filled> {
@@ -46,7 +51,7 @@ async function fill(
   });
   if (end.exitCode !== 0) throw commandFailed(options.command, end, path);
   const watched = { tree: path, kernelLock: layout.kernelLock, before };
-  const hint = `Let the command wait for what it starts. Once that has ended, publish what is there with: mirrorlatch lock ${quoteForSh(layout.root)} -- true`;
+  const hint = waitThen(publishInPlaceByHand(layout.root));
   await waitForWriters(watched, programName(options.command), hint, signal);
 
   writer.enter('comparing');
@@ -67,7 +72,8 @@ async function fill(
     changedFiles: touched.files,
     transferBytes: touched.bytes,
   };
-  treeGuard(writer, 'If that is not right, fill it again with another lock')(changes);
+  const lookFirst = 'If that is not right, fill it again with another lock';
+  treeGuard(writer, lookFirst, publishInPlaceByHand(layout.root, '--allow-shrink'))(changes);
   const made = figuresOf(writer, changes, madeBy(options, 'none'));
   const published = await publishLive(writer, made);
   return { ...published, clone: 'none', plan: changes, seconds: writer.seconds };

@@ -1,5 +1,5 @@
-import { hasCode } from '../../errors.ts';
-import { LIVE } from '../../mirror/layout.ts';
+import { hasCode, MirrorlatchError } from '../../errors.ts';
+import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { Finding } from '../../mirror/survey.ts';
@@ -11,7 +11,7 @@ import { repairAbandonedGate, withLock, withWriter } from '../../writer/session.
 import { runLocked } from './command.ts';
 import { fillInPlace } from './in-place.ts';
 import { fillSnapshot } from './snapshot.ts';
-import type { Filled, LockOptions } from './work.ts';
+import { type Filled, type LockOptions, publishByHand } from './work.ts';
 
 export type LockResult =
   | (Filled & {
@@ -20,8 +20,8 @@ export type LockResult =
       /** Undefined when nothing was to be pruned, or pruning failed. */
       pruned: PruneResult | undefined;
     })
-  /** The command failed: nothing is published, and its tree is kept for the next. */
-  | { outcome: 'failed'; end: JobEnd; message: string; path: string; isInPlace: boolean }
+  /** The command failed: nothing is published, and its tree is kept. */
+  | { outcome: 'failed'; end: JobEnd; message: string; hint?: string; path: string }
   /** There was nothing to publish: the lock alone was wanted. */
   | { outcome: 'ended'; end: JobEnd };
 
@@ -40,6 +40,7 @@ export async function lock(options: LockOptions): Promise<LockResult> {
   const { lock: lockOptions, retention, drain, shrink, signal, onEvent } = options;
   const failure = `the lock of ${layout.root} failed`;
   const session = { command: 'lock', failure, lock: lockOptions, signal, onEvent };
+  if (options.resume && options.empty) throw contradiction();
   await repairAbandonedGate(layout, session);
   checkProgram(options.command[0] ?? Buffer.alloc(0));
   if (lockOnly) {
@@ -62,19 +63,43 @@ export async function lock(options: LockOptions): Promise<LockResult> {
     return { ...result, recovered, pruned };
   } catch (error) {
     if (!hasCode(error, 'COMMAND_FAILED')) throw error;
-    const { message, details } = error;
-    return { outcome: 'failed', end: details.end, message, path: details.tree, isInPlace };
+    return failed(layout, error, isInPlace);
   }
 }
 
-function refuseForInPlace({ anew, empty, hardLinksAreSafe, id }: LockOptions): void {
+function failed(
+  { root }: Layout,
+  { message, details: { end, tree } }: MirrorlatchError<'COMMAND_FAILED'>,
+  isInPlace: boolean,
+): LockResult {
+  const common = { outcome: 'failed', end, path: tree } as const;
+  if (isInPlace) {
+    return {
+      ...common,
+      message: `${message}; guarded readers wait until a lock or a sync succeeds`,
+    };
+  }
+  return {
+    ...common,
+    message: `${message}; nothing was published`,
+    hint: `Its tree is kept until the next lock or sync: ${tree}. Go on from it by the same command with --resume, or publish it as it is with: ${publishByHand(root)}`,
+  };
+}
+
+function refuseForInPlace({ resume, empty, hardLinksAreSafe, id }: LockOptions): void {
   refuseOptionsInPlace(
     {
-      '--anew': anew === true,
+      '--resume': resume === true,
       '--empty': empty === true,
       '--hard-links-are-safe': hardLinksAreSafe === true,
       '--id': id !== undefined,
     },
     'It has one tree, which the command writes to itself. Leave it out.',
   );
+}
+
+function contradiction(): MirrorlatchError {
+  return new MirrorlatchError('USAGE', '--resume and --empty contradict each other', {
+    hint: 'Leave one of them out.',
+  });
 }

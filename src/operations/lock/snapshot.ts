@@ -7,13 +7,12 @@ import {
 import { stagedCommandTree } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { programName } from '../../system/foreground.ts';
-import { quoteForSh } from '../../system/quote.ts';
 import { confirmCurrent, figuresOf, publishNew } from '../../writer/publishing.ts';
 import { makingRoom } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
-import { type Filled, type LockOptions, madeBy, treeGuard } from './work.ts';
-import { refuseWhileWritten, STAGING, waitForWriters } from './writers.ts';
+import { type Filled, type LockOptions, madeBy, publishByHand, treeGuard } from './work.ts';
+import { refuseWhileWritten, STAGING, waitForWriters, waitThen } from './writers.ts';
 
 /** Gives the command a tree of its own, which becomes the snapshot `id`. */
 export async function fillSnapshot(
@@ -30,7 +29,7 @@ export async function fillSnapshot(
   });
   if (end.exitCode !== 0) throw commandFailed(options.command, end, tree.path);
   const watched = { tree: tree.path, kernelLock: layout.kernelLock, before: new Set<string>() };
-  const hint = `Let the command wait for what it starts. Once that has ended, publish what is there with: mirrorlatch lock ${quoteForSh(layout.root)} -- true`;
+  const hint = waitThen(publishByHand(layout.root));
   await waitForWriters(watched, programName(options.command), hint, signal);
 
   writer.enter('comparing');
@@ -50,8 +49,8 @@ export async function fillSnapshot(
     forgetCommandTree(layout, tree);
     throw emptyTree();
   }
-  const lookFirst = `Look at it in ${tree.path}. If that is not right, begin again with --anew`;
-  treeGuard(writer, lookFirst)(figures);
+  const lookFirst = `Look at it in ${tree.path}. If that is not right, run the command again`;
+  treeGuard(writer, lookFirst, publishByHand(layout.root, '--allow-shrink'))(figures);
   const { clone } = tree;
   const made = figuresOf(writer, figures, madeBy(options, clone));
   const tidy = () => forgetCommandTree(layout, tree);
@@ -60,19 +59,27 @@ export async function fillSnapshot(
 }
 
 async function makeTree(
-  { anew = false, empty = false, hardLinksAreSafe = false }: LockOptions,
+  { resume = false, empty = false, hardLinksAreSafe = false }: LockOptions,
   writer: Writer,
   id: string,
 ): Promise<CommandTree> {
   const { layout, inherit, signal, before } = writer;
-  const left = anew || empty ? undefined : leftCommandTree(layout, before);
+  const found = leftCommandTree(layout, before);
+  const left = resume ? found : undefined;
   if (left !== undefined) {
     const tree = stagedCommandTree(layout, left.id);
-    refuseWhileWritten(tree, left.path, 'Wait until it has ended, or begin again with --anew');
+    refuseWhileWritten(
+      tree,
+      left.path,
+      'Wait until they have ended, or begin again without --resume.',
+    );
     writer.notice(`going on from what an earlier command left: ${left.id}`);
-  } else if (before !== undefined && !empty) {
-    writer.enter('cloning');
+  } else if (resume) {
+    writer.notice('no command has left a tree to go on from: it begins again');
+  } else if (found !== undefined) {
+    writer.notice(`what an earlier command left is discarded: ${found.id}`);
   }
+  if (left === undefined && before !== undefined && !empty) writer.enter('cloning');
   return makeCommandTree(layout, id, left, {
     base: before,
     hardLinksAreSafe,

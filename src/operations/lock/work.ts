@@ -4,6 +4,7 @@ import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy } from '../../mirror/policy.ts';
 import { type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
 import { programName } from '../../system/foreground.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import type { PolicyOptions } from '../../writer/policy.ts';
 import type { Published, Unchanged } from '../../writer/publishing.ts';
@@ -14,8 +15,8 @@ export interface LockOptions extends PolicyOptions, LockedCommand {
   root: string;
   /** Nothing but the lock. */
   lockOnly?: boolean | undefined;
-  /** Do not go on from what an earlier command left. */
-  anew?: boolean | undefined;
+  /** Go on from the tree that an earlier command left. */
+  resume?: boolean | undefined;
   /** Begin with an empty tree. */
   empty?: boolean | undefined;
   /** The command never writes to a file in place, nor sets its attributes: the tree may share files. */
@@ -41,12 +42,28 @@ export function madeBy({ command }: LockOptions, clone: MadeBy) {
   return { source: programName(command), strategy: 'command', clone };
 }
 
-/** @param hint what else to do than to publish the tree all the same. */
-export function treeGuard({ layout, before, policy }: Writer, hint: string): ShrinkGuard {
+/**
+ * @param hint what else to do than to publish the tree all the same.
+ * @param allow the command that does.
+ */
+export function treeGuard(
+  { layout, before, policy }: Writer,
+  hint: string,
+  allow: string,
+): ShrinkGuard {
   const size = before === undefined ? undefined : publicationOf(readHistory(layout), before);
-  const allow = `mirrorlatch lock ${layout.root} --allow-shrink -- true`;
   return shrinkGuard(before === undefined ? undefined : { ...size }, policy.shrink, {
     name: 'tree',
     hint: `${hint}; if it is, publish it with: ${allow}`,
   });
+}
+
+/** The command that publishes, as it is, what another command left. */
+export function publishByHand(root: string, ...options: readonly string[]): string {
+  return publishInPlaceByHand(root, '--resume', ...options);
+}
+
+/** The same where the one tree is what is published. */
+export function publishInPlaceByHand(root: string, ...options: readonly string[]): string {
+  return ['mirrorlatch lock', quoteForSh(root), ...options, '-- true'].join(' ');
 }

@@ -86,6 +86,11 @@ export async function waitForWriters(
   );
 }
 
+/** The hint for `waitForWriters`. @param publish the command that publishes the tree. */
+export function waitThen(publish: string): string {
+  return `Let the command wait for what it starts. Once that has ended, publish what is there with: ${publish}`;
+}
+
 /** The processes in a tree, each by its pid and its start: a later process may have the same pid. */
 export function processesIn(tree: string): Set<string> {
   return new Set(pathsInUse(tree).map(({ pid }) => identityOf(pid)));

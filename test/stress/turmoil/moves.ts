@@ -61,7 +61,7 @@ export const moves: readonly Move[] = [
         '--allow-shrink',
         ...(mirror.name === 'in place'
           ? ['--drain', '3s']
-          : dice.pick([[], ['--empty'], ['--anew'], ['--hard-links-are-safe'], KEEP_LITTLE])),
+          : dice.pick([[], ['--empty'], ['--resume'], ['--hard-links-are-safe'], KEEP_LITTLE])),
         '--',
         ...dice.pick([
           [...FILL_STAGING, dice.pick(trees)],
