@@ -1,6 +1,12 @@
-import { chmodSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { ifThere, lstatIfThere, readTextIfThere, writeWhole } from '../system/files.ts';
+import {
+  ifThere,
+  lstatIfThere,
+  openNewFile,
+  readTextIfThere,
+  writeWhole,
+} from '../system/files.ts';
 import {
   type CloneMethod,
   canReflink,
@@ -158,7 +164,7 @@ function recordedIds(layout: Layout): string[] {
 /** The time by the clock of the mirror's filesystem, as it stamps a ctime; ns since the epoch. */
 export function ctimeNow(layout: Layout): bigint {
   const path = join(layout.staging, '.stamp');
-  writeFileSync(path, '', { mode: 0o600 });
+  closeSync(openNewFile(path, 0o600));
   const stamp = ctimeOf(path);
   rmSync(path);
   return stamp;

@@ -1,15 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { chmodSync, readdirSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
+import { makeOwnDirectory } from '../system/own-files.ts';
 import type { Layout } from './layout.ts';
 import { withReserve } from './reserve.ts';
 
 /** Moves a tree to the trash in one rename. `emptyTrash` removes it later. */
 export function discard(layout: Layout, path: string): void {
   withReserve(layout, () => {
-    mkdirSync(layout.trash, { recursive: true, mode: 0o700 });
+    makeOwnDirectory(layout.trash, 0o700);
     moveTree(path, join(layout.trash, `${basename(path)}.${randomUUID()}`));
   });
 }

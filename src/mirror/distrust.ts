@@ -1,14 +1,7 @@
-import {
-  type BigIntStats,
-  chmodSync,
-  readdirSync,
-  truncateSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { type BigIntStats, chmodSync, readdirSync, truncateSync, unlinkSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { Turns } from '../system/event-loop.ts';
-import { ifThere, lstatIfThere, readTextIfThere } from '../system/files.ts';
+import { ifThere, lstatIfThere, readTextIfThere, writeWhole } from '../system/files.ts';
 import { thisHost } from '../system/host.ts';
 import { pause } from '../system/pause.ts';
 import { bytePath } from './byte-path.ts';
@@ -55,7 +48,7 @@ export async function distrustAfterRestart(
       chmodSync(tree, modeOf(found));
     }
   }
-  writeFileSync(layout.bootMark, mark, { mode: 0o600 });
+  writeWhole(layout.bootMark, mark, 0o600);
   return trees.length + foreign.length > 0;
 }
 

@@ -1,10 +1,11 @@
-import { chmodSync, closeSync, fchmodSync, openSync } from 'node:fs';
+import { chmodSync, closeSync } from 'node:fs';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readTextIfThere, syncDirectory, writeWhole } from '../system/files.ts';
 import { thisHost } from '../system/host.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { Drain, type DrainOptions } from './drain.ts';
 import { type Layout, LIVE } from './layout.ts';
+import { makeLease } from './lease.ts';
 import { checkGateRecord, type GateRecord, parseJson } from './records.ts';
 import { withReserve } from './reserve.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -53,12 +54,7 @@ export function makeGate(layout: Layout): void {
     reason: 'nothing has been synced yet',
     boot: thisHost().bootId,
   });
-  const descriptor = openSync(layout.lease(LIVE), 'a', 0o444);
-  try {
-    fchmodSync(descriptor, 0o444);
-  } finally {
-    closeSync(descriptor);
-  }
+  makeLease(layout, LIVE);
 }
 
 /** Records that the tree behind the gate is whole. */

@@ -1,13 +1,6 @@
-import {
-  closeSync,
-  fchmodSync,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, readSync, writeFileSync } from 'node:fs';
 import { readTextIfThere } from '../system/files.ts';
+import { openOwnFile } from '../system/own-files.ts';
 import type { Layout } from './layout.ts';
 import { type HistoryEntry, isHistoryEntry, type LeftOutRecord, parseJson } from './records.ts';
 import { withReserve } from './reserve.ts';
@@ -20,11 +13,10 @@ export function appendHistory(layout: Layout, entry: HistoryEntry): void {
 }
 
 function append(layout: Layout, entry: HistoryEntry): void {
-  const descriptor = openSync(layout.history, 'a+', 0o644);
+  // Every reader of the mirror may read its history.
+  const descriptor = openOwnFile(layout.history, 0o644);
   try {
     const { size } = fstatSync(descriptor);
-    // Every reader of the mirror may read its history, whatever the umask.
-    if (size === 0) fchmodSync(descriptor, 0o644);
     const last = Buffer.alloc(1);
     const isTorn = size > 0 && readSync(descriptor, last, 0, 1, size - 1) === 1 && last[0] !== 10;
     writeFileSync(descriptor, `${isTorn ? '\n' : ''}${JSON.stringify(entry)}\n`);

@@ -2,6 +2,7 @@ import { closeSync, fchmodSync, fstatSync, openSync } from 'node:fs';
 import { MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
+import { refuseOtherThanFile } from '../system/own-files.ts';
 import type { Layout } from './layout.ts';
 
 /** Keeps a snapshot from being pruned until this process and all that inherit `descriptor` end. */
@@ -41,8 +42,13 @@ export function takeLease(layout: Layout, id: string): Lease | undefined {
   }
 }
 
-/** Makes the file that readers lock. Every user can open it; none can write to it. */
+/**
+ * Makes the file that readers lock, if it is missing. Every user can open it; none can write to it.
+ *
+ * @throws MirrorlatchError CONFIGURATION when something else has its name.
+ */
 export function makeLease(layout: Layout, id: string): void {
+  refuseOtherThanFile(layout.lease(id));
   if (lstatIfThere(layout.lease(id)) !== undefined) return;
   const descriptor = openSync(layout.lease(id), 'wx', 0o444);
   try {

@@ -1,6 +1,7 @@
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ifThere, lstatIfThere } from '../system/files.ts';
+import { makeOwnDirectory, openOwnFile } from '../system/own-files.ts';
 import type { Layout } from './layout.ts';
 import { snapshotIds } from './survey.ts';
 
@@ -16,10 +17,10 @@ export interface SyncLog {
 }
 
 export function openLog(layout: Layout, id: string): SyncLog {
-  mkdirSync(layout.logs, { recursive: true });
+  makeOwnDirectory(layout.logs, 0o755);
   const path = layout.log(id);
   // Only for the owner: the log names files in directories that others may not enter.
-  const descriptor = openSync(path, 'a', 0o600);
+  const descriptor = openOwnFile(path, 0o600);
   return {
     path,
     write: (bytes) => writeFileSync(descriptor, bytes),

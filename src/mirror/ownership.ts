@@ -3,6 +3,7 @@ import { closeSync, constants, fstatSync, openSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
+import { refuseOtherThanDirectory } from '../system/own-files.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { isShared } from '../system/shared-filesystem.ts';
@@ -16,12 +17,8 @@ import type { Layout } from './layout.ts';
  *   directory.
  */
 export function refuseOtherOwner({ root, state }: Layout): void {
+  refuseOtherThanDirectory(state);
   const found = lstatIfThere(state);
-  if (found?.isDirectory() === false) {
-    throw new MirrorlatchError('CONFIGURATION', `${state} is not a directory`, {
-      hint: 'Another program or a person has put something else there. Move it away.',
-    });
-  }
   if (found !== undefined) refuseOwner(root, state, Number(found.uid));
 }
 

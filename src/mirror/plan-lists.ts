@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TransferList } from '../rsync/arguments.ts';
 import type { Entry } from '../rsync/itemize.ts';
+import { openNewFile } from '../system/files.ts';
 import { parentOf } from './byte-path.ts';
 
 const BUFFER_SIZE = 64 * 1024;
@@ -113,7 +114,7 @@ class NameWriter {
   #isEmpty = true;
 
   constructor(path: string) {
-    this.#descriptor = openSync(path, 'w', 0o600);
+    this.#descriptor = openNewFile(path, 0o600);
   }
 
   get isEmpty(): boolean {

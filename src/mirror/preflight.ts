@@ -1,9 +1,10 @@
-import { accessSync, closeSync, constants, openSync, realpathSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, realpathSync, statSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import type { Source } from '../rsync/source.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { type FreeSpace, isWithin, mountOf } from '../system/mounts.ts';
-import { runProgram } from '../system/process.ts';
+import { openOwnFile } from '../system/own-files.ts';
+import { FIRST_INHERITED, runProgram } from '../system/process.ts';
 import type { MadeBy } from './clone.ts';
 import type { Layout } from './layout.ts';
 import type { PlanFigures } from './plan.ts';
@@ -90,14 +91,19 @@ const NANOSECONDS = 123_456_789n;
  * of the lock may call this. It is no failure if it cannot be done: the disk may be full.
  */
 export async function storeNanoseconds({ timeProbe }: Layout): Promise<void> {
+  let descriptor: number;
   try {
-    const { O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
-    closeSync(openSync(timeProbe, O_CREAT | O_NOFOLLOW | O_WRONLY, 0o644));
+    descriptor = openOwnFile(timeProbe, 0o644);
   } catch {
     return;
   }
-  const date = `--date=@1000000000.${NANOSECONDS}`;
-  await runProgram('touch', [date, '--no-dereference', '--', timeProbe]);
+  try {
+    const date = `--date=@1000000000.${NANOSECONDS}`;
+    const file = `/proc/self/fd/${FIRST_INHERITED}`;
+    await runProgram('touch', ['--no-create', date, file], { inherit: [descriptor] });
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /**

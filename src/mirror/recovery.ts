@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
-import { lstatIfThere, makeOpenDirectory, syncDirectory } from '../system/files.ts';
+import { lstatIfThere, syncDirectory } from '../system/files.ts';
+import { makeOwnDirectory, refuseOtherThanDirectory } from '../system/own-files.ts';
 import { removeTree } from '../system/remove-tree.ts';
 import { halfAdopted, restorePath, undoHalf } from './adoption.ts';
 import { discard, moveTree } from './discard.ts';
@@ -22,7 +23,9 @@ import { emptyTrash } from './trash.ts';
  */
 export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]> {
   const mode = isInPlace(layout) ? 'in-place' : 'snapshots';
-  for (const directory of directoriesOf(layout, mode)) makeOpenDirectory(directory);
+  for (const directory of directoriesOf(layout, mode)) makeOwnDirectory(directory, 0o755);
+  // What they lead to would be removed.
+  for (const directory of [layout.trash, layout.superseded]) refuseOtherThanDirectory(directory);
   const findings = survey(layout);
   for (const finding of findings) {
     switch (finding.kind) {
@@ -36,7 +39,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         makeLease(layout, finding.id);
         break;
       case 'stray-lease':
-        rmSync(layout.lease(finding.id), { force: true });
+        await removeTree(layout.lease(finding.id), [lock.descriptor]);
         break;
       case 'unrecorded-removal':
         appendHistory(layout, {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { exchange } from '../system/exchange.ts';
@@ -12,6 +12,7 @@ import {
   writeWhole,
 } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
+import { makeOwnDirectory } from '../system/own-files.ts';
 import { pathsInUse } from '../system/proc.ts';
 import { cloneMethodsFor, cloneTree } from './clone.ts';
 import { discard, moveTree } from './discard.ts';
@@ -109,7 +110,7 @@ export function isServedClone(layout: Layout, path: string): boolean {
 
 /** Keeps a clone that was served before, until no process uses it. */
 export function supersede(layout: Layout, path: string): void {
-  mkdirSync(layout.superseded, { recursive: true, mode: 0o700 });
+  makeOwnDirectory(layout.superseded, 0o700);
   moveTree(path, join(layout.superseded, randomUUID()));
 }
 

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { constants, copyFileSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { constants, copyFileSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
+import { makeOwnDirectory } from '../system/own-files.ts';
 import { bytePath } from './byte-path.ts';
 import type { Layout } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
@@ -53,7 +54,7 @@ export function isCommandTree(name: string): boolean {
  * @throws MirrorlatchError CONFIGURATION when other users can enter it.
  */
 export function sealStaging(layout: Layout): void {
-  mkdirSync(layout.staging, { recursive: true, mode: 0o700 });
+  makeOwnDirectory(layout.staging, 0o700);
   const found = lstatIfThere(layout.staging);
   if (!found?.isDirectory() || (found.mode & 0o077n) !== 0n) {
     throw new MirrorlatchError(
@@ -64,7 +65,7 @@ export function sealStaging(layout: Layout): void {
       },
     );
   }
-  mkdirSync(layout.partial, { recursive: true, mode: 0o700 });
+  makeOwnDirectory(layout.partial, 0o700);
 }
 
 /** Finds the trees that earlier syncs and commands left in staging. */
@@ -99,7 +100,7 @@ export function markForeign(layout: Layout): void {
   const rename = (from: string, to: string) => ifThere(() => renameSync(from, to));
   for (const tree of findLeftovers(layout).trees) rename(tree, tree + mark + FOREIGN);
   rename(layout.partial, layout.partial + mark);
-  mkdirSync(layout.partial, { recursive: true, mode: 0o700 });
+  makeOwnDirectory(layout.partial, 0o700);
   const copy = constants.COPYFILE_FICLONE;
   for (const name of ifThere(() => readdirSync(layout.partial + mark, { encoding: 'latin1' })) ??
     []) {

@@ -149,7 +149,9 @@ export class SyncLock {
     this.#reportedAt = performance.now();
     this.#reportedPhase = progress.phase;
     try {
-      writeFileSync(join(this.#directory.inside, 'progress.json'), JSON.stringify(progress));
+      const file = join(this.#directory.inside, 'progress.json');
+      rmSync(file, { force: true });
+      writeFileSync(file, JSON.stringify(progress), { flag: 'wx' });
     } catch {
       // A full disk must not end a sync because of its progress report.
     }

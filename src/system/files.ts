@@ -2,6 +2,7 @@ import {
   type BigIntStats,
   chmodSync,
   closeSync,
+  constants,
   fchmodSync,
   fsyncSync,
   lstatSync,
@@ -12,10 +13,12 @@ import {
   readlinkSync,
   realpathSync,
   renameSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf } from '../errors.ts';
+import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { quoteForSh } from './quote.ts';
 
 /** `lstat(2)` with nanoseconds, or undefined if nothing is there (ENOENT, ENOTDIR). */
 export function lstatIfThere(path: PathLike): BigIntStats | undefined {
@@ -32,9 +35,23 @@ export function readlinkIfThere(path: string): string | undefined {
   }
 }
 
-/** The text of a small file, or undefined if there is none. */
+/** The text of a small file, or undefined if there is none; a fifo in its place reads as empty. */
 export function readTextIfThere(path: string): string | undefined {
-  return ifThere(() => readFileSync(path, 'utf8'));
+  // Node passes the number on to open(2), although its types know names only.
+  const flag = (constants.O_RDONLY | constants.O_NONBLOCK) as unknown as string;
+  try {
+    return ifThere(() => readFileSync(path, { encoding: 'utf8', flag }));
+  } catch (error) {
+    throw errnoOf(error) === 'EISDIR' ? otherThing(path, 'a file') : error;
+  }
+}
+
+/** The error when one of our own files or directories is something else. */
+export function otherThing(path: string, wanted: string): MirrorlatchError {
+  return new MirrorlatchError('CONFIGURATION', `${path} is not ${wanted}`, {
+    hint: `Nothing is written through it. Move it away with: mv ${quoteForSh(path)} ${quoteForSh(`${path}.old`)}`,
+    details: { path },
+  });
 }
 
 /** What `action` returns, or undefined if it fails for want of a file (ENOENT, ENOTDIR). */
@@ -97,12 +114,21 @@ export function syncDirectory(path: string): void {
 }
 
 /**
+ * Opens a new file to write it, in the place of what a crash left under this name. What another put
+ * there is not written through, be it a symlink, a hard link or a fifo.
+ */
+export function openNewFile(path: string, mode: number): number {
+  ifThere(() => unlinkSync(path));
+  return openSync(path, 'wx', mode);
+}
+
+/**
  * Replaces a small file in one step: readers see either the old text or the new, even after a power
  * cut. The file has `mode`, whatever the umask.
  */
 export function writeWhole(path: string, text: string, mode = 0o644): void {
   const temporary = `${path}.new`;
-  const descriptor = openSync(temporary, 'w', mode);
+  const descriptor = openNewFile(temporary, mode);
   try {
     fchmodSync(descriptor, mode);
     // Not writeSync(), which may write less than it was given.

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import lockfile from 'proper-lockfile';
 import { errnoOf } from '../errors.ts';
-import { ifThere, makeOpenDirectory } from './files.ts';
+import { ifThere, lstatIfThere, makeOpenDirectory } from './files.ts';
 
 /** How often a holder renews the modification time of its lock directory; ms. */
 export const HEARTBEAT_MS = 5_000;
@@ -78,7 +78,8 @@ export function setLockAside(path: string, token: string): boolean {
 
 /** The token of the holder, or undefined if the lock is free. */
 export function lockHolderToken(path: string): string | undefined {
-  return ifThere(() => fs.readdirSync(path))?.[0];
+  // Through a symlink, another directory would look like a lock, and be emptied as one.
+  return lstatIfThere(path)?.isDirectory() ? ifThere(() => fs.readdirSync(path))?.[0] : undefined;
 }
 
 type Callback = (error: NodeJS.ErrnoException | null) => void;

@@ -14,10 +14,10 @@ import {
   ifThere,
   lstatIfThere,
   makeDirectories,
-  makeOpenDirectory,
   realPathToBe,
   syncDirectory,
 } from '../system/files.ts';
+import { makeOwnDirectory } from '../system/own-files.ts';
 
 /**
  * Makes an empty mirror in a directory that is missing or empty, or finishes one that a crash left
@@ -40,9 +40,9 @@ export function createMirror(
   try {
     makeDirectories(path);
     const layout = layoutOf(realpathSync(path));
-    makeOpenDirectory(layout.state);
+    makeOwnDirectory(layout.state, 0o755);
     const settings = createSettings(layout, wanted, () => {
-      for (const directory of directoriesOf(layout, mode)) makeOpenDirectory(directory);
+      for (const directory of directoriesOf(layout, mode)) makeOwnDirectory(directory, 0o755);
       if (mode === 'in-place') makeGate(layout);
       sealStaging(layout);
       placeReader(layout);

@@ -1,0 +1,81 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+} from 'node:fs';
+import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { lstatIfThere, otherThing } from './files.ts';
+import { quoteForSh } from './quote.ts';
+
+/**
+ * The files and directories that a program keeps for itself. Somebody may have put something else in
+ * the place of one, and that must not be written through: a symlink, a second name of a file elsewhere,
+ * a fifo.
+ */
+
+/** The errors of open(2) for a symlink (O_NOFOLLOW), a directory, a socket, and a device. */
+const NO_FILE = ['ELOOP', 'EISDIR', 'ENXIO', 'ENODEV'];
+
+/**
+ * Opens a file to read it and to append to it. One that is new or empty gets `mode`, whatever the umask.
+ *
+ * @throws MirrorlatchError CONFIGURATION when something else has its name, or it has a second one.
+ */
+export function openOwnFile(path: string, mode: number): number {
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+  const descriptor = openOrExplain(
+    path,
+    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
+    mode,
+  );
+  const { size, nlink, ...found } = fstatSync(descriptor);
+  const isFile = (found.mode & constants.S_IFMT) === constants.S_IFREG;
+  if (isFile && nlink === 1) {
+    if (size === 0) fchmodSync(descriptor, mode);
+    return descriptor;
+  }
+  closeSync(descriptor);
+  if (!isFile) throw otherThing(path, 'a file');
+  const [old, copy] = [quoteForSh(path), quoteForSh(`${path}.copy`)];
+  throw new MirrorlatchError('CONFIGURATION', `${path} has a second name (hard link)`, {
+    hint: `Writing to it would change a file elsewhere. Give it content of its own with: cp -p ${old} ${copy} && mv ${copy} ${old}`,
+    details: { path },
+  });
+}
+
+function openOrExplain(path: string, flags: number, mode: number): number {
+  try {
+    return openSync(path, flags, mode);
+  } catch (error) {
+    throw NO_FILE.includes(errnoOf(error) ?? '') ? otherThing(path, 'a file') : error;
+  }
+}
+
+/**
+ * Makes a directory of this mode, whatever the umask; one that exists is left as it is.
+ *
+ * @throws MirrorlatchError CONFIGURATION when something else has its name.
+ */
+export function makeOwnDirectory(path: string, mode: number): void {
+  try {
+    mkdirSync(path, { mode });
+    chmodSync(path, mode);
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    refuseOtherThanDirectory(path);
+  }
+}
+
+/** @throws MirrorlatchError CONFIGURATION when `path` exists and is no regular file. */
+export function refuseOtherThanFile(path: string): void {
+  if (lstatIfThere(path)?.isFile() === false) throw otherThing(path, 'a file');
+}
+
+/** @throws MirrorlatchError CONFIGURATION when `path` exists and is no directory. */
+export function refuseOtherThanDirectory(path: string): void {
+  if (lstatIfThere(path)?.isDirectory() === false) throw otherThing(path, 'a directory');
+}
