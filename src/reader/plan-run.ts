@@ -4,7 +4,7 @@ import { emptyName } from '../mirror/layout.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { PinKind } from './guard.ts';
 import { interactiveShell } from './interactive-shell.ts';
-import { presetFor } from './presets.ts';
+import { presetFor, refreshOf } from './presets.ts';
 import { programPath, readerPath } from './script.ts';
 import { prepareSticky, rememberedId, stickyDirectory, stickyFile } from './sticky.ts';
 
@@ -51,16 +51,18 @@ function guardWords(options: RunOptions): string[] {
   const { sticky, reuse, isUnpinned } = stickiness(options);
   if (isUnpinned) return [];
   const directory = stickyDirectory(env, process.geteuid?.() === 0);
+  const again = reuse && howToRemember(options, reuse);
   return [
     'sh',
     readerPath,
     ...roots.flatMap((root) => [
       '--root',
       root,
-      ...snapshotOf(options, root, reuse && stickyFile(directory, reuse, root)),
+      ...snapshotOf(options, root, directory, reuse, again),
       ...(sticky === undefined ? [] : ['--remember', rememberIn(directory, sticky, root)]),
     ]),
     ...(options.orCurrent ? ['--or-current'] : []),
+    ...(again === undefined ? [] : ['--if-gone', again]),
     ...(options.allowDirty ? ['--allow-dirty'] : []),
     ...(options.pin === undefined ? [] : ['--pin', options.pin]),
     ...(options.chdir === undefined ? [] : ['--chdir', options.chdir]),
@@ -97,19 +99,30 @@ function stickiness({ sticky, reuse, preset, command }: RunOptions): {
 function snapshotOf(
   { snapshot, orCurrent }: RunOptions,
   root: string,
-  remembered: string | undefined,
+  directory: string,
+  reuse: string | undefined,
+  again: string | undefined,
 ): string[] {
-  if (remembered === undefined) return snapshot === undefined ? [] : ['--snapshot', snapshot];
-  const id = rememberedId(remembered);
+  if (reuse === undefined) return snapshot === undefined ? [] : ['--snapshot', snapshot];
+  const id = rememberedId(stickyFile(directory, reuse, root));
   if (id !== undefined) return ['--snapshot', id];
   if (orCurrent) return [];
   throw new MirrorlatchError(
     'UNAVAILABLE',
-    `no snapshot of ${root} is remembered under that name`,
-    {
-      hint: 'Run what refreshes the lists with --sticky first (apt-get update), or use --or-current.',
-    },
+    `no snapshot of ${root} is remembered under the name ${JSON.stringify(reuse)}`,
+    { hint: again },
   );
+}
+
+/** The advice for a snapshot that is gone, or was never remembered. */
+function howToRemember({ roots, preset }: RunOptions, name: string): string {
+  const refresh = refreshOf(name);
+  if (refresh === undefined) {
+    return `Use --or-current, or first run what fetches the lists with --sticky ${name}.`;
+  }
+  const mirrors = roots.map(quoteForSh).join(' -m ');
+  const option = preset ? '--preset' : `--sticky ${name}`;
+  return `Use --or-current, or run ${refresh} again: mirrorlatch run ${mirrors} ${option} -- ${refresh}`;
 }
 
 function rememberIn(directory: string, name: string, root: string): string {

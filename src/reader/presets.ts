@@ -19,6 +19,8 @@ export interface Preset {
 /** A package manager's command line: how a call of it uses the lists. */
 interface Program {
   readonly family: string;
+  /** The command that fetches the lists. */
+  readonly refresh?: string;
   /** Matches the base name of the program. */
   readonly names: RegExp;
   /** Options whose value may be the next word. */
@@ -54,6 +56,7 @@ const APT_VALUED = words('-o --option -c --config-file -t --target-release');
  */
 const APT: Program = {
   family: 'apt',
+  refresh: 'apt-get update',
   names: /^apt(-get)?$/,
   // apt-get(8), OPTIONS
   valued: [
@@ -102,6 +105,7 @@ const PROGRAMS: readonly Program[] = [
   {
     // Its commands fetch the metadata themselves if it is too old.
     family: 'dnf',
+    refresh: 'dnf makecache',
     names: /^(dnf|yum|microdnf)(-?\d)?$/,
     // dnf(8), OPTIONS
     valued: words(`
@@ -125,6 +129,7 @@ const PROGRAMS: readonly Program[] = [
   {
     // `install` refreshes a repository with autorefresh, from the reused snapshot.
     family: 'zypper',
+    refresh: 'zypper refresh',
     names: /^zypper$/,
     // zypper(8), GLOBAL OPTIONS
     valued: words(`
@@ -148,6 +153,7 @@ const PROGRAMS: readonly Program[] = [
   },
   {
     family: 'pacman',
+    refresh: 'pacman -Sy',
     names: /^pacman$/,
     subcommandIsOption: true,
     // pacman(8), OPTIONS
@@ -180,6 +186,7 @@ const PROGRAMS: readonly Program[] = [
   },
   {
     family: 'apk',
+    refresh: 'apk update',
     names: /^apk(\.static)?$/,
     // apk(8), GLOBAL OPTIONS; -t is from apk-add(8)
     valued: words(`
@@ -257,6 +264,11 @@ export function presetFor(command: readonly string[]): Preset {
   const program = PROGRAMS.find(({ names }) => names.test(name));
   if (program === undefined) return { family: 'other', use: 'pin' };
   return { family: program.family, use: useOf(program, rest) };
+}
+
+/** The command that fetches the lists of a family, as a user types it. Pure. */
+export function refreshOf(family: string): string | undefined {
+  return PROGRAMS.find((program) => program.family === family)?.refresh;
 }
 
 function useOf(program: Program, given: readonly string[]): Use {

@@ -121,8 +121,8 @@ ml_end_wait() {
 # ml_wait WHY: wait about a second, or exit with 75 when --wait is used up.
 ml_wait() {
   if [ -n "$ml_patience" ] && [ "$ml_waited" -ge "$ml_patience" ]; then
-    ml_say "$1" 'Wait longer with --wait, or look at the mirror with: mirrorlatch status ROOT'
-    exit 75
+    ml_quote "$ml_root"
+    ml_end_wait "$1" "Wait longer with --wait, or look at the mirror with: mirrorlatch status $ml_quoted"
   fi
   [ "$ml_waited" != 0 ] || ml_say "waiting: $1"
   if [ -z "$ml_waiter" ]; then sleep 1; else ml_wait_for_events; fi
@@ -296,7 +296,7 @@ ml_take_lease() {
     fi
   done
   ml_free_descriptor
-  ml_open_at "$ml_fd" "$ml_lease" || return 1
+  [ -f "$ml_lease" ] && ml_open_at "$ml_fd" "$ml_lease" || return 1
   flock -s -n "$ml_fd"
   case $? in
   0)
@@ -315,7 +315,9 @@ ml_is_open() {
   [ -e "$ml_root/.mirrorlatch/gate.json" ] || [ -e "$ml_root/.mirrorlatch/gate.flock" ] || return 0
   # The writer that closes the gate waits for the pin around this command. Waiting for it would be a deadlock.
   [ "$ml_holds_gate" = no ] || return 0
-  IFS= read -r ml_gate 2>/dev/null <"$ml_root/.mirrorlatch/gate.json" || ml_gate=''
+  ml_gate=''
+  # A FIFO would block until somebody writes to it.
+  [ ! -f "$ml_root/.mirrorlatch/gate.json" ] || IFS= read -r ml_gate 2>/dev/null <"$ml_root/.mirrorlatch/gate.json" || ml_gate=''
   case $ml_gate in
   *'"state":"open"'*) ;;
   *'"state":"dirty"'*'"by":"init"'*)
@@ -334,8 +336,9 @@ ml_is_open() {
     ml_why="$ml_root is being written"
     ml_is_abandoned || return 1
     ml_why="$ml_root is not whole: what was writing it is dead, and left the gate closed"
-    [ "$ml_allow_dirty" = yes ] && [ -x "$ml_root/gate" ] || ml_end_wait "$ml_why" \
-      "Its owner repairs it with: mirrorlatch unlock $(ml_quote "$ml_root")"
+    ml_quote "$ml_root"
+    [ "$ml_allow_dirty" = yes ] && [ -x "$ml_root/gate" ] ||
+      ml_end_wait "$ml_why" "Its owner repairs it with: mirrorlatch unlock $ml_quoted"
     ;;
   *)
     ml_why="$ml_root cannot be read yet: the state of its gate is not known"
@@ -351,14 +354,6 @@ ml_is_abandoned() {
   [ "$ml_abandoned" = "$ml_gate" ] || [ ! -e "$ml_root/.mirrorlatch/sync.lock" ] ||
     [ -n "$(find "$ml_root/.mirrorlatch/sync.lock" -prune -mmin +10 2>/dev/null)" ] || return 1
   IFS= read -r ml_now 2>/dev/null <"$ml_root/.mirrorlatch/gate.json" && [ "$ml_now" = "$ml_gate" ]
-}
-
-# ml_quote WORD: print it as a shell needs it.
-ml_quote() {
-  case $1 in
-  *[!A-Za-z0-9_/.:@+-]* | '') printf "'" && printf '%s\n' "$1" | sed "s/'/'\\\\''/g; \$s/\$/'/" ;;
-  *) printf '%s\n' "$1" ;;
-  esac
 }
 
 # ml_hold: resolve the snapshot of ml_root and take its lease, waiting as long as there is nothing to read.
@@ -385,8 +380,11 @@ ml_hold() {
     elif [ -n "$ml_wanted" ]; then
       ml_why="$ml_root has no snapshot $ml_wanted"
       [ "$ml_wanted" != previous ] || ml_why="$ml_root has no previous snapshot"
-      [ "$ml_or_current" = yes ] ||
-        ml_fail "$ml_why" 'Pin the current one with --or-current, or list the snapshots with: mirrorlatch list ROOT'
+      if [ "$ml_or_current" = no ]; then
+        ml_quote "$ml_root"
+        ml_fail "$ml_why" "${ml_if_gone:-Pin the current one with --or-current.}" \
+          "List the snapshots with: mirrorlatch list $ml_quoted"
+      fi
       ml_say "$ml_why: using the current one"
       ml_wanted=''
       continue
@@ -406,7 +404,8 @@ ml_hold() {
   [ "$ml_managed" = no ] || [ ! -d "$ml_root/current/" ] ||
     ml_fail "the lease of $ml_snapshot cannot be taken" \
       'You need permission to read it, and no process may hold it exclusively. If it is missing, the next sync restores it.'
-  ml_fail "$ml_root/current leads nowhere, or you may not enter its target" 'Check it with: ls -lL ROOT/current'
+  ml_quote "$ml_root/current"
+  ml_fail "$ml_root/current leads nowhere, or you may not enter its target" "Look at it with: ls -ld $ml_quoted"
 }
 
 # ml_bind SOURCE TARGET [OPTION]: bind SOURCE at TARGET, with everything mounted below it. With X-mount.mkdir, mount(8)
@@ -936,15 +935,15 @@ if [ "${1-}" = --inside ]; then
 fi
 
 ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
-ml_waiter='' ml_or_current=no ml_allow_dirty=no ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_release=no ml_verbose=no
+ml_waiter='' ml_if_gone='' ml_or_current=no ml_allow_dirty=no ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_release=no ml_verbose=no
 while [ $# -gt 0 ]; do
   case $1 in
-  --waiter=* | --root=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=*)
+  --waiter=* | --if-gone=* | --root=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=*)
     ml_option=${1%%=*} ml_value=${1#*=}
     shift
     set -- "$ml_option" "$ml_value" "$@"
     ;;
-  --waiter | --root | --snapshot | --pin | --chdir | --wait | --remember)
+  --waiter | --if-gone | --root | --snapshot | --pin | --chdir | --wait | --remember)
     [ $# -gt 1 ] || ml_fail "$1 needs a value" 'See: reader --help'
     ;;
   esac
@@ -958,7 +957,7 @@ while [ $# -gt 0 ]; do
     ;;
   --snapshot)
     case $2 in
-    '' | . | .. | */*) ml_fail "'$2' is not a snapshot id" 'List the snapshots with: mirrorlatch list ROOT' ;;
+    '' | . | .. | */*) ml_fail "'$2' is not a snapshot id" 'mirrorlatch list prints the ids of a mirror.' ;;
     esac
     [ "$2" = current ] || eval "ml_wanted_$ml_count=\$2"
     shift
@@ -986,6 +985,11 @@ while [ $# -gt 0 ]; do
   --waiter)
     # The path of mirrorlatch, given by `mirrorlatch run`: it notices a change at once instead of polling.
     ml_waiter=$2
+    shift
+    ;;
+  --if-gone)
+    # The advice of `mirrorlatch run` for the case that the snapshot is gone.
+    ml_if_gone=$2
     shift
     ;;
   --or-current) ml_or_current=yes ;;

@@ -110,6 +110,6 @@ export function checkShimName(name: string): void {
 
 /** The programs that the reader and `mirrorlatch run` start; a shim of one would call itself. */
 const NEEDED_BY_THE_GUARD = new Set(
-  `awk cat cp env flock ln mirrorlatch mount mv node nsenter readlink rm rmdir setpriv sh sleep
+  `awk cat cp env find flock ln mirrorlatch mount mv node nsenter readlink rm rmdir setpriv sh sleep
    sudo unshare`.split(/\s+/),
 );

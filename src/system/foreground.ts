@@ -71,7 +71,7 @@ export async function runInForeground(
       if (signal.aborted) end();
     });
   } catch (cause) {
-    throw notRun(programName(words), errnoOf(cause) === 'ENOENT', cause);
+    throw notRun(words[0], errnoOf(cause) === 'ENOENT', cause);
   } finally {
     signal.removeEventListener('abort', end);
     clearTimeout(impatience);
@@ -94,13 +94,17 @@ export function checkProgram(word: Buffer): void {
   const found = word.length === 0 ? [] : files.filter((file) => canSay(() => statSync(file)));
   const isExecutable = (file: Buffer): boolean =>
     canSay(() => accessSync(file, access.X_OK)) && !statSync(file).isDirectory();
-  if (!found.some(isExecutable)) throw notRun(programName([word]), found.length === 0);
+  if (!found.some(isExecutable)) throw notRun(word, found.length === 0);
 }
 
 /** A program's name for messages: without its directory, and on one line. */
-export function programName([word = Buffer.alloc(0)]: readonly Buffer[]): string {
-  const text = word.toString('utf8').replaceAll(/[\p{Cc}\uFFFD]/gu, '?');
+export function programName([word]: readonly Buffer[]): string {
+  const text = onOneLine(word);
   return text.slice(text.lastIndexOf('/') + 1);
+}
+
+function onOneLine(word: Buffer = Buffer.alloc(0)): string {
+  return word.toString('utf8').replaceAll(/[\p{Cc}\uFFFD]/gu, '?');
 }
 
 /**
@@ -194,8 +198,8 @@ function canSay(ask: () => unknown): boolean {
   }
 }
 
-function notRun(name: string, isMissing: boolean, cause?: unknown): MirrorlatchError {
-  const shown = JSON.stringify(name);
+function notRun(word: Buffer | undefined, isMissing: boolean, cause?: unknown): MirrorlatchError {
+  const shown = JSON.stringify(onOneLine(word));
   return isMissing
     ? new MirrorlatchError('COMMAND_NOT_FOUND', `the command ${shown} was not found`, { cause })
     : new MirrorlatchError('COMMAND_NOT_EXECUTABLE', `the command ${shown} cannot be executed`, {

@@ -391,11 +391,11 @@ describe.concurrent('I10: the command', () => {
       return result;
     };
     expectFailure(await isNot('no-such-program'), 127, /"no-such-program" was not found/);
-    expectFailure(await isNot('/no/such/program'), 127, /was not found/);
+    expectFailure(await isNot('/no/such/program'), 127, /"\/no\/such\/program" was not found/);
     expectFailure(await isNot(''), 127, /was not found/);
     const plain = join(mirror.home, 'plain');
     writeFileSync(plain, '');
-    expectFailure(await isNot(plain), 126, /"plain" cannot be executed/);
+    expectFailure(await isNot(plain), 126, /\/plain" cannot be executed/);
     expectFailure(await isNot('/'), 126, /cannot be executed/);
     expectFailure(await runProgram(['lock', mirror.root]), 125, /no command was given/);
     expectFailure(await runProgram(['lock', '/no/mirror', '--', 'true']), 125, /no mirror/);

@@ -22,6 +22,7 @@ describe('--snapshot', () => {
       for (const [given, id] of [
         ['first', 'first'],
         ['previous', 'second'],
+        ['current', 'third'],
       ] as const) {
         const result = await runGuarded(
           guard,
@@ -138,5 +139,36 @@ describe('a sticky pin', () => {
     expect((await aptGet('install', '-y', 'hello')).stdout).toBe('third');
     expect((await aptGet('update')).stdout).toBe('fourth');
     expect((await aptGet('install', 'hello')).stdout).toBe('fourth');
+  });
+
+  test('that is gone or unknown is named, with the command that remembers another', async () => {
+    const mirror = await mirrors();
+    const words = (result: ProgramResult) => transcript(result).replaceAll(mirror.root, 'ROOT');
+    const unknown = await cat(mirror, ['--reuse', 'foo']);
+    expectFailure(unknown, 125, /remembered under the name "foo"/, /with --sticky foo\.$/m);
+    const install = ['apt-get', 'install', 'hello'];
+    const env = { XDG_STATE_HOME: join(mirror.home, 'state') };
+    const reused = (options: string[]) => runGuarded(run, mirror.root, install, { options, env });
+    const again = /run apt-get update again: mirrorlatch run ROOT (.*) -- apt-get update$/m;
+    for (const [options, remembering] of [
+      [['--preset'], '--preset'],
+      [['--reuse', 'apt'], '--sticky apt'],
+    ] as const) {
+      const never = await reused([...options]);
+      expect(never.exitCode).toBe(125);
+      expect(again.exec(words(never))?.[1]).toBe(remembering);
+    }
+    await cat(mirror, ['--sticky', 'apt']);
+    await mirror.publish('fourth', { file: 'fourth' });
+    await mirror.publish('fifth', { file: 'fifth' });
+    await prune(mirror.root);
+    for (const [options, remembering] of [
+      [['--preset'], '--preset'],
+      [['--reuse', 'apt'], '--sticky apt'],
+    ] as const) {
+      const gone = await reused([...options]);
+      expectFailure(gone, 125, /has no snapshot third/, /--or-current/, /mirrorlatch list \//);
+      expect(again.exec(words(gone))?.[1]).toBe(remembering);
+    }
   });
 });

@@ -5,12 +5,14 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { expectFailure } from '../../support/expect-failure.ts';
 import {
   callers,
   type Guard,
@@ -238,3 +240,19 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
 function oneDigit(descriptors: readonly string[]): string[] {
   return descriptors.filter(({ length }) => length === 1);
 }
+
+test('a FIFO in place of a lease or of the state of the gate does not stop a guard', async () => {
+  const { root, state } = await mirrors();
+  for (const [name, exitCode] of [
+    ['gate.json', 75],
+    ['leases/third', 125],
+  ] as const) {
+    rmSync(state(name), { force: true });
+    await execa('mkfifo', [state(name)]);
+    const results = oneOfEachKind.map((guard) =>
+      runGuarded(guard, root, ['true'], { options: ['--wait', '0'] }),
+    );
+    for (const result of await Promise.all(results)) expectFailure(result, exitCode);
+    rmSync(state(name));
+  }
+});
