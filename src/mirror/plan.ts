@@ -8,6 +8,8 @@ import { type LeftOut, LeftOutTally } from './left-out.ts';
 export interface PlanFigures {
   newFiles: number;
   changedFiles: number;
+  /** Those among the new and the changed files that are only another name of a file. */
+  linkedFiles: number;
   /** Entries of which only mode, owner or times change, and changed symlinks and devices. */
   otherChanges: number;
   deletedFiles: number;
@@ -26,6 +28,7 @@ export function noChanges(): PlanFigures {
   return {
     newFiles: 0,
     changedFiles: 0,
+    linkedFiles: 0,
     otherChanges: 0,
     deletedFiles: 0,
     transferBytes: 0,
@@ -41,6 +44,7 @@ export function bothPlans(one: PlanFigures, next: PlanFigures): PlanFigures {
   return {
     newFiles: one.newFiles + next.newFiles,
     changedFiles: one.changedFiles + next.changedFiles,
+    linkedFiles: one.linkedFiles + next.linkedFiles,
     otherChanges: one.otherChanges + next.otherChanges,
     deletedFiles: one.deletedFiles + next.deletedFiles,
     transferBytes: one.transferBytes + next.transferBytes,
@@ -137,14 +141,15 @@ export class Plan {
     this.figures.deletedBytes += Number(gone.size);
   }
 
-  #addChanged({ change, type, name, size }: Entry): void {
+  #addChanged({ change, type, name, size, isHardLink }: Entry): void {
     const { figures } = this;
-    if (change === 'new' || type !== 'directory') figures.newInodes += 1;
+    if (!isHardLink && (change === 'new' || type !== 'directory')) figures.newInodes += 1;
     if (type !== 'file' || change === 'attributes') {
       figures.otherChanges += 1;
       return;
     }
-    figures.transferBytes += size;
+    if (isHardLink) figures.linkedFiles += 1;
+    else figures.transferBytes += size;
     if (change === 'new') figures.newFiles += 1;
     else {
       figures.changedFiles += 1;

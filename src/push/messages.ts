@@ -96,6 +96,7 @@ export type PusherMessage = z.infer<typeof PusherMessage>;
 const Figures = z.object({
   newFiles: amount,
   changedFiles: amount,
+  linkedFiles: amount,
   otherChanges: amount,
   deletedFiles: amount,
   transferBytes: amount,

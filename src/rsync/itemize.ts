@@ -7,6 +7,8 @@ export interface Entry {
   type: 'file' | 'directory' | 'symlink' | 'device' | 'special';
   /** The path below the root, one character a byte (latin1); `.` is the root itself. */
   name: string;
+  /** It is another name of a file that is listed, too, or there already: nothing is transferred. */
+  isHardLink?: true;
   /** Size in bytes; 0 for a deleted entry, whose size rsync does not print. */
   size: number;
   /** The modification time as rsync prints it, in whole seconds. */
@@ -66,7 +68,8 @@ export function parseEntry(line: string): Entry | undefined {
   }
   const type = TYPES[flags[1] ?? ''];
   if (type === undefined) return undefined;
-  return { change: changeOf(flags), type, name, size: Number(size), modified };
+  const entry = { change: changeOf(flags), type, name, size: Number(size), modified };
+  return flags.startsWith('h') ? { ...entry, isHardLink: true } : entry;
 }
 
 /**

@@ -1,3 +1,5 @@
+import { linkSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { runProgram, transcript } from '../support/program.ts';
@@ -91,6 +93,16 @@ test('the shown percentage and number of files only grow, and never exceed the t
     expect(figures.toSorted((one, other) => one - other)).toEqual(figures);
     expect(figures.at(-1)).toBeLessThanOrEqual(most);
   }
+});
+
+test('a transfer of hard links ends at 100 %, because each of them is transferred once', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ a: Buffer.alloc(300 * 1024, 'a'), z: Buffer.alloc(50 * 1024, 'z') });
+  for (const name of ['b', 'c']) linkSync(join(mirror.source, 'a'), join(mirror.source, name));
+  const terminal = onTerminal(mirror, ['--', '-H', '--bwlimit=200'], { columns: 100 });
+  expect(await terminal.exitCode).toBe(0);
+  expect(terminal.shownSince()).toMatch(/ of 358 kB \| \d\/2 files/);
+  expect(terminal.shownSince()).toMatch(/ 100 % \| 358 kB of 358 kB \| 2\/2 files/);
 });
 
 test('a transfer that has stalled says for how long nothing has come', async () => {

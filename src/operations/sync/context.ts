@@ -67,9 +67,9 @@ export function reportPlan(writer: Writer, plan: PlanFigures): void {
 /** Passes rsync's progress on, as a share of what is planned. */
 export function progressOf(
   { onEvent, lock }: Writer,
-  { transferBytes, newFiles, changedFiles }: PlanFigures,
+  { transferBytes, newFiles, changedFiles, linkedFiles }: PlanFigures,
 ) {
-  const totalFiles = newFiles + changedFiles;
+  const totalFiles = newFiles + changedFiles - linkedFiles;
   return ({ bytes, files }: TransferProgress): void => {
     onEvent({ kind: 'progress', bytes, totalBytes: transferBytes, files, totalFiles });
     const done = transferBytes === 0 ? 1 : Math.min(1, bytes / transferBytes);

@@ -13,6 +13,7 @@ function plan(files: number, bytes: number, deletedFiles = 0, deletedBytes = 0):
     transferBytes: 0,
     deletedBytes,
     newInodes: 0,
+    linkedFiles: 0,
     source: { files, directories: 1, entries: files + 1, bytes },
     leftOut: [],
   };
