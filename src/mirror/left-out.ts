@@ -10,6 +10,7 @@ export interface LeftOut extends LeftOutRecord {
 const REASONS: { [Why in LeftOutWhy]: string } & { [why: string]: string | undefined } = {
   'unsafe-link': 'symlinks that lead out of the tree; --without safe-links includes them',
   temporary: 'named like temporary files of rsync; --without temp-excludes includes them',
+  'update-mark': 'says that the source is being updated; --without update-marks includes it',
   'max-size': 'larger than --max-size',
   'min-size': 'smaller than --min-size',
   'not-regular':
@@ -21,6 +22,10 @@ const MOST_NAMES = 3;
 /** Counts what is left out, by reason. */
 export class LeftOutTally {
   readonly list: LeftOut[] = [];
+
+  has(why: LeftOutWhy): boolean {
+    return this.list.some((one) => one.why === why);
+  }
 
   add({ why, name }: LeftOutEntry): void {
     const known = this.list.find((one) => one.why === why);

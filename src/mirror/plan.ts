@@ -1,4 +1,4 @@
-import type { Entry, LeftOutEntry } from '../rsync/itemize.ts';
+import type { Entry, LeftOutEntry, LeftOutWhy } from '../rsync/itemize.ts';
 import type { SourceTotals } from '../rsync/progress.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
@@ -59,8 +59,8 @@ export function bothPlans(one: PlanFigures, next: PlanFigures): PlanFigures {
 export interface PlanRules {
   /** Whether an entry stays although the source no longer has it. */
   keeps: (name: string) => boolean;
-  /** Whether an entry of the source is left out of the tree. */
-  leavesOut: (entry: Entry) => boolean;
+  /** Why an entry of the source is left out of the tree, if it is. */
+  leavesOut: (entry: Entry) => LeftOutWhy | undefined;
 }
 
 /** Counts what rsync would change in a tree, from its itemized output. */
@@ -91,6 +91,11 @@ export class Plan {
     return this.#isExact;
   }
 
+  /** Whether the source says that it is being updated. */
+  get isUpdating(): boolean {
+    return this.#leftOut.has('update-mark');
+  }
+
   /** @returns what is to change; undefined if the entry stays as it is. */
   add(entry: Entry): Entry | undefined {
     const { change, name, type, size } = entry;
@@ -100,9 +105,8 @@ export class Plan {
       this.#addDeleted(entry);
       return entry;
     }
-    if (this.#rules.leavesOut(entry)) {
-      return this.leaveOut({ why: 'temporary', name, isCertain: true, type, size });
-    }
+    const why = this.#rules.leavesOut(entry);
+    if (why !== undefined) return this.leaveOut({ why, name, isCertain: true, type, size });
     this.#isEmpty = false;
     this.#addChanged(entry);
     return entry;

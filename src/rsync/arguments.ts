@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Source } from './source.ts';
-import { CERTAIN_SUFFIXES, DELAYED } from './temporary-names.ts';
+import { CERTAIN_SUFFIXES, DELAYED, UPDATE_MARK } from './temporary-names.ts';
 
 /** What rsync does for a mirror by default, by the name that turns it off (`--without NAME`). */
 export const DEFAULT_NAMES = [
@@ -10,6 +10,7 @@ export const DEFAULT_NAMES = [
   'safe-links',
   'timeout',
   'temp-excludes',
+  'update-marks',
   'settle',
 ] as const;
 
@@ -117,7 +118,7 @@ export function wholePassArguments(
     '--delete-excluded',
     ...common(transfer),
     ...transferring(transfer, options),
-    ...temporaryFilters(transfer),
+    ...leftOutFilters(transfer),
     '--stats',
     '--',
     transfer.source.argument,
@@ -137,7 +138,7 @@ export function inPlaceArguments(transfer: Transfer, target: string): string[] {
     '--info=progress2',
     ...(transfer.source.kind === 'local' ? [] : ['--fuzzy']),
     '--delay-updates',
-    ...temporaryFilters(transfer),
+    ...leftOutFilters(transfer),
     '--stats',
     '--',
     transfer.source.argument,
@@ -169,13 +170,20 @@ function transferring({ source }: Transfer, { from, how, partial }: ApplyOptions
 }
 
 /**
- * Filters for what `isTemporary` names, after the user's own. A plan has none: it lists what is
- * temporary, so that it can be counted.
+ * Filters for what `whyLeftOut` names, after the user's own. A plan has none: it lists these entries,
+ * so that they can be counted.
  */
-function temporaryFilters({ without }: Transfer): string[] {
-  if (without.has('temp-excludes')) return [];
+function leftOutFilters({ without }: Transfer): string[] {
+  const wanted = (name: DefaultName, ...args: string[]) => (without.has(name) ? [] : args);
   return [
-    `--exclude=${DELAYED}/`,
-    ...CERTAIN_SUFFIXES.flatMap((suffix) => [`--include=.*.${suffix}/`, `--exclude=.*.${suffix}`]),
+    ...wanted('update-marks', `--exclude=/${UPDATE_MARK}*`),
+    ...wanted(
+      'temp-excludes',
+      `--exclude=${DELAYED}/`,
+      ...CERTAIN_SUFFIXES.flatMap((suffix) => [
+        `--include=.*.${suffix}/`,
+        `--exclude=.*.${suffix}`,
+      ]),
+    ),
   ];
 }

@@ -24,6 +24,7 @@ export const LEFT_OUT_WHYS = [
   'max-size',
   'min-size',
   'temporary',
+  'update-mark',
 ] as const;
 
 export type LeftOutWhy = (typeof LEFT_OUT_WHYS)[number];

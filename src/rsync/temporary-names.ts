@@ -26,6 +26,14 @@ export function isTemporary({ name, type }: Pick<Entry, 'name' | 'type'>): boole
   return above.includes(DELAYED) || (type !== 'directory' && CERTAIN_NAME.test(parts.at(-1) ?? ''));
 }
 
+/** ftpsync(1) keeps a file of such a name at the top of its tree as long as it updates that. */
+export const UPDATE_MARK = 'Archive-Update-in-Progress-';
+
+/** Whether the upstream says by this entry that it is being updated. */
+export function isUpdateMark({ name, type }: Pick<Entry, 'name' | 'type'>): boolean {
+  return type === 'file' && name.startsWith(UPDATE_MARK) && !name.includes('/');
+}
+
 /** Whether a killed rsync may have left this entry in the tree that it wrote. */
 export function mayBeTemporary(name: string): boolean {
   const parts = name.split('/');

@@ -1,3 +1,4 @@
+import type { Ending } from './failure.ts';
 import type { SourceTotals } from './progress.ts';
 import type { Retries } from './retries.ts';
 import { type RsyncRun, runRsync } from './run.ts';
@@ -11,6 +12,8 @@ export interface RsyncSession extends Pick<RsyncRun, 'inherit' | 'signal' | 'onC
 export interface RsyncTry extends Pick<RsyncRun, 'args' | 'onEntry' | 'onLeftOut' | 'onProgress'> {
   /** Called when rsync has ended, cleanly or not. */
   close?: () => void;
+  /** May overrule a clean ending. */
+  judge?: () => Ending;
 }
 
 /** The run that ended cleanly. */
@@ -36,10 +39,11 @@ export async function untilClean<Next extends RsyncTry | undefined>(
   for (;;) {
     const run = await nextTry();
     if (run === undefined) return undefined as Extract<Next, undefined>;
-    const { close, ...handlers } = run;
-    const { ending, totals, complaints } = await runRsync({ ...common, ...handlers }).finally(
-      close,
-    );
+    const { close, judge, ...handlers } = run;
+    const outcome = await runRsync({ ...common, ...handlers }).finally(close);
+    const { totals, complaints } = outcome;
+    const isClean = outcome.ending.kind === 'clean';
+    const ending = isClean && judge !== undefined ? judge() : outcome.ending;
     if (ending.kind === 'clean') return { run, totals };
     await retries.again(ending, complaints);
   }

@@ -2,10 +2,11 @@ import { existsSync, mkdirSync, readFileSync, statSync, utimesSync } from 'node:
 import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { mirrorsInPlace } from '../support/in-place-mirror.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
-import { type ProgramResult, runProgram, transcript } from '../support/program.ts';
+import { type ProgramResult, runProgram, startProgram, transcript } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { afterTransfer, atTransfer, standInFor } from '../support/stand-in.ts';
@@ -124,6 +125,56 @@ describe('I16: a source that goes on during a transfer', () => {
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(contentOf(mirror, 'zz/index')).toBe('v2: p1 p2\n');
     expect(existsSync(join(mirror.root, 'current', 'pool', 'p2'))).toBe(false);
+  });
+});
+
+describe('a source that says that it is being updated', () => {
+  const mark = 'Archive-Update-in-Progress-mirror.example.org';
+
+  test.for([
+    ['a mirror of snapshots', oneSnapshot],
+    ['a mirror in place', inPlace],
+  ] as const)('is waited for by %s, before anything is transferred', async ([name, make]) => {
+    const mirror = await make(homeOf(`update, ${name}`));
+    mirror.change({ ...REPOSITORY, [mark]: '' });
+    const words = ['sync', mirror.root, '--retries', '1', '--retry-delay', '0'];
+    const result = await runProgram(words);
+    expectFailure(
+      result,
+      69,
+      /the source is being updated: it has a file /,
+      /--without update-marks/,
+    );
+    expect(result.stderr).not.toMatch(/transferring|closing the gate/);
+    expect(existsSync(join(mirror.root, 'current', 'zz'))).toBe(false);
+
+    const sync = startProgram(['sync', mirror.root, '--retry-delay', '2s']);
+    await eventually(() => expect(sync.saidSoFar()).toMatch(/being updated.*; try 1 of 4 follows/));
+    mirror.change({ [mark]: null });
+    const { exitCode } = await sync.result;
+    expect(exitCode).toBe(0);
+    expect(published(mirror)).toEqual([]);
+  });
+
+  test('only at the end of the transfer is not published either', async () => {
+    const mirror = await oneSnapshot(homeOf('update begins'));
+    mirror.change(REPOSITORY);
+    const begins = afterTransfer(`: >'${mirror.source}/${mark}'`);
+    const result = await syncWhile(mirror, begins, '--retries', '0');
+    expectFailure(result, 69, /the source is being updated/);
+    expect(mirror.snapshots()).toEqual(['first']);
+  });
+
+  test('is not waited for by a dry run, and with --without update-marks the mark is content', async () => {
+    const mirror = await oneSnapshot(homeOf('mark as content'));
+    mirror.change({ [mark]: '', [`below/${mark}`]: '' });
+    const dryRun = await runProgram(['sync', mirror.root, '--dry-run']);
+    expect(dryRun.exitCode, transcript(dryRun)).toBe(0);
+    expect(dryRun.stdout).toMatch(
+      /left out {3}Archive-Update-in-Progress-mirror\.example\.org: says/,
+    );
+    expect(await mirror.sync('--without', 'update-marks')).toMatchObject({ outcome: 'published' });
+    expect(published(mirror)).toEqual([]);
   });
 });
 

@@ -41,6 +41,8 @@ export interface Work {
 export interface PlanContext extends Pick<Work, 'transfer' | 'strategy'>, RsyncSession {
   /** The tree that `current` names; undefined before the first publication. */
   base: string | undefined;
+  /** A plan is made again as long as the source says that it is being updated. */
+  waitsForUpdate: boolean;
 }
 
 /** What all steps of one sync share. */

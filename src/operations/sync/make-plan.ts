@@ -1,8 +1,16 @@
+import { MirrorlatchError } from '../../errors.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
 import { Plan } from '../../mirror/plan.ts';
 import { planArguments, type Transfer } from '../../rsync/arguments.ts';
-import type { Entry, LeftOutEntry } from '../../rsync/itemize.ts';
-import { isTemporary, mayBeTemporary } from '../../rsync/temporary-names.ts';
+import type { Ending } from '../../rsync/failure.ts';
+import type { Entry, LeftOutEntry, LeftOutWhy } from '../../rsync/itemize.ts';
+import { sourceName } from '../../rsync/source.ts';
+import {
+  isTemporary,
+  isUpdateMark,
+  mayBeTemporary,
+  UPDATE_MARK,
+} from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import type { PlanContext } from './context.ts';
@@ -31,6 +39,8 @@ export async function makePlan<Listener extends EntryListener>(
       onEntry: (entry: Entry) => listenTo(plan.add(entry)),
       onLeftOut: (entry: LeftOutEntry) => listenTo(plan.leaveOut(entry)),
       close: () => listener.close(),
+      judge: (): Ending =>
+        plan.isUpdating && context.waitsForUpdate ? sourceIsUpdated(transfer) : { kind: 'clean' },
       plan,
       listener,
     };
@@ -50,6 +60,19 @@ function keepsOf({ transfer, base, strategy }: PlanContext): (name: string) => b
     (isOurs && mayBeTemporary(name)) || (keeps && lstatIfThere(bytePath(base, name)) !== undefined);
 }
 
-function leavesOutOf({ without }: Transfer): (entry: Entry) => boolean {
-  return without.has('temp-excludes') ? () => false : isTemporary;
+function leavesOutOf({ without }: Transfer): (entry: Entry) => LeftOutWhy | undefined {
+  const [leavesMarks, leavesTemporary] = [
+    !without.has('update-marks'),
+    !without.has('temp-excludes'),
+  ];
+  return (entry) => {
+    if (leavesMarks && isUpdateMark(entry)) return 'update-mark';
+    return leavesTemporary && isTemporary(entry) ? 'temporary' : undefined;
+  };
+}
+
+function sourceIsUpdated({ source }: Transfer): Ending {
+  const why = `the source is being updated: it has a file ${UPDATE_MARK}*`;
+  const hint = `Try again later. If ${sourceName(source)} has been left with that file by mistake, sync it all the same with: --without update-marks`;
+  return { kind: 'retry', why, error: new MirrorlatchError('UNAVAILABLE', why, { hint }) };
 }

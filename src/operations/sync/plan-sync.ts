@@ -36,6 +36,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const context = {
     ...work,
     base,
+    waitsForUpdate: false,
     inherit: [],
     signal,
     retries: new Retries({ ...policy.retry, signal, onRetry }),

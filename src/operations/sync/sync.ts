@@ -108,6 +108,7 @@ function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncCont
     ...work,
     writer,
     base: before === undefined ? undefined : layout.snapshot(before),
+    waitsForUpdate: true,
     inherit,
     signal,
     retries: new Retries({ ...policy.retry, signal, onRetry }),
