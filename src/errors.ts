@@ -51,8 +51,8 @@ interface CommonDetails {
 /** Facts that belong to one code. */
 interface DetailsByCode {
   SHRUNKEN_SOURCE: {
-    /** The shares of files and bytes that would vanish, 0 to 1. */
-    shrinkage?: { files: number; bytes: number };
+    /** The shares of files and bytes that would vanish, 0 to 1, of the tree or of a directory. */
+    shrinkage?: { files: number; bytes: number; directory?: string };
   };
   BUSY: {
     /** A `LockState`: which process keeps the lock from us. */

@@ -27,6 +27,22 @@ export function percentage(text: string): number {
   throw new InvalidArgumentError('Give a percentage from 0 to 100.');
 }
 
+/** Reads `30`, or `pool=10` for a directory in the tree; repeatable. */
+export function percentages(text: string, before: Percentages = {}): Percentages {
+  const at = text.lastIndexOf('=');
+  if (at === -1) return { ...before, maxPercent: percentage(text) };
+  const directory = text.slice(0, at).replaceAll(/^\/+|\/+$/g, '');
+  if (directory.split('/').some((part) => ['', '.', '..'].includes(part)))
+    throw new InvalidArgumentError('Give a directory as it is in the mirror, such as pool=10.');
+  const maxPercentIn = { ...before.maxPercentIn, [directory]: percentage(text.slice(at + 1)) };
+  return { ...before, maxPercentIn };
+}
+
+export interface Percentages {
+  maxPercent?: number;
+  maxPercentIn?: Record<string, number>;
+}
+
 /** Reads a whole number. */
 export function count(atLeast: number): (text: string) => number {
   return (text) => {

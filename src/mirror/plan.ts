@@ -3,6 +3,7 @@ import type { SourceTotals } from '../rsync/progress.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 import { type LeftOut, LeftOutTally } from './left-out.ts';
+import { bothLosses, LossCount, type Losses } from './losses.ts';
 
 /** How much a sync would change. */
 export interface PlanFigures {
@@ -21,6 +22,8 @@ export interface PlanFigures {
   /** The size of the whole source, without what is left out as far as rsync tells its size. */
   source: SourceTotals;
   leftOut: LeftOut[];
+  /** What vanishes from the tree and from each directory that is guarded on its own. */
+  lost: Losses;
 }
 
 /** The figures of a sync that has nothing to do. */
@@ -36,7 +39,13 @@ export function noChanges(): PlanFigures {
     newInodes: 0,
     source: { files: 0, directories: 0, entries: 0, bytes: 0 },
     leftOut: [],
+    lost: {},
   };
+}
+
+/** The figures of a step that takes nothing from readers: what it deletes was never published. */
+export function withoutLosses(figures: PlanFigures): PlanFigures {
+  return { ...figures, deletedFiles: 0, deletedBytes: 0, lost: {} };
 }
 
 /** What two plans change, one after the other. */
@@ -52,6 +61,7 @@ export function bothPlans(one: PlanFigures, next: PlanFigures): PlanFigures {
     newInodes: one.newInodes + next.newInodes,
     source: next.source,
     leftOut: next.leftOut,
+    lost: bothLosses(one.lost, next.lost),
   };
 }
 
@@ -72,14 +82,20 @@ export class Plan {
   readonly #rules: PlanRules;
   readonly #leftOut = new LeftOutTally();
   readonly #totalsLeftOut = { files: 0, directories: 0, entries: 0, bytes: 0 };
+  readonly #losses: LossCount;
   #isEmpty = true;
   #isExact = true;
 
-  /** @param tree the tree that the source is compared with. */
-  constructor(tree: string, rules: PlanRules) {
+  /**
+   * @param tree the tree that the source is compared with.
+   * @param watched directories whose losses are counted on their own.
+   */
+  constructor(tree: string, rules: PlanRules, watched: readonly string[]) {
     this.#tree = tree;
     this.#rules = rules;
     this.figures.leftOut = this.#leftOut.list;
+    this.#losses = new LossCount(watched);
+    this.figures.lost = this.#losses.losses;
   }
 
   get isEmpty(): boolean {
@@ -143,6 +159,7 @@ export class Plan {
     if (!gone?.isFile()) return;
     this.figures.deletedFiles += 1;
     this.figures.deletedBytes += Number(gone.size);
+    this.#losses.addDeleted(name, Number(gone.size));
   }
 
   #addChanged({ change, type, name, size, isHardLink }: Entry): void {
@@ -154,10 +171,13 @@ export class Plan {
     }
     if (isHardLink) figures.linkedFiles += 1;
     else figures.transferBytes += size;
-    if (change === 'new') figures.newFiles += 1;
-    else {
+    if (change === 'new') {
+      figures.newFiles += 1;
+      this.#losses.addNew(name, size);
+    } else {
       figures.changedFiles += 1;
       const old = lstatIfThere(bytePath(this.#tree, name));
+      if (old?.isFile()) this.#losses.addChanged(name, Number(old.size), size);
       if (old?.isFile() && old.nlink === 1n) this.replacedBytes += Number(old.blocks) * 512;
     }
   }

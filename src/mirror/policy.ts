@@ -62,11 +62,17 @@ export const DEFAULT_DRAIN: DrainPolicy = { drainMs: 5 * MINUTE, afterDrain: 'gi
 export interface ShrinkPolicy {
   /** The largest share of files, or of bytes, that may vanish; percent. */
   readonly maxPercent: number;
+  /** The same for single directories, relative to the tree: `pool` to 10. */
+  readonly maxPercentIn: Readonly<Record<string, number>>;
   /** Publish no matter how much vanishes. */
   readonly isAllowed: boolean;
 }
 
-export const DEFAULT_SHRINK: ShrinkPolicy = { maxPercent: 30, isAllowed: false };
+export const DEFAULT_SHRINK: ShrinkPolicy = {
+  maxPercent: 30,
+  maxPercentIn: {},
+  isAllowed: false,
+};
 
 /** `given`, with `defaults` for the options that are missing or undefined. */
 export function withDefaults<Group extends object>(

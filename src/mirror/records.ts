@@ -35,6 +35,10 @@ const Settings = z.strictObject({
     z.number().check(z.minimum(0), z.maximum(100)),
     DEFAULT_SHRINK.maxPercent,
   ),
+  /** The same for directories in the tree. */
+  maxShrinkPercentIn: z.optional(
+    z.record(z.string(), z.number().check(z.minimum(0), z.maximum(100))),
+  ),
 });
 
 export type Settings = z.infer<typeof Settings>;
@@ -130,6 +134,8 @@ export interface SyncFigures {
   source: string;
   strategy: string;
   clone: string;
+  /** Those that the user gave. */
+  rsyncOptions?: readonly string[];
   /** The whole tree: regular files and their bytes. */
   files: number;
   bytes: number;
@@ -159,6 +165,7 @@ const figures = {
   source: z.optional(z.string()),
   strategy: z.optional(z.string()),
   clone: z.optional(z.string()),
+  rsyncOptions: z.optional(z.array(z.string())),
   files: z.optional(z.number()),
   bytes: z.optional(z.number()),
   newFiles: z.optional(z.number()),

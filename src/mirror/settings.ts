@@ -30,7 +30,7 @@ export interface SettingsOptions {
   source?: string | undefined;
   rsyncOptions?: readonly string[] | undefined;
   retention?: Given<RetentionPolicy> | undefined;
-  shrink?: Given<Pick<ShrinkPolicy, 'maxPercent'>> | undefined;
+  shrink?: Given<Pick<ShrinkPolicy, 'maxPercent' | 'maxPercentIn'>> | undefined;
   /** A real directory that is to hold what is current, too, replaced by exchange. */
   serveAt?: string | undefined;
 }
@@ -52,6 +52,7 @@ export function settingsFrom({
     keepWithinMs: retention?.keepWithinMs,
     graceMs: retention?.graceMs,
     maxShrinkPercent: shrink?.maxPercent,
+    maxShrinkPercentIn: shrink?.maxPercentIn,
     source: source === undefined ? undefined : parseSource(source).argument,
     rsyncOptions: rsyncOptions && withAbsoluteFiles(rsyncOptions),
     serveAt: serveAt === undefined ? undefined : resolve(serveAt),

@@ -1,42 +1,43 @@
 import { MirrorlatchError } from '../errors.ts';
+import type { Loss } from './losses.ts';
 import type { PlanFigures } from './plan.ts';
 import type { ShrinkPolicy } from './policy.ts';
+import { sizeBelow } from './tree-size.ts';
 
-/** The size of the published tree. */
+/** The size of the published tree, or of a directory in it. */
 export interface TreeSize {
   files: number;
   /** Undefined if they were never counted. */
   bytes: number | undefined;
 }
 
-interface Shrinkage {
-  /** The share of the regular files that would vanish, 0 to 1. */
-  files: number;
-  /** The share of the bytes that would vanish, 0 to 1. */
-  bytes: number;
-}
-
-/** How much smaller the mirror would become, by deleted files or by files that shrink. */
-function shrinkageOf(plan: PlanFigures, before: TreeSize): Shrinkage {
-  const bytesBefore = before.bytes ?? 0;
-  const filesGone = Math.max(plan.deletedFiles, before.files - plan.source.files);
-  const bytesGone = Math.max(plan.deletedBytes, bytesBefore - plan.source.bytes);
-  return {
-    files: share(filesGone, before.files),
-    bytes: share(bytesGone, bytesBefore),
-  };
-}
-
-/** What the error message calls the new tree, and its hint. */
+/** What the error message calls the new tree, why it may have shrunk, and its hint. */
 export interface Shrinking {
   name: string;
+  /** What else than a loss may be the cause, such as `, or …`; else empty. */
+  otherCause: string;
   hint: string;
 }
 
 const SOURCE: Shrinking = {
   name: 'source',
+  otherCause: '',
   hint: 'See what would be deleted with --dry-run. If that is right, publish it with --allow-shrink.',
 };
+
+/** When other options of rsync were given at the last publication. */
+export const SELECTION: Shrinking = {
+  name: 'source',
+  otherCause: ', or other options of rsync leave more of it out',
+  hint: 'The options differ from those of the last publication. See what would be deleted with --dry-run. If that is right, publish it with --allow-shrink.',
+};
+
+/** The published tree, which is to be replaced. */
+export interface Published {
+  /** Its size, as far as its sync counted it. */
+  size: Partial<TreeSize>;
+  path: string;
+}
 
 /** Throws SHRUNKEN_SOURCE for a plan by which too much would vanish. */
 export type ShrinkGuard = (plan: PlanFigures) => void;
@@ -44,44 +45,70 @@ export type ShrinkGuard = (plan: PlanFigures) => void;
 /**
  * The guard for a tree that is to replace the published one.
  *
- * @param before the size of the published tree, as far as its sync counted it; undefined before the
- *   first publication.
+ * @param before undefined before the first publication.
  */
 export function shrinkGuard(
-  before: Partial<TreeSize> | undefined,
-  { isAllowed, maxPercent }: ShrinkPolicy,
+  before: Published | undefined,
+  { isAllowed, maxPercent, maxPercentIn }: ShrinkPolicy,
   shrinking: Shrinking = SOURCE,
 ): ShrinkGuard {
   if (before === undefined || isAllowed) return () => {};
   return (plan) => {
     const { source, newFiles, deletedFiles } = plan;
-    const files = before.files ?? source.files - newFiles + deletedFiles;
-    guardAgainstShrinking(plan, { files, bytes: before.bytes }, maxPercent, shrinking);
+    const files = before.size.files ?? source.files - newFiles + deletedFiles;
+    const size = { files, bytes: before.size.bytes };
+    guardAgainstShrinking(plan, size, maxPercent, shrinking);
+    for (const [directory, percent] of Object.entries(maxPercentIn)) {
+      const loss = plan.lost[directory];
+      if (loss === undefined || (loss.files <= 0 && loss.bytes <= 0 && loss.growth >= 0)) continue;
+      guardDirectory(directory, loss, sizeBelow(before.path, directory), percent, shrinking);
+    }
   };
 }
 
 /**
  * Refuses a source that has lost much. An upstream that failed halfway, or an empty mount point,
- * looks just like one where files were deleted (I8).
+ * looks just like one where files were deleted (I8). A file that has only moved is not lost.
  *
  * @throws MirrorlatchError SHRUNKEN_SOURCE.
  */
 export function guardAgainstShrinking(
-  plan: PlanFigures,
+  { source, lost }: Pick<PlanFigures, 'source' | 'lost'>,
   before: TreeSize,
-  maxShrinkPercent: number,
-  { name, hint }: Shrinking = SOURCE,
+  maxPercent: number,
+  { name, otherCause, hint }: Shrinking = SOURCE,
 ): void {
-  const isEmptied = plan.source.files === 0 && before.files > 0;
-  const { files, bytes } = shrinkageOf(plan, before);
-  if (!isEmptied && files * 100 <= maxShrinkPercent && bytes * 100 <= maxShrinkPercent) return;
-  const lost = isEmptied
+  const isEmptied = source.files === 0 && before.files > 0;
+  const bytesBefore = before.bytes ?? 0;
+  const files = share(Math.max(lost['']?.files ?? 0, before.files - source.files), before.files);
+  const bytes = share(Math.max(lost['']?.bytes ?? 0, bytesBefore - source.bytes), bytesBefore);
+  if (!isEmptied && files * 100 <= maxPercent && bytes * 100 <= maxPercent) return;
+  const what = isEmptied
     ? `the ${name} has no file left, the mirror has ${before.files}`
-    : `${percent(files)} of the files and ${percent(bytes)} of the bytes would vanish, more than the ${maxShrinkPercent} % allowed`;
-  throw new MirrorlatchError('SHRUNKEN_SOURCE', `the ${name} has shrunk: ${lost}`, {
+    : `${percent(files)} of the files and ${percent(bytes)} of the bytes would vanish, more than the ${maxPercent} % allowed`;
+  throw new MirrorlatchError('SHRUNKEN_SOURCE', `the ${name} has shrunk${otherCause}: ${what}`, {
     hint,
     details: { shrinkage: { files, bytes } },
   });
+}
+
+/** The same for a directory that is guarded on its own: one of several sources may have failed. */
+function guardDirectory(
+  directory: string,
+  { files: filesLost, bytes: bytesLost, growth }: Loss,
+  before: { files: number; bytes: number },
+  maxPercent: number,
+  { name, otherCause, hint }: Shrinking,
+): void {
+  const files = share(filesLost, before.files);
+  const bytes = share(Math.max(bytesLost, -growth), before.bytes);
+  if (files * 100 <= maxPercent && bytes * 100 <= maxPercent) return;
+  const lost = `${percent(files)} of its ${before.files} files and ${percent(bytes)} of its ${before.bytes} bytes`;
+  throw new MirrorlatchError(
+    'SHRUNKEN_SOURCE',
+    `${JSON.stringify(directory)} in the ${name} has shrunk${otherCause}: ${lost} would vanish, more than the ${maxPercent} % allowed there`,
+    { hint, details: { shrinkage: { files, bytes, directory } } },
+  );
 }
 
 function share(part: number, whole: number): number {

@@ -10,6 +10,7 @@ import {
 import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
+import { LossCount } from './losses.ts';
 import { noChanges, type PlanFigures } from './plan.ts';
 
 /** Content is compared in chunks of this size; bytes. */
@@ -23,6 +24,8 @@ export interface ComparisonOptions {
    * For later ones the content is compared too, if all else is equal.
    */
   since: bigint;
+  /** Directories whose losses are counted on their own. */
+  watched: readonly string[];
   signal: AbortSignal;
 }
 
@@ -54,15 +57,18 @@ class Walk {
   readonly #base: string | undefined;
   readonly #since: bigint;
   readonly #turns: Turns;
+  readonly #losses: LossCount;
   #isDifferent = false;
   /** Files whose content has to be compared; empty once a difference is known. */
   #doubtful: string[] = [];
 
-  constructor(tree: string, { base, since, signal }: ComparisonOptions) {
+  constructor(tree: string, { base, since, watched, signal }: ComparisonOptions) {
     this.#tree = tree;
     this.#base = base;
     this.#since = since;
     this.#turns = new Turns(signal);
+    this.#losses = new LossCount(watched);
+    this.#figures.lost = this.#losses.losses;
   }
 
   async compare(): Promise<TreeComparison> {
@@ -124,12 +130,11 @@ class Walk {
     const kind = kindOf(found);
     if (original === undefined || kindOf(original) !== kind) {
       this.#isDifferent = true;
-      if (found.isFile()) this.#addContent('newFiles', found);
-      else this.#figures.otherChanges += 1;
-      if (original?.isFile()) {
-        this.#figures.deletedFiles += 1;
-        this.#figures.deletedBytes += Number(original.size);
-      }
+      if (found.isFile()) {
+        this.#addContent('newFiles', found);
+        this.#losses.addNew(name, Number(found.size));
+      } else this.#figures.otherChanges += 1;
+      if (original?.isFile()) this.#addDeletedFile(name, original);
       return;
     }
     const isSameFile = found.ino === original.ino && found.dev === original.dev;
@@ -143,8 +148,10 @@ class Walk {
       found.gid === original.gid &&
       found.rdev === original.rdev &&
       (!found.isSymbolicLink() || this.#hasSameTarget(name));
-    if (!hasSameContent) this.#addContent('changedFiles', found);
-    else if (!hasSameAttributes) this.#figures.otherChanges += 1;
+    if (!hasSameContent) {
+      this.#addContent('changedFiles', found);
+      this.#losses.addChanged(name, Number(original.size), Number(found.size));
+    } else if (!hasSameAttributes) this.#figures.otherChanges += 1;
     if (!hasSameContent || !hasSameAttributes) this.#isDifferent = true;
     if (this.#isDifferent) this.#doubtful = [];
     else if (found.isFile() && found.ctimeNs >= this.#since) this.#doubtful.push(name);
@@ -162,13 +169,16 @@ class Walk {
     this.#figures.transferBytes += Number(size);
   }
 
+  #addDeletedFile(name: string, { size }: BigIntStats): void {
+    this.#figures.deletedFiles += 1;
+    this.#figures.deletedBytes += Number(size);
+    this.#losses.addDeleted(name, Number(size));
+  }
+
   async #countDeleted(name: string, status: BigIntStats): Promise<void> {
     await this.#turns.step();
     this.#isDifferent = true;
-    if (status.isFile()) {
-      this.#figures.deletedFiles += 1;
-      this.#figures.deletedBytes += Number(status.size);
-    }
+    if (status.isFile()) this.#addDeletedFile(name, status);
     if (!status.isDirectory() || this.#base === undefined) return;
     for (const entry of this.#namesIn(this.#base, name)) {
       const gone = below(name, entry);

@@ -38,6 +38,7 @@ export const PROTOCOL = 3;
 
 const count = z.int().check(z.minimum(0));
 const amount = z.number().check(z.minimum(0));
+const percent = amount.check(z.maximum(100));
 const snapshotId = z.string().check(z.refine(isSnapshotId));
 
 /** The one tree of an in-place mirror has a name of its own. */
@@ -72,7 +73,8 @@ const Request = z.strictObject({
     retry: group<RetryPolicy>({ retries: count, delayMs: amount }),
     drain: group<DrainPolicy>({ drainMs: amount, afterDrain: z.enum(AFTER_DRAIN) }),
     shrink: group<ShrinkPolicy>({
-      maxPercent: amount.check(z.maximum(100)),
+      maxPercent: percent,
+      maxPercentIn: z.record(z.string(), percent),
       isAllowed: z.boolean(),
     }),
   }),
@@ -106,6 +108,7 @@ const Figures = z.object({
   leftOut: z.array(
     z.object({ why: z.enum(LEFT_OUT_WHYS), count: amount, names: z.array(z.string()) }),
   ),
+  lost: z.record(z.string(), z.object({ files: amount, bytes: amount, growth: z.number() })),
 });
 
 const PHASES: { readonly [Name in Phase]: Name } = {

@@ -33,14 +33,20 @@ type AllOf<Group> = { [Name in keyof Group]: Group[Name] | undefined };
 
 /** A call's options before the mirror's settings before the defaults. */
 export function policyOf(settings: Settings, given: PolicyOptions): Policy {
-  const { keepLast, keepWithinMs, graceMs, maxShrinkPercent } = settings;
+  const { keepLast, keepWithinMs, graceMs, maxShrinkPercent, maxShrinkPercentIn } = settings;
   const rules = { keepLast, keepWithinMs, graceMs } satisfies AllOf<RetentionPolicy>;
   const retention = withDefaults(DEFAULT_RETENTION, rules);
-  const shrink = withDefaults(DEFAULT_SHRINK, { maxPercent: maxShrinkPercent });
+  const shrink = withDefaults(DEFAULT_SHRINK, {
+    maxPercent: maxShrinkPercent,
+    maxPercentIn: maxShrinkPercentIn,
+  });
   return {
     retention: withDefaults(retention, given.retention),
     retry: withDefaults(DEFAULT_RETRY, given.retry),
     drain: withDefaults(DEFAULT_DRAIN, given.drain),
-    shrink: withDefaults(shrink, given.shrink),
+    shrink: {
+      ...withDefaults(shrink, given.shrink),
+      maxPercentIn: { ...shrink.maxPercentIn, ...given.shrink?.maxPercentIn },
+    },
   };
 }

@@ -159,7 +159,7 @@ function beginPublishing(writer: Writer): void {
 export function figuresOf(
   { seconds }: Writer,
   plan: PlanFigures,
-  how: Pick<SyncFigures, 'source' | 'strategy' | 'clone'>,
+  how: Pick<SyncFigures, 'source' | 'strategy' | 'clone' | 'rsyncOptions'>,
 ): SyncFigures {
   const { source, newFiles, changedFiles, transferBytes, deletedFiles, leftOut } = plan;
   return {

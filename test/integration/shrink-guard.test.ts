@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { copiesOf, type Files, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
@@ -78,6 +78,98 @@ test('renamed files count as lost files, but not as lost bytes', async () => {
   await mirror.sync('--max-shrink', '50');
 });
 
+test('a renamed directory is no loss, also if it holds everything', async () => {
+  const mirror = smallMirror();
+  const files = (top: string) =>
+    Object.fromEntries(tenNames.map((name) => [`${top}/pool/${name}`, tenBytes]));
+  await mirror.publish('first', { file: null, below: null, ...files('2025') });
+  mirror.change({ 2025: null, ...files('2026') });
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published', plan: { deletedFiles: 10 } });
+});
+
+describe('for a directory', () => {
+  /** 100 files in `pool`, ten in `dists`, of ten bytes each. */
+  const withTwoParts = copiesOf((mirror) =>
+    mirror.publish('first', {
+      file: null,
+      below: null,
+      ...Object.fromEntries(tenNames.map((name) => [`dists/${name}`, tenBytes])),
+      ...Object.fromEntries(
+        Array.from({ length: 100 }, (_, at) => [`pool/${at}`, tenBytes] as const),
+      ),
+    }),
+  );
+  const emptyDists = { dists: null, 'dists/file-0': tenBytes };
+  const refusal =
+    /"dists" in the source has shrunk: 90\.0 % of its 10 files and 90\.0 % of its 100 bytes would vanish, more than the 50 % allowed there/;
+
+  test('--max-shrink DIR=PERCENT refuses what is little for the whole, once or remembered', async () => {
+    const mirror = await withTwoParts();
+    mirror.change(emptyDists);
+    const once = ['sync', mirror.root, '--max-shrink', 'dists/=50', '--max-shrink', 'pool=10%'];
+    expectFailure(await runProgram(once), 65, refusal);
+    await runForJson(['init', mirror.root, '--max-shrink', '20', '--max-shrink', 'dists=50']);
+    expect(mirror.settings()).toMatchObject({
+      maxShrinkPercent: 20,
+      maxShrinkPercentIn: { dists: 50 },
+    });
+    const result = await runProgram(['sync', mirror.root, '--json']);
+    expect(result.exitCode, transcript(result)).toBe(65);
+    expect(result.json()).toMatchObject({
+      error: { shrinkage: { files: 0.9, bytes: 0.9, directory: 'dists' } },
+    });
+    const dry = await runForJson(['sync', mirror.root, '--dry-run']);
+    expect(dry['refusal']).toMatch(refusal);
+    expect(mirror.snapshots()).toEqual(['first']);
+
+    await mirror.sync('--max-shrink', 'dists=90');
+    mirror.change({ 'pool/1': null });
+    expect(await mirror.sync(), 'what loses nothing is not asked').toMatchObject({
+      outcome: 'published',
+    });
+  });
+
+  test('files that shrink count, and so does what moves out of it', async () => {
+    const mirror = await withTwoParts();
+    const limit = ['--max-shrink', 'dists=50'];
+    mirror.change(Object.fromEntries(tenNames.slice(0, 6).map((name) => [`dists/${name}`, ''])));
+    const truncated = await runProgram(['sync', mirror.root, ...limit]);
+    expectFailure(truncated, 65, /0\.0 % of its 10 files and 60\.0 % of its 100 bytes/);
+    mirror.change({
+      dists: null,
+      ...Object.fromEntries(tenNames.map((name) => [`elsewhere/${name}`, tenBytes])),
+    });
+    const moved = await runProgram(['sync', mirror.root, ...limit]);
+    expectFailure(moved, 65, /100\.0 % of its 10 files/);
+    await mirror.sync();
+  });
+
+  test('the guard also works in place and for the tree of a command', async () => {
+    const mirror = await withTwoParts();
+    const words = ['lock', mirror.root, '--max-shrink', 'dists=50'];
+    const command = ['sh', '-c', 'cd "$MIRRORLATCH_STAGING/dists" && rm file-[0-8]'];
+    expectFailure(
+      await runProgram([...words, '--', ...command]),
+      125,
+      /"dists" in the tree has shrunk: 90\.0 %/,
+    );
+    const root = join(mirror.home, 'in-place');
+    await runForJson(['init', root, '--in-place', '--source', mirror.source]);
+    await runForJson(['sync', root]);
+    mirror.change(emptyDists);
+    expectFailure(await runProgram(['sync', root, '--max-shrink', 'dists=50']), 65, refusal);
+    expect(existsSync(join(root, 'current', 'dists', 'file-8'))).toBe(true);
+  });
+
+  test('a directory that no path in the mirror can have is refused', async () => {
+    const mirror = await withTwoParts();
+    for (const value of ['=5', '/=5', 'a/../b=5', 'dists=', 'dists=101', './dists=5']) {
+      const result = await runProgram(['sync', mirror.root, '--max-shrink', value]);
+      expect(result.exitCode, transcript(result)).toBe(64);
+    }
+  });
+});
+
 test('an empty source, as of an unmounted disk, is refused even with --max-shrink 100', async () => {
   const mirror = await withTenFiles();
   mirror.change(gone(tenNames));
@@ -134,7 +226,12 @@ test.for(['plan', 'link-dest'])(
 test('files that a new option excludes count as lost', async () => {
   const mirror = await withTenFiles();
   const result = await runProgram(['sync', mirror.root, '--', '--exclude=file-[0-4]']);
-  expectFailure(result, 65, /50\.0 % of the files/);
+  expectFailure(
+    result,
+    65,
+    /the source has shrunk, or other options of rsync leave more of it out: 50\.0 % of the files/,
+    /The options differ from those of the last publication/,
+  );
   unchanged(mirror);
 });
 

@@ -59,6 +59,7 @@ async function fill(
   const { figures, touched, isEmpty } = await compareTrees(path, {
     base: undefined,
     since,
+    watched: [],
     signal,
   });
   if (touched.entries === 0 && wasWhole && writer.before !== undefined) {

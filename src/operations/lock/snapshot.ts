@@ -38,6 +38,7 @@ export async function fillSnapshot(
   const { isEqual, isEmpty, figures } = await compareTrees(tree.path, {
     base,
     since: tree.since,
+    watched: Object.keys(writer.policy.shrink.maxPercentIn),
     signal,
   });
   if (isEqual && before !== undefined) {

@@ -51,9 +51,11 @@ export function treeGuard(
   hint: string,
   allow: string,
 ): ShrinkGuard {
-  const size = before === undefined ? undefined : publicationOf(readHistory(layout), before);
-  return shrinkGuard(before === undefined ? undefined : { ...size }, policy.shrink, {
+  const size = before === undefined ? {} : { ...publicationOf(readHistory(layout), before) };
+  const published = before === undefined ? undefined : { size, path: layout.snapshot(before) };
+  return shrinkGuard(published, policy.shrink, {
     name: 'tree',
+    otherCause: '',
     hint: `${hint}; if it is, publish it with: ${allow}`,
   });
 }

@@ -139,7 +139,12 @@ async function settled(
   // The same total, reached without another round: what was transferred is what was planned.
   const isAsPlanned = rounds === 0 && isDeepStrictEqual(source, planned.figures.source);
   if (isAsPlanned && planned.isExact) return { isChanged: true, figures: planned.figures };
-  const { isEqual, figures } = await compareTrees(tree, { base, since: NO_CONTENT, signal });
+  const { isEqual, figures } = await compareTrees(tree, {
+    base,
+    since: NO_CONTENT,
+    watched: context.watched,
+    signal,
+  });
   context.refuseShrinking(figures);
   return { isChanged: base === undefined || !isEqual, figures: { ...figures, leftOut } };
 }

@@ -43,6 +43,8 @@ export interface PlanContext extends Pick<Work, 'transfer' | 'strategy'>, RsyncS
   base: string | undefined;
   /** A plan is made again as long as the source says that it is being updated. */
   waitsForUpdate: boolean;
+  /** Directories whose losses are counted on their own, see `ShrinkPolicy`. */
+  watched: readonly string[];
 }
 
 /** What all steps of one sync share. */

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
-import { bothPlans, type PlanFigures } from '../../mirror/plan.ts';
+import { bothPlans, type PlanFigures, withoutLosses } from '../../mirror/plan.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
@@ -79,7 +79,7 @@ async function settled(context: SyncContext, tree: string, first: LiveLook): Pro
   const lookAgain = async (): Promise<LiveLook> => {
     const found = await look(forLook(context), tree);
     // What was written meanwhile is no loss for readers.
-    context.refuseShrinking({ ...found.plan.figures, deletedFiles: 0, deletedBytes: 0 });
+    context.refuseShrinking(withoutLosses(found.plan.figures));
     return found;
   };
   const writeAgain = async (found: LiveLook): Promise<void> => {
@@ -91,7 +91,12 @@ async function settled(context: SyncContext, tree: string, first: LiveLook): Pro
     : await settle(context, first, lookAgain, writeAgain);
   const { source, leftOut } = last.plan.figures;
   if (last.plan.isExact) return { ...changes, source, leftOut };
-  const { figures } = await compareTrees(tree, { base: undefined, since: NO_CONTENT, signal });
+  const { figures } = await compareTrees(tree, {
+    base: undefined,
+    since: NO_CONTENT,
+    watched: [],
+    signal,
+  });
   return { ...changes, source: figures.source, leftOut };
 }
 

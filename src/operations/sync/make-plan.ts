@@ -31,7 +31,7 @@ export async function makePlan<Listener extends EntryListener>(
   const { transfer } = context;
   const rules = { keeps: keepsOf(context), leavesOut: leavesOutOf(transfer) };
   const { run, totals } = await untilClean(context, () => {
-    const plan = new Plan(target, rules);
+    const plan = new Plan(target, rules, context.watched);
     const listener = listen();
     const listenTo = (entry: Entry | undefined) => entry && listener.add(entry);
     return {

@@ -28,7 +28,8 @@ export async function unchanged(
 
 /** Where the tree came from and how, for history. */
 export function madeFrom({ transfer, strategy }: SyncContext, clone: MadeBy) {
-  return { source: sourceName(transfer.source), strategy, clone };
+  const { source, options } = transfer;
+  return { source: sourceName(source), strategy, clone, rsyncOptions: [...options] };
 }
 
 /** Discards what lies there: the new snapshot has it now, or nothing wants it any longer. */

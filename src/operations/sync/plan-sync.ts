@@ -37,6 +37,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
     ...work,
     base,
     waitsForUpdate: false,
+    watched: Object.keys(policy.shrink.maxPercentIn),
     inherit: [],
     signal,
     retries: new Retries({ ...policy.retry, signal, onRetry }),

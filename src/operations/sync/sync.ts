@@ -112,6 +112,7 @@ function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncCont
     inherit,
     signal,
     retries: new Retries({ ...policy.retry, signal, onRetry }),
+    watched: Object.keys(policy.shrink.maxPercentIn),
     refuseShrinking: shrinkGuardOf(work, layout, before, policy.shrink),
     log: log.write,
   };

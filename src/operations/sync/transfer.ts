@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
 import { isSubvolume, makeEmptyTree } from '../../mirror/clone.ts';
 import type { Layout } from '../../mirror/layout.ts';
-import type { PlanFigures } from '../../mirror/plan.ts';
+import { type PlanFigures, withoutLosses } from '../../mirror/plan.ts';
 import { PlanLists } from '../../mirror/plan-lists.ts';
 import { findLeftovers } from '../../mirror/staging.ts';
 import { takeOut } from '../../mirror/take-out.ts';
@@ -74,7 +74,7 @@ export async function lookAgain(context: SyncContext, tree: string): Promise<Wor
   const work = await makeWorkPlan(forLook(context), tree);
   const { figures, isEmpty, replacedBytes } = work.plan;
   // What is taken from a half-made tree is no loss for readers.
-  context.refuseShrinking({ ...figures, deletedFiles: 0, deletedBytes: 0 });
+  context.refuseShrinking(withoutLosses(figures));
   const transferBytes = Math.max(0, figures.transferBytes - replacedBytes);
   if (!isEmpty) await heedSpace(context.writer, { ...figures, transferBytes }, 'none');
   return work;
@@ -156,8 +156,7 @@ export class WholePass {
       return transferDifferences(this.#context, this.#tree, left);
     }
     const { totals } = clean;
-    const made = { ...figures, deletedFiles: 0, deletedBytes: 0, source: totals };
-    this.#context.refuseShrinking(made);
+    this.#context.refuseShrinking({ ...withoutLosses(figures), source: totals });
   }
 
   /** A tree that is made by whole passes alone is never cloned: a subvolume is of no use to it. */

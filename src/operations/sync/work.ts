@@ -17,7 +17,7 @@ import {
   rememberedBy,
   settingsFrom,
 } from '../../mirror/settings.ts';
-import { type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
+import { SELECTION, type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
 import { joinOptions } from '../../rsync/join-options.ts';
@@ -235,5 +235,12 @@ export function shrinkGuardOf(
   policy: ShrinkPolicy,
 ): ShrinkGuard {
   if (current === undefined || transfer.without.has('delete')) return () => {};
-  return shrinkGuard({ ...publicationOf(readHistory(layout), current) }, policy);
+  const published = publicationOf(readHistory(layout), current);
+  const { rsyncOptions = transfer.options } = published ?? {};
+  const isSelectedAlike = rsyncOptions.join('\0') === transfer.options.join('\0');
+  return shrinkGuard(
+    { size: { ...published }, path: layout.snapshot(current) },
+    policy,
+    isSelectedAlike ? undefined : SELECTION,
+  );
 }

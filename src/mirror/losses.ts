@@ -1,0 +1,87 @@
+/** What vanishes from a tree, or from a directory in it. */
+export interface Loss {
+  /** Regular files that are deleted, and do not appear elsewhere under the same name and size. */
+  files: number;
+  /** Their bytes. */
+  bytes: number;
+  /** How much larger the whole becomes; negative when it shrinks. */
+  growth: number;
+}
+
+/** Losses by directory, relative to the tree; `''` is the tree itself. */
+export type Losses = Record<string, Loss>;
+
+/**
+ * Counts what a tree and some directories in it lose. A file that is deleted in one place and new in
+ * another, as when a directory is renamed, is moved and not lost.
+ *
+ * Names are paths below the tree, one character a byte (latin1).
+ */
+export class LossCount {
+  readonly losses: Losses = {};
+  readonly #directories: { within: string; loss: Loss; moves: Map<number, number> }[];
+
+  /** @param watched directories in the tree, in UTF-8. */
+  constructor(watched: readonly string[]) {
+    this.#directories = ['', ...watched].map((directory) => {
+      const loss = { files: 0, bytes: 0, growth: 0 };
+      this.losses[directory] = loss;
+      const within = directory === '' ? '' : `${Buffer.from(directory).toString('latin1')}/`;
+      return { within, loss, moves: new Map() };
+    });
+  }
+
+  addDeleted(name: string, size: number): void {
+    this.#add(name, size, 1);
+  }
+
+  addNew(name: string, size: number): void {
+    this.#add(name, size, -1);
+  }
+
+  addChanged(name: string, from: number, to: number): void {
+    for (const { within, loss } of this.#directories)
+      if (name.startsWith(within)) loss.growth += to - from;
+  }
+
+  /** @param lost 1 for a deleted file, -1 for a new one. */
+  #add(name: string, size: number, lost: 1 | -1): void {
+    const mark = markOf(name, size);
+    for (const { within, loss, moves } of this.#directories) {
+      if (!name.startsWith(within)) continue;
+      loss.growth -= lost * size;
+      const balance = moves.get(mark) ?? 0;
+      if (balance + lost === 0) moves.delete(mark);
+      else moves.set(mark, balance + lost);
+      // A deleted file is lost unless there is a new one to match it, and the other way round.
+      const isMatched = balance * lost < 0;
+      const counts = lost === 1 ? !isMatched : isMatched;
+      if (!counts) continue;
+      loss.files += lost;
+      loss.bytes += lost * size;
+    }
+  }
+}
+
+/** The sum of the losses of two steps. */
+export function bothLosses(one: Losses, next: Losses): Losses {
+  const sum: Losses = { ...one };
+  for (const [directory, { files, bytes, growth }] of Object.entries(next)) {
+    const before = one[directory] ?? { files: 0, bytes: 0, growth: 0 };
+    sum[directory] = {
+      files: before.files + files,
+      bytes: before.bytes + bytes,
+      growth: before.growth + growth,
+    };
+  }
+  return sum;
+}
+
+/** A number for the last part of the name and the size (FNV-1a), small enough to cost no memory. */
+function markOf(name: string, size: number): number {
+  const text = `${name.slice(name.lastIndexOf('/') + 1)}/${size}`;
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at += 1)
+    hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  return hash >> 1;
+}
