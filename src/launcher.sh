@@ -15,6 +15,9 @@ case $ml_words in
   while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done
   [ $# = 0 ] || shift
   eval "$ml_words"
+  # What a shell does not pass on, such as a variable a.b, it has not passed on to Node either.
+  ml_lost=$(sh "$ml_home/reader/reader.sh" --print-lost $$)
+  [ -z "$ml_lost" ] || eval "set -- env$ml_lost \"\$@\""
   exec "$@"
   ;;
 ?*) printf '%s\n' "$ml_words" ;;

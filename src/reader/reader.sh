@@ -13,8 +13,7 @@
 # this shell by exec: standard streams, terminal, signals and exit code are its own.
 # Exit codes before that: 75 nothing to read within --wait, 125 the guard failed, 126 cannot execute, 127 not found.
 #
-# All variables here begin with ml_, because assigning to others would change the environment of the command. Some
-# shells, such as dash, do not pass on variables whose names are not valid in sh: a.b, or functions exported by bash.
+# All variables here begin with ml_, because assigning to others would change the environment of the command.
 
 ml_usage() {
   cat <<'USAGE'
@@ -643,13 +642,35 @@ ml_find() {
 # ml_exec COMMAND...: replace this shell with COMMAND.
 ml_exec() {
   ml_find "$1"
+  ml_look_up env "$PATH"
+  case $ml_lost$1 in
+  # Not every sh supports `exec --`.
+  -*) set -- "$ml_file" -- "$@" ;;
+  # Otherwise env(1) would take the command for a variable, or for an option.
+  " '"*) case $1 in -* | *=*) ;; *) eval "set -- \"\$ml_file\"$ml_lost \"\$@\"" ;; esac ;;
+  esac
   if [ -n "$ml_oldpwd" ]; then OLDPWD=$ml_oldpwd; else unset OLDPWD; fi
   PATH=$ml_path
-  case $1 in
-  # Not every sh supports `exec --`.
-  -*) exec env -- "$@" ;;
-  *) exec "$@" ;;
-  esac
+  exec "$@"
+}
+
+# ml_read_lost PID: set ml_lost to the variables of a shell's process that a shell does not pass on as it got them, as words for
+# env(1): those whose names are none in sh, such as a.b and the functions that bash exports, and those that it sets
+# itself.
+ml_read_lost() {
+  ml_lost=''
+  ml_environ=/proc/$1/environ
+  LC_ALL=C grep -zqE '^([^=]*[^A-Za-z0-9_=]|[0-9]|(IFS|OPTIND|PPID)=)' "$ml_environ" 2>/dev/null || return 0
+  # A line each. Not every sed can have NUL in a line, so \001 stands for a newline.
+  ml_lost=$(LC_ALL=C tr '\0\n' '\n\001' <"$ml_environ" | LC_ALL=C sed -n "
+    /^IFS=/b lost
+    /^OPTIND=/b lost
+    /^PPID=/b lost
+    /^[A-Za-z_][A-Za-z0-9_]*=/d
+    /^=/d
+    :lost
+    s/'/'\\\\''/g
+    s/.*/ '&'/p" | LC_ALL=C tr -d '\n' | LC_ALL=C tr '\001' '\n')
 }
 
 # ml_release_on_exit: hand the leases over to a process that ends when this one does, after its exec too.
@@ -927,6 +948,13 @@ PATH=${ml_absolute#:}
 [ -n "$PATH" ] || PATH=/usr/bin:/bin
 
 ml_oldpwd=${OLDPWD-}
+if [ "${1-}" = --print-lost ]; then
+  # For the shell that starts `mirrorlatch run`.
+  ml_read_lost "$2"
+  printf %s "$ml_lost"
+  exit
+fi
+ml_read_lost $$
 if [ "${1-}" = --inside ]; then
   ml_close "$2"
   [ -z "$3" ] || ml_close "$3"

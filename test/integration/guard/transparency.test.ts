@@ -88,6 +88,12 @@ for (const { guard, caller, name, pin } of pinnings) {
           SHLVL: undefined,
           _: undefined,
           AWKWARD: ' a\nb=c\\ "\'',
+          'a.b': ' x\ny=\'"$z\n',
+          'BASH_FUNC_f%%': '() {  echo;\n}',
+          '1': '',
+          IFS: ':\n',
+          OPTIND: '7',
+          PPID: '1',
         },
       });
       const variables = (printed: string): Record<string, string> =>
