@@ -12,13 +12,22 @@ stop() {
   exit 1
 }
 
-# need_programs PROGRAM:PACKAGE...: install the Debian packages of missing programs.
+# need_programs PROGRAM:PACKAGE...: install the Debian packages of missing programs, or stop.
 need_programs() {
-  missing=
-  for pair in "$@"; do
-    command -v "${pair%%:*}" >/dev/null 2>&1 && continue
-    case " $missing " in *" ${pair#*:} "*) ;; *) missing="$missing ${pair#*:}" ;; esac
-  done
+  install_missing "$@"
+  [ -z "$refused" ] || stop "apt-get could not install:$refused"
+}
+
+# want_programs PROGRAM:PACKAGE...: the same, but go on without those that cannot be installed, and name them in $without.
+want_programs() {
+  install_missing "$@"
+  without="${without-}$refused"
+}
+
+# install_missing PROGRAM:PACKAGE...: install the Debian packages of missing programs, and name those in $refused that
+# apt-get cannot install, for example because they conflict with what is installed.
+install_missing() {
+  refused='' missing=$(missing_packages "$@")
   [ -n "$missing" ] || return 0
   if ! command -v apt-get >/dev/null 2>&1; then
     stop "these Debian packages are missing:$missing" 'There is no apt-get. Install the same programs by other means.'
@@ -27,11 +36,34 @@ need_programs() {
     stop "these Debian packages are missing:$missing" "Install them as root: apt-get install$missing"
   fi
   echo "Installing missing Debian packages:$missing"
+  quietly apt-get -q update || stop 'apt-get update failed.'
   # shellcheck disable=SC2086 # a list of package names
-  if ! apt_log=$({ apt-get -q update && apt-get -q -y --no-remove --no-install-recommends install $missing; } 2>&1 </dev/null); then
-    printf '%s\n' "$apt_log" >&2
-    stop "apt-get could not install:$missing"
-  fi
+  apt_install $missing >/dev/null 2>&1 </dev/null && return
+  # One that cannot be installed prevents all others.
+  for package in $missing; do
+    quietly apt_install "$package" || refused="$refused $package"
+  done
+}
+
+# missing_packages PROGRAM:PACKAGE...: print the packages of missing programs, each after a space.
+missing_packages() {
+  packages=
+  for pair in "$@"; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 && continue
+    case " $packages " in *" ${pair#*:} "*) ;; *) packages="$packages ${pair#*:}" ;; esac
+  done
+  printf '%s' "$packages"
+}
+
+apt_install() {
+  apt-get -q -y --no-remove --no-install-recommends install "$@"
+}
+
+# quietly COMMAND...: print what it said only if it fails.
+quietly() {
+  said=$("$@" 2>&1 </dev/null) && return
+  printf '%s\n' "$said" >&2
+  return 1
 }
 
 # need_node: stop unless Node is as new as package.json requires.

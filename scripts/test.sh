@@ -1,7 +1,8 @@
 #!/bin/sh
 # Sets up a fresh Debian machine with Node, then runs all checks and tests of the project, in at most 15 minutes on two
-# cores. The last line is `N passed, N failed`, followed by `, N skipped` if tests were skipped. vitest counts the
-# tests; a failing check, or a crash without a failed test, counts as one failure.
+# cores. Package managers and shells that apt-get cannot install are named at the end, and what needs them is skipped. The
+# last line is `N passed, N failed`, followed by `, N skipped` if tests were skipped. vitest counts the tests; a failing
+# check, or a crash without a failed test, counts as one failure.
 set -eu
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 . ./scripts/setup.sh
@@ -16,6 +17,7 @@ finish() {
   trap '' HUP INT TERM # Otherwise the same Ctrl-C would kill rm.
   rm -rf -- "$reports"
   [ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
+  [ -z "${without-}" ] || echo "Without what these Debian packages test, because apt-get could not install them:$without"
   figures="$passed passed, $failed failed"
   [ "$skipped" = 0 ] || figures="$figures, $skipped skipped"
   printf '%s\n' "$figures"
@@ -52,9 +54,10 @@ FIGURES
 
 need_programs rsync:rsync ssh:openssh-client sshd:openssh-server mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs \
   mkfs.btrfs:btrfs-progs flock:util-linux setpriv:util-linux losetup:mount ps:procps apt-ftparchive:apt-utils \
-  cc:gcc gencat:libc6-dev bindfs:bindfs zsh:zsh fish:fish busybox:busybox dpkg-deb:dpkg dnf:dnf \
-  rpmbuild:rpm createrepo_c:createrepo-c pacman:pacman-package-manager python3:python3 pip:python3-pip \
-  debmirror:debmirror man:man-db /usr/libexec/dnf-utils-3:dnf-plugins-core
+  cc:gcc gencat:libc6-dev dpkg-deb:dpkg python3:python3 man:man-db
+# The tests of these are skipped where they cannot be installed.
+want_programs bindfs:bindfs zsh:zsh fish:fish busybox:busybox dnf:dnf rpmbuild:rpm createrepo_c:createrepo-c \
+  pacman:pacman-package-manager pip:python3-pip debmirror:debmirror /usr/libexec/dnf-utils-3:dnf-plugins-core
 need_build
 
 npm run --silent check </dev/null || { echo 'test.sh: npm run check failed.' >&2; failed=$((failed + 1)); }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { blocks, type Document, nameOfTopic, readme, topics } from '../support/documents.ts';
+import { whyNotInstalled } from '../support/installed.ts';
 import { mayMount } from '../support/privilege.ts';
 import { project } from '../support/project.ts';
 import { debianRepository } from '../support/repositories/debian-repository.ts';
@@ -40,12 +41,24 @@ const RESULTS: Readonly<Record<string, readonly string[]>> = {
 
 const documents = [readme, ...topics].filter((document) => commandsIn(document).length > 0);
 
+/** What a document needs beyond what all need. */
+const whyNot: Readonly<Record<string, string>> = {
+  'other-tools': whyNotInstalled('debmirror', 'dnf', '/usr/libexec/dnf-utils-3'),
+};
+const executable = documents.filter((document) => !whyNot[nameOfTopic(document)]);
+const others = documents.filter((document) => whyNot[nameOfTopic(document)]);
+
+test.skip.for(others.map((document) => `${document.path}${whyNot[nameOfTopic(document)]}`))(
+  'every command of %s works as printed, in order',
+  () => {},
+);
+
 test('the README and each topic with results contain commands', () => {
   expect(commandsIn(readme).length).toBeGreaterThan(10);
   expect(documents.map(nameOfTopic)).toEqual(expect.arrayContaining(Object.keys(RESULTS)));
 });
 
-test.runIf(mayMount).for(documents)(
+test.runIf(mayMount).for(executable)(
   'every command of $path works as printed, in order',
   async (document) => {
     const place = scratchDirectory();
@@ -113,7 +126,7 @@ function scriptOf(document: Document): string {
     'set -eu',
     `mount --bind "$PLACE/srv" /srv`,
     'mount -t tmpfs tmpfs /usr/local/sbin',
-    'mount --bind "$PLACE/dnf.conf" /etc/dnf/dnf.conf',
+    '[ ! -e /etc/dnf/dnf.conf ] || mount --bind "$PLACE/dnf.conf" /etc/dnf/dnf.conf',
     'mkdir /srv/mirror',
     // A second mirror, for the commands that take two.
     'mirrorlatch sync "$UPSTREAM" /srv/mirror/security',

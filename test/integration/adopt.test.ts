@@ -21,6 +21,7 @@ import { adopt, unadopt } from '../../src/operations/adopt.ts';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { oneOfEachKind, runGuarded } from '../support/guards.ts';
+import { whyNotInstalled } from '../support/installed.ts';
 import { startPathReader } from '../support/path-reader.ts';
 import { mayMount } from '../support/privilege.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
@@ -30,6 +31,7 @@ import { describeTree, difference } from '../support/tree.ts';
 const modes = ['snapshots', 'in-place'] as const;
 const FILES = ['file', 'below/file', 'below/further/file'];
 const whyNoMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
+const whyNoBindfs = mayMount ? whyNotInstalled('bindfs') : whyNoMount;
 
 const scratch = makeScratch();
 const freshDirectory = () => mkdtempSync(join(scratch.path, 'one-'));
@@ -164,8 +166,8 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     expect(one.inodes()).toEqual(before);
   });
 
-  test.skipIf(!mayMount)(
-    `uses two renames if the filesystem cannot exchange names${whyNoMount}`,
+  test.skipIf(whyNoBindfs !== '')(
+    `uses two renames if the filesystem cannot exchange names${whyNoBindfs}`,
     async () => {
       const one = makeDirectory(await withoutExchange());
       const before = one.read();
@@ -443,8 +445,8 @@ describe.concurrent('A served directory', () => {
     }
   });
 
-  test.skipIf(!mayMount)(
-    `is refused with 69 on another filesystem, or on one that cannot exchange names${whyNoMount}`,
+  test.skipIf(whyNoBindfs !== '')(
+    `is refused with 69 on another filesystem, or on one that cannot exchange names${whyNoBindfs}`,
     async () => {
       const home = await withoutExchange();
       const root = join(home, 'mirror');

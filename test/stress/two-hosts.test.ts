@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { fileWork } from '../support/file-work.ts';
+import { whyNotInstalled } from '../support/installed.ts';
 import { mayMount } from '../support/privilege.ts';
 import { runProgram, transcript } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
@@ -35,7 +36,9 @@ const TAKE_OVER = ['--stale-after', '1s', '--wait', '2m'];
 const SIDE_BY_SIDE = 4;
 
 const limit = { timeout: byScale({ sample: HOUR_MS / 6, all: 6 * HOUR_MS }) };
-const whySkipped = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
+const whySkipped = mayMount
+  ? whyNotInstalled('bindfs')
+  : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
 
 const scratch = makeScratch();
 const firstTree = join(scratch.path, 'first');

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execaSync } from 'execa';
 import { afterAll } from 'vitest';
+import { missingOf } from './installed.ts';
 import { nobody, runsAsRoot, type User } from './privilege.ts';
 import {
   nobodyRunsTheProgram,
@@ -67,7 +68,7 @@ const reader = (name: string, shell: readonly string[]): Guard => ({
 export const guards: readonly Guard[] = [
   run,
   reader('dash', ['dash']),
-  reader('busybox ash', ['busybox', 'ash']),
+  ...(missingOf('busybox').length === 0 ? [reader('busybox ash', ['busybox', 'ash'])] : []),
   reader('bash', ['bash']),
 ];
 

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Shell } from '../../src/reader/aliases.ts';
 import { quoteForFish, quoteForSh } from '../../src/system/quote.ts';
+import { missingOf } from './installed.ts';
 import { makeScratch } from './scratch.ts';
 
-/** An installed shell. */
+/** A shell. */
 export interface RealShell {
   readonly name: string;
   /** The kind of shell code that it runs. */
@@ -15,7 +16,7 @@ export interface RealShell {
   quote(word: string): string;
 }
 
-export const SHELLS: readonly RealShell[] = [
+const ALL: readonly RealShell[] = [
   { name: 'dash', dialect: 'sh', command: ['dash'], quote: quoteForSh },
   { name: 'busybox', dialect: 'sh', command: ['busybox', 'sh'], quote: quoteForSh },
   { name: 'bash', dialect: 'bash', command: ['bash', '--norc'], quote: quoteForSh },
@@ -34,6 +35,9 @@ export const SHELLS: readonly RealShell[] = [
   },
   { name: 'fish', dialect: 'fish', command: ['fish', '--no-config'], quote: quoteForFish },
 ];
+
+/** Those that are installed. */
+export const SHELLS = ALL.filter(({ command: [program] }) => missingOf(program).length === 0);
 
 /** The result of a shell; standard output as bytes. */
 export interface Session {

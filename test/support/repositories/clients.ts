@@ -1,4 +1,4 @@
-import { execaSync } from 'execa';
+import { missingOf } from '../installed.ts';
 import { apt } from './apt.ts';
 import type { Client } from './client.ts';
 import { dnf } from './dnf.ts';
@@ -11,7 +11,5 @@ export const clients: readonly Client[] = [apt, dnf, zypper, pacman, pipIndex, p
 
 /** The programs of a client and its repository that are not installed. */
 export function missingPrograms({ programs, repository }: Client): string[] {
-  return [...programs, ...repository.programs].filter(
-    (program) => execaSync('sh', ['-c', `command -v ${program}`], { reject: false }).exitCode !== 0,
-  );
+  return missingOf(...programs, ...repository.programs);
 }
