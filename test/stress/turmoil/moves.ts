@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs';
 import { FILL_STAGING } from '../changing-tree.ts';
 import type { Dice } from '../dice.ts';
 import type { Mirror } from './mirrors.ts';
@@ -110,12 +111,14 @@ export const moves: readonly Move[] = [
     ],
   },
   {
-    weight: 2,
+    weight: 3,
     of: ['adopted'],
-    commands: (mirror, { source }) => [
-      ['init', mirror.root(), '--unadopt', adoptedBy(mirror)],
-      ['init', mirror.root(), '--adopt', adoptedBy(mirror), '--source', source],
-    ],
+    commands: (mirror, { source }) => {
+      const directory = adoptedBy(mirror);
+      const isGivenBack = lstatSync(directory).isDirectory();
+      const adopt = ['init', mirror.root(), '--adopt', directory, '--source', source];
+      return isGivenBack ? [adopt] : [['init', mirror.root(), '--unadopt', directory], adopt];
+    },
   },
   ...(['status', 'list', 'unlock'] as const).map(
     (verb): Move => ({

@@ -37,12 +37,12 @@ const places = [
 ] as const;
 
 /**
- * What a guard may end with instead of the command: a gate is closed for a while, and an adopted
- * directory that has been given back has no snapshot.
+ * What a guard may end with instead of the command: a gate is closed for a while, by hand even while
+ * a reader is entering, and an adopted directory that has been given back has no snapshot.
  */
 const REFUSALS: Readonly<Record<Mirror['name'], readonly number[]>> = {
   snapshots: [],
-  'in place': [75],
+  'in place': [75, 125],
   adopted: [75, 125],
 };
 
