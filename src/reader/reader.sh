@@ -518,6 +518,8 @@ ml_finish_mounts() {
     case $ml_kind in
     end) return ;;
     own)
+      # Where the user may not go, as in staging, nothing can be mounted, nor written.
+      [ -e "$ml_place" ] || continue
       # A remount drops the options that it does not name. In a user namespace that is not allowed.
       ml_flags=''
       for ml_key in nosuid nodev noexec nosymfollow; do

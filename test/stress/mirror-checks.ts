@@ -96,6 +96,7 @@ export function leftBehind(root: string, mode: 'snapshots' | 'in-place' = 'snaps
         'logs',
         ...ownState,
         'reader',
+        'reserve',
         'staging',
         'trash',
         'settings.flock',

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -160,6 +160,29 @@ describe('I1: in a namespace pin', () => {
           { caller, options: namespace },
         );
         expect(result.stdout, transcript(result)).toBe('ro,nosuid,noexec,relatime\n'.repeat(3));
+      }
+    },
+  );
+
+  test.skipIf(!mayMount)(
+    `what is mounted where the user may not go keeps no user from reading${noMount}`,
+    async () => {
+      const { root, state } = await mirrors();
+      const place = state('staging', 'left', 'mounted');
+      mkdirSync(place, { recursive: true });
+      await execa('mount', ['-t', 'tmpfs', 'inner', place]);
+      onTestFinished(async () => {
+        await execa('umount', [place]);
+      });
+      for (const { guard, caller } of guardedCallers) {
+        const result = await runGuarded(guard, root, inShell('cat file; touch "$1/new"', place), {
+          caller,
+          options: namespace,
+        });
+        expect([result.stdout, existsSync(join(place, 'new'))], transcript(result)).toEqual([
+          'third',
+          false,
+        ]);
       }
     },
   );

@@ -37,18 +37,11 @@ export const moves: readonly Move[] = [
   {
     weight: 10,
     of: everywhere,
+    // A sync meanwhile makes it a mirror of its own, which cannot adopt the directory any more.
     commands: (mirror, { source }, dice) => [
-      [
-        'sync',
-        ...(dice.chance(0.5) ? [source] : []),
-        mirror.root(),
-        ...patience(dice),
-        ...['--retries', dice.pick(['0', '1']), '--retry-delay', '100ms'],
-        ...(dice.chance(0.8) ? ['--allow-shrink'] : []),
-        ...(dice.chance(0.3) ? ['--without', dice.pick(['safe-links', 'temp-excludes'])] : []),
-        ...(mirror.name === 'in place' ? ['--drain', '3s'] : manner(dice)),
-        ...(dice.chance(0.5) ? ['--', dice.pick(RSYNC_OPTIONS)] : []),
-      ],
+      isGivenBack(mirror) && dice.chance(0.8)
+        ? adoption(mirror, source)
+        : sync(mirror, source, dice),
     ],
   },
   {
@@ -111,14 +104,12 @@ export const moves: readonly Move[] = [
     ],
   },
   {
-    weight: 3,
+    weight: 2,
     of: ['adopted'],
-    commands: (mirror, { source }) => {
-      const directory = adoptedBy(mirror);
-      const isGivenBack = lstatSync(directory).isDirectory();
-      const adopt = ['init', mirror.root(), '--adopt', directory, '--source', source];
-      return isGivenBack ? [adopt] : [['init', mirror.root(), '--unadopt', directory], adopt];
-    },
+    commands: (mirror, { source }) =>
+      isGivenBack(mirror)
+        ? [adoption(mirror, source)]
+        : [['init', mirror.root(), '--unadopt', adoptedBy(mirror)], adoption(mirror, source)],
   },
   ...(['status', 'list', 'unlock'] as const).map(
     (verb): Move => ({
@@ -134,6 +125,20 @@ export const moves: readonly Move[] = [
   },
 ];
 
+function sync(mirror: Mirror, source: string, dice: Dice): string[] {
+  return [
+    'sync',
+    ...(dice.chance(0.5) ? [source] : []),
+    mirror.root(),
+    ...patience(dice),
+    ...['--retries', dice.pick(['0', '1']), '--retry-delay', '100ms'],
+    ...(dice.chance(0.8) ? ['--allow-shrink'] : []),
+    ...(dice.chance(0.3) ? ['--without', dice.pick(['safe-links', 'temp-excludes'])] : []),
+    ...(mirror.name === 'in place' ? ['--drain', '3s'] : manner(dice)),
+    ...(dice.chance(0.5) ? ['--', dice.pick(RSYNC_OPTIONS)] : []),
+  ];
+}
+
 /** How long a command waits for another writer. */
 function patience(dice: Dice): string[] {
   return dice.pick([[], ['--wait', '3s'], ['--wait', '10s']]);
@@ -146,6 +151,14 @@ function manner(dice: Dice): string[] {
     ...(dice.chance(0.2) ? ['--clone', 'copy'] : []),
     ...(dice.chance(0.7) ? KEEP_LITTLE : []),
   ];
+}
+
+function adoption(mirror: Mirror, source: string): string[] {
+  return ['init', mirror.root(), '--adopt', adoptedBy(mirror), '--source', source];
+}
+
+function isGivenBack({ adopted }: Mirror): boolean {
+  return adopted !== undefined && lstatSync(adopted).isDirectory();
 }
 
 function adoptedBy({ name, adopted }: Mirror): string {
