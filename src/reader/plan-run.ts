@@ -71,6 +71,7 @@ function guardWords(options: RunOptions): string[] {
     ...(options.waitSeconds === undefined ? [] : ['--wait', String(options.waitSeconds)]),
     ...(options.releaseOnExit ? ['--release-on-exit'] : []),
     ...(options.verbose ? ['--verbose'] : []),
+    ...(command.length === 0 ? ['--shell'] : []),
     '--',
     ...(command.length === 0 ? interactiveShell(usersShell(env), env) : []),
   ];

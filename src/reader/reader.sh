@@ -829,6 +829,15 @@ ml_warn_of_paths() {
   done
 }
 
+# ml_warn_of_sudo: tell somebody at a terminal what will not work in the shell.
+ml_warn_of_sudo() {
+  case $ml_pin$ml_owner in namespace*:*) ;; *) return 0 ;; esac
+  [ -t 2 ] || return 0
+  ml_quote "$ml_root_1"
+  ml_say 'in this shell, sudo and other setuid programs have no effect' \
+    "For a shell of root, leave it and type: sudo mirrorlatch run $ml_quoted"
+}
+
 # ml_refuse_served COMMAND...: fail if the command would read the directory that `init --serve-at` named, which no pin
 # holds: a mount on it would move away with the old directory when a publication exchanges the two.
 ml_refuse_served() {
@@ -965,7 +974,7 @@ if [ "${1-}" = --inside ]; then
 fi
 
 ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
-ml_waiter='' ml_if_gone='' ml_or_current=no ml_allow_dirty=no ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_release=no ml_verbose=no
+ml_waiter='' ml_if_gone='' ml_is_shell=no ml_or_current=no ml_allow_dirty=no ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_release=no ml_verbose=no
 while [ $# -gt 0 ]; do
   case $1 in
   --waiter=* | --if-gone=* | --root=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=*)
@@ -1021,6 +1030,10 @@ while [ $# -gt 0 ]; do
     # The advice of `mirrorlatch run` for the case that the snapshot is gone.
     ml_if_gone=$2
     shift
+    ;;
+  --shell)
+    # The command is the shell that `mirrorlatch run` opens.
+    ml_is_shell=yes
     ;;
   --or-current) ml_or_current=yes ;;
   --allow-dirty) ml_allow_dirty=yes ;;
@@ -1118,9 +1131,10 @@ if [ "$ml_snapshot_used" = yes ]; then
   eval "set -- $ml_words$ml_part"
 fi
 
-if [ "$ml_all_inside" = yes ]; then ml_pin=namespace; else ml_choose_pin "$@"; fi
+if [ "$ml_all_inside" = yes ]; then ml_pin=namespace ml_owner=''; else ml_choose_pin "$@"; fi
 ml_announce_pins
 ml_refuse_served "$@"
+[ "$ml_is_shell" = no ] || ml_warn_of_sudo
 [ "$ml_pin" = namespace ] || ml_warn_of_paths "$@"
 [ "$ml_release" = no ] || ml_release_on_exit
 

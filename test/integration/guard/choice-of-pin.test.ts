@@ -12,9 +12,10 @@ import {
   oneOfEachKind,
   pathOf,
   runGuarded,
+  startGuarded,
 } from '../../support/guards.ts';
 import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
-import { transcript } from '../../support/program.ts';
+import { runProgram, transcript } from '../../support/program.ts';
 import { launcher } from '../../support/project.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { mirrorsWith } from '../../support/small-mirror.ts';
@@ -126,6 +127,33 @@ describe('--pin auto', () => {
       });
       expect(pasted.stdout, transcript(pasted)).toBe("secondit's\n");
     }
+  });
+
+  test('a shim, an alias and a command of watch follow the same rule', async () => {
+    const { root, home } = await mirrors();
+    const shims = join(home, 'shims');
+    await runProgram(['shims', shims, '--mirror', root, 'wc']);
+    const { stdout: aliases } = await runProgram(['shell-init', 'sh', '--mirror', root, 'wc']);
+    const run = (command: string[], env = {}) =>
+      runGuarded(undefined, [], command, { env, through: withoutNamespaces });
+    for (const command of [
+      [join(shims, 'wc'), '-c', 'file'],
+      inShell('eval "$1"; eval "wc -c file"', aliases),
+    ]) {
+      expectFailure(await run(command), 125, /cannot be pinned/);
+      const pinned = await run(command, { MIRRORLATCH_FALLBACK: 'cwd' });
+      expect(pinned.stdout, transcript(pinned)).toBe('6 file\n');
+      expect(pinned.stderr).toMatch(/wc starts in .*snapshots\/second, not in \//);
+    }
+    const words = ['watch', root, '--initial', '--json', '--', 'cat', 'file'];
+    const watching = startGuarded(undefined, [], [launcher, ...words], {
+      through: withoutNamespaces,
+    });
+    await expect.poll(watching.printedSoFar).toContain('command-ended');
+    watching.kill('SIGTERM');
+    const watched = await watching.result;
+    expect(watched.stdout).toMatch(/"command-ended".*"exitCode":125/);
+    expect(watched.stderr).toMatch(/cannot be pinned/);
   });
 
   test('MIRRORLATCH_FALLBACK has no other value', async () => {

@@ -5,12 +5,15 @@ import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import {
   type Caller,
+  callers,
   guardedCallers,
   guards,
   inShell,
   oneOfEachKind,
   pathOf,
 } from '../../support/guards.ts';
+import { runsAsRoot } from '../../support/privilege.ts';
+import { nobodyRunsTheProgram } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { mirrorsWith } from '../../support/small-mirror.ts';
 import { openTerminal } from '../../support/terminal.ts';
@@ -90,6 +93,22 @@ describe('I10: on a terminal', () => {
 });
 
 describe("without a command, run opens the user's shell", () => {
+  test.skipIf(!runsAsRoot || !nobodyRunsTheProgram)(
+    'and says to an ordinary user, not to root, that sudo has no effect there',
+    async () => {
+      const { root } = await mirrors();
+      for (const caller of callers) {
+        const words = [...as(caller), 'env', 'SHELL=/bin/sh', ...guards[0].around(root, [], [])];
+        const terminal = openTerminal(words, { env: { PS1: undefined, HOME: '/' } });
+        await terminal.shows('(second) $ ');
+        const said = terminal.shownSince().includes(`type: sudo mirrorlatch run ${root}`);
+        expect(said, terminal.shownSince()).toBe(caller.user !== undefined);
+        terminal.type('exit 0\r');
+        expect(await terminal.exitCode).toBe(0);
+      }
+    },
+  );
+
   const [run] = guards;
   const shells: readonly { readonly shell: string; readonly files: Record<string, string> }[] = [
     { shell: 'bash', files: { '.bashrc': "MINE=mine PS1='my prompt: '\n" } },
