@@ -517,6 +517,24 @@ test('a push that is ended while the other host publishes does not claim that no
   expect(result.stderr).not.toMatch(/nothing was published/);
 });
 
+test('I16: a source that goes on during a push is published as one state of it', async () => {
+  const mirror = await oneSnapshot();
+  mirror.change({ index: 'v1' });
+  const [runs, { source }] = [join(mirror.home, 'runs'), mirror];
+  // The first server is for the plan. The second, for the transfer, finds a new index.
+  const goesOn = `case "$*" in --server*)
+    printf x >>'${runs}'
+    if [ "$(cat '${runs}')" = xx ]; then
+      echo new >'${source}/below/new'; echo 'v2: below/new' >'${source}/index'
+    fi ;;
+  esac`;
+  const PATH = standInFor('rsync', join(mirror.home, 'programs'), goesOn);
+  const result = await push(mirror, { program: { env: { PATH } } });
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr.match(/looking at the source again/g)).toHaveLength(2);
+  expect(difference(describeTree(source), describeTree(join(mirror.root, 'current')))).toEqual([]);
+});
+
 test('the pushing host keeps no file of a push that is killed', async () => {
   const mirror = await oneSnapshot();
   const tmp = scratchDirectory();

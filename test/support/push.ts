@@ -22,7 +22,10 @@ export interface PushTestOptions {
   readonly program?: ProgramOptions;
 }
 
-/** Starts a push of a small mirror's source to its root over real ssh. */
+/**
+ * Starts a push of a small mirror's source to its root over real ssh. The mirror may have been synced
+ * from that source by its own host, to which the pushed tree is another one.
+ */
 export function startPush(
   sshd: SshDaemon,
   { source, root }: SmallMirror,
@@ -35,6 +38,7 @@ export function startPush(
       'sync',
       source,
       destination,
+      '--other-source',
       ...(words.includes('--remote-program') ? [] : ['--remote-program', remoteProgram]),
       ...words,
       '--',
