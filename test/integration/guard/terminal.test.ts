@@ -98,7 +98,12 @@ describe("without a command, run opens the user's shell", () => {
     async () => {
       const { root } = await mirrors();
       for (const caller of callers) {
-        const words = [...as(caller), 'env', 'SHELL=/bin/sh', ...guards[0].around(root, [], [])];
+        const words = [
+          ...as(caller),
+          'env',
+          'SHELL=/bin/sh',
+          ...(guards[0]?.around(root, [], []) ?? []),
+        ];
         const terminal = openTerminal(words, { env: { PS1: undefined, HOME: '/' } });
         await terminal.shows('(second) $ ');
         const said = terminal.shownSince().includes(`type: sudo mirrorlatch run ${root}`);
