@@ -10,10 +10,10 @@ import { dirname, relative } from 'node:path/posix';
 const ROOMS = {
   'bin.ts':            ['node: cli/commands.ts cli/start.ts', 'bin.ts only starts the command line.'],
   'index.ts':          ['errors.ts operations push reader writer mirror rsync system/job.ts system/proc.ts', 'index.ts only exports verbs and their types.'],
-  'cli':               ['cli/commands operations push reader writer mirror rsync system/quote.ts commander', 'cli/ calls the verbs, which do the work.'],
+  'cli':               ['cli/commands operations push reader writer mirror rsync system/nearest.ts system/quote.ts commander', 'cli/ calls the verbs, which do the work.'],
   'cli/start.ts':      ['cli/commands.ts cli/interrupt.ts cli/program.ts system/proc.ts', 'start.ts only starts a command line.'],
-  'cli/commands':      ['cli cli/options operations push reader writer mirror rsync system/quote.ts commander', 'A command calls the verbs, which do the work.'],
-  'cli/options':       ['cli operations push reader writer mirror rsync system/quote.ts commander', 'An option knows no command.'],
+  'cli/commands':      ['cli cli/options operations push reader writer mirror rsync system/nearest.ts system/quote.ts commander', 'A command calls the verbs, which do the work.'],
+  'cli/options':       ['cli operations push reader writer mirror rsync system/nearest.ts system/quote.ts commander', 'An option knows no command.'],
   'push':              ['operations writer/events.ts mirror rsync system', 'push/ is a sync on two hosts: it stands on the verbs.'],
   'operations':        ['writer mirror rsync system', 'A verb stands on writer/ and knows neither push nor readers.'],
   'writer':            ['reader/script.ts mirror rsync system', 'writer/ knows no verb. Of readers it knows the script that it puts in place.'],
@@ -29,11 +29,11 @@ const ROOMS = {
 /** A package is imported by one file, which otherwise keeps to its folder's line. */
 const PACKAGES = {
   'cli/markdown.ts': 'marked wrap-ansi',
-  'cli/nearest.ts': 'fastest-levenshtein',
   'cli/output.ts': 'picocolors',
   'cli/table.ts': 'cli-table3',
   'cli/units.ts': 'ms pretty-bytes',
   'system/lock-directory.ts': 'proper-lockfile',
+  'system/nearest.ts': 'fastest-levenshtein',
   'system/process.ts': 'execa',
   'system/watcher.ts': 'chokidar',
 };

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { asMirrorlatchError, EXIT_CODES, GUARD_FAILED, MirrorlatchError } from '../errors.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { withOwnersCommand } from './as-owner.ts';
 import type { LoadCommand } from './commands.ts';
 import type { CommandContext } from './context.ts';
@@ -55,7 +56,7 @@ export async function runCommandLine(
     const command = named === undefined ? undefined : name;
     const known =
       error instanceof CommanderError
-        ? usageError(error, command, separator !== -1)
+        ? usageError(error, command, own, separator !== -1)
         : withOwnersCommand(asMirrorlatchError(error), words);
     const failed = endAfter(known, command);
     const exitCode = typeof failed === 'number' ? failed : known.exitCode;
@@ -95,31 +96,60 @@ const SYNCERS: ReadonlySet<string> = new Set(['sync', 'init']);
 /** Options of rsync that a sync has no use for: given after `--` they only replace those remembered. */
 const NO_USE = /'(-[vq]|--verbose|--quiet)'/;
 
-function separatorFor(command: string | undefined, { message, code }: CommanderError): string {
-  if (command === undefined || message.includes('Did you mean')) return '';
+/** The command line with its `--`, as it was probably meant; `words` are those of this program. */
+function separatorFor(words: readonly string[], { message, code }: CommanderError): string {
+  const [command = '', mirror] = words;
+  if (message.includes('Did you mean')) return '';
   if (RUNNERS.has(command)) {
-    return `Put the command to run after --: mirrorlatch ${command} MIRROR -- COMMAND. `;
+    const isClear = mirror !== undefined && !mirror.startsWith('-') && words.length > 2;
+    const line = isClear ? withSeparator(words, 2) : `mirrorlatch ${command} MIRROR -- COMMAND`;
+    return `Put the command to run after --: ${line}\n`;
   }
-  return SYNCERS.has(command) && code === 'commander.unknownOption' && !NO_USE.test(message)
-    ? `Put options of rsync after --: mirrorlatch ${command} ROOT -- --exclude=/iso/. `
-    : '';
+  if (!SYNCERS.has(command) || code !== 'commander.unknownOption' || NO_USE.test(message))
+    return '';
+  const at = words.findIndex((word) => message.includes(`'${word}'`));
+  const option = words[at] ?? '';
+  const others = words.filter((_, index) => index !== at);
+  // A value that follows the option belongs to it.
+  const line =
+    option.includes('=') || at === words.length - 1
+      ? withSeparator([...others, option], others.length)
+      : withSeparator(words, at);
+  return `Put options of rsync after --: ${line}\n`;
+}
+
+function withSeparator(words: readonly string[], at: number): string {
+  return ['mirrorlatch', ...words.slice(0, at), '--', ...words.slice(at)].map(quoteForSh).join(' ');
 }
 
 /**
  * @param command the command that was named, if it is one of ours.
+ * @param words those before a `--`.
  * @param isSeparated whether the command line has a `--`.
  */
 function usageError(
   error: CommanderError,
   command: string | undefined,
+  words: readonly string[],
   isSeparated: boolean,
 ): MirrorlatchError {
-  const separator = isSeparated ? '' : separatorFor(command, error);
+  const separator = isSeparated || command === undefined ? '' : separatorFor(words, error);
   const help =
     command === undefined
       ? 'See the commands with: mirrorlatch --help'
       : `See the options and examples with: mirrorlatch ${command} --help`;
-  return new MirrorlatchError('USAGE', error.message.replace(/^error: /, ''), {
-    hint: separator + help,
-  });
+  return new MirrorlatchError('USAGE', inOurWords(error), { hint: separator + help });
+}
+
+function inOurWords({ message, code }: CommanderError): string {
+  const text = message.replace(/^error: /, '');
+  const [, name = ''] = /'([^']*)'/.exec(text) ?? [];
+  switch (code) {
+    case 'commander.missingArgument':
+      return `${name === 'paths' ? 'ROOT' : name} is missing`;
+    case 'commander.optionMissingArgument':
+      return `${name} is missing its value`;
+    default:
+      return text;
+  }
 }

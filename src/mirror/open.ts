@@ -1,9 +1,10 @@
-import { realpathSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { readdirSync, realpathSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { ifThere, lstatIfThere, realPathToBe } from '../system/files.ts';
+import { ifThere, lstatIfThere, readTextIfThere, realPathToBe } from '../system/files.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { emptyName, type Layout, layoutOf } from './layout.ts';
-import type { Settings } from './records.ts';
+import { checkSettings, parseJson, type Settings } from './records.ts';
 import { readSettings } from './settings.ts';
 
 export interface Mirror {
@@ -22,25 +23,67 @@ export function openMirror(root: string): Mirror {
   const around = mirrorAround(root);
   throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${root}`, {
     hint: around
-      ? `It is a part of a mirror. Name the mirror itself: ${around.root}`
-      : `Make one with: mirrorlatch sync SRC ${root}`,
+      ? `It is a part of a mirror. Name the mirror itself: ${quoteForSh(around.root)}`
+      : `Make one with: mirrorlatch sync SRC ${quoteForSh(root)}`,
   });
 }
 
 /**
- * The mirror that `path` is a part of, such as `current` or a directory below it; `path` need not
- * exist. Undefined when there is none.
+ * Refuses a path that is a part of a mirror where the mirror itself is wanted.
+ *
+ * @throws MirrorlatchError USAGE
+ */
+export function refusePartOfMirror(path: string): void {
+  const around = mirrorAround(path);
+  if (around === undefined) return;
+  const root = quoteForSh(around.root);
+  throw new MirrorlatchError('USAGE', `${path} is a part of the mirror ${around.root}`, {
+    hint: `Name the mirror itself, ${root}, or a directory elsewhere.`,
+  });
+}
+
+/**
+ * The mirror that `path` is a part of, such as `current` or a directory below it, or the directory of
+ * `--serve-at`; `path` need not exist. Undefined when there is none.
  */
 export function mirrorAround(path: string): Layout | undefined {
   const real = realPathToBe(resolve(path));
-  for (let above = dirname(real); above !== dirname(above); above = dirname(above)) {
-    const layout = layoutOf(above);
-    const isPart = [layout.snapshots, layout.gate, layout.state].some(
-      (part) => real === part || real.startsWith(`${part}/`),
-    );
+  for (let part = real; part !== dirname(part); part = dirname(part)) {
+    const layout = layoutOf(dirname(part));
+    const isPart = [layout.snapshots, layout.gate, layout.state].includes(part);
     if (isPart && lstatIfThere(layout.settings) !== undefined) return layout;
+    const server = mirrorThatServes(part);
+    if (server !== undefined) return server;
   }
   return undefined;
+}
+
+/** The mirror beside a directory that serves it. Nothing in the directory itself names its mirror. */
+function mirrorThatServes(directory: string): Layout | undefined {
+  const beside = dirname(directory);
+  for (const name of namesIn(beside)) {
+    const layout = layoutOf(join(beside, name));
+    const checked = checkSettings(parseJson(textOf(layout.settings)));
+    if ('record' in checked && checked.record.serveAt === directory) return layout;
+  }
+  return undefined;
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    // What this user cannot look at, this user cannot write to either.
+    return [];
+  }
+}
+
+function textOf(file: string): string | undefined {
+  try {
+    return lstatIfThere(file)?.isFile() ? readTextIfThere(file) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -54,7 +97,7 @@ export function openMirrorWithSnapshots(root: string): Mirror {
   throw new MirrorlatchError(
     'USAGE',
     `${mirror.layout.root} is written in place: it has no snapshots`,
-    { hint: `Look at its tree with: mirrorlatch gate status ${mirror.layout.root}` },
+    { hint: `Look at its tree with: mirrorlatch gate status ${quoteForSh(mirror.layout.root)}` },
   );
 }
 

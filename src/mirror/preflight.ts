@@ -38,7 +38,14 @@ export async function checkRsync(): Promise<void> {
  */
 export function checkPlaces(source: Source, root: string): void {
   if (source.kind !== 'local') return;
-  const path = checkSource(source);
+  refuseOverlap(checkSource(source), root);
+}
+
+/**
+ * @param path the real path of a local source.
+ * @throws MirrorlatchError USAGE when the source or the mirror contains the other.
+ */
+export function refuseOverlap(path: string, root: string): void {
   const overlap = isWithin(root, path)
     ? `the mirror ${root} lies inside the source ${path}`
     : isWithin(path, root)

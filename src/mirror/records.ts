@@ -223,6 +223,25 @@ export function checkerOf<Schema extends z.ZodMiniType>(schema: Schema) {
   return (value: unknown): Checked<z.infer<Schema>> => {
     const parsed = schema.safeParse(value);
     if (parsed.success) return { record: parsed.data };
-    return { problem: z.prettifyError(parsed.error).replaceAll(/\s+/g, ' ') };
+    return { problem: parsed.error.issues.map(describeIssue).join('; ') };
   };
+}
+
+/** What is wrong, and where. The messages of zod/mini say neither. */
+function describeIssue(issue: z.core.$ZodIssue): string {
+  const where = issue.path.length === 0 ? '' : `of ${JSON.stringify(issue.path.join('.'))}, `;
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return `${where}the key ${issue.keys.map((key) => JSON.stringify(key)).join(', ')} is unknown`;
+    case 'invalid_type':
+      return `${where}the value is no ${issue.expected}`;
+    case 'invalid_value':
+      return `${where}the value is none of ${issue.values.map((value) => JSON.stringify(value)).join(', ')}`;
+    case 'too_small':
+      return `${where}the value is less than ${issue.minimum}`;
+    case 'too_big':
+      return `${where}the value is more than ${issue.maximum}`;
+    default:
+      return `${where}the value is invalid`;
+  }
 }

@@ -1,5 +1,7 @@
+import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { findMirror, type Mirror } from '../mirror/open.ts';
+import { refuseOverlap } from '../mirror/preflight.ts';
 import { prepareServing } from '../mirror/served-directory.ts';
 import {
   changeSettings,
@@ -7,12 +9,16 @@ import {
   type SettingsOptions,
   settingsFrom,
 } from '../mirror/settings.ts';
+import { parseSource } from '../rsync/source.ts';
+import { realPathToBe } from '../system/files.ts';
 import { createMirror, otherMode } from '../writer/create.ts';
 
 export interface InitOptions extends SettingsOptions {
   root: string;
   /** One tree, written in place behind a gate: for want of room. */
   inPlace?: boolean | undefined;
+  /** Serve no directory any more. The one that was served stays as it is. */
+  noServeAt?: boolean | undefined;
 }
 
 export interface InitResult extends Mirror {
@@ -24,9 +30,10 @@ export interface InitResult extends Mirror {
  * Makes a mirror of `root`, or changes the settings of the mirror that is there. Other things in
  * `root` stay, unless one has a name that the mirror needs.
  */
-export function init({ root, inPlace, ...rules }: InitOptions): InitResult {
+export function init({ root, inPlace, noServeAt = false, ...rules }: InitOptions): InitResult {
   const { serveAt, ...given } = settingsFrom(rules);
   const found = findMirror(root);
+  if (given.source !== undefined) refuseOverlapWith(given.source, root);
   const mode = inPlace ? 'in-place' : (found?.settings.mode ?? 'snapshots');
   if (found !== undefined && found.settings.mode !== mode) {
     throw otherMode(root, found.settings.mode);
@@ -40,9 +47,18 @@ export function init({ root, inPlace, ...rules }: InitOptions): InitResult {
     found ?? createMirror(root, given, { mayHoldOtherThings: true, mode });
   if (serveAt !== undefined && serveAt !== settings.serveAt) prepareServing(layout, serveAt);
   try {
+    const changed = changeSettings(layout, { ...given, serveAt }, noServeAt ? ['serveAt'] : []);
     const replacedOptions = given.rsyncOptions && found ? rememberedBy(settings).rsyncOptions : [];
-    return { layout, settings: changeSettings(layout, { ...given, serveAt }), replacedOptions };
+    return { layout, settings: changed, replacedOptions };
   } catch (error) {
     throw asMirrorlatchError(error, `the settings of ${root} cannot be changed`);
+  }
+}
+
+/** A source of its own tree would make a mirror that contains itself. */
+function refuseOverlapWith(source: string, root: string): void {
+  const parsed = parseSource(source);
+  if (parsed.kind === 'local') {
+    refuseOverlap(realPathToBe(parsed.path), realPathToBe(resolve(root)));
   }
 }

@@ -1,4 +1,5 @@
 import { MirrorlatchError } from '../errors.ts';
+import { nearestName } from '../system/nearest.ts';
 
 /**
  * What one of rsync's options means for a snapshot that is made beside the old one:
@@ -36,13 +37,19 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
   let needsWholePass: string | undefined;
   const take = (option: Option | undefined, shown: string, words: readonly string[]): void => {
     if (option === undefined) {
-      throw refusal(shown, 'mirrorlatch does not know it, so it may not be safe.');
+      throw refusal(shown, `mirrorlatch does not know it, so it may not be safe.${nearest(shown)}`);
     }
     if (typeof option.meaning === 'object') throw refusal(shown, option.meaning.refused);
     if (option.meaning === 'said') return;
     if (option.meaning === 'whole') needsWholePass ??= shown;
     named.push({ name: option.long ?? option.short ?? shown, words });
   };
+  // Node has replaced the invalid bytes, so that another entry would match, or none.
+  if (given.some((word) => word.includes('\uFFFD'))) {
+    throw new MirrorlatchError('USAGE', "a word of rsync's options is not valid UTF-8", {
+      hint: 'Put such a pattern into a file, and name the file with --exclude-from or --filter.',
+    });
+  }
   for (let index = 0; index < given.length; index += 1) {
     const word = given[index] ?? '';
     if (word.startsWith('--') && word !== '--') {
@@ -123,6 +130,13 @@ function nextWord(given: readonly string[], index: number, option: string): stri
   const value = given[index];
   if (value !== undefined) return value;
   throw new MirrorlatchError('USAGE', `rsync's option ${option} needs a value`);
+}
+
+/** The long option that was probably meant, as a question. */
+function nearest(shown: string): string {
+  const names = OPTIONS.flatMap(({ long }) => (long === undefined ? [] : [long]));
+  const name = shown.startsWith('--') ? nearestName(shown.slice(2), names) : undefined;
+  return name === undefined ? '' : ` Did you mean --${name}?`;
 }
 
 function refusal(option: string, reason: string): MirrorlatchError {

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { makeGate } from '../mirror/gate.ts';
 import { directoriesOf, type Layout, layoutOf } from '../mirror/layout.ts';
-import { type Mirror, mirrorAround } from '../mirror/open.ts';
+import { type Mirror, refusePartOfMirror } from '../mirror/open.ts';
 import { refuseOtherOwnersRoot } from '../mirror/ownership.ts';
 import type { Settings } from '../mirror/records.ts';
 import { fillReserve } from '../mirror/reserve.ts';
@@ -14,10 +14,12 @@ import {
   ifThere,
   lstatIfThere,
   makeDirectories,
+  readlinkIfThere,
   realPathToBe,
   syncDirectory,
 } from '../system/files.ts';
 import { makeOwnDirectory } from '../system/own-files.ts';
+import { quoteForSh } from '../system/quote.ts';
 
 /**
  * Makes an empty mirror in a directory that is missing or empty, or finishes one that a crash left
@@ -79,12 +81,7 @@ export function checkNewRoot(
     });
   }
   try {
-    const around = mirrorAround(root);
-    if (around !== undefined) {
-      throw new MirrorlatchError('USAGE', `${root} is a part of the mirror ${around.root}`, {
-        hint: `Name the mirror itself, ${around.root}, or a directory elsewhere.`,
-      });
-    }
+    refusePartOfMirror(root);
     refuseFileInTheWay(resolve(root));
     const real = ifThere(() => realpathSync(root));
     if (real !== undefined) refuseForeignEntries(layoutOf(real), mayHoldOtherThings);
@@ -96,6 +93,13 @@ export function checkNewRoot(
 /** Of what exists on the way to `path`, the last has to be a directory. */
 function refuseFileInTheWay(path: string): void {
   const found = ifThere(() => statSync(path));
+  const target = found === undefined ? readlinkIfThere(path) : undefined;
+  if (target !== undefined) {
+    const wanted = resolve(dirname(path), target);
+    throw new MirrorlatchError('USAGE', `${path} is a symlink to ${wanted}, which does not exist`, {
+      hint: `Make that directory: mkdir -p ${quoteForSh(wanted)}`,
+    });
+  }
   if (found === undefined) refuseFileInTheWay(dirname(path));
   else if (!found.isDirectory()) {
     throw new MirrorlatchError('USAGE', `${path} is not a directory`, {
@@ -118,6 +122,6 @@ function refuseForeignEntries(layout: Layout, mayHoldOtherThings: boolean): void
   throw new MirrorlatchError('CONFIGURATION', `${layout.root} is not empty: it holds ${shown}`, {
     hint: mayHoldOtherThings
       ? 'Move these away, or make the mirror in another directory.'
-      : `Give an empty directory, or if these may stay: mirrorlatch init ${layout.root}`,
+      : `Give an empty directory, or if these may stay: mirrorlatch init ${quoteForSh(layout.root)}`,
   });
 }

@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { bin } from '../support/project.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
@@ -116,6 +117,11 @@ describe('a broken mirror', () => {
   test('an invalid mirror.json is reported with 78 and left for a person to repair', async () => {
     const mirror = await twoSnapshots();
     const settings = readFileSync(mirror.state('mirror.json'), 'utf8');
+    const named: Record<string, RegExp> = {
+      'of a later format': /of "format", the value is none of 1/,
+      'with a value that cannot be': /of "keepLast", the value is less than 1/,
+      'with an unknown setting': /the key "keep" is unknown/,
+    };
     const wrong = {
       empty: '',
       torn: settings.slice(0, 40),
@@ -133,6 +139,7 @@ describe('a broken mirror', () => {
         78,
         /mirror\.json does not hold valid settings of a mirror/,
         /Repair the file/,
+        named[what] ?? /mirror.json/,
       );
       expect(readFileSync(mirror.state('mirror.json'), 'utf8')).toBe(text);
     }
@@ -172,17 +179,62 @@ describe('a broken mirror', () => {
 
 describe('a command without -- before it', () => {
   test.each(['run', 'lock'])(
-    'makes %s fail with a hint at the missing --, without running anything',
+    'makes %s fail with the command line that was meant, without running anything',
     async (verb) => {
       for (const words of [
         ['touch', 'made'],
         ['touch', '-t', '197001010000', 'made'],
       ]) {
         const result = await runProgram([verb, 'mirror', ...words]);
-        expectFailure(result, 125, new RegExp(`mirrorlatch ${verb} MIRROR -- COMMAND`));
+        expectFailure(
+          result,
+          125,
+          new RegExp(`mirrorlatch ${verb} mirror -- ${words.join(' ')}$`, 'm'),
+        );
       }
+      const unclear = await runProgram([verb, '--pin', 'cwd', 'mirror', 'touch', '-t', 'made']);
+      expectFailure(unclear, 125, new RegExp(`mirrorlatch ${verb} MIRROR -- COMMAND`));
     },
   );
+});
+
+test.for([
+  [['sync', '/m', '--exclude=/a b/'], "sync /m -- '--exclude=/a b/'"],
+  [['sync', '--exclude=/a/', 'src', '/m'], "sync src /m -- '--exclude=/a/'"],
+  [['sync', '/m', '--exclude', '/a/'], 'sync /m -- --exclude /a/'],
+  [['init', '/m', '--bwlimit=5m', '--json'], undefined],
+] as const)('options of rsync without -- before them: %j', async ([words, meant]) => {
+  const result = await runProgram(words);
+  expect(result.exitCode, transcript(result)).toBe(64);
+  if (meant !== undefined) expect(result.stderr).toContain(`mirrorlatch ${meant}\n`);
+  else expect(JSON.stringify(result.json())).toContain('mirrorlatch init /m --json -- ');
+});
+
+test.for([
+  [['sync'], /^mirrorlatch: ROOT is missing$/m],
+  [['init'], /^mirrorlatch: ROOT is missing$/m],
+  [['list'], /^mirrorlatch: ROOT is missing$/m],
+  [['wait'], /^mirrorlatch: MIRROR is missing$/m],
+  [['sync', '/m', '--id'], /^mirrorlatch: --id <name> is missing its value$/m],
+] as const)('a word that is missing is named: %j', async ([words, said]) => {
+  expectFailure(await runProgram(words), 64, said);
+});
+
+test.for([
+  ['--exlude=x', '--exclude'],
+  ['--bwlimt', '--bwlimit'],
+])('a misspelt option of rsync: %s', async ([given = '', meant = '']) => {
+  const result = await runProgram(['sync', '/up', '/m', '--', given]);
+  expectFailure(result, 64, new RegExp(`Did you mean ${meant}\\?`));
+});
+
+test('a pattern that is not UTF-8 is refused, because another one would reach rsync', async () => {
+  const mirror = smallMirror();
+  const script = `exec "$0" "$1" sync "$2" "$3" -- --exclude="$(printf '/\\377')"`;
+  const words = [process.execPath, bin, mirror.source, mirror.root];
+  const { exitCode, stderr } = await execa('sh', ['-c', script, ...words], { reject: false });
+  expect(exitCode, stderr).toBe(64);
+  expect(stderr).toContain("a word of rsync's options is not valid UTF-8");
 });
 
 describe.skipIf(whyNoLoopFilesystem !== '')(`a read-only mount${whyNoLoopFilesystem}`, () => {

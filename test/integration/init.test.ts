@@ -166,7 +166,7 @@ test('a ROOT that is a file or a dangling symlink is refused and left unchanged'
       ['sync', mirror.source, root],
     ]) {
       const result = await runProgram(command);
-      expectFailure(result, root === mirror.root ? 64 : 74);
+      expectFailure(result, 64);
       expect(result.stderr).toContain(root);
       expect(result.stderr).not.toMatch(/unforeseen/);
     }
@@ -249,3 +249,62 @@ test.skipIf(!runsAsRoot)(
     }
   },
 );
+
+test('init refuses a source that lies around the mirror or in it', async () => {
+  const mirror = smallMirror();
+  const inside = join(mirror.source, 'mirror');
+  const result = await runProgram(['init', inside, '--source', mirror.source]);
+  expectFailure(result, 64, /the mirror .* lies inside the source/);
+  expect(existsSync(inside)).toBe(false);
+  const around = await runProgram(['init', mirror.root, '--source', join(mirror.root, 'tree')]);
+  expectFailure(around, 64, /the source .* lies inside the mirror/);
+});
+
+test('--adopt and --unadopt in one command are refused', async () => {
+  const { source } = smallMirror();
+  const result = await runProgram(['init', '--adopt', source, '--unadopt', source]);
+  expectFailure(result, 64, /--adopt cannot be combined with --unadopt/);
+  expect(existsSync(`${source}.mirror`)).toBe(false);
+});
+
+test('a ROOT that is a symlink to nothing is refused with the command that makes its target', async () => {
+  const mirror = smallMirror();
+  const target = join(mirror.home, "it's not there");
+  symlinkSync(target, mirror.root);
+  for (const words of [
+    ['sync', mirror.source, mirror.root],
+    ['sync', mirror.source, join(mirror.root, 'below')],
+    ['init', mirror.root],
+  ]) {
+    expectFailure(await runProgram(words), 64, /is a symlink to .*not there, which does not exist/);
+  }
+  const { stderr } = await runProgram(['init', mirror.root]);
+  await execa('sh', ['-c', /mkdir -p .*$/m.exec(stderr)?.[0] ?? 'false']);
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+});
+
+test('a served directory is a part of its mirror, until it is served no longer', async () => {
+  const mirror = await oneSnapshot();
+  const served = join(mirror.home, 'served');
+  await runForJson(['init', mirror.root, '--serve-at', served]);
+  await mirror.publish('second', { file: 'second' });
+  const itself = new RegExp(`Name the mirror itself[:,] ${mirror.root}`);
+  for (const words of [
+    ['init', served],
+    ['init', join(served, 'below')],
+    ['sync', mirror.source, served],
+    ['init', '--adopt', served],
+    ['shims', join(mirror.home, 'sh'), '--mirror', served, 'apt'],
+  ]) {
+    const result = await runProgram(words);
+    expectFailure(result, 64, new RegExp(`part of the mirror ${mirror.root}`));
+  }
+  expectFailure(await runProgram(['status', served]), 66, itself);
+  expect(existsSync(join(served, '.mirrorlatch'))).toBe(false);
+
+  await runForJson(['init', mirror.root, '--no-serve-at']);
+  expect(mirror.settings()).not.toHaveProperty('serveAt');
+  await mirror.publish('third', { file: 'third' });
+  expect(readFileSync(join(served, 'file'), 'utf8')).toBe('second');
+  expect(await runForJson(['init', served])).toMatchObject({ root: served });
+});

@@ -269,3 +269,20 @@ test.runIf(nobodyRunsTheProgram)('without permission it exits with 77', async ()
   }
   expect(difference(before, describeTree(directory))).toEqual([]);
 });
+
+test('a command in place of DIR is refused, and a command that is nowhere is named', async () => {
+  const mirror = await oneSnapshot();
+  const words = ['shims', '--mirror', mirror.root, 'ls', 'cat'];
+  const refused = await runProgram(words, { cwd: mirror.home });
+  expectFailure(refused, 64, /ls is a command: DIR is missing/);
+  expect(refused.stderr).toContain(
+    `mirrorlatch shims /usr/local/sbin --mirror ${mirror.root} ls cat\n`,
+  );
+  expect(existsSync(join(mirror.home, 'ls'))).toBe(false);
+  const sh = join(mirror.home, 'sh');
+  for (let round = 1; round <= 2; round += 1) {
+    const { stderr } = await runProgram(['shims', sh, '-m', mirror.root, 'grep', 'apt-gte']);
+    expect(stderr).toMatch(/warning: there is no command apt-gte: its shim ends with 127/);
+    expect(stderr).not.toMatch(/grep/);
+  }
+});

@@ -60,7 +60,7 @@ async function unknownName(
   topics: readonly Topic[],
   program: Command,
 ): Promise<MirrorlatchError> {
-  const { nearestName } = await import('../nearest.ts');
+  const { nearestName } = await import('../../system/nearest.ts');
   const commands = program.createHelp().visibleCommands(program);
   const nearest = nearestName(name, [
     ...topics.map((topic) => topic.name),

@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
+import { MirrorlatchError } from '../../errors.ts';
 import type { Mirror } from '../../mirror/open.ts';
 import { rememberedBy } from '../../mirror/settings.ts';
 import type { InitResult } from '../../operations/init.ts';
 import { showOptions } from '../../rsync/join-options.ts';
 import { namesakeWarning } from '../../rsync/source.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
@@ -16,7 +18,8 @@ interface Flags extends RetentionFlags, ShrinkFlags {
   source?: string;
   inPlace?: boolean;
   adopt?: string;
-  serveAt?: string;
+  /** False for --no-serve-at. */
+  serveAt?: string | false;
   unadopt?: string;
   clearOptions?: boolean;
   json?: boolean;
@@ -33,7 +36,8 @@ export function addInit(program: Command, context: CommandContext): void {
     .option('--in-place', 'keep one tree behind a gate, if there is no room for two')
     .option('--adopt <DIR>', 'turn a directory that rsync has filled into the mirror')
     .option('--unadopt <DIR>', 'turn an adopted directory back into a plain directory')
-    .option('--serve-at <DIR>', 'also keep a real directory equal to the current snapshot');
+    .option('--serve-at <DIR>', 'also keep a real directory equal to the current snapshot')
+    .option('--no-serve-at', 'no longer keep it so; the directory stays as it is');
   addOptions(command, RETENTION, MAX_SHRINK)
     .option('--clear-options', 'forget the options of rsync that the mirror remembers')
     .option('--json', 'print the settings')
@@ -55,16 +59,24 @@ export function addInit(program: Command, context: CommandContext): void {
         rsyncOptions: keepsOptions ? undefined : context.operands,
         retention: RETENTION.read(flags),
         shrink: SHRINK.read(flags),
-        serveAt: flags.serveAt,
+        serveAt: flags.serveAt === false ? undefined : flags.serveAt,
       };
       const namesake = namesakeWarning(flags.source ?? '');
       if (namesake !== undefined && !flags.json) printWarning(namesake);
       const { adopt: adopted, unadopt: givenBack, inPlace, json } = flags;
+      if (adopted !== undefined && givenBack !== undefined) {
+        throw new MirrorlatchError('USAGE', '--adopt cannot be combined with --unadopt', {
+          hint: 'The one undoes the other. Leave one of them out.',
+        });
+      }
       const directory = adopted ?? givenBack;
       if (directory === undefined) {
-        if (root === undefined) command.error("error: missing required argument 'ROOT'");
+        if (root === undefined) throw noRoot();
         const operations = await import('../../operations/init.ts');
-        return report(operations.init({ root, inPlace, ...settings }), json);
+        return report(
+          operations.init({ root, inPlace, noServeAt: flags.serveAt === false, ...settings }),
+          json,
+        );
       }
       const { adopt, unadopt } = await import('../../operations/adopt.ts');
       const { onEvent } = createReporter(json ? 'quiet' : 'normal');
@@ -72,15 +84,25 @@ export function addInit(program: Command, context: CommandContext): void {
       if (adopted === undefined) {
         const found = await unadopt({ directory, root, ...session });
         if (json) printJson(found);
-        else
+        else {
+          const { directory: given, left } = found;
+          const rest = left.length === 0 ? 'no snapshot' : left.join(', ');
+          printLine(`${given} is a plain directory again, and does not need the mirror`);
           printLine(
-            `${found.directory} is a plain directory again; the rest of the mirror is in ${found.root}`,
+            `what is left of the mirror holds ${rest}; to delete it: rm -r ${quoteForSh(found.root)}`,
           );
+        }
         return;
       }
       const mode = inPlace ? 'in-place' : 'snapshots';
       report(await adopt({ directory, root, mode, settings, ...session }), json);
     });
+}
+
+function noRoot(): MirrorlatchError {
+  return new MirrorlatchError('USAGE', 'ROOT is missing', {
+    hint: 'See the options and examples with: mirrorlatch init --help',
+  });
 }
 
 function report(

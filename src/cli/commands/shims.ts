@@ -1,12 +1,17 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { MirrorlatchError } from '../../errors.ts';
 import { readableName } from '../../mirror/names.ts';
 import type { ShimsResult } from '../../reader/shim-files.ts';
 import { IF_UNAVAILABLE, type IfUnavailable } from '../../reader/shims.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from '../options/guard.ts';
 import { printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
+import { printWarning } from '../terminal.ts';
 
 type ShimsFlags = GuardFlags & { ifUnavailable: IfUnavailable; json?: boolean };
 
@@ -43,6 +48,7 @@ export function addShims(program: Command, context: CommandContext): void {
     .action(async (directory: string, named: string[], flags: ShimsFlags) => {
       const { removeShims, writeShims } = await import('../../reader/shim-files.ts');
       const commands = [...named, ...context.operands];
+      refuseCommandAsDirectory(directory, commands, flags.mirror);
       if (flags.remove) {
         report(removeShims(directory, commands), flags);
         return;
@@ -55,6 +61,10 @@ export function addShims(program: Command, context: CommandContext): void {
         ifUnavailable: flags.ifUnavailable,
       });
       report(result, flags);
+      for (const command of commands) {
+        if (!flags.json && !isCommand(command, result.directory))
+          printWarning(`there is no command ${shown(command)}: its shim ends with 127`);
+      }
       if (!flags.json && !isInPath(result.directory)) {
         printLine(`Put ${shown(result.directory)} before the other directories of PATH.`);
       }
@@ -70,6 +80,28 @@ function report({ directory, shims }: ShimsResult, { json }: ShimsFlags): void {
       shims.map(({ command, path, outcome }) => [shown(command), shown(path), outcome]),
     );
   }
+}
+
+/** Without DIR, the first command would be taken for it. */
+function refuseCommandAsDirectory(
+  directory: string,
+  commands: readonly string[],
+  mirrors: readonly string[] = [],
+): void {
+  if (directory.includes('/') || existsSync(directory) || !isCommand(directory)) return;
+  const named = mirrors.flatMap((root) => ['--mirror', root]);
+  const words = [...named, directory, ...commands].map(quoteForSh).join(' ');
+  throw new MirrorlatchError('USAGE', `${shown(directory)} is a command: DIR is missing`, {
+    hint: `Name the directory for the shims first: mirrorlatch shims /usr/local/sbin ${words}`,
+  });
+}
+
+/** Whether PATH, or that of root, has a command of this name outside of the shims' directory. */
+function isCommand(name: string, ignored?: string): boolean {
+  const directories = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`.split(':');
+  return directories.some(
+    (directory) => directory !== '' && directory !== ignored && existsSync(join(directory, name)),
+  );
 }
 
 function isInPath(directory: string): boolean {

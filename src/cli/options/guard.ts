@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
+import { refusePartOfMirror } from '../../mirror/open.ts';
 import type { ChooseGuardOptions } from '../../reader/choose-guard.ts';
 import { PINS, type PinKind } from '../../reader/guard.ts';
 import { duration, wholeSeconds } from '../values.ts';
@@ -42,6 +43,7 @@ export function guardOptions(flags: GuardFlags): ChooseGuardOptions {
       hint: 'Without --sticky, each command sees the current snapshot.',
     });
   }
+  for (const root of flags.mirror ?? []) refusePartOfMirror(root);
   return {
     roots: flags.mirror ?? [],
     pin: flags.pin,
