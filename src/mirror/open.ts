@@ -1,10 +1,10 @@
-import { readdirSync, realpathSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { ifThere, lstatIfThere, readTextIfThere, realPathToBe } from '../system/files.ts';
+import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { emptyName, type Layout, layoutOf } from './layout.ts';
-import { checkSettings, parseJson, type Settings } from './records.ts';
+import type { Settings } from './records.ts';
 import { readSettings } from './settings.ts';
 
 export interface Mirror {
@@ -58,32 +58,18 @@ export function mirrorAround(path: string): Layout | undefined {
   return undefined;
 }
 
-/** The mirror beside a directory that serves it. Nothing in the directory itself names its mirror. */
+/** The symlink beside a served directory that leads to its mirror: nothing in the directory does. */
+export function servedMark(directory: string): string {
+  return join(dirname(directory), `.${basename(directory)}.mirrorlatch-serves`);
+}
+
+/** The mirror that serves a directory, if both say so. */
 function mirrorThatServes(directory: string): Layout | undefined {
-  const beside = dirname(directory);
-  for (const name of namesIn(beside)) {
-    const layout = layoutOf(join(beside, name));
-    const checked = checkSettings(parseJson(textOf(layout.settings)));
-    if ('record' in checked && checked.record.serveAt === directory) return layout;
-  }
-  return undefined;
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    // What this user cannot look at, this user cannot write to either.
-    return [];
-  }
-}
-
-function textOf(file: string): string | undefined {
-  try {
-    return lstatIfThere(file)?.isFile() ? readTextIfThere(file) : undefined;
-  } catch {
-    return undefined;
-  }
+  const target = readlinkIfThere(servedMark(directory));
+  if (target === undefined) return undefined;
+  const layout = layoutOf(target);
+  const { serveAt } = readSettings(layout) ?? {};
+  return serveAt !== undefined && realPathToBe(serveAt) === directory ? layout : undefined;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmdirSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { exchange } from '../system/exchange.ts';
@@ -17,7 +17,7 @@ import { pathsInUse } from '../system/proc.ts';
 import { cloneMethodsFor, cloneTree } from './clone.ts';
 import { discard, moveTree } from './discard.ts';
 import type { Layout } from './layout.ts';
-import { mirrorAround } from './open.ts';
+import { mirrorAround, servedMark } from './open.ts';
 import { syncFilesystem } from './publication.ts';
 import { stagedClone } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -51,7 +51,14 @@ export function prepareServing(layout: Layout, path: string): void {
   } finally {
     for (const directory of [one, other]) rmdirSync(directory);
   }
+  forgetServed(layout, path);
+  symlinkSync(layout.root, servedMark(path));
+}
+
+/** Leaves a directory that was served as it is, and makes it known as a part of the mirror no more. */
+export function forgetServed(layout: Layout, path: string): void {
   rmSync(layout.served, { force: true });
+  rmSync(servedMark(path), { force: true });
 }
 
 function problemWith(layout: Layout, path: string): string | undefined {
@@ -59,6 +66,8 @@ function problemWith(layout: Layout, path: string): string | undefined {
   const parent = lstatIfThere(dirname(path));
   if (parent === undefined) return `the directory ${dirname(path)} does not exist`;
   if (found !== undefined && !found.isDirectory()) return 'it is not a directory';
+  const mark = lstatIfThere(servedMark(path));
+  if (mark !== undefined && !mark.isSymbolicLink()) return `${servedMark(path)} is in the way`;
   if (isOurs(layout, path)) return 'the mirror needs it for itself';
   const around = mirrorAround(path);
   if (around !== undefined) return `it is a part of the mirror ${around.root}`;

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { findMirror, type Mirror } from '../mirror/open.ts';
 import { refuseOverlap } from '../mirror/preflight.ts';
-import { prepareServing } from '../mirror/served-directory.ts';
+import { forgetServed, prepareServing } from '../mirror/served-directory.ts';
 import {
   changeSettings,
   rememberedBy,
@@ -46,6 +46,8 @@ export function init({ root, inPlace, noServeAt = false, ...rules }: InitOptions
   const { layout, settings } =
     found ?? createMirror(root, given, { mayHoldOtherThings: true, mode });
   if (serveAt !== undefined && serveAt !== settings.serveAt) prepareServing(layout, serveAt);
+  const isReplaced = noServeAt || (serveAt !== undefined && serveAt !== settings.serveAt);
+  if (isReplaced && settings.serveAt !== undefined) forgetServed(layout, settings.serveAt);
   try {
     const changed = changeSettings(layout, { ...given, serveAt }, noServeAt ? ['serveAt'] : []);
     const replacedOptions = given.rsyncOptions && found ? rememberedBy(settings).rsyncOptions : [];

@@ -8,7 +8,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
@@ -285,7 +285,8 @@ test('a ROOT that is a symlink to nothing is refused with the command that makes
 
 test('a served directory is a part of its mirror, until it is served no longer', async () => {
   const mirror = await oneSnapshot();
-  const served = join(mirror.home, 'served');
+  mkdirSync(join(mirror.home, 'elsewhere'));
+  const served = join(mirror.home, 'elsewhere', 'served');
   await runForJson(['init', mirror.root, '--serve-at', served]);
   await mirror.publish('second', { file: 'second' });
   const itself = new RegExp(`Name the mirror itself[:,] ${mirror.root}`);
@@ -306,5 +307,6 @@ test('a served directory is a part of its mirror, until it is served no longer',
   expect(mirror.settings()).not.toHaveProperty('serveAt');
   await mirror.publish('third', { file: 'third' });
   expect(readFileSync(join(served, 'file'), 'utf8')).toBe('second');
+  expect(readdirSync(dirname(served))).toEqual(['served']);
   expect(await runForJson(['init', served])).toMatchObject({ root: served });
 });
