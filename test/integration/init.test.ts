@@ -34,6 +34,7 @@ test('init makes a mirror without a snapshot, with a closed gate, and names its 
     'logs',
     'mirror.json',
     'reader',
+    'reserve',
     'settings.flock',
     'staging',
   ]);
