@@ -105,7 +105,8 @@ function processesInside(layout: Layout): Map<number, string> {
   const inside = pathsInUse(tree).filter(
     ({ pid, use }) => !isOurAncestor(pid) && (use !== 'mount' || isPinnedTo(layout.root, pid)),
   );
-  return new Map(inside.map(({ pid, use }) => [pid, use]));
+  // Of several uses, the first is the most telling.
+  return new Map(inside.reverse().map(({ pid, use }) => [pid, use]));
 }
 
 function nameOf(pid: number, use?: string): string {

@@ -3,7 +3,12 @@ import { MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
 import { refuseOtherThanFile } from '../system/own-files.ts';
+import { processesWithOpenFile } from '../system/proc.ts';
 import type { Layout } from './layout.ts';
+
+const MODE = 0o444;
+/** The sticky bit of a lease, which means nothing else on a file: its snapshot is being removed. */
+const MARK = 0o1000;
 
 /** Keeps a snapshot from being pruned until this process and all that inherit `descriptor` end. */
 export interface Lease {
@@ -43,6 +48,56 @@ export function takeLease(layout: Layout, id: string): Lease | undefined {
 }
 
 /**
+ * Holds a snapshot whose lease a process keeps locked exclusively. Every user can do that, and it is no
+ * removal: for that, `withoutReaders` marks the lease first, and then looks which processes have it
+ * open. So an open lease without the mark is enough if the mirror's owner, who removes snapshots, sees
+ * this process.
+ *
+ * @returns undefined when it is not, or the snapshot is gone or being removed.
+ */
+export function holdOpenLease(layout: Layout, id: string): Lease | undefined {
+  const keeper = lstatIfThere(layout.state)?.uid;
+  const isSeen = keeper === 0n || keeper === BigInt(process.geteuid?.() ?? -1);
+  const descriptor = isSeen ? ifThere(() => openSync(layout.lease(id), 'r')) : undefined;
+  if (descriptor === undefined) return undefined;
+  const named = lstatIfThere(layout.lease(id));
+  const held = fstatSync(descriptor, { bigint: true });
+  const isMarked = (held.mode & BigInt(MARK)) !== 0n;
+  if (!isMarked && named?.ino === held.ino && named.dev === held.dev) {
+    return { descriptor, release: () => closeSync(descriptor) };
+  }
+  closeSync(descriptor);
+  return undefined;
+}
+
+/**
+ * Removes a snapshot if no reader holds it. A reader takes its lease shared before it enters, and then
+ * checks that the lease still has its name. So once the lease is held exclusively, no reader can have
+ * entered unseen.
+ *
+ * @returns whether it was removed.
+ */
+export function withoutReaders(layout: Layout, id: string, remove: () => void): boolean {
+  const path = layout.lease(id);
+  const descriptor = ifThere(() => openSync(path, 'r'));
+  let isRemoved = false;
+  try {
+    // The mark comes first: see holdOpenLease().
+    if (descriptor !== undefined) fchmodSync(descriptor, MODE | MARK);
+    const isHeld =
+      descriptor !== undefined &&
+      (tryFlock(descriptor, 'exclusive') === 'held' || processesWithOpenFile(path).length > 0);
+    if (isHeld) return false;
+    remove();
+    isRemoved = true;
+    return true;
+  } finally {
+    if (descriptor !== undefined && !isRemoved) fchmodSync(descriptor, MODE);
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/**
  * Makes the file that readers lock, if it is missing. Every user can open it; none can write to it.
  *
  * @throws MirrorlatchError CONFIGURATION when something else has its name.
@@ -50,9 +105,9 @@ export function takeLease(layout: Layout, id: string): Lease | undefined {
 export function makeLease(layout: Layout, id: string): void {
   refuseOtherThanFile(layout.lease(id));
   if (lstatIfThere(layout.lease(id)) !== undefined) return;
-  const descriptor = openSync(layout.lease(id), 'wx', 0o444);
+  const descriptor = openSync(layout.lease(id), 'wx', MODE);
   try {
-    fchmodSync(descriptor, 0o444);
+    fchmodSync(descriptor, MODE);
   } finally {
     closeSync(descriptor);
   }

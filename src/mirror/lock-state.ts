@@ -85,10 +85,7 @@ export function inspectLock(layout: Layout): LockState {
 /** The state while a process of this host holds `sync.flock`. */
 export function stateWhileKernelLockIsHeld(layout: Layout): LockState {
   const { owner, progress } = readRecord(layout) ?? {};
-  const processes = processesHoldingFlock(layout.kernelLock).map((pid) => ({
-    pid,
-    name: processName(pid) ?? '?',
-  }));
+  const processes = holdersOf(layout.kernelLock);
   const isHolder = processes.some(({ pid }) => owner !== undefined && isOwner(pid, owner));
   const isOfHere = owner !== undefined && sharesPids(owner.host);
   if (isHolder || (isOfHere && isAlive(owner))) {
@@ -162,6 +159,11 @@ function describeProgress(progress: LockProgress | undefined): string {
   if (progress === undefined) return '';
   const share = progress.done === undefined ? '' : ` ${Math.floor(progress.done * 100)} %`;
   return `, now: ${progress.phase}${share}`;
+}
+
+/** The processes that hold a flock(2) on the file, as far as this user may see them. */
+export function holdersOf(path: string): NamedProcess[] {
+  return processesHoldingFlock(path).map((pid) => ({ pid, name: processName(pid) ?? '?' }));
 }
 
 /** Names and pids, for people. */

@@ -64,6 +64,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
       case 'unclean-gate':
       case 'unfinished-tree':
       case 'unfinished-command':
+      case 'locked-lease':
       case 'failed-removal':
       case 'unfinished-removal':
         break;

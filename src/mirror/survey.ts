@@ -2,9 +2,11 @@ import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
+import { exclusivelyLocked } from '../system/proc.ts';
 import { halfAdopted, lostPath } from './adoption.ts';
 import { currentId, previousId } from './current.ts';
 import { discardedNames } from './discard.ts';
+import { isInPlace } from './gate.ts';
 import {
   becameCurrentAt,
   type HistoryEntry,
@@ -14,6 +16,7 @@ import {
   readHistory,
 } from './history.ts';
 import { type Layout, LIVE } from './layout.ts';
+import { holdersOf, type NamedProcess } from './lock-state.ts';
 import { type Obstacle, obstacleAt } from './obstacle.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers } from './staging.ts';
@@ -30,6 +33,8 @@ export type Finding =
   /** `current` was flipped, but history does not record it. */
   | { kind: 'unrecorded-publication'; id: string }
   | { kind: 'missing-lease'; id: string }
+  /** A process keeps the lease locked exclusively, and so keeps readers from holding the snapshot. */
+  | { kind: 'locked-lease'; id: string; processes: NamedProcess[] }
   /** A lease whose snapshot was moved back to staging or removed. */
   | { kind: 'stray-lease'; id: string }
   /** A snapshot was pruned, but history does not record it. */
@@ -79,6 +84,9 @@ export function survey(layout: Layout): Finding[] {
   for (const id of unpruned(history)) {
     if (!ids.includes(id)) findings.push({ kind: 'unrecorded-removal', id });
   }
+  for (const id of lockedLeases(layout)) {
+    findings.push({ kind: 'locked-lease', id, processes: holdersOf(layout.lease(id)) });
+  }
   const obstacle = obstacleAt(layout);
   if (obstacle !== undefined) findings.push({ kind: 'unclean-gate', ...obstacle });
   const { trees, clones, foreign, commands } =
@@ -116,6 +124,12 @@ function ifAllowed<T>(look: () => T): T | undefined {
 
 function leaseIds(layout: Layout): string[] {
   return (ifThere(() => readdirSync(layout.leases)) ?? []).filter(isSnapshotId).sort();
+}
+
+function lockedLeases(layout: Layout): string[] {
+  const ids = [...leaseIds(layout), ...(isInPlace(layout) ? [LIVE] : [])];
+  const locked = new Set(exclusivelyLocked(ids.map((id) => layout.lease(id))));
+  return ids.filter((id) => locked.has(layout.lease(id)));
 }
 
 /** The ids of all snapshots that exist according to history. */

@@ -1,7 +1,7 @@
 import { MirrorlatchError } from '../errors.ts';
 import { currentId } from '../mirror/current.ts';
 import type { Layout } from '../mirror/layout.ts';
-import { type Lease, takeLease } from '../mirror/lease.ts';
+import { holdOpenLease, type Lease, takeLease } from '../mirror/lease.ts';
 import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import { pause } from '../system/pause.ts';
@@ -41,7 +41,9 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
     signal?.throwIfAborted();
     const id = wanted ?? currentId(layout);
     refuseBehindGate(layout);
-    const lease = id === undefined ? undefined : takeLease(layout, id);
+    const isLate = performance.now() > deadline;
+    const hold = isLate ? holdOpenLease : takeLease;
+    const lease = id === undefined ? undefined : hold(layout, id);
     if (id !== undefined && lease !== undefined) {
       // A writer first announces that it closes the gate, and then waits for every holder of this.
       refuseBehindGate(layout, lease);
@@ -60,10 +62,10 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
       });
     }
     // Since `current` was read it was flipped, and its old snapshot was removed: look again.
-    if (performance.now() > deadline) {
+    if (isLate) {
       throw new MirrorlatchError(
         'IO',
-        `the snapshot ${id} of ${layout.root} has no lease to take`,
+        `the snapshot ${id} of ${layout.root} has no lease that can be taken`,
         {
           hint: `The next sync restores it: mirrorlatch sync ${layout.root}`,
         },

@@ -309,6 +309,39 @@ ml_take_lease() {
   return 1
 }
 
+# ml_hold_open_lease: hold the snapshot although a process keeps its lease locked exclusively, as every user can. That is
+# no removal: to remove a snapshot, mirrorlatch marks the lease with the sticky bit first, and then looks which processes
+# have it open. So an open lease without the mark is enough if the owner of the mirror, who removes, sees this process.
+ml_hold_open_lease() {
+  ml_read_credentials
+  ml_free_descriptor
+  ml_open_at "$ml_fd" "$ml_lease" || return 1
+  ml_name_holder
+  if ls -ldn -- "$ml_root/.mirrorlatch" | ml_is_owned_by "$ml_uid" && [ ! -k "/proc/self/fd/$ml_fd" ] &&
+    [ "/proc/self/fd/$ml_fd" -ef "$ml_lease" ] && [ . -ef "$ml_snapshot" ]; then
+    ml_say "$ml_holder has locked the lease of $ml_snapshot: it is held by the open lease alone"
+    return 0
+  fi
+  ml_close "$ml_fd"
+  return 1
+}
+
+# ml_is_owned_by UID: true if the line of ls(1) on standard input names root or UID as the owner.
+ml_is_owned_by() {
+  IFS=' ' read -r ml_key ml_value ml_real ml_rest
+  [ "$ml_real" = 0 ] || [ "$ml_real" = "$1" ]
+}
+
+# ml_name_holder: set ml_holder to the process that has ml_lease locked exclusively, by /proc/locks, see proc(5).
+ml_name_holder() {
+  ml_holder='a process'
+  ml_key=$(ls -id -- "$ml_lease" 2>/dev/null | (read -r ml_key ml_rest && printf '%s\n' "$ml_key"))
+  ml_key=$(sed -n "s/^.* WRITE \([0-9]*\) [^ ]*:$ml_key .*/\1/p" /proc/locks 2>/dev/null)
+  ml_key=${ml_key%%[!0-9]*}
+  # It may only have handed the lock on.
+  [ -z "$ml_key" ] || [ ! -e "/proc/$ml_key" ] || ml_holder="process $ml_key"
+}
+
 # ml_is_open: true if the mirror may be read; otherwise ml_why is the reason. Only in-place mirrors have a gate.
 ml_is_open() {
   [ -e "$ml_root/.mirrorlatch/gate.json" ] || [ -e "$ml_root/.mirrorlatch/gate.flock" ] || return 0
@@ -371,7 +404,8 @@ ml_hold() {
     fi
     if ml_resolve; then
       [ "$ml_managed" = yes ] || return 0
-      if ml_take_lease; then
+      # A removal takes less than twenty tries.
+      if ml_take_lease || { [ "$ml_tries" -ge 20 ] && ml_hold_open_lease; }; then
         # The writer announces that the gate closes before it waits for the holders of this lock: look once more.
         ml_is_open && return 0
         ml_close "$ml_fd"
@@ -401,10 +435,18 @@ ml_hold() {
     ml_fail "there is no mirror in $ml_root: it has neither .mirrorlatch nor a symlink named current" \
       'Name the mirror itself, not its current or a directory below it.'
   [ "$ml_managed" = no ] || [ ! -d "$ml_root/current/" ] ||
-    ml_fail "the lease of $ml_snapshot cannot be taken" \
-      'You need permission to read it, and no process may hold it exclusively. If it is missing, the next sync restores it.'
+    ml_fail_for_lease
   ml_quote "$ml_root/current"
   ml_fail "$ml_root/current leads nowhere, or you may not enter its target" "Look at it with: ls -ld $ml_quoted"
+}
+
+# ml_fail_for_lease: the snapshot is there, but its lease cannot be taken.
+ml_fail_for_lease() {
+  ml_name_holder
+  [ "$ml_holder" = 'a process' ] || ml_fail "$ml_holder has kept the lease of $ml_snapshot locked for 5 seconds" \
+    "End it, or read as the owner of the mirror or root. See it with: ps -fp ${ml_holder#process }"
+  ml_fail "the lease of $ml_snapshot cannot be taken" \
+    'You need permission to read it, and no process may hold it exclusively. If it is missing, the next sync restores it.'
 }
 
 # ml_bind SOURCE TARGET [OPTION]: bind SOURCE at TARGET, with everything mounted below it. With X-mount.mkdir, mount(8)

@@ -231,6 +231,20 @@ export function countLocks(path: string, kind: 'any' | 'shared' = 'any'): number
   ).length;
 }
 
+/** Those of the files that a process has locked exclusively with flock(2), as far as /proc/locks shows it. */
+export function exclusivelyLocked(paths: readonly string[]): string[] {
+  const inodes = new Set<string>();
+  for (const line of lines('/proc/locks')) {
+    const inode = /^\d+: FLOCK +\S+ +WRITE \S+ [0-9a-f]+:[0-9a-f]+:(\d+) /.exec(line)?.[1];
+    if (inode !== undefined) inodes.add(inode);
+  }
+  if (inodes.size === 0) return [];
+  return paths.filter((path) => {
+    const inode = quietly(() => statSync(path, { bigint: true }).ino);
+    return inodes.has(String(inode)) && countLocks(path) > countLocks(path, 'shared');
+  });
+}
+
 /** The fields of /proc/pid/stat from the third, the state, on; undefined if the process has ended. */
 function statFields(pid: number): string[] | undefined {
   const stat = quietly(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));

@@ -1,9 +1,10 @@
-import { closeSync, openSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { asMirrorlatchError } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { discard } from '../mirror/discard.ts';
 import { appendHistory, pruneFailureOf, readHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
+import { withoutReaders } from '../mirror/lease.ts';
 import { removeOldLogs } from '../mirror/logs.ts';
 import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
@@ -11,8 +12,7 @@ import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
 import { snapshotIds, unrecordedFlip } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
-import { ifThere, lstatIfThere, syncDirectory } from '../system/files.ts';
-import { tryFlock } from '../system/flock.ts';
+import { lstatIfThere, syncDirectory } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -142,20 +142,11 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
   }));
 }
 
-/**
- * A reader takes its lease shared before it enters, and then checks that the lease still has its
- * name. So once the lease is held exclusively, no reader can have entered unseen.
- */
 function discardUnlessLeased(layout: Layout, id: string): boolean {
-  const lease = ifThere(() => openSync(layout.lease(id), 'r'));
-  try {
-    if (lease !== undefined && tryFlock(lease, 'exclusive') === 'held') return false;
+  return withoutReaders(layout, id, () => {
     discard(layout, layout.snapshot(id));
     rmSync(layout.lease(id), { force: true });
     for (const directory of [layout.snapshots, layout.leases]) syncDirectory(directory);
     appendHistory(layout, { event: 'pruned', at: new Date().toISOString(), id });
-    return true;
-  } finally {
-    if (lease !== undefined) closeSync(lease);
-  }
+  });
 }

@@ -3,6 +3,7 @@ import { EXIT_CODES } from '../../errors.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
 import { LIVE, layoutOf } from '../../mirror/layout.ts';
 import { describeLeftOut } from '../../mirror/left-out.ts';
+import { describeProcesses } from '../../mirror/lock-state.ts';
 import { describeHold } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import type { MirrorStatus } from '../../operations/status.ts';
@@ -105,6 +106,7 @@ function whatFollows(finding: Finding): string {
     return 'lock --resume goes on from it, and any other lock or sync discards it';
   if (finding.kind === 'unfinished-removal') return 'the next prune removes it, or says why not';
   if (finding.kind === 'failed-removal') return finding.why;
+  if (finding.kind === 'locked-lease') return 'end that process';
   if (finding.kind === 'unclean-gate' && finding.isClosedByHand) return 'open it with gate open';
   return 'the next sync takes care of it';
 }
@@ -123,6 +125,8 @@ function describeRemains(finding: Finding): string {
       return `snapshot ${finding.id} was published but not recorded in history`;
     case 'missing-lease':
       return `snapshot ${finding.id} has no lease file`;
+    case 'locked-lease':
+      return `the lease of ${finding.id} is locked exclusively by ${describeProcesses(finding.processes) || 'a process that this user cannot see'}, and readers cannot lock it`;
     case 'stray-lease':
       return `the lease of snapshot ${finding.id} is left, but the snapshot is gone`;
     case 'unrecorded-removal':
