@@ -4,6 +4,9 @@ import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 import { type LeftOut, LeftOutTally } from './left-out.ts';
 import { bothLosses, LossCount, type Losses } from './losses.ts';
+import { readableName } from './names.ts';
+
+const MOST_NAMES = 3;
 
 /** How much a sync would change. */
 export interface PlanFigures {
@@ -24,6 +27,8 @@ export interface PlanFigures {
   leftOut: LeftOut[];
   /** What vanishes from the tree and from each directory that is guarded on its own. */
   lost: Losses;
+  /** New and changed files and directories to which every user may write, and the first names. */
+  writableByAll: { count: number; names: string[] };
 }
 
 /** The figures of a sync that has nothing to do. */
@@ -40,6 +45,7 @@ export function noChanges(): PlanFigures {
     source: { files: 0, directories: 0, entries: 0, bytes: 0 },
     leftOut: [],
     lost: {},
+    writableByAll: { count: 0, names: [] },
   };
 }
 
@@ -62,6 +68,7 @@ export function bothPlans(one: PlanFigures, next: PlanFigures): PlanFigures {
     source: next.source,
     leftOut: next.leftOut,
     lost: bothLosses(one.lost, next.lost),
+    writableByAll: one.writableByAll,
   };
 }
 
@@ -162,8 +169,15 @@ export class Plan {
     this.#losses.addDeleted(name, Number(gone.size));
   }
 
-  #addChanged({ change, type, name, size, isHardLink }: Entry): void {
+  #addChanged({ change, type, name, size, isHardLink, isWritableByAll }: Entry): void {
     const { figures } = this;
+    if (isWritableByAll && (type === 'file' || type === 'directory')) {
+      const { writableByAll } = figures;
+      writableByAll.count += 1;
+      if (writableByAll.names.length < MOST_NAMES) {
+        writableByAll.names.push(readableName(name).name);
+      }
+    }
     if (!isHardLink && (change === 'new' || type !== 'directory')) figures.newInodes += 1;
     if (type !== 'file' || change === 'attributes') {
       figures.otherChanges += 1;

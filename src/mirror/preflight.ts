@@ -5,8 +5,10 @@ import { ifThere, lstatIfThere } from '../system/files.ts';
 import { type FreeSpace, isWithin, mountOf } from '../system/mounts.ts';
 import { openOwnFile } from '../system/own-files.ts';
 import { FIRST_INHERITED, runProgram } from '../system/process.ts';
+import { quoteForSh } from '../system/quote.ts';
 import type { MadeBy } from './clone.ts';
-import type { Layout } from './layout.ts';
+import { type Layout, layoutOf } from './layout.ts';
+import { mirrorAround } from './open.ts';
 import type { PlanFigures } from './plan.ts';
 
 /** The first version that compares nanoseconds (rsync(1), --modify-window). */
@@ -38,7 +40,7 @@ export async function checkRsync(): Promise<void> {
  */
 export function checkPlaces(source: Source, root: string): void {
   if (source.kind !== 'local') return;
-  refuseOverlap(checkSource(source), root);
+  refuseOverlap(checkSource(source, root), root);
 }
 
 /**
@@ -58,12 +60,13 @@ export function refuseOverlap(path: string, root: string): void {
 }
 
 /**
- * Checks that a local source is a readable directory.
+ * Checks that a local source is a readable directory, and not a whole mirror.
  *
+ * @param target where it is to be mirrored, as a command names it.
  * @returns its real path.
- * @throws MirrorlatchError NO_SOURCE, or PERMISSION when it cannot be read.
+ * @throws MirrorlatchError NO_SOURCE, PERMISSION when it cannot be read, or USAGE for a mirror.
  */
-export function checkSource(source: Extract<Source, { kind: 'local' }>): string {
+export function checkSource(source: Extract<Source, { kind: 'local' }>, target: string): string {
   try {
     const path = realpathSync(source.path);
     if (!statSync(path).isDirectory()) {
@@ -72,6 +75,7 @@ export function checkSource(source: Extract<Source, { kind: 'local' }>): string 
       });
     }
     accessSync(path, constants.R_OK | constants.X_OK);
+    refuseMirror(path, target);
     return path;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR' || errnoOf(error) === 'ELOOP') {
@@ -88,6 +92,26 @@ export function checkSource(source: Extract<Source, { kind: 'local' }>): string 
     }
     throw asMirrorlatchError(error, `the source ${source.path} cannot be read`);
   }
+}
+
+/**
+ * Of a mirror only one tree is a source: the rest is its locks, its history and all its snapshots.
+ *
+ * @throws MirrorlatchError USAGE
+ */
+function refuseMirror(path: string, target: string): void {
+  const isMirror = lstatIfThere(layoutOf(path).settings) !== undefined;
+  const around = isMirror ? layoutOf(path) : mirrorAround(path);
+  if (around === undefined) return;
+  const { root, current, snapshots, gate, state } = around;
+  if (![root, snapshots, gate].includes(path) && !isWithin(path, state)) return;
+  throw new MirrorlatchError(
+    'USAGE',
+    `the source ${path} is no tree, but holds those of a mirror`,
+    {
+      hint: `Name what is current in it, ${current}, and hold that meanwhile with: mirrorlatch run ${quoteForSh(root)} --pin namespace -- mirrorlatch sync ${quoteForSh(current)} ${quoteForSh(target)}`,
+    },
+  );
 }
 
 /** Those of the time that is stored in `layout.timeProbe`. */

@@ -109,6 +109,7 @@ const Figures = z.object({
     z.object({ why: z.enum(LEFT_OUT_WHYS), count: amount, names: z.array(z.string()) }),
   ),
   lost: z.record(z.string(), z.object({ files: amount, bytes: amount, growth: z.number() })),
+  writableByAll: z.object({ count: amount, names: z.array(z.string()) }),
 });
 
 const PHASES: { readonly [Name in Phase]: Name } = {

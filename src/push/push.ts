@@ -74,7 +74,7 @@ async function ask(verb: PushRequest['verb'], options: PushOptions): Promise<Ans
       hint: `Run the sync where the mirror is: ssh ${destination.host} mirrorlatch sync SRC ROOT`,
     });
   }
-  const path = checkSource(source);
+  const path = checkSource(source, options.destination);
   await checkRsync();
   const divided = dividePushOptions(options.rsyncOptions ?? []);
   const retries = new Retries({

@@ -30,8 +30,8 @@ export interface Transfer {
  */
 export const ENTRY_MARK = `@${randomUUID()}|`;
 
-/** The change, the size in bytes, the modification time and the name: see `parseEntry`. */
-const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%n`;
+/** The change, the size in bytes, the modification time, the mode and the name: see `parseEntry`. */
+const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%B|%n`;
 
 /** Lists what a sync into `target` would do, entry by entry, without changing anything. */
 export function planArguments(transfer: Transfer, target: string): string[] {

@@ -9,6 +9,8 @@ export interface Entry {
   name: string;
   /** It is another name of a file that is listed, too, or there already: nothing is transferred. */
   isHardLink?: true;
+  /** Its mode lets every user write to it. */
+  isWritableByAll?: true;
   /** Size in bytes; 0 for a deleted entry, whose size rsync does not print. */
   size: number;
   /** The modification time as rsync prints it, in whole seconds. */
@@ -59,8 +61,8 @@ const TYPES: Record<string, Entry['type']> = {
  */
 export function parseEntry(line: string): Entry | undefined {
   if (!line.startsWith(ENTRY_MARK)) return undefined;
-  const [, flags, size, modified, printed] =
-    /^([^|]{9,13})\|(\d+)\|([^|]*)\|(.*)$/.exec(line.slice(ENTRY_MARK.length)) ?? [];
+  const [, flags, size, modified, mode, printed] =
+    /^([^|]{9,13})\|(\d+)\|([^|]*)\|([^|]*)\|(.*)$/.exec(line.slice(ENTRY_MARK.length)) ?? [];
   if (flags === undefined || printed === undefined || modified === undefined) return undefined;
   const isDirectory = printed.endsWith('/');
   const name = unescapeName(isDirectory ? printed.slice(0, -1) : printed);
@@ -70,7 +72,12 @@ export function parseEntry(line: string): Entry | undefined {
   const type = TYPES[flags[1] ?? ''];
   if (type === undefined) return undefined;
   const entry = { change: changeOf(flags), type, name, size: Number(size), modified };
-  return flags.startsWith('h') ? { ...entry, isHardLink: true } : entry;
+  return {
+    ...entry,
+    ...(flags.startsWith('h') ? { isHardLink: true } : {}),
+    // As ls(1) shows it: `rw-rw-rw-`.
+    ...(mode?.[7] === 'w' ? { isWritableByAll: true } : {}),
+  };
 }
 
 /**

@@ -94,7 +94,7 @@ export function makeOpenDirectory(path: string): void {
  * @param path absolute.
  * @param make makes each of them.
  */
-export function makeDirectories(path: string, make: (path: string) => void = makeDirectory): void {
+export function makeDirectories(path: string, make: (path: string) => void): void {
   if (lstatIfThere(path) !== undefined) return;
   makeDirectories(dirname(path), make);
   make(path);

@@ -14,6 +14,7 @@ import {
   ifThere,
   lstatIfThere,
   makeDirectories,
+  makeOpenDirectory,
   readlinkIfThere,
   realPathToBe,
   syncDirectory,
@@ -40,7 +41,7 @@ export function createMirror(
   const wanted = newSettings(given, mode);
   const path = resolve(root);
   try {
-    makeDirectories(path);
+    makeDirectories(path, makeOpenDirectory);
     const layout = layoutOf(realpathSync(path));
     makeOwnDirectory(layout.state, 0o755);
     const settings = createSettings(layout, wanted, () => {

@@ -7,6 +7,7 @@ import type { Transfer } from '../../rsync/arguments.ts';
 import type { TransferProgress } from '../../rsync/progress.ts';
 import type { RsyncSession } from '../../rsync/until-clean.ts';
 import type { Writer } from '../../writer/writer.ts';
+import { warnOfWritable } from './modes.ts';
 
 /** How a new tree is made; the first is the default. */
 export const STRATEGIES = ['plan', 'link-dest', 'copy'] as const;
@@ -62,10 +63,11 @@ export interface BuiltTree {
   clone: MadeBy;
 }
 
-/** Says what is planned, and what is left out. */
+/** Says what is planned, what is left out, and what every user may change. */
 export function reportPlan(writer: Writer, plan: PlanFigures): void {
   writer.onEvent({ kind: 'planned', plan });
   for (const leftOut of plan.leftOut) writer.notice(`left out ${describeLeftOut(leftOut)}`);
+  warnOfWritable(writer, plan);
 }
 
 /** Passes rsync's progress on, as a share of what is planned. */

@@ -16,6 +16,7 @@ import { repairAbandonedGate, withWriter } from '../../writer/session.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
 import { syncInPlace } from './in-place.ts';
+import { warnOfClosed } from './modes.ts';
 import type { Synced } from './outcome.ts';
 import { syncSnapshot } from './snapshot.ts';
 import {
@@ -91,6 +92,7 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
     const context = contextOf(options, writer, log);
     const isInPlace = writer.settings.mode === 'in-place';
     const synced = await (isInPlace ? syncInPlace(context) : syncSnapshot(context, id));
+    warnOfClosed(writer, writer.layout.snapshot(synced.id));
     if (synced.outcome === 'unchanged') log.remove();
     return synced;
   } catch (error) {

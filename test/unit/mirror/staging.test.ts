@@ -17,6 +17,7 @@ import { scratchDirectory } from '../../support/scratch.ts';
 
 test('I2: the next rsync never continues in a tree that another host still has open', () => {
   const layout = layoutOf(scratchDirectory());
+  mkdirSync(layout.state);
   sealStaging(layout);
   const name = 'half\n\xff';
   fileWork(layout.partial).write(name, 'half of it');
@@ -29,6 +30,7 @@ test('I2: the next rsync never continues in a tree that another host still has o
 
 test('a tree that may still be written to is recognized, even if there is another one of its name', () => {
   const layout = layoutOf(scratchDirectory());
+  mkdirSync(layout.state);
   sealStaging(layout);
   for (const round of ['first', 'second']) {
     mkdirSync(join(layout.staging, 'name'));

@@ -1,0 +1,109 @@
+import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { execaSync } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { launcher } from '../support/project.ts';
+import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
+
+const oneSnapshot = mirrorsWith('first');
+
+const modeOf = (path: string) => statSync(path).mode & 0o7777;
+
+/** Runs the command that a message ends with. */
+function paste(message: string): void {
+  const command = /: mirrorlatch (.*)$/m.exec(message)?.[1];
+  expect(execaSync('sh', ['-c', `'${launcher}' ${command}`]).exitCode).toBe(0);
+}
+
+test.each(['init', 'sync'])(
+  '%s under umask 077 makes ROOT and what is missing above it readable',
+  async (verb) => {
+    const mirror = smallMirror();
+    const root = join(mirror.home, 'new/parent/mirror');
+    const words = verb === 'init' ? ['init', root] : ['sync', mirror.source, root];
+    const result = await runProgram(words, { umask: '077' });
+    expect(result.exitCode, transcript(result)).toBe(0);
+    for (const path of [
+      'new',
+      'new/parent',
+      'new/parent/mirror',
+      'new/parent/mirror/.mirrorlatch',
+    ]) {
+      expect(modeOf(join(mirror.home, path)), path).toBe(0o755);
+    }
+  },
+);
+
+describe.each([
+  ['a mirror with snapshots', [], 'current'],
+  ['an in-place mirror', ['--in-place'], 'gate/live'],
+] as const)('%s', (_, flags, tree) => {
+  test('warns once a sync of a source that not every user may enter, and says what opens it', async () => {
+    const mirror = smallMirror();
+    await runForJson(['init', mirror.root, ...flags, '--', '--exclude=a b']);
+    chmodSync(mirror.source, 0o700);
+    const first = await runProgram(['sync', mirror.source, mirror.root]);
+    expect(first.stderr.match(/which has mode 0700/g), transcript(first)).toHaveLength(1);
+    const unchanged = await runProgram(['sync', mirror.root]);
+    expect(unchanged.stderr.match(/which has mode 0700/g)).toHaveLength(1);
+    paste(unchanged.stderr);
+    expect(mirror.settings()).toMatchObject({ rsyncOptions: ['--exclude=a b', '--chmod=Da+rx'] });
+    const opened = await runProgram(['sync', mirror.root]);
+    expect(opened.stderr).not.toMatch(/mode 0700/);
+    expect(modeOf(`${join(mirror.root, tree)}/`)).toBe(0o755);
+  });
+
+  test('warns once a sync of what every user may write to, and says what mends it', async () => {
+    const mirror = smallMirror();
+    await runForJson(['init', mirror.root, ...flags]);
+    mirror.change({ 'x/1': '1', 'x/2': '2', 'x/3': '3' });
+    for (const name of ['file', 'x/1', 'x/2', 'x/3']) chmodSync(join(mirror.source, name), 0o666);
+    mkdirSync(join(mirror.source, 'sticky'));
+    chmodSync(join(mirror.source, 'sticky'), 0o1777);
+    symlinkSync('file', join(mirror.source, 'link'));
+    const first = await runProgram(['sync', mirror.source, mirror.root, '--json']);
+    expect(first.json()).toMatchObject({ plan: { writableByAll: { count: 5 } } });
+
+    mirror.change({ new: 'new' });
+    chmodSync(join(mirror.source, 'new'), 0o646);
+    const second = await runProgram(['sync', mirror.root]);
+    expect(second.stderr.match(/every user may write to .*/g)).toEqual([
+      `every user may write to new; to change that: mirrorlatch init ${mirror.root} -- '--chmod=o-w'`,
+    ]);
+    const unchanged = await runProgram(['sync', mirror.root]);
+    expect(unchanged.stderr).not.toMatch(/every user/);
+
+    paste(second.stderr);
+    const mended = await runProgram(['sync', mirror.root]);
+    expect(mended.stderr).not.toMatch(/every user/);
+    for (const name of ['file', 'x/1', 'sticky', 'new']) {
+      expect(modeOf(join(mirror.root, tree, name)) & 0o002, name).toBe(0);
+    }
+  });
+});
+
+describe('a mirror as the source of another', () => {
+  test.each(['', 'snapshots', '.mirrorlatch', '.mirrorlatch/logs'])(
+    'is refused as a whole, and so is its part %j',
+    async (part) => {
+      const mirror = await oneSnapshot();
+      const words = ['sync', join(mirror.root, part), join(mirror.home, 'second')];
+      const hint = new RegExp(
+        `mirrorlatch run ${mirror.root} .* ${mirror.root}/current ${mirror.home}/second`,
+      );
+      expectFailure(await runProgram(words), 64, /holds those of a mirror/, hint);
+    },
+  );
+
+  test.each(['current', 'snapshots/first', 'snapshots/first/below'])(
+    'is accepted as %s',
+    async (part) => {
+      const mirror = await oneSnapshot();
+      const root = join(mirror.home, 'second');
+      await runForJson(['sync', join(mirror.root, part), root]);
+      expect(readFileSync(join(root, 'current/file'), 'utf8')).toMatch(/first|content/);
+    },
+  );
+});
