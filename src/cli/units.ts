@@ -8,7 +8,9 @@ export function showBytes(bytes: number | null): string {
 
 /** The time since `time` (ISO 8601), such as `3h`; `?` if unknown. */
 export function showAge(time: string | null): string {
-  return time === null ? '?' : ms(Math.max(0, Date.now() - Date.parse(time)));
+  if (time === null) return '?';
+  const age = Date.now() - Date.parse(time);
+  return age < 1000 ? '0s' : ms(age);
 }
 
 /** `90s`, `10m`, `1d`; `0` for no time. */
