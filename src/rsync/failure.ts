@@ -25,6 +25,12 @@ const NO_REMOTE_SHELL = {
   hint: 'Install it, for example with: apt-get install openssh-client',
 } as const;
 
+const VANISHED = {
+  is: 'retry',
+  what: 'files vanished from the source while it was read',
+  hint: 'The source is changing. Try again when it is quiet.',
+} as const;
+
 /**
  * The causes, of which the first that matches counts: what rsync says tells more than its exit code
  * (rsync(1), EXIT VALUES). 5 is both "max connections" and "unknown module", 11 both a full disk and
@@ -88,18 +94,15 @@ const CAUSES: readonly Cause[] = [
     what: 'rsync does not accept these options',
     hint: 'Check the options after -- with: man rsync',
   },
+  // What has gone since it was listed has no exit code of its own when it is asked for by name.
+  { codes: [23], says: /link_stat ".*" failed: No such file or directory \(2\)$/m, ...VANISHED },
   {
     codes: [23],
     is: 'retry',
     what: 'some files could not be transferred',
     hint: 'The log names them. Fix their permissions, or exclude them: -- --exclude=PATTERN',
   },
-  {
-    codes: [24],
-    is: 'retry',
-    what: 'files vanished from the source while it was read',
-    hint: 'The source is changing. Try again when it is quiet.',
-  },
+  { codes: [24], ...VANISHED },
   {
     codes: [10, 12, 30, 35, 255],
     is: 'retry',

@@ -38,6 +38,17 @@ describe('by its exit code', () => {
     );
   });
 
+  test('a file that has gone since it was listed is no matter of permissions', () => {
+    const gone = 'rsync: [sender] link_stat "/src/p" failed: No such file or directory (2)\n';
+    expect(judgeEnding(23, gone)).toMatchObject({
+      kind: 'retry',
+      why: expect.stringMatching(/^files vanished/),
+    });
+    const name = 'link_stat "x" failed: No such file or directory (2)';
+    const closed = `rsync: [sender] send_files failed to open "/src/${name}": Permission denied (13)\n`;
+    expect(judgeEnding(23, closed)).toMatchObject({ why: 'some files could not be transferred' });
+  });
+
   test("the message contains rsync's own", () => {
     const said = 'rsync: [sender] send_files failed to open "/x": Permission denied (13)';
     const ending = judgeEnding(23, `${said}\nrsync error: some files (code 23) at main.c(1)\n`);
