@@ -15,16 +15,17 @@ export interface Mirror {
 /**
  * Opens the mirror at `root`.
  *
+ * @param maker the command that makes one, up to its path.
  * @throws MirrorlatchError NO_MIRROR when there is none; CONFIGURATION for broken settings.
  */
-export function openMirror(root: string): Mirror {
+export function openMirror(root: string, maker = 'mirrorlatch sync SRC'): Mirror {
   const mirror = findMirror(root);
   if (mirror !== undefined) return mirror;
   const around = mirrorAround(root);
   throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${root}`, {
     hint: around
       ? `It is a part of a mirror. Name the mirror itself: ${quoteForSh(around.root)}`
-      : `Make one with: mirrorlatch sync SRC ${quoteForSh(root)}`,
+      : `Make one with: ${maker} ${quoteForSh(root)}`,
   });
 }
 

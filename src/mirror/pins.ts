@@ -1,4 +1,6 @@
+import { MirrorlatchError } from '../errors.ts';
 import { type Mount, mountsSeenBy } from '../system/mounts.ts';
+import type { Layout } from './layout.ts';
 
 /** What reader.sh calls the small filesystem by which it hides a mirror's other snapshots. */
 const SOURCE = 'mirrorlatch';
@@ -17,4 +19,18 @@ function mountsOf(process: number | 'self'): Mount[] {
     // It has ended, or belongs to another user.
     return [];
   }
+}
+
+/**
+ * Refuses to write to a mirror that this process sees through the guard, which shows it read-only.
+ *
+ * @throws MirrorlatchError PERMISSION
+ */
+export function refuseInsideGuard({ root }: Layout): void {
+  if (!isPinnedTo(root, 'self')) return;
+  throw new MirrorlatchError(
+    'PERMISSION',
+    `${root} is seen here through a guard, which shows one snapshot of it, read-only`,
+    { hint: 'Run this outside of mirrorlatch run and of shells that it opened.' },
+  );
 }

@@ -10,6 +10,7 @@ import {
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
+import { isPinnedTo } from '../mirror/pins.ts';
 import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import type { LeftOutRecord, Settings } from '../mirror/records.ts';
@@ -58,6 +59,8 @@ export interface MirrorStatus {
   hold: NonNullable<Settings['hold']> | null;
   /** The numbers of the lines of history that are damaged, and skipped. */
   damagedHistoryLines: number[];
+  /** This process sees the mirror through a guard, which shows one snapshot alone. */
+  isInsideGuard: boolean;
   /** Why it needs attention, one clause each. */
   problems: string[];
   /** There is no problem. */
@@ -108,8 +111,10 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const snapshots = snapshotsOf(layout, history);
   const state = inspectLock(layout);
   const isBusy = state.kind === 'held' || state.kind === 'foreign';
-  const findings = isBusy ? [] : survey(layout);
-  const unseen = isBusy ? [] : unseenPlaces(layout);
+  // A guard shows one snapshot and no staging: what is missing there was not left by a crash.
+  const isInsideGuard = isPinnedTo(layout.root, 'self');
+  const findings = isBusy || isInsideGuard ? [] : survey(layout);
+  const unseen = isBusy || isInsideGuard ? [] : unseenPlaces(layout);
   const lastSync =
     history.findLast((entry) => ['published', 'unchanged', 'failed'].includes(entry.event)) ?? null;
   const current = snapshots.find(({ isCurrent }) => isCurrent) ?? null;
@@ -133,6 +138,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     snapshots,
     lock: { state, message: describeLock(state) },
     findings,
+    isInsideGuard,
     unseen,
     lastSync,
     damagedHistoryLines: damaged,

@@ -5,6 +5,7 @@ import type { Layout } from '../mirror/layout.ts';
 import { removeOldLogs } from '../mirror/logs.ts';
 import { isAbandoned } from '../mirror/obstacle.ts';
 import { refuseOtherOwner } from '../mirror/ownership.ts';
+import { refuseInsideGuard } from '../mirror/pins.ts';
 import { DEFAULT_LOCK, type Given, type LockPolicy, withDefaults } from '../mirror/policy.ts';
 import { recover } from '../mirror/recovery.ts';
 import { fillReserve, spendReserve } from '../mirror/reserve.ts';
@@ -60,6 +61,7 @@ export async function withLock<Result>(
   { command, failure, lock: given, signal, onEvent }: LockSessionOptions,
   work: (lock: SyncLock) => Result | Promise<Result>,
 ): Promise<Result> {
+  refuseInsideGuard(layout);
   refuseOtherOwner(layout);
   const lock = await acquireSyncLock(layout, {
     command,

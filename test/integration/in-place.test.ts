@@ -811,6 +811,8 @@ describe.concurrent('The gate', () => {
     const impatient = await one.read({ options: ['--wait', '0'] });
     expect(impatient.exitCode).toBe(75);
     expect(impatient.stderr).toMatch(/closed by hand/);
+    const waited = await runProgram(['wait', one.root, '--timeout', '0']);
+    expectFailure(waited, 75, /closed by hand since .*: a look at the disk$/m);
     const result = await runProgram(['sync', one.root]);
     expectFailure(result, 75, /closed by hand: a look at the disk/, /gate open/);
     expect(one.record()).toMatchObject({ state: 'closed', by: 'person' });

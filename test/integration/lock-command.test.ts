@@ -500,6 +500,14 @@ describe.concurrent('--lock-only', () => {
   });
 });
 
+test('a lock of a mirror that does not exist says how to make one that a command fills', async () => {
+  const root = join(home('none'), "it's missing");
+  const result = await runProgram(['lock', root, '--', 'true']);
+  expect(result.exitCode, transcript(result)).toBe(125);
+  const quoted = root.replace("'", String.raw`'\''`);
+  expect(result.stderr).toContain(`Make one with: mirrorlatch init '${quoted}'\n`);
+});
+
 describe.concurrent('I9: after SIGKILL', () => {
   test('I4: the command alone holds the lock, is named, is never ended by a waiting command, and the next can go on from its tree', async () => {
     const mirror = await oneSnapshot(home('killed'));

@@ -60,6 +60,8 @@ function printStatus(status: MirrorStatus): void {
   const { isHealthy, problems, hold, syncedAt, damagedHistoryLines, unseen } = status;
   const row = (name: string, text: string) => printLine(`${name.padEnd(8)} ${text}`);
   row('mirror', `${root} ${isHealthy ? good('healthy') : bad('needs attention')}`);
+  if (status.isInsideGuard)
+    row('guard', 'this is seen from inside a guard, which shows one snapshot alone');
   if (problems.length > 0) row('why', problems.join('; '));
   if (hold !== null) row('hold', describeHold(hold));
   row('source', source ?? 'not set yet');

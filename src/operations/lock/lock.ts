@@ -33,7 +33,7 @@ export type LockResult =
  */
 export async function lock(options: LockOptions): Promise<LockResult> {
   const { id, lockOnly = false, prune = true } = options;
-  const { layout, settings } = openMirror(options.root);
+  const { layout, settings } = openMirror(options.root, 'mirrorlatch init');
   if (id !== undefined) parseSnapshotId(id);
   const isInPlace = settings.mode === 'in-place';
   if (isInPlace) refuseForInPlace(options);
