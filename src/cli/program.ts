@@ -103,7 +103,7 @@ function separatorFor(words: readonly string[], { message, code }: CommanderErro
   if (RUNNERS.has(command)) {
     const isClear = mirror !== undefined && !mirror.startsWith('-') && words.length > 2;
     const line = isClear ? withSeparator(words, 2) : `mirrorlatch ${command} MIRROR -- COMMAND`;
-    return `Put the command to run after --: ${line}\n`;
+    return `Put the command to run after --: ${line}`;
   }
   if (!SYNCERS.has(command) || code !== 'commander.unknownOption' || NO_USE.test(message))
     return '';
@@ -115,7 +115,7 @@ function separatorFor(words: readonly string[], { message, code }: CommanderErro
     option.includes('=') || at === words.length - 1
       ? withSeparator([...others, option], others.length)
       : withSeparator(words, at);
-  return `Put options of rsync after --: ${line}\n`;
+  return `Put options of rsync after --: ${line}`;
 }
 
 function withSeparator(words: readonly string[], at: number): string {
@@ -138,7 +138,7 @@ function usageError(
     command === undefined
       ? 'See the commands with: mirrorlatch --help'
       : `See the options and examples with: mirrorlatch ${command} --help`;
-  return new MirrorlatchError('USAGE', inOurWords(error), { hint: separator + help });
+  return new MirrorlatchError('USAGE', inOurWords(error), { hint: separator || help });
 }
 
 function inOurWords({ message, code }: CommanderError): string {

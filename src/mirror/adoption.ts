@@ -119,11 +119,12 @@ export function halfAdopted(layout: Layout): string | undefined {
 export function refuseHalfAdopted(layout: Layout): void {
   const adopted = halfAdopted(layout);
   if (adopted === undefined) return;
+  const [root, path] = [layout.root, adopted].map(quoteForSh);
   throw new MirrorlatchError(
     'CONFIGURATION',
     `the adoption of ${adopted} by ${layout.root} was interrupted and has been undone`,
     {
-      hint: `Adopt it again with: mirrorlatch init ${layout.root} --adopt ${adopted}. To give the adoption up, put --unadopt in place of --adopt.`,
+      hint: `Adopt it again with: mirrorlatch init ${root} --adopt ${path}, or give the adoption up with: mirrorlatch init ${root} --unadopt ${path}`,
     },
   );
 }

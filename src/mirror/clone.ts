@@ -70,7 +70,7 @@ export async function cloneTree(
     onRefused?.(method, lastWords);
   }
   throw new MirrorlatchError('IO', `${from} cannot be cloned: ${lastWords}`, {
-    hint: 'Make a full copy instead, with: mirrorlatch sync ROOT --clone copy',
+    hint: 'Make a full copy instead, with the option --clone copy of mirrorlatch sync.',
   });
 }
 

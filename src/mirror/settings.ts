@@ -6,6 +6,7 @@ import { withAbsoluteFiles } from '../rsync/option-files.ts';
 import { parseSource } from '../rsync/source.ts';
 import { readTextIfThere, writeWhole } from '../system/files.ts';
 import { waitForFlock } from '../system/flock.ts';
+import { quoteForSh } from '../system/quote.ts';
 import type { Layout } from './layout.ts';
 import { printable } from './names.ts';
 import { openOwnersLock } from './owners-lock.ts';
@@ -101,7 +102,9 @@ export function readSettings(layout: Layout): Settings | undefined {
   throw new MirrorlatchError(
     'CONFIGURATION',
     `${layout.settings} does not hold valid settings of a mirror: ${checked.problem}`,
-    { hint: `Repair the file, or move it away and run: mirrorlatch init ${layout.root}` },
+    {
+      hint: `Repair the file, or move it away and run: mirrorlatch init ${quoteForSh(layout.root)}`,
+    },
   );
 }
 
@@ -167,7 +170,7 @@ function updateSettings(layout: Layout, update: (before: Settings) => GivenSetti
 /** The error when a mirror vanishes between two looks. */
 export function mirrorIsGone({ root }: Layout): MirrorlatchError {
   return new MirrorlatchError('NO_MIRROR', `there is no longer a mirror in ${root}`, {
-    hint: `Make it again with: mirrorlatch init ${root}`,
+    hint: `Make it again with: mirrorlatch init ${quoteForSh(root)}`,
   });
 }
 
@@ -181,7 +184,7 @@ function withSettingsLock<Result>(layout: Layout, change: () => Result): Result 
   try {
     if (waitForFlock(descriptor, 'exclusive', PATIENCE_S) === 'held') {
       throw new MirrorlatchError('BUSY', `the settings of ${layout.root} are being changed`, {
-        hint: `Try again in a moment. If this persists, see which process holds the lock with: fuser -v ${layout.settingsLock}`,
+        hint: `Try again in a moment. If this persists, see which process holds the lock with: fuser -v ${quoteForSh(layout.settingsLock)}`,
       });
     }
     return change();

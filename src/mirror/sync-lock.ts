@@ -11,6 +11,7 @@ import {
   takeLockDirectory,
 } from '../system/lock-directory.ts';
 import { pause } from '../system/pause.ts';
+import { quoteForSh } from '../system/quote.ts';
 import type { Layout } from './layout.ts';
 import {
   describeLock,
@@ -292,8 +293,8 @@ function busyError(layout: Layout, state: LockState): MirrorlatchError {
   return new MirrorlatchError('BUSY', `${layout.root} is locked: ${describeLock(state)}`, {
     hint:
       state.kind === 'orphans'
-        ? 'Let mirrorlatch end these processes: repeat the command with --wait 1m'
-        : `Wait for it with --wait 10m, or see what it does with: mirrorlatch status ${layout.root}`,
+        ? `Let a writer end these processes: mirrorlatch prune ${quoteForSh(layout.root)} --wait 1m`
+        : `A command with --wait 10m waits for it. See what it does with: mirrorlatch status ${quoteForSh(layout.root)}`,
     details: { lock: state },
   });
 }
@@ -302,6 +303,8 @@ function lockLost(layout: Layout): MirrorlatchError {
   return new MirrorlatchError(
     'LOCK_LOST',
     `the lock of ${layout.root} was lost to another host while this one was suspended`,
-    { hint: `See who holds it, and what is current, with: mirrorlatch status ${layout.root}` },
+    {
+      hint: `See who holds it, and what is current, with: mirrorlatch status ${quoteForSh(layout.root)}`,
+    },
   );
 }

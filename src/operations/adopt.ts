@@ -17,6 +17,7 @@ import { snapshotIds } from '../mirror/survey.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { mountOf, refuseMountsWithin } from '../system/mounts.ts';
 import { pathsInUse, processName } from '../system/proc.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { createMirror } from '../writer/create.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withWriter } from '../writer/session.ts';
@@ -118,7 +119,7 @@ export async function unadopt(
     refuseUnadopted(layout, settings, directory);
     if (id !== undefined && countLeases(layout, id) > 0) {
       throw new MirrorlatchError('BUSY', `${layout.root} is being read`, {
-        hint: `See by which processes with: mirrorlatch list ${layout.root}`,
+        hint: `See by which processes with: mirrorlatch list ${quoteForSh(layout.root)}`,
       });
     }
     if (id !== undefined) refuseMountsWithin(layout.snapshot(id), 'given back');
@@ -150,7 +151,7 @@ function refuseOtherMirror(
   const hasTree = lstatIfThere(layout.snapshot(LIVE))?.isDirectory() === true;
   if (current === undefined && !hasTree && isOfDirectory && mode === wanted) return;
   throw new MirrorlatchError('USAGE', `${layout.root} is a mirror of its own already`, {
-    hint: 'Name another place for the new one: mirrorlatch init ROOT --adopt DIR',
+    hint: `Name another place for the new one: mirrorlatch init ROOT --adopt ${quoteForSh(directory)}`,
   });
 }
 
@@ -181,7 +182,7 @@ function checkAdoptable(directory: string, root: string): void {
   const problem = problemWith(directory, root, found.isDirectory());
   if (problem !== undefined) {
     throw new MirrorlatchError('USAGE', `${directory} cannot be adopted: ${problem}`, {
-      hint: 'Name the directory that rsync writes to, and a place for the mirror: mirrorlatch init ROOT --adopt DIR',
+      hint: 'Name the directory that rsync writes to, and beside it a place for the mirror.',
     });
   }
   refuseMountsWithin(directory, 'adopted');

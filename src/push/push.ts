@@ -9,6 +9,7 @@ import { dividePushOptions, splitShell } from '../rsync/pushed.ts';
 import { Retries } from '../rsync/retries.ts';
 import { parseDestination, parseSource, type Source } from '../rsync/source.ts';
 import { thisHost } from '../system/host.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { type Answer, converse } from './conversation.ts';
 import type { PushOutcome, PushRequest } from './messages.ts';
 import { harmless, inodeOf } from './wire.ts';
@@ -71,7 +72,7 @@ async function ask(verb: PushRequest['verb'], options: PushOptions): Promise<Ans
   const source = sourceOf(options);
   if (source.kind !== 'local') {
     throw new MirrorlatchError('USAGE', 'the source and the mirror are both on another host', {
-      hint: `Run the sync where the mirror is: ssh ${destination.host} mirrorlatch sync SRC ROOT`,
+      hint: `Run the sync where the mirror is: ssh ${quoteForSh(destination.host)} mirrorlatch sync ${quoteForSh(options.source ?? 'SRC')} ${quoteForSh(destination.root)}`,
     });
   }
   const path = checkSource(source, options.destination);
@@ -148,7 +149,7 @@ function nameOfSource(options: PushOptions): string {
 function sourceOf({ source, destination }: PushOptions): Source {
   if (source !== undefined) return parseSource(source);
   throw new MirrorlatchError('USAGE', `${destination} is on another host, and no source is named`, {
-    hint: `Name it each time: mirrorlatch sync SRC ${destination}`,
+    hint: `Name it each time: mirrorlatch sync SRC ${quoteForSh(destination)}`,
   });
 }
 

@@ -7,6 +7,7 @@ import { becameCurrentAt, publicationOf, readHistory } from '../mirror/history.t
 import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
 import { rememberedBy } from '../mirror/settings.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
+import { quoteForSh } from '../system/quote.ts';
 
 export interface CurrentSnapshot {
   root: string;
@@ -44,9 +45,10 @@ export function current(root: string): CurrentSnapshot {
 function currentOfMirror({ layout, settings }: Mirror): CurrentSnapshot {
   const id = currentId(layout);
   if (id === undefined) {
+    const shown = quoteForSh(layout.root);
     const source = rememberedBy(settings).source === undefined ? 'SRC ' : '';
     throw new MirrorlatchError('NO_MIRROR', `${layout.root} has no snapshot yet`, {
-      hint: `Make one with: mirrorlatch sync ${source}${layout.root}, or wait for one with: mirrorlatch wait ${layout.root}`,
+      hint: `Make one with: mirrorlatch sync ${source}${shown}, or wait for one with: mirrorlatch wait ${shown}`,
     });
   }
   const history = readHistory(layout);

@@ -58,7 +58,7 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
       const what =
         wanted === undefined ? 'no snapshot yet' : `no snapshot named ${JSON.stringify(wanted)}`;
       throw new MirrorlatchError('NO_MIRROR', `${layout.root} has ${what}`, {
-        hint: `See what there is with: mirrorlatch list ${layout.root}`,
+        hint: `See what there is with: mirrorlatch list ${quoteForSh(layout.root)}`,
       });
     }
     // Since `current` was read it was flipped, and its old snapshot was removed: look again.
@@ -67,7 +67,7 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
         'IO',
         `the snapshot ${id} of ${layout.root} has no lease that can be taken`,
         {
-          hint: `The next sync restores it: mirrorlatch sync ${layout.root}`,
+          hint: `The next sync restores it: mirrorlatch sync ${quoteForSh(layout.root)}`,
         },
       );
     }

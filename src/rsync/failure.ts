@@ -59,7 +59,7 @@ const CAUSES: readonly Cause[] = [
     says: /@ERROR:.*(auth|access denied|password)|Permission denied \((publickey|password|keyboard)/i,
     is: 'PERMISSION',
     what: 'the server refused access',
-    hint: 'Check the user, the password file or the ssh key: mirrorlatch sync SRC ROOT -- -e "ssh -i KEY"',
+    hint: 'Check the user, the password file or the ssh key, which the option -e gives after --, as in -e "ssh -i ~/.ssh/key".',
   },
   {
     says: /Host key verification failed/,

@@ -78,7 +78,7 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
       }
     } else {
       throw new MirrorlatchError('USAGE', `${JSON.stringify(word)} is not an option of rsync`, {
-        hint: 'Put only rsync options after the --: mirrorlatch sync SRC ROOT -- --exclude=/iso/',
+        hint: 'Put only options of rsync after the --, such as --exclude=/iso/, and paths before it.',
       });
     }
   }

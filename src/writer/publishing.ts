@@ -208,7 +208,7 @@ function chooseId({ layout, settings }: Writer, { id, at }: WantedName): string 
   }
   if (settings.mode === 'in-place' || !isPublished(wanted)) return wanted;
   throw new MirrorlatchError('USAGE', `there is a snapshot named ${wanted} already`, {
-    hint: `Choose another --id, or see them all with: mirrorlatch list ${layout.root}`,
+    hint: `Choose another --id, or see them all with: mirrorlatch list ${quoteForSh(layout.root)}`,
   });
 }
 

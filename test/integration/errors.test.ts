@@ -1,11 +1,20 @@
-import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execa, execaSync } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
-import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { runForJson, runProgram, startProgram, transcript } from '../support/program.ts';
 import { bin } from '../support/project.ts';
+import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
@@ -316,3 +325,39 @@ test.for([['run'], ['lock']])(
     expect(result.exitCode).toBe(125);
   },
 );
+
+test('the command in a hint can be pasted, whatever the path of the mirror', async () => {
+  const home = scratchDirectory();
+  const root = join(home, "it's a mirror; $(touch x)");
+  const mirror = smallMirror({ home, root });
+  await runForJson(['init', root]);
+  const hints: [words: readonly string[], pasted: RegExp][] = [
+    [['sync', root], /mirrorlatch (sync SRC .*)$/m],
+    [['current', root], /mirrorlatch (sync SRC .*), or wait/],
+    [['list', `${root}.none`], /mirrorlatch (sync SRC .*)$/m],
+    [['rollback', root], /mirrorlatch (list .*)$/m],
+    [['init', join(root, 'snapshots', 'x')], /the mirror itself, (.*), or/],
+    [['lock', root], /mirrorlatch (lock .* -- COMMAND)$/m],
+    [['watch', root, '--initial'], /mirrorlatch (watch .* -- COMMAND)$/m],
+  ];
+  for (const [words, pasted] of hints) {
+    const { stderr } = await runProgram(words);
+    const [, command = ''] = pasted.exec(stderr) ?? [];
+    const script = `for word in ${command}; do printf '%s\\n' "$word"; done`;
+    const { stdout } = await execa('sh', ['-c', script], { cwd: home });
+    expect(
+      stdout.split('\n').some((word) => word.startsWith(root)),
+      stderr,
+    ).toBe(true);
+  }
+  await mirror.publish('first', {});
+  const lock = startProgram(['lock', root, '--lock-only', '--', 'sleep', '60']);
+  await expect
+    .poll(async () => JSON.stringify(await runForJson(['status', root])))
+    .toContain('"held"');
+  const unlock = await runProgram(['unlock', root]);
+  expectFailure(unlock, 75, /A command with --wait 10m waits for it/, /mirrorlatch status '/);
+  lock.kill('SIGTERM');
+  await lock.result;
+  expect(existsSync(join(home, 'x'))).toBe(false);
+});

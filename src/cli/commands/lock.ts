@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import type { LockResult } from '../../operations/lock/lock.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpOfWriter } from '../help.ts';
 import { bytesOf } from '../operand-bytes.ts';
@@ -68,7 +69,7 @@ export function addLock(program: Command, context: CommandContext): void {
     .action(async (root: string, flags: Flags) => {
       if (context.operands.length === 0) {
         throw new MirrorlatchError('USAGE', 'no command was given', {
-          hint: `Put the command after --: mirrorlatch lock ${root} -- COMMAND`,
+          hint: `Put the command after --: mirrorlatch lock ${quoteForSh(root)} -- COMMAND`,
         });
       }
       const { lock } = await import('../../operations/lock/lock.ts');

@@ -6,6 +6,7 @@ import { nameOwner } from '../../mirror/lock-state.ts';
 import { PINS } from '../../reader/guard.ts';
 import type { CommandOptions } from '../../reader/snapshot-command.ts';
 import type { WatchEvent } from '../../reader/watch.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
@@ -73,7 +74,7 @@ export function addWatch(program: Command, context: CommandContext): void {
       const events = watch({
         root,
         pollMs: flags.poll,
-        command: commandOf(context.operands, flags),
+        command: commandOf(root, context.operands, flags),
         signal,
         onWarning: printWarning,
       });
@@ -87,7 +88,11 @@ export function addWatch(program: Command, context: CommandContext): void {
     });
 }
 
-function commandOf(words: readonly string[], flags: Flags): CommandOptions | undefined {
+function commandOf(
+  root: string,
+  words: readonly string[],
+  flags: Flags,
+): CommandOptions | undefined {
   const { initial, pin, chdir, retries, retryDelay } = flags;
   if (words.length === 0) {
     if ([initial, pin, chdir, retries, retryDelay].every((flag) => flag === undefined)) {
@@ -95,7 +100,7 @@ function commandOf(words: readonly string[], flags: Flags): CommandOptions | und
     }
     const message = '--initial, --pin, --chdir, --retries and --retry-delay need a command';
     throw new MirrorlatchError('USAGE', message, {
-      hint: 'Put the command after --: mirrorlatch watch MIRROR --initial -- COMMAND',
+      hint: `Put the command after --: mirrorlatch watch ${quoteForSh(root)} --initial -- COMMAND`,
     });
   }
   // Node has replaced the invalid bytes.

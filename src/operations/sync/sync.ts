@@ -158,7 +158,7 @@ function withLog(error: unknown, log: string): unknown {
   if (!(error instanceof MirrorlatchError) || error.details.rsync === undefined) return error;
   const { code, message, hint, cause, details } = error;
   return new MirrorlatchError(code, message, {
-    hint: `${hint === undefined ? '' : `${hint} `}All that rsync said is in ${log}`,
+    hint: `All that rsync said is in ${log}${hint === undefined ? '' : `. ${hint}`}`,
     cause,
     details: { ...details, log },
   });
