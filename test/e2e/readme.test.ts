@@ -33,8 +33,9 @@ const RESULTS: Readonly<Record<string, readonly string[]>> = {
   push: ['mirror/site/current/file'],
   recipes: [
     'debian/kept-0',
-    'mirror/debian/snapshots/20260101T030000Z',
-    'mirror/debian/snapshots/before-upgrade',
+    // The snapshots themselves are pruned later in the topic.
+    'mirror/debian/.mirrorlatch/logs/20260101T030000Z.log',
+    'mirror/debian/.mirrorlatch/logs/before-upgrade.log',
     'mirror/second/current/kept-0',
   ],
 };
