@@ -16,6 +16,7 @@ interface Cause {
   /** `retry`: another try may succeed. Else the error that it is. */
   is: 'retry' | ErrorCode;
   what: string;
+  /** `HOST` in it stands for the source's host. */
   hint?: string;
 }
 
@@ -129,8 +130,9 @@ const UNKNOWN: Cause = { is: 'IO', what: 'rsync failed' };
  * Judges how an rsync run ended.
  *
  * @param words the end of rsync's standard error.
+ * @param host the host of the source, if it is another one.
  */
-export function judgeEnding(exitCode: number, words: string): Ending {
+export function judgeEnding(exitCode: number, words: string, host = 'HOST'): Ending {
   if (exitCode === 0) return { kind: 'clean' };
   const { is, what, hint } =
     CAUSES.find(
@@ -142,7 +144,7 @@ export function judgeEnding(exitCode: number, words: string): Ending {
     code,
     `${what} (rsync exit ${exitCode})${tellingWords(words)}`,
     {
-      hint,
+      hint: hint?.replaceAll('HOST', host),
       details: { rsync: { exitCode, said } },
     },
   );

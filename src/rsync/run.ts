@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { runProgram } from '../system/process.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { ENTRY_MARK } from './arguments.ts';
 import { complaints, type Ending, judgeEnding } from './failure.ts';
 import {
@@ -16,6 +17,7 @@ import {
   type TransferProgress,
 } from './progress.ts';
 import { relayOptions } from './pushed.ts';
+import { parseSource } from './source.ts';
 
 /** Some paths failed or vanished; the rest was transferred (rsync(1), EXIT VALUES). */
 const PARTIAL = new Set([23, 24]);
@@ -101,8 +103,14 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
   signal.throwIfAborted();
   broken.signal.throwIfAborted();
   return {
-    ending: judgeEnding(exitCode, words),
+    ending: judgeEnding(exitCode, words, hostIn(args)),
     totals: stats.totals,
     complaints: PARTIAL.has(exitCode) ? complaints(words) : '',
   };
+}
+
+/** The host of the source, the first argument after the options, if it is another one. */
+function hostIn(args: readonly string[]): string | undefined {
+  const source = parseSource(args[args.lastIndexOf('--') + 1] ?? '');
+  return 'host' in source ? quoteForSh(source.host) : undefined;
 }

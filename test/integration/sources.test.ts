@@ -224,6 +224,7 @@ describe('an rsync daemon', () => {
     const root = join(scratchDirectory(), 'mirror');
     const result = await runProgram(['sync', rsyncd.url('other'), root]);
     expectFailure(result, 66, /Unknown module 'other'/);
+    expect(result.stderr).toMatch(/\. List its modules with: rsync rsync:\/\/127\.0\.0\.1:\d+\/$/m);
     expect(result.stderr, 'it did not try again').not.toMatch(/follows in/);
     expect(existsSync(join(root, 'current'))).toBe(false);
   });
@@ -347,7 +348,7 @@ test('a remote shell that prints something by itself ends the sync with 69 and a
   writeFileSync(chatty, '#!/bin/sh\nshift; echo Welcome; exec sh -c "$*"\n', { mode: 0o755 });
   const result = await runProgram(['sync', `host:${served}`, root, '--', '-e', chatty]);
   expectFailure(result, 69, /shell at the other end prints something by itself/);
-  expect(result.stderr).toContain('~/.bashrc');
+  expect(result.stderr).toContain('~/.bashrc on that host: for a command, such as ssh host true,');
 });
 
 describe('a source that is taken for one on another host, although it is here,', () => {
