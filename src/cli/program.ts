@@ -93,7 +93,7 @@ const RUNNERS: ReadonlySet<string> = new Set(['run', 'lock', 'watch']);
 /** Commands that pass options on to rsync, which are easily taken for theirs. */
 const SYNCERS: ReadonlySet<string> = new Set(['sync', 'init']);
 
-/** Options of rsync that a sync has no use for: given after `--` they only replace those remembered. */
+/** Options of rsync that a sync has no use for, so that they are not worth a hint. */
 const NO_USE = /'(-[vq]|--verbose|--quiet)'/;
 
 /** The command line with its `--`, as it was probably meant; `words` are those of this program. */

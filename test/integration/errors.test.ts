@@ -91,7 +91,7 @@ const broken: readonly Broken[] = [
       mkdirSync(join(mirror.home, 'elsewhere'), { mode: 0o700 });
       symlinkSync(join(mirror.home, 'elsewhere'), mirror.state('staging'));
     },
-    said: /staging must be a directory of mode 0700/,
+    said: /staging is not a directory[\s\S]*Move it away with: mv /,
     unharmed: ['status', 'list'],
     mend: (mirror) => rmSync(mirror.state('staging')),
   },
