@@ -239,7 +239,7 @@ ml_is_view() {
         if (words[1] == id[2]) exit line ~ / - tmpfs mirrorlatch / ? 0 : 1
       }
       exit 1
-    }' <"$1"
+    }' 2>/dev/null <"$1"
 }
 
 # ml_is_in_force: true if the cwd pin of which ml_read_outer told still holds: its command, an ancestor, has the lease. A
