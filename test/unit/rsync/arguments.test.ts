@@ -72,7 +72,7 @@ describe('the order of the words', () => {
     const filters = (args: string[]) => args.filter((word) => /^--(ex|in)clude/.test(word)).length;
     expect(filters(planArguments(transferOf('/src'), '/t'))).toBe(0);
     expect(filters(wholePassArguments(transferOf('/src'), '/t', options))).toBeGreaterThan(0);
-    const without = transferOf('/src', [], ['temp-excludes']);
+    const without = transferOf('/src', [], ['temp-excludes', 'update-marks']);
     expect(filters(wholePassArguments(without, '/t', options))).toBe(0);
   });
 });
