@@ -29,6 +29,22 @@ export function printCode(code: string): void {
 }
 
 /** Prints a line for people. */
+/** Prints such an object with a list in it, of which only a part is in memory as text. */
+export function printJsonWithList(value: object, name: string, list: Iterable<unknown>): void {
+  const begun = JSON.stringify({ ...value, [name]: [] }).slice(0, -']}'.length);
+  process.stdout.write(begun);
+  let separator = '';
+  let part = '';
+  for (const one of list) {
+    part += separator + JSON.stringify(one);
+    separator = ',';
+    if (part.length < 64 * 1024) continue;
+    process.stdout.write(part);
+    part = '';
+  }
+  process.stdout.write(`${part}]}\n`);
+}
+
 export function printLine(text = ''): void {
   process.stdout.write(`${printableLines(text)}\n`);
 }

@@ -6,6 +6,11 @@ export function showBytes(bytes: number | null): string {
   return bytes === null ? '?' : prettyBytes(bytes);
 }
 
+/** `1 file`, `2 files`. */
+export function showFiles(count: number): string {
+  return count === 1 ? '1 file' : `${count} files`;
+}
+
 /** The time since `time` (ISO 8601), such as `3h`; `?` if unknown. */
 export function showAge(time: string | null): string {
   if (time === null) return '?';

@@ -125,8 +125,7 @@ export class Plan {
     if (change === 'deleted') {
       if (this.#rules.keeps(name)) return undefined;
       this.#isEmpty = false;
-      this.#addDeleted(entry);
-      return entry;
+      return { ...entry, size: this.#addDeleted(entry) };
     }
     const why = this.#rules.leavesOut(entry);
     if (why !== undefined) return this.leaveOut({ why, name, isCertain: true, type, size });
@@ -161,12 +160,13 @@ export class Plan {
   }
 
   /** rsync prints neither size nor type of a deletion, but the tree still has the entry. */
-  #addDeleted({ type, name }: Entry): void {
+  #addDeleted({ type, name }: Entry): number {
     const gone = type !== 'directory' ? lstatIfThere(bytePath(this.#tree, name)) : undefined;
-    if (!gone?.isFile()) return;
+    if (!gone?.isFile()) return 0;
     this.figures.deletedFiles += 1;
     this.figures.deletedBytes += Number(gone.size);
     this.#losses.addDeleted(name, Number(gone.size));
+    return Number(gone.size);
   }
 
   #addChanged({ change, type, name, size, isHardLink, isWritableByAll }: Entry): void {

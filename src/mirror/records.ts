@@ -140,7 +140,7 @@ export interface SyncFigures {
   files: number;
   bytes: number;
   newFiles: number;
-  /** Bytes that were transferred. */
+  /** Content that came from the source, or was made by a command; bytes. */
   newBytes: number;
   deletedFiles: number;
   seconds: number;

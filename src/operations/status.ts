@@ -28,7 +28,7 @@ export interface SnapshotInfo {
   /** Regular files, and their bytes, if the sync that made it counted them. */
   files: number | null;
   bytes: number | null;
-  /** How much had to be transferred for it; bytes. */
+  /** How much came from the source for it; bytes. */
   newBytes: number | null;
   /** What it lacks of its source. */
   leftOut: LeftOutRecord[];

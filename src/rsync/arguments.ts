@@ -101,6 +101,7 @@ export function applyArguments(
     '--from0',
     `--files-from=${list.path}`,
     ...(list.namesNoEntry ? ['--ignore-missing-args'] : []),
+    '--stats',
     '--',
     listedFrom(transfer.source).argument,
     `${target}/`,

@@ -98,6 +98,14 @@ const CAUSES: readonly Cause[] = [
   // What has gone since it was listed has no exit code of its own when it is asked for by name.
   { codes: [23], says: /link_stat ".*" failed: No such file or directory \(2\)$/m, ...VANISHED },
   {
+    // rsync copies a file that it cannot link to an earlier snapshot, and ends with 0.
+    codes: [12, 23],
+    says: /: Too many links \(31\)$/m,
+    is: 'IO',
+    what: 'a file has more names than the filesystem of the mirror allows',
+    hint: 'Leave out -H (--hard-links), which makes each name a file of its own, or keep the mirror on a filesystem that allows more (ext4: 65,000; xfs: 2 billion).',
+  },
+  {
     codes: [23],
     is: 'retry',
     what: 'some files could not be transferred',

@@ -11,7 +11,7 @@ export interface Entry {
   isHardLink?: true;
   /** Its mode lets every user write to it. */
   isWritableByAll?: true;
-  /** Size in bytes; 0 for a deleted entry, whose size rsync does not print. */
+  /** Size in bytes; 0 for a deleted entry, whose size rsync does not print: a `Plan` knows it. */
   size: number;
   /** The modification time as rsync prints it, in whole seconds. */
   modified: string;

@@ -38,6 +38,8 @@ export interface SourceTotals {
 /** Collects the totals from the lines of `--stats`; ignores all other lines. */
 export class StatsReader {
   readonly totals: SourceTotals = { files: 0, directories: 0, entries: 0, bytes: 0 };
+  /** Content that had to come from the source, without what a delta takes from the old file; bytes. */
+  receivedBytes = 0;
 
   read(line: string): void {
     const count = /^Number of files: (\d+)(?: \((.*)\))?$/.exec(line);
@@ -51,5 +53,7 @@ export class StatsReader {
     }
     const size = /^Total file size: (\d+) bytes$/.exec(line);
     if (size) this.totals.bytes = Number(size[1]);
+    const received = /^Literal data: (\d+) bytes$/.exec(line);
+    if (received) this.receivedBytes = Number(received[1]);
   }
 }

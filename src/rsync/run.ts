@@ -38,6 +38,8 @@ export interface RsyncRun {
   onChannel?: ((channel: Duplex) => void) | undefined;
   /** Receives rsync's own output, without the progress lines. */
   log: (bytes: Buffer) => void;
+  /** Called at the end with how much content came from the source; bytes. */
+  onReceived?: ((bytes: number) => void) | undefined;
 }
 
 export interface RsyncOutcome {
@@ -54,7 +56,7 @@ export interface RsyncOutcome {
  *   then.
  */
 export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
-  const { inherit, signal, onEntry, onLeftOut, onProgress, onChannel, log } = run;
+  const { inherit, signal, onEntry, onLeftOut, onProgress, onChannel, log, onReceived } = run;
   // Last of the options, to override a remote shell among the mirror's settings.
   const args = onChannel
     ? run.args.toSpliced(run.args.lastIndexOf('--'), 0, ...relayOptions(inherit.length))
@@ -102,6 +104,7 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
   });
   signal.throwIfAborted();
   broken.signal.throwIfAborted();
+  onReceived?.(stats.receivedBytes);
   return {
     ending: judgeEnding(exitCode, words, hostIn(args)),
     totals: stats.totals,

@@ -4,7 +4,8 @@ import type { Retries } from './retries.ts';
 import { type RsyncRun, runRsync } from './run.ts';
 
 /** The settings that all runs of one operation share. */
-export interface RsyncSession extends Pick<RsyncRun, 'inherit' | 'signal' | 'onChannel' | 'log'> {
+export interface RsyncSession
+  extends Pick<RsyncRun, 'inherit' | 'signal' | 'onChannel' | 'log' | 'onReceived'> {
   retries: Retries;
 }
 
@@ -34,8 +35,8 @@ export async function untilClean<Next extends RsyncTry | undefined>(
   session: RsyncSession,
   nextTry: () => Next | Promise<Next>,
 ): Promise<CleanRun<NonNullable<Next>> | Extract<Next, undefined>> {
-  const { inherit, signal, onChannel, log, retries } = session;
-  const common = { inherit, signal, onChannel, log };
+  const { inherit, signal, onChannel, log, onReceived, retries } = session;
+  const common = { inherit, signal, onChannel, log, onReceived };
   for (;;) {
     const run = await nextTry();
     if (run === undefined) return undefined as Extract<Next, undefined>;

@@ -159,15 +159,18 @@ function beginPublishing(writer: Writer): void {
 export function figuresOf(
   { seconds }: Writer,
   plan: PlanFigures,
-  how: Pick<SyncFigures, 'source' | 'strategy' | 'clone' | 'rsyncOptions'>,
+  how: Pick<SyncFigures, 'source' | 'strategy' | 'clone' | 'rsyncOptions'> & {
+    /** By default what was planned. */
+    newBytes?: number;
+  },
 ): SyncFigures {
   const { source, newFiles, changedFiles, transferBytes, deletedFiles, leftOut } = plan;
   return {
+    newBytes: transferBytes,
     ...how,
     files: source.files,
     bytes: source.bytes,
     newFiles: newFiles + changedFiles,
-    newBytes: transferBytes,
     deletedFiles,
     seconds,
     ...ifAny(leftOut),

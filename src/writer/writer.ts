@@ -33,6 +33,8 @@ export class Writer {
   readonly mayPrune: boolean;
   /** The snapshots that went before the end, for want of room. */
   readonly removedFirst: string[] = [];
+  /** The content that rsync has received so far. */
+  receivedBytes = 0;
   /** The id that `current` named when the work began; undefined before the first publication. */
   readonly before: string | undefined;
   /** Aborts when the lock is lost, or the caller wants an end. */

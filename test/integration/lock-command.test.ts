@@ -50,7 +50,7 @@ describe.concurrent('the tree that the command makes', () => {
     const result = await runProgram(['lock', root, '--', 'sh', '-c', script], { cwd: '/usr' });
     expect(result.exitCode, transcript(result)).toBe(0);
     const [id = ''] = readdirSync(join(root, 'snapshots'));
-    expect(result.stderr).toContain(`published ${id}: 1 new, 0 changed, 0 deleted of 1 files`);
+    expect(result.stderr).toContain(`published ${id}: 1 new, 0 changed, 0 deleted; 1 file in all`);
     const staging = join(root, '.mirrorlatch', 'staging');
     const said = result.stdout.split('\n');
     expect(said[0], 'the tree was empty').toBe('/usr');

@@ -26,7 +26,7 @@ test('without a terminal it is a plain line per phase on stderr, and a sentence 
     '',
   ]);
   expect(result.stdout).toMatch(
-    /^published second: 1 new, 1 changed, 0 deleted of 3 files \(plan, \w+ clone, \d+\.\d s\)\n$/,
+    /^published second: 1 new, 1 changed, 0 deleted; 3 files in all \(plan, \w+ clone, \d+\.\d s\)\n$/,
   );
 });
 

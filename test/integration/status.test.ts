@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   copyFileSync,
@@ -73,6 +74,19 @@ test('status of a healthy mirror exits with 0 and shows source, current, previou
   expect(table).toMatch(/^SNAPSHOT +AGE +FILES +SIZE +NEW +READERS$/m);
   expect(table).toMatch(/^first +previous +\d+m?s +2 +20 B +20 B +-$/m);
   expect(table).toMatch(/^second +current +\d+m?s +3 +10 kB +10 kB +-$/m);
+});
+
+test('what is new in a snapshot is what came for it, not the size of the files that changed', async () => {
+  const mirror = smallMirror();
+  const large = randomBytes(3_000_000);
+  await mirror.publish('first', { large });
+  mirror.change({ large: Buffer.concat([large, Buffer.from('the end')]) });
+  await mirror.sync('--id', 'second', '--', '--no-whole-file');
+  const { current } = await runForJson(['status', mirror.root]);
+  const { newBytes, bytes } = current as { newBytes: number; bytes: number };
+  expect(bytes).toBeGreaterThan(3_000_000);
+  expect(newBytes).toBeGreaterThan(0);
+  expect(newBytes).toBeLessThan(100_000);
 });
 
 test('status and list change nothing in ROOT', async () => {

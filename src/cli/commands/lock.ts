@@ -12,6 +12,7 @@ import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printNote } from '../output.ts';
 import { createReporter } from '../terminal.ts';
+import { showFiles } from '../units.ts';
 
 interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags {
   lockOnly?: boolean;
@@ -114,7 +115,7 @@ function sentenceFor(result: LockResult): string | undefined {
     case 'published': {
       const { id, plan, seconds, clone } = result;
       const how = clone === 'none' ? '' : `${clone} clone, `;
-      return `published ${id}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted of ${plan.source.files} files (${how}${seconds.toFixed(1)} s)${removed(result)}`;
+      return `published ${id}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted; ${showFiles(plan.source.files)} in all (${how}${seconds.toFixed(1)} s)${removed(result)}`;
     }
     case 'unchanged':
       return `unchanged: the tree is the same as ${result.id}${removed(result)}`;

@@ -23,9 +23,9 @@ import { LOCK, type LockFlags } from '../options/lock.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { RETRY, type RetryFlags } from '../options/retry.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
-import { printJson, printLine } from '../output.ts';
+import { printJson, printJsonWithList, printLine } from '../output.ts';
 import { createReporter } from '../terminal.ts';
-import { showBytes } from '../units.ts';
+import { showBytes, showFiles } from '../units.ts';
 import { pointInTime, someOf } from '../values.ts';
 
 interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags {
@@ -141,8 +141,8 @@ export function addSync(program: Command, context: CommandContext): void {
           ? syncThere({ ...options, source, destination: root, remoteProgram }, dryRun)
           : syncHere({ ...options, source, root }, dryRun));
         reporter.stop();
-        if (flags.json) printJson(toJson(result));
-        else if (result.outcome === 'planned') printPlan(result);
+        if (result.outcome === 'planned') (flags.json ? printPlanAsJson : printPlan)(result);
+        else if (flags.json) printJson(result);
         else if (!flags.quiet) printLine(sentenceFor(result));
       } finally {
         reporter.stop();
@@ -177,15 +177,12 @@ async function syncThere(
   return isDryRun ? planPush(options) : push(options);
 }
 
-function toJson(result: SyncResult | PlannedSync): unknown {
-  if (result.outcome !== 'planned') return result;
-  const entries = result.entries.map(({ change, type, name, size }) => ({
-    change,
-    type,
-    ...readableName(name),
-    size,
-  }));
-  return { ...result, entries };
+function printPlanAsJson({ entries, ...others }: PlannedSync): void {
+  const shown = function* () {
+    for (const { change, type, name, size } of entries)
+      yield { change, type, ...readableName(name), size };
+  };
+  printJsonWithList(others, 'entries', shown());
 }
 
 function printPlan({ entries, plan, source }: PlannedSync): void {
@@ -207,5 +204,5 @@ function sentenceFor(result: SyncResult): string {
   }
   const { plan, clone, strategy } = result;
   const how = clone === 'none' ? strategy : `${strategy}, ${clone} clone`;
-  return `published ${result.id}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted of ${plan.source.files} files (${how}, ${seconds})${pruned}`;
+  return `published ${result.id}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted; ${showFiles(plan.source.files)} in all (${how}, ${seconds})${pruned}`;
 }

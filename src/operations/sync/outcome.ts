@@ -27,9 +27,15 @@ export async function unchanged(
 }
 
 /** Where the tree came from and how, for history. */
-export function madeFrom({ transfer, strategy }: SyncContext, clone: MadeBy) {
+export function madeFrom({ transfer, strategy, writer }: SyncContext, clone: MadeBy) {
   const { source, options } = transfer;
-  return { source: sourceName(source), strategy, clone, rsyncOptions: [...options] };
+  return {
+    source: sourceName(source),
+    strategy,
+    clone,
+    rsyncOptions: [...options],
+    newBytes: writer.receivedBytes,
+  };
 }
 
 /** Discards what lies there: the new snapshot has it now, or nothing wants it any longer. */

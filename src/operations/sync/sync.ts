@@ -117,6 +117,9 @@ function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncCont
     watched: Object.keys(policy.shrink.maxPercentIn),
     refuseShrinking: shrinkGuardOf(work, layout, before, policy.shrink),
     log: log.write,
+    onReceived: (bytes) => {
+      writer.receivedBytes += bytes;
+    },
   };
 }
 

@@ -1,10 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { judgeEnding } from '../../../src/rsync/failure.ts';
 import { freePort } from '../../support/daemon.ts';
 import { fileWork } from '../../support/file-work.ts';
+import {
+  makeLoopFilesystem,
+  mountTmpfs,
+  whyNoLoopFilesystem,
+} from '../../support/loop-filesystem.ts';
 import { type RsyncDaemon, startRsyncDaemon } from '../../support/rsyncd.ts';
 import { makeScratch, type Scratch } from '../../support/scratch.ts';
 
@@ -70,6 +75,22 @@ describe('the ending of a real rsync is judged:', () => {
   test('a module whose directory is gone is a failure', () => {
     expect(endingOf(daemon.url('gone'), target()).kind).not.toBe('clean');
   });
+
+  test.skipIf(whyNoLoopFilesystem !== '')(
+    `a file with more names than ext4 allows is a failure${whyNoLoopFilesystem}`,
+    async () => {
+      const names = join(await mountTmpfs('size=200m,nr_inodes=0'), 'names');
+      mkdirSync(names);
+      writeFileSync(join(names, '0'), 'x');
+      for (let name = 1; name <= 65_000; name += 1)
+        linkSync(join(names, '0'), join(names, String(name)));
+      const ext4 = await makeLoopFilesystem('ext4');
+      onTestFinished(() => ext4.remove());
+      const ending = endingOf('-H', `${names}/`, `${ext4.path}/tree/`);
+      expect(ending).toMatchObject(failed('IO'));
+      expect(ending.kind !== 'clean' && ending.error.hint).toMatch(/Leave out -H/);
+    },
+  );
 
   test('a missing source is not retried', () => {
     expect(endingOf(`${scratch.path}/nothing/`, target())).toMatchObject(failed('NO_SOURCE'));

@@ -30,6 +30,20 @@ describe('by its exit code', () => {
     expect(judgeEnding(0, 'rsync: warning')).toEqual({ kind: 'clean' });
   });
 
+  test('too many names for one file is neither a failed connection nor worth another try', () => {
+    const words = 'rsync: [generator] link "/m/b" => a failed: Too many links (31)\n';
+    const closed = 'rsync: connection unexpectedly closed (3 bytes received so far) [sender]\n';
+    for (const [code, said] of [
+      [12, words + closed],
+      [23, words],
+    ] as const) {
+      const ending = judgeEnding(code, said);
+      expect(ending).toMatchObject(failed('IO'));
+      expect(ending.kind !== 'clean' && ending.error.message).toMatch(/more names than the file/);
+    }
+    expect(judgeEnding(0, words), 'it was copied instead').toEqual({ kind: 'clean' });
+  });
+
   test('a full disk is distinguished from a bad target, although both have the exit code 11', () => {
     const full = 'rsync: [receiver] write failed on "/x": No space left on device (28)\n';
     expect(judgeEnding(11, full)).toMatchObject(failed('NO_SPACE'));
