@@ -45,14 +45,15 @@ export type ShrinkGuard = (plan: PlanFigures) => void;
 /**
  * The guard for a tree that is to replace the published one.
  *
- * @param before undefined before the first publication.
+ * @param before undefined before the first publication, which may bring anything but nothing.
  */
 export function shrinkGuard(
   before: Published | undefined,
   { isAllowed, maxPercent, maxPercentIn }: ShrinkPolicy,
   shrinking: Shrinking = SOURCE,
 ): ShrinkGuard {
-  if (before === undefined || isAllowed) return () => {};
+  if (isAllowed) return () => {};
+  if (before === undefined) return ({ source }) => refuseEmpty(source.entries, shrinking);
   return (plan) => {
     const { source, newFiles, deletedFiles } = plan;
     const files = before.size.files ?? source.files - newFiles + deletedFiles;
@@ -64,6 +65,19 @@ export function shrinkGuard(
       guardDirectory(directory, loss, sizeBelow(before.path, directory), percent, shrinking);
     }
   };
+}
+
+/**
+ * Refuses a first tree without anything in it: that is what an empty mount point looks like.
+ *
+ * @param entries those of the tree, itself included.
+ * @throws MirrorlatchError SHRUNKEN_SOURCE.
+ */
+function refuseEmpty(entries: number, { name }: Shrinking): void {
+  if (entries > 1) return;
+  throw new MirrorlatchError('SHRUNKEN_SOURCE', `the ${name} is empty; nothing was published`, {
+    hint: 'Is it mounted, and is its path right? If it is to be empty, publish it with --allow-shrink.',
+  });
 }
 
 /**

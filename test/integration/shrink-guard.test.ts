@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
@@ -16,6 +16,21 @@ const tenFiles: Files = {
 
 /** Mirrors of ten files with ten bytes each. */
 const withTenFiles = copiesOf((mirror) => mirror.publish('first', tenFiles));
+
+test.for([['--keep-last', '3'], ['--in-place']])(
+  'a first sync of an empty source publishes nothing, unless that is allowed (%s)',
+  async (mode) => {
+    const { home, root, source } = smallMirror();
+    rmSync(source, { recursive: true, force: true });
+    mkdirSync(source);
+    await runForJson(['init', root, ...mode, '--source', source]);
+    const refused = await runProgram(['sync', source, root]);
+    expectFailure(refused, 65, /the source is empty; nothing was published/, /--allow-shrink/);
+    expect(existsSync(join(root, 'current')), home).toBe(false);
+    const allowed = await runProgram(['sync', source, root, '--allow-shrink']);
+    expect(allowed.exitCode, transcript(allowed)).toBe(0);
+  },
+);
 
 test('I8: a source that has lost more than 30 % of its files is refused with 65, and nothing is published', async () => {
   const mirror = await withTenFiles();
@@ -195,12 +210,6 @@ test('--allow-shrink publishes any loss, even of everything', async () => {
   expect(await mirror.sync(), 'from nothing there is nothing to lose').toMatchObject({
     outcome: 'published',
   });
-});
-
-test('a first sync of an empty source is accepted', async () => {
-  const mirror = smallMirror();
-  mirror.change({ file: null, below: null });
-  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
 });
 
 test.for(['link-dest', 'copy'])('the guard also works with --strategy %s', async (strategy) => {

@@ -234,7 +234,8 @@ export function shrinkGuardOf(
   current: string | undefined,
   policy: ShrinkPolicy,
 ): ShrinkGuard {
-  if (current === undefined || transfer.without.has('delete')) return () => {};
+  if (current === undefined) return shrinkGuard(undefined, policy);
+  if (transfer.without.has('delete')) return () => {};
   const published = publicationOf(readHistory(layout), current);
   const { rsyncOptions = transfer.options } = published ?? {};
   const isSelectedAlike = rsyncOptions.join('\0') === transfer.options.join('\0');
