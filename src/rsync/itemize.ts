@@ -88,7 +88,7 @@ export function parseEntry(line: string): Entry | undefined {
  */
 export function parseLeftOut(line: string): LeftOutEntry | undefined {
   if (line.startsWith(ENTRY_MARK)) return undefined;
-  const sized = /^(.*) is (over max|under min)-size$/.exec(line);
+  const sized = /^(.*) is (over max|under min)-size$/s.exec(line);
   if (sized) {
     const why = sized[2] === 'over max' ? 'max-size' : 'min-size';
     const name = unescapeName(sized[1] ?? '');

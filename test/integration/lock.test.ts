@@ -127,7 +127,8 @@ test('I4: of six simultaneous syncs, those that do not get the lock exit with 75
 describe.concurrent('with --wait', () => {
   test('a sync reports that it waits, and continues when the first has ended', async () => {
     const mirror = await oneSnapshot(home('goes-on'));
-    const holder = await startSlowSync(mirror, { id: 'second', seconds: 5 });
+    const words = ['--without', 'settle'];
+    const holder = await startSlowSync(mirror, { id: 'second', seconds: 5, words });
     const goOn = holdRsync(mirror.root);
     mirror.change({ later: 'for the one that waits' });
     const waiting = startProgram(['sync', mirror.root, '--wait', '1h', '--id', 'third']);

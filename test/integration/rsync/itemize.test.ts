@@ -80,7 +80,9 @@ describe('names come back byte for byte from a real rsync', () => {
 
   test('of what it leaves out', () => {
     const isPlain = (name: string) => !name.includes('" -> "');
-    const names = fc.uniqueArray(byteName.filter(isPlain), { minLength: 3, maxLength: 20 });
+    // rsync escapes no carriage return at the beginning of a line.
+    const name = fc.oneof(byteName.filter(isPlain), fc.constantFrom('\r', '\rx', '\r\n', 'x\r'));
+    const names = fc.uniqueArray(name, { minLength: 3, maxLength: 20 });
     fc.assert(
       fc.property(names, (given) => {
         const { source, target } = directories();
@@ -94,7 +96,7 @@ describe('names come back byte for byte from a real rsync', () => {
           [`max-size ${big}`, ...links.map((name) => `unsafe-link ${name}`)].sort(),
         );
       }),
-      { numRuns: 15 },
+      { numRuns: 30 },
     );
   });
 
