@@ -65,7 +65,9 @@ async function runOne(
   if (!isDocumented(verb, result, isHit ? assault : undefined) || isStackTrace(result.stderr)) {
     course.fault(mirror.name, `${transcript(result)}${why}`);
   }
-  if (verb === 'init' && result.exitCode === 64) giveUpIfOfItsOwn(mirror, course);
+  const isRefused = words.includes('--adopt') && result.exitCode === 64;
+  // Another command may have gone on in another mirror by now.
+  if (isRefused && words.includes(mirror.root())) giveUpIfOfItsOwn(mirror, course);
 }
 
 function isDocumented(
