@@ -164,6 +164,16 @@ describe('a push over ssh', () => {
     expect(existsSync(join(mirror.root, 'current/left out'))).toBe(false);
   });
 
+  test('says so where the mirror remembers another source, and publishes nothing while it is held', async () => {
+    const mirror = await oneSnapshot();
+    mirror.change({ file: 'second' });
+    const other = await push(mirror, { words: ['--dry-run'] });
+    expect(other.stderr).toMatch(/remembers the source .*; this push brings \S+@\S+:/);
+    await runForJson(['rollback', mirror.root, 'current', '--hold', 'frozen']);
+    expectFailure(await push(mirror), 75, /is held by .*: frozen; nothing was published/);
+    expect(mirror.linked('current')).toBe('first');
+  });
+
   test('I5: keeps a snapshot that a reader on the other host holds', async () => {
     const mirror = await oneSnapshot();
     const { stdout } = await execa(

@@ -23,8 +23,7 @@ export interface PushTestOptions {
 }
 
 /**
- * Starts a push of a small mirror's source to its root over real ssh. The mirror may have been synced
- * from that source by its own host, to which the pushed tree is another one.
+ * Starts a push of a small mirror's source to its root over real ssh.
  */
 export function startPush(
   sshd: SshDaemon,
@@ -38,7 +37,6 @@ export function startPush(
       'sync',
       source,
       destination,
-      '--other-source',
       ...(words.includes('--remote-program') ? [] : ['--remote-program', remoteProgram]),
       ...words,
       '--',

@@ -114,7 +114,7 @@ export function planWork(
 ): Work {
   const { strategy = STRATEGIES[0], clone = CLONE_CHOICES[0] } = options;
   const remembered = rememberedBy(withFirstSync(options, { layout, settings }));
-  const source = sourceOf(options, layout, remembered);
+  const source = sourceOf(options, layout, remembered, onNotice);
   checkPlaces(source, layout.root);
   const given = withAbsoluteFiles(options.rsyncOptions ?? []);
   const joined = joinOptions(remembered.rsyncOptions, given);
@@ -164,6 +164,7 @@ function sourceOf(
   { source: given, pushed, otherSource = false }: SyncOptions,
   { root }: Layout,
   { source: remembered }: Remembered,
+  onNotice: (message: string) => void,
 ): Source {
   const text = given ?? remembered;
   if (pushed === undefined && text === undefined) {
@@ -172,17 +173,17 @@ function sourceOf(
     });
   }
   const source = pushed === undefined ? parseSource(text ?? '') : pushedSource(pushed.name);
-  if (remembered !== undefined && !otherSource && !isSameSource(source, parseSource(remembered))) {
-    const name = sourceName(source);
-    const change =
-      pushed === undefined
-        ? ` To change its source for good: mirrorlatch init ${quoteForSh(root)} --source ${quoteForSh(name)}`
-        : '';
-    throw new MirrorlatchError('USAGE', `${root} is a mirror of ${remembered}, not of ${name}`, {
-      hint: `If the tree is to come from there this once, add --other-source.${change}`,
-    });
+  const isOther = remembered !== undefined && !isSameSource(source, parseSource(remembered));
+  if (!isOther || otherSource) return source;
+  const name = sourceName(source);
+  // A push names its tree each time, and may come from many hosts.
+  if (pushed !== undefined) {
+    onNotice(`${root} remembers the source ${remembered}; this push brings ${name}`);
+    return source;
   }
-  return source;
+  throw new MirrorlatchError('USAGE', `${root} is a mirror of ${remembered}, not of ${name}`, {
+    hint: `If the tree is to come from there this once, add --other-source. To change its source for good: mirrorlatch init ${quoteForSh(root)} --source ${quoteForSh(name)}`,
+  });
 }
 
 /**
