@@ -151,8 +151,16 @@ function refuseOtherMirror(
   const hasTree = lstatIfThere(layout.snapshot(LIVE))?.isDirectory() === true;
   if (current === undefined && !hasTree && isOfDirectory && mode === wanted) return;
   throw new MirrorlatchError('USAGE', `${layout.root} is a mirror of its own already`, {
-    hint: `Name another place for the new one: mirrorlatch init ROOT --adopt ${quoteForSh(directory)}`,
+    hint: `Name another place for the new one: mirrorlatch init ${quoteForSh(placeBeside(directory))} --adopt ${quoteForSh(directory)}`,
   });
+}
+
+/** A path where there is nothing yet. */
+function placeBeside(directory: string): string {
+  for (let number = 2; ; number += 1) {
+    const place = `${directory}.mirror${number}`;
+    if (!lstatIfThere(place)) return place;
+  }
 }
 
 /** @throws MirrorlatchError USAGE for a mirror that was not made of the directory. */
@@ -210,5 +218,7 @@ function nearestDirectory(path: string): string {
 }
 
 function noDirectory(path: string): MirrorlatchError {
-  return new MirrorlatchError('NO_MIRROR', `there is no directory ${path}`);
+  return new MirrorlatchError('NO_MIRROR', `there is no directory ${path}`, {
+    hint: 'Check the path: it is that of the directory which rsync has filled.',
+  });
 }

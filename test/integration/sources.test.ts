@@ -178,6 +178,22 @@ describe.for(remote)('from $name', (transport) => {
   });
 });
 
+test('a mirror on another host is refused as a source before anything comes, and what is current in it is named', async () => {
+  const [upstream, there, here] = ['upstream', 'there', 'here'].map((name) =>
+    join(served, `mirrored-${name}`),
+  ) as [string, string, string];
+  mkdirSync(upstream);
+  writeFileSync(join(upstream, 'file'), 'content');
+  await runForJson(['sync', upstream, there]);
+  const url = `${rsyncd.url('open')}/mirrored-there`;
+  const words = /holds those of a mirror/;
+  expectFailure(await runProgram(['sync', url, here]), 64, words);
+  expect(existsSync(join(here, 'current'))).toBe(false);
+  expect(await runForJson(['sync', `${url}/current`, here])).toMatchObject({
+    outcome: 'published',
+  });
+});
+
 describe('an rsync daemon', () => {
   test('that has too many connections is tried again until it has room', async () => {
     const root = join(scratchDirectory(), 'mirror');

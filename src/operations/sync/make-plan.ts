@@ -1,5 +1,7 @@
+import { relative } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
+import { layoutOf } from '../../mirror/layout.ts';
 import { Plan } from '../../mirror/plan.ts';
 import { planArguments, type Transfer } from '../../rsync/arguments.ts';
 import type { Ending } from '../../rsync/failure.ts';
@@ -13,6 +15,7 @@ import {
 } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import type { PlanContext } from './context.ts';
 import type { EntryListener } from './differences.ts';
 
@@ -36,7 +39,10 @@ export async function makePlan<Listener extends EntryListener>(
     const listenTo = (entry: Entry | undefined) => entry && listener.add(entry);
     return {
       args: [...moreArguments, ...planArguments(transfer, target)],
-      onEntry: (entry: Entry) => listenTo(plan.add(entry)),
+      onEntry: (entry: Entry) => {
+        refuseMirror(transfer, entry);
+        listenTo(plan.add(entry));
+      },
       onLeftOut: (entry: LeftOutEntry) => listenTo(plan.leaveOut(entry)),
       close: () => listener.close(),
       judge: (): Ending =>
@@ -75,4 +81,21 @@ function sourceIsUpdated({ source }: Transfer): Ending {
   const why = `the source is being updated: it has a file ${UPDATE_MARK}*`;
   const hint = `Try again later. If ${sourceName(source)} has been left with that file by mistake, sync it all the same with: --without update-marks`;
   return { kind: 'retry', why, error: new MirrorlatchError('UNAVAILABLE', why, { hint }) };
+}
+
+/** The settings of a mirror at the top of a source. */
+const SETTINGS = relative('/', layoutOf('/').settings);
+
+/**
+ * Of a mirror only what is current is a source. `checkPlaces` finds one on this host before anything
+ * is asked of the source.
+ */
+function refuseMirror({ source }: Transfer, { change, name }: Entry): void {
+  if (change === 'deleted' || name !== SETTINGS) return;
+  const current = quoteForSh(`${sourceName(source)}current`);
+  throw new MirrorlatchError(
+    'USAGE',
+    `the source ${sourceName(source)} is no tree, but holds those of a mirror`,
+    { hint: `Name what is current in it as the source: ${current}` },
+  );
 }
