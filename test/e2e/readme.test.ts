@@ -93,6 +93,7 @@ test.runIf(mayMount).for(executable)(
 test('the programs of the manual for Node can be run', async () => {
   const place = scratchDirectory();
   mkdirSync(join(place, 'upstream'));
+  writeFileSync(join(place, 'upstream', 'file'), 'content');
   const programs = topics.flatMap((topic) => blocks(topic, 'js'));
   expect(programs).not.toEqual([]);
   for (const program of programs) {
