@@ -136,8 +136,7 @@ describe('the settings', () => {
     const waiting = await startWaiting(words);
     await runForJson(['init', mirror.root, '--source', '/srv/elsewhere']);
     holder.release();
-    const result = await waiting.result;
-    expect(result.exitCode, transcript(result)).toBe(0);
+    expectFailure(await waiting.result, 64, /is a mirror of \/srv\/elsewhere\/, not of /);
     expect(mirror.settings()).toMatchObject({ source: '/srv/elsewhere/' });
   });
 
