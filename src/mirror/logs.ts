@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { makeOwnDirectory, openOwnFile } from '../system/own-files.ts';
 import type { Layout } from './layout.ts';
+import { isLackOfSpace } from './reserve.ts';
 import { snapshotIds } from './survey.ts';
 
 /** How many logs without a snapshot are kept, so that failures can be looked into. */
@@ -23,7 +24,14 @@ export function openLog(layout: Layout, id: string): SyncLog {
   const descriptor = openOwnFile(path, 0o600);
   return {
     path,
-    write: (bytes) => writeFileSync(descriptor, bytes),
+    write: (bytes) => {
+      try {
+        writeFileSync(descriptor, bytes);
+      } catch (error) {
+        // What fills the disk has to say so itself: a log alone is no reason to end the sync.
+        if (!isLackOfSpace(error)) throw error;
+      }
+    },
     close: () => closeSync(descriptor),
     remove: () => rmSync(path, { force: true }),
   };

@@ -315,7 +315,7 @@ ml_take_lease() {
 ml_hold_open_lease() {
   ml_read_credentials
   ml_free_descriptor
-  ml_open_at "$ml_fd" "$ml_lease" || return 1
+  [ -f "$ml_lease" ] && ml_open_at "$ml_fd" "$ml_lease" || return 1
   ml_name_holder
   if ls -ldn -- "$ml_root/.mirrorlatch" | ml_is_owned_by "$ml_uid" && [ ! -k "/proc/self/fd/$ml_fd" ] &&
     [ "/proc/self/fd/$ml_fd" -ef "$ml_lease" ] && [ . -ef "$ml_snapshot" ]; then
