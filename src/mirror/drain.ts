@@ -7,6 +7,7 @@ import {
   countLocks,
   isOurAncestor,
   pathsInUse,
+  processesHoldingFlock,
   processesWithOpenFile,
   processName,
 } from '../system/proc.ts';
@@ -53,11 +54,18 @@ export class Drain {
     try {
       await this.#until(() => {
         // Without flock there are no guarded readers: on such a filesystem they refuse to start.
-        if (tryFlock(descriptor, 'exclusive') !== 'held') return undefined;
+        const lock = tryFlock(descriptor, 'exclusive');
+        if (lock === 'unsupported') return undefined;
         // Readers hold it shared, and nobody does beside an exclusive lock. The state of the gate
         // keeps new ones out.
-        const isStrangers = countLocks(path) > 0 && countLocks(path, 'shared') === 0;
-        return isStrangers ? undefined : processesWithOpenFile(path).map((pid) => nameOf(pid));
+        const strangers = processesHoldingFlock(path, 'exclusive');
+        const isExclusive =
+          lock === 'locked' || (countLocks(path) > 0 && countLocks(path, 'shared') === 0);
+        // While a stranger keeps it exclusively, an open lease is enough to enter: see holdOpenLease().
+        const inside = processesWithOpenFile(path, descriptor).filter(
+          (pid) => !strangers.includes(pid),
+        );
+        return isExclusive && inside.length === 0 ? undefined : inside.map((pid) => nameOf(pid));
       });
       return descriptor;
     } catch (error) {

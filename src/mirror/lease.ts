@@ -86,7 +86,8 @@ export function withoutReaders(layout: Layout, id: string, remove: () => void): 
     if (descriptor !== undefined) fchmodSync(descriptor, MODE | MARK);
     const isHeld =
       descriptor !== undefined &&
-      (tryFlock(descriptor, 'exclusive') === 'held' || processesWithOpenFile(path).length > 0);
+      (tryFlock(descriptor, 'exclusive') === 'held' ||
+        processesWithOpenFile(path, descriptor).length > 0);
     if (isHeld) return false;
     remove();
     isRemoved = true;

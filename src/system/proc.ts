@@ -87,9 +87,12 @@ function otherProcesses(): number[] {
     .filter((pid) => pid !== process.pid);
 }
 
-/** The other processes that have the file open, as far as this user may see. */
-export function processesWithOpenFile(path: string): number[] {
-  return processesWithDescriptor(path, () => true);
+/**
+ * The processes that have the file open, as far as this user may see; this process only if that is by
+ * another descriptor than `ours`.
+ */
+export function processesWithOpenFile(path: string, ours?: number): number[] {
+  return processesWithDescriptor(path, (pid, fd) => pid !== process.pid || Number(fd) !== ours);
 }
 
 /**
@@ -97,9 +100,12 @@ export function processesWithOpenFile(path: string): number[] {
  * (proc(5), /proc/pid/fdinfo). A process that still waits for the lock has the file open, but does not
  * count.
  */
-export function processesHoldingFlock(path: string): number[] {
-  return processesWithDescriptor(path, (pid, fd) =>
-    lines(`/proc/${pid}/fdinfo/${fd}`).some((line) => /^lock:.* FLOCK /.test(line)),
+export function processesHoldingFlock(path: string, kind: 'any' | 'exclusive' = 'any'): number[] {
+  const lock = kind === 'any' ? /^lock:.* FLOCK / : /^lock:.* FLOCK .* WRITE /;
+  return processesWithDescriptor(
+    path,
+    (pid, fd) =>
+      pid !== process.pid && lines(`/proc/${pid}/fdinfo/${fd}`).some((line) => lock.test(line)),
   );
 }
 
@@ -145,7 +151,7 @@ function processesWithDescriptor(
 ): number[] {
   const wanted = quietly(() => statSync(path, { bigint: true }));
   if (wanted === undefined) return [];
-  return otherProcesses().filter((pid) =>
+  return [...otherProcesses(), process.pid].filter((pid) =>
     names(`/proc/${pid}/fd`).some((fd) => {
       const open = quietly(() => statSync(`/proc/${pid}/fd/${fd}`, { bigint: true }));
       return open?.ino === wanted.ino && open.dev === wanted.dev && isWanted(pid, fd);

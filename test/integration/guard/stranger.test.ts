@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
-import { pin } from '../../../src/index.ts';
+import { pin, sync } from '../../../src/index.ts';
 import { eventually } from '../../support/eventually.ts';
 import { guards, inShell, oneOfEachKind, runGuarded, startGuarded } from '../../support/guards.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
@@ -121,6 +121,41 @@ describe.skipIf(!runsAsRoot)(
       expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
     });
 
+    test.for(guards)(
+      'I1: neither makes $name read a mix in place, nor once it has left',
+      async (guard) => {
+        const one = await inPlace(home(`no mix under ${guard.name}`));
+        const stranger = await strangerAt(one.state('gate.flock'));
+        const away = inShell('cat "$1"; exec sleep 60', '{snapshot}/file');
+        const options = ['--pin', 'cwd', '--chdir', 'no'];
+        const reading = startGuarded(guard, one.root, away, { options });
+        await eventually(() => expect(reading.printedSoFar()).toBe('content'));
+        one.change({ file: 'changed' });
+        const refused = await runProgram(['sync', one.root, '--drain', '0']);
+        expect(refused.exitCode, transcript(refused)).toBe(75);
+        expect(refused.stderr).toContain(`readers are inside: sleep (${reading.pid})`);
+        await end(stranger);
+        const again = await runProgram(['sync', one.root, '--drain', '0']);
+        expect(again.exitCode, transcript(again)).toBe(75);
+        await end(reading);
+        await one.sync('--drain', '0');
+      },
+    );
+
+    test('I1: makes a sync wait for a pin in place of its own process', async () => {
+      const one = await inPlace(home('in one process'));
+      const stranger = await strangerAt(one.state('gate.flock'));
+      const held = await pin({ root: one.root });
+      one.change({ file: 'changed' });
+      await expect(sync({ root: one.root, drain: { drainMs: 0 } })).rejects.toMatchObject({
+        code: 'BUSY',
+        message: expect.stringContaining(`(${process.pid})`),
+      });
+      held.release();
+      await sync({ root: one.root, drain: { drainMs: 0 } });
+      await end(stranger);
+    });
+
     test('I6: does not stop readers in place, and a sync waits for them as ever', async () => {
       const one = await inPlace(home('in place'));
       const stranger = await strangerAt(one.state('gate.flock'));
@@ -129,7 +164,7 @@ describe.skipIf(!runsAsRoot)(
       one.change({ file: 'changed' });
       const refused = await runProgram(['sync', one.root, '--drain', '0']);
       expect(refused.exitCode, transcript(refused)).toBe(75);
-      expect(refused.stderr).toContain(`readers are inside: sleep (${reading.pid}, cwd)`);
+      expect(refused.stderr).toContain(`readers are inside: sleep (${reading.pid})`);
       await end(reading);
       await one.sync('--drain', '0');
       const status = await runProgram(['status', one.root]);
