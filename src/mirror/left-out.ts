@@ -27,7 +27,7 @@ export class LeftOutTally {
     return this.list.some((one) => one.why === why);
   }
 
-  add({ why, name }: LeftOutEntry): void {
+  add({ why }: LeftOutEntry, name: string): void {
     const known = this.list.find((one) => one.why === why);
     if (known === undefined) {
       this.list.push({ why, count: 1, names: [readableName(name).name] });

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import type { Entry, LeftOutEntry, LeftOutWhy } from '../rsync/itemize.ts';
 import type { SourceTotals } from '../rsync/progress.ts';
 import { lstatIfThere } from '../system/files.ts';
@@ -78,6 +79,8 @@ export interface PlanRules {
   keeps: (name: string) => boolean;
   /** Why an entry of the source is left out of the tree, if it is. */
   leavesOut: (entry: Entry) => LeftOutWhy | undefined;
+  /** Whether a killed rsync has left an entry in the tree, which is no loss. */
+  isRemains: (name: string) => boolean;
 }
 
 /** Counts what rsync would change in a tree, from its itemized output. */
@@ -85,6 +88,10 @@ export class Plan {
   readonly figures = noChanges();
   /** Disk space that is freed as rsync replaces files that no other tree shares; bytes. */
   replacedBytes = 0;
+  /** How many entries rsync says that it deletes. */
+  deletions = 0;
+  /** What is left out by its name: rsync would transfer it. */
+  readonly excluded: string[] = [];
   readonly #tree: string;
   readonly #rules: PlanRules;
   readonly #leftOut = new LeftOutTally();
@@ -123,12 +130,14 @@ export class Plan {
   add(entry: Entry): Entry | undefined {
     const { change, name, type, size } = entry;
     if (change === 'deleted') {
-      if (this.#rules.keeps(name)) return undefined;
-      this.#isEmpty = false;
-      return { ...entry, size: this.#addDeleted(entry) };
+      this.deletions += 1;
+      return this.#remove(entry);
     }
     const why = this.#rules.leavesOut(entry);
-    if (why !== undefined) return this.leaveOut({ why, name, isCertain: true, type, size });
+    if (why !== undefined) {
+      this.excluded.push(name);
+      return this.leaveOut({ why, names: [name], type, size });
+    }
     this.#isEmpty = false;
     this.#addChanged(entry);
     return entry;
@@ -136,16 +145,26 @@ export class Plan {
 
   /** @returns the removal of what the tree has under that name. */
   leaveOut(found: LeftOutEntry): Entry | undefined {
-    const { name, isCertain, type, size } = found;
-    this.#leftOut.add(found);
+    const { names, type, size } = found;
+    const [shortest, ...longer] = names;
+    const has = (name: string) => lstatIfThere(bytePath(this.#tree, name)) !== undefined;
+    // Of an ambiguous name the shortest may well be that of another entry, which stays.
+    const name = longer.findLast(has) ?? shortest;
+    this.#leftOut.add(found, name);
     this.#isExact &&= size !== undefined;
     this.#totalsLeftOut.entries += 1;
     if (type === 'file') this.#totalsLeftOut.files += 1;
     if (type === 'directory') this.#totalsLeftOut.directories += 1;
     if (type === 'file' || type === 'symlink') this.#totalsLeftOut.bytes += size ?? 0;
-    if (!isCertain || !lstatIfThere(bytePath(this.#tree, name))) return undefined;
+    if (!has(name) || (longer.length > 0 && name === shortest)) return undefined;
     const gone = { change: 'deleted', type: 'file', name, size: 0, modified: '' } as const;
-    return this.add({ ...gone, isLeftOut: true });
+    return this.#remove({ ...gone, isLeftOut: true });
+  }
+
+  #remove(entry: Entry): Entry | undefined {
+    if (this.#rules.keeps(entry.name)) return undefined;
+    this.#isEmpty = false;
+    return { ...entry, size: this.#addDeleted(entry) };
   }
 
   /** @param source the totals of the source, with what is left out. */
@@ -159,14 +178,34 @@ export class Plan {
     };
   }
 
-  /** rsync prints neither size nor type of a deletion, but the tree still has the entry. */
-  #addDeleted({ type, name }: Entry): number {
+  /**
+   * rsync prints neither size nor type of a deletion, but the tree still has the entry.
+   *
+   * @returns its size, if it is a file; bytes.
+   */
+  #addDeleted({ type, name, isLeftOut }: Entry): number {
     const gone = type !== 'directory' ? lstatIfThere(bytePath(this.#tree, name)) : undefined;
-    if (!gone?.isFile()) return 0;
+    // What lies below a directory is listed by rsync, unless it leaves out what replaces it.
+    if (gone?.isDirectory() && isLeftOut) this.#addDeletedBelow(name);
+    if (!gone?.isFile() || this.#rules.isRemains(name)) return 0;
     this.figures.deletedFiles += 1;
     this.figures.deletedBytes += Number(gone.size);
     this.#losses.addDeleted(name, Number(gone.size));
     return Number(gone.size);
+  }
+
+  #addDeletedBelow(directory: string): void {
+    for (const entry of readdirSync(bytePath(this.#tree, directory), { encoding: 'latin1' })) {
+      const name = `${directory}/${entry}`;
+      this.#addDeleted({
+        change: 'deleted',
+        type: 'file',
+        name,
+        size: 0,
+        modified: '',
+        isLeftOut: true,
+      });
+    }
   }
 
   #addChanged({ change, type, name, size, isHardLink, isWritableByAll }: Entry): void {

@@ -15,8 +15,8 @@ import { refuseMountsWithin } from '../system/mounts.ts';
 import { bytePath, parentOf } from './byte-path.ts';
 import type { Removal } from './plan-lists.ts';
 
-/** Matches the name of rsync's temporary file for NAME: `.NAME.XXXXXX`. */
-const TEMPORARY_NAME = /^\.(.+)\.[A-Za-z0-9]{6}$/s;
+/** Matches the name of rsync's temporary file for NAME: `.NAME.XXXXXX`. No file is called `.` or `..`. */
+const TEMPORARY_NAME = /^\.(?!\.{1,2}\.\w+$)(.+)\.[A-Za-z0-9]{6}$/s;
 
 /**
  * Takes entries out of a tree in staging. rsync then makes each of them again with a new inode, so

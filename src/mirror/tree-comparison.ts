@@ -104,10 +104,9 @@ class Walk {
     const original = base === undefined ? undefined : lstatIfThere(this.#in(base, name));
     const { source } = this.#figures;
     source.entries += 1;
-    if (found.isFile()) {
-      source.files += 1;
-      source.bytes += Number(found.size);
-    }
+    if (found.isFile()) source.files += 1;
+    // rsync counts a symlink with the length of its target.
+    if (found.isFile() || found.isSymbolicLink()) source.bytes += Number(found.size);
     if (found.ctimeNs >= this.#since) this.#addTouched(found);
     if (original?.isDirectory() && !found.isDirectory()) await this.#countDeleted(name, original);
     this.#judge(name, found, original);

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { Source } from './source.ts';
-import { CERTAIN_SUFFIXES, DELAYED, UPDATE_MARK } from './temporary-names.ts';
 
 /** What rsync does for a mirror by default, by the name that turns it off (`--without NAME`). */
 export const DEFAULT_NAMES = [
@@ -31,7 +30,7 @@ export interface Transfer {
 export const ENTRY_MARK = `@${randomUUID()}|`;
 
 /** The change, the size in bytes, the modification time, the mode and the name: see `parseEntry`. */
-const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%B|%n`;
+export const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%B|%n`;
 
 /** Lists what a sync into `target` would do, entry by entry, without changing anything. */
 export function planArguments(transfer: Transfer, target: string): string[] {
@@ -108,18 +107,24 @@ export function applyArguments(
   ];
 }
 
-/** rsync's own single pass over the whole tree, into a `target` that shares no inodes. */
+/**
+ * rsync's own single pass over the whole tree, into a `target` that shares no inodes.
+ *
+ * @param excludeList a file for `--exclude-from`: what the plan leaves out, whatever the user's own
+ *   filters say.
+ */
 export function wholePassArguments(
   transfer: Transfer,
   target: string,
+  excludeList: string,
   options: ApplyOptions,
 ): string[] {
   return [
     '--delete',
     '--delete-excluded',
+    `--exclude-from=${excludeList}`,
     ...common(transfer),
     ...transferring(transfer, options),
-    ...leftOutFilters(transfer),
     '--stats',
     '--',
     transfer.source.argument,
@@ -130,21 +135,37 @@ export function wholePassArguments(
 /**
  * rsync's single pass into the tree that readers use. All new files are renamed into place at the
  * end, which keeps the time in which the tree is a mix short (rsync(1), --delay-updates).
+ *
+ * @param excludeList as for `wholePassArguments`.
+ * @param maxDelete how many entries may be deleted: more than the plan says are the loss of a source
+ *   that changed since then.
  */
-export function inPlaceArguments(transfer: Transfer, target: string): string[] {
+export function inPlaceArguments(
+  transfer: Transfer,
+  target: string,
+  excludeList: string,
+  maxDelete: number,
+): string[] {
+  const { source, without } = transfer;
   return [
-    '--delete',
-    '--delete-excluded',
+    ...(without.has('delete')
+      ? []
+      : ['--delete', '--delete-excluded', `--max-delete=${maxDelete}`]),
+    `--exclude-from=${excludeList}`,
     ...common(transfer),
     '--info=progress2',
-    ...(transfer.source.kind === 'local' ? [] : ['--fuzzy']),
-    '--delay-updates',
-    ...leftOutFilters(transfer),
+    ...(source.kind === 'local' ? [] : ['--fuzzy']),
+    ...(delaysUpdates(transfer) ? ['--delay-updates'] : []),
     '--stats',
     '--',
-    transfer.source.argument,
+    source.argument,
     `${target}/`,
   ];
+}
+
+/** It takes directories of a name for its own, which are content of the source if nothing temporary is left out. */
+export function delaysUpdates({ without }: Transfer): boolean {
+  return !without.has('temp-excludes');
 }
 
 function common({ source, without, options }: Transfer): string[] {
@@ -167,24 +188,5 @@ function transferring({ source }: Transfer, { from, how, partial }: ApplyOptions
     // Twice: also look for a basis file in the directories of `from` (rsync(1), --fuzzy).
     ...(source.kind === 'local' ? [] : ['--fuzzy', '--fuzzy']),
     ...from.map((directory) => `--${how}-dest=${directory}`),
-  ];
-}
-
-/**
- * Filters for what `whyLeftOut` names, after the user's own. A plan has none: it lists these entries,
- * so that they can be counted.
- */
-function leftOutFilters({ without }: Transfer): string[] {
-  const wanted = (name: DefaultName, ...args: string[]) => (without.has(name) ? [] : args);
-  return [
-    ...wanted('update-marks', `--exclude=/${UPDATE_MARK}*`),
-    ...wanted(
-      'temp-excludes',
-      `--exclude=${DELAYED}/`,
-      ...CERTAIN_SUFFIXES.flatMap((suffix) => [
-        `--include=.*.${suffix}/`,
-        `--exclude=.*.${suffix}`,
-      ]),
-    ),
   ];
 }

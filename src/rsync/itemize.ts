@@ -34,10 +34,8 @@ export type LeftOutWhy = (typeof LEFT_OUT_WHYS)[number];
 /** An entry of the source that is not to be in the tree. */
 export interface LeftOutEntry {
   why: LeftOutWhy;
-  /** As in `Entry`. */
-  name: string;
-  /** False if rsync's words allow another name, too. */
-  isCertain: boolean;
+  /** As in `Entry`, or all that it may be if rsync's words are ambiguous, the shortest first. */
+  names: readonly [string, ...string[]];
   type: Entry['type'];
   /** What it adds to the totals of the source; undefined if rsync does not say. */
   size: number | undefined;
@@ -91,20 +89,19 @@ export function parseLeftOut(line: string): LeftOutEntry | undefined {
   const sized = /^(.*) is (over max|under min)-size$/s.exec(line);
   if (sized) {
     const why = sized[2] === 'over max' ? 'max-size' : 'min-size';
-    const name = unescapeName(sized[1] ?? '');
-    return { why, name, isCertain: true, type: 'file', size: undefined };
+    return { why, names: [unescapeName(sized[1] ?? '')], type: 'file', size: undefined };
   }
   const irregular = /^skipping non-regular file "(.*)"$/.exec(line)?.[1];
   if (irregular !== undefined) {
-    const name = unescapeName(irregular);
-    return { why: 'not-regular', name, isCertain: true, type: 'special', size: 0 };
+    return { why: 'not-regular', names: [unescapeName(irregular)], type: 'special', size: 0 };
   }
   const [name, ...target] =
     /^ignoring unsafe symlink "(.*)"$/.exec(line)?.[1]?.split(ARROW).map(unescapeName) ?? [];
   if (name === undefined || target.length === 0) return undefined;
-  const isCertain = target.length === 1;
+  const longer = target.slice(0, -1).map((_, at) => [name, ...target.slice(0, at + 1)].join(ARROW));
   // rsync counts a symlink with the length of its target.
-  return { why: 'unsafe-link', name, isCertain, type: 'symlink', size: target.join(ARROW).length };
+  const size = target.join(ARROW).length;
+  return { why: 'unsafe-link', names: [name, ...longer], type: 'symlink', size };
 }
 
 /** Between a link and its target, but either may hold it as well. */

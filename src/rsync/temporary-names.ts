@@ -3,21 +3,12 @@ import type { Entry } from './itemize.ts';
 /** The directories in which `rsync --delay-updates` collects new files (rsync(1)). */
 export const DELAYED = '.~tmp~';
 
-/** A temporary file of rsync is called `.NAME.XXXXXX`; X is a letter or a digit (mkstemp(3)). */
-const LETTER = '[a-zA-Z0-9]';
-const SUFFIX = [0, 1, 2, 3, 4, 5];
-
 /**
- * Patterns of suffixes that hardly anything else has: with a small letter and, not at the beginning, a capital
- * one. `.index.sha256`, `.README.Static` and `.sums.SHA512` are files of the source.
+ * A temporary file of rsync is called `.NAME.XXXXXX`; X is a letter or a digit (mkstemp(3)). Hardly
+ * anything else has a suffix with a small letter and, not at its beginning, a capital one:
+ * `.index.sha256`, `.README.Static` and `.sums.SHA512` are files of the source.
  */
-export const CERTAIN_SUFFIXES = SUFFIX.slice(1).flatMap((capital) =>
-  SUFFIX.filter((small) => small !== capital).map((small) =>
-    SUFFIX.map((at) => (at === capital ? '[A-Z]' : at === small ? '[a-z]' : LETTER)).join(''),
-  ),
-);
-
-const CERTAIN_NAME = new RegExp(`^\\..*\\.(${CERTAIN_SUFFIXES.join('|')})$`, 's');
+const CERTAIN_NAME = /^\..*\.(?=.*[a-z])(?=.+[A-Z])[a-zA-Z0-9]{6}$/s;
 
 /** Whether an upstream's own rsync left this entry behind, or is still working on it. */
 export function isTemporary({ name, type }: Pick<Entry, 'name' | 'type'>): boolean {

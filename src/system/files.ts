@@ -126,7 +126,7 @@ export function openNewFile(path: string, mode: number): number {
  * Replaces a small file in one step: readers see either the old text or the new, even after a power
  * cut. The file has `mode`, whatever the umask.
  */
-export function writeWhole(path: string, text: string, mode = 0o644): void {
+export function writeWhole(path: string, text: string | Uint8Array, mode = 0o644): void {
   const temporary = `${path}.new`;
   const descriptor = openNewFile(temporary, mode);
   try {

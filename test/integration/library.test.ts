@@ -66,6 +66,7 @@ describe('A Node program', () => {
     const place = scratchDirectory();
     const [root, source] = [join(place, 'mirror'), join(place, 'source')];
     mkdirSync(source);
+    writeFileSync(join(source, 'file'), 'content');
     init({ root, inPlace: true, source });
     await sync({ root });
     onTestFinished(() => void vi.unstubAllEnvs());

@@ -2,7 +2,7 @@ import { renameSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { distrustAfterRestart } from '../../mirror/distrust.ts';
 import type { Plan, PlanFigures } from '../../mirror/plan.ts';
-import { findLeftovers, stagedTree } from '../../mirror/staging.ts';
+import { findLeftovers, keepToCopyFrom, stagedTree } from '../../mirror/staging.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { heedSpace } from '../../writer/room.ts';
@@ -66,9 +66,13 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
 }
 
 function chooseBeginning(
-  { writer, base, needsWholePass, clone }: SyncContext,
+  { writer, transfer, base, needsWholePass, clone }: SyncContext,
   id: string,
 ): Beginning {
+  // A leftover may lack what was to be deleted and now stays; it is of use as a source of files.
+  if (transfer.without.has('delete') && base !== undefined) {
+    for (const leftover of findLeftovers(writer.layout).trees) keepToCopyFrom(leftover);
+  }
   const leftovers = findLeftovers(writer.layout).trees;
   const [newest] = leftovers;
   if (newest !== undefined && !needsWholePass) return { kind: 'leftover', path: newest };
@@ -101,7 +105,7 @@ async function fill(
     case 'empty': {
       await heedSpace(writer, figures, 'none');
       const pass = new WholePass(context, tree, beginning.leftovers);
-      const wholePass = (found: WorkPlan) => pass.run(found.plan.figures);
+      const wholePass = (found: WorkPlan) => pass.run(found.plan);
       await wholePass(work);
       const again = context.needsWholePass ? wholePass : differences;
       return settled(context, tree, work.plan, work, again);

@@ -42,6 +42,8 @@ export interface Work {
 export interface PlanContext extends Pick<Work, 'transfer' | 'strategy'>, RsyncSession {
   /** The tree that `current` names; undefined before the first publication. */
   base: string | undefined;
+  /** A killed rsync may have left temporary files of its own in the target. */
+  hasRemains?: boolean;
   /** A plan is made again as long as the source says that it is being updated. */
   waitsForUpdate: boolean;
   /** Directories whose losses are counted on their own, see `ShrinkPolicy`. */

@@ -18,7 +18,7 @@ export class Differences implements EntryListener {
   add(entry: Entry): void {
     this.fingerprint.add(entry);
     this.count += 1;
-    this.example = entry.name;
+    if (this.example === '' || entry.type !== 'directory') this.example = entry.name;
   }
 
   close(): void {}

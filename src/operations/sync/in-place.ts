@@ -1,11 +1,11 @@
 import { mkdirSync } from 'node:fs';
 import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
-import { bothPlans, type PlanFigures, withoutLosses } from '../../mirror/plan.ts';
+import { bothPlans, type PlanFigures } from '../../mirror/plan.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
-import { inPlaceArguments } from '../../rsync/arguments.ts';
+import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { DELAYED } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
@@ -18,6 +18,7 @@ import { Differences } from './differences.ts';
 import { makePlan } from './make-plan.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
 import { forLook, type Look, settle } from './settle.ts';
+import { makeExcludeList } from './transfer.ts';
 
 /**
  * Brings the one tree of an in-place mirror up to its source, behind its gate, and publishes it.
@@ -38,7 +39,7 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     const since = 'the machine was restarted since a sync was interrupted';
     writer.notice(`${since}: files are compared by content`);
   }
-  const planned = await look(context, tree, compare);
+  const planned = await look({ ...context, hasRemains: gate.state !== 'open' }, tree, compare);
   const { plan } = planned;
   const { figures } = plan;
   reportPlan(writer, figures);
@@ -56,48 +57,17 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     signal,
     onWait: (message: string) => writer.notice(message),
   };
+  const pass = new LivePass(context, tree);
   let changes = figures;
   const published = await behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
-    await write(context, tree, planned, compare);
-    changes = await settled(context, tree, planned);
+    await pass.write(planned, compare);
+    changes = await pass.settle(planned);
     await context.confirm?.();
     return publishLive(writer, figuresOf(writer, changes, madeFrom(context, 'none')));
   });
   clearStaging(writer);
   return { ...published, clone: 'none', ...summaryOf(context, changes) };
-}
-
-/**
- * Settles the tree, unless the user has turned that off.
- *
- * @returns all that has changed in it.
- */
-async function settled(context: SyncContext, tree: string, first: LiveLook): Promise<PlanFigures> {
-  const { transfer, signal } = context;
-  let changes = first.plan.figures;
-  const lookAgain = async (): Promise<LiveLook> => {
-    const found = await look(forLook(context), tree);
-    // What was written meanwhile is no loss for readers.
-    context.refuseShrinking(withoutLosses(found.plan.figures));
-    return found;
-  };
-  const writeAgain = async (found: LiveLook): Promise<void> => {
-    changes = bothPlans(changes, found.plan.figures);
-    await write(context, tree, found, []);
-  };
-  const { last } = transfer.without.has('settle')
-    ? { last: first }
-    : await settle(context, first, lookAgain, writeAgain);
-  const { source, leftOut } = last.plan.figures;
-  if (last.plan.isExact) return { ...changes, source, leftOut };
-  const { figures } = await compareTrees(tree, {
-    base: undefined,
-    since: NO_CONTENT,
-    watched: [],
-    signal,
-  });
-  return { ...changes, source: figures.source, leftOut };
 }
 
 interface LiveLook extends Look {
@@ -114,28 +84,84 @@ class LiveDifferences extends Differences {
   }
 }
 
-function look(context: SyncContext, tree: string, compare?: readonly string[]): Promise<LiveLook> {
+function look(
+  context: SyncContext,
+  tree: string,
+  compare: readonly string[] = [],
+): Promise<LiveLook> {
   return makePlan(context, tree, () => new LiveDifferences(), compare);
 }
 
-/** rsync's single pass over the tree; what is mounted in it would be written, too. */
-async function write(
-  context: SyncContext,
-  tree: string,
-  { plan, listener }: LiveLook,
-  compare: readonly string[],
-): Promise<void> {
-  const { writer, signal } = context;
-  refuseMountsWithin(tree, 'written');
-  await takeOut(tree, listener.unwanted, writer.layout.partial, signal);
-  await untilClean(context, () => {
-    writer.enter('transferring');
-    refuseMountsWithin(tree, 'written');
-    return {
-      args: [...compare, ...inPlaceArguments(context.transfer, tree)],
-      onEntry: () => {},
-      onProgress: progressOf(writer, plan.figures),
-    };
-  });
-  await removeDirectoriesNamed(DELAYED, tree, writer.inherit);
+/** rsync's single passes over the live tree, and all that they change. */
+class LivePass {
+  readonly #context: SyncContext;
+  readonly #tree: string;
+  #changes: PlanFigures | undefined;
+
+  constructor(context: SyncContext, tree: string) {
+    this.#context = context;
+    this.#tree = tree;
+  }
+
+  /**
+   * Writes what a look has found, until rsync ends cleanly.
+   *
+   * @param compare more options for rsync.
+   */
+  async write(first: LiveLook, compare: readonly string[] = []): Promise<void> {
+    const { writer, signal, transfer } = this.#context;
+    let known: LiveLook | undefined = first;
+    await untilClean(this.#context, async () => {
+      const { plan, listener } = known ?? (await this.#lookAgain());
+      known = undefined;
+      this.#changes = this.#with(plan.figures);
+      writer.enter('transferring');
+      // What is mounted in the tree would be written, too.
+      refuseMountsWithin(this.#tree, 'written');
+      await takeOut(this.#tree, listener.unwanted, writer.layout.partial, signal);
+      const excludeList = makeExcludeList(writer, plan.excluded);
+      const passArguments = inPlaceArguments(transfer, this.#tree, excludeList, plan.deletions);
+      return {
+        args: [...compare, ...passArguments],
+        onEntry: () => {},
+        onProgress: progressOf(writer, plan.figures),
+      };
+    });
+    if (delaysUpdates(transfer)) await removeDirectoriesNamed(DELAYED, this.#tree, writer.inherit);
+  }
+
+  /**
+   * Settles the tree, unless the user has turned that off.
+   *
+   * @returns all that has changed in it.
+   */
+  async settle(first: LiveLook): Promise<PlanFigures> {
+    const { transfer, signal } = this.#context;
+    const { last } = transfer.without.has('settle')
+      ? { last: first }
+      : await settle(
+          this.#context,
+          first,
+          () => this.#lookAgain(),
+          (found) => this.write(found),
+        );
+    const changes = this.#changes ?? last.plan.figures;
+    const { source, leftOut } = last.plan.figures;
+    if (last.plan.isExact) return { ...changes, source, leftOut };
+    const options = { base: undefined, since: NO_CONTENT, watched: [], signal };
+    const { figures } = await compareTrees(this.#tree, options);
+    return { ...changes, source: figures.source, leftOut };
+  }
+
+  /** @throws MirrorlatchError SHRUNKEN_SOURCE if too much would vanish by now. */
+  async #lookAgain(): Promise<LiveLook> {
+    const context = { ...forLook(this.#context), hasRemains: true };
+    const found = await look(context, this.#tree);
+    this.#context.refuseShrinking(this.#with(found.plan.figures));
+    return found;
+  }
+
+  #with(more: PlanFigures): PlanFigures {
+    return this.#changes === undefined ? more : bothPlans(this.#changes, more);
+  }
 }

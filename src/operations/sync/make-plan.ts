@@ -32,7 +32,11 @@ export async function makePlan<Listener extends EntryListener>(
   moreArguments: readonly string[] = [],
 ): Promise<{ plan: Plan; listener: Listener }> {
   const { transfer } = context;
-  const rules = { keeps: keepsOf(context), leavesOut: leavesOutOf(transfer) };
+  const rules = {
+    keeps: keepsOf(context, target),
+    leavesOut: leavesOutOf(transfer),
+    isRemains: context.hasRemains ? mayBeTemporary : () => false,
+  };
   const { run, totals } = await untilClean(context, () => {
     const plan = new Plan(target, rules, context.watched);
     const listener = listen();
@@ -55,15 +59,14 @@ export async function makePlan<Listener extends EntryListener>(
   return run;
 }
 
-/**
- * Under `--without delete` an entry of `current` stays when the source no longer has it. In place,
- * what an interrupted rsync left of its own is no loss of the source's, whatever its size.
- */
-function keepsOf({ transfer, base, strategy }: PlanContext): (name: string) => boolean {
-  const isOurs = strategy === 'in-place' && !transfer.without.has('temp-excludes');
-  const keeps = base !== undefined && transfer.without.has('delete');
-  return (name) =>
-    (isOurs && mayBeTemporary(name)) || (keeps && lstatIfThere(bytePath(base, name)) !== undefined);
+/** Under `--without delete` an entry of what is published stays when the source no longer has it. */
+function keepsOf(
+  { transfer, base, strategy }: PlanContext,
+  target: string,
+): (name: string) => boolean {
+  const published = strategy === 'in-place' ? target : base;
+  if (published === undefined || !transfer.without.has('delete')) return () => false;
+  return (name) => lstatIfThere(bytePath(published, name)) !== undefined;
 }
 
 function leavesOutOf({ without }: Transfer): (entry: Entry) => LeftOutWhy | undefined {

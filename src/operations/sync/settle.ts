@@ -59,7 +59,7 @@ export async function settle<Found extends Look>(
   let rounds = 0;
   for (let repeats = agree(first, last) ? 1 : 0; !last.plan.isEmpty && repeats < 2; ) {
     if (repeats > 0) await pause(NEXT_SECOND_MS, signal);
-    else if (rounds > 0) await retries.again(sourceChanged());
+    else if (rounds > 0) await retries.again(sourceChanged(last.listener));
     await transfer(last);
     rounds += 1;
     const found = await lookAgain();
@@ -67,10 +67,8 @@ export async function settle<Found extends Look>(
     last = found;
   }
   if (!last.plan.isEmpty) {
-    const { count, example } = last.listener;
-    const others = count > 1 ? ` and ${count - 1} more` : '';
-    const what = `${readableName(example).name}${others}`;
-    writer.notice(`the filesystem of ${writer.layout.root} cannot store all attributes of ${what}`);
+    const what = `the filesystem of ${writer.layout.root} cannot store all attributes`;
+    writer.notice(`${what} of ${nameSome(last.listener)}`);
   }
   return { last, rounds };
 }
@@ -86,8 +84,14 @@ function agree(one: Look, other: Look): boolean {
   return one.listener.fingerprint.equals(other.listener.fingerprint);
 }
 
-function sourceChanged(): Exclude<Ending, { kind: 'clean' }> {
-  const why = 'the source keeps changing while it is read';
-  const hint = 'Try again when it is quiet, or with more patience: --retries 20 --retry-delay 1m';
+function sourceChanged(found: Differences): Exclude<Ending, { kind: 'clean' }> {
+  const why = `the source keeps changing while it is read: ${nameSome(found)}`;
+  const hint =
+    'Try again when it is quiet, or with more patience: --retries 20 --retry-delay 1m. What always changes, such as a log, can be excluded: -- --exclude=PATTERN';
   return { kind: 'retry', why, error: new MirrorlatchError('UNAVAILABLE', why, { hint }) };
+}
+
+function nameSome({ count, example }: Differences): string {
+  const others = count > 1 ? ` and ${count - 1} more` : '';
+  return `${readableName(example).name}${others}`;
 }

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
 import { isSubvolume, makeEmptyTree } from '../../mirror/clone.ts';
+import { writeExcludeList } from '../../mirror/exclude-list.ts';
 import type { Layout } from '../../mirror/layout.ts';
-import { type PlanFigures, withoutLosses } from '../../mirror/plan.ts';
+import { type Plan, withoutLosses } from '../../mirror/plan.ts';
 import { PlanLists } from '../../mirror/plan-lists.ts';
 import { findLeftovers } from '../../mirror/staging.ts';
 import { takeOut } from '../../mirror/take-out.ts';
@@ -16,6 +18,7 @@ import type { Entry } from '../../rsync/itemize.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { heedSpace } from '../../writer/room.ts';
+import type { Writer } from '../../writer/writer.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
 import { makePlan } from './make-plan.ts';
@@ -132,9 +135,9 @@ export class WholePass {
   /**
    * Makes the tree, until rsync ends cleanly.
    *
-   * @param figures what is expected to come.
+   * @param plan what is expected to come.
    */
-  async run(figures: PlanFigures): Promise<void> {
+  async run({ figures, excluded }: Plan): Promise<void> {
     const { writer, transfer, base, needsWholePass } = this.#context;
     let isFirst = true;
     const clean = await untilClean(this.#context, async () => {
@@ -145,8 +148,10 @@ export class WholePass {
       writer.enter('transferring');
       await this.#makeTree();
       const from = [...this.#earlier, ...foreignTrees(writer.layout), base];
+      const options = applyOptions(this.#context, from, false);
+      const excludeList = makeExcludeList(writer, excluded);
       return {
-        args: wholePassArguments(transfer, this.#tree, applyOptions(this.#context, from, false)),
+        args: wholePassArguments(transfer, this.#tree, excludeList, options),
         onEntry: () => {},
         onProgress: progressOf(writer, figures),
       };
@@ -164,6 +169,13 @@ export class WholePass {
     if (this.#context.needsWholePass) mkdirSync(this.#tree);
     else await makeEmptyTree(this.#tree, this.#context.clone);
   }
+}
+
+/** @returns a file for `--exclude-from`. */
+export function makeExcludeList({ layout }: Writer, names: readonly string[]): string {
+  const path = join(layout.staging, '.excluded');
+  writeExcludeList(path, names);
+  return path;
 }
 
 /** Renames a tree of an earlier try to a name by which it is still found after a crash. */

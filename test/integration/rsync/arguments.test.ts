@@ -2,14 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
-import {
-  applyArguments,
-  type DefaultName,
-  wholePassArguments,
-} from '../../../src/rsync/arguments.ts';
+import { expect, test } from 'vitest';
+import { writeExcludeList } from '../../../src/mirror/exclude-list.ts';
+import { applyArguments, wholePassArguments } from '../../../src/rsync/arguments.ts';
 import { LineSplitter, parseEntry } from '../../../src/rsync/itemize.ts';
-import { isTemporary } from '../../../src/rsync/temporary-names.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { transferOf } from '../../support/transfer.ts';
@@ -67,76 +63,39 @@ test('entries that are only linked or copied from elsewhere are itemized like tr
   }
 });
 
-describe("an upstream's temporary files", () => {
-  /** The names among these that a real rsync transfers. */
-  function taken(names: readonly string[], without: readonly DefaultName[] = []): string[] {
-    const scratch = scratchDirectory();
-    const [source, tree] = [join(scratch, 'source'), join(scratch, 'tree')];
-    mkdirSync(source);
-    for (const name of names) fileWork(source).write(name, '');
-    execFileSync(
-      'rsync',
-      wholePassArguments(transferOf(source, [], without), tree, {
-        from: [],
-        how: 'link',
-        partial: join(scratch, 'partial'),
-      }),
-    );
-    return readdirSync(tree).sort();
-  }
-
-  const meant = [
-    '.name.backup',
-    '.config.x86_64',
-    '.a.b',
-    'name.AbCdEf',
-    '.name',
-    '.bashrc',
-    '.x.abcdefg',
-    '.x.ABCDE',
-    '.AbCdEf',
-    '.file.2026-11',
-    '.index.sha256',
-    '.sums.SHA512',
-    '.README.Static',
-  ].sort();
-
-  test('are not confused with similar names', () => {
-    expect(taken(meant)).toEqual(meant);
+test('names on an exclude list exclude just these entries, whatever bytes they contain', () => {
+  const byteName = fc
+    .array(fc.oneof(fc.integer({ min: 1, max: 255 }), fc.constantFrom(10, 13, 42, 63, 91, 92)), {
+      minLength: 1,
+      maxLength: 20,
+    })
+    .map((bytes) => String.fromCharCode(...bytes).replaceAll('/', '_'))
+    .filter((name) => name !== '.' && name !== '..');
+  // A line break in a name on the list stands for any character.
+  const isDistinct = (one: string, other: string) =>
+    one.replaceAll(/[^]/g, '?') !== other.replaceAll(/[^]/g, '?');
+  const distinct = fc.uniqueArray(byteName, {
+    minLength: 2,
+    maxLength: 10,
+    comparator: (one, other) => !isDistinct(one, other),
   });
-
-  test('are recognized in most cases, as rsync names them, by a plan and by rsync alike', () => {
-    // mkstemp(3) uses 62 letters and digits. A small letter and, behind the first, a capital one come
-    // in nine of ten cases.
-    const suffix = fc
-      .array(fc.constantFrom(...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'), {
-        minLength: 6,
-        maxLength: 6,
-      })
-      .map((letters) => letters.join(''));
-    const names = fc
-      .sample(fc.tuple(fc.constantFrom('name', 'a.deb', '.hidden', 'with space'), suffix), 300)
-      .map(([name, end]) => `.${name}.${end}`);
-    const content = names.filter((name) => !isTemporary({ name, type: 'file' }));
-    expect(taken(names)).toEqual([...new Set(content)].sort());
-    expect(
-      content.filter((name) => /[a-z]/.test(name.slice(-6)) && /[A-Z]/.test(name.slice(-5))),
-    ).toEqual([]);
-    expect(content.length).toBeLessThan(60);
-  });
-
-  test('are no directories', () => {
-    const scratch = scratchDirectory();
-    fileWork(scratch).directory('source');
-    fileWork(scratch).directory('source/.d.aBcDef');
-    const tree = join(scratch, 'tree');
-    const options = { from: [], how: 'link', partial: join(scratch, 'partial') } as const;
-    execFileSync('rsync', wholePassArguments(transferOf(join(scratch, 'source')), tree, options));
-    expect(readdirSync(tree)).toEqual(['.d.aBcDef']);
-    expect(isTemporary({ name: '.d.aBcDef', type: 'directory' })).toBe(false);
-  });
-
-  test('are transferred with --without temp-excludes', () => {
-    expect(taken(['.name.AbCdEf'], ['temp-excludes'])).toEqual(['.name.AbCdEf']);
-  });
+  fc.assert(
+    fc.property(distinct, ([excluded = '', ...others]) => {
+      const scratch = scratchDirectory();
+      const [source, tree] = [join(scratch, 'source'), join(scratch, 'tree')];
+      const work = fileWork(source);
+      mkdirSync(source);
+      work.directory('below');
+      for (const name of [excluded, ...others]) work.write(name, '');
+      if (excluded !== 'below') work.write(`below/${excluded}`, '');
+      const list = join(scratch, 'list');
+      writeExcludeList(list, [excluded]);
+      const options = { from: [], how: 'link', partial: join(scratch, 'partial') } as const;
+      execFileSync('rsync', wholePassArguments(transferOf(source), tree, list, options));
+      const found = readdirSync(tree, { encoding: 'latin1' }).filter((name) => name !== 'below');
+      expect(found.sort()).toEqual([...others].sort());
+      expect(readdirSync(join(tree, 'below'), { encoding: 'latin1' })).toEqual([excluded]);
+    }),
+    { numRuns: 20, examples: [[['a[b]*?\\', 'x']], [['#x', 'y2']], [['- x', 'y']]] },
+  );
 });

@@ -92,7 +92,7 @@ describe('names come back byte for byte from a real rsync', () => {
         const { output } = plan(source, target, ['--max-size=1k']);
         const found = new LineSplitter().push(output).map(parseLeftOut);
         const leftOut = found.filter((one) => one !== undefined);
-        expect(leftOut.map(({ why, name }) => `${why} ${name}`).sort()).toEqual(
+        expect(leftOut.map(({ why, names: [name] }) => `${why} ${name}`).sort()).toEqual(
           [`max-size ${big}`, ...links.map((name) => `unsafe-link ${name}`)].sort(),
         );
       }),

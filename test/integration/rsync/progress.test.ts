@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { ENTRY_MARK } from '../../../src/rsync/arguments.ts';
+import { OUT_FORMAT } from '../../../src/rsync/arguments.ts';
 import { LineSplitter, parseEntry } from '../../../src/rsync/itemize.ts';
 import { ProgressReader, StatsReader } from '../../../src/rsync/progress.ts';
 import { fileWork } from '../../support/file-work.ts';
@@ -20,7 +20,7 @@ test('a real transfer ends with all bytes and files, and correct totals', () => 
     '--stats',
     '--no-human-readable',
     '--info=progress2',
-    `--out-format=${ENTRY_MARK}%i|%l|%M|%n`,
+    OUT_FORMAT,
     `${scratch}/source/`,
     join(scratch, 'target/'),
   ]);

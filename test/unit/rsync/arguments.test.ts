@@ -4,6 +4,7 @@ import {
   applyArguments,
   DEFAULT_NAMES,
   type DefaultName,
+  inPlaceArguments,
   planArguments,
   wholePassArguments,
 } from '../../../src/rsync/arguments.ts';
@@ -36,7 +37,7 @@ describe('the order of the words', () => {
       fc.property(user, everySet, (given, without) => {
         for (const args of [
           planArguments(transferOf('/src', given, without), '/tree'),
-          wholePassArguments(transferOf('/src', given, without), '/tree', options),
+          wholePassArguments(transferOf('/src', given, without), '/tree', '/excluded', options),
         ]) {
           expect(args.slice(args.indexOf('--'))).toEqual(['--', '/src/', '/tree/']);
           const defaults = args.findIndex((word) => word.startsWith('--timeout=600'));
@@ -54,7 +55,7 @@ describe('the order of the words', () => {
     expect(
       applyArguments(transfer, '/t', listed, options).filter((word) => word.startsWith('--delete')),
     ).toEqual([]);
-    expect(wholePassArguments(transfer, '/t', options)).not.toContain('--dry-run');
+    expect(wholePassArguments(transfer, '/t', '/excluded', options)).not.toContain('--dry-run');
   });
 
   test('each default of a plan can be turned off alone', () => {
@@ -68,11 +69,22 @@ describe('the order of the words', () => {
     expect(planArguments(transferOf('/src', [], ['archive']), '/t')).not.toContain('--archive');
   });
 
-  test('a plan lists what is temporary, a pass of rsync filters it unless that is turned off', () => {
-    const filters = (args: string[]) => args.filter((word) => /^--(ex|in)clude/.test(word)).length;
-    expect(filters(planArguments(transferOf('/src'), '/t'))).toBe(0);
-    expect(filters(wholePassArguments(transferOf('/src'), '/t', options))).toBeGreaterThan(0);
-    const without = transferOf('/src', [], ['temp-excludes', 'update-marks']);
-    expect(filters(wholePassArguments(without, '/t', options))).toBe(0);
+  test('a plan lists what is left out by name; a pass of rsync excludes it before all other filters', () => {
+    const transfer = transferOf('/src', ['--include=*']);
+    expect(planArguments(transfer, '/t').filter((word) => word.includes('exclude='))).toEqual([]);
+    for (const args of [
+      wholePassArguments(transfer, '/t', '/excluded', options),
+      inPlaceArguments(transfer, '/t', '/excluded', 0),
+    ]) {
+      const filters = args.filter((word) => /^--(ex|in)clude/.test(word));
+      expect(filters).toEqual(['--exclude-from=/excluded', '--include=*']);
+    }
+  });
+
+  test('a pass over a live tree deletes no more than is planned, and nothing with --without delete', () => {
+    const args = inPlaceArguments(transferOf('/src'), '/t', '/excluded', 3);
+    expect(args).toEqual(expect.arrayContaining(['--delete', '--max-delete=3']));
+    const kept = inPlaceArguments(transferOf('/src', [], ['delete']), '/t', '/excluded', 3);
+    expect(kept.filter((word) => word.includes('delete'))).toEqual([]);
   });
 });

@@ -23,9 +23,8 @@ test('random lines never throw', () => {
   fc.assert(fc.property(fc.string(), (text) => void parseEntry(`${ENTRY_MARK}${text}`)));
 });
 
-test('a name that is not certain is said to be so', () => {
+test('all that an ambiguous name may be is given', () => {
   expect(parseLeftOut('ignoring unsafe symlink "a" -> "b" -> "c"')).toMatchObject({
-    name: 'a',
-    isCertain: false,
+    names: ['a', 'a" -> "b'],
   });
 });
