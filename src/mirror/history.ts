@@ -1,11 +1,41 @@
 import { closeSync, fstatSync, fsyncSync, readSync, writeFileSync } from 'node:fs';
+import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { readTextIfThere } from '../system/files.ts';
-import { openOwnFile } from '../system/own-files.ts';
+import { openOwnFile, separateOwnFile } from '../system/own-files.ts';
+import { userName } from '../system/proc.ts';
+import { quoteForSh } from '../system/quote.ts';
 import type { Layout } from './layout.ts';
 import { type HistoryEntry, isHistoryEntry, type LeftOutRecord, parseJson } from './records.ts';
 import { withReserve } from './reserve.ts';
 
 export type { HistoryEntry, SyncFigures } from './records.ts';
+
+/** Every reader of the mirror may read its history. */
+const MODE = 0o644;
+
+/**
+ * Makes sure that lines can be appended, before anything happens that is to be recorded. A copy of
+ * the mirror by hard links shares the file, so it gets content of its own.
+ *
+ * @throws MirrorlatchError CONFIGURATION when something else lies in its place, PERMISSION when it
+ *   belongs to another user.
+ */
+export function prepareHistory(layout: Layout): void {
+  const { history } = layout;
+  withReserve(layout, () => {
+    separateOwnFile(history);
+    try {
+      closeSync(openOwnFile(history, MODE));
+    } catch (error) {
+      if (errnoOf(error) !== 'EACCES') throw error;
+      const user = userName(process.geteuid?.() ?? 0);
+      throw new MirrorlatchError('PERMISSION', `${history} may not be written by ${user}`, {
+        hint: `As root, give it to the user of the mirror: chown -h ${quoteForSh(user)} ${quoteForSh(history)} && chmod u+rw ${quoteForSh(history)}`,
+        cause: error,
+      });
+    }
+  });
+}
 
 /** Appends one line and flushes it to disk. If a crash tore the last line, ends that line first. */
 export function appendHistory(layout: Layout, entry: HistoryEntry): void {
@@ -13,8 +43,7 @@ export function appendHistory(layout: Layout, entry: HistoryEntry): void {
 }
 
 function append(layout: Layout, entry: HistoryEntry): void {
-  // Every reader of the mirror may read its history.
-  const descriptor = openOwnFile(layout.history, 0o644);
+  const descriptor = openOwnFile(layout.history, MODE);
   try {
     const { size } = fstatSync(descriptor);
     const last = Buffer.alloc(1);

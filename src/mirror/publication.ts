@@ -3,7 +3,7 @@ import { syncDirectory } from '../system/files.ts';
 import { runProgram } from '../system/process.ts';
 import { currentId } from './current.ts';
 import { moveTree } from './discard.ts';
-import { appendHistory, type SyncFigures } from './history.ts';
+import type { HistoryEntry, SyncFigures } from './history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { makeLease } from './lease.ts';
 import { stagedTree } from './staging.ts';
@@ -16,6 +16,7 @@ import type { SyncLock } from './sync-lock.ts';
  * The order matters: content is durable before a name leads to it, the tree leaves staging whole,
  * and the flip is one rename(2), which fails if the lock has been lost.
  *
+ * @returns the line that history lacks.
  * @throws MirrorlatchError LOCK_LOST, and nothing is published; IO when the disk fails.
  */
 export async function publish(
@@ -24,29 +25,28 @@ export async function publish(
   id: string,
   figures: SyncFigures,
   tree = stagedTree(layout, id),
-): Promise<void> {
+): Promise<HistoryEntry> {
   await syncFilesystem(layout, lock);
   lock.assertHeld();
   moveTree(tree, layout.snapshot(id));
   makeLease(layout, id);
   for (const directory of [layout.snapshots, layout.leases, layout.staging])
     syncDirectory(directory);
-  flip(layout, lock, id, (at, previous) => {
-    appendHistory(layout, { event: 'published', at, id, previous, ...figures });
-  });
+  return { event: 'published', ...flip(layout, lock, id), ...figures };
 }
 
 /**
  * Publishes the tree of an in-place mirror after it was written whole. The first call points
  * `current` at it.
  *
+ * @returns the line that history lacks.
  * @throws MirrorlatchError LOCK_LOST; IO when the disk fails.
  */
 export async function publishInPlace(
   layout: Layout,
   lock: SyncLock,
   figures: SyncFigures,
-): Promise<void> {
+): Promise<HistoryEntry> {
   await syncFilesystem(layout, lock);
   lock.assertHeld();
   const before = currentId(layout);
@@ -55,26 +55,20 @@ export async function publishInPlace(
     syncDirectory(layout.root);
   }
   const at = new Date().toISOString();
-  appendHistory(layout, { event: 'published', at, id: LIVE, previous: before ?? null, ...figures });
+  return { event: 'published', at, id: LIVE, previous: before ?? null, ...figures };
 }
 
 /**
  * Points `current` at an earlier snapshot again.
  *
+ * @returns the line that history lacks.
  * @throws MirrorlatchError LOCK_LOST, and `current` is unchanged.
  */
-export function republish(layout: Layout, lock: SyncLock, id: string): void {
-  flip(layout, lock, id, (at, previous) => {
-    appendHistory(layout, { event: 'rolled-back', at, id, previous });
-  });
+export function republish(layout: Layout, lock: SyncLock, id: string): HistoryEntry {
+  return { event: 'rolled-back', ...flip(layout, lock, id) };
 }
 
-function flip(
-  layout: Layout,
-  lock: SyncLock,
-  id: string,
-  record: (at: string, previous: string | null) => void,
-): void {
+function flip(layout: Layout, lock: SyncLock, id: string) {
   const before = currentId(layout);
   // `previous` first, so that one of the two names the old snapshot at every instant.
   if (before !== undefined) lock.replaceLink(layout.previous, snapshotLink(before));
@@ -82,7 +76,7 @@ function flip(
   syncDirectory(layout.root);
   // If another host took the lock meanwhile, its recovery has already recorded this flip.
   lock.assertHeld();
-  record(new Date().toISOString(), before ?? null);
+  return { at: new Date().toISOString(), id, previous: before ?? null };
 }
 
 /**

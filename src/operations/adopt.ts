@@ -61,7 +61,8 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
   const { layout } = found ?? createMirror(root, given, { mode: options.mode });
   const failure = `${directory} cannot be adopted`;
   const session = { ...sessionOptions(options), command: 'adopt', failure };
-  const { result } = await withWriter(layout, session, ({ lock, before, settings }) => {
+  const { result } = await withWriter(layout, session, (writer) => {
+    const { lock, before, settings } = writer;
     refuseOtherMirror(layout, settings, before, options.mode, directory);
     // Before anything moves: recovery recognises an interrupted adoption by this.
     const changed = changeSettings(layout, given);
@@ -70,7 +71,7 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
     if (id === LIVE) markWhole(layout, 'adopt');
     else makeLease(layout, id);
     const at = new Date().toISOString();
-    appendHistory(layout, { event: 'published', at, id, previous: null, source: directory });
+    writer.recordPublication({ event: 'published', at, id, previous: null, source: directory });
     return { layout, settings: changed };
   });
   return result;

@@ -6,9 +6,10 @@ import {
   fstatSync,
   mkdirSync,
   openSync,
+  readFileSync,
 } from 'node:fs';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
-import { lstatIfThere, otherThing } from './files.ts';
+import { lstatIfThere, otherThing, writeWhole } from './files.ts';
 import { quoteForSh } from './quote.ts';
 
 /**
@@ -45,6 +46,22 @@ export function openOwnFile(path: string, mode: number): number {
     hint: `Writing to it would change a file elsewhere. Give it content of its own with: cp -p ${old} ${copy} && mv ${copy} ${old}`,
     details: { path },
   });
+}
+
+/**
+ * Gives a file of this user that has a second name content of its own, in one step. It keeps its mode,
+ * so that nobody can read it who could not before.
+ */
+export function separateOwnFile(path: string): void {
+  const found = lstatIfThere(path);
+  if (!found?.isFile() || found.nlink === 1n || Number(found.uid) !== process.geteuid?.()) return;
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    if (fstatSync(descriptor, { bigint: true }).ino !== found.ino) return;
+    writeWhole(path, readFileSync(descriptor), Number(found.mode & 0o777n));
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function openOrExplain(path: string, flags: number, mode: number): number {

@@ -104,7 +104,7 @@ export async function publishNew(
   tree?: string,
 ): Promise<Published> {
   beginPublishing(writer);
-  await publish(writer.layout, writer.lock, id, figures, tree);
+  writer.recordPublication(await publish(writer.layout, writer.lock, id, figures, tree));
   tidy();
   await serve(writer, id);
   return published(writer, id);
@@ -113,7 +113,7 @@ export async function publishNew(
 /** Publishes the tree of an in-place mirror, which has just been written whole. */
 export async function publishLive(writer: Writer, figures: SyncFigures): Promise<Published> {
   beginPublishing(writer);
-  await publishInPlace(writer.layout, writer.lock, figures);
+  writer.recordPublication(await publishInPlace(writer.layout, writer.lock, figures));
   return published(writer, LIVE);
 }
 
@@ -125,7 +125,7 @@ function published({ layout, before }: Writer, id: string): Published {
 export async function publishAgain(writer: Writer, id: string): Promise<void> {
   if (id !== writer.before) {
     beginPublishing(writer);
-    republish(writer.layout, writer.lock, id);
+    writer.recordPublication(republish(writer.layout, writer.lock, id));
   }
   await serve(writer, id);
 }

@@ -1,6 +1,7 @@
 import { asMirrorlatchError } from '../errors.ts';
 import { refuseHalfAdopted } from '../mirror/adoption.ts';
 import { isInPlace, repairGate } from '../mirror/gate.ts';
+import { prepareHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { removeOldLogs } from '../mirror/logs.ts';
 import { isAbandoned } from '../mirror/obstacle.ts';
@@ -140,6 +141,7 @@ async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
   if (settings === undefined) throw mirrorIsGone(layout);
   sealStaging(layout);
   refuseMountsWithin(layout.staging, 'used');
+  prepareHistory(layout);
   const recovered = await recover(layout, lock).catch((error: unknown) => {
     if (spendReserve(layout, error)) return recover(layout, lock);
     throw error;

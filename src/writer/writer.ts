@@ -1,6 +1,7 @@
 import { asMirrorlatchError } from '../errors.ts';
 import { type CloneMethod, canHardlink } from '../mirror/clone.ts';
 import { currentId } from '../mirror/current.ts';
+import { appendHistory, type HistoryEntry } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import type { Settings } from '../mirror/records.ts';
 import type { SyncLock } from '../mirror/sync-lock.ts';
@@ -73,6 +74,18 @@ export class Writer {
 
   notice(message: string): void {
     this.onEvent({ kind: 'notice', message });
+  }
+
+  /**
+   * Records in history what readers see already. It is no failure if that cannot be done: the next
+   * command records the flip, without its figures.
+   */
+  recordPublication(entry: HistoryEntry): void {
+    try {
+      appendHistory(this.layout, entry);
+    } catch (error) {
+      this.reportProblem(error, 'it is published, but could not be recorded in history');
+    }
   }
 
   /** Reports that the unchanged files get into the new tree in a way that needs more time or room. */

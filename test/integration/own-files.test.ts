@@ -1,4 +1,5 @@
 import {
+  chownSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -14,7 +15,8 @@ import { dirname, join } from 'node:path';
 import { execaSync } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
-import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { nobody } from '../support/privilege.ts';
+import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../support/program.ts';
 import { copiesOf, mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
 
 const twoSnapshots = mirrorsWith('a', 'b');
@@ -69,13 +71,19 @@ describe.each(Object.keys(PLANTS))('%s', (kind) => {
     },
   );
 
-  test('in the place of history.jsonl is refused with the command that mends it', async () => {
+  test('in the place of history.jsonl is not written through; what is no file ends the sync before it publishes', async () => {
     const mirror = await twoSnapshots();
     const expectUntouched = plant(mirror, kind, 'history.jsonl');
     mirror.change({ file: 'c' });
     const result = await runProgram(['sync', mirror.root, '--id', 'c']);
-    expectFailure(result, 78, /history\.jsonl (is not a file|has a second name)/);
     expectUntouched();
+    if (kind === 'a second name of a file') {
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(mirror.linked('current')).toBe('c');
+      return;
+    }
+    expectFailure(result, 78, /history\.jsonl is not a file/);
+    expect(mirror.linked('current')).toBe('b');
     const command = /with: (.*)$/m.exec(result.stderr)?.[1] ?? '';
     expect(execaSync('sh', ['-c', command]).exitCode).toBe(0);
     await runForJson(['sync', mirror.root]);
@@ -158,4 +166,46 @@ test('a fifo in the place of a record does not hang a look at the mirror', async
   await runProgram(['status', mirror.root]);
   plant(mirror, 'a fifo', 'mirror.json');
   expectFailure(await runProgram(['status', mirror.root]), 78, /mirror\.json/);
+});
+
+describe('a history that cannot take a line', () => {
+  test('in a mirror that was copied by hard links gets content of its own, and the copy keeps the old one', async () => {
+    const mirror = await twoSnapshots();
+    const copy = join(mirror.home, 'copy');
+    execaSync('cp', ['-al', mirror.root, copy]);
+    const before = readFileSync(join(copy, '.mirrorlatch/history.jsonl'), 'utf8');
+    await mirror.publish('c', { file: 'c' });
+    await runForJson(['rollback', mirror.root]);
+    expect(mirror.history().map(({ id }) => id)).toEqual(['a', 'b', 'c', 'b']);
+    expect(readFileSync(join(copy, '.mirrorlatch/history.jsonl'), 'utf8')).toBe(before);
+  });
+
+  test.runIf(nobodyRunsTheProgram)(
+    'because it belongs to another user ends the sync before it publishes, with the command that mends it',
+    async () => {
+      const mirror = await twoSnapshots();
+      execaSync('chown', ['-R', 'nobody', mirror.home]);
+      chownSync(mirror.state('history.jsonl'), 0, 0);
+      mirror.change({ file: 'c' });
+      const result = await runProgram(['sync', mirror.root], { user: nobody });
+      expectFailure(result, 77, /history\.jsonl may not be written by nobody/);
+      expect(mirror.linked('current')).toBe('b');
+      execaSync('sh', ['-c', /of the mirror: (chown .*)$/m.exec(result.stderr)?.[1] ?? 'false']);
+      expect((await runProgram(['sync', mirror.root], { user: nobody })).exitCode).toBe(0);
+    },
+  );
+
+  test('once readers see the new snapshot is a warning, and the next command records it', async () => {
+    const mirror = await twoSnapshots();
+    const breakIt = 'echo c >"$MIRRORLATCH_STAGING/file"; ln "$1" "$1.copy"';
+    const history = mirror.state('history.jsonl');
+    const result = await runProgram([
+      ...['lock', mirror.root, '--id', 'c', '--', 'sh', '-c', breakIt, 'sh', history],
+    ]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).toMatch(/history\.jsonl has a second name/);
+    expect(mirror.linked('current')).toBe('c');
+    await runForJson(['prune', mirror.root]);
+    expect(mirror.history().at(-1)).toMatchObject({ event: 'published', id: 'c', previous: 'b' });
+  });
 });
