@@ -6,8 +6,9 @@ import { halfAdopted, restorePath, undoHalf } from './adoption.ts';
 import { discard, moveTree } from './discard.ts';
 import { isInPlace } from './gate.ts';
 import { appendHistory, readHistory } from './history.ts';
-import { directoriesOf, type Layout } from './layout.ts';
+import { directoriesOf, type Layout, snapshotLink } from './layout.ts';
 import { makeLease } from './lease.ts';
+import { findReaders } from './readers.ts';
 import { isServedClone, supersede } from './served-directory.ts';
 import { stagedTree } from './staging.ts';
 import { type Finding, survey, unrecordedFlip } from './survey.ts';
@@ -29,6 +30,10 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
   const findings = survey(layout);
   for (const finding of findings) {
     switch (finding.kind) {
+      case 'missing-current':
+        lock.replaceLink(layout.current, snapshotLink(finding.id));
+        syncDirectory(layout.root);
+        break;
       case 'unrecorded-publication':
         recordFlip(layout);
         break;
@@ -82,8 +87,12 @@ function recordFlip(layout: Layout): void {
   if (flip !== undefined) appendHistory(layout, flip);
 }
 
-/** Moves a tree that was never current back to staging, for the next sync to continue with. */
+/**
+ * Moves a tree that was never current back to staging, for the next sync to continue with. A tree that
+ * somebody reads stays where it is (I5).
+ */
 function takeBack(layout: Layout, id: string): void {
+  if (findReaders(layout).has(id)) return;
   if (lstatIfThere(stagedTree(layout, id)) === undefined) {
     moveTree(layout.snapshot(id), stagedTree(layout, id));
   } else {

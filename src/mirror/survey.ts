@@ -18,6 +18,7 @@ import {
 import { type Layout, LIVE } from './layout.ts';
 import { holdersOf, type NamedProcess } from './lock-state.ts';
 import { type Obstacle, obstacleAt } from './obstacle.ts';
+import { readSettings } from './settings.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers } from './staging.ts';
 
@@ -30,6 +31,8 @@ export type Finding =
   | { kind: 'unfinished-clone'; path: string }
   /** A tree that was renamed into `snapshots`, but `current` never named it. */
   | { kind: 'unpublished-snapshot'; id: string }
+  /** `current` is gone. By history it named this snapshot, which is there. */
+  | { kind: 'missing-current'; id: string }
   /** `current` was flipped, but history does not record it. */
   | { kind: 'unrecorded-publication'; id: string }
   | { kind: 'missing-lease'; id: string }
@@ -63,6 +66,8 @@ export function survey(layout: Layout): Finding[] {
   const history = readHistory(layout);
   const current = currentId(layout);
   const findings: Finding[] = [];
+  const lost = lostCurrent(layout, history);
+  if (lost !== undefined) findings.push({ kind: 'missing-current', id: lost });
   const unrecorded = unrecordedFlip(layout, history);
   if (unrecorded !== undefined) {
     findings.push({ kind: 'unrecorded-publication', id: unrecorded.id });
@@ -70,9 +75,10 @@ export function survey(layout: Layout): Finding[] {
   const path = halfAdopted(layout) ?? lostPath(layout);
   if (path !== undefined) findings.push({ kind: 'unfinished-adoption', path });
   const ids = snapshotIds(layout).filter((id) => lstatIfThere(layout.snapshot(id))?.isDirectory());
+  const isUnpublished = current === undefined ? isFirst(layout, history, ids) : isNewerThan(layout);
   for (const id of ids) {
     const wasCurrent = id === current || becameCurrentAt(history, id) !== undefined;
-    if (!wasCurrent && id !== previousId(layout) && isNewerThanCurrent(layout, id))
+    if (!wasCurrent && id !== previousId(layout) && isUnpublished(id))
       findings.push({ kind: 'unpublished-snapshot', id });
     else if (!lstatIfThere(layout.lease(id))) findings.push({ kind: 'missing-lease', id });
     const why = pruneFailureOf(history, id);
@@ -161,16 +167,42 @@ export function unrecordedFlip(
   };
 }
 
+/** What `current` named, if it is gone: it exists from the first publication on (I3). */
+function lostCurrent(layout: Layout, history: readonly HistoryEntry[]): string | undefined {
+  if (lstatIfThere(layout.current) !== undefined || halfAdopted(layout) !== undefined)
+    return undefined;
+  const id = history.findLast(isFlip)?.id;
+  return id !== undefined && lstatIfThere(layout.snapshot(id))?.isDirectory() ? id : undefined;
+}
+
+/**
+ * Without `current`, one snapshot may be what a crash left of the first publication. That is certain
+ * only if the first sync has not ended yet according to the settings. Otherwise `current` was lost, and
+ * the snapshots were published.
+ */
+function isFirst(
+  layout: Layout,
+  history: readonly HistoryEntry[],
+  ids: readonly string[],
+): (id: string) => boolean {
+  const isPublished = history.some(isFlip) || lstatIfThere(layout.previous) !== undefined;
+  const isCertain =
+    !isPublished && ids.length === 1 && readSettings(layout)?.firstSync !== undefined;
+  return () => isCertain;
+}
+
 /**
  * A snapshot that a crash left unpublished is newer than the last flip, and so is its lease if it
  * has one. An older one that is not in history was published: the history was lost, and readers may
  * be using the snapshot. The ctime alone is no proof, because in a copy of a mirror it is that of the
  * copy, nor is the lease's mtime, because a missing lease is made again.
  */
-function isNewerThanCurrent(layout: Layout, id: string): boolean {
+function isNewerThan(layout: Layout): (id: string) => boolean {
   const flip = lstatIfThere(layout.current);
-  const tree = lstatIfThere(layout.snapshot(id));
-  const lease = lstatIfThere(layout.lease(id));
-  if (flip === undefined || tree === undefined) return true;
-  return tree.ctimeNs > flip.ctimeNs && (lease === undefined || lease.mtimeNs > flip.mtimeNs);
+  return (id) => {
+    const tree = lstatIfThere(layout.snapshot(id));
+    const lease = lstatIfThere(layout.lease(id));
+    if (flip === undefined || tree === undefined) return false;
+    return tree.ctimeNs > flip.ctimeNs && (lease === undefined || lease.mtimeNs > flip.mtimeNs);
+  };
 }

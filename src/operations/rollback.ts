@@ -29,8 +29,8 @@ export interface RollbackOptions {
 
 export interface RollbackResult {
   id: string;
-  /** What `current` named until now. */
-  previous: string;
+  /** What `current` named until now; null if it was lost, and nobody knows what it named. */
+  previous: string | null;
   /** Why the mirror is held now; null if it is not. */
   hold: string | null;
 }
@@ -49,12 +49,10 @@ export async function rollback(options: RollbackOptions): Promise<RollbackResult
   const { result } = await withWriter(layout, session, async (writer) => {
     if (options.release) return released(writer);
     const id = wantedId(writer, options.id);
-    if (writer.before === undefined || id === undefined || !snapshotIds(layout).includes(id)) {
-      throw noSnapshot(layout, id);
-    }
+    if (id === undefined || !snapshotIds(layout).includes(id)) throw noSnapshot(layout, id);
     const { hold } = options.hold === undefined ? writer.settings : held(writer, options.hold);
     await publishAgain(writer, id);
-    return { id, previous: writer.before, hold: hold?.reason ?? null };
+    return { id, previous: writer.before ?? null, hold: hold?.reason ?? null };
   });
   return result;
 }

@@ -1,10 +1,15 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { inShell, startGuarded } from '../support/guards.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
 
 /** `e` is current and `d` is previous. They are copies, so the ctimes of all are those of the copy. */
 const fiveSnapshots = mirrorsWith('a', 'b', 'c', 'd', 'e');
+
+const oneSnapshot = mirrorsWith('first');
 
 const all = ['a', 'b', 'c', 'd', 'e'];
 const leastOfAll = ['--keep-last', '1', '--keep-within', '0'];
@@ -71,6 +76,64 @@ test('damaged lines of history are skipped, and status names them once', async (
     const result = await runProgram([command, mirror.root]);
     expect(result.exitCode, transcript(result)).toBe(0);
   }
+});
+
+test('I2, I5: with current and the history both lost, no snapshot is taken for an unpublished one', async () => {
+  const mirror = await fiveSnapshots();
+  rmSync(join(mirror.root, 'current'));
+  rmSync(mirror.state('history.jsonl'));
+  const inside = inShell('cat file; read -r _ <&1');
+  const cwd = join(mirror.root, 'snapshots', 'a');
+  const reading = startGuarded(undefined, [], inside, { cwd });
+  await eventually(() => expect(reading.printedSoFar()).toBe('a'));
+  // A failed sync that names a source, and one that publishes.
+  const none = await runProgram(['sync', join(mirror.home, 'none'), mirror.root, '--other-source']);
+  expect(none.exitCode, transcript(none)).toBe(66);
+  expect(await mirror.sync('--id', 'next', '--keep-last', '9')).toMatchObject({
+    outcome: 'published',
+    recovered: [],
+  });
+  expect(mirror.snapshots()).toEqual([...all, 'next']);
+  expect(readdirSync(cwd)).toContain('file');
+  reading.kill('SIGKILL');
+  await reading.result;
+  const rules = [...leastOfAll, '--grace', '0'];
+  const { removed } = await runForJson(['prune', mirror.root, ...rules]);
+  expect(removed, 'by the rules they go').toEqual(['a', 'b', 'c', 'e']);
+});
+
+test('I2: the only snapshot is kept, too, once a first sync has ended', async () => {
+  const mirror = await oneSnapshot();
+  rmSync(join(mirror.root, 'current'));
+  rmSync(mirror.state('history.jsonl'));
+  expect(await mirror.sync('--id', 'next')).toMatchObject({ outcome: 'published', recovered: [] });
+  expect(mirror.snapshots()).toEqual(['first', 'next']);
+});
+
+test('I3: a lost current is what history says that it was, for a rollback and the shrink guard too', async () => {
+  const mirror = await fiveSnapshots();
+  rmSync(join(mirror.root, 'current'));
+  const status = await runProgram(['status', mirror.root]);
+  expect(status.exitCode, transcript(status)).toBe(69);
+  expect(status.stdout).toMatch(/current is gone; it named snapshot e; the next sync takes care/);
+  mirror.change({ file: null, 'below/file': null });
+  const shrunk = await runProgram(['sync', mirror.root]);
+  expect(shrunk.exitCode, transcript(shrunk)).toBe(65);
+  expect(mirror.linked('current')).toBe('e');
+  rmSync(join(mirror.root, 'current'));
+  const back = await runForJson(['rollback', mirror.root]);
+  expect(back).toMatchObject({ id: 'd', previous: 'e' });
+  expect((await runProgram(['status', mirror.root])).stdout).not.toContain('current is gone');
+});
+
+test('a rollback goes to a snapshot by its name even if nobody knows what was current', async () => {
+  const mirror = await fiveSnapshots();
+  rmSync(join(mirror.root, 'current'));
+  rmSync(mirror.state('history.jsonl'));
+  const back = await runProgram(['rollback', mirror.root, 'b']);
+  expect(back.exitCode, transcript(back)).toBe(0);
+  expect(back.stdout).toContain('current is now b; it was lost');
+  expect(mirror.linked('current')).toBe('b');
 });
 
 /** The five lines of the publications, changed; with none, the file is gone. */

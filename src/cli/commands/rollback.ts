@@ -49,7 +49,7 @@ export function addRollback(program: Command, context: CommandContext): void {
         return;
       }
       if (result.id === result.previous) printLine(`current is already ${result.id}`);
-      else printLine(`current is now ${result.id}; it was ${result.previous}`);
+      else printLine(`current is now ${result.id}; it was ${result.previous ?? 'lost'}`);
       printLine(whatFollows(result, quoteForSh(root)));
     });
 }

@@ -123,6 +123,8 @@ function describeRemains(finding: Finding): string {
       return `an interrupted clone left ${finding.path}`;
     case 'unpublished-snapshot':
       return `snapshot ${finding.id} was made but not published`;
+    case 'missing-current':
+      return `current is gone; it named snapshot ${finding.id}`;
     case 'unrecorded-publication':
       return `snapshot ${finding.id} was published but not recorded in history`;
     case 'missing-lease':

@@ -6,11 +6,15 @@ import { ourselves, stateOfRecord } from '../../../src/mirror/lock-state.ts';
 import { survey } from '../../../src/mirror/survey.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
-test('before the first flip nothing was published', async () => {
+test('before the end of the first sync nothing was published', async () => {
   const layout = layoutOf(scratchDirectory());
   mkdirSync(layout.leases, { recursive: true });
   mkdirSync(layout.snapshot('first'), { recursive: true });
+  const begun = { format: 1, mode: 'snapshots', firstSync: { source: '/source/' } };
+  writeFileSync(layout.settings, JSON.stringify(begun));
   expect(survey(layout)).toEqual([{ kind: 'unpublished-snapshot', id: 'first' }]);
+  writeFileSync(layout.settings, JSON.stringify({ ...begun, firstSync: undefined }));
+  expect(survey(layout)).toEqual([{ kind: 'missing-lease', id: 'first' }]);
 });
 
 test('without flock, a holder on this host keeps the lock as long as it lives', () => {
