@@ -71,13 +71,11 @@ test('names on an exclude list exclude just these entries, whatever bytes they c
     })
     .map((bytes) => String.fromCharCode(...bytes).replaceAll('/', '_'))
     .filter((name) => name !== '.' && name !== '..');
-  // A line break in a name on the list stands for any character.
-  const isDistinct = (one: string, other: string) =>
-    one.replaceAll(/./gsu, '?') !== other.replaceAll(/./gsu, '?');
+  // A line break in a name on the list stands for any character, so no other name has its length.
   const distinct = fc.uniqueArray(byteName, {
     minLength: 2,
     maxLength: 10,
-    comparator: (one, other) => !isDistinct(one, other),
+    selector: ({ length }) => length,
   });
   fc.assert(
     fc.property(distinct, ([excluded = '', ...others]) => {
