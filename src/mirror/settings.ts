@@ -147,9 +147,18 @@ export function changeSettings(
   });
 }
 
-/** Remembers for good what the first sync named. Throws as `changeSettings`. */
-export function settleFirstSync(layout: Layout): void {
-  updateSettings(layout, settled);
+/** What the first sync names. */
+export type FirstSync = NonNullable<Settings['firstSync']>;
+
+/**
+ * Remembers for good what the first sync named, unless the mirror has been given a source meanwhile.
+ * Throws as `changeSettings`.
+ */
+export function settleFirstSync(layout: Layout, first: FirstSync): void {
+  updateSettings(layout, (before) => {
+    const isNamed = before.firstSync !== undefined || before.source !== undefined;
+    return settled(isNamed ? before : { ...before, firstSync: first });
+  });
 }
 
 function settled(settings: Settings): Settings {

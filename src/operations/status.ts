@@ -123,7 +123,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const isStale = maxAgeMs !== undefined && ageOf(syncedAt) > maxAgeMs;
   const problems = [
     ...(current === null ? [whyNothingIsCurrent(snapshots)] : []),
-    ...(lastSync?.event === 'failed' ? ['the last sync failed'] : []),
+    ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
     ...(isStale ? ['it is stale'] : []),
     ...(state.kind === 'free' || isBusy ? [] : ['the holder of the lock is dead']),
     ...(findings.length > 0 ? ['something was left behind'] : []),

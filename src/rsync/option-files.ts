@@ -58,6 +58,18 @@ export function checkOptionFiles(options: readonly string[]): void {
   }
 }
 
+/** The options without those whose file is missing or cannot be used. */
+export function withoutFaultyFiles(options: readonly string[]): string[] {
+  return parseRsyncOptions(options).named.flatMap(({ words }) => {
+    try {
+      checkOptionFiles(words);
+      return words;
+    } catch {
+      return [];
+    }
+  });
+}
+
 interface OptionFile {
   path: string;
   use: 'read' | 'written' | 'rules';

@@ -1,6 +1,6 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { appendHistory, type SyncFigures } from '../mirror/history.ts';
-import { LIVE } from '../mirror/layout.ts';
+import { type Layout, LIVE } from '../mirror/layout.ts';
 import type { LeftOut } from '../mirror/left-out.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { publish, publishInPlace, republish, syncFilesystem } from '../mirror/publication.ts';
@@ -52,7 +52,11 @@ export async function makingSnapshot<Result>(
     refuseMounts(writer);
     return await make(id);
   } catch (error) {
-    recordFailure(writer, id, asMirrorlatchError(writer.lock.causeOf(error), writer.failure));
+    recordFailure(
+      writer.layout,
+      id,
+      asMirrorlatchError(writer.lock.causeOf(error), writer.failure),
+    );
     throw error;
   }
 }
@@ -75,8 +79,8 @@ function refuseMounts({ layout, settings, before }: Writer): void {
 }
 
 /** Best effort: what failed is thrown anyway, and the disk may be full. */
-function recordFailure(
-  { layout }: Writer,
+export function recordFailure(
+  layout: Layout,
   id: string,
   { code, message }: Pick<MirrorlatchError, 'code' | 'message'>,
 ): void {

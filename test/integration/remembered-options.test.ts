@@ -74,7 +74,7 @@ describe('a file that an option of rsync names', () => {
     }
     await runForJson(['sync', source, root, '--', `--exclude-from=${cwd}/ex`]);
     rmSync(join(cwd, 'ex'));
-    expectFailure(await runProgram(['sync', root]), 64, new RegExp(`there is no ${cwd}/ex`));
+    expectFailure(await runProgram(['sync', root]), 78, new RegExp(`there is no ${cwd}/ex`));
   });
 
   test('may not merge another one by a relative name', async () => {
@@ -150,6 +150,23 @@ describe('options of a first sync that published nothing', () => {
     await runForJson(['sync', mirror.root]);
     expect(published(mirror)).toEqual(['below', 'file']);
     expect(mirror.settings()).toMatchObject({ source: `${mirror.source}/` });
+  });
+});
+
+test('a source that is refused in a mirror of another command is not remembered', async () => {
+  const mirror = smallMirror();
+  await runForJson(['init', mirror.root]);
+  const fill = 'cd "$MIRRORLATCH_STAGING" && touch a b c';
+  const filled = await runProgram(['lock', mirror.root, '--', 'sh', '-c', fill]);
+  expect(filled.exitCode, transcript(filled)).toBe(0);
+  const refused = await runProgram(['sync', mirror.source, mirror.root, '--', '--exclude=/x']);
+  expectFailure(refused, 65);
+  expect(mirror.settings()).not.toHaveProperty('firstSync');
+  expectFailure(await runProgram(['sync', mirror.root]), 64, /does not know its source yet/);
+  await mirror.sync('--allow-shrink', '--', '--exclude=/below');
+  expect(mirror.settings()).toMatchObject({
+    source: `${mirror.source}/`,
+    rsyncOptions: ['--exclude=/below'],
   });
 });
 

@@ -5,6 +5,7 @@ import {
   existsSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -248,7 +249,38 @@ test('a failed sync makes a mirror no fresher', async () => {
   mirror.change({ file: null, 'below/file': null });
   expect((await runProgram(['sync', mirror.root])).exitCode).toBe(65);
   const result = await runProgram(['status', mirror.root, '--max-age', '26h']);
-  expect(result.stdout).toMatch(/^why +the last sync failed; it is stale/m);
+  expect(result.stdout).toMatch(/^why +the last sync or lock failed; it is stale/m);
+});
+
+test('a sync that fails before it begins is on record, and a wrong command line is not', async () => {
+  const mirror = await oneSnapshot();
+  const patterns = join(mirror.home, 'my patterns');
+  writeFileSync(patterns, '/secret\n');
+  await runForJson(['init', mirror.root, '--', '-z', `--exclude-from=${patterns}`]);
+  for (const words of [['--', '--bwlimit'], ['--', '--inplace'], ['--id', '-x'], ['--bogus']])
+    expect((await runProgram(['sync', mirror.root, ...words])).exitCode).toBe(64);
+  expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+
+  rmSync(patterns);
+  const withoutFile = await runProgram(['sync', mirror.root]);
+  const command = /forget the option: mirrorlatch init '?[^ ']*'? -- -z$/m;
+  expectFailure(withoutFile, 78, /remembers that option/, command);
+  const noted = await runForJson(['status', mirror.root]).catch(String);
+  expect(noted).toMatch(/"isHealthy": ?false/);
+  expect(mirror.history().at(-1)).toMatchObject({ event: 'failed', code: 'CONFIGURATION' });
+  await runForJson(['init', mirror.root, '--', '-z']);
+
+  renameSync(mirror.source, `${mirror.source}.gone`);
+  expect((await runProgram(['sync', mirror.root])).exitCode).toBe(66);
+  const gone = await runProgram(['status', mirror.root]);
+  expect(gone.exitCode, transcript(gone)).toBe(69);
+  expect(gone.stdout).toMatch(/^last +failed, .* does not exist/m);
+  expect((await runProgram(['sync', mirror.root, '--dry-run'])).exitCode).toBe(66);
+  expect(mirror.history().filter(({ event }) => event === 'failed')).toHaveLength(2);
+
+  renameSync(`${mirror.source}.gone`, mirror.source);
+  await mirror.sync();
+  expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
 });
 
 test('status says why a mirror needs attention when current is gone', async () => {

@@ -1,18 +1,20 @@
-import { MirrorlatchError } from '../../errors.ts';
+import { asMirrorlatchError, hasCode, MirrorlatchError } from '../../errors.ts';
+import type { Layout } from '../../mirror/layout.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
-import { findMirror } from '../../mirror/open.ts';
+import { findMirror, type Mirror } from '../../mirror/open.ts';
 import { refuseOtherOwner } from '../../mirror/ownership.ts';
 import { checkRsync, complaintOfSuperblock, storeNanoseconds } from '../../mirror/preflight.ts';
-import { settleFirstSync } from '../../mirror/settings.ts';
+import { type FirstSync, settleFirstSync } from '../../mirror/settings.ts';
+import { freshId } from '../../mirror/snapshot-id.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { pause } from '../../system/pause.ts';
 import { createMirror } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
-import { makingSnapshot } from '../../writer/publishing.ts';
+import { makingSnapshot, recordFailure } from '../../writer/publishing.ts';
 import { makingRoom } from '../../writer/room.ts';
-import { repairAbandonedGate, withWriter } from '../../writer/session.ts';
+import { repairAbandonedGate, withLock, withWriter } from '../../writer/session.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
 import { syncInPlace } from './in-place.ts';
@@ -43,9 +45,8 @@ export type SyncResult = Synced & {
  */
 export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { id, at, prune = true, pushed, signal, onEvent = () => {} } = options;
-  await checkRsync();
   await repairAbandoned(options);
-  const { mirror, isNew } = checkSync(options);
+  const { mirror, isNew } = await prepare(options);
   if (isNew) createMirror(options.root, settingsOfNew(options));
   const { layout } = mirror;
   refuseOtherOwner(layout);
@@ -56,20 +57,48 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const policy = { retention, retry, drain, shrink };
   const session = { command, failure, lock, ...policy, prune, signal, onEvent };
   const { result, recovered, pruned } = await withWriter(layout, session, async (writer) => {
-    const isFirst = rememberFirstSync(options, writer);
+    const first = rememberFirstSync(options, writer);
     const make = (newId: string): Promise<Synced> =>
       makingRoom(writer, () => bringUp(options, writer, newId));
     const synced = await makingSnapshot(writer, { id, at }, make);
-    if (isFirst) settle(writer);
+    if (first !== undefined) settle(writer, first);
     return synced;
   });
   return { ...result, recovered, pruned };
 }
 
-/** The next sync tries again if it fails, as on a full disk. */
-function settle(writer: Writer): void {
+/**
+ * Checks what can be checked before the lock. Whatever the cause, a sync that fails is on record: cron
+ * may be the only caller. A wrong command line (USAGE) is not a sync.
+ */
+async function prepare(options: SyncOptions): Promise<{ mirror: Mirror; isNew: boolean }> {
   try {
-    settleFirstSync(writer.layout);
+    await checkRsync();
+    return checkSync(options);
+  } catch (error) {
+    const layout = hasCode(error, 'USAGE') ? undefined : findMirror(options.root)?.layout;
+    if (layout !== undefined) await recordFailedStart(layout, options, error);
+    throw error;
+  }
+}
+
+/** Best effort: under another writer's lock, or as another user, nothing is recorded. */
+async function recordFailedStart(
+  layout: Layout,
+  { id, at, signal }: SyncOptions,
+  error: unknown,
+): Promise<void> {
+  const failure = `the sync of ${layout.root} failed`;
+  const name = id ?? freshId(at ?? new Date(), () => false);
+  await withLock(layout, { command: 'sync', failure, signal }, () => {
+    recordFailure(layout, name, asMirrorlatchError(error, failure));
+  }).catch(() => {});
+}
+
+/** The next sync tries again if it fails, as on a full disk. */
+function settle(writer: Writer, first: FirstSync): void {
+  try {
+    settleFirstSync(writer.layout, first);
   } catch (error) {
     writer.reportProblem(error, 'the source and its options could not be remembered for good');
   }

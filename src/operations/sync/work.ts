@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { MirrorlatchError } from '../../errors.ts';
+import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
 import { publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
@@ -11,6 +11,7 @@ import { checkPlaces, keepsNanoseconds } from '../../mirror/preflight.ts';
 import type { Settings } from '../../mirror/records.ts';
 import {
   changeSettings,
+  type FirstSync,
   type GivenSettings,
   newSettings,
   type Remembered,
@@ -20,8 +21,12 @@ import {
 import { SELECTION, type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
-import { joinOptions } from '../../rsync/join-options.ts';
-import { checkOptionFiles, withAbsoluteFiles } from '../../rsync/option-files.ts';
+import { joinOptions, showOptions } from '../../rsync/join-options.ts';
+import {
+  checkOptionFiles,
+  withAbsoluteFiles,
+  withoutFaultyFiles,
+} from '../../rsync/option-files.ts';
 import { parseRsyncOptions } from '../../rsync/options.ts';
 import { pushedSource } from '../../rsync/pushed.ts';
 import { isSameSource, parseSource, type Source, sourceName } from '../../rsync/source.ts';
@@ -30,6 +35,7 @@ import { quoteForSh } from '../../system/quote.ts';
 import { checkNewRoot } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import type { PolicyOptions } from '../../writer/policy.ts';
+import type { Writer } from '../../writer/writer.ts';
 import {
   CLONE_CHOICES,
   type CloneChoice,
@@ -118,7 +124,8 @@ export function planWork(
   checkPlaces(source, layout.root);
   const given = withAbsoluteFiles(options.rsyncOptions ?? []);
   const joined = joinOptions(remembered.rsyncOptions, given);
-  checkOptionFiles(joined.args);
+  checkOptionFiles(given);
+  checkRememberedFiles(remembered.rsyncOptions, layout);
   for (const contradiction of joined.contradictions) onNotice(contradiction);
   const { args, needsWholePass: wholeFor } = parseRsyncOptions(joined.args);
   const without = new Set(options.without);
@@ -147,6 +154,21 @@ export function planWork(
     clone: strategy === 'copy' ? 'copy' : clone,
     needsWholePass,
   };
+}
+
+/** @throws MirrorlatchError CONFIGURATION when a file of remembered options is missing. */
+function checkRememberedFiles(options: readonly string[], { root }: Layout): void {
+  try {
+    checkOptionFiles(options);
+  } catch (error) {
+    if (!hasCode(error, 'USAGE')) throw error;
+    const others = withoutFaultyFiles(options);
+    const rest = others.length === 0 ? '--clear-options' : `-- ${showOptions(others)}`;
+    throw new MirrorlatchError('CONFIGURATION', `${error.message}. ${root} remembers that option`, {
+      hint: `Put the file right, or forget the option: mirrorlatch init ${quoteForSh(root)} ${rest}`,
+      cause: error,
+    });
+  }
 }
 
 function refuseForInPlace({ strategy, clone, id }: SyncOptions): void {
@@ -218,14 +240,20 @@ export function settingsOfNew(options: SyncOptions): GivenSettings {
 }
 
 /**
- * Keeps what the first sync names, so that the next one goes on with it after a crash.
+ * Keeps what the first sync names, so that the next one goes on with it after a crash. In a mirror that
+ * a command has filled, it first has to prove right.
  *
- * @returns whether there is something to settle once a sync has ended well.
+ * @returns what is to be settled once a sync has ended well.
  */
-export function rememberFirstSync(options: SyncOptions, { layout, settings }: Mirror): boolean {
+export function rememberFirstSync(
+  options: SyncOptions,
+  { layout, settings, before }: Writer,
+): FirstSync | undefined {
   const { firstSync } = withFirstSync(options, { layout, settings });
-  if (firstSync !== settings.firstSync) changeSettings(layout, { firstSync });
-  return firstSync !== undefined;
+  if (before === undefined && firstSync !== settings.firstSync) {
+    changeSettings(layout, { firstSync });
+  }
+  return firstSync;
 }
 
 /** The guard for each plan of a sync. Under `--without delete` nothing of `current` vanishes. */
