@@ -501,7 +501,7 @@ describe.concurrent('--lock-only', () => {
 });
 
 test('a lock of a mirror that does not exist says how to make one that a command fills', async () => {
-  const root = join(home('none'), "it's missing");
+  const root = join(home('absent'), "it's missing");
   const result = await runProgram(['lock', root, '--', 'true']);
   expect(result.exitCode, transcript(result)).toBe(125);
   const quoted = root.replace("'", String.raw`'\''`);
