@@ -113,6 +113,13 @@ const CAUSES: readonly Cause[] = [
   },
   { codes: [24], ...VANISHED },
   {
+    // --max-delete, which mirrorlatch itself sets in place.
+    codes: [25],
+    is: 'retry',
+    what: 'the source has lost more than was planned',
+    hint: 'Look whether the source is whole, and sync again.',
+  },
+  {
     codes: [10, 12, 30, 35, 255],
     is: 'retry',
     what: 'the connection to the source failed',

@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
 import { nobody } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
@@ -12,6 +13,7 @@ import {
 } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { copiesOf, mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { afterTransfer, standInFor } from '../support/stand-in.ts';
 
 const oneSnapshot = mirrorsWith('first');
 const inPlace = copiesOf(async (mirror) => {
@@ -108,6 +110,57 @@ describe.each(Object.entries(WAYS))('I15: by %s', (way, { make, words }) => {
     const json = JSON.parse((await runProgram(['list', mirror.root, '--json'])).stdout);
     expect(json.at(-1).leftOut).toEqual([{ why: 'unsafe-link', count: 1, names: ['file'] }]);
   });
+});
+
+describe('I15: what was in the mirror and is left out now', () => {
+  test('counts with all that is in it if it was a directory, for the guard of that directory, too', async () => {
+    const mirror = await oneSnapshot(homeOf('directory'));
+    const moved = join(mirror.home, 'moved');
+    for (let number = 0; number < 40; number += 1) mirror.change({ [`main/f${number}`]: 'x' });
+    for (let number = 0; number < 4; number += 1) mirror.change({ [`sub/f${number}`]: 'x' });
+    await mirror.sync();
+    renameSync(join(mirror.source, 'sub'), moved);
+    symlinkSync(moved, join(mirror.source, 'sub'));
+    const refused = await runProgram(['sync', mirror.root, '--max-shrink', 'sub=10']);
+    expectFailure(refused, 65, /"sub" in the source has shrunk/);
+    expect(await mirror.sync()).toMatchObject({ plan: { deletedFiles: 4, source: { files: 42 } } });
+  });
+
+  test('is removed although its name holds the arrow of rsync', async () => {
+    const mirror = await oneSnapshot(homeOf('arrow'));
+    const name = 'x" -> "y';
+    mirror.change({ [name]: 'secret' });
+    await mirror.sync();
+    mirror.change({ [name]: null });
+    symlinkSync('/etc/passwd', join(mirror.source, name));
+    const result = await runProgram(['sync', mirror.root, '--allow-shrink']);
+    expect(result.stderr).toMatch(/left out x" -> "y: symlinks/);
+    expect(publishedIn(mirror)).toEqual(['below/file', 'file']);
+  });
+
+  test('stays left out although a filter of the user includes it', async () => {
+    const mirror = await inPlace(homeOf('included'));
+    mirror.change({ 'below/.f.aB1xyz': 'half' });
+    const rsync = ['--', '--include=/below/***', '--exclude=*'];
+    const result = await runProgram(['sync', mirror.root, '--allow-shrink', ...rsync]);
+    expect(result.stderr).toMatch(/left out below\/\.f\.aB1xyz/);
+    expect(publishedIn(mirror)).toEqual(['below/file']);
+  });
+});
+
+test('a file of the name ....abcdef is taken out of a leftover like any other', async () => {
+  const mirror = await oneSnapshot(homeOf('dots'));
+  const names = ['....abcdef', '...abcdef'];
+  for (const name of names) {
+    mirror.change({ [name]: 'x', new: name });
+    const script = afterTransfer(`rm '${mirror.source}/${name}'; exit 12`);
+    const PATH = standInFor('rsync', join(mirror.home, `programs ${name}`), script);
+    const args = ['sync', mirror.root, '--retries', '0'];
+    expectFailure(await runProgram(args, { env: { PATH } }), 69);
+    expect(existsSync(mirror.state('staging'))).toBe(true);
+    expect(await mirror.sync('--allow-shrink')).toMatchObject({ outcome: 'published' });
+    expect(publishedIn(mirror)).toEqual(['below/file', 'file', 'new']);
+  }
 });
 
 test.skipIf(!nobodyRunsTheProgram)(

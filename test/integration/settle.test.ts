@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -126,6 +135,87 @@ describe('I16: a source that goes on during a transfer', () => {
     expect(contentOf(mirror, 'zz/index')).toBe('v2: p1 p2\n');
     expect(existsSync(join(mirror.root, 'current', 'pool', 'p2'))).toBe(false);
   });
+});
+
+describe('a mirror in place whose source loses files after the plan', () => {
+  test('I8: deletes no more than was planned, and looks again with the shrink guard', async () => {
+    const mirror = await inPlace(homeOf('lost'));
+    for (let number = 0; number < 8; number += 1) mirror.change({ [`f${number}`]: 'x' });
+    await mirror.sync();
+    mirror.change({ new: 'x', f0: null });
+    const lost = atTransfer(once(mirror, `rm -r '${mirror.source}'/*`));
+    const PATH = standInFor('rsync', join(mirror.home, 'programs'), lost);
+    const args = ['sync', mirror.root, '--retry-delay', '0'];
+    const result = await runProgram(args, { env: { PATH } });
+    expectFailure(result, 65, /the source has no file left|has shrunk/);
+    expect(readdirSync(join(mirror.root, 'gate', 'live')).length).toBeGreaterThan(7);
+    expect(mirror.record()).toMatchObject({ state: 'dirty' });
+  });
+
+  test('I8: is refused for a directory with a limit of its own', async () => {
+    const mirror = await inPlace(homeOf('directory lost'));
+    for (let number = 0; number < 8; number += 1) mirror.change({ [`f${number}`]: 'x' });
+    mirror.change({ 'sub/one': 'x', 'sub/two': 'x' });
+    await mirror.sync();
+    mirror.change({ new: 'x' });
+    const lost = atTransfer(once(mirror, `rm '${mirror.source}'/sub/*`));
+    const PATH = standInFor('rsync', join(mirror.home, 'programs'), lost);
+    const args = ['sync', mirror.root, '--retry-delay', '0', '--max-shrink', 'sub=10'];
+    const result = await runProgram(args, { env: { PATH } });
+    expectFailure(result, 65, /"sub" in the source has shrunk/);
+    expect(readdirSync(join(mirror.root, 'gate', 'live', 'sub'))).toEqual(['one', 'two']);
+  });
+});
+
+describe('--without delete', () => {
+  test('keeps what only a mirror in place has', async () => {
+    const mirror = await inPlace(homeOf('kept in place'));
+    const own = join(mirror.root, 'gate', 'live', 'own');
+    writeFileSync(own, 'mine');
+    mirror.change({ file: null, new: 'x' });
+    const result = await runProgram(['sync', mirror.root, '--without', 'delete']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(readdirSync(join(mirror.root, 'current')).sort()).toEqual([
+      'below',
+      'file',
+      'new',
+      'own',
+    ]);
+  });
+
+  test('keeps what an interrupted sync had already taken away', async () => {
+    const mirror = await oneSnapshot(homeOf('kept after a kill'));
+    mirror.change({ file: null, new: 'x' });
+    const words = ['--retries', '0'];
+    expectFailure(await syncWhile(mirror, afterTransfer('exit 12'), ...words), 69);
+    const result = await runProgram(['sync', mirror.root, '--without', 'delete']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(readdirSync(join(mirror.root, 'current')).sort()).toEqual(['below', 'file', 'new']);
+  });
+});
+
+test('what rsync might have called so is deleted in place with its source', async () => {
+  const mirror = await inPlace(homeOf('index'));
+  mirror.change({ '.index.sha256': 'x' });
+  await mirror.sync();
+  mirror.change({ '.index.sha256': null });
+  await mirror.sync('--allow-shrink');
+  expect(readdirSync(join(mirror.root, 'current')).sort()).toEqual(['below', 'file']);
+});
+
+test('a source of many symlinks that goes on is no smaller for it', async () => {
+  const mirror = await oneSnapshot(homeOf('symlinks'));
+  for (let number = 0; number < 100; number += 1)
+    symlinkSync('below/././././././././././././file', join(mirror.source, `link${number}`));
+  await mirror.sync();
+  mirror.change({ new: 'x' });
+  const PATH = standInFor(
+    'rsync',
+    join(mirror.home, 'programs'),
+    atTransfer(once(mirror, `echo y >'${mirror.source}/newer'`)),
+  );
+  const result = await runProgram(['sync', mirror.root], { env: { PATH } });
+  expect(result.exitCode, transcript(result)).toBe(0);
 });
 
 describe('a source that says that it is being updated', () => {
