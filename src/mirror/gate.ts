@@ -1,7 +1,9 @@
-import { chmodSync, closeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fsyncSync, openSync } from 'node:fs';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere, readTextIfThere, syncDirectory, writeWhole } from '../system/files.ts';
 import { thisHost } from '../system/host.ts';
+import { refuseMountAt } from '../system/mounts.ts';
+import { refuseOtherThanDirectory } from '../system/own-files.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { Drain, type DrainOptions } from './drain.ts';
 import { type Layout, LIVE } from './layout.ts';
@@ -264,13 +266,23 @@ function modeWhileOpen(layout: Layout, { state, mode }: GateRecord): number {
 }
 
 function modeOfGate(layout: Layout): number | undefined {
+  refuseOtherThanDirectory(layout.gate);
   const mode = lstatIfThere(layout.gate)?.mode;
   return mode === undefined ? undefined : Number(mode & 0o7777n);
 }
 
-function setMode(layout: Layout, mode: number): void {
-  chmodSync(layout.gate, mode);
-  syncDirectory(layout.gate);
+/** @throws MirrorlatchError CONFIGURATION when the gate is a symlink or a mount point (I13). */
+function setMode({ gate }: Layout, mode: number): void {
+  refuseOtherThanDirectory(gate);
+  refuseMountAt(gate, 'opened or closed');
+  const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
+  const descriptor = openSync(gate, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    fchmodSync(descriptor, mode);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** @returns the record as written; `since` is the current time unless it is given. */

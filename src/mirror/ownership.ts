@@ -13,23 +13,66 @@ import type { Layout } from './layout.ts';
  * Refuses to change another user's mirror, as root too: what root makes there, the user could neither
  * remove nor share by hard links any more (proc(5), protected_hardlinks).
  *
+ * Nor may others exchange what lies in ROOT, because a writer then changes and removes what they put
+ * there (I13).
+ *
  * @throws MirrorlatchError PERMISSION, naming the owner; CONFIGURATION when `.mirrorlatch` is no
  *   directory.
  */
-export function refuseOtherOwner({ root, state }: Layout): void {
-  refuseOtherThanDirectory(state);
-  const found = lstatIfThere(state);
-  if (found !== undefined) refuseOwner(root, state, Number(found.uid));
+export function refuseOtherOwner(layout: Layout): void {
+  refuseOwnersExcept(layout, []);
 }
 
 /**
- * Refuses to make a mirror as root in another user's directory, for the same reason.
+ * Refuses to run what another user's mirror remembers, such as the programs that options of rsync name.
+ * Root could run them as anybody, anyway.
+ *
+ * @throws MirrorlatchError as `refuseOtherOwner`.
+ */
+export function refuseOtherOwnersOptions(layout: Layout): void {
+  refuseOwnersExcept(layout, [0n]);
+}
+
+function refuseOwnersExcept({ root, state }: Layout, trusted: readonly bigint[]): void {
+  refuseOtherThanDirectory(state);
+  const [ofState, ofRoot] = [lstatIfThere(state), lstatIfThere(root)];
+  if (ofState === undefined || ofRoot === undefined) return;
+  if (!trusted.includes(ofState.uid)) refuseOwner(root, state, Number(ofState.uid));
+  if (![0n, ofState.uid].includes(ofRoot.uid)) {
+    const [owner, other] = [ofState, ofRoot].map(({ uid }) => userName(Number(uid)));
+    throw new MirrorlatchError(
+      'PERMISSION',
+      `${root} belongs to ${other}, who could exchange what is in it, but the mirror to ${owner}`,
+      {
+        hint: `As root, give it to its owner: chown ${quoteForSh(owner ?? '')} ${quoteForSh(root)}`,
+      },
+    );
+  }
+  refuseWorldWritable(root, ofRoot.mode);
+}
+
+/**
+ * Refuses to make a mirror in another user's directory, for the same reason. What belongs to root is
+ * safe from all others.
  *
  * @throws MirrorlatchError PERMISSION, naming the owner.
  */
 export function refuseOtherOwnersRoot(root: string): void {
   const found = lstatIfThere(root);
-  if (found !== undefined && process.geteuid?.() === 0) refuseOwner(root, root, Number(found.uid));
+  if (found === undefined) return;
+  if (found.uid !== 0n) refuseOwner(root, root, Number(found.uid));
+  refuseWorldWritable(root, found.mode);
+}
+
+/** In such a directory any user may put something else in the place of what a writer removes. */
+function refuseWorldWritable(root: string, mode: bigint): void {
+  const isSticky = (mode & 0o1000n) !== 0n;
+  if ((mode & 0o002n) === 0n || isSticky) return;
+  throw new MirrorlatchError(
+    'PERMISSION',
+    `${root} is writable by every user, who could exchange what is in it`,
+    { hint: `Take that from the others with: chmod o-w ${quoteForSh(root)}` },
+  );
 }
 
 function refuseOwner(root: string, directory: string, uid: number): void {

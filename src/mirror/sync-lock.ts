@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { closeSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { ifThere, writeWhole } from '../system/files.ts';
+import { ifThere, lstatIfThere, otherThing, writeWhole } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
 import {
   HEARTBEAT_MS,
@@ -127,10 +127,12 @@ export class SyncLock {
    * renames that part away, so a holder that was suspended for too long has nothing left to rename:
    * the kernel itself refuses the flip, however late it comes.
    *
-   * @throws MirrorlatchError LOCK_LOST when the lock is no longer ours.
+   * @throws MirrorlatchError LOCK_LOST when the lock is no longer ours; CONFIGURATION when a directory
+   *   is in the way.
    */
   replaceLink(path: string, target: string): void {
     this.lost.throwIfAborted();
+    if (lstatIfThere(path)?.isDirectory()) throw otherThing(path, 'a symlink');
     const fresh = join(this.#directory.inside, 'link');
     const flipped = withReserve(this.#layout, () =>
       ifThere(() => {

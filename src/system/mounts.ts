@@ -78,7 +78,16 @@ export function mountHolding(mounts: readonly Mount[], path: string): Mount | un
  * @throws MirrorlatchError CONFIGURATION, with the command that unmounts it.
  */
 export function refuseMountsWithin(tree: string, change: string): void {
-  const mounted = mountPointsWithin(tree);
+  refuseMounts(tree, change, mountPointsWithin(tree));
+}
+
+/** Refuses to go on if something is mounted at this very path; throws as `refuseMountsWithin`. */
+export function refuseMountAt(path: string, change: string): void {
+  const mounted = mountPointsWithin(path).filter((mountPoint) => mountPoint === path);
+  refuseMounts(path, change, mounted);
+}
+
+function refuseMounts(tree: string, change: string, mounted: readonly string[]): void {
   if (mounted.length === 0) return;
   const verb = mounted.length === 1 ? 'is' : 'are';
   throw new MirrorlatchError(

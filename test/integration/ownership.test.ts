@@ -1,4 +1,14 @@
-import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -64,6 +74,41 @@ describe.skipIf(!nobodyRunsTheProgram)(`root in a user's mirror${whyNotAsNobody}
     expect(difference(before, describeTree(mirror.root))).toEqual([]);
   });
 
+  test.each(['--rsh', '--rsync-path'])(
+    'a dry run does not run what the owner put in %s',
+    async (option) => {
+      const mirror = await fourSnapshots();
+      const evil = join(mirror.home, 'evil');
+      writeFileSync(evil, `#!/bin/sh\ntouch '${evil}.was-run'\n`, { mode: 0o755 });
+      await runForJson(['init', mirror.root, '--source', 'host:/tree', '--', `${option}=${evil}`]);
+      await ofNobody(mirror);
+      const words = ['sync', mirror.root, '--dry-run', '--retries', '0'];
+      expectFailure(
+        await runProgram(words),
+        77,
+        /belongs to nobody/,
+        /runuser -u nobody -- .* --dry-run/,
+      );
+      expect(existsSync(`${evil}.was-run`)).toBe(false);
+    },
+  );
+
+  test("a dry run of a push is refused by the mirror's host, too", async () => {
+    const mirror = await ofNobody(await fourSnapshots());
+    const shell = join(scratchDirectory(), 'shell');
+    writeFileSync(shell, '#!/bin/sh\nshift\nexec sh -c "$*"\n', { mode: 0o755 });
+    const result = await runProgram(
+      ['sync', mirror.source, `ssh://host${mirror.root}`, '--dry-run'].concat([
+        '--remote-program',
+        launcher,
+        '--',
+        '-e',
+        shell,
+      ]),
+    );
+    expectFailure(result, 77, /belongs to nobody/);
+  });
+
   test('the command that the message gives does it', async () => {
     const mirror = await ofNobody(await fourSnapshots());
     mirror.change({ file: "it's changed" });
@@ -95,7 +140,6 @@ describe.skipIf(!nobodyRunsTheProgram)(`root in a user's mirror${whyNotAsNobody}
       ['list', mirror.root],
       ['current', mirror.root],
       ['prune', mirror.root, '--dry-run'],
-      ['sync', mirror.root, '--dry-run'],
     ]) {
       const result = await runProgram(words);
       expect(result.exitCode, transcript(result)).toBe(0);
@@ -159,3 +203,88 @@ describe.skipIf(!nobodyRunsTheProgram)(`what root left in a user's mirror${whyNo
     expect(again.stderr, transcript(again)).toBe('');
   });
 });
+
+describe.skipIf(!nobodyRunsTheProgram)(
+  `a ROOT in which others could exchange things${whyNotAsNobody}`,
+  () => {
+    const writers = (root: string) => [
+      ['sync', root],
+      ['sync', root, '--dry-run'],
+      ['prune', root, '--grace', '0'],
+      ['rollback', root, 'a'],
+      ['init', root, '--keep-last', '7'],
+    ];
+
+    test("is refused by every writer while it is another user's", async () => {
+      const mirror = await fourSnapshots();
+      chownSync(mirror.root, nobody.uid, nobody.gid);
+      const mend = `chown root ${mirror.root}`;
+      for (const words of writers(mirror.root)) {
+        expectFailure(
+          await runProgram(words),
+          77,
+          /belongs to nobody/,
+          new RegExp(`: ${mend}$`, 'm'),
+        );
+      }
+      await paste(mend);
+      await mirror.sync();
+    });
+
+    test('is refused by every writer while every user may write to it, unless it is sticky', async () => {
+      const mirror = await fourSnapshots();
+      chmodSync(mirror.root, 0o777);
+      const mend = `chmod o-w ${mirror.root}`;
+      for (const words of writers(mirror.root)) {
+        expectFailure(await runProgram(words), 77, /every user/, new RegExp(`: ${mend}$`, 'm'));
+      }
+      chmodSync(mirror.root, 0o1777);
+      await mirror.sync();
+      chmodSync(mirror.root, 0o777);
+      await paste(mend);
+      await mirror.sync();
+    });
+
+    test('is made no mirror of', async () => {
+      const root = join(scratchDirectory(), 'open');
+      mkdirSync(root);
+      chmodSync(root, 0o777);
+      expectFailure(await runProgram(['init', root]), 77, /every user/);
+      expect(describeTree(root).size).toBe(1);
+    });
+
+    test("a user's mirror in root's directory is no such case", async () => {
+      const mirror = await ofNobody(await fourSnapshots());
+      chownSync(mirror.root, 0, 0);
+      chmodSync(mirror.root, 0o1777);
+      const result = await runProgram(['sync', mirror.root], { user: nobody });
+      expect(result.exitCode, transcript(result)).toBe(0);
+    });
+
+    test('a directory that another put in the place of previous is named', async () => {
+      const mirror = await fourSnapshots();
+      rmSync(join(mirror.root, 'previous'));
+      mkdirSync(join(mirror.root, 'previous'));
+      mirror.change({ file: 'e' });
+      expectFailure(
+        await runProgram(['sync', mirror.root]),
+        78,
+        /\/previous is not a symlink/,
+        /: mv /,
+      );
+    });
+
+    test('a gate that became a symlink is not followed', async () => {
+      const mirror = inPlaceMirror(await inPlace());
+      const victim = join(mirror.home, 'victim');
+      mkdirSync(join(victim, 'live'), { recursive: true });
+      chmodSync(victim, 0o711);
+      renameSync(join(mirror.root, 'gate'), join(mirror.root, 'other'));
+      symlinkSync(victim, join(mirror.root, 'gate'));
+      for (const verb of ['close', 'open']) {
+        expectFailure(await runProgram(['gate', verb, mirror.root]), 78, /gate is not a directory/);
+      }
+      expect(statSync(victim).mode & 0o777).toBe(0o711);
+    });
+  },
+);

@@ -1,5 +1,6 @@
 import { asMirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
+import { refuseOtherOwnersOptions } from '../../mirror/ownership.ts';
 import { checkRsync } from '../../mirror/preflight.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { Retries } from '../../rsync/retries.ts';
@@ -20,7 +21,7 @@ export type PlannedSync = {
 /**
  * Finds out what a sync would do, without a lock and without changing anything.
  *
- * @throws MirrorlatchError when the plan cannot be made.
+ * @throws MirrorlatchError PERMISSION in another user's mirror; else when the plan cannot be made.
  */
 export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const startedAt = performance.now();
@@ -28,6 +29,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   await checkRsync();
   const { mirror } = checkSync(options);
   const { layout, settings } = mirror;
+  refuseOtherOwnersOptions(layout);
   const work = planWork(options, mirror, (message) => onEvent({ kind: 'notice', message }));
   const policy = policyOf(settings, options);
   const current = currentId(layout);
