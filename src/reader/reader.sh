@@ -117,13 +117,22 @@ ml_end_wait() {
   exit 75
 }
 
-# ml_wait WHY: wait about a second, or exit with 75 when --wait is used up.
+# ml_give_back: close the leases that this guard has taken; those that a pin around it has passed on stay.
+ml_give_back() {
+  for ml_fd in $ml_taken; do ml_close "$ml_fd"; done
+  ml_taken=''
+}
+
+# ml_wait WHY: wait about a second, or exit with 75 when --wait is used up. The writer of another mirror may be waiting
+# for this guard, so it gives back all leases before, and sets ml_start_over.
 ml_wait() {
   if [ -n "$ml_patience" ] && [ "$ml_waited" -ge "$ml_patience" ]; then
     ml_quote "$ml_root"
     ml_end_wait "$1" "Wait longer with --wait, or look at the mirror with: mirrorlatch status $ml_quoted"
   fi
   [ "$ml_waited" != 0 ] || ml_say "waiting: $1"
+  [ -z "$ml_taken" ] || ml_start_over=yes
+  ml_give_back
   if [ -z "$ml_waiter" ]; then sleep 1; else ml_wait_for_events; fi
   ml_waited=$((ml_waited + 1))
 }
@@ -288,9 +297,11 @@ ml_resolve() {
 # snapshot away and unlinks the lease. So a snapshot that still has its name once this lock is held will stay.
 ml_take_lease() {
   ml_name_lease "$ml_root" "$ml_id"
+  ml_is_inherited=no
   # A pin around this command has passed its lease on.
   for ml_fd in 9 8 7 6 5 4 3; do
     if [ "/proc/self/fd/$ml_fd" -ef "$ml_lease" ] && [ . -ef "$ml_snapshot" ] && flock -s -n "$ml_fd"; then
+      ml_is_inherited=yes
       return 0
     fi
   done
@@ -408,8 +419,10 @@ ml_hold() {
       if ml_take_lease || { [ "$ml_tries" -ge 20 ] && ml_hold_open_lease; }; then
         # The writer announces that the gate closes before it waits for the holders of this lock: look once more.
         ml_is_open && return 0
-        ml_close "$ml_fd"
+        [ "$ml_is_inherited" = yes ] || ml_close "$ml_fd"
       fi
+      # The writer of an in-place mirror waits for whoever stands in the tree.
+      CDPATH='' cd /
     elif [ -n "$ml_wanted" ]; then
       ml_why="$ml_root has no snapshot $ml_wanted"
       [ "$ml_wanted" != previous ] || ml_why="$ml_root has no previous snapshot"
@@ -922,7 +935,21 @@ ml_read_served() {
   done <"$1"
 }
 
-# ml_pin_mirror N: resolve and hold a snapshot of the Nth mirror, whose ROOT is the working directory.
+# ml_pin_mirrors: resolve and hold a snapshot of each of the ml_count mirrors.
+ml_pin_mirrors() {
+  ml_n=1 ml_leases='' ml_all_inside=yes
+  while [ "$ml_n" -le "$ml_count" ]; do
+    eval "ml_given=\$ml_root_$ml_n"
+    CDPATH='' cd -- "$ml_pwd" 2>/dev/null
+    ml_enter "$ml_given" ||
+      ml_fail "there is no mirror in $ml_given, or you may not enter it" \
+        'Check the path. A mirror has .mirrorlatch or a symlink named current.'
+    if ml_pin_mirror "$ml_n"; then ml_n=$((ml_n + 1)); else ml_n=1 ml_leases='' ml_all_inside=yes; fi
+  done
+}
+
+# ml_pin_mirror N: resolve and hold a snapshot of the Nth mirror, whose ROOT is the working directory. False if that had
+# to wait: then no mirror is held, and all have to be pinned anew.
 ml_pin_mirror() {
   ml_root=$PWD ml_fd=''
   eval "ml_wanted=\$ml_wanted_$1 ml_remember=\$ml_remember_$1"
@@ -936,8 +963,16 @@ ml_pin_mirror() {
   ml_hold
   [ -z "$ml_asked" ] || [ "$ml_asked" = "$ml_id" ] ||
     ml_say "$ml_root stays pinned to $ml_id by the pin around this command: $ml_asked is ignored"
-  [ -z "$ml_fd" ] || ml_leases="$ml_leases $ml_fd"
+  if [ -n "$ml_fd" ]; then
+    ml_leases="$ml_leases $ml_fd"
+    [ "$ml_is_inherited" = yes ] || ml_taken="$ml_taken $ml_fd"
+  fi
   eval "ml_root_$1=\$ml_root ml_snapshot_$1=\$ml_snapshot ml_id_$1=\$ml_id"
+  if [ "$ml_start_over" = yes ]; then
+    ml_start_over=no
+    ml_give_back
+    return 1
+  fi
   [ -z "$ml_remember" ] || ml_remember_id "$ml_id" "$ml_remember"
 }
 
@@ -1132,24 +1167,18 @@ if [ -z "$ml_root_1" ]; then
   case $ml_self in */*) ml_root_1=${ml_self%/*}/.. ;; *) ml_root_1=.. ;; esac
 fi
 
-ml_n=1 ml_leases='' ml_ns='' ml_all_inside=yes ml_given_count=$ml_count
-while [ "$ml_n" -le "$ml_count" ]; do
-  eval "ml_given=\$ml_root_$ml_n"
-  [ "$ml_n" = 1 ] || CDPATH='' cd -- "$ml_pwd" 2>/dev/null
-  ml_enter "$ml_given" ||
-    ml_fail "there is no mirror in $ml_given, or you may not enter it" \
-      'Check the path. A mirror has .mirrorlatch or a symlink named current.'
-  ml_pin_mirror "$ml_n"
-  ml_n=$((ml_n + 1))
-done
+ml_taken='' ml_start_over=no ml_ns='' ml_given_count=$ml_count
+ml_pin_mirrors
 # Also hold the other mirrors of the pin around this one, or a third pin inside would not know of them.
 ml_n=1
 while ml_read_outer "$ml_n"; do
   ml_other=$ml_outer_root
   if ! ml_is_pinned "$ml_other" && ml_find_outer "$ml_other" && [ "$ml_outer_pin" != none ] && ml_enter "$ml_other"; then
     ml_count=$((ml_count + 1))
-    eval "ml_wanted_$ml_count='' ml_remember_$ml_count=''"
-    ml_pin_mirror "$ml_count"
+    eval "ml_root_$ml_count=\$ml_other ml_wanted_$ml_count='' ml_remember_$ml_count=''"
+    ml_outer_n=$ml_n
+    ml_pin_mirror "$ml_count" || ml_pin_mirrors
+    ml_n=$ml_outer_n
   fi
   ml_n=$((ml_n + 1))
 done

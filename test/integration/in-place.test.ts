@@ -275,6 +275,39 @@ describe.concurrent('Readers inside', () => {
     expect((await late.result).stdout).toBe('changed');
   });
 
+  test('that come while the gate closes leave the tree before they wait for it', async () => {
+    const one = await mirror('leave');
+    const programs = join(one.home, 'programs');
+    // The guard stands in the tree when it takes the lease by flock(1).
+    const [arrived, closing] = [join(one.home, 'arrived'), join(one.home, 'closing')];
+    const waits = `if [ "$1" = -s ] && mkdir '${arrived}' 2>/dev/null; then until [ -e '${closing}' ]; do sleep 0.05; done; fi`;
+    const env = { PATH: standInFor('flock', programs, waits) };
+    const late = startGuarded(reader, one.root, inShell('cat file'), { env });
+    await eventually(() => expect(existsSync(arrived)).toBe(true));
+    one.change({ file: 'changed' });
+    const sync = startProgram(['sync', one.root, '--drain', '20s']);
+    await one.reaches('closing');
+    writeFileSync(closing, '');
+    const result = await sync.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect((await late.result).stdout).toBe('changed');
+  });
+
+  test('of several mirrors hold none of them while they wait for one', async () => {
+    for (const [index, guard] of oneOfEachKind.entries()) {
+      const [one, other] = [await mirror(`first of ${index}`), await mirror(`second of ${index}`)];
+      await runForJson(['gate', 'close', other.root]);
+      const paths = [join(one.root, 'current/file'), join(other.root, 'current/file')];
+      const late = startGuarded(guard, [one.root, other.root], ['cat', ...paths]);
+      await eventually(() => expect(late.saidSoFar()).toMatch(/waiting: .*by hand/));
+      one.change({ file: 'changed' });
+      await one.sync('--drain', '20s');
+      await runForJson(['gate', 'open', other.root]);
+      const result = await late.result;
+      expect(result.stdout, transcript(result)).toBe('changedcontent');
+    }
+  });
+
   test.each(['cwd', 'namespace'])(
     'may enter the mirror again under a %s pin: the sync waits for them, but they do not wait for it',
     async (pin) => {
