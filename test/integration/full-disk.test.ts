@@ -204,6 +204,23 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(mirror.snapshots()).toEqual(['second', 'third']);
   });
+
+  test('is no trap for a mirror in place: what a failed sync left makes room for the next', async () => {
+    const disk = await mountTmpfs('size=4m');
+    const mirror = smallMirror({ root: join(disk, 'mirror') });
+    await runForJson(['init', mirror.root, '--in-place']);
+    await mirror.sync();
+    // The second one does not fit beside what the first has taken.
+    mirror.change({ one: randomBytes(1.5 * MIB), two: randomBytes(1.5 * MIB) });
+    const result = await runProgram(['sync', mirror.source, mirror.root]);
+    expectFailure(result, 74, /no space|quota/i);
+    mirror.change({ one: null, two: null, three: 'fits' });
+    fill(join(disk, 'filler'));
+    for (let tries = 0; tries < 2; tries += 1) await runProgram(['sync', mirror.root]);
+    expect(existsSync(join(mirror.root, 'gate', 'live', '.~tmp~'))).toBe(false);
+    expect(await mirror.sync()).toMatchObject({ plan: { source: { files: 3 } } });
+    expect(mirror.linked('current')).toBeDefined();
+  });
 });
 
 /** A filesystem of a few megabytes, whose blocks are for every user. */
