@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { withoutOption } from './options.ts';
 import type { Source } from './source.ts';
 
 /** What rsync does for a mirror by default, by the name that turns it off (`--without NAME`). */
@@ -32,14 +33,17 @@ export const ENTRY_MARK = `@${randomUUID()}|`;
 /** The change, the size in bytes, the modification time, the mode and the name: see `parseEntry`. */
 export const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%B|%n`;
 
-/** Lists what a sync into `target` would do, entry by entry, without changing anything. */
+/**
+ * Lists what a sync into `target` would do, entry by entry, without changing anything. So rsync's log
+ * gets what is transferred, and nothing of a plan.
+ */
 export function planArguments(transfer: Transfer, target: string): string[] {
   return [
     '--dry-run',
     // The target may still have entries from before the filter that excludes them was given.
     '--delete',
     '--delete-excluded',
-    ...common(transfer),
+    ...common({ ...transfer, options: withoutOption('log-file', transfer.options) }),
     '--stats',
     // Makes rsync name what it leaves out, see `parseLeftOut`.
     '--info=name1,nonreg1,skip1',

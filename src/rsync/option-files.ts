@@ -1,9 +1,11 @@
-import { readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { ifThere } from '../system/files.ts';
+import { ifThere, lstatIfThere, realPathToBe } from '../system/files.ts';
+import { isWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { optionValue, parseRsyncOptions, withOptionValue } from './options.ts';
+import { withAbsolutePaths } from './remote-shell.ts';
 
 /**
  * rsync looks a relative name up in its working directory. Options are remembered, and cron starts
@@ -27,6 +29,7 @@ const FILES: Readonly<Record<string, 'read' | 'written'>> = {
  */
 export function withAbsoluteFiles(given: readonly string[]): string[] {
   return parseRsyncOptions(given).named.flatMap(({ name, words }) => {
+    if (name === 'rsh') return withOptionValue(words, withAbsolutePaths(optionValue(words)));
     const file = fileOf(name, words);
     if (file === undefined) return words;
     if (file.path === '' || file.path === '-') {
@@ -41,33 +44,78 @@ export function withAbsoluteFiles(given: readonly string[]): string[] {
 }
 
 /**
- * Checks that the files which options name are there.
+ * Checks that the files which options name can be read, or written without harm.
  *
  * @param options as `withAbsoluteFiles` returns them.
+ * @param frozen real paths of directories in which rsync may not write a file of its own.
  * @throws MirrorlatchError USAGE
  */
-export function checkOptionFiles(options: readonly string[]): void {
+export function checkOptionFiles(options: readonly string[], frozen: readonly string[]): void {
   for (const { name, words } of parseRsyncOptions(options).named) {
     const file = fileOf(name, words);
     if (file === undefined) continue;
-    const wanted = file.use === 'written' ? dirname(file.path) : file.path;
-    if (ifThere(() => statSync(wanted)) === undefined) {
-      throw problem(words, `there is no ${wanted}`, 'Make it, or name another one.');
+    if (file.use === 'written') {
+      refuseToWrite(file.path, words, frozen);
+      continue;
     }
+    refuseUnreadable(file.path, words);
     if (file.use === 'rules') refuseRelativeMerges(file.path, words, new Set());
   }
 }
 
-/** The options without those whose file is missing or cannot be used. */
-export function withoutFaultyFiles(options: readonly string[]): string[] {
+/** The options without those that `checkOptionFiles` refuses. */
+export function withoutFaultyFiles(
+  options: readonly string[],
+  frozen: readonly string[],
+): string[] {
   return parseRsyncOptions(options).named.flatMap(({ words }) => {
     try {
-      checkOptionFiles(words);
+      checkOptionFiles(words, frozen);
       return words;
     } catch {
       return [];
     }
   });
+}
+
+/** rsync takes a directory for a file without a line, and would publish what a rule left out before. */
+function refuseUnreadable(path: string, words: readonly string[]): void {
+  const found = ifThere(() => statSync(path));
+  if (found === undefined) {
+    throw problem(words, `there is no ${path}`, 'Make it, or name another one.');
+  }
+  if (!found.isFile()) {
+    throw problem(
+      words,
+      `${path} is not a regular file`,
+      'Name a file that can be read each time.',
+    );
+  }
+  try {
+    accessSync(path, constants.R_OK);
+  } catch {
+    throw problem(words, `${path} cannot be read`, 'Run it as a user that may read that file.');
+  }
+}
+
+function refuseToWrite(path: string, words: readonly string[], frozen: readonly string[]): void {
+  const directory = dirname(path);
+  if (ifThere(() => statSync(directory)) === undefined) {
+    throw problem(words, `there is no ${directory}`, 'Make it, or name another one.');
+  }
+  const wrong = whyNotToWrite(path, frozen);
+  if (wrong !== undefined) throw problem(words, wrong, 'Name a file elsewhere, as in /var/log.');
+}
+
+function whyNotToWrite(path: string, frozen: readonly string[]): string | undefined {
+  const real = realPathToBe(path);
+  const around = frozen.find((directory) => isWithin(real, directory));
+  if (around !== undefined) return `rsync would write into ${around}`;
+  const found = ifThere(() => statSync(path));
+  // rsync would make what it leads to, wherever that is.
+  if (found === undefined) return lstatIfThere(path) && `${path} is a symlink to nothing`;
+  if (!found.isFile()) return `${path} is not a regular file`;
+  return found.nlink > 1 ? `${path} has a second name (hard link)` : undefined;
 }
 
 interface OptionFile {
@@ -97,7 +145,7 @@ function mergedFile(rule: string): OptionFile | undefined {
 function refuseRelativeMerges(file: string, words: readonly string[], seen: Set<string>): void {
   if (seen.has(file)) return;
   seen.add(file);
-  const rules = ifThere(() => readFileSync(file, 'utf8')) ?? '';
+  const rules = readFileSync(file, 'utf8');
   for (const rule of rules.split(/[\n\r]/)) {
     const merged = mergedFile(rule);
     if (merged === undefined) continue;
@@ -105,6 +153,7 @@ function refuseRelativeMerges(file: string, words: readonly string[], seen: Set<
       const inside = `${file} has the rule ${JSON.stringify(rule)}, whose file depends on the working directory`;
       throw problem(words, inside, 'Write the absolute path there.');
     }
+    refuseUnreadable(merged.path, words);
     refuseRelativeMerges(merged.path, words, seen);
   }
 }

@@ -2,6 +2,7 @@ import { MirrorlatchError } from '../errors.ts';
 import { type DuplexChild, startDuplexChild } from '../system/duplex-child.ts';
 import { FIRST_INHERITED } from '../system/process.ts';
 import { optionValue, parseRsyncOptions } from './options.ts';
+import { splitShell } from './remote-shell.ts';
 import type { Source } from './source.ts';
 
 /**
@@ -151,15 +152,5 @@ function refuseBound(name: string, words: readonly string[]): void {
     {
       hint: 'Give patterns with --exclude and --include, and set up the connection in ssh_config.',
     },
-  );
-}
-
-/** Splits a remote shell into words as rsync does (rsync(1), --rsh): a doubled quote is literal. */
-export function splitShell(text: string): string[] {
-  const words = text.match(/(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|[^\s"'])+/g) ?? [];
-  return words.map((word) =>
-    word.replace(/"((?:[^"]|"")*)"|'((?:[^']|'')*)'/g, (_, double?: string, single?: string) =>
-      double === undefined ? (single ?? '').replaceAll("''", "'") : double.replaceAll('""', '"'),
-    ),
   );
 }

@@ -1,4 +1,12 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -76,6 +84,90 @@ describe('a file that an option of rsync names', () => {
     rmSync(join(cwd, 'ex'));
     expectFailure(await runProgram(['sync', root]), 78, new RegExp(`there is no ${cwd}/ex`));
   });
+
+  test('has to be a regular file, then and later: of a directory, rsync reads no rule', async () => {
+    const mirror = mirrorWithRules({ ex: '/secret\n', outer: '' });
+    const { source, root, rules: cwd } = mirror;
+    writeFileSync(join(cwd, 'outer'), `merge ${cwd}/inner\n`);
+    writeFileSync(join(cwd, 'inner'), '- /secret\n');
+    await runForJson(['sync', source, root, '--', `--exclude-from=${cwd}/ex`]);
+    for (const remake of ['mkdir', 'mkfifo']) {
+      for (const name of ['ex', 'inner']) {
+        await execa('sh', ['-c', `rm -r "$1"; ${remake} "$1"`, 'sh', join(cwd, name)]);
+      }
+      expectFailure(await runProgram(['sync', root]), 78, /rules\/ex is not a regular file/);
+      for (const option of ['--filter=merge inner', '--filter=merge outer']) {
+        const words = ['sync', source, join(mirror.home, 'other'), '--', option];
+        expectFailure(await runProgram(words, { cwd }), 64, /rules\/inner is not a regular file/);
+      }
+    }
+    expect(published(mirror)).toEqual(['below', 'file']);
+  });
+
+  test('for rsync to write lies neither in the mirror nor in the source, and has no other name', async () => {
+    const mirror = await oneSnapshot();
+    const { source, root, home } = mirror;
+    const log = (name: string) => join(home, name);
+    const published = join(root, 'current', 'file');
+    await execa('sh', [
+      '-c',
+      `cd "$1" && ln mirror/current/file linked && ln -s mirror/x dangling`,
+      'sh',
+      home,
+    ]);
+    symlinkSync(published, log('symlink'));
+    const before = readFileSync(published, 'utf8');
+    for (const [path, why] of [
+      [published, /rsync would write into .*\/mirror$/m],
+      [log('symlink'), /rsync would write into .*\/mirror$/m],
+      [log('dangling'), /dangling is a symlink to nothing/],
+      [log('linked'), /linked has a second name/],
+      [join(source, 'log'), /rsync would write into .*\/source$/m],
+      ['/dev/null', /is not a regular file/],
+    ] as const) {
+      for (const flag of ['--dry-run', '--quiet']) {
+        const words = ['sync', root, flag, '--', `--log-file=${path}`];
+        expectFailure(await runProgram(words), 64, why);
+      }
+    }
+    expect(readFileSync(published, 'utf8')).toBe(before);
+    expect(readdirSync(source)).not.toContain('log');
+  });
+
+  test('for rsync to write gets nothing of a dry run', async () => {
+    const mirror = await oneSnapshot();
+    mirror.change({ file: 'changed' });
+    const log = join(mirror.home, 'log');
+    const words = ['sync', mirror.root, '--', `--log-file=${log}`];
+    await runForJson(words.toSpliced(2, 0, '--dry-run'));
+    expect(existsSync(log)).toBe(false);
+    await runForJson(words);
+    expect(readFileSync(log, 'utf8')).toMatch('file');
+  });
+
+  test.for([
+    ['./wrap.sh -x', '{cwd}/wrap.sh -x'],
+    ['bin/wrap.sh', '{cwd}/bin/wrap.sh'],
+    ['sh ../wrap.sh', '{home}/wrap.sh'],
+    ['ssh -i key -F cfg', 'ssh -i {cwd}/key -F {cwd}/cfg'],
+    [
+      '/usr/bin/ssh -4ikey -S none -o IdentityFile=key -oControlPath=c -oForwardAgent=yes',
+      '-4i{cwd}/key -S none -o IdentityFile={cwd}/key -oControlPath={cwd}/c -oForwardAgent=yes',
+    ],
+    ['ssh -i "my key" -p 22', 'ssh -i "{cwd}/my key" -p 22'],
+    ['ssh -i ~/.ssh/key -J other host', 'ssh -i ~/.ssh/key -J other host'],
+  ] as const)(
+    'by a remote shell, %s, is remembered by its absolute path',
+    async ([given, kept]) => {
+      const mirror = mirrorWithRules({});
+      const { rules: cwd, home, source, root } = mirror;
+      const words = ['init', root, '--source', source, '--', '-e', given];
+      const result = await runProgram(words, { cwd });
+      expect(result.exitCode, transcript(result)).toBe(0);
+      const remembered = (mirror.settings()['rsyncOptions'] as string[]).join(' ');
+      expect(remembered).toContain(kept.replaceAll('{cwd}', cwd).replaceAll('{home}', home));
+    },
+  );
 
   test('may not merge another one by a relative name', async () => {
     const mirror = mirrorWithRules({ outer: '# rules\nmerge inner\n', inner: '- /secret\n' });

@@ -124,8 +124,13 @@ export function planWork(
   checkPlaces(source, layout.root);
   const given = withAbsoluteFiles(options.rsyncOptions ?? []);
   const joined = joinOptions(remembered.rsyncOptions, given);
-  checkOptionFiles(given);
-  checkRememberedFiles(remembered.rsyncOptions, layout);
+  const frozen = [
+    layout.root,
+    ...(source.kind === 'local' ? [realPathToBe(source.path)] : []),
+    ...(settings.serveAt === undefined ? [] : [realPathToBe(settings.serveAt)]),
+  ];
+  checkOptionFiles(given, frozen);
+  checkRememberedFiles(remembered.rsyncOptions, layout, frozen);
   for (const contradiction of joined.contradictions) onNotice(contradiction);
   const { args, needsWholePass: wholeFor } = parseRsyncOptions(joined.args);
   const without = new Set(options.without);
@@ -156,13 +161,17 @@ export function planWork(
   };
 }
 
-/** @throws MirrorlatchError CONFIGURATION when a file of remembered options is missing. */
-function checkRememberedFiles(options: readonly string[], { root }: Layout): void {
+/** @throws MirrorlatchError CONFIGURATION when a file of remembered options cannot be used. */
+function checkRememberedFiles(
+  options: readonly string[],
+  { root }: Layout,
+  frozen: readonly string[],
+): void {
   try {
-    checkOptionFiles(options);
+    checkOptionFiles(options, frozen);
   } catch (error) {
     if (!hasCode(error, 'USAGE')) throw error;
-    const others = withoutFaultyFiles(options);
+    const others = withoutFaultyFiles(options, frozen);
     const rest = others.length === 0 ? '--clear-options' : `-- ${showOptions(others)}`;
     throw new MirrorlatchError('CONFIGURATION', `${error.message}. ${root} remembers that option`, {
       hint: `Put the file right, or forget the option: mirrorlatch init ${quoteForSh(root)} ${rest}`,
