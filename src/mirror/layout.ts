@@ -60,9 +60,9 @@ export interface Layout {
   readonly trash: string;
   /** See `reserve.ts`. */
   readonly reserve: string;
-  /** Holds the id of the snapshot that the served directory is a clone of. */
+  /** Says what the served directory is a clone of, and which directories are clones of ours. */
   readonly served: string;
-  /** Clones that were served before and that processes still use. */
+  /** Clones that were served before and that processes may still use. */
   readonly superseded: string;
   /** The directory above the tree of an in-place mirror. */
   readonly gate: string;

@@ -33,14 +33,31 @@ export async function checkRsync(): Promise<void> {
 }
 
 /**
- * Checks that a local source is a readable directory, and that neither the source nor the mirror
- * contains the other, because the mirror would then copy itself.
+ * Checks that a local source is a readable directory, and that neither the source nor the mirror, nor
+ * the directory that it serves, contains the other, because the mirror would then copy itself.
  *
  * @throws MirrorlatchError as `checkSource`; USAGE when one contains the other.
  */
-export function checkPlaces(source: Source, root: string): void {
+export function checkPlaces(source: Source, root: string, serveAt?: string): void {
   if (source.kind !== 'local') return;
-  refuseOverlap(checkSource(source, root), root);
+  const path = checkSource(source, root);
+  refuseOverlap(path, root);
+  if (serveAt !== undefined) refuseServedOverlap(path, root, serveAt);
+}
+
+/**
+ * @param path the real path of a local source.
+ * @throws MirrorlatchError USAGE when the served directory lies in it, or contains it.
+ */
+export function refuseServedOverlap(path: string, root: string, serveAt: string): void {
+  if (!isWithin(serveAt, path) && !isWithin(path, serveAt)) return;
+  throw new MirrorlatchError(
+    'USAGE',
+    `the directory ${serveAt} of --serve-at and the source ${path} lie in each other`,
+    {
+      hint: `Serve one outside of the source, or none: mirrorlatch init ${quoteForSh(root)} --no-serve-at`,
+    },
+  );
 }
 
 /**

@@ -1,10 +1,10 @@
 import { closeSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { joinOptions } from '../rsync/join-options.ts';
 import { withAbsoluteFiles } from '../rsync/option-files.ts';
 import { parseSource } from '../rsync/source.ts';
-import { readTextIfThere, writeWhole } from '../system/files.ts';
+import { readTextIfThere, realPathToBe, writeWhole } from '../system/files.ts';
 import { waitForFlock } from '../system/flock.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { Layout } from './layout.ts';
@@ -56,8 +56,13 @@ export function settingsFrom({
     maxShrinkPercentIn: shrink?.maxPercentIn,
     source: source === undefined ? undefined : parseSource(source).argument,
     rsyncOptions: rsyncOptions && withAbsoluteFiles(rsyncOptions),
-    serveAt: serveAt === undefined ? undefined : resolve(serveAt),
+    serveAt: serveAt === undefined ? undefined : realPlace(resolve(serveAt)),
   } satisfies GivenSettings & Record<keyof RetentionPolicy, unknown>;
+}
+
+/** Without symlinks on the way, which somebody could point elsewhere. */
+function realPlace(path: string): string {
+  return join(realPathToBe(dirname(path)), basename(path));
 }
 
 /** The source and the options of rsync that a mirror remembers. */

@@ -1,10 +1,12 @@
 import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { findMirror, type Mirror } from '../mirror/open.ts';
-import { refuseOverlap } from '../mirror/preflight.ts';
+import { refuseOverlap, refuseServedOverlap } from '../mirror/preflight.ts';
+import type { Settings } from '../mirror/records.ts';
 import { forgetServed, prepareServing } from '../mirror/served-directory.ts';
 import {
   changeSettings,
+  type GivenSettings,
   rememberedBy,
   type SettingsOptions,
   settingsFrom,
@@ -43,18 +45,32 @@ export function init({ root, inPlace, noServeAt = false, ...rules }: InitOptions
       hint: 'It needs room for a second tree. Leave one of them out.',
     });
   }
+  if (!noServeAt) refuseServedSource(found?.settings, { ...given, serveAt }, root);
   const { layout, settings } =
     found ?? createMirror(root, given, { mayHoldOtherThings: true, mode });
   if (serveAt !== undefined && serveAt !== settings.serveAt) prepareServing(layout, serveAt);
   const isReplaced = noServeAt || (serveAt !== undefined && serveAt !== settings.serveAt);
-  if (isReplaced && settings.serveAt !== undefined) forgetServed(layout, settings.serveAt);
   try {
     const changed = changeSettings(layout, { ...given, serveAt }, noServeAt ? ['serveAt'] : []);
+    if (isReplaced && settings.serveAt !== undefined) forgetServed(layout, settings.serveAt);
     const replacedOptions = given.rsyncOptions && found ? rememberedBy(settings).rsyncOptions : [];
     return { layout, settings: changed, replacedOptions };
   } catch (error) {
     throw asMirrorlatchError(error, `the settings of ${root} cannot be changed`);
   }
+}
+
+/** As a sync would, but before anything is made. */
+function refuseServedSource(
+  settings: Settings | undefined,
+  given: GivenSettings,
+  root: string,
+): void {
+  const serveAt = given.serveAt ?? settings?.serveAt;
+  const source = given.source ?? (settings && rememberedBy(settings).source);
+  const parsed = source === undefined ? undefined : parseSource(source);
+  if (serveAt === undefined || parsed?.kind !== 'local') return;
+  refuseServedOverlap(realPathToBe(parsed.path), root, serveAt);
 }
 
 /** A source of its own tree would make a mirror that contains itself. */

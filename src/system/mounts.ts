@@ -49,11 +49,20 @@ export function mountsSeenBy(process: number | 'self'): Mount[] {
  * number is enough: one mount can hide another, and every btrfs subvolume has its own number.
  */
 export function mountOf(path: string): Mount | undefined {
+  const id = mountIdOf(path);
+  return mountsSeenBy('self').find((mount) => mount.id === id);
+}
+
+/** Whether rename(2) may move from one to the other: bind mounts of one filesystem are apart, too. */
+export function areOnOneMount(one: string, other: string): boolean {
+  return mountIdOf(one) === mountIdOf(other);
+}
+
+function mountIdOf(path: string): string | undefined {
   const descriptor = openSync(path, O_PATH);
   try {
     const facts = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8');
-    const id = /^mnt_id:\s+(\d+)$/m.exec(facts)?.[1];
-    return mountsSeenBy('self').find((mount) => mount.id === id);
+    return /^mnt_id:\s+(\d+)$/m.exec(facts)?.[1];
   } finally {
     closeSync(descriptor);
   }

@@ -79,6 +79,21 @@ export function processUser(pid: number): string | undefined {
   return uid === undefined ? undefined : userName(uid);
 }
 
+/** Bit of CAP_SYS_PTRACE in a capability mask, and the first user and pid namespace (linux/capability.h, linux/proc_ns.h). */
+const CAP_SYS_PTRACE = 19n;
+const FIRST_NAMESPACES = { user: 0xefff_fffd, pid: 0xefff_fffc };
+
+/** Whether this process sees what any process of the host uses, as root does outside of containers. */
+export function seesAllProcesses(): boolean {
+  const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(lines('/proc/self/status').join('\n'))?.[1] ?? '0';
+  return (
+    ((BigInt(`0x${mask}`) >> CAP_SYS_PTRACE) & 1n) === 1n &&
+    Object.entries(FIRST_NAMESPACES).every(
+      ([name, inode]) => quietly(() => statSync(`/proc/self/ns/${name}`).ino) === inode,
+    )
+  );
+}
+
 /** The pids of all processes but this one. */
 function otherProcesses(): number[] {
   return readdirSync('/proc')

@@ -68,6 +68,24 @@ function recordFailures(layout: Layout, failed: PruneResult['failed']): void {
   }
 }
 
+/** A snapshot or a log that cannot be removed is no reason to call a publication a failure. */
+export function pruneQuietly(writer: Writer): PruneResult | undefined {
+  try {
+    if (writer.settings.mode === 'in-place') {
+      removeOldLogs(writer.layout);
+      return undefined;
+    }
+    writer.enter('pruning');
+    const result = pruneOldSnapshots(writer);
+    result.removed.unshift(...writer.removedFirst);
+    for (const { message } of result.failed) writer.onEvent({ kind: 'problem', message });
+    return result;
+  } catch (error) {
+    writer.reportProblem(error, 'old snapshots or logs could not be removed');
+    return undefined;
+  }
+}
+
 /** Why a snapshot could not be removed, with the way out, in one line. */
 function obstacleTo(layout: Layout, id: string, error: unknown): string {
   const path = layout.snapshot(id);

@@ -10,6 +10,7 @@ import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { pruneQuietly } from './pruning.ts';
 import type { Writer } from './writer.ts';
 
 /** What a new snapshot is to be called; by default the time of its start. */
@@ -199,10 +200,19 @@ export async function whileFlushing<Result>(
   }
 }
 
-/** Brings the served directory, where the mirror has one, up to the snapshot that is current. */
-async function serve({ layout, lock, settings, signal }: Writer, id: string): Promise<void> {
-  if (settings.serveAt === undefined || id === LIVE) return;
-  await serveDirectory(layout, lock, settings.serveAt, id, signal);
+/**
+ * Brings the served directory, where the mirror has one, up to the snapshot that is current. If that
+ * fails time and again, old snapshots go all the same.
+ */
+async function serve(writer: Writer, id: string): Promise<void> {
+  const { layout, lock, policy, signal } = writer;
+  if (id === LIVE) return;
+  try {
+    await serveDirectory(layout, lock, id, { graceMs: policy.retention.graceMs, signal });
+  } catch (error) {
+    if (writer.mayPrune && lock.isHeld) pruneQuietly(writer);
+    throw error;
+  }
 }
 
 function chooseId({ layout, settings }: Writer, { id, at }: WantedName): string {

@@ -3,7 +3,6 @@ import { refuseHalfAdopted } from '../mirror/adoption.ts';
 import { isInPlace, repairGate } from '../mirror/gate.ts';
 import { prepareHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
-import { removeOldLogs } from '../mirror/logs.ts';
 import { isAbandoned } from '../mirror/obstacle.ts';
 import { refuseOtherOwner } from '../mirror/ownership.ts';
 import { refuseInsideGuard } from '../mirror/pins.ts';
@@ -19,7 +18,7 @@ import { placeReader } from '../reader/script.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import type { OnEvent } from './events.ts';
 import { type PolicyOptions, policyOf } from './policy.ts';
-import { type PruneResult, pruneOldSnapshots } from './pruning.ts';
+import { type PruneResult, pruneQuietly } from './pruning.ts';
 import { withWayToRoom } from './room.ts';
 import { Writer } from './writer.ts';
 
@@ -163,23 +162,5 @@ function placeReaderIfPossible(writer: Writer): void {
     placeReader(writer.layout);
   } catch (error) {
     writer.reportProblem(error, 'the reader of this version could not be put in place');
-  }
-}
-
-/** A snapshot or a log that cannot be removed is no reason to call a publication a failure. */
-function pruneQuietly(writer: Writer): PruneResult | undefined {
-  try {
-    if (writer.settings.mode === 'in-place') {
-      removeOldLogs(writer.layout);
-      return undefined;
-    }
-    writer.enter('pruning');
-    const result = pruneOldSnapshots(writer);
-    result.removed.unshift(...writer.removedFirst);
-    for (const { message } of result.failed) writer.onEvent({ kind: 'problem', message });
-    return result;
-  } catch (error) {
-    writer.reportProblem(error, 'old snapshots or logs could not be removed');
-    return undefined;
   }
 }

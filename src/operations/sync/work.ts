@@ -121,7 +121,7 @@ export function planWork(
   const { strategy = STRATEGIES[0], clone = CLONE_CHOICES[0] } = options;
   const remembered = rememberedBy(withFirstSync(options, { layout, settings }));
   const source = sourceOf(options, layout, remembered, onNotice);
-  checkPlaces(source, layout.root);
+  checkPlaces(source, layout.root, settings.serveAt);
   const given = withAbsoluteFiles(options.rsyncOptions ?? []);
   const joined = joinOptions(remembered.rsyncOptions, given);
   const frozen = [

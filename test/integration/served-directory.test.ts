@@ -1,0 +1,195 @@
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { mayMount, nobody } from '../support/privilege.ts';
+import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../support/program.ts';
+import { launcher } from '../support/project.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+
+const whyNoMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
+const whyNotAsNobody = nobodyRunsTheProgram
+  ? ''
+  : ' (skipped: only root can become nobody, who has to reach Node and the program)';
+
+const notOurs = /www is not replaced: what lies there was not put there by the mirror/;
+
+/** A mirror that is to serve `home/www` from its next publication on. */
+async function aboutToServe() {
+  const mirror = smallMirror();
+  const www = join(mirror.home, 'www');
+  await runForJson(['init', mirror.root, '--serve-at', www]);
+  const read = (directory = www) => readFileSync(join(directory, 'file'), 'utf8');
+  return { ...mirror, www, read };
+}
+
+/** A mirror that serves the second of its snapshots. */
+async function serving() {
+  const mirror = await aboutToServe();
+  for (const id of ['first', 'second']) await mirror.publish(id, { file: id });
+  return mirror;
+}
+
+/** Puts a directory with a file of one's own at a path. */
+function putOwn(path: string): void {
+  mkdirSync(path);
+  writeFileSync(join(path, 'KEEP'), 'mine');
+}
+
+describe('A served directory', () => {
+  test('that was filled before the first publication is kept, and is replaced once it is moved away', async () => {
+    const mirror = await aboutToServe();
+    putOwn(mirror.www);
+    const result = await runProgram(['sync', mirror.source, mirror.root]);
+    expectFailure(result, 78, notOurs, /: mirrorlatch init \S+ --no-serve-at$/m);
+    expect(readdirSync(mirror.www)).toEqual(['KEEP']);
+    await execa('sh', ['-c', /mv -T \S+ \S+(?=\. )/.exec(result.stderr)?.[0] ?? 'false']);
+    await mirror.sync();
+    expect(mirror.read()).toBe('content');
+    expect(readdirSync(`${mirror.www}.old`)).toEqual(['KEEP']);
+  });
+
+  test.each(['sync', 'rollback'])(
+    "that somebody exchanged for one of their own is kept by '%s'",
+    async (verb) => {
+      const mirror = await serving();
+      renameSync(mirror.www, `${mirror.www}.ours`);
+      putOwn(mirror.www);
+      expectFailure(await runProgram([verb, mirror.root]), 78, notOurs);
+      expect(readdirSync(mirror.www)).toEqual(['KEEP']);
+      expect(mirror.read(`${mirror.www}.ours`)).toBe('second');
+    },
+  );
+
+  test('is not looked for where a symlink leads that took the place of its parent', async () => {
+    const mirror = smallMirror();
+    const [parent, victim] = ['parent', 'victim'].map((name) => join(mirror.home, name));
+    if (parent === undefined || victim === undefined) throw new Error('two paths have names');
+    mkdirSync(parent);
+    mkdirSync(join(victim, 'www'), { recursive: true });
+    await runForJson(['init', mirror.root, '--serve-at', join(parent, 'www')]);
+    await mirror.publish('first', { file: 'first' });
+    renameSync(parent, `${parent}.old`);
+    symlinkSync(victim, parent);
+    mirror.change({ file: 'second' });
+    expectFailure(await runProgram(['sync', mirror.root]), 78, /parent leads to \S+\/victim now/);
+    expect(readdirSync(join(victim, 'www'))).toEqual([]);
+  });
+
+  test('is remembered by its real path', async () => {
+    const mirror = smallMirror();
+    mkdirSync(join(mirror.home, 'real'));
+    symlinkSync('real', join(mirror.home, 'link'));
+    await runForJson(['init', mirror.root, '--serve-at', join(mirror.home, 'link', 'www')]);
+    expect(mirror.settings()).toMatchObject({ serveAt: join(mirror.home, 'real', 'www') });
+    await mirror.sync();
+    expect(readdirSync(join(mirror.home, 'real'))).toContain('www');
+  });
+
+  /** Runs `init` with these options while a command of `lock` is at work. */
+  async function changeMeanwhile(mirror: SmallMirror, options: string): Promise<void> {
+    const command = `echo third >"$MIRRORLATCH_STAGING/file"; exec '${launcher}' init '${mirror.root}' ${options}`;
+    const result = await runProgram(['lock', mirror.root, '--', 'sh', '-c', command]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(mirror.linked('current')).not.toBe('second');
+  }
+
+  test('is left alone by a writer at work once it is served no more', async () => {
+    const mirror = await serving();
+    await changeMeanwhile(mirror, '--no-serve-at');
+    expect(mirror.read()).toBe('second');
+    expect(existsSync(mirror.state('served'))).toBe(false);
+    expect(readdirSync(mirror.state('staging')).filter((name) => !name.startsWith('.'))).toEqual(
+      [],
+    );
+  });
+
+  test('is filled by a writer at work that began with another', async () => {
+    const mirror = await serving();
+    const other = join(mirror.home, 'other');
+    await changeMeanwhile(mirror, `--serve-at '${other}'`);
+    expect(mirror.read(other)).toBe('third\n');
+    expect(mirror.read()).toBe('second');
+  });
+
+  test('that cannot be replaced does not keep old snapshots from being pruned', async () => {
+    const mirror = await serving();
+    renameSync(mirror.www, `${mirror.www}.ours`);
+    putOwn(mirror.www);
+    for (const id of ['third', 'fourth', 'fifth']) {
+      mirror.change({ file: id });
+      const rules = ['--keep-last', '2', '--grace', '0'];
+      expectFailure(await runProgram(['sync', mirror.root, '--id', id, ...rules]), 78, notOurs);
+    }
+    expect(mirror.snapshots()).toEqual(['fifth', 'fourth']);
+  });
+
+  test('in the source, or around it, is refused by init and by sync', async () => {
+    const mirror = smallMirror();
+    await mirror.sync();
+    const inside = join(mirror.source, 'www');
+    const said = /www of --serve-at and the source .* lie in each other/;
+    expectFailure(await runProgram(['init', mirror.root, '--serve-at', inside]), 64, said);
+    expect(readdirSync(mirror.source)).not.toContain('.www.mirrorlatch-serves');
+
+    await runForJson(['init', mirror.root, '--serve-at', join(mirror.home, 'www')]);
+    const sync = ['sync', mirror.home, mirror.root, '--other-source'];
+    expectFailure(await runProgram(sync), 64, /lie/);
+    const around = join(mirror.home, 'www', 'below');
+    mkdirSync(around, { recursive: true });
+    expectFailure(await runProgram(['init', mirror.root, '--source', around]), 64, said);
+    expectFailure(await runProgram(['sync', around, mirror.root, '--other-source']), 64, said);
+  });
+
+  test.skipIf(!mayMount)(
+    `on another mount of the same filesystem is refused at once${whyNoMount}`,
+    async () => {
+      const mirror = smallMirror();
+      await mirror.sync();
+      const [place, view] = [join(mirror.home, 'place'), join(mirror.home, 'view')];
+      for (const directory of [place, view]) mkdirSync(directory);
+      await runForJson(['init', mirror.root, '--serve-at', join(view, 'www')]);
+      await execa('mount', ['--bind', place, view]);
+      try {
+        const other = ['init', mirror.root, '--serve-at', join(view, 'other')];
+        expectFailure(await runProgram(other), 64, /on another mount/);
+        expectFailure(await runProgram(['sync', mirror.root]), 78, /view is on another mount/);
+      } finally {
+        await execa('umount', [view]);
+      }
+    },
+  );
+});
+
+describe.skipIf(!nobodyRunsTheProgram)(
+  `An earlier clone of a served directory, where other users read it${whyNotAsNobody}`,
+  () => {
+    test('stays for its readers during the grace time, because its owner cannot see them', async () => {
+      const home = scratchDirectory();
+      await execa('chown', [`${nobody.uid}:${nobody.gid}`, home]);
+      const mirror = smallMirror({ home, program: { user: nobody } });
+      const www = join(home, 'www');
+      await runForJson(['init', mirror.root, '--serve-at', www], { user: nobody });
+      await mirror.publish('first', { file: 'first' });
+      const reader = execa('sh', ['-c', 'read -r line; cat file'], { cwd: www });
+      await mirror.publish('second', { file: 'second' });
+      await mirror.publish('third', { file: 'third' });
+      reader.stdin.write('go on\n');
+      expect((await reader).stdout).toBe('first');
+      const superseded = () => readdirSync(mirror.state('superseded'));
+      expect(superseded()).toHaveLength(2);
+      await mirror.sync('--grace', '0');
+      expect(superseded()).toEqual([]);
+    });
+  },
+);
