@@ -93,7 +93,13 @@ export function parseLeftOut(line: string): LeftOutEntry | undefined {
   }
   const irregular = /^skipping non-regular file "(.*)"$/.exec(line)?.[1];
   if (irregular !== undefined) {
-    return { why: 'not-regular', names: [unescapeName(irregular)], type: 'special', size: 0 };
+    // A symlink that --no-links leaves out has a size, which rsync does not print.
+    return {
+      why: 'not-regular',
+      names: [unescapeName(irregular)],
+      type: 'special',
+      size: undefined,
+    };
   }
   const [name, ...target] =
     /^ignoring unsafe symlink "(.*)"$/.exec(line)?.[1]?.split(ARROW).map(unescapeName) ?? [];

@@ -2,19 +2,16 @@ import { readdirSync } from 'node:fs';
 import { hasCode, MirrorlatchError } from '../errors.ts';
 import type { MadeBy } from '../mirror/clone.ts';
 import { currentId, previousId } from '../mirror/current.ts';
-import { readGate } from '../mirror/gate.ts';
-import { type Layout, LIVE } from '../mirror/layout.ts';
+import type { Layout } from '../mirror/layout.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { spaceLacking } from '../mirror/preflight.ts';
 import { isLackOfSpace } from '../mirror/reserve.ts';
 import { sealStaging } from '../mirror/staging.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
-import { DELAYED } from '../rsync/temporary-names.ts';
-import { lstatIfThere } from '../system/files.ts';
 import { type FreeSpace, freeSpaceAt } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { removeDirectoriesNamed, removeTree } from '../system/remove-tree.ts';
+import { removeTree } from '../system/remove-tree.ts';
 import { pruneOldSnapshots } from './pruning.ts';
 import type { Writer } from './writer.ts';
 
@@ -86,16 +83,13 @@ async function pruneFirst(writer: Writer): Promise<boolean> {
   return true;
 }
 
-/** @returns whether there may have been any. */
+/** @returns whether there were any. */
 async function removePartialFiles(writer: Writer): Promise<boolean> {
-  const { layout, lock, inherit, settings } = writer;
-  const isHalfWritten = settings.mode === 'in-place' && readGate(layout).state !== 'open';
-  if (readdirSync(layout.partial).length === 0 && !isHalfWritten) return false;
+  const { layout, lock, inherit } = writer;
+  if (readdirSync(layout.partial).length === 0) return false;
   lock.assertHeld();
   await removeTree(layout.partial, inherit);
   sealStaging(layout);
-  const live = layout.snapshot(LIVE);
-  if (isHalfWritten && lstatIfThere(live)) await removeDirectoriesNamed(DELAYED, live, inherit);
   writer.notice('no room is left to begin, so what was only partly transferred has gone');
   return true;
 }

@@ -113,6 +113,23 @@ describe.each(Object.entries(WAYS))('I15: by %s', (way, { make, words }) => {
 });
 
 describe('I15: what was in the mirror and is left out now', () => {
+  test.each(['plan', 'link-dest'])('counts if it is links by --no-links (%s)', async (strategy) => {
+    const mirror = await oneSnapshot(homeOf(`links ${strategy}`));
+    for (let number = 0; number < 20; number += 1)
+      symlinkSync('file', join(mirror.source, `link${number}`));
+    await mirror.sync();
+    const [id] = mirror.snapshots().filter((name) => name !== 'first');
+    const words = ['sync', mirror.root, '--strategy', strategy];
+    const refused = await runProgram([...words, '--', '--no-links']);
+    expectFailure(refused, 65, /the source has shrunk/);
+    expect(mirror.linked('current')).toBe(id);
+    await runForJson([...words, '--allow-shrink', '--', '--no-links']);
+    expect(mirror.history().at(-1)).toMatchObject({
+      files: 2,
+      bytes: 'first'.length + 'content below'.length,
+    });
+  });
+
   test('counts with all that is in it if it was a directory, for the guard of that directory, too', async () => {
     const mirror = await oneSnapshot(homeOf('directory'));
     const moved = join(mirror.home, 'moved');

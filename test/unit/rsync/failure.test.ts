@@ -19,7 +19,7 @@ describe('by its exit code', () => {
     [20, 'failed', 'IO'],
     [137, 'failed', 'IO'],
     [143, 'failed', 'IO'],
-    [25, 'failed', 'IO'],
+    [25, 'retry', 'UNAVAILABLE'],
     [99, 'failed', 'IO'],
   ])('%i', (exitCode, kind, code) => {
     expect(judgeEnding(exitCode, '')).toMatchObject({ kind, error: { code } });
