@@ -22,7 +22,7 @@ import type { SyncLock } from './sync-lock.ts';
  * So DIR leads to the tree at every instant. On a filesystem that cannot exchange names, DIR is
  * missing for a moment between two system calls; after a crash there, the next command repairs it.
  *
- * @throws MirrorlatchError LOCK_LOST.
+ * @throws MirrorlatchError LOCK_LOST; USAGE when DIR is no directory any more, and all is as before.
  */
 export function takeIn(layout: Layout, lock: SyncLock, directory: string, id: string): void {
   const place = layout.snapshot(id);
@@ -36,7 +36,22 @@ export function takeIn(layout: Layout, lock: SyncLock, directory: string, id: st
     renameSync(directory, place);
     symlinkSync(link, directory);
   }
+  if (!lstatIfThere(place)?.isDirectory()) {
+    // Between the look and the exchange, somebody took the directory, as another adoption does.
+    moveBack(place, directory);
+    undoHalf(layout);
+    throw new MirrorlatchError('USAGE', `${directory} is a directory no more`, {
+      hint: `See what it is with: ls -ld ${quoteForSh(directory)}`,
+    });
+  }
   syncBoth(dirname(directory), dirname(place));
+}
+
+/** Exchanges the two again, where the symlink in the place of the directory is of no use. */
+function moveBack(place: string, directory: string): void {
+  if (exchanged(place, directory)) return;
+  rmSync(directory);
+  renameSync(place, directory);
 }
 
 /**
@@ -69,10 +84,7 @@ export async function giveBack(
   symlinkSync(place, aliasBeside(directory, directory));
   symlinkSync(directory, aliasBeside(place, directory));
   lock.replaceLink(directory, basename(aliasBeside(directory, directory)));
-  if (!exchanged(place, directory)) {
-    rmSync(directory);
-    renameSync(place, directory);
-  }
+  moveBack(place, directory);
   syncBoth(dirname(directory), dirname(place));
   await pause(LOOKUP_MS);
   undoHalf(layout);

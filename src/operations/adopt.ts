@@ -67,7 +67,15 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
     // Before anything moves: recovery recognises an interrupted adoption by this.
     const changed = changeSettings(layout, given);
     const id = changed.mode === 'in-place' ? LIVE : freshId(new Date(), () => false);
-    takeIn(layout, lock, directory, id);
+    try {
+      // Another mirror may have taken it since: the lock is that of this one.
+      checkAdoptable(directory, root);
+      takeIn(layout, lock, directory, id);
+    } catch (error) {
+      if (error instanceof MirrorlatchError && error.code === 'USAGE')
+        changeSettings(layout, {}, ['adopted']);
+      throw error;
+    }
     if (id === LIVE) markWhole(layout, 'adopt');
     else makeLease(layout, id);
     const at = new Date().toISOString();

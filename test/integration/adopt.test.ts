@@ -238,6 +238,24 @@ describe('Two calls at once', () => {
     expect(readdirSync(join(one.root, 'snapshots'))).toHaveLength(1);
   });
 
+  // As often as it took to meet the moment between the look and the exchange.
+  test('to adopt one directory as different mirrors let one have it, and the path leads to its tree', async () => {
+    for (let round = 0; round < 8; round += 1) {
+      const one = makeDirectory();
+      const roots = ['a', 'b'].map((name) => join(one.home, name));
+      const results = await Promise.all(
+        roots.map((root) => runProgram(['init', root, '--adopt', one.directory])),
+      );
+      expect(one.read()).toBe('first first first');
+      expect(results.map(({ exitCode }) => exitCode).sort()).toEqual([0, 64]);
+      const loser = roots[results.findIndex(({ exitCode }) => exitCode === 64)] ?? '';
+      if (!existsSync(loser)) continue;
+      const settings = JSON.parse(readFileSync(join(loser, '.mirrorlatch/mirror.json'), 'utf8'));
+      expect(settings).not.toHaveProperty('adopted');
+      expect(existsSync(join(loser, 'current'))).toBe(false);
+    }
+  });
+
   test('to give a directory back give it back once', async () => {
     const one = makeDirectory();
     await adopt({ directory: one.directory, mode: 'snapshots', settings: {} });
