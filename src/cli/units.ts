@@ -1,6 +1,9 @@
 import ms from 'ms';
 import prettyBytes from 'pretty-bytes';
 
+/** The units of a duration; ms. */
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
 /** `2.5 MB`; `?` if unknown. */
 export function showBytes(bytes: number | null): string {
   return bytes === null ? '?' : prettyBytes(bytes);
@@ -18,9 +21,14 @@ export function showAge(time: string | null): string {
   return age < 1000 ? '0s' : ms(age);
 }
 
-/** `90s`, `10m`, `1d`; `0` for no time. */
+/** `90s`, `36h`, `2d`: exact, in the largest unit that makes a whole number; `0` for no time. */
 export function showDuration(milliseconds: number): string {
-  return milliseconds === 0 ? '0' : ms(milliseconds);
+  if (milliseconds === 0) return '0';
+  const [unit, length] =
+    (['d', 'h', 'm', 's'] as const)
+      .map((name) => [name, UNITS[name]] as const)
+      .find(([, length]) => milliseconds % length === 0) ?? (['ms', 1] as const);
+  return `${milliseconds / length}${unit}`;
 }
 
 /** `45s`, `3m 20s`, `2h 5m` or `3d 4h`: the two largest units. */
@@ -32,9 +40,6 @@ export function showTimeLeft(milliseconds: number): string {
   if (hours < 24) return `${hours}h ${Math.floor((seconds % 3600) / 60)}m`;
   return `${Math.floor(hours / 24)}d ${hours % 24}h`;
 }
-
-/** The units of a duration; ms. */
-const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
 /** Reads `90s`, `10m`, `24h`, `7d`, `2w` or `0`; ms. Undefined for any other text. */
 export function readDuration(text: string): number | undefined {

@@ -35,7 +35,7 @@ export function openMirror(root: string, maker = 'mirrorlatch sync SRC'): Mirror
  * @throws MirrorlatchError USAGE
  */
 export function refusePartOfMirror(path: string): void {
-  const around = mirrorAround(path);
+  const around = mirrorAround(path) ?? mirrorAbove(path);
   if (around === undefined) return;
   const root = quoteForSh(around.root);
   throw new MirrorlatchError('USAGE', `${path} is a part of the mirror ${around.root}`, {
@@ -55,6 +55,16 @@ export function mirrorAround(path: string): Layout | undefined {
     if (isPart && lstatIfThere(layout.settings) !== undefined) return layout;
     const server = mirrorThatServes(part);
     if (server !== undefined) return server;
+  }
+  return undefined;
+}
+
+/** The mirror in whose ROOT `path` lies, be it as a part of it or not. */
+function mirrorAbove(path: string): Layout | undefined {
+  const real = realPathToBe(resolve(path));
+  for (let above = dirname(real); above !== dirname(above); above = dirname(above)) {
+    const layout = layoutOf(above);
+    if (lstatIfThere(layout.settings) !== undefined) return layout;
   }
   return undefined;
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseOtherThanDirectory } from '../system/own-files.ts';
@@ -59,9 +59,19 @@ function refuseOwnersExcept({ root, state }: Layout, trusted: readonly bigint[])
  */
 export function refuseOtherOwnersRoot(root: string): void {
   const found = lstatIfThere(root);
-  if (found === undefined) return;
+  if (found === undefined) {
+    if (process.geteuid?.() === 0) refuseOtherOwnersDirectory(dirname(root));
+    return;
+  }
   if (found.uid !== 0n) refuseOwner(root, root, Number(found.uid));
   refuseWorldWritable(root, found.mode);
+}
+
+/** A new mirror of root in a user's directory would belong to nobody who is at home there. */
+function refuseOtherOwnersDirectory(directory: string): void {
+  const found = lstatIfThere(directory);
+  if (found === undefined) refuseOtherOwnersDirectory(dirname(directory));
+  else if (found.uid !== 0n) refuseOwner(directory, directory, Number(found.uid));
 }
 
 /** In such a directory any user may put something else in the place of what a writer removes. */

@@ -296,7 +296,7 @@ function busyError(layout: Layout, state: LockState): MirrorlatchError {
     hint:
       state.kind === 'orphans'
         ? `Let a writer end these processes: mirrorlatch prune ${quoteForSh(layout.root)} --wait 1m`
-        : `A command with --wait 10m waits for it. See what it does with: mirrorlatch status ${quoteForSh(layout.root)}`,
+        : `See what it does with: mirrorlatch status ${quoteForSh(layout.root)}. With --wait 10m, sync, lock, prune and rollback wait for it.`,
     details: { lock: state },
   });
 }

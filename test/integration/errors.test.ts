@@ -356,7 +356,7 @@ test('the command in a hint can be pasted, whatever the path of the mirror', asy
     .poll(async () => JSON.stringify(await runForJson(['status', root])))
     .toContain('"held"');
   const unlock = await runProgram(['unlock', root]);
-  expectFailure(unlock, 75, /A command with --wait 10m waits for it/, /mirrorlatch status '/);
+  expectFailure(unlock, 75, /mirrorlatch status '/, /With --wait 10m, sync, lock/);
   lock.kill('SIGTERM');
   await lock.result;
   expect(existsSync(join(home, 'x'))).toBe(false);

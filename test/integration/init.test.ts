@@ -143,6 +143,8 @@ test('what is a part of a mirror is no mirror, and cannot become or serve one: t
     expectFailure(await runProgram(['init', path]), 64, /is a part of the mirror/, itself);
     expectFailure(await runProgram(['sync', other.source, path]), 64, /is a part of/, itself);
   }
+  const elsewhere = join(mirror.root, 'elsewhere');
+  expectFailure(await runProgram(['init', elsewhere]), 64, /is a part of the mirror/);
   expectFailure(
     await runProgram(['init', other.root, '--serve-at', join(mirror.root, 'snapshots', 'new')]),
     64,

@@ -3,6 +3,7 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
@@ -72,6 +73,18 @@ describe.skipIf(!nobodyRunsTheProgram)(`root in a user's mirror${whyNotAsNobody}
     const result = await runProgram(words(mirror));
     expectFailure(result, code, /belongs to nobody, and this is root/, /runuser -u nobody -- /);
     expect(difference(before, describeTree(mirror.root))).toEqual([]);
+  });
+
+  test("root makes no new mirror in a user's directory either", async () => {
+    const home = scratchDirectory();
+    chownSync(home, nobody.uid, nobody.gid);
+    for (const words of [
+      ['init', join(home, 'below', 'mirror')],
+      ['sync', scratchDirectory(), join(home, 'mirror')],
+    ]) {
+      expectFailure(await runProgram(words), 77, /belongs to nobody/, /runuser -u nobody -- /);
+    }
+    expect(readdirSync(home)).toEqual([]);
   });
 
   test.each(['--rsh', '--rsync-path'])(

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { showAge, showTimeLeft } from '../../../src/cli/units.ts';
+import { showAge, showDuration, showTimeLeft } from '../../../src/cli/units.ts';
 
 test.each([
   [0, '0s'],
@@ -17,3 +17,13 @@ test.each([
   [7_500_000, '2h 5m'],
   [273_600_000, '3d 4h'],
 ])('%i ms are left as %s', (ms, shown) => expect(showTimeLeft(ms)).toBe(shown));
+
+test.each([
+  [0, '0'],
+  [129_600_000, '36h'],
+  [172_800_000, '2d'],
+  [5_400_000, '90m'],
+  [1_500, '1500ms'],
+])('a duration of %i ms is shown exactly, as %s', (ms, shown) =>
+  expect(showDuration(ms)).toBe(shown),
+);
