@@ -298,12 +298,12 @@ function point(root: string, target: string): void {
 }
 
 /**
- * What lies in ROOT. The lock that is taken and given back changes the times of directories, and
- * a sync gets its place for partial files ready before it looks at anything.
+ * What lies in ROOT. The lock that is taken and given back changes the times of directories, a sync
+ * gets its place for partial files ready before it looks at anything, and history records a failed one.
  */
 function withoutTimes(mirror: SmallMirror): unknown[] {
   return [...describeTree(mirror.root)]
-    .filter(([path]) => !/sync\.flock$|staging\/\.partial$/.test(path))
+    .filter(([path]) => !/sync\.flock$|staging\/\.partial$|history\.jsonl$/.test(path))
     .map(([path, { mtime, ...entry }]) => [path, entry]);
 }
 
