@@ -65,7 +65,9 @@ export class Drain {
         const inside = processesWithOpenFile(path, descriptor).filter(
           (pid) => !strangers.includes(pid),
         );
-        return isExclusive && inside.length === 0 ? undefined : inside.map((pid) => nameOf(pid));
+        return isExclusive && inside.length === 0
+          ? undefined
+          : inside.flatMap((pid) => nameOf(pid));
       });
       return descriptor;
     } catch (error) {
@@ -78,7 +80,8 @@ export class Drain {
   bareReaders(): Promise<void> {
     return this.#until(() => {
       const inside = processesInside(this.#layout);
-      return inside.size === 0 ? undefined : [...inside].map(([pid, use]) => nameOf(pid, use));
+      const names = [...inside].flatMap(([pid, use]) => nameOf(pid, use));
+      return names.length === 0 ? undefined : names;
     });
   }
 
@@ -117,6 +120,10 @@ function processesInside(layout: Layout): Map<number, string> {
   return new Map(inside.reverse().map(({ pid, use }) => [pid, use]));
 }
 
-function nameOf(pid: number, use?: string): string {
-  return `${printable(processName(pid) ?? '?')} (${pid}${use === undefined ? '' : `, ${use}`})`;
+/** None if the process has ended meanwhile. */
+function nameOf(pid: number, use?: string): string[] {
+  const name = processName(pid);
+  return name === undefined
+    ? []
+    : [`${printable(name)} (${pid}${use === undefined ? '' : `, ${use}`})`];
 }

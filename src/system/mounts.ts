@@ -22,6 +22,9 @@ export interface Mount {
   type: string;
   /** The device or the remote name: `/dev/sda1`, `server:/export`, … */
   source: string;
+  isReadOnly: boolean;
+  /** Those of the filesystem: `rw`, `upperdir=/a`, … */
+  options: readonly string[];
 }
 
 export interface FreeSpace {
@@ -36,10 +39,22 @@ export function mountsSeenBy(process: number | 'self'): Mount[] {
   const mounts: Mount[] = [];
   for (const line of readFileSync(`/proc/${process}/mountinfo`, 'utf8').split('\n')) {
     const [fields = '', described = ''] = line.split(' - ');
-    const [id, parent, device, root, mountPoint] = fields.split(' ').map(unescapeField);
-    const [type, source] = described.split(' ').map(unescapeField);
+    const [id, parent, device, root, mountPoint, flags = ''] = fields.split(' ').map(unescapeField);
+    const [type, source = '', list = ''] = described.split(' ');
     if (!id || !parent || !device || !root || !mountPoint || !type) continue;
-    mounts.push({ id, parent, device, root, mountPoint, type, source: source ?? '' });
+    const options = list.split(',');
+    const isReadOnly = flags.split(',').includes('ro') || options.includes('ro');
+    mounts.push({
+      id,
+      parent,
+      device,
+      root,
+      mountPoint,
+      type: unescapeField(type),
+      source: unescapeField(source),
+      isReadOnly,
+      options: options.map(unescapeField),
+    });
   }
   return mounts;
 }
@@ -84,10 +99,11 @@ export function mountHolding(mounts: readonly Mount[], path: string): Mount | un
  * else, and is never changed or removed (I13).
  *
  * @param change what else would happen to the tree, such as `removed`.
+ * @param then what to do once it is unmounted.
  * @throws MirrorlatchError CONFIGURATION, with the command that unmounts it.
  */
-export function refuseMountsWithin(tree: string, change: string): void {
-  refuseMounts(tree, change, mountPointsWithin(tree));
+export function refuseMountsWithin(tree: string, change: string, then?: string): void {
+  refuseMounts(tree, change, mountPointsWithin(tree), then);
 }
 
 /** Refuses to go on if something is mounted at this very path; throws as `refuseMountsWithin`. */
@@ -96,14 +112,20 @@ export function refuseMountAt(path: string, change: string): void {
   refuseMounts(path, change, mounted);
 }
 
-function refuseMounts(tree: string, change: string, mounted: readonly string[]): void {
+function refuseMounts(
+  tree: string,
+  change: string,
+  mounted: readonly string[],
+  then?: string,
+): void {
   if (mounted.length === 0) return;
   const verb = mounted.length === 1 ? 'is' : 'are';
+  // The innermost first.
+  const umount = `Unmount it with: umount ${mounted.toReversed().map(quoteForSh).join(' ')}`;
   throw new MirrorlatchError(
     'CONFIGURATION',
     `${tree} cannot be ${change}: ${mounted.join(', ')} ${verb} mounted in it`,
-    // The innermost first.
-    { hint: `Unmount it with: umount ${mounted.toReversed().map(quoteForSh).join(' ')}` },
+    { hint: then === undefined ? umount : `${umount}. ${then}` },
   );
 }
 
@@ -125,6 +147,21 @@ function mountPointsWithin(path: string): string[] {
   return mounts
     .filter((mount) => isWithin(mount.mountPoint, path) && isInReach(mount))
     .map(({ mountPoint }) => mountPoint);
+}
+
+/** The directories that an overlay is made of, by their absolute paths where it was mounted. */
+export function layersOf({ type, options }: Mount): { written: string[]; read: string[] } {
+  const written: string[] = [];
+  const read: string[] = [];
+  for (const option of type === 'overlay' ? options : []) {
+    const [, name, value = ''] = /^(\w+)\+?=(.*)$/.exec(option) ?? [];
+    if (name === 'upperdir' || name === 'workdir') written.push(value);
+    // A colon in a name is escaped, and so is a backslash.
+    if (name === 'lowerdir') read.push(...(value.match(/(\\.|[^:\\])+/g) ?? []));
+  }
+  const absolute = (paths: string[]) =>
+    paths.map((path) => path.replace(/\\(.)/g, '$1')).filter((path) => path.startsWith('/'));
+  return { written: absolute(written), read: absolute(read) };
 }
 
 /** The path, from the root of the filesystem, of a path below the mount point. */

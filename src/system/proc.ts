@@ -11,6 +11,7 @@ import { join, relative } from 'node:path';
 import { readTextIfThere } from './files.ts';
 import {
   isWithin,
+  layersOf,
   type Mount,
   mountHolding,
   mountOf,
@@ -120,7 +121,8 @@ export function processesHoldingFlock(path: string, kind: 'any' | 'exclusive' = 
   return processesWithDescriptor(
     path,
     (pid, fd) =>
-      pid !== process.pid && lines(`/proc/${pid}/fdinfo/${fd}`).some((line) => lock.test(line)),
+      pid !== process.pid &&
+      lines(`/proc/${threadOf(pid)}/fdinfo/${fd}`).some((line) => lock.test(line)),
   );
 }
 
@@ -130,7 +132,7 @@ export function processesWithVariables(variables: Readonly<Record<string, string
     ([name, value]) => `\0${Buffer.from(`${name}=${value}`).toString('latin1')}\0`,
   );
   return otherProcesses().filter((pid) => {
-    const block = quietly(() => readFileSync(`/proc/${pid}/environ`, 'latin1'));
+    const block = quietly(() => readFileSync(`/proc/${threadOf(pid)}/environ`, 'latin1'));
     return block !== undefined && wanted.every((variable) => `\0${block}\0`.includes(variable));
   });
 }
@@ -151,7 +153,7 @@ export function isOurAncestor(pid: number): boolean {
 
 /** Whether a process sees the same mounts as this one; undefined if that cannot be seen. */
 export function sharesOurMounts(pid: number): boolean | undefined {
-  const namespace = link(`/proc/${pid}/ns/mnt`);
+  const namespace = link(`/proc/${threadOf(pid)}/ns/mnt`);
   return namespace === undefined ? undefined : namespace === link('/proc/self/ns/mnt');
 }
 
@@ -166,17 +168,19 @@ function processesWithDescriptor(
 ): number[] {
   const wanted = quietly(() => statSync(path, { bigint: true }));
   if (wanted === undefined) return [];
-  return [...otherProcesses(), process.pid].filter((pid) =>
-    names(`/proc/${pid}/fd`).some((fd) => {
-      const open = quietly(() => statSync(`/proc/${pid}/fd/${fd}`, { bigint: true }));
+  return [...otherProcesses(), process.pid].filter((pid) => {
+    const descriptors = `/proc/${threadOf(pid)}/fd`;
+    return names(descriptors).some((fd) => {
+      const open = quietly(() => statSync(join(descriptors, fd), { bigint: true }));
       return open?.ino === wanted.ino && open.dev === wanted.dev && isWanted(pid, fd);
-    }),
-  );
+    });
+  });
 }
 
 /**
  * Every path in `directory` (absolute, without symlinks) that another process uses: as its working
- * directory or root, by an open or mapped file, or by a mount elsewhere; as far as this user may see.
+ * directory or root, by an open or mapped file, or by a mount elsewhere, which may be an overlay; as far
+ * as this user may see.
  * A path that a process reaches in another way, as a container does by a bind mount, is given as the
  * path in `directory`.
  */
@@ -199,12 +203,11 @@ export function pathsInUse(directory: string): ProcessPath[] {
   /** The mounts of each mount namespace that has another way to the directory. */
   const namespaces = new Map<string, Mount[] | undefined>();
   for (const pid of otherProcesses()) {
-    const namespace = link(`/proc/${pid}/ns/mnt`) ?? '';
+    const thread = threadOf(pid);
+    const namespace = link(`/proc/${thread}/ns/mnt`) ?? '';
     const isFirstOfNamespace = !namespaces.has(namespace);
-    if (isFirstOfNamespace) {
-      const mounts = quietly(() => mountsSeenBy(pid)) ?? [];
-      namespaces.set(namespace, mounts.some(isOtherWay) ? mounts : undefined);
-    }
+    const seen = isFirstOfNamespace ? (quietly(() => mountsSeenBy(thread)) ?? []) : [];
+    if (isFirstOfNamespace) namespaces.set(namespace, seen.some(isOtherWay) ? seen : undefined);
     const mounts = namespaces.get(namespace);
     const note = (
       use: ProcessUse,
@@ -218,13 +221,17 @@ export function pathsInUse(directory: string): ProcessPath[] {
         found.push({ pid, use, path, mayWrite: mayWrite() });
       }
     };
-    note('cwd', link(`/proc/${pid}/cwd`));
-    note('root', link(`/proc/${pid}/root`));
-    for (const name of names(`/proc/${pid}/fd`)) {
-      const fd = `/proc/${pid}/fd/${name}`;
+    note('cwd', link(`/proc/${thread}/cwd`));
+    note('root', link(`/proc/${thread}/root`));
+    for (const name of names(`/proc/${thread}/fd`)) {
+      const fd = `/proc/${thread}/fd/${name}`;
       note('fd', link(fd), () => isDirectory(fd) || isOpenForWriting(fd));
     }
-    for (const path of mappedFiles(pid)) note('maps', path);
+    for (const path of mappedFiles(thread)) note('maps', path);
+    for (const layers of seen.map(layersOf)) {
+      for (const path of layers.written) note('mount', path);
+      for (const path of layers.read) note('mount', path, () => false);
+    }
     if (!isFirstOfNamespace) continue;
     for (const mount of mounts ?? []) {
       const path = below(mount, mount.mountPoint);
@@ -268,10 +275,31 @@ export function exclusivelyLocked(paths: readonly string[]): string[] {
 
 /** The fields of /proc/pid/stat from the third, the state, on; undefined if the process has ended. */
 function statFields(pid: number): string[] | undefined {
-  const stat = quietly(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  const fields = fieldsOf(`/proc/${pid}/stat`);
+  return hasEnded(fields) && threadOf(pid) === pid ? undefined : fields;
+}
+
+/**
+ * A thread of the process that shows what the process has. The first one, which has the number of the
+ * process, shows nothing once it has ended, but the others go on (proc(5), /proc/tid).
+ */
+function threadOf(pid: number): number {
+  if (!hasEnded(fieldsOf(`/proc/${pid}/stat`))) return pid;
+  const threads = `/proc/${pid}/task`;
+  const living = names(threads).find(
+    (thread) => !hasEnded(fieldsOf(join(threads, thread, 'stat'))),
+  );
+  return living === undefined ? pid : Number(living);
+}
+
+function hasEnded(fields: readonly string[] | undefined): boolean {
+  return fields === undefined || fields[0] === 'Z' || fields[0] === 'X';
+}
+
+function fieldsOf(file: string): string[] | undefined {
+  const stat = quietly(() => readFileSync(file, 'latin1'));
   // The second field is the command name in parentheses, and may contain parentheses itself.
-  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields === undefined || fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields;
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 /** An open directory leads to all that is in it (openat(2)). */
@@ -285,8 +313,8 @@ function isOpenForWriting(fd: string): boolean {
   return mode !== undefined && (mode & 0o200) !== 0;
 }
 
-function mappedFiles(pid: number): Set<string> {
-  const mapped = lines(`/proc/${pid}/maps`).filter((line) => line.includes('/'));
+function mappedFiles(thread: number): Set<string> {
+  const mapped = lines(`/proc/${thread}/maps`).filter((line) => line.includes('/'));
   return new Set(mapped.map((line) => line.slice(line.indexOf('/'))));
 }
 

@@ -9,13 +9,7 @@ import { confirmCurrent, figuresOf, publishLive } from '../../writer/publishing.
 import type { Writer } from '../../writer/writer.ts';
 import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
 import { type Filled, type LockOptions, madeBy, publishInPlaceByHand, treeGuard } from './work.ts';
-import {
-  processesIn,
-  refuseWhileWrittenInPlace,
-  STAGING,
-  waitForWriters,
-  waitThen,
-} from './writers.ts';
+import { refuseWhileWrittenInPlace, STAGING, usersOf, waitForWriters } from './writers.ts';
 
 /** Gives the command the one tree of the mirror, behind a closed gate. */
 export async function fillInPlace(options: LockOptions, writer: Writer): Promise<Filled> {
@@ -43,7 +37,7 @@ async function fill(
   const { layout, lock, signal } = writer;
   if (lstatIfThere(path) === undefined) makeOpenDirectory(path);
   const since = ctimeNow(layout);
-  const before = processesIn(path);
+  const before = usersOf(path);
   const end = await runLocked(options, lock, layout.kernelLock, {
     MIRRORLATCH_ROOT: layout.root,
     MIRRORLATCH_ID: LIVE,
@@ -51,11 +45,11 @@ async function fill(
   });
   if (end.exitCode !== 0) throw commandFailed(options.command, end, path);
   const watched = { tree: path, kernelLock: layout.kernelLock, before };
-  const hint = waitThen(publishInPlaceByHand(layout.root));
-  await waitForWriters(watched, programName(options.command), hint, signal);
+  checkFilled(path);
+  const publish = publishInPlaceByHand(layout.root);
+  await waitForWriters(watched, programName(options.command), publish, signal);
 
   writer.enter('comparing');
-  checkFilled(path);
   const { figures, touched, isEmpty } = await compareTrees(path, {
     base: undefined,
     since,

@@ -12,7 +12,7 @@ import { makingRoom } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
 import { type Filled, type LockOptions, madeBy, publishByHand, treeGuard } from './work.ts';
-import { refuseWhileWritten, STAGING, waitForWriters, waitThen } from './writers.ts';
+import { refuseWhileWritten, STAGING, waitForWriters } from './writers.ts';
 
 /** Gives the command a tree of its own, which becomes the snapshot `id`. */
 export async function fillSnapshot(
@@ -29,11 +29,10 @@ export async function fillSnapshot(
   });
   if (end.exitCode !== 0) throw commandFailed(options.command, end, tree.path);
   const watched = { tree: tree.path, kernelLock: layout.kernelLock, before: new Set<string>() };
-  const hint = waitThen(publishByHand(layout.root));
-  await waitForWriters(watched, programName(options.command), hint, signal);
+  checkFilled(tree.path);
+  await waitForWriters(watched, programName(options.command), publishByHand(layout.root), signal);
 
   writer.enter('comparing');
-  checkFilled(tree.path);
   const base = before === undefined ? undefined : layout.snapshot(before);
   const { isEqual, isEmpty, figures } = await compareTrees(tree.path, {
     base,

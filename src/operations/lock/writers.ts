@@ -1,5 +1,7 @@
 import { MirrorlatchError } from '../../errors.ts';
 import { describeProcesses, type NamedProcess } from '../../mirror/lock-state.ts';
+import { type Attachment, attachmentsOf } from '../../system/attachments.ts';
+import { refuseMountsWithin } from '../../system/mounts.ts';
 import { pause } from '../../system/pause.ts';
 import {
   pathsInUse,
@@ -23,9 +25,11 @@ const POLL_MS = 250;
 /**
  * @param tree where the tree was while its command ran.
  * @param path where it is now.
- * @throws MirrorlatchError BUSY when a process could still write to a tree that a command left.
+ * @throws MirrorlatchError BUSY when a process could still write to a tree that a command left;
+ *   UNAVAILABLE when that is possible from another place.
  */
 export function refuseWhileWritten(tree: string, path: string, hint: string): void {
+  refuseAttachments(attachmentsOf(path), path, 'Then go on from it with the same command.');
   refuse([...startedFor(tree, path), ...writingIn(path)], path, hint);
 }
 
@@ -53,23 +57,27 @@ export interface Watched {
   tree: string;
   /** The lock file whose lock the command inherited. */
   kernelLock: string;
-  /** Processes that were in the tree before the command, as `processesIn` found them. */
+  /** What could write to the tree before the command, as `usersOf` found it. */
   before: ReadonlySet<string>;
 }
 
 /**
- * Waits a little until nothing could write to the tree of a command that has ended.
+ * Waits a little until no process could write to the tree of a command that has ended, and refuses a
+ * tree that would change all the same: something is mounted in it, or it can be written to from another
+ * place.
  *
  * @param command its name, for people.
- * @param hint how to publish the tree once that has ended.
- * @throws MirrorlatchError UNAVAILABLE when something still could.
+ * @param publish the command that publishes the tree later.
+ * @throws MirrorlatchError UNAVAILABLE when something still could write to it; CONFIGURATION when
+ *   something is mounted in it.
  */
 export async function waitForWriters(
   watched: Watched,
   command: string,
-  hint: string,
+  publish: string,
   signal: AbortSignal,
 ): Promise<void> {
+  const { tree, before } = watched;
   const deadline = performance.now() + LINGER_MS;
   let left = writersOf(watched);
   while (left.length > 0 && performance.now() < deadline) {
@@ -77,23 +85,46 @@ export async function waitForWriters(
     left = writersOf(watched);
   }
   signal.throwIfAborted();
+  const then = `Then publish what is there with: ${publish}`;
+  refuseMountsWithin(tree, 'published', then);
+  // Before the processes: those of another namespace may have got such a mount from here.
+  refuseAttachments(
+    attachmentsOf(tree).filter(({ name }) => !before.has(name)),
+    tree,
+    then,
+  );
   if (left.length === 0) return;
   const processes = named(left);
   throw new MirrorlatchError(
     'UNAVAILABLE',
     `${command} has ended, but other processes could still write to the tree: ${describeProcesses(processes)}; nothing was published`,
-    { hint, details: { processes } },
+    {
+      hint: `Let the command wait for what it starts. Once that has ended, publish what is there with: ${publish}`,
+      details: { processes },
+    },
   );
 }
 
-/** The hint for `waitForWriters`. @param publish the command that publishes the tree. */
-export function waitThen(publish: string): string {
-  return `Let the command wait for what it starts. Once that has ended, publish what is there with: ${publish}`;
+function refuseAttachments(attachments: readonly Attachment[], tree: string, then: string): void {
+  if (attachments.length === 0) return;
+  const names = attachments.map(({ name }) => name).join(' and ');
+  const detach = attachments.map((attachment) => attachment.detach).join(' && ');
+  throw new MirrorlatchError(
+    'UNAVAILABLE',
+    `${tree} could still be written to through ${names}; nothing was published`,
+    { hint: `Detach it with: ${detach}. ${then}` },
+  );
 }
 
-/** The processes in a tree, each by its pid and its start: a later process may have the same pid. */
-export function processesIn(tree: string): Set<string> {
-  return new Set(pathsInUse(tree).map(({ pid }) => identityOf(pid)));
+/**
+ * What could write to a tree: processes, each by its pid and its start, because a later process may
+ * have the same pid, and what leads to it from another place.
+ */
+export function usersOf(tree: string): Set<string> {
+  return new Set([
+    ...pathsInUse(tree).map(({ pid }) => identityOf(pid)),
+    ...attachmentsOf(tree).map(({ name }) => name),
+  ]);
 }
 
 function writersOf({ tree, kernelLock, before }: Watched): number[] {

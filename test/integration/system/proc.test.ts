@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa, type Options } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -119,6 +119,35 @@ describe('a user of a directory', () => {
     mkdirSync(join(scratch, 'elsewhere'));
     const pid = await sleepWithMounts('mount --bind mirror/snapshot elsewhere && cd /', scratch);
     expect(usesOf(pid, join(scratch, 'mirror'))).toEqual([`mount ${scratch}/mirror/snapshot`]);
+  });
+
+  test('has an open file in it, although its first thread has ended', async () => {
+    const scratch = scratchDirectory();
+    fileWork(scratch).write('file', '');
+    const script = `import ctypes, sys, threading, time
+file = open(sys.argv[1])
+threading.Thread(target=lambda: time.sleep(60)).start()
+ctypes.CDLL(None).pthread_exit(None)`;
+    const pid = await start('python3', ['-c', script, join(scratch, 'file')], { cwd: '/' });
+    await eventually(() =>
+      expect(readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(/^State:\tZ/m),
+    );
+    expect(usesOf(pid, scratch)).toEqual([`fd ${scratch}/file`]);
+    expect(processesWithOpenFile(join(scratch, 'file'))).toEqual([pid]);
+    expect(processStartTicks(pid)).toMatch(/^\d+$/);
+  });
+
+  test.skipIf(!mayMount)('has it as a layer of an overlay in another namespace', async () => {
+    const scratch = scratchDirectory();
+    const layers = ['upper', 'work', 'a:b,c d\\'].map((name) => join(scratch, 'mirror', name));
+    for (const layer of layers) mkdirSync(layer, { recursive: true });
+    const pid = await sleepWithMounts(
+      `cd mirror && mount -t overlay -o 'lowerdir=${scratch}/mirror/a\\:b\\,c d\\\\,upperdir=${scratch}/mirror/upper,workdir=${scratch}/mirror/work' overlay /mnt && cd /`,
+      scratch,
+    );
+    expect(usesOf(pid, join(scratch, 'mirror')).sort()).toEqual(
+      layers.map((layer) => `mount ${layer}`).sort(),
+    );
   });
 
   test.skipIf(!mayMount)(
