@@ -34,6 +34,8 @@ export function percentages(text: string, before: Percentages = {}): Percentages
   const directory = text.slice(0, at).replaceAll(/^\/+|\/+$/g, '');
   if (directory.split('/').some((part) => ['', '.', '..'].includes(part)))
     throw new InvalidArgumentError('Give a directory as it is in the mirror, such as pool=10.');
+  // JSON.parse() and what checks its result do not agree on this name.
+  if (directory === '__proto__') throw new InvalidArgumentError('This name cannot be remembered.');
   const maxPercentIn = { ...before.maxPercentIn, [directory]: percentage(text.slice(at + 1)) };
   return { ...before, maxPercentIn };
 }

@@ -63,11 +63,16 @@ export class LossCount {
   }
 }
 
+/** What a directory loses. Every object has a property `constructor`, which may be its name, too. */
+export function lossIn(losses: Losses, directory: string): Loss | undefined {
+  return Object.hasOwn(losses, directory) ? losses[directory] : undefined;
+}
+
 /** The sum of the losses of two steps. */
 export function bothLosses(one: Losses, next: Losses): Losses {
   const sum: Losses = { ...one };
   for (const [directory, { files, bytes, growth }] of Object.entries(next)) {
-    const before = one[directory] ?? { files: 0, bytes: 0, growth: 0 };
+    const before = lossIn(one, directory) ?? { files: 0, bytes: 0, growth: 0 };
     sum[directory] = {
       files: before.files + files,
       bytes: before.bytes + bytes,

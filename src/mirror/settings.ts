@@ -130,8 +130,19 @@ export function createSettings(layout: Layout, settings: Settings, make: () => v
   });
 }
 
+/** The limits of directories, with others added or put in their place; 100 guards nothing. */
+function joinLimits(
+  before: Settings['maxShrinkPercentIn'],
+  given: Settings['maxShrinkPercentIn'],
+): Settings['maxShrinkPercentIn'] {
+  return Object.fromEntries(
+    Object.entries({ ...before, ...given }).filter(([, percent]) => percent < 100),
+  );
+}
+
 /**
- * Changes the given settings and leaves the rest as they are on disk. A given source or given options
+ * Changes the given settings and leaves the rest as they are on disk. Limits for directories are added
+ * to the others. A given source or given options
  * settle what the first sync named.
  *
  * @param forgotten settings to drop.
@@ -147,6 +158,10 @@ export function changeSettings(
   const isNamed = given.source !== undefined || given.rsyncOptions !== undefined;
   return updateSettings(layout, (before) => {
     const changed = { ...(isNamed ? settled(before) : before), ...definedOf(given) };
+    if (given.maxShrinkPercentIn !== undefined) {
+      const { maxShrinkPercentIn: limits } = before;
+      changed.maxShrinkPercentIn = joinLimits(limits, given.maxShrinkPercentIn);
+    }
     for (const name of forgotten) delete changed[name];
     return changed;
   });

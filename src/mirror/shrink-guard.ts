@@ -1,15 +1,9 @@
 import { MirrorlatchError } from '../errors.ts';
-import type { Loss } from './losses.ts';
+import { quoteForSh } from '../system/quote.ts';
+import { type Loss, lossIn } from './losses.ts';
 import type { PlanFigures } from './plan.ts';
 import type { ShrinkPolicy } from './policy.ts';
-import { sizeBelow } from './tree-size.ts';
-
-/** The size of the published tree, or of a directory in it. */
-export interface TreeSize {
-  files: number;
-  /** Undefined if they were never counted. */
-  bytes: number | undefined;
-}
+import { hasDirectory, sizeBelow, type TreeSize } from './tree-size.ts';
 
 /** What the error message calls the new tree, why it may have shrunk, and its hint. */
 export interface Shrinking {
@@ -54,17 +48,38 @@ export function shrinkGuard(
 ): ShrinkGuard {
   if (isAllowed) return () => {};
   if (before === undefined) return ({ source }) => refuseEmpty(source.entries, shrinking);
+  let size: TreeSize | undefined;
   return (plan) => {
-    const { source, newFiles, deletedFiles } = plan;
-    const files = before.size.files ?? source.files - newFiles + deletedFiles;
-    const size = { files, bytes: before.size.bytes };
+    size ??= sizeOf(before);
     guardAgainstShrinking(plan, size, maxPercent, shrinking);
     for (const [directory, percent] of Object.entries(maxPercentIn)) {
-      const loss = plan.lost[directory];
+      const loss = lossIn(plan.lost, directory);
       if (loss === undefined || (loss.files <= 0 && loss.bytes <= 0 && loss.growth >= 0)) continue;
       guardDirectory(directory, loss, sizeBelow(before.path, directory), percent, shrinking);
     }
   };
+}
+
+/** An adopted tree, and one whose line of history is lost, were never counted by a sync. */
+function sizeOf({ size: { files, bytes }, path }: Published): TreeSize {
+  if (files !== undefined && bytes !== undefined) return { files, bytes };
+  return sizeBelow(path, '');
+}
+
+/**
+ * What is wrong with limits for directories that a published tree does not have, one sentence each: a
+ * misspelt name would never guard anything.
+ */
+export function idleLimits(
+  path: string,
+  { maxPercentIn }: Pick<ShrinkPolicy, 'maxPercentIn'>,
+): string[] {
+  return Object.entries(maxPercentIn)
+    .filter(([directory, percent]) => percent < 100 && !hasDirectory(path, directory))
+    .map(
+      ([directory, percent]) =>
+        `--max-shrink ${quoteForSh(`${directory}=${percent}`)} guards nothing: there is no such directory in ${path}`,
+    );
 }
 
 /**
@@ -93,9 +108,8 @@ export function guardAgainstShrinking(
   { name, otherCause, hint }: Shrinking = SOURCE,
 ): void {
   const isEmptied = source.files === 0 && before.files > 0;
-  const bytesBefore = before.bytes ?? 0;
   const files = share(Math.max(lost['']?.files ?? 0, before.files - source.files), before.files);
-  const bytes = share(Math.max(lost['']?.bytes ?? 0, bytesBefore - source.bytes), bytesBefore);
+  const bytes = share(Math.max(lost['']?.bytes ?? 0, before.bytes - source.bytes), before.bytes);
   if (!isEmptied && files * 100 <= maxPercent && bytes * 100 <= maxPercent) return;
   const what = isEmptied
     ? `the ${name} has no file left, the mirror has ${before.files}`
@@ -110,7 +124,7 @@ export function guardAgainstShrinking(
 function guardDirectory(
   directory: string,
   { files: filesLost, bytes: bytesLost, growth }: Loss,
-  before: { files: number; bytes: number },
+  before: TreeSize,
   maxPercent: number,
   { name, otherCause, hint }: Shrinking,
 ): void {

@@ -11,7 +11,7 @@ import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
-import type { RetentionPolicy } from '../mirror/policy.ts';
+import type { RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import type { LeftOutRecord, Settings } from '../mirror/records.ts';
 import { rememberedBy } from '../mirror/settings.ts';
@@ -44,6 +44,8 @@ export interface MirrorStatus {
   /** For rsync, as after `--`. */
   rsyncOptions: readonly string[];
   retention: RetentionPolicy;
+  /** How much may vanish in one publication. */
+  shrink: ShrinkPolicy;
   current: SnapshotInfo | null;
   previous: string | null;
   snapshots: SnapshotInfo[];
@@ -106,7 +108,7 @@ export interface StatusOptions {
 export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorStatus {
   const { layout, settings } = openMirror(root);
   const { source, rsyncOptions } = rememberedBy(settings);
-  const { retention } = policyOf(settings, {});
+  const { retention, shrink } = policyOf(settings, {});
   const { entries: history, damaged } = inspectHistory(layout);
   const snapshots = snapshotsOf(layout, history);
   const state = inspectLock(layout);
@@ -133,6 +135,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     source: source ?? null,
     rsyncOptions,
     retention,
+    shrink,
     current,
     previous: previousId(layout) ?? null,
     snapshots,

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
@@ -176,9 +177,37 @@ describe('for a directory', () => {
     expect(existsSync(join(root, 'current', 'dists', 'file-8'))).toBe(true);
   });
 
+  test('limits are added to those that are remembered, shown, and dropped by 100', async () => {
+    const mirror = await withTwoParts();
+    const init = (...limits: string[]) =>
+      runProgram(['init', mirror.root, ...limits.flatMap((limit) => ['--max-shrink', limit])]);
+    await init('pool=5', 'dists=7');
+    const added = await init('dists=9', 'constructor=3', '20');
+    expect(added.stdout).toMatch(
+      'at most 20 % of the files or bytes, in pool 5 %, in dists 9 %, in constructor 3 %',
+    );
+    expect(added.stderr).toMatch(/--max-shrink 'constructor=3' guards nothing: there is no such/);
+    expect((await runProgram(['status', mirror.root])).stdout).toMatch('in dists 9 %');
+    const synced = await runProgram(['sync', mirror.root]);
+    expect(synced.exitCode, transcript(synced)).toBe(0);
+    expect(synced.stderr).toMatch(/--max-shrink 'constructor=3' guards nothing/);
+    mirror.change({ 'pool/new': 'new' });
+    await mirror.sync();
+    await init('constructor=100', 'pool=100');
+    expect(mirror.settings()).toMatchObject({ maxShrinkPercentIn: { dists: 9 } });
+  });
+
   test('a directory that no path in the mirror can have is refused', async () => {
     const mirror = await withTwoParts();
-    for (const value of ['=5', '/=5', 'a/../b=5', 'dists=', 'dists=101', './dists=5']) {
+    for (const value of [
+      '=5',
+      '/=5',
+      'a/../b=5',
+      'dists=',
+      'dists=101',
+      './dists=5',
+      '__proto__=5',
+    ]) {
       const result = await runProgram(['sync', mirror.root, '--max-shrink', value]);
       expect(result.exitCode, transcript(result)).toBe(64);
     }
@@ -280,3 +309,19 @@ function unchanged(mirror: SmallMirror): void {
   expect(mirror.linked('current')).toBe('first');
   expect(readFileSync(join(mirror.root, 'current', 'file-0'), 'utf8')).toBe(tenBytes);
 }
+
+test('a tree that no sync has counted is counted: it was adopted, or its line of history is lost', async () => {
+  const mirror = smallMirror();
+  const large = { large: Buffer.alloc(100_000, 'x') };
+  mirror.change({ ...large, ...Object.fromEntries(tenNames.map((name) => [name, name])) });
+  const tree = join(mirror.home, 'tree');
+  await execa('cp', ['-a', mirror.source, tree]);
+  await runForJson(['init', '--adopt', tree, '--source', mirror.source]);
+  await mirror.publish('first', {});
+  rmSync(mirror.state('history.jsonl'));
+  mirror.change({ large: null });
+  for (const root of [`${tree}.mirror`, mirror.root]) {
+    const refused = await runProgram(['sync', root]);
+    expectFailure(refused, 65, /99\.\d % of the bytes would vanish/);
+  }
+});

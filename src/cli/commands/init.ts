@@ -1,16 +1,19 @@
 import type { Command } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
+import { currentId } from '../../mirror/current.ts';
 import type { Mirror } from '../../mirror/open.ts';
 import { rememberedBy } from '../../mirror/settings.ts';
+import { idleLimits } from '../../mirror/shrink-guard.ts';
 import type { InitResult } from '../../operations/init.ts';
 import { showOptions } from '../../rsync/join-options.ts';
 import { namesakeWarning } from '../../rsync/source.ts';
 import { quoteForSh } from '../../system/quote.ts';
+import { policyOf } from '../../writer/policy.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
 import { describeRetention, RETENTION, type RetentionFlags } from '../options/retention.ts';
-import { MAX_SHRINK, SHRINK, type ShrinkFlags } from '../options/shrink.ts';
+import { describeShrink, MAX_SHRINK, SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printLine } from '../output.ts';
 import { createReporter, printWarning } from '../terminal.ts';
 
@@ -124,4 +127,8 @@ function report(
   const options = rsyncOptions.length === 0 ? 'no options' : showOptions(rsyncOptions);
   if (rsyncOptions.length > 0 || before !== '') printLine(`rsync gets ${options}${before}`);
   if (settings.mode === 'snapshots') printLine(`it keeps ${describeRetention(settings)}`);
+  const { shrink } = policyOf(settings, {});
+  printLine(`it lets vanish at most ${describeShrink(shrink)}`);
+  const current = currentId(layout);
+  if (current !== undefined) idleLimits(layout.snapshot(current), shrink).forEach(printWarning);
 }

@@ -11,6 +11,7 @@ import { showOptions } from '../../rsync/join-options.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { describeRetention } from '../options/retention.ts';
+import { describeShrink } from '../options/shrink.ts';
 import { bad, good, oneLine, printJson, printLine } from '../output.ts';
 import { showAge } from '../units.ts';
 import { duration } from '../values.ts';
@@ -67,6 +68,7 @@ function printStatus(status: MirrorStatus): void {
   row('source', source ?? 'not set yet');
   if (rsyncOptions.length > 0) row('options', showOptions(rsyncOptions));
   if (status.current?.id !== LIVE) row('keeps', describeRetention(retention));
+  row('shrink', `at most ${describeShrink(status.shrink)} may vanish`);
   row('lock', lock.state.kind === 'free' ? 'free' : lock.message);
   row('last', describeSync(lastSync));
   row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showAge(syncedAt)} ago`);

@@ -1,4 +1,5 @@
 import { Option } from 'commander';
+import { printable } from '../../mirror/names.ts';
 import { DEFAULT_SHRINK, type Given, type ShrinkPolicy } from '../../mirror/policy.ts';
 import { type Percentages, percentages } from '../values.ts';
 import type { OptionGroup } from './group.ts';
@@ -12,6 +13,17 @@ export const MAX_SHRINK = new Option(
   '--max-shrink <[DIR=]percent>',
   `refuse to publish if more files or bytes than this would vanish, from DIR if that is given; repeatable (default: ${DEFAULT_SHRINK.maxPercent})`,
 ).argParser(percentages);
+
+/** What the shrink guard lets vanish, for people. */
+export function describeShrink({
+  maxPercent,
+  maxPercentIn,
+}: Pick<ShrinkPolicy, 'maxPercent' | 'maxPercentIn'>): string {
+  const limits = Object.entries(maxPercentIn).map(
+    ([directory, percent]) => `${printable(directory)} ${percent} %`,
+  );
+  return [`${maxPercent} % of the files or bytes`, ...limits].join(', in ');
+}
 
 /** How much may vanish in one publication. */
 export const SHRINK: OptionGroup<ShrinkFlags, Given<ShrinkPolicy>> = {

@@ -5,6 +5,7 @@ import { findMirror, type Mirror } from '../../mirror/open.ts';
 import { refuseOtherOwner } from '../../mirror/ownership.ts';
 import { checkRsync, complaintOfSuperblock, storeNanoseconds } from '../../mirror/preflight.ts';
 import { type FirstSync, settleFirstSync } from '../../mirror/settings.ts';
+import { idleLimits } from '../../mirror/shrink-guard.ts';
 import { freshId } from '../../mirror/snapshot-id.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { Retries } from '../../rsync/retries.ts';
@@ -134,15 +135,17 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
 function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncContext {
   const { layout, policy, inherit, signal, before } = writer;
   const work = planWork(options, writer, (message) => writer.notice(message));
-  const onRetry = (message: string): void => writer.onEvent({ kind: 'warning', message });
+  const warn = (message: string): void => writer.onEvent({ kind: 'warning', message });
+  const base = before === undefined ? undefined : layout.snapshot(before);
+  if (base !== undefined) idleLimits(base, policy.shrink).forEach(warn);
   return {
     ...work,
     writer,
-    base: before === undefined ? undefined : layout.snapshot(before),
+    base,
     waitsForUpdate: true,
     inherit,
     signal,
-    retries: new Retries({ ...policy.retry, signal, onRetry }),
+    retries: new Retries({ ...policy.retry, signal, onRetry: warn }),
     watched: Object.keys(policy.shrink.maxPercentIn),
     refuseShrinking: shrinkGuardOf(work, layout, before, policy.shrink),
     log: log.write,
