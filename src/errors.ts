@@ -137,7 +137,7 @@ export function asMirrorlatchError(
     case 'EACCES':
     case 'EPERM':
       return new MirrorlatchError('PERMISSION', `${doing}: permission denied${at}`, {
-        hint: 'Run it as a user with that permission; in a mirror that is its owner.',
+        hint: 'Run it as a user who may do that; for a mirror, its owner.',
         cause: error,
       });
     case 'EROFS':

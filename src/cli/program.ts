@@ -142,7 +142,7 @@ function usageError(
 }
 
 function inOurWords({ message, code }: CommanderError): string {
-  const text = message.replace(/^error: /, '');
+  const text = message.replace(/^error: /, '').replace(/\n\((Did you mean .*)\)$/, '. $1');
   const [, name = ''] = /'([^']*)'/.exec(text) ?? [];
   switch (code) {
     case 'commander.missingArgument':

@@ -1,3 +1,4 @@
+import type { PlanFigures } from '../mirror/plan.ts';
 import type { OnEvent, OperationEvent, Phase } from '../writer/events.ts';
 import { obeysEscapes, printNote } from './output.ts';
 import { TransferMeter, transferLine } from './transfer-line.ts';
@@ -58,8 +59,8 @@ function lineFor(event: OperationEvent): string | undefined {
     case 'phase':
       return PHASES[event.phase];
     case 'planned': {
-      const { newFiles, changedFiles, deletedFiles, otherChanges, transferBytes } = event.plan;
-      return `plan: ${newFiles} new, ${changedFiles} changed, ${deletedFiles} deleted, ${otherChanges} other, ${showBytes(transferBytes)}`;
+      const { transferBytes } = event.plan;
+      return `plan: ${describeChanges(event.plan)}, ${showBytes(transferBytes)} to transfer`;
     }
     case 'notice':
       return event.message;
@@ -69,6 +70,14 @@ function lineFor(event: OperationEvent): string | undefined {
     case 'progress':
       return undefined;
   }
+}
+
+/** How many entries change, and how. */
+export function describeChanges(plan: PlanFigures): string {
+  const { newFiles, changedFiles, deletedFiles, otherChanges } = plan;
+  const others =
+    otherChanges === 0 ? '' : `, ${otherChanges} other (directories, links and attributes)`;
+  return `${newFiles} new, ${changedFiles} changed, ${deletedFiles} deleted${others}`;
 }
 
 /** Erases the line and all that is below it (ECMA-48, ED). */

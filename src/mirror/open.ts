@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { type Destination, destinationIn } from '../rsync/source.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { emptyName, type Layout, layoutOf } from './layout.ts';
@@ -15,18 +16,35 @@ export interface Mirror {
 /**
  * Opens the mirror at `root`.
  *
- * @param maker the command that makes one, up to its path.
+ * @param maker the command that makes one, up to its path, for a caller that wants one made.
  * @throws MirrorlatchError NO_MIRROR when there is none; CONFIGURATION for broken settings.
  */
-export function openMirror(root: string, maker = 'mirrorlatch sync SRC'): Mirror {
+export function openMirror(root: string, maker?: string): Mirror {
   const mirror = findMirror(root);
   if (mirror !== undefined) return mirror;
   const around = mirrorAround(root);
   throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${root}`, {
     hint: around
       ? `It is a part of a mirror. Name the mirror itself: ${quoteForSh(around.root)}`
-      : `Make one with: ${maker} ${quoteForSh(root)}`,
+      : hintForNone(root, maker),
   });
+}
+
+function hintForNone(root: string, maker: string | undefined): string {
+  const destination = destinationIn(root);
+  if (destination !== undefined && destination !== 'server')
+    return `It is on another host: ${commandThere(destination, 'status')}`;
+  if (maker !== undefined) return `Make one with: ${maker} ${quoteForSh(root)}`;
+  return 'Check the path, and that its disk is mounted.';
+}
+
+/** The command line that runs a verb on the host of a mirror. */
+export function commandThere({ user, host, port, root }: Destination, verb: string): string {
+  const options = port === undefined ? [] : ['-p', String(port)];
+  const there = `mirrorlatch ${verb} ${quoteForSh(root)}`;
+  return ['ssh', ...options, user === undefined ? host : `${user}@${host}`, there]
+    .map(quoteForSh)
+    .join(' ');
 }
 
 /**

@@ -124,7 +124,7 @@ function refuseMirror(path: string, target: string): void {
   if (![root, snapshots, gate].includes(path) && !isWithin(path, state)) return;
   throw new MirrorlatchError(
     'USAGE',
-    `the source ${path} is no tree, but holds those of a mirror`,
+    `the source ${path} is ${path === root ? 'the root' : 'a part'} of a mirror, not a tree`,
     {
       hint: `Name what is current in it, ${current}, and hold that meanwhile with: mirrorlatch run ${quoteForSh(root)} --pin namespace -- mirrorlatch sync ${quoteForSh(current)} ${quoteForSh(target)}`,
     },

@@ -112,9 +112,9 @@ export function guardAgainstShrinking(
   const bytes = share(Math.max(lost['']?.bytes ?? 0, before.bytes - source.bytes), before.bytes);
   if (!isEmptied && files * 100 <= maxPercent && bytes * 100 <= maxPercent) return;
   const what = isEmptied
-    ? `the ${name} has no file left, the mirror has ${before.files}`
-    : `${percent(files)} of the files and ${percent(bytes)} of the bytes would vanish, more than the ${maxPercent} % allowed`;
-  throw new MirrorlatchError('SHRUNKEN_SOURCE', `the ${name} has shrunk${otherCause}: ${what}`, {
+    ? `has no file left${otherCause}, the mirror has ${before.files}`
+    : `has shrunk${otherCause}: ${percent(files)} of the files and ${percent(bytes)} of the bytes would vanish, more than the ${maxPercent} % allowed`;
+  throw new MirrorlatchError('SHRUNKEN_SOURCE', `the ${name} ${what}`, {
     hint,
     details: { shrinkage: { files, bytes } },
   });

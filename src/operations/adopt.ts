@@ -41,7 +41,7 @@ export interface AdoptOptions extends UnadoptOptions {
  * Turns the target of an rsync into a mirror without copying a byte: its tree becomes the first
  * snapshot, or the tree of an in-place mirror, and a symlink to `current` takes its old path.
  *
- * A second call finishes what a crash left of the first, and else does nothing.
+ * A second call finishes what a crash left of the first, and changes the settings that it gives.
  *
  * @throws MirrorlatchError when the directory cannot be adopted, which leaves it unchanged.
  */
@@ -87,13 +87,14 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
 
 /** The exchange is done, but a crash may have cut off what follows it. */
 async function finishAdoption(
-  { layout, settings }: Mirror,
+  { layout }: Mirror,
   directory: string,
   options: AdoptOptions,
 ): Promise<Mirror> {
   const failure = `the adoption of ${directory} cannot be finished`;
   const session = { ...sessionOptions(options), command: 'adopt', failure };
-  await withWriter(layout, session, () => {
+  const given = settingsFrom(options.settings);
+  const { result } = await withWriter(layout, session, () => {
     const link = readlinkIfThere(directory);
     if (link === undefined || resolve(dirname(directory), link) !== layout.current) {
       throw new MirrorlatchError(
@@ -103,8 +104,9 @@ async function finishAdoption(
       );
     }
     if (isInPlace(layout) && readGate(layout).by === 'init') markWhole(layout, 'adopt');
+    return changeSettings(layout, given);
   });
-  return { layout, settings };
+  return { layout, settings: result };
 }
 
 /**
@@ -206,12 +208,18 @@ function checkAdoptable(directory: string, root: string): void {
 }
 
 function problemWith(directory: string, root: string, isDirectory: boolean): string | undefined {
-  if (!isDirectory) return 'it is not a directory';
   if (lstatIfThere(join(directory, '.mirrorlatch'))) return 'it is a mirror already';
   const around = mirrorAround(directory);
   if (around !== undefined) return `it is a part of the mirror ${around.root}`;
+  if (!isDirectory) {
+    const target = readlinkIfThere(directory);
+    return target === undefined
+      ? 'it is not a directory'
+      : `it is a symlink to ${resolve(dirname(directory), target)}`;
+  }
   const inside = (path: string, other: string) => !relative(other, path).startsWith('..');
-  if (inside(root, directory) || inside(directory, root)) return `${root} and it lie in each other`;
+  if (inside(root, directory) || inside(directory, root))
+    return `it lies inside ${root}, or ${root} inside it`;
   const mount = mountOf(directory);
   if (mount?.mountPoint === directory) return 'it is a mount point, which cannot be renamed';
   const nearest = nearestDirectory(root);

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { findMirror, type Mirror } from '../mirror/open.ts';
+import { commandThere, findMirror, type Mirror } from '../mirror/open.ts';
 import { refuseOverlap, refuseServedOverlap } from '../mirror/preflight.ts';
 import type { Settings } from '../mirror/records.ts';
 import { forgetServed, prepareServing } from '../mirror/served-directory.ts';
@@ -11,8 +11,9 @@ import {
   type SettingsOptions,
   settingsFrom,
 } from '../mirror/settings.ts';
-import { parseSource } from '../rsync/source.ts';
+import { destinationIn, parseSource } from '../rsync/source.ts';
 import { realPathToBe } from '../system/files.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { createMirror, otherMode } from '../writer/create.ts';
 
 export interface InitOptions extends SettingsOptions {
@@ -24,6 +25,9 @@ export interface InitOptions extends SettingsOptions {
 }
 
 export interface InitResult extends Mirror {
+  isNew: boolean;
+  /** The directory that was kept equal to the current snapshot, and is not any more. */
+  released?: string | undefined;
   /** The options of rsync that the mirror remembered, if this call has replaced them. */
   replacedOptions: readonly string[];
 }
@@ -35,6 +39,7 @@ export interface InitResult extends Mirror {
 export function init({ root, inPlace, noServeAt = false, ...rules }: InitOptions): InitResult {
   const { serveAt, ...given } = settingsFrom(rules);
   const found = findMirror(root);
+  if (found === undefined) refuseOtherHost(root);
   if (given.source !== undefined) refuseOverlapWith(given.source, root);
   const mode = inPlace ? 'in-place' : (found?.settings.mode ?? 'snapshots');
   if (found !== undefined && found.settings.mode !== mode) {
@@ -54,7 +59,8 @@ export function init({ root, inPlace, noServeAt = false, ...rules }: InitOptions
     const changed = changeSettings(layout, { ...given, serveAt }, noServeAt ? ['serveAt'] : []);
     if (isReplaced && settings.serveAt !== undefined) forgetServed(layout, settings.serveAt);
     const replacedOptions = given.rsyncOptions && found ? rememberedBy(settings).rsyncOptions : [];
-    return { layout, settings: changed, replacedOptions };
+    const released = isReplaced ? settings.serveAt : undefined;
+    return { layout, settings: changed, isNew: found === undefined, released, replacedOptions };
   } catch (error) {
     throw asMirrorlatchError(error, `the settings of ${root} cannot be changed`);
   }
@@ -71,6 +77,22 @@ function refuseServedSource(
   const parsed = source === undefined ? undefined : parseSource(source);
   if (serveAt === undefined || parsed?.kind !== 'local') return;
   refuseServedOverlap(realPathToBe(parsed.path), root, serveAt);
+}
+
+/** @throws MirrorlatchError USAGE for what rsync reads as a path on another host. */
+function refuseOtherHost(root: string): void {
+  const destination = destinationIn(root);
+  if (destination === undefined) return;
+  throw new MirrorlatchError(
+    'USAGE',
+    `a mirror is made on its own host, and ${root} is on another`,
+    {
+      hint:
+        destination === 'server'
+          ? `If it is the source, name a directory for the mirror: mirrorlatch init ROOT --source ${quoteForSh(root)}`
+          : `Make it there: ${commandThere(destination, 'init')}. A directory here of that name is written ${quoteForSh(`./${root}`)}`,
+    },
+  );
 }
 
 /** A source of its own tree would make a mirror that contains itself. */

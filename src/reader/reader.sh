@@ -854,7 +854,7 @@ ml_fail_without_namespace() {
   case $ml_obstacle in
   *setgid*)
     ml_quote_guard '--pin namespace' "$@"
-    ml_without_bits="Run it without what these bits give: $ml_quoted"
+    ml_without_bits="Run it without those privileges: $ml_quoted"
     ;;
   esac
   ml_quote_guard '--pin cwd' "$@"

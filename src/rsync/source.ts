@@ -134,6 +134,19 @@ export function parseDestination(text: string): Destination | undefined {
   return destinationOf(text, user, source.host.slice(at + 1), undefined, root);
 }
 
+/**
+ * Where a text that names a mirror leads outside this host, also if no mirror can be there; undefined
+ * for a local path.
+ */
+export function destinationIn(text: string): Destination | 'server' | undefined {
+  if (/^rsync:\/\/|^[^/]*::/i.test(text)) return 'server';
+  try {
+    return parseDestination(text);
+  } catch {
+    return undefined;
+  }
+}
+
 function destinationOf(
   text: string,
   user: string | undefined,

@@ -123,6 +123,6 @@ function refuseForeignEntries(layout: Layout, mayHoldOtherThings: boolean): void
   throw new MirrorlatchError('CONFIGURATION', `${layout.root} is not empty: it holds ${shown}`, {
     hint: mayHoldOtherThings
       ? 'Move these away, or make the mirror in another directory.'
-      : `Give an empty directory, or if these may stay: mirrorlatch init ${quoteForSh(layout.root)}`,
+      : `If rsync has filled it, take it over: mirrorlatch init --adopt ${quoteForSh(layout.root)}. If these are to stay beside the mirror: mirrorlatch init ${quoteForSh(layout.root)}`,
   });
 }

@@ -67,9 +67,20 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     const guarded = await runGuarded(oneOfEachKind[1], one.root, ['cat', 'file']);
     expect(guarded.stdout, transcript(guarded)).toBe('first');
 
-    const again = await runProgram(['init', '--adopt', one.directory, ...flagsOf(mode)]);
+    const rules = ['--source', one.source, '--keep-last', '9'];
+    const words = ['init', '--adopt', one.directory, ...flagsOf(mode), ...rules];
+    const again = await runProgram([...words, '--', '--exclude=/none']);
     expect(again.exitCode, transcript(again)).toBe(0);
+    expect(again.stdout).toMatch(
+      `from now on: mirrorlatch sync ${one.root}; an rsync to ${one.directory} would write into`,
+    );
     expect(one.inodes()).toEqual(before);
+    const settings = JSON.parse(readFileSync(join(one.root, '.mirrorlatch/mirror.json'), 'utf8'));
+    expect(settings).toMatchObject({
+      source: `${one.source}/`,
+      keepLast: 9,
+      rsyncOptions: ['--exclude=/none'],
+    });
 
     await runForJson(['sync', one.source, one.root]);
     expect(one.read()).toBe('second second second');
@@ -296,9 +307,8 @@ describe.concurrent('Adoption refuses and leaves unchanged', () => {
   test('a symlink, a file, and a missing path', async () => {
     const one = makeDirectory();
     symlinkSync('known', join(one.home, 'link'));
-    for (const name of ['link', 'known/file']) {
-      await refused(one, ['--adopt', join(one.home, name)], 64, /is not a directory/);
-    }
+    await refused(one, ['--adopt', join(one.home, 'link')], 64, /it is a symlink to .*\/known\n/);
+    await refused(one, ['--adopt', join(one.home, 'known/file')], 64, /is not a directory/);
     await refused(one, ['--adopt', join(one.home, 'none')], 66, /there is no directory/);
   });
 
@@ -308,9 +318,9 @@ describe.concurrent('Adoption refuses and leaves unchanged', () => {
     await refused(one, ['--adopt', join(one.home, 'mirror')], 64, /a mirror already/);
     symlinkSync('known/below', join(one.home, 'way in'));
     for (const root of [join(one.directory, 'mirror'), one.directory, join(one.home, 'way in/m')]) {
-      await refused(one, [root, '--adopt', one.directory], 64, /lie in each other/);
+      await refused(one, [root, '--adopt', one.directory], 64, /lies inside/);
     }
-    await refused(one, [one.home, '--adopt', one.directory], 64, /lie in each other/);
+    await refused(one, [one.home, '--adopt', one.directory], 64, /lies inside/);
     const other = join(one.home, 'mirror');
     await refused(one, [other, '--adopt', one.directory], 64, /a mirror of its own/);
   });
@@ -443,6 +453,16 @@ describe.concurrent('A served directory', () => {
     expect(await runForJson(['sync', one.root])).toMatchObject({ outcome: 'unchanged' });
     expect(readFileSync(join(elsewhere, 'file'), 'utf8')).toBe('g2');
     expect(one.read()).toBe('g2 g2 g2');
+  });
+
+  test('is released with a word about the files that it shares with snapshots', async () => {
+    const one = await makeServed();
+    const released = await runProgram(['init', one.root, '--no-serve-at']);
+    expect(released.stdout).toMatch(
+      `${one.served} stays as it is\nfiles of ${one.served} are hard`,
+    );
+    const again = await runProgram(['init', one.root, '--no-serve-at']);
+    expect(again.stdout).not.toMatch('hard links');
   });
 
   test('is refused by init where it is not possible', async () => {

@@ -84,7 +84,7 @@ test('its human output is a line per entry and a sentence at the end', async () 
       'changed    file',
       'deleted    below/file',
       'new        new',
-      `${mirror.source}/: 1 new, 1 changed, 1 deleted, 2 other, 12 B to transfer; this was a dry run`,
+      `${mirror.source}/: 1 new, 1 changed, 1 deleted, 2 other (directories, links and attributes), 12 B to transfer; this was a dry run`,
     ].sort(),
   );
 });

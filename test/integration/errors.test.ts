@@ -2,6 +2,7 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -237,6 +238,40 @@ test.for([
   expectFailure(result, 64, new RegExp(`Did you mean ${meant}\\?`));
 });
 
+test('a path in the place of another is refused with the command line that was meant', async () => {
+  const home = scratchDirectory();
+  const mirror = smallMirror({ home });
+  await runForJson(['init', 'made'], { cwd: home });
+  mkdirSync(join(home, 'filled'));
+  writeFileSync(join(home, 'filled/file'), '');
+  for (const [words, exitCode, meant] of [
+    [['sync', 'made', 'source'], 64, /SRC comes first.*\n.* mirrorlatch sync source made$/m],
+    [['sync', 'made', 'rsync://h/x'], 64, /SRC comes first.*\n.* sync rsync:\/\/h\/x made$/m],
+    [['init', 'h:/srv/x'], 64, /Make it there: ssh h 'mirrorlatch init \/srv\/x'\. .* '?\.\/h:/],
+    [['init', '--source', 'made', 'rsync://h/x'], 64, /init ROOT --source rsync:\/\/h\/x$/m],
+    [['init', 'h::x'], 64, /init ROOT --source h::x$/m],
+    [['status', 'me@h:/srv/x'], 66, /ssh me@h 'mirrorlatch status \/srv\/x'$/m],
+    [['status', 'ssh://h:22/srv/x'], 66, /ssh -p 22 h 'mirrorlatch status \/srv\/x'$/m],
+    [['sync', 'source', 'filled'], 78, /take it over: mirrorlatch init --adopt \/.*\/filled\. /],
+  ] as const) {
+    expectFailure(await runProgram(words, { cwd: home }), exitCode, meant);
+  }
+  for (const verb of ['status', 'list', 'current', 'wait', 'watch', 'rollback', 'prune', 'unlock'])
+    expectFailure(
+      await runProgram([verb, join(home, 'none')]),
+      66,
+      /Check the path, and that its disk is mounted\.$/m,
+    );
+  expect(readdirSync(home).sort()).toEqual(['filled', 'made', 'source']);
+  expect(mirror.snapshots()).toEqual([]);
+  const [made, changed] = [
+    await runProgram(['init', join(home, 'new')]),
+    await runProgram(['init', join(home, 'new')]),
+  ];
+  expect(made.stdout).toMatch(/ is a new mirror; /);
+  expect(changed.stdout).toMatch(/ is a mirror; /);
+});
+
 test('a pattern that is not UTF-8 is refused, because another one would reach rsync', async () => {
   const mirror = smallMirror();
   const script = `exec "$0" "$1" sync "$2" "$3" -- --exclude="$(printf '/\\377')"`;
@@ -334,7 +369,7 @@ test('the command in a hint can be pasted, whatever the path of the mirror', asy
   const hints: [words: readonly string[], pasted: RegExp][] = [
     [['sync', root], /mirrorlatch (sync SRC .*)$/m],
     [['current', root], /mirrorlatch (sync SRC .*), or wait/],
-    [['list', `${root}.none`], /mirrorlatch (sync SRC .*)$/m],
+    [['sync', `${root}.none`], /mirrorlatch (sync SRC .*)$/m],
     [['rollback', root], /mirrorlatch (list .*)$/m],
     [['init', join(root, 'snapshots', 'x')], /the mirror itself, (.*), or/],
     [['lock', root], /mirrorlatch (lock .* -- COMMAND)$/m],

@@ -25,8 +25,8 @@ test('init makes a mirror without a snapshot, with a closed gate, and names its 
   const result = await runProgram(['init', mirror.root, '--source', mirror.source]);
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stdout).toBe(
-    `${mirror.root} is a mirror of ${mirror.source}/\n` +
-      'it keeps the last 3 snapshots, those that were current within 1d\n',
+    `${mirror.root} is a new mirror of ${mirror.source}/\n` +
+      'it keeps the last 3 snapshots and those that were current within 1d\n',
   );
   expect(readdirSync(mirror.root).sort()).toEqual(['.mirrorlatch', 'snapshots']);
   expect(readdirSync(mirror.state()).sort()).toEqual([
@@ -85,7 +85,7 @@ test('init prints what it understood of the retention rules, and refuses a durat
   expectFailure(refused, 64, /--keep-within.*'14'.*It has no unit: write 14s, 14m, 14h or 14d/);
   const words = ['--keep-last', '2', '--keep-within', '14d', '--grace', '0'];
   const result = await runProgram(['init', mirror.root, ...words]);
-  expect(result.stdout).toMatch(/^it keeps the last 2 snapshots, those published within 14d$/m);
+  expect(result.stdout).toMatch(/^it keeps the last 2 snapshots and those published within 14d$/m);
 });
 
 test('init can change the source of a mirror', async () => {

@@ -17,7 +17,7 @@ test('without a terminal it is a plain line per phase on stderr, and a sentence 
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stderr.split('\n')).toEqual([
     'mirrorlatch: planning the changes',
-    'mirrorlatch: plan: 1 new, 1 changed, 0 deleted, 1 other, 10 B',
+    'mirrorlatch: plan: 1 new, 1 changed, 0 deleted, 1 other (directories, links and attributes), 10 B to transfer',
     'mirrorlatch: cloning the current snapshot',
     'mirrorlatch: transferring the changes',
     'mirrorlatch: looking at the source again',
@@ -177,7 +177,7 @@ test('with --quiet a failed sync prints only the reason', async () => {
   const result = await runProgram(['sync', mirror.root, '--quiet']);
   expect(result.exitCode, transcript(result)).toBe(65);
   expect(result.stdout).toBe('');
-  expect(result.stderr).toMatch(/^mirrorlatch: the source has shrunk: .*\n {2}.*\n$/);
+  expect(result.stderr).toMatch(/^mirrorlatch: the source has no file left, .*\n {2}.*\n$/);
 });
 
 /** Starts a sync on its own terminal. */

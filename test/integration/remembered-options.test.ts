@@ -268,7 +268,9 @@ test('init replaces the options, prints which, and clears them; status shows sou
   const { stdout } = await runProgram(['status', mirror.root]);
   expect(stdout).toMatch(/^source +.*\/source\/$/m);
   expect(stdout).toMatch(/^options +'--exclude=\/a b' -z$/m);
-  expect(stdout).toMatch(/^keeps +the last 3 snapshots, those published within 14d, those that/m);
+  expect(stdout).toMatch(
+    /^keeps +the last 3 snapshots, those published within 14d and those that/m,
+  );
   expect(await runForJson(['status', mirror.root])).toMatchObject({
     rsyncOptions: ['--exclude=/a b', '-z'],
     retention: { keepLast: 3, keepWithinMs: 14 * 24 * 3600 * 1000 },

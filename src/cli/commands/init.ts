@@ -91,6 +91,7 @@ export function addInit(program: Command, context: CommandContext): void {
           const { directory: given, left } = found;
           const rest = left.length === 0 ? 'no snapshot' : left.join(', ');
           printLine(`${given} is a plain directory again, and does not need the mirror`);
+          if (left.length > 0) printLine(describeSharing(given));
           printLine(
             `what is left of the mirror holds ${rest}; to delete it: rm -r ${quoteForSh(found.root)}`,
           );
@@ -98,7 +99,9 @@ export function addInit(program: Command, context: CommandContext): void {
         return;
       }
       const mode = inPlace ? 'in-place' : 'snapshots';
-      report(await adopt({ directory, root, mode, settings, ...session }), json);
+      const mirror = await adopt({ directory, root, mode, settings, ...session });
+      report(mirror, json);
+      if (!json) printLine(whatFollows(mirror));
     });
 }
 
@@ -108,8 +111,20 @@ function noRoot(): MirrorlatchError {
   });
 }
 
+/** What changes for whoever has synced the directory so far. */
+function whatFollows({ layout, settings }: Mirror): string {
+  const sourceToName = rememberedBy(settings).source === undefined ? 'SRC ' : '';
+  const command = `mirrorlatch sync ${sourceToName}${quoteForSh(layout.root)}`;
+  return `from now on: ${command}; an rsync to ${settings.adopted} would write into the published snapshot`;
+}
+
+/** Of a directory that was a part of a mirror. */
+function describeSharing(directory: string): string {
+  return `files of ${directory} are hard links to those of snapshots: a program that rewrites a file in place, or changes its mode, changes the snapshot`;
+}
+
 function report(
-  { layout, settings, replacedOptions = [] }: Mirror & Partial<InitResult>,
+  { layout, settings, isNew, released, replacedOptions = [] }: Mirror & Partial<InitResult>,
   asJson: boolean | undefined,
 ): void {
   if (asJson) {
@@ -120,7 +135,11 @@ function report(
   const of = source === undefined ? '; the first sync names its source' : ` of ${source}`;
   const path =
     settings.adopted === undefined ? '' : `; ${settings.adopted} is a symlink to its current tree`;
-  printLine(`${layout.root} is a mirror${of}${path}`);
+  printLine(`${layout.root} is a ${isNew ? 'new ' : ''}mirror${of}${path}`);
+  if (released !== undefined) {
+    printLine(`${released} stays as it is`);
+    printLine(describeSharing(released));
+  }
   const isReplaced = replacedOptions.join('\0') !== rsyncOptions.join('\0');
   const before =
     isReplaced && replacedOptions.length > 0 ? `, in place of ${showOptions(replacedOptions)}` : '';

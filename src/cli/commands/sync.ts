@@ -24,7 +24,7 @@ import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { RETRY, type RetryFlags } from '../options/retry.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printJsonWithList, printLine } from '../output.ts';
-import { createReporter } from '../terminal.ts';
+import { createReporter, describeChanges } from '../terminal.ts';
 import { showBytes, showFiles } from '../units.ts';
 import { pointInTime, someOf } from '../values.ts';
 
@@ -120,7 +120,11 @@ export function addSync(program: Command, context: CommandContext): void {
       if (paths.length > 2)
         command.error(`error: expected SRC and ROOT, but got ${paths.length} paths`);
       const reporter = createReporter(flags.quiet || flags.json ? 'quiet' : 'normal');
-      const root = paths.at(-1) ?? '';
+      const [first = '', root = first] = paths;
+      if (paths.length === 2) {
+        const { refuseSwapped } = await import('../../operations/sync/swapped.ts');
+        refuseSwapped(first, root);
+      }
       const source = paths.length === 2 ? paths[0] : undefined;
       const options = {
         ...optionsOf(flags),
@@ -190,7 +194,7 @@ function printPlan({ entries, plan, source }: PlannedSync): void {
     printLine(`${change.padEnd(10)} ${readableName(name).name}`);
   for (const leftOut of plan.leftOut) printLine(`left out   ${describeLeftOut(leftOut)}`);
   printLine(
-    `${source}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted, ${plan.otherChanges} other, ${showBytes(plan.transferBytes)} to transfer; this was a dry run`,
+    `${source}: ${describeChanges(plan)}, ${showBytes(plan.transferBytes)} to transfer; this was a dry run`,
   );
 }
 

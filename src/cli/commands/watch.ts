@@ -158,5 +158,5 @@ function describeEvent(event: WatchEvent): string {
 }
 
 function before(previous: string | null): string {
-  return previous === null ? '' : `, before ${previous}`;
+  return previous === null ? '' : `, replacing ${previous}`;
 }

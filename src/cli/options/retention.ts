@@ -19,11 +19,13 @@ export interface RetentionFlags {
 /** The rules in words, to follow "keeps". */
 export function describeRetention(rules: Given<RetentionPolicy>): string {
   const { keepLast, keepWithinMs, graceMs } = withDefaults(DEFAULT_RETENTION, rules);
-  return [
+  const kept = [
     keepLast === 1 ? 'the last snapshot' : `the last ${keepLast} snapshots`,
     ...(keepWithinMs > 0 ? [`those published within ${showDuration(keepWithinMs)}`] : []),
     ...(graceMs > 0 ? [`those that were current within ${showDuration(graceMs)}`] : []),
-  ].join(', ');
+  ];
+  const last = kept.length > 1 ? ` and ${kept.pop()}` : '';
+  return `${kept.join(', ')}${last}`;
 }
 
 /** Which snapshots are kept. */

@@ -98,7 +98,7 @@ function refuseMirror({ source }: Transfer, { change, name }: Entry): void {
   const current = quoteForSh(`${sourceName(source)}current`);
   throw new MirrorlatchError(
     'USAGE',
-    `the source ${sourceName(source)} is no tree, but holds those of a mirror`,
+    `the source ${sourceName(source)} is the root of a mirror, not a tree`,
     { hint: `Name what is current in it as the source: ${current}` },
   );
 }

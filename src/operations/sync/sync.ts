@@ -1,4 +1,5 @@
 import { asMirrorlatchError, hasCode, MirrorlatchError } from '../../errors.ts';
+import { currentId } from '../../mirror/current.ts';
 import type { Layout } from '../../mirror/layout.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
 import { findMirror, type Mirror } from '../../mirror/open.ts';
@@ -83,7 +84,7 @@ async function prepare(options: SyncOptions): Promise<{ mirror: Mirror; isNew: b
   }
 }
 
-/** Best effort: under another writer's lock, or as another user, nothing is recorded. */
+/** Best effort: nothing is recorded under another writer's lock, as another user, or in a broken mirror. */
 async function recordFailedStart(
   layout: Layout,
   { id, at, signal }: SyncOptions,
@@ -92,6 +93,7 @@ async function recordFailedStart(
   const failure = `the sync of ${layout.root} failed`;
   const name = id ?? freshId(at ?? new Date(), () => false);
   await withLock(layout, { command: 'sync', failure, signal }, () => {
+    currentId(layout);
     recordFailure(layout, name, asMirrorlatchError(error, failure));
   }).catch(() => {});
 }

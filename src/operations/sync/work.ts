@@ -98,7 +98,9 @@ export interface SyncSummary {
 export function checkSync(options: SyncOptions): { mirror: Mirror; isNew: boolean } {
   if (options.id !== undefined) parseSnapshotId(options.id);
   const namesSource = options.source !== undefined || options.pushed !== undefined;
-  const found = namesSource ? findMirror(options.root) : openMirror(options.root);
+  const found = namesSource
+    ? findMirror(options.root)
+    : openMirror(options.root, 'mirrorlatch sync SRC');
   const mirror = found ?? {
     layout: layoutOf(realPathToBe(resolve(options.root))),
     settings: newSettings(settingsOfNew(options)),
