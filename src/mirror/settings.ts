@@ -13,6 +13,7 @@ import { openOwnersLock } from './owners-lock.ts';
 import { refuseOtherOwner } from './ownership.ts';
 import type { Given, RetentionPolicy, ShrinkPolicy } from './policy.ts';
 import { checkSettings, parseJson, type Settings } from './records.ts';
+import { fillReserve, withReserve } from './reserve.ts';
 
 /** What `init` and the first sync may set. Settings that are undefined stay as they are. */
 export type GivenSettings = {
@@ -223,7 +224,9 @@ function withSettingsLock<Result>(layout: Layout, change: () => Result): Result 
 }
 
 function writeSettings(layout: Layout, settings: Settings): void {
-  writeWhole(layout.settings, `${JSON.stringify(settings, undefined, 2)}\n`);
+  const text = `${JSON.stringify(settings, undefined, 2)}\n`;
+  withReserve(layout, () => writeWhole(layout.settings, text));
+  fillReserve(layout);
 }
 
 function definedOf(given: GivenSettings): GivenSettings {

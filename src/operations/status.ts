@@ -17,6 +17,7 @@ import type { LeftOutRecord, Settings } from '../mirror/records.ts';
 import { rememberedBy } from '../mirror/settings.ts';
 import { type Finding, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
 import { policyOf } from '../writer/policy.ts';
+import { keptByRules } from '../writer/pruning.ts';
 
 export interface SnapshotInfo {
   id: string;
@@ -115,7 +116,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const isBusy = state.kind === 'held' || state.kind === 'foreign';
   // A guard shows one snapshot and no staging: what is missing there was not left by a crash.
   const isInsideGuard = isPinnedTo(layout.root, 'self');
-  const findings = isBusy || isInsideGuard ? [] : survey(layout);
+  const findings = isBusy || isInsideGuard ? [] : presentFindings(layout, retention);
   const unseen = isBusy || isInsideGuard ? [] : unseenPlaces(layout);
   const lastSync =
     history.findLast((entry) => ['published', 'unchanged', 'failed'].includes(entry.event)) ?? null;
@@ -158,8 +159,21 @@ function whyNothingIsCurrent(snapshots: readonly SnapshotInfo[]): string {
     : 'the symlink current is missing, and the next sync makes it again';
 }
 
+/** Without a failure to remove what a rule keeps by now. */
+function presentFindings(layout: Layout, retention: RetentionPolicy): Finding[] {
+  const findings = survey(layout);
+  if (!findings.some(({ kind }) => kind === 'failed-removal')) return findings;
+  const kept = keptByRules(layout, retention);
+  return findings.filter((found) => found.kind !== 'failed-removal' || !kept.has(found.id));
+}
+
+/** How far the clocks of hosts that write to one mirror may be apart. */
+const CLOCK_SLACK_MS = 5 * 60_000;
+
 function ageOf(time: string | null): number {
-  return time === null ? Number.POSITIVE_INFINITY : Date.now() - Date.parse(time);
+  const age = time === null ? Number.NaN : Date.now() - Date.parse(time);
+  // An age that is unknown is not fresh, nor is one whose clock was ahead.
+  return age >= -CLOCK_SLACK_MS ? age : Number.POSITIVE_INFINITY;
 }
 
 /** When it was published, or if history does not say, when its directory was last moved. */

@@ -109,6 +109,12 @@ export async function removeOldSnapshots(writer: Writer): Promise<PruneResult> {
   return result;
 }
 
+/** The ids of the snapshots that a rule keeps. */
+export function keptByRules(layout: Layout, retention: RetentionPolicy): Set<string> {
+  const decisions = applyRetention(datedSnapshots(layout), retention, Date.now());
+  return new Set(decisions.filter(({ reasons }) => reasons.length > 0).map(({ id }) => id));
+}
+
 /** What the rules and the readers say; removes nothing. */
 export function choosePrunable(
   layout: Layout,

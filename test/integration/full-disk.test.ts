@@ -136,6 +136,29 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     },
   );
 
+  test.for([
+    ['ext4', 'block'],
+    ['tmpfs', 'inode'],
+  ] as const)(
+    'on %s without a single free %s lets settings be changed, and a mirror held and released',
+    async ([type, what]) => {
+      const disk = await makeSmallDisk(type);
+      const mirror = smallMirror({ root: join(disk, 'mirror') });
+      for (const id of ['a', 'b']) await mirror.publish(id, { file: id });
+      for (const words of [
+        ['init', '--keep-last', '9'],
+        ['rollback', '--hold', 'the upstream is broken'],
+        ['init', '--grace', '1h'],
+        ['rollback', '--release'],
+      ]) {
+        (what === 'block' ? fill : fillWithFiles)(join(disk, 'filler'));
+        const result = await runProgram([...words, mirror.root]);
+        expect(result.exitCode, transcript(result)).toBe(0);
+      }
+      expect(mirror.settings()).toMatchObject({ keepLast: 9, graceMs: 3_600_000 });
+    },
+  );
+
   test('does not keep the gate of an in-place mirror as it is', async () => {
     const mirror = smallMirror({ root: join(filesystem.path, 'in-place') });
     await runForJson(['init', mirror.root, '--in-place', '--source', mirror.source]);

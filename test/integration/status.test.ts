@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import {
+  appendFileSync,
   closeSync,
   copyFileSync,
   existsSync,
@@ -241,6 +242,28 @@ test('--max-age makes a mirror stale whose last successful sync is older, unchan
   expect(stale.stdout).toMatch(/^age +synced \d+d ago$/m);
   expect(await mirror.sync()).toMatchObject({ outcome: 'unchanged' });
   expect((await runProgram(['status', mirror.root, '--max-age', '26h'])).exitCode).toBe(0);
+});
+
+test('--max-age takes a time that a clock far ahead has recorded for no fresh one', async () => {
+  const mirror = await oneSnapshot();
+  backdate(mirror, '2199-01-01T00:00:00.000Z');
+  const stale = await runProgram(['status', mirror.root, '--max-age', '26h']);
+  expect(stale.exitCode, transcript(stale)).toBe(69);
+  await mirror.sync();
+  expect((await runProgram(['status', mirror.root, '--max-age', '26h'])).exitCode).toBe(0);
+});
+
+test('a snapshot that could not be removed needs attention only as long as no rule keeps it', async () => {
+  const mirror = await twoSnapshots();
+  await mirror.publish('third', { file: 'third' });
+  const at = new Date().toISOString();
+  const failed = { event: 'prune-failed', at, id: 'first', message: 'something is mounted in it' };
+  appendFileSync(mirror.state('history.jsonl'), `${JSON.stringify(failed)}\n`);
+  expect((await runProgram(['status', mirror.root])).exitCode, 'it is one of three').toBe(0);
+  await runForJson(['init', mirror.root, '--keep-last', '1', '--grace', '0']);
+  const result = await runProgram(['status', mirror.root]);
+  expect(result.exitCode, transcript(result)).toBe(69);
+  expect(result.stdout).toMatch(/snapshot first was to be pruned; something is mounted in it/);
 });
 
 test('a failed sync makes a mirror no fresher', async () => {
