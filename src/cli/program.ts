@@ -47,6 +47,7 @@ export async function runCommandLine(
     add(program, context);
   }
   try {
+    refuseOtherThanUtf8(own);
     await program.parseAsync(own, { from: 'user' });
     return end;
   } catch (error) {
@@ -63,6 +64,15 @@ export async function runCommandLine(
     printError(known, exitCode, own.includes('--json'));
     return failed;
   }
+}
+
+/** Node has replaced the invalid bytes, so that a path would name something else. */
+function refuseOtherThanUtf8(words: readonly string[]): void {
+  const word = words.find((one) => one.includes('\uFFFD'));
+  if (word === undefined) return;
+  throw new MirrorlatchError('USAGE', `${JSON.stringify(word)} is not valid UTF-8`, {
+    hint: 'Reach that path by a symlink whose name is.',
+  });
 }
 
 /** Like env(1), `run` and `lock` have codes of their own for failures that are not the command's. */

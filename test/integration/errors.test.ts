@@ -396,3 +396,15 @@ test('the command in a hint can be pasted, whatever the path of the mirror', asy
   await lock.result;
   expect(existsSync(join(home, 'x'))).toBe(false);
 });
+
+test('a path that is not valid UTF-8 is refused, and no other one is made', async () => {
+  const mirror = await twoSnapshots();
+  const before = readdirSync(mirror.home);
+  for (const words of ['sync source', 'init', 'status', 'list', 'run']) {
+    const script = `cd "$1" && exec node "$2" ${words} "$(printf 'm\\376 x')"`;
+    const result = await execa('sh', ['-c', script, 'sh', mirror.home, bin], { reject: false });
+    expect(result.exitCode, result.stderr).toBe(words === 'run' ? 125 : 64);
+    expect(result.stderr).toMatch(/is not valid UTF-8/);
+  }
+  expect(readdirSync(mirror.home)).toEqual(before);
+});
