@@ -5,6 +5,7 @@ import { withOwnersCommand } from './as-owner.ts';
 import type { LoadCommand } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { abortOnSignals } from './interrupt.ts';
+import { findOption, type OwnOption, withRsyncOptionsLast } from './misplaced-options.ts';
 import { printError } from './output.ts';
 
 /**
@@ -57,7 +58,7 @@ export async function runCommandLine(
     const command = named === undefined ? undefined : name;
     const known =
       error instanceof CommanderError
-        ? usageError(error, command, own, separator !== -1)
+        ? usageError(error, own, await facts(program, commands, command, separator !== -1))
         : withOwnersCommand(asMirrorlatchError(error), words);
     const failed = endAfter(known, command);
     const exitCode = typeof failed === 'number' ? failed : known.exitCode;
@@ -106,49 +107,77 @@ const SYNCERS: ReadonlySet<string> = new Set(['sync', 'init']);
 /** Options of rsync that a sync has no use for, so that they are not worth a hint. */
 const NO_USE = /'(-[vq]|--verbose|--quiet)'/;
 
-/** The command line with its `--`, as it was probably meant; `words` are those of this program. */
-function separatorFor(words: readonly string[], { message, code }: CommanderError): string {
-  const [command = '', mirror] = words;
+/** What there is to know about a command line that is wrong. */
+interface Facts {
+  /** The command that was named, if it is one of ours. */
+  command: string | undefined;
+  options: readonly OwnOption[];
+  /** Those of all commands, by name, if the command line does not have a `--`. */
+  others: ReadonlyMap<string, readonly OwnOption[]>;
+  isSeparated: boolean;
+}
+
+async function facts(
+  program: Command,
+  commands: Readonly<Record<string, LoadCommand>>,
+  command: string | undefined,
+  isSeparated: boolean,
+): Promise<Facts> {
+  const options = program.commands.find((one) => one.name() === command)?.options ?? [];
+  return { command, options, others: await optionsOf(commands), isSeparated };
+}
+
+/** The options of all commands. Only an error loads them all. */
+async function optionsOf(
+  commands: Readonly<Record<string, LoadCommand>>,
+): Promise<Map<string, readonly OwnOption[]>> {
+  const all = new Command();
+  const context = { operands: [], signal: abortOnSignals, setExitCode() {}, endBySignal() {} };
+  for (const load of Object.values(commands)) (await load())(all, context);
+  return new Map(all.commands.map((one) => [one.name(), one.options]));
+}
+
+/** The command line with its `--`, as it was probably meant, or the command that has the option. */
+function commandMeant(
+  words: readonly string[],
+  { message, code }: CommanderError,
+  { command = '', options, others, isSeparated }: Facts,
+): string {
   if (message.includes('Did you mean')) return '';
-  if (RUNNERS.has(command)) {
+  const [, mirror] = words;
+  if (RUNNERS.has(command) && !isSeparated) {
     const isClear = mirror !== undefined && !mirror.startsWith('-') && words.length > 2;
     const line = isClear ? withSeparator(words, 2) : `mirrorlatch ${command} MIRROR -- COMMAND`;
     return `Put the command to run after --: ${line}`;
   }
-  if (!SYNCERS.has(command) || code !== 'commander.unknownOption' || NO_USE.test(message))
-    return '';
-  const at = words.findIndex((word) => message.includes(`'${word}'`));
-  const option = words[at] ?? '';
-  const others = words.filter((_, index) => index !== at);
-  // A value that follows the option belongs to it.
-  const line =
-    option.includes('=') || at === words.length - 1
-      ? withSeparator([...others, option], others.length)
-      : withSeparator(words, at);
-  return `Put options of rsync after --: ${line}`;
+  if (code !== 'commander.unknownOption' || NO_USE.test(message)) return '';
+  const [, word = ''] = /'([^']*)'/.exec(message) ?? [];
+  const owner = [...others].find(([, theirs]) => findOption(word, theirs) !== undefined);
+  if (SYNCERS.has(command) && !isSeparated && !(owner && word.startsWith('--'))) {
+    const line = withRsyncOptionsLast(words, options);
+    if (line !== undefined) return `Put options of rsync after --: ${line}`;
+  }
+  const [other] = owner ?? [];
+  return other === undefined ? '' : `${word} belongs to ${other}: mirrorlatch ${other} --help`;
 }
 
 function withSeparator(words: readonly string[], at: number): string {
   return ['mirrorlatch', ...words.slice(0, at), '--', ...words.slice(at)].map(quoteForSh).join(' ');
 }
 
-/**
- * @param command the command that was named, if it is one of ours.
- * @param words those before a `--`.
- * @param isSeparated whether the command line has a `--`.
- */
+/** @param words those before a `--`. */
 function usageError(
   error: CommanderError,
-  command: string | undefined,
   words: readonly string[],
-  isSeparated: boolean,
+  known: Facts,
 ): MirrorlatchError {
-  const separator = isSeparated || command === undefined ? '' : separatorFor(words, error);
+  const { command } = known;
+  const meant = command === undefined ? '' : commandMeant(words, error, known);
   const help =
     command === undefined
       ? 'See the commands with: mirrorlatch --help'
       : `See the options and examples with: mirrorlatch ${command} --help`;
-  return new MirrorlatchError('USAGE', inOurWords(error), { hint: separator || help });
+  return new MirrorlatchError('USAGE', inOurWords(error), { hint: meant || help });
 }
 
 function inOurWords({ message, code }: CommanderError): string {

@@ -85,6 +85,26 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
   return { args: named.flatMap(({ words }) => words), named, needsWholePass };
 }
 
+/** Whether a word is an option of rsync, or several letters in one, allowed or not. */
+export function isRsyncOption(word: string): boolean {
+  if (word.startsWith('--')) return longOption(word.slice(2).replace(/=.*$/s, '')) !== undefined;
+  return optionsInLetters(word).every((option) => option !== undefined);
+}
+
+/** Whether the value of an option of rsync is the word after it. */
+export function takesNextWord(word: string): boolean {
+  if (word.startsWith('--')) return longOption(word.slice(2))?.takesValue === true;
+  const letters = optionsInLetters(word);
+  return letters.length === word.length - 1 && letters.at(-1)?.takesValue === true;
+}
+
+/** The options of `-av`, up to the first that takes the rest as its value. */
+function optionsInLetters(word: string): (Option | undefined)[] {
+  const options = [...word.slice(1)].map((letter) => OPTIONS.find(({ short }) => short === letter));
+  const last = options.findIndex((option) => option?.takesValue === true);
+  return last === -1 ? options : options.slice(0, last + 1);
+}
+
 /**
  * The options without those of one name.
  *

@@ -212,12 +212,25 @@ test.for([
   [['sync', '/m', '--exclude=/a b/'], "sync /m -- '--exclude=/a b/'"],
   [['sync', '--exclude=/a/', 'src', '/m'], "sync src /m -- '--exclude=/a/'"],
   [['sync', '/m', '--exclude', '/a/'], 'sync /m -- --exclude /a/'],
+  [['sync', '-av', '--delete', 'src', '/m'], 'sync src /m -- -av --delete'],
+  [['sync', '--id', 'x', '-e', 'ssh', 'src', '/m', '-z'], 'sync --id x src /m -- -e ssh -z'],
   [['init', '/m', '--bwlimit=5m', '--json'], undefined],
 ] as const)('options of rsync without -- before them: %j', async ([words, meant]) => {
   const result = await runProgram(words);
   expect(result.exitCode, transcript(result)).toBe(64);
   if (meant !== undefined) expect(result.stderr).toContain(`mirrorlatch ${meant}\n`);
   else expect(JSON.stringify(result.json())).toContain('mirrorlatch init /m --json -- ');
+});
+
+test.for([
+  [['sync', '/m', '--source', 'x'], /--source belongs to init: mirrorlatch init --help$/m],
+  [['init', '/m', '--dry-run'], /--dry-run belongs to sync: mirrorlatch sync --help$/m],
+  [['sync', '/m', '--bogus', '--quiet'], /unknown option '--bogus'\n {2}See .*sync --help$/m],
+  [['sync', '/m', '--dryrun'], /unknown option '--dryrun'\. Did you mean --dry-run\?$/m],
+] as const)('an option that the command does not have: %j', async ([words, said]) => {
+  const result = await runProgram(words);
+  expectFailure(result, 64, said);
+  expect(result.stderr).not.toMatch(/options of rsync/);
 });
 
 test.for([

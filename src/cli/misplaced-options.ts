@@ -1,0 +1,47 @@
+import { isRsyncOption, takesNextWord } from '../rsync/options.ts';
+import { quoteForSh } from '../system/quote.ts';
+
+/** An option of one of our commands, as commander knows it. */
+export interface OwnOption {
+  short?: string | undefined;
+  long?: string | undefined;
+  /** It is followed by a value. */
+  required: boolean;
+}
+
+/**
+ * The words with the options of rsync among them moved behind `--`. Pure.
+ *
+ * @param words a command and what follows it.
+ * @param own the options of that command.
+ * @returns undefined if there is none, or if an option is neither its own nor one of rsync.
+ */
+export function withRsyncOptionsLast(
+  words: readonly string[],
+  own: readonly OwnOption[],
+): string | undefined {
+  const front: string[] = [];
+  const behind: string[] = [];
+  for (let at = 0; at < words.length; at += 1) {
+    const word = words[at] ?? '';
+    const option = findOption(word, own);
+    const isOurs = option !== undefined || !/^-./.test(word);
+    if (!isOurs && !isRsyncOption(word)) return undefined;
+    const target = isOurs ? front : behind;
+    target.push(word);
+    const hasValue = option ? option.required && !word.includes('=') : takesNextWord(word);
+    const next = words[at + 1];
+    if (/^-./.test(word) && hasValue && next !== undefined) {
+      target.push(next);
+      at += 1;
+    }
+  }
+  if (behind.length === 0) return undefined;
+  return ['mirrorlatch', ...front, '--', ...behind].map(quoteForSh).join(' ');
+}
+
+/** The option that a word of the command line names. */
+export function findOption(word: string, options: readonly OwnOption[]): OwnOption | undefined {
+  const [name = ''] = word.split('=', 1);
+  return options.find(({ short, long }) => name === long || name === short);
+}
