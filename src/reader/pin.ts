@@ -1,9 +1,11 @@
 import { MirrorlatchError } from '../errors.ts';
 import { currentId } from '../mirror/current.ts';
-import type { Layout } from '../mirror/layout.ts';
+import { type Layout, LIVE } from '../mirror/layout.ts';
 import { holdOpenLease, type Lease, takeLease } from '../mirror/lease.ts';
 import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
+import { isSnapshotId } from '../mirror/snapshot-id.ts';
+import { lstatIfThere } from '../system/files.ts';
 import { pause } from '../system/pause.ts';
 import { quoteForSh } from '../system/quote.ts';
 
@@ -43,16 +45,20 @@ export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin
     refuseBehindGate(layout);
     const isLate = performance.now() > deadline;
     const hold = isLate ? holdOpenLease : takeLease;
-    const lease = id === undefined ? undefined : hold(layout, id);
+    // Another text could lead to a file that is no lease.
+    const isName = id !== undefined && (isSnapshotId(id) || id === LIVE);
+    const lease = isName ? hold(layout, id) : undefined;
     if (id !== undefined && lease !== undefined) {
       // A writer first announces that it closes the gate, and then waits for every holder of this.
       refuseBehindGate(layout, lease);
-      return {
-        id,
-        path: layout.snapshot(id),
-        descriptor: lease.descriptor,
-        release: lease.release,
-      };
+      if (isThere(layout, id, lease)) {
+        return {
+          id,
+          path: layout.snapshot(id),
+          descriptor: lease.descriptor,
+          release: lease.release,
+        };
+      }
     }
     if (wanted !== undefined || id === undefined) {
       const what =
@@ -93,5 +99,16 @@ function obstacleOf(layout: Layout, lease: Lease | undefined): string | undefine
     return why;
   } finally {
     if (!isOpen) lease?.release();
+  }
+}
+
+/** A lease may outlive its snapshot after a crash. If it did, it is released. */
+function isThere(layout: Layout, id: string, lease: Lease): boolean {
+  let found = false;
+  try {
+    found = lstatIfThere(layout.snapshot(id))?.isDirectory() === true;
+    return found;
+  } finally {
+    if (!found) lease.release();
   }
 }

@@ -278,8 +278,11 @@ ml_name_lease() {
 # ml_resolve: enter the snapshot that ml_root is to be pinned to, and set ml_snapshot and ml_id. A single chdir(2)
 # resolves `current`.
 ml_resolve() {
-  case $ml_wanted in
-  '' | live) ml_enter "$ml_root/current" || return 1 ;;
+  ml_name=$ml_wanted
+  # The tree of an in-place mirror is called live; elsewhere that is a name like others.
+  [ "$ml_name$ml_managed" != liveyes ] || [ ! -e "$ml_root/.mirrorlatch/gate.flock" ] || ml_name=''
+  case $ml_name in
+  '') ml_enter "$ml_root/current" || return 1 ;;
   previous) ml_enter "$ml_root/previous" || return 1 ;;
   *)
     if [ "$ml_managed" = yes ]; then
@@ -291,6 +294,24 @@ ml_resolve() {
   esac
   ml_snapshot=$PWD
   ml_id=${ml_snapshot##*/}
+}
+
+# ml_refuse_other_than_snapshot: fail if the working directory cannot be a snapshot of ml_root.
+ml_refuse_other_than_snapshot() {
+  ml_quote "$ml_root/current"
+  ml_top=${ml_snapshot%/}
+  case $ml_root/ in
+  "$ml_top"/*)
+    ml_fail "$ml_root/current leads to $ml_snapshot, which contains the mirror itself: there is no snapshot to pin" \
+      "Look at it with: ls -ld $ml_quoted"
+    ;;
+  esac
+  [ "$ml_managed" = yes ] || return 0
+  case $ml_id in
+  [!A-Za-z0-9]* | *[!A-Za-z0-9._+-]*)
+    ml_fail "$ml_root/current leads to $ml_snapshot, which has no name of a snapshot" "Look at it with: ls -ld $ml_quoted"
+    ;;
+  esac
 }
 
 # ml_take_lease: hold the snapshot by a shared flock on its lease. Pruning takes the lease exclusively, moves the
@@ -414,6 +435,7 @@ ml_hold() {
         'Name a mirror, or a directory whose `current` is a symlink that is replaced.'
     fi
     if ml_resolve; then
+      ml_refuse_other_than_snapshot
       [ "$ml_managed" = yes ] || return 0
       # A removal takes less than twenty tries.
       if ml_take_lease || { [ "$ml_tries" -ge 20 ] && ml_hold_open_lease; }; then
@@ -742,6 +764,14 @@ ml_release_on_exit() {
     # If the parent has already ended, no signal will come.
     exec setpriv --pdeathsig KILL sh -c '[ "$PPID" = "$1" ] && exec sleep 2147483647' sh "$$"
   ) </dev/null >/dev/null 2>&1 &
+  # Until it is sleep(1), the process may not hold the leases for the whole time, and so may fail.
+  ml_line=''
+  while case $ml_line in sleep*) false ;; esac; do
+    { IFS= read -r ml_line <"/proc/$!/cmdline"; } 2>/dev/null
+    # One that has ended has no descriptors left.
+    [ -e "/proc/$!/fd/0" ] || ml_fail '--release-on-exit needs setpriv of util-linux, with its option --pdeathsig' \
+      'Install util-linux, or omit --release-on-exit.'
+  done
   for ml_fd in $ml_leases; do ml_close "$ml_fd"; done
 }
 

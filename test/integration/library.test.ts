@@ -62,6 +62,15 @@ describe('A Node program', () => {
     expect(held.id).toBe('g1');
   });
 
+  test('gets no pin for what is no snapshot, nor for one that its lease has outlived', async () => {
+    const { root } = await makeMirror();
+    writeFileSync(join(root, '.mirrorlatch', 'leases', 'gone'), '');
+    for (const id of ['', '.', '..', '../reader', 'gone', 'live', 'none']) {
+      await expect(pin({ root, id }), id).rejects.toMatchObject({ code: 'NO_MIRROR' });
+    }
+    (await pin({ root, id: 'g1' })).release();
+  });
+
   test('does not get behind a gate that is closed just before it holds the tree', async () => {
     const place = scratchDirectory();
     const [root, source] = [join(place, 'mirror'), join(place, 'source')];

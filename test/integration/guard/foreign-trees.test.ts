@@ -115,6 +115,34 @@ describe('I1: a tree', () => {
   }
 });
 
+test.each(['.', '..', '/'])(
+  'I14: a directory that its current, which leads to %s, would show as its own snapshot is refused',
+  async (target) => {
+    const root = join(scratchDirectory(), 'app');
+    makeTree(root, 'file');
+    symlinkSync(target, join(root, 'current'));
+    for (const { guard, caller, pin } of pinnings) {
+      const result = await runGuarded(guard, root, ['cat', join(root, 'file')], {
+        caller,
+        options: ['--pin', pin],
+      });
+      expectFailure(result, 125, /current leads to .*, which contains the mirror itself/);
+      expect(result.stdout).toBe('');
+    }
+  },
+);
+
+test('a directory named live is chosen by its name', async () => {
+  const root = join(scratchDirectory(), 'app');
+  for (const id of ['live', 'other']) makeTree(join(root, 'releases', id), id);
+  symlinkSync('releases/other', join(root, 'current'));
+  for (const { guard, caller, pin } of pinnings) {
+    const options = ['--pin', pin, '--snapshot', 'live'];
+    const result = await runGuarded(guard, root, ['cat', 'file'], { caller, options });
+    expect(result.stdout, transcript(result)).toBe('live');
+  }
+});
+
 test('I14: a directory whose current is no symlink is refused, and nothing is run', async () => {
   const home = scratchDirectory();
   const root = join(home, 'app');

@@ -137,6 +137,18 @@ describe('I5: a pinned snapshot is not pruned', () => {
     });
   }
 
+  test('or --release-on-exit says that it needs another setpriv, and nothing is run', async () => {
+    const { root, home } = await mirrors();
+    // That of busybox has no --pdeathsig.
+    const PATH = standInFor('setpriv', join(home, 'programs'), 'exit 1');
+    for (const guard of oneOfEachKind) {
+      const options = ['--pin', 'cwd', '--release-on-exit'];
+      const result = await runGuarded(guard, root, ['echo', 'ran'], { options, env: { PATH } });
+      expectFailure(result, 125, /--release-on-exit needs setpriv of util-linux/);
+      expect(result.stdout).toBe('');
+    }
+  });
+
   test.skipIf(!mayMount)(
     `that an ordinary user reads through a read-only bind mount of ROOT (I11)${noMount}`,
     async () => {

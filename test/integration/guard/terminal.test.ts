@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
@@ -151,6 +151,26 @@ describe("without a command, run opens the user's shell", () => {
       await terminal.shows(/(?<!\/)first(?! )/);
       terminal.type('exit 7\r');
       expect(await terminal.exitCode).toBe(7);
+    },
+  );
+
+  test.for(['bash', 'zsh', 'fish', 'dash'])(
+    'and the name of a directory is no code in the prompt: %s',
+    async (shell) => {
+      const home = scratchDirectory();
+      const root = join(home, 'tree');
+      mkdirSync(join(root, '$(touch made)%`touch made`'), { recursive: true });
+      symlinkSync('$(touch made)%`touch made`', join(root, 'current'));
+      writeFileSync(join(home, '.zshrc'), 'setopt prompt_subst\n');
+      const path = (await execa('which', [shell])).stdout;
+      const terminal = openTerminal(
+        ['env', `SHELL=${path}`, ...(run?.around(root, [], []) ?? [])],
+        { env: { HOME: home, XDG_CONFIG_HOME: undefined, ZDOTDIR: undefined, PS1: undefined } },
+      );
+      await terminal.shows(/\(.*touch.made.*\) /);
+      terminal.type('exit 7\r');
+      expect(await terminal.exitCode).toBe(7);
+      expect(readdirSync(join(root, 'current'))).toEqual([]);
     },
   );
 });
