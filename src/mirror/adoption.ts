@@ -2,7 +2,7 @@ import { realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { exchange } from '../system/exchange.ts';
-import { lstatIfThere, readlinkIfThere, syncDirectory } from '../system/files.ts';
+import { lstatIfThere, readlinkIfThere, realPathToBe, syncDirectory } from '../system/files.ts';
 import { pause } from '../system/pause.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
@@ -162,6 +162,14 @@ export function lostPath(layout: Layout): string | undefined {
     lstatIfThere(adopted) === undefined ||
     readlinkIfThere(adopted) === basename(aliasBeside(adopted, adopted));
   return isLost ? adopted : undefined;
+}
+
+/** The adopted path, if it leads elsewhere than to what is current: readers there see no more syncs. */
+export function divertedPath(layout: Layout): string | undefined {
+  const adopted = readSettings(layout)?.adopted;
+  if (adopted === undefined || lstatIfThere(layout.current) === undefined) return undefined;
+  if (lostPath(layout) !== undefined || halfAdopted(layout) !== undefined) return undefined;
+  return realPathToBe(adopted) === realPathToBe(layout.current) ? undefined : adopted;
 }
 
 /**

@@ -2,7 +2,7 @@ import { accessSync, closeSync, constants, realpathSync, statSync } from 'node:f
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import type { Source } from '../rsync/source.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
-import { type FreeSpace, isWithin, mountOf } from '../system/mounts.ts';
+import { areOnOneMount, type FreeSpace, isWithin, mountOf } from '../system/mounts.ts';
 import { openOwnFile } from '../system/own-files.ts';
 import { FIRST_INHERITED, runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -74,6 +74,26 @@ export function refuseOverlap(path: string, root: string): void {
   throw new MirrorlatchError('USAGE', overlap, {
     hint: 'Keep the mirror in a directory of its own, beside the source.',
   });
+}
+
+/**
+ * Refuses a mirror of which a part is a mount of its own: trees are moved between its directories, and
+ * rename(2) does not cross mounts, even of one filesystem.
+ *
+ * @throws MirrorlatchError CONFIGURATION
+ */
+export function refuseSplitMirror({ root, state, staging, snapshots, trash }: Layout): void {
+  const parts = [staging, snapshots, trash].filter((path) => lstatIfThere(path) !== undefined);
+  const apart = parts.find((path) => !areOnOneMount(path, parts[0] ?? path));
+  if (apart === undefined) return;
+  const mounted = [state, ...parts].filter((path) => mountOf(path)?.mountPoint === path);
+  throw new MirrorlatchError(
+    'CONFIGURATION',
+    `${root} lies on several mounts, and no tree can be moved from one to the other: ${mounted.join(', ')}`,
+    {
+      hint: `Keep all of it on one mount. Unmount with: umount ${mounted.map(quoteForSh).join(' ')}`,
+    },
+  );
 }
 
 /**

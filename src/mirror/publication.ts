@@ -28,10 +28,11 @@ export async function publish(
 ): Promise<HistoryEntry> {
   await syncFilesystem(layout, lock);
   lock.assertHeld();
-  moveTree(tree, layout.snapshot(id));
+  // The lease first: a tree in `snapshots` without one is a person's own.
   makeLease(layout, id);
-  for (const directory of [layout.snapshots, layout.leases, layout.staging])
-    syncDirectory(directory);
+  syncDirectory(layout.leases);
+  moveTree(tree, layout.snapshot(id));
+  for (const directory of [layout.snapshots, layout.staging]) syncDirectory(directory);
   return { event: 'published', ...flip(layout, lock, id), ...figures };
 }
 

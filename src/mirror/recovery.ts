@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { lstatIfThere, syncDirectory } from '../system/files.ts';
 import { makeOwnDirectory, refuseOtherThanDirectory } from '../system/own-files.ts';
 import { removeTree } from '../system/remove-tree.ts';
-import { halfAdopted, restorePath, undoHalf } from './adoption.ts';
+import { halfAdopted, lostPath, restorePath, undoHalf } from './adoption.ts';
 import { discard, moveTree } from './discard.ts';
 import { isInPlace } from './gate.ts';
 import { appendHistory, readHistory } from './history.ts';
@@ -63,13 +63,16 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         break;
       case 'unfinished-adoption':
         if (halfAdopted(layout) !== undefined) undoHalf(layout);
-        else restorePath(layout, lock, finding.path);
+        // Another mirror may have adopted it since the look.
+        else if (lostPath(layout) !== undefined) restorePath(layout, lock, finding.path);
         break;
       // Who takes the lock has repaired the gate, and a sync makes the tree whole.
       case 'unclean-gate':
       case 'unfinished-tree':
       case 'unfinished-command':
       case 'locked-lease':
+      case 'diverted-adoption':
+      case 'foreign-tree':
       case 'failed-removal':
       case 'unfinished-removal':
         break;

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { exclusivelyLocked } from '../system/proc.ts';
-import { halfAdopted, lostPath } from './adoption.ts';
+import { divertedPath, halfAdopted, lostPath } from './adoption.ts';
 import { currentId, previousId } from './current.ts';
 import { discardedNames } from './discard.ts';
 import { isInPlace } from './gate.ts';
@@ -51,11 +51,39 @@ export type Finding =
   /** The tree of an in-place mirror is not whole, or its gate was left closed. */
   | ({ kind: 'unclean-gate' } & Obstacle)
   /** A directory was being adopted or given back, and its path is not as it should be. */
-  | { kind: 'unfinished-adoption'; path: string };
+  | { kind: 'unfinished-adoption'; path: string }
+  /** At the adopted path, readers find something else than what is current. */
+  | { kind: 'diverted-adoption'; path: string }
+  /** A tree that a person put into `snapshots`. It is left alone, and no sign of a fault. */
+  | { kind: 'foreign-tree'; id: string };
 
-/** The ids of all trees in `snapshots`, including any that a crash left unpublished. */
+/**
+ * The ids of all trees in `snapshots`, including any that a crash left unpublished, or a person put
+ * there. A symlink is no tree.
+ */
 export function snapshotIds(layout: Layout): string[] {
-  return (ifThere(() => readdirSync(layout.snapshots)) ?? []).filter(isSnapshotId).sort();
+  const entries = ifThere(() => readdirSync(layout.snapshots, { withFileTypes: true })) ?? [];
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .filter(isSnapshotId)
+    .sort();
+}
+
+/**
+ * Whether a tree in `snapshots` is a person's own: neither history nor a lease names it, and a
+ * publication makes the lease before the tree comes there. Without `current`, both may have been lost.
+ */
+export function isOfPerson(
+  layout: Layout,
+  history: readonly HistoryEntry[],
+): (id: string) => boolean {
+  const [current, previous] = [currentId(layout), previousId(layout)];
+  return (id) =>
+    current !== undefined &&
+    ![current, previous].includes(id) &&
+    becameCurrentAt(history, id) === undefined &&
+    lstatIfThere(layout.lease(id)) === undefined;
 }
 
 /**
@@ -74,9 +102,16 @@ export function survey(layout: Layout): Finding[] {
   }
   const path = halfAdopted(layout) ?? lostPath(layout);
   if (path !== undefined) findings.push({ kind: 'unfinished-adoption', path });
-  const ids = snapshotIds(layout).filter((id) => lstatIfThere(layout.snapshot(id))?.isDirectory());
+  const diverted = divertedPath(layout);
+  if (diverted !== undefined) findings.push({ kind: 'diverted-adoption', path: diverted });
+  const ids = snapshotIds(layout);
+  const isForeign = isOfPerson(layout, history);
   const isUnpublished = current === undefined ? isFirst(layout, history, ids) : isNewerThan(layout);
   for (const id of ids) {
+    if (isForeign(id)) {
+      findings.push({ kind: 'foreign-tree', id });
+      continue;
+    }
     const wasCurrent = id === current || becameCurrentAt(history, id) !== undefined;
     if (!wasCurrent && id !== previousId(layout) && isUnpublished(id))
       findings.push({ kind: 'unpublished-snapshot', id });

@@ -15,8 +15,8 @@ import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/se
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
-import { mountOf, refuseMountsWithin } from '../system/mounts.ts';
-import { pathsInUse, processName } from '../system/proc.ts';
+import { areOnOneMount, mountOf, refuseMountsWithin } from '../system/mounts.ts';
+import { pathsInUse, processName, userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { createMirror } from '../writer/create.ts';
 import type { OnEvent } from '../writer/events.ts';
@@ -59,6 +59,7 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
   }
   const given = { ...settingsFrom(options.settings), adopted: directory };
   const { layout } = found ?? createMirror(root, given, { mode: options.mode });
+  warnOfOwner(directory, root, options.onEvent);
   const failure = `${directory} cannot be adopted`;
   const session = { ...sessionOptions(options), command: 'adopt', failure };
   const { result } = await withWriter(layout, session, (writer) => {
@@ -69,11 +70,11 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
     const id = changed.mode === 'in-place' ? LIVE : freshId(new Date(), () => false);
     try {
       // Another mirror may have taken it since: the lock is that of this one.
-      checkAdoptable(directory, root);
+      refuseNoTree(directory);
       takeIn(layout, lock, directory, id);
     } catch (error) {
-      if (error instanceof MirrorlatchError && error.code === 'USAGE')
-        changeSettings(layout, {}, ['adopted']);
+      const isUnchanged = error instanceof MirrorlatchError && UNCHANGED.includes(error.code);
+      if (isUnchanged) changeSettings(layout, {}, ['adopted']);
       throw error;
     }
     if (id === LIVE) markWhole(layout, 'adopt');
@@ -83,6 +84,15 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
     return { layout, settings: changed };
   });
   return result;
+}
+
+/** Whoever adopts owns the mirror, and nobody else may sync it. */
+function warnOfOwner(directory: string, root: string, onEvent: OnEvent = () => {}): void {
+  const owner = Number(lstatIfThere(directory)?.uid);
+  const us = process.geteuid?.() ?? owner;
+  if (owner === us) return;
+  const message = `${directory} belongs to ${userName(owner)}, but the mirror ${root} to ${userName(us)}, who alone can sync it`;
+  onEvent({ kind: 'warning', message });
 }
 
 /** The exchange is done, but a crash may have cut off what follows it. */
@@ -195,16 +205,29 @@ function realPathOf(directory: string): string {
   return join(parent, basename(path));
 }
 
+/** The errors after which the directory is what it was. */
+const UNCHANGED: readonly string[] = ['USAGE', 'NO_MIRROR', 'CONFIGURATION'];
+
 function checkAdoptable(directory: string, root: string): void {
   const found = lstatIfThere(directory);
   if (found === undefined) throw noDirectory(directory);
   const problem = problemWith(directory, root, found.isDirectory());
-  if (problem !== undefined) {
-    throw new MirrorlatchError('USAGE', `${directory} cannot be adopted: ${problem}`, {
-      hint: 'Name the directory that rsync writes to, and beside it a place for the mirror.',
-    });
-  }
+  if (problem !== undefined) throw notAdoptable(directory, problem);
   refuseMountsWithin(directory, 'adopted');
+}
+
+/** Looks again, under the lock; throws as `checkAdoptable`. */
+function refuseNoTree(directory: string): void {
+  const found = lstatIfThere(directory);
+  if (found === undefined) throw noDirectory(directory);
+  if (!found.isDirectory()) throw notAdoptable(directory, 'it is not a directory');
+  refuseMountsWithin(directory, 'adopted');
+}
+
+function notAdoptable(directory: string, problem: string): MirrorlatchError {
+  return new MirrorlatchError('USAGE', `${directory} cannot be adopted: ${problem}`, {
+    hint: 'Name the directory that rsync writes to, and beside it a place for the mirror.',
+  });
 }
 
 function problemWith(directory: string, root: string, isDirectory: boolean): string | undefined {
@@ -226,6 +249,7 @@ function problemWith(directory: string, root: string, isDirectory: boolean): str
   if (lstatIfThere(nearest)?.dev !== lstatIfThere(directory)?.dev) {
     return `${root} lies on another filesystem`;
   }
+  if (!areOnOneMount(nearest, directory)) return `${root} lies on another mount`;
   const writer = pathsInUse(directory).find(({ pid }) => processName(pid) === 'rsync');
   return writer && `an rsync is at work in it (pid ${writer.pid})`;
 }

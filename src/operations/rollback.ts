@@ -28,7 +28,8 @@ export interface RollbackOptions {
 }
 
 export interface RollbackResult {
-  id: string;
+  /** What is current now; null if nothing is, after the release of a hold. */
+  id: string | null;
   /** What `current` named until now; null if it was lost, and nobody knows what it named. */
   previous: string | null;
   /** Why the mirror is held now; null if it is not. */
@@ -100,8 +101,7 @@ function held({ layout }: Writer, reason: string): Settings {
 
 function released({ layout, before }: Writer): RollbackResult {
   changeSettings(layout, {}, ['hold']);
-  if (before === undefined) throw noSnapshot(layout, undefined);
-  return { id: before, previous: before, hold: null };
+  return { id: before ?? null, previous: before ?? null, hold: null };
 }
 
 function noSnapshot({ root }: Layout, id: string | undefined): MirrorlatchError {

@@ -129,7 +129,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
     ...(isStale ? ['it is stale'] : []),
     ...(state.kind === 'free' || isBusy ? [] : ['the holder of the lock is dead']),
-    ...(findings.length > 0 ? ['something was left behind'] : []),
+    ...(findings.some(isFault) ? ['something was left behind'] : []),
   ];
   return {
     root: layout.root,
@@ -151,6 +151,10 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     problems,
     isHealthy: problems.length === 0,
   };
+}
+
+function isFault({ kind }: Finding): boolean {
+  return kind !== 'foreign-tree';
 }
 
 function whyNothingIsCurrent(snapshots: readonly SnapshotInfo[]): string {

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import { asMirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, errnoOf } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { discard } from '../mirror/discard.ts';
 import { appendHistory, pruneFailureOf, readHistory } from '../mirror/history.ts';
@@ -10,7 +10,7 @@ import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
-import { snapshotIds, unrecordedFlip } from '../mirror/survey.ts';
+import { isOfPerson, snapshotIds, unrecordedFlip } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { lstatIfThere, syncDirectory } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
@@ -89,6 +89,10 @@ export function pruneQuietly(writer: Writer): PruneResult | undefined {
 /** Why a snapshot could not be removed, with the way out, in one line. */
 function obstacleTo(layout: Layout, id: string, error: unknown): string {
   const path = layout.snapshot(id);
+  if (errnoOf(error) === 'EXDEV') {
+    const removal = `rm -rf -- ${quoteForSh(path)}`;
+    return `${path} cannot be removed: it lies in a lower layer of an overlay filesystem, out of which no directory is moved. When nobody reads it, remove it with: ${removal}`;
+  }
   const { code, message, hint } = asMirrorlatchError(error, `${path} cannot be removed`);
   const [owner, us] = [Number(lstatIfThere(path)?.uid), process.geteuid?.() ?? 0];
   if (code === 'PERMISSION' && owner !== us) {
@@ -132,6 +136,12 @@ export function choosePrunable(
   const mayGo = decisions.some(({ reasons }) => reasons.length === 0);
   const readersOf = mayGo ? findReaders(layout) : new Map<string, Reader[]>();
   for (const { id, reasons } of decisions) {
+    // Before the readers: by the mount itself, every process uses the snapshot.
+    const obstacle = reasons.length === 0 ? obstacleByMount(layout, id) : undefined;
+    if (obstacle !== undefined) {
+      result.failed.push({ id, message: obstacle });
+      continue;
+    }
     const readers = readersOf.get(id) ?? [];
     // Every lease counts, even if its holder is invisible to this user.
     const isRead = readers.length > 0 || (reasons.length === 0 && countLeases(layout, id) > 0);
@@ -139,14 +149,18 @@ export function choosePrunable(
       result.kept.push({ id, reasons: isRead ? [...reasons, IS_READ] : reasons, readers });
       continue;
     }
-    try {
-      refuseMountsWithin(layout.snapshot(id), 'removed');
-      result.removed.push(id);
-    } catch (error) {
-      result.failed.push({ id, message: obstacleTo(layout, id, error) });
-    }
+    result.removed.push(id);
   }
   return result;
+}
+
+function obstacleByMount(layout: Layout, id: string): string | undefined {
+  try {
+    refuseMountsWithin(layout.snapshot(id), 'removed');
+    return undefined;
+  } catch (error) {
+    return obstacleTo(layout, id, error);
+  }
 }
 
 function datedSnapshots(layout: Layout): DatedSnapshot[] {
@@ -156,9 +170,11 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
   const history = unrecorded === undefined ? recorded : [...recorded, unrecorded];
   const current = currentId(layout);
   const previous = previousId(layout);
+  const isForeign = isOfPerson(layout, history);
+  const ids = snapshotIds(layout).filter((id) => !isForeign(id));
   const arrivedAt = (id: string) => arrivalOf(layout, id);
   const timesOf = snapshotTimes(history, arrivedAt, Date.now());
-  return inOrderOfPublication(history, snapshotIds(layout), arrivedAt).map((id) => ({
+  return inOrderOfPublication(history, ids, arrivedAt).map((id) => ({
     id,
     isCurrent: id === current,
     isPrevious: id === previous,

@@ -1,5 +1,5 @@
 import { asMirrorlatchError } from '../errors.ts';
-import { refuseHalfAdopted } from '../mirror/adoption.ts';
+import { divertedPath, hintToLink, refuseHalfAdopted } from '../mirror/adoption.ts';
 import { isInPlace, repairGate } from '../mirror/gate.ts';
 import { prepareHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
@@ -7,6 +7,7 @@ import { isAbandoned } from '../mirror/obstacle.ts';
 import { refuseOtherOwner } from '../mirror/ownership.ts';
 import { refuseInsideGuard } from '../mirror/pins.ts';
 import { DEFAULT_LOCK, type Given, type LockPolicy, withDefaults } from '../mirror/policy.ts';
+import { refuseSplitMirror } from '../mirror/preflight.ts';
 import { recover } from '../mirror/recovery.ts';
 import { fillReserve, spendReserve } from '../mirror/reserve.ts';
 import { mirrorIsGone, readSettings } from '../mirror/settings.ts';
@@ -138,6 +139,7 @@ async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
   // Not those from before the lock: another process may have changed them during the wait.
   const settings = readSettings(layout);
   if (settings === undefined) throw mirrorIsGone(layout);
+  refuseSplitMirror(layout);
   sealStaging(layout);
   refuseMountsWithin(layout.staging, 'used');
   prepareHistory(layout);
@@ -146,6 +148,7 @@ async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
     throw error;
   });
   if (!mayBeHalfAdopted) refuseHalfAdopted(layout);
+  warnOfDiverted(layout, onEvent);
   const policy = policyOf(settings, options);
   const { failure } = options;
   const parts = { layout, lock, settings, policy, failure, mayPrune, signal, onEvent };
@@ -154,6 +157,14 @@ async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
   // Before the work, which may fill the disk.
   fillReserve(layout);
   return { writer, recovered };
+}
+
+/** The mirror is as it should be, so the work goes on; but readers of the adopted path miss it. */
+function warnOfDiverted(layout: Layout, onEvent: OnEvent): void {
+  const path = divertedPath(layout);
+  if (path === undefined) return;
+  const message = `${path} was adopted, but does not lead to what is current in ${layout.root}`;
+  onEvent({ kind: 'problem', message: `${message}. ${hintToLink(layout, path)}` });
 }
 
 /** On a full disk an older reader has to do: what makes room must not fail for want of room. */

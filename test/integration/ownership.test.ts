@@ -160,6 +160,15 @@ describe.skipIf(!nobodyRunsTheProgram)(`root in a user's mirror${whyNotAsNobody}
     expect(difference(before, describeTree(mirror.root))).toEqual([]);
   });
 
+  test("is told whose mirror it makes of a user's directory", async () => {
+    const directory = join(scratchDirectory(), 'tree');
+    mkdirSync(directory);
+    await giveToNobody(directory);
+    const result = await runProgram(['init', '--adopt', directory]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).toMatch(/tree belongs to nobody, but the mirror \S+ to root/);
+  });
+
   test("makes no mirror in a user's directory", async () => {
     const root = join(scratchDirectory(), 'mirror');
     mkdirSync(root);

@@ -260,6 +260,7 @@ test('I7: a snapshot that was renamed but not flipped is continued, not fetched 
   const mirror = await twoSnapshots();
   mirror.change({ big: 'x'.repeat(1_000_000) });
   const unpublished = join(mirror.root, 'snapshots', 'killed');
+  writeFileSync(mirror.state('leases', 'killed'), '', { mode: 0o444 });
   await execa('cp', ['-a', '--', mirror.source, unpublished]);
   const { ino } = statSync(join(unpublished, 'big'));
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();

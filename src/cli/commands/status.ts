@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
+import { hintToLink } from '../../mirror/adoption.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
-import { LIVE, layoutOf } from '../../mirror/layout.ts';
+import { type Layout, LIVE, layoutOf } from '../../mirror/layout.ts';
 import { describeLeftOut } from '../../mirror/left-out.ts';
 import { describeProcesses } from '../../mirror/lock-state.ts';
 import { describeHold } from '../../mirror/settings.ts';
@@ -74,7 +75,7 @@ function printStatus(status: MirrorStatus): void {
   row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showAge(syncedAt)} ago`);
   if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));
   for (const leftOut of status.current?.leftOut ?? []) row('left out', describeLeftOut(leftOut));
-  for (const finding of findings) row('left', describeFinding(finding));
+  for (const finding of findings) row('left', describeFinding(layoutOf(root), finding));
   if (unseen.length > 0) row('left', `? (only its owner sees what is in ${unseen.join(' and ')})`);
   printLine();
   printSnapshots(snapshots);
@@ -101,11 +102,13 @@ function describeDamage(root: string, lines: readonly number[]): string {
     : `${lines.length} lines of ${of} are damaged, and skipped; the first is line ${first}`;
 }
 
-function describeFinding(finding: Finding): string {
-  return `${describeRemains(finding)}; ${whatFollows(finding)}`;
+function describeFinding(layout: Layout, finding: Finding): string {
+  return `${describeRemains(finding)}; ${whatFollows(layout, finding)}`;
 }
 
-function whatFollows(finding: Finding): string {
+function whatFollows(layout: Layout, finding: Finding): string {
+  if (finding.kind === 'diverted-adoption') return hintToLink(layout, finding.path);
+  if (finding.kind === 'foreign-tree') return 'nothing changes or removes it';
   if (finding.kind === 'unfinished-command')
     return 'lock --resume goes on from it, and any other lock or sync discards it';
   if (finding.kind === 'unfinished-removal') return 'the next prune removes it, or says why not';
@@ -145,6 +148,10 @@ function describeRemains(finding: Finding): string {
       return `an interrupted command left ${finding.path}`;
     case 'unfinished-adoption':
       return `the adoption of ${finding.path} was interrupted`;
+    case 'diverted-adoption':
+      return `${finding.path} was adopted, but does not lead to what is current`;
+    case 'foreign-tree':
+      return `the tree ${finding.id} in snapshots was not made by mirrorlatch`;
     case 'unclean-gate':
       return `the tree ${finding.why}`;
   }
