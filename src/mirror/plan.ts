@@ -50,6 +50,16 @@ export function noChanges(): PlanFigures {
   };
 }
 
+/**
+ * Counts an entry to which every user may write.
+ *
+ * @param name one character per byte (latin1).
+ */
+export function noteWritable({ writableByAll }: PlanFigures, name: string): void {
+  writableByAll.count += 1;
+  if (writableByAll.names.length < MOST_NAMES) writableByAll.names.push(readableName(name).name);
+}
+
 /** The figures of a step that takes nothing from readers: what it deletes was never published. */
 export function withoutLosses(figures: PlanFigures): PlanFigures {
   return { ...figures, deletedFiles: 0, deletedBytes: 0, lost: {} };
@@ -210,13 +220,7 @@ export class Plan {
 
   #addChanged({ change, type, name, size, isHardLink, isWritableByAll }: Entry): void {
     const { figures } = this;
-    if (isWritableByAll && (type === 'file' || type === 'directory')) {
-      const { writableByAll } = figures;
-      writableByAll.count += 1;
-      if (writableByAll.names.length < MOST_NAMES) {
-        writableByAll.names.push(readableName(name).name);
-      }
-    }
+    if (isWritableByAll && (type === 'file' || type === 'directory')) noteWritable(figures, name);
     if (!isHardLink && (change === 'new' || type !== 'directory')) figures.newInodes += 1;
     if (type !== 'file' || change === 'attributes') {
       figures.otherChanges += 1;

@@ -11,7 +11,7 @@ import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 import { LossCount } from './losses.ts';
-import { noChanges, type PlanFigures } from './plan.ts';
+import { noChanges, noteWritable, type PlanFigures } from './plan.ts';
 
 /** Content is compared in chunks of this size; bytes. */
 const CHUNK = 1024 * 1024;
@@ -36,7 +36,7 @@ export interface TreeComparison {
   isEqual: boolean;
   /** The tree has no entries. */
   isEmpty: boolean;
-  /** What would have to change to turn `base` into this tree. */
+  /** What would have to change to turn `base` into this tree; of modes, what `touched` counts. */
   figures: PlanFigures;
   /** What was made or changed since `since`; directories count as entries, too. */
   touched: { entries: number; files: number; bytes: number };
@@ -107,7 +107,7 @@ class Walk {
     if (found.isFile()) source.files += 1;
     // rsync counts a symlink with the length of its target.
     if (found.isFile() || found.isSymbolicLink()) source.bytes += Number(found.size);
-    if (found.ctimeNs >= this.#since) this.#addTouched(found);
+    if (found.ctimeNs >= this.#since) this.#addTouched(name, found);
     if (original?.isDirectory() && !found.isDirectory()) await this.#countDeleted(name, original);
     this.#judge(name, found, original);
     if (!found.isDirectory()) return;
@@ -156,8 +156,10 @@ class Walk {
     else if (found.isFile() && found.ctimeNs >= this.#since) this.#doubtful.push(name);
   }
 
-  #addTouched(found: BigIntStats): void {
+  #addTouched(name: string, found: BigIntStats): void {
     this.#touched.entries += 1;
+    const mayBeWritten = found.isFile() || found.isDirectory();
+    if (mayBeWritten && (found.mode & 0o002n) !== 0n) noteWritable(this.#figures, name || '.');
     if (!found.isFile()) return;
     this.#touched.files += 1;
     this.#touched.bytes += Number(found.size);

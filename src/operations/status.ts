@@ -16,6 +16,7 @@ import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import type { LeftOutRecord, Settings } from '../mirror/records.ts';
 import { rememberedBy } from '../mirror/settings.ts';
 import { type Finding, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
+import { modeIfClosed } from '../mirror/tree-mode.ts';
 import { policyOf } from '../writer/policy.ts';
 import { keptByRules } from '../writer/pruning.ts';
 
@@ -60,6 +61,8 @@ export interface MirrorStatus {
   syncedAt: string | null;
   /** Why nothing is published until a person releases the mirror. */
   hold: NonNullable<Settings['hold']> | null;
+  /** The octal mode of the current tree, if it keeps some users out; else null. */
+  closedMode: string | null;
   /** The numbers of the lines of history that are damaged, and skipped. */
   damagedHistoryLines: number[];
   /** This process sees the mirror through a guard, which shows one snapshot alone. */
@@ -148,6 +151,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     damagedHistoryLines: damaged,
     syncedAt,
     hold: settings.hold ?? null,
+    closedMode: (current && modeIfClosed(current.path)) ?? null,
     problems,
     isHealthy: problems.length === 0,
   };

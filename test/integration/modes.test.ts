@@ -84,6 +84,39 @@ describe.each([
   });
 });
 
+describe.each([
+  ['a mirror with snapshots', []],
+  ['an in-place mirror', ['--in-place']],
+] as const)('%s, by lock', (_, flags) => {
+  test('warns of what its command made that every user may write to, or not every user may enter', async () => {
+    const mirror = smallMirror();
+    await runForJson(['init', mirror.root, ...flags]);
+    const lock = (script: string) =>
+      runProgram(['lock', mirror.root, '--', 'sh', '-c', `cd "$MIRRORLATCH_STAGING" && ${script}`]);
+    const makes = 'mkdir -p x && echo 1 >x/1 && echo 2 >2 && chmod 0666 x/1 2 && ln -sf 2 link';
+    const first = await lock(`${makes} && chmod 0700 .`);
+    expect(first.exitCode, transcript(first)).toBe(0);
+    expect(first.stderr.match(/every user may write to .*?;/g)).toHaveLength(1);
+    expect(first.stderr).toMatch(/every user may write to (2, x\/1|x\/1, 2);/);
+    expect(first.stderr).toMatch(/not every user may read .*, which has mode 0700;/);
+    const status = await runProgram(['status', mirror.root]);
+    expect(status.exitCode, 'this may be wanted').toBe(0);
+    expect(status.stdout).toMatch(
+      /^access +not every user may read the current tree, .* mode 0700$/m,
+    );
+
+    const other = await lock('echo 3 >3');
+    expect(other.stderr, 'what it did not touch').not.toMatch(/every user may write/);
+    for (const line of first.stderr.split('\n').filter((text) => text.includes('to change that')))
+      paste(line);
+    const mended = await lock('echo 4 >4');
+    expect(mended.stderr).not.toMatch(/every user/);
+    expect(modeOf(join(mirror.root, 'current', '2'))).toBe(0o664);
+    expect(modeOf(join(mirror.root, 'current', '.'))).toBe(0o755);
+    expect((await runProgram(['status', mirror.root])).stdout).not.toMatch(/^access/m);
+  });
+});
+
 describe('a mirror as the source of another', () => {
   test.each(['', 'snapshots', '.mirrorlatch', '.mirrorlatch/logs'])(
     'is refused as a whole, and so is its part %j',

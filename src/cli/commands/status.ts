@@ -59,7 +59,7 @@ export function addStatus(program: Command, context: CommandContext): void {
 
 function printStatus(status: MirrorStatus): void {
   const { root, source, rsyncOptions, retention, lock, findings, snapshots, lastSync } = status;
-  const { isHealthy, problems, hold, syncedAt, damagedHistoryLines, unseen } = status;
+  const { isHealthy, problems, hold, closedMode, syncedAt, damagedHistoryLines, unseen } = status;
   const row = (name: string, text: string) => printLine(`${name.padEnd(8)} ${text}`);
   row('mirror', `${root} ${isHealthy ? good('healthy') : bad('needs attention')}`);
   if (status.isInsideGuard)
@@ -73,6 +73,8 @@ function printStatus(status: MirrorStatus): void {
   row('lock', lock.state.kind === 'free' ? 'free' : lock.message);
   row('last', describeSync(lastSync));
   row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showAge(syncedAt)} ago`);
+  if (closedMode !== null)
+    row('access', `not every user may read the current tree, which has mode ${closedMode}`);
   if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));
   for (const leftOut of status.current?.leftOut ?? []) row('left out', describeLeftOut(leftOut));
   for (const finding of findings) row('left', describeFinding(layoutOf(root), finding));

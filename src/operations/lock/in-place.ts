@@ -5,10 +5,18 @@ import { LIVE } from '../../mirror/layout.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
 import { programName } from '../../system/foreground.ts';
+import { warnOfWritable } from '../../writer/modes.ts';
 import { confirmCurrent, figuresOf, publishLive } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
-import { type Filled, type LockOptions, madeBy, publishInPlaceByHand, treeGuard } from './work.ts';
+import {
+  type Filled,
+  type LockOptions,
+  madeBy,
+  mendByCommand,
+  publishInPlaceByHand,
+  treeGuard,
+} from './work.ts';
 import { refuseWhileWrittenInPlace, STAGING, usersOf, waitForWriters } from './writers.ts';
 
 /** Gives the command the one tree of the mirror, behind a closed gate. */
@@ -69,6 +77,7 @@ async function fill(
   };
   const lookFirst = 'If that is not right, fill it again with another lock';
   treeGuard(writer, lookFirst, publishInPlaceByHand(layout.root, '--allow-shrink'))(changes);
+  warnOfWritable(writer, changes, mendByCommand(writer));
   const made = figuresOf(writer, changes, madeBy(options, 'none'));
   const published = await publishLive(writer, made);
   return { ...published, clone: 'none', plan: changes, seconds: writer.seconds };

@@ -5,13 +5,14 @@ import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { checkProgram } from '../../system/foreground.ts';
 import type { JobEnd } from '../../system/job.ts';
+import { warnOfClosed } from '../../writer/modes.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
 import { makingSnapshot } from '../../writer/publishing.ts';
 import { repairAbandonedGate, withLock, withWriter } from '../../writer/session.ts';
 import { runLocked } from './command.ts';
 import { fillInPlace } from './in-place.ts';
 import { fillSnapshot } from './snapshot.ts';
-import { type Filled, type LockOptions, publishByHand } from './work.ts';
+import { type Filled, type LockOptions, mendByCommand, publishByHand } from './work.ts';
 
 export type LockResult =
   | (Filled & {
@@ -54,10 +55,13 @@ export async function lock(options: LockOptions): Promise<LockResult> {
     const finished = await withWriter(
       layout,
       { ...session, retention, drain, shrink, prune },
-      (writer) =>
-        isInPlace
+      async (writer) => {
+        const filled = await (isInPlace
           ? makingSnapshot(writer, { id: LIVE }, () => fillInPlace(options, writer))
-          : makingSnapshot(writer, { id }, (newId) => fillSnapshot(options, writer, newId)),
+          : makingSnapshot(writer, { id }, (newId) => fillSnapshot(options, writer, newId)));
+        warnOfClosed(writer, layout.snapshot(filled.id), mendByCommand(writer));
+        return filled;
+      },
     );
     const { result, recovered, pruned } = finished;
     return { ...result, recovered, pruned };

@@ -7,11 +7,19 @@ import {
 import { stagedCommandTree } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { programName } from '../../system/foreground.ts';
+import { warnOfWritable } from '../../writer/modes.ts';
 import { confirmCurrent, figuresOf, publishNew } from '../../writer/publishing.ts';
 import { makingRoom } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
-import { type Filled, type LockOptions, madeBy, publishByHand, treeGuard } from './work.ts';
+import {
+  type Filled,
+  type LockOptions,
+  madeBy,
+  mendByCommand,
+  publishByHand,
+  treeGuard,
+} from './work.ts';
 import { refuseWhileWritten, STAGING, waitForWriters } from './writers.ts';
 
 /** Gives the command a tree of its own, which becomes the snapshot `id`. */
@@ -51,6 +59,7 @@ export async function fillSnapshot(
   }
   const lookFirst = `Look at it in ${tree.path}. If that is not right, run the command again`;
   treeGuard(writer, lookFirst, publishByHand(layout.root, '--allow-shrink'))(figures);
+  warnOfWritable(writer, figures, mendByCommand(writer));
   const { clone } = tree;
   const made = figuresOf(writer, figures, madeBy(options, clone));
   const tidy = () => forgetCommandTree(layout, tree);

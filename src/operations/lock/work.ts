@@ -6,10 +6,12 @@ import { type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
 import { programName } from '../../system/foreground.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { OnEvent } from '../../writer/events.ts';
+import type { Mend } from '../../writer/modes.ts';
 import type { PolicyOptions } from '../../writer/policy.ts';
 import type { Published, Unchanged } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import type { LockedCommand } from './command.ts';
+import { STAGING } from './writers.ts';
 
 export interface LockOptions extends PolicyOptions, LockedCommand {
   root: string;
@@ -58,6 +60,14 @@ export function treeGuard(
     otherCause: '',
     hint: `${hint}; if it is, publish it with: ${allow}`,
   });
+}
+
+/** By a command of its own, since the modes are those that a command gives. */
+export function mendByCommand({ layout }: Writer): Mend {
+  return (change) => {
+    const chmod = change === 'a+rx' ? `chmod ${change}` : `chmod -R ${change}`;
+    return `mirrorlatch lock ${quoteForSh(layout.root)} -- sh -c '${chmod} "$${STAGING}"'`;
+  };
 }
 
 /** The command that publishes, as it is, what another command left. */

@@ -6,8 +6,9 @@ import type { ShrinkGuard } from '../../mirror/shrink-guard.ts';
 import type { Transfer } from '../../rsync/arguments.ts';
 import type { TransferProgress } from '../../rsync/progress.ts';
 import type { RsyncSession } from '../../rsync/until-clean.ts';
+import { warnOfWritable } from '../../writer/modes.ts';
 import type { Writer } from '../../writer/writer.ts';
-import { warnOfWritable } from './modes.ts';
+import { mendByRsync } from './modes.ts';
 
 /** How a new tree is made; the first is the default. */
 export const STRATEGIES = ['plan', 'link-dest', 'copy'] as const;
@@ -69,7 +70,7 @@ export interface BuiltTree {
 export function reportPlan(writer: Writer, plan: PlanFigures): void {
   writer.onEvent({ kind: 'planned', plan });
   for (const leftOut of plan.leftOut) writer.notice(`left out ${describeLeftOut(leftOut)}`);
-  warnOfWritable(writer, plan);
+  warnOfWritable(writer, plan, mendByRsync(writer));
 }
 
 /** Passes rsync's progress on, as a share of what is planned. */

@@ -13,6 +13,7 @@ import { Retries } from '../../rsync/retries.ts';
 import { pause } from '../../system/pause.ts';
 import { createMirror } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
+import { warnOfClosed } from '../../writer/modes.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
 import { makingSnapshot, recordFailure } from '../../writer/publishing.ts';
 import { makingRoom } from '../../writer/room.ts';
@@ -20,7 +21,7 @@ import { repairAbandonedGate, withLock, withWriter } from '../../writer/session.
 import type { Writer } from '../../writer/writer.ts';
 import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
 import { syncInPlace } from './in-place.ts';
-import { warnOfClosed } from './modes.ts';
+import { mendByRsync } from './modes.ts';
 import type { Synced } from './outcome.ts';
 import { syncSnapshot } from './snapshot.ts';
 import {
@@ -124,7 +125,8 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
     const context = contextOf(options, writer, log);
     const isInPlace = writer.settings.mode === 'in-place';
     const synced = await (isInPlace ? syncInPlace(context) : syncSnapshot(context, id));
-    warnOfClosed(writer, writer.layout.snapshot(synced.id));
+    const tree = writer.layout.snapshot(synced.id);
+    warnOfClosed(writer, tree, mendByRsync(writer), ' as its source');
     if (synced.outcome === 'unchanged') log.remove();
     return synced;
   } catch (error) {
