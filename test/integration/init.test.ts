@@ -26,7 +26,8 @@ test('init makes a mirror without a snapshot, with a closed gate, and names its 
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stdout).toBe(
     `${mirror.root} is a new mirror of ${mirror.source}/\n` +
-      'it keeps the last 3 snapshots and those that were current within 1d\n',
+      'it keeps the last 3 snapshots and those that were current within 1d\n' +
+      'it lets vanish at most 30 % of the files or bytes\n',
   );
   expect(readdirSync(mirror.root).sort()).toEqual(['.mirrorlatch', 'snapshots']);
   expect(readdirSync(mirror.state()).sort()).toEqual([

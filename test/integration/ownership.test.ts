@@ -192,7 +192,9 @@ describe.skipIf(!nobodyRunsTheProgram)(`what root left in a user's mirror${whyNo
     const left = join(mirror.root, 'snapshots/a');
     await execa('chown', ['-hR', 'root:root', left]);
     mirror.change({ file: 'e' });
-    const words = ['sync', mirror.root, '--quiet', '--id', 'e', '--keep-last', '1', '--grace', '0'];
+    const rules = ['init', mirror.root, '--keep-last', '1', '--grace', '0'];
+    await runForJson(rules, { user: nobody });
+    const words = ['sync', mirror.root, '--quiet', '--id', 'e'];
     const synced = await runProgram(words, { user: nobody });
     expect(synced.exitCode, transcript(synced)).toBe(0);
     expect(synced.stderr).toMatch(/snapshots\/a cannot be removed: it belongs to root/);
