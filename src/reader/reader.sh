@@ -889,10 +889,14 @@ ml_fail_without_namespace() {
   esac
   ml_quote_guard '--pin cwd' "$@"
   ml_relative="Pin the working directory, if it reads relative paths or {snapshot}: $ml_quoted"
+  ml_fallback=
+  if [ "$ml_pin" = auto ]; then
+    ml_fallback='If the working directory will do for all commands here: export MIRRORLATCH_FALLBACK=cwd'
+  fi
   ml_quote "$ml_root_1"
   ml_fail "$ml_root_1 cannot be pinned: $ml_obstacle" "$ml_as_root" "$ml_without_bits" "$ml_relative" \
     "In a container, mount one snapshot, not the mirror; outside, this prints its path: mirrorlatch current $ml_quoted" \
-    'If the working directory will do for all commands here: export MIRRORLATCH_FALLBACK=cwd' \
+    "$ml_fallback" \
     'See: mirrorlatch help containers'
 }
 

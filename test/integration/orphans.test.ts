@@ -52,6 +52,11 @@ describe.concurrent('an rsync that a killed sync left running', () => {
     const { mirror, orphans } = await orphaned('status');
     const result = await runProgram(['status', mirror.root, '--json']);
     expect(result.exitCode, transcript(result)).toBe(69);
+    const forPeople = await runProgram(['status', mirror.root]);
+    expect(forPeople.stdout).toMatch(
+      `; end them with: mirrorlatch sync ${mirror.root} --wait 1m\n`,
+    );
+    expect(forPeople.stdout).toMatch(/^left .*; that sync takes care of it$/m);
     const { lock, isHealthy } = result.json() as { lock: { state: unknown }; isHealthy: boolean };
     expect(isHealthy).toBe(false);
     expect(lock.state).toMatchObject({

@@ -183,6 +183,8 @@ describe('a hold', () => {
       previous: 'first',
       hold: null,
     });
+    const again = await runProgram(['rollback', mirror.root, '--release']);
+    expect(again.stdout).toMatch(/^no hold any more; current is first, and the next sync follows/);
     await mirror.sync('--id', 'third');
     expect(contentOfCurrent(mirror)).toBe('third');
   });

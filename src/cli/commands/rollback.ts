@@ -48,15 +48,18 @@ export function addRollback(program: Command, context: CommandContext): void {
         printJson(result);
         return;
       }
-      if (result.id === null) printLine('nothing is held, and nothing is current');
-      else if (result.id === result.previous) printLine(`current is already ${result.id}`);
+      if (release) {
+        const current = result.id ?? 'missing';
+        printLine(`no hold any more; current is ${current}, and the next sync follows the source`);
+        return;
+      }
+      if (result.id === result.previous) printLine(`current is already ${result.id}`);
       else printLine(`current is now ${result.id}; it was ${result.previous ?? 'lost'}`);
       printLine(whatFollows(result, quoteForSh(root)));
     });
 }
 
 function whatFollows({ id, hold }: RollbackResult, root: string): string {
-  if (id === null) return `the next sync publishes again: mirrorlatch sync ${root}`;
   return hold === null
     ? `the next sync publishes what the source holds then; to stay here: mirrorlatch rollback ${root} ${id} --hold 'the reason'`
     : `it stays until the hold is released with: mirrorlatch rollback ${root} --release`;

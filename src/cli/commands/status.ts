@@ -9,6 +9,7 @@ import { describeHold } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import type { MirrorStatus } from '../../operations/status.ts';
 import { showOptions } from '../../rsync/join-options.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { describeRetention } from '../options/retention.ts';
@@ -70,14 +71,18 @@ function printStatus(status: MirrorStatus): void {
   if (rsyncOptions.length > 0) row('options', showOptions(rsyncOptions));
   if (status.current?.id !== LIVE) row('keeps', describeRetention(retention));
   row('shrink', `at most ${describeShrink(status.shrink)} may vanish`);
-  row('lock', lock.state.kind === 'free' ? 'free' : lock.message);
+  const isOrphaned = lock.state.kind === 'orphans';
+  const end = isOrphaned ? `; end them with: ${syncThatEnds(root)}` : '';
+  row('lock', lock.state.kind === 'free' ? 'free' : `${lock.message}${end}`);
   row('last', describeSync(lastSync));
   row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showAge(syncedAt)} ago`);
   if (closedMode !== null)
     row('access', `not every user may read the current tree, which has mode ${closedMode}`);
   if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));
   for (const leftOut of status.current?.leftOut ?? []) row('left out', describeLeftOut(leftOut));
-  for (const finding of findings) row('left', describeFinding(layoutOf(root), finding));
+  for (const finding of findings) {
+    row('left', describeFinding(layoutOf(root), finding, isOrphaned));
+  }
   if (unseen.length > 0) row('left', `? (only its owner sees what is in ${unseen.join(' and ')})`);
   printLine();
   printSnapshots(snapshots);
@@ -104,11 +109,16 @@ function describeDamage(root: string, lines: readonly number[]): string {
     : `${lines.length} lines of ${of} are damaged, and skipped; the first is line ${first}`;
 }
 
-function describeFinding(layout: Layout, finding: Finding): string {
-  return `${describeRemains(finding)}; ${whatFollows(layout, finding)}`;
+/** A sync that waits also ends the processes that a killed one left running. */
+function syncThatEnds(root: string): string {
+  return `mirrorlatch sync ${quoteForSh(root)} --wait 1m`;
 }
 
-function whatFollows(layout: Layout, finding: Finding): string {
+function describeFinding(layout: Layout, finding: Finding, isOrphaned: boolean): string {
+  return `${describeRemains(finding)}; ${whatFollows(layout, finding, isOrphaned)}`;
+}
+
+function whatFollows(layout: Layout, finding: Finding, isOrphaned: boolean): string {
   if (finding.kind === 'diverted-adoption') return hintToLink(layout, finding.path);
   if (finding.kind === 'foreign-tree') return 'nothing changes or removes it';
   if (finding.kind === 'unfinished-command')
@@ -117,7 +127,7 @@ function whatFollows(layout: Layout, finding: Finding): string {
   if (finding.kind === 'failed-removal') return finding.why;
   if (finding.kind === 'locked-lease') return 'end that process';
   if (finding.kind === 'unclean-gate' && finding.isClosedByHand) return 'open it with gate open';
-  return 'the next sync takes care of it';
+  return `${isOrphaned ? 'that' : 'the next'} sync takes care of it`;
 }
 
 function describeRemains(finding: Finding): string {
