@@ -49,6 +49,7 @@ export async function runCommandLine(
   }
   try {
     refuseOtherThanUtf8(own);
+    refuseOptionsAsValues(program, own);
     await program.parseAsync(own, { from: 'user' });
     return end;
   } catch (error) {
@@ -74,6 +75,30 @@ function refuseOtherThanUtf8(words: readonly string[]): void {
   throw new MirrorlatchError('USAGE', `${JSON.stringify(word)} is not valid UTF-8`, {
     hint: 'Reach that path by a symlink whose name is.',
   });
+}
+
+/**
+ * Refuses an option that is followed by another, although it needs a value: commander takes whatever
+ * follows.
+ *
+ * @param words those before a `--`.
+ */
+function refuseOptionsAsValues(program: Command, [name = '', ...words]: readonly string[]): void {
+  const options = program.commands.find((command) => command.name() === name)?.options ?? [];
+  const named = (word: string | undefined) =>
+    options.find(({ long, short }) => word !== undefined && (word === long || word === short));
+  for (let at = 0; at < words.length; at += 1) {
+    const [word = '', value = ''] = words.slice(at, at + 2);
+    if (named(word)?.required !== true) continue;
+    at += 1;
+    if (!value.startsWith('--')) continue;
+    const isSwapped = named(value)?.required === false && /^[^-]/.test(words[at + 1] ?? '');
+    const swapped = words.toSpliced(at - 1, 2, value, word);
+    const line = ['mirrorlatch', name, ...swapped].map(quoteForSh).join(' ');
+    throw new MirrorlatchError('USAGE', `${word} is missing its value: ${value} follows it`, {
+      hint: isSwapped ? `Did you mean: ${line}` : `A value like that is written: ${word}=${value}`,
+    });
+  }
 }
 
 /** Like env(1), `run` and `lock` have codes of their own for failures that are not the command's. */

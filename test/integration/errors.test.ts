@@ -239,8 +239,20 @@ test.for([
   [['list'], /^mirrorlatch: ROOT is missing$/m],
   [['wait'], /^mirrorlatch: MIRROR is missing$/m],
   [['sync', '/m', '--id'], /^mirrorlatch: --id <name> is missing its value$/m],
+  [
+    ['init', '--adopt', '--in-place', '/web', '--keep-last', '3'],
+    /^mirrorlatch: --adopt is missing its value: --in-place follows it\n {2}Did you mean: mirrorlatch init --in-place --adopt \/web --keep-last 3$/m,
+  ],
+  [
+    ['rollback', '/m', '--hold', '--broken--'],
+    /--hold is missing its value: --broken-- follows it\n {2}A value like that is written: --hold=--broken--$/m,
+  ],
+  [
+    ['run', '/m', '--snapshot', '--pin', 'cwd', '--', 'true'],
+    /--snapshot is missing its value: --pin/,
+  ],
 ] as const)('a word that is missing is named: %j', async ([words, said]) => {
-  expectFailure(await runProgram(words), 64, said);
+  expectFailure(await runProgram(words), words[0] === 'run' ? 125 : 64, said);
 });
 
 test.for([
