@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { makeOwnDirectory } from '../system/own-files.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { bytePath } from './byte-path.ts';
 import type { Layout } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
@@ -61,7 +62,7 @@ export function sealStaging(layout: Layout): void {
       'CONFIGURATION',
       `${layout.staging} must be a directory of mode 0700`,
       {
-        hint: `Other users could read half-finished trees. Seal it with: chmod 0700 ${layout.staging}`,
+        hint: `Other users could read half-finished trees. Seal it with: chmod 0700 ${quoteForSh(layout.staging)}`,
       },
     );
   }

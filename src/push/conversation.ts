@@ -215,9 +215,14 @@ function failureThere(
   // A signal that ended the other end did not end this one.
   const isSignal = code === 'SIGHUP' || code === 'SIGINT' || code === 'SIGTERM';
   return new MirrorlatchError(isSignal ? 'UNAVAILABLE' : code, `${host}: ${harmless(message)}`, {
-    hint: hint === undefined ? undefined : harmless(hint),
+    hint: hint === undefined ? undefined : hintThere(host, harmless(hint)),
     details: { ...details, host },
   });
+}
+
+/** Its commands and paths are those of the other host. Options alone are for the call on this one. */
+function hintThere(host: string, hint: string): string {
+  return /\bmirrorlatch | \//.test(hint) ? `On ${host}: ${hint}` : hint;
 }
 
 /** What comes before the greeting is not mirrorlatch's. */

@@ -10,7 +10,7 @@ import { splitShell } from '../rsync/remote-shell.ts';
 import { Retries } from '../rsync/retries.ts';
 import { parseDestination, parseSource, type Source } from '../rsync/source.ts';
 import { thisHost } from '../system/host.ts';
-import { quoteForSh } from '../system/quote.ts';
+import { commandOverSsh, quoteForSh } from '../system/quote.ts';
 import { type Answer, converse } from './conversation.ts';
 import type { PushOutcome, PushRequest } from './messages.ts';
 import { harmless, inodeOf } from './wire.ts';
@@ -73,7 +73,7 @@ async function ask(verb: PushRequest['verb'], options: PushOptions): Promise<Ans
   const source = sourceOf(options);
   if (source.kind !== 'local') {
     throw new MirrorlatchError('USAGE', 'the source and the mirror are both on another host', {
-      hint: `Run the sync where the mirror is: ssh ${quoteForSh(destination.host)} mirrorlatch sync ${quoteForSh(options.source ?? 'SRC')} ${quoteForSh(destination.root)}`,
+      hint: `Run the sync where the mirror is: ${commandOverSsh(destination.host, ['mirrorlatch', 'sync', options.source ?? 'SRC', destination.root])}`,
     });
   }
   const path = checkSource(source, options.destination);

@@ -121,7 +121,9 @@ function refuseMounts(
   if (mounted.length === 0) return;
   const verb = mounted.length === 1 ? 'is' : 'are';
   // The innermost first.
-  const umount = `Unmount it with: umount ${mounted.toReversed().map(quoteForSh).join(' ')}`;
+  const umount = mounted.some((path) => path.includes('\uFFFD'))
+    ? 'Its name is not valid UTF-8: find it with findmnt, and unmount it'
+    : `Unmount it with: umount ${mounted.toReversed().map(quoteForSh).join(' ')}`;
   throw new MirrorlatchError(
     'CONFIGURATION',
     `${tree} cannot be ${change}: ${mounted.join(', ')} ${verb} mounted in it`,

@@ -8,6 +8,11 @@ export function quoteForSh(word: string): string {
   return isPlainWord(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }
 
+/** The command line that runs a command on another host, whose shell splits it once more. */
+export function commandOverSsh(host: string, words: readonly string[]): string {
+  return `ssh ${quoteForSh(host)} ${quoteForSh(words.map(quoteForSh).join(' '))}`;
+}
+
 /** Quotes a word for fish: `\'` and `\\` are the only escapes in single quotes (fish, Quotes). */
 export function quoteForFish(word: string): string {
   return isPlainWord(word) ? word : `'${word.replaceAll(/[\\']/g, String.raw`\$&`)}'`;

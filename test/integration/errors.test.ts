@@ -422,6 +422,16 @@ test('the command in a hint can be pasted, whatever the path of the mirror', asy
   expect(existsSync(join(home, 'x'))).toBe(false);
 });
 
+test('the command that closes staging can be pasted, whatever the name of the mirror', async () => {
+  const mirror = smallMirror({ root: join(scratchDirectory(), 'a mirror; false') });
+  await mirror.publish('first', {});
+  chmodSync(mirror.state('staging'), 0o755);
+  const refused = await runProgram(['sync', mirror.root]);
+  expectFailure(refused, 78, /chmod 0700/);
+  runTheHint(mirror, refused.stderr);
+  expect(await mirror.sync()).toMatchObject({ outcome: 'unchanged' });
+});
+
 test('a path that is not valid UTF-8 is refused, and no other one is made', async () => {
   const mirror = await twoSnapshots();
   const before = readdirSync(mirror.home);

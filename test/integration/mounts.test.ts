@@ -195,3 +195,20 @@ test.skipIf(!mayMount)(
     expect(existsSync(tree)).toBe(false);
   },
 );
+
+test.skipIf(!mayMount)(
+  'a mount whose name is not UTF-8 gets no command that would name another',
+  async () => {
+    const mirror = await fourSnapshots();
+    const at = `"$(printf "%s/m\\376" "$1")"`;
+    const inTree = (script: string) =>
+      execa('sh', ['-c', script, 'sh', join(mirror.root, 'snapshots/d')]);
+    await inTree(`mkdir ${at} && mount -t tmpfs tmpfs ${at}`);
+    try {
+      const result = await runProgram(['sync', mirror.root]);
+      expectFailure(result, 78, /Its name is not valid UTF-8: find it with findmnt/);
+    } finally {
+      await inTree(`umount ${at}`);
+    }
+  },
+);

@@ -465,6 +465,10 @@ describe('a push fails', () => {
     const words = [
       [['host:/mirror'], /no source is named/],
       [['a:/source', 'b:/mirror'], /both on another host/],
+      [
+        ['a:/x', 'b:/srv/x y;touch p'],
+        /ssh b 'mirrorlatch sync a:\/x '\\''\/srv\/x y;touch p'\\'''$/m,
+      ],
       [['/source', 'host::module'], /is an rsync server/],
       [['/source', 'ssh://host'], /names no mirror/],
       [['/source', '/mirror', '--remote-program', 'x'], /--remote-program needs a ROOT/],
