@@ -213,6 +213,9 @@ class Acquisition {
         if (lock !== undefined) return lock;
         const state = stateOfRecord(this.#layout, kernelLock === 'unsupported');
         if (state.kind === 'dead') {
+          // Somebody may have deleted the kernel lock's file under its holder, who has the lock still.
+          const holder = stateWhileKernelLockIsHeld(this.#layout);
+          if ('processes' in holder && holder.processes.length > 0) return holder;
           setLockAside(this.#layout.lockDirectory, state.token);
         } else if (state.kind === 'foreign') {
           if (!(await this.#hasFallenSilent(state.token))) return state;

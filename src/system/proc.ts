@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import {
+  type BigIntStats,
   lstatSync,
   readdirSync,
   readFileSync,
@@ -108,18 +109,23 @@ function otherProcesses(): number[] {
  * another descriptor than `ours`.
  */
 export function processesWithOpenFile(path: string, ours?: number): number[] {
-  return processesWithDescriptor(path, (pid, fd) => pid !== process.pid || Number(fd) !== ours);
+  const wanted = quietly(() => statSync(path, { bigint: true }));
+  return processesWithDescriptor(
+    (descriptor) => isSameFile(descriptor, wanted),
+    (pid, fd) => pid !== process.pid || Number(fd) !== ours,
+  );
 }
 
 /**
- * The other processes that hold a flock(2) on the file, if only by a descriptor that they inherited
- * (proc(5), /proc/pid/fdinfo). A process that still waits for the lock has the file open, but does not
+ * The other processes that hold a flock(2) on the file, or on one of that path which has been deleted,
+ * if only by a descriptor that they inherited (proc(5), /proc/pid/fdinfo). A process that still waits for the lock has the file open, but does not
  * count.
  */
 export function processesHoldingFlock(path: string, kind: 'any' | 'exclusive' = 'any'): number[] {
   const lock = kind === 'any' ? /^lock:.* FLOCK / : /^lock:.* FLOCK .* WRITE /;
+  const wanted = quietly(() => statSync(path, { bigint: true }));
   return processesWithDescriptor(
-    path,
+    (descriptor) => isSameFile(descriptor, wanted) || link(descriptor) === `${path} (deleted)`,
     (pid, fd) =>
       pid !== process.pid &&
       lines(`/proc/${threadOf(pid)}/fdinfo/${fd}`).some((line) => lock.test(line)),
@@ -162,19 +168,20 @@ export function sessionOf(pid: number): string | undefined {
   return statFields(pid)?.[3];
 }
 
+/** @param isOfFile whether a descriptor, by its path in /proc, is of the file in question. */
 function processesWithDescriptor(
-  path: string,
+  isOfFile: (descriptor: string) => boolean,
   isWanted: (pid: number, fd: string) => boolean,
 ): number[] {
-  const wanted = quietly(() => statSync(path, { bigint: true }));
-  if (wanted === undefined) return [];
   return [...otherProcesses(), process.pid].filter((pid) => {
     const descriptors = `/proc/${threadOf(pid)}/fd`;
-    return names(descriptors).some((fd) => {
-      const open = quietly(() => statSync(join(descriptors, fd), { bigint: true }));
-      return open?.ino === wanted.ino && open.dev === wanted.dev && isWanted(pid, fd);
-    });
+    return names(descriptors).some((fd) => isOfFile(join(descriptors, fd)) && isWanted(pid, fd));
   });
+}
+
+function isSameFile(path: string, wanted: BigIntStats | undefined): boolean {
+  const found = quietly(() => statSync(path, { bigint: true }));
+  return wanted !== undefined && found?.ino === wanted.ino && found.dev === wanted.dev;
 }
 
 /**

@@ -76,6 +76,23 @@ test('I4: a second sync exits at once with 75 and names host, pid, user, time an
   expect(mirror.linked('current')).toBe('first');
 });
 
+test('I4: a sync whose lock file has been deleted is still the writer, and so is what it leaves behind', async () => {
+  const mirror = await oneSnapshot();
+  const holder = await startSlowSync(mirror);
+  const goOn = holdRsync(mirror.root);
+  rmSync(mirror.state('sync.flock'));
+  for (const command of ['sync', 'prune', 'unlock']) {
+    const refused = await runProgram([command, mirror.root]);
+    expectFailure(refused, 75, /sync by /, new RegExp(`pid ${holder.pid}`));
+  }
+  holder.kill('SIGKILL');
+  await holder.result;
+  expectFailure(await runProgram(['prune', mirror.root]), 75, /was killed and left running: rsync/);
+  goOn();
+  await end(holder);
+  expect(mirror.linked('current')).toBe('first');
+});
+
 test('prune, rollback and unlock are refused while a sync runs, and change nothing', async () => {
   const mirror = await threeSnapshots();
   const holder = await startSlowSync(mirror);
