@@ -17,7 +17,7 @@ case $ml_words in
   eval "$ml_words"
   # What a shell does not pass on, such as a variable a.b, it has not passed on to Node either.
   ml_lost=$(sh "$ml_home/reader/reader.sh" --print-lost $$)
-  [ -z "$ml_lost" ] || eval "set -- env$ml_lost \"\$@\""
+  [ -z "$ml_lost" ] || eval "set -- env --$ml_lost \"\$@\""
   exec "$@"
   ;;
 ?*) printf '%s\n' "$ml_words" ;;

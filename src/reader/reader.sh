@@ -645,33 +645,38 @@ ml_show_entry() {
   fi
 }
 
-# ml_inside OWNER CHDIR PWD COUNT [ROOT SNAPSHOT]... COMMAND...: mount the snapshots in the new mount namespace, and
+# ml_inside OWNER CHDIR PWD COUNT [ROOT SNAPSHOT FILE]... COMMAND...: mount the snapshots in the new mount namespace, and
 # run COMMAND. OWNER is UID:GID in a user namespace of an ordinary user, `all` in one of root, and else empty.
 ml_inside() {
   ml_owner=$1 ml_chdir=$2 ml_pwd=$3 ml_count=$4 ml_start=$6
   shift 4
-  while [ "$ml_count" -gt 0 ]; do
+  ml_n=1
+  while [ "$ml_n" -le "$ml_count" ]; do
+    eval "ml_id_$ml_n=\${2##*/} ml_remember_$ml_n=\$3"
     ml_mount_alone "$1" "$2" ||
       ml_fail "$1 cannot be pinned in a mount namespace" 'Pin the working directory alone with: --pin cwd'
-    shift 2
-    ml_count=$((ml_count - 1))
+    shift 3
+    ml_n=$((ml_n + 1))
   done
   # The working directory of this shell is still below the new mounts.
   ml_start_in "$ml_start"
   ml_find "$1"
+  ml_remember_ids
   # The command must not be able to take the mounts away.
   case $ml_owner in
-  '') ;;
-  all) set -- "$(command -v setpriv)" --bounding-set=-sys_admin -- "$@" ;;
-  *) set -- "$(command -v unshare)" --user --map-user="${ml_owner%:*}" --map-group="${ml_owner#*:}" -- "$@" ;;
+  '') ml_quoted='' ;;
+  all) ml_quote "$(command -v setpriv)" --bounding-set=-sys_admin -- ;;
+  *) ml_quote "$(command -v unshare)" --user --map-user="${ml_owner%:*}" --map-group="${ml_owner#*:}" -- ;;
   esac
+  ml_limits=$ml_quoted
   ml_exec "$@"
 }
 
 # ml_start_in SNAPSHOT: enter the directory in which the command starts.
 ml_start_in() {
   if [ "$ml_chdir" = yes ]; then
-    ml_enter "$1" || ml_fail "the snapshot $1 does not exist any more"
+    # The gate may have been closed by hand since this shell entered.
+    [ "$PWD" = "$1" ] || ml_enter "$1" || ml_fail "the snapshot $1 does not exist any more"
     export PWD
   else
     CDPATH='' cd -- "$ml_pwd" 2>/dev/null ||
@@ -718,33 +723,45 @@ ml_find() {
   fi
 }
 
-# ml_exec COMMAND...: replace this shell with COMMAND.
+# ml_exec COMMAND...: replace this shell with COMMAND, behind the words of ml_limits.
 ml_exec() {
   ml_find "$1"
-  ml_look_up env "$PATH"
   case $ml_lost$1 in
   # Not every sh supports `exec --`.
-  -*) set -- "$ml_file" -- "$@" ;;
-  # Otherwise env(1) would take the command for a variable, or for an option.
-  " '"*) case $1 in -* | *=*) ;; *) eval "set -- \"\$ml_file\"$ml_lost \"\$@\"" ;; esac ;;
+  -* | " '"*)
+    case $1 in
+    # env(1) would take it for a variable.
+    *=*)
+      ml_look_up sh "$PATH"
+      set -- "$ml_file" -c 'exec "$@"' sh "$@"
+      ;;
+    esac
+    ml_look_up env "$PATH"
+    eval "set -- \"\$ml_file\" --$ml_lost \"\$@\""
+    ;;
   esac
+  eval "set -- $ml_limits \"\$@\""
   if [ -n "$ml_oldpwd" ]; then OLDPWD=$ml_oldpwd; else unset OLDPWD; fi
   PATH=$ml_path
   exec "$@"
 }
 
 # ml_read_lost PID: set ml_lost to the variables of a shell's process that a shell does not pass on as it got them, as words for
-# env(1): those whose names are none in sh, such as a.b and the functions that bash exports, and those that it sets
-# itself.
+# env(1): those whose names are none in sh, such as a.b and the functions that bash exports, those that it sets itself,
+# and those that this file unsets.
 ml_read_lost() {
   ml_lost=''
   ml_environ=/proc/$1/environ
-  LC_ALL=C grep -zqE '^([^=]*[^A-Za-z0-9_=]|[0-9]|(IFS|OPTIND|PPID)=)' "$ml_environ" 2>/dev/null || return 0
+  LC_ALL=C grep -zqE '^([^=]*[^A-Za-z0-9_=]|[0-9]|(IFS|OPTIND|PPID|LD_LIBRARY_PATH|LD_PRELOAD|LD_AUDIT|NODE_OPTIONS)=)' "$ml_environ" 2>/dev/null || return 0
   # A line each. Not every sed can have NUL in a line, so \001 stands for a newline.
   ml_lost=$(LC_ALL=C tr '\0\n' '\n\001' <"$ml_environ" | LC_ALL=C sed -n "
     /^IFS=/b lost
     /^OPTIND=/b lost
     /^PPID=/b lost
+    /^LD_LIBRARY_PATH=/b lost
+    /^LD_PRELOAD=/b lost
+    /^LD_AUDIT=/b lost
+    /^NODE_OPTIONS=/b lost
     /^[A-Za-z_][A-Za-z0-9_]*=/d
     /^=/d
     :lost
@@ -819,9 +836,23 @@ ml_look_for_namespace() {
     esac
   fi
   # A namespace in which one may not mount is of no use, as on Ubuntu with AppArmor.
-  { [ "$ml_owner" != all ] || ml_make_user_namespace; } 2>/dev/null &&
-    ml_in_namespace command mount -t tmpfs mirrorlatch "$ml_root_1" 2>/dev/null ||
-    ml_obstacle='this user may not make a mount namespace here'
+  { [ "$ml_owner" != all ] || ml_make_user_namespace; } &&
+    ml_try_namespace 2>/dev/null || ml_obstacle='this user may not make a mount namespace here'
+}
+
+# ml_try_namespace: true if the namespaces of ml_inside can be made, the one of an ordinary user within another too.
+ml_try_namespace() {
+  set -- mount -t tmpfs mirrorlatch "$ml_root_1"
+  case $ml_owner in
+  *:*)
+    ml_look_up unshare "$PATH"
+    set -- sh -c 'unshare=$1 uid=$2 gid=$3
+      shift 3
+      "$@" && exec "$unshare" --user --map-user="$uid" --map-group="$gid" -- true' \
+      sh "$ml_file" "${ml_owner%:*}" "${ml_owner#*:}" "$@"
+    ;;
+  esac
+  ml_in_namespace command "$@"
 }
 
 # ml_in_namespace HOW COMMAND...: run COMMAND, given by its path, in a new mount namespace. HOW is `command`, or
@@ -843,15 +874,18 @@ ml_in_namespace() {
 # ml_ns. Root without CAP_SYS_ADMIN needs one, and its commands change to other users. Needs nsenter and setpriv.
 ml_make_user_namespace() {
   command -v nsenter >/dev/null && command -v setpriv >/dev/null || return 1
-  unshare --user sleep 60 >/dev/null &
-  ml_child=$!
-  while [ "/proc/$ml_child/ns/user" -ef /proc/self/ns/user ]; do :; done
+  # Before the process below, which would hold the leases if this failed.
   ml_free_descriptor
   ml_ns=$ml_fd
-  ml_map_ids uid && ml_map_ids gid && ml_open_at "$ml_ns" "/proc/$ml_child/ns/user"
+  unshare --user sleep 60 >/dev/null 2>&1 &
+  ml_child=$!
+  while [ "/proc/$ml_child/ns/user" -ef /proc/self/ns/user ]; do :; done
+  { ml_map_ids uid && ml_map_ids gid; } 2>/dev/null && ml_open_at "$ml_ns" "/proc/$ml_child/ns/user"
   ml_status=$?
-  kill -KILL "$ml_child"
-  wait "$ml_child"
+  {
+    kill -KILL "$ml_child"
+    wait "$ml_child"
+  } 2>/dev/null
   return "$ml_status"
 }
 
@@ -1007,13 +1041,27 @@ ml_pin_mirror() {
     ml_give_back
     return 1
   fi
-  [ -z "$ml_remember" ] || ml_remember_id "$ml_id" "$ml_remember"
+  [ -z "$ml_remember" ] || ml_refuse_strange_directory "$ml_remember"
 }
 
-# ml_remember_id ID FILE: replace FILE in one step, so that nobody reads half an id.
-ml_remember_id() {
-  { printf '%s\n' "$1" >"$2.$$" && mv -f -- "$2.$$" "$2"; } 2>/dev/null ||
-    ml_fail "the snapshot cannot be remembered in $2"
+# ml_refuse_strange_directory FILE: fail if another user owns the directory of FILE, and so could lead it elsewhere.
+ml_refuse_strange_directory() {
+  ml_read_credentials
+  ls -ldn -- "${1%/*}/" 2>/dev/null | ml_is_owned_by "$ml_uid" ||
+    ml_fail "the snapshot cannot be remembered in $1: its directory is missing, or belongs to another user"
+}
+
+# ml_remember_ids: replace each file of --remember in one step, so that nobody reads half an id, and through no symlink.
+ml_remember_ids() {
+  ml_n=1
+  while [ "$ml_n" -le "$ml_count" ]; do
+    eval "ml_id=\$ml_id_$ml_n ml_remember=\$ml_remember_$ml_n"
+    [ -z "$ml_remember" ] || {
+      rm -f -- "$ml_remember.$$" && (set -C && printf '%s\n' "$ml_id" >"$ml_remember.$$") &&
+        mv -fT -- "$ml_remember.$$" "$ml_remember"
+    } 2>/dev/null || ml_fail "the snapshot cannot be remembered in $ml_remember"
+    ml_n=$((ml_n + 1))
+  done
 }
 
 # ml_is_pinned ROOT: true if this run has already pinned the mirror ROOT.
@@ -1068,8 +1116,10 @@ while [ -n "$ml_rest" ]; do
 done
 PATH=${ml_absolute#:}
 [ -n "$PATH" ] || PATH=/usr/bin:/bin
+# Nor may it bring libraries, as by an empty element of LD_LIBRARY_PATH. The command gets these variables back.
+unset LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT NODE_OPTIONS
 
-ml_oldpwd=${OLDPWD-}
+ml_oldpwd=${OLDPWD-} ml_limits=''
 if [ "${1-}" = --print-lost ]; then
   # For the shell that starts `mirrorlatch run`.
   ml_read_lost "$2"
@@ -1129,7 +1179,10 @@ while [ $# -gt 0 ]; do
     shift
     ;;
   --remember)
-    eval "ml_remember_$ml_count=\$2"
+    case $2 in
+    /*) eval "ml_remember_$ml_count=\$2" ;;
+    *) eval "ml_remember_$ml_count=\$PWD/\$2" ;;
+    esac
     shift
     ;;
   --waiter)
@@ -1246,13 +1299,17 @@ ml_refuse_served "$@"
 if [ "$ml_pin" = cwd ] || [ "$ml_all_inside" = yes ]; then
   ml_close "$ml_script"
   ml_start_in "$ml_snapshot_1"
+  ml_find "$1"
+  ml_remember_ids
   ml_exec "$@"
 fi
 ml_i=$ml_count
 while [ "$ml_i" -gt 0 ]; do
-  eval "set -- \"\$ml_root_$ml_i\" \"\$ml_snapshot_$ml_i\" \"\$@\""
+  eval "set -- \"\$ml_root_$ml_i\" \"\$ml_snapshot_$ml_i\" \"\$ml_remember_$ml_i\" \"\$@\""
   ml_i=$((ml_i - 1))
 done
+# The next shell starts with the libraries that the caller's variables name, so not in the mirror.
+CDPATH='' cd /
 ml_look_up sh "$PATH"
 ml_in_namespace ml_exec "$ml_file" "/proc/self/fd/$ml_script" --inside "$ml_script" "$ml_ns" "$ml_owner" "$ml_chdir" "$ml_pwd" \
   "$ml_count" "$@"

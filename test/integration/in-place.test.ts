@@ -875,6 +875,27 @@ describe.concurrent('The gate', () => {
     expect(late.stderr).toMatch(/is closed by hand/);
   });
 
+  test.skipIf(!runsAsRoot)(
+    `lets a reader of another user in that has passed it before it is closed by hand${whyNotAsAnother}`,
+    async () => {
+      const one = await mirror('passed');
+      const arrived = join(one.home, 'arrived');
+      mkdirSync(arrived, { mode: 0o777 });
+      chmodSync(arrived, 0o777);
+      // The guard has the lease when it looks for a namespace by unshare(1).
+      const waits = `mkdir '${arrived}/now'; while [ -x '${join(one.root, 'gate')}' ]; do sleep 0.05; done; exit 1`;
+      const env = { PATH: standInFor('unshare', join(one.home, 'programs'), waits) };
+      const reading = startGuarded(reader, one.root, ['echo', 'ran', '{snapshot}'], {
+        caller: { name: 'nobody', user: nobody },
+        env,
+      });
+      await eventually(() => expect(existsSync(join(arrived, 'now'))).toBe(true));
+      await runForJson(['gate', 'close', one.root]);
+      const result = await reading.result;
+      expect(result.stdout, transcript(result)).toBe(`ran ${one.tree()}\n`);
+    },
+  );
+
   test('I4, I6: stays closed behind a sync while another one is refused', async () => {
     const one = await mirror('refused');
     const sync = await startSlow(one);

@@ -19,6 +19,7 @@ import { runProgram, transcript } from '../../support/program.ts';
 import { launcher } from '../../support/project.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { mirrorsWith } from '../../support/small-mirror.ts';
+import { standInFor } from '../../support/stand-in.ts';
 
 const mirrors = mirrorsWith('first', 'second');
 const notRoot = runsAsRoot ? '' : ' (skipped: only root can)';
@@ -102,6 +103,37 @@ describe('--pin auto', () => {
       expectFailure(forced, 125, /cannot be pinned/);
     });
   }
+
+  test('I14: fails before the command is started if the second namespace of an ordinary user fails', async () => {
+    const { root, home } = await mirrors();
+    const fails = 'case "$*" in --user\\ --map-user*) echo "no more" >&2; exit 1 ;; esac';
+    const PATH = standInFor('unshare', join(home, 'programs'), fails);
+    for (const { guard, caller } of guardedCallers) {
+      if (!oneOfEachKind.includes(guard) || caller === callers.find(({ user }) => !user)) continue;
+      const result = await runGuarded(guard, root, ['echo', 'ran'], { caller, env: { PATH } });
+      expectFailure(result, 125, /may not make a mount namespace here/);
+      expect(result.stdout).toBe('');
+    }
+  });
+
+  test.skipIf(!runsAsRoot)(
+    `I14: of root without CAP_SYS_ADMIN says so if descriptors are lacking, and leaves no process${notRoot}`,
+    async () => {
+      const { root, state } = await mirrors();
+      for (const guard of guards) {
+        const result = await runGuarded(guard, root, ['true'], {
+          through: [
+            ...['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin', '--'],
+            ...inShell('exec 3<. 4<. 5<. 6<. 7<. && exec "$@"'),
+          ],
+        });
+        expectFailure(result, 125, /no descriptor from 3 to 9 is free/);
+        const lease = state('leases', 'second');
+        const free = await execa('flock', ['-n', '-x', lease, 'true'], { reject: false });
+        expect(free.exitCode, guard.name).toBe(0);
+      }
+    },
+  );
 
   test('I14: fails if {snapshot} names one of several mirrors only', async () => {
     const roots = [(await mirrors()).root, (await mirrors()).root];

@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../../support/expect-failure.ts';
@@ -9,6 +18,7 @@ import {
   inShell,
   runGuarded,
 } from '../../support/guards.ts';
+import { nobody, runsAsRoot } from '../../support/privilege.ts';
 import { type ProgramResult, runForJson, transcript } from '../../support/program.ts';
 import { mirrorsWith, type SmallMirror } from '../../support/small-mirror.ts';
 
@@ -120,6 +130,46 @@ describe('a sticky pin', () => {
       expectFailure(await cat(mirror, [`--sticky=${name}`]), 125, /name/);
     }
     expect(existsSync(join(mirror.home, 'x'))).toBe(false);
+  });
+
+  test('is written through no symlink, and only for a command that is started', async () => {
+    const { root, home } = await mirrors();
+    const [file, other] = [join(home, 'remembered'), join(home, 'other')];
+    const link = inShell('ln -sfn "$1" "$2.$$" && shift 2 && exec "$@"', other, file);
+    for (const { guard, caller } of guardedCallers) {
+      if (guard === guards[0] || caller.user !== undefined) continue;
+      rmSync(file, { force: true });
+      const remember = { caller, options: ['--remember', file], through: link };
+      const none = await runGuarded(guard, root, ['no-such-command'], remember);
+      expect([none.exitCode, existsSync(file)], transcript(none)).toEqual([127, false]);
+      mkdirSync(other, { recursive: true });
+      const result = await runGuarded(guard, root, ['cat', file], remember);
+      expect(result.stdout, transcript(result)).toBe('third\n');
+      rmSync(other, { recursive: true });
+      await runGuarded(guard, root, ['true'], remember);
+      expect(existsSync(other)).toBe(false);
+    }
+  });
+
+  test('is written to no directory of another user, nor into the snapshot', async () => {
+    const { root, home } = await mirrors();
+    const directory = join(home, 'of another');
+    mkdirSync(directory);
+    if (runsAsRoot) chownSync(directory, nobody.uid, nobody.gid);
+    for (const { guard, caller } of guardedCallers) {
+      if (guard === guards[0] || caller.user !== undefined) continue;
+      const relative = await runGuarded(guard, root, ['cat', join(home, 'id')], {
+        caller,
+        cwd: home,
+        options: ['--remember', 'id'],
+      });
+      expect(relative.stdout, transcript(relative)).toBe('third\n');
+      if (!runsAsRoot) continue;
+      const options = ['--remember', join(directory, 'id')];
+      const result = await runGuarded(guard, root, ['echo', 'ran'], { caller, options });
+      expectFailure(result, 125, /cannot be remembered in .*belongs to another user/);
+      expect(result.stdout).toBe('');
+    }
   });
 
   test('is chosen by --preset: a refresh remembers it, an installation reuses it', async () => {

@@ -5,6 +5,7 @@ import { expectFailure } from '../../support/expect-failure.ts';
 import {
   type Guard,
   type GuardOptions,
+  guardedCallers,
   guards,
   inShell,
   pathOf,
@@ -262,6 +263,28 @@ describe('I10: whatever the guard', () => {
         expect(result.stdout, transcript(result)).toBe('second');
         expect(existsSync(proof), result.command).toBe(false);
       }
+    }
+  });
+
+  test('no library of the mirror is loaded, and the command gets LD_LIBRARY_PATH back', async () => {
+    const { root } = await mirrors();
+    // Whatever looks for a library where it stands fails there.
+    for (const place of [root, join(root, 'current')]) writeFileSync(join(place, 'libc.so.6'), '');
+    for (const { guard, caller } of guardedCallers) {
+      const result = await runGuarded(guard, root, ['printenv', 'LD_LIBRARY_PATH'], {
+        caller,
+        env: { LD_LIBRARY_PATH: ':' },
+        options: ['--pin', 'namespace', '--chdir', 'no'],
+      });
+      expect(result.stdout, transcript(result)).toBe(':\n');
+    }
+  });
+
+  test('a variable whose name is an option of env(1) arrives', async () => {
+    const { root } = await mirrors();
+    for (const { guard, caller } of guardedCallers) {
+      const result = await runGuarded(guard, root, ['env'], { caller, env: { '-i': 'x' } });
+      expect(result.stdout, transcript(result)).toMatch(/^-i=x$/m);
     }
   });
 
