@@ -1,11 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa, execaSync } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
+import { inShell } from '../support/guards.ts';
 import { mirrorsInPlace } from '../support/in-place-mirror.ts';
 import { mayMount } from '../support/privilege.ts';
-import { type ProgramResult, runProgram, transcript } from '../support/program.ts';
+import { type ProgramResult, runProgram, startProcess, transcript } from '../support/program.ts';
 import { launcher } from '../support/project.ts';
 import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
 
@@ -51,14 +53,15 @@ const attached: readonly (readonly [what: string, script: string, said: RegExp])
 describe.skipIf(!mayMount)(`I2: lock publishes no tree that could still change${why}`, () => {
   test.for(attached)('because %s', async ([, script, said]) => {
     const mirror = await oneSnapshot();
-    const refused = await leaves(mirror, script);
+    const through = await inOwnNamespace(mirror);
+    const refused = await leaves(mirror, script, through);
     expectFailure(refused, 125, said);
     expect(mirror.linked('current')).toBe('first');
-    const again = await runProgram(['lock', mirror.root, '--resume', '--', 'true']);
+    const again = await runProgram(['lock', mirror.root, '--resume', '--', 'true'], { through });
     expect(again.exitCode, transcript(again)).toBe(125);
 
-    paste(/(?:Unmount|Detach) it with: (.*?)\. Then/.exec(refused.stderr)?.[1]);
-    paste(/Then publish what is there with: (.*)$/m.exec(refused.stderr)?.[1]);
+    paste(/(?:Unmount|Detach) it with: (.*?)\. Then/.exec(refused.stderr)?.[1], through);
+    paste(/Then publish what is there with: (.*)$/m.exec(refused.stderr)?.[1], through);
     expect(existsSync(join(mirror.root, 'current', 'new'))).toBe(true);
     expect(mirror.linked('current')).not.toBe('first');
   });
@@ -66,11 +69,12 @@ describe.skipIf(!mayMount)(`I2: lock publishes no tree that could still change${
   test.for([attached[0], attached[3]] as const)('nor in place, because %s', async (one) => {
     const [, script, said] = one ?? ['', '', /^$/];
     const mirror = await inPlace();
-    const refused = await leaves(mirror, script);
+    const through = await inOwnNamespace(mirror);
+    const refused = await leaves(mirror, script, through);
     expectFailure(refused, 125, said);
     expect(mirror.record().state).toBe('dirty');
-    paste(/(?:Unmount|Detach) it with: (.*?)\. Then/.exec(refused.stderr)?.[1]);
-    paste(/Then publish what is there with: (.*)$/m.exec(refused.stderr)?.[1]);
+    paste(/(?:Unmount|Detach) it with: (.*?)\. Then/.exec(refused.stderr)?.[1], through);
+    paste(/Then publish what is there with: (.*)$/m.exec(refused.stderr)?.[1], through);
     expect(mirror.record().state).toBe('open');
   });
 
@@ -78,12 +82,12 @@ describe.skipIf(!mayMount)(`I2: lock publishes no tree that could still change${
     const mirror = await inPlace();
     const served = join(mirror.home, 'served');
     mkdirSync(served);
-    unmountAtEnd(mirror);
-    execaSync('mount', ['--bind', mirror.tree(), served]);
+    const through = await inOwnNamespace(mirror);
+    paste(`mount --bind '${mirror.tree()}' '${served}'`, through);
     const bound = 'echo >new && mount --bind -o ro . "$AT/it is"';
-    const result = await leaves(mirror, bound);
+    const result = await leaves(mirror, bound, through);
     expect(result.exitCode, transcript(result)).toBe(0);
-    expect(readFileSync(join(served, 'new'), 'utf8')).toBe('\n');
+    paste(`test -e '${served}/new'`, through);
   });
 });
 
@@ -107,32 +111,41 @@ ctypes.CDLL(None).pthread_exit(None)`;
 });
 
 /** Runs a command in the tree of `lock`; `$AT` is a directory outside with a file and a directory. */
-async function leaves(mirror: SmallMirror, script: string): Promise<ProgramResult> {
+async function leaves(
+  mirror: SmallMirror,
+  script: string,
+  through: readonly string[],
+): Promise<ProgramResult> {
   const at = join(mirror.home, 'at');
   mkdirSync(join(at, 'it is'), { recursive: true });
-  execaSync('sh', ['-c', 'echo outside >"$1"', 'sh', join(at, 'file')]);
-  unmountAtEnd(mirror);
+  writeFileSync(join(at, 'file'), 'outside');
   const words = ['sh', '-c', `cd "$MIRRORLATCH_STAGING" && ${script}`];
-  return runProgram(['lock', mirror.root, '--', ...words], { env: { AT: at } });
+  return runProgram(['lock', mirror.root, '--', ...words], { env: { AT: at }, through });
 }
 
-/** Detaches what a failed test left below its directory. */
-function unmountAtEnd({ home }: SmallMirror): void {
+/**
+ * A mount namespace that lasts as long as the test: another test that makes one for itself would keep
+ * a copy of our mounts, and with it a way to the tree.
+ *
+ * @returns the words that run a command in it.
+ */
+async function inOwnNamespace({ home }: SmallMirror): Promise<string[]> {
+  const namespace = startProcess(['unshare', '--mount', ...inShell('echo made; exec sleep 600')]);
   onTestFinished(async () => {
-    const { stdout } = await execa('findmnt', ['--list', '--noheadings', '--output', 'TARGET']);
-    const mounted = stdout.split('\n').filter((path) => path.startsWith(home));
-    for (const path of mounted.toReversed()) await execa('umount', ['-l', path]);
-    const loops = await execa('losetup', ['--noheadings', '--raw', '--output', 'NAME,BACK-FILE']);
-    for (const line of loops.stdout.split('\n').filter((text) => text.includes(home))) {
+    namespace.kill('SIGKILL');
+    await namespace.result;
+    const { stdout } = await execa('losetup', ['--noheadings', '--raw', '-O', 'NAME,BACK-FILE']);
+    for (const line of stdout.split('\n').filter((text) => text.includes(home)))
       await execa('losetup', ['-d', line.split(' ')[0] ?? '']);
-    }
-    rmSync(home, { recursive: true, force: true });
   });
+  await eventually(() => expect(namespace.printedSoFar()).toBe('made\n'));
+  return ['nsenter', '--target', String(namespace.pid), '--mount'];
 }
 
 /** Runs a command of a message. */
-function paste(command = 'false'): void {
-  const script = command.replace(/^mirrorlatch /, `'${launcher}' `);
-  const { exitCode, stderr } = execaSync('sh', ['-c', script], { reject: false });
+function paste(command: string | undefined, through: readonly string[]): void {
+  const script = (command ?? 'false').replace(/^mirrorlatch /, `'${launcher}' `);
+  const [file = '', ...words] = [...through, 'sh', '-c', script];
+  const { exitCode, stderr } = execaSync(file, words, { reject: false });
   expect(exitCode, `${command}\n${stderr}`).toBe(0);
 }
