@@ -126,7 +126,8 @@ describe('a mirror as the source of another', () => {
       const hint = new RegExp(
         `mirrorlatch run ${mirror.root} .* ${mirror.root}/current ${mirror.home}/second`,
       );
-      expectFailure(await runProgram(words), 64, /holds those of a mirror/, hint);
+      const what = part === '' ? /is the root of a mirror, not/ : /is a part of a mirror, not/;
+      expectFailure(await runProgram(words), 64, what, hint);
     },
   );
 

@@ -186,7 +186,7 @@ test('a mirror on another host is refused as a source before anything comes, and
   writeFileSync(join(upstream, 'file'), 'content');
   await runForJson(['sync', upstream, there]);
   const url = `${rsyncd.url('open')}/mirrored-there`;
-  const words = /holds those of a mirror/;
+  const words = /is the root of a mirror, not a tree/;
   expectFailure(await runProgram(['sync', url, here]), 64, words);
   expect(existsSync(join(here, 'current'))).toBe(false);
   expect(await runForJson(['sync', `${url}/current`, here])).toMatchObject({
