@@ -1,5 +1,5 @@
-import { accessSync, constants, realpathSync, statSync } from 'node:fs';
-import { isAbsolute, join, resolve } from 'node:path';
+import { accessSync, constants, lstatSync, realpathSync, statSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { layoutOf } from '../mirror/layout.ts';
 import { type Guard, type GuardOptions, guardOf } from './guard.ts';
@@ -10,6 +10,8 @@ export interface ChooseGuardOptions
   roots: readonly string[];
   /** For PATH. */
   env: NodeJS.ProcessEnv;
+  /** Gets why the reader of the mirror is not used, although it is there. */
+  onWarning?: ((message: string) => void) | undefined;
 }
 
 /**
@@ -18,17 +20,25 @@ export interface ChooseGuardOptions
  *
  * @throws MirrorlatchError USAGE without any mirror, or for a path that Node cannot represent.
  */
-export function chooseGuard({ roots, env, ...options }: ChooseGuardOptions): Guard {
+export function chooseGuard({ roots, env, onWarning, ...options }: ChooseGuardOptions): Guard {
   const [first, ...others] = roots.map(absolute);
   if (first === undefined) {
     throw new MirrorlatchError('USAGE', 'no mirror was given', {
       hint: 'Name one with: --mirror /srv/mirror/debian',
     });
   }
+  const { reader } = layoutOf(first);
+  const state = stateOfReader(reader);
+  const stranger = state === 'absent' ? undefined : changeableByOthers(reader);
+  if (stranger !== undefined) {
+    onWarning?.(
+      `another user than you and root can change ${stranger}, so the guard is mirrorlatch run, not ${reader}`,
+    );
+  }
   return guardOf({
     ...options,
     roots: [first, ...others],
-    reader: stateOfReader(layoutOf(first).reader),
+    reader: stranger === undefined ? state : 'absent',
     program: inPath('mirrorlatch', env) ?? 'mirrorlatch',
   });
 }
@@ -53,6 +63,23 @@ function absolute(root: string): string {
 function stateOfReader(file: string): GuardOptions['reader'] {
   if (mayAccess(file, constants.R_OK | constants.X_OK)) return 'executable';
   return mayAccess(file, constants.R_OK) ? 'readable' : 'absent';
+}
+
+/**
+ * The first of a script and the directories above it that neither the caller nor root owns, or to which
+ * every user may write. Who has them decides what the script does with the caller's rights.
+ */
+function changeableByOthers(script: string): string | undefined {
+  return [...withParents(script), ...withParents(realpathSync(script))].find((path) => {
+    const entry = lstatSync(path);
+    const isOpen = (entry.mode & 0o1002) === 0o002 && !entry.isSymbolicLink();
+    return isOpen || (entry.uid !== 0 && entry.uid !== process.geteuid?.());
+  });
+}
+
+function withParents(path: string): string[] {
+  const parent = dirname(path);
+  return parent === path ? [path] : [path, ...withParents(parent)];
 }
 
 /** An absolute path, so that the words work under another PATH, as sudo and cron have it. */

@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -14,7 +15,7 @@ import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
-import { mayMount, nobody } from '../support/privilege.ts';
+import { mayMount, nobody, runsAsRoot } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
   runForJson,
@@ -77,6 +78,33 @@ test.runIf(mayMount)('with --sticky apt-get install sees what apt-get update saw
       .split('\n'),
   ).toEqual([...['second', 'second', 'third', 'third']]);
 });
+
+test.runIf(runsAsRoot)(
+  'a shim and an alias of root do not run a script that another user can change',
+  async () => {
+    const { root, home, state } = await oneSnapshot();
+    const directory = join(home, 'shims');
+    const shims = () => runProgram(['shims', directory, '--mirror', root, 'nl']);
+    const own = await shims();
+    expect(own.stderr, transcript(own)).not.toMatch(/another user/);
+    expect(readFileSync(join(directory, 'nl'), 'utf8')).toContain(state('reader'));
+    for (const path of [state('reader'), state(), root]) {
+      chownSync(path, nobody.uid, nobody.gid);
+      const result = await shims();
+      expect(result.stderr, transcript(result)).toContain(
+        `another user than you and root can change ${path}, so the guard is mirrorlatch run`,
+      );
+      expect(readFileSync(join(directory, 'nl'), 'utf8')).not.toContain(state('reader'));
+      const alias = await runProgram(['shell-init', 'bash', '--mirror', root, '--sudo', 'nl']);
+      expect(alias.stdout, transcript(alias)).toMatch(/mirrorlatch'* run /);
+      chownSync(path, 0, 0);
+    }
+    chmodSync(state(), 0o777);
+    expect((await shims()).stderr).toContain(
+      `another user than you and root can change ${state()}`,
+    );
+  },
+);
 
 test('a shim passes on the exit code of its command, and exits with 125 if the mirror is gone', async () => {
   const mirror = await oneSnapshot();

@@ -57,7 +57,10 @@ export function addShims(program: Command, context: CommandContext): void {
       const result = writeShims({
         directory,
         commands: someCommands(commands),
-        guard: chooseGuard(guardOptions(flags)),
+        guard: chooseGuard({
+          ...guardOptions(flags),
+          onWarning: flags.json ? undefined : printWarning,
+        }),
         ifUnavailable: flags.ifUnavailable,
       });
       report(result, flags);
