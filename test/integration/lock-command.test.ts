@@ -546,6 +546,8 @@ describe.concurrent('I9: after SIGKILL', () => {
   test('between the two renames of a publication, a lock with --resume goes on from the recovered tree', async () => {
     const mirror = await oneSnapshot(home('renamed'));
     await lock(mirror, ['--id', 'second'], 'echo whole >"$MIRRORLATCH_STAGING/new"; exit 1');
+    // The lease comes first.
+    writeFileSync(mirror.state('leases', 'second'), '', { mode: 0o444 });
     renameSync(mirror.state('staging', 'second.command'), join(mirror.root, 'snapshots', 'second'));
     await succeeds(mirror, ['--id', 'third', '--resume'], 'cat "$MIRRORLATCH_STAGING/new"');
     expect(mirror.snapshots()).toEqual(['first', 'third']);
