@@ -1107,6 +1107,10 @@ ml_announce_pins() {
   done
 }
 
+# bash takes functions from the environment, also as sh. The command gets them back.
+unset -f [ awk cat cd command cp env false find flock grep kill ln ls mirrorlatch mount mv nsenter printf read readlink \
+  rm rmdir sed setpriv sh sleep test tr true umask unshare wait
+
 # The guard's own programs come from the absolute elements of PATH: it works inside the mirror, which must not bring
 # programs of its own. The command gets PATH as it was.
 ml_path=${PATH-} ml_rest=$ml_path: ml_absolute='' ml_is_relative=no

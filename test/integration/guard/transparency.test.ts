@@ -280,6 +280,24 @@ describe('I10: whatever the guard', () => {
     }
   });
 
+  test('functions that bash exports replace no word of the guard, and arrive', async () => {
+    const { root } = await mirrors();
+    const names = ['cd', 'printf', 'flock', '[', 'command', 'read'];
+    const env = Object.fromEntries(
+      names.map((name) => [`BASH_FUNC_${name}%%`, '() { echo replaced; }']),
+    );
+    const { bash } = Object.fromEntries(guards.map((guard) => [guard.shell?.[0], guard]));
+    for (const pin of ['namespace', 'cwd']) {
+      const result = await runGuarded(bash, root, ['env'], {
+        env,
+        options: ['--pin', pin],
+        through: ['env'],
+      });
+      expect(result.exitCode, transcript(result)).toBe(0);
+      for (const name of names) expect(result.stdout).toContain(`\nBASH_FUNC_${name}%%=() {`);
+    }
+  });
+
   test('a variable whose name is an option of env(1) arrives', async () => {
     const { root } = await mirrors();
     for (const { guard, caller } of guardedCallers) {
