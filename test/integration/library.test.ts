@@ -107,7 +107,7 @@ describe('A Node program', () => {
     const error = await pin({ root }).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(MirrorlatchError);
     expect(error).toMatchObject({ code: 'NO_MIRROR', exitCode: 66 });
-    expect((error as MirrorlatchError).hint).toContain('mirrorlatch sync');
+    expect((error as MirrorlatchError).hint).toContain('Check the path');
     expect(() => list(root)).toThrow(MirrorlatchError);
   });
 });

@@ -150,7 +150,7 @@ describe.skipIf(!nobodyRunsTheProgram)(`permission${whyNotAsNobody}`, () => {
     const before = describeTree(mirror.root);
     for (const command of ['sync', 'rollback', 'prune', 'unlock', 'init']) {
       const result = await runProgram([command, mirror.root], { user: nobody });
-      expectFailure(result, 77, /permission denied/, /Run it as a user who may do that/);
+      expectFailure(result, 77, /permission denied/, /Run it as the user that owns the mirror/);
       expect(result.stderr).not.toMatch(/unforeseen/);
     }
     expect(difference(before, describeTree(mirror.root))).toEqual([]);

@@ -12,11 +12,20 @@ import { quoteForSh } from '../../system/quote.ts';
  * @throws MirrorlatchError USAGE, with the command line that was meant.
  */
 export function refuseSwapped(source: string, root: string): void {
-  if (source === '' || root === '' || !lstatIfThere(layoutOf(resolve(source)).settings)) return;
+  if (source === '' || root === '' || !isMirror(source)) return;
   const isSource = destinationIn(root) === 'server' || lstatIfThere(resolve(root))?.isDirectory();
   if (!isSource || findMirror(root) !== undefined) return;
   const command = ['mirrorlatch', 'sync', root, source].map(quoteForSh).join(' ');
   throw new MirrorlatchError('USAGE', `SRC comes first, and ${source} is a mirror`, {
     hint: `If ${root} is its source: ${command}`,
   });
+}
+
+/** What this user may not look into is no mirror of his; the sync itself will say so. */
+function isMirror(source: string): boolean {
+  try {
+    return lstatIfThere(layoutOf(resolve(source)).settings) !== undefined;
+  } catch {
+    return false;
+  }
 }
