@@ -59,8 +59,9 @@ describe.skipIf(!mayMount).each(KINDS)('%s that is mounted', (kind) => {
     const dry = await runProgram(['prune', mirror.root, ...NOTHING_ELSE, '--dry-run']);
     expect(dry.stdout).toMatch(/^a +cannot be removed/m);
     expect(dry.stderr).toMatch(why);
+    await runForJson(['init', mirror.root, ...NOTHING_ELSE]);
     mirror.change({ file: 'e' });
-    const synced = await runProgram(['sync', mirror.root, '--quiet', ...NOTHING_ELSE]);
+    const synced = await runProgram(['sync', mirror.root, '--quiet']);
     expect(synced.exitCode, transcript(synced)).toBe(0);
     expect(synced.stderr).toMatch(why);
     expect(mirror.snapshots()).toHaveLength(3);
