@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf, hasCode } from '../errors.ts';
 import { lstatIfThere, syncDirectory } from '../system/files.ts';
+import { makeOwnDirectory } from '../system/own-files.ts';
 import type { Layout } from './layout.ts';
 
 /**
@@ -19,8 +20,7 @@ const FILE_BYTES = 128 * 1024;
 /** Fills the reserve as far as the disk has room. */
 export function fillReserve({ reserve }: Layout): void {
   try {
-    mkdirSync(reserve, { recursive: true, mode: 0o700 });
-    if (!lstatIfThere(reserve)?.isDirectory()) return;
+    makeOwnDirectory(reserve, 0o700);
     for (let count = 1; count <= FILES; count += 1) fillFile(join(reserve, String(count)));
   } catch {
     // A smaller reserve has to do.
