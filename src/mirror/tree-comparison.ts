@@ -158,8 +158,9 @@ class Walk {
 
   #addTouched(name: string, found: BigIntStats): void {
     this.#touched.entries += 1;
-    const mayBeWritten = found.isFile() || found.isDirectory();
-    if (mayBeWritten && (found.mode & 0o002n) !== 0n) noteWritable(this.#figures, name || '.');
+    // What has this very ctime may be the clone's last work, in the same tick of the clock.
+    const isOfCommand = found.ctimeNs > this.#since && (found.isFile() || found.isDirectory());
+    if (isOfCommand && (found.mode & 0o002n) !== 0n) noteWritable(this.#figures, name || '.');
     if (!found.isFile()) return;
     this.#touched.files += 1;
     this.#touched.bytes += Number(found.size);
