@@ -617,6 +617,30 @@ describe.concurrent('A lock in place', () => {
     process.kill(Number(pid), 'SIGKILL');
   });
 
+  test('does not pass off as whole what a sync has left unfinished, unless it is told to', async () => {
+    const one = await mirror('unfinished by sync');
+    const unfinished = { state: 'dirty', by: 'sync', reason: 'the sync failed' } as const;
+    one.rewrite(unfinished);
+    const touch = ['--', 'sh', '-c', 'touch "$MIRRORLATCH_STAGING/touched"'];
+    const refused = await runProgram(['lock', one.root, ...touch]);
+    expectFailure(refused, 125, /its last sync did not finish/, /mirrorlatch sync '.*'\. .* --allow-dirty/);
+    expect(existsSync(one.tree('touched'))).toBe(false);
+    expect(one.record()).toMatchObject(unfinished);
+    const told = await runProgram(['lock', one.root, '--allow-dirty', ...touch]);
+    expect(told.exitCode, transcript(told)).toBe(0);
+    expect(one.record().state).toBe('open');
+  });
+
+  test('makes good what an earlier lock has left unfinished', async () => {
+    const one = await mirror('unfinished by lock');
+    const failed = await runProgram(['lock', one.root, '--', 'false']);
+    expect(failed.exitCode).toBe(1);
+    expect(one.record()).toMatchObject({ state: 'dirty', by: 'lock' });
+    const next = await runProgram(['lock', one.root, '--', 'true']);
+    expect(next.exitCode, transcript(next)).toBe(0);
+    expect(one.record().state).toBe('open');
+  });
+
   test('is published although a reader that it did not wait for stands in the tree', async () => {
     const one = await mirror('reader inside');
     const reading = await startReading(one);

@@ -17,6 +17,7 @@ import { showFiles } from '../units.ts';
 interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags {
   lockOnly?: boolean;
   resume?: boolean;
+  allowDirty?: boolean;
   empty?: boolean;
   hardLinksAreSafe?: boolean;
   id?: string;
@@ -47,6 +48,7 @@ export function addLock(program: Command, context: CommandContext): void {
     .argument('<ROOT>')
     .option('--lock-only', 'only take the lock, as flock(1) does')
     .option('--resume', 'go on from the tree that a failed command left')
+    .option('--allow-dirty', 'publish an in-place tree although a sync has left it unfinished')
     .option('--empty', 'begin with an empty tree')
     .option(
       '--hard-links-are-safe',
@@ -82,6 +84,7 @@ export function addLock(program: Command, context: CommandContext): void {
           command: bytesOf(context.operands),
           lockOnly: flags.lockOnly,
           resume: flags.resume,
+          allowDirty: flags.allowDirty,
           empty: flags.empty,
           hardLinksAreSafe: flags.hardLinksAreSafe,
           id: flags.id,

@@ -1,10 +1,12 @@
-import { asMirrorlatchError } from '../../errors.ts';
+import { asMirrorlatchError, MirrorlatchError } from '../../errors.ts';
 import { ctimeNow } from '../../mirror/command-tree.ts';
 import { behindGate, readGate } from '../../mirror/gate.ts';
-import { LIVE } from '../../mirror/layout.ts';
+import { type Layout, LIVE } from '../../mirror/layout.ts';
+import type { GateRecord } from '../../mirror/records.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
 import { programName } from '../../system/foreground.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
 import { confirmCurrent, figuresOf, publishLive } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
@@ -24,7 +26,9 @@ export async function fillInPlace(options: LockOptions, writer: Writer): Promise
   const { layout, lock, policy, signal } = writer;
   const path = layout.snapshot(LIVE);
   refuseWhileWrittenInPlace(path, 'Wait until they have ended, or end them.');
-  const wasWhole = readGate(layout).state === 'open';
+  const gate = readGate(layout);
+  if (!options.allowDirty) refuseUnfinished(layout, gate);
+  const wasWhole = gate.state === 'open';
   writer.enter('closing');
   const closing = {
     by: 'lock',
@@ -34,6 +38,17 @@ export async function fillInPlace(options: LockOptions, writer: Writer): Promise
     onWait: (message: string) => writer.notice(message),
   };
   return behindGate(layout, lock, closing, () => fill(options, writer, path, wasWhole));
+}
+
+/**
+ * What a sync has left half written is a mix, whatever a command does to it. A command that failed is
+ * made good by the next one that succeeds.
+ */
+function refuseUnfinished({ root }: Layout, { state, by }: GateRecord): void {
+  if (state !== 'dirty' || ['init', 'lock'].includes(by)) return;
+  throw new MirrorlatchError('UNAVAILABLE', `${root} is not whole: its last sync did not finish`, {
+    hint: `Finish it with: mirrorlatch sync ${quoteForSh(root)}. If the command itself makes the tree whole, add --allow-dirty.`,
+  });
 }
 
 async function fill(

@@ -19,6 +19,8 @@ export interface LockOptions extends PolicyOptions, LockedCommand {
   lockOnly?: boolean | undefined;
   /** Go on from the tree that an earlier command left. */
   resume?: boolean | undefined;
+  /** Publish the tree of an in-place mirror although a sync had left it unfinished before. */
+  allowDirty?: boolean | undefined;
   /** Begin with an empty tree. */
   empty?: boolean | undefined;
   /** The command never writes to a file in place, nor sets its attributes: the tree may share files. */
