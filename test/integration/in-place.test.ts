@@ -623,7 +623,12 @@ describe.concurrent('A lock in place', () => {
     one.rewrite(unfinished);
     const touch = ['--', 'sh', '-c', 'touch "$MIRRORLATCH_STAGING/touched"'];
     const refused = await runProgram(['lock', one.root, ...touch]);
-    expectFailure(refused, 125, /its last sync did not finish/, /mirrorlatch sync '.*'\. .* --allow-dirty/);
+    expectFailure(
+      refused,
+      125,
+      /its last sync did not finish/,
+      /mirrorlatch sync '.*'\. .* --allow-dirty/,
+    );
     expect(existsSync(one.tree('touched'))).toBe(false);
     expect(one.record()).toMatchObject(unfinished);
     const told = await runProgram(['lock', one.root, '--allow-dirty', ...touch]);
