@@ -286,7 +286,7 @@ test('a sync that fails before it begins is on record, and a wrong command line 
 
   rmSync(patterns);
   const withoutFile = await runProgram(['sync', mirror.root]);
-  const command = /forget the option: mirrorlatch init '?[^ ']*'? -- -z$/m;
+  const command = /forget the option, .*: mirrorlatch init '?[^ ']*'? -- -z$/m;
   expectFailure(withoutFile, 78, /remembers that option/, command);
   const noted = await runForJson(['status', mirror.root]).catch(String);
   expect(noted).toMatch(/"isHealthy": ?false/);

@@ -19,7 +19,7 @@ export interface Look {
 
 /** How a tree has settled. */
 export interface Settled<Found extends Look> {
-  /** The last look: it found nothing, or only what this filesystem cannot store. */
+  /** The last look: it found nothing, or only what cannot be stored here. */
   last: Found;
   /** How often something was transferred again. */
   rounds: number;
@@ -35,7 +35,7 @@ export interface Settled<Found extends Look> {
  * and then the source is looked at once more.
  *
  * Some differences remain whatever is transferred, for example a time that this filesystem cannot
- * store. They are the same ones each time. So a tree has also settled when three looks in a row find
+ * store, or any time under `--no-times`. They are the same ones each time. So a tree has also settled when three looks in a row find
  * the same differences, although these were transferred after each look. The last transfer begins in
  * another second than the one before: a file that changes twice within a second looks the same.
  *
@@ -67,8 +67,8 @@ export async function settle<Found extends Look>(
     last = found;
   }
   if (!last.plan.isEmpty) {
-    const what = `the filesystem of ${writer.layout.root} cannot store all attributes`;
-    writer.notice(`${what} of ${nameSome(last.listener)}`);
+    const where = `the filesystem of ${writer.layout.root}, or an option of rsync,`;
+    writer.notice(`${where} does not keep all attributes of ${nameSome(last.listener)}`);
   }
   return { last, rounds };
 }

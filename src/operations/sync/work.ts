@@ -176,7 +176,7 @@ function checkRememberedFiles(
     const others = withoutFaultyFiles(options, frozen);
     const rest = others.length === 0 ? '--clear-options' : `-- ${showOptions(others)}`;
     throw new MirrorlatchError('CONFIGURATION', `${error.message}. ${root} remembers that option`, {
-      hint: `Put the file right, or forget the option: mirrorlatch init ${quoteForSh(root)} ${rest}`,
+      hint: `Put the file right. To forget the option, and mirror what it may have left out: mirrorlatch init ${quoteForSh(root)} ${rest}`,
       cause: error,
     });
   }
