@@ -1,3 +1,4 @@
+import { MirrorlatchError } from '../errors.ts';
 import { LIVE } from '../mirror/layout.ts';
 import { DEFAULT_RETRY, type Given, type RetryPolicy, withDefaults } from '../mirror/policy.ts';
 import { type Job, type JobEnd, startJob } from '../system/job.ts';
@@ -36,7 +37,8 @@ export type CommandEvent =
 
 /**
  * Runs a command for one new snapshot after the other, pinned to it, and never two at once. A run that
- * fails is repeated after a pause, as often as the retries allow, or until there is a newer snapshot.
+ * fails is repeated after a pause, as often as the retries allow, or until there is a newer snapshot. A
+ * command that cannot be started ends all: no snapshot and no retry helps against that.
  *
  * ```
  *           want(b)              want(c) want(d)                      ended
@@ -78,14 +80,18 @@ export class SnapshotCommand {
     this.#next = id;
   }
 
-  /** Returns what has happened, and starts the next run if none is under way. */
-  step(): CommandEvent[] {
+  /**
+   * Yields what has happened, and starts the next run if none is under way.
+   *
+   * @throws MirrorlatchError COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE.
+   */
+  *step(): Generator<CommandEvent, void> {
+    yield* this.#past.splice(0);
     if (this.#failure !== undefined) throw this.#failure;
-    const events = this.#past.splice(0);
     const id = this.#job === undefined ? this.#due() : undefined;
-    if (id === undefined) return events;
+    if (id === undefined) return;
     const job = this.#start(id);
-    return [...events, { event: 'command-started', at: now(), id, pid: job.pid }];
+    yield { event: 'command-started', at: now(), id, pid: job.pid };
   }
 
   /** Sends the signal to the running command and waits for its end; starts nothing more. */
@@ -136,7 +142,9 @@ export class SnapshotCommand {
         (end) => {
           const seconds = Math.round(performance.now() - startedAt) / 1000;
           this.#past.push({ event: 'command-ended', at: now(), id, seconds, ...end });
-          if (end.exitCode !== 0 && !this.#isStopped) this.#planRetry(id);
+          if (this.#isStopped) return;
+          this.#failure = failureToStart(end);
+          if (end.exitCode !== 0) this.#planRetry(id);
         },
         (failure: unknown) => {
           this.#failure = failure;
@@ -151,7 +159,7 @@ export class SnapshotCommand {
 
   #planRetry(id: string): void {
     const { retries, delayMs } = this.#retry;
-    if (this.#isNew(this.#next) || retries === 0) return;
+    if (this.#failure !== undefined || this.#isNew(this.#next) || retries === 0) return;
     if (this.#retries === retries) {
       this.#past.push({ event: 'command-given-up', at: now(), id, retries });
       return;
@@ -163,6 +171,23 @@ export class SnapshotCommand {
       this.#isRetryDue = true;
       this.#onChange();
     }, pauseMs);
+  }
+}
+
+/** What the exit code of env(1) and the shells says of a program that could not be started. */
+function failureToStart({ exitCode }: JobEnd): MirrorlatchError | undefined {
+  const hint = 'Correct the command, and start the watch again.';
+  switch (exitCode) {
+    case 126: {
+      const message = 'the command ended with 126: it, or what it calls, cannot be executed';
+      return new MirrorlatchError('COMMAND_NOT_EXECUTABLE', message, { hint });
+    }
+    case 127: {
+      const message = 'the command ended with 127: it, or what it calls, was not found';
+      return new MirrorlatchError('COMMAND_NOT_FOUND', message, { hint });
+    }
+    default:
+      return undefined;
   }
 }
 

@@ -7,6 +7,7 @@ import type { Layout } from '../mirror/layout.ts';
 import { stateOfRecord } from '../mirror/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
 import type { GateRecord, LockOwner } from '../mirror/records.ts';
+import { checkProgram } from '../system/foreground.ts';
 import { watchDirectory } from '../system/watcher.ts';
 import { type CommandEvent, type CommandOptions, SnapshotCommand } from './snapshot-command.ts';
 
@@ -44,7 +45,8 @@ export type WatchEvent =
  * What happened is read from the mirror's history, never guessed from events of the filesystem:
  * those only make the next look come sooner.
  *
- * @throws MirrorlatchError NO_MIRROR, at the call.
+ * @throws MirrorlatchError NO_MIRROR, at the call; COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE, there or
+ *   when a run of the command ends with 127 or 126.
  */
 export function watch(options: WatchOptions): AsyncGenerator<WatchEvent, void> {
   const { pin, chdir, words = [] } = options.command ?? {};
@@ -54,6 +56,9 @@ export function watch(options: WatchOptions): AsyncGenerator<WatchEvent, void> {
     });
   }
   const { layout } = openMirror(options.root);
+  const [program] = words;
+  // A path may lead into a snapshot that is still to come.
+  if (program !== undefined && !/[/{]/.test(program)) checkProgram(Buffer.from(program));
   return tell(layout, followHistory(layout), options);
 }
 

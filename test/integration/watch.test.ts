@@ -497,6 +497,19 @@ test('watch refuses a command with an argument that it could not pass on unchang
   expect([exitCode, stderr]).toEqual([64, expect.stringContaining('not valid UTF-8')]);
 });
 
+test.each([
+  ['nosuch', 127, /the command "nosuch" was not found/],
+  ['./nosuch', 127, /ended with 127: it, or what it calls, was not found/],
+  ['./file', 126, /ended with 126: it, or what it calls, cannot be executed/],
+])('watch ends at once if its command is %s, with %i', async (command, exitCode, said) => {
+  const mirror = await threeSnapshots();
+  expectFailure(
+    await runProgram(['watch', mirror.root, '--initial', '--', command]),
+    exitCode,
+    said,
+  );
+});
+
 test('watch without a mirror exits with 66', async () => {
   expectFailure(await runProgram(['watch', scratchDirectory()]), 66, /no mirror/);
 });

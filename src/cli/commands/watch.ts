@@ -28,9 +28,10 @@ const COMMAND_RETRY = retryAfter('COMMAND fails');
 const COMMAND_HELP = `COMMAND runs for each new snapshot, and for the snapshot that a rollback returns to, pinned to it as by
 mirrorlatch run. It never runs twice at once: of the snapshots published while it runs, only the newest
 is next. The watch reports how COMMAND ended, and continues. If COMMAND fails, it runs again after a
-pause, unless a newer snapshot comes first. COMMAND has no input and no terminal, and its output goes to
-standard error, so that standard output contains only events. A signal that ends the watch is passed on
-to COMMAND first; a second signal ends the watch at once.`;
+pause, unless a newer snapshot comes first. If it cannot be executed (126) or is not found (127), the
+watch ends with that code. COMMAND has no input and no terminal, and its output goes to standard error,
+so that standard output contains only events. A signal that ends the watch is passed on to COMMAND
+first; a second signal ends the watch at once.`;
 
 export function addWatch(program: Command, context: CommandContext): void {
   const command = program
