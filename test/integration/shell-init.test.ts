@@ -106,6 +106,8 @@ test('without a reader, or with --sticky, it prints mirrorlatch run, by its path
   expect(nowhere.stdout).toBe(
     `alias apt='mirrorlatch run '\\''/no/mirror yet'\\'' --chdir no -- apt'\n`,
   );
+  expect(absent.stderr).toBe('');
+  expect(nowhere.stderr).toContain('warning: there is no mirror in /no/mirror yet yet');
 });
 
 test('ROOT may be relative, and is printed absolute, without .. but with its symlinks', async () => {

@@ -249,6 +249,8 @@ test('the human output has a line for each shim, and a hint if the directory is 
   ]);
   const inPath = { env: { PATH: `${directory}:${process.env['PATH']}` } };
   expect((await runProgram(write, inPath)).stdout).not.toMatch(/PATH/);
+  const early = await runProgram(['shims', directory, '-m', '/no/mirror', 'apt'], inPath);
+  expect(early.stderr).toMatch(/^mirrorlatch: warning: there is no mirror in \/no\/mirror yet/m);
   const undone = await runProgram(['shims', directory, '--remove', 'apt']);
   expect(undone.stdout.trimEnd().split('\n')[1]).toBe(
     `apt      ${join(directory, 'apt')}  removed`,

@@ -4,6 +4,7 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from '../options/guard.ts';
 import { printCode } from '../output.ts';
+import { printWarning } from '../terminal.ts';
 
 export function addShellInit(program: Command, context: CommandContext): void {
   addGuardOptions(
@@ -37,6 +38,6 @@ export function addShellInit(program: Command, context: CommandContext): void {
         return;
       }
       const { chooseGuard } = await import('../../reader/choose-guard.ts');
-      printCode(aliasesFor(shell, chooseGuard(guardOptions(flags)), options));
+      printCode(aliasesFor(shell, chooseGuard(guardOptions(flags, printWarning)), options));
     });
 }

@@ -54,13 +54,11 @@ export function addShims(program: Command, context: CommandContext): void {
         return;
       }
       const { chooseGuard } = await import('../../reader/choose-guard.ts');
+      const onWarning = flags.json ? undefined : printWarning;
       const result = writeShims({
         directory,
         commands: someCommands(commands),
-        guard: chooseGuard({
-          ...guardOptions(flags),
-          onWarning: flags.json ? undefined : printWarning,
-        }),
+        guard: chooseGuard({ ...guardOptions(flags, onWarning), onWarning }),
         ifUnavailable: flags.ifUnavailable,
       });
       report(result, flags);

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import { refusePartOfMirror } from '../../mirror/open.ts';
@@ -36,14 +38,24 @@ export function addGuardOptions(command: Command): Command {
     .option('--remove', 'remove the guards again');
 }
 
-/** @throws MirrorlatchError USAGE when the flags contradict each other. */
-export function guardOptions(flags: GuardFlags): ChooseGuardOptions {
+/**
+ * @param onWarning called for each mirror that is not there, which may still be mounted or made.
+ * @throws MirrorlatchError USAGE when the flags contradict each other, or name a part of a mirror.
+ */
+export function guardOptions(
+  flags: GuardFlags,
+  onWarning: (message: string) => void = () => {},
+): ChooseGuardOptions {
   if (flags.orCurrent && !flags.sticky) {
     throw new MirrorlatchError('USAGE', '--or-current has no effect without --sticky', {
       hint: 'Without --sticky, each command sees the current snapshot.',
     });
   }
-  for (const root of flags.mirror ?? []) refusePartOfMirror(root);
+  for (const root of flags.mirror ?? []) {
+    refusePartOfMirror(root);
+    if (!['.mirrorlatch', 'current'].some((name) => existsSync(join(root, name))))
+      onWarning(`there is no mirror in ${root} yet, or you may not enter it`);
+  }
   return {
     roots: flags.mirror ?? [],
     pin: flags.pin,
