@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { asMirrorlatchError, EXIT_CODES, GUARD_FAILED, MirrorlatchError } from '../errors.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -172,6 +173,10 @@ function commandMeant(
   const [, mirror] = words;
   if (RUNNERS.has(command) && !isSeparated) {
     const isClear = mirror !== undefined && !mirror.startsWith('-') && words.length > 2;
+    if (isClear && !mirror.includes('/') && !existsSync(mirror)) {
+      const rest = words.slice(1).map(quoteForSh).join(' ');
+      return `No mirror was named. Name it before the command: mirrorlatch ${command} MIRROR -- ${rest}`;
+    }
     const line = isClear ? withSeparator(words, 2) : `mirrorlatch ${command} MIRROR -- COMMAND`;
     return `Put the command to run after --: ${line}`;
   }

@@ -466,13 +466,25 @@ ml_hold() {
     if [ "$ml_managed" = no ] && [ "$ml_tries" -gt 5 ]; then break; fi
     ml_pause
   done
-  [ -d "$ml_root/current/" ] || [ -L "$ml_root/current" ] ||
-    ml_fail "there is no mirror in $ml_root: it has neither .mirrorlatch nor a symlink named current" \
-      'Name the mirror itself, not its current or a directory below it.'
+  [ -d "$ml_root/current/" ] || [ -L "$ml_root/current" ] || ml_fail_without_mirror
   [ "$ml_managed" = no ] || [ ! -d "$ml_root/current/" ] ||
     ml_fail_for_lease
   ml_quote "$ml_root/current"
   ml_fail "$ml_root/current leads nowhere, or you may not enter its target" "Look at it with: ls -ld $ml_quoted"
+}
+
+# ml_fail_without_mirror: ml_root is none. It may be a part of one, such as its current, or a directory that it serves.
+ml_fail_without_mirror() {
+  ml_around=$ml_root
+  while [ -n "$ml_around" ] && [ ! -e "$ml_around/.mirrorlatch/mirror.json" ]; do
+    ml_served=${ml_around%/*}/.${ml_around##*/}.mirrorlatch-serves
+    if [ -L "$ml_served" ]; then ml_around=$(readlink "$ml_served"); else ml_around=${ml_around%/*}; fi
+  done
+  if [ -n "$ml_around" ]; then
+    ml_quote "$ml_around"
+    ml_fail "there is no mirror in $ml_root" "It is a part of a mirror. Name the mirror itself: $ml_quoted"
+  fi
+  ml_fail "there is no mirror in $ml_root: it has neither .mirrorlatch nor a symlink named current" 'Check the path.'
 }
 
 # ml_fail_for_lease: the snapshot is there, but its lease cannot be taken.

@@ -386,6 +386,16 @@ test.for([['run'], ['lock']])(
   },
 );
 
+test.for(['run', 'lock', 'watch'])(
+  '%s with a command in place of the mirror asks for one',
+  async (verb) => {
+    const { stderr } = await runProgram([verb, 'apt-get', '-y', 'update']);
+    expect(stderr).toContain(
+      `No mirror was named. Name it before the command: mirrorlatch ${verb} MIRROR -- apt-get -y update\n`,
+    );
+  },
+);
+
 test('the command in a hint can be pasted, whatever the path of the mirror', async () => {
   const home = scratchDirectory();
   const root = join(home, "it's a mirror; $(touch x)");

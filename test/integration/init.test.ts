@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
+import { oneOfEachKind, runGuarded } from '../support/guards.ts';
 import { nobody, runsAsRoot } from '../support/privilege.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
@@ -305,6 +306,7 @@ test('a served directory is a part of its mirror, until it is served no longer',
     expectFailure(result, 64, new RegExp(`part of the mirror ${mirror.root}`));
   }
   expectFailure(await runProgram(['status', served]), 66, itself);
+  expectFailure(await runGuarded(oneOfEachKind[0], served, ['true']), 125, itself);
   expect(existsSync(join(served, '.mirrorlatch'))).toBe(false);
 
   await runForJson(['init', mirror.root, '--no-serve-at']);

@@ -173,4 +173,22 @@ describe('a mirror with nothing to read', () => {
     });
     await Promise.all(told);
   });
+
+  test('is an error that names the mirror if only a part of one was named', async () => {
+    const { root, home } = await mirrors();
+    mkdirSync(join(home, 'known'));
+    expect((await runProgram(['init', '--adopt', join(home, 'known')])).exitCode).toBe(0);
+    const parts: [part: string, mirror: string][] = [
+      [join(root, 'current', 'below'), root],
+      [join(root, 'snapshots', 'first'), root],
+      [join(root, '.mirrorlatch'), root],
+      [join(home, 'known'), join(home, 'known.mirror')],
+    ];
+    for (const guard of oneOfEachKind) {
+      for (const [part, mirror] of parts) {
+        const result = await runGuarded(guard, part, ['true']);
+        expectFailure(result, 125, new RegExp(`part of a mirror.* itself: ${mirror}\n`));
+      }
+    }
+  });
 });
