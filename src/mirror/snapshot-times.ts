@@ -60,8 +60,7 @@ export function snapshotTimes(
     if (!isFlip(entry)) return;
     const time = times[line] ?? now;
     if (entry.previous !== last) gap = time;
-    if (entry.previous !== null && entry.previous !== entry.id)
-      superseded.set(entry.previous, time);
+    if (entry.previous !== null) superseded.set(entry.previous, time);
     published.set(entry.id, time);
     last = entry.id;
   });
@@ -91,8 +90,7 @@ export function inOrderOfPublication(
   const inOrder = ids
     .filter((id) => lines.has(id))
     .sort((a, b) => (lines.get(a) ?? 0) - (lines.get(b) ?? 0));
-  const unknown = ids.filter((id) => !lines.has(id)).sort((a, b) => arrivedAt(a) - arrivedAt(b));
-  for (const id of unknown) {
+  for (const id of ids.filter((unknown) => !lines.has(unknown))) {
     const after = inOrder.findIndex((other) => arrivedAt(other) > arrivedAt(id));
     inOrder.splice(after === -1 ? inOrder.length : after, 0, id);
   }

@@ -6,6 +6,8 @@ import {
   becameCurrentAt,
   type HistoryEntry,
   inspectHistory,
+  leftOutOf,
+  pruneFailureOf,
   publicationOf,
   readHistory,
 } from '../../../src/mirror/history.ts';
@@ -92,7 +94,22 @@ test('it knows when a snapshot became current, also by a rollback', () => {
   expect(day(becameCurrentAt(history, 'a'))).toBe(3);
   expect(day(becameCurrentAt(history, 'b'))).toBe(4);
   expect(publicationOf(history, 'b')?.at).toBe(history[1]?.at);
+  const again = published('b', 'b', 5);
+  expect(publicationOf([...history, again], 'b'), 'in place, one id has many').toBe(again);
   expect(becameCurrentAt(history, 'c')).toBeUndefined();
+});
+
+test('what a snapshot lacks, and why it could not be pruned, is what the last line about it says', () => {
+  const at = new Date(Date.UTC(2026, 0, 2)).toISOString();
+  const leftOut = [{ why: 'max-size', count: 1, names: ['large'] }];
+  const history: HistoryEntry[] = [
+    published('a', null, 1),
+    { event: 'unchanged', at, current: 'a', leftOut },
+    { event: 'prune-failed', at, id: 'a', message: 'something is mounted in it' },
+  ];
+  expect(leftOutOf(history, 'a')).toEqual(leftOut);
+  expect(pruneFailureOf(history, 'a')).toMatch('mounted');
+  expect(pruneFailureOf([...history, published('a', 'b', 3)], 'a')).toBeUndefined();
 });
 
 test('a line that is no entry is skipped, whatever it holds, and named by its number', () => {

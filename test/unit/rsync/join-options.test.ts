@@ -20,13 +20,17 @@ test.each([
   [['--bwlimit=5m'], ['--bwlimit', '5m'], []],
   [['--exclude=/a'], ['--exclude=/b'], []],
   [['--exclude=/a'], ['-f- /b'], []],
+  [['--exclude=/a'], ['-fH /b'], []],
   [['--chmod=D755'], ['--chmod=F644'], []],
+  [['--remote-option=-x'], ['-M--fake-super'], []],
   [['-z'], ['--include=a'], []],
   [['--bwlimit=5m'], ['--bwlimit=6m'], [/'--bwlimit=6m' replaces '--bwlimit=5m'/]],
   [['-z'], ['--no-compress'], [/--no-compress replaces -z/]],
   [['--no-perms'], ['-p'], [/-p replaces --no-perms/]],
   [['--exclude=/a'], ['--include=/a'], [/'--include=\/a' comes after the filter rules/]],
   [['-F'], ['-f', '+ /a'], [/-f '\+ \/a' comes after the filter rules/]],
+  [['--exclude-from=a'], ['-F'], [/-F comes after the filter rules/]],
+  [['--include-from=a'], ['--include-from=b'], [/from=b' comes after the filter rules/]],
 ] as const)('%j and then %j', (remembered, given, said) => {
   const { contradictions } = joinOptions(remembered, given);
   expect(contradictions).toEqual(said.map((words) => expect.stringMatching(words)));
