@@ -49,13 +49,17 @@ export function shrinkGuard(
   if (isAllowed) return () => {};
   if (before === undefined) return ({ source }) => refuseEmpty(source.entries, shrinking);
   let size: TreeSize | undefined;
+  // In place the tree itself is written, so what comes later must not be measured anew.
+  const sizes = new Map<string, TreeSize>();
   return (plan) => {
     size ??= sizeOf(before);
     guardAgainstShrinking(plan, size, maxPercent, shrinking);
     for (const [directory, percent] of Object.entries(maxPercentIn)) {
       const loss = lossIn(plan.lost, directory);
       if (loss === undefined || (loss.files <= 0 && loss.bytes <= 0 && loss.growth >= 0)) continue;
-      guardDirectory(directory, loss, sizeBelow(before.path, directory), percent, shrinking);
+      const within = sizes.get(directory) ?? sizeBelow(before.path, directory);
+      sizes.set(directory, within);
+      guardDirectory(directory, loss, within, percent, shrinking);
     }
   };
 }

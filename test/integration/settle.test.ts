@@ -110,8 +110,9 @@ describe('I16: a source that goes on during a transfer', () => {
 
   test('is seen if a file changes twice within one second', async () => {
     const mirror = await oneSnapshot(homeOf('one second'));
-    mirror.change({ file: 'v1' });
     const second = 1_700_000_000;
+    // Only the file differs, each time in the same way.
+    writeFileSync(join(mirror.source, 'file'), 'v1');
     utimesSync(join(mirror.source, 'file'), second, second);
     const rewrite = `printf v2 >'${mirror.source}/file'; touch -d @${second}.5 '${mirror.source}/file'`;
     const result = await syncWhile(mirror, afterTransfer(once(mirror, rewrite)));
@@ -164,6 +165,19 @@ describe('a mirror in place whose source loses files after the plan', () => {
     const result = await runProgram(args, { env: { PATH } });
     expectFailure(result, 65, /"sub" in the source has shrunk/);
     expect(readdirSync(join(mirror.root, 'gate', 'live', 'sub'))).toEqual(['one', 'two']);
+  });
+
+  test('I8: is refused only for what is lost of the directory as it was published', async () => {
+    const mirror = await inPlace(homeOf('lost in two steps'));
+    for (let number = 0; number < 10; number += 1) mirror.change({ [`sub/f${number}`]: 'x' });
+    await mirror.sync();
+    mirror.change({ new: 'x', 'sub/f0': null, 'sub/f1': null, 'sub/f2': null, 'sub/f3': null });
+    const lost = atTransfer(once(mirror, `rm '${mirror.source}/sub/f4'`));
+    const PATH = standInFor('rsync', join(mirror.home, 'programs'), lost);
+    const args = ['sync', mirror.root, '--retry-delay', '0', '--max-shrink', 'sub=50'];
+    const result = await runProgram([...args, '--max-shrink', '60'], { env: { PATH } });
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(readdirSync(join(mirror.root, 'current', 'sub'))).toHaveLength(5);
   });
 });
 
