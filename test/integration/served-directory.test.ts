@@ -16,6 +16,7 @@ import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../sup
 import { launcher } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { standInFor } from '../support/stand-in.ts';
 
 const whyNoMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
 const whyNotAsNobody = nobodyRunsTheProgram
@@ -96,13 +97,29 @@ describe('A served directory', () => {
     expect(readdirSync(join(mirror.home, 'real'))).toContain('www');
   });
 
-  /** Runs `init` with these options while a command of `lock` is at work. */
+  /** Runs a sync, and a script while it clones the snapshot that is to be served. */
+  function syncMeanwhile({ home, root, change }: SmallMirror, script: string) {
+    change({ file: 'third' });
+    const whenServed = `case "$*" in *+served*) ${script} ;; esac`;
+    const PATH = standInFor('cp', join(home, 'programs'), whenServed);
+    return runProgram(['sync', root], { env: { PATH } });
+  }
+
+  /** Runs `init` with these options meanwhile. */
   async function changeMeanwhile(mirror: SmallMirror, options: string): Promise<void> {
-    const command = `echo third >"$MIRRORLATCH_STAGING/file"; exec '${launcher}' init '${mirror.root}' ${options}`;
-    const result = await runProgram(['lock', mirror.root, '--', 'sh', '-c', command]);
+    const result = await syncMeanwhile(mirror, `'${launcher}' init '${mirror.root}' ${options}`);
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(mirror.linked('current')).not.toBe('second');
   }
+
+  test('that somebody exchanges for one of their own while it is made anew is kept', async () => {
+    const mirror = await serving();
+    const { www } = mirror;
+    const script = `mv '${www}' '${www}.ours'; mkdir '${www}'; touch '${www}/KEEP'`;
+    expectFailure(await syncMeanwhile(mirror, script), 78, notOurs);
+    expect(readdirSync(www)).toEqual(['KEEP']);
+    expect(mirror.read(`${www}.ours`)).toBe('second');
+  });
 
   test('is left alone by a writer at work once it is served no more', async () => {
     const mirror = await serving();
@@ -118,7 +135,7 @@ describe('A served directory', () => {
     const mirror = await serving();
     const other = join(mirror.home, 'other');
     await changeMeanwhile(mirror, `--serve-at '${other}'`);
-    expect(mirror.read(other)).toBe('third\n');
+    expect(mirror.read(other)).toBe('third');
     expect(mirror.read()).toBe('second');
   });
 

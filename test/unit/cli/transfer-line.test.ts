@@ -13,7 +13,7 @@ const state = {
 
 describe('a transfer is described', () => {
   test.each([
-    [20, '35 % | 2m 59s left'],
+    [18, '35 % | 2m 59s left'],
     [40, '35 % | 1.2 GB of 3.4 GB | 2m 59s left'],
     [59, '35 % | 1.2 GB of 3.4 GB | 12.3 MB/s | 2m 59s left'],
     [79, '███░░░░░░ 35 % | 1.2 GB of 3.4 GB | 77/300 files | 12.3 MB/s | 2m 59s left'],
@@ -31,8 +31,17 @@ describe('a transfer is described', () => {
     expect(transferLine({ ...state, totalBytes: 0, totalFiles: 0 }, 60)).toBe('1.2 GB | 12.3 MB/s');
   });
 
+  test('as complete, without a total or an end, when more has come than was expected', () => {
+    expect(transferLine({ ...state, bytes: 4_000_000_000 }, 59)).toBe(
+      '100 % | 4 GB | 77/300 files | 12.3 MB/s',
+    );
+  });
+
   test('never wider than there is room, with figures of any size', () => {
-    const size = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+    const size = fc.oneof(
+      fc.constant(0),
+      fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+    );
     const states = fc.record({
       bytes: size,
       totalBytes: size,
@@ -70,5 +79,11 @@ describe('the rate of a transfer', () => {
     meter.report(50_000, 1000);
     meter.report(100, 2000);
     expect(meter.rate(3000)).toBe(50);
+  });
+
+  test('is not that of the first instant, in which a whole buffer comes', () => {
+    const meter = new TransferMeter(0);
+    meter.report(32_000, 1);
+    expect(meter.rate(2)).toBe(32_000);
   });
 });
