@@ -212,8 +212,8 @@ test.for([
   [['sync', '/m', '--exclude=/a b/'], "sync /m -- '--exclude=/a b/'"],
   [['sync', '--exclude=/a/', 'src', '/m'], "sync src /m -- '--exclude=/a/'"],
   [['sync', '/m', '--exclude', '/a/'], 'sync /m -- --exclude /a/'],
-  [['sync', '-av', '--delete', 'src', '/m'], 'sync src /m -- -av --delete'],
-  [['sync', '--id', 'x', '-e', 'ssh', 'src', '/m', '-z'], 'sync --id x src /m -- -e ssh -z'],
+  [['sync', '--id=x', '-av', '--delete', 'src', '/m'], "sync '--id=x' src /m -- -av --delete"],
+  [['sync', '--id', 'x', '-n', '-e', 'ssh', 's', '/m', '-z'], 'sync --id x -n s /m -- -e ssh -z'],
   [['init', '/m', '--bwlimit=5m', '--json'], undefined],
 ] as const)('options of rsync without -- before them: %j', async ([words, meant]) => {
   const result = await runProgram(words);

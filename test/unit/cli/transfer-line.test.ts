@@ -38,10 +38,7 @@ describe('a transfer is described', () => {
   });
 
   test('never wider than there is room, with figures of any size', () => {
-    const size = fc.oneof(
-      fc.constant(0),
-      fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
-    );
+    const size = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }));
     const states = fc.record({
       bytes: size,
       totalBytes: size,
