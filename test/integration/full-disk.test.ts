@@ -124,8 +124,8 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
       }
       mirror.change({ file: 'f', large: Buffer.alloc(MIB, 'f') });
       exhaust();
-      const words = ['sync', mirror.root, '--no-prune'];
-      const sync = await runProgram(words);
+      const rules = ['--keep-last', '1', '--keep-within', '0', '--grace', '0'];
+      const sync = await runProgram(['sync', mirror.root, '--no-prune', ...rules]);
       const prune = /(mirrorlatch prune \S+ --keep-last 1 --keep-within 0 --grace 0)$/m;
       expectFailure(sync, 74, /no space/i, prune);
       exhaust();
@@ -186,6 +186,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     expect(next.stderr).toMatch(
       /little room is left, so what would go at the end has gone first: a snapshot, a$/m,
     );
+    expect(next.stderr, 'with that it fits').not.toMatch(/warning/);
     expect(next.stdout).toMatch(/published d: .*; removed a$/m);
     expect(mirror.snapshots()).toEqual(['b', 'c', 'd']);
   });

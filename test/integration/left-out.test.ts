@@ -77,18 +77,20 @@ describe.each(Object.entries(WAYS))('I15: by %s', (way, { make, words }) => {
 
   test('temporary files of rsync are left out and named', async () => {
     const mirror = await mirrorFor('temporary');
-    mirror.change({ '.file.aBcDef': 'half', 'below/.~tmp~/file': 'delayed', new: 'new' });
+    // A directory of the same name is content.
+    const directory = 'new/.file.aBcDef/file';
+    mirror.change({ '.file.aBcDef': 'half', 'below/.~tmp~/file': 'delayed', [directory]: 'new' });
     const result = await runProgram(['sync', mirror.root, ...words]);
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(result.stderr).toMatch(
       /left out (?=.*\.file\.aBcDef)(?=.*below\/\.~tmp~).*: named like temp/,
     );
-    expect(publishedIn(mirror)).toEqual(['below/file', 'file', 'new']);
+    expect(publishedIn(mirror)).toEqual(['below/file', 'file', directory]);
     expect(mirror.history().at(-1)).toMatchObject({ files: 3, leftOut: [{ count: 3 }] });
 
     const all = await runProgram(['sync', mirror.root, ...words, '--without', 'temp-excludes']);
     expect(all.exitCode, transcript(all)).toBe(0);
-    const names = ['.file.aBcDef', 'below/.~tmp~/file', 'below/file', 'file', 'new'];
+    const names = ['.file.aBcDef', 'below/.~tmp~/file', 'below/file', 'file', directory];
     expect(publishedIn(mirror)).toEqual(names);
     expect(all.stderr).not.toMatch(/left out|cannot store/);
   });
@@ -101,6 +103,7 @@ describe.each(Object.entries(WAYS))('I15: by %s', (way, { make, words }) => {
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(result.stderr).toMatch(/left out file: symlinks that lead out .* --without safe-links/);
     expect(publishedIn(mirror)).toEqual(['below/file']);
+    expect(mirror.history().at(-1)).toMatchObject({ files: 1, bytes: 'content below'.length });
     expect((await mirror.sync(...words))['outcome']).toBe('unchanged');
 
     const status = await runProgram(['status', mirror.root]);

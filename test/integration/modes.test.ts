@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { launcher } from '../support/project.ts';
+import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
 
 const oneSnapshot = mirrorsWith('first');
@@ -41,7 +42,7 @@ describe.each([
   ['an in-place mirror', ['--in-place'], 'gate/live'],
 ] as const)('%s', (_, flags, tree) => {
   test('warns once a sync of a source that not every user may enter, and says what opens it', async () => {
-    const mirror = smallMirror();
+    const mirror = smallMirror({ root: join(scratchDirectory(), "it's a mirror") });
     await runForJson(['init', mirror.root, ...flags, '--', '--exclude=a b']);
     chmodSync(mirror.source, 0o700);
     const first = await runProgram(['sync', mirror.source, mirror.root]);
@@ -89,7 +90,7 @@ describe.each([
   ['an in-place mirror', ['--in-place']],
 ] as const)('%s, by lock', (_, flags) => {
   test('warns of what its command made that every user may write to, or not every user may enter', async () => {
-    const mirror = smallMirror();
+    const mirror = smallMirror({ root: join(scratchDirectory(), "it's a mirror") });
     await runForJson(['init', mirror.root, ...flags]);
     const lock = (script: string) =>
       runProgram(['lock', mirror.root, '--', 'sh', '-c', `cd "$MIRRORLATCH_STAGING" && ${script}`]);

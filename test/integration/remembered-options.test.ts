@@ -68,6 +68,8 @@ describe('a file that an option of rsync names', () => {
     const { source, root, rules: cwd } = mirror;
     const given = [
       '--exclude-from=none',
+      '--include-from=none',
+      '--early-input=none',
       '--password-file=none',
       '--log-file=none/log',
       '-f. none',
@@ -80,9 +82,12 @@ describe('a file that an option of rsync names', () => {
       const result = await runProgram(['sync', source, root, '--', option], { cwd });
       expectFailure(result, 64, /it names no file, and standard input can be read only once/);
     }
-    await runForJson(['sync', source, root, '--', `--exclude-from=${cwd}/ex`]);
+    const options = [`--exclude-from=${cwd}/ex`, '--exclude=/x'];
+    await runForJson(['sync', source, root, '--', ...options]);
     rmSync(join(cwd, 'ex'));
-    expectFailure(await runProgram(['sync', root]), 78, new RegExp(`there is no ${cwd}/ex`));
+    const gone = new RegExp(`there is no ${cwd}/ex`);
+    const hint = new RegExp(`: mirrorlatch init ${root} -- '--exclude=/x'$`, 'm');
+    expectFailure(await runProgram(['sync', root]), 78, gone, hint);
   });
 
   test('has to be a regular file, then and later: of a directory, rsync reads no rule', async () => {
@@ -149,7 +154,10 @@ describe('a file that an option of rsync names', () => {
     ['./wrap.sh -x', '{cwd}/wrap.sh -x'],
     ['bin/wrap.sh', '{cwd}/bin/wrap.sh'],
     ['sh ../wrap.sh', '{home}/wrap.sh'],
-    ['ssh -i key -F cfg', 'ssh -i {cwd}/key -F {cwd}/cfg'],
+    [
+      'ssh -i key -F cfg -S sock -E log -I pkcs11.so',
+      'ssh -i {cwd}/key -F {cwd}/cfg -S {cwd}/sock -E {cwd}/log -I {cwd}/pkcs11.so',
+    ],
     [
       '/usr/bin/ssh -4ikey -S none -o IdentityFile=key -oControlPath=c -oForwardAgent=yes',
       '-4i{cwd}/key -S none -o IdentityFile={cwd}/key -oControlPath={cwd}/c -oForwardAgent=yes',
@@ -175,6 +183,11 @@ describe('a file that an option of rsync names', () => {
     const words = ['sync', source, root, '--', '--filter=merge outer'];
     expectFailure(await runProgram(words, { cwd }), 64, /outer has the rule "merge inner"/);
     writeFileSync(join(cwd, 'outer'), `merge ${cwd}/inner\nmerge ${cwd}/outer-\n`);
+    writeFileSync(join(cwd, 'outer-'), 'merge deeper\n');
+    expectFailure(await runProgram(words, { cwd }), 64, /outer- has the rule "merge deeper"/);
+    writeFileSync(join(cwd, 'outer-'), `merge ${cwd}/outer\n`);
+    const circle = await runProgram(words.toSpliced(3, 0, '--retries', '0'), { cwd });
+    expect(circle.stderr, 'rsync itself refuses a circle').toMatch(/rsync exit 11/);
     writeFileSync(join(cwd, 'outer-'), '- /below\n');
     expect((await runProgram(words, { cwd })).exitCode).toBe(0);
     expect(published(mirror)).toEqual(['file']);

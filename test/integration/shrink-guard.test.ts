@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -104,41 +104,42 @@ test('a renamed directory is no loss, also if it holds everything', async () => 
 });
 
 describe('for a directory', () => {
-  /** 100 files in `pool`, ten in `dists`, of ten bytes each. */
-  const withTwoParts = copiesOf((mirror) =>
-    mirror.publish('first', {
+  /** 100 files in `pool`, ten in `dísts`, of ten bytes each; `up/pool` is another path of `pool`. */
+  const withTwoParts = copiesOf((mirror) => {
+    symlinkSync('.', join(mirror.source, 'up'));
+    return mirror.publish('first', {
       file: null,
       below: null,
-      ...Object.fromEntries(tenNames.map((name) => [`dists/${name}`, tenBytes])),
+      ...Object.fromEntries(tenNames.map((name) => [`dísts/${name}`, tenBytes])),
       ...Object.fromEntries(
         Array.from({ length: 100 }, (_, at) => [`pool/${at}`, tenBytes] as const),
       ),
-    }),
-  );
-  const emptyDists = { dists: null, 'dists/file-0': tenBytes };
+    });
+  });
+  const emptyDists = { dísts: null, 'dísts/file-0': tenBytes };
   const refusal =
-    /"dists" in the source has shrunk: 90\.0 % of its 10 files and 90\.0 % of its 100 bytes would vanish, more than the 50 % allowed there/;
+    /"dísts" in the source has shrunk: 90\.0 % of its 10 files and 90\.0 % of its 100 bytes would vanish, more than the 50 % allowed there/;
 
   test('--max-shrink DIR=PERCENT refuses what is little for the whole, once or remembered', async () => {
     const mirror = await withTwoParts();
     mirror.change(emptyDists);
-    const once = ['sync', mirror.root, '--max-shrink', 'dists/=50', '--max-shrink', 'pool=10%'];
+    const once = ['sync', mirror.root, '--max-shrink', 'dísts/=50', '--max-shrink', 'pool=10%'];
     expectFailure(await runProgram(once), 65, refusal);
-    await runForJson(['init', mirror.root, '--max-shrink', '20', '--max-shrink', 'dists=50']);
+    await runForJson(['init', mirror.root, '--max-shrink', '20', '--max-shrink', 'dísts=50']);
     expect(mirror.settings()).toMatchObject({
       maxShrinkPercent: 20,
-      maxShrinkPercentIn: { dists: 50 },
+      maxShrinkPercentIn: { dísts: 50 },
     });
     const result = await runProgram(['sync', mirror.root, '--json']);
     expect(result.exitCode, transcript(result)).toBe(65);
     expect(result.json()).toMatchObject({
-      error: { shrinkage: { files: 0.9, bytes: 0.9, directory: 'dists' } },
+      error: { shrinkage: { files: 0.9, bytes: 0.9, directory: 'dísts' } },
     });
     const dry = await runForJson(['sync', mirror.root, '--dry-run']);
     expect(dry['refusal']).toMatch(refusal);
     expect(mirror.snapshots()).toEqual(['first']);
 
-    await mirror.sync('--max-shrink', 'dists=90');
+    await mirror.sync('--max-shrink', 'dísts=90');
     mirror.change({ 'pool/1': null });
     expect(await mirror.sync(), 'what loses nothing is not asked').toMatchObject({
       outcome: 'published',
@@ -147,12 +148,12 @@ describe('for a directory', () => {
 
   test('files that shrink count, and so does what moves out of it', async () => {
     const mirror = await withTwoParts();
-    const limit = ['--max-shrink', 'dists=50'];
-    mirror.change(Object.fromEntries(tenNames.slice(0, 6).map((name) => [`dists/${name}`, ''])));
+    const limit = ['--max-shrink', 'dísts=50'];
+    mirror.change(Object.fromEntries(tenNames.slice(0, 6).map((name) => [`dísts/${name}`, ''])));
     const truncated = await runProgram(['sync', mirror.root, ...limit]);
     expectFailure(truncated, 65, /0\.0 % of its 10 files and 60\.0 % of its 100 bytes/);
     mirror.change({
-      dists: null,
+      dísts: null,
       ...Object.fromEntries(tenNames.map((name) => [`elsewhere/${name}`, tenBytes])),
     });
     const moved = await runProgram(['sync', mirror.root, ...limit]);
@@ -162,39 +163,41 @@ describe('for a directory', () => {
 
   test('the guard also works in place and for the tree of a command', async () => {
     const mirror = await withTwoParts();
-    const words = ['lock', mirror.root, '--max-shrink', 'dists=50'];
-    const command = ['sh', '-c', 'cd "$MIRRORLATCH_STAGING/dists" && rm file-[0-8]'];
+    const words = ['lock', mirror.root, '--max-shrink', 'dísts=50'];
+    const command = ['sh', '-c', 'cd "$MIRRORLATCH_STAGING/dísts" && rm file-[0-8]'];
     expectFailure(
       await runProgram([...words, '--', ...command]),
       125,
-      /"dists" in the tree has shrunk: 90\.0 %/,
+      /"dísts" in the tree has shrunk: 90\.0 %/,
     );
     const root = join(mirror.home, 'in-place');
     await runForJson(['init', root, '--in-place', '--source', mirror.source]);
     await runForJson(['sync', root]);
     mirror.change(emptyDists);
-    expectFailure(await runProgram(['sync', root, '--max-shrink', 'dists=50']), 65, refusal);
-    expect(existsSync(join(root, 'current', 'dists', 'file-8'))).toBe(true);
+    expectFailure(await runProgram(['sync', root, '--max-shrink', 'dísts=50']), 65, refusal);
+    expect(existsSync(join(root, 'current', 'dísts', 'file-8'))).toBe(true);
   });
 
   test('limits are added to those that are remembered, shown, and dropped by 100', async () => {
     const mirror = await withTwoParts();
     const init = (...limits: string[]) =>
       runProgram(['init', mirror.root, ...limits.flatMap((limit) => ['--max-shrink', limit])]);
-    await init('pool=5', 'dists=7');
-    const added = await init('dists=9', 'constructor=3', '20');
+    await init('pool=5', 'dísts=7');
+    const added = await init('dísts=9', 'constructor=3', 'up/pool=3', '20');
     expect(added.stdout).toMatch(
-      'at most 20 % of the files or bytes, in pool 5 %, in dists 9 %, in constructor 3 %',
+      'at most 20 % of the files or bytes, in pool 5 %, in dísts 9 %, in constructor 3 %, in up/pool 3 %',
     );
     expect(added.stderr).toMatch(/--max-shrink 'constructor=3' guards nothing: there is no such/);
-    expect((await runProgram(['status', mirror.root])).stdout).toMatch('in dists 9 %');
+    expect(added.stderr).toMatch(/--max-shrink 'up\/pool=3' guards nothing/);
+    expect(added.stderr).not.toMatch(/dísts=9/);
+    expect((await runProgram(['status', mirror.root])).stdout).toMatch('in dísts 9 %');
     const synced = await runProgram(['sync', mirror.root]);
     expect(synced.exitCode, transcript(synced)).toBe(0);
     expect(synced.stderr).toMatch(/--max-shrink 'constructor=3' guards nothing/);
     mirror.change({ 'pool/new': 'new' });
     await mirror.sync();
-    await init('constructor=100', 'pool=100');
-    expect(mirror.settings()).toMatchObject({ maxShrinkPercentIn: { dists: 9 } });
+    await init('constructor=100', 'pool=100', 'up/pool=100');
+    expect(mirror.settings()).toMatchObject({ maxShrinkPercentIn: { dísts: 9 } });
   });
 
   test('a directory that no path in the mirror can have is refused', async () => {
@@ -203,9 +206,9 @@ describe('for a directory', () => {
       '=5',
       '/=5',
       'a/../b=5',
-      'dists=',
-      'dists=101',
-      './dists=5',
+      'dísts=',
+      'dísts=101',
+      './dísts=5',
       '__proto__=5',
     ]) {
       const result = await runProgram(['sync', mirror.root, '--max-shrink', value]);
