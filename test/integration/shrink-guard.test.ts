@@ -251,14 +251,14 @@ test.for(['link-dest', 'copy'])('the guard also works with --strategy %s', async
   unchanged(mirror);
 });
 
-test.for(['plan', 'link-dest'])(
+test.for(['plan', 'link-dest', 'link-dest --without settle'])(
   'I8: a source that shrinks after it has been planned is refused, too, with --strategy %s',
   async (strategy) => {
     const mirror = await withTenFiles();
     mirror.change({ 'file-0': 'changed' });
     const shrinks = atTransfer(`rm -f '${mirror.source}'/file-[0-5]`);
     const PATH = standInFor('rsync', join(mirror.home, 'programs'), shrinks);
-    const words = ['sync', mirror.root, '--strategy', strategy, '--retry-delay', '0'];
+    const words = ['sync', mirror.root, '--strategy', ...strategy.split(' '), '--retry-delay', '0'];
     expectFailure(await runProgram(words, { env: { PATH } }), 65, /60\.0 % of the files/);
     unchanged(mirror);
   },

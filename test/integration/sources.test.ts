@@ -187,7 +187,9 @@ test('a mirror on another host is refused as a source before anything comes, and
   await runForJson(['sync', upstream, there]);
   const url = `${rsyncd.url('open')}/mirrored-there`;
   const words = /is the root of a mirror, not a tree/;
-  expectFailure(await runProgram(['sync', url, here]), 64, words);
+  const refused = await runProgram(['sync', url, here]);
+  expectFailure(refused, 64, words);
+  expect(refused.stderr).toMatch(/as the source: '?rsync:\S+\/mirrored-there\/current'?$/m);
   expect(existsSync(join(here, 'current'))).toBe(false);
   expect(await runForJson(['sync', `${url}/current`, here])).toMatchObject({
     outcome: 'published',
