@@ -15,7 +15,13 @@ import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { mirrorsInPlace } from '../support/in-place-mirror.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
-import { type ProgramResult, runProgram, startProgram, transcript } from '../support/program.ts';
+import {
+  type ProgramResult,
+  runForJson,
+  runProgram,
+  startProgram,
+  transcript,
+} from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { afterTransfer, atTransfer, standInFor } from '../support/stand-in.ts';
@@ -91,8 +97,13 @@ describe('I16: a source that goes on during a transfer', () => {
     const result = await syncWhile(mirror, afterTransfer(endless), '--retries', '0');
     expectFailure(result, 69, /the source keeps changing while it is read/);
     expect(mirror.record()).toMatchObject({ state: 'dirty' });
+    // What a killed rsync leaves there is no loss.
+    const live = join(mirror.root, 'gate', 'live');
+    mkdirSync(join(live, '.~tmp~'));
+    for (const name of ['.~tmp~/file', '.file.ABCDEF']) writeFileSync(join(live, name), 'half');
     await mirror.sync();
     expect(mirror.record()).toMatchObject({ state: 'open' });
+    expect(published(mirror)).toEqual([]);
   });
 
   test('and then goes back to what is published needs no new snapshot', async () => {
@@ -182,9 +193,14 @@ describe('a mirror in place whose source loses files after the plan', () => {
 
 describe('--without delete', () => {
   test('keeps what only a mirror in place has', async () => {
-    const mirror = await inPlace(homeOf('kept in place'));
-    const own = join(mirror.root, 'gate', 'live', 'own');
-    writeFileSync(own, 'mine');
+    const mirror = smallMirror({ home: homeOf('kept in place') });
+    await runForJson(['init', mirror.root, '--in-place']);
+    const live = join(mirror.root, 'gate', 'live');
+    mkdirSync(live);
+    writeFileSync(join(live, 'own'), 'mine');
+    const first = await runProgram(['sync', mirror.source, mirror.root, '--without', 'delete']);
+    expect(first.exitCode, transcript(first)).toBe(0);
+    expect(first.stderr, 'it does not differ').not.toMatch(/cannot store/);
     mirror.change({ file: null, new: 'x' });
     const result = await runProgram(['sync', mirror.root, '--without', 'delete']);
     expect(result.exitCode, transcript(result)).toBe(0);
@@ -201,7 +217,11 @@ describe('--without delete', () => {
     mirror.change({ file: null, new: 'x' });
     const words = ['--retries', '0'];
     expectFailure(await syncWhile(mirror, afterTransfer('exit 12'), ...words), 69);
-    const result = await runProgram(['sync', mirror.root, '--without', 'delete']);
+    mirror.change({ 'never published': 'x' });
+    const vanishes = afterTransfer(`rm -f '${mirror.source}/never published'`);
+    const PATH = standInFor('rsync', join(mirror.home, 'others'), vanishes);
+    const args = ['sync', mirror.root, '--without', 'delete'];
+    const result = await runProgram(args, { env: { PATH } });
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(readdirSync(join(mirror.root, 'current')).sort()).toEqual(['below', 'file', 'new']);
   });
