@@ -96,9 +96,9 @@ async function removePartialFiles(writer: Writer): Promise<boolean> {
 
 /** Adds to the error of a full disk how the mirror itself can make room, if it can. */
 export function withWayToRoom(error: unknown, layout: Layout): unknown {
+  if (!hasCode(error, 'NO_SPACE')) return error;
   const kept = [currentId(layout), previousId(layout)];
-  if (!hasCode(error, 'NO_SPACE') || snapshotIds(layout).every((id) => kept.includes(id)))
-    return error;
+  if (snapshotIds(layout).every((id) => kept.includes(id))) return error;
   const command = `mirrorlatch prune ${quoteForSh(layout.root)} --keep-last 1 --keep-within 0 --grace 0`;
   const way = `To keep only the current and the previous snapshot: ${command}`;
   const { code, message, hint, cause, details } = error;

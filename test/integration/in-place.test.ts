@@ -641,7 +641,12 @@ describe.concurrent('A lock in place', () => {
     const failed = await runProgram(['lock', one.root, '--', 'false']);
     expect(failed.exitCode).toBe(1);
     expect(one.record()).toMatchObject({ state: 'dirty', by: 'lock' });
-    const next = await runProgram(['lock', one.root, '--', 'true']);
+    const removes = ['--', 'sh', '-c', 'rm -r "$MIRRORLATCH_STAGING"'];
+    const removed = await runProgram(['lock', one.root, ...removes]);
+    expectFailure(removed, 125, /the command removed its directory, .*gate\/live/);
+    expectFailure(await runProgram(['lock', one.root, '--', 'true']), 125, /the tree is empty/);
+    const refills = ['sh', '-c', 'echo file >"$MIRRORLATCH_STAGING/file"'];
+    const next = await runProgram(['lock', one.root, '--allow-shrink', '--', ...refills]);
     expect(next.exitCode, transcript(next)).toBe(0);
     expect(one.record().state).toBe('open');
   });

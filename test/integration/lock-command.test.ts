@@ -231,7 +231,14 @@ describe.concurrent('I8: nothing is published', () => {
     mkdirSync(outside);
     writeFileSync(join(outside, 'precious'), '');
     const swaps = `rm -r "$MIRRORLATCH_STAGING" && ln -s '${outside}' "$MIRRORLATCH_STAGING"`;
-    expectFailure(await lock(mirror, [], swaps), 125, /the command left no directory/);
+    expectFailure(await lock(mirror, [], swaps), 125, /put something else in the place of its dir/);
+    for (const removes of [
+      'rm -r "$MIRRORLATCH_STAGING"',
+      '(sleep 1; rm -r "$MIRRORLATCH_STAGING") &',
+    ])
+      expectFailure(await lock(mirror, [], removes), 125, /the command removed its directory/);
+    const { stderr } = await lock(mirror, [], 'rm -r "$MIRRORLATCH_STAGING"; exit 4');
+    expect(stderr).toMatch(/ended with 4 and removed its tree; nothing was published$/m);
     expect(mirror.linked('current')).toBe('small');
     expect(readdirSync(outside)).toEqual(['precious']);
     await succeeds(mirror, ['--id', 'last'], 'echo new >"$MIRRORLATCH_STAGING/new"');

@@ -1,5 +1,4 @@
 import { MirrorlatchError } from '../../errors.ts';
-import { lstatIfThere } from '../../system/files.ts';
 import { programName, runInForeground } from '../../system/foreground.ts';
 import type { JobEnd } from '../../system/job.ts';
 import { processesHoldingFlock, processesWithVariables, sessionOf } from '../../system/proc.ts';
@@ -69,14 +68,6 @@ export function commandFailed(
   const how = signal === null ? `ended with ${exitCode}` : `was ended by ${signal}`;
   return new MirrorlatchError('COMMAND_FAILED', `${programName(command)} ${how}`, {
     details: { end, tree },
-  });
-}
-
-/** @throws MirrorlatchError when the command has put something else in the place of its tree. */
-export function checkFilled(path: string): void {
-  if (lstatIfThere(path)?.isDirectory()) return;
-  throw new MirrorlatchError('IO', `the command left no directory in ${path}`, {
-    hint: 'It has to fill the directory that MIRRORLATCH_STAGING names, and to leave it in its place.',
   });
 }
 

@@ -10,7 +10,7 @@ import { quoteForSh } from '../../system/quote.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
 import { confirmCurrent, figuresOf, publishLive } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
-import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
+import { commandFailed, emptyTree, runLocked } from './command.ts';
 import {
   type Filled,
   type LockOptions,
@@ -37,7 +37,19 @@ export async function fillInPlace(options: LockOptions, writer: Writer): Promise
     signal,
     onWait: (message: string) => writer.notice(message),
   };
-  return behindGate(layout, lock, closing, () => fill(options, writer, path, wasWhole));
+  return behindGate(layout, lock, closing, async () => {
+    makeTreeIfMissing(path);
+    try {
+      return await fill(options, writer, path, wasWhole);
+    } finally {
+      makeTreeIfMissing(path);
+    }
+  });
+}
+
+/** Without its tree, of which `current` is the name, the mirror would be broken for every command. */
+function makeTreeIfMissing(path: string): void {
+  if (lstatIfThere(path) === undefined) makeOpenDirectory(path);
 }
 
 /**
@@ -58,7 +70,6 @@ async function fill(
   wasWhole: boolean,
 ): Promise<Filled> {
   const { layout, lock, signal } = writer;
-  if (lstatIfThere(path) === undefined) makeOpenDirectory(path);
   const since = ctimeNow(layout);
   const before = usersOf(path);
   const end = await runLocked(options, lock, layout.kernelLock, {
@@ -68,7 +79,6 @@ async function fill(
   });
   if (end.exitCode !== 0) throw commandFailed(options.command, end, path);
   const watched = { tree: path, kernelLock: layout.kernelLock, before };
-  checkFilled(path);
   const publish = publishInPlaceByHand(layout.root);
   await waitForWriters(watched, programName(options.command), publish, signal);
 

@@ -3,6 +3,7 @@ import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { Finding } from '../../mirror/survey.ts';
+import { lstatIfThere } from '../../system/files.ts';
 import { checkProgram } from '../../system/foreground.ts';
 import type { JobEnd } from '../../system/job.ts';
 import { warnOfClosed } from '../../writer/modes.ts';
@@ -83,6 +84,8 @@ function failed(
       message: `${message}; guarded readers wait until a lock or a sync succeeds`,
     };
   }
+  if (lstatIfThere(tree) === undefined)
+    return { ...common, message: `${message} and removed its tree; nothing was published` };
   return {
     ...common,
     message: `${message}; nothing was published`,

@@ -11,7 +11,7 @@ import { warnOfWritable } from '../../writer/modes.ts';
 import { confirmCurrent, figuresOf, publishNew } from '../../writer/publishing.ts';
 import { makingRoom } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
-import { checkFilled, commandFailed, emptyTree, runLocked } from './command.ts';
+import { commandFailed, emptyTree, runLocked } from './command.ts';
 import {
   type Filled,
   type LockOptions,
@@ -37,7 +37,6 @@ export async function fillSnapshot(
   });
   if (end.exitCode !== 0) throw commandFailed(options.command, end, tree.path);
   const watched = { tree: tree.path, kernelLock: layout.kernelLock, before: new Set<string>() };
-  checkFilled(tree.path);
   await waitForWriters(watched, programName(options.command), publishByHand(layout.root), signal);
 
   writer.enter('comparing');

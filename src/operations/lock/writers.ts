@@ -1,6 +1,7 @@
 import { MirrorlatchError } from '../../errors.ts';
 import { describeProcesses, type NamedProcess } from '../../mirror/lock-state.ts';
 import { type Attachment, attachmentsOf } from '../../system/attachments.ts';
+import { lstatIfThere } from '../../system/files.ts';
 import { refuseMountsWithin } from '../../system/mounts.ts';
 import { pause } from '../../system/pause.ts';
 import {
@@ -69,9 +70,24 @@ export interface Watched {
  * @param command its name, for people.
  * @param publish the command that publishes the tree later.
  * @throws MirrorlatchError UNAVAILABLE when something still could write to it; CONFIGURATION when
- *   something is mounted in it.
+ *   something is mounted in it; IO when it is no directory any more.
  */
 export async function waitForWriters(
+  watched: Watched,
+  command: string,
+  publish: string,
+  signal: AbortSignal,
+): Promise<void> {
+  refuseOtherThanTree(watched.tree);
+  try {
+    await untilUnwritten(watched, command, publish, signal);
+  } finally {
+    // What the command started may have removed it meanwhile, which is then the cause of any error.
+    refuseOtherThanTree(watched.tree);
+  }
+}
+
+async function untilUnwritten(
   watched: Watched,
   command: string,
   publish: string,
@@ -103,6 +119,16 @@ export async function waitForWriters(
       details: { processes },
     },
   );
+}
+
+/** @throws MirrorlatchError when what the command has left in the place of its tree is no directory. */
+function refuseOtherThanTree(path: string): void {
+  const found = lstatIfThere(path);
+  if (found?.isDirectory()) return;
+  const did = found === undefined ? 'removed' : 'put something else in the place of';
+  throw new MirrorlatchError('IO', `the command ${did} its directory, ${path}`, {
+    hint: 'It has to fill the directory that MIRRORLATCH_STAGING names, and to leave it in its place. It may remove all that is in it.',
+  });
 }
 
 function refuseAttachments(attachments: readonly Attachment[], tree: string, then: string): void {
