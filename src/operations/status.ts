@@ -43,6 +43,8 @@ export interface SnapshotInfo {
 export interface MirrorStatus {
   root: string;
   source: string | null;
+  /** Where no source is remembered: what filled the current tree, such as `pushed from /srv/web`. */
+  filledBy: string | null;
   /** For rsync, as after `--`. */
   rsyncOptions: readonly string[];
   retention: RetentionPolicy;
@@ -137,6 +139,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   return {
     root: layout.root,
     source: source ?? null,
+    filledBy: source === undefined && current !== null ? filledBy(history, current.id) : null,
     rsyncOptions,
     retention,
     shrink,
@@ -155,6 +158,13 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     problems,
     isHealthy: problems.length === 0,
   };
+}
+
+/** Null for a tree that was adopted, and for one of which history says nothing. */
+function filledBy(history: readonly HistoryEntry[], id: string): string | null {
+  const { source, strategy } = publicationOf(history, id) ?? {};
+  if (source === undefined || strategy === undefined) return null;
+  return strategy === 'command' ? `filled by lock, command ${source}` : `pushed from ${source}`;
 }
 
 function isFault({ kind }: Finding): boolean {

@@ -93,7 +93,9 @@ describe('a push over ssh', () => {
       outcome: 'unchanged',
       id: 'pushed',
     });
-    expect(await statusOf(mirror.root)).toMatchObject({ isHealthy: true, findings: [] });
+    const status = await statusOf(mirror.root);
+    expect(status).toMatchObject({ isHealthy: true, findings: [], source: null });
+    expect(status['filledBy']).toMatch(/^pushed from \S+@\S+:\/.*\/source\/$/);
   });
 
   test.for([

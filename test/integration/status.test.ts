@@ -27,6 +27,16 @@ import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mir
 import { describeTree, difference } from '../support/tree.ts';
 
 const oneSnapshot = mirrorsWith('first');
+test('status says what filled a mirror that remembers no source', async () => {
+  const { root } = smallMirror();
+  const source = async () =>
+    /^source +(.*)$/m.exec((await runProgram(['status', root])).stdout)?.[1];
+  await runForJson(['init', root]);
+  expect(await source()).toBe('not set yet');
+  await runProgram(['lock', root, '--', 'sh', '-c', 'echo >"$MIRRORLATCH_STAGING/file"']);
+  expect(await source()).toBe('filled by lock, command sh');
+});
+
 const twoSnapshots = mirrorsWith('first', 'second');
 
 const whyNotAsNobody = nobodyRunsTheProgram

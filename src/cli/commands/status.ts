@@ -67,7 +67,7 @@ function printStatus(status: MirrorStatus): void {
     row('guard', 'this is seen from inside a guard, which shows one snapshot alone');
   if (problems.length > 0) row('why', problems.join('; '));
   if (hold !== null) row('hold', describeHold(hold));
-  row('source', source ?? 'not set yet');
+  row('source', source ?? status.filledBy ?? 'not set yet');
   if (rsyncOptions.length > 0) row('options', showOptions(rsyncOptions));
   if (status.current?.id !== LIVE) row('keeps', describeRetention(retention));
   row('shrink', `at most ${describeShrink(status.shrink)} may vanish`);
