@@ -8,6 +8,8 @@ import { describeTree, difference, type Tree } from '../support/tree.ts';
 /** The snapshots of each mirror, oldest first; `e` is current and `d` is previous. */
 const fiveSnapshots = mirrorsWith('a', 'b', 'c', 'd', 'e');
 
+const snapshotsOutOfOrder = mirrorsWith('z', 'm', 'a');
+
 const HOUR = 60 * 60 * 1000;
 const DAY = 24 * HOUR;
 
@@ -132,6 +134,15 @@ test('its human output is a table of what was removed, and what stayed and why',
   ].entries()) {
     expect(rows[index]).toMatch(row);
   }
+});
+
+test('its human output has the order of list, whatever the names are', async () => {
+  const mirror = await snapshotsOutOfOrder();
+  const idsIn = async (...words: string[]) =>
+    (await runProgram([...words, mirror.root])).stdout.match(/^\w\b/gm);
+  expect(await idsIn('list')).toEqual(['z', 'm', 'a']);
+  for (const words of [['--dry-run'], []])
+    expect(await idsIn('prune', ...words)).toEqual(['z', 'm', 'a']);
 });
 
 test('an entry whose name is not a snapshot id is left alone', async () => {

@@ -36,6 +36,8 @@ export function addPrune(program: Command, context: CommandContext): void {
     )
     .action(async (root: string, flags: Flags) => {
       const { prune } = await import('../../operations/prune.ts');
+      const { list } = await import('../../operations/status.ts');
+      const order = flags.json ? [] : list(root).map(({ id }) => id);
       const result = await prune({
         root,
         retention: RETENTION.read(flags),
@@ -45,12 +47,19 @@ export function addPrune(program: Command, context: CommandContext): void {
         onEvent: createReporter(flags.json ? 'quiet' : 'normal').onEvent,
       });
       if (flags.json) printJson(result);
-      else printResult(result, flags.dryRun === true);
+      else printResult(result, order, flags.dryRun === true);
       if (result.failed.length > 0) context.setExitCode(EXIT_CODES.IO);
     });
 }
 
-function printResult({ removed, failed, kept }: PruneResult, dryRun: boolean): void {
+/** @param order the ids as `list` has them. */
+function printResult(
+  { removed, failed, kept }: PruneResult,
+  order: readonly string[],
+  dryRun: boolean,
+): void {
+  // A snapshot that was published meanwhile is the last.
+  const place = (id = '') => order.indexOf(id) + 1 || order.length + 1;
   const fate = dryRun ? 'would be removed' : 'removed';
   const rows = [
     ...removed.map((id) => [id, fate, '']),
@@ -60,7 +69,7 @@ function printResult({ removed, failed, kept }: PruneResult, dryRun: boolean): v
       'kept',
       [reasons.join(', '), describeReaders(readers)].filter((text) => text !== '').join(': '),
     ]),
-  ].sort(([a = ''], [b = '']) => a.localeCompare(b));
+  ].sort(([a], [b]) => place(a) - place(b));
   if (rows.length === 0) printLine('there is no snapshot yet');
   else printTable(['SNAPSHOT', 'FATE', 'WHY'], rows);
   for (const { message } of failed) printWarning(message);
