@@ -1,8 +1,8 @@
 import type { PlanFigures } from '../mirror/plan.ts';
+import { showBytes } from '../mirror/units.ts';
 import type { OnEvent, OperationEvent, Phase } from '../writer/events.ts';
 import { obeysEscapes, printNote } from './output.ts';
 import { TransferMeter, transferLine } from './transfer-line.ts';
-import { showBytes } from './units.ts';
 
 /**
  * How much is printed while an operation works; `brief`: notices and warnings, but no progress;
@@ -78,6 +78,11 @@ export function describeChanges(plan: PlanFigures): string {
   const others =
     otherChanges === 0 ? '' : `, ${otherChanges} other (directories, links and attributes)`;
   return `${newFiles} new, ${changedFiles} changed, ${deletedFiles} deleted${others}`;
+}
+
+/** Where nothing was new: what became of the name that the user gave to the snapshot. */
+export function withoutSnapshot(id: string | undefined): string {
+  return id === undefined ? '' : `, so no snapshot ${id} was made`;
 }
 
 /** Erases the line and all that is below it (ECMA-48, ED). */

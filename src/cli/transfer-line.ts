@@ -1,4 +1,5 @@
-import { showBytes, showTimeLeft } from './units.ts';
+import { showBytes } from '../mirror/units.ts';
+import { showTimeLeft } from './units.ts';
 
 /** How far a transfer is. Totals are 0 if they are not known. */
 export interface TransferState {

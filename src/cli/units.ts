@@ -1,13 +1,7 @@
 import ms from 'ms';
-import prettyBytes from 'pretty-bytes';
 
 /** The units of a duration; ms. */
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
-
-/** `2.5 MB`; `?` if unknown. */
-export function showBytes(bytes: number | null): string {
-  return bytes === null ? '?' : prettyBytes(bytes);
-}
 
 /** `1 file`, `2 files`. */
 export function showFiles(count: number): string {

@@ -21,6 +21,7 @@ import {
   type LockProgress,
   parseJson,
 } from './records.ts';
+import { showTime } from './units.ts';
 
 /** The content of `sync.lock`. A power cut can leave a record without a readable owner. */
 interface LockRecord {
@@ -147,7 +148,9 @@ export function describeLock(state: LockState): string {
 }
 
 function describeOwner(owner: LockOwner | undefined): string {
-  return owner === undefined ? 'an unknown holder' : `${nameOwner(owner)} since ${owner.since}`;
+  return owner === undefined
+    ? 'an unknown holder'
+    : `${nameOwner(owner)} since ${showTime(owner.since)}`;
 }
 
 /** What holds the lock, and where, for people. */

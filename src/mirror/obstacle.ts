@@ -3,6 +3,7 @@ import type { Layout } from './layout.ts';
 import { inspectLock } from './lock-state.ts';
 import { DEFAULT_LOCK } from './policy.ts';
 import type { GateRecord } from './records.ts';
+import { showTime } from './units.ts';
 
 /** What keeps guarded readers out of an in-place mirror. */
 export interface Obstacle {
@@ -50,14 +51,14 @@ function whyClosed({ state, by, reason, since }: GateRecord): string | undefined
       return undefined;
     case 'closing':
     case 'closed':
-      return `has been closed by ${by === 'person' ? 'hand' : by} since ${since}: ${reason}`;
+      return `has been closed by ${by === 'person' ? 'hand' : by} since ${showTime(since)}: ${reason}`;
     case 'dirty':
-      return `has not been whole since ${since}: ${reason}`;
+      return `has not been whole since ${showTime(since)}: ${reason}`;
   }
 }
 
 function whyAbandoned({ state, by, since, wasDirty }: GateRecord): string {
   return state === 'closed' || wasDirty
-    ? `has not been whole since ${since}: ${by} was killed while it wrote, and left the gate closed`
-    : `has been closed since ${since}: ${by} was killed before it wrote, and left the gate closed`;
+    ? `has not been whole since ${showTime(since)}: ${by} was killed while it wrote, and left the gate closed`
+    : `has been closed since ${showTime(since)}: ${by} was killed before it wrote, and left the gate closed`;
 }

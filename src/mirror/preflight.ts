@@ -10,6 +10,7 @@ import type { MadeBy } from './clone.ts';
 import { type Layout, layoutOf } from './layout.ts';
 import { mirrorAround } from './open.ts';
 import type { PlanFigures } from './plan.ts';
+import { showBytes } from './units.ts';
 
 /** The first version that compares nanoseconds (rsync(1), --modify-window). */
 const OLDEST_RSYNC = [3, 1, 3] as const;
@@ -210,7 +211,8 @@ export function spaceLacking(
     copy: source.entries,
   };
   const inodes = BigInt(clonedInodes[clone] + newInodes);
-  if (bytes > free.bytes) return `up to ${bytes} bytes are needed, ${free.bytes} are free`;
+  if (bytes > free.bytes)
+    return `up to ${showBytes(bytes)} are needed, ${showBytes(free.bytes)} are free`;
   if (free.inodes === undefined || inodes <= free.inodes) return undefined;
   return `up to ${inodes} inodes are needed, ${free.inodes} are free`;
 }

@@ -14,6 +14,7 @@ import { refuseOtherOwner } from './ownership.ts';
 import type { Given, RetentionPolicy, ShrinkPolicy } from './policy.ts';
 import { checkSettings, parseJson, type Settings } from './records.ts';
 import { fillReserve, withReserve } from './reserve.ts';
+import { showTime } from './units.ts';
 
 /** What `init` and the first sync may set. Settings that are undefined stay as they are. */
 export type GivenSettings = {
@@ -81,7 +82,7 @@ export function rememberedBy({ source, rsyncOptions, firstSync }: Settings): Rem
 
 /** Who holds a mirror since when, and why. */
 export function describeHold({ reason, by, since }: NonNullable<Settings['hold']>): string {
-  return `held by ${by} since ${since}: ${printable(reason)}`;
+  return `held by ${by} since ${showTime(since)}: ${printable(reason)}`;
 }
 
 /**

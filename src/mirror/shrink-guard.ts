@@ -4,6 +4,7 @@ import { type Loss, lossIn } from './losses.ts';
 import type { PlanFigures } from './plan.ts';
 import type { ShrinkPolicy } from './policy.ts';
 import { hasDirectory, sizeBelow, type TreeSize } from './tree-size.ts';
+import { showBytes } from './units.ts';
 
 /** What the error message calls the new tree, why it may have shrunk, and its hint. */
 export interface Shrinking {
@@ -135,7 +136,7 @@ function guardDirectory(
   const files = share(filesLost, before.files);
   const bytes = share(Math.max(bytesLost, -growth), before.bytes);
   if (files * 100 <= maxPercent && bytes * 100 <= maxPercent) return;
-  const lost = `${percent(files)} of its ${before.files} files and ${percent(bytes)} of its ${before.bytes} bytes`;
+  const lost = `${percent(files)} of its ${before.files} files and ${percent(bytes)} of its ${showBytes(before.bytes)}`;
   throw new MirrorlatchError(
     'SHRUNKEN_SOURCE',
     `${JSON.stringify(directory)} in the ${name} has shrunk${otherCause}: ${lost} would vanish, more than the ${maxPercent} % allowed there`,

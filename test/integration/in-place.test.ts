@@ -879,7 +879,7 @@ describe.concurrent('The gate', () => {
     expect(impatient.exitCode).toBe(75);
     expect(impatient.stderr).toMatch(/closed by hand/);
     const waited = await runProgram(['wait', one.root, '--timeout', '0']);
-    expectFailure(waited, 75, /closed by hand since .*: a look at the disk$/m);
+    expectFailure(waited, 75, /closed by hand since \S*:\d\dZ: a look at the disk$/m);
     const result = await runProgram(['sync', one.root]);
     expectFailure(result, 75, /closed by hand: a look at the disk/, /gate open/);
     expect(one.record()).toMatchObject({ state: 'closed', by: 'person' });

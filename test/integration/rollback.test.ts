@@ -161,7 +161,7 @@ describe('a hold', () => {
     const held = await runProgram(['rollback', mirror.root, '--hold', 'libc6 is\nbroken']);
     expect(held.exitCode, transcript(held)).toBe(0);
     expect(contentOfCurrent(mirror)).toBe('first');
-    const why = /is held by \S+ since \S+: libc6 is\\x0abroken; nothing was published/;
+    const why = /is held by \S+ since \S+:\d\dZ: libc6 is\\x0abroken; nothing was published/;
     const wayOut = new RegExp(`mirrorlatch rollback ${mirror.root} --release`);
     expectFailure(await runProgram(['sync', mirror.root, '--quiet']), 75, why, wayOut);
     const command = ['lock', mirror.root, '--', 'sh', '-c', 'echo x >"$MIRRORLATCH_STAGING/x"'];

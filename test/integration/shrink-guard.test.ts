@@ -118,7 +118,7 @@ describe('for a directory', () => {
   });
   const emptyDists = { dísts: null, 'dísts/file-0': tenBytes };
   const refusal =
-    /"dísts" in the source has shrunk: 90\.0 % of its 10 files and 90\.0 % of its 100 bytes would vanish, more than the 50 % allowed there/;
+    /"dísts" in the source has shrunk: 90\.0 % of its 10 files and 90\.0 % of its 100 B would vanish, more than the 50 % allowed there/;
 
   test('--max-shrink DIR=PERCENT refuses what is little for the whole, once or remembered', async () => {
     const mirror = await withTwoParts();
@@ -151,7 +151,7 @@ describe('for a directory', () => {
     const limit = ['--max-shrink', 'dísts=50'];
     mirror.change(Object.fromEntries(tenNames.slice(0, 6).map((name) => [`dísts/${name}`, ''])));
     const truncated = await runProgram(['sync', mirror.root, ...limit]);
-    expectFailure(truncated, 65, /0\.0 % of its 10 files and 60\.0 % of its 100 bytes/);
+    expectFailure(truncated, 65, /0\.0 % of its 10 files and 60\.0 % of its 100 B/);
     mirror.change({
       dísts: null,
       ...Object.fromEntries(tenNames.map((name) => [`elsewhere/${name}`, tenBytes])),

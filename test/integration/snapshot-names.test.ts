@@ -42,6 +42,16 @@ test.for(['v1.2-rc_3+build', 'A', '0', 'x'.repeat(100), '...a'.replace(/^\.+/, '
   },
 );
 
+test('an --id for which nothing is new is named, because no snapshot has it', async () => {
+  const mirror = await oneSnapshot();
+  const synced = await runProgram(['sync', mirror.root, '--id', 'wanted']);
+  expect(synced.stdout).toMatch(
+    /^unchanged: first is the same as \S+\/source\/, so no snapshot wanted was made \(/,
+  );
+  const locked = await runProgram(['lock', mirror.root, '--id', 'wanted', '--', 'true']);
+  expect(locked.stderr).toMatch(/the same as first, so no snapshot wanted was made$/m);
+});
+
 test('an --id that is not a plain file name is refused with 64, and no mirror is made', async () => {
   const mirror = smallMirror();
   const before = describeTree(mirror.home);
@@ -123,7 +133,9 @@ test('--at in the future waits until then, reports it, and reads the source afte
       if (event.kind === 'notice') notices.push(event.message);
     },
   });
-  await eventually(() => expect(notices).toEqual([`waiting until ${at.toISOString()}`]));
+  await eventually(() =>
+    expect(notices).toEqual([`waiting until ${at.toISOString().slice(0, 19)}Z`]),
+  );
   await mirror.publish('meanwhile', { file: 'published while it waited' });
   mirror.change({ file: 'changed while it waited' });
   vi.setSystemTime(at);

@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
 import { printable } from '../../mirror/names.ts';
 import type { Reader } from '../../mirror/readers.ts';
+import { showBytes } from '../../mirror/units.ts';
 import type { SnapshotInfo } from '../../operations/status.ts';
 import { helpAfter } from '../help.ts';
 import { good, printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
-import { showAge, showBytes } from '../units.ts';
+import { showAge } from '../units.ts';
 
 export function addList(program: Command): void {
   program

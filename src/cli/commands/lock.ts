@@ -11,7 +11,7 @@ import { LOCK, type LockFlags } from '../options/lock.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printNote } from '../output.ts';
-import { createReporter } from '../terminal.ts';
+import { createReporter, withoutSnapshot } from '../terminal.ts';
 import { showFiles } from '../units.ts';
 
 interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags {
@@ -101,7 +101,7 @@ export function addLock(program: Command, context: CommandContext): void {
           onEvent: reporter.onEvent,
         });
         reporter.stop();
-        const sentence = sentenceFor(result);
+        const sentence = sentenceFor(result, flags.id);
         if (sentence !== undefined && !flags.quiet) printNote(sentence);
         if (!('end' in result)) return;
         if (result.end.signal !== null) context.endBySignal(result.end.signal);
@@ -113,7 +113,7 @@ export function addLock(program: Command, context: CommandContext): void {
 }
 
 /** The result in one sentence, for standard error: standard output belongs to the command. */
-function sentenceFor(result: LockResult): string | undefined {
+function sentenceFor(result: LockResult, wanted: string | undefined): string | undefined {
   switch (result.outcome) {
     case 'published': {
       const { id, plan, seconds, clone } = result;
@@ -121,7 +121,7 @@ function sentenceFor(result: LockResult): string | undefined {
       return `published ${id}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted; ${showFiles(plan.source.files)} in all (${how}${seconds.toFixed(1)} s)${removed(result)}`;
     }
     case 'unchanged':
-      return `unchanged: the tree is the same as ${result.id}${removed(result)}`;
+      return `unchanged: the tree is the same as ${result.id}${withoutSnapshot(wanted)}${removed(result)}`;
     case 'failed':
       return [result.message, result.hint].filter(Boolean).join('. ');
     case 'ended':

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import { describeLeftOut } from '../../mirror/left-out.ts';
 import { readableName } from '../../mirror/names.ts';
+import { showBytes } from '../../mirror/units.ts';
 import {
   CLONE_CHOICES,
   type CloneChoice,
@@ -24,8 +25,8 @@ import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { RETRY, type RetryFlags } from '../options/retry.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printJsonWithList, printLine } from '../output.ts';
-import { createReporter, describeChanges } from '../terminal.ts';
-import { showBytes, showFiles } from '../units.ts';
+import { createReporter, describeChanges, withoutSnapshot } from '../terminal.ts';
+import { showFiles } from '../units.ts';
 import { pointInTime, someOf } from '../values.ts';
 
 interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags {
@@ -147,7 +148,7 @@ export function addSync(program: Command, context: CommandContext): void {
         reporter.stop();
         if (result.outcome === 'planned') (flags.json ? printPlanAsJson : printPlan)(result);
         else if (flags.json) printJson(result);
-        else if (!flags.quiet) printLine(sentenceFor(result));
+        else if (!flags.quiet) printLine(sentenceFor(result, flags.id));
       } finally {
         reporter.stop();
       }
@@ -198,13 +199,13 @@ function printPlan({ entries, plan, source }: PlannedSync): void {
   );
 }
 
-function sentenceFor(result: SyncResult): string {
+function sentenceFor(result: SyncResult, wanted: string | undefined): string {
   const seconds = `${result.seconds.toFixed(1)} s`;
   const pruned = result.pruned?.removed.length
     ? `; removed ${result.pruned.removed.join(', ')}`
     : '';
   if (result.outcome === 'unchanged') {
-    return `unchanged: ${result.id} is the same as ${result.source} (${seconds})${pruned}`;
+    return `unchanged: ${result.id} is the same as ${result.source}${withoutSnapshot(wanted)} (${seconds})${pruned}`;
   }
   const { plan, clone, strategy } = result;
   const how = clone === 'none' ? strategy : `${strategy}, ${clone} clone`;

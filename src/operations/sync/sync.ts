@@ -9,6 +9,7 @@ import { type FirstSync, settleFirstSync } from '../../mirror/settings.ts';
 import { idleLimits } from '../../mirror/shrink-guard.ts';
 import { freshId } from '../../mirror/snapshot-id.ts';
 import type { Finding } from '../../mirror/survey.ts';
+import { showTime } from '../../mirror/units.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { pause } from '../../system/pause.ts';
 import { createMirror } from '../../writer/create.ts';
@@ -166,11 +167,14 @@ async function waitUntil(
 ): Promise<void> {
   if (at === undefined) return;
   if (at.getTime() <= Date.now()) {
-    onEvent({ kind: 'notice', message: `${at.toISOString()} has passed: starting at once` });
+    onEvent({
+      kind: 'notice',
+      message: `${showTime(at.toISOString())} has passed: starting at once`,
+    });
     return;
   }
   onEvent({ kind: 'phase', phase: 'waiting' });
-  onEvent({ kind: 'notice', message: `waiting until ${at.toISOString()}` });
+  onEvent({ kind: 'notice', message: `waiting until ${showTime(at.toISOString())}` });
   // The clock may be set meanwhile, and a timer holds at most 24 days: look every minute.
   for (let left = 1; left > 0; left = at.getTime() - Date.now()) {
     await pause(Math.min(left, 60_000), signal);
