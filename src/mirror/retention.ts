@@ -5,6 +5,8 @@ export interface DatedSnapshot extends SnapshotTimes {
   id: string;
   isCurrent: boolean;
   isPrevious: boolean;
+  /** The directory of --serve-at is a clone of it. */
+  isServed: boolean;
 }
 
 export interface RetentionDecision {
@@ -25,10 +27,11 @@ export function applyRetention(
   now: number,
 ): RetentionDecision[] {
   const last = new Set(snapshots.slice(-keepLast).map(({ id }) => id));
-  return snapshots.map(({ id, isCurrent, isPrevious, publishedAt, supersededAt }) => {
+  return snapshots.map(({ id, isCurrent, isPrevious, isServed, publishedAt, supersededAt }) => {
     const reasons: string[] = [];
     if (isCurrent) reasons.push('is current');
     if (isPrevious) reasons.push('is previous');
+    if (isServed) reasons.push('is what the served directory was made of');
     if (last.has(id))
       reasons.push(keepLast === 1 ? 'is the last' : `is one of the last ${keepLast}`);
     if (isRecent(publishedAt, keepWithinMs, now)) reasons.push('was published recently');

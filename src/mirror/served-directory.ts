@@ -16,9 +16,11 @@ import { makeOwnDirectory } from '../system/own-files.ts';
 import { pathsInUse, seesAllProcesses } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { isShared } from '../system/shared-filesystem.ts';
+import { addedNames } from './added-names.ts';
 import { cloneMethodsFor, cloneTree } from './clone.ts';
 import { discard, moveTree } from './discard.ts';
 import type { Layout } from './layout.ts';
+import { readableName } from './names.ts';
 import { mirrorAround, servedMark } from './open.ts';
 import { syncFilesystem } from './publication.ts';
 import { parseJson } from './records.ts';
@@ -36,12 +38,13 @@ import type { SyncLock } from './sync-lock.ts';
 const SERVED = '+served';
 
 /** What lies in the served directory, as `.mirrorlatch/served` says. */
-interface Record {
+interface Served {
   path: string;
-  /** The snapshot that it is a clone of; null while one is being put there. */
-  id: string | null;
-  /** The clones that the mirror put there, by `identityOf`. All else belongs to somebody. */
-  ours: string[];
+  /**
+   * The clones that the mirror put there, by `identityIfThere`, and the snapshots that they were made
+   * of. All else belongs to somebody.
+   */
+  clones: Readonly<Record<string, string>>;
 }
 
 /**
@@ -102,7 +105,8 @@ function problemWith(layout: Layout, path: string): string | undefined {
  *
  * @param graceMs how long an earlier clone stays whose readers may be invisible.
  * @throws MirrorlatchError LOCK_LOST; IO or NO_SPACE when the clone fails; CONFIGURATION when
- *   something is mounted in the directory or in the snapshot, or the directory is somebody's.
+ *   something is mounted in the directory or in the snapshot, or the directory or something in it is
+ *   somebody's.
  */
 export async function serveDirectory(
   layout: Layout,
@@ -113,7 +117,7 @@ export async function serveDirectory(
   forgetUnused(layout, graceMs);
   const wanted = placeToServe(layout);
   if (wanted === undefined || isServed(layout, wanted, id)) return;
-  refuseOther(layout, wanted, identityIfThere(wanted));
+  await refuseOther(layout, wanted, wanted, signal);
   const inherit = [lock.descriptor];
   const fresh = stagedClone(layout, id + SERVED);
   const snapshot = layout.snapshot(id);
@@ -127,8 +131,8 @@ export async function serveDirectory(
     discard(layout, fresh);
     return;
   }
-  refuseOther(layout, path, identityIfThere(path));
-  put(layout, fresh, path, id);
+  await refuseOther(layout, path, path, signal);
+  await put(layout, fresh, path, id, signal);
   forgetUnused(layout, graceMs);
 }
 
@@ -163,27 +167,35 @@ function hintToStop({ root }: Layout): string {
 }
 
 function isServed(layout: Layout, path: string, id: string): boolean {
-  const record = readRecord(layout);
-  const found = identityIfThere(path);
-  return (
-    record?.path === path && record.id === id && found !== undefined && record.ours.includes(found)
-  );
+  return madeOf(layout, path, path) === id;
+}
+
+/** The snapshot of which the served directory is a clone now. What was added to that is known by it. */
+export function servedId(layout: Layout): string | undefined {
+  const path = readSettings(layout)?.serveAt;
+  return path === undefined ? undefined : madeOf(layout, path, path);
 }
 
 /**
  * Moves the clone to its place. The record comes first, so that after a crash between the two both the
  * old tree and the new one are known.
  */
-function put(layout: Layout, fresh: string, path: string, id: string): void {
-  const identity = identityIfThere(fresh) ?? '';
-  writeRecord(layout, { path, id: null, ours: [...known(layout, path), identity] });
+async function put(
+  layout: Layout,
+  fresh: string,
+  path: string,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const clones = { [identityIfThere(fresh) ?? '']: id };
+  writeRecord(layout, { path, clones: { ...known(layout, path), ...clones } });
   if (lstatIfThere(path) === undefined) {
     moveTree(fresh, path);
   } else {
     exchange(fresh, path);
     try {
-      // Between the look and the exchange, somebody may have put another directory there.
-      refuseOther(layout, path, identityIfThere(fresh), fresh);
+      // Between the look and the exchange, somebody may have put something there.
+      await refuseOther(layout, path, fresh, signal);
       setAside(layout, fresh, path);
     } catch (error) {
       exchange(fresh, path);
@@ -191,35 +203,71 @@ function put(layout: Layout, fresh: string, path: string, id: string): void {
     }
   }
   syncDirectory(dirname(path));
-  writeRecord(layout, { path, id, ours: [identity] });
+  writeRecord(layout, { path, clones });
 }
 
 /** An empty directory of somebody's is removed by rmdir(2), which spares what was put in meanwhile. */
 function setAside(layout: Layout, old: string, path: string): void {
-  if (known(layout, path).includes(identityIfThere(old) ?? '')) supersede(layout, old);
-  else rmdirSync(old);
+  if (madeOf(layout, path, old) === undefined) rmdirSync(old);
+  else supersede(layout, old);
 }
 
 /**
- * @param identity of what lies at `path`.
- * @param now where that lies now.
- * @throws MirrorlatchError CONFIGURATION unless the mirror put it there, or it is empty or nothing.
+ * @param now where that which lies, or lay, at `path` is now.
+ * @throws MirrorlatchError CONFIGURATION unless the mirror put it there and nobody put anything into
+ *   it, or it is empty or nothing.
  */
-function refuseOther(layout: Layout, path: string, identity: string | undefined, now = path): void {
-  if (identity === undefined || known(layout, path).includes(identity)) return;
-  if (lstatIfThere(now)?.isDirectory() && readdirSync(now).length === 0) return;
-  const [from, to] = [path, `${path}.old`].map(quoteForSh);
-  throw new MirrorlatchError(
+async function refuseOther(
+  layout: Layout,
+  path: string,
+  now: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const found = lstatIfThere(now);
+  if (found === undefined) return;
+  if (found.isDirectory() && readdirSync(now).length === 0) return;
+  const id = madeOf(layout, path, now);
+  const original = id === undefined ? undefined : layout.snapshot(id);
+  if (original === undefined || lstatIfThere(original) === undefined) {
+    const [from, to] = [path, `${path}.old`].map(quoteForSh);
+    throw notReplaced(
+      layout,
+      path,
+      'what lies there was not put there',
+      `Move it away with: mv -T ${from} ${to}`,
+    );
+  }
+  const added = await addedNames(now, original, signal);
+  if (added.length === 0) return;
+  const names = added.slice(0, MOST_NAMES).map((name) => readableName(name).name);
+  const more = added.length > names.length ? ` and ${added.length - names.length} more` : '';
+  throw notReplaced(
+    layout,
+    path,
+    `${names.join(', ')}${more} in it ${added.length === 1 ? 'was' : 'were'} not put there`,
+    'Move that elsewhere, and sync again',
+  );
+}
+
+const MOST_NAMES = 3;
+
+function notReplaced(layout: Layout, path: string, why: string, hint: string): MirrorlatchError {
+  return new MirrorlatchError(
     'CONFIGURATION',
-    `${path} is not replaced: what lies there was not put there by the mirror ${layout.root}`,
-    { hint: `Move it away with: mv -T ${from} ${to}. ${hintToStop(layout)}` },
+    `${path} is not replaced: ${why} by the mirror ${layout.root}`,
+    { hint: `${hint}. ${hintToStop(layout)}` },
   );
 }
 
 /** The clones that the mirror put at `path`. */
-function known(layout: Layout, path: string): readonly string[] {
+function known(layout: Layout, path: string): Served['clones'] {
   const record = readRecord(layout);
-  return record?.path === path ? record.ours : [];
+  return record?.path === path ? record.clones : {};
+}
+
+/** The snapshot of which `now` is a clone, if the mirror put it at `path`. */
+function madeOf(layout: Layout, path: string, now: string): string | undefined {
+  return known(layout, path)[identityIfThere(now) ?? ''];
 }
 
 /**
@@ -232,13 +280,13 @@ function identityIfThere(path: string): string | undefined {
 }
 
 /** A record that is lost or broken knows nothing. */
-function readRecord(layout: Layout): Record | undefined {
-  const record = parseJson(readTextIfThere(layout.served)) as Partial<Record> | null | undefined;
-  const isSound = typeof record?.path === 'string' && Array.isArray(record.ours);
-  return isSound ? (record as Record) : undefined;
+function readRecord(layout: Layout): Served | undefined {
+  const record = parseJson(readTextIfThere(layout.served)) as Partial<Served> | null | undefined;
+  const isSound = typeof record?.path === 'string' && typeof record.clones === 'object';
+  return isSound ? (record as Served) : undefined;
 }
 
-function writeRecord(layout: Layout, record: Record): void {
+function writeRecord(layout: Layout, record: Served): void {
   writeWhole(layout.served, `${JSON.stringify(record)}\n`);
 }
 

@@ -9,6 +9,7 @@ import { removeOldLogs } from '../mirror/logs.ts';
 import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
+import { servedId } from '../mirror/served-directory.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
 import { isOfPerson, snapshotIds, unrecordedFlip } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
@@ -126,7 +127,8 @@ export function choosePrunable(
   when: When = 'at the end',
 ): PruneResult {
   const now = Date.now();
-  const coming = { isCurrent: false, isPrevious: false, publishedAt: now, supersededAt: now };
+  const isNot = { isCurrent: false, isPrevious: false, isServed: false };
+  const coming = { ...isNot, publishedAt: now, supersededAt: now };
   const decisions = applyRetention(
     [...datedSnapshots(layout), ...(when === 'one is coming' ? [{ id: COMING, ...coming }] : [])],
     retention,
@@ -170,6 +172,7 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
   const history = unrecorded === undefined ? recorded : [...recorded, unrecorded];
   const current = currentId(layout);
   const previous = previousId(layout);
+  const served = servedId(layout);
   const isForeign = isOfPerson(layout, history);
   const ids = snapshotIds(layout).filter((id) => !isForeign(id));
   const arrivedAt = (id: string) => arrivalOf(layout, id);
@@ -178,6 +181,7 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
     id,
     isCurrent: id === current,
     isPrevious: id === previous,
+    isServed: id === served,
     ...timesOf(id),
   }));
 }

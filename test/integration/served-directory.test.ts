@@ -72,6 +72,26 @@ describe('A served directory', () => {
     },
   );
 
+  test('keeps what somebody put into it, until that is moved away', async () => {
+    const mirror = await serving();
+    writeFileSync(join(mirror.www, 'HEADER.html'), 'mine');
+    mkdirSync(join(mirror.www, 'below', 'uploads'));
+    const rules = ['--keep-last', '1', '--grace', '0'];
+    const named = /www is not replaced: HEADER\.html, below\/uploads in it were not put there by/;
+    for (const id of ['third', 'fourth', 'fifth']) {
+      mirror.change({ file: id });
+      const result = await runProgram(['sync', mirror.root, '--id', id, ...rules]);
+      expectFailure(result, 78, named, /Move that elsewhere, and sync again\. To serve/);
+    }
+    expect(mirror.read()).toBe('second');
+    for (const [at, name] of ['HEADER.html', 'below/uploads'].entries()) {
+      renameSync(join(mirror.www, name), join(mirror.home, `mine${at}`));
+    }
+    await mirror.sync(...rules);
+    expect(mirror.read()).toBe('fifth');
+    expect(mirror.snapshots()).toEqual(['fifth', 'fourth']);
+  });
+
   test('is not looked for where a symlink leads that took the place of its parent', async () => {
     const mirror = smallMirror();
     const [parent, victim] = ['parent', 'victim'].map((name) => join(mirror.home, name));
@@ -119,6 +139,14 @@ describe('A served directory', () => {
     expectFailure(await syncMeanwhile(mirror, script), 78, notOurs);
     expect(readdirSync(www)).toEqual(['KEEP']);
     expect(mirror.read(`${www}.ours`)).toBe('second');
+  });
+
+  test('into which somebody puts a file while it is made anew is kept', async () => {
+    const mirror = await serving();
+    const result = await syncMeanwhile(mirror, `echo mine >'${mirror.www}/below/mine'`);
+    expectFailure(result, 78, /below\/mine in it was not put there/);
+    expect(readFileSync(join(mirror.www, 'below', 'mine'), 'utf8')).toBe('mine\n');
+    expect(mirror.read()).toBe('second');
   });
 
   test('is left alone by a writer at work once it is served no more', async () => {
