@@ -18,6 +18,8 @@ export interface WaitOptions {
   pollMs?: number | undefined;
   signal?: AbortSignal | undefined;
   onWarning?: ((message: string) => void) | undefined;
+  /** Called once, after a moment, with what it waits for: a sentence. */
+  onWait?: ((message: string) => void) | undefined;
 }
 
 export interface WaitResult {
@@ -27,6 +29,9 @@ export interface WaitResult {
   path: string;
   waitedMs: number;
 }
+
+/** A wait that is shorter needs no explanation; ms. */
+const MOMENT_MS = 500;
 
 /** The awaited snapshot, or why there is none yet: a predicate of the mirror, for people. */
 type Look = { id: string } | { why: string };
@@ -39,7 +44,7 @@ type Look = { id: string } | { why: string };
  *   the writer behind the gate of an in-place mirror is dead.
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
-  const { root, timeoutMs = Number.POSITIVE_INFINITY, pollMs, signal, onWarning } = options;
+  const { root, timeoutMs = Number.POSITIVE_INFINITY, pollMs, signal, onWarning, onWait } = options;
   const { layout } = openMirror(root);
   const startedAt = performance.now();
   const look = options.forPublish ? nextPublication(layout) : () => readableSnapshot(layout);
@@ -48,6 +53,7 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
     onWarning,
   });
   signal?.addEventListener('abort', watcher.wake);
+  let explain = onWait;
   try {
     for (;;) {
       signal?.throwIfAborted();
@@ -58,7 +64,12 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
         return { root: layout.root, id: found.id, path, waitedMs: Math.round(waitedMs) };
       }
       if (waitedMs >= timeoutMs) throw stillBusy(layout, found.why);
-      await watcher.change(timeoutMs - waitedMs);
+      if (waitedMs >= MOMENT_MS) {
+        explain?.(`${layout.root} ${found.why}`);
+        explain = undefined;
+      }
+      const momentMs = explain === undefined ? Number.POSITIVE_INFINITY : MOMENT_MS - waitedMs;
+      await watcher.change(Math.min(timeoutMs - waitedMs, momentMs));
     }
   } catch (error) {
     throw asMirrorlatchError(error, `the wait for ${layout.root} failed`);

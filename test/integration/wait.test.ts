@@ -109,13 +109,14 @@ test('wait for the first snapshot returns when it is published', async () => {
 test('wait --for-publish prints the id of the next snapshot, and ignores a rollback', async () => {
   const mirror = await twoSnapshots();
   const waiting = startProgram(['wait', mirror.root, '--for-publish']);
-  await isWatching(waiting);
+  await expect.poll(waiting.saidSoFar).toContain('waiting: ');
   await rollback({ root: mirror.root });
   await mirror.sync();
   const result = await waiting.result;
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stdout.trim()).toBe(mirror.linked('current'));
   expect(result.stdout).not.toMatch(/first|second/);
+  expect(result.stderr).toBe(`mirrorlatch: waiting: ${mirror.root} has published nothing new\n`);
 });
 
 test('wait --for-publish does not report an unrecorded publication before a crash as new', async () => {
@@ -142,7 +143,7 @@ test.each([
   ['SIGTERM', 143],
 ] as const)('%s ends wait with %i and without a word', async (signal, exitCode) => {
   const mirror = await twoSnapshots();
-  const waiting = startProgram(['wait', mirror.root, '--for-publish']);
+  const waiting = startProgram(['wait', mirror.root, '--for-publish', '--quiet']);
   await isWatching(waiting);
   waiting.kill(signal);
   expect(await waiting.result).toMatchObject({ exitCode, stdout: '', stderr: '' });
@@ -151,7 +152,7 @@ test.each([
 test.runIf(nobodyRunsTheProgram)('wait works for a user with read permission', async () => {
   const mirror = await twoSnapshots();
   const lock = await publisherOf(mirror);
-  const waiting = startProgram(['wait', mirror.root], { user: nobody });
+  const waiting = startProgram(['wait', mirror.root, '--quiet'], { user: nobody });
   await isWatching(waiting);
   await lock.release();
   expect(await waiting.result).toMatchObject({ exitCode: 0, stderr: '' });

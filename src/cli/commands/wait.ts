@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
-import { printJson, printLine } from '../output.ts';
+import { printJson, printLine, printNote } from '../output.ts';
 import { printWarning } from '../terminal.ts';
 import { duration } from '../values.ts';
 
@@ -10,6 +10,7 @@ interface Flags {
   forPublish?: boolean;
   timeout?: number;
   json?: boolean;
+  quiet?: boolean;
 }
 
 export function addWait(program: Command, context: CommandContext): void {
@@ -23,6 +24,7 @@ export function addWait(program: Command, context: CommandContext): void {
     .option('--for-publish', 'wait until the next snapshot is published, and print its id')
     .option('--timeout <duration>', 'how long to wait at most (default: without limit)', duration)
     .option('--json', 'print one object: the snapshot, and how long the wait took')
+    .option('--quiet', 'do not say what it waits for')
     .addHelpText(
       'after',
       helpAfter(
@@ -43,6 +45,8 @@ export function addWait(program: Command, context: CommandContext): void {
         timeoutMs: flags.timeout,
         signal,
         onWarning: flags.json ? undefined : printWarning,
+        onWait:
+          flags.json || flags.quiet ? undefined : (message) => printNote(`waiting: ${message}`),
       }).catch((error: unknown) => {
         if (error === signal.reason && error instanceof MirrorlatchError) {
           // Ctrl-C needs no message.
