@@ -76,19 +76,26 @@ ml_quote() {
   done
 }
 
-# ml_quote_guard OPTIONS COMMAND...: set ml_quoted to the command line of this guard with other OPTIONS.
+# ml_quote_guard OPTIONS COMMAND...: set ml_quoted to the command line of this guard with OPTIONS, --snapshot and --chdir.
 ml_quote_guard() {
   ml_options=$1
+  # With --pin cwd, it would leave nothing pinned.
+  [ "$ml_chdir" = yes ] || [ "$1" = '--pin cwd' ] || ml_options="--chdir no${1:+ }$1"
   shift
   # Nobody pastes a thousand arguments.
   [ $# -le 40 ] || set -- "$1" ...
   ml_quote "$@"
   ml_words=$ml_quoted
-  ml_i=1 ml_guard=''
+  ml_i=1 ml_guard='' ml_snapshot_option=''
   while [ "$ml_i" -le "$ml_given_count" ]; do
+    eval "ml_name=\$ml_wanted_$ml_i"
+    if [ -n "$ml_name" ]; then
+      ml_quote "$ml_name"
+      ml_snapshot_option=" --snapshot $ml_quoted"
+    fi
     eval "ml_quote \"\$ml_root_$ml_i\""
     if [ -z "$ml_waiter" ]; then
-      ml_guard="$ml_guard --root $ml_quoted"
+      ml_guard="$ml_guard --root $ml_quoted$ml_snapshot_option" ml_snapshot_option=''
     elif [ "$ml_i" = 1 ]; then
       ml_guard=" $ml_quoted"
     else
@@ -98,7 +105,7 @@ ml_quote_guard() {
   done
   ml_quote "$0"
   if [ -z "$ml_waiter" ]; then ml_quoted="sh $ml_quoted"; else ml_quoted='mirrorlatch run'; fi
-  ml_quoted="$ml_quoted$ml_guard${ml_options:+ }$ml_options -- $ml_words"
+  ml_quoted="$ml_quoted$ml_guard$ml_snapshot_option${ml_options:+ }$ml_options -- $ml_words"
 }
 
 # ml_enter DIRECTORY: make it the working directory and set PWD to its real path.
@@ -915,6 +922,14 @@ ml_map_ids() {
 # ml_fail_without_namespace COMMAND...: fail, with the ways out.
 ml_fail_without_namespace() {
   ml_as_root='' ml_without_bits=''
+  case $ml_obstacle in
+  *setgid*)
+    ml_quote_guard '--pin namespace' "$@"
+    ml_without_bits="Run it without those privileges: $ml_quoted"
+    ;;
+  esac
+  ml_quote_guard '--pin cwd' "$@"
+  ml_relative="Pin the working directory, if it reads relative paths or {snapshot}: $ml_quoted"
   if [ "$ml_uid" != 0 ] && command -v sudo >/dev/null; then
     ml_quote_guard '' "$@"
     case ${1##*/}/${2--} in
@@ -927,14 +942,6 @@ ml_fail_without_namespace() {
     *) ml_as_root="Let root make the namespace: sudo $ml_quoted" ;;
     esac
   fi
-  case $ml_obstacle in
-  *setgid*)
-    ml_quote_guard '--pin namespace' "$@"
-    ml_without_bits="Run it without those privileges: $ml_quoted"
-    ;;
-  esac
-  ml_quote_guard '--pin cwd' "$@"
-  ml_relative="Pin the working directory, if it reads relative paths or {snapshot}: $ml_quoted"
   ml_fallback=
   if [ "$ml_pin" = auto ]; then
     ml_fallback='If the working directory will do for all commands here: export MIRRORLATCH_FALLBACK=cwd'

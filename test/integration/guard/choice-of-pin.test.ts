@@ -241,9 +241,15 @@ describe('--pin auto', () => {
         }
         const inside = await runGuarded(guard, root, ['sudo', 'apt-get', 'update'], {
           caller,
+          options: ['--snapshot', 'first', '--chdir', 'no'],
           env: { PATH: `${home}:${pathOf(guard)}` },
         });
-        expectFailure(inside, 125, /sudo (sh|mirrorlatch run) .* -- apt-get update$/m);
+        expectFailure(
+          inside,
+          125,
+          /sudo (sh|mirrorlatch run) .* --snapshot first --chdir no -- apt-get update$/m,
+          / --snapshot first --pin cwd -- sudo apt-get update$/m,
+        );
       }
     },
   );
