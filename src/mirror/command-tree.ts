@@ -20,7 +20,13 @@ import { discard } from './discard.ts';
 import { trustMark } from './distrust.ts';
 import type { Layout } from './layout.ts';
 import { type CommandTreeRecord, checkCommandTree, parseJson } from './records.ts';
-import { isCommandTree, stagedClone, stagedCommandTree, stagedTree } from './staging.ts';
+import {
+  commandTreeId,
+  findLeftovers,
+  stagedClone,
+  stagedCommandTree,
+  stagedTree,
+} from './staging.ts';
 
 /** A tree in staging that a command of `lock` works on. */
 export interface CommandTree {
@@ -145,14 +151,19 @@ export function forgetCommandTree(layout: Layout, { id, path }: CommandTree): vo
   rmSync(recordOf(layout, id), { force: true });
 }
 
-function discardCommandTrees(layout: Layout, kept: CommandTree | undefined): void {
-  for (const name of readdirSync(layout.staging)) {
-    const path = join(layout.staging, name);
-    if (isCommandTree(name) && path !== kept?.path) discard(layout, path);
-  }
+/**
+ * Discards the trees that commands left, and their records.
+ *
+ * @param kept the tree to continue with, if any.
+ * @returns the ids of the trees.
+ */
+export function discardCommandTrees(layout: Layout, kept?: CommandTree): string[] {
+  const others = findLeftovers(layout).commands.filter((path) => path !== kept?.path);
+  for (const path of others) discard(layout, path);
   for (const id of recordedIds(layout)) {
     if (id !== kept?.id) rmSync(recordOf(layout, id), { force: true });
   }
+  return others.map(commandTreeId);
 }
 
 function recordedIds(layout: Layout): string[] {

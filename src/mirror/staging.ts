@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants, copyFileSync, readdirSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { makeOwnDirectory } from '../system/own-files.ts';
@@ -43,8 +43,9 @@ export function stagedCommandTree(layout: Layout, id: string): string {
   return join(layout.staging, id + COMMAND);
 }
 
-export function isCommandTree(name: string): boolean {
-  return name.endsWith(COMMAND);
+/** The id in the path of such a tree. */
+export function commandTreeId(path: string): string {
+  return basename(path, COMMAND);
 }
 
 /**
@@ -79,7 +80,7 @@ export function findLeftovers(layout: Layout): Leftovers {
   for (const { path, name } of trees) {
     if (name.endsWith(CLONE)) leftovers.clones.push(path);
     else if (name.endsWith(FOREIGN)) leftovers.foreign.push(path);
-    else if (isCommandTree(name)) leftovers.commands.push(path);
+    else if (name.endsWith(COMMAND)) leftovers.commands.push(path);
     else if (isSnapshotId(name)) leftovers.trees.push(path);
   }
   return leftovers;

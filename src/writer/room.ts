@@ -1,40 +1,67 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { hasCode, MirrorlatchError } from '../errors.ts';
+import { bytePath } from '../mirror/byte-path.ts';
 import type { MadeBy } from '../mirror/clone.ts';
+import { discardCommandTrees, leftCommandTree } from '../mirror/command-tree.ts';
 import { currentId, previousId } from '../mirror/current.ts';
+import { discard, discardedNames } from '../mirror/discard.ts';
 import type { Layout } from '../mirror/layout.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { spaceLacking } from '../mirror/preflight.ts';
 import { isLackOfSpace } from '../mirror/reserve.ts';
-import { sealStaging } from '../mirror/staging.ts';
+import { findLeftovers, stagedTree } from '../mirror/staging.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
+import { lstatIfThere } from '../system/files.ts';
 import { type FreeSpace, freeSpaceAt } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { removeTree } from '../system/remove-tree.ts';
 import { pruneOldSnapshots } from './pruning.ts';
 import type { Writer } from './writer.ts';
 
 /**
- * Runs `work`, which makes a snapshot. If the disk is too full for it, the snapshots go that
- * the end of the session would remove, and `work` runs once more. If the disk is too full even to
- * begin, partly transferred files go as well: otherwise they would keep the disk full for ever.
+ * Runs `work`, which makes the snapshot `id`. If the disk is too full for it, `work` runs again after
+ * each of these that makes room: the trash is emptied, the snapshots go that the end of the session
+ * would remove, and then what earlier syncs left in staging, which would otherwise keep the disk full
+ * for ever. What this run has transferred stays for the next try.
  *
  * @throws what `work` throws.
  */
 export async function makingRoom<Result>(
   writer: Writer,
+  id: string,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!isLackOfSpace(error)) throw error;
-    const hasBegun = error instanceof MirrorlatchError && error.details.rsync !== undefined;
-    const hasRoom = (await pruneFirst(writer)) || (!hasBegun && (await removePartialFiles(writer)));
-    if (!hasRoom) throw error;
-    return await work();
+  const { layout } = writer;
+  const partialFiles = new Set(partialFilesIn(layout).map(({ mark }) => mark));
+  const trees = new Set(treesIn(layout).map(({ mark }) => mark));
+  const ways = [
+    () => emptiedTrash(writer),
+    () => pruneFirst(writer),
+    () => removePartialFiles(writer, partialFiles),
+    () => removeTrees(writer, id, trees),
+  ];
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isLackOfSpace(error)) throw error;
+      let hasRoom = false;
+      while (!hasRoom) {
+        const way = ways.shift();
+        if (way === undefined) throw error;
+        hasRoom = await way();
+      }
+    }
   }
+}
+
+/** Discards what failed commands of `lock` left: a sync has no use for it, and it may be large. */
+export async function discardLeftByCommands(writer: Writer): Promise<void> {
+  const { layout } = writer;
+  const left = discardCommandTrees(layout);
+  if (left.length === 0) return;
+  writer.notice(`what an earlier command left is discarded: ${left.join(', ')}`);
+  await emptiedTrash(writer);
 }
 
 /**
@@ -83,15 +110,69 @@ async function pruneFirst(writer: Writer): Promise<boolean> {
   return true;
 }
 
-/** @returns whether there were any. */
-async function removePartialFiles(writer: Writer): Promise<boolean> {
-  const { layout, lock, inherit } = writer;
-  if (readdirSync(layout.partial).length === 0) return false;
+/** A tree that cannot be removed is worth a warning at the end of the session. */
+async function emptiedTrash({ layout, lock }: Writer): Promise<boolean> {
+  const before = discardedNames(layout).length;
+  await emptyTrash(layout, lock).catch(() => {});
+  return discardedNames(layout).length < before;
+}
+
+/**
+ * Removes partial files that this run has not gone on with.
+ *
+ * @param earlier the marks of those that were there when it began.
+ * @returns whether there were any.
+ */
+async function removePartialFiles(writer: Writer, earlier: ReadonlySet<string>): Promise<boolean> {
+  const { layout, lock } = writer;
+  const files = partialFilesIn(layout).filter(({ mark }) => earlier.has(mark));
+  if (files.length === 0) return false;
   lock.assertHeld();
-  await removeTree(layout.partial, inherit);
-  sealStaging(layout);
-  writer.notice('no room is left to begin, so what was only partly transferred has gone');
+  for (const { path } of files) rmSync(path, { recursive: true, force: true });
+  writer.notice('no room is left, so what was only partly transferred has gone');
   return true;
+}
+
+/**
+ * Removes the trees that earlier syncs left, except for one that this run or a command of `lock` goes
+ * on with.
+ *
+ * @param earlier the marks of those that were there when it began.
+ * @returns whether there were any.
+ */
+async function removeTrees(
+  writer: Writer,
+  id: string,
+  earlier: ReadonlySet<string>,
+): Promise<boolean> {
+  const { layout, lock, before } = writer;
+  const kept = [stagedTree(layout, id), leftCommandTree(layout, before)?.path];
+  const trees = treesIn(layout).filter(
+    ({ mark, path }) => earlier.has(mark) && !kept.includes(path),
+  );
+  lock.assertHeld();
+  for (const { path } of trees) discard(layout, path);
+  if (!(await emptiedTrash(writer))) return false;
+  writer.notice('no room is left, so the trees that earlier syncs left unfinished have gone');
+  return true;
+}
+
+/** The partial files in staging. A mark is that of one file as it is: going on with it changes that. */
+function partialFilesIn({ partial }: Layout): { path: Buffer; mark: string }[] {
+  return readdirSync(partial, { encoding: 'latin1' }).map((name) => {
+    const path = bytePath(partial, name);
+    const found = lstatIfThere(path);
+    return { path, mark: `${found?.dev}:${found?.ino}:${found?.ctimeNs}` };
+  });
+}
+
+/** The trees of syncs in staging. A mark is that of one tree, whatever its name. */
+function treesIn(layout: Layout): { path: string; mark: string }[] {
+  const { trees, foreign } = findLeftovers(layout);
+  return [...trees, ...foreign].map((path) => {
+    const found = lstatIfThere(path);
+    return { path, mark: `${found?.dev}:${found?.ino}` };
+  });
 }
 
 /** Adds to the error of a full disk how the mirror itself can make room, if it can. */

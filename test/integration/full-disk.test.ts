@@ -208,6 +208,28 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     expect(mirror.snapshots()).not.toContain('a');
   });
 
+  test('is no trap after a failed lock: the next sync discards the tree of its command first', async () => {
+    const mirror = smallMirror({ root: join(await mountTmpfs('size=9m'), 'mirror') });
+    await mirror.publish('a', { a: randomBytes(3 * MIB) });
+    expect((await runProgram(['lock', mirror.root, '--', 'false'])).exitCode).toBe(1);
+    mirror.change({ b: randomBytes(2.5 * MIB) });
+    const next = await runProgram(['sync', mirror.root]);
+    expect(next.exitCode, transcript(next)).toBe(0);
+    expect(next.stderr).toMatch(/what an earlier command left is discarded: \w+$/m);
+  });
+
+  test('is no trap for whole passes: what earlier syncs left goes when there is no other room', async () => {
+    const mirror = smallMirror({ root: join(await mountTmpfs('size=9m'), 'mirror') });
+    await mirror.publish('a', {});
+    mirror.change({ b1: randomBytes(4.5 * MIB), z: randomBytes(9 * MIB) });
+    expectFailure(await runProgram(['sync', mirror.root, '--', '-H']), 74, /no space left/i);
+    mirror.change({ b1: null, z: null, b2: randomBytes(4.5 * MIB) });
+    const next = await runProgram(['sync', mirror.root, '--', '-H']);
+    expect(next.exitCode, transcript(next)).toBe(0);
+    expect(next.stderr).toMatch(/no room is left, so what was only partly transferred has gone/);
+    expect(next.stderr).toMatch(/no room is left, so the trees that earlier syncs left unfinished/);
+  });
+
   test('except for blocks reserved for root can be freed by prune, as the hint says', async () => {
     const usual = await makeLoopFilesystem('ext4', { size: 24 * MIB });
     onTestFinished(() => usual.remove());

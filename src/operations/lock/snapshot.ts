@@ -29,7 +29,7 @@ export async function fillSnapshot(
   id: string,
 ): Promise<Filled> {
   const { layout, lock, signal, before } = writer;
-  const tree = await makingRoom(writer, () => makeTree(options, writer, id));
+  const tree = await makingRoom(writer, id, () => makeTree(options, writer, id));
   const end = await runLocked(options, lock, layout.kernelLock, {
     MIRRORLATCH_ROOT: layout.root,
     MIRRORLATCH_ID: id,

@@ -17,7 +17,7 @@ import type { OnEvent } from '../../writer/events.ts';
 import { warnOfClosed } from '../../writer/modes.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
 import { makingSnapshot, recordFailure } from '../../writer/publishing.ts';
-import { makingRoom } from '../../writer/room.ts';
+import { discardLeftByCommands, makingRoom } from '../../writer/room.ts';
 import { repairAbandonedGate, withLock, withWriter } from '../../writer/session.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
@@ -62,8 +62,10 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const session = { command, failure, lock, ...policy, prune, signal, onEvent };
   const { result, recovered, pruned } = await withWriter(layout, session, async (writer) => {
     const first = rememberFirstSync(options, writer);
-    const make = (newId: string): Promise<Synced> =>
-      makingRoom(writer, () => bringUp(options, writer, newId));
+    const make = async (newId: string): Promise<Synced> => {
+      await discardLeftByCommands(writer);
+      return makingRoom(writer, newId, () => bringUp(options, writer, newId));
+    };
     const synced = await makingSnapshot(writer, { id, at }, make);
     if (first !== undefined) settle(writer, first);
     return synced;
