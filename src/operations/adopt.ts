@@ -14,6 +14,7 @@ import type { Settings } from '../mirror/records.ts';
 import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/settings.ts';
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
+import { refuseProtectingRules } from '../rsync/option-files.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { areOnOneMount, mountOf, refuseMountsWithin } from '../system/mounts.ts';
 import { pathsInUse, processName, userName } from '../system/proc.ts';
@@ -58,6 +59,7 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
     refuseOtherMirror(layout, settings, currentId(layout), options.mode, directory);
   }
   const given = { ...settingsFrom(options.settings), adopted: directory };
+  if (options.mode !== 'in-place') refuseProtectingRules(given.rsyncOptions ?? []);
   const { layout } = found ?? createMirror(root, given, { mode: options.mode });
   warnOfOwner(directory, root, options.onEvent);
   const failure = `${directory} cannot be adopted`;

@@ -11,6 +11,7 @@ import {
   type SettingsOptions,
   settingsFrom,
 } from '../mirror/settings.ts';
+import { refuseProtectingRules } from '../rsync/option-files.ts';
 import { destinationIn, parseSource } from '../rsync/source.ts';
 import { realPathToBe } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -45,6 +46,7 @@ export function init({ root, inPlace, noServeAt = false, ...rules }: InitOptions
   if (found !== undefined && found.settings.mode !== mode) {
     throw otherMode(root, found.settings.mode);
   }
+  if (mode !== 'in-place') refuseProtectingRules(given.rsyncOptions ?? []);
   if (serveAt !== undefined && mode === 'in-place') {
     throw new MirrorlatchError('USAGE', '--serve-at cannot be used with an in-place mirror', {
       hint: 'It needs room for a second tree. Leave one of them out.',

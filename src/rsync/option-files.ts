@@ -43,34 +43,43 @@ export function withAbsoluteFiles(given: readonly string[]): string[] {
   });
 }
 
+/** What depends on the mirror and its source, where options of rsync are concerned. */
+export interface OptionLimits {
+  /** Real paths of directories in which rsync may not write a file of its own. */
+  frozen: readonly string[];
+  /** The source is on this host, so that the other rsync is the one that writes the mirror. */
+  isLocal: boolean;
+  /** The mirror has one tree, in which a rule can protect something. */
+  isInPlace: boolean;
+}
+
 /**
- * Checks that the files which options name can be read, or written without harm.
+ * Checks that the files which options name can be read, or written without harm, and that no option
+ * or rule, in such files too, loses what it is given to keep.
  *
  * @param options as `withAbsoluteFiles` returns them.
- * @param frozen real paths of directories in which rsync may not write a file of its own.
  * @throws MirrorlatchError USAGE
  */
-export function checkOptionFiles(options: readonly string[], frozen: readonly string[]): void {
+export function checkOptions(options: readonly string[], limits: OptionLimits): void {
   for (const { name, words } of parseRsyncOptions(options).named) {
+    if (name === 'remote-option' && limits.isLocal) throw noOtherEnd(words);
+    if (name === 'filter' && !limits.isInPlace) refuseProtection(words, optionValue(words));
     const file = fileOf(name, words);
     if (file === undefined) continue;
     if (file.use === 'written') {
-      refuseToWrite(file.path, words, frozen);
+      refuseToWrite(file.path, words, limits.frozen);
       continue;
     }
     refuseUnreadable(file.path, words);
-    if (file.use === 'rules') refuseRelativeMerges(file.path, words, new Set());
+    checkRules(file, words, limits, new Set());
   }
 }
 
-/** The options without those that `checkOptionFiles` refuses. */
-export function withoutFaultyFiles(
-  options: readonly string[],
-  frozen: readonly string[],
-): string[] {
+/** The options without those that `checkOptions` refuses. */
+export function withoutFaultyOptions(options: readonly string[], limits: OptionLimits): string[] {
   return parseRsyncOptions(options).named.flatMap(({ words }) => {
     try {
-      checkOptionFiles(words, frozen);
+      checkOptions(words, limits);
       return words;
     } catch {
       return [];
@@ -118,9 +127,47 @@ function whyNotToWrite(path: string, frozen: readonly string[]): string | undefi
   return found.nlink > 1 ? `${path} has a second name (hard link)` : undefined;
 }
 
+/**
+ * Rules of the receiving side: `protect`, `risk`, and the others with the modifier `r` (rsync(1),
+ * FILTER RULES). They keep what the source does not have, which only a tree that is written in place
+ * can hold: a new one is made of the source alone.
+ */
+const PROTECTS =
+  /^(?:[PR]|(?:protect|risk)(?:[,\s_]|$)|(?:(?:exclude|include|merge|dir-merge),|[-+.:],?)[^ _]*r)/;
+
+/**
+ * Refuses the rules among the options themselves that protect something, for a mirror of snapshots.
+ *
+ * @throws MirrorlatchError USAGE
+ */
+export function refuseProtectingRules(options: readonly string[]): void {
+  for (const { name, words } of parseRsyncOptions(options).named) {
+    if (name === 'filter') refuseProtection(words, optionValue(words));
+  }
+}
+
+/** @param file the file that has the rule; by default the option itself. */
+function refuseProtection(words: readonly string[], rule: string, file?: string): void {
+  if (!PROTECTS.test(rule)) return;
+  const where = file === undefined ? '' : `${file} has the rule ${JSON.stringify(rule)}, and `;
+  throw problem(
+    words,
+    `${where}a snapshot is a new tree, in which a rule protects nothing`,
+    'Keep what it is to protect beside the mirror, or use a mirror that is written in place: mirrorlatch help in-place',
+  );
+}
+
+function noOtherEnd(words: readonly string[]): MirrorlatchError {
+  return problem(
+    words,
+    'the source is on this host, so the option would go to the rsync that writes the mirror',
+    `Give the option itself, without -M: ${quoteForSh(optionValue(words))}`,
+  );
+}
+
 interface OptionFile {
   path: string;
-  use: 'read' | 'written' | 'rules';
+  use: 'read' | 'written' | 'rules' | 'rules in words';
   /** What precedes the path in the option's value. */
   before: string;
 }
@@ -139,14 +186,23 @@ function fileOf(name: string, words: readonly string[]): OptionFile | undefined 
 function mergedFile(rule: string): OptionFile | undefined {
   const [, before, path = ''] =
     /^((?:merge(?:,[^ _]*)?|\.[^ _]*)(?:[ _]|$))(.*)$/s.exec(rule) ?? [];
-  return before === undefined ? undefined : { path, use: 'rules', before };
+  if (before === undefined) return undefined;
+  // By these modifiers the file has patterns and no rules, or a rule in each word.
+  if (/[-+C]/.test(before)) return { path, use: 'read', before };
+  return { path, use: before.includes('w') ? 'rules in words' : 'rules', before };
 }
 
-function refuseRelativeMerges(file: string, words: readonly string[], seen: Set<string>): void {
-  if (seen.has(file)) return;
+function checkRules(
+  { path: file, use }: OptionFile,
+  words: readonly string[],
+  limits: OptionLimits,
+  seen: Set<string>,
+): void {
+  if (!use.startsWith('rules') || seen.has(file)) return;
   seen.add(file);
-  const rules = readFileSync(file, 'utf8');
-  for (const rule of rules.split(/[\n\r]/)) {
+  const rules = readFileSync(file, 'utf8').split(use === 'rules' ? /[\n\r]/ : /\s/);
+  for (const rule of rules) {
+    if (!limits.isInPlace) refuseProtection(words, rule, file);
     const merged = mergedFile(rule);
     if (merged === undefined) continue;
     if (!isAbsolute(merged.path)) {
@@ -154,7 +210,7 @@ function refuseRelativeMerges(file: string, words: readonly string[], seen: Set<
       throw problem(words, inside, 'Write the absolute path there.');
     }
     refuseUnreadable(merged.path, words);
-    refuseRelativeMerges(merged.path, words, seen);
+    checkRules(merged, words, limits, seen);
   }
 }
 

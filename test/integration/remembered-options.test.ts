@@ -1,4 +1,5 @@
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -192,6 +193,87 @@ describe('a file that an option of rsync names', () => {
     expect((await runProgram(words, { cwd })).exitCode).toBe(0);
     expect(published(mirror)).toEqual(['file']);
   });
+});
+
+describe('a rule that protects what the source does not have', () => {
+  /** A directory that holds a file of this host beside what the source has. */
+  const withOwnFile = (files: Readonly<Record<string, string>> = {}) => {
+    const mirror = mirrorWithRules(files);
+    const directory = join(mirror.home, 'known');
+    cpSync(mirror.source, directory, { recursive: true, preserveTimestamps: true });
+    mkdirSync(join(directory, 'trace'));
+    writeFileSync(join(directory, 'trace/myhost'), 'mine');
+    return { ...mirror, directory, root: `${directory}.mirror` };
+  };
+
+  test('is refused in a mirror of snapshots, in files too', async () => {
+    const mirror = withOwnFile({ words: '-_/x P_/trace\n', outer: '' });
+    const { directory, root, source, rules: cwd } = mirror;
+    writeFileSync(join(cwd, 'outer'), `# rules\nmerge,w ${cwd}/words\n`);
+    const why = /a snapshot is a new tree, in which a rule protects nothing\n.*in-place/;
+    for (const rule of ['protect /trace/***', '. outer']) {
+      const words = ['sync', source, root, '--', `--filter=${rule}`];
+      expectFailure(await runProgram(words, { cwd }), 64, why);
+      expectFailure(await runProgram(words.toSpliced(3, 0, '--dry-run'), { cwd }), 64, why);
+    }
+    const options = ['--source', source, '--', '-fP /trace/***'];
+    expectFailure(await runProgram(['init', '--adopt', directory, ...options]), 64, why);
+    expectFailure(await runProgram(['init', root, ...options]), 64, why);
+    expect(readdirSync(directory)).toContain('trace');
+  });
+
+  test('that a file comes to hold later ends the sync with 78 and the command that forgets the file', async () => {
+    const mirror = withOwnFile({ outer: '- /x\n' });
+    const { directory, root, source, rules: cwd } = mirror;
+    const words = ['init', '--adopt', directory, '--source', source, '--', '-f. outer'];
+    expect((await runProgram(words, { cwd })).exitCode).toBe(0);
+    writeFileSync(join(cwd, 'outer'), 'P /trace/***\n');
+    const failed = await runProgram(['sync', root]);
+    expectFailure(failed, 78, /outer has the rule "P \/trace\/\*\*\*"/, /--clear-options/);
+    expect(readdirSync(directory)).toContain('trace');
+  });
+
+  test('is a pattern in a file of patterns, and obeyed in place', async () => {
+    const { root, source, rules: cwd, ...mirror } = withOwnFile({ patterns: 'P secret\n' });
+    mirror.change({ 'P secret': 'left out' });
+    const words = ['sync', source, root, '--', '--filter=merge,- patterns'];
+    expect((await runProgram(words, { cwd })).exitCode).toBe(0);
+    expect(published({ ...mirror, root, source })).toEqual(['below', 'file', 'secret']);
+    const inPlace = ['init', `${root}2`, '--in-place', '--adopt', mirror.directory];
+    const rules = ['--source', source, '--', '-fP /trace/***'];
+    expect((await runProgram([...inPlace, ...rules])).exitCode).toBe(0);
+    await runForJson(['sync', `${root}2`]);
+    expect(readdirSync(mirror.directory)).toContain('trace');
+  });
+
+  test('in a file of the source is not obeyed, and what it would protect is counted', async () => {
+    const { root, source, ...mirror } = withOwnFile();
+    mirror.change({ '.rsync-filter': 'P /trace/***\n' });
+    writeFileSync(join(mirror.directory, '.rsync-filter'), 'P /trace/***\n');
+    const words = ['init', '--adopt', mirror.directory, '--source', source, '--', '-F'];
+    expect((await runProgram(words)).exitCode).toBe(0);
+    const { plan } = await runForJson(['sync', root, '--dry-run']);
+    expect(plan).toMatchObject({ deletedFiles: 1 });
+    const synced = await runForJson(['sync', root]);
+    expect(synced['plan']).toMatchObject({ deletedFiles: 1 });
+    expect(readdirSync(mirror.directory)).not.toContain('trace');
+  });
+});
+
+test('an option for the other rsync is refused if the source is on this host: it would write the mirror', async () => {
+  const mirror = await oneSnapshot();
+  const { source, root } = mirror;
+  const log = join(root, 'current/log');
+  for (const option of [`-M--log-file=${log}`, '--remote-option=--inplace']) {
+    for (const flags of [[], ['--dry-run']]) {
+      const result = await runProgram(['sync', root, ...flags, '--', option]);
+      expectFailure(result, 64, /the source is on this host/, /Give the option itself/);
+    }
+  }
+  expect(published(mirror)).toEqual(['below', 'file']);
+  const words = ['init', root, '--source', source, '--', '-M--fake-super'];
+  expect((await runProgram(words)).exitCode).toBe(0);
+  expectFailure(await runProgram(['sync', root]), 78, /--clear-options/);
 });
 
 describe('options after -- of a later sync', () => {

@@ -20,6 +20,12 @@ import type { PlanContext } from './context.ts';
 import type { EntryListener } from './differences.ts';
 
 /**
+ * Makes a plan count what a rule in a file of the source protects (rsync(1), dir-merge): a snapshot is
+ * a new tree, and does not have it. The first rule that matches counts.
+ */
+const UNPROTECTED = ['--filter=risk *'];
+
+/**
  * Finds out what differs between the source and `target`, a directory that need not exist.
  *
  * @param listen makes a listener for each try; that of the clean one is returned.
@@ -37,12 +43,13 @@ export async function makePlan<Listener extends EntryListener>(
     leavesOut: leavesOutOf(transfer),
     isRemains: context.hasRemains ? mayBeTemporary : () => false,
   };
+  const unprotected = context.strategy === 'in-place' ? [] : UNPROTECTED;
   const { run, totals } = await untilClean(context, () => {
     const plan = new Plan(target, rules, context.watched);
     const listener = listen();
     const listenTo = (entry: Entry | undefined) => entry && listener.add(entry);
     return {
-      args: [...moreArguments, ...planArguments(transfer, target)],
+      args: [...moreArguments, ...unprotected, ...planArguments(transfer, target)],
       onEntry: (entry: Entry) => {
         refuseMirror(transfer, entry);
         listenTo(plan.add(entry));

@@ -23,9 +23,10 @@ import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
 import { joinOptions, showOptions } from '../../rsync/join-options.ts';
 import {
-  checkOptionFiles,
+  checkOptions,
+  type OptionLimits,
   withAbsoluteFiles,
-  withoutFaultyFiles,
+  withoutFaultyOptions,
 } from '../../rsync/option-files.ts';
 import { parseRsyncOptions } from '../../rsync/options.ts';
 import { pushedSource } from '../../rsync/pushed.ts';
@@ -126,13 +127,17 @@ export function planWork(
   checkPlaces(source, layout.root, settings.serveAt);
   const given = withAbsoluteFiles(options.rsyncOptions ?? []);
   const joined = joinOptions(remembered.rsyncOptions, given);
-  const frozen = [
-    layout.root,
-    ...(source.kind === 'local' ? [realPathToBe(source.path)] : []),
-    ...(settings.serveAt === undefined ? [] : [realPathToBe(settings.serveAt)]),
-  ];
-  checkOptionFiles(given, frozen);
-  checkRememberedFiles(remembered.rsyncOptions, layout, frozen);
+  const limits = {
+    frozen: [
+      layout.root,
+      ...(source.kind === 'local' ? [realPathToBe(source.path)] : []),
+      ...(settings.serveAt === undefined ? [] : [realPathToBe(settings.serveAt)]),
+    ],
+    isLocal: source.kind === 'local',
+    isInPlace: settings.mode === 'in-place',
+  };
+  checkOptions(given, limits);
+  checkRememberedOptions(remembered.rsyncOptions, layout, limits);
   for (const contradiction of joined.contradictions) onNotice(contradiction);
   const { args, needsWholePass: wholeFor } = parseRsyncOptions(joined.args);
   const without = new Set(options.without);
@@ -163,20 +168,20 @@ export function planWork(
   };
 }
 
-/** @throws MirrorlatchError CONFIGURATION when a file of remembered options cannot be used. */
-function checkRememberedFiles(
+/** @throws MirrorlatchError CONFIGURATION when a remembered option, or its file, cannot be used. */
+function checkRememberedOptions(
   options: readonly string[],
   { root }: Layout,
-  frozen: readonly string[],
+  limits: OptionLimits,
 ): void {
   try {
-    checkOptionFiles(options, frozen);
+    checkOptions(options, limits);
   } catch (error) {
     if (!hasCode(error, 'USAGE')) throw error;
-    const others = withoutFaultyFiles(options, frozen);
+    const others = withoutFaultyOptions(options, limits);
     const rest = others.length === 0 ? '--clear-options' : `-- ${showOptions(others)}`;
     throw new MirrorlatchError('CONFIGURATION', `${error.message}. ${root} remembers that option`, {
-      hint: `Put the file right. To forget the option, and mirror what it may have left out: mirrorlatch init ${quoteForSh(root)} ${rest}`,
+      hint: `${error.hint} To forget the option, and mirror what it may have left out: mirrorlatch init ${quoteForSh(root)} ${rest}`,
       cause: error,
     });
   }
