@@ -58,6 +58,8 @@ describe('A served directory', () => {
     await mirror.sync();
     expect(mirror.read()).toBe('content');
     expect(readdirSync(`${mirror.www}.old`)).toEqual(['KEEP']);
+    const log = await runProgram(['sync', mirror.root, '--', `--log-file=${mirror.www}/log`]);
+    expectFailure(log, 64, /rsync would write into .*\/www$/m);
   });
 
   test.each(['sync', 'rollback'])(

@@ -10,7 +10,6 @@ import type { Entry } from '../../rsync/itemize.ts';
 import { DELAYED } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
-import { refuseMountsWithin } from '../../system/mounts.ts';
 import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { progressOf, reportPlan, type SyncContext } from './context.ts';
@@ -116,8 +115,6 @@ class LivePass {
       known = undefined;
       this.#changes = this.#with(plan.figures);
       writer.enter('transferring');
-      // What is mounted in the tree would be written, too.
-      refuseMountsWithin(this.#tree, 'written');
       await takeOut(this.#tree, listener.unwanted, writer.layout.partial, signal);
       const excludeList = makeExcludeList(writer, plan.excluded);
       const passArguments = inPlaceArguments(transfer, this.#tree, excludeList, plan.deletions);
