@@ -375,13 +375,11 @@ describe('invalid options', () => {
       expectFailure(await runGuarded(guard, join(root, 'snapshots'), ['true']), 125, /no mirror/);
     }
     for (const guard of oneOfEachKind) {
-      const options = ['--snapshot', 'third'];
-      expectFailure(
-        await runGuarded(guard, root, ['true'], { options }),
-        125,
-        /has no snapshot third/,
-        /mirrorlatch list/,
-      );
+      // In place, the one tree is called live.
+      for (const id of ['third', 'live']) {
+        const result = await runGuarded(guard, root, ['true'], { options: ['--snapshot', id] });
+        expectFailure(result, 125, new RegExp(`has no snapshot ${id}`), /mirrorlatch list/);
+      }
     }
     expect(readFileSync(join(root, 'current', 'file'), 'utf8')).toBe('second');
   });

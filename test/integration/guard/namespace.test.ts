@@ -137,6 +137,7 @@ describe('I1: in a namespace pin', () => {
     `what is mounted in the mirror is read-only too, and keeps its options${noMount}`,
     async () => {
       const { root } = await mirrorWithMore();
+      const mountOptions = 'mode=777,nosuid,noexec,nosymfollow';
       const places = [
         join(root, 'snapshots', 'third', 'below'),
         join(root, '.hidden'),
@@ -144,7 +145,7 @@ describe('I1: in a namespace pin', () => {
       ];
       for (const place of places) {
         mkdirSync(place, { recursive: true });
-        await execa('mount', ['-t', 'tmpfs', '-o', 'mode=777,nosuid,noexec', 'inner', place]);
+        await execa('mount', ['-t', 'tmpfs', '-o', mountOptions, 'inner', place]);
         onTestFinished(async () => {
           await execa('umount', [place]);
         });
@@ -159,7 +160,9 @@ describe('I1: in a namespace pin', () => {
           ),
           { caller, options: namespace },
         );
-        expect(result.stdout, transcript(result)).toBe('ro,nosuid,noexec,relatime\n'.repeat(3));
+        expect(result.stdout, transcript(result)).toBe(
+          'ro,nosuid,noexec,relatime,nosymfollow\n'.repeat(3),
+        );
       }
     },
   );

@@ -95,6 +95,10 @@ for (const { guard, caller, name, pin } of pinnings) {
           IFS: ':\n',
           OPTIND: '7',
           PPID: '1',
+          LD_LIBRARY_PATH: '',
+          LD_PRELOAD: '',
+          LD_AUDIT: '',
+          NODE_OPTIONS: '',
         },
       });
       const variables = (printed: string): Record<string, string> =>
