@@ -160,7 +160,14 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     const status = await runProgram(['status', one.root, '--json']);
     const finding = { kind: 'unfinished-adoption', path: one.directory };
     expect(status.json()['findings']).toContainEqual(finding);
+    // In place, the crash came before the gate was opened for the first time.
+    const gate = join(one.root, '.mirrorlatch/gate.json');
+    if (mode === 'in-place') {
+      const record = JSON.parse(readFileSync(gate, 'utf8'));
+      writeFileSync(gate, JSON.stringify({ ...record, state: 'dirty', by: 'init' }));
+    }
     await runForJson(['init', '--adopt', one.directory, ...flagsOf(mode)]);
+    if (mode === 'in-place') expect(readFileSync(gate, 'utf8')).toContain('"state":"open"');
     expect(one.inodes()).toEqual(before);
     rmSync(one.directory);
     await runForJson(['sync', one.source, one.root]);
