@@ -252,6 +252,8 @@ test.skipIf(!runsAsRoot)(
       });
       expect(lease.exitCode, lease.stderr).toBe(0);
     }
+    for (const name of ['mirror.json', 'history.jsonl'])
+      expect(statSync(mirror.state(name)).mode & 0o777, name).toBe(0o644);
   },
 );
 

@@ -108,6 +108,12 @@ describe.concurrent('the tree that the command makes', () => {
     const current = join(mirror.root, 'current');
     expect(readFileSync(join(current, 'below', 'file'), 'utf8')).toBe('content belowmore\n');
     expect(readFileSync(join(current, 'new'), 'utf8')).toBe('fetched\n');
+
+    const replaces = `cd "$MIRRORLATCH_STAGING" && printf tsrif >x && touch -r file x && mv x file
+      touch -r "$MIRRORLATCH_ROOT/current/." .; exit 1`;
+    await lock(mirror, ['--hard-links-are-safe'], replaces);
+    await succeeds(mirror, ['--id', 'third', '--resume'], 'exit 0');
+    expect(readFileSync(join(current, 'file'), 'utf8')).toBe('tsrif');
   });
 
   test('is not published if it equals the current snapshot', async () => {

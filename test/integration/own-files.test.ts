@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   chownSync,
   existsSync,
   linkSync,
@@ -172,12 +173,14 @@ describe('a history that cannot take a line', () => {
   test('in a mirror that was copied by hard links gets content of its own, and the copy keeps the old one', async () => {
     const mirror = await twoSnapshots();
     const copy = join(mirror.home, 'copy');
+    chmodSync(mirror.state('history.jsonl'), 0o640);
     execaSync('cp', ['-al', mirror.root, copy]);
     const before = readFileSync(join(copy, '.mirrorlatch/history.jsonl'), 'utf8');
     await mirror.publish('c', { file: 'c' });
     await runForJson(['rollback', mirror.root]);
     expect(mirror.history().map(({ id }) => id)).toEqual(['a', 'b', 'c', 'b']);
     expect(readFileSync(join(copy, '.mirrorlatch/history.jsonl'), 'utf8')).toBe(before);
+    expect(statSync(mirror.state('history.jsonl')).mode & 0o777, 'as it was').toBe(0o640);
   });
 
   test.runIf(nobodyRunsTheProgram)(

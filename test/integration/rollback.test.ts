@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -205,6 +205,15 @@ describe('a hold', () => {
       const result = await runProgram(['rollback', mirror.root, ...more, '--release']);
       expectFailure(result, 64, /--release cannot be combined with/);
     }
+    expect(contentOfCurrent(mirror)).toBe('second');
+  });
+
+  test('that cannot be recorded leaves current as it is, because the next sync would undo the rollback', async () => {
+    const mirror = await twoSnapshots();
+    rmSync(mirror.state('settings.flock'), { force: true });
+    mkdirSync(mirror.state('settings.flock'));
+    const result = await runProgram(['rollback', mirror.root, '--hold', 'libc6 is broken']);
+    expectFailure(result, 74, /settings\.flock/);
     expect(contentOfCurrent(mirror)).toBe('second');
   });
 });
