@@ -1,12 +1,6 @@
-import { chmodSync, closeSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  ifThere,
-  lstatIfThere,
-  openNewFile,
-  readTextIfThere,
-  writeWhole,
-} from '../system/files.ts';
+import { ifThere, lstatIfThere, readTextIfThere, writeWhole } from '../system/files.ts';
 import {
   type CloneMethod,
   canReflink,
@@ -22,6 +16,7 @@ import type { Layout } from './layout.ts';
 import { type CommandTreeRecord, checkCommandTree, parseJson } from './records.ts';
 import {
   commandTreeId,
+  ctimeNow,
   findLeftovers,
   stagedClone,
   stagedCommandTree,
@@ -170,15 +165,6 @@ function recordedIds(layout: Layout): string[] {
   return (ifThere(() => readdirSync(layout.staging)) ?? [])
     .map((name) => RECORD.exec(name)?.[1])
     .filter((id) => id !== undefined);
-}
-
-/** The time by the clock of the mirror's filesystem, as it stamps a ctime; ns since the epoch. */
-export function ctimeNow(layout: Layout): bigint {
-  const path = join(layout.staging, '.stamp');
-  closeSync(openNewFile(path, 0o600));
-  const stamp = ctimeOf(path);
-  rmSync(path);
-  return stamp;
 }
 
 function ctimeOf(path: string): bigint {

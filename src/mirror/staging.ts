@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { constants, copyFileSync, readdirSync, renameSync } from 'node:fs';
+import { closeSync, constants, copyFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { ifThere, lstatIfThere } from '../system/files.ts';
+import { ifThere, lstatIfThere, openNewFile } from '../system/files.ts';
 import { makeOwnDirectory } from '../system/own-files.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { bytePath } from './byte-path.ts';
@@ -108,4 +108,13 @@ export function markForeign(layout: Layout): void {
     []) {
     copyFileSync(bytePath(layout.partial + mark, name), bytePath(layout.partial, name), copy);
   }
+}
+
+/** The time by the clock of the mirror's filesystem, as it stamps a ctime; ns since the epoch. */
+export function ctimeNow(layout: Layout): bigint {
+  const path = join(layout.staging, '.stamp');
+  closeSync(openNewFile(path, 0o600));
+  const stamp = lstatIfThere(path)?.ctimeNs ?? 0n;
+  rmSync(path);
+  return stamp;
 }

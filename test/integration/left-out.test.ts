@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, symlinkSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -64,6 +73,20 @@ describe.each(Object.entries(WAYS))('I15: by %s', (way, { make, words }) => {
     expect(again.stdout).toMatch(/^unchanged: /);
     expect(again.stderr).toMatch(/left out gone0, gone1, gone2 and 2 more: /);
     expect(again.stderr).toMatch(why);
+  });
+
+  test('what is left out hides no damage from --checksum, which repairs it', async () => {
+    const mirror = await mirrorFor('damage');
+    mirror.change({ large: 'x'.repeat(9999) });
+    await mirror.sync(...words, '--', '--max-size=5k');
+    const damaged = join(mirror.root, 'current', 'file');
+    writeFileSync(damaged, 'damaged'.slice(0, statSync(damaged).size));
+    execaSync('touch', ['-r', join(mirror.source, 'file'), damaged]);
+    const options = ['--', '--max-size=5k', '--checksum'];
+    expect(await mirror.sync(...words, ...options)).toMatchObject({ outcome: 'published' });
+    const [ours, theirs] = [join(mirror.root, 'current', 'file'), join(mirror.source, 'file')];
+    expect(readFileSync(ours, 'utf8')).toBe(readFileSync(theirs, 'utf8'));
+    expect(await mirror.sync(...words, ...options)).toMatchObject({ outcome: 'unchanged' });
   });
 
   test('names that only look temporary are content', async () => {

@@ -324,6 +324,12 @@ describe('what a filesystem cannot store', () => {
         mirror.change({ 'below/file': 'other content' });
         expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
         expect(contentOf(mirror, 'below/file')).toBe('other content');
+
+        const size = contentOf(mirror, 'file').length;
+        writeFileSync(join(mirror.source, 'file'), 'y'.repeat(size));
+        utimesSync(join(mirror.source, 'file'), late, late);
+        expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+        expect(contentOf(mirror, 'file')).toBe('y'.repeat(size));
       } finally {
         await disk.remove();
       }

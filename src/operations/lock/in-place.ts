@@ -1,8 +1,8 @@
 import { asMirrorlatchError, MirrorlatchError } from '../../errors.ts';
-import { ctimeNow } from '../../mirror/command-tree.ts';
 import { behindGate, readGate } from '../../mirror/gate.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
 import type { GateRecord } from '../../mirror/records.ts';
+import { ctimeNow } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
 import { programName } from '../../system/foreground.ts';

@@ -1,14 +1,14 @@
 import { renameSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { distrustAfterRestart } from '../../mirror/distrust.ts';
-import type { Plan, PlanFigures } from '../../mirror/plan.ts';
-import { findLeftovers, keepToCopyFrom, stagedTree } from '../../mirror/staging.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
+import { ctimeNow, findLeftovers, keepToCopyFrom, stagedTree } from '../../mirror/staging.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { BackgroundClone } from './background-clone.ts';
 import { type BuiltTree, reportPlan, type SyncContext } from './context.ts';
-import { settle } from './settle.ts';
+import { agree, settle } from './settle.ts';
 import {
   lookAgain,
   makeWorkPlan,
@@ -29,7 +29,7 @@ type Beginning =
 
 /** A tree that is one state of the source. */
 interface Filled {
-  /** False if it equals `current` after all. */
+  /** False if it has nothing that `current` has not: what differs cannot be stored here. */
   isChanged: boolean;
   /** What has changed, compared with `current`. */
   figures: PlanFigures;
@@ -100,7 +100,7 @@ async function fill(
       }
       const missing = await lookAgain(context, tree);
       await differences(missing);
-      return settled(context, tree, work.plan, missing, differences);
+      return settled(context, tree, { work, first: missing, since: 0n }, differences);
     }
     case 'empty': {
       await heedSpace(writer, figures, 'none');
@@ -108,47 +108,56 @@ async function fill(
       const wholePass = (found: WorkPlan) => pass.run(found.plan);
       await wholePass(work);
       const again = context.needsWholePass ? wholePass : differences;
-      return settled(context, tree, work.plan, work, again);
+      return settled(context, tree, { work, first: work, since: 0n }, again);
     }
     case 'clone': {
       const { clone } = beginning;
       await heedSpace(writer, figures, clone.expected, clone.freeBefore);
       writer.enter('cloning');
       await clone.moveTo(tree);
+      const since = ctimeNow(writer.layout);
       await differences(work);
-      return settled(context, tree, work.plan, work, differences);
+      return settled(context, tree, { work, first: work, since }, differences);
     }
   }
 }
 
-/**
- * Settles the tree, unless the user has turned that off.
- *
- * @param planned what was to change, compared with `current`.
- * @param first what the transfer that has just been made began with.
- */
+/** How a tree was made that has to settle. */
+interface Made {
+  /** What was to change, compared with `current`. */
+  work: WorkPlan;
+  /** What the transfer that has just been made began with. */
+  first: WorkPlan;
+  /** Files with an earlier ctime are as they were cloned; ns since the epoch. */
+  since: bigint;
+}
+
+/** Settles the tree, unless the user has turned that off. */
 async function settled(
   context: SyncContext,
   tree: string,
-  planned: Plan,
-  first: WorkPlan,
+  { work, first, since }: Made,
   transfer: (found: WorkPlan) => Promise<void>,
 ): Promise<Filled> {
-  const { transfer: options, base, signal } = context;
+  const { transfer: options, base, watched, signal } = context;
+  const { figures: planned, isExact } = work.plan;
+  const settles = !options.without.has('settle');
   const look = () => lookAgain(context, tree);
-  const { last, rounds } = options.without.has('settle')
-    ? { last: { plan: planned }, rounds: 0 }
-    : await settle(context, first, look, transfer);
+  const { last, rounds } = settles
+    ? await settle(context, first, look, transfer)
+    : { last: work, rounds: 0 };
   const { source, leftOut } = last.plan.figures;
   // The same total, reached without another round: what was transferred is what was planned.
-  const isAsPlanned = rounds === 0 && isDeepStrictEqual(source, planned.figures.source);
-  if (isAsPlanned && planned.isExact) return { isChanged: true, figures: planned.figures };
-  const { isEqual, figures } = await compareTrees(tree, {
-    base,
-    since: NO_CONTENT,
-    watched: context.watched,
-    signal,
-  });
+  const isAsPlanned = rounds === 0 && isDeepStrictEqual(source, planned.source);
+  if (isAsPlanned && isExact) return { isChanged: true, figures: planned };
+  // After more rounds the source may have gone back to what is published, or all that still differs may
+  // be what cannot be stored.
+  const isCertain = rounds === 0 || !(last.plan.isEmpty || agree(work, last));
+  const comparison = { base, since: isCertain ? NO_CONTENT : since, watched, signal };
+  const { isEqual, figures } = await compareTrees(tree, comparison);
   context.refuseShrinking(figures);
-  return { isChanged: base === undefined || !isEqual, figures: { ...figures, leftOut } };
+  return {
+    isChanged: base === undefined || isCertain || !isEqual,
+    figures: { ...figures, leftOut },
+  };
 }

@@ -80,7 +80,8 @@ export function forLook(context: SyncContext): SyncContext {
   return { ...context, transfer: { ...transfer, options } };
 }
 
-function agree(one: Look, other: Look): boolean {
+/** Whether two looks have found the same differences. */
+export function agree(one: Look, other: Look): boolean {
   return one.listener.fingerprint.equals(other.listener.fingerprint);
 }
 
