@@ -5,8 +5,9 @@ import { giveBack, hintToLink, rootBehind, takeIn } from '../mirror/adoption.ts'
 import { currentId } from '../mirror/current.ts';
 import { isInPlace, markWhole, readGate } from '../mirror/gate.ts';
 import { appendHistory } from '../mirror/history.ts';
-import { type Layout, LIVE } from '../mirror/layout.ts';
+import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
 import { makeLease } from '../mirror/lease.ts';
+import { describeProcesses } from '../mirror/lock-state.ts';
 import { findMirror, type Mirror, mirrorAround, openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
@@ -17,7 +18,8 @@ import { snapshotIds } from '../mirror/survey.ts';
 import { refuseProtectingRules } from '../rsync/option-files.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { areOnOneMount, mountOf, refuseMountsWithin } from '../system/mounts.ts';
-import { pathsInUse, processName, userName } from '../system/proc.ts';
+import { type ProcessPath, pathsInUse, processName, userName } from '../system/proc.ts';
+import { runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { createMirror } from '../writer/create.ts';
 import type { OnEvent } from '../writer/events.ts';
@@ -53,7 +55,7 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
   if (found?.settings.adopted === directory && !lstatIfThere(directory)?.isDirectory()) {
     return finishAdoption(found, directory, options);
   }
-  checkAdoptable(directory, root);
+  await checkAdoptable(directory, root);
   if (found !== undefined) {
     const { layout, settings } = found;
     refuseOtherMirror(layout, settings, currentId(layout), options.mode, directory);
@@ -203,19 +205,50 @@ function sessionOptions({ lock, signal, onEvent }: UnadoptOptions) {
 function realPathOf(directory: string): string {
   const path = resolve(directory);
   const parent = ifThere(() => realpathSync(dirname(path)));
-  if (parent === undefined || path === '/') throw noDirectory(path);
+  if (path === '/') throw immovable(path);
+  if (parent === undefined) throw noDirectory(path);
   return join(parent, basename(path));
 }
 
 /** The errors after which the directory is what it was. */
 const UNCHANGED: readonly string[] = ['USAGE', 'NO_MIRROR', 'CONFIGURATION'];
 
-function checkAdoptable(directory: string, root: string): void {
+async function checkAdoptable(directory: string, root: string): Promise<void> {
   const found = lstatIfThere(directory);
   if (found === undefined) throw noDirectory(directory);
+  if (mountOf(directory)?.mountPoint === directory) throw immovable(directory);
   const problem = problemWith(directory, root, found.isDirectory());
   if (problem !== undefined) throw notAdoptable(directory, problem);
   refuseMountsWithin(directory, 'adopted');
+  refuseWriters(directory);
+  const state = basename(layoutOf(directory).state);
+  const { stdout } = await runProgram('find', [directory, '-name', state, '-print', '-quit']);
+  if (stdout === '') return;
+  throw notAdoptable(
+    directory,
+    `${dirname(stdout)} in it is a mirror`,
+    'Whatever writes to that would write into a snapshot. Move it elsewhere first.',
+  );
+}
+
+/** @throws MirrorlatchError BUSY while an rsync is at work in the directory, or a file is being written. */
+function refuseWriters(directory: string): void {
+  const writers = pathsInUse(directory)
+    .map((one) => ({ ...one, name: processName(one.pid) ?? '?' }))
+    .filter((one) => one.name === 'rsync' || isFileToWrite(one));
+  if (writers.length === 0) return;
+  const pids = new Map(writers.map(({ pid, name }) => [pid, { pid, name }]));
+  throw new MirrorlatchError(
+    'BUSY',
+    `${directory} cannot be adopted: ${describeProcesses([...pids.values()])} may still write to ${writers[0]?.path}`,
+    { hint: 'What is adopted must not change any more. Wait until that has ended, or end it.' },
+  );
+}
+
+/** A directory that a process only stands in may be adopted: it leads to the tree afterwards, too. */
+function isFileToWrite({ use, mayWrite, path }: ProcessPath): boolean {
+  if (use !== 'fd' || !mayWrite || path.endsWith(' (deleted)')) return false;
+  return lstatIfThere(path)?.isDirectory() !== true;
 }
 
 /** Looks again, under the lock; throws as `checkAdoptable`. */
@@ -226,10 +259,21 @@ function refuseNoTree(directory: string): void {
   refuseMountsWithin(directory, 'adopted');
 }
 
-function notAdoptable(directory: string, problem: string): MirrorlatchError {
-  return new MirrorlatchError('USAGE', `${directory} cannot be adopted: ${problem}`, {
-    hint: 'Name the directory that rsync writes to, and beside it a place for the mirror.',
-  });
+function notAdoptable(
+  directory: string,
+  problem: string,
+  hint = 'Name the directory that rsync writes to, and beside it a place for the mirror.',
+): MirrorlatchError {
+  return new MirrorlatchError('USAGE', `${directory} cannot be adopted: ${problem}`, { hint });
+}
+
+/** The root of a filesystem stays where it is. */
+function immovable(directory: string): MirrorlatchError {
+  return notAdoptable(
+    directory,
+    'it is a mount point, which cannot be renamed',
+    'Move what it contains into a directory below it, and adopt that.',
+  );
 }
 
 function problemWith(directory: string, root: string, isDirectory: boolean): string | undefined {
@@ -245,15 +289,11 @@ function problemWith(directory: string, root: string, isDirectory: boolean): str
   const inside = (path: string, other: string) => !relative(other, path).startsWith('..');
   if (inside(root, directory) || inside(directory, root))
     return `it lies inside ${root}, or ${root} inside it`;
-  const mount = mountOf(directory);
-  if (mount?.mountPoint === directory) return 'it is a mount point, which cannot be renamed';
   const nearest = nearestDirectory(root);
   if (lstatIfThere(nearest)?.dev !== lstatIfThere(directory)?.dev) {
     return `${root} lies on another filesystem`;
   }
-  if (!areOnOneMount(nearest, directory)) return `${root} lies on another mount`;
-  const writer = pathsInUse(directory).find(({ pid }) => processName(pid) === 'rsync');
-  return writer && `an rsync is at work in it (pid ${writer.pid})`;
+  return areOnOneMount(nearest, directory) ? undefined : `${root} lies on another mount`;
 }
 
 function nearestDirectory(path: string): string {

@@ -317,6 +317,12 @@ describe.concurrent('Adoption refuses and leaves unchanged', () => {
     await refused(one, ['--adopt', join(one.home, 'link')], 64, /it is a symlink to .*\/known\n/);
     await refused(one, ['--adopt', join(one.home, 'known/file')], 64, /is not a directory/);
     await refused(one, ['--adopt', join(one.home, 'none')], 66, /there is no directory/);
+    await refused(
+      one,
+      ['--adopt', '/'],
+      64,
+      /^mirrorlatch: \/ cannot be adopted: it is a mount point/m,
+    );
   });
 
   test('a mirror, a directory that contains its mirror, and one inside its mirror', async () => {
@@ -330,6 +336,26 @@ describe.concurrent('Adoption refuses and leaves unchanged', () => {
     await refused(one, [one.home, '--adopt', one.directory], 64, /lies inside/);
     const other = join(one.home, 'mirror');
     await refused(one, [other, '--adopt', one.directory], 64, /a mirror of its own/);
+    renameSync(other, join(one.directory, 'below/further/mirror'));
+    const inside = /known\/below\/further\/mirror in it is a mirror/;
+    await refused(one, ['--adopt', one.directory], 64, inside);
+  });
+
+  test('a directory in which another program writes to a file', async () => {
+    const one = makeDirectory();
+    const writer = execa('sh', ['-c', 'exec >>below/file; exec cat'], {
+      cwd: one.directory,
+      reject: false,
+    });
+    await eventually(() => {
+      const output = readlinkSync(`/proc/${writer.pid}/fd/1`);
+      expect(output).toBe(join(one.directory, 'below/file'));
+    });
+    const named = /: cat \(pid \d+\) may still write to \S+\/known\/below\/file\n/;
+    await refused(one, ['--adopt', one.directory], 75, named);
+    writer.stdin.end();
+    await writer;
+    await runForJson(['init', '--adopt', one.directory]);
   });
 
   test('a directory in which an rsync is running', async () => {
@@ -340,7 +366,8 @@ describe.concurrent('Adoption refuses and leaves unchanged', () => {
     });
     while (!readdirSync(one.directory).some((name) => name.startsWith('.large'))) await pause(20);
     const result = await runProgram(['init', '--adopt', one.directory]);
-    expectFailure(result, 64, /an rsync is at work in it \(pid \d+\)/);
+    const writing = /: rsync \(pid \d+\),? .*may still write to \S+\/known/;
+    expectFailure(result, 75, writing, /Wait until that has ended/);
     rsync.kill('SIGTERM');
     await rsync;
     expect(existsSync(one.root)).toBe(false);
