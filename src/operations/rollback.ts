@@ -6,7 +6,7 @@ import { openMirrorWithSnapshots } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import type { Settings } from '../mirror/records.ts';
 import { changeSettings } from '../mirror/settings.ts';
-import { snapshotIds } from '../mirror/survey.ts';
+import { isOfPerson, snapshotIds } from '../mirror/survey.ts';
 import { processUser } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent } from '../writer/events.ts';
@@ -51,11 +51,19 @@ export async function rollback(options: RollbackOptions): Promise<RollbackResult
     if (options.release) return released(writer);
     const id = wantedId(writer, options.id);
     if (id === undefined || !snapshotIds(layout).includes(id)) throw noSnapshot(layout, id);
+    warnOfPerson(writer, id);
     const { hold } = options.hold === undefined ? writer.settings : held(writer, options.hold);
     await publishAgain(writer, id);
     return { id, previous: writer.before ?? null, hold: hold?.reason ?? null };
   });
   return result;
+}
+
+/** Once it has been current, a tree of a person's is in the history, and pruned by its rules. */
+function warnOfPerson({ layout, onEvent }: Writer, id: string): void {
+  if (!isOfPerson(layout, readHistory(layout))(id)) return;
+  const message = `${id}, which was not made by mirrorlatch, is from now on a snapshot like the others, and pruned like them; keep a copy elsewhere`;
+  onEvent({ kind: 'warning', message });
 }
 
 function refuseContradiction({ id, hold, release = false }: RollbackOptions): void {

@@ -29,6 +29,10 @@ test('a copy of a snapshot in snapshots is neither pruned nor moved nor counted,
   const status = await runProgram(['status', mirror.root]);
   expect(status.exitCode, transcript(status)).toBe(0);
   expect(status.stdout).toMatch(/tree golden in snapshots was not made by mirrorlatch; nothing/);
+  const { stderr } = await runProgram(['rollback', mirror.root, 'golden']);
+  expect(stderr).toMatch(
+    /warning: golden, .* is from now on a snapshot like the others, and pruned/,
+  );
 });
 
 test('a symlink in snapshots takes no place of --keep-last', async () => {
