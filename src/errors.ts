@@ -114,6 +114,9 @@ export function hasCode<Code extends ErrorCode>(
   return error instanceof MirrorlatchError && error.code === code;
 }
 
+/** Ends the message of a failure that left readers what they had. In place, that may not be true. */
+export const NOTHING_PUBLISHED = '; nothing was published';
+
 /** The way out of a full disk for a program that keeps nothing there. */
 export const FREE_SPACE = 'Free space or inodes on that disk, or raise the quota.';
 

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
-import { MirrorlatchError } from '../errors.ts';
+import { MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -23,7 +23,7 @@ export function abortOnSignals(arePassedOn: () => boolean = () => false): AbortS
         return;
       }
       controller.abort(
-        new MirrorlatchError(signal, `interrupted by ${signal}; nothing was published`, {
+        new MirrorlatchError(signal, `interrupted by ${signal}${NOTHING_PUBLISHED}`, {
           hint: 'What was transferred is kept, and the next sync continues with it.',
         }),
       );

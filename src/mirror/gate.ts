@@ -1,5 +1,5 @@
 import { closeSync, constants, fchmodSync, fsyncSync, openSync } from 'node:fs';
-import { MirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import { lstatIfThere, readTextIfThere, syncDirectory, writeWhole } from '../system/files.ts';
 import { thisHost } from '../system/host.ts';
 import { refuseMountAt } from '../system/mounts.ts';
@@ -96,11 +96,24 @@ export async function behindGate<Result>(
   try {
     return await write();
   } catch (error) {
-    damage = options.describeFailure(error);
-    throw error;
+    const failure = lock.isHeld ? leftUnfinished(error, layout, options.by) : error;
+    damage = options.describeFailure(failure);
+    throw failure;
   } finally {
     closed.open(damage);
   }
+}
+
+/** Without a second tree, readers meet what the failure has left. */
+function leftUnfinished(error: unknown, { root }: Layout, by: string): MirrorlatchError {
+  const failure = asMirrorlatchError(error, `the ${by} of ${root} failed`);
+  const { code, message, hint, cause, details } = failure;
+  const now = `The tree may be half old, half new now: guarded readers wait until a ${by} succeeds.`;
+  return new MirrorlatchError(code, message.replace(NOTHING_PUBLISHED, ''), {
+    hint: hint === undefined ? now : `${now} ${hint}`,
+    cause,
+    details,
+  });
 }
 
 /** The state of the tree when the gate is closed. */

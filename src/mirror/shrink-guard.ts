@@ -1,4 +1,4 @@
-import { MirrorlatchError } from '../errors.ts';
+import { MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { type Loss, lossIn } from './losses.ts';
 import type { PlanFigures } from './plan.ts';
@@ -95,7 +95,7 @@ export function idleLimits(
  */
 function refuseEmpty(entries: number, { name }: Shrinking): void {
   if (entries > 1) return;
-  throw new MirrorlatchError('SHRUNKEN_SOURCE', `the ${name} is empty; nothing was published`, {
+  throw new MirrorlatchError('SHRUNKEN_SOURCE', `the ${name} is empty${NOTHING_PUBLISHED}`, {
     hint: 'Is it mounted, and is its path right? If it is to be empty, publish it with --allow-shrink.',
   });
 }

@@ -15,6 +15,7 @@ import type { Settings } from '../mirror/records.ts';
 import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/settings.ts';
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
+import { showTime } from '../mirror/units.ts';
 import { refuseProtectingRules } from '../rsync/option-files.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { areOnOneMount, mountOf, refuseMountsWithin } from '../system/mounts.ts';
@@ -99,6 +100,14 @@ function warnOfOwner(directory: string, root: string, onEvent: OnEvent = () => {
   onEvent({ kind: 'warning', message });
 }
 
+/** In place, what is given back is no whole tree if the last sync or lock did not end well. */
+function warnOfUnfinished(layout: Layout, directory: string, onEvent: OnEvent = () => {}): void {
+  const gate = isInPlace(layout) ? readGate(layout) : undefined;
+  if (gate?.state !== 'dirty') return;
+  const message = `${directory} may be half old, half new: it has not been whole since ${showTime(gate.since)}: ${gate.reason}`;
+  onEvent({ kind: 'warning', message });
+}
+
 /** The exchange is done, but a crash may have cut off what follows it. */
 async function finishAdoption(
   { layout }: Mirror,
@@ -148,6 +157,7 @@ export async function unadopt(
       });
     }
     if (id !== undefined) refuseMountsWithin(layout.snapshot(id), 'given back');
+    warnOfUnfinished(layout, directory, options.onEvent);
     // Before anything moves: the settings may be locked, or their disk full.
     changeSettings(layout, {});
     if (id !== undefined) {

@@ -41,7 +41,7 @@ const CAUSES: readonly Cause[] = [
   {
     says: /: (No space left on device \(28\)|Disk quota exceeded \(122\))$/m,
     is: 'NO_SPACE',
-    what: 'no space left for the new snapshot',
+    what: 'no space left on the disk of the mirror',
     hint: FREE_SPACE,
   },
   {

@@ -237,6 +237,17 @@ test('a directory is not given back while the settings cannot be changed', async
   await runForJson(['init', '--unadopt', one.directory]);
 });
 
+test('a tree that the last lock in place has left unfinished is given back with a warning', async () => {
+  const one = makeDirectory();
+  await adopt({ directory: one.directory, mode: 'in-place', settings: {} });
+  await runProgram(['lock', one.root, '--', 'false']);
+  const undone = await runProgram(['init', '--unadopt', one.directory]);
+  expect(undone.exitCode, transcript(undone)).toBe(0);
+  expect(undone.stderr).toMatch(
+    /warning: \S+\/known may be half old, half new: .* since .*: false/,
+  );
+});
+
 describe('Two calls at once', () => {
   const lock = { waitMs: 50_000 };
   const refusal = expect.objectContaining({ reason: expect.objectContaining({ code: 'USAGE' }) });

@@ -165,7 +165,13 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`space and inodes${whyNoLoopFilesyst
     truncateSync(join(mirror.source, 'huge'), 50 * MIB);
     const result = await runProgram(['sync', mirror.root]);
     const needed = /warning: .* up to 52.4 MB are needed, \d\S* MB are free/;
-    expectFailure(result, 74, needed, /no space left for the new snapshot/, /Free space or inodes/);
+    expectFailure(
+      result,
+      74,
+      needed,
+      /no space left on the disk of the mirror/,
+      /Free space or inodes/,
+    );
     expect(result.stderr, 'there is no snapshot that could go').not.toMatch(/mirrorlatch prune/);
     expect(mirror.linked('current')).toBe('first');
     mirror.change({ huge: null, small: 'fits' });

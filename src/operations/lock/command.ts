@@ -1,4 +1,4 @@
-import { MirrorlatchError } from '../../errors.ts';
+import { MirrorlatchError, NOTHING_PUBLISHED } from '../../errors.ts';
 import { programName, runInForeground } from '../../system/foreground.ts';
 import type { JobEnd } from '../../system/job.ts';
 import { processesHoldingFlock, processesWithVariables, sessionOf } from '../../system/proc.ts';
@@ -72,7 +72,7 @@ export function commandFailed(
 }
 
 export function emptyTree(): MirrorlatchError {
-  return new MirrorlatchError('SHRUNKEN_SOURCE', 'the tree is empty; nothing was published', {
+  return new MirrorlatchError('SHRUNKEN_SOURCE', `the tree is empty${NOTHING_PUBLISHED}`, {
     hint: 'The command has to fill the directory that MIRRORLATCH_STAGING names.',
   });
 }

@@ -1,4 +1,4 @@
-import { MirrorlatchError } from '../../errors.ts';
+import { MirrorlatchError, NOTHING_PUBLISHED } from '../../errors.ts';
 import { describeProcesses, type NamedProcess } from '../../mirror/lock-state.ts';
 import { type Attachment, attachmentsOf } from '../../system/attachments.ts';
 import { lstatIfThere } from '../../system/files.ts';
@@ -113,7 +113,7 @@ async function untilUnwritten(
   const processes = named(left);
   throw new MirrorlatchError(
     'UNAVAILABLE',
-    `${command} has ended, but other processes could still write to the tree: ${describeProcesses(processes)}; nothing was published`,
+    `${command} has ended, but other processes could still write to the tree: ${describeProcesses(processes)}${NOTHING_PUBLISHED}`,
     {
       hint: `Let the command wait for what it starts. Once that has ended, publish what is there with: ${publish}`,
       details: { processes },
@@ -137,7 +137,7 @@ function refuseAttachments(attachments: readonly Attachment[], tree: string, the
   const detach = attachments.map((attachment) => attachment.detach).join(' && ');
   throw new MirrorlatchError(
     'UNAVAILABLE',
-    `${tree} could still be written to through ${names}; nothing was published`,
+    `${tree} could still be written to through ${names}${NOTHING_PUBLISHED}`,
     { hint: `Detach it with: ${detach}. ${then}` },
   );
 }
