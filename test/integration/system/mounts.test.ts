@@ -56,6 +56,8 @@ test.skipIf(!mayMount)(
     expect(() => refuseMountsWithin(tree, 'removed')).not.toThrow();
     expect(() => refuseMountsWithin(join(scratch, 'missing'), 'removed')).not.toThrow();
     await mountTmpfs(odd);
+    mkdirSync(join(odd, 'inner'));
+    await mountTmpfs(join(odd, 'inner'));
     const error = thrownBy(() => refuseMountsWithin(tree, 'removed'));
     expect(error).toMatchObject({ message: expect.stringContaining(odd) });
     const [, command = ''] = /: (umount .*)$/s.exec(error?.hint ?? '') ?? [];
