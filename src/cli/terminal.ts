@@ -28,7 +28,10 @@ export interface Reporter {
   stop: () => void;
 }
 
-/** Reports progress on standard error: on a terminal in a line that is redrawn, otherwise in a line per phase. */
+/**
+ * Reports progress on standard error: on a terminal in a line that is redrawn, otherwise in a line per
+ * phase.
+ */
 export function createReporter(verbosity: Verbosity): Reporter {
   const stop = (): void => {};
   if (verbosity === 'quiet') return { onEvent: printProblem, stop };

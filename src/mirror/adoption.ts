@@ -40,7 +40,7 @@ export function takeIn(layout: Layout, lock: SyncLock, directory: string, id: st
     // Between the look and the exchange, somebody took the directory, as another adoption does.
     moveBack(place, directory);
     undoHalf(layout);
-    throw new MirrorlatchError('USAGE', `${directory} is a directory no more`, {
+    throw new MirrorlatchError('USAGE', `${directory} is no longer a directory`, {
       hint: `See what it is with: ls -ld ${quoteForSh(directory)}`,
     });
   }

@@ -54,9 +54,9 @@ export function refuseServedOverlap(path: string, root: string, serveAt: string)
   if (!isWithin(serveAt, path) && !isWithin(path, serveAt)) return;
   throw new MirrorlatchError(
     'USAGE',
-    `the directory ${serveAt} of --serve-at and the source ${path} lie in each other`,
+    `the directory ${serveAt} of --serve-at and the source ${path} overlap: one lies inside the other`,
     {
-      hint: `Serve one outside of the source, or none: mirrorlatch init ${quoteForSh(root)} --no-serve-at`,
+      hint: `Serve one outside the source, or none: mirrorlatch init ${quoteForSh(root)} --no-serve-at`,
     },
   );
 }

@@ -72,7 +72,7 @@ export function prepareServing(layout: Layout, path: string): void {
 }
 
 /**
- * Leaves a directory that was served as it is, and makes it known as a part of the mirror no more. The
+ * Leaves a directory that was served as it is, and no longer makes it known as a part of the mirror. The
  * settings come first: a writer that is at work then leaves it alone, too.
  */
 export function forgetServed(layout: Layout, path: string): void {

@@ -144,8 +144,7 @@ function joinLimits(
 
 /**
  * Changes the given settings and leaves the rest as they are on disk. Limits for directories are added
- * to the others. A given source or given options
- * settle what the first sync named.
+ * to the others. A given source or given options settle what the first sync named.
  *
  * @param forgotten settings to drop.
  * @returns the new settings.

@@ -185,7 +185,7 @@ function refuseOtherMirror(
   // A sync may have been interrupted before its first publication.
   const hasTree = lstatIfThere(layout.snapshot(LIVE))?.isDirectory() === true;
   if (current === undefined && !hasTree && isOfDirectory && mode === wanted) return;
-  throw new MirrorlatchError('USAGE', `${layout.root} is a mirror of its own already`, {
+  throw new MirrorlatchError('USAGE', `${layout.root} is already a mirror of its own`, {
     hint: `Name another place for the new one: mirrorlatch init ${quoteForSh(placeBeside(directory))} --adopt ${quoteForSh(directory)}`,
   });
 }
@@ -287,7 +287,7 @@ function immovable(directory: string): MirrorlatchError {
 }
 
 function problemWith(directory: string, root: string, isDirectory: boolean): string | undefined {
-  if (lstatIfThere(join(directory, '.mirrorlatch'))) return 'it is a mirror already';
+  if (lstatIfThere(join(directory, '.mirrorlatch'))) return 'it is already a mirror';
   const around = mirrorAround(directory);
   if (around !== undefined) return `it is a part of the mirror ${around.root}`;
   if (!isDirectory) {

@@ -167,7 +167,10 @@ export function inPlaceArguments(
   ];
 }
 
-/** It takes directories of a name for its own, which are content of the source if nothing temporary is left out. */
+/**
+ * It takes directories of a name for its own, which are content of the source if nothing temporary is
+ * left out.
+ */
 export function delaysUpdates({ without }: Transfer): boolean {
   return !without.has('temp-excludes');
 }

@@ -31,7 +31,7 @@ export class Retries {
     const { retries, delayMs, signal, onRetry } = this.#options;
     if (ending.kind === 'failed' || this.#used >= retries) throw ending.error;
     if (complaints !== '' && complaints === this.#complaints) {
-      onRetry('the same files have failed again, so there is no further try');
+      onRetry('the same files have failed again, so it gives up');
       throw ending.error;
     }
     this.#complaints = complaints;

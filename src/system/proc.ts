@@ -81,7 +81,10 @@ export function processUser(pid: number): string | undefined {
   return uid === undefined ? undefined : userName(uid);
 }
 
-/** Bit of CAP_SYS_PTRACE in a capability mask, and the first user and pid namespace (linux/capability.h, linux/proc_ns.h). */
+/**
+ * Bit of CAP_SYS_PTRACE in a capability mask, and the first user and pid namespace (linux/capability.h,
+ * linux/proc_ns.h).
+ */
 const CAP_SYS_PTRACE = 19n;
 const FIRST_NAMESPACES = { user: 0xefff_fffd, pid: 0xefff_fffc };
 
@@ -118,8 +121,8 @@ export function processesWithOpenFile(path: string, ours?: number): number[] {
 
 /**
  * The other processes that hold a flock(2) on the file, or on one of that path which has been deleted,
- * if only by a descriptor that they inherited (proc(5), /proc/pid/fdinfo). A process that still waits for the lock has the file open, but does not
- * count.
+ * if only by a descriptor that they inherited (proc(5), /proc/pid/fdinfo). A process that still waits
+ * for the lock has the file open, but does not count.
  */
 export function processesHoldingFlock(path: string, kind: 'any' | 'exclusive' = 'any'): number[] {
   const lock = kind === 'any' ? /^lock:.* FLOCK / : /^lock:.* FLOCK .* WRITE /;
@@ -186,10 +189,9 @@ function isSameFile(path: string, wanted: BigIntStats | undefined): boolean {
 
 /**
  * Every path in `directory` (absolute, without symlinks) that another process uses: as its working
- * directory or root, by an open or mapped file, or by a mount elsewhere, which may be an overlay; as far
- * as this user may see.
- * A path that a process reaches in another way, as a container does by a bind mount, is given as the
- * path in `directory`.
+ * directory or root, by an open or mapped file, or by a mount elsewhere, which may be an overlay; as
+ * far as this user may see. A path that a process reaches in another way, as a container does by a bind
+ * mount, is given as the path in `directory`.
  */
 export function pathsInUse(directory: string): ProcessPath[] {
   const found: ProcessPath[] = [];

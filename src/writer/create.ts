@@ -62,7 +62,7 @@ export function createMirror(
 /** The error when a mirror exists, but is kept in another way than is wanted. */
 export function otherMode(root: string, mode: Settings['mode']): MirrorlatchError {
   const is = mode === 'in-place' ? 'an in-place mirror' : 'a mirror with snapshots';
-  return new MirrorlatchError('USAGE', `${root} is ${is} already`, {
+  return new MirrorlatchError('USAGE', `${root} is already ${is}`, {
     hint: 'Make the other one in a directory of its own.',
   });
 }

@@ -38,8 +38,9 @@ export interface Unchanged {
 /**
  * Runs `make`, which makes the snapshot `id`, and records in history why it failed if it does.
  *
- * @throws MirrorlatchError HELD while a person holds the mirror, USAGE when there is a snapshot of the wanted name already, CONFIGURATION
- *   when something is mounted in the tree that would be cloned or written; else what `make` throws.
+ * @throws MirrorlatchError HELD while a person holds the mirror, USAGE when there is a snapshot of the
+ *   wanted name already, CONFIGURATION when something is mounted in the tree that would be cloned or
+ *   written; else what `make` throws.
  */
 export async function makingSnapshot<Result>(
   writer: Writer,
@@ -224,7 +225,7 @@ function chooseId({ layout, settings }: Writer, { id, at }: WantedName): string 
     return freshId(new Date(), isTaken);
   }
   if (settings.mode === 'in-place' || !isPublished(wanted)) return wanted;
-  throw new MirrorlatchError('USAGE', `there is a snapshot named ${wanted} already`, {
+  throw new MirrorlatchError('USAGE', `a snapshot named ${wanted} already exists`, {
     hint: `Choose another --id, or see them all with: mirrorlatch list ${quoteForSh(layout.root)}`,
   });
 }

@@ -105,7 +105,7 @@ async function pruneFirst(writer: Writer): Promise<boolean> {
   if (removed.length === 0) return false;
   removedFirst.push(...removed);
   const them = removed.length === 1 ? 'a snapshot' : `${removed.length} snapshots`;
-  const why = 'little room is left, so what would go at the end has gone first';
+  const why = 'space is short, so what would be removed at the end was removed first';
   writer.notice(`${why}: ${them}, ${removed.join(', ')}`);
   return true;
 }
@@ -129,7 +129,7 @@ async function removePartialFiles(writer: Writer, earlier: ReadonlySet<string>):
   if (files.length === 0) return false;
   lock.assertHeld();
   for (const { path } of files) rmSync(path, { recursive: true, force: true });
-  writer.notice('no room is left, so what was only partly transferred has gone');
+  writer.notice('no space is left, so partly transferred files were removed');
   return true;
 }
 

@@ -99,7 +99,10 @@ export class Writer {
     const user = userName(process.geteuid?.() ?? 0);
     const message = `unchanged files are copied, because ${user} may not make hard links to those of another user: ${why}`;
     const mend = `chown -hR ${quoteForSh(user)} ${quoteForSh(snapshots)}`;
-    this.onEvent({ kind: 'problem', message: `${message}. As root, give them to it: ${mend}` });
+    this.onEvent({
+      kind: 'problem',
+      message: `${message}. As root, give them to that user: ${mend}`,
+    });
   }
 
   /** Reports a failure that does not stop the work, and that a person has to see to. */

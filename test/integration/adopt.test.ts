@@ -218,7 +218,7 @@ test('a directory is not adopted by an in-place mirror with a tree that was neve
   mkdirSync(join(one.root, 'gate/live'));
   const words = ['init', '--adopt', one.directory, '--in-place'];
   const place = /mirrorlatch init \S+\.mirror2 --adopt /;
-  expectFailure(await runProgram(words), 64, /is a mirror of its own already/, place);
+  expectFailure(await runProgram(words), 64, /is already a mirror of its own/, place);
   expect(existsSync(join(one.root, 'current'))).toBe(false);
   expect(lstatSync(one.directory).isDirectory()).toBe(true);
 });
@@ -339,7 +339,7 @@ describe.concurrent('Adoption refuses and leaves unchanged', () => {
   test('a mirror, a directory that contains its mirror, and one inside its mirror', async () => {
     const one = makeDirectory();
     await runForJson(['sync', one.source, join(one.home, 'mirror')]);
-    await refused(one, ['--adopt', join(one.home, 'mirror')], 64, /a mirror already/);
+    await refused(one, ['--adopt', join(one.home, 'mirror')], 64, /already a mirror/);
     symlinkSync('known/below', join(one.home, 'way in'));
     for (const root of [join(one.directory, 'mirror'), one.directory, join(one.home, 'way in/m')]) {
       await refused(one, [root, '--adopt', one.directory], 64, /lies inside/);

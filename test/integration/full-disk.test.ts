@@ -192,7 +192,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     const next = await runProgram(['sync', mirror.root, '--id', 'd', ...rules, '--grace', '0']);
     expect(next.exitCode, transcript(next)).toBe(0);
     expect(next.stderr).toMatch(
-      /little room is left, so what would go at the end has gone first: a snapshot, a$/m,
+      /space is short, so what would be removed at the end was removed first: a snapshot, a$/m,
     );
     expect(next.stderr, 'with that it fits').not.toMatch(/warning/);
     expect(next.stdout).toMatch(/published d: .*; removed a$/m);
@@ -234,7 +234,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     mirror.change({ b1: null, z: null, b2: randomBytes(4.5 * MIB) });
     const next = await runProgram(['sync', mirror.root, '--', '-H']);
     expect(next.exitCode, transcript(next)).toBe(0);
-    expect(next.stderr).toMatch(/no room is left, so what was only partly transferred has gone/);
+    expect(next.stderr).toMatch(/no space is left, so partly transferred files were removed/);
     expect(next.stderr).toMatch(/no room is left, so the trees that earlier syncs left unfinished/);
   });
 

@@ -178,7 +178,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`space and inodes${whyNoLoopFilesyst
     // What was left of it fills the disk.
     const next = await runProgram(['sync', mirror.root]);
     expect(next.exitCode, transcript(next)).toBe(0);
-    expect(next.stderr).toMatch(/what was only partly transferred has gone/);
+    expect(next.stderr).toMatch(/partly transferred files were removed/);
   });
 
   test('a sparse file and the names of one file are published although their sizes do not fit', async () => {

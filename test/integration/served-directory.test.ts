@@ -152,7 +152,7 @@ describe('A served directory', () => {
     expect(mirror.read()).toBe('second');
   });
 
-  test('is left alone by a writer at work once it is served no more', async () => {
+  test('is left alone by a writer at work once it is no longer served', async () => {
     const mirror = await serving();
     await changeMeanwhile(mirror, '--no-serve-at');
     expect(mirror.read()).toBe('second');
@@ -187,7 +187,7 @@ describe('A served directory', () => {
     const mirror = smallMirror();
     await mirror.sync();
     const inside = join(mirror.source, 'www');
-    const said = /www of --serve-at and the source .* lie in each other/;
+    const said = /www of --serve-at and the source .* overlap: one lies inside the other/;
     expectFailure(await runProgram(['init', mirror.root, '--serve-at', inside]), 64, said);
     expect(readdirSync(mirror.source)).not.toContain('.www.mirrorlatch-serves');
 

@@ -95,7 +95,7 @@ test('the --id of an existing snapshot is refused with 64, and that stays unchan
   expectFailure(
     await runProgram(['sync', mirror.root, '--id', 'first']),
     64,
-    /there is a snapshot named first already/,
+    /a snapshot named first already exists/,
   );
   expect(difference(before, describeTree(join(mirror.root, 'snapshots', 'first')))).toEqual([]);
 });

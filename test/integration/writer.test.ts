@@ -189,7 +189,7 @@ test('first inits at once make one mirror, with the settings of all', async () =
 test('init --in-place refuses a mirror with snapshots', async () => {
   const mirror = await twoSnapshots();
   const result = await runProgram(['init', mirror.root, '--in-place']);
-  expectFailure(result, 64, /is a mirror with snapshots already/);
+  expectFailure(result, 64, /is already a mirror with snapshots/);
   expect(existsSync(join(mirror.root, 'gate'))).toBe(false);
 });
 
@@ -206,7 +206,7 @@ test('init --in-place refuses a mirror with snapshots that another process makes
   await expect.poll(() => processesWithOpenFile(lock)).toContain(init.pid);
   copyFileSync(made.state('mirror.json'), join(state, 'mirror.json'));
   for (const pid of processesHoldingFlock(lock)) process.kill(pid);
-  expectFailure(await init.result, 64, /is a mirror with snapshots already/);
+  expectFailure(await init.result, 64, /is already a mirror with snapshots/);
   expect(existsSync(join(root, 'gate'))).toBe(false);
 });
 

@@ -35,9 +35,10 @@ export interface Settled<Found extends Look> {
  * and then the source is looked at once more.
  *
  * Some differences remain whatever is transferred, for example a time that this filesystem cannot
- * store, or any time under `--no-times`. They are the same ones each time. So a tree has also settled when three looks in a row find
- * the same differences, although these were transferred after each look. The last transfer begins in
- * another second than the one before: a file that changes twice within a second looks the same.
+ * store, or any time under `--no-times`. They are the same ones each time. So a tree has also settled
+ * when three looks in a row find the same differences, although these were transferred after each look.
+ * The last transfer begins in another second than the one before: a file that changes twice within a
+ * second looks the same.
  *
  * @param first what differed before the transfer that has just been made.
  * @param look finds what differs between the source and the tree.

@@ -206,7 +206,7 @@ function sourceOf(
 ): Source {
   const text = given ?? remembered;
   if (pushed === undefined && text === undefined) {
-    throw new MirrorlatchError('USAGE', `${root} does not know its source yet`, {
+    throw new MirrorlatchError('USAGE', `${root} has no source yet`, {
       hint: `Name it once: mirrorlatch sync SRC ${quoteForSh(root)}`,
     });
   }
