@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -18,6 +18,19 @@ afterAll(() => scratch.remove());
 const whyNotAsNobody = nobodyRunsTheProgram
   ? ''
   : ' (skipped: only root can become nobody, who has to reach Node and the program)';
+
+test('I7: many failed tries of a whole pass are no reason to fetch again what is published', async () => {
+  const mirror = await oneSnapshot();
+  for (let tries = 0; tries < 20; tries += 1) {
+    mkdirSync(mirror.state('staging', `failed${tries}`));
+  }
+  mirror.change({ new: 'new' });
+  await mirror.sync('--strategy', 'link-dest');
+  const inodes = ['previous', 'current'].map(
+    (name) => statSync(join(mirror.root, name, 'file')).ino,
+  );
+  expect(inodes[0]).toBe(inodes[1]);
+});
 
 describe.skipIf(!nobodyRunsTheProgram)(`unreadable files (rsync 23)${whyNotAsNobody}`, () => {
   test('I8: end the sync as soon as the same ones fail again, with their names and the reason, and nothing is published', async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { isSubvolume, makeEmptyTree } from '../../mirror/clone.ts';
+import { discard } from '../../mirror/discard.ts';
 import { writeExcludeList } from '../../mirror/exclude-list.ts';
 import type { Layout } from '../../mirror/layout.ts';
 import { type Plan, withoutLosses } from '../../mirror/plan.ts';
@@ -24,8 +25,8 @@ import { Differences } from './differences.ts';
 import { makePlan } from './make-plan.ts';
 import { forLook, type Look } from './settle.ts';
 
-/** rsync(1): at most 20 --link-dest directories. */
-const MOST_ALTERNATES = 18;
+/** rsync(1): at most 20 --link-dest directories. One is for what is current. */
+const MOST_EARLIER = 17;
 
 /** A plan that can be carried out. */
 export interface WorkPlan extends Look {
@@ -95,9 +96,9 @@ export async function transferDifferences(
   tree: string,
   work: WorkPlan,
 ): Promise<void> {
-  const { writer, transfer, base } = context;
+  const { writer, transfer } = context;
   const { layout, signal } = writer;
-  const options = applyOptions(context, [...foreignTrees(layout), base], isSubvolume(tree));
+  const options = applyOptions(context, foreignTrees(layout), isSubvolume(tree));
   let known: WorkPlan | undefined = work;
   await untilClean(context, async () => {
     const { plan, listener } = known ?? (await lookAgain(context, tree));
@@ -138,17 +139,18 @@ export class WholePass {
    * @param plan what is expected to come.
    */
   async run({ figures, excluded }: Plan): Promise<void> {
-    const { writer, transfer, base, needsWholePass } = this.#context;
+    const { writer, transfer, needsWholePass } = this.#context;
     let isFirst = true;
     const clean = await untilClean(this.#context, async () => {
       // In a first sync nothing in the tree is shared, and the difference alone will do.
       if (!isFirst && !needsWholePass) return undefined;
       isFirst = false;
       if (lstatIfThere(this.#tree)) this.#earlier.unshift(setAside(this.#tree));
+      for (const old of this.#earlier.splice(MOST_EARLIER)) discard(writer.layout, old);
       writer.enter('transferring');
       await this.#makeTree();
-      const from = [...this.#earlier, ...foreignTrees(writer.layout), base];
-      const options = applyOptions(this.#context, from, false);
+      const earlier = [...this.#earlier, ...foreignTrees(writer.layout)];
+      const options = applyOptions(this.#context, earlier, false);
       const excludeList = makeExcludeList(writer, excluded);
       return {
         args: wholePassArguments(transfer, this.#tree, excludeList, options),
@@ -185,14 +187,15 @@ export function setAside(tree: string): string {
   return aside;
 }
 
+/** @param earlier trees of earlier tries, in order of preference; after them comes what is current. */
 function applyOptions(
-  { writer, strategy, clone }: SyncContext,
-  from: readonly (string | undefined)[],
+  { writer, strategy, clone, base }: SyncContext,
+  earlier: readonly string[],
   cannotLink: boolean,
 ): ApplyOptions {
   const mustCopy = cannotLink || strategy === 'copy' || clone === 'copy' || clone === 'reflink';
   return {
-    from: from.filter((path) => path !== undefined).slice(0, MOST_ALTERNATES),
+    from: [...earlier.slice(0, MOST_EARLIER), ...(base === undefined ? [] : [base])],
     how: mustCopy ? 'copy' : 'link',
     partial: writer.layout.partial,
   };
