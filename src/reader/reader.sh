@@ -788,27 +788,39 @@ ml_read_lost() {
     s/.*/ '&'/p" | LC_ALL=C tr -d '\n' | LC_ALL=C tr '\001' '\n')
 }
 
-# ml_release_on_exit: hand the leases over to a process that ends when this one does, after its exec too.
+# ml_release_on_exit: hand the leases over to a process that ends soon after this one, after its exec too. It is a child
+# of nobody here, because a command may wait for all its children.
 ml_release_on_exit() {
+  # Nothing outlives the first process of a PID namespace, whose child it would become.
+  [ $$ != 1 ] || return 0
   (
-    # Ignore signals that are sent to the process group. A reader of a pipe must not wait for this process, hence
-    # /dev/null below.
-    trap '' HUP INT QUIT TERM USR1 USR2 ALRM
+    # Wherever a directory of a process is held, it never becomes that of another process with the same pid.
+    ml_enter "/proc/$$" || exit 1
+    # Ignore signals that are sent to the process group.
+    trap '' HUP INT QUIT TERM USR1 USR2 ALRM TSTP TTIN TTOU
     for ml_fd in 9 8 7 6 5 4 3; do
       case " $ml_leases " in *" $ml_fd "*) ;; *) ml_close "$ml_fd" ;; esac
     done
-    # If the parent has already ended, no signal will come.
-    exec setpriv --pdeathsig KILL sh -c '[ "$PPID" = "$1" ] && exec sleep 2147483647' sh "$$"
-  ) </dev/null >/dev/null 2>&1 &
-  # Until it is sleep(1), the process may not hold the leases for the whole time, and so may fail.
-  ml_line=''
-  while case $ml_line in sleep*) false ;; esac; do
-    { IFS= read -r ml_line <"/proc/$!/cmdline"; } 2>/dev/null
-    # One that has ended has no descriptors left.
-    [ -e "/proc/$!/fd/0" ] || ml_fail '--release-on-exit needs setpriv of util-linux, with its option --pdeathsig' \
-      'Install util-linux, or omit --release-on-exit.'
-  done
+    while ml_is_running; do (exec sleep 1 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-); done &
+    # A reader of a pipe must not wait for it.
+  ) </dev/null >/dev/null 2>&1 || ml_fail 'no process can be started that releases the snapshot' 'Omit --release-on-exit.'
   for ml_fd in $ml_leases; do ml_close "$ml_fd"; done
+}
+
+# ml_is_running: true until the process whose directory in /proc is the working directory has ended. Its first thread,
+# whose state it has there, may end before the others.
+ml_is_running() {
+  ml_state=''
+  while read -r ml_key ml_value ml_rest; do
+    case $ml_key in
+    State:) ml_state=$ml_value ;;
+    Threads:)
+      [ "$ml_state$ml_value" != Z1 ]
+      return
+      ;;
+    esac
+  done <status
+  return 1
 }
 
 # ml_choose_pin COMMAND...: set ml_pin to namespace, with ml_owner as for ml_inside, or to cwd. Fail if there is no

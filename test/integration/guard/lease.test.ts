@@ -3,7 +3,6 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   rmSync,
   writeFileSync,
@@ -23,6 +22,7 @@ import {
   runGuarded,
   startGuarded,
 } from '../../support/guards.ts';
+import { missingOf } from '../../support/installed.ts';
 import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
 import { runForJson, transcript } from '../../support/program.ts';
 import { bin } from '../../support/project.ts';
@@ -38,7 +38,7 @@ interface Pruned {
   readonly removed: readonly string[];
   readonly kept: readonly {
     readonly id: string;
-    readonly readers: readonly { readonly by: string }[];
+    readonly readers: readonly { readonly by: string; readonly pid: number }[];
   }[];
 }
 
@@ -48,6 +48,12 @@ const prune = async (root: string): Promise<Pruned> =>
 /** The readers of the first snapshot, as prune reports them. */
 const holds = ({ kept }: Pruned): string[] | undefined =>
   kept.find(({ id }) => id === 'first')?.readers.map(({ by }) => by);
+
+/** The processes that hold the lease of the first snapshot. */
+const pidsOf = ({ kept }: Pruned): number[] =>
+  kept.flatMap(({ id, readers }) =>
+    id === 'first' ? readers.filter(({ by }) => by === 'lease').map(({ pid }) => pid) : [],
+  );
 
 /** Ends a process whose pid a command printed, even if the test fails before. */
 function endOf(pid: number): () => void {
@@ -116,12 +122,9 @@ describe('I5: a pinned snapshot is not pruned', () => {
       await expect.poll(running.printedSoFar).toMatch(/\d\n/);
       const daemon = Number(running.printedSoFar());
       const endDaemon = endOf(daemon);
-      const helpers = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, 'utf8')
-        .trim()
-        .split(' ')
-        .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('2147483647'));
-      expect(helpers).toHaveLength(1);
-      const open = `/proc/${helpers[0]}/fd`;
+      const [helper] = pidsOf(await prune(root));
+      expect(helper).not.toBe(running.pid);
+      const open = `/proc/${helper}/fd`;
       expect(
         new Set(oneDigit(readdirSync(open)).map((fd) => readlinkSync(join(open, fd)))),
       ).toEqual(new Set(['/dev/null', state('leases', 'first')]));
@@ -130,23 +133,40 @@ describe('I5: a pinned snapshot is not pruned', () => {
       expect(holds(await prune(root))).toContain('lease');
       writeFileSync(join(home, 'go'), '');
       expect((await running.result).exitCode).toBe(7);
-      await expect.poll(() => existsSync(`/proc/${helpers[0]}/fd/0`)).toBe(false);
+      await expect.poll(() => existsSync(`${open}/0`)).toBe(false);
       expect(existsSync(`/proc/${daemon}/fd/0`)).toBe(true);
       expect((await prune(root)).removed).toEqual(['first']);
       endDaemon();
     });
   }
 
-  test('or --release-on-exit says that it needs another setpriv, and nothing is run', async () => {
+  test('with --release-on-exit by no child of the command, until its last thread has ended', async () => {
     const { root, home } = await mirrors();
-    // That of busybox has no --pdeathsig.
-    const PATH = standInFor('setpriv', join(home, 'programs'), 'exit 1');
-    for (const guard of oneOfEachKind) {
-      const options = ['--pin', 'cwd', '--release-on-exit'];
-      const result = await runGuarded(guard, root, ['echo', 'ran'], { options, env: { PATH } });
-      expectFailure(result, 125, /--release-on-exit needs setpriv of util-linux/);
-      expect(result.stdout).toBe('');
+    const options = ['--pin', 'cwd', '--snapshot', 'first', '--release-on-exit'];
+    // In each the first thread ends: another replaces it by exec, or runs on without it.
+    const threads = {
+      exec: "threading.Thread(target=lambda: os.execvp('sleep', ['sleep', '600'])).start(); time.sleep(600)",
+      exit: 'threading.Thread(target=lambda: time.sleep(600)).start(); ctypes.CDLL(None).pthread_exit(None)',
+    };
+    for (const guard of guards) {
+      const waited = await runGuarded(guard, root, ['perl', '-e', '1 while wait() != -1'], {
+        options,
+      });
+      expect(waited.exitCode, transcript(waited)).toBe(0);
     }
+    const ways = missingOf('python3').length > 0 ? [] : Object.entries(threads);
+    const running = ways.flatMap(([name, code]) => {
+      const script = join(home, `${name}.py`);
+      writeFileSync(script, `import ctypes, os, threading, time\nprint(1, flush=True)\n${code}\n`);
+      return guards.map((guard) => startGuarded(guard, root, ['python3', script], { options }));
+    });
+    for (const { printedSoFar } of running) await expect.poll(printedSoFar).toBe('1\n');
+    // Each helper looks at least once.
+    await pause(1500);
+    expect(pidsOf(await prune(root)).length).toBeGreaterThanOrEqual(running.length);
+    for (const command of running) command.kill('SIGKILL');
+    await Promise.all(running.map(({ result }) => result));
+    await expect.poll(async () => (await prune(root)).removed).toEqual(['first']);
   });
 
   test.skipIf(!mayMount)(
