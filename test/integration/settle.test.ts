@@ -203,6 +203,9 @@ describe('--without delete', () => {
     expect(first.exitCode, transcript(first)).toBe(0);
     expect(first.stderr, 'it does not differ').not.toMatch(/all attributes/);
     mirror.change({ file: null, new: 'x' });
+    // What a killed rsync had collected is not the mirror's own.
+    mkdirSync(join(live, 'below', '.~tmp~'));
+    writeFileSync(join(live, 'below', '.~tmp~', 'gone'), 'half');
     const result = await runProgram(['sync', mirror.root, '--without', 'delete']);
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(readdirSync(join(mirror.root, 'current')).sort()).toEqual([
@@ -211,6 +214,7 @@ describe('--without delete', () => {
       'new',
       'own',
     ]);
+    expect(readdirSync(join(mirror.root, 'current', 'below'))).toEqual(['file']);
   });
 
   test('keeps what an interrupted sync had already taken away', async () => {
