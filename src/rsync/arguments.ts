@@ -45,8 +45,10 @@ export function planArguments(transfer: Transfer, target: string): string[] {
     '--delete-excluded',
     ...common({ ...transfer, options: withoutOption('log-file', transfer.options) }),
     '--stats',
-    // Makes rsync name what it leaves out, see `parseLeftOut`.
-    '--info=name1,nonreg1,skip1',
+    // Makes rsync name what it leaves out, see `parseLeftOut`. The other end is told of -v alone: an
+    // rsync older than 3.1 does not know --info=name1, and the rest is nothing to it.
+    '-v',
+    '--info=flist0,nonreg1,skip1',
     '--',
     transfer.source.argument,
     `${target}/`,

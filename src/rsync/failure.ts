@@ -32,6 +32,9 @@ const VANISHED = {
   hint: 'The source is changing. Try again when it is quiet.',
 } as const;
 
+/** The other end is gone, whatever the reason. */
+const NO_CONNECTION: readonly number[] = [10, 12, 30, 35, 255];
+
 /**
  * The causes, of which the first that matches counts: what rsync says tells more than its exit code
  * (rsync(1), EXIT VALUES). 5 is both "max connections" and "unknown module", 11 both a full disk and
@@ -120,7 +123,27 @@ const CAUSES: readonly Cause[] = [
     hint: 'Look whether the source is whole, and sync again.',
   },
   {
-    codes: [10, 12, 30, 35, 255],
+    says: /^rsync: The server is configured to refuse --files-from\b/m,
+    is: 'UNAVAILABLE',
+    what: 'the server accepts no list of files',
+    hint: 'Sync with --strategy link-dest, which reads the whole tree and needs no list.',
+  },
+  {
+    says: /^rsync: The server is configured to refuse -/m,
+    is: 'UNAVAILABLE',
+    what: 'the server refuses an option of rsync',
+    hint: 'Leave it out. For one that you did not give yourself, see: mirrorlatch help rsync-options',
+  },
+  {
+    codes: NO_CONNECTION,
+    // As rsync and, with getopt_long(3), openrsync say it.
+    says: /^\S*rsync: (on remote machine: )?(-\S*: unknown|unknown|unrecogni[sz]ed) option/m,
+    is: 'UNAVAILABLE',
+    what: 'the rsync at the other end does not know an option',
+    hint: 'It may be too old for it. Leave the option out, or install a newer rsync there.',
+  },
+  {
+    codes: NO_CONNECTION,
     is: 'retry',
     what: 'the connection to the source failed',
     hint: 'Check the network and the server, then try again. What was transferred is kept.',

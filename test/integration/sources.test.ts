@@ -360,6 +360,24 @@ describe('a remote shell', () => {
   });
 });
 
+test('an rsync at the other end that does not know --info, as before 3.1, is planned with, and what is left out named', async () => {
+  const [root, old] = [join(scratchDirectory(), 'mirror'), join(scratchDirectory(), 'old')];
+  const script = [
+    '#!/bin/sh',
+    'shift',
+    'case "$*" in *--info*) echo "rsync: on remote machine: $4: unknown option" >&2; exit 1;; esac',
+    'exec "$@"',
+  ];
+  writeFileSync(old, `${script.join('\n')}\n`, { mode: 0o755 });
+  makeServed('old', { file: 'content' });
+  symlinkSync('/etc', join(served, 'old/out'));
+  const words = ['sync', `host:${join(served, 'old')}`, root, '--retries', '0', '--', '-e', old];
+  const { plan } = await runForJson(words);
+  expect(plan).toMatchObject({ leftOut: [{ why: 'unsafe-link', count: 1 }] });
+  makeServed('old', { file: 'changed' });
+  expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'published' });
+});
+
 test('a remote shell that prints something by itself ends the sync with 69 and a look at ~/.bashrc', async () => {
   const root = join(scratchDirectory(), 'mirror');
   const chatty = join(scratchDirectory(), 'chatty');

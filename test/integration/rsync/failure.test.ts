@@ -25,6 +25,7 @@ beforeAll(async () => {
     { name: 'tree', path },
     { name: 'one', path, maxConnections: 1 },
     { name: 'closed', path, auth: { user: 'somebody', password: 'secret' } },
+    { name: 'listless', path, more: ['refuse options = files-from checksum'] },
     { name: 'gone', path: join(scratch.path, 'not there') },
   ]);
 });
@@ -112,6 +113,24 @@ describe('the ending of a real rsync is judged:', () => {
     expect(endingOf('--no-such-option', `${scratch.path}/tree/`, target())).toMatchObject(
       failed('USAGE'),
     );
+  });
+
+  test('an option that the other end refuses or does not know is no matter of the network', () => {
+    const list = `--files-from=${scratch.path}/list-of-one`;
+    fileWork(scratch.path).write('list-of-one', './file\0');
+    const strange = '-M--no-such-option';
+    const shell = ['-e', `sh -c 'shift; exec "$@"' sh`, strange, `host:${scratch.path}/tree/`];
+    for (const [words, said] of [
+      [['--from0', list, daemon.url('listless')], /Sync with --strategy link-dest/],
+      [['--checksum', daemon.url('listless')], /refuses an option of rsync .*--checksum/],
+      [[strange, daemon.url('tree')], /other end does not know an option .*--no-such-option/],
+      [shell, /other end does not know an option .*--no-such-option/],
+    ] as const) {
+      const ending = endingOf(...words, target());
+      expect(ending, words.join(' ')).toMatchObject(failed('UNAVAILABLE'));
+      if (ending.kind !== 'clean')
+        expect(`${ending.error.message} ${ending.error.hint}`).toMatch(said);
+    }
   });
 
   test('a listed file that the source no longer has is retried, because the plan is out of date', () => {
