@@ -98,7 +98,7 @@ const ALLOWED: readonly [file: string, imported: string][] = [
   ['cli/output.ts', 'picocolors'],
   ['cli/table.ts', 'cli-table3'],
   ['cli/units.ts', 'ms'],
-  ['cli/units.ts', 'pretty-bytes'],
+  ['mirror/units.ts', 'pretty-bytes'],
   ['cli/commands/sync.ts', 'cli/units.ts'],
   ['cli/commands/sync.ts', 'cli/options/lock.ts'],
   ['cli/commands/sync.ts', 'operations/sync/sync.ts'],
