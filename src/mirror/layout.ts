@@ -24,6 +24,7 @@ export const LIVE = 'live';
  *     ID+UUID.foreign/                only to copy from: its rsync may still run on another host
  *     ID.command/  .ID.command.json   a tree that a command of `lock` works on, and its record
  *     .partial/                       rsync's --partial-dir
+ *     .sizes.json                     of directories before a command of `lock` in place
  *     .boot                           the boot and disk under which all of this is trusted
  *   trash/                            0700, trees to be removed
  *   reserve/                          files that are given up when the disk is full

@@ -1,3 +1,5 @@
+import type { TreeSize } from './tree-size.ts';
+
 /** What vanishes from a tree, or from a directory in it. */
 export interface Loss {
   /** Regular files that are deleted, and do not appear elsewhere under the same name and size. */
@@ -66,6 +68,12 @@ export class LossCount {
 /** What a directory loses. Every object has a property `constructor`, which may be its name, too. */
 export function lossIn(losses: Losses, directory: string): Loss | undefined {
   return Object.hasOwn(losses, directory) ? losses[directory] : undefined;
+}
+
+/** What a directory loses by its size alone, where the names that it had are not known any more. */
+export function lossBetween(before: TreeSize, after: TreeSize): Loss {
+  const bytes = before.bytes - after.bytes;
+  return { files: before.files - after.files, bytes, growth: -bytes };
 }
 
 /** The sum of the losses of two steps. */

@@ -107,6 +107,11 @@ const CommandTreeRecord = z.object({
 
 export type CommandTreeRecord = z.infer<typeof CommandTreeRecord>;
 
+/** `staging/.sizes.json`: sizes by directory, see `sizesBefore`. */
+const TreeSizes = z.array(
+  z.tuple([z.string(), z.object({ files: z.number(), bytes: z.number() })]),
+);
+
 /** One line of `.mirrorlatch/history.jsonl`. Each event of the mirror appends a line. */
 export type HistoryEntry =
   | ({ event: 'published' } & Flip & Partial<SyncFigures>)
@@ -208,6 +213,7 @@ export const checkGateRecord = checkerOf(GateRecord);
 export const checkLockOwner = checkerOf(LockOwner);
 export const checkLockProgress = checkerOf(LockProgress);
 export const checkCommandTree = checkerOf(CommandTreeRecord);
+export const checkTreeSizes = checkerOf(TreeSizes);
 
 /** The value of a JSON text; undefined if the text is missing or invalid. */
 export function parseJson(text: string | undefined): unknown {

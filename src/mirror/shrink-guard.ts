@@ -32,6 +32,8 @@ export interface Published {
   /** Its size, as far as its sync counted it. */
   size: Partial<TreeSize>;
   path: string;
+  /** The sizes of directories in it, if they were measured already. */
+  sizesWithin?: ReadonlyMap<string, TreeSize> | undefined;
 }
 
 /** Throws SHRUNKEN_SOURCE for a plan by which too much would vanish. */
@@ -51,7 +53,7 @@ export function shrinkGuard(
   if (before === undefined) return ({ source }) => refuseEmpty(source.entries, shrinking);
   let size: TreeSize | undefined;
   // In place the tree itself is written, so what comes later must not be measured anew.
-  const sizes = new Map<string, TreeSize>();
+  const sizes = new Map(before.sizesWithin);
   return (plan) => {
     size ??= sizeOf(before);
     guardAgainstShrinking(plan, size, maxPercent, shrinking);

@@ -176,6 +176,14 @@ describe('for a directory', () => {
     mirror.change(emptyDists);
     expectFailure(await runProgram(['sync', root, '--max-shrink', 'dísts=50']), 65, refusal);
     expect(existsSync(join(root, 'current', 'dísts', 'file-8'))).toBe(true);
+
+    await runForJson(['init', root, '--max-shrink', 'dísts=50', '--max-shrink', 'pool=1']);
+    const lost = /"dísts" in the tree has shrunk: 90\.0 % of its 10 files/;
+    expectFailure(await runProgram(['lock', root, '--', ...command]), 125, lost);
+    const again = await runProgram(['lock', root, '--', 'true']);
+    expectFailure(again, 125, lost, /lock \S+ --allow-shrink -- true/);
+    const told = await runProgram(['lock', root, '--allow-shrink', '--', 'true']);
+    expect(told.exitCode, transcript(told)).toBe(0);
   });
 
   test('limits are added to those that are remembered, shown, and dropped by 100', async () => {

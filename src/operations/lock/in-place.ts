@@ -1,9 +1,12 @@
 import { asMirrorlatchError, MirrorlatchError } from '../../errors.ts';
 import { behindGate, readGate } from '../../mirror/gate.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
+import { lossBetween } from '../../mirror/losses.ts';
 import type { GateRecord } from '../../mirror/records.ts';
+import { forgetSizesBefore, sizesBefore } from '../../mirror/sizes-before.ts';
 import { ctimeNow } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
+import { sizeBelow } from '../../mirror/tree-size.ts';
 import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
 import { programName } from '../../system/foreground.ts';
 import { quoteForSh } from '../../system/quote.ts';
@@ -69,9 +72,10 @@ async function fill(
   path: string,
   wasWhole: boolean,
 ): Promise<Filled> {
-  const { layout, lock, signal } = writer;
+  const { layout, lock, policy, signal } = writer;
   const since = ctimeNow(layout);
   const before = usersOf(path);
+  const sizes = sizesBefore(layout, Object.keys(policy.shrink.maxPercentIn), wasWhole);
   const end = await runLocked(options, lock, layout.kernelLock, {
     MIRRORLATCH_ROOT: layout.root,
     MIRRORLATCH_ID: LIVE,
@@ -90,20 +94,27 @@ async function fill(
     signal,
   });
   if (touched.entries === 0 && wasWhole && writer.before !== undefined) {
+    forgetSizesBefore(layout);
     const unchanged = await confirmCurrent(writer, writer.before);
     return { ...unchanged, seconds: writer.seconds };
   }
   if (isEmpty) throw emptyTree();
+  const losses = [...sizes].map(([directory, size]) => {
+    return [directory, lossBetween(size, sizeBelow(path, directory))] as const;
+  });
   const changes = {
     ...figures,
+    lost: { ...figures.lost, ...Object.fromEntries(losses) },
     newFiles: 0,
     changedFiles: touched.files,
     transferBytes: touched.bytes,
   };
   const lookFirst = 'If that is not right, fill it again with another lock';
-  treeGuard(writer, lookFirst, publishInPlaceByHand(layout.root, '--allow-shrink'))(changes);
+  const allow = publishInPlaceByHand(layout.root, '--allow-shrink');
+  treeGuard(writer, lookFirst, allow, sizes)(changes);
   warnOfWritable(writer, changes, mendByCommand(writer));
   const made = figuresOf(writer, changes, madeBy(options, 'none'));
   const published = await publishLive(writer, made);
+  forgetSizesBefore(layout);
   return { ...published, clone: 'none', plan: changes, seconds: writer.seconds };
 }

@@ -3,6 +3,7 @@ import { publicationOf, readHistory } from '../../mirror/history.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy } from '../../mirror/policy.ts';
 import { type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
+import type { TreeSize } from '../../mirror/tree-size.ts';
 import { programName } from '../../system/foreground.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { OnEvent } from '../../writer/events.ts';
@@ -49,14 +50,17 @@ export function madeBy({ command }: LockOptions, clone: MadeBy) {
 /**
  * @param hint what else to do than to publish the tree all the same.
  * @param allow the command that does.
+ * @param sizesWithin those of directories in the published tree, if that is the very tree.
  */
 export function treeGuard(
   { layout, before, policy }: Writer,
   hint: string,
   allow: string,
+  sizesWithin?: ReadonlyMap<string, TreeSize>,
 ): ShrinkGuard {
   const size = before === undefined ? {} : { ...publicationOf(readHistory(layout), before) };
-  const published = before === undefined ? undefined : { size, path: layout.snapshot(before) };
+  const published =
+    before === undefined ? undefined : { size, path: layout.snapshot(before), sizesWithin };
   return shrinkGuard(published, policy.shrink, {
     name: 'tree',
     otherCause: '',
