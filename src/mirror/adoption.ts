@@ -1,10 +1,10 @@
-import { realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { exchange } from '../system/exchange.ts';
 import { lstatIfThere, readlinkIfThere, realPathToBe, syncDirectory } from '../system/files.ts';
 import { pause } from '../system/pause.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { exchangeTrees, moveTree } from './discard.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { readSettings } from './settings.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -33,7 +33,7 @@ export function takeIn(layout: Layout, lock: SyncLock, directory: string, id: st
   lock.assertHeld();
   if (!exchanged(directory, place)) {
     rmSync(place);
-    renameSync(directory, place);
+    moveTree(directory, place);
     symlinkSync(link, directory);
   }
   if (!lstatIfThere(place)?.isDirectory()) {
@@ -51,7 +51,7 @@ export function takeIn(layout: Layout, lock: SyncLock, directory: string, id: st
 function moveBack(place: string, directory: string): void {
   if (exchanged(place, directory)) return;
   rmSync(directory);
-  renameSync(place, directory);
+  moveTree(place, directory);
 }
 
 /**
@@ -197,7 +197,7 @@ function removeAliases(layout: Layout): void {
 
 function exchanged(one: string, other: string): boolean {
   try {
-    exchange(one, other);
+    exchangeTrees(one, other);
     return true;
   } catch (error) {
     if (error instanceof MirrorlatchError && error.code === 'UNAVAILABLE') return false;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { chmodSync, readdirSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errnoOf } from '../errors.ts';
+import { exchange } from '../system/exchange.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { makeOwnDirectory } from '../system/own-files.ts';
 import type { Layout } from './layout.ts';
@@ -25,19 +26,46 @@ export function discardedNames(layout: Layout): string[] {
  * write permission on the directory itself, except for root. So its mode is widened for a moment.
  */
 export function moveTree(from: string, to: string): void {
+  withWritable([from, to], () => renameSync(from, to));
+}
+
+/**
+ * Exchanges what lies at two paths. For the same reason, the modes of directories are widened for a
+ * moment.
+ *
+ * @throws MirrorlatchError as `exchange`.
+ */
+export function exchangeTrees(one: string, other: string): void {
+  withWritable([one, other], () => exchange(one, other));
+}
+
+/** @param move moves what lies at one of the paths to the other. */
+function withWritable([one, other]: readonly [string, string], move: () => void): void {
   try {
-    renameSync(from, to);
+    move();
   } catch (error) {
-    const found = lstatIfThere(from);
-    if (errnoOf(error) !== 'EACCES' || !found?.isDirectory()) throw error;
-    const mode = Number(found.mode & 0o7777n);
-    chmodSync(from, mode | 0o200);
+    if (errnoOf(error) !== 'EACCES') throw error;
+    const [ofOne, ofOther] = [widen(one), widen(other)];
+    let hasMoved = false;
     try {
-      renameSync(from, to);
-    } catch (again) {
-      chmodSync(from, mode);
-      throw again;
+      move();
+      hasMoved = true;
+    } finally {
+      restore(hasMoved ? other : one, ofOne);
+      restore(hasMoved ? one : other, ofOther);
     }
-    chmodSync(to, mode);
   }
+}
+
+/** @returns the mode of a directory of this user before; undefined for all else, which stays as it is. */
+function widen(path: string): number | undefined {
+  const found = lstatIfThere(path);
+  if (!found?.isDirectory() || Number(found.uid) !== process.geteuid?.()) return undefined;
+  const mode = Number(found.mode & 0o7777n);
+  chmodSync(path, mode | 0o200);
+  return mode;
+}
+
+function restore(path: string, mode: number | undefined): void {
+  if (mode !== undefined) chmodSync(path, mode);
 }

@@ -18,7 +18,7 @@ import { quoteForSh } from '../system/quote.ts';
 import { isShared } from '../system/shared-filesystem.ts';
 import { addedNames } from './added-names.ts';
 import { cloneMethodsFor, cloneTree } from './clone.ts';
-import { discard, moveTree } from './discard.ts';
+import { discard, exchangeTrees, moveTree } from './discard.ts';
 import type { Layout } from './layout.ts';
 import { readableName } from './names.ts';
 import { mirrorAround, servedMark } from './open.ts';
@@ -192,13 +192,13 @@ async function put(
   if (lstatIfThere(path) === undefined) {
     moveTree(fresh, path);
   } else {
-    exchange(fresh, path);
+    exchangeTrees(fresh, path);
     try {
       // Between the look and the exchange, somebody may have put something there.
       await refuseOther(layout, path, fresh, signal);
       setAside(layout, fresh, path);
     } catch (error) {
-      exchange(fresh, path);
+      exchangeTrees(fresh, path);
       throw error;
     }
   }

@@ -1,10 +1,12 @@
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -233,12 +235,23 @@ describe.skipIf(!nobodyRunsTheProgram)(
       const reader = execa('sh', ['-c', 'read -r line; cat file'], { cwd: www });
       await mirror.publish('second', { file: 'second' });
       await mirror.publish('third', { file: 'third' });
+      // Its `..` entry changes when a directory moves, which asks for permission to write to it.
+      chmodSync(mirror.source, 0o555);
+      await mirror.publish('fourth', { file: 'fourth' });
+      await mirror.publish('fifth', { file: 'fifth' });
+      expect(readFileSync(join(www, 'file'), 'utf8')).toBe('fifth');
+      expect(statSync(www).mode & 0o777).toBe(0o555);
       reader.stdin.write('go on\n');
       expect((await reader).stdout).toBe('first');
       const superseded = () => readdirSync(mirror.state('superseded'));
-      expect(superseded()).toHaveLength(2);
+      expect(superseded()).toHaveLength(4);
       await mirror.sync('--grace', '0');
       expect(superseded()).toEqual([]);
+
+      await runForJson(['init', mirror.root, '--no-serve-at'], { user: nobody });
+      for (const verb of ['--adopt', '--unadopt'])
+        await runForJson(['init', `${www}.mirror`, verb, www], { user: nobody });
+      expect(statSync(www).mode & 0o777).toBe(0o555);
     });
   },
 );
