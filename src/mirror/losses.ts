@@ -78,16 +78,29 @@ export function lossBetween(before: TreeSize, after: TreeSize): Loss {
 
 /** The sum of the losses of two steps. */
 export function bothLosses(one: Losses, next: Losses): Losses {
-  const sum: Losses = { ...one };
-  for (const [directory, { files, bytes, growth }] of Object.entries(next)) {
+  return combined(one, next, (a, b) => ({
+    files: a.files + b.files,
+    bytes: a.bytes + b.bytes,
+    growth: a.growth + b.growth,
+  }));
+}
+
+/** The losses of a step that was begun again, whose first try did some of them. */
+export function repeatedLosses(one: Losses, next: Losses): Losses {
+  return combined(one, next, (a, b) => ({
+    files: Math.max(a.files, b.files),
+    bytes: Math.max(a.bytes, b.bytes),
+    growth: Math.min(a.growth, b.growth),
+  }));
+}
+
+function combined(one: Losses, next: Losses, combine: (a: Loss, b: Loss) => Loss): Losses {
+  const combination: Losses = { ...one };
+  for (const [directory, loss] of Object.entries(next)) {
     const before = lossIn(one, directory) ?? { files: 0, bytes: 0, growth: 0 };
-    sum[directory] = {
-      files: before.files + files,
-      bytes: before.bytes + bytes,
-      growth: before.growth + growth,
-    };
+    combination[directory] = combine(before, loss);
   }
-  return sum;
+  return combination;
 }
 
 /** A number for the last part of the name and the size (FNV-1a), small enough to cost no memory. */

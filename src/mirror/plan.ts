@@ -4,7 +4,7 @@ import type { SourceTotals } from '../rsync/progress.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 import { type LeftOut, LeftOutTally } from './left-out.ts';
-import { bothLosses, LossCount, type Losses } from './losses.ts';
+import { bothLosses, LossCount, type Losses, repeatedLosses } from './losses.ts';
 import { readableName } from './names.ts';
 
 const MOST_NAMES = 3;
@@ -67,19 +67,57 @@ export function withoutLosses(figures: PlanFigures): PlanFigures {
 
 /** What two plans change, one after the other. */
 export function bothPlans(one: PlanFigures, next: PlanFigures): PlanFigures {
+  const sum = (a: number, b: number) => a + b;
+  return { ...combined(one, next, sum), ...deletions(one, next, sum, bothLosses) };
+}
+
+/**
+ * What is changed by a plan that failed and by the one that goes on from there: the latter repeats what
+ * of the former has not been done. That may be anything.
+ *
+ * @param isAllDeleted nothing that the former deletes is left.
+ */
+export function repeatedPlan(
+  failed: PlanFigures,
+  next: PlanFigures,
+  isAllDeleted: boolean,
+): PlanFigures {
+  const once = combined(failed, next, Math.max);
+  if (isAllDeleted) return { ...once, ...deletions(failed, next, (a, b) => a + b, bothLosses) };
+  return { ...once, ...deletions(failed, next, Math.max, repeatedLosses) };
+}
+
+type Deletions = Pick<PlanFigures, 'deletedFiles' | 'deletedBytes' | 'lost'>;
+type Combine = (a: number, b: number) => number;
+
+function combined(
+  one: PlanFigures,
+  next: PlanFigures,
+  combine: Combine,
+): Omit<PlanFigures, keyof Deletions> {
   return {
-    newFiles: one.newFiles + next.newFiles,
-    changedFiles: one.changedFiles + next.changedFiles,
-    linkedFiles: one.linkedFiles + next.linkedFiles,
-    otherChanges: one.otherChanges + next.otherChanges,
-    deletedFiles: one.deletedFiles + next.deletedFiles,
-    transferBytes: one.transferBytes + next.transferBytes,
-    deletedBytes: one.deletedBytes + next.deletedBytes,
-    newInodes: one.newInodes + next.newInodes,
+    newFiles: combine(one.newFiles, next.newFiles),
+    changedFiles: combine(one.changedFiles, next.changedFiles),
+    linkedFiles: combine(one.linkedFiles, next.linkedFiles),
+    otherChanges: combine(one.otherChanges, next.otherChanges),
+    transferBytes: combine(one.transferBytes, next.transferBytes),
+    newInodes: combine(one.newInodes, next.newInodes),
     source: next.source,
     leftOut: next.leftOut,
-    lost: bothLosses(one.lost, next.lost),
     writableByAll: one.writableByAll,
+  };
+}
+
+function deletions(
+  one: PlanFigures,
+  next: PlanFigures,
+  combine: Combine,
+  combineLosses: typeof bothLosses,
+): Deletions {
+  return {
+    deletedFiles: combine(one.deletedFiles, next.deletedFiles),
+    deletedBytes: combine(one.deletedBytes, next.deletedBytes),
+    lost: combineLosses(one.lost, next.lost),
   };
 }
 

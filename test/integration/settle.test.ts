@@ -192,6 +192,21 @@ describe('a mirror in place whose source loses files after the plan', () => {
   });
 });
 
+test.each([
+  ['before', 'exit 12'],
+  ['after', '"$program" "$@"; exit 12'],
+])('what a pass in place deletes counts once, if rsync fails %s that', async (when, fails) => {
+  const mirror = await inPlace(homeOf(`rsync fails ${when}`));
+  for (let number = 0; number < 8; number += 1) mirror.change({ [`f${number}`]: 'x' });
+  await mirror.sync();
+  mirror.change({ new: 'x', f0: null, f1: null });
+  const failing = atTransfer(once(mirror, fails));
+  const PATH = standInFor('rsync', join(mirror.home, 'programs'), failing);
+  const args = ['sync', mirror.root, '--retry-delay', '0', '--json'];
+  const result = await runProgram(args, { env: { PATH } });
+  expect(result.json()).toMatchObject({ plan: { newFiles: 1, deletedFiles: 2 } });
+});
+
 describe('--without delete', () => {
   test('keeps what only a mirror in place has', async () => {
     const mirror = smallMirror({ home: homeOf('kept in place') });

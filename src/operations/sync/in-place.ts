@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
-import { bothPlans, type PlanFigures } from '../../mirror/plan.ts';
+import { bothPlans, type PlanFigures, repeatedPlan } from '../../mirror/plan.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
@@ -95,7 +95,10 @@ function look(
 class LivePass {
   readonly #context: SyncContext;
   readonly #tree: string;
-  #changes: PlanFigures | undefined;
+  /** What the passes have changed that ended cleanly. */
+  #done: PlanFigures | undefined;
+  /** What a pass is to change that is at work, or has failed. */
+  #begun: { figures: PlanFigures; deletionsLeft: number } | undefined;
 
   constructor(context: SyncContext, tree: string) {
     this.#context = context;
@@ -113,17 +116,21 @@ class LivePass {
     await untilClean(this.#context, async () => {
       const { plan, listener } = known ?? (await this.#lookAgain());
       known = undefined;
-      this.#changes = this.#with(plan.figures);
+      const begun = { figures: this.#beginning(plan.figures), deletionsLeft: plan.deletions };
+      this.#begun = begun;
       writer.enter('transferring');
       await takeOut(this.#tree, listener.unwanted, writer.layout.partial, signal);
       const excludeList = makeExcludeList(writer, plan.excluded);
       const passArguments = inPlaceArguments(transfer, this.#tree, excludeList, plan.deletions);
       return {
         args: [...compare, ...passArguments],
-        onEntry: () => {},
+        onEntry: ({ change }: Entry) => {
+          if (change === 'deleted') begun.deletionsLeft -= 1;
+        },
         onProgress: progressOf(writer, plan.figures),
       };
     });
+    this.#endWell();
     if (delaysUpdates(transfer)) await removeDirectoriesNamed(DELAYED, this.#tree, writer.inherit);
   }
 
@@ -142,7 +149,7 @@ class LivePass {
           () => this.#lookAgain(),
           (found) => this.write(found),
         );
-    const changes = this.#changes ?? last.plan.figures;
+    const changes = this.#done ?? last.plan.figures;
     const { source, leftOut } = last.plan.figures;
     if (last.plan.isExact) return { ...changes, source, leftOut };
     const options = { base: undefined, since: NO_CONTENT, watched: [], signal };
@@ -158,7 +165,21 @@ class LivePass {
     return found;
   }
 
+  /** What has changed in the tree by now, once `more` has, too. */
   #with(more: PlanFigures): PlanFigures {
-    return this.#changes === undefined ? more : bothPlans(this.#changes, more);
+    const next = this.#beginning(more);
+    return this.#done === undefined ? next : bothPlans(this.#done, next);
+  }
+
+  #beginning(next: PlanFigures): PlanFigures {
+    if (this.#begun === undefined) return next;
+    const { figures, deletionsLeft } = this.#begun;
+    return repeatedPlan(figures, next, deletionsLeft <= 0);
+  }
+
+  #endWell(): void {
+    const begun = this.#begun;
+    this.#begun = undefined;
+    if (begun !== undefined) this.#done = this.#with(begun.figures);
   }
 }
