@@ -7,6 +7,8 @@ import type { Layout } from '../mirror/layout.ts';
 import { stateOfRecord } from '../mirror/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
 import type { GateRecord, LockOwner } from '../mirror/records.ts';
+import { mirrorIsGone } from '../mirror/settings.ts';
+import { lstatIfThere } from '../system/files.ts';
 import { checkProgram } from '../system/foreground.ts';
 import { watchDirectory } from '../system/watcher.ts';
 import { type CommandEvent, type CommandOptions, SnapshotCommand } from './snapshot-command.ts';
@@ -45,7 +47,7 @@ export type WatchEvent =
  * What happened is read from the mirror's history, never guessed from events of the filesystem:
  * those only make the next look come sooner.
  *
- * @throws MirrorlatchError NO_MIRROR, at the call; COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE, there or
+ * @throws MirrorlatchError NO_MIRROR, at the call or once the mirror has been gone for 10 s; COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE, there or
  *   when a run of the command ends with 127 or 126.
  */
 export function watch(options: WatchOptions): AsyncGenerator<WatchEvent, void> {
@@ -77,6 +79,7 @@ async function* tell(
   try {
     const lock = new LockObserver(layout);
     const gate = new GateObserver(layout);
+    const refuseGone = goneFor(layout, GONE_MS);
     yield {
       event: 'watching',
       at: new Date().toISOString(),
@@ -85,6 +88,7 @@ async function* tell(
     };
     if (commandOptions?.initial && current !== undefined) command?.want(current);
     while (!signal?.aborted) {
+      refuseGone();
       // The lock first: by then, history has what its holder did before releasing it.
       const { before, after } = lock.look();
       yield* before;
@@ -106,6 +110,19 @@ async function* tell(
     await command?.stop('SIGTERM');
     await watcher.close();
   }
+}
+
+/** How long a mirror may be missing that is replaced as a whole; ms. */
+const GONE_MS = 10_000;
+
+/** Returns a look that throws NO_MIRROR once the mirror has been missing for `ms`. */
+function goneFor(layout: Layout, ms: number): () => void {
+  let since: number | undefined;
+  return () => {
+    const isThere = lstatIfThere(layout.settings) !== undefined;
+    since = isThere ? undefined : (since ?? performance.now());
+    if (since !== undefined && performance.now() - since >= ms) throw mirrorIsGone(layout);
+  };
 }
 
 function signalOf(reason: unknown): NodeJS.Signals {

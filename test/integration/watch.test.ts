@@ -210,6 +210,14 @@ describe('watch reports', () => {
     expect(exitCode).toBe(130);
   });
 
+  test('that the mirror is gone, and ends with 66', async () => {
+    const mirror = await threeSnapshots();
+    const watching = startProgram(['watch', mirror.root]);
+    await isWatching(watching);
+    await execa('mv', [mirror.root, `${mirror.root}.old`]);
+    expectFailure(await watching.result, 66, /there is no longer a mirror in/);
+  });
+
   test('until its output is closed', async () => {
     const mirror = await threeSnapshots();
     const watching = execa(
