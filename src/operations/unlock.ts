@@ -10,7 +10,7 @@ export interface UnlockOptions {
 }
 
 export interface UnlockResult {
-  /** The lock that was there, whose holder is gone. */
+  /** The lock that was there, whose holder is gone; `free` if there was none. */
   removed: LockState;
   message: string;
 }
@@ -22,9 +22,11 @@ export interface UnlockResult {
  */
 export async function unlock({ root, lock, signal }: UnlockOptions): Promise<UnlockResult> {
   const { layout } = openMirror(root);
-  const removed = inspectLock(layout);
+  const found = inspectLock(layout);
   const failure = `the unlocking of ${layout.root} failed`;
   // To take the lock is to remove what a dead holder left of it.
   await withLock(layout, { command: 'unlock', failure, lock, signal }, () => {});
+  // A living holder has released it by itself, or it could not have been taken.
+  const removed: LockState = found.kind === 'held' ? { kind: 'free' } : found;
   return { removed, message: describeLock(removed) };
 }

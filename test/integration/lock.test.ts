@@ -28,6 +28,7 @@ import {
 import { makeScratch } from '../support/scratch.ts';
 import { holdRsync, rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { standInFor } from '../support/stand-in.ts';
 
 const oneSnapshot = mirrorsWith('first');
 const threeSnapshots = mirrorsWith('first', 'second', 'third');
@@ -237,6 +238,17 @@ test('unlock removes the lock of a holder that was killed, and says whose it was
     removed: { kind: 'free' },
     message: 'nobody holds the lock',
   });
+});
+
+test('unlock does not claim to have removed a lock that its holder released meanwhile', async () => {
+  const mirror = await oneSnapshot();
+  const holding = startProgram(['lock', mirror.root, '--lock-only', '--', 'sleep', '60']);
+  await expect.poll(() => whatIsDone(mirror)).toMatch(/now: running sleep/);
+  const script = `kill ${holding.pid}; while kill -0 ${holding.pid}; do sleep 0.1; done`;
+  const PATH = standInFor('flock', join(mirror.home, 'programs'), script);
+  const unlock = await runProgram(['unlock', mirror.root], { env: { PATH } });
+  expect(unlock.stdout, transcript(unlock)).toBe('nobody held the lock\n');
+  await holding.result;
 });
 
 test('a finished sync leaves no lock behind', async () => {
