@@ -16,7 +16,10 @@ import type { Writer } from '../writer/writer.ts';
 
 export interface RollbackOptions {
   root: string;
-  /** The snapshot to go to, `previous`, or `current`; by default `previous`. */
+  /**
+   * The snapshot to go to, `previous`, or `current`; by default `previous`, but `current` for a hold
+   * after a rollback.
+   */
   id?: string | undefined;
   /** Why nothing is to be published from now on, until `release`. */
   hold?: string | undefined;
@@ -49,7 +52,10 @@ export async function rollback(options: RollbackOptions): Promise<RollbackResult
   const session = { command: 'rollback', failure, lock, signal, onEvent };
   const { result } = await withWriter(layout, session, async (writer) => {
     if (options.release) return released(writer);
-    const id = wantedId(writer, options.id);
+    const id = wantedId(
+      writer,
+      options.id ?? (options.hold && wentBack(writer) ? 'current' : undefined),
+    );
     if (id === undefined || !snapshotIds(layout).includes(id)) throw noSnapshot(layout, id);
     warnOfPerson(writer, id);
     const { hold } = options.hold === undefined ? writer.settings : held(writer, options.hold);
@@ -83,6 +89,12 @@ function refuseContradiction({ id, hold, release = false }: RollbackOptions): vo
 function wantedId(writer: Writer, given = 'previous'): string | undefined {
   if (given === 'current') return writer.before;
   return given === 'previous' ? earlierSnapshot(writer) : given;
+}
+
+/** Whether what is current is there by a rollback already: another would go forward again. */
+function wentBack({ layout, before }: Writer): boolean {
+  const last = readHistory(layout).findLast(isFlip);
+  return last?.event === 'rolled-back' && last.id === before;
 }
 
 /** What `previous` names. If that is gone, the latest of the others that was current. */

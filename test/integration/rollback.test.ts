@@ -189,6 +189,14 @@ describe('a hold', () => {
     expect(contentOfCurrent(mirror)).toBe('third');
   });
 
+  test('without an ID holds what an earlier rollback went back to', async () => {
+    const mirror = await twoSnapshots();
+    await runForJson(['rollback', mirror.root]);
+    const held = await runProgram(['rollback', mirror.root, '--hold', 'libc6 is broken']);
+    expect(held.stdout, transcript(held)).toMatch(/^current is already first\nit stays until/);
+    expect(contentOfCurrent(mirror)).toBe('first');
+  });
+
   test('can be put on what is current, and does not hinder another rollback', async () => {
     const mirror = await twoSnapshots();
     const here = await runForJson(['rollback', mirror.root, 'current', '--hold', 'release week']);
