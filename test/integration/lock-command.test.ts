@@ -585,7 +585,9 @@ describe.concurrent('in place', () => {
     expect(first.stdout).toBe(`700\n${join(root, 'gate', 'live')} live\n`);
     expect([gate().state, mode()]).toEqual(['open', 0o755]);
     expect(readFileSync(join(root, 'current', '2'), 'utf8')).toBe('2\n');
-    expect(lastOf(root)).toMatchObject({ event: 'published', id: 'live', files: 3, bytes: 6 });
+    expect(first.stderr).toMatch(/published live: 3 new or changed; 3 files in all/);
+    const counts = { event: 'published', id: 'live', newFiles: 3, deletedFiles: 0 };
+    expect(lastOf(root)).toMatchObject({ ...counts, files: 3, bytes: 6 });
 
     expect((await run('exit 0')).stderr).toMatch(/unchanged/);
     expect([gate().state, mode()]).toEqual(['open', 0o755]);
@@ -599,7 +601,10 @@ describe.concurrent('in place', () => {
     const shrunk = await run('exit 0');
     expectFailure(shrunk, 125, /the tree has shrunk: 33\.3 % of the files/);
     expect([gate().state, mode()]).toEqual(['dirty', 0o755]);
-    expect((await run('exit 0', '--allow-shrink')).exitCode).toBe(0);
+    const allowed = await run('exit 0', '--allow-shrink');
+    expect(allowed.exitCode, transcript(allowed)).toBe(0);
+    expect(allowed.stderr).toMatch(/published live: 0 new or changed, at least 1 deleted; 2 files/);
+    expect(lastOf(root)).toMatchObject({ newFiles: 0, deletedFiles: 1 });
     expect([gate().state, mode()]).toEqual(['open', 0o755]);
     expectFailure(
       await run('exit 0', '--empty'),

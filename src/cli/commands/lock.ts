@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
+import { LIVE } from '../../mirror/layout.ts';
 import type { LockResult } from '../../operations/lock/lock.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
@@ -118,7 +119,7 @@ function sentenceFor(result: LockResult, wanted: string | undefined): string | u
     case 'published': {
       const { id, plan, seconds, clone } = result;
       const how = clone === 'none' ? '' : `${clone} clone, `;
-      return `published ${id}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted; ${showFiles(plan.source.files)} in all (${how}${seconds.toFixed(1)} s)${removed(result)}`;
+      return `published ${id}: ${changesOf(result)}; ${showFiles(plan.source.files)} in all (${how}${seconds.toFixed(1)} s)${removed(result)}`;
     }
     case 'unchanged':
       return `unchanged: the tree is the same as ${result.id}${withoutSnapshot(wanted)}${removed(result)}`;
@@ -127,6 +128,14 @@ function sentenceFor(result: LockResult, wanted: string | undefined): string | u
     case 'ended':
       return undefined;
   }
+}
+
+/** In place, a lock knows the least of each alone. */
+function changesOf({ id, plan }: Extract<LockResult, { outcome: 'published' }>): string {
+  const { newFiles, changedFiles, deletedFiles } = plan;
+  if (id !== LIVE) return `${newFiles} new, ${changedFiles} changed, ${deletedFiles} deleted`;
+  const deleted = deletedFiles > 0 ? `, at least ${deletedFiles} deleted` : '';
+  return `${newFiles + changedFiles} new or changed${deleted}`;
 }
 
 function removed({ pruned }: Extract<LockResult, { pruned: unknown }>): string {

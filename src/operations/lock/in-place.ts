@@ -1,5 +1,6 @@
 import { asMirrorlatchError, MirrorlatchError } from '../../errors.ts';
 import { behindGate, readGate } from '../../mirror/gate.ts';
+import { publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { lossBetween } from '../../mirror/losses.ts';
 import type { GateRecord } from '../../mirror/records.ts';
@@ -66,6 +67,17 @@ function refuseUnfinished({ root }: Layout, { state, by }: GateRecord): void {
   });
 }
 
+/**
+ * Without a second tree, nobody knows which of the touched files are new, nor how many others are gone:
+ * these are the fewest that the totals allow.
+ */
+function countsBetween({ layout, before }: Writer, now: number, touched: number) {
+  const earlier = before === undefined ? 0 : publicationOf(readHistory(layout), before)?.files;
+  const more = now - (earlier ?? now);
+  const newFiles = Math.min(touched, Math.max(0, more));
+  return { newFiles, changedFiles: touched - newFiles, deletedFiles: Math.max(0, -more) };
+}
+
 async function fill(
   options: LockOptions,
   writer: Writer,
@@ -105,8 +117,7 @@ async function fill(
   const changes = {
     ...figures,
     lost: { ...figures.lost, ...Object.fromEntries(losses) },
-    newFiles: 0,
-    changedFiles: touched.files,
+    ...countsBetween(writer, figures.source.files, touched.files),
     transferBytes: touched.bytes,
   };
   const lookFirst = 'If that is not right, fill it again with another lock';
