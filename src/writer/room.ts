@@ -65,7 +65,7 @@ export async function discardLeftByCommands(writer: Writer): Promise<void> {
 }
 
 /**
- * Makes room for a planned snapshot if less seems to be free than it needs, and warns if that is not
+ * Makes room for what is planned if less seems to be free than it needs, and warns if that is not
  * enough. The need is a guess, which is too high for sparse files, several names of one file, and
  * filesystems that compress: so only a full disk ends the work.
  *
@@ -87,7 +87,8 @@ export async function heedSpace(
     inodes: free.inodes && free.inodes + (after.inodes ?? 0n) - (before.inodes ?? 0n),
   });
   if (lacking === undefined) return;
-  const message = `the new snapshot may not fit on the disk of ${writer.layout.root}: ${lacking}`;
+  const what = writer.settings.mode === 'in-place' ? 'what is new' : 'the new snapshot';
+  const message = `${what} may not fit on the disk of ${writer.layout.root}: ${lacking}`;
   writer.onEvent({ kind: 'warning', message });
 }
 

@@ -21,7 +21,7 @@ import {
   whyNoLoopFilesystem,
 } from '../support/loop-filesystem.ts';
 import { nobody } from '../support/privilege.ts';
-import { nobodyRunsTheProgram, runProgram, transcript } from '../support/program.ts';
+import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../support/program.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
 import { standInFor } from '../support/stand-in.ts';
@@ -179,6 +179,17 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`space and inodes${whyNoLoopFilesyst
     const next = await runProgram(['sync', mirror.root]);
     expect(next.exitCode, transcript(next)).toBe(0);
     expect(next.stderr).toMatch(/partly transferred files were removed/);
+  });
+
+  test('in place, what cannot fit is warned of before the gate is closed', async () => {
+    const mirror = smallMirror({ root: await mountTmpfs('size=20m') });
+    await runForJson(['init', mirror.root, '--in-place', '--source', mirror.source]);
+    await mirror.sync();
+    mirror.change({ huge: '' });
+    truncateSync(join(mirror.source, 'huge'), 50 * MIB);
+    const result = await runProgram(['sync', mirror.root]);
+    const warned = /warning: what is new may not fit .*\n(.*\n)*mirrorlatch: closing the gate\n/;
+    expectFailure(result, 74, warned, /The tree may be half old, half new now/);
   });
 
   test('a sparse file and the names of one file are published although their sizes do not fit', async () => {

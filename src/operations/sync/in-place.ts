@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
-import { bothPlans, type PlanFigures, repeatedPlan } from '../../mirror/plan.ts';
+import { bothPlans, type Plan, type PlanFigures, repeatedPlan } from '../../mirror/plan.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
@@ -12,6 +12,7 @@ import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
+import { heedSpace } from '../../writer/room.ts';
 import { progressOf, reportPlan, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
 import { makePlan } from './make-plan.ts';
@@ -46,6 +47,7 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     return unchanged(context, before, figures);
   }
   context.refuseShrinking(figures);
+  await heedSpace(writer, growthOf(plan), 'none');
 
   writer.enter('closing');
   const closing = {
@@ -67,6 +69,16 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
   });
   clearStaging(writer);
   return { ...published, clone: 'none', ...summaryOf(context, changes) };
+}
+
+/** The room that a pass needs at least: what it replaces and deletes makes room meanwhile. */
+function growthOf({ figures, replacedBytes }: Plan): PlanFigures {
+  const { transferBytes, deletedBytes, newInodes, changedFiles, deletedFiles } = figures;
+  return {
+    ...figures,
+    transferBytes: Math.max(0, transferBytes - replacedBytes - deletedBytes),
+    newInodes: Math.max(0, newInodes - changedFiles - deletedFiles),
+  };
 }
 
 interface LiveLook extends Look {
