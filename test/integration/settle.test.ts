@@ -3,6 +3,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -208,6 +209,21 @@ test.each([
 });
 
 describe('--without delete', () => {
+  test.each([
+    ['a mirror with snapshots', oneSnapshot],
+    ['a mirror in place', inPlace],
+  ])('does not replace what %s has in a directory', async (name, make) => {
+    const mirror = await make(homeOf(`directory in ${name}`));
+    mirror.change({ 'below/file': null, elsewhere: 'x' });
+    rmdirSync(join(mirror.source, 'below'));
+    symlinkSync('elsewhere', join(mirror.source, 'below'));
+    for (const words of [['--dry-run'], []]) {
+      const result = await runProgram(['sync', mirror.root, '--without', 'delete', ...words]);
+      expectFailure(result, 69, /below is a directory in the mirror, but a symlink in the source/);
+    }
+    expect(contentOf(mirror, 'below/file')).toBe('content below');
+  });
+
   test('keeps what only a mirror in place has', async () => {
     const mirror = smallMirror({ home: homeOf('kept in place') });
     await runForJson(['init', mirror.root, '--in-place']);

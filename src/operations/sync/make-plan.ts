@@ -1,7 +1,9 @@
+import { readdirSync } from 'node:fs';
 import { relative } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
 import { layoutOf } from '../../mirror/layout.ts';
+import { readableName } from '../../mirror/names.ts';
 import { Plan } from '../../mirror/plan.ts';
 import { planArguments, type Transfer } from '../../rsync/arguments.ts';
 import type { Ending } from '../../rsync/failure.ts';
@@ -52,6 +54,7 @@ export async function makePlan<Listener extends EntryListener>(
       args: [...moreArguments, ...unprotected, ...planArguments(transfer, target)],
       onEntry: (entry: Entry) => {
         refuseMirror(transfer, entry);
+        refuseToReplace(context, target, entry);
         listenTo(plan.add(entry));
       },
       onLeftOut: (entry: LeftOutEntry) => listenTo(plan.leaveOut(entry)),
@@ -67,13 +70,38 @@ export async function makePlan<Listener extends EntryListener>(
 }
 
 /** Under `--without delete` an entry of what is published stays when the source no longer has it. */
-function keepsOf(
-  { transfer, base, strategy }: PlanContext,
-  target: string,
-): (name: string) => boolean {
-  const published = strategy === 'in-place' ? target : base;
-  if (published === undefined || !transfer.without.has('delete')) return () => false;
+function keepsOf(context: PlanContext, target: string): (name: string) => boolean {
+  const published = publishedTree(context, target);
+  if (published === undefined || !context.transfer.without.has('delete')) return () => false;
   return (name) => lstatIfThere(bytePath(published, name)) !== undefined;
+}
+
+/**
+ * Under `--without delete` a directory that is not empty stays, as rsync itself has it, even if the source
+ * has something else of that name.
+ *
+ * @throws MirrorlatchError UNAVAILABLE
+ */
+function refuseToReplace(
+  context: PlanContext,
+  target: string,
+  { change, type, name }: Entry,
+): void {
+  if (!context.transfer.without.has('delete')) return;
+  if (change === 'deleted' || type === 'directory') return;
+  const published = publishedTree(context, target);
+  const path = published === undefined ? undefined : bytePath(published, name);
+  if (path === undefined || !lstatIfThere(path)?.isDirectory()) return;
+  if (readdirSync(path).length === 0) return;
+  const { name: shown } = readableName(name);
+  const what = `${shown} is a directory in the mirror, but a ${type} in the source, and stays under --without delete`;
+  throw new MirrorlatchError('UNAVAILABLE', what, {
+    hint: 'Sync without --without delete, so that it may go, or keep it out with: -- --exclude=PATTERN',
+  });
+}
+
+function publishedTree({ base, strategy }: PlanContext, target: string): string | undefined {
+  return strategy === 'in-place' ? target : base;
 }
 
 function leavesOutOf({ without }: Transfer): (entry: Entry) => LeftOutWhy | undefined {
