@@ -79,18 +79,22 @@ export function refuseOverlap(path: string, root: string): void {
 
 /**
  * Refuses a mirror of which a part is a mount of its own: trees are moved between its directories, and
- * rename(2) does not cross mounts, even of one filesystem.
+ * rename(2) does not cross mounts, even of one filesystem. What is mounted over the others belongs to
+ * somebody, and would be tidied up as the mirror's own (I13).
  *
  * @throws MirrorlatchError CONFIGURATION
  */
-export function refuseSplitMirror({ root, state, staging, snapshots, trash }: Layout): void {
-  const parts = [staging, snapshots, trash].filter((path) => lstatIfThere(path) !== undefined);
-  const apart = parts.find((path) => !areOnOneMount(path, parts[0] ?? path));
+export function refuseSplitMirror(layout: Layout): void {
+  const { root, state, staging, snapshots, trash, leases, logs, reserve, superseded } = layout;
+  const parts = [state, staging, snapshots, trash, leases, logs, reserve, superseded].filter(
+    (path) => lstatIfThere(path) !== undefined,
+  );
+  const apart = parts.find((path) => !areOnOneMount(path, state));
   if (apart === undefined) return;
-  const mounted = [state, ...parts].filter((path) => mountOf(path)?.mountPoint === path);
+  const mounted = parts.filter((path) => mountOf(path)?.mountPoint === path);
   throw new MirrorlatchError(
     'CONFIGURATION',
-    `${root} lies on several mounts, and no tree can be moved from one to the other: ${mounted.join(', ')}`,
+    `${root} lies on several mounts, and nothing is moved or removed across them: ${mounted.join(', ')}`,
     {
       hint: `Keep all of it on one mount. Unmount with: umount ${mounted.map(quoteForSh).join(' ')}`,
     },

@@ -44,7 +44,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         makeLease(layout, finding.id);
         break;
       case 'stray-lease':
-        await removeTree(layout.lease(finding.id), [lock.descriptor]);
+        rmSync(layout.lease(finding.id), { force: true });
         break;
       case 'unrecorded-removal':
         appendHistory(layout, {

@@ -120,7 +120,7 @@ export function survey(layout: Layout): Finding[] {
     if (why !== undefined) findings.push({ kind: 'failed-removal', id, why });
   }
   for (const id of leaseIds(layout)) {
-    if (!ids.includes(id)) findings.push({ kind: 'stray-lease', id });
+    if (!ids.includes(id) && isLease(layout, id)) findings.push({ kind: 'stray-lease', id });
   }
   for (const id of unpruned(history)) {
     if (!ids.includes(id)) findings.push({ kind: 'unrecorded-removal', id });
@@ -165,6 +165,12 @@ function ifAllowed<T>(look: () => T): T | undefined {
 
 function leaseIds(layout: Layout): string[] {
   return (ifThere(() => readdirSync(layout.leases)) ?? []).filter(isSnapshotId).sort();
+}
+
+/** A lease is empty. What is not is a person's own. */
+function isLease(layout: Layout, id: string): boolean {
+  const found = lstatIfThere(layout.lease(id));
+  return found?.isFile() === true && found.size === 0n;
 }
 
 function lockedLeases(layout: Layout): string[] {

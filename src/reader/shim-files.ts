@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
+import { mirrorAround } from '../mirror/open.ts';
 import {
   ifThere,
   lstatIfThere,
@@ -45,11 +46,12 @@ export interface ShimsResult {
  * Writes an executable for each command into a directory, which is made if it is missing. Each is
  * replaced in one step; if one cannot be written, none is.
  *
- * @throws MirrorlatchError USAGE for a name that no shim can have, CONFIGURATION when a
- *   foreign file is in the way.
+ * @throws MirrorlatchError USAGE for a name that no shim can have and for a directory in a mirror,
+ *   CONFIGURATION when a foreign file is in the way.
  */
 export function writeShims(options: WriteShimsOptions): ShimsResult {
   const directory = resolve(options.directory);
+  refusePartOfMirror(directory);
   const commands = [...new Set(options.commands)];
   for (const command of commands) checkShimName(command);
   try {
@@ -71,11 +73,12 @@ export function writeShims(options: WriteShimsOptions): ShimsResult {
 /**
  * Removes the shims of these commands, or all shims in the directory; never another file.
  *
- * @throws MirrorlatchError CONFIGURATION when a file of that name is foreign: then nothing is
- *   removed.
+ * @throws MirrorlatchError USAGE as `writeShims`; CONFIGURATION when a file of that name is foreign:
+ *   then nothing is removed.
  */
 export function removeShims(given: string, commands: readonly string[] = []): ShimsResult {
   const directory = resolve(given);
+  refusePartOfMirror(directory);
   for (const command of commands) checkShimName(command);
   try {
     const names = commands.length === 0 ? shimsIn(directory) : [...new Set(commands)];
@@ -91,6 +94,15 @@ export function removeShims(given: string, commands: readonly string[] = []): Sh
   } catch (error) {
     throw asMirrorlatchError(error, `the shims in ${directory} cannot be removed`);
   }
+}
+
+/** Its trees are published, and nothing in them may change (I2). */
+function refusePartOfMirror(directory: string): void {
+  const around = mirrorAround(directory);
+  if (around === undefined) return;
+  throw new MirrorlatchError('USAGE', `${directory} is a part of the mirror ${around.root}`, {
+    hint: 'Keep shims in a directory of their own, outside of the mirror.',
+  });
 }
 
 function shimsIn(directory: string): string[] {

@@ -54,8 +54,9 @@ export interface Finished<Result> {
  * Runs `work` with the writer's lock of a mirror, and nothing else around it but that a gate which a
  * dead writer left closed is repaired first.
  *
- * @throws MirrorlatchError PERMISSION in another user's mirror, BUSY when the lock stays held,
- *   LOCK_LOST when another host took it over during the work, else what `work` throws.
+ * @throws MirrorlatchError PERMISSION in another user's mirror, CONFIGURATION in one that lies on several
+ *   mounts, BUSY when the lock stays held, LOCK_LOST when another host took it over during the work, else
+ *   what `work` throws.
  */
 export async function withLock<Result>(
   layout: Layout,
@@ -64,6 +65,8 @@ export async function withLock<Result>(
 ): Promise<Result> {
   refuseInsideGuard(layout);
   refuseOtherOwner(layout);
+  // Before the lock: on a full disk, that takes the reserve.
+  refuseSplitMirror(layout);
   const lock = await acquireSyncLock(layout, {
     command,
     ...withDefaults(DEFAULT_LOCK, given),

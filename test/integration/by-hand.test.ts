@@ -1,4 +1,12 @@
-import { cpSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -73,6 +81,17 @@ test('a hold is released although nothing is current', async () => {
   expect(said.exitCode, transcript(said)).toBe(0);
 });
 
+test('what is no lease stays among the leases', async () => {
+  const mirror = await fourSnapshots();
+  mkdirSync(mirror.state('leases', 'notes'));
+  writeFileSync(mirror.state('leases', 'KEEP'), 'mine');
+  writeFileSync(mirror.state('leases', 'stray'), '');
+  mirror.change({ file: 'e' });
+  await mirror.sync('--id', 'e');
+  expect(readdirSync(mirror.state('leases'))).toEqual(['KEEP', 'a', 'b', 'c', 'd', 'e', 'notes']);
+  expect(await runForJson(['status', mirror.root])).toMatchObject({ isHealthy: true });
+});
+
 describe.skipIf(!mayMount)(`mounts${whyNoMount}`, () => {
   test('a snapshot that is mounted on itself is not called held by a reader', async () => {
     const mirror = await fourSnapshots();
@@ -88,7 +107,8 @@ describe.skipIf(!mayMount)(`mounts${whyNoMount}`, () => {
     }
   });
 
-  test.each(['snapshots', '.mirrorlatch'])(
+  const parts = ['leases', 'logs', 'reserve'].map((name) => `.mirrorlatch/${name}`);
+  test.each(['snapshots', '.mirrorlatch', ...parts])(
     'a mirror whose %s is a mount of its own is refused before anything changes',
     async (part) => {
       const mirror = await fourSnapshots();

@@ -280,6 +280,19 @@ test('an invalid command line exits with 64 and writes nothing', async () => {
   expect(existsSync(directory)).toBe(false);
 });
 
+test('I2: a part of a mirror is no directory for shims', async () => {
+  const mirror = await oneSnapshot();
+  const place = join(mirror.root, 'current', 'below');
+  const before = describeTree(place);
+  for (const words of [['-m', mirror.root, 'apt'], ['--remove']])
+    expectFailure(
+      await runProgram(['shims', place, ...words]),
+      64,
+      /is a part of the mirror .*\/mirror\n/,
+    );
+  expect(difference(before, describeTree(place))).toEqual([]);
+});
+
 test('a file in place of the directory ends it with 74, and stays', async () => {
   const mirror = await oneSnapshot();
   const file = join(mirror.home, 'file');
