@@ -53,7 +53,7 @@ export function commandThere({ user, host, port, root }: Destination, verb: stri
  * @throws MirrorlatchError USAGE
  */
 export function refusePartOfMirror(path: string): void {
-  const around = mirrorAround(path) ?? mirrorAbove(path);
+  const around = mirrorWith(path);
   if (around === undefined) return;
   const root = quoteForSh(around.root);
   throw new MirrorlatchError('USAGE', `${path} is a part of the mirror ${around.root}`, {
@@ -75,6 +75,11 @@ export function mirrorAround(path: string): Layout | undefined {
     if (server !== undefined) return server;
   }
   return undefined;
+}
+
+/** The mirror that `path` is a part of, or in whose ROOT it lies. */
+export function mirrorWith(path: string): Layout | undefined {
+  return mirrorAround(path) ?? mirrorAbove(path);
 }
 
 /** The mirror in whose ROOT `path` lies, be it as a part of it or not. */

@@ -6,12 +6,13 @@ import { exchange } from '../system/exchange.ts';
 import {
   ifThere,
   lstatIfThere,
+  nearestDirectory,
   readTextIfThere,
   realPathToBe,
   syncDirectory,
   writeWhole,
 } from '../system/files.ts';
-import { areOnOneMount, refuseMountsWithin } from '../system/mounts.ts';
+import { areOnOneMount, isWithin, refuseMountsWithin } from '../system/mounts.ts';
 import { makeOwnDirectory } from '../system/own-files.ts';
 import { pathsInUse, seesAllProcesses } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -21,9 +22,9 @@ import { cloneMethodsFor, cloneTree } from './clone.ts';
 import { discard, exchangeTrees, moveTree } from './discard.ts';
 import type { Layout } from './layout.ts';
 import { readableName } from './names.ts';
-import { mirrorAround, servedMark } from './open.ts';
+import { mirrorWith, servedMark } from './open.ts';
 import { syncFilesystem } from './publication.ts';
-import { parseJson } from './records.ts';
+import { parseJson, type Settings } from './records.ts';
 import { readSettings } from './settings.ts';
 import { stagedClone } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -48,12 +49,17 @@ interface Served {
 }
 
 /**
- * Prepares `path` to be served from the next publication on.
+ * Checks that a directory can be served, and changes nothing. The mirror itself may be missing yet.
  *
- * @throws MirrorlatchError USAGE when `path` is not a new or empty directory beside the mirror,
- *   UNAVAILABLE when the filesystem cannot exchange names.
+ * @throws MirrorlatchError USAGE for an in-place mirror, and when `path` is not a new or empty directory
+ *   beside the mirror; UNAVAILABLE when the filesystem cannot exchange names.
  */
-export function prepareServing(layout: Layout, path: string): void {
+export function refuseUnservable(layout: Layout, mode: Settings['mode'], path: string): void {
+  if (mode === 'in-place') {
+    throw new MirrorlatchError('USAGE', '--serve-at cannot be used with an in-place mirror', {
+      hint: 'It needs room for a second tree. Leave one of them out.',
+    });
+  }
   const problem = problemWith(layout, path);
   if (problem !== undefined) {
     throw new MirrorlatchError('USAGE', `${path} cannot be served: ${problem}`, {
@@ -67,6 +73,10 @@ export function prepareServing(layout: Layout, path: string): void {
   } finally {
     for (const directory of [one, other]) rmdirSync(directory);
   }
+}
+
+/** Makes `path`, which is to be served from the next publication on, known as a part of the mirror. */
+export function markServed(layout: Layout, path: string): void {
   rmSync(servedMark(path), { force: true });
   symlinkSync(layout.root, servedMark(path));
 }
@@ -88,15 +98,15 @@ function problemWith(layout: Layout, path: string): string | undefined {
   const mark = lstatIfThere(servedMark(path));
   if (mark !== undefined && !mark.isSymbolicLink()) return `${servedMark(path)} is in the way`;
   if (isOurs(layout, path)) return 'the mirror needs it for itself';
-  const around = mirrorAround(path);
+  const around = mirrorWith(path);
   if (around !== undefined) return `it is a part of the mirror ${around.root}`;
+  if (isWithin(layout.root, path)) return `the mirror ${layout.root} lies in it`;
   if (found !== undefined && readdirSync(path).length > 0) return 'it is not empty';
-  const device = lstatIfThere(layout.root)?.dev;
+  const home = nearestDirectory(layout.staging);
+  const device = lstatIfThere(home)?.dev;
   const isElsewhere = parent.dev !== device || (found !== undefined && found.dev !== device);
   if (isElsewhere) return 'it is on another filesystem than the mirror';
-  return areOnOneMount(dirname(path), layout.staging)
-    ? undefined
-    : 'it is on another mount than the mirror';
+  return areOnOneMount(dirname(path), home) ? undefined : 'it is on another mount than the mirror';
 }
 
 /**

@@ -12,13 +12,20 @@ import { findMirror, type Mirror, mirrorAround, openMirror } from '../mirror/ope
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
 import type { Settings } from '../mirror/records.ts';
+import { markServed, refuseUnservable } from '../mirror/served-directory.ts';
 import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/settings.ts';
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { showTime } from '../mirror/units.ts';
 import { refuseProtectingRules } from '../rsync/option-files.ts';
-import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
-import { areOnOneMount, mountOf, refuseMountsWithin } from '../system/mounts.ts';
+import {
+  ifThere,
+  lstatIfThere,
+  nearestDirectory,
+  readlinkIfThere,
+  realPathToBe,
+} from '../system/files.ts';
+import { areOnOneMount, isWithin, mountOf, refuseMountsWithin } from '../system/mounts.ts';
 import { type ProcessPath, pathsInUse, processName, userName } from '../system/proc.ts';
 import { runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -53,6 +60,23 @@ export async function adopt(options: AdoptOptions): Promise<Mirror> {
   const directory = realPathOf(options.directory);
   const root = realPathToBe(resolve(options.root ?? `${directory}.mirror`));
   const found = findMirror(root);
+  const { serveAt } = settingsFrom(options.settings);
+  if (serveAt !== undefined && serveAt !== found?.settings.serveAt) {
+    refuseUnservable(layoutOf(root), options.mode, serveAt);
+    if (isWithin(serveAt, directory))
+      throw notAdoptable(directory, `${serveAt} of --serve-at lies in it`);
+  }
+  const mirror = await takeOrFinish(directory, root, found, options);
+  if (serveAt !== undefined) markServed(mirror.layout, serveAt);
+  return mirror;
+}
+
+async function takeOrFinish(
+  directory: string,
+  root: string,
+  found: Mirror | undefined,
+  options: AdoptOptions,
+): Promise<Mirror> {
   if (found?.settings.adopted === directory && !lstatIfThere(directory)?.isDirectory()) {
     return finishAdoption(found, directory, options);
   }
@@ -304,10 +328,6 @@ function problemWith(directory: string, root: string, isDirectory: boolean): str
     return `${root} lies on another filesystem`;
   }
   return areOnOneMount(nearest, directory) ? undefined : `${root} lies on another mount`;
-}
-
-function nearestDirectory(path: string): string {
-  return lstatIfThere(path)?.isDirectory() ? path : nearestDirectory(dirname(path));
 }
 
 function noDirectory(path: string): MirrorlatchError {

@@ -1,9 +1,10 @@
 import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { layoutOf } from '../mirror/layout.ts';
 import { commandThere, findMirror, type Mirror } from '../mirror/open.ts';
 import { refuseOverlap, refuseServedOverlap } from '../mirror/preflight.ts';
 import type { Settings } from '../mirror/records.ts';
-import { forgetServed, prepareServing } from '../mirror/served-directory.ts';
+import { forgetServed, markServed, refuseUnservable } from '../mirror/served-directory.ts';
 import {
   changeSettings,
   type GivenSettings,
@@ -47,16 +48,16 @@ export function init({ root, inPlace, noServeAt = false, ...rules }: InitOptions
     throw otherMode(root, found.settings.mode);
   }
   if (mode !== 'in-place') refuseProtectingRules(given.rsyncOptions ?? []);
-  if (serveAt !== undefined && mode === 'in-place') {
-    throw new MirrorlatchError('USAGE', '--serve-at cannot be used with an in-place mirror', {
-      hint: 'It needs room for a second tree. Leave one of them out.',
-    });
+  const isNewlyServed = serveAt !== undefined && serveAt !== found?.settings.serveAt;
+  if (isNewlyServed) {
+    const place = found?.layout ?? layoutOf(realPathToBe(resolve(root)));
+    refuseUnservable(place, mode, serveAt);
   }
   if (!noServeAt) refuseServedSource(found?.settings, { ...given, serveAt }, root);
   const { layout, settings } =
     found ?? createMirror(root, given, { mayHoldOtherThings: true, mode });
-  if (serveAt !== undefined && serveAt !== settings.serveAt) prepareServing(layout, serveAt);
-  const isReplaced = noServeAt || (serveAt !== undefined && serveAt !== settings.serveAt);
+  if (isNewlyServed) markServed(layout, serveAt);
+  const isReplaced = noServeAt || isNewlyServed;
   try {
     const changed = changeSettings(layout, { ...given, serveAt }, noServeAt ? ['serveAt'] : []);
     if (isReplaced && settings.serveAt !== undefined) forgetServed(layout, settings.serveAt);

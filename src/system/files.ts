@@ -71,6 +71,11 @@ export function realPathToBe(path: string): string {
   return join(realPathToBe(dirname(path)), basename(path));
 }
 
+/** The directory at `path`, or else the first above it that exists. */
+export function nearestDirectory(path: string): string {
+  return lstatIfThere(path)?.isDirectory() ? path : nearestDirectory(dirname(path));
+}
+
 /** Makes a directory. @returns false if there is one of that name, which is left as it is. */
 export function makeDirectory(path: string, mode = 0o777): boolean {
   try {

@@ -510,23 +510,31 @@ describe.concurrent('A served directory', () => {
     expect(again.stdout).not.toMatch('hard links');
   });
 
-  test('is refused by init where it is not possible', async () => {
+  test('is refused by init where it is not possible, before a new mirror is made', async () => {
     const one = await makeServed();
+    const part = /is a part of the mirror .*\/mirror\n/;
     writeFileSync(join(one.home, 'a file'), '');
     symlinkSync('served', join(one.home, 'a link'));
     mkdirSync(join(one.home, "somebody's"));
     writeFileSync(join(one.home, "somebody's", 'file'), '');
-    for (const [name, said] of [
+    for (const [name, said, saidOfAnother = said] of [
       ['a file', /is not a directory/],
       ['a link', /is not a directory/],
       ["somebody's", /not empty/],
       ['none/served', /the directory .* does not exist/],
-      ['mirror/snapshots', /needs it for itself/],
-      ['mirror/.mirrorlatch/served', /needs it for itself/],
+      ['mirror/snapshots', /needs it for itself/, part],
+      ['mirror/.mirrorlatch/served', /needs it for itself/, part],
+      ['mirror/served', part],
     ] as const) {
-      const result = await runProgram(['init', one.root, '--serve-at', join(one.home, name)]);
-      expectFailure(result, 64, said);
+      const words = ['--serve-at', join(one.home, name)];
+      expectFailure(await runProgram(['init', one.root, ...words]), 64, said);
+      for (const another of [[join(one.home, 'new')], ['--adopt', join(one.home, 'source')]])
+        expectFailure(await runProgram(['init', ...another, ...words]), 64, saidOfAnother);
     }
+    const around = ['init', join(one.home, 'new/mirror'), '--serve-at', join(one.home, 'new')];
+    expectFailure(await runProgram(around), 64, /the mirror .* lies in it/);
+    for (const name of ['new', 'source.mirror'])
+      expect(existsSync(join(one.home, name)), name).toBe(false);
   });
 
   test.skipIf(whyNoBindfs !== '')(
