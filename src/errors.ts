@@ -134,7 +134,13 @@ export function asMirrorlatchError(
   doing = 'an unforeseen failure',
 ): MirrorlatchError {
   if (error instanceof MirrorlatchError) return error;
-  const { path } = (error ?? {}) as NodeJS.ErrnoException;
+  const { path, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+  if (syscall === 'uv_cwd') {
+    return new MirrorlatchError('IO', 'the working directory does not exist any more', {
+      hint: 'Go to another one first, such as: cd /',
+      cause: error,
+    });
+  }
   const at = path === undefined ? '' : ` (${path})`;
   switch (errnoOf(error)) {
     case 'EACCES':

@@ -20,6 +20,6 @@ case $ml_words in
   [ -z "$ml_lost" ] || eval "set -- env --$ml_lost \"\$@\""
   exec "$@"
   ;;
-?*) printf '%s\n' "$ml_words" ;;
+?*) printf '%s\n' "$ml_words" || [ "$ml_status" != 0 ] || ml_status=74 ;;
 esac
 exit "$ml_status"

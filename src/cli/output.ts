@@ -1,5 +1,5 @@
 import pc from 'picocolors';
-import type { MirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { printableLines } from '../mirror/names.ts';
 
 /** Whether a stream is a terminal that obeys escape sequences. */
@@ -49,6 +49,28 @@ export function printLine(text = ''): void {
   process.stdout.write(`${printableLines(text)}\n`);
 }
 
+/** The first failure to write to standard output; the stream itself forgets it. */
+let lost: Error | undefined;
+
+/** Keeps a standard output that cannot be written from ending the work. */
+export function survivePrinting(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader that closes the pipe early, such as head(1), is not an error.
+    if (error.code === 'EPIPE') process.exit();
+    lost ??= error;
+  });
+  // Standard error may be closed, such as by a lost terminal.
+  process.stderr.on('error', () => {});
+}
+
+/** Why something that was printed is lost, as in a file on a full disk; undefined if nothing is. */
+export async function lossOfOutput(): Promise<MirrorlatchError | undefined> {
+  // The stream learns of a failed write a little later.
+  await new Promise(setImmediate);
+  const what = 'the result cannot be written to standard output';
+  return lost && asMirrorlatchError(lost, what);
+}
+
 /** A message, which may quote several lines of rsync, on one. */
 export function oneLine(message: string): string {
   return message.replaceAll(/\s*\n\s*/g, ' ');
@@ -66,7 +88,7 @@ export function printNote(text: string): void {
  */
 export function printError(error: MirrorlatchError, exitCode: number, asJson: boolean): void {
   const { code, message, hint, details } = error;
-  if (asJson) {
+  if (asJson && lost === undefined) {
     printJson({ error: { code, exitCode, message, hint: hint ?? null, ...details } });
     return;
   }

@@ -297,6 +297,40 @@ test('a path in the place of another is refused with the command line that was m
   expect(changed.stdout).toMatch(/ is a mirror; /);
 });
 
+test('a standard output on a full disk ends a command with 74 once its work is done', async () => {
+  const mirror = await twoSnapshots();
+  const { root } = mirror;
+  const through = ['sh', '-c', 'exec "$@" >/dev/full', 'sh'];
+  mirror.change({ file: 'changed' });
+  for (const words of [
+    ['sync', root],
+    ['list', root, '--json'],
+    ['sync', '--help'],
+    ['watch', root],
+  ]) {
+    const result = await runProgram(words, { through });
+    expectFailure(
+      result,
+      74,
+      /the result cannot be written to standard output: no space or no quota left/,
+    );
+  }
+  expect(readFileSync(join(root, 'current/file'), 'utf8')).toBe('changed');
+  const missing = await runProgram(['status', join(root, 'none'), '--json'], { through });
+  expect(missing.exitCode, 'a failure of its own counts').toBe(66);
+});
+
+test('a working directory that has been deleted is named', async () => {
+  const { root } = await twoSnapshots();
+  const through = ['sh', '-c', 'cd "$0" && rmdir "$0" && exec "$@"', scratchDirectory()];
+  const result = await runProgram(['sync', root], { through });
+  expectFailure(
+    result,
+    74,
+    /^mirrorlatch: the working directory does not exist any more\n.*cd \//m,
+  );
+});
+
 test('a pattern that is not UTF-8 is refused, because another one would reach rsync', async () => {
   const mirror = smallMirror();
   const script = `exec "$0" "$1" sync "$2" "$3" -- --exclude="$(printf '/\\377')"`;

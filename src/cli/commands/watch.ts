@@ -11,7 +11,7 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
 import { type RetryFlags, retryAfter } from '../options/retry.ts';
-import { oneLine, printJson, printLine } from '../output.ts';
+import { lossOfOutput, oneLine, printJson, printLine } from '../output.ts';
 import { printWarning } from '../terminal.ts';
 import { duration } from '../values.ts';
 
@@ -82,6 +82,8 @@ export function addWatch(program: Command, context: CommandContext): void {
       for await (const event of events) {
         if (flags.json) printJson(event);
         else printLine(`${event.at} ${describeEvent(event)}`);
+        const loss = await lossOfOutput();
+        if (loss !== undefined) throw loss;
       }
       if (signal.reason instanceof MirrorlatchError) {
         context.setExitCode(signal.reason.exitCode);
