@@ -1,5 +1,5 @@
 import { MirrorlatchError } from '../errors.ts';
-import { previousId } from '../mirror/current.ts';
+import { currentId, previousId } from '../mirror/current.ts';
 import { isFlip, readHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { openMirrorWithSnapshots } from '../mirror/open.ts';
@@ -17,8 +17,8 @@ import type { Writer } from '../writer/writer.ts';
 export interface RollbackOptions {
   root: string;
   /**
-   * The snapshot to go to, `previous`, or `current`; by default `previous`, but `current` for a hold
-   * after a rollback.
+   * The snapshot to go to, `previous`, or `current`, as they are before any wait; by default `previous`,
+   * but `current` for a hold after a rollback.
    */
   id?: string | undefined;
   /** Why nothing is to be published from now on, until `release`. */
@@ -50,12 +50,10 @@ export async function rollback(options: RollbackOptions): Promise<RollbackResult
   refuseContradiction(options);
   const failure = `the rollback of ${layout.root} failed`;
   const session = { command: 'rollback', failure, lock, signal, onEvent };
+  const asked = namedNow(layout);
   const { result } = await withWriter(layout, session, async (writer) => {
     if (options.release) return released(writer);
-    const id = wantedId(
-      writer,
-      options.id ?? (options.hold && wentBack(writer) ? 'current' : undefined),
-    );
+    const id = wantedId(writer, options, asked);
     if (id === undefined || !snapshotIds(layout).includes(id)) throw noSnapshot(layout, id);
     warnOfPerson(writer, id);
     const { hold } = options.hold === undefined ? writer.settings : held(writer, options.hold);
@@ -86,31 +84,45 @@ function refuseContradiction({ id, hold, release = false }: RollbackOptions): vo
   }
 }
 
-function wantedId(writer: Writer, given = 'previous'): string | undefined {
-  if (given === 'current') return writer.before;
-  return given === 'previous' ? earlierSnapshot(writer) : given;
+/** What `current` and `previous` name. */
+interface Named {
+  current: string | undefined;
+  previous: string | undefined;
+  /** `previous` is gone, and this is the latest of the others that was current. */
+  isByHistory: boolean;
+  /** What is current is there by a rollback already: another would go forward again. */
+  wentBack: boolean;
 }
 
-/** Whether what is current is there by a rollback already: another would go forward again. */
-function wentBack({ layout, before }: Writer): boolean {
-  const last = readHistory(layout).findLast(isFlip);
-  return last?.event === 'rolled-back' && last.id === before;
+function namedNow(layout: Layout): Named {
+  const [current, previous] = [currentId(layout), previousId(layout)];
+  const flips = readHistory(layout).filter(isFlip);
+  const last = flips.at(-1);
+  const wentBack = last?.event === 'rolled-back' && last.id === current;
+  // Both are the same for a moment within a flip.
+  if (previous !== undefined && previous !== current)
+    return { current, previous, isByHistory: false, wentBack };
+  const ids = snapshotIds(layout).filter((id) => id !== current);
+  const found = flips.findLast(({ id }) => ids.includes(id));
+  return { current, previous: found?.id, isByHistory: found !== undefined, wentBack };
 }
 
-/** What `previous` names. If that is gone, the latest of the others that was current. */
-function earlierSnapshot(writer: Writer): string | undefined {
-  const { layout, before } = writer;
-  const previous = previousId(layout);
-  if (previous !== undefined) return previous;
-  const ids = snapshotIds(layout).filter((id) => id !== before);
-  const last = readHistory(layout)
-    .filter(isFlip)
-    .findLast(({ id }) => ids.includes(id));
-  if (last === undefined) return undefined;
-  writer.notice(
-    `the previous snapshot is gone; ${last.id} is the latest other one that was current`,
-  );
-  return last.id;
+/**
+ * @param asked what was named when the user asked. If another snapshot was published during the wait for
+ *   the lock, the user meant the names as they were: what has become `previous` may be what is to go.
+ */
+function wantedId(writer: Writer, { id, hold }: RollbackOptions, asked: Named): string | undefined {
+  if (id !== undefined && id !== 'current' && id !== 'previous') return id;
+  const hasMoved = asked.current !== undefined && asked.current !== writer.before;
+  // Unless it has moved, recovery may have found what a crash had lost.
+  const named = hasMoved ? asked : namedNow(writer.layout);
+  const name = id ?? (hold !== undefined && named.wentBack ? 'current' : 'previous');
+  if (name === 'previous' && named.isByHistory) {
+    writer.notice(
+      `the previous snapshot is gone; ${named.previous} is the latest other one that was current`,
+    );
+  }
+  return named[name];
 }
 
 /** Holds the mirror. This comes before the flip, so that after a crash no sync undoes the rollback. */

@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
-import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { runForJson, runProgram, startProgram, transcript } from '../support/program.ts';
 import { bin } from '../support/project.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
@@ -66,6 +66,30 @@ test('rollback to the current snapshot changes nothing, and reports that', async
   expect(mirror.history()).toHaveLength(2);
   expect(difference(links(before), links(describeTree(mirror.root)))).toEqual([]);
 });
+
+test.for([
+  [[], 'first'],
+  [['current'], 'second'],
+] as const)(
+  'rollback %s goes to what that was before it waited, although another is published meanwhile',
+  async ([name, expected]) => {
+    const mirror = await twoSnapshots();
+    const [holding, release] = [join(mirror.home, 'holding'), join(mirror.home, 'release')];
+    const script =
+      ': >"$1"; echo third >"$MIRRORLATCH_STAGING/file"; until [ -e "$2" ]; do sleep 0.1; done';
+    const words = ['--id', 'third', '--', 'sh', '-c', script, 'sh', holding, release];
+    const publishing = startProgram(['lock', mirror.root, ...words]);
+    await expect.poll(() => existsSync(holding)).toBe(true);
+    const held = ['--hold', 'the second is bad', '--wait', '1m'];
+    const waiting = startProgram(['rollback', mirror.root, ...name, ...held]);
+    await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting: /);
+    writeFileSync(release, '');
+    expect((await publishing.result).exitCode).toBe(0);
+    expect((await waiting.result).exitCode).toBe(0);
+    expect(mirror.linked('previous')).toBe('third');
+    expect(mirror.linked('current')).toBe(expected);
+  },
+);
 
 test('rollback to an unknown snapshot is refused with 64 and changes nothing', async () => {
   const mirror = await twoSnapshots();
