@@ -195,11 +195,11 @@ describe('a command without -- before it', () => {
         ['touch', 'made'],
         ['touch', '-t', '197001010000', 'made'],
       ]) {
-        const result = await runProgram([verb, 'mirror', ...words]);
+        const result = await runProgram([verb, './mirror', ...words]);
         expectFailure(
           result,
           125,
-          new RegExp(`mirrorlatch ${verb} mirror -- ${words.join(' ')}$`, 'm'),
+          new RegExp(`mirrorlatch ${verb} ./mirror -- ${words.join(' ')}$`, 'm'),
         );
       }
       const unclear = await runProgram([verb, '--pin', 'cwd', 'mirror', 'touch', '-t', 'made']);
