@@ -1,4 +1,4 @@
-import { constants, fchmodSync, fstatSync, openSync } from 'node:fs';
+import { chmodSync, constants, fchmodSync, fstatSync, openSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
 import type { Layout } from './layout.ts';
@@ -17,14 +17,25 @@ export function openOwnersLock(path: string, { state }: Layout): number {
   const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
   const owner = lstatIfThere(state);
   try {
-    return openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, MODE);
+    const descriptor = openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, MODE);
+    // Whatever the umask, which may leave no bit.
+    fchmodSync(descriptor, MODE);
+    return descriptor;
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error;
   }
+  letOwnerOpen(path);
   const descriptor = openSync(path, O_RDWR | O_NOFOLLOW);
   const file = fstatSync(descriptor);
   const isOwners = file.isFile() && file.nlink === 1 && BigInt(file.uid) === owner?.uid;
   const mayChange = [0, file.uid].includes(process.geteuid?.() ?? -1);
   if (isOwners && mayChange && (file.mode & 0o777) !== MODE) fchmodSync(descriptor, MODE);
   return descriptor;
+}
+
+/** A file that a process made and was killed before it set the mode may be closed to its owner. */
+function letOwnerOpen(path: string): void {
+  const found = lstatIfThere(path);
+  if (!found?.isFile() || found.nlink !== 1n || (found.mode & 0o600n) === 0o600n) return;
+  if (Number(found.uid) === process.geteuid?.()) chmodSync(path, MODE);
 }

@@ -305,6 +305,13 @@ function busyError(layout: Layout, state: LockState): MirrorlatchError {
 }
 
 function lockLost(layout: Layout): MirrorlatchError {
+  if (lstatIfThere(layout.state) === undefined) {
+    return new MirrorlatchError(
+      'LOCK_LOST',
+      `${layout.root} was removed or moved while it was locked: ${layout.state} is gone`,
+      { hint: 'If it was moved, go on with the same command, and its new path.' },
+    );
+  }
   return new MirrorlatchError(
     'LOCK_LOST',
     `the lock of ${layout.root} was lost to another host while this one was suspended`,

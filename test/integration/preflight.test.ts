@@ -144,6 +144,19 @@ describe.skipIf(!nobodyRunsTheProgram)(`permission${whyNotAsNobody}`, () => {
     expectFailure(result, 77, /the mirror .* cannot be made: permission denied/);
   });
 
+  test('a umask that closes files to their owner closes no mirror to its owner', async () => {
+    const home = scratchDirectory();
+    execaSync('chown', [`${nobody.uid}:${nobody.gid}`, home]);
+    const mirror = smallMirror({ home, program: { user: nobody, umask: '0777' } });
+    await mirror.publish('first', {});
+    // As an older version left them.
+    for (const name of ['sync.flock', 'settings.flock']) chmodSync(mirror.state(name), 0);
+    await runForJson(['init', mirror.root, '--keep-last', '9'], { user: nobody });
+    await mirror.publish('second', { file: 'second' });
+    for (const name of ['sync.flock', 'settings.flock'])
+      expect(statSync(mirror.state(name)).mode & 0o777).toBe(0o600);
+  });
+
   test("another user's mirror is reported with 77 by every command that would write, and stays unchanged", async () => {
     const mirror = await oneSnapshot();
     mirror.change({ file: 'changed' });

@@ -260,6 +260,20 @@ test('I8: a sync that loses the lock right before its publication leaves the sna
   expect(mirror.linked('current')).toBe('second');
 });
 
+test.each(['mv -T "$root" "$root.moved"', 'rm -rf "$root"'])(
+  'a mirror that is gone during a sync is reported as that: %s',
+  async (removes) => {
+    const mirror = await twoSnapshots();
+    mirror.change({ file: 'third' });
+    const script = atPublication(mirror, `root='${mirror.root}'; ${removes}; exit 1`);
+    const PATH = standInFor('sync', join(mirror.home, 'programs'), script);
+    const result = await runProgram(['sync', mirror.root], { env: { PATH } });
+    expectFailure(result, 75, /mirror was removed or moved while it was locked: .* is gone/);
+    expect(result.stderr).not.toMatch(/another host/);
+    expect(existsSync(mirror.root)).toBe(false);
+  },
+);
+
 test('what a failed command has thrown away is removed', async () => {
   const mirror = await twoSnapshots();
   for (const options of [['--resume'], []]) {
