@@ -128,20 +128,27 @@ interface ClosedGate {
   open(damage: string | undefined): void;
 }
 
+/**
+ * @returns the record of any other gate.
+ * @throws MirrorlatchError BUSY when a person closed the gate.
+ */
+export function refuseClosedByHand(layout: Layout): GateRecord {
+  const gate = readGate(layout);
+  if (!isClosedByHand(gate)) return gate;
+  throw new MirrorlatchError(
+    'BUSY',
+    `the gate of ${layout.root} was closed by hand: ${gate.reason}`,
+    { hint: `Open it with: mirrorlatch gate open ${quoteForSh(layout.root)}` },
+  );
+}
+
 /** Lets no new readers in, and waits until those inside have left. */
 async function close(
   layout: Layout,
   lock: SyncLock,
   { by, ...options }: CloseOptions,
 ): Promise<ClosedGate> {
-  const before = readGate(layout);
-  if (isClosedByHand(before)) {
-    throw new MirrorlatchError(
-      'BUSY',
-      `the gate of ${layout.root} was closed by hand: ${before.reason}`,
-      { hint: `Open it with: mirrorlatch gate open ${quoteForSh(layout.root)}` },
-    );
-  }
+  const before = refuseClosedByHand(layout);
   const mode = modeWhileOpen(layout, before);
   const standing: Standing =
     before.state === 'dirty' ? { kind: 'dirty', boot: before.boot } : { kind: 'whole' };

@@ -1,8 +1,10 @@
+import { quoteForSh } from '../system/quote.ts';
 import { isClosedByHand, isClosedByWriter, isInPlace, readGate, recordIfSound } from './gate.ts';
 import type { Layout } from './layout.ts';
 import { inspectLock } from './lock-state.ts';
 import { DEFAULT_LOCK } from './policy.ts';
 import type { GateRecord } from './records.ts';
+import { readSettings, rememberedBy } from './settings.ts';
 import { showTime } from './units.ts';
 
 /** What keeps guarded readers out of an in-place mirror. */
@@ -12,6 +14,8 @@ export interface Obstacle {
   isClosedByHand: boolean;
   /** The writer that closed the gate is dead: nobody is at work, and the next command repairs it. */
   isAbandoned: boolean;
+  /** Nothing has been written yet, so nothing is wrong. */
+  isNew: boolean;
 }
 
 /**
@@ -28,7 +32,21 @@ export function obstacleAt(layout: Layout): Obstacle | undefined {
     why: isAbandoned ? whyAbandoned(gate) : why,
     isClosedByHand: isClosedByHand(gate),
     isAbandoned,
+    isNew: gate.state === 'dirty' && gate.by === 'init',
   };
+}
+
+/**
+ * The command that makes the tree of an in-place mirror whole.
+ *
+ * @param by the command that has left the tree as it is.
+ */
+export function commandThatFills(layout: Layout, by: string): string {
+  const root = quoteForSh(layout.root);
+  const settings = readSettings(layout);
+  const source = settings === undefined ? undefined : rememberedBy(settings).source;
+  if (source !== undefined) return `mirrorlatch sync ${root}`;
+  return by === 'lock' ? `mirrorlatch lock ${root} -- COMMAND` : `mirrorlatch sync SRC ${root}`;
 }
 
 /** Whether a writer has closed the gate and died. */

@@ -24,7 +24,7 @@ import { findLeftovers, type Leftovers } from './staging.ts';
 
 /** Something that a crash left. All are found by looking only, so that `status` can list them. */
 export type Finding =
-  /** A tree that a killed sync worked on. The next sync continues with it. */
+  /** A tree of a sync that was killed, or failed. The next sync continues with it. */
   | { kind: 'unfinished-tree'; path: string }
   /** A tree that a command of `lock` worked on. `lock --resume` goes on from it. */
   | { kind: 'unfinished-command'; path: string }
@@ -49,7 +49,7 @@ export type Finding =
   /** A lock directory that was being made or released. */
   | { kind: 'lock-remains'; path: string }
   /** The tree of an in-place mirror is not whole, or its gate was left closed. */
-  | ({ kind: 'unclean-gate' } & Obstacle)
+  | ({ kind: 'unclean-gate' } & Omit<Obstacle, 'isNew'>)
   /** A directory was being adopted or given back, and its path is not as it should be. */
   | { kind: 'unfinished-adoption'; path: string }
   /** At the adopted path, readers find something else than what is current. */
@@ -129,7 +129,10 @@ export function survey(layout: Layout): Finding[] {
     findings.push({ kind: 'locked-lease', id, processes: holdersOf(layout.lease(id)) });
   }
   const obstacle = obstacleAt(layout);
-  if (obstacle !== undefined) findings.push({ kind: 'unclean-gate', ...obstacle });
+  if (obstacle !== undefined && !obstacle.isNew) {
+    const { isNew: _, ...found } = obstacle;
+    findings.push({ kind: 'unclean-gate', ...found });
+  }
   const { trees, clones, foreign, commands } =
     ifAllowed(() => findLeftovers(layout)) ?? noLeftovers;
   for (const path of [...trees, ...foreign]) findings.push({ kind: 'unfinished-tree', path });

@@ -1,7 +1,7 @@
 import { MirrorlatchError } from '../errors.ts';
 import { closeByHand, isInPlace, openByHand, readGate } from '../mirror/gate.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
-import { type Obstacle, obstacleAt } from '../mirror/obstacle.ts';
+import { commandThatFills, type Obstacle, obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
@@ -52,15 +52,18 @@ export function gateStatus(root: string): GateStatus {
 }
 
 function wayOut(
-  { root }: Layout,
-  { state }: GateRecord,
+  layout: Layout,
+  { state, by }: GateRecord,
   obstacle: Obstacle | undefined,
 ): string | undefined {
-  const named = quoteForSh(root);
-  if (obstacle?.isAbandoned) return `Repair the gate with: mirrorlatch unlock ${named}`;
+  const named = quoteForSh(layout.root);
+  // The wait also ends what the killed writer has left running.
+  if (obstacle?.isAbandoned) return `Repair the gate with: mirrorlatch unlock ${named} --wait 1m`;
   if (obstacle?.isClosedByHand) return `Open it with: mirrorlatch gate open ${named}`;
   if (state !== 'dirty') return undefined;
-  return `Make the tree whole with: mirrorlatch sync ${named}, or if you have checked it: mirrorlatch gate open --clean ${named}`;
+  const fill = commandThatFills(layout, by);
+  if (obstacle?.isNew) return `Fill it with: ${fill}`;
+  return `Make the tree whole with: ${fill}, or if you have checked it: mirrorlatch gate open --clean ${named}`;
 }
 
 /**

@@ -134,7 +134,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
     ...(isStale ? ['it is stale'] : []),
     ...(state.kind === 'free' || isBusy ? [] : ['the holder of the lock is dead']),
-    ...(findings.some(isFault) ? ['something was left behind'] : []),
+    ...problemsOf(findings, lastSync),
   ];
   return {
     root: layout.root,
@@ -167,8 +167,19 @@ function filledBy(history: readonly HistoryEntry[], id: string): string | null {
   return strategy === 'command' ? `filled by lock, command ${source}` : `pushed from ${source}`;
 }
 
-function isFault({ kind }: Finding): boolean {
-  return kind !== 'foreign-tree';
+/** A sync that failed has been named already, and what it left goes with it. */
+function problemsOf(findings: readonly Finding[], lastSync: HistoryEntry | null): string[] {
+  const wanted = lastSync?.event === 'failed' ? ['unfinished-tree', 'unfinished-command'] : [];
+  const others = findings.filter(
+    ({ kind }) => !['foreign-tree', 'unclean-gate', ...wanted].includes(kind),
+  );
+  const gate = findings.find((found) => found.kind === 'unclean-gate');
+  return [
+    ...(gate === undefined
+      ? []
+      : [gate.isClosedByHand ? 'its gate is closed' : 'guarded readers wait']),
+    ...(others.length > 0 ? ['something was left behind'] : []),
+  ];
 }
 
 function whyNothingIsCurrent(snapshots: readonly SnapshotInfo[]): string {

@@ -400,7 +400,8 @@ ml_is_open() {
     [ "$ml_allow_dirty" = yes ]
     ;;
   *'"by":"person"'*)
-    ml_why="$ml_root is closed by hand"
+    ml_reason=${ml_gate#*'"reason":"'}
+    ml_why="$ml_root is closed by hand: ${ml_reason%%'","'*}"
     return 1
     ;;
   *'"state":"clos'*)
@@ -409,7 +410,7 @@ ml_is_open() {
     ml_why="$ml_root is not whole: what was writing it is dead, and left the gate closed"
     ml_quote "$ml_root"
     [ "$ml_allow_dirty" = yes ] && [ -x "$ml_root/gate" ] ||
-      ml_end_wait "$ml_why" "Its owner repairs it with: mirrorlatch unlock $ml_quoted"
+      ml_end_wait "$ml_why" "Its owner repairs it with: mirrorlatch unlock $ml_quoted --wait 1m"
     ;;
   *)
     ml_why="$ml_root cannot be read yet: the state of its gate is not known"

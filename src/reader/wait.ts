@@ -124,6 +124,6 @@ function stillBusy(layout: Layout, why: string): MirrorlatchError {
 function abandoned(layout: Layout, why: string): MirrorlatchError {
   const root = quoteForSh(layout.root);
   return new MirrorlatchError('UNAVAILABLE', `${layout.root} ${why}`, {
-    hint: `Its owner repairs the gate with: mirrorlatch unlock ${root}, and the tree with: mirrorlatch sync ${root}`,
+    hint: `Its owner repairs the gate with: mirrorlatch unlock ${root} --wait 1m. Until the next sync or lock the tree is half written.`,
   });
 }

@@ -1,4 +1,5 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { refuseClosedByHand } from '../mirror/gate.ts';
 import { appendHistory, type SyncFigures } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import type { LeftOut } from '../mirror/left-out.ts';
@@ -38,7 +39,7 @@ export interface Unchanged {
 /**
  * Runs `make`, which makes the snapshot `id`, and records in history why it failed if it does.
  *
- * @throws MirrorlatchError HELD while a person holds the mirror, USAGE when there is a snapshot of the
+ * @throws MirrorlatchError HELD while a person holds the mirror, BUSY while one keeps its gate closed, USAGE when there is a snapshot of the
  *   wanted name already, CONFIGURATION when something is mounted in the tree that would be cloned or
  *   written; else what `make` throws.
  */
@@ -49,6 +50,7 @@ export async function makingSnapshot<Result>(
 ): Promise<Result> {
   const held = heldError(writer);
   if (held !== undefined) throw held;
+  if (writer.settings.mode === 'in-place') refuseClosedByHand(writer.layout);
   const id = chooseId(writer, wanted);
   try {
     refuseMounts(writer);

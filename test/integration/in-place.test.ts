@@ -504,7 +504,11 @@ describe.concurrent('A failed in-place sync', () => {
     expect(one.history().at(-1)).toMatchObject({ event: 'failed' });
     const status = await runProgram(['status', one.root, '--json']);
     expect(status.exitCode).toBe(69);
-    expect(status.json()).toMatchObject({ isHealthy: false, findings: [{ kind: 'unclean-gate' }] });
+    expect(status.json()).toMatchObject({
+      isHealthy: false,
+      findings: [{ kind: 'unclean-gate' }],
+      problems: ['the last sync or lock failed', 'guarded readers wait'],
+    });
     await expect(pin({ root: one.root })).rejects.toMatchObject({ code: 'BUSY' });
     const bare = startGuarded(undefined, [], ['cat', one.tree('below/file')], {
       ...(runsAsRoot ? { caller: { name: 'nobody', user: nobody } } : {}),
@@ -743,13 +747,13 @@ describe.concurrent('The gate that a killed sync left closed', () => {
     expect(status.stdout).toMatch(killed);
     const gate = await runProgram(['gate', 'status', one.root]);
     expect(gate.stdout).toMatch(killed);
-    expect(gate.stdout).toContain(`mirrorlatch unlock ${one.root}`);
+    expect(gate.stdout).toContain(`mirrorlatch unlock ${one.root} --wait 1m\n`);
     expect(await runForJson(['gate', 'status', one.root])).toMatchObject({ isAbandoned: true });
     expectFailure(await runProgram(['wait', one.root]), 69, killed, /mirrorlatch unlock /);
     const reading = await startGuarded(run, one.root, inShell('cat file')).result;
     expect(reading.exitCode, transcript(reading)).toBe(75);
     expect(reading.stderr).toMatch(/is not whole: what was writing it is dead/);
-    expect(reading.stderr).toContain(`mirrorlatch unlock ${one.root}\n`);
+    expect(reading.stderr).toContain(`mirrorlatch unlock ${one.root} --wait 1m\n`);
     await expect(pin({ root: one.root })).rejects.toMatchObject({ code: 'BUSY', message: killed });
     expect(one.record().state).toBe('closed');
   });
@@ -880,11 +884,15 @@ describe.concurrent('The gate', () => {
     expect(one.mode()).toBe(0o700);
     const impatient = await one.read({ options: ['--wait', '0'] });
     expect(impatient.exitCode).toBe(75);
-    expect(impatient.stderr).toMatch(/closed by hand/);
+    expect(impatient.stderr).toMatch(/closed by hand: a look at the disk$/m);
     const waited = await runProgram(['wait', one.root, '--timeout', '0']);
     expectFailure(waited, 75, /closed by hand since \S*:\d\dZ: a look at the disk$/m);
     const result = await runProgram(['sync', one.root]);
     expectFailure(result, 75, /closed by hand: a look at the disk/, /gate open/);
+    expect(result.stderr, 'it looks at the gate first').not.toMatch(/planning/);
+    expect(one.history().at(-1), 'as for another holder of the lock').toMatchObject({
+      event: 'published',
+    });
     expect(one.record()).toMatchObject({ state: 'closed', by: 'person' });
     expect(readFileSync(one.tree('file'), 'utf8')).toBe('content');
     const sentence = await runProgram(['gate', 'status', one.root]);
@@ -893,8 +901,9 @@ describe.concurrent('The gate', () => {
     );
     const status = await runProgram(['status', one.root]);
     expect(status.stdout).toMatch(
-      /closed by hand .*: a look at the disk; open it with gate open$/m,
+      /closed by hand .*: a look at the disk; open it with: mirrorlatch gate open \S.*$/m,
     );
+    expect(status.stdout).toMatch(/^why +its gate is closed$/m);
     expect(await runForJson(['gate', 'open', one.root])).toMatchObject({ state: 'open' });
     expect((await one.read()).stdout).toBe('content');
     await one.sync();

@@ -580,6 +580,11 @@ describe.concurrent('in place', () => {
     const run = (script: string, ...words: string[]) =>
       runProgram(['lock', root, ...words, '--', 'sh', '-c', script]);
 
+    const empty = await runProgram(['gate', 'status', root]);
+    expect(empty.stdout).toMatch(/inside\. Fill it with: mirrorlatch sync SRC \S+$/m);
+    const fresh = await runProgram(['status', root]);
+    expect(fresh.stdout).toMatch(/^why +there is no snapshot yet$/m);
+    expect(fresh.stdout).not.toMatch(/^left/m);
     const first = await run(`${say}; ${fill}`);
     expect(first.exitCode, transcript(first)).toBe(0);
     expect(first.stdout).toBe(`700\n${join(root, 'gate', 'live')} live\n`);
@@ -597,6 +602,10 @@ describe.concurrent('in place', () => {
     expect([gate().state, mode()]).toEqual(['dirty', 0o755]);
     expect(failed.stderr).toMatch(/sh ended with 3; guarded readers wait/);
     expect(gate().reason).toBe('sh ended with 3');
+    const dirty = await runProgram(['gate', 'status', root]);
+    expect(dirty.stdout, 'it has no source').toMatch(
+      `Make the tree whole with: mirrorlatch lock ${root} -- COMMAND, or`,
+    );
 
     const shrunk = await run('exit 0');
     expectFailure(shrunk, 125, /the tree has shrunk: 33\.3 % of the files/);

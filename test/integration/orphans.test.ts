@@ -56,7 +56,7 @@ describe.concurrent('an rsync that a killed sync left running', () => {
     expect(forPeople.stdout).toMatch(
       `; end them with: mirrorlatch sync ${mirror.root} --wait 1m\n`,
     );
-    expect(forPeople.stdout).toMatch(/^left .*; that sync takes care of it$/m);
+    expect(forPeople.stdout).toMatch(/^left .*; the sync that ends them takes care of it$/m);
     const { lock, isHealthy } = result.json() as { lock: { state: unknown }; isHealthy: boolean };
     expect(isHealthy).toBe(false);
     expect(lock.state).toMatchObject({
@@ -73,6 +73,9 @@ describe.concurrent('an rsync that a killed sync left running', () => {
     expectFailure(await runProgram(['sync', mirror.root]), 75);
     expect(lstatSync(tree).ino).toBe(ino);
     expect(difference(before, describeTree(tree))).toEqual([]);
+    const unlocked = await runForJson(['unlock', mirror.root, '--wait', '1h']);
+    expect(unlocked).toMatchObject({ removed: { kind: 'orphans' } });
+    expect(rsyncProcesses(mirror.root)).toEqual([]);
   });
 
   test('is ended by --wait even if it is stopped, and the sync continues its work', async () => {

@@ -35,7 +35,7 @@ interface Leftover {
 const leftovers: readonly Leftover[] = [
   {
     kind: 'unfinished-tree',
-    said: /an interrupted sync left .*staging\/killed/,
+    said: /a sync that did not finish left .*staging\/killed/,
     make: (mirror) => {
       mkdirSync(mirror.state('staging', 'killed'));
       writeFileSync(mirror.state('staging', 'killed', 'file'), 'half of i');

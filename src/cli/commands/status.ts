@@ -126,14 +126,16 @@ function whatFollows(layout: Layout, finding: Finding, isOrphaned: boolean): str
   if (finding.kind === 'unfinished-removal') return 'the next prune removes it, or says why not';
   if (finding.kind === 'failed-removal') return finding.why;
   if (finding.kind === 'locked-lease') return 'end that process';
-  if (finding.kind === 'unclean-gate' && finding.isClosedByHand) return 'open it with gate open';
-  return `${isOrphaned ? 'that' : 'the next'} sync takes care of it`;
+  if (finding.kind === 'unclean-gate' && finding.isClosedByHand)
+    return `open it with: mirrorlatch gate open ${quoteForSh(layout.root)}`;
+  if (finding.kind === 'unfinished-tree' && !isOrphaned) return 'the next sync goes on from it';
+  return `${isOrphaned ? 'the sync that ends them' : 'the next sync'} takes care of it`;
 }
 
 function describeRemains(finding: Finding): string {
   switch (finding.kind) {
     case 'unfinished-tree':
-      return `an interrupted sync left ${finding.path}`;
+      return `a sync that did not finish left ${finding.path}`;
     case 'unfinished-command':
       return `a command whose tree was not published left ${finding.path}`;
     case 'unfinished-clone':

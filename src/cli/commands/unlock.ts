@@ -1,18 +1,20 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
-import { LOCK, STALE_AFTER } from '../options/lock.ts';
+import { addOptions } from '../options/group.ts';
+import { LOCK, type LockFlags } from '../options/lock.ts';
 import { printJson, printLine } from '../output.ts';
+import { createReporter } from '../terminal.ts';
 
 export function addUnlock(program: Command, context: CommandContext): void {
-  program
+  const command = program
     .command('unlock')
     .summary('remove a lock that nobody holds')
     .description(
       'Removes the lock of a holder that is gone, and repairs the gate that it left closed. Refuses to remove any other.',
     )
-    .argument('<ROOT>')
-    .addOption(STALE_AFTER)
+    .argument('<ROOT>');
+  addOptions(command, LOCK)
     .option('--json', 'print one object about the result')
     .addHelpText(
       'after',
@@ -21,9 +23,11 @@ export function addUnlock(program: Command, context: CommandContext): void {
         ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
       ),
     )
-    .action(async (root: string, flags: { staleAfter?: number; json?: boolean }) => {
+    .action(async (root: string, flags: LockFlags & { json?: boolean }) => {
       const { unlock } = await import('../../operations/unlock.ts');
-      const result = await unlock({ root, lock: LOCK.read(flags), signal: context.signal() });
+      const { onEvent } = createReporter(flags.json ? 'quiet' : 'normal');
+      const lock = LOCK.read(flags);
+      const result = await unlock({ root, lock, signal: context.signal(), onEvent });
       if (flags.json) printJson(result);
       else if (result.removed.kind === 'free') printLine('nobody held the lock');
       else printLine(`removed the lock: ${result.message}`);

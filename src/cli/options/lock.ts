@@ -10,7 +10,7 @@ export interface LockFlags {
   staleAfter?: number;
 }
 
-export const STALE_AFTER = new Option(
+const STALE_AFTER = new Option(
   '--stale-after <duration>',
   `take over another host's lock after this long without a heartbeat (default: ${showDuration(DEFAULT_LOCK.staleAfterMs)})`,
 ).argParser(duration);

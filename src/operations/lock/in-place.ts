@@ -3,6 +3,7 @@ import { behindGate, readGate } from '../../mirror/gate.ts';
 import { publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { lossBetween } from '../../mirror/losses.ts';
+import { commandThatFills } from '../../mirror/obstacle.ts';
 import type { GateRecord } from '../../mirror/records.ts';
 import { forgetSizesBefore, sizesBefore } from '../../mirror/sizes-before.ts';
 import { ctimeNow } from '../../mirror/staging.ts';
@@ -10,7 +11,6 @@ import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { sizeBelow } from '../../mirror/tree-size.ts';
 import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
 import { programName } from '../../system/foreground.ts';
-import { quoteForSh } from '../../system/quote.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
 import { confirmCurrent, figuresOf, publishLive } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
@@ -60,11 +60,15 @@ function makeTreeIfMissing(path: string): void {
  * What a sync has left half written is a mix, whatever a command does to it. A command that failed is
  * made good by the next one that succeeds.
  */
-function refuseUnfinished({ root }: Layout, { state, by }: GateRecord): void {
+function refuseUnfinished(layout: Layout, { state, by }: GateRecord): void {
   if (state !== 'dirty' || ['init', 'lock'].includes(by)) return;
-  throw new MirrorlatchError('UNAVAILABLE', `${root} is not whole: its last sync did not finish`, {
-    hint: `Finish it with: mirrorlatch sync ${quoteForSh(root)}. If the command itself makes the tree whole, add --allow-dirty.`,
-  });
+  throw new MirrorlatchError(
+    'UNAVAILABLE',
+    `${layout.root} is not whole: its last sync did not finish`,
+    {
+      hint: `Finish it with: ${commandThatFills(layout, by)}. If the command itself makes the tree whole, add --allow-dirty.`,
+    },
+  );
 }
 
 /**

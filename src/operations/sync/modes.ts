@@ -4,12 +4,18 @@ import { quoteForSh } from '../../system/quote.ts';
 import type { Mend } from '../../writer/modes.ts';
 import type { Writer } from '../../writer/writer.ts';
 
-/** By an option that the mirror remembers for rsync. */
-export function mendByRsync({ layout }: Writer): Mend {
+/**
+ * By an option that the mirror remembers for rsync.
+ *
+ * @param others the changes that this sync has proposed before, which go into the same command.
+ */
+export function mendByRsync({ layout }: Writer, others: readonly Parameters<Mend>[0][] = []): Mend {
   return (change) => {
     const settings = readSettings(layout);
     const remembered = settings === undefined ? [] : rememberedBy(settings).rsyncOptions;
-    const option = change === 'a+rx' ? '--chmod=Da+rx' : `--chmod=${change}`;
-    return `mirrorlatch init ${quoteForSh(layout.root)} -- ${showOptions([...remembered, option])}`;
+    const options = [...others, change].map((one) =>
+      one === 'a+rx' ? '--chmod=Da+rx' : `--chmod=${one}`,
+    );
+    return `mirrorlatch init ${quoteForSh(layout.root)} -- ${showOptions([...remembered, ...options])}`;
   };
 }

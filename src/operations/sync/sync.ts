@@ -129,7 +129,8 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
     const isInPlace = writer.settings.mode === 'in-place';
     const synced = await (isInPlace ? syncInPlace(context) : syncSnapshot(context, id));
     const tree = writer.layout.snapshot(synced.id);
-    warnOfClosed(writer, tree, mendByRsync(writer), ' as its source');
+    const others = synced.plan.writableByAll.count > 0 ? (['o-w'] as const) : [];
+    warnOfClosed(writer, tree, mendByRsync(writer, others), ' as its source');
     if (synced.outcome === 'unchanged') log.remove();
     return synced;
   } catch (error) {
