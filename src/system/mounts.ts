@@ -137,7 +137,7 @@ function refuseMounts(
  *
  * @param path without symlinks; it need not exist.
  */
-function mountPointsWithin(path: string): string[] {
+export function mountPointsWithin(path: string): string[] {
   const home = ifThere(() => mountOf(path));
   if (home === undefined) return [];
   const mounts = mountsSeenBy('self');

@@ -10,9 +10,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
-import { nobody } from '../support/privilege.ts';
+import { mayMount, nobody } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
   type ProgramResult,
@@ -228,6 +228,30 @@ test('I15: a first sync counts what it publishes, not what it leaves out', async
   const result = await sync(mirror, '--', '--max-size=5k');
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(mirror.history().at(-1)).toMatchObject({ files: 2, newFiles: 2, bytes: 20 });
+});
+
+test.skipIf(!mayMount)('I15: what -x leaves out of a local source is named', async () => {
+  const mirror = await oneSnapshot(homeOf('mounts'));
+  mirror.change({ 'mounted/hidden': 'x', 'same/file': 'x' });
+  const mounted = join(mirror.source, 'mounted');
+  const same = join(mirror.source, 'same');
+  for (const words of [
+    ['-t', 'tmpfs', 'tmpfs', mounted],
+    ['--bind', same, same],
+  ]) {
+    execaSync('mount', words);
+    onTestFinished(() => void execaSync('umount', [words.at(-1) ?? '']));
+  }
+  writeFileSync(join(mounted, 'file'), 'x');
+  for (const flag of ['--dry-run', '--allow-shrink']) {
+    const result = await sync(mirror, flag, '--', '-x');
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr.match(/left out what is mounted at .*/g)).toEqual([
+      `left out what is mounted at ${mounted}: another filesystem (-x)`,
+    ]);
+  }
+  expect((await sync(mirror, '--dry-run')).stderr).not.toMatch(/mounted at/);
+  expect(publishedIn(mirror)).toEqual(['below/file', 'file', 'same/file']);
 });
 
 test('I15: a dry run names what would be left out', async () => {
