@@ -254,6 +254,18 @@ test.skipIf(!mayMount)('I15: what -x leaves out of a local source is named', asy
   expect(publishedIn(mirror)).toEqual(['below/file', 'file', 'same/file']);
 });
 
+test('I15: a first sync leaves out what a list of patterns of the user would bring back', async () => {
+  const mirror = smallMirror({ home: homeOf('cleared rules') });
+  mirror.change({ '.deb.aB1cde': 'half' });
+  const patterns = join(mirror.home, 'patterns');
+  writeFileSync(patterns, '!\n- /iso/\n');
+  const words = ['sync', mirror.source, mirror.root, '--', `--exclude-from=${patterns}`];
+  expect(await runForJson(words)).toMatchObject({
+    plan: { leftOut: [{ why: 'temporary', names: ['.deb.aB1cde'] }] },
+  });
+  expect(publishedIn(mirror)).toEqual(['below/file', 'file']);
+});
+
 test('I15: a dry run names what would be left out', async () => {
   const mirror = await oneSnapshot(homeOf('dry run'));
   mirror.change({ '.file.aBcDef': 'half' });

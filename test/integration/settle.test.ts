@@ -315,6 +315,30 @@ describe('a source that says that it is being updated', () => {
     expect(published(mirror)).toEqual([]);
   });
 
+  test.for([
+    ['a first sync', async (home: string) => smallMirror({ home }), []],
+    ['a single pass of rsync', oneSnapshot, ['--strategy', 'link-dest']],
+    ['a mirror in place', inPlace, []],
+  ] as const)('only once %s has planned is not published either', async ([name, make, words]) => {
+    const mirror = await make(homeOf(`update begins after the plan, ${name}`));
+    mirror.change({ ...REPOSITORY });
+    const begins = `echo now >'${mirror.source}/${mark}'; echo half >'${mirror.source}/.deb.aB1cde'
+      mkdir -p '${mirror.source}/zz/.~tmp~'; echo half >'${mirror.source}/zz/.~tmp~/deb'`;
+    const script = atTransfer(once(mirror, begins));
+    const result = await syncWhile(mirror, script, '--retries', '0', ...words);
+    expectFailure(result, 69, /the source is being updated/);
+    expect(mirror.history().at(-1)).toMatchObject({ event: 'failed' });
+
+    mirror.change({ [mark]: null });
+    const left = await mirror.sync(...words);
+    expect(left).toMatchObject({
+      outcome: 'published',
+      plan: { leftOut: [{ why: 'temporary', count: 3 }] },
+    });
+    for (const temporary of ['.deb.aB1cde', 'zz/.~tmp~'])
+      expect(existsSync(join(mirror.root, 'current', temporary)), temporary).toBe(false);
+  });
+
   test('only at the end of the transfer is not published either', async () => {
     const mirror = await oneSnapshot(homeOf('update begins'));
     mirror.change(REPOSITORY);

@@ -8,6 +8,7 @@ import { lstatIfThere } from '../../system/files.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { BackgroundClone } from './background-clone.ts';
 import { type BuiltTree, reportPlan, type SyncContext } from './context.ts';
+import { takeOutLeftOut } from './left-out.ts';
 import { agree, settle } from './settle.ts';
 import {
   lookAgain,
@@ -98,6 +99,7 @@ async function fill(
         if (lstatIfThere(tree)) setAside(tree);
         renameSync(beginning.path, tree);
       }
+      await takeOutLeftOut(context, tree);
       const missing = await lookAgain(context, tree);
       await differences(missing);
       return settled(context, tree, { work, first: missing, since: 0n }, differences);

@@ -5,16 +5,15 @@ import { bothPlans, type Plan, type PlanFigures, repeatedPlan } from '../../mirr
 import type { Removal } from '../../mirror/plan-lists.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
-import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
+import { inPlaceArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
-import { DELAYED } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
-import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { progressOf, reportPlan, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
+import { takeOutLeftOut } from './left-out.ts';
 import { makePlan } from './make-plan.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
 import { forLook, type Look, settle } from './settle.ts';
@@ -143,7 +142,7 @@ class LivePass {
       };
     });
     this.#endWell();
-    if (delaysUpdates(transfer)) await removeDirectoriesNamed(DELAYED, this.#tree, writer.inherit);
+    await takeOutLeftOut(this.#context, this.#tree);
   }
 
   /**

@@ -7,19 +7,15 @@ import { readableName } from '../../mirror/names.ts';
 import { Plan } from '../../mirror/plan.ts';
 import { planArguments, type Transfer } from '../../rsync/arguments.ts';
 import type { Ending } from '../../rsync/failure.ts';
-import type { Entry, LeftOutEntry, LeftOutWhy } from '../../rsync/itemize.ts';
+import type { Entry, LeftOutEntry } from '../../rsync/itemize.ts';
 import { sourceName } from '../../rsync/source.ts';
-import {
-  isTemporary,
-  isUpdateMark,
-  mayBeTemporary,
-  UPDATE_MARK,
-} from '../../rsync/temporary-names.ts';
+import { mayBeTemporary, UPDATE_MARK } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { PlanContext } from './context.ts';
 import type { EntryListener } from './differences.ts';
+import { leavesOutOf } from './left-out.ts';
 
 /**
  * Makes a plan count what a rule in a file of the source protects (rsync(1), dir-merge): a snapshot is
@@ -102,17 +98,6 @@ function refuseToReplace(
 
 function publishedTree({ base, strategy }: PlanContext, target: string): string | undefined {
   return strategy === 'in-place' ? target : base;
-}
-
-function leavesOutOf({ without }: Transfer): (entry: Entry) => LeftOutWhy | undefined {
-  const [leavesMarks, leavesTemporary] = [
-    !without.has('update-marks'),
-    !without.has('temp-excludes'),
-  ];
-  return (entry) => {
-    if (leavesMarks && isUpdateMark(entry)) return 'update-mark';
-    return leavesTemporary && isTemporary(entry) ? 'temporary' : undefined;
-  };
 }
 
 function sourceIsUpdated({ source }: Transfer): Ending {

@@ -22,6 +22,7 @@ import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
+import { takeOutLeftOut } from './left-out.ts';
 import { makePlan } from './make-plan.ts';
 import { forLook, type Look } from './settle.ts';
 
@@ -158,6 +159,7 @@ export class WholePass {
         onProgress: progressOf(writer, figures),
       };
     });
+    await takeOutLeftOut(this.#context, this.#tree);
     if (clean === undefined) {
       const left = await lookAgain(this.#context, this.#tree);
       return transferDifferences(this.#context, this.#tree, left);

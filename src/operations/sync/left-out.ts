@@ -1,0 +1,70 @@
+import { readdirSync } from 'node:fs';
+import { MirrorlatchError } from '../../errors.ts';
+import { bytePath } from '../../mirror/byte-path.ts';
+import type { Removal } from '../../mirror/plan-lists.ts';
+import { takeOut } from '../../mirror/take-out.ts';
+import type { Transfer } from '../../rsync/arguments.ts';
+import type { Entry, LeftOutWhy } from '../../rsync/itemize.ts';
+import { DELAYED, isTemporary, isUpdateMark } from '../../rsync/temporary-names.ts';
+import { lstatIfThere } from '../../system/files.ts';
+import { runProgram } from '../../system/process.ts';
+import type { SyncContext } from './context.ts';
+
+type Named = Pick<Entry, 'name' | 'type'>;
+
+/** Why an entry of the source is left out by its name, if it is. */
+export function leavesOutOf({ without }: Transfer): (entry: Named) => LeftOutWhy | undefined {
+  const [leavesMarks, leavesTemporary] = [
+    !without.has('update-marks'),
+    !without.has('temp-excludes'),
+  ];
+  return (entry) => {
+    if (leavesMarks && isUpdateMark(entry)) return 'update-mark';
+    return leavesTemporary && isTemporary(entry) ? 'temporary' : undefined;
+  };
+}
+
+/**
+ * Takes out of a tree what is left out by its name. A pass of rsync excludes only what the plan has
+ * found, and brings what has come to the source since. The next look then finds it missing, and counts
+ * it. In a new tree, what an earlier sync was told to include stays as long as the source has it.
+ *
+ * @param tree what rsync has written.
+ */
+export async function takeOutLeftOut(context: SyncContext, tree: string): Promise<void> {
+  const { writer, transfer, strategy, base } = context;
+  const leavesOut = leavesOutOf(transfer);
+  const isPublished = (name: string): boolean =>
+    strategy !== 'in-place' &&
+    base !== undefined &&
+    lstatIfThere(bytePath(base, name)) !== undefined;
+  const top = readdirSync(tree, { encoding: 'latin1', withFileTypes: true });
+  const found = [
+    ...top.filter((entry) => entry.isFile()).map(({ name }): Named => ({ name, type: 'file' })),
+    ...(await namedLikeTemporary(tree, writer.inherit)),
+  ];
+  const removals = found
+    .filter((entry) => leavesOut(entry) !== undefined && !isPublished(entry.name))
+    .map(({ name }): Removal => ({ name }));
+  await takeOut(tree, removals, writer.layout.partial, writer.signal);
+}
+
+async function namedLikeTemporary(tree: string, inherit: readonly number[]): Promise<Named[]> {
+  const chunks: Buffer[] = [];
+  const print = ['-printf', '%y/%P\\0'];
+  const delayed = ['-type', 'd', '-name', DELAYED, ...print, '-prune'];
+  const temporary = ['!', '-type', 'd', '-name', '.*.??????', ...print];
+  const { exitCode, stderr } = await runProgram(
+    'find',
+    [tree, '-xdev', '-mindepth', '1', ...delayed, '-o', ...temporary],
+    { inherit, onStdout: (chunk) => chunks.push(chunk) },
+  );
+  if (exitCode !== 0) {
+    throw new MirrorlatchError('IO', `${tree} cannot be searched: ${stderr.split('\n', 1)[0]}`);
+  }
+  const entries = Buffer.concat(chunks).toString('latin1').split('\0').filter(Boolean);
+  return entries.map((entry) => ({
+    type: entry.startsWith('d') ? 'directory' : 'file',
+    name: entry.slice(2),
+  }));
+}
