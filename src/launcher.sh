@@ -3,23 +3,45 @@
 # process stays between the guarded command and its caller, and the command's arguments never pass through Node, which
 # would replace bytes that are not valid UTF-8. As in the reader, all variables begin with ml_, because assigning to
 # others could change the environment.
+
+# bash takes functions from the environment, also as sh. Commands get them back.
+unset -f [ command env node printf readlink
+
+# mirrorlatch's own programs come from the absolute elements of PATH: inside a mirror, the others would bring the
+# mirror's. A guarded command gets PATH as it was.
+ml_path=${PATH-} ml_rest=$ml_path: ml_absolute=''
+while [ -n "$ml_rest" ]; do
+  case $ml_rest in /*) ml_absolute=$ml_absolute:${ml_rest%%:*} ;; esac
+  ml_rest=${ml_rest#*:}
+done
+PATH=${ml_absolute#:}
+[ -n "$PATH" ] || PATH=/usr/local/bin:/usr/bin:/bin
+
 ml_self=$0
 [ ! -L "$0" ] || ml_self=$(readlink -f -- "$0")
 case $ml_self in */*) ml_home=${ml_self%/*} ;; *) ml_home=. ;; esac
-[ "${1-}" = run ] || exec node "$ml_home/bin.js" "$@"
-
-ml_words=$(node "$ml_home/bin/run.cjs" "$@")
-ml_status=$?
-case $ml_words in
-'set -- '*)
+ml_verb=${1-}
+case $ml_verb in
+run)
+  ml_words=$(node "$ml_home/bin/run.cjs" "$@")
+  ml_status=$?
+  case $ml_words in
+  'set -- '*) ;;
+  *)
+    [ -z "$ml_words" ] || printf '%s\n' "$ml_words"
+    exit "$ml_status"
+    ;;
+  esac
   while [ $# -gt 0 ] && [ "$1" != -- ]; do shift; done
   [ $# = 0 ] || shift
   eval "$ml_words"
-  # What a shell does not pass on, such as a variable a.b, it has not passed on to Node either.
-  ml_lost=$(sh "$ml_home/reader/reader.sh" --print-lost $$)
-  [ -z "$ml_lost" ] || eval "set -- env --$ml_lost \"\$@\""
-  exec "$@"
   ;;
-?*) printf '%s\n' "$ml_words" || [ "$ml_status" != 0 ] || ml_status=74 ;;
+lock | watch) set -- node "$ml_home/bin.js" "$@" ;;
+*) exec node "$ml_home/bin.js" "$@" ;;
 esac
-exit "$ml_status"
+
+# What a shell does not pass on, such as a variable a.b.
+ml_lost=$(/bin/sh "$ml_home/reader/reader.sh" --print-lost $$)
+[ -z "$ml_lost" ] || eval "set -- \"\$(command -v env)\" --$ml_lost \"\$@\""
+[ "$ml_verb" != run ] || PATH=$ml_path
+exec "$@"

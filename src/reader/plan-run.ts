@@ -53,7 +53,8 @@ function guardWords(options: RunOptions): string[] {
   const directory = stickyDirectory(env, process.geteuid?.() === 0);
   const again = reuse && howToRemember(options, reuse);
   return [
-    'sh',
+    // Not what PATH calls sh: in a mirror, that may be the mirror's.
+    '/bin/sh',
     readerPath,
     ...roots.flatMap((root) => [
       '--root',

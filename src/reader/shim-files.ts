@@ -23,6 +23,7 @@ import {
   syncDirectory,
 } from '../system/files.ts';
 import type { Guard } from './guard.ts';
+import { readerPath } from './script.ts';
 import { checkShimName, type IfUnavailable, isShim, SHIM_HEAD, shimText } from './shims.ts';
 
 export interface WriteShimsOptions {
@@ -59,7 +60,7 @@ export function writeShims(options: WriteShimsOptions): ShimsResult {
     makeDirectories(directory, makeOpenDirectory);
     const shims = commands.map((command) => {
       const path = join(directory, command);
-      const text = shimText(command, options.guard, options.ifUnavailable);
+      const text = shimText(command, options.guard, options.ifUnavailable, readerPath);
       const outcome = writeShim(path, text) ? ('written' as const) : ('unchanged' as const);
       return { command, path, outcome };
     });

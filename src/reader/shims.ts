@@ -23,13 +23,30 @@ export const SHIM_HEAD = Buffer.byteLength(`${FIRST_LINE}\n${MARKER}\n`);
  * under the guard. It works in subshells and positional parameters only, because assigning to a
  * variable could change the environment of the command. Pure.
  *
+ * @param reader a reader, which reads from /proc what sh does not pass on of the environment.
+ *
  * The search starts after the shim's own directory in PATH and wraps around. Otherwise a wrapper
  * earlier in PATH that calls the shim would be called back by it.
  */
-export function shimText(name: string, guard: Guard, ifUnavailable: IfUnavailable): string {
+export function shimText(
+  name: string,
+  guard: Guard,
+  ifUnavailable: IfUnavailable,
+  reader: string,
+): string {
   const command = quoteForSh(name);
   return `${FIRST_LINE}
 ${MARKER}
+
+# bash takes functions from the environment, also as sh. The command gets them back.
+unset -f [ command printf read
+
+# start COMMAND...: become COMMAND, with what sh does not pass on, such as a variable a.b. For env(1), a path with = in it
+# is a variable.
+start() {
+  case $1 in *=*) exec "$@" ;; esac
+  eval "exec /usr/bin/env --$(/bin/sh ${quoteForSh(reader)} --print-lost $$ 2>/dev/null) \\"\\$@\\""
+}
 
 is_shim() {
   { IFS= read -r line && [ "$line" = ${quoteForSh(FIRST_LINE)} ] && IFS= read -r line && [ "$line" = ${quoteForSh(MARKER)} ]; } <"$1"
@@ -63,13 +80,13 @@ if [ -z "$1" ]; then
   exit 127
 fi
 ${[frontIsThere(guard), ...guard.roots.map(mirrorIsThere)].join('\n')}
-exec ${guard.words.map(quoteForSh).join(' ')} "$@"
+start ${guard.words.map(quoteForSh).join(' ')} "$@"
 `;
 }
 
 const RUN_UNGUARDED = `  printf 'mirrorlatch: %s: %s runs unguarded\\n' "$1" "$2" >&2
   shift
-  exec "$@"`;
+  start "$@"`;
 
 const failUnguarded = (command: string) => `  printf 'mirrorlatch: %s: %s\\n' ${command} "$1" >&2
   printf '  Check that the mirror is mounted, or run the command unguarded: %s\\n' "$2" >&2

@@ -20,9 +20,11 @@ import {
   nobodyRunsTheProgram,
   runForJson,
   runProgram,
+  startProcess,
   startProgram,
   transcript,
 } from '../support/program.ts';
+import { launcher } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
@@ -120,6 +122,32 @@ test('a shim passes on the exit code of its command, and exits with 125 if the m
   expect([await exitOf(failing), await exitOf(running)]).toEqual([42, 42]);
   renameSync(mirror.root, join(mirror.home, 'elsewhere'));
   expect([await exitOf(failing), await exitOf(running)]).toEqual([125, 42]);
+});
+
+test('a variable that sh does not pass on, and a function of bash, reach the command of a shim and of lock', async () => {
+  const mirror = await oneSnapshot();
+  const directory = join(mirror.home, 'shims');
+  const env = {
+    'a.b': "it's\n1",
+    IFS: 'x',
+    OPTIND: '9',
+    'BASH_FUNC_[%%': '() {  echo replaced;\n}',
+  };
+  const print = ['-0', ...Object.keys(env)];
+  const { PATH } = commandsReading(mirror.root).env;
+  const shim = join(directory, 'printenv');
+  for (const options of [[], ['--sticky']]) {
+    const words = ['-m', mirror.root, '--pin', 'cwd', ...options, 'printenv'];
+    await runForJson(['shims', directory, ...words], { env: { PATH } });
+    for (const command of [
+      [shim, ...print],
+      ['bash', '--posix', shim, ...print],
+      [launcher, 'lock', mirror.root, '--lock-only', '--', 'printenv', ...print],
+    ]) {
+      const result = await startProcess(['env', ...command], { env: { PATH, ...env } }).result;
+      expect(result.stdout.split('\0'), transcript(result)).toEqual([...Object.values(env), '']);
+    }
+  }
 });
 
 test('the directory is made with its parents, and everybody can use it, whatever the umask', async () => {

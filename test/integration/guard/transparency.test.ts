@@ -12,7 +12,8 @@ import {
   pinnings,
   runGuarded,
 } from '../../support/guards.ts';
-import { transcript } from '../../support/program.ts';
+import { startProcess, transcript } from '../../support/program.ts';
+import { launcher } from '../../support/project.ts';
 import { mirrorsWith } from '../../support/small-mirror.ts';
 
 const mirrors = mirrorsWith('first', 'second');
@@ -246,7 +247,7 @@ describe('I10: whatever the guard', () => {
     chmodSync(mirror.home, 0o777);
     const proof = join(mirror.home, 'proof');
     const names =
-      'flock unshare nsenter setpriv mount umount sh env sed awk ln cp mv rm rmdir readlink sleep cat';
+      'flock unshare nsenter setpriv mount umount sh env sed awk ln cp mv rm rmdir readlink sleep cat node';
     for (const directory of [
       mirror.root,
       mirror.state(),
@@ -259,8 +260,9 @@ describe('I10: whatever the guard', () => {
     }
     for (const { guard, caller, pin } of pinnings) {
       for (const path of [':$PATH', '.:$PATH', '$PATH:', 'usr/..:$PATH']) {
-        const result = await runGuarded(guard, mirror.root, ['cat', 'file'], {
+        const result = await runGuarded(guard, mirror.root, ['/bin/cat', 'file'], {
           caller,
+          cwd: path.startsWith(':') ? join(mirror.root, 'current') : '/',
           options: ['--pin', pin, '--release-on-exit'],
           through: inShell(`PATH=${path} exec "$@"`),
         });
@@ -268,6 +270,10 @@ describe('I10: whatever the guard', () => {
         expect(existsSync(proof), result.command).toBe(false);
       }
     }
+    const cwd = join(mirror.root, 'current');
+    const synced = inShell('PATH=:$PATH exec "$@"', launcher, 'sync', mirror.root, '--quiet');
+    await startProcess(synced, { cwd }).result;
+    expect(existsSync(proof), 'the writer').toBe(false);
   });
 
   test('no library of the mirror is loaded, and the command gets LD_LIBRARY_PATH back', async () => {

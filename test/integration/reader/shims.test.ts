@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { type GuardOptions, guardOf } from '../../../src/reader/guard.ts';
 import { checkShimName, type IfUnavailable, shimText } from '../../../src/reader/shims.ts';
 import { fileName } from '../../support/file-name.ts';
+import { builtReader } from '../../support/guards.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 /** The shells that may be /bin/sh and so run a shim. */
@@ -54,7 +55,7 @@ function playground(reader = READER, root = 'mirror') {
       ...changes,
     });
     const name = path.split('/').at(-1) ?? '';
-    writeFileSync(at(path), shimText(name, guard, ifUnavailable), { mode: 0o755 });
+    writeFileSync(at(path), shimText(name, guard, ifUnavailable, builtReader), { mode: 0o755 });
     return at(path);
   };
   const path = (...directories: string[]) =>

@@ -8,7 +8,7 @@ test('a shim is recognized by its first two lines, and nothing else is one', () 
     reader: 'executable',
     program: 'mirrorlatch',
   });
-  const text = shimText('peruse', guard, 'fail');
+  const text = shimText('peruse', guard, 'fail', '/srv/reader.sh');
   expect(isShim(text)).toBe(true);
   for (const other of [
     '',
