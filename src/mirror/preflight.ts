@@ -1,5 +1,6 @@
 import { accessSync, closeSync, constants, realpathSync, statSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
+import { judgeEnding } from '../rsync/failure.ts';
 import type { Source } from '../rsync/source.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { areOnOneMount, type FreeSpace, isWithin, mountOf } from '../system/mounts.ts';
@@ -31,6 +32,20 @@ export async function checkRsync(): Promise<void> {
       hint: 'Install a newer one, for example with: apt-get install rsync',
     },
   );
+}
+
+/**
+ * Lets rsync itself look at the values of options, as far as it does without a transfer.
+ *
+ * @param options as `withAbsoluteFiles` returns them.
+ * @throws MirrorlatchError USAGE
+ */
+export async function checkValues(options: readonly string[]): Promise<void> {
+  if (options.length === 0) return;
+  const { exitCode, stderr } = await runProgram('rsync', [...options, '--version']);
+  const ending = judgeEnding(exitCode, stderr);
+  // A file that cannot be read may be there by the time of the sync.
+  if (ending.kind === 'failed' && ending.error.code === 'USAGE') throw ending.error;
 }
 
 /**
@@ -117,7 +132,7 @@ export function checkSource(source: Extract<Source, { kind: 'local' }>, target: 
       });
     }
     accessSync(path, constants.R_OK | constants.X_OK);
-    refuseMirror(path, target);
+    refuseMirrorAsSource(path, target);
     return path;
   } catch (error) {
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR' || errnoOf(error) === 'ELOOP') {
@@ -139,9 +154,11 @@ export function checkSource(source: Extract<Source, { kind: 'local' }>, target: 
 /**
  * Of a mirror only one tree is a source: the rest is its locks, its history and all its snapshots.
  *
+ * @param path real.
+ * @param target as for `checkSource`.
  * @throws MirrorlatchError USAGE
  */
-function refuseMirror(path: string, target: string): void {
+export function refuseMirrorAsSource(path: string, target: string): void {
   const isMirror = lstatIfThere(layoutOf(path).settings) !== undefined;
   const around = isMirror ? layoutOf(path) : mirrorAround(path);
   if (around === undefined) return;

@@ -180,10 +180,26 @@ function isServed(layout: Layout, path: string, id: string): boolean {
   return madeOf(layout, path, path) === id;
 }
 
+/** The directory that a mirror is to serve, and the snapshot of which it is a clone now, if any. */
+export interface ServedDirectory {
+  path: string;
+  id: string | null;
+}
+
+/** @returns undefined for a mirror that serves none. */
+export function servedDirectory(layout: Layout): ServedDirectory | undefined {
+  const path = readSettings(layout)?.serveAt;
+  return path === undefined ? undefined : { path, id: madeOf(layout, path, path) ?? null };
+}
+
+/** The directory and what is in it, for people. */
+export function describeServed({ path, id }: ServedDirectory): string {
+  return id === null ? `${path}, which the next sync fills` : `${path}, a clone of ${id}`;
+}
+
 /** The snapshot of which the served directory is a clone now. What was added to that is known by it. */
 export function servedId(layout: Layout): string | undefined {
-  const path = readSettings(layout)?.serveAt;
-  return path === undefined ? undefined : madeOf(layout, path, path);
+  return servedDirectory(layout)?.id ?? undefined;
 }
 
 /**

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { layoutOf } from '../mirror/layout.ts';
 import { commandThere, findMirror, type Mirror } from '../mirror/open.ts';
-import { refuseOverlap, refuseServedOverlap } from '../mirror/preflight.ts';
+import { refuseMirrorAsSource, refuseOverlap, refuseServedOverlap } from '../mirror/preflight.ts';
 import type { Settings } from '../mirror/records.ts';
 import { forgetServed, markServed, refuseUnservable } from '../mirror/served-directory.ts';
 import {
@@ -14,7 +14,7 @@ import {
 } from '../mirror/settings.ts';
 import { refuseProtectingRules } from '../rsync/option-files.ts';
 import { destinationIn, parseSource } from '../rsync/source.ts';
-import { realPathToBe } from '../system/files.ts';
+import { lstatIfThere, realPathToBe } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { createMirror, otherMode } from '../writer/create.ts';
 
@@ -30,6 +30,8 @@ export interface InitResult extends Mirror {
   isNew: boolean;
   /** The directory that was kept equal to the current snapshot, and is not any more. */
   released?: string | undefined;
+  /** The source that the mirror remembered, if this call has replaced it. */
+  replacedSource?: string | undefined;
   /** The options of rsync that the mirror remembered, if this call has replaced them. */
   replacedOptions: readonly string[];
 }
@@ -42,7 +44,7 @@ export function init({ root, inPlace, noServeAt = false, ...rules }: InitOptions
   const { serveAt, ...given } = settingsFrom(rules);
   const found = findMirror(root);
   if (found === undefined) refuseOtherHost(root);
-  if (given.source !== undefined) refuseOverlapWith(given.source, root);
+  if (given.source !== undefined) refuseUnfitSource(given.source, root);
   const mode = inPlace ? 'in-place' : (found?.settings.mode ?? 'snapshots');
   if (found !== undefined && found.settings.mode !== mode) {
     throw otherMode(root, found.settings.mode);
@@ -62,8 +64,12 @@ export function init({ root, inPlace, noServeAt = false, ...rules }: InitOptions
     const changed = changeSettings(layout, { ...given, serveAt }, noServeAt ? ['serveAt'] : []);
     if (isReplaced && settings.serveAt !== undefined) forgetServed(layout, settings.serveAt);
     const replacedOptions = given.rsyncOptions && found ? rememberedBy(settings).rsyncOptions : [];
-    const released = isReplaced ? settings.serveAt : undefined;
-    return { layout, settings: changed, isNew: found === undefined, released, replacedOptions };
+    const { serveAt: before } = settings;
+    const isThere = before !== undefined && lstatIfThere(before) !== undefined;
+    const released = isReplaced && isThere ? before : undefined;
+    const replacedSource = given.source && found && rememberedBy(settings).source;
+    const isNew = found === undefined;
+    return { layout, settings: changed, isNew, released, replacedSource, replacedOptions };
   } catch (error) {
     throw asMirrorlatchError(error, `the settings of ${root} cannot be changed`);
   }
@@ -99,9 +105,10 @@ function refuseOtherHost(root: string): void {
 }
 
 /** A source of its own tree would make a mirror that contains itself. */
-function refuseOverlapWith(source: string, root: string): void {
+function refuseUnfitSource(source: string, root: string): void {
   const parsed = parseSource(source);
-  if (parsed.kind === 'local') {
-    refuseOverlap(realPathToBe(parsed.path), realPathToBe(resolve(root)));
-  }
+  if (parsed.kind !== 'local') return;
+  const path = realPathToBe(parsed.path);
+  refuseOverlap(path, realPathToBe(resolve(root)));
+  refuseMirrorAsSource(path, root);
 }

@@ -14,6 +14,7 @@ import { isPinnedTo } from '../mirror/pins.ts';
 import type { RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import type { LeftOutRecord, Settings } from '../mirror/records.ts';
+import { type ServedDirectory, servedDirectory } from '../mirror/served-directory.ts';
 import { rememberedBy } from '../mirror/settings.ts';
 import { type Finding, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
 import { modeIfClosed } from '../mirror/tree-mode.ts';
@@ -63,6 +64,8 @@ export interface MirrorStatus {
   syncedAt: string | null;
   /** Why nothing is published until a person releases the mirror. */
   hold: NonNullable<Settings['hold']> | null;
+  /** What `--serve-at` keeps; null without it. */
+  served: ServedDirectory | null;
   /** The octal mode of the current tree, if it keeps some users out; else null. */
   closedMode: string | null;
   /** The numbers of the lines of history that are damaged, and skipped. */
@@ -154,6 +157,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     damagedHistoryLines: damaged,
     syncedAt,
     hold: settings.hold ?? null,
+    served: servedDirectory(layout) ?? null,
     closedMode: (current && modeIfClosed(current.path)) ?? null,
     problems,
     isHealthy: problems.length === 0,

@@ -71,6 +71,7 @@ export function checkOptions(options: readonly string[], limits: OptionLimits): 
       continue;
     }
     refuseUnreadable(file.path, words);
+    if (name === 'password-file') refuseOpenPassword(file.path, words);
     checkRules(file, words, limits, new Set());
   }
 }
@@ -105,6 +106,17 @@ function refuseUnreadable(path: string, words: readonly string[]): void {
   } catch {
     throw problem(words, `${path} cannot be read`, 'Run it as a user that may read that file.');
   }
+}
+
+/** rsync refuses it, too, but only once it has connected to a server. */
+function refuseOpenPassword(path: string, words: readonly string[]): void {
+  const { mode } = statSync(path);
+  if ((mode & 0o006) === 0) return;
+  throw problem(
+    words,
+    `every user may ${mode & 0o004 ? 'read' : 'write to'} ${path}`,
+    `Close it with: chmod 600 ${quoteForSh(path)}`,
+  );
 }
 
 function refuseToWrite(path: string, words: readonly string[], frozen: readonly string[]): void {

@@ -345,7 +345,13 @@ const OPTIONS: readonly Option[] = [
   { long: 'secluded-args', short: 's', meaning: 'plan' },
   { long: 'protect-args', meaning: 'plan' },
   { long: 'trust-sender', meaning: 'plan' },
-  { long: 'copy-as', takesValue: true, meaning: 'whole' },
+  {
+    long: 'copy-as',
+    takesValue: true,
+    meaning: because(
+      'that user could not enter the staging of the mirror. Run the sync itself as that user, or set owners with --chown.',
+    ),
+  },
   { long: 'address', takesValue: true, meaning: 'plan' },
   { long: 'port', takesValue: true, meaning: 'plan' },
   { long: 'sockopts', takesValue: true, meaning: 'plan' },

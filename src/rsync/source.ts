@@ -97,6 +97,13 @@ export function namesakeWarning(text: string): string | undefined {
   return `${quoteForSh(text)} is taken for a path on another host; the one here is written ${here}`;
 }
 
+/** A warning about a local source that is not there, such as on a disk that is not mounted yet. */
+export function absenceWarning(text: string): string | undefined {
+  const source = parseSource(text);
+  if (source.kind !== 'local' || existsSync(source.path)) return undefined;
+  return `there is no directory ${source.path} yet`;
+}
+
 /** A mirror on another host, which is reached by ssh. */
 export interface Destination {
   user: string | undefined;

@@ -88,8 +88,8 @@ export function recordFailure(
   id: string,
   { code, message }: Pick<MirrorlatchError, 'code' | 'message'>,
 ): void {
-  // The mirror is another host's now, and so is its history.
-  if (code === 'LOCK_LOST') return;
+  // The mirror is another host's now, and so is its history. A wrong command line is no failed sync.
+  if (code === 'LOCK_LOST' || code === 'USAGE') return;
   try {
     appendHistory(layout, { event: 'failed', at: now(), id, code, message });
   } catch {

@@ -95,9 +95,13 @@ test('init can change the source of a mirror', async () => {
   const other = join(mirror.home, 'other');
   mkdirSync(other);
   writeFileSync(join(other, 'file'), 'of the other');
-  await runForJson(['init', mirror.root, '--source', other]);
+  const changed = await runProgram(['init', mirror.root, '--source', other]);
+  expect(changed.stdout).toMatch(` of ${other}/, in place of ${mirror.source}/\n`);
+  expect(changed.stderr).toBe('');
   await runForJson(['sync', mirror.root, '--allow-shrink']);
   expect(readFileSync(join(mirror.root, 'current', 'file'), 'utf8')).toBe('of the other');
+  const misspelt = await runProgram(['init', mirror.root, '--source', `${other}s`]);
+  expect(misspelt.stderr).toMatch(`warning: there is no directory ${other}s yet\n`);
 });
 
 test('a first sync makes the mirror with its parents, but refuses a directory with other contents', async () => {
@@ -159,6 +163,43 @@ test('init accepts an empty directory, and one with the lost+found of a new file
   const mirror = smallMirror();
   mkdirSync(join(mirror.root, 'lost+found'), { recursive: true });
   expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+});
+
+test('init refuses what no sync could work with', async () => {
+  const mirror = await oneSnapshot();
+  const second = join(mirror.home, 'second');
+  await runForJson(['sync', join(mirror.root, 'current'), second]);
+  const before = mirror.settings();
+  const password = join(mirror.home, 'password');
+  writeFileSync(password, 'secret', { mode: 0o644 });
+  for (const [words, said, hint] of [
+    [['--', '--bwlimit=10x'], /rsync: --bwlimit=10x is invalid/, /man rsync/],
+    [['--', '--copy-as=nobody'], /--copy-as cannot be used/, /rsync-options/],
+    [['--source', second], /the source \S+ is the root of a mirror/, /sync \S+\/second\/current /],
+  ] as const) {
+    expectFailure(await runProgram(['init', mirror.root, ...words]), 64, said, hint);
+  }
+  expect(mirror.settings()).toEqual(before);
+  const open = ['sync', mirror.root, '--', `--password-file=${password}`];
+  expectFailure(await runProgram(open), 64, /every user may read \S+$/m, /with: chmod 600 \S+$/m);
+  const wrong = await runProgram(['sync', mirror.root, second]);
+  expectFailure(wrong, 64, /is the root of a mirror/, /sync \S+\/mirror\/current \S+\/second$/m);
+  expectFailure(await runProgram(['sync', mirror.root, mirror.root]), 64, /the source/);
+  const made = join(mirror.home, 'made');
+  await runProgram(['sync', mirror.source, made, '--', '--max-size=10x']);
+  expect(existsSync(made)).toBe(false);
+});
+
+test('an option that is remembered and that rsync itself refuses is a broken setting, and one that is given is no failed sync', async () => {
+  const mirror = await oneSnapshot();
+  const wrong = '--usermap=wrong';
+  const given = await runProgram(['sync', mirror.root, '--', wrong]);
+  expectFailure(given, 64, /rsync does not accept these options/, /Check the options after --/);
+  expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+  await runForJson(['init', mirror.root, '--', wrong]);
+  const remembered = await runProgram(['sync', mirror.root]);
+  expectFailure(remembered, 78, /remembers its options/, /init \S+ --clear-options$/m);
+  expect((await runProgram(['status', mirror.root])).exitCode).toBe(69);
 });
 
 test('a ROOT that is a file or a dangling symlink is refused and left unchanged', async () => {
@@ -294,8 +335,17 @@ test('a served directory is a part of its mirror, until it is served no longer',
   const mirror = await oneSnapshot();
   mkdirSync(join(mirror.home, 'elsewhere'));
   const served = join(mirror.home, 'elsewhere', 'served');
-  await runForJson(['init', mirror.root, '--serve-at', served]);
+  const never = join(mirror.home, 'elsewhere', 'never');
+  await runForJson(['init', mirror.root, '--serve-at', never]);
+  const moved = await runProgram(['init', mirror.root, '--serve-at', served]);
+  expect(moved.stdout).toMatch(`it serves ${served}, which the next sync fills\n`);
+  expect(moved.stdout, 'it was never made').not.toMatch(never);
+  const waiting = await runProgram(['status', mirror.root]);
+  expect(waiting.stdout).toMatch(`serves   ${served}, which the next sync fills\n`);
   await mirror.publish('second', { file: 'second' });
+  expect(await runForJson(['status', mirror.root])).toMatchObject({
+    served: { path: served, id: 'second' },
+  });
   const itself = new RegExp(`Name the mirror itself[:,] ${mirror.root}`);
   for (const words of [
     ['init', served],

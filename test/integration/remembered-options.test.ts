@@ -330,7 +330,7 @@ describe('options of a first sync that published nothing', () => {
     const mirror = smallMirror();
     mirror.change({ secret: 'stays here' });
     const words = ['sync', mirror.source, mirror.root, '--', '--exclude=/secret'];
-    const killed = await runProgram([...words, '--timeout=wrong']);
+    const killed = await runProgram([...words, '--usermap=wrong']);
     expect(killed.exitCode, transcript(killed)).toBe(64);
     expect(await runForJson(['status', mirror.root]).catch(String)).toContain('--exclude=/secret');
     await runForJson(['init', mirror.root, '--', '--exclude=/secret']);

@@ -2,11 +2,14 @@ import type { Command } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
 import type { Mirror } from '../../mirror/open.ts';
+import { checkValues } from '../../mirror/preflight.ts';
+import { describeServed, servedDirectory } from '../../mirror/served-directory.ts';
 import { rememberedBy } from '../../mirror/settings.ts';
 import { idleLimits } from '../../mirror/shrink-guard.ts';
 import type { InitResult } from '../../operations/init.ts';
 import { showOptions } from '../../rsync/join-options.ts';
-import { namesakeWarning } from '../../rsync/source.ts';
+import { withAbsoluteFiles } from '../../rsync/option-files.ts';
+import { absenceWarning, namesakeWarning } from '../../rsync/source.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import { policyOf } from '../../writer/policy.ts';
 import type { CommandContext } from '../context.ts';
@@ -64,8 +67,11 @@ export function addInit(program: Command, context: CommandContext): void {
         shrink: SHRINK.read(flags),
         serveAt: flags.serveAt === false ? undefined : flags.serveAt,
       };
-      const namesake = namesakeWarning(flags.source ?? '');
-      if (namesake !== undefined && !flags.json) printWarning(namesake);
+      await checkValues(withAbsoluteFiles(context.operands));
+      for (const warningOf of [namesakeWarning, absenceWarning]) {
+        const warning = flags.source && warningOf(flags.source);
+        if (warning && !flags.json) printWarning(warning);
+      }
       const { adopt: adopted, unadopt: givenBack, inPlace, json } = flags;
       if (adopted !== undefined && givenBack !== undefined) {
         throw new MirrorlatchError('USAGE', '--adopt cannot be combined with --unadopt', {
@@ -124,7 +130,14 @@ function describeSharing(directory: string): string {
 }
 
 function report(
-  { layout, settings, isNew, released, replacedOptions = [] }: Mirror & Partial<InitResult>,
+  {
+    layout,
+    settings,
+    isNew,
+    released,
+    replacedSource,
+    replacedOptions = [],
+  }: Mirror & Partial<InitResult>,
   asJson: boolean | undefined,
 ): void {
   if (asJson) {
@@ -132,10 +145,17 @@ function report(
     return;
   }
   const { source, rsyncOptions } = rememberedBy(settings);
-  const of = source === undefined ? '; the first sync names its source' : ` of ${source}`;
+  const inPlaceOf =
+    replacedSource === undefined || replacedSource === source
+      ? ''
+      : `, in place of ${replacedSource}`;
+  const of =
+    source === undefined ? '; the first sync names its source' : ` of ${source}${inPlaceOf}`;
   const path =
     settings.adopted === undefined ? '' : `; ${settings.adopted} is a symlink to its current tree`;
   printLine(`${layout.root} is a ${isNew ? 'new ' : ''}mirror${of}${path}`);
+  const served = servedDirectory(layout);
+  if (served !== undefined) printLine(`it serves ${describeServed(served)}`);
   if (released !== undefined) {
     printLine(`${released} stays as it is`);
     printLine(describeSharing(released));

@@ -5,6 +5,7 @@ import type { HistoryEntry } from '../../mirror/history.ts';
 import { type Layout, LIVE, layoutOf } from '../../mirror/layout.ts';
 import { describeLeftOut } from '../../mirror/left-out.ts';
 import { describeProcesses } from '../../mirror/lock-state.ts';
+import { describeServed } from '../../mirror/served-directory.ts';
 import { describeHold } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import type { MirrorStatus } from '../../operations/status.ts';
@@ -70,6 +71,7 @@ function printStatus(status: MirrorStatus): void {
   row('source', source ?? status.filledBy ?? 'not set yet');
   if (rsyncOptions.length > 0) row('options', showOptions(rsyncOptions));
   if (status.current?.id !== LIVE) row('keeps', describeRetention(retention));
+  if (status.served !== null) row('serves', describeServed(status.served));
   row('shrink', `at most ${describeShrink(status.shrink)} may vanish`);
   const isOrphaned = lock.state.kind === 'orphans';
   const end = isOrphaned ? `; end them with: ${syncThatEnds(root)}` : '';

@@ -4,14 +4,21 @@ import type { Layout } from '../../mirror/layout.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
 import { findMirror, type Mirror } from '../../mirror/open.ts';
 import { refuseOtherOwner } from '../../mirror/ownership.ts';
-import { checkRsync, complaintOfSuperblock, storeNanoseconds } from '../../mirror/preflight.ts';
+import {
+  checkRsync,
+  checkValues,
+  complaintOfSuperblock,
+  storeNanoseconds,
+} from '../../mirror/preflight.ts';
 import { type FirstSync, settleFirstSync } from '../../mirror/settings.ts';
 import { idleLimits } from '../../mirror/shrink-guard.ts';
 import { freshId } from '../../mirror/snapshot-id.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { showTime } from '../../mirror/units.ts';
+import { withAbsoluteFiles } from '../../rsync/option-files.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { pause } from '../../system/pause.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import { createMirror } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import { warnOfClosed } from '../../writer/modes.ts';
@@ -80,7 +87,9 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
 async function prepare(options: SyncOptions): Promise<{ mirror: Mirror; isNew: boolean }> {
   try {
     await checkRsync();
-    return checkSync(options);
+    const checked = checkSync(options);
+    await checkValues(withAbsoluteFiles(options.rsyncOptions ?? []));
+    return checked;
   } catch (error) {
     const layout = hasCode(error, 'USAGE') ? undefined : findMirror(options.root)?.layout;
     if (layout !== undefined) await recordFailedStart(layout, options, error);
@@ -134,7 +143,7 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
     if (synced.outcome === 'unchanged') log.remove();
     return synced;
   } catch (error) {
-    throw withLog(error, log.path);
+    throw withLog(blamingMemory(error, options, writer), log.path);
   } finally {
     log.close();
   }
@@ -196,6 +205,19 @@ async function heedSuperblock(
   }
   throw new MirrorlatchError('IO', complaint, {
     hint: 'Unmount it and check it with e2fsck, or sync all the same with --unclean warn.',
+  });
+}
+
+/** rsync may find only at work that an option is wrong. One that the mirror remembers is no wrong call. */
+function blamingMemory(error: unknown, { rsyncOptions = [] }: SyncOptions, { layout }: Writer) {
+  const isOwn = rsyncOptions.length > 0;
+  if (isOwn || !hasCode(error, 'USAGE') || error.details.rsync === undefined) return error;
+  const { message, cause, details } = error;
+  const init = `mirrorlatch init ${quoteForSh(layout.root)}`;
+  return new MirrorlatchError('CONFIGURATION', `${message}. ${layout.root} remembers its options`, {
+    hint: `Give them anew with: ${init} -- OPTIONS, or forget them with: ${init} --clear-options`,
+    cause,
+    details,
   });
 }
 

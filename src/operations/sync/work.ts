@@ -218,6 +218,7 @@ function sourceOf(
   const source = pushed === undefined ? parseSource(text ?? '') : pushedSource(pushed.name);
   const isOther = remembered !== undefined && !isSameSource(source, parseSource(remembered));
   if (!isOther || otherSource) return source;
+  if (source.kind === 'local') checkPlaces(source, root);
   const name = sourceName(source);
   // A push names its tree each time, and may come from many hosts.
   if (pushed !== undefined) {
