@@ -49,7 +49,7 @@ export function takeLease(layout: Layout, id: string): Lease | undefined {
 
 /**
  * Holds a snapshot whose lease a process keeps locked exclusively. Every user can do that, and it is no
- * removal: for that, `withoutReaders` marks the lease first, and then looks which processes have it
+ * removal: for that, `closeToReaders` marks the lease first, and then looks which processes have it
  * open. So an open lease without the mark is enough if the mirror's owner, who removes snapshots, sees
  * this process.
  *
@@ -70,31 +70,58 @@ export function holdOpenLease(layout: Layout, id: string): Lease | undefined {
   return undefined;
 }
 
+/** A snapshot that no reader can enter until `end` is called. */
+export interface Closure {
+  /** @param isGone the snapshot has been removed, and so has its lease, if only its name. */
+  end(isGone: boolean): void;
+}
+
 /**
- * Removes a snapshot if no reader holds it. A reader takes its lease shared before it enters, and then
- * checks that the lease still has its name. So once the lease is held exclusively, no reader can have
- * entered unseen.
+ * Keeps readers out of a snapshot if none holds it. A reader takes its lease shared before it enters,
+ * and then checks that the lease still has its name. So once the lease is held exclusively, no reader
+ * can have entered unseen.
+ *
+ * @returns undefined while a reader holds it.
+ */
+export function closeToReaders(layout: Layout, id: string): Closure | undefined {
+  const path = layout.lease(id);
+  const descriptor = ifThere(() => openSync(path, 'r'));
+  if (descriptor === undefined) return { end: () => {} };
+  const end = (isGone: boolean) => {
+    if (!isGone) fchmodSync(descriptor, MODE);
+    closeSync(descriptor);
+  };
+  try {
+    // The mark comes first: see holdOpenLease().
+    fchmodSync(descriptor, MODE | MARK);
+    const isHeld =
+      tryFlock(descriptor, 'exclusive') === 'held' ||
+      processesWithOpenFile(path, descriptor).length > 0;
+    if (!isHeld) return { end };
+  } catch (error) {
+    end(false);
+    throw error;
+  }
+  end(false);
+  return undefined;
+}
+
+/**
+ * Removes a snapshot if no reader holds it.
  *
  * @returns whether it was removed.
  */
 export function withoutReaders(layout: Layout, id: string, remove: () => void): boolean {
-  const path = layout.lease(id);
-  const descriptor = ifThere(() => openSync(path, 'r'));
+  const closure = closeToReaders(layout, id);
   let isRemoved = false;
   try {
-    // The mark comes first: see holdOpenLease().
-    if (descriptor !== undefined) fchmodSync(descriptor, MODE | MARK);
-    const isHeld =
-      descriptor !== undefined &&
-      (tryFlock(descriptor, 'exclusive') === 'held' ||
-        processesWithOpenFile(path, descriptor).length > 0);
-    if (isHeld) return false;
-    remove();
-    isRemoved = true;
-    return true;
+    if (closure !== undefined) {
+      remove();
+      isRemoved = true;
+    }
+    return isRemoved;
   } finally {
-    if (descriptor !== undefined && !isRemoved) fchmodSync(descriptor, MODE);
-    if (descriptor !== undefined) closeSync(descriptor);
+    closure?.end(isRemoved);
   }
 }
 

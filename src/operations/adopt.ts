@@ -6,11 +6,11 @@ import { currentId } from '../mirror/current.ts';
 import { isInPlace, markWhole, readGate } from '../mirror/gate.ts';
 import { appendHistory } from '../mirror/history.ts';
 import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
-import { makeLease } from '../mirror/lease.ts';
+import { type Closure, closeToReaders, makeLease } from '../mirror/lease.ts';
 import { describeProcesses } from '../mirror/lock-state.ts';
 import { findMirror, type Mirror, mirrorAround, openMirror } from '../mirror/open.ts';
+import { isPinnedTo } from '../mirror/pins.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
-import { countLeases } from '../mirror/readers.ts';
 import type { Settings } from '../mirror/records.ts';
 import { markServed, refuseUnservable } from '../mirror/served-directory.ts';
 import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/settings.ts';
@@ -175,26 +175,41 @@ export async function unadopt(
   const session = { ...sessionOptions(options), command: 'unadopt', failure };
   const { result } = await withWriter(layout, session, async ({ lock, before: id, settings }) => {
     refuseUnadopted(layout, settings, directory);
-    if (id !== undefined && countLeases(layout, id) > 0) {
-      throw new MirrorlatchError('BUSY', `${layout.root} is being read`, {
-        hint: `See by which processes with: mirrorlatch list ${quoteForSh(layout.root)}`,
-      });
-    }
     if (id !== undefined) refuseMountsWithin(layout.snapshot(id), 'given back');
     warnOfUnfinished(layout, directory, options.onEvent);
     // Before anything moves: the settings may be locked, or their disk full.
     changeSettings(layout, {});
-    if (id !== undefined) {
-      await giveBack(layout, lock, directory, id);
-      if (id !== LIVE) {
+    const closure = id === undefined ? undefined : closeToGuarded(layout, id);
+    let isGone = false;
+    try {
+      if (id !== undefined) await giveBack(layout, lock, directory, id);
+      if (id !== undefined && id !== LIVE) {
         rmSync(layout.lease(id), { force: true });
+        isGone = true;
         appendHistory(layout, { event: 'pruned', at: new Date().toISOString(), id });
       }
+    } finally {
+      closure?.end(isGone);
     }
     changeSettings(layout, {}, ['adopted']);
     return { directory, root: layout.root, left: snapshotIds(layout) };
   });
   return result;
+}
+
+/**
+ * Keeps guarded readers out of the tree that is given back. Others go on with it under its old path.
+ *
+ * @throws MirrorlatchError BUSY while one is inside, by its lease, or by a pin if it has closed that.
+ */
+function closeToGuarded(layout: Layout, id: string): Closure {
+  const closure = closeToReaders(layout, id);
+  const isPinned = pathsInUse(layout.snapshot(id)).some(({ pid }) => isPinnedTo(layout.root, pid));
+  if (closure !== undefined && !isPinned) return closure;
+  closure?.end(false);
+  throw new MirrorlatchError('BUSY', `${layout.root} is being read`, {
+    hint: `See by which processes with: mirrorlatch list ${quoteForSh(layout.root)}`,
+  });
 }
 
 /** @throws MirrorlatchError USAGE for a mirror that holds, or is to hold, something else. */

@@ -6,6 +6,7 @@ import { openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
 import type { GateRecord } from '../mirror/records.ts';
+import { processesHoldingFlock } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withLock } from '../writer/session.ts';
@@ -47,8 +48,17 @@ export function gateStatus(root: string): GateStatus {
     obstacle: obstacle?.why ?? null,
     isAbandoned: obstacle?.isAbandoned ?? false,
     hint: wayOut(layout, record, obstacle) ?? null,
-    readers: countLeases(layout, LIVE),
+    readers: guardedReaders(layout),
   };
+}
+
+/**
+ * In a PID namespace, the kernel does not list the locks that a process took which has ended, as flock(1)
+ * has. There, each process that keeps one counts.
+ */
+function guardedReaders(layout: Layout): number {
+  const listed = countLeases(layout, LIVE);
+  return listed > 0 ? listed : processesHoldingFlock(layout.lease(LIVE), 'shared').length;
 }
 
 function wayOut(

@@ -119,13 +119,19 @@ export function processesWithOpenFile(path: string, ours?: number): number[] {
   );
 }
 
+const FLOCKS = {
+  any: /^lock:.* FLOCK /,
+  shared: /^lock:.* FLOCK .* READ /,
+  exclusive: /^lock:.* FLOCK .* WRITE /,
+};
+
 /**
  * The other processes that hold a flock(2) on the file, or on one of that path which has been deleted,
  * if only by a descriptor that they inherited (proc(5), /proc/pid/fdinfo). A process that still waits
  * for the lock has the file open, but does not count.
  */
-export function processesHoldingFlock(path: string, kind: 'any' | 'exclusive' = 'any'): number[] {
-  const lock = kind === 'any' ? /^lock:.* FLOCK / : /^lock:.* FLOCK .* WRITE /;
+export function processesHoldingFlock(path: string, kind: keyof typeof FLOCKS = 'any'): number[] {
+  const lock = FLOCKS[kind];
   const wanted = quietly(() => statSync(path, { bigint: true }));
   return processesWithDescriptor(
     (descriptor) => isSameFile(descriptor, wanted) || link(descriptor) === `${path} (deleted)`,

@@ -24,7 +24,8 @@ import { oneOfEachKind, runGuarded } from '../support/guards.ts';
 import { whyNotInstalled } from '../support/installed.ts';
 import { startPathReader } from '../support/path-reader.ts';
 import { mayMount } from '../support/privilege.ts';
-import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { runForJson, runProgram, startProcess, transcript } from '../support/program.ts';
+import { bin } from '../support/project.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
@@ -123,6 +124,27 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     await reading;
     await runForJson(['init', '--unadopt', one.directory]);
     expect(lstatSync(one.directory).isDirectory()).toBe(true);
+  });
+
+  test.skipIf(!mayMount).each([
+    ['in a PID namespace, whose /proc/locks does not list the lease', ''],
+    ['that has closed the descriptor of the lease', '3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-'],
+  ])('is not undone under a guarded reader %s', async (name, closing) => {
+    const one = makeDirectory();
+    await runForJson(['init', '--adopt', one.directory, ...flagsOf(mode)]);
+    const unadopt = `'${process.execPath}' '${bin}' init --unadopt '${one.directory}'`;
+    const script = `'${join(one.root, '.mirrorlatch/reader')}' --pin namespace sh -c 'exec sleep 600 ${closing}' >/dev/null 2>&1 &
+      until [ "$(cat /proc/$!/comm)" = sleep ]; do sleep 0.1; done
+      '${process.execPath}' '${bin}' gate status '${one.root}'
+      ${unadopt}
+      code=$?; kill -9 $!; exit $code`;
+    const isApart = closing === '';
+    const apart = isApart ? ['unshare', '--pid', '--fork', '--mount-proc'] : ['env'];
+    const result = await startProcess([...apart, 'sh', '-c', script]).result;
+    expectFailure(result, 75, /is being read/);
+    if (isApart && mode === 'in-place')
+      expect(result.stdout, name).toMatch(/1 guarded reader is inside/);
+    expect(lstatSync(one.directory).isSymbolicLink()).toBe(true);
   });
 
   test('that crashed before the exchange is reported, undone by the next command, and can be repeated', async () => {
