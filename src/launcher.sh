@@ -28,7 +28,7 @@ run)
   case $ml_words in
   'set -- '*) ;;
   *)
-    [ -z "$ml_words" ] || printf '%s\n' "$ml_words"
+    [ -z "$ml_words" ] || printf '%s\n' "$ml_words" || [ "$ml_status" != 0 ] || ml_status=74
     exit "$ml_status"
     ;;
   esac
@@ -41,7 +41,7 @@ lock | watch) set -- node "$ml_home/bin.js" "$@" ;;
 esac
 
 # What a shell does not pass on, such as a variable a.b.
-ml_lost=$(/bin/sh "$ml_home/reader/reader.sh" --print-lost $$)
+ml_lost=$(/bin/sh "$ml_home/reader/reader.sh" --print-lost $$) || exit
 [ -z "$ml_lost" ] || eval "set -- \"\$(command -v env)\" --$ml_lost \"\$@\""
 [ "$ml_verb" != run ] || PATH=$ml_path
 exec "$@"

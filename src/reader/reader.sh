@@ -43,11 +43,20 @@ USAGE
 
 # ml_say MESSAGE [HINT]...
 ml_say() {
-  printf 'mirrorlatch: %s\n' "$1" >&2
+  ml_print "mirrorlatch: $1"
   shift
   for ml_hint; do
-    [ -z "$ml_hint" ] || printf '  %s\n' "$ml_hint" >&2
+    [ -z "$ml_hint" ] || ml_print "  $ml_hint"
   done
+}
+
+# ml_print LINE: a control character, which could drive a terminal, becomes a question mark.
+ml_print() {
+  case $1 in
+  *[[:cntrl:]]*) ml_line=$(printf %s "$1" | LC_ALL=C tr '[:cntrl:]' '?') ;;
+  *) ml_line=$1 ;;
+  esac
+  printf '%s\n' "$ml_line" >&2
 }
 
 # ml_fail MESSAGE [HINT]...: exit with the code that env(1) and timeout(1) use for their own failures.
@@ -103,13 +112,16 @@ ml_quote_guard() {
     fi
     ml_i=$((ml_i + 1))
   done
-  ml_quote "$0"
-  if [ -z "$ml_waiter" ]; then ml_quoted="sh $ml_quoted"; else ml_quoted='mirrorlatch run'; fi
-  ml_quoted="$ml_quoted$ml_guard$ml_snapshot_option${ml_options:+ }$ml_options -- $ml_words"
+  ml_quoted='mirrorlatch run'
+  [ -n "$ml_waiter" ] || ml_quote sh "$0"
+  ml_quoted="$ml_quoted$ml_guard$ml_snapshot_option${ml_options:+ }$ml_options"
+  [ "$ml_is_shell" = yes ] || ml_quoted="$ml_quoted -- $ml_words"
 }
 
 # ml_enter DIRECTORY: make it the working directory and set PWD to its real path.
 ml_enter() {
+  # To cd, a dash means the directory before.
+  case $1 in -) set -- ./- ;; esac
   CDPATH='' cd -P -- "$1" 2>/dev/null
 }
 
@@ -180,18 +192,6 @@ ml_close() {
   eval "exec $1<&-"
 }
 
-# ml_is_held FILE: true if this process or an ancestor has FILE open, as a command has the lease of its pin.
-ml_is_held() {
-  ml_pid=$$
-  while [ "$ml_pid" -gt 0 ]; do
-    for ml_descriptor in "/proc/$ml_pid/fd"/*; do
-      [ ! "$ml_descriptor" -ef "$1" ] || return 0
-    done
-    ml_read_parent
-  done
-  return 1
-}
-
 # ml_read_parent: set ml_pid to its parent, and to 0 at the top.
 ml_read_parent() {
   ml_parent=0
@@ -232,41 +232,70 @@ ml_read_outer() {
 }
 
 # ml_find_outer ROOT: set ml_outer_pin to the pin around this command that holds the mirror ROOT: namespace, none, or cwd,
-# which holds ml_outer_id. The environment may outlive its pin, as in an at(1) job, or be made up, so it is not believed.
+# which holds ml_outer_id. The environment may be cleaned, outlive its pin, as in an at(1) job, or be made up. So it tells
+# only of a tree that mirrorlatch did not make, which has no leases.
 ml_find_outer() {
   ml_outer_pin=namespace
   ! ml_is_view "$1" || return 0
   ml_outer_pin=cwd ml_m=1
-  while ml_read_outer "$ml_m"; do
-    if [ "$ml_outer_root" = "$1" ] && ml_is_in_force; then return 0; fi
-    ml_m=$((ml_m + 1))
-  done
+  if [ -d "$1/.mirrorlatch" ]; then
+    ! ml_find_lease "$1" || return 0
+  else
+    while ml_read_outer "$ml_m"; do
+      if [ "$ml_outer_root" = "$1" ] && ml_is_in_force; then return 0; fi
+      ml_m=$((ml_m + 1))
+    done
+  fi
   ml_outer_pin=none
+}
+
+# ml_find_lease ROOT: set ml_outer_id to the snapshot of ROOT whose lease this process or an ancestor has open, as the
+# command of a pin has. Leases are empty files.
+ml_find_lease() {
+  ml_pid=$$
+  while [ "$ml_pid" -gt 0 ]; do
+    for ml_descriptor in "/proc/$ml_pid/fd"/*; do
+      if [ ! -f "$ml_descriptor" ] || [ -s "$ml_descriptor" ]; then continue; fi
+      for ml_lease in "$1/.mirrorlatch/gate.flock" "$1/.mirrorlatch/leases"/*; do
+        if [ "$ml_descriptor" -ef "$ml_lease" ] && ml_is_inheritable; then
+          ml_outer_id=${ml_lease##*/}
+          [ "$ml_outer_id" != gate.flock ] || ml_outer_id=live
+          return 0
+        fi
+      done
+    done
+    ml_read_parent
+  done
+  return 1
+}
+
+# ml_is_inheritable: true if ml_descriptor is one that programs inherit. With others, mirrorlatch and its library hold
+# leases for themselves. In fdinfo, O_CLOEXEC is 02000000, see proc(5).
+ml_is_inheritable() {
+  while read -r ml_key ml_value; do
+    case $ml_key$ml_value in
+    flags:*[2367]??????) return 1 ;;
+    flags:*) return 0 ;;
+    esac
+  done 2>/dev/null <"/proc/$ml_pid/fdinfo/${ml_descriptor##*/}"
+  return 1
 }
 
 # ml_is_view DIRECTORY: true if DIRECTORY is the top of the view of a namespace pin. Anybody can set the bits of
 # ml_is_new_view, so the mount tells.
 ml_is_view() {
-  [ -u "$1" ] && [ -k "$1" ] && awk '
-    BEGIN {
-      while ((getline line < "/proc/self/fdinfo/0") > 0) if (line ~ /^mnt_id:/) split(line, id)
-      while ((getline line < "/proc/self/mountinfo") > 0) {
-        split(line, words)
-        if (words[1] == id[2]) exit line ~ / - tmpfs mirrorlatch / ? 0 : 1
-      }
-      exit 1
-    }' 2>/dev/null <"$1"
+  [ -u "$1" ] && [ -k "$1" ] && {
+    while read -r ml_key ml_value; do
+      case $ml_key in mnt_id:) break ;; esac
+    done </proc/self/fdinfo/0
+    grep -q "^$ml_value .* - tmpfs mirrorlatch " /proc/self/mountinfo
+  } 2>/dev/null <"$1"
 }
 
-# ml_is_in_force: true if the cwd pin of which ml_read_outer told still holds: its command, an ancestor, has the lease. A
-# tree that mirrorlatch did not make has none; there the command stands in the snapshot, where the pin has started it.
+# ml_is_in_force: true if the cwd pin of which ml_read_outer told still holds: this command or an ancestor stands in the
+# snapshot, where the pin has started it.
 ml_is_in_force() {
   [ -d "$ml_outer_snapshot" ] || return 1
-  if [ -d "$ml_outer_root/.mirrorlatch" ]; then
-    ml_name_lease "$ml_outer_root" "$ml_outer_id"
-    ml_is_held "$ml_lease"
-    return
-  fi
   [ ! "$ml_pwd" -ef "$ml_outer_snapshot" ] || return 0
   ml_pid=$$
   while [ "$ml_pid" -gt 0 ]; do
@@ -276,29 +305,18 @@ ml_is_in_force() {
   return 1
 }
 
-# ml_name_lease ROOT ID: set ml_lease to the file on which readers hold a shared lock.
-ml_name_lease() {
-  ml_lease=$1/.mirrorlatch/leases/$2
-  [ "$2" != live ] || ml_lease=$1/.mirrorlatch/gate.flock
-}
-
-# ml_resolve: enter the snapshot that ml_root is to be pinned to, and set ml_snapshot and ml_id. A single chdir(2)
-# resolves `current`.
+# ml_resolve: enter the snapshot that ml_root is to be pinned to, by ml_way, and set ml_snapshot and ml_id. A single
+# chdir(2) resolves `current`.
 ml_resolve() {
   ml_name=$ml_wanted
   # The tree of an in-place mirror is called live; elsewhere that is a name like others.
   [ "$ml_name$ml_managed" != liveyes ] || [ ! -e "$ml_root/.mirrorlatch/gate.flock" ] || ml_name=''
-  case $ml_name in
-  '') ml_enter "$ml_root/current" || return 1 ;;
-  previous) ml_enter "$ml_root/previous" || return 1 ;;
-  *)
-    if [ "$ml_managed" = yes ]; then
-      ml_enter "$ml_root/snapshots/$ml_wanted" || return 1
-    else
-      ml_enter "$ml_root/current" && ml_enter "../$ml_wanted" || return 1
-    fi
-    ;;
+  case $ml_name$ml_managed in
+  yes | no | previousyes | previousno) ml_way=$ml_root/${ml_name:-current} ;;
+  *yes) ml_way=$ml_root/snapshots/$ml_name ;;
+  *) ml_way=$ml_root/current/../$ml_name ;;
   esac
+  ml_enter "$ml_way" || return 1
   ml_snapshot=$PWD
   ml_id=${ml_snapshot##*/}
 }
@@ -324,7 +342,8 @@ ml_refuse_other_than_snapshot() {
 # ml_take_lease: hold the snapshot by a shared flock on its lease. Pruning takes the lease exclusively, moves the
 # snapshot away and unlinks the lease. So a snapshot that still has its name once this lock is held will stay.
 ml_take_lease() {
-  ml_name_lease "$ml_root" "$ml_id"
+  ml_lease=$ml_root/.mirrorlatch/leases/$ml_id
+  [ "$ml_id" != live ] || ml_lease=$ml_root/.mirrorlatch/gate.flock
   ml_is_inherited=no
   # A pin around this command has passed its lease on.
   for ml_fd in 9 8 7 6 5 4 3; do
@@ -333,12 +352,11 @@ ml_take_lease() {
       return 0
     fi
   done
-  ml_free_descriptor
-  [ -f "$ml_lease" ] && ml_open_at "$ml_fd" "$ml_lease" || return 1
+  ml_open_lease || return 1
   flock -s -n "$ml_fd"
   case $? in
   0)
-    if [ "/proc/self/fd/$ml_fd" -ef "$ml_lease" ] && [ . -ef "$ml_snapshot" ]; then return 0; fi
+    if ml_is_still_lease; then return 0; fi
     ;;
   1) ;; # The snapshot is being pruned, or the gate is being closed.
   127) ml_fail 'flock is not installed' 'Install util-linux.' ;;
@@ -348,16 +366,31 @@ ml_take_lease() {
   return 1
 }
 
+# ml_open_lease: open ml_lease as descriptor ml_fd. The owner of a mirror must not lead others to files elsewhere.
+ml_open_lease() {
+  ml_free_descriptor
+  [ -f "$ml_lease" ] && ! ml_is_led_elsewhere && ml_open_at "$ml_fd" "$ml_lease" || return 1
+}
+
+# ml_is_led_elsewhere: true if a symlink is where mirrorlatch made ml_lease or its directory.
+ml_is_led_elsewhere() {
+  [ -L "$ml_lease" ] || [ -L "${ml_lease%/*}" ]
+}
+
+# ml_is_still_lease: true if what ml_open_lease has opened is the lease of the working directory, and has its name still.
+ml_is_still_lease() {
+  [ "/proc/self/fd/$ml_fd" -ef "$ml_lease" ] && ! ml_is_led_elsewhere && [ . -ef "$ml_snapshot" ]
+}
+
 # ml_hold_open_lease: hold the snapshot although a process keeps its lease locked exclusively, as every user can. That is
 # no removal: to remove a snapshot, mirrorlatch marks the lease with the sticky bit first, and then looks which processes
 # have it open. So an open lease without the mark is enough if the owner of the mirror, who removes, sees this process.
 ml_hold_open_lease() {
   ml_read_credentials
-  ml_free_descriptor
-  [ -f "$ml_lease" ] && ml_open_at "$ml_fd" "$ml_lease" || return 1
+  ml_open_lease || return 1
   ml_name_holder
   if ls -ldn -- "$ml_root/.mirrorlatch" | ml_is_owned_by "$ml_uid" && [ ! -k "/proc/self/fd/$ml_fd" ] &&
-    [ "/proc/self/fd/$ml_fd" -ef "$ml_lease" ] && [ . -ef "$ml_snapshot" ]; then
+    ml_is_still_lease; then
     ml_say "$ml_holder has locked the lease of $ml_snapshot: it is held by the open lease alone"
     return 0
   fi
@@ -432,7 +465,7 @@ ml_is_abandoned() {
 ml_hold() {
   ml_managed=no ml_tries=0 ml_holds_gate=no ml_abandoned=no
   [ ! -d "$ml_root/.mirrorlatch" ] || ml_managed=yes
-  if [ "$ml_outer_pin" != none ] && ml_is_held "$ml_root/.mirrorlatch/gate.flock"; then ml_holds_gate=yes; fi
+  if [ "$ml_outer_pin" != none ] && ml_find_lease "$ml_root" && [ "$ml_outer_id" = live ]; then ml_holds_gate=yes; fi
   while :; do
     if ! ml_is_open; then
       ml_wait "$ml_why"
@@ -453,6 +486,8 @@ ml_hold() {
       fi
       # The writer of an in-place mirror waits for whoever stands in the tree.
       CDPATH='' cd /
+    elif [ -d "$ml_way/" ] && [ ! -x "$ml_way/" ]; then
+      ml_fail_for_mode
     elif [ -n "$ml_wanted" ]; then
       ml_why="$ml_root has no snapshot $ml_wanted"
       [ "$ml_wanted" != previous ] || ml_why="$ml_root has no previous snapshot"
@@ -465,7 +500,11 @@ ml_hold() {
       ml_wanted=''
       continue
     elif [ "$ml_managed" = yes ] && [ ! -L "$ml_root/current" ]; then
-      ml_wait "$ml_root has no snapshot yet"
+      ml_why="$ml_root has no snapshot yet"
+      for ml_entry in "$ml_root/snapshots"/*; do
+        [ ! -d "$ml_entry" ] || ml_why="$ml_root has snapshots, but its symlink current is missing: the next sync makes it"
+      done
+      ml_wait "$ml_why"
       continue
     fi
     # The snapshot was pruned after it was resolved, or another tool replaces `current` in two steps: look again.
@@ -479,6 +518,17 @@ ml_hold() {
     ml_fail_for_lease
   ml_quote "$ml_root/current"
   ml_fail "$ml_root/current leads nowhere, or you may not enter its target" "Look at it with: ls -ld $ml_quoted"
+}
+
+# ml_fail_for_mode: the snapshot is there, but this user may not enter it.
+ml_fail_for_mode() {
+  ml_snapshot=$(readlink -f -- "$ml_way")
+  ml_quote "$ml_root"
+  ml_hint="Its owner opens the next one with: mirrorlatch init $ml_quoted -- '--chmod=Da+rx'"
+  ml_quote "$ml_snapshot"
+  [ "$ml_managed" = yes ] || ml_hint="Look at it with: ls -ld $ml_quoted"
+  ml_key=$(ls -ldn -- "$ml_snapshot" | (read -r ml_key ml_rest && echo "$ml_key"))
+  ml_fail "this user may not enter $ml_snapshot: it has mode $ml_key, as its source had" "$ml_hint"
 }
 
 # ml_fail_without_mirror: ml_root is none. It may be a part of one, such as its current, or a directory that it serves.
@@ -497,6 +547,9 @@ ml_fail_without_mirror() {
 
 # ml_fail_for_lease: the snapshot is there, but its lease cannot be taken.
 ml_fail_for_lease() {
+  ! ml_is_led_elsewhere ||
+    ml_fail "the lease of $ml_snapshot cannot be taken: $ml_lease is a symlink, or in one" \
+      'mirrorlatch makes no symlink there. Its owner removes that, and the next sync restores the lease.'
   ml_name_holder
   [ "$ml_holder" = 'a process' ] || ml_fail "$ml_holder has kept the lease of $ml_snapshot locked for 5 seconds" \
     "End it, or read as the owner of the mirror or root. See it with: ps -fp ${ml_holder#process }"
@@ -535,9 +588,11 @@ ml_mount_alone() {
   fi
   for ml_entry in "$ml_old"/* "$ml_old"/.[!.]* "$ml_old"/..?*; do
     case ${ml_entry##*/} in
-    current | current-[0-9]* | previous | "${ml_inner%%/*}") ;;
-    *) ml_mount_back "$ml_entry" "./${ml_entry##*/}" || return 1 ;;
+    current | previous | "${ml_inner%%/*}") continue ;;
+    # Other snapshots, as of atomic-rsync.
+    current-[0-9]*) [ -d "$ml_old/.mirrorlatch" ] || continue ;;
     esac
+    ml_mount_back "$ml_entry" "./${ml_entry##*/}" || return 1
   done
   ml_list_mounts | ml_finish_mounts || return 1
   for ml_fd in $ml_tops; do ml_close "$ml_fd"; done
@@ -624,20 +679,24 @@ ml_finish_mounts() {
       done
       mount --no-canonicalize -o "remount,bind,ro$ml_flags" mirrorlatch "$ml_place" || return 1
       ;;
-    root)
-      if [ "$ml_place" -ef "$ml_old" ]; then ml_bind . "$ml_place" || return 1; fi
-      ;;
+    root) ml_show_at "$ml_place" "$ml_old" . || return 1 ;;
     part)
       ml_more=$(printf "$ml_more.") ml_more=${ml_more%.}
       case ./$ml_inner in
       "$ml_more"/*)
-        if [ "$ml_place" -ef "$ml_old/$ml_more" ]; then ml_bind "$ml_more" "$ml_place" || return 1; fi
+        ml_show_at "$ml_place" "$ml_old/$ml_more" "$ml_more" || return 1
         ;;
       esac
       ;;
     esac
   done
   return 1
+}
+
+# ml_show_at PLACE DIRECTORY PART: bind PART of the view at PLACE if that is DIRECTORY. What is compared is what is mounted
+# on, so whoever owns a directory above PLACE cannot lead the mount elsewhere.
+ml_show_at() {
+  (! ml_enter "$1" || [ ! . -ef "$2" ] || ml_bind /proc/self/fd/0 .) <"$3"
 }
 
 # ml_mount_back ENTRY TARGET: show an entry of ROOT beside the snapshot. The entry may vanish or be replaced meanwhile.
@@ -766,27 +825,19 @@ ml_exec() {
   exec "$@"
 }
 
-# ml_read_lost PID: set ml_lost to the variables of a shell's process that a shell does not pass on as it got them, as words for
-# env(1): those whose names are none in sh, such as a.b and the functions that bash exports, those that it sets itself,
-# and those that this file unsets.
+# ml_read_lost PID: set ml_lost to the variables of a shell's process that a shell does not pass on as it got them, as
+# words for env(1): those whose names are none in sh, such as a.b and the functions that bash exports, those that it sets
+# itself, and those that this file unsets. What has no `=` is no variable.
 ml_read_lost() {
-  ml_lost=''
-  ml_environ=/proc/$1/environ
-  LC_ALL=C grep -zqE '^([^=]*[^A-Za-z0-9_=]|[0-9]|(IFS|OPTIND|PPID|LD_LIBRARY_PATH|LD_PRELOAD|LD_AUDIT|NODE_OPTIONS)=)' "$ml_environ" 2>/dev/null || return 0
-  # A line each. Not every sed can have NUL in a line, so \001 stands for a newline.
-  ml_lost=$(LC_ALL=C tr '\0\n' '\n\001' <"$ml_environ" | LC_ALL=C sed -n "
-    /^IFS=/b lost
-    /^OPTIND=/b lost
-    /^PPID=/b lost
-    /^LD_LIBRARY_PATH=/b lost
-    /^LD_PRELOAD=/b lost
-    /^LD_AUDIT=/b lost
-    /^NODE_OPTIONS=/b lost
-    /^[A-Za-z_][A-Za-z0-9_]*=/d
-    /^=/d
-    :lost
-    s/'/'\\\\''/g
-    s/.*/ '&'/p" | LC_ALL=C tr -d '\n' | LC_ALL=C tr '\001' '\n')
+  ml_lost='' ml_environ=/proc/$1/environ
+  ml_names='[^=]*[^A-Za-z0-9_=][^=]*|[0-9][^=]*|IFS|OPTIND|PPID|LD_LIBRARY_PATH|LD_PRELOAD|LD_AUDIT|NODE_OPTIONS'
+  LC_ALL=C grep -zqE "^($ml_names)=" "$ml_environ" 2>/dev/null || return 0
+  # A line each. Not every sed can have NUL in a line, so a byte that occurs nowhere stands for a newline.
+  for ml_byte in 1 2 3 4 5 6 7; do
+    [ -n "$(LC_ALL=C tr -dc "\\$ml_byte" <"$ml_environ")" ] || break
+  done
+  ml_lost=$(LC_ALL=C grep -zE "^($ml_names)=" "$ml_environ" | LC_ALL=C tr '\0\n' "\\n\\$ml_byte" |
+    LC_ALL=C sed "s/'/'\\\\''/g; s/.*/ '&'/" | LC_ALL=C tr -d '\n' | LC_ALL=C tr "\\$ml_byte" '\n')
 }
 
 # ml_release_on_exit: hand the leases over to a process that ends soon after this one, after its exec too. It is a child
@@ -828,23 +879,24 @@ ml_is_running() {
 # namespace, unless the caller has said that the working directory will do.
 ml_choose_pin() {
   ml_owner='' ml_obstacle=''
-  [ "$ml_pin" = cwd ] || ml_look_for_namespace "$1"
+  [ "$ml_pin" = cwd ] || ml_look_for_namespace "$@"
   if [ "$ml_pin" != cwd ] && [ -z "$ml_obstacle" ]; then
     ml_pin=namespace
     return
   fi
   # An argument can name the snapshot of the first mirror only.
-  if [ "$ml_pin" = auto ] && [ "$ml_count" -gt 1 ]; then ml_snapshot_used=no; fi
-  case $ml_pin$ml_snapshot_used${MIRRORLATCH_FALLBACK-} in namespace* | autono) ml_fail_without_namespace "$@" ;; esac
+  ml_is_named=$ml_snapshot_used
+  if [ "$ml_pin" = auto ] && [ "$ml_count" -gt 1 ]; then ml_is_named=no; fi
+  case $ml_pin$ml_is_named${MIRRORLATCH_FALLBACK-} in namespace* | autono) ml_fail_without_namespace "$@" ;; esac
   # With {snapshot} the arguments are pinned, wherever the command starts.
-  if [ "$ml_chdir$ml_snapshot_used" = nono ]; then
+  if [ "$ml_chdir$ml_is_named" = nono ]; then
     ml_say "$1 starts in $ml_snapshot_1, not in $ml_pwd: $ml_obstacle"
     ml_chdir=yes
   fi
   ml_pin=cwd
 }
 
-# ml_look_for_namespace COMMAND: set ml_owner; if there is no namespace for COMMAND, ml_obstacle is the reason.
+# ml_look_for_namespace COMMAND...: set ml_owner; if there is no namespace for COMMAND, ml_obstacle is the reason.
 ml_look_for_namespace() {
   ml_read_credentials
   if [ "$ml_is_admin" = no ]; then
@@ -858,11 +910,11 @@ ml_look_for_namespace() {
       return
     fi
   done
-  ml_look_up "$1" "$PATH"
+  ml_look_for_program "$@"
   if [ "$ml_pin" = auto ] && [ -f "$ml_file" ] && { [ -u "$ml_file" ] || [ -g "$ml_file" ]; }; then
     case $ml_owner in
     *:*)
-      ml_obstacle="$1 is setuid or setgid, which has no effect in the namespace of an ordinary user"
+      ml_obstacle="$ml_program is setuid or setgid, which has no effect in the namespace of an ordinary user"
       return
       ;;
     esac
@@ -870,6 +922,22 @@ ml_look_for_namespace() {
   # A namespace in which one may not mount is of no use, as on Ubuntu with AppArmor.
   { [ "$ml_owner" != all ] || ml_make_user_namespace; } &&
     ml_try_namespace 2>/dev/null || ml_obstacle='this user may not make a mount namespace here'
+}
+
+# ml_look_for_program COMMAND...: set ml_program to what a command runs behind words such as `nice -n 5`, and ml_file to
+# its file.
+ml_look_for_program() {
+  for ml_program; do
+    case ${ml_program##*/} in
+    -* | [0-9]* | *=* | env | nice | ionice | nohup | setsid | stdbuf | time | timeout | chronic | unbuffer) ;;
+    *) break ;;
+    esac
+  done
+  case $ml_program in
+  /*) ml_look_up "$ml_program" "$PATH" ;;
+  */*) ml_look_up "$ml_base/$ml_program" "$PATH" ;;
+  *) ml_look_up "$ml_program" "$PATH" ;;
+  esac
 }
 
 # ml_try_namespace: true if the namespaces of ml_inside can be made, the one of an ordinary user within another too.
@@ -911,7 +979,7 @@ ml_make_user_namespace() {
   ml_ns=$ml_fd
   unshare --user sleep 60 >/dev/null 2>&1 &
   ml_child=$!
-  while [ "/proc/$ml_child/ns/user" -ef /proc/self/ns/user ]; do :; done
+  while [ "/proc/$ml_child/ns/user" -ef /proc/self/ns/user ]; do ml_pause; done
   { ml_map_ids uid && ml_map_ids gid; } 2>/dev/null && ml_open_at "$ml_ns" "/proc/$ml_child/ns/user"
   ml_status=$?
   {
@@ -1000,25 +1068,40 @@ ml_refuse_served() {
   while [ "$ml_i" -le "$ml_count" ]; do
     eval "ml_root=\$ml_root_$ml_i"
     ml_read_served "$ml_root/.mirrorlatch/mirror.json"
-    if [ -n "$ml_served" ]; then
-      ml_quote "$ml_root/current"
-      for ml_argument; do
-        case $ml_argument/ in
-        *"$ml_served"/*)
-          ml_fail "$ml_argument leads through $ml_served, which cannot be pinned: each publication replaces it" \
-            "Write instead of $ml_served: $ml_quoted"
-          ;;
-        esac
-      done
-      case $ml_chdir$ml_pwd/ in
-      no"$ml_served"/*)
+    ml_quote "$ml_root/current"
+    if [ -n "$ml_served" ] && ml_leads_to_served "$ml_base" "$@"; then
+      ! ml_leads_to_served "$ml_base" ||
         ml_fail "the working directory is in $ml_served, which cannot be pinned: each publication replaces it" \
           "Start in another directory, such as: $ml_quoted"
-        ;;
-      esac
+      for ml_argument; do
+        ! ml_leads_to_served "$ml_argument" ||
+          ml_fail "$ml_argument leads through $ml_served, which cannot be pinned: each publication replaces it" \
+            "Write instead of $ml_served: $ml_quoted"
+      done
     fi
     ml_i=$((ml_i + 1))
   done
+}
+
+# ml_leads_to_served WORD...: true if a word is a path, from ml_base on, into the directory ml_served, or contains one as
+# text.
+ml_leads_to_served() {
+  for ml_word; do
+    while :; do
+      case $ml_word in
+      *//*) ml_word=${ml_word%%//*}/${ml_word#*//} ;;
+      */./*) ml_word=${ml_word%%/./*}/${ml_word#*/./} ;;
+      *) break ;;
+      esac
+    done
+    case " $ml_word " in *[!A-Za-z0-9._+@%~/-]"$ml_served"[!A-Za-z0-9._+@%~-]*) return 0 ;; esac
+  done
+  # The first line is that of the directory itself, which may be behind a symlink.
+  ml_paths=$(CDPATH='' cd -- "$ml_base" 2>/dev/null && realpath -- "$ml_served" "$@" 2>/dev/null)
+  case ${ml_paths#*"$ml_newline"}$ml_newline in
+  "${ml_paths%%"$ml_newline"*}"["$ml_newline"/]* | *"$ml_newline${ml_paths%%"$ml_newline"*}"["$ml_newline"/]*) return 0 ;;
+  esac
+  return 1
 }
 
 # ml_read_served FILE: set ml_served to the served directory by the settings in FILE, or to nothing.
@@ -1040,7 +1123,13 @@ ml_pin_mirrors() {
   ml_n=1 ml_leases='' ml_all_inside=yes
   while [ "$ml_n" -le "$ml_count" ]; do
     eval "ml_given=\$ml_root_$ml_n"
-    CDPATH='' cd -- "$ml_pwd" 2>/dev/null
+    case $ml_given in
+    /*) ;;
+    *)
+      { [ -n "$ml_pwd" ] && CDPATH='' cd -- "$ml_pwd" 2>/dev/null; } ||
+        ml_fail "there is no mirror in $ml_given: the working directory is gone" 'Name the mirror by its absolute path.'
+      ;;
+    esac
     ml_enter "$ml_given" ||
       ml_fail "there is no mirror in $ml_given, or you may not enter it" \
         'Check the path. A mirror has .mirrorlatch or a symlink named current.'
@@ -1052,6 +1141,7 @@ ml_pin_mirrors() {
 # to wait: then no mirror is held, and all have to be pinned anew.
 ml_pin_mirror() {
   ml_root=$PWD ml_fd=''
+  ! ml_is_pinned "$ml_root" $(($1 - 1)) || ml_fail "the mirror $ml_root is named twice" 'Name each mirror once.'
   eval "ml_wanted=\$ml_wanted_$1 ml_remember=\$ml_remember_$1"
   ml_find_outer "$ml_root"
   ml_asked=$ml_wanted
@@ -1076,11 +1166,23 @@ ml_pin_mirror() {
   [ -z "$ml_remember" ] || ml_refuse_strange_directory "$ml_remember"
 }
 
-# ml_refuse_strange_directory FILE: fail if another user owns the directory of FILE, and so could lead it elsewhere.
+# ml_refuse_strange_directory FILE: fail if another user owns the directory of FILE and so could lead it elsewhere, or, for
+# root, a directory above that or a symlink on the way.
 ml_refuse_strange_directory() {
   ml_read_credentials
-  ls -ldn -- "${1%/*}/" 2>/dev/null | ml_is_owned_by "$ml_uid" ||
-    ml_fail "the snapshot cannot be remembered in $1: its directory is missing, or belongs to another user"
+  ml_file=$1 ml_entry=${1%/*}
+  set -- "$ml_entry/"
+  while [ "$ml_uid" = 0 ] && [ -n "$ml_entry" ]; do
+    set -- "$ml_entry" "$@"
+    ml_entry=${ml_entry%/*}
+  done
+  ml_entries=$(ls -ldn -- "$@" 2>/dev/null) ||
+    ml_fail "the snapshot cannot be remembered in $ml_file: its directory is missing"
+  while [ -n "$ml_entries" ]; do
+    printf '%s\n' "${ml_entries%%"$ml_newline"*}" | ml_is_owned_by "$ml_uid" ||
+      ml_fail "the snapshot cannot be remembered in $ml_file: its directory, or one above, belongs to another user"
+    case $ml_entries in *"$ml_newline"*) ml_entries=${ml_entries#*"$ml_newline"} ;; *) break ;; esac
+  done
 }
 
 # ml_remember_ids: replace each file of --remember in one step, so that nobody reads half an id, and through no symlink.
@@ -1096,10 +1198,10 @@ ml_remember_ids() {
   done
 }
 
-# ml_is_pinned ROOT: true if this run has already pinned the mirror ROOT.
+# ml_is_pinned ROOT COUNT: true if the mirror ROOT is among the first COUNT of this run.
 ml_is_pinned() {
   ml_i=1
-  while [ "$ml_i" -le "$ml_count" ]; do
+  while [ "$ml_i" -le "$2" ]; do
     eval "[ \"\$ml_root_$ml_i\" != \"\$1\" ]" || return 0
     ml_i=$((ml_i + 1))
   done
@@ -1137,11 +1239,18 @@ ml_announce_pins() {
     fi
     ml_i=$((ml_i + 1))
   done
+  # What a pin that has ended left of further mirrors.
+  while ml_read_outer "$ml_i"; do
+    unset "MIRRORLATCH_ROOT$ml_suffix" "MIRRORLATCH_SNAPSHOT$ml_suffix" "MIRRORLATCH_ID$ml_suffix" "MIRRORLATCH_PIN$ml_suffix"
+    ml_i=$((ml_i + 1))
+  done
 }
 
-# bash takes functions from the environment, also as sh. The command gets them back.
+# bash takes functions from the environment, also as sh. The command gets them back. With this variable, which is not
+# exported, it prefers its special builtins, such as unset, to functions.
+POSIXLY_CORRECT=${POSIXLY_CORRECT-}
 unset -f [ awk cat cd command cp env false find flock grep kill ln ls mirrorlatch mount mv nsenter printf read readlink \
-  rm rmdir sed setpriv sh sleep test tr true umask unshare wait
+  realpath rm rmdir sed setpriv sh sleep test tr true umask unshare wait
 
 # The guard's own programs come from the absolute elements of PATH: it works inside the mirror, which must not bring
 # programs of its own. The command gets PATH as it was.
@@ -1155,7 +1264,11 @@ PATH=${ml_absolute#:}
 # Nor may it bring libraries, as by an empty element of LD_LIBRARY_PATH. The command gets these variables back.
 unset LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT NODE_OPTIONS
 
-ml_oldpwd=${OLDPWD-} ml_limits=''
+[ /proc/self -ef "/proc/$$" ] ||
+  ml_fail '/proc is not mounted, or is that of another PID namespace' 'Mount it with: mount -t proc proc /proc'
+
+ml_oldpwd=${OLDPWD-} ml_limits='' ml_newline='
+'
 if [ "${1-}" = --print-lost ]; then
   # For the shell that starts `mirrorlatch run`.
   ml_read_lost "$2"
@@ -1168,10 +1281,12 @@ if [ "${1-}" = --inside ]; then
   [ -z "$3" ] || ml_close "$3"
   shift 3
   ml_inside "$@"
+  exit
 fi
 
 ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
-ml_waiter='' ml_if_gone='' ml_is_shell=no ml_or_current=no ml_allow_dirty=no ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_release=no ml_verbose=no
+ml_waiter='' ml_if_gone='' ml_is_shell=no ml_or_current=no ml_allow_dirty=no ml_release=no ml_verbose=no
+ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0
 while [ $# -gt 0 ]; do
   case $1 in
   --waiter=* | --if-gone=* | --root=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=*)
@@ -1210,7 +1325,7 @@ while [ $# -gt 0 ]; do
     case $2 in *m) ml_unit=60 ;; *h) ml_unit=3600 ;; *d) ml_unit=86400 ;; *) ml_unit=1 ;; esac
     ml_patience=${2%[smhd]}
     # A leading zero would make the number octal.
-    case $ml_patience in '' | 0?* | *[!0-9]*) ml_fail "--wait takes a duration such as 90s or 10m, not '$2'" ;; esac
+    case $ml_patience in '' | 0?* | *[!0-9]* | ?????????*) ml_fail "--wait takes a duration such as 90s or 10m, not '$2'" ;; esac
     ml_patience=$((ml_patience * ml_unit))
     shift
     ;;
@@ -1283,6 +1398,11 @@ ml_free_descriptor
 ml_script=$ml_fd
 ml_open_at "$ml_script" "$0" || ml_fail "$0 cannot be read"
 ml_pwd=$PWD
+# A directory that was deleted, or over which something was mounted, has no path.
+[ "$ml_pwd" -ef . ] || ml_pwd=''
+[ "$ml_chdir$ml_pwd" != no ] ||
+  ml_fail 'the working directory was deleted, or something was mounted over it' \
+    'Start in another directory, or omit --chdir no.'
 if [ -z "$ml_root_1" ]; then
   ml_self=$0
   # The dot keeps the newlines at the end of a name.
@@ -1296,7 +1416,7 @@ ml_pin_mirrors
 ml_n=1
 while ml_read_outer "$ml_n"; do
   ml_other=$ml_outer_root
-  if ! ml_is_pinned "$ml_other" && ml_find_outer "$ml_other" && [ "$ml_outer_pin" != none ] && ml_enter "$ml_other"; then
+  if ! ml_is_pinned "$ml_other" "$ml_count" && ml_find_outer "$ml_other" && [ "$ml_outer_pin" != none ] && ml_enter "$ml_other"; then
     ml_count=$((ml_count + 1))
     eval "ml_root_$ml_count=\$ml_other ml_wanted_$ml_count='' ml_remember_$ml_count=''"
     ml_outer_n=$ml_n
@@ -1305,6 +1425,10 @@ while ml_read_outer "$ml_n"; do
   fi
   ml_n=$((ml_n + 1))
 done
+
+ml_base=$ml_snapshot_1
+[ "$ml_chdir" = yes ] || ml_base=$ml_pwd
+if [ "$ml_all_inside" = yes ]; then ml_pin=namespace ml_owner=''; else ml_choose_pin "$@"; fi
 
 if [ "$ml_snapshot_used" = yes ]; then
   # One `set` with all arguments: to rotate them would copy all of them for each.
@@ -1325,7 +1449,6 @@ if [ "$ml_snapshot_used" = yes ]; then
   eval "set -- $ml_words$ml_part"
 fi
 
-if [ "$ml_all_inside" = yes ]; then ml_pin=namespace ml_owner=''; else ml_choose_pin "$@"; fi
 ml_announce_pins
 ml_refuse_served "$@"
 [ "$ml_is_shell" = no ] || ml_warn_of_sudo

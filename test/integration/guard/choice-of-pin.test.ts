@@ -22,6 +22,7 @@ import { mirrorsWith } from '../../support/small-mirror.ts';
 import { standInFor } from '../../support/stand-in.ts';
 
 const mirrors = mirrorsWith('first', 'second');
+const [run] = guards;
 const notRoot = runsAsRoot ? '' : ' (skipped: only root can)';
 const noMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN)';
 
@@ -99,8 +100,8 @@ describe('--pin auto', () => {
         stdout: `cwd ${snapshot}\nsecond`,
         stderr: `mirrorlatch: /bin/sh starts in ${snapshot}, not in /usr: this user may not make a mount namespace here\n${reported}`,
       });
-      const forced = await pinned(['file'], ['--pin', 'namespace'], fallback);
-      expectFailure(forced, 125, /cannot be pinned/);
+      const forced = await pinned(['{snapshot}/file'], ['--pin', 'namespace'], fallback);
+      expectFailure(forced, 125, /cannot be pinned/, /--pin cwd -- .*'\{snapshot\}\/file'$/m);
     });
   }
 
@@ -190,6 +191,12 @@ describe('--pin auto', () => {
     expect(watched.stderr).toMatch(/cannot be pinned/);
   });
 
+  test('prints no command of its own if it would open a shell', async () => {
+    const { root } = await mirrors();
+    const result = await runGuarded(run, root, [], { through: withoutNamespaces });
+    expectFailure(result, 125, /: mirrorlatch run \S+ --pin cwd$/m);
+  });
+
   test('MIRRORLATCH_FALLBACK has no other value', async () => {
     const { root } = await mirrors();
     for (const guard of guards) {
@@ -250,6 +257,12 @@ describe('--pin auto', () => {
           /sudo (sh|mirrorlatch run) .* --snapshot first --chdir no -- apt-get update$/m,
           / --snapshot first --pin cwd -- sudo apt-get update$/m,
         );
+        const behind = ['env', 'A=b', 'nice', '-n', '5', 'sudo', '-u'];
+        const found = await runGuarded(guard, root, behind, {
+          caller,
+          env: { PATH: `${home}:${pathOf(guard)}` },
+        });
+        expectFailure(found, 125, /sudo is setuid/, /--pin cwd -- env 'A=b' nice -n 5 sudo -u$/m);
       }
     },
   );

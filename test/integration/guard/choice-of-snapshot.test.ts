@@ -2,10 +2,12 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  lchownSync,
   mkdirSync,
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -165,10 +167,16 @@ describe('a sticky pin', () => {
       });
       expect(relative.stdout, transcript(relative)).toBe('third\n');
       if (!runsAsRoot) continue;
-      const options = ['--remember', join(directory, 'id')];
-      const result = await runGuarded(guard, root, ['echo', 'ran'], { caller, options });
-      expectFailure(result, 125, /cannot be remembered in .*belongs to another user/);
-      expect(result.stdout).toBe('');
+      const [own, link] = [join(home, 'own'), join(directory, 'link')];
+      mkdirSync(own, { recursive: true });
+      if (!existsSync(link)) symlinkSync(own, link);
+      lchownSync(link, nobody.uid, nobody.gid);
+      for (const place of [directory, link]) {
+        const options = ['--remember', join(place, 'id')];
+        const result = await runGuarded(guard, root, ['echo', 'ran'], { caller, options });
+        expectFailure(result, 125, /cannot be remembered in .*belongs to another user/);
+        expect(result.stdout).toBe('');
+      }
     }
   });
 

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -12,10 +12,13 @@ import {
   runGuarded,
   startGuarded,
 } from '../../support/guards.ts';
+import { mayMount, runsAsRoot } from '../../support/privilege.ts';
 import { runProgram, transcript } from '../../support/program.ts';
 import { mirrorsWith, smallMirror } from '../../support/small-mirror.ts';
 
 const mirrors = mirrorsWith('first', 'second');
+const notRoot = runsAsRoot ? '' : ' (skipped: only root can become another user)';
+const noMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
 
 /** Signals that a shell or a guard could handle: the first for all guards, the rest for one of each kind. */
 const codes = [0, 75, 125, 255, 1, 2, 64, 124, 126, 127, 128, 137];
@@ -128,7 +131,7 @@ describe('a mirror with nothing to read', () => {
       const result = await runGuarded(guards[1], root, ['true'], { options: ['--wait', wait] });
       expectFailure(result, 75, /has no snapshot yet/);
     }
-    for (const wait of ['', 's', '1.5s', '08', '1w', '1M', '-1', '1s2m', 'soon']) {
+    for (const wait of ['', 's', '1.5s', '08', '1w', '1M', '-1', '1s2m', '999999999d', 'soon']) {
       const result = await runGuarded(guards[1], root, ['true'], { options: ['--wait', wait] });
       expectFailure(result, 125, /--wait takes a duration such as 90s or 10m/);
     }
@@ -172,6 +175,61 @@ describe('a mirror with nothing to read', () => {
       expectFailure(closed, 125, /current leads nowhere, or you may not enter its target/);
     });
     await Promise.all(told);
+  });
+
+  test.skipIf(!runsAsRoot)(
+    `is an error at once that names the mode of a snapshot that this user may not enter${notRoot}`,
+    async () => {
+      const { root } = await mirrors();
+      chmodSync(join(root, 'snapshots', 'second'), 0o700);
+      for (const { guard, caller } of guardedCallers.filter(({ caller }) => caller.user)) {
+        for (const [options, id] of [
+          [[], 'second'],
+          [['--snapshot', 'second', '--pin', 'cwd'], 'second'],
+        ] as const) {
+          const closed = await runGuarded(guard, root, ['true'], { caller, options });
+          expectFailure(
+            closed,
+            125,
+            new RegExp(`may not enter ${root}/snapshots/${id}: it has mode drwx------`),
+            /mirrorlatch init .* -- '--chmod=Da\+rx'/,
+          );
+        }
+      }
+    },
+  );
+
+  test('is named without control characters, and says whether only current is missing', async () => {
+    const { root, home } = await mirrors();
+    const strange = join(home, '\x1b[31m\n');
+    await execa('cp', ['-a', '--', root, strange]);
+    unlinkSync(join(strange, 'current'));
+    for (const guard of guards) {
+      const result = await runGuarded(guard, strange, ['true'], { options: ['--wait', '0'] });
+      expectFailure(result, 75, /\?\[31m\? has snapshots, but .* current is missing/);
+      expect(result.stderr).not.toContain('\x1b');
+    }
+  });
+
+  test('is an error if it is named twice', async () => {
+    const { root, home } = await mirrors();
+    symlinkSync('mirror', join(home, 'again'));
+    for (const guard of guards) {
+      const result = await runGuarded(guard, [root, join(home, 'again')], ['true']);
+      expectFailure(result, 125, /mirror is named twice/);
+    }
+  });
+
+  test.skipIf(!mayMount)(`without /proc is one error, at once${noMount}`, async () => {
+    const { root } = await mirrors();
+    for (const { guard, caller } of guardedCallers) {
+      if (caller.user !== undefined) continue;
+      const result = await runGuarded(guard, root, ['true'], {
+        through: ['unshare', '--mount', ...inShell('mount -t tmpfs none /proc && exec "$@"')],
+      });
+      expectFailure(result, 125, /\/proc is not mounted/, /mount -t proc/);
+      expect(result.stderr.trimEnd().split('\n')).toHaveLength(2);
+    }
   });
 
   test('is an error that names the mirror if only a part of one was named', async () => {

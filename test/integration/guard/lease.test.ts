@@ -5,6 +5,7 @@ import {
   readdirSync,
   readlinkSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -272,6 +273,23 @@ describe('I5: a snapshot that is pruned after it was resolved and before it is h
 function oneDigit(descriptors: readonly string[]): string[] {
   return descriptors.filter(({ length }) => length === 1);
 }
+
+test('I13: a symlink in place of a lease or of their directory leads no reader elsewhere', async () => {
+  const { root, home, state } = await mirrors();
+  mkdirSync(join(home, 'others'));
+  writeFileSync(join(home, 'others', 'third'), '');
+  for (const [name, target] of [
+    ['leases/third', join(home, 'others', 'third')],
+    ['leases', join(home, 'others')],
+  ] as const) {
+    rmSync(state(name), { recursive: true });
+    symlinkSync(target, state(name));
+    const results = oneOfEachKind.map((guard) => runGuarded(guard, root, ['true']));
+    for (const result of await Promise.all(results)) {
+      expectFailure(result, 125, /leases\/third is a symlink, or in one/);
+    }
+  }
+});
 
 test('a FIFO in place of a lease or of the state of the gate does not stop a guard', async () => {
   const { root, state } = await mirrors();

@@ -27,6 +27,7 @@ async function mirrorWithMore(): Promise<SmallMirror> {
   writeFileSync(join(mirror.root, '.hidden', 'file'), 'hidden\n');
   symlinkSync('.hidden', join(mirror.root, 'link'));
   symlinkSync('nowhere', join(mirror.root, '..broken'));
+  mkdirSync(join(mirror.root, 'current-2024'));
   mkdirSync(join(mirror.home, 'elsewhere'));
   chmodSync(join(mirror.home, 'elsewhere'), 0o777);
   return mirror;
@@ -50,7 +51,15 @@ describe('I1: in a namespace pin', () => {
       expect(result.stdout.split('\n')).toEqual([
         join(root, 'snapshots', 'third'),
         join(root, 'snapshots', 'third'),
-        ...['..broken', '.hidden', '.mirrorlatch', 'current', 'link', 'notes with space'],
+        ...[
+          '..broken',
+          '.hidden',
+          '.mirrorlatch',
+          'current',
+          'current-2024',
+          'link',
+          'notes with space',
+        ],
         'snapshots',
         'third',
         'snapshots/third',

@@ -114,6 +114,9 @@ describe('a guard inside a cwd pin', () => {
         });
       const held = await outer(`sh -c '${close}; exec "$@"' sh "$@"; :`);
       expect(held.stdout, transcript(held)).toBe('first namespace\nfirstfirst\n');
+      // As sudo does.
+      const cleaned = await outer(`sh -c '${close}; exec env -i "PATH=$PATH" "$@"' sh "$@"; :`);
+      expect(cleaned.stdout, transcript(cleaned)).toBe('first namespace\nfirstfirst\n');
       const dropped = await outer(`${close}; exec "$@"`);
       expect(dropped.stdout, transcript(dropped)).toBe('third namespace\nthirdthird\n');
     }
@@ -157,6 +160,11 @@ describe('an environment that outlived its pin', () => {
         expect(result.stdout, transcript(result)).toBe('third namespace\nthirdthird\n');
         expect(result.stderr).toBe('');
       }
+      const further = Object.fromEntries(
+        ['ROOT', 'ID', 'SNAPSHOT', 'PIN'].map((name) => [`MIRRORLATCH_${name}_2`, 'old']),
+      );
+      const seen = await runGuarded(guard, root, ['env'], { caller, env: further });
+      expect(seen.stdout, transcript(seen)).not.toMatch(/_2=/);
     }
   });
 

@@ -241,6 +241,7 @@ describe('I1: a mirror is pinned', () => {
   test('I14: but not under the path of --serve-at, so a command that names it is refused', async () => {
     const mirror = await mirrors();
     const served = join(mirror.home, 'served');
+    symlinkSync('served', join(mirror.home, 'link'));
     await runForJson(['init', mirror.root, '--serve-at', served]);
     await mirror.publish('third', { file: 'third' });
     chmodSync(mirror.home, 0o755);
@@ -263,8 +264,21 @@ describe('I1: a mirror is pinned', () => {
         125,
         /working directory/,
       );
-      const pinned = await run(['cat', `${mirror.root}/current/file`, `${served}-not`]);
-      expect(pinned.stdout).toBe('third');
+      for (const [words, ...more] of [
+        [['cat', 'served/file'], ['--chdir', 'no'], mirror.home],
+        [['cat', 'link/file'], ['--chdir', 'no'], mirror.home],
+        [['cat', `${mirror.root}/../served//file`]],
+        [['cat', `/.${served}`.replaceAll('/', '//')]],
+        [['true', `--from=${served}/file`]],
+        [inShell(`cat <${served}/./file; ls`)],
+      ] as [string[], string[]?, string?][]) {
+        expectFailure(await run(words, ...more), 125, /cannot be pinned/);
+      }
+      const pinned = await run([
+        ...['cat', `${mirror.root}/current/file`, `${served}-not`],
+        ...[`https://host${served}/file`, `x${served}`],
+      ]);
+      expect(pinned.stdout, transcript(pinned)).toBe('third');
     }
   });
 
@@ -283,6 +297,32 @@ describe('I1: a mirror is pinned', () => {
         });
         expectFailure(result, 125, /cannot be pinned/);
         expect(readdirSync(victim)).toEqual(['file']);
+      }
+    },
+  );
+
+  test.skipIf(!mayMount)(
+    `nor if he exchanges it under another path of the mirror${noMount}`,
+    async () => {
+      for (const guard of guards) {
+        const { root, home } = await mirrors();
+        const [bound, victim] = [join(home, 'bound'), join(home, 'victim')];
+        mkdirSync(bound);
+        mkdirSync(victim);
+        writeFileSync(join(victim, 'file'), 'of the victim');
+        await execa('mount', ['--bind', home, bound]);
+        onTestFinished(async () => {
+          await execa('umount', [bound]);
+        });
+        const exchange = `case "$*" in *rbind*' /proc/self/fd/0 .' | *rbind*' . ${bound}'*)
+          nsenter --target ${process.pid} --mount sh -c "mv '${root}' '${root}.moved'; ln -s victim '${root}'" ;; esac`;
+        const path = standInFor('mount', join(home, 'bin'), exchange);
+        const result = await runGuarded(guard, root, ['ls', join(bound, 'victim')], {
+          options: ['--chdir', 'no'],
+          env: { PATH: `${path.split(':')[0]}:${pathOf(guard)}` },
+        });
+        expect(result.stdout, transcript(result)).toBe('file\n');
+        expect(existsSync(`${root}.moved`)).toBe(true);
       }
     },
   );
@@ -357,6 +397,27 @@ describe('with --chdir no', () => {
         expect(result.stdout, transcript(result)).toBe(`${cwd}\nsecondsecond\n`);
       }
     }
+  });
+
+  test('a working directory without a path is refused, and is no obstacle otherwise', async () => {
+    const { root, home } = await mirrors();
+    for (const { guard, caller } of guardedCallers) {
+      const run = (...options: string[]) =>
+        runGuarded(guard, root, inShell('echo "$PWD"; touch made', '{snapshot}'), {
+          caller,
+          options,
+          through: inShell('cd "$(mktemp -d)" && rmdir "$PWD" && exec "$@" 2>&1'),
+        });
+      for (const pin of pins) {
+        const refused = await run('--pin', pin, '--chdir', 'no');
+        expect(refused.exitCode, transcript(refused)).toBe(125);
+        expect(refused.stdout).toMatch(/the working directory was deleted/);
+      }
+      const inside = await run('--pin', 'namespace');
+      expect(inside.stdout, transcript(inside)).toContain(join(root, 'snapshots', 'second'));
+    }
+    expect(existsSync(join(root, 'current', 'made'))).toBe(false);
+    expect(existsSync(join(home, 'made'))).toBe(false);
   });
 
   test('a working directory in another snapshot is refused with a hint', async () => {

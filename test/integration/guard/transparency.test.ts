@@ -12,6 +12,7 @@ import {
   pinnings,
   runGuarded,
 } from '../../support/guards.ts';
+import { missingOf } from '../../support/installed.ts';
 import { startProcess, transcript } from '../../support/program.ts';
 import { launcher } from '../../support/project.ts';
 import { mirrorsWith } from '../../support/small-mirror.ts';
@@ -90,7 +91,7 @@ for (const { guard, caller, name, pin } of pinnings) {
           SHLVL: undefined,
           _: undefined,
           AWKWARD: ' a\nb=c\\ "\'',
-          'a.b': ' x\ny=\'"$z\n',
+          'a.b': ' x\ny=\'"$z\u0001\n',
           'BASH_FUNC_f%%': '() {  echo;\n}',
           '1': '',
           IFS: ':\n',
@@ -293,6 +294,7 @@ describe('I10: whatever the guard', () => {
   test('functions that bash exports replace no word of the guard, and arrive', async () => {
     const { root } = await mirrors();
     const names = ['cd', 'printf', 'flock', '[', 'command', 'read'];
+    names.push(':', 'eval', 'exec', 'shift', 'set', 'unset', 'return', 'break');
     const env = Object.fromEntries(
       names.map((name) => [`BASH_FUNC_${name}%%`, '() { echo replaced; }']),
     );
@@ -315,6 +317,23 @@ describe('I10: whatever the guard', () => {
       expect(result.stdout, transcript(result)).toMatch(/^-i=x$/m);
     }
   });
+
+  test.skipIf(missingOf('python3').length > 0)(
+    'an entry of the environment without = is no program to run',
+    async () => {
+      const { root } = await mirrors();
+      const code = `import ctypes, os, sys
+def words(*all): return (ctypes.c_char_p * (len(all) + 1))(*[os.fsencode(one) for one in all], None)
+path = sys.argv[2] if '/' in sys.argv[2] else '/usr/bin/' + sys.argv[2]
+ctypes.CDLL(None).execve(os.fsencode(path), words(*sys.argv[2:]), words('PATH=' + sys.argv[1], 'a.b=1', 'true'))`;
+      for (const guard of guards) {
+        const result = await runGuarded(guard, root, ['printenv', 'a.b'], {
+          through: ['python3', '-c', code, pathOf(guard)],
+        });
+        expect(result.stdout, transcript(result)).toBe('1\n');
+      }
+    },
+  );
 
   test('a program is found by a relative element of PATH where the caller stands', async () => {
     const { root, home } = await mirrors();
