@@ -78,12 +78,15 @@ export async function heedSpace(
   clone: MadeBy,
   free: FreeSpace = freeSpaceAt(writer.layout.staging),
 ): Promise<void> {
-  if (spaceLacking(plan, clone, free) === undefined) return;
+  // rsync goes on with partial files, or they are removed when no space is left.
+  const partial = partialFilesIn(writer.layout).reduce((sum, { bytes }) => sum + bytes, 0n);
+  const bytes = free.bytes + partial;
+  if (spaceLacking(plan, clone, { ...free, bytes }) === undefined) return;
   const before = freeSpaceAt(writer.layout.staging);
   await pruneFirst(writer);
   const after = freeSpaceAt(writer.layout.staging);
   const lacking = spaceLacking(plan, clone, {
-    bytes: free.bytes + after.bytes - before.bytes,
+    bytes: bytes + after.bytes - before.bytes,
     inodes: free.inodes && free.inodes + (after.inodes ?? 0n) - (before.inodes ?? 0n),
   });
   if (lacking === undefined) return;
@@ -159,11 +162,12 @@ async function removeTrees(
 }
 
 /** The partial files in staging. A mark is that of one file as it is: going on with it changes that. */
-function partialFilesIn({ partial }: Layout): { path: Buffer; mark: string }[] {
+function partialFilesIn({ partial }: Layout): { path: Buffer; mark: string; bytes: bigint }[] {
   return readdirSync(partial, { encoding: 'latin1' }).map((name) => {
     const path = bytePath(partial, name);
     const found = lstatIfThere(path);
-    return { path, mark: `${found?.dev}:${found?.ino}:${found?.ctimeNs}` };
+    const mark = `${found?.dev}:${found?.ino}:${found?.ctimeNs}`;
+    return { path, mark, bytes: (found?.blocks ?? 0n) * 512n };
   });
 }
 
