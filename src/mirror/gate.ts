@@ -8,6 +8,7 @@ import { quoteForSh } from '../system/quote.ts';
 import { Drain, type DrainOptions } from './drain.ts';
 import { type Layout, LIVE } from './layout.ts';
 import { makeLease } from './lease.ts';
+import { printable } from './names.ts';
 import { checkGateRecord, type GateRecord, parseJson } from './records.ts';
 import { withReserve } from './reserve.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -137,7 +138,7 @@ export function refuseClosedByHand(layout: Layout): GateRecord {
   if (!isClosedByHand(gate)) return gate;
   throw new MirrorlatchError(
     'BUSY',
-    `the gate of ${layout.root} was closed by hand: ${gate.reason}`,
+    `the gate of ${layout.root} was closed by hand: ${printable(gate.reason)}`,
     { hint: `Open it with: mirrorlatch gate open ${quoteForSh(layout.root)}` },
   );
 }

@@ -2,6 +2,7 @@ import { quoteForSh } from '../system/quote.ts';
 import { isClosedByHand, isClosedByWriter, isInPlace, readGate, recordIfSound } from './gate.ts';
 import type { Layout } from './layout.ts';
 import { inspectLock } from './lock-state.ts';
+import { printable } from './names.ts';
 import { DEFAULT_LOCK } from './policy.ts';
 import type { GateRecord } from './records.ts';
 import { readSettings, rememberedBy } from './settings.ts';
@@ -69,9 +70,9 @@ function whyClosed({ state, by, reason, since }: GateRecord): string | undefined
       return undefined;
     case 'closing':
     case 'closed':
-      return `has been closed by ${by === 'person' ? 'hand' : by} since ${showTime(since)}: ${reason}`;
+      return `has been closed by ${by === 'person' ? 'hand' : by} since ${showTime(since)}: ${printable(reason)}`;
     case 'dirty':
-      return `has not been whole since ${showTime(since)}: ${reason}`;
+      return `has not been whole since ${showTime(since)}: ${printable(reason)}`;
   }
 }
 

@@ -37,6 +37,8 @@ export interface SyncLockOptions extends LockPolicy {
 }
 
 const POLL_MS = 250;
+/** How often an attempt tries to take a lock that looks free, longer and longer apart. */
+const TURNS = 20;
 /** The time between SIGTERM and SIGKILL for an orphan. */
 const ORPHAN_PATIENCE_MS = 10_000;
 
@@ -60,7 +62,7 @@ export async function acquireSyncLock(layout: Layout, options: SyncLockOptions):
         throw asMirrorlatchError(error, `the lock of ${layout.root} cannot be taken`);
       });
     if (outcome instanceof SyncLock) return outcome;
-    const busy = busyError(layout, outcome);
+    const busy = busyError(layout, outcome, options.command);
     const left = deadline - performance.now();
     if (left <= 0) throw busy;
     if (isFirst) onWait?.(busy);
@@ -207,8 +209,9 @@ class Acquisition {
         kernelLock = tryFlock(descriptor, 'exclusive');
         if (kernelLock === 'held') return state;
       }
-      // Each turn takes the lock, sets a dead or stale lock aside, or finds a living holder.
-      for (;;) {
+      // Each turn takes the lock, sets a dead or stale lock aside, or finds a living holder. Others may get
+      // there first, but not for ever.
+      for (let turn = 1; ; turn += 1) {
         lock = await this.#take(descriptor);
         if (lock !== undefined) return lock;
         const state = stateOfRecord(this.#layout, kernelLock === 'unsupported');
@@ -225,6 +228,8 @@ class Acquisition {
         } else if (state.kind === 'held') {
           return state;
         }
+        if (turn === TURNS) return state;
+        await pause(turn, this.#options.signal);
       }
     } finally {
       if (lock === undefined) closeSync(descriptor);
@@ -294,11 +299,17 @@ function openKernelLock(layout: Layout): number {
   }
 }
 
-function busyError(layout: Layout, state: LockState): MirrorlatchError {
+/** The verbs that are lengthy and take --wait; a gate or a lock is rather left to a sync. */
+const WAITING: readonly string[] = ['sync', 'lock', 'prune', 'rollback'];
+
+function busyError(layout: Layout, state: LockState, command: string): MirrorlatchError {
+  const orphansEnd = WAITING.includes(command)
+    ? 'To end these processes, repeat this command with --wait 1m'
+    : `Let a sync end these processes: mirrorlatch sync ${quoteForSh(layout.root)} --wait 1m`;
   return new MirrorlatchError('BUSY', `${layout.root} is locked: ${describeLock(state)}`, {
     hint:
       state.kind === 'orphans'
-        ? `Let a writer end these processes: mirrorlatch prune ${quoteForSh(layout.root)} --wait 1m`
+        ? orphansEnd
         : `See what it does with: mirrorlatch status ${quoteForSh(layout.root)}. With --wait 10m, sync, lock, prune and rollback wait for it.`,
     details: { lock: state },
   });

@@ -8,6 +8,7 @@ import { appendHistory } from '../mirror/history.ts';
 import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
 import { type Closure, closeToReaders, makeLease } from '../mirror/lease.ts';
 import { describeProcesses } from '../mirror/lock-state.ts';
+import { printable } from '../mirror/names.ts';
 import { findMirror, type Mirror, mirrorAround, openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
@@ -128,7 +129,7 @@ function warnOfOwner(directory: string, root: string, onEvent: OnEvent = () => {
 function warnOfUnfinished(layout: Layout, directory: string, onEvent: OnEvent = () => {}): void {
   const gate = isInPlace(layout) ? readGate(layout) : undefined;
   if (gate?.state !== 'dirty') return;
-  const message = `${directory} may be half old, half new: it has not been whole since ${showTime(gate.since)}: ${gate.reason}`;
+  const message = `${directory} may be half old, half new: it has not been whole since ${showTime(gate.since)}: ${printable(gate.reason)}`;
   onEvent({ kind: 'warning', message });
 }
 

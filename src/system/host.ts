@@ -1,6 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname, uptime } from 'node:os';
 import { readTextIfThere } from './files.ts';
+import { fromProc } from './proc-filesystem.ts';
 
 /** Identifies a host, and one boot of it. */
 export interface HostIdentity {
@@ -17,8 +18,8 @@ export function thisHost(): HostIdentity {
   return {
     hostname: hostname(),
     machineId: readTextIfThere('/etc/machine-id')?.trim() ?? '',
-    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
-    pidNamespace: readlinkSync('/proc/self/ns/pid'),
+    bootId: fromProc(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
+    pidNamespace: fromProc(() => readlinkSync('/proc/self/ns/pid')),
   };
 }
 

@@ -2,6 +2,7 @@ import { closeSync, openSync, readFileSync, statfsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { ifThere } from './files.ts';
+import { fromProc } from './proc-filesystem.ts';
 import { quoteForSh } from './quote.ts';
 
 /** Opens a file only to ask about it, without permission to read it (open(2)); Node lacks the name. */
@@ -37,7 +38,8 @@ export interface FreeSpace {
 /** The mounts that a process sees, oldest first. */
 export function mountsSeenBy(process: number | 'self'): Mount[] {
   const mounts: Mount[] = [];
-  for (const line of readFileSync(`/proc/${process}/mountinfo`, 'utf8').split('\n')) {
+  const read = () => readFileSync(`/proc/${process}/mountinfo`, 'utf8');
+  for (const line of (process === 'self' ? fromProc(read) : read()).split('\n')) {
     const [fields = '', described = ''] = line.split(' - ');
     const [id, parent, device, root, mountPoint, flags = ''] = fields.split(' ').map(unescapeField);
     const [type, source = '', list = ''] = described.split(' ');
@@ -76,7 +78,7 @@ export function areOnOneMount(one: string, other: string): boolean {
 function mountIdOf(path: string): string | undefined {
   const descriptor = openSync(path, O_PATH);
   try {
-    const facts = readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8');
+    const facts = fromProc(() => readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8'));
     return /^mnt_id:\s+(\d+)$/m.exec(facts)?.[1];
   } finally {
     closeSync(descriptor);

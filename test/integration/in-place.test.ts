@@ -904,6 +904,13 @@ describe.concurrent('The gate', () => {
       /closed by hand .*: a look at the disk; open it with: mirrorlatch gate open \S.*$/m,
     );
     expect(status.stdout).toMatch(/^why +its gate is closed$/m);
+    const reason = 'a look\u001b[31m\nat the disk';
+    for (const command of [
+      ['gate', 'close', one.root, '--reason', reason],
+      ['status', one.root],
+      ['sync', one.root],
+    ])
+      expect(transcript(await runProgram(command))).toContain('a look\\x1b[31m\\x0aat the disk');
     expect(await runForJson(['gate', 'open', one.root])).toMatchObject({ state: 'open' });
     expect((await one.read()).stdout).toBe('content');
     await one.sync();

@@ -15,7 +15,7 @@ import { execa } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
-import { nobody, runsAsRoot } from '../support/privilege.ts';
+import { mayMount, nobody, runsAsRoot } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
   type ProgramResult,
@@ -327,3 +327,14 @@ async function end(program: RunningProgram): Promise<void> {
   program.kill('SIGTERM');
   await program.result;
 }
+
+test.skipIf(!mayMount)('without /proc a writer ends at once, and says so', async () => {
+  const mirror = await oneSnapshot();
+  const hide = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh'];
+  for (const command of ['sync', 'prune', 'unlock']) {
+    const refused = await startProgram([command, mirror.root], {
+      through: [...hide, 'timeout', '--kill-after', '1', '30'],
+    }).result;
+    expectFailure(refused, 69, /: \/proc is not mounted$/m, /mount -t proc proc \/proc$/m);
+  }
+});

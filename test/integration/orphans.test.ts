@@ -41,7 +41,9 @@ describe.concurrent('an rsync that a killed sync left running', () => {
         result,
         75,
         /its holder was killed and left running: rsync \(pid \d+\)/,
-        /--wait/,
+        command[0] === 'unlock'
+          ? /: mirrorlatch sync \S+\/mirror --wait 1m$/m
+          : /repeat this command with --wait 1m$/m,
       );
       for (const pid of orphans) expect(result.stderr).toContain(`pid ${pid}`);
     }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import { nameOwner } from '../../mirror/lock-state.ts';
+import { printable } from '../../mirror/names.ts';
 import { PINS } from '../../reader/guard.ts';
 import type { CommandOptions } from '../../reader/snapshot-command.ts';
 import type { WatchEvent } from '../../reader/watch.ts';
@@ -146,7 +147,7 @@ function describeEvent(event: WatchEvent): string {
     case 'lock-left':
       return `lock abandoned by ${nameOwner(event.owner)}`;
     case 'gate':
-      return `gate ${event.state}${event.reason === '' ? '' : `: ${event.reason}`}`;
+      return `gate ${event.state}${event.reason === '' ? '' : `: ${printable(event.reason)}`}`;
     case 'command-started':
       return `command started for ${event.id} (pid ${event.pid})`;
     case 'command-ended':
