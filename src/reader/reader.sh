@@ -502,7 +502,8 @@ ml_hold() {
     elif [ "$ml_managed" = yes ] && [ ! -L "$ml_root/current" ]; then
       ml_why="$ml_root has no snapshot yet"
       for ml_entry in "$ml_root/snapshots"/*; do
-        [ ! -d "$ml_entry" ] || ml_why="$ml_root has snapshots, but its symlink current is missing: the next sync makes it"
+        [ ! -d "$ml_entry" ] ||
+          ml_why="$ml_root has snapshots, but its symlink current is missing: the next sync makes it"
       done
       ml_wait "$ml_why"
       continue
@@ -693,8 +694,8 @@ ml_finish_mounts() {
   return 1
 }
 
-# ml_show_at PLACE DIRECTORY PART: bind PART of the view at PLACE if that is DIRECTORY. What is compared is what is mounted
-# on, so whoever owns a directory above PLACE cannot lead the mount elsewhere.
+# ml_show_at PLACE DIRECTORY PART: bind PART of the view at PLACE if that is DIRECTORY. What is compared is what is
+# mounted on, so whoever owns a directory above PLACE cannot lead the mount elsewhere.
 ml_show_at() {
   (! ml_enter "$1" || [ ! . -ef "$2" ] || ml_bind /proc/self/fd/0 .) <"$3"
 }
@@ -1166,8 +1167,8 @@ ml_pin_mirror() {
   [ -z "$ml_remember" ] || ml_refuse_strange_directory "$ml_remember"
 }
 
-# ml_refuse_strange_directory FILE: fail if another user owns the directory of FILE and so could lead it elsewhere, or, for
-# root, a directory above that or a symlink on the way.
+# ml_refuse_strange_directory FILE: fail if another user owns the directory of FILE and so could lead it elsewhere, or,
+# for root, a directory above that or a symlink on the way.
 ml_refuse_strange_directory() {
   ml_read_credentials
   ml_file=$1 ml_entry=${1%/*}
@@ -1241,7 +1242,7 @@ ml_announce_pins() {
   done
   # What a pin that has ended left of further mirrors.
   while ml_read_outer "$ml_i"; do
-    unset "MIRRORLATCH_ROOT$ml_suffix" "MIRRORLATCH_SNAPSHOT$ml_suffix" "MIRRORLATCH_ID$ml_suffix" "MIRRORLATCH_PIN$ml_suffix"
+    for ml_name in ROOT SNAPSHOT ID PIN; do unset "MIRRORLATCH_$ml_name$ml_suffix"; done
     ml_i=$((ml_i + 1))
   done
 }
@@ -1325,7 +1326,9 @@ while [ $# -gt 0 ]; do
     case $2 in *m) ml_unit=60 ;; *h) ml_unit=3600 ;; *d) ml_unit=86400 ;; *) ml_unit=1 ;; esac
     ml_patience=${2%[smhd]}
     # A leading zero would make the number octal.
-    case $ml_patience in '' | 0?* | *[!0-9]* | ?????????*) ml_fail "--wait takes a duration such as 90s or 10m, not '$2'" ;; esac
+    case $ml_patience in
+    '' | 0?* | *[!0-9]* | ?????????*) ml_fail "--wait takes a duration such as 90s or 10m, not '$2'" ;;
+    esac
     ml_patience=$((ml_patience * ml_unit))
     shift
     ;;
