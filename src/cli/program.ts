@@ -7,6 +7,7 @@ import type { LoadCommand } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { findOption, type OwnOption, withRsyncOptionsLast } from './misplaced-options.ts';
+import { withCommandOnItsHost } from './on-its-host.ts';
 import { printError } from './output.ts';
 
 /**
@@ -62,7 +63,7 @@ export async function runCommandLine(
     const known =
       error instanceof CommanderError
         ? usageError(error, own, await facts(program, commands, command, separator !== -1))
-        : withOwnersCommand(asMirrorlatchError(error), words);
+        : withOwnersCommand(withCommandOnItsHost(asMirrorlatchError(error), words), words);
     const failed = endAfter(known, command);
     const exitCode = typeof failed === 'number' ? failed : known.exitCode;
     printError(known, exitCode, own.includes('--json'));
@@ -139,6 +140,9 @@ const SYNCERS: ReadonlySet<string> = new Set(['sync', 'init']);
 /** Options of rsync that a sync has no use for, so that they are not worth a hint. */
 const NO_USE = /'(-[vq]|--verbose|--quiet)'/;
 
+/** So many commands have an option that says nothing of which of them was meant. */
+const MANY = 3;
+
 /** What there is to know about a command line that is wrong. */
 interface Facts {
   /** The command that was named, if it is one of ours. */
@@ -194,7 +198,11 @@ function commandMeant(
     if (line !== undefined) return `Put options of rsync after --: ${line}`;
   }
   const [other] = owner ?? [];
-  return other === undefined ? '' : `${word} belongs to ${other}: mirrorlatch ${other} --help`;
+  // What many commands have is no sign of which one was meant.
+  const isCommon = [...others].filter(([, theirs]) => findOption(word, theirs)).length > MANY;
+  return other === undefined || isCommon
+    ? ''
+    : `${word} belongs to ${other}: mirrorlatch ${other} --help`;
 }
 
 function withSeparator(words: readonly string[], at: number): string {
@@ -213,13 +221,25 @@ function usageError(
     command === undefined
       ? 'See the commands with: mirrorlatch --help'
       : `See the options and examples with: mirrorlatch ${command} --help`;
-  return new MirrorlatchError('USAGE', inOurWords(error), { hint: meant || help });
+  return new MirrorlatchError('USAGE', inOurWords(error, known.options), { hint: meant || help });
 }
 
-function inOurWords({ message, code }: CommanderError): string {
+function inOurWords({ message, code }: CommanderError, options: readonly OwnOption[]): string {
   const text = message.replace(/^error: /, '').replace(/\n\((Did you mean .*)\)$/, '. $1');
   const [, name = ''] = /'([^']*)'/.exec(text) ?? [];
   switch (code) {
+    case 'commander.unknownOption': {
+      // Commander goes by the number of letters that differ, and so misses what was cut short.
+      const longer = options.flatMap(({ long }) => (long?.startsWith(`${name}-`) ? [long] : []));
+      return longer.length === 0
+        ? text
+        : `unknown option '${name}'. Did you mean ${longer.join(' or ')}?`;
+    }
+    case 'commander.invalidArgument':
+      return text.replace(
+        /^command-argument value (.*) is invalid for argument '(.*?)'/,
+        '$2 cannot be $1',
+      );
     case 'commander.missingArgument':
       return `${name === 'paths' ? 'ROOT' : name} is missing`;
     case 'commander.optionMissingArgument':

@@ -49,6 +49,8 @@ export type LockState =
       owner: LockOwner | undefined;
       progress: LockProgress | undefined;
       processes: NamedProcess[];
+      /** Whoever held it before these processes, and was killed. */
+      killed?: LockOwner;
     }
   | { kind: 'orphans'; owner: LockOwner | undefined; processes: NamedProcess[] }
   | ({ kind: 'foreign'; heartbeatAgeMs: number } & LockRecord)
@@ -97,7 +99,8 @@ export function stateWhileKernelLockIsHeld(layout: Layout): LockState {
   if (isOurs && processes.length > 0 && topmost(processes).every(isSyncChild)) {
     return { kind: 'orphans', owner, processes };
   }
-  return { kind: 'held', owner: undefined, progress: undefined, processes };
+  const unknown = { kind: 'held', owner: undefined, progress: undefined, processes } as const;
+  return isOfHere ? { ...unknown, killed: owner } : unknown;
 }
 
 /**
@@ -135,7 +138,7 @@ export function describeLock(state: LockState): string {
         return `${describeOwner(state.owner)}${describeProgress(state.progress)}`;
       }
       if (state.processes.length === 0) return 'a process of another user holds the lock';
-      return `held by ${describeProcesses(state.processes)}`;
+      return `held by ${describeProcesses(state.processes)}${describeKilled(state.killed)}`;
     case 'orphans':
       return `its holder was killed and left running: ${describeProcesses(state.processes)}`;
     case 'foreign': {
@@ -151,6 +154,10 @@ function describeOwner(owner: LockOwner | undefined): string {
   return owner === undefined
     ? 'an unknown holder'
     : `${nameOwner(owner)} since ${showTime(owner.since)}`;
+}
+
+function describeKilled(owner: LockOwner | undefined): string {
+  return owner === undefined ? '' : `; ${nameOwner(owner)} was killed without releasing it`;
 }
 
 /** What holds the lock, and where, for people. */

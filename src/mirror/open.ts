@@ -33,15 +33,15 @@ export function openMirror(root: string, maker?: string): Mirror {
 function hintForNone(root: string, maker: string | undefined): string {
   const destination = destinationIn(root);
   if (destination !== undefined && destination !== 'server')
-    return `It is on another host: ${commandThere(destination, 'status')}`;
+    return `It is on another host: ${commandThere(destination, ['status', destination.root])}`;
   if (maker !== undefined) return `Make one with: ${maker} ${quoteForSh(root)}`;
   return 'Check the path, and that its disk is mounted.';
 }
 
-/** The command line that runs a verb on the host of a mirror. */
-export function commandThere({ user, host, port, root }: Destination, verb: string): string {
+/** The command line that runs mirrorlatch with these words on the host of a mirror. */
+export function commandThere({ user, host, port }: Destination, words: readonly string[]): string {
   const options = port === undefined ? [] : ['-p', String(port)];
-  const there = `mirrorlatch ${verb} ${quoteForSh(root)}`;
+  const there = ['mirrorlatch', ...words].map(quoteForSh).join(' ');
   return ['ssh', ...options, user === undefined ? host : `${user}@${host}`, there]
     .map(quoteForSh)
     .join(' ');

@@ -169,6 +169,7 @@ export async function unadopt(
 ): Promise<{ directory: string; root: string; left: string[] }> {
   const directory = realPathOf(options.directory);
   const root = options.root ?? rootBehind(directory) ?? `${directory}.mirror`;
+  refuseMirrorItself(directory);
   const { layout, settings: found } = openMirror(root);
   // Before the lock, so that a wrong call changes nothing, and under it.
   refuseUnadopted(layout, found, directory);
@@ -236,6 +237,15 @@ function placeBeside(directory: string): string {
     const place = `${directory}.mirror${number}`;
     if (!lstatIfThere(place)) return place;
   }
+}
+
+/** @throws MirrorlatchError USAGE for the mirror in the place of the directory that it was made of. */
+function refuseMirrorItself(path: string): void {
+  const adopted = findMirror(path)?.settings.adopted;
+  if (adopted === undefined || lstatIfThere(path)?.isSymbolicLink()) return;
+  throw new MirrorlatchError('USAGE', `${path} is the mirror that was made of ${adopted}`, {
+    hint: `Name that directory: mirrorlatch init --unadopt ${quoteForSh(adopted)}`,
+  });
 }
 
 /** @throws MirrorlatchError USAGE for a mirror that was not made of the directory. */

@@ -99,7 +99,7 @@ function refuseOtherHost(root: string): void {
       hint:
         destination === 'server'
           ? `If it is the source, name a directory for the mirror: mirrorlatch init ROOT --source ${quoteForSh(root)}`
-          : `Make it there: ${commandThere(destination, 'init')}. A directory here of that name is written ${quoteForSh(`./${root}`)}`,
+          : `Make it there: ${commandThere(destination, ['init', destination.root])}. A directory here of that name is written ${quoteForSh(`./${root}`)}`,
     },
   );
 }

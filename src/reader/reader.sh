@@ -505,6 +505,8 @@ ml_hold() {
         [ ! -d "$ml_entry" ] ||
           ml_why="$ml_root has snapshots, but its symlink current is missing: the next sync makes it"
       done
+      [ -e "$ml_root/.mirrorlatch/mirror.json" ] ||
+        ml_why="$ml_root is no mirror yet: what was to make it has not finished"
       ml_wait "$ml_why"
       continue
     fi
@@ -539,11 +541,12 @@ ml_fail_without_mirror() {
     ml_served=${ml_around%/*}/.${ml_around##*/}.mirrorlatch-serves
     if [ -L "$ml_served" ]; then ml_around=$(readlink "$ml_served"); else ml_around=${ml_around%/*}; fi
   done
-  if [ -n "$ml_around" ]; then
+  if [ -n "$ml_around" ] && [ -z "$ml_no_root" ]; then
     ml_quote "$ml_around"
     ml_fail "there is no mirror in $ml_root" "It is a part of a mirror. Name the mirror itself: $ml_quoted"
   fi
-  ml_fail "there is no mirror in $ml_root: it has neither .mirrorlatch nor a symlink named current" 'Check the path.'
+  ml_fail "there is no mirror in $ml_root: it has neither .mirrorlatch nor a symlink named current" \
+    "${ml_no_root:-Check the path.}"
 }
 
 # ml_fail_for_lease: the snapshot is there, but its lease cannot be taken.
@@ -1285,7 +1288,7 @@ if [ "${1-}" = --inside ]; then
   exit
 fi
 
-ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
+ml_no_root='' ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
 ml_waiter='' ml_if_gone='' ml_is_shell=no ml_or_current=no ml_allow_dirty=no ml_release=no ml_verbose=no
 ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0
 while [ $# -gt 0 ]; do
@@ -1411,6 +1414,7 @@ if [ -z "$ml_root_1" ]; then
   # The dot keeps the newlines at the end of a name.
   while [ -L "$ml_self" ]; do ml_self=$(readlink -f -- "$ml_self" && printf .) && ml_self=${ml_self%??}; done
   case $ml_self in */*) ml_root_1=${ml_self%/*}/.. ;; *) ml_root_1=.. ;; esac
+  ml_no_root='This is a copy of a mirror'\''s reader, which cannot know the mirror: name it with --root ROOT.'
 fi
 
 ml_taken='' ml_start_over=no ml_ns='' ml_given_count=$ml_count

@@ -5,6 +5,7 @@ import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, stateOfRecord } from '../mirror/lock-state.ts';
 import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
+import { snapshotIds } from '../mirror/survey.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { watchDirectory } from '../system/watcher.ts';
 
@@ -95,7 +96,10 @@ function readableSnapshot(layout: Layout): Look {
     return { why: 'is being published to' };
   }
   const id = currentId(layout);
-  return id === undefined ? { why: 'has no snapshot yet' } : { id };
+  if (id !== undefined) return { id };
+  return snapshotIds(layout).length === 0
+    ? { why: 'has no snapshot yet' }
+    : { why: 'has snapshots, but its symlink current is missing: the next sync makes it' };
 }
 
 function nextPublication(layout: Layout): () => Look {

@@ -24,11 +24,13 @@ export interface JoinedOptions {
  * Adds the options of one call to those that a mirror remembers. What is remembered comes first, so
  * that what it excludes stays excluded; of other options, rsync heeds the last. Pure.
  *
+ * @param root that of the mirror, for the command in a sentence.
  * @throws MirrorlatchError USAGE for options that rsync must not get.
  */
 export function joinOptions(
   remembered: readonly string[],
   given: readonly string[],
+  root = 'ROOT',
 ): JoinedOptions {
   const before = parseRsyncOptions(remembered).named;
   const known = new Set(before.map(meaningOf));
@@ -38,7 +40,7 @@ export function joinOptions(
     if (RULES.has(option.name)) {
       return mayInclude(option) && before.some(({ name }) => RULES.has(name))
         ? [
-            `${shown} comes after the filter rules that the mirror remembers, and the first that matches counts`,
+            `${shown} comes after the filter rules that the mirror remembers, and the first that matches counts; to give it before them from now on: mirrorlatch init ${quoteForSh(root)} -- ${showOptions([...option.words, ...remembered])}`,
           ]
         : [];
     }

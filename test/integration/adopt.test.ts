@@ -86,6 +86,13 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     await runForJson(['sync', one.source, one.root]);
     expect(one.read()).toBe('second second second');
     const synced = one.inodes();
+    const swapped = await runProgram(['init', '--unadopt', one.root]);
+    expectFailure(
+      swapped,
+      64,
+      /is the mirror that was made of/,
+      /: mirrorlatch init --unadopt \S+$/m,
+    );
     const undone = await runForJson(['init', '--unadopt', one.directory]);
     expect(lstatSync(one.directory).isDirectory()).toBe(true);
     expect(one.inodes()).toEqual(synced);

@@ -225,6 +225,12 @@ test.for([
 test.for([
   [['sync', '/m', '--source', 'x'], /--source belongs to init: mirrorlatch init --help$/m],
   [['init', '/m', '--dry-run'], /--dry-run belongs to sync: mirrorlatch sync --help$/m],
+  [
+    ['prune', '/m', '--keep', '2'],
+    /option '--keep'\. Did you mean --keep-last or --keep-within\?$/m,
+  ],
+  [['rollback', '/m', '--quiet'], /unknown option '--quiet'\n {2}See .*rollback --help$/m],
+  [['shell-init', 'csh'], /: SHELL cannot be 'csh'\. Allowed choices are bash/],
   [['sync', '/m', '--bogus', '--quiet'], /unknown option '--bogus'\n {2}See .*sync --help$/m],
   [['sync', '/m', '--dryrun'], /unknown option '--dryrun'\. Did you mean --dry-run\?$/m],
 ] as const)('an option that the command does not have: %j', async ([words, said]) => {
@@ -276,6 +282,11 @@ test('a path in the place of another is refused with the command line that was m
     [['init', '--source', 'made', 'rsync://h/x'], 64, /init ROOT --source rsync:\/\/h\/x$/m],
     [['init', 'h::x'], 64, /init ROOT --source h::x$/m],
     [['status', 'me@h:/srv/x'], 66, /ssh me@h 'mirrorlatch status \/srv\/x'$/m],
+    [
+      ['rollback', 'h:/srv/x', '--release'],
+      66,
+      /ssh h 'mirrorlatch rollback \/srv\/x --release'$/m,
+    ],
     [['status', 'ssh://h:22/srv/x'], 66, /ssh -p 22 h 'mirrorlatch status \/srv\/x'$/m],
     [['sync', 'source', 'filled'], 78, /take it over: mirrorlatch init --adopt \/.*\/filled\. /],
   ] as const) {

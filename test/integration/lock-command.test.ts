@@ -632,7 +632,11 @@ describe.concurrent('in place', () => {
     holder.kill('SIGKILL');
     await holder.result;
     expect(statSync(join(root, 'gate')).mode & 0o777).toBe(0o700);
-    expectFailure(await runProgram(['lock', root, '--', 'true']), 75, /held by sh/);
+    expectFailure(
+      await runProgram(['lock', root, '--', 'true']),
+      75,
+      /held by sh .*; lock by \S+ \(pid \d+ on \S+\) was killed without releasing it/,
+    );
     writeFileSync(go, '');
     const next = await runProgram(['lock', root, '--wait', '1h', '--', 'true']);
     expect(next.exitCode, transcript(next)).toBe(0);

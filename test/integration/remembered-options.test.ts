@@ -309,7 +309,10 @@ describe('options after -- of a later sync', () => {
     expect(result.stderr).toMatch(
       "'--include=/secret' comes after the filter rules that the mirror",
     );
-    expect(result.stderr).not.toMatch('--exclude');
+    const first =
+      /from now on: mirrorlatch init (\S+) -- '--include=\/secret' '--exclude=\/secret' /;
+    expect(first.exec(result.stderr)?.[1], transcript(result)).toBe(mirror.root);
+    expect(result.stderr.match(/--exclude/g), 'no other of these').toHaveLength(1);
     expect(published(mirror)).toEqual(['below', 'file']);
     const quiet = await runProgram(['sync', mirror.root, '--quiet', '--', ...given]);
     expect(quiet.stderr).toBe('');

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
+import { oneOfEachKind, runGuarded } from '../support/guards.ts';
 import { nobody } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
@@ -318,12 +319,25 @@ test('a sync that fails before it begins is on record, and a wrong command line 
 
 test('status says why a mirror needs attention when current is gone', async () => {
   const mirror = await oneSnapshot();
+  const atOnce = { options: ['--wait', '0'] };
   rmSync(join(mirror.root, 'current'));
   const result = await runProgram(['status', mirror.root]);
   expect(result.exitCode, transcript(result)).toBe(69);
   expect(result.stdout).toMatch(/^why +.*the symlink current is missing, and the next sync makes/m);
+  const run = await runGuarded(oneOfEachKind[0], mirror.root, ['true'], atOnce);
+  const waited = await runProgram(['wait', mirror.root, '--timeout', '0']);
+  for (const one of [run, waited])
+    expectFailure(
+      one,
+      75,
+      /has snapshots, but its symlink current is missing: the next sync makes it/,
+    );
   await mirror.sync();
   expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+  rmSync(join(mirror.root, 'current'));
+  rmSync(mirror.state('mirror.json'));
+  const unmade = await runGuarded(oneOfEachKind[0], mirror.root, ['true'], atOnce);
+  expectFailure(unmade, 75, /is no mirror yet: what was to make it has not finished/);
 });
 
 test('a rollback does not change the age of the snapshot that it returns to', async () => {

@@ -128,7 +128,7 @@ export function planWork(
   const source = sourceOf(options, layout, remembered, onNotice);
   checkPlaces(source, layout.root, settings.serveAt);
   const given = withAbsoluteFiles(options.rsyncOptions ?? []);
-  const joined = joinOptions(remembered.rsyncOptions, given);
+  const joined = joinOptions(remembered.rsyncOptions, given, layout.root);
   const limits = {
     frozen: [
       layout.root,
@@ -163,7 +163,9 @@ export function planWork(
     );
   }
   if (wholeFor !== undefined && strategy === 'plan') {
-    onNotice(`${wholeFor} needs rsync to see the whole tree: --strategy link-dest`);
+    onNotice(
+      `${wholeFor} needs rsync to see the whole tree, so this sync uses --strategy link-dest`,
+    );
   }
   return {
     ...common,

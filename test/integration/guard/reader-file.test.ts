@@ -1,7 +1,10 @@
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { builtReader } from '../../support/guards.ts';
-import { runForJson, runProgram } from '../../support/program.ts';
+import { runForJson, runProgram, startProcess } from '../../support/program.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
 import { smallMirror } from '../../support/small-mirror.ts';
 
 const text = readFileSync(builtReader, 'utf8');
@@ -10,6 +13,19 @@ test('the reader command prints exactly that file', async () => {
   const { stdout, exitCode } = await runProgram(['reader']);
   expect(exitCode).toBe(0);
   expect(stdout).toBe(text);
+});
+
+test('a copy that is not in a mirror asks for --root', async () => {
+  const copy = join(scratchDirectory(), 'below', 'reader');
+  mkdirSync(dirname(copy));
+  writeFileSync(copy, text);
+  const result = await startProcess(['sh', copy, 'true']).result;
+  expectFailure(
+    result,
+    125,
+    /there is no mirror in/,
+    /copy of a mirror's reader, .* --root ROOT\./,
+  );
 });
 
 test('I11: init and the first sync put it into the mirror, executable for everybody', async () => {
