@@ -299,18 +299,18 @@ function openKernelLock(layout: Layout): number {
   }
 }
 
-/** The verbs that are lengthy and take --wait; a gate or a lock is rather left to a sync. */
+/** The verbs that do their work once they have ended the orphans. */
 const WAITING: readonly string[] = ['sync', 'lock', 'prune', 'rollback'];
 
 function busyError(layout: Layout, state: LockState, command: string): MirrorlatchError {
   const orphansEnd = WAITING.includes(command)
     ? 'To end these processes, repeat this command with --wait 1m'
-    : `Let a sync end these processes: mirrorlatch sync ${quoteForSh(layout.root)} --wait 1m`;
+    : `End these processes with: mirrorlatch unlock ${quoteForSh(layout.root)} --wait 1m`;
   return new MirrorlatchError('BUSY', `${layout.root} is locked: ${describeLock(state)}`, {
     hint:
       state.kind === 'orphans'
         ? orphansEnd
-        : `See what it does with: mirrorlatch status ${quoteForSh(layout.root)}. With --wait 10m, sync, lock, prune and rollback wait for it.`,
+        : `See what it does with: mirrorlatch status ${quoteForSh(layout.root)}. With --wait 10m, sync, lock, prune, rollback and unlock wait for it.`,
     details: { lock: state },
   });
 }

@@ -42,7 +42,7 @@ describe.concurrent('an rsync that a killed sync left running', () => {
         75,
         /its holder was killed and left running: rsync \(pid \d+\)/,
         command[0] === 'unlock'
-          ? /: mirrorlatch sync \S+\/mirror --wait 1m$/m
+          ? /: mirrorlatch unlock \S+\/mirror --wait 1m$/m
           : /repeat this command with --wait 1m$/m,
       );
       for (const pid of orphans) expect(result.stderr).toContain(`pid ${pid}`);
