@@ -236,8 +236,8 @@ export function pathsInUse(directory: string): ProcessPath[] {
         found.push({ pid, use, path, mayWrite: mayWrite() });
       }
     };
-    note('cwd', link(`/proc/${thread}/cwd`));
-    note('root', link(`/proc/${thread}/root`));
+    for (const use of ['cwd', 'root'] as const)
+      for (const path of linksOfThreads(pid, use)) note(use, path);
     for (const name of names(`/proc/${thread}/fd`)) {
       const fd = `/proc/${thread}/fd/${name}`;
       note('fd', link(fd), () => isDirectory(fd) || isOpenForWriting(fd));
@@ -305,6 +305,12 @@ function threadOf(pid: number): number {
     (thread) => !hasEnded(fieldsOf(join(threads, thread, 'stat'))),
   );
   return living === undefined ? pid : Number(living);
+}
+
+/** The working directories or the roots of a process: a thread may have its own (unshare(2), CLONE_FS). */
+function linksOfThreads(pid: number, use: 'cwd' | 'root'): Set<string | undefined> {
+  const threads = `/proc/${pid}/task`;
+  return new Set(names(threads).map((thread) => link(join(threads, thread, use))));
 }
 
 function hasEnded(fields: readonly string[] | undefined): boolean {

@@ -137,6 +137,20 @@ ctypes.CDLL(None).pthread_exit(None)`;
     expect(processStartTicks(pid)).toMatch(/^\d+$/);
   });
 
+  test('has a thread in it with a working directory of its own', async () => {
+    const scratch = scratchDirectory();
+    // CLONE_FS of unshare(2), which needs no privilege.
+    const script = `import ctypes, os, sys, threading, time
+def work():
+    ctypes.CDLL(None).unshare(0x200)
+    os.chdir(sys.argv[1])
+    time.sleep(60)
+threading.Thread(target=work).start()
+time.sleep(60)`;
+    const pid = await start('python3', ['-c', script, scratch], { cwd: '/' });
+    await eventually(() => expect(usesOf(pid, scratch)).toEqual([`cwd ${scratch}`]));
+  });
+
   test.skipIf(!mayMount)('has it as a layer of an overlay in another namespace', async () => {
     const scratch = scratchDirectory();
     const layers = ['upper', 'work', 'a:b,c d\\'].map((name) => join(scratch, 'mirror', name));
