@@ -104,11 +104,11 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     expectFailure(await runProgram(['init', '--unadopt', one.directory]), 64, /not made of/);
   });
 
-  test('keeps the path readable at every instant, back and forth dozens of times', async () => {
+  test('keeps the path readable at every instant, back and forth a dozen times', async () => {
     const one = makeDirectory();
     const before = one.inodes();
     const reader = await startPathReader(one.directory, FILES);
-    for (let round = 0; round < 25 || reader.turns() < 100; round += 1) {
+    for (let round = 0; round < 12 || reader.turns() < 100; round += 1) {
       await adopt({ directory: one.directory, mode, settings: {} });
       if (round === 0) expect(lstatSync(one.directory).isSymbolicLink()).toBe(true);
       await unadopt({ directory: one.directory });
