@@ -146,7 +146,9 @@ export function asMirrorlatchError(
     case 'EACCES':
     case 'EPERM':
       return new MirrorlatchError('PERMISSION', `${doing}: permission denied${at}`, {
-        hint: 'Run it as a user who may do that; for a mirror, its owner.',
+        hint: isRootsOwn(error)
+          ? 'Root may do that, unless it is immutable: look with lsattr -d, and take that away with chattr -i.'
+          : 'Run it as a user who may do that; for a mirror, its owner.',
         cause: error,
       });
     case 'EROFS':
@@ -165,6 +167,11 @@ export function asMirrorlatchError(
     default:
       return new MirrorlatchError('IO', `${doing}: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** Whether it is nobody's permission that is lacking. */
+function isRootsOwn(error: unknown): boolean {
+  return errnoOf(error) === 'EPERM' && process.geteuid?.() === 0;
 }
 
 function messageOf(error: unknown): string {

@@ -60,7 +60,8 @@ function printEvent(event: OperationEvent): void {
 function lineFor(event: OperationEvent): string | undefined {
   switch (event.kind) {
     case 'phase':
-      return PHASES[event.phase];
+      // What says until when follows it.
+      return event.phase === 'waiting' ? undefined : PHASES[event.phase];
     case 'planned': {
       const { transferBytes } = event.plan;
       return `plan: ${describeChanges(event.plan)}, ${showBytes(transferBytes)} to transfer`;

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, fsyncSync, readSync, writeFileSync } from 'node:fs';
-import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import { readTextIfThere } from '../system/files.ts';
 import { openOwnFile, separateOwnFile } from '../system/own-files.ts';
 import { userName } from '../system/proc.ts';
@@ -67,13 +67,21 @@ export function readHistory(layout: Layout): HistoryEntry[] {
 export function inspectHistory(layout: Layout): { entries: HistoryEntry[]; damaged: number[] } {
   const entries: HistoryEntry[] = [];
   const damaged: number[] = [];
-  const lines = readTextIfThere(layout.history)?.split('\n') ?? [];
+  const lines = readText(layout)?.split('\n') ?? [];
   lines.forEach((line, index) => {
     const entry = parseHistoryLine(line);
     if (entry !== undefined) entries.push(entry);
     else if (line !== '') damaged.push(index + 1);
   });
   return { entries, damaged };
+}
+
+function readText({ root, history }: Layout): string | undefined {
+  try {
+    return readTextIfThere(history);
+  } catch (error) {
+    throw asMirrorlatchError(error, `the history of ${root} cannot be read`);
+  }
 }
 
 /** The entry of one line; undefined if the line is none. */

@@ -1,6 +1,7 @@
 import { chmodSync, constants, fchmodSync, fstatSync, openSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
+import { refuseOtherThanFile } from '../system/own-files.ts';
 import type { Layout } from './layout.ts';
 
 const MODE = 0o600;
@@ -24,6 +25,7 @@ export function openOwnersLock(path: string, { state }: Layout): number {
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error;
   }
+  refuseOtherThanFile(path);
   letOwnerOpen(path);
   const descriptor = openSync(path, O_RDWR | O_NOFOLLOW);
   const file = fstatSync(descriptor);

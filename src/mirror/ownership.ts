@@ -42,7 +42,7 @@ function refuseOwnersExcept({ root, state }: Layout, trusted: readonly bigint[])
     const [owner, other] = [ofState, ofRoot].map(({ uid }) => userName(Number(uid)));
     throw new MirrorlatchError(
       'PERMISSION',
-      `${root} belongs to ${other}, who could exchange what is in it, but the mirror to ${owner}`,
+      `${root} belongs to the user ${other}, but the mirror belongs to ${owner}`,
       {
         hint: `As root, give it to its owner: chown ${quoteForSh(owner ?? '')} ${quoteForSh(root)}`,
       },

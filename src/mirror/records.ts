@@ -141,6 +141,8 @@ export interface SyncFigures {
   clone: string;
   /** Those that the user gave. */
   rsyncOptions?: readonly string[];
+  /** What was turned off, see `DefaultName`. */
+  without?: readonly string[];
   /** The whole tree: regular files and their bytes. */
   files: number;
   bytes: number;
@@ -171,6 +173,7 @@ const figures = {
   strategy: z.optional(z.string()),
   clone: z.optional(z.string()),
   rsyncOptions: z.optional(z.array(z.string())),
+  without: z.optional(z.array(z.string())),
   files: z.optional(z.number()),
   bytes: z.optional(z.number()),
   newFiles: z.optional(z.number()),

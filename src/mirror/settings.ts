@@ -4,7 +4,13 @@ import { MirrorlatchError } from '../errors.ts';
 import { joinOptions } from '../rsync/join-options.ts';
 import { withAbsoluteFiles } from '../rsync/option-files.ts';
 import { parseSource } from '../rsync/source.ts';
-import { readTextIfThere, realPathToBe, writeWhole } from '../system/files.ts';
+import {
+  lstatIfThere,
+  otherThing,
+  readTextIfThere,
+  realPathToBe,
+  writeWhole,
+} from '../system/files.ts';
 import { waitForFlock } from '../system/flock.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { Layout } from './layout.ts';
@@ -102,6 +108,9 @@ export function newSettings(given: GivenSettings, mode: Settings['mode'] = 'snap
  * @throws MirrorlatchError CONFIGURATION when the file is broken.
  */
 export function readSettings(layout: Layout): Settings | undefined {
+  const found = lstatIfThere(layout.settings);
+  if (found === undefined) return undefined;
+  if (!found.isFile() && !found.isSymbolicLink()) throw otherThing(layout.settings, 'a file');
   const text = readTextIfThere(layout.settings);
   if (text === undefined) return undefined;
   const checked = checkSettings(parseJson(text));

@@ -43,6 +43,7 @@ export interface SnapshotInfo {
 
 export interface MirrorStatus {
   root: string;
+  mode: Settings['mode'];
   source: string | null;
   /** Where no source is remembered: what filled the current tree, such as `pushed from /srv/web`. */
   filledBy: string | null;
@@ -141,6 +142,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   ];
   return {
     root: layout.root,
+    mode: settings.mode,
     source: source ?? null,
     filledBy: source === undefined && current !== null ? filledBy(history, current.id) : null,
     rsyncOptions,

@@ -222,7 +222,9 @@ function failureThere(
 
 /** Its commands and paths are those of the other host. Options alone are for the call on this one. */
 function hintThere(host: string, hint: string): string {
-  return /\bmirrorlatch | \//.test(hint) ? `On ${host}: ${hint}` : hint;
+  if (!/\bmirrorlatch | \//.test(hint)) return hint;
+  const sentence = hint.replace(/^[A-Z](?=[a-z ])/, (letter) => letter.toLowerCase());
+  return `On ${host}, ${sentence}`;
 }
 
 /** What comes before the greeting is not mirrorlatch's. */

@@ -55,7 +55,7 @@ export function judgeSession(
     );
   }
   if (/Permission denied \(|Host key verification failed|Too many authentication/.test(stderr)) {
-    return failed('PERMISSION', `${host} cannot be logged in to`, `Try it by hand: ${byHand}`);
+    return failed('PERMISSION', `cannot log in to ${host}`, `Try it by hand: ${byHand}`);
   }
   if (progress === 'none' && exitCode !== 255) {
     return failed(
@@ -70,7 +70,7 @@ export function judgeSession(
     kind: 'retry',
     why,
     error: new MirrorlatchError('UNAVAILABLE', why + said, {
-      hint: 'Check the network and the server, then try again. What arrived is kept.',
+      hint: `Check the network and the server, then try again.${progress === 'none' ? '' : ' What arrived is kept.'}`,
       details: { host, exitCode },
     }),
   };
@@ -87,6 +87,9 @@ export function otherVersion({ host }: Destination, theirs: string): Mirrorlatch
 
 /** The end of what a program said, to be put behind a message. */
 export function lastWords(stderr: string): string {
-  const lines = stderr.split('\n').filter((line) => line.trim() !== '');
+  const lines = stderr
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
   return lines.length === 0 ? '' : `: ${harmless(lines.slice(-3).join('; '))}`;
 }

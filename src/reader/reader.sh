@@ -429,7 +429,7 @@ ml_is_open() {
     [ "$ml_allow_dirty" = yes ]
     ;;
   *'"state":"dirty"'*)
-    ml_why="$ml_root is not whole: its last sync did not finish cleanly"
+    ml_why="$ml_root is not whole: its last sync or lock did not finish cleanly"
     [ "$ml_allow_dirty" = yes ]
     ;;
   *'"by":"person"'*)

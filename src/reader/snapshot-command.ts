@@ -159,7 +159,7 @@ export class SnapshotCommand {
 
   #planRetry(id: string): void {
     const { retries, delayMs } = this.#retry;
-    if (this.#failure !== undefined || this.#isNew(this.#next) || retries === 0) return;
+    if (this.#failure !== undefined || this.#isNew(this.#next)) return;
     if (this.#retries === retries) {
       this.#past.push({ event: 'command-given-up', at: now(), id, retries });
       return;

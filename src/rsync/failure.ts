@@ -144,6 +144,13 @@ const CAUSES: readonly Cause[] = [
   },
   {
     codes: NO_CONNECTION,
+    says: /Could not resolve hostname|\bgetaddrinfo: /,
+    is: 'retry',
+    what: "the name of the source's host cannot be resolved",
+    hint: 'Check the name and the network: getent hosts HOST',
+  },
+  {
+    codes: NO_CONNECTION,
     is: 'retry',
     what: 'the connection to the source failed',
     hint: 'Check the network and the server, then try again. What was transferred is kept.',

@@ -122,13 +122,16 @@ function refuseMounts(
 ): void {
   if (mounted.length === 0) return;
   const verb = mounted.length === 1 ? 'is' : 'are';
+  const isItself = mounted.every((path) => path === tree);
   // The innermost first.
   const umount = mounted.some((path) => path.includes('\uFFFD'))
     ? 'Its name is not valid UTF-8: find it with findmnt, and unmount it'
     : `Unmount it with: umount ${mounted.toReversed().map(quoteForSh).join(' ')}`;
   throw new MirrorlatchError(
     'CONFIGURATION',
-    `${tree} cannot be ${change}: ${mounted.join(', ')} ${verb} mounted in it`,
+    isItself
+      ? `${tree} cannot be ${change}: it is a mount point`
+      : `${tree} cannot be ${change}: ${mounted.join(', ')} ${verb} mounted in it`,
     { hint: then === undefined ? umount : `${umount}. ${then}` },
   );
 }

@@ -13,7 +13,8 @@ export function warnOfWritable(writer: Writer, { writableByAll }: PlanFigures, m
   const { count, names } = writableByAll;
   if (count === 0) return;
   const more = count > names.length ? ` and ${count - names.length} more` : '';
-  warn(writer, `every user may write to ${names.join(', ')}${more}`, mend('o-w'));
+  const shown = names.map((name) => (name === '.' ? 'the top directory of the tree' : name));
+  warn(writer, `every user may write to ${shown.join(', ')}${more}`, mend('o-w'));
 }
 
 /**

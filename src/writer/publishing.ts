@@ -167,7 +167,7 @@ function beginPublishing(writer: Writer): void {
 export function figuresOf(
   { seconds }: Writer,
   plan: PlanFigures,
-  how: Pick<SyncFigures, 'source' | 'strategy' | 'clone' | 'rsyncOptions'> & {
+  how: Pick<SyncFigures, 'source' | 'strategy' | 'clone' | 'rsyncOptions' | 'without'> & {
     /** By default what was planned. */
     newBytes?: number;
   },

@@ -157,6 +157,21 @@ describe('a broken mirror', () => {
     expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
   });
 
+  test.for(['mirror.json', 'sync.flock', 'history.jsonl'])(
+    'something else in the place of %s is named',
+    async (name) => {
+      const mirror = await twoSnapshots();
+      rmSync(mirror.state(name));
+      if (name === 'history.jsonl') symlinkSync(name, mirror.state(name));
+      else execaSync('mkfifo', [mirror.state(name)]);
+      const verb = name === 'history.jsonl' ? 'status' : 'sync';
+      const result = await runProgram([verb, mirror.root]);
+      const said = name === 'history.jsonl' ? /the history of \S+ cannot be read/ : /is not a file/;
+      expect(result.exitCode, transcript(result)).not.toBe(70);
+      expect(result.stderr).toMatch(said);
+    },
+  );
+
   test('a dangling previous counts as missing: nothing fails, and the next publication repairs it', async () => {
     const mirror = await twoSnapshots();
     rmSync(join(mirror.root, 'previous'));

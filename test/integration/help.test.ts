@@ -24,13 +24,17 @@ test('--help prints the same as help', async () => {
   expect(byCommand.stdout).toBe(byOption.stdout);
 });
 
-test.for([[['sync']], [['gate', 'open']]])('help %j shows what --help shows', async ([words]) => {
-  const byHelp = await runProgram(['help', ...(words ?? [])]);
-  const byOption = await runProgram([...(words ?? []), '--help']);
-  expect(byHelp.exitCode, transcript(byHelp)).toBe(0);
-  expect(byHelp.stdout).toBe(byOption.stdout);
-  expect(byHelp.stdout).toContain(`Usage: mirrorlatch ${words?.join(' ')}`);
-});
+test.for([[['sync']], [['wait']], [['gate', 'open']]])(
+  'help %j shows what --help shows',
+  async ([words]) => {
+    const byHelp = await runProgram(['help', ...(words ?? [])]);
+    const byOption = await runProgram([...(words ?? []), '--help']);
+    expect(byHelp.exitCode, transcript(byHelp)).toBe(0);
+    expect(byHelp.stdout).toBe(byOption.stdout);
+    expect(byHelp.stdout.split('\n').filter((line) => line.length > 110)).toEqual([]);
+    expect(byHelp.stdout).toContain(`Usage: mirrorlatch ${words?.join(' ')}`);
+  },
+);
 
 describe('A topic without a terminal', () => {
   test.for(topics.map(nameOfTopic))('%s is plain text of at most 80 columns', async (name) => {

@@ -573,6 +573,8 @@ describe.concurrent('in place', () => {
   test('I6: the gate is closed during the command, open after 0 and dirty after a failure, with its mode restored', async () => {
     const root = join(home('in-place'), 'mirror');
     await runForJson(['init', root, '--in-place']);
+    const idle = await runProgram(['lock', root, '--lock-only', '--resume', '--', 'true']);
+    expectFailure(idle, 125, /--resume has no effect with --lock-only/);
     const gate = () => JSON.parse(readFileSync(join(root, '.mirrorlatch', 'gate.json'), 'utf8'));
     const mode = () => statSync(join(root, 'gate')).mode & 0o777;
     const say = 'stat -c %a "$MIRRORLATCH_ROOT/gate"; echo "$MIRRORLATCH_STAGING $MIRRORLATCH_ID"';

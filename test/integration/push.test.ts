@@ -421,7 +421,7 @@ describe('a push fails', () => {
     {
       name: 'the host key is not known',
       exitCode: 77,
-      said: [/upstream cannot be logged in to: .*Host key verification failed/, /Try it by hand/],
+      said: [/cannot log in to upstream: .*Host key verification failed/, /Try it by hand/],
       options: () => ({ remoteShell: `${sshd.remoteShell} -o UserKnownHostsFile=/dev/null` }),
     },
     {

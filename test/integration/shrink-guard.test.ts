@@ -272,6 +272,20 @@ test.for(['plan', 'link-dest', 'link-dest --without settle'])(
   },
 );
 
+test('what only an earlier sync took, by --without, counts as lost, and the option is named as a cause', async () => {
+  const mirror = smallMirror();
+  for (const name of ['1', '2', '3']) symlinkSync('/etc/a/long/name', join(mirror.source, name));
+  await mirror.sync('--without', 'safe-links');
+  const plain = await runProgram(['sync', mirror.root]);
+  expectFailure(
+    plain,
+    65,
+    /shrunk, or other options of rsync leave more of it out: .* of the bytes/,
+  );
+  const same = await runProgram(['sync', mirror.root, '--without', 'safe-links']);
+  expect(same.exitCode, transcript(same)).toBe(0);
+});
+
 test('files that a new option excludes count as lost', async () => {
   const mirror = await withTenFiles();
   const result = await runProgram(['sync', mirror.root, '--', '--exclude=file-[0-4]']);

@@ -297,6 +297,10 @@ describe('watch with a command', () => {
       { id: 'second', exitCode: null, signal: 'SIGKILL' },
       { id: 'third', exitCode: 0, signal: null },
     ]);
+    expect(watching.of('command-given-up')).toMatchObject([
+      { id: 'first', retries: 0 },
+      { id: 'second', retries: 0 },
+    ]);
   });
 
   test('runs it again after a failure, until it succeeds', async () => {

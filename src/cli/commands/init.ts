@@ -167,7 +167,7 @@ function report(
   if (rsyncOptions.length > 0 || before !== '') printLine(`rsync gets ${options}${before}`);
   if (settings.mode === 'snapshots') printLine(`it keeps ${describeRetention(settings)}`);
   const { shrink } = policyOf(settings, {});
-  printLine(`it lets vanish at most ${describeShrink(shrink)}`);
+  printLine(describeShrink(shrink));
   const current = currentId(layout);
   if (current !== undefined) idleLimits(layout.snapshot(current), shrink).forEach(printWarning);
 }

@@ -50,7 +50,9 @@ export function addRollback(program: Command, context: CommandContext): void {
       }
       if (release) {
         const current = result.id ?? 'missing';
-        printLine(`no hold any more; current is ${current}, and the next sync follows the source`);
+        printLine(
+          `${root} is not held; current is ${current}, and the next sync follows the source`,
+        );
         return;
       }
       if (result.id === result.previous) printLine(`current is already ${result.id}`);

@@ -47,9 +47,9 @@ interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, Drai
 const RSYNC_HELP = `SRC is a directory, host:path (ssh), host::module/path or rsync://host/module/path. The mirror always
 gets the contents of SRC, with or without a trailing slash. Options after -- are passed to rsync. The
 first sync remembers them together with SRC, and a later one adds its own for that run. Options that
-would damage a published snapshot are refused, with the reason and an alternative. By default mirrorlatch calls rsync with --archive --delete
---modify-window=-1 --safe-links --timeout=600 and excludes temporary files of the upstream's own syncs;
---without turns these off one by one.
+would damage a published snapshot are refused, with the reason and an alternative. By default
+mirrorlatch calls rsync with --archive --delete --modify-window=-1 --safe-links --timeout=600 and
+excludes temporary files of the upstream's own syncs; --without turns these off one by one.
 
 ROOT may be on another host that also has mirrorlatch: ssh://[user@]host[:port]/ROOT or host:ROOT. Then
 SRC is a directory of this host, and the sync runs on the other host, over one ssh session. If the

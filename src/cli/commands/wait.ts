@@ -33,7 +33,7 @@ export function addWait(program: Command, context: CommandContext): void {
           'mirrorlatch wait /srv/mirror/debian --for-publish',
         ],
         ['USAGE', 'NO_MIRROR', 'UNAVAILABLE', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
-        'After --timeout it exits with 75, and prints what it was waiting for. If the writer of an in-place mirror was killed behind the gate, it exits with 69.',
+        'After --timeout it exits with 75, and prints what it was waiting for. If the writer of an in-place\nmirror was killed behind the gate, it exits with 69.',
       ),
     )
     .action(async (root: string, flags: Flags) => {

@@ -157,7 +157,9 @@ function describeEvent(event: WatchEvent): string {
     case 'command-retry':
       return `command for ${event.id} runs again in ${event.seconds} s, try ${event.retry} of ${event.retries}`;
     case 'command-given-up':
-      return `command for ${event.id} failed in all ${event.retries + 1} tries and waits for the next snapshot`;
+      return event.retries === 0
+        ? `command for ${event.id} failed and waits for the next snapshot`
+        : `command for ${event.id} failed in all ${event.retries + 1} tries and waits for the next snapshot`;
   }
 }
 

@@ -14,15 +14,15 @@ export const MAX_SHRINK = new Option(
   `refuse to publish if more files or bytes than this would vanish, from DIR if that is given; repeatable (default: ${DEFAULT_SHRINK.maxPercent})`,
 ).argParser(percentages);
 
-/** What the shrink guard lets vanish, for people. */
+/** What the shrink guard allows, for people. */
 export function describeShrink({
   maxPercent,
   maxPercentIn,
 }: Pick<ShrinkPolicy, 'maxPercent' | 'maxPercentIn'>): string {
   const limits = Object.entries(maxPercentIn).map(
-    ([directory, percent]) => `${printable(directory)} ${percent} %`,
+    ([directory, percent]) => `; in ${printable(directory)}, ${percent} %`,
   );
-  return [`${maxPercent} % of the files or bytes`, ...limits].join(', in ');
+  return [`at most ${maxPercent} % of the files or bytes may vanish`, ...limits].join('');
 }
 
 /** How much may vanish in one publication. */

@@ -37,6 +37,7 @@ export async function lock(options: LockOptions): Promise<LockResult> {
   const { id, lockOnly = false, prune = true } = options;
   const { layout, settings } = openMirror(options.root, 'mirrorlatch init');
   if (id !== undefined) parseSnapshotId(id);
+  if (lockOnly) refuseForLockOnly(options);
   const isInPlace = settings.mode === 'in-place';
   if (isInPlace) refuseForInPlace(options);
   const { lock: lockOptions, retention, drain, shrink, signal, onEvent } = options;
@@ -103,6 +104,20 @@ function refuseForInPlace({ resume, empty, hardLinksAreSafe, id }: LockOptions):
     },
     'It has one tree, which the command writes to itself. Leave it out.',
   );
+}
+
+function refuseForLockOnly({ resume, empty, hardLinksAreSafe, allowDirty, id }: LockOptions): void {
+  const idle = Object.entries({
+    '--resume': resume,
+    '--empty': empty,
+    '--hard-links-are-safe': hardLinksAreSafe,
+    '--allow-dirty': allowDirty,
+    '--id': id !== undefined,
+  }).find(([, isGiven]) => isGiven === true);
+  if (idle === undefined) return;
+  throw new MirrorlatchError('USAGE', `${idle[0]} has no effect with --lock-only`, {
+    hint: 'A command with nothing but the lock gets no tree. Leave one of them out.',
+  });
 }
 
 function contradiction(): MirrorlatchError {

@@ -34,6 +34,7 @@ export function madeFrom({ transfer, strategy, writer }: SyncContext, clone: Mad
     strategy,
     clone,
     rsyncOptions: [...options],
+    ...(transfer.without.size === 0 ? {} : { without: [...transfer.without] }),
     newBytes: writer.receivedBytes,
   };
 }

@@ -280,6 +280,22 @@ export function rememberFirstSync(
   return firstSync;
 }
 
+/** Of what was turned off, that by which a tree has other entries. */
+function selecting(without: Iterable<string>): string {
+  return [...without]
+    .filter((name) => SELECTING.includes(name))
+    .sort()
+    .join(' ');
+}
+
+const SELECTING: readonly string[] = [
+  'archive',
+  'delete',
+  'safe-links',
+  'temp-excludes',
+  'update-marks',
+] satisfies DefaultName[];
+
 /** The guard for each plan of a sync. Under `--without delete` nothing of `current` vanishes. */
 export function shrinkGuardOf(
   { transfer }: Work,
@@ -291,7 +307,9 @@ export function shrinkGuardOf(
   if (transfer.without.has('delete')) return () => {};
   const published = publicationOf(readHistory(layout), current);
   const { rsyncOptions = transfer.options } = published ?? {};
-  const isSelectedAlike = rsyncOptions.join('\0') === transfer.options.join('\0');
+  const isSelectedAlike =
+    rsyncOptions.join('\0') === transfer.options.join('\0') &&
+    selecting(published?.without ?? []) === selecting(transfer.without);
   return shrinkGuard(
     { size: { ...published }, path: layout.snapshot(current) },
     policy,
