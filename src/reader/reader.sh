@@ -103,7 +103,7 @@ ml_quote_guard() {
       ml_snapshot_option=" --snapshot $ml_quoted"
     fi
     eval "ml_quote \"\$ml_root_$ml_i\""
-    if [ -z "$ml_waiter" ]; then
+    if [ -z "$ml_waiter" ] && [ "$ml_is_watch" = no ]; then
       ml_guard="$ml_guard --root $ml_quoted$ml_snapshot_option" ml_snapshot_option=''
     elif [ "$ml_i" = 1 ]; then
       ml_guard=" $ml_quoted"
@@ -113,7 +113,11 @@ ml_quote_guard() {
     ml_i=$((ml_i + 1))
   done
   ml_quoted='mirrorlatch run'
-  [ -n "$ml_waiter" ] || ml_quote sh "$0"
+  if [ "$ml_is_watch" = yes ]; then
+    ml_quoted='mirrorlatch watch' ml_snapshot_option=''
+  elif [ -z "$ml_waiter" ]; then
+    ml_quote sh "$0"
+  fi
   ml_quoted="$ml_quoted$ml_guard$ml_snapshot_option${ml_options:+ }$ml_options"
   [ "$ml_is_shell" = yes ] || ml_quoted="$ml_quoted -- $ml_words"
 }
@@ -1289,7 +1293,7 @@ if [ "${1-}" = --inside ]; then
 fi
 
 ml_no_root='' ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
-ml_waiter='' ml_if_gone='' ml_is_shell=no ml_or_current=no ml_allow_dirty=no ml_release=no ml_verbose=no
+ml_waiter='' ml_if_gone='' ml_is_shell=no ml_is_watch=no ml_or_current=no ml_allow_dirty=no ml_release=no ml_verbose=no
 ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0
 while [ $# -gt 0 ]; do
   case $1 in
@@ -1355,6 +1359,10 @@ while [ $# -gt 0 ]; do
   --shell)
     # The command is the shell that `mirrorlatch run` opens.
     ml_is_shell=yes
+    ;;
+  --watch)
+    # The command is one that `mirrorlatch watch` runs.
+    ml_is_watch=yes
     ;;
   --or-current) ml_or_current=yes ;;
   --allow-dirty) ml_allow_dirty=yes ;;

@@ -128,7 +128,7 @@ export class SnapshotCommand {
     const { words, pin, chdir } = this.#options;
     const job = startJob('sh', [
       readerPath,
-      ...['--root', this.#root, '--snapshot', id],
+      ...['--watch', '--root', this.#root, '--snapshot', id],
       ...(pin === undefined ? [] : ['--pin', pin]),
       ...(chdir === undefined ? [] : ['--chdir', chdir]),
       '--',

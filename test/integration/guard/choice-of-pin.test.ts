@@ -189,6 +189,7 @@ describe('--pin auto', () => {
     const watched = await watching.result;
     expect(watched.stdout).toMatch(/"command-ended".*"exitCode":125/);
     expect(watched.stderr).toMatch(/cannot be pinned/);
+    expect(watched.stderr).toMatch(/: mirrorlatch watch \S+ --pin cwd -- \S/);
   });
 
   test('prints no command of its own if it would open a shell', async () => {
