@@ -531,6 +531,7 @@ describe.concurrent('A served directory', () => {
 
   test('is released with a word about the files that it shares with snapshots', async () => {
     const one = await makeServed();
+    await one.publish('g2');
     const released = await runProgram(['init', one.root, '--no-serve-at']);
     expect(released.stdout).toMatch(
       `${one.served} stays as it is\nfiles of ${one.served} are hard`,
