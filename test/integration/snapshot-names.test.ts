@@ -154,7 +154,7 @@ test('--at in the past only names the snapshot, and that is said', async () => {
   mirror.change({ file: 'changed' });
   const result = await runProgram(['sync', mirror.root, '--at', '2026-01-01T03:00Z']);
   expect(result.exitCode, transcript(result)).toBe(0);
-  expect(result.stderr).toContain('2026-01-01T03:00:00.000Z has passed: starting at once');
+  expect(result.stderr).toContain('2026-01-01T03:00:00Z has passed: starting at once');
 });
 
 test('--id and --at together: the name is the id', async () => {
