@@ -8,7 +8,7 @@
 unset -f [ command env node printf readlink
 
 # mirrorlatch's own programs come from the absolute elements of PATH: inside a mirror, the others would bring the
-# mirror's. A guarded command gets PATH as it was.
+# mirror's. The command of the caller gets PATH as it was: for `lock` and `watch`, Node takes that from ml_path.
 ml_path=${PATH-} ml_rest=$ml_path: ml_absolute=''
 while [ -n "$ml_rest" ]; do
   case $ml_rest in /*) ml_absolute=$ml_absolute:${ml_rest%%:*} ;; esac
@@ -36,7 +36,10 @@ run)
   [ $# = 0 ] || shift
   eval "$ml_words"
   ;;
-lock | watch) set -- node "$ml_home/bin.js" "$@" ;;
+lock | watch)
+  [ -z "$ml_path" ] || export ml_path
+  set -- node "$ml_home/bin.js" "$@"
+  ;;
 *) exec node "$ml_home/bin.js" "$@" ;;
 esac
 

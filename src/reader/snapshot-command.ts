@@ -1,6 +1,7 @@
 import { MirrorlatchError } from '../errors.ts';
 import { LIVE } from '../mirror/layout.ts';
 import { DEFAULT_RETRY, type Given, type RetryPolicy, withDefaults } from '../mirror/policy.ts';
+import { callersPath } from '../system/callers-path.ts';
 import { type Job, type JobEnd, startJob } from '../system/job.ts';
 import { pauseBeforeRetry } from '../system/pause.ts';
 import type { PinKind } from './guard.ts';
@@ -126,7 +127,9 @@ export class SnapshotCommand {
 
   #start(id: string): Job {
     const { words, pin, chdir } = this.#options;
-    const job = startJob('sh', [
+    const job = startJob('env', [
+      ...(callersPath === undefined ? [] : [`PATH=${callersPath}`]),
+      '/bin/sh',
       readerPath,
       ...['--watch', '--root', this.#root, '--snapshot', id],
       ...(pin === undefined ? [] : ['--pin', pin]),

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants as access, accessSync, readFileSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { callersPath } from './callers-path.ts';
 import { traceChild } from './debug.ts';
 import { readTextIfThere } from './files.ts';
 import type { JobEnd } from './job.ts';
@@ -63,7 +64,7 @@ export async function runInForeground(
     return await new Promise<JobEnd>((resolve, reject) => {
       child = spawn(program, args, {
         stdio: ['inherit', 'inherit', 'inherit', ...inherit],
-        env: { ...process.env, ...env },
+        env: { ...process.env, PATH: callersPath, ...env },
       });
       traceChild(child, String(words[0]), words.slice(1).map(String));
       child.once('exit', (exitCode, endedBy) => resolve({ exitCode, signal: endedBy }));
@@ -87,7 +88,7 @@ export async function runInForeground(
  * @throws MirrorlatchError COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE.
  */
 export function checkProgram(word: Buffer): void {
-  const directories = (process.env['PATH'] ?? '/bin:/usr/bin').split(':');
+  const directories = (callersPath ?? '/bin:/usr/bin').split(':');
   const files = word.includes('/')
     ? [word]
     : directories.map((path) => Buffer.concat([Buffer.from(`${path || '.'}/`), word]));
@@ -173,13 +174,20 @@ function spawnable(words: readonly Buffer[]): [string, string[]] {
     return `"$ml_${index}"`;
   });
   const script = [...lines, `exec ${refer.join(' ')}`].join('\n');
-  return ['sh', ['-c', script, 'sh', ...words.map((word) => (isUtf8(word) ? String(word) : ''))]];
+  return [
+    '/bin/sh',
+    ['-c', script, 'sh', ...words.map((word) => (isUtf8(word) ? String(word) : ''))],
+  ];
 }
 
-/** The environment as this process was started with it, byte for byte. */
+/** The environment as the caller set it, byte for byte. See `callersPath`. */
 function ownEnvironment(): Buffer[] {
   const block = readFileSync('/proc/self/environ', { encoding: 'latin1' });
-  return block.split('\0').map((variable) => Buffer.from(variable, 'latin1'));
+  const all = block.split('\0');
+  const isGiven = all.some((variable) => variable.startsWith('ml_path='));
+  return all
+    .filter((variable) => !(isGiven && variable.startsWith('PATH=')))
+    .map((variable) => Buffer.from(variable.replace(/^ml_path=/, 'PATH='), 'latin1'));
 }
 
 function kill(pids: readonly number[], signal: NodeJS.Signals): void {

@@ -340,6 +340,7 @@ ctypes.CDLL(None).execve(os.fsencode(path), words(*sys.argv[2:]), words('PATH=' 
     mkdirSync(join(home, 'bin'));
     writeFileSync(join(home, 'bin', 'mine'), '#!/bin/sh\nprintf "%s " "$PATH"; cat file\n');
     chmodSync(join(home, 'bin', 'mine'), 0o755);
+    writeFileSync(join(home, 'file'), 'here');
     chmodSync(home, 0o755);
     for (const { guard, caller, pin } of pinnings) {
       const result = await runGuarded(guard, root, ['mine'], {
@@ -350,6 +351,19 @@ ctypes.CDLL(None).execve(os.fsencode(path), words(*sys.argv[2:]), words('PATH=' 
       });
       expect(result.stdout, transcript(result)).toBe(`${pathOf(guard)}:bin second`);
     }
+    const PATH = `./x:${process.env['PATH']}:bin`;
+    const caller = { cwd: home, env: { PATH } };
+    for (const word of ['', '\xFF']) {
+      const script = `exec "$@"${word && ` "$(printf '\\377')"`}`;
+      const locked = inShell(script, launcher, 'lock', root, '--lock-only', '--', 'mine');
+      const result = await startProcess(locked, caller).result;
+      expect(result.stdout, transcript(result)).toBe(`${PATH} here`);
+    }
+    const pinned = ['watch', root, '--initial', '--pin', 'cwd', '--', 'mine'];
+    const watching = startProcess([launcher, ...pinned], caller);
+    await expect.poll(watching.saidSoFar).toContain(`${PATH} second`);
+    watching.kill('SIGTERM');
+    await watching.result;
   });
 
   test('a command that cannot be executed is named, with 126 or 127', async () => {
