@@ -1272,17 +1272,20 @@ PATH=${ml_absolute#:}
 # Nor may it bring libraries, as by an empty element of LD_LIBRARY_PATH. The command gets these variables back.
 unset LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT NODE_OPTIONS
 
+if [ "${1-}" = --print-lost ]; then
+  # For the shell that starts the guard, `lock` or `watch`. In another PID namespace than that of /proc, the pid is that of
+  # some other process there.
+  ml_lost=''
+  [ ! /proc/self -ef "/proc/$$" ] || ml_read_lost "$2"
+  printf %s "$ml_lost"
+  exit
+fi
+
 [ /proc/self -ef "/proc/$$" ] ||
   ml_fail '/proc is not mounted, or is that of another PID namespace' 'Mount it with: mount -t proc proc /proc'
 
 ml_oldpwd=${OLDPWD-} ml_limits='' ml_newline='
 '
-if [ "${1-}" = --print-lost ]; then
-  # For the shell that starts `mirrorlatch run`.
-  ml_read_lost "$2"
-  printf %s "$ml_lost"
-  exit
-fi
 ml_read_lost $$
 if [ "${1-}" = --inside ]; then
   ml_close "$2"

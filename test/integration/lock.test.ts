@@ -22,9 +22,11 @@ import {
   type RunningProgram,
   runForJson,
   runProgram,
+  startProcess,
   startProgram,
   transcript,
 } from '../support/program.ts';
+import { launcher } from '../support/project.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { holdRsync, rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
@@ -337,4 +339,10 @@ test.skipIf(!mayMount)('without /proc a writer ends at once, and says so', async
     }).result;
     expectFailure(refused, 69, /: \/proc is not mounted$/m, /mount -t proc proc \/proc$/m);
   }
+  const started = [launcher, 'lock', mirror.root, '--lock-only', '--', 'echo', 'ran'];
+  const refused = await startProcess([...hide, ...started]).result;
+  expectFailure(refused, 125, /: \/proc is not mounted$/m, /mount -t proc proc \/proc$/m);
+  expect(refused.stderr.match(/\/proc is not mounted/g)).toHaveLength(1);
+  const elsewhere = await startProcess(['unshare', '--pid', '--fork', ...started]).result;
+  expect(elsewhere, transcript(elsewhere)).toMatchObject({ stdout: 'ran\n', exitCode: 0 });
 });
