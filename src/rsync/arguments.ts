@@ -173,7 +173,7 @@ export function inPlaceArguments(
  * It takes directories of a name for its own, which are content of the source if nothing temporary is
  * left out.
  */
-function delaysUpdates({ without }: Transfer): boolean {
+export function delaysUpdates({ without }: Transfer): boolean {
   return !without.has('temp-excludes');
 }
 

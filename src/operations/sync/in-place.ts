@@ -5,15 +5,17 @@ import { bothPlans, type Plan, type PlanFigures, repeatedPlan } from '../../mirr
 import type { Removal } from '../../mirror/plan-lists.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
-import { inPlaceArguments } from '../../rsync/arguments.ts';
+import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
+import { DELAYED } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { progressOf, reportPlan, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
-import { takeOutLeftOut } from './left-out.ts';
+import { leavesOutOf } from './left-out.ts';
 import { makePlan } from './make-plan.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
 import { forLook, type Look, settle } from './settle.ts';
@@ -123,6 +125,9 @@ class LivePass {
    */
   async write(first: LiveLook, compare: readonly string[] = []): Promise<void> {
     const { writer, signal, transfer } = this.#context;
+    const leavesOut = leavesOutOf(transfer);
+    // What has come to the source since a look, of which rsync knows nothing.
+    const brought: Removal[] = [];
     let known: LiveLook | undefined = first;
     await untilClean(this.#context, async () => {
       const { plan, listener } = known ?? (await this.#lookAgain());
@@ -135,14 +140,16 @@ class LivePass {
       const passArguments = inPlaceArguments(transfer, this.#tree, excludeList, plan.deletions);
       return {
         args: [...compare, ...passArguments],
-        onEntry: ({ change }: Entry) => {
-          if (change === 'deleted') begun.deletionsLeft -= 1;
+        onEntry: (entry: Entry) => {
+          if (entry.change === 'deleted') begun.deletionsLeft -= 1;
+          else if (leavesOut(entry) !== undefined) brought.push({ name: entry.name });
         },
         onProgress: progressOf(writer, plan.figures),
       };
     });
     this.#endWell();
-    await takeOutLeftOut(this.#context, this.#tree);
+    await takeOut(this.#tree, brought, writer.layout.partial, signal);
+    if (delaysUpdates(transfer)) await removeDirectoriesNamed(DELAYED, this.#tree, writer.inherit);
   }
 
   /**

@@ -25,19 +25,19 @@ export function leavesOutOf({ without }: Transfer): (entry: Named) => LeftOutWhy
 }
 
 /**
- * Takes out of a tree what is left out by its name. A pass of rsync excludes only what the plan has
+ * Takes out of a new tree what is left out by its name. A pass of rsync excludes only what the plan has
  * found, and brings what has come to the source since. The next look then finds it missing, and counts
- * it. In a new tree, what an earlier sync was told to include stays as long as the source has it.
+ * it. What an earlier sync was told to include stays as long as the source has it.
  *
  * @param tree what rsync has written.
  */
-export async function takeOutLeftOut(context: SyncContext, tree: string): Promise<void> {
-  const { writer, transfer, strategy, base } = context;
+export async function takeOutLeftOut(
+  { writer, transfer, base }: SyncContext,
+  tree: string,
+): Promise<void> {
   const leavesOut = leavesOutOf(transfer);
   const isPublished = (name: string): boolean =>
-    strategy !== 'in-place' &&
-    base !== undefined &&
-    lstatIfThere(bytePath(base, name)) !== undefined;
+    base !== undefined && lstatIfThere(bytePath(base, name)) !== undefined;
   const top = readdirSync(tree, { encoding: 'latin1', withFileTypes: true });
   const found = [
     ...top.filter((entry) => entry.isFile()).map(({ name }): Named => ({ name, type: 'file' })),
