@@ -254,21 +254,29 @@ ml_find_outer() {
 }
 
 # ml_find_lease ROOT: set ml_outer_id to the snapshot of ROOT whose lease this process or an ancestor has open, as the
-# command of a pin has. Leases are empty files.
+# command of a pin has, or else the process that holds it under --release-on-exit.
 ml_find_lease() {
   ml_pid=$$
   while [ "$ml_pid" -gt 0 ]; do
-    for ml_descriptor in "/proc/$ml_pid/fd"/*; do
-      if [ ! -f "$ml_descriptor" ] || [ -s "$ml_descriptor" ]; then continue; fi
-      for ml_lease in "$1/.mirrorlatch/gate.flock" "$1/.mirrorlatch/leases"/*; do
-        if [ "$ml_descriptor" -ef "$ml_lease" ] && ml_is_inheritable; then
-          ml_outer_id=${ml_lease##*/}
-          [ "$ml_outer_id" != gate.flock ] || ml_outer_id=live
-          return 0
-        fi
-      done
-    done
+    ! ml_has_lease "$1" || return 0
     ml_read_parent
+  done
+  ml_pid=${MIRRORLATCH_HOLDER-}
+  case $ml_pid in '' | *[!0-9]*) return 1 ;; esac
+  ml_has_lease "$1"
+}
+
+# ml_has_lease ROOT: the same for the process ml_pid. Leases are empty files.
+ml_has_lease() {
+  for ml_descriptor in "/proc/$ml_pid/fd"/*; do
+    if [ ! -f "$ml_descriptor" ] || [ -s "$ml_descriptor" ]; then continue; fi
+    for ml_lease in "$1/.mirrorlatch/gate.flock" "$1/.mirrorlatch/leases"/*; do
+      if [ "$ml_descriptor" -ef "$ml_lease" ] && ml_is_inheritable; then
+        ml_outer_id=${ml_lease##*/}
+        [ "$ml_outer_id" != gate.flock ] || ml_outer_id=live
+        return 0
+      fi
+    done
   done
   return 1
 }
@@ -469,7 +477,7 @@ ml_is_abandoned() {
 ml_hold() {
   ml_managed=no ml_tries=0 ml_holds_gate=no ml_abandoned=no
   [ ! -d "$ml_root/.mirrorlatch" ] || ml_managed=yes
-  if [ "$ml_outer_pin" != none ] && ml_find_lease "$ml_root" && [ "$ml_outer_id" = live ]; then ml_holds_gate=yes; fi
+  case $ml_outer_pin$ml_outer_id in namespace* | cwdlive) ml_holds_gate=yes ;; esac
   while :; do
     if ! ml_is_open; then
       ml_wait "$ml_why"
@@ -853,7 +861,7 @@ ml_read_lost() {
 ml_release_on_exit() {
   # Nothing outlives the first process of a PID namespace, whose child it would become.
   [ $$ != 1 ] || return 0
-  (
+  MIRRORLATCH_HOLDER=$(
     # Wherever a directory of a process is held, it never becomes that of another process with the same pid.
     ml_enter "/proc/$$" || exit 1
     # Ignore signals that are sent to the process group.
@@ -861,9 +869,11 @@ ml_release_on_exit() {
     for ml_fd in 9 8 7 6 5 4 3; do
       case " $ml_leases " in *" $ml_fd "*) ;; *) ml_close "$ml_fd" ;; esac
     done
-    while ml_is_running; do (exec sleep 1 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-); done &
     # A reader of a pipe must not wait for it.
-  ) </dev/null >/dev/null 2>&1 || ml_fail 'no process can be started that releases the snapshot' 'Omit --release-on-exit.'
+    while ml_is_running; do (exec sleep 1 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-); done </dev/null >/dev/null 2>&1 &
+    echo $!
+  ) || ml_fail 'no process can be started that releases the snapshot' 'Omit --release-on-exit.'
+  export MIRRORLATCH_HOLDER
   for ml_fd in $ml_leases; do ml_close "$ml_fd"; done
 }
 
@@ -1095,14 +1105,16 @@ ml_refuse_served() {
 # text.
 ml_leads_to_served() {
   for ml_word; do
-    while :; do
-      case $ml_word in
-      *//*) ml_word=${ml_word%%//*}/${ml_word#*//} ;;
-      */./*) ml_word=${ml_word%%/./*}/${ml_word#*/./} ;;
-      *) break ;;
-      esac
-    done
-    case " $ml_word " in *[!A-Za-z0-9._+@%~/-]"$ml_served"[!A-Za-z0-9._+@%~-]*) return 0 ;; esac
+    case $ml_word in
+    *//*"${ml_served##*/}"* | */./*"${ml_served##*/}"*)
+      ml_word=$(printf %s "$ml_word" | sed 's,/\(\./\|/\)*,/,g')
+      ;;
+    esac
+    # An option of one letter may precede it.
+    case " $ml_word " in
+    *[!A-Za-z0-9._+@%~/-]"$ml_served"[!A-Za-z0-9._+@%~-]*) return 0 ;;
+    *[!A-Za-z0-9._+@%~/-]-[A-Za-z]"$ml_served"[!A-Za-z0-9._+@%~-]*) return 0 ;;
+    esac
   done
   # The first line is that of the directory itself, which may be behind a symlink.
   ml_paths=$(CDPATH='' cd -- "$ml_base" 2>/dev/null && realpath -- "$ml_served" "$@" 2>/dev/null)
@@ -1247,6 +1259,7 @@ ml_announce_pins() {
     fi
     ml_i=$((ml_i + 1))
   done
+  unset MIRRORLATCH_HOLDER
   # What a pin that has ended left of further mirrors.
   while ml_read_outer "$ml_i"; do
     for ml_name in ROOT SNAPSHOT ID PIN; do unset "MIRRORLATCH_$ml_name$ml_suffix"; done

@@ -259,7 +259,7 @@ test('a directory is not given back while the settings cannot be changed', async
   rmSync(lock, { force: true });
   mkdirSync(lock);
   const before = one.read();
-  expectFailure(await runProgram(['init', '--unadopt', one.directory]), 74, /settings\.flock/);
+  expectFailure(await runProgram(['init', '--unadopt', one.directory]), 78, /settings\.flock/);
   expect(lstatSync(one.directory).isSymbolicLink()).toBe(true);
   expect(one.read()).toBe(before);
   rmdirSync(lock);

@@ -308,15 +308,21 @@ describe.concurrent('Readers inside', () => {
     }
   });
 
-  test.each(['cwd', 'namespace'])(
+  test.each([
+    ['cwd'],
+    ['namespace'],
+    ['cwd', '--release-on-exit'],
+    ['namespace', '--release-on-exit'],
+  ])(
     'may enter the mirror again under a %s pin: the sync waits for them, but they do not wait for it',
-    async (pin) => {
-      const one = await mirror(`nested ${pin}`);
-      const go = join(scratch.path, `go ${pin}`);
+    async (pin, ...more) => {
+      const one = await mirror(`nested ${pin}${more}`);
+      const go = join(scratch.path, `go ${pin}${more}`);
       const again =
         'echo inside; until [ -e "$3" ]; do sleep 0.1; done; exec "$1" --wait 20 -- cat "$2"';
       const command = inShell(again, one.state('reader'), join(one.root, 'current/file'), go);
-      const reading = startGuarded(reader, one.root, command, { options: ['--pin', pin] });
+      const options = ['--pin', pin, ...more];
+      const reading = startGuarded(reader, one.root, command, { options });
       await eventually(() => expect(reading.printedSoFar()).toBe('inside\n'));
       one.change({ file: 'changed' });
       const sync = startProgram(['sync', one.root]);

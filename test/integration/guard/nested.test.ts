@@ -107,16 +107,18 @@ describe('a guard inside a cwd pin', () => {
     const close = 'exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-';
     for (const { guard, caller } of guardedCallers) {
       const inner = guard.around(root, [], look);
-      const outer = (script: string) =>
+      const outer = (script: string, ...more: string[]) =>
         runGuarded(guard, root, inShell(script, ...inner), {
           caller,
-          options: ['--pin', 'cwd', '--snapshot', 'first'],
+          options: ['--pin', 'cwd', '--snapshot', 'first', ...more],
         });
       const held = await outer(`sh -c '${close}; exec "$@"' sh "$@"; :`);
       expect(held.stdout, transcript(held)).toBe('first namespace\nfirstfirst\n');
       // As sudo does.
       const cleaned = await outer(`sh -c '${close}; exec env -i "PATH=$PATH" "$@"' sh "$@"; :`);
       expect(cleaned.stdout, transcript(cleaned)).toBe('first namespace\nfirstfirst\n');
+      const handedOn = await outer('"$@"; :', '--release-on-exit');
+      expect(handedOn.stdout, transcript(handedOn)).toBe('first namespace\nfirstfirst\n');
       const dropped = await outer(`${close}; exec "$@"`);
       expect(dropped.stdout, transcript(dropped)).toBe('third namespace\nthirdthird\n');
     }

@@ -270,6 +270,7 @@ describe('I1: a mirror is pinned', () => {
         [['cat', `${mirror.root}/../served//file`]],
         [['cat', `/.${served}`.replaceAll('/', '//')]],
         [['true', `--from=${served}/file`]],
+        [['true', `-C${served}`]],
         [inShell(`cat <${served}/./file; ls`)],
       ] as [string[], string[]?, string?][]) {
         expectFailure(await run(words, ...more), 125, /cannot be pinned/);
