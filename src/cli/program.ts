@@ -43,7 +43,6 @@ export async function runCommandLine(
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError();
   const [name = ''] = own;
-  if (!RUNNERS.has(name)) keepOwnFilesOpen();
   // `help` lists all commands.
   const named = name !== 'help' && Object.hasOwn(commands, name) ? commands[name] : undefined;
   for (const load of named === undefined ? Object.values(commands) : [named]) {
@@ -69,11 +68,6 @@ export async function runCommandLine(
     printError(known, exitCode, own.includes('--json'));
     return failed;
   }
-}
-
-/** A umask may close new files to their owner, and with them the mirror, rsync's own files included. */
-function keepOwnFilesOpen(): void {
-  process.umask(process.umask(0o077) & 0o077);
 }
 
 /** Node has replaced the invalid bytes, so that a path would name something else. */
@@ -131,7 +125,7 @@ function endAfter(
   }
 }
 
-/** Commands that run another, whose options are easily taken for theirs, and which gets the umask. */
+/** Commands that run another, whose options are easily taken for theirs. */
 const RUNNERS: ReadonlySet<string> = new Set(['run', 'lock', 'watch']);
 
 /** Commands that pass options on to rsync, which are easily taken for theirs. */

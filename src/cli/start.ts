@@ -1,4 +1,5 @@
 import { nameThisProcess } from '../system/proc.ts';
+import { keepOwnFilesOpen } from '../system/umask.ts';
 import type { LoadCommand } from './commands.ts';
 import { dieBy } from './interrupt.ts';
 import { lossOfOutput, printError, survivePrinting } from './output.ts';
@@ -10,6 +11,7 @@ export async function start(
   commands: Readonly<Record<string, LoadCommand>>,
 ): Promise<void> {
   nameThisProcess();
+  keepOwnFilesOpen();
   survivePrinting();
   const end = await runCommandLine(process.argv.slice(2), version, commands);
   const loss = end === 0 ? await lossOfOutput() : undefined;

@@ -1206,12 +1206,13 @@ ml_refuse_strange_directory() {
 }
 
 # ml_remember_ids: replace each file of --remember in one step, so that nobody reads half an id, and through no symlink.
+# The user of this process can read it, whatever the umask.
 ml_remember_ids() {
   ml_n=1
   while [ "$ml_n" -le "$ml_count" ]; do
     eval "ml_id=\$ml_id_$ml_n ml_remember=\$ml_remember_$ml_n"
     [ -z "$ml_remember" ] || {
-      rm -f -- "$ml_remember.$$" && (set -C && printf '%s\n' "$ml_id" >"$ml_remember.$$") &&
+      rm -f -- "$ml_remember.$$" && (umask u=rwx && set -C && printf '%s\n' "$ml_id" >"$ml_remember.$$") &&
         mv -fT -- "$ml_remember.$$" "$ml_remember"
     } 2>/dev/null || ml_fail "the snapshot cannot be remembered in $ml_remember"
     ml_n=$((ml_n + 1))

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { constants as access, accessSync, readFileSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
@@ -7,6 +7,7 @@ import { callersPath } from './callers-path.ts';
 import { traceChild } from './debug.ts';
 import { readTextIfThere } from './files.ts';
 import type { JobEnd } from './job.ts';
+import { withCallersUmask } from './umask.ts';
 
 export interface ForegroundOptions {
   /** Descriptors that the command and its children inherit as 3, 4, …: this hands locks on. */
@@ -62,10 +63,11 @@ export async function runInForeground(
   signal.addEventListener('abort', end);
   try {
     return await new Promise<JobEnd>((resolve, reject) => {
-      child = spawn(program, args, {
+      const options: SpawnOptions = {
         stdio: ['inherit', 'inherit', 'inherit', ...inherit],
         env: { ...process.env, PATH: callersPath, ...env },
-      });
+      };
+      child = withCallersUmask(() => spawn(program, args, options));
       traceChild(child, String(words[0]), words.slice(1).map(String));
       child.once('exit', (exitCode, endedBy) => resolve({ exitCode, signal: endedBy }));
       child.once('error', reject);

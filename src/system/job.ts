@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process';
+import { type SpawnOptions, spawn } from 'node:child_process';
 import { errnoOf } from '../errors.ts';
 import { cannotStart, tied } from './child.ts';
 import { traceChild } from './debug.ts';
+import { withCallersUmask } from './umask.ts';
 
 export interface JobEnd {
   /** Null if a signal ended it. */
@@ -18,17 +19,15 @@ export interface Job {
 }
 
 /**
- * Starts a program for the user, with this process's environment and working directory. Its output
+ * Starts a program for the user, with this process's environment and working directory, and the caller's umask. Its output
  * goes to standard error, and its input is empty.
  *
  * It runs in a session of its own, so that a Ctrl-C reaches it once, through us. If this process is
  * killed, the kernel sends it SIGTERM (PR_SET_PDEATHSIG, prctl(2)), unless it has changed its user.
  */
 export function startJob(program: string, args: readonly string[]): Job {
-  const child = spawn(...tied(program, args), {
-    detached: true,
-    stdio: ['ignore', 2, 2],
-  });
+  const options: SpawnOptions = { detached: true, stdio: ['ignore', 2, 2] };
+  const child = withCallersUmask(() => spawn(...tied(program, args), options));
   traceChild(child, program, args);
   const { pid } = child;
   const ended = new Promise<JobEnd>((resolve, reject) => {

@@ -12,6 +12,7 @@ import { basename, join } from 'node:path';
 import { execaSync } from 'execa';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
+import { inShell } from '../support/guards.ts';
 import {
   makeLoopFilesystem,
   makeUncleanImage,
@@ -21,7 +22,14 @@ import {
   whyNoLoopFilesystem,
 } from '../support/loop-filesystem.ts';
 import { nobody } from '../support/privilege.ts';
-import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../support/program.ts';
+import {
+  nobodyRunsTheProgram,
+  runForJson,
+  runProgram,
+  startProcess,
+  transcript,
+} from '../support/program.ts';
+import { launcher } from '../support/project.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
 import { standInFor } from '../support/stand-in.ts';
@@ -155,6 +163,19 @@ describe.skipIf(!nobodyRunsTheProgram)(`permission${whyNotAsNobody}`, () => {
     await mirror.publish('second', { file: 'second' });
     for (const name of ['sync.flock', 'settings.flock'])
       expect(statSync(mirror.state(name)).mode & 0o777).toBe(0o600);
+    const asks = ['--', 'sh', '-c', 'umask'];
+    const caller = { user: nobody, umask: '0777', env: { XDG_STATE_HOME: join(home, 'state') } };
+    const tree = await runProgram(['lock', mirror.root, ...asks], caller);
+    expect(tree, transcript(tree)).toMatchObject({ exitCode: 0, stdout: '0777\n' });
+    for (const options of [
+      ['--sticky', 'a'],
+      ['--reuse', 'a'],
+    ]) {
+      const words = [launcher, 'run', mirror.root, ...options, '--pin', 'cwd', ...asks];
+      const shell = inShell('umask 0777; exec "$@"', ...words);
+      const read = await startProcess(shell, { ...nobody, env: caller.env, cwd: '/' }).result;
+      expect(read, transcript(read)).toMatchObject({ exitCode: 0, stdout: '0777\n' });
+    }
   });
 
   test("another user's mirror is reported with 77 by every command that would write, and stays unchanged", async () => {
