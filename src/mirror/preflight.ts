@@ -1,6 +1,7 @@
 import { accessSync, closeSync, constants, realpathSync, statSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import { judgeEnding } from '../rsync/failure.ts';
+import { withoutFaultyOptions } from '../rsync/option-files.ts';
 import type { Source } from '../rsync/source.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { areOnOneMount, type FreeSpace, isWithin, mountOf } from '../system/mounts.ts';
@@ -41,10 +42,12 @@ export async function checkRsync(): Promise<void> {
  * @throws MirrorlatchError USAGE
  */
 export async function checkValues(options: readonly string[]): Promise<void> {
-  if (options.length === 0) return;
-  const { exitCode, stderr } = await runProgram('rsync', [...options, '--version']);
+  // A file may be there by the time of the sync. Of a fifo, rsync would wait for the other end.
+  const limits = { frozen: [], isLocal: false, isInPlace: true };
+  const readable = withoutFaultyOptions(options, limits);
+  if (readable.length === 0) return;
+  const { exitCode, stderr } = await runProgram('rsync', [...readable, '--version']);
   const ending = judgeEnding(exitCode, stderr);
-  // A file that cannot be read may be there by the time of the sync.
   if (ending.kind === 'failed' && ending.error.code === 'USAGE') throw ending.error;
 }
 

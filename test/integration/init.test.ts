@@ -4,6 +4,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -186,6 +187,11 @@ test('init refuses what no sync could work with', async () => {
   expectFailure(wrong, 64, /is the root of a mirror/, /sync \S+\/mirror\/current \S+\/second$/m);
   expectFailure(await runProgram(['sync', mirror.root, mirror.root]), 64, /the source/);
   const made = join(mirror.home, 'made');
+  const fifo = join(mirror.home, 'fifo');
+  execaSync('mkfifo', [fifo]);
+  await runForJson(['init', made, '--', `--exclude-from=${fifo}`]);
+  expectFailure(await runProgram(['sync', mirror.source, made]), 78, /is not a regular file/);
+  rmSync(made, { recursive: true });
   await runProgram(['sync', mirror.source, made, '--', '--max-size=10x']);
   expect(existsSync(made)).toBe(false);
 });
