@@ -146,13 +146,16 @@ ml_give_back() {
   ml_taken=''
 }
 
-# ml_wait WHY: wait about a second, or exit with 75 when --wait is used up. The writer of another mirror may be waiting
-# for this guard, so it gives back all leases before, and sets ml_start_over.
+# ml_wait WHY: wait about a second, or exit with 75 when --wait is used up. A mirror that is replaced as a whole is
+# missing for a moment only: after ten seconds, fail. The writer of another mirror may be waiting for this guard, so it
+# gives back all leases before, and sets ml_start_over.
 ml_wait() {
   if [ -n "$ml_patience" ] && [ "$ml_waited" -ge "$ml_patience" ]; then
     ml_quote "$ml_root"
     ml_end_wait "$1" "Wait longer with --wait, or look at the mirror with: mirrorlatch status $ml_quoted"
   fi
+  if [ -d "$ml_root/.mirrorlatch" ]; then ml_gone=0; else ml_gone=$((ml_gone + 1)); fi
+  [ "$ml_gone" -le 10 ] || ml_fail "there is no longer a mirror in $ml_root" 'Check the path, and that its disk is mounted.'
   [ "$ml_waited" != 0 ] || ml_say "waiting: $1"
   [ -z "$ml_taken" ] || ml_start_over=yes
   ml_give_back
@@ -1311,7 +1314,7 @@ fi
 
 ml_no_root='' ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
 ml_waiter='' ml_if_gone='' ml_is_shell=no ml_is_watch=no ml_or_current=no ml_allow_dirty=no ml_release=no ml_verbose=no
-ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0
+ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_gone=0
 while [ $# -gt 0 ]; do
   case $1 in
   --waiter=* | --if-gone=* | --root=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=*)

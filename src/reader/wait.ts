@@ -8,6 +8,7 @@ import { openMirror } from '../mirror/open.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { watchDirectory } from '../system/watcher.ts';
+import { refusingGone } from './gone.ts';
 
 export interface WaitOptions {
   root: string;
@@ -42,7 +43,8 @@ type Look = { id: string } | { why: string };
  * after the call.
  *
  * @throws MirrorlatchError BUSY, naming what it waited for, when `timeoutMs` runs out; UNAVAILABLE when
- *   the writer behind the gate of an in-place mirror is dead.
+ *   the writer behind the gate of an in-place mirror is dead; NO_MIRROR, at the call or once the mirror
+ *   has been gone for 10 s.
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
   const { root, timeoutMs = Number.POSITIVE_INFINITY, pollMs, signal, onWarning, onWait } = options;
@@ -54,10 +56,12 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
     onWarning,
   });
   signal?.addEventListener('abort', watcher.wake);
+  const refuseGone = refusingGone(layout);
   let explain = onWait;
   try {
     for (;;) {
       signal?.throwIfAborted();
+      refuseGone();
       const found = look();
       const waitedMs = performance.now() - startedAt;
       if ('id' in found) {

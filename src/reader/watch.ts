@@ -7,10 +7,9 @@ import type { Layout } from '../mirror/layout.ts';
 import { stateOfRecord } from '../mirror/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
 import type { GateRecord, LockOwner } from '../mirror/records.ts';
-import { mirrorIsGone } from '../mirror/settings.ts';
-import { lstatIfThere } from '../system/files.ts';
 import { checkProgram } from '../system/foreground.ts';
 import { watchDirectory } from '../system/watcher.ts';
+import { refusingGone } from './gone.ts';
 import { type CommandEvent, type CommandOptions, SnapshotCommand } from './snapshot-command.ts';
 
 export interface WatchOptions {
@@ -79,7 +78,7 @@ async function* tell(
   try {
     const lock = new LockObserver(layout);
     const gate = new GateObserver(layout);
-    const refuseGone = goneFor(layout, GONE_MS);
+    const refuseGone = refusingGone(layout);
     yield {
       event: 'watching',
       at: new Date().toISOString(),
@@ -110,19 +109,6 @@ async function* tell(
     await command?.stop('SIGTERM');
     await watcher.close();
   }
-}
-
-/** How long a mirror may be missing that is replaced as a whole; ms. */
-const GONE_MS = 10_000;
-
-/** Returns a look that throws NO_MIRROR once the mirror has been missing for `ms`. */
-function goneFor(layout: Layout, ms: number): () => void {
-  let since: number | undefined;
-  return () => {
-    const isThere = lstatIfThere(layout.settings) !== undefined;
-    since = isThere ? undefined : (since ?? performance.now());
-    if (since !== undefined && performance.now() - since >= ms) throw mirrorIsGone(layout);
-  };
 }
 
 function signalOf(reason: unknown): NodeJS.Signals {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { rollback, wait } from '../../src/index.ts';
 import { layoutOf } from '../../src/mirror/layout.ts';
@@ -156,6 +156,18 @@ test.runIf(nobodyRunsTheProgram)('wait works for a user with read permission', a
   await isWatching(waiting);
   await lock.release();
   expect(await waiting.result).toMatchObject({ exitCode: 0, stderr: '' });
+});
+
+test('wait ends with 66 if its mirror is gone', async () => {
+  const [mirror, empty] = [await twoSnapshots(), smallMirror()];
+  await runForJson(['init', empty.root]);
+  const moved = [[mirror.root, '--for-publish'], [empty.root]].map(async (words) => {
+    const waiting = startProgram(['wait', ...words]);
+    await expect.poll(waiting.saidSoFar).toContain('waiting: ');
+    renameSync(words[0] ?? '', `${words[0]}.away`);
+    expectFailure(await waiting.result, 66, /there is no longer a mirror in/);
+  });
+  await Promise.all(moved);
 });
 
 test('wait without a mirror exits with 66', async () => {

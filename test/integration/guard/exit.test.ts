@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -13,7 +13,7 @@ import {
   startGuarded,
 } from '../../support/guards.ts';
 import { mayMount, runsAsRoot } from '../../support/privilege.ts';
-import { runProgram, transcript } from '../../support/program.ts';
+import { runForJson, runProgram, transcript } from '../../support/program.ts';
 import { mirrorsWith, smallMirror } from '../../support/small-mirror.ts';
 
 const mirrors = mirrorsWith('first', 'second');
@@ -149,6 +149,19 @@ describe('a mirror with nothing to read', () => {
       const result = await running.result;
       expect(result.stdout, transcript(result)).toBe('first');
     }
+  });
+
+  test('ends a guard with 125 if it is gone', async () => {
+    const deleted = oneOfEachKind.map(async (guard) => {
+      const { root } = smallMirror();
+      await runForJson(['init', root, '--in-place']);
+      await runForJson(['gate', 'close', root]);
+      const running = startGuarded(guard, root, ['true']);
+      await expect.poll(running.saidSoFar).toContain('waiting');
+      rmSync(root, { recursive: true });
+      expectFailure(await running.result, 125, /there is no longer a mirror in/);
+    });
+    await Promise.all(deleted);
   });
 
   test('lets a signal end a waiting guard', async () => {
