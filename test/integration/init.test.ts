@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { execa } from 'execa';
+import { execa, execaSync } from 'execa';
 import { expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { oneOfEachKind, runGuarded } from '../support/guards.ts';

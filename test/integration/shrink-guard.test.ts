@@ -193,12 +193,12 @@ describe('for a directory', () => {
     await init('pool=5', 'dísts=7');
     const added = await init('dísts=9', 'constructor=3', 'up/pool=3', '20');
     expect(added.stdout).toMatch(
-      'at most 20 % of the files or bytes, in pool 5 %, in dísts 9 %, in constructor 3 %, in up/pool 3 %',
+      'at most 20 % of the files or bytes may vanish; in pool, 5 %; in dísts, 9 %; in constructor, 3 %; in up/pool, 3 %',
     );
     expect(added.stderr).toMatch(/--max-shrink 'constructor=3' guards nothing: there is no such/);
     expect(added.stderr).toMatch(/--max-shrink 'up\/pool=3' guards nothing/);
     expect(added.stderr).not.toMatch(/dísts=9/);
-    expect((await runProgram(['status', mirror.root])).stdout).toMatch('in dísts 9 %');
+    expect((await runProgram(['status', mirror.root])).stdout).toMatch('in dísts, 9 %');
     const synced = await runProgram(['sync', mirror.root]);
     expect(synced.exitCode, transcript(synced)).toBe(0);
     expect(synced.stderr).toMatch(/--max-shrink 'constructor=3' guards nothing/);
