@@ -100,7 +100,9 @@ describe.skipIf(!mayMount)(`mounts${whyNoMount}`, () => {
     try {
       const { removed, said } = await prune(mirror.root);
       expect(removed).toEqual(['b']);
-      expect(said).toMatch(/snapshots\/a cannot be removed: it is a mount point. .* umount \S+\/a"/);
+      expect(said).toMatch(
+        /snapshots\/a cannot be removed: it is a mount point. .* umount \S+\/a"/,
+      );
       expect(said).not.toMatch(/held by a reader/);
     } finally {
       await execa('umount', [path]);
