@@ -306,17 +306,16 @@ function setMode({ gate }: Layout, mode: number): void {
   }
 }
 
-/** @returns the record as written; `since` is the current time unless it is given. */
+/** `since` is the current time unless it is given. */
 function writeGate(
   layout: Layout,
   { state, boot, since = new Date().toISOString(), ...others }: Unstamped,
-): GateRecord {
+): void {
   // reader.sh matches the state: it must come first, without a space.
   const record: GateRecord = { state, boot, ...others, since };
   withReserve(layout, () => writeWhole(layout.gateRecord, `${JSON.stringify(record)}\n`));
   // The record of a closed gate must reach the disk before anything that is written behind it.
   syncDirectory(layout.state);
-  return record;
 }
 
 type Unstamped = Omit<GateRecord, 'since'> & Partial<Pick<GateRecord, 'since'>>;
