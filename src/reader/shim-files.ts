@@ -24,7 +24,14 @@ import {
 } from '../system/files.ts';
 import type { Guard } from './guard.ts';
 import { readerPath } from './script.ts';
-import { checkShimName, type IfUnavailable, isShim, SHIM_HEAD, shimText } from './shims.ts';
+import {
+  checkShimName,
+  type IfUnavailable,
+  isShim,
+  refuseNeededByTheGuard,
+  SHIM_HEAD,
+  shimText,
+} from './shims.ts';
 
 export interface WriteShimsOptions {
   directory: string;
@@ -54,7 +61,10 @@ export function writeShims(options: WriteShimsOptions): ShimsResult {
   const directory = resolve(options.directory);
   refusePartOfMirror(directory);
   const commands = [...new Set(options.commands)];
-  for (const command of commands) checkShimName(command);
+  for (const command of commands) {
+    checkShimName(command);
+    refuseNeededByTheGuard(command);
+  }
   try {
     for (const command of commands) refuseForeign(join(directory, command));
     makeDirectories(directory, makeOpenDirectory);

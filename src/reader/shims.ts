@@ -1,4 +1,5 @@
 import { MirrorlatchError } from '../errors.ts';
+import { OUR_OWN } from '../system/child.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { Guard } from './guard.ts';
 
@@ -79,6 +80,8 @@ if [ -z "$1" ]; then
   printf 'mirrorlatch: %s: command not found, ignoring shims\\n' ${command} >&2
   exit 127
 fi
+# What mirrorlatch runs for itself, such as the rsync of a sync, has to write to the mirror.
+[ -z "\${${OUR_OWN}-}" ] || exec "$@"
 ${[frontIsThere(guard), ...guard.roots.map(mirrorIsThere)].join('\n')}
 start ${guard.words.map(quoteForSh).join(' ')} "$@"
 `;
@@ -118,15 +121,21 @@ export function checkShimName(name: string): void {
   if (Buffer.byteLength(name) > 200) {
     throw new MirrorlatchError('USAGE', `the name ${name.slice(0, 40)}… is too long for a shim`);
   }
-  if (NEEDED_BY_THE_GUARD.has(name)) {
-    throw new MirrorlatchError('USAGE', `${name} cannot be guarded: the guard itself runs it`, {
-      hint: 'Name the commands that read the mirror, for example: apt-get apt',
-    });
-  }
 }
 
-/** The programs that the reader and `mirrorlatch run` start; a shim of one would call itself. */
+/** @throws MirrorlatchError USAGE if the guard itself runs the program `name`. */
+export function refuseNeededByTheGuard(name: string): void {
+  if (!NEEDED_BY_THE_GUARD.has(name)) return;
+  throw new MirrorlatchError('USAGE', `${name} cannot be guarded: the guard itself runs it`, {
+    hint: 'Name the commands that read the mirror, for example: apt-get apt',
+  });
+}
+
+/**
+ * The programs that the shell scripts of a guard run, of those that their `unset -f` names, and sudo, by
+ * which its hints become root. A shim of one would call itself for ever.
+ */
 const NEEDED_BY_THE_GUARD = new Set(
-  `awk cat cp env find flock ln mirrorlatch mount mv node nsenter readlink rm rmdir setpriv sh sleep
-   sudo unshare`.split(/\s+/),
+  `awk cat cp env find flock grep ln ls mirrorlatch mount mv node nsenter readlink realpath rm rmdir sed
+   setpriv sh sleep sudo tr unshare`.split(/\s+/),
 );

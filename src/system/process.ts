@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { execa, type Options } from 'execa';
-import { cannotStart, tied } from './child.ts';
+import { cannotStart, OUR_OWN, tied } from './child.ts';
 import { traceChild } from './debug.ts';
 
 /** The number that the first descriptor of `inherit` has in the child. */
@@ -63,7 +63,7 @@ export async function runProgram(
       ...inherit,
       ...(onChannel ? ['pipe'] : []),
     ] as Options['stdio'],
-    env: { LC_ALL: 'C' },
+    env: { LC_ALL: 'C', [OUR_OWN]: '1' },
     encoding: 'buffer',
     buffer: {
       stdout: onStdout === undefined,

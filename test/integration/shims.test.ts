@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -14,7 +15,9 @@ import {
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
+import { refuseNeededByTheGuard } from '../../src/reader/shims.ts';
 import { expectFailure } from '../support/expect-failure.ts';
+import { builtReader } from '../support/guards.ts';
 import { mayMount, nobody, runsAsRoot } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
@@ -308,6 +311,59 @@ test('an invalid command line exits with 64 and writes nothing', async () => {
   expect(existsSync(directory)).toBe(false);
 });
 
+test.runIf(mayMount)(
+  'programs that the guard runs are refused, because it would call itself for ever',
+  async () => {
+    const mirror = await oneSnapshot();
+    const home = scratchDirectory();
+    const named = [launcher, builtReader].flatMap((file) => {
+      const [, words = ''] = /^unset -f ((?:.*\\\n)*.*)/m.exec(readFileSync(file, 'utf8')) ?? [];
+      return words.split(/[\s\\]+/);
+    });
+    expect(named).toContain('flock');
+    const isBuiltin = 'case $(command -v -- "$0") in /*) exit 1 ;; esac';
+    const needed = named.filter((name) => spawnSync('sh', ['-c', isBuiltin, name]).status === 1);
+    for (const name of needed)
+      expect(() => refuseNeededByTheGuard(name)).toThrow('the guard itself runs it');
+    // A program of any other name tells of each call.
+    const [own, told] = [join(home, 'own'), join(home, 'told')];
+    mkdirSync(own);
+    const teller = join(home, 'teller');
+    writeFileSync(
+      teller,
+      `#!/bin/sh\necho "\${0##*/}" >>${told}\nexec "/usr/bin/\${0##*/}" "$@"\n`,
+    );
+    chmodSync(teller, 0o755);
+    for (const name of readdirSync('/usr/bin'))
+      if (!needed.includes(name)) symlinkSync(teller, join(own, name));
+    const env = { PATH: `${own}:${process.env['PATH']}`, 'a.b': 'lost by sh' };
+    for (const pin of ['namespace', 'cwd']) {
+      const words = ['run', '--pin', pin, '-m', mirror.root, '--', 'id', '-u'];
+      expect((await execa(launcher, words, { env })).stdout).toBe('0');
+    }
+    expect(readFileSync(told, 'utf8')).toBe('id\nid\n');
+  },
+);
+
+test('the rsync of a sync is not guarded by its shim', async () => {
+  const mirror = await oneSnapshot();
+  const directory = join(mirror.home, 'shims');
+  await runForJson(['shims', directory, '-m', mirror.root, 'rsync', 'setsid']);
+  const source = join(mirror.home, 'upstream');
+  mkdirSync(source);
+  writeFileSync(join(source, 'file'), 'of the source');
+  const env = { PATH: `${directory}:${process.env['PATH']}` };
+  const synced = await runProgram(
+    ['sync', '--other-source', '--allow-shrink', source, mirror.root],
+    { env },
+  );
+  expect(synced).toMatchObject({ exitCode: 0 });
+  expect(readFileSync(join(mirror.root, 'current/file'), 'utf8')).toBe('of the source');
+  // What it runs for its user is guarded.
+  const words = ['lock', mirror.root, '--', 'setsid', 'printenv', 'MIRRORLATCH_PIN'];
+  expect((await runProgram(words, { env })).stdout).toMatch(/^(namespace|cwd)\n/);
+});
+
 test('I2: a part of a mirror is no directory for shims', async () => {
   const mirror = await oneSnapshot();
   const place = join(mirror.root, 'current', 'below');
@@ -343,16 +399,16 @@ test.runIf(nobodyRunsTheProgram)('without permission it exits with 77', async ()
 
 test('a command in place of DIR is refused, and a command that is nowhere is named', async () => {
   const mirror = await oneSnapshot();
-  const words = ['shims', '--mirror', mirror.root, 'ls', 'cat'];
+  const words = ['shims', '--mirror', mirror.root, 'sort', 'head'];
   const refused = await runProgram(words, { cwd: mirror.home });
-  expectFailure(refused, 64, /ls is a command: DIR is missing/);
+  expectFailure(refused, 64, /sort is a command: DIR is missing/);
   expect(refused.stderr).toContain(
-    `mirrorlatch shims /usr/local/sbin --mirror ${mirror.root} ls cat\n`,
+    `mirrorlatch shims /usr/local/sbin --mirror ${mirror.root} sort head\n`,
   );
-  expect(existsSync(join(mirror.home, 'ls'))).toBe(false);
+  expect(existsSync(join(mirror.home, 'sort'))).toBe(false);
   const sh = join(mirror.home, 'sh');
   for (let round = 1; round <= 2; round += 1) {
-    const { stderr } = await runProgram(['shims', sh, '-m', mirror.root, 'grep', 'apt-gte']);
+    const { stderr } = await runProgram(['shims', sh, '-m', mirror.root, 'sort', 'apt-gte']);
     expect(stderr).toMatch(/warning: there is no command apt-gte: its shim ends with 127/);
     expect(stderr).not.toMatch(/grep/);
   }

