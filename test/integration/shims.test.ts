@@ -410,6 +410,6 @@ test('a command in place of DIR is refused, and a command that is nowhere is nam
   for (let round = 1; round <= 2; round += 1) {
     const { stderr } = await runProgram(['shims', sh, '-m', mirror.root, 'sort', 'apt-gte']);
     expect(stderr).toMatch(/warning: there is no command apt-gte: its shim ends with 127/);
-    expect(stderr).not.toMatch(/grep/);
+    expect(stderr).not.toMatch(/sort/);
   }
 });
