@@ -219,14 +219,24 @@ export function repairGate(layout: Layout): void {
   });
 }
 
-/** For `gate close`: closes the gate until `gate open`, without waiting for readers to leave. */
-export function closeByHand(layout: Layout, reason: string): void {
+/**
+ * For `gate close`: closes the gate until `gate open`, without waiting for readers to leave. A gate that
+ * is closed by hand already keeps its reason and its time, unless there is a new reason.
+ *
+ * @returns the record of a gate that was closed by hand already.
+ */
+export function closeByHand(layout: Layout, reason: string | undefined): GateRecord | undefined {
   const before = readGate(layout);
+  const earlier = isClosedByHand(before) ? before : undefined;
   const mode = modeWhileOpen(layout, before);
   const isDirty = before.state === 'dirty' || before.wasDirty === true;
   const doubt = isDirty ? { boot: before.boot, wasDirty: true } : { boot: thisHost().bootId };
-  writeGate(layout, { state: 'closed', mode, by: 'person', reason, ...doubt });
+  if (earlier === undefined || reason !== undefined) {
+    const why = reason ?? 'no reason was given';
+    writeGate(layout, { state: 'closed', mode, by: 'person', reason: why, ...doubt });
+  }
   setMode(layout, mode & 0o700);
+  return earlier;
 }
 
 /**

@@ -1,11 +1,13 @@
 import { MirrorlatchError } from '../errors.ts';
 import { closeByHand, isInPlace, openByHand, readGate } from '../mirror/gate.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
+import { printable } from '../mirror/names.ts';
 import { commandThatFills, type Obstacle, obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
 import type { GateRecord } from '../mirror/records.ts';
+import { showTime } from '../mirror/units.ts';
 import { processesHoldingFlock } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent } from '../writer/events.ts';
@@ -91,8 +93,13 @@ export function openGate({ isClean = false, ...options }: OpenGateOptions): Prom
  * @throws MirrorlatchError BUSY while another process writes.
  */
 export function closeGate(options: GateOptions): Promise<GateStatus> {
+  const { reason, onEvent } = options;
   return changeGate(options, (layout) => {
-    closeByHand(layout, options.reason ?? 'no reason was given');
+    const earlier = closeByHand(layout, reason);
+    if (earlier === undefined) return;
+    const was = `was already closed by hand, since ${showTime(earlier.since)}: ${printable(earlier.reason)}`;
+    const now = reason === undefined ? '' : '; the new reason replaces that one';
+    onEvent?.({ kind: 'notice', message: `${layout.root} ${was}${now}` });
   });
 }
 

@@ -5,7 +5,7 @@ import type { Layout } from '../mirror/layout.ts';
 import { openMirrorWithSnapshots } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import type { Settings } from '../mirror/records.ts';
-import { changeSettings } from '../mirror/settings.ts';
+import { changeSettings, describeHold } from '../mirror/settings.ts';
 import { isOfPerson, snapshotIds } from '../mirror/survey.ts';
 import { processUser } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -126,7 +126,13 @@ function wantedId(writer: Writer, { id, hold }: RollbackOptions, asked: Named): 
 }
 
 /** Holds the mirror. This comes before the flip, so that after a crash no sync undoes the rollback. */
-function held({ layout }: Writer, reason: string): Settings {
+function held(writer: Writer, reason: string): Settings {
+  const { layout, settings } = writer;
+  if (settings.hold !== undefined) {
+    writer.notice(
+      `${layout.root} was ${describeHold(settings.hold)}; the new reason replaces that one`,
+    );
+  }
   const by = processUser(process.pid) ?? '?';
   return changeSettings(layout, { hold: { reason, by, since: new Date().toISOString() } });
 }

@@ -909,8 +909,20 @@ describe.concurrent('The gate', () => {
     expect(status.stdout).toMatch(
       /closed by hand .*: a look at the disk; open it with: mirrorlatch gate open \S.*$/m,
     );
+    const again = await runProgram(['gate', 'close', one.root]);
+    expect(again.stderr, transcript(again)).toMatch(
+      /was already closed by hand, since \S+:\d\dZ: a look at the disk$/m,
+    );
+    expect(one.record(), 'its reason and its time').toMatchObject({
+      reason: 'a look at the disk',
+      since: closed['since'],
+    });
     expect(status.stdout).toMatch(/^why +its gate is closed$/m);
     const reason = 'a look\u001b[31m\nat the disk';
+    const replacing = await runProgram(['gate', 'close', one.root, '--reason', reason]);
+    expect(replacing.stderr, transcript(replacing)).toMatch(
+      /since \S+:\d\dZ: a look at the disk; the new reason replaces that one$/m,
+    );
     for (const command of [
       ['gate', 'close', one.root, '--reason', reason],
       ['status', one.root],

@@ -217,7 +217,9 @@ describe('a hold', () => {
     const mirror = await twoSnapshots();
     await runForJson(['rollback', mirror.root]);
     const held = await runProgram(['rollback', mirror.root, '--hold', 'libc6 is broken']);
-    expect(held.stdout, transcript(held)).toMatch(/^current is already first\nit stays until/);
+    expect(held.stdout, transcript(held)).toMatch(
+      /^current is already first\nit is held: libc6 is broken; it stays until the hold is released with: /,
+    );
     expect(contentOfCurrent(mirror)).toBe('first');
   });
 
@@ -228,6 +230,11 @@ describe('a hold', () => {
     const back = await runForJson(['rollback', mirror.root, 'previous']);
     expect(back).toEqual({ id: 'first', previous: 'second', hold: 'release week' });
     expectFailure(await runProgram(['sync', mirror.root]), 75, /release week/);
+    const later = await runProgram(['rollback', mirror.root, 'current', '--hold', 'libc6']);
+    expect(later.stderr, transcript(later)).toMatch(
+      / was held by \S+ since \S+: release week; the new reason replaces that one$/m,
+    );
+    expect(later.stdout).toMatch(/^it is held: libc6; it stays until/m);
   });
 
   test('needs a reason, and --release takes no snapshot', async () => {

@@ -468,6 +468,19 @@ describe('a local source', () => {
     expect(readFileSync(join(root, 'current/file'), 'utf8')).toBe('content');
   });
 
+  test('that is misspelt is no failed sync of the mirror, and the remembered one is named', async () => {
+    const home = scratchDirectory();
+    const { source, root } = makeLocal(home);
+    await runForJson(['sync', source, root]);
+    const misspelt = await runProgram(['sync', `${source}x`, root]);
+    const wayOut = `remembers ${source}/; to sync from there: mirrorlatch sync ${root}\n`;
+    expectFailure(misspelt, 66, new RegExp(wayOut));
+    expect(await runForJson(['status', root])).toMatchObject({
+      isHealthy: true,
+      lastSync: { event: 'published' },
+    });
+  });
+
   test('that is a symlink to a directory is followed', async () => {
     const home = scratchDirectory();
     const { source, root } = makeLocal(home);

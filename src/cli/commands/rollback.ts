@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { printable } from '../../mirror/names.ts';
 import type { RollbackResult } from '../../operations/rollback.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
@@ -64,5 +65,5 @@ export function addRollback(program: Command, context: CommandContext): void {
 function whatFollows({ id, hold }: RollbackResult, root: string): string {
   return hold === null
     ? `the next sync publishes what the source holds then; to stay here: mirrorlatch rollback ${root} ${id} --hold 'the reason'`
-    : `it stays until the hold is released with: mirrorlatch rollback ${root} --release`;
+    : `it is held: ${printable(hold)}; it stays until the hold is released with: mirrorlatch rollback ${root} --release`;
 }

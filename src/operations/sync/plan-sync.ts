@@ -1,4 +1,4 @@
-import { asMirrorlatchError } from '../../errors.ts';
+import { asMirrorlatchError, type MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
 import { refuseOtherOwnersOptions } from '../../mirror/ownership.ts';
 import { checkRsync } from '../../mirror/preflight.ts';
@@ -51,12 +51,18 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const { plan, listener } = await makePlan(context, target, collectEntries);
   onEvent({ kind: 'planned', plan: plan.figures });
   const refuseShrinking = shrinkGuardOf(work, layout, current, policy.shrink);
-  const refusal = heldError(mirror)?.message ?? refusalOf(() => refuseShrinking(plan.figures));
-  if (refusal !== null) onEvent({ kind: 'warning', message: refusal });
+  const refusal = heldError(mirror) ?? refusalOf(() => refuseShrinking(plan.figures));
+  if (refusal !== undefined) {
+    const { message, exitCode } = refusal;
+    onEvent({
+      kind: 'warning',
+      message: `a sync would be refused (exit code ${exitCode}): ${message}`,
+    });
+  }
   return {
     outcome: 'planned',
     current: current ?? null,
-    refusal,
+    refusal: refusal?.message ?? null,
     entries: listener.entries,
     source: sourceName(work.transfer.source),
     strategy: work.strategy,
@@ -70,11 +76,11 @@ function collectEntries() {
   return { entries, add: (entry: Entry) => void entries.push(entry), close: () => {} };
 }
 
-function refusalOf(guard: () => void): string | null {
+function refusalOf(guard: () => void): MirrorlatchError | undefined {
   try {
     guard();
-    return null;
+    return undefined;
   } catch (error) {
-    return asMirrorlatchError(error).message;
+    return asMirrorlatchError(error);
   }
 }

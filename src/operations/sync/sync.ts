@@ -34,6 +34,7 @@ import type { Synced } from './outcome.ts';
 import { syncSnapshot } from './snapshot.ts';
 import {
   checkSync,
+  namesOtherSource,
   planWork,
   rememberFirstSync,
   type SyncOptions,
@@ -82,7 +83,8 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
 
 /**
  * Checks what can be checked before the lock. Whatever the cause, a sync that fails is on record: cron
- * may be the only caller. A wrong command line (USAGE) is not a sync.
+ * may be the only caller. A wrong command line (USAGE) is not a sync, nor does a source that is not the
+ * mirror's own say anything of the mirror.
  */
 async function prepare(options: SyncOptions): Promise<{ mirror: Mirror; isNew: boolean }> {
   try {
@@ -91,8 +93,9 @@ async function prepare(options: SyncOptions): Promise<{ mirror: Mirror; isNew: b
     await checkValues(withAbsoluteFiles(options.rsyncOptions ?? []));
     return checked;
   } catch (error) {
-    const layout = hasCode(error, 'USAGE') ? undefined : findMirror(options.root)?.layout;
-    if (layout !== undefined) await recordFailedStart(layout, options, error);
+    const found = hasCode(error, 'USAGE') ? undefined : findMirror(options.root);
+    if (found !== undefined && !namesOtherSource(options, found))
+      await recordFailedStart(found.layout, options, error);
     throw error;
   }
 }

@@ -218,9 +218,9 @@ function sourceOf(
     });
   }
   const source = pushed === undefined ? parseSource(text ?? '') : pushedSource(pushed.name);
-  const isOther = remembered !== undefined && !isSameSource(source, parseSource(remembered));
-  if (!isOther || otherSource) return source;
-  if (source.kind === 'local') checkPlaces(source, root);
+  if (remembered === undefined || isSameSource(source, parseSource(remembered)) || otherSource)
+    return source;
+  if (source.kind === 'local') checkOtherPlaces(source, root, remembered);
   const name = sourceName(source);
   // A push names its tree each time, and may come from many hosts.
   if (pushed !== undefined) {
@@ -230,6 +230,27 @@ function sourceOf(
   throw new MirrorlatchError('USAGE', `${root} is a mirror of ${remembered}, not of ${name}`, {
     hint: `If the tree is to come from there this once, add --other-source. To change its source for good: mirrorlatch init ${quoteForSh(root)} --source ${quoteForSh(name)}`,
   });
+}
+
+/** A source that is not there may be the one that the mirror remembers, misspelt. */
+function checkOtherPlaces(source: Source, root: string, remembered: string): void {
+  try {
+    checkPlaces(source, root);
+  } catch (error) {
+    if (!hasCode(error, 'NO_SOURCE')) throw error;
+    const { message, hint, cause } = error;
+    throw new MirrorlatchError('NO_SOURCE', message, {
+      hint: `${hint} ${root} remembers ${remembered}; to sync from there: mirrorlatch sync ${quoteForSh(root)}`,
+      cause,
+    });
+  }
+}
+
+/** Whether this call names a source that is not the mirror's own. */
+export function namesOtherSource(options: SyncOptions, mirror: Mirror): boolean {
+  const { source: remembered } = rememberedBy(withFirstSync(options, mirror));
+  if (options.source === undefined || remembered === undefined) return false;
+  return !isSameSource(parseSource(options.source), parseSource(remembered));
 }
 
 /**
