@@ -3,7 +3,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { giveBack, hintToLink, rootBehind, takeIn } from '../mirror/adoption.ts';
 import { currentId } from '../mirror/current.ts';
-import { isInPlace, markWhole, readGate } from '../mirror/gate.ts';
+import { isInPlace, markWhole, readGate, refuseClosedByHand } from '../mirror/gate.ts';
 import { appendHistory } from '../mirror/history.ts';
 import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
 import { type Closure, closeToReaders, makeLease } from '../mirror/lease.ts';
@@ -12,13 +12,14 @@ import { printable } from '../mirror/names.ts';
 import { findMirror, type Mirror, mirrorAround, openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
-import type { Settings } from '../mirror/records.ts';
+import type { GateRecord, Settings } from '../mirror/records.ts';
 import { markServed, refuseUnservable } from '../mirror/served-directory.ts';
 import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/settings.ts';
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { showTime } from '../mirror/units.ts';
 import { refuseProtectingRules } from '../rsync/option-files.ts';
+import { attachmentsOf, describeAttachments } from '../system/attachments.ts';
 import {
   ifThere,
   lstatIfThere,
@@ -27,7 +28,7 @@ import {
   realPathToBe,
 } from '../system/files.ts';
 import { areOnOneMount, isWithin, mountOf, refuseMountsWithin } from '../system/mounts.ts';
-import { type ProcessPath, pathsInUse, processName, userName } from '../system/proc.ts';
+import { mayWriteBy, type ProcessPath, pathsInUse, processName, userName } from '../system/proc.ts';
 import { runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { createMirror } from '../writer/create.ts';
@@ -95,6 +96,7 @@ async function takeOrFinish(
   const { result } = await withWriter(layout, session, (writer) => {
     const { lock, before, settings } = writer;
     refuseOtherMirror(layout, settings, before, options.mode, directory);
+    if (isInPlace(layout)) refuseClosedByHand(layout);
     // Before anything moves: recovery recognises an interrupted adoption by this.
     const changed = changeSettings(layout, given);
     const id = changed.mode === 'in-place' ? LIVE : freshId(new Date(), () => false);
@@ -126,9 +128,8 @@ function warnOfOwner(directory: string, root: string, onEvent: OnEvent = () => {
 }
 
 /** In place, what is given back is no whole tree if the last sync or lock did not end well. */
-function warnOfUnfinished(layout: Layout, directory: string, onEvent: OnEvent = () => {}): void {
-  const gate = isInPlace(layout) ? readGate(layout) : undefined;
-  if (gate?.state !== 'dirty') return;
+function warnOfUnfinished(gate: GateRecord, directory: string, onEvent: OnEvent = () => {}): void {
+  if (gate.state !== 'dirty') return;
   const message = `${directory} may be half old, half new: it has not been whole since ${showTime(gate.since)}: ${printable(gate.reason)}`;
   onEvent({ kind: 'warning', message });
 }
@@ -162,7 +163,7 @@ async function finishAdoption(
  * older snapshots and nothing current.
  *
  * @returns the directory, and the ids of the snapshots that stay in the mirror.
- * @throws MirrorlatchError BUSY while what is current is being read.
+ * @throws MirrorlatchError BUSY while what is current is being read, or a person keeps its gate closed.
  */
 export async function unadopt(
   options: UnadoptOptions,
@@ -178,7 +179,7 @@ export async function unadopt(
   const { result } = await withWriter(layout, session, async ({ lock, before: id, settings }) => {
     refuseUnadopted(layout, settings, directory);
     if (id !== undefined) refuseMountsWithin(layout.snapshot(id), 'given back');
-    warnOfUnfinished(layout, directory, options.onEvent);
+    if (isInPlace(layout)) warnOfUnfinished(refuseClosedByHand(layout), directory, options.onEvent);
     // Before anything moves: the settings may be locked, or their disk full.
     changeSettings(layout, {});
     const closure = id === undefined ? undefined : closeToGuarded(layout, id);
@@ -271,7 +272,7 @@ function realPathOf(directory: string): string {
 }
 
 /** The errors after which the directory is what it was. */
-const UNCHANGED: readonly string[] = ['USAGE', 'NO_MIRROR', 'CONFIGURATION'];
+const UNCHANGED: readonly string[] = ['USAGE', 'NO_MIRROR', 'CONFIGURATION', 'BUSY'];
 
 async function checkAdoptable(directory: string, root: string): Promise<void> {
   const found = lstatIfThere(directory);
@@ -291,11 +292,25 @@ async function checkAdoptable(directory: string, root: string): Promise<void> {
   );
 }
 
-/** @throws MirrorlatchError BUSY while an rsync is at work in the directory, or a file is being written. */
+/**
+ * What is adopted as a snapshot must not change any more.
+ *
+ * @throws MirrorlatchError BUSY while an rsync is at work in the directory, or a process could write to
+ *   what is in it; CONFIGURATION while that is possible from another place.
+ */
 function refuseWriters(directory: string): void {
+  const attachments = attachmentsOf(directory);
+  if (attachments.length > 0) {
+    const { name, detach } = describeAttachments(attachments);
+    throw new MirrorlatchError(
+      'CONFIGURATION',
+      `${directory} cannot be adopted: it could still be written to through ${name}`,
+      { hint: `Detach it with: ${detach}. Then adopt the directory with the same command.` },
+    );
+  }
   const writers = pathsInUse(directory)
     .map((one) => ({ ...one, name: processName(one.pid) ?? '?' }))
-    .filter((one) => one.name === 'rsync' || isFileToWrite(one));
+    .filter((one) => one.name === 'rsync' || (mayWriteBy(one) && !isHarmless(one)));
   if (writers.length === 0) return;
   const pids = new Map(writers.map(({ pid, name }) => [pid, { pid, name }]));
   throw new MirrorlatchError(
@@ -305,10 +320,14 @@ function refuseWriters(directory: string): void {
   );
 }
 
-/** A directory that a process only stands in may be adopted: it leads to the tree afterwards, too. */
-function isFileToWrite({ use, mayWrite, path }: ProcessPath): boolean {
-  if (use !== 'fd' || !mayWrite || path.endsWith(' (deleted)')) return false;
-  return lstatIfThere(path)?.isDirectory() !== true;
+/**
+ * A directory that a process has only entered or opened may be adopted: it leads to the tree afterwards,
+ * too. A mount stays on the tree wherever that is moved. A file that has been deleted is not adopted.
+ */
+function isHarmless({ use, path }: ProcessPath): boolean {
+  if (use === 'mount') return false;
+  const found = lstatIfThere(path);
+  return found === undefined ? path.endsWith(' (deleted)') : found.isDirectory();
 }
 
 /** Looks again, under the lock; throws as `checkAdoptable`. */
@@ -317,6 +336,7 @@ function refuseNoTree(directory: string): void {
   if (found === undefined) throw noDirectory(directory);
   if (!found.isDirectory()) throw notAdoptable(directory, 'it is not a directory');
   refuseMountsWithin(directory, 'adopted');
+  refuseWriters(directory);
 }
 
 function notAdoptable(

@@ -13,7 +13,7 @@ import { quoteForSh } from './quote.ts';
 
 /** Something in another place through which a directory can be written to. */
 export interface Attachment {
-  /** For people, and unique. */
+  /** For people; no other has it. */
   name: string;
   /** The command that detaches it. */
   detach: string;
@@ -52,6 +52,14 @@ export function attachmentsOf(directory: string): Attachment[] {
     found.push({ name: `the loop device ${device}`, detach });
   }
   return found;
+}
+
+/** What they are called together, and the command that detaches all of them. */
+export function describeAttachments(attachments: readonly Attachment[]): Attachment {
+  return {
+    name: attachments.map(({ name }) => name).join(' and '),
+    detach: attachments.map(({ detach }) => detach).join(' && '),
+  };
 }
 
 interface LoopDevice {

@@ -27,7 +27,10 @@ export interface ProcessPath {
   pid: number;
   use: ProcessUse;
   path: string;
-  /** False for a file that is open for reading only: through anything else, a process may write. */
+  /**
+   * False for a file that is open for reading only, or mapped without a way to change it: through
+   * anything else, a process may write.
+   */
   mayWrite: boolean;
 }
 
@@ -242,7 +245,8 @@ export function pathsInUse(directory: string): ProcessPath[] {
       const fd = `/proc/${thread}/fd/${name}`;
       note('fd', link(fd), () => isDirectory(fd) || isOpenForWriting(fd));
     }
-    for (const path of mappedFiles(thread)) note('maps', path);
+    for (const path of mappedFiles(thread))
+      note('maps', path, () => isMappedForWriting(thread, path));
     for (const layers of seen.map(layersOf)) {
       for (const path of layers.written) note('mount', path);
       for (const path of layers.read) note('mount', path, () => false);
@@ -250,10 +254,18 @@ export function pathsInUse(directory: string): ProcessPath[] {
     if (!isFirstOfNamespace) continue;
     for (const mount of mounts ?? []) {
       const path = below(mount, mount.mountPoint);
-      if (path !== undefined) found.push({ pid, use: 'mount', path, mayWrite: true });
+      if (path !== undefined) found.push({ pid, use: 'mount', path, mayWrite: !mount.isReadOnly });
     }
   }
   return found;
+}
+
+/**
+ * Whether the process could write by what it uses. A mount that everybody sees says nothing of the
+ * process that is named with it: `attachmentsOf` finds it.
+ */
+export function mayWriteBy({ pid, use, mayWrite }: ProcessPath): boolean {
+  return mayWrite && !(use === 'mount' && sharesOurMounts(pid));
 }
 
 /**
@@ -337,6 +349,19 @@ function isOpenForWriting(fd: string): boolean {
 function mappedFiles(thread: number): Set<string> {
   const mapped = lines(`/proc/${thread}/maps`).filter((line) => line.includes('/'));
   return new Set(mapped.map((line) => line.slice(line.indexOf('/'))));
+}
+
+/**
+ * Whether what the process stores in memory changes the file: the map is shared, and the file was open for
+ * writing (proc(5), /proc/pid/smaps, VmFlags, `sh`). Such a map may be read-only for now (mprotect(2)).
+ */
+function isMappedForWriting(thread: number, path: string): boolean {
+  let isOfFile = false;
+  for (const line of lines(`/proc/${thread}/smaps`)) {
+    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) isOfFile = line.slice(line.indexOf('/')) === path;
+    else if (isOfFile && /^VmFlags:.* sh\b/.test(line)) return true;
+  }
+  return false;
 }
 
 /** The name of a user, or the uid if it has none (passwd(5)). */

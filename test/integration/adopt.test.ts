@@ -1,4 +1,5 @@
 import {
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -277,6 +278,37 @@ test('a tree that the last lock in place has left unfinished is given back with 
   );
 });
 
+test('a tree whose gate was closed by hand is given back only after that is opened, and then with its warning', async () => {
+  const one = makeDirectory();
+  await adopt({ directory: one.directory, mode: 'in-place', settings: {} });
+  await runProgram(['lock', one.root, '--', 'false']);
+  await runForJson(['gate', 'close', one.root, '--reason', 'I look at it']);
+  const words = ['init', '--unadopt', one.directory];
+  const closed = await runProgram(words);
+  expectFailure(
+    closed,
+    75,
+    /closed by hand: I look at it\n.*mirrorlatch gate open \S+\/known\.mirror\n/,
+  );
+  expect(lstatSync(one.directory).isSymbolicLink()).toBe(true);
+  await runForJson(['gate', 'open', one.root]);
+  const undone = await runProgram(words);
+  expect(undone.exitCode, transcript(undone)).toBe(0);
+  expect(undone.stderr).toMatch(/warning: \S+\/known may be half old, half new/);
+});
+
+test('a directory is not adopted into a mirror whose gate was closed by hand', async () => {
+  const one = makeDirectory();
+  await runForJson(['init', one.root, '--in-place']);
+  await runForJson(['gate', 'close', one.root, '--reason', 'not yet']);
+  const words = ['init', '--adopt', one.directory, '--in-place'];
+  expectFailure(await runProgram(words), 75, /closed by hand: not yet/);
+  expect(lstatSync(one.directory).isDirectory()).toBe(true);
+  await runForJson(['gate', 'open', one.root]);
+  await runForJson(words);
+  expect(one.read()).toBe('first first first');
+});
+
 describe('Two calls at once', () => {
   const lock = { waitMs: 50_000 };
   const refusal = expect.objectContaining({ reason: expect.objectContaining({ code: 'USAGE' }) });
@@ -397,6 +429,94 @@ describe.concurrent('Adoption refuses and leaves unchanged', () => {
     await writer;
     await runForJson(['init', '--adopt', one.directory]);
   });
+
+  test('I2: a directory with a file that a process has mapped for writing, but not one with a mapped program', async () => {
+    const one = makeDirectory();
+    cpSync('/bin/sleep', join(one.source, 'sleep'));
+    renameSync(join(one.source, 'sleep'), join(one.directory, 'below/further/program'));
+    const running = execa(join(one.directory, 'below/further/program'), ['600'], { reject: false });
+    // Not by the module mmap, which keeps a descriptor of the file.
+    const script = `import ctypes, os, sys
+libc = ctypes.CDLL(None)
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+libc.mmap.restype = ctypes.c_void_p
+def shared(flags):
+    file = os.open(sys.argv[1], flags)
+    at = libc.mmap(None, 1, 1, 1, file, 0)
+    os.close(file)
+    return at
+late = shared(os.O_RDWR)
+shared(os.O_RDONLY)
+print('both', flush=True); sys.stdin.readline()
+libc.munmap(ctypes.c_void_p(late), ctypes.c_size_t(1))
+print('read-only', flush=True); sys.stdin.readline()`;
+    const writer = execa('python3', ['-c', script, join(one.directory, 'file')], { reject: false });
+    let said = '';
+    writer.stdout.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    await eventually(() => expect(said).toBe('both\n'));
+    const named = /: python\S* \(pid \d+\) may still write to \S+\/known\/file\n/;
+    await refused(one, ['--adopt', one.directory], 75, named);
+    writer.stdin.write('go on\n');
+    await eventually(() => expect(said).toBe('both\nread-only\n'));
+    await runForJson(['init', '--adopt', one.directory]);
+    expect(readlinkSync(`/proc/${running.pid}/exe`)).toMatch(/\/snapshots\/\S+\/program$/);
+    for (const process of [writer, running]) {
+      process.kill('SIGKILL');
+      await process;
+    }
+  });
+
+  test.skipIf(!mayMount)(
+    `I2: a directory that can be written to through a mount in another place${whyNoMount}`,
+    async () => {
+      const one = makeDirectory();
+      const at = join(one.home, 'it is');
+      mkdirSync(at);
+      const adopting = [process.execPath, bin, 'init', '--adopt', one.directory];
+      // In a namespace of its own, because another test that makes one would keep a copy of the mount.
+      const inNamespace = (script: string, ...words: string[]) =>
+        startProcess(['unshare', '--mount', 'sh', '-c', script, 'sh', ...words]).result;
+      const bound = await inNamespace(
+        `mount --bind '${one.directory}' '${at}' && "$@"`,
+        ...adopting,
+      );
+      expectFailure(bound, 78, /could still be written to through the mount \S+\/it is\n/);
+      expect(existsSync(one.root)).toBe(false);
+      const detach = /Detach it with: (.*?)\. Then/.exec(bound.stderr)?.[1];
+      expect(detach).toBe(`umount '${at}'`);
+
+      const readOnly = await inNamespace(
+        `mount --bind -o ro '${one.directory}' '${at}' && mount --bind '${one.directory}' '${at}' && ${detach} && "$@"`,
+        ...adopting,
+      );
+      expect(readOnly.exitCode, transcript(readOnly)).toBe(0);
+    },
+  );
+
+  test.skipIf(!mayMount)(
+    `I2: a directory that a process has mounted for itself, unless it is read-only there${whyNoMount}`,
+    async () => {
+      const one = makeDirectory();
+      const at = join(one.home, 'it is');
+      mkdirSync(at);
+      const script = `mount --bind '${one.directory}' '${at}' && echo mounted && read -r _ && mount -o remount,bind,ro '${at}' && echo again && read -r _`;
+      const container = execa('unshare', ['--mount', 'sh', '-c', script], { reject: false });
+      let said = '';
+      container.stdout.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+      });
+      await eventually(() => expect(said).toBe('mounted\n'));
+      const named = /: sh \(pid \d+\) may still write to \S+\/known\n/;
+      await refused(one, ['--adopt', one.directory], 75, named);
+      container.stdin.write('\n');
+      await eventually(() => expect(said).toBe('mounted\nagain\n'));
+      await runForJson(['init', '--adopt', one.directory]);
+      container.kill('SIGKILL');
+      await container;
+    },
+  );
 
   test('a directory in which an rsync is running', async () => {
     const one = makeDirectory();

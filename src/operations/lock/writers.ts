@@ -1,17 +1,17 @@
 import { MirrorlatchError, NOTHING_PUBLISHED } from '../../errors.ts';
 import { describeProcesses, type NamedProcess } from '../../mirror/lock-state.ts';
-import { type Attachment, attachmentsOf } from '../../system/attachments.ts';
+import { type Attachment, attachmentsOf, describeAttachments } from '../../system/attachments.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { refuseMountsWithin } from '../../system/mounts.ts';
 import { pause } from '../../system/pause.ts';
 import {
+  mayWriteBy,
   pathsInUse,
   processesHoldingFlock,
   processesWithVariables,
   processName,
   processStartTicks,
   sessionOf,
-  sharesOurMounts,
 } from '../../system/proc.ts';
 
 /** By this variable a command finds its tree, and mirrorlatch what the command left running. */
@@ -133,11 +133,10 @@ function refuseOtherThanTree(path: string): void {
 
 function refuseAttachments(attachments: readonly Attachment[], tree: string, then: string): void {
   if (attachments.length === 0) return;
-  const names = attachments.map(({ name }) => name).join(' and ');
-  const detach = attachments.map((attachment) => attachment.detach).join(' && ');
+  const { name, detach } = describeAttachments(attachments);
   throw new MirrorlatchError(
     'UNAVAILABLE',
-    `${tree} could still be written to through ${names}${NOTHING_PUBLISHED}`,
+    `${tree} could still be written to through ${name}${NOTHING_PUBLISHED}`,
     { hint: `Detach it with: ${detach}. ${then}` },
   );
 }
@@ -173,13 +172,10 @@ function startedFor(tree: string, path = tree): number[] {
   });
 }
 
-/**
- * The processes that stand in the tree or have something in it open for writing or mapped, however
- * they came there. A mount that everybody sees says nothing of the process that is named with it.
- */
+/** The processes that stand in the tree or have something in it open or mapped for writing. */
 function writingIn(tree: string): number[] {
   return pathsInUse(tree)
-    .filter(({ pid, use, mayWrite }) => mayWrite && !(use === 'mount' && sharesOurMounts(pid)))
+    .filter(mayWriteBy)
     .map(({ pid }) => pid);
 }
 
