@@ -170,7 +170,7 @@ export function isOurAncestor(pid: number): boolean {
 }
 
 /** Whether a process sees the same mounts as this one; undefined if that cannot be seen. */
-export function sharesOurMounts(pid: number): boolean | undefined {
+function sharesOurMounts(pid: number): boolean | undefined {
   const namespace = link(`/proc/${threadOf(pid)}/ns/mnt`);
   return namespace === undefined ? undefined : namespace === link('/proc/self/ns/mnt');
 }
