@@ -37,6 +37,10 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
       case 'unrecorded-publication':
         recordFlip(layout);
         break;
+      case 'lost-previous':
+        lock.replaceLink(layout.previous, snapshotLink(finding.id));
+        syncDirectory(layout.root);
+        break;
       case 'unpublished-snapshot':
         takeBack(layout, finding.id);
         break;

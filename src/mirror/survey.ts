@@ -35,6 +35,8 @@ export type Finding =
   | { kind: 'missing-current'; id: string }
   /** `current` was flipped, but history does not record it. */
   | { kind: 'unrecorded-publication'; id: string }
+  /** `previous` names what is current, as within a flip. By history it named this snapshot. */
+  | { kind: 'lost-previous'; id: string }
   | { kind: 'missing-lease'; id: string }
   /** A process keeps the lease locked exclusively, and so keeps readers from holding the snapshot. */
   | { kind: 'locked-lease'; id: string; processes: NamedProcess[] }
@@ -100,6 +102,8 @@ export function survey(layout: Layout): Finding[] {
   if (unrecorded !== undefined) {
     findings.push({ kind: 'unrecorded-publication', id: unrecorded.id });
   }
+  const previous = lostPrevious(layout, history);
+  if (previous !== undefined) findings.push({ kind: 'lost-previous', id: previous });
   const path = halfAdopted(layout) ?? lostPath(layout);
   if (path !== undefined) findings.push({ kind: 'unfinished-adoption', path });
   const diverted = divertedPath(layout);
@@ -217,6 +221,18 @@ function lostCurrent(layout: Layout, history: readonly HistoryEntry[]): string |
     return undefined;
   const id = history.findLast(isFlip)?.id;
   return id !== undefined && lstatIfThere(layout.snapshot(id))?.isDirectory() ? id : undefined;
+}
+
+/**
+ * What `previous` named before a flip that was killed between its two renames; undefined unless that
+ * snapshot is there. A flip that is under way looks the same.
+ */
+export function lostPrevious(layout: Layout, history: readonly HistoryEntry[]): string | undefined {
+  const current = currentId(layout);
+  if (current === undefined || previousId(layout) !== current) return undefined;
+  const last = history.findLast(isFlip);
+  if (last?.id !== current || last.previous === null) return undefined;
+  return snapshotIds(layout).find((id) => id === last.previous);
 }
 
 /**

@@ -11,7 +11,7 @@ import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
 import { servedId } from '../mirror/served-directory.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
-import { isOfPerson, snapshotIds, unrecordedFlip } from '../mirror/survey.ts';
+import { isOfPerson, lostPrevious, snapshotIds, unrecordedFlip } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { lstatIfThere, syncDirectory } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
@@ -166,12 +166,12 @@ function obstacleByMount(layout: Layout, id: string): string | undefined {
 }
 
 function datedSnapshots(layout: Layout): DatedSnapshot[] {
-  // A dry run comes before the recovery that records it.
+  // A dry run comes before the recovery that records it, and that restores `previous`.
   const recorded = readHistory(layout);
   const unrecorded = unrecordedFlip(layout, recorded);
   const history = unrecorded === undefined ? recorded : [...recorded, unrecorded];
   const current = currentId(layout);
-  const previous = previousId(layout);
+  const previous = lostPrevious(layout, history) ?? previousId(layout);
   const served = servedId(layout);
   const isForeign = isOfPerson(layout, history);
   const ids = snapshotIds(layout).filter((id) => !isForeign(id));

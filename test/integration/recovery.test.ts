@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -254,6 +255,28 @@ describe('after a power cut', () => {
       expect(sent().get('c-whole')).toBeLessThan(size / 20);
     },
   );
+});
+
+test('a kill between the two renames of a flip costs no snapshot: previous names again what it did', async () => {
+  const mirror = await twoSnapshots();
+  const previous = join(mirror.root, 'previous');
+  rmSync(previous);
+  symlinkSync('snapshots/second', previous);
+  const status = await runProgram(['status', mirror.root]);
+  expect(status.exitCode, transcript(status)).toBe(69);
+  expect(status.stdout).toMatch(/left previous at what is current; it named snapshot first;/);
+
+  const nothing = '--keep-last 1 --keep-within 0 --grace 0'.split(' ');
+  for (const words of [['--dry-run'], []]) {
+    const result = await runForJson(['prune', mirror.root, ...nothing, ...words]);
+    expect(result).toMatchObject({
+      removed: [],
+      kept: [{ id: 'first', reasons: ['is previous'] }, { id: 'second' }],
+    });
+  }
+  expect(readlinkSync(previous)).toBe('snapshots/first');
+  await isWhole(mirror);
+  expect(await runForJson(['rollback', mirror.root])).toMatchObject({ id: 'first' });
 });
 
 test('I7: a snapshot that was renamed but not flipped is continued, not fetched again', async () => {

@@ -148,6 +148,8 @@ function describeRemains(finding: Finding): string {
       return `current is gone; it named snapshot ${finding.id}`;
     case 'unrecorded-publication':
       return `snapshot ${finding.id} was published but not recorded in history`;
+    case 'lost-previous':
+      return `an interrupted publication left previous at what is current; it named snapshot ${finding.id}`;
     case 'missing-lease':
       return `snapshot ${finding.id} has no lease file`;
     case 'locked-lease':
