@@ -110,8 +110,26 @@ function problemWith(layout: Layout, path: string): string | undefined {
 }
 
 /**
+ * Looks, before `current` is flipped to the snapshot `id`, whether `serveDirectory` may follow.
+ *
+ * @throws MirrorlatchError CONFIGURATION when something is mounted in the directory, or the directory or
+ *   something in it is somebody's.
+ */
+export async function refuseUnreplaceable(
+  layout: Layout,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const path = placeToServe(layout);
+  if (path !== undefined && !isServed(layout, path, id)) {
+    await refuseOther(layout, path, path, signal);
+  }
+}
+
+/**
  * Replaces the directory that the mirror is to serve, if any, with a clone of the snapshot `id`, unless
- * it already is one. Nothing is replaced but what the mirror put there, or an empty directory.
+ * it already is one. Nothing is replaced but what the mirror put there, or an empty directory. To learn
+ * before the clone is made whether that is so, call `refuseUnreplaceable` first.
  *
  * @param graceMs how long an earlier clone stays whose readers may be invisible.
  * @throws MirrorlatchError LOCK_LOST; IO or NO_SPACE when the clone fails; CONFIGURATION when
@@ -127,7 +145,6 @@ export async function serveDirectory(
   forgetUnused(layout, graceMs);
   const wanted = placeToServe(layout);
   if (wanted === undefined || isServed(layout, wanted, id)) return;
-  await refuseOther(layout, wanted, wanted, signal);
   const inherit = [lock.descriptor];
   const fresh = stagedClone(layout, id + SERVED);
   const snapshot = layout.snapshot(id);
@@ -156,13 +173,7 @@ function placeToServe(layout: Layout): string | undefined {
   const path = readSettings(layout)?.serveAt;
   if (path === undefined) return undefined;
   const parent = dirname(path);
-  const real = realPathToBe(parent);
-  const refusal =
-    real === parent
-      ? lstatIfThere(parent) && !areOnOneMount(parent, layout.staging)
-        ? `${parent} is on another mount than the mirror`
-        : undefined
-      : `${parent} leads to ${real} now`;
+  const refusal = problemOnTheWay(layout, parent);
   if (refusal !== undefined) {
     throw new MirrorlatchError('CONFIGURATION', `${path} cannot be served: ${refusal}`, {
       hint: hintToStop(layout),
@@ -170,6 +181,14 @@ function placeToServe(layout: Layout): string | undefined {
   }
   refuseMountsWithin(path, 'replaced');
   return path;
+}
+
+function problemOnTheWay(layout: Layout, parent: string): string | undefined {
+  const real = realPathToBe(parent);
+  if (real !== parent) return `${parent} leads to ${real} now`;
+  if (lstatIfThere(parent) === undefined) return `the directory ${parent} does not exist`;
+  const isNear = areOnOneMount(parent, layout.staging);
+  return isNear ? undefined : `${parent} is on another mount than the mirror`;
 }
 
 function hintToStop({ root }: Layout): string {
@@ -180,20 +199,26 @@ function isServed(layout: Layout, path: string, id: string): boolean {
   return madeOf(layout, path, path) === id;
 }
 
-/** The directory that a mirror is to serve, and the snapshot of which it is a clone now, if any. */
+/** The directory that a mirror is to serve. */
 export interface ServedDirectory {
   path: string;
+  /** The snapshot of which it is a clone now; null if the mirror did not put there what lies there. */
   id: string | null;
+  /** What the mirror had put there is gone, or has been replaced. */
+  isLost: boolean;
 }
 
 /** @returns undefined for a mirror that serves none. */
 export function servedDirectory(layout: Layout): ServedDirectory | undefined {
   const path = readSettings(layout)?.serveAt;
-  return path === undefined ? undefined : { path, id: madeOf(layout, path, path) ?? null };
+  if (path === undefined) return undefined;
+  const id = madeOf(layout, path, path) ?? null;
+  return { path, id, isLost: id === null && Object.keys(known(layout, path)).length > 0 };
 }
 
 /** The directory and what is in it, for people. */
-export function describeServed({ path, id }: ServedDirectory): string {
+export function describeServed({ path, id, isLost }: ServedDirectory): string {
+  if (isLost) return `${path}, but what the mirror had put there is gone or replaced`;
   return id === null ? `${path}, which the next sync fills` : `${path}, a clone of ${id}`;
 }
 
@@ -271,7 +296,7 @@ async function refuseOther(
     layout,
     path,
     `${names.join(', ')}${more} in it ${added.length === 1 ? 'was' : 'were'} not put there`,
-    'Move that elsewhere, and sync again',
+    'Move that elsewhere first',
   );
 }
 

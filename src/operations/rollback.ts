@@ -5,6 +5,7 @@ import type { Layout } from '../mirror/layout.ts';
 import { openMirrorWithSnapshots } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import type { Settings } from '../mirror/records.ts';
+import { refuseUnreplaceable } from '../mirror/served-directory.ts';
 import { changeSettings, describeHold } from '../mirror/settings.ts';
 import { isOfPerson, snapshotIds } from '../mirror/survey.ts';
 import { processUser } from '../system/proc.ts';
@@ -42,7 +43,8 @@ export interface RollbackResult {
 /**
  * Points `current` at an earlier snapshot, by the same flip that publishes.
  *
- * @throws MirrorlatchError BUSY while a sync runs, USAGE when there is no such snapshot.
+ * @throws MirrorlatchError BUSY while a sync runs, USAGE when there is no such snapshot, CONFIGURATION when
+ *   the served directory cannot be replaced: then nothing has changed.
  */
 export async function rollback(options: RollbackOptions): Promise<RollbackResult> {
   const { root, lock, signal, onEvent } = options;
@@ -55,6 +57,7 @@ export async function rollback(options: RollbackOptions): Promise<RollbackResult
     if (options.release) return released(writer);
     const id = wantedId(writer, options, asked);
     if (id === undefined || !snapshotIds(layout).includes(id)) throw noSnapshot(layout, id);
+    await refuseUnreplaceable(layout, id, writer.signal);
     warnOfPerson(writer, id);
     const { hold } = options.hold === undefined ? writer.settings : held(writer, options.hold);
     await publishAgain(writer, id);

@@ -133,12 +133,14 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const syncedAt =
     history.findLast(({ event }) => event === 'published' || event === 'unchanged')?.at ?? null;
   const isStale = maxAgeMs !== undefined && ageOf(syncedAt) > maxAgeMs;
+  const served = servedDirectory(layout);
   const problems = [
     ...(current === null ? [whyNothingIsCurrent(snapshots)] : []),
     ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
     ...(isStale ? ['it is stale'] : []),
     ...(state.kind === 'free' || isBusy ? [] : ['the holder of the lock is dead']),
     ...problemsOf(findings, lastSync),
+    ...(served && !isBusy && !isInsideGuard ? problemsOfServed(served, current) : []),
   ];
   return {
     root: layout.root,
@@ -159,7 +161,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     damagedHistoryLines: damaged,
     syncedAt,
     hold: settings.hold ?? null,
-    served: servedDirectory(layout) ?? null,
+    served: served ?? null,
     closedMode: (current && modeIfClosed(current.path)) ?? null,
     problems,
     isHealthy: problems.length === 0,
@@ -186,6 +188,16 @@ function problemsOf(findings: readonly Finding[], lastSync: HistoryEntry | null)
       : [gate.isClosedByHand ? 'its gate is closed' : 'guarded readers wait']),
     ...(others.length > 0 ? ['something was left behind'] : []),
   ];
+}
+
+/** A new one is filled by the next sync. */
+function problemsOfServed(
+  { path, id, isLost }: ServedDirectory,
+  current: SnapshotInfo | null,
+): string[] {
+  if (isLost) return [`${path} is not what the mirror put there`];
+  const isOther = id !== null && current !== null && id !== current.id;
+  return isOther ? [`${path} is a clone of another snapshot than the current one`] : [];
 }
 
 function whyNothingIsCurrent(snapshots: readonly SnapshotInfo[]): string {

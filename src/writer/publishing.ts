@@ -5,7 +5,11 @@ import { type Layout, LIVE } from '../mirror/layout.ts';
 import type { LeftOut } from '../mirror/left-out.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { publish, publishInPlace, republish, syncFilesystem } from '../mirror/publication.ts';
-import { serveDirectory } from '../mirror/served-directory.ts';
+import {
+  refuseUnreplaceable,
+  serveDirectory,
+  servedDirectory,
+} from '../mirror/served-directory.ts';
 import { describeHold } from '../mirror/settings.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { lstatIfThere } from '../system/files.ts';
@@ -112,6 +116,7 @@ export async function publishNew(
   tree?: string,
 ): Promise<Published> {
   beginPublishing(writer);
+  await refuseUnreplaceable(writer.layout, id, writer.signal);
   writer.recordPublication(await publish(writer.layout, writer.lock, id, figures, tree));
   tidy();
   await serve(writer, id);
@@ -129,13 +134,14 @@ function published({ layout, before }: Writer, id: string): Published {
   return { outcome: 'published', id, previous: before ?? null, path: layout.snapshot(id) };
 }
 
-/** Points `current` at a snapshot that was published before. */
+/** Points `current` at a snapshot that was published before. Call `refuseUnreplaceable` first. */
 export async function publishAgain(writer: Writer, id: string): Promise<void> {
   if (id !== writer.before) {
     beginPublishing(writer);
     writer.recordPublication(republish(writer.layout, writer.lock, id));
   }
-  await serve(writer, id);
+  // Before the user repeats that, a sync may change what is current.
+  await serve(writer, id, id);
 }
 
 /**
@@ -148,6 +154,7 @@ export async function confirmCurrent(
   id: string,
   leftOut: readonly LeftOut[] = [],
 ): Promise<Unchanged> {
+  await refuseUnreplaceable(writer.layout, id, writer.signal);
   await serve(writer, id);
   writer.lock.assertHeld();
   appendHistory(writer.layout, { event: 'unchanged', at: now(), current: id, ...ifAny(leftOut) });
@@ -206,16 +213,33 @@ export async function whileFlushing<Result>(
 /**
  * Brings the served directory, where the mirror has one, up to the snapshot that is current. If that
  * fails time and again, old snapshots go all the same.
+ *
+ * @param name what the user gives to `rollback` to bring the directory up later.
  */
-async function serve(writer: Writer, id: string): Promise<void> {
+async function serve(writer: Writer, id: string, name = 'current'): Promise<void> {
   const { layout, lock, policy, signal } = writer;
   if (id === LIVE) return;
   try {
     await serveDirectory(layout, lock, id, { graceMs: policy.retention.graceMs, signal });
   } catch (error) {
     if (writer.mayPrune && lock.isHeld) pruneQuietly(writer);
-    throw error;
+    throw notServed(writer, id, name, error);
   }
+}
+
+/** The error when `current` names a snapshot that the served directory does not hold. */
+function notServed({ layout, lock, failure }: Writer, id: string, name: string, cause: unknown) {
+  const error = asMirrorlatchError(lock.causeOf(cause), failure);
+  const served = servedDirectory(layout);
+  if (error.code === 'LOCK_LOST' || served === undefined || served.id === id) return error;
+  const { code, message, hint, details } = error;
+  const other = served.id === null ? 'does not hold it' : `still serves ${served.id}`;
+  const again = `mirrorlatch rollback ${[layout.root, name].map(quoteForSh).join(' ')}`;
+  return new MirrorlatchError(code, `${id} is current, but ${served.path} ${other}: ${message}`, {
+    hint: `Once that is mended, run: ${again}${hint === undefined ? '' : `. ${hint}`}`,
+    cause,
+    details,
+  });
 }
 
 function chooseId({ layout, settings }: Writer, { id, at }: WantedName): string {

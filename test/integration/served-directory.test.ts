@@ -44,6 +44,11 @@ async function serving() {
   return mirror;
 }
 
+/** A PATH with which the snapshot that is to be served cannot be cloned. */
+function withoutClone({ home }: SmallMirror): string {
+  return standInFor('cp', join(home, 'without'), 'case "$*" in *+served*) exit 1 ;; esac');
+}
+
 /** Puts a directory with a file of one's own at a path. */
 function putOwn(path: string): void {
   mkdirSync(path);
@@ -72,6 +77,7 @@ describe('A served directory', () => {
       renameSync(mirror.www, `${mirror.www}.ours`);
       putOwn(mirror.www);
       expectFailure(await runProgram([verb, mirror.root]), 78, notOurs);
+      expect(mirror.linked('current')).toBe('second');
       expect(readdirSync(mirror.www)).toEqual(['KEEP']);
       expect(mirror.read(`${mirror.www}.ours`)).toBe('second');
     },
@@ -86,7 +92,8 @@ describe('A served directory', () => {
     for (const id of ['third', 'fourth', 'fifth']) {
       mirror.change({ file: id });
       const result = await runProgram(['sync', mirror.root, '--id', id, ...rules]);
-      expectFailure(result, 78, named, /Move that elsewhere, and sync again\. To serve/);
+      expectFailure(result, 78, named, /Move that elsewhere first\. To serve/);
+      expect(mirror.linked('current')).toBe('second');
     }
     expect(mirror.read()).toBe('second');
     for (const [at, name] of ['HEADER.html', 'below/uploads'].entries()) {
@@ -94,7 +101,75 @@ describe('A served directory', () => {
     }
     await mirror.sync(...rules);
     expect(mirror.read()).toBe('fifth');
-    expect(mirror.snapshots()).toEqual(['fifth', 'fourth']);
+    expect(mirror.read(join(mirror.root, 'current'))).toBe('fifth');
+  });
+
+  test('that cannot be replaced keeps rollback and its hold from changing anything, also when repeated', async () => {
+    const mirror = await serving();
+    const mine = join(mirror.www, 'mine');
+    writeFileSync(mine, 'mine');
+    const settings = mirror.settings();
+    for (const hold of [[], [], ['--hold', 'bad'], ['--hold', 'bad']]) {
+      const result = await runProgram(['rollback', mirror.root, ...hold]);
+      expectFailure(result, 78, /www is not replaced: mine in it was not put there/);
+      expect(mirror.linked('current')).toBe('second');
+      expect(mirror.settings()).toEqual(settings);
+    }
+    rmSync(mine);
+    await runForJson(['rollback', mirror.root, '--hold', 'bad']);
+    expect(mirror.linked('current')).toBe('first');
+    expect(mirror.read()).toBe('first');
+  });
+
+  test.each([
+    ['rollback', 'first'],
+    ['sync', 'current'],
+  ])(
+    'that %s cannot fill after its flip is a problem in status, until the command that it names has run',
+    async (verb, name) => {
+      const mirror = await serving();
+      mirror.change({ file: 'third' });
+      const options = verb === 'sync' ? ['--id', 'third'] : ['--hold', 'bad'];
+      const current = verb === 'sync' ? 'third' : 'first';
+      const result = await runProgram([verb, mirror.root, ...options], {
+        env: { PATH: withoutClone(mirror) },
+      });
+      expectFailure(
+        result,
+        74,
+        new RegExp(`${current} is current, but \\S+/www still serves second: `),
+      );
+      expect(mirror.linked('current')).toBe(current);
+      const ill = await runProgram(['status', mirror.root]);
+      expect(ill.exitCode, transcript(ill)).toBe(69);
+      expect(ill.stdout).toMatch(
+        /^why .*\/www is a clone of another snapshot than the current one$/m,
+      );
+      const again = `mirrorlatch rollback ${mirror.root} ${name}`;
+      expect(result.stderr).toMatch(`Once that is mended, run: ${again}`);
+      await runForJson(again.split(' ').slice(1));
+      expect(mirror.read()).toBe(current);
+      expect(mirror.linked('current')).toBe(current);
+      expect(mirror.settings()['hold'] !== undefined).toBe(verb === 'rollback');
+      const cured = await runProgram(['status', mirror.root]);
+      expect(cured.stdout).not.toMatch(/^why .*\/www/m);
+    },
+  );
+
+  test.each([
+    ['was removed', () => {}],
+    ['is a symlink now', (www: string) => symlinkSync('/tmp', www)],
+    ["is somebody's now", putOwn],
+  ])('that %s is a problem in status', async (_, replace) => {
+    const mirror = await serving();
+    rmSync(mirror.www, { recursive: true });
+    replace(mirror.www);
+    const ill = await runProgram(['status', mirror.root]);
+    expect(ill.exitCode, transcript(ill)).toBe(69);
+    expect(ill.stdout).toMatch(/^why .*\/www is not what the mirror put there$/m);
+    expect(ill.stdout).toMatch(
+      /^serves .*\/www, but what the mirror had put there is gone or replaced$/m,
+    );
   });
 
   test('is not looked for where a symlink leads that took the place of its parent', async () => {
@@ -110,6 +185,9 @@ describe('A served directory', () => {
     mirror.change({ file: 'second' });
     expectFailure(await runProgram(['sync', mirror.root]), 78, /parent leads to \S+\/victim now/);
     expect(readdirSync(join(victim, 'www'))).toEqual([]);
+    rmSync(parent);
+    expectFailure(await runProgram(['sync', mirror.root]), 78, /parent does not exist/);
+    expect(mirror.linked('current')).toBe('first');
   });
 
   test('is remembered by its real path', async () => {
@@ -172,17 +250,16 @@ describe('A served directory', () => {
     expect(mirror.read()).toBe('second');
   });
 
-  test('that cannot be replaced does not keep old snapshots from being pruned', async () => {
+  test('that cannot be made anew does not keep old snapshots from being pruned', async () => {
     const mirror = await serving();
-    // Often with its inode number.
-    rmSync(mirror.www, { recursive: true });
-    putOwn(mirror.www);
+    const env = { PATH: withoutClone(mirror) };
     for (const id of ['third', 'fourth', 'fifth']) {
       mirror.change({ file: id });
       const rules = ['--keep-last', '2', '--grace', '0'];
-      expectFailure(await runProgram(['sync', mirror.root, '--id', id, ...rules]), 78, notOurs);
+      const result = await runProgram(['sync', mirror.root, '--id', id, ...rules], { env });
+      expectFailure(result, 74, /is current, but/);
     }
-    expect(mirror.snapshots()).toEqual(['fifth', 'fourth']);
+    expect(mirror.snapshots()).toEqual(['fifth', 'fourth', 'second']);
   });
 
   test('in the source, or around it, is refused by init and by sync', async () => {
