@@ -240,20 +240,27 @@ ml_read_outer() {
 
 # ml_find_outer ROOT: set ml_outer_pin to the pin around this command that holds the mirror ROOT: namespace, none, or cwd,
 # which holds ml_outer_id. The environment may be cleaned, outlive its pin, as in an at(1) job, or be made up. So it tells
-# only of a tree that mirrorlatch did not make, which has no leases.
+# only of a tree that mirrorlatch did not make, which has no leases, and of what a holder holds that is another user's.
 ml_find_outer() {
   ml_outer_pin=namespace
   ! ml_is_view "$1" || return 0
-  ml_outer_pin=cwd ml_m=1
+  ml_outer_pin=cwd
   if [ -d "$1/.mirrorlatch" ]; then
     ! ml_find_lease "$1" || return 0
-  else
-    while ml_read_outer "$ml_m"; do
-      if [ "$ml_outer_root" = "$1" ] && ml_is_in_force; then return 0; fi
-      ml_m=$((ml_m + 1))
-    done
+  elif ml_is_told "$1" && ml_is_in_force; then
+    return 0
   fi
   ml_outer_pin=none
+}
+
+# ml_is_told ROOT: ml_read_outer for the mirror ROOT; false if the environment tells nothing of it.
+ml_is_told() {
+  ml_m=1
+  while ml_read_outer "$ml_m"; do
+    [ "$ml_outer_root" != "$1" ] || return 0
+    ml_m=$((ml_m + 1))
+  done
+  return 1
 }
 
 # ml_find_lease ROOT: set ml_outer_id to the snapshot of ROOT whose lease this process or an ancestor has open, as the
@@ -266,7 +273,17 @@ ml_find_lease() {
   done
   ml_pid=${MIRRORLATCH_HOLDER-}
   case $ml_pid in '' | *[!0-9]*) return 1 ;; esac
-  ml_has_lease "$1"
+  ! ml_has_lease "$1" || return 0
+  # It has a standard input, for those who may look at its descriptors. Another user may see at most its arguments.
+  if [ -e "/proc/$ml_pid/fd/0" ] || ! ml_is_told "$1"; then return 1; fi
+  case $(LC_ALL=C kill -0 "$ml_pid" 2>&1) in '' | *'not permitted'*) ;; *) return 1 ;; esac
+  grep -qe --release-on-exit "/proc/$ml_pid/cmdline" 2>/dev/null
+  case $? in
+  0) return 0 ;;
+  1) return 1 ;; # Another process has its pid now.
+  esac
+  ml_fail "$1 may be pinned already: this user cannot see process $ml_pid, which MIRRORLATCH_HOLDER names" \
+    'Run this guard as the user of the guard around it, or pin the mirror anew with: env -u MIRRORLATCH_HOLDER ...'
 }
 
 # ml_has_lease ROOT: the same for the process ml_pid. Leases are empty files.

@@ -1,6 +1,7 @@
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { expectFailure } from '../../support/expect-failure.ts';
 import {
   guardedCallers,
   guards,
@@ -8,11 +9,14 @@ import {
   oneOfEachKind,
   runGuarded,
 } from '../../support/guards.ts';
-import { transcript } from '../../support/program.ts';
+import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
+import { nobodyRunsTheProgram, transcript } from '../../support/program.ts';
 import { mirrorsWith } from '../../support/small-mirror.ts';
 
 const mirrors = mirrorsWith('first', 'second', 'third');
 const pins = ['namespace', 'cwd'];
+const whyNotRoot = runsAsRoot ? '' : ' (skipped: only root starts guards of several users)';
+const whyNoMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN mounts)';
 const look = inShell(
   'echo "$MIRRORLATCH_ID $MIRRORLATCH_PIN" && cat "$PWD/file" && ls "$MIRRORLATCH_ROOT/snapshots"',
 );
@@ -123,6 +127,54 @@ describe('a guard inside a cwd pin', () => {
       expect(dropped.stdout, transcript(dropped)).toBe('third namespace\nthirdthird\n');
     }
   });
+
+  const anotherUser = [
+    'setpriv',
+    ...[`--reuid=${nobody.uid}`, `--regid=${nobody.gid}`],
+    '--clear-groups',
+  ];
+  const guardsOfNobody = guards.filter(
+    (guard) => guard !== oneOfEachKind[0] || nobodyRunsTheProgram,
+  );
+
+  test.skipIf(!runsAsRoot)(
+    `of --release-on-exit keeps the outer snapshot for another user, who may not look at its holder${whyNotRoot}`,
+    async () => {
+      const { root } = await mirrors();
+      const show = inShell('echo "$MIRRORLATCH_ID" && cat file');
+      for (const guard of guardsOfNobody) {
+        const inner = guard.around(root, ['--pin', 'cwd'], show);
+        const inside = async (...words: string[]) => {
+          const outer = [...anotherUser, ...words, ...inShell('cd / && "$@"', ...inner)];
+          const options = ['--pin', 'cwd', '--snapshot', 'first', '--release-on-exit'];
+          const result = await runGuarded(guard, root, outer, { options });
+          return result.exitCode === 0 ? result.stdout : transcript(result);
+        };
+        expect(await inside()).toBe('first\nfirst');
+        // What an at(1) job may find: the holder is gone, or its pid is that of another process.
+        for (const other of [1, 2 ** 30]) {
+          expect(await inside('env', `MIRRORLATCH_HOLDER=${other}`)).toBe('third\nthird');
+        }
+      }
+    },
+  );
+
+  test.skipIf(!mayMount)(
+    `of --release-on-exit ends with 125 where another user cannot even see its holder${whyNoMount}`,
+    async () => {
+      const { root } = await mirrors();
+      for (const guard of guardsOfNobody) {
+        const inner = guard.around(root, ['--pin', 'cwd'], ['cat', 'file']);
+        const hidden = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"';
+        const result = await runGuarded(guard, root, [...anotherUser, ...inner], {
+          options: ['--pin', 'cwd', '--snapshot', 'first', '--release-on-exit'],
+          through: ['unshare', '--mount', ...inShell(hidden)],
+        });
+        expectFailure(result, 125, /may be pinned already: .*, which MIRRORLATCH_HOLDER names/);
+        expect(result.stdout).toBe('');
+      }
+    },
+  );
 });
 
 describe('nested guards of one mirror', () => {
