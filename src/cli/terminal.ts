@@ -1,3 +1,4 @@
+import { LIVE } from '../mirror/layout.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { showBytes } from '../mirror/units.ts';
 import type { OnEvent, OperationEvent, Phase } from '../writer/events.ts';
@@ -82,6 +83,11 @@ export function describeChanges(plan: PlanFigures): string {
   const others =
     otherChanges === 0 ? '' : `, ${otherChanges} other (directories, links and attributes)`;
   return `${newFiles} new, ${changedFiles} changed, ${deletedFiles} deleted${others}`;
+}
+
+/** What was published. The one tree of an in-place mirror has no name of its own for people. */
+export function nameOfTree(id: string): string {
+  return id === LIVE ? 'the tree' : id;
 }
 
 /** Where nothing was new: what became of the name that the user gave to the snapshot. */

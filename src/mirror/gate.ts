@@ -109,12 +109,21 @@ export async function behindGate<Result>(
 function leftUnfinished(error: unknown, { root }: Layout, by: string): MirrorlatchError {
   const failure = asMirrorlatchError(error, `the ${by} of ${root} failed`);
   const { code, message, hint, cause, details } = failure;
-  const now = `The tree may be half old, half new now: guarded readers wait until a ${by} succeeds.`;
+  const now = `The tree may be half old, half new now: guarded readers wait until ${whatCleans(by)} succeeds.`;
   return new MirrorlatchError(code, message.replace(NOTHING_PUBLISHED, ''), {
     hint: hint === undefined ? now : `${now} ${hint}`,
     cause,
     details,
   });
+}
+
+/**
+ * What makes a dirty tree whole again, by its success.
+ *
+ * @param by the command that left the tree dirty.
+ */
+export function whatCleans(by: string): string {
+  return by === 'lock' ? 'a lock or a sync' : `a ${by}`;
 }
 
 /** The state of the tree when the gate is closed. */

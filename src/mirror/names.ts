@@ -1,3 +1,5 @@
+import { quoteForSh } from '../system/quote.ts';
+
 /** Control characters, line and paragraph separators, and what changes the direction of text. */
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 
@@ -26,6 +28,11 @@ function escaped(character: string): string {
   const code = character.charCodeAt(0);
   const digits = code.toString(16);
   return code < 0x100 ? `\\x${digits.padStart(2, '0')}` : `\\u${digits.padStart(4, '0')}`;
+}
+
+/** A printable name within a line of text, quoted if it would be read as a part of that line. */
+export function nameInLine(name: string): string {
+  return /^\s|\s$|[,:] /.test(name) ? quoteForSh(name) : name;
 }
 
 /**

@@ -33,7 +33,7 @@ export function applyRetention(
     if (isPrevious) reasons.push('is previous');
     if (isServed) reasons.push('is what the served directory was made of');
     if (last.has(id))
-      reasons.push(keepLast === 1 ? 'is the last' : `is one of the last ${keepLast}`);
+      reasons.push(keepLast === 1 ? 'is the newest' : `is one of the newest ${keepLast}`);
     if (isRecent(publishedAt, keepWithinMs, now)) reasons.push('was published recently');
     if (!isCurrent && isRecent(supersededAt, graceMs, now))
       reasons.push('is within its grace time');

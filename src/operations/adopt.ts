@@ -1,4 +1,4 @@
-import { realpathSync, rmSync } from 'node:fs';
+import { readdirSync, realpathSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { giveBack, hintToLink, rootBehind, takeIn } from '../mirror/adoption.ts';
@@ -50,6 +50,11 @@ export interface AdoptOptions extends UnadoptOptions {
   settings: SettingsOptions;
 }
 
+export interface Adopted extends Mirror {
+  /** An earlier call has adopted the directory. */
+  wasAdopted: boolean;
+}
+
 /**
  * Turns the target of an rsync into a mirror without copying a byte: its tree becomes the first
  * snapshot, or the tree of an in-place mirror, and a symlink to `current` takes its old path.
@@ -58,7 +63,7 @@ export interface AdoptOptions extends UnadoptOptions {
  *
  * @throws MirrorlatchError when the directory cannot be adopted, which leaves it unchanged.
  */
-export async function adopt(options: AdoptOptions): Promise<Mirror> {
+export async function adopt(options: AdoptOptions): Promise<Adopted> {
   const directory = realPathOf(options.directory);
   const root = realPathToBe(resolve(options.root ?? `${directory}.mirror`));
   const found = findMirror(root);
@@ -78,7 +83,7 @@ async function takeOrFinish(
   root: string,
   found: Mirror | undefined,
   options: AdoptOptions,
-): Promise<Mirror> {
+): Promise<Adopted> {
   if (found?.settings.adopted === directory && !lstatIfThere(directory)?.isDirectory()) {
     return finishAdoption(found, directory, options);
   }
@@ -91,6 +96,7 @@ async function takeOrFinish(
   if (options.mode !== 'in-place') refuseProtectingRules(given.rsyncOptions ?? []);
   const { layout } = found ?? createMirror(root, given, { mode: options.mode });
   warnOfOwner(directory, root, options.onEvent);
+  warnOfEmpty(directory, root, options.onEvent);
   const failure = `${directory} cannot be adopted`;
   const session = { ...sessionOptions(options), command: 'adopt', failure };
   const { result } = await withWriter(layout, session, (writer) => {
@@ -113,7 +119,7 @@ async function takeOrFinish(
     else makeLease(layout, id);
     const at = new Date().toISOString();
     writer.recordPublication({ event: 'published', at, id, previous: null, source: directory });
-    return { layout, settings: changed };
+    return { layout, settings: changed, wasAdopted: false };
   });
   return result;
 }
@@ -124,6 +130,13 @@ function warnOfOwner(directory: string, root: string, onEvent: OnEvent = () => {
   const us = process.geteuid?.() ?? owner;
   if (owner === us) return;
   const message = `${directory} belongs to ${userName(owner)}, but the mirror ${root} to ${userName(us)}, who alone can sync it`;
+  onEvent({ kind: 'warning', message });
+}
+
+/** It may be the mount point of a disk that is not mounted. */
+function warnOfEmpty(directory: string, root: string, onEvent: OnEvent = () => {}): void {
+  if (readdirSync(directory).length > 0) return;
+  const message = `${directory} is empty, and so is what readers of the mirror ${root} see until a sync fills it`;
   onEvent({ kind: 'warning', message });
 }
 
@@ -139,7 +152,7 @@ async function finishAdoption(
   { layout }: Mirror,
   directory: string,
   options: AdoptOptions,
-): Promise<Mirror> {
+): Promise<Adopted> {
   const failure = `the adoption of ${directory} cannot be finished`;
   const session = { ...sessionOptions(options), command: 'adopt', failure };
   const given = settingsFrom(options.settings);
@@ -155,7 +168,7 @@ async function finishAdoption(
     if (isInPlace(layout) && readGate(layout).by === 'init') markWhole(layout, 'adopt');
     return changeSettings(layout, given);
   });
-  return { layout, settings: result };
+  return { layout, settings: result, wasAdopted: true };
 }
 
 /**

@@ -117,14 +117,17 @@ function snapshotOf(
 }
 
 /** The advice for a snapshot that is gone, or was never remembered. */
-function howToRemember({ roots, preset }: RunOptions, name: string): string {
+function howToRemember({ roots, command, preset }: RunOptions, name: string): string {
+  const run = `mirrorlatch run ${roots.map(quoteForSh).join(' -m ')}`;
+  const named = quoteForSh(name);
+  const [again, first] = preset
+    ? ['--preset', '--preset']
+    : [`--reuse ${named}`, `--sticky ${named}`];
+  const words = command.length === 0 ? '' : ` -- ${command.map(quoteForSh).join(' ')}`;
+  const current = `To use what is current: ${run} ${again} --or-current${words}`;
   const refresh = refreshOf(name);
-  if (refresh === undefined) {
-    return `Use --or-current, or first run what fetches the lists with --sticky ${name}.`;
-  }
-  const mirrors = roots.map(quoteForSh).join(' -m ');
-  const option = preset ? '--preset' : `--sticky ${name}`;
-  return `Use --or-current, or run ${refresh} again: mirrorlatch run ${mirrors} ${option} -- ${refresh}`;
+  const what = refresh === undefined ? 'what fetches the lists' : `${refresh} again`;
+  return `${current}. Or run ${what}: ${run} ${first} -- ${refresh ?? 'COMMAND'}`;
 }
 
 function rememberIn(directory: string, name: string, root: string): string {

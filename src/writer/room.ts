@@ -180,13 +180,16 @@ function treesIn(layout: Layout): { path: string; mark: string }[] {
   });
 }
 
-/** Adds to the error of a full disk how the mirror itself can make room, if it can. */
+/** Adds to the error of a full disk which disk that is, and how the mirror itself can make room. */
 export function withWayToRoom(error: unknown, layout: Layout): unknown {
   if (!hasCode(error, 'NO_SPACE')) return error;
   const kept = [currentId(layout), previousId(layout)];
-  if (snapshotIds(layout).every((id) => kept.includes(id))) return error;
+  const mayPrune = !snapshotIds(layout).every((id) => kept.includes(id));
   const command = `mirrorlatch prune ${quoteForSh(layout.root)} --keep-last 1 --keep-within 0 --grace 0`;
-  const way = `To keep only the current and the previous snapshot: ${command}`;
-  const { code, message, hint, cause, details } = error;
-  return new MirrorlatchError(code, message, { hint: `${hint} ${way}`, cause, details });
+  const way = mayPrune
+    ? `To keep only the current and the previous snapshot: ${command}`
+    : 'See the other ways with: mirrorlatch help recipes';
+  const { code, message, hint = '', cause, details } = error;
+  const freeSpace = hint.replace('that disk', () => `the disk of ${layout.root}`);
+  return new MirrorlatchError(code, message, { hint: `${freeSpace} ${way}`, cause, details });
 }

@@ -27,7 +27,7 @@ import { startPathReader } from '../support/path-reader.ts';
 import { mayMount } from '../support/privilege.ts';
 import { runForJson, runProgram, startProcess, transcript } from '../support/program.ts';
 import { bin } from '../support/project.ts';
-import { makeScratch } from '../support/scratch.ts';
+import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const modes = ['snapshots', 'in-place'] as const;
@@ -73,6 +73,7 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     const words = ['init', '--adopt', one.directory, ...flagsOf(mode), ...rules];
     const again = await runProgram([...words, '--', '--exclude=/none']);
     expect(again.exitCode, transcript(again)).toBe(0);
+    expect(again.stdout).toMatch(`${one.directory} is already adopted`);
     expect(again.stdout).toMatch(
       `from now on: mirrorlatch sync ${one.root}; an rsync to ${one.directory} would write into`,
     );
@@ -229,6 +230,15 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
       expect(one.read()).toBe('second second second');
     },
   );
+});
+
+test('an empty directory is adopted with a warning, because a disk may not be mounted', async () => {
+  const directory = join(scratchDirectory(), 'empty');
+  mkdirSync(directory);
+  const result = await runProgram(['init', '--adopt', directory]);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr).toMatch(`warning: ${directory} is empty`);
+  expect(result.stdout).not.toMatch('already adopted');
 });
 
 test('a part of a mirror is not adopted', async () => {

@@ -71,7 +71,11 @@ async function endNow(one: InPlaceMirror, sync: RunningProgram): Promise<void> {
 describe.concurrent('An in-place sync', () => {
   test('makes the tree, opens the gate for guarded readers and records it in the history', async () => {
     const one = inPlaceMirror(smallMirror({ home: join(scratch.path, 'first') }));
-    await runForJson(['init', one.root, '--in-place']);
+    const made = await runProgram(['init', one.root, '--in-place', '--source', one.source]);
+    expect(made.stdout, transcript(made)).toMatch(
+      /^it has one tree, which is written in place behind a gate$/m,
+    );
+    expect(made.stdout).toMatch(`fill it with: mirrorlatch sync ${one.root}\n`);
     expect(one.record()).toMatchObject({ state: 'dirty', by: 'init' });
     expectFailure(await runProgram(['gate', 'status', join(scratch.path, 'none')]), 66);
     const impatient = await one.read({ options: ['--wait', '0'] });
@@ -918,6 +922,8 @@ describe.concurrent('The gate', () => {
       since: closed['since'],
     });
     expect(status.stdout).toMatch(/^why +its gate is closed$/m);
+    expect(status.stdout).toMatch(/^tree +one, which is written in place behind a gate$/m);
+    expect(status.stdout).toMatch(/^last +published the tree, /m);
     const reason = 'a look\u001b[31m\nat the disk';
     const replacing = await runProgram(['gate', 'close', one.root, '--reason', reason]);
     expect(replacing.stderr, transcript(replacing)).toMatch(

@@ -124,13 +124,15 @@ describe.each(Object.entries(WAYS))('I15: by %s', (way, { make, words }) => {
     symlinkSync('/etc/passwd', join(mirror.source, 'file'));
     const result = await runProgram(['sync', mirror.root, ...words, '--allow-shrink']);
     expect(result.exitCode, transcript(result)).toBe(0);
-    expect(result.stderr).toMatch(/left out file: symlinks that lead out .* --without safe-links/);
+    expect(result.stderr).toMatch(
+      /left out file: a symlink that leads out .* --without safe-links/,
+    );
     expect(publishedIn(mirror)).toEqual(['below/file']);
     expect(mirror.history().at(-1)).toMatchObject({ files: 1, bytes: 'content below'.length });
     expect((await mirror.sync(...words))['outcome']).toBe('unchanged');
 
     const status = await runProgram(['status', mirror.root]);
-    expect(status.stdout).toMatch(/^left out file: symlinks that lead out of the tree/m);
+    expect(status.stdout).toMatch(/^left out file: a symlink that leads out of the tree/m);
     const list = await runProgram(['list', mirror.root]);
     expect(list.stdout).toMatch(/FILES +LEFT OUT.*\n(.*\n)*.* 1 +1 /);
     const json = JSON.parse((await runProgram(['list', mirror.root, '--json'])).stdout);
@@ -216,7 +218,7 @@ test.skipIf(!nobodyRunsTheProgram)(
     const args = ['sync', mirror.root, '--allow-shrink'];
     const result = await runProgram(args, { user: nobody });
     expect(result.exitCode, transcript(result)).toBe(0);
-    expect(result.stderr).toMatch(/left out file: devices, special files or links that this user/);
+    expect(result.stderr).toMatch(/left out file: a device, special file or link that this user/);
     expect(publishedIn(mirror)).toEqual(['below/file']);
   },
 );
@@ -268,9 +270,12 @@ test('I15: a first sync leaves out what a list of patterns of the user would bri
 
 test('I15: a dry run names what would be left out', async () => {
   const mirror = await oneSnapshot(homeOf('dry run'));
-  mirror.change({ '.file.aBcDef': 'half' });
+  mirror.change({ '.file.aBcDef': 'half', ' blank': 'new' });
+  for (const name of ['out', 'a: b']) symlinkSync('/etc', join(mirror.source, name));
   const result = await sync(mirror, '--dry-run');
-  expect(result.stdout).toMatch(/^left out {3}\.file\.aBcDef: named like temporary files/m);
+  expect(result.stdout).toMatch(/^left out {3}\.file\.aBcDef: named like a temporary file/m);
+  expect(result.stdout).toMatch(/^left out {3}'a: b', out: symlinks that lead out of the tree/m);
+  expect(result.stdout).toMatch(/^new {8}' blank'$/m);
 });
 
 test('I15: a name in the words of rsync deceives nobody', async () => {

@@ -592,11 +592,11 @@ describe.concurrent('in place', () => {
     expect(first.stdout).toBe(`700\n${join(root, 'gate', 'live')} live\n`);
     expect([gate().state, mode()]).toEqual(['open', 0o755]);
     expect(readFileSync(join(root, 'current', '2'), 'utf8')).toBe('2\n');
-    expect(first.stderr).toMatch(/published live: 3 new or changed; 3 files in all/);
+    expect(first.stderr).toMatch(/published the tree: 3 new or changed; 3 files in all/);
     const counts = { event: 'published', id: 'live', newFiles: 3, deletedFiles: 0 };
     expect(lastOf(root)).toMatchObject({ ...counts, files: 3, bytes: 6 });
 
-    expect((await run('exit 0')).stderr).toMatch(/unchanged/);
+    expect((await run('exit 0')).stderr).toMatch(/unchanged: the tree is the same as before$/m);
     expect([gate().state, mode()]).toEqual(['open', 0o755]);
 
     const failed = await run('rm "$MIRRORLATCH_STAGING/1"; exit 3');
@@ -614,9 +614,13 @@ describe.concurrent('in place', () => {
     expect([gate().state, mode()]).toEqual(['dirty', 0o755]);
     const allowed = await run('exit 0', '--allow-shrink');
     expect(allowed.exitCode, transcript(allowed)).toBe(0);
-    expect(allowed.stderr).toMatch(/published live: 0 new or changed, at least 1 deleted; 2 files/);
+    expect(allowed.stderr).toMatch(
+      /published the tree: 0 new or changed, at least 1 deleted; 2 files/,
+    );
     expect(lastOf(root)).toMatchObject({ newFiles: 0, deletedFiles: 1 });
     expect([gate().state, mode()]).toEqual(['open', 0o755]);
+    const emptied = await run('rm "$MIRRORLATCH_STAGING"/*');
+    expectFailure(emptied, 125, /the tree is empty/, /wait until a lock or a sync succeeds/);
     expectFailure(
       await run('exit 0', '--empty'),
       125,

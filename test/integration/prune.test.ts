@@ -21,9 +21,9 @@ test('--keep-last keeps that many of the newest, and removes the others with the
     removed: ['a', 'b'],
     failed: [],
     kept: [
-      { id: 'c', reasons: ['is one of the last 3'], readers: [] },
-      { id: 'd', reasons: ['is previous', 'is one of the last 3'], readers: [] },
-      { id: 'e', reasons: ['is current', 'is one of the last 3'], readers: [] },
+      { id: 'c', reasons: ['is one of the newest 3'], readers: [] },
+      { id: 'd', reasons: ['is previous', 'is one of the newest 3'], readers: [] },
+      { id: 'e', reasons: ['is current', 'is one of the newest 3'], readers: [] },
     ],
   });
   expect(mirror.snapshots()).toEqual(['c', 'd', 'e']);
@@ -45,7 +45,7 @@ test('current and previous stay whatever the rules say', async () => {
     removed: ['a', 'b', 'c'],
     kept: [
       { id: 'd', reasons: ['is previous'] },
-      { id: 'e', reasons: ['is current', 'is the last'] },
+      { id: 'e', reasons: ['is current', 'is the newest'] },
     ],
   });
 });
@@ -128,9 +128,9 @@ test('its human output is a table of what was removed, and what stayed and why',
     /^SNAPSHOT +FATE +WHY$/,
     /^a +removed$/,
     /^b +removed$/,
-    /^c +kept +is one of the last 3$/,
-    /^d +kept +is previous, is one of the last 3$/,
-    /^e +kept +is current, is one of the last 3$/,
+    /^c +kept +is one of the newest 3$/,
+    /^d +kept +is previous, is one of the newest 3$/,
+    /^e +kept +is current, is one of the newest 3$/,
   ].entries()) {
     expect(rows[index]).toMatch(row);
   }

@@ -487,9 +487,12 @@ describe('watch with a command', () => {
 
 describe('watch refuses with 64', () => {
   test.each([
-    [['--initial'], /need a command/],
-    [['--retries', '2'], /need a command/],
-    [['--pin', 'cwd'], /need a command/],
+    [['--initial'], /--initial needs a command.* --initial -- COMMAND$/ms],
+    [
+      ['--retries', '0', '--initial'],
+      /--initial and --retries need .* --initial --retries 0 -- /ms,
+    ],
+    [['--pin', 'cwd'], /--pin needs a command.* --pin cwd -- COMMAND$/ms],
     [['--pin', 'tight', '--', 'true'], /Allowed choices/],
     [['--pin', 'cwd', '--chdir', 'no', '--', 'true'], /nothing would be pinned/],
     [['--poll', '0'], /at least 10ms/],

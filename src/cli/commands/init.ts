@@ -106,6 +106,8 @@ export function addInit(program: Command, context: CommandContext): void {
       }
       const mode = inPlace ? 'in-place' : 'snapshots';
       const mirror = await adopt({ directory, root, mode, settings, ...session });
+      if (mirror.wasAdopted && !json)
+        printLine(`${mirror.settings.adopted} is already adopted, and nothing in it was changed`);
       report(mirror, json);
       if (!json) printLine(whatFollows(mirror));
     });
@@ -166,8 +168,11 @@ function report(
   const options = rsyncOptions.length === 0 ? 'no options' : showOptions(rsyncOptions);
   if (rsyncOptions.length > 0 || before !== '') printLine(`rsync gets ${options}${before}`);
   if (settings.mode === 'snapshots') printLine(`it keeps ${describeRetention(settings)}`);
+  else printLine('it has one tree, which is written in place behind a gate');
   const { shrink } = policyOf(settings, {});
   printLine(describeShrink(shrink));
   const current = currentId(layout);
   if (current !== undefined) idleLimits(layout.snapshot(current), shrink).forEach(printWarning);
+  if (isNew && source !== undefined)
+    printLine(`fill it with: mirrorlatch sync ${quoteForSh(layout.root)}`);
 }

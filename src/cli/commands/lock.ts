@@ -12,7 +12,7 @@ import { LOCK, type LockFlags } from '../options/lock.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printNote } from '../output.ts';
-import { createReporter, withoutSnapshot } from '../terminal.ts';
+import { createReporter, nameOfTree, withoutSnapshot } from '../terminal.ts';
 import { showFiles } from '../units.ts';
 
 interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags {
@@ -119,10 +119,10 @@ function sentenceFor(result: LockResult, wanted: string | undefined): string | u
     case 'published': {
       const { id, plan, seconds, clone } = result;
       const how = clone === 'none' ? '' : `${clone} clone, `;
-      return `published ${id}: ${changesOf(result)}; ${showFiles(plan.source.files)} in all (${how}${seconds.toFixed(1)} s)${removed(result)}`;
+      return `published ${nameOfTree(id)}: ${changesOf(result)}; ${showFiles(plan.source.files)} in all (${how}${seconds.toFixed(1)} s)${removed(result)}`;
     }
     case 'unchanged':
-      return `unchanged: the tree is the same as ${result.id}${withoutSnapshot(wanted)}${removed(result)}`;
+      return `unchanged: the tree is the same as ${result.id === LIVE ? 'before' : result.id}${withoutSnapshot(wanted)}${removed(result)}`;
     case 'failed':
       return [result.message, result.hint].filter(Boolean).join('. ');
     case 'ended':

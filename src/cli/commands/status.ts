@@ -16,6 +16,7 @@ import { helpAfter } from '../help.ts';
 import { describeRetention } from '../options/retention.ts';
 import { describeShrink } from '../options/shrink.ts';
 import { bad, good, oneLine, printJson, printLine } from '../output.ts';
+import { nameOfTree } from '../terminal.ts';
 import { showAge } from '../units.ts';
 import { duration } from '../values.ts';
 import { printSnapshots } from './list.ts';
@@ -68,6 +69,7 @@ function printStatus(status: MirrorStatus): void {
     row('guard', 'this is seen from inside a guard, which shows one snapshot alone');
   if (problems.length > 0) row('why', problems.join('; '));
   if (hold !== null) row('hold', describeHold(hold));
+  if (status.mode === 'in-place') row('tree', 'one, which is written in place behind a gate');
   row('source', source ?? status.filledBy ?? 'not set yet');
   if (rsyncOptions.length > 0) row('options', showOptions(rsyncOptions));
   if (status.mode === 'snapshots') row('keeps', describeRetention(retention));
@@ -93,7 +95,7 @@ function printStatus(status: MirrorStatus): void {
 function describeSync(entry: HistoryEntry | null): string {
   switch (entry?.event) {
     case 'published':
-      return `published ${entry.id}, ${showAge(entry.at)} ago`;
+      return `published ${nameOfTree(entry.id)}, ${showAge(entry.at)} ago`;
     case 'unchanged':
       return `found nothing to do, ${showAge(entry.at)} ago`;
     case 'failed':

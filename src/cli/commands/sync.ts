@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { describeLeftOut } from '../../mirror/left-out.ts';
-import { readableName } from '../../mirror/names.ts';
+import { nameInLine, readableName } from '../../mirror/names.ts';
 import { showBytes } from '../../mirror/units.ts';
 import {
   CLONE_CHOICES,
@@ -25,7 +25,7 @@ import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { RETRY, type RetryFlags } from '../options/retry.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printJsonWithList, printLine } from '../output.ts';
-import { createReporter, describeChanges, withoutSnapshot } from '../terminal.ts';
+import { createReporter, describeChanges, nameOfTree, withoutSnapshot } from '../terminal.ts';
 import { showFiles } from '../units.ts';
 import { pointInTime, someOf } from '../values.ts';
 
@@ -192,7 +192,7 @@ function printPlanAsJson({ entries, ...others }: PlannedSync): void {
 
 function printPlan({ entries, plan, source }: PlannedSync): void {
   for (const { change, name } of entries)
-    printLine(`${change.padEnd(10)} ${readableName(name).name}`);
+    printLine(`${change.padEnd(10)} ${nameInLine(readableName(name).name)}`);
   for (const leftOut of plan.leftOut) printLine(`left out   ${describeLeftOut(leftOut)}`);
   printLine(
     `${source}: ${describeChanges(plan)}, ${showBytes(plan.transferBytes)} to transfer; this was a dry run`,
@@ -205,9 +205,9 @@ function sentenceFor(result: SyncResult, wanted: string | undefined): string {
     ? `; removed ${result.pruned.removed.join(', ')}`
     : '';
   if (result.outcome === 'unchanged') {
-    return `unchanged: ${result.id} is the same as ${result.source}${withoutSnapshot(wanted)} (${seconds})${pruned}`;
+    return `unchanged: ${nameOfTree(result.id)} is the same as ${result.source}${withoutSnapshot(wanted)} (${seconds})${pruned}`;
   }
   const { plan, clone, strategy } = result;
   const how = clone === 'none' ? strategy : `${strategy}, ${clone} clone`;
-  return `published ${result.id}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted; ${showFiles(plan.source.files)} in all (${how}, ${seconds})${pruned}`;
+  return `published ${nameOfTree(result.id)}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted; ${showFiles(plan.source.files)} in all (${how}, ${seconds})${pruned}`;
 }

@@ -13,7 +13,7 @@ import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
 import { type RetryFlags, retryAfter } from '../options/retry.ts';
 import { lossOfOutput, oneLine, printJson, printLine } from '../output.ts';
-import { printWarning } from '../terminal.ts';
+import { nameOfTree, printWarning } from '../terminal.ts';
 import { duration } from '../values.ts';
 
 interface Flags extends RetryFlags {
@@ -99,12 +99,19 @@ function commandOf(
 ): CommandOptions | undefined {
   const { initial, pin, chdir, retries, retryDelay } = flags;
   if (words.length === 0) {
-    if ([initial, pin, chdir, retries, retryDelay].every((flag) => flag === undefined)) {
-      return undefined;
-    }
-    const message = '--initial, --pin, --chdir, --retries and --retry-delay need a command';
-    throw new MirrorlatchError('USAGE', message, {
-      hint: `Put the command after --: mirrorlatch watch ${quoteForSh(root)} --initial -- COMMAND`,
+    const ofCommand = Object.entries({
+      '--initial': initial,
+      '--pin': pin,
+      '--chdir': chdir,
+      '--retries': retries,
+      '--retry-delay': retryDelay === undefined ? undefined : `${retryDelay}ms`,
+    }).filter(([, value]) => value !== undefined);
+    if (ofCommand.length === 0) return undefined;
+    const names = ofCommand.map(([name]) => name).join(' and ');
+    const typed = ofCommand.map(([name, value]) => (value === true ? name : `${name} ${value}`));
+    const needs = ofCommand.length === 1 ? 'needs' : 'need';
+    throw new MirrorlatchError('USAGE', `${names} ${needs} a command`, {
+      hint: `Put the command after --: mirrorlatch watch ${quoteForSh(root)} ${typed.join(' ')} -- COMMAND`,
     });
   }
   // Node has replaced the invalid bytes.
@@ -129,7 +136,7 @@ function describeEvent(event: WatchEvent): string {
         ? 'watching, there is no snapshot yet'
         : `watching, current is ${event.id}`;
     case 'published':
-      return `published ${event.id}${before(event.previous)}`;
+      return `published ${nameOfTree(event.id)}${before(event.previous)}`;
     case 'rolled-back':
       return `rolled back to ${event.id}${before(event.previous)}`;
     case 'pruned':

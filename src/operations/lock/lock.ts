@@ -1,4 +1,5 @@
 import { hasCode, MirrorlatchError } from '../../errors.ts';
+import { whatCleans } from '../../mirror/gate.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
@@ -82,7 +83,7 @@ function failed(
   if (isInPlace) {
     return {
       ...common,
-      message: `${message}; guarded readers wait until a lock or a sync succeeds`,
+      message: `${message}; guarded readers wait until ${whatCleans('lock')} succeeds`,
     };
   }
   if (lstatIfThere(tree) === undefined)

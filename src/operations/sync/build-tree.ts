@@ -93,7 +93,7 @@ async function fill(
   const differences = (found: WorkPlan) => transferDifferences(context, tree, found);
   switch (beginning.kind) {
     case 'leftover': {
-      writer.notice('going on from what an interrupted sync transferred');
+      writer.notice('going on from what a sync that did not finish transferred');
       if (beginning.path !== tree) {
         // An older tree may have the name that this sync was given.
         if (lstatIfThere(tree)) setAside(tree);
