@@ -2,12 +2,14 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa, execaSync } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -96,6 +98,18 @@ const broken: readonly Broken[] = [
     unharmed: ['status', 'list'],
     mend: (mirror) => rmSync(mirror.state('staging')),
   },
+  ...[tmpdir(), '/dev/shm'].map((disk) => ({
+    name: `the snapshots were moved to ${disk}, with a symlink in their place`,
+    make: ({ root }: SmallMirror) => {
+      const elsewhere = mkdtempSync(join(disk, "somebody's "));
+      onTestFinished(() => rmSync(elsewhere, { recursive: true }));
+      execaSync('mv', [join(root, 'snapshots'), elsewhere]);
+      symlinkSync(join(elsewhere, 'snapshots'), join(root, 'snapshots'));
+    },
+    said: /snapshots is a symlink to \S+\/somebody's \S+\/snapshots, [\s\S]*move it back with: mv /,
+    unharmed: ['status', 'list'],
+    mend: runTheHint,
+  })),
 ];
 
 describe('a broken mirror', () => {
