@@ -6,6 +6,7 @@ import { halfAdopted } from './adoption.ts';
 import { isFlip, readHistory } from './history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
+import { refuseTreesElsewhere } from './trees-elsewhere.ts';
 
 /**
  * The id that `current` names, or undefined before the first publication.
@@ -22,6 +23,8 @@ export function currentId(layout: Layout): string | undefined {
     if (readlinkIfThere(layout.current) !== link) continue;
     if (lstatIfThere(layout.current) === undefined || halfAdopted(layout) !== undefined)
       return undefined;
+    // What it leads to may be on a disk that is not mounted: then nothing is wrong with `current`.
+    refuseTreesElsewhere(layout);
     throw new MirrorlatchError(
       'CONFIGURATION',
       `${layout.current} is not a symlink to a snapshot of this mirror`,

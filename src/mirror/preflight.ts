@@ -1,10 +1,9 @@
 import { accessSync, closeSync, constants, realpathSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import { judgeEnding } from '../rsync/failure.ts';
 import { withoutFaultyOptions } from '../rsync/option-files.ts';
 import type { Source } from '../rsync/source.ts';
-import { ifThere, lstatIfThere, readlinkIfThere } from '../system/files.ts';
+import { ifThere, lstatIfThere } from '../system/files.ts';
 import { areOnOneMount, type FreeSpace, isWithin, mountOf } from '../system/mounts.ts';
 import { openOwnFile } from '../system/own-files.ts';
 import { FIRST_INHERITED, runProgram } from '../system/process.ts';
@@ -13,6 +12,7 @@ import type { MadeBy } from './clone.ts';
 import { type Layout, layoutOf } from './layout.ts';
 import { mirrorAround } from './open.ts';
 import type { PlanFigures } from './plan.ts';
+import { refuseTreesElsewhere } from './trees-elsewhere.ts';
 import { showBytes } from './units.ts';
 
 /** The first version that compares nanoseconds (rsync(1), --modify-window). */
@@ -50,32 +50,6 @@ export async function checkValues(options: readonly string[]): Promise<void> {
   const { exitCode, stderr } = await runProgram('rsync', [...readable, '--version']);
   const ending = judgeEnding(exitCode, stderr);
   if (ending.kind === 'failed' && ending.error.code === 'USAGE') throw ending.error;
-}
-
-/**
- * Readers find the trees behind a symlink, too, so that it must not be moved away, as anything else that
- * is in the place of our own.
- *
- * @param trees the directory above them.
- * @throws MirrorlatchError CONFIGURATION
- */
-function refuseTreesElsewhere(trees: string): void {
-  const target = readlinkIfThere(trees);
-  if (target === undefined) return;
-  const there = resolve(dirname(trees), target);
-  const [link, moved, back] = [trees, there, `${trees}.back`].map(quoteForSh);
-  // In this order, because mv(1) copies from another disk, and may find too little room.
-  const command = `mv -T ${moved} ${back} && rm ${link} && mv -T ${back} ${link}`;
-  throw new MirrorlatchError(
-    'CONFIGURATION',
-    `${trees} is a symlink to ${there}, but all of a mirror has to lie in one directory`,
-    {
-      hint: lstatIfThere(there)?.isDirectory()
-        ? `If that is to stay on its disk, move the whole mirror there, and that in the place of the symlink. If not, move it back with: ${command}`
-        : `That is no directory: mount its disk, or see where it leads with: readlink -f ${link}`,
-      details: { path: trees },
-    },
-  );
 }
 
 /**
@@ -130,9 +104,8 @@ export function refuseOverlap(path: string, root: string): void {
  * @throws MirrorlatchError CONFIGURATION
  */
 export function refuseSplitMirror(layout: Layout): void {
-  const { root, state, staging, snapshots, gate, trash, leases, logs, reserve, superseded } =
-    layout;
-  for (const trees of [snapshots, gate]) refuseTreesElsewhere(trees);
+  refuseTreesElsewhere(layout);
+  const { root, state, staging, snapshots, trash, leases, logs, reserve, superseded } = layout;
   // Symlinks in the place of the others are refused where those are used.
   const parts = [state, staging, snapshots, trash, leases, logs, reserve, superseded].filter(
     (path) => lstatIfThere(path)?.isDirectory(),

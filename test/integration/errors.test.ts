@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -97,6 +98,18 @@ const broken: readonly Broken[] = [
     said: /staging is not a directory[\s\S]*Move it away with: mv /,
     unharmed: ['status', 'list'],
     mend: (mirror) => rmSync(mirror.state('staging')),
+  },
+  {
+    name: 'the snapshots are behind a symlink to a disk that is not mounted',
+    make: ({ root, home }) => {
+      renameSync(join(root, 'snapshots'), join(home, 'elsewhere'));
+      symlinkSync(join(home, 'disk'), join(root, 'snapshots'));
+    },
+    said: /snapshots is a symlink to \S+\/disk, [\s\S]*mount its disk, or see where it leads with: readlink -f /,
+    mend: ({ root, home }) => {
+      rmSync(join(root, 'snapshots'));
+      renameSync(join(home, 'elsewhere'), join(root, 'snapshots'));
+    },
   },
   ...[tmpdir(), '/dev/shm'].map((disk) => ({
     name: `the snapshots were moved to ${disk}, with a symlink in their place`,
