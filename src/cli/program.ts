@@ -86,7 +86,9 @@ function refuseOtherThanUtf8(words: readonly string[]): void {
  * @param words those before a `--`.
  */
 function refuseOptionsAsValues(program: Command, [name = '', ...words]: readonly string[]): void {
-  const options = program.commands.find((command) => command.name() === name)?.options ?? [];
+  const verb = program.commands.find((command) => command.name() === name);
+  // As `gate` has its own.
+  const { options = [] } = verb?.commands.find((inner) => inner.name() === words[0]) ?? verb ?? {};
   const named = (word: string | undefined) =>
     options.find(({ long, short }) => word !== undefined && (word === long || word === short));
   for (let at = 0; at < words.length; at += 1) {

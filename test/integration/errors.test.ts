@@ -97,7 +97,7 @@ const broken: readonly Broken[] = [
     },
     said: /staging is not a directory[\s\S]*Move it away with: mv /,
     unharmed: ['status', 'list'],
-    mend: (mirror) => rmSync(mirror.state('staging')),
+    mend: runTheHint,
   },
   {
     name: 'the snapshots are behind a symlink to a disk that is not mounted',
@@ -175,7 +175,7 @@ describe('a broken mirror', () => {
         result,
         78,
         /mirror\.json does not hold valid settings of a mirror/,
-        /Repair the file/,
+        new RegExp(`Repair the file, or .* run: mirrorlatch init ${mirror.root}$`, 'm'),
         named[what] ?? /mirror.json/,
       );
       expect(readFileSync(mirror.state('mirror.json'), 'utf8')).toBe(text);
@@ -296,8 +296,12 @@ test.for([
     /--hold is missing its value: --broken-- follows it\n {2}A value like that is written: --hold=--broken--$/m,
   ],
   [
+    ['gate', 'close', '/m', '--reason', '--wait', '1m'],
+    /--reason is missing its value: --wait follows it\n.* written: --reason=--wait$/m,
+  ],
+  [
     ['run', '/m', '--snapshot', '--pin', 'cwd', '--', 'true'],
-    /--snapshot is missing its value: --pin/,
+    /--snapshot is missing its value: --pin follows it\n.* written: --snapshot=--pin$/m,
   ],
 ] as const)('a word that is missing is named: %j', async ([words, said]) => {
   expectFailure(await runProgram(words), words[0] === 'run' ? 125 : 64, said);
