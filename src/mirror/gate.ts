@@ -301,8 +301,7 @@ export function recordIfSound(layout: Layout): GateRecord | undefined {
 
 /** The mode of the directory while the gate is not closed; the owner may have changed it. */
 function modeWhileOpen(layout: Layout, { state, mode }: GateRecord): number {
-  const mayBeClosed = state === 'closed' || state === 'closing';
-  return mayBeClosed ? mode : (modeOfGate(layout) ?? mode);
+  return state === 'closed' ? mode : (modeOfGate(layout) ?? mode);
 }
 
 function modeOfGate(layout: Layout): number | undefined {

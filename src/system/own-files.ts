@@ -27,12 +27,9 @@ const NO_FILE = ['ELOOP', 'EISDIR', 'ENXIO', 'ENODEV'];
  * @throws MirrorlatchError CONFIGURATION when something else has its name, or it has a second one.
  */
 export function openOwnFile(path: string, mode: number): number {
-  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
-  const descriptor = openOrExplain(
-    path,
-    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
-    mode,
-  );
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
+  // A fifo that is opened for both does not wait for the other end (fifo(7)).
+  const descriptor = openOrExplain(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, mode);
   const { size, nlink, ...found } = fstatSync(descriptor);
   const isFile = (found.mode & constants.S_IFMT) === constants.S_IFREG;
   if (isFile && nlink === 1) {

@@ -70,6 +70,9 @@ test('a directory in the place of an adopted one is reported by status, and by a
   const status = await runProgram(['status', root]);
   expect(status.exitCode).toBe(69);
   expect(status.stdout).toMatch(said);
+  renameSync(directory, `${directory}.away`);
+  await execa('sh', ['-c', /ln -sT .*/.exec(status.stdout)?.[0] ?? 'false']);
+  expect(await runForJson(['status', root])).toMatchObject({ isHealthy: true });
 });
 
 test('a hold is released although nothing is current', async () => {

@@ -11,6 +11,8 @@ import {
   type WatchEvent,
   watch,
 } from '../../src/index.ts';
+import { oneOfEachKind, runGuarded } from '../support/guards.ts';
+import { transcript } from '../support/program.ts';
 import { launcher } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { standInFor } from '../support/stand-in.ts';
@@ -39,6 +41,8 @@ describe('A Node program', () => {
     await publish();
     expect(held.id).toBe('g1');
     expect(readFileSync(join(held.path, 'generation'), 'utf8')).toBe('generation 1');
+    const child = await runGuarded(oneOfEachKind[1], root, ['cat', 'generation']);
+    expect(child.stdout, transcript(child)).toBe('generation 3');
     expect((await prune({ root })).kept.find(({ id }) => id === 'g1')?.reasons).toEqual([
       'is held by a reader',
     ]);

@@ -44,8 +44,8 @@ const attached: readonly (readonly [what: string, script: string, said: RegExp])
     /could still be written to through the loop device \/dev\/loop\d/,
   ],
   [
-    'the file of a loop device that is mounted is in it',
-    'truncate -s 2M new && mkfs.ext4 -q new && mount -o loop new "$AT/it is"',
+    'the files of loop devices that are mounted are in it',
+    'truncate -s 2M new && mkfs.ext4 -q new && cp new other && mount -o loop new "$AT/it is" && mount "$(losetup -f --show other)" "$AT/other"',
     /could still be written to through the loop device \/dev\/loop\d/,
   ],
 ];
@@ -78,14 +78,16 @@ describe.skipIf(!mayMount)(`I2: lock publishes no tree that could still change${
     expect(mirror.record().state).toBe('open');
   });
 
-  test('but a tree in place that was mounted elsewhere before, and what is read-only, prevent nothing', async () => {
+  test('but a tree in place that was mounted elsewhere before, and what cannot be written through, prevent nothing', async () => {
     const mirror = await inPlace();
     const served = join(mirror.home, 'served');
     mkdirSync(served);
     const through = await inOwnNamespace(mirror);
     paste(`mount --bind '${mirror.tree()}' '${served}'`, through);
-    const bound = 'echo >new && mount --bind -o ro . "$AT/it is"';
-    const result = await leaves(mirror, bound, through);
+    const harmless = `echo >new && mount --bind -o ro . "$AT/it is"
+      truncate -s 64k image gone && losetup -r -f image && losetup -f gone && rm gone
+      mount -t tmpfs tmpfs "$AT/other" && mkdir -p "$AT/other$PWD" && mount --bind "$AT/other$PWD" "$AT/other"`;
+    const result = await leaves(mirror, harmless, through);
     expect(result.exitCode, transcript(result)).toBe(0);
     paste(`test -e '${served}/new'`, through);
   });
@@ -110,14 +112,14 @@ ctypes.CDLL(None).pthread_exit(None)`;
   expect(mirror.linked('current')).toBe('first');
 });
 
-/** Runs a command in the tree of `lock`; `$AT` is a directory outside with a file and a directory. */
+/** Runs a command in the tree of `lock`; `$AT` is a directory outside with a file and two directories. */
 async function leaves(
   mirror: SmallMirror,
   script: string,
   through: readonly string[],
 ): Promise<ProgramResult> {
   const at = join(mirror.home, 'at');
-  mkdirSync(join(at, 'it is'), { recursive: true });
+  for (const name of ['it is', 'other']) mkdirSync(join(at, name), { recursive: true });
   writeFileSync(join(at, 'file'), 'outside');
   const words = ['sh', '-c', `cd "$MIRRORLATCH_STAGING" && ${script}`];
   return runProgram(['lock', mirror.root, '--', ...words], { env: { AT: at }, through });

@@ -89,7 +89,7 @@ const leftovers: readonly Leftover[] = [
   },
   {
     kind: 'unfinished-removal',
-    said: /an interrupted removal left .*trash\/old\.1/,
+    said: /an interrupted removal left .*trash\/old\.1; the next prune removes it/,
     make: (mirror) => {
       mkdirSync(mirror.state('trash', 'old.1', 'below'), { recursive: true });
       writeFileSync(mirror.state('trash', 'old.1', 'below', 'file'), 'old');
@@ -183,6 +183,7 @@ test('after a real kill, status reports the unfinished tree, and after the next 
   expect(status.json()).toMatchObject({
     lock: { state: { kind: 'dead', owner: { pid: holder.pid } } },
     findings: [{ kind: 'unfinished-tree', path: mirror.state('staging', 'killed') }],
+    problems: ['the holder of the lock is dead', 'something was left behind'],
     isHealthy: false,
   });
   await mirror.sync();

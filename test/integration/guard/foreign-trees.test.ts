@@ -2,7 +2,13 @@ import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../../support/expect-failure.ts';
-import { inShell, pinnings, runGuarded, startGuarded } from '../../support/guards.ts';
+import {
+  guardedCallers,
+  inShell,
+  pinnings,
+  runGuarded,
+  startGuarded,
+} from '../../support/guards.ts';
 import { transcript } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
@@ -140,6 +146,26 @@ test('a directory named live is chosen by its name', async () => {
     const options = ['--pin', pin, '--snapshot', 'live'];
     const result = await runGuarded(guard, root, ['cat', 'file'], { caller, options });
     expect(result.stdout, transcript(result)).toBe('live');
+  }
+});
+
+test('is pinned for a guard inside a cwd pin, and not by an environment that outlived one', async () => {
+  const root = join(scratchDirectory(), 'app');
+  for (const id of ['old', 'new']) makeTree(join(root, 'releases', id), id);
+  symlinkSync('releases/new', join(root, 'current'));
+  const env = {
+    MIRRORLATCH_ROOT: root,
+    MIRRORLATCH_ID: 'old',
+    MIRRORLATCH_SNAPSHOT: join(root, 'releases/old'),
+  };
+  for (const { guard, caller } of guardedCallers) {
+    const look = guard.around(root, [], ['cat', join(root, 'current/file')]);
+    const options = ['--pin', 'cwd', '--snapshot', 'old'];
+    const script = inShell('(cd / && exec "$@"); :', ...look);
+    const inside = await runGuarded(guard, root, script, { caller, options });
+    expect(inside.stdout, transcript(inside)).toBe('old');
+    const later = await startGuarded(undefined, [], look, { caller, env }).result;
+    expect(later.stdout, transcript(later)).toBe('new');
   }
 });
 

@@ -248,7 +248,7 @@ describe('I10: whatever the guard', () => {
     chmodSync(mirror.home, 0o777);
     const proof = join(mirror.home, 'proof');
     const names =
-      'flock unshare nsenter setpriv mount umount sh env sed awk ln cp mv rm rmdir readlink sleep cat node';
+      'flock unshare nsenter setpriv mount umount sh env sed awk grep tr ls find ln cp mv rm rmdir readlink realpath sleep cat node';
     for (const directory of [
       mirror.root,
       mirror.state(),
