@@ -1,10 +1,11 @@
-import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import { refuseClosedByHand } from '../mirror/gate.ts';
 import { appendHistory, type SyncFigures } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import type { LeftOut } from '../mirror/left-out.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { publish, publishInPlace, republish, syncFilesystem } from '../mirror/publication.ts';
+import { isLackOfSpace } from '../mirror/reserve.ts';
 import {
   refuseUnreplaceable,
   serveDirectory,
@@ -12,6 +13,7 @@ import {
 } from '../mirror/served-directory.ts';
 import { describeHold } from '../mirror/settings.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
+import { emptyTrash } from '../mirror/trash.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -212,31 +214,41 @@ export async function whileFlushing<Result>(
 
 /**
  * Brings the served directory, where the mirror has one, up to the snapshot that is current. If that
- * fails time and again, old snapshots go all the same.
+ * fails time and again, old snapshots go all the same; on a full disk they may make the room for it.
  *
  * @param name what the user gives to `rollback` to bring the directory up later.
  */
 async function serve(writer: Writer, id: string, name = 'current'): Promise<void> {
   const { layout, lock, policy, signal } = writer;
   if (id === LIVE) return;
+  const { graceMs } = policy.retention;
+  const bringUp = () => serveDirectory(layout, lock, id, { graceMs, signal });
   try {
-    await serveDirectory(layout, lock, id, { graceMs: policy.retention.graceMs, signal });
+    await bringUp().catch(async (error: unknown) => {
+      if (writer.mayPrune && lock.isHeld) pruneQuietly(writer);
+      if (!isLackOfSpace(error)) throw error;
+      await emptyTrash(layout, lock).catch(() => {});
+      await bringUp();
+    });
   } catch (error) {
-    if (writer.mayPrune && lock.isHeld) pruneQuietly(writer);
     throw notServed(writer, id, name, error);
   }
 }
 
 /** The error when `current` names a snapshot that the served directory does not hold. */
-function notServed({ layout, lock, failure }: Writer, id: string, name: string, cause: unknown) {
+function notServed(writer: Writer, id: string, name: string, cause: unknown): MirrorlatchError {
+  const { layout, lock, failure, signal } = writer;
   const error = asMirrorlatchError(lock.causeOf(cause), failure);
   const served = servedDirectory(layout);
   if (error.code === 'LOCK_LOST' || served === undefined || served.id === id) return error;
   const { code, message, hint, details } = error;
   const other = served.id === null ? 'does not hold it' : `still serves ${served.id}`;
   const again = `mirrorlatch rollback ${[layout.root, name].map(quoteForSh).join(' ')}`;
-  return new MirrorlatchError(code, `${id} is current, but ${served.path} ${other}: ${message}`, {
-    hint: `Once that is mended, run: ${again}${hint === undefined ? '' : `. ${hint}`}`,
+  const why = message.replace(NOTHING_PUBLISHED, '');
+  // What the transfer of an interrupted sync left is of no use here.
+  const more = hint === undefined || signal.aborted ? '' : `. ${hint}`;
+  return new MirrorlatchError(code, `${id} is current, but ${served.path} ${other}: ${why}`, {
+    hint: `Once that is mended, run: ${again}${more}`,
     cause,
     details,
   });

@@ -12,7 +12,7 @@ import { isLackOfSpace } from '../mirror/reserve.ts';
 import { findLeftovers, stagedTree } from '../mirror/staging.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
-import { lstatIfThere } from '../system/files.ts';
+import { ifThere, lstatIfThere } from '../system/files.ts';
 import { type FreeSpace, freeSpaceAt } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { pruneOldSnapshots } from './pruning.ts';
@@ -44,7 +44,9 @@ export async function makingRoom<Result>(
     try {
       return await work();
     } catch (error) {
-      if (!isLackOfSpace(error)) throw error;
+      // What has left staging is not made again: it may be current already.
+      const isMade = lstatIfThere(layout.snapshot(id)) !== undefined;
+      if (isMade || !isLackOfSpace(error)) throw error;
       let hasRoom = false;
       while (!hasRoom) {
         const way = ways.shift();
@@ -163,7 +165,8 @@ async function removeTrees(
 
 /** The partial files in staging. A mark is that of one file as it is: going on with it changes that. */
 function partialFilesIn({ partial }: Layout): { path: Buffer; mark: string; bytes: bigint }[] {
-  return readdirSync(partial, { encoding: 'latin1' }).map((name) => {
+  const names = ifThere(() => readdirSync(partial, { encoding: 'latin1' })) ?? [];
+  return names.map((name) => {
     const path = bytePath(partial, name);
     const found = lstatIfThere(path);
     const mark = `${found?.dev}:${found?.ino}:${found?.ctimeNs}`;

@@ -12,8 +12,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
+import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
 import { mayMount, nobody } from '../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../support/program.ts';
 import { launcher } from '../support/project.ts';
@@ -25,6 +26,8 @@ const whyNoMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN moun
 const whyNotAsNobody = nobodyRunsTheProgram
   ? ''
   : ' (skipped: only root can become nobody, who has to reach Node and the program)';
+
+const MIB = 1024 * 1024;
 
 const notOurs = /www is not replaced: what lies there was not put there by the mirror/;
 
@@ -232,6 +235,17 @@ describe('A served directory', () => {
     expect(mirror.read()).toBe('second');
   });
 
+  test('that a signal leaves as it was is said not to be that of the snapshot published before it', async () => {
+    const mirror = await serving();
+    const result = await syncMeanwhile(mirror, 'kill -TERM "$PPID"; sleep 5');
+    const id = mirror.linked('current');
+    const said = /is current, but \S+www still serves second: interrupted by SIGTERM$/m;
+    expectFailure(result, 143, said);
+    expect(result.stderr).not.toMatch(/nothing was published|What was transferred/);
+    await runForJson(['sync', mirror.root]);
+    expect([mirror.linked('current'), mirror.read()]).toEqual([id, 'third']);
+  });
+
   test('is left alone by a writer at work once it is no longer served', async () => {
     const mirror = await serving();
     await changeMeanwhile(mirror, '--no-serve-at');
@@ -298,6 +312,50 @@ describe('A served directory', () => {
     },
   );
 });
+
+describe.skipIf(whyNoLoopFilesystem !== '')(
+  `A served directory on a full disk${whyNoLoopFilesystem}`,
+  () => {
+    /** A mirror on a disk for some 920 files, and a source of 200 directories. */
+    async function onSmallDisk() {
+      const disk = await makeLoopFilesystem('ext4', {
+        size: 64 * MIB,
+        mkfs: ['-m', '0', '-N', '960'],
+      });
+      onTestFinished(() => disk.remove());
+      const mirror = smallMirror({ root: join(disk.path, 'mirror') });
+      const www = join(disk.path, 'www');
+      for (let number = 1; number <= 200; number += 1) mkdirSync(join(mirror.source, `${number}`));
+      const keepFew = ['--keep-last', '1', '--keep-within', '0', '--grace', '0'];
+      await runForJson(['init', mirror.root, '--serve-at', www, ...keepFew]);
+      const read = () => readFileSync(join(www, 'file'), 'utf8');
+      for (const id of ['first', 'second']) await mirror.publish(id, { file: id });
+      return { ...mirror, disk: disk.path, read };
+    }
+
+    test('gets the room that the end of the sync would make', async () => {
+      const mirror = await onSmallDisk();
+      await mirror.publish('third', { file: 'third' });
+      expect(mirror.read()).toBe('third');
+      expect(readdirSync(join(mirror.root, 'snapshots'))).toEqual(['second', 'third']);
+    });
+
+    test('stays, and nothing is made or published twice', async () => {
+      const mirror = await onSmallDisk();
+      mirror.change({ file: 'third' });
+      const fill = `i=0; while mkdir '${mirror.disk}'/filler$$-$i; do i=$((i+1)); done 2>/dev/null`;
+      const PATH = standInFor(
+        'cp',
+        join(mirror.home, 'programs'),
+        `case "$*" in *+served*) ${fill} ;; esac`,
+      );
+      const result = await runProgram(['sync', mirror.root, '--id', 'third'], { env: { PATH } });
+      expectFailure(result, 74, /third is current, but .* still serves second: /, /no space/);
+      expect(result.stderr.match(/transferring/g)).toHaveLength(1);
+      expect([mirror.linked('current'), mirror.read()]).toEqual(['third', 'second']);
+    });
+  },
+);
 
 describe.skipIf(!nobodyRunsTheProgram)(
   `An earlier clone of a served directory, where other users read it${whyNotAsNobody}`,
