@@ -25,8 +25,9 @@ export function isUpdateMark({ name, type }: Pick<Entry, 'name' | 'type'>): bool
   return type === 'file' && name.startsWith(UPDATE_MARK) && !name.includes('/');
 }
 
-/** Whether a killed rsync may have left this entry in the tree that it wrote. */
-export function mayBeTemporary(name: string): boolean {
+/** Whether this entry of a tree may be there only because an rsync that wrote the tree was killed. */
+export function mayBeRemains(name: string): boolean {
+  if (isUpdateMark({ name, type: 'file' })) return true;
   const parts = name.split('/');
   return parts.includes(DELAYED) || /^\..*\.\w{6}$/s.test(parts.at(-1) ?? '');
 }

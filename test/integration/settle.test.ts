@@ -336,6 +336,50 @@ describe('a source that says that it is being updated', () => {
       expect(existsSync(join(mirror.root, 'current', temporary)), temporary).toBe(false);
   });
 
+  test.for([
+    ['failed', 'exit 23'],
+    ['was killed with its sync', 'kill -KILL "$PPID"; exit 9'],
+  ] as const)(
+    'is waited for in place after a pass that has brought the mark and then %s',
+    async ([how, end]) => {
+      const mirror = await inPlace(homeOf(`update begins, and the pass ${how}`));
+      const live = join(mirror.root, 'gate', 'live');
+      writeFileSync(join(live, '.own.aB1cde'), 'named like a temporary file');
+      await runForJson(['init', mirror.root, '--', '--filter=P .own.aB1cde']);
+      mirror.change({ ...REPOSITORY });
+      const begins = `echo now >'${mirror.source}/${mark}'; echo half >'${mirror.source}/zz/.deb.aB1cde'`;
+      const script = atTransfer(once(mirror, `${begins}; "$program" "$@"; ${end}`));
+      const result = await syncWhile(mirror, script, '--retries', '0');
+      expect(result.exitCode, transcript(result)).not.toBe(0);
+      const brought = [mark, 'zz/.deb.aB1cde'].filter((name) => existsSync(join(live, name)));
+      expect(brought).toHaveLength(how === 'failed' ? 0 : 2);
+
+      const next = await runProgram(['sync', mirror.root, '--retries', '0', '--wait', '1m']);
+      expectFailure(next, 69, /the source is being updated/);
+      mirror.change({ [mark]: null });
+      expect(await mirror.sync()).toMatchObject({
+        outcome: 'published',
+        plan: { leftOut: [{ why: 'temporary', count: 1 }] },
+      });
+      expect(readdirSync(live).sort()).toEqual(['.own.aB1cde', 'below', 'file', 'pool', 'zz']);
+      expect(readdirSync(join(live, 'zz'))).toEqual(['index']);
+    },
+  );
+
+  test.for([
+    ['a mirror of snapshots', oneSnapshot],
+    ['a mirror in place', inPlace],
+  ] as const)('is waited for although %s has published the mark', async ([name, make]) => {
+    const mirror = await make(homeOf(`published mark, ${name}`));
+    mirror.change({ [mark]: '' });
+    await mirror.sync('--without', 'update-marks');
+    const words = ['sync', mirror.root, '--retries', '0'];
+    expectFailure(await runProgram(words), 69, /the source is being updated/);
+    mirror.change({ [mark]: null });
+    expect(await mirror.sync('--allow-shrink')).toMatchObject({ outcome: 'published' });
+    expect(published(mirror)).toEqual([]);
+  });
+
   test('only at the end of the transfer is not published either', async () => {
     const mirror = await oneSnapshot(homeOf('update begins'));
     mirror.change(REPOSITORY);

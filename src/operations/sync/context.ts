@@ -43,7 +43,7 @@ export interface Work {
 export interface PlanContext extends Pick<Work, 'transfer' | 'strategy'>, RsyncSession {
   /** The tree that `current` names; undefined before the first publication. */
   base: string | undefined;
-  /** A killed rsync may have left temporary files of its own in the target. */
+  /** An rsync that failed or was killed may have left in the target what is no content. */
   hasRemains?: boolean;
   /** A plan is made again as long as the source says that it is being updated. */
   waitsForUpdate: boolean;

@@ -15,8 +15,8 @@ import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { progressOf, reportPlan, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
-import { leavesOutOf } from './left-out.ts';
-import { makePlan } from './make-plan.ts';
+import { leavesOutOf, leftOutNamesIn } from './left-out.ts';
+import { makePlan, planFromNothing } from './make-plan.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
 import { forLook, type Look, settle } from './settle.ts';
 import { makeExcludeList } from './transfer.ts';
@@ -41,6 +41,8 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     writer.notice(`${since}: files are compared by content`);
   }
   const planned = await look({ ...context, hasRemains: gate.state !== 'open' }, tree, compare);
+  const mayHaveMore = gate.state !== 'open' && lstatIfThere(tree) !== undefined;
+  const brought = mayHaveMore ? await broughtByInterrupted(context, tree) : [];
   const { plan } = planned;
   const { figures } = plan;
   reportPlan(writer, figures);
@@ -59,7 +61,7 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     signal,
     onWait: (message: string) => writer.notice(message),
   };
-  const pass = new LivePass(context, tree);
+  const pass = new LivePass(context, tree, brought);
   let changes = figures;
   const published = await behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
@@ -104,30 +106,60 @@ function look(
   return makePlan(context, tree, () => new LiveDifferences(), compare);
 }
 
+/**
+ * Finds what an interrupted pass has brought although it is left out by its name. The tree may have
+ * files of such names of its own: the source has to have the same, and no filter may protect them. The
+ * directories of `--delay-updates` go with each pass.
+ */
+async function broughtByInterrupted(context: SyncContext, tree: string): Promise<Removal[]> {
+  const found = await leftOutNamesIn(context, tree);
+  const files = found.filter(({ type }) => type !== 'directory');
+  if (files.length === 0) return [];
+  const { excluded } = await planFromNothing(context, tree);
+  const isInSource = new Set(excluded);
+  return files.filter(({ name }) => isInSource.has(name)).map(({ name }): Removal => ({ name }));
+}
+
 /** rsync's single passes over the live tree, and all that they change. */
 class LivePass {
   readonly #context: SyncContext;
   readonly #tree: string;
+  /** What is left out by its name, but came to the source after a look, of which rsync knows nothing. */
+  readonly #brought: Removal[];
   /** What the passes have changed that ended cleanly. */
   #done: PlanFigures | undefined;
   /** What a pass is to change that is at work, or has failed. */
   #begun: { figures: PlanFigures; deletionsLeft: number } | undefined;
 
-  constructor(context: SyncContext, tree: string) {
+  /** @param brought by an earlier sync, see `broughtByInterrupted`. */
+  constructor(context: SyncContext, tree: string, brought: readonly Removal[]) {
     this.#context = context;
     this.#tree = tree;
+    this.#brought = [...brought];
   }
 
   /**
-   * Writes what a look has found, until rsync ends cleanly.
+   * Writes what a look has found, until rsync ends cleanly. What is to be left out goes in any case.
    *
    * @param compare more options for rsync.
    */
   async write(first: LiveLook, compare: readonly string[] = []): Promise<void> {
     const { writer, signal, transfer } = this.#context;
+    try {
+      await this.#transfer(first, compare);
+    } catch (error) {
+      // The next sync looks for what is left.
+      if (writer.lock.isHeld) await this.#takeOutBrought(writer.lock.lost).catch(() => {});
+      throw error;
+    }
+    this.#endWell();
+    await this.#takeOutBrought(signal);
+    if (delaysUpdates(transfer)) await removeDirectoriesNamed(DELAYED, this.#tree, writer.inherit);
+  }
+
+  async #transfer(first: LiveLook, compare: readonly string[]): Promise<void> {
+    const { writer, signal, transfer } = this.#context;
     const leavesOut = leavesOutOf(transfer);
-    // What has come to the source since a look, of which rsync knows nothing.
-    const brought: Removal[] = [];
     let known: LiveLook | undefined = first;
     await untilClean(this.#context, async () => {
       const { plan, listener } = known ?? (await this.#lookAgain());
@@ -142,14 +174,16 @@ class LivePass {
         args: [...compare, ...passArguments],
         onEntry: (entry: Entry) => {
           if (entry.change === 'deleted') begun.deletionsLeft -= 1;
-          else if (leavesOut(entry) !== undefined) brought.push({ name: entry.name });
+          else if (leavesOut(entry) !== undefined) this.#brought.push({ name: entry.name });
         },
         onProgress: progressOf(writer, plan.figures),
       };
     });
-    this.#endWell();
-    await takeOut(this.#tree, brought, writer.layout.partial, signal);
-    if (delaysUpdates(transfer)) await removeDirectoriesNamed(DELAYED, this.#tree, writer.inherit);
+  }
+
+  #takeOutBrought(signal: AbortSignal): Promise<void> {
+    const { layout } = this.#context.writer;
+    return takeOut(this.#tree, this.#brought.splice(0), layout.partial, signal);
   }
 
   /**

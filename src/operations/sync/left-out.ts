@@ -31,22 +31,29 @@ export function leavesOutOf({ without }: Transfer): (entry: Named) => LeftOutWhy
  *
  * @param tree what rsync has written.
  */
-export async function takeOutLeftOut(
-  { writer, transfer, base }: SyncContext,
-  tree: string,
-): Promise<void> {
-  const leavesOut = leavesOutOf(transfer);
+export async function takeOutLeftOut(context: SyncContext, tree: string): Promise<void> {
+  const { writer, base } = context;
   const isPublished = (name: string): boolean =>
     base !== undefined && lstatIfThere(bytePath(base, name)) !== undefined;
+  const found = await leftOutNamesIn(context, tree);
+  const removals = found
+    .filter(({ name }) => !isPublished(name))
+    .map(({ name }): Removal => ({ name }));
+  await takeOut(tree, removals, writer.layout.partial, writer.signal);
+}
+
+/** What `tree` has of such names as are left out, whoever has put it there. */
+export async function leftOutNamesIn(
+  { writer, transfer }: SyncContext,
+  tree: string,
+): Promise<Named[]> {
+  const leavesOut = leavesOutOf(transfer);
   const top = readdirSync(tree, { encoding: 'latin1', withFileTypes: true });
   const found = [
     ...top.filter((entry) => entry.isFile()).map(({ name }): Named => ({ name, type: 'file' })),
     ...(await namedLikeTemporary(tree, writer.inherit)),
   ];
-  const removals = found
-    .filter((entry) => leavesOut(entry) !== undefined && !isPublished(entry.name))
-    .map(({ name }): Removal => ({ name }));
-  await takeOut(tree, removals, writer.layout.partial, writer.signal);
+  return found.filter((entry) => leavesOut(entry) !== undefined);
 }
 
 async function namedLikeTemporary(tree: string, inherit: readonly number[]): Promise<Named[]> {

@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
 import { layoutOf } from '../../mirror/layout.ts';
@@ -9,12 +10,12 @@ import { planArguments, type Transfer } from '../../rsync/arguments.ts';
 import type { Ending } from '../../rsync/failure.ts';
 import type { Entry, LeftOutEntry } from '../../rsync/itemize.ts';
 import { sourceName } from '../../rsync/source.ts';
-import { mayBeTemporary, UPDATE_MARK } from '../../rsync/temporary-names.ts';
+import { isUpdateMark, mayBeRemains, UPDATE_MARK } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
-import { lstatIfThere } from '../../system/files.ts';
+import { ifThere, lstatIfThere } from '../../system/files.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { PlanContext } from './context.ts';
-import type { EntryListener } from './differences.ts';
+import { Differences, type EntryListener } from './differences.ts';
 import { leavesOutOf } from './left-out.ts';
 
 /**
@@ -36,10 +37,11 @@ export async function makePlan<Listener extends EntryListener>(
   moreArguments: readonly string[] = [],
 ): Promise<{ plan: Plan; listener: Listener }> {
   const { transfer } = context;
+  await waitForKnownMark(context, target);
   const rules = {
     keeps: keepsOf(context, target),
     leavesOut: leavesOutOf(transfer),
-    isRemains: context.hasRemains ? mayBeTemporary : () => false,
+    isRemains: context.hasRemains ? mayBeRemains : () => false,
   };
   const unprotected = context.strategy === 'in-place' ? [] : UNPROTECTED;
   const { run, totals } = await untilClean(context, () => {
@@ -63,6 +65,30 @@ export async function makePlan<Listener extends EntryListener>(
   });
   run.plan.complete(totals);
   return run;
+}
+
+/** What a sync into an empty tree would do. */
+export async function planFromNothing(context: PlanContext, tree: string): Promise<Plan> {
+  const nothing = join(tree, randomUUID());
+  return (await makePlan(context, nothing, () => new Differences())).plan;
+}
+
+/**
+ * A mark that the target has as well is no difference, and no plan would find it. So the top of the
+ * source is looked at on its own.
+ *
+ * @throws MirrorlatchError UNAVAILABLE
+ */
+async function waitForKnownMark(context: PlanContext, target: string): Promise<void> {
+  const { transfer, waitsForUpdate } = context;
+  if (!waitsForUpdate || transfer.without.has('update-marks') || !hasMark(target)) return;
+  const options = [...transfer.options, '--no-recursive', '--dirs'];
+  await planFromNothing({ ...context, transfer: { ...transfer, options } }, target);
+}
+
+function hasMark(target: string): boolean {
+  const names = ifThere(() => readdirSync(target, { encoding: 'latin1' })) ?? [];
+  return names.some((name) => isUpdateMark({ name, type: 'file' }));
 }
 
 /** Under `--without delete` an entry of what is published stays when the source no longer has it. */

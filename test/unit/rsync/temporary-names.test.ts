@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { isTemporary, isUpdateMark, mayBeTemporary } from '../../../src/rsync/temporary-names.ts';
+import { isTemporary, isUpdateMark, mayBeRemains } from '../../../src/rsync/temporary-names.ts';
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
@@ -26,10 +26,15 @@ test('all in a directory of delayed updates is temporary, but a file of that nam
 });
 
 test('what a killed rsync may have left in a tree of its own is judged more broadly', () => {
-  for (const name of ['.index.sha256', 'below/.na\nme.ABCDEF', 'below/.~tmp~/file'])
-    expect(mayBeTemporary(name), name).toBe(true);
-  for (const name of ['name.aBcDef', '.x.aBcDefg', '.d.aBcDef/file'])
-    expect(mayBeTemporary(name), name).toBe(false);
+  for (const name of [
+    '.index.sha256',
+    'below/.na\nme.ABCDEF',
+    'below/.~tmp~/file',
+    `${UPDATE_MARK}x`,
+  ])
+    expect(mayBeRemains(name), name).toBe(true);
+  for (const name of ['name.aBcDef', '.x.aBcDefg', '.d.aBcDef/file', `below/${UPDATE_MARK}x`])
+    expect(mayBeRemains(name), name).toBe(false);
 });
 
 test('a directory with the name of a temporary file is content', () => {
