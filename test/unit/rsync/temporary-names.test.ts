@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { isTemporary, isUpdateMark, mayBeRemains } from '../../../src/rsync/temporary-names.ts';
+import {
+  isTemporary,
+  isUpdateMark,
+  mayBeRemains,
+  UPDATE_MARK,
+} from '../../../src/rsync/temporary-names.ts';
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
