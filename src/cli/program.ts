@@ -6,8 +6,8 @@ import { withOwnersCommand } from './as-owner.ts';
 import type { LoadCommand } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { abortOnSignals } from './interrupt.ts';
+import { withMeantMirror } from './meant-mirror.ts';
 import { findOption, type OwnOption, withRsyncOptionsLast } from './misplaced-options.ts';
-import { withCommandOnItsHost } from './on-its-host.ts';
 import { printError } from './output.ts';
 
 /**
@@ -62,7 +62,7 @@ export async function runCommandLine(
     const known =
       error instanceof CommanderError
         ? usageError(error, own, await facts(program, commands, command, separator !== -1))
-        : withOwnersCommand(withCommandOnItsHost(asMirrorlatchError(error), words), words);
+        : withOwnersCommand(withMeantMirror(asMirrorlatchError(error), words), words);
     const failed = endAfter(known, command);
     const exitCode = typeof failed === 'number' ? failed : known.exitCode;
     printError(known, exitCode, own.includes('--json'));

@@ -123,6 +123,8 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const snapshots = snapshotsOf(layout, history);
   const state = inspectLock(layout);
   const isBusy = state.kind === 'held' || state.kind === 'foreign';
+  // What a command of `lock` left running, if its holder was killed: nothing publishes its tree.
+  const isLeft = state.kind === 'held' && state.killed !== undefined;
   // A guard shows one snapshot and no staging: what is missing there was not left by a crash.
   const isInsideGuard = isPinnedTo(layout.root, 'self');
   const findings = isBusy || isInsideGuard ? [] : presentFindings(layout, retention);
@@ -138,7 +140,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     ...(current === null ? [whyNothingIsCurrent(snapshots)] : []),
     ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
     ...(isStale ? ['it is stale'] : []),
-    ...(state.kind === 'free' || isBusy ? [] : ['the holder of the lock is dead']),
+    ...(state.kind === 'free' || (isBusy && !isLeft) ? [] : ['the holder of the lock is dead']),
     ...problemsOf(findings, lastSync),
     ...(served && !isBusy && !isInsideGuard ? problemsOfServed(served, current) : []),
   ];

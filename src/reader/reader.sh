@@ -566,7 +566,7 @@ ml_fail_for_mode() {
   ml_fail "this user may not enter $ml_snapshot: it has mode $ml_key, as its source had" "$ml_hint"
 }
 
-# ml_fail_without_mirror: ml_root is none. It may be a part of one, such as its current, or a directory that it serves.
+# ml_fail_without_mirror: ml_root, which was named as ml_given, is none. It may be a part of one, such as its current, or a directory that it serves.
 ml_fail_without_mirror() {
   ml_around=$ml_root
   while [ -n "$ml_around" ] && [ ! -e "$ml_around/.mirrorlatch/mirror.json" ]; do
@@ -575,9 +575,9 @@ ml_fail_without_mirror() {
   done
   if [ -n "$ml_around" ] && [ -z "$ml_no_root" ]; then
     ml_quote "$ml_around"
-    ml_fail "there is no mirror in $ml_root" "It is a part of a mirror. Name the mirror itself: $ml_quoted"
+    ml_fail "there is no mirror in $ml_given" "It is a part of a mirror. Name the mirror itself: $ml_quoted"
   fi
-  ml_fail "there is no mirror in $ml_root: it has neither .mirrorlatch nor a symlink named current" \
+  ml_fail "there is no mirror in $ml_given: it has neither .mirrorlatch nor a symlink named current" \
     "${ml_no_root:-Check the path.}"
 }
 

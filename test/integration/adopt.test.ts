@@ -74,6 +74,9 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     const again = await runProgram([...words, '--', '--exclude=/none']);
     expect(again.exitCode, transcript(again)).toBe(0);
     expect(again.stdout).toMatch(`${one.directory} is already adopted`);
+    const typed = await runGuarded(oneOfEachKind[0], one.directory, ['true']);
+    const mirror = new RegExp(`mirror itself: ${one.root}$`, 'm');
+    expectFailure(typed, 125, new RegExp(`there is no mirror in ${one.directory}$`, 'm'), mirror);
     expect(again.stdout).toMatch(
       `from now on: mirrorlatch sync ${one.root}; an rsync to ${one.directory} would write into`,
     );

@@ -147,6 +147,8 @@ test('what is a part of a mirror is no mirror, and cannot become or serve one: t
     const path = join(mirror.root, part);
     const itself = new RegExp(`mirror itself.*${mirror.root}(,|\\n)`);
     expectFailure(await runProgram(['status', path]), 66, /there is no mirror in/, itself);
+    const there = new RegExp(`itself: mirrorlatch prune ${mirror.root} --keep-last 1$`, 'm');
+    expectFailure(await runProgram(['prune', path, '--keep-last', '1']), 66, there);
     expectFailure(await runProgram(['init', path]), 64, /is a part of the mirror/, itself);
     expectFailure(await runProgram(['sync', other.source, path]), 64, /is a part of/, itself);
   }
@@ -352,7 +354,7 @@ test('a served directory is a part of its mirror, until it is served no longer',
   expect(await runForJson(['status', mirror.root])).toMatchObject({
     served: { path: served, id: 'second' },
   });
-  const itself = new RegExp(`Name the mirror itself[:,] ${mirror.root}`);
+  const itself = new RegExp(`Name the mirror itself: (mirrorlatch status )?${mirror.root}\n`);
   for (const words of [
     ['init', served],
     ['init', join(served, 'below')],

@@ -532,6 +532,9 @@ describe.concurrent('I9: after SIGKILL', () => {
     await eventually(() => expect(existsSync(mirror.state('staging', tree(), 'half'))).toBe(true));
     holder.kill('SIGKILL');
     await holder.result;
+    const left = await runProgram(['status', mirror.root]);
+    expect(left.exitCode, transcript(left)).toBe(69);
+    expect(left.stdout).toMatch(/^why +the holder of the lock is dead$/m);
     const next = await lock(mirror, ['--wait', '1s'], 'exit 0');
     expectFailure(next, 75, /held by sh \(pid \d+\), rsync \(pid \d+\)/);
     const pid = Number(/rsync \(pid (\d+)\)/.exec(next.stderr)?.[1]);
