@@ -29,7 +29,8 @@ test('init makes a mirror without a snapshot, with a closed gate, and names its 
   expect(result.stdout).toBe(
     `${mirror.root} is a new mirror of ${mirror.source}/\n` +
       'it keeps the last 3 snapshots and those that were current within 1d\n' +
-      'at most 30 % of the files or bytes may vanish\n',
+      'at most 30 % of the files or bytes may vanish\n' +
+      `fill it with: mirrorlatch sync ${mirror.root}\n`,
   );
   expect(readdirSync(mirror.root).sort()).toEqual(['.mirrorlatch', 'snapshots']);
   expect(readdirSync(mirror.state()).sort()).toEqual([
