@@ -566,7 +566,8 @@ ml_fail_for_mode() {
   ml_fail "this user may not enter $ml_snapshot: it has mode $ml_key, as its source had" "$ml_hint"
 }
 
-# ml_fail_without_mirror: ml_root, which was named as ml_given, is none. It may be a part of one, such as its current, or a directory that it serves.
+# ml_fail_without_mirror: ml_root, which was named as ml_given, is no mirror. It may be a part of one, such as its
+# current, or a directory that it serves.
 ml_fail_without_mirror() {
   ml_around=$ml_root
   while [ -n "$ml_around" ] && [ ! -e "$ml_around/.mirrorlatch/mirror.json" ]; do
