@@ -634,7 +634,7 @@ describe.concurrent('A lock in place', () => {
     const result = await runProgram(['lock', one.root, '--', 'sh', '-c', leaves]);
     const pid = readFileSync(join(one.root, 'gate/pid'), 'utf8').trim();
     expectFailure(result, 125, new RegExp(`could still write to the tree: sleep \\(pid ${pid}\\)`));
-    expect(result.stderr).toMatch(/now: guarded readers wait until a lock succeeds/);
+    expect(result.stderr).toMatch(/now: guarded readers wait until a lock or a sync succeeds/);
     expect(`${result.stderr}${one.record().reason}`).not.toMatch(/nothing was published/);
     expect(one.record().state).toBe('dirty');
     process.kill(Number(pid), 'SIGKILL');

@@ -172,10 +172,13 @@ function startedFor(tree: string, path = tree): number[] {
   });
 }
 
-/** The processes that stand in the tree or have something in it open or mapped for writing. */
+/**
+ * The processes that stand in the tree or have something in it open for writing or mapped: what runs a
+ * program of the tree was left by its command, and could do anything.
+ */
 function writingIn(tree: string): number[] {
   return pathsInUse(tree)
-    .filter(mayWriteBy)
+    .filter((one) => one.use === 'maps' || mayWriteBy(one))
     .map(({ pid }) => pid);
 }
 
