@@ -1,18 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
-  constants,
   fchmodSync,
   fsyncSync,
   openSync,
   readdirSync,
-  readSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { mirrorAround } from '../mirror/open.ts';
 import {
   ifThere,
@@ -22,16 +20,10 @@ import {
   readTextIfThere,
   syncDirectory,
 } from '../system/files.ts';
+import { isShimFile } from '../system/own-program.ts';
 import type { Guard } from './guard.ts';
 import { readerPath } from './script.ts';
-import {
-  checkShimName,
-  type IfUnavailable,
-  isShim,
-  refuseNeededByTheGuard,
-  SHIM_HEAD,
-  shimText,
-} from './shims.ts';
+import { checkShimName, type IfUnavailable, refuseNeededByTheGuard, shimText } from './shims.ts';
 
 export interface WriteShimsOptions {
   directory: string;
@@ -131,21 +123,7 @@ function refuseForeign(path: string): void {
 
 /** Whether a path is a regular file, no symlink, that begins as every shim does. */
 function isOurs(path: string): boolean {
-  if (!lstatIfThere(path)?.isFile()) return false;
-  let descriptor: number;
-  try {
-    descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    // Gone or replaced meanwhile. An unreadable file is no shim either: shims have mode 0755.
-    if (['ENOENT', 'ELOOP', 'ENXIO', 'EACCES'].includes(errnoOf(error) ?? '')) return false;
-    throw error;
-  }
-  try {
-    const head = Buffer.alloc(SHIM_HEAD);
-    return isShim(head.toString('utf8', 0, readSync(descriptor, head)));
-  } finally {
-    closeSync(descriptor);
-  }
+  return lstatIfThere(path)?.isFile() === true && isShimFile(path);
 }
 
 /** @returns false when the file had this text and mode already, and belongs to this user. */

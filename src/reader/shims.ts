@@ -1,23 +1,11 @@
 import { MirrorlatchError } from '../errors.ts';
-import { OUR_OWN } from '../system/child.ts';
+import { SHIM_MARK, SHIM_SHELL } from '../system/own-program.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { Guard } from './guard.ts';
 
 /** What a shim does if its mirror is unavailable: fail, or run the command unguarded. */
 export const IF_UNAVAILABLE = ['fail', 'run'] as const;
 export type IfUnavailable = (typeof IF_UNAVAILABLE)[number];
-
-const FIRST_LINE = '#!/bin/sh';
-/** The second line of every shim, by which `isShim` and other shims recognize it. */
-const MARKER = '# A shim of mirrorlatch: `mirrorlatch shims` writes and removes it.';
-
-/** True if `text` is, or is the beginning of, a result of `shimText`. */
-export function isShim(text: string): boolean {
-  return text.startsWith(`${FIRST_LINE}\n${MARKER}\n`);
-}
-
-/** How much of a file `isShim` needs, in bytes. */
-export const SHIM_HEAD = Buffer.byteLength(`${FIRST_LINE}\n${MARKER}\n`);
 
 /**
  * The text of a shim: a POSIX sh script that finds the command of this name in PATH and runs it
@@ -36,8 +24,8 @@ export function shimText(
   reader: string,
 ): string {
   const command = quoteForSh(name);
-  return `${FIRST_LINE}
-${MARKER}
+  return `${SHIM_SHELL}
+${SHIM_MARK}
 
 # bash takes functions from the environment, also as sh. The command gets them back.
 unset -f [ command printf read
@@ -50,7 +38,7 @@ start() {
 }
 
 is_shim() {
-  { IFS= read -r line && [ "$line" = ${quoteForSh(FIRST_LINE)} ] && IFS= read -r line && [ "$line" = ${quoteForSh(MARKER)} ]; } <"$1"
+  { IFS= read -r line && [ "$line" = ${quoteForSh(SHIM_SHELL)} ] && IFS= read -r line && [ "$line" = ${quoteForSh(SHIM_MARK)} ]; } <"$1"
 } 2>/dev/null
 
 # find_command OWN-DIRECTORY: print the path of the command that PATH leads to, ignoring shims.
@@ -80,8 +68,6 @@ if [ -z "$1" ]; then
   printf 'mirrorlatch: %s: command not found, ignoring shims\\n' ${command} >&2
   exit 127
 fi
-# What mirrorlatch runs for itself, such as the rsync of a sync, has to write to the mirror.
-[ -z "\${${OUR_OWN}-}" ] || exec "$@"
 ${[frontIsThere(guard), ...guard.roots.map(mirrorIsThere)].join('\n')}
 start ${guard.words.map(quoteForSh).join(' ')} "$@"
 `;

@@ -1,12 +1,6 @@
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 
 /**
- * The variable that marks what this program runs for itself, such as the rsync of a sync: a shim of that
- * name then runs the real program unguarded, because a guard lets nobody write to the mirror.
- */
-export const OUR_OWN = 'MIRRORLATCH_OUR_OWN';
-
-/**
  * The command line of a child that does not outlive this process: when this process ends, however it
  * ends, the kernel sends the child SIGTERM (PR_SET_PDEATHSIG, prctl(2), by way of setpriv(1)).
  */

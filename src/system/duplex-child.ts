@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { cannotStart, OUR_OWN, tied } from './child.ts';
+import { cannotStart, tied } from './child.ts';
 import { traceChild } from './debug.ts';
 
 /** How much of the end of a program's standard error is kept; characters. */
@@ -35,7 +35,7 @@ export function startDuplexChild(
 ): DuplexChild {
   const child = spawn(...tied(program, args), {
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { ...process.env, LC_ALL: 'C', [OUR_OWN]: '1', ...env },
+    env: { ...process.env, LC_ALL: 'C', ...env },
   });
   traceChild(child, program, args);
   const { stdin, stdout, stderr } = child;

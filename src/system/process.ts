@@ -1,8 +1,9 @@
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { execa, type Options } from 'execa';
-import { cannotStart, OUR_OWN, tied } from './child.ts';
+import { cannotStart, tied } from './child.ts';
 import { traceChild } from './debug.ts';
+import { ownProgram } from './own-program.ts';
 
 /** The number that the first descriptor of `inherit` has in the child. */
 export const FIRST_INHERITED = 3;
@@ -34,7 +35,7 @@ export interface ChildResult {
 }
 
 /**
- * Runs a program to its end, without a shell and in the C locale. A non-zero exit status is a result,
+ * Runs a program of our own, see `ownProgram`, to its end, without a shell and in the C locale. A non-zero exit status is a result,
  * not an error.
  *
  * @throws MirrorlatchError UNAVAILABLE if the program cannot be started.
@@ -54,7 +55,8 @@ export async function runProgram(
     onChannel,
   } = options;
   const channel = FIRST_INHERITED + inherit.length;
-  const [file, words] = endWithParent ? tied(program, args) : [program, args];
+  const own = ownProgram(program);
+  const [file, words] = endWithParent ? tied(own, args) : [own, args];
   const child = execa(file, words, {
     stdio: [
       'ignore',
@@ -63,7 +65,7 @@ export async function runProgram(
       ...inherit,
       ...(onChannel ? ['pipe'] : []),
     ] as Options['stdio'],
-    env: { LC_ALL: 'C', [OUR_OWN]: '1' },
+    env: { LC_ALL: 'C' },
     encoding: 'buffer',
     buffer: {
       stdout: onStdout === undefined,
@@ -88,7 +90,7 @@ export async function runProgram(
   }
   const result = await child;
   if (result.exitCode === undefined && result.signal === undefined && !result.isCanceled) {
-    throw cannotStart(file, result.cause ?? result);
+    throw cannotStart(endWithParent ? file : program, result.cause ?? result);
   }
   const endedBy = result.signal as NodeJS.Signals | undefined;
   return {

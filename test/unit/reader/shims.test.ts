@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { guardOf } from '../../../src/reader/guard.ts';
-import { checkShimName, isShim, shimText } from '../../../src/reader/shims.ts';
+import { checkShimName, shimText } from '../../../src/reader/shims.ts';
+import { isShim } from '../../../src/system/own-program.ts';
 
 test('a shim is recognized by its first two lines, and nothing else is one', () => {
   const guard = guardOf({

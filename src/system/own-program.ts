@@ -1,0 +1,53 @@
+import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { errnoOf } from '../errors.ts';
+
+/** The first line of every shim. */
+export const SHIM_SHELL = '#!/bin/sh';
+/** The second line, by which shims are recognized. */
+export const SHIM_MARK = '# A shim of mirrorlatch: `mirrorlatch shims` writes and removes it.';
+
+/** How much of a file `isShim` needs, in bytes. */
+const SHIM_HEAD = Buffer.byteLength(`${SHIM_SHELL}\n${SHIM_MARK}\n`);
+
+/** True if `text` is, or is the beginning of, the text of a shim. */
+export function isShim(text: string): boolean {
+  return text.startsWith(`${SHIM_SHELL}\n${SHIM_MARK}\n`);
+}
+
+/** Whether a file begins as every shim does. One that cannot be read does not: shims have mode 0755. */
+export function isShimFile(path: string): boolean {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (['ENOENT', 'ELOOP', 'ENXIO', 'EACCES'].includes(errnoOf(error) ?? '')) return false;
+    throw error;
+  }
+  try {
+    const head = Buffer.alloc(SHIM_HEAD);
+    return isShim(head.toString('utf8', 0, readSync(descriptor, head)));
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/**
+ * The path of a program that we run for ourselves, such as the rsync of a sync: the first in PATH that is
+ * no shim, because a guard lets nobody write to the mirror.
+ *
+ * @returns the name itself if there is none: starting it then fails as usual.
+ */
+export function ownProgram(name: string): string {
+  const directories = (process.env['PATH'] ?? '').split(':').filter((path) => path.startsWith('/'));
+  return directories.map((path) => join(path, name)).find(isProgram) ?? name;
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile() && !isShimFile(path);
+  } catch {
+    return false;
+  }
+}
