@@ -1,7 +1,7 @@
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { ifThere, lstatIfThere, realPathToBe } from '../system/files.ts';
+import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { isWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { optionValue, parseRsyncOptions, withOptionValue } from './options.ts';
@@ -101,11 +101,34 @@ function refuseUnreadable(path: string, words: readonly string[]): void {
       'Name a file that can be read each time.',
     );
   }
+  if (leadsThroughProc(path)) {
+    throw problem(words, namesAnother(path), 'Name the file itself.');
+  }
   try {
     accessSync(path, constants.R_OK);
   } catch {
     throw problem(words, `${path} cannot be read`, 'Run it as a user that may read that file.');
   }
+}
+
+/**
+ * Whether a path that exists leads through /proc, as /dev/stdin and /dev/fd/3 do. What a descriptor is
+ * here, rsync does not have under that number.
+ */
+function leadsThroughProc(path: string): boolean {
+  const parent = dirname(path);
+  if (parent === path) return false;
+  if (leadsThroughProc(parent)) return true;
+  const directory = realpathSync.native(parent);
+  if (isWithin(directory, '/proc')) return true;
+  const target = readlinkIfThere(path);
+  if (target === undefined) return false;
+  // Joined as it is: `..` in it counts from where the links before it lead.
+  return leadsThroughProc(isAbsolute(target) ? target : `${directory}/${target}`);
+}
+
+function namesAnother(path: string): string {
+  return `${path} leads through /proc, where rsync would find another file`;
 }
 
 /** rsync refuses it, too, but only once it has connected to a server. */
@@ -136,6 +159,7 @@ function whyNotToWrite(path: string, frozen: readonly string[]): string | undefi
   // rsync would make what it leads to, wherever that is.
   if (found === undefined) return lstatIfThere(path) && `${path} is a symlink to nothing`;
   if (!found.isFile()) return `${path} is not a regular file`;
+  if (leadsThroughProc(path)) return namesAnother(path);
   return found.nlink > 1 ? `${path} has a second name (hard link)` : undefined;
 }
 

@@ -110,6 +110,28 @@ describe('a file that an option of rsync names', () => {
     expect(published(mirror)).toEqual(['below', 'file']);
   });
 
+  test.for([
+    '--exclude-from=/dev/stdin',
+    '--include-from=/dev/fd/0',
+    '--exclude-from=/proc/self/fd/3',
+    '--filter=merge /dev/fd/3',
+    '--filter=. outer',
+    '--exclude-from=link',
+    '--exclude-from=/proc/self/cwd/ex',
+    '--exclude-from=/dev/fd/4/ex',
+    '--log-file=/dev/fd/3',
+  ])('is not one that leads through /proc: %s', async (option) => {
+    const mirror = mirrorWithRules({ ex: '/secret\n', outer: 'merge /dev/stdin\n' });
+    const { rules: cwd, source, root } = mirror;
+    symlinkSync('hop/stdin', join(cwd, 'link'));
+    symlinkSync('/dev', join(cwd, 'hop'));
+    const through = ['sh', '-c', 'exec "$@" <ex 3<ex 4<.', 'sh'];
+    const words = ['sync', source, root, '--', option];
+    const why = /leads through \/proc, where rsync would find another file/;
+    expectFailure(await runProgram(words, { cwd, through }), 64, why);
+    expect(existsSync(root)).toBe(false);
+  });
+
   test('for rsync to write lies neither in the mirror nor in the source, and has no other name', async () => {
     const mirror = await oneSnapshot();
     const { source, root, home } = mirror;
