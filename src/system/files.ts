@@ -16,7 +16,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { quoteForSh } from './quote.ts';
 
@@ -64,11 +64,18 @@ export function ifThere<T>(action: () => T): T | undefined {
   }
 }
 
-/** The real path that something has, or will have once it has been made. */
-export function realPathToBe(path: string): string {
+/**
+ * The real path that something has, or will have once it has been made or mounted.
+ *
+ * @param links how many symlinks to what is missing are followed at most. The kernel follows as many; a
+ *   target with `..` may lead back to its own symlink.
+ */
+export function realPathToBe(path: string, links = 40): string {
   const real = ifThere(() => realpathSync(path));
   if (real !== undefined || path === dirname(path)) return real ?? path;
-  return join(realPathToBe(dirname(path)), basename(path));
+  const place = join(realPathToBe(dirname(path), links), basename(path));
+  const target = links > 0 ? readlinkIfThere(place) : undefined;
+  return target === undefined ? place : realPathToBe(resolve(dirname(place), target), links - 1);
 }
 
 /** The directory at `path`, or else the first above it that exists. */

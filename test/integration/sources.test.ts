@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -479,6 +480,42 @@ describe('a local source', () => {
       isHealthy: true,
       lastSync: { event: 'published' },
     });
+  });
+
+  test.for([
+    { remembered: 'disk/source', named: 'link' },
+    { remembered: 'link', named: 'disk/source' },
+    { remembered: 'link/below', named: 'disk/source/below' },
+  ])('that is the same through a symlink to what is missing now is a failed sync: $named', async ({
+    remembered,
+    named,
+  }) => {
+    const home = scratchDirectory();
+    const root = join(home, 'mirror');
+    mkdirSync(join(home, 'disk/source/below'), { recursive: true });
+    writeFileSync(join(home, 'disk/source/below/file'), 'content');
+    symlinkSync('disk/source', join(home, 'link'));
+    await runForJson(['sync', join(home, remembered), root]);
+    renameSync(join(home, 'disk'), join(home, 'gone'));
+    expectFailure(await runProgram(['sync', join(home, named), root]), 66, /./);
+    expect((await runProgram(['status', root])).exitCode).toBe(69);
+  });
+
+  test('that is missing is a failed sync if it was said to be meant', async () => {
+    const home = scratchDirectory();
+    const { source, root } = makeLocal(home);
+    await runForJson(['sync', source, root]);
+    const words = ['sync', join(home, 'none'), root, '--other-source'];
+    expectFailure(await runProgram(words), 66, /none/);
+    expect((await runProgram(['status', root])).exitCode).toBe(69);
+  });
+
+  test('whose symlink leads back to itself through what is missing is missing', async () => {
+    const home = scratchDirectory();
+    const { source, root } = makeLocal(home);
+    await runForJson(['sync', source, root]);
+    symlinkSync('none/../loop', join(home, 'loop'));
+    expectFailure(await runProgram(['sync', join(home, 'loop'), root]), 66, /loop/);
   });
 
   test('that is a symlink to a directory is followed', async () => {

@@ -83,8 +83,8 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
 
 /**
  * Checks what can be checked before the lock. Whatever the cause, a sync that fails is on record: cron
- * may be the only caller. A wrong command line (USAGE) is not a sync, nor does a source that is not the
- * mirror's own say anything of the mirror.
+ * may be the only caller. A wrong command line (USAGE) is not a sync, and neither is one with a misspelt
+ * source.
  */
 async function prepare(options: SyncOptions): Promise<{ mirror: Mirror; isNew: boolean }> {
   try {
@@ -94,10 +94,15 @@ async function prepare(options: SyncOptions): Promise<{ mirror: Mirror; isNew: b
     return checked;
   } catch (error) {
     const found = hasCode(error, 'USAGE') ? undefined : findMirror(options.root);
-    if (found !== undefined && !namesOtherSource(options, found))
+    if (found !== undefined && !isMisspelt(options, found, error))
       await recordFailedStart(found.layout, options, error);
     throw error;
   }
+}
+
+/** Whether the source is missing, is not the mirror's own, and was not said to be meant. */
+function isMisspelt(options: SyncOptions, mirror: Mirror, error: unknown): boolean {
+  return hasCode(error, 'NO_SOURCE') && !options.otherSource && namesOtherSource(options, mirror);
 }
 
 /** Best effort: nothing is recorded under another writer's lock, as another user, or in a broken mirror. */
