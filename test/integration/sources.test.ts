@@ -486,20 +486,20 @@ describe('a local source', () => {
     { remembered: 'disk/source', named: 'link' },
     { remembered: 'link', named: 'disk/source' },
     { remembered: 'link/below', named: 'disk/source/below' },
-  ])('that is the same through a symlink to what is missing now is a failed sync: $named', async ({
-    remembered,
-    named,
-  }) => {
-    const home = scratchDirectory();
-    const root = join(home, 'mirror');
-    mkdirSync(join(home, 'disk/source/below'), { recursive: true });
-    writeFileSync(join(home, 'disk/source/below/file'), 'content');
-    symlinkSync('disk/source', join(home, 'link'));
-    await runForJson(['sync', join(home, remembered), root]);
-    renameSync(join(home, 'disk'), join(home, 'gone'));
-    expectFailure(await runProgram(['sync', join(home, named), root]), 66, /./);
-    expect((await runProgram(['status', root])).exitCode).toBe(69);
-  });
+  ])(
+    'that is the same through a symlink to what is missing now is a failed sync: $named',
+    async ({ remembered, named }) => {
+      const home = scratchDirectory();
+      const root = join(home, 'mirror');
+      mkdirSync(join(home, 'disk/source/below'), { recursive: true });
+      writeFileSync(join(home, 'disk/source/below/file'), 'content');
+      symlinkSync('disk/source', join(home, 'link'));
+      await runForJson(['sync', join(home, remembered), root]);
+      renameSync(join(home, 'disk'), join(home, 'gone'));
+      expectFailure(await runProgram(['sync', join(home, named), root]), 66, /./);
+      expect((await runProgram(['status', root])).exitCode).toBe(69);
+    },
+  );
 
   test('that is missing is a failed sync if it was said to be meant', async () => {
     const home = scratchDirectory();
