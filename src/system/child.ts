@@ -10,8 +10,10 @@ export function tied(program: string, args: readonly string[]): [string, string[
 
 /** The error of a program that could not be started at all. */
 export function cannotStart(program: string, cause: unknown): MirrorlatchError {
-  if (errnoOf(cause) !== 'ENOENT') {
-    return new MirrorlatchError('UNAVAILABLE', `the program ${program} cannot be started`, {
+  const errno = errnoOf(cause);
+  if (errno !== 'ENOENT') {
+    const why = errno === undefined ? '' : `: ${errno}`;
+    return new MirrorlatchError('UNAVAILABLE', `the program ${program} cannot be started${why}`, {
       cause,
     });
   }

@@ -33,20 +33,22 @@ export function isShimFile(path: string): boolean {
 }
 
 /**
- * The path of a program that we run for ourselves, such as the rsync of a sync: the first in PATH that is
- * no shim, because a guard lets nobody write to the mirror.
+ * What to start for a program that we run for ourselves, such as the rsync of a sync. A shim of it, by which
+ * a guard would let it write nothing in the mirror, is passed over.
  *
- * @returns the name itself if there is none: starting it then fails as usual.
+ * @returns its name, or its path if PATH leads to a shim first.
  */
 export function ownProgram(name: string): string {
   const directories = (process.env['PATH'] ?? '').split(':').filter((path) => path.startsWith('/'));
-  return directories.map((path) => join(path, name)).find(isProgram) ?? name;
+  const programs = directories.map((path) => join(path, name)).filter(isProgram);
+  const found = programs.find((path) => !isShimFile(path));
+  return found === programs[0] ? name : (found ?? name);
 }
 
 function isProgram(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
-    return statSync(path).isFile() && !isShimFile(path);
+    return statSync(path).isFile();
   } catch {
     return false;
   }

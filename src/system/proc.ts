@@ -245,8 +245,13 @@ export function pathsInUse(directory: string): ProcessPath[] {
       const fd = `/proc/${thread}/fd/${name}`;
       note('fd', link(fd), () => isDirectory(fd) || isOpenForWriting(fd));
     }
-    for (const path of mappedFiles(thread))
-      note('maps', path, () => isMappedForWriting(thread, path));
+    let isWritten: ((path: string) => boolean) | undefined;
+    for (const path of mappedFiles(thread)) {
+      note('maps', path, () => {
+        isWritten ??= writtenByMaps(thread);
+        return isWritten(path);
+      });
+    }
     for (const layers of seen.map(layersOf)) {
       for (const path of layers.written) note('mount', path);
       for (const path of layers.read) note('mount', path, () => false);
@@ -352,16 +357,20 @@ function mappedFiles(thread: number): Set<string> {
 }
 
 /**
- * Whether what the process stores in memory changes the file: the map is shared, and the file was open for
- * writing (proc(5), /proc/pid/smaps, VmFlags, `sh`). Such a map may be read-only for now (mprotect(2)).
+ * Tells which mapped files change by what the process stores in memory: the map is shared, and the file
+ * was open for writing (proc(5), /proc/pid/smaps, VmFlags, `sh`). Such a map may be read-only for now
+ * (mprotect(2)). All do where the kernel does not say.
  */
-function isMappedForWriting(thread: number, path: string): boolean {
-  let isOfFile = false;
-  for (const line of lines(`/proc/${thread}/smaps`)) {
-    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) isOfFile = line.slice(line.indexOf('/')) === path;
-    else if (isOfFile && /^VmFlags:.* sh\b/.test(line)) return true;
+function writtenByMaps(thread: number): (path: string) => boolean {
+  const facts = lines(`/proc/${thread}/smaps`);
+  if (facts.length === 0) return () => true;
+  const found = new Set<string>();
+  let path = '';
+  for (const line of facts) {
+    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) path = line.slice(line.indexOf('/'));
+    else if (/^VmFlags:.* sh\b/.test(line)) found.add(path);
   }
-  return false;
+  return (name) => found.has(name);
 }
 
 /** The name of a user, or the uid if it has none (passwd(5)). */

@@ -1,3 +1,4 @@
+import { constants as access, accessSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { execa, type Options } from 'execa';
@@ -75,7 +76,7 @@ export async function runProgram(
     stripFinalNewline: false,
     reject: false,
     forceKillAfterDelay: 10_000,
-    ...(cwd === undefined ? {} : { cwd }),
+    cwd: cwd ?? enteredDirectory(),
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
   traceChild(child, program, args);
@@ -99,6 +100,19 @@ export async function runProgram(
     stdout: textOf(result.stdout),
     stderr: textOf(result.stderr),
   };
+}
+
+/**
+ * Our own working directory. Where this user may not enter it, as after `su` in the home directory of
+ * root, a child could not begin in it, but no relative path leads anywhere either.
+ */
+function enteredDirectory(): string {
+  try {
+    accessSync('.', access.X_OK);
+    return process.cwd();
+  } catch {
+    return '/';
+  }
 }
 
 function textOf(bytes: unknown): string {

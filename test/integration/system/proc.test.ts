@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa, type Options } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -47,6 +47,11 @@ function sleepWithMounts(preparation: string, cwd: string): Promise<number> {
     `${preparation} && exec sleep 30`,
   ];
   return start('unshare', words, { cwd }, 'sleep');
+}
+
+/** What this process has read since its start. */
+function bytesRead(): number {
+  return Number(/^rchar: (\d+)/.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);
 }
 
 function usesOf(pid: number, directory: string): string[] {
@@ -111,6 +116,25 @@ describe('a user of a directory', () => {
     await execa('cp', ['/bin/sleep', join(scratch, 'sleep')]);
     const pid = await start(join(scratch, 'sleep'), ['30'], {}, 'sleep');
     expect(usesOf(pid, scratch)).toContain(`maps ${scratch}/sleep`);
+  });
+
+  test('is told from one that could write by its maps, which are read once, however many they are', async () => {
+    const scratch = scratchDirectory();
+    for (let number = 0; number < 300; number += 1) writeFileSync(join(scratch, `${number}`), 'x');
+    const script = `import mmap, sys, time
+def shared(name, access):
+    with open(sys.argv[1] + '/' + name, 'r+b') as file: return mmap.mmap(file.fileno(), 0, access=access)
+held = [shared(str(number), mmap.ACCESS_WRITE if number == 7 else mmap.ACCESS_COPY) for number in range(300)]
+open(sys.argv[1] + '/done', 'w').close()
+time.sleep(60)`;
+    const pid = await start('python3', ['-c', script, scratch], {});
+    await eventually(() => expect(existsSync(join(scratch, 'done'))).toBe(true));
+    const before = bytesRead();
+    const maps = pathsInUse(scratch).filter((use) => use.pid === pid && use.use === 'maps');
+    expect(bytesRead() - before).toBeLessThan(10_000_000);
+    expect(maps).toHaveLength(300);
+    const written = maps.filter(({ mayWrite }) => mayWrite).map(({ path }) => path);
+    expect(written).toEqual([join(scratch, '7')]);
   });
 
   test.skipIf(!mayMount)('has a part of it mounted in another namespace', async () => {
