@@ -76,6 +76,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
       case 'unfinished-command':
       case 'locked-lease':
       case 'diverted-adoption':
+      case 'kept-clone':
       case 'foreign-tree':
       case 'failed-removal':
       case 'unfinished-removal':

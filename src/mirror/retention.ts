@@ -5,7 +5,7 @@ export interface DatedSnapshot extends SnapshotTimes {
   id: string;
   isCurrent: boolean;
   isPrevious: boolean;
-  /** The directory of --serve-at is a clone of it. */
+  /** The directory of --serve-at, or an earlier clone of it that is left, was made of it. */
   isServed: boolean;
 }
 

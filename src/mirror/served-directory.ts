@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmdirSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, rmdirSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { exchange } from '../system/exchange.ts';
 import {
+  ifAllowed,
   ifThere,
   lstatIfThere,
   nearestDirectory,
@@ -32,7 +33,8 @@ import type { SyncLock } from './sync-lock.ts';
 /**
  * A served directory is for servers that need a real directory, not a symlink. It is a clone of the
  * current snapshot, and each publication replaces it with a new clone in one system call, by
- * exchange. Processes that use the old clone keep it until they leave.
+ * exchange. Processes that use the old clone keep it until they leave. What they put into it meanwhile,
+ * unaware of the exchange, is theirs: such a clone is kept.
  */
 
 /** Follows the snapshot's id in the name of the staged clone. */
@@ -132,6 +134,7 @@ export async function refuseUnreplaceable(
  * before the clone is made whether that is so, call `refuseUnreplaceable` first.
  *
  * @param graceMs how long an earlier clone stays whose readers may be invisible.
+ * @returns what a person has to know of the earlier clones that are kept for what was put into them.
  * @throws MirrorlatchError LOCK_LOST; IO or NO_SPACE when the clone fails; CONFIGURATION when
  *   something is mounted in the directory or in the snapshot, or the directory or something in it is
  *   somebody's.
@@ -141,10 +144,10 @@ export async function serveDirectory(
   lock: SyncLock,
   id: string,
   { graceMs, signal }: { graceMs: number; signal: AbortSignal },
-): Promise<void> {
-  forgetUnused(layout, graceMs);
+): Promise<string[]> {
+  const kept = await forgetUnused(layout, graceMs, signal);
   const wanted = placeToServe(layout);
-  if (wanted === undefined || isServed(layout, wanted, id)) return;
+  if (wanted === undefined || isServed(layout, wanted, id)) return kept;
   const inherit = [lock.descriptor];
   const fresh = stagedClone(layout, id + SERVED);
   const snapshot = layout.snapshot(id);
@@ -156,11 +159,11 @@ export async function serveDirectory(
   const path = placeToServe(layout);
   if (path === undefined) {
     discard(layout, fresh);
-    return;
+    return kept;
   }
   await refuseOther(layout, path, path, signal);
   await put(layout, fresh, path, id, signal);
-  forgetUnused(layout, graceMs);
+  return await forgetUnused(layout, graceMs, signal);
 }
 
 /**
@@ -222,9 +225,13 @@ export function describeServed({ path, id, isLost }: ServedDirectory): string {
   return id === null ? `${path}, which the next sync fills` : `${path}, a clone of ${id}`;
 }
 
-/** The snapshot of which the served directory is a clone now. What was added to that is known by it. */
-export function servedId(layout: Layout): string | undefined {
-  return servedDirectory(layout)?.id ?? undefined;
+/**
+ * The snapshots of which the served directory and the earlier clones of it are clones. What was added to
+ * those is known by them.
+ */
+export function servedIds(layout: Layout): Set<string> {
+  const ids = [servedDirectory(layout)?.id, ...earlierClones(layout).map(({ id }) => id)];
+  return new Set(ids.filter((id) => typeof id === 'string'));
 }
 
 /**
@@ -290,17 +297,22 @@ async function refuseOther(
   }
   const added = await addedNames(now, original, signal);
   if (added.length === 0) return;
-  const names = added.slice(0, MOST_NAMES).map((name) => readableName(name).name);
-  const more = added.length > names.length ? ` and ${added.length - names.length} more` : '';
   throw notReplaced(
     layout,
     path,
-    `${names.join(', ')}${more} in it ${added.length === 1 ? 'was' : 'were'} not put there`,
+    `${describeAdded(added)} in it ${added.length === 1 ? 'was' : 'were'} not put there`,
     'Move that elsewhere first',
   );
 }
 
 const MOST_NAMES = 3;
+
+function describeAdded(added: readonly string[]): string {
+  const names = added.slice(0, MOST_NAMES).map((name) => readableName(name).name);
+  return added.length > names.length
+    ? `${names.join(', ')} and ${added.length - names.length} more`
+    : names.join(', ');
+}
 
 function notReplaced(layout: Layout, path: string, why: string, hint: string): MirrorlatchError {
   return new MirrorlatchError(
@@ -341,36 +353,105 @@ function writeRecord(layout: Layout, record: Served): void {
   writeWhole(layout.served, `${JSON.stringify(record)}\n`);
 }
 
-/** Whether a clone that a crash left was made to be served. It may have been served already. */
+/** Whether a tree in staging that a crash left was made to be served, or was served already. */
 export function isServedClone(layout: Layout, path: string): boolean {
-  const id = basename(path).split('+')[0] ?? '';
-  return path === stagedClone(layout, id + SERVED);
+  return basename(path).endsWith(nameOfStaged(layout, ''));
 }
 
-/** Keeps a clone that was served before, until no process uses it. */
+function nameOfStaged(layout: Layout, id: string): string {
+  return basename(stagedClone(layout, id + SERVED));
+}
+
+/**
+ * Sets aside what the exchange has put into staging. It is kept until no process uses it, and longer if
+ * somebody has put anything into it.
+ */
 export function supersede(layout: Layout, path: string): void {
   makeOwnDirectory(layout.superseded, 0o700);
-  moveTree(path, join(layout.superseded, randomUUID()));
+  // A clone that was not finished, or an empty directory of somebody's, is not in the record.
+  const madeFor = basename(path).slice(0, -nameOfStaged(layout, '').length);
+  const id = readRecord(layout)?.clones[identityIfThere(path) ?? ''] ?? madeFor;
+  moveTree(path, join(layout.superseded, `${id}+${randomUUID()}`));
+}
+
+/** A clone that was served before. */
+interface EarlierClone {
+  path: string;
+  /** The snapshot of which it is one; undefined where an earlier version did not say. */
+  id: string | undefined;
+  /** It is known to have something in it that somebody put there. */
+  isKept: boolean;
+}
+
+const EARLIER = /^(?:(?<id>.+)\+)?[0-9a-f-]{36}(?<kept>\.kept)?$/;
+
+/** @returns none where this user may not look. */
+function earlierClones(layout: Layout): EarlierClone[] {
+  const names = ifAllowed(() => ifThere(() => readdirSync(layout.superseded))) ?? [];
+  return names.map((name) => {
+    const { id, kept } = EARLIER.exec(name)?.groups ?? {};
+    return { path: join(layout.superseded, name), id, isKept: kept !== undefined };
+  });
+}
+
+/** The paths of the clones that are kept for what somebody put into them. */
+export function keptClones(layout: Layout): string[] {
+  return earlierClones(layout)
+    .filter(({ isKept }) => isKept)
+    .map(({ path }) => path);
 }
 
 /**
  * Discards the clones that were served before and that no process uses. Where processes may be
- * invisible, those of other users, containers or hosts, they stay for the grace time as well.
+ * invisible, those of other users, containers or hosts, they stay for the grace time as well. A clone
+ * into which somebody has put something stays in any case.
+ *
+ * @returns what a person has to know of the latter.
  */
-function forgetUnused(layout: Layout, graceMs: number): void {
-  const names = ifThere(() => readdirSync(layout.superseded)) ?? [];
-  if (names.length === 0) return;
+async function forgetUnused(
+  layout: Layout,
+  graceMs: number,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const clones = earlierClones(layout);
+  if (clones.length === 0) return [];
+  const kept: string[] = [];
+  // Before the look at what is in them: nobody can enter them any more.
   const used = new Set(
     pathsInUse(layout.superseded).map(
       ({ path }) => relative(layout.superseded, path).split('/')[0],
     ),
   );
   const isSeen = seesAllProcesses() && !isShared(layout.root);
-  for (const name of names) {
-    const path = join(layout.superseded, name);
-    if (used.has(name) || (!isSeen && isInGrace(path, graceMs))) continue;
-    discard(layout, path);
+  for (const clone of clones) {
+    const { path } = clone;
+    if (used.has(basename(path)) || (!isSeen && isInGrace(path, graceMs))) continue;
+    const why = await whyKept(layout, clone, signal);
+    if (why === undefined) discard(layout, path);
+    else kept.push(why);
   }
+  return kept;
+}
+
+/** Marks a clone that has to stay, for `status`. @returns undefined if it may go. */
+async function whyKept(
+  layout: Layout,
+  { path, id, isKept }: EarlierClone,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (id === undefined) return undefined;
+  const original = layout.snapshot(id);
+  const isKnown = lstatIfThere(original) !== undefined;
+  const added = isKnown ? await addedNames(path, original, signal) : [];
+  if (isKnown && added.length === 0) return undefined;
+  const now = isKept ? path : `${path}.kept`;
+  renameSync(path, now);
+  if (!isKnown) {
+    const to = quoteForSh(join(dirname(layout.root), basename(path)));
+    return `${now} was served before, and stays: the snapshot ${id} is gone, without which nobody knows what was put into it. Move it away with: mv -T ${quoteForSh(now)} ${to}`;
+  }
+  const verb = added.length === 1 ? 'was' : 'were';
+  return `${now} was served before, and stays: ${describeAdded(added)} in it ${verb} not put there by the mirror. Move that elsewhere, and the next sync removes the rest`;
 }
 
 /** Its move set the ctime. One in the future is that of a clock that was wrong. */

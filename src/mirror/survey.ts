@@ -1,7 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { errnoOf } from '../errors.ts';
-import { ifThere, lstatIfThere } from '../system/files.ts';
+import { ifAllowed, ifThere, lstatIfThere } from '../system/files.ts';
 import { exclusivelyLocked } from '../system/proc.ts';
 import { divertedPath, halfAdopted, lostPath } from './adoption.ts';
 import { currentId, previousId } from './current.ts';
@@ -18,6 +17,7 @@ import {
 import { type Layout, LIVE } from './layout.ts';
 import { holdersOf, type NamedProcess } from './lock-state.ts';
 import { type Obstacle, obstacleAt } from './obstacle.ts';
+import { keptClones } from './served-directory.ts';
 import { readSettings } from './settings.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers } from './staging.ts';
@@ -48,6 +48,8 @@ export type Finding =
   | { kind: 'failed-removal'; id: string; why: string }
   /** A tree in the trash. */
   | { kind: 'unfinished-removal'; path: string }
+  /** A clone that was served before, with something in it that somebody put there. */
+  | { kind: 'kept-clone'; path: string }
   /** A lock directory that was being made or released. */
   | { kind: 'lock-remains'; path: string }
   /** The tree of an in-place mirror is not whole, or its gate was left closed. */
@@ -145,6 +147,7 @@ export function survey(layout: Layout): Finding[] {
   for (const name of ifAllowed(() => discardedNames(layout)) ?? []) {
     findings.push({ kind: 'unfinished-removal', path: join(layout.trash, name) });
   }
+  for (const path of keptClones(layout)) findings.push({ kind: 'kept-clone', path });
   for (const name of ifThere(() => readdirSync(layout.state)) ?? []) {
     if (!name.startsWith(`${basename(layout.lockDirectory)}.`)) continue;
     findings.push({ kind: 'lock-remains', path: join(layout.state, name) });
@@ -160,15 +163,6 @@ export function unseenPlaces(layout: Layout): string[] {
 }
 
 const noLeftovers: Leftovers = { trees: [], clones: [], foreign: [], commands: [] };
-
-function ifAllowed<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch (error) {
-    if (errnoOf(error) === 'EACCES') return undefined;
-    throw error;
-  }
-}
 
 function leaseIds(layout: Layout): string[] {
   return (ifThere(() => readdirSync(layout.leases)) ?? []).filter(isSnapshotId).sort();

@@ -64,6 +64,16 @@ export function ifThere<T>(action: () => T): T | undefined {
   }
 }
 
+/** What `action` returns, or undefined if this user may not do it (EACCES). */
+export function ifAllowed<T>(action: () => T): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    if (errnoOf(error) === 'EACCES') return undefined;
+    throw error;
+  }
+}
+
 /**
  * The real path that something has, or will have once it has been made or mounted.
  *

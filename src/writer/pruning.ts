@@ -9,7 +9,7 @@ import { removeOldLogs } from '../mirror/logs.ts';
 import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
-import { servedId } from '../mirror/served-directory.ts';
+import { servedIds } from '../mirror/served-directory.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
 import { isOfPerson, lostPrevious, snapshotIds, unrecordedFlip } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
@@ -172,7 +172,7 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
   const history = unrecorded === undefined ? recorded : [...recorded, unrecorded];
   const current = currentId(layout);
   const previous = lostPrevious(layout, history) ?? previousId(layout);
-  const served = servedId(layout);
+  const served = servedIds(layout);
   const isForeign = isOfPerson(layout, history);
   const ids = snapshotIds(layout).filter((id) => !isForeign(id));
   const arrivedAt = (id: string) => arrivalOf(layout, id);
@@ -181,7 +181,7 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
     id,
     isCurrent: id === current,
     isPrevious: id === previous,
-    isServed: id === served,
+    isServed: served.has(id),
     ...timesOf(id),
   }));
 }

@@ -224,12 +224,13 @@ async function serve(writer: Writer, id: string, name = 'current'): Promise<void
   const { graceMs } = policy.retention;
   const bringUp = () => serveDirectory(layout, lock, id, { graceMs, signal });
   try {
-    await bringUp().catch(async (error: unknown) => {
+    const kept = await bringUp().catch(async (error: unknown) => {
       if (writer.mayPrune && lock.isHeld) pruneQuietly(writer);
       if (!isLackOfSpace(error)) throw error;
       await emptyTrash(layout, lock).catch(() => {});
-      await bringUp();
+      return await bringUp();
     });
+    for (const message of kept) writer.onEvent({ kind: 'problem', message });
   } catch (error) {
     throw notServed(writer, id, name, error);
   }

@@ -10,9 +10,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { exchange } from '../../src/system/exchange.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
 import { mayMount, nobody } from '../support/privilege.ts';
@@ -156,6 +157,78 @@ describe('A served directory', () => {
       expect(mirror.settings()['hold'] !== undefined).toBe(verb === 'rollback');
       const cured = await runProgram(['status', mirror.root]);
       expect(cured.stdout).not.toMatch(/^why .*\/www/m);
+    },
+  );
+
+  /** The paths of this name among the earlier clones. */
+  function findSuperseded(mirror: SmallMirror, name: string): string[] {
+    const home = mirror.state('superseded');
+    return readdirSync(home)
+      .map((clone) => join(home, clone, name))
+      .filter((path) => existsSync(path));
+  }
+
+  /** Syncs, and expects that a file in an earlier clone stays, and that this is reported. */
+  async function expectKept(mirror: SmallMirror, name: string): Promise<void> {
+    const quiet = await runProgram(['sync', mirror.root, '--quiet']);
+    expect(quiet.exitCode, transcript(quiet)).toBe(0);
+    const [path = 'nothing'] = findSuperseded(mirror, name);
+    expect(quiet.stderr).toContain(
+      `${dirname(path)} was served before, and stays: ${name} in it was not put there by the mirror. Move that elsewhere`,
+    );
+    const ill = await runProgram(['status', mirror.root]);
+    expect(ill.exitCode, transcript(ill)).toBe(69);
+    expect(ill.stdout).toContain(`left     ${dirname(path)}, which was served before, has`);
+  }
+
+  /** Moves such a file elsewhere, and expects that the clone goes. */
+  async function expectGoneWithout(mirror: SmallMirror, name: string): Promise<void> {
+    const [path = 'nothing'] = findSuperseded(mirror, name);
+    renameSync(path, join(mirror.home, name));
+    await mirror.sync();
+    expect(readdirSync(mirror.state('superseded'))).toEqual([]);
+    const cured = await runProgram(['status', mirror.root]);
+    expect(cured.exitCode, transcript(cured)).toBe(0);
+  }
+
+  test('keeps what a process puts into an earlier clone in which it stands, until that is moved away', async () => {
+    const mirror = await serving();
+    const script = 'read -r line; echo precious >note';
+    const writer = execa('sh', ['-c', script], { cwd: mirror.www });
+    const rules = ['--keep-last', '1', '--keep-within', '0', '--grace', '0'];
+    for (const id of ['third', 'fourth', 'fifth']) await mirror.publish(id, { file: id }, ...rules);
+    expect(mirror.snapshots()).toEqual(['fifth', 'fourth', 'second']);
+    writer.stdin.write('go on\n');
+    await writer;
+    await expectKept(mirror, 'note');
+    await expectKept(mirror, 'note');
+    await expectGoneWithout(mirror, 'note');
+    expect(readFileSync(join(mirror.home, 'note'), 'utf8')).toBe('precious\n');
+    expect(mirror.read()).toBe('fifth');
+  });
+
+  test.each(['first', 'an+id'])(
+    'keeps what was put into it right before its exchange for a clone of %s, and SIGKILL',
+    async (id) => {
+      const mirror = await serving();
+      mirror.change({ file: 'third' });
+      const PATH = standInFor(
+        'cp',
+        join(mirror.home, 'programs'),
+        'case "$*" in *+served*) "$program" "$@"; kill -KILL "$PPID"; exit ;; esac',
+      );
+      const verb = id === 'first' ? ['rollback', mirror.root] : ['sync', mirror.root, '--id', id];
+      await runProgram(verb, { env: { PATH } });
+      const clone = mirror.state('staging', `${id}+served.clone`);
+      // What the program does next, up to the exchange.
+      const record = JSON.parse(readFileSync(mirror.state('served'), 'utf8'));
+      const { ino, birthtimeNs } = statSync(clone, { bigint: true });
+      record.clones[`${ino}:${birthtimeNs}`] = id;
+      writeFileSync(mirror.state('served'), JSON.stringify(record));
+      writeFileSync(join(mirror.www, 'MINE'), 'mine');
+      exchange(clone, mirror.www);
+      await expectKept(mirror, 'MINE');
+      await expectGoneWithout(mirror, 'MINE');
     },
   );
 

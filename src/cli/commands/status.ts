@@ -129,6 +129,8 @@ function whatFollows(layout: Layout, finding: Finding, isOrphaned: boolean): str
     return 'lock --resume goes on from it, and any other lock or sync discards it';
   if (finding.kind === 'unfinished-removal') return 'the next prune removes it, or says why not';
   if (finding.kind === 'failed-removal') return finding.why;
+  if (finding.kind === 'kept-clone')
+    return 'move that elsewhere, and the next sync removes the rest';
   if (finding.kind === 'locked-lease') return 'end that process';
   if (finding.kind === 'unclean-gate' && finding.isClosedByHand)
     return `open it with: mirrorlatch gate open ${quoteForSh(layout.root)}`;
@@ -164,6 +166,8 @@ function describeRemains(finding: Finding): string {
       return `snapshot ${finding.id} was to be pruned`;
     case 'unfinished-removal':
       return `an interrupted removal left ${finding.path}`;
+    case 'kept-clone':
+      return `${finding.path}, which was served before, has something in it that the mirror did not put there`;
     case 'lock-remains':
       return `an interrupted command left ${finding.path}`;
     case 'unfinished-adoption':
