@@ -98,7 +98,7 @@ export function servedMark(directory: string): string {
 }
 
 /** The mirror that serves a directory, if both say so. */
-function mirrorThatServes(directory: string): Layout | undefined {
+export function mirrorThatServes(directory: string): Layout | undefined {
   const target = readlinkIfThere(servedMark(directory));
   if (target === undefined) return undefined;
   const layout = layoutOf(target);

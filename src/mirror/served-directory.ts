@@ -23,7 +23,7 @@ import { cloneMethodsFor, cloneTree } from './clone.ts';
 import { discard, exchangeTrees, moveTree } from './discard.ts';
 import type { Layout } from './layout.ts';
 import { readableName } from './names.ts';
-import { mirrorWith, servedMark } from './open.ts';
+import { mirrorThatServes, mirrorWith, servedMark } from './open.ts';
 import { syncFilesystem } from './publication.ts';
 import { parseJson, type Settings } from './records.ts';
 import { readSettings } from './settings.ts';
@@ -89,7 +89,13 @@ export function markServed(layout: Layout, path: string): void {
  */
 export function forgetServed(layout: Layout, path: string): void {
   if (readRecord(layout)?.path === path) rmSync(layout.served, { force: true });
-  rmSync(servedMark(path), { force: true });
+  if (otherServer(layout, path) === undefined) rmSync(servedMark(path), { force: true });
+}
+
+/** The root of another mirror that serves the directory, as of the one of which this is a copy. */
+function otherServer(layout: Layout, path: string): string | undefined {
+  const root = mirrorThatServes(path)?.root;
+  return root === undefined || realPathToBe(root) === layout.root ? undefined : root;
 }
 
 function problemWith(layout: Layout, path: string): string | undefined {
@@ -169,14 +175,13 @@ export async function serveDirectory(
 /**
  * Where the current settings want a directory served.
  *
- * @throws MirrorlatchError CONFIGURATION when the way there has changed since it was named, or
- *   something is mounted in it.
+ * @throws MirrorlatchError CONFIGURATION when the way there has changed since it was named, another
+ *   mirror serves it, or something is mounted in it.
  */
 function placeToServe(layout: Layout): string | undefined {
   const path = readSettings(layout)?.serveAt;
   if (path === undefined) return undefined;
-  const parent = dirname(path);
-  const refusal = problemOnTheWay(layout, parent);
+  const refusal = problemOnTheWay(layout, path);
   if (refusal !== undefined) {
     throw new MirrorlatchError('CONFIGURATION', `${path} cannot be served: ${refusal}`, {
       hint: hintToStop(layout),
@@ -186,12 +191,16 @@ function placeToServe(layout: Layout): string | undefined {
   return path;
 }
 
-function problemOnTheWay(layout: Layout, parent: string): string | undefined {
+/** Why a directory cannot be served, whatever lies there; undefined if it can. */
+export function problemOnTheWay(layout: Layout, path: string): string | undefined {
+  const parent = dirname(path);
   const real = realPathToBe(parent);
   if (real !== parent) return `${parent} leads to ${real} now`;
   if (lstatIfThere(parent) === undefined) return `the directory ${parent} does not exist`;
-  const isNear = areOnOneMount(parent, layout.staging);
-  return isNear ? undefined : `${parent} is on another mount than the mirror`;
+  if (!areOnOneMount(parent, nearestDirectory(layout.staging)))
+    return `${parent} is on another mount than the mirror`;
+  const server = otherServer(layout, path);
+  return server === undefined ? undefined : `it is served by the mirror ${server}`;
 }
 
 function hintToStop({ root }: Layout): string {

@@ -14,7 +14,11 @@ import { isPinnedTo } from '../mirror/pins.ts';
 import type { RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import type { LeftOutRecord, Settings } from '../mirror/records.ts';
-import { type ServedDirectory, servedDirectory } from '../mirror/served-directory.ts';
+import {
+  problemOnTheWay,
+  type ServedDirectory,
+  servedDirectory,
+} from '../mirror/served-directory.ts';
 import { rememberedBy } from '../mirror/settings.ts';
 import { type Finding, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
 import { modeIfClosed } from '../mirror/tree-mode.ts';
@@ -142,7 +146,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     ...(isStale ? ['it is stale'] : []),
     ...(state.kind === 'free' || (isBusy && !isLeft) ? [] : ['the holder of the lock is dead']),
     ...problemsOf(findings, lastSync),
-    ...(served && !isBusy && !isInsideGuard ? problemsOfServed(served, current) : []),
+    ...(served && !isBusy && !isInsideGuard ? problemsOfServed(layout, served, current) : []),
   ];
   return {
     root: layout.root,
@@ -194,9 +198,12 @@ function problemsOf(findings: readonly Finding[], lastSync: HistoryEntry | null)
 
 /** A new one is filled by the next sync. */
 function problemsOfServed(
+  layout: Layout,
   { path, id, isLost }: ServedDirectory,
   current: SnapshotInfo | null,
 ): string[] {
+  const refusal = problemOnTheWay(layout, path);
+  if (refusal !== undefined) return [`${path} cannot be served: ${refusal}`];
   if (isLost) return [`${path} is not what the mirror put there`];
   const isOther = id !== null && current !== null && id !== current.id;
   return isOther ? [`${path} is a clone of another snapshot than the current one`] : [];

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -264,6 +265,45 @@ describe('A served directory', () => {
     rmSync(parent);
     expectFailure(await runProgram(['sync', mirror.root]), 78, /parent does not exist/);
     expect(mirror.linked('current')).toBe('first');
+  });
+
+  test('whose parent is gone before it was filled is a problem in status', async () => {
+    const mirror = smallMirror();
+    await mirror.sync();
+    const parent = join(mirror.home, 'parent');
+    mkdirSync(parent);
+    await runForJson(['init', mirror.root, '--serve-at', join(parent, 'www')]);
+    rmSync(parent, { recursive: true });
+    const ill = await runProgram(['status', mirror.root]);
+    expect(ill.exitCode, transcript(ill)).toBe(69);
+    expect(ill.stdout).toMatch(
+      /^why .*www cannot be served: the directory \S+parent does not exist$/m,
+    );
+  });
+
+  test('is left to its mirror by a copy of that, and follows its mirror when that is moved', async () => {
+    const mirror = await serving();
+    const copy = join(mirror.home, 'copy');
+    await execa('cp', ['-a', mirror.root, copy]);
+    mirror.change({ file: 'third' });
+    const way = new RegExp(`: mirrorlatch init ${copy} --no-serve-at$`, 'm');
+    const said = `www cannot be served: it is served by the mirror ${mirror.root}`;
+    const before = readlinkSync(join(copy, 'current'));
+    expectFailure(await runProgram(['sync', copy]), 78, new RegExp(said), way);
+    expect(readlinkSync(join(copy, 'current'))).toBe(before);
+    expect((await runProgram(['status', copy])).stdout).toMatch(new RegExp(`^why .*${said}$`, 'm'));
+    expect(mirror.read()).toBe('second');
+    await runForJson(['init', copy, '--no-serve-at']);
+    await runForJson(['sync', copy]);
+    expectFailure(await runProgram(['init', copy, '--serve-at', mirror.www]), 64, /a part of/);
+    await mirror.publish('third', { file: 'third' });
+    expect(mirror.read()).toBe('third');
+
+    const moved = join(mirror.home, 'moved');
+    renameSync(mirror.root, moved);
+    mirror.change({ file: 'fourth' });
+    await runForJson(['sync', moved]);
+    expect(mirror.read()).toBe('fourth');
   });
 
   test('is remembered by its real path', async () => {
