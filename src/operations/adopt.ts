@@ -28,6 +28,7 @@ import {
   realPathToBe,
 } from '../system/files.ts';
 import { areOnOneMount, isWithin, mountOf, refuseMountsWithin } from '../system/mounts.ts';
+import { writersByOtherNames } from '../system/other-names.ts';
 import { mayWriteBy, type ProcessPath, pathsInUse, processName, userName } from '../system/proc.ts';
 import { runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -99,7 +100,7 @@ async function takeOrFinish(
   warnOfEmpty(directory, root, options.onEvent);
   const failure = `${directory} cannot be adopted`;
   const session = { ...sessionOptions(options), command: 'adopt', failure };
-  const { result } = await withWriter(layout, session, (writer) => {
+  const { result } = await withWriter(layout, session, async (writer) => {
     const { lock, before, settings } = writer;
     refuseOtherMirror(layout, settings, before, options.mode, directory);
     if (isInPlace(layout)) refuseClosedByHand(layout);
@@ -108,7 +109,7 @@ async function takeOrFinish(
     const id = changed.mode === 'in-place' ? LIVE : freshId(new Date(), () => false);
     try {
       // Another mirror may have taken it since: the lock is that of this one.
-      refuseNoTree(directory);
+      await refuseNoTree(directory);
       takeIn(layout, lock, directory, id);
     } catch (error) {
       const isUnchanged = error instanceof MirrorlatchError && UNCHANGED.includes(error.code);
@@ -294,7 +295,7 @@ async function checkAdoptable(directory: string, root: string): Promise<void> {
   const problem = problemWith(directory, root, found.isDirectory());
   if (problem !== undefined) throw notAdoptable(directory, problem);
   refuseMountsWithin(directory, 'adopted');
-  refuseWriters(directory);
+  await refuseWriters(directory);
   const state = basename(layoutOf(directory).state);
   const { stdout } = await runProgram('find', [directory, '-name', state, '-print', '-quit']);
   if (stdout === '') return;
@@ -311,7 +312,7 @@ async function checkAdoptable(directory: string, root: string): Promise<void> {
  * @throws MirrorlatchError BUSY while an rsync is at work in the directory, or a process could write to
  *   what is in it; CONFIGURATION while that is possible from another place.
  */
-function refuseWriters(directory: string): void {
+async function refuseWriters(directory: string): Promise<void> {
   const attachments = attachmentsOf(directory);
   if (attachments.length > 0) {
     const { name, detach } = describeAttachments(attachments);
@@ -321,21 +322,24 @@ function refuseWriters(directory: string): void {
       { hint: `Detach it with: ${detach}. Then adopt the directory with the same command.` },
     );
   }
-  const writers = pathsInUse(directory)
-    .map((one) => ({ ...one, name: processName(one.pid) ?? '?' }))
-    .filter((one) => one.name === 'rsync' || (mayWriteBy(one) && !isHarmless(one)));
+  const found = pathsInUse(directory).filter(
+    (one) => processName(one.pid) === 'rsync' || (mayWriteBy(one) && !isHarmless(one)),
+  );
+  const writers = [...found, ...(await writersByOtherNames(directory))];
   if (writers.length === 0) return;
-  const pids = new Map(writers.map(({ pid, name }) => [pid, { pid, name }]));
+  const pids = [...new Set(writers.map(({ pid }) => pid))];
+  const processes = pids.map((pid) => ({ pid, name: processName(pid) ?? '?' }));
   throw new MirrorlatchError(
     'BUSY',
-    `${directory} cannot be adopted: ${describeProcesses([...pids.values()])} may still write to ${writers[0]?.path}`,
+    `${directory} cannot be adopted: ${describeProcesses(processes)} may still write to ${writers[0]?.path}`,
     { hint: 'What is adopted must not change any more. Wait until that has ended, or end it.' },
   );
 }
 
 /**
  * A directory that a process has only entered or opened may be adopted: it leads to the tree afterwards,
- * too. A mount stays on the tree wherever that is moved. A file that has been deleted is not adopted.
+ * too. A mount stays on the tree wherever that is moved. A deleted file is not adopted; whether it has
+ * another name in the tree, `writersByOtherNames` finds out.
  */
 function isHarmless({ use, path }: ProcessPath): boolean {
   if (use === 'mount') return false;
@@ -344,12 +348,12 @@ function isHarmless({ use, path }: ProcessPath): boolean {
 }
 
 /** Looks again, under the lock; throws as `checkAdoptable`. */
-function refuseNoTree(directory: string): void {
+async function refuseNoTree(directory: string): Promise<void> {
   const found = lstatIfThere(directory);
   if (found === undefined) throw noDirectory(directory);
   if (!found.isDirectory()) throw notAdoptable(directory, 'it is not a directory');
   refuseMountsWithin(directory, 'adopted');
-  refuseWriters(directory);
+  await refuseWriters(directory);
 }
 
 function notAdoptable(

@@ -103,7 +103,7 @@ export function seesAllProcesses(): boolean {
 }
 
 /** The pids of all processes but this one. */
-function otherProcesses(): number[] {
+export function otherProcesses(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
@@ -315,7 +315,7 @@ function statFields(pid: number): string[] | undefined {
  * A thread of the process that shows what the process has. The first one, which has the number of the
  * process, shows nothing once it has ended, but the others go on (proc(5), /proc/tid).
  */
-function threadOf(pid: number): number {
+export function threadOf(pid: number): number {
   if (!hasEnded(fieldsOf(`/proc/${pid}/stat`))) return pid;
   const threads = `/proc/${pid}/task`;
   const living = names(threads).find(
@@ -346,7 +346,7 @@ function isDirectory(fd: string): boolean {
 }
 
 /** The link of a descriptor has the mode that it was opened with (proc(5), /proc/pid/fd). */
-function isOpenForWriting(fd: string): boolean {
+export function isOpenForWriting(fd: string): boolean {
   const mode = quietly(() => lstatSync(fd).mode);
   return mode !== undefined && (mode & 0o200) !== 0;
 }
@@ -385,16 +385,16 @@ function link(path: string): string | undefined {
   return quietly(() => readlinkSync(path));
 }
 
-function names(directory: string): string[] {
+export function names(directory: string): string[] {
   return quietly(() => readdirSync(directory)) ?? [];
 }
 
-function lines(file: string): string[] {
+export function lines(file: string): string[] {
   return quietly(() => readFileSync(file, 'utf8').split('\n')) ?? [];
 }
 
 /** A process may end at any moment, or belong to another user: then there is nothing to see. */
-function quietly<T>(look: () => T): T | undefined {
+export function quietly<T>(look: () => T): T | undefined {
   try {
     return look();
   } catch {

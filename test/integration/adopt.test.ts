@@ -443,6 +443,33 @@ describe.concurrent('Adoption refuses and leaves unchanged', () => {
     await runForJson(['init', '--adopt', one.directory]);
   });
 
+  test.each([
+    ['by a name that has been removed since', 'known/below/file', 'rm known/below/file'],
+    ['by a name that lies elsewhere', 'elsewhere', ':'],
+  ])(
+    'I2: a directory with a file that a process has open for writing %s',
+    async (_, name, later) => {
+      const one = makeDirectory();
+      const [file, other] = ['known/below/file', 'known/below/other'];
+      const names = `ln ${file} ${other}; ln ${file} elsewhere`;
+      const script = `${names}; exec 9>>${name}; ${later}; echo open; exec cat`;
+      const writer = execa('sh', ['-c', script], { cwd: one.home, reject: false });
+      let said = '';
+      writer.stdout.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+      });
+      await eventually(() => expect(said).toBe('open\n'));
+      const named = /: cat \(pid \d+\) may still write to \S+\/known\/below\/(file|other)\n/;
+      await refused(one, ['--adopt', one.directory], 75, named);
+      // A name elsewhere of a file that is not in the tree any more is no reason to refuse it.
+      rmSync(join(one.home, file), { force: true });
+      rmSync(join(one.home, other));
+      await runForJson(['init', '--adopt', one.directory]);
+      writer.stdin.end();
+      await writer;
+    },
+  );
+
   test('I2: a directory with a file that a process has mapped for writing, but not one with a mapped program', async () => {
     const one = makeDirectory();
     cpSync('/bin/sleep', join(one.source, 'sleep'));

@@ -295,6 +295,46 @@ describe.concurrent('I8: nothing is published', () => {
     },
   );
 
+  test.for([
+    ['open', 'with open(sys.argv[1], "a") as file: wait()'],
+    ['mapped', 'shared(os.open(sys.argv[1], os.O_RDWR)); wait()'],
+  ] as const)(
+    'I2: while a process has a file %s for writing that the command has linked from elsewhere',
+    async ([what, holds]) => {
+      const mirror = await oneSnapshot(home(`linked-${what}`));
+      const outside = join(mirror.home, 'outside');
+      writeFileSync(outside, 'one');
+      // Not by the module mmap, which keeps a descriptor of the file.
+      const python = `import ctypes, os, sys
+def shared(file):
+    mmap = ctypes.CDLL(None).mmap
+    mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+    mmap(None, 1, 3, 1, file, 0)
+    os.close(file)
+def wait():
+    print('held', flush=True); sys.stdin.readline()
+${holds}`;
+      const holder = execa('python3', ['-c', python, outside], { reject: false });
+      let said = '';
+      holder.stdout.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+      });
+      await eventually(() => expect(said).toBe('held\n'));
+      const result = await lock(mirror, [], `ln '${outside}' "$MIRRORLATCH_STAGING/new"`);
+      const named = new RegExp(`could still write to the tree: python\\S* \\(pid ${holder.pid}\\)`);
+      expectFailure(result, 125, named, /nothing was published/);
+      expect(mirror.linked('current')).toBe('first');
+      expectFailure(
+        await lock(mirror, ['--resume'], 'exit 0'),
+        75,
+        /could still write to .*: python/,
+      );
+      holder.stdin.end();
+      await holder;
+      await succeeds(mirror, ['--resume'], 'exit 0');
+    },
+  );
+
   test('but a process that only reads a file of the tree does not prevent it', async () => {
     const mirror = await oneSnapshot(home('only-reads'));
     const script = `cd "$MIRRORLATCH_STAGING"; echo >new

@@ -76,7 +76,7 @@ async function makeTree(
   const left = resume ? found : undefined;
   if (left !== undefined) {
     const tree = stagedCommandTree(layout, left.id);
-    refuseWhileWritten(
+    await refuseWhileWritten(
       tree,
       left.path,
       'Wait until they have ended, or begin again without --resume.',

@@ -3,6 +3,7 @@ import { describeProcesses, type NamedProcess } from '../../mirror/lock-state.ts
 import { type Attachment, attachmentsOf, describeAttachments } from '../../system/attachments.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { refuseMountsWithin } from '../../system/mounts.ts';
+import { writersByOtherNames } from '../../system/other-names.ts';
 import { pause } from '../../system/pause.ts';
 import {
   mayWriteBy,
@@ -29,9 +30,9 @@ const POLL_MS = 250;
  * @throws MirrorlatchError BUSY when a process could still write to a tree that a command left;
  *   UNAVAILABLE when that is possible from another place.
  */
-export function refuseWhileWritten(tree: string, path: string, hint: string): void {
+export async function refuseWhileWritten(tree: string, path: string, hint: string): Promise<void> {
   refuseAttachments(attachmentsOf(path), path, 'Then go on from it with the same command.');
-  refuse([...startedFor(tree, path), ...writingIn(path)], path, hint);
+  refuse([...startedFor(tree, path), ...(await writingIn(path))], path, hint);
 }
 
 /**
@@ -95,10 +96,10 @@ async function untilUnwritten(
 ): Promise<void> {
   const { tree, before } = watched;
   const deadline = performance.now() + LINGER_MS;
-  let left = writersOf(watched);
+  let left = await writersOf(watched);
   while (left.length > 0 && performance.now() < deadline) {
     await pause(POLL_MS, signal);
-    left = writersOf(watched);
+    left = await writersOf(watched);
   }
   signal.throwIfAborted();
   const then = `Then publish what is there with: ${publish}`;
@@ -145,15 +146,16 @@ function refuseAttachments(attachments: readonly Attachment[], tree: string, the
  * What could write to a tree: processes, each by its pid and its start, because a later process may
  * have the same pid, and what leads to it from another place.
  */
-export function usersOf(tree: string): Set<string> {
+export async function usersOf(tree: string): Promise<Set<string>> {
+  const users = [...pathsInUse(tree), ...(await writersByOtherNames(tree))];
   return new Set([
-    ...pathsInUse(tree).map(({ pid }) => identityOf(pid)),
+    ...users.map(({ pid }) => identityOf(pid)),
     ...attachmentsOf(tree).map(({ name }) => name),
   ]);
 }
 
-function writersOf({ tree, kernelLock, before }: Watched): number[] {
-  const strangers = writingIn(tree).filter((pid) => !before.has(identityOf(pid)));
+async function writersOf({ tree, kernelLock, before }: Watched): Promise<number[]> {
+  const strangers = (await writingIn(tree)).filter((pid) => !before.has(identityOf(pid)));
   return [...startedFor(tree), ...strangers, ...processesHoldingFlock(kernelLock)];
 }
 
@@ -173,13 +175,12 @@ function startedFor(tree: string, path = tree): number[] {
 }
 
 /**
- * The processes that stand in the tree or have something in it open for writing or mapped: what runs a
- * program of the tree was left by its command, and could do anything.
+ * The processes that stand in the tree or have something in it open for writing or mapped, if only by a
+ * name that it has elsewhere: what runs a program of the tree was left by its command, and could do anything.
  */
-function writingIn(tree: string): number[] {
-  return pathsInUse(tree)
-    .filter((one) => one.use === 'maps' || mayWriteBy(one))
-    .map(({ pid }) => pid);
+async function writingIn(tree: string): Promise<number[]> {
+  const writing = pathsInUse(tree).filter((one) => one.use === 'maps' || mayWriteBy(one));
+  return [...writing, ...(await writersByOtherNames(tree))].map(({ pid }) => pid);
 }
 
 function named(pids: readonly number[]): NamedProcess[] {
