@@ -173,7 +173,8 @@ ml_wait_for_events() {
   case $? in
   # The mirror may have changed again since `wait` looked at it.
   0) ml_pause ;;
-  75) ml_waited=$((ml_waited + ml_slice - 1)) ;;
+  # Inside the writer, `wait` ends at once.
+  75) ml_waited=$((ml_waited + ml_slice - 1)) && sleep 1 ;;
   69) ml_abandoned=$ml_gate ;;
   *) sleep 1 ;;
   esac
@@ -471,6 +472,13 @@ ml_is_open() {
     ;;
   *'"state":"clos'*)
     ml_why="$ml_root is being written"
+    # `lock` refuses to start while a process has this variable from an earlier one.
+    case $ml_gate in *'"by":"lock"'*)
+      [ ! "${MIRRORLATCH_STAGING%/gate/live}" -ef "$ml_root" ] ||
+        ml_fail "$ml_why by the \`lock\` around this command, so this guard would wait for itself" \
+          'In a lock, use $MIRRORLATCH_STAGING, and the program itself without the guard, such as /usr/bin/rsync.'
+      ;;
+    esac
     ml_is_abandoned || return 1
     ml_why="$ml_root is not whole: what was writing it is dead, and left the gate closed"
     ml_quote "$ml_root"

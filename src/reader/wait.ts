@@ -6,6 +6,7 @@ import { describeLock, inspectLock, stateOfRecord } from '../mirror/lock-state.t
 import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import { snapshotIds } from '../mirror/survey.ts';
+import { isOurAncestor } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { watchDirectory } from '../system/watcher.ts';
 import { refusingGone } from './gone.ts';
@@ -42,7 +43,8 @@ type Look = { id: string } | { why: string };
  * Waits until a mirror can be read and nothing is being published, or until the first publication
  * after the call.
  *
- * @throws MirrorlatchError BUSY, naming what it waited for, when `timeoutMs` runs out; UNAVAILABLE when
+ * @throws MirrorlatchError BUSY, naming what it waited for, when `timeoutMs` runs out, or at once when that
+ *   waits for this process; UNAVAILABLE when
  *   the writer behind the gate of an in-place mirror is dead; NO_MIRROR, at the call or once the mirror
  *   has been gone for 10 s.
  */
@@ -68,6 +70,7 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
         const path = layout.snapshot(found.id);
         return { root: layout.root, id: found.id, path, waitedMs: Math.round(waitedMs) };
       }
+      refuseInsideWriter(layout, found.why);
       if (waitedMs >= timeoutMs) throw stillBusy(layout, found.why);
       if (waitedMs >= MOMENT_MS) {
         explain?.(`${layout.root} ${found.why}`);
@@ -117,6 +120,18 @@ function nextPublication(layout: Layout): () => Look {
       ? { id: published.id }
       : { why: 'has published nothing new' };
   };
+}
+
+/** What a command of `lock` waits for here comes only after that command. */
+function refuseInsideWriter(layout: Layout, why: string): void {
+  const lock = stateOfRecord(layout, true);
+  if (lock.kind !== 'held' || lock.owner === undefined || !isOurAncestor(lock.owner.pid)) return;
+  const { command } = lock.owner;
+  throw new MirrorlatchError(
+    'BUSY',
+    `${layout.root} ${why}: this runs inside \`${command}\` of that mirror, and would wait for itself`,
+    { hint: `Wait once \`${command}\` has ended.`, details: { lock } },
+  );
 }
 
 function stillBusy(layout: Layout, why: string): MirrorlatchError {

@@ -674,6 +674,43 @@ describe.concurrent('A lock in place', () => {
     expect(one.record().state).toBe('open');
   });
 
+  test.each(oneOfEachKind)('ends a guard that would wait for it: $name', async (guard) => {
+    const one = await mirror(`guard inside ${guard.name}`);
+    const words = guard.around(one.root, ['--allow-dirty'], ['cat', 'file']);
+    const result = await runProgram(['lock', one.root, '--', 'timeout', '20', ...words]);
+    const wayOut = /In a lock, use \$MIRRORLATCH_STAGING, and the program itself without the guard/;
+    expectFailure(
+      result,
+      125,
+      /by the `lock` around this command, so this guard would wait/,
+      wayOut,
+    );
+  });
+
+  test('ends a wait for it, and for a snapshot of it', async () => {
+    const one = await mirror('wait inside');
+    for (const { before, after } of [
+      { before: [], after: [] },
+      { before: [], after: ['--for-publish'] },
+      { before: ['--lock-only'], after: ['--for-publish'] },
+    ]) {
+      const words = ['timeout', '20', launcher, 'wait', one.root, ...after];
+      const result = await runProgram(['lock', one.root, ...before, '--', ...words]);
+      expectFailure(
+        result,
+        75,
+        /this runs inside `lock` of that mirror, and would wait for itself/,
+      );
+    }
+  });
+
+  test('of another mirror is not taken for one of this mirror', async () => {
+    const [one, other] = [await mirror('locked'), await mirror('read inside')];
+    const words = [launcher, 'run', other.root, '--', 'cat', 'file'];
+    const result = await runProgram(['lock', one.root, '--', ...words]);
+    expect([result.exitCode, result.stdout], transcript(result)).toEqual([0, 'content']);
+  });
+
   test('is published although a reader that it did not wait for stands in the tree', async () => {
     const one = await mirror('reader inside');
     const reading = await startReading(one);
