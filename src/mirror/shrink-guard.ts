@@ -147,7 +147,8 @@ function guardDirectory(
 }
 
 function share(part: number, whole: number): number {
-  return whole <= 0 ? 0 : Math.max(0, part / whole);
+  // In place, the tree may hold files of somebody that the history does not count.
+  return whole <= 0 ? 0 : Math.min(1, Math.max(0, part / whole));
 }
 
 function percent(share: number): string {

@@ -45,6 +45,12 @@ describe('the shrink guard', () => {
     guardAgainstShrinking(figures, { files: 100, bytes: 1000 }, limit);
   });
 
+  test('never reports more than all, whatever lies in the tree that history does not count', () => {
+    expect(() => guardAgainstShrinking(plan(3, 60, 4, 150), { files: 3, bytes: 100 }, 30)).toThrow(
+      /100\.0 % of the files and 100\.0 % of the bytes would vanish/,
+    );
+  });
+
   test('an empty mirror cannot shrink', () => {
     guardAgainstShrinking(plan(0, 0), { files: 0, bytes: 0 }, 0);
   });
