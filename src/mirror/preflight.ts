@@ -105,11 +105,11 @@ export function refuseOverlap(path: string, root: string): void {
  */
 export function refuseSplitMirror(layout: Layout): void {
   refuseTreesElsewhere(layout);
-  const { root, state, staging, snapshots, trash, leases, logs, reserve, superseded } = layout;
+  const { root, state, lockDirectory, staging, snapshots, trash, leases, logs, ...more } = layout;
+  const { reserve, superseded } = more;
+  const own = [state, lockDirectory, staging, snapshots, trash, leases, logs, reserve, superseded];
   // Symlinks in the place of the others are refused where those are used.
-  const parts = [state, staging, snapshots, trash, leases, logs, reserve, superseded].filter(
-    (path) => lstatIfThere(path)?.isDirectory(),
-  );
+  const parts = own.filter((path) => lstatIfThere(path)?.isDirectory());
   const apart = parts.find((path) => !areOnOneMount(path, state));
   if (apart === undefined) return;
   const mounted = parts.filter((path) => mountOf(path)?.mountPoint === path);

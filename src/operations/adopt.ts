@@ -1,4 +1,4 @@
-import { readdirSync, realpathSync, rmSync } from 'node:fs';
+import { accessSync, constants, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { giveBack, hintToLink, rootBehind, takeIn } from '../mirror/adoption.ts';
@@ -208,7 +208,11 @@ export async function unadopt(
     } finally {
       closure?.end(isGone);
     }
-    changeSettings(layout, {}, ['adopted']);
+    changeSettings(layout, {}, ['adopted', 'hold']);
+    if (settings.hold !== undefined) {
+      const message = `${layout.root} is no longer held: what it was held at has been given back`;
+      options.onEvent?.({ kind: 'notice', message });
+    }
     return { directory, root: layout.root, left: snapshotIds(layout) };
   });
   return result;
@@ -294,6 +298,7 @@ async function checkAdoptable(directory: string, root: string): Promise<void> {
   if (mountOf(directory)?.mountPoint === directory) throw immovable(directory);
   const problem = problemWith(directory, root, found.isDirectory());
   if (problem !== undefined) throw notAdoptable(directory, problem);
+  refuseUnreadable(directory);
   refuseMountsWithin(directory, 'adopted');
   await refuseWriters(directory);
   const state = basename(layoutOf(directory).state);
@@ -304,6 +309,21 @@ async function checkAdoptable(directory: string, root: string): Promise<void> {
     `${dirname(stdout)} in it is a mirror`,
     'Whatever writes to that would write into a snapshot. Move it elsewhere first.',
   );
+}
+
+function refuseUnreadable(directory: string): void {
+  try {
+    accessSync(directory, constants.R_OK | constants.X_OK);
+  } catch (cause) {
+    throw new MirrorlatchError(
+      'PERMISSION',
+      `${directory} cannot be adopted: you may not read it`,
+      {
+        hint: `Its owner may let you with: chmod u+rx ${quoteForSh(directory)}`,
+        cause,
+      },
+    );
+  }
 }
 
 /**

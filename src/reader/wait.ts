@@ -58,7 +58,7 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
     onWarning,
   });
   signal?.addEventListener('abort', watcher.wake);
-  const refuseGone = refusingGone(layout);
+  const refuseGone = refusingGone(layout, root);
   let explain = onWait;
   try {
     for (;;) {

@@ -46,8 +46,9 @@ export type WatchEvent =
  * What happened is read from the mirror's history, never guessed from events of the filesystem:
  * those only make the next look come sooner.
  *
- * @throws MirrorlatchError NO_MIRROR, at the call or once the mirror has been gone for 10 s; COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE, there or
- *   when a run of the command ends with 127 or 126.
+ * @throws MirrorlatchError NO_MIRROR, at the call, once the mirror has been gone for 10 s, or when its
+ *   name leads to another; COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE, there or when a run of the
+ *   command ends with 127 or 126.
  */
 export function watch(options: WatchOptions): AsyncGenerator<WatchEvent, void> {
   const { pin, chdir, words = [] } = options.command ?? {};
@@ -66,7 +67,7 @@ export function watch(options: WatchOptions): AsyncGenerator<WatchEvent, void> {
 async function* tell(
   layout: Layout,
   { current, history }: ReturnType<typeof followHistory>,
-  { pollMs, command: commandOptions, signal, onWarning }: WatchOptions,
+  { root, pollMs, command: commandOptions, signal, onWarning }: WatchOptions,
 ): AsyncGenerator<WatchEvent, void> {
   const watcher = watchDirectory(layout.state, {
     pollMs,
@@ -78,7 +79,7 @@ async function* tell(
   try {
     const lock = new LockObserver(layout);
     const gate = new GateObserver(layout);
-    const refuseGone = refusingGone(layout);
+    const refuseGone = refusingGone(layout, root);
     yield {
       event: 'watching',
       at: new Date().toISOString(),

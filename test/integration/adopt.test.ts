@@ -1,4 +1,5 @@
 import {
+  chownSync,
   cpSync,
   existsSync,
   lstatSync,
@@ -24,8 +25,14 @@ import { expectFailure } from '../support/expect-failure.ts';
 import { oneOfEachKind, runGuarded } from '../support/guards.ts';
 import { whyNotInstalled } from '../support/installed.ts';
 import { startPathReader } from '../support/path-reader.ts';
-import { mayMount } from '../support/privilege.ts';
-import { runForJson, runProgram, startProcess, transcript } from '../support/program.ts';
+import { mayMount, nobody } from '../support/privilege.ts';
+import {
+  nobodyRunsTheProgram,
+  runForJson,
+  runProgram,
+  startProcess,
+  transcript,
+} from '../support/program.ts';
 import { bin } from '../support/project.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 import { describeTree, difference } from '../support/tree.ts';
@@ -233,6 +240,27 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
       expect(one.read()).toBe('second second second');
     },
   );
+});
+
+test.skipIf(!nobodyRunsTheProgram)('a directory that may not be read is not adopted', async () => {
+  const home = scratchDirectory();
+  chownSync(home, nobody.uid, nobody.gid);
+  const directory = join(home, 'closed');
+  mkdirSync(directory, { mode: 0o300 });
+  chownSync(directory, nobody.uid, nobody.gid);
+  const result = await runProgram(['init', '--adopt', directory], { user: nobody });
+  expectFailure(result, 77, /closed cannot be adopted: you may not read it/);
+  expect(readdirSync(home)).toEqual(['closed']);
+});
+
+test('what is given back is not held any more', async () => {
+  const one = makeDirectory();
+  await runForJson(['init', '--adopt', one.directory]);
+  await runForJson(['rollback', one.root, 'current', '--hold', 'bad']);
+  const result = await runProgram(['init', '--unadopt', one.directory]);
+  expect(result.stderr).toMatch(/is no longer held/);
+  const settings = readFileSync(join(one.root, '.mirrorlatch/mirror.json'), 'utf8');
+  expect(settings).not.toMatch('bad');
 });
 
 test('an empty directory is adopted with a warning, because a disk may not be mounted', async () => {

@@ -112,12 +112,13 @@ describe.skipIf(!mayMount)(`mounts${whyNoMount}`, () => {
     }
   });
 
-  const parts = ['leases', 'logs', 'reserve'].map((name) => `.mirrorlatch/${name}`);
+  const parts = ['leases', 'logs', 'reserve', 'sync.lock'].map((name) => `.mirrorlatch/${name}`);
   test.each(['snapshots', '.mirrorlatch', ...parts])(
     'a mirror whose %s is a mount of its own is refused before anything changes',
     async (part) => {
       const mirror = await fourSnapshots();
       const path = join(mirror.root, part);
+      mkdirSync(path, { recursive: true });
       await execa('mount', ['--bind', path, path]);
       try {
         mirror.change({ file: 'e' });

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa, execaSync } from 'execa';
@@ -216,6 +216,16 @@ describe('watch reports', () => {
     await isWatching(watching);
     await execa('mv', [mirror.root, `${mirror.root}.old`]);
     expectFailure(await watching.result, 66, /there is no longer a mirror in/);
+  });
+
+  test('until its name leads to another mirror, and ends with 66', async () => {
+    const mirror = await threeSnapshots();
+    const name = join(mirror.home, 'name');
+    symlinkSync(mirror.root, name);
+    const watching = startProgram(['watch', name]);
+    await isWatching(watching);
+    await execa('ln', ['-sfn', mirror.source, name]);
+    expectFailure(await watching.result, 66, /name leads to .*source now/);
   });
 
   test('until its output is closed', async () => {
