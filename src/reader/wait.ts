@@ -44,9 +44,8 @@ type Look = { id: string } | { why: string };
  * after the call.
  *
  * @throws MirrorlatchError BUSY, naming what it waited for, when `timeoutMs` runs out, or at once when that
- *   waits for this process; UNAVAILABLE when
- *   the writer behind the gate of an in-place mirror is dead; NO_MIRROR, at the call or once the mirror
- *   has been gone for 10 s.
+ *   waits for this process; UNAVAILABLE when the writer behind the gate of an in-place mirror is dead;
+ *   NO_MIRROR, at the call, once the mirror has been gone for 10 s, or when `root` leads to another.
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
   const { root, timeoutMs = Number.POSITIVE_INFINITY, pollMs, signal, onWarning, onWait } = options;
@@ -122,15 +121,15 @@ function nextPublication(layout: Layout): () => Look {
   };
 }
 
-/** What a command of `lock` waits for here comes only after that command. */
+/** What a command of `lock` waits for here comes only after that command. Other writers run none. */
 function refuseInsideWriter(layout: Layout, why: string): void {
   const lock = stateOfRecord(layout, true);
-  if (lock.kind !== 'held' || lock.owner === undefined || !isOurAncestor(lock.owner.pid)) return;
-  const { command } = lock.owner;
+  if (lock.kind !== 'held' || lock.owner?.command !== 'lock') return;
+  if (!isOurAncestor(lock.owner.pid)) return;
   throw new MirrorlatchError(
     'BUSY',
-    `${layout.root} ${why}: this runs inside \`${command}\` of that mirror, and would wait for itself`,
-    { hint: `Wait once \`${command}\` has ended.`, details: { lock } },
+    `${layout.root} ${why}: this runs inside \`lock\` of that mirror, and would wait for itself`,
+    { hint: 'Wait once `lock` has ended.', details: { lock } },
   );
 }
 
