@@ -377,10 +377,14 @@ test('a standard output on a full disk ends a command with 74 once its work is d
   expect(missing.exitCode, 'a failure of its own counts').toBe(66);
 });
 
-test('a working directory that has been deleted is named', async () => {
+test('a working directory that has been deleted is named, if it matters', async () => {
   const { root } = await twoSnapshots();
-  const through = ['sh', '-c', 'cd "$0" && rmdir "$0" && exec "$@"', scratchDirectory()];
-  const result = await runProgram(['sync', root], { through });
+  const inDeleted = (...words: string[]) =>
+    runProgram(words, {
+      through: ['sh', '-c', 'cd "$0" && rmdir "$0" && exec "$@"', scratchDirectory()],
+    });
+  expect((await inDeleted('sync', root)).exitCode).toBe(0);
+  const result = await inDeleted('sync', 'mirror');
   expectFailure(
     result,
     74,

@@ -139,7 +139,7 @@ describe('a file that an option of rsync names', () => {
     const published = join(root, 'current', 'file');
     await execa('sh', [
       '-c',
-      `cd "$1" && ln mirror/current/file linked && ln -s mirror/x dangling`,
+      `cd "$1" && ln mirror/current/file linked && ln -s mirror/x into && ln -s none dangling`,
       'sh',
       home,
     ]);
@@ -148,6 +148,7 @@ describe('a file that an option of rsync names', () => {
     for (const [path, why] of [
       [published, /rsync would write into .*\/mirror$/m],
       [log('symlink'), /rsync would write into .*\/mirror$/m],
+      [log('into'), /rsync would write into .*\/mirror$/m],
       [log('dangling'), /dangling is a symlink to nothing/],
       [log('linked'), /linked has a second name/],
       [join(source, 'log'), /rsync would write into .*\/source$/m],
