@@ -1,6 +1,7 @@
 import { type Dirent, readdirSync } from 'node:fs';
 import { Turns } from '../system/event-loop.ts';
 import { bytePath } from './byte-path.ts';
+import { readableName } from './names.ts';
 
 /**
  * The names in a tree that its original does not have, or has as something else than a directory; what
@@ -34,4 +35,14 @@ export async function addedNames(
 
 function entriesIn(tree: string, directory: string): Dirent[] {
   return readdirSync(bytePath(tree, directory), { encoding: 'latin1', withFileTypes: true });
+}
+
+const MOST_NAMES = 3;
+
+/** A few of them, for people. */
+export function describeAdded(added: readonly string[]): string {
+  const names = added.slice(0, MOST_NAMES).map((name) => readableName(name).name);
+  return added.length > names.length
+    ? `${names.join(', ')} and ${added.length - names.length} more`
+    : names.join(', ');
 }

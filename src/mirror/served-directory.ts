@@ -1,11 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readdirSync, renameSync, rmdirSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmdirSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { exchange } from '../system/exchange.ts';
 import {
-  ifAllowed,
-  ifThere,
   lstatIfThere,
   nearestDirectory,
   readTextIfThere,
@@ -14,15 +11,12 @@ import {
   writeWhole,
 } from '../system/files.ts';
 import { areOnOneMount, isWithin, refuseMountsWithin } from '../system/mounts.ts';
-import { makeOwnDirectory } from '../system/own-files.ts';
-import { pathsInUse, seesAllProcesses } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { isShared } from '../system/shared-filesystem.ts';
-import { addedNames } from './added-names.ts';
+import { addedNames, describeAdded } from './added-names.ts';
 import { cloneMethodsFor, cloneTree } from './clone.ts';
 import { discard, exchangeTrees, moveTree } from './discard.ts';
+import { earlierClones, forgetUnused, keepEarlier } from './earlier-clones.ts';
 import type { Layout } from './layout.ts';
-import { readableName } from './names.ts';
 import { mirrorThatServes, mirrorWith, servedMark } from './open.ts';
 import { syncFilesystem } from './publication.ts';
 import { parseJson, type Settings } from './records.ts';
@@ -314,15 +308,6 @@ async function refuseOther(
   );
 }
 
-const MOST_NAMES = 3;
-
-function describeAdded(added: readonly string[]): string {
-  const names = added.slice(0, MOST_NAMES).map((name) => readableName(name).name);
-  return added.length > names.length
-    ? `${names.join(', ')} and ${added.length - names.length} more`
-    : names.join(', ');
-}
-
 function notReplaced(layout: Layout, path: string, why: string, hint: string): MirrorlatchError {
   return new MirrorlatchError(
     'CONFIGURATION',
@@ -376,97 +361,10 @@ function nameOfStaged(layout: Layout, id: string): string {
  * somebody has put anything into it.
  */
 export function supersede(layout: Layout, path: string): void {
-  makeOwnDirectory(layout.superseded, 0o700);
   // A clone that was not finished, or an empty directory of somebody's, is not in the record.
   const madeFor = basename(path).slice(0, -nameOfStaged(layout, '').length);
   const id = readRecord(layout)?.clones[identityIfThere(path) ?? ''] ?? madeFor;
-  moveTree(path, join(layout.superseded, `${id}+${randomUUID()}`));
-}
-
-/** A clone that was served before. */
-interface EarlierClone {
-  path: string;
-  /** The snapshot of which it is one; undefined where an earlier version did not say. */
-  id: string | undefined;
-  /** It is known to have something in it that somebody put there. */
-  isKept: boolean;
-}
-
-const EARLIER = /^(?:(?<id>.+)\+)?[0-9a-f-]{36}(?<kept>\.kept)?$/;
-
-/** @returns none where this user may not look. */
-function earlierClones(layout: Layout): EarlierClone[] {
-  const names = ifAllowed(() => ifThere(() => readdirSync(layout.superseded))) ?? [];
-  return names.map((name) => {
-    const { id, kept } = EARLIER.exec(name)?.groups ?? {};
-    return { path: join(layout.superseded, name), id, isKept: kept !== undefined };
-  });
-}
-
-/** The paths of the clones that are kept for what somebody put into them. */
-export function keptClones(layout: Layout): string[] {
-  return earlierClones(layout)
-    .filter(({ isKept }) => isKept)
-    .map(({ path }) => path);
-}
-
-/**
- * Discards the clones that were served before and that no process uses. Where processes may be
- * invisible, those of other users, containers or hosts, they stay for the grace time as well. A clone
- * into which somebody has put something stays in any case.
- *
- * @returns what a person has to know of the latter.
- */
-async function forgetUnused(
-  layout: Layout,
-  graceMs: number,
-  signal: AbortSignal,
-): Promise<string[]> {
-  const clones = earlierClones(layout);
-  if (clones.length === 0) return [];
-  const kept: string[] = [];
-  // Before the look at what is in them: nobody can enter them any more.
-  const used = new Set(
-    pathsInUse(layout.superseded).map(
-      ({ path }) => relative(layout.superseded, path).split('/')[0],
-    ),
-  );
-  const isSeen = seesAllProcesses() && !isShared(layout.root);
-  for (const clone of clones) {
-    const { path } = clone;
-    if (used.has(basename(path)) || (!isSeen && isInGrace(path, graceMs))) continue;
-    const why = await whyKept(layout, clone, signal);
-    if (why === undefined) discard(layout, path);
-    else kept.push(why);
-  }
-  return kept;
-}
-
-/** Marks a clone that has to stay, for `status`. @returns undefined if it may go. */
-async function whyKept(
-  layout: Layout,
-  { path, id, isKept }: EarlierClone,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  if (id === undefined) return undefined;
-  const original = layout.snapshot(id);
-  const isKnown = lstatIfThere(original) !== undefined;
-  const added = isKnown ? await addedNames(path, original, signal) : [];
-  if (isKnown && added.length === 0) return undefined;
-  const now = isKept ? path : `${path}.kept`;
-  renameSync(path, now);
-  if (!isKnown) {
-    const to = quoteForSh(join(dirname(layout.root), basename(path)));
-    return `${now} was served before, and stays: the snapshot ${id} is gone, without which nobody knows what was put into it. Move it away with: mv -T ${quoteForSh(now)} ${to}`;
-  }
-  const verb = added.length === 1 ? 'was' : 'were';
-  return `${now} was served before, and stays: ${describeAdded(added)} in it ${verb} not put there by the mirror. Move that elsewhere, and the next sync removes the rest`;
-}
-
-/** Its move set the ctime. One in the future is that of a clock that was wrong. */
-function isInGrace(path: string, graceMs: number): boolean {
-  const movedAt = Number((lstatIfThere(path)?.ctimeNs ?? 0n) / 1_000_000n);
-  return Math.abs(Date.now() - movedAt) < graceMs;
+  keepEarlier(layout, path, id);
 }
 
 function isOurs(layout: Layout, path: string): boolean {

@@ -5,6 +5,7 @@ import { exclusivelyLocked } from '../system/proc.ts';
 import { divertedPath, halfAdopted, lostPath } from './adoption.ts';
 import { currentId, previousId } from './current.ts';
 import { discardedNames } from './discard.ts';
+import { keptClones } from './earlier-clones.ts';
 import { isInPlace } from './gate.ts';
 import {
   becameCurrentAt,
@@ -17,7 +18,6 @@ import {
 import { type Layout, LIVE } from './layout.ts';
 import { holdersOf, type NamedProcess } from './lock-state.ts';
 import { type Obstacle, obstacleAt } from './obstacle.ts';
-import { keptClones } from './served-directory.ts';
 import { readSettings } from './settings.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers } from './staging.ts';
