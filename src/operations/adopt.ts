@@ -1,5 +1,5 @@
-import { accessSync, constants, readdirSync, realpathSync, rmSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { readdirSync, rmSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { giveBack, hintToLink, rootBehind, takeIn } from '../mirror/adoption.ts';
 import { currentId } from '../mirror/current.ts';
@@ -7,9 +7,8 @@ import { isInPlace, markWhole, readGate, refuseClosedByHand } from '../mirror/ga
 import { appendHistory } from '../mirror/history.ts';
 import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
 import { type Closure, closeToReaders, makeLease } from '../mirror/lease.ts';
-import { describeProcesses } from '../mirror/lock-state.ts';
 import { printable } from '../mirror/names.ts';
-import { findMirror, type Mirror, mirrorAround, openMirror } from '../mirror/open.ts';
+import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import type { GateRecord, Settings } from '../mirror/records.ts';
@@ -19,22 +18,14 @@ import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { showTime } from '../mirror/units.ts';
 import { refuseProtectingRules } from '../rsync/option-files.ts';
-import { attachmentsOf, describeAttachments } from '../system/attachments.ts';
-import {
-  ifThere,
-  lstatIfThere,
-  nearestDirectory,
-  readlinkIfThere,
-  realPathToBe,
-} from '../system/files.ts';
-import { areOnOneMount, isWithin, mountOf, refuseMountsWithin } from '../system/mounts.ts';
-import { writersByOtherNames } from '../system/other-names.ts';
-import { mayWriteBy, type ProcessPath, pathsInUse, processName, userName } from '../system/proc.ts';
-import { runProgram } from '../system/process.ts';
+import { lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
+import { isWithin, refuseMountsWithin } from '../system/mounts.ts';
+import { pathsInUse, userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { createMirror } from '../writer/create.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withWriter } from '../writer/session.ts';
+import { checkAdoptable, notAdoptable, realPathOf, refuseNoTree } from './adoptable.ts';
 
 export interface UnadoptOptions {
   /** The directory that readers use and keep using: as long as it is adopted it is a symlink. */
@@ -280,141 +271,5 @@ function sessionOptions({ lock, signal, onEvent }: UnadoptOptions) {
   return { lock, signal, onEvent, mayBeHalfAdopted: true };
 }
 
-/** Leaves the last component alone: that it is a symlink is refused later, by name. */
-function realPathOf(directory: string): string {
-  const path = resolve(directory);
-  const parent = ifThere(() => realpathSync(dirname(path)));
-  if (path === '/') throw immovable(path);
-  if (parent === undefined) throw noDirectory(path);
-  return join(parent, basename(path));
-}
-
 /** The errors after which the directory is what it was. */
 const UNCHANGED: readonly string[] = ['USAGE', 'NO_MIRROR', 'CONFIGURATION', 'BUSY'];
-
-async function checkAdoptable(directory: string, root: string): Promise<void> {
-  const found = lstatIfThere(directory);
-  if (found === undefined) throw noDirectory(directory);
-  if (mountOf(directory)?.mountPoint === directory) throw immovable(directory);
-  const problem = problemWith(directory, root, found.isDirectory());
-  if (problem !== undefined) throw notAdoptable(directory, problem);
-  refuseUnreadable(directory);
-  refuseMountsWithin(directory, 'adopted');
-  await refuseWriters(directory);
-  const state = basename(layoutOf(directory).state);
-  const { stdout } = await runProgram('find', [directory, '-name', state, '-print', '-quit']);
-  if (stdout === '') return;
-  throw notAdoptable(
-    directory,
-    `${dirname(stdout)} in it is a mirror`,
-    'Whatever writes to that would write into a snapshot. Move it elsewhere first.',
-  );
-}
-
-function refuseUnreadable(directory: string): void {
-  try {
-    accessSync(directory, constants.R_OK | constants.X_OK);
-  } catch (cause) {
-    throw new MirrorlatchError(
-      'PERMISSION',
-      `${directory} cannot be adopted: you may not read it`,
-      {
-        hint: `Its owner may let you with: chmod u+rx ${quoteForSh(directory)}`,
-        cause,
-      },
-    );
-  }
-}
-
-/**
- * What is adopted as a snapshot must not change any more.
- *
- * @throws MirrorlatchError BUSY while an rsync is at work in the directory, or a process could write to
- *   what is in it; CONFIGURATION while that is possible from another place.
- */
-async function refuseWriters(directory: string): Promise<void> {
-  const attachments = attachmentsOf(directory);
-  if (attachments.length > 0) {
-    const { name, detach } = describeAttachments(attachments);
-    throw new MirrorlatchError(
-      'CONFIGURATION',
-      `${directory} cannot be adopted: it could still be written to through ${name}`,
-      { hint: `Detach it with: ${detach}. Then adopt the directory with the same command.` },
-    );
-  }
-  const found = pathsInUse(directory).filter(
-    (one) => processName(one.pid) === 'rsync' || (mayWriteBy(one) && !isHarmless(one)),
-  );
-  const writers = [...found, ...(await writersByOtherNames(directory))];
-  if (writers.length === 0) return;
-  const pids = [...new Set(writers.map(({ pid }) => pid))];
-  const processes = pids.map((pid) => ({ pid, name: processName(pid) ?? '?' }));
-  throw new MirrorlatchError(
-    'BUSY',
-    `${directory} cannot be adopted: ${describeProcesses(processes)} may still write to ${writers[0]?.path}`,
-    { hint: 'What is adopted must not change any more. Wait until that has ended, or end it.' },
-  );
-}
-
-/**
- * A directory that a process has only entered or opened may be adopted: it leads to the tree afterwards,
- * too. A mount stays on the tree wherever that is moved. A deleted file is not adopted; whether it has
- * another name in the tree, `writersByOtherNames` finds out.
- */
-function isHarmless({ use, path }: ProcessPath): boolean {
-  if (use === 'mount') return false;
-  const found = lstatIfThere(path);
-  return found === undefined ? path.endsWith(' (deleted)') : found.isDirectory();
-}
-
-/** Looks again, under the lock; throws as `checkAdoptable`. */
-async function refuseNoTree(directory: string): Promise<void> {
-  const found = lstatIfThere(directory);
-  if (found === undefined) throw noDirectory(directory);
-  if (!found.isDirectory()) throw notAdoptable(directory, 'it is not a directory');
-  refuseMountsWithin(directory, 'adopted');
-  await refuseWriters(directory);
-}
-
-function notAdoptable(
-  directory: string,
-  problem: string,
-  hint = 'Name the directory that rsync writes to, and beside it a place for the mirror.',
-): MirrorlatchError {
-  return new MirrorlatchError('USAGE', `${directory} cannot be adopted: ${problem}`, { hint });
-}
-
-/** The root of a filesystem stays where it is. */
-function immovable(directory: string): MirrorlatchError {
-  return notAdoptable(
-    directory,
-    'it is a mount point, which cannot be renamed',
-    'Move what it contains into a directory below it, and adopt that.',
-  );
-}
-
-function problemWith(directory: string, root: string, isDirectory: boolean): string | undefined {
-  if (lstatIfThere(join(directory, '.mirrorlatch'))) return 'it is already a mirror';
-  const around = mirrorAround(directory);
-  if (around !== undefined) return `it is a part of the mirror ${around.root}`;
-  if (!isDirectory) {
-    const target = readlinkIfThere(directory);
-    return target === undefined
-      ? 'it is not a directory'
-      : `it is a symlink to ${resolve(dirname(directory), target)}`;
-  }
-  const inside = (path: string, other: string) => !relative(other, path).startsWith('..');
-  if (inside(root, directory) || inside(directory, root))
-    return `it lies inside ${root}, or ${root} inside it`;
-  const nearest = nearestDirectory(root);
-  if (lstatIfThere(nearest)?.dev !== lstatIfThere(directory)?.dev) {
-    return `${root} lies on another filesystem`;
-  }
-  return areOnOneMount(nearest, directory) ? undefined : `${root} lies on another mount`;
-}
-
-function noDirectory(path: string): MirrorlatchError {
-  return new MirrorlatchError('NO_MIRROR', `there is no directory ${path}`, {
-    hint: 'Check the path: it is that of the directory which rsync has filled.',
-  });
-}
