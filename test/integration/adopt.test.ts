@@ -35,6 +35,7 @@ import {
 } from '../support/program.ts';
 import { bin } from '../support/project.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
+import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const modes = ['snapshots', 'in-place'] as const;
@@ -469,6 +470,29 @@ describe.concurrent('Adoption refuses and leaves unchanged', () => {
     writer.stdin.end();
     await writer;
     await runForJson(['init', '--adopt', one.directory]);
+  });
+
+  test('I2: a directory to which a process has begun to write between the look at it and the lock', async () => {
+    const one = makeDirectory();
+    const before = one.inodes();
+    const begin = `exec 9>>'${one.directory}/below/file'; sleep 600 >/dev/null 2>&1 & exec 9>&-; echo $! >'${one.home}/pid'`;
+    // With this search, the look ends.
+    const atEnd = `case "$*" in *' -name .mirrorlatch '*) ${begin} ;; esac`;
+    const PATH = standInFor('find', join(one.home, 'programs'), atEnd);
+    const words = ['init', '--adopt', one.directory];
+    const result = await runProgram(words, { env: { PATH } });
+    const pid = Number(readFileSync(join(one.home, 'pid'), 'utf8'));
+    process.kill(pid, 'SIGKILL');
+    const named = `: sleep \\(pid ${pid}\\) may still write to \\S+/known/below/file\\n`;
+    expectFailure(result, 75, new RegExp(named));
+    expect(one.inodes()).toEqual(before);
+    expect(lstatSync(one.directory).isDirectory()).toBe(true);
+    const settings = JSON.parse(readFileSync(join(one.root, '.mirrorlatch/mirror.json'), 'utf8'));
+    expect(settings).not.toHaveProperty('adopted');
+    expect(readdirSync(one.root).sort()).toEqual(['.mirrorlatch', 'snapshots']);
+    expect(readdirSync(join(one.root, 'snapshots'))).toEqual([]);
+    await runForJson(words);
+    expect(one.inodes()).toEqual(before);
   });
 
   test.each([
