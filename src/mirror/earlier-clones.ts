@@ -30,11 +30,25 @@ export function earlierClones(layout: Layout): EarlierClone[] {
   });
 }
 
-/** The paths of the clones that are kept for what somebody put into them. */
-export function keptClones(layout: Layout): string[] {
+/** A clone that is kept for what somebody put into it, or may have put. */
+export interface KeptClone {
+  path: string;
+  /** Its snapshot, if that is gone: then nobody knows what was put into the clone. */
+  lostId?: string;
+}
+
+export function keptClones(layout: Layout): KeptClone[] {
   return earlierClones(layout)
     .filter(({ isKept }) => isKept)
-    .map(({ path }) => path);
+    .map(({ path, id }) =>
+      id === undefined || isThere(layout, id) ? { path } : { path, lostId: id },
+    );
+}
+
+/** For a person, about a clone whose snapshot is gone. */
+export function commandToMoveAway(layout: Layout, path: string): string {
+  const to = join(dirname(layout.root), basename(path));
+  return `mv -T ${quoteForSh(path)} ${quoteForSh(to)}`;
 }
 
 /**
@@ -76,18 +90,20 @@ async function whyKept(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   if (id === undefined) return undefined;
-  const original = layout.snapshot(id);
-  const isKnown = lstatIfThere(original) !== undefined;
-  const added = isKnown ? await addedNames(path, original, signal) : [];
+  const isKnown = isThere(layout, id);
+  const added = isKnown ? await addedNames(path, layout.snapshot(id), signal) : [];
   if (isKnown && added.length === 0) return undefined;
   const now = isKept ? path : `${path}.kept`;
   renameSync(path, now);
   if (!isKnown) {
-    const to = quoteForSh(join(dirname(layout.root), basename(path)));
-    return `${now} was served before, and stays: the snapshot ${id} is gone, without which nobody knows what was put into it. Move it away with: mv -T ${quoteForSh(now)} ${to}`;
+    return `${now} was served before, and stays: the snapshot ${id} is gone, without which nobody knows what was put into it. Move it away with: ${commandToMoveAway(layout, now)}`;
   }
   const verb = added.length === 1 ? 'was' : 'were';
   return `${now} was served before, and stays: ${describeAdded(added)} in it ${verb} not put there by the mirror. Move that elsewhere, and the next sync removes the rest`;
+}
+
+function isThere(layout: Layout, id: string): boolean {
+  return lstatIfThere(layout.snapshot(id)) !== undefined;
 }
 
 /** Its move set the ctime. One in the future is that of a clock that was wrong. */

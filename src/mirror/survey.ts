@@ -5,7 +5,7 @@ import { exclusivelyLocked } from '../system/proc.ts';
 import { divertedPath, halfAdopted, lostPath } from './adoption.ts';
 import { currentId, previousId } from './current.ts';
 import { discardedNames } from './discard.ts';
-import { keptClones } from './earlier-clones.ts';
+import { type KeptClone, keptClones } from './earlier-clones.ts';
 import { isInPlace } from './gate.ts';
 import {
   becameCurrentAt,
@@ -48,8 +48,8 @@ export type Finding =
   | { kind: 'failed-removal'; id: string; why: string }
   /** A tree in the trash. */
   | { kind: 'unfinished-removal'; path: string }
-  /** A clone that was served before, with something in it that somebody put there. */
-  | { kind: 'kept-clone'; path: string }
+  /** A clone that was served before, with something in it that somebody put there, or may have put. */
+  | ({ kind: 'kept-clone' } & KeptClone)
   /** A lock directory that was being made or released. */
   | { kind: 'lock-remains'; path: string }
   /** The tree of an in-place mirror is not whole, or its gate was left closed. */
@@ -147,7 +147,7 @@ export function survey(layout: Layout): Finding[] {
   for (const name of ifAllowed(() => discardedNames(layout)) ?? []) {
     findings.push({ kind: 'unfinished-removal', path: join(layout.trash, name) });
   }
-  for (const path of keptClones(layout)) findings.push({ kind: 'kept-clone', path });
+  for (const clone of keptClones(layout)) findings.push({ kind: 'kept-clone', ...clone });
   for (const name of ifThere(() => readdirSync(layout.state)) ?? []) {
     if (!name.startsWith(`${basename(layout.lockDirectory)}.`)) continue;
     findings.push({ kind: 'lock-remains', path: join(layout.state, name) });

@@ -208,6 +208,32 @@ describe('A served directory', () => {
     expect(mirror.read()).toBe('fifth');
   });
 
+  test('keeps an earlier clone whose snapshot is gone, until the command that sync and status name has run', async () => {
+    const mirror = await serving();
+    const reader = execa('sh', ['-c', 'read -r line'], { cwd: mirror.www });
+    await mirror.publish('third', { file: 'third' });
+    rmSync(join(mirror.root, 'snapshots', 'second'), { recursive: true });
+    reader.stdin.write('go on\n');
+    await reader;
+    const commands = new Set<string | undefined>();
+    for (const _ of ['marked as kept', 'kept']) {
+      const quiet = await runProgram(['sync', mirror.root, '--quiet']);
+      expect(quiet.exitCode, transcript(quiet)).toBe(0);
+      const ill = await runProgram(['status', mirror.root]);
+      expect(ill.exitCode, transcript(ill)).toBe(69);
+      for (const said of [quiet.stderr, ill.stdout]) {
+        expect(said).toMatch(/\/second\+\S+\.kept was served before, and .* second is gone/);
+        commands.add(/mv -T .*/.exec(said)?.[0]);
+      }
+    }
+    expect(commands.size).toBe(1);
+    await execa('sh', ['-c', [...commands][0] ?? 'false'], { cwd: '/' });
+    const [away = 'nothing'] = readdirSync(mirror.home).filter((name) => name.endsWith('.kept'));
+    expect(mirror.read(join(mirror.home, away))).toBe('second');
+    const cured = await runProgram(['status', mirror.root]);
+    expect(cured.exitCode, transcript(cured)).toBe(0);
+  });
+
   test.each(['first', 'an+id'])(
     'keeps what was put into it right before its exchange for a clone of %s, and SIGKILL',
     async (id) => {

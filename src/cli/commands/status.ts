@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
 import { hintToLink } from '../../mirror/adoption.ts';
+import { commandToMoveAway } from '../../mirror/earlier-clones.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
 import { describeLeftOut } from '../../mirror/left-out.ts';
@@ -130,7 +131,9 @@ function whatFollows(layout: Layout, finding: Finding, isOrphaned: boolean): str
   if (finding.kind === 'unfinished-removal') return 'the next prune removes it, or says why not';
   if (finding.kind === 'failed-removal') return finding.why;
   if (finding.kind === 'kept-clone')
-    return 'move that elsewhere, and the next sync removes the rest';
+    return finding.lostId === undefined
+      ? 'move that elsewhere, and the next sync removes the rest'
+      : `move it away with: ${commandToMoveAway(layout, finding.path)}`;
   if (finding.kind === 'locked-lease') return 'end that process';
   if (finding.kind === 'unclean-gate' && finding.isClosedByHand)
     return `open it with: mirrorlatch gate open ${quoteForSh(layout.root)}`;
@@ -167,7 +170,9 @@ function describeRemains(finding: Finding): string {
     case 'unfinished-removal':
       return `an interrupted removal left ${finding.path}`;
     case 'kept-clone':
-      return `${finding.path}, which was served before, has something in it that the mirror did not put there`;
+      return finding.lostId === undefined
+        ? `${finding.path}, which was served before, has something in it that the mirror did not put there`
+        : `${finding.path} was served before, and the snapshot ${finding.lostId} is gone, without which nobody knows what was put into it`;
     case 'lock-remains':
       return `an interrupted command left ${finding.path}`;
     case 'unfinished-adoption':
