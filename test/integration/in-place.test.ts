@@ -640,6 +640,35 @@ describe.concurrent('A lock in place', () => {
     process.kill(Number(pid), 'SIGKILL');
   });
 
+  test.each([
+    ['before the command', 'true'],
+    ['by the command', 'ln "$1" "$2"'],
+  ])(
+    'is not published while a process has a file open for writing that was linked into the tree %s',
+    async (when, command) => {
+      const one = await mirror(`linked ${when}`);
+      const names = [join(one.home, 'outside'), one.tree('linked')];
+      const holds = 'exec 9>>"$1"; echo open; exec cat';
+      const writer = execa('sh', ['-c', holds, 'sh', ...names], { reject: false });
+      let said = '';
+      writer.stdout.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+      });
+      await eventually(() => expect(said).toBe('open\n'));
+      if (when === 'before the command') await execa('ln', names);
+      const words = ['sh', '-c', command, 'sh', ...names];
+      const result = await runProgram(['lock', one.root, '--', ...words]);
+      const named = `could still write to the tree: cat \\(pid ${writer.pid}\\)`;
+      expectFailure(result, 125, new RegExp(named));
+      expect(one.record().state).toBe('dirty');
+      writer.stdin.end();
+      await writer;
+      const again = await runProgram(['lock', one.root, '--', 'true']);
+      expect(again.exitCode, transcript(again)).toBe(0);
+      expect(one.record().state).toBe('open');
+    },
+  );
+
   test('does not pass off as whole what a sync has left unfinished, unless it is told to', async () => {
     const one = await mirror('unfinished by sync');
     const unfinished = { state: 'dirty', by: 'sync', reason: 'the sync failed' } as const;

@@ -90,7 +90,7 @@ async function fill(
 ): Promise<Filled> {
   const { layout, lock, policy, signal } = writer;
   const since = ctimeNow(layout);
-  const before = await usersOf(path);
+  const before = usersOf(path);
   const sizes = sizesBefore(layout, Object.keys(policy.shrink.maxPercentIn), wasWhole);
   const end = await runLocked(options, lock, layout.kernelLock, {
     MIRRORLATCH_ROOT: layout.root,

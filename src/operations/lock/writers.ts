@@ -59,7 +59,7 @@ export interface Watched {
   tree: string;
   /** The lock file whose lock the command inherited. */
   kernelLock: string;
-  /** What could write to the tree before the command, as `usersOf` found it. */
+  /** What was in the tree before the command, as `usersOf` found it. */
   before: ReadonlySet<string>;
 }
 
@@ -143,13 +143,13 @@ function refuseAttachments(attachments: readonly Attachment[], tree: string, the
 }
 
 /**
- * What could write to a tree: processes, each by its pid and its start, because a later process may
- * have the same pid, and what leads to it from another place.
+ * What is in a tree: processes, each by its pid and its start, because a later process may have the same
+ * pid, and what leads to it from another place. A process that writes to a file of the tree by another
+ * name is no reader that nobody waited for, and not among them.
  */
-export async function usersOf(tree: string): Promise<Set<string>> {
-  const users = [...pathsInUse(tree), ...(await writersByOtherNames(tree))];
+export function usersOf(tree: string): Set<string> {
   return new Set([
-    ...users.map(({ pid }) => identityOf(pid)),
+    ...pathsInUse(tree).map(({ pid }) => identityOf(pid)),
     ...attachmentsOf(tree).map(({ name }) => name),
   ]);
 }
