@@ -90,13 +90,24 @@ export function isOfPerson(
     lstatIfThere(layout.lease(id)) === undefined;
 }
 
+/** Whether a tree in `snapshots` is what a crash left of a publication that did not get as far as `current`. */
+export function neverCurrent(
+  layout: Layout,
+  history: readonly HistoryEntry[],
+): (id: string) => boolean {
+  const [current, previous] = [currentId(layout), previousId(layout)];
+  const isLate =
+    current === undefined ? isFirst(layout, history, snapshotIds(layout)) : isNewerThan(layout);
+  return (id) =>
+    ![current, previous].includes(id) && becameCurrentAt(history, id) === undefined && isLate(id);
+}
+
 /**
  * Finds what an earlier crash left, as far as this user can see: only the mirror's owner can look
  * into staging. The work of a running sync appears here too.
  */
 export function survey(layout: Layout): Finding[] {
   const history = readHistory(layout);
-  const current = currentId(layout);
   const findings: Finding[] = [];
   const lost = lostCurrent(layout, history);
   if (lost !== undefined) findings.push({ kind: 'missing-current', id: lost });
@@ -112,15 +123,13 @@ export function survey(layout: Layout): Finding[] {
   if (diverted !== undefined) findings.push({ kind: 'diverted-adoption', path: diverted });
   const ids = snapshotIds(layout);
   const isForeign = isOfPerson(layout, history);
-  const isUnpublished = current === undefined ? isFirst(layout, history, ids) : isNewerThan(layout);
+  const isUnpublished = neverCurrent(layout, history);
   for (const id of ids) {
     if (isForeign(id)) {
       findings.push({ kind: 'foreign-tree', id });
       continue;
     }
-    const wasCurrent = id === current || becameCurrentAt(history, id) !== undefined;
-    if (!wasCurrent && id !== previousId(layout) && isUnpublished(id))
-      findings.push({ kind: 'unpublished-snapshot', id });
+    if (isUnpublished(id)) findings.push({ kind: 'unpublished-snapshot', id });
     else if (!lstatIfThere(layout.lease(id))) findings.push({ kind: 'missing-lease', id });
     const why = pruneFailureOf(history, id);
     if (why !== undefined) findings.push({ kind: 'failed-removal', id, why });

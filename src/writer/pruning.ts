@@ -11,7 +11,13 @@ import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
 import { servedIds } from '../mirror/served-directory.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
-import { isOfPerson, lostPrevious, snapshotIds, unrecordedFlip } from '../mirror/survey.ts';
+import {
+  isOfPerson,
+  lostPrevious,
+  neverCurrent,
+  snapshotIds,
+  unrecordedFlip,
+} from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { lstatIfThere, syncDirectory } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
@@ -166,7 +172,8 @@ function obstacleByMount(layout: Layout, id: string): string | undefined {
 }
 
 function datedSnapshots(layout: Layout): DatedSnapshot[] {
-  // A dry run comes before the recovery that records it, and that restores `previous`.
+  // A dry run comes before the recovery that records it, restores `previous`, and takes back what was
+  // never current.
   const recorded = readHistory(layout);
   const unrecorded = unrecordedFlip(layout, recorded);
   const history = unrecorded === undefined ? recorded : [...recorded, unrecorded];
@@ -174,7 +181,8 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
   const previous = lostPrevious(layout, history) ?? previousId(layout);
   const served = servedIds(layout);
   const isForeign = isOfPerson(layout, history);
-  const ids = snapshotIds(layout).filter((id) => !isForeign(id));
+  const isUnpublished = neverCurrent(layout, history);
+  const ids = snapshotIds(layout).filter((id) => !isForeign(id) && !isUnpublished(id));
   const arrivedAt = (id: string) => arrivalOf(layout, id);
   const timesOf = snapshotTimes(history, arrivedAt, Date.now());
   return inOrderOfPublication(history, ids, arrivedAt).map((id) => ({

@@ -280,6 +280,22 @@ test('a kill between the two renames of a flip costs no snapshot: previous names
   expect(await runForJson(['rollback', mirror.root])).toMatchObject({ id: 'first' });
 });
 
+test('a dry run of prune after a kill between the two renames of a flip says what prune then does', async () => {
+  const mirror = await twoSnapshots();
+  await mirror.publish('third', { file: 'third' });
+  cpSync(mirror.source, join(mirror.root, 'snapshots', 'killed'), { recursive: true });
+  writeFileSync(mirror.state('leases', 'killed'), '', { mode: 0o444 });
+  rmSync(join(mirror.root, 'previous'));
+  symlinkSync('snapshots/third', join(mirror.root, 'previous'));
+  const rules = '--keep-within 0 --grace 0'.split(' ');
+  for (const last of ['3', '1']) {
+    const words = ['prune', mirror.root, '--keep-last', last, ...rules];
+    const planned = await runForJson([...words, '--dry-run']);
+    expect(await runForJson(words)).toEqual(planned);
+  }
+  expect(mirror.snapshots()).toEqual(['second', 'third']);
+});
+
 test('I7: a snapshot that was renamed but not flipped is continued, not fetched again', async () => {
   const mirror = await twoSnapshots();
   mirror.change({ big: 'x'.repeat(1_000_000) });
