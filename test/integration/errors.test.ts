@@ -14,8 +14,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa, execaSync } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { nameOfTopic, topics } from '../support/documents.ts';
 import { expectFailure } from '../support/expect-failure.ts';
-import { whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
+import { mountTmpfs, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
 import { runForJson, runProgram, startProgram, transcript } from '../support/program.ts';
 import { bin } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
@@ -421,6 +422,29 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a read-only mount${whyNoLoopFilesys
       expectFailure(await runProgram([command, mirror.root]), 77, /the filesystem is read-only/);
     }
     expect(difference(before, describeTree(mirror.root))).toEqual([]);
+  });
+
+  test('ends the commands with the code of its row in exit-codes, until what that says to do is done', async () => {
+    const row = /^\| (\d+) \|[^|]*read-only.*`(mount [^`]*)`/m;
+    const topic = topics.find((one) => nameOfTopic(one) === 'exit-codes');
+    const [, code, remount] = row.exec(topic?.text ?? '') ?? [];
+    const home = await mountTmpfs('size=100m');
+    const mirror = smallMirror({ root: join(home, 'mirror') });
+    for (const id of ['first', 'second', 'third']) await mirror.publish(id, { file: id });
+    mirror.change({ file: 'fourth' });
+    mkdirSync(join(home, 'site'));
+    await execa('mount', ['-o', 'remount,ro', home]);
+    const writing = [
+      ['sync', mirror.root],
+      ['prune', mirror.root, '--keep-last', '1', '--keep-within', '0', '--grace', '0'],
+      ['init', mirror.root, '--keep-last', '9'],
+      ['init', join(home, 'new')],
+      ['init', '--adopt', join(home, 'site')],
+    ];
+    for (const words of writing)
+      expectFailure(await runProgram(words), Number(code), /the filesystem is read-only/);
+    await execa('sh', ['-c', `${remount} "$1"`, 'sh', home]);
+    for (const words of writing) await runForJson(words);
   });
 
   test('is named as the reason when a new mirror cannot be made, at any depth', async () => {
