@@ -34,7 +34,13 @@ export type { Reader } from './mirror/readers.ts';
 export type { GateRecord, LockOwner, LockProgress, Settings } from './mirror/records.ts';
 export type { SettingsOptions } from './mirror/settings.ts';
 export type { Finding } from './mirror/survey.ts';
-export { type AdoptOptions, adopt, type UnadoptOptions, unadopt } from './operations/adopt.ts';
+export {
+  type AdoptOptions,
+  adopt,
+  type Unadopted,
+  type UnadoptOptions,
+  unadopt,
+} from './operations/adopt.ts';
 export {
   closeGate,
   type GateOptions,

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 
 /** The id of the only tree of an in-place mirror. */
@@ -109,6 +109,11 @@ export function layoutOf(root: string): Layout {
     lease: (id) => (id === LIVE ? join(state, 'gate.flock') : join(leases, id)),
     log: (id) => join(logs, `${id}.log`),
   };
+}
+
+/** The names in ROOT that are the mirror's. */
+export function ownNames({ state, snapshots, current, previous, gate }: Layout): string[] {
+  return [state, snapshots, current, previous, gate].map((path) => basename(path));
 }
 
 /** The target of the symlinks `current` and `previous`. */

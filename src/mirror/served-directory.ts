@@ -16,7 +16,7 @@ import { addedNames, describeAdded } from './added-names.ts';
 import { cloneMethodsFor, cloneTree } from './clone.ts';
 import { discard, exchangeTrees, moveTree } from './discard.ts';
 import { earlierClones, forgetUnused, keepEarlier } from './earlier-clones.ts';
-import type { Layout } from './layout.ts';
+import { type Layout, ownNames } from './layout.ts';
 import { mirrorThatServes, mirrorWith, servedMark } from './open.ts';
 import { syncFilesystem } from './publication.ts';
 import { parseJson, type Settings } from './records.ts';
@@ -368,7 +368,6 @@ export function supersede(layout: Layout, path: string): void {
 }
 
 function isOurs(layout: Layout, path: string): boolean {
-  const { state, snapshots, current, previous, gate } = layout;
   const [first = ''] = relative(layout.root, path).split('/');
-  return [state, snapshots, current, previous, gate].map((ours) => basename(ours)).includes(first);
+  return ownNames(layout).includes(first);
 }

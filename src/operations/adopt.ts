@@ -3,16 +3,23 @@ import { dirname, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { giveBack, hintToLink, rootBehind, takeIn } from '../mirror/adoption.ts';
 import { currentId } from '../mirror/current.ts';
+import { forgetUnused } from '../mirror/earlier-clones.ts';
 import { isInPlace, markWhole, readGate, refuseClosedByHand } from '../mirror/gate.ts';
 import { appendHistory } from '../mirror/history.ts';
 import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
 import { type Closure, closeToReaders, makeLease } from '../mirror/lease.ts';
 import { printable } from '../mirror/names.ts';
+import { pathsNotOurs } from '../mirror/not-ours.ts';
 import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import type { GateRecord, Settings } from '../mirror/records.ts';
-import { markServed, refuseUnservable } from '../mirror/served-directory.ts';
+import {
+  forgetServed,
+  markServed,
+  refuseUnservable,
+  servedDirectory,
+} from '../mirror/served-directory.ts';
 import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/settings.ts';
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
@@ -40,6 +47,16 @@ export interface UnadoptOptions {
 export interface AdoptOptions extends UnadoptOptions {
   mode: Settings['mode'];
   settings: SettingsOptions;
+}
+
+export interface Unadopted {
+  /** A plain directory again. */
+  directory: string;
+  root: string;
+  /** The ids of the snapshots that stay in the mirror. */
+  left: string[];
+  /** What else lies in ROOT, and would be lost with it: see `pathsNotOurs`. */
+  others: string[];
 }
 
 export interface Adopted extends Mirror {
@@ -165,14 +182,12 @@ async function finishAdoption(
 
 /**
  * Undoes an adoption: what is current now lies at the old path again. The mirror stays, with its
- * older snapshots and nothing current.
+ * older snapshots and nothing current. A directory of `--serve-at` is released, too, if what it is a clone
+ * of is given back: nobody could tell any more what was put into it.
  *
- * @returns the directory, and the ids of the snapshots that stay in the mirror.
  * @throws MirrorlatchError BUSY while what is current is being read, or a person keeps its gate closed.
  */
-export async function unadopt(
-  options: UnadoptOptions,
-): Promise<{ directory: string; root: string; left: string[] }> {
+export async function unadopt(options: UnadoptOptions): Promise<Unadopted> {
   const directory = realPathOf(options.directory);
   const root = options.root ?? rootBehind(directory) ?? `${directory}.mirror`;
   refuseMirrorItself(directory);
@@ -181,12 +196,16 @@ export async function unadopt(
   refuseUnadopted(layout, found, directory);
   const failure = `${directory} cannot be given back`;
   const session = { ...sessionOptions(options), command: 'unadopt', failure };
-  const { result } = await withWriter(layout, session, async ({ lock, before: id, settings }) => {
+  const { result } = await withWriter(layout, session, async (writer) => {
+    const { lock, before: id, settings, signal } = writer;
     refuseUnadopted(layout, settings, directory);
     if (id !== undefined) refuseMountsWithin(layout.snapshot(id), 'given back');
     if (isInPlace(layout)) warnOfUnfinished(refuseClosedByHand(layout), directory, options.onEvent);
     // Before anything moves: the settings may be locked, or their disk full.
     changeSettings(layout, {});
+    // What was put into an earlier clone is known by its snapshot.
+    await forgetUnused(layout, writer.policy.retention.graceMs, signal);
+    const others = pathsNotOurs(layout);
     const closure = id === undefined ? undefined : closeToGuarded(layout, id);
     let isGone = false;
     try {
@@ -204,9 +223,20 @@ export async function unadopt(
       const message = `${layout.root} is no longer held: what it was held at has been given back`;
       options.onEvent?.({ kind: 'notice', message });
     }
-    return { directory, root: layout.root, left: snapshotIds(layout) };
+    releaseServed(layout, options.onEvent);
+    return { directory, root: layout.root, left: snapshotIds(layout), others };
   });
   return result;
+}
+
+/** What the directory is a clone of may have been given back by a call that a crash ended. */
+function releaseServed(layout: Layout, onEvent: OnEvent = () => {}): void {
+  const served = servedDirectory(layout);
+  if (typeof served?.id !== 'string' || lstatIfThere(layout.snapshot(served.id))) return;
+  changeSettings(layout, {}, ['serveAt']);
+  forgetServed(layout, served.path);
+  const message = `${served.path} is no longer served, and stays as it is: what it is a clone of has been given back`;
+  onEvent({ kind: 'notice', message });
 }
 
 /**

@@ -2,7 +2,7 @@ import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { makeGate } from '../mirror/gate.ts';
-import { directoriesOf, type Layout, layoutOf } from '../mirror/layout.ts';
+import { directoriesOf, type Layout, layoutOf, ownNames } from '../mirror/layout.ts';
 import { type Mirror, refusePartOfMirror } from '../mirror/open.ts';
 import { refuseOtherOwnersRoot } from '../mirror/ownership.ts';
 import type { Settings } from '../mirror/records.ts';
@@ -111,7 +111,7 @@ function refuseFileInTheWay(path: string): void {
 
 function refuseForeignEntries(layout: Layout, mayHoldOtherThings: boolean): void {
   if (lstatIfThere(layout.state)?.isDirectory()) return;
-  const ours = ['current', 'previous', 'snapshots', 'gate', '.mirrorlatch'];
+  const ours = ownNames(layout);
   const inTheWay = readdirSync(layout.root).filter(
     (name) => name !== 'lost+found' && (!mayHoldOtherThings || ours.includes(name)),
   );

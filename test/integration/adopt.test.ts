@@ -264,6 +264,54 @@ test('what is given back is not held any more', async () => {
   expect(settings).not.toMatch('bad');
 });
 
+describe('What is left of a mirror whose directory is given back', () => {
+  /** An adopted directory, with another that serves what is current: the first publication after it. */
+  async function makeServing() {
+    const one = makeDirectory();
+    const served = join(one.home, 'served');
+    const flags = ['--source', one.source, '--serve-at', served];
+    await runForJson(['init', '--adopt', one.directory, ...flags]);
+    await runForJson(['sync', one.root]);
+    return { ...one, served };
+  }
+
+  test('is to be deleted by a command that is given only if nothing else would go with it', async () => {
+    const one = await makeServing();
+    const standing = execa('sh', ['-c', 'read -r line; echo mine >upload'], { cwd: one.served });
+    one.write(one.source, 'third');
+    await runForJson(['sync', one.root]);
+    standing.stdin.write('go on\n');
+    await standing;
+    const tree = join(one.root, 'snapshots/mine');
+    mkdirSync(tree);
+    writeFileSync(join(one.root, "somebody's file"), '');
+    const undone = await runProgram(['init', '--unadopt', one.directory]);
+    expect(undone.exitCode, transcript(undone)).toBe(0);
+    expect(undone.stdout).not.toMatch('rm -r');
+    const listed = undone.stdout.split('\n').filter((line) => line.startsWith('  '));
+    const paths = listed.map((line) => line.slice(2));
+    expect(paths).toEqual([
+      `'${one.root}/somebody'\\''s file'`,
+      tree,
+      expect.stringMatching(/\/superseded\/.*\.kept$/),
+    ]);
+    expect(readFileSync(join(paths[2] ?? '', 'upload'), 'utf8')).toBe('mine\n');
+  });
+
+  test('no longer serves a clone of what was given back, and can be synced', async () => {
+    const one = await makeServing();
+    const undone = await runProgram(['init', '--unadopt', one.directory]);
+    expect(undone.exitCode, transcript(undone)).toBe(0);
+    expect(undone.stdout + undone.stderr).toMatch(
+      `${one.served} is no longer served, and stays as it is`,
+    );
+    expect(undone.stdout).toMatch(/; to delete it: rm -r \S+$/m);
+    await runForJson(['sync', one.root]);
+    expect(readFileSync(join(one.served, 'file'), 'utf8')).toBe('second');
+    expect(readdirSync(one.home)).not.toContain('.served.mirrorlatch-serves');
+  });
+});
+
 test('an empty directory is adopted with a warning, because a disk may not be mounted', async () => {
   const directory = join(scratchDirectory(), 'empty');
   mkdirSync(directory);

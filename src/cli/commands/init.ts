@@ -6,6 +6,7 @@ import { checkValues } from '../../mirror/preflight.ts';
 import { describeServed, servedDirectory } from '../../mirror/served-directory.ts';
 import { rememberedBy } from '../../mirror/settings.ts';
 import { idleLimits } from '../../mirror/shrink-guard.ts';
+import type { Unadopted } from '../../operations/adopt.ts';
 import type { InitResult } from '../../operations/init.ts';
 import { showOptions } from '../../rsync/join-options.ts';
 import { withAbsoluteFiles } from '../../rsync/option-files.ts';
@@ -93,15 +94,7 @@ export function addInit(program: Command, context: CommandContext): void {
       if (adopted === undefined) {
         const found = await unadopt({ directory, root, ...session });
         if (json) printJson(found);
-        else {
-          const { directory: given, left } = found;
-          const rest = left.length === 0 ? 'no snapshot' : left.join(', ');
-          printLine(`${given} is a plain directory again, and does not need the mirror`);
-          if (left.length > 0) printLine(describeSharing(given));
-          printLine(
-            `what is left of the mirror holds ${rest}; to delete it: rm -r ${quoteForSh(found.root)}`,
-          );
-        }
+        else reportUnadopted(found);
         return;
       }
       const mode = inPlace ? 'in-place' : 'snapshots';
@@ -124,6 +117,22 @@ function whatFollows({ layout, settings }: Mirror): string {
   const sourceToName = rememberedBy(settings).source === undefined ? 'SRC ' : '';
   const command = `mirrorlatch sync ${sourceToName}${quoteForSh(layout.root)}`;
   return `from now on: ${command}; an rsync to ${settings.adopted} would write into the published snapshot`;
+}
+
+function reportUnadopted({ directory, root, left, others }: Unadopted): void {
+  const rest = left.length === 0 ? 'no snapshot' : left.join(', ');
+  printLine(`${directory} is a plain directory again, and does not need the mirror`);
+  if (left.length > 0) printLine(describeSharing(directory));
+  const holds = `what is left of the mirror holds ${rest}`;
+  if (others.length === 0) {
+    printLine(`${holds}; to delete it: rm -r ${quoteForSh(root)}`);
+    return;
+  }
+  printLine(holds);
+  printLine(
+    `what is not the mirror's or may be in use would be deleted with ${root}; see to it first:`,
+  );
+  for (const path of others) printLine(`  ${quoteForSh(path)}`);
 }
 
 /** Of a directory that was a part of a mirror. */

@@ -1,0 +1,24 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { mountPointsWithin } from '../system/mounts.ts';
+import { earlierClones } from './earlier-clones.ts';
+import { readHistory } from './history.ts';
+import { type Layout, ownNames } from './layout.ts';
+import { isOfPerson, snapshotIds } from './survey.ts';
+
+/**
+ * What would be lost with ROOT although the mirror could do without it: other things in ROOT, trees that a
+ * person put into `snapshots`, what is mounted, and the clones that were served before, which processes may
+ * use or have put something into. Call `forgetUnused` first, and while `current` is there.
+ */
+export function pathsNotOurs(layout: Layout): string[] {
+  const ours = ownNames(layout);
+  const others = readdirSync(layout.root).filter((name) => !ours.includes(name));
+  const isForeign = isOfPerson(layout, readHistory(layout));
+  return [
+    ...others.map((name) => join(layout.root, name)),
+    ...snapshotIds(layout).filter(isForeign).map(layout.snapshot),
+    ...mountPointsWithin(layout.root),
+    ...earlierClones(layout).map(({ path }) => path),
+  ];
+}
