@@ -25,11 +25,7 @@ export function currentId(layout: Layout): string | undefined {
       return undefined;
     // What it leads to may be on a disk that is not mounted: then nothing is wrong with `current`.
     refuseTreesElsewhere(layout);
-    throw new MirrorlatchError(
-      'CONFIGURATION',
-      `${layout.current} is not a symlink to a snapshot of this mirror`,
-      { hint: `Move it away with: ${commandToReplaceCurrent(layout)}` },
-    );
+    throw noCurrent(layout, link);
   }
 }
 
@@ -49,13 +45,29 @@ function isThere(layout: Layout, id: string): boolean {
   return lstatIfThere(layout.snapshot(id))?.isDirectory() === true;
 }
 
-/** For a person, with -T, because without it mv and ln(1) would put their result into a directory. */
-function commandToReplaceCurrent(layout: Layout): string {
-  const [link, away] = [layout.current, `${layout.current}.away`].map(quoteForSh);
-  const move = `mv -T ${link} ${away}`;
+function noCurrent(layout: Layout, link: string | undefined): MirrorlatchError {
   const last = readHistory(layout)
     .filter(isFlip)
     .findLast(({ id }) => isThere(layout, id));
-  if (last === undefined) return move;
-  return `${move} && ln -sT ${quoteForSh(snapshotLink(last.id))} ${link}`;
+  const command = commandToReplaceCurrent(layout, last?.id);
+  if (link !== undefined && isSnapshotId(basename(link)) && link === snapshotLink(basename(link))) {
+    const onward = last === undefined ? 'For a sync to make all anew' : `To go on from ${last.id}`;
+    return new MirrorlatchError(
+      'CONFIGURATION',
+      `${layout.current} leads to the snapshot ${basename(link)}, which is gone`,
+      { hint: `${onward}: ${command}` },
+    );
+  }
+  return new MirrorlatchError(
+    'CONFIGURATION',
+    `${layout.current} is not a symlink to a snapshot of this mirror`,
+    { hint: `Replace it with: ${command}` },
+  );
+}
+
+/** For a person, with -T, because without it mv and ln(1) would put their result into a directory. */
+function commandToReplaceCurrent(layout: Layout, id: string | undefined): string {
+  const [link, away] = [layout.current, `${layout.current}.away`].map(quoteForSh);
+  const move = `mv -T ${link} ${away}`;
+  return id === undefined ? move : `${move} && ln -sT ${quoteForSh(snapshotLink(id))} ${link}`;
 }

@@ -34,8 +34,8 @@ function hintForNone(root: string, maker: string | undefined): string {
   const destination = destinationIn(root);
   if (destination !== undefined && destination !== 'server')
     return `It is on another host: ${commandThere(destination, ['status', destination.root])}`;
-  if (maker !== undefined) return `Make one with: ${maker} ${quoteForSh(root)}`;
-  return 'Check the path, and that its disk is mounted.';
+  const check = 'Check the path, and that its disk is mounted.';
+  return maker === undefined ? check : `${check} Make a new one with: ${maker} ${quoteForSh(root)}`;
 }
 
 /** The command line that runs mirrorlatch with these words on the host of a mirror. */

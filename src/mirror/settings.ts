@@ -209,7 +209,7 @@ function updateSettings(layout: Layout, update: (before: Settings) => GivenSetti
 /** The error when a mirror vanishes between two looks. */
 export function mirrorIsGone({ root }: Layout): MirrorlatchError {
   return new MirrorlatchError('NO_MIRROR', `there is no longer a mirror in ${root}`, {
-    hint: `Make it again with: mirrorlatch init ${quoteForSh(root)}`,
+    hint: 'Check that its disk is mounted, and whether it was moved or deleted.',
   });
 }
 

@@ -35,6 +35,7 @@ export function parseSource(text: string): Source {
       hint: FORMS,
     });
   }
+  refusePassword(text);
   const daemon =
     /^rsync:\/\/([^/]*)(\/|$)/i.exec(text) ?? /^((?:\[[^\]/]*\]|[^/:[\]])*)::/.exec(text);
   if (daemon) {
@@ -71,6 +72,15 @@ export function parseSource(text: string): Source {
   }
   const path = resolve(text);
   return { kind: 'local', argument: withSlash(path), path };
+}
+
+/** rsync(1) reads no password there, but takes what stands before it for the name of a host. */
+function refusePassword(text: string): void {
+  const found = /^rsync:\/\/([^/:@]*):[^/]*@/i.exec(text) ?? /^([^/:@]+):[^/]*@[^/]*::/.exec(text);
+  if (found === null) return;
+  throw new MirrorlatchError('USAGE', 'a password cannot be a part of the source', {
+    hint: `Write ${found[1]}@ and the host, and behind -- the option --password-file=FILE.`,
+  });
 }
 
 /** Whether both name one place, as far as can be seen from here. */

@@ -111,18 +111,18 @@ function refuseFileInTheWay(path: string): void {
 
 function refuseForeignEntries(layout: Layout, mayHoldOtherThings: boolean): void {
   if (lstatIfThere(layout.state)?.isDirectory()) return;
-  const ours = ownNames(layout);
-  const inTheWay = readdirSync(layout.root).filter(
-    (name) => name !== 'lost+found' && (!mayHoldOtherThings || ours.includes(name)),
-  );
+  const found = readdirSync(layout.root).filter((name) => name !== 'lost+found');
+  const ours = found.filter((name) => ownNames(layout).includes(name));
+  const inTheWay = mayHoldOtherThings || ours.length > 0 ? ours : found;
   if (inTheWay.length === 0) return;
   const shown = inTheWay
     .slice(0, 3)
     .map((name) => JSON.stringify(name))
     .join(', ');
   throw new MirrorlatchError('CONFIGURATION', `${layout.root} is not empty: it holds ${shown}`, {
-    hint: mayHoldOtherThings
-      ? 'Move these away, or make the mirror in another directory.'
-      : `If rsync has filled it, take it over: mirrorlatch init --adopt ${quoteForSh(layout.root)}. If these are to stay beside the mirror: mirrorlatch init ${quoteForSh(layout.root)}`,
+    hint:
+      ours.length > 0
+        ? 'Move these away, or make the mirror in another directory.'
+        : `If rsync has filled it, take it over: mirrorlatch init --adopt ${quoteForSh(layout.root)}. If these are to stay beside the mirror: mirrorlatch init ${quoteForSh(layout.root)}`,
   });
 }

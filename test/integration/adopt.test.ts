@@ -306,6 +306,7 @@ describe('What is left of a mirror whose directory is given back', () => {
       `${one.served} is no longer served, and stays as it is`,
     );
     expect(undone.stdout).toMatch(/; to delete it: rm -r \S+$/m);
+    expect(undone.stdout).toMatch(`no sync of ${one.root} reaches ${one.directory} any more`);
     await runForJson(['sync', one.root]);
     expect(readFileSync(join(one.served, 'file'), 'utf8')).toBe('second');
     expect(readdirSync(one.home)).not.toContain('.served.mirrorlatch-serves');

@@ -41,7 +41,7 @@ const notALink = /current is not a symlink to a snapshot of this mirror/;
 
 /** Runs the command with which the message ends. */
 function runTheHint(_: SmallMirror, printed: string): void {
-  execaSync('sh', ['-c', /with: (.*)/.exec(printed)?.[1] ?? 'false']);
+  execaSync('sh', ['-c', /: (mv .*)/.exec(printed)?.[1] ?? 'false']);
 }
 
 const broken: readonly Broken[] = [
@@ -58,7 +58,7 @@ const broken: readonly Broken[] = [
   {
     name: 'current leads nowhere',
     make: ({ root }) => point(root, 'snapshots/gone'),
-    said: notALink,
+    said: /current leads to the snapshot gone, which is gone/,
     mend: runTheHint,
   },
   {

@@ -104,6 +104,8 @@ describe('A name that is neither a command nor a topic', () => {
     expect(await nearest('inplace')).toBe('in-place');
     expect(await nearest('recipe')).toBe('recipes');
     expect(await nearest('snyc')).toBe('sync');
+    expect(await nearest('rsync')).toBe('rsync-options');
+    expect(await nearest('exit')).toBe('exit-codes');
     expect(await nearest('zzzzzz')).toBeUndefined();
   });
 });

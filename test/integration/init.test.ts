@@ -128,6 +128,15 @@ test('a first sync makes the mirror with its parents, but refuses a directory wi
   expect(readFileSync(join(mirror.root, 'precious'), 'utf8')).toMatch(/^not to be/);
 });
 
+test('a first sync offers no init that would refuse what is left of a mirror', async () => {
+  const mirror = smallMirror();
+  await runForJson(['sync', mirror.source, mirror.root]);
+  rmSync(join(mirror.root, '.mirrorlatch'), { recursive: true });
+  const result = await runProgram(['sync', mirror.source, mirror.root]);
+  expectFailure(result, 78, /is not empty: it holds "current"/, /Move these away, or make/);
+  expect(result.stderr).not.toContain('init');
+});
+
 test.for(['current', 'previous', 'snapshots'])(
   'init refuses a directory with a %s that mirrorlatch did not make',
   async (name) => {

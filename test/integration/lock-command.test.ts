@@ -558,7 +558,9 @@ test('a lock of a mirror that does not exist says how to make one that a command
   const result = await runProgram(['lock', root, '--', 'true']);
   expect(result.exitCode, transcript(result)).toBe(125);
   const quoted = root.replace("'", String.raw`'\''`);
-  expect(result.stderr).toContain(`Make one with: mirrorlatch init '${quoted}'\n`);
+  expect(result.stderr).toContain(
+    `Check the path, and that its disk is mounted. Make a new one with: mirrorlatch init '${quoted}'\n`,
+  );
 });
 
 describe.concurrent('I9: after SIGKILL', () => {

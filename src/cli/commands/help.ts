@@ -62,10 +62,11 @@ async function unknownName(
 ): Promise<MirrorlatchError> {
   const { nearestName } = await import('../../system/nearest.ts');
   const commands = program.createHelp().visibleCommands(program);
-  const nearest = nearestName(name, [
+  const names = [
     ...topics.map((topic) => topic.name),
     ...commands.map((command) => command.name()),
-  ]);
+  ];
+  const nearest = names.find((whole) => whole.startsWith(name)) ?? nearestName(name, names);
   const question = nearest === undefined ? '' : `Did you mean ${nearest}? `;
   return new MirrorlatchError('USAGE', `there is no command or topic ${JSON.stringify(name)}`, {
     hint: `${question}See all of them with: mirrorlatch help`,

@@ -122,6 +122,9 @@ function whatFollows({ layout, settings }: Mirror): string {
 function reportUnadopted({ directory, root, left, others }: Unadopted): void {
   const rest = left.length === 0 ? 'no snapshot' : left.join(', ');
   printLine(`${directory} is a plain directory again, and does not need the mirror`);
+  printLine(
+    `no sync of ${root} reaches ${directory} any more: change the commands that still name it`,
+  );
   if (left.length > 0) printLine(describeSharing(directory));
   const holds = `what is left of the mirror holds ${rest}`;
   if (others.length === 0) {

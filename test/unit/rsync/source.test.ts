@@ -37,6 +37,13 @@ describe('a source is read as rsync reads it', () => {
     (text) => expect(() => parseSource(text)).toThrow(/names no module/),
   );
 
+  test.each(['rsync://u:secret@host/m', 'rsync://u:secret@host:873/m', 'u:secret@host::m'])(
+    '%s is refused without its password in the message: rsync would take u or rsync for a host',
+    (text) => {
+      expect(() => parseSource(text)).toThrow(/^a password cannot be a part of the source$/);
+    },
+  );
+
   test.each([
     '',
     'a\0b',
