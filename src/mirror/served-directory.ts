@@ -3,6 +3,7 @@ import { basename, dirname, join, relative } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { exchange } from '../system/exchange.ts';
 import {
+  ifAllowed,
   lstatIfThere,
   nearestDirectory,
   readTextIfThere,
@@ -10,8 +11,9 @@ import {
   syncDirectory,
   writeWhole,
 } from '../system/files.ts';
-import { areOnOneMount, isWithin, refuseMountsWithin } from '../system/mounts.ts';
+import { areOnOneMount, isWithin, mountOf, refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { isShared } from '../system/shared-filesystem.ts';
 import { addedNames, describeAdded } from './added-names.ts';
 import { cloneMethodsFor, cloneTree } from './clone.ts';
 import { discard, exchangeTrees, moveTree } from './discard.ts';
@@ -212,18 +214,28 @@ export interface ServedDirectory {
   id: string | null;
   /** What the mirror had put there is gone, or has been replaced. */
   isLost: boolean;
+  /** This process cannot judge the directory: it may not look there, or another host keeps it. */
+  isUnseen: boolean;
 }
 
 /** @returns undefined for a mirror that serves none. */
 export function servedDirectory(layout: Layout): ServedDirectory | undefined {
   const path = readSettings(layout)?.serveAt;
   if (path === undefined) return undefined;
-  const id = madeOf(layout, path, path) ?? null;
-  return { path, id, isLost: id === null && Object.keys(known(layout, path)).length > 0 };
+  const id = ifAllowed(() => madeOf(layout, path, path) ?? null);
+  const isUnseen = id === undefined || isKeptElsewhere(layout);
+  const isLost = !isUnseen && id === null && Object.keys(known(layout, path)).length > 0;
+  return { path, id: id ?? null, isLost, isUnseen };
+}
+
+/** Whether the mirror is seen where nobody can serve a directory: only one kernel can exchange names. */
+function isKeptElsewhere({ state }: Layout): boolean {
+  return isShared(state) || mountOf(state)?.isReadOnly === true;
 }
 
 /** The directory and what is in it, for people. */
-export function describeServed({ path, id, isLost }: ServedDirectory): string {
+export function describeServed({ path, id, isLost, isUnseen }: ServedDirectory): string {
+  if (isUnseen) return `${path}, ? (this user, or this host, cannot see what is there)`;
   if (isLost) return `${path}, but what the mirror had put there is gone or replaced`;
   return id === null ? `${path}, which the next sync fills` : `${path}, a clone of ${id}`;
 }
@@ -233,7 +245,10 @@ export function describeServed({ path, id, isLost }: ServedDirectory): string {
  * those is known by them.
  */
 export function servedIds(layout: Layout): Set<string> {
-  const ids = [servedDirectory(layout)?.id, ...earlierClones(layout).map(({ id }) => id)];
+  const served = servedDirectory(layout);
+  // Of one that is out of sight, nobody knows which of those that the mirror put there it is.
+  const possible = served?.isUnseen ? Object.values(known(layout, served.path)) : [served?.id];
+  const ids = [...possible, ...earlierClones(layout).map(({ id }) => id)];
   return new Set(ids.filter((id) => typeof id === 'string'));
 }
 

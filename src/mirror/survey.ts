@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ifAllowed, ifThere, lstatIfThere } from '../system/files.ts';
+import { mountOf } from '../system/mounts.ts';
 import { exclusivelyLocked } from '../system/proc.ts';
 import { divertedPath, halfAdopted, lostPath } from './adoption.ts';
 import { currentId, previousId } from './current.ts';
@@ -117,10 +118,7 @@ export function survey(layout: Layout): Finding[] {
   }
   const previous = lostPrevious(layout, history);
   if (previous !== undefined) findings.push({ kind: 'lost-previous', id: previous });
-  const path = halfAdopted(layout) ?? lostPath(layout);
-  if (path !== undefined) findings.push({ kind: 'unfinished-adoption', path });
-  const diverted = divertedPath(layout);
-  if (diverted !== undefined) findings.push({ kind: 'diverted-adoption', path: diverted });
+  findings.push(...(ifAllowed(() => findingsAtAdopted(layout)) ?? []));
   const ids = snapshotIds(layout);
   const isForeign = isOfPerson(layout, history);
   const isUnpublished = neverCurrent(layout, history);
@@ -164,11 +162,23 @@ export function survey(layout: Layout): Finding[] {
   return findings;
 }
 
+/** What is wrong with the adopted path, which a host that only reads the mirror need not have. */
+function findingsAtAdopted(layout: Layout): Finding[] {
+  if (mountOf(layout.state)?.isReadOnly) return [];
+  const unfinished = halfAdopted(layout) ?? lostPath(layout);
+  if (unfinished !== undefined) return [{ kind: 'unfinished-adoption', path: unfinished }];
+  const diverted = divertedPath(layout);
+  return diverted === undefined ? [] : [{ kind: 'diverted-adoption', path: diverted }];
+}
+
 /** The directories that this user may not look into, so that `survey` misses what is left there. */
 export function unseenPlaces(layout: Layout): string[] {
-  return [layout.staging, layout.trash].filter(
+  const unread = [layout.staging, layout.trash].filter(
     (path) => ifAllowed(() => ifThere(() => readdirSync(path)) ?? []) === undefined,
   );
+  const isUnseen = ifAllowed(() => findingsAtAdopted(layout)) === undefined;
+  const adopted = readSettings(layout)?.adopted;
+  return isUnseen && adopted !== undefined ? [...unread, dirname(adopted)] : unread;
 }
 
 const noLeftovers: Leftovers = { trees: [], clones: [], foreign: [], commands: [] };

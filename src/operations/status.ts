@@ -199,9 +199,10 @@ function problemsOf(findings: readonly Finding[], lastSync: HistoryEntry | null)
 /** A new one is filled by the next sync. */
 function problemsOfServed(
   layout: Layout,
-  { path, id, isLost }: ServedDirectory,
+  { path, id, isLost, isUnseen }: ServedDirectory,
   current: SnapshotInfo | null,
 ): string[] {
+  if (isUnseen) return [];
   const refusal = problemOnTheWay(layout, path);
   if (refusal !== undefined) return [`${path} cannot be served: ${refusal}`];
   if (isLost) return [`${path} is not what the mirror put there`];

@@ -1145,11 +1145,10 @@ ml_leads_to_served() {
     *[!A-Za-z0-9._+@%~/-]-[A-Za-z]"$ml_served"[!A-Za-z0-9._+@%~-]*) return 0 ;;
     esac
   done
-  # The first line is that of the directory itself, which may be behind a symlink.
-  ml_paths=$(CDPATH='' cd -- "$ml_base" 2>/dev/null && realpath -- "$ml_served" "$@" 2>/dev/null)
-  case ${ml_paths#*"$ml_newline"}$ml_newline in
-  "${ml_paths%%"$ml_newline"*}"["$ml_newline"/]* | *"$ml_newline${ml_paths%%"$ml_newline"*}"["$ml_newline"/]*) return 0 ;;
-  esac
+  # It may be behind a symlink. What this process cannot reach, the command cannot either.
+  ml_served_path=$(realpath -- "$ml_served" 2>/dev/null) || return 1
+  ml_paths=$(CDPATH='' cd -- "$ml_base" 2>/dev/null && realpath -- "$@" 2>/dev/null)
+  case $ml_newline$ml_paths$ml_newline in *"$ml_newline$ml_served_path"["$ml_newline"/]*) return 0 ;; esac
   return 1
 }
 

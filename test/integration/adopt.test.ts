@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   chownSync,
   cpSync,
   existsSync,
@@ -253,6 +254,29 @@ test.skipIf(!nobodyRunsTheProgram)('a directory that may not be read is not adop
   expectFailure(result, 77, /closed cannot be adopted: you may not read it/);
   expect(readdirSync(home)).toEqual(['closed']);
 });
+
+test.skipIf(!nobodyRunsTheProgram || !mayMount)(
+  'an adopted path is not judged by status for a user who may not look there, nor where the mirror is mounted read-only',
+  async () => {
+    const home = freshDirectory();
+    const one = makeDirectory(join(home, 'parent'));
+    const root = join(home, 'mirror');
+    await runForJson(['init', root, '--adopt', one.directory, '--source', one.source]);
+    for (const directory of [scratch.path, home]) chmodSync(directory, 0o755);
+    chmodSync(one.home, 0o750);
+    const asNobody = await runProgram(['status', root], { user: nobody });
+    expect(asNobody.exitCode, transcript(asNobody)).toBe(0);
+    expect(asNobody.stdout).toMatch(/^left +\? \(.*\/staging.* and \S+\/parent\)$/m);
+
+    const client = join(home, 'client');
+    mkdirSync(client);
+    await execa('mount', ['--bind', '-o', 'ro', root, client]);
+    renameSync(one.home, `${one.home}.old`);
+    const onClient = await runProgram(['status', client]);
+    expect(onClient.exitCode, transcript(onClient)).toBe(0);
+    expect((await runProgram(['status', root])).exitCode).toBe(69);
+  },
+);
 
 test('what is given back is not held any more', async () => {
   const one = makeDirectory();

@@ -307,6 +307,34 @@ describe('A served directory', () => {
     );
   });
 
+  test.skipIf(!nobodyRunsTheProgram || !mayMount)(
+    `is not judged by status for a user who may not look there, nor where the mirror is mounted read-only${whyNotAsNobody || whyNoMount}`,
+    async () => {
+      const mirror = smallMirror();
+      const parent = join(mirror.home, 'parent');
+      mkdirSync(parent);
+      await runForJson(['init', mirror.root, '--serve-at', join(parent, 'www')]);
+      await mirror.publish('first', { file: 'first' });
+      chmodSync(mirror.home, 0o755);
+      chmodSync(parent, 0o750);
+      const unseen = /^serves .*www, \? \(this user, or this host, cannot see what is there\)$/m;
+      const asNobody = await runProgram(['status', mirror.root], { user: nobody });
+      expect(asNobody.exitCode, transcript(asNobody)).toBe(0);
+      expect(asNobody.stdout).toMatch(unseen);
+      const asRoot = await runProgram(['status', mirror.root]);
+      expect(asRoot.stdout, transcript(asRoot)).toMatch(/^serves .*www, a clone of first$/m);
+
+      const client = join(mirror.home, 'client');
+      mkdirSync(client);
+      await execa('mount', ['--bind', '-o', 'ro', mirror.root, client]);
+      renameSync(parent, `${parent}.old`);
+      const onClient = await runProgram(['status', client]);
+      expect(onClient.exitCode, transcript(onClient)).toBe(0);
+      expect(onClient.stdout).toMatch(unseen);
+      expect((await runProgram(['status', mirror.root])).exitCode).toBe(69);
+    },
+  );
+
   test('is left to its mirror by a copy of that, and follows its mirror when that is moved', async () => {
     const mirror = await serving();
     const copy = join(mirror.home, 'copy');

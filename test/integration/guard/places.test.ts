@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -281,6 +282,29 @@ describe('I1: a mirror is pinned', () => {
       ]);
       expect(pinned.stdout, transcript(pinned)).toBe('third');
     }
+  });
+
+  test('I11: also for those who cannot reach the path of --serve-at, or where its parent is missing', async () => {
+    const mirror = await mirrors();
+    const parent = join(mirror.home, 'web');
+    mkdirSync(parent);
+    await runForJson(['init', mirror.root, '--serve-at', join(parent, 'served')]);
+    await mirror.publish('third', { file: 'third' });
+    chmodSync(mirror.home, 0o755);
+    chmodSync(parent, 0o750);
+    const ordinary = guardedCallers.filter(({ caller }) => caller.user !== undefined);
+    const readAs = async (allowed: typeof guardedCallers) => {
+      for (const { guard, caller } of allowed) {
+        for (const pin of pins) {
+          const options = ['--pin', pin];
+          const result = await runGuarded(guard, mirror.root, ['cat', 'file'], { caller, options });
+          expect(result.stdout, transcript(result)).toBe('third');
+        }
+      }
+    };
+    await readAs(ordinary);
+    renameSync(parent, `${parent}.old`);
+    await readAs(guardedCallers);
   });
 
   test.skipIf(!mayMount)(
