@@ -1,5 +1,10 @@
+import { existsSync } from 'node:fs';
 import { hasCode, MirrorlatchError } from '../errors.ts';
-import { commandThere, mirrorAround } from '../mirror/open.ts';
+import { currentId } from '../mirror/current.ts';
+import type { Layout } from '../mirror/layout.ts';
+import { commandThere, mirrorMeant } from '../mirror/open.ts';
+import { isSnapshotId } from '../mirror/snapshot-id.ts';
+import { snapshotAround } from '../mirror/snapshot-path.ts';
 import { destinationIn } from '../rsync/source.ts';
 import { quoteForSh } from '../system/quote.ts';
 
@@ -21,12 +26,38 @@ export function withMeantMirror(
 
 function commandMeant(words: readonly string[], at: number): string | undefined {
   const word = words[at] ?? '';
-  const around = mirrorAround(word);
+  const around = mirrorMeant(word);
   if (around !== undefined) {
-    const command = ['mirrorlatch', ...words.with(at, around.root)].map(quoteForSh).join(' ');
-    return `It is a part of a mirror. Name the mirror itself: ${command}`;
+    const meant = wordsForMirror(words, at, around);
+    return meant === undefined
+      ? `It is in a snapshot of a mirror. Name the mirror itself: ${quoteForSh(around.root)}`
+      : `It is a part of a mirror. Name the mirror itself: ${['mirrorlatch', ...meant].map(quoteForSh).join(' ')}`;
   }
   const destination = destinationIn(word);
   if (destination === undefined || destination === 'server') return undefined;
   return `It is on another host: ${commandThere(destination, words.with(at, destination.root))}`;
+}
+
+/**
+ * The words with the mirror in place of its part, and with the snapshot that the part names. Undefined if
+ * that is not the current one, and the command takes none: it would act on others.
+ */
+function wordsForMirror(
+  words: readonly string[],
+  at: number,
+  mirror: Layout,
+): string[] | undefined {
+  const meant = words.with(at, mirror.root);
+  const id = snapshotAround(mirror, words[at] ?? '');
+  if (id === undefined) return meant;
+  if (words.slice(0, at).includes('rollback')) {
+    const isNamed = words.slice(at + 1).some((word) => word === '--release' || isId(mirror, word));
+    return isNamed ? meant : meant.toSpliced(at + 1, 0, id);
+  }
+  return id === currentId(mirror) || !isId(mirror, id) ? meant : undefined;
+}
+
+function isId(mirror: Layout, word: string): boolean {
+  if (['current', 'previous'].includes(word)) return true;
+  return isSnapshotId(word) && existsSync(mirror.snapshot(word));
 }

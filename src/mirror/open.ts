@@ -1,5 +1,5 @@
 import { realpathSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { type Destination, destinationIn } from '../rsync/source.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
@@ -22,18 +22,21 @@ export interface Mirror {
 export function openMirror(root: string, maker?: string): Mirror {
   const mirror = findMirror(root);
   if (mirror !== undefined) return mirror;
-  const around = mirrorAround(root);
   throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${root}`, {
-    hint: around
-      ? `It is a part of a mirror. Name the mirror itself: ${quoteForSh(around.root)}`
-      : hintForNone(root, maker),
+    hint: hintForNone(root, maker),
   });
 }
 
 function hintForNone(root: string, maker: string | undefined): string {
+  const around = mirrorMeant(root);
+  if (around !== undefined)
+    return `It is a part of a mirror. Name the mirror itself: ${quoteForSh(around.root)}`;
   const destination = destinationIn(root);
   if (destination !== undefined && destination !== 'server')
     return `It is on another host: ${commandThere(destination, ['status', destination.root])}`;
+  const astray = mirrorAstray(root);
+  if (astray !== undefined)
+    return `There is no ${root} in ${process.cwd()}, which is in the mirror ${astray.root}. Give an absolute path.`;
   const check = 'Check the path, and that its disk is mounted.';
   return maker === undefined ? check : `${check} Make a new one with: ${maker} ${quoteForSh(root)}`;
 }
@@ -55,6 +58,11 @@ export function commandThere({ user, host, port }: Destination, words: readonly 
 export function refusePartOfMirror(path: string): void {
   const around = mirrorWith(path);
   if (around === undefined) return;
+  if (mirrorAstray(path) !== undefined) {
+    throw new MirrorlatchError('USAGE', `${path} would be in the mirror ${around.root}`, {
+      hint: `Give an absolute path: the working directory, ${process.cwd()}, is in that mirror.`,
+    });
+  }
   const root = quoteForSh(around.root);
   throw new MirrorlatchError('USAGE', `${path} is a part of the mirror ${around.root}`, {
     hint: `Name the mirror itself, ${root}, or a directory elsewhere.`,
@@ -75,6 +83,21 @@ export function mirrorAround(path: string): Layout | undefined {
     if (server !== undefined) return server;
   }
   return undefined;
+}
+
+/** The mirror that a person means who named a part of it; undefined for a path gone astray. */
+export function mirrorMeant(path: string): Layout | undefined {
+  return mirrorAstray(path) === undefined ? mirrorAround(path) : undefined;
+}
+
+/**
+ * The mirror into which `path` leads only because the working directory is in it: nothing has that name
+ * there, so what is meant is elsewhere. To a command for this mirror no hint may lead.
+ */
+function mirrorAstray(path: string): Layout | undefined {
+  if (isAbsolute(path) || lstatIfThere(path) !== undefined) return undefined;
+  const around = mirrorWith(path);
+  return around?.root === mirrorWith('.')?.root ? around : undefined;
 }
 
 /** The mirror that `path` is a part of, or in whose ROOT it lies. */

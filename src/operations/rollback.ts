@@ -7,6 +7,7 @@ import type { Given, LockPolicy } from '../mirror/policy.ts';
 import type { Settings } from '../mirror/records.ts';
 import { refuseUnreplaceable } from '../mirror/served-directory.ts';
 import { changeSettings, describeHold } from '../mirror/settings.ts';
+import { snapshotNamed } from '../mirror/snapshot-path.ts';
 import { isOfPerson, snapshotIds } from '../mirror/survey.ts';
 import { processUser } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -18,8 +19,8 @@ import type { Writer } from '../writer/writer.ts';
 export interface RollbackOptions {
   root: string;
   /**
-   * The snapshot to go to, `previous`, or `current`, as they are before any wait; by default `previous`,
-   * but `current` for a hold after a rollback.
+   * The snapshot to go to, by its id or path, `previous`, or `current`, as they are before any wait; by
+   * default `previous`, but `current` for a hold after a rollback.
    */
   id?: string | undefined;
   /** Why nothing is to be published from now on, until `release`. */
@@ -53,9 +54,10 @@ export async function rollback(options: RollbackOptions): Promise<RollbackResult
   const failure = `the rollback of ${layout.root} failed`;
   const session = { command: 'rollback', failure, lock, signal, onEvent };
   const asked = namedNow(layout);
+  const given = options.id === undefined ? undefined : snapshotNamed(layout, options.id);
   const { result } = await withWriter(layout, session, async (writer) => {
     if (options.release) return released(writer);
-    const id = wantedId(writer, options, asked);
+    const id = wantedId(writer, { ...options, id: given }, asked);
     if (id === undefined || !snapshotIds(layout).includes(id)) throw noSnapshot(layout, id);
     await refuseUnreplaceable(layout, id, writer.signal);
     warnOfPerson(writer, id);

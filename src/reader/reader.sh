@@ -21,7 +21,7 @@ Usage: reader [OPTION]... [--] COMMAND [ARGUMENT]...
 Run COMMAND so that it sees exactly one snapshot of a mirror.
 
   --root ROOT          the mirror (default: the one that contains this file); may be repeated
-  --snapshot ID        pin this snapshot instead of the current one; `previous` is the one before the current
+  --snapshot ID        pin this snapshot, by its id or path, instead of the current one; `previous` is the one before
   --or-current         pin the current snapshot if that one is gone
   --pin namespace      the mirror's own paths lead to this snapshot alone, in a private mount namespace
   --pin cwd            the working directory is the snapshot; {snapshot} in an argument becomes its path
@@ -583,8 +583,16 @@ ml_fail_without_mirror() {
     if [ -L "$ml_served" ]; then ml_around=$(readlink "$ml_served"); else ml_around=${ml_around%/*}; fi
   done
   if [ -n "$ml_around" ] && [ -z "$ml_no_root" ]; then
+    ml_option=''
+    case $ml_root in
+    "$ml_around/snapshots"/*)
+      ml_name=${ml_root#"$ml_around/snapshots/"} ml_name=${ml_name%%/*}
+      ml_quote "$ml_name"
+      [ "$ml_around/snapshots/$ml_name" -ef "$ml_around/current" ] || ml_option=" --snapshot $ml_quoted"
+      ;;
+    esac
     ml_quote "$ml_around"
-    ml_fail "there is no mirror in $ml_given" "It is a part of a mirror. Name the mirror itself: $ml_quoted"
+    ml_fail "there is no mirror in $ml_given" "It is a part of a mirror. Name the mirror itself: $ml_quoted$ml_option"
   fi
   ml_fail "there is no mirror in $ml_given: it has neither .mirrorlatch nor a symlink named current" \
     "${ml_no_root:-Check the path.}"
@@ -1191,6 +1199,12 @@ ml_pin_mirror() {
   ml_root=$PWD ml_fd=''
   ! ml_is_pinned "$ml_root" $(($1 - 1)) || ml_fail "the mirror $ml_root is named twice" 'Name each mirror once.'
   eval "ml_wanted=\$ml_wanted_$1 ml_remember=\$ml_remember_$1"
+  case $ml_wanted in
+  */*)
+    ml_name_snapshot
+    eval "ml_wanted_$1=\$ml_wanted"
+    ;;
+  esac
   ml_find_outer "$ml_root"
   ml_asked=$ml_wanted
   case $ml_outer_pin in
@@ -1212,6 +1226,27 @@ ml_pin_mirror() {
     return 1
   fi
   [ -z "$ml_remember" ] || ml_refuse_strange_directory "$ml_remember"
+}
+
+# ml_name_snapshot: set ml_wanted to the id at the end of the path that it is, as a shell completes it, from ml_pwd or from
+# ROOT, which is the working directory. Fail if it is no path of a snapshot of ROOT.
+ml_name_snapshot() {
+  ml_typed=$ml_wanted
+  while :; do case $ml_wanted in */) ml_wanted=${ml_wanted%/} ;; *) break ;; esac; done
+  case $ml_wanted in
+  */*)
+    ml_way=${ml_wanted%/*}/ ml_wanted=${ml_wanted##*/}
+    case $ml_wanted in current | previous) ml_place=. ;; *) ml_place=./current/.. ;; esac
+    case $ml_way in
+    /*) [ "$ml_way" -ef "$ml_place" ] ;;
+    *) [ "./$ml_way" -ef "$ml_place" ] || [ "$ml_pwd/$ml_way" -ef "$ml_place" ] ;;
+    esac || ml_wanted=''
+    ;;
+  esac
+  ml_quote "$ml_root"
+  [ -n "$ml_wanted" ] ||
+    ml_fail "'$ml_typed' is not a snapshot of $ml_root" "List the snapshots with: mirrorlatch list $ml_quoted"
+  [ "$ml_wanted" != current ] || ml_wanted=''
 }
 
 # ml_refuse_strange_directory FILE: fail if another user owns the directory of FILE and so could lead it elsewhere, or,
@@ -1361,7 +1396,7 @@ while [ $# -gt 0 ]; do
     ;;
   --snapshot)
     case $2 in
-    '' | . | .. | */*) ml_fail "'$2' is not a snapshot id" 'mirrorlatch list prints the ids of a mirror.' ;;
+    '' | . | .. | */. | */..) ml_fail "'$2' is not a snapshot id" 'mirrorlatch list prints the ids of a mirror.' ;;
     esac
     [ "$2" = current ] || eval "ml_wanted_$ml_count=\$2"
     shift

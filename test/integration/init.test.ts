@@ -172,6 +172,48 @@ test('what is a part of a mirror is no mirror, and cannot become or serve one: t
   expect(difference(before, describeTree(mirror.root))).toEqual([]);
 });
 
+test('a name that only the working directory brings into a mirror leads to no command for that mirror', async () => {
+  const mirror = await oneSnapshot();
+  const cwd = join(mirror.root, 'current', 'below');
+  for (const words of [
+    ['prune', 'ubuntu', '--keep-last', '1'],
+    ['rollback', 'ubuntu'],
+    ['unlock', 'ubuntu'],
+    ['gate', 'open', 'ubuntu'],
+    ['lock', 'ubuntu', '--', 'true'],
+    ['sync', 'ubuntu'],
+  ]) {
+    const result = await runProgram(words, { cwd });
+    expectFailure(
+      result,
+      words[0] === 'lock' ? 125 : 66,
+      /there is no mirror in ubuntu/,
+      /no ubuntu in .*absolute path/,
+    );
+    expect(result.stderr, words.join(' ')).not.toMatch(/itself|mirrorlatch \w/);
+  }
+  for (const words of [
+    ['init', 'ubuntu'],
+    ['sync', mirror.source, 'ubuntu'],
+  ]) {
+    const result = await runProgram(words, { cwd });
+    expectFailure(result, 64, /ubuntu would be in the mirror/, /Give an absolute path/);
+    expect(result.stderr).not.toMatch(/itself/);
+  }
+  const elsewhere = await runProgram(['prune', 'host:/srv/m', '--keep-last', '1'], { cwd });
+  expectFailure(elsewhere, 66, /on another host: ssh host/);
+});
+
+test('a snapshot that is not the current one leads to no command that would act on the others', async () => {
+  const mirror = await oneSnapshot();
+  await mirror.publish('second', { file: 'second' });
+  const snapshots = join(mirror.root, 'snapshots');
+  const first = await runProgram(['prune', join(snapshots, 'first'), '--keep-last', '1']);
+  expectFailure(first, 66, new RegExp(`in a snapshot of a mirror.* itself: ${mirror.root}\n`));
+  const second = await runProgram(['prune', join(snapshots, 'second'), '--keep-last', '1']);
+  expectFailure(second, 66, new RegExp(`itself: mirrorlatch prune ${mirror.root} --keep-last 1\n`));
+});
+
 test('init accepts an empty directory, and one with the lost+found of a new filesystem', async () => {
   const mirror = smallMirror();
   mkdirSync(join(mirror.root, 'lost+found'), { recursive: true });

@@ -47,6 +47,48 @@ test('rollback goes to the given snapshot, and all others stay', async () => {
   expect(difference(before, describeTree(join(mirror.root, 'snapshots')))).toEqual([]);
 });
 
+test('the snapshot of a rollback may be given as a shell completes its path', async () => {
+  const { root, home } = await threeSnapshots();
+  const snapshots = join(root, 'snapshots');
+  const ways: [given: string, cwd: string][] = [
+    ['first/', home],
+    ['mirror/snapshots/second', home],
+    ['snapshots/first/', home],
+    [join(root, 'snapshots', 'second'), home],
+    ['./first', snapshots],
+  ];
+  for (const [given, cwd] of ways) {
+    const result = await runProgram(['rollback', root, given, '--json'], { cwd });
+    expect(result.json()).toMatchObject({ id: /first/.test(given) ? 'first' : 'second' });
+  }
+});
+
+test('a path of another mirror is no snapshot of this one, even if both have that id', async () => {
+  const mirror = await threeSnapshots();
+  const other = await threeSnapshots();
+  const path = join(other.root, 'snapshots', 'first');
+  expectFailure(await runProgram(['rollback', mirror.root, path]), 64, /no snapshot named "/);
+  expect(contentOfCurrent(mirror)).toBe('third');
+});
+
+test('a rollback that names a snapshot in place of the mirror is told the command that goes there', async () => {
+  const mirror = await threeSnapshots();
+  const first = join(mirror.root, 'snapshots', 'first');
+  const meant: [words: string[], command: string][] = [
+    [[first], `${mirror.root} first`],
+    [[join(first, 'below'), '--hold', 'why not'], `${mirror.root} first --hold 'why not'`],
+    [[join(mirror.root, 'current')], `${mirror.root} third`],
+    [[join(mirror.root, 'previous')], `${mirror.root} second`],
+    [[first, 'second'], `${mirror.root} second`],
+    [[first, '--release'], `${mirror.root} --release`],
+  ];
+  for (const [words, command] of meant) {
+    const result = await runProgram(['rollback', ...words]);
+    expectFailure(result, 66, /there is no mirror in/);
+    expect(result.stderr).toContain(`itself: mirrorlatch rollback ${command}\n`);
+  }
+});
+
 test('rollback goes to the latest other snapshot that was current when the previous one is gone', async () => {
   const mirror = await threeSnapshots();
   rmSync(join(mirror.root, 'snapshots', 'second'), { recursive: true });
@@ -93,7 +135,7 @@ test.for([
 
 test('rollback to an unknown snapshot is refused with 64 and changes nothing', async () => {
   const mirror = await twoSnapshots();
-  for (const id of ['absent', '../snapshots/first', '.', '', 'first/', '-x']) {
+  for (const id of ['absent', '../snapshots/first', '.', '', '/', '-x']) {
     const result = await runProgram(['rollback', mirror.root, id]);
     expect(result.exitCode, transcript(result)).toBe(64);
     expect(result.stderr).not.toMatch(/^ +at /m);

@@ -47,6 +47,29 @@ describe('--snapshot', () => {
     }
   });
 
+  test('takes the path of a snapshot, as a shell completes it, but of no other mirror', async () => {
+    const [{ root, home }, other] = [await mirrors(), await mirrors()];
+    const ways: [given: string, id: string][] = [
+      ['first/', 'first'],
+      ['snapshots/second', 'second'],
+      ['mirror/snapshots/first//', 'first'],
+      [join(root, 'snapshots', 'second'), 'second'],
+      [join(root, 'previous'), 'second'],
+      [join(root, 'current/'), 'third'],
+    ];
+    for (const guard of guards) {
+      const pinned = (given: string) =>
+        runGuarded(guard, root, ['cat', 'file'], { cwd: home, options: ['--snapshot', given] });
+      for (const [given, id] of ways) {
+        const result = await pinned(given);
+        expect(result.stdout, transcript(result)).toBe(id);
+      }
+      for (const given of [join(other.root, 'snapshots', 'first'), 'snapshots/first/below', '/']) {
+        expectFailure(await pinned(given), 125, /is not a snapshot of .*\/mirror\n/);
+      }
+    }
+  });
+
   test('fails for a snapshot that is gone, or pins the current one with --or-current', async () => {
     const { root } = await mirrors();
     await prune(root);

@@ -251,7 +251,8 @@ describe('a mirror with nothing to read', () => {
     expect((await runProgram(['init', '--adopt', join(home, 'known')])).exitCode).toBe(0);
     const parts: [part: string, mirror: string][] = [
       [join(root, 'current', 'below'), root],
-      [join(root, 'snapshots', 'first'), root],
+      [join(root, 'snapshots', 'first', 'below'), `${root} --snapshot first`],
+      [join(root, 'snapshots', 'second'), root],
       [join(root, '.mirrorlatch'), root],
       [join(home, 'known'), join(home, 'known.mirror')],
     ];
