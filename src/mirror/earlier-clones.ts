@@ -2,6 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, renameSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { ifAllowed, ifThere, lstatIfThere } from '../system/files.ts';
+import {
+  describeMounts,
+  type MountElsewhere,
+  mountsElsewhere,
+  wayToMountAbove,
+} from '../system/mounted-elsewhere.ts';
+import { isWithin } from '../system/mounts.ts';
 import { makeOwnDirectory } from '../system/own-files.ts';
 import { pathsInUse, seesAllProcesses } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -45,6 +52,37 @@ export function keptClones(layout: Layout): KeptClone[] {
     );
 }
 
+/** A clone that is mounted in another place. What looks there sees it, whatever is published. */
+export interface MountedClone {
+  path: string;
+  mounts: MountElsewhere[];
+}
+
+/** @returns those that this user may see. */
+export function mountedClones(
+  layout: Layout,
+  clones = earlierClones(layout),
+  uses = clones.length === 0 ? [] : pathsInUse(layout.superseded),
+): MountedClone[] {
+  return clones
+    .map(({ path }) => ({
+      path,
+      mounts: mountsElsewhere(uses.filter((use) => isWithin(use.path, path))),
+    }))
+    .filter(({ mounts }) => mounts.length > 0);
+}
+
+/** For people. */
+export function describeMounted({ path, mounts }: MountedClone): string {
+  const verb = mounts.length === 1 ? 'shows' : 'show';
+  return `${describeMounts(mounts)} still ${verb} ${path}, which was served before`;
+}
+
+/** For a person, too. */
+export function wayOutOfMounts({ mounts }: MountedClone): string {
+  return wayToMountAbove(mounts);
+}
+
 /** For a person, about a clone whose snapshot is gone. */
 export function commandToMoveAway(layout: Layout, path: string): string {
   const to = join(dirname(layout.root), basename(path));
@@ -56,7 +94,7 @@ export function commandToMoveAway(layout: Layout, path: string): string {
  * invisible, those of other users, containers or hosts, they stay for the grace time as well. A clone
  * into which somebody has put something stays in any case.
  *
- * @returns what a person has to know of the latter.
+ * @returns what a person has to know of the latter, and of those that are mounted in another place.
  */
 export async function forgetUnused(
   layout: Layout,
@@ -65,12 +103,11 @@ export async function forgetUnused(
 ): Promise<string[]> {
   const clones = earlierClones(layout);
   if (clones.length === 0) return [];
-  const kept: string[] = [];
   // Before the look at what is in them: nobody can enter them any more.
-  const used = new Set(
-    pathsInUse(layout.superseded).map(
-      ({ path }) => relative(layout.superseded, path).split('/')[0],
-    ),
+  const uses = pathsInUse(layout.superseded);
+  const used = new Set(uses.map(({ path }) => relative(layout.superseded, path).split('/')[0]));
+  const kept = mountedClones(layout, clones, uses).map(
+    (clone) => `${describeMounted(clone)}; ${wayOutOfMounts(clone)}`,
   );
   const isSeen = seesAllProcesses() && !isShared(layout.root);
   for (const clone of clones) {

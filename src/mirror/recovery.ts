@@ -77,6 +77,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
       case 'locked-lease':
       case 'diverted-adoption':
       case 'kept-clone':
+      case 'mounted-clone':
       case 'foreign-tree':
       case 'failed-removal':
       case 'unfinished-removal':

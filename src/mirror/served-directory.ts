@@ -11,7 +11,9 @@ import {
   syncDirectory,
   writeWhole,
 } from '../system/files.ts';
+import { describeMounts, mountsElsewhere, wayToMountAbove } from '../system/mounted-elsewhere.ts';
 import { areOnOneMount, isWithin, mountOf, refuseMountsWithin } from '../system/mounts.ts';
+import { pathsInUse } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { isShared } from '../system/shared-filesystem.ts';
 import { addedNames, describeAdded } from './added-names.ts';
@@ -106,6 +108,9 @@ function problemWith(layout: Layout, path: string): string | undefined {
   if (around !== undefined) return `it is a part of the mirror ${around.root}`;
   if (isWithin(layout.root, path)) return `the mirror ${layout.root} lies in it`;
   if (found !== undefined && readdirSync(path).length > 0) return 'it is not empty';
+  const mounts = found === undefined ? [] : mountsElsewhere(pathsInUse(path));
+  if (mounts.length > 0)
+    return `${describeMounts(mounts)} shows it, which no publication reaches; ${wayToMountAbove(mounts)}`;
   const home = nearestDirectory(layout.staging);
   const device = lstatIfThere(home)?.dev;
   const isElsewhere = parent.dev !== device || (found !== undefined && found.dev !== device);
@@ -301,8 +306,11 @@ async function refuseOther(
 ): Promise<void> {
   const found = lstatIfThere(now);
   if (found === undefined) return;
-  if (found.isDirectory() && readdirSync(now).length === 0) return;
   const id = madeOf(layout, path, now);
+  if (found.isDirectory() && readdirSync(now).length === 0) {
+    if (id === undefined) refuseMountElsewhere(layout, path, now);
+    return;
+  }
   const original = id === undefined ? undefined : layout.snapshot(id);
   if (original === undefined || lstatIfThere(original) === undefined) {
     const [from, to] = [path, `${path}.old`].map(quoteForSh);
@@ -321,6 +329,16 @@ async function refuseOther(
     `${describeAdded(added)} in it ${added.length === 1 ? 'was' : 'were'} not put there`,
     'Move that elsewhere first',
   );
+}
+
+/** An earlier clone of ours that is mounted is kept; an empty directory would go, and its mount stay empty. */
+function refuseMountElsewhere(layout: Layout, path: string, now: string): void {
+  const mounts = mountsElsewhere(pathsInUse(now));
+  if (mounts.length === 0) return;
+  const why = `${describeMounts(mounts)} shows it, and would go on showing it empty; ${wayToMountAbove(mounts)}`;
+  throw new MirrorlatchError('CONFIGURATION', `${path} is not replaced: ${why}`, {
+    hint: hintToStop(layout),
+  });
 }
 
 function notReplaced(layout: Layout, path: string, why: string, hint: string): MirrorlatchError {

@@ -6,7 +6,7 @@ import { exclusivelyLocked } from '../system/proc.ts';
 import { divertedPath, halfAdopted, lostPath } from './adoption.ts';
 import { currentId, previousId } from './current.ts';
 import { discardedNames } from './discard.ts';
-import { type KeptClone, keptClones } from './earlier-clones.ts';
+import { type KeptClone, keptClones, type MountedClone, mountedClones } from './earlier-clones.ts';
 import { isInPlace } from './gate.ts';
 import {
   becameCurrentAt,
@@ -51,6 +51,8 @@ export type Finding =
   | { kind: 'unfinished-removal'; path: string }
   /** A clone that was served before, with something in it that somebody put there, or may have put. */
   | ({ kind: 'kept-clone' } & KeptClone)
+  /** A clone that was served before, and that a mount in another place still shows. */
+  | ({ kind: 'mounted-clone' } & MountedClone)
   /** A lock directory that was being made or released. */
   | { kind: 'lock-remains'; path: string }
   /** The tree of an in-place mirror is not whole, or its gate was left closed. */
@@ -155,6 +157,7 @@ export function survey(layout: Layout): Finding[] {
     findings.push({ kind: 'unfinished-removal', path: join(layout.trash, name) });
   }
   for (const clone of keptClones(layout)) findings.push({ kind: 'kept-clone', ...clone });
+  for (const clone of mountedClones(layout)) findings.push({ kind: 'mounted-clone', ...clone });
   for (const name of ifThere(() => readdirSync(layout.state)) ?? []) {
     if (!name.startsWith(`${basename(layout.lockDirectory)}.`)) continue;
     findings.push({ kind: 'lock-remains', path: join(layout.state, name) });

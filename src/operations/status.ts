@@ -185,7 +185,7 @@ function filledBy(history: readonly HistoryEntry[], id: string): string | null {
 function problemsOf(findings: readonly Finding[], lastSync: HistoryEntry | null): string[] {
   const wanted = lastSync?.event === 'failed' ? ['unfinished-tree', 'unfinished-command'] : [];
   const others = findings.filter(
-    ({ kind }) => !['foreign-tree', 'unclean-gate', ...wanted].includes(kind),
+    ({ kind }) => !['foreign-tree', 'unclean-gate', 'mounted-clone', ...wanted].includes(kind),
   );
   const gate = findings.find((found) => found.kind === 'unclean-gate');
   return [
@@ -193,6 +193,9 @@ function problemsOf(findings: readonly Finding[], lastSync: HistoryEntry | null)
       ? []
       : [gate.isClosedByHand ? 'its gate is closed' : 'guarded readers wait']),
     ...(others.length > 0 ? ['something was left behind'] : []),
+    ...(findings.some(({ kind }) => kind === 'mounted-clone')
+      ? ['a mount shows what was served before']
+      : []),
   ];
 }
 

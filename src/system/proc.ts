@@ -27,6 +27,8 @@ export interface ProcessPath {
   pid: number;
   use: ProcessUse;
   path: string;
+  /** For a mount other than an overlay: where the process sees `path`. */
+  mountPoint?: string;
   /**
    * False for a file that is open for reading only, or mapped without a way to change it: through
    * anything else, a process may write.
@@ -170,7 +172,7 @@ export function isOurAncestor(pid: number): boolean {
 }
 
 /** Whether a process sees the same mounts as this one; undefined if that cannot be seen. */
-function sharesOurMounts(pid: number): boolean | undefined {
+export function sharesOurMounts(pid: number): boolean | undefined {
   const namespace = link(`/proc/${threadOf(pid)}/ns/mnt`);
   return namespace === undefined ? undefined : namespace === link('/proc/self/ns/mnt');
 }
@@ -259,7 +261,9 @@ export function pathsInUse(directory: string): ProcessPath[] {
     if (!isFirstOfNamespace) continue;
     for (const mount of mounts ?? []) {
       const path = below(mount, mount.mountPoint);
-      if (path !== undefined) found.push({ pid, use: 'mount', path, mayWrite: !mount.isReadOnly });
+      if (path === undefined) continue;
+      const { mountPoint, isReadOnly } = mount;
+      found.push({ pid, use: 'mount', path, mountPoint, mayWrite: !isReadOnly });
     }
   }
   return found;

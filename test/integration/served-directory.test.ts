@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
@@ -478,6 +479,81 @@ describe('A served directory', () => {
       }
     },
   );
+});
+
+describe.skipIf(!mayMount)(`A served directory that is mounted elsewhere${whyNoMount}`, () => {
+  /** Mounts the directory at `place`. @returns what ends that. */
+  async function mountAt(where: string, directory: string, place: string) {
+    mkdirSync(place);
+    if (where === 'here') {
+      await execa('mount', ['--bind', directory, place]);
+      return () => execa('umount', [place]);
+    }
+    const script = 'mount --bind "$1" "$2" && echo up && read -r line';
+    const words = ['--mount', 'sh', '-c', script, 'sh', directory, place];
+    const container = execa('unshare', words);
+    await once(container.stdout, 'data');
+    return () => {
+      container.stdin.write('go on\n');
+      return container;
+    };
+  }
+
+  test.each(['here', 'in a container'])(
+    'is named %s by each sync and by status as long as the mount shows an earlier clone',
+    async (where) => {
+      const mirror = await serving();
+      const view = join(mirror.home, "somebody's view");
+      const unmount = await mountAt(where, mirror.www, view);
+      onTestFinished(async () => void (await unmount().catch(() => {})));
+      const quoted = `'${mirror.home}/somebody'\\''s view'`;
+      const of = where === 'here' ? '' : ` of \\S+ \\(pid \\d+\\)`;
+      const said = new RegExp(
+        `the mount ${quoted.replaceAll('\\', '\\\\')}${of} still shows \\S+/second\\+\\S+, which was served before; mount the directory above`,
+      );
+      for (const id of ['third', 'third', 'fourth']) {
+        mirror.change({ file: id });
+        const result = await runProgram(['sync', mirror.root, '--quiet']);
+        expect(result.exitCode, transcript(result)).toBe(0);
+        expect(result.stderr).toMatch(said);
+        expect(result.stderr.includes(`umount ${quoted}`)).toBe(where === 'here');
+        const ill = await runProgram(['status', mirror.root]);
+        expect(ill.exitCode, transcript(ill)).toBe(69);
+        expect(ill.stdout).toMatch(/^why .*a mount shows what was served before/m);
+        expect(ill.stdout).toMatch(said);
+        expect(mirror.read()).toBe(id);
+      }
+      await unmount();
+      await mirror.sync();
+      expect(readdirSync(mirror.state('superseded'))).toEqual([]);
+      const cured = await runProgram(['status', mirror.root]);
+      expect(cured.exitCode, transcript(cured)).toBe(0);
+    },
+  );
+
+  test('while it is empty is refused by init, and by the sync that would fill it', async () => {
+    const mirror = await aboutToServe();
+    mkdirSync(mirror.www);
+    const unmount = await mountAt('here', mirror.www, join(mirror.home, 'view'));
+    try {
+      const result = await runProgram(['sync', mirror.source, mirror.root]);
+      expectFailure(
+        result,
+        78,
+        /www is not replaced: the mount \S+\/view shows it/,
+        /--no-serve-at$/m,
+      );
+      const another = ['init', join(mirror.home, 'another'), '--serve-at', mirror.www];
+      await runForJson(['init', mirror.root, '--no-serve-at']);
+      expectFailure(
+        await runProgram(another),
+        64,
+        /cannot be served: the mount \S+\/view shows it/,
+      );
+    } finally {
+      await unmount();
+    }
+  });
 });
 
 describe.skipIf(whyNoLoopFilesystem !== '')(

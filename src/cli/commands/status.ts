@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
 import { hintToLink } from '../../mirror/adoption.ts';
-import { commandToMoveAway } from '../../mirror/earlier-clones.ts';
+import { commandToMoveAway, describeMounted, wayOutOfMounts } from '../../mirror/earlier-clones.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
 import { describeLeftOut } from '../../mirror/left-out.ts';
@@ -134,6 +134,7 @@ function whatFollows(layout: Layout, finding: Finding, isOrphaned: boolean): str
     return finding.lostId === undefined
       ? 'move that elsewhere, and the next sync removes the rest'
       : `move it away with: ${commandToMoveAway(layout, finding.path)}`;
+  if (finding.kind === 'mounted-clone') return wayOutOfMounts(finding);
   if (finding.kind === 'locked-lease') return 'end that process';
   if (finding.kind === 'unclean-gate' && finding.isClosedByHand)
     return `open it with: mirrorlatch gate open ${quoteForSh(layout.root)}`;
@@ -173,6 +174,8 @@ function describeRemains(finding: Finding): string {
       return finding.lostId === undefined
         ? `${finding.path}, which was served before, has something in it that the mirror did not put there`
         : `${finding.path} was served before, and the snapshot ${finding.lostId} is gone, without which nobody knows what was put into it`;
+    case 'mounted-clone':
+      return describeMounted(finding);
     case 'lock-remains':
       return `an interrupted command left ${finding.path}`;
     case 'unfinished-adoption':
