@@ -1,7 +1,7 @@
 import { realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { lstatIfThere, readlinkIfThere, realPathToBe, syncDirectory } from '../system/files.ts';
+import { ifAllowed, lstatIfThere, readlinkIfThere, realPathToBe, syncDirectory } from '../system/files.ts';
 import { pause } from '../system/pause.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { exchangeTrees, moveTree } from './discard.ts';
@@ -119,8 +119,10 @@ export function halfAdopted(layout: Layout): string | undefined {
   const adopted = readSettings(layout)?.adopted;
   if (adopted === undefined || !lstatIfThere(adopted)?.isDirectory()) return undefined;
   const target = readlinkIfThere(layout.current);
+  if (target === undefined) return adopted;
+  // What is behind a closed gate, which not every user may look past, is believed to be there.
   const leadsToTree =
-    target !== undefined && lstatIfThere(join(layout.root, target))?.isDirectory() === true;
+    ifAllowed(() => lstatIfThere(join(layout.root, target))?.isDirectory() === true) ?? true;
   return leadsToTree ? undefined : adopted;
 }
 

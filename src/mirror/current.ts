@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { lstatIfThere, readlinkIfThere } from '../system/files.ts';
+import { ifAllowed, lstatIfThere, readlinkIfThere } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { halfAdopted } from './adoption.ts';
 import { isFlip, readHistory } from './history.ts';
@@ -41,8 +41,9 @@ function idOf(layout: Layout, target: string | undefined): string | undefined {
   return isThere(layout, id) ? id : undefined;
 }
 
+/** What is behind a closed gate, which not every user may look past, is believed to be there. */
 function isThere(layout: Layout, id: string): boolean {
-  return lstatIfThere(layout.snapshot(id))?.isDirectory() === true;
+  return ifAllowed(() => lstatIfThere(layout.snapshot(id))?.isDirectory() === true) ?? true;
 }
 
 function noCurrent(layout: Layout, link: string | undefined): MirrorlatchError {

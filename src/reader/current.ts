@@ -6,7 +6,7 @@ import { currentId, previousId } from '../mirror/current.ts';
 import { becameCurrentAt, publicationOf, readHistory } from '../mirror/history.ts';
 import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
 import { rememberedBy } from '../mirror/settings.ts';
-import { ifThere, lstatIfThere } from '../system/files.ts';
+import { ifAllowed, ifThere, lstatIfThere } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
 
 export interface CurrentSnapshot {
@@ -57,7 +57,7 @@ function currentOfMirror({ layout, settings }: Mirror): CurrentSnapshot {
     root: layout.root,
     id,
     // The snapshots may have been moved to another disk, with a symlink in their place.
-    path: realpathSync(layout.snapshot(id)),
+    path: ifAllowed(() => realpathSync(layout.snapshot(id))) ?? layout.snapshot(id),
     managed: true,
     previous: previousId(layout) ?? null,
     publishedAt: becameCurrentAt(history, id)?.toISOString() ?? null,

@@ -490,6 +490,23 @@ describe.concurrent('A reader without a lease', () => {
   );
 });
 
+test.skipIf(!runsAsRoot)(
+  `status, list and current tell a user who may not look past a closed gate the same as others${whyNotAsAnother}`,
+  async () => {
+    const one = await mirror('onlookers');
+    await runForJson(['gate', 'close', one.root, '--reason', 'maintenance']);
+    for (const [command, known] of [
+      ['status', /closed\b.*: maintenance/],
+      ['list', /^live +current/m],
+      ['current', /gate\/live$/m],
+    ] as const) {
+      const result = await execa(launcher, [command, one.root], { ...nobody, reject: false });
+      expect(result.exitCode, transcript(result)).toBe(command === 'status' ? 69 : 0);
+      expect(result.stdout).toMatch(known);
+    }
+  },
+);
+
 describe.concurrent('The mode of the gate', () => {
   test.each(['0750', '2775', '0711'])(
     '%s is restored exactly after a sync, a crash and a manual close',
