@@ -5,7 +5,7 @@
 # others could change the environment.
 
 # bash takes functions from the environment, also as sh. Commands get them back.
-unset -f [ command env node printf readlink
+unset -f [ command env node printf read readlink
 
 # mirrorlatch's own programs come from the absolute elements of PATH: inside a mirror, the others would bring the
 # mirror's. The command of the caller gets PATH as it was: for `lock` and `watch`, Node takes that from ml_path.
@@ -17,13 +17,19 @@ done
 PATH=${ml_absolute#:}
 [ -n "$PATH" ] || PATH=/usr/local/bin:/usr/bin:/bin
 
+# Node resets the signals that it was started to ignore, as nohup does it, and ignores again those of ml_ignored.
+ml_ignored=''
+while read -r ml_name ml_value; do
+  [ "$ml_name" != SigIgn: ] || ml_ignored=$ml_value
+done 2>/dev/null </proc/self/status
+
 ml_self=$0
 [ ! -L "$0" ] || ml_self=$(readlink -f -- "$0")
 case $ml_self in */*) ml_home=${ml_self%/*} ;; *) ml_home=. ;; esac
 ml_verb=${1-}
 case $ml_verb in
 run)
-  ml_words=$(node "$ml_home/bin/run.cjs" "$@")
+  ml_words=$(ml_ignored=$ml_ignored node "$ml_home/bin/run.cjs" "$@")
   ml_status=$?
   case $ml_words in
   'set -- '*) ;;
@@ -38,9 +44,13 @@ run)
   ;;
 lock | watch)
   [ -z "$ml_path" ] || export ml_path
+  export ml_ignored
   set -- node "$ml_home/bin.js" "$@"
   ;;
-*) exec node "$ml_home/bin.js" "$@" ;;
+*)
+  export ml_ignored
+  exec node "$ml_home/bin.js" "$@"
+  ;;
 esac
 
 # What a shell does not pass on, such as a variable a.b.

@@ -1,19 +1,20 @@
 import { spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
 import { MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
+import { ignoredSignals } from '../system/ignored-signals.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
  * Aborts on the first SIGINT, SIGTERM or SIGHUP, so that rsync is ended, the lock released and
- * staging kept. A repeated signal ends the process at once.
+ * staging kept. A repeated signal ends the process at once. A signal that was ignored at the start stays ignored.
  *
  * @param arePassedOn whether signals are passed on to a child at this moment. Then a repeated signal
  *   is left to the child.
  */
 export function abortOnSignals(arePassedOn: () => boolean = () => false): AbortSignal {
   const controller = new AbortController();
-  for (const signal of SIGNALS) {
+  for (const signal of SIGNALS.filter((name) => !ignoredSignals.includes(name))) {
     // The listener stays until the second signal: signal-exit, a dependency of execa and
     // proper-lockfile, ends the process if it finds no other listener.
     const listener = () => {

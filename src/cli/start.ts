@@ -1,3 +1,4 @@
+import { keepIgnoringSignals } from '../system/ignored-signals.ts';
 import { nameThisProcess } from '../system/proc.ts';
 import { keepOwnFilesOpen } from '../system/umask.ts';
 import type { LoadCommand } from './commands.ts';
@@ -10,6 +11,7 @@ export async function start(
   version: string,
   commands: Readonly<Record<string, LoadCommand>>,
 ): Promise<void> {
+  keepIgnoringSignals();
   nameThisProcess();
   keepOwnFilesOpen();
   survivePrinting();

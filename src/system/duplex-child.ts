@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { cannotStart, tied } from './child.ts';
 import { traceChild } from './debug.ts';
+import { ownProgramsLeaveTheTerminal } from './ignored-signals.ts';
 
 /** How much of the end of a program's standard error is kept; characters. */
 const KEPT_WORDS = 64 * 1024;
@@ -36,6 +37,7 @@ export function startDuplexChild(
   const child = spawn(...tied(program, args), {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C', ...env },
+    detached: ownProgramsLeaveTheTerminal,
   });
   traceChild(child, program, args);
   const { stdin, stdout, stderr } = child;

@@ -6,6 +6,7 @@ import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { callersPath } from './callers-path.ts';
 import { traceChild } from './debug.ts';
 import { readTextIfThere } from './files.ts';
+import { ignoredSignals, SIGNALS_OF_A_USER, withIgnoredSignals } from './ignored-signals.ts';
 import type { JobEnd } from './job.ts';
 import { withCallersUmask } from './umask.ts';
 
@@ -20,8 +21,7 @@ export interface ForegroundOptions {
   family: () => number[];
 }
 
-/** Signals to us that are meant for the command. */
-const PASSED_ON = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+const PASSED_ON = SIGNALS_OF_A_USER.filter((name) => !ignoredSignals.includes(name));
 
 /** A sender may signal us and the command in turn; within this time, both count as one signal. */
 const SETTLE_MS = 50;
@@ -40,7 +40,7 @@ export async function runInForeground(
   words: readonly Buffer[],
   { inherit, env, signal, family }: ForegroundOptions,
 ): Promise<JobEnd> {
-  const [program, args] = spawnable(words);
+  const [program, args] = withIgnoredSignals(...spawnable(words));
   const sentinel = new Sentinel();
   const settling = new Map<NodeJS.Signals, NodeJS.Timeout>();
   let child: ChildProcess | undefined;
@@ -139,7 +139,9 @@ class Sentinel {
 }
 
 function startSentinel(): ChildProcess {
-  const sentinel = spawn('cat', [], { stdio: ['pipe', 'ignore', 'ignore'] });
+  const sentinel = spawn(...withIgnoredSignals('cat', []), {
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
   traceChild(sentinel, 'cat', []);
   // If it cannot be started, no signal is passed on: the command gets none twice.
   sentinel.on('error', () => {});

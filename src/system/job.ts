@@ -2,6 +2,7 @@ import { type SpawnOptions, spawn } from 'node:child_process';
 import { errnoOf } from '../errors.ts';
 import { cannotStart, tied } from './child.ts';
 import { traceChild } from './debug.ts';
+import { withIgnoredSignals } from './ignored-signals.ts';
 import { withCallersUmask } from './umask.ts';
 
 export interface JobEnd {
@@ -27,7 +28,9 @@ export interface Job {
  */
 export function startJob(program: string, args: readonly string[]): Job {
   const options: SpawnOptions = { detached: true, stdio: ['ignore', 2, 2] };
-  const child = withCallersUmask(() => spawn(...tied(program, args), options));
+  const child = withCallersUmask(() =>
+    spawn(...tied(...withIgnoredSignals(program, args)), options),
+  );
   traceChild(child, program, args);
   const { pid } = child;
   const ended = new Promise<JobEnd>((resolve, reject) => {

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { execa, type Options } from 'execa';
 import { cannotStart, tied } from './child.ts';
 import { traceChild } from './debug.ts';
+import { ownProgramsLeaveTheTerminal } from './ignored-signals.ts';
 import { ownProgram } from './own-program.ts';
 
 /** The number that the first descriptor of `inherit` has in the child. */
@@ -75,6 +76,7 @@ export async function runProgram(
     },
     stripFinalNewline: false,
     reject: false,
+    detached: ownProgramsLeaveTheTerminal,
     forceKillAfterDelay: 10_000,
     cwd: cwd ?? enteredDirectory(),
     ...(signal === undefined ? {} : { cancelSignal: signal }),

@@ -1,6 +1,6 @@
 import { execa, execaSync, type Options } from 'execa';
 import { nobody, runsAsRoot, type User } from './privilege.ts';
-import { bin } from './project.ts';
+import { bin, launcher } from './project.ts';
 
 /** How the program is started; everything left out is as in the test's own process. */
 export interface ProgramOptions {
@@ -13,6 +13,8 @@ export interface ProgramOptions {
   readonly umask?: string;
   /** A prefix of the whole command line, such as `unshare --mount`. */
   readonly through?: readonly string[];
+  /** By the launcher, as users start it, instead of by Node. */
+  readonly byLauncher?: boolean;
   /** Leads a process group of its own, as a shell starts it at a terminal. */
   readonly ownGroup?: boolean;
 }
@@ -56,7 +58,7 @@ export function startProgram(
   options: ProgramOptions = {},
 ): RunningProgram {
   const { through = [] } = options;
-  const node = [process.execPath, bin, ...args];
+  const node = [...(options.byLauncher ? [launcher] : [process.execPath, bin]), ...args];
   const words =
     options.umask === undefined
       ? [...through, ...node]

@@ -1,0 +1,99 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { runProgram, startProgram, transcript } from '../support/program.ts';
+import { makeScratch } from '../support/scratch.ts';
+import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
+import { mirrorsWith } from '../support/small-mirror.ts';
+
+const oneSnapshot = mirrorsWith('first');
+const scratch = makeScratch();
+afterAll(() => scratch.remove());
+
+/** Starts mirrorlatch as nohup(1) does, at the head of a process group of its own. */
+const ignoring = (...signals: string[]) => ({
+  byLauncher: true,
+  ownGroup: true,
+  through: ['env', `--ignore-signal=${signals.join()}`],
+});
+
+describe.concurrent('a signal that mirrorlatch was started to ignore', () => {
+  test('ends neither a sync nor its rsync when a closed terminal sends it to the group', async () => {
+    const mirror = await oneSnapshot(home('closed'));
+    const sync = await startSlowSync(mirror, { seconds: 6, program: ignoring('HUP', 'INT') });
+    const rsyncs = rsyncProcesses(mirror.root);
+    for (const name of ['SIGHUP', 'SIGINT'] as const) process.kill(-sync.pid, name);
+    const result = await sync.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(rsyncs).not.toEqual([]);
+    expect(result.stderr).not.toContain('try ');
+    expect(mirror.linked('current')).toBe('slow');
+  });
+
+  test('is no reason to ignore another: SIGTERM ends the sync and its rsync', async () => {
+    const mirror = await oneSnapshot(home('other'));
+    const sync = await startSlowSync(mirror, { program: ignoring('HUP') });
+    sync.kill('SIGTERM');
+    const result = await sync.result;
+    expect(rsyncProcesses(mirror.root)).toEqual([]);
+    expect(result.exitCode, transcript(result)).toBe(143);
+    expect(existsSync(mirror.state('sync.lock'))).toBe(false);
+  });
+
+  test.for([
+    { verb: 'run', options: ['--pin', 'cwd'], exitCode: 0 },
+    { verb: 'lock', options: ['--lock-only'], exitCode: 0 },
+    { verb: 'watch', options: ['--initial'], exitCode: 130 },
+  ])(
+    'is ignored by the command of $verb, whose environment is the same as ever',
+    async ({ verb, options, exitCode }) => {
+      const mirror = await oneSnapshot(home(verb));
+      const command = ['cat', '/proc/self/environ', '/proc/self/status'];
+      const program = startProgram([verb, mirror.root, ...options, '--', ...command], {
+        ...ignoring('HUP', 'TERM'),
+        env: { 'a.b': 'kept', ml_ignored: 'hostile' },
+      });
+      const all = () => program.printedSoFar() + program.saidSoFar();
+      await eventually(() => expect(all()).toMatch(/^SigIgn:\s*\w+$/m));
+      if (verb === 'watch') program.kill('SIGINT');
+      const result = await program.result;
+      expect(result.exitCode, transcript(result)).toBe(exitCode);
+      const [, mask] = /^SigIgn:\s*(\w+)$/m.exec(all()) ?? [];
+      // SIGHUP, SIGINT, SIGQUIT and SIGTERM.
+      expect(BigInt(`0x${mask}`) & 0x4007n).toBe(0x4001n);
+      expect(all().split('\0')).toContain('a.b=kept');
+      expect(all()).not.toContain('ml_path');
+    },
+  );
+
+  test('with a command whose name has an equals sign', async () => {
+    const mirror = await oneSnapshot(home('equals'));
+    const words = ['sh', '-c', `cp /bin/echo './a=b' && exec "$@"`, 'sh'];
+    const { through, ...how } = ignoring('HUP');
+    const result = await runProgram(['lock', mirror.root, '--lock-only', '--', './a=b', 'said'], {
+      ...how,
+      cwd: mirror.home,
+      through: [...through, ...words],
+    });
+    expect(result, transcript(result)).toMatchObject({ exitCode: 0, stdout: 'said\n' });
+  });
+
+  test('does not keep a later one from the command of lock', async () => {
+    const mirror = await oneSnapshot(home('later'));
+    const command = 'trap "exit 5" TERM; echo ready; while :; do sleep 0.05; done';
+    const words = ['lock', mirror.root, '--lock-only', '--', 'sh', '-c', command];
+    const lock = startProgram(words, ignoring('HUP'));
+    await eventually(() => expect(lock.printedSoFar()).toBe('ready\n'));
+    process.kill(-lock.pid, 'SIGHUP');
+    lock.kill('SIGTERM');
+    const result = await lock.result;
+    expect(result.exitCode, transcript(result)).toBe(5);
+  });
+});
+
+function home(name: string): string {
+  const path = join(scratch.path, name);
+  mkdirSync(path);
+  return path;
+}
