@@ -89,7 +89,7 @@ function refuseMounts({ layout, settings, before }: Writer): void {
 }
 
 /** Best effort: what failed is thrown anyway, and the disk may be full. */
-export function recordFailure(
+function recordFailure(
   layout: Layout,
   id: string,
   { code, message }: Pick<MirrorlatchError, 'code' | 'message'>,
@@ -101,6 +101,17 @@ export function recordFailure(
   } catch {
     // Nothing more can be done here.
   }
+}
+
+/** Records that the making of a snapshot failed before the work had begun. */
+export function recordFailedStart(
+  layout: Layout,
+  { id, at }: WantedName,
+  error: unknown,
+  failure: string,
+): void {
+  const name = id ?? freshId(at ?? new Date(), () => false);
+  recordFailure(layout, name, asMirrorlatchError(error, failure));
 }
 
 /**

@@ -20,6 +20,7 @@ import { refuseMountsWithin } from '../system/mounts.ts';
 import type { OnEvent } from './events.ts';
 import { type PolicyOptions, policyOf } from './policy.ts';
 import { type PruneResult, pruneQuietly } from './pruning.ts';
+import { recordFailedStart, type WantedName } from './publishing.ts';
 import { withWayToRoom } from './room.ts';
 import { Writer } from './writer.ts';
 
@@ -39,6 +40,8 @@ export interface WriterOptions extends LockSessionOptions, PolicyOptions {
   prune?: boolean | undefined;
   /** The verb finishes or undoes an adoption that a crash interrupted; all others refuse one. */
   mayBeHalfAdopted?: boolean | undefined;
+  /** The snapshot that the verb makes: history records it as failed if the work cannot even begin. */
+  makes?: WantedName | undefined;
 }
 
 /** What a writer's work came to. */
@@ -120,7 +123,11 @@ export function withWriter<Result>(
   work: (writer: Writer) => Result | Promise<Result>,
 ): Promise<Finished<Result>> {
   return withLock(layout, options, async (lock) => {
-    const { writer, recovered } = await begin(layout, lock, options);
+    const { writer, recovered } = await begin(layout, lock, options).catch((error: unknown) => {
+      const { makes, failure } = options;
+      if (makes !== undefined) recordFailedStart(layout, makes, lock.causeOf(error), failure);
+      throw error;
+    });
     let end: 'well' | 'by an error' = 'by an error';
     try {
       const result = await work(writer);
@@ -137,7 +144,17 @@ export function withWriter<Result>(
   });
 }
 
+/** On a full disk, all of it may need what the reserve gives. */
 async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
+  try {
+    return await prepare(layout, lock, options);
+  } catch (error) {
+    if (!spendReserve(layout, error)) throw error;
+    return await prepare(layout, lock, options);
+  }
+}
+
+async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
   const { prune: mayPrune = false, signal, onEvent = () => {}, mayBeHalfAdopted = false } = options;
   // Not those from before the lock: another process may have changed them during the wait.
   const settings = readSettings(layout);
@@ -146,10 +163,7 @@ async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
   sealStaging(layout);
   refuseMountsWithin(layout.staging, 'used');
   prepareHistory(layout);
-  const recovered = await recover(layout, lock).catch((error: unknown) => {
-    if (spendReserve(layout, error)) return recover(layout, lock);
-    throw error;
-  });
+  const recovered = await recover(layout, lock);
   if (!mayBeHalfAdopted) refuseHalfAdopted(layout);
   warnOfDiverted(layout, onEvent);
   const policy = policyOf(settings, options);

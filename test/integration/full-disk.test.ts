@@ -169,6 +169,34 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     },
   );
 
+  test('with room for the lock but for little more keeps nobody from making room, and a sync that cannot begin is on record', async () => {
+    const disk = await makeSmallDisk('ext4');
+    const files = join(disk, 'filler');
+    const mirror = smallMirror({ root: join(disk, 'mirror') });
+    for (const id of ['a', 'b', 'c']) await mirror.publish(id, { file: id });
+    const leave = (inodes: number) => {
+      rmSync(mirror.state('staging', '.partial'), { recursive: true, force: true });
+      fillWithFiles(files);
+      // The last ones, because the next are named by how many there are.
+      const count = readdirSync(files).length;
+      for (let name = count - inodes; name < count; name += 1) rmSync(join(files, String(name)));
+    };
+    for (const inodes of [1, 2, 3, 4, 5]) {
+      for (const verb of ['rollback', 'prune']) {
+        leave(inodes);
+        const result = await runProgram([verb, mirror.root]);
+        expect(result.exitCode, `${inodes} are free: ${transcript(result)}`).toBe(0);
+      }
+    }
+    // Without the reserve, nothing can begin.
+    rmSync(mirror.state('reserve'), { recursive: true });
+    leave(3);
+    expectFailure(await runProgram(['sync', mirror.root]), 74, /no space/);
+    const status = await runProgram(['status', mirror.root]);
+    expect(status.stdout, transcript(status)).toMatch(/^why +the last sync or lock failed$/m);
+    expect(mirror.history().at(-1)).toMatchObject({ event: 'failed', code: 'NO_SPACE' });
+  });
+
   test('does not keep the gate of an in-place mirror as it is', async () => {
     const mirror = smallMirror({ root: join(filesystem.path, 'in-place') });
     await runForJson(['init', mirror.root, '--in-place', '--source', mirror.source]);

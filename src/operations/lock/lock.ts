@@ -54,14 +54,15 @@ export async function lock(options: LockOptions): Promise<LockResult> {
       end: await runLocked(options, held, layout.kernelLock, env),
     }));
   }
+  const makes = { id: isInPlace ? LIVE : id };
   try {
     const finished = await withWriter(
       layout,
-      { ...session, retention, drain, shrink, prune },
+      { ...session, retention, drain, shrink, prune, makes },
       async (writer) => {
         const filled = await (isInPlace
-          ? makingSnapshot(writer, { id: LIVE }, () => fillInPlace(options, writer))
-          : makingSnapshot(writer, { id }, (newId) => fillSnapshot(options, writer, newId)));
+          ? makingSnapshot(writer, makes, () => fillInPlace(options, writer))
+          : makingSnapshot(writer, makes, (newId) => fillSnapshot(options, writer, newId)));
         warnOfClosed(writer, layout.snapshot(filled.id), mendByCommand(writer));
         return filled;
       },

@@ -1,4 +1,4 @@
-import { asMirrorlatchError, hasCode, MirrorlatchError } from '../../errors.ts';
+import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
 import type { Layout } from '../../mirror/layout.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
@@ -12,7 +12,6 @@ import {
 } from '../../mirror/preflight.ts';
 import { type FirstSync, settleFirstSync } from '../../mirror/settings.ts';
 import { idleLimits } from '../../mirror/shrink-guard.ts';
-import { freshId } from '../../mirror/snapshot-id.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { showTime } from '../../mirror/units.ts';
 import { withAbsoluteFiles } from '../../rsync/option-files.ts';
@@ -23,7 +22,7 @@ import { createMirror } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
 import { warnOfClosed } from '../../writer/modes.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
-import { makingSnapshot, recordFailure } from '../../writer/publishing.ts';
+import { makingSnapshot, recordFailedStart } from '../../writer/publishing.ts';
 import { discardLeftByCommands, makingRoom } from '../../writer/room.ts';
 import { repairAbandonedGate, withLock, withWriter } from '../../writer/session.ts';
 import type { Writer } from '../../writer/writer.ts';
@@ -67,14 +66,15 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const command = pushed === undefined ? 'sync' : `push from ${pushed.name}`;
   const failure = `the sync of ${layout.root} failed`;
   const policy = { retention, retry, drain, shrink };
-  const session = { command, failure, lock, ...policy, prune, signal, onEvent };
+  const makes = { id, at };
+  const session = { command, failure, lock, ...policy, prune, makes, signal, onEvent };
   const { result, recovered, pruned } = await withWriter(layout, session, async (writer) => {
     const first = rememberFirstSync(options, writer);
     const make = async (newId: string): Promise<Synced> => {
       await discardLeftByCommands(writer);
       return makingRoom(writer, newId, () => bringUp(options, writer, newId));
     };
-    const synced = await makingSnapshot(writer, { id, at }, make);
+    const synced = await makingSnapshot(writer, makes, make);
     if (first !== undefined) settle(writer, first);
     return synced;
   });
@@ -95,7 +95,7 @@ async function prepare(options: SyncOptions): Promise<{ mirror: Mirror; isNew: b
   } catch (error) {
     const found = hasCode(error, 'USAGE') ? undefined : findMirror(options.root);
     if (found !== undefined && !isMisspelt(options, found, error))
-      await recordFailedStart(found.layout, options, error);
+      await recordWithLock(found.layout, options, error);
     throw error;
   }
 }
@@ -106,16 +106,15 @@ function isMisspelt(options: SyncOptions, mirror: Mirror, error: unknown): boole
 }
 
 /** Best effort: nothing is recorded under another writer's lock, as another user, or in a broken mirror. */
-async function recordFailedStart(
+async function recordWithLock(
   layout: Layout,
   { id, at, signal }: SyncOptions,
   error: unknown,
 ): Promise<void> {
   const failure = `the sync of ${layout.root} failed`;
-  const name = id ?? freshId(at ?? new Date(), () => false);
   await withLock(layout, { command: 'sync', failure, signal }, () => {
     currentId(layout);
-    recordFailure(layout, name, asMirrorlatchError(error, failure));
+    recordFailedStart(layout, { id, at }, error, failure);
   }).catch(() => {});
 }
 
