@@ -1,7 +1,13 @@
 import { realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { ifAllowed, lstatIfThere, readlinkIfThere, realPathToBe, syncDirectory } from '../system/files.ts';
+import {
+  ifAllowed,
+  lstatIfThere,
+  readlinkIfThere,
+  realPathToBe,
+  syncDirectory,
+} from '../system/files.ts';
 import { pause } from '../system/pause.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { exchangeTrees, moveTree } from './discard.ts';
