@@ -1,10 +1,12 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
 import { ifThere, readTextIfThere } from '../system/files.ts';
 import { bootTimeMs, type HostIdentity, thisHost } from '../system/host.ts';
 import { lockHolderToken } from '../system/lock-directory.ts';
 import {
   countLocks,
+  isOurAncestor,
   parentOf,
   pidsInNamespaces,
   processesHoldingFlock,
@@ -148,6 +150,23 @@ export function describeLock(state: LockState): string {
     case 'dead':
       return `${describeOwner(state.owner)} ended without releasing it`;
   }
+}
+
+/**
+ * Refuses to wait for a `lock` whose command has started this process: it would wait for itself. Other
+ * writers run no commands.
+ *
+ * @param why what it would wait for: a predicate of the mirror, for people.
+ * @throws MirrorlatchError BUSY
+ */
+export function refuseInsideLock({ root }: Layout, why: string, lock: LockState): void {
+  if (lock.kind !== 'held' || lock.owner?.command !== 'lock') return;
+  if (!isOurAncestor(lock.owner.pid)) return;
+  throw new MirrorlatchError(
+    'BUSY',
+    `${root} ${why}: this runs inside \`lock\` of that mirror, and would wait for itself`,
+    { hint: 'Run it once `lock` has ended.', details: { lock } },
+  );
 }
 
 function describeOwner(owner: LockOwner | undefined): string {

@@ -19,6 +19,7 @@ import {
   type LockState,
   type NamedProcess,
   ourselves,
+  refuseInsideLock,
   stateOfRecord,
   stateWhileKernelLockIsHeld,
 } from './lock-state.ts';
@@ -45,7 +46,8 @@ const ORPHAN_PATIENCE_MS = 10_000;
 /**
  * Takes the writer's lock of a mirror, and takes it over from a holder that is dead or stale.
  *
- * @throws MirrorlatchError BUSY, naming the holder, when the lock is still held after `waitMs`.
+ * @throws MirrorlatchError BUSY, naming the holder, when the lock is still held after `waitMs`, and at once
+ *   inside the `lock` that holds it.
  */
 export async function acquireSyncLock(layout: Layout, options: SyncLockOptions): Promise<SyncLock> {
   const { waitMs, signal, onWait } = options;
@@ -62,6 +64,7 @@ export async function acquireSyncLock(layout: Layout, options: SyncLockOptions):
         throw asMirrorlatchError(error, `the lock of ${layout.root} cannot be taken`);
       });
     if (outcome instanceof SyncLock) return outcome;
+    refuseInsideLock(layout, 'is locked', outcome);
     const busy = busyError(layout, outcome, options.command);
     const left = deadline - performance.now();
     if (left <= 0) throw busy;

@@ -150,6 +150,10 @@ ml_give_back() {
 # missing for a moment only: after ten seconds, fail. The writer of another mirror may be waiting for this guard, so it
 # gives back all leases before, and sets ml_start_over.
 ml_wait() {
+  ! ml_is_inside_lock ||
+    ml_fail "$1: this guard runs inside \`lock\` of that mirror, and would wait for itself" \
+      'In a lock, use $MIRRORLATCH_STAGING, and the program itself without the guard, such as /usr/bin/rsync.' \
+      'Or run this once `lock` has ended.'
   if [ -n "$ml_patience" ] && [ "$ml_waited" -ge "$ml_patience" ]; then
     ml_quote "$ml_root"
     ml_end_wait "$1" "Wait longer with --wait, or look at the mirror with: mirrorlatch status $ml_quoted"
@@ -173,11 +177,45 @@ ml_wait_for_events() {
   case $? in
   # The mirror may have changed again since `wait` looked at it.
   0) ml_pause ;;
-  # Inside the writer, `wait` ends at once.
   75) ml_waited=$((ml_waited + ml_slice - 1)) && sleep 1 ;;
   69) ml_abandoned=$ml_gate ;;
   *) sleep 1 ;;
   esac
+}
+
+# ml_is_inside_lock: true if the command of a `lock` of ml_root, which no other writer can follow before it ends, is around
+# this guard: by the variable that it gets, or because an ancestor holds the writer's lock. The variable may outlive its
+# `lock`, so the record of the lock counts in any case.
+ml_is_inside_lock() {
+  for ml_file in "$ml_root/.mirrorlatch/sync.lock"/*/owner.json; do
+    # A FIFO would block until somebody writes to it.
+    [ -f "$ml_file" ] && IFS= read -r ml_record 2>/dev/null <"$ml_file" || continue
+    case $ml_record in *'"command":"lock"'*) ;; *) continue ;; esac
+    case ${MIRRORLATCH_STAGING-} in
+    */gate/live) ml_around=${MIRRORLATCH_STAGING%/gate/live} ;;
+    *) ml_around=${MIRRORLATCH_STAGING%/.mirrorlatch/staging/*} ;;
+    esac
+    if [ "$ml_around" -ef "$ml_root" ] || ml_is_held_above; then return 0; fi
+  done
+  return 1
+}
+
+# ml_is_held_above: true if an ancestor is the holder by ml_record. Elsewhere, or later, its pid is that of another process.
+ml_is_held_above() {
+  ml_writer=${ml_record##*'"pid":'} ml_writer=${ml_writer%%,*}
+  ml_pid=$$
+  while [ "$ml_pid" != "$ml_writer" ]; do
+    [ "$ml_pid" -gt 0 ] || return 1
+    ml_read_parent
+  done
+  read -r ml_boot </proc/sys/kernel/random/boot_id
+  # Behind the name, which may contain anything, the start is the twentieth field, see proc_pid_stat(5).
+  ml_start=$(cat "/proc/$ml_pid/stat" 2>/dev/null)
+  set -- ${ml_start##*')'}
+  case $ml_record in
+  *"\"bootId\":\"$ml_boot\",\"pidNamespace\":\"$(readlink /proc/self/ns/pid)\""*"\"startTicks\":\"${20-}\""*) return 0 ;;
+  esac
+  return 1
 }
 
 # ml_free_descriptor: set ml_fd to an unused descriptor; a POSIX sh supports single digits only.
@@ -472,13 +510,6 @@ ml_is_open() {
     ;;
   *'"state":"clos'*)
     ml_why="$ml_root is being written"
-    # `lock` refuses to start while a process has this variable from an earlier one.
-    case $ml_gate in *'"by":"lock"'*)
-      [ ! "${MIRRORLATCH_STAGING%/gate/live}" -ef "$ml_root" ] ||
-        ml_fail "$ml_why by the \`lock\` around this command, so this guard would wait for itself" \
-          'In a lock, use $MIRRORLATCH_STAGING, and the program itself without the guard, such as /usr/bin/rsync.'
-      ;;
-    esac
     ml_is_abandoned || return 1
     ml_why="$ml_root is not whole: what was writing it is dead, and left the gate closed"
     ml_quote "$ml_root"

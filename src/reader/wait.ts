@@ -2,11 +2,15 @@ import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { currentId } from '../mirror/current.ts';
 import { followHistory } from '../mirror/history-follower.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
-import { describeLock, inspectLock, stateOfRecord } from '../mirror/lock-state.ts';
+import {
+  describeLock,
+  inspectLock,
+  refuseInsideLock,
+  stateOfRecord,
+} from '../mirror/lock-state.ts';
 import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import { snapshotIds } from '../mirror/survey.ts';
-import { isOurAncestor } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { watchDirectory } from '../system/watcher.ts';
 import { refusingGone } from './gone.ts';
@@ -69,7 +73,8 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
         const path = layout.snapshot(found.id);
         return { root: layout.root, id: found.id, path, waitedMs: Math.round(waitedMs) };
       }
-      refuseInsideWriter(layout, found.why);
+      // What a command of `lock` waits for here comes only after that command.
+      refuseInsideLock(layout, found.why, stateOfRecord(layout, true));
       if (waitedMs >= timeoutMs) throw stillBusy(layout, found.why);
       if (waitedMs >= MOMENT_MS) {
         explain?.(`${layout.root} ${found.why}`);
@@ -119,18 +124,6 @@ function nextPublication(layout: Layout): () => Look {
       ? { id: published.id }
       : { why: 'has published nothing new' };
   };
-}
-
-/** What a command of `lock` waits for here comes only after that command. Other writers run none. */
-function refuseInsideWriter(layout: Layout, why: string): void {
-  const lock = stateOfRecord(layout, true);
-  if (lock.kind !== 'held' || lock.owner?.command !== 'lock') return;
-  if (!isOurAncestor(lock.owner.pid)) return;
-  throw new MirrorlatchError(
-    'BUSY',
-    `${layout.root} ${why}: this runs inside \`lock\` of that mirror, and would wait for itself`,
-    { hint: 'Wait once `lock` has ended.', details: { lock } },
-  );
 }
 
 function stillBusy(layout: Layout, why: string): MirrorlatchError {

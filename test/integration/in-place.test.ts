@@ -728,7 +728,7 @@ describe.concurrent('A lock in place', () => {
     expectFailure(
       result,
       125,
-      /by the `lock` around this command, so this guard would wait/,
+      /is being written: this guard runs inside `lock` of that mirror, and would wait for itself/,
       wayOut,
     );
   });

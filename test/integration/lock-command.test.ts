@@ -19,6 +19,8 @@ import { execa } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
+import { guards, runGuarded } from '../support/guards.ts';
+import { mayMount } from '../support/privilege.ts';
 import {
   type ProgramResult,
   type RunningProgram,
@@ -782,3 +784,36 @@ function home(name: string): string {
   mkdirSync(path);
   return path;
 }
+
+describe.concurrent('a guard that would wait for the lock around it ends at once', () => {
+  test.each(guards)('before the first snapshot: $name', async (guard) => {
+    const root = join(home(`guard of nothing ${guard.name}`), 'mirror');
+    await runForJson(['init', root]);
+    const words = ['timeout', '20', ...guard.around(root, [], ['true'])];
+    for (const around of [
+      ['--', ...words],
+      ['--', 'env', '-u', 'MIRRORLATCH_STAGING', ...words],
+      ...(mayMount ? [['--', 'unshare', '--pid', '--fork', '--mount-proc', ...words]] : []),
+      ['--lock-only', '--', ...words],
+    ]) {
+      expectFailure(
+        await runProgram(['lock', root, ...around]),
+        125,
+        /has no snapshot yet: this guard runs inside `lock` of that mirror, and would wait for itself/,
+        /Or run this once `lock` has ended/,
+      );
+    }
+  });
+
+  test('but not for the lock of a process that has ended, and whose variable is still there', async () => {
+    const root = join(home('guard after lock'), 'mirror');
+    await runForJson(['init', root]);
+    const script = 'echo "$MIRRORLATCH_STAGING"; exit 1';
+    const failed = await runProgram(['lock', root, '--', 'sh', '-c', script]);
+    const result = await runGuarded(guards[0], root, ['true'], {
+      options: ['--wait', '0'],
+      env: { MIRRORLATCH_STAGING: failed.stdout.trim() },
+    });
+    expectFailure(result, 75, /has no snapshot yet/);
+  });
+});

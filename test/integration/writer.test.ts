@@ -25,6 +25,7 @@ import {
   startProgram,
   transcript,
 } from '../support/program.ts';
+import { launcher } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { atPublication, standInFor, takeOver } from '../support/stand-in.ts';
@@ -48,6 +49,20 @@ describe.each(WRITERS)('$verb, as every writer,', ({ verb, words }) => {
     await expect.poll(() => waiting.saidSoFar()).toMatch(/waiting: .* is locked: lock by /);
     holder.release();
     expect((await waiting.result).exitCode).toBe(0);
+  });
+
+  test('does not wait for the lock around it', async () => {
+    const mirror = await twoSnapshots();
+    const [command = '', root = '', ...rest] = words(mirror.root);
+    for (const wait of [['--wait', '10m'], []]) {
+      const inside = ['timeout', '20', launcher, command, root, ...wait, ...rest];
+      expectFailure(
+        await runProgram(['lock', mirror.root, '--', ...inside]),
+        75,
+        /is locked: this runs inside `lock` of that mirror, and would wait for itself/,
+        /Run it once `lock` has ended/,
+      );
+    }
   });
 
   test('refuses a half-adopted mirror, and changes nothing', async () => {
