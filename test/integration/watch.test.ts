@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa, execaSync } from 'execa';
@@ -229,6 +229,31 @@ describe('watch reports', () => {
     await isWatching(watching);
     await execa('ln', ['-sfn', mirror.source, name]);
     expectFailure(await watching.result, 66, /name leads to .*source now/);
+  });
+
+  test('although the name of the mirror is missing for a moment', async () => {
+    const mirror = await threeSnapshots();
+    const name = join(mirror.home, 'name');
+    symlinkSync(mirror.root, name);
+    const watching = await startWatch(name);
+    rmSync(name);
+    await rollback({ root: mirror.root });
+    await watching.until('rolled-back', 1);
+    symlinkSync(mirror.root, name);
+    await rollback({ root: mirror.root });
+    await watching.until('rolled-back', 2);
+    expect(watching.flips()).toEqual(['second', 'third']);
+  });
+
+  test('until the name of the mirror has been missing for long, and ends with 66', async () => {
+    const mirror = await threeSnapshots();
+    const name = join(mirror.home, 'name');
+    symlinkSync(mirror.root, name);
+    const watching = startProgram(['watch', name]);
+    await isWatching(watching);
+    rmSync(name);
+    const result = await watching.result;
+    expectFailure(result, 66, /name is gone, which led to .*mirror/, /by its own path: .*mirror/);
   });
 
   test('until its output is closed', async () => {
