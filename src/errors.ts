@@ -5,6 +5,8 @@
 export const EXIT_CODES = {
   USAGE: 64,
   SHRUNKEN_SOURCE: 65,
+  /** What the user's own rules exclude would be deleted from a tree that no sync has made. */
+  EXCLUDED_LOSS: 65,
   NO_MIRROR: 66,
   NO_SOURCE: 66,
   UNAVAILABLE: 69,

@@ -2,7 +2,8 @@ import { EXIT_CODES, GUARD_FAILED } from '../errors.ts';
 
 const MEANINGS = {
   USAGE: 'the command line is wrong',
-  SHRUNKEN_SOURCE: 'the source has shrunk too much (--allow-shrink)',
+  SHRUNKEN_SOURCE:
+    'the source has shrunk too much (--allow-shrink), or what is excluded would be deleted',
   NO_MIRROR: 'the mirror or the source does not exist',
   UNAVAILABLE: 'the network, the source or a program is not available',
   UNHEALTHY: 'the mirror needs attention, as printed under "why"',

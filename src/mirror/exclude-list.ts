@@ -1,4 +1,5 @@
 import { writeWhole } from '../system/files.ts';
+import { printable } from './names.ts';
 
 /**
  * Writes a file for `--exclude-from` that excludes entries by their exact paths (rsync(1), PATTERN
@@ -12,6 +13,22 @@ export function writeExcludeList(path: string, names: readonly string[]): void {
     Buffer.from(names.map((name) => `${patternOf(name)}\n`).join(''), 'latin1'),
     0o600,
   );
+}
+
+/**
+ * The pattern that matches an entry of a tree alone, or a directory with all that is in it, as text
+ * that can be typed: bytes that cannot are matched by `?`.
+ *
+ * @param name as in `Entry`.
+ */
+export function typedPattern(name: string, isDirectory: boolean): string {
+  const raw = Buffer.from(name, 'latin1');
+  const text = raw.toString('utf8');
+  const isText = printable(text) === text && !text.includes('\uFFFD');
+  const hasWildcard = isDirectory || !isText || /[*?[]/.test(name);
+  const shown = isText ? text : name;
+  const escaped = hasWildcard ? shown.replaceAll(/[\\*?[]/g, String.raw`\$&`) : shown;
+  return `/${isText ? escaped : escaped.replaceAll(/[^ -~]/g, '?')}${isDirectory ? '/***' : ''}`;
 }
 
 function patternOf(name: string): string {

@@ -97,6 +97,17 @@ export function publicationOf(history: readonly HistoryEntry[], id: string) {
     | undefined;
 }
 
+/** Whether a sync has published since a directory was adopted. */
+export function hasSyncedSinceAdoption(history: readonly HistoryEntry[], adopted: string): boolean {
+  const last = history.findLastIndex(
+    (entry) =>
+      entry.event === 'published' && entry.source === adopted && entry.rsyncOptions === undefined,
+  );
+  return history
+    .slice(last + 1)
+    .some((entry) => entry.event === 'published' && entry.rsyncOptions !== undefined);
+}
+
 /** What a snapshot lacked of its source when a sync last looked. */
 export function leftOutOf(history: readonly HistoryEntry[], id: string): LeftOutRecord[] {
   const last = history.findLast(

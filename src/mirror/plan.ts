@@ -129,6 +129,8 @@ export interface PlanRules {
   leavesOut: (entry: Entry) => LeftOutWhy | undefined;
   /** Whether a killed rsync has left an entry in the tree, which is no loss. */
   isRemains: (name: string) => boolean;
+  /** Whether to list what rsync would delete. */
+  listsDeletions: boolean;
 }
 
 /** Counts what rsync would change in a tree, from its itemized output. */
@@ -138,6 +140,8 @@ export class Plan {
   replacedBytes = 0;
   /** How many entries rsync says that it deletes. */
   deletions = 0;
+  /** Their names, without remains, if the rules ask for them. */
+  readonly deletionList: string[] = [];
   /** What is left out by its name: rsync would transfer it. */
   readonly excluded: string[] = [];
   readonly #tree: string;
@@ -179,6 +183,7 @@ export class Plan {
     const { change, name, type, size } = entry;
     if (change === 'deleted') {
       this.deletions += 1;
+      if (this.#rules.listsDeletions && !this.#rules.isRemains(name)) this.deletionList.push(name);
       return this.#remove(entry);
     }
     const why = this.#rules.leavesOut(entry);

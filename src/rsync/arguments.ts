@@ -36,13 +36,19 @@ export const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%B|%n`;
 /**
  * Lists what a sync into `target` would do, entry by entry, without changing anything. So rsync's log
  * gets what is transferred, and nothing of a plan.
+ *
+ * @param excluded what the user's rules exclude, and the target may have from before they were given;
+ *   rsync itself keeps it unless `--delete-excluded` is given.
  */
-export function planArguments(transfer: Transfer, target: string): string[] {
+export function planArguments(
+  transfer: Transfer,
+  target: string,
+  excluded: 'deleted' | 'kept' = 'deleted',
+): string[] {
   return [
     '--dry-run',
-    // The target may still have entries from before the filter that excludes them was given.
     '--delete',
-    '--delete-excluded',
+    ...(excluded === 'deleted' ? ['--delete-excluded'] : []),
     ...common({ ...transfer, options: withoutOption('log-file', transfer.options) }),
     '--stats',
     // Makes rsync name what it leaves out, see `parseLeftOut`. The other end is told of -v alone: an
@@ -186,7 +192,8 @@ function common({ source, without, options }: Transfer): string[] {
     ...wanted('nanoseconds', '--modify-window=-1'),
     ...wanted('safe-links', '--safe-links'),
     ...wanted('timeout', '--timeout=600', ...(source.kind === 'daemon' ? ['--contimeout=60'] : [])),
-    ...options,
+    // Each call says itself what is deleted. A list of entries must not get this option.
+    ...withoutOption('delete-excluded', options),
   ];
 }
 

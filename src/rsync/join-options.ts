@@ -14,6 +14,12 @@ const RULES: ReadonlySet<string> = new Set([
 /** Further options that add to earlier ones of the same name, where others replace them. */
 const ADDING: ReadonlySet<string> = new Set(['chmod', 'remote-option']);
 
+/** Whether options may exclude something. */
+export function haveRules(options: readonly string[]): boolean {
+  const { named } = parseRsyncOptions(options);
+  return named.some(({ name }) => RULES.has(name) || name === 'cvs-exclude');
+}
+
 export interface JoinedOptions {
   args: string[];
   /** Sentences about options that contradict each other. */

@@ -277,7 +277,7 @@ const OPTIONS: readonly Option[] = [
   { long: 'delete-during', meaning: 'said' },
   { long: 'delete-delay', meaning: 'said' },
   { long: 'delete-after', meaning: 'said' },
-  { long: 'delete-excluded', meaning: 'said' },
+  { long: 'delete-excluded', meaning: 'plan' },
   { long: 'no-delete', meaning: because('a sync has its own: mirrorlatch sync --without delete') },
   {
     long: 'ignore-missing-args',

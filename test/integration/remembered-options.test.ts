@@ -278,7 +278,9 @@ describe('a rule that protects what the source does not have', () => {
     expect((await runProgram(words)).exitCode).toBe(0);
     const { plan } = await runForJson(['sync', root, '--dry-run']);
     expect(plan).toMatchObject({ deletedFiles: 1 });
-    const synced = await runForJson(['sync', root]);
+    const unasked = /the sync would delete 2 entries of .* exclude: trace\//;
+    expectFailure(await runProgram(['sync', root]), 65, unasked);
+    const synced = await runForJson(['sync', root, '--', '--delete-excluded']);
     expect(synced['plan']).toMatchObject({ deletedFiles: 1 });
     expect(readdirSync(mirror.directory)).not.toContain('trace');
   });

@@ -50,6 +50,8 @@ first sync remembers them together with SRC, and a later one adds its own for th
 would damage a published snapshot are refused, with the reason and an alternative. By default
 mirrorlatch calls rsync with --archive --delete --modify-window=-1 --safe-links --timeout=600 and
 excludes temporary files of the upstream's own syncs; --without turns these off one by one.
+It adds --delete-excluded: what options exclude goes from the mirror. In place, or from a directory
+that was adopted, it goes only if you give that option yourself; otherwise the sync ends with 65.
 
 ROOT may be on another host that also has mirrorlatch: ssh://[user@]host[:port]/ROOT or host:ROOT. Then
 SRC is a directory of this host, and the sync runs on the other host, over one ssh session. If the

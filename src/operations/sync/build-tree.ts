@@ -8,6 +8,7 @@ import { lstatIfThere } from '../../system/files.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { BackgroundClone } from './background-clone.ts';
 import { type BuiltTree, reportPlan, type SyncContext } from './context.ts';
+import { refuseToDeleteExcluded } from './excluded.ts';
 import { takeOutLeftOut } from './left-out.ts';
 import { agree, settle } from './settle.ts';
 import {
@@ -59,6 +60,7 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
     reportPlan(writer, figures);
     if (isEmpty && base !== undefined) return { isChanged: false, plan: figures, clone: 'none' };
     context.refuseShrinking(figures);
+    if (base !== undefined) await refuseToDeleteExcluded(context, layout.root, base, work.plan);
     const filled = await fill(context, tree, beginning, work);
     return { isChanged: filled.isChanged, plan: filled.figures, clone: clone?.method ?? 'none' };
   } finally {

@@ -47,6 +47,8 @@ export interface PlanContext extends Pick<Work, 'transfer' | 'strategy'>, RsyncS
   hasRemains?: boolean;
   /** A plan is made again as long as the source says that it is being updated. */
   waitsForUpdate: boolean;
+  /** What the user's own rules exclude is not deleted unasked: see `refuseToDeleteExcluded`. */
+  sparesExcluded: boolean;
   /** Directories whose losses are counted on their own, see `ShrinkPolicy`. */
   watched: readonly string[];
 }

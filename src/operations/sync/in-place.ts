@@ -15,6 +15,7 @@ import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { progressOf, reportPlan, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
+import { refuseToDeleteExcluded } from './excluded.ts';
 import { leavesOutOf, leftOutNamesIn } from './left-out.ts';
 import { makePlan, planFromNothing } from './make-plan.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
@@ -50,6 +51,7 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     return unchanged(context, before, figures);
   }
   context.refuseShrinking(figures);
+  await refuseToDeleteExcluded(context, layout.root, tree, plan);
   await heedSpace(writer, growthOf(plan), 'none');
 
   writer.enter('closing');
@@ -214,6 +216,8 @@ class LivePass {
     const context = { ...forLook(this.#context), hasRemains: true };
     const found = await look(context, this.#tree);
     this.#context.refuseShrinking(this.#with(found.plan.figures));
+    const { root } = this.#context.writer.layout;
+    await refuseToDeleteExcluded(context, root, this.#tree, found.plan);
     return found;
   }
 

@@ -29,12 +29,14 @@ const UNPROTECTED = ['--filter=risk *'];
  *
  * @param listen makes a listener for each try; that of the clean one is returned.
  * @param moreArguments for rsync, before all others.
+ * @param excluded whether what the user's rules exclude counts as deleted.
  */
 export async function makePlan<Listener extends EntryListener>(
   context: PlanContext,
   target: string,
   listen: () => Listener,
   moreArguments: readonly string[] = [],
+  excluded: 'deleted' | 'kept' = 'deleted',
 ): Promise<{ plan: Plan; listener: Listener }> {
   const { transfer } = context;
   await waitForKnownMark(context, target);
@@ -42,14 +44,16 @@ export async function makePlan<Listener extends EntryListener>(
     keeps: keepsOf(context, target),
     leavesOut: leavesOutOf(transfer),
     isRemains: context.hasRemains ? mayBeRemains : () => false,
+    listsDeletions: context.sparesExcluded,
   };
-  const unprotected = context.strategy === 'in-place' ? [] : UNPROTECTED;
+  const keeps = context.strategy === 'in-place' || excluded === 'kept';
+  const unprotected = keeps ? [] : UNPROTECTED;
   const { run, totals } = await untilClean(context, () => {
     const plan = new Plan(target, rules, context.watched);
     const listener = listen();
     const listenTo = (entry: Entry | undefined) => entry && listener.add(entry);
     return {
-      args: [...moreArguments, ...unprotected, ...planArguments(transfer, target)],
+      args: [...moreArguments, ...unprotected, ...planArguments(transfer, target, excluded)],
       onEntry: (entry: Entry) => {
         refuseMirror(transfer, entry);
         refuseToReplace(context, target, entry);

@@ -7,6 +7,7 @@ import { Retries } from '../../rsync/retries.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { policyOf } from '../../writer/policy.ts';
 import { heldError } from '../../writer/publishing.ts';
+import { refuseToDeleteExcluded, sparesExcluded } from './excluded.ts';
 import { makePlan } from './make-plan.ts';
 import { checkSync, planWork, type SyncOptions, type SyncSummary, shrinkGuardOf } from './work.ts';
 
@@ -39,6 +40,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
     ...work,
     base,
     waitsForUpdate: false,
+    sparesExcluded: sparesExcluded(work, mirror),
     watched: Object.keys(policy.shrink.maxPercentIn),
     inherit: [],
     signal,
@@ -51,7 +53,12 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const { plan, listener } = await makePlan(context, target, collectEntries);
   onEvent({ kind: 'planned', plan: plan.figures });
   const refuseShrinking = shrinkGuardOf(work, layout, current, policy.shrink);
-  const refusal = heldError(mirror) ?? refusalOf(() => refuseShrinking(plan.figures));
+  const refusal =
+    heldError(mirror) ??
+    (await refusalOf(async () => {
+      refuseShrinking(plan.figures);
+      await refuseToDeleteExcluded(context, layout.root, target, plan);
+    }));
   if (refusal !== undefined) {
     const { message, exitCode } = refusal;
     onEvent({
@@ -76,9 +83,9 @@ function collectEntries() {
   return { entries, add: (entry: Entry) => void entries.push(entry), close: () => {} };
 }
 
-function refusalOf(guard: () => void): MirrorlatchError | undefined {
+async function refusalOf(guard: () => Promise<void>): Promise<MirrorlatchError | undefined> {
   try {
-    guard();
+    await guard();
     return undefined;
   } catch (error) {
     return asMirrorlatchError(error);

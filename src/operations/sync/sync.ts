@@ -27,6 +27,7 @@ import { discardLeftByCommands, makingRoom } from '../../writer/room.ts';
 import { repairAbandonedGate, withLock, withWriter } from '../../writer/session.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
+import { sparesExcluded } from './excluded.ts';
 import { syncInPlace } from './in-place.ts';
 import { mendByRsync } from './modes.ts';
 import type { Synced } from './outcome.ts';
@@ -170,6 +171,7 @@ function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncCont
     inherit,
     signal,
     retries: new Retries({ ...policy.retry, signal, onRetry: warn }),
+    sparesExcluded: sparesExcluded(work, writer),
     watched: Object.keys(policy.shrink.maxPercentIn),
     refuseShrinking: shrinkGuardOf(work, layout, before, policy.shrink),
     log: log.write,
