@@ -202,7 +202,13 @@ const OPTIONS: readonly Option[] = [
   { long: 'no-r', meaning: 'whole' },
   { long: 'inc-recursive', meaning: 'plan' },
   { long: 'i-r', meaning: 'plan' },
-  { long: 'relative', short: 'R', meaning: 'whole' },
+  {
+    long: 'relative',
+    short: 'R',
+    meaning: because(
+      "a mirror has one source, whose content it is; -R would put that below the source's own path. Mirror the directory above it as the source, and choose with --include and --exclude.",
+    ),
+  },
   { long: 'implied-dirs', meaning: 'plan' },
   { long: 'backup', short: 'b', meaning: BACKUP },
   { long: 'backup-dir', takesValue: true, meaning: BACKUP },

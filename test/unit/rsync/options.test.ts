@@ -19,6 +19,8 @@ const REFUSED = [
   '--write-devices',
   '--backup',
   '-b',
+  '--relative',
+  '-R',
   '--update',
   '-u',
   '--existing',
