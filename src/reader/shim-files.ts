@@ -23,7 +23,7 @@ import {
 import { isShimFile } from '../system/own-program.ts';
 import type { Guard } from './guard.ts';
 import { readerPath } from './script.ts';
-import { checkShimName, type IfUnavailable, refuseNeededByTheGuard, shimText } from './shims.ts';
+import { checkShimName, type IfUnavailable, refuseNeeded, shimText } from './shims.ts';
 
 export interface WriteShimsOptions {
   directory: string;
@@ -55,7 +55,7 @@ export function writeShims(options: WriteShimsOptions): ShimsResult {
   const commands = [...new Set(options.commands)];
   for (const command of commands) {
     checkShimName(command);
-    refuseNeededByTheGuard(command);
+    refuseNeeded(command);
   }
   try {
     for (const command of commands) refuseForeign(join(directory, command));

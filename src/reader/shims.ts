@@ -109,10 +109,18 @@ export function checkShimName(name: string): void {
   }
 }
 
-/** @throws MirrorlatchError USAGE if the guard itself runs the program `name`. */
-export function refuseNeededByTheGuard(name: string): void {
-  if (!NEEDED_BY_THE_GUARD.has(name)) return;
-  throw new MirrorlatchError('USAGE', `${name} cannot be guarded: the guard itself runs it`, {
+/**
+ * @throws MirrorlatchError USAGE if the guard itself runs the program `name`, or the rsync of a sync does. That starts
+ *   ssh by PATH: a shim of it would wait for the gate that this sync has closed.
+ */
+export function refuseNeeded(name: string): void {
+  const runner = NEEDED_BY_THE_GUARD.has(name)
+    ? 'the guard'
+    : name === 'ssh'
+      ? 'a sync'
+      : undefined;
+  if (runner === undefined) return;
+  throw new MirrorlatchError('USAGE', `${name} cannot be guarded: ${runner} itself runs it`, {
     hint: 'Name the commands that read the mirror, for example: apt-get apt',
   });
 }

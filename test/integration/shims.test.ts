@@ -15,7 +15,7 @@ import {
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
-import { refuseNeededByTheGuard } from '../../src/reader/shims.ts';
+import { refuseNeeded } from '../../src/reader/shims.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { builtReader } from '../support/guards.ts';
 import { mayMount, nobody, runsAsRoot } from '../support/privilege.ts';
@@ -301,6 +301,7 @@ test('an invalid command line exits with 64 and writes nothing', async () => {
     [await of('-m', mirror.root, 'a\nb'), /"a\\nb" cannot be the name of a shim/],
     [await of('-m', mirror.root, ''), /"" cannot be the name of a shim/],
     [await of('-m', mirror.root, 'flock'), /the guard itself runs it/],
+    [await of('-m', mirror.root, 'apt', 'ssh'), /ssh cannot be guarded: a sync itself runs it/],
     [await of('--remove', '../mirror'), /cannot be the name of a shim/],
     [await of('-m', mirror.root, '--or-current', 'apt'), /--sticky/],
     [await of('-m', mirror.root, '--if-unavailable', 'maybe', 'apt'), /fail, run/],
@@ -325,8 +326,7 @@ test.runIf(mayMount)(
     const needed = named.filter((name) => spawnSync('sh', ['-c', isBuiltin, name]).status === 1);
     // A builtin, but unshare runs the program.
     needed.push('true');
-    for (const name of needed)
-      expect(() => refuseNeededByTheGuard(name)).toThrow('the guard itself runs it');
+    for (const name of needed) expect(() => refuseNeeded(name)).toThrow('the guard itself runs it');
     // A program of any other name tells of each call.
     const [own, told] = [join(home, 'own'), join(home, 'told')];
     mkdirSync(own);
