@@ -1,9 +1,9 @@
 import { accessSync, closeSync, constants, realpathSync, statSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import { judgeEnding } from '../rsync/failure.ts';
-import { withoutFaultyOptions } from '../rsync/option-files.ts';
+import { type OptionLimits, withoutFaultyOptions } from '../rsync/option-files.ts';
 import type { Source } from '../rsync/source.ts';
-import { ifThere, lstatIfThere } from '../system/files.ts';
+import { ifThere, lstatIfThere, realPathToBe } from '../system/files.ts';
 import { areOnOneMount, type FreeSpace, isWithin, mountOf } from '../system/mounts.ts';
 import { openOwnFile } from '../system/own-files.ts';
 import { FIRST_INHERITED, runProgram } from '../system/process.ts';
@@ -12,6 +12,7 @@ import type { MadeBy } from './clone.ts';
 import { type Layout, layoutOf } from './layout.ts';
 import { mirrorAround } from './open.ts';
 import type { PlanFigures } from './plan.ts';
+import type { Settings } from './records.ts';
 import { refuseTreesElsewhere } from './trees-elsewhere.ts';
 import { showBytes } from './units.ts';
 
@@ -43,13 +44,32 @@ export async function checkRsync(): Promise<void> {
  * @throws MirrorlatchError USAGE
  */
 export async function checkValues(options: readonly string[]): Promise<void> {
-  // A file may be there by the time of the sync. Of a fifo, rsync would wait for the other end.
+  // `checkOptions` refuses the others by name. Of a fifo, rsync would wait for the other end.
   const limits = { frozen: [], isLocal: false, isInPlace: true };
   const readable = withoutFaultyOptions(options, limits);
   if (readable.length === 0) return;
   const { exitCode, stderr } = await runProgram('rsync', [...readable, '--version']);
   const ending = judgeEnding(exitCode, stderr);
   if (ending.kind === 'failed' && ending.error.code === 'USAGE') throw ending.error;
+}
+
+/**
+ * What the places of a mirror mean for options of rsync.
+ *
+ * @param source undefined while nothing has named it.
+ */
+export function optionLimits(
+  { root }: Layout,
+  { mode, serveAt, adopted }: Pick<Settings, 'mode' | 'serveAt' | 'adopted'>,
+  source: Source | undefined,
+): OptionLimits {
+  const isLocal = source?.kind === 'local';
+  const places = [root, isLocal ? source.path : undefined, serveAt, adopted];
+  return {
+    frozen: places.filter((place) => place !== undefined).map(realPathToBe),
+    isLocal,
+    isInPlace: mode === 'in-place',
+  };
 }
 
 /**

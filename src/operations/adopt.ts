@@ -24,7 +24,6 @@ import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/se
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { showTime } from '../mirror/units.ts';
-import { refuseProtectingRules } from '../rsync/option-files.ts';
 import { lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { isWithin, refuseMountsWithin } from '../system/mounts.ts';
 import { pathsInUse, userName } from '../system/proc.ts';
@@ -33,6 +32,7 @@ import { createMirror } from '../writer/create.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withWriter } from '../writer/session.ts';
 import { checkAdoptable, notAdoptable, realPathOf, refuseNoTree } from './adoptable.ts';
+import { refuseUnfitOptions } from './init.ts';
 
 export interface UnadoptOptions {
   /** The directory that readers use and keep using: as long as it is adopted it is a symlink. */
@@ -93,6 +93,8 @@ async function takeOrFinish(
   found: Mirror | undefined,
   options: AdoptOptions,
 ): Promise<Adopted> {
+  const given = { ...settingsFrom(options.settings), adopted: directory };
+  refuseUnfitOptions(found?.layout ?? layoutOf(root), options.mode, found?.settings, given);
   if (found?.settings.adopted === directory && !lstatIfThere(directory)?.isDirectory()) {
     return finishAdoption(found, directory, options);
   }
@@ -101,8 +103,6 @@ async function takeOrFinish(
     const { layout, settings } = found;
     refuseOtherMirror(layout, settings, currentId(layout), options.mode, directory);
   }
-  const given = { ...settingsFrom(options.settings), adopted: directory };
-  if (options.mode !== 'in-place') refuseProtectingRules(given.rsyncOptions ?? []);
   const { layout } = found ?? createMirror(root, given, { mode: options.mode });
   warnOfOwner(directory, root, options.onEvent);
   warnOfEmpty(directory, root, options.onEvent);

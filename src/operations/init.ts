@@ -1,8 +1,13 @@
 import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { layoutOf } from '../mirror/layout.ts';
+import { type Layout, layoutOf } from '../mirror/layout.ts';
 import { commandThere, findMirror, type Mirror } from '../mirror/open.ts';
-import { refuseMirrorAsSource, refuseOverlap, refuseServedOverlap } from '../mirror/preflight.ts';
+import {
+  optionLimits,
+  refuseMirrorAsSource,
+  refuseOverlap,
+  refuseServedOverlap,
+} from '../mirror/preflight.ts';
 import type { Settings } from '../mirror/records.ts';
 import { forgetServed, markServed, refuseUnservable } from '../mirror/served-directory.ts';
 import {
@@ -12,7 +17,7 @@ import {
   type SettingsOptions,
   settingsFrom,
 } from '../mirror/settings.ts';
-import { refuseProtectingRules } from '../rsync/option-files.ts';
+import { checkOptions } from '../rsync/option-files.ts';
 import { destinationIn, parseSource } from '../rsync/source.ts';
 import { lstatIfThere, realPathToBe } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -49,12 +54,10 @@ export function init({ root, inPlace, noServeAt = false, ...rules }: InitOptions
   if (found !== undefined && found.settings.mode !== mode) {
     throw otherMode(root, found.settings.mode);
   }
-  if (mode !== 'in-place') refuseProtectingRules(given.rsyncOptions ?? []);
+  const place = found?.layout ?? layoutOf(realPathToBe(resolve(root)));
+  refuseUnfitOptions(place, mode, found?.settings, { ...given, serveAt });
   const isNewlyServed = serveAt !== undefined && serveAt !== found?.settings.serveAt;
-  if (isNewlyServed) {
-    const place = found?.layout ?? layoutOf(realPathToBe(resolve(root)));
-    refuseUnservable(place, mode, serveAt);
-  }
+  if (isNewlyServed) refuseUnservable(place, mode, serveAt);
   if (!noServeAt) refuseServedSource(found?.settings, { ...given, serveAt }, root);
   const { layout, settings } =
     found ?? createMirror(root, given, { mayHoldOtherThings: true, mode });
@@ -73,6 +76,28 @@ export function init({ root, inPlace, noServeAt = false, ...rules }: InitOptions
   } catch (error) {
     throw asMirrorlatchError(error, `the settings of ${root} cannot be changed`);
   }
+}
+
+/**
+ * Refuses the options that each sync would refuse, before they replace others that serve.
+ *
+ * @param found the settings of the mirror, if there is one.
+ * @throws MirrorlatchError USAGE
+ */
+export function refuseUnfitOptions(
+  layout: Layout,
+  mode: Settings['mode'],
+  found: Settings | undefined,
+  { rsyncOptions = [], source, serveAt, adopted }: GivenSettings,
+): void {
+  const named = source ?? (found && rememberedBy(found).source);
+  const places = {
+    mode,
+    serveAt: serveAt ?? found?.serveAt,
+    adopted: adopted ?? found?.adopted,
+  };
+  const limits = optionLimits(layout, places, named === undefined ? undefined : parseSource(named));
+  checkOptions(rsyncOptions, limits);
 }
 
 /** As a sync would, but before anything is made. */

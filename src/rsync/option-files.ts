@@ -171,17 +171,6 @@ function whyNotToWrite(path: string, frozen: readonly string[]): string | undefi
 const PROTECTS =
   /^(?:[PR]|(?:protect|risk)(?:[,\s_]|$)|(?:(?:exclude|include|merge|dir-merge),|[-+.:],?)[^ _]*r)/;
 
-/**
- * Refuses the rules among the options themselves that protect something, for a mirror of snapshots.
- *
- * @throws MirrorlatchError USAGE
- */
-export function refuseProtectingRules(options: readonly string[]): void {
-  for (const { name, words } of parseRsyncOptions(options).named) {
-    if (name === 'filter') refuseProtection(words, optionValue(words));
-  }
-}
-
 /** @param file the file that has the rule; by default the option itself. */
 function refuseProtection(words: readonly string[], rule: string, file?: string): void {
   if (!PROTECTS.test(rule)) return;

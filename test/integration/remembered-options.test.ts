@@ -91,6 +91,35 @@ describe('a file that an option of rsync names', () => {
     expectFailure(await runProgram(['sync', root]), 78, gone, hint);
   });
 
+  test.for(['--source', '--adopt'])(
+    'that each sync would refuse is refused by init %s, which leaves all as it is',
+    async (verb) => {
+      const mirror = mirrorWithRules({ open: 'let me in' });
+      const { home, source, root, rules: cwd } = mirror;
+      const made = verb === '--adopt' ? `${source}.mirror` : root;
+      const line = verb === '--adopt' ? ['init', verb, source] : ['init', root, verb, source];
+      const refused = [
+        ['--exclude-from=none', /there is no \S+\/none$/m],
+        ['--exclude-from=/dev/stdin', /\/dev\/stdin .*\/proc|not a regular file/],
+        ['--filter=merge none', /there is no \S+\/none$/m],
+        ['--password-file=open', /every user may read \S+\/open$/m],
+        [`--log-file=${source}/log`, /rsync would write into \S+\/source$/m],
+        [`--log-file=${made}/log`, /there is no \S+\/\S+$/m],
+      ] as const;
+      const through = ['sh', '-c', 'exec "$@" <open', 'sh'];
+      for (const [option, why] of refused) {
+        expectFailure(await runProgram([...line, '--', option], { cwd, through }), 64, why);
+      }
+      expect(readdirSync(home).sort()).toEqual(['rules', 'source']);
+      expect((await runProgram([...line, '--', '--exclude=/secret'], { cwd })).exitCode).toBe(0);
+      const settings = readFileSync(join(made, '.mirrorlatch/mirror.json'), 'utf8');
+      for (const [option] of refused) {
+        expectFailure(await runProgram([...line, '--', option], { cwd, through }), 64);
+      }
+      expect(readFileSync(join(made, '.mirrorlatch/mirror.json'), 'utf8')).toBe(settings);
+    },
+  );
+
   test('has to be a regular file, then and later: of a directory, rsync reads no rule', async () => {
     const mirror = mirrorWithRules({ ex: '/secret\n', outer: '' });
     const { source, root, rules: cwd } = mirror;
@@ -297,8 +326,9 @@ test('an option for the other rsync is refused if the source is on this host: it
     }
   }
   expect(published(mirror)).toEqual(['below', 'file']);
-  const words = ['init', root, '--source', source, '--', '-M--fake-super'];
+  const words = ['init', root, '--source', 'host:/x', '--', '-M--fake-super'];
   expect((await runProgram(words)).exitCode).toBe(0);
+  expect((await runProgram(['init', root, '--source', source])).exitCode).toBe(0);
   const forget = new RegExp(`: mirrorlatch init ${root} --clear-options$`, 'm');
   expectFailure(await runProgram(['sync', root]), 78, forget);
 });

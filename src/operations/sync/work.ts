@@ -8,7 +8,7 @@ import { printable } from '../../mirror/names.ts';
 import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy, ShrinkPolicy } from '../../mirror/policy.ts';
-import { checkPlaces, keepsNanoseconds } from '../../mirror/preflight.ts';
+import { checkPlaces, keepsNanoseconds, optionLimits } from '../../mirror/preflight.ts';
 import type { Settings } from '../../mirror/records.ts';
 import {
   changeSettings,
@@ -129,15 +129,7 @@ export function planWork(
   checkPlaces(source, layout.root, settings.serveAt);
   const given = withAbsoluteFiles(options.rsyncOptions ?? []);
   const joined = joinOptions(remembered.rsyncOptions, given, layout.root);
-  const limits = {
-    frozen: [
-      layout.root,
-      ...(source.kind === 'local' ? [realPathToBe(source.path)] : []),
-      ...(settings.serveAt === undefined ? [] : [realPathToBe(settings.serveAt)]),
-    ],
-    isLocal: source.kind === 'local',
-    isInPlace: settings.mode === 'in-place',
-  };
+  const limits = optionLimits(layout, settings, source);
   checkOptions(given, limits);
   checkRememberedOptions(remembered.rsyncOptions, layout, limits);
   for (const contradiction of joined.contradictions) onNotice(contradiction);
