@@ -270,6 +270,20 @@ export function openByHand(layout: Layout, isVouchedFor: boolean): void {
   }
 }
 
+/**
+ * Whether a sync that did not end well may have left temporary files of its rsync in the tree. What a
+ * command of `lock` has left is its own.
+ */
+export function mayHaveRemains(layout: Layout): boolean {
+  const found = recordIfSound(layout);
+  return found === undefined || !(isWhole(found) || isFilledByOthers(found));
+}
+
+/** Whether no sync has left the tree as it is: it is new, or a command of `lock` failed in it. */
+export function isFilledByOthers({ by }: GateRecord): boolean {
+  return by === 'init' || by === 'lock';
+}
+
 /** Whether the tree is, unless a writer is at work. */
 function isWhole(gate: GateRecord): boolean {
   return gate.state === 'open' || (isClosedByHand(gate) && gate.wasDirty !== true);

@@ -4,7 +4,13 @@ import { MirrorlatchError } from '../errors.ts';
 import { giveBack, hintToLink, rootBehind, takeIn } from '../mirror/adoption.ts';
 import { currentId } from '../mirror/current.ts';
 import { forgetUnused } from '../mirror/earlier-clones.ts';
-import { isInPlace, markWhole, readGate, refuseClosedByHand } from '../mirror/gate.ts';
+import {
+  isInPlace,
+  markWhole,
+  mayHaveRemains,
+  readGate,
+  refuseClosedByHand,
+} from '../mirror/gate.ts';
 import { appendHistory } from '../mirror/history.ts';
 import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
 import { type Closure, closeToReaders, makeLease } from '../mirror/lease.ts';
@@ -14,6 +20,7 @@ import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import type { GateRecord, Settings } from '../mirror/records.ts';
+import { removeRemains } from '../mirror/remains.ts';
 import {
   forgetServed,
   markServed,
@@ -209,6 +216,7 @@ export async function unadopt(options: UnadoptOptions): Promise<Unadopted> {
     const closure = id === undefined ? undefined : closeToGuarded(layout, id);
     let isGone = false;
     try {
+      if (id === LIVE && mayHaveRemains(layout)) await removeRemains(layout, writer.inherit);
       if (id !== undefined) await giveBack(layout, lock, directory, id);
       if (id !== undefined && id !== LIVE) {
         rmSync(layout.lease(id), { force: true });

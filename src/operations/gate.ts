@@ -1,5 +1,5 @@
 import { MirrorlatchError } from '../errors.ts';
-import { closeByHand, isInPlace, openByHand, readGate } from '../mirror/gate.ts';
+import { closeByHand, isInPlace, mayHaveRemains, openByHand, readGate } from '../mirror/gate.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { printable } from '../mirror/names.ts';
 import { commandThatFills, type Obstacle, obstacleAt } from '../mirror/obstacle.ts';
@@ -7,6 +7,7 @@ import { openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
 import type { GateRecord } from '../mirror/records.ts';
+import { removeRemains } from '../mirror/remains.ts';
 import { showTime } from '../mirror/units.ts';
 import { processesHoldingFlock } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -84,7 +85,10 @@ function wayOut(
  * @throws MirrorlatchError BUSY while another process writes.
  */
 export function openGate({ isClean = false, ...options }: OpenGateOptions): Promise<GateStatus> {
-  return changeGate(options, (layout) => openByHand(layout, isClean));
+  return changeGate(options, async (layout, inherit) => {
+    if (isClean && mayHaveRemains(layout)) await removeRemains(layout, inherit);
+    openByHand(layout, isClean);
+  });
 }
 
 /**
@@ -103,12 +107,16 @@ export function closeGate(options: GateOptions): Promise<GateStatus> {
   });
 }
 
-function changeGate(options: GateOptions, change: (layout: Layout) => void): Promise<GateStatus> {
+function changeGate(
+  options: GateOptions,
+  change: (layout: Layout, inherit: readonly number[]) => void | Promise<void>,
+): Promise<GateStatus> {
   const { root, lock, signal, onEvent } = options;
   const layout = layoutInPlace(root);
   const failure = `the gate of ${layout.root} cannot be changed`;
-  return withLock(layout, { command: 'gate', failure, lock, signal, onEvent }, () => {
-    change(layout);
+  const session = { command: 'gate', failure, lock, signal, onEvent };
+  return withLock(layout, session, async ({ descriptor }) => {
+    await change(layout, [descriptor]);
     return gateStatus(root);
   });
 }

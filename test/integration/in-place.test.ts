@@ -957,6 +957,82 @@ describe.concurrent('gate open', () => {
   });
 });
 
+describe.concurrent('What a killed rsync has left in the tree', () => {
+  async function killed(one: InPlaceMirror): Promise<InPlaceMirror> {
+    const files = { big: 'x'.repeat(1000) };
+    const sync = await startSlow(one, { files, words: ['--retries', '0'] });
+    // So that none of them sees another end, and tidies up.
+    holdRsync(one.root);
+    for (const pid of rsyncProcesses(one.root)) process.kill(pid, 'SIGKILL');
+    await sync.result;
+    expect(remainsIn(one.tree())).toEqual(
+      expect.arrayContaining([expect.stringMatching(/^\.slow\.\w{6}$/), '.~tmp~/big']),
+    );
+    one.change({ slow: 'fast' });
+    return one;
+  }
+
+  const remainsIn = (tree: string): string[] =>
+    readdirSync(tree, { recursive: true, encoding: 'utf8' })
+      .filter((name) => /~tmp~|\.slow\./.test(name))
+      .sort();
+
+  test('is gone once a person has declared the tree whole, and stops no later sync', async () => {
+    const one = await killed(await mirror('remains vouched for'));
+    await runForJson(['gate', 'open', '--clean', one.root]);
+    expect(remainsIn(one.tree())).toEqual([]);
+    expect(await one.sync()).toMatchObject({ outcome: 'published' });
+    expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
+  });
+
+  test('is not published by a lock, which leaves a like name of its command alone', async () => {
+    const one = await killed(await mirror('remains and lock'));
+    const lock = async (...words: string[]) => {
+      const result = await runProgram(['lock', one.root, ...words]);
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(remainsIn(one.tree())).toEqual(['own/.~tmp~']);
+    };
+    await lock('--allow-dirty', '--', 'sh', '-c', 'mkdir -p "$MIRRORLATCH_STAGING/own/.~tmp~"');
+    await lock('--', 'true');
+  });
+
+  test('does not go with gate open alone, so that the next sync goes on from it', async () => {
+    const one = await killed(await mirror('remains kept'));
+    await runForJson(['gate', 'open', one.root]);
+    expect(remainsIn(one.tree())).toContain('.~tmp~/big');
+  });
+
+  test('stays if the last sync was told that such names are content', async () => {
+    const one = await mirror('remains are content');
+    one.change({ '.~tmp~/upstream': 'content', '.file.aB3dEf': 'content' });
+    await one.sync('--without', 'temp-excludes');
+    one.rewrite({ state: 'dirty', by: 'sync' });
+    await runForJson(['gate', 'open', '--clean', one.root]);
+    expect(readdirSync(one.tree('.~tmp~'))).toEqual(['upstream']);
+    expect(readFileSync(one.tree('.file.aB3dEf'), 'utf8')).toBe('content');
+  });
+
+  test('is no loss to a dry run, as it is none to the sync', async () => {
+    const one = await killed(await mirror('remains in a dry run'));
+    const plan = await runForJson(['sync', one.root, '--dry-run', '--json']);
+    expect(plan).toMatchObject({ refusal: null, plan: { deletedFiles: 0 } });
+    expect(await one.sync()).toMatchObject({ outcome: 'published' });
+  });
+
+  test('is not given back with an adopted directory', async () => {
+    const home = join(scratch.path, 'remains given back');
+    const directory = join(home, 'adopted');
+    const up = smallMirror({ home, root: `${directory}.mirror` });
+    cpSync(up.source, directory, { recursive: true, preserveTimestamps: true });
+    const words = ['init', '--adopt', directory, '--in-place', '--source', up.source];
+    await runProgram(words);
+    await killed(inPlaceMirror(up));
+    const result = await runProgram(['init', '--unadopt', directory]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(remainsIn(directory)).toEqual([]);
+  });
+});
+
 describe.concurrent('After a reboot,', () => {
   /** What a power cut may leave of a file: its size and time, but zeros as its content. */
   function zero(file: string): void {

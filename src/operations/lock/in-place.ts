@@ -1,10 +1,11 @@
 import { asMirrorlatchError, MirrorlatchError } from '../../errors.ts';
-import { behindGate, readGate } from '../../mirror/gate.ts';
+import { behindGate, isFilledByOthers, mayHaveRemains, readGate } from '../../mirror/gate.ts';
 import { publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { lossBetween } from '../../mirror/losses.ts';
 import { commandThatFills } from '../../mirror/obstacle.ts';
 import type { GateRecord } from '../../mirror/records.ts';
+import { removeRemains } from '../../mirror/remains.ts';
 import { forgetSizesBefore, sizesBefore } from '../../mirror/sizes-before.ts';
 import { ctimeNow } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
@@ -33,6 +34,7 @@ export async function fillInPlace(options: LockOptions, writer: Writer): Promise
   const gate = readGate(layout);
   if (!options.allowDirty) refuseUnfinished(layout, gate);
   const wasWhole = gate.state === 'open';
+  const hasRemains = mayHaveRemains(layout);
   writer.enter('closing');
   const closing = {
     by: 'lock',
@@ -43,6 +45,7 @@ export async function fillInPlace(options: LockOptions, writer: Writer): Promise
   };
   return behindGate(layout, lock, closing, async () => {
     makeTreeIfMissing(path);
+    if (hasRemains) await removeRemains(layout, writer.inherit);
     try {
       return await fill(options, writer, path, wasWhole);
     } finally {
@@ -60,13 +63,13 @@ function makeTreeIfMissing(path: string): void {
  * What a sync has left half written is a mix, whatever a command does to it. A command that failed is
  * made good by the next one that succeeds.
  */
-function refuseUnfinished(layout: Layout, { state, by }: GateRecord): void {
-  if (state !== 'dirty' || ['init', 'lock'].includes(by)) return;
+function refuseUnfinished(layout: Layout, gate: GateRecord): void {
+  if (gate.state !== 'dirty' || isFilledByOthers(gate)) return;
   throw new MirrorlatchError(
     'UNAVAILABLE',
     `${layout.root} is not whole: its last sync did not finish`,
     {
-      hint: `Finish it with: ${commandThatFills(layout, by)}. If the command itself makes the tree whole, add --allow-dirty.`,
+      hint: `Finish it with: ${commandThatFills(layout, gate.by)}. If the command itself makes the tree whole, add --allow-dirty.`,
     },
   );
 }

@@ -1,5 +1,6 @@
 import { asMirrorlatchError, type MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
+import { readGate } from '../../mirror/gate.ts';
 import { refuseOtherOwnersOptions } from '../../mirror/ownership.ts';
 import { checkRsync } from '../../mirror/preflight.ts';
 import type { Entry } from '../../rsync/itemize.ts';
@@ -39,6 +40,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const context = {
     ...work,
     base,
+    hasRemains: work.strategy === 'in-place' && readGate(layout).state !== 'open',
     waitsForUpdate: false,
     sparesExcluded: sparesExcluded(work, mirror),
     watched: Object.keys(policy.shrink.maxPercentIn),
