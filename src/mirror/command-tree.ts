@@ -1,6 +1,7 @@
 import { chmodSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ifThere, lstatIfThere, readTextIfThere, writeWhole } from '../system/files.ts';
+import { quoteForSh } from '../system/quote.ts';
 import {
   type CloneMethod,
   canReflink,
@@ -56,32 +57,86 @@ function recordOf(layout: Layout, id: string): string {
   return join(layout.staging, `.${id}.command.json`);
 }
 
+/** A tree that an earlier command left. */
+export interface LeftCommandTree extends CommandTree {
+  wasTakenBack: boolean;
+  obstacle: ResumeObstacle | undefined;
+}
+
+/** Why no command goes on from a tree that an earlier one left; the texts are for people. */
+export interface ResumeObstacle {
+  kind: 'restart' | 'other current';
+  why: string;
+  wayOut: string;
+}
+
 /**
- * The newest tree that an earlier command left and the next one can continue with. That needs both
- * the tree and its record, the same `current` as when the tree was made, and no restart since.
+ * The newest tree that an earlier command left, with its record. The next one can go on from it while
+ * `current` is the same as when the tree was made, and if there was no restart since.
  *
- * @param base the id that `current` names.
+ * @param current the id that `current` names.
  */
 export function leftCommandTree(
   layout: Layout,
-  base: string | undefined,
-): (CommandTree & { wasTakenBack: boolean }) | undefined {
+  current: string | undefined,
+): LeftCommandTree | undefined {
   return recordedIds(layout)
-    .map((id) => leftTree(layout, id, base))
+    .map((id) => leftTree(layout, id, current))
     .filter((tree) => tree !== undefined)
     .sort((a, b) => (ctimeOf(a.path) < ctimeOf(b.path) ? 1 : -1))[0];
 }
 
-function leftTree(layout: Layout, id: string, base: string | undefined) {
+function leftTree(
+  layout: Layout,
+  id: string,
+  current: string | undefined,
+): LeftCommandTree | undefined {
   const checked = checkCommandTree(parseJson(readTextIfThere(recordOf(layout, id))));
   if (!('record' in checked)) return undefined;
   const { record } = checked;
   // After a crash between the two renames of a publication, recovery moved it to where sync works.
   const wasTakenBack = !lstatIfThere(stagedCommandTree(layout, id))?.isDirectory();
   const path = wasTakenBack ? stagedTree(layout, id) : stagedCommandTree(layout, id);
-  const isGood = record.base === (base ?? null) && record.trusted === trustMark(layout);
-  if (!isGood || !lstatIfThere(path)?.isDirectory()) return undefined;
-  return { id, path, clone: record.clone, since: BigInt(record.since), wasTakenBack };
+  if (!lstatIfThere(path)?.isDirectory()) return undefined;
+  const { clone, since } = record;
+  const obstacle = obstacleOf(layout, record, path, current);
+  return { id, path, clone, since: BigInt(since), wasTakenBack, obstacle };
+}
+
+/**
+ * Finds what keeps a command from going on from a tree that an earlier one left.
+ *
+ * @param path of the tree, in staging.
+ * @param current the id that `current` names.
+ */
+export function resumeObstacle(
+  layout: Layout,
+  path: string,
+  current: string | undefined,
+): ResumeObstacle | undefined {
+  return leftTree(layout, commandTreeId(path), current)?.obstacle;
+}
+
+function obstacleOf(
+  layout: Layout,
+  { base, trusted }: CommandTreeRecord,
+  path: string,
+  current: string | undefined,
+): ResumeObstacle | undefined {
+  const copy = `copy what is of use from ${path}`;
+  if (trusted !== trustMark(layout)) {
+    const why = 'the machine was restarted since, so it may be torn';
+    return { kind: 'restart', why, wayOut: copy };
+  }
+  if (base === (current ?? null)) return undefined;
+  const now = current === undefined ? 'nothing is current now' : `current is now ${current}`;
+  const isThere = base !== null && lstatIfThere(layout.snapshot(base)) !== undefined;
+  const back = `mirrorlatch rollback ${quoteForSh(layout.root)} ${base}`;
+  return {
+    kind: 'other current',
+    why: `it was made from ${base ?? 'nothing'}, and ${now}`,
+    wayOut: isThere ? `to go on from it, go back first with: ${back}` : copy,
+  };
 }
 
 /**

@@ -4,6 +4,7 @@ import { ifAllowed, ifThere, lstatIfThere } from '../system/files.ts';
 import { mountOf } from '../system/mounts.ts';
 import { exclusivelyLocked } from '../system/proc.ts';
 import { divertedPath, halfAdopted, lostPath } from './adoption.ts';
+import { type ResumeObstacle, resumeObstacle } from './command-tree.ts';
 import { currentId, previousId } from './current.ts';
 import { discardedNames } from './discard.ts';
 import { type KeptClone, keptClones, type MountedClone, mountedClones } from './earlier-clones.ts';
@@ -27,8 +28,8 @@ import { findLeftovers, type Leftovers } from './staging.ts';
 export type Finding =
   /** A tree of a sync that was killed, or failed. The next sync continues with it. */
   | { kind: 'unfinished-tree'; path: string }
-  /** A tree that a command of `lock` worked on. `lock --resume` goes on from it. */
-  | { kind: 'unfinished-command'; path: string }
+  /** A tree that a command of `lock` worked on. `lock --resume` goes on from it if nothing prevents that. */
+  | { kind: 'unfinished-command'; path: string; obstacle: ResumeObstacle | null }
   | { kind: 'unfinished-clone'; path: string }
   /** A tree that was renamed into `snapshots`, but `current` never named it. */
   | { kind: 'unpublished-snapshot'; id: string }
@@ -151,7 +152,10 @@ export function survey(layout: Layout): Finding[] {
   const { trees, clones, foreign, commands } =
     ifAllowed(() => findLeftovers(layout)) ?? noLeftovers;
   for (const path of [...trees, ...foreign]) findings.push({ kind: 'unfinished-tree', path });
-  for (const path of commands) findings.push({ kind: 'unfinished-command', path });
+  for (const path of commands) {
+    const obstacle = resumeObstacle(layout, path, currentId(layout)) ?? null;
+    findings.push({ kind: 'unfinished-command', path, obstacle });
+  }
   for (const path of clones) findings.push({ kind: 'unfinished-clone', path });
   for (const name of ifAllowed(() => discardedNames(layout)) ?? []) {
     findings.push({ kind: 'unfinished-removal', path: join(layout.trash, name) });

@@ -167,6 +167,9 @@ describe.concurrent('I8: nothing is published', () => {
     const result = await lock(mirror, [], 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3');
     expect(result.exitCode, transcript(result)).toBe(3);
     expect(result.stderr).toMatch(/sh ended with 3; nothing was published\. Its tree is kept/);
+    const lookFirst =
+      'or if you have looked at it and know that it is whole, publish it with: mirrorlatch';
+    expect(result.stderr.replaceAll(/\s+/g, ' ')).toContain(lookFirst);
     expect(mirror.linked('current')).toBe('first');
     expect(lastOf(mirror.root)).toMatchObject({ event: 'failed', message: 'sh ended with 3' });
     const status = await runProgram(['status', mirror.root]);
@@ -193,15 +196,33 @@ describe.concurrent('I8: nothing is published', () => {
     expectFailure(await lock(mirror, ['--empty', '--resume'], list), 125, /contradict each other/);
   });
 
-  test('if the command fails, and its tree is dropped after another publication or a reboot', async () => {
+  test('if the command fails, and its tree is kept for a rollback when another snapshot is current', async () => {
+    const mirror = await oneSnapshot(home('rolled back'));
+    await mirror.publish('second', { file: 'second' });
+    await lock(mirror, [], 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3');
+    await runProgram(['rollback', mirror.root]);
+
+    const why = 'it was made from second, and current is now first';
+    const back = ['rollback', mirror.root, 'second'];
+    const wayOut = `to go on from it, go back first with: mirrorlatch rollback '${mirror.root}' second\n`;
+    const status = await runProgram(['status', mirror.root]);
+    expect(status.stdout).toContain(`discards it, because ${why}; ${wayOut}`);
+    expect(status.stdout).not.toContain('lock --resume goes on');
+    const refused = await lock(mirror, ['--resume'], 'true');
+    expectFailure(refused, 125, /a command cannot go on from the tree that an earlier one left: /);
+    expect(refused.stderr).toContain(why);
+    expect(refused.stderr).toContain(`discards it; ${wayOut}`);
+
+    const returned = await runProgram(back);
+    expect(returned.exitCode, transcript(returned)).toBe(0);
+    await succeeds(mirror, ['--resume'], 'cat "$MIRRORLATCH_STAGING/half"');
+    expect(readFileSync(join(mirror.root, 'current', 'half'), 'utf8')).toBe('half\n');
+  });
+
+  test('if the command fails, and its tree is dropped after a reboot', async () => {
     const mirror = await oneSnapshot(home('since'));
     const fails = 'echo half >"$MIRRORLATCH_STAGING/half"; exit 3';
     const list = 'ls "$MIRRORLATCH_STAGING"; exit 4';
-    await mirror.publish('second', { file: 'second' });
-    await lock(mirror, [], fails);
-    await runProgram(['rollback', mirror.root]);
-    expect((await lock(mirror, ['--resume'], list)).stdout).toBe('below\nfile\n');
-
     await lock(mirror, [], fails);
     const [record = ''] = readdirSync(mirror.state('staging')).filter((name) =>
       name.endsWith('.command.json'),
@@ -209,7 +230,11 @@ describe.concurrent('I8: nothing is published', () => {
     const path = mirror.state('staging', record);
     const written = JSON.parse(readFileSync(path, 'utf8'));
     writeFileSync(path, JSON.stringify({ ...written, trusted: `another boot ${written.trusted}` }));
-    expect((await lock(mirror, ['--resume'], list)).stdout).toBe('below\nfile\n');
+    const status = await runProgram(['status', mirror.root]);
+    expect(status.stdout).toContain('discards it, because the machine was restarted since');
+    const fresh = await lock(mirror, ['--resume'], list);
+    expect(fresh.stdout).toBe('below\nfile\n');
+    expect(fresh.stderr).toMatch(/is discarded: \w+, because the machine was restarted since/);
   });
 
   test('if the command fails, and a sync does not continue with its tree', async () => {

@@ -126,8 +126,11 @@ function describeFinding(layout: Layout, finding: Finding, isOrphaned: boolean):
 function whatFollows(layout: Layout, finding: Finding, isOrphaned: boolean): string {
   if (finding.kind === 'diverted-adoption') return hintToLink(layout, finding.path);
   if (finding.kind === 'foreign-tree') return 'nothing changes or removes it';
-  if (finding.kind === 'unfinished-command')
-    return 'lock --resume goes on from it, and any other lock or sync discards it';
+  if (finding.kind === 'unfinished-command') {
+    return finding.obstacle === null
+      ? 'lock --resume goes on from it, and any other lock or sync discards it'
+      : `the next lock or sync discards it, because ${finding.obstacle.why}; ${finding.obstacle.wayOut}`;
+  }
   if (finding.kind === 'unfinished-removal') return 'the next prune removes it, or says why not';
   if (finding.kind === 'failed-removal') return finding.why;
   if (finding.kind === 'kept-clone')

@@ -92,7 +92,7 @@ function failed(
   return {
     ...common,
     message: `${message}; nothing was published`,
-    hint: `Its tree is kept until the next lock or sync: ${tree}. Go on from it by the same command with --resume, or publish it as it is with: ${publishByHand(root)}`,
+    hint: `Its tree is kept until the next lock or sync: ${tree}. Go on from it by the same command with --resume, or if you have looked at it and know that it is whole, publish it with: ${publishByHand(root)}`,
   };
 }
 

@@ -1,8 +1,10 @@
+import { MirrorlatchError } from '../../errors.ts';
 import {
   type CommandTree,
   forgetCommandTree,
   leftCommandTree,
   makeCommandTree,
+  type ResumeObstacle,
 } from '../../mirror/command-tree.ts';
 import { stagedCommandTree } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
@@ -73,7 +75,9 @@ async function makeTree(
 ): Promise<CommandTree> {
   const { layout, inherit, signal, before } = writer;
   const found = leftCommandTree(layout, before);
-  const left = resume ? found : undefined;
+  const obstacle = found?.obstacle;
+  if (resume && obstacle?.kind === 'other current') throw notResumed(obstacle);
+  const left = resume && obstacle === undefined ? found : undefined;
   if (left !== undefined) {
     const tree = stagedCommandTree(layout, left.id);
     await refuseWhileWritten(
@@ -82,10 +86,11 @@ async function makeTree(
       'Wait until they have ended, or begin again without --resume.',
     );
     writer.notice(`going on from what an earlier command left: ${left.id}`);
+  } else if (found !== undefined) {
+    const why = resume && obstacle !== undefined ? `, because ${obstacle.why}` : '';
+    writer.notice(`what an earlier command left is discarded: ${found.id}${why}`);
   } else if (resume) {
     writer.notice('no command has left a tree to go on from: it begins again');
-  } else if (found !== undefined) {
-    writer.notice(`what an earlier command left is discarded: ${found.id}`);
   }
   if (left === undefined && before !== undefined && !empty) writer.enter('cloning');
   return makeCommandTree(layout, id, left, {
@@ -95,5 +100,13 @@ async function makeTree(
     inherit,
     signal,
     onRefused: (method, why) => writer.reportRefusedClone(method, why),
+  });
+}
+
+/** The tree stays: that another snapshot is current may be a slip, and it may be the only copy of much work. */
+function notResumed({ why, wayOut }: ResumeObstacle): MirrorlatchError {
+  const message = `a command cannot go on from the tree that an earlier one left: ${why}`;
+  return new MirrorlatchError('UNAVAILABLE', message, {
+    hint: `The tree is kept, and a lock without --resume, or a sync, discards it; ${wayOut}`,
   });
 }
