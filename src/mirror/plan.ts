@@ -129,6 +129,8 @@ export interface PlanRules {
   leavesOut: (entry: Entry) => LeftOutWhy | undefined;
   /** Whether a killed rsync has left an entry in the tree, which is no loss. */
   isRemains: (name: string) => boolean;
+  /** Directories below which rsync would delete nothing, although the new tree has nothing there. */
+  emptied: readonly string[];
   /** Whether to list what rsync would delete. */
   listsDeletions: boolean;
 }
@@ -146,6 +148,7 @@ export class Plan {
   readonly excluded: string[] = [];
   readonly #tree: string;
   readonly #rules: PlanRules;
+  readonly #emptied: Set<string>;
   readonly #leftOut = new LeftOutTally();
   readonly #totalsLeftOut = { files: 0, directories: 0, entries: 0, bytes: 0 };
   readonly #losses: LossCount;
@@ -159,6 +162,7 @@ export class Plan {
   constructor(tree: string, rules: PlanRules, watched: readonly string[]) {
     this.#tree = tree;
     this.#rules = rules;
+    this.#emptied = new Set(rules.emptied);
     this.figures.leftOut = this.#leftOut.list;
     this.#losses = new LossCount(watched);
     this.figures.lost = this.#losses.losses;
@@ -183,6 +187,9 @@ export class Plan {
     const { change, name, type, size } = entry;
     if (change === 'deleted') {
       this.deletions += 1;
+      for (const directory of this.#emptied) {
+        if (`${name}/`.startsWith(`${directory}/`)) this.#emptied.delete(directory);
+      }
       if (this.#rules.listsDeletions && !this.#rules.isRemains(name)) this.deletionList.push(name);
       return this.#remove(entry);
     }
@@ -212,6 +219,19 @@ export class Plan {
     if (!has(name) || (longer.length > 0 && name === shortest)) return undefined;
     const gone = { change: 'deleted', type: 'file', name, size: 0, modified: '' } as const;
     return this.#remove({ ...gone, isLeftOut: true });
+  }
+
+  /** @returns the removals that rsync would not make, once it has named the others. */
+  removeEmptied(): Entry[] {
+    return [...this.#emptied].flatMap((directory) => {
+      const path = bytePath(this.#tree, directory);
+      if (!lstatIfThere(path)?.isDirectory()) return [];
+      return readdirSync(path, { encoding: 'latin1' }).flatMap((entry) => {
+        const name = `${directory}/${entry}`;
+        const gone = { change: 'deleted', type: 'file', name, size: 0, modified: '' } as const;
+        return this.#remove({ ...gone, isLeftOut: true }) ?? [];
+      });
+    });
   }
 
   #remove(entry: Entry): Entry | undefined {

@@ -256,6 +256,28 @@ test.skipIf(!mayMount)('I15: what -x leaves out of a local source is named', asy
   expect(publishedIn(mirror)).toEqual(['below/file', 'file', 'same/file']);
 });
 
+test.skipIf(!mayMount)(
+  'I15: what the mirror has where a disk is mounted in the source now counts as deleted under -x',
+  async () => {
+    const mirror = await oneSnapshot(homeOf('mounted later'));
+    mirror.change({ 'pool/a': 'x', 'pool/below/b': 'x', 'dropped/c': 'x' });
+    await runForJson(['sync', mirror.root]);
+    for (const name of ['pool', 'dropped']) {
+      const mounted = join(mirror.source, name);
+      execaSync('mount', ['-t', 'tmpfs', 'tmpfs', mounted]);
+      onTestFinished(() => void execaSync('umount', [mounted]));
+    }
+    const limits = ['--max-shrink', '100', '--max-shrink', 'pool=10'];
+    const rules = ['--', '-x', '--exclude=/dropped/'];
+    expectFailure(await sync(mirror, ...limits, ...rules), 65, /"pool" in the source has shrunk/);
+    const dryRun = await runForJson(['sync', mirror.root, '--dry-run', ...rules]);
+    expect(dryRun).toMatchObject({ plan: { deletedFiles: 3, lost: { '': { files: 3 } } } });
+    const synced = await runForJson(['sync', mirror.root, '--allow-shrink', ...rules]);
+    expect(synced).toMatchObject({ outcome: 'published', plan: { deletedFiles: 3 } });
+    expect(publishedIn(mirror)).toEqual(['below/file', 'file']);
+  },
+);
+
 test('I15: a first sync leaves out what a list of patterns of the user would bring back', async () => {
   const mirror = smallMirror({ home: homeOf('cleared rules') });
   mirror.change({ '.deb.aB1cde': 'half' });

@@ -9,6 +9,7 @@ import { Plan } from '../../mirror/plan.ts';
 import { planArguments, type Transfer } from '../../rsync/arguments.ts';
 import type { Ending } from '../../rsync/failure.ts';
 import type { Entry, LeftOutEntry } from '../../rsync/itemize.ts';
+import { leftOutMountPoints } from '../../rsync/other-filesystems.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { isUpdateMark, mayBeRemains, UPDATE_MARK } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
@@ -44,6 +45,9 @@ export async function makePlan<Listener extends EntryListener>(
     keeps: keepsOf(context, target),
     leavesOut: leavesOutOf(transfer),
     isRemains: context.hasRemains ? mayBeRemains : () => false,
+    // In place, what is there stays, as rsync has it.
+    emptied:
+      context.strategy === 'in-place' ? [] : leftOutMountPoints(transfer.source, transfer.options),
     listsDeletions: context.sparesExcluded,
   };
   const keeps = context.strategy === 'in-place' || excluded === 'kept';
@@ -60,7 +64,10 @@ export async function makePlan<Listener extends EntryListener>(
         listenTo(plan.add(entry));
       },
       onLeftOut: (entry: LeftOutEntry) => listenTo(plan.leaveOut(entry)),
-      close: () => listener.close(),
+      close: () => {
+        plan.removeEmptied().forEach(listenTo);
+        listener.close();
+      },
       judge: (): Ending =>
         plan.isUpdating && context.waitsForUpdate ? sourceIsUpdated(transfer) : { kind: 'clean' },
       plan,

@@ -135,7 +135,8 @@ export function planWork(
   for (const contradiction of joined.contradictions) onNotice(contradiction);
   const { args, needsWholePass: wholeFor } = parseRsyncOptions(joined.args);
   for (const path of leftOutFilesystems(source, args)) {
-    onNotice(`left out what is mounted at ${printable(path)}: another filesystem (-x)`);
+    const stays = limits.isInPlace ? '; what the tree has there stays' : '';
+    onNotice(`left out what is mounted at ${printable(path)}: another filesystem (-x)${stays}`);
   }
   const without = new Set(options.without);
   if (!keepsNanoseconds(layout)) without.add('nanoseconds');
