@@ -136,7 +136,7 @@ async function whyKept(
     return `${now} was served before, and stays: the snapshot ${id} is gone, without which nobody knows what was put into it. Move it away with: ${commandToMoveAway(layout, now)}`;
   }
   const verb = added.length === 1 ? 'was' : 'were';
-  return `${now} was served before, and stays: ${describeAdded(added)} in it ${verb} not put there by the mirror. Move that elsewhere, and the next sync removes the rest`;
+  return `${now} was served before, and stays: ${describeAdded(added)} in it ${verb} not put there by the mirror. Move that elsewhere, and the next sync removes the rest, for which the snapshot ${id} is kept`;
 }
 
 function isThere(layout: Layout, id: string): boolean {

@@ -1,3 +1,4 @@
+import { printable } from './names.ts';
 import type { RetentionPolicy } from './policy.ts';
 import type { SnapshotTimes } from './snapshot-times.ts';
 
@@ -5,8 +6,8 @@ export interface DatedSnapshot extends SnapshotTimes {
   id: string;
   isCurrent: boolean;
   isPrevious: boolean;
-  /** The directory of --serve-at, or an earlier clone of it that is left, was made of it. */
-  isServed: boolean;
+  /** The directory of --serve-at and the earlier clones that are left, if they were made of it; paths. */
+  clones: readonly string[];
 }
 
 export interface RetentionDecision {
@@ -27,11 +28,11 @@ export function applyRetention(
   now: number,
 ): RetentionDecision[] {
   const last = new Set(snapshots.slice(-keepLast).map(({ id }) => id));
-  return snapshots.map(({ id, isCurrent, isPrevious, isServed, publishedAt, supersededAt }) => {
+  return snapshots.map(({ id, isCurrent, isPrevious, clones, publishedAt, supersededAt }) => {
     const reasons: string[] = [];
     if (isCurrent) reasons.push('is current');
     if (isPrevious) reasons.push('is previous');
-    if (isServed) reasons.push('is what the served directory was made of');
+    for (const path of clones) reasons.push(`is what ${printable(path)} was made of`);
     if (last.has(id))
       reasons.push(keepLast === 1 ? 'is the newest' : `is one of the newest ${keepLast}`);
     if (isRecent(publishedAt, keepWithinMs, now)) reasons.push('was published recently');

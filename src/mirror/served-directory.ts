@@ -81,6 +81,14 @@ export function markServed(layout: Layout, path: string): void {
   symlinkSync(layout.root, servedMark(path));
 }
 
+/** That of a mirror that was moved leads nowhere. What is not ours and has its name stays. */
+function renewMark(layout: Layout, path: string): void {
+  const mark = lstatIfThere(servedMark(path));
+  if (mark !== undefined && !mark.isSymbolicLink()) return;
+  const root = mirrorThatServes(path)?.root;
+  if (root === undefined || realPathToBe(root) !== layout.root) markServed(layout, path);
+}
+
 /**
  * Leaves a directory that was served as it is, and no longer makes it known as a part of the mirror. The
  * settings come first: a writer that is at work then leaves it alone, too.
@@ -154,6 +162,7 @@ export async function serveDirectory(
 ): Promise<string[]> {
   const kept = await forgetUnused(layout, graceMs, signal);
   const wanted = placeToServe(layout);
+  if (wanted !== undefined) renewMark(layout, wanted);
   if (wanted === undefined || isServed(layout, wanted, id)) return kept;
   const inherit = [lock.descriptor];
   const fresh = stagedClone(layout, id + SERVED);
@@ -245,16 +254,15 @@ export function describeServed({ path, id, isLost, isUnseen }: ServedDirectory):
   return id === null ? `${path}, which the next sync fills` : `${path}, a clone of ${id}`;
 }
 
-/**
- * The snapshots of which the served directory and the earlier clones of it are clones. What was added to
- * those is known by them.
- */
-export function servedIds(layout: Layout): Set<string> {
+/** The served directory and the earlier clones of it, each with the snapshot by which is known what was added. */
+export function servedClones(layout: Layout): { path: string; id: string }[] {
   const served = servedDirectory(layout);
+  const { path = '', id = null, isUnseen = false } = served ?? {};
   // Of one that is out of sight, nobody knows which of those that the mirror put there it is.
-  const possible = served?.isUnseen ? Object.values(known(layout, served.path)) : [served?.id];
-  const ids = [...possible, ...earlierClones(layout).map(({ id }) => id)];
-  return new Set(ids.filter((id) => typeof id === 'string'));
+  const possible = isUnseen ? Object.values(known(layout, path)) : [id];
+  return [...possible.map((one) => ({ path, id: one })), ...earlierClones(layout)].flatMap(
+    (clone) => (typeof clone.id === 'string' ? [{ path: clone.path, id: clone.id }] : []),
+  );
 }
 
 /**

@@ -38,7 +38,13 @@ import { quoteForSh } from '../system/quote.ts';
 import { createMirror } from '../writer/create.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withWriter } from '../writer/session.ts';
-import { checkAdoptable, notAdoptable, realPathOf, refuseNoTree } from './adoptable.ts';
+import {
+  checkAdoptable,
+  notAdoptable,
+  realPathOf,
+  refuseNamesOutside,
+  refuseNoTree,
+} from './adoptable.ts';
 import { refuseUnfitOptions } from './init.ts';
 
 export interface UnadoptOptions {
@@ -106,6 +112,7 @@ async function takeOrFinish(
     return finishAdoption(found, directory, options);
   }
   await checkAdoptable(directory, root);
+  if (options.mode === 'in-place') await refuseNamesOutside(directory);
   if (found !== undefined) {
     const { layout, settings } = found;
     refuseOtherMirror(layout, settings, currentId(layout), options.mode, directory);

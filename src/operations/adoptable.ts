@@ -3,11 +3,12 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { layoutOf } from '../mirror/layout.ts';
 import { describeProcesses } from '../mirror/lock-state.ts';
+import { printable } from '../mirror/names.ts';
 import { mirrorAround } from '../mirror/open.ts';
 import { attachmentsOf, describeAttachments } from '../system/attachments.ts';
 import { ifThere, lstatIfThere, nearestDirectory, readlinkIfThere } from '../system/files.ts';
 import { areOnOneMount, mountOf, refuseMountsWithin } from '../system/mounts.ts';
-import { writersByOtherNames } from '../system/other-names.ts';
+import { namesOutside, writersByOtherNames } from '../system/other-names.ts';
 import { mayWriteBy, type ProcessPath, pathsInUse, processName } from '../system/proc.ts';
 import { runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -58,6 +59,23 @@ function refuseUnreadable(directory: string): void {
       },
     );
   }
+}
+
+/**
+ * I2: a sync in place changes modes and times, and some options content, of a file under all of its names,
+ * which may lie in a snapshot of another mirror.
+ *
+ * @throws MirrorlatchError USAGE when files of the directory have names outside of it.
+ */
+export async function refuseNamesOutside(directory: string): Promise<void> {
+  const found = await namesOutside(directory);
+  if (found === undefined) return;
+  const from = quoteForSh(mountOf(directory)?.mountPoint ?? '/');
+  throw notAdoptable(
+    directory,
+    `a sync in place would change files elsewhere, maybe of a snapshot: ${found.count} of its files, such as ${printable(found.path)}, have names outside of it`,
+    `Leave out --in-place, or remove those names first, such as the rest of a mirror that was made of the directory before. Find them with: find ${from} -xdev -samefile ${quoteForSh(found.path)}`,
+  );
 }
 
 /**

@@ -38,6 +38,27 @@ export async function writersByOtherNames(tree: string): Promise<FileWriter[]> {
   });
 }
 
+/**
+ * How many files (all but directories) of a tree have names outside of it, and a path of one of them;
+ * undefined if none has.
+ *
+ * @param tree absolute, without symlinks.
+ */
+export async function namesOutside(
+  tree: string,
+): Promise<{ count: number; path: string } | undefined> {
+  const linked = [tree, '!', '-type', 'd', '-links', '+1'];
+  const { stdout } = await runProgram('find', [...linked, '-printf', String.raw`%D:%i %n\n`]);
+  const inside = new Map<string, number>();
+  for (const line of stdout.split('\n')) inside.set(line, (inside.get(line) ?? 0) + 1);
+  const outside = [...inside].filter(([line, count]) => count < Number(line.split(' ')[1]));
+  const [first] = outside;
+  if (first === undefined) return undefined;
+  const inode = /:(\d+) /.exec(first[0])?.[1] ?? '';
+  const named = await runProgram('find', [...linked, '-inum', inode, '-print0', '-quit']);
+  return { count: outside.length, path: named.stdout.replace(/\0$/, '') };
+}
+
 interface Suspect {
   pid: number;
   inode: bigint;

@@ -9,7 +9,7 @@ import { removeOldLogs } from '../mirror/logs.ts';
 import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
-import { servedIds } from '../mirror/served-directory.ts';
+import { servedClones } from '../mirror/served-directory.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
 import {
   isOfPerson,
@@ -133,7 +133,7 @@ export function choosePrunable(
   when: When = 'at the end',
 ): PruneResult {
   const now = Date.now();
-  const isNot = { isCurrent: false, isPrevious: false, isServed: false };
+  const isNot = { isCurrent: false, isPrevious: false, clones: [] };
   const coming = { ...isNot, publishedAt: now, supersededAt: now };
   const decisions = applyRetention(
     [...datedSnapshots(layout), ...(when === 'one is coming' ? [{ id: COMING, ...coming }] : [])],
@@ -179,7 +179,7 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
   const history = unrecorded === undefined ? recorded : [...recorded, unrecorded];
   const current = currentId(layout);
   const previous = lostPrevious(layout, history) ?? previousId(layout);
-  const served = servedIds(layout);
+  const served = servedClones(layout);
   const isForeign = isOfPerson(layout, history);
   const isUnpublished = neverCurrent(layout, history);
   const ids = snapshotIds(layout).filter((id) => !isForeign(id) && !isUnpublished(id));
@@ -189,7 +189,7 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
     id,
     isCurrent: id === current,
     isPrevious: id === previous,
-    isServed: served.has(id),
+    clones: served.filter((clone) => clone.id === id).map(({ path }) => path),
     ...timesOf(id),
   }));
 }

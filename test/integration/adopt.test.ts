@@ -3,6 +3,7 @@ import {
   chownSync,
   cpSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -344,6 +345,30 @@ test('an empty directory is adopted with a warning, because a disk may not be mo
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stderr).toMatch(`warning: ${directory} is empty`);
   expect(result.stdout).not.toMatch('already adopted');
+});
+
+test('I2: what shares files with snapshots of another mirror is not adopted in place, until those are gone', async () => {
+  const one = makeDirectory();
+  await runForJson(['init', '--adopt', one.directory, '--source', one.source]);
+  for (const content of ['third', 'fourth']) {
+    writeFileSync(join(one.source, 'file'), content);
+    await runForJson(['sync', one.root]);
+  }
+  await runForJson(['init', '--unadopt', one.directory]);
+  linkSync(join(one.directory, 'file'), join(one.directory, 'its other name'));
+  const place = join(one.home, 'in place');
+  const words = ['init', place, '--in-place', '--adopt', one.directory];
+  expectFailure(
+    await runProgram(words),
+    64,
+    /: 2 of its files, such as \S+\/known\/below\/\S*file, have names outside of it$/m,
+    /: find \S+ -xdev -samefile \S+$/m,
+  );
+  expect(lstatSync(one.directory).isDirectory()).toBe(true);
+  expect(existsSync(place)).toBe(false);
+  rmSync(one.root, { recursive: true });
+  await runForJson(words);
+  expect(lstatSync(one.directory).isSymbolicLink()).toBe(true);
 });
 
 test('a part of a mirror is not adopted', async () => {

@@ -204,6 +204,8 @@ describe('A served directory', () => {
     await writer;
     await expectKept(mirror, 'note');
     await expectKept(mirror, 'note');
+    const { stdout } = await runProgram(['prune', mirror.root, '--dry-run', ...rules]);
+    expect(stdout).toMatch(/second .*is what \S+\/superseded\/second\+\S+\.kept was made of/);
     await expectGoneWithout(mirror, 'note');
     expect(readFileSync(join(mirror.home, 'note'), 'utf8')).toBe('precious\n');
     expect(mirror.read()).toBe('fifth');
@@ -359,6 +361,31 @@ describe('A served directory', () => {
     mirror.change({ file: 'fourth' });
     await runForJson(['sync', moved]);
     expect(mirror.read()).toBe('fourth');
+  });
+
+  test('is known as a part of its mirror again once that was moved and synced, or its mark was removed', async () => {
+    const mirror = await serving();
+    const moved = join(mirror.home, 'moved');
+    renameSync(mirror.root, moved);
+    const mark = join(mirror.home, '.www.mirrorlatch-serves');
+    for (const remove of [() => {}, () => rmSync(mark)]) {
+      remove();
+      expect(await runForJson(['sync', moved])).toMatchObject({ outcome: 'unchanged' });
+      expect(readlinkSync(mark)).toBe(moved);
+      for (const words of [[join(mirror.www, 'x')], ['z', '--serve-at', join(mirror.www, 'sub')]])
+        expectFailure(
+          await runProgram(['init', ...words]),
+          64,
+          /a part of the mirror \S+\/moved$/m,
+        );
+      const status = await runProgram(['status', mirror.www]);
+      expectFailure(
+        status,
+        66,
+        /no mirror/,
+        /Name the mirror itself: mirrorlatch status \S+\/moved$/m,
+      );
+    }
   });
 
   test('is remembered by its real path', async () => {

@@ -14,7 +14,7 @@ function chain(publishedAt: readonly number[]): DatedSnapshot[] {
       id: `s${String(at).padStart(3, '0')}`,
       isCurrent: at === publishedAt.length - 1,
       isPrevious: at === publishedAt.length - 2,
-      isServed: false,
+      clones: [],
       publishedAt: time,
       supersededAt: next ?? time,
     };
