@@ -14,7 +14,7 @@ import {
 import { quoteForSh } from '../system/quote.ts';
 import { type Layout, LIVE } from './layout.ts';
 import { printable } from './names.ts';
-import { isPinnedTo } from './pins.ts';
+import { isPinnedAround, isPinnedTo } from './pins.ts';
 import type { DrainPolicy } from './policy.ts';
 
 export interface DrainOptions {
@@ -46,7 +46,8 @@ export class Drain {
 
   /**
    * @returns a descriptor whose lock keeps new readers out until it is closed, if the lock can be had.
-   * @throws MirrorlatchError BUSY when readers are still inside at the end.
+   * @throws MirrorlatchError BUSY when readers are still inside at the end, and at once when the guard around
+   *   this process is among them.
    */
   async guardedReaders(): Promise<number> {
     const path = this.#layout.lease(LIVE);
@@ -65,6 +66,7 @@ export class Drain {
         const inside = processesWithOpenFile(path, descriptor).filter(
           (pid) => !strangers.includes(pid),
         );
+        this.#refuseInsideGuard(inside);
         return isExclusive && inside.length === 0
           ? undefined
           : inside.flatMap((pid) => nameOf(pid));
@@ -74,6 +76,16 @@ export class Drain {
       closeSync(descriptor);
       throw error;
     }
+  }
+
+  #refuseInsideGuard(inside: readonly number[]): void {
+    const { root } = this.#layout;
+    if (this.#options.drain.afterDrain === 'go-on' || !isPinnedAround(root, inside)) return;
+    throw new MirrorlatchError(
+      'BUSY',
+      `${root} cannot be written: this runs inside a guard of that mirror, and would wait for itself`,
+      { hint: 'Run it outside of mirrorlatch run and of shells that it opened.' },
+    );
   }
 
   /** @throws MirrorlatchError BUSY when processes are still inside at the end. */

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { oneOfEachKind, runGuarded } from '../../support/guards.ts';
+import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { mayMount } from '../../support/privilege.ts';
 import { transcript } from '../../support/program.ts';
 import { launcher } from '../../support/project.ts';
@@ -38,5 +40,35 @@ test.skipIf(!mayMount)(
     }
     const locked = [launcher, 'lock', mirror.root, '--', 'true'];
     expect((await runGuarded(run, mirror.root, locked)).exitCode).toBe(125);
+  },
+);
+
+const inPlace = mirrorsInPlace();
+
+test.each(oneOfEachKind)(
+  'inside a cwd pin, what would wait for that pin ends at once, and leaves the gate open: $name',
+  async (guard) => {
+    const one = await inPlace();
+    one.change({ file: 'changed' });
+    const write = ['timeout', '20', launcher, 'sync', one.root];
+    for (const [command, options] of [
+      [write.slice(2), []],
+      [write, []],
+      [['timeout', '20', launcher, 'lock', one.root, '--', 'true'], []],
+      [write, ['--release-on-exit']],
+    ] as const) {
+      const refused = await runGuarded(guard, one.root, command, {
+        options: ['--pin', 'cwd', ...options],
+      });
+      expectFailure(
+        refused,
+        75,
+        /cannot be written: this runs inside a guard of that mirror, and would wait for itself/,
+        /outside of mirrorlatch run/,
+      );
+      expect(one.record().state).toBe('open');
+    }
+    await one.sync();
+    expect((await one.read()).stdout).toBe('changed');
   },
 );
