@@ -33,11 +33,23 @@ export function refuseOtherOwnersOptions(layout: Layout): void {
   refuseOwnersExcept(layout, [0n]);
 }
 
-function refuseOwnersExcept({ root, state }: Layout, trusted: readonly bigint[]): void {
+function refuseOwnersExcept(layout: Layout, trusted: readonly bigint[]): void {
+  const { root, state } = layout;
   refuseOtherThanDirectory(state);
+  const found = lstatIfThere(state);
+  if (found === undefined) return;
+  if (!trusted.includes(found.uid)) refuseOwner(root, state, Number(found.uid));
+  refuseUnsafeRoot(layout);
+}
+
+/**
+ * Refuses a mirror of which others could exchange what lies in ROOT.
+ *
+ * @throws MirrorlatchError PERMISSION
+ */
+export function refuseUnsafeRoot({ root, state }: Layout): void {
   const [ofState, ofRoot] = [lstatIfThere(state), lstatIfThere(root)];
   if (ofState === undefined || ofRoot === undefined) return;
-  if (!trusted.includes(ofState.uid)) refuseOwner(root, state, Number(ofState.uid));
   if (![0n, ofState.uid].includes(ofRoot.uid)) {
     const [owner, other] = [ofState, ofRoot].map(({ uid }) => userName(Number(uid)));
     throw new MirrorlatchError(

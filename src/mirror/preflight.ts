@@ -4,15 +4,24 @@ import { judgeEnding } from '../rsync/failure.ts';
 import { type OptionLimits, withoutFaultyOptions } from '../rsync/option-files.ts';
 import type { Source } from '../rsync/source.ts';
 import { ifThere, lstatIfThere, realPathToBe } from '../system/files.ts';
-import { areOnOneMount, type FreeSpace, isWithin, mountOf } from '../system/mounts.ts';
-import { openOwnFile } from '../system/own-files.ts';
+import {
+  areOnOneMount,
+  type FreeSpace,
+  isWithin,
+  mountOf,
+  refuseMountsWithin,
+} from '../system/mounts.ts';
+import { openOwnFile, refuseOtherThanDirectory, refuseOtherThanFile } from '../system/own-files.ts';
 import { FIRST_INHERITED, runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { isShared } from '../system/shared-filesystem.ts';
 import type { MadeBy } from './clone.ts';
-import { type Layout, layoutOf } from './layout.ts';
+import { directoriesOf, type Layout, layoutOf } from './layout.ts';
 import { mirrorAround } from './open.ts';
+import { refuseUnsafeRoot } from './ownership.ts';
 import type { PlanFigures } from './plan.ts';
 import type { Settings } from './records.ts';
+import { refuseUnsealed } from './staging.ts';
 import { refuseTreesElsewhere } from './trees-elsewhere.ts';
 import { showBytes } from './units.ts';
 
@@ -140,6 +149,56 @@ export function refuseSplitMirror(layout: Layout): void {
       hint: `Keep all of it on one mount. Unmount with: umount ${mounted.map(quoteForSh).join(' ')}`,
     },
   );
+}
+
+/**
+ * Refuses a mirror that no writer may touch, whoever runs it. Looks only, so that `status` can foretell
+ * what a writer would find.
+ *
+ * @throws MirrorlatchError CONFIGURATION; PERMISSION when other users could exchange what is in ROOT.
+ */
+export function refuseUnfit(layout: Layout, mode: Settings['mode']): void {
+  refuseUnsafeRoot(layout);
+  refuseSplitMirror(layout);
+  const { state, staging, trash, superseded, history, kernelLock } = layout;
+  for (const directory of [state, ...directoriesOf(layout, mode), trash, superseded])
+    refuseOtherThanDirectory(directory);
+  for (const file of [history, kernelLock]) refuseOtherThanFile(file);
+  refuseUnsealed(layout);
+  refuseMountsWithin(staging, 'used');
+}
+
+/**
+ * Refuses a mirror that nobody can change, on any host. A filesystem that is mounted read-only here, but
+ * is writable, may be another container's or another host's.
+ *
+ * @throws MirrorlatchError PERMISSION
+ */
+export function refuseUnchangeable(layout: Layout, mode: Settings['mode']): void {
+  const { root, state, staging, history } = layout;
+  const mount = mountOf(state);
+  if (mount?.options.includes('ro') && !isShared(state)) {
+    throw new MirrorlatchError('PERMISSION', `the filesystem of ${root} is read-only`, {
+      hint: `See why with: dmesg. Then: mount -o remount,rw ${quoteForSh(mount.mountPoint)}`,
+    });
+  }
+  const flipped = mode === 'in-place' ? [] : [root];
+  const changed = [...flipped, state, staging, history, ...directoriesOf(layout, mode)];
+  const immutable = changed.find(isImmutable);
+  if (immutable === undefined) return;
+  throw new MirrorlatchError('PERMISSION', `${immutable} is immutable`, {
+    hint: `As root, take that away with: chattr -i ${quoteForSh(immutable)}`,
+  });
+}
+
+/** To write to what is immutable, every user is refused with EPERM, and to all else, with EACCES. */
+function isImmutable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return false;
+  } catch (error) {
+    return errnoOf(error) === 'EPERM';
+  }
 }
 
 /**

@@ -3,7 +3,7 @@ import { closeSync, constants, copyFileSync, readdirSync, renameSync, rmSync } f
 import { basename, join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere, openNewFile } from '../system/files.ts';
-import { makeOwnDirectory } from '../system/own-files.ts';
+import { makeOwnDirectory, refuseOtherThanDirectory } from '../system/own-files.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { bytePath } from './byte-path.ts';
 import type { Layout } from './layout.ts';
@@ -57,17 +57,17 @@ export function commandTreeId(path: string): string {
  */
 export function sealStaging(layout: Layout): void {
   makeOwnDirectory(layout.staging, 0o700);
-  const found = lstatIfThere(layout.staging);
-  if (!found?.isDirectory() || (found.mode & 0o077n) !== 0n) {
-    throw new MirrorlatchError(
-      'CONFIGURATION',
-      `${layout.staging} must be a directory of mode 0700`,
-      {
-        hint: `Other users could read half-finished trees. Seal it with: chmod 0700 ${quoteForSh(layout.staging)}`,
-      },
-    );
-  }
+  refuseUnsealed(layout);
   makeOwnDirectory(layout.partial, 0o700);
+}
+
+/** @throws MirrorlatchError CONFIGURATION when other users can enter the staging directory. */
+export function refuseUnsealed({ staging }: Layout): void {
+  refuseOtherThanDirectory(staging);
+  if (((lstatIfThere(staging)?.mode ?? 0n) & 0o077n) === 0n) return;
+  throw new MirrorlatchError('CONFIGURATION', `${staging} must be a directory of mode 0700`, {
+    hint: `Other users could read half-finished trees. Seal it with: chmod 0700 ${quoteForSh(staging)}`,
+  });
 }
 
 /** Finds the trees that earlier syncs and commands left in staging. */

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { asMirrorlatchError } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import {
   type HistoryEntry,
@@ -12,6 +13,7 @@ import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.
 import { openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
 import type { RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
+import { refuseUnchangeable, refuseUnfit } from '../mirror/preflight.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import type { LeftOutRecord, Settings } from '../mirror/records.ts';
 import {
@@ -22,6 +24,7 @@ import {
 import { rememberedBy } from '../mirror/settings.ts';
 import { type Finding, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
 import { modeIfClosed } from '../mirror/tree-mode.ts';
+import { ifAllowed } from '../system/files.ts';
 import { policyOf } from '../writer/policy.ts';
 import { keptByRules } from '../writer/pruning.ts';
 
@@ -145,6 +148,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
     ...(isStale ? ['it is stale'] : []),
     ...(state.kind === 'free' || (isBusy && !isLeft) ? [] : ['the holder of the lock is dead']),
+    ...(isBusy || isInsideGuard ? [] : whyNoWriterCan(layout, settings)),
     ...problemsOf(findings, lastSync),
     ...(served && !isBusy && !isInsideGuard ? problemsOfServed(layout, served, current) : []),
   ];
@@ -179,6 +183,19 @@ function filledBy(history: readonly HistoryEntry[], id: string): string | null {
   const { source, strategy } = publicationOf(history, id) ?? {};
   if (source === undefined || strategy === undefined) return null;
   return strategy === 'command' ? `filled by lock, command ${source}` : `pushed from ${source}`;
+}
+
+/** A writer that is refused before its work cannot put that on record. */
+function whyNoWriterCan(layout: Layout, { mode }: Settings): string[] {
+  try {
+    ifAllowed(() => {
+      refuseUnfit(layout, mode);
+      refuseUnchangeable(layout, mode);
+    });
+    return [];
+  } catch (error) {
+    return [asMirrorlatchError(error, 'no sync can begin').message];
+  }
 }
 
 /** A sync that failed has been named already, and what it left goes with it. */

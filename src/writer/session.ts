@@ -7,7 +7,7 @@ import { isAbandoned } from '../mirror/obstacle.ts';
 import { refuseOtherOwner } from '../mirror/ownership.ts';
 import { refuseInsideGuard } from '../mirror/pins.ts';
 import { DEFAULT_LOCK, type Given, type LockPolicy, withDefaults } from '../mirror/policy.ts';
-import { refuseSplitMirror } from '../mirror/preflight.ts';
+import { refuseSplitMirror, refuseUnfit } from '../mirror/preflight.ts';
 import { recover } from '../mirror/recovery.ts';
 import { fillReserve, spendReserve } from '../mirror/reserve.ts';
 import { mirrorIsGone, readSettings } from '../mirror/settings.ts';
@@ -16,7 +16,6 @@ import type { Finding } from '../mirror/survey.ts';
 import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { placeReader } from '../reader/script.ts';
-import { refuseMountsWithin } from '../system/mounts.ts';
 import type { OnEvent } from './events.ts';
 import { type PolicyOptions, policyOf } from './policy.ts';
 import { type PruneResult, pruneQuietly } from './pruning.ts';
@@ -159,9 +158,8 @@ async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
   // Not those from before the lock: another process may have changed them during the wait.
   const settings = readSettings(layout);
   if (settings === undefined) throw mirrorIsGone(layout);
-  refuseSplitMirror(layout);
+  refuseUnfit(layout, settings.mode);
   sealStaging(layout);
-  refuseMountsWithin(layout.staging, 'used');
   prepareHistory(layout);
   const recovered = await recover(layout, lock);
   if (!mayBeHalfAdopted) refuseHalfAdopted(layout);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   appendFileSync,
+  chmodSync,
   closeSync,
   copyFileSync,
   existsSync,
@@ -8,13 +9,16 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { execa } from 'execa';
+import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { oneOfEachKind, runGuarded } from '../support/guards.ts';
+import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
 import { nobody } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
@@ -322,6 +326,55 @@ test('a sync that fails before it begins is on record, and a wrong command line 
   await mirror.sync();
   expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
 });
+
+test('status foretells what refuses every writer, although no sync can put that on record', async () => {
+  const mirror = await oneSnapshot();
+  const [snapshots, big] = [join(mirror.root, 'snapshots'), join(mirror.home, 'big')];
+  const isIll = async (why: RegExp) => {
+    const result = await runProgram(['status', mirror.root]);
+    expect(result.exitCode, transcript(result)).toBe(69);
+    expect(result.stdout).toMatch(why);
+  };
+  renameSync(snapshots, big);
+  symlinkSync(big, snapshots);
+  expect((await runProgram(['sync', mirror.root])).exitCode).toBe(78);
+  await isIll(
+    /^why .*snapshots is a symlink to .*, but all of a mirror has to lie in one directory/m,
+  );
+  rmSync(snapshots);
+  renameSync(big, snapshots);
+
+  chmodSync(mirror.state('staging'), 0o755);
+  await isIll(/^why .*staging must be a directory of mode 0700$/m);
+  chmodSync(mirror.state('staging'), 0o700);
+
+  chmodSync(mirror.root, 0o777);
+  await isIll(/^why .* is writable by every user, who could exchange what is in it$/m);
+  chmodSync(mirror.root, 0o755);
+  expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
+});
+
+test.skipIf(whyNoLoopFilesystem !== '')(
+  `status foretells that a sync cannot change what is immutable or on a filesystem that has become read-only${whyNoLoopFilesystem}`,
+  async () => {
+    const disk = await makeLoopFilesystem('ext4', { size: 16 * 1024 * 1024 });
+    onTestFinished(() => disk.remove());
+    const mirror = smallMirror({ root: join(disk.path, 'mirror') });
+    await mirror.publish('first', {});
+    const status = () => runProgram(['status', mirror.root]);
+    await execa('chattr', ['+i', mirror.state('history.jsonl')]);
+    const immutable = await status();
+    await execa('chattr', ['-i', mirror.state('history.jsonl')]);
+    expect(immutable.exitCode, transcript(immutable)).toBe(69);
+    expect(immutable.stdout).toMatch(/^why .*history.jsonl is immutable$/m);
+    expect((await status()).exitCode).toBe(0);
+
+    await execa('mount', ['-o', 'remount,ro', disk.path]);
+    const readOnly = await status();
+    expect(readOnly.exitCode, transcript(readOnly)).toBe(69);
+    expect(readOnly.stdout).toMatch(/^why .*the filesystem of \S+ is read-only$/m);
+  },
+);
 
 test('status says why a mirror needs attention when current is gone', async () => {
   const mirror = await oneSnapshot();
