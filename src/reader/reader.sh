@@ -504,8 +504,8 @@ ml_is_open() {
     [ "$ml_allow_dirty" = yes ]
     ;;
   *'"by":"person"'*)
-    ml_reason=${ml_gate#*'"reason":"'}
-    ml_why="$ml_root is closed by hand: ${ml_reason%%'","'*}"
+    ml_read_json "${ml_gate#*'"reason":"'}"
+    ml_why="$ml_root is closed by hand: $ml_text"
     return 1
     ;;
   *'"state":"clos'*)
@@ -521,6 +521,36 @@ ml_is_open() {
     return 1
     ;;
   esac
+}
+
+# ml_read_json TEXT: set ml_text to the JSON string that TEXT begins with, after the quotation mark.
+ml_read_json() {
+  ml_rest=$1 ml_text=''
+  while :; do
+    ml_part=${ml_rest%%[\"\\]*}
+    ml_text=$ml_text$ml_part ml_rest=${ml_rest#"$ml_part"}
+    ml_part=${ml_rest#??}
+    case $ml_rest in
+    \\[\"\\/]*)
+      ml_rest=${ml_rest#?}
+      ml_text=$ml_text${ml_rest%"$ml_part"}
+      ;;
+    \\[bfnrt]*) ml_append "${ml_rest%"$ml_part"}" ;;
+    \\u00[01][0-9a-f]*)
+      ml_part=${ml_part#????}
+      ml_rest=${ml_rest%"$ml_part"}
+      ml_append "\\$(printf '%03o' "0x${ml_rest#??}")"
+      ;;
+    \\?*) ml_text=$ml_text'?' ;;
+    *) break ;;
+    esac
+    ml_rest=$ml_part
+  done
+}
+
+# ml_append ESCAPE: append the character of an escape of printf(1) to ml_text. The dot keeps a newline.
+ml_append() {
+  ml_text=$ml_text$(printf "$1.") ml_text=${ml_text%.}
 }
 
 # ml_is_abandoned: true if the writer that closed the gate is dead. Either `mirrorlatch wait` has found that, or the
@@ -815,7 +845,7 @@ ml_inside() {
   shift 4
   ml_n=1
   while [ "$ml_n" -le "$ml_count" ]; do
-    eval "ml_id_$ml_n=\${2##*/} ml_remember_$ml_n=\$3"
+    eval "ml_root_$ml_n=\$1 ml_id_$ml_n=\${2##*/} ml_remember_$ml_n=\$3"
     ml_mount_alone "$1" "$2" ||
       ml_fail "$1 cannot be pinned in a mount namespace" 'Pin the working directory alone with: --pin cwd'
     shift 3
@@ -842,9 +872,27 @@ ml_start_in() {
     [ "$PWD" = "$1" ] || ml_enter "$1" || ml_fail "the snapshot $1 does not exist any more"
     export PWD
   else
-    CDPATH='' cd -- "$ml_pwd" 2>/dev/null ||
-      ml_fail "the working directory $ml_pwd does not exist in the pin" 'Start in another directory, or omit --chdir no.'
+    CDPATH='' cd -- "$ml_pwd" 2>/dev/null || ml_fail_for_directory
   fi
+}
+
+# ml_fail_for_directory: the command cannot start in ml_pwd, which may be in another snapshot, as it is after a publication.
+ml_fail_for_directory() {
+  ml_why="the working directory $ml_pwd does not exist in the pin"
+  ml_i=1
+  while [ "$ml_i" -le "$ml_count" ]; do
+    eval "ml_root=\$ml_root_$ml_i ml_id=\$ml_id_$ml_i"
+    ml_name=${ml_pwd#"$ml_root/snapshots/"} ml_name=${ml_name%%/*}
+    if [ "${ml_pwd#"$ml_root/snapshots/$ml_name"}" != "$ml_pwd" ] && [ "$ml_name" != "$ml_id" ]; then
+      ml_quote "$ml_root" --snapshot "$ml_name"
+      ml_snapshot_option=$ml_quoted
+      ml_quote "$ml_root/current"
+      ml_fail "$ml_why, which shows $ml_id: it is in the snapshot $ml_name" "Go to what is current: cd $ml_quoted" \
+        "Or open a shell in that snapshot: mirrorlatch run $ml_snapshot_option" "$ml_where"
+    fi
+    ml_i=$((ml_i + 1))
+  done
+  ml_fail "$ml_why" "Go to another directory. $ml_where"
 }
 
 # ml_look_up COMMAND PATH: set ml_file to the file that COMMAND means, or else to one of that name that cannot be
@@ -1198,7 +1246,8 @@ ml_read_served() {
   while read -r ml_line; do
     case $ml_line in
     '"serveAt": "'*)
-      ml_served=${ml_line#'"serveAt": "'} ml_served=${ml_served%\"*}
+      ml_read_json "${ml_line#'"serveAt": "'}"
+      ml_served=$ml_text
       return
       ;;
     esac
@@ -1394,6 +1443,7 @@ fi
 
 ml_oldpwd=${OLDPWD-} ml_limits='' ml_newline='
 '
+ml_where='An alias, a shim and --chdir no start the command where you are.'
 ml_read_lost $$
 if [ "${1-}" = --inside ]; then
   ml_close "$2"
@@ -1527,7 +1577,7 @@ ml_pwd=$PWD
 [ "$ml_pwd" -ef . ] || ml_pwd=''
 [ "$ml_chdir$ml_pwd" != no ] ||
   ml_fail 'the working directory was deleted, or something was mounted over it' \
-    'Start in another directory, or omit --chdir no.'
+    "Go to another directory. $ml_where"
 if [ -z "$ml_root_1" ]; then
   ml_self=$0
   # The dot keeps the newlines at the end of a name.

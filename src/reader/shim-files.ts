@@ -11,13 +11,15 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { mirrorAround } from '../mirror/open.ts';
+import type { Layout } from '../mirror/layout.ts';
+import { mirrorAround, mirrorWith } from '../mirror/open.ts';
 import {
   ifThere,
   lstatIfThere,
   makeDirectories,
   makeOpenDirectory,
   readTextIfThere,
+  realPathToBe,
   syncDirectory,
 } from '../system/files.ts';
 import { isShimFile } from '../system/own-program.ts';
@@ -51,8 +53,8 @@ export interface ShimsResult {
  */
 export function writeShims(options: WriteShimsOptions): ShimsResult {
   const directory = resolve(options.directory);
-  refusePartOfMirror(directory);
   const commands = [...new Set(options.commands)];
+  for (const command of commands) refuseInMirror(directory, mirrorWith(join(directory, command)));
   for (const command of commands) {
     checkShimName(command);
     refuseNeeded(command);
@@ -81,7 +83,8 @@ export function writeShims(options: WriteShimsOptions): ShimsResult {
  */
 export function removeShims(given: string, commands: readonly string[] = []): ShimsResult {
   const directory = resolve(given);
-  refusePartOfMirror(directory);
+  // Shims in ROOT beside its parts, which earlier versions wrote there, can be removed.
+  refuseInMirror(directory, mirrorAround(directory));
   for (const command of commands) checkShimName(command);
   try {
     const names = commands.length === 0 ? shimsIn(directory) : [...new Set(commands)];
@@ -99,11 +102,14 @@ export function removeShims(given: string, commands: readonly string[] = []): Sh
   }
 }
 
-/** Its trees are published, and nothing in them may change (I2). */
-function refusePartOfMirror(directory: string): void {
-  const around = mirrorAround(directory);
-  if (around === undefined) return;
-  throw new MirrorlatchError('USAGE', `${directory} is a part of the mirror ${around.root}`, {
+/**
+ * The trees of a mirror are published, and nothing in them may change (I2). Its ROOT is no place for shims
+ * either: whoever names it has mixed up DIR and the mirror.
+ */
+function refuseInMirror(directory: string, mirror: Layout | undefined): void {
+  if (mirror === undefined) return;
+  const what = realPathToBe(directory) === mirror.root ? 'is' : 'is a part of';
+  throw new MirrorlatchError('USAGE', `${directory} ${what} the mirror ${mirror.root}`, {
     hint: 'Keep shims in a directory of their own, outside of the mirror.',
   });
 }

@@ -1066,6 +1066,14 @@ describe.concurrent('After a reboot,', () => {
 });
 
 describe.concurrent('The gate', () => {
+  test('keeps readers out with its reason as it was given', async () => {
+    const one = await mirror('reason');
+    const reason = 'the "disk" of C:\\\\ "a","b" is full';
+    await runForJson(['gate', 'close', one.root, '--reason', reason]);
+    const impatient = await one.read({ options: ['--wait', '0'] });
+    expect(impatient.stderr).toContain(`closed by hand: ${reason}\n`);
+  });
+
   test('keeps guarded readers and syncs out after gate close until gate open', async () => {
     const one = await mirror('by hand');
     one.change({ file: 'changed' });

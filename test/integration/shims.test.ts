@@ -383,6 +383,24 @@ test('I2: a part of a mirror is no directory for shims', async () => {
   expect(difference(before, describeTree(place))).toEqual([]);
 });
 
+test('ROOT and what lies in it are no directory for shims, but shims in them can be removed', async () => {
+  const mirror = await oneSnapshot();
+  for (const place of [mirror.root, join(mirror.root, 'bin')]) {
+    const refused = await runProgram(['shims', place, 'wc', '--mirror', mirror.home]);
+    expectFailure(refused, 64, /is (a part of )?the mirror .*\/mirror\n/, /outside of the mirror/);
+    expect(existsSync(join(place, 'wc'))).toBe(false);
+    await runForJson(['shims', place, '--remove']);
+  }
+});
+
+test('a directory in PATH of the name of DIR is no command', async () => {
+  const mirror = await oneSnapshot();
+  mkdirSync(join(mirror.home, 'path', 'bin'), { recursive: true });
+  const env = { PATH: `${join(mirror.home, 'path')}:${process.env['PATH']}` };
+  await runForJson(['shims', 'bin', '--mirror', mirror.root, 'sort'], { cwd: mirror.home, env });
+  expect(existsSync(join(mirror.home, 'bin', 'sort'))).toBe(true);
+});
+
 test('a file in place of the directory ends it with 74, and stays', async () => {
   const mirror = await oneSnapshot();
   const file = join(mirror.home, 'file');

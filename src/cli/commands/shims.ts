@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
@@ -101,8 +101,17 @@ function refuseCommandAsDirectory(
 function isCommand(name: string, ignored?: string): boolean {
   const directories = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`.split(':');
   return directories.some(
-    (directory) => directory !== '' && directory !== ignored && existsSync(join(directory, name)),
+    (directory) => directory !== '' && directory !== ignored && isExecutable(join(directory, name)),
   );
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }
 
 function isInPath(directory: string): boolean {

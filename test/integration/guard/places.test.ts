@@ -452,6 +452,8 @@ describe('with --chdir no', () => {
       const cwd = join(root, 'snapshots', 'first', 'below');
       const result = await runGuarded(guard, root, ['true'], { caller, cwd, options: stay });
       expectFailure(result, 125, /snapshots\/first\/below does not exist in the pin/, /--chdir no/);
+      expect(result.stderr).toContain(`: cd ${root}/current\n`);
+      expect(result.stderr).toContain(`: mirrorlatch run ${root} --snapshot first\n`);
     }
   });
 
