@@ -54,9 +54,7 @@ export async function makingSnapshot<Result>(
   wanted: WantedName,
   make: (id: string) => Promise<Result>,
 ): Promise<Result> {
-  const held = heldError(writer);
-  if (held !== undefined) throw held;
-  if (writer.settings.mode === 'in-place') refuseClosedByHand(writer.layout);
+  refuseWhileStopped(writer);
   const id = chooseId(writer, wanted);
   try {
     refuseMounts(writer);
@@ -72,7 +70,7 @@ export async function makingSnapshot<Result>(
 }
 
 /** The error of whatever would publish a new snapshot; undefined unless a person holds the mirror. */
-export function heldError({
+function heldError({
   layout: { root },
   settings: { hold },
 }: Pick<Writer, 'layout' | 'settings'>): MirrorlatchError<'HELD'> | undefined {
@@ -82,8 +80,23 @@ export function heldError({
   });
 }
 
+/**
+ * Heeds a person who has stopped the mirror.
+ *
+ * @throws MirrorlatchError HELD for a hold, BUSY for a gate that was closed by hand.
+ */
+export function refuseWhileStopped(mirror: Pick<Writer, 'layout' | 'settings'>): void {
+  const held = heldError(mirror);
+  if (held !== undefined) throw held;
+  if (mirror.settings.mode === 'in-place') refuseClosedByHand(mirror.layout);
+}
+
 /** Looks at what the new tree is made from. */
-function refuseMounts({ layout, settings, before }: Writer): void {
+export function refuseMounts({
+  layout,
+  settings,
+  before,
+}: Pick<Writer, 'layout' | 'settings' | 'before'>): void {
   if (settings.mode === 'in-place') refuseMountsWithin(layout.gate, 'written');
   else if (before !== undefined) refuseMountsWithin(layout.snapshot(before), 'cloned');
 }

@@ -1085,6 +1085,10 @@ describe.concurrent('The gate', () => {
     expect(impatient.stderr).toMatch(/closed by hand: a look at the disk$/m);
     const waited = await runProgram(['wait', one.root, '--timeout', '0']);
     expectFailure(waited, 75, /closed by hand since \S*:\d\dZ: a look at the disk$/m);
+    const planned = await runForJson(['sync', one.root, '--dry-run']);
+    expect(planned['refusal']).toMatch(/closed by hand: a look at the disk$/);
+    const dryRun = await runProgram(['sync', one.root, '--dry-run']);
+    expect(dryRun.stderr).toMatch(/would be refused \(exit code 75\): .* closed by hand/);
     const result = await runProgram(['sync', one.root]);
     expectFailure(result, 75, /closed by hand: a look at the disk/, /gate open/);
     expect(result.stderr, 'it looks at the gate first').not.toMatch(/planning/);

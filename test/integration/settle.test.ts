@@ -293,6 +293,9 @@ describe('a source that says that it is being updated', () => {
   ] as const)('is waited for by %s, before anything is transferred', async ([name, make]) => {
     const mirror = await make(homeOf(`update, ${name}`));
     mirror.change({ ...REPOSITORY, [mark]: '' });
+    const dryRun = await runProgram(['sync', mirror.root, '--dry-run']);
+    expect(dryRun.exitCode, transcript(dryRun)).toBe(0);
+    expect(dryRun.stderr).toMatch(/would be refused \(exit code 69\): the source is being updated/);
     const words = ['sync', mirror.root, '--retries', '1', '--retry-delay', '0'];
     const result = await runProgram(words);
     expectFailure(
@@ -373,6 +376,8 @@ describe('a source that says that it is being updated', () => {
     const mirror = await make(homeOf(`published mark, ${name}`));
     mirror.change({ [mark]: '' });
     await mirror.sync('--without', 'update-marks');
+    const planned = await runForJson(['sync', mirror.root, '--dry-run']);
+    expect(planned['refusal']).toMatch(/the source is being updated/);
     const words = ['sync', mirror.root, '--retries', '0'];
     expectFailure(await runProgram(words), 69, /the source is being updated/);
     mirror.change({ [mark]: null });

@@ -38,9 +38,9 @@ export async function makePlan<Listener extends EntryListener>(
   listen: () => Listener,
   moreArguments: readonly string[] = [],
   excluded: 'deleted' | 'kept' = 'deleted',
-): Promise<{ plan: Plan; listener: Listener }> {
+): Promise<{ plan: Plan; listener: Listener; isUpdating: boolean }> {
   const { transfer } = context;
-  await waitForKnownMark(context, target);
+  const isKnownMark = await sourceHasKnownMark(context, target);
   const rules = {
     keeps: keepsOf(context, target),
     leavesOut: leavesOutOf(transfer),
@@ -69,13 +69,13 @@ export async function makePlan<Listener extends EntryListener>(
         listener.close();
       },
       judge: (): Ending =>
-        plan.isUpdating && context.waitsForUpdate ? sourceIsUpdated(transfer) : { kind: 'clean' },
+        plan.isUpdating && context.waitsForUpdate ? whileUpdated(transfer) : { kind: 'clean' },
       plan,
       listener,
     };
   });
   run.plan.complete(totals);
-  return run;
+  return { ...run, isUpdating: isKnownMark || run.plan.isUpdating };
 }
 
 /** What a sync into an empty tree would do. */
@@ -88,13 +88,14 @@ export async function planFromNothing(context: PlanContext, tree: string): Promi
  * A mark that the target has as well is no difference, and no plan would find it. So the top of the
  * source is looked at on its own.
  *
- * @throws MirrorlatchError UNAVAILABLE
+ * @throws MirrorlatchError UNAVAILABLE if that does not vanish while the context waits for it.
  */
-async function waitForKnownMark(context: PlanContext, target: string): Promise<void> {
-  const { transfer, waitsForUpdate } = context;
-  if (!waitsForUpdate || transfer.without.has('update-marks') || !hasMark(target)) return;
+async function sourceHasKnownMark(context: PlanContext, target: string): Promise<boolean> {
+  const { transfer } = context;
+  if (transfer.without.has('update-marks') || !hasMark(target)) return false;
   const options = [...transfer.options, '--no-recursive', '--dirs'];
-  await planFromNothing({ ...context, transfer: { ...transfer, options } }, target);
+  const top = await planFromNothing({ ...context, transfer: { ...transfer, options } }, target);
+  return top.isUpdating;
 }
 
 function hasMark(target: string): boolean {
@@ -137,10 +138,17 @@ function publishedTree({ base, strategy }: PlanContext, target: string): string 
   return strategy === 'in-place' ? target : base;
 }
 
-function sourceIsUpdated({ source }: Transfer): Ending {
+function whileUpdated(transfer: Transfer): Ending {
+  const error = updateError(transfer);
+  return { kind: 'retry', why: error.message, error };
+}
+
+/** The error of a sync whose source says to the end of its retries that it is being updated. */
+export function updateError({ source }: Transfer): MirrorlatchError {
   const why = `the source is being updated: it has a file ${UPDATE_MARK}*`;
-  const hint = `Try again later. If ${sourceName(source)} has been left with that file by mistake, sync it all the same with: --without update-marks`;
-  return { kind: 'retry', why, error: new MirrorlatchError('UNAVAILABLE', why, { hint }) };
+  return new MirrorlatchError('UNAVAILABLE', why, {
+    hint: `Try again later. If ${sourceName(source)} has been left with that file by mistake, sync it all the same with: --without update-marks`,
+  });
 }
 
 /** The settings of a mirror at the top of a source. */

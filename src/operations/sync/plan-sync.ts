@@ -7,15 +7,18 @@ import type { Entry } from '../../rsync/itemize.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { policyOf } from '../../writer/policy.ts';
-import { heldError } from '../../writer/publishing.ts';
+import { refuseMounts, refuseWhileStopped } from '../../writer/publishing.ts';
 import { refuseToDeleteExcluded, sparesExcluded } from './excluded.ts';
-import { makePlan } from './make-plan.ts';
+import { makePlan, updateError } from './make-plan.ts';
 import { checkSync, planWork, type SyncOptions, type SyncSummary, shrinkGuardOf } from './work.ts';
 
 export type PlannedSync = {
   outcome: 'planned';
   current: string | null;
-  /** Why the sync would publish nothing: a hold, or the shrink guard. */
+  /**
+   * Why the sync would publish nothing: a hold, a gate closed by hand, something mounted in the tree, an
+   * update of the source, or the shrink guard.
+   */
   refusal: string | null;
   entries: Entry[];
 } & SyncSummary;
@@ -52,15 +55,16 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   onEvent({ kind: 'phase', phase: 'planning' });
   // A directory that is not there: everything is new.
   const target = base ?? `${layout.staging}/nothing`;
-  const { plan, listener } = await makePlan(context, target, collectEntries);
+  const { plan, listener, isUpdating } = await makePlan(context, target, collectEntries);
   onEvent({ kind: 'planned', plan: plan.figures });
   const refuseShrinking = shrinkGuardOf(work, layout, current, policy.shrink);
-  const refusal =
-    heldError(mirror) ??
-    (await refusalOf(async () => {
-      refuseShrinking(plan.figures);
-      await refuseToDeleteExcluded(context, layout.root, target, plan);
-    }));
+  const refusal = await refusalOf(async () => {
+    refuseWhileStopped(mirror);
+    refuseMounts({ ...mirror, before: current });
+    if (isUpdating) throw updateError(work.transfer);
+    refuseShrinking(plan.figures);
+    await refuseToDeleteExcluded(context, layout.root, target, plan);
+  });
   if (refusal !== undefined) {
     const { message, exitCode } = refusal;
     onEvent({
@@ -85,9 +89,9 @@ function collectEntries() {
   return { entries, add: (entry: Entry) => void entries.push(entry), close: () => {} };
 }
 
-async function refusalOf(guard: () => Promise<void>): Promise<MirrorlatchError | undefined> {
+async function refusalOf(guards: () => Promise<void>): Promise<MirrorlatchError | undefined> {
   try {
-    await guard();
+    await guards();
     return undefined;
   } catch (error) {
     return asMirrorlatchError(error);
