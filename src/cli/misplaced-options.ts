@@ -40,6 +40,37 @@ export function withRsyncOptionsLast(
   return ['mirrorlatch', ...front, '--', ...behind].map(quoteForSh).join(' ');
 }
 
+/**
+ * The words with a `--` before the command that one of ours is to run: after the mirror and our own
+ * options. Pure.
+ *
+ * @param words one of our commands and what follows it.
+ * @param own the options of that command.
+ * @returns undefined if no mirror is found, or no command after it.
+ */
+export function withSeparator(
+  [verb = '', ...words]: readonly string[],
+  own: readonly OwnOption[],
+  mayBeMirror: (word: string) => boolean,
+): string | undefined {
+  let hasMirror = false;
+  let at = 0;
+  for (; at < words.length; at += 1) {
+    const word = words[at] ?? '';
+    const option = /^-./.test(word) ? findOption(word, own) : undefined;
+    if (option === undefined) {
+      if (hasMirror || !mayBeMirror(word)) break;
+      hasMirror = true;
+    } else {
+      if (option.long === '--mirror') hasMirror = true;
+      if (option.required && !word.includes('=')) at += 1;
+    }
+  }
+  const command = words.slice(at);
+  if (!hasMirror || command.length === 0 || command[0]?.startsWith('-')) return undefined;
+  return ['mirrorlatch', verb, ...words.slice(0, at), '--', ...command].map(quoteForSh).join(' ');
+}
+
 /** The option that a word of the command line names. */
 export function findOption(word: string, options: readonly OwnOption[]): OwnOption | undefined {
   const [name = ''] = word.split('=', 1);

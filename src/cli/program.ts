@@ -7,7 +7,12 @@ import type { LoadCommand } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { withMeantMirror } from './meant-mirror.ts';
-import { findOption, type OwnOption, withRsyncOptionsLast } from './misplaced-options.ts';
+import {
+  findOption,
+  type OwnOption,
+  withRsyncOptionsLast,
+  withSeparator,
+} from './misplaced-options.ts';
 import { printError } from './output.ts';
 
 /**
@@ -176,15 +181,17 @@ function commandMeant(
   { command = '', options, others, isSeparated }: Facts,
 ): string {
   if (message.includes('Did you mean')) return '';
-  const [, mirror] = words;
   if (RUNNERS.has(command) && !isSeparated) {
-    const isClear = mirror !== undefined && !mirror.startsWith('-') && words.length > 2;
-    if (isClear && !mirror.includes('/') && !existsSync(mirror)) {
+    const [, mirror] = words;
+    const isOperand = mirror !== undefined && !mirror.startsWith('-') && words.length > 2;
+    if (isOperand && !mayBeMirror(mirror)) {
       const rest = words.slice(1).map(quoteForSh).join(' ');
       return `No mirror was named. Name it before the command: mirrorlatch ${command} MIRROR -- ${rest}`;
     }
-    const line = isClear ? withSeparator(words, 2) : `mirrorlatch ${command} MIRROR -- COMMAND`;
-    return `Put the command to run after --: ${line}`;
+    const line = withSeparator(words, options, mayBeMirror);
+    // With an option that is not ours there, or without a command, it would only fail anew.
+    if (isOperand && line === undefined) return '';
+    return `Put the command to run after --: ${line ?? `mirrorlatch ${command} MIRROR -- COMMAND`}`;
   }
   if (code !== 'commander.unknownOption' || NO_USE.test(message)) return '';
   const [, word = ''] = /'([^']*)'/.exec(message) ?? [];
@@ -201,8 +208,8 @@ function commandMeant(
     : `${word} belongs to ${other}: mirrorlatch ${other} --help`;
 }
 
-function withSeparator(words: readonly string[], at: number): string {
-  return ['mirrorlatch', ...words.slice(0, at), '--', ...words.slice(at)].map(quoteForSh).join(' ');
+function mayBeMirror(word: string): boolean {
+  return word.includes('/') || existsSync(word);
 }
 
 /** @param words those before a `--`. */

@@ -252,6 +252,26 @@ describe('a command without -- before it', () => {
 });
 
 test.for([
+  [['run', '/m', '--verbose', 'ls', '-l'], 'run /m --verbose -- ls -l'],
+  [['run', '/m', '-m', '/m3', 'apt-get', 'update'], 'run /m -m /m3 -- apt-get update'],
+  [['run', '-m', '/m', 'apt-get', '-y', 'update'], 'run -m /m -- apt-get -y update'],
+  [['run', '--wait=3s', '/m', '--pin', 'cwd', 'ls', '-l'], "run '--wait=3s' /m --pin cwd -- ls -l"],
+  [['lock', '/m', '--no-wait', 'ls', '--resume'], 'lock /m --no-wait -- ls --resume'],
+  [
+    ['watch', '/m', '--initial', '--poll', '2s', 'a b', '-x'],
+    "watch /m --initial --poll 2s -- 'a b' -x",
+  ],
+  [['run', '/m', '-x', 'ls', '-l'], undefined],
+] as const)(
+  'options of ours stay before the -- that a command lacks: %j',
+  async ([words, meant]) => {
+    const { stderr } = await runProgram(words);
+    if (meant === undefined) expect(stderr).not.toContain(' -- ');
+    else expect(stderr).toContain(`Put the command to run after --: mirrorlatch ${meant}\n`);
+  },
+);
+
+test.for([
   [['sync', '/m', '--exclude=/a b/'], "sync /m -- '--exclude=/a b/'"],
   [['sync', '--exclude=/a/', 'src', '/m'], "sync src /m -- '--exclude=/a/'"],
   [['sync', '/m', '--exclude', '/a/'], 'sync /m -- --exclude /a/'],
