@@ -73,6 +73,8 @@ function guardWords(options: RunOptions): string[] {
     ...(options.releaseOnExit ? ['--release-on-exit'] : []),
     ...(options.verbose ? ['--verbose'] : []),
     ...(command.length === 0 ? ['--shell'] : []),
+    '--typed',
+    typedOptions(options).map(quoteForSh).join(' '),
     '--',
     ...(command.length === 0 ? interactiveShell(usersShell(env), env) : []),
   ];
@@ -116,15 +118,43 @@ function snapshotOf(
   );
 }
 
+/** The options as one types them, without the mirrors, `--pin` and `--chdir`. */
+function typedOptions({
+  snapshot,
+  sticky,
+  reuse,
+  preset,
+  orCurrent,
+  allowDirty,
+  waitSeconds,
+  releaseOnExit,
+  verbose,
+}: RunOptions): string[] {
+  return [
+    ...(snapshot === undefined ? [] : ['--snapshot', snapshot]),
+    ...(sticky === undefined ? [] : ['--sticky', sticky]),
+    ...(reuse === undefined ? [] : ['--reuse', reuse]),
+    ...(preset ? ['--preset'] : []),
+    ...(orCurrent ? ['--or-current'] : []),
+    ...(allowDirty ? ['--allow-dirty'] : []),
+    ...(waitSeconds === undefined ? [] : ['--wait', `${waitSeconds}s`]),
+    ...(releaseOnExit ? ['--release-on-exit'] : []),
+    ...(verbose ? ['--verbose'] : []),
+  ];
+}
+
 /** The advice for a snapshot that is gone, or was never remembered. */
-function howToRemember({ roots, command, preset }: RunOptions, name: string): string {
+function howToRemember(options: RunOptions, name: string): string {
+  const { roots, command, pin, chdir } = options;
   const run = `mirrorlatch run ${roots.map(quoteForSh).join(' -m ')}`;
-  const named = quoteForSh(name);
-  const [again, first] = preset
-    ? ['--preset', '--preset']
-    : [`--reuse ${named}`, `--sticky ${named}`];
+  const again = [
+    ...typedOptions({ ...options, orCurrent: true }).map(quoteForSh),
+    ...(pin === undefined ? [] : ['--pin', pin]),
+    ...(chdir === undefined ? [] : ['--chdir', chdir]),
+  ].join(' ');
+  const first = options.preset ? '--preset' : `--sticky ${quoteForSh(name)}`;
   const words = command.length === 0 ? '' : ` -- ${command.map(quoteForSh).join(' ')}`;
-  const current = `To use what is current: ${run} ${again} --or-current${words}`;
+  const current = `To use what is current: ${run} ${again}${words}`;
   const refresh = refreshOf(name);
   const what = refresh === undefined ? 'what fetches the lists' : `${refresh} again`;
   return `${current}. Or run ${what}: ${run} ${first} -- ${refresh ?? 'COMMAND'}`;

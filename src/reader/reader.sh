@@ -85,7 +85,8 @@ ml_quote() {
   done
 }
 
-# ml_quote_guard OPTIONS COMMAND...: set ml_quoted to the command line of this guard with OPTIONS, --snapshot and --chdir.
+# ml_quote_guard OPTIONS COMMAND...: set ml_quoted to the command line of this guard as it was given, with OPTIONS in
+# place of its --pin.
 ml_quote_guard() {
   ml_options=$1
   # With --pin cwd, it would leave nothing pinned.
@@ -95,16 +96,18 @@ ml_quote_guard() {
   [ $# -le 40 ] || set -- "$1" ...
   ml_quote "$@"
   ml_words=$ml_quoted
-  ml_i=1 ml_guard='' ml_snapshot_option=''
+  ml_i=1 ml_guard=''
   while [ "$ml_i" -le "$ml_given_count" ]; do
-    eval "ml_name=\$ml_wanted_$ml_i"
-    if [ -n "$ml_name" ]; then
-      ml_quote "$ml_name"
-      ml_snapshot_option=" --snapshot $ml_quoted"
-    fi
     eval "ml_quote \"\$ml_root_$ml_i\""
     if [ -z "$ml_waiter" ] && [ "$ml_is_watch" = no ]; then
-      ml_guard="$ml_guard --root $ml_quoted$ml_snapshot_option" ml_snapshot_option=''
+      ml_guard="$ml_guard --root $ml_quoted"
+      for ml_name in wanted remember; do
+        eval "ml_value=\$ml_${ml_name}_$ml_i"
+        [ -n "$ml_value" ] || continue
+        ml_quote "$ml_value"
+        case $ml_name in wanted) ml_name=snapshot ;; esac
+        ml_guard="$ml_guard --$ml_name $ml_quoted"
+      done
     elif [ "$ml_i" = 1 ]; then
       ml_guard=" $ml_quoted"
     else
@@ -114,11 +117,11 @@ ml_quote_guard() {
   done
   ml_quoted='mirrorlatch run'
   if [ "$ml_is_watch" = yes ]; then
-    ml_quoted='mirrorlatch watch' ml_snapshot_option=''
+    ml_quoted='mirrorlatch watch'
   elif [ -z "$ml_waiter" ]; then
     ml_quote sh "$0"
   fi
-  ml_quoted="$ml_quoted$ml_guard$ml_snapshot_option${ml_options:+ }$ml_options"
+  ml_quoted="$ml_quoted$ml_guard${ml_flags:+ }$ml_flags${ml_options:+ }$ml_options"
   [ "$ml_is_shell" = yes ] || ml_quoted="$ml_quoted -- $ml_words"
 }
 
@@ -1455,15 +1458,15 @@ fi
 
 ml_no_root='' ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
 ml_waiter='' ml_if_gone='' ml_is_shell=no ml_is_watch=no ml_or_current=no ml_allow_dirty=no ml_release=no ml_verbose=no
-ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_gone=0
+ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_gone=0 ml_flags=''
 while [ $# -gt 0 ]; do
   case $1 in
-  --waiter=* | --if-gone=* | --root=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=*)
+  --waiter=* | --if-gone=* | --root=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=* | --typed=*)
     ml_option=${1%%=*} ml_value=${1#*=}
     shift
     set -- "$ml_option" "$ml_value" "$@"
     ;;
-  --waiter | --if-gone | --root | --snapshot | --pin | --chdir | --wait | --remember)
+  --waiter | --if-gone | --root | --snapshot | --pin | --chdir | --wait | --remember | --typed)
     [ $# -gt 1 ] || ml_fail "$1 needs a value" 'See: reader --help'
     ;;
   esac
@@ -1497,7 +1500,7 @@ while [ $# -gt 0 ]; do
     case $ml_patience in
     '' | 0?* | *[!0-9]* | ?????????*) ml_fail "--wait takes a duration such as 90s or 10m, not '$2'" ;;
     esac
-    ml_patience=$((ml_patience * ml_unit))
+    ml_patience=$((ml_patience * ml_unit)) ml_flags="$ml_flags${ml_flags:+ }--wait $2"
     shift
     ;;
   --remember)
@@ -1517,6 +1520,11 @@ while [ $# -gt 0 ]; do
     ml_if_gone=$2
     shift
     ;;
+  --typed)
+    # The options that `mirrorlatch run` or `watch` was given, as a shell reads them: hints repeat them, not those here.
+    ml_flags=$2
+    shift
+    ;;
   --shell)
     # The command is the shell that `mirrorlatch run` opens.
     ml_is_shell=yes
@@ -1525,10 +1533,10 @@ while [ $# -gt 0 ]; do
     # The command is one that `mirrorlatch watch` runs.
     ml_is_watch=yes
     ;;
-  --or-current) ml_or_current=yes ;;
-  --allow-dirty) ml_allow_dirty=yes ;;
-  --release-on-exit) ml_release=yes ;;
-  --verbose) ml_verbose=yes ;;
+  --or-current) ml_or_current=yes ml_flags="$ml_flags${ml_flags:+ }$1" ;;
+  --allow-dirty) ml_allow_dirty=yes ml_flags="$ml_flags${ml_flags:+ }$1" ;;
+  --release-on-exit) ml_release=yes ml_flags="$ml_flags${ml_flags:+ }$1" ;;
+  --verbose) ml_verbose=yes ml_flags="$ml_flags${ml_flags:+ }$1" ;;
   --help)
     ml_usage
     exit 0

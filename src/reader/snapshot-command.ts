@@ -16,6 +16,8 @@ export interface CommandOptions {
   pin?: PinKind | undefined;
   /** `no`: it starts in the caller's working directory, not in the snapshot. */
   chdir?: 'yes' | 'no' | undefined;
+  /** The options of the watch but for these two, as a shell reads them: hints repeat them. */
+  typed?: string | undefined;
   /** What to do when it fails; by default, it is run again as a sync is. */
   retry?: Given<RetryPolicy> | undefined;
 }
@@ -126,7 +128,7 @@ export class SnapshotCommand {
   }
 
   #start(id: string): Job {
-    const { words, pin, chdir } = this.#options;
+    const { words, pin, chdir, typed = '' } = this.#options;
     const job = startJob('env', [
       ...(callersPath === undefined ? [] : [`PATH=${callersPath}`]),
       '/bin/sh',
@@ -134,6 +136,7 @@ export class SnapshotCommand {
       ...['--watch', '--root', this.#root, '--snapshot', id],
       ...(pin === undefined ? [] : ['--pin', pin]),
       ...(chdir === undefined ? [] : ['--chdir', chdir]),
+      ...['--typed', typed],
       '--',
       ...words,
     ]);

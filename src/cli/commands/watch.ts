@@ -97,21 +97,21 @@ function commandOf(
   words: readonly string[],
   flags: Flags,
 ): CommandOptions | undefined {
-  const { initial, pin, chdir, retries, retryDelay } = flags;
+  const { initial, pin, chdir, retries, retryDelay, poll, json } = flags;
+  const ofPin = given({ '--pin': pin, '--chdir': chdir });
+  const others = given({
+    '--initial': initial,
+    '--retries': retries,
+    '--retry-delay': retryDelay === undefined ? undefined : `${retryDelay}ms`,
+  });
+  const ofWatch = given({ '--poll': poll === undefined ? undefined : `${poll}ms`, '--json': json });
   if (words.length === 0) {
-    const ofCommand = Object.entries({
-      '--initial': initial,
-      '--pin': pin,
-      '--chdir': chdir,
-      '--retries': retries,
-      '--retry-delay': retryDelay === undefined ? undefined : `${retryDelay}ms`,
-    }).filter(([, value]) => value !== undefined);
+    const ofCommand = [...others, ...ofPin];
     if (ofCommand.length === 0) return undefined;
     const names = ofCommand.map(([name]) => name).join(' and ');
-    const typed = ofCommand.map(([name, value]) => (value === true ? name : `${name} ${value}`));
     const needs = ofCommand.length === 1 ? 'needs' : 'need';
     throw new MirrorlatchError('USAGE', `${names} ${needs} a command`, {
-      hint: `Put the command after --: mirrorlatch watch ${quoteForSh(root)} ${typed.join(' ')} -- COMMAND`,
+      hint: `Put the command after --: mirrorlatch watch ${quoteForSh(root)} ${typed([...ofCommand, ...ofWatch])} -- COMMAND`,
     });
   }
   // Node has replaced the invalid bytes.
@@ -120,7 +120,19 @@ function commandOf(
       hint: 'Put the command into a script, and run the script instead.',
     });
   }
-  return { words, initial, pin, chdir, retry: COMMAND_RETRY.read(flags) };
+  const retry = COMMAND_RETRY.read(flags);
+  return { words, initial, pin, chdir, retry, typed: typed([...others, ...ofWatch]) };
+}
+
+type OptionWithValue = [name: string, value: unknown];
+
+/** The options that were given; those that take no value have `true`. */
+function given(options: Readonly<Record<string, unknown>>): OptionWithValue[] {
+  return Object.entries(options).filter(([, value]) => value !== undefined);
+}
+
+function typed(options: readonly OptionWithValue[]): string {
+  return options.map(([name, value]) => (value === true ? name : `${name} ${value}`)).join(' ');
 }
 
 function pollInterval(text: string): number {

@@ -6,6 +6,7 @@ import { expectFailure } from '../../support/expect-failure.ts';
 import {
   type Caller,
   callers,
+  type Guard,
   guardedCallers,
   guards,
   inShell,
@@ -22,7 +23,7 @@ import { mirrorsWith } from '../../support/small-mirror.ts';
 import { standInFor } from '../../support/stand-in.ts';
 
 const mirrors = mirrorsWith('first', 'second');
-const [run] = guards;
+const [run, reader] = guards;
 const notRoot = runsAsRoot ? '' : ' (skipped: only root can)';
 const noMount = mayMount ? '' : ' (skipped: only root with CAP_SYS_ADMIN)';
 
@@ -180,7 +181,8 @@ describe('--pin auto', () => {
       expect(pinned.stdout, transcript(pinned)).toBe('6 file\n');
       expect(pinned.stderr).toMatch(/wc starts in .*snapshots\/second, not in \//);
     }
-    const words = ['watch', root, '--initial', '--json', '--', 'cat', 'file'];
+    const options = ['--initial', '--retries', '0', '--retry-delay', '30s', '--json'];
+    const words = ['watch', root, ...options, '--', 'cat', 'file'];
     const watching = startGuarded(undefined, [], [launcher, ...words], {
       through: withoutNamespaces,
     });
@@ -189,7 +191,30 @@ describe('--pin auto', () => {
     const watched = await watching.result;
     expect(watched.stdout).toMatch(/"command-ended".*"exitCode":125/);
     expect(watched.stderr).toMatch(/cannot be pinned/);
-    expect(watched.stderr).toMatch(/: mirrorlatch watch \S+ --pin cwd -- \S/);
+    expect(watched.stderr).toMatch(
+      /: mirrorlatch watch \S+ --initial --retries 0 --retry-delay 30000ms --json --pin cwd -- cat file$/m,
+    );
+  });
+
+  test('keeps the other options in the command that it prints', async () => {
+    const { root, home } = await mirrors();
+    const refuse = (guard: Guard | undefined, options: readonly string[]) =>
+      runGuarded(guard, root, ['cat', 'file'], {
+        options,
+        through: withoutNamespaces,
+        env: { XDG_STATE_HOME: join(home, 'state') },
+      });
+    const kept = ['--snapshot', 'previous', '--or-current', '--wait', '3s', '--release-on-exit'];
+    for (const guard of guards) {
+      const { stderr } = await refuse(guard, [...kept, '--pin', 'namespace']);
+      expect(stderr).toMatch(new RegExp(` ${kept.join(' ')} --pin cwd -- cat file$`, 'm'));
+    }
+    const sticky = await refuse(run, ['--sticky', 'apt.1']);
+    expect(sticky.stderr).toMatch(/ --sticky apt.1 --pin cwd -- cat file$/m);
+    const remembered = await refuse(reader, ['--remember', join(home, 'id')]);
+    expect(remembered.stderr).toMatch(/ --remember \S+\/id --pin cwd -- cat file$/m);
+    const gone = await refuse(run, ['--reuse', 'none', '--wait', '3s', '--pin', 'cwd']);
+    expect(gone.stderr).toMatch(/ --reuse none --or-current --wait 3s --pin cwd -- cat file\. Or/);
   });
 
   test('prints no command of its own if it would open a shell', async () => {
