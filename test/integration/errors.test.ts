@@ -41,7 +41,7 @@ const notALink = /current is not a symlink to a snapshot of this mirror/;
 
 /** Runs the command with which the message ends. */
 function runTheHint(_: SmallMirror, printed: string): void {
-  execaSync('sh', ['-c', /: (mv .*)/.exec(printed)?.[1] ?? 'false']);
+  execaSync('sh', ['-c', /: ((?:mv|chmod) .*)/.exec(printed)?.[1] ?? 'false']);
 }
 
 const broken: readonly Broken[] = [
