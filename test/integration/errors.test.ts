@@ -31,8 +31,8 @@ interface Broken {
   make(mirror: SmallMirror): void;
   /** The message of every command that is affected, which exits with 78. */
   readonly said: RegExp;
-  /** Commands that are not affected, of status, list, sync, rollback and prune. */
-  readonly unharmed?: readonly string[];
+  /** `list` is not affected, and `status` tells what refuses each writer. */
+  readonly mayBeRead?: boolean;
   /** Follows the hint of the error, which the commands printed. */
   mend(mirror: SmallMirror, printed: string): void;
 }
@@ -86,7 +86,7 @@ const broken: readonly Broken[] = [
     name: 'the gate is open (0755)',
     make: (mirror) => chmodSync(mirror.state('staging'), 0o755),
     said: /staging must be a directory of mode 0700[\s\S]*chmod 0700 /,
-    unharmed: ['status', 'list'],
+    mayBeRead: true,
     mend: (mirror) => chmodSync(mirror.state('staging'), 0o700),
   },
   {
@@ -97,7 +97,7 @@ const broken: readonly Broken[] = [
       symlinkSync(join(mirror.home, 'elsewhere'), mirror.state('staging'));
     },
     said: /staging is not a directory[\s\S]*Move it away with: mv /,
-    unharmed: ['status', 'list'],
+    mayBeRead: true,
     mend: runTheHint,
   },
   {
@@ -121,7 +121,7 @@ const broken: readonly Broken[] = [
       symlinkSync(join(elsewhere, 'snapshots'), join(root, 'snapshots'));
     },
     said: /snapshots is a symlink to \S+\/somebody's \S+\/snapshots, [\s\S]*move it back with: mv /,
-    unharmed: ['status', 'list'],
+    mayBeRead: true,
     mend: runTheHint,
   })),
 ];
@@ -138,8 +138,12 @@ describe('a broken mirror', () => {
       const other = ['list', 'rollback', 'prune'][broken.indexOf(one) % 3] ?? 'list';
       for (const command of ['status', 'sync', other]) {
         const result = await runProgram([command, mirror.root]);
-        if (one.unharmed?.includes(command)) expect(result.exitCode, transcript(result)).toBe(0);
-        else {
+        if (one.mayBeRead && command === 'status') {
+          expect(result.exitCode, transcript(result)).toBe(69);
+          expect(one.said.source).toContain(/^why +\S+\/(\w+) /m.exec(result.stdout)?.[1]);
+        } else if (one.mayBeRead && command === 'list') {
+          expect(result.exitCode, transcript(result)).toBe(0);
+        } else {
           expectFailure(result, 78, one.said);
           printed = result.stderr;
         }
