@@ -142,7 +142,13 @@ function held(writer: Writer, reason: string): Settings {
   return changeSettings(layout, { hold: { reason, by, since: new Date().toISOString() } });
 }
 
-function released({ layout, before }: Writer): RollbackResult {
+function released(writer: Writer): RollbackResult {
+  const { layout, settings, before } = writer;
+  writer.notice(
+    settings.hold === undefined
+      ? `there was no hold on ${layout.root}`
+      : `this ends the hold: ${layout.root} was ${describeHold(settings.hold)}`,
+  );
   changeSettings(layout, {}, ['hold']);
   return { id: before ?? null, previous: before ?? null, hold: null };
 }

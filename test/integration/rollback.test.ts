@@ -250,9 +250,19 @@ describe('a hold', () => {
       hold: null,
     });
     const again = await runProgram(['rollback', mirror.root, '--release']);
+    expect(again.stderr).toMatch(/there was no hold on /);
     expect(again.stdout).toMatch(/^\S+ is not held; current is first, and the next sync follows/);
     await mirror.sync('--id', 'third');
     expect(contentOfCurrent(mirror)).toBe('third');
+  });
+
+  test('names the hold that --release ends', async () => {
+    const mirror = await twoSnapshots();
+    await runForJson(['rollback', mirror.root, '--hold', 'libc6 is broken']);
+    const released = await runProgram(['rollback', mirror.root, '--release']);
+    expect(released.stderr, transcript(released)).toMatch(
+      /this ends the hold: .* was held by \S+ since \S+: libc6 is broken$/m,
+    );
   });
 
   test('without an ID holds what an earlier rollback went back to', async () => {
