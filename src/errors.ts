@@ -116,6 +116,11 @@ export function hasCode<Code extends ErrorCode>(
   return error instanceof MirrorlatchError && error.code === code;
 }
 
+/** A hint that another sentence can follow: the command at the end of one has no full stop of its own. */
+export function asSentence(hint = ''): string {
+  return /(^|[.?!])$/.test(hint) ? hint : `${hint}.`;
+}
+
 /** Ends the message of a failure that left readers what they had. In place, that may not be true. */
 export const NOTHING_PUBLISHED = '; nothing was published';
 

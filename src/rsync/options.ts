@@ -117,6 +117,78 @@ export function withoutOption(unwanted: string, args: readonly string[]): string
     .flatMap(({ words }) => words);
 }
 
+/**
+ * Whether two lists of options choose the same entries of a source, for all that is known: they differ
+ * at most in what cannot leave an entry out.
+ */
+export function selectAlike(one: readonly string[], other: readonly string[]): boolean {
+  try {
+    return selecting(one).join('\0') === selecting(other).join('\0');
+  } catch {
+    // Another version has known an option that this one refuses.
+    return false;
+  }
+}
+
+function selecting(args: readonly string[]): string[] {
+  return parseRsyncOptions(args)
+    .named.filter(({ name }) => !SELECTS_NOTHING.has(name.replace(/^no-/, '')))
+    .flatMap(({ words }) => words);
+}
+
+/** By these, rsync compares, transfers and stores otherwise, but the same entries. */
+const SELECTS_NOTHING: ReadonlySet<string> = new Set([
+  'motd',
+  'checksum',
+  'perms',
+  'executability',
+  'chmod',
+  'acls',
+  'xattrs',
+  'owner',
+  'group',
+  'times',
+  'atimes',
+  'open-noatime',
+  'crtimes',
+  'omit-dir-times',
+  'omit-link-times',
+  'sparse',
+  'preallocate',
+  'whole-file',
+  'checksum-choice',
+  'cc',
+  'block-size',
+  'max-alloc',
+  'numeric-ids',
+  'usermap',
+  'groupmap',
+  'chown',
+  'timeout',
+  'contimeout',
+  'ignore-times',
+  'size-only',
+  'modify-window',
+  'fuzzy',
+  'compress',
+  'compress-choice',
+  'zc',
+  'compress-level',
+  'zl',
+  'compress-threads',
+  'zt',
+  'skip-compress',
+  'blocking-io',
+  'sockopts',
+  'ipv4',
+  'ipv6',
+  'log-file',
+  'log-file-format',
+  'bwlimit',
+  'fsync',
+  'checksum-seed',
+]);
+
 /** The value of an option in any spelling: `--rsh=x`, `--rsh x`, `-e x`, `-ex`; empty for none. */
 export function optionValue(words: readonly string[]): string {
   const [first = '', second] = words;

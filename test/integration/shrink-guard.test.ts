@@ -286,6 +286,18 @@ test('what only an earlier sync took, by --without, counts as lost, and the opti
   expect(same.exitCode, transcript(same)).toBe(0);
 });
 
+test('options that leave nothing out are no cause of a loss', async () => {
+  const mirror = await withTenFiles();
+  for (const name of [0, 1, 2, 3, 4]) mirror.change({ [`file-${name}`]: null });
+  const options = ['--bwlimit=100', '-z', '--no-perms', '--timeout', '60'];
+  expectFailure(
+    await runProgram(['sync', mirror.root, '--', ...options]),
+    65,
+    /the source has shrunk: 50\.0 % of the files/,
+    /See what would be deleted with --dry-run/,
+  );
+});
+
 test('files that a new option excludes count as lost', async () => {
   const mirror = await withTenFiles();
   const result = await runProgram(['sync', mirror.root, '--', '--exclude=file-[0-4]']);

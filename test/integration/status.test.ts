@@ -376,6 +376,18 @@ test.skipIf(whyNoLoopFilesystem !== '')(
   },
 );
 
+test('the command in a hint about a remembered option ends with a full stop before the next sentence', async () => {
+  const mirror = smallMirror();
+  const password = join(mirror.home, 'password');
+  writeFileSync(password, 'secret', { mode: 0o600 });
+  const words = ['--source', 'rsync://127.0.0.1:9/module', '--', `--password-file=${password}`];
+  await runForJson(['init', mirror.root, ...words]);
+  chmodSync(password, 0o644);
+  const hint =
+    /Close it with: chmod 600 \S+\/password\. To forget the option, .*: mirrorlatch init /;
+  expectFailure(await runProgram(['sync', mirror.root]), 78, /every user may read/, hint);
+});
+
 test('status says why a mirror needs attention when current is gone', async () => {
   const mirror = await oneSnapshot();
   const atOnce = { options: ['--wait', '0'] };

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { hasCode, MirrorlatchError } from '../../errors.ts';
+import { asSentence, hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
 import { publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
@@ -29,7 +29,7 @@ import {
   withAbsoluteFiles,
   withoutFaultyOptions,
 } from '../../rsync/option-files.ts';
-import { parseRsyncOptions } from '../../rsync/options.ts';
+import { parseRsyncOptions, selectAlike } from '../../rsync/options.ts';
 import { leftOutFilesystems } from '../../rsync/other-filesystems.ts';
 import { pushedSource } from '../../rsync/pushed.ts';
 import { isSameSource, parseSource, type Source, sourceName } from '../../rsync/source.ts';
@@ -181,7 +181,7 @@ function checkRememberedOptions(
     const others = withoutFaultyOptions(options, limits);
     const rest = others.length === 0 ? '--clear-options' : `-- ${showOptions(others)}`;
     throw new MirrorlatchError('CONFIGURATION', `${error.message}. ${root} remembers that option`, {
-      hint: `${error.hint} To forget the option, and mirror what it may have left out: mirrorlatch init ${quoteForSh(root)} ${rest}`,
+      hint: `${asSentence(error.hint)} To forget the option, and mirror what it may have left out: mirrorlatch init ${quoteForSh(root)} ${rest}`,
       cause: error,
     });
   }
@@ -233,7 +233,7 @@ function checkOtherPlaces(source: Source, root: string, remembered: string): voi
     if (!hasCode(error, 'NO_SOURCE')) throw error;
     const { message, hint, cause } = error;
     throw new MirrorlatchError('NO_SOURCE', message, {
-      hint: `${hint} ${root} remembers ${remembered}; to sync from there: mirrorlatch sync ${quoteForSh(root)}`,
+      hint: `${asSentence(hint)} ${root} remembers ${remembered}; to sync from there: mirrorlatch sync ${quoteForSh(root)}`,
       cause,
     });
   }
@@ -322,7 +322,7 @@ export function shrinkGuardOf(
   const published = publicationOf(readHistory(layout), current);
   const { rsyncOptions = transfer.options } = published ?? {};
   const isSelectedAlike =
-    rsyncOptions.join('\0') === transfer.options.join('\0') &&
+    selectAlike(rsyncOptions, transfer.options) &&
     selecting(published?.without ?? []) === selecting(transfer.without);
   return shrinkGuard(
     { size: { ...published }, path: layout.snapshot(current) },
