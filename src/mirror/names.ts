@@ -32,7 +32,7 @@ function escaped(character: string): string {
 
 /** A printable name within a line of text, quoted if it would be read as a part of that line. */
 export function nameInLine(name: string): string {
-  return /^\s|\s$|[,:] /.test(name) ? quoteForSh(name) : name;
+  return /\s|[,:;]$/.test(name) ? quoteForSh(name) : name;
 }
 
 /**

@@ -5,9 +5,8 @@ import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 import { type LeftOut, LeftOutTally } from './left-out.ts';
 import { bothLosses, LossCount, type Losses, repeatedLosses } from './losses.ts';
-import { readableName } from './names.ts';
-
-const MOST_NAMES = 3;
+import type { WritableByAll } from './records.ts';
+import { noteWritable } from './writable.ts';
 
 /** How much a sync would change. */
 export interface PlanFigures {
@@ -29,7 +28,7 @@ export interface PlanFigures {
   /** What vanishes from the tree and from each directory that is guarded on its own. */
   lost: Losses;
   /** New and changed files and directories to which every user may write, and the first names. */
-  writableByAll: { count: number; names: string[] };
+  writableByAll: WritableByAll;
 }
 
 /** The figures of a sync that has nothing to do. */
@@ -48,16 +47,6 @@ export function noChanges(): PlanFigures {
     lost: {},
     writableByAll: { count: 0, names: [] },
   };
-}
-
-/**
- * Counts an entry to which every user may write.
- *
- * @param name one character per byte (latin1).
- */
-export function noteWritable({ writableByAll }: PlanFigures, name: string): void {
-  writableByAll.count += 1;
-  if (writableByAll.names.length < MOST_NAMES) writableByAll.names.push(readableName(name).name);
 }
 
 /** The figures of a step that takes nothing from readers: what it deletes was never published. */
@@ -283,7 +272,8 @@ export class Plan {
 
   #addChanged({ change, type, name, size, isHardLink, isWritableByAll }: Entry): void {
     const { figures } = this;
-    if (isWritableByAll && (type === 'file' || type === 'directory')) noteWritable(figures, name);
+    if (isWritableByAll && (type === 'file' || type === 'directory'))
+      noteWritable(figures.writableByAll, name);
     if (!isHardLink && (change === 'new' || type !== 'directory')) figures.newInodes += 1;
     if (type !== 'file' || change === 'attributes') {
       figures.otherChanges += 1;

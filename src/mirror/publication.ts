@@ -6,11 +6,10 @@ import { moveTree } from './discard.ts';
 import type { HistoryEntry, SyncFigures } from './history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { makeLease } from './lease.ts';
-import { stagedTree } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
 
 /**
- * Publishes a finished tree, by default `staging/ID`. From then on the tree is frozen (I2), and
+ * Publishes a finished tree of staging. From then on the tree is frozen (I2), and
  * `current` names a complete tree at every instant, even after a power cut (I3).
  *
  * The order matters: content is durable before a name leads to it, the tree leaves staging whole,
@@ -24,7 +23,7 @@ export async function publish(
   lock: SyncLock,
   id: string,
   figures: SyncFigures,
-  tree = stagedTree(layout, id),
+  tree: string,
 ): Promise<HistoryEntry> {
   await syncFilesystem(layout, lock);
   lock.assertHeld();

@@ -152,6 +152,15 @@ export interface SyncFigures {
   deletedFiles: number;
   seconds: number;
   leftOut?: LeftOutRecord[] | undefined;
+  /** Of the whole tree; unknown if another version has made it. */
+  writableByAll?: WritableByAll;
+}
+
+/** Files and directories to which every user may write. */
+export interface WritableByAll {
+  count: number;
+  /** The first few of their names, printable; `.` is the top directory. */
+  names: string[];
 }
 
 /** Entries that the source has and the tree lacks, for one reason. */
@@ -181,6 +190,7 @@ const figures = {
   deletedFiles: z.optional(z.number()),
   seconds: z.optional(z.number()),
   leftOut,
+  writableByAll: z.optional(z.object({ count: z.number(), names: z.array(z.string()) })),
 } satisfies Record<keyof SyncFigures, z.ZodMiniType>;
 
 const HistoryLine = z.discriminatedUnion('event', [

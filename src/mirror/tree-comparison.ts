@@ -11,7 +11,8 @@ import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 import { LossCount } from './losses.ts';
-import { noChanges, noteWritable, type PlanFigures } from './plan.ts';
+import { noChanges, type PlanFigures } from './plan.ts';
+import { noteWritable } from './writable.ts';
 
 /** Content is compared in chunks of this size; bytes. */
 const CHUNK = 1024 * 1024;
@@ -160,7 +161,8 @@ class Walk {
     this.#touched.entries += 1;
     // What has this very ctime may be the clone's last work, in the same tick of the clock.
     const isOfCommand = found.ctimeNs > this.#since && (found.isFile() || found.isDirectory());
-    if (isOfCommand && (found.mode & 0o002n) !== 0n) noteWritable(this.#figures, name || '.');
+    if (isOfCommand && (found.mode & 0o002n) !== 0n)
+      noteWritable(this.#figures.writableByAll, name || '.');
     if (!found.isFile()) return;
     this.#touched.files += 1;
     this.#touched.bytes += Number(found.size);

@@ -31,6 +31,7 @@ import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/se
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { showTime } from '../mirror/units.ts';
+import { findWritable } from '../mirror/writable.ts';
 import { lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { isWithin, refuseMountsWithin } from '../system/mounts.ts';
 import { pathsInUse, userName } from '../system/proc.ts';
@@ -126,6 +127,7 @@ async function takeOrFinish(
     const { lock, before, settings } = writer;
     refuseOtherMirror(layout, settings, before, options.mode, directory);
     if (isInPlace(layout)) refuseClosedByHand(layout);
+    const writableByAll = await findWritable(directory, writer);
     // Before anything moves: recovery recognises an interrupted adoption by this.
     const changed = changeSettings(layout, given);
     const id = changed.mode === 'in-place' ? LIVE : freshId(new Date(), () => false);
@@ -141,7 +143,8 @@ async function takeOrFinish(
     if (id === LIVE) markWhole(layout, 'adopt');
     else makeLease(layout, id);
     const at = new Date().toISOString();
-    writer.recordPublication({ event: 'published', at, id, previous: null, source: directory });
+    const adopted = { id, previous: null, source: directory, writableByAll };
+    writer.recordPublication({ event: 'published', at, ...adopted });
     return { layout, settings: changed, wasAdopted: false };
   });
   return result;

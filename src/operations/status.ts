@@ -15,7 +15,7 @@ import { isPinnedTo } from '../mirror/pins.ts';
 import type { RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
 import { refuseUnchangeable, refuseUnfit } from '../mirror/preflight.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
-import type { LeftOutRecord, Settings } from '../mirror/records.ts';
+import type { LeftOutRecord, Settings, WritableByAll } from '../mirror/records.ts';
 import {
   problemOnTheWay,
   type ServedDirectory,
@@ -42,6 +42,8 @@ export interface SnapshotInfo {
   newBytes: number | null;
   /** What it lacks of its source. */
   leftOut: LeftOutRecord[];
+  /** What any user could change in it; null if that was not recorded. */
+  writableByAll: WritableByAll | null;
   /** Processes that read it, as far as this user may see them. */
   readers: Reader[];
   /** Locks on its lease, those of processes invisible to this user included. */
@@ -109,6 +111,7 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
         bytes: published?.bytes ?? null,
         newBytes: published?.newBytes ?? null,
         leftOut: leftOutOf(history, id),
+        writableByAll: published?.writableByAll ?? null,
         readers: readers.get(id) ?? [],
         leases: countLeases(layout, id),
       };

@@ -1,5 +1,7 @@
+import { publicationOf, readHistory } from '../mirror/history.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { modeIfClosed } from '../mirror/tree-mode.ts';
+import { describeWritable } from '../mirror/writable.ts';
 import type { Writer } from './writer.ts';
 
 /** The command that makes a change of modes (chmod(1)) in the tree from now on. */
@@ -7,14 +9,20 @@ export type Mend = (change: 'o-w' | 'a+rx') => string;
 
 /**
  * Warns of what is new or changed with a mode that lets every user change it, in a published snapshot
- * and in its neighbours that share it (I2).
+ * and in its neighbours that share it (I2). `--quiet` does not hide the first time: cron may know no other
+ * call.
  */
 export function warnOfWritable(writer: Writer, { writableByAll }: PlanFigures, mend: Mend): void {
-  const { count, names } = writableByAll;
-  if (count === 0) return;
-  const more = count > names.length ? ` and ${count - names.length} more` : '';
-  const shown = names.map((name) => (name === '.' ? 'the top directory of the tree' : name));
-  warn(writer, `every user may write to ${shown.join(', ')}${more}`, mend('o-w'));
+  if (writableByAll.count === 0) return;
+  const kind = hasWritable(writer) ? 'warning' : 'problem';
+  warn(writer, kind, describeWritable(writableByAll), mend('o-w'));
+}
+
+/** Whether that is known of the current tree, so that it has been said. */
+function hasWritable({ layout, before }: Writer): boolean {
+  if (before === undefined) return false;
+  const known = publicationOf(readHistory(layout), before)?.writableByAll;
+  return known !== undefined && known.count > 0;
 }
 
 /**
@@ -25,9 +33,15 @@ export function warnOfWritable(writer: Writer, { writableByAll }: PlanFigures, m
 export function warnOfClosed(writer: Writer, tree: string, mend: Mend, origin = ''): void {
   const mode = modeIfClosed(tree);
   if (mode === undefined) return;
-  warn(writer, `not every user may read ${tree}, which has mode ${mode}${origin}`, mend('a+rx'));
+  const what = `not every user may read ${tree}, which has mode ${mode}${origin}`;
+  warn(writer, 'warning', what, mend('a+rx'));
 }
 
-function warn({ onEvent }: Writer, what: string, command: string): void {
-  onEvent({ kind: 'warning', message: `${what}; to change that: ${command}` });
+function warn(
+  { onEvent }: Writer,
+  kind: 'warning' | 'problem',
+  what: string,
+  command: string,
+): void {
+  onEvent({ kind, message: `${what}; to change that: ${command}` });
 }

@@ -13,7 +13,9 @@ import {
 } from '../mirror/served-directory.ts';
 import { describeHold } from '../mirror/settings.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
+import { stagedTree } from '../mirror/staging.ts';
 import { emptyTrash } from '../mirror/trash.ts';
+import { findWritable } from '../mirror/writable.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -139,11 +141,12 @@ export async function publishNew(
   id: string,
   figures: SyncFigures,
   tidy: () => void,
-  tree?: string,
+  tree = stagedTree(writer.layout, id),
 ): Promise<Published> {
   beginPublishing(writer);
   await refuseUnreplaceable(writer.layout, id, writer.signal);
-  writer.recordPublication(await publish(writer.layout, writer.lock, id, figures, tree));
+  const made = { ...figures, writableByAll: await findWritable(tree, writer) };
+  writer.recordPublication(await publish(writer.layout, writer.lock, id, made, tree));
   tidy();
   await serve(writer, id);
   return published(writer, id);
@@ -152,7 +155,9 @@ export async function publishNew(
 /** Publishes the tree of an in-place mirror, which has just been written whole. */
 export async function publishLive(writer: Writer, figures: SyncFigures): Promise<Published> {
   beginPublishing(writer);
-  writer.recordPublication(await publishInPlace(writer.layout, writer.lock, figures));
+  const tree = writer.layout.snapshot(LIVE);
+  const made = { ...figures, writableByAll: await findWritable(tree, writer) };
+  writer.recordPublication(await publishInPlace(writer.layout, writer.lock, made));
   return published(writer, LIVE);
 }
 

@@ -56,6 +56,51 @@ describe.each([
     expect(modeOf(`${join(mirror.root, tree)}/`)).toBe(0o755);
   });
 
+  test('says even under --quiet that every user may write to something, once, and status says it of all that is there', async () => {
+    const mirror = smallMirror();
+    await runForJson(['init', mirror.root, ...flags]);
+    mirror.change({ 'a b': '1' });
+    for (const name of ['file', 'a b']) chmodSync(join(mirror.source, name), 0o666);
+    const access = async () => {
+      const { stdout } = await runProgram(['status', mirror.root]);
+      return stdout.match(/^access .*$/gm);
+    };
+    const first = await runProgram(['sync', mirror.source, mirror.root, '--quiet']);
+    expect(first.stderr).toMatch(
+      /^.*warning: every user may write to ('a b', file|file, 'a b'); to change that: .*\n$/,
+    );
+    const two = [expect.stringMatching(/^access +every user may write to .*'a b'/)];
+    expect(await access()).toEqual(two);
+
+    mirror.change({ new: 'new' });
+    const second = await runProgram(['sync', mirror.root, '--quiet']);
+    expect(second.stderr).toBe('');
+    expect(await access(), 'what the clone has').toEqual(two);
+    mirror.change({ other: 'other' });
+    chmodSync(join(mirror.source, 'other'), 0o666);
+    const third = await runProgram(['sync', mirror.root, '--quiet']);
+    expect(third.stderr, 'status says it').toBe('');
+    expect(await runForJson(['status', mirror.root])).toMatchObject({
+      isHealthy: true,
+      current: { writableByAll: { count: 3, names: expect.arrayContaining(['a b', 'file']) } },
+    });
+
+    await runForJson(['init', mirror.root, '--', '--chmod=o-w']);
+    expect((await runProgram(['sync', mirror.root, '--quiet'])).stderr).toBe('');
+    expect(await access()).toBeNull();
+  });
+
+  test('an adopted directory to which every user may write is in status', async () => {
+    const mirror = smallMirror();
+    const adopted = join(mirror.home, 'adopted');
+    mkdirSync(join(adopted, 'open'), { recursive: true });
+    chmodSync(join(adopted, 'open'), 0o777);
+    await runForJson(['init', mirror.root, '--adopt', adopted, ...flags]);
+    expect(await runForJson(['status', mirror.root])).toMatchObject({
+      current: { writableByAll: { count: 1, names: ['open'] } },
+    });
+  });
+
   test('warns once a sync of what every user may write to, and says what mends it', async () => {
     const mirror = smallMirror();
     await runForJson(['init', mirror.root, ...flags]);
@@ -111,6 +156,9 @@ describe.each([
 
     const other = await lock('echo 3 >3');
     expect(other.stderr, 'what it did not touch').not.toMatch(/every user may write/);
+    expect((await runProgram(['status', mirror.root])).stdout, 'all that is there').toMatch(
+      /^access +every user may write to (2, x\/1|x\/1, 2)$/m,
+    );
     for (const line of first.stderr.split('\n').filter((text) => text.includes('to change that')))
       paste(line);
     const mended = await lock('echo 4 >4');

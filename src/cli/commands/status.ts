@@ -9,6 +9,7 @@ import { describeProcesses } from '../../mirror/lock-state.ts';
 import { describeServed } from '../../mirror/served-directory.ts';
 import { describeHold } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
+import { describeWritable } from '../../mirror/writable.ts';
 import type { MirrorStatus } from '../../operations/status.ts';
 import { showOptions } from '../../rsync/join-options.ts';
 import { quoteForSh } from '../../system/quote.ts';
@@ -83,8 +84,10 @@ function printStatus(status: MirrorStatus): void {
   row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showAge(syncedAt)} ago`);
   if (closedMode !== null)
     row('access', `not every user may read the current tree, which has mode ${closedMode}`);
+  const { leftOut = [], writableByAll } = status.current ?? {};
+  if (writableByAll && writableByAll.count > 0) row('access', describeWritable(writableByAll));
   if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));
-  for (const leftOut of status.current?.leftOut ?? []) row('left out', describeLeftOut(leftOut));
+  for (const one of leftOut) row('left out', describeLeftOut(one));
   for (const finding of findings) {
     row('left', describeFinding(layoutOf(root), finding, isOrphaned));
   }

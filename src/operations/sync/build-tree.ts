@@ -162,6 +162,6 @@ async function settled(
   context.refuseShrinking(figures);
   return {
     isChanged: base === undefined || isCertain || !isEqual,
-    figures: { ...figures, leftOut },
+    figures: { ...figures, leftOut, writableByAll: work.plan.figures.writableByAll },
   };
 }

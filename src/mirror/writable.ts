@@ -1,0 +1,44 @@
+import { runProgram } from '../system/process.ts';
+import { nameInLine, readableName } from './names.ts';
+import type { WritableByAll } from './records.ts';
+
+const MOST_NAMES = 3;
+
+/** @param name one character per byte (latin1); `.` is the top directory. */
+export function noteWritable(found: WritableByAll, name: string): void {
+  found.count += 1;
+  if (found.names.length < MOST_NAMES) found.names.push(readableName(name).name);
+}
+
+/**
+ * Finds the files and directories of a tree to which every user may write, unchanged ones too: what a
+ * clone has of the snapshot before is in no plan.
+ *
+ * @param options what `find` inherits, and what ends it.
+ */
+export async function findWritable(
+  tree: string,
+  options: { inherit: readonly number[]; signal: AbortSignal },
+): Promise<WritableByAll> {
+  const found: WritableByAll = { count: 0, names: [] };
+  let rest = '';
+  const onStdout = (chunk: Buffer): void => {
+    const names = (rest + chunk.toString('latin1')).split('\0');
+    rest = names.pop() ?? '';
+    for (const name of names) noteWritable(found, name || '.');
+  };
+  const which = ['-type', 'f,d', '-perm', '-0002', '-printf', '%P\\0'];
+  // What may not be looked into stays unknown: that is no reason to publish nothing.
+  await runProgram('find', [tree, '-xdev', ...which], { ...options, onStdout });
+  options.signal.throwIfAborted();
+  return found;
+}
+
+/** `every user may write to a, b, c and 3 more` */
+export function describeWritable({ count, names }: WritableByAll): string {
+  const more = count > names.length ? ` and ${count - names.length} more` : '';
+  const shown = names.map((name) =>
+    name === '.' ? 'the top directory of the tree' : nameInLine(name),
+  );
+  return `every user may write to ${shown.join(', ')}${more}`;
+}
