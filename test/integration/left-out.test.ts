@@ -179,7 +179,7 @@ describe('I15: what was in the mirror and is left out now', () => {
     mirror.change({ [name]: null });
     symlinkSync('/etc/passwd', join(mirror.source, name));
     const result = await runProgram(['sync', mirror.root, '--allow-shrink']);
-    expect(result.stderr).toMatch(/left out x" -> "y: a symlink/);
+    expect(result.stderr).toMatch(/left out 'x" -> "y': a symlink/);
     expect(publishedIn(mirror)).toEqual(['below/file', 'file']);
   });
 
