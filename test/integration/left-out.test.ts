@@ -186,7 +186,7 @@ describe('I15: what was in the mirror and is left out now', () => {
   test('stays left out although a filter of the user includes it', async () => {
     const mirror = await inPlace(homeOf('included'));
     mirror.change({ 'below/.f.aB1xyz': 'half' });
-    const rsync = ['--', '--include=/below/***', '--exclude=*'];
+    const rsync = ['--', '--delete-excluded', '--include=/below/***', '--exclude=*'];
     const result = await runProgram(['sync', mirror.root, '--allow-shrink', ...rsync]);
     expect(result.stderr).toMatch(/left out below\/\.f\.aB1xyz/);
     expect(publishedIn(mirror)).toEqual(['below/file']);
