@@ -44,7 +44,7 @@ describe('A topic without a terminal', () => {
     expect(exitCode, stderr).toBe(0);
     expect(stdout).not.toContain(ESCAPE);
     expect(tooWide(stdout, 80)).toEqual([]);
-    expect(stdout).not.toMatch(/^#|^\|[ -]|^```|\]\(|\*\*/m);
+    expect(stdout).not.toMatch(/^#|^\|[ -]|^```|\]\(|\*\*\w/m);
     expect(stdout.length).toBeGreaterThan(500);
   });
 
