@@ -4,12 +4,13 @@ import { mountPointsWithin } from '../system/mounts.ts';
 import { earlierClones } from './earlier-clones.ts';
 import { readHistory } from './history.ts';
 import { type Layout, ownNames } from './layout.ts';
+import { findLeftovers } from './staging.ts';
 import { isOfPerson, snapshotIds } from './survey.ts';
 
 /**
  * What would be lost with ROOT although the mirror could do without it: other things in ROOT, trees that a
- * person put into `snapshots`, what is mounted, and the clones that were served before, which processes may
- * use or have put something into. Call `forgetUnused` first, and while `current` is there.
+ * person put into `snapshots`, trees that commands of `lock` left, what is mounted, and the clones that were
+ * served before, which processes may use or have put something into. Call `forgetUnused` first.
  */
 export function pathsNotOurs(layout: Layout): string[] {
   const ours = ownNames(layout);
@@ -18,6 +19,7 @@ export function pathsNotOurs(layout: Layout): string[] {
   return [
     ...others.map((name) => join(layout.root, name)),
     ...snapshotIds(layout).filter(isForeign).map(layout.snapshot),
+    ...findLeftovers(layout).commands,
     ...mountPointsWithin(layout.root),
     ...earlierClones(layout).map(({ path }) => path),
   ];

@@ -80,7 +80,8 @@ export function snapshotIds(layout: Layout): string[] {
 
 /**
  * Whether a tree in `snapshots` is a person's own: neither history nor a lease names it, and a
- * publication makes the lease before the tree comes there. Without `current`, both may have been lost.
+ * publication makes the lease before the tree comes there. So it may be without `current`, too, as before
+ * the first publication, and after an adopted directory was given back.
  */
 export function isOfPerson(
   layout: Layout,
@@ -88,7 +89,6 @@ export function isOfPerson(
 ): (id: string) => boolean {
   const [current, previous] = [currentId(layout), previousId(layout)];
   return (id) =>
-    current !== undefined &&
     ![current, previous].includes(id) &&
     becameCurrentAt(history, id) === undefined &&
     lstatIfThere(layout.lease(id)) === undefined;
@@ -100,8 +100,9 @@ export function neverCurrent(
   history: readonly HistoryEntry[],
 ): (id: string) => boolean {
   const [current, previous] = [currentId(layout), previousId(layout)];
-  const isLate =
-    current === undefined ? isFirst(layout, history, snapshotIds(layout)) : isNewerThan(layout);
+  const isForeign = isOfPerson(layout, history);
+  const ids = snapshotIds(layout).filter((id) => !isForeign(id));
+  const isLate = current === undefined ? isFirst(layout, history, ids) : isNewerThan(layout);
   return (id) =>
     ![current, previous].includes(id) && becameCurrentAt(history, id) === undefined && isLate(id);
 }

@@ -4,6 +4,7 @@ import { currentId, previousId } from '../mirror/current.ts';
 import {
   type HistoryEntry,
   inspectHistory,
+  isFlip,
   leftOutOf,
   publicationOf,
   readHistory,
@@ -22,7 +23,7 @@ import {
   servedDirectory,
 } from '../mirror/served-directory.ts';
 import { rememberedBy } from '../mirror/settings.ts';
-import { type Finding, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
+import { type Finding, isOfPerson, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
 import { modeIfClosed } from '../mirror/tree-mode.ts';
 import { ifAllowed } from '../system/files.ts';
 import { policyOf } from '../writer/policy.ts';
@@ -147,7 +148,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const isStale = maxAgeMs !== undefined && ageOf(syncedAt) > maxAgeMs;
   const served = servedDirectory(layout);
   const problems = [
-    ...(current === null ? [whyNothingIsCurrent(snapshots)] : []),
+    ...(current === null ? [whyNothingIsCurrent(layout, history)] : []),
     ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
     ...(isStale ? ['it is stale'] : []),
     ...(state.kind === 'free' || (isBusy && !isLeft) ? [] : ['the holder of the lock is dead']),
@@ -233,10 +234,14 @@ function problemsOfServed(
   return isOther ? [`${path} is a clone of another snapshot than the current one`] : [];
 }
 
-function whyNothingIsCurrent(snapshots: readonly SnapshotInfo[]): string {
-  return snapshots.length === 0
-    ? 'there is no snapshot yet'
-    : 'the symlink current is missing, and the next sync makes it again';
+function whyNothingIsCurrent(layout: Layout, history: readonly HistoryEntry[]): string {
+  const isForeign = isOfPerson(layout, history);
+  const ids = snapshotIds(layout).filter((id) => !isForeign(id));
+  if (ids.length === 0) return 'there is no snapshot yet';
+  const last = history.findLast(isFlip)?.id;
+  return last === undefined || ids.includes(last)
+    ? 'the symlink current is missing, and the next sync makes it again'
+    : 'what was current is not in the mirror any more, and the next sync publishes anew';
 }
 
 /** Without a failure to remove what a rule keeps by now. */

@@ -310,6 +310,9 @@ describe('What is left of a mirror whose directory is given back', () => {
     const tree = join(one.root, 'snapshots/mine');
     mkdirSync(tree);
     writeFileSync(join(one.root, "somebody's file"), '');
+    const command = 'echo work >"$MIRRORLATCH_STAGING/work"; exit 1';
+    const failed = await runProgram(['lock', one.root, '--quiet', '--', 'sh', '-c', command]);
+    expect(failed.exitCode, transcript(failed)).toBe(1);
     const undone = await runProgram(['init', '--unadopt', one.directory]);
     expect(undone.exitCode, transcript(undone)).toBe(0);
     expect(undone.stdout).not.toMatch('rm -r');
@@ -318,9 +321,11 @@ describe('What is left of a mirror whose directory is given back', () => {
     expect(paths).toEqual([
       `'${one.root}/somebody'\\''s file'`,
       tree,
+      expect.stringMatching(/\/staging\/[^/]+\.command$/),
       expect.stringMatching(/\/superseded\/.*\.kept$/),
     ]);
-    expect(readFileSync(join(paths[2] ?? '', 'upload'), 'utf8')).toBe('mine\n');
+    expect(readFileSync(join(paths[2] ?? '', 'work'), 'utf8')).toBe('work\n');
+    expect(readFileSync(join(paths[3] ?? '', 'upload'), 'utf8')).toBe('mine\n');
   });
 
   test('no longer serves a clone of what was given back, and can be synced', async () => {

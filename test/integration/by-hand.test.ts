@@ -43,6 +43,38 @@ test('a copy of a snapshot in snapshots is neither pruned nor moved nor counted,
   );
 });
 
+test.each([
+  ['an adopted directory was given back', true],
+  ['the first sync has failed', false],
+])('a tree in snapshots is left alone by every sync after %s', async (_, isAdopted) => {
+  const home = scratchDirectory();
+  const [directory, source] = [join(home, 'known'), join(home, 'source')];
+  const root = `${directory}.mirror`;
+  for (const path of [directory, source]) mkdirSync(path);
+  for (const path of [directory, source]) cpSync(import.meta.filename, join(path, 'file'));
+  if (isAdopted) await runForJson(['init', '--adopt', directory, '--source', source]);
+  else
+    expectFailure(
+      await runProgram(['sync', 'rsync://127.0.0.1:9/none', root, '--retries', '0']),
+      69,
+      /127/,
+    );
+  const mine = join(root, 'snapshots', 'mine');
+  mkdirSync(mine);
+  writeFileSync(join(mine, 'notes'), 'mine');
+  if (isAdopted) await runForJson(['init', '--unadopt', directory]);
+  const status = await runProgram(['status', root]);
+  expect(status.exitCode, transcript(status)).toBe(69);
+  expect(status.stdout).toMatch(/tree mine in snapshots was not made by mirrorlatch; nothing/);
+  expect(status.stdout).toMatch(/^why +there is no snapshot yet/m);
+  const rules = ['--keep-last', '1', '--keep-within', '0', '--grace', '0'];
+  for (const content of ['a', 'b', 'c', 'd']) {
+    writeFileSync(join(source, 'file'), content);
+    await runForJson(['sync', source, root, ...rules]);
+  }
+  expect(readdirSync(mine)).toEqual(['notes']);
+});
+
 test('a symlink in snapshots takes no place of --keep-last', async () => {
   const mirror = await fourSnapshots();
   symlinkSync('d', join(mirror.root, 'snapshots', 'latest'));

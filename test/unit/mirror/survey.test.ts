@@ -10,11 +10,22 @@ test('before the end of the first sync nothing was published', async () => {
   const layout = layoutOf(scratchDirectory());
   mkdirSync(layout.leases, { recursive: true });
   mkdirSync(layout.snapshot('first'), { recursive: true });
+  writeFileSync(layout.lease('first'), '');
   const begun = { format: 1, mode: 'snapshots', firstSync: { source: '/source/' } };
   writeFileSync(layout.settings, JSON.stringify(begun));
   expect(survey(layout)).toEqual([{ kind: 'unpublished-snapshot', id: 'first' }]);
   writeFileSync(layout.settings, JSON.stringify({ ...begun, firstSync: undefined }));
-  expect(survey(layout)).toEqual([{ kind: 'missing-lease', id: 'first' }]);
+  expect(survey(layout)).toEqual([]);
+});
+
+test("a tree that neither history nor a lease names is a person's own, though nothing was published yet", () => {
+  const layout = layoutOf(scratchDirectory());
+  mkdirSync(layout.snapshot('mine'), { recursive: true });
+  for (const firstSync of [undefined, { source: '/source/' }]) {
+    mkdirSync(layout.state, { recursive: true });
+    writeFileSync(layout.settings, JSON.stringify({ format: 1, mode: 'snapshots', firstSync }));
+    expect(survey(layout)).toEqual([{ kind: 'foreign-tree', id: 'mine' }]);
+  }
 });
 
 test('without flock, a holder on this host keeps the lock as long as it lives', () => {
