@@ -1,5 +1,5 @@
 import { quoteForSh } from '../system/quote.ts';
-import { optionValue, parseRsyncOptions } from './options.ts';
+import { type NamedOption, optionValue, parseRsyncOptions, splitOptions } from './options.ts';
 
 /** The options that filter entries: the first rule that matches an entry counts. */
 const RULES: ReadonlySet<string> = new Set([
@@ -28,19 +28,19 @@ export interface JoinedOptions {
 
 /**
  * Adds the options of one call to those that a mirror remembers. What is remembered comes first, so
- * that what it excludes stays excluded; of other options, rsync heeds the last. Pure.
+ * that what it excludes stays excluded; of other options, rsync heeds the last. Options that rsync must
+ * not get are joined, too, and refused elsewhere. Pure.
  *
  * @param root that of the mirror, for the command in a sentence.
- * @throws MirrorlatchError USAGE for options that rsync must not get.
  */
 export function joinOptions(
   remembered: readonly string[],
   given: readonly string[],
   root = 'ROOT',
 ): JoinedOptions {
-  const before = parseRsyncOptions(remembered).named;
+  const before = splitOptions(remembered);
   const known = new Set(before.map(meaningOf));
-  const added = parseRsyncOptions(given).named.filter((option) => !known.has(meaningOf(option)));
+  const added = splitOptions(given).filter((option) => !known.has(meaningOf(option)));
   const contradictions = added.flatMap((option) => {
     const shown = showOptions(option.words);
     if (RULES.has(option.name)) {
@@ -64,8 +64,6 @@ export function joinOptions(
 export function showOptions(words: readonly string[]): string {
   return words.map(quoteForSh).join(' ');
 }
-
-type NamedOption = ReturnType<typeof parseRsyncOptions>['named'][number];
 
 /** The same text for `--bwlimit=5m` and `--bwlimit 5m`. */
 function meaningOf({ name, words }: NamedOption): string {

@@ -4,7 +4,7 @@ import { MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { isWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { optionValue, parseRsyncOptions, withOptionValue } from './options.ts';
+import { optionValue, parseRsyncOptions, splitOptions, withOptionValue } from './options.ts';
 import { withAbsolutePaths } from './remote-shell.ts';
 
 /**
@@ -78,7 +78,7 @@ export function checkOptions(options: readonly string[], limits: OptionLimits): 
 
 /** The options without those that `checkOptions` refuses. */
 export function withoutFaultyOptions(options: readonly string[], limits: OptionLimits): string[] {
-  return parseRsyncOptions(options).named.flatMap(({ words }) => {
+  return splitOptions(options).flatMap(({ words }) => {
     try {
       checkOptions(words, limits);
       return words;

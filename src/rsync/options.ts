@@ -26,6 +26,17 @@ export interface RsyncOptions {
   needsWholePass: string | undefined;
 }
 
+/** One option of a command line with its words. */
+export interface NamedOption {
+  /** As in `RsyncOptions`. */
+  name: string;
+  words: readonly string[];
+  /** Of an option that can be used. */
+  meaning?: Exclude<Meaning, object>;
+  /** Why rsync must not get it. */
+  refusal?: MirrorlatchError;
+}
+
 /**
  * Checks the options that a user gives for rsync.
  *
@@ -33,23 +44,44 @@ export interface RsyncOptions {
  *   because its effect on published snapshots is unknown too.
  */
 export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
-  const named: { name: string; words: readonly string[] }[] = [];
-  let needsWholePass: string | undefined;
-  const take = (option: Option | undefined, shown: string, words: readonly string[]): void => {
-    if (option === undefined) {
-      throw refusal(shown, `mirrorlatch does not know it, so it may not be safe.${nearest(shown)}`);
-    }
-    if (typeof option.meaning === 'object') throw refusal(shown, option.meaning.refused);
-    if (option.meaning === 'said') return;
-    if (option.meaning === 'whole') needsWholePass ??= shown;
-    named.push({ name: option.long ?? option.short ?? shown, words });
-  };
   // Node has replaced the invalid bytes, so that another entry would match, or none.
   if (given.some((word) => word.includes('\uFFFD'))) {
     throw new MirrorlatchError('USAGE', "a word of rsync's options is not valid UTF-8", {
       hint: 'Put such a pattern into a file, and name the file with --exclude-from or --filter.',
     });
   }
+  const options = splitOptions(given);
+  const refused = options.find(({ refusal }) => refusal !== undefined);
+  if (refused?.refusal !== undefined) throw refused.refusal;
+  const named = options
+    .filter(({ meaning }) => meaning !== 'said')
+    .map(({ name, words }) => ({ name, words }));
+  const whole = options.find(({ meaning }) => meaning === 'whole');
+  const needsWholePass = whole && shownName(whole.words);
+  return { args: named.flatMap(({ words }) => words), named, needsWholePass };
+}
+
+/**
+ * The same, option by option, without refusing any: what a mirror remembers of another version has to be
+ * shown and replaced. Pure.
+ */
+export function splitOptions(given: readonly string[]): NamedOption[] {
+  const named: NamedOption[] = [];
+  const take = (option: Option | undefined, words: readonly (string | undefined)[]): void => {
+    const there = words.filter((word) => word !== undefined);
+    const shown = shownName(there);
+    const name = option?.long ?? option?.short ?? shown;
+    const meaning = option?.meaning;
+    if (meaning === undefined) {
+      const why = `mirrorlatch does not know it, so it may not be safe.${nearest(shown)}`;
+      named.push({ name, words: there, refusal: refusal(shown, why) });
+    } else if (typeof meaning === 'object') {
+      named.push({ name, words: there, refusal: refusal(shown, meaning.refused) });
+    } else if (there.length < words.length) {
+      const problem = `rsync's option ${shown} needs a value`;
+      named.push({ name, words: there, refusal: new MirrorlatchError('USAGE', problem) });
+    } else named.push({ name, words: there, meaning });
+  };
   for (let index = 0; index < given.length; index += 1) {
     const word = given[index] ?? '';
     if (word.startsWith('--') && word !== '--') {
@@ -57,32 +89,35 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
       const option = longOption(name);
       const wantsNext = option?.takesValue === true && value === undefined;
       if (wantsNext) index += 1;
-      take(option, `--${name}`, wantsNext ? [word, nextWord(given, index, word)] : [word]);
+      take(option, wantsNext ? [word, given[index]] : [word]);
     } else if (/^-[^-]/.test(word)) {
       for (let at = 1; at < word.length; at += 1) {
         const letter = word[at] ?? '';
         const option = OPTIONS.find(({ short }) => short === letter);
         const rest = word.slice(at + 1);
         if (option?.takesValue !== true) {
-          take(option, `-${letter}`, [`-${letter}`]);
+          take(option, [`-${letter}`]);
           continue;
         }
         if (rest === '') index += 1;
         // A joined value stays joined, because rsync reads `-e=ssh` as `-e ssh`.
-        const words =
-          rest === ''
-            ? [`-${letter}`, nextWord(given, index, `-${letter}`)]
-            : [`-${letter}${rest}`];
-        take(option, `-${letter}`, words);
+        take(option, rest === '' ? [`-${letter}`, given[index]] : [`-${letter}${rest}`]);
         break;
       }
     } else {
-      throw new MirrorlatchError('USAGE', `${JSON.stringify(word)} is not an option of rsync`, {
-        hint: 'Put only options of rsync after the --, such as --exclude=/iso/, and paths before it.',
-      });
+      const problem = `${JSON.stringify(word)} is not an option of rsync`;
+      const hint =
+        'Put only options of rsync after the --, such as --exclude=/iso/, and paths before it.';
+      const refusal = new MirrorlatchError('USAGE', problem, { hint });
+      named.push({ name: word, words: [word], refusal });
     }
   }
-  return { args: named.flatMap(({ words }) => words), named, needsWholePass };
+  return named;
+}
+
+/** The option as a message shows it, without its value. */
+function shownName([word = '']: readonly string[]): string {
+  return word.startsWith('--') ? word.replace(/=.*$/s, '') : word.slice(0, 2);
 }
 
 /** Whether a word is an option of rsync, or several letters in one, allowed or not. */
@@ -216,12 +251,6 @@ function longOption(name: string): Option | undefined {
   // Turning off a refused option is harmless.
   const meaning = typeof turnedOff.meaning === 'object' ? 'plan' : turnedOff.meaning;
   return { long: name, meaning };
-}
-
-function nextWord(given: readonly string[], index: number, option: string): string {
-  const value = given[index];
-  if (value !== undefined) return value;
-  throw new MirrorlatchError('USAGE', `rsync's option ${option} needs a value`);
 }
 
 /** The long option that was probably meant, as a question. */

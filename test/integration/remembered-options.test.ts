@@ -400,6 +400,57 @@ describe('options of a first sync that published nothing', () => {
   });
 });
 
+/** Puts words into the place of the option --exclude=/zz that a mirror remembers. */
+function rememberInstead(mirror: SmallMirror, words: readonly string[]): void {
+  const path = mirror.state('mirror.json');
+  const written = words.map((word) => JSON.stringify(word)).join(',');
+  writeFileSync(path, readFileSync(path, 'utf8').replace('"--exclude=/zz"', written));
+}
+
+test.for([
+  [['-R'], ''],
+  [['-zR'], ' -z'],
+  [['--an-option-of-another-version'], ''],
+  [['--an-option-of-another-version', 'value'], ''],
+  [['--chmod'], ''],
+] as const)(
+  '%s, remembered by another version, ends each sync with 78, on record, and can be forgotten',
+  async ([words, rest]) => {
+    const mirror = await oneSnapshot();
+    await runForJson(['init', mirror.root, '--', '--exclude=/none', '--exclude=/zz']);
+    rememberInstead(mirror, words);
+    mirror.change({ file: 'changed' });
+    const failed = await runProgram(['sync', mirror.root]);
+    expectFailure(failed, 78, /remembers that option/);
+    const [forget = ''] = /mirrorlatch init \S+ .*/.exec(failed.stderr) ?? [];
+    expect(forget).toBe(`mirrorlatch init ${mirror.root} -- '--exclude=/none'${rest}`);
+    const status = await runProgram(['status', mirror.root]);
+    expect(status.exitCode, transcript(status)).toBe(69);
+    expect(status.stdout).toMatch(/the last sync or lock failed/);
+    expectFailure(
+      await runProgram(['sync', mirror.root, '--dry-run']),
+      78,
+      /remembers that option/,
+    );
+    await execa('sh', ['-c', `mirrorlatch() { ${process.execPath} ${bin} "$@"; }\n${forget}`]);
+    await runForJson(['sync', mirror.root]);
+    expect(readFileSync(join(mirror.root, 'current/file'), 'utf8')).toBe('changed');
+  },
+);
+
+test('an option that a first sync of another version remembered can be seen and forgotten, too', async () => {
+  const mirror = smallMirror();
+  const words = ['sync', 'rsync://127.0.0.1:9/none', mirror.root, '--retries', '0'];
+  expect((await runProgram([...words, '--', '--exclude=/zz'])).exitCode).toBe(69);
+  rememberInstead(mirror, ['-R']);
+  const status = await runProgram(['status', mirror.root, '--json']);
+  expect(status.json()).toMatchObject({ rsyncOptions: ['-R'] });
+  const failed = await runProgram(['sync', mirror.root]);
+  expectFailure(failed, 78, /: mirrorlatch init \S+ --clear-options$/m);
+  await runForJson(['init', mirror.root, '--clear-options', '--source', mirror.source]);
+  expect(await runForJson(['sync', mirror.root])).toMatchObject({ outcome: 'published' });
+});
+
 test('a source that is refused in a mirror of another command is not remembered', async () => {
   const mirror = smallMirror();
   await runForJson(['init', mirror.root]);
