@@ -129,9 +129,10 @@ export class Plan {
   readonly figures = noChanges();
   /** Disk space that is freed as rsync replaces files that no other tree shares; bytes. */
   replacedBytes = 0;
-  /** How many entries rsync says that it deletes. */
-  deletions = 0;
-  /** Their names, without remains, if the rules ask for them. */
+  /**
+   * What rsync says that it deletes, if the rules ask for it; without remains and what is left out by
+   * its name.
+   */
   readonly deletionList: string[] = [];
   /** What is left out by its name: rsync would transfer it. */
   readonly excluded: string[] = [];
@@ -175,11 +176,10 @@ export class Plan {
   add(entry: Entry): Entry | undefined {
     const { change, name, type, size } = entry;
     if (change === 'deleted') {
-      this.deletions += 1;
       for (const directory of this.#emptied) {
         if (`${name}/`.startsWith(`${directory}/`)) this.#emptied.delete(directory);
       }
-      if (this.#rules.listsDeletions && !this.#rules.isRemains(name)) this.deletionList.push(name);
+      if (this.#rules.listsDeletions && !this.#isNeverContent(entry)) this.deletionList.push(name);
       return this.#remove(entry);
     }
     const why = this.#rules.leavesOut(entry);
@@ -221,6 +221,10 @@ export class Plan {
         return this.#remove({ ...gone, isLeftOut: true }) ?? [];
       });
     });
+  }
+
+  #isNeverContent(entry: Entry): boolean {
+    return this.#rules.isRemains(entry.name) || this.#rules.leavesOut(entry) !== undefined;
   }
 
   #remove(entry: Entry): Entry | undefined {

@@ -48,7 +48,7 @@ export function planArguments(
   return [
     '--dry-run',
     '--delete',
-    ...(excluded === 'deleted' ? ['--delete-excluded'] : []),
+    ...deletingExcluded(excluded),
     ...common({ ...transfer, options: withoutOption('log-file', transfer.options) }),
     '--stats',
     // Makes rsync name what it leaves out, see `parseLeftOut`. The other end is told of -v alone: an
@@ -148,22 +148,25 @@ export function wholePassArguments(
  * rsync's single pass into the tree that readers use. All new files are renamed into place at the
  * end, which keeps the time in which the tree is a mix short (rsync(1), --delay-updates).
  *
- * @param excludeList as for `wholePassArguments`.
+ * @param hideList a file with the patterns of what the plan leaves out, whatever the user's own filters
+ *   say. Only the sender heeds them, so that what the target has of such names goes.
+ * @param excluded as for `planArguments`.
  * @param maxDelete how many entries may be deleted: more than the plan says are the loss of a source
  *   that changed since then.
  */
 export function inPlaceArguments(
   transfer: Transfer,
   target: string,
-  excludeList: string,
+  hideList: string,
+  excluded: 'deleted' | 'kept',
   maxDelete: number,
 ): string[] {
   const { source, without } = transfer;
   return [
     ...(without.has('delete')
       ? []
-      : ['--delete', '--delete-excluded', `--max-delete=${maxDelete}`]),
-    `--exclude-from=${excludeList}`,
+      : ['--delete', ...deletingExcluded(excluded), `--max-delete=${maxDelete}`]),
+    `--filter=merge,-s ${hideList}`,
     ...common(transfer),
     '--info=progress2',
     ...(source.kind === 'local' ? [] : ['--fuzzy']),
@@ -181,6 +184,10 @@ export function inPlaceArguments(
  */
 export function delaysUpdates({ without }: Transfer): boolean {
   return !without.has('temp-excludes');
+}
+
+function deletingExcluded(excluded: 'deleted' | 'kept'): string[] {
+  return excluded === 'deleted' ? ['--delete-excluded'] : [];
 }
 
 function common({ source, without, options }: Transfer): string[] {

@@ -1,4 +1,4 @@
-import { type ErrorCode, FREE_SPACE, MirrorlatchError } from '../errors.ts';
+import { type ErrorCode, FREE_SPACE, hasCode, MirrorlatchError } from '../errors.ts';
 
 /** How an rsync run ended, judged by its exit code and its messages. */
 export type Ending =
@@ -31,6 +31,9 @@ const VANISHED = {
   what: 'files vanished from the source while it was read',
   hint: 'The source is changing. Try again when it is quiet.',
 } as const;
+
+/** A directory that is to be replaced holds what a rule protects. */
+const MAKES_NO_WAY = /^could not make way for /m;
 
 /** The other end is gone, whatever the reason. */
 const NO_CONNECTION: readonly number[] = [10, 12, 30, 35, 255];
@@ -97,6 +100,13 @@ const CAUSES: readonly Cause[] = [
     is: 'USAGE',
     what: 'rsync does not accept these options',
     hint: 'Check the options after -- with: man rsync',
+  },
+  {
+    codes: [23],
+    says: MAKES_NO_WAY,
+    is: 'UNAVAILABLE',
+    what: 'the source has another entry in the place of a directory of the mirror, which a filter rule keeps',
+    hint: 'Move what the directory holds out of the mirror, or leave out that entry of the source: -- --exclude=PATTERN',
   },
   // What has gone since it was listed has no exit code of its own when it is asked for by name.
   { codes: [23], says: /link_stat ".*" failed: No such file or directory \(2\)$/m, ...VANISHED },
@@ -194,6 +204,12 @@ export function judgeEnding(exitCode: number, words: string, host = 'HOST'): End
     },
   );
   return is === 'retry' ? { kind: 'retry', why: what, error } : { kind: 'failed', error };
+}
+
+/** Whether rsync left an entry out because a directory in its place holds what a rule protects. */
+export function meetsKeptDirectory(error: unknown): boolean {
+  const words = hasCode(error, 'UNAVAILABLE') ? error.details.rsync?.said : undefined;
+  return words?.some((line) => MAKES_NO_WAY.test(line)) ?? false;
 }
 
 /**

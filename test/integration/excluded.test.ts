@@ -1,11 +1,25 @@
-import { cpSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
-import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { inShell, oneOfEachKind, startGuarded } from '../support/guards.ts';
+import { runForJson, runProgram, startProgram, transcript } from '../support/program.ts';
 import { bin } from '../support/project.ts';
+import { startRsyncDaemon } from '../support/rsyncd.ts';
 import { smallMirror } from '../support/small-mirror.ts';
+import { startSshDaemon } from '../support/sshd.ts';
+
+const [, reader] = oneOfEachKind;
 
 /** A directory that holds what its source has, and `local`, which only an option excludes. */
 async function adopted(...mode: string[]) {
@@ -78,4 +92,129 @@ test('what an option excludes of an adopted directory may be moved away, and a l
   ]);
   expect(later['plan']).toMatchObject({ deletedFiles: 1 });
   expect(readdirSync(directory).sort()).toEqual(['below', 'file']);
+});
+
+/** A small mirror in place whose `rules` exclude something. */
+async function inPlace(...rules: string[]) {
+  const { home, source, change } = smallMirror();
+  const root = join(home, 'in place');
+  await runForJson(['init', root, '--in-place', '--source', source, '--', ...rules]);
+  await runForJson(['sync', root]);
+  return { home, source, change, root, tree: join(root, 'gate/live') };
+}
+
+/** A source, as it is named over a way of transport, with the options that this takes. */
+const ways: [string, (path: string) => Promise<{ from: string[]; stop: () => Promise<void> }>][] = [
+  ['a directory', async (path) => ({ from: [path], stop: async () => {} })],
+  [
+    'a daemon',
+    async (path) => {
+      const daemon = await startRsyncDaemon([{ name: 'tree', path }]);
+      return { from: [`${daemon.url('tree')}/`], stop: () => daemon.stop() };
+    },
+  ],
+  [
+    'ssh',
+    async (path) => {
+      const daemon = await startSshDaemon();
+      const from = [`${daemon.host}:${path}/`, '--', '-e', daemon.remoteShell];
+      return { from, stop: () => daemon.stop() };
+    },
+  ],
+];
+
+test.for(ways)(
+  'what an option excludes stays if it comes to the tree in place after the plan, and what is left out by its name does not come (source: %s)',
+  async ([, serve]) => {
+    const { home, source, change } = smallMirror();
+    change({ gone: 'deleted by the plan', '.new.aBcDeF': 'temporary' });
+    const root = join(home, 'in place');
+    const { from, stop } = await serve(source);
+    try {
+      const [name = '', ...more] = from;
+      const rules = [...(more.length > 0 ? more : ['--']), '--exclude=/local/'];
+      await runForJson(['init', root, '--in-place', '--source', name, ...rules]);
+      await runForJson(['sync', root]);
+      rmSync(join(source, 'gone'));
+      change({ file: 'changed' });
+      const reading = startGuarded(reader, root, inShell('cat file; exec sleep 60'));
+      await eventually(() => expect(reading.printedSoFar()).not.toBe(''));
+      const sync = startProgram(['sync', root, '--allow-shrink']);
+      await eventually(() => expect(sync.saidSoFar()).toMatch(/waiting: readers are inside/));
+      const tree = join(root, 'gate/live');
+      mkdirSync(join(tree, 'local'));
+      writeFileSync(join(tree, 'local/notes'), 'precious');
+      reading.kill('SIGKILL');
+      const result = await sync.result;
+      expect(readdirSync(tree).sort(), transcript(result)).toEqual(['below', 'file', 'local']);
+      expect(readdirSync(join(tree, 'local'))).toEqual(['notes']);
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expectFailure(await runProgram(['sync', root, '--allow-shrink']), 65, /exclude: local\//);
+    } finally {
+      await stop();
+    }
+  },
+);
+
+test('the rules that the message gives protect by the patterns of the options, so that a new name needs no other', async () => {
+  const { home, root, tree, change } = await inPlace();
+  const list = join(home, "it's a list");
+  writeFileSync(list, '# comment\n*.bak\n');
+  const rules = ['--include=/kept.log', '--exclude=*.log', '--filter=- /local/'];
+  await runForJson(['init', root, '--', ...rules, `--exclude-from=${list}`]);
+  change({ 'kept.log': 'of the source' });
+  await runForJson(['sync', root]);
+  for (let count = 0; count < 12; count += 1) writeFileSync(join(tree, `${count}.log`), 'mine');
+  const refused = await runProgram(['sync', root, '--allow-shrink']);
+  expectFailure(refused, 65, /the sync would delete 12 entries/);
+  await paste(refused.stderr, /mirrorlatch init [^\n]*?(?=\. To let)/);
+  for (const name of ['new.log', 'new.bak']) writeFileSync(join(tree, name), 'mine');
+  mkdirSync(join(tree, 'local'));
+  change({ 'kept.log': null });
+  await runForJson(['sync', root, '--allow-shrink']);
+  expect(readdirSync(tree)).toEqual(
+    expect.arrayContaining(['11.log', 'new.log', 'new.bak', 'local']),
+  );
+  expect(existsSync(join(tree, 'kept.log'))).toBe(false);
+});
+
+test('of many names that a file of the source excludes the message gives a command that can be pasted, and says that it names the first', async () => {
+  const { root, tree, change } = await inPlace();
+  await runForJson(['init', root, '--', '-F']);
+  change({ '.rsync-filter': '- *.log\n' });
+  await runForJson(['sync', root]);
+  for (let count = 10; count < 22; count += 1) writeFileSync(join(tree, `${count}.log`), 'mine');
+  const refused = await runProgram(['sync', root, '--allow-shrink']);
+  expectFailure(
+    refused,
+    65,
+    /It names the first 10; each of the other 2 needs a rule like these\. To/,
+  );
+  await paste(refused.stderr, /mirrorlatch init [^\n]*?(?=\. It names)/);
+});
+
+test('what an option excludes is named if it lies in a directory that the source has replaced by a file', async () => {
+  const { root, tree, change } = await inPlace('--exclude=*.log');
+  writeFileSync(join(tree, 'below/a.log'), 'mine');
+  change({ below: null });
+  change({ below: 'a file' });
+  const refused = await runProgram(['sync', root, '--allow-shrink']);
+  expectFailure(refused, 65, /would delete 1 entry of .* exclude: below\/a\.log;/);
+  await paste(refused.stderr, /mirrorlatch init [^\n]*?(?=\. To let)/);
+  const kept = await runProgram(['sync', root, '--allow-shrink']);
+  expectFailure(kept, 69, /in the place of a directory of the mirror, which a filter rule keeps/);
+  expect(readdirSync(join(tree, 'below'))).toContain('a.log');
+});
+
+test('what a killed rsync left is taken out although an option excludes it', async () => {
+  const { root, tree } = await inPlace('--exclude=.~tmp~/', '--exclude=.*');
+  mkdirSync(join(tree, 'below/.~tmp~'));
+  for (const name of ['below/.~tmp~/old', '.file.aBcDeF']) writeFileSync(join(tree, name), 'old');
+  await runForJson(['sync', root, '--allow-shrink']);
+  expect([...readdirSync(tree), ...readdirSync(join(tree, 'below'))].sort()).toEqual([
+    'below',
+    'file',
+    'file',
+  ]);
+  expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'unchanged' });
 });

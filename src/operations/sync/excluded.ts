@@ -5,12 +5,15 @@ import { hasSyncedSinceAdoption, readHistory } from '../../mirror/history.ts';
 import { nameInLine, readableName } from '../../mirror/names.ts';
 import type { Mirror } from '../../mirror/open.ts';
 import type { Plan } from '../../mirror/plan.ts';
+import { meetsKeptDirectory } from '../../rsync/failure.ts';
+import type { Entry } from '../../rsync/itemize.ts';
 import { haveRules, showOptions } from '../../rsync/join-options.ts';
 import { parseRsyncOptions } from '../../rsync/options.ts';
+import { protectionLike } from '../../rsync/protection.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { PlanContext, Work } from './context.ts';
-import { Differences } from './differences.ts';
+import type { EntryListener } from './differences.ts';
 import { makePlan } from './make-plan.ts';
 
 const MOST_NAMES = 3;
@@ -47,15 +50,40 @@ export async function refuseToDeleteExcluded(
   { deletionList }: Plan,
 ): Promise<void> {
   if (!context.sparesExcluded || deletionList.length === 0) return;
-  const { plan } = await makePlan(context, tree, () => new Differences(), [], 'kept');
-  const deletedAnyway = new Set(plan.deletionList);
-  const holdsOthers = new Set(plan.deletionList.flatMap(parentsOf));
+  const deletedAnyway = await namesDeletedAnyway(context, tree);
+  const holdsOthers = new Set([...deletedAnyway].flatMap(parentsOf));
   // A directory that holds something else as well stays only because it is not empty.
   const names = deletionList.filter((name) => !deletedAnyway.has(name) && !holdsOthers.has(name));
   if (names.length === 0) return;
   const spared = new Set(names);
   const tops = names.filter((name) => !spared.has(parentOf(name)));
   throw excludedLoss(context, root, tree, { count: names.length, tops: tops.sort() });
+}
+
+/** What rsync would delete without `--delete-excluded`. */
+async function namesDeletedAnyway(context: PlanContext, tree: string): Promise<Set<string>> {
+  let deletions = new Deletions();
+  const listen = () => {
+    deletions = new Deletions();
+    return deletions;
+  };
+  try {
+    await makePlan(context, tree, listen, [], 'kept');
+  } catch (error) {
+    // A directory that the source has replaced stays. rsync has named what goes all the same.
+    if (!meetsKeptDirectory(error)) throw error;
+  }
+  return deletions.names;
+}
+
+class Deletions implements EntryListener {
+  readonly names = new Set<string>();
+
+  add({ change, name }: Entry): void {
+    if (change === 'deleted') this.names.add(name);
+  }
+
+  close(): void {}
 }
 
 function parentsOf(name: string): string[] {
@@ -80,7 +108,7 @@ function excludedLoss(
   const init = `mirrorlatch init ${quoteForSh(root)} -- ${showOptions(options)}`;
   const toKeep =
     strategy === 'in-place'
-      ? `To keep them where they are: ${init} ${protectionOf(tops, isDirectory)}`
+      ? `To keep them where they are: ${protecting(init, options, tops, isDirectory)}`
       : `A snapshot is a new tree without them. To keep them, move them out of ${quoteForSh(tree)}`;
   return new MirrorlatchError(
     'EXCLUDED_LOSS',
@@ -91,11 +119,18 @@ function excludedLoss(
   );
 }
 
-/** Filter rules that protect what is there. */
-function protectionOf(tops: readonly string[], isDirectory: (name: string) => boolean): string {
-  const rules = tops
-    .slice(0, MOST_RULES)
-    .map((name) => quoteForSh(`--filter=P ${typedPattern(name, isDirectory(name))}`));
-  const more = tops.length > rules.length ? " and a --filter='P /NAME' for each of the others" : '';
-  return `${rules.join(' ')}${more}`;
+/** The command that protects what is there, and what else is excluded like it. */
+function protecting(
+  init: string,
+  options: readonly string[],
+  tops: readonly string[],
+  isDirectory: (name: string) => boolean,
+): string {
+  const { rules, isComplete } = protectionLike(options);
+  const shown = isComplete ? [] : tops.slice(0, MOST_RULES);
+  const named = shown.map((name) => `P ${typedPattern(name, isDirectory(name))}`);
+  const filters = [...rules, ...named].map((rule) => quoteForSh(`--filter=${rule}`)).join(' ');
+  const more = isComplete ? 0 : tops.length - shown.length;
+  const rest = `. It names the first ${shown.length}; each of the other ${more} needs a rule like these`;
+  return `${init} ${filters}${more > 0 ? rest : ''}`;
 }

@@ -90,13 +90,25 @@ interface LiveLook extends Look {
   listener: LiveDifferences;
 }
 
-/** What differs from the live tree, and the names of what rsync does not remove by itself. */
+/** What differs from the live tree, and what of it goes before rsync's pass, which may not remove it. */
 class LiveDifferences extends Differences {
   readonly unwanted: Removal[] = [];
+  /** How many entries are left for rsync to delete. */
+  deletions = 0;
+  readonly #leavesOut: ReturnType<typeof leavesOutOf>;
+
+  constructor(leavesOut: ReturnType<typeof leavesOutOf>) {
+    super();
+    this.#leavesOut = leavesOut;
+  }
 
   override add(entry: Entry): void {
     super.add(entry);
-    if (entry.isLeftOut) this.unwanted.push({ name: entry.name });
+    if (entry.change !== 'deleted') return;
+    // A rule of the user may exclude what a killed rsync has left, too.
+    if (entry.isLeftOut || this.#leavesOut(entry) !== undefined) {
+      this.unwanted.push({ name: entry.name });
+    } else this.deletions += 1;
   }
 }
 
@@ -104,8 +116,10 @@ function look(
   context: SyncContext,
   tree: string,
   compare: readonly string[] = [],
+  excluded: 'deleted' | 'kept' = 'deleted',
 ): Promise<LiveLook> {
-  return makePlan(context, tree, () => new LiveDifferences(), compare);
+  const leavesOut = leavesOutOf(context.transfer);
+  return makePlan(context, tree, () => new LiveDifferences(leavesOut), compare, excluded);
 }
 
 /**
@@ -166,12 +180,19 @@ class LivePass {
     await untilClean(this.#context, async () => {
       const { plan, listener } = known ?? (await this.#lookAgain());
       known = undefined;
-      const begun = { figures: this.#beginning(plan.figures), deletionsLeft: plan.deletions };
+      const { deletions } = listener;
+      const begun = { figures: this.#beginning(plan.figures), deletionsLeft: deletions };
       this.#begun = begun;
       writer.enter('transferring');
       await takeOut(this.#tree, listener.unwanted, writer.layout.partial, signal);
-      const excludeList = makeExcludeList(writer, plan.excluded);
-      const passArguments = inPlaceArguments(transfer, this.#tree, excludeList, plan.deletions);
+      const hideList = makeExcludeList(writer, plan.excluded);
+      const passArguments = inPlaceArguments(
+        transfer,
+        this.#tree,
+        hideList,
+        this.#excluded,
+        deletions,
+      );
       return {
         args: [...compare, ...passArguments],
         onEntry: (entry: Entry) => {
@@ -214,11 +235,14 @@ class LivePass {
   /** @throws MirrorlatchError SHRUNKEN_SOURCE if too much would vanish by now. */
   async #lookAgain(): Promise<LiveLook> {
     const context = { ...forLook(this.#context), hasRemains: true };
-    const found = await look(context, this.#tree);
+    const found = await look(context, this.#tree, [], this.#excluded);
     this.#context.refuseShrinking(this.#with(found.plan.figures));
-    const { root } = this.#context.writer.layout;
-    await refuseToDeleteExcluded(context, root, this.#tree, found.plan);
     return found;
+  }
+
+  /** What the user's rules exclude may come to the tree after the first look: see `sparesExcluded`. */
+  get #excluded(): 'deleted' | 'kept' {
+    return this.#context.sparesExcluded ? 'kept' : 'deleted';
   }
 
   /** What has changed in the tree by now, once `more` has, too. */

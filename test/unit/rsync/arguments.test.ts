@@ -72,19 +72,19 @@ describe('the order of the words', () => {
   test('a plan lists what is left out by name; a pass of rsync excludes it before all other filters', () => {
     const transfer = transferOf('/src', ['--include=*']);
     expect(planArguments(transfer, '/t').filter((word) => word.includes('exclude='))).toEqual([]);
-    for (const args of [
-      wholePassArguments(transfer, '/t', '/excluded', options),
-      inPlaceArguments(transfer, '/t', '/excluded', 0),
-    ]) {
-      const filters = args.filter((word) => /^--(ex|in)clude/.test(word));
-      expect(filters).toEqual(['--exclude-from=/excluded', '--include=*']);
+    for (const [args, first] of [
+      [wholePassArguments(transfer, '/t', '/list', options), '--exclude-from=/list'],
+      [inPlaceArguments(transfer, '/t', '/list', 'deleted', 0), '--filter=merge,-s /list'],
+    ] as const) {
+      const filters = args.filter((word) => /^--(exclude|include|filter)/.test(word));
+      expect(filters).toEqual([first, '--include=*']);
     }
   });
 
   test('a pass over a live tree deletes no more than is planned, and nothing with --without delete', () => {
-    const args = inPlaceArguments(transferOf('/src'), '/t', '/excluded', 3);
+    const args = inPlaceArguments(transferOf('/src'), '/t', '/list', 'deleted', 3);
     expect(args).toEqual(expect.arrayContaining(['--delete', '--max-delete=3']));
-    const kept = inPlaceArguments(transferOf('/src', [], ['delete']), '/t', '/excluded', 3);
+    const kept = inPlaceArguments(transferOf('/src', [], ['delete']), '/t', '/list', 'deleted', 3);
     expect(kept.filter((word) => word.includes('delete'))).toEqual([]);
   });
 });
