@@ -1,34 +1,39 @@
-import { statSync } from 'node:fs';
-import { relative } from 'node:path';
-import { ifThere, realPathToBe } from '../system/files.ts';
-import { isWithin, mountPointsWithin } from '../system/mounts.ts';
+import { realPathToBe } from '../system/files.ts';
+import { type ChildOptions, runProgram } from '../system/process.ts';
 import { parseRsyncOptions } from './options.ts';
 import type { Source } from './source.ts';
 
 /**
- * Where other filesystems are mounted in the source, whose content `--one-file-system` leaves out.
- * rsync itself says nothing of it, so that of a source on another host nothing is known.
+ * The directories of the source whose content `--one-file-system` leaves out, as names in it, one
+ * character a byte (latin1). As for rsync, another filesystem is another device number: a mount, or a
+ * Btrfs subvolume, which is no mount point. rsync deletes nothing below them in its target, and says
+ * nothing of it (rsync(1), --one-file-system), so that of a source on another host nothing is known.
  */
-export function leftOutFilesystems(source: Source, options: readonly string[]): string[] {
+export async function leftOutFilesystems(
+  source: Source,
+  options: readonly string[],
+  { inherit = [], signal }: Pick<ChildOptions, 'inherit' | 'signal'>,
+): Promise<string[]> {
   const last = parseRsyncOptions(options).named.findLast(({ name }) =>
     ['one-file-system', 'no-one-file-system', 'no-x'].includes(name),
   );
   if (source.kind !== 'local' || last?.name !== 'one-file-system') return [];
-  const top = realPathToBe(source.path);
-  const deviceOf = (path: string) => ifThere(() => statSync(path).dev);
-  const mounted = new Set(mountPointsWithin(top));
-  return [...mounted].filter((path) => path !== top && deviceOf(path) !== deviceOf(top));
-}
-
-/**
- * The same as names in the source, one character a byte (latin1), without those below another. rsync
- * deletes nothing below them in its target (rsync(1), --one-file-system).
- */
-export function leftOutMountPoints(source: Source, options: readonly string[]): string[] {
-  const paths = leftOutFilesystems(source, options);
-  if (source.kind !== 'local' || paths.length === 0) return [];
-  const top = realPathToBe(source.path);
-  return paths
-    .filter((path) => !paths.some((other) => other !== path && isWithin(path, other)))
-    .map((path) => Buffer.from(relative(top, path)).toString('latin1'));
+  const names: string[] = [];
+  let device: string | undefined;
+  let rest = Buffer.alloc(0);
+  const onStdout = (chunk: Buffer): void => {
+    const text = Buffer.concat([rest, chunk]);
+    const end = text.lastIndexOf(0) + 1;
+    rest = text.subarray(end);
+    for (const line of text.toString('latin1', 0, end).split('\0').slice(0, -1)) {
+      const [, its, name = ''] = /^(\d+) (.*)$/s.exec(line) ?? [];
+      // The top comes first.
+      device ??= its;
+      if (its !== device) names.push(name);
+    }
+  };
+  const args = [realPathToBe(source.path), '-xdev', '-type', 'd', '-printf', '%D %P\\0'];
+  // What find cannot read, or does not find any more, rsync itself complains of.
+  await runProgram('find', args, { inherit, signal, onStdout });
+  return names;
 }

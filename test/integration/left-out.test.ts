@@ -1,9 +1,11 @@
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -12,6 +14,7 @@ import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
+import { makeLoopFilesystem } from '../support/loop-filesystem.ts';
 import { mayMount, nobody } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
@@ -274,6 +277,37 @@ test.skipIf(!mayMount)(
     expect(dryRun).toMatchObject({ plan: { deletedFiles: 3, lost: { '': { files: 3 } } } });
     const synced = await runForJson(['sync', mirror.root, '--allow-shrink', ...rules]);
     expect(synced).toMatchObject({ outcome: 'published', plan: { deletedFiles: 3 } });
+    expect(publishedIn(mirror)).toEqual(['below/file', 'file']);
+  },
+);
+
+test.skipIf(!mayMount)(
+  'I15: what the mirror has where the source has a subvolume now is named, and counts as deleted under -x',
+  async () => {
+    const { path, remove } = await makeLoopFilesystem('btrfs');
+    onTestFinished(remove);
+    const mirror = await oneSnapshot(homeOf('subvolume'));
+    const source = join(path, 'source');
+    const pool = join(source, 'po\nol');
+    cpSync(mirror.source, source, { recursive: true });
+    mkdirSync(pool);
+    for (const name of ['a', 'b']) writeFileSync(join(pool, name), 'x');
+    await runForJson(['init', mirror.root, '--source', source, '--', '-x']);
+    await runForJson(['sync', mirror.root]);
+    rmSync(pool, { recursive: true });
+    execaSync('btrfs', ['subvolume', 'create', pool]);
+    writeFileSync(join(pool, 'new'), 'x');
+    const limits = ['--max-shrink', '100', '--max-shrink', 'po\nol=10'];
+    const refused = await runProgram(['sync', mirror.root, ...limits]);
+    expectFailure(refused, 65, /in the source has shrunk/);
+    for (const flag of ['--dry-run', '--allow-shrink']) {
+      const result = await runProgram(['sync', mirror.root, flag]);
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(result.stderr.match(/left out what is .*/g)).toEqual([
+        `left out what is in ${source}/po\\x0aol: a subvolume of its own (-x)`,
+      ]);
+    }
+    expect(mirror.history().at(-1)).toMatchObject({ deletedFiles: 2 });
     expect(publishedIn(mirror)).toEqual(['below/file', 'file']);
   },
 );

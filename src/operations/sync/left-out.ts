@@ -1,14 +1,18 @@
 import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
+import { printable, readableName } from '../../mirror/names.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import type { Transfer } from '../../rsync/arguments.ts';
 import type { Entry, LeftOutWhy } from '../../rsync/itemize.ts';
+import { leftOutFilesystems } from '../../rsync/other-filesystems.ts';
 import { DELAYED, isTemporary, isUpdateMark } from '../../rsync/temporary-names.ts';
-import { lstatIfThere } from '../../system/files.ts';
+import { lstatIfThere, realPathToBe } from '../../system/files.ts';
+import { mountPointsWithin } from '../../system/mounts.ts';
 import { runProgram } from '../../system/process.ts';
-import type { SyncContext } from './context.ts';
+import type { PlanContext, SyncContext } from './context.ts';
 
 type Named = Pick<Entry, 'name' | 'type'>;
 
@@ -22,6 +26,25 @@ export function leavesOutOf({ without }: Transfer): (entry: Named) => LeftOutWhy
     if (leavesMarks && isUpdateMark(entry)) return 'update-mark';
     return leavesTemporary && isTemporary(entry) ? 'temporary' : undefined;
   };
+}
+
+/** Names the places in the source whose content `--one-file-system` leaves out: rsync does not. */
+export async function nameOtherFilesystems(
+  { transfer: { source, options }, strategy, inherit, signal }: PlanContext,
+  onNotice: (message: string) => void,
+): Promise<void> {
+  if (source.kind !== 'local') return;
+  const top = realPathToBe(source.path);
+  const mounted = mountPointsWithin(top);
+  const stays = strategy === 'in-place' ? '; what the tree has there stays' : '';
+  for (const name of await leftOutFilesystems(source, options, { inherit, signal })) {
+    const isMounted = mounted.includes(join(top, Buffer.from(name, 'latin1').toString()));
+    const path = join(printable(top), readableName(name).name);
+    const [what, why] = isMounted
+      ? [`what is mounted at ${path}`, 'another filesystem']
+      : [`what is in ${path}`, 'a subvolume of its own'];
+    onNotice(`left out ${what}: ${why} (-x)${stays}`);
+  }
 }
 
 /**

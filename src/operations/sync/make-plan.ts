@@ -9,7 +9,7 @@ import { Plan } from '../../mirror/plan.ts';
 import { planArguments, type Transfer } from '../../rsync/arguments.ts';
 import type { Ending } from '../../rsync/failure.ts';
 import type { Entry, LeftOutEntry } from '../../rsync/itemize.ts';
-import { leftOutMountPoints } from '../../rsync/other-filesystems.ts';
+import { leftOutFilesystems } from '../../rsync/other-filesystems.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { isUpdateMark, mayBeRemains, UPDATE_MARK } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
@@ -47,7 +47,9 @@ export async function makePlan<Listener extends EntryListener>(
     isRemains: context.hasRemains ? mayBeRemains : () => false,
     // In place, what is there stays, as rsync has it.
     emptied:
-      context.strategy === 'in-place' ? [] : leftOutMountPoints(transfer.source, transfer.options),
+      context.strategy === 'in-place'
+        ? []
+        : await leftOutFilesystems(transfer.source, transfer.options, context),
     listsDeletions: context.sparesExcluded,
   };
   const keeps = context.strategy === 'in-place' || excluded === 'kept';

@@ -9,6 +9,7 @@ import { sourceName } from '../../rsync/source.ts';
 import { policyOf } from '../../writer/policy.ts';
 import { refuseMounts, refuseWhileStopped } from '../../writer/publishing.ts';
 import { refuseToDeleteExcluded, sparesExcluded } from './excluded.ts';
+import { nameOtherFilesystems } from './left-out.ts';
 import { makePlan, updateError } from './make-plan.ts';
 import { checkSync, planWork, type SyncOptions, type SyncSummary, shrinkGuardOf } from './work.ts';
 
@@ -35,7 +36,8 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const { mirror } = checkSync(options);
   const { layout, settings } = mirror;
   refuseOtherOwnersOptions(layout);
-  const work = planWork(options, mirror, (message) => onEvent({ kind: 'notice', message }));
+  const onNotice = (message: string): void => onEvent({ kind: 'notice', message });
+  const work = planWork(options, mirror, onNotice);
   const policy = policyOf(settings, options);
   const current = currentId(layout);
   const base = current === undefined ? undefined : layout.snapshot(current);
@@ -52,6 +54,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
     retries: new Retries({ ...policy.retry, signal, onRetry }),
     log: () => {},
   };
+  await nameOtherFilesystems(context, onNotice);
   onEvent({ kind: 'phase', phase: 'planning' });
   // A directory that is not there: everything is new.
   const target = base ?? `${layout.staging}/nothing`;

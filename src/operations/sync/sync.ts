@@ -29,6 +29,7 @@ import type { Writer } from '../../writer/writer.ts';
 import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
 import { sparesExcluded } from './excluded.ts';
 import { syncInPlace } from './in-place.ts';
+import { nameOtherFilesystems } from './left-out.ts';
 import { mendByRsync } from './modes.ts';
 import type { Synced } from './outcome.ts';
 import { syncSnapshot } from './snapshot.ts';
@@ -143,6 +144,7 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
   const log = openLog(writer.layout, id);
   try {
     const context = contextOf(options, writer, log);
+    await nameOtherFilesystems(context, (message) => writer.notice(message));
     const isInPlace = writer.settings.mode === 'in-place';
     const synced = await (isInPlace ? syncInPlace(context) : syncSnapshot(context, id));
     const tree = writer.layout.snapshot(synced.id);

@@ -4,7 +4,6 @@ import { asSentence, hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
 import { publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
-import { printable } from '../../mirror/names.ts';
 import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy, ShrinkPolicy } from '../../mirror/policy.ts';
@@ -30,7 +29,6 @@ import {
   withoutFaultyOptions,
 } from '../../rsync/option-files.ts';
 import { parseRsyncOptions, selectAlike } from '../../rsync/options.ts';
-import { leftOutFilesystems } from '../../rsync/other-filesystems.ts';
 import { pushedSource } from '../../rsync/pushed.ts';
 import { isSameSource, parseSource, type Source, sourceName } from '../../rsync/source.ts';
 import { realPathToBe } from '../../system/files.ts';
@@ -134,10 +132,6 @@ export function planWork(
   checkRememberedOptions(remembered.rsyncOptions, layout, limits);
   for (const contradiction of joined.contradictions) onNotice(contradiction);
   const { args, needsWholePass: wholeFor } = parseRsyncOptions(joined.args);
-  for (const path of leftOutFilesystems(source, args)) {
-    const stays = limits.isInPlace ? '; what the tree has there stays' : '';
-    onNotice(`left out what is mounted at ${printable(path)}: another filesystem (-x)${stays}`);
-  }
   const without = new Set(options.without);
   if (!keepsNanoseconds(layout)) without.add('nanoseconds');
   const { onChannel, confirm } = options.pushed ?? {};
