@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process';
 import { MirrorlatchError } from '../errors.ts';
 import { cannotStart } from './child.ts';
 import { traceSync } from './debug.ts';
-import { withIgnoredSignals } from './ignored-signals.ts';
 
 /** `unsupported`: the filesystem has no flock(2), as is the case for some network and FUSE ones. */
 export type FlockResult = 'locked' | 'held' | 'unsupported';
@@ -32,7 +31,7 @@ export function waitForFlock(
 function flock(descriptor: number, options: readonly string[]): FlockResult {
   const args = [...options, '3'];
   const { status, error, stderr } = traceSync('flock', args, () =>
-    spawnSync(...withIgnoredSignals('flock', args), {
+    spawnSync('flock', args, {
       stdio: ['ignore', 'ignore', 'pipe', descriptor],
       encoding: 'utf8',
     }),

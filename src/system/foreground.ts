@@ -40,7 +40,8 @@ export async function runInForeground(
   words: readonly Buffer[],
   { inherit, env, signal, family }: ForegroundOptions,
 ): Promise<JobEnd> {
-  const [program, args] = withIgnoredSignals(...spawnable(words));
+  const environment = { ...process.env, PATH: callersPath, ...env };
+  const [program, args] = withIgnoredSignals(...spawnable(words), environment);
   const sentinel = new Sentinel();
   const settling = new Map<NodeJS.Signals, NodeJS.Timeout>();
   let child: ChildProcess | undefined;
@@ -65,7 +66,7 @@ export async function runInForeground(
     return await new Promise<JobEnd>((resolve, reject) => {
       const options: SpawnOptions = {
         stdio: ['inherit', 'inherit', 'inherit', ...inherit],
-        env: { ...process.env, PATH: callersPath, ...env },
+        env: environment,
       };
       child = withCallersUmask(() => spawn(program, args, options));
       traceChild(child, String(words[0]), words.slice(1).map(String));

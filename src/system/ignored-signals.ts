@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
 
 /** Signals to us that are meant for the command that we run, if there is one. */
@@ -28,13 +29,47 @@ export function keepIgnoringSignals(): void {
   for (const name of ignoredSignals) process.on(name, () => {});
 }
 
-/** The command line of a child that ignores them too, by way of env(1), which leaves its environment alone. */
-export function withIgnoredSignals(program: string, args: readonly string[]): [string, string[]] {
+/**
+ * The command line of a child that ignores them too, and keeps its environment: by way of env(1), or of a shell where
+ * env has no --ignore-signal, as before coreutils 8.31 and in BusyBox.
+ */
+export function withIgnoredSignals(
+  program: string,
+  args: readonly string[],
+  environment: Readonly<NodeJS.ProcessEnv> = process.env,
+): [string, string[]] {
   if (ignoredSignals.length === 0) return [program, [...args]];
   // For env, a word with "=" is a variable.
-  const words = program.includes('=') ? ['/bin/sh', '-c', 'exec "$0" "$@"', program] : [program];
-  const names = ignoredSignals.map((name) => name.slice('SIG'.length)).join(',');
-  return ['/usr/bin/env', [`--ignore-signal=${names}`, '--', ...words, ...args]];
+  const words = program.includes('=')
+    ? ['/bin/sh', '-c', 'exec "$0" "$@"', program, ...args]
+    : [program, ...args];
+  const names = ignoredSignals.map((name) => name.slice('SIG'.length));
+  envCanIgnore ??=
+    spawnSync(ENV, ['--ignore-signal=HUP', 'true'], { stdio: 'ignore' }).status === 0;
+  if (envCanIgnore) return [ENV, [`--ignore-signal=${names.join()}`, '--', ...words]];
+  const script = `trap '' ${names.join(' ')}; exec "$0" "$@"`;
+  return ['/bin/sh', ['-c', script, ENV, ...lostInShell(environment), ...words]];
+}
+
+const ENV = '/usr/bin/env';
+
+let envCanIgnore: boolean | undefined;
+
+/** Variables that one shell or another sets by itself. */
+const SET_BY_SHELLS = ['IFS', 'OLDPWD', 'OPTIND', 'PPID', 'PWD', 'SHLVL', '_'];
+
+/** The arguments for env(1) that give a program its environment back after a shell. */
+function lostInShell(environment: Readonly<NodeJS.ProcessEnv>): string[] {
+  const unset = SET_BY_SHELLS.filter((name) => environment[name] === undefined);
+  const isLost = (name: string): boolean =>
+    SET_BY_SHELLS.includes(name) || !/^[A-Za-z_]\w*$/.test(name);
+  return [
+    ...unset.flatMap((name) => ['-u', name]),
+    '--',
+    ...Object.entries(environment).flatMap(([name, value]) =>
+      name !== '' && value !== undefined && isLost(name) ? [`${name}=${value}`] : [],
+    ),
+  ];
 }
 
 /**

@@ -2,10 +2,12 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import { runProgram, startProgram, transcript } from '../support/program.ts';
+import { missingOf } from '../support/installed.ts';
+import { mayMount } from '../support/privilege.ts';
+import { type ProgramOptions, runProgram, startProgram, transcript } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
-import { mirrorsWith } from '../support/small-mirror.ts';
+import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
 
 const oneSnapshot = mirrorsWith('first');
 const scratch = makeScratch();
@@ -41,29 +43,55 @@ describe.concurrent('a signal that mirrorlatch was started to ignore', () => {
     expect(existsSync(mirror.state('sync.lock'))).toBe(false);
   });
 
-  test.for([
+  const commands = [
     { verb: 'run', options: ['--pin', 'cwd'], exitCode: 0 },
     { verb: 'lock', options: ['--lock-only'], exitCode: 0 },
     { verb: 'watch', options: ['--initial'], exitCode: 130 },
-  ])(
+  ];
+  const expectIgnored = async (
+    { verb, options, exitCode }: (typeof commands)[number],
+    { root }: SmallMirror,
+    how: ProgramOptions,
+  ) => {
+    const command = ['cat', '/proc/self/environ', '/proc/self/status'];
+    const program = startProgram([verb, root, ...options, '--', ...command], how);
+    const all = () => program.printedSoFar() + program.saidSoFar();
+    await eventually(() => expect(all()).toMatch(/^SigIgn:\s*\w+$/m));
+    if (verb === 'watch') program.kill('SIGINT');
+    const result = await program.result;
+    expect(result.exitCode, transcript(result)).toBe(exitCode);
+    const [, mask] = /^SigIgn:\s*(\w+)$/m.exec(all()) ?? [];
+    // SIGHUP, SIGINT, SIGQUIT and SIGTERM.
+    expect(BigInt(`0x${mask}`) & 0x4007n).toBe(0x4001n);
+    expect(all().split('\0')).toContain('a.b=kept');
+    expect(all()).not.toContain('ml_path');
+    return all().split('\0');
+  };
+
+  test.for(commands)(
     'is ignored by the command of $verb, whose environment is the same as ever',
-    async ({ verb, options, exitCode }) => {
-      const mirror = await oneSnapshot(home(verb));
-      const command = ['cat', '/proc/self/environ', '/proc/self/status'];
-      const program = startProgram([verb, mirror.root, ...options, '--', ...command], {
+    async (command) => {
+      await expectIgnored(command, await oneSnapshot(home(command.verb)), {
         ...ignoring('HUP', 'TERM'),
         env: { 'a.b': 'kept', ml_ignored: 'hostile' },
       });
-      const all = () => program.printedSoFar() + program.saidSoFar();
-      await eventually(() => expect(all()).toMatch(/^SigIgn:\s*\w+$/m));
-      if (verb === 'watch') program.kill('SIGINT');
-      const result = await program.result;
-      expect(result.exitCode, transcript(result)).toBe(exitCode);
-      const [, mask] = /^SigIgn:\s*(\w+)$/m.exec(all()) ?? [];
-      // SIGHUP, SIGINT, SIGQUIT and SIGTERM.
-      expect(BigInt(`0x${mask}`) & 0x4007n).toBe(0x4001n);
-      expect(all().split('\0')).toContain('a.b=kept');
-      expect(all()).not.toContain('ml_path');
+    },
+  );
+
+  test.runIf(mayMount && missingOf('busybox').length === 0).for(commands)(
+    'is ignored by the command of $verb, and no lock passes for held, where env cannot ignore signals',
+    async (command) => {
+      const { through, ...how } = ignoring('HUP', 'TERM');
+      const mount = 'mount --bind "$(command -v busybox)" /usr/bin/env';
+      const words = ['unshare', '--mount', 'sh', '-c', `${mount} && exec env a.b=kept "$@"`, 'sh'];
+      const variables = await expectIgnored(
+        command,
+        await oneSnapshot(home(`busybox-${command.verb}`)),
+        { ...how, through: [...through, ...words], env: { OLDPWD: undefined, SHLVL: '7' } },
+      );
+      if (command.verb === 'run') return;
+      expect(variables).toContain('SHLVL=7');
+      expect(variables.filter((variable) => variable.startsWith('OLDPWD='))).toEqual([]);
     },
   );
 
