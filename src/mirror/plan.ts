@@ -116,8 +116,12 @@ export interface PlanRules {
   keeps: (name: string) => boolean;
   /** Why an entry of the source is left out of the tree, if it is. */
   leavesOut: (entry: Entry) => LeftOutWhy | undefined;
-  /** Whether a killed rsync has left an entry in the tree, which is no loss. */
-  isRemains: (name: string) => boolean;
+  /** Whether an entry of the tree can be nothing but what a killed rsync left, which is no loss. */
+  isRemains: (entry: Pick<Entry, 'name' | 'type'>) => boolean;
+  /** Files by which one of this name is no loss either, if one of them is to be transferred. */
+  mayBeMadeFor: (name: string) => readonly string[];
+  /** Whether the tree is as a sync has left it that did not end well: then one that is there is enough. */
+  hasRemains: boolean;
   /** Directories below which rsync would delete nothing, although the new tree has nothing there. */
   emptied: readonly string[];
   /** Whether to list what rsync would delete. */
@@ -142,6 +146,10 @@ export class Plan {
   readonly #leftOut = new LeftOutTally();
   readonly #totalsLeftOut = { files: 0, directories: 0, entries: 0, bytes: 0 };
   readonly #losses: LossCount;
+  /** Deleted files that may be remains, and their sizes: a loss unless what they were made for comes. */
+  readonly #doubtful = new Map<string, number>();
+  /** Their names, by that of each file that they may have been made for. */
+  readonly #madeFor = new Map<string, string[]>();
   #isEmpty = true;
   #isExact = true;
 
@@ -179,7 +187,8 @@ export class Plan {
       for (const directory of this.#emptied) {
         if (`${name}/`.startsWith(`${directory}/`)) this.#emptied.delete(directory);
       }
-      if (this.#rules.listsDeletions && !this.#isNeverContent(entry)) this.deletionList.push(name);
+      if (this.#rules.listsDeletions && this.#rules.leavesOut(entry) === undefined)
+        this.deletionList.push(name);
       return this.#remove(entry);
     }
     const why = this.#rules.leavesOut(entry);
@@ -223,10 +232,6 @@ export class Plan {
     });
   }
 
-  #isNeverContent(entry: Entry): boolean {
-    return this.#rules.isRemains(entry.name) || this.#rules.leavesOut(entry) !== undefined;
-  }
-
   #remove(entry: Entry): Entry | undefined {
     if (this.#rules.keeps(entry.name)) return undefined;
     this.#isEmpty = false;
@@ -235,6 +240,7 @@ export class Plan {
 
   /** @param source the totals of the source, with what is left out. */
   complete({ files, directories, entries, bytes }: SourceTotals): void {
+    for (const [name, size] of this.#doubtful) this.#countDeleted(name, size);
     const less = this.#totalsLeftOut;
     this.figures.source = {
       files: files - less.files,
@@ -253,11 +259,25 @@ export class Plan {
     const gone = type !== 'directory' ? lstatIfThere(bytePath(this.#tree, name)) : undefined;
     // What lies below a directory is listed by rsync, unless it leaves out what replaces it.
     if (gone?.isDirectory() && isLeftOut) this.#addDeletedBelow(name);
-    if (!gone?.isFile() || this.#rules.isRemains(name)) return 0;
+    if (!gone?.isFile() || this.#rules.isRemains({ name, type })) return 0;
+    const size = Number(gone.size);
+    const originals = this.#rules.mayBeMadeFor(name);
+    const isThere = (original: string) => lstatIfThere(bytePath(this.#tree, original))?.isFile();
+    if (this.#rules.hasRemains && originals.some(isThere)) return 0;
+    if (originals.length === 0) this.#countDeleted(name, size);
+    else this.#doubtful.set(name, size);
+    for (const original of originals) {
+      const names = this.#madeFor.get(original);
+      if (names === undefined) this.#madeFor.set(original, [name]);
+      else names.push(name);
+    }
+    return size;
+  }
+
+  #countDeleted(name: string, size: number): void {
     this.figures.deletedFiles += 1;
-    this.figures.deletedBytes += Number(gone.size);
-    this.#losses.addDeleted(name, Number(gone.size));
-    return Number(gone.size);
+    this.figures.deletedBytes += size;
+    this.#losses.addDeleted(name, size);
   }
 
   #addDeletedBelow(directory: string): void {
@@ -283,6 +303,7 @@ export class Plan {
       figures.otherChanges += 1;
       return;
     }
+    for (const remains of this.#madeFor.get(name) ?? []) this.#doubtful.delete(remains);
     if (isHardLink) figures.linkedFiles += 1;
     else figures.transferBytes += size;
     if (change === 'new') {

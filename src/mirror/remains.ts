@@ -1,39 +1,86 @@
 import { MirrorlatchError } from '../errors.ts';
-import { DELAYED } from '../rsync/temporary-names.ts';
+import type { Entry } from '../rsync/itemize.ts';
+import { haveRules } from '../rsync/join-options.ts';
+import { DELAYED, mayBeMadeFor } from '../rsync/temporary-names.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseOtherThanDirectory } from '../system/own-files.ts';
 import { runProgram } from '../system/process.ts';
 import { removeDirectoriesNamed } from '../system/remove-tree.ts';
 import { publicationOf, readHistory } from './history.ts';
-import { type Layout, LIVE } from './layout.ts';
+import { LIVE } from './layout.ts';
+import { nameInLine, readableName } from './names.ts';
+import type { Mirror } from './open.ts';
+import { rememberedBy } from './settings.ts';
+
+const MOST_NAMES = 3;
 
 /**
- * Removes from the tree of an in-place mirror what a killed rsync has left there and no reader wants: for
- * a tree that counts as content from now on. A sync needs no such call, it goes on from there (I7).
+ * Removes from the tree of an in-place mirror the directories of `--delay-updates`, which a killed rsync has
+ * left there and no reader wants: for a tree that counts as content from now on. A sync needs no such
+ * call, it goes on from there (I7).
  *
- * The directories of `--delay-updates` go, as with each pass, unless the last sync was told that they are
- * content. A file that is named like a temporary one goes if it can be nothing else: rsync makes it for
- * its owner alone, and gives it mode and time at the end.
+ * They stay if the last sync was told that they are content, and where rules of the user may protect one. No
+ * file is removed by its name: a person may have made it.
  *
  * @param inherit descriptors of locks to hold until the removal has ended.
+ * @returns a sentence on what may still be remains; undefined if there is nothing of such a name.
  * @throws MirrorlatchError CONFIGURATION when something is mounted in the tree, IO when something cannot
  *   be removed.
  */
-export async function removeRemains(layout: Layout, inherit: readonly number[]): Promise<void> {
+export async function removeRemains(
+  { layout, settings }: Pick<Mirror, 'layout' | 'settings'>,
+  inherit: readonly number[],
+): Promise<string | undefined> {
   refuseOtherThanDirectory(layout.gate);
   const tree = layout.snapshot(LIVE);
-  if (lstatIfThere(tree)?.isDirectory() !== true) return;
+  if (lstatIfThere(tree)?.isDirectory() !== true) return undefined;
   const published = publicationOf(readHistory(layout), LIVE);
-  if (!published?.without?.includes('temp-excludes')) {
-    await removeDirectoriesNamed(DELAYED, tree, inherit);
-  }
-  if (published === undefined) return;
-  const unfinished = ['-type', 'f', '-links', '1', '-name', '.*.??????', '!', '-perm', '/077'];
-  const args = [tree, '-xdev', ...unfinished, '-newermt', published.at, '-delete'];
-  const { exitCode, stderr } = await runProgram('find', args, { inherit });
-  if (exitCode === 0) return;
-  throw new MirrorlatchError(
-    'IO',
-    `what rsync left in ${tree} cannot be removed: ${stderr.split('\n', 1)[0]}`,
+  if (published?.without?.includes('temp-excludes')) return undefined;
+  const { rsyncOptions } = rememberedBy(settings);
+  if (!haveRules(rsyncOptions)) await removeDirectoriesNamed(DELAYED, tree, inherit);
+  const found = await namedLikeTemporary(tree, inherit);
+  return found.length === 0 ? undefined : describe(found);
+}
+
+/** `what a killed rsync may have left stays: .a.aB3dEf, b/.~tmp~/ and 3 more` */
+function describe(found: readonly Named[]): string {
+  const names = found
+    .slice(0, MOST_NAMES)
+    .map(({ name, type }) => (type === 'directory' ? `${name}/` : name))
+    .map((name) => nameInLine(readableName(name).name));
+  const more = found.length > names.length ? ` and ${found.length - names.length} more` : '';
+  return `what a killed rsync may have left stays: ${names.join(', ')}${more}`;
+}
+
+type Named = Pick<Entry, 'name' | 'type'>;
+
+/**
+ * Finds the directories of `--delay-updates` in a tree, without what they hold, and what else may be a temporary
+ * file of rsync by its name. Many a name is that of a file like any other.
+ */
+export async function namedLikeTemporary(
+  tree: string,
+  inherit: readonly number[],
+): Promise<Named[]> {
+  const chunks: Buffer[] = [];
+  const print = ['-printf', '%y/%P\\0'];
+  const delayed = ['-type', 'd', '-name', DELAYED, ...print, '-prune'];
+  const temporary = ['!', '-type', 'd', '-name', '.*.??????', ...print];
+  const { exitCode, stderr } = await runProgram(
+    'find',
+    [tree, '-xdev', '-mindepth', '1', ...delayed, '-o', ...temporary],
+    { inherit, onStdout: (chunk) => chunks.push(chunk) },
   );
+  if (exitCode !== 0) {
+    throw new MirrorlatchError('IO', `${tree} cannot be searched: ${stderr.split('\n', 1)[0]}`);
+  }
+  const entries = Buffer.concat(chunks).toString('latin1').split('\0').filter(Boolean);
+  return entries
+    .map(
+      (entry): Named => ({
+        type: entry.startsWith('d') ? 'directory' : 'file',
+        name: entry.slice(2),
+      }),
+    )
+    .filter(({ type, name }) => type === 'directory' || mayBeMadeFor(name).length > 0);
 }

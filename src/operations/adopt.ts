@@ -226,7 +226,11 @@ export async function unadopt(options: UnadoptOptions): Promise<Unadopted> {
     const closure = id === undefined ? undefined : closeToGuarded(layout, id);
     let isGone = false;
     try {
-      if (id === LIVE && mayHaveRemains(layout)) await removeRemains(layout, writer.inherit);
+      if (id === LIVE && mayHaveRemains(layout)) {
+        const remains = await removeRemains({ layout, settings }, writer.inherit);
+        const message = `in ${directory}, ${remains}. Remove what nobody needs`;
+        if (remains !== undefined) options.onEvent?.({ kind: 'warning', message });
+      }
       if (id !== undefined) await giveBack(layout, lock, directory, id);
       if (id !== undefined && id !== LIVE) {
         rmSync(layout.lease(id), { force: true });

@@ -3,7 +3,7 @@ import { closeByHand, isInPlace, mayHaveRemains, openByHand, readGate } from '..
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { printable } from '../mirror/names.ts';
 import { commandThatFills, type Obstacle, obstacleAt } from '../mirror/obstacle.ts';
-import { openMirror } from '../mirror/open.ts';
+import { type Mirror, openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
 import type { GateRecord } from '../mirror/records.ts';
@@ -42,7 +42,7 @@ export type GateStatus = GateRecord & {
 
 /** How the gate of an in-place mirror is. Changes nothing. */
 export function gateStatus(root: string): GateStatus {
-  const layout = layoutInPlace(root);
+  const { layout } = mirrorInPlace(root);
   const record = readGate(layout);
   const obstacle = obstacleAt(layout);
   return {
@@ -85,9 +85,14 @@ function wayOut(
  * @throws MirrorlatchError BUSY while another process writes.
  */
 export function openGate({ isClean = false, ...options }: OpenGateOptions): Promise<GateStatus> {
-  return changeGate(options, async (layout, inherit) => {
-    if (isClean && mayHaveRemains(layout)) await removeRemains(layout, inherit);
+  return changeGate(options, async (mirror, inherit) => {
+    const { layout } = mirror;
+    const remains =
+      isClean && mayHaveRemains(layout) ? await removeRemains(mirror, inherit) : undefined;
     openByHand(layout, isClean);
+    if (remains === undefined) return;
+    const message = `in ${layout.snapshot(LIVE)}, ${remains}. The next sync deletes what its source does not have, unless a rule protects it`;
+    options.onEvent?.({ kind: 'warning', message });
   });
 }
 
@@ -98,7 +103,7 @@ export function openGate({ isClean = false, ...options }: OpenGateOptions): Prom
  */
 export function closeGate(options: GateOptions): Promise<GateStatus> {
   const { reason, onEvent } = options;
-  return changeGate(options, (layout) => {
+  return changeGate(options, ({ layout }) => {
     const earlier = closeByHand(layout, reason);
     if (earlier === undefined) return;
     const was = `was already closed by hand, since ${showTime(earlier.since)}: ${printable(earlier.reason)}`;
@@ -109,21 +114,23 @@ export function closeGate(options: GateOptions): Promise<GateStatus> {
 
 function changeGate(
   options: GateOptions,
-  change: (layout: Layout, inherit: readonly number[]) => void | Promise<void>,
+  change: (mirror: Mirror, inherit: readonly number[]) => void | Promise<void>,
 ): Promise<GateStatus> {
   const { root, lock, signal, onEvent } = options;
-  const layout = layoutInPlace(root);
+  const mirror = mirrorInPlace(root);
+  const { layout } = mirror;
   const failure = `the gate of ${layout.root} cannot be changed`;
   const session = { command: 'gate', failure, lock, signal, onEvent };
   return withLock(layout, session, async ({ descriptor }) => {
-    await change(layout, [descriptor]);
+    await change(mirror, [descriptor]);
     return gateStatus(root);
   });
 }
 
-function layoutInPlace(root: string): Layout {
-  const { layout } = openMirror(root);
-  if (isInPlace(layout)) return layout;
+function mirrorInPlace(root: string): Mirror {
+  const mirror = openMirror(root);
+  const { layout } = mirror;
+  if (isInPlace(layout)) return mirror;
   throw new MirrorlatchError(
     'USAGE',
     `${layout.root} has no gate: its snapshots are never written`,

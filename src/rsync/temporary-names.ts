@@ -25,9 +25,13 @@ export function isUpdateMark({ name, type }: Pick<Entry, 'name' | 'type'>): bool
   return type === 'file' && name.startsWith(UPDATE_MARK) && !name.includes('/');
 }
 
-/** Whether this entry of a tree may be there only because an rsync that wrote the tree was killed. */
-export function mayBeRemains(name: string): boolean {
-  if (isUpdateMark({ name, type: 'file' })) return true;
-  const parts = name.split('/');
-  return parts.includes(DELAYED) || /^\..*\.\w{6}$/s.test(parts.at(-1) ?? '');
+/**
+ * The files on one of which a killed rsync may have been at work in the file of this name. It writes `D/NAME` as
+ * `D/.NAME.XXXXXX`, without a second dot if the name begins with one, and collects it as `D/.~tmp~/NAME`.
+ */
+export function mayBeMadeFor(name: string): string[] {
+  const collected = name.replace(/(^|\/)\.~tmp~\/(?=[^/]+$)/, '$1');
+  if (collected !== name) return [collected];
+  const [, above = '', own] = /^(.*\/)?\.([^/]+)\.[a-zA-Z0-9]{6}$/s.exec(name) ?? [];
+  return own === undefined ? [] : [`${above}${own}`, `${above}.${own}`];
 }

@@ -977,20 +977,79 @@ describe.concurrent('What a killed rsync has left in the tree', () => {
       .filter((name) => /~tmp~|\.slow\./.test(name))
       .sort();
 
-  test('is gone once a person has declared the tree whole, and stops no later sync', async () => {
+  test('is removed only with its directory once a person has declared the tree whole, and stops no later sync', async () => {
     const one = await killed(await mirror('remains vouched for'));
-    await runForJson(['gate', 'open', '--clean', one.root]);
-    expect(remainsIn(one.tree())).toEqual([]);
+    const opened = await runProgram(['gate', 'open', '--clean', one.root]);
+    expect(opened.exitCode, transcript(opened)).toBe(0);
+    const [left, ...others] = remainsIn(one.tree());
+    expect(others).toEqual([]);
+    expect(left).toMatch(/^\.slow\./);
+    expect(opened.stderr).toContain(
+      `warning: in ${one.tree()}, what a killed rsync may have left stays: ${left}. The next sync`,
+    );
     expect(await one.sync()).toMatchObject({ outcome: 'published' });
     expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
   });
 
-  test('is not published by a lock, which leaves a like name of its command alone', async () => {
+  test.each(['.name.abcdef', '.name.ABCDEF', '.name.AbCd12', '.~tmp~/name'])(
+    'is no loss to the source where a person or a command vouches for it as the first tree, such as %s',
+    async (left) => {
+      const home = join(scratch.path, `first tree ${left.replace('/', ' ')}`);
+      const one = inPlaceMirror(smallMirror({ home }));
+      const made = await runProgram(['init', one.root, '--in-place', '--source', one.source]);
+      expect(made.exitCode, transcript(made)).toBe(0);
+      one.change({ name: 'x'.repeat(20_000) });
+      one.rewrite({ state: 'dirty', by: 'sync' });
+      mkdirSync(join(one.tree(left), '..'), { recursive: true });
+      writeFileSync(one.tree(left), 'x'.repeat(10_000));
+      // Another rule than those that protect: with one, not even the directory is removed.
+      const options = ['init', one.root, '--', '--exclude=nothing'];
+      expect((await runProgram(options)).exitCode).toBe(0);
+      await runForJson(['gate', 'open', '--clean', one.root]);
+      expect(existsSync(one.tree(left))).toBe(true);
+      const locked = await runProgram(['lock', one.root, '--', 'true']);
+      expect(locked.exitCode, transcript(locked)).toBe(0);
+      const plan = await runForJson(['sync', one.root, '--dry-run']);
+      expect(plan).toMatchObject({ refusal: null, plan: { deletedFiles: 0 } });
+      expect(await one.sync()).toMatchObject({ outcome: 'published' });
+      expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
+    },
+  );
+
+  test('is a loss if it is only named like that, though the gate is dirty', async () => {
+    const one = await mirror('named like remains');
+    writeFileSync(one.tree('.users.sqlite'), 'x'.repeat(100_000));
+    one.rewrite({ state: 'dirty', by: 'sync' });
+    expectFailure(await runProgram(['sync', one.root]), 65);
+    expect(existsSync(one.tree('.users.sqlite'))).toBe(true);
+  });
+
+  test.each([
+    ['gate open --clean', (one: InPlaceMirror) => ['gate', 'open', '--clean', one.root]],
+    ['lock', (one: InPlaceMirror) => ['lock', '--allow-dirty', one.root, '--', 'true']],
+  ])('is not taken by %s for a file of a person with a like name', async (name, words) => {
+    const one = await mirror(`protected from ${name}`);
+    const rules = ['--exclude=/local/', '--filter=P /local/***'];
+    expect((await runProgram(['init', one.root, '--', ...rules])).exitCode).toBe(0);
+    await one.sync();
+    mkdirSync(one.tree('local/.~tmp~'), { recursive: true });
+    for (const file of ['local/.users.sqlite', 'local/.~tmp~/notes'])
+      writeFileSync(one.tree(file), 'precious', { mode: 0o600 });
+    one.rewrite({ state: 'dirty', by: 'sync' });
+    const result = await runProgram(words(one));
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(readFileSync(one.tree('local/.users.sqlite'), 'utf8')).toBe('precious');
+    expect(readFileSync(one.tree('local/.~tmp~/notes'), 'utf8')).toBe('precious');
+    expect(result.stderr).toMatch(/stays: local\/\.(users\.sqlite|~tmp~\/), local\/\./);
+  });
+
+  test('is published by a lock only as files, with a warning, and a like name of its command stays', async () => {
     const one = await killed(await mirror('remains and lock'));
+    const files = remainsIn(one.tree()).filter((name) => name.startsWith('.slow.'));
     const lock = async (...words: string[]) => {
       const result = await runProgram(['lock', one.root, ...words]);
       expect(result.exitCode, transcript(result)).toBe(0);
-      expect(remainsIn(one.tree())).toEqual(['own/.~tmp~']);
+      expect(remainsIn(one.tree())).toEqual([...files, 'own/.~tmp~']);
     };
     await lock('--allow-dirty', '--', 'sh', '-c', 'mkdir -p "$MIRRORLATCH_STAGING/own/.~tmp~"');
     await lock('--', 'true');
@@ -1019,7 +1078,7 @@ describe.concurrent('What a killed rsync has left in the tree', () => {
     expect(await one.sync()).toMatchObject({ outcome: 'published' });
   });
 
-  test('is not given back with an adopted directory', async () => {
+  test('is given back with an adopted directory only as files, with a warning', async () => {
     const home = join(scratch.path, 'remains given back');
     const directory = join(home, 'adopted');
     const up = smallMirror({ home, root: `${directory}.mirror` });
@@ -1029,7 +1088,12 @@ describe.concurrent('What a killed rsync has left in the tree', () => {
     await killed(inPlaceMirror(up));
     const result = await runProgram(['init', '--unadopt', directory]);
     expect(result.exitCode, transcript(result)).toBe(0);
-    expect(remainsIn(directory)).toEqual([]);
+    const [left, ...others] = remainsIn(directory);
+    expect(others).toEqual([]);
+    expect(left).toMatch(/^\.slow\./);
+    expect(result.stderr).toContain(
+      `warning: in ${directory}, what a killed rsync may have left stays: ${left}. Remove`,
+    );
   });
 });
 

@@ -45,7 +45,9 @@ export async function fillInPlace(options: LockOptions, writer: Writer): Promise
   };
   return behindGate(layout, lock, closing, async () => {
     makeTreeIfMissing(path);
-    if (hasRemains) await removeRemains(layout, writer.inherit);
+    const remains = hasRemains ? await removeRemains(writer, writer.inherit) : undefined;
+    if (remains !== undefined)
+      writer.onEvent({ kind: 'warning', message: `in ${path}, ${remains}` });
     try {
       return await fill(options, writer, path, wasWhole);
     } finally {

@@ -4,6 +4,7 @@ import { describeLeftOut } from '../../mirror/left-out.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { ShrinkGuard } from '../../mirror/shrink-guard.ts';
 import type { Transfer } from '../../rsync/arguments.ts';
+import type { Entry } from '../../rsync/itemize.ts';
 import type { TransferProgress } from '../../rsync/progress.ts';
 import type { RsyncSession } from '../../rsync/until-clean.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
@@ -43,7 +44,9 @@ export interface Work {
 export interface PlanContext extends Pick<Work, 'transfer' | 'strategy'>, RsyncSession {
   /** The tree that `current` names; undefined before the first publication. */
   base: string | undefined;
-  /** An rsync that failed or was killed may have left in the target what is no content. */
+  /** Whether an entry of the target can be nothing but what a killed rsync left: see `remainsOf`. */
+  isRemains: (entry: Pick<Entry, 'name' | 'type'>) => boolean;
+  /** A sync that did not end well may have left the target as it is. */
   hasRemains?: boolean;
   /** A plan is made again as long as the source says that it is being updated. */
   waitsForUpdate: boolean;

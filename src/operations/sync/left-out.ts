@@ -1,23 +1,27 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { MirrorlatchError } from '../../errors.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
+import { publicationOf, readHistory } from '../../mirror/history.ts';
+import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { printable, readableName } from '../../mirror/names.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
+import { namedLikeTemporary } from '../../mirror/remains.ts';
 import { takeOut } from '../../mirror/take-out.ts';
-import type { Transfer } from '../../rsync/arguments.ts';
 import type { Entry, LeftOutWhy } from '../../rsync/itemize.ts';
 import { leftOutFilesystems } from '../../rsync/other-filesystems.ts';
-import { DELAYED, isTemporary, isUpdateMark } from '../../rsync/temporary-names.ts';
+import { isTemporary, isUpdateMark } from '../../rsync/temporary-names.ts';
 import { lstatIfThere, realPathToBe } from '../../system/files.ts';
 import { mountPointsWithin } from '../../system/mounts.ts';
-import { runProgram } from '../../system/process.ts';
-import type { PlanContext, SyncContext } from './context.ts';
+import type { PlanContext, SyncContext, Work } from './context.ts';
 
 type Named = Pick<Entry, 'name' | 'type'>;
 
 /** Why an entry of the source is left out by its name, if it is. */
-export function leavesOutOf({ without }: Transfer): (entry: Named) => LeftOutWhy | undefined {
+export function leavesOutOf({
+  without,
+}: {
+  without: { has(name: 'update-marks' | 'temp-excludes'): boolean };
+}): (entry: Named) => LeftOutWhy | undefined {
   const [leavesMarks, leavesTemporary] = [
     !without.has('update-marks'),
     !without.has('temp-excludes'),
@@ -45,6 +49,17 @@ export async function nameOtherFilesystems(
       : [`what is in ${path}`, 'a subvolume of its own'];
     onNotice(`left out ${what}: ${why} (-x)${stays}`);
   }
+}
+
+/**
+ * What a tree that is written in place has of names that are left out. No source has brought it as content,
+ * unless the sync that is published was told to include such names.
+ */
+export function remainsOf({ strategy, transfer }: Work, layout: Layout): (entry: Named) => boolean {
+  if (strategy !== 'in-place') return () => false;
+  const { without = [] } = publicationOf(readHistory(layout), LIVE) ?? {};
+  const leavesOut = leavesOutOf({ without: new Set([...transfer.without, ...without]) });
+  return (entry) => leavesOut(entry) !== undefined;
 }
 
 /**
@@ -77,24 +92,4 @@ export async function leftOutNamesIn(
     ...(await namedLikeTemporary(tree, writer.inherit)),
   ];
   return found.filter((entry) => leavesOut(entry) !== undefined);
-}
-
-async function namedLikeTemporary(tree: string, inherit: readonly number[]): Promise<Named[]> {
-  const chunks: Buffer[] = [];
-  const print = ['-printf', '%y/%P\\0'];
-  const delayed = ['-type', 'd', '-name', DELAYED, ...print, '-prune'];
-  const temporary = ['!', '-type', 'd', '-name', '.*.??????', ...print];
-  const { exitCode, stderr } = await runProgram(
-    'find',
-    [tree, '-xdev', '-mindepth', '1', ...delayed, '-o', ...temporary],
-    { inherit, onStdout: (chunk) => chunks.push(chunk) },
-  );
-  if (exitCode !== 0) {
-    throw new MirrorlatchError('IO', `${tree} cannot be searched: ${stderr.split('\n', 1)[0]}`);
-  }
-  const entries = Buffer.concat(chunks).toString('latin1').split('\0').filter(Boolean);
-  return entries.map((entry) => ({
-    type: entry.startsWith('d') ? 'directory' : 'file',
-    name: entry.slice(2),
-  }));
 }

@@ -11,7 +11,7 @@ import type { Ending } from '../../rsync/failure.ts';
 import type { Entry, LeftOutEntry } from '../../rsync/itemize.ts';
 import { leftOutFilesystems } from '../../rsync/other-filesystems.ts';
 import { sourceName } from '../../rsync/source.ts';
-import { isUpdateMark, mayBeRemains, UPDATE_MARK } from '../../rsync/temporary-names.ts';
+import { isUpdateMark, mayBeMadeFor, UPDATE_MARK } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { ifThere, lstatIfThere } from '../../system/files.ts';
 import { quoteForSh } from '../../system/quote.ts';
@@ -44,7 +44,9 @@ export async function makePlan<Listener extends EntryListener>(
   const rules = {
     keeps: keepsOf(context, target),
     leavesOut: leavesOutOf(transfer),
-    isRemains: context.hasRemains ? mayBeRemains : () => false,
+    isRemains: context.isRemains,
+    hasRemains: context.hasRemains ?? false,
+    mayBeMadeFor: context.strategy === 'in-place' ? mayBeMadeFor : () => [],
     // In place, what is there stays, as rsync has it.
     emptied:
       context.strategy === 'in-place'

@@ -9,7 +9,7 @@ import { sourceName } from '../../rsync/source.ts';
 import { policyOf } from '../../writer/policy.ts';
 import { refuseMounts, refuseWhileStopped } from '../../writer/publishing.ts';
 import { refuseToDeleteExcluded, sparesExcluded } from './excluded.ts';
-import { nameOtherFilesystems } from './left-out.ts';
+import { nameOtherFilesystems, remainsOf } from './left-out.ts';
 import { makePlan, updateError } from './make-plan.ts';
 import { checkSync, planWork, type SyncOptions, type SyncSummary, shrinkGuardOf } from './work.ts';
 
@@ -45,6 +45,7 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const context = {
     ...work,
     base,
+    isRemains: remainsOf(work, layout),
     hasRemains: work.strategy === 'in-place' && readGate(layout).state !== 'open',
     waitsForUpdate: false,
     sparesExcluded: sparesExcluded(work, mirror),

@@ -29,7 +29,7 @@ import type { Writer } from '../../writer/writer.ts';
 import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
 import { sparesExcluded } from './excluded.ts';
 import { syncInPlace } from './in-place.ts';
-import { nameOtherFilesystems } from './left-out.ts';
+import { nameOtherFilesystems, remainsOf } from './left-out.ts';
 import { mendByRsync } from './modes.ts';
 import type { Synced } from './outcome.ts';
 import { syncSnapshot } from './snapshot.ts';
@@ -173,6 +173,7 @@ function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncCont
     inherit,
     signal,
     retries: new Retries({ ...policy.retry, signal, onRetry: warn }),
+    isRemains: remainsOf(work, layout),
     sparesExcluded: sparesExcluded(work, writer),
     watched: Object.keys(policy.shrink.maxPercentIn),
     refuseShrinking: shrinkGuardOf(work, layout, before, policy.shrink),

@@ -1,11 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  isTemporary,
-  isUpdateMark,
-  mayBeRemains,
-  UPDATE_MARK,
-} from '../../../src/rsync/temporary-names.ts';
+import { isTemporary, isUpdateMark, mayBeMadeFor } from '../../../src/rsync/temporary-names.ts';
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
@@ -30,16 +25,17 @@ test('all in a directory of delayed updates is temporary, but a file of that nam
   expect(isTemporary({ name: 'below/.~tmp~', type: 'file' })).toBe(false);
 });
 
-test('what a killed rsync may have left in a tree of its own is judged more broadly', () => {
-  for (const name of [
-    '.index.sha256',
-    'below/.na\nme.ABCDEF',
-    'below/.~tmp~/file',
-    `${UPDATE_MARK}x`,
-  ])
-    expect(mayBeRemains(name), name).toBe(true);
-  for (const name of ['name.aBcDef', '.x.aBcDefg', '.d.aBcDef/file', `below/${UPDATE_MARK}x`])
-    expect(mayBeRemains(name), name).toBe(false);
+test('a temporary file may have been made for a file beside it, whatever its suffix', () => {
+  const found = {
+    '.slow.aBcDef': ['slow', '.slow'],
+    'be.low/.na\nme.deb.ABCDEF': ['be.low/na\nme.deb', 'be.low/.na\nme.deb'],
+    'below/.~tmp~/.file': ['below/.file'],
+    '.~tmp~/file': ['file'],
+  };
+  for (const [name, files] of Object.entries(found))
+    expect(mayBeMadeFor(name), name).toEqual(files);
+  for (const name of ['name.aBcDef', '.x.aBcDefg', '.aBcDef', '.d.aBcDef/file', 'd/.~tmp~/e/file'])
+    expect(mayBeMadeFor(name), name).toEqual([]);
 });
 
 test('a directory with the name of a temporary file is content', () => {
