@@ -2,6 +2,7 @@ import { type ErrorCode, MirrorlatchError } from '../errors.ts';
 import type { Ending } from '../rsync/failure.ts';
 import type { Destination } from '../rsync/source.ts';
 import type { DuplexEnd } from '../system/duplex-child.ts';
+import { whyTheyCannotAsk } from '../system/ignored-signals.ts';
 import { PROTOCOL } from './messages.ts';
 import { harmless } from './wire.ts';
 
@@ -54,8 +55,9 @@ export function judgeSession(
       'Install mirrorlatch there, or say where it is: --remote-program PATH',
     );
   }
+  const unasked = whyTheyCannotAsk ? `${whyTheyCannotAsk}: use a key or ssh-agent. ` : '';
   if (/Permission denied \(|Host key verification failed|Too many authentication/.test(stderr)) {
-    return failed('PERMISSION', `cannot log in to ${host}`, `Try it by hand: ${byHand}`);
+    return failed('PERMISSION', `cannot log in to ${host}`, `${unasked}Try it by hand: ${byHand}`);
   }
   if (progress === 'none' && exitCode !== 255) {
     return failed(
@@ -64,13 +66,16 @@ export function judgeSession(
       `Try it by hand: ${byHand} ${remoteProgram} --version`,
     );
   }
-  const why =
-    progress === 'none' ? `${host} cannot be reached` : `the connection to ${host} was lost`;
+  const tryAgain = 'Check the network and the server, then try again.';
+  const [why, hint] =
+    progress === 'none'
+      ? [`${host} cannot be reached`, unasked + tryAgain]
+      : [`the connection to ${host} was lost`, `${tryAgain} What arrived is kept.`];
   return {
     kind: 'retry',
     why,
     error: new MirrorlatchError('UNAVAILABLE', why + said, {
-      hint: `Check the network and the server, then try again.${progress === 'none' ? '' : ' What arrived is kept.'}`,
+      hint,
       details: { host, exitCode },
     }),
   };

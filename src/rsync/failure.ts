@@ -1,4 +1,5 @@
 import { type ErrorCode, FREE_SPACE, hasCode, MirrorlatchError } from '../errors.ts';
+import { whyTheyCannotAsk } from '../system/ignored-signals.ts';
 
 /** How an rsync run ended, judged by its exit code and its messages. */
 export type Ending =
@@ -18,6 +19,8 @@ interface Cause {
   what: string;
   /** `HOST` in it stands for the source's host. */
   hint?: string;
+  /** It may be that ssh or rsync had to ask the user, and could not. */
+  mayBeUnasked?: true;
 }
 
 const NO_REMOTE_SHELL = {
@@ -34,6 +37,12 @@ const VANISHED = {
 
 /** A directory that is to be replaced holds what a rule protects. */
 const MAKES_NO_WAY = /^could not make way for /m;
+
+const LOST = {
+  is: 'retry',
+  what: 'the connection to the source failed',
+  hint: 'Check the network and the server, then try again. What was transferred is kept.',
+} as const;
 
 /** The other end is gone, whatever the reason. */
 const NO_CONNECTION: readonly number[] = [10, 12, 30, 35, 255];
@@ -67,12 +76,14 @@ const CAUSES: readonly Cause[] = [
     is: 'PERMISSION',
     what: 'the server refused access',
     hint: 'Check the user, the password file or the ssh key, which the option -e gives after --, as in -e "ssh -i ~/.ssh/key".',
+    mayBeUnasked: true,
   },
   {
     says: /Host key verification failed/,
     is: 'PERMISSION',
     what: "the server's host key is not known",
     hint: 'Connect once with ssh by hand, and verify the key.',
+    mayBeUnasked: true,
   },
   {
     codes: [23],
@@ -159,12 +170,8 @@ const CAUSES: readonly Cause[] = [
     what: "the name of the source's host cannot be resolved",
     hint: 'Check the name and the network: getent hosts HOST',
   },
-  {
-    codes: NO_CONNECTION,
-    is: 'retry',
-    what: 'the connection to the source failed',
-    hint: 'Check the network and the server, then try again. What was transferred is kept.',
-  },
+  { codes: [255], ...LOST, mayBeUnasked: true },
+  { codes: NO_CONNECTION, ...LOST },
   {
     codes: [5],
     is: 'UNAVAILABLE',
@@ -189,17 +196,21 @@ const UNKNOWN: Cause = { is: 'IO', what: 'rsync failed' };
  */
 export function judgeEnding(exitCode: number, words: string, host = 'HOST'): Ending {
   if (exitCode === 0) return { kind: 'clean' };
-  const { is, what, hint } =
+  const { is, what, hint, mayBeUnasked } =
     CAUSES.find(
       ({ codes, says }) => (codes?.includes(exitCode) ?? true) && (says?.test(words) ?? true),
     ) ?? UNKNOWN;
   const code = is === 'retry' ? 'UNAVAILABLE' : is;
+  const unasked =
+    mayBeUnasked && whyTheyCannotAsk
+      ? ` ${whyTheyCannotAsk}: use a key, ssh-agent or --password-file.`
+      : '';
   const said = words.split('\n').filter(Boolean).slice(-20);
   const error = new MirrorlatchError(
     code,
     `${what} (rsync exit ${exitCode})${tellingWords(words)}`,
     {
-      hint: hint?.replaceAll('HOST', host),
+      hint: hint && hint.replaceAll('HOST', host) + unasked,
       details: { rsync: { exitCode, said } },
     },
   );

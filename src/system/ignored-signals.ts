@@ -72,10 +72,15 @@ function lostInShell(environment: Readonly<NodeJS.ProcessEnv>): string[] {
   ];
 }
 
+const ofTheTerminal = ignoredSignals.filter((name) => ['SIGHUP', 'SIGINT'].includes(name));
+
 /**
  * Whether programs of our own are started in a session of their own, where no signal of the terminal reaches them. rsync
  * handles SIGHUP and SIGINT even if it was started to ignore them.
  */
-export const ownProgramsLeaveTheTerminal = ignoredSignals.some((name) =>
-  ['SIGHUP', 'SIGINT'].includes(name),
-);
+export const ownProgramsLeaveTheTerminal = ofTheTerminal.length > 0;
+
+/** Why they cannot ask for a password or a host key, for hints; undefined if they can. */
+export const whyTheyCannotAsk = ownProgramsLeaveTheTerminal
+  ? `Started to ignore ${ofTheTerminal.join(' and ')}, as by nohup, mirrorlatch gives its programs no terminal to ask at`
+  : undefined;

@@ -1,17 +1,27 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { missingOf } from '../support/installed.ts';
 import { mayMount } from '../support/privilege.ts';
 import { type ProgramOptions, runProgram, startProgram, transcript } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
-import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { type SshDaemon, startSshDaemon } from '../support/sshd.ts';
 
 const oneSnapshot = mirrorsWith('first');
 const scratch = makeScratch();
-afterAll(() => scratch.remove());
+let sshd: SshDaemon;
+
+beforeAll(async () => {
+  sshd = await startSshDaemon();
+});
+
+afterAll(async () => {
+  await sshd?.stop();
+  await scratch.remove();
+});
 
 /** Starts mirrorlatch as nohup(1) does, at the head of a process group of its own. */
 const ignoring = (...signals: string[]) => ({
@@ -117,6 +127,27 @@ describe.concurrent('a signal that mirrorlatch was started to ignore', () => {
     lock.kill('SIGTERM');
     const result = await lock.result;
     expect(result.exitCode, transcript(result)).toBe(5);
+  });
+
+  test('is named where ssh could not ask, by sync and by push', async () => {
+    const mirror = smallMirror({ home: home('unasked') });
+    const unknown = `${sshd.remoteShell} -o UserKnownHostsFile=/dev/null`;
+    const nobodyListens = `ssh://127.0.0.1:1${mirror.root}`;
+    for (const [words, exitCode] of [
+      [['sync', `${sshd.host}:${mirror.source}`, mirror.root, '--', '-e', unknown], 77],
+      [['sync', `${mirror.source}`, nobodyListens, '--retries', '0'], 69],
+      [['sync', mirror.source, `${sshd.host}:${mirror.root}`, '--', '-e', unknown], 77],
+    ] as const) {
+      const sync = ignoring('HUP');
+      const said =
+        'Started to ignore SIGHUP, as by nohup, mirrorlatch gives its programs no terminal';
+      const result = await runProgram(words, sync);
+      expect(result.exitCode, transcript(result)).toBe(exitCode);
+      expect(result.stderr.replaceAll(/\s+/g, ' ')).toContain(said);
+      const plain = await runProgram(words, { byLauncher: true });
+      expect(plain.exitCode, transcript(plain)).toBe(exitCode);
+      expect(plain.stderr).not.toContain('nohup');
+    }
   });
 });
 
