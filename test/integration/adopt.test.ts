@@ -337,6 +337,10 @@ describe('What is left of a mirror whose directory is given back', () => {
     );
     expect(undone.stdout).toMatch(/; to delete it: rm -r \S+$/m);
     expect(undone.stdout).toMatch(`no sync of ${one.root} reaches ${one.directory} any more`);
+    const status = await runProgram(['status', one.root]);
+    expect(status.stdout).toMatch(
+      /^why +what was current is not in the mirror any more, and the next/m,
+    );
     await runForJson(['sync', one.root]);
     expect(readFileSync(join(one.served, 'file'), 'utf8')).toBe('second');
     expect(readdirSync(one.home)).not.toContain('.served.mirrorlatch-serves');

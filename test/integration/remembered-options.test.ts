@@ -421,7 +421,7 @@ test.for([
     rememberInstead(mirror, words);
     mirror.change({ file: 'changed' });
     const failed = await runProgram(['sync', mirror.root]);
-    expectFailure(failed, 78, /remembers that option/);
+    expectFailure(failed, 78, /[^.]\. \S+ remembers that option/);
     const [forget = ''] = /mirrorlatch init \S+ .*/.exec(failed.stderr) ?? [];
     expect(forget).toBe(`mirrorlatch init ${mirror.root} -- '--exclude=/none'${rest}`);
     const status = await runProgram(['status', mirror.root]);

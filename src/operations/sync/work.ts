@@ -174,10 +174,14 @@ function checkRememberedOptions(
     if (!hasCode(error, 'USAGE')) throw error;
     const others = withoutFaultyOptions(options, limits);
     const rest = others.length === 0 ? '--clear-options' : `-- ${showOptions(others)}`;
-    throw new MirrorlatchError('CONFIGURATION', `${error.message}. ${root} remembers that option`, {
-      hint: `${asSentence(error.hint)} To forget the option, and mirror what it may have left out: mirrorlatch init ${quoteForSh(root)} ${rest}`,
-      cause: error,
-    });
+    throw new MirrorlatchError(
+      'CONFIGURATION',
+      `${asSentence(error.message)} ${root} remembers that option`,
+      {
+        hint: `${asSentence(error.hint)} To forget the option, and mirror what it may have left out: mirrorlatch init ${quoteForSh(root)} ${rest}`,
+        cause: error,
+      },
+    );
   }
 }
 
