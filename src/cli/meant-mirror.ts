@@ -50,11 +50,15 @@ function wordsForMirror(
   const meant = words.with(at, mirror.root);
   const id = snapshotAround(mirror, words[at] ?? '');
   if (id === undefined) return meant;
+  const isCurrent = id === currentId(mirror);
   if (words.slice(0, at).includes('rollback')) {
-    const isNamed = words.slice(at + 1).some((word) => word === '--release' || isId(mirror, word));
-    return isNamed ? meant : meant.toSpliced(at + 1, 0, id);
+    const others = words.slice(at + 1);
+    const isNamed = others.some((word) => word === '--release' || isId(mirror, word));
+    // Who stands in the current one, and rolls back, wants to leave it.
+    const isLeft = isCurrent && !others.includes('--hold');
+    return isNamed || isLeft ? meant : meant.toSpliced(at + 1, 0, id);
   }
-  return id === currentId(mirror) || !isId(mirror, id) ? meant : undefined;
+  return isCurrent || !isId(mirror, id) ? meant : undefined;
 }
 
 function isId(mirror: Layout, word: string): boolean {

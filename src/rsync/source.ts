@@ -76,10 +76,14 @@ export function parseSource(text: string): Source {
 
 /** rsync(1) reads no password there, but takes what stands before it for the name of a host. */
 function refusePassword(text: string): void {
-  const found = /^rsync:\/\/([^/:@]*):[^/]*@/i.exec(text) ?? /^([^/:@]+):[^/]*@[^/]*::/.exec(text);
-  if (found === null) return;
+  const server =
+    /^rsync:\/\/([^/:@]*):(?!\d+\/).*@/is.exec(text) ?? /^([^/:@]+):[^:]*@[^/:]+::/.exec(text);
+  const shell = /^([^/:@]+):[^/:@]*@[^/:]+:/.exec(text);
+  if (server === null && shell === null) return;
   throw new MirrorlatchError('USAGE', 'a password cannot be a part of the source', {
-    hint: `Write ${found[1]}@ and the host, and behind -- the option --password-file=FILE.`,
+    hint: server
+      ? `Write ${server[1]}@ and the host, and behind -- the option --password-file=FILE.`
+      : `Write ${shell?.[1]}@ and the host. Give ssh a key of its own: ssh-keygen, then ssh-copy-id.`,
   });
 }
 

@@ -77,7 +77,8 @@ test('a rollback that names a snapshot in place of the mirror is told the comman
   const meant: [words: string[], command: string][] = [
     [[first], `${mirror.root} first`],
     [[join(first, 'below'), '--hold', 'why not'], `${mirror.root} first --hold 'why not'`],
-    [[join(mirror.root, 'current')], `${mirror.root} third`],
+    [[join(mirror.root, 'current')], mirror.root],
+    [[join(mirror.root, 'current'), '--hold'], `${mirror.root} third --hold`],
     [[join(mirror.root, 'previous')], `${mirror.root} second`],
     [[first, 'second'], `${mirror.root} second`],
     [[first, '--release'], `${mirror.root} --release`],

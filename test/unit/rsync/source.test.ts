@@ -12,6 +12,7 @@ describe('a source is read as rsync reads it', () => {
       'rsync://user@host:873/module/path/',
       'user@host:873',
     ],
+    ['rsync://host:873/m/a@b', 'daemon', 'rsync://host:873/m/a@b/', 'host:873'],
     ['RSYNC://[::1]:873/module', 'daemon', 'RSYNC://[::1]:873/module/', '[::1]:873'],
     ['host::module', 'daemon', 'host::module/', 'host'],
     ['host:path', 'ssh', 'host:path/', 'host'],
@@ -37,7 +38,12 @@ describe('a source is read as rsync reads it', () => {
     (text) => expect(() => parseSource(text)).toThrow(/names no module/),
   );
 
-  test.each(['rsync://u:secret@host/m', 'rsync://u:secret@host:873/m', 'u:secret@host::m'])(
+  test.each([
+    'rsync://u:secret@host/m',
+    'rsync://u:se/cret@host:873/m',
+    'u:secret@host::m',
+    'u:secret@host:/srv/m',
+  ])(
     '%s is refused without its password in the message: rsync would take u or rsync for a host',
     (text) => {
       expect(() => parseSource(text)).toThrow(/^a password cannot be a part of the source$/);
