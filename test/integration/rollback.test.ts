@@ -78,7 +78,7 @@ test('a rollback that names a snapshot in place of the mirror is told the comman
     [[first], `${mirror.root} first`],
     [[join(first, 'below'), '--hold', 'why not'], `${mirror.root} first --hold 'why not'`],
     [[join(mirror.root, 'current')], mirror.root],
-    [[join(mirror.root, 'current'), '--hold'], `${mirror.root} third --hold`],
+    [[join(mirror.root, 'current'), '--hold', 'now'], `${mirror.root} third --hold now`],
     [[join(mirror.root, 'previous')], `${mirror.root} second`],
     [[first, 'second'], `${mirror.root} second`],
     [[first, '--release'], `${mirror.root} --release`],
