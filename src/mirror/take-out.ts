@@ -28,13 +28,14 @@ const TEMPORARY_NAME = /^\.(?!\.{1,2}\.\w+$)(.+)\.[A-Za-z0-9]{6}$/s;
  * other user can enter staging, so a path does not change between the check and its use.
  *
  * @param tree without symlinks on the way to it.
- * @param partial the directory for partial files of a killed rsync, with which the next continues.
+ * @param partial the directory for partial files of a killed rsync, with which the next continues; undefined
+ *   if that does not use them, so that they free their room.
  * @throws MirrorlatchError CONFIGURATION when something is mounted in the tree.
  */
 export async function takeOut(
   tree: string,
   removals: Iterable<Removal>,
-  partial: string,
+  partial: string | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   refuseMountsWithin(tree, 'written');
@@ -54,9 +55,10 @@ export async function takeOut(
     const isOurs = found.isFile() && found.nlink === 1n;
     if (isOurs && unless === 'own file') continue;
     const unfinished = isOurs ? TEMPORARY_NAME.exec(basename(name))?.[1] : undefined;
-    withWritableParent(tree, name, () =>
-      unfinished === undefined ? unlinkSync(path) : moveFile(path, bytePath(partial, unfinished)),
-    );
+    withWritableParent(tree, name, () => {
+      if (unfinished === undefined || partial === undefined) unlinkSync(path);
+      else moveFile(path, bytePath(partial, unfinished));
+    });
   }
 }
 

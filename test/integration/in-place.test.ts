@@ -222,6 +222,18 @@ describe.concurrent('While an in-place sync writes,', () => {
   });
 });
 
+test('what a killed rsync left in place frees its room before the next one begins', async () => {
+  const one = await mirror('remains');
+  writeFileSync(one.tree('.file.aBcDeF'), 'half');
+  const sync = await startSlow(one, { words: ['--allow-shrink'] });
+  const goOn = holdRsync(one.root);
+  const found = readdirSync(one.state('staging'), { recursive: true, encoding: 'utf8' });
+  expect(found.filter((name) => name.startsWith('.partial/'))).toEqual([]);
+  expect(existsSync(one.tree('.file.aBcDeF'))).toBe(false);
+  goOn();
+  expect((await sync.result).exitCode).toBe(0);
+});
+
 test('run lets mirrorlatch wait watch the closed gate, which ends if run is killed', async () => {
   const one = await mirror('watched for');
   await runForJson(['gate', 'close', one.root]);

@@ -184,7 +184,7 @@ class LivePass {
       const begun = { figures: this.#beginning(plan.figures), deletionsLeft: deletions };
       this.#begun = begun;
       writer.enter('transferring');
-      await takeOut(this.#tree, listener.unwanted, writer.layout.partial, signal);
+      await takeOut(this.#tree, listener.unwanted, undefined, signal);
       const hideList = makeExcludeList(writer, plan.excluded);
       const passArguments = inPlaceArguments(
         transfer,
@@ -205,8 +205,7 @@ class LivePass {
   }
 
   #takeOutBrought(signal: AbortSignal): Promise<void> {
-    const { layout } = this.#context.writer;
-    return takeOut(this.#tree, this.#brought.splice(0), layout.partial, signal);
+    return takeOut(this.#tree, this.#brought.splice(0), undefined, signal);
   }
 
   /**
