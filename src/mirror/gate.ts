@@ -1,6 +1,12 @@
 import { closeSync, constants, fchmodSync, fsyncSync, openSync } from 'node:fs';
 import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
-import { lstatIfThere, readTextIfThere, syncDirectory, writeWhole } from '../system/files.ts';
+import {
+  ifAllowed,
+  lstatIfThere,
+  readTextIfThere,
+  syncDirectory,
+  writeWhole,
+} from '../system/files.ts';
 import { thisHost } from '../system/host.ts';
 import { refuseMountAt } from '../system/mounts.ts';
 import { refuseOtherThanDirectory } from '../system/own-files.ts';
@@ -149,6 +155,23 @@ export function refuseClosedByHand(layout: Layout): GateRecord {
     'BUSY',
     `the gate of ${layout.root} was closed by hand: ${printable(gate.reason)}`,
     { hint: `Open it with: mirrorlatch gate open ${quoteForSh(layout.root)}` },
+  );
+}
+
+/**
+ * Refuses a user whom the closed gate keeps from looking at the tree. It never keeps out root or its owner.
+ *
+ * @throws MirrorlatchError BUSY
+ */
+export function refuseKeptOut(layout: Layout): void {
+  const look = () => ({ tree: lstatIfThere(layout.snapshot(LIVE)) });
+  if (ifAllowed(look) !== undefined) return;
+  const gate = refuseClosedByHand(layout);
+  if (!isClosedByWriter(gate)) return;
+  throw new MirrorlatchError(
+    'BUSY',
+    `the gate of ${layout.root} is closed: ${printable(gate.reason)}`,
+    { hint: `Try again once it is open: mirrorlatch gate status ${quoteForSh(layout.root)}` },
   );
 }
 

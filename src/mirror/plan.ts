@@ -301,6 +301,9 @@ export class Plan {
     if (!isHardLink && (change === 'new' || type !== 'directory')) figures.newInodes += 1;
     if (type !== 'file' || change === 'attributes') {
       figures.otherChanges += 1;
+      // rsync lists no deletion of a file that something else replaces.
+      const gone = change === 'new' ? lstatIfThere(bytePath(this.#tree, name)) : undefined;
+      if (gone?.isFile()) this.#countDeleted(name, Number(gone.size));
       return;
     }
     for (const remains of this.#madeFor.get(name) ?? []) this.#doubtful.delete(remains);

@@ -29,9 +29,11 @@ export const SELECTION: Shrinking = {
 
 /** The published tree, which is to be replaced. */
 export interface Published {
-  /** Its size, as far as its sync counted it. */
+  /** Its size, as far as it is known. */
   size: Partial<TreeSize>;
   path: string;
+  /** It is the very tree that a sync writes, in which rules may keep what the source does not have. */
+  isWritten?: boolean;
   /** The sizes of directories in it, if they were measured already. */
   sizesWithin?: ReadonlyMap<string, TreeSize> | undefined;
 }
@@ -55,7 +57,7 @@ export function shrinkGuard(
   // In place the tree itself is written, so what comes later must not be measured anew.
   const sizes = new Map(before.sizesWithin);
   return (plan) => {
-    size ??= sizeOf(before);
+    size ??= sizeOf(before, plan);
     guardAgainstShrinking(plan, size, maxPercent, shrinking);
     for (const [directory, percent] of Object.entries(maxPercentIn)) {
       const loss = lossIn(plan.lost, directory);
@@ -67,10 +69,23 @@ export function shrinkGuard(
   };
 }
 
-/** An adopted tree, and one whose line of history is lost, were never counted by a sync. */
-function sizeOf({ size: { files, bytes }, path }: Published): TreeSize {
+/**
+ * An adopted tree, and one whose line of history is lost, were never counted by a sync.
+ *
+ * @param plan the first for that tree.
+ */
+function sizeOf(
+  { size: { files, bytes }, path, isWritten }: Published,
+  plan: PlanFigures,
+): TreeSize {
   if (files !== undefined && bytes !== undefined) return { files, bytes };
-  return sizeBelow(path, '');
+  return isWritten ? sizeFromPlan(plan) : sizeBelow(path, '');
+}
+
+/** The size of what a plan is to turn into its source: not of what it leaves as it is. */
+function sizeFromPlan({ source, newFiles, deletedFiles, lost }: PlanFigures): TreeSize {
+  const growth = lost['']?.growth ?? 0;
+  return { files: source.files - newFiles + deletedFiles, bytes: source.bytes - growth };
 }
 
 /**

@@ -2,7 +2,9 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { buildAwkwardTree } from '../support/awkward-tree.ts';
+import { expectFailure } from '../support/expect-failure.ts';
 import { fileWork } from '../support/file-work.ts';
+import { inPlaceMirror } from '../support/in-place-mirror.ts';
 import { nobody } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
@@ -185,6 +187,20 @@ test.skipIf(!nobodyRunsTheProgram)(
     const result = await runProgram(['sync', mirror.root, '-n'], { user: nobody });
     expect(result.exitCode, transcript(result)).toBe(0);
     expect(result.stdout).toMatch(/^new +new$/m);
+  },
+);
+
+test.skipIf(!nobodyRunsTheProgram)(
+  `a user whom the closed gate keeps out of the tree is told so with 75${whyNotAsNobody}`,
+  async () => {
+    const mirror = inPlaceMirror(smallMirror());
+    await runForJson(['init', mirror.root, '--in-place']);
+    await mirror.sync();
+    await runForJson(['gate', 'close', mirror.root, '--reason', 'repairs']);
+    const plan = () => runProgram(['sync', mirror.root, '-n'], { user: nobody });
+    expectFailure(await plan(), 75, /was closed by hand: repairs/, /mirrorlatch gate open/);
+    mirror.rewrite({ by: 'sync', reason: 'the tree is being written' });
+    expectFailure(await plan(), 75, /the gate of .* is closed: the tree is being written/);
   },
 );
 

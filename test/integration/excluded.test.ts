@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  realpathSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -16,7 +17,7 @@ import { inShell, oneOfEachKind, startGuarded } from '../support/guards.ts';
 import { runForJson, runProgram, startProgram, transcript } from '../support/program.ts';
 import { bin } from '../support/project.ts';
 import { startRsyncDaemon } from '../support/rsyncd.ts';
-import { smallMirror } from '../support/small-mirror.ts';
+import { type Files, smallMirror } from '../support/small-mirror.ts';
 import { startSshDaemon } from '../support/sshd.ts';
 
 const [, reader] = oneOfEachKind;
@@ -217,4 +218,36 @@ test('what a killed rsync left is taken out although an option excludes it', asy
     'file',
   ]);
   expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'unchanged' });
+});
+
+test('what rules keep in place counts neither as lost nor as what there was', async () => {
+  const { directory, root, source, change } = await adopted('--in-place');
+  const names = Array.from({ length: 8 }, (_, index) => `file-${index}`);
+  const files = (content: string | null, some: readonly string[]): Files =>
+    Object.fromEntries(some.map((name) => [name, content]));
+  change(files('ten bytes.', names));
+  cpSync(source, realpathSync(directory), { recursive: true, preserveTimestamps: true });
+  writeFileSync(join(directory, 'local/notes'), Buffer.alloc(100_000));
+  expectFailure(await runProgram(['sync', root]), 65, /the options of rsync exclude: local\//);
+  const rules = ['--exclude=/local/', '--filter=P /local/***'];
+  await runForJson(['init', root, '--', ...rules]);
+  expect(await runForJson(['sync', root, '-n'])).toMatchObject({ refusal: null });
+  await runForJson(['sync', root]);
+  change({ added: 'new' });
+  expect(await runForJson(['sync', root, '-n'])).toMatchObject({ refusal: null });
+  expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'published' });
+  const make = ['lock', root, '--', 'sh', '-c', 'echo >"$MIRRORLATCH_STAGING/made"'];
+  const byCommand = await runProgram(make);
+  expect(byCommand.stderr, transcript(byCommand)).toMatch(/published/);
+  expect(await runForJson(['sync', root, '-n'])).toMatchObject({ refusal: null });
+  expect(await runForJson(['sync', root])).toMatchObject({ plan: { deletedFiles: 1 } });
+  change({ 'below/large': 'large'.repeat(20_000) });
+  await runForJson(['sync', root]);
+  await runForJson(['init', root, '--', ...rules, '--exclude=/below/', '--filter=P /below/***']);
+  change({ added: 'other' });
+  expect(await runForJson(['sync', root])).toMatchObject({ plan: { deletedFiles: 0 } });
+  await runProgram(make);
+  change(files(null, names.slice(0, 4)));
+  expectFailure(await runProgram(['sync', root]), 65, /the source has shrunk/);
+  expect(readdirSync(join(directory, 'local'))).toEqual(['notes']);
 });

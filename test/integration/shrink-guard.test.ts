@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -361,4 +361,18 @@ test('a tree that no sync has counted is counted: it was adopted, or its line of
     const refused = await runProgram(['sync', root]);
     expectFailure(refused, 65, /99\.\d % of the bytes would vanish/);
   }
+});
+
+test('a file that something else replaces in place is lost, also to a directory that was adopted', async () => {
+  const { home, source, change } = smallMirror();
+  change(tenFiles);
+  const directory = join(home, 'known');
+  cpSync(source, directory, { recursive: true, preserveTimestamps: true });
+  await runForJson(['init', '--adopt', directory, '--in-place', '--source', source]);
+  for (const name of tenNames.slice(0, 4)) {
+    rmSync(join(source, name));
+    symlinkSync('file-9', join(source, name));
+  }
+  const refused = await runProgram(['sync', `${directory}.mirror`]);
+  expectFailure(refused, 65, /the source has shrunk: 40\.0 % of the files/);
 });

@@ -59,8 +59,8 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
     const { figures, isEmpty } = work.plan;
     reportPlan(writer, figures);
     if (isEmpty && base !== undefined) return { isChanged: false, plan: figures, clone: 'none' };
-    context.refuseShrinking(figures);
     if (base !== undefined) await refuseToDeleteExcluded(context, layout.root, base, work.plan);
+    context.refuseShrinking(figures);
     const filled = await fill(context, tree, beginning, work);
     return { isChanged: filled.isChanged, plan: filled.figures, clone: clone?.method ?? 'none' };
   } finally {

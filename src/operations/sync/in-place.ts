@@ -50,8 +50,8 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
   if (plan.isEmpty && gate.state === 'open' && before !== undefined) {
     return unchanged(context, before, figures);
   }
-  context.refuseShrinking(figures);
   await refuseToDeleteExcluded(context, layout.root, tree, plan);
+  context.refuseShrinking(figures);
   await heedSpace(writer, growthOf(plan), 'none');
 
   writer.enter('closing');

@@ -1,6 +1,6 @@
 import { asMirrorlatchError, type MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
-import { readGate } from '../../mirror/gate.ts';
+import { readGate, refuseKeptOut } from '../../mirror/gate.ts';
 import { refuseOtherOwnersOptions } from '../../mirror/ownership.ts';
 import { checkRsync } from '../../mirror/preflight.ts';
 import type { Entry } from '../../rsync/itemize.ts';
@@ -27,7 +27,8 @@ export type PlannedSync = {
 /**
  * Finds out what a sync would do, without a lock and without changing anything.
  *
- * @throws MirrorlatchError PERMISSION in another user's mirror; else when the plan cannot be made.
+ * @throws MirrorlatchError PERMISSION in another user's mirror, BUSY behind a gate that keeps this user out; else
+ *   when the plan cannot be made.
  */
 export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const startedAt = performance.now();
@@ -36,17 +37,19 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const { mirror } = checkSync(options);
   const { layout, settings } = mirror;
   refuseOtherOwnersOptions(layout);
+  if (settings.mode === 'in-place') refuseKeptOut(layout);
   const onNotice = (message: string): void => onEvent({ kind: 'notice', message });
   const work = planWork(options, mirror, onNotice);
   const policy = policyOf(settings, options);
   const current = currentId(layout);
   const base = current === undefined ? undefined : layout.snapshot(current);
   const onRetry = (message: string): void => onEvent({ kind: 'warning', message });
+  const isWhole = work.strategy !== 'in-place' || readGate(layout).state === 'open';
   const context = {
     ...work,
     base,
     isRemains: remainsOf(work, layout),
-    hasRemains: work.strategy === 'in-place' && readGate(layout).state !== 'open',
+    hasRemains: !isWhole,
     waitsForUpdate: false,
     sparesExcluded: sparesExcluded(work, mirror),
     watched: Object.keys(policy.shrink.maxPercentIn),
@@ -66,8 +69,9 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
     refuseWhileStopped(mirror);
     refuseMounts({ ...mirror, before: current });
     if (isUpdating) throw updateError(work.transfer);
-    refuseShrinking(plan.figures);
+    if (plan.isEmpty && base !== undefined && isWhole) return;
     await refuseToDeleteExcluded(context, layout.root, target, plan);
+    refuseShrinking(plan.figures);
   });
   if (refusal !== undefined) {
     const { message, exitCode } = refusal;

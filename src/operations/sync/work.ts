@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { asSentence, hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
+import { readGate } from '../../mirror/gate.ts';
 import { publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
 import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
@@ -21,7 +22,7 @@ import {
 import { SELECTION, type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
-import { joinOptions, showOptions } from '../../rsync/join-options.ts';
+import { haveRules, joinOptions, showOptions } from '../../rsync/join-options.ts';
 import {
   checkOptions,
   type OptionLimits,
@@ -310,7 +311,7 @@ const SELECTING: readonly string[] = [
 
 /** The guard for each plan of a sync. Under `--without delete` nothing of `current` vanishes. */
 export function shrinkGuardOf(
-  { transfer }: Work,
+  { transfer, strategy }: Work,
   layout: Layout,
   current: string | undefined,
   policy: ShrinkPolicy,
@@ -322,9 +323,14 @@ export function shrinkGuardOf(
   const isSelectedAlike =
     selectAlike(rsyncOptions, transfer.options) &&
     selecting(published?.without ?? []) === selecting(transfer.without);
-  return shrinkGuard(
-    { size: { ...published }, path: layout.snapshot(current) },
-    policy,
-    isSelectedAlike ? undefined : SELECTION,
-  );
+  const shrinking = isSelectedAlike ? undefined : SELECTION;
+  const path = layout.snapshot(current);
+  if (strategy !== 'in-place')
+    return shrinkGuard({ size: { ...published }, path }, policy, shrinking);
+  // The plan for a whole tree says what there was, without what rules keep in it. An interrupted pass may
+  // have taken some of that away; then history says it, unless it counted all in the tree of a command.
+  const isOfSync = published?.rsyncOptions !== undefined && isSelectedAlike;
+  const isKnown = readGate(layout).state !== 'open' && (isOfSync || !haveRules(transfer.options));
+  const size = isKnown ? { ...published } : {};
+  return shrinkGuard({ size, path, isWritten: true }, policy, shrinking);
 }
