@@ -160,8 +160,9 @@ export function describeLock(state: LockState): string {
  * @throws MirrorlatchError BUSY
  */
 export function refuseInsideLock({ root }: Layout, why: string, lock: LockState): void {
-  if (lock.kind !== 'held' || lock.owner?.command !== 'lock') return;
-  if (!isOurAncestor(lock.owner.pid)) return;
+  const owner = lock.kind === 'held' ? lock.owner : undefined;
+  if (owner?.command !== 'lock' || !sharesPids(owner.host) || !isAlive(owner)) return;
+  if (!isOurAncestor(owner.pid)) return;
   throw new MirrorlatchError(
     'BUSY',
     `${root} ${why}: this runs inside \`lock\` of that mirror, and would wait for itself`,

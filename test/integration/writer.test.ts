@@ -65,6 +65,17 @@ describe.each(WRITERS)('$verb, as every writer,', ({ verb, words }) => {
     }
   });
 
+  test.skipIf(!mayMount)('waits for a lock in a container, whose pid is 1 there', async () => {
+    const mirror = await twoSnapshots();
+    const container = ['unshare', '--pid', '--fork', '--mount-proc'];
+    const holder = await holdLock(mirror, 'nothing', container);
+    const [command = '', root = '', ...rest] = words(mirror.root);
+    const waiting = await startWaiting([command, root, '--wait', '1m', ...rest]);
+    holder.release();
+    const result = await waiting.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+  });
+
   test('refuses a half-adopted mirror, and changes nothing', async () => {
     const { directory, root } = await halfAdopted();
     expectFailure(
@@ -362,6 +373,7 @@ test.skipIf(!mayMount)('a snapshot that prune cannot remove is reported once', a
 async function holdLock(
   mirror: SmallMirror,
   work: 'nothing' | 'fill' = 'nothing',
+  through: readonly string[] = [],
 ): Promise<{ release(): void }> {
   const release = join(mirror.home, 'release');
   const holding = join(mirror.home, 'holding');
@@ -369,7 +381,7 @@ async function holdLock(
   const script = `${fill}: >"$1"; until [ -e "$2" ]; do sleep 0.1; done`;
   const command = ['sh', '-c', script, 'sh', holding, release];
   const options = work === 'fill' ? [] : ['--lock-only'];
-  const holder = startProgram(['lock', mirror.root, ...options, '--', ...command]);
+  const holder = startProgram(['lock', mirror.root, ...options, '--', ...command], { through });
   const end = (): void => writeFileSync(release, '');
   onTestFinished(async () => {
     end();
