@@ -187,33 +187,36 @@ ml_wait_for_events() {
 }
 
 # ml_is_inside_lock: true if the command of a `lock` of ml_root, which no other writer can follow before it ends, is around
-# this guard: by the variable that it gets, or because an ancestor holds the writer's lock. The variable may outlive its
-# `lock`, so the record of the lock counts in any case.
+# this guard: an ancestor holds the writer's lock. Only where the holder cannot be seen, the variable counts that its
+# command gets: a daemon may keep that after its `lock`, and meet the next one.
 ml_is_inside_lock() {
   for ml_file in "$ml_root/.mirrorlatch/sync.lock"/*/owner.json; do
     # A FIFO would block until somebody writes to it.
     [ -f "$ml_file" ] && IFS= read -r ml_record 2>/dev/null <"$ml_file" || continue
     case $ml_record in *'"command":"lock"'*) ;; *) continue ;; esac
+    if ml_sees_holder; then
+      ml_pid=$$
+      while [ "$ml_pid" -gt 0 ] && [ "$ml_pid" != "$ml_writer" ]; do ml_read_parent; done
+      [ "$ml_pid" = 0 ] || return 0
+      continue
+    fi
     case ${MIRRORLATCH_STAGING-} in
     */gate/live) ml_around=${MIRRORLATCH_STAGING%/gate/live} ;;
     *) ml_around=${MIRRORLATCH_STAGING%/.mirrorlatch/staging/*} ;;
     esac
-    if [ "$ml_around" -ef "$ml_root" ] || ml_is_held_above; then return 0; fi
+    [ ! "$ml_around" -ef "$ml_root" ] || return 0
   done
   return 1
 }
 
-# ml_is_held_above: true if an ancestor is the holder by ml_record. Elsewhere, or later, its pid is that of another process.
-ml_is_held_above() {
+# ml_sees_holder: set ml_writer to the pid of the holder by ml_record; true if that process still runs and can be seen here.
+# Elsewhere, or later, its pid is that of another process.
+ml_sees_holder() {
   ml_writer=${ml_record##*'"pid":'} ml_writer=${ml_writer%%,*}
-  ml_pid=$$
-  while [ "$ml_pid" != "$ml_writer" ]; do
-    [ "$ml_pid" -gt 0 ] || return 1
-    ml_read_parent
-  done
+  case $ml_writer in '' | *[!0-9]*) return 1 ;; esac
   read -r ml_boot </proc/sys/kernel/random/boot_id
   # Behind the name, which may contain anything, the start is the twentieth field, see proc_pid_stat(5).
-  ml_start=$(cat "/proc/$ml_pid/stat" 2>/dev/null)
+  ml_start=$(cat "/proc/$ml_writer/stat" 2>/dev/null)
   set -- ${ml_start##*')'}
   case $ml_record in
   *"\"bootId\":\"$ml_boot\",\"pidNamespace\":\"$(readlink /proc/self/ns/pid)\""*"\"startTicks\":\"${20-}\""*) return 0 ;;

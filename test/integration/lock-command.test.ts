@@ -19,7 +19,7 @@ import { execa } from 'execa';
 import { afterAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
-import { guards, runGuarded } from '../support/guards.ts';
+import { guards, runGuarded, startGuarded } from '../support/guards.ts';
 import { mayMount } from '../support/privilege.ts';
 import {
   type ProgramResult,
@@ -840,5 +840,24 @@ describe.concurrent('a guard that would wait for the lock around it ends at once
       env: { MIRRORLATCH_STAGING: failed.stdout.trim() },
     });
     expectFailure(result, 75, /has no snapshot yet/);
+  });
+
+  test('but not for a later lock than the one whose variable a daemon has kept', async () => {
+    const place = home('guard of a daemon');
+    const [root, go] = [join(place, 'mirror'), join(place, 'go')];
+    await runForJson(['init', root, '--in-place']);
+    const fill = 'echo whole >"$MIRRORLATCH_STAGING/file"; echo "$MIRRORLATCH_STAGING"';
+    const earlier = await runProgram(['lock', root, '--', 'sh', '-c', fill]);
+    const holder = startProgram(['lock', root, '--', 'sh', '-c', `echo in; ${until(go)}`]);
+    await eventually(() => expect(holder.printedSoFar()).toBe('in\n'));
+    const env = { MIRRORLATCH_STAGING: earlier.stdout.trim() };
+    const reading = guards.map((guard) => startGuarded(guard, root, ['cat', 'file'], { env }));
+    for (const one of reading)
+      await eventually(() => expect(one.saidSoFar()).toMatch(/waiting: .* is being written/));
+    writeFileSync(go, '');
+    for (const { result } of [...reading, holder]) {
+      const { exitCode } = await result;
+      expect(exitCode, transcript(await result)).toBe(0);
+    }
   });
 });
