@@ -1,3 +1,5 @@
+import { closeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import pc from 'picocolors';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { printableLines } from '../mirror/names.ts';
@@ -52,15 +54,21 @@ export function printLine(text = ''): void {
 /** The first failure to write to standard output; the stream itself forgets it. */
 let lost: Error | undefined;
 
-/** Keeps a standard output that cannot be written from ending the work. */
+/** Keeps a standard output that cannot be written, and a lost terminal, from ending the work. */
 export function survivePrinting(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     // A reader that closes the pipe early, such as head(1), is not an error.
     if (error.code === 'EPIPE') process.exit();
-    lost ??= error;
+    // Nor is a lost terminal.
+    if (!process.stdout.isTTY) lost ??= error;
   });
   // Standard error may be closed, such as by a lost terminal.
   process.stderr.on('error', () => {});
+  // At its end, Node resets the modes of its terminals, and aborts if one is lost. It passes over a closed descriptor.
+  const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
+  process.once('exit', () => {
+    for (const descriptor of terminals) if (!isatty(descriptor)) closeSync(descriptor);
+  });
 }
 
 /** Why something that was printed is lost, as in a file on a full disk; undefined if nothing is. */

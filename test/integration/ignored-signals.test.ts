@@ -1,14 +1,17 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { missingOf } from '../support/installed.ts';
 import { mayMount } from '../support/privilege.ts';
 import { type ProgramOptions, runProgram, startProgram, transcript } from '../support/program.ts';
+import { launcher } from '../support/project.ts';
 import { makeScratch } from '../support/scratch.ts';
-import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
+import { holdRsync, rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { type SshDaemon, startSshDaemon } from '../support/sshd.ts';
+import { openTerminal } from '../support/terminal.ts';
 
 const oneSnapshot = mirrorsWith('first');
 const scratch = makeScratch();
@@ -151,8 +154,29 @@ describe.concurrent('a signal that mirrorlatch was started to ignore', () => {
   });
 });
 
+// On its own: of tests that run at once, vitest does not know which one has ended and closes the terminal.
+test('a sync that ignores SIGHUP ends with 0 when its terminal is lost', async () => {
+  const mirror = await oneSnapshot(home('lost'));
+  const exitCode = join(mirror.home, 'exit-code');
+  mirror.change({ slow: randomBytes(300 * 1024) });
+  const words = ['sync', mirror.source, mirror.root, '--id', 'slow', '--', '--bwlimit=100'];
+  const script = `trap '' HUP; "$@"; echo $? >'${exitCode}'`;
+  const terminal = openTerminal(['sh', '-c', script, 'sh', launcher, ...words]);
+  await terminal.shows('transferring');
+  await eventually(() => expect(rsyncProcesses(mirror.root)).not.toEqual([]));
+  const goOn = holdRsync(mirror.root);
+  await terminal.hangUp();
+  goOn();
+  await eventually(() => expect(contentOf(exitCode)).toBe('0\n'));
+  expect(mirror.linked('current')).toBe('slow');
+});
+
 function home(name: string): string {
   const path = join(scratch.path, name);
   mkdirSync(path);
   return path;
+}
+
+function contentOf(path: string): string {
+  return existsSync(path) ? readFileSync(path, 'utf8') : '';
 }

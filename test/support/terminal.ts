@@ -12,6 +12,8 @@ export interface Terminal {
   shows(text: string | RegExp): Promise<void>;
   /** Changes its width, as a user does who resizes the window. */
   resize(columns: number): Promise<void>;
+  /** Closes it, as a lost connection does: what has it open gets SIGHUP, and can use it no more. */
+  hangUp(): Promise<void>;
   /** Resolves to the exit code when the command ends. */
   readonly exitCode: Promise<number | undefined>;
 }
@@ -67,6 +69,10 @@ export function openTerminal(
       const [child = ''] = childrenOf(subprocess.pid);
       const device = readlinkSync(`/proc/${child}/fd/0`);
       await execa('stty', ['-F', device, 'cols', String(columns)]);
+    },
+    hangUp: async () => {
+      subprocess.kill('SIGKILL');
+      await subprocess;
     },
     exitCode: subprocess.then(({ exitCode }) => exitCode),
   };
