@@ -41,9 +41,13 @@ function idOf(layout: Layout, target: string | undefined): string | undefined {
   return isThere(layout, id) ? id : undefined;
 }
 
-/** What is behind a closed gate, which not every user may look past, is believed to be there. */
+/**
+ * What is behind a closed gate, which not every user may look past, is believed to be there. No gate
+ * hides a snapshot: whoever may not look for it may not read it either.
+ */
 function isThere(layout: Layout, id: string): boolean {
-  return ifAllowed(() => lstatIfThere(layout.snapshot(id))?.isDirectory() === true) ?? true;
+  const look = (): boolean => lstatIfThere(layout.snapshot(id))?.isDirectory() === true;
+  return id === LIVE ? (ifAllowed(look) ?? true) : look();
 }
 
 function noCurrent(layout: Layout, link: string | undefined): MirrorlatchError {

@@ -1,10 +1,18 @@
-import { mkdirSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { current } from '../../src/index.ts';
 import { expectFailure } from '../support/expect-failure.ts';
-import { runForJson, runProgram, transcript } from '../support/program.ts';
+import { nobody } from '../support/privilege.ts';
+import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../support/program.ts';
 import { bin } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
@@ -173,3 +181,16 @@ test('for anything but a mirror or such a tree it exits with 66 and prints no pa
     expect(result.stdout).toBe('');
   }
 });
+
+test.skipIf(!nobodyRunsTheProgram)(
+  'a user who may not look at the snapshots gets no path, and is not told that one can be read',
+  async () => {
+    const mirror = await twoSnapshots();
+    chmodSync(join(mirror.root, 'snapshots'), 0o700);
+    for (const verb of ['current', 'wait']) {
+      const result = await runProgram([verb, mirror.root], { user: nobody });
+      expectFailure(result, 77, /permission denied \(.*\/snapshots\/second\)/, /its owner/);
+      expect(result.stdout).toBe('');
+    }
+  },
+);
