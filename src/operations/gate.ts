@@ -96,13 +96,23 @@ export function openGate({ isClean = false, ...options }: OpenGateOptions): Prom
   });
 }
 
+/** Each reader that finds the gate closed shows the reason; characters. */
+const LONGEST_REASON = 1_000;
+
 /**
  * Closes the gate until it is opened by hand. Readers that are inside stay.
  *
- * @throws MirrorlatchError BUSY while another process writes.
+ * @throws MirrorlatchError USAGE for a reason that is too long, BUSY while another process writes.
  */
-export function closeGate(options: GateOptions): Promise<GateStatus> {
+export async function closeGate(options: GateOptions): Promise<GateStatus> {
   const { reason, onEvent } = options;
+  if (reason !== undefined && reason.length > LONGEST_REASON) {
+    throw new MirrorlatchError(
+      'USAGE',
+      `the reason has ${reason.length} characters, and may have ${LONGEST_REASON}`,
+      { hint: 'Shorten it: each reader that waits shows it.' },
+    );
+  }
   return changeGate(options, ({ layout }) => {
     const earlier = closeByHand(layout, reason);
     if (earlier === undefined) return;

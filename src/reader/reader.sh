@@ -510,7 +510,11 @@ ml_is_open() {
     [ "$ml_allow_dirty" = yes ]
     ;;
   *'"by":"person"'*)
-    ml_read_json "${ml_gate#*'"reason":"'}"
+    ml_text=${ml_gate#*'"reason":"'}
+    # A reason that `gate close` takes has at most 1,000 characters, in JSON of six bytes each. Whoever wrote a longer one
+    # would keep ml_read_json busy.
+    [ "${#ml_text}" -le 6000 ] || ml_text=$(printf %.6000s "$ml_text")
+    ml_read_json "$ml_text"
     ml_why="$ml_root is closed by hand: $ml_text"
     return 1
     ;;
@@ -537,10 +541,9 @@ ml_read_json() {
     ml_text=$ml_text$ml_part ml_rest=${ml_rest#"$ml_part"}
     ml_part=${ml_rest#??}
     case $ml_rest in
-    \\[\"\\/]*)
-      ml_rest=${ml_rest#?}
-      ml_text=$ml_text${ml_rest%"$ml_part"}
-      ;;
+    \\\"*) ml_text=$ml_text\" ;;
+    \\\\*) ml_text=$ml_text\\ ;;
+    \\/*) ml_text=$ml_text/ ;;
     \\[bfnrt]*) ml_append "${ml_rest%"$ml_part"}" ;;
     \\u00[01][0-9a-f]*)
       ml_part=${ml_part#????}

@@ -21,7 +21,14 @@ import { pin } from '../../src/index.ts';
 import { startWatch } from '../support/event-stream.ts';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
-import { callers, inShell, oneOfEachKind, startGuarded } from '../support/guards.ts';
+import {
+  callers,
+  guards,
+  inShell,
+  oneOfEachKind,
+  runGuarded,
+  startGuarded,
+} from '../support/guards.ts';
 import { type InPlaceMirror, inPlaceMirror, mirrorsInPlace } from '../support/in-place-mirror.ts';
 import { isWatching } from '../support/inotify.ts';
 import { startOnlooker } from '../support/onlooker.ts';
@@ -1142,6 +1149,29 @@ describe.concurrent('After a reboot,', () => {
 });
 
 describe.concurrent('The gate', () => {
+  test('takes no reason of more than 1,000 characters, and a reader cuts one that others wrote', async () => {
+    const one = await mirror('long reason');
+    expectFailure(
+      await runProgram(['gate', 'close', one.root, '--reason', '"'.repeat(1_001)]),
+      64,
+      /the reason has 1001 characters, and may have 1000/,
+      /Shorten it/,
+    );
+    expect(one.record().state).toBe('open');
+    await runForJson(['gate', 'close', one.root, '--reason', '"'.repeat(1_000)]);
+    for (const { count, shown } of [
+      { count: 1_000, shown: 1_000 },
+      { count: 20_000, shown: 3_000 },
+    ]) {
+      one.rewrite({ reason: '"'.repeat(count) });
+      const results = await Promise.all(
+        guards.map((guard) => runGuarded(guard, one.root, ['true'], { options: ['--wait', '0'] })),
+      );
+      for (const result of results)
+        expectFailure(result, 75, new RegExp(`closed by hand: "{${shown}}$`, 'm'), /Wait longer/);
+    }
+  });
+
   test('keeps readers out with its reason as it was given', async () => {
     const one = await mirror('reason');
     const reason = 'the "disk" of C:\\\\ "a","b" is full';
