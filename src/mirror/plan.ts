@@ -5,6 +5,7 @@ import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 import { type LeftOut, LeftOutTally } from './left-out.ts';
 import { bothLosses, LossCount, type Losses, repeatedLosses } from './losses.ts';
+import { RealParents } from './real-parents.ts';
 import type { WritableByAll } from './records.ts';
 import { noteWritable } from './writable.ts';
 
@@ -146,6 +147,7 @@ export class Plan {
   readonly #leftOut = new LeftOutTally();
   readonly #totalsLeftOut = { files: 0, directories: 0, entries: 0, bytes: 0 };
   readonly #losses: LossCount;
+  readonly #realParents: RealParents;
   /** Deleted files that may be remains, and their sizes: a loss unless what they were made for comes. */
   readonly #doubtful = new Map<string, number>();
   /** Their names, by that of each file that they may have been made for. */
@@ -159,6 +161,7 @@ export class Plan {
    */
   constructor(tree: string, rules: PlanRules, watched: readonly string[]) {
     this.#tree = tree;
+    this.#realParents = new RealParents(tree);
     this.#rules = rules;
     this.#emptied = new Set(rules.emptied);
     this.figures.leftOut = this.#leftOut.list;
@@ -302,7 +305,8 @@ export class Plan {
     if (type !== 'file' || change === 'attributes') {
       figures.otherChanges += 1;
       // rsync lists no deletion of a file that something else replaces.
-      const gone = change === 'new' ? lstatIfThere(bytePath(this.#tree, name)) : undefined;
+      const isIn = change === 'new' && this.#realParents.leadTo(name);
+      const gone = isIn ? lstatIfThere(bytePath(this.#tree, name)) : undefined;
       if (gone?.isFile()) this.#countDeleted(name, Number(gone.size));
       return;
     }

@@ -14,6 +14,7 @@ import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { bytePath, parentOf } from './byte-path.ts';
 import type { Removal } from './plan-lists.ts';
+import { RealParents } from './real-parents.ts';
 
 /** Matches the name of rsync's temporary file for NAME: `.NAME.XXXXXX`. No file is called `.` or `..`. */
 const TEMPORARY_NAME = /^\.(?!\.{1,2}\.\w+$)(.+)\.[A-Za-z0-9]{6}$/s;
@@ -90,28 +91,6 @@ function moveFile(from: Buffer, to: Buffer): void {
     if (errnoOf(error) !== 'EXDEV') throw error;
     copyFileSync(from, to, constants.COPYFILE_FICLONE);
     unlinkSync(from);
-  }
-}
-
-/** Checks that the path to an entry leads through real directories only. */
-class RealParents {
-  readonly #tree: string;
-  /** Answers for recent parents. Lists come directory by directory, so few are needed. */
-  #known = new Map<string, boolean>([['.', true]]);
-
-  constructor(tree: string) {
-    this.#tree = tree;
-  }
-
-  leadTo(name: string): boolean {
-    const parent = parentOf(name);
-    const known = this.#known.get(parent);
-    if (known !== undefined) return known;
-    const isReal =
-      this.leadTo(parent) && lstatIfThere(bytePath(this.#tree, parent))?.isDirectory() === true;
-    if (this.#known.size > 1000) this.#known = new Map([['.', true]]);
-    this.#known.set(parent, isReal);
-    return isReal;
   }
 }
 

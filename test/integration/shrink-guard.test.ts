@@ -363,6 +363,19 @@ test('a tree that no sync has counted is counted: it was adopted, or its line of
   }
 });
 
+test('what was seen through a link, in whose place there is a directory now, is not lost', async () => {
+  const { source, root, change, sync } = smallMirror();
+  change(Object.fromEntries(tenNames.map((name) => [`first/${name}`, name])));
+  symlinkSync('first', join(source, 'latest'));
+  await sync();
+  rmSync(join(source, 'latest'));
+  mkdirSync(join(source, 'latest'));
+  for (const name of tenNames) symlinkSync(`../first/${name}`, join(source, 'latest', name));
+  const plan = await runForJson(['sync', root, '--dry-run']);
+  expect(plan).toMatchObject({ plan: { deletedFiles: 0 }, refusal: null });
+  expect(await sync()).toMatchObject({ outcome: 'published' });
+});
+
 test('a file that something else replaces in place is lost, also to a directory that was adopted', async () => {
   const { home, source, change } = smallMirror();
   change(tenFiles);
