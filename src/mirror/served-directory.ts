@@ -1,18 +1,9 @@
-import { mkdtempSync, readdirSync, rmdirSync, rmSync, symlinkSync } from 'node:fs';
-import { basename, dirname, join, relative } from 'node:path';
+import { readdirSync, rmdirSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { exchange } from '../system/exchange.ts';
-import {
-  ifAllowed,
-  lstatIfThere,
-  nearestDirectory,
-  readTextIfThere,
-  realPathToBe,
-  syncDirectory,
-  writeWhole,
-} from '../system/files.ts';
+import { ifAllowed, lstatIfThere, syncDirectory } from '../system/files.ts';
 import { describeMounts, mountsElsewhere, wayToMountAbove } from '../system/mounted-elsewhere.ts';
-import { areOnOneMount, isWithin, mountOf, refuseMountsWithin } from '../system/mounts.ts';
+import { mountOf, refuseMountsWithin } from '../system/mounts.ts';
 import { pathsInUse } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { isShared } from '../system/shared-filesystem.ts';
@@ -20,10 +11,10 @@ import { addedNames, describeAdded } from './added-names.ts';
 import { cloneMethodsFor, cloneTree } from './clone.ts';
 import { discard, exchangeTrees, moveTree } from './discard.ts';
 import { earlierClones, forgetUnused, keepEarlier } from './earlier-clones.ts';
-import { type Layout, ownNames } from './layout.ts';
-import { mirrorThatServes, mirrorWith, servedMark } from './open.ts';
+import type { Layout } from './layout.ts';
 import { syncFilesystem } from './publication.ts';
-import { parseJson, type Settings } from './records.ts';
+import { problemOnTheWay, renewMark } from './served-claim.ts';
+import { identityIfThere, knownClones, madeOf, readServed, writeServed } from './served-record.ts';
 import { readSettings } from './settings.ts';
 import { stagedClone } from './staging.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -37,94 +28,6 @@ import type { SyncLock } from './sync-lock.ts';
 
 /** Follows the snapshot's id in the name of the staged clone. */
 const SERVED = '+served';
-
-/** What lies in the served directory, as `.mirrorlatch/served` says. */
-interface Served {
-  path: string;
-  /**
-   * The clones that the mirror put there, by `identityIfThere`, and the snapshots that they were made
-   * of. All else belongs to somebody.
-   */
-  clones: Readonly<Record<string, string>>;
-}
-
-/**
- * Checks that a directory can be served, and changes nothing. The mirror itself may be missing yet.
- *
- * @throws MirrorlatchError USAGE for an in-place mirror, and when `path` is not a new or empty directory
- *   beside the mirror; UNAVAILABLE when the filesystem cannot exchange names.
- */
-export function refuseUnservable(layout: Layout, mode: Settings['mode'], path: string): void {
-  if (mode === 'in-place') {
-    throw new MirrorlatchError('USAGE', '--serve-at cannot be used with an in-place mirror', {
-      hint: 'It needs room for a second tree. Leave one of them out.',
-    });
-  }
-  const problem = problemWith(layout, path);
-  if (problem !== undefined) {
-    throw new MirrorlatchError('USAGE', `${path} cannot be served: ${problem}`, {
-      hint: 'Name a new or empty directory beside the mirror, on the same filesystem and mount.',
-    });
-  }
-  const one = mkdtempSync(join(dirname(path), '.mirrorlatch-'));
-  const other = mkdtempSync(join(dirname(path), '.mirrorlatch-'));
-  try {
-    exchange(one, other);
-  } finally {
-    for (const directory of [one, other]) rmdirSync(directory);
-  }
-}
-
-/** Makes `path`, which is to be served from the next publication on, known as a part of the mirror. */
-export function markServed(layout: Layout, path: string): void {
-  rmSync(servedMark(path), { force: true });
-  symlinkSync(layout.root, servedMark(path));
-}
-
-/** That of a mirror that was moved leads nowhere. What is not ours and has its name stays. */
-function renewMark(layout: Layout, path: string): void {
-  const mark = lstatIfThere(servedMark(path));
-  if (mark !== undefined && !mark.isSymbolicLink()) return;
-  const root = mirrorThatServes(path)?.root;
-  if (root === undefined || realPathToBe(root) !== layout.root) markServed(layout, path);
-}
-
-/**
- * Leaves a directory that was served as it is, and no longer makes it known as a part of the mirror. The
- * settings come first: a writer that is at work then leaves it alone, too.
- */
-export function forgetServed(layout: Layout, path: string): void {
-  if (readRecord(layout)?.path === path) rmSync(layout.served, { force: true });
-  if (otherServer(layout, path) === undefined) rmSync(servedMark(path), { force: true });
-}
-
-/** The root of another mirror that serves the directory, as of the one of which this is a copy. */
-function otherServer(layout: Layout, path: string): string | undefined {
-  const root = mirrorThatServes(path)?.root;
-  return root === undefined || realPathToBe(root) === layout.root ? undefined : root;
-}
-
-function problemWith(layout: Layout, path: string): string | undefined {
-  const found = lstatIfThere(path);
-  const parent = lstatIfThere(dirname(path));
-  if (parent === undefined) return `the directory ${dirname(path)} does not exist`;
-  if (found !== undefined && !found.isDirectory()) return 'it is not a directory';
-  const mark = lstatIfThere(servedMark(path));
-  if (mark !== undefined && !mark.isSymbolicLink()) return `${servedMark(path)} is in the way`;
-  if (isOurs(layout, path)) return 'the mirror needs it for itself';
-  const around = mirrorWith(path);
-  if (around !== undefined) return `it is a part of the mirror ${around.root}`;
-  if (isWithin(layout.root, path)) return `the mirror ${layout.root} lies in it`;
-  if (found !== undefined && readdirSync(path).length > 0) return 'it is not empty';
-  const mounts = found === undefined ? [] : mountsElsewhere(pathsInUse(path));
-  if (mounts.length > 0)
-    return `${describeMounts(mounts)} shows it, which no publication reaches; ${wayToMountAbove(mounts)}`;
-  const home = nearestDirectory(layout.staging);
-  const device = lstatIfThere(home)?.dev;
-  const isElsewhere = parent.dev !== device || (found !== undefined && found.dev !== device);
-  if (isElsewhere) return 'it is on another filesystem than the mirror';
-  return areOnOneMount(dirname(path), home) ? undefined : 'it is on another mount than the mirror';
-}
 
 /**
  * Looks, before `current` is flipped to the snapshot `id`, whether `serveDirectory` may follow.
@@ -201,18 +104,6 @@ function placeToServe(layout: Layout): string | undefined {
   return path;
 }
 
-/** Why a directory cannot be served, whatever lies there; undefined if it can. */
-export function problemOnTheWay(layout: Layout, path: string): string | undefined {
-  const parent = dirname(path);
-  const real = realPathToBe(parent);
-  if (real !== parent) return `${parent} leads to ${real} now`;
-  if (lstatIfThere(parent) === undefined) return `the directory ${parent} does not exist`;
-  if (!areOnOneMount(parent, nearestDirectory(layout.staging)))
-    return `${parent} is on another mount than the mirror`;
-  const server = otherServer(layout, path);
-  return server === undefined ? undefined : `it is served by the mirror ${server}`;
-}
-
 function hintToStop({ root }: Layout): string {
   return `To serve no directory any more: mirrorlatch init ${quoteForSh(root)} --no-serve-at`;
 }
@@ -238,7 +129,7 @@ export function servedDirectory(layout: Layout): ServedDirectory | undefined {
   if (path === undefined) return undefined;
   const id = ifAllowed(() => madeOf(layout, path, path) ?? null);
   const isUnseen = id === undefined || isKeptElsewhere(layout);
-  const isLost = !isUnseen && id === null && Object.keys(known(layout, path)).length > 0;
+  const isLost = !isUnseen && id === null && Object.keys(knownClones(layout, path)).length > 0;
   return { path, id: id ?? null, isLost, isUnseen };
 }
 
@@ -259,7 +150,7 @@ export function servedClones(layout: Layout): { path: string; id: string }[] {
   const served = servedDirectory(layout);
   const { path = '', id = null, isUnseen = false } = served ?? {};
   // Of one that is out of sight, nobody knows which of those that the mirror put there it is.
-  const possible = isUnseen ? Object.values(known(layout, path)) : [id];
+  const possible = isUnseen ? Object.values(knownClones(layout, path)) : [id];
   return [...possible.map((one) => ({ path, id: one })), ...earlierClones(layout)].flatMap(
     (clone) => (typeof clone.id === 'string' ? [{ path: clone.path, id: clone.id }] : []),
   );
@@ -277,7 +168,7 @@ async function put(
   signal: AbortSignal,
 ): Promise<void> {
   const clones = { [identityIfThere(fresh) ?? '']: id };
-  writeRecord(layout, { path, clones: { ...known(layout, path), ...clones } });
+  writeServed(layout, { path, clones: { ...knownClones(layout, path), ...clones } });
   if (lstatIfThere(path) === undefined) {
     moveTree(fresh, path);
   } else {
@@ -292,7 +183,7 @@ async function put(
     }
   }
   syncDirectory(dirname(path));
-  writeRecord(layout, { path, clones });
+  writeServed(layout, { path, clones });
 }
 
 /** An empty directory of somebody's is removed by rmdir(2), which spares what was put in meanwhile. */
@@ -357,37 +248,6 @@ function notReplaced(layout: Layout, path: string, why: string, hint: string): M
   );
 }
 
-/** The clones that the mirror put at `path`. */
-function known(layout: Layout, path: string): Served['clones'] {
-  const record = readRecord(layout);
-  return record?.path === path ? record.clones : {};
-}
-
-/** The snapshot of which `now` is a clone, if the mirror put it at `path`. */
-function madeOf(layout: Layout, path: string, now: string): string | undefined {
-  return known(layout, path)[identityIfThere(now) ?? ''];
-}
-
-/**
- * Tells a directory from all others on its filesystem, also from a later one with its inode number.
- * Not by the number of the device, which may change at each mount.
- */
-function identityIfThere(path: string): string | undefined {
-  const found = lstatIfThere(path);
-  return found && `${found.ino}:${found.birthtimeNs}`;
-}
-
-/** A record that is lost or broken knows nothing. */
-function readRecord(layout: Layout): Served | undefined {
-  const record = parseJson(readTextIfThere(layout.served)) as Partial<Served> | null | undefined;
-  const isSound = typeof record?.path === 'string' && typeof record.clones === 'object';
-  return isSound ? (record as Served) : undefined;
-}
-
-function writeRecord(layout: Layout, record: Served): void {
-  writeWhole(layout.served, `${JSON.stringify(record)}\n`);
-}
-
 /** Whether a tree in staging that a crash left was made to be served, or was served already. */
 export function isServedClone(layout: Layout, path: string): boolean {
   return basename(path).endsWith(nameOfStaged(layout, ''));
@@ -404,11 +264,6 @@ function nameOfStaged(layout: Layout, id: string): string {
 export function supersede(layout: Layout, path: string): void {
   // A clone that was not finished, or an empty directory of somebody's, is not in the record.
   const madeFor = basename(path).slice(0, -nameOfStaged(layout, '').length);
-  const id = readRecord(layout)?.clones[identityIfThere(path) ?? ''] ?? madeFor;
+  const id = readServed(layout)?.clones[identityIfThere(path) ?? ''] ?? madeFor;
   keepEarlier(layout, path, id);
-}
-
-function isOurs(layout: Layout, path: string): boolean {
-  const [first = ''] = relative(layout.root, path).split('/');
-  return ownNames(layout).includes(first);
 }

@@ -21,12 +21,8 @@ import { isPinnedTo } from '../mirror/pins.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import type { GateRecord, Settings } from '../mirror/records.ts';
 import { removeRemains } from '../mirror/remains.ts';
-import {
-  forgetServed,
-  markServed,
-  refuseUnservable,
-  servedDirectory,
-} from '../mirror/served-directory.ts';
+import { forgetServed, markServed, refuseUnservable } from '../mirror/served-claim.ts';
+import { servedDirectory } from '../mirror/served-directory.ts';
 import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/settings.ts';
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';

@@ -9,7 +9,7 @@ import {
   refuseServedOverlap,
 } from '../mirror/preflight.ts';
 import type { Settings } from '../mirror/records.ts';
-import { forgetServed, markServed, refuseUnservable } from '../mirror/served-directory.ts';
+import { forgetServed, markServed, refuseUnservable } from '../mirror/served-claim.ts';
 import {
   changeSettings,
   type GivenSettings,

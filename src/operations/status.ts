@@ -17,11 +17,8 @@ import type { RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
 import { refuseUnchangeable, refuseUnfit } from '../mirror/preflight.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import type { LeftOutRecord, Settings, WritableByAll } from '../mirror/records.ts';
-import {
-  problemOnTheWay,
-  type ServedDirectory,
-  servedDirectory,
-} from '../mirror/served-directory.ts';
+import { problemOnTheWay } from '../mirror/served-claim.ts';
+import { type ServedDirectory, servedDirectory } from '../mirror/served-directory.ts';
 import { rememberedBy } from '../mirror/settings.ts';
 import { type Finding, isOfPerson, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
 import { modeIfClosed } from '../mirror/tree-mode.ts';
