@@ -12,7 +12,7 @@ const ROOMS = {
   'index.ts':          ['errors.ts operations push reader writer mirror rsync system/job.ts system/proc.ts', 'index.ts only exports verbs and their types.'],
   'cli':               ['cli/commands operations push reader writer mirror rsync system/ignored-signals.ts system/nearest.ts system/quote.ts commander', 'cli/ calls the verbs, which do the work.'],
   'cli/start.ts':      ['cli/commands.ts cli/interrupt.ts cli/output.ts cli/program.ts system/ignored-signals.ts system/proc.ts system/umask.ts', 'start.ts only starts a command line.'],
-  'cli/commands':      ['cli cli/options operations push reader writer mirror rsync system/nearest.ts system/quote.ts commander', 'A command calls the verbs, which do the work.'],
+  'cli/commands':      ['cli cli/options operations push reader writer mirror rsync system/file-access.ts system/nearest.ts system/quote.ts commander', 'A command calls the verbs, which do the work.'],
   'cli/options':       ['cli operations push reader writer mirror rsync system/nearest.ts system/quote.ts commander', 'An option knows no command.'],
   'push':              ['operations writer/events.ts mirror rsync system', 'push/ is a sync on two hosts: it stands on the verbs.'],
   'operations':        ['writer mirror rsync system', 'A verb stands on writer/ and knows neither push nor readers.'],

@@ -1,7 +1,8 @@
-import { accessSync, constants, lstatSync, realpathSync, statSync } from 'node:fs';
+import { constants, lstatSync, realpathSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { layoutOf } from '../mirror/layout.ts';
+import { isExecutable, mayAccessFile } from '../system/file-access.ts';
 import { type Guard, type GuardOptions, guardOf } from './guard.ts';
 
 export interface ChooseGuardOptions
@@ -61,8 +62,8 @@ function absolute(root: string): string {
 }
 
 function stateOfReader(file: string): GuardOptions['reader'] {
-  if (mayAccess(file, constants.R_OK | constants.X_OK)) return 'executable';
-  return mayAccess(file, constants.R_OK) ? 'readable' : 'absent';
+  if (mayAccessFile(file, constants.R_OK | constants.X_OK)) return 'executable';
+  return mayAccessFile(file, constants.R_OK) ? 'readable' : 'absent';
 }
 
 /**
@@ -88,14 +89,5 @@ function inPath(program: string, env: NodeJS.ProcessEnv): string | undefined {
     .split(':')
     .filter(isAbsolute)
     .map((directory) => join(directory, program))
-    .find((file) => mayAccess(file, constants.X_OK));
-}
-
-function mayAccess(file: string, mode: number): boolean {
-  try {
-    accessSync(file, mode);
-    return statSync(file).isFile();
-  } catch {
-    return false;
-  }
+    .find(isExecutable);
 }

@@ -1,6 +1,7 @@
-import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf } from '../errors.ts';
+import { isExecutable } from './file-access.ts';
 
 /** The first line of every shim. */
 export const SHIM_SHELL = '#!/bin/sh';
@@ -40,16 +41,7 @@ export function isShimFile(path: string): boolean {
  */
 export function ownProgram(name: string): string {
   const directories = (process.env['PATH'] ?? '').split(':').filter((path) => path.startsWith('/'));
-  const programs = directories.map((path) => join(path, name)).filter(isProgram);
+  const programs = directories.map((path) => join(path, name)).filter(isExecutable);
   const found = programs.find((path) => !isShimFile(path));
   return found === programs[0] ? name : (found ?? name);
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }

@@ -1,10 +1,11 @@
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import { readableName } from '../../mirror/names.ts';
 import type { ShimsResult } from '../../reader/shim-files.ts';
 import { IF_UNAVAILABLE, type IfUnavailable } from '../../reader/shims.ts';
+import { isExecutable } from '../../system/file-access.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
@@ -103,15 +104,6 @@ function isCommand(name: string, ignored?: string): boolean {
   return directories.some(
     (directory) => directory !== '' && directory !== ignored && isExecutable(join(directory, name)),
   );
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }
 
 function isInPath(directory: string): boolean {
