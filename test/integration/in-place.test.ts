@@ -769,6 +769,34 @@ describe.concurrent('A lock in place', () => {
     }
   });
 
+  test.each(['unlock', 'gate close', 'gate open'])(
+    'ends at once what would wait for it: %s',
+    async (verb) => {
+      const one = await mirror(`${verb} inside`);
+      for (const wait of [['--wait', '10m'], []]) {
+        const words = ['timeout', '20', launcher, ...verb.split(' '), one.root, ...wait];
+        const change = 'echo changed >"$MIRRORLATCH_STAGING/file"; exec "$@"';
+        const result = await runProgram([
+          'lock',
+          one.root,
+          '--',
+          'sh',
+          '-c',
+          change,
+          'sh',
+          ...words,
+        ]);
+        expectFailure(
+          result,
+          75,
+          /is locked: this runs inside `lock` of that mirror, and would wait for itself/,
+          /Run it once `lock` has ended/,
+        );
+        expect(one.record()).toMatchObject({ state: 'dirty', by: 'lock' });
+      }
+    },
+  );
+
   test('of another mirror is not taken for one of this mirror', async () => {
     const [one, other] = [await mirror('locked'), await mirror('read inside')];
     const words = [launcher, 'run', other.root, '--', 'cat', 'file'];

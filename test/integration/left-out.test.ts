@@ -260,6 +260,29 @@ test.skipIf(!mayMount)('I15: what -x leaves out of a local source is named', asy
 });
 
 test.skipIf(!mayMount)(
+  'I15: what -x leaves out is named in place, too, and what the tree has there stays',
+  async () => {
+    const mirror = await inPlace(homeOf('mounts in place'));
+    mirror.change({ 'pool/a': 'x' });
+    await runForJson(['sync', mirror.root]);
+    const mounted = join(mirror.source, 'pool');
+    execaSync('mount', ['-t', 'tmpfs', 'tmpfs', mounted]);
+    onTestFinished(() => void execaSync('umount', [mounted]));
+    writeFileSync(join(mounted, 'hidden'), 'x');
+    mirror.change({ file: 'changed' });
+    for (const options of [['--dry-run'], []]) {
+      const result = await sync(mirror, ...options, '--', '-x');
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(result.stderr.match(/left out what is mounted at .*/g)).toEqual([
+        `left out what is mounted at ${mounted}: another filesystem (-x); what the tree has there stays`,
+      ]);
+    }
+    expect(publishedIn(mirror)).toEqual(['below/file', 'file', 'pool/a']);
+    expect(readFileSync(join(mirror.root, 'current/file'), 'utf8')).toBe('changed');
+  },
+);
+
+test.skipIf(!mayMount)(
   'I15: what the mirror has where a disk is mounted in the source now counts as deleted under -x',
   async () => {
     const mirror = await oneSnapshot(homeOf('mounted later'));

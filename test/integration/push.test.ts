@@ -354,6 +354,19 @@ describe('a connection that drops', () => {
     isWhole(mirror);
   });
 
+  test('is not lost to a closed terminal, whose signals the push was started to ignore', async () => {
+    const mirror = await oneSnapshot();
+    const running = await startSlowPush(mirror, {
+      words: ['--retries', '0'],
+      program: { ownGroup: true, byLauncher: true, through: ['env', '--ignore-signal=HUP,INT'] },
+    });
+    for (const name of ['SIGHUP', 'SIGINT'] as const) process.kill(-running.pid, name);
+    const result = await running.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(mirror.linked('current')).toBe('slow');
+    isWhole(mirror);
+  });
+
   test.for(['SIGTERM', 'SIGINT'] as const)(
     'after %s leaves everything in order',
     async (signal) => {

@@ -627,6 +627,33 @@ describe.skipIf(whyNoLoopFilesystem !== '')(
   },
 );
 
+test.skipIf(!nobodyRunsTheProgram)(
+  `the snapshot of a served directory that its owner cannot see any more is not pruned${whyNotAsNobody}`,
+  async () => {
+    const home = scratchDirectory();
+    const parent = join(home, 'parent');
+    mkdirSync(parent);
+    await execa('chown', [`${nobody.uid}:${nobody.gid}`, home, parent]);
+    const mirror = smallMirror({ home, program: { user: nobody } });
+    const www = join(parent, 'www');
+    await runForJson(['init', mirror.root, '--serve-at', www], { user: nobody });
+    await mirror.publish('first', { file: 'first' });
+    const env = { PATH: withoutClone(mirror) };
+    for (const id of ['second', 'third', 'fourth']) {
+      mirror.change({ file: id });
+      const result = await runProgram(['sync', mirror.root, '--id', id], { env, user: nobody });
+      expectFailure(result, 74, /is current, but .* still serves first/);
+    }
+    await execa('chown', ['root', parent]);
+    chmodSync(parent, 0o700);
+    const rules = ['--keep-last', '1', '--grace', '0'];
+    const result = await runProgram(['prune', mirror.root, ...rules], { user: nobody });
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stdout).toMatch(new RegExp(`first .*is what ${www} was made of`));
+    expect(mirror.snapshots()).toEqual(['first', 'fourth', 'third']);
+  },
+);
+
 describe.skipIf(!nobodyRunsTheProgram)(
   `An earlier clone of a served directory, where other users read it${whyNotAsNobody}`,
   () => {
