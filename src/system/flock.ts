@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { MirrorlatchError } from '../errors.ts';
 import { cannotStart } from './child.ts';
 import { traceSync } from './debug.ts';
+import { ignoredSignals } from './ignored-signals.ts';
 
 /** `unsupported`: the filesystem has no flock(2), as is the case for some network and FUSE ones. */
 export type FlockResult = 'locked' | 'held' | 'unsupported';
@@ -30,13 +31,15 @@ export function waitForFlock(
 
 function flock(descriptor: number, options: readonly string[]): FlockResult {
   const args = [...options, '3'];
-  const { status, error, stderr } = traceSync('flock', args, () =>
+  const { status, signal, error, stderr } = traceSync('flock', args, () =>
     spawnSync('flock', args, {
       stdio: ['ignore', 'ignore', 'pipe', descriptor],
       encoding: 'utf8',
     }),
   );
   if (error !== undefined) throw cannotStart('flock', error);
+  // A terminal sends its signals to flock, too, which Node starts without ignoring any.
+  if (signal !== null && ignoredSignals.includes(signal)) return flock(descriptor, options);
   if (status === 0) return 'locked';
   if (status === 1) return 'held';
   if (/not supported|No locks available|not implemented/.test(stderr)) return 'unsupported';

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { processesHoldingFlock, processesWithOpenFile } from '../../src/system/proc.ts';
 import { eventually } from '../support/eventually.ts';
 import { missingOf } from '../support/installed.ts';
 import { mayMount } from '../support/privilege.ts';
@@ -130,6 +132,23 @@ describe.concurrent('a signal that mirrorlatch was started to ignore', () => {
     lock.kill('SIGTERM');
     const result = await lock.result;
     expect(result.exitCode, transcript(result)).toBe(5);
+  });
+
+  test('ends no wait for the lock of the settings', async () => {
+    const mirror = await oneSnapshot(home('settings'));
+    const file = mirror.state('settings.flock');
+    const holder = execa('flock', ['--no-fork', file, 'cat']);
+    await eventually(() => expect(processesHoldingFlock(file)).toEqual([holder.pid]));
+    const init = startProgram(['init', mirror.root, '--keep-last', '7'], ignoring('HUP'));
+    const flock = () =>
+      processesWithOpenFile(file).filter((pid) => ![holder.pid, init.pid].includes(pid));
+    await eventually(() => expect(flock()).toHaveLength(1));
+    process.kill(-init.pid, 'SIGHUP');
+    holder.stdin.end();
+    const result = await init.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(mirror.settings()).toMatchObject({ keepLast: 7 });
+    await holder;
   });
 
   test('is named where ssh could not ask, by sync and by push', async () => {
