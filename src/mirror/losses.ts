@@ -8,7 +8,11 @@ export interface Loss {
   bytes: number;
   /** How much larger the whole becomes; negative when it shrinks. */
   growth: number;
+  /** How many more files the whole has then; negative when it has fewer. */
+  moreFiles: number;
 }
+
+const NOTHING: Loss = { files: 0, bytes: 0, growth: 0, moreFiles: 0 };
 
 /** Losses by directory, relative to the tree; `''` is the tree itself. */
 export type Losses = Record<string, Loss>;
@@ -26,7 +30,7 @@ export class LossCount {
   /** @param watched directories in the tree, in UTF-8. */
   constructor(watched: readonly string[]) {
     this.#directories = ['', ...watched].map((directory) => {
-      const loss = { files: 0, bytes: 0, growth: 0 };
+      const loss = { ...NOTHING };
       this.losses[directory] = loss;
       const within = directory === '' ? '' : `${Buffer.from(directory).toString('latin1')}/`;
       return { within, loss, moves: new Map() };
@@ -52,6 +56,7 @@ export class LossCount {
     for (const { within, loss, moves } of this.#directories) {
       if (!name.startsWith(within)) continue;
       loss.growth -= lost * size;
+      loss.moreFiles -= lost;
       const balance = moves.get(mark) ?? 0;
       if (balance + lost === 0) moves.delete(mark);
       else moves.set(mark, balance + lost);
@@ -70,10 +75,25 @@ export function lossIn(losses: Losses, directory: string): Loss | undefined {
   return Object.hasOwn(losses, directory) ? losses[directory] : undefined;
 }
 
+/**
+ * What a directory loses in all, if it has lost some of it already.
+ *
+ * @param before its size before that.
+ * @param now its size while only `loss` is still to come.
+ */
+export function lossSince(before: TreeSize, now: TreeSize, loss: Loss): Loss {
+  const { files, bytes } = lossBetween(before, {
+    files: now.files + loss.moreFiles,
+    bytes: now.bytes + loss.growth,
+  });
+  return { ...loss, files: Math.max(loss.files, files), bytes: Math.max(loss.bytes, bytes) };
+}
+
 /** What a directory loses by its size alone, where the names that it had are not known any more. */
 export function lossBetween(before: TreeSize, after: TreeSize): Loss {
+  const files = before.files - after.files;
   const bytes = before.bytes - after.bytes;
-  return { files: before.files - after.files, bytes, growth: -bytes };
+  return { files, bytes, growth: -bytes, moreFiles: -files };
 }
 
 /** The sum of the losses of two steps. */
@@ -82,6 +102,7 @@ export function bothLosses(one: Losses, next: Losses): Losses {
     files: a.files + b.files,
     bytes: a.bytes + b.bytes,
     growth: a.growth + b.growth,
+    moreFiles: a.moreFiles + b.moreFiles,
   }));
 }
 
@@ -91,13 +112,14 @@ export function repeatedLosses(one: Losses, next: Losses): Losses {
     files: Math.max(a.files, b.files),
     bytes: Math.max(a.bytes, b.bytes),
     growth: Math.min(a.growth, b.growth),
+    moreFiles: Math.min(a.moreFiles, b.moreFiles),
   }));
 }
 
 function combined(one: Losses, next: Losses, combine: (a: Loss, b: Loss) => Loss): Losses {
   const combination: Losses = { ...one };
   for (const [directory, loss] of Object.entries(next)) {
-    const before = lossIn(one, directory) ?? { files: 0, bytes: 0, growth: 0 };
+    const before = lossIn(one, directory) ?? NOTHING;
     combination[directory] = combine(before, loss);
   }
   return combination;

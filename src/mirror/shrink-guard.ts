@@ -1,8 +1,9 @@
 import { MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { type Loss, lossIn } from './losses.ts';
+import { type Loss, lossIn, lossSince } from './losses.ts';
 import type { PlanFigures } from './plan.ts';
 import type { ShrinkPolicy } from './policy.ts';
+import type { SizesBefore } from './sizes-before.ts';
 import { hasDirectory, sizeBelow, type TreeSize } from './tree-size.ts';
 import { showBytes } from './units.ts';
 
@@ -35,7 +36,9 @@ export interface Published {
   /** It is the very tree that a sync writes, in which rules may keep what the source does not have. */
   isWritten?: boolean;
   /** The sizes of directories in it, if they were measured already. */
-  sizesWithin?: ReadonlyMap<string, TreeSize> | undefined;
+  sizesWithin?: SizesBefore | undefined;
+  /** Those that they had before an interrupted writer, see `sizesBefore`. */
+  sizesBefore?: SizesBefore | undefined;
 }
 
 /** Throws SHRUNKEN_SOURCE for a plan by which too much would vanish. */
@@ -61,10 +64,12 @@ export function shrinkGuard(
     guardAgainstShrinking(plan, size, maxPercent, shrinking);
     for (const [directory, percent] of Object.entries(maxPercentIn)) {
       const loss = lossIn(plan.lost, directory);
-      if (loss === undefined || (loss.files <= 0 && loss.bytes <= 0 && loss.growth >= 0)) continue;
-      const within = sizes.get(directory) ?? sizeBelow(before.path, directory);
-      sizes.set(directory, within);
-      guardDirectory(directory, loss, within, percent, shrinking);
+      const earlier = before.sizesBefore?.get(directory);
+      if (loss === undefined || (earlier === undefined && losesNothing(loss))) continue;
+      const now = sizes.get(directory) ?? sizeBelow(before.path, directory);
+      sizes.set(directory, now);
+      const whole = earlier ?? now;
+      guardDirectory(directory, lossSince(whole, now, loss), whole, percent, shrinking);
     }
   };
 }
@@ -83,7 +88,7 @@ function sizeOf(
 }
 
 /** The size of what a plan is to turn into its source: not of what it leaves as it is. */
-function sizeFromPlan({ source, newFiles, deletedFiles, lost }: PlanFigures): TreeSize {
+export function sizeFromPlan({ source, newFiles, deletedFiles, lost }: PlanFigures): TreeSize {
   const growth = lost['']?.growth ?? 0;
   return { files: source.files - newFiles + deletedFiles, bytes: source.bytes - growth };
 }
@@ -142,16 +147,20 @@ export function guardAgainstShrinking(
   });
 }
 
+function losesNothing({ files, bytes, growth }: Loss): boolean {
+  return files <= 0 && bytes <= 0 && growth >= 0;
+}
+
 /** The same for a directory that is guarded on its own: one of several sources may have failed. */
 function guardDirectory(
   directory: string,
-  { files: filesLost, bytes: bytesLost, growth }: Loss,
+  { files: filesLost, bytes: bytesLost }: Loss,
   before: TreeSize,
   maxPercent: number,
   { name, otherCause, hint }: Shrinking,
 ): void {
   const files = share(filesLost, before.files);
-  const bytes = share(Math.max(bytesLost, -growth), before.bytes);
+  const bytes = share(bytesLost, before.bytes);
   if (files * 100 <= maxPercent && bytes * 100 <= maxPercent) return;
   const lost = `${percent(files)} of its ${before.files} files and ${percent(bytes)} of its ${showBytes(before.bytes)}`;
   throw new MirrorlatchError(

@@ -108,7 +108,10 @@ const Figures = z.object({
   leftOut: z.array(
     z.object({ why: z.enum(LEFT_OUT_WHYS), count: amount, names: z.array(z.string()) }),
   ),
-  lost: z.record(z.string(), z.object({ files: amount, bytes: amount, growth: z.number() })),
+  lost: z.record(
+    z.string(),
+    z.object({ files: amount, bytes: amount, growth: z.number(), moreFiles: z.number() }),
+  ),
   writableByAll: z.object({ count: amount, names: z.array(z.string()) }),
 });
 

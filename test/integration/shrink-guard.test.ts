@@ -1,11 +1,19 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { copiesOf, type Files, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
-import { atTransfer, standInFor } from '../support/stand-in.ts';
+import { afterTransfer, atTransfer, standInFor } from '../support/stand-in.ts';
 
 const tenNames = Array.from({ length: 10 }, (_, index) => `file-${index}`);
 const tenBytes = '0123456789';
@@ -389,3 +397,34 @@ test('a file that something else replaces in place is lost, also to a directory 
   const refused = await runProgram(['sync', `${directory}.mirror`]);
   expectFailure(refused, 65, /the source has shrunk: 40\.0 % of the files/);
 });
+
+test.for([
+  ['the whole', [], /the source has shrunk: 40\.0 % of the files/],
+  ['a directory', ['100', 'below=30'], /"below" in the source has shrunk: 40\.0 % of its 10 files/],
+] as const)(
+  'I8: syncs in place that fail one after the other take no more from %s than one may, after a lock and with rules, too',
+  async ([, limits, message]) => {
+    const { home, source, change, root } = smallMirror();
+    const below = (names: readonly string[], content: string | null): Files =>
+      Object.fromEntries(names.map((name) => [`below/${name}`, content]));
+    change({ file: null, below: null });
+    change(below(tenNames, tenBytes));
+    const words = limits.flatMap((limit) => ['--max-shrink', limit]);
+    const rules = ['--exclude=/local/', '--filter=P /local/***'];
+    await runForJson(['init', root, '--in-place', '--source', source, ...words, '--', ...rules]);
+    await runForJson(['sync', root]);
+    const made = await runProgram(['lock', root, '--', 'touch', `${root}/current/below/file-9`]);
+    expect(made.exitCode, transcript(made)).toBe(0);
+    const PATH = standInFor('rsync', join(home, 'programs'), afterTransfer('exit 30'));
+    change(below(tenNames.slice(0, 2), null));
+    const failed = await runProgram(['sync', root, '--retries', '0'], { env: { PATH } });
+    expectFailure(failed, 69, /rsync exit 30/);
+    expect(readdirSync(join(root, 'current/below'))).toHaveLength(8);
+    change(below(tenNames.slice(2, 4), null));
+    expectFailure(await runProgram(['sync', root]), 65, message);
+    change(below(tenNames.slice(2, 3), tenBytes));
+    expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'published' });
+    change(below(tenNames.slice(2, 4), null));
+    expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'published' });
+  },
+);

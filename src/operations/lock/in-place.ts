@@ -6,7 +6,7 @@ import { lossBetween } from '../../mirror/losses.ts';
 import { commandThatFills } from '../../mirror/obstacle.ts';
 import type { GateRecord } from '../../mirror/records.ts';
 import { removeRemains } from '../../mirror/remains.ts';
-import { forgetSizesBefore, sizesBefore } from '../../mirror/sizes-before.ts';
+import { forgetSizes, recordSizes } from '../../mirror/sizes-before.ts';
 import { ctimeNow } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
 import { sizeBelow } from '../../mirror/tree-size.ts';
@@ -96,7 +96,8 @@ async function fill(
   const { layout, lock, policy, signal } = writer;
   const since = ctimeNow(layout);
   const before = usersOf(path);
-  const sizes = sizesBefore(layout, Object.keys(policy.shrink.maxPercentIn), wasWhole);
+  const measured = Object.keys(policy.shrink.maxPercentIn);
+  const sizes = recordSizes(layout, wasWhole, measured, (within) => sizeBelow(path, within));
   const end = await runLocked(options, lock, layout.kernelLock, {
     MIRRORLATCH_ROOT: layout.root,
     MIRRORLATCH_ID: LIVE,
@@ -115,12 +116,13 @@ async function fill(
     signal,
   });
   if (touched.entries === 0 && wasWhole && writer.before !== undefined) {
-    forgetSizesBefore(layout);
+    forgetSizes(layout);
     const unchanged = await confirmCurrent(writer, writer.before);
     return { ...unchanged, seconds: writer.seconds };
   }
   if (isEmpty) throw emptyTree();
-  const losses = [...sizes].map(([directory, size]) => {
+  const losses = measured.map((directory) => {
+    const size = sizes.get(directory) ?? { files: 0, bytes: 0 };
     return [directory, lossBetween(size, sizeBelow(path, directory))] as const;
   });
   const changes = {
@@ -135,6 +137,6 @@ async function fill(
   warnOfWritable(writer, changes, mendByCommand(writer));
   const made = figuresOf(writer, changes, madeBy(options, 'none'));
   const published = await publishLive(writer, made);
-  forgetSizesBefore(layout);
+  forgetSizes(layout);
   return { ...published, clone: 'none', plan: changes, seconds: writer.seconds };
 }

@@ -3,8 +3,11 @@ import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
 import { bothPlans, type Plan, type PlanFigures, repeatedPlan } from '../../mirror/plan.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
+import { sizeFromPlan } from '../../mirror/shrink-guard.ts';
+import { recordSizes } from '../../mirror/sizes-before.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
+import { sizeBelow } from '../../mirror/tree-size.ts';
 import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { DELAYED } from '../../rsync/temporary-names.ts';
@@ -53,6 +56,9 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
   await refuseToDeleteExcluded(context, layout.root, tree, plan);
   context.refuseShrinking(figures);
   await heedSpace(writer, growthOf(plan), 'none');
+  recordSizes(layout, gate.state === 'open', ['', ...context.watched], (within) =>
+    within === '' ? sizeFromPlan(figures) : sizeBelow(tree, within),
+  );
 
   writer.enter('closing');
   const closing = {

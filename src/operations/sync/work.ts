@@ -20,6 +20,7 @@ import {
   settingsFrom,
 } from '../../mirror/settings.ts';
 import { SELECTION, type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
+import { sizesBefore } from '../../mirror/sizes-before.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
 import { haveRules, joinOptions, showOptions } from '../../rsync/join-options.ts';
@@ -327,10 +328,14 @@ export function shrinkGuardOf(
   const path = layout.snapshot(current);
   if (strategy !== 'in-place')
     return shrinkGuard({ size: { ...published }, path }, policy, shrinking);
-  // The plan for a whole tree says what there was, without what rules keep in it. An interrupted pass may
-  // have taken some of that away; then history says it, unless it counted all in the tree of a command.
+  // The plan for a whole tree says what there was, without what rules keep in it. Of what an interrupted pass
+  // may have taken away, history says it, or the record that was made before that pass if history counted all
+  // in the tree of a command.
+  const isWhole = readGate(layout).state === 'open';
+  const recorded = sizesBefore(layout, isWhole);
   const isOfSync = published?.rsyncOptions !== undefined && isSelectedAlike;
-  const isKnown = readGate(layout).state !== 'open' && (isOfSync || !haveRules(transfer.options));
-  const size = isKnown ? { ...published } : {};
-  return shrinkGuard({ size, path, isWritten: true }, policy, shrinking);
+  const isKnown = isOfSync || !haveRules(transfer.options);
+  const size = isWhole ? {} : { ...recorded.get(''), ...(isKnown ? published : {}) };
+  const before = { size, path, isWritten: true, sizesBefore: recorded };
+  return shrinkGuard(before, policy, shrinking);
 }

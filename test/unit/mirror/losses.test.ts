@@ -25,9 +25,11 @@ test('a file that is deleted here and new there is not lost, in whatever order r
     { isNew: false, name: 'old/pool/file', size: 7 },
     { isNew: true, name: 'new/pool/file', size: 7 },
   ];
-  expect(count([gone, moved])).toEqual({ '': { files: 0, bytes: 0, growth: 0 } });
-  expect(count([moved, gone])).toEqual({ '': { files: 0, bytes: 0, growth: 0 } });
-  expect(count([gone, { ...moved, size: 8 }])).toEqual({ '': { files: 1, bytes: 7, growth: 1 } });
+  expect(count([gone, moved])).toEqual({ '': { files: 0, bytes: 0, growth: 0, moreFiles: 0 } });
+  expect(count([moved, gone])).toEqual({ '': { files: 0, bytes: 0, growth: 0, moreFiles: 0 } });
+  expect(count([gone, { ...moved, size: 8 }])).toEqual({
+    '': { files: 1, bytes: 7, growth: 1, moreFiles: 0 },
+  });
 });
 
 test('what leaves a directory that is guarded on its own is lost there', () => {
@@ -36,8 +38,8 @@ test('what leaves a directory that is guarded on its own is lost there', () => {
     { isNew: true, name: latin1('pölside/file'), size: 7 },
   ];
   expect(count(plan, ['pöl'])).toEqual({
-    '': { files: 0, bytes: 0, growth: 0 },
-    pöl: { files: 1, bytes: 7, growth: -7 },
+    '': { files: 0, bytes: 0, growth: 0, moreFiles: 0 },
+    pöl: { files: 1, bytes: 7, growth: -7, moreFiles: -1 },
   });
 });
 
@@ -45,9 +47,9 @@ test('a file that shrinks makes only the directories around it smaller', () => {
   const counter = new LossCount(['pool', 'dists']);
   counter.addChanged('pool/file', 7, 3);
   expect(counter.losses).toEqual({
-    '': { files: 0, bytes: 0, growth: -4 },
-    pool: { files: 0, bytes: 0, growth: -4 },
-    dists: { files: 0, bytes: 0, growth: 0 },
+    '': { files: 0, bytes: 0, growth: -4, moreFiles: 0 },
+    pool: { files: 0, bytes: 0, growth: -4, moreFiles: 0 },
+    dists: { files: 0, bytes: 0, growth: 0, moreFiles: 0 },
   });
 });
 
@@ -71,12 +73,15 @@ test('the losses do not depend on the order, and are what deletions have more th
 test('the losses of two steps add up', () => {
   expect(
     bothLosses(
-      { '': { files: 1, bytes: 2, growth: -2 } },
-      { '': { files: 3, bytes: 4, growth: 5 }, pool: { files: 1, bytes: 1, growth: -1 } },
+      { '': { files: 1, bytes: 2, growth: -2, moreFiles: -1 } },
+      {
+        '': { files: 3, bytes: 4, growth: 5, moreFiles: 4 },
+        pool: { files: 1, bytes: 1, growth: -1, moreFiles: -1 },
+      },
     ),
   ).toEqual({
-    '': { files: 4, bytes: 6, growth: 3 },
-    pool: { files: 1, bytes: 1, growth: -1 },
+    '': { files: 4, bytes: 6, growth: 3, moreFiles: 3 },
+    pool: { files: 1, bytes: 1, growth: -1, moreFiles: -1 },
   });
 });
 

@@ -16,7 +16,7 @@ function plan(files: number, bytes: number, deletedFiles = 0, deletedBytes = 0):
     linkedFiles: 0,
     source: { files, directories: 1, entries: files + 1, bytes },
     leftOut: [],
-    lost: { '': { files: deletedFiles, bytes: deletedBytes, growth: 0 } },
+    lost: { '': { files: deletedFiles, bytes: deletedBytes, growth: 0, moreFiles: 0 } },
     writableByAll: { count: 0, names: [] },
   };
 }
