@@ -141,6 +141,8 @@ export class Plan {
   readonly deletionList: string[] = [];
   /** What is left out by its name: rsync would transfer it. */
   readonly excluded: string[] = [];
+  /** How many directories rsync tries to delete that stay, because of what a rule keeps in them. */
+  keptDirectories = 0;
   readonly #tree: string;
   readonly #rules: PlanRules;
   readonly #emptied: Set<string>;
@@ -152,6 +154,8 @@ export class Plan {
   readonly #doubtful = new Map<string, number>();
   /** Their names, by that of each file that they may have been made for. */
   readonly #madeFor = new Map<string, string[]>();
+  /** Directories that stay, although rsync is about to list them as deleted. */
+  readonly #kept = new Set<string>();
   #isEmpty = true;
   #isExact = true;
 
@@ -187,6 +191,7 @@ export class Plan {
   add(entry: Entry): Entry | undefined {
     const { change, name, type, size } = entry;
     if (change === 'deleted') {
+      if (type === 'directory' && this.#kept.delete(name)) return undefined;
       for (const directory of this.#emptied) {
         if (`${name}/`.startsWith(`${directory}/`)) this.#emptied.delete(directory);
       }
@@ -202,6 +207,12 @@ export class Plan {
     this.#isEmpty = false;
     this.#addChanged(entry);
     return entry;
+  }
+
+  /** @param name a directory that holds what a rule keeps. */
+  keepDirectory(name: string): void {
+    this.keptDirectories += 1;
+    this.#kept.add(name);
   }
 
   /** @returns the removal of what the tree has under that name. */

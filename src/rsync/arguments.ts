@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { withoutOption } from './options.ts';
 import type { Source } from './source.ts';
+import { DELAYED } from './temporary-names.ts';
 
 /** What rsync does for a mirror by default, by the name that turns it off (`--without NAME`). */
 export const DEFAULT_NAMES = [
@@ -151,8 +152,8 @@ export function wholePassArguments(
  * @param hideList a file with the patterns of what the plan leaves out, whatever the user's own filters
  *   say. Only the sender heeds them, so that what the target has of such names goes.
  * @param excluded as for `planArguments`.
- * @param maxDelete how many entries may be deleted: more than the plan says are the loss of a source
- *   that changed since then.
+ * @param maxDelete how many entries rsync may try to delete: more than the plan says are the loss of a
+ *   source that changed since then.
  */
 export function inPlaceArguments(
   transfer: Transfer,
@@ -166,6 +167,8 @@ export function inPlaceArguments(
     ...(without.has('delete')
       ? []
       : ['--delete', ...deletingExcluded(excluded), `--max-delete=${maxDelete}`]),
+    // What a killed pass has collected there is where this one goes on from.
+    ...(delaysUpdates(transfer) ? [`--filter=protect ${DELAYED}/`] : []),
     `--filter=merge,-s ${hideList}`,
     ...common(transfer),
     '--info=progress2',

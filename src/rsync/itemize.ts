@@ -110,6 +110,17 @@ export function parseLeftOut(line: string): LeftOutEntry | undefined {
   return { why: 'unsafe-link', names: [name, ...longer], type: 'symlink', size };
 }
 
+/**
+ * Reads a line in which rsync says that it does not delete a directory, because of what a rule keeps in
+ * it. A dry run lists that deletion all the same, in the next line.
+ *
+ * @returns the directory's name; undefined for any other line.
+ */
+export function parseKeptDirectory(line: string): string | undefined {
+  const name = /^cannot delete non-empty directory: (.*)$/s.exec(line)?.[1];
+  return name === undefined ? undefined : unescapeName(name);
+}
+
 /** Between a link and its target, but either may hold it as well. */
 const ARROW = '" -> "';
 

@@ -14,10 +14,7 @@ export async function leftOutFilesystems(
   options: readonly string[],
   { inherit = [], signal }: Pick<ChildOptions, 'inherit' | 'signal'>,
 ): Promise<string[]> {
-  const last = parseRsyncOptions(options).named.findLast(({ name }) =>
-    ['one-file-system', 'no-one-file-system', 'no-x'].includes(name),
-  );
-  if (source.kind !== 'local' || last?.name !== 'one-file-system') return [];
+  if (source.kind !== 'local' || timesGiven(options) === 0) return [];
   const names: string[] = [];
   let device: string | undefined;
   let rest = Buffer.alloc(0);
@@ -36,4 +33,17 @@ export async function leftOutFilesystems(
   // What find cannot read, or does not find any more, rsync itself complains of.
   await runProgram('find', args, { inherit, signal, onStdout });
   return names;
+}
+
+/** Whether `-xx` leaves out those directories themselves, too, so that rsync deletes them in its target. */
+export function leavesOutMountPoints(options: readonly string[]): boolean {
+  return timesGiven(options) > 1;
+}
+
+/** How often `--one-file-system` is given, after what turns it off. */
+function timesGiven(options: readonly string[]): number {
+  const names = parseRsyncOptions(options).named.map(({ name }) => name);
+  const isOff = (name: string) => name === 'no-one-file-system' || name === 'no-x';
+  const given = names.slice(names.findLastIndex(isOff) + 1);
+  return given.filter((name) => name === 'one-file-system').length;
 }

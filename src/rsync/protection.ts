@@ -10,9 +10,9 @@ export interface Protection {
 }
 
 /**
- * The rules that make `rsync --delete-excluded` keep what options exclude, as `--delete` alone does: the
- * same patterns in the same order, `protect` for `exclude` and `risk` for `include` (rsync(1), FILTER
- * RULES). Rules that are read while rsync runs have no such counterpart.
+ * The rules that make `rsync --delete-excluded` keep what options exclude, as `--delete` alone does, if they
+ * come first: the same patterns in the same order, `protect` for `exclude` and `risk` for `include`
+ * (rsync(1), FILTER RULES). Rules that are read while rsync runs have no such counterpart.
  */
 export function protectionLike(options: readonly string[]): Protection {
   const found = parseRsyncOptions(options).named.map(({ name, words }) =>
@@ -46,7 +46,8 @@ function rulesLike(name: string, value: string): string[] | undefined {
 }
 
 function rulesLikeFilter(rule: string): string[] | undefined {
-  if (/^(?:[HSPR]|hide|show|protect|risk)[ _]/.test(rule)) return [];
+  if (/^(?:[HS]|hide|show)[ _]/.test(rule)) return [];
+  if (/^(?:[PR]|protect|risk)[ _]/.test(rule)) return [rule];
   const [, kind = '', pattern] = /^([-+]|exclude|include)[ _](.+)$/s.exec(rule) ?? [];
   if (pattern === undefined) return undefined;
   return [`${/^[-e]/.test(kind) ? 'P' : 'R'} ${pattern}`];

@@ -8,6 +8,7 @@ import {
   type LeftOutEntry,
   LineSplitter,
   parseEntry,
+  parseKeptDirectory,
   parseLeftOut,
 } from './itemize.ts';
 import {
@@ -33,6 +34,8 @@ export interface RsyncRun {
   onEntry: (entry: Entry) => void;
   /** Receives what a plan finds to be left out. */
   onLeftOut?: ((entry: LeftOutEntry) => void) | undefined;
+  /** Receives the name of a directory that stays, before a dry run lists it as deleted. */
+  onKept?: ((name: string) => void) | undefined;
   onProgress?: ((progress: TransferProgress) => void) | undefined;
   /** Receives rsync's connection to a pushed source; the caller connects it to the pushing host. */
   onChannel?: ((channel: Duplex) => void) | undefined;
@@ -56,7 +59,8 @@ export interface RsyncOutcome {
  *   then.
  */
 export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
-  const { inherit, signal, onEntry, onLeftOut, onProgress, onChannel, log, onReceived } = run;
+  const { inherit, signal, onEntry, onLeftOut, onKept, onProgress, onChannel, log, onReceived } =
+    run;
   // Last of the options, to override a remote shell among the mirror's settings.
   const args = onChannel
     ? run.args.toSpliced(run.args.lastIndexOf('--'), 0, ...relayOptions(inherit.length))
@@ -81,21 +85,23 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
     endWithParent: true,
     onChannel,
     onStdout: guarded((chunk) => {
-      const kept: string[] = [];
+      const said: string[] = [];
       for (const line of splitter.push(chunk)) {
         const progress = onProgress && reader.read(line);
         if (progress !== undefined) {
           onProgress?.(progress);
           continue;
         }
-        kept.push(line.replace(ENTRY_MARK, ''));
+        said.push(line.replace(ENTRY_MARK, ''));
         const entry = parseEntry(line);
         const leftOut = onLeftOut && parseLeftOut(line);
+        const kept = onKept && parseKeptDirectory(line);
         if (entry !== undefined) onEntry(entry);
         else if (leftOut !== undefined) onLeftOut?.(leftOut);
+        else if (kept !== undefined) onKept?.(kept);
         else stats.read(line);
       }
-      if (kept.length > 0) log(Buffer.from(`${kept.join('\n')}\n`, 'latin1'));
+      if (said.length > 0) log(Buffer.from(`${said.join('\n')}\n`, 'latin1'));
     }),
     onStderr: guarded((chunk) => {
       log(chunk);

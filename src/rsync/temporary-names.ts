@@ -1,5 +1,7 @@
 import type { Entry } from './itemize.ts';
 
+type Named = Pick<Entry, 'name' | 'type'>;
+
 /** The directories in which `rsync --delay-updates` collects new files (rsync(1)). */
 export const DELAYED = '.~tmp~';
 
@@ -10,18 +12,24 @@ export const DELAYED = '.~tmp~';
  */
 const CERTAIN_NAME = /^\..*\.(?=.*[a-z])(?=.+[A-Z])[a-zA-Z0-9]{6}$/s;
 
-/** Whether an upstream's own rsync left this entry behind, or is still working on it. */
-export function isTemporary({ name, type }: Pick<Entry, 'name' | 'type'>): boolean {
+/** Whether an entry is one of them, or lies in one. */
+export function isDelayed({ name, type }: Named): boolean {
   const parts = name.split('/');
-  const above = type === 'directory' ? parts : parts.slice(0, -1);
-  return above.includes(DELAYED) || (type !== 'directory' && CERTAIN_NAME.test(parts.at(-1) ?? ''));
+  return (type === 'directory' ? parts : parts.slice(0, -1)).includes(DELAYED);
+}
+
+/** Whether an upstream's own rsync left this entry behind, or is still working on it. */
+export function isTemporary(entry: Named): boolean {
+  const { name, type } = entry;
+  const own = name.slice(name.lastIndexOf('/') + 1);
+  return isDelayed(entry) || (type !== 'directory' && CERTAIN_NAME.test(own));
 }
 
 /** ftpsync(1) keeps a file of such a name at the top of its tree as long as it updates that. */
 export const UPDATE_MARK = 'Archive-Update-in-Progress-';
 
 /** Whether the upstream says by this entry that it is being updated. */
-export function isUpdateMark({ name, type }: Pick<Entry, 'name' | 'type'>): boolean {
+export function isUpdateMark({ name, type }: Named): boolean {
   return type === 'file' && name.startsWith(UPDATE_MARK) && !name.includes('/');
 }
 

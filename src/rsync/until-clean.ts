@@ -10,7 +10,8 @@ export interface RsyncSession
 }
 
 /** One run of rsync. */
-export interface RsyncTry extends Pick<RsyncRun, 'args' | 'onEntry' | 'onLeftOut' | 'onProgress'> {
+export interface RsyncTry
+  extends Pick<RsyncRun, 'args' | 'onEntry' | 'onLeftOut' | 'onKept' | 'onProgress'> {
   /** Called when rsync has ended, cleanly or not. */
   close?: () => void;
   /** May overrule a clean ending. */

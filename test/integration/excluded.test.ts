@@ -19,6 +19,7 @@ import { bin } from '../support/project.ts';
 import { startRsyncDaemon } from '../support/rsyncd.ts';
 import { type Files, smallMirror } from '../support/small-mirror.ts';
 import { startSshDaemon } from '../support/sshd.ts';
+import { afterTransfer, standInFor } from '../support/stand-in.ts';
 
 const [, reader] = oneOfEachKind;
 
@@ -179,6 +180,22 @@ test('the rules that the message gives protect by the patterns of the options, s
   expect(existsSync(join(tree, 'kept.log'))).toBe(false);
 });
 
+test('the rules that the message gives come before those of the options, and take the place of equal ones', async () => {
+  const { root, tree } = await inPlace('--filter=R *.log', '--exclude=*.log', '--exclude=/mine/');
+  mkdirSync(join(tree, 'mine'));
+  for (const name of ['a.log', 'mine/b']) writeFileSync(join(tree, name), 'mine');
+  const refused = await runProgram(['sync', root, '--allow-shrink']);
+  expectFailure(refused, 65, /would delete 2 entries of .* exclude: mine\/;/);
+  await paste(refused.stderr, /mirrorlatch init [^\n]*?(?=\. To let)/);
+  await runForJson(['sync', root, '--allow-shrink']);
+  expect(readdirSync(tree).sort()).toEqual(['below', 'file', 'mine']);
+  const { rsyncOptions } = await runForJson(['status', root]);
+  expect(rsyncOptions).toEqual([
+    ...['--filter=R *.log', '--filter=P *.log', '--filter=P /mine/'],
+    ...['--exclude=*.log', '--exclude=/mine/'],
+  ]);
+});
+
 test('of many names that a file of the source excludes the message gives a command that can be pasted, and says that it names the first', async () => {
   const { root, tree, change } = await inPlace();
   await runForJson(['init', root, '--', '-F']);
@@ -218,6 +235,33 @@ test('what a killed rsync left is taken out although an option excludes it', asy
     'file',
   ]);
   expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'unchanged' });
+});
+
+test('what a killed rsync left behind the closed gate is taken out before the next try, although an option excludes it', async () => {
+  const { root, home, tree, change } = await inPlace('--exclude=.*', '--filter=P .users.sqlite');
+  writeFileSync(join(tree, '.users.sqlite'), 'precious');
+  change({ file: 'changed' });
+  // As rsync names an unfinished file; a person may use such a name, too.
+  const left = `touch '${tree}/.file.abcdef'; exit 30`;
+  const once = `[ -e '${home}/failed' ] || { : >'${home}/failed'; ${left}; }`;
+  const PATH = standInFor('rsync', join(home, 'programs'), afterTransfer(once));
+  await runForJson(['sync', root, '--retry-delay', '0'], { env: { PATH } });
+  expect(existsSync(join(home, 'failed'))).toBe(true);
+  expect(readdirSync(tree).sort()).toEqual(['.users.sqlite', 'below', 'file']);
+  expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'unchanged' });
+});
+
+test('a directory that stays in place for what a rule keeps in it is no difference, and stops no deletion', async () => {
+  const { root, tree } = await inPlace('--filter=P kept');
+  mkdirSync(join(tree, 'old/deep/deeper'), { recursive: true });
+  writeFileSync(join(tree, 'old/deep/deeper/kept'), 'precious');
+  // The times of what the new directory lies in.
+  await runForJson(['sync', root, '--retries', '0']);
+  expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'unchanged' });
+  writeFileSync(join(tree, 'old/deep/gone'), '');
+  const deleted = await runForJson(['sync', root, '--retries', '0', '--allow-shrink']);
+  expect(deleted).toMatchObject({ plan: { deletedFiles: 1 } });
+  expect(readdirSync(join(tree, 'old/deep'))).toEqual(['deeper']);
 });
 
 test('what rules keep in place counts neither as lost nor as what there was', async () => {

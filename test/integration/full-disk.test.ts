@@ -290,23 +290,42 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     expect(mirror.snapshots()).toEqual(['second', 'third']);
   });
 
-  test('is no trap for a mirror in place: what a failed sync left does not stop the next', async () => {
-    const disk = await mountTmpfs('size=4m');
-    const mirror = smallMirror({ root: join(disk, 'mirror') });
-    mirror.change({ one: randomBytes(900 * 1024) });
-    await runForJson(['init', mirror.root, '--in-place']);
-    await mirror.sync();
-    // The second one does not fit beside what has come before.
-    mirror.change({ two: randomBytes(900 * 1024), zzz: randomBytes(1300 * 1024) });
-    const result = await runProgram(['sync', mirror.source, mirror.root]);
-    expectFailure(result, 74, /no space|quota/i);
-    expect(readdirSync(join(mirror.root, 'gate', 'live'))).toContain('.~tmp~');
-    mirror.change({ zzz: null });
-    // Almost all that is left goes, too.
-    fill(join(disk, 'filler'));
-    truncateSync(join(disk, 'filler'), Math.max(0, statSync(join(disk, 'filler')).size - 8192));
-    expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
-    expect(existsSync(join(mirror.root, 'current', 'two'))).toBe(true);
+  describe('in place', () => {
+    /** A failed sync has collected `two`, and most of `zzz`. */
+    async function failed() {
+      const disk = await mountTmpfs('size=4m');
+      const mirror = smallMirror({ root: join(disk, 'mirror') });
+      mirror.change({ one: randomBytes(900 * 1024) });
+      await runForJson(['init', mirror.root, '--in-place']);
+      await mirror.sync();
+      mirror.change({ two: randomBytes(900 * 1024), zzz: randomBytes(1300 * 1024) });
+      const result = await runProgram(['sync', mirror.source, mirror.root]);
+      expectFailure(result, 74, /no space|quota/i);
+      expect(readdirSync(join(mirror.root, 'gate', 'live'))).toContain('.~tmp~');
+      mirror.change({ zzz: null });
+      return { disk, mirror };
+    }
+
+    test('is no trap: what a failed sync has collected needs no room again', async () => {
+      const { disk, mirror } = await failed();
+      // Almost all that is left goes, too.
+      fill(join(disk, 'filler'));
+      truncateSync(join(disk, 'filler'), Math.max(0, statSync(join(disk, 'filler')).size - 8192));
+      expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+      expect(existsSync(join(mirror.root, 'current', 'two'))).toBe(true);
+    });
+
+    test('is no trap: what a failed sync has collected goes if there is no other room', async () => {
+      const { mirror } = await failed();
+      mirror.change({ two: null, three: randomBytes(1800 * 1024) });
+      expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+      expect(readdirSync(join(mirror.root, 'current')).sort()).toEqual([
+        'below',
+        'file',
+        'one',
+        'three',
+      ]);
+    });
   });
 });
 

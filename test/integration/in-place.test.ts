@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
@@ -42,6 +43,7 @@ import {
   transcript,
 } from '../support/program.ts';
 import { launcher } from '../support/project.ts';
+import { startRsyncDaemon } from '../support/rsyncd.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { holdRsync, rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
 import { smallMirror } from '../support/small-mirror.ts';
@@ -1023,6 +1025,38 @@ describe.concurrent('What a killed rsync has left in the tree', () => {
     readdirSync(tree, { recursive: true, encoding: 'utf8' })
       .filter((name) => /~tmp~|\.slow\./.test(name))
       .sort();
+
+  test.each(['SIGTERM', 'SIGKILL'] as const)(
+    'I7: after %s is what the next sync goes on from, and nothing of it stays',
+    async (signal) => {
+      const one = await mirror(`goes on after ${signal}`);
+      one.change({ big: randomBytes(300_000) });
+      const daemon = await startRsyncDaemon([
+        {
+          name: 'tree',
+          path: one.source,
+          more: ['transfer logging = yes', 'log format = sent %f: %b'],
+        },
+      ]);
+      const source = `${daemon.url('tree')}/`;
+      const sync = await startSlow(one, { source, words: ['--allow-shrink'] });
+      sync.kill(signal);
+      await sync.result;
+      await eventually(() => expect(rsyncProcesses(one.root)).toEqual([]));
+      expect(remainsIn(one.tree())).toEqual(expect.arrayContaining(['.~tmp~/big']));
+      mkdirSync(one.tree('gone/.~tmp~'), { recursive: true });
+      writeFileSync(one.tree('gone/.~tmp~/file'), 'half');
+      for (const name of ['1', '2', '3']) writeFileSync(one.tree(`gone ${name}`), 'gone');
+      const start = statSync(daemon.log).size;
+      one.change({ slow: 'fast' });
+      await runForJson(['sync', source, one.root, '--other-source', '--allow-shrink']);
+      const sent = () => /sent big: (\d+)/.exec(readFileSync(daemon.log, 'utf8').slice(start))?.[1];
+      await eventually(() => expect(sent()).toBeDefined());
+      expect(Number(sent())).toBeLessThan(10_000);
+      expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
+      await daemon.stop();
+    },
+  );
 
   test('is removed only with its directory once a person has declared the tree whole, and stops no later sync', async () => {
     const one = await killed(await mirror('remains vouched for'));

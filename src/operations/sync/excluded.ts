@@ -8,7 +8,7 @@ import type { Plan } from '../../mirror/plan.ts';
 import { meetsKeptDirectory } from '../../rsync/failure.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { haveRules, showOptions } from '../../rsync/join-options.ts';
-import { parseRsyncOptions } from '../../rsync/options.ts';
+import { optionValue, parseRsyncOptions } from '../../rsync/options.ts';
 import { protectionLike } from '../../rsync/protection.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { quoteForSh } from '../../system/quote.ts';
@@ -105,7 +105,7 @@ function excludedLoss(
     .map((name) => nameInLine(readableName(isDirectory(name) ? `${name}/` : name).name));
   const more = tops.length > shown.length ? ` and ${tops.length - shown.length} more` : '';
   const entries = count === 1 ? '1 entry' : `${count} entries`;
-  const init = `mirrorlatch init ${quoteForSh(root)} -- ${showOptions(options)}`;
+  const init = `mirrorlatch init ${quoteForSh(root)} --`;
   const toKeep =
     strategy === 'in-place'
       ? `To keep them where they are: ${protecting(init, options, tops, isDirectory)}`
@@ -114,7 +114,7 @@ function excludedLoss(
     'EXCLUDED_LOSS',
     `the sync would delete ${entries} of ${tree} that the options of rsync exclude: ${shown.join(', ')}${more}${NOTHING_PUBLISHED}`,
     {
-      hint: `rsync --delete alone keeps what is excluded. ${toKeep}. To let them go: ${init} --delete-excluded`,
+      hint: `rsync --delete alone keeps what is excluded. ${toKeep}. To let them go: ${init} ${showOptions(options)} --delete-excluded`,
     },
   );
 }
@@ -129,8 +129,17 @@ function protecting(
   const { rules, isComplete } = protectionLike(options);
   const shown = isComplete ? [] : tops.slice(0, MOST_RULES);
   const named = shown.map((name) => `P ${typedPattern(name, isDirectory(name))}`);
-  const filters = [...rules, ...named].map((rule) => quoteForSh(`--filter=${rule}`)).join(' ');
+  const filters = [...rules, ...named];
+  // The first rule that matches counts.
+  const words = filters.map((rule) => `--filter=${rule}`);
   const more = isComplete ? 0 : tops.length - shown.length;
   const rest = `. It names the first ${shown.length}; each of the other ${more} needs a rule like these`;
-  return `${init} ${filters}${more > 0 ? rest : ''}`;
+  const command = `${init} ${showOptions([...words, ...withoutFilters(options, filters)])}`;
+  return `${command}${more > 0 ? rest : ''}`;
+}
+
+function withoutFilters(options: readonly string[], rules: readonly string[]): string[] {
+  return parseRsyncOptions(options)
+    .named.filter(({ name, words }) => name !== 'filter' || !rules.includes(optionValue(words)))
+    .flatMap(({ words }) => words);
 }

@@ -1,16 +1,20 @@
 import { mkdirSync } from 'node:fs';
+import { bytePath } from '../../mirror/byte-path.ts';
 import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
 import { bothPlans, type Plan, type PlanFigures, repeatedPlan } from '../../mirror/plan.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
+import { namedLikeTemporary } from '../../mirror/remains.ts';
+import { isLackOfSpace } from '../../mirror/reserve.ts';
 import { sizeFromPlan } from '../../mirror/shrink-guard.ts';
 import { recordSizes } from '../../mirror/sizes-before.ts';
+import { ctimeNow } from '../../mirror/staging.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
 import { sizeBelow } from '../../mirror/tree-size.ts';
-import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
+import { delaysUpdates, inPlaceArguments, type Transfer } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
-import { DELAYED } from '../../rsync/temporary-names.ts';
+import { DELAYED, isDelayed } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
@@ -101,20 +105,31 @@ class LiveDifferences extends Differences {
   readonly unwanted: Removal[] = [];
   /** How many entries are left for rsync to delete. */
   deletions = 0;
+  /** The directories in which a killed pass has collected files. */
+  readonly delayed = new Set<string>();
+  readonly #transfer: Transfer;
   readonly #leavesOut: ReturnType<typeof leavesOutOf>;
 
-  constructor(leavesOut: ReturnType<typeof leavesOutOf>) {
+  constructor(transfer: Transfer) {
     super();
-    this.#leavesOut = leavesOut;
+    this.#transfer = transfer;
+    this.#leavesOut = leavesOutOf(transfer);
   }
 
   override add(entry: Entry): void {
     super.add(entry);
-    if (entry.change !== 'deleted') return;
+    const { change, type, name } = entry;
+    if (change !== 'deleted') return;
+    if (delaysUpdates(this.#transfer) && isDelayed(entry)) {
+      if (type === 'directory') this.delayed.add(name);
+      return;
+    }
+    // rsync lists what a directory holds before the directory itself, which has to be empty by then.
+    const within = `${name}/${DELAYED}`;
+    if (this.delayed.has(within)) this.unwanted.push({ name: within });
     // A rule of the user may exclude what a killed rsync has left, too.
-    if (entry.isLeftOut || this.#leavesOut(entry) !== undefined) {
-      this.unwanted.push({ name: entry.name });
-    } else this.deletions += 1;
+    if (entry.isLeftOut || this.#leavesOut(entry) !== undefined) this.unwanted.push({ name });
+    else this.deletions += 1;
   }
 }
 
@@ -124,8 +139,7 @@ function look(
   compare: readonly string[] = [],
   excluded: 'deleted' | 'kept' = 'deleted',
 ): Promise<LiveLook> {
-  const leavesOut = leavesOutOf(context.transfer);
-  return makePlan(context, tree, () => new LiveDifferences(leavesOut), compare, excluded);
+  return makePlan(context, tree, () => new LiveDifferences(context.transfer), compare, excluded);
 }
 
 /**
@@ -152,6 +166,8 @@ class LivePass {
   #done: PlanFigures | undefined;
   /** What a pass is to change that is at work, or has failed. */
   #begun: { figures: PlanFigures; deletionsLeft: number } | undefined;
+  /** When the first pass began, by the clock of the mirror's filesystem; ns since the epoch. */
+  #since: bigint | undefined;
 
   /** @param brought by an earlier sync, see `broughtByInterrupted`. */
   constructor(context: SyncContext, tree: string, brought: readonly Removal[]) {
@@ -167,8 +183,9 @@ class LivePass {
    */
   async write(first: LiveLook, compare: readonly string[] = []): Promise<void> {
     const { writer, signal, transfer } = this.#context;
+    this.#since ??= ctimeNow(writer.layout);
     try {
-      await this.#transfer(first, compare);
+      await this.#transfer(first, compare).catch((error) => this.#makeRoom(first, error));
     } catch (error) {
       // The next sync looks for what is left.
       if (writer.lock.isHeld) await this.#takeOutBrought(writer.lock.lost).catch(() => {});
@@ -176,10 +193,38 @@ class LivePass {
     }
     this.#endWell();
     await this.#takeOutBrought(signal);
-    if (delaysUpdates(transfer)) await removeDirectoriesNamed(DELAYED, this.#tree, writer.inherit);
+    if (delaysUpdates(transfer)) await this.#removeDelayed();
   }
 
-  async #transfer(first: LiveLook, compare: readonly string[]): Promise<void> {
+  /** Goes on without what an earlier pass had collected, if the disk is full. */
+  async #makeRoom({ listener }: LiveLook, error: unknown): Promise<void> {
+    if (!isLackOfSpace(error) || listener.delayed.size === 0) throw error;
+    this.#context.writer.notice(
+      'no space is left, so what a killed rsync had collected is removed',
+    );
+    await this.#removeDelayed();
+    await this.#transfer(await this.#lookAgain());
+  }
+
+  #removeDelayed(): Promise<void> {
+    return removeDirectoriesNamed(DELAYED, this.#tree, this.#context.writer.inherit);
+  }
+
+  /**
+   * Removes the unfinished files that a failed pass has left. Behind the closed gate nobody else has made a
+   * file of such a name since; what is older may be a person's own.
+   */
+  async #takeOutUnfinished(since: bigint): Promise<void> {
+    const { writer, signal } = this.#context;
+    const named = await namedLikeTemporary(this.#tree, writer.inherit);
+    const removals = named.filter(({ name, type }) => {
+      const found = lstatIfThere(bytePath(this.#tree, name));
+      return type === 'file' && found !== undefined && found.birthtimeNs >= since;
+    });
+    await takeOut(this.#tree, removals, undefined, signal);
+  }
+
+  async #transfer(first: LiveLook, compare: readonly string[] = []): Promise<void> {
     const { writer, signal, transfer } = this.#context;
     const leavesOut = leavesOutOf(transfer);
     let known: LiveLook | undefined = first;
@@ -197,7 +242,7 @@ class LivePass {
         this.#tree,
         hideList,
         this.#excluded,
-        deletions,
+        deletions + plan.keptDirectories,
       );
       return {
         args: [...compare, ...passArguments],
@@ -239,6 +284,8 @@ class LivePass {
 
   /** @throws MirrorlatchError SHRUNKEN_SOURCE if too much would vanish by now. */
   async #lookAgain(): Promise<LiveLook> {
+    if (this.#begun !== undefined && this.#since !== undefined)
+      await this.#takeOutUnfinished(this.#since);
     const context = { ...forLook(this.#context), hasRemains: true };
     const found = await look(context, this.#tree, [], this.#excluded);
     this.#context.refuseShrinking(this.#with(found.plan.figures));

@@ -8,7 +8,7 @@ import type { Removal } from '../../mirror/plan-lists.ts';
 import { namedLikeTemporary } from '../../mirror/remains.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import type { Entry, LeftOutWhy } from '../../rsync/itemize.ts';
-import { leftOutFilesystems } from '../../rsync/other-filesystems.ts';
+import { leavesOutMountPoints, leftOutFilesystems } from '../../rsync/other-filesystems.ts';
 import { isTemporary, isUpdateMark } from '../../rsync/temporary-names.ts';
 import { lstatIfThere, realPathToBe } from '../../system/files.ts';
 import { mountPointsWithin } from '../../system/mounts.ts';
@@ -40,7 +40,8 @@ export async function nameOtherFilesystems(
   if (source.kind !== 'local') return;
   const top = realPathToBe(source.path);
   const mounted = mountPointsWithin(top);
-  const stays = strategy === 'in-place' ? '; what the tree has there stays' : '';
+  const staysThere = strategy === 'in-place' && !leavesOutMountPoints(options);
+  const stays = staysThere ? '; what the tree has there stays' : '';
   for (const name of await leftOutFilesystems(source, options, { inherit, signal })) {
     const isMounted = mounted.includes(join(top, Buffer.from(name, 'latin1').toString()));
     const path = join(printable(top), readableName(name).name);

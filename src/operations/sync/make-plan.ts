@@ -68,6 +68,7 @@ export async function makePlan<Listener extends EntryListener>(
         listenTo(plan.add(entry));
       },
       onLeftOut: (entry: LeftOutEntry) => listenTo(plan.leaveOut(entry)),
+      onKept: (name: string) => plan.keepDirectory(name),
       close: () => {
         plan.removeEmptied().forEach(listenTo);
         listener.close();

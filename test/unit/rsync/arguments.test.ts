@@ -72,12 +72,16 @@ describe('the order of the words', () => {
   test('a plan lists what is left out by name; a pass of rsync excludes it before all other filters', () => {
     const transfer = transferOf('/src', ['--include=*']);
     expect(planArguments(transfer, '/t').filter((word) => word.includes('exclude='))).toEqual([]);
-    for (const [args, first] of [
+    for (const [args, ...first] of [
       [wholePassArguments(transfer, '/t', '/list', options), '--exclude-from=/list'],
-      [inPlaceArguments(transfer, '/t', '/list', 'deleted', 0), '--filter=merge,-s /list'],
+      [
+        inPlaceArguments(transfer, '/t', '/list', 'deleted', 0),
+        '--filter=protect .~tmp~/',
+        '--filter=merge,-s /list',
+      ],
     ] as const) {
       const filters = args.filter((word) => /^--(exclude|include|filter)/.test(word));
-      expect(filters).toEqual([first, '--include=*']);
+      expect(filters).toEqual([...first, '--include=*']);
     }
   });
 
