@@ -279,6 +279,10 @@ test.skipIf(!mayMount)(
     }
     expect(publishedIn(mirror)).toEqual(['below/file', 'file', 'pool/a']);
     expect(readFileSync(join(mirror.root, 'current/file'), 'utf8')).toBe('changed');
+    // Given twice, -x leaves out the directory itself (rsync(1)).
+    const twice = await sync(mirror, '--allow-shrink', '--', '-xx');
+    expect(twice.stderr, transcript(twice)).toMatch(/pool: another filesystem \(-x\)$/m);
+    expect(publishedIn(mirror)).toEqual(['below/file', 'file']);
   },
 );
 
