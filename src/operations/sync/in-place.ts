@@ -185,7 +185,7 @@ class LivePass {
     const { writer, signal, transfer } = this.#context;
     this.#since ??= ctimeNow(writer.layout);
     try {
-      await this.#transfer(first, compare).catch((error) => this.#makeRoom(first, error));
+      await this.#transfer(first, compare).catch((error) => this.#makeRoom(first, compare, error));
     } catch (error) {
       // The next sync looks for what is left.
       if (writer.lock.isHeld) await this.#takeOutBrought(writer.lock.lost).catch(() => {});
@@ -197,13 +197,17 @@ class LivePass {
   }
 
   /** Goes on without what an earlier pass had collected, if the disk is full. */
-  async #makeRoom({ listener }: LiveLook, error: unknown): Promise<void> {
+  async #makeRoom(
+    { listener }: LiveLook,
+    compare: readonly string[],
+    error: unknown,
+  ): Promise<void> {
     if (!isLackOfSpace(error) || listener.delayed.size === 0) throw error;
     this.#context.writer.notice(
       'no space is left, so what a killed rsync had collected is removed',
     );
     await this.#removeDelayed();
-    await this.#transfer(await this.#lookAgain());
+    await this.#transfer(await this.#lookAgain(), compare);
   }
 
   #removeDelayed(): Promise<void> {
@@ -224,7 +228,7 @@ class LivePass {
     await takeOut(this.#tree, removals, undefined, signal);
   }
 
-  async #transfer(first: LiveLook, compare: readonly string[] = []): Promise<void> {
+  async #transfer(first: LiveLook, compare: readonly string[]): Promise<void> {
     const { writer, signal, transfer } = this.#context;
     const leavesOut = leavesOutOf(transfer);
     let known: LiveLook | undefined = first;
