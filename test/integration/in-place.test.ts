@@ -4,6 +4,7 @@ import {
   closeSync,
   cpSync,
   existsSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -1151,6 +1152,21 @@ describe.concurrent('What a killed rsync has left in the tree', () => {
     expect(readdirSync(one.tree('.~tmp~'))).toEqual(['upstream']);
     expect(readFileSync(one.tree('.file.aB3dEf'), 'utf8')).toBe('content');
   });
+
+  test.each(['open', 'dirty'] as const)(
+    'is no file with another name, into which rsync would write (%s gate)',
+    async (state) => {
+      const one = await mirror(`no remains, ${state}`);
+      mkdirSync(one.tree('.~tmp~'));
+      one.rewrite({ state, by: 'sync' });
+      linkSync(one.tree('file'), one.tree('.~tmp~/added'));
+      const { ino } = statSync(one.tree('file'));
+      one.change({ added: 'added' });
+      await one.sync();
+      expect(statSync(one.tree('file'))).toMatchObject({ ino, nlink: 1 });
+      expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
+    },
+  );
 
   test('is no loss to a dry run, as it is none to the sync', async () => {
     const one = await killed(await mirror('remains in a dry run'));

@@ -12,7 +12,7 @@ import { ctimeNow } from '../../mirror/staging.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
 import { sizeBelow } from '../../mirror/tree-size.ts';
-import { delaysUpdates, inPlaceArguments, type Transfer } from '../../rsync/arguments.ts';
+import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { DELAYED, isDelayed } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
@@ -20,7 +20,7 @@ import { lstatIfThere } from '../../system/files.ts';
 import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
-import { progressOf, reportPlan, type SyncContext } from './context.ts';
+import { type PlanContext, progressOf, reportPlan, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
 import { refuseToDeleteExcluded } from './excluded.ts';
 import { leavesOutOf, leftOutNamesIn } from './left-out.ts';
@@ -107,20 +107,26 @@ class LiveDifferences extends Differences {
   deletions = 0;
   /** The directories in which a killed pass has collected files. */
   readonly delayed = new Set<string>();
-  readonly #transfer: Transfer;
   readonly #leavesOut: ReturnType<typeof leavesOutOf>;
+  readonly #isCollected: (entry: Entry) => boolean;
 
-  constructor(transfer: Transfer) {
+  constructor({ transfer, hasRemains, isRemains }: PlanContext, tree: string) {
     super();
-    this.#transfer = transfer;
     this.#leavesOut = leavesOutOf(transfer);
+    // A directory of that name is not rsync's in a tree that is whole, nor is a file with two names: rsync
+    // would write into both.
+    this.#isCollected = (entry) =>
+      hasRemains === true &&
+      isDelayed(entry) &&
+      isRemains(entry) &&
+      (entry.type === 'directory' || hasOneName(bytePath(tree, entry.name)));
   }
 
   override add(entry: Entry): void {
     super.add(entry);
     const { change, type, name } = entry;
     if (change !== 'deleted') return;
-    if (delaysUpdates(this.#transfer) && isDelayed(entry)) {
+    if (this.#isCollected(entry)) {
       if (type === 'directory') this.delayed.add(name);
       return;
     }
@@ -133,13 +139,18 @@ class LiveDifferences extends Differences {
   }
 }
 
+function hasOneName(path: Buffer): boolean {
+  const found = lstatIfThere(path);
+  return found?.isFile() === true && found.nlink === 1n;
+}
+
 function look(
   context: SyncContext,
   tree: string,
   compare: readonly string[] = [],
   excluded: 'deleted' | 'kept' = 'deleted',
 ): Promise<LiveLook> {
-  return makePlan(context, tree, () => new LiveDifferences(context.transfer), compare, excluded);
+  return makePlan(context, tree, () => new LiveDifferences(context, tree), compare, excluded);
 }
 
 /**
