@@ -1,0 +1,183 @@
+import { bytePath } from '../../mirror/byte-path.ts';
+import { bothPlans, type PlanFigures, repeatedPlan } from '../../mirror/plan.ts';
+import type { Removal } from '../../mirror/plan-lists.ts';
+import { namedLikeTemporary } from '../../mirror/remains.ts';
+import { isLackOfSpace } from '../../mirror/reserve.ts';
+import { ctimeNow } from '../../mirror/staging.ts';
+import { takeOut } from '../../mirror/take-out.ts';
+import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
+import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
+import type { Entry } from '../../rsync/itemize.ts';
+import { DELAYED } from '../../rsync/temporary-names.ts';
+import { untilClean } from '../../rsync/until-clean.ts';
+import { lstatIfThere } from '../../system/files.ts';
+import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
+import { progressOf, type SyncContext } from './context.ts';
+import { leavesOutOf } from './left-out.ts';
+import { type LiveLook, lookAtLive } from './live-look.ts';
+import { forLook, settle } from './settle.ts';
+import { makeExcludeList } from './transfer.ts';
+
+/** rsync's single passes over the live tree, and all that they change. */
+export class LivePass {
+  readonly #context: SyncContext;
+  readonly #tree: string;
+  /** What is left out by its name, but came to the source after a look, of which rsync knows nothing. */
+  readonly #brought: Removal[];
+  /** What the passes have changed that ended cleanly. */
+  #done: PlanFigures | undefined;
+  /** What a pass is to change that is at work, or has failed. */
+  #begun: { figures: PlanFigures; deletionsLeft: number } | undefined;
+  /** When the first pass began, by the clock of the mirror's filesystem; ns since the epoch. */
+  #since: bigint | undefined;
+
+  /** @param brought by an earlier sync, see `broughtByInterrupted`. */
+  constructor(context: SyncContext, tree: string, brought: readonly Removal[]) {
+    this.#context = context;
+    this.#tree = tree;
+    this.#brought = [...brought];
+  }
+
+  /**
+   * Writes what a look has found, until rsync ends cleanly. What is to be left out goes in any case.
+   *
+   * @param compare more options for rsync.
+   */
+  async write(first: LiveLook, compare: readonly string[] = []): Promise<void> {
+    const { writer, signal, transfer } = this.#context;
+    this.#since ??= ctimeNow(writer.layout);
+    try {
+      await this.#transfer(first, compare).catch((error) => this.#makeRoom(first, compare, error));
+    } catch (error) {
+      // The next sync looks for what is left.
+      if (writer.lock.isHeld) await this.#takeOutBrought(writer.lock.lost).catch(() => {});
+      throw error;
+    }
+    this.#endWell();
+    await this.#takeOutBrought(signal);
+    if (delaysUpdates(transfer)) await this.#removeDelayed();
+  }
+
+  /** Goes on without what an earlier pass had collected, if the disk is full. */
+  async #makeRoom(
+    { listener }: LiveLook,
+    compare: readonly string[],
+    error: unknown,
+  ): Promise<void> {
+    if (!isLackOfSpace(error) || listener.delayed.size === 0) throw error;
+    this.#context.writer.notice(
+      'no space is left, so what a killed rsync had collected is removed',
+    );
+    await this.#removeDelayed();
+    await this.#transfer(await this.#lookAgain(), compare);
+  }
+
+  #removeDelayed(): Promise<void> {
+    return removeDirectoriesNamed(DELAYED, this.#tree, this.#context.writer.inherit);
+  }
+
+  /**
+   * Removes the unfinished files that a failed pass has left. Behind the closed gate nobody else has made a
+   * file of such a name since; what is older may be a person's own.
+   */
+  async #takeOutUnfinished(since: bigint): Promise<void> {
+    const { writer, signal } = this.#context;
+    const named = await namedLikeTemporary(this.#tree, writer.inherit);
+    const removals = named.filter(({ name, type }) => {
+      const found = lstatIfThere(bytePath(this.#tree, name));
+      return type === 'file' && found !== undefined && found.birthtimeNs >= since;
+    });
+    await takeOut(this.#tree, removals, undefined, signal);
+  }
+
+  async #transfer(first: LiveLook, compare: readonly string[]): Promise<void> {
+    const { writer, signal, transfer } = this.#context;
+    const leavesOut = leavesOutOf(transfer);
+    let known: LiveLook | undefined = first;
+    await untilClean(this.#context, async () => {
+      const { plan, listener } = known ?? (await this.#lookAgain());
+      known = undefined;
+      const { deletions } = listener;
+      const begun = { figures: this.#beginning(plan.figures), deletionsLeft: deletions };
+      this.#begun = begun;
+      writer.enter('transferring');
+      await takeOut(this.#tree, listener.unwanted, undefined, signal);
+      const hideList = makeExcludeList(writer, plan.excluded);
+      const passArguments = inPlaceArguments(
+        transfer,
+        this.#tree,
+        hideList,
+        this.#excluded,
+        deletions + plan.keptDirectories,
+      );
+      return {
+        args: [...compare, ...passArguments],
+        onEntry: (entry: Entry) => {
+          if (entry.change === 'deleted') begun.deletionsLeft -= 1;
+          else if (leavesOut(entry) !== undefined) this.#brought.push({ name: entry.name });
+        },
+        onProgress: progressOf(writer, plan.figures),
+      };
+    });
+  }
+
+  #takeOutBrought(signal: AbortSignal): Promise<void> {
+    return takeOut(this.#tree, this.#brought.splice(0), undefined, signal);
+  }
+
+  /**
+   * Settles the tree, unless the user has turned that off.
+   *
+   * @returns all that has changed in it.
+   */
+  async settle(first: LiveLook): Promise<PlanFigures> {
+    const { transfer, signal } = this.#context;
+    const { last } = transfer.without.has('settle')
+      ? { last: first }
+      : await settle(
+          this.#context,
+          first,
+          () => this.#lookAgain(),
+          (found) => this.write(found),
+        );
+    const changes = this.#done ?? last.plan.figures;
+    const { source, leftOut } = last.plan.figures;
+    if (last.plan.isExact) return { ...changes, source, leftOut };
+    const options = { base: undefined, since: NO_CONTENT, watched: [], signal };
+    const { figures } = await compareTrees(this.#tree, options);
+    return { ...changes, source: figures.source, leftOut };
+  }
+
+  /** @throws MirrorlatchError SHRUNKEN_SOURCE if too much would vanish by now. */
+  async #lookAgain(): Promise<LiveLook> {
+    if (this.#begun !== undefined && this.#since !== undefined)
+      await this.#takeOutUnfinished(this.#since);
+    const context = { ...forLook(this.#context), hasRemains: true };
+    const found = await lookAtLive(context, this.#tree, [], this.#excluded);
+    this.#context.refuseShrinking(this.#with(found.plan.figures));
+    return found;
+  }
+
+  /** What the user's rules exclude may come to the tree after the first look: see `sparesExcluded`. */
+  get #excluded(): 'deleted' | 'kept' {
+    return this.#context.sparesExcluded ? 'kept' : 'deleted';
+  }
+
+  /** What has changed in the tree by now, once `more` has, too. */
+  #with(more: PlanFigures): PlanFigures {
+    const next = this.#beginning(more);
+    return this.#done === undefined ? next : bothPlans(this.#done, next);
+  }
+
+  #beginning(next: PlanFigures): PlanFigures {
+    if (this.#begun === undefined) return next;
+    const { figures, deletionsLeft } = this.#begun;
+    return repeatedPlan(figures, next, deletionsLeft <= 0);
+  }
+
+  #endWell(): void {
+    const begun = this.#begun;
+    this.#begun = undefined;
+    if (begun !== undefined) this.#done = this.#with(begun.figures);
+  }
+}
