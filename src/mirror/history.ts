@@ -97,12 +97,26 @@ export function publicationOf(history: readonly HistoryEntry[], id: string) {
     | undefined;
 }
 
-/** Whether a sync has published since a directory was adopted. */
-export function hasSyncedSinceAdoption(history: readonly HistoryEntry[], adopted: string): boolean {
-  const last = history.findLastIndex(
+/** The entry that the adoption of a directory has made; -1 if there is none. */
+function adoptionIn(history: readonly HistoryEntry[], adopted: string): number {
+  return history.findLastIndex(
     (entry) =>
       entry.event === 'published' && entry.source === adopted && entry.rsyncOptions === undefined,
   );
+}
+
+/** The id of the tree that a directory was when it was adopted; undefined if history does not say it. */
+export function idOfAdoption(
+  history: readonly HistoryEntry[],
+  adopted: string,
+): string | undefined {
+  const entry = history[adoptionIn(history, adopted)];
+  return entry?.event === 'published' ? entry.id : undefined;
+}
+
+/** Whether a sync has published since a directory was adopted. */
+export function hasSyncedSinceAdoption(history: readonly HistoryEntry[], adopted: string): boolean {
+  const last = adoptionIn(history, adopted);
   return history
     .slice(last + 1)
     .some((entry) => entry.event === 'published' && entry.rsyncOptions !== undefined);

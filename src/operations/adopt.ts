@@ -11,7 +11,7 @@ import {
   readGate,
   refuseClosedByHand,
 } from '../mirror/gate.ts';
-import { appendHistory } from '../mirror/history.ts';
+import { appendHistory, idOfAdoption, readHistory } from '../mirror/history.ts';
 import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
 import { type Closure, closeToReaders, makeLease } from '../mirror/lease.ts';
 import { printable } from '../mirror/names.ts';
@@ -65,6 +65,8 @@ export interface Unadopted {
   root: string;
   /** The ids of the snapshots that stay in the mirror. */
   left: string[];
+  /** The one of them that is the directory as it was adopted; null if it is gone, or given back. */
+  asAdopted: string | null;
   /** What else lies in ROOT, and would be lost with it: see `pathsNotOurs`. */
   others: string[];
 }
@@ -242,7 +244,10 @@ export async function unadopt(options: UnadoptOptions): Promise<Unadopted> {
       options.onEvent?.({ kind: 'notice', message });
     }
     releaseServed(layout, options.onEvent);
-    return { directory, root: layout.root, left: snapshotIds(layout), others };
+    const left = snapshotIds(layout);
+    const adopted = idOfAdoption(readHistory(layout), directory);
+    const asAdopted = left.find((one) => one === adopted) ?? null;
+    return { directory, root: layout.root, left, asAdopted, others };
   });
   return result;
 }

@@ -20,7 +20,7 @@ export interface RollbackOptions {
   root: string;
   /**
    * The snapshot to go to, by its id or path, `previous`, or `current`, as they are before any wait; by
-   * default `previous`, but `current` for a hold after a rollback.
+   * default `previous`, but `current` for a hold after a rollback or another hold.
    */
   id?: string | undefined;
   /** Why nothing is to be published from now on, until `release`. */
@@ -44,8 +44,9 @@ export interface RollbackResult {
 /**
  * Points `current` at an earlier snapshot, by the same flip that publishes.
  *
- * @throws MirrorlatchError BUSY while a sync runs, USAGE when there is no such snapshot, CONFIGURATION when
- *   the served directory cannot be replaced: then nothing has changed.
+ * @throws MirrorlatchError BUSY while a sync runs, USAGE when there is no such snapshot, HELD for a held
+ *   mirror without `id`, `hold` or `release`, CONFIGURATION when the served directory cannot be replaced: then
+ *   nothing has changed.
  */
 export async function rollback(options: RollbackOptions): Promise<RollbackResult> {
   const { root, lock, signal, onEvent } = options;
@@ -57,6 +58,7 @@ export async function rollback(options: RollbackOptions): Promise<RollbackResult
   const given = options.id === undefined ? undefined : snapshotNamed(layout, options.id);
   const { result } = await withWriter(layout, session, async (writer) => {
     if (options.release) return released(writer);
+    if (options.id === undefined && options.hold === undefined) refuseToGuess(writer);
     const id = wantedId(writer, { ...options, id: given }, asked);
     if (id === undefined || !snapshotIds(layout).includes(id)) throw noSnapshot(layout, id);
     await refuseUnreplaceable(layout, id, writer.signal);
@@ -73,6 +75,19 @@ function warnOfPerson({ layout, onEvent }: Writer, id: string): void {
   if (!isOfPerson(layout, readHistory(layout))(id)) return;
   const message = `${id}, which was not made by mirrorlatch, is from now on a snapshot like the others, and pruned like them; keep a copy elsewhere`;
   onEvent({ kind: 'warning', message });
+}
+
+/** What `previous` names is what the hold is to keep readers from. */
+function refuseToGuess({ layout: { root }, settings: { hold } }: Writer): void {
+  if (hold === undefined) return;
+  const at = quoteForSh(root);
+  throw new MirrorlatchError(
+    'HELD',
+    `${root} is ${describeHold(hold)}; a rollback would leave what it is held at`,
+    {
+      hint: `To hold another snapshot, name it: mirrorlatch rollback ${at} ID, with an ID from: mirrorlatch list ${at}. To follow the source again: mirrorlatch rollback ${at} --release`,
+    },
+  );
 }
 
 function refuseContradiction({ id, hold, release = false }: RollbackOptions): void {
@@ -121,7 +136,8 @@ function wantedId(writer: Writer, { id, hold }: RollbackOptions, asked: Named): 
   const hasMoved = asked.current !== undefined && asked.current !== writer.before;
   // Unless it has moved, recovery may have found what a crash had lost.
   const named = hasMoved ? asked : namedNow(writer.layout);
-  const name = id ?? (hold !== undefined && named.wentBack ? 'current' : 'previous');
+  const stays = hold !== undefined && (named.wentBack || writer.settings.hold !== undefined);
+  const name = id ?? (stays ? 'current' : 'previous');
   if (name === 'previous' && named.isByHistory) {
     writer.notice(
       `the previous snapshot is gone; ${named.previous} is the latest other one that was current`,

@@ -119,6 +119,36 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     expectFailure(await runProgram(['init', '--unadopt', one.directory]), 64, /not made of/);
   });
 
+  test('warns of what the first sync will delete, with the command that shows it, until that sync', async () => {
+    const one = makeDirectory();
+    writeFileSync(join(one.directory, 'robots.txt'), 'mine');
+    const words = ['init', '--adopt', one.directory, ...flagsOf(mode)];
+    const warning = (root: string) =>
+      new RegExp(
+        `warning: the first sync deletes what ${one.directory} has and its source has not; to see what: mirrorlatch sync ${root} --dry-run$`,
+        'm',
+      );
+    const first = await runProgram(words);
+    expect(first.stderr, transcript(first)).toMatch(warning(`SRC ${one.root}`));
+    const named = await runProgram([...words, '--source', one.source]);
+    expect(named.stderr, transcript(named)).toMatch(warning(one.root));
+    const shown = await runProgram(['sync', one.root, '--dry-run']);
+    expect(shown.stdout, transcript(shown)).toMatch(/robots\.txt/);
+    await runForJson(['sync', one.root]);
+    expect(existsSync(join(one.directory, 'robots.txt'))).toBe(false);
+    expect((await runProgram(words)).stderr).not.toMatch('first sync');
+
+    const undone = await runProgram(['init', '--unadopt', one.directory]);
+    if (mode === 'in-place') {
+      expect(undone.stdout).not.toMatch('as it was adopted');
+      return;
+    }
+    const [, id = ''] =
+      /^(\S+) is \S+ as it was adopted, with what syncs have deleted since$/m.exec(undone.stdout) ??
+      [];
+    expect(readFileSync(join(one.root, 'snapshots', id, 'robots.txt'), 'utf8')).toBe('mine');
+  });
+
   test('keeps the path readable at every instant, back and forth a dozen times', async () => {
     const one = makeDirectory();
     const before = one.inodes();

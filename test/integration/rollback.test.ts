@@ -276,6 +276,40 @@ describe('a hold', () => {
     expect(contentOfCurrent(mirror)).toBe('first');
   });
 
+  test('is not left by a rollback without an ID, whose previous snapshot is the broken one', async () => {
+    const mirror = await threeSnapshots();
+    await runForJson(['rollback', mirror.root, '--hold', 'libc6 is broken']);
+    const refused = await runProgram(['rollback', mirror.root]);
+    const what = /is held by \S+ since \S+: libc6 is broken; a rollback would leave/;
+    const wayOut = new RegExp(
+      `name it: mirrorlatch rollback ${mirror.root} ID, .*list .*--release$`,
+    );
+    expectFailure(refused, 75, what, wayOut);
+    expect(contentOfCurrent(mirror)).toBe('second');
+    expect(await runForJson(['rollback', mirror.root, 'first'])).toEqual({
+      id: 'first',
+      previous: 'second',
+      hold: 'libc6 is broken',
+    });
+  });
+
+  test('that replaces another one without an ID stays at what that has held', async () => {
+    const mirror = await twoSnapshots();
+    await runForJson(['rollback', mirror.root, 'current', '--hold', 'release week']);
+    await runForJson(['rollback', mirror.root, '--hold', 'release month']);
+    expect(contentOfCurrent(mirror)).toBe('second');
+  });
+
+  test('is advised, and ended, by commands that can be pasted in any directory', async () => {
+    const mirror = await twoSnapshots();
+    for (const words of [[], ['--hold', 'libc6 is broken'], ['--release']]) {
+      const result = await runProgram(['rollback', 'mirror', ...words], { cwd: mirror.home });
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(result.stdout).toContain(mirror.root);
+      expect(result.stdout).not.toMatch(/(^|rollback )mirror /m);
+    }
+  });
+
   test('can be put on what is current, and does not hinder another rollback', async () => {
     const mirror = await twoSnapshots();
     const here = await runForJson(['rollback', mirror.root, 'current', '--hold', 'release week']);

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
+import { hasSyncedSinceAdoption, readHistory } from '../../mirror/history.ts';
 import type { Mirror } from '../../mirror/open.ts';
 import { checkValues } from '../../mirror/preflight.ts';
 import { describeServed, servedDirectory } from '../../mirror/served-directory.ts';
@@ -102,7 +103,13 @@ export function addInit(program: Command, context: CommandContext): void {
       if (mirror.wasAdopted && !json)
         printLine(`${mirror.settings.adopted} is already adopted, and nothing in it was changed`);
       report(mirror, json);
-      if (!json) printLine(whatFollows(mirror));
+      if (json) return;
+      printLine(whatFollows(mirror));
+      const {
+        layout,
+        settings: { adopted: path = '' },
+      } = mirror;
+      if (!hasSyncedSinceAdoption(readHistory(layout), path)) printWarning(whatGoes(mirror));
     });
 }
 
@@ -114,18 +121,28 @@ function noRoot(): MirrorlatchError {
 
 /** What changes for whoever has synced the directory so far. */
 function whatFollows({ layout, settings }: Mirror): string {
-  const sourceToName = rememberedBy(settings).source === undefined ? 'SRC ' : '';
-  const command = `mirrorlatch sync ${sourceToName}${quoteForSh(layout.root)}`;
-  return `from now on: ${command}; an rsync to ${settings.adopted} would write into the published snapshot`;
+  return `from now on: ${syncOf({ layout, settings })}; an rsync to ${settings.adopted} would write into the published snapshot`;
 }
 
-function reportUnadopted({ directory, root, left, others }: Unadopted): void {
+/** What the directory has and its source has not, such as a `robots.txt` of one's own. */
+function whatGoes({ layout, settings }: Mirror): string {
+  return `the first sync deletes what ${settings.adopted} has and its source has not; to see what: ${syncOf({ layout, settings })} --dry-run`;
+}
+
+function syncOf({ layout, settings }: Mirror): string {
+  const sourceToName = rememberedBy(settings).source === undefined ? 'SRC ' : '';
+  return `mirrorlatch sync ${sourceToName}${quoteForSh(layout.root)}`;
+}
+
+function reportUnadopted({ directory, root, left, asAdopted, others }: Unadopted): void {
   const rest = left.length === 0 ? 'no snapshot' : left.join(', ');
   printLine(`${directory} is a plain directory again, and does not need the mirror`);
   printLine(
     `no sync of ${root} reaches ${directory} any more: change the commands that still name it`,
   );
   if (left.length > 0) printLine(describeSharing(directory));
+  if (asAdopted !== null)
+    printLine(`${asAdopted} is ${directory} as it was adopted, with what syncs have deleted since`);
   const holds = `what is left of the mirror holds ${rest}`;
   if (others.length === 0) {
     printLine(`${holds}; to delete it: rm -r ${quoteForSh(root)}`);

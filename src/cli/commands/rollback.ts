@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { printable } from '../../mirror/names.ts';
 import type { RollbackResult } from '../../operations/rollback.ts';
@@ -38,7 +39,8 @@ export function addRollback(program: Command, context: CommandContext): void {
         ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
       ),
     )
-    .action(async (root: string, id: string | undefined, flags: Flags) => {
+    .action(async (given: string, id: string | undefined, flags: Flags) => {
+      const root = resolve(given);
       const { rollback } = await import('../../operations/rollback.ts');
       const { onEvent } = createReporter(flags.json ? 'quiet' : 'brief');
       const { hold, release } = flags;
