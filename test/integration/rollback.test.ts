@@ -283,6 +283,7 @@ describe('a hold', () => {
     const what = /is held by \S+ since \S+: libc6 is broken; a rollback would leave/;
     const wayOut = new RegExp(
       `name it: mirrorlatch rollback ${mirror.root} ID, .*list .*--release$`,
+      'm',
     );
     expectFailure(refused, 75, what, wayOut);
     expect(contentOfCurrent(mirror)).toBe('second');

@@ -22,7 +22,7 @@ export function addRollback(program: Command, context: CommandContext): void {
     .summary('point current at an earlier snapshot')
     .description('Points current at an earlier snapshot, in one rename, as a sync does.')
     .argument('<ROOT>')
-    .argument('[ID]', 'the snapshot, by id or path, current, or previous (default)')
+    .argument('[ID]', 'the snapshot, by id or path, current, or previous (default, unless held)')
     .option('--hold <reason>', 'let nothing be published until --release')
     .option('--release', 'end a hold, and leave current as it is');
   addOptions(command, LOCK)
