@@ -1,6 +1,8 @@
+import { readGate } from '../mirror/gate.ts';
 import { publicationOf, readHistory } from '../mirror/history.ts';
+import { LIVE } from '../mirror/layout.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
-import { modeIfClosed } from '../mirror/tree-mode.ts';
+import { isPrivate, modeIfClosed } from '../mirror/tree-mode.ts';
 import { describeWritable } from '../mirror/writable.ts';
 import type { Writer } from './writer.ts';
 
@@ -26,15 +28,35 @@ function hasWritable({ layout, before }: Writer): boolean {
 }
 
 /**
- * Warns of a tree that only some users may enter: bare readers need its top directory.
+ * Whether the current tree keeps some users out before the work begins, so that it has been said. Of an
+ * in-place tree that is not whole, it may be what an unfinished pass has done.
+ */
+export function isClosedAlready({ layout, before }: Writer): boolean {
+  if (before === undefined || (before === LIVE && readGate(layout).state !== 'open')) return false;
+  return modeIfClosed(layout.snapshot(before)) !== undefined;
+}
+
+/**
+ * Warns of a tree that only some users may enter: bare readers need its top directory. `--quiet` does not
+ * hide the first time. In a mirror that only its owner may enter nobody misses it, unless the tree is
+ * served elsewhere.
  *
+ * @param wasClosed what `isClosedAlready` said.
  * @param origin where its mode comes from, such as ` as its source`; else empty.
  */
-export function warnOfClosed(writer: Writer, tree: string, mend: Mend, origin = ''): void {
+export function warnOfClosed(
+  writer: Writer,
+  tree: string,
+  wasClosed: boolean,
+  mend: Mend,
+  origin = '',
+): void {
+  const { layout, settings } = writer;
   const mode = modeIfClosed(tree);
   if (mode === undefined) return;
+  if (isPrivate(layout.root) && settings.serveAt === undefined) return;
   const what = `not every user may read ${tree}, which has mode ${mode}${origin}`;
-  warn(writer, 'warning', what, mend('a+rx'));
+  warn(writer, wasClosed ? 'warning' : 'problem', what, mend('a+rx'));
 }
 
 function warn(

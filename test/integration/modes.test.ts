@@ -56,6 +56,33 @@ describe.each([
     expect(modeOf(`${join(mirror.root, tree)}/`)).toBe(0o755);
   });
 
+  test('says even under --quiet that not every user may enter it, once, unless ROOT is for its owner alone', async () => {
+    const mirror = smallMirror();
+    await runForJson(['init', mirror.root, ...flags]);
+    const quiet = async () => {
+      mirror.change({ new: `${Math.random()}` });
+      const result = await runProgram(['sync', mirror.source, mirror.root, '--quiet']);
+      expect(result.exitCode, transcript(result)).toBe(0);
+      return result.stderr;
+    };
+    expect(await quiet()).toBe('');
+    chmodSync(mirror.source, 0o700);
+    expect(await quiet()).toMatch(
+      /^.*warning: not every user may read .*, which has mode 0700 as its source; to change that: .*\n$/,
+    );
+    expect(await quiet()).toBe('');
+    const status = await runProgram(['status', mirror.root]);
+    expect(status.exitCode, 'this may be wanted').toBe(0);
+    expect(status.stdout).toMatch(/^access +not every user may read the current tree/m);
+
+    chmodSync(mirror.source, 0o755);
+    expect(await quiet()).toBe('');
+    chmodSync(mirror.source, 0o700);
+    chmodSync(mirror.root, 0o700);
+    expect(await quiet()).toBe('');
+    expect((await runProgram(['sync', mirror.root])).stderr).not.toMatch(/every user/);
+  });
+
   test('says even under --quiet that every user may write to something, once, and status says it of all that is there', async () => {
     const mirror = smallMirror();
     await runForJson(['init', mirror.root, ...flags]);
@@ -137,6 +164,20 @@ describe.each([
   ['a mirror with snapshots', []],
   ['an in-place mirror', ['--in-place']],
 ] as const)('%s, by lock', (_, flags) => {
+  test('says even under --quiet that not every user may enter what its command made, once', async () => {
+    const mirror = smallMirror();
+    await runForJson(['init', mirror.root, ...flags]);
+    const lock = (script: string) =>
+      runProgram([
+        ...['lock', mirror.root, '--quiet', '--', 'sh', '-c'],
+        `cd "$MIRRORLATCH_STAGING" && ${script}`,
+      ]);
+    expect((await lock('echo 1 >1 && chmod 0700 .')).stderr).toMatch(
+      /^.*warning: not every user may read .*, which has mode 0700; to change that: .*\n$/,
+    );
+    expect((await lock('echo 2 >2')).stderr).toBe('');
+  });
+
   test('warns of what its command made that every user may write to, or not every user may enter', async () => {
     const mirror = smallMirror({ root: join(scratchDirectory(), "it's a mirror") });
     await runForJson(['init', mirror.root, ...flags]);

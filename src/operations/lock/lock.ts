@@ -7,7 +7,7 @@ import type { Finding } from '../../mirror/survey.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { checkProgram } from '../../system/foreground.ts';
 import type { JobEnd } from '../../system/job.ts';
-import { warnOfClosed } from '../../writer/modes.ts';
+import { isClosedAlready, warnOfClosed } from '../../writer/modes.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
 import { makingSnapshot } from '../../writer/publishing.ts';
 import { repairAbandonedGate, withLock, withWriter } from '../../writer/session.ts';
@@ -60,10 +60,11 @@ export async function lock(options: LockOptions): Promise<LockResult> {
       layout,
       { ...session, retention, drain, shrink, prune, makes },
       async (writer) => {
+        const wasClosed = isClosedAlready(writer);
         const filled = await (isInPlace
           ? makingSnapshot(writer, makes, () => fillInPlace(options, writer))
           : makingSnapshot(writer, makes, (newId) => fillSnapshot(options, writer, newId)));
-        warnOfClosed(writer, layout.snapshot(filled.id), mendByCommand(writer));
+        warnOfClosed(writer, layout.snapshot(filled.id), wasClosed, mendByCommand(writer));
         return filled;
       },
     );

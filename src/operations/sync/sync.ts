@@ -20,7 +20,7 @@ import { pause } from '../../system/pause.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import { createMirror } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
-import { warnOfClosed } from '../../writer/modes.ts';
+import { isClosedAlready, warnOfClosed } from '../../writer/modes.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
 import { makingSnapshot, recordFailedStart } from '../../writer/publishing.ts';
 import { discardLeftByCommands, makingRoom } from '../../writer/room.ts';
@@ -145,11 +145,12 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
   try {
     const context = contextOf(options, writer, log);
     await nameOtherFilesystems(context, (message) => writer.notice(message));
+    const wasClosed = isClosedAlready(writer);
     const isInPlace = writer.settings.mode === 'in-place';
     const synced = await (isInPlace ? syncInPlace(context) : syncSnapshot(context, id));
     const tree = writer.layout.snapshot(synced.id);
     const others = synced.plan.writableByAll.count > 0 ? (['o-w'] as const) : [];
-    warnOfClosed(writer, tree, mendByRsync(writer, others), ' as its source');
+    warnOfClosed(writer, tree, wasClosed, mendByRsync(writer, others), ' as its source');
     if (synced.outcome === 'unchanged') log.remove();
     return synced;
   } catch (error) {
