@@ -198,7 +198,8 @@ function commandMeant(
   const owner = [...others].find(([, theirs]) => findOption(word, theirs) !== undefined);
   if (SYNCERS.has(command) && !isSeparated && !(owner && word.startsWith('--'))) {
     const line = withRsyncOptionsLast(words, options);
-    if (line !== undefined) return `Put options of rsync after --: ${line}`;
+    const whose = command === 'sync' ? ' (only init and the first sync remember them)' : '';
+    if (line !== undefined) return `Put options of rsync after --${whose}: ${line}`;
   }
   const [other] = owner ?? [];
   // What many commands have is no sign of which one was meant.

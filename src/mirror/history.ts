@@ -97,6 +97,16 @@ export function publicationOf(history: readonly HistoryEntry[], id: string) {
     | undefined;
 }
 
+/**
+ * What filled a tree, such as `pushed from /srv/web`; null for one that was adopted, and for one of which
+ * history says nothing.
+ */
+export function filledBy(history: readonly HistoryEntry[], id: string): string | null {
+  const { source, strategy } = publicationOf(history, id) ?? {};
+  if (source === undefined || strategy === undefined) return null;
+  return strategy === 'command' ? `filled by lock, command ${source}` : `pushed from ${source}`;
+}
+
 /** The entry that the adoption of a directory has made; -1 if there is none. */
 function adoptionIn(history: readonly HistoryEntry[], adopted: string): number {
   return history.findLastIndex(

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { asMirrorlatchError } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import {
+  filledBy,
   type HistoryEntry,
   inspectHistory,
   isFlip,
@@ -177,13 +178,6 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     problems,
     isHealthy: problems.length === 0,
   };
-}
-
-/** Null for a tree that was adopted, and for one of which history says nothing. */
-function filledBy(history: readonly HistoryEntry[], id: string): string | null {
-  const { source, strategy } = publicationOf(history, id) ?? {};
-  if (source === undefined || strategy === undefined) return null;
-  return strategy === 'command' ? `filled by lock, command ${source}` : `pushed from ${source}`;
 }
 
 /** A writer that is refused before its work cannot put that on record. */

@@ -35,6 +35,9 @@ const VANISHED = {
   hint: 'The source is changing. Try again when it is quiet.',
 } as const;
 
+/** Ends a hint at what a filter rule can leave out. */
+export const EXCLUDE = '-- --exclude=PATTERN (only init and the first sync remember it)';
+
 /** A directory that is to be replaced holds what a rule protects. */
 const MAKES_NO_WAY = /^could not make way for /m;
 
@@ -117,7 +120,7 @@ const CAUSES: readonly Cause[] = [
     says: MAKES_NO_WAY,
     is: 'UNAVAILABLE',
     what: 'the source has another entry in the place of a directory of the mirror, which a filter rule keeps',
-    hint: 'Move what the directory holds out of the mirror, or leave out that entry of the source: -- --exclude=PATTERN',
+    hint: `Move what the directory holds out of the mirror, or leave out that entry of the source: ${EXCLUDE}`,
   },
   // What has gone since it was listed has no exit code of its own when it is asked for by name.
   { codes: [23], says: /link_stat ".*" failed: No such file or directory \(2\)$/m, ...VANISHED },
@@ -133,7 +136,7 @@ const CAUSES: readonly Cause[] = [
     codes: [23],
     is: 'retry',
     what: 'some files could not be transferred',
-    hint: 'The log names them. Fix their permissions, or exclude them: -- --exclude=PATTERN',
+    hint: `The log names them. Fix their permissions, or exclude them: ${EXCLUDE}`,
   },
   { codes: [24], ...VANISHED },
   {

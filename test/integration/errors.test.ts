@@ -285,7 +285,10 @@ test.for([
 ] as const)('options of rsync without -- before them: %j', async ([words, meant]) => {
   const result = await runProgram(words);
   expect(result.exitCode, transcript(result)).toBe(64);
-  if (meant !== undefined) expect(result.stderr).toContain(`mirrorlatch ${meant}\n`);
+  if (meant !== undefined)
+    expect(result.stderr).toContain(
+      `after -- (only init and the first sync remember them): mirrorlatch ${meant}\n`,
+    );
   else expect(JSON.stringify(result.json())).toContain('mirrorlatch init /m --json -- ');
 });
 

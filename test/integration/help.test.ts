@@ -24,6 +24,11 @@ test('--help prints the same as help', async () => {
   expect(byCommand.stdout).toBe(byOption.stdout);
 });
 
+test('the help of lock says what keeps the variable of its tree from your own shell', async () => {
+  const { stdout } = await runProgram(['lock', '--help']);
+  expect(stdout).toMatch(/within single quotes[\s\S]*"\$\{MIRRORLATCH_STAGING:\?\}"/);
+});
+
 test.for([[['sync']], [['wait']], [['gate', 'open']]])(
   'help %j shows what --help shows',
   async ([words]) => {

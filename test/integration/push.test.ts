@@ -32,6 +32,7 @@ import {
   type ProgramResult,
   type RunningProgram,
   runForJson,
+  runProgram,
   startProgram,
   transcript,
 } from '../support/program.ts';
@@ -96,6 +97,8 @@ describe('a push over ssh', () => {
     const status = await statusOf(mirror.root);
     expect(status).toMatchObject({ isHealthy: true, findings: [], source: null });
     expect(status['filledBy']).toMatch(/^pushed from \S+@\S+:\/.*\/source\/$/);
+    const unnamed = await runProgram(['sync', mirror.root]);
+    expectFailure(unnamed, 64, /has no source yet: it was pushed from \S+\/source\/$/m);
   });
 
   test.for([

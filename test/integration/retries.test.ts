@@ -45,7 +45,7 @@ describe.skipIf(!nobodyRunsTheProgram)(`unreadable files (rsync 23)${whyNotAsNob
       69,
       /some files could not be transferred \(rsync exit 23\)/,
       /secret.*Permission denied/,
-      /--exclude=PATTERN/,
+      /exclude them: -- --exclude=PATTERN \(only init and the first sync remember it\)$/m,
     );
     expect(result.stderr.match(/try \d of 4 follows/g)).toEqual(['try 1 of 4 follows']);
     expect(result.stderr).toMatch(/warning: the same files have failed again/);

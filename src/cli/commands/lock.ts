@@ -32,6 +32,9 @@ has shrunk too much, or equals the current snapshot. Otherwise nothing is publis
 and a lock with --resume goes on from it if the same snapshot is still current; any other lock, and a
 sync, discards it. An in-place mirror has only one tree, and COMMAND works on that, behind the closed gate.
 
+Name the variable within single quotes, as below: within double quotes, your own shell replaces it by nothing
+before COMMAND starts. With cd or rm, write "\${MIRRORLATCH_STAGING:?}", which fails if it is empty.
+
 MIRRORLATCH_ROOT holds the path of the mirror, MIRRORLATCH_ID the id of the new snapshot.
 MIRRORLATCH_SESSION marks the processes of COMMAND, so that those which it leaves running are found.
 

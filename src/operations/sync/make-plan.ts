@@ -7,7 +7,7 @@ import { layoutOf } from '../../mirror/layout.ts';
 import { readableName } from '../../mirror/names.ts';
 import { Plan } from '../../mirror/plan.ts';
 import { planArguments, type Transfer } from '../../rsync/arguments.ts';
-import type { Ending } from '../../rsync/failure.ts';
+import { type Ending, EXCLUDE } from '../../rsync/failure.ts';
 import type { Entry, LeftOutEntry } from '../../rsync/itemize.ts';
 import { leftOutFilesystems } from '../../rsync/other-filesystems.ts';
 import { sourceName } from '../../rsync/source.ts';
@@ -135,7 +135,7 @@ function refuseToReplace(
   const { name: shown } = readableName(name);
   const what = `${shown} is a directory in the mirror, but a ${type} in the source, and stays under --without delete`;
   throw new MirrorlatchError('UNAVAILABLE', what, {
-    hint: 'Sync without --without delete, so that it may go, or keep it out with: -- --exclude=PATTERN',
+    hint: `Sync without --without delete, so that it may go, or keep it out with: ${EXCLUDE}`,
   });
 }
 

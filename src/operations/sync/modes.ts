@@ -1,8 +1,16 @@
+import type { Layout } from '../../mirror/layout.ts';
 import { readSettings, rememberedBy } from '../../mirror/settings.ts';
 import { showOptions } from '../../rsync/join-options.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { Mend } from '../../writer/modes.ts';
 import type { Writer } from '../../writer/writer.ts';
+
+/** The command that adds options of rsync to those that the mirror remembers. */
+export function initWith(layout: Layout, options: readonly string[]): string {
+  const settings = readSettings(layout);
+  const remembered = settings === undefined ? [] : rememberedBy(settings).rsyncOptions;
+  return `mirrorlatch init ${quoteForSh(layout.root)} -- ${showOptions([...remembered, ...options])}`;
+}
 
 /**
  * By an option that the mirror remembers for rsync.
@@ -11,11 +19,9 @@ import type { Writer } from '../../writer/writer.ts';
  */
 export function mendByRsync({ layout }: Writer, others: readonly Parameters<Mend>[0][] = []): Mend {
   return (change) => {
-    const settings = readSettings(layout);
-    const remembered = settings === undefined ? [] : rememberedBy(settings).rsyncOptions;
     const options = [...others, change].map((one) =>
       one === 'a+rx' ? '--chmod=Da+rx' : `--chmod=${one}`,
     );
-    return `mirrorlatch init ${quoteForSh(layout.root)} -- ${showOptions([...remembered, ...options])}`;
+    return initWith(layout, options);
   };
 }

@@ -5,8 +5,10 @@ import type { Ending } from '../../rsync/failure.ts';
 import { withoutOption } from '../../rsync/options.ts';
 import { pause } from '../../system/pause.ts';
 import { whileFlushing } from '../../writer/publishing.ts';
+import type { Writer } from '../../writer/writer.ts';
 import type { SyncContext } from './context.ts';
 import type { Differences } from './differences.ts';
+import { initWith } from './modes.ts';
 
 /** Times are compared in whole seconds, which is how rsync prints them; ms. */
 const NEXT_SECOND_MS = 1_100;
@@ -60,7 +62,7 @@ export async function settle<Found extends Look>(
   let rounds = 0;
   for (let repeats = agree(first, last) ? 1 : 0; !last.plan.isEmpty && repeats < 2; ) {
     if (repeats > 0) await pause(NEXT_SECOND_MS, signal);
-    else if (rounds > 0) await retries.again(sourceChanged(last.listener));
+    else if (rounds > 0) await retries.again(sourceChanged(writer, last.listener));
     await transfer(last);
     rounds += 1;
     const found = await lookAgain();
@@ -86,10 +88,10 @@ export function agree(one: Look, other: Look): boolean {
   return one.listener.fingerprint.equals(other.listener.fingerprint);
 }
 
-function sourceChanged(found: Differences): Exclude<Ending, { kind: 'clean' }> {
+function sourceChanged({ layout }: Writer, found: Differences): Exclude<Ending, { kind: 'clean' }> {
   const why = `the source keeps changing while it is read: ${nameSome(found)}`;
-  const hint =
-    'Try again when it is quiet, or with more patience: --retries 20 --retry-delay 1m. What always changes, such as a log, can be excluded: -- --exclude=PATTERN';
+  const exclude = initWith(layout, ['--exclude=PATTERN']);
+  const hint = `Try again when it is quiet, or with more patience: --retries 20 --retry-delay 1m. What always changes, such as a log, can be excluded: ${exclude}`;
   return { kind: 'retry', why, error: new MirrorlatchError('UNAVAILABLE', why, { hint }) };
 }
 

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { asSentence, hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
 import { readGate } from '../../mirror/gate.ts';
-import { publicationOf, readHistory } from '../../mirror/history.ts';
+import { filledBy, publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
 import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
@@ -200,16 +200,13 @@ function refuseForInPlace({ strategy, clone, id }: SyncOptions): void {
 
 function sourceOf(
   { source: given, pushed, otherSource = false }: SyncOptions,
-  { root }: Layout,
+  layout: Layout,
   { source: remembered }: Remembered,
   onNotice: (message: string) => void,
 ): Source {
+  const { root } = layout;
   const text = given ?? remembered;
-  if (pushed === undefined && text === undefined) {
-    throw new MirrorlatchError('USAGE', `${root} has no source yet`, {
-      hint: `Name it once: mirrorlatch sync SRC ${quoteForSh(root)}`,
-    });
-  }
+  if (pushed === undefined && text === undefined) throw noSource(layout);
   const source = pushed === undefined ? parseSource(text ?? '') : pushedSource(pushed.name);
   if (remembered === undefined || isSameSource(source, parseSource(remembered)) || otherSource)
     return source;
@@ -223,6 +220,19 @@ function sourceOf(
   throw new MirrorlatchError('USAGE', `${root} is a mirror of ${remembered}, not of ${name}`, {
     hint: `If the tree is to come from there this once, add --other-source. To change its source for good: mirrorlatch init ${quoteForSh(root)} --source ${quoteForSh(name)}`,
   });
+}
+
+function noSource(layout: Layout): MirrorlatchError {
+  const id = currentId(layout);
+  const filled = id === undefined ? null : filledBy(readHistory(layout), id);
+  const sync = `mirrorlatch sync SRC ${quoteForSh(layout.root)}`;
+  return filled === null
+    ? new MirrorlatchError('USAGE', `${layout.root} has no source yet`, {
+        hint: `Name it once: ${sync}`,
+      })
+    : new MirrorlatchError('USAGE', `${layout.root} has no source yet: it was ${filled}`, {
+        hint: `Fill it again in that way. To replace what it has by the tree of a source: ${sync}`,
+      });
 }
 
 /** A source that is not there may be the one that the mirror remembers, misspelt. */
