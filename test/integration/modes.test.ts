@@ -160,6 +160,15 @@ describe.each([
   });
 });
 
+test('a ROOT for its owner alone hides no warning where the tree is served elsewhere', async () => {
+  const mirror = smallMirror();
+  await runForJson(['init', mirror.root, '--serve-at', join(mirror.home, 'www')]);
+  chmodSync(mirror.source, 0o700);
+  chmodSync(mirror.root, 0o700);
+  const result = await runProgram(['sync', mirror.source, mirror.root, '--quiet']);
+  expect(result.stderr, transcript(result)).toMatch(/not every user may read .* mode 0700/);
+});
+
 describe.each([
   ['a mirror with snapshots', []],
   ['an in-place mirror', ['--in-place']],
