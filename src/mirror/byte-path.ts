@@ -13,3 +13,10 @@ export function parentOf(name: string): string {
   const slash = name.lastIndexOf('/');
   return slash === -1 ? '.' : name.slice(0, slash);
 }
+
+/** The directories of the tree that contain `name`, the innermost first; without the top. */
+export function parentsOf(name: string): string[] {
+  const parents = [];
+  for (let above = parentOf(name); above !== '.'; above = parentOf(above)) parents.push(above);
+  return parents;
+}

@@ -141,8 +141,8 @@ export class Plan {
   readonly deletionList: string[] = [];
   /** What is left out by its name: rsync would transfer it. */
   readonly excluded: string[] = [];
-  /** How many directories rsync tries to delete that stay, because of what a rule keeps in them. */
-  keptDirectories = 0;
+  /** Whether rsync tries to delete a directory that stays, because of what a rule keeps in it. */
+  hasKeptDirectories = false;
   readonly #tree: string;
   readonly #rules: PlanRules;
   readonly #emptied: Set<string>;
@@ -211,7 +211,7 @@ export class Plan {
 
   /** @param name a directory that holds what a rule keeps. */
   keepDirectory(name: string): void {
-    this.keptDirectories += 1;
+    this.hasKeptDirectories = true;
     this.#kept.add(name);
   }
 

@@ -1,10 +1,9 @@
 import { MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { type Loss, lossIn, lossSince } from './losses.ts';
+import { type Loss, lossBetween, lossIn, lossSince } from './losses.ts';
 import type { PlanFigures } from './plan.ts';
 import type { ShrinkPolicy } from './policy.ts';
-import type { SizesBefore } from './sizes-before.ts';
-import { hasDirectory, sizeBelow, type TreeSize } from './tree-size.ts';
+import { hasDirectory, sizeBelow, type TreeSize, type TreeSizes } from './tree-size.ts';
 import { showBytes } from './units.ts';
 
 /** What the error message calls the new tree, why it may have shrunk, and its hint. */
@@ -33,12 +32,8 @@ export interface Published {
   /** Its size, as far as it is known. */
   size: Partial<TreeSize>;
   path: string;
-  /** It is the very tree that a sync writes, in which rules may keep what the source does not have. */
-  isWritten?: boolean;
   /** The sizes of directories in it, if they were measured already. */
-  sizesWithin?: SizesBefore | undefined;
-  /** Those that they had before an interrupted writer, see `sizesBefore`. */
-  sizesBefore?: SizesBefore | undefined;
+  sizesWithin?: TreeSizes | undefined;
 }
 
 /** Throws SHRUNKEN_SOURCE for a plan by which too much would vanish. */
@@ -57,40 +52,76 @@ export function shrinkGuard(
   if (isAllowed) return () => {};
   if (before === undefined) return ({ source }) => refuseEmpty(source.entries, shrinking);
   let size: TreeSize | undefined;
-  // In place the tree itself is written, so what comes later must not be measured anew.
+  // A command may have changed the tree itself, so what comes later must not be measured anew.
   const sizes = new Map(before.sizesWithin);
   return (plan) => {
-    size ??= sizeOf(before, plan);
+    size ??= sizeOf(before);
     guardAgainstShrinking(plan, size, maxPercent, shrinking);
     for (const [directory, percent] of Object.entries(maxPercentIn)) {
       const loss = lossIn(plan.lost, directory);
-      const earlier = before.sizesBefore?.get(directory);
-      if (loss === undefined || (earlier === undefined && losesNothing(loss))) continue;
-      const now = sizes.get(directory) ?? sizeBelow(before.path, directory);
-      sizes.set(directory, now);
-      const whole = earlier ?? now;
-      guardDirectory(directory, lossSince(whole, now, loss), whole, percent, shrinking);
+      if (loss === undefined || (loss.files <= 0 && loss.bytes <= 0 && loss.growth >= 0)) continue;
+      const within = sizes.get(directory) ?? sizeBelow(before.path, directory);
+      sizes.set(directory, within);
+      const inAll = lossSince(within, within, loss);
+      guardDirectory(directory, inAll, within, percent, shrinking);
     }
   };
 }
 
 /**
- * An adopted tree, and one whose line of history is lost, were never counted by a sync.
+ * The guard for a tree that a sync writes in place. Rules may keep in it what the source does not have, and
+ * an earlier writer may have taken some of it away already.
  *
- * @param plan the first for that tree.
+ * @param before its sizes while it was last whole.
+ * @param now its sizes for the first plan; both with those of the guarded directories.
  */
-function sizeOf(
-  { size: { files, bytes }, path, isWritten }: Published,
-  plan: PlanFigures,
-): TreeSize {
-  if (files !== undefined && bytes !== undefined) return { files, bytes };
-  return isWritten ? sizeFromPlan(plan) : sizeBelow(path, '');
+export function liveShrinkGuard(
+  { before, now }: { before: TreeSizes; now: TreeSizes },
+  { isAllowed, maxPercent, maxPercentIn }: ShrinkPolicy,
+  shrinking: Shrinking = SOURCE,
+): ShrinkGuard {
+  if (isAllowed) return () => {};
+  const whole = now.get('') ?? EMPTY;
+  const gone = lossBetween(before.get('') ?? EMPTY, whole);
+  let size: TreeSize | undefined;
+  return (plan) => {
+    size ??= sizeOfSource(plan, whole, gone);
+    guardAgainstShrinking(plan, size, maxPercent, shrinking);
+    for (const [directory, percent] of Object.entries(maxPercentIn)) {
+      const loss = lossIn(plan.lost, directory);
+      const within = before.get(directory);
+      if (loss === undefined || within === undefined) continue;
+      const inAll = lossSince(within, now.get(directory) ?? EMPTY, loss);
+      guardDirectory(directory, inAll, within, percent, shrinking);
+    }
+  };
 }
 
-/** The size of what a plan is to turn into its source: not of what it leaves as it is. */
-export function sizeFromPlan({ source, newFiles, deletedFiles, lost }: PlanFigures): TreeSize {
-  const growth = lost['']?.growth ?? 0;
-  return { files: source.files - newFiles + deletedFiles, bytes: source.bytes - growth };
+const EMPTY: TreeSize = { files: 0, bytes: 0 };
+
+/** An adopted tree, and one whose line of history is lost, were never counted by a sync. */
+function sizeOf({ size: { files, bytes }, path }: Published): TreeSize {
+  return files !== undefined && bytes !== undefined ? { files, bytes } : sizeBelow(path, '');
+}
+
+/**
+ * The size that a tree had without what rules keep in it. A plan says it, but counts what the source has and
+ * rsync leaves out, if rsync does not tell its size.
+ *
+ * @param now the size of all that the tree has.
+ * @param gone what has been taken away before.
+ */
+function sizeOfSource(
+  { source, newFiles, deletedFiles, lost }: PlanFigures,
+  now: TreeSize,
+  gone: Pick<Loss, 'files' | 'bytes'>,
+): TreeSize {
+  const files = source.files - newFiles + deletedFiles;
+  const bytes = source.bytes - (lost['']?.growth ?? 0);
+  return {
+    files: Math.min(files, now.files) + gone.files,
+    bytes: Math.min(bytes, now.bytes) + gone.bytes,
+  };
 }
 
 /**
@@ -145,10 +176,6 @@ export function guardAgainstShrinking(
     hint,
     details: { shrinkage: { files, bytes } },
   });
-}
-
-function losesNothing({ files, bytes, growth }: Loss): boolean {
-  return files <= 0 && bytes <= 0 && growth >= 0;
 }
 
 /** The same for a directory that is guarded on its own: one of several sources may have failed. */

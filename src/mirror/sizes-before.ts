@@ -1,50 +1,62 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ifAllowed, readTextIfThere, writeWhole } from '../system/files.ts';
-import type { Layout } from './layout.ts';
+import { type Layout, LIVE } from './layout.ts';
 import { checkTreeSizes, parseJson } from './records.ts';
+import { isContent } from './remains.ts';
 import { withReserve } from './reserve.ts';
-import type { TreeSize } from './tree-size.ts';
+import { type TreeSizes, treeSizes } from './tree-size.ts';
 
 /**
- * The sizes by directory that the tree of an in-place mirror had while it was last whole; `''` is the tree
- * itself. A writer changes that very tree, so afterwards there is nothing else to compare with. They stay in
- * staging until a tree is published: a second writer may only finish what the first one removed, and a
- * third what the second did.
+ * The sizes of the tree of an in-place mirror, without what a killed rsync has left.
+ *
+ * @param directories those to measure as well, relative to the tree.
+ * @param inherit descriptors of locks to hold until the search has ended.
  */
-export type SizesBefore = ReadonlyMap<string, TreeSize>;
-
-/** What earlier writers have recorded of a tree that is not whole, and this user may know. */
-export function sizesBefore(layout: Layout, isWhole: boolean): SizesBefore {
-  const text = isWhole ? undefined : ifAllowed(() => readTextIfThere(recordIn(layout)));
-  const checked = checkTreeSizes(parseJson(text));
-  return new Map('record' in checked ? checked.record : []);
+export function measureLive(
+  layout: Layout,
+  directories: readonly string[],
+  inherit: readonly number[],
+): Promise<TreeSizes> {
+  return treeSizes(layout.snapshot(LIVE), directories, isContent(layout), inherit);
 }
 
 /**
- * Adds to the record what it lacks, before a writer changes the tree.
+ * The sizes that the tree had while it was last whole. A writer changes that very tree, so afterwards there
+ * is nothing else to compare with. They stay in staging until a tree is published: a second writer may only
+ * finish what the first one removed, and a third what the second did.
  *
- * @param directories relative to the tree.
- * @param measure finds the size of one of them.
+ * @param now what it has now; this counts where an earlier writer has recorded nothing.
+ */
+export function sizesBefore(layout: Layout, isWhole: boolean, now: TreeSizes): TreeSizes {
+  return new Map([...now, ...(isWhole ? [] : recorded(layout))]);
+}
+
+/**
+ * Records them before a writer changes the tree.
+ *
  * @returns all that is recorded.
  */
-export function recordSizes(
-  layout: Layout,
-  isWhole: boolean,
-  directories: readonly string[],
-  measure: (directory: string) => TreeSize,
-): SizesBefore {
-  const sizes = new Map(sizesBefore(layout, isWhole));
-  for (const directory of directories)
-    if (!sizes.has(directory)) sizes.set(directory, measure(directory));
-  const text = `${JSON.stringify([...sizes])}\n`;
-  withReserve(layout, () => writeWhole(recordIn(layout), text, 0o600));
+export function recordSizes(layout: Layout, isWhole: boolean, now: TreeSizes): TreeSizes {
+  const sizes = sizesBefore(layout, isWhole, now);
+  // On a full disk, what is recorded need not be written again.
+  if (isWhole || sizes.size > recorded(layout).size) {
+    const text = `${JSON.stringify([...sizes])}\n`;
+    withReserve(layout, () => writeWhole(recordIn(layout), text, 0o600));
+  }
   return sizes;
 }
 
 /** Once a tree is published, the sizes before it are of no use. */
 export function forgetSizes(layout: Layout): void {
   rmSync(recordIn(layout), { force: true });
+}
+
+/** What this user may know of it. */
+function recorded(layout: Layout): TreeSizes {
+  const text = ifAllowed(() => readTextIfThere(recordIn(layout)));
+  const checked = checkTreeSizes(parseJson(text));
+  return new Map('record' in checked ? checked.record : []);
 }
 
 function recordIn({ staging }: Layout): string {

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { ifThere, lstatIfThere } from '../system/files.ts';
+import { runProgram } from '../system/process.ts';
 import { bytePath } from './byte-path.ts';
 
 /** The regular files of a tree, or of a directory in it, and their bytes. */
@@ -7,6 +8,9 @@ export interface TreeSize {
   files: number;
   bytes: number;
 }
+
+/** Sizes of directories in a tree, relative to it, in UTF-8; `''` is the tree itself. */
+export type TreeSizes = ReadonlyMap<string, TreeSize>;
 
 /**
  * Whether a tree has this directory, with no symlink on the way to it.
@@ -39,4 +43,43 @@ export function sizeBelow(tree: string, directory: string): TreeSize {
   };
   if (hasDirectory(tree, directory)) visit(Buffer.from(directory).toString('latin1'));
   return size;
+}
+
+/**
+ * Counts the same for a tree and for directories in it, in one search. What this user may not look into does
+ * not count.
+ *
+ * @param isCounted whether a file does; its name is one character per byte (latin1).
+ * @param inherit descriptors of locks to hold until the search has ended.
+ */
+export async function treeSizes(
+  tree: string,
+  directories: readonly string[],
+  isCounted: (name: string) => boolean,
+  inherit: readonly number[],
+): Promise<TreeSizes> {
+  const sizes = new Map<string, TreeSize>();
+  const counts = ['', ...directories].map((directory) => {
+    const size = { files: 0, bytes: 0 };
+    sizes.set(directory, size);
+    const within = directory === '' ? '' : `${Buffer.from(directory).toString('latin1')}/`;
+    return { within, size };
+  });
+  let rest = '';
+  const onStdout = (chunk: Buffer): void => {
+    const files = (rest + chunk.toString('latin1')).split('\0');
+    rest = files.pop() ?? '';
+    for (const file of files) {
+      const [, bytes, name = ''] = /^(\d+) (.*)$/s.exec(file) ?? [];
+      if (!isCounted(name)) continue;
+      for (const { within, size } of counts) {
+        if (!name.startsWith(within)) continue;
+        size.files += 1;
+        size.bytes += Number(bytes);
+      }
+    }
+  };
+  const print = ['-type', 'f', '-printf', '%s %P\\0'];
+  await runProgram('find', [tree, '-xdev', ...print], { inherit, onStdout });
+  return sizes;
 }

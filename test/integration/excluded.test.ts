@@ -19,7 +19,7 @@ import { bin } from '../support/project.ts';
 import { startRsyncDaemon } from '../support/rsyncd.ts';
 import { type Files, smallMirror } from '../support/small-mirror.ts';
 import { startSshDaemon } from '../support/sshd.ts';
-import { afterTransfer, standInFor } from '../support/stand-in.ts';
+import { atTransfer, standInFor } from '../support/stand-in.ts';
 
 const [, reader] = oneOfEachKind;
 
@@ -238,16 +238,20 @@ test('what a killed rsync left is taken out although an option excludes it', asy
 });
 
 test('what a killed rsync left behind the closed gate is taken out before the next try, although an option excludes it', async () => {
-  const { root, home, tree, change } = await inPlace('--exclude=.*', '--filter=P .users.sqlite');
+  const { root, home, tree, change } = await inPlace(
+    '--exclude=.*',
+    '--filter=P .users.sqlite',
+    '--filter=P .mine.*',
+  );
   writeFileSync(join(tree, '.users.sqlite'), 'precious');
   change({ file: 'changed' });
   // As rsync names an unfinished file; a person may use such a name, too.
-  const left = `touch '${tree}/.file.abcdef'; exit 30`;
+  const left = `touch '${tree}/.file.abcdef' '${tree}/.mine.abcdef'; exit 30`;
   const once = `[ -e '${home}/failed' ] || { : >'${home}/failed'; ${left}; }`;
-  const PATH = standInFor('rsync', join(home, 'programs'), afterTransfer(once));
+  const PATH = standInFor('rsync', join(home, 'programs'), atTransfer(once));
   await runForJson(['sync', root, '--retry-delay', '0'], { env: { PATH } });
   expect(existsSync(join(home, 'failed'))).toBe(true);
-  expect(readdirSync(tree).sort()).toEqual(['.users.sqlite', 'below', 'file']);
+  expect(readdirSync(tree).sort()).toEqual(['.mine.abcdef', '.users.sqlite', 'below', 'file']);
   expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'unchanged' });
 });
 

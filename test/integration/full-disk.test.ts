@@ -315,6 +315,18 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
       expect(existsSync(join(mirror.root, 'current', 'two'))).toBe(true);
     });
 
+    test('is no trap: the gate can be closed again although most of the reserve is spent', async () => {
+      const { disk, mirror } = await failed();
+      // Enough for the lock and a log.
+      for (const file of readdirSync(mirror.state('reserve')).slice(1))
+        rmSync(mirror.state('reserve', file));
+      for (const file of readdirSync(mirror.state('reserve')))
+        truncateSync(mirror.state('reserve', file), 4096);
+      fill(join(disk, 'filler'));
+      mirror.change({ two: randomBytes(800 * 1024) });
+      expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+    });
+
     test('is no trap: what a failed sync has collected goes if there is no other room', async () => {
       const { mirror } = await failed();
       mirror.change({ two: null, three: randomBytes(1800 * 1024) });

@@ -12,6 +12,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
   writeSync,
@@ -1167,6 +1168,24 @@ describe.concurrent('What a killed rsync has left in the tree', () => {
       expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
     },
   );
+
+  test.each([
+    ['a link', (path: string) => symlinkSync('file', path)],
+    ['a file', (path: string) => writeFileSync(path, 'content')],
+  ])('goes with a directory in whose place the source has %s', async (kind, put) => {
+    const one = await mirror(`in the place of a directory, ${kind}`);
+    one.change({ 'latest/deep/a': 'a', 'latest/b': 'b' });
+    await one.sync();
+    for (const directory of ['latest', 'latest/deep']) {
+      mkdirSync(one.tree(`${directory}/.~tmp~`));
+      writeFileSync(one.tree(`${directory}/.~tmp~/a`), 'half');
+    }
+    one.rewrite({ state: 'dirty', by: 'sync' });
+    rmSync(join(one.source, 'latest'), { recursive: true });
+    put(join(one.source, 'latest'));
+    await runForJson(['sync', one.root, '--allow-shrink', '--retries', '0']);
+    expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
+  });
 
   test('is no loss to a dry run, as it is none to the sync', async () => {
     const one = await killed(await mirror('remains in a dry run'));

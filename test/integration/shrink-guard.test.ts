@@ -6,6 +6,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -398,33 +399,82 @@ test('a file that something else replaces in place is lost, also to a directory 
   expectFailure(refused, 65, /the source has shrunk: 40\.0 % of the files/);
 });
 
+/** A mirror in place of ten files below `below`, and of what its rules keep. */
+async function inPlace(...words: string[]) {
+  const { home, source, change, root } = smallMirror();
+  const below = (names: readonly string[], content: string | null): void =>
+    change(Object.fromEntries(names.map((name) => [`below/${name}`, content])));
+  change({ file: null, below: null });
+  below(tenNames, tenBytes);
+  await runForJson(['init', root, '--in-place', '--source', source, ...words]);
+  await runForJson(['sync', root]);
+  const failing = { env: { PATH: standInFor('rsync', join(home, 'failing'), FAILS) } };
+  return { root, below, change, tree: join(root, 'gate/live'), failing };
+}
+
+/** Each transfer does its work, and then fails. */
+const FAILS = afterTransfer('exit 30');
+
 test.for([
   ['the whole', [], /the source has shrunk: 40\.0 % of the files/],
   ['a directory', ['100', 'below=30'], /"below" in the source has shrunk: 40\.0 % of its 10 files/],
 ] as const)(
   'I8: syncs in place that fail one after the other take no more from %s than one may, after a lock and with rules, too',
   async ([, limits, message]) => {
-    const { home, source, change, root } = smallMirror();
-    const below = (names: readonly string[], content: string | null): Files =>
-      Object.fromEntries(names.map((name) => [`below/${name}`, content]));
-    change({ file: null, below: null });
-    change(below(tenNames, tenBytes));
-    const words = limits.flatMap((limit) => ['--max-shrink', limit]);
-    const rules = ['--exclude=/local/', '--filter=P /local/***'];
-    await runForJson(['init', root, '--in-place', '--source', source, ...words, '--', ...rules]);
-    await runForJson(['sync', root]);
-    const made = await runProgram(['lock', root, '--', 'touch', `${root}/current/below/file-9`]);
+    const limit = limits.flatMap((limit) => ['--max-shrink', limit]);
+    const rules = ['--', '--exclude=/local/', '--filter=P /local/***'];
+    const { root, below, tree, failing } = await inPlace(...limit, ...rules);
+    const made = await runProgram(['lock', root, '--', 'touch', `${tree}/below/file-9`]);
     expect(made.exitCode, transcript(made)).toBe(0);
-    const PATH = standInFor('rsync', join(home, 'programs'), afterTransfer('exit 30'));
-    change(below(tenNames.slice(0, 2), null));
-    const failed = await runProgram(['sync', root, '--retries', '0'], { env: { PATH } });
+    below(tenNames.slice(0, 2), null);
+    const failed = await runProgram(['sync', root, '--retries', '0'], failing);
     expectFailure(failed, 69, /rsync exit 30/);
-    expect(readdirSync(join(root, 'current/below'))).toHaveLength(8);
-    change(below(tenNames.slice(2, 4), null));
+    expect(readdirSync(join(tree, 'below'))).toHaveLength(8);
+    below(tenNames.slice(2, 4), null);
+    expect(await runForJson(['sync', root, '--dry-run'])).toMatchObject({
+      refusal: expect.stringMatching(message),
+    });
     expectFailure(await runProgram(['sync', root]), 65, message);
-    change(below(tenNames.slice(2, 3), tenBytes));
+    below(tenNames.slice(2, 3), tenBytes);
     expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'published' });
-    change(below(tenNames.slice(2, 4), null));
+    below(tenNames.slice(2, 4), null);
     expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'published' });
   },
 );
+
+test('I8: what a lock that failed took away in place counts as lost, also with rules and after another lock', async () => {
+  const { root, below } = await inPlace('--', '--filter=P *.local');
+  const lock = (script: string) => runProgram(['lock', root, '--', 'sh', '-c', script]);
+  expect((await lock('echo >"$MIRRORLATCH_STAGING/made"')).exitCode).toBe(0);
+  below(tenNames.slice(0, 5), null);
+  expect((await lock('rm "$MIRRORLATCH_STAGING"/below/file-[0-4]; exit 1')).exitCode).toBe(1);
+  expectFailure(await runProgram(['sync', root]), 65, /54\.5 % of the files/);
+});
+
+test('what other options keep in place after a sync that failed is not lost', async () => {
+  const { root, below, failing } = await inPlace();
+  below(['new'], tenBytes);
+  expectFailure(await runProgram(['sync', root, '--retries', '0'], failing), 69);
+  const kept = ['--', '--filter=P file-[0-6]', '--exclude=file-[0-6]'];
+  expect(await runForJson(['sync', root, ...kept])).toMatchObject({ plan: { deletedFiles: 0 } });
+});
+
+test('what a killed rsync has left in a directory of a tree in place is no part of its size', async () => {
+  const { root, below, tree, failing } = await inPlace();
+  mkdirSync(join(tree, 'below/.~tmp~'));
+  for (const name of tenNames) writeFileSync(join(tree, 'below/.~tmp~', name), tenBytes);
+  const limit = ['--max-shrink', 'below=20'];
+  below(['new'], tenBytes);
+  const failed = await runProgram(['sync', root, ...limit, '--retries', '0'], failing);
+  expectFailure(failed, 69);
+  expect(readdirSync(join(tree, 'below'))).not.toContain('.~tmp~');
+  expect(await runForJson(['sync', root, ...limit])).toMatchObject({ outcome: 'published' });
+});
+
+test('what an option newly leaves out counts as lost in place, although rsync does not tell its size', async () => {
+  const { root, change } = await inPlace();
+  change({ big: 'x'.repeat(100), other: 'y'.repeat(100) });
+  await runForJson(['sync', root]);
+  const refused = await runProgram(['sync', root, '--', '--max-size=50']);
+  expectFailure(refused, 65, /66\.7 % of the bytes/);
+});

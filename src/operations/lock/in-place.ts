@@ -6,10 +6,9 @@ import { lossBetween } from '../../mirror/losses.ts';
 import { commandThatFills } from '../../mirror/obstacle.ts';
 import type { GateRecord } from '../../mirror/records.ts';
 import { removeRemains } from '../../mirror/remains.ts';
-import { forgetSizes, recordSizes } from '../../mirror/sizes-before.ts';
+import { forgetSizes, measureLive, recordSizes } from '../../mirror/sizes-before.ts';
 import { ctimeNow } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
-import { sizeBelow } from '../../mirror/tree-size.ts';
 import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
 import { programName } from '../../system/foreground.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
@@ -96,8 +95,9 @@ async function fill(
   const { layout, lock, policy, signal } = writer;
   const since = ctimeNow(layout);
   const before = usersOf(path);
-  const measured = Object.keys(policy.shrink.maxPercentIn);
-  const sizes = recordSizes(layout, wasWhole, measured, (within) => sizeBelow(path, within));
+  const guarded = Object.keys(policy.shrink.maxPercentIn);
+  const measure = () => measureLive(layout, guarded, writer.inherit);
+  const sizes = recordSizes(layout, wasWhole, await measure());
   const end = await runLocked(options, lock, layout.kernelLock, {
     MIRRORLATCH_ROOT: layout.root,
     MIRRORLATCH_ID: LIVE,
@@ -121,9 +121,10 @@ async function fill(
     return { ...unchanged, seconds: writer.seconds };
   }
   if (isEmpty) throw emptyTree();
-  const losses = measured.map((directory) => {
-    const size = sizes.get(directory) ?? { files: 0, bytes: 0 };
-    return [directory, lossBetween(size, sizeBelow(path, directory))] as const;
+  const after = await measure();
+  const losses = guarded.flatMap((directory) => {
+    const [size, left] = [sizes.get(directory), after.get(directory)];
+    return size && left ? [[directory, lossBetween(size, left)] as const] : [];
   });
   const changes = {
     ...figures,

@@ -3,7 +3,7 @@ import { publicationOf, readHistory } from '../../mirror/history.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy } from '../../mirror/policy.ts';
 import { type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
-import type { SizesBefore } from '../../mirror/sizes-before.ts';
+import type { TreeSizes } from '../../mirror/tree-size.ts';
 import { programName } from '../../system/foreground.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { OnEvent } from '../../writer/events.ts';
@@ -56,7 +56,7 @@ export function treeGuard(
   { layout, before, policy }: Writer,
   hint: string,
   allow: string,
-  sizesWithin?: SizesBefore,
+  sizesWithin?: TreeSizes,
 ): ShrinkGuard {
   const size = before === undefined ? {} : { ...publicationOf(readHistory(layout), before) };
   const published =

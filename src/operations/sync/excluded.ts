@@ -1,5 +1,5 @@
 import { MirrorlatchError, NOTHING_PUBLISHED } from '../../errors.ts';
-import { bytePath, parentOf } from '../../mirror/byte-path.ts';
+import { bytePath, parentOf, parentsOf } from '../../mirror/byte-path.ts';
 import { typedPattern } from '../../mirror/exclude-list.ts';
 import { hasSyncedSinceAdoption, readHistory } from '../../mirror/history.ts';
 import { nameInLine, readableName } from '../../mirror/names.ts';
@@ -84,12 +84,6 @@ class Deletions implements EntryListener {
   }
 
   close(): void {}
-}
-
-function parentsOf(name: string): string[] {
-  const parents = [];
-  for (let above = parentOf(name); above !== '.'; above = parentOf(above)) parents.push(above);
-  return parents;
 }
 
 /** @param tops all that is spared, without what lies below another of them. */

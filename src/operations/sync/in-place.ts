@@ -1,21 +1,21 @@
 import { mkdirSync } from 'node:fs';
 import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
-import type { Plan, PlanFigures } from '../../mirror/plan.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
-import { sizeFromPlan } from '../../mirror/shrink-guard.ts';
-import { recordSizes } from '../../mirror/sizes-before.ts';
-import { sizeBelow } from '../../mirror/tree-size.ts';
+import { measureLive, recordSizes } from '../../mirror/sizes-before.ts';
+import { delaysUpdates } from '../../rsync/arguments.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { reportPlan, type SyncContext } from './context.ts';
 import { refuseToDeleteExcluded } from './excluded.ts';
 import { leftOutNamesIn } from './left-out.ts';
-import { lookAtLive } from './live-look.ts';
+import { type LiveLook, lookAtLive } from './live-look.ts';
 import { LivePass } from './live-pass.ts';
 import { planFromNothing } from './make-plan.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
+import { shrinkGuardOf } from './work.ts';
 
 /**
  * Brings the one tree of an in-place mirror up to its source, behind its gate, and publishes it.
@@ -37,7 +37,7 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     writer.notice(`${since}: files are compared by content`);
   }
   const hasRemains = gate.state !== 'open';
-  const planned = await lookAtLive({ ...context, hasRemains }, tree, compare);
+  const planned = await lookAtLive({ ...context, hasRemains }, tree, { compare });
   const mayHaveMore = hasRemains && lstatIfThere(tree) !== undefined;
   const brought = mayHaveMore ? await broughtByInterrupted(context, tree) : [];
   const { plan } = planned;
@@ -47,11 +47,11 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     return unchanged(context, before, figures);
   }
   await refuseToDeleteExcluded(context, layout.root, tree, plan);
-  context.refuseShrinking(figures);
-  await heedSpace(writer, growthOf(plan), 'none');
-  recordSizes(layout, !hasRemains, ['', ...context.watched], (within) =>
-    within === '' ? sizeFromPlan(figures) : sizeBelow(tree, within),
-  );
+  const now = await measureLive(layout, context.watched, writer.inherit);
+  const sizes = { now, before: recordSizes(layout, !hasRemains, now) };
+  const refuseShrinking = shrinkGuardOf(context, layout, before, policy.shrink, sizes);
+  refuseShrinking(figures);
+  await heedSpace(writer, growthOf(context, planned), 'none');
 
   writer.enter('closing');
   const closing = {
@@ -62,7 +62,7 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     signal,
     onWait: (message: string) => writer.notice(message),
   };
-  const pass = new LivePass(context, tree, brought);
+  const pass = new LivePass({ ...context, refuseShrinking }, tree, brought);
   let changes = figures;
   const published = await behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
@@ -75,13 +75,20 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
   return { ...published, clone: 'none', ...summaryOf(context, changes) };
 }
 
-/** The room that a pass needs at least: what it replaces and deletes makes room meanwhile. */
-function growthOf({ figures, replacedBytes }: Plan): PlanFigures {
+/**
+ * The room that a pass needs at least. What it deletes makes room meanwhile; what it replaces does so, too,
+ * unless old and new lie side by side until all is there.
+ */
+function growthOf({ transfer }: SyncContext, { plan, listener }: LiveLook): PlanFigures {
+  const { figures, replacedBytes } = plan;
   const { transferBytes, deletedBytes, newInodes, changedFiles, deletedFiles } = figures;
+  const replaces = !delaysUpdates(transfer);
+  const freed = deletedBytes + (replaces ? replacedBytes : listener.collectedBytes);
+  const freedInodes = deletedFiles + (replaces ? changedFiles : 0);
   return {
     ...figures,
-    transferBytes: Math.max(0, transferBytes - replacedBytes - deletedBytes),
-    newInodes: Math.max(0, newInodes - changedFiles - deletedFiles),
+    transferBytes: Math.max(0, transferBytes - freed),
+    newInodes: Math.max(0, newInodes - freedInodes),
   };
 }
 

@@ -1,7 +1,7 @@
-import { bytePath } from '../../mirror/byte-path.ts';
+import { bytePath, parentsOf } from '../../mirror/byte-path.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
 import type { Entry } from '../../rsync/itemize.ts';
-import { DELAYED, isDelayed } from '../../rsync/temporary-names.ts';
+import { isDelayed, mayBeMadeFor } from '../../rsync/temporary-names.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import type { PlanContext, SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
@@ -18,51 +18,97 @@ class LiveDifferences extends Differences {
   readonly unwanted: Removal[] = [];
   /** How many entries are left for rsync to delete. */
   deletions = 0;
-  /** The directories in which a killed pass has collected files. */
-  readonly delayed = new Set<string>();
+  /** What a killed pass has collected, from which the next one goes on. */
+  collectedBytes = 0;
   readonly #leavesOut: ReturnType<typeof leavesOutOf>;
-  readonly #isCollected: (entry: Entry) => boolean;
+  readonly #tree: string;
+  readonly #mayBeCollected: (entry: Entry) => boolean;
+  readonly #unfinished: UnfinishedFiles;
+  readonly #listedUnfinished = new Set<string>();
+  /** The directories in which a killed pass has collected files, by each directory that holds one. */
+  readonly #collectedIn = new Map<string, string[]>();
 
-  constructor({ transfer, hasRemains, isRemains }: PlanContext, tree: string) {
+  constructor(
+    { transfer, hasRemains, isRemains }: PlanContext,
+    tree: string,
+    unfinished: UnfinishedFiles,
+  ) {
     super();
     this.#leavesOut = leavesOutOf(transfer);
-    // A directory of that name is not rsync's in a tree that is whole, nor is a file with two names: rsync
-    // would write into both.
-    this.#isCollected = (entry) =>
-      hasRemains === true &&
-      isDelayed(entry) &&
-      isRemains(entry) &&
-      (entry.type === 'directory' || hasOneName(bytePath(tree, entry.name)));
+    this.#unfinished = unfinished;
+    this.#tree = tree;
+    // In a tree that is whole, a directory of that name is not rsync's.
+    this.#mayBeCollected = (entry) => hasRemains === true && isDelayed(entry) && isRemains(entry);
   }
 
   override add(entry: Entry): void {
     super.add(entry);
     const { change, type, name } = entry;
-    if (change !== 'deleted') return;
-    if (this.#isCollected(entry)) {
-      if (type === 'directory') this.delayed.add(name);
-      return;
-    }
-    // rsync lists what a directory holds before the directory itself, which has to be empty by then.
-    const within = `${name}/${DELAYED}`;
-    if (this.delayed.has(within)) this.unwanted.push({ name: within });
+    if (change === 'deleted') this.#addDeleted(entry);
+    // rsync can put nothing else in the place of a directory that is not empty.
+    else if (type !== 'directory') this.#takeOutCollectedIn(name);
+    if (type === 'file' && (change === 'new' || change === 'changed'))
+      this.#takeOutUnfinished(this.#unfinished.get(name));
+  }
+
+  #addDeleted(entry: Entry): void {
+    const { type, name } = entry;
+    if (this.#mayBeCollected(entry) && this.#addCollected(entry)) return;
+    if (type === 'directory') this.#takeOutCollectedIn(name);
     // A rule of the user may exclude what a killed rsync has left, too.
     if (entry.isLeftOut || this.#leavesOut(entry) !== undefined) this.unwanted.push({ name });
-    else this.deletions += 1;
+    else {
+      this.deletions += 1;
+      if (mayBeMadeFor(name).length > 0) this.#listedUnfinished.add(name);
+    }
+  }
+
+  /** @returns false for a file with two names: rsync would write into both. */
+  #addCollected({ type, name }: Entry): boolean {
+    if (type !== 'directory') {
+      const found = lstatIfThere(bytePath(this.#tree, name));
+      if (!found?.isFile() || found.nlink > 1n) return false;
+      this.collectedBytes += Number(found.blocks) * 512;
+      return true;
+    }
+    for (const above of parentsOf(name)) {
+      const known = this.#collectedIn.get(above);
+      if (known === undefined) this.#collectedIn.set(above, [name]);
+      else known.push(name);
+    }
+    return true;
+  }
+
+  /** rsync lists what a directory holds before that goes. */
+  #takeOutCollectedIn(directory: string): void {
+    for (const name of this.#collectedIn.get(directory) ?? []) this.unwanted.push({ name });
+  }
+
+  #takeOutUnfinished(name: string | undefined): void {
+    if (name === undefined) return;
+    this.unwanted.push({ name });
+    if (this.#listedUnfinished.delete(name)) this.deletions -= 1;
   }
 }
 
-function hasOneName(path: Buffer): boolean {
-  const found = lstatIfThere(path);
-  return found?.isFile() === true && found.nlink === 1n;
+/** Files that a failed pass may have left unfinished, by the name of each file that one may become. */
+export type UnfinishedFiles = ReadonlyMap<string, string>;
+
+export interface LookOptions {
+  /** More options for rsync. */
+  compare?: readonly string[];
+  /** Whether what the user's rules exclude counts as deleted; by default it does. */
+  excluded?: 'deleted' | 'kept';
+  /** They go if the file that one was to become is still to come. */
+  unfinished?: UnfinishedFiles;
 }
 
 /** Finds what differs between the source and the live tree. */
 export function lookAtLive(
   context: SyncContext,
   tree: string,
-  compare: readonly string[] = [],
-  excluded: 'deleted' | 'kept' = 'deleted',
+  { compare = [], excluded = 'deleted', unfinished = new Map() }: LookOptions = {},
 ): Promise<LiveLook> {
-  return makePlan(context, tree, () => new LiveDifferences(context, tree), compare, excluded);
+  const listen = () => new LiveDifferences(context, tree, unfinished);
+  return makePlan(context, tree, listen, compare, excluded);
 }

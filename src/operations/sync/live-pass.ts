@@ -2,19 +2,18 @@ import { bytePath } from '../../mirror/byte-path.ts';
 import { bothPlans, type PlanFigures, repeatedPlan } from '../../mirror/plan.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
 import { namedLikeTemporary } from '../../mirror/remains.ts';
-import { isLackOfSpace } from '../../mirror/reserve.ts';
 import { ctimeNow } from '../../mirror/staging.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
 import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
-import { DELAYED } from '../../rsync/temporary-names.ts';
+import { DELAYED, mayBeMadeFor } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { leavesOutOf } from './left-out.ts';
-import { type LiveLook, lookAtLive } from './live-look.ts';
+import { type LiveLook, lookAtLive, type UnfinishedFiles } from './live-look.ts';
 import { forLook, settle } from './settle.ts';
 import { makeExcludeList } from './transfer.ts';
 
@@ -47,7 +46,7 @@ export class LivePass {
     const { writer, signal, transfer } = this.#context;
     this.#since ??= ctimeNow(writer.layout);
     try {
-      await this.#transfer(first, compare).catch((error) => this.#makeRoom(first, compare, error));
+      await this.#transfer(first, compare);
     } catch (error) {
       // The next sync looks for what is left.
       if (writer.lock.isHeld) await this.#takeOutBrought(writer.lock.lost).catch(() => {});
@@ -55,39 +54,26 @@ export class LivePass {
     }
     this.#endWell();
     await this.#takeOutBrought(signal);
-    if (delaysUpdates(transfer)) await this.#removeDelayed();
-  }
-
-  /** Goes on without what an earlier pass had collected, if the disk is full. */
-  async #makeRoom(
-    { listener }: LiveLook,
-    compare: readonly string[],
-    error: unknown,
-  ): Promise<void> {
-    if (!isLackOfSpace(error) || listener.delayed.size === 0) throw error;
-    this.#context.writer.notice(
-      'no space is left, so what a killed rsync had collected is removed',
-    );
-    await this.#removeDelayed();
-    await this.#transfer(await this.#lookAgain(), compare);
-  }
-
-  #removeDelayed(): Promise<void> {
-    return removeDirectoriesNamed(DELAYED, this.#tree, this.#context.writer.inherit);
+    if (delaysUpdates(transfer)) await removeDirectoriesNamed(DELAYED, this.#tree, writer.inherit);
   }
 
   /**
-   * Removes the unfinished files that a failed pass has left. Behind the closed gate nobody else has made a
-   * file of such a name since; what is older may be a person's own.
+   * The files that a failed pass may have left unfinished. Most of what else has such a name is older: a
+   * person's own.
    */
-  async #takeOutUnfinished(since: bigint): Promise<void> {
-    const { writer, signal } = this.#context;
-    const named = await namedLikeTemporary(this.#tree, writer.inherit);
-    const removals = named.filter(({ name, type }) => {
+  async #unfinishedFiles(): Promise<UnfinishedFiles> {
+    const unfinished = new Map<string, string>();
+    const since = this.#since;
+    if (this.#begun === undefined || since === undefined) return unfinished;
+    for (const { name, type } of await namedLikeTemporary(
+      this.#tree,
+      this.#context.writer.inherit,
+    )) {
       const found = lstatIfThere(bytePath(this.#tree, name));
-      return type === 'file' && found !== undefined && found.birthtimeNs >= since;
-    });
-    await takeOut(this.#tree, removals, undefined, signal);
+      if (type === 'directory' || found === undefined || found.birthtimeNs < since) continue;
+      for (const original of mayBeMadeFor(name)) unfinished.set(original, name);
+    }
+    return unfinished;
   }
 
   async #transfer(first: LiveLook, compare: readonly string[]): Promise<void> {
@@ -108,7 +94,8 @@ export class LivePass {
         this.#tree,
         hideList,
         this.#excluded,
-        deletions + plan.keptDirectories,
+        // At its limit rsync does not try to delete any more, not even what it would leave.
+        deletions + (plan.hasKeptDirectories ? 1 : 0),
       );
       return {
         args: [...compare, ...passArguments],
@@ -150,10 +137,11 @@ export class LivePass {
 
   /** @throws MirrorlatchError SHRUNKEN_SOURCE if too much would vanish by now. */
   async #lookAgain(): Promise<LiveLook> {
-    if (this.#begun !== undefined && this.#since !== undefined)
-      await this.#takeOutUnfinished(this.#since);
     const context = { ...forLook(this.#context), hasRemains: true };
-    const found = await lookAtLive(context, this.#tree, [], this.#excluded);
+    const found = await lookAtLive(context, this.#tree, {
+      excluded: this.#excluded,
+      unfinished: await this.#unfinishedFiles(),
+    });
     this.#context.refuseShrinking(this.#with(found.plan.figures));
     return found;
   }

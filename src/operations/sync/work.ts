@@ -2,7 +2,6 @@ import { resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { asSentence, hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
-import { readGate } from '../../mirror/gate.ts';
 import { filledBy, publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
 import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
@@ -19,11 +18,16 @@ import {
   rememberedBy,
   settingsFrom,
 } from '../../mirror/settings.ts';
-import { SELECTION, type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
-import { sizesBefore } from '../../mirror/sizes-before.ts';
+import {
+  liveShrinkGuard,
+  SELECTION,
+  type ShrinkGuard,
+  shrinkGuard,
+} from '../../mirror/shrink-guard.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
+import type { TreeSizes } from '../../mirror/tree-size.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
-import { haveRules, joinOptions, showOptions } from '../../rsync/join-options.ts';
+import { joinOptions, showOptions } from '../../rsync/join-options.ts';
 import {
   checkOptions,
   type OptionLimits,
@@ -320,12 +324,17 @@ const SELECTING: readonly string[] = [
   'update-marks',
 ] satisfies DefaultName[];
 
-/** The guard for each plan of a sync. Under `--without delete` nothing of `current` vanishes. */
+/**
+ * The guard for each plan of a sync. Under `--without delete` nothing of `current` vanishes.
+ *
+ * @param live the sizes of a tree that is written in place, see `liveShrinkGuard`.
+ */
 export function shrinkGuardOf(
-  { transfer, strategy }: Work,
+  { transfer }: Work,
   layout: Layout,
   current: string | undefined,
   policy: ShrinkPolicy,
+  live?: { before: TreeSizes; now: TreeSizes },
 ): ShrinkGuard {
   if (current === undefined) return shrinkGuard(undefined, policy);
   if (transfer.without.has('delete')) return () => {};
@@ -335,17 +344,7 @@ export function shrinkGuardOf(
     selectAlike(rsyncOptions, transfer.options) &&
     selecting(published?.without ?? []) === selecting(transfer.without);
   const shrinking = isSelectedAlike ? undefined : SELECTION;
-  const path = layout.snapshot(current);
-  if (strategy !== 'in-place')
-    return shrinkGuard({ size: { ...published }, path }, policy, shrinking);
-  // The plan for a whole tree says what there was, without what rules keep in it. Of what an interrupted pass
-  // may have taken away, history says it, or the record that was made before that pass if history counted all
-  // in the tree of a command.
-  const isWhole = readGate(layout).state === 'open';
-  const recorded = sizesBefore(layout, isWhole);
-  const isOfSync = published?.rsyncOptions !== undefined && isSelectedAlike;
-  const isKnown = isOfSync || !haveRules(transfer.options);
-  const size = isWhole ? {} : { ...recorded.get(''), ...(isKnown ? published : {}) };
-  const before = { size, path, isWritten: true, sizesBefore: recorded };
+  if (live !== undefined) return liveShrinkGuard(live, policy, shrinking);
+  const before = { size: { ...published }, path: layout.snapshot(current) };
   return shrinkGuard(before, policy, shrinking);
 }
