@@ -37,6 +37,7 @@ import type { OnEvent } from '../writer/events.ts';
 import { withWriter } from '../writer/session.ts';
 import {
   checkAdoptable,
+  dangerOfNamesOutside,
   notAdoptable,
   realPathOf,
   refuseNamesOutside,
@@ -112,6 +113,7 @@ async function takeOrFinish(
   }
   await checkAdoptable(directory, root);
   if (options.mode === 'in-place') await refuseNamesOutside(directory);
+  else await warnOfNamesOutside(directory, options.onEvent);
   if (found !== undefined) {
     const { layout, settings } = found;
     refuseOtherMirror(layout, settings, currentId(layout), options.mode, directory);
@@ -155,6 +157,11 @@ function warnOfOwner(directory: string, root: string, onEvent: OnEvent = () => {
   if (owner === us) return;
   const message = `${directory} belongs to ${userName(owner)}, but the mirror ${root} to ${userName(us)}, who alone can sync it`;
   onEvent({ kind: 'warning', message });
+}
+
+async function warnOfNamesOutside(directory: string, onEvent: OnEvent = () => {}): Promise<void> {
+  const message = await dangerOfNamesOutside(directory);
+  if (message !== undefined) onEvent({ kind: 'warning', message });
 }
 
 /** It may be the mount point of a disk that is not mounted. */

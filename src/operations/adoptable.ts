@@ -1,5 +1,5 @@
 import { accessSync, constants, realpathSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, parse, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { layoutOf } from '../mirror/layout.ts';
 import { describeProcesses } from '../mirror/lock-state.ts';
@@ -70,12 +70,35 @@ function refuseUnreadable(directory: string): void {
 export async function refuseNamesOutside(directory: string): Promise<void> {
   const found = await namesOutside(directory);
   if (found === undefined) return;
-  const from = quoteForSh(mountOf(directory)?.mountPoint ?? '/');
   throw notAdoptable(
     directory,
-    `a sync in place would change files elsewhere, maybe of a snapshot: ${found.count} of its files, such as ${printable(found.path)}, have names outside of it`,
-    `Leave out --in-place, or remove those names first, such as the rest of a mirror that was made of the directory before. Find them with: find ${from} -xdev -samefile ${quoteForSh(found.path)}`,
+    `a sync in place would change files elsewhere, maybe of a snapshot: ${describeNames(found)}`,
+    `Leave out --in-place, or remove those names first, such as the rest of a mirror that was made of the directory before. Find them with: ${commandThatFinds(directory, found)}`,
   );
+}
+
+type NamesOutside = NonNullable<Awaited<ReturnType<typeof namesOutside>>>;
+
+function describeNames({ count, path }: NamesOutside): string {
+  return `${count} of its files, such as ${printable(path)}, have names outside of it`;
+}
+
+function commandThatFinds(directory: string, { path }: NamesOutside): string {
+  const from = quoteForSh(mountOf(directory)?.mountPoint ?? '/');
+  return `find ${from} -xdev -samefile ${quoteForSh(path)}`;
+}
+
+/**
+ * I2: nobody can keep others from writing to a file of a snapshot by a name elsewhere.
+ *
+ * @returns a sentence on that; undefined when no file of the directory has one.
+ */
+export async function dangerOfNamesOutside(directory: string): Promise<string | undefined> {
+  const found = await namesOutside(directory);
+  if (found === undefined) return undefined;
+  const { dir, base } = parse(directory);
+  const copy = quoteForSh(join(dir, `${base}.copy`));
+  return `${directory}: ${describeNames(found)}. What writes to one there, or changes its mode, changes published snapshots. Find them with: ${commandThatFinds(directory, found)}. To publish files that nothing else shares, adopt a copy: cp -a ${quoteForSh(directory)} ${copy}`;
 }
 
 /**

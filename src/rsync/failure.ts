@@ -19,6 +19,8 @@ interface Cause {
   what: string;
   /** `HOST` in it stands for the source's host. */
   hint?: string;
+  /** It has this cause only where the source is on another host. */
+  isElsewhere?: true;
   /** It may be that ssh or rsync had to ask the user, and could not. */
   mayBeUnasked?: true;
 }
@@ -181,6 +183,8 @@ const CAUSES: readonly Cause[] = [
     what: 'the server refused to start',
     hint: 'Read its message, and check the module and its path.',
   },
+  // The sender is the rsync at the other end, such as a server that is restarted.
+  { codes: [19, 20], says: /\[sender=/, isElsewhere: true, ...LOST },
   {
     codes: [19, 20, 137, 143],
     is: 'IO',
@@ -197,11 +201,14 @@ const UNKNOWN: Cause = { is: 'IO', what: 'rsync failed' };
  * @param words the end of rsync's standard error.
  * @param host the host of the source, if it is another one.
  */
-export function judgeEnding(exitCode: number, words: string, host = 'HOST'): Ending {
+export function judgeEnding(exitCode: number, words: string, host?: string): Ending {
   if (exitCode === 0) return { kind: 'clean' };
   const { is, what, hint, mayBeUnasked } =
     CAUSES.find(
-      ({ codes, says }) => (codes?.includes(exitCode) ?? true) && (says?.test(words) ?? true),
+      ({ codes, says, isElsewhere }) =>
+        (codes?.includes(exitCode) ?? true) &&
+        (says?.test(words) ?? true) &&
+        (!isElsewhere || host !== undefined),
     ) ?? UNKNOWN;
   const code = is === 'retry' ? 'UNAVAILABLE' : is;
   const unasked =
@@ -213,7 +220,7 @@ export function judgeEnding(exitCode: number, words: string, host = 'HOST'): End
     code,
     `${what} (rsync exit ${exitCode})${tellingWords(words)}`,
     {
-      hint: hint && hint.replaceAll('HOST', host) + unasked,
+      hint: hint && hint.replaceAll('HOST', host ?? 'HOST') + unasked,
       details: { rsync: { exitCode, said } },
     },
   );

@@ -410,6 +410,17 @@ test('I2: what shares files with snapshots of another mirror is not adopted in p
   expect(lstatSync(one.directory).isSymbolicLink()).toBe(true);
 });
 
+test('I2: an adoption warns of files that have names outside, and of what that means', async () => {
+  const one = makeDirectory();
+  linkSync(join(one.directory, 'file'), join(one.directory, '..', 'elsewhere'));
+  linkSync(join(one.directory, 'file'), join(one.directory, 'inside too'));
+  const result = await runProgram(['init', '--adopt', one.directory, '--source', one.source]);
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr).toMatch(
+    /warning: \S+\/known: 1 of its files, such as \S+\/known\/\S*(file|inside too), have names outside of it\. What writes to one there, or changes its mode, changes published snapshots\. Find them with: find \S+ -xdev -samefile .*\. To publish files that nothing else shares, adopt a copy: cp -a \S+ \S+\/known\.copy$/m,
+  );
+});
+
 test('a part of a mirror is not adopted', async () => {
   const one = makeDirectory();
   await runForJson(['sync', one.directory, one.root]);

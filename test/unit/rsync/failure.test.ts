@@ -63,6 +63,14 @@ describe('by its exit code', () => {
     expect(judgeEnding(23, closed)).toMatchObject({ why: 'some files could not be transferred' });
   });
 
+  test('an rsync that was ended at the other end is a lost connection, and one on this host is not', () => {
+    const ended = (role: string) =>
+      `rsync error: received SIGINT, SIGTERM, or SIGHUP (code 20) at rsync.c(733) [${role}=3.2.7]\n`;
+    expect(judgeEnding(20, ended('sender'), 'there')).toMatchObject({ kind: 'retry' });
+    expect(judgeEnding(20, ended('receiver'), 'there')).toMatchObject(failed('IO'));
+    expect(judgeEnding(20, ended('sender'))).toMatchObject(failed('IO'));
+  });
+
   test("the message contains rsync's own", () => {
     const said = 'rsync: [sender] send_files failed to open "/x": Permission denied (13)';
     const ending = judgeEnding(23, `${said}\nrsync error: some files (code 23) at main.c(1)\n`);
