@@ -59,7 +59,7 @@ export interface PlanContext extends Pick<Work, 'transfer' | 'strategy'>, RsyncS
 /** What all steps of one sync share. */
 export interface SyncContext extends Work, PlanContext {
   writer: Writer;
-  /** Refuses a plan that would take too much away. */
+  /** Refuses a plan that would take too much away. In place, one that has measured the tree replaces it. */
   refuseShrinking: ShrinkGuard;
 }
 
