@@ -96,7 +96,7 @@ const scenarios: readonly Scenario[] = [
     name: 'a sync that recovers one killed between its renames',
     prepare: async (root) => {
       await twoSnapshots(root);
-      await killSync(root, /^node$/, / -> .*\/current$/);
+      await killSync(root, /^mirrorlatch$/, / -> .*\/current$/);
     },
     command: (root) => syncSecond(root, 'second'),
     actions: ['kill-tree'],
