@@ -9,7 +9,7 @@ const source = fileURLToPath(new URL('tripwire/tripwire.c', import.meta.url));
 
 /** A system call that changes the disk. `chain`, `call` and `n` identify it in another run. */
 export interface Point {
-  /** The process names from the root to the caller, such as `node/rsync/rsync`. */
+  /** The process names from the root to the caller, such as `mirrorlatch/rsync/rsync`. */
   readonly chain: string;
   /** The name of the call, such as `renameat`. */
   readonly call: string;

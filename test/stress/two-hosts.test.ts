@@ -250,9 +250,10 @@ function whileLocked(points: readonly Point[], action: Action): readonly Point[]
   );
   const unlocked = points.findLastIndex(({ path }) => /sync\.lock/.test(path));
   const held = points.slice(locked + 1, unlocked);
-  const isOwn = ({ chain }: Point) => chain === 'node';
+  const isOwn = ({ chain }: Point) => chain === 'mirrorlatch';
   // Stopping a child alone does not stop the heartbeat.
   const stops = action === 'stop-tree' ? held : held.filter(isOwn);
+  if (stops.length === 0) throw new Error('mirrorlatch itself changed nothing');
   // Also right after each move: the clean-up that follows must not touch what is the other's then.
   const moves = stops.flatMap((stop, at) =>
     isPublishingMove(stop) ? [stop, ...stops.slice(at + 1, at + 2)] : [],

@@ -8,7 +8,7 @@
  *
  *   NUMBER <tab> CHAIN <tab> CALL <tab> N <tab> PATH [-> PATH]
  *
- * CHAIN is the chain of process names from COMMAND to the caller, such as node/rsync/rsync; N counts from 1. CHAIN,
+ * CHAIN is the chain of process names from COMMAND to the caller, such as mirrorlatch/rsync/rsync; N counts from 1. CHAIN,
  * CALL and N identify a point again in another run, although the processes run concurrently. (strace's
  * `inject=CALL:when=N` counts per process, so it always hits the first process that reaches its Nth call.)
  *
