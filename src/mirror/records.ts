@@ -107,10 +107,21 @@ const CommandTreeRecord = z.object({
 
 export type CommandTreeRecord = z.infer<typeof CommandTreeRecord>;
 
-/** `staging/.sizes.json`: sizes by directory, see `sizesBefore`. */
-const TreeSizes = z.array(
-  z.tuple([z.string(), z.object({ files: z.number(), bytes: z.number() })]),
-);
+const Size = z.object({ files: z.number(), bytes: z.number() });
+
+/** `staging/.sizes.json`: what the tree of an in-place mirror had when it was last whole, see `sizesBefore`. */
+const RecordedSizes = z.object({
+  /** What it had of its source, as these options of rsync select it. */
+  source: z.optional(
+    z.object({ ...Size.shape, rsyncOptions: z.array(z.string()), without: z.array(z.string()) }),
+  ),
+  /** All that it had. */
+  tree: z.optional(Size),
+  /** Directories in it, relative to it. */
+  within: z.array(z.tuple([z.string(), Size])),
+});
+
+export type RecordedSizes = z.infer<typeof RecordedSizes>;
 
 /** One line of `.mirrorlatch/history.jsonl`. Each event of the mirror appends a line. */
 export type HistoryEntry =
@@ -226,7 +237,7 @@ export const checkGateRecord = checkerOf(GateRecord);
 export const checkLockOwner = checkerOf(LockOwner);
 export const checkLockProgress = checkerOf(LockProgress);
 export const checkCommandTree = checkerOf(CommandTreeRecord);
-export const checkTreeSizes = checkerOf(TreeSizes);
+export const checkRecordedSizes = checkerOf(RecordedSizes);
 
 /** The value of a JSON text; undefined if the text is missing or invalid. */
 export function parseJson(text: string | undefined): unknown {

@@ -1,13 +1,13 @@
 import { MirrorlatchError } from '../errors.ts';
 import type { Entry } from '../rsync/itemize.ts';
 import { haveRules } from '../rsync/join-options.ts';
-import { DELAYED, isTemporary, mayBeMadeFor } from '../rsync/temporary-names.ts';
+import { DELAYED, mayBeMadeFor } from '../rsync/temporary-names.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseOtherThanDirectory } from '../system/own-files.ts';
 import { runProgram } from '../system/process.ts';
 import { removeDirectoriesNamed } from '../system/remove-tree.ts';
 import { publicationOf, readHistory } from './history.ts';
-import { type Layout, LIVE } from './layout.ts';
+import { LIVE } from './layout.ts';
 import { nameInLine, readableName } from './names.ts';
 import type { Mirror } from './open.ts';
 import { rememberedBy } from './settings.ts';
@@ -34,38 +34,12 @@ export async function removeRemains(
   refuseOtherThanDirectory(layout.gate);
   const tree = layout.snapshot(LIVE);
   if (lstatIfThere(tree)?.isDirectory() !== true) return undefined;
-  if (areContent(layout)) return undefined;
+  const published = publicationOf(readHistory(layout), LIVE);
+  if (published?.without?.includes('temp-excludes')) return undefined;
   const { rsyncOptions } = rememberedBy(settings);
   if (!haveRules(rsyncOptions)) await removeDirectoriesNamed(DELAYED, tree, inherit);
   const found = await namedLikeTemporary(tree, inherit);
   return found.length === 0 ? undefined : describe(found);
-}
-
-/**
- * Removes the same directories where a sync would go on from them.
- *
- * @returns whether there were any.
- */
-export async function removeDelayed(layout: Layout, inherit: readonly number[]): Promise<boolean> {
-  const tree = layout.snapshot(LIVE);
-  if (lstatIfThere(tree)?.isDirectory() !== true || areContent(layout)) return false;
-  const find = [tree, '-xdev', '-type', 'd', '-name', DELAYED, '-print', '-quit'];
-  const { stdout } = await runProgram('find', find, { inherit });
-  if (stdout === '') return false;
-  await removeDirectoriesNamed(DELAYED, tree, inherit);
-  return true;
-}
-
-/** Whether a file of the tree is more than what a killed rsync has left, by its name. */
-export function isContent(layout: Layout): (name: string) => boolean {
-  if (areContent(layout)) return () => true;
-  return (name) => !isTemporary({ name, type: 'file' });
-}
-
-/** Whether the last sync was told that temporary names are content. */
-function areContent(layout: Layout): boolean {
-  const published = publicationOf(readHistory(layout), LIVE);
-  return published?.without?.includes('temp-excludes') ?? false;
 }
 
 /** `what a killed rsync may have left stays: .a.aB3dEf, b/.~tmp~/ and 3 more` */

@@ -1,9 +1,9 @@
 import { MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { type Loss, lossBetween, lossIn, lossSince } from './losses.ts';
+import { type Loss, lossIn, lossSince } from './losses.ts';
 import type { PlanFigures } from './plan.ts';
 import type { ShrinkPolicy } from './policy.ts';
-import { hasDirectory, sizeBelow, type TreeSize, type TreeSizes } from './tree-size.ts';
+import { hasDirectory, sizeBelow, type TreeSize } from './tree-size.ts';
 import { showBytes } from './units.ts';
 
 /** What the error message calls the new tree, why it may have shrunk, and its hint. */
@@ -33,7 +33,7 @@ export interface Published {
   size: Partial<TreeSize>;
   path: string;
   /** The sizes of directories in it, if they were measured already. */
-  sizesWithin?: TreeSizes | undefined;
+  sizesWithin?: ReadonlyMap<string, TreeSize> | undefined;
 }
 
 /** Throws SHRUNKEN_SOURCE for a plan by which too much would vanish. */
@@ -68,36 +68,36 @@ export function shrinkGuard(
   };
 }
 
-/**
- * The guard for a tree that a sync writes in place. Rules may keep in it what the source does not have, and
- * an earlier writer may have taken some of it away already.
- *
- * @param before its sizes while it was last whole.
- * @param now its sizes for the first plan; both with those of the guarded directories.
- */
+/** A tree that a sync writes in place. An earlier writer may have taken some of it away already. */
+export interface LiveTree {
+  /** What it had of its source while it was last whole, if that is known. */
+  size: TreeSize | undefined;
+  /** What it can have had of its source at most. */
+  most: Partial<TreeSize>;
+  /** The sizes of directories in it then, and for the first plan. */
+  before: ReadonlyMap<string, TreeSize>;
+  now: ReadonlyMap<string, TreeSize>;
+}
+
+/** The guard for such a tree, in which rules may keep what the source does not have. */
 export function liveShrinkGuard(
-  { before, now }: { before: TreeSizes; now: TreeSizes },
+  { size: known, most, before, now }: LiveTree,
   { isAllowed, maxPercent, maxPercentIn }: ShrinkPolicy,
   shrinking: Shrinking = SOURCE,
 ): ShrinkGuard {
   if (isAllowed) return () => {};
-  const whole = now.get('') ?? EMPTY;
-  const gone = lossBetween(before.get('') ?? EMPTY, whole);
-  let size: TreeSize | undefined;
+  let size = known;
   return (plan) => {
-    size ??= sizeOfSource(plan, whole, gone);
+    size ??= sizeOfSource(plan, most);
     guardAgainstShrinking(plan, size, maxPercent, shrinking);
     for (const [directory, percent] of Object.entries(maxPercentIn)) {
       const loss = lossIn(plan.lost, directory);
-      const within = before.get(directory);
-      if (loss === undefined || within === undefined) continue;
-      const inAll = lossSince(within, now.get(directory) ?? EMPTY, loss);
-      guardDirectory(directory, inAll, within, percent, shrinking);
+      const [within, left] = [before.get(directory), now.get(directory)];
+      if (loss === undefined || within === undefined || left === undefined) continue;
+      guardDirectory(directory, lossSince(within, left, loss), within, percent, shrinking);
     }
   };
 }
-
-const EMPTY: TreeSize = { files: 0, bytes: 0 };
 
 /** An adopted tree, and one whose line of history is lost, were never counted by a sync. */
 function sizeOf({ size: { files, bytes }, path }: Published): TreeSize {
@@ -105,22 +105,18 @@ function sizeOf({ size: { files, bytes }, path }: Published): TreeSize {
 }
 
 /**
- * The size that a tree had without what rules keep in it. A plan says it, but counts what the source has and
- * rsync leaves out, if rsync does not tell its size.
+ * What a tree that is whole has of its source, without what rules keep. A plan says it, but counts what the
+ * source has and rsync leaves out, if rsync does not tell its size.
  *
- * @param now the size of all that the tree has.
- * @param gone what has been taken away before.
+ * @param most see `LiveTree`.
  */
-function sizeOfSource(
+export function sizeOfSource(
   { source, newFiles, deletedFiles, lost }: PlanFigures,
-  now: TreeSize,
-  gone: Pick<Loss, 'files' | 'bytes'>,
+  { files = Infinity, bytes = Infinity }: Partial<TreeSize>,
 ): TreeSize {
-  const files = source.files - newFiles + deletedFiles;
-  const bytes = source.bytes - (lost['']?.growth ?? 0);
   return {
-    files: Math.min(files, now.files) + gone.files,
-    bytes: Math.min(bytes, now.bytes) + gone.bytes,
+    files: Math.min(files, source.files - newFiles + deletedFiles),
+    bytes: Math.min(bytes, source.bytes - (lost['']?.growth ?? 0)),
   };
 }
 

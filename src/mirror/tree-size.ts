@@ -9,8 +9,11 @@ export interface TreeSize {
   bytes: number;
 }
 
-/** Sizes of directories in a tree, relative to it, in UTF-8; `''` is the tree itself. */
-export type TreeSizes = ReadonlyMap<string, TreeSize>;
+/** The size of a tree, and those of directories in it, relative to it, in UTF-8. */
+export interface TreeSizes {
+  tree: TreeSize;
+  within: ReadonlyMap<string, TreeSize>;
+}
 
 /**
  * Whether a tree has this directory, with no symlink on the way to it.
@@ -58,13 +61,13 @@ export async function treeSizes(
   isCounted: (name: string) => boolean,
   inherit: readonly number[],
 ): Promise<TreeSizes> {
-  const sizes = new Map<string, TreeSize>();
-  const counts = ['', ...directories].map((directory) => {
+  const sizes = { tree: { files: 0, bytes: 0 }, within: new Map<string, TreeSize>() };
+  const counts = [{ within: '', size: sizes.tree }];
+  for (const directory of directories) {
     const size = { files: 0, bytes: 0 };
-    sizes.set(directory, size);
-    const within = directory === '' ? '' : `${Buffer.from(directory).toString('latin1')}/`;
-    return { within, size };
-  });
+    sizes.within.set(directory, size);
+    counts.push({ within: `${Buffer.from(directory).toString('latin1')}/`, size });
+  }
   let rest = '';
   const onStdout = (chunk: Buffer): void => {
     const files = (rest + chunk.toString('latin1')).split('\0');

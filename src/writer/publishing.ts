@@ -12,6 +12,7 @@ import {
   servedDirectory,
 } from '../mirror/served-directory.ts';
 import { describeHold } from '../mirror/settings.ts';
+import { forgetSizes } from '../mirror/sizes-before.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { stagedTree } from '../mirror/staging.ts';
 import { emptyTrash } from '../mirror/trash.ts';
@@ -158,6 +159,7 @@ export async function publishLive(writer: Writer, figures: SyncFigures): Promise
   const tree = writer.layout.snapshot(LIVE);
   const made = { ...figures, writableByAll: await findWritable(tree, writer) };
   writer.recordPublication(await publishInPlace(writer.layout, writer.lock, made));
+  forgetSizes(writer.layout);
   return published(writer, LIVE);
 }
 

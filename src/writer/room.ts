@@ -5,11 +5,9 @@ import type { MadeBy } from '../mirror/clone.ts';
 import { discardCommandTrees, leftCommandTree } from '../mirror/command-tree.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { discard, discardedNames } from '../mirror/discard.ts';
-import { mayHaveRemains } from '../mirror/gate.ts';
 import type { Layout } from '../mirror/layout.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { spaceLacking } from '../mirror/preflight.ts';
-import { removeDelayed } from '../mirror/remains.ts';
 import { isLackOfSpace } from '../mirror/reserve.ts';
 import { findLeftovers, stagedTree } from '../mirror/staging.ts';
 import { snapshotIds } from '../mirror/survey.ts';
@@ -23,8 +21,8 @@ import type { Writer } from './writer.ts';
 /**
  * Runs `work`, which makes the snapshot `id`. If the disk is too full for it, `work` runs again after
  * each of these that makes room: the trash is emptied, the snapshots go that the end of the session
- * would remove, and then what earlier syncs left in staging or in the tree of an in-place mirror, which
- * would otherwise keep the disk full for ever. What this run has transferred stays for the next try.
+ * would remove, and then what earlier syncs left in staging, which would otherwise keep the disk full
+ * for ever. What this run has transferred stays for the next try.
  *
  * @throws what `work` throws.
  */
@@ -36,13 +34,11 @@ export async function makingRoom<Result>(
   const { layout } = writer;
   const partialFiles = new Set(partialFilesIn(layout).map(({ mark }) => mark));
   const trees = new Set(treesIn(layout).map(({ mark }) => mark));
-  const isLeftInPlace = writer.settings.mode === 'in-place' && mayHaveRemains(layout);
   const ways = [
     () => emptiedTrash(writer),
     () => pruneFirst(writer),
     () => removePartialFiles(writer, partialFiles),
     () => removeTrees(writer, id, trees),
-    async () => isLeftInPlace && (await removeCollected(writer)),
   ];
   for (;;) {
     try {
@@ -164,18 +160,6 @@ async function removeTrees(
   for (const { path } of trees) discard(layout, path);
   if (!(await emptiedTrash(writer))) return false;
   writer.notice('no room is left, so the trees that earlier syncs left unfinished have gone');
-  return true;
-}
-
-/**
- * Removes what failed syncs have collected in the tree of an in-place mirror.
- *
- * @returns whether there was any.
- */
-async function removeCollected(writer: Writer): Promise<boolean> {
-  writer.lock.assertHeld();
-  if (!(await removeDelayed(writer.layout, writer.inherit))) return false;
-  writer.notice('no space is left, so what an earlier sync had collected was removed');
   return true;
 }
 

@@ -323,8 +323,17 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
       for (const file of readdirSync(mirror.state('reserve')))
         truncateSync(mirror.state('reserve', file), 4096);
       fill(join(disk, 'filler'));
-      mirror.change({ two: randomBytes(800 * 1024) });
+      mirror.change({ zzz: randomBytes(300 * 1024) });
       expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+    });
+
+    test('makes no sync fetch again what cannot fit anyway', async () => {
+      const { mirror } = await failed();
+      mirror.change({ zzz: randomBytes(3000 * 1024) });
+      const collected = join(mirror.root, 'gate/live/.~tmp~/two');
+      const { ino } = statSync(collected);
+      expectFailure(await runProgram(['sync', mirror.root]), 74);
+      expect(statSync(collected).ino).toBe(ino);
     });
 
     test('is no trap: what a failed sync has collected goes if there is no other room', async () => {

@@ -442,13 +442,35 @@ test.for([
   },
 );
 
-test('I8: what a lock that failed took away in place counts as lost, also with rules and after another lock', async () => {
-  const { root, below } = await inPlace('--', '--filter=P *.local');
-  const lock = (script: string) => runProgram(['lock', root, '--', 'sh', '-c', script]);
-  expect((await lock('echo >"$MIRRORLATCH_STAGING/made"')).exitCode).toBe(0);
-  below(tenNames.slice(0, 5), null);
-  expect((await lock('rm "$MIRRORLATCH_STAGING"/below/file-[0-4]; exit 1')).exitCode).toBe(1);
-  expectFailure(await runProgram(['sync', root]), 65, /54\.5 % of the files/);
+test('I8: a lock in place is measured by what the tree had before it, not by what a sync counted', async () => {
+  const { root, tree } = await inPlace('--', '--filter=P /kept/');
+  mkdirSync(join(tree, 'kept'));
+  for (const name of tenNames) writeFileSync(join(tree, 'kept', name), tenBytes);
+  const lock = (script: string) =>
+    runProgram(['lock', root, '--', 'sh', '-c', `cd "\${MIRRORLATCH_STAGING:?}" && ${script}`]);
+  expectFailure(await lock('rm below/*'), 125, /50\.0 % of the files/);
+  await runForJson(['sync', root]);
+  rmSync(join(tree, 'kept'), { recursive: true });
+  expect((await lock('touch below/file-1')).exitCode).toBe(0);
+});
+
+test('I8: what rules keep in place may grow and shrink after a sync that failed', async () => {
+  const { root, below, tree, failing, change } = await inPlace('--', '--filter=P /kept/');
+  mkdirSync(join(tree, 'kept'));
+  const keep = (names: readonly string[]): void => {
+    for (const name of names) writeFileSync(join(tree, 'kept', name), tenBytes);
+  };
+  keep(tenNames);
+  below(['new'], tenBytes);
+  const once = ['sync', root, '--retries', '0'];
+  expectFailure(await runProgram(once, failing), 69);
+  rmSync(join(tree, 'kept'), { recursive: true });
+  change({ 'below/newer': tenBytes });
+  expectFailure(await runProgram(once, failing), 69);
+  mkdirSync(join(tree, 'kept'));
+  keep([...tenNames, ...tenNames.map((name) => `more ${name}`)]);
+  below([...tenNames, 'new', 'newer'], null);
+  expectFailure(await runProgram(['sync', root]), 65);
 });
 
 test('what other options keep in place after a sync that failed is not lost', async () => {

@@ -6,9 +6,11 @@ import { lossBetween } from '../../mirror/losses.ts';
 import { commandThatFills } from '../../mirror/obstacle.ts';
 import type { GateRecord } from '../../mirror/records.ts';
 import { removeRemains } from '../../mirror/remains.ts';
-import { forgetSizes, measureLive, recordSizes } from '../../mirror/sizes-before.ts';
+import { forgetSizes, recordSizes } from '../../mirror/sizes-before.ts';
 import { ctimeNow } from '../../mirror/staging.ts';
 import { compareTrees } from '../../mirror/tree-comparison.ts';
+import { treeSizes } from '../../mirror/tree-size.ts';
+import { isTemporary } from '../../rsync/temporary-names.ts';
 import { lstatIfThere, makeOpenDirectory } from '../../system/files.ts';
 import { programName } from '../../system/foreground.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
@@ -86,6 +88,10 @@ function countsBetween({ layout, before }: Writer, now: number, touched: number)
   return { newFiles, changedFiles: touched - newFiles, deletedFiles: Math.max(0, -more) };
 }
 
+function isNotTemporary(name: string): boolean {
+  return !isTemporary({ name, type: 'file' });
+}
+
 async function fill(
   options: LockOptions,
   writer: Writer,
@@ -96,8 +102,10 @@ async function fill(
   const since = ctimeNow(layout);
   const before = usersOf(path);
   const guarded = Object.keys(policy.shrink.maxPercentIn);
-  const measure = () => measureLive(layout, guarded, writer.inherit);
-  const sizes = recordSizes(layout, wasWhole, await measure());
+  const measure = () => treeSizes(path, guarded, isNotTemporary, writer.inherit);
+  const { tree, within } = await measure();
+  // What a sync has left is not what there was.
+  const sizes = recordSizes(layout, wasWhole, wasWhole ? { tree, within } : { within });
   const end = await runLocked(options, lock, layout.kernelLock, {
     MIRRORLATCH_ROOT: layout.root,
     MIRRORLATCH_ID: LIVE,
@@ -123,7 +131,7 @@ async function fill(
   if (isEmpty) throw emptyTree();
   const after = await measure();
   const losses = guarded.flatMap((directory) => {
-    const [size, left] = [sizes.get(directory), after.get(directory)];
+    const [size, left] = [sizes.within.get(directory), after.within.get(directory)];
     return size && left ? [[directory, lossBetween(size, left)] as const] : [];
   });
   const changes = {
@@ -138,6 +146,5 @@ async function fill(
   warnOfWritable(writer, changes, mendByCommand(writer));
   const made = figuresOf(writer, changes, madeBy(options, 'none'));
   const published = await publishLive(writer, made);
-  forgetSizes(layout);
   return { ...published, clone: 'none', plan: changes, seconds: writer.seconds };
 }

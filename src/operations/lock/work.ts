@@ -3,7 +3,7 @@ import { publicationOf, readHistory } from '../../mirror/history.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy } from '../../mirror/policy.ts';
 import { type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
-import type { TreeSizes } from '../../mirror/tree-size.ts';
+import type { LiveSizes } from '../../mirror/sizes-before.ts';
 import { programName } from '../../system/foreground.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { OnEvent } from '../../writer/events.ts';
@@ -50,17 +50,23 @@ export function madeBy({ command }: LockOptions, clone: MadeBy) {
 /**
  * @param hint what else to do than to publish the tree all the same.
  * @param allow the command that does.
- * @param sizesWithin those of directories in the published tree, if that is the very tree.
+ * @param sizes those of the published tree, if that is the very tree.
  */
 export function treeGuard(
   { layout, before, policy }: Writer,
   hint: string,
   allow: string,
-  sizesWithin?: TreeSizes,
+  sizes?: LiveSizes,
 ): ShrinkGuard {
   const size = before === undefined ? {} : { ...publicationOf(readHistory(layout), before) };
   const published =
-    before === undefined ? undefined : { size, path: layout.snapshot(before), sizesWithin };
+    before === undefined
+      ? undefined
+      : {
+          size: { ...size, ...sizes?.tree },
+          path: layout.snapshot(before),
+          sizesWithin: sizes?.within,
+        };
   return shrinkGuard(published, policy.shrink, {
     name: 'tree',
     otherCause: '',

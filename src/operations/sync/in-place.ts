@@ -3,19 +3,25 @@ import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
-import { measureLive, recordSizes } from '../../mirror/sizes-before.ts';
+import { spaceLacking } from '../../mirror/preflight.ts';
+import { isLackOfSpace } from '../../mirror/reserve.ts';
+import { takeOut } from '../../mirror/take-out.ts';
 import { delaysUpdates } from '../../rsync/arguments.ts';
+import { DELAYED } from '../../rsync/temporary-names.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { freeSpaceAt } from '../../system/mounts.ts';
+import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
+import type { Writer } from '../../writer/writer.ts';
 import { reportPlan, type SyncContext } from './context.ts';
 import { refuseToDeleteExcluded } from './excluded.ts';
+import { liveGuardOf } from './guard-shrinking.ts';
 import { leftOutNamesIn } from './left-out.ts';
 import { type LiveLook, lookAtLive } from './live-look.ts';
 import { LivePass } from './live-pass.ts';
 import { planFromNothing } from './make-plan.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
-import { shrinkGuardOf } from './work.ts';
 
 /**
  * Brings the one tree of an in-place mirror up to its source, behind its gate, and publishes it.
@@ -47,12 +53,35 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     return unchanged(context, before, figures);
   }
   await refuseToDeleteExcluded(context, layout.root, tree, plan);
-  const now = await measureLive(layout, context.watched, writer.inherit);
-  const sizes = { now, before: recordSizes(layout, !hasRemains, now) };
-  const refuseShrinking = shrinkGuardOf(context, layout, before, policy.shrink, sizes);
+  const state = { isWhole: !hasRemains, mayRecord: true };
+  const refuseShrinking = await liveGuardOf(context, layout, policy.shrink, figures, state);
   refuseShrinking(figures);
-  await heedSpace(writer, growthOf(context, planned), 'none');
+  const collected = planned.listener.collectedBytes;
+  await heedSpace(writer, growthOf(context, planned, collected), 'none');
+  const fitsAnew = collected > 0 && hasRoomFor(writer, growthOf(context, planned, 0), collected);
+  const { stale } = planned.listener;
+  // The disk may be too full to close the gate.
+  if (stale.length > 0) await takeOut(tree, stale, undefined, signal);
+  try {
+    return await write({ ...context, refuseShrinking }, planned, brought, compare);
+  } catch (error) {
+    if (!isLackOfSpace(error) || !fitsAnew || !lock.isHeld) throw error;
+    writer.notice('no space is left, so what an earlier sync had collected was removed');
+    await removeDirectoriesNamed(DELAYED, tree, writer.inherit);
+    return syncInPlace(context);
+  }
+}
 
+/** Writes what a look has found, behind the closed gate, and publishes the tree. */
+async function write(
+  context: SyncContext,
+  planned: LiveLook,
+  brought: readonly Removal[],
+  compare: readonly string[],
+): Promise<Synced> {
+  const { writer } = context;
+  const { layout, lock, policy, signal } = writer;
+  const tree = layout.snapshot(LIVE);
   writer.enter('closing');
   const closing = {
     by: 'sync',
@@ -62,8 +91,8 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     signal,
     onWait: (message: string) => writer.notice(message),
   };
-  const pass = new LivePass({ ...context, refuseShrinking }, tree, brought);
-  let changes = figures;
+  const pass = new LivePass(context, tree, brought);
+  let changes = planned.plan.figures;
   const published = await behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
     await pass.write(planned, compare);
@@ -78,18 +107,29 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
 /**
  * The room that a pass needs at least. What it deletes makes room meanwhile; what it replaces does so, too,
  * unless old and new lie side by side until all is there.
+ *
+ * @param collected what a killed pass has collected of that; bytes.
  */
-function growthOf({ transfer }: SyncContext, { plan, listener }: LiveLook): PlanFigures {
-  const { figures, replacedBytes } = plan;
+function growthOf(
+  { transfer }: SyncContext,
+  { plan: { figures, replacedBytes } }: LiveLook,
+  collected: number,
+): PlanFigures {
   const { transferBytes, deletedBytes, newInodes, changedFiles, deletedFiles } = figures;
   const replaces = !delaysUpdates(transfer);
-  const freed = deletedBytes + (replaces ? replacedBytes : listener.collectedBytes);
+  const freed = deletedBytes + (replaces ? replacedBytes : collected);
   const freedInodes = deletedFiles + (replaces ? changedFiles : 0);
   return {
     ...figures,
     transferBytes: Math.max(0, transferBytes - freed),
     newInodes: Math.max(0, newInodes - freedInodes),
   };
+}
+
+/** Whether something seems to fit once so many bytes more are free. */
+function hasRoomFor({ layout }: Writer, growth: PlanFigures, more: number): boolean {
+  const free = freeSpaceAt(layout.staging);
+  return spaceLacking(growth, 'none', { ...free, bytes: free.bytes + BigInt(more) }) === undefined;
 }
 
 /**

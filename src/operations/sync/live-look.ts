@@ -18,14 +18,18 @@ class LiveDifferences extends Differences {
   readonly unwanted: Removal[] = [];
   /** How many entries are left for rsync to delete. */
   deletions = 0;
-  /** What a killed pass has collected, from which the next one goes on. */
+  /** What a killed pass has collected, from which the next one goes on; bytes. */
   collectedBytes = 0;
+  /** What of that the source has no longer, or in the tree already. */
+  readonly stale: Removal[] = [];
   readonly #leavesOut: ReturnType<typeof leavesOutOf>;
   readonly #tree: string;
   readonly #mayBeCollected: (entry: Entry) => boolean;
   readonly #unfinished: UnfinishedFiles;
   readonly #listedUnfinished = new Set<string>();
-  /** The directories in which a killed pass has collected files, by each directory that holds one. */
+  /** What a killed pass has collected, by the name that it is to get. */
+  readonly #collected = new Map<string, { name: string; bytes: number }>();
+  /** The directories in which that lies, by each directory that holds one. */
   readonly #collectedIn = new Map<string, string[]>();
 
   constructor(
@@ -47,8 +51,17 @@ class LiveDifferences extends Differences {
     if (change === 'deleted') this.#addDeleted(entry);
     // rsync can put nothing else in the place of a directory that is not empty.
     else if (type !== 'directory') this.#takeOutCollectedIn(name);
-    if (type === 'file' && (change === 'new' || change === 'changed'))
+    if (type === 'file' && (change === 'new' || change === 'changed')) {
       this.#takeOutUnfinished(this.#unfinished.get(name));
+      this.collectedBytes += this.#collected.get(name)?.bytes ?? 0;
+      this.#collected.delete(name);
+    }
+  }
+
+  override close(): void {
+    super.close();
+    for (const { name } of this.#collected.values()) this.stale.push({ name });
+    this.unwanted.push(...this.stale);
   }
 
   #addDeleted(entry: Entry): void {
@@ -68,7 +81,8 @@ class LiveDifferences extends Differences {
     if (type !== 'directory') {
       const found = lstatIfThere(bytePath(this.#tree, name));
       if (!found?.isFile() || found.nlink > 1n) return false;
-      this.collectedBytes += Number(found.blocks) * 512;
+      const [original = name] = mayBeMadeFor(name);
+      this.#collected.set(original, { name, bytes: Number(found.blocks) * 512 });
       return true;
     }
     for (const above of parentsOf(name)) {

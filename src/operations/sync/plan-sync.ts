@@ -1,19 +1,18 @@
 import { asMirrorlatchError, type MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
 import { readGate, refuseKeptOut } from '../../mirror/gate.ts';
-import type { Layout } from '../../mirror/layout.ts';
 import { refuseOtherOwnersOptions } from '../../mirror/ownership.ts';
 import { checkRsync } from '../../mirror/preflight.ts';
-import { measureLive, sizesBefore } from '../../mirror/sizes-before.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { policyOf } from '../../writer/policy.ts';
 import { refuseMounts, refuseWhileStopped } from '../../writer/publishing.ts';
 import { refuseToDeleteExcluded, sparesExcluded } from './excluded.ts';
+import { liveGuardOf, shrinkGuardOf } from './guard-shrinking.ts';
 import { nameOtherFilesystems, remainsOf } from './left-out.ts';
 import { makePlan, updateError } from './make-plan.ts';
-import { checkSync, planWork, type SyncOptions, type SyncSummary, shrinkGuardOf } from './work.ts';
+import { checkSync, planWork, type SyncOptions, type SyncSummary } from './work.ts';
 
 export type PlannedSync = {
   outcome: 'planned';
@@ -66,9 +65,11 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   const target = base ?? `${layout.staging}/nothing`;
   const { plan, listener, isUpdating } = await makePlan(context, target, collectEntries);
   onEvent({ kind: 'planned', plan: plan.figures });
-  const live =
-    work.strategy === 'in-place' ? await liveSizes(layout, context.watched, isWhole) : undefined;
-  const refuseShrinking = shrinkGuardOf(work, layout, current, policy.shrink, live);
+  const state = { isWhole, mayRecord: false };
+  const refuseShrinking =
+    work.strategy === 'in-place'
+      ? await liveGuardOf(context, layout, policy.shrink, plan.figures, state)
+      : shrinkGuardOf(work, layout, current, policy.shrink);
   const refusal = await refusalOf(async () => {
     refuseWhileStopped(mirror);
     refuseMounts({ ...mirror, before: current });
@@ -94,11 +95,6 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
     plan: plan.figures,
     seconds: (performance.now() - startedAt) / 1000,
   };
-}
-
-async function liveSizes(layout: Layout, directories: readonly string[], isWhole: boolean) {
-  const now = await measureLive(layout, directories, []);
-  return { now, before: sizesBefore(layout, isWhole, now) };
 }
 
 function collectEntries() {

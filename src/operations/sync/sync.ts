@@ -28,6 +28,7 @@ import { repairAbandonedGate, withLock, withWriter } from '../../writer/session.
 import type { Writer } from '../../writer/writer.ts';
 import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
 import { sparesExcluded } from './excluded.ts';
+import { shrinkGuardOf } from './guard-shrinking.ts';
 import { syncInPlace } from './in-place.ts';
 import { nameOtherFilesystems, remainsOf } from './left-out.ts';
 import { mendByRsync } from './modes.ts';
@@ -40,7 +41,6 @@ import {
   rememberFirstSync,
   type SyncOptions,
   settingsOfNew,
-  shrinkGuardOf,
 } from './work.ts';
 
 export type SyncResult = Synced & {

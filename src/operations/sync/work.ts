@@ -2,11 +2,11 @@ import { resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { asSentence, hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
-import { filledBy, publicationOf, readHistory } from '../../mirror/history.ts';
+import { filledBy, readHistory } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
 import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
-import type { Given, LockPolicy, ShrinkPolicy } from '../../mirror/policy.ts';
+import type { Given, LockPolicy } from '../../mirror/policy.ts';
 import { checkPlaces, keepsNanoseconds, optionLimits } from '../../mirror/preflight.ts';
 import type { Settings } from '../../mirror/records.ts';
 import {
@@ -18,14 +18,7 @@ import {
   rememberedBy,
   settingsFrom,
 } from '../../mirror/settings.ts';
-import {
-  liveShrinkGuard,
-  SELECTION,
-  type ShrinkGuard,
-  shrinkGuard,
-} from '../../mirror/shrink-guard.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
-import type { TreeSizes } from '../../mirror/tree-size.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
 import { joinOptions, showOptions } from '../../rsync/join-options.ts';
 import {
@@ -34,7 +27,7 @@ import {
   withAbsoluteFiles,
   withoutFaultyOptions,
 } from '../../rsync/option-files.ts';
-import { parseRsyncOptions, selectAlike } from '../../rsync/options.ts';
+import { parseRsyncOptions } from '../../rsync/options.ts';
 import { pushedSource } from '../../rsync/pushed.ts';
 import { isSameSource, parseSource, type Source, sourceName } from '../../rsync/source.ts';
 import { realPathToBe } from '../../system/files.ts';
@@ -306,45 +299,4 @@ export function rememberFirstSync(
     changeSettings(layout, { firstSync });
   }
   return firstSync;
-}
-
-/** Of what was turned off, that by which a tree has other entries. */
-function selecting(without: Iterable<string>): string {
-  return [...without]
-    .filter((name) => SELECTING.includes(name))
-    .sort()
-    .join(' ');
-}
-
-const SELECTING: readonly string[] = [
-  'archive',
-  'delete',
-  'safe-links',
-  'temp-excludes',
-  'update-marks',
-] satisfies DefaultName[];
-
-/**
- * The guard for each plan of a sync. Under `--without delete` nothing of `current` vanishes.
- *
- * @param live the sizes of a tree that is written in place, see `liveShrinkGuard`.
- */
-export function shrinkGuardOf(
-  { transfer }: Work,
-  layout: Layout,
-  current: string | undefined,
-  policy: ShrinkPolicy,
-  live?: { before: TreeSizes; now: TreeSizes },
-): ShrinkGuard {
-  if (current === undefined) return shrinkGuard(undefined, policy);
-  if (transfer.without.has('delete')) return () => {};
-  const published = publicationOf(readHistory(layout), current);
-  const { rsyncOptions = transfer.options } = published ?? {};
-  const isSelectedAlike =
-    selectAlike(rsyncOptions, transfer.options) &&
-    selecting(published?.without ?? []) === selecting(transfer.without);
-  const shrinking = isSelectedAlike ? undefined : SELECTION;
-  if (live !== undefined) return liveShrinkGuard(live, policy, shrinking);
-  const before = { size: { ...published }, path: layout.snapshot(current) };
-  return shrinkGuard(before, policy, shrinking);
 }

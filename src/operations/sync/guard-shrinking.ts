@@ -1,0 +1,117 @@
+import { publicationOf, readHistory, type SyncFigures } from '../../mirror/history.ts';
+import { type Layout, LIVE } from '../../mirror/layout.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
+import type { ShrinkPolicy } from '../../mirror/policy.ts';
+import {
+  liveShrinkGuard,
+  SELECTION,
+  type ShrinkGuard,
+  type Shrinking,
+  shrinkGuard,
+  sizeOfSource,
+} from '../../mirror/shrink-guard.ts';
+import { type LiveSizes, recordSizes, sizesBefore } from '../../mirror/sizes-before.ts';
+import { type TreeSize, treeSizes } from '../../mirror/tree-size.ts';
+import type { DefaultName, Transfer } from '../../rsync/arguments.ts';
+import { haveRules } from '../../rsync/join-options.ts';
+import { selectAlike } from '../../rsync/options.ts';
+import type { PlanContext, Work } from './context.ts';
+
+/** Of what was turned off, that by which a tree has other entries. */
+function selecting(without: Iterable<string>): string {
+  return [...without]
+    .filter((name) => SELECTING.includes(name))
+    .sort()
+    .join(' ');
+}
+
+const SELECTING: readonly string[] = [
+  'archive',
+  'delete',
+  'safe-links',
+  'temp-excludes',
+  'update-marks',
+] satisfies DefaultName[];
+
+/** The guard for each plan of a sync. Under `--without delete` nothing of `current` vanishes. */
+export function shrinkGuardOf(
+  { transfer }: Pick<Work, 'transfer'>,
+  layout: Layout,
+  current: string | undefined,
+  policy: ShrinkPolicy,
+): ShrinkGuard {
+  if (current === undefined) return shrinkGuard(undefined, policy);
+  if (transfer.without.has('delete')) return () => {};
+  const published = publicationOf(readHistory(layout), current);
+  const before = { size: { ...published }, path: layout.snapshot(current) };
+  return shrinkGuard(before, policy, causeOfShrinking(transfer, published));
+}
+
+function causeOfShrinking(
+  transfer: Transfer,
+  { rsyncOptions = transfer.options, without = [] }: Partial<SyncFigures> = {},
+): Shrinking | undefined {
+  return selectsAlike(transfer, { rsyncOptions, without }) ? undefined : SELECTION;
+}
+
+function selectsAlike(
+  transfer: Transfer,
+  { rsyncOptions, without }: { rsyncOptions: readonly string[]; without: readonly string[] },
+): boolean {
+  return (
+    selectAlike(rsyncOptions, transfer.options) &&
+    selecting(without) === selecting(transfer.without)
+  );
+}
+
+/**
+ * The guard for each plan of a sync in place.
+ *
+ * @param plan the first, for the tree as it is.
+ * @param isWhole whether no writer has left the tree unfinished.
+ * @param mayRecord whether to record what is measured, since the tree is about to be changed.
+ */
+export async function liveGuardOf(
+  context: PlanContext,
+  layout: Layout,
+  policy: ShrinkPolicy,
+  plan: PlanFigures,
+  { isWhole, mayRecord }: { isWhole: boolean; mayRecord: boolean },
+): Promise<ShrinkGuard> {
+  const { transfer, base, watched, isRemains, inherit } = context;
+  if (base === undefined || transfer.without.has('delete'))
+    return shrinkGuardOf(context, layout, base && LIVE, policy);
+  const published = publicationOf(readHistory(layout), LIVE) ?? {};
+  const isCounted = (name: string) => !isRemains({ name, type: 'file' });
+  const { within } =
+    watched.length === 0
+      ? { within: new Map() }
+      : await treeSizes(layout.snapshot(LIVE), watched, isCounted, inherit);
+  const selection = { rsyncOptions: [...transfer.options], without: [...transfer.without] };
+  const now = { source: { ...sizeOfSource(plan, published), ...selection }, within };
+  const before = mayRecord ? recordSizes(layout, isWhole, now) : sizesBefore(layout, isWhole);
+  const live = {
+    size: isWhole ? undefined : sizeWhenWhole(transfer, published, before),
+    most: published,
+    before: new Map([...within, ...before.within]),
+    now: within,
+  };
+  return liveShrinkGuard(live, policy, causeOfShrinking(transfer, published));
+}
+
+/**
+ * History says it, unless that counted what rules keep, in the tree of a command, or what other options
+ * select. Then what was recorded before an earlier pass says it.
+ */
+function sizeWhenWhole(
+  transfer: Transfer,
+  { files, bytes, rsyncOptions, without = [] }: Partial<SyncFigures>,
+  { source }: LiveSizes,
+): TreeSize | undefined {
+  const isComparable =
+    rsyncOptions === undefined
+      ? !haveRules(transfer.options)
+      : selectsAlike(transfer, { rsyncOptions, without });
+  if (isComparable && files !== undefined && bytes !== undefined) return { files, bytes };
+  return source !== undefined && selectsAlike(transfer, source) ? source : undefined;
+}
