@@ -3,8 +3,8 @@ import type { Entry } from '../rsync/itemize.ts';
 import { haveRules } from '../rsync/join-options.ts';
 import { DELAYED, mayBeMadeFor } from '../rsync/temporary-names.ts';
 import { lstatIfThere } from '../system/files.ts';
+import { find } from '../system/find.ts';
 import { refuseOtherThanDirectory } from '../system/own-files.ts';
-import { runProgram } from '../system/process.ts';
 import { removeDirectoriesNamed } from '../system/remove-tree.ts';
 import { publicationOf, readHistory } from './history.ts';
 import { LIVE } from './layout.ts';
@@ -62,26 +62,19 @@ export async function namedLikeTemporary(
   tree: string,
   inherit: readonly number[],
 ): Promise<Named[]> {
-  const chunks: Buffer[] = [];
+  const found: Named[] = [];
   const print = ['-printf', '%y/%P\\0'];
   const delayed = ['-type', 'd', '-name', DELAYED, ...print, '-prune'];
   const temporary = ['!', '-type', 'd', '-name', '.*.??????', ...print];
-  const { exitCode, stderr } = await runProgram(
-    'find',
-    [tree, '-xdev', '-mindepth', '1', ...delayed, '-o', ...temporary],
-    { inherit, onStdout: (chunk) => chunks.push(chunk) },
-  );
+  const which = ['-xdev', '-mindepth', '1', ...delayed, '-o', ...temporary];
+  const { exitCode, stderr } = await find([tree, ...which], { inherit }, (entry) => {
+    const type = entry.startsWith('d') ? 'directory' : 'file';
+    const name = entry.slice(2);
+    if (type === 'directory' || mayBeMadeFor(name).length > 0) found.push({ type, name });
+  });
   // A rule may keep what this user may not look into; no rsync of this user has written there.
   const failures = stderr.split('\n').filter((line) => !/(^|: Permission denied)$/.test(line));
   if (exitCode !== 0 && failures[0] !== undefined)
     throw new MirrorlatchError('IO', `${tree} cannot be searched: ${failures[0]}`);
-  const entries = Buffer.concat(chunks).toString('latin1').split('\0').filter(Boolean);
-  return entries
-    .map(
-      (entry): Named => ({
-        type: entry.startsWith('d') ? 'directory' : 'file',
-        name: entry.slice(2),
-      }),
-    )
-    .filter(({ type, name }) => type === 'directory' || mayBeMadeFor(name).length > 0);
+  return found;
 }

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { ifThere, lstatIfThere } from '../system/files.ts';
-import { runProgram } from '../system/process.ts';
+import { find } from '../system/find.ts';
 import { bytePath } from './byte-path.ts';
 
 /** The regular files of a tree, or of a directory in it, and their bytes. */
@@ -68,21 +68,15 @@ export async function treeSizes(
     sizes.within.set(directory, size);
     counts.push({ within: `${Buffer.from(directory).toString('latin1')}/`, size });
   }
-  let rest = '';
-  const onStdout = (chunk: Buffer): void => {
-    const files = (rest + chunk.toString('latin1')).split('\0');
-    rest = files.pop() ?? '';
-    for (const file of files) {
-      const [, bytes, name = ''] = /^(\d+) (.*)$/s.exec(file) ?? [];
-      if (!isCounted(name)) continue;
-      for (const { within, size } of counts) {
-        if (!name.startsWith(within)) continue;
-        size.files += 1;
-        size.bytes += Number(bytes);
-      }
+  const files = ['-type', 'f', '-printf', '%s %P\\0'];
+  await find([tree, '-xdev', ...files], { inherit }, (file) => {
+    const [, bytes, name = ''] = /^(\d+) (.*)$/s.exec(file) ?? [];
+    if (!isCounted(name)) return;
+    for (const { within, size } of counts) {
+      if (!name.startsWith(within)) continue;
+      size.files += 1;
+      size.bytes += Number(bytes);
     }
-  };
-  const print = ['-type', 'f', '-printf', '%s %P\\0'];
-  await runProgram('find', [tree, '-xdev', ...print], { inherit, onStdout });
+  });
   return sizes;
 }

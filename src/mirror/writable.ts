@@ -1,4 +1,4 @@
-import { runProgram } from '../system/process.ts';
+import { find } from '../system/find.ts';
 import { nameInLine, readableName } from './names.ts';
 import type { WritableByAll } from './records.ts';
 
@@ -21,15 +21,9 @@ export async function findWritable(
   options: { inherit: readonly number[]; signal: AbortSignal },
 ): Promise<WritableByAll> {
   const found: WritableByAll = { count: 0, names: [] };
-  let rest = '';
-  const onStdout = (chunk: Buffer): void => {
-    const names = (rest + chunk.toString('latin1')).split('\0');
-    rest = names.pop() ?? '';
-    for (const name of names) noteWritable(found, name || '.');
-  };
   const which = ['-type', 'f,d', '-perm', '-0002', '-printf', '%P\\0'];
   // What may not be looked into stays unknown: that is no reason to publish nothing.
-  await runProgram('find', [tree, '-xdev', ...which], { ...options, onStdout });
+  await find([tree, '-xdev', ...which], options, (name) => noteWritable(found, name || '.'));
   options.signal.throwIfAborted();
   return found;
 }

@@ -1,5 +1,6 @@
 import { realPathToBe } from '../system/files.ts';
-import { type ChildOptions, runProgram } from '../system/process.ts';
+import { find } from '../system/find.ts';
+import type { ChildOptions } from '../system/process.ts';
 import { parseRsyncOptions } from './options.ts';
 import type { Source } from './source.ts';
 
@@ -17,21 +18,14 @@ export async function leftOutFilesystems(
   if (source.kind !== 'local' || timesGiven(options) === 0) return [];
   const names: string[] = [];
   let device: string | undefined;
-  let rest = Buffer.alloc(0);
-  const onStdout = (chunk: Buffer): void => {
-    const text = Buffer.concat([rest, chunk]);
-    const end = text.lastIndexOf(0) + 1;
-    rest = text.subarray(end);
-    for (const line of text.toString('latin1', 0, end).split('\0').slice(0, -1)) {
-      const [, its, name = ''] = /^(\d+) (.*)$/s.exec(line) ?? [];
-      // The top comes first.
-      device ??= its;
-      if (its !== device) names.push(name);
-    }
-  };
   const args = [realPathToBe(source.path), '-xdev', '-type', 'd', '-printf', '%D %P\\0'];
   // What find cannot read, or does not find any more, rsync itself complains of.
-  await runProgram('find', args, { inherit, signal, onStdout });
+  await find(args, { inherit, signal }, (record) => {
+    const [, its, name = ''] = /^(\d+) (.*)$/s.exec(record) ?? [];
+    // The top comes first.
+    device ??= its;
+    if (its !== device) names.push(name);
+  });
   return names;
 }
 

@@ -9,6 +9,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -1185,6 +1186,16 @@ describe.concurrent('What a killed rsync has left in the tree', () => {
     put(join(one.source, 'latest'));
     await runForJson(['sync', one.root, '--allow-shrink', '--retries', '0']);
     expect(difference(describeTree(one.source), describeTree(one.tree()))).toEqual([]);
+  });
+
+  test('goes with a directory in whose place the source has a link, also if nothing else is to be deleted', async () => {
+    const one = await mirror('in the place of a directory, without delete');
+    mkdirSync(one.tree('latest/.~tmp~'), { recursive: true });
+    writeFileSync(one.tree('latest/.~tmp~/a'), 'half');
+    one.rewrite({ state: 'dirty', by: 'sync' });
+    symlinkSync('file', join(one.source, 'latest'));
+    await runForJson(['sync', one.root, '--without', 'delete', '--retries', '0']);
+    expect(readlinkSync(one.tree('latest'))).toBe('file');
   });
 
   test('is no loss to a dry run, as it is none to the sync', async () => {

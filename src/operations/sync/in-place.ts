@@ -14,6 +14,7 @@ import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
+import { findCollected } from './collected.ts';
 import { reportPlan, type SyncContext } from './context.ts';
 import { refuseToDeleteExcluded } from './excluded.ts';
 import { liveGuardOf } from './guard-shrinking.ts';
@@ -43,8 +44,10 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
     writer.notice(`${since}: files are compared by content`);
   }
   const hasRemains = gate.state !== 'open';
-  const planned = await lookAtLive({ ...context, hasRemains }, tree, { compare });
   const mayHaveMore = hasRemains && lstatIfThere(tree) !== undefined;
+  // In a tree that is whole, directories of such a name are not rsync's.
+  const left = mayHaveMore ? { collected: await findCollected(context, tree) } : {};
+  const planned = await lookAtLive({ ...context, hasRemains }, tree, { compare, left });
   const brought = mayHaveMore ? await broughtByInterrupted(context, tree) : [];
   const { plan } = planned;
   const { figures } = plan;

@@ -1,8 +1,8 @@
-import { bytePath, parentsOf } from '../../mirror/byte-path.ts';
+import { parentsOf } from '../../mirror/byte-path.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { isDelayed, mayBeMadeFor } from '../../rsync/temporary-names.ts';
-import { lstatIfThere } from '../../system/files.ts';
+import type { Collected } from './collected.ts';
 import type { PlanContext, SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
 import { leavesOutOf } from './left-out.ts';
@@ -18,56 +18,51 @@ class LiveDifferences extends Differences {
   readonly unwanted: Removal[] = [];
   /** How many entries are left for rsync to delete. */
   deletions = 0;
-  /** What a killed pass has collected, from which the next one goes on; bytes. */
+  /** The size of the collected files from which the pass is to go on; bytes. */
   collectedBytes = 0;
-  /** What of that the source has no longer, or in the tree already. */
+  /** The other collected files. */
   readonly stale: Removal[] = [];
   readonly #leavesOut: ReturnType<typeof leavesOutOf>;
-  readonly #tree: string;
-  readonly #mayBeCollected: (entry: Entry) => boolean;
-  readonly #unfinished: UnfinishedFiles;
+  readonly #left: LeftByPasses;
   readonly #listedUnfinished = new Set<string>();
-  /** What a killed pass has collected, by the name that it is to get. */
-  readonly #collected = new Map<string, { name: string; bytes: number }>();
-  /** The directories in which that lies, by each directory that holds one. */
+  /** The directories with collected files, by each directory that holds one. */
   readonly #collectedIn = new Map<string, string[]>();
+  /** Collected files of which no difference has been heard yet. */
+  readonly #unclaimed: Map<string, { name: string; bytes: number }>;
 
-  constructor(
-    { transfer, hasRemains, isRemains }: PlanContext,
-    tree: string,
-    unfinished: UnfinishedFiles,
-  ) {
+  constructor({ transfer }: PlanContext, left: LeftByPasses) {
     super();
     this.#leavesOut = leavesOutOf(transfer);
-    this.#unfinished = unfinished;
-    this.#tree = tree;
-    // In a tree that is whole, a directory of that name is not rsync's.
-    this.#mayBeCollected = (entry) => hasRemains === true && isDelayed(entry) && isRemains(entry);
+    this.#left = left;
+    this.#unclaimed = new Map(left.collected?.files);
+    for (const name of left.collected?.others ?? []) this.unwanted.push({ name });
+    for (const directory of left.collected?.directories ?? []) {
+      for (const above of parentsOf(directory)) {
+        const known = this.#collectedIn.get(above);
+        if (known === undefined) this.#collectedIn.set(above, [directory]);
+        else known.push(directory);
+      }
+    }
   }
 
   override add(entry: Entry): void {
     super.add(entry);
     const { change, type, name } = entry;
+    // rsync can remove or replace a directory only once it is empty.
+    if ((change === 'deleted') === (type === 'directory')) this.#takeOutCollectedIn(name);
     if (change === 'deleted') this.#addDeleted(entry);
-    // rsync can put nothing else in the place of a directory that is not empty.
-    else if (type !== 'directory') this.#takeOutCollectedIn(name);
-    if (type === 'file' && (change === 'new' || change === 'changed')) {
-      this.#takeOutUnfinished(this.#unfinished.get(name));
-      this.collectedBytes += this.#collected.get(name)?.bytes ?? 0;
-      this.#collected.delete(name);
-    }
+    else if (type === 'file' && change !== 'attributes') this.#claim(name);
   }
 
   override close(): void {
     super.close();
-    for (const { name } of this.#collected.values()) this.stale.push({ name });
+    for (const { name } of this.#unclaimed.values()) this.stale.push({ name });
     this.unwanted.push(...this.stale);
   }
 
   #addDeleted(entry: Entry): void {
-    const { type, name } = entry;
-    if (this.#mayBeCollected(entry) && this.#addCollected(entry)) return;
-    if (type === 'directory') this.#takeOutCollectedIn(name);
+    const { name } = entry;
+    if (this.#left.collected !== undefined && isDelayed(entry)) return;
     // A rule of the user may exclude what a killed rsync has left, too.
     if (entry.isLeftOut || this.#leavesOut(entry) !== undefined) this.unwanted.push({ name });
     else {
@@ -76,53 +71,42 @@ class LiveDifferences extends Differences {
     }
   }
 
-  /** @returns false for a file with two names: rsync would write into both. */
-  #addCollected({ type, name }: Entry): boolean {
-    if (type !== 'directory') {
-      const found = lstatIfThere(bytePath(this.#tree, name));
-      if (!found?.isFile() || found.nlink > 1n) return false;
-      const [original = name] = mayBeMadeFor(name);
-      this.#collected.set(original, { name, bytes: Number(found.blocks) * 512 });
-      return true;
-    }
-    for (const above of parentsOf(name)) {
-      const known = this.#collectedIn.get(above);
-      if (known === undefined) this.#collectedIn.set(above, [name]);
-      else known.push(name);
-    }
-    return true;
-  }
-
-  /** rsync lists what a directory holds before that goes. */
   #takeOutCollectedIn(directory: string): void {
     for (const name of this.#collectedIn.get(directory) ?? []) this.unwanted.push({ name });
   }
 
-  #takeOutUnfinished(name: string | undefined): void {
-    if (name === undefined) return;
-    this.unwanted.push({ name });
-    if (this.#listedUnfinished.delete(name)) this.deletions -= 1;
+  /** @param name a file that is to come. */
+  #claim(name: string): void {
+    this.collectedBytes += this.#unclaimed.get(name)?.bytes ?? 0;
+    this.#unclaimed.delete(name);
+    const unfinished = this.#left.unfinished?.get(name);
+    if (unfinished === undefined) return;
+    this.unwanted.push({ name: unfinished });
+    if (this.#listedUnfinished.delete(unfinished)) this.deletions -= 1;
   }
 }
 
-/** Files that a failed pass may have left unfinished, by the name of each file that one may become. */
-export type UnfinishedFiles = ReadonlyMap<string, string>;
+/** What passes have left in the tree that failed. */
+export interface LeftByPasses {
+  collected?: Collected | undefined;
+  /** Files that may be unfinished, by the name of each file that one may have become. */
+  unfinished?: ReadonlyMap<string, string> | undefined;
+}
 
 export interface LookOptions {
   /** More options for rsync. */
   compare?: readonly string[];
   /** Whether what the user's rules exclude counts as deleted; by default it does. */
   excluded?: 'deleted' | 'kept';
-  /** They go if the file that one was to become is still to come. */
-  unfinished?: UnfinishedFiles;
+  left?: LeftByPasses;
 }
 
 /** Finds what differs between the source and the live tree. */
 export function lookAtLive(
   context: SyncContext,
   tree: string,
-  { compare = [], excluded = 'deleted', unfinished = new Map() }: LookOptions = {},
+  { compare = [], excluded = 'deleted', left = {} }: LookOptions = {},
 ): Promise<LiveLook> {
-  const listen = () => new LiveDifferences(context, tree, unfinished);
+  const listen = () => new LiveDifferences(context, left);
   return makePlan(context, tree, listen, compare, excluded);
 }

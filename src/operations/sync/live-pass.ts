@@ -11,9 +11,10 @@ import { DELAYED, mayBeMadeFor } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
+import { findCollected } from './collected.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { leavesOutOf } from './left-out.ts';
-import { type LiveLook, lookAtLive, type UnfinishedFiles } from './live-look.ts';
+import { type LeftByPasses, type LiveLook, lookAtLive } from './live-look.ts';
 import { forLook, settle } from './settle.ts';
 import { makeExcludeList } from './transfer.ts';
 
@@ -57,23 +58,18 @@ export class LivePass {
     if (delaysUpdates(transfer)) await removeDirectoriesNamed(DELAYED, this.#tree, writer.inherit);
   }
 
-  /**
-   * The files that a failed pass may have left unfinished. Most of what else has such a name is older: a
-   * person's own.
-   */
-  async #unfinishedFiles(): Promise<UnfinishedFiles> {
-    const unfinished = new Map<string, string>();
+  /** What a pass has left that has failed, if one has. */
+  async #leftByPasses(): Promise<LeftByPasses> {
     const since = this.#since;
-    if (this.#begun === undefined || since === undefined) return unfinished;
-    for (const { name, type } of await namedLikeTemporary(
-      this.#tree,
-      this.#context.writer.inherit,
-    )) {
+    if (this.#begun === undefined || since === undefined) return {};
+    const unfinished = new Map<string, string>();
+    for (const { name, type } of await namedLikeTemporary(this.#tree, this.#context.inherit)) {
       const found = lstatIfThere(bytePath(this.#tree, name));
+      // Most of what else has such a name is older: a person's own.
       if (type === 'directory' || found === undefined || found.birthtimeNs < since) continue;
       for (const original of mayBeMadeFor(name)) unfinished.set(original, name);
     }
-    return unfinished;
+    return { unfinished, collected: await findCollected(this.#context, this.#tree) };
   }
 
   async #transfer(first: LiveLook, compare: readonly string[]): Promise<void> {
@@ -140,7 +136,7 @@ export class LivePass {
     const context = { ...forLook(this.#context), hasRemains: true };
     const found = await lookAtLive(context, this.#tree, {
       excluded: this.#excluded,
-      unfinished: await this.#unfinishedFiles(),
+      left: await this.#leftByPasses(),
     });
     this.#context.refuseShrinking(this.#with(found.plan.figures));
     return found;

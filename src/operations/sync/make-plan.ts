@@ -11,7 +11,7 @@ import { type Ending, EXCLUDE } from '../../rsync/failure.ts';
 import type { Entry, LeftOutEntry } from '../../rsync/itemize.ts';
 import { leftOutFilesystems } from '../../rsync/other-filesystems.ts';
 import { sourceName } from '../../rsync/source.ts';
-import { isUpdateMark, mayBeMadeFor, UPDATE_MARK } from '../../rsync/temporary-names.ts';
+import { DELAYED, isUpdateMark, mayBeMadeFor, UPDATE_MARK } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { ifThere, lstatIfThere } from '../../system/files.ts';
 import { quoteForSh } from '../../system/quote.ts';
@@ -131,7 +131,9 @@ function refuseToReplace(
   const published = publishedTree(context, target);
   const path = published === undefined ? undefined : bytePath(published, name);
   if (path === undefined || !lstatIfThere(path)?.isDirectory()) return;
-  if (readdirSync(path).length === 0) return;
+  // What a killed pass has collected there goes before the next one.
+  const isOurs = (entry: string) => context.hasRemains === true && entry === DELAYED;
+  if (readdirSync(path).every(isOurs)) return;
   const { name: shown } = readableName(name);
   const what = `${shown} is a directory in the mirror, but a ${type} in the source, and stays under --without delete`;
   throw new MirrorlatchError('UNAVAILABLE', what, {

@@ -1,0 +1,21 @@
+import { type ChildOptions, type ChildResult, runProgram } from './process.ts';
+
+/**
+ * Runs find(1), and hands on what it prints, split at each NUL, one character per byte (latin1): names need
+ * not be valid UTF-8, nor fit into memory all at once.
+ *
+ * @param args paths and an expression whose output ends with NUL.
+ */
+export async function find(
+  args: readonly string[],
+  options: Pick<ChildOptions, 'inherit' | 'signal'>,
+  onRecord: (record: string) => void,
+): Promise<Pick<ChildResult, 'exitCode' | 'stderr'>> {
+  let rest = '';
+  const onStdout = (chunk: Buffer): void => {
+    const records = (rest + chunk.toString('latin1')).split('\0');
+    rest = records.pop() ?? '';
+    for (const record of records) onRecord(record);
+  };
+  return await runProgram('find', args, { ...options, onStdout });
+}
