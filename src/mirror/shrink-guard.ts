@@ -3,7 +3,7 @@ import { quoteForSh } from '../system/quote.ts';
 import { type Loss, lossIn, lossSince } from './losses.ts';
 import type { PlanFigures } from './plan.ts';
 import type { ShrinkPolicy } from './policy.ts';
-import { hasDirectory, sizeBelow, type TreeSize } from './tree-size.ts';
+import { hasDirectory, sizeBelow, type TreeSize, type TreeSizes } from './tree-size.ts';
 import { showBytes } from './units.ts';
 
 /** What the error message calls the new tree, why it may have shrunk, and its hint. */
@@ -70,29 +70,29 @@ export function shrinkGuard(
 
 /** A tree that a sync writes in place. An earlier writer may have taken some of it away already. */
 export interface LiveTree {
-  /** What it had of its source while it was last whole, if that is known. */
+  /** What it had of its source while it was last whole; undefined if the first plan has to say it. */
   size: TreeSize | undefined;
-  /** What it can have had of its source at most. */
-  most: Partial<TreeSize>;
-  /** The sizes of directories in it then, and for the first plan. */
-  before: ReadonlyMap<string, TreeSize>;
-  now: ReadonlyMap<string, TreeSize>;
+  /** What it had and has in all, and in directories, then and for the first plan. */
+  before: TreeSizes;
+  now: TreeSizes;
+  /** Its size at the last publication, as far as it is known. */
+  published: Partial<TreeSize>;
 }
 
 /** The guard for such a tree, in which rules may keep what the source does not have. */
 export function liveShrinkGuard(
-  { size: known, most, before, now }: LiveTree,
+  live: LiveTree,
   { isAllowed, maxPercent, maxPercentIn }: ShrinkPolicy,
   shrinking: Shrinking = SOURCE,
 ): ShrinkGuard {
   if (isAllowed) return () => {};
-  let size = known;
+  let { size } = live;
   return (plan) => {
-    size ??= sizeOfSource(plan, most);
+    size ??= sizeOfSource(plan, live);
     guardAgainstShrinking(plan, size, maxPercent, shrinking);
     for (const [directory, percent] of Object.entries(maxPercentIn)) {
       const loss = lossIn(plan.lost, directory);
-      const [within, left] = [before.get(directory), now.get(directory)];
+      const [within, left] = [live.before, live.now].map((sizes) => sizes.within.get(directory));
       if (loss === undefined || within === undefined || left === undefined) continue;
       guardDirectory(directory, lossSince(within, left, loss), within, percent, shrinking);
     }
@@ -105,19 +105,22 @@ function sizeOf({ size: { files, bytes }, path }: Published): TreeSize {
 }
 
 /**
- * What a tree that is whole has of its source, without what rules keep. A plan says it, but counts what the
+ * What a tree had of its source, without what rules keep. A plan says what it has now, but counts what the
  * source has and rsync leaves out, if rsync does not tell its size.
- *
- * @param most see `LiveTree`.
  */
 export function sizeOfSource(
   { source, newFiles, deletedFiles, lost }: PlanFigures,
-  { files = Infinity, bytes = Infinity }: Partial<TreeSize>,
+  { before, now, published }: Omit<LiveTree, 'size'>,
 ): TreeSize {
-  return {
-    files: Math.min(files, source.files - newFiles + deletedFiles),
-    bytes: Math.min(bytes, source.bytes - (lost['']?.growth ?? 0)),
+  const planned = {
+    files: source.files - newFiles + deletedFiles,
+    bytes: source.bytes - (lost['']?.growth ?? 0),
   };
+  const had = (unit: keyof TreeSize): number => {
+    const gone = Math.max(0, before.tree[unit] - now.tree[unit]);
+    return Math.min(published[unit] ?? Infinity, Math.min(planned[unit], now.tree[unit]) + gone);
+  };
+  return { files: had('files'), bytes: had('bytes') };
 }
 
 /**

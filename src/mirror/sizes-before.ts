@@ -40,8 +40,8 @@ export function recordSizes(layout: Layout, isWhole: boolean, now: LiveSizes): L
   return sizes;
 }
 
-function textOf(sizes: LiveSizes): string {
-  return `${JSON.stringify({ ...sizes, within: [...sizes.within] })}\n`;
+function textOf({ source, tree, within }: LiveSizes): string {
+  return `${JSON.stringify({ source, tree, within: [...within] })}\n`;
 }
 
 /** Once a tree is published, the sizes before it are of no use. */

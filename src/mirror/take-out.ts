@@ -94,16 +94,19 @@ function moveFile(from: Buffer, to: Buffer): void {
   }
 }
 
-/**
- * Changes an entry of a directory whose mode may deny that even to its owner. rsync restores the
- * mode, because the directory is on the transfer list.
- */
+/** Changes an entry of a directory whose mode may deny that even to its owner. */
 function withWritableParent(tree: string, name: string, change: () => void): void {
   try {
     change();
   } catch (error) {
-    if (errnoOf(error) !== 'EACCES') throw error;
-    chmodSync(bytePath(tree, parentOf(name)), 0o700);
-    change();
+    const parent = bytePath(tree, parentOf(name));
+    const mode = lstatIfThere(parent)?.mode;
+    if (errnoOf(error) !== 'EACCES' || mode === undefined) throw error;
+    chmodSync(parent, 0o700);
+    try {
+      change();
+    } finally {
+      chmodSync(parent, Number(mode & 0o7777n));
+    }
   }
 }

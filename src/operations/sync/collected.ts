@@ -1,4 +1,6 @@
-import { DELAYED, mayBeMadeFor } from '../../rsync/temporary-names.ts';
+import { basename } from 'node:path';
+import { takeOut } from '../../mirror/take-out.ts';
+import { DELAYED, isDelayed, mayBeMadeFor } from '../../rsync/temporary-names.ts';
 import { find } from '../../system/find.ts';
 import type { PlanContext } from './context.ts';
 
@@ -29,17 +31,27 @@ export async function findCollected(
   const directories: string[] = [];
   const files = new Map<string, { name: string; bytes: number }>();
   const others: string[] = [];
-  const which = ['(', '-type', 'd', '-name', DELAYED, '-o', '-path', `*/${DELAYED}/*`, ')'];
+  const which = ['(', '-name', DELAYED, '-o', '-path', `*/${DELAYED}/*`, ')'];
   await find(
     [tree, '-xdev', ...which, '-printf', '%y %n %b %P\\0'],
     { inherit, signal },
     (entry) => {
-      const [, type, names, blocks, name = ''] = /^(.) (\d+) (\d+) (.*)$/s.exec(entry) ?? [];
-      const [original] = mayBeMadeFor(name);
-      if (type === 'd' && name.endsWith(DELAYED)) directories.push(name);
-      else if (type !== 'f' || names !== '1') others.push(name);
-      else files.set(original ?? name, { name, bytes: Number(blocks) * 512 });
+      const [, kind, names, blocks, name = ''] = /^(.) (\d+) (\d+) (.*)$/s.exec(entry) ?? [];
+      const type = kind === 'd' ? 'directory' : 'file';
+      // The tree itself may lie in a directory of that name.
+      if (!isDelayed({ type, name })) return;
+      const [original = name] = mayBeMadeFor(name);
+      if (basename(name) === DELAYED) directories.push(name);
+      else if (kind !== 'f' || names !== '1') others.push(name);
+      else files.set(original, { name, bytes: Number(blocks) * 512 });
     },
   );
   return { directories, files, others };
+}
+
+/** Removes the directories, whatever the modes of what they lie in. */
+export async function removeCollected(context: PlanContext, tree: string): Promise<void> {
+  const { directories = [] } = (await findCollected(context, tree)) ?? {};
+  const removals = directories.map((name) => ({ name }));
+  await takeOut(tree, removals, undefined, context.signal);
 }

@@ -10,10 +10,9 @@ import {
   shrinkGuard,
   sizeOfSource,
 } from '../../mirror/shrink-guard.ts';
-import { type LiveSizes, recordSizes, sizesBefore } from '../../mirror/sizes-before.ts';
-import { type TreeSize, treeSizes } from '../../mirror/tree-size.ts';
+import { recordSizes, sizesBefore } from '../../mirror/sizes-before.ts';
+import { treeSizes } from '../../mirror/tree-size.ts';
 import type { DefaultName, Transfer } from '../../rsync/arguments.ts';
-import { haveRules } from '../../rsync/join-options.ts';
 import { selectAlike } from '../../rsync/options.ts';
 import type { PlanContext, Work } from './context.ts';
 
@@ -83,35 +82,20 @@ export async function liveGuardOf(
     return shrinkGuardOf(context, layout, base && LIVE, policy);
   const published = publicationOf(readHistory(layout), LIVE) ?? {};
   const isCounted = (name: string) => !isRemains({ name, type: 'file' });
-  const { within } =
-    watched.length === 0
-      ? { within: new Map() }
-      : await treeSizes(layout.snapshot(LIVE), watched, isCounted, inherit);
-  const selection = { rsyncOptions: [...transfer.options], without: [...transfer.without] };
-  const now = { source: { ...sizeOfSource(plan, published), ...selection }, within };
-  const before = mayRecord ? recordSizes(layout, isWhole, now) : sizesBefore(layout, isWhole);
-  const live = {
-    size: isWhole ? undefined : sizeWhenWhole(transfer, published, before),
-    most: published,
-    before: new Map([...within, ...before.within]),
-    now: within,
+  const now = await treeSizes(layout.snapshot(LIVE), watched, isCounted, inherit);
+  const recorded = sizesBefore(layout, isWhole);
+  const before = {
+    tree: recorded.tree ?? now.tree,
+    within: new Map([...now.within, ...recorded.within]),
   };
-  return liveShrinkGuard(live, policy, causeOfShrinking(transfer, published));
-}
-
-/**
- * History says it, unless that counted what rules keep, in the tree of a command, or what other options
- * select. Then what was recorded before an earlier pass says it.
- */
-function sizeWhenWhole(
-  transfer: Transfer,
-  { files, bytes, rsyncOptions, without = [] }: Partial<SyncFigures>,
-  { source }: LiveSizes,
-): TreeSize | undefined {
-  const isComparable =
-    rsyncOptions === undefined
-      ? !haveRules(transfer.options)
-      : selectsAlike(transfer, { rsyncOptions, without });
-  if (isComparable && files !== undefined && bytes !== undefined) return { files, bytes };
-  return source !== undefined && selectsAlike(transfer, source) ? source : undefined;
+  const tree = { before, now, published };
+  if (mayRecord) {
+    const selection = { rsyncOptions: [...transfer.options], without: [...transfer.without] };
+    const source = { ...sizeOfSource(plan, tree), ...selection };
+    recordSizes(layout, isWhole, isWhole ? { source, ...now } : now);
+  }
+  const { source } = recorded;
+  // The options select what counts, and what rules keep does not.
+  const size = source !== undefined && selectsAlike(transfer, source) ? source : undefined;
+  return liveShrinkGuard({ ...tree, size }, policy, causeOfShrinking(transfer, published));
 }

@@ -7,14 +7,12 @@ import { spaceLacking } from '../../mirror/preflight.ts';
 import { isLackOfSpace } from '../../mirror/reserve.ts';
 import { takeOut } from '../../mirror/take-out.ts';
 import { delaysUpdates } from '../../rsync/arguments.ts';
-import { DELAYED } from '../../rsync/temporary-names.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { freeSpaceAt } from '../../system/mounts.ts';
-import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
 import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
-import { findCollected } from './collected.ts';
+import { findCollected, removeCollected } from './collected.ts';
 import { reportPlan, type SyncContext } from './context.ts';
 import { refuseToDeleteExcluded } from './excluded.ts';
 import { liveGuardOf } from './guard-shrinking.ts';
@@ -70,7 +68,7 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
   } catch (error) {
     if (!isLackOfSpace(error) || !fitsAnew || !lock.isHeld) throw error;
     writer.notice('no space is left, so what an earlier sync had collected was removed');
-    await removeDirectoriesNamed(DELAYED, tree, writer.inherit);
+    await removeCollected(context, tree);
     return syncInPlace(context);
   }
 }

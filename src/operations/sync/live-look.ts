@@ -1,4 +1,4 @@
-import { parentsOf } from '../../mirror/byte-path.ts';
+import { parentOf, parentsOf } from '../../mirror/byte-path.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { isDelayed, mayBeMadeFor } from '../../rsync/temporary-names.ts';
@@ -20,7 +20,7 @@ class LiveDifferences extends Differences {
   deletions = 0;
   /** The size of the collected files from which the pass is to go on; bytes. */
   collectedBytes = 0;
-  /** The other collected files. */
+  /** What else was collected. */
   readonly stale: Removal[] = [];
   readonly #leavesOut: ReturnType<typeof leavesOutOf>;
   readonly #left: LeftByPasses;
@@ -29,6 +29,8 @@ class LiveDifferences extends Differences {
   readonly #collectedIn = new Map<string, string[]>();
   /** Collected files of which no difference has been heard yet. */
   readonly #unclaimed: Map<string, { name: string; bytes: number }>;
+  /** The directories of the others. */
+  readonly #goesOnIn = new Set<string>();
 
   constructor({ transfer }: PlanContext, left: LeftByPasses) {
     super();
@@ -56,7 +58,15 @@ class LiveDifferences extends Differences {
 
   override close(): void {
     super.close();
-    for (const { name } of this.#unclaimed.values()) this.stale.push({ name });
+    const goesOnIn = (directory: string) => this.#goesOnIn.has(directory);
+    const directories = this.#left.collected?.directories ?? [];
+    const files = [...this.#unclaimed.values()].map(({ name }) => name);
+    // A whole directory rather than what it holds: an ordinary user may not empty it later.
+    const names = [
+      ...directories.filter((name) => !goesOnIn(name)),
+      ...files.filter((name) => goesOnIn(parentOf(name))),
+    ];
+    this.stale.push(...names.map((name) => ({ name })));
     this.unwanted.push(...this.stale);
   }
 
@@ -77,8 +87,12 @@ class LiveDifferences extends Differences {
 
   /** @param name a file that is to come. */
   #claim(name: string): void {
-    this.collectedBytes += this.#unclaimed.get(name)?.bytes ?? 0;
-    this.#unclaimed.delete(name);
+    const collected = this.#unclaimed.get(name);
+    if (collected !== undefined) {
+      this.#unclaimed.delete(name);
+      this.#goesOnIn.add(parentOf(collected.name));
+      this.collectedBytes += collected.bytes;
+    }
     const unfinished = this.#left.unfinished?.get(name);
     if (unfinished === undefined) return;
     this.unwanted.push({ name: unfinished });

@@ -7,11 +7,10 @@ import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
 import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
-import { DELAYED, mayBeMadeFor } from '../../rsync/temporary-names.ts';
+import { mayBeMadeFor } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
-import { removeDirectoriesNamed } from '../../system/remove-tree.ts';
-import { findCollected } from './collected.ts';
+import { findCollected, removeCollected } from './collected.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { leavesOutOf } from './left-out.ts';
 import { type LeftByPasses, type LiveLook, lookAtLive } from './live-look.ts';
@@ -55,7 +54,7 @@ export class LivePass {
     }
     this.#endWell();
     await this.#takeOutBrought(signal);
-    if (delaysUpdates(transfer)) await removeDirectoriesNamed(DELAYED, this.#tree, writer.inherit);
+    if (delaysUpdates(transfer)) await removeCollected(this.#context, this.#tree);
   }
 
   /** What a pass has left that has failed, if one has. */
