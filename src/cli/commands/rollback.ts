@@ -39,8 +39,7 @@ export function addRollback(program: Command, context: CommandContext): void {
         ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
       ),
     )
-    .action(async (given: string, id: string | undefined, flags: Flags) => {
-      const root = resolve(given);
+    .action(async (root: string, id: string | undefined, flags: Flags) => {
       const { rollback } = await import('../../operations/rollback.ts');
       const { onEvent } = createReporter(flags.json ? 'quiet' : 'brief');
       const { hold, release } = flags;
@@ -51,16 +50,18 @@ export function addRollback(program: Command, context: CommandContext): void {
         printJson(result);
         return;
       }
+      // A line to paste must do so in any directory.
+      const path = resolve(root);
       if (release) {
         const current = result.id ?? 'missing';
         printLine(
-          `${root} is not held; current is ${current}, and the next sync follows the source`,
+          `${path} is not held; current is ${current}, and the next sync follows the source`,
         );
         return;
       }
       if (result.id === result.previous) printLine(`current is already ${result.id}`);
       else printLine(`current is now ${result.id}; it was ${result.previous ?? 'lost'}`);
-      printLine(whatFollows(result, quoteForSh(root)));
+      printLine(whatFollows(result, quoteForSh(path)));
     });
 }
 
