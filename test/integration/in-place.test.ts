@@ -1198,6 +1198,35 @@ describe.concurrent('What a killed rsync has left in the tree', () => {
     expect(readlinkSync(one.tree('latest'))).toBe('file');
   });
 
+  test('is told from a mirror that lies in a directory of that name', async () => {
+    const home = join(scratch.path, 'home');
+    const root = join(home, '.~tmp~', 'mirror');
+    const one = inPlaceMirror({ ...smallMirror({ home, root }) });
+    const rule = ['--', '--filter=P /own'];
+    await runForJson(['init', root, '--in-place', '--source', one.source, ...rule]);
+    await one.sync();
+    writeFileSync(one.tree('own'), 'mine');
+    one.rewrite({ state: 'dirty', by: 'sync' });
+    expect(await one.sync()).toMatchObject({ plan: { newFiles: 0 } });
+    expect(readFileSync(one.tree('own'), 'utf8')).toBe('mine');
+  });
+
+  test.skipIf(!nobodyRunsTheProgram)(
+    `goes from a directory that its owner may not write to${whyNotAsAnother}`,
+    async () => {
+      const one = await mirror('read-only directory');
+      mkdirSync(one.tree('below/.~tmp~'));
+      writeFileSync(one.tree('below/.~tmp~/gone'), 'half');
+      one.rewrite({ state: 'dirty', by: 'sync' });
+      for (const path of [join(one.source, 'below'), one.tree('below')]) chmodSync(path, 0o555);
+      await execa('chown', ['-R', `${nobody.uid}:${nobody.gid}`, one.root]);
+      const result = await runProgram(['sync', one.root], { user: nobody });
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(statSync(one.tree('below')).mode & 0o777).toBe(0o555);
+      expect(readdirSync(one.tree('below'))).toEqual(['file']);
+    },
+  );
+
   test('is no loss to a dry run, as it is none to the sync', async () => {
     const one = await killed(await mirror('remains in a dry run'));
     const plan = await runForJson(['sync', one.root, '--dry-run', '--json']);

@@ -500,3 +500,35 @@ test('what an option newly leaves out counts as lost in place, although rsync do
   const refused = await runProgram(['sync', root, '--', '--max-size=50']);
   expectFailure(refused, 65, /66\.7 % of the bytes/);
 });
+
+test('what rules keep in place is not lost after a lock that failed, although history counts it where rsync tells no size', async () => {
+  const { root, tree } = await inPlace('--', '--filter=P /kept/', '--no-links');
+  mkdirSync(join(tree, 'kept'));
+  for (const name of tenNames) writeFileSync(join(tree, 'kept', name), tenBytes);
+  const { source } = await runForJson(['status', root]);
+  symlinkSync('file', join(String(source), 'link'));
+  await runForJson(['sync', root]);
+  expectFailure(await runProgram(['lock', root, '--', 'false']), 1);
+  expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'published' });
+});
+
+test('I8: the first sync of an adopted tree in place does not count what its options leave out for what there was', async () => {
+  const { home, source, change } = smallMirror();
+  change({ ...tenFiles, big: 'x'.repeat(1_000) });
+  const directory = join(home, 'known');
+  cpSync(source, directory, { recursive: true, preserveTimestamps: true });
+  change({ big: null, 'never mirrored': 'x'.repeat(100_000) });
+  const options = ['--source', source, '--', '--max-size=5k'];
+  await runForJson(['init', '--adopt', directory, '--in-place', ...options]);
+  const refused = await runProgram(['sync', `${directory}.mirror`]);
+  expectFailure(refused, 65, /90\.9 % of the bytes/);
+});
+
+test('I8: a loss is no smaller because the options change after a sync in place that failed', async () => {
+  const { root, below, failing } = await inPlace();
+  below(tenNames.slice(0, 2), null);
+  expectFailure(await runProgram(['sync', root, '--retries', '0'], failing), 69);
+  below(tenNames.slice(2, 4), null);
+  const refused = await runProgram(['sync', root, '--', '--exclude=*.tmp']);
+  expectFailure(refused, 65, /40\.0 % of the files/);
+});
