@@ -3,7 +3,7 @@ import type { Entry } from '../rsync/itemize.ts';
 import { haveRules } from '../rsync/join-options.ts';
 import { DELAYED, mayBeMadeFor } from '../rsync/temporary-names.ts';
 import { lstatIfThere } from '../system/files.ts';
-import { find } from '../system/find.ts';
+import { failureOf, find } from '../system/find.ts';
 import { refuseOtherThanDirectory } from '../system/own-files.ts';
 import { removeDirectoriesNamed } from '../system/remove-tree.ts';
 import { publicationOf, readHistory } from './history.ts';
@@ -67,14 +67,13 @@ export async function namedLikeTemporary(
   const delayed = ['-type', 'd', '-name', DELAYED, ...print, '-prune'];
   const temporary = ['!', '-type', 'd', '-name', '.*.??????', ...print];
   const which = ['-xdev', '-mindepth', '1', ...delayed, '-o', ...temporary];
-  const { exitCode, stderr } = await find([tree, ...which], { inherit }, (entry) => {
+  const result = await find([tree, ...which], { inherit }, (entry) => {
     const type = entry.startsWith('d') ? 'directory' : 'file';
     const name = entry.slice(2);
     if (type === 'directory' || mayBeMadeFor(name).length > 0) found.push({ type, name });
   });
   // A rule may keep what this user may not look into; no rsync of this user has written there.
-  const failures = stderr.split('\n').filter((line) => !/(^|: Permission denied)$/.test(line));
-  if (exitCode !== 0 && failures[0] !== undefined)
-    throw new MirrorlatchError('IO', `${tree} cannot be searched: ${failures[0]}`);
-  return found;
+  const failure = failureOf(result);
+  if (failure === undefined) return found;
+  throw new MirrorlatchError('IO', `${tree} cannot be searched: ${failure}`);
 }

@@ -1,6 +1,8 @@
 import { readdirSync } from 'node:fs';
+import { MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
-import { find } from '../system/find.ts';
+import { failureOf, find } from '../system/find.ts';
+import type { ChildOptions } from '../system/process.ts';
 import { bytePath } from './byte-path.ts';
 
 /** The regular files of a tree, or of a directory in it, and their bytes. */
@@ -53,13 +55,14 @@ export function sizeBelow(tree: string, directory: string): TreeSize {
  * not count.
  *
  * @param isCounted whether a file does; its name is one character per byte (latin1).
- * @param inherit descriptors of locks to hold until the search has ended.
+ * @param options what `find` inherits, and what ends it.
+ * @throws MirrorlatchError IO when the search fails.
  */
 export async function treeSizes(
   tree: string,
   directories: readonly string[],
   isCounted: (name: string) => boolean,
-  inherit: readonly number[],
+  options: Pick<ChildOptions, 'inherit' | 'signal'>,
 ): Promise<TreeSizes> {
   const sizes = { tree: { files: 0, bytes: 0 }, within: new Map<string, TreeSize>() };
   const counts = [{ within: '', size: sizes.tree }];
@@ -69,7 +72,8 @@ export async function treeSizes(
     counts.push({ within: `${Buffer.from(directory).toString('latin1')}/`, size });
   }
   const files = ['-type', 'f', '-printf', '%s %P\\0'];
-  await find([tree, '-xdev', ...files], { inherit }, (file) => {
+  // Not -xdev: a Btrfs subvolume is a part of the tree, too.
+  const result = await find([tree, ...files], options, (file) => {
     const [, bytes, name = ''] = /^(\d+) (.*)$/s.exec(file) ?? [];
     if (!isCounted(name)) return;
     for (const { within, size } of counts) {
@@ -78,5 +82,9 @@ export async function treeSizes(
       size.bytes += Number(bytes);
     }
   });
+  options.signal?.throwIfAborted();
+  const failure = failureOf(result);
+  if (failure !== undefined)
+    throw new MirrorlatchError('IO', `${tree} cannot be measured: ${failure}`);
   return sizes;
 }

@@ -1,6 +1,18 @@
 import { type ChildOptions, type ChildResult, runProgram } from './process.ts';
 
 /**
+ * Why a search is not whole, if it is more than what this user may not look into, or has vanished meanwhile.
+ *
+ * @param result of `find`.
+ */
+export function failureOf({ exitCode, stderr }: Pick<ChildResult, 'exitCode' | 'stderr'>) {
+  const lines = stderr
+    .split('\n')
+    .filter((line) => !/(^|: Permission denied|: No such file or directory)$/.test(line));
+  return exitCode === 0 ? undefined : lines[0];
+}
+
+/**
  * Runs find(1), and hands on what it prints, split at each NUL, one character per byte (latin1): names need
  * not be valid UTF-8, nor fit into memory all at once.
  *

@@ -10,8 +10,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
+import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { copiesOf, type Files, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { afterTransfer, atTransfer, standInFor } from '../support/stand-in.ts';
@@ -532,3 +533,33 @@ test('I8: a loss is no smaller because the options change after a sync in place 
   const refused = await runProgram(['sync', root, '--', '--exclude=*.tmp']);
   expectFailure(refused, 65, /40\.0 % of the files/);
 });
+
+test.skipIf(whyNoLoopFilesystem !== '')(
+  `I8: what lies in a Btrfs subvolume of a tree in place counts${whyNoLoopFilesystem}`,
+  async () => {
+    const { path, remove } = await makeLoopFilesystem('btrfs');
+    onTestFinished(remove);
+    const { source, change } = smallMirror();
+    change({ ...tenFiles, file: 'outside' });
+    const pool = (names: readonly string[], content: string | null): void =>
+      change(Object.fromEntries(names.map((name) => [`pool/${name}`, content])));
+    pool(tenNames, tenBytes);
+    const directory = join(path, 'known');
+    mkdirSync(directory);
+    await execa('btrfs', ['--quiet', 'subvolume', 'create', join(directory, 'pool')]);
+    cpSync(source, directory, { recursive: true, preserveTimestamps: true });
+    await runForJson(['init', '--adopt', directory, '--in-place', '--source', source]);
+    const root = `${directory}.mirror`;
+    await runForJson(['sync', root]);
+    pool(tenNames.slice(0, 2), null);
+    expect(await runForJson(['sync', root])).toMatchObject({ plan: { deletedFiles: 2 } });
+    pool(tenNames, null);
+    const limit = ['--max-shrink', '100', '--max-shrink', 'pool=50'];
+    expectFailure(
+      await runProgram(['sync', root, ...limit]),
+      65,
+      /"pool" in the source has shrunk/,
+    );
+    expectFailure(await runProgram(['sync', root]), 65, /42\.1 % of the files/);
+  },
+);

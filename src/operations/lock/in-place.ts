@@ -102,7 +102,8 @@ async function fill(
   const since = ctimeNow(layout);
   const before = usersOf(path);
   const guarded = Object.keys(policy.shrink.maxPercentIn);
-  const measure = () => treeSizes(path, guarded, isNotTemporary, writer.inherit);
+  const measure = () =>
+    treeSizes(path, guarded, isNotTemporary, { inherit: writer.inherit, signal });
   const { tree, within } = await measure();
   // What a sync has left is not what there was.
   const sizes = recordSizes(layout, wasWhole, wasWhole ? { tree, within } : { within });

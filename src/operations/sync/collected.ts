@@ -32,20 +32,16 @@ export async function findCollected(
   const files = new Map<string, { name: string; bytes: number }>();
   const others: string[] = [];
   const which = ['(', '-name', DELAYED, '-o', '-path', `*/${DELAYED}/*`, ')'];
-  await find(
-    [tree, '-xdev', ...which, '-printf', '%y %n %b %P\\0'],
-    { inherit, signal },
-    (entry) => {
-      const [, kind, names, blocks, name = ''] = /^(.) (\d+) (\d+) (.*)$/s.exec(entry) ?? [];
-      const type = kind === 'd' ? 'directory' : 'file';
-      // The tree itself may lie in a directory of that name.
-      if (!isDelayed({ type, name })) return;
-      const [original = name] = mayBeMadeFor(name);
-      if (basename(name) === DELAYED) directories.push(name);
-      else if (kind !== 'f' || names !== '1') others.push(name);
-      else files.set(original, { name, bytes: Number(blocks) * 512 });
-    },
-  );
+  await find([tree, ...which, '-printf', '%y %n %b %P\\0'], { inherit, signal }, (entry) => {
+    const [, kind, names, blocks, name = ''] = /^(.) (\d+) (\d+) (.*)$/s.exec(entry) ?? [];
+    const type = kind === 'd' ? 'directory' : 'file';
+    // The tree itself may lie in a directory of that name.
+    if (!isDelayed({ type, name })) return;
+    const [original = name] = mayBeMadeFor(name);
+    if (basename(name) === DELAYED) directories.push(name);
+    else if (kind !== 'f' || names !== '1') others.push(name);
+    else files.set(original, { name, bytes: Number(blocks) * 512 });
+  });
   return { directories, files, others };
 }
 

@@ -77,12 +77,15 @@ export async function liveGuardOf(
   plan: PlanFigures,
   { isWhole, mayRecord }: { isWhole: boolean; mayRecord: boolean },
 ): Promise<ShrinkGuard> {
-  const { transfer, base, watched, isRemains, inherit } = context;
+  const { transfer, base, watched, isRemains, inherit, signal } = context;
   if (base === undefined || transfer.without.has('delete'))
     return shrinkGuardOf(context, layout, base && LIVE, policy);
   const published = publicationOf(readHistory(layout), LIVE) ?? {};
   const isCounted = (name: string) => !isRemains({ name, type: 'file' });
-  const now = await treeSizes(layout.snapshot(LIVE), watched, isCounted, inherit);
+  const now = await treeSizes(layout.snapshot(LIVE), watched, isCounted, {
+    inherit,
+    signal,
+  });
   const recorded = sizesBefore(layout, isWhole);
   const before = {
     tree: recorded.tree ?? now.tree,
