@@ -76,7 +76,7 @@ export type { DefaultName } from './rsync/arguments.ts';
 export type { Entry } from './rsync/itemize.ts';
 export type { SourceTotals } from './rsync/progress.ts';
 export type { JobEnd } from './system/job.ts';
-export type { ProcessUse } from './system/proc.ts';
+export type { ProcessUse } from './system/paths-in-use.ts';
 export type { OnEvent, OperationEvent, Phase } from './writer/events.ts';
 export type { PolicyOptions } from './writer/policy.ts';
 export type { PruneResult } from './writer/pruning.ts';

@@ -2,11 +2,11 @@ import { closeSync, openSync } from 'node:fs';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
+import { pathsInUse } from '../system/paths-in-use.ts';
 import { pause } from '../system/pause.ts';
 import {
   countLocks,
   isOurAncestor,
-  pathsInUse,
   processesHoldingFlock,
   processesWithOpenFile,
   processName,

@@ -10,7 +10,8 @@ import {
 } from '../system/mounted-elsewhere.ts';
 import { isWithin } from '../system/mounts.ts';
 import { makeOwnDirectory } from '../system/own-files.ts';
-import { pathsInUse, seesAllProcesses } from '../system/proc.ts';
+import { pathsInUse } from '../system/paths-in-use.ts';
+import { seesAllProcesses } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { isShared } from '../system/shared-filesystem.ts';
 import { addedNames, describeAdded } from './added-names.ts';

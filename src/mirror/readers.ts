@@ -1,12 +1,7 @@
 import { basename, relative } from 'node:path';
 import { lstatIfThere } from '../system/files.ts';
-import {
-  countLocks,
-  type ProcessUse,
-  pathsInUse,
-  processName,
-  processUser,
-} from '../system/proc.ts';
+import { type ProcessUse, pathsInUse } from '../system/paths-in-use.ts';
+import { countLocks, processName, processUser } from '../system/proc.ts';
 import { type Layout, LIVE } from './layout.ts';
 
 /** A process that would lose files if the snapshot were removed. */

@@ -5,7 +5,7 @@ import { exchange } from '../system/exchange.ts';
 import { lstatIfThere, nearestDirectory, realPathToBe } from '../system/files.ts';
 import { describeMounts, mountsElsewhere, wayToMountAbove } from '../system/mounted-elsewhere.ts';
 import { areOnOneMount, isWithin } from '../system/mounts.ts';
-import { pathsInUse } from '../system/proc.ts';
+import { pathsInUse } from '../system/paths-in-use.ts';
 import { type Layout, ownNames } from './layout.ts';
 import { mirrorThatServes, mirrorWith, servedMark } from './open.ts';
 import type { Settings } from './records.ts';

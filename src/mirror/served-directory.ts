@@ -4,7 +4,7 @@ import { MirrorlatchError } from '../errors.ts';
 import { ifAllowed, lstatIfThere, syncDirectory } from '../system/files.ts';
 import { describeMounts, mountsElsewhere, wayToMountAbove } from '../system/mounted-elsewhere.ts';
 import { mountOf, refuseMountsWithin } from '../system/mounts.ts';
-import { pathsInUse } from '../system/proc.ts';
+import { pathsInUse } from '../system/paths-in-use.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { isShared } from '../system/shared-filesystem.ts';
 import { addedNames, describeAdded } from './added-names.ts';

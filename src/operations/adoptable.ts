@@ -9,7 +9,8 @@ import { attachmentsOf, describeAttachments } from '../system/attachments.ts';
 import { ifThere, lstatIfThere, nearestDirectory, readlinkIfThere } from '../system/files.ts';
 import { areOnOneMount, mountOf, refuseMountsWithin } from '../system/mounts.ts';
 import { namesOutside, writersByOtherNames } from '../system/other-names.ts';
-import { mayWriteBy, type ProcessPath, pathsInUse, processName } from '../system/proc.ts';
+import { mayWriteBy, type ProcessPath, pathsInUse } from '../system/paths-in-use.ts';
+import { processName } from '../system/proc.ts';
 import { runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
 

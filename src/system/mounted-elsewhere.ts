@@ -1,4 +1,5 @@
-import { type ProcessPath, processName, sharesOurMounts } from './proc.ts';
+import type { ProcessPath } from './paths-in-use.ts';
+import { processName, sharesOurMounts } from './proc.ts';
 import { quoteForSh } from './quote.ts';
 
 /** A mount in another place that shows a directory, or part of it. */

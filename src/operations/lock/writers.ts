@@ -4,10 +4,9 @@ import { type Attachment, attachmentsOf, describeAttachments } from '../../syste
 import { lstatIfThere } from '../../system/files.ts';
 import { refuseMountsWithin } from '../../system/mounts.ts';
 import { writersByOtherNames } from '../../system/other-names.ts';
+import { mayWriteBy, pathsInUse } from '../../system/paths-in-use.ts';
 import { pause } from '../../system/pause.ts';
 import {
-  mayWriteBy,
-  pathsInUse,
   processesHoldingFlock,
   processesWithVariables,
   processName,

@@ -50,9 +50,10 @@ class LiveDifferences extends Differences {
   override add(entry: Entry): void {
     super.add(entry);
     const { change, type, name } = entry;
-    // rsync can remove or replace a directory only once it is empty.
-    if ((change === 'deleted') === (type === 'directory')) this.#takeOutCollectedIn(name);
-    if (change === 'deleted') this.#addDeleted(entry);
+    // rsync can remove a directory, or put something else in its place, only once it is empty.
+    const isGone = change === 'deleted';
+    if (isGone ? type === 'directory' : type !== 'directory') this.#takeOutCollectedIn(name);
+    if (isGone) this.#addDeleted(entry);
     else if (type === 'file' && change !== 'attributes') this.#claim(name);
   }
 

@@ -2,8 +2,8 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync
 import { join } from 'node:path';
 import { execa, type Options } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { pathsInUse } from '../../../src/system/paths-in-use.ts';
 import {
-  pathsInUse,
   processesWithOpenFile,
   processName,
   processStartTicks,
