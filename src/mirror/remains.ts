@@ -1,16 +1,16 @@
 import { MirrorlatchError } from '../errors.ts';
 import type { Entry } from '../rsync/itemize.ts';
 import { haveRules } from '../rsync/join-options.ts';
-import { DELAYED, mayBeMadeFor } from '../rsync/temporary-names.ts';
+import { DELAYED, isDelayed, mayBeMadeFor } from '../rsync/temporary-names.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { failureOf, find } from '../system/find.ts';
 import { refuseOtherThanDirectory } from '../system/own-files.ts';
-import { removeDirectoriesNamed } from '../system/remove-tree.ts';
 import { publicationOf, readHistory } from './history.ts';
 import { LIVE } from './layout.ts';
 import { nameInLine, readableName } from './names.ts';
 import type { Mirror } from './open.ts';
 import { rememberedBy } from './settings.ts';
+import { takeOut } from './take-out.ts';
 
 const MOST_NAMES = 3;
 
@@ -22,7 +22,7 @@ const MOST_NAMES = 3;
  * They stay if the last sync was told that they are content, and where rules of the user may protect one. No
  * file is removed by its name: a person may have made it.
  *
- * @param inherit descriptors of locks to hold until the removal has ended.
+ * @param inherit descriptors of locks to hold until the search has ended.
  * @returns a sentence on what may still be remains; undefined if there is nothing of such a name.
  * @throws MirrorlatchError CONFIGURATION when something is mounted in the tree, IO when something cannot
  *   be removed.
@@ -30,6 +30,7 @@ const MOST_NAMES = 3;
 export async function removeRemains(
   { layout, settings }: Pick<Mirror, 'layout' | 'settings'>,
   inherit: readonly number[],
+  signal: AbortSignal,
 ): Promise<string | undefined> {
   refuseOtherThanDirectory(layout.gate);
   const tree = layout.snapshot(LIVE);
@@ -37,9 +38,11 @@ export async function removeRemains(
   const published = publicationOf(readHistory(layout), LIVE);
   if (published?.without?.includes('temp-excludes')) return undefined;
   const { rsyncOptions } = rememberedBy(settings);
-  if (!haveRules(rsyncOptions)) await removeDirectoriesNamed(DELAYED, tree, inherit);
   const found = await namedLikeTemporary(tree, inherit);
-  return found.length === 0 ? undefined : describe(found);
+  const ours = haveRules(rsyncOptions) ? [] : found.filter(isDelayed);
+  if (ours.length > 0) await takeOut(tree, ours, undefined, signal);
+  const rest = found.filter((one) => !ours.includes(one));
+  return rest.length === 0 ? undefined : describe(rest);
 }
 
 /** `what a killed rsync may have left stays: .a.aB3dEf, b/.~tmp~/ and 3 more` */

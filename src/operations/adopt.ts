@@ -175,7 +175,7 @@ function warnOfEmpty(directory: string, root: string, onEvent: OnEvent = () => {
 /** In place, what is given back is no whole tree if the last sync or lock did not end well. */
 function warnOfUnfinished(gate: GateRecord, directory: string, onEvent: OnEvent = () => {}): void {
   if (gate.state !== 'dirty') return;
-  const message = `${directory} may be half old, half new: it has not been whole since ${showTime(gate.since)}: ${printable(gate.reason)}`;
+  const message = `${directory} may be half old, half new: it is not whole: ${printable(gate.reason)} (${showTime(gate.since)})`;
   onEvent({ kind: 'warning', message });
 }
 
@@ -233,7 +233,7 @@ export async function unadopt(options: UnadoptOptions): Promise<Unadopted> {
     let isGone = false;
     try {
       if (id === LIVE && mayHaveRemains(layout)) {
-        const remains = await removeRemains({ layout, settings }, writer.inherit);
+        const remains = await removeRemains({ layout, settings }, writer.inherit, signal);
         const message = `in ${directory}, ${remains}. Remove what nobody needs`;
         if (remains !== undefined) options.onEvent?.({ kind: 'warning', message });
       }

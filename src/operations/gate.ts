@@ -85,10 +85,11 @@ function wayOut(
  * @throws MirrorlatchError BUSY while another process writes.
  */
 export function openGate({ isClean = false, ...options }: OpenGateOptions): Promise<GateStatus> {
+  const { signal = new AbortController().signal } = options;
   return changeGate(options, async (mirror, inherit) => {
     const { layout } = mirror;
     const remains =
-      isClean && mayHaveRemains(layout) ? await removeRemains(mirror, inherit) : undefined;
+      isClean && mayHaveRemains(layout) ? await removeRemains(mirror, inherit, signal) : undefined;
     openByHand(layout, isClean);
     if (remains === undefined) return;
     const message = `in ${layout.snapshot(LIVE)}, ${remains}. The next sync deletes what its source does not have, unless a rule protects it`;

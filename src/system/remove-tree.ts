@@ -33,23 +33,3 @@ export async function removeTree(path: string, inherit: readonly number[] = []):
     });
   }
 }
-
-/**
- * Removes every directory of this name below `tree`.
- *
- * @throws MirrorlatchError as `removeTree`.
- */
-export async function removeDirectoriesNamed(
-  name: string,
-  tree: string,
-  inherit: readonly number[],
-): Promise<void> {
-  refuseMountsWithin(tree, 'written');
-  const remove = ['-exec', 'rm', '--recursive', '--force', '--one-file-system', '--', '{}', '+'];
-  const which = ['-type', 'd', '-name', name, '-prune'];
-  const { exitCode, stderr } = await runProgram('find', [tree, '-xdev', ...which, ...remove], {
-    inherit,
-  });
-  if (exitCode === 0) return;
-  throw new MirrorlatchError('IO', `${name} cannot be removed: ${stderr.split('\n', 1)[0]}`);
-}

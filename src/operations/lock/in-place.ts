@@ -46,7 +46,7 @@ export async function fillInPlace(options: LockOptions, writer: Writer): Promise
   };
   return behindGate(layout, lock, closing, async () => {
     makeTreeIfMissing(path);
-    const remains = hasRemains ? await removeRemains(writer, writer.inherit) : undefined;
+    const remains = hasRemains ? await removeRemains(writer, writer.inherit, signal) : undefined;
     if (remains !== undefined)
       writer.onEvent({ kind: 'warning', message: `in ${path}, ${remains}` });
     try {
