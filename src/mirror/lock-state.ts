@@ -139,7 +139,9 @@ export function describeLock(state: LockState): string {
       if (state.owner !== undefined) {
         return `${describeOwner(state.owner)}${describeProgress(state.progress)}`;
       }
-      if (state.processes.length === 0) return 'a process of another user holds the lock';
+      if (state.processes.length === 0) {
+        return `${whoIsHidden()} holds the lock${describeKilled(state.killed)}`;
+      }
       return `held by ${describeProcesses(state.processes)}${describeKilled(state.killed)}`;
     case 'orphans':
       return `its holder was killed and left running: ${describeProcesses(state.processes)}`;
@@ -168,6 +170,13 @@ export function refuseInsideLock({ root }: Layout, why: string, lock: LockState)
     `${root} ${why}: this runs inside \`lock\` of that mirror, and would wait for itself`,
     { hint: 'Run it once `lock` has ended.', details: { lock } },
   );
+}
+
+/** From root, no process is hidden but one that ends right now, or that is not of this container. */
+function whoIsHidden(): string {
+  return process.geteuid?.() === 0
+    ? 'a process that is about to end, or of another container,'
+    : 'a process of another user';
 }
 
 function describeOwner(owner: LockOwner | undefined): string {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { processesHoldingFlock } from '../../src/system/proc.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { mayMount } from '../support/privilege.ts';
 import {
@@ -175,6 +176,23 @@ describe.concurrent('a living sync in a container, which', () => {
     },
   );
 });
+
+test.skipIf(!mayMount)(
+  `root, whom no user hides a process from, is told of a holder that only another container may show${whyNotElsewhere}`,
+  async () => {
+    const home = join(scratch.path, 'from a container');
+    mkdirSync(home);
+    const mirror = await oneSnapshot(home);
+    const lock = mirror.state('sync.flock');
+    const held = startProcess(['flock', '--no-fork', lock, 'sleep', '1h']);
+    await expect.poll(() => processesHoldingFlock(lock)).toEqual([held.pid]);
+    const through = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    const result = await runProgram(['prune', mirror.root], { through });
+    expectFailure(result, 75, /is locked: a process .* of another container, holds the lock$/m);
+    held.kill('SIGTERM');
+    await held.result;
+  },
+);
 
 /**
  * A mirror whose sync was killed while rsync stood still, so that the signal by which the kernel
