@@ -72,12 +72,12 @@ function whyClosed({ state, by, reason, since }: GateRecord): string | undefined
     case 'closed':
       return `has been closed by ${by === 'person' ? 'hand' : by} since ${showTime(since)}: ${printable(reason)}`;
     case 'dirty':
-      return `has not been whole since ${showTime(since)}: ${printable(reason)}`;
+      return `is not whole: ${printable(reason)} (${showTime(since)})`;
   }
 }
 
 function whyAbandoned({ state, by, since, wasDirty }: GateRecord): string {
   return state === 'closed' || wasDirty
-    ? `has not been whole since ${showTime(since)}: ${by} was killed while it wrote, and left the gate closed`
+    ? `is not whole: ${by} was killed while it wrote, and left the gate closed (${showTime(since)})`
     : `has been closed since ${showTime(since)}: ${by} was killed before it wrote, and left the gate closed`;
 }

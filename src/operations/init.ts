@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { type Layout, layoutOf } from '../mirror/layout.ts';
-import { commandThere, findMirror, type Mirror } from '../mirror/open.ts';
+import { commandThere, findMirror, type Mirror, refuseOptionsInPlace } from '../mirror/open.ts';
 import {
   optionLimits,
   refuseMirrorAsSource,
@@ -88,8 +88,18 @@ export function refuseUnfitOptions(
   layout: Layout,
   mode: Settings['mode'],
   found: Settings | undefined,
-  { rsyncOptions = [], source, serveAt, adopted }: GivenSettings,
+  { rsyncOptions = [], source, serveAt, adopted, keepLast, keepWithinMs, graceMs }: GivenSettings,
 ): void {
+  if (mode === 'in-place') {
+    refuseOptionsInPlace(
+      {
+        '--keep-last': keepLast !== undefined,
+        '--keep-within': keepWithinMs !== undefined,
+        '--grace': graceMs !== undefined,
+      },
+      'It has one tree, and no older ones to keep. Leave it out.',
+    );
+  }
   const named = source ?? (found && rememberedBy(found).source);
   const places = {
     mode,
