@@ -35,6 +35,7 @@ import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { createMirror } from '../writer/create.ts';
 import type { OnEvent } from '../writer/events.ts';
+import { warnOfWritable } from '../writer/modes.ts';
 import { withWriter } from '../writer/session.ts';
 import {
   checkAdoptable,
@@ -45,6 +46,7 @@ import {
   refuseNoTree,
 } from './adoptable.ts';
 import { refuseUnfitOptions } from './init.ts';
+import { mendByRsync } from './sync/modes.ts';
 
 export interface UnadoptOptions {
   /** The directory that readers use and keep using: as long as it is adopted it is a symlink. */
@@ -146,6 +148,7 @@ async function takeOrFinish(
     const at = new Date().toISOString();
     const adopted = { id, previous: null, source: directory, writableByAll };
     writer.recordPublication({ event: 'published', at, ...adopted });
+    warnOfWritable(writer, { writableByAll }, mendByRsync(writer));
     return { layout, settings: changed, wasAdopted: false };
   });
   return result;

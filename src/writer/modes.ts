@@ -14,7 +14,11 @@ export type Mend = (change: 'o-w' | 'a+rx') => string;
  * and in its neighbours that share it (I2). `--quiet` does not hide the first time: cron may know no other
  * call.
  */
-export function warnOfWritable(writer: Writer, { writableByAll }: PlanFigures, mend: Mend): void {
+export function warnOfWritable(
+  writer: Writer,
+  { writableByAll }: Pick<PlanFigures, 'writableByAll'>,
+  mend: Mend,
+): void {
   if (writableByAll.count === 0) return;
   const kind = hasWritable(writer) ? 'warning' : 'problem';
   warn(writer, kind, describeWritable(writableByAll), mend('o-w'));

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -117,15 +117,28 @@ describe.each([
     expect(await access()).toBeNull();
   });
 
-  test('an adopted directory to which every user may write is in status', async () => {
+  test('I2: an adoption says that every user may write to something, and what mends it, and status says it too', async () => {
     const mirror = smallMirror();
     const adopted = join(mirror.home, 'adopted');
-    mkdirSync(join(adopted, 'open'), { recursive: true });
-    chmodSync(join(adopted, 'open'), 0o777);
-    await runForJson(['init', mirror.root, '--adopt', adopted, ...flags]);
+    cpSync(mirror.source, adopted, { recursive: true });
+    for (const tree of [mirror.source, adopted]) {
+      mkdirSync(join(tree, 'open'));
+      chmodSync(join(tree, 'open'), 0o777);
+    }
+    const words = ['init', mirror.root, '--adopt', adopted, '--source', mirror.source, ...flags];
+    const result = await runProgram(words);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr.match(/every user may write to .*/g)).toEqual([
+      `every user may write to open; to change that: mirrorlatch init ${mirror.root} -- '--chmod=o-w'`,
+    ]);
     expect(await runForJson(['status', mirror.root])).toMatchObject({
       current: { writableByAll: { count: 1, names: ['open'] } },
     });
+
+    paste(/.*every user may write.*/.exec(result.stderr)?.[0] ?? '');
+    const mended = await runProgram(['sync', mirror.root]);
+    expect(mended.exitCode, transcript(mended)).toBe(0);
+    expect(modeOf(join(mirror.root, tree, 'open')) & 0o002).toBe(0);
   });
 
   test('warns once a sync of what every user may write to, and says what mends it', async () => {
