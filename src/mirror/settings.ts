@@ -18,6 +18,7 @@ import { printable } from './names.ts';
 import { openOwnersLock } from './owners-lock.ts';
 import { refuseOtherOwner } from './ownership.ts';
 import type { Given, RetentionPolicy, ShrinkPolicy } from './policy.ts';
+import { checkGroups } from './policy-rules.ts';
 import { checkSettings, parseJson, type Settings } from './records.ts';
 import { fillReserve, withReserve } from './reserve.ts';
 import { showTime } from './units.ts';
@@ -47,7 +48,7 @@ export interface SettingsOptions {
 /**
  * The settings as they are kept.
  *
- * @throws MirrorlatchError USAGE for a source or options that rsync must not get.
+ * @throws MirrorlatchError USAGE for a source or options that rsync must not get, or a rule out of range.
  */
 export function settingsFrom({
   source,
@@ -56,6 +57,7 @@ export function settingsFrom({
   shrink,
   serveAt,
 }: SettingsOptions): GivenSettings {
+  checkGroups({ retention, shrink });
   return {
     keepLast: retention?.keepLast,
     keepWithinMs: retention?.keepWithinMs,

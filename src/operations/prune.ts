@@ -1,5 +1,6 @@
 import { openMirrorWithSnapshots } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
+import { checkGroups } from '../mirror/policy-rules.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { type PolicyOptions, policyOf } from '../writer/policy.ts';
 import { choosePrunable, type PruneResult, removeOldSnapshots } from '../writer/pruning.ts';
@@ -17,10 +18,11 @@ export interface PruneOptions extends Pick<PolicyOptions, 'retention'> {
 /**
  * Removes the snapshots that no rule keeps and nobody reads (I5).
  *
- * @throws MirrorlatchError BUSY while a sync runs, IO when a snapshot cannot be removed.
+ * @throws MirrorlatchError USAGE for an option of a group, BUSY while a sync runs, IO when a snapshot cannot be removed.
  */
 export async function prune(options: PruneOptions): Promise<PruneResult> {
   const { root, retention, dryRun = false, lock, signal, onEvent } = options;
+  checkGroups(options);
   const { layout, settings } = openMirrorWithSnapshots(root);
   if (dryRun) return choosePrunable(layout, policyOf(settings, { retention }).retention);
   const failure = `the pruning of ${layout.root} failed`;

@@ -15,6 +15,7 @@ import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.
 import { openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
 import type { RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
+import { checkDuration } from '../mirror/policy-rules.ts';
 import { refuseUnchangeable, refuseUnfit } from '../mirror/preflight.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import type { LeftOutRecord, Settings, WritableByAll } from '../mirror/records.ts';
@@ -125,6 +126,7 @@ export interface StatusOptions {
 
 /** The state of a mirror: its writer, what it serves, what a crash left. Changes nothing. */
 export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorStatus {
+  checkDuration('maxAgeMs', maxAgeMs);
   const { layout, settings } = openMirror(root);
   const { source, rsyncOptions } = rememberedBy(settings);
   const { retention, shrink } = policyOf(settings, {});

@@ -1,6 +1,7 @@
 import { hostname, userInfo } from 'node:os';
 import { MirrorlatchError } from '../errors.ts';
 import { DEFAULT_RETRY, withDefaults } from '../mirror/policy.ts';
+import { checkGroups, checkStart } from '../mirror/policy-rules.ts';
 import { checkRsync, checkSource } from '../mirror/preflight.ts';
 import type { PlannedSync } from '../operations/sync/plan-sync.ts';
 import type { SyncResult } from '../operations/sync/sync.ts';
@@ -64,6 +65,8 @@ export async function planPush(options: PushOptions): Promise<PlannedSync> {
 /** Asks the other host, as often as the retries allow. */
 async function ask(verb: PushRequest['verb'], options: PushOptions): Promise<Answer> {
   const { signal = new AbortController().signal, onEvent = () => {} } = options;
+  checkGroups(options);
+  checkStart(options.at);
   const destination = parseDestination(options.destination);
   if (destination === undefined) {
     throw new MirrorlatchError('USAGE', `${options.destination} is no mirror on another host`, {

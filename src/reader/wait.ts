@@ -10,6 +10,7 @@ import {
 } from '../mirror/lock-state.ts';
 import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
+import { checkDuration, SHORTEST_POLL_MS } from '../mirror/policy-rules.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { watchDirectory } from '../system/watcher.ts';
@@ -53,6 +54,8 @@ type Look = { id: string } | { why: string };
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
   const { root, timeoutMs = Number.POSITIVE_INFINITY, pollMs, signal, onWarning, onWait } = options;
+  checkDuration('timeoutMs', timeoutMs);
+  checkDuration('pollMs', pollMs, SHORTEST_POLL_MS);
   const { layout } = openMirror(root);
   const startedAt = performance.now();
   const look = options.forPublish ? nextPublication(layout) : () => readableSnapshot(layout);

@@ -6,6 +6,7 @@ import { followHistory } from '../mirror/history-follower.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { stateOfRecord } from '../mirror/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
+import { checkDuration, checkGroups, SHORTEST_POLL_MS } from '../mirror/policy-rules.ts';
 import type { GateRecord, LockOwner } from '../mirror/records.ts';
 import { checkProgram } from '../system/foreground.ts';
 import { watchDirectory } from '../system/watcher.ts';
@@ -51,7 +52,9 @@ export type WatchEvent =
  *   command ends with 127 or 126.
  */
 export function watch(options: WatchOptions): AsyncGenerator<WatchEvent, void> {
-  const { pin, chdir, words = [] } = options.command ?? {};
+  const { pin, chdir, retry, words = [] } = options.command ?? {};
+  checkGroups({ retry });
+  checkDuration('pollMs', options.pollMs, SHORTEST_POLL_MS);
   if (pin === 'cwd' && chdir === 'no' && !words.some((word) => word.includes('{snapshot}'))) {
     throw new MirrorlatchError('USAGE', 'with --pin cwd and --chdir no nothing would be pinned', {
       hint: 'Leave one of them out, or write {snapshot} for the path of the snapshot.',

@@ -1,5 +1,6 @@
 import { MirrorlatchError } from '../errors.ts';
 import { nearestName } from '../system/nearest.ts';
+import { unfitOption } from '../system/unfit-option.ts';
 import { type Meaning, OPTIONS, type Option } from './option-table.ts';
 
 export interface RsyncOptions {
@@ -26,9 +27,13 @@ export interface NamedOption {
  * Checks the options that a user gives for rsync.
  *
  * @throws MirrorlatchError USAGE for an option that breaks an invariant, and for an unknown one,
- *   because its effect on published snapshots is unknown too.
+ *   because its effect on published snapshots is unknown too, and for what are no words at all.
  */
 export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
+  // A program may hand over anything.
+  if (!Array.isArray(given) || given.some((word: unknown) => typeof word !== 'string')) {
+    throw unfitOption('rsyncOptions', given, 'an array of strings');
+  }
   // Node has replaced the invalid bytes, so that another entry would match, or none.
   if (given.some((word) => word.includes('\uFFFD'))) {
     throw new MirrorlatchError('USAGE', "a word of rsync's options is not valid UTF-8", {

@@ -7,6 +7,7 @@ import { isAbandoned } from '../mirror/obstacle.ts';
 import { refuseOtherOwner } from '../mirror/ownership.ts';
 import { refuseInsideGuard } from '../mirror/pins.ts';
 import { DEFAULT_LOCK, type Given, type LockPolicy, withDefaults } from '../mirror/policy.ts';
+import { checkGroups } from '../mirror/policy-rules.ts';
 import { refuseSplitMirror, refuseUnfit } from '../mirror/preflight.ts';
 import { recover } from '../mirror/recovery.ts';
 import { fillReserve, spendReserve } from '../mirror/reserve.ts';
@@ -56,15 +57,17 @@ export interface Finished<Result> {
  * Runs `work` with the writer's lock of a mirror, and nothing else around it but that a gate which a
  * dead writer left closed is repaired first.
  *
- * @throws MirrorlatchError PERMISSION in another user's mirror, CONFIGURATION in one that lies on several
+ * @throws MirrorlatchError USAGE for an option of a group, PERMISSION in another user's mirror, CONFIGURATION in one that lies on several
  *   mounts, BUSY when the lock stays held, LOCK_LOST when another host took it over during the work, else
  *   what `work` throws.
  */
 export async function withLock<Result>(
   layout: Layout,
-  { command, failure, lock: given, signal, onEvent }: LockSessionOptions,
+  options: LockSessionOptions & PolicyOptions,
   work: (lock: SyncLock) => Result | Promise<Result>,
 ): Promise<Result> {
+  const { command, failure, lock: given, signal, onEvent } = options;
+  checkGroups(options);
   refuseInsideGuard(layout);
   refuseOtherOwner(layout);
   // Before the lock: on a full disk, that takes the reserve.

@@ -6,9 +6,14 @@ import {
   list,
   MirrorlatchError,
   pin,
+  planSync,
   prune,
+  push,
+  type SyncOptions,
+  status,
   sync,
   type WatchEvent,
+  wait,
   watch,
 } from '../../src/index.ts';
 import { oneOfEachKind, runGuarded } from '../support/guards.ts';
@@ -16,6 +21,7 @@ import { transcript } from '../support/program.ts';
 import { launcher } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { standInFor } from '../support/stand-in.ts';
+import { describeTree, difference } from '../support/tree.ts';
 
 /** A mirror with one snapshot, and a source that changes at each call. */
 async function makeMirror() {
@@ -88,6 +94,73 @@ describe('A Node program', () => {
     const closes = `[ "$1" != --shared ] || PATH='${process.env['PATH']}' ${close}`;
     vi.stubEnv('PATH', standInFor('flock', join(place, 'programs'), closes));
     await expect(pin({ root })).rejects.toMatchObject({ code: 'BUSY' });
+  });
+
+  test('gets USAGE for a number that is none or out of range, which removes and publishes nothing', async () => {
+    const { root, publish } = await makeMirror();
+    await publish();
+    const [source, untouched] = [join(root, '../source'), join(root, '../untouched')];
+    const before = describeTree(root);
+    const groups: [Partial<SyncOptions>, string][] = [
+      [{ retention: { keepLast: 1, graceMs: Number.NaN } }, 'retention.graceMs is NaN'],
+      [{ retention: { keepLast: -1 } }, 'retention.keepLast is -1'],
+      [{ retention: { keepLast: 1.5 } }, 'retention.keepLast is 1.5'],
+      [{ retention: { keepWithinMs: Number.NaN } }, 'retention.keepWithinMs is NaN'],
+      [{ lock: { waitMs: -1 } }, 'lock.waitMs is -1'],
+      [{ lock: { staleAfterMs: Number.NaN } }, 'lock.staleAfterMs is NaN'],
+      [{ retry: { retries: Number.NaN } }, 'retry.retries is NaN'],
+      [{ retry: { delayMs: -5 } }, 'retry.delayMs is -5'],
+      [{ drain: { drainMs: Number.NaN } }, 'drain.drainMs is NaN'],
+      [{ drain: { afterDrain: 'wait' as never } }, "drain.afterDrain is 'wait'"],
+      [{ shrink: { maxPercent: 500 } }, 'shrink.maxPercent is 500'],
+      [{ shrink: { maxPercentIn: { pool: Number.NaN } } }, 'shrink.maxPercentIn is { pool: NaN }'],
+      [{ shrink: { isAllowed: 'no' as never } }, "shrink.isAllowed is 'no'"],
+      [{ shrink: 30 as never }, 'shrink is 30, and must be an object'],
+      [{ retention: { keep: 1 } as never }, 'there is no option retention.keep'],
+      [{ at: new Date('never') }, 'at is Invalid Date'],
+      [{ rsyncOptions: '--exclude=x' as never }, "rsyncOptions is '--exclude=x'"],
+      [{ rsyncOptions: [1] as never }, 'rsyncOptions is [ 1 ]'],
+    ];
+    for (const [options, message] of groups) {
+      const usage = { code: 'USAGE', message: expect.stringContaining(message) };
+      const destination = `host:${untouched}`;
+      await expect(sync({ root, source, ...options }), message).rejects.toMatchObject(usage);
+      await expect(sync({ root: untouched, source, ...options })).rejects.toMatchObject(usage);
+      await expect(planSync({ root, source, ...options })).rejects.toMatchObject(usage);
+      await expect(push({ source, destination, ...options })).rejects.toMatchObject(usage);
+    }
+    const retention = { keepLast: 1, graceMs: Number.NaN };
+    const retry = { retries: -1 };
+    const limited = {
+      code: 'USAGE',
+      message: expect.stringMatching(/^[\w.]+ is .*, and must be /),
+    };
+    await expect(prune({ root, retention })).rejects.toMatchObject(limited);
+    await expect(prune({ root, retention, dryRun: true })).rejects.toMatchObject(limited);
+    await expect(wait({ root, timeoutMs: Number.NaN })).rejects.toMatchObject(limited);
+    for (const act of [
+      () => init({ root, retention }),
+      () => init({ root, shrink: { maxPercent: 500 } }),
+      () => status(root, { maxAgeMs: Number.NaN }),
+      () => watch({ root, pollMs: 0 }),
+      () => watch({ root, command: { words: ['true'], retry } }),
+    ]) {
+      expect(act).toThrow(expect.objectContaining(limited));
+    }
+    expect(difference(before, describeTree(root))).toEqual([]);
+    expect(existsSync(untouched)).toBe(false);
+  });
+
+  test('may wait for ever', async () => {
+    const { root, publish } = await makeMirror();
+    await publish();
+    const forever = Number.POSITIVE_INFINITY;
+    const { removed } = await prune({
+      root,
+      lock: { waitMs: forever },
+      retention: { keepLast: 1, graceMs: forever },
+    });
+    expect(removed).toEqual([]);
   });
 
   test('gets each publication once and in order, however fast they come', async () => {

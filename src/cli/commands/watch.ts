@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import { nameOwner } from '../../mirror/lock-state.ts';
 import { printable } from '../../mirror/names.ts';
+import { SHORTEST_POLL_MS } from '../../mirror/policy-rules.ts';
 import { PINS } from '../../reader/guard.ts';
 import type { CommandOptions } from '../../reader/snapshot-command.ts';
 import type { WatchEvent } from '../../reader/watch.ts';
@@ -137,8 +138,8 @@ function typed(options: readonly OptionWithValue[]): string {
 
 function pollInterval(text: string): number {
   const ms = duration(text);
-  if (ms >= 10) return ms;
-  throw new InvalidArgumentError('Give a duration of at least 10ms.');
+  if (ms >= SHORTEST_POLL_MS) return ms;
+  throw new InvalidArgumentError(`Give a duration of at least ${SHORTEST_POLL_MS}ms.`);
 }
 
 function describeEvent(event: WatchEvent): string {

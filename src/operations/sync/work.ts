@@ -7,6 +7,7 @@ import { type Layout, layoutOf } from '../../mirror/layout.ts';
 import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy } from '../../mirror/policy.ts';
+import { checkGroups, checkStart } from '../../mirror/policy-rules.ts';
 import { checkPlaces, keepsNanoseconds, optionLimits } from '../../mirror/preflight.ts';
 import type { Settings } from '../../mirror/records.ts';
 import {
@@ -96,6 +97,8 @@ export interface SyncSummary {
  * @throws MirrorlatchError USAGE, NO_MIRROR, NO_SOURCE, PERMISSION or CONFIGURATION.
  */
 export function checkSync(options: SyncOptions): { mirror: Mirror; isNew: boolean } {
+  checkGroups(options);
+  checkStart(options.at);
   if (options.id !== undefined) parseSnapshotId(options.id);
   const namesSource = options.source !== undefined || options.pushed !== undefined;
   const found = namesSource
