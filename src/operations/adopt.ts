@@ -39,6 +39,7 @@ import { warnOfWritable } from '../writer/modes.ts';
 import { withWriter } from '../writer/session.ts';
 import {
   checkAdoptable,
+  dangerOfEntered,
   dangerOfNamesOutside,
   notAdoptable,
   realPathOf,
@@ -116,7 +117,7 @@ async function takeOrFinish(
   }
   await checkAdoptable(directory, root);
   if (options.mode === 'in-place') await refuseNamesOutside(directory);
-  else await warnOfNamesOutside(directory, options.onEvent);
+  else warnOf(await dangerOfNamesOutside(directory), options.onEvent);
   if (found !== undefined) {
     const { layout, settings } = found;
     refuseOtherMirror(layout, settings, currentId(layout), options.mode, directory);
@@ -137,6 +138,7 @@ async function takeOrFinish(
     try {
       // Another mirror may have taken it since: the lock is that of this one.
       await refuseNoTree(directory);
+      if (id !== LIVE) warnOf(dangerOfEntered(directory), options.onEvent);
       takeIn(layout, lock, directory, id);
     } catch (error) {
       const isUnchanged = error instanceof MirrorlatchError && UNCHANGED.includes(error.code);
@@ -163,8 +165,7 @@ function warnOfOwner(directory: string, root: string, onEvent: OnEvent = () => {
   onEvent({ kind: 'warning', message });
 }
 
-async function warnOfNamesOutside(directory: string, onEvent: OnEvent = () => {}): Promise<void> {
-  const message = await dangerOfNamesOutside(directory);
+function warnOf(message: string | undefined, onEvent: OnEvent = () => {}): void {
   if (message !== undefined) onEvent({ kind: 'warning', message });
 }
 

@@ -10,7 +10,7 @@ import { ifThere, lstatIfThere, nearestDirectory, readlinkIfThere } from '../sys
 import { areOnOneMount, mountOf, refuseMountsWithin } from '../system/mounts.ts';
 import { namesOutside, writersByOtherNames } from '../system/other-names.ts';
 import { mayWriteBy, type ProcessPath, pathsInUse } from '../system/paths-in-use.ts';
-import { processName } from '../system/proc.ts';
+import { isOurAncestor, processName } from '../system/proc.ts';
 import { runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
 
@@ -123,11 +123,9 @@ async function refuseWriters(directory: string): Promise<void> {
   );
   const writers = [...found, ...(await writersByOtherNames(directory))];
   if (writers.length === 0) return;
-  const pids = [...new Set(writers.map(({ pid }) => pid))];
-  const processes = pids.map((pid) => ({ pid, name: processName(pid) ?? '?' }));
   throw new MirrorlatchError(
     'BUSY',
-    `${directory} cannot be adopted: ${describeProcesses(processes)} may still write to ${writers[0]?.path}`,
+    `${directory} cannot be adopted: ${describeUsers(writers)} may still write to ${writers[0]?.path}`,
     { hint: 'What is adopted must not change any more. Wait until that has ended, or end it.' },
   );
 }
@@ -137,10 +135,30 @@ async function refuseWriters(directory: string): Promise<void> {
  * too. A mount stays on the tree wherever that is moved. A deleted file is not adopted; whether it has
  * another name in the tree, `writersByOtherNames` finds out.
  */
-function isHarmless({ use, path }: ProcessPath): boolean {
-  if (use === 'mount') return false;
-  const found = lstatIfThere(path);
-  return found === undefined ? path.endsWith(' (deleted)') : found.isDirectory();
+function isHarmless(one: ProcessPath): boolean {
+  if (isEntered(one)) return true;
+  return one.use !== 'mount' && !lstatIfThere(one.path) && one.path.endsWith(' (deleted)');
+}
+
+function isEntered({ use, path }: ProcessPath): boolean {
+  return use !== 'mount' && lstatIfThere(path)?.isDirectory() === true;
+}
+
+/**
+ * I2: a process that has entered the directory reaches the tree by relative paths when that is a
+ * snapshot, too. One that started this one is let pass: people stand in what they adopt.
+ *
+ * @returns a sentence on that; undefined when there is no such process.
+ */
+export function dangerOfEntered(directory: string): string | undefined {
+  const inside = pathsInUse(directory).filter((one) => isEntered(one) && !isOurAncestor(one.pid));
+  if (inside.length === 0) return undefined;
+  return `${directory} has been entered by ${describeUsers(inside)}. What they write there by a relative path changes the published snapshot: end each that may write`;
+}
+
+function describeUsers(users: readonly { pid: number }[]): string {
+  const pids = [...new Set(users.map(({ pid }) => pid))];
+  return describeProcesses(pids.map((pid) => ({ pid, name: processName(pid) ?? '?' })));
 }
 
 /** Looks again, under the lock; throws as `checkAdoptable`. */

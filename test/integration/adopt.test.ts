@@ -421,6 +421,39 @@ test('I2: an adoption warns of files that have names outside, and of what that m
   );
 });
 
+test('I2: an adoption as snapshots warns of processes that have entered the directory, but not of those that started it', async () => {
+  for (const [mode, flags] of [
+    ['snapshots', []],
+    ['in-place', ['--in-place']],
+  ] as const) {
+    const one = makeDirectory();
+    const standing = execa('sleep', ['600'], {
+      cwd: join(one.directory, 'below'),
+      reject: false,
+    });
+    const holding = execa('sh', ['-c', `exec 9<'${one.directory}' && exec sleep 600`], {
+      reject: false,
+    });
+    await eventually(() => {
+      expect(readlinkSync(`/proc/${standing.pid}/cwd`)).toBe(join(one.directory, 'below'));
+      expect(readlinkSync(`/proc/${holding.pid}/fd/9`)).toBe(one.directory);
+    });
+    const result = await runProgram(['init', '--adopt', one.directory, ...flags], {
+      cwd: one.directory,
+      through: ['sh', '-c', '"$@"; exit "$?"', 'sh'],
+    });
+    expect(result.exitCode, transcript(result)).toBe(0);
+    const warnings = result.stderr.match(/has been entered by .*(?=\. What they write there)/g);
+    const said = warnings?.map((warning) => warning.match(/\S+ \(pid \d+\)/g)?.sort());
+    const both = [standing, holding].map(({ pid }) => `sleep (pid ${pid})`).sort();
+    expect(said, transcript(result)).toEqual(mode === 'snapshots' ? [both] : undefined);
+    for (const process of [standing, holding]) {
+      process.kill('SIGKILL');
+      await process;
+    }
+  }
+});
+
 test('a part of a mirror is not adopted', async () => {
   const one = makeDirectory();
   await runForJson(['sync', one.directory, one.root]);
