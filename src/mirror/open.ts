@@ -3,6 +3,7 @@ import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { type Destination, destinationIn } from '../rsync/source.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
+import { otherPathsOf } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { emptyName, type Layout, layoutOf } from './layout.ts';
 import type { Settings } from './records.ts';
@@ -53,10 +54,10 @@ export function commandThere({ user, host, port }: Destination, words: readonly 
 /**
  * Refuses a path that is a part of a mirror where the mirror itself is wanted.
  *
+ * @param around that mirror; undefined for a path that is a part of none.
  * @throws MirrorlatchError USAGE
  */
-export function refusePartOfMirror(path: string): void {
-  const around = mirrorWith(path);
+export function refusePartOfMirror(path: string, around: Layout | undefined): void {
   if (around === undefined) return;
   if (mirrorAstray(path) !== undefined) {
     throw new MirrorlatchError('USAGE', `${path} would be in the mirror ${around.root}`, {
@@ -81,6 +82,18 @@ export function mirrorAround(path: string): Layout | undefined {
     if (isPart && lstatIfThere(layout.settings) !== undefined) return layout;
     const server = mirrorThatServes(part);
     if (server !== undefined) return server;
+  }
+  return undefined;
+}
+
+/**
+ * The mirror of which `path` shows a part through a bind mount. No name on the way says so, but what is
+ * written there may change a published snapshot (I2).
+ */
+export function mirrorBehindMount(path: string): Layout | undefined {
+  for (const other of otherPathsOf(realPathToBe(resolve(path)))) {
+    const around = mirrorAround(other);
+    if (around !== undefined) return around;
   }
   return undefined;
 }

@@ -7,7 +7,7 @@ import { describeMounts, mountsElsewhere, wayToMountAbove } from '../system/moun
 import { areOnOneMount, isWithin } from '../system/mounts.ts';
 import { pathsInUse } from '../system/paths-in-use.ts';
 import { type Layout, ownNames } from './layout.ts';
-import { mirrorThatServes, mirrorWith, servedMark } from './open.ts';
+import { mirrorBehindMount, mirrorThatServes, mirrorWith, servedMark } from './open.ts';
 import type { Settings } from './records.ts';
 import { readServed } from './served-record.ts';
 
@@ -80,7 +80,7 @@ function problemWith(layout: Layout, path: string): string | undefined {
   const mark = lstatIfThere(servedMark(path));
   if (mark !== undefined && !mark.isSymbolicLink()) return `${servedMark(path)} is in the way`;
   if (isOurs(layout, path)) return 'the mirror needs it for itself';
-  const around = mirrorWith(path);
+  const around = mirrorWith(path) ?? mirrorBehindMount(path);
   if (around !== undefined) return `it is a part of the mirror ${around.root}`;
   if (isWithin(layout.root, path)) return `the mirror ${layout.root} lies in it`;
   if (found !== undefined && readdirSync(path).length > 0) return 'it is not empty';

@@ -4,7 +4,7 @@ import { MirrorlatchError } from '../errors.ts';
 import { layoutOf } from '../mirror/layout.ts';
 import { describeProcesses } from '../mirror/lock-state.ts';
 import { printable } from '../mirror/names.ts';
-import { mirrorAround } from '../mirror/open.ts';
+import { mirrorAround, mirrorBehindMount } from '../mirror/open.ts';
 import { attachmentsOf, describeAttachments } from '../system/attachments.ts';
 import { ifThere, lstatIfThere, nearestDirectory, readlinkIfThere } from '../system/files.ts';
 import { areOnOneMount, mountOf, refuseMountsWithin } from '../system/mounts.ts';
@@ -31,6 +31,8 @@ export function realPathOf(directory: string): string {
 export async function checkAdoptable(directory: string, root: string): Promise<void> {
   const found = lstatIfThere(directory);
   if (found === undefined) throw noDirectory(directory);
+  const taken = mirrorOf(directory);
+  if (taken !== undefined) throw notAdoptable(directory, taken);
   if (mountOf(directory)?.mountPoint === directory) throw immovable(directory);
   const problem = problemWith(directory, root, found.isDirectory());
   if (problem !== undefined) throw notAdoptable(directory, problem);
@@ -187,10 +189,14 @@ function immovable(directory: string): MirrorlatchError {
   );
 }
 
-function problemWith(directory: string, root: string, isDirectory: boolean): string | undefined {
+/** Which mirror the directory is, or is a part of, as a predicate; undefined if none. */
+function mirrorOf(directory: string): string | undefined {
   if (lstatIfThere(join(directory, '.mirrorlatch'))) return 'it is already a mirror';
-  const around = mirrorAround(directory);
-  if (around !== undefined) return `it is a part of the mirror ${around.root}`;
+  const around = mirrorAround(directory) ?? mirrorBehindMount(directory);
+  return around && `it is a part of the mirror ${around.root}`;
+}
+
+function problemWith(directory: string, root: string, isDirectory: boolean): string | undefined {
   if (!isDirectory) {
     const target = readlinkIfThere(directory);
     return target === undefined

@@ -12,7 +12,7 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import type { Layout } from '../mirror/layout.ts';
-import { mirrorAround, mirrorWith } from '../mirror/open.ts';
+import { mirrorAround, mirrorBehindMount, mirrorWith } from '../mirror/open.ts';
 import {
   ifThere,
   lstatIfThere,
@@ -55,6 +55,7 @@ export function writeShims(options: WriteShimsOptions): ShimsResult {
   const directory = resolve(options.directory);
   const commands = [...new Set(options.commands)];
   for (const command of commands) refuseInMirror(directory, mirrorWith(join(directory, command)));
+  refuseInMirror(directory, mirrorBehindMount(directory));
   for (const command of commands) {
     checkShimName(command);
     refuseNeeded(command);
@@ -84,7 +85,7 @@ export function writeShims(options: WriteShimsOptions): ShimsResult {
 export function removeShims(given: string, commands: readonly string[] = []): ShimsResult {
   const directory = resolve(given);
   // Shims in ROOT beside its parts, which earlier versions wrote there, can be removed.
-  refuseInMirror(directory, mirrorAround(directory));
+  refuseInMirror(directory, mirrorAround(directory) ?? mirrorBehindMount(directory));
   for (const command of commands) checkShimName(command);
   try {
     const names = commands.length === 0 ? shimsIn(directory) : [...new Set(commands)];

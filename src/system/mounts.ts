@@ -1,7 +1,7 @@
-import { closeSync, openSync, readFileSync, statfsSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { ifThere } from './files.ts';
+import { ifThere, nearestDirectory } from './files.ts';
 import { fromProc } from './proc-filesystem.ts';
 import { quoteForSh } from './quote.ts';
 
@@ -154,6 +154,33 @@ export function mountPointsWithin(path: string): string[] {
   return mounts
     .filter((mount) => isWithin(mount.mountPoint, path) && isInReach(mount))
     .map(({ mountPoint }) => mountPoint);
+}
+
+/**
+ * The paths at which other mounts show the same place of its filesystem (bind mounts, mount(8)).
+ *
+ * @param path without symlinks; it need not exist.
+ */
+export function otherPathsOf(path: string): string[] {
+  const directory = nearestDirectory(path);
+  const home = mountOf(directory);
+  if (home === undefined) return [];
+  const place = pathOnFilesystem(home, directory);
+  return mountsSeenBy('self')
+    .filter(({ device, root }) => device === home.device && isWithin(place, root))
+    .map(({ root, mountPoint }) => join(mountPoint, relative(root, place)))
+    .filter((other) => other !== directory && isSameDirectory(other, directory))
+    .map((other) => join(other, relative(directory, path)));
+}
+
+/** Another mount may hide one of them: this user may not enter that, or its server is gone. */
+function isSameDirectory(one: string, other: string): boolean {
+  try {
+    const [a, b] = [one, other].map((path) => statSync(path, { bigint: true }));
+    return a?.dev === b?.dev && a?.ino === b?.ino;
+  } catch {
+    return false;
+  }
 }
 
 /** The directories that an overlay is made of, by their absolute paths where it was mounted. */

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { makeGate } from '../mirror/gate.ts';
 import { directoriesOf, type Layout, layoutOf, ownNames } from '../mirror/layout.ts';
-import { type Mirror, refusePartOfMirror } from '../mirror/open.ts';
+import { type Mirror, mirrorBehindMount, mirrorWith, refusePartOfMirror } from '../mirror/open.ts';
 import { refuseOtherOwnersRoot } from '../mirror/ownership.ts';
 import type { Settings } from '../mirror/records.ts';
 import { fillReserve } from '../mirror/reserve.ts';
@@ -82,7 +82,7 @@ export function checkNewRoot(
     });
   }
   try {
-    refusePartOfMirror(root);
+    refusePartOfMirror(root, mirrorWith(root) ?? mirrorBehindMount(root));
     refuseFileInTheWay(resolve(root));
     const real = ifThere(() => realpathSync(root));
     if (real !== undefined) refuseForeignEntries(layoutOf(real), mayHoldOtherThings);

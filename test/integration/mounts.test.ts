@@ -7,7 +7,8 @@ import { expectFailure } from '../support/expect-failure.ts';
 import { mayMount } from '../support/privilege.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
-import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
 
 /** The three kinds of mounts; the first two are of the mirror's own filesystem. */
 const KINDS = ['a directory', 'a file', 'another filesystem'] as const;
@@ -176,6 +177,59 @@ describe.skipIf(!mayMount).each(KINDS)('%s that is mounted', (kind) => {
     const takingOut = takeOut(tree, [{ name: 'below' }], scratch, signal);
     await expect(takingOut).rejects.toMatchObject({ code: 'CONFIGURATION' });
     mounted.expectIntact();
+  });
+});
+
+describe.skipIf(!mayMount)('What is mounted from a mirror', () => {
+  /** Mounts a directory in another place. @returns that place, and the mirror as it was. */
+  async function bound(mirror: SmallMirror, directory: string) {
+    const view = join(mirror.home, "somebody's view");
+    mkdirSync(view);
+    await execa('mount', ['--bind', directory, view]);
+    return { view, before: describeTree(mirror.home) };
+  }
+
+  test.each([
+    ['the current snapshot', 'mirror/current'],
+    ['a directory in it', 'mirror/current/below'],
+    ['all snapshots', 'mirror/snapshots'],
+    ['the tree of an in-place mirror', 'mirror/gate/live'],
+    ['the directory above that tree', 'mirror/gate'],
+    ['a served directory', 'served'],
+  ])(
+    'such as %s becomes no mirror, is not adopted and holds no served directory: the message names the mirror',
+    async (_, part) => {
+      const mirror = smallMirror();
+      if (part.includes('gate')) await runForJson(['init', mirror.root, '--in-place']);
+      if (part === 'served')
+        await runForJson(['init', mirror.root, '--serve-at', join(mirror.home, part)]);
+      await mirror.sync();
+      await smallMirror({ home: join(mirror.home, 'other') }).sync();
+      const { view, before } = await bound(mirror, join(mirror.home, part));
+      const other = join(mirror.home, 'other/mirror');
+      for (const words of [
+        ['init', view],
+        ['init', join(view, 'new', 'one')],
+        ['init', view, '--in-place'],
+        ['init', view, '--serve-at', join(view, 'new')],
+        ['init', other, '--serve-at', view],
+        ['init', other, '--serve-at', join(view, 'new')],
+        ['init', '--adopt', view],
+        ['sync', mirror.source, view],
+        ['shims', view, '--mirror', other, 'apt'],
+      ]) {
+        const result = await runProgram(words);
+        expectFailure(result, 64, new RegExp(`part of the mirror ${mirror.root}\n`));
+      }
+      expect(difference(before, describeTree(mirror.home))).toEqual([]);
+    },
+  );
+
+  test('keeps nobody from making a mirror beside it, by whatever path', async () => {
+    const mirror = await fourSnapshots();
+    const { view } = await bound(mirror, mirror.home);
+    await runForJson(['sync', mirror.source, join(view, 'new')]);
+    expect(existsSync(join(mirror.home, 'new/current/file'))).toBe(true);
   });
 });
 

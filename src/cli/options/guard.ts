@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
-import { refusePartOfMirror } from '../../mirror/open.ts';
+import { mirrorWith, refusePartOfMirror } from '../../mirror/open.ts';
 import type { ChooseGuardOptions } from '../../reader/choose-guard.ts';
 import { PINS, type PinKind } from '../../reader/guard.ts';
 import { duration, wholeSeconds } from '../values.ts';
@@ -52,7 +52,7 @@ export function guardOptions(
     });
   }
   for (const root of flags.mirror ?? []) {
-    refusePartOfMirror(root);
+    refusePartOfMirror(root, mirrorWith(root));
     if (!['.mirrorlatch', 'current'].some((name) => existsSync(join(root, name))))
       onWarning(`there is no mirror in ${root} yet, or you may not enter it`);
   }
