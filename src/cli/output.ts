@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import pc from 'picocolors';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
-import { printableLines } from '../mirror/names.ts';
+import { printable, printableLines } from '../mirror/names.ts';
 
 /** Whether a stream is a terminal that obeys escape sequences. */
 export function obeysEscapes(stream: NodeJS.WriteStream): boolean {
@@ -16,9 +16,26 @@ const colorsFor = (stream: NodeJS.WriteStream) =>
 const onStdout = colorsFor(process.stdout);
 const onStderr = colorsFor(process.stderr);
 
-export const good = onStdout.green;
-export const bad = onStdout.red;
 export const strong = onStdout.bold;
+
+/** A word in a colour of our own. All other text for people is printed without escape sequences. */
+class Coloured {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+export type Part = string | Coloured;
+
+export const good = (text: string): Part => new Coloured(onStdout.green(text));
+export const bad = (text: string): Part => new Coloured(onStdout.red(text));
+
+/** What of a line others may have chosen, such as a source, can neither end the line nor colour it. */
+export function shownPart(part: Part): string {
+  return part instanceof Coloured ? part.text : printable(part);
+}
 
 /** Prints one object on one line, for scripts. */
 export function printJson(value: unknown): void {
@@ -30,7 +47,6 @@ export function printCode(code: string): void {
   process.stdout.write(`${code}\n`);
 }
 
-/** Prints a line for people. */
 /** Prints such an object with a list in it, of which only a part is in memory as text. */
 export function printJsonWithList(value: object, name: string, list: Iterable<unknown>): void {
   const begun = JSON.stringify({ ...value, [name]: [] }).slice(0, -']}'.length);
@@ -47,8 +63,9 @@ export function printJsonWithList(value: object, name: string, list: Iterable<un
   process.stdout.write(`${part}]}\n`);
 }
 
-export function printLine(text = ''): void {
-  process.stdout.write(`${printableLines(text)}\n`);
+/** Prints one line for people, with a space between its parts. */
+export function printLine(...parts: readonly Part[]): void {
+  process.stdout.write(`${parts.map(shownPart).join(' ')}\n`);
 }
 
 /** The first failure to write to standard output; the stream itself forgets it. */
@@ -100,6 +117,6 @@ export function printError(error: MirrorlatchError, exitCode: number, asJson: bo
     printJson({ error: { code, exitCode, message, hint: hint ?? null, ...details } });
     return;
   }
-  process.stderr.write(printableLines(`${onStderr.red('mirrorlatch:')} ${message}\n`));
+  process.stderr.write(`${onStderr.red('mirrorlatch:')} ${printableLines(message)}\n`);
   if (hint !== undefined) process.stderr.write(printableLines(`  ${hint}\n`));
 }

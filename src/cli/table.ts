@@ -1,9 +1,11 @@
 import Table from 'cli-table3';
-import { printLine, strong } from './output.ts';
+import { type Part, shownPart, strong } from './output.ts';
 
-/** Prints a table for people. */
-export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
-  for (const line of tableText(head, rows).split('\n')) printLine(line.trimEnd());
+/** Prints a table for people, with one line for each row. */
+export function printTable(head: readonly string[], rows: readonly (readonly Part[])[]): void {
+  const shown = rows.map((row) => row.map(shownPart));
+  for (const line of tableText(head, shown).split('\n'))
+    process.stdout.write(`${line.trimEnd()}\n`);
 }
 
 /**

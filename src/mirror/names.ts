@@ -11,18 +11,12 @@ export function printable(text: string): string {
   return text.replaceAll(UNPRINTABLE, escaped);
 }
 
-/** As `printable`, but line breaks, tabs and the colours of our own text pass. */
+/** As `printable`, but line breaks and tabs pass. */
 export function printableLines(text: string): string {
-  return text.replaceAll(UNPRINTABLE, (character, at: number) =>
-    /[\n\t]/.test(character) || COLOUR.test(text.slice(at, at + 5))
-      ? character
-      : escaped(character),
+  return text.replaceAll(UNPRINTABLE, (character) =>
+    /[\n\t]/.test(character) ? character : escaped(character),
   );
 }
-
-/** Select graphic rendition (ECMA-48, SGR) with one parameter, which can change colours only. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the control character is what is sought
-const COLOUR = /^\u001b\[\d{1,2}m/;
 
 function escaped(character: string): string {
   const code = character.charCodeAt(0);

@@ -42,6 +42,20 @@ test('status says what filled a mirror that remembers no source', async () => {
   expect(await source()).toBe('filled by lock, command sh');
 });
 
+test('what others have chosen writes no line and no colour of its own into what status and init print', async () => {
+  const { root, source } = smallMirror();
+  const hidden = ['--exclude=\u001b[8mhidden', '--exclude=a\nlock     free'];
+  const words = ['init', root, '--source', `${source}\nlock     free \u001b[32m`, '--', ...hidden];
+  const made = await runProgram(words);
+  const status = await runProgram(['status', root]);
+  for (const { stdout, stderr } of [made, status]) {
+    expect(stdout + stderr).not.toContain('\u001b');
+    expect(stdout).not.toMatch(/^lock {5}free .*32m/m);
+  }
+  expect(status.stdout.match(/^lock .*$/gm)).toEqual(['lock     free']);
+  expect(status.stdout).toMatch(/^source +\S+\\x0alock {5}free \\x1b\[32m\/$/m);
+});
+
 const twoSnapshots = mirrorsWith('first', 'second');
 
 const whyNotAsNobody = nobodyRunsTheProgram

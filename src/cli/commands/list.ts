@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { printable } from '../../mirror/names.ts';
 import type { Reader } from '../../mirror/readers.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { SnapshotInfo } from '../../operations/status.ts';
@@ -63,7 +62,7 @@ function seesAllProcesses(): boolean {
 export function describeReaders(readers: readonly Reader[], leases = 0): string {
   const named = readers
     .slice(0, 3)
-    .map(({ name, pid, user, by }) => `${printable(name)} (pid ${pid}, ${printable(user)}, ${by})`);
+    .map(({ name, pid, user, by }) => `${name} (pid ${pid}, ${user}, ${by})`);
   if (readers.length > 3) named.push(`${readers.length - 3} more`);
   const unseen = leases - readers.filter(({ by }) => by === 'lease').length;
   if (unseen > 0) named.push(`${unseen} unseen`);

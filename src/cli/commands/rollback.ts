@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { printable } from '../../mirror/names.ts';
 import type { RollbackResult } from '../../operations/rollback.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
@@ -68,5 +67,5 @@ export function addRollback(program: Command, context: CommandContext): void {
 function whatFollows({ id, hold }: RollbackResult, root: string): string {
   return hold === null
     ? `the next sync publishes what the source holds then; to stay here: mirrorlatch rollback ${root} ${id} --hold 'the reason'`
-    : `it is held: ${printable(hold)}; it stays until the hold is released with: mirrorlatch rollback ${root} --release`;
+    : `it is held: ${hold}; it stays until the hold is released with: mirrorlatch rollback ${root} --release`;
 }

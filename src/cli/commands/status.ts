@@ -17,7 +17,7 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { describeRetention } from '../options/retention.ts';
 import { describeShrink } from '../options/shrink.ts';
-import { bad, good, oneLine, printJson, printLine } from '../output.ts';
+import { bad, good, oneLine, type Part, printJson, printLine } from '../output.ts';
 import { nameOfTree } from '../terminal.ts';
 import { showAge } from '../units.ts';
 import { duration } from '../values.ts';
@@ -65,8 +65,8 @@ export function addStatus(program: Command, context: CommandContext): void {
 function printStatus(status: MirrorStatus): void {
   const { root, source, rsyncOptions, retention, lock, findings, snapshots, lastSync } = status;
   const { isHealthy, problems, hold, closedMode, syncedAt, damagedHistoryLines, unseen } = status;
-  const row = (name: string, text: string) => printLine(`${name.padEnd(8)} ${text}`);
-  row('mirror', `${root} ${isHealthy ? good('healthy') : bad('needs attention')}`);
+  const row = (name: string, ...parts: readonly Part[]) => printLine(name.padEnd(8), ...parts);
+  row('mirror', root, isHealthy ? good('healthy') : bad('needs attention'));
   if (status.isInsideGuard)
     row('guard', 'this is seen from inside a guard, which shows one snapshot alone');
   if (problems.length > 0) row('why', problems.join('; '));

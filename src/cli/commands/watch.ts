@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import { nameOwner } from '../../mirror/lock-state.ts';
-import { printable } from '../../mirror/names.ts';
 import { SHORTEST_POLL_MS } from '../../mirror/policy-rules.ts';
 import { PINS } from '../../reader/guard.ts';
 import type { CommandOptions } from '../../reader/snapshot-command.ts';
@@ -155,7 +154,7 @@ function describeEvent(event: WatchEvent): string {
     case 'pruned':
       return `pruned ${event.id}`;
     case 'prune-failed':
-      return `could not prune ${event.id}: ${event.message}`;
+      return `could not prune ${event.id}: ${oneLine(event.message)}`;
     case 'unchanged':
       return `unchanged, current is ${event.current}`;
     case 'failed':
@@ -167,7 +166,7 @@ function describeEvent(event: WatchEvent): string {
     case 'lock-left':
       return `lock abandoned by ${nameOwner(event.owner)}`;
     case 'gate':
-      return `gate ${event.state}${event.reason === '' ? '' : `: ${printable(event.reason)}`}`;
+      return `gate ${event.state}${event.reason === '' ? '' : `: ${event.reason}`}`;
     case 'command-started':
       return `command started for ${event.id} (pid ${event.pid})`;
     case 'command-ended':

@@ -1,5 +1,4 @@
 import { Option } from 'commander';
-import { printable } from '../../mirror/names.ts';
 import { DEFAULT_SHRINK, type Given, type ShrinkPolicy } from '../../mirror/policy.ts';
 import { type Percentages, percentages } from '../values.ts';
 import type { OptionGroup } from './group.ts';
@@ -20,7 +19,7 @@ export function describeShrink({
   maxPercentIn,
 }: Pick<ShrinkPolicy, 'maxPercent' | 'maxPercentIn'>): string {
   const limits = Object.entries(maxPercentIn).map(
-    ([directory, percent]) => `; in ${printable(directory)}, ${percent} %`,
+    ([directory, percent]) => `; in ${directory}, ${percent} %`,
   );
   return [`at most ${maxPercent} % of the files or bytes may vanish`, ...limits].join('');
 }
