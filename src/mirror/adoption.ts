@@ -139,14 +139,24 @@ export function halfAdopted(layout: Layout): string | undefined {
 export function refuseHalfAdopted(layout: Layout): void {
   const adopted = halfAdopted(layout);
   if (adopted === undefined) return;
-  const [root, path] = [layout.root, adopted].map(quoteForSh);
   throw new MirrorlatchError(
     'CONFIGURATION',
     `the adoption of ${adopted} by ${layout.root} was interrupted and has been undone`,
-    {
-      hint: `Adopt it again with: mirrorlatch init ${root} --adopt ${path}, or give the adoption up with: mirrorlatch init ${root} --unadopt ${path}`,
-    },
+    { hint: hintToFinish(layout, adopted) },
   );
+}
+
+/** How a person goes on from an adoption of which `refuseHalfAdopted` speaks. */
+export function hintToFinish(layout: Layout, adopted: string): string {
+  const [root, path] = [layout.root, adopted].map(quoteForSh);
+  const mode = readSettings(layout)?.mode === 'in-place' ? ' --in-place' : '';
+  return `Adopt it again with: mirrorlatch init ${root} --adopt ${path}${mode}, or give the adoption up with: mirrorlatch init ${root} --unadopt ${path}`;
+}
+
+/** Whether the adopted path leads to what is current, as far as this user may see. */
+export function isLinked(layout: Layout): boolean {
+  const findings = () => [halfAdopted, lostPath, divertedPath].map((find) => find(layout));
+  return (ifAllowed(findings) ?? []).every((path) => path === undefined);
 }
 
 /** Removes what a half-done adoption left: `current`, and the symlink in the place of the tree. */

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -398,21 +399,48 @@ async function startWaiting(words: readonly string[]): Promise<RunningProgram> {
   return waiting;
 }
 
+test.each([
+  ['snapshots', []],
+  ['in-place', ['--in-place']],
+] as const)(
+  'a half-adopted mirror of mode %s is described by status and init with the commands that sync gives, which work',
+  async (_, flags) => {
+    const { directory, root } = await halfAdopted(flags);
+    const hint = `Adopt it again with: mirrorlatch init ${root} --adopt ${directory}${flags.map((flag) => ` ${flag}`)}, or give the adoption up with: mirrorlatch init ${root} --unadopt ${directory}\n`;
+    for (const time of ['before a sync', 'after one']) {
+      const status = await runProgram(['status', root]);
+      const row = `the adoption of ${directory} was interrupted; ${hint}`;
+      expect(status.stdout, time).toContain(row);
+      const init = await runProgram(['init', root, '--max-shrink', '40%']);
+      expect(init.exitCode, transcript(init)).toBe(0);
+      expect(init.stderr, time).toBe(
+        `mirrorlatch: warning: the adoption of ${directory} was interrupted. ${hint}`,
+      );
+      expect(init.stdout, time).not.toContain('is a symlink');
+      const sync = await runProgram(['sync', root]);
+      expect(sync.exitCode, transcript(sync)).toBe(78);
+      expect(sync.stderr, time).toContain(hint);
+    }
+    const command = /Adopt it again with: mirrorlatch (.*), or /.exec(hint)?.[1] ?? '';
+    const adopted = await runProgram(command.split(' '));
+    expect(adopted.exitCode, transcript(adopted)).toBe(0);
+    expect(adopted.stdout).toContain(`${directory} is a symlink to its current tree`);
+  },
+);
+
 /** Makes the state after a crash right before the exchange of an adoption. */
-async function halfAdopted(): Promise<{ directory: string; root: string }> {
+async function halfAdopted(
+  flags: readonly string[] = [],
+): Promise<{ directory: string; root: string }> {
   const place = scratchDirectory();
   const directory = join(place, 'known');
   mkdirSync(directory);
   writeFileSync(join(directory, 'file'), 'the only copy');
   const source = join(place, 'upstream');
   mkdirSync(source);
-  const init = await runForJson(['init', '--adopt', directory, '--source', source]);
+  const init = await runForJson(['init', '--adopt', directory, '--source', source, ...flags]);
   const root = String(init['root']);
-  const tree = join(
-    root,
-    'snapshots',
-    JSON.parse(readFileSync(join(root, '.mirrorlatch/history.jsonl'), 'utf8')).id,
-  );
+  const tree = join(root, readlinkSync(join(root, 'current')));
   rmSync(directory);
   renameSync(tree, directory);
   symlinkSync('known.mirror/current', tree);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
+import { halfAdopted, hintToFinish, isLinked } from '../../mirror/adoption.ts';
 import { currentId } from '../../mirror/current.ts';
 import { hasSyncedSinceAdoption, readHistory } from '../../mirror/history.ts';
 import type { Mirror } from '../../mirror/open.ts';
@@ -182,9 +183,17 @@ function report(
       : `, in place of ${replacedSource}`;
   const of =
     source === undefined ? '; the first sync names its source' : ` of ${source}${inPlaceOf}`;
+  const isComplete = isLinked(layout);
   const path =
-    settings.adopted === undefined ? '' : `; ${settings.adopted} is a symlink to its current tree`;
+    settings.adopted !== undefined && isComplete
+      ? `; ${settings.adopted} is a symlink to its current tree`
+      : '';
   printLine(`${layout.root} is a ${isNew ? 'new ' : ''}mirror${of}${path}`);
+  const unfinished = isComplete ? undefined : halfAdopted(layout);
+  if (unfinished !== undefined)
+    printWarning(
+      `the adoption of ${unfinished} was interrupted. ${hintToFinish(layout, unfinished)}`,
+    );
   const served = servedDirectory(layout);
   if (served !== undefined) printLine(`it serves ${describeServed(served)}`);
   if (released !== undefined) {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
-import { hintToLink } from '../../mirror/adoption.ts';
+import { halfAdopted, hintToFinish, hintToLink } from '../../mirror/adoption.ts';
 import { commandToMoveAway, describeMounted, wayOutOfMounts } from '../../mirror/earlier-clones.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
@@ -128,6 +128,8 @@ function describeFinding(layout: Layout, finding: Finding, isOrphaned: boolean):
 
 function whatFollows(layout: Layout, finding: Finding, isOrphaned: boolean): string {
   if (finding.kind === 'diverted-adoption') return hintToLink(layout, finding.path);
+  if (finding.kind === 'unfinished-adoption' && halfAdopted(layout) !== undefined)
+    return hintToFinish(layout, finding.path);
   if (finding.kind === 'foreign-tree') return 'nothing changes or removes it';
   if (finding.kind === 'unfinished-command') {
     return finding.obstacle === null
