@@ -1,4 +1,4 @@
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 
 /** The id of the only tree of an in-place mirror. */
@@ -114,6 +114,13 @@ export function layoutOf(root: string): Layout {
 /** The names in ROOT that are the mirror's. */
 export function ownNames({ state, snapshots, current, previous, gate }: Layout): string[] {
   return [state, snapshots, current, previous, gate].map((path) => basename(path));
+}
+
+/** The root of the mirror in which a path lies, judging by its names alone; undefined if none. */
+export function rootByName(path: string): string | undefined {
+  const above = dirname(path);
+  if (above === path) return undefined;
+  return ownNames(layoutOf(above)).includes(basename(path)) ? above : rootByName(above);
 }
 
 /** The target of the symlinks `current` and `previous`. */

@@ -91,7 +91,7 @@ export interface Adopted extends Mirror {
  */
 export async function adopt(options: AdoptOptions): Promise<Adopted> {
   const directory = realPathOf(options.directory);
-  const root = realPathToBe(resolve(options.root ?? `${directory}.mirror`));
+  const root = realPathToBe(resolve(placeOf(options, directory)));
   const found = findMirror(root);
   const { serveAt } = settingsFrom(options.settings);
   if (serveAt !== undefined && serveAt !== found?.settings.serveAt) {
@@ -102,6 +102,11 @@ export async function adopt(options: AdoptOptions): Promise<Adopted> {
   const mirror = await takeOrFinish(directory, root, found, options);
   if (serveAt !== undefined) markServed(mirror.layout, serveAt);
   return mirror;
+}
+
+/** As it was named: a symlink to what is missing is refused by its name. */
+function placeOf({ root }: AdoptOptions, directory: string): string {
+  return root ?? `${directory}.mirror`;
 }
 
 async function takeOrFinish(
@@ -122,7 +127,8 @@ async function takeOrFinish(
     const { layout, settings } = found;
     refuseOtherMirror(layout, settings, currentId(layout), options.mode, directory);
   }
-  const { layout } = found ?? createMirror(root, given, { mode: options.mode });
+  const { layout } =
+    found ?? createMirror(placeOf(options, directory), given, { mode: options.mode });
   warnOfOwner(directory, root, options.onEvent);
   warnOfEmpty(directory, root, options.onEvent);
   const failure = `${directory} cannot be adopted`;

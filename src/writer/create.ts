@@ -2,7 +2,7 @@ import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { makeGate } from '../mirror/gate.ts';
-import { directoriesOf, type Layout, layoutOf, ownNames } from '../mirror/layout.ts';
+import { directoriesOf, type Layout, layoutOf, ownNames, rootByName } from '../mirror/layout.ts';
 import { type Mirror, mirrorBehindMount, mirrorWith, refusePartOfMirror } from '../mirror/open.ts';
 import { refuseOtherOwnersRoot } from '../mirror/ownership.ts';
 import type { Settings } from '../mirror/records.ts';
@@ -94,19 +94,29 @@ export function checkNewRoot(
 /** Of what exists on the way to `path`, the last has to be a directory. */
 function refuseFileInTheWay(path: string): void {
   const found = ifThere(() => statSync(path));
-  const target = found === undefined ? readlinkIfThere(path) : undefined;
-  if (target !== undefined) {
-    const wanted = resolve(dirname(path), target);
-    throw new MirrorlatchError('USAGE', `${path} is a symlink to ${wanted}, which does not exist`, {
-      hint: `Make that directory: mkdir -p ${quoteForSh(wanted)}`,
-    });
-  }
+  if (found === undefined && readlinkIfThere(path) !== undefined) throw leadsNowhere(path);
   if (found === undefined) refuseFileInTheWay(dirname(path));
   else if (!found.isDirectory()) {
     throw new MirrorlatchError('USAGE', `${path} is not a directory`, {
       hint: 'Name a new or empty directory for the mirror.',
     });
   }
+}
+
+/**
+ * The error for a symlink to what is missing. One that leads into a mirror, as an adopted directory does,
+ * has readers: what was made at its end would be the tree that they see.
+ */
+function leadsNowhere(link: string): MirrorlatchError {
+  const wanted = realPathToBe(link);
+  const root = rootByName(wanted);
+  const missing = root === undefined ? 'which does not exist' : `and there is no mirror in ${root}`;
+  return new MirrorlatchError('USAGE', `${link} is a symlink to ${wanted}, ${missing}`, {
+    hint:
+      root === undefined
+        ? `Make that directory: mkdir -p ${quoteForSh(wanted)}`
+        : 'Check that its disk is mounted. For a mirror of its own, name another directory.',
+  });
 }
 
 function refuseForeignEntries(layout: Layout, mayHoldOtherThings: boolean): void {

@@ -4,6 +4,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -389,6 +390,43 @@ test('a ROOT that is a symlink to nothing is refused with the command that makes
   const { stderr } = await runProgram(['init', mirror.root]);
   await execa('sh', ['-c', /mkdir -p .*$/m.exec(stderr)?.[0] ?? 'false']);
   expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+});
+
+test('a ROOT that leads into a mirror that is missing is refused, and nothing is made in the place of its tree', async () => {
+  const one = smallMirror();
+  const adopted = join(one.home, 'adopted');
+  await execa('cp', ['-a', one.source, adopted]);
+  await runForJson(['init', '--adopt', adopted]);
+  const root = `${adopted}.mirror`;
+  await runForJson(['sync', one.source, root]);
+  const links: Record<string, string> = {
+    'to adopted': 'adopted',
+    'to a directory': 'adopted.mirror/current/below',
+    'to a snapshot': join('adopted.mirror', readlinkSync(join(root, 'current'))),
+    'to a tree in place': 'adopted.mirror/gate/live',
+  };
+  for (const [name, target] of Object.entries(links)) symlinkSync(target, join(one.home, name));
+  // Stands for a disk that is not mounted.
+  renameSync(root, join(one.home, 'away'));
+  for (const isMountPoint of [false, true]) {
+    if (isMountPoint) mkdirSync(root);
+    const before = describeTree(one.home);
+    for (const name of ['adopted', ...Object.keys(links)]) {
+      const link = join(one.home, name);
+      for (const words of [
+        ['init', link],
+        ['init', '--adopt', one.source, link],
+        ['sync', one.source, link],
+        ['sync', one.source, join(link, 'new')],
+      ]) {
+        const result = await runProgram(words);
+        const said = new RegExp(`is a symlink to ${root}/.*, and there is no mirror in ${root}\n`);
+        expectFailure(result, 64, said, /Check that its disk is mounted/);
+        expect(result.stderr).not.toMatch('mkdir');
+      }
+    }
+    expect(difference(before, describeTree(one.home))).toEqual([]);
+  }
 });
 
 test('a served directory is a part of its mirror, until it is served no longer', async () => {
