@@ -217,11 +217,18 @@ describe('a file that an option of rsync names', () => {
     ],
     ['ssh -i "my key" -p 22', 'ssh -i "{cwd}/my key" -p 22'],
     ['ssh -i ~/.ssh/key -J other host', 'ssh -i ~/.ssh/key -J other host'],
+    ['env A=k/ssh k/ssh', 'env A=k/ssh {cwd}/k/ssh'],
+    ['nice k/ssh -l a/none h:k/ssh', 'nice {cwd}/k/ssh -l a/none h:k/ssh'],
+    ['sshpass -f k/pw ssh -k/pw', 'sshpass -f {cwd}/k/pw ssh -k/pw'],
   ] as const)(
     'by a remote shell, %s, is remembered by its absolute path',
     async ([given, kept]) => {
       const mirror = mirrorWithRules({});
       const { rules: cwd, home, source, root } = mirror;
+      for (const directory of ['k', 'A=k', 'h:k', '-k']) {
+        mkdirSync(join(cwd, directory));
+        for (const name of ['ssh', 'pw']) writeFileSync(join(cwd, directory, name), '');
+      }
       const words = ['init', root, '--source', source, '--', '-e', given];
       const result = await runProgram(words, { cwd });
       expect(result.exitCode, transcript(result)).toBe(0);
