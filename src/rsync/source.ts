@@ -103,12 +103,14 @@ export function isSameSource(one: Source, other: Source): boolean {
 /**
  * A warning about a text with a colon that rsync(1) reads as a path on another host, although there is
  * one of that name here; undefined for any other text.
+ *
+ * @param isToBeMade it names what need not be there yet: then the directory with the colon is enough.
  */
-export function namesakeWarning(text: string): string | undefined {
+export function namesakeWarning(text: string, isToBeMade = false): string | undefined {
   const isPlain = /^([a-z]+:\/\/|\.{0,2}\/|[^/:]*(\/|$))/i.test(text);
-  if (isPlain || !existsSync(text)) return undefined;
+  if (isPlain || !existsSync(isToBeMade ? text.replace(/\/.*/s, '') : text)) return undefined;
   const here = quoteForSh(`./${text}`);
-  return `${quoteForSh(text)} is taken for a path on another host; the one here is written ${here}`;
+  return `${quoteForSh(text)} is taken for a path on another host; the path here is written ${here}`;
 }
 
 /** A warning about a local source that is not there, such as on a disk that is not mounted yet. */

@@ -402,6 +402,20 @@ describe('a source that is taken for one on another host, although it is here,',
   });
 });
 
+test.each([['a:b/new'], ['a:b/new/deeper']])(
+  'a ROOT to be made, %s, in a directory that is here is pointed out at once',
+  async (root) => {
+    const home = scratchDirectory();
+    mkdirSync(join(home, 'a:b/src'), { recursive: true });
+    const words = ['sync', './a:b/src', root, '--retries', '0', '--', '-e', 'false'];
+    const { stderr } = await runProgram(words, { cwd: home });
+    const said = `mirrorlatch: warning: ${root} is taken for a path on another host; the path here is written ./${root}\n`;
+    expect(stderr).toContain(said);
+    const other = await runProgram(words.with(2, `c:${root}`), { cwd: home });
+    expect(other.stderr).not.toContain('is taken for');
+  },
+);
+
 describe('a source that rsync would misread', () => {
   test.for([
     '-oProxyCommand=touch proof:/path',

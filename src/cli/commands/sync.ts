@@ -135,8 +135,8 @@ export function addSync(program: Command, context: CommandContext): void {
         signal: context.signal(),
         onEvent: reporter.onEvent,
       };
-      for (const path of paths) {
-        const message = namesakeWarning(path);
+      for (const [at, path] of paths.entries()) {
+        const message = namesakeWarning(path, at === paths.length - 1);
         if (message !== undefined) reporter.onEvent({ kind: 'warning', message });
       }
       const { remoteProgram, dryRun } = flags;
