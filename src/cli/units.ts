@@ -1,4 +1,5 @@
 import ms from 'ms';
+import { isAhead, showTime } from '../mirror/units.ts';
 
 /** The units of a duration; ms. */
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
@@ -8,11 +9,18 @@ export function showFiles(count: number): string {
   return count === 1 ? '1 file' : `${count} files`;
 }
 
-/** The time since `time` (ISO 8601), such as `3h`; `?` if unknown. */
+/** The time since `time` (ISO 8601), such as `3h`; `?` if unknown, `in 3h` if it is still to come. */
 export function showAge(time: string | null): string {
   if (time === null) return '?';
+  if (isAhead(time)) return `in ${ms(Date.parse(time) - Date.now())}`;
   const age = Date.now() - Date.parse(time);
   return age < 1000 ? '0s' : ms(age);
+}
+
+/** `3h ago`, or that it lies in the future. */
+export function showSince(time: string): string {
+  if (!isAhead(time)) return `${showAge(time)} ago`;
+  return `at ${showTime(time)}, which lies in the future: a clock was wrong, or is`;
 }
 
 /** `90s`, `36h`, `2d`: exact, in the largest unit that makes a whole number; `0` for no time. */

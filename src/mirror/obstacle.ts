@@ -50,6 +50,22 @@ export function commandThatFills(layout: Layout, by: string): string {
   return by === 'lock' ? `mirrorlatch lock ${root} -- COMMAND` : `mirrorlatch sync SRC ${root}`;
 }
 
+/** What a person can do about an obstacle, a clause; undefined while a writer is at work. */
+export function wayOutOf(
+  layout: Layout,
+  { state, by }: GateRecord,
+  { isAbandoned, isClosedByHand, isNew }: Obstacle,
+): string | undefined {
+  const root = quoteForSh(layout.root);
+  // The wait also ends what the killed writer has left running.
+  if (isAbandoned) return `repair the gate with: mirrorlatch unlock ${root} --wait 1m`;
+  if (isClosedByHand) return `open it with: mirrorlatch gate open ${root}`;
+  if (state !== 'dirty') return undefined;
+  const fill = commandThatFills(layout, by);
+  if (isNew) return `fill it with: ${fill}`;
+  return `make the tree whole with: ${fill}, or if you have checked it: mirrorlatch gate open --clean ${root}`;
+}
+
 /** Whether a writer has closed the gate and died. */
 export function isAbandoned(layout: Layout): boolean {
   const gate = isInPlace(layout) ? recordIfSound(layout) : undefined;

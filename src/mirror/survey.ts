@@ -8,7 +8,7 @@ import { type ResumeObstacle, resumeObstacle } from './command-tree.ts';
 import { currentId, previousId } from './current.ts';
 import { discardedNames } from './discard.ts';
 import { type KeptClone, keptClones, type MountedClone, mountedClones } from './earlier-clones.ts';
-import { isInPlace } from './gate.ts';
+import { isInPlace, readGate } from './gate.ts';
 import {
   becameCurrentAt,
   type HistoryEntry,
@@ -19,7 +19,7 @@ import {
 } from './history.ts';
 import { type Layout, LIVE } from './layout.ts';
 import { holdersOf, type NamedProcess } from './lock-state.ts';
-import { type Obstacle, obstacleAt } from './obstacle.ts';
+import { type Obstacle, obstacleAt, wayOutOf } from './obstacle.ts';
 import { readSettings } from './settings.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers } from './staging.ts';
@@ -57,7 +57,7 @@ export type Finding =
   /** A lock directory that was being made or released. */
   | { kind: 'lock-remains'; path: string }
   /** The tree of an in-place mirror is not whole, or its gate was left closed. */
-  | ({ kind: 'unclean-gate' } & Omit<Obstacle, 'isNew'>)
+  | ({ kind: 'unclean-gate'; wayOut: string | null } & Omit<Obstacle, 'isNew'>)
   /** A directory was being adopted or given back, and its path is not as it should be. */
   | { kind: 'unfinished-adoption'; path: string }
   /** At the adopted path, readers find something else than what is current. */
@@ -148,7 +148,8 @@ export function survey(layout: Layout): Finding[] {
   const obstacle = obstacleAt(layout);
   if (obstacle !== undefined && !obstacle.isNew) {
     const { isNew: _, ...found } = obstacle;
-    findings.push({ kind: 'unclean-gate', ...found });
+    const wayOut = wayOutOf(layout, readGate(layout), obstacle) ?? null;
+    findings.push({ kind: 'unclean-gate', ...found, wayOut });
   }
   const { trees, clones, foreign, commands } =
     ifAllowed(() => findLeftovers(layout)) ?? noLeftovers;

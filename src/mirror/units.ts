@@ -9,3 +9,11 @@ export function showBytes(bytes: number | bigint | null): string {
 export function showTime(time: string): string {
   return time.replace(/\.\d+Z$/, 'Z');
 }
+
+/** How far the clocks of hosts that write to one mirror may be apart. */
+const CLOCK_SLACK_MS = 5 * 60_000;
+
+/** Whether a time of a record lies in the future, because a clock was wrong or is. */
+export function isAhead(time: string): boolean {
+  return Date.parse(time) - Date.now() > CLOCK_SLACK_MS;
+}

@@ -2,7 +2,7 @@ import { MirrorlatchError } from '../errors.ts';
 import { closeByHand, isInPlace, mayHaveRemains, openByHand, readGate } from '../mirror/gate.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { printable } from '../mirror/names.ts';
-import { commandThatFills, type Obstacle, obstacleAt } from '../mirror/obstacle.ts';
+import { obstacleAt, wayOutOf } from '../mirror/obstacle.ts';
 import { type Mirror, openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/policy.ts';
 import { countLeases } from '../mirror/readers.ts';
@@ -10,7 +10,6 @@ import type { GateRecord } from '../mirror/records.ts';
 import { removeRemains } from '../mirror/remains.ts';
 import { showTime } from '../mirror/units.ts';
 import { processesHoldingFlock } from '../system/proc.ts';
-import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withLock } from '../writer/session.ts';
 
@@ -45,12 +44,13 @@ export function gateStatus(root: string): GateStatus {
   const { layout } = mirrorInPlace(root);
   const record = readGate(layout);
   const obstacle = obstacleAt(layout);
+  const wayOut = obstacle && wayOutOf(layout, record, obstacle);
   return {
     root: layout.root,
     ...record,
     obstacle: obstacle?.why ?? null,
     isAbandoned: obstacle?.isAbandoned ?? false,
-    hint: wayOut(layout, record, obstacle) ?? null,
+    hint: wayOut?.replace(/^./, (letter) => letter.toUpperCase()) ?? null,
     readers: guardedReaders(layout),
   };
 }
@@ -62,21 +62,6 @@ export function gateStatus(root: string): GateStatus {
 function guardedReaders(layout: Layout): number {
   const listed = countLeases(layout, LIVE);
   return listed > 0 ? listed : processesHoldingFlock(layout.lease(LIVE), 'shared').length;
-}
-
-function wayOut(
-  layout: Layout,
-  { state, by }: GateRecord,
-  obstacle: Obstacle | undefined,
-): string | undefined {
-  const named = quoteForSh(layout.root);
-  // The wait also ends what the killed writer has left running.
-  if (obstacle?.isAbandoned) return `Repair the gate with: mirrorlatch unlock ${named} --wait 1m`;
-  if (obstacle?.isClosedByHand) return `Open it with: mirrorlatch gate open ${named}`;
-  if (state !== 'dirty') return undefined;
-  const fill = commandThatFills(layout, by);
-  if (obstacle?.isNew) return `Fill it with: ${fill}`;
-  return `Make the tree whole with: ${fill}, or if you have checked it: mirrorlatch gate open --clean ${named}`;
 }
 
 /**

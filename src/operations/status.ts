@@ -24,6 +24,7 @@ import { type ServedDirectory, servedDirectory } from '../mirror/served-director
 import { rememberedBy } from '../mirror/settings.ts';
 import { type Finding, isOfPerson, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
 import { modeIfClosed } from '../mirror/tree-mode.ts';
+import { isAhead } from '../mirror/units.ts';
 import { ifAllowed } from '../system/files.ts';
 import { policyOf } from '../writer/policy.ts';
 import { keptByRules } from '../writer/pruning.ts';
@@ -150,7 +151,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const problems = [
     ...(current === null ? [whyNothingIsCurrent(layout, history)] : []),
     ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
-    ...(isStale ? ['it is stale'] : []),
+    ...(isStale ? [whyStale(syncedAt)] : []),
     ...(state.kind === 'free' || (isBusy && !isLeft) ? [] : ['the holder of the lock is dead']),
     ...(isBusy || isInsideGuard ? [] : whyNoWriterCan(layout, settings)),
     ...problemsOf(findings, lastSync),
@@ -245,13 +246,15 @@ function presentFindings(layout: Layout, retention: RetentionPolicy): Finding[] 
   return findings.filter((found) => found.kind !== 'failed-removal' || !kept.has(found.id));
 }
 
-/** How far the clocks of hosts that write to one mirror may be apart. */
-const CLOCK_SLACK_MS = 5 * 60_000;
-
 function ageOf(time: string | null): number {
-  const age = time === null ? Number.NaN : Date.now() - Date.parse(time);
   // An age that is unknown is not fresh, nor is one whose clock was ahead.
-  return age >= -CLOCK_SLACK_MS ? age : Number.POSITIVE_INFINITY;
+  return time === null || isAhead(time) ? Number.POSITIVE_INFINITY : Date.now() - Date.parse(time);
+}
+
+function whyStale(syncedAt: string | null): string {
+  return syncedAt !== null && isAhead(syncedAt)
+    ? 'its last sync lies in the future, so that it may be stale'
+    : 'it is stale';
 }
 
 /** When it was published, or if history does not say, when its directory was last moved. */

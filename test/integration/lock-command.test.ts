@@ -680,6 +680,10 @@ describe.concurrent('in place', () => {
     expect(dirty.stdout, 'it has no source').toMatch(
       `Make the tree whole with: mirrorlatch lock ${root} -- COMMAND, or`,
     );
+    const left = await runProgram(['status', root]);
+    expect(left.stdout, 'a sync would ask for a source').toMatch(
+      `; make the tree whole with: mirrorlatch lock ${root} -- COMMAND, or if you have checked it: mirrorlatch gate open --clean ${root}\n`,
+    );
 
     const shrunk = await run('exit 0');
     expectFailure(shrunk, 125, /the tree has shrunk: 33\.3 % of the files/);

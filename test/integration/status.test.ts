@@ -282,6 +282,10 @@ test('--max-age takes a time that a clock far ahead has recorded for no fresh on
   backdate(mirror, '2199-01-01T00:00:00.000Z');
   const stale = await runProgram(['status', mirror.root, '--max-age', '26h']);
   expect(stale.exitCode, transcript(stale)).toBe(69);
+  expect(stale.stdout).toMatch(
+    /^why +its last sync lies in the future, so that it may be stale\n(.*\n)*age +synced at 2199-01-01T00:00:00Z, which lies in the future: a clock was wrong, or is\n/m,
+  );
+  expect(stale.stdout).not.toMatch(/0s/);
   await mirror.sync();
   expect((await runProgram(['status', mirror.root, '--max-age', '26h'])).exitCode).toBe(0);
   backdate(mirror, new Date(Date.now() + 60_000).toISOString());

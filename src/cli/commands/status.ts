@@ -19,7 +19,7 @@ import { describeRetention } from '../options/retention.ts';
 import { describeShrink } from '../options/shrink.ts';
 import { bad, good, oneLine, type Part, printJson, printLine } from '../output.ts';
 import { nameOfTree } from '../terminal.ts';
-import { showAge } from '../units.ts';
+import { showSince } from '../units.ts';
 import { duration } from '../values.ts';
 import { printSnapshots } from './list.ts';
 
@@ -81,7 +81,7 @@ function printStatus(status: MirrorStatus): void {
   const end = isOrphaned ? `; end them with: ${syncThatEnds(root)}` : '';
   row('lock', lock.state.kind === 'free' ? 'free' : `${lock.message}${end}`);
   row('last', describeSync(lastSync));
-  row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showAge(syncedAt)} ago`);
+  row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showSince(syncedAt)}`);
   if (closedMode !== null)
     row('access', `not every user may read the current tree, which has mode ${closedMode}`);
   const { leftOut = [], writableByAll } = status.current ?? {};
@@ -99,11 +99,11 @@ function printStatus(status: MirrorStatus): void {
 function describeSync(entry: HistoryEntry | null): string {
   switch (entry?.event) {
     case 'published':
-      return `published ${nameOfTree(entry.id)}, ${showAge(entry.at)} ago`;
+      return `published ${nameOfTree(entry.id)}, ${showSince(entry.at)}`;
     case 'unchanged':
-      return `found nothing to do, ${showAge(entry.at)} ago`;
+      return `found nothing to do, ${showSince(entry.at)}`;
     case 'failed':
-      return `failed, ${showAge(entry.at)} ago: ${oneLine(entry.message)}`;
+      return `failed, ${showSince(entry.at)}: ${oneLine(entry.message)}`;
     default:
       return 'no sync yet';
   }
@@ -144,8 +144,7 @@ function whatFollows(layout: Layout, finding: Finding, isOrphaned: boolean): str
       : `move it away with: ${commandToMoveAway(layout, finding.path)}`;
   if (finding.kind === 'mounted-clone') return wayOutOfMounts(finding);
   if (finding.kind === 'locked-lease') return 'end that process';
-  if (finding.kind === 'unclean-gate' && finding.isClosedByHand)
-    return `open it with: mirrorlatch gate open ${quoteForSh(layout.root)}`;
+  if (finding.kind === 'unclean-gate' && finding.wayOut !== null) return finding.wayOut;
   if (finding.kind === 'unfinished-tree' && !isOrphaned) return 'the next sync goes on from it';
   return `${isOrphaned ? 'the sync that ends them' : 'the next sync'} takes care of it`;
 }

@@ -4,6 +4,7 @@ import { showAge, showDuration, showTimeLeft } from '../../../src/cli/units.ts';
 test.each([
   [0, '0s'],
   [-5000, '0s'],
+  [-6.5 * 86_400_000, 'in 7d'],
   [90_000, '2m'],
   [86_400_000, '1d'],
 ])('what is %i ms old is shown as %s old', (age, shown) => {
