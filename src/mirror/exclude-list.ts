@@ -8,11 +8,12 @@ import { printable } from './names.ts';
  * @param names as in `Entry`.
  */
 export function writeExcludeList(path: string, names: readonly string[]): void {
-  writeWhole(
-    path,
-    Buffer.from(names.map((name) => `${patternOf(name)}\n`).join(''), 'latin1'),
-    0o600,
-  );
+  writeWhole(path, excludeList(names), 0o600);
+}
+
+/** The content of such a file. */
+export function excludeList(names: readonly string[]): Buffer {
+  return Buffer.from(names.map((name) => `${patternOf(name)}\n`).join(''), 'latin1');
 }
 
 /**

@@ -139,8 +139,10 @@ export class Plan {
    * its name.
    */
   readonly deletionList: string[] = [];
-  /** What is left out by its name: rsync would transfer it. */
+  /** What is left out and has to be hidden from rsync, which would transfer it, or keep what the tree has. */
   readonly excluded: string[] = [];
+  /** What the tree has of names that are left out. */
+  readonly leftOutInTree: string[] = [];
   /** Whether rsync tries to delete a directory that stays, because of what a rule keeps in it. */
   hasKeptDirectories = false;
   readonly #tree: string;
@@ -229,8 +231,15 @@ export class Plan {
     if (type === 'directory') this.#totalsLeftOut.directories += 1;
     if (type === 'file' || type === 'symlink') this.#totalsLeftOut.bytes += size ?? 0;
     if (!has(name) || (longer.length > 0 && name === shortest)) return undefined;
+    this.leftOutInTree.push(name);
     const gone = { change: 'deleted', type: 'file', name, size: 0, modified: '' } as const;
     return this.#remove({ ...gone, isLeftOut: true });
+  }
+
+  /** Takes over what an earlier plan has found to be left out, and what of it was hidden from this one. */
+  hide({ figures: { leftOut }, leftOutInTree }: Plan): void {
+    this.figures.leftOut = leftOut;
+    this.excluded.push(...leftOutInTree);
   }
 
   /** @returns the removals that rsync would not make, once it has named the others. */

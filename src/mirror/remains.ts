@@ -69,7 +69,8 @@ export async function namedLikeTemporary(
   const print = ['-printf', '%y/%P\\0'];
   const delayed = ['-type', 'd', '-name', DELAYED, ...print, '-prune'];
   const temporary = ['!', '-type', 'd', '-name', '.*.??????', ...print];
-  const which = ['-xdev', '-mindepth', '1', ...delayed, '-o', ...temporary];
+  // Not -xdev: a Btrfs subvolume is a part of the tree, too.
+  const which = ['-mindepth', '1', ...delayed, '-o', ...temporary];
   const result = await find([tree, ...which], { inherit }, (entry) => {
     const type = entry.startsWith('d') ? 'directory' : 'file';
     const name = entry.slice(2);

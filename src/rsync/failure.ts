@@ -184,7 +184,7 @@ const CAUSES: readonly Cause[] = [
     hint: 'Read its message, and check the module and its path.',
   },
   // The sender is the rsync at the other end, such as a server that is restarted.
-  { codes: [19, 20], says: /\[sender=/, isElsewhere: true, ...LOST },
+  { codes: [19, 20], says: /received SIG[^\n]*\[sender=/, isElsewhere: true, ...LOST },
   {
     codes: [19, 20, 137, 143],
     is: 'IO',

@@ -28,6 +28,8 @@ const KEPT_WORDS = 64 * 1024;
 
 export interface RsyncRun {
   args: readonly string[];
+  /** What rsync reads in place of a file called `-`. */
+  input?: Uint8Array | undefined;
   /** Descriptors of the lock, which rsync holds as long as it runs. */
   inherit: readonly number[];
   signal: AbortSignal;
@@ -80,6 +82,7 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
   const stats = new StatsReader();
   let words = '';
   const { exitCode } = await runProgram('rsync', args, {
+    input: run.input,
     inherit,
     signal: AbortSignal.any([signal, broken.signal]),
     endWithParent: true,

@@ -11,7 +11,7 @@ export interface RsyncSession
 
 /** One run of rsync. */
 export interface RsyncTry
-  extends Pick<RsyncRun, 'args' | 'onEntry' | 'onLeftOut' | 'onKept' | 'onProgress'> {
+  extends Pick<RsyncRun, 'args' | 'input' | 'onEntry' | 'onLeftOut' | 'onKept' | 'onProgress'> {
   /** Called when rsync has ended, cleanly or not. */
   close?: () => void;
   /** May overrule a clean ending. */

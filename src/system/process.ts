@@ -16,6 +16,8 @@ export interface ChildOptions {
   /** Ends the child by SIGTERM, and by SIGKILL if it is still there 10 s later. */
   signal?: AbortSignal | undefined;
   cwd?: string;
+  /** Its standard input; by default nothing. */
+  input?: Uint8Array | undefined;
   /** Called with each chunk of standard output, in order. Without it, the output is collected. */
   onStdout?: (chunk: Buffer) => void;
   onStderr?: (chunk: Buffer) => void;
@@ -51,6 +53,7 @@ export async function runProgram(
     inherit = [],
     signal,
     cwd,
+    input,
     onStdout,
     onStderr,
     endWithParent = false,
@@ -61,7 +64,7 @@ export async function runProgram(
   const [file, words] = endWithParent ? tied(own, args) : [own, args];
   const child = execa(file, words, {
     stdio: [
-      'ignore',
+      input ?? 'ignore',
       'pipe',
       'pipe',
       ...inherit,

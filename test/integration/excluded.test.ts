@@ -6,6 +6,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -223,6 +224,43 @@ test('what an option excludes is named if it lies in a directory that the source
   expectFailure(kept, 69, /in the place of a directory of the mirror, which a filter rule keeps/);
   expect(readdirSync(join(tree, 'below'))).toContain('a.log');
 });
+
+test('what a rule keeps in place stays where the source has something of that name that rsync leaves out', async () => {
+  const { root, tree, source, change } = await inPlace('--max-size=1k', '--filter=P *.iso');
+  change({ 'below/cd.iso': 'x'.repeat(2_000), 'below/other': 'x'.repeat(2_000), pool: 'gone' });
+  mkdirSync(join(tree, 'pool'));
+  for (const name of ['below/cd.iso', 'below/other', 'pool/own.iso', 'pool/old'])
+    writeFileSync(join(tree, name), 'mine');
+  rmSync(join(source, 'pool'));
+  symlinkSync('/elsewhere', join(source, 'pool'));
+  const plan = await runForJson(['sync', root, '--dry-run', '--allow-shrink']);
+  const published = await runForJson(['sync', root, '--allow-shrink', '--retries', '0']);
+  for (const found of [plan, published]) {
+    expect(found).toMatchObject({
+      plan: { deletedFiles: 2, leftOut: [{ why: 'unsafe-link', count: 1 }, { count: 2 }] },
+    });
+  }
+  expect(readdirSync(join(tree, 'below')).sort()).toEqual(['cd.iso', 'file']);
+  expect(readdirSync(join(tree, 'pool'))).toEqual(['own.iso']);
+  expect(await runForJson(['sync', root])).toMatchObject({ outcome: 'unchanged' });
+});
+
+test.for([['in place', '--in-place'], ['as snapshots']])(
+  'what an option excludes of an adopted directory is named where the source has a link out of the tree in its place (%s)',
+  async ([, ...mode]) => {
+    const { directory, root, source } = await adopted(...mode);
+    mkdirSync(join(directory, 'pool/local'), { recursive: true });
+    writeFileSync(join(directory, 'pool/local/own'), 'mine');
+    await runForJson(['init', root, '--', '--exclude=local']);
+    symlinkSync('/elsewhere', join(source, 'pool'));
+    expectFailure(
+      await runProgram(['sync', root, '--allow-shrink']),
+      65,
+      /would delete 5 entries of .* exclude: local\/, pool\/;/,
+    );
+    expect(existsSync(join(directory, 'pool/local/own'))).toBe(true);
+  },
+);
 
 test('what a killed rsync left is taken out although an option excludes it', async () => {
   const { root, tree } = await inPlace('--exclude=.~tmp~/', '--exclude=.*');

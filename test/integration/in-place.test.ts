@@ -1010,9 +1010,11 @@ describe.concurrent('gate open', () => {
 });
 
 describe.concurrent('What a killed rsync has left in the tree', () => {
-  async function killed(one: InPlaceMirror): Promise<InPlaceMirror> {
-    const files = { big: 'x'.repeat(1000) };
-    const sync = await startSlow(one, { files, words: ['--retries', '0'] });
+  async function killed(
+    one: InPlaceMirror,
+    big: string | Buffer = 'x'.repeat(1000),
+  ): Promise<InPlaceMirror> {
+    const sync = await startSlow(one, { files: { big }, words: ['--retries', '0'] });
     // So that none of them sees another end, and tidies up.
     holdRsync(one.root);
     for (const pid of rsyncProcesses(one.root)) process.kill(pid, 'SIGKILL');
@@ -1060,6 +1062,32 @@ describe.concurrent('What a killed rsync has left in the tree', () => {
       await daemon.stop();
     },
   );
+
+  test.each([
+    ['a local source', ''],
+    ['one that collects there itself', '.~tmp~/theirs'],
+  ])('I7: is not transferred again from %s', async (name, theirs) => {
+    const one = await mirror(`goes on, ${name}`);
+    await killed(one, randomBytes(300_000));
+    if (theirs !== '') one.change({ [theirs]: 'theirs' });
+    await one.sync('--allow-shrink');
+    expect(one.history().at(-1)?.['newBytes']).toBeLessThan(250_000);
+    expect(readdirSync(one.tree())).not.toContain('.~tmp~');
+  });
+
+  test.each([
+    ['a sync that deletes nothing', ['--without', 'delete'], []],
+    ['a rule', [], ['--', '--filter=P .*']],
+  ])('goes once the file is there that it was to become, also by %s', async (name, words, rules) => {
+    const one = await mirror(`unfinished, ${name}`);
+    await runForJson(['init', one.root, ...rules]);
+    one.change({ slow: 'the whole' });
+    for (const file of ['.slow.aB3dEf', '.note.aB3dEf']) writeFileSync(one.tree(file), 'half');
+    one.rewrite({ state: 'dirty', by: 'sync' });
+    await one.sync(...words);
+    expect(readdirSync(one.tree())).not.toContain('.slow.aB3dEf');
+    expect(readFileSync(one.tree('.note.aB3dEf'), 'utf8')).toBe('half');
+  });
 
   test('is removed only with its directory once a person has declared the tree whole, and stops no later sync', async () => {
     const one = await killed(await mirror('remains vouched for'));

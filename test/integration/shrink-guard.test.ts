@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
+import { inPlaceMirror } from '../support/in-place-mirror.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../support/loop-filesystem.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { copiesOf, type Files, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
@@ -539,17 +540,18 @@ test.skipIf(whyNoLoopFilesystem !== '')(
   async () => {
     const { path, remove } = await makeLoopFilesystem('btrfs');
     onTestFinished(remove);
-    const { source, change } = smallMirror();
+    const directory = join(path, 'known');
+    const root = `${directory}.mirror`;
+    const mirror = smallMirror({ root });
+    const { source, change } = mirror;
     change({ ...tenFiles, file: 'outside' });
     const pool = (names: readonly string[], content: string | null): void =>
       change(Object.fromEntries(names.map((name) => [`pool/${name}`, content])));
     pool(tenNames, tenBytes);
-    const directory = join(path, 'known');
     mkdirSync(directory);
     await execa('btrfs', ['--quiet', 'subvolume', 'create', join(directory, 'pool')]);
     cpSync(source, directory, { recursive: true, preserveTimestamps: true });
     await runForJson(['init', '--adopt', directory, '--in-place', '--source', source]);
-    const root = `${directory}.mirror`;
     await runForJson(['sync', root]);
     pool(tenNames.slice(0, 2), null);
     expect(await runForJson(['sync', root])).toMatchObject({ plan: { deletedFiles: 2 } });
@@ -561,5 +563,10 @@ test.skipIf(whyNoLoopFilesystem !== '')(
       /"pool" in the source has shrunk/,
     );
     expectFailure(await runProgram(['sync', root]), 65, /42\.1 % of the files/);
+    // What a killed sync has left there is found, too.
+    mkdirSync(join(directory, 'pool/.~tmp~'));
+    inPlaceMirror(mirror).rewrite({ state: 'dirty', by: 'sync' });
+    await runForJson(['gate', 'open', '--clean', root]);
+    expect(existsSync(join(directory, 'pool/.~tmp~'))).toBe(false);
   },
 );

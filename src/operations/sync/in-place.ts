@@ -17,7 +17,7 @@ import { reportPlan, type SyncContext } from './context.ts';
 import { refuseToDeleteExcluded } from './excluded.ts';
 import { liveGuardOf } from './guard-shrinking.ts';
 import { leftOutNamesIn } from './left-out.ts';
-import { type LiveLook, lookAtLive } from './live-look.ts';
+import { byOriginal, type LiveLook, lookAtLive } from './live-look.ts';
 import { LivePass } from './live-pass.ts';
 import { planFromNothing } from './make-plan.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
@@ -43,10 +43,13 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
   }
   const hasRemains = gate.state !== 'open';
   const mayHaveMore = hasRemains && lstatIfThere(tree) !== undefined;
-  // In a tree that is whole, directories of such a name are not rsync's.
-  const left = mayHaveMore ? { collected: await findCollected(context, tree) } : {};
+  // In a tree that is whole, what has such a name is not rsync's.
+  const named = mayHaveMore ? await leftOutNamesIn(context, tree) : [];
+  const files = named.filter(({ type }) => type !== 'directory').map(({ name }) => name);
+  const collected = mayHaveMore ? await findCollected(context, tree) : undefined;
+  const left = { collected, unfinished: byOriginal(files) };
   const planned = await lookAtLive({ ...context, hasRemains }, tree, { compare, left });
-  const brought = mayHaveMore ? await broughtByInterrupted(context, tree) : [];
+  const brought = await broughtByInterrupted(context, tree, files);
   const { plan } = planned;
   const { figures } = plan;
   reportPlan(writer, figures);
@@ -57,10 +60,10 @@ export async function syncInPlace(context: SyncContext): Promise<Synced> {
   const state = { isWhole: !hasRemains, mayRecord: true };
   const refuseShrinking = await liveGuardOf(context, layout, policy.shrink, figures, state);
   refuseShrinking(figures);
-  const collected = planned.listener.collectedBytes;
-  await heedSpace(writer, growthOf(context, planned, collected), 'none');
-  const fitsAnew = collected > 0 && hasRoomFor(writer, growthOf(context, planned, 0), collected);
-  const { stale } = planned.listener;
+  const { stale, collectedBytes } = planned.listener;
+  await heedSpace(writer, growthOf(context, planned, collectedBytes), 'none');
+  const fitsAnew =
+    collectedBytes > 0 && hasRoomFor(writer, growthOf(context, planned, 0), collectedBytes);
   // The disk may be too full to close the gate.
   if (stale.length > 0) await takeOut(tree, stale, undefined, signal);
   try {
@@ -137,12 +140,16 @@ function hasRoomFor({ layout }: Writer, growth: PlanFigures, more: number): bool
  * Finds what an interrupted pass has brought although it is left out by its name. The tree may have
  * files of such names of its own: the source has to have the same, and no filter may protect them. The
  * directories of `--delay-updates` go with each pass.
+ *
+ * @param files what the tree has of such names.
  */
-async function broughtByInterrupted(context: SyncContext, tree: string): Promise<Removal[]> {
-  const found = await leftOutNamesIn(context, tree);
-  const files = found.filter(({ type }) => type !== 'directory');
+async function broughtByInterrupted(
+  context: SyncContext,
+  tree: string,
+  files: readonly string[],
+): Promise<Removal[]> {
   if (files.length === 0) return [];
   const { excluded } = await planFromNothing(context, tree);
   const isInSource = new Set(excluded);
-  return files.filter(({ name }) => isInSource.has(name)).map(({ name }): Removal => ({ name }));
+  return files.filter((name) => isInSource.has(name)).map((name): Removal => ({ name }));
 }

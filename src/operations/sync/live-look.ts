@@ -75,7 +75,7 @@ class LiveDifferences extends Differences {
     const { name } = entry;
     if (this.#left.collected !== undefined && isDelayed(entry)) return;
     // A rule of the user may exclude what a killed rsync has left, too.
-    if (entry.isLeftOut || this.#leavesOut(entry) !== undefined) this.unwanted.push({ name });
+    if (this.#leavesOut(entry) !== undefined) this.unwanted.push({ name });
     else {
       this.deletions += 1;
       if (mayBeMadeFor(name).length > 0) this.#listedUnfinished.add(name);
@@ -104,8 +104,13 @@ class LiveDifferences extends Differences {
 /** What passes have left in the tree that failed. */
 export interface LeftByPasses {
   collected?: Collected | undefined;
-  /** Files that may be unfinished, by the name of each file that one may have become. */
+  /** See `byOriginal`. */
   unfinished?: ReadonlyMap<string, string> | undefined;
+}
+
+/** Files that may be unfinished, by the name of each file that one may have become. */
+export function byOriginal(files: readonly string[]): Map<string, string> {
+  return new Map(files.flatMap((name) => mayBeMadeFor(name).map((original) => [original, name])));
 }
 
 export interface LookOptions {

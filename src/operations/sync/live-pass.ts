@@ -7,13 +7,12 @@ import { takeOut } from '../../mirror/take-out.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
 import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
-import { mayBeMadeFor } from '../../rsync/temporary-names.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { findCollected, removeCollected } from './collected.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { leavesOutOf } from './left-out.ts';
-import { type LeftByPasses, type LiveLook, lookAtLive } from './live-look.ts';
+import { byOriginal, type LeftByPasses, type LiveLook, lookAtLive } from './live-look.ts';
 import { forLook, settle } from './settle.ts';
 import { makeExcludeList } from './transfer.ts';
 
@@ -61,13 +60,13 @@ export class LivePass {
   async #leftByPasses(): Promise<LeftByPasses> {
     const since = this.#since;
     if (this.#begun === undefined || since === undefined) return {};
-    const unfinished = new Map<string, string>();
-    for (const { name, type } of await namedLikeTemporary(this.#tree, this.#context.inherit)) {
+    const named = await namedLikeTemporary(this.#tree, this.#context.inherit);
+    const files = named.filter(({ name, type }) => {
       const found = lstatIfThere(bytePath(this.#tree, name));
       // Most of what else has such a name is older: a person's own.
-      if (type === 'directory' || found === undefined || found.birthtimeNs < since) continue;
-      for (const original of mayBeMadeFor(name)) unfinished.set(original, name);
-    }
+      return type !== 'directory' && found !== undefined && found.birthtimeNs >= since;
+    });
+    const unfinished = byOriginal(files.map(({ name }) => name));
     return { unfinished, collected: await findCollected(this.#context, this.#tree) };
   }
 
@@ -93,7 +92,12 @@ export class LivePass {
         deletions + (plan.hasKeptDirectories ? 1 : 0),
       );
       return {
-        args: [...compare, ...passArguments],
+        // With a local source, rsync would not look at what has been collected.
+        args: [
+          ...(listener.collectedBytes > 0 ? ['--no-whole-file'] : []),
+          ...compare,
+          ...passArguments,
+        ],
         onEntry: (entry: Entry) => {
           if (entry.change === 'deleted') begun.deletionsLeft -= 1;
           else if (leavesOut(entry) !== undefined) this.#brought.push({ name: entry.name });

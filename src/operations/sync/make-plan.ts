@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
+import { excludeList } from '../../mirror/exclude-list.ts';
 import { layoutOf } from '../../mirror/layout.ts';
 import { readableName } from '../../mirror/names.ts';
 import { Plan } from '../../mirror/plan.ts';
@@ -25,6 +26,12 @@ import { leavesOutOf } from './left-out.ts';
  */
 const UNPROTECTED = ['--filter=risk *'];
 
+interface Planned<Listener> {
+  plan: Plan;
+  listener: Listener;
+  isUpdating: boolean;
+}
+
 /**
  * Finds out what differs between the source and `target`, a directory that need not exist.
  *
@@ -38,9 +45,37 @@ export async function makePlan<Listener extends EntryListener>(
   listen: () => Listener,
   moreArguments: readonly string[] = [],
   excluded: 'deleted' | 'kept' = 'deleted',
-): Promise<{ plan: Plan; listener: Listener; isUpdating: boolean }> {
-  const { transfer } = context;
+): Promise<Planned<Listener>> {
   const isKnownMark = await sourceHasKnownMark(context, target);
+  const first = await planOnce(context, target, listen, moreArguments, excluded);
+  const isUpdating = isKnownMark || first.plan.isUpdating;
+  const { leftOutInTree } = first.plan;
+  const mayHaveOthers = context.strategy === 'in-place' || context.sparesExcluded;
+  if (!mayHaveOthers || leftOutInTree.length === 0) return { ...first, isUpdating };
+  // rsync keeps what is named like something that it leaves out. Were that hidden from it, it would go,
+  // unless a rule of the user keeps it, or something in it.
+  const { plan, listener } = await planOnce(
+    context,
+    target,
+    listen,
+    ['--filter=merge,-s -', ...moreArguments],
+    excluded,
+    excludeList(leftOutInTree),
+  );
+  plan.hide(first.plan);
+  return { plan, listener, isUpdating };
+}
+
+/** @param input for rsync. */
+async function planOnce<Listener extends EntryListener>(
+  context: PlanContext,
+  target: string,
+  listen: () => Listener,
+  moreArguments: readonly string[],
+  excluded: 'deleted' | 'kept',
+  input?: Buffer,
+): Promise<Omit<Planned<Listener>, 'isUpdating'>> {
+  const { transfer } = context;
   const rules = {
     keeps: keepsOf(context, target),
     leavesOut: leavesOutOf(transfer),
@@ -62,6 +97,7 @@ export async function makePlan<Listener extends EntryListener>(
     const listenTo = (entry: Entry | undefined) => entry && listener.add(entry);
     return {
       args: [...moreArguments, ...unprotected, ...planArguments(transfer, target, excluded)],
+      input,
       onEntry: (entry: Entry) => {
         refuseMirror(transfer, entry);
         refuseToReplace(context, target, entry);
@@ -80,7 +116,7 @@ export async function makePlan<Listener extends EntryListener>(
     };
   });
   run.plan.complete(totals);
-  return { ...run, isUpdating: isKnownMark || run.plan.isUpdating };
+  return run;
 }
 
 /** What a sync into an empty tree would do. */
