@@ -497,7 +497,7 @@ test('a tree that the last lock in place has left unfinished is given back with 
   const undone = await runProgram(['init', '--unadopt', one.directory]);
   expect(undone.exitCode, transcript(undone)).toBe(0);
   expect(undone.stderr).toMatch(
-    /warning: \S+\/known may be half old, half new: .* since .*: false/,
+    /warning: \S+\/known may be half old, half new: it is not whole: false ended with 1 \(2/,
   );
 });
 

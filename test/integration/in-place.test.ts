@@ -1078,16 +1078,19 @@ describe.concurrent('What a killed rsync has left in the tree', () => {
   test.each([
     ['a sync that deletes nothing', ['--without', 'delete'], []],
     ['a rule', [], ['--', '--filter=P .*']],
-  ])('goes once the file is there that it was to become, also by %s', async (name, words, rules) => {
-    const one = await mirror(`unfinished, ${name}`);
-    await runForJson(['init', one.root, ...rules]);
-    one.change({ slow: 'the whole' });
-    for (const file of ['.slow.aB3dEf', '.note.aB3dEf']) writeFileSync(one.tree(file), 'half');
-    one.rewrite({ state: 'dirty', by: 'sync' });
-    await one.sync(...words);
-    expect(readdirSync(one.tree())).not.toContain('.slow.aB3dEf');
-    expect(readFileSync(one.tree('.note.aB3dEf'), 'utf8')).toBe('half');
-  });
+  ])(
+    'goes once the file is there that it was to become, also by %s',
+    async (name, words, rules) => {
+      const one = await mirror(`unfinished, ${name}`);
+      await runForJson(['init', one.root, ...rules]);
+      one.change({ slow: 'the whole' });
+      for (const file of ['.slow.aB3dEf', '.note.aB3dEf']) writeFileSync(one.tree(file), 'half');
+      one.rewrite({ state: 'dirty', by: 'sync' });
+      await one.sync(...words);
+      expect(readdirSync(one.tree())).not.toContain('.slow.aB3dEf');
+      expect(readFileSync(one.tree('.note.aB3dEf'), 'utf8')).toBe('half');
+    },
+  );
 
   test('is removed only with its directory once a person has declared the tree whole, and stops no later sync', async () => {
     const one = await killed(await mirror('remains vouched for'));
