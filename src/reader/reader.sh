@@ -1157,7 +1157,7 @@ ml_fail_without_namespace() {
   if [ "$ml_uid" != 0 ] && command -v sudo >/dev/null; then
     ml_quote_guard '' "$@"
     case ${1##*/}/${2--} in
-    sudo/-*) ml_as_root='Let root make the namespace: put the guard behind sudo and its options' ;;
+    sudo/-* | sudo/[!/]*=*) ml_as_root='Let root make the namespace: put the guard behind sudo and its options' ;;
     sudo/*)
       shift
       ml_quote_guard '' "$@"

@@ -283,6 +283,16 @@ describe('--pin auto', () => {
           /sudo (sh|mirrorlatch run) .* --snapshot first --chdir no -- apt-get update$/m,
           / --snapshot first --pin cwd -- sudo apt-get update$/m,
         );
+        const assigned = await runGuarded(guard, root, ['sudo', 'A=b', 'apt-get', 'update'], {
+          caller,
+          env: { PATH: `${home}:${pathOf(guard)}` },
+        });
+        expectFailure(
+          assigned,
+          125,
+          /Let root make the namespace: put the guard behind sudo and its options$/m,
+          / --pin cwd -- sudo 'A=b' apt-get update$/m,
+        );
         const behind = ['env', 'A=b', 'nice', '-n', '5', 'sudo', '-u'];
         const found = await runGuarded(guard, root, behind, {
           caller,
