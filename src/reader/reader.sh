@@ -668,8 +668,15 @@ ml_fail_without_mirror() {
     "${ml_no_root:-Check the path.}"
 }
 
-# ml_fail_for_lease: the snapshot is there, but its lease cannot be taken.
+# ml_fail_for_lease: the snapshot is there, but its lease cannot be taken. What is no snapshot has none.
 ml_fail_for_lease() {
+  if [ -L "$ml_way" ]; then
+    ml_quote "$ml_way"
+    case $(readlink -- "$ml_way") in
+    snapshots/* | gate/live) ;;
+    *) ml_fail "$ml_way is not a symlink to a snapshot of this mirror" "Look at it with: ls -ld $ml_quoted" ;;
+    esac
+  fi
   ! ml_is_led_elsewhere ||
     ml_fail "the lease of $ml_snapshot cannot be taken: $ml_lease is a symlink, or in one" \
       'mirrorlatch makes no symlink there. Its owner removes that, and the next sync restores the lease.'

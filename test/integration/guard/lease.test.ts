@@ -274,6 +274,25 @@ function oneDigit(descriptors: readonly string[]): string[] {
   return descriptors.filter(({ length }) => length === 1);
 }
 
+test('a symlink that leads to no snapshot is named as that, and not its lease', async () => {
+  const { root } = await mirrors();
+  for (const [name, options] of [
+    ['current', []],
+    ['previous', ['--snapshot', 'previous']],
+  ] as const) {
+    rmSync(join(root, name));
+    symlinkSync('/etc', join(root, name));
+    const results = oneOfEachKind.map((guard) => runGuarded(guard, root, ['true'], { options }));
+    for (const result of await Promise.all(results)) {
+      const said = new RegExp(`${name} is not a symlink to a snapshot of this mirror$`, 'm');
+      expectFailure(result, 125, said, /Look at it with: ls -ld /);
+      expect(result.stderr).not.toMatch(/lease/);
+    }
+    rmSync(join(root, name));
+    symlinkSync('snapshots/third', join(root, name));
+  }
+});
+
 test('I13: a symlink in place of a lease or of their directory leads no reader elsewhere', async () => {
   const { root, home, state } = await mirrors();
   mkdirSync(join(home, 'others'));
