@@ -83,7 +83,10 @@ export async function refuseNamesOutside(directory: string): Promise<void> {
 type NamesOutside = NonNullable<Awaited<ReturnType<typeof namesOutside>>>;
 
 function describeNames({ count, path }: NamesOutside): string {
-  return `${count} of its files, such as ${printable(path)}, have names outside of it`;
+  const shown = printable(path);
+  return count === 1
+    ? `1 of its files, ${shown}, has names outside of it`
+    : `${count} of its files, such as ${shown}, have names outside of it`;
 }
 
 function commandThatFinds(directory: string, { path }: NamesOutside): string {

@@ -417,7 +417,7 @@ test('I2: an adoption warns of files that have names outside, and of what that m
   const result = await runProgram(['init', '--adopt', one.directory, '--source', one.source]);
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stderr).toMatch(
-    /warning: \S+\/known: 1 of its files, such as \S+\/known\/\S*(file|inside too), have names outside of it\. What writes to one there, or changes its mode, changes published snapshots\. Find them with: find \S+ -xdev -samefile .*\. To publish files that nothing else shares, adopt a copy: cp -a \S+ \S+\/known\.copy$/m,
+    /warning: \S+\/known: 1 of its files, \S+\/known\/\S*(file|inside too), has names outside of it\. What writes to one there, or changes its mode, changes published snapshots\. Find them with: find \S+ -xdev -samefile .*\. To publish files that nothing else shares, adopt a copy: cp -a \S+ \S+\/known\.copy$/m,
   );
 });
 
