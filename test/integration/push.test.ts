@@ -179,6 +179,29 @@ describe('a push over ssh', () => {
     expect(mirror.linked('current')).toBe('first');
   });
 
+  test('says so where the mirror remembers no source, and another tree filled it before', async () => {
+    const mirror = smallMirror();
+    const other = smallMirror();
+    await pushForJson(mirror);
+    const again = await push(mirror);
+    expect(again.stderr).not.toMatch(/brings/);
+    const foreign = await push({ ...mirror, source: other.source }, { words: ['--allow-shrink'] });
+    expect(foreign.exitCode, foreign.stderr).toBe(0);
+    expect(foreign.stderr).toMatch(
+      /mirror was pushed from \S+@\S+\/source\/; this push brings \S+@\S+\/source\/$/m,
+    );
+    const pulled = await runProgram(['sync', mirror.source, mirror.root]);
+    expect(pulled.exitCode, pulled.stderr).toBe(0);
+    expect(pulled.stderr).toMatch(
+      new RegExp(
+        `mirror was pushed from \\S+${other.source}/; this sync brings ${mirror.source}/$`,
+        'm',
+      ),
+    );
+    const next = await runProgram(['sync', mirror.root]);
+    expect(next.stderr, 'it is remembered now').not.toMatch(/brings/);
+  });
+
   test('I5: keeps a snapshot that a reader on the other host holds', async () => {
     const mirror = await oneSnapshot();
     const { stdout } = await execa(

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { asSentence, hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
-import { filledBy, readHistory } from '../../mirror/history.ts';
+import { filledBy, publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
 import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
@@ -126,6 +126,7 @@ export function planWork(
   const { strategy = STRATEGIES[0], clone = CLONE_CHOICES[0] } = options;
   const remembered = rememberedBy(withFirstSync(options, { layout, settings }));
   const source = sourceOf(options, layout, remembered, onNotice);
+  if (rememberedBy(settings).source === undefined) remarkOtherTree(source, layout, onNotice);
   checkPlaces(source, layout.root, settings.serveAt);
   const given = withAbsoluteFiles(options.rsyncOptions ?? []);
   const joined = joinOptions(remembered.rsyncOptions, given, layout.root);
@@ -222,15 +223,36 @@ function sourceOf(
   });
 }
 
-function noSource(layout: Layout): MirrorlatchError {
+/** Where no source is remembered, history alone shows that this tree is another one than before. */
+function remarkOtherTree(
+  source: Source,
+  layout: Layout,
+  onNotice: (message: string) => void,
+): void {
+  const filled = fillingOf(layout);
+  const name = sourceName(source);
+  if (filled === null || filled.source === name) return;
+  const act = source.kind === 'pushed' ? 'push' : 'sync';
+  onNotice(`${layout.root} was ${filled.how}; this ${act} brings ${name}`);
+}
+
+/** What filled the current tree, if neither a remembered source nor an adoption did. */
+function fillingOf(layout: Layout): { how: string; source: string | undefined } | null {
   const id = currentId(layout);
-  const filled = id === undefined ? null : filledBy(readHistory(layout), id);
+  if (id === undefined) return null;
+  const history = readHistory(layout);
+  const how = filledBy(history, id);
+  return how === null ? null : { how, source: publicationOf(history, id)?.source };
+}
+
+function noSource(layout: Layout): MirrorlatchError {
+  const filled = fillingOf(layout);
   const sync = `mirrorlatch sync SRC ${quoteForSh(layout.root)}`;
   return filled === null
     ? new MirrorlatchError('USAGE', `${layout.root} has no source yet`, {
         hint: `Name it once: ${sync}`,
       })
-    : new MirrorlatchError('USAGE', `${layout.root} has no source yet: it was ${filled}`, {
+    : new MirrorlatchError('USAGE', `${layout.root} has no source yet: it was ${filled.how}`, {
         hint: `Fill it again in that way. To replace what it has by the tree of a source: ${sync}`,
       });
 }
