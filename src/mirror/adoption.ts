@@ -1,4 +1,4 @@
-import { realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import {
@@ -8,6 +8,7 @@ import {
   realPathToBe,
   syncDirectory,
 } from '../system/files.ts';
+import { isWithin } from '../system/mounts.ts';
 import { pause } from '../system/pause.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { exchangeTrees, moveTree } from './discard.ts';
@@ -26,7 +27,8 @@ import type { SyncLock } from './sync-lock.ts';
  * ```
  *
  * So DIR leads to the tree at every instant. On a filesystem that cannot exchange names, DIR is
- * missing for a moment between two system calls; after a crash there, the next command repairs it.
+ * missing for a moment between two system calls; after a crash there, the next command finds the symlink
+ * under the name ALIAS beside DIR, and puts it in its place.
  *
  * @throws MirrorlatchError LOCK_LOST; USAGE when DIR is no directory any more, and all is as before.
  */
@@ -38,9 +40,13 @@ export function takeIn(layout: Layout, lock: SyncLock, directory: string, id: st
   syncBoth(layout.root, dirname(place));
   lock.assertHeld();
   if (!exchanged(directory, place)) {
+    const alias = aliasBeside(directory, directory);
+    removeAliases(layout);
+    symlinkSync(link, alias);
+    syncDirectory(dirname(alias));
     rmSync(place);
     moveTree(directory, place);
-    symlinkSync(link, directory);
+    renameSync(alias, directory);
   }
   if (!lstatIfThere(place)?.isDirectory()) {
     // Between the look and the exchange, somebody took the directory, as another adoption does.
@@ -72,7 +78,7 @@ function moveBack(place: string, directory: string): void {
  *   after      ROOT/snapshots/ID -> ALIAS -> DIR = the tree        (ALIAS beside ID)
  * ```
  *
- * @throws MirrorlatchError CONFIGURATION when `directory` is not a symlink; LOCK_LOST.
+ * @throws MirrorlatchError CONFIGURATION when `directory` does not lead to what is current; LOCK_LOST.
  */
 export async function giveBack(
   layout: Layout,
@@ -81,8 +87,8 @@ export async function giveBack(
   id: string,
 ): Promise<void> {
   const place = layout.snapshot(id);
-  if (!lstatIfThere(directory)?.isSymbolicLink()) {
-    throw new MirrorlatchError('CONFIGURATION', `${directory} is not a symlink into the mirror`, {
+  if (divertedPath(layout) !== undefined) {
+    throw new MirrorlatchError('CONFIGURATION', `${directory} does not lead to ${layout.current}`, {
       hint: hintToLink(layout, directory),
     });
   }
@@ -123,13 +129,13 @@ export function rootBehind(directory: string): string | undefined {
  */
 export function halfAdopted(layout: Layout): string | undefined {
   const adopted = readSettings(layout)?.adopted;
-  if (adopted === undefined || !lstatIfThere(adopted)?.isDirectory()) return undefined;
+  if (adopted === undefined) return undefined;
   const target = readlinkIfThere(layout.current);
-  if (target === undefined) return adopted;
   // What is behind a closed gate, which not every user may look past, is believed to be there.
   const leadsToTree =
-    ifAllowed(() => lstatIfThere(join(layout.root, target))?.isDirectory() === true) ?? true;
-  return leadsToTree ? undefined : adopted;
+    target !== undefined &&
+    (ifAllowed(() => lstatIfThere(join(layout.root, target))?.isDirectory() === true) ?? true);
+  return !leadsToTree && lstatIfThere(adopted)?.isDirectory() ? adopted : undefined;
 }
 
 /**
@@ -172,21 +178,30 @@ export function undoHalf(layout: Layout): void {
 /**
  * The adopted path, if a crash between two system calls left nothing there, or the symlink that
  * `giveBack` puts there for a moment. Otherwise undefined.
+ *
+ * The alias beside it proves the crash. A symlink that is missing without one was moved or removed by a
+ * person, or this mirror is a copy of the one that the directory was adopted by.
  */
 export function lostPath(layout: Layout): string | undefined {
   const adopted = readSettings(layout)?.adopted;
   if (adopted === undefined || lstatIfThere(layout.current) === undefined) return undefined;
+  const alias = aliasBeside(adopted, adopted);
+  const target = readlinkIfThere(alias);
+  if (target === undefined) return undefined;
+  const isOurs = isWithin(resolve(dirname(alias), target), layout.root);
   const isLost =
-    lstatIfThere(adopted) === undefined ||
-    readlinkIfThere(adopted) === basename(aliasBeside(adopted, adopted));
-  return isLost ? adopted : undefined;
+    lstatIfThere(adopted) === undefined || readlinkIfThere(adopted) === basename(alias);
+  return isOurs && isLost ? adopted : undefined;
 }
 
-/** The adopted path, if it leads elsewhere than to what is current: readers there see no more syncs. */
+/**
+ * The adopted path, if it leads elsewhere than to what is current, or nowhere: readers there see no
+ * more syncs.
+ */
 export function divertedPath(layout: Layout): string | undefined {
   const adopted = readSettings(layout)?.adopted;
   if (adopted === undefined || lstatIfThere(layout.current) === undefined) return undefined;
-  if (lostPath(layout) !== undefined || halfAdopted(layout) !== undefined) return undefined;
+  if (halfAdopted(layout) !== undefined) return undefined;
   return realPathToBe(adopted) === realPathToBe(layout.current) ? undefined : adopted;
 }
 
@@ -227,9 +242,36 @@ function syncBoth(one: string, other: string): void {
   for (const directory of new Set([one, other])) syncDirectory(directory);
 }
 
-/** How a person restores the symlink of an adopted directory. */
-export function hintToLink({ current }: Layout, directory: string): string {
+/** Whether a path is the symlink that readers of an adopted directory follow to what is current. */
+export function leadsToCurrent({ current }: Layout, path: string): boolean {
+  const link = readlinkIfThere(path);
+  return link !== undefined && resolve(dirname(path), link) === current;
+}
+
+/** How a person restores the symlink of an adopted directory, or names the one that readers use now. */
+export function hintToLink(layout: Layout, directory: string): string {
+  if (!mayLookFor(directory)) return hintToName(layout, directory);
   // With -T, because ln(1) would otherwise put the link into a directory.
-  const command = `ln -sT ${quoteForSh(current)} ${quoteForSh(directory)}`;
-  return `Move it away, and make the symlink again with: ${command}`;
+  const command = `ln -sT ${quoteForSh(layout.current)} ${quoteForSh(directory)}`;
+  return lstatIfThere(directory) === undefined
+    ? `Make the symlink again with: ${command}`
+    : `Move it away, and make the symlink again with: ${command}`;
+}
+
+function mayLookFor(path: string): boolean {
+  const isDirectory = ifAllowed(() => {
+    lstatIfThere(path);
+    return lstatIfThere(realPathToBe(dirname(path)))?.isDirectory();
+  });
+  return isDirectory === true;
+}
+
+/** A symlink that was moved together with the mirror lies beside it still. */
+function hintToName(layout: Layout, directory: string): string {
+  const moved = join(dirname(layout.root), basename(directory));
+  const link = leadsToCurrent(layout, moved) ? quoteForSh(moved) : 'LINK';
+  const command = `mirrorlatch init ${quoteForSh(layout.root)} --adopt ${link}`;
+  return link === 'LINK'
+    ? `Name the symlink to ${layout.current} that readers use now with: ${command}`
+    : `If readers use ${moved} now, say so with: ${command}`;
 }

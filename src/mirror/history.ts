@@ -107,28 +107,27 @@ export function filledBy(history: readonly HistoryEntry[], id: string): string |
   return strategy === 'command' ? `filled by lock, command ${source}` : `pushed from ${source}`;
 }
 
-/** The entry that the adoption of a directory has made; -1 if there is none. */
-function adoptionIn(history: readonly HistoryEntry[], adopted: string): number {
+/** The entry that the last adoption has made; -1 if there is none. The adopted path may change later. */
+function lastAdoption(history: readonly HistoryEntry[]): number {
   return history.findLastIndex(
     (entry) =>
-      entry.event === 'published' && entry.source === adopted && entry.rsyncOptions === undefined,
+      entry.event === 'published' &&
+      entry.source !== undefined &&
+      entry.strategy === undefined &&
+      entry.rsyncOptions === undefined,
   );
 }
 
 /** The id of the tree that a directory was when it was adopted; undefined if history does not say it. */
-export function idOfAdoption(
-  history: readonly HistoryEntry[],
-  adopted: string,
-): string | undefined {
-  const entry = history[adoptionIn(history, adopted)];
+export function idOfAdoption(history: readonly HistoryEntry[]): string | undefined {
+  const entry = history[lastAdoption(history)];
   return entry?.event === 'published' ? entry.id : undefined;
 }
 
 /** Whether a sync has published since a directory was adopted. */
-export function hasSyncedSinceAdoption(history: readonly HistoryEntry[], adopted: string): boolean {
-  const last = adoptionIn(history, adopted);
+export function hasSyncedSinceAdoption(history: readonly HistoryEntry[]): boolean {
   return history
-    .slice(last + 1)
+    .slice(lastAdoption(history) + 1)
     .some((entry) => entry.event === 'published' && entry.rsyncOptions !== undefined);
 }
 

@@ -3,7 +3,7 @@ import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import { judgeEnding } from '../rsync/failure.ts';
 import { type OptionLimits, withoutFaultyOptions } from '../rsync/option-files.ts';
 import type { Source } from '../rsync/source.ts';
-import { ifThere, lstatIfThere, realPathToBe } from '../system/files.ts';
+import { ifAllowed, ifThere, lstatIfThere, realPathToBe } from '../system/files.ts';
 import {
   areOnOneMount,
   type FreeSpace,
@@ -75,7 +75,10 @@ export function optionLimits(
   const isLocal = source?.kind === 'local';
   const places = [root, isLocal ? source.path : undefined, serveAt, adopted];
   return {
-    frozen: places.filter((place) => place !== undefined).map(realPathToBe),
+    frozen: places
+      .filter((place) => place !== undefined)
+      // Nor may rsync, run by this user, go where the user may not look.
+      .map((place) => ifAllowed(() => realPathToBe(place)) ?? place),
     isLocal,
     isInPlace: mode === 'in-place',
   };

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import { lstatIfThere, syncDirectory } from '../system/files.ts';
+import { ifAllowed, lstatIfThere, syncDirectory } from '../system/files.ts';
 import { makeOwnDirectory, refuseOtherThanDirectory } from '../system/own-files.ts';
 import { removeTree } from '../system/remove-tree.ts';
 import { halfAdopted, lostPath, restorePath, undoHalf } from './adoption.ts';
@@ -68,7 +68,9 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
       case 'unfinished-adoption':
         if (halfAdopted(layout) !== undefined) undoHalf(layout);
         // Another mirror may have adopted it since the look.
-        else if (lostPath(layout) !== undefined) restorePath(layout, lock, finding.path);
+        // And where this user may not make the symlink, the writer says so.
+        else if (lostPath(layout) !== undefined)
+          ifAllowed(() => restorePath(layout, lock, finding.path));
         break;
       // Who takes the lock has repaired the gate, and a sync makes the tree whole.
       case 'unclean-gate':

@@ -139,15 +139,15 @@ export class SyncLock {
     this.lost.throwIfAborted();
     if (lstatIfThere(path)?.isDirectory()) throw otherThing(path, 'a symlink');
     const fresh = join(this.#directory.inside, 'link');
-    const flipped = withReserve(this.#layout, () =>
-      ifThere(() => {
+    try {
+      withReserve(this.#layout, () => {
         rmSync(fresh, { force: true });
         symlinkSync(target, fresh);
         renameSync(fresh, path);
-        return true;
-      }),
-    );
-    if (flipped === undefined) throw lockLost(this.#layout);
+      });
+    } catch (error) {
+      throw this.causeOf(error);
+    }
   }
 
   /** Records progress for `status` and waiting writers, at most once a second within a phase. */

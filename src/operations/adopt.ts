@@ -1,7 +1,14 @@
 import { readdirSync, rmSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
-import { giveBack, hintToLink, rootBehind, takeIn } from '../mirror/adoption.ts';
+import {
+  giveBack,
+  hintToLink,
+  leadsToCurrent,
+  refuseHalfAdopted,
+  rootBehind,
+  takeIn,
+} from '../mirror/adoption.ts';
 import { currentId } from '../mirror/current.ts';
 import { forgetUnused } from '../mirror/earlier-clones.ts';
 import {
@@ -28,7 +35,7 @@ import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { showTime } from '../mirror/units.ts';
 import { findWritable } from '../mirror/writable.ts';
-import { lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
+import { lstatIfThere, realPathToBe } from '../system/files.ts';
 import { isWithin, refuseMountsWithin } from '../system/mounts.ts';
 import { pathsInUse } from '../system/paths-in-use.ts';
 import { userName } from '../system/proc.ts';
@@ -117,8 +124,10 @@ async function takeOrFinish(
 ): Promise<Adopted> {
   const given = { ...settingsFrom(options.settings), adopted: directory };
   refuseUnfitOptions(found?.layout ?? layoutOf(root), options.mode, found?.settings, given);
-  if (found?.settings.adopted === directory && !lstatIfThere(directory)?.isDirectory()) {
-    return finishAdoption(found, directory, options);
+  if (found?.settings.adopted !== undefined && !lstatIfThere(directory)?.isDirectory()) {
+    const isNamed = found.settings.adopted === directory;
+    if (isNamed || leadsToCurrent(found.layout, directory))
+      return finishAdoption(found, directory, options);
   }
   await checkAdoptable(directory, root);
   if (options.mode === 'in-place') await refuseNamesOutside(directory);
@@ -189,7 +198,10 @@ function warnOfUnfinished(gate: GateRecord, directory: string, onEvent: OnEvent 
   onEvent({ kind: 'warning', message });
 }
 
-/** The exchange is done, but a crash may have cut off what follows it. */
+/**
+ * The exchange is done, but a crash may have cut off what follows it. Or the symlink was moved, and
+ * `directory` is where readers find it now.
+ */
 async function finishAdoption(
   { layout }: Mirror,
   directory: string,
@@ -197,10 +209,11 @@ async function finishAdoption(
 ): Promise<Adopted> {
   const failure = `the adoption of ${directory} cannot be finished`;
   const session = { ...sessionOptions(options), command: 'adopt', failure };
-  const given = settingsFrom(options.settings);
-  const { result } = await withWriter(layout, session, () => {
-    const link = readlinkIfThere(directory);
-    if (link === undefined || resolve(dirname(directory), link) !== layout.current) {
+  const given = { ...settingsFrom(options.settings), adopted: directory };
+  const { result } = await withWriter(layout, session, ({ settings }) => {
+    // The one that was being adopted must not be forgotten.
+    if (settings.adopted !== directory) refuseHalfAdopted(layout);
+    if (!leadsToCurrent(layout, directory)) {
       throw new MirrorlatchError(
         'CONFIGURATION',
         `${directory} does not lead to ${layout.current}`,
@@ -263,7 +276,7 @@ export async function unadopt(options: UnadoptOptions): Promise<Unadopted> {
     }
     releaseServed(layout, options.onEvent);
     const left = snapshotIds(layout);
-    const adopted = idOfAdoption(readHistory(layout), directory);
+    const adopted = idOfAdoption(readHistory(layout));
     const asAdopted = left.find((one) => one === adopted) ?? null;
     return { directory, root: layout.root, left, asAdopted, others };
   });
@@ -330,16 +343,21 @@ function refuseMirrorItself(path: string): void {
 }
 
 /** @throws MirrorlatchError USAGE for a mirror that was not made of the directory. */
-function refuseUnadopted({ root }: Layout, { adopted }: Settings, directory: string): void {
+function refuseUnadopted(layout: Layout, { adopted }: Settings, directory: string): void {
   if (adopted === directory) return;
+  const { root } = layout;
+  const isMoved = adopted !== undefined && leadsToCurrent(layout, directory);
+  const [mirror, path] = [root, directory].map(quoteForSh);
   throw new MirrorlatchError('USAGE', `${root} was not made of ${directory} by --adopt`, {
-    hint: 'There is nothing to undo.',
+    hint: isMoved
+      ? `It was made of ${adopted}. If that has moved, say so first with: mirrorlatch init ${mirror} --adopt ${path}`
+      : 'There is nothing to undo.',
   });
 }
 
 /** Both verbs are the way out of an adoption that was interrupted. */
 function sessionOptions({ lock, signal, onEvent }: UnadoptOptions) {
-  return { lock, signal, onEvent, mayBeHalfAdopted: true };
+  return { lock, signal, onEvent, settlesAdoption: true };
 }
 
 /** The errors after which the directory is what it was. */

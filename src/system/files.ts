@@ -20,15 +20,15 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { quoteForSh } from './quote.ts';
 
-/** `lstat(2)` with nanoseconds, or undefined if nothing is there (ENOENT, ENOTDIR). */
+/** `lstat(2)` with nanoseconds, or undefined if nothing is there (ENOENT, ENOTDIR, ELOOP). */
 export function lstatIfThere(path: PathLike): BigIntStats | undefined {
-  return ifThere(() => lstatSync(path, { bigint: true }));
+  return ifThere(() => unlessLoop(() => lstatSync(path, { bigint: true })));
 }
 
 /** The target of the symlink at `path`, or undefined if there is none. */
 export function readlinkIfThere(path: string): string | undefined {
   try {
-    return readlinkSync(path);
+    return unlessLoop(() => readlinkSync(path));
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'EINVAL'].includes(errnoOf(error) ?? '')) return undefined;
     throw error;
@@ -64,6 +64,16 @@ export function ifThere<T>(action: () => T): T | undefined {
   }
 }
 
+/** What `action` returns, or undefined if symlinks on its path lead to each other for ever (ELOOP). */
+function unlessLoop<T>(action: () => T): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    if (errnoOf(error) === 'ELOOP') return undefined;
+    throw error;
+  }
+}
+
 /** What `action` returns, or undefined if this user may not do it (EACCES). */
 export function ifAllowed<T>(action: () => T): T | undefined {
   try {
@@ -81,7 +91,7 @@ export function ifAllowed<T>(action: () => T): T | undefined {
  *   target with `..` may lead back to its own symlink.
  */
 export function realPathToBe(path: string, links = 40): string {
-  const real = ifThere(() => realpathSync(path));
+  const real = ifThere(() => unlessLoop(() => realpathSync(path)));
   if (real !== undefined || path === dirname(path)) return real ?? path;
   const place = join(realPathToBe(dirname(path), links), basename(path));
   const target = links > 0 ? readlinkIfThere(place) : undefined;

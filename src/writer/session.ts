@@ -17,6 +17,7 @@ import type { Finding } from '../mirror/survey.ts';
 import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { placeReader } from '../reader/script.ts';
+import { ifAllowed } from '../system/files.ts';
 import type { OnEvent } from './events.ts';
 import { type PolicyOptions, policyOf } from './policy.ts';
 import { type PruneResult, pruneQuietly } from './pruning.ts';
@@ -38,8 +39,11 @@ export interface LockSessionOptions {
 export interface WriterOptions extends LockSessionOptions, PolicyOptions {
   /** Remove old snapshots at the end. */
   prune?: boolean | undefined;
-  /** The verb finishes or undoes an adoption that a crash interrupted; all others refuse one. */
-  mayBeHalfAdopted?: boolean | undefined;
+  /**
+   * The verb finishes or undoes an adoption. All others refuse one that a crash interrupted, and warn of
+   * one whose path does not lead to what is current.
+   */
+  settlesAdoption?: boolean | undefined;
   /** The snapshot that the verb makes: history records it as failed if the work cannot even begin. */
   makes?: WantedName | undefined;
 }
@@ -157,7 +161,7 @@ async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
 }
 
 async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
-  const { prune: mayPrune = false, signal, onEvent = () => {}, mayBeHalfAdopted = false } = options;
+  const { prune: mayPrune = false, signal, onEvent = () => {}, settlesAdoption = false } = options;
   // Not those from before the lock: another process may have changed them during the wait.
   const settings = readSettings(layout);
   if (settings === undefined) throw mirrorIsGone(layout);
@@ -165,8 +169,10 @@ async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
   sealStaging(layout);
   prepareHistory(layout);
   const recovered = await recover(layout, lock);
-  if (!mayBeHalfAdopted) refuseHalfAdopted(layout);
-  warnOfDiverted(layout, onEvent);
+  if (!settlesAdoption) {
+    refuseHalfAdopted(layout);
+    warnOfDiverted(layout, settings.adopted, onEvent);
+  }
   const policy = policyOf(settings, options);
   const { failure } = options;
   const parts = { layout, lock, settings, policy, failure, mayPrune, signal, onEvent };
@@ -178,11 +184,14 @@ async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
 }
 
 /** The mirror is as it should be, so the work goes on; but readers of the adopted path miss it. */
-function warnOfDiverted(layout: Layout, onEvent: OnEvent): void {
-  const path = divertedPath(layout);
-  if (path === undefined) return;
-  const message = `${path} was adopted, but does not lead to what is current in ${layout.root}`;
-  onEvent({ kind: 'problem', message: `${message}. ${hintToLink(layout, path)}` });
+function warnOfDiverted(layout: Layout, adopted: string | undefined, onEvent: OnEvent): void {
+  if (adopted === undefined) return;
+  const isWell = ifAllowed(() => divertedPath(layout) === undefined);
+  if (isWell === true) return;
+  const problem =
+    isWell === undefined ? 'this user may not look whether it leads' : 'does not lead';
+  const message = `${adopted} was adopted, but ${problem} to what is current in ${layout.root}`;
+  onEvent({ kind: 'problem', message: `${message}. ${hintToLink(layout, adopted)}` });
 }
 
 /** On a full disk an older reader has to do: what makes room must not fail for want of room. */

@@ -49,7 +49,10 @@ const scratch = makeScratch();
 const freshDirectory = () => mkdtempSync(join(scratch.path, 'one-'));
 afterAll(() => scratch.remove());
 
-/** A directory that readers know, the place of its mirror, and a source with the same contents. */
+/**
+ * A directory that readers know, the place of its mirror, a source with the same contents, and where the
+ * symlink of the directory lies while it is put in place.
+ */
 function makeDirectory(home = freshDirectory()) {
   const [directory, source] = [join(home, 'known'), join(home, 'source')];
   const write = (tree: string, content: string) => {
@@ -61,7 +64,8 @@ function makeDirectory(home = freshDirectory()) {
   /** The inodes of a tree and of all its entries. */
   const inodes = () => ['.', 'below', ...FILES].map((name) => statSync(join(directory, name)).ino);
   const read = () => FILES.map((file) => readFileSync(join(directory, file), 'utf8')).join(' ');
-  return { home, directory, source, root: `${directory}.mirror`, write, inodes, read };
+  const [root, alias] = [`${directory}.mirror`, join(home, '.known.mirrorlatch')];
+  return { home, directory, source, root, alias, write, inodes, read };
 }
 
 const flagsOf = (mode: (typeof modes)[number]) => (mode === 'in-place' ? ['--in-place'] : []);
@@ -230,7 +234,7 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     const one = makeDirectory();
     const before = one.inodes();
     await adopt({ directory: one.directory, mode, settings: {} });
-    rmSync(one.directory);
+    renameSync(one.directory, one.alias);
     const status = await runProgram(['status', one.root, '--json']);
     const finding = { kind: 'unfinished-adoption', path: one.directory };
     expect(status.json()['findings']).toEqual([finding]);
@@ -243,7 +247,7 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     await runForJson(['init', '--adopt', one.directory, ...flagsOf(mode)]);
     if (mode === 'in-place') expect(readFileSync(gate, 'utf8')).toContain('"state":"open"');
     expect(one.inodes()).toEqual(before);
-    rmSync(one.directory);
+    renameSync(one.directory, one.alias);
     await runForJson(['sync', one.source, one.root]);
     expect(one.read()).toBe('second second second');
   });
@@ -252,11 +256,59 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     const one = makeDirectory();
     const before = one.inodes();
     await adopt({ directory: one.directory, mode, settings: {} });
-    rmSync(one.directory);
+    renameSync(one.directory, one.alias);
     await runForJson(['init', '--unadopt', one.directory]);
     expect(lstatSync(one.directory).isDirectory()).toBe(true);
     expect(one.inodes()).toEqual(before);
   });
+
+  test.each([
+    ['renamed', () => {}],
+    ['renamed, and a file in its place,', (parent: string) => writeFileSync(parent, '')],
+    ['renamed, and a loop in its place,', (parent: string) => symlinkSync(parent, parent)],
+  ])(
+    'with the directory above it %s stops no writer, and the mirror learns the new path',
+    async (_, fill) => {
+      const home = freshDirectory();
+      const [before, after] = [join(home, 'before'), join(home, 'after')];
+      const one = makeDirectory(before);
+      await runForJson(['init', '--adopt', one.directory, ...flagsOf(mode)]);
+      renameSync(before, after);
+      fill(before);
+      const [link, source, root] = ['known', 'source', 'known.mirror'].map((name) =>
+        join(after, name),
+      );
+      if (link === undefined || source === undefined || root === undefined) throw new Error(after);
+
+      const learn = `mirrorlatch init ${root} --adopt ${link}`;
+      const said = `${one.directory} was adopted, but does not lead to what is current`;
+      for (const words of [
+        ['sync', source, root],
+        ['lock', root, '--', 'true'],
+      ]) {
+        const result = await runProgram(words);
+        expect(result.exitCode, transcript(result)).toBe(0);
+        expect(result.stderr).toMatch(
+          `${said} in ${root}. If readers use ${link} now, say so with: ${learn}\n`,
+        );
+      }
+      const status = await runProgram(['status', root]);
+      expect(status.exitCode, transcript(status)).toBe(69);
+      expect(status.stdout).toMatch(said);
+      expectFailure(
+        await runProgram(['init', '--unadopt', link]),
+        64,
+        new RegExp(`: ${learn}$`, 'm'),
+      );
+
+      const learnt = await runProgram(learn.split(' ').slice(1));
+      expect(learnt.exitCode, transcript(learnt)).toBe(0);
+      expect(learnt.stderr).not.toMatch('does not lead');
+      expect(await runForJson(['status', root])).toMatchObject({ isHealthy: true, findings: [] });
+      await runForJson(['init', '--unadopt', link]);
+      expect(readFileSync(join(link, 'file'), 'utf8')).toBe('second');
+    },
+  );
 
   test.skipIf(whyNoBindfs !== '')(
     `uses two renames if the filesystem cannot exchange names${whyNoBindfs}`,
@@ -308,6 +360,125 @@ test.skipIf(!nobodyRunsTheProgram || !mayMount)(
     expect((await runProgram(['status', root])).exitCode).toBe(69);
   },
 );
+
+test('a symlink that is missing is not made again, least of all by a copy of the mirror', async () => {
+  const one = makeDirectory();
+  await runForJson(['init', '--adopt', one.directory]);
+  const copy = join(one.home, 'copy');
+  await execa('cp', ['-a', one.root, copy]);
+  rmSync(one.directory);
+  for (const root of [copy, one.root]) {
+    const sync = await runProgram(['sync', one.source, root, '--quiet']);
+    expect(sync.exitCode, transcript(sync)).toBe(0);
+    expect(sync.stderr).toMatch(
+      `Make the symlink again with: ln -sT ${root}/current ${one.directory}`,
+    );
+    expect(existsSync(one.directory)).toBe(false);
+    const status = await runProgram(['status', root]);
+    expect(status.stdout, transcript(status)).toMatch(
+      /does not lead to what is current; .*: ln -sT/,
+    );
+    const unadopt = await runProgram(['init', root, '--unadopt', one.directory]);
+    expectFailure(unadopt, 78, /does not lead to/, /: ln -sT/);
+  }
+  symlinkSync(join(one.root, 'current'), one.directory);
+  expectFailure(
+    await runProgram(['init', copy, '--unadopt', one.directory]),
+    78,
+    /does not lead to/,
+  );
+  expect(readlinkSync(one.directory)).toBe(join(one.root, 'current'));
+});
+
+test('a copy of a mirror does not finish the adoption that a crash interrupted', async () => {
+  const one = makeDirectory();
+  await runForJson(['init', '--adopt', one.directory]);
+  const copy = join(one.home, 'copy');
+  renameSync(one.directory, one.alias);
+  await execa('cp', ['-a', one.root, copy]);
+  await runForJson(['sync', one.source, copy]);
+  expect(existsSync(one.directory)).toBe(false);
+  await runForJson(['sync', one.source, one.root]);
+  expect(readlinkSync(one.directory)).toBe('known.mirror/current');
+});
+
+test('an adoption that was interrupted is not forgotten for a symlink that leads to the mirror', async () => {
+  const one = makeDirectory();
+  await runForJson(['init', '--adopt', one.directory]);
+  const place = join(one.root, readlinkSync(join(one.root, 'current')));
+  rmSync(one.directory);
+  renameSync(place, one.directory);
+  symlinkSync('known.mirror/current', place);
+  const link = join(one.home, 'link');
+  symlinkSync('known.mirror/current', link);
+  const result = await runProgram(['init', one.root, '--adopt', link]);
+  expectFailure(result, 78, /the adoption of .* was interrupted/);
+  await runForJson(['init', '--adopt', one.directory]);
+  expect(one.read()).toBe('first first first');
+});
+
+test('what the first sync deletes is warned of under a new path, too', async () => {
+  const one = makeDirectory();
+  await runForJson(['init', '--adopt', one.directory, '--source', one.source]);
+  await runForJson(['sync', one.root]);
+  await runForJson(['init', '--unadopt', one.directory]);
+  await runForJson(['init', '--adopt', one.directory]);
+  const link = join(one.home, 'link');
+  renameSync(one.directory, link);
+  const result = await runProgram(['init', one.root, '--adopt', link]);
+  expect(result.stderr, transcript(result)).toMatch(`the first sync deletes what ${link} has`);
+});
+
+describe.skipIf(!nobodyRunsTheProgram)('A mirror of an ordinary user goes on', () => {
+  /** A directory of root, with an adopted directory of that user, and the user's mirror outside. */
+  async function makeOfUser() {
+    const home = scratchDirectory();
+    const one = makeDirectory(join(home, 'parent'));
+    const root = join(home, 'mirror');
+    mkdirSync(root);
+    await execa('chown', ['-R', `${nobody.uid}:${nobody.gid}`, home]);
+    const run = (...words: string[]) => runProgram(words, { user: nobody });
+    const source = join(home, 'source');
+    renameSync(one.source, source);
+    const adopted = await run('init', root, '--adopt', one.directory, '--source', source);
+    expect(adopted.exitCode, transcript(adopted)).toBe(0);
+    chownSync(one.home, 0, 0);
+    const writers = [
+      ['sync', root],
+      ['lock', root, '--', 'true'],
+      ['rollback', root],
+      ['prune', root],
+    ];
+    return { ...one, root, run, writers };
+  }
+
+  test.each([
+    ['missing', false],
+    ['missing since a crash', true],
+  ])('if the adopted path is %s in a directory of root', async (_, isCrash) => {
+    const one = await makeOfUser();
+    if (isCrash) renameSync(one.directory, one.alias);
+    else rmSync(one.directory);
+    for (const words of one.writers) {
+      const result = await one.run(...words);
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(result.stderr).toMatch(`: ln -sT ${one.root}/current ${one.directory}\n`);
+    }
+  });
+
+  test('if that user may not enter the directory above the adopted path', async () => {
+    const one = await makeOfUser();
+    chmodSync(one.home, 0o700);
+    for (const words of one.writers) {
+      const result = await one.run(...words);
+      expect(result.exitCode, transcript(result)).toBe(0);
+      expect(result.stderr).toMatch(
+        `${one.directory} was adopted, but this user may not look whether it leads to what is current in ${one.root}.`,
+      );
+      expect(result.stderr).toMatch(`: mirrorlatch init ${one.root} --adopt LINK\n`);
+    }
+  });
+});
 
 test('what is given back is not held any more', async () => {
   const one = makeDirectory();

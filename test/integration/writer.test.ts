@@ -13,6 +13,9 @@ import {
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { layoutOf } from '../../src/mirror/layout.ts';
+import { DEFAULT_LOCK } from '../../src/mirror/policy.ts';
+import { acquireSyncLock } from '../../src/mirror/sync-lock.ts';
 import { sync } from '../../src/operations/sync/sync.ts';
 import { processesHoldingFlock, processesWithOpenFile } from '../../src/system/proc.ts';
 import type { OnEvent } from '../../src/writer/events.ts';
@@ -278,6 +281,21 @@ test('what fails because the lock was lost is reported as that, and the new hold
   expectFailure(result, 75, /the lock of .* was lost to another host/);
   expect(existsSync(theirs), 'the trash of the new holder').toBe(true);
   expect(mirror.history().at(-1)).toMatchObject({ event: 'published', id: 'second' });
+});
+
+test('a symlink that cannot be made is no sign of a lost lock', async () => {
+  const mirror = await twoSnapshots();
+  const layout = layoutOf(mirror.root);
+  const lock = await acquireSyncLock(layout, { command: 'sync', ...DEFAULT_LOCK });
+  try {
+    for (const [place, code] of [
+      [join(import.meta.filename, 'link'), 'ENOTDIR'],
+      [join(mirror.home, 'missing', 'link'), 'ENOENT'],
+    ] as const)
+      expect(() => lock.replaceLink(place, 'x')).toThrow(expect.objectContaining({ code }));
+  } finally {
+    await lock.release();
+  }
 });
 
 test('I8: a sync that loses the lock right before its publication leaves the snapshots alone', async () => {

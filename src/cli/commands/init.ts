@@ -106,11 +106,7 @@ export function addInit(program: Command, context: CommandContext): void {
       report(mirror, json);
       if (json) return;
       printLine(whatFollows(mirror));
-      const {
-        layout,
-        settings: { adopted: path = '' },
-      } = mirror;
-      if (!hasSyncedSinceAdoption(readHistory(layout), path)) printWarning(whatGoes(mirror));
+      if (!hasSyncedSinceAdoption(readHistory(mirror.layout))) printWarning(whatGoes(mirror));
     });
 }
 

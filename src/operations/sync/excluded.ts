@@ -33,7 +33,7 @@ export function sparesExcluded(
   if (named.some(({ name }) => name === 'delete-excluded')) return false;
   if (without.has('delete') || !haveRules(options)) return false;
   if (strategy === 'in-place') return true;
-  return adopted !== undefined && !hasSyncedSinceAdoption(readHistory(layout), adopted);
+  return adopted !== undefined && !hasSyncedSinceAdoption(readHistory(layout));
 }
 
 /**
