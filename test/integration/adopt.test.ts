@@ -83,7 +83,7 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     const guarded = await runGuarded(oneOfEachKind[1], one.root, ['cat', 'file']);
     expect(guarded.stdout, transcript(guarded)).toBe('first');
 
-    const rules = ['--source', one.source, '--keep-last', '9'];
+    const rules = ['--source', one.source, '--max-shrink', '90'];
     const words = ['init', '--adopt', one.directory, ...flagsOf(mode), ...rules];
     const again = await runProgram([...words, '--', '--exclude=/none']);
     expect(again.exitCode, transcript(again)).toBe(0);
@@ -98,7 +98,7 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     const settings = JSON.parse(readFileSync(join(one.root, '.mirrorlatch/mirror.json'), 'utf8'));
     expect(settings).toMatchObject({
       source: `${one.source}/`,
-      keepLast: 9,
+      maxShrinkPercent: 90,
       rsyncOptions: ['--exclude=/none'],
     });
 
