@@ -61,7 +61,7 @@ export class Wire<Outgoing extends { kind: string }, Incoming> {
   /** Resolves when there is room for more; also when the other end has gone. */
   send(message: Outgoing, payload?: Uint8Array): Promise<void> {
     const header = payload === undefined ? message : { ...message, bytes: payload.length };
-    const line = Buffer.from(`${JSON.stringify(header)}\n`);
+    const line = Buffer.from(`${JSON.stringify(header, withoutInfinity)}\n`);
     return this.#write(payload === undefined ? line : Buffer.concat([line, payload]));
   }
 
@@ -206,4 +206,9 @@ function noMessage(line: string, why: string): MirrorlatchError {
   return new MirrorlatchError('UNAVAILABLE', `the other end of the push said ${shown}: ${why}`, {
     hint: 'Let nothing else write to this connection (look at ~/.bashrc on that host), and install the same version on both.',
   });
+}
+
+/** JSON has no infinity: a program's wait for ever is sent as one of the largest number of ms. */
+function withoutInfinity(_name: string, value: unknown): unknown {
+  return value === Number.POSITIVE_INFINITY ? Number.MAX_SAFE_INTEGER : value;
 }

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { push as pushTree } from '../../src/index.ts';
 import { PROTOCOL } from '../../src/push/messages.ts';
 import { seededRandom } from '../stress/scale.ts';
 import { buildAwkwardTree } from '../support/awkward-tree.ts';
@@ -200,6 +201,23 @@ describe('a push over ssh', () => {
     );
     const next = await runProgram(['sync', mirror.root]);
     expect(next.stderr, 'it is remembered now').not.toMatch(/brings/);
+  });
+
+  test('of a program may wait for ever, and keep snapshots for ever', async () => {
+    const { source, root, snapshots } = await oneSnapshot();
+    writeFileSync(join(source, 'file'), 'second');
+    const forever = Number.POSITIVE_INFINITY;
+    const pushed = await pushTree({
+      source,
+      destination: `${sshd.host}:${root}`,
+      remoteProgram,
+      rsyncOptions: ['-e', sshd.remoteShell],
+      id: 'second',
+      lock: { waitMs: forever },
+      retention: { keepLast: 1, graceMs: forever },
+    });
+    expect(pushed).toMatchObject({ outcome: 'published', id: 'second' });
+    expect(snapshots()).toEqual(['first', 'second']);
   });
 
   test('I5: keeps a snapshot that a reader on the other host holds', async () => {
