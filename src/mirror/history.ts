@@ -107,15 +107,24 @@ export function filledBy(history: readonly HistoryEntry[], id: string): string |
   return strategy === 'command' ? `filled by lock, command ${source}` : `pushed from ${source}`;
 }
 
+/** When a sync or a command has succeeded last; null if none has. An adopted tree may be of any age. */
+export function lastSuccess(history: readonly HistoryEntry[]): string | null {
+  const succeeded = ({ event }: HistoryEntry) => event === 'published' || event === 'unchanged';
+  return history.findLast((entry) => succeeded(entry) && !isAdoption(entry))?.at ?? null;
+}
+
+function isAdoption(entry: HistoryEntry): boolean {
+  return (
+    entry.event === 'published' &&
+    entry.source !== undefined &&
+    entry.strategy === undefined &&
+    entry.rsyncOptions === undefined
+  );
+}
+
 /** The entry that the last adoption has made; -1 if there is none. The adopted path may change later. */
 function lastAdoption(history: readonly HistoryEntry[]): number {
-  return history.findLastIndex(
-    (entry) =>
-      entry.event === 'published' &&
-      entry.source !== undefined &&
-      entry.strategy === undefined &&
-      entry.rsyncOptions === undefined,
-  );
+  return history.findLastIndex(isAdoption);
 }
 
 /** The id of the tree that a directory was when it was adopted; undefined if history does not say it. */

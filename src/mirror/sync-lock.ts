@@ -310,12 +310,21 @@ function busyError(layout: Layout, state: LockState, command: string): Mirrorlat
     ? 'To end these processes, repeat this command with --wait 1m'
     : `End these processes with: mirrorlatch unlock ${quoteForSh(layout.root)} --wait 1m`;
   return new MirrorlatchError('BUSY', `${layout.root} is locked: ${describeLock(state)}`, {
-    hint:
-      state.kind === 'orphans'
-        ? orphansEnd
-        : `See what it does with: mirrorlatch status ${quoteForSh(layout.root)}. With --wait 10m, sync, lock, prune, rollback and unlock wait for it.`,
+    hint: state.kind === 'orphans' ? orphansEnd : (endOfLeft(state) ?? waysToWait(layout)),
     details: { lock: state },
   });
+}
+
+/** What a command of `lock` has left may be meant to go on, so no `--wait` ends it. */
+function endOfLeft(state: LockState): string | undefined {
+  if (state.kind !== 'held' || state.killed === undefined || state.processes.length === 0)
+    return undefined;
+  const pids = state.processes.map(({ pid }) => pid).join(' ');
+  return `Wait for it with --wait 10m, or if it is not to go on, end it with: kill ${pids}`;
+}
+
+function waysToWait({ root }: Layout): string {
+  return `See what it does with: mirrorlatch status ${quoteForSh(root)}. With --wait 10m, sync, lock, prune, rollback and unlock wait for it.`;
 }
 
 function lockLost(layout: Layout): MirrorlatchError {

@@ -6,6 +6,7 @@ import {
   type HistoryEntry,
   inspectHistory,
   isFlip,
+  lastSuccess,
   leftOutOf,
   publicationOf,
   readHistory,
@@ -144,8 +145,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const lastSync =
     history.findLast((entry) => ['published', 'unchanged', 'failed'].includes(entry.event)) ?? null;
   const current = snapshots.find(({ isCurrent }) => isCurrent) ?? null;
-  const syncedAt =
-    history.findLast(({ event }) => event === 'published' || event === 'unchanged')?.at ?? null;
+  const syncedAt = lastSuccess(history);
   const isStale = maxAgeMs !== undefined && ageOf(syncedAt) > maxAgeMs;
   const served = servedDirectory(layout);
   const problems = [

@@ -79,7 +79,7 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     expect(readlinkSync(one.directory)).toBe('known.mirror/current');
     expect(one.inodes()).toEqual(before);
     const status = await runForJson(['status', one.root]);
-    expect(status).toMatchObject({ isHealthy: true, findings: [], source: null });
+    expect(status).toMatchObject({ isHealthy: true, findings: [], source: null, syncedAt: null });
     const guarded = await runGuarded(oneOfEachKind[1], one.root, ['cat', 'file']);
     expect(guarded.stdout, transcript(guarded)).toBe('first');
 

@@ -718,6 +718,7 @@ describe.concurrent('in place', () => {
       await runProgram(['lock', root, '--', 'true']),
       75,
       /held by sh .*; lock by \S+ \(pid \d+ on \S+\) was killed without releasing it/,
+      /if it is not to go on, end it with: kill \d+/,
     );
     writeFileSync(go, '');
     const next = await runProgram(['lock', root, '--wait', '1h', '--', 'true']);

@@ -19,7 +19,7 @@ export function addList(program: Command): void {
       helpAfter(
         ['mirrorlatch list /srv/mirror/debian'],
         ['USAGE', 'NO_MIRROR', 'PERMISSION', 'CONFIGURATION', 'IO'],
-        'FILES and SIZE are those of the whole tree; NEW is the content that came from the source for this\nsnapshot; LEFT OUT counts what the source has and the snapshot lacks.',
+        'FILES and SIZE are those of the whole tree; NEW is the content that came from the source for this\nsnapshot, without what earlier tries had brought; LEFT OUT counts what the source has and the snapshot lacks.',
       ),
     )
     .action(async (root: string, flags: { json?: boolean }) => {

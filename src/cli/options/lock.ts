@@ -20,7 +20,7 @@ export const LOCK: OptionGroup<LockFlags, Given<LockPolicy>> = {
   options: [
     new Option(
       '--wait <duration>',
-      'how long to wait for another writer; also ends processes that a killed writer left',
+      'how long to wait for another writer; also ends processes that a killed sync left',
     ).argParser(duration),
     new Option('--no-wait', 'do not wait (default)'),
     STALE_AFTER,
