@@ -153,7 +153,9 @@ describe.concurrent.each(modes)('Adoption as a mirror with %s', (mode) => {
     expect(readFileSync(join(one.root, 'snapshots', id, 'robots.txt'), 'utf8')).toBe('mine');
   });
 
-  test('keeps the path readable at every instant, back and forth a dozen times', async () => {
+  test('keeps the path readable at every instant, back and forth a dozen times', {
+    timeout: 180_000,
+  }, async () => {
     const one = makeDirectory();
     const before = one.inodes();
     const reader = await startPathReader(one.directory, FILES);
