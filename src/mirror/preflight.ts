@@ -142,9 +142,10 @@ export function refuseSplitMirror(layout: Layout): void {
   const own = [state, lockDirectory, staging, snapshots, trash, leases, logs, reserve, superseded];
   // Symlinks in the place of the others are refused where those are used.
   const parts = own.filter((path) => lstatIfThere(path)?.isDirectory());
-  const apart = parts.find((path) => !areOnOneMount(path, state));
-  if (apart === undefined) return;
-  const mounted = parts.filter((path) => mountOf(path)?.mountPoint === path);
+  // This is before the lock: whoever holds that may just remove one of them.
+  const isApart = (path: string) => ifThere(() => !areOnOneMount(path, state)) ?? false;
+  if (!parts.some(isApart)) return;
+  const mounted = parts.filter((path) => ifThere(() => mountOf(path))?.mountPoint === path);
   throw new MirrorlatchError(
     'CONFIGURATION',
     `${root} lies on several mounts, and nothing is moved or removed across them: ${mounted.join(', ')}`,

@@ -11,6 +11,8 @@ import {
 import { basename, join } from 'node:path';
 import { execaSync } from 'execa';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { layoutOf } from '../../src/mirror/layout.ts';
+import { refuseSplitMirror } from '../../src/mirror/preflight.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { inShell } from '../support/guards.ts';
 import {
@@ -133,6 +135,19 @@ describe('the places', () => {
     writeFileSync(join(home, 'mirror-source', 'file'), 'content');
     const result = await runProgram(['sync', join(home, 'mirror-source'), join(home, 'mirror')]);
     expect(result.exitCode, transcript(result)).toBe(0);
+  });
+
+  test('a lock that its holder takes and releases meanwhile is no obstacle', async () => {
+    const mirror = smallMirror();
+    await mirror.sync();
+    const lock = JSON.stringify(mirror.state('sync.lock'));
+    const held = `for (;;) { fs.mkdirSync(${lock}); fs.rmdirSync(${lock}); }`;
+    const holder = startProcess([process.execPath, '-e', held]);
+    await expect.poll(() => existsSync(mirror.state('sync.lock'))).toBe(true);
+    const layout = layoutOf(mirror.root);
+    for (let turn = 0; turn < 1_000; turn += 1) refuseSplitMirror(layout);
+    holder.kill('SIGKILL');
+    expect((await holder.result).signal).toBe('SIGKILL');
   });
 });
 

@@ -179,7 +179,8 @@ async function checkSyncInPlace(home: string, { action }: Kill, run: TracedRun):
   const { exitCode } = await run.result;
   const mended = await next;
   if (mended.exitCode !== 0) wrong.push(`I9: ${transcript(mended)}`);
-  if (exitCode === 0 && action === 'kill-tree') wrong.push('the killed sync ended well');
+  const wasKilled = action === 'kill-tree' && (await run.reached);
+  if (exitCode === 0 && wasKilled) wrong.push('the killed sync ended well');
   wrong.push(...wrongGate(root, ['open']), ...(await wrongForGuarded(root, 1)));
   wrong.push(
     ...difference(second, describeTree(join(root, 'gate/live'))).map((text) => `I9: ${text}`),
