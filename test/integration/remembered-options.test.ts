@@ -465,7 +465,7 @@ test('a source that is refused in a mirror of another command is not remembered'
   const filled = await runProgram(['lock', mirror.root, '--', 'sh', '-c', fill]);
   expect(filled.exitCode, transcript(filled)).toBe(0);
   const refused = await runProgram(['sync', mirror.source, mirror.root, '--', '--exclude=/x']);
-  expectFailure(refused, 65);
+  expectFailure(refused, 65, /was filled by lock, command sh; this sync brings \S+\/source\/$/m);
   expect(mirror.settings()).not.toHaveProperty('firstSync');
   const unnamed = await runProgram(['sync', mirror.root]);
   expectFailure(
