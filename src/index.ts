@@ -26,6 +26,7 @@ export type {
   DrainPolicy,
   Given,
   LockPolicy,
+  ProbePolicy,
   RetentionPolicy,
   RetryPolicy,
   ShrinkPolicy,

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { isPathWithin } from '../mirror/policy.ts';
 import { readDuration } from './units.ts';
 
 /**
@@ -38,6 +39,20 @@ export function percentages(text: string, before: Percentages = {}): Percentages
   if (directory === '__proto__') throw new InvalidArgumentError('This name cannot be remembered.');
   const maxPercentIn = { ...before.maxPercentIn, [directory]: percentage(text.slice(at + 1)) };
   return { ...before, maxPercentIn };
+}
+
+/** Collects the paths of a repeatable option, each of one entry of the source, relative to it. */
+export function pathsWithin(text: string, before: readonly string[] | boolean = []): string[] {
+  const path = text.replace(/\/+$/, '');
+  if (path.startsWith('/'))
+    throw new InvalidArgumentError(
+      'Give a path as it is in the source, without the leading slash.',
+    );
+  if (/[*?]/.test(path))
+    throw new InvalidArgumentError('Wildcards match nothing here. Name each path.');
+  if (!isPathWithin(path))
+    throw new InvalidArgumentError('Give the path of one entry of the source, such as lastupdate.');
+  return [...(typeof before === 'boolean' ? [] : before), path];
 }
 
 export interface Percentages {

@@ -4,7 +4,9 @@ import {
   AFTER_DRAIN,
   type DrainPolicy,
   type Given,
+  isPathWithin,
   type LockPolicy,
+  type ProbePolicy,
   type RetentionPolicy,
   type RetryPolicy,
   type ShrinkPolicy,
@@ -23,6 +25,7 @@ interface Groups {
   retry: RetryPolicy;
   drain: DrainPolicy;
   shrink: ShrinkPolicy;
+  probe: ProbePolicy;
 }
 
 type GivenGroups = { readonly [Name in keyof Groups]?: Given<Groups[Name]> | undefined };
@@ -56,6 +59,11 @@ const PERCENTAGES: Rule = {
   allows: (value) => isObject(value) && Object.values(value).every(PERCENT.allows),
 };
 
+const PATHS: Rule = {
+  kind: 'an array of paths in the source',
+  allows: (value) => Array.isArray(value) && value.every(isPathWithin),
+};
+
 const FLAG: Rule = { kind: 'true or false', allows: (value) => typeof value === 'boolean' };
 
 /** One for every option, so that the compiler names one that is forgotten. */
@@ -71,6 +79,7 @@ const RULES: { readonly [Name in keyof Groups]: Readonly<Record<keyof Groups[Nam
     },
   },
   shrink: { maxPercent: PERCENT, maxPercentIn: PERCENTAGES, isAllowed: FLAG },
+  probe: { paths: PATHS, maxAgeMs: DURATION, busyWhen: PATHS },
 };
 
 /**

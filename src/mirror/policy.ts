@@ -74,6 +74,33 @@ export const DEFAULT_SHRINK: ShrinkPolicy = {
   isAllowed: false,
 };
 
+/** How a sync finds out, before it looks at all of its source, whether it has to, and whether it may. */
+export interface ProbePolicy {
+  /**
+   * Files of the source that change whenever it does, relative to it; `auto` stands for the well-known
+   * ones that `current` has. While all of them are the same bytes, a sync looks no further.
+   */
+  readonly paths: readonly string[];
+  /** The longest time between two looks at everything; ms. */
+  readonly maxAgeMs: number;
+  /** Entries that the source has while it is being updated, relative to it. */
+  readonly busyWhen: readonly string[];
+}
+
+export const DEFAULT_PROBE: ProbePolicy = { paths: [], maxAgeMs: 24 * HOUR, busyWhen: [] };
+
+/**
+ * Whether a value is the path of one entry in a tree, relative to it. A name with a wildcard may exist, but
+ * who writes one expects it to match.
+ */
+export function isPathWithin(value: unknown): value is string {
+  return (
+    typeof value === 'string' &&
+    !/[\0\n*?\uFFFD]/.test(value) &&
+    value.split('/').every((part) => !['', '.', '..'].includes(part))
+  );
+}
+
 /** `given`, with `defaults` for the options that are missing or undefined. */
 export function withDefaults<Group extends object>(
   defaults: Group,

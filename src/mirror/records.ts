@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { DEFAULT_RETENTION, DEFAULT_SHRINK } from './policy.ts';
+import { DEFAULT_RETENTION, DEFAULT_SHRINK, isPathWithin } from './policy.ts';
 
 /**
  * The schemas of the JSON files in a mirror. A crash, another version or a person may have left
@@ -8,6 +8,8 @@ import { DEFAULT_RETENTION, DEFAULT_SHRINK } from './policy.ts';
 
 /** What a sync names of its source; `rsyncOptions` as after `--`. */
 const Named = { source: z.optional(z.string()), rsyncOptions: z._default(z.array(z.string()), []) };
+
+const pathWithin = z.string().check(z.refine(isPathWithin));
 
 /** `.mirrorlatch/mirror.json`: what `init` or the first sync set for all later syncs. */
 const Settings = z.strictObject({
@@ -39,6 +41,11 @@ const Settings = z.strictObject({
   maxShrinkPercentIn: z.optional(
     z.record(z.string(), z.number().check(z.minimum(0), z.maximum(100))),
   ),
+  /** See `ProbePolicy`. */
+  probe: z.optional(z.array(pathWithin)),
+  /** ms */
+  probeMaxAgeMs: z.optional(z.int().check(z.minimum(0))),
+  busyWhen: z.optional(z.array(pathWithin)),
 });
 
 export type Settings = z.infer<typeof Settings>;
@@ -127,11 +134,19 @@ export type RecordedSizes = z.infer<typeof RecordedSizes>;
 export type HistoryEntry =
   | ({ event: 'published' } & Flip & Partial<SyncFigures>)
   | ({ event: 'rolled-back' } & Flip)
-  | ({ event: 'unchanged'; current: string; leftOut?: LeftOutRecord[] | undefined } & Stamp)
+  | ({
+      event: 'unchanged';
+      current: string;
+      leftOut?: LeftOutRecord[] | undefined;
+      look?: QuickLook | undefined;
+    } & Stamp)
   | ({ event: 'failed'; id: string; code: string; message: string } & Stamp)
   | ({ event: 'pruned'; id: string } & Stamp)
   /** No rule keeps it, but it could not be removed. */
   | ({ event: 'prune-failed'; id: string; message: string } & Stamp);
+
+/** By what a sync knew its source without a look at all of it. */
+type QuickLook = z.infer<typeof QuickLook>;
 
 interface Stamp {
   /** ISO 8601, UTC. */
@@ -163,6 +178,7 @@ export interface SyncFigures {
   deletedFiles: number;
   seconds: number;
   leftOut?: LeftOutRecord[] | undefined;
+  look?: QuickLook | undefined;
   /** Of the whole tree; unknown if another version has made it. */
   writableByAll?: WritableByAll;
 }
@@ -183,6 +199,9 @@ export interface LeftOutRecord {
   names: string[];
 }
 
+/** `probe`: its stamps; `file-list`: the list of files that it publishes. */
+const QuickLook = z.enum(['probe', 'file-list']);
+
 const stamp = { at: z.string().check(z.refine((at) => !Number.isNaN(Date.parse(at)))) };
 const flip = { ...stamp, id: z.string(), previous: z.nullable(z.string()) };
 const leftOut = z.optional(
@@ -201,13 +220,20 @@ const figures = {
   deletedFiles: z.optional(z.number()),
   seconds: z.optional(z.number()),
   leftOut,
+  look: z.optional(QuickLook),
   writableByAll: z.optional(z.object({ count: z.number(), names: z.array(z.string()) })),
 } satisfies Record<keyof SyncFigures, z.ZodMiniType>;
 
 const HistoryLine = z.discriminatedUnion('event', [
   z.object({ event: z.literal('published'), ...flip, ...figures }),
   z.object({ event: z.literal('rolled-back'), ...flip }),
-  z.object({ event: z.literal('unchanged'), ...stamp, current: z.string(), leftOut }),
+  z.object({
+    event: z.literal('unchanged'),
+    ...stamp,
+    current: z.string(),
+    leftOut,
+    look: figures.look,
+  }),
   z.object({
     event: z.literal('failed'),
     ...stamp,

@@ -17,7 +17,7 @@ import type { Layout } from './layout.ts';
 import { printable } from './names.ts';
 import { openOwnersLock } from './owners-lock.ts';
 import { refuseOtherOwner } from './ownership.ts';
-import type { Given, RetentionPolicy, ShrinkPolicy } from './policy.ts';
+import type { Given, ProbePolicy, RetentionPolicy, ShrinkPolicy } from './policy.ts';
 import { checkGroups } from './policy-rules.ts';
 import { checkSettings, parseJson, type Settings } from './records.ts';
 import { fillReserve, withReserve } from './reserve.ts';
@@ -41,6 +41,7 @@ export interface SettingsOptions {
   rsyncOptions?: readonly string[] | undefined;
   retention?: Given<RetentionPolicy> | undefined;
   shrink?: Given<Pick<ShrinkPolicy, 'maxPercent' | 'maxPercentIn'>> | undefined;
+  probe?: Given<ProbePolicy> | undefined;
   /** A real directory that is to hold what is current, too, replaced by exchange. */
   serveAt?: string | undefined;
 }
@@ -55,15 +56,19 @@ export function settingsFrom({
   rsyncOptions,
   retention,
   shrink,
+  probe,
   serveAt,
 }: SettingsOptions): GivenSettings {
-  checkGroups({ retention, shrink });
+  checkGroups({ retention, shrink, probe });
   return {
     keepLast: retention?.keepLast,
     keepWithinMs: retention?.keepWithinMs,
     graceMs: retention?.graceMs,
     maxShrinkPercent: shrink?.maxPercent,
     maxShrinkPercentIn: shrink?.maxPercentIn,
+    probe: probe?.paths && [...probe.paths],
+    probeMaxAgeMs: probe?.maxAgeMs,
+    busyWhen: probe?.busyWhen && [...probe.busyWhen],
     source: source === undefined ? undefined : parseSource(source).argument,
     rsyncOptions: rsyncOptions && withAbsoluteFiles(rsyncOptions),
     serveAt: serveAt === undefined ? undefined : realPlace(resolve(serveAt)),

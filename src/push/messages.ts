@@ -6,6 +6,7 @@ import {
   AFTER_DRAIN,
   type DrainPolicy,
   type LockPolicy,
+  type ProbePolicy,
   type RetentionPolicy,
   type RetryPolicy,
   type ShrinkPolicy,
@@ -76,6 +77,11 @@ const Request = z.strictObject({
       maxPercent: percent,
       maxPercentIn: z.record(z.string(), percent),
       isAllowed: z.boolean(),
+    }),
+    probe: group<ProbePolicy>({
+      paths: z.array(z.string()),
+      maxAgeMs: amount,
+      busyWhen: z.array(z.string()),
     }),
   }),
 });

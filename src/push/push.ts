@@ -113,7 +113,8 @@ type Sent = Record<
 >;
 
 function requestFor(verb: PushRequest['verb'], options: PushOptions, path: string): PushRequest {
-  const { otherSource, clone, id, unclean, prune, lock, retention, retry, drain, shrink } = options;
+  const { otherSource, clone, id, unclean, prune, lock, retention, retry, drain, shrink, probe } =
+    options;
   // An in-place mirror has a strategy of its own, and knows it.
   const strategy = options.strategy === 'in-place' ? undefined : options.strategy;
   const without = options.without && [...options.without];
@@ -128,7 +129,7 @@ function requestFor(verb: PushRequest['verb'], options: PushOptions, path: strin
     unclean,
     prune,
   } satisfies Partial<Sent>;
-  const groups = { lock, retention, retry, drain, shrink } satisfies Partial<Sent>;
+  const groups = { lock, retention, retry, drain, shrink, probe } satisfies Partial<Sent>;
   return {
     kind: 'request',
     name: nameOfSource(options),

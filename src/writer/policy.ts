@@ -1,10 +1,12 @@
 import {
   DEFAULT_DRAIN,
+  DEFAULT_PROBE,
   DEFAULT_RETENTION,
   DEFAULT_RETRY,
   DEFAULT_SHRINK,
   type DrainPolicy,
   type Given,
+  type ProbePolicy,
   type RetentionPolicy,
   type RetryPolicy,
   type ShrinkPolicy,
@@ -18,6 +20,7 @@ export interface PolicyOptions {
   retry?: Given<RetryPolicy> | undefined;
   drain?: Given<DrainPolicy> | undefined;
   shrink?: Given<ShrinkPolicy> | undefined;
+  probe?: Given<ProbePolicy> | undefined;
 }
 
 /** By which rules a writer works. */
@@ -26,6 +29,7 @@ export interface Policy {
   readonly retry: RetryPolicy;
   readonly drain: DrainPolicy;
   readonly shrink: ShrinkPolicy;
+  readonly probe: ProbePolicy;
 }
 
 /** Every option of a group, so that the compiler names one that is forgotten. */
@@ -40,10 +44,16 @@ export function policyOf(settings: Settings, given: PolicyOptions): Policy {
     maxPercent: maxShrinkPercent,
     maxPercentIn: maxShrinkPercentIn,
   });
+  const probe = withDefaults(DEFAULT_PROBE, {
+    paths: settings.probe,
+    maxAgeMs: settings.probeMaxAgeMs,
+    busyWhen: settings.busyWhen,
+  } satisfies AllOf<ProbePolicy>);
   return {
     retention: withDefaults(retention, given.retention),
     retry: withDefaults(DEFAULT_RETRY, given.retry),
     drain: withDefaults(DEFAULT_DRAIN, given.drain),
+    probe: withDefaults(probe, given.probe),
     shrink: {
       ...withDefaults(shrink, given.shrink),
       maxPercentIn: { ...shrink.maxPercentIn, ...given.shrink?.maxPercentIn },

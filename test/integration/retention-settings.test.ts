@@ -30,6 +30,28 @@ test('the rules of a first sync are remembered like those of init', async () => 
   });
 });
 
+test('what init says of probes is remembered, replaced and forgotten, and printed for people', async () => {
+  const mirror = smallMirror();
+  const rules = ['--probe', 'lastupdate', '--probe', 'auto', '--probe-max-age', '12h'];
+  const { stdout } = await runProgram([
+    'init',
+    mirror.root,
+    ...rules,
+    '--busy-when',
+    'updating/now',
+  ]);
+  expect(stdout).toContain(
+    'it looks no further while its stamps are the same (lastupdate, auto), for at most 12h',
+  );
+  expect(stdout).toContain('it waits while the source has updating/now');
+  const remembered = { probeMaxAgeMs: 12 * 60 * 60 * 1000, busyWhen: ['updating/now'] };
+  expect(mirror.settings()).toMatchObject({ ...remembered, probe: ['lastupdate', 'auto'] });
+  await runForJson(['init', mirror.root, '--probe', 'other']);
+  expect(mirror.settings()).toMatchObject({ ...remembered, probe: ['other'] });
+  await runForJson(['init', mirror.root, '--no-probe', '--no-busy-when']);
+  expect(mirror.settings()).toMatchObject({ probe: [], busyWhen: [] });
+});
+
 test('the rules of a later sync or of prune apply once and are not remembered', async () => {
   const mirror = await twoSnapshots();
   const before = mirror.settings();

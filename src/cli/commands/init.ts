@@ -18,12 +18,13 @@ import { policyOf } from '../../writer/policy.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { addOptions } from '../options/group.ts';
+import { describeProbe, PROBE, type ProbeFlags } from '../options/probe.ts';
 import { describeRetention, RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { describeShrink, MAX_SHRINK, SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printLine } from '../output.ts';
 import { createReporter, printWarning } from '../terminal.ts';
 
-interface Flags extends RetentionFlags, ShrinkFlags {
+interface Flags extends RetentionFlags, ShrinkFlags, ProbeFlags {
   source?: string;
   inPlace?: boolean;
   adopt?: string;
@@ -47,7 +48,7 @@ export function addInit(program: Command, context: CommandContext): void {
     .option('--unadopt <DIR>', 'turn an adopted directory back into a plain directory')
     .option('--serve-at <DIR>', 'also keep a real directory equal to the current snapshot')
     .option('--no-serve-at', 'no longer keep it so; the directory stays as it is');
-  addOptions(command, RETENTION, MAX_SHRINK)
+  addOptions(command, RETENTION, MAX_SHRINK, PROBE)
     .option('--clear-options', 'forget the options of rsync that the mirror remembers')
     .option('--json', 'print the settings')
     .addHelpText(
@@ -68,6 +69,7 @@ export function addInit(program: Command, context: CommandContext): void {
         rsyncOptions: keepsOptions ? undefined : context.operands,
         retention: RETENTION.read(flags),
         shrink: SHRINK.read(flags),
+        probe: PROBE.read(flags),
         serveAt: flags.serveAt === false ? undefined : flags.serveAt,
       };
       await checkValues(withAbsoluteFiles(context.operands));
@@ -203,8 +205,9 @@ function report(
   if (rsyncOptions.length > 0 || before !== '') printLine(`rsync gets ${options}${before}`);
   if (settings.mode === 'snapshots') printLine(`it keeps ${describeRetention(settings)}`);
   else printLine('it has one tree, which is written in place behind a gate');
-  const { shrink } = policyOf(settings, {});
+  const { shrink, probe } = policyOf(settings, {});
   printLine(describeShrink(shrink));
+  for (const line of describeProbe(probe)) printLine(line);
   const current = currentId(layout);
   if (current !== undefined) idleLimits(layout.snapshot(current), shrink).forEach(printWarning);
   if (isNew && source !== undefined)

@@ -21,6 +21,7 @@ import { helpAfter } from '../help.ts';
 import { DRAIN, type DrainFlags } from '../options/drain.ts';
 import { addOptions } from '../options/group.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
+import { PROBE, type ProbeFlags } from '../options/probe.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { RETRY, type RetryFlags } from '../options/retry.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
@@ -29,7 +30,7 @@ import { createReporter, describeChanges, nameOfTree, withoutSnapshot } from '..
 import { showFiles } from '../units.ts';
 import { pointInTime, someOf } from '../values.ts';
 
-interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags {
+interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags, ProbeFlags {
   strategy: Strategy;
   clone: CloneChoice;
   without: DefaultName[];
@@ -73,7 +74,7 @@ export function addSync(program: Command, context: CommandContext): void {
     );
   addOptions(
     command,
-    ...[SHRINK, LOCK, RETRY, RETENTION, DRAIN],
+    ...[SHRINK, PROBE, LOCK, RETRY, RETENTION, DRAIN],
     new Option(
       '--strategy <name>',
       'plan: transfer only what differs; link-dest: a single pass of rsync; copy: share no files',
@@ -164,6 +165,7 @@ function optionsOf(flags: Flags): Omit<SyncOptions, 'root' | 'source'> {
   return {
     ...own,
     shrink: SHRINK.read(flags),
+    probe: PROBE.read(flags),
     lock: LOCK.read(flags),
     retry: RETRY.read(flags),
     retention: RETENTION.read(flags),

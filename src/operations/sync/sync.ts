@@ -64,10 +64,10 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { layout } = mirror;
   refuseOtherOwner(layout);
   await waitUntil(at, signal, onEvent);
-  const { lock, retention, retry, drain, shrink } = options;
+  const { lock, retention, retry, drain, shrink, probe } = options;
   const command = pushed === undefined ? 'sync' : `push from ${pushed.name}`;
   const failure = `the sync of ${layout.root} failed`;
-  const policy = { retention, retry, drain, shrink };
+  const policy = { retention, retry, drain, shrink, probe };
   const makes = { id, at };
   const session = { command, failure, lock, ...policy, prune, makes, signal, onEvent };
   const { result, recovered, pruned } = await withWriter(layout, session, async (writer) => {

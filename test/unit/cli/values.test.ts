@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { count, duration, percentage, pointInTime, someOf } from '../../../src/cli/values.ts';
+import {
+  count,
+  duration,
+  pathsWithin,
+  percentage,
+  pointInTime,
+  someOf,
+} from '../../../src/cli/values.ts';
 
 test.each([
   ['90s', 90_000],
@@ -72,3 +79,24 @@ test('values of a repeatable option accumulate, and unknown ones are named', () 
   expect(read('c', read('a,b'))).toEqual(['a', 'b', 'c']);
   expect(() => read('a,x')).toThrow('Allowed values are a, b, c.');
 });
+
+test('paths of the source accumulate, also after the negated flag', () => {
+  expect(pathsWithin('project/trace/x', pathsWithin('a [1]/'))).toEqual([
+    'a [1]',
+    'project/trace/x',
+  ]);
+  expect(pathsWithin('lastupdate', false)).toEqual(['lastupdate']);
+});
+
+test.each([
+  ['/srv/upstream/lastupdate', 'without the leading slash'],
+  ['dists/*/InRelease', 'Wildcards match nothing'],
+  ['../outside', 'path of one entry'],
+  ['a/../../outside', 'path of one entry'],
+  ['a//b', 'path of one entry'],
+  ['.', 'path of one entry'],
+  ['', 'path of one entry'],
+  ['a\nb', 'path of one entry'],
+  ['a\0b', 'path of one entry'],
+  ['not \uFFFD UTF-8', 'path of one entry'],
+])('%j is no path of the source', (text, why) => expect(() => pathsWithin(text)).toThrow(why));

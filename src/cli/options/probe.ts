@@ -1,0 +1,56 @@
+import { Option } from 'commander';
+import { DEFAULT_PROBE, type Given, type ProbePolicy } from '../../mirror/policy.ts';
+import { showDuration } from '../units.ts';
+import { duration, pathsWithin } from '../values.ts';
+import type { OptionGroup } from './group.ts';
+
+export interface ProbeFlags {
+  /** False for --no-probe. */
+  probe?: string[] | boolean;
+  /** ms */
+  probeMaxAge?: number;
+  /** False for --no-busy-when. */
+  busyWhen?: string[] | boolean;
+}
+
+/** What a sync looks at before it looks at everything, for people; empty for nothing. */
+export function describeProbe({ paths, maxAgeMs, busyWhen }: ProbePolicy): string[] {
+  return [
+    ...(paths.length > 0
+      ? [
+          `it looks no further while its stamps are the same (${paths.join(', ')}), for at most ${showDuration(maxAgeMs)}`,
+        ]
+      : []),
+    ...(busyWhen.length > 0 ? [`it waits while the source has ${busyWhen.join(' or ')}`] : []),
+  ];
+}
+
+/** What a sync looks at before it looks at everything. */
+export const PROBE: OptionGroup<ProbeFlags, Given<ProbePolicy>> = {
+  options: [
+    new Option(
+      '--probe <path>',
+      'a stamp: look no further while this file of the source is the same; auto: well-known ones; repeatable',
+    ).argParser(pathsWithin),
+    new Option('--no-probe', 'look at everything, whatever the mirror remembers'),
+    new Option(
+      '--probe-max-age <duration>',
+      `look at everything at least this often (default: ${showDuration(DEFAULT_PROBE.maxAgeMs)})`,
+    ).argParser(duration),
+    new Option(
+      '--busy-when <path>',
+      'wait while the source has this entry, because it is being updated; repeatable',
+    ).argParser(pathsWithin),
+    new Option('--no-busy-when', 'wait for no entry that the mirror remembers'),
+  ],
+  read: ({ probe, probeMaxAge, busyWhen }) => ({
+    paths: pathsOf(probe),
+    maxAgeMs: probeMaxAge,
+    busyWhen: pathsOf(busyWhen),
+  }),
+};
+
+/** None for the negated flag; undefined if neither was given. */
+function pathsOf(flag: string[] | boolean | undefined): string[] | undefined {
+  return flag === false ? [] : Array.isArray(flag) ? flag : undefined;
+}
