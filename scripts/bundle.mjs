@@ -1,40 +1,24 @@
 /**
- * Bundles the program into dist/bin.js, and what it loads on demand into dist/bin/*.js. Reading one
- * file instead of some 300 halves the start-up time. The part that the launcher calls for `run` is a
- * bundle of its own. Adds the licences of bundled packages, and the files that are not TypeScript:
- * the launcher and the reader.
+ * Bundles the program into dist/bin/main.cjs, and the part of it that the launcher calls for `run`
+ * into a smaller dist/bin/run.cjs. Reading one file instead of some 300 halves the start-up time, and
+ * Node loads a CommonJS file some 20 ms faster than the same code as ECMAScript modules. What the
+ * source imports on demand is still evaluated on demand. Adds the licences of bundled packages, and
+ * the files that are not TypeScript: the launcher and the reader.
  */
 import { chmodSync, cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
 
-const common = {
+const { metafile } = await build({
   bundle: true,
   platform: 'node',
   target: 'node20.19',
   minifyWhitespace: true,
   minifySyntax: true,
-};
-
-const { metafile } = await build({
-  ...common,
-  entryPoints: ['src/bin.ts'],
-  outdir: 'dist',
-  chunkNames: 'bin/[name]-[hash]',
-  splitting: true,
-  format: 'esm',
   metafile: true,
-  // CommonJS dependencies load Node's own modules with require().
-  banner: {
-    js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
-  },
-});
-
-// Node loads one CommonJS file some 20 ms faster than the same code as an ECMAScript module.
-await build({
-  ...common,
-  entryPoints: ['src/cli/run-alone.ts'],
-  outfile: 'dist/bin/run.cjs',
   format: 'cjs',
+  entryPoints: { main: 'src/cli/main.ts', run: 'src/cli/run-alone.ts' },
+  outdir: 'dist/bin',
+  outExtension: { '.js': '.cjs' },
   banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
   define: { 'import.meta.url': 'bundleUrl' },
 });

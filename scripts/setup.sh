@@ -83,7 +83,7 @@ need_build() {
     echo 'Installing the Node packages of package-lock.json'
     npm ci --no-audit --no-fund --loglevel=error </dev/null || stop 'npm ci failed.'
   fi
-  if [ ! -e dist/bin.js ] || [ -n "$(find src scripts/*.mjs package.json tsconfig.json -newer dist/bin.js)" ]; then
+  if [ ! -e dist/bin/main.cjs ] || [ -n "$(find src scripts/*.mjs package.json tsconfig.json -newer dist/bin/main.cjs)" ]; then
     echo 'Building dist'
     npm run --silent build </dev/null || stop 'the build failed.'
   fi

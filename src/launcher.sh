@@ -45,11 +45,11 @@ run)
 lock | watch)
   [ -z "$ml_path" ] || export ml_path
   export ml_ignored
-  set -- node "$ml_home/bin.js" "$@"
+  set -- node "$ml_home/bin/main.cjs" "$@"
   ;;
 *)
   export ml_ignored
-  exec node "$ml_home/bin.js" "$@"
+  exec node "$ml_home/bin/main.cjs" "$@"
   ;;
 esac
 

@@ -1,4 +1,11 @@
-import { accessSync, closeSync, constants, realpathSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  type BigIntStats,
+  closeSync,
+  constants,
+  realpathSync,
+  statSync,
+} from 'node:fs';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import { judgeEnding } from '../rsync/failure.ts';
 import { type OptionLimits, withoutFaultyOptions } from '../rsync/option-files.ts';
@@ -270,6 +277,7 @@ const NANOSECONDS = 123_456_789n;
  * of the lock may call this. It is no failure if it cannot be done: the disk may be full.
  */
 export async function storeNanoseconds({ timeProbe }: Layout): Promise<void> {
+  if (hasNanoseconds(lstatIfThere(timeProbe))) return;
   let descriptor: number;
   try {
     descriptor = openOwnFile(timeProbe, 0o644);
@@ -292,12 +300,16 @@ export async function storeNanoseconds({ timeProbe }: Layout): Promise<void> {
  * mirror that no sync has stored a time in yet.
  */
 export function keepsNanoseconds(layout: Layout): boolean {
-  const stored = lstatIfThere(layout.timeProbe)?.mtimeNs;
-  if (stored !== undefined) return stored % 1_000_000_000n === NANOSECONDS;
+  const stored = lstatIfThere(layout.timeProbe);
+  if (stored !== undefined) return hasNanoseconds(stored);
   const times = [layout.root, layout.state, layout.staging, layout.logs]
     .map((directory) => lstatIfThere(directory)?.mtimeNs)
     .filter((time) => time !== undefined);
   return times.length === 0 || times.some((time) => time % 100n !== 0n);
+}
+
+function hasNanoseconds(file: BigIntStats | undefined): boolean {
+  return file !== undefined && file.mtimeNs % 1_000_000_000n === NANOSECONDS;
 }
 
 /**

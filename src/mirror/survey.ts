@@ -142,9 +142,6 @@ export function survey(layout: Layout): Finding[] {
   for (const id of unpruned(history)) {
     if (!ids.includes(id)) findings.push({ kind: 'unrecorded-removal', id });
   }
-  for (const id of lockedLeases(layout)) {
-    findings.push({ kind: 'locked-lease', id, processes: holdersOf(layout.lease(id)) });
-  }
   const obstacle = obstacleAt(layout);
   if (obstacle !== undefined && !obstacle.isNew) {
     const { isNew: _, ...found } = obstacle;
@@ -202,10 +199,16 @@ function isLease(layout: Layout, id: string): boolean {
   return found?.isFile() === true && found.size === 0n;
 }
 
-function lockedLeases(layout: Layout): string[] {
+/**
+ * Leases that a process keeps locked exclusively. No crash leaves that, so `survey` does not look for
+ * them: to show /proc/locks, the kernel waits for all its CPUs, which takes 10 ms or more.
+ */
+export function lockedLeases(layout: Layout): Finding[] {
   const ids = [...leaseIds(layout), ...(isInPlace(layout) ? [LIVE] : [])];
   const locked = new Set(exclusivelyLocked(ids.map((id) => layout.lease(id))));
-  return ids.filter((id) => locked.has(layout.lease(id)));
+  return ids
+    .filter((id) => locked.has(layout.lease(id)))
+    .map((id) => ({ kind: 'locked-lease', id, processes: holdersOf(layout.lease(id)) }));
 }
 
 /** The ids of all snapshots that exist according to history. */

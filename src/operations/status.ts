@@ -23,7 +23,14 @@ import type { LeftOutRecord, Settings, WritableByAll } from '../mirror/records.t
 import { problemOnTheWay } from '../mirror/served-claim.ts';
 import { type ServedDirectory, servedDirectory } from '../mirror/served-directory.ts';
 import { rememberedBy } from '../mirror/settings.ts';
-import { type Finding, isOfPerson, snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
+import {
+  type Finding,
+  isOfPerson,
+  lockedLeases,
+  snapshotIds,
+  survey,
+  unseenPlaces,
+} from '../mirror/survey.ts';
 import { modeIfClosed } from '../mirror/tree-mode.ts';
 import { isAhead } from '../mirror/units.ts';
 import { ifAllowed } from '../system/files.ts';
@@ -240,7 +247,7 @@ function whyNothingIsCurrent(layout: Layout, history: readonly HistoryEntry[]): 
 
 /** Without a failure to remove what a rule keeps by now. */
 function presentFindings(layout: Layout, retention: RetentionPolicy): Finding[] {
-  const findings = survey(layout);
+  const findings = [...survey(layout), ...lockedLeases(layout)];
   if (!findings.some(({ kind }) => kind === 'failed-removal')) return findings;
   const kept = keptByRules(layout, retention);
   return findings.filter((found) => found.kind !== 'failed-removal' || !kept.has(found.id));

@@ -133,7 +133,7 @@ async function onTerminal(
   columns: number,
   env: Readonly<Record<string, string>> = {},
 ): Promise<string> {
-  const command = `stty cols ${columns} && exec '${process.execPath}' dist/bin.js ${args.join(' ')}`;
+  const command = `stty cols ${columns} && exec '${process.execPath}' dist/bin/main.cjs ${args.join(' ')}`;
   const { stdout } = await execa('script', ['-qec', command, '/dev/null'], {
     cwd: project,
     env: { TERM: 'xterm', ...env },

@@ -260,7 +260,7 @@ describe('watch reports', () => {
     const mirror = await threeSnapshots();
     const watching = execa(
       'sh',
-      ['-c', 'node dist/bin.js watch "$1" | head -n 1', 'sh', mirror.root],
+      ['-c', 'node dist/bin/main.cjs watch "$1" | head -n 1', 'sh', mirror.root],
       { cwd: project },
     );
     await once(watching.stdout, 'data');

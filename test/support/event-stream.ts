@@ -11,7 +11,7 @@ interface WatchedEvent {
 }
 
 export interface EventStreamOptions {
-  /** Words before `node bin.js watch`: a program that executes its arguments. */
+  /** Words before `node main.cjs watch`: a program that executes its arguments. */
   readonly through?: readonly string[];
   /** The command after `--`. */
   readonly command?: readonly string[];

@@ -4,5 +4,5 @@ import { fileURLToPath } from 'node:url';
 export const project = fileURLToPath(new URL('../../', import.meta.url));
 
 /** The built program: what Node runs, and what a shell does. */
-export const bin = `${project}dist/bin.js`;
+export const bin = `${project}dist/bin/main.cjs`;
 export const launcher = `${project}dist/mirrorlatch`;
