@@ -334,9 +334,10 @@ ml_find_lease() {
 # ml_has_lease ROOT: the same for the process ml_pid. Leases are empty files.
 ml_has_lease() {
   for ml_descriptor in "/proc/$ml_pid/fd"/*; do
-    if [ ! -f "$ml_descriptor" ] || [ -s "$ml_descriptor" ]; then continue; fi
+    # Before the leases, of which a mirror may have hundreds: most descriptors can be none.
+    if [ ! -f "$ml_descriptor" ] || [ -s "$ml_descriptor" ] || ! ml_is_passed_on; then continue; fi
     for ml_lease in "$1/.mirrorlatch/gate.flock" "$1/.mirrorlatch/leases"/*; do
-      if [ "$ml_descriptor" -ef "$ml_lease" ] && ml_is_inheritable; then
+      if [ "$ml_descriptor" -ef "$ml_lease" ]; then
         ml_outer_id=${ml_lease##*/}
         [ "$ml_outer_id" != gate.flock ] || ml_outer_id=live
         return 0
@@ -346,13 +347,15 @@ ml_has_lease() {
   return 1
 }
 
-# ml_is_inheritable: true if ml_descriptor is one that programs inherit. With others, mirrorlatch and its library hold
-# leases for themselves. In fdinfo, O_CLOEXEC is 02000000, see proc(5).
-ml_is_inheritable() {
+# ml_is_passed_on: true if ml_descriptor is one that programs inherit and can only read, as a guard opens leases. With
+# others, mirrorlatch and its library hold leases for themselves. In fdinfo, O_CLOEXEC is 02000000, and the last digit is 0
+# for O_RDONLY, see proc(5).
+ml_is_passed_on() {
   while read -r ml_key ml_value; do
     case $ml_key$ml_value in
     flags:*[2367]??????) return 1 ;;
-    flags:*) return 0 ;;
+    flags:*0) return 0 ;;
+    flags:*) return 1 ;;
     esac
   done 2>/dev/null <"/proc/$ml_pid/fdinfo/${ml_descriptor##*/}"
   return 1
@@ -687,11 +690,9 @@ ml_fail_for_lease() {
     'You need permission to read it, and no process may hold it exclusively. If it is missing, the next sync restores it.'
 }
 
-# ml_bind SOURCE TARGET [OPTION]: bind SOURCE at TARGET, with everything mounted below it. With X-mount.mkdir, mount(8)
-# makes the directories, which saves starting mkdir(1). Other users, such as apt's sandbox, must be able to traverse them
-# whatever the umask.
-ml_bind() {
-  (umask 022 && exec mount --no-canonicalize -o "rbind${3+,$3}" "$1" "$2")
+# ml_mount ARGUMENT...: mount(8) on paths that are resolved already. To load a locale takes a fifth of its time.
+ml_mount() {
+  LC_ALL=C mount --no-canonicalize "$@"
 }
 
 # ml_mount_alone ROOT SNAPSHOT: let ROOT show this snapshot alone, at its usual path and as `current`, and so every other
@@ -701,31 +702,59 @@ ml_bind() {
 ml_mount_alone() {
   ml_enter "$1" || return 1
   ml_free_descriptor
-  ml_old=/proc/self/fd/$ml_fd ml_tops="$ml_fd"
-  ml_open_at "$ml_fd" . && mount --no-canonicalize -t tmpfs -o mode=5755,size=1m,nosuid,nodev mirrorlatch . &&
-    ml_enter "$1" && ml_is_new_view || return 1
+  ml_old=/proc/self/fd/$ml_fd ml_tops=$ml_fd ml_inner=''
+  ml_open_at "$ml_fd" . || return 1
   case $2 in
   "$1"/*) ml_inner=${2#"$1"/} ;;
-  *) ml_inner='' ;;
-  esac
-  if [ -n "$ml_inner" ]; then
-    ln -s -- "$ml_inner" current && ml_bind "$ml_old/$ml_inner" "./$ml_inner" X-mount.mkdir || return 1
-  else
-    ln -s -- "$2" current && ml_bind "$2" "$2" || return 1
+  *)
     ml_free_descriptor
-    ml_open_at "$ml_fd" "$2" || return 1
     ml_tops="$ml_tops $ml_fd"
+    ml_open_at "$ml_fd" "$2" || return 1
+    ;;
+  esac
+  ml_tries=0
+  while :; do
+    ml_mount -t tmpfs -o mode=5755,size=1m,nosuid,nodev mirrorlatch . && ml_enter "$1" && ml_is_new_view || return 1
+    # An entry may vanish or be replaced meanwhile. Then another view is put over the one that failed.
+    ml_tries=$((ml_tries + 1))
+    if [ "$ml_tries" -lt 5 ]; then ml_fill_view "$2" 2>/dev/null; else ml_fill_view "$2"; fi && break
+    [ "$ml_tries" -lt 5 ] || return 1
+  done
+  for ml_fd in $ml_tops; do ml_close "$ml_fd"; done
+}
+
+# ml_fill_view SNAPSHOT: mount everything in the view, whose top is the working directory. mount(8) binds it all at once,
+# because to start a program for each entry would take longer than all else.
+ml_fill_view() {
+  if [ -n "$ml_inner" ]; then
+    ml_current=$ml_inner
+    set -- "$ml_old/$ml_inner" "./$ml_inner"
+  else
+    ml_current=$1
+    set -- "$1" "$1"
   fi
   for ml_entry in "$ml_old"/* "$ml_old"/.[!.]* "$ml_old"/..?*; do
-    case ${ml_entry##*/} in
+    ml_name=${ml_entry##*/}
+    case $ml_name in
     current | previous | "${ml_inner%%/*}") continue ;;
     # Other snapshots, as of atomic-rsync.
     current-[0-9]*) [ -d "$ml_old/.mirrorlatch" ] || continue ;;
     esac
-    ml_mount_back "$ml_entry" "./${ml_entry##*/}" || return 1
+    if [ -L "$ml_entry" ]; then
+      cp -P -- "$ml_entry" "./$ml_name" || [ ! -L "$ml_entry" ] || return 1
+    elif [ -d "$ml_entry" ]; then
+      set -- "$@" "$ml_entry" "./$ml_name"
+    elif [ -e "$ml_entry" ]; then
+      true >"./$ml_name" && set -- "$@" "$ml_entry" "./$ml_name" || return 1
+    fi
   done
-  ml_list_mounts | ml_finish_mounts || return 1
-  for ml_fd in $ml_tops; do ml_close "$ml_fd"; done
+  # The table is where the symlink `current` comes, so that no program has to remove it. Other users, such as apt's
+  # sandbox, must be able to traverse the directories that X-mount.mkdir makes, whatever the umask.
+  ml_list_mounts "$@" >current && (umask 022 && ml_mount --all --fstab current) || return 1
+  {
+    ln -sfn -- "$ml_current" current && ml_mount -o remount,bind,ro,nosuid,nodev mirrorlatch . &&
+      ml_finish_mounts
+  } <current
 }
 
 # ml_is_new_view: true if the working directory is the top of a view just made. No other directory has these bits.
@@ -733,14 +762,16 @@ ml_is_new_view() {
   [ -u . ] && [ -k . ] && [ -O . ]
 }
 
-# ml_list_mounts: list what is mounted in the view whose top is the working directory, and the other ways to the tree of
-# ml_old, from mountinfo (proc(5)). Its paths have \ooo for some characters, as printf(1) takes them.
-#   own PATH OPTIONS     a mount in the view, or at the snapshot, that is still writable
-#   root PATH            another path of ROOT
-#   part PATH DIRECTORY  another path of a DIRECTORY below ROOT
-#   end                  the list is whole
+# ml_list_mounts [SOURCE TARGET]...: print what is to be mounted in the view whose top is the working directory, as
+# fstab(5) has it, each with the options that its mount has now: a mount(8) that does not name them drops them, which is not
+# allowed in a user namespace. Comments follow on what is to be done then, by mountinfo (proc(5)). Their paths have \ooo
+# for some characters, as printf(1) takes them.
+#   # own PATH OPTIONS     what is mounted below a SOURCE, and writable there
+#   # root PATH            another path of ROOT
+#   # part PATH DIRECTORY  another path of a DIRECTORY below ROOT
+#   # end                  the list is whole
 ml_list_mounts() {
-  awk -v tops="$ml_tops" '
+  LC_ALL=C awk -v tops="$ml_tops" '
     function mount_of(descriptor, file, line, words) {
       file = "/proc/self/fdinfo/" descriptor
       while ((getline line < file) > 0) {
@@ -750,33 +781,60 @@ ml_list_mounts() {
     }
     function bare(path) { return path == "/" ? "" : path }
     function is_within(path, top) { return path == top || index(path, top "/") == 1 }
+    function escaped(path) {
+      gsub(/\\/, "\\134", path)
+      gsub(/ /, "\\040", path)
+      gsub(/\t/, "\\011", path)
+      gsub(/\n/, "\\012", path)
+      return path
+    }
     function put(kind, path, more) {
       gsub(/%/, "%%", path)
       gsub(/%/, "%%", more)
-      print kind, path, more
+      print "#", kind, path, more
+    }
+    function bind(source, target, path, over, n, id, flags) {
+      path = target
+      if (substr(target, 1, 2) == "./") path = place[view] substr(target, 2)
+      over = target == path ? descriptor_mount[2] : old
+      for (n = 1; n <= count; n++) {
+        id = ids[n]
+        if (id in below && is_within(path, place[id]) && length(place[id]) >= length(place[over])) over = id
+      }
+      flags = ""
+      for (n = 1; n <= 4; n++) {
+        if (("," options[over] ",") ~ ("," kept[n] ",")) flags = flags "," kept[n]
+      }
+      print source, target, "none", "rbind,ro,X-mount.mkdir" flags, "0 0"
+      for (n = 1; n <= count; n++) {
+        id = ids[n]
+        if (!(id in below) || place[id] == path || !is_within(place[id], path)) continue
+        if (("," options[id] ",") !~ /,ro,/) put("own", target substr(place[id], length(path) + 1), options[id])
+      }
     }
     BEGIN {
+      split("nosuid nodev noexec nosymfollow", kept)
       split(tops, descriptors)
-      old = mount_of(descriptors[1])
+      for (n in descriptors) descriptor_mount[n] = mount_of(descriptors[n])
+      old = descriptor_mount[1]
       view = mount_of(0)
-      shown[view] = 1
-      if (2 in descriptors) shown[mount_of(descriptors[2])] = 1
       while ((getline line < "/proc/self/mountinfo") > 0) {
         split(line, words)
         id = words[1]
         ids[++count] = id
+        parent[id] = words[2]
         device[id] = words[3]
         root[id] = bare(words[4])
         place[id] = bare(words[5])
-        if (words[2] in shown) shown[id] = 1
-        if (id in shown && ("," words[6] ",") !~ /,ro,/) writable[id] = words[6]
+        options[id] = words[6]
       }
       for (n = 1; n <= count; n++) {
-        if (!(ids[n] in writable)) continue
-        path = place[ids[n]]
-        if (is_within(path, place[view])) path = "." substr(path, length(place[view]) + 1)
-        put("own", path, writable[ids[n]])
+        id = ids[n]
+        is_top = id == old || id == descriptor_mount[2]
+        # Views that failed are mounted there, too.
+        if (is_top || (parent[id] in below && place[id] != place[view])) below[id] = 1
       }
+      for (n = 1; n < ARGC; n += 2) bind(escaped(ARGV[n]), escaped(ARGV[n + 1]))
       top = root[old] substr(place[view], length(place[old]) + 1)
       for (n = 1; n <= count; n++) {
         id = ids[n]
@@ -788,15 +846,27 @@ ml_list_mounts() {
           put("part", place[id], "." substr(root[id], length(top) + 1))
         }
       }
-      print "end"
-    }' <.
+      print "# end"
+    }' "$@" <.
+}
+
+# ml_read_octal WORD: set ml_text to the path that WORD is in the list. To start no process for most is worth a line.
+ml_read_octal() {
+  ml_text=$1
+  case $1 in
+  *[\\%]*)
+    # The dot keeps the newlines at the end of a name.
+    ml_text=$(printf "$1.") ml_text=${ml_text%.}
+    ;;
+  esac
 }
 
 # ml_finish_mounts: make what is listed read-only, or show the view there too.
 ml_finish_mounts() {
-  while read -r ml_kind ml_place ml_more; do
-    # The dot keeps the newlines at the end of a name.
-    ml_place=$(printf "$ml_place.") ml_place=${ml_place%.}
+  while read -r ml_mark ml_kind ml_place ml_more; do
+    [ "$ml_mark" = '#' ] || continue
+    ml_read_octal "$ml_place"
+    ml_place=$ml_text
     case $ml_kind in
     end) return ;;
     own)
@@ -807,11 +877,12 @@ ml_finish_mounts() {
       for ml_key in nosuid nodev noexec nosymfollow; do
         case ",$ml_more," in *",$ml_key,"*) ml_flags=$ml_flags,$ml_key ;; esac
       done
-      mount --no-canonicalize -o "remount,bind,ro$ml_flags" mirrorlatch "$ml_place" || return 1
+      ml_mount -o "remount,bind,ro$ml_flags" mirrorlatch "$ml_place" || return 1
       ;;
     root) ml_show_at "$ml_place" "$ml_old" . || return 1 ;;
     part)
-      ml_more=$(printf "$ml_more.") ml_more=${ml_more%.}
+      ml_read_octal "$ml_more"
+      ml_more=$ml_text
       case ./$ml_inner in
       "$ml_more"/*)
         ml_show_at "$ml_place" "$ml_old/$ml_more" "$ml_more" || return 1
@@ -826,32 +897,7 @@ ml_finish_mounts() {
 # ml_show_at PLACE DIRECTORY PART: bind PART of the view at PLACE if that is DIRECTORY. What is compared is what is
 # mounted on, so whoever owns a directory above PLACE cannot lead the mount elsewhere.
 ml_show_at() {
-  (! ml_enter "$1" || [ ! . -ef "$2" ] || ml_bind /proc/self/fd/0 .) <"$3"
-}
-
-# ml_mount_back ENTRY TARGET: show an entry of ROOT beside the snapshot. The entry may vanish or be replaced meanwhile.
-ml_mount_back() {
-  ml_tries=0
-  while ! ml_show_entry "$1" "$2" 2>/dev/null; do
-    rmdir -- "$2" 2>/dev/null || rm -f -- "$2" 2>/dev/null
-    if [ ! -e "$1" ] && [ ! -L "$1" ]; then return 0; fi
-    ml_tries=$((ml_tries + 1))
-    if [ "$ml_tries" -ge 5 ]; then
-      ml_say "$2 cannot be shown in the pin"
-      return 1
-    fi
-  done
-}
-
-# ml_show_entry ENTRY TARGET: false if it failed, or if ENTRY was replaced meanwhile.
-ml_show_entry() {
-  if [ -L "$1" ]; then
-    cp -P -- "$1" "$2" && [ -L "$2" ]
-  elif [ -d "$1" ]; then
-    ml_bind "$1" "$2" X-mount.mkdir
-  elif [ -e "$1" ]; then
-    true >"$2" && ml_bind "$1" "$2"
-  fi
+  (! ml_enter "$1" || [ ! . -ef "$2" ] || ml_mount -o rbind /proc/self/fd/0 .) <"$3"
 }
 
 # ml_inside OWNER CHDIR PWD COUNT [ROOT SNAPSHOT FILE]... COMMAND...: mount the snapshots in the new mount namespace, and
@@ -1460,14 +1506,16 @@ fi
 ml_oldpwd=${OLDPWD-} ml_limits='' ml_newline='
 '
 ml_where='An alias, a shim and --chdir no start the command where you are.'
-ml_read_lost $$
 if [ "${1-}" = --inside ]; then
-  ml_close "$2"
-  [ -z "$3" ] || ml_close "$3"
-  shift 3
+  ml_lost=$2
+  [ -z "$2" ] || ml_read_lost $$
+  ml_close "$3"
+  [ -z "$4" ] || ml_close "$4"
+  shift 4
   ml_inside "$@"
   exit
 fi
+ml_read_lost $$
 
 ml_no_root='' ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
 ml_waiter='' ml_if_gone='' ml_is_shell=no ml_is_watch=no ml_or_current=no ml_allow_dirty=no ml_release=no ml_verbose=no
@@ -1667,5 +1715,5 @@ done
 # The next shell starts with the libraries that the caller's variables name, so not in the mirror.
 CDPATH='' cd /
 ml_look_up sh "$PATH"
-ml_in_namespace ml_exec "$ml_file" "/proc/self/fd/$ml_script" --inside "$ml_script" "$ml_ns" "$ml_owner" "$ml_chdir" "$ml_pwd" \
+ml_in_namespace ml_exec "$ml_file" "/proc/self/fd/$ml_script" --inside "${ml_lost:+lost}" "$ml_script" "$ml_ns" "$ml_owner" "$ml_chdir" "$ml_pwd" \
   "$ml_count" "$@"
