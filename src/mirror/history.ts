@@ -4,10 +4,12 @@ import { readTextIfThere } from '../system/files.ts';
 import { openOwnFile, separateOwnFile } from '../system/own-files.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { type Flip, indexOf, type Published } from './history-index.ts';
 import type { Layout } from './layout.ts';
 import { type HistoryEntry, isHistoryEntry, type LeftOutRecord, parseJson } from './records.ts';
 import { withReserve } from './reserve.ts';
 
+export { isFlip } from './history-index.ts';
 export type { HistoryEntry, SyncFigures } from './records.ts';
 
 /** Every reader of the mirror may read its history. */
@@ -56,7 +58,7 @@ function append(layout: Layout, entry: HistoryEntry): void {
 }
 
 /** All entries, oldest first, without the lines that say nothing intelligible. */
-export function readHistory(layout: Layout): HistoryEntry[] {
+export function readHistory(layout: Layout): readonly HistoryEntry[] {
   return inspectHistory(layout).entries;
 }
 
@@ -64,7 +66,10 @@ export function readHistory(layout: Layout): HistoryEntry[] {
  * All entries, oldest first, and the numbers of the lines that are skipped, from 1: a crash may have
  * torn them, a disk damaged them, or another version or a person written them.
  */
-export function inspectHistory(layout: Layout): { entries: HistoryEntry[]; damaged: number[] } {
+export function inspectHistory(layout: Layout): {
+  entries: readonly HistoryEntry[];
+  damaged: number[];
+} {
   const entries: HistoryEntry[] = [];
   const damaged: number[] = [];
   const lines = readText(layout)?.split('\n') ?? [];
@@ -91,10 +96,8 @@ export function parseHistoryLine(line: string): HistoryEntry | undefined {
 }
 
 /** The latest publication of a snapshot, with its figures. */
-export function publicationOf(history: readonly HistoryEntry[], id: string) {
-  return history.findLast((entry) => entry.event === 'published' && entry.id === id) as
-    | Extract<HistoryEntry, { event: 'published' }>
-    | undefined;
+export function publicationOf(history: readonly HistoryEntry[], id: string): Published | undefined {
+  return indexOf(history).publications.get(id);
 }
 
 /**
@@ -109,62 +112,38 @@ export function filledBy(history: readonly HistoryEntry[], id: string): string |
 
 /** When a sync or a command has succeeded last; null if none has. An adopted tree may be of any age. */
 export function lastSuccess(history: readonly HistoryEntry[]): string | null {
-  const succeeded = ({ event }: HistoryEntry) => event === 'published' || event === 'unchanged';
-  return history.findLast((entry) => succeeded(entry) && !isAdoption(entry))?.at ?? null;
-}
-
-function isAdoption(entry: HistoryEntry): boolean {
-  return (
-    entry.event === 'published' &&
-    entry.source !== undefined &&
-    entry.strategy === undefined &&
-    entry.rsyncOptions === undefined
-  );
-}
-
-/** The entry that the last adoption has made; -1 if there is none. The adopted path may change later. */
-function lastAdoption(history: readonly HistoryEntry[]): number {
-  return history.findLastIndex(isAdoption);
+  return indexOf(history).lastSuccess?.at ?? null;
 }
 
 /** The id of the tree that a directory was when it was adopted; undefined if history does not say it. */
 export function idOfAdoption(history: readonly HistoryEntry[]): string | undefined {
-  const entry = history[lastAdoption(history)];
-  return entry?.event === 'published' ? entry.id : undefined;
+  // The adopted path may change later.
+  return indexOf(history).lastAdoption?.id;
 }
 
 /** Whether a sync has published since a directory was adopted. */
 export function hasSyncedSinceAdoption(history: readonly HistoryEntry[]): boolean {
-  return history
-    .slice(lastAdoption(history) + 1)
-    .some((entry) => entry.event === 'published' && entry.rsyncOptions !== undefined);
+  return indexOf(history).hasTransferredSinceAdoption;
 }
 
 /** What a snapshot lacked of its source when a sync last looked. */
 export function leftOutOf(history: readonly HistoryEntry[], id: string): LeftOutRecord[] {
-  const last = history.findLast(
-    (entry) =>
-      (entry.event === 'published' && entry.id === id) ||
-      (entry.event === 'unchanged' && entry.current === id),
-  ) as Extract<HistoryEntry, { event: 'published' | 'unchanged' }> | undefined;
-  return last?.leftOut ?? [];
+  return indexOf(history).looks.get(id)?.leftOut ?? [];
 }
 
 /** Why the last attempt to prune a snapshot failed; undefined if none did. */
 export function pruneFailureOf(history: readonly HistoryEntry[], id: string): string | undefined {
-  const last = history.findLast((entry) => 'id' in entry && entry.id === id);
+  const last = indexOf(history).mentions.get(id);
   return last?.event === 'prune-failed' ? last.message : undefined;
 }
 
 /** When `current` was last pointed at `id`, as written; undefined if it never was. */
 export function becameCurrentAt(history: readonly HistoryEntry[], id: string): Date | undefined {
-  const entry = history.findLast((flip) => isFlip(flip) && flip.id === id);
+  const entry = indexOf(history).flips.get(id);
   return entry === undefined ? undefined : new Date(entry.at);
 }
 
-/** Whether `current` came to name another snapshot by this. */
-export function isFlip(
-  entry: HistoryEntry,
-): entry is Extract<HistoryEntry, { event: 'published' | 'rolled-back' }> {
-  return entry.event === 'published' || entry.event === 'rolled-back';
+/** The entry by which `current` came to name what it names; undefined before the first publication. */
+export function lastFlip(history: readonly HistoryEntry[]): Flip | undefined {
+  return indexOf(history).lastFlip;
 }

@@ -1,7 +1,7 @@
 import { basename, relative } from 'node:path';
 import { lstatIfThere } from '../system/files.ts';
 import { type ProcessUse, pathsInUse } from '../system/paths-in-use.ts';
-import { countLocks, processName, processUser } from '../system/proc.ts';
+import { countLocksOf, processName, processUser } from '../system/proc.ts';
 import { type Layout, LIVE } from './layout.ts';
 
 /** A process that would lose files if the snapshot were removed. */
@@ -51,7 +51,8 @@ export function findReaders(layout: Layout): Map<string, Reader[]> {
   return new Map([...readers].map(([id, ofSnapshot]) => [id, [...ofSnapshot.values()]]));
 }
 
-/** The number of locks on a snapshot's lease, including those of holders invisible to this user. */
-export function countLeases(layout: Layout, id: string): number {
-  return countLocks(layout.lease(id), 'shared');
+/** The number of locks on the lease of each snapshot, including those of holders invisible to this user. */
+export function countLeases(layout: Layout, ids: readonly string[]): Map<string, number> {
+  const counts = countLocksOf(ids.map(layout.lease), 'shared');
+  return new Map(ids.map((id, at) => [id, counts[at] ?? 0]));
 }

@@ -12,11 +12,12 @@ import { isInPlace, readGate } from './gate.ts';
 import {
   becameCurrentAt,
   type HistoryEntry,
-  isFlip,
+  lastFlip,
   pruneFailureOf,
   publicationOf,
   readHistory,
 } from './history.ts';
+import { type Flip, indexOf } from './history-index.ts';
 import { type Layout, LIVE } from './layout.ts';
 import { holdersOf, type NamedProcess } from './lock-state.ts';
 import { type Obstacle, obstacleAt, wayOutOf } from './obstacle.ts';
@@ -111,8 +112,10 @@ export function neverCurrent(
  * Finds what an earlier crash left, as far as this user can see: only the mirror's owner can look
  * into staging. The work of a running sync appears here too.
  */
-export function survey(layout: Layout): Finding[] {
-  const history = readHistory(layout);
+export function survey(
+  layout: Layout,
+  history: readonly HistoryEntry[] = readHistory(layout),
+): Finding[] {
   const findings: Finding[] = [];
   const lost = lostCurrent(layout, history);
   if (lost !== undefined) findings.push({ kind: 'missing-current', id: lost });
@@ -123,7 +126,7 @@ export function survey(layout: Layout): Finding[] {
   const previous = lostPrevious(layout, history);
   if (previous !== undefined) findings.push({ kind: 'lost-previous', id: previous });
   findings.push(...(ifAllowed(() => findingsAtAdopted(layout)) ?? []));
-  const ids = snapshotIds(layout);
+  const ids = new Set(snapshotIds(layout));
   const isForeign = isOfPerson(layout, history);
   const isUnpublished = neverCurrent(layout, history);
   for (const id of ids) {
@@ -137,10 +140,10 @@ export function survey(layout: Layout): Finding[] {
     if (why !== undefined) findings.push({ kind: 'failed-removal', id, why });
   }
   for (const id of leaseIds(layout)) {
-    if (!ids.includes(id) && isLease(layout, id)) findings.push({ kind: 'stray-lease', id });
+    if (!ids.has(id) && isLease(layout, id)) findings.push({ kind: 'stray-lease', id });
   }
   for (const id of unpruned(history)) {
-    if (!ids.includes(id)) findings.push({ kind: 'unrecorded-removal', id });
+    if (!ids.has(id)) findings.push({ kind: 'unrecorded-removal', id });
   }
   const obstacle = obstacleAt(layout);
   if (obstacle !== undefined && !obstacle.isNew) {
@@ -212,24 +215,15 @@ export function lockedLeases(layout: Layout): Finding[] {
 }
 
 /** The ids of all snapshots that exist according to history. */
-function unpruned(history: readonly HistoryEntry[]): Set<string> {
-  const ids = new Set<string>();
-  for (const entry of history) {
-    if (isFlip(entry)) ids.add(entry.id);
-    if (entry.event === 'pruned') ids.delete(entry.id);
-  }
+function unpruned(history: readonly HistoryEntry[]): string[] {
   // The tree of an in-place mirror is not a snapshot, and never pruned.
-  ids.delete(LIVE);
-  return ids;
+  return [...indexOf(history).unpruned].filter((id) => id !== LIVE);
 }
 
 /** The line that history lacks, if the flip to what `current` names is not its last. */
-export function unrecordedFlip(
-  layout: Layout,
-  history: readonly HistoryEntry[],
-): Extract<HistoryEntry, { event: 'published' | 'rolled-back' }> | undefined {
+export function unrecordedFlip(layout: Layout, history: readonly HistoryEntry[]): Flip | undefined {
   const id = currentId(layout);
-  if (id === undefined || history.findLast(isFlip)?.id === id) return undefined;
+  if (id === undefined || lastFlip(history)?.id === id) return undefined;
   const flipped = lstatIfThere(layout.current)?.mtimeMs ?? Date.now();
   const previous = previousId(layout);
   return {
@@ -244,7 +238,7 @@ export function unrecordedFlip(
 function lostCurrent(layout: Layout, history: readonly HistoryEntry[]): string | undefined {
   if (lstatIfThere(layout.current) !== undefined || halfAdopted(layout) !== undefined)
     return undefined;
-  const id = history.findLast(isFlip)?.id;
+  const id = lastFlip(history)?.id;
   return id !== undefined && lstatIfThere(layout.snapshot(id))?.isDirectory() ? id : undefined;
 }
 
@@ -255,7 +249,7 @@ function lostCurrent(layout: Layout, history: readonly HistoryEntry[]): string |
 export function lostPrevious(layout: Layout, history: readonly HistoryEntry[]): string | undefined {
   const current = currentId(layout);
   if (current === undefined || previousId(layout) !== current) return undefined;
-  const last = history.findLast(isFlip);
+  const last = lastFlip(history);
   if (last?.id !== current || last.previous === null) return undefined;
   return snapshotIds(layout).find((id) => id === last.previous);
 }
@@ -270,7 +264,8 @@ function isFirst(
   history: readonly HistoryEntry[],
   ids: readonly string[],
 ): (id: string) => boolean {
-  const isPublished = history.some(isFlip) || lstatIfThere(layout.previous) !== undefined;
+  const isPublished =
+    lastFlip(history) !== undefined || lstatIfThere(layout.previous) !== undefined;
   const isCertain =
     !isPublished && ids.length === 1 && readSettings(layout)?.firstSync !== undefined;
   return () => isCertain;

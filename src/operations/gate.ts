@@ -60,7 +60,7 @@ export function gateStatus(root: string): GateStatus {
  * has. There, each process that keeps one counts.
  */
 function guardedReaders(layout: Layout): number {
-  const listed = countLeases(layout, LIVE);
+  const listed = countLeases(layout, [LIVE]).get(LIVE) ?? 0;
   return listed > 0 ? listed : processesHoldingFlock(layout.lease(LIVE), 'shared').length;
 }
 

@@ -5,7 +5,7 @@ import {
   filledBy,
   type HistoryEntry,
   inspectHistory,
-  isFlip,
+  lastFlip,
   lastSuccess,
   leftOutOf,
   publicationOf,
@@ -107,7 +107,9 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
   const current = currentId(layout);
   const previous = previousId(layout);
   const readers = findReaders(layout);
-  return (current === LIVE ? [LIVE] : snapshotIds(layout))
+  const ids = current === LIVE ? [LIVE] : snapshotIds(layout);
+  const leases = countLeases(layout, ids);
+  return ids
     .map((id): SnapshotInfo => {
       const published = publicationOf(history, id);
       return {
@@ -122,7 +124,7 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
         leftOut: leftOutOf(history, id),
         writableByAll: published?.writableByAll ?? null,
         readers: readers.get(id) ?? [],
-        leases: countLeases(layout, id),
+        leases: leases.get(id) ?? 0,
       };
     })
     .sort((a, b) => madeAt(history, a) - madeAt(history, b));
@@ -139,15 +141,16 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const { layout, settings } = openMirror(root);
   const { source, rsyncOptions } = rememberedBy(settings);
   const { retention, shrink } = policyOf(settings, {});
+  const state = inspectLock(layout);
+  // After the look at the lock: a writer that has released it has recorded all that it did.
   const { entries: history, damaged } = inspectHistory(layout);
   const snapshots = snapshotsOf(layout, history);
-  const state = inspectLock(layout);
   const isBusy = state.kind === 'held' || state.kind === 'foreign';
   // What a command of `lock` left running, if its holder was killed: nothing publishes its tree.
   const isLeft = state.kind === 'held' && state.killed !== undefined;
   // A guard shows one snapshot and no staging: what is missing there was not left by a crash.
   const isInsideGuard = isPinnedTo(layout.root, 'self');
-  const findings = isBusy || isInsideGuard ? [] : presentFindings(layout, retention);
+  const findings = isBusy || isInsideGuard ? [] : presentFindings(layout, history, retention);
   const unseen = isBusy || isInsideGuard ? [] : unseenPlaces(layout);
   const lastSync =
     history.findLast((entry) => ['published', 'unchanged', 'failed'].includes(entry.event)) ?? null;
@@ -239,17 +242,21 @@ function whyNothingIsCurrent(layout: Layout, history: readonly HistoryEntry[]): 
   const isForeign = isOfPerson(layout, history);
   const ids = snapshotIds(layout).filter((id) => !isForeign(id));
   if (ids.length === 0) return 'there is no snapshot yet';
-  const last = history.findLast(isFlip)?.id;
+  const last = lastFlip(history)?.id;
   return last === undefined || ids.includes(last)
     ? 'the symlink current is missing, and the next sync makes it again'
     : 'what was current is not in the mirror any more, and the next sync publishes anew';
 }
 
 /** Without a failure to remove what a rule keeps by now. */
-function presentFindings(layout: Layout, retention: RetentionPolicy): Finding[] {
-  const findings = [...survey(layout), ...lockedLeases(layout)];
+function presentFindings(
+  layout: Layout,
+  history: readonly HistoryEntry[],
+  retention: RetentionPolicy,
+): Finding[] {
+  const findings = [...survey(layout, history), ...lockedLeases(layout)];
   if (!findings.some(({ kind }) => kind === 'failed-removal')) return findings;
-  const kept = keptByRules(layout, retention);
+  const kept = keptByRules(layout, history, retention);
   return findings.filter((found) => found.kind !== 'failed-removal' || !kept.has(found.id));
 }
 

@@ -174,36 +174,60 @@ function isSameFile(path: string, wanted: BigIntStats | undefined): boolean {
   return wanted !== undefined && found?.ino === wanted.ino && found.dev === wanted.dev;
 }
 
+/** What proc(5), /proc/locks, lists of each kind. `any` has those that a process waits for as well. */
+const LISTED = {
+  any: /^/,
+  shared: / READ /,
+  exclusive: /^\d+: FLOCK +\S+ +WRITE /,
+};
+
+/** The number of locks on the file, or of one kind alone. */
+export function countLocks(path: string, kind: keyof typeof LISTED = 'any'): number {
+  return countLocksOf([path], kind)[0] ?? 0;
+}
+
 /**
- * The number of locks on the file, or of shared locks alone (proc(5), /proc/locks). A lock is listed
- * with the device of the mount, which is not that of a file in a btrfs subvolume.
+ * The number of locks on each of the files, in one look. A lock is listed with the device of the mount,
+ * which is not that of a file in a btrfs subvolume.
  */
-export function countLocks(path: string, kind: 'any' | 'shared' = 'any'): number {
-  const file = quietly(() => ({
-    mount: mountOf(path),
-    inode: statSync(path, { bigint: true }).ino,
-  }));
-  if (file?.mount === undefined) return 0;
-  const [major = 0, minor = 0] = file.mount.device.split(':').map(Number);
-  const hex = (number: number): string => number.toString(16).padStart(2, '0');
-  const key = ` ${hex(major)}:${hex(minor)}:${file.inode} `;
-  return lines('/proc/locks').filter(
-    (line) => line.includes(key) && (kind === 'any' || line.includes(' READ ')),
-  ).length;
+export function countLocksOf(
+  paths: readonly string[],
+  kind: keyof typeof LISTED = 'any',
+): number[] {
+  // To show /proc/locks, the kernel waits for all its CPUs.
+  if (paths.length === 0) return [];
+  const counts = new Map<string, number>();
+  const inodes = new Set<string>();
+  for (const line of lines('/proc/locks')) {
+    const [, file, inode] = / ([0-9a-f]+:[0-9a-f]+:(\d+)) /.exec(line) ?? [];
+    if (file === undefined || inode === undefined || !LISTED[kind].test(line)) continue;
+    counts.set(file, (counts.get(file) ?? 0) + 1);
+    inodes.add(inode);
+  }
+  if (inodes.size === 0) return paths.map(() => 0);
+  const devices = new Map<bigint, string>();
+  return paths.map((path) => {
+    const found = quietly(() => statSync(path, { bigint: true }));
+    if (found === undefined || !inodes.has(String(found.ino))) return 0;
+    const device = devices.get(found.dev) ?? quietly(() => listedDevice(path));
+    if (device === undefined) return 0;
+    devices.set(found.dev, device);
+    return counts.get(`${device}:${found.ino}`) ?? 0;
+  });
+}
+
+/** The device of the mount that holds the path, as /proc/locks writes it. */
+function listedDevice(path: string): string | undefined {
+  return mountOf(path)
+    ?.device.split(':')
+    .map((number) => Number(number).toString(16).padStart(2, '0'))
+    .join(':');
 }
 
 /** Those of the files that a process has locked exclusively with flock(2), as far as /proc/locks shows it. */
 export function exclusivelyLocked(paths: readonly string[]): string[] {
-  const inodes = new Set<string>();
-  for (const line of lines('/proc/locks')) {
-    const inode = /^\d+: FLOCK +\S+ +WRITE \S+ [0-9a-f]+:[0-9a-f]+:(\d+) /.exec(line)?.[1];
-    if (inode !== undefined) inodes.add(inode);
-  }
-  if (inodes.size === 0) return [];
-  return paths.filter((path) => {
-    const inode = quietly(() => statSync(path, { bigint: true }).ino);
-    return inodes.has(String(inode)) && countLocks(path) > countLocks(path, 'shared');
-  });
+  const counts = countLocksOf(paths, 'exclusive');
+  return paths.filter((_, at) => counts[at] !== 0);
 }
 
 /** The fields of /proc/pid/stat from the third, the state, on; undefined if the process has ended. */

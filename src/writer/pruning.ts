@@ -2,7 +2,12 @@ import { rmSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { discard } from '../mirror/discard.ts';
-import { appendHistory, pruneFailureOf, readHistory } from '../mirror/history.ts';
+import {
+  appendHistory,
+  type HistoryEntry,
+  pruneFailureOf,
+  readHistory,
+} from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { withoutReaders } from '../mirror/lease.ts';
 import { removeOldLogs } from '../mirror/logs.ts';
@@ -68,6 +73,7 @@ export function pruneOldSnapshots(
 
 /** So that `status` can report them; a repetition is no news. */
 function recordFailures(layout: Layout, failed: PruneResult['failed']): void {
+  if (failed.length === 0) return;
   const history = readHistory(layout);
   for (const { id, message } of failed) {
     if (pruneFailureOf(history, id) === message) continue;
@@ -121,8 +127,12 @@ export async function removeOldSnapshots(writer: Writer): Promise<PruneResult> {
 }
 
 /** The ids of the snapshots that a rule keeps. */
-export function keptByRules(layout: Layout, retention: RetentionPolicy): Set<string> {
-  const decisions = applyRetention(datedSnapshots(layout), retention, Date.now());
+export function keptByRules(
+  layout: Layout,
+  history: readonly HistoryEntry[],
+  retention: RetentionPolicy,
+): Set<string> {
+  const decisions = applyRetention(datedSnapshots(layout, history), retention, Date.now());
   return new Set(decisions.filter(({ reasons }) => reasons.length > 0).map(({ id }) => id));
 }
 
@@ -141,8 +151,9 @@ export function choosePrunable(
     now,
   ).filter(({ id }) => id !== COMING);
   const result: PruneResult = { removed: [], failed: [], kept: [] };
-  const mayGo = decisions.some(({ reasons }) => reasons.length === 0);
-  const readersOf = mayGo ? findReaders(layout) : new Map<string, Reader[]>();
+  const unkept = decisions.filter(({ reasons }) => reasons.length === 0).map(({ id }) => id);
+  const readersOf = unkept.length > 0 ? findReaders(layout) : new Map<string, Reader[]>();
+  const leases = countLeases(layout, unkept);
   for (const { id, reasons } of decisions) {
     // Before the readers: by the mount itself, every process uses the snapshot.
     const obstacle = reasons.length === 0 ? obstacleByMount(layout, id) : undefined;
@@ -152,7 +163,7 @@ export function choosePrunable(
     }
     const readers = readersOf.get(id) ?? [];
     // Every lease counts, even if its holder is invisible to this user.
-    const isRead = readers.length > 0 || (reasons.length === 0 && countLeases(layout, id) > 0);
+    const isRead = readers.length > 0 || (leases.get(id) ?? 0) > 0;
     if (reasons.length > 0 || isRead) {
       result.kept.push({ id, reasons: isRead ? [...reasons, IS_READ] : reasons, readers });
       continue;
@@ -171,10 +182,12 @@ function obstacleByMount(layout: Layout, id: string): string | undefined {
   }
 }
 
-function datedSnapshots(layout: Layout): DatedSnapshot[] {
+function datedSnapshots(
+  layout: Layout,
+  recorded: readonly HistoryEntry[] = readHistory(layout),
+): DatedSnapshot[] {
   // A dry run comes before the recovery that records it, restores `previous`, and takes back what was
   // never current.
-  const recorded = readHistory(layout);
   const unrecorded = unrecordedFlip(layout, recorded);
   const history = unrecorded === undefined ? recorded : [...recorded, unrecorded];
   const current = currentId(layout);
@@ -183,7 +196,7 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
   const isForeign = isOfPerson(layout, history);
   const isUnpublished = neverCurrent(layout, history);
   const ids = snapshotIds(layout).filter((id) => !isForeign(id) && !isUnpublished(id));
-  const arrivedAt = (id: string) => arrivalOf(layout, id);
+  const arrivedAt = onceForEach((id) => arrivalOf(layout, id));
   const timesOf = snapshotTimes(history, arrivedAt, Date.now());
   return inOrderOfPublication(history, ids, arrivedAt).map((id) => ({
     id,
@@ -192,6 +205,16 @@ function datedSnapshots(layout: Layout): DatedSnapshot[] {
     clones: served.filter((clone) => clone.id === id).map(({ path }) => path),
     ...timesOf(id),
   }));
+}
+
+/** Where history was lost, the arrival of each snapshot is compared with that of all others. */
+function onceForEach(ask: (id: string) => number): (id: string) => number {
+  const known = new Map<string, number>();
+  return (id) => {
+    const answer = known.get(id) ?? ask(id);
+    known.set(id, answer);
+    return answer;
+  };
 }
 
 function discardUnlessLeased(layout: Layout, id: string): boolean {

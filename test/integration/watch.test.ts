@@ -594,7 +594,7 @@ async function fuseViewOf({ home, root }: SmallMirror): Promise<string> {
   return view;
 }
 
-function historyOf({ root }: SmallMirror): HistoryEntry[] {
+function historyOf({ root }: SmallMirror): readonly HistoryEntry[] {
   return readHistory(layoutOf(root));
 }
 

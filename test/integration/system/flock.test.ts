@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import { execa, type Options } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 import { tryFlock } from '../../../src/system/flock.ts';
-import { countLocks, processesWithOpenFile } from '../../../src/system/proc.ts';
+import {
+  countLocks,
+  countLocksOf,
+  exclusivelyLocked,
+  processesWithOpenFile,
+} from '../../../src/system/proc.ts';
 import { eventually } from '../../support/eventually.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../../support/loop-filesystem.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
@@ -64,6 +69,17 @@ test('the kernel reports how many locks there are', () => {
   tryFlock(one, 'shared');
   tryFlock(other, 'shared');
   expect(countLocks(path)).toBe(2);
+});
+
+test('the kernel reports those of many files in one look, in their order', () => {
+  const home = scratchDirectory();
+  const paths = ['shared', 'free', 'exclusive'].map((name) => join(home, name));
+  const [shared = 0, , exclusive = 0] = paths.map((path) => open(path));
+  tryFlock(shared, 'shared');
+  tryFlock(exclusive, 'exclusive');
+  expect(countLocksOf([...paths, join(home, 'missing')])).toEqual([1, 0, 1, 0]);
+  expect(countLocksOf(paths, 'shared')).toEqual([1, 0, 0]);
+  expect(exclusivelyLocked(paths)).toEqual(paths.slice(2));
 });
 
 test.skipIf(whyNoLoopFilesystem !== '').each(['ext4', 'xfs', 'btrfs'] as const)(

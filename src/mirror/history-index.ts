@@ -1,0 +1,118 @@
+import type { HistoryEntry } from './records.ts';
+
+export type Published = Extract<HistoryEntry, { event: 'published' }>;
+type Unchanged = Extract<HistoryEntry, { event: 'unchanged' }>;
+export type Flip = Extract<HistoryEntry, { event: 'published' | 'rolled-back' }>;
+
+/** The last entries of each kind that history is asked for, so that no question reads all of it again. */
+export interface HistoryIndex {
+  /** The last publication of each id. */
+  readonly publications: ReadonlyMap<string, Published>;
+  /** The last flip to each id. */
+  readonly flips: ReadonlyMap<string, Flip>;
+  /** The last flip away from each id. */
+  readonly departures: ReadonlyMap<string, Flip>;
+  /** The last entry that is about each id, whatever it says. */
+  readonly mentions: ReadonlyMap<string, HistoryEntry>;
+  /** The last publication of each id, or the last sync since that left it current. */
+  readonly looks: ReadonlyMap<string, Published | Unchanged>;
+  /** The same without the syncs that did not look at all of their source. */
+  readonly fullLooks: ReadonlyMap<string, Published | Unchanged>;
+  /** The ids that a flip names and no removal since. */
+  readonly unpruned: ReadonlySet<string>;
+  readonly lastFlip: Flip | undefined;
+  /** The last sync or command that succeeded. An adopted tree may be of any age. */
+  readonly lastSuccess: Published | Unchanged | undefined;
+  readonly lastAdoption: Published | undefined;
+  /** The last publication by an rsync of ours. */
+  readonly lastTransfer: Published | undefined;
+  /** Whether that came after the adoption. */
+  readonly hasTransferredSinceAdoption: boolean;
+}
+
+const indexes = new WeakMap<readonly HistoryEntry[], HistoryIndex>();
+
+/** The index of a history, which is made in one pass, when it is asked for first. */
+export function indexOf(history: readonly HistoryEntry[]): HistoryIndex {
+  const known = indexes.get(history);
+  if (known !== undefined) return known;
+  const index = makeIndex(history);
+  indexes.set(history, index);
+  return index;
+}
+
+function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
+  const publications = new Map<string, Published>();
+  const flips = new Map<string, Flip>();
+  const departures = new Map<string, Flip>();
+  const mentions = new Map<string, HistoryEntry>();
+  const looks = new Map<string, Published | Unchanged>();
+  const fullLooks = new Map<string, Published | Unchanged>();
+  const unpruned = new Set<string>();
+  let lastFlip: Flip | undefined;
+  let lastSuccess: Published | Unchanged | undefined;
+  let lastAdoption: Published | undefined;
+  let lastTransfer: Published | undefined;
+  let hasTransferredSinceAdoption = false;
+  for (const entry of history) {
+    if ('id' in entry) mentions.set(entry.id, entry);
+    switch (entry.event) {
+      case 'unchanged':
+        looks.set(entry.current, entry);
+        if (entry.look === undefined) fullLooks.set(entry.current, entry);
+        lastSuccess = entry;
+        continue;
+      case 'pruned':
+        unpruned.delete(entry.id);
+        continue;
+      case 'published':
+        publications.set(entry.id, entry);
+        looks.set(entry.id, entry);
+        if (entry.look === undefined) fullLooks.set(entry.id, entry);
+        if (isAdoption(entry)) {
+          lastAdoption = entry;
+          hasTransferredSinceAdoption = false;
+        } else lastSuccess = entry;
+        if (entry.rsyncOptions !== undefined) {
+          lastTransfer = entry;
+          hasTransferredSinceAdoption = true;
+        }
+        break;
+      case 'rolled-back':
+        break;
+      case 'failed':
+      case 'prune-failed':
+        continue;
+      default:
+        entry satisfies never;
+        continue;
+    }
+    flips.set(entry.id, entry);
+    if (entry.previous !== null) departures.set(entry.previous, entry);
+    unpruned.add(entry.id);
+    lastFlip = entry;
+  }
+  return {
+    publications,
+    flips,
+    departures,
+    mentions,
+    looks,
+    fullLooks,
+    unpruned,
+    lastFlip,
+    lastSuccess,
+    lastAdoption,
+    lastTransfer,
+    hasTransferredSinceAdoption,
+  };
+}
+
+function isAdoption({ source, strategy, rsyncOptions }: Published): boolean {
+  return source !== undefined && strategy === undefined && rsyncOptions === undefined;
+}
+
+/** Whether `current` came to name another snapshot by this. */
+export function isFlip(entry: HistoryEntry): entry is Flip {
+  return entry.event === 'published' || entry.event === 'rolled-back';
+}

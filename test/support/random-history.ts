@@ -1,0 +1,116 @@
+import fc from 'fast-check';
+import type { HistoryEntry } from '../../src/mirror/history.ts';
+import { LIVE } from '../../src/mirror/layout.ts';
+import type { LeftOutRecord } from '../../src/mirror/records.ts';
+
+const HOUR = 3_600_000;
+
+/** Half a year before the end of all histories; ms since the epoch. */
+const BEGIN = Date.UTC(2026, 5, 1);
+
+/** When the histories are looked at; ms since the epoch. Some clocks were beyond it. */
+const NOW = Date.UTC(2026, 11, 1);
+
+const id = fc.constantFrom(...'abcdefgh', LIVE);
+const leftOut = fc.option(
+  fc.constant<LeftOutRecord[]>([{ why: 'max-size', count: 1, names: ['large'] }]),
+  {
+    nil: undefined,
+  },
+);
+const look = fc.option(fc.constantFrom('probe' as const, 'file-list' as const), {
+  nil: undefined,
+  freq: 2,
+});
+
+/** An adoption names a source alone, a command of `lock` has no options of rsync. */
+const made = fc.constantFrom<object>(
+  {},
+  { source: '/srv/web' },
+  { source: 'make', strategy: 'command' },
+  { source: '/srv/web', strategy: 'plan', rsyncOptions: ['-H'] },
+);
+
+type Step = (current: string | null, at: string) => HistoryEntry;
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({ leftOut, look }).map(
+      (more): Step =>
+        (current, at) => ({ event: 'unchanged', at, current: current ?? 'a', ...more }),
+    ),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ id, made, leftOut, look }).map(
+      ({ id: to, made: figures, ...more }): Step =>
+        (current, at) => ({
+          event: 'published',
+          at,
+          id: to,
+          previous: current,
+          ...figures,
+          ...more,
+        }),
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: id.map(
+      (to): Step =>
+        (current, at) => ({ event: 'rolled-back', at, id: to, previous: current }),
+    ),
+  },
+  {
+    weight: 3,
+    arbitrary: id.map(
+      (of): Step =>
+        (_, at) => ({ event: 'pruned', at, id: of }),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: id.map(
+      (of): Step =>
+        (_, at) => ({ event: 'prune-failed', at, id: of, message: 'it is mounted' }),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: id.map(
+      (of): Step =>
+        (_, at) => ({ event: 'failed', at, id: of, code: 'IO', message: 'no' }),
+    ),
+  },
+);
+
+/**
+ * Histories of a few ids with all kinds of entries, in which lines may be missing, and clocks may have been
+ * wrong for a while.
+ */
+export const histories: fc.Arbitrary<HistoryEntry[]> = fc
+  .array(
+    fc.record({
+      step,
+      hours: fc.integer({ min: 0, max: 40 }),
+      isLost: fc.boolean().chain((once) => fc.boolean().map((twice) => once && twice)),
+      lie: fc.option(fc.constantFrom(-2000 * HOUR, -30 * HOUR, 30 * HOUR, NOW - BEGIN + 2 * HOUR), {
+        nil: 0,
+        freq: 6,
+      }),
+    }),
+    { maxLength: 60 },
+  )
+  .map((steps) => {
+    let time = BEGIN;
+    let current: string | null = null;
+    const entries: HistoryEntry[] = [];
+    for (const { step: make, hours, isLost, lie } of steps) {
+      time += hours * HOUR;
+      const entry = make(current, new Date(time + lie).toISOString());
+      if (entry.event === 'published' || entry.event === 'rolled-back') current = entry.id;
+      if (!isLost) entries.push(entry);
+    }
+    return entries;
+  });
