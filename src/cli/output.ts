@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import pc from 'picocolors';
@@ -48,19 +49,27 @@ export function printCode(code: string): void {
 }
 
 /** Prints such an object with a list in it, of which only a part is in memory as text. */
-export function printJsonWithList(value: object, name: string, list: Iterable<unknown>): void {
-  const begun = JSON.stringify({ ...value, [name]: [] }).slice(0, -']}'.length);
-  process.stdout.write(begun);
+export async function printJsonWithList(
+  value: object,
+  name: string,
+  list: Iterable<unknown>,
+): Promise<void> {
+  let part = JSON.stringify({ ...value, [name]: [] }).slice(0, -']}'.length);
   let separator = '';
-  let part = '';
   for (const one of list) {
     part += separator + JSON.stringify(one);
     separator = ',';
-    if (part.length < 64 * 1024) continue;
-    process.stdout.write(part);
+    if (part.length < 16 * 1024) continue;
+    await printPart(part);
     part = '';
   }
-  process.stdout.write(`${part}]}\n`);
+  await printPart(`${part}]}\n`);
+}
+
+/** A reader of a pipe may be slower than we are, and Node keeps what is not read yet. */
+async function printPart(text: string): Promise<void> {
+  if (process.stdout.write(text) || lost !== undefined) return;
+  await once(process.stdout, 'drain').catch(() => {});
 }
 
 /** Prints one line for people, with a space between its parts. */

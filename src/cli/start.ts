@@ -1,3 +1,4 @@
+import { keepHeapSmall } from '../system/heap.ts';
 import { keepIgnoringSignals } from '../system/ignored-signals.ts';
 import { nameThisProcess } from '../system/proc.ts';
 import { keepOwnFilesOpen } from '../system/umask.ts';
@@ -11,6 +12,7 @@ export async function start(
   version: string,
   commands: Readonly<Record<string, LoadCommand>>,
 ): Promise<void> {
+  keepHeapSmall();
   keepIgnoringSignals();
   nameThisProcess();
   keepOwnFilesOpen();

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { EntrySpool } from '../operations/sync/entry-spool.ts';
 import type { Entry } from '../rsync/itemize.ts';
 import type { Destination } from '../rsync/source.ts';
 import { type DuplexChild, type DuplexEnd, startDuplexChild } from '../system/duplex-child.ts';
@@ -43,7 +44,7 @@ export interface ConversationOptions {
 export interface Answer {
   outcome: PushOutcome;
   /** What would change, if that was the request. */
-  entries: Entry[];
+  entries: Iterable<Entry>;
 }
 
 /**
@@ -93,7 +94,7 @@ class Conversation {
   readonly #shell: DuplexChild;
   readonly #wire: Wire<PusherMessage, ReceiverMessage>;
   readonly #server: SourceServer;
-  readonly #entries: Entry[] = [];
+  readonly #entries = new EntrySpool();
 
   constructor(options: ConversationOptions) {
     this.#options = options;
@@ -173,7 +174,7 @@ class Conversation {
         await this.#wire.send({ kind: 'publish' });
         break;
       case 'entries':
-        this.#entries.push(...message.entries);
+        for (const entry of message.entries) this.#entries.add(entry);
         break;
       case 'failed':
         throw failureThere(destination, message);

@@ -3,9 +3,10 @@ import { MirrorlatchError } from '../errors.ts';
 import { DEFAULT_RETRY, withDefaults } from '../mirror/policy.ts';
 import { checkGroups, checkStart } from '../mirror/policy-rules.ts';
 import { checkRsync, checkSource } from '../mirror/preflight.ts';
-import type { PlannedSync } from '../operations/sync/plan-sync.ts';
+import { type PlannedSync, withAllEntries } from '../operations/sync/plan-sync.ts';
 import type { SyncResult } from '../operations/sync/sync.ts';
 import type { SyncOptions } from '../operations/sync/work.ts';
+import type { Entry } from '../rsync/itemize.ts';
 import { dividePushOptions } from '../rsync/pushed.ts';
 import { splitShell } from '../rsync/remote-shell.ts';
 import { Retries } from '../rsync/retries.ts';
@@ -56,6 +57,11 @@ export async function push(options: PushOptions): Promise<SyncResult> {
  * @throws MirrorlatchError when the plan cannot be made.
  */
 export async function planPush(options: PushOptions): Promise<PlannedSync> {
+  return withAllEntries(await planPushSpooled(options));
+}
+
+/** The same as `planPush` in little memory, however many entries differ. */
+export async function planPushSpooled(options: PushOptions): Promise<PlannedSync<Iterable<Entry>>> {
   const { outcome, entries } = await ask('plan', options);
   if (outcome.outcome !== 'planned') throw wrongAnswer(outcome);
   const refusal = outcome.refusal === null ? null : harmless(outcome.refusal);

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { checkPlaces } from '../mirror/preflight.ts';
-import { type PlannedSync, planSync } from '../operations/sync/plan-sync.ts';
+import { type PlannedSync, planSyncSpooled } from '../operations/sync/plan-sync.ts';
 import { type SyncResult, sync } from '../operations/sync/sync.ts';
 import type { PushedTree, SyncOptions } from '../operations/sync/work.ts';
 import type { Entry } from '../rsync/itemize.ts';
@@ -139,11 +139,15 @@ class Session {
       await this.#wire.send({ kind: 'result', result: await sync(options) });
       return;
     }
-    const { entries, ...result } = await planSync(options);
-    for (let from = 0; from < entries.length; from += ENTRIES_AT_ONCE) {
-      const some: Entry[] = entries.slice(from, from + ENTRIES_AT_ONCE);
+    const { entries, ...result } = await planSyncSpooled(options);
+    let some: Entry[] = [];
+    for (const entry of entries) {
+      some.push(entry);
+      if (some.length < ENTRIES_AT_ONCE) continue;
       await this.#wire.send({ kind: 'entries', entries: some });
+      some = [];
     }
+    await this.#wire.send({ kind: 'entries', entries: some });
     await this.#wire.send({ kind: 'result', result });
   }
 

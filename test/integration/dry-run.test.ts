@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { buildAwkwardTree } from '../support/awkward-tree.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { fileWork } from '../support/file-work.ts';
@@ -14,6 +14,7 @@ import {
   transcript,
 } from '../support/program.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 interface Entry {
@@ -211,6 +212,41 @@ test('with --json it prints exactly one object on stdout, and nothing on stderr'
   expect(result.stderr).toBe('');
   expect(result.stdout.trimEnd().split('\n')).toHaveLength(1);
   expect(result.json()).toMatchObject({ outcome: 'planned' });
+});
+
+describe('a long list of changes', () => {
+  const names = Array.from({ length: 400 }, (_, number) => `${number}-é-${'long'.repeat(20)}`);
+  const many = Object.fromEntries(names.map((name) => [name, name]));
+
+  test('is in a temporary file without a name, anew for each try, and in order', async () => {
+    const mirror = smallMirror();
+    mirror.change(many);
+    const work = fileWork(mirror.home);
+    work.directory('tmp');
+    const once = `[ -e '${mirror.home}/tried' ] || { : >'${mirror.home}/tried'; "$program" "$@"; exit 24; }`;
+    const script = `case "$*" in *--dry-run*) ${once} ;; esac`;
+    const env = { PATH: standInFor('rsync', join(mirror.home, 'bin'), script) };
+    const words = ['sync', mirror.source, mirror.root, '--dry-run', '--retry-delay', '0'];
+    const there = await runProgram([...words, '--json'], {
+      env: { ...env, TMPDIR: join(mirror.home, 'tmp') },
+    });
+    expect(existsSync(join(mirror.home, 'tried'))).toBe(true);
+    const { entries } = there.json() as { entries: Entry[] };
+    const sorted = names.toSorted((one, other) =>
+      Buffer.compare(Buffer.from(one), Buffer.from(other)),
+    );
+    expect(entries.map(({ name }) => name)).toEqual([
+      '.',
+      ...sorted,
+      'file',
+      'below',
+      'below/file',
+    ]);
+    expect(readdirSync(join(mirror.home, 'tmp'))).toEqual([]);
+    const missing = join(mirror.home, 'missing');
+    const nowhere = await runProgram(words, { env: { TMPDIR: missing } });
+    expectFailure(nowhere, 74, /the list of changes cannot be written in .*missing/);
+  });
 });
 
 function dryRun(mirror: SmallMirror): Promise<Record<string, unknown>> {

@@ -15,6 +15,7 @@ import type { SyncResult } from '../../operations/sync/sync.ts';
 import type { SyncOptions } from '../../operations/sync/work.ts';
 import type { PushOptions } from '../../push/push.ts';
 import { DEFAULT_NAMES, type DefaultName } from '../../rsync/arguments.ts';
+import type { Entry } from '../../rsync/itemize.ts';
 import { namesakeWarning, parseDestination } from '../../rsync/source.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
@@ -149,7 +150,7 @@ export function addSync(program: Command, context: CommandContext): void {
           ? syncThere({ ...options, source, destination: root, remoteProgram }, dryRun)
           : syncHere({ ...options, source, root }, dryRun));
         reporter.stop();
-        if (result.outcome === 'planned') (flags.json ? printPlanAsJson : printPlan)(result);
+        if (result.outcome === 'planned') await (flags.json ? printPlanAsJson : printPlan)(result);
         else if (flags.json) printJson(result);
         else if (!flags.quiet) printLine(sentenceFor(result, flags.id));
       } finally {
@@ -173,28 +174,28 @@ function optionsOf(flags: Flags): Omit<SyncOptions, 'root' | 'source'> {
   };
 }
 
-async function syncHere(options: SyncOptions, isDryRun = false): Promise<SyncResult | PlannedSync> {
-  if (isDryRun) return (await import('../../operations/sync/plan-sync.ts')).planSync(options);
+type Plan = PlannedSync<Iterable<Entry>>;
+
+async function syncHere(options: SyncOptions, isDryRun = false): Promise<SyncResult | Plan> {
+  if (isDryRun)
+    return (await import('../../operations/sync/plan-sync.ts')).planSyncSpooled(options);
   return (await import('../../operations/sync/sync.ts')).sync(options);
 }
 
-async function syncThere(
-  options: PushOptions,
-  isDryRun = false,
-): Promise<SyncResult | PlannedSync> {
-  const { planPush, push } = await import('../../push/push.ts');
-  return isDryRun ? planPush(options) : push(options);
+async function syncThere(options: PushOptions, isDryRun = false): Promise<SyncResult | Plan> {
+  const { planPushSpooled, push } = await import('../../push/push.ts');
+  return isDryRun ? planPushSpooled(options) : push(options);
 }
 
-function printPlanAsJson({ entries, ...others }: PlannedSync): void {
+async function printPlanAsJson({ entries, ...others }: Plan): Promise<void> {
   const shown = function* () {
     for (const { change, type, name, size } of entries)
       yield { change, type, ...readableName(name), size };
   };
-  printJsonWithList(others, 'entries', shown());
+  await printJsonWithList(others, 'entries', shown());
 }
 
-function printPlan({ entries, plan, source }: PlannedSync): void {
+function printPlan({ entries, plan, source }: Plan): void {
   for (const { change, name } of entries)
     printLine(`${change.padEnd(10)} ${nameInLine(readableName(name).name)}`);
   for (const leftOut of plan.leftOut) printLine(`left out   ${describeLeftOut(leftOut)}`);

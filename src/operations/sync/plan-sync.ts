@@ -8,13 +8,14 @@ import { Retries } from '../../rsync/retries.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { policyOf } from '../../writer/policy.ts';
 import { refuseMounts, refuseWhileStopped } from '../../writer/publishing.ts';
+import { EntrySpool } from './entry-spool.ts';
 import { refuseToDeleteExcluded, sparesExcluded } from './excluded.ts';
 import { liveGuardOf, shrinkGuardOf } from './guard-shrinking.ts';
 import { nameOtherFilesystems, remainsOf } from './left-out.ts';
 import { makePlan, updateError } from './make-plan.ts';
 import { checkSync, planWork, type SyncOptions, type SyncSummary } from './work.ts';
 
-export type PlannedSync = {
+export type PlannedSync<Entries extends Iterable<Entry> = Entry[]> = {
   outcome: 'planned';
   current: string | null;
   /**
@@ -22,7 +23,7 @@ export type PlannedSync = {
    * update of the source, or the shrink guard.
    */
   refusal: string | null;
-  entries: Entry[];
+  entries: Entries;
 } & SyncSummary;
 
 /**
@@ -32,6 +33,16 @@ export type PlannedSync = {
  *   when the plan cannot be made.
  */
 export async function planSync(options: SyncOptions): Promise<PlannedSync> {
+  return withAllEntries(await planSyncSpooled(options));
+}
+
+/** A plan with its entries in memory. */
+export function withAllEntries(planned: PlannedSync<Iterable<Entry>>): PlannedSync {
+  return { ...planned, entries: [...planned.entries] };
+}
+
+/** The same as `planSync` in little memory, however many entries differ. */
+export async function planSyncSpooled(options: SyncOptions): Promise<PlannedSync<Iterable<Entry>>> {
   const startedAt = performance.now();
   const { signal = new AbortController().signal, onEvent = () => {} } = options;
   await checkRsync();
@@ -63,7 +74,12 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
   onEvent({ kind: 'phase', phase: 'planning' });
   // A directory that is not there: everything is new.
   const target = base ?? `${layout.staging}/nothing`;
-  const { plan, listener, isUpdating } = await makePlan(context, target, collectEntries);
+  let spool: EntrySpool | undefined;
+  const { plan, listener, isUpdating } = await makePlan(context, target, () => {
+    spool?.discard();
+    spool = new EntrySpool();
+    return spool;
+  });
   onEvent({ kind: 'planned', plan: plan.figures });
   const state = { isWhole, mayRecord: false };
   const refuseShrinking =
@@ -89,17 +105,12 @@ export async function planSync(options: SyncOptions): Promise<PlannedSync> {
     outcome: 'planned',
     current: current ?? null,
     refusal: refusal?.message ?? null,
-    entries: listener.entries,
+    entries: listener,
     source: sourceName(work.transfer.source),
     strategy: work.strategy,
     plan: plan.figures,
     seconds: (performance.now() - startedAt) / 1000,
   };
-}
-
-function collectEntries() {
-  const entries: Entry[] = [];
-  return { entries, add: (entry: Entry) => void entries.push(entry), close: () => {} };
 }
 
 async function refusalOf(guards: () => Promise<void>): Promise<MirrorlatchError | undefined> {
