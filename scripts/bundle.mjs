@@ -16,7 +16,7 @@ const { metafile } = await build({
   minifySyntax: true,
   metafile: true,
   format: 'cjs',
-  entryPoints: { main: 'src/cli/main.ts', run: 'src/cli/run-alone.ts' },
+  entryPoints: { main: 'src/bin.ts', run: 'src/cli/run-alone.ts' },
   outdir: 'dist/bin',
   outExtension: { '.js': '.cjs' },
   banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },

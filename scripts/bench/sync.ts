@@ -206,7 +206,7 @@ class Bench {
 async function main(): Promise<void> {
   const options = readOptions();
   needPrograms({ rsync: 'rsync', rsnapshot: 'rsnapshot', python3: 'python3' });
-  const program = resolve('dist', 'bin.js');
+  const program = resolve('dist', 'bin', 'main.cjs');
   if (!existsSync(program))
     throw new Error(`${program} does not exist: run \`npm run bench\` in the project`);
   await inDirectory(options.work, async (directory, signal) => {

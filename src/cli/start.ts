@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { keepHeapSmall } from '../system/heap.ts';
 import { keepIgnoringSignals } from '../system/ignored-signals.ts';
 import { nameThisProcess } from '../system/proc.ts';
@@ -7,11 +8,12 @@ import { dieBy } from './interrupt.ts';
 import { lossOfOutput, printError, survivePrinting } from './output.ts';
 import { runCommandLine } from './program.ts';
 
+const { version } = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+);
+
 /** Runs the command line of this process. Only this function sets the exit code. */
-export async function start(
-  version: string,
-  commands: Readonly<Record<string, LoadCommand>>,
-): Promise<void> {
+export async function start(commands: Readonly<Record<string, LoadCommand>>): Promise<void> {
   keepHeapSmall();
   keepIgnoringSignals();
   nameThisProcess();
