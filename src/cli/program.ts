@@ -8,6 +8,7 @@ import type { CommandContext } from './context.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { withMeantMirror } from './meant-mirror.ts';
 import {
+  dividePastedLine,
   findOption,
   type OwnOption,
   withRsyncOptionsLast,
@@ -28,9 +29,9 @@ export async function runCommandLine(
   commands: Readonly<Record<string, LoadCommand>>,
 ): Promise<number | NodeJS.Signals> {
   const separator = words.indexOf('--');
-  const own = separator === -1 ? words : words.slice(0, separator);
+  const typed = separator === -1 ? words : words.slice(0, separator);
   let end: number | NodeJS.Signals = 0;
-  const context: CommandContext = {
+  const context = {
     operands: separator === -1 ? [] : words.slice(separator + 1),
     signal: abortOnSignals,
     setExitCode: (code: number) => {
@@ -39,7 +40,7 @@ export async function runCommandLine(
     endBySignal: (signal: NodeJS.Signals) => {
       end = signal;
     },
-  };
+  } satisfies CommandContext;
   const program = new Command('mirrorlatch')
     .description('Whole snapshots for rsync mirrors: readers never see a mix.')
     .version(version)
@@ -47,13 +48,16 @@ export async function runCommandLine(
     // A wrong command line is printed below like any other error, as text or as JSON.
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError();
-  const [name = ''] = own;
+  const [name = ''] = typed;
   // `help` lists all commands.
   const named = name !== 'help' && Object.hasOwn(commands, name) ? commands[name] : undefined;
   for (const load of named === undefined ? Object.values(commands) : [named]) {
     const add = await load();
     add(program, context);
   }
+  const line = name === 'sync' ? dividePastedLine(typed, optionsWithHelp(program)) : undefined;
+  const own = line?.own ?? typed;
+  context.operands.unshift(...(line?.rsync ?? []));
   try {
     refuseOtherThanUtf8(own);
     refuseOptionsAsValues(program, own);
@@ -73,6 +77,11 @@ export async function runCommandLine(
     printError(known, exitCode, own.includes('--json'));
     return failed;
   }
+}
+
+/** The options of the one command that was loaded. */
+function optionsWithHelp({ commands: [command] }: Command): OwnOption[] {
+  return [...(command?.options ?? []), { long: '--help', required: false }];
 }
 
 /** Node has replaced the invalid bytes, so that a path would name something else. */
@@ -135,10 +144,7 @@ function endAfter(
 /** Commands that run another, whose options are easily taken for theirs. */
 const RUNNERS: ReadonlySet<string> = new Set(['run', 'lock', 'watch']);
 
-/** Commands that pass options on to rsync, which are easily taken for theirs. */
-const SYNCERS: ReadonlySet<string> = new Set(['sync', 'init']);
-
-/** Options of rsync that a sync has no use for, so that they are not worth a hint. */
+/** Options of rsync that a mirror has no use for, so that they are not worth a hint. */
 const NO_USE = /'(-[vq]|--verbose|--quiet)'/;
 
 /** So many commands have an option that says nothing of which of them was meant. */
@@ -196,10 +202,9 @@ function commandMeant(
   if (code !== 'commander.unknownOption' || NO_USE.test(message)) return '';
   const [, word = ''] = /'([^']*)'/.exec(message) ?? [];
   const owner = [...others].find(([, theirs]) => findOption(word, theirs) !== undefined);
-  if (SYNCERS.has(command) && !isSeparated && !(owner && word.startsWith('--'))) {
+  if (command === 'init' && !isSeparated && !(owner && word.startsWith('--'))) {
     const line = withRsyncOptionsLast(words, options);
-    const whose = command === 'sync' ? ' (only init and the first sync remember them)' : '';
-    if (line !== undefined) return `Put options of rsync after --${whose}: ${line}`;
+    if (line !== undefined) return `Put options of rsync after --: ${line}`;
   }
   const [other] = owner ?? [];
   // What many commands have is no sign of which one was meant.

@@ -9,6 +9,7 @@ import {
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import { judgeEnding } from '../rsync/failure.ts';
 import { type OptionLimits, withoutFaultyOptions } from '../rsync/option-files.ts';
+import { parseRsyncOptions } from '../rsync/options.ts';
 import type { Source } from '../rsync/source.ts';
 import { ifAllowed, ifThere, lstatIfThere, realPathToBe } from '../system/files.ts';
 import {
@@ -62,7 +63,7 @@ export async function checkRsync(): Promise<void> {
 export async function checkValues(options: readonly string[]): Promise<void> {
   // `checkOptions` refuses the others by name. Of a fifo, rsync would wait for the other end.
   const limits = { frozen: [], isLocal: false, isInPlace: true };
-  const readable = withoutFaultyOptions(options, limits);
+  const readable = parseRsyncOptions(withoutFaultyOptions(options, limits)).args;
   if (readable.length === 0) return;
   const { exitCode, stderr } = await runProgram('rsync', [...readable, '--version']);
   const ending = judgeEnding(exitCode, stderr);

@@ -36,6 +36,12 @@ export interface Published {
   sizesWithin?: ReadonlyMap<string, TreeSize> | undefined;
 }
 
+/** How much may vanish. */
+export interface ShrinkLimits extends ShrinkPolicy {
+  /** How many files, whatever share of all that is; undefined: any number. */
+  readonly maxFiles?: number | undefined;
+}
+
 /** Throws SHRUNKEN_SOURCE for a plan by which too much would vanish. */
 export type ShrinkGuard = (plan: PlanFigures) => void;
 
@@ -46,7 +52,7 @@ export type ShrinkGuard = (plan: PlanFigures) => void;
  */
 export function shrinkGuard(
   before: Published | undefined,
-  { isAllowed, maxPercent, maxPercentIn }: ShrinkPolicy,
+  { isAllowed, maxPercent, maxPercentIn, maxFiles }: ShrinkLimits,
   shrinking: Shrinking = SOURCE,
 ): ShrinkGuard {
   if (isAllowed) return () => {};
@@ -56,7 +62,7 @@ export function shrinkGuard(
   const sizes = new Map(before.sizesWithin);
   return (plan) => {
     size ??= sizeOf(before);
-    guardAgainstShrinking(plan, size, maxPercent, shrinking);
+    guardAgainstShrinking(plan, size, { maxPercent, maxFiles }, shrinking);
     for (const [directory, percent] of Object.entries(maxPercentIn)) {
       const loss = lossIn(plan.lost, directory);
       if (loss === undefined || (loss.files <= 0 && loss.bytes <= 0 && loss.growth >= 0)) continue;
@@ -82,14 +88,14 @@ export interface LiveTree {
 /** The guard for such a tree, in which rules may keep what the source does not have. */
 export function liveShrinkGuard(
   live: LiveTree,
-  { isAllowed, maxPercent, maxPercentIn }: ShrinkPolicy,
+  { isAllowed, maxPercent, maxPercentIn, maxFiles }: ShrinkLimits,
   shrinking: Shrinking = SOURCE,
 ): ShrinkGuard {
   if (isAllowed) return () => {};
   let { size } = live;
   return (plan) => {
     size ??= sizeOfSource(plan, live);
-    guardAgainstShrinking(plan, size, maxPercent, shrinking);
+    guardAgainstShrinking(plan, size, { maxPercent, maxFiles }, shrinking);
     for (const [directory, percent] of Object.entries(maxPercentIn)) {
       const loss = lossIn(plan.lost, directory);
       const [within, left] = [live.before, live.now].map((sizes) => sizes.within.get(directory));
@@ -161,16 +167,21 @@ function refuseEmpty(entries: number, { name }: Shrinking): void {
 export function guardAgainstShrinking(
   { source, lost }: Pick<PlanFigures, 'source' | 'lost'>,
   before: TreeSize,
-  maxPercent: number,
+  { maxPercent, maxFiles = Infinity }: Pick<ShrinkLimits, 'maxPercent' | 'maxFiles'>,
   { name, otherCause, hint }: Shrinking = SOURCE,
 ): void {
   const isEmptied = source.files === 0 && before.files > 0;
-  const files = share(Math.max(lost['']?.files ?? 0, before.files - source.files), before.files);
+  const filesLost = Math.max(lost['']?.files ?? 0, before.files - source.files);
+  const files = share(filesLost, before.files);
   const bytes = share(Math.max(lost['']?.bytes ?? 0, before.bytes - source.bytes), before.bytes);
-  if (!isEmptied && files * 100 <= maxPercent && bytes * 100 <= maxPercent) return;
+  const isTooMuch = files * 100 > maxPercent || bytes * 100 > maxPercent;
+  if (!isEmptied && !isTooMuch && filesLost <= maxFiles) return;
+  const vanish = isTooMuch
+    ? `${percent(files)} of the files and ${percent(bytes)} of the bytes would vanish, more than the ${maxPercent} % allowed`
+    : `${filesLost} of the files would vanish, more than the ${maxFiles} that --max-delete allows`;
   const what = isEmptied
     ? `has no file left${otherCause}, the mirror has ${before.files}`
-    : `has shrunk${otherCause}: ${percent(files)} of the files and ${percent(bytes)} of the bytes would vanish, more than the ${maxPercent} % allowed`;
+    : `has shrunk${otherCause}: ${vanish}`;
   throw new MirrorlatchError('SHRUNKEN_SOURCE', `the ${name} ${what}`, {
     hint,
     details: { shrinkage: { files, bytes } },

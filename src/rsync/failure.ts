@@ -80,7 +80,7 @@ const CAUSES: readonly Cause[] = [
     says: /@ERROR:.*(auth|access denied|password)|Permission denied \((publickey|password|keyboard)/i,
     is: 'PERMISSION',
     what: 'the server refused access',
-    hint: 'Check the user, the password file or the ssh key, which the option -e gives after --, as in -e "ssh -i ~/.ssh/key".',
+    hint: 'Check the user, the password file or the ssh key, which the option -e gives, as in -e "ssh -i ~/.ssh/key".',
     mayBeUnasked: true,
   },
   {
@@ -115,7 +115,7 @@ const CAUSES: readonly Cause[] = [
     codes: [1, 4],
     is: 'USAGE',
     what: 'rsync does not accept these options',
-    hint: 'Check the options after -- with: man rsync',
+    hint: 'Check the options of rsync with: man rsync',
   },
   {
     codes: [23],

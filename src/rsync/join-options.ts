@@ -50,6 +50,7 @@ export function joinOptions(
           ]
         : [];
     }
+    if (typeof option.meaning === 'object' && option.name !== 'max-delete') return [];
     const replaced = before.filter(({ name }) => isReplaced(name, option.name));
     return replaced.length === 0
       ? []

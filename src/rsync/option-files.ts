@@ -1,10 +1,18 @@
 import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import { MirrorlatchError } from '../errors.ts';
+import { hasCode, MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
 import { isWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { optionValue, parseRsyncOptions, splitOptions, withOptionValue } from './options.ts';
+import { checkMaxDelete } from './max-delete.ts';
+import {
+  type NamedOption,
+  optionValue,
+  parseRsyncOptions,
+  splitOptions,
+  throwTogether,
+  withOptionValue,
+} from './options.ts';
 import { withAbsolutePaths } from './remote-shell.ts';
 
 /**
@@ -22,25 +30,30 @@ const FILES: Readonly<Record<string, 'read' | 'written'>> = {
 };
 
 /**
- * The options with absolute names of files, relative ones being taken from the working directory.
+ * The options as a mirror remembers them: with absolute names of files, relative ones being taken from the
+ * working directory, and with what rsync does not get, so that nobody is told of that each night.
  *
- * @throws MirrorlatchError USAGE for options that rsync must not get, and for a file that cannot be
+ * @throws MirrorlatchError USAGE for options that rsync must not get, and for files that cannot be
  *   named for good.
  */
 export function withAbsoluteFiles(given: readonly string[]): string[] {
-  return parseRsyncOptions(given).named.flatMap(({ name, words }) => {
-    if (name === 'rsh') return withOptionValue(words, withAbsolutePaths(optionValue(words)));
-    const file = fileOf(name, words);
-    if (file === undefined) return words;
-    if (file.path === '' || file.path === '-') {
-      throw problem(
-        words,
-        'it names no file, and standard input can be read only once',
-        'Name a file.',
-      );
-    }
-    return withOptionValue(words, file.before + resolve(file.path));
-  });
+  parseRsyncOptions(given);
+  const remembered = splitOptions(given).filter(({ meaning }) => meaning !== 'said');
+  return forEachTogether(remembered, withAbsoluteFile).flat();
+}
+
+function withAbsoluteFile({ name, words }: NamedOption): readonly string[] {
+  if (name === 'rsh') return withOptionValue(words, withAbsolutePaths(optionValue(words)));
+  const file = fileOf(name, words);
+  if (file === undefined) return words;
+  if (file.path === '' || file.path === '-') {
+    throw problem(
+      words,
+      'it names no file, and standard input can be read only once',
+      'Name a file.',
+    );
+  }
+  return withOptionValue(words, file.before + resolve(file.path));
 }
 
 /** What depends on the mirror and its source, where options of rsync are concerned. */
@@ -61,19 +74,44 @@ export interface OptionLimits {
  * @throws MirrorlatchError USAGE
  */
 export function checkOptions(options: readonly string[], limits: OptionLimits): void {
-  for (const { name, words } of parseRsyncOptions(options).named) {
-    if (name === 'remote-option' && limits.isLocal) throw noOtherEnd(words);
-    if (name === 'filter' && !limits.isInPlace) refuseProtection(words, optionValue(words));
-    const file = fileOf(name, words);
-    if (file === undefined) continue;
-    if (file.use === 'written') {
-      refuseToWrite(file.path, words, limits.frozen);
-      continue;
-    }
-    refuseUnreadable(file.path, words);
-    if (name === 'password-file') refuseOpenPassword(file.path, words);
-    checkRules(file, words, limits, new Set());
+  parseRsyncOptions(options);
+  forEachTogether(splitOptions(options), (option) => checkOption(option, limits));
+}
+
+function checkOption({ name, words }: NamedOption, limits: OptionLimits): void {
+  const { isLocal, isInPlace, frozen } = limits;
+  if (name === 'remote-option' && isLocal) throw noOtherEnd(words);
+  if (name === 'filter' && !isInPlace) refuseProtection(words, optionValue(words));
+  if (name === 'update' && isInPlace) throw noNewerFile(words);
+  if (name === 'max-delete') checkMaxDelete(words);
+  const file = fileOf(name, words);
+  if (file === undefined) return;
+  if (file.use === 'written') {
+    refuseToWrite(file.path, words, frozen);
+    return;
   }
+  refuseUnreadable(file.path, words);
+  if (name === 'password-file') refuseOpenPassword(file.path, words);
+  checkRules(file, words, limits, new Set());
+}
+
+/** Does something with each option, and throws one error for all of those that are at fault. */
+function forEachTogether<Result>(
+  options: readonly NamedOption[],
+  use: (option: NamedOption) => Result,
+): Result[] {
+  const errors: MirrorlatchError[] = [];
+  const results = options.flatMap((option) => {
+    try {
+      return [use(option)];
+    } catch (error) {
+      if (!hasCode(error, 'USAGE')) throw error;
+      errors.push(error);
+      return [];
+    }
+  });
+  throwTogether(errors);
+  return results;
 }
 
 /** The options without those that `checkOptions` refuses. */
@@ -164,12 +202,12 @@ function whyNotToWrite(path: string, frozen: readonly string[]): string | undefi
 }
 
 /**
- * Rules of the receiving side: `protect`, `risk`, and the others with the modifier `r` (rsync(1),
- * FILTER RULES). They keep what the source does not have, which only a tree that is written in place
- * can hold: a new one is made of the source alone.
+ * Rules of the receiving side: `protect`, and the others with the modifier `r` (rsync(1), FILTER RULES).
+ * They keep what the source does not have, which only a tree that is written in place can hold: a new
+ * one is made of the source alone. So `risk` means nothing for it.
  */
 const PROTECTS =
-  /^(?:[PR]|(?:protect|risk)(?:[,\s_]|$)|(?:(?:exclude|include|merge|dir-merge),|[-+.:],?)[^ _]*r)/;
+  /^(?:P|protect(?:[,\s_]|$)|(?:(?:exclude|include|merge|dir-merge),|[-+.:],?)[^ _]*r)/;
 
 /** @param file the file that has the rule; by default the option itself. */
 function refuseProtection(words: readonly string[], rule: string, file?: string): void {
@@ -187,6 +225,15 @@ function noOtherEnd(words: readonly string[]): MirrorlatchError {
     words,
     'the source is on this host, so the option would go to the rsync that writes the mirror',
     `Give the option itself, without -M: ${quoteForSh(optionValue(words))}`,
+  );
+}
+
+/** A file that is newer than its source's has been changed here, which only one tree can go on having. */
+function noNewerFile(words: readonly string[]): MirrorlatchError {
+  return problem(
+    words,
+    'a mirror has what its source has, and a file that is newer here would be replaced all the same',
+    'Leave it out. To keep something of your own, use a rule: mirrorlatch help rsync-options',
   );
 }
 

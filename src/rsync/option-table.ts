@@ -2,10 +2,14 @@
  * What one of rsync's options means for a snapshot that is made beside the old one:
  * - `plan`: it chooses or transforms entries one by one, so a list of entries can be applied alone;
  * - `whole`: its effect depends on entries that did not change, so rsync must see the whole tree;
- * - `said`: mirrorlatch already does or reports the same, so it is not passed on;
+ * - `said`: mirrorlatch already does the same, so it is not passed on;
+ * - `leftOut`: a mirror does not need it, so it is not passed on; the text says why;
  * - `refused`: it would break an invariant; the text says why and what to use instead.
  */
-export type Meaning = 'plan' | 'whole' | 'said' | { refused: string };
+export type Meaning = Use | { refused: string };
+
+/** That of an option that can be used. */
+export type Use = 'plan' | 'whole' | 'said' | { leftOut: string };
 
 export interface Option {
   long?: string;
@@ -18,6 +22,14 @@ function because(refused: string): Meaning {
   return { refused };
 }
 
+function since(leftOut: string): Meaning {
+  return { leftOut };
+}
+
+const OUTPUT = since('what rsync prints goes to the log, see also --dry-run, --quiet and --json');
+const INVISIBLE = since('readers see nothing of a new tree before it is whole');
+const PARTIAL = since('what was transferred is kept for the next sync anyway');
+
 const IN_PLACE = because(
   'it writes into files that published snapshots share. Leave it out: staging is private already.',
 );
@@ -27,22 +39,18 @@ const OTHER_DESTINATION = because(
 const LOOKS_AT_TARGET = because(
   'a snapshot is a new tree, so nothing in the target may decide what is copied. Use --exclude, --max-size or --min-size.',
 );
-const OUTPUT = because(
-  "mirrorlatch reads rsync's output. Use --dry-run, --json and the log in .mirrorlatch/logs.",
-);
 const BATCH = because('a batch has no tree to check. Sync without it.');
-const STAGED = because('staging is invisible until it is published in one rename. Leave it out.');
 const LIST = because('a mirror is a whole tree. Choose entries with --include and --exclude.');
 const BACKUP = because('every earlier snapshot is the backup. See --keep-last and --keep-within.');
 const NOT_A_SYNC = because('it makes rsync do something other than a sync. Call rsync itself.');
 
 /** Every option of rsync 3.5 (rsync(1), OPTION SUMMARY). */
 export const OPTIONS: readonly Option[] = [
-  { long: 'verbose', short: 'v', meaning: 'said' },
+  { long: 'verbose', short: 'v', meaning: OUTPUT },
   { long: 'info', takesValue: true, meaning: OUTPUT },
   { long: 'debug', takesValue: true, meaning: OUTPUT },
   { long: 'stderr', takesValue: true, meaning: OUTPUT },
-  { long: 'quiet', short: 'q', meaning: 'said' },
+  { long: 'quiet', short: 'q', meaning: OUTPUT },
   { long: 'motd', meaning: 'plan' },
   { long: 'checksum', short: 'c', meaning: 'plan' },
   { long: 'archive', short: 'a', meaning: 'plan' },
@@ -62,7 +70,13 @@ export const OPTIONS: readonly Option[] = [
   { long: 'backup', short: 'b', meaning: BACKUP },
   { long: 'backup-dir', takesValue: true, meaning: BACKUP },
   { long: 'suffix', takesValue: true, meaning: BACKUP },
-  { long: 'update', short: 'u', meaning: LOOKS_AT_TARGET },
+  {
+    long: 'update',
+    short: 'u',
+    meaning: since(
+      'a snapshot has what its source has, even if the snapshot before has a newer file',
+    ),
+  },
   { long: 'inplace', meaning: IN_PLACE },
   { long: 'append', meaning: IN_PLACE },
   { long: 'append-verify', meaning: IN_PLACE },
@@ -128,10 +142,10 @@ export const OPTIONS: readonly Option[] = [
   },
   { long: 'del', meaning: 'said' },
   { long: 'delete', meaning: 'said' },
-  { long: 'delete-before', meaning: 'said' },
-  { long: 'delete-during', meaning: 'said' },
-  { long: 'delete-delay', meaning: 'said' },
-  { long: 'delete-after', meaning: 'said' },
+  { long: 'delete-before', meaning: INVISIBLE },
+  { long: 'delete-during', meaning: INVISIBLE },
+  { long: 'delete-delay', meaning: INVISIBLE },
+  { long: 'delete-after', meaning: INVISIBLE },
   { long: 'delete-excluded', meaning: 'plan' },
   { long: 'no-delete', meaning: because('a sync has its own: mirrorlatch sync --without delete') },
   {
@@ -150,20 +164,14 @@ export const OPTIONS: readonly Option[] = [
   {
     long: 'max-delete',
     takesValue: true,
-    meaning: because(
-      'it has no effect in a fresh tree. Use: mirrorlatch sync --max-shrink PERCENT',
-    ),
+    meaning: since('it is a limit of the shrink guard: if more files vanish, nothing is published'),
   },
   { long: 'max-size', takesValue: true, meaning: 'plan' },
   { long: 'min-size', takesValue: true, meaning: 'plan' },
   { long: 'max-alloc', takesValue: true, meaning: 'plan' },
-  { long: 'partial', meaning: 'said' },
-  {
-    long: 'partial-dir',
-    takesValue: true,
-    meaning: because('mirrorlatch keeps partial files itself.'),
-  },
-  { long: 'delay-updates', meaning: STAGED },
+  { long: 'partial', meaning: PARTIAL },
+  { long: 'partial-dir', takesValue: true, meaning: PARTIAL },
+  { long: 'delay-updates', meaning: INVISIBLE },
   { long: 'prune-empty-dirs', short: 'm', meaning: 'whole' },
   { long: 'numeric-ids', meaning: 'plan' },
   { long: 'usermap', takesValue: true, meaning: 'plan' },
@@ -174,7 +182,7 @@ export const OPTIONS: readonly Option[] = [
   { long: 'ignore-times', short: 'I', meaning: 'plan' },
   { long: 'size-only', meaning: 'plan' },
   { long: 'modify-window', short: '@', takesValue: true, meaning: 'plan' },
-  { long: 'temp-dir', short: 'T', takesValue: true, meaning: STAGED },
+  { long: 'temp-dir', short: 'T', takesValue: true, meaning: INVISIBLE },
   { long: 'fuzzy', short: 'y', meaning: 'plan' },
   { long: 'compare-dest', takesValue: true, meaning: OTHER_DESTINATION },
   { long: 'copy-dest', takesValue: true, meaning: OTHER_DESTINATION },
@@ -212,12 +220,12 @@ export const OPTIONS: readonly Option[] = [
   { long: 'sockopts', takesValue: true, meaning: 'plan' },
   { long: 'blocking-io', meaning: 'plan' },
   { long: 'outbuf', takesValue: true, meaning: OUTPUT },
-  { long: 'stats', meaning: 'said' },
-  { long: '8-bit-output', short: '8', meaning: 'said' },
-  { long: 'human-readable', short: 'h', meaning: 'said' },
-  { long: 'progress', meaning: 'said' },
-  { short: 'P', meaning: 'said' },
-  { long: 'itemize-changes', short: 'i', meaning: 'said' },
+  { long: 'stats', meaning: OUTPUT },
+  { long: '8-bit-output', short: '8', meaning: OUTPUT },
+  { long: 'human-readable', short: 'h', meaning: OUTPUT },
+  { long: 'progress', meaning: OUTPUT },
+  { short: 'P', meaning: PARTIAL },
+  { long: 'itemize-changes', short: 'i', meaning: OUTPUT },
   { long: 'remote-option', short: 'M', takesValue: true, meaning: 'plan' },
   { long: 'out-format', takesValue: true, meaning: OUTPUT },
   { long: 'log-file', takesValue: true, meaning: 'plan' },

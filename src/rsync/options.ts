@@ -1,7 +1,7 @@
-import { MirrorlatchError } from '../errors.ts';
+import { asSentence, MirrorlatchError } from '../errors.ts';
 import { nearestName } from '../system/nearest.ts';
 import { unfitOption } from '../system/unfit-option.ts';
-import { type Meaning, OPTIONS, type Option } from './option-table.ts';
+import { type Meaning, OPTIONS, type Option, type Use } from './option-table.ts';
 
 export interface RsyncOptions {
   /** For rsync's command line, in the user's order. */
@@ -18,7 +18,7 @@ export interface NamedOption {
   name: string;
   words: readonly string[];
   /** Of an option that can be used. */
-  meaning?: Exclude<Meaning, object>;
+  meaning?: Use;
   /** Why rsync must not get it. */
   refusal?: MirrorlatchError;
 }
@@ -26,8 +26,8 @@ export interface NamedOption {
 /**
  * Checks the options that a user gives for rsync.
  *
- * @throws MirrorlatchError USAGE for an option that breaks an invariant, and for an unknown one,
- *   because its effect on published snapshots is unknown too, and for what are no words at all.
+ * @throws MirrorlatchError USAGE that names all options that break an invariant, and unknown ones,
+ *   because their effect on published snapshots is unknown too; and for what are no words at all.
  */
 export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
   // A program may hand over anything.
@@ -41,10 +41,9 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
     });
   }
   const options = splitOptions(given);
-  const refused = options.find(({ refusal }) => refusal !== undefined);
-  if (refused?.refusal !== undefined) throw refused.refusal;
+  throwTogether(options.flatMap(({ refusal = [] }) => refusal));
   const named = options
-    .filter(({ meaning }) => meaning !== 'said')
+    .filter(({ meaning }) => meaning === 'plan' || meaning === 'whole')
     .map(({ name, words }) => ({ name, words }));
   const whole = options.find(({ meaning }) => meaning === 'whole');
   const needsWholePass = whole && shownName(whole.words);
@@ -65,7 +64,7 @@ export function splitOptions(given: readonly string[]): NamedOption[] {
     if (meaning === undefined) {
       const why = `mirrorlatch does not know it, so it may not be safe.${nearest(shown)}`;
       named.push({ name, words: there, refusal: refusal(shown, why) });
-    } else if (typeof meaning === 'object') {
+    } else if (typeof meaning === 'object' && 'refused' in meaning) {
       named.push({ name, words: there, refusal: refusal(shown, meaning.refused) });
     } else if (there.length < words.length) {
       const problem = `rsync's option ${shown} needs a value`;
@@ -77,7 +76,9 @@ export function splitOptions(given: readonly string[]): NamedOption[] {
     if (word.startsWith('--') && word !== '--') {
       const [, name = '', value] = /^--([^=]*)(=.*)?$/s.exec(word) ?? [];
       const option = longOption(name);
-      const wantsNext = option?.takesValue === true && value === undefined;
+      // What follows an unknown option is likely to be its value.
+      const mayTakeNext = option === undefined && /^[^-]/.test(given[index + 1] ?? '');
+      const wantsNext = (option?.takesValue === true || mayTakeNext) && value === undefined;
       if (wantsNext) index += 1;
       take(option, wantsNext ? [word, given[index]] : [word]);
     } else if (/^-[^-]/.test(word)) {
@@ -105,8 +106,20 @@ export function splitOptions(given: readonly string[]): NamedOption[] {
   return named;
 }
 
+/** Throws one error that says all that is wrong; nothing if that is nothing. */
+export function throwTogether(errors: readonly MirrorlatchError[]): void {
+  const [first] = errors;
+  if (first === undefined) return;
+  const messages = new Set(errors.map(({ message }) => message));
+  if (messages.size === 1) throw first;
+  const hints = [...new Set(errors.flatMap(({ hint = [] }) => hint))];
+  throw new MirrorlatchError('USAGE', [...messages].join('\n  '), {
+    hint: [...hints.slice(0, -1).map(asSentence), ...hints.slice(-1)].join(' '),
+  });
+}
+
 /** The option as a message shows it, without its value. */
-function shownName([word = '']: readonly string[]): string {
+export function shownName([word = '']: readonly string[]): string {
   return word.startsWith('--') ? word.replace(/=.*$/s, '') : word.slice(0, 2);
 }
 
@@ -238,9 +251,13 @@ function longOption(name: string): Option | undefined {
     ({ long, short }) => long === positive || (positive.length === 1 && short === positive),
   );
   if (turnedOff === undefined) return undefined;
-  // Turning off a refused option is harmless.
-  const meaning = typeof turnedOff.meaning === 'object' ? 'plan' : turnedOff.meaning;
-  return { long: name, meaning };
+  return { long: name, meaning: meaningTurnedOff(turnedOff.meaning) };
+}
+
+function meaningTurnedOff(meaning: Meaning): Use {
+  if (typeof meaning !== 'object') return meaning;
+  // What rsync does not get is off already. Turning off a refused option is harmless.
+  return 'leftOut' in meaning ? 'said' : 'plan';
 }
 
 /** The long option that was probably meant, as a question. */

@@ -1,7 +1,7 @@
 import { MirrorlatchError } from '../errors.ts';
 import { type DuplexChild, startDuplexChild } from '../system/duplex-child.ts';
 import { FIRST_INHERITED } from '../system/process.ts';
-import { optionValue, parseRsyncOptions } from './options.ts';
+import { optionValue, parseRsyncOptions, splitOptions } from './options.ts';
 import { splitShell } from './remote-shell.ts';
 import type { Source } from './source.ts';
 
@@ -123,7 +123,9 @@ export interface DividedOptions {
  * @throws MirrorlatchError USAGE for an option that is bound to one host.
  */
 export function dividePushOptions(given: readonly string[]): DividedOptions {
-  const { named } = parseRsyncOptions(given);
+  parseRsyncOptions(given);
+  // Which of them rsync does not get, the other host knows and tells.
+  const named = splitOptions(given);
   const shell = named.findLast(({ name }) => name === 'rsh');
   const others = named.filter(({ name }) => name !== 'rsh');
   for (const { name, words } of others) refuseBound(name, words);

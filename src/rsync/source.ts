@@ -82,7 +82,7 @@ function refusePassword(text: string): void {
   if (server === null && shell === null) return;
   throw new MirrorlatchError('USAGE', 'a password cannot be a part of the source', {
     hint: server
-      ? `Write ${server[1]}@ and the host, and behind -- the option --password-file=FILE.`
+      ? `Write ${server[1]}@ and the host, and the option --password-file=FILE.`
       : `Write ${shell?.[1]}@ and the host. Give ssh a key of its own: ssh-keygen, then ssh-copy-id.`,
   });
 }

@@ -276,20 +276,16 @@ test.for([
 );
 
 test.for([
-  [['sync', '/m', '--exclude=/a b/'], "sync /m -- '--exclude=/a b/'"],
-  [['sync', '--exclude=/a/', 'src', '/m'], "sync src /m -- '--exclude=/a/'"],
-  [['sync', '/m', '--exclude', '/a/'], 'sync /m -- --exclude /a/'],
-  [['sync', '--id=x', '-av', '--delete', 'src', '/m'], "sync '--id=x' src /m -- -av --delete"],
-  [['sync', '--id', 'x', '-n', '-e', 'ssh', 's', '/m', '-z'], 'sync --id x -n s /m -- -e ssh -z'],
-  [['init', '/m', '--bwlimit=5m', '--json'], undefined],
-] as const)('options of rsync without -- before them: %j', async ([words, meant]) => {
-  const result = await runProgram(words);
-  expect(result.exitCode, transcript(result)).toBe(64);
-  if (meant !== undefined)
-    expect(result.stderr).toContain(
-      `after -- (only init and the first sync remember them): mirrorlatch ${meant}\n`,
-    );
-  else expect(JSON.stringify(result.json())).toContain('mirrorlatch init /m --json -- ');
+  [['--exclude=/a b/', '/m'], "init /m -- '--exclude=/a b/'"],
+  [['/m', '--exclude', '/a/'], 'init /m -- --exclude /a/'],
+  [['--source', 's', '-e', 'ssh', '/m', '-z'], 'init --source s /m -- -e ssh -z'],
+  [['/m', '--bwlimit=5m', '--keep-last=3'], "init /m '--keep-last=3' -- '--bwlimit=5m'"],
+] as const)('options of rsync without -- before them: init %j', async ([words, meant]) => {
+  const given = await runProgram(['init', ...words]);
+  expectFailure(given, 64, /unknown option/);
+  expect(given.stderr).toContain(`Put options of rsync after --: mirrorlatch ${meant}\n`);
+  const asJson = await runProgram(['init', '--json', ...words]);
+  expect(JSON.stringify(asJson.json())).toContain('mirrorlatch init --json ');
 });
 
 test.for([
@@ -514,9 +510,9 @@ function withoutTimes(mirror: SmallMirror): unknown[] {
 }
 
 test.for([['--verbose'], ['-q']])(
-  '%s after sync is not taken for an option of rsync',
+  '%s after init is not taken for an option of rsync',
   async ([option = '']) => {
-    const result = await runProgram(['sync', '/srv/mirror', option]);
+    const result = await runProgram(['init', '/srv/mirror', option]);
     expectFailure(result, 64, /unknown option/);
     expect(result.stderr).not.toMatch(/options of rsync/);
   },

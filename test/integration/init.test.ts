@@ -255,7 +255,7 @@ test('an option that is remembered and that rsync itself refuses is a broken set
   const mirror = await oneSnapshot();
   const wrong = '--usermap=wrong';
   const given = await runProgram(['sync', mirror.root, '--', wrong]);
-  expectFailure(given, 64, /rsync does not accept these options/, /Check the options after --/);
+  expectFailure(given, 64, /rsync does not accept these options/, /Check the options of rsync/);
   expect((await runProgram(['status', mirror.root])).exitCode).toBe(0);
   await runForJson(['init', mirror.root, '--', wrong]);
   const remembered = await runProgram(['sync', mirror.root]);

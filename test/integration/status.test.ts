@@ -325,7 +325,7 @@ test('a sync that fails before it begins is on record, and a wrong command line 
 
   rmSync(patterns);
   const withoutFile = await runProgram(['sync', mirror.root]);
-  const command = /forget the option, .*: mirrorlatch init '?[^ ']*'? -- -z$/m;
+  const command = /forget that option, .*: mirrorlatch init '?[^ ']*'? -- -z$/m;
   expectFailure(withoutFile, 78, /remembers that option/, command);
   const noted = await runForJson(['status', mirror.root]).catch(String);
   expect(noted).toMatch(/"isHealthy": ?false/);
@@ -402,7 +402,7 @@ test('the command in a hint about a remembered option ends with a full stop befo
   await runForJson(['init', mirror.root, ...words]);
   chmodSync(password, 0o644);
   const hint =
-    /Close it with: chmod 600 \S+\/password\. To forget the option, .*: mirrorlatch init /;
+    /Close it with: chmod 600 \S+\/password\. To forget that option, .*: mirrorlatch init /;
   expectFailure(await runProgram(['sync', mirror.root]), 78, /every user may read/, hint);
 });
 

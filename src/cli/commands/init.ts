@@ -11,6 +11,7 @@ import { idleLimits } from '../../mirror/shrink-guard.ts';
 import type { Unadopted } from '../../operations/adopt.ts';
 import type { InitResult } from '../../operations/init.ts';
 import { showOptions } from '../../rsync/join-options.ts';
+import { describeNotPassed, passedOptions } from '../../rsync/not-passed.ts';
 import { withAbsoluteFiles } from '../../rsync/option-files.ts';
 import { absenceWarning, namesakeWarning } from '../../rsync/source.ts';
 import { quoteForSh } from '../../system/quote.ts';
@@ -89,6 +90,7 @@ export function addInit(program: Command, context: CommandContext): void {
         const operations = await import('../../operations/init.ts');
         return report(
           operations.init({ root, inPlace, noServeAt: flags.serveAt === false, ...settings }),
+          context.operands,
           json,
         );
       }
@@ -105,7 +107,7 @@ export function addInit(program: Command, context: CommandContext): void {
       const mirror = await adopt({ directory, root, mode, settings, ...session });
       if (mirror.wasAdopted && !json)
         printLine(`${mirror.settings.adopted} is already adopted, and nothing in it was changed`);
-      report(mirror, json);
+      report(mirror, context.operands, json);
       if (json) return;
       printLine(whatFollows(mirror));
       if (!hasSyncedSinceAdoption(readHistory(mirror.layout))) printWarning(whatGoes(mirror));
@@ -168,6 +170,7 @@ function report(
     replacedSource,
     replacedOptions = [],
   }: Mirror & Partial<InitResult>,
+  given: readonly string[],
   asJson: boolean | undefined,
 ): void {
   if (asJson) {
@@ -201,12 +204,15 @@ function report(
   const isReplaced = replacedOptions.join('\0') !== rsyncOptions.join('\0');
   const before =
     isReplaced && replacedOptions.length > 0 ? `, in place of ${showOptions(replacedOptions)}` : '';
-  const options = rsyncOptions.length === 0 ? 'no options' : showOptions(rsyncOptions);
+  const passed = passedOptions(rsyncOptions);
+  const options = passed.length === 0 ? 'no options' : showOptions(passed);
   if (rsyncOptions.length > 0 || before !== '') printLine(`rsync gets ${options}${before}`);
+  const notPassed = describeNotPassed(given, replacedOptions);
+  if (notPassed !== undefined) printLine(notPassed);
   if (settings.mode === 'snapshots') printLine(`it keeps ${describeRetention(settings)}`);
   else printLine('it has one tree, which is written in place behind a gate');
   const { shrink, probe } = policyOf(settings, {});
-  printLine(describeShrink(shrink));
+  printLine(describeShrink(shrink, rsyncOptions));
   for (const line of describeProbe(probe)) printLine(line);
   const current = currentId(layout);
   if (current !== undefined) idleLimits(layout.snapshot(current), shrink).forEach(printWarning);

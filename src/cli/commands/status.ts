@@ -76,7 +76,7 @@ function printStatus(status: MirrorStatus): void {
   if (rsyncOptions.length > 0) row('options', showOptions(rsyncOptions));
   if (status.mode === 'snapshots') row('keeps', describeRetention(retention));
   if (status.served !== null) row('serves', describeServed(status.served));
-  row('shrink', describeShrink(status.shrink));
+  row('shrink', describeShrink(status.shrink, rsyncOptions));
   const isOrphaned = lock.state.kind === 'orphans';
   const end = isOrphaned ? `; end them with: ${syncThatEnds(root)}` : '';
   row('lock', lock.state.kind === 'free' ? 'free' : `${lock.message}${end}`);

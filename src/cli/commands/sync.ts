@@ -47,9 +47,10 @@ interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, Drai
 }
 
 const RSYNC_HELP = `SRC is a directory, host:path (ssh), host::module/path or rsync://host/module/path. The mirror always
-gets the contents of SRC, with or without a trailing slash. Options after -- are passed to rsync. The
-first sync remembers them together with SRC, and a later one adds its own for that run. Options that
-would damage a published snapshot are refused, with the reason and an alternative. By default
+gets the contents of SRC, with or without a trailing slash. Options of rsync may stand anywhere in the
+line, as for rsync itself, or after --. The first sync remembers them together with SRC, and a later one
+adds its own for that run. Options that a mirror does not need are left out, and those that would damage
+a published snapshot are refused, each with the reason. By default
 mirrorlatch calls rsync with --archive --delete --modify-window=-1 --safe-links --timeout=600 and
 excludes temporary files of the upstream's own syncs; --without turns these off one by one.
 It adds --delete-excluded: what options exclude goes from the mirror. In place, or from a directory
@@ -57,7 +58,7 @@ that was adopted, it goes only if you give that option yourself; otherwise the s
 
 ROOT may be on another host that also has mirrorlatch: ssh://[user@]host[:port]/ROOT or host:ROOT. Then
 SRC is a directory of this host, and the sync runs on the other host, over one ssh session. If the
-session is cut off, nothing is published and what was transferred is kept. As with rsync, -e after --
+session is cut off, nothing is published and what was transferred is kept. As with rsync, -e
 or RSYNC_RSH sets the ssh command.`;
 
 export function addSync(program: Command, context: CommandContext): void {
@@ -65,7 +66,7 @@ export function addSync(program: Command, context: CommandContext): void {
     .command('sync')
     .summary('bring a mirror up to date with its source, in one step for readers')
     .description('Makes a whole new snapshot of SRC in staging and publishes it in one rename.')
-    .usage('[SRC] ROOT [options] [-- RSYNC_OPTIONS]')
+    .usage('[options] [RSYNC_OPTIONS] [SRC] ROOT')
     .argument('<paths...>', 'SRC and ROOT; or ROOT alone, if its source is already set')
     .option('-n, --dry-run', 'print what would change, and change nothing')
     .option('--other-source', 'take the tree of SRC, although the mirror remembers another source')
@@ -105,7 +106,7 @@ export function addSync(program: Command, context: CommandContext): void {
         [
           'mirrorlatch sync rsync://mirror.example.org/debian/ /srv/mirror/debian',
           'mirrorlatch sync /srv/mirror/debian --quiet          # every night, from cron',
-          'mirrorlatch sync /srv/upstream/ /srv/mirror/x -- --exclude=/iso/ --bwlimit=5m',
+          'mirrorlatch sync -aH --exclude=/iso/ --bwlimit=5m /srv/upstream/ /srv/mirror/x',
           'mirrorlatch sync ./public ssh://web@www.example.org/srv/mirror/site',
         ],
         [

@@ -34,6 +34,8 @@ export interface Work {
   clone: CloneChoice;
   /** rsync has to see the whole tree: no list of entries will do. */
   needsWholePass: boolean;
+  /** The user's options in all, remembered ones too, of which `transfer` has what rsync gets. */
+  options: readonly string[];
   /** For a source that is pushed, see `RsyncRun`. */
   onChannel?: ((channel: Duplex) => void) | undefined;
   /** Asked before the publication if another host has the last word; throws to prevent it. */
@@ -41,7 +43,7 @@ export interface Work {
 }
 
 /** What the making of a plan needs. */
-export interface PlanContext extends Pick<Work, 'transfer' | 'strategy'>, RsyncSession {
+export interface PlanContext extends Pick<Work, 'transfer' | 'options' | 'strategy'>, RsyncSession {
   /** The tree that `current` names; undefined before the first publication. */
   base: string | undefined;
   /** Whether an entry of the target can be nothing but what a killed rsync left: see `remainsOf`. */

@@ -8,7 +8,7 @@ import type { Plan } from '../../mirror/plan.ts';
 import { meetsKeptDirectory } from '../../rsync/failure.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { haveRules, showOptions } from '../../rsync/join-options.ts';
-import { optionValue, parseRsyncOptions } from '../../rsync/options.ts';
+import { optionValue, parseRsyncOptions, splitOptions } from '../../rsync/options.ts';
 import { protectionLike } from '../../rsync/protection.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { quoteForSh } from '../../system/quote.ts';
@@ -88,7 +88,7 @@ class Deletions implements EntryListener {
 
 /** @param tops all that is spared, without what lies below another of them. */
 function excludedLoss(
-  { strategy, transfer: { options } }: PlanContext,
+  { strategy, options }: PlanContext,
   root: string,
   tree: string,
   { count, tops }: { count: number; tops: readonly string[] },
@@ -133,7 +133,7 @@ function protecting(
 }
 
 function withoutFilters(options: readonly string[], rules: readonly string[]): string[] {
-  return parseRsyncOptions(options)
-    .named.filter(({ name, words }) => name !== 'filter' || !rules.includes(optionValue(words)))
+  return splitOptions(options)
+    .filter(({ name, words }) => name !== 'filter' || !rules.includes(optionValue(words)))
     .flatMap(({ words }) => words);
 }

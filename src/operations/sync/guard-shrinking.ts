@@ -13,6 +13,7 @@ import {
 import { recordSizes, sizesBefore } from '../../mirror/sizes-before.ts';
 import { treeSizes } from '../../mirror/tree-size.ts';
 import type { DefaultName, Transfer } from '../../rsync/arguments.ts';
+import { maxDeleteOf } from '../../rsync/max-delete.ts';
 import { selectAlike } from '../../rsync/options.ts';
 import type { PlanContext, Work } from './context.ts';
 
@@ -34,7 +35,7 @@ const SELECTING: readonly string[] = [
 
 /** The guard for each plan of a sync. Under `--without delete` nothing of `current` vanishes. */
 export function shrinkGuardOf(
-  { transfer }: Pick<Work, 'transfer'>,
+  { transfer, options }: Pick<Work, 'transfer' | 'options'>,
   layout: Layout,
   current: string | undefined,
   policy: ShrinkPolicy,
@@ -43,7 +44,8 @@ export function shrinkGuardOf(
   if (transfer.without.has('delete')) return () => {};
   const published = publicationOf(readHistory(layout), current);
   const before = { size: { ...published }, path: layout.snapshot(current) };
-  return shrinkGuard(before, policy, causeOfShrinking(transfer, published));
+  const limits = { ...policy, maxFiles: maxDeleteOf(options) };
+  return shrinkGuard(before, limits, causeOfShrinking(transfer, published));
 }
 
 function causeOfShrinking(
@@ -100,5 +102,6 @@ export async function liveGuardOf(
   const { source } = recorded;
   // The options select what counts, and what rules keep does not.
   const size = source !== undefined && selectsAlike(transfer, source) ? source : undefined;
-  return liveShrinkGuard({ ...tree, size }, policy, causeOfShrinking(transfer, published));
+  const limits = { ...policy, maxFiles: maxDeleteOf(context.options) };
+  return liveShrinkGuard({ ...tree, size }, limits, causeOfShrinking(transfer, published));
 }

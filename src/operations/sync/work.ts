@@ -22,6 +22,7 @@ import {
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
 import { joinOptions, showOptions } from '../../rsync/join-options.ts';
+import { describeNotPassed } from '../../rsync/not-passed.ts';
 import {
   checkOptions,
   type OptionLimits,
@@ -110,7 +111,18 @@ export function checkSync(options: SyncOptions): { mirror: Mirror; isNew: boolea
   };
   planWork(options, mirror);
   if (found === undefined) checkNewRoot(options.root);
+  tellNotPassed(options, found);
   return { mirror, isNew: found === undefined };
+}
+
+/** A call that repeats what the mirror remembers, as from cron, has been told already. */
+function tellNotPassed(
+  { rsyncOptions = [], onEvent = () => {} }: SyncOptions,
+  found: Mirror | undefined,
+): void {
+  const known = found === undefined ? [] : rememberedBy(found.settings).rsyncOptions;
+  const message = describeNotPassed(rsyncOptions, known);
+  if (message !== undefined) onEvent({ kind: 'notice', message });
 }
 
 /**
@@ -138,7 +150,8 @@ export function planWork(
   const without = new Set(options.without);
   if (!keepsNanoseconds(layout)) without.add('nanoseconds');
   const { onChannel, confirm } = options.pushed ?? {};
-  const common = { transfer: { source, without, options: args }, onChannel, confirm };
+  const transfer = { source, without, options: args };
+  const common = { transfer, options: joined.args, onChannel, confirm };
   if (settings.mode === 'in-place') {
     refuseForInPlace(options);
     return { ...common, strategy: 'in-place', clone: 'auto', needsWholePass: true };
@@ -176,12 +189,13 @@ function checkRememberedOptions(
   } catch (error) {
     if (!hasCode(error, 'USAGE')) throw error;
     const others = withoutFaultyOptions(options, limits);
+    const which = error.message.includes('\n') ? 'these options' : 'that option';
     const rest = others.length === 0 ? '--clear-options' : `-- ${showOptions(others)}`;
     throw new MirrorlatchError(
       'CONFIGURATION',
-      `${asSentence(error.message)} ${root} remembers that option`,
+      `${asSentence(error.message)} ${root} remembers ${which}`,
       {
-        hint: `${asSentence(error.hint)} To forget the option, and mirror what it may have left out: mirrorlatch init ${quoteForSh(root)} ${rest}`,
+        hint: `${asSentence(error.hint)} To forget ${which}, and mirror what may have been left out: mirrorlatch init ${quoteForSh(root)} ${rest}`,
         cause: error,
       },
     );

@@ -32,9 +32,9 @@ describe('the shrink guard', () => {
     ['one file, where nothing may vanish', plan(99, 990, 1, 10), 0],
     ['everything, although everything may', plan(0, 0, 100, 1000), 100],
   ])('refuses %s', (_, figures, limit) => {
-    expect(() => guardAgainstShrinking(figures, { files: 100, bytes: 1000 }, limit)).toThrow(
-      refused,
-    );
+    expect(() =>
+      guardAgainstShrinking(figures, { files: 100, bytes: 1000 }, { maxPercent: limit }),
+    ).toThrow(refused);
   });
 
   test.each([
@@ -42,17 +42,17 @@ describe('the shrink guard', () => {
     ['growth', plan(1000, 10_000), 0],
     ['almost everything, where everything may', plan(1, 1, 99, 999), 100],
   ])('lets %s pass', (_, figures, limit) => {
-    guardAgainstShrinking(figures, { files: 100, bytes: 1000 }, limit);
+    guardAgainstShrinking(figures, { files: 100, bytes: 1000 }, { maxPercent: limit });
   });
 
   test('never reports more than all, whatever lies in the tree that history does not count', () => {
-    expect(() => guardAgainstShrinking(plan(3, 60, 4, 150), { files: 3, bytes: 100 }, 30)).toThrow(
-      /100\.0 % of the files and 100\.0 % of the bytes would vanish/,
-    );
+    expect(() =>
+      guardAgainstShrinking(plan(3, 60, 4, 150), { files: 3, bytes: 100 }, { maxPercent: 30 }),
+    ).toThrow(/100\.0 % of the files and 100\.0 % of the bytes would vanish/);
   });
 
   test('an empty mirror cannot shrink', () => {
-    guardAgainstShrinking(plan(0, 0), { files: 0, bytes: 0 }, 0);
+    guardAgainstShrinking(plan(0, 0), { files: 0, bytes: 0 }, { maxPercent: 0 });
   });
 
   test('what passes a limit passes every higher one', () => {
@@ -71,7 +71,7 @@ describe('the shrink guard', () => {
               guardAgainstShrinking(
                 plan(files, bytes, gone, goneBytes),
                 { files: 500, bytes: 500 },
-                limit,
+                { maxPercent: limit },
               );
               return true;
             } catch {

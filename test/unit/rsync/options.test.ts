@@ -21,15 +21,12 @@ const REFUSED = [
   '-b',
   '--relative',
   '-R',
-  '--update',
-  '-u',
   '--existing',
   '--ignore-existing',
   '--ignore-non-existing',
   '--remove-source-files',
   '--dry-run',
   '-n',
-  '--delay-updates',
   '--keep-dirlinks',
   '-K',
   '--ignore-errors',
@@ -50,16 +47,7 @@ const REFUSED_WITH_VALUE = [
   '--compare-dest',
   '--copy-dest',
   '--link-dest',
-  '--temp-dir',
-  '-T',
-  '--partial-dir',
-  '--max-delete',
   '--files-from',
-  '--out-format',
-  '--info',
-  '--debug',
-  '--stderr',
-  '--outbuf',
   '--write-batch',
   '--only-write-batch',
   '--read-batch',
@@ -91,9 +79,20 @@ describe('refused options', () => {
   });
 
   test('a refused letter is found in any cluster', () => {
-    for (const cluster of ['-zn', '-nz', '-Hub', '-zT/tmp', '-zK']) {
+    for (const cluster of ['-zn', '-nz', '-Hub', '-zK']) {
       expect(() => parseRsyncOptions([cluster]), cluster).toThrow(/cannot be used/);
     }
+  });
+
+  test('all of them are named at once, each with its reason and once', () => {
+    const words = ['-zb', '--inplace', '--exlude', '/iso/', '--backup', 'SRC', '--timeout'];
+    const parse = () => parseRsyncOptions(words);
+    expect(parse).toThrow(/^rsync's option -b cannot .*\n {2}rsync's option --inplace cannot .*\n/);
+    expect(parse).toThrow(
+      /--exlude .* Did you mean --exclude\?\n.*--backup .*\n {2}"SRC" is not an/,
+    );
+    expect(parse).toThrow(/rsync's option --timeout needs a value$/);
+    expect(parse).not.toThrow(/\/iso\//);
   });
 
   test('a refused option is never passed on', () => {
@@ -152,6 +151,15 @@ describe('accepted options', () => {
     expect(
       parseRsyncOptions(['--delete', '-v', '--stats', '-P', '--recursive', '-h']).args,
     ).toEqual([]);
+  });
+
+  test.each([
+    ['-avuH', '--stats', '--no-motd', '--no-human-readable', '--info=progress2', '--out-format=%n'],
+    ['--delay-updates', '--delete-after', '--delete-delay', '-zT/tmp', '--temp-dir', '/tmp'],
+    ['-qhiP', '--partial-dir=.p', '--partial', '--max-delete=5', '--debug', 'all', '--outbuf', 'L'],
+  ])('that a mirror does not need are left out: %s %s %s …', (...words) => {
+    const { args } = parseRsyncOptions(words);
+    expect(args.filter((word) => !['-a', '-H', '-z', '--no-motd'].includes(word))).toEqual([]);
   });
 
   test.each(['-H', '--hard-links', '--no-recursive', '--no-r', '-x', '-m', '--filter=- x'])(
