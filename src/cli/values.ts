@@ -55,6 +55,16 @@ export function pathsWithin(text: string, before: readonly string[] | boolean = 
   return [...(typeof before === 'boolean' ? [] : before), path];
 }
 
+/** Reads the name of a file at the top of the source. */
+export function nameAtTop(text: string): string {
+  const [name, ...others] = pathsWithin(text);
+  if (name === undefined || others.length > 0 || name.includes('/'))
+    throw new InvalidArgumentError(
+      'Give the name of a file at the top of the source: what it lists is relative to its own directory.',
+    );
+  return name;
+}
+
 export interface Percentages {
   maxPercent?: number;
   maxPercentIn?: Record<string, number>;

@@ -12,6 +12,7 @@ export const LIVE = 'live';
  * ROOT/snapshots/ID/                  complete and frozen
  * ROOT/.mirrorlatch/                  0755, never inside an rsync target
  *   mirror.json  history.jsonl  logs/ID.log
+ *   file-list.json                  the snapshot that agrees with its list of files
  *   settings.flock                  held while mirror.json is changed
  *   time-probe                      empty: its time tells whether nanoseconds are stored
  *   leases/ID                         empty, 0444: a reader holds a shared flock on it
@@ -49,6 +50,8 @@ export interface Layout {
   readonly settings: string;
   readonly settingsLock: string;
   readonly timeProbe: string;
+  /** See `listed-record.ts`. */
+  readonly fileList: string;
   readonly history: string;
   readonly logs: string;
   readonly leases: string;
@@ -90,6 +93,7 @@ export function layoutOf(root: string): Layout {
     settings: join(state, 'mirror.json'),
     settingsLock: join(state, 'settings.flock'),
     timeProbe: join(state, 'time-probe'),
+    fileList: join(state, 'file-list.json'),
     history: join(state, 'history.jsonl'),
     logs,
     leases,

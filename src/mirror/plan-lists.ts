@@ -108,7 +108,7 @@ export class PlanLists {
 }
 
 /** Writes NUL-terminated names to a file that only its owner can read. */
-class NameWriter {
+export class NameWriter {
   readonly #descriptor: number;
   #buffer = '';
   #isEmpty = true;

@@ -4,6 +4,7 @@ import {
   AFTER_DRAIN,
   type DrainPolicy,
   type Given,
+  isNameWithin,
   isPathWithin,
   type LockPolicy,
   type ProbePolicy,
@@ -64,6 +65,11 @@ const PATHS: Rule = {
   allows: (value) => Array.isArray(value) && value.every(isPathWithin),
 };
 
+const NAME_OR_NONE: Rule = {
+  kind: 'the name of a file at the top of the source, or empty',
+  allows: (value) => value === '' || isNameWithin(value),
+};
+
 const FLAG: Rule = { kind: 'true or false', allows: (value) => typeof value === 'boolean' };
 
 /** One for every option, so that the compiler names one that is forgotten. */
@@ -79,7 +85,7 @@ const RULES: { readonly [Name in keyof Groups]: Readonly<Record<keyof Groups[Nam
     },
   },
   shrink: { maxPercent: PERCENT, maxPercentIn: PERCENTAGES, isAllowed: FLAG },
-  probe: { paths: PATHS, maxAgeMs: DURATION, busyWhen: PATHS },
+  probe: { paths: PATHS, maxAgeMs: DURATION, busyWhen: PATHS, fileList: NAME_OR_NONE },
 };
 
 /**

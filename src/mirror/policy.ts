@@ -85,9 +85,19 @@ export interface ProbePolicy {
   readonly maxAgeMs: number;
   /** Entries that the source has while it is being updated, relative to it. */
   readonly busyWhen: readonly string[];
+  /**
+   * The list of all its files that the source has at its top: what differs between that of `current` and
+   * the next one is all that a sync looks at. `auto` stands for the one that `current` has; empty for none.
+   */
+  readonly fileList: string;
 }
 
-export const DEFAULT_PROBE: ProbePolicy = { paths: [], maxAgeMs: 24 * HOUR, busyWhen: [] };
+export const DEFAULT_PROBE: ProbePolicy = {
+  paths: [],
+  maxAgeMs: 24 * HOUR,
+  busyWhen: [],
+  fileList: '',
+};
 
 /**
  * Whether a value is the path of one entry in a tree, relative to it. A name with a wildcard may exist, but
@@ -99,6 +109,11 @@ export function isPathWithin(value: unknown): value is string {
     !/[\0\n*?\uFFFD]/.test(value) &&
     value.split('/').every((part) => !['', '.', '..'].includes(part))
   );
+}
+
+/** Whether a value is the name of an entry at the top of a tree. */
+export function isNameWithin(value: unknown): value is string {
+  return isPathWithin(value) && !value.includes('/');
 }
 
 /** `given`, with `defaults` for the options that are missing or undefined. */

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { DEFAULT_RETENTION, DEFAULT_SHRINK, isPathWithin } from './policy.ts';
+import { DEFAULT_RETENTION, DEFAULT_SHRINK, isNameWithin, isPathWithin } from './policy.ts';
 
 /**
  * The schemas of the JSON files in a mirror. A crash, another version or a person may have left
@@ -46,6 +46,7 @@ const Settings = z.strictObject({
   /** ms */
   probeMaxAgeMs: z.optional(z.int().check(z.minimum(0))),
   busyWhen: z.optional(z.array(pathWithin)),
+  fileList: z.optional(z.string().check(z.refine((name) => name === '' || isNameWithin(name)))),
 });
 
 export type Settings = z.infer<typeof Settings>;
@@ -129,6 +130,30 @@ const RecordedSizes = z.object({
 });
 
 export type RecordedSizes = z.infer<typeof RecordedSizes>;
+
+/** `.mirrorlatch/file-list.json`: the snapshot that agrees with the list of files in it, see `ListedTree`. */
+const ListedTree = z.object({
+  id: z.string(),
+  /** Tells its top directory from any other that may come to have this id. */
+  birth: z.string(),
+  /** The name of the list, at the top of the tree. */
+  list: z.string(),
+  /** By what a sync looked at all of its source, of which this snapshot comes: see `selectionOf`. */
+  selection: z.string(),
+  /** When that look began; ms since the epoch. */
+  lookedAt: z.number(),
+  /** What the list does not name, one character per byte (latin1). */
+  unlisted: z.array(z.string()),
+  /** The totals of the source, as rsync counts them. */
+  source: z.object({
+    files: z.number(),
+    directories: z.number(),
+    entries: z.number(),
+    bytes: z.number(),
+  }),
+});
+
+export type ListedTree = z.infer<typeof ListedTree>;
 
 /** One line of `.mirrorlatch/history.jsonl`. Each event of the mirror appends a line. */
 export type HistoryEntry =
@@ -281,6 +306,7 @@ export const checkLockOwner = checkerOf(LockOwner);
 export const checkLockProgress = checkerOf(LockProgress);
 export const checkCommandTree = checkerOf(CommandTreeRecord);
 export const checkRecordedSizes = checkerOf(RecordedSizes);
+export const checkListedTree = checkerOf(ListedTree);
 
 /** The value of a JSON text; undefined if the text is missing or invalid. */
 export function parseJson(text: string | undefined): unknown {

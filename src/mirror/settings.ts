@@ -69,6 +69,7 @@ export function settingsFrom({
     probe: probe?.paths && [...probe.paths],
     probeMaxAgeMs: probe?.maxAgeMs,
     busyWhen: probe?.busyWhen && [...probe.busyWhen],
+    fileList: probe?.fileList,
     source: source === undefined ? undefined : parseSource(source).argument,
     rsyncOptions: rsyncOptions && withAbsoluteFiles(rsyncOptions),
     serveAt: serveAt === undefined ? undefined : realPlace(resolve(serveAt)),

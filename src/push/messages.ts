@@ -82,6 +82,7 @@ const Request = z.strictObject({
       paths: z.array(z.string()),
       maxAgeMs: amount,
       busyWhen: z.array(z.string()),
+      fileList: z.string(),
     }),
   }),
 });

@@ -120,6 +120,27 @@ export function applyArguments(
   ];
 }
 
+/** A list of the files of the source that is larger is none; bytes. It has a hundred of them a file. */
+const LARGEST_LIST = 8 * 1024 ** 3;
+
+/**
+ * Fetches a list of the files of the source, whose name comes from standard input as in a `TransferList`,
+ * whatever its size and time. Nothing but a regular file comes.
+ *
+ * @param target an empty directory.
+ * @param basis an absolute directory with an earlier list of that name, of which the same parts are taken.
+ */
+export function fileListArguments(transfer: Transfer, target: string, basis: string): string[] {
+  return [
+    ...common({ ...transfer, options: withoutOption('log-file', transfer.options) }),
+    ...['--no-links', '--no-D', '--no-recursive', '--dirs', '--no-implied-dirs'],
+    ...['--ignore-times', '--chmod=Fu+rw', `--max-size=${LARGEST_LIST}`, `--copy-dest=${basis}`],
+    ...['--from0', '--files-from=-', '--stats', '--'],
+    listedFrom(transfer.source).argument,
+    `${target}/`,
+  ];
+}
+
 /**
  * rsync's own single pass over the whole tree, into a `target` that shares no inodes.
  *

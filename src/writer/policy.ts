@@ -48,6 +48,7 @@ export function policyOf(settings: Settings, given: PolicyOptions): Policy {
     paths: settings.probe,
     maxAgeMs: settings.probeMaxAgeMs,
     busyWhen: settings.busyWhen,
+    fileList: settings.fileList,
   } satisfies AllOf<ProbePolicy>);
   return {
     retention: withDefaults(retention, given.retention),

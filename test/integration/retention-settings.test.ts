@@ -39,17 +39,23 @@ test('what init says of probes is remembered, replaced and forgotten, and printe
     ...rules,
     '--busy-when',
     'updating/now',
+    '--file-list',
+    'auto',
   ]);
   expect(stdout).toContain(
     'it looks no further while its stamps are the same (lastupdate, auto), for at most 12h',
   );
   expect(stdout).toContain('it waits while the source has updating/now');
+  expect(stdout).toContain(
+    "what has changed in the source's list of files (auto), for at most 12h",
+  );
+  expect(mirror.settings()).toMatchObject({ fileList: 'auto' });
   const remembered = { probeMaxAgeMs: 12 * 60 * 60 * 1000, busyWhen: ['updating/now'] };
   expect(mirror.settings()).toMatchObject({ ...remembered, probe: ['lastupdate', 'auto'] });
   await runForJson(['init', mirror.root, '--probe', 'other']);
   expect(mirror.settings()).toMatchObject({ ...remembered, probe: ['other'] });
-  await runForJson(['init', mirror.root, '--no-probe', '--no-busy-when']);
-  expect(mirror.settings()).toMatchObject({ probe: [], busyWhen: [] });
+  await runForJson(['init', mirror.root, '--no-probe', '--no-busy-when', '--no-file-list']);
+  expect(mirror.settings()).toMatchObject({ probe: [], busyWhen: [], fileList: '' });
 });
 
 test('the rules of a later sync or of prune apply once and are not remembered', async () => {

@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import { DEFAULT_PROBE, type Given, type ProbePolicy } from '../../mirror/policy.ts';
 import { showDuration } from '../units.ts';
-import { duration, pathsWithin } from '../values.ts';
+import { duration, nameAtTop, pathsWithin } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 
 export interface ProbeFlags {
@@ -11,11 +11,19 @@ export interface ProbeFlags {
   probeMaxAge?: number;
   /** False for --no-busy-when. */
   busyWhen?: string[] | boolean;
+  /** False for --no-file-list. */
+  fileList?: string | boolean;
 }
 
 /** What a sync looks at before it looks at everything, for people; empty for nothing. */
-export function describeProbe({ paths, maxAgeMs, busyWhen }: ProbePolicy): string[] {
+export function describeProbe(probe: ProbePolicy): string[] {
+  const { paths, maxAgeMs, busyWhen, fileList } = probe;
   return [
+    ...(fileList === ''
+      ? []
+      : [
+          `it looks only at what has changed in the source's list of files (${fileList}), for at most ${showDuration(maxAgeMs)}`,
+        ]),
     ...(paths.length > 0
       ? [
           `it looks no further while its stamps are the same (${paths.join(', ')}), for at most ${showDuration(maxAgeMs)}`,
@@ -34,6 +42,11 @@ export const PROBE: OptionGroup<ProbeFlags, Given<ProbePolicy>> = {
     ).argParser(pathsWithin),
     new Option('--no-probe', 'look at everything, whatever the mirror remembers'),
     new Option(
+      '--file-list <name>',
+      "look only at what has changed in the source's own list of its files; auto: fullfiletimelist-*",
+    ).argParser(nameAtTop),
+    new Option('--no-file-list', 'heed no list, whatever the mirror remembers'),
+    new Option(
       '--probe-max-age <duration>',
       `look at everything at least this often (default: ${showDuration(DEFAULT_PROBE.maxAgeMs)})`,
     ).argParser(duration),
@@ -43,10 +56,11 @@ export const PROBE: OptionGroup<ProbeFlags, Given<ProbePolicy>> = {
     ).argParser(pathsWithin),
     new Option('--no-busy-when', 'wait for no entry that the mirror remembers'),
   ],
-  read: ({ probe, probeMaxAge, busyWhen }) => ({
+  read: ({ probe, probeMaxAge, busyWhen, fileList }) => ({
     paths: pathsOf(probe),
     maxAgeMs: probeMaxAge,
     busyWhen: pathsOf(busyWhen),
+    fileList: fileList === false ? '' : typeof fileList === 'string' ? fileList : undefined,
   }),
 };
 

@@ -201,7 +201,7 @@ const SETTINGS = relative('/', layoutOf('/').settings);
  * Of a mirror only what is current is a source. `checkPlaces` finds one on this host before anything
  * is asked of the source.
  */
-function refuseMirror({ source }: Transfer, { change, name }: Entry): void {
+export function refuseMirror({ source }: Transfer, { change, name }: Entry): void {
   if (change === 'deleted' || name !== SETTINGS) return;
   const current = quoteForSh(`${sourceName(source)}current`);
   throw new MirrorlatchError(

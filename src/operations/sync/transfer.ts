@@ -35,7 +35,7 @@ export interface WorkPlan extends Look {
 }
 
 /** The differences of a plan, in the form in which rsync transfers them. */
-class DifferenceLists extends Differences {
+export class DifferenceLists extends Differences {
   readonly lists: PlanLists;
   readonly #onDifference: () => void;
 

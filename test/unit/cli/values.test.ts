@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import {
   count,
   duration,
+  nameAtTop,
   pathsWithin,
   percentage,
   pointInTime,
@@ -86,6 +87,12 @@ test('paths of the source accumulate, also after the negated flag', () => {
     'project/trace/x',
   ]);
   expect(pathsWithin('lastupdate', false)).toEqual(['lastupdate']);
+});
+
+test('a file list lies at the top of the source', () => {
+  expect(nameAtTop('fullfiletimelist-epel')).toBe('fullfiletimelist-epel');
+  for (const text of ['a/b', '/list', '..', '', 'list*'])
+    expect(() => nameAtTop(text), text).toThrow();
 });
 
 test.each([
