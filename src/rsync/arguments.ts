@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { withoutOption } from './options.ts';
+import { parseRsyncOptions, withoutOption } from './options.ts';
 import type { Source } from './source.ts';
 import { DELAYED } from './temporary-names.ts';
 
@@ -222,10 +222,20 @@ function common({ source, without, options }: Transfer): string[] {
     ...(without.has('archive') ? ['--recursive'] : ['--archive']),
     ...wanted('nanoseconds', '--modify-window=-1'),
     ...wanted('safe-links', '--safe-links'),
-    ...wanted('timeout', '--timeout=600', ...(source.kind === 'daemon' ? ['--contimeout=60'] : [])),
+    ...wanted(
+      'timeout',
+      '--timeout=600',
+      ...(connects(source, options) ? ['--contimeout=60'] : []),
+    ),
     // Each call says itself what is deleted. A list of entries must not get this option.
     ...withoutOption('delete-excluded', options),
   ];
+}
+
+/** Whether rsync itself connects to a server, which with `--rsh` it does not (rsync(1), --contimeout). */
+function connects(source: Source, options: readonly string[]): boolean {
+  if (source.kind !== 'daemon') return false;
+  return !parseRsyncOptions(options).named.some(({ name }) => name === 'rsh');
 }
 
 function transferring({ source }: Transfer, { from, how, partial }: ApplyOptions): string[] {

@@ -1,7 +1,13 @@
 import { MirrorlatchError } from '../errors.ts';
 import { type DuplexChild, startDuplexChild } from '../system/duplex-child.ts';
 import { FIRST_INHERITED } from '../system/process.ts';
-import { optionValue, parseRsyncOptions, splitOptions } from './options.ts';
+import {
+  type NamedOption,
+  optionValue,
+  parseRsyncOptions,
+  splitOptions,
+  throwTogether,
+} from './options.ts';
 import { splitShell } from './remote-shell.ts';
 import type { Source } from './source.ts';
 
@@ -120,7 +126,7 @@ export interface DividedOptions {
 /**
  * Divides the user's rsync options between the two hosts of a push.
  *
- * @throws MirrorlatchError USAGE for an option that is bound to one host.
+ * @throws MirrorlatchError USAGE for options that are bound to one host.
  */
 export function dividePushOptions(given: readonly string[]): DividedOptions {
   parseRsyncOptions(given);
@@ -128,7 +134,7 @@ export function dividePushOptions(given: readonly string[]): DividedOptions {
   const named = splitOptions(given);
   const shell = named.findLast(({ name }) => name === 'rsh');
   const others = named.filter(({ name }) => name !== 'rsh');
-  for (const { name, words } of others) refuseBound(name, words);
+  throwTogether(others.flatMap(refusalOfBound));
   return {
     remoteShell: shell && splitShell(optionValue(shell.words)),
     options: others.flatMap(({ words }) => words),
@@ -138,21 +144,18 @@ export function dividePushOptions(given: readonly string[]): DividedOptions {
 /**
  * Checks the options that a pushing host asks for.
  *
- * @throws MirrorlatchError USAGE for an option that is bound to one host.
+ * @throws MirrorlatchError USAGE for options that are bound to one host.
  */
 export function checkPushedOptions(given: readonly string[]): void {
-  for (const { name, words } of parseRsyncOptions(given).named) refuseBound(name, words);
+  throwTogether(parseRsyncOptions(given).named.flatMap(refusalOfBound));
 }
 
-function refuseBound(name: string, words: readonly string[]): void {
+function refusalOfBound({ name, words }: Pick<NamedOption, 'name' | 'words'>): MirrorlatchError[] {
   // `merge FILE` and `. FILE` (rsync(1), FILTER RULES).
   const isMerge = name === 'filter' && /^\s*(merge|\.)/i.test(optionValue(words));
-  if (!BOUND_TO_HOST.has(name) && !isMerge) return;
-  throw new MirrorlatchError(
-    'USAGE',
-    `rsync's option ${words[0]} cannot be used in a push: it is bound to one host, and rsync runs on the other`,
-    {
-      hint: 'Give patterns with --exclude and --include, and set up the connection in ssh_config.',
-    },
-  );
+  if (!BOUND_TO_HOST.has(name) && !isMerge) return [];
+  const problem = `rsync's option ${words[0]} cannot be used in a push: it is bound to one host, and rsync runs on the other`;
+  const hint =
+    'Give patterns with --exclude and --include, and set up the connection in ssh_config.';
+  return [new MirrorlatchError('USAGE', problem, { hint })];
 }

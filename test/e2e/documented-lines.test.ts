@@ -72,6 +72,7 @@ const LINES: Readonly<Record<string, string | readonly string[]>> = {
   CPAN: '/usr/bin/rsync -av --delete SRC ROOT',
   // https://cran.r-project.org/mirror-howto.html
   CRAN: 'rsync -rptlzv --delete SRC ROOT',
+  'CRAN, over ssh': 'rsync -e SCRATCH/ssh -rptlzv --delete cran-rsync@host::pub ROOT',
   // https://docs.freebsd.org/en/articles/hubs/
   FreeBSD: 'rsync -vaHz --delete SRC ROOT',
   // https://f-droid.org/docs/Running_a_Mirror/
@@ -106,6 +107,7 @@ describe('the documented line, twice with a change between, makes the tree that 
   test.each(Object.entries(LINES))('(%s)', async (_, line) => {
     const scratch = scratchDirectory();
     writeFileSync(join(scratch, 'list'), '/project/other/\n');
+    standInForSsh(join(scratch, 'ssh'));
     const root = join(scratch, 'mirror');
     const lineInto = (target: string) => wordsOf(line, scratch, target);
     const byRsync = (name: string): Tree => {
@@ -138,6 +140,13 @@ function wordsOf(line: string | readonly string[], scratch: string, root: string
       .replace(/^ROOT$/, root)
       .replace('SCRATCH', scratch),
   );
+}
+
+/** A remote shell that starts a server of rsync (rsync(1), USING RSYNC-DAEMON FEATURES VIA A REMOTE-SHELL). */
+function standInForSsh(path: string): void {
+  const server = 'rsync --server --daemon --config=/dev/fd/3 .';
+  const configuration = `use chroot = no\nuid = ${process.getuid?.()}\n[pub]\npath = ${source}`;
+  writeFileSync(path, `#!/bin/sh\nexec ${server} 3<<END\n${configuration}\nEND\n`, { mode: 0o755 });
 }
 
 /** Modes are those of a mirror: some lines have rsync take the umask into account. */

@@ -128,6 +128,14 @@ describe('--max-delete', () => {
     expect(more.stderr).toMatch(/'--max-delete=2' replaces '--max-delete=1', which the mirror/);
   });
 
+  test('stays in the commands that a refused loss of excluded entries gives', async () => {
+    const mirror = await tenFiles('--in-place');
+    const line = ['sync', mirror.root, '--exclude=/file-0', '--max-delete=5', '--stats'];
+    const kept = / -- '--filter=P \/file-0' '--exclude=\/file-0' '--max-delete=5' --stats\. /;
+    const gone = / -- '--exclude=\/file-0' '--max-delete=5' --stats --delete-excluded$/m;
+    expectFailure(await runProgram(line), 65, /rsync exclude: file-0/, kept, gone);
+  });
+
   test('needs a number', async () => {
     const { source, root } = smallMirror();
     for (const value of ['4k', '', 'all'])

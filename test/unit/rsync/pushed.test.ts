@@ -39,6 +39,13 @@ describe('the options of a push are divided between the two hosts', () => {
     expect(() => checkPushedOptions(given)).toThrow(/cannot be used in a push/);
   });
 
+  test('what rsync does not get is told by the other host, and all that is bound is refused at once', () => {
+    const { options } = dividePushOptions(['-av', '--delay-updates', '--max-delete=5', '--delete']);
+    expect(options).toEqual(['-a', '-v', '--delay-updates', '--max-delete=5', '--delete']);
+    const bound = /--log-file=x cannot be used in a push.*\n.*--port=1 cannot be used in a push/;
+    expect(() => dividePushOptions(['--log-file=x', '--port=1'])).toThrow(bound);
+  });
+
   test('the host of the mirror accepts no remote shell', () => {
     expect(() => checkPushedOptions(['-e', 'touch x'])).toThrow(/cannot be used in a push/);
     expect(() => checkPushedOptions(['-f', '- *.iso', '--bwlimit=5m', '-L'])).not.toThrow();
