@@ -23,6 +23,7 @@ import { type PolicyOptions, policyOf } from './policy.ts';
 import { type PruneResult, pruneQuietly } from './pruning.ts';
 import { recordFailedStart, type WantedName } from './publishing.ts';
 import { withWayToRoom } from './room.ts';
+import { trimLongHistory } from './trimming.ts';
 import { Writer } from './writer.ts';
 
 export interface LockSessionOptions {
@@ -178,6 +179,7 @@ async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
   const parts = { layout, lock, settings, policy, failure, mayPrune, signal, onEvent };
   const writer = new Writer(parts);
   placeReaderIfPossible(writer);
+  trimLongHistory(writer);
   // Before the work, which may fill the disk.
   fillReserve(layout);
   return { writer, recovered };
