@@ -32,7 +32,14 @@ import { reportPlan, type SyncContext } from './context.ts';
 import { leavesOutOf } from './left-out.ts';
 import { refuseMirror } from './make-plan.ts';
 import { mendByRsync } from './modes.ts';
-import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
+import {
+  clearStaging,
+  type Looked,
+  madeFrom,
+  type Shortcut,
+  summaryOf,
+  unchanged,
+} from './outcome.ts';
 import { DifferenceLists, transferDifferences, type WorkPlan } from './transfer.ts';
 
 /**
@@ -68,7 +75,7 @@ interface ListedSync {
 export async function syncByFileList(
   context: SyncContext,
   id: string,
-): Promise<Synced | undefined> {
+): Promise<Looked | undefined> {
   const { writer, base } = context;
   const { layout, policy } = writer;
   const list = base && listIn(base, policy.probe.fileList);
@@ -173,7 +180,7 @@ function isLeftOutBy(transfer: Transfer): (entry: Pick<Entry, 'name' | 'type'>) 
   return (entry) => leavesOut(entry) !== undefined;
 }
 
-async function followList(sync: ListedSync, id: string): Promise<Synced> {
+async function followList(sync: ListedSync, id: string): Promise<Looked> {
   const { context, listed, base, changes } = sync;
   const { writer } = context;
   const listAt = (directory: string) => bytePath(directory, listed.list);
@@ -182,7 +189,8 @@ async function followList(sync: ListedSync, id: string): Promise<Synced> {
   writer.enter('planning');
   let newest = await fetchList(sync, base);
   if (await changes.add(listAt(base), listAt(newest))) {
-    return unchanged(context, listed.id, { ...noChanges(), ...keptFigures(sync, listed.source) });
+    const figures = { ...noChanges(), ...keptFigures(sync, listed.source) };
+    return unchanged(context, listed.id, figures, shortcut(listed));
   }
   const tree = stagedTree(writer.layout, id);
   const clone = new BackgroundClone(writer, base, id, context.clone);
@@ -355,18 +363,22 @@ async function publishListed(
   id: string,
   plan: PlanFigures,
   clone: Parameters<typeof madeFrom>[1],
-): Promise<Synced> {
+): Promise<Looked> {
   const { writer, confirm } = context;
   await confirm?.();
   const figures = {
     ...figuresOf(writer, plan, madeFrom(context, clone)),
-    look: 'file-list',
-  } as const;
+    ...shortcut(listed),
+  };
   const published = await publishNew(writer, id, figures, () => clearStaging(writer));
   const { source } = plan;
   const known = { ...listed, id, source, unlisted: [...unlisted] };
   recordListedTree(writer.layout, published.path, known);
   return { ...published, clone, ...summaryOf(context, plan) };
+}
+
+function shortcut({ lookedAt }: ListedTree): Shortcut {
+  return { look: 'file-list', lookedAt: new Date(lookedAt).toISOString() };
 }
 
 function nameOf(list: string): string {

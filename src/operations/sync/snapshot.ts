@@ -2,10 +2,10 @@ import { figuresOf, publishNew } from '../../writer/publishing.ts';
 import { buildTree } from './build-tree.ts';
 import { checkFileList, syncByFileList } from './by-file-list.ts';
 import type { SyncContext } from './context.ts';
-import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
+import { clearStaging, type Looked, madeFrom, summaryOf, unchanged } from './outcome.ts';
 
 /** Makes the snapshot `id` of the source and publishes it, if there is anything new. */
-export async function syncSnapshot(context: SyncContext, id: string): Promise<Synced> {
+export async function syncSnapshot(context: SyncContext, id: string): Promise<Looked> {
   const listed = await syncByFileList(context, id);
   if (listed !== undefined) return listed;
   const synced = await lookAtAll(context, id);
@@ -13,7 +13,7 @@ export async function syncSnapshot(context: SyncContext, id: string): Promise<Sy
   return synced;
 }
 
-async function lookAtAll(context: SyncContext, id: string): Promise<Synced> {
+async function lookAtAll(context: SyncContext, id: string): Promise<Looked> {
   const { writer, confirm } = context;
   const { isChanged, plan, clone } = await buildTree(context, id);
   if (!isChanged && writer.before !== undefined) return unchanged(context, writer.before, plan);

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { isSubvolume, makeEmptyTree } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
 import { writeExcludeList } from '../../mirror/exclude-list.ts';
 import type { Layout } from '../../mirror/layout.ts';
-import { type Plan, withoutLosses } from '../../mirror/plan.ts';
+import { withoutLosses } from '../../mirror/plan.ts';
 import { PlanLists } from '../../mirror/plan-lists.ts';
 import { findLeftovers } from '../../mirror/staging.ts';
 import { takeOut } from '../../mirror/take-out.ts';
@@ -20,6 +21,7 @@ import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
+import { Arrivals } from './arrivals.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
 import { takeOutLeftOut } from './left-out.ts';
@@ -39,8 +41,9 @@ export class DifferenceLists extends Differences {
   readonly lists: PlanLists;
   readonly #onDifference: () => void;
 
-  constructor({ writer, transfer }: SyncContext, onDifference: () => void) {
-    super();
+  constructor(context: SyncContext, onDifference: () => void) {
+    super(context);
+    const { writer, transfer } = context;
     const { prefix } = listedFrom(transfer.source);
     this.lists = new PlanLists(writer.layout.staging, prefix);
     this.#onDifference = onDifference;
@@ -91,17 +94,21 @@ export async function lookAgain(context: SyncContext, tree: string): Promise<Wor
  * shares (I2), whatever the source does meanwhile.
  *
  * @param work what differs.
+ * @returns whether the first try brought that, and nothing else.
  */
 export async function transferDifferences(
   context: SyncContext,
   tree: string,
   work: WorkPlan,
-): Promise<void> {
+): Promise<boolean> {
   const { writer, transfer } = context;
   const { layout, signal } = writer;
   const options = applyOptions(context, foreignTrees(layout), isSubvolume(tree));
   let known: WorkPlan | undefined = work;
+  const arrivals = new Arrivals();
+  let tries = 0;
   await untilClean(context, async () => {
+    tries += 1;
     const { plan, listener } = known ?? (await lookAgain(context, tree));
     known = undefined;
     if (plan.isEmpty) return undefined;
@@ -110,10 +117,13 @@ export async function transferDifferences(
     await takeOut(tree, lists.removals(), layout.partial, signal);
     return {
       args: applyArguments(transfer, tree, lists.transfers, options),
-      onEntry: () => {},
+      onEntry: (entry) => {
+        if (listener.arrivals !== undefined) arrivals.add(entry);
+      },
       onProgress: progressOf(writer, plan.figures),
     };
   });
+  return tries === 1 && (work.listener.arrivals?.equals(arrivals) ?? false);
 }
 
 /**
@@ -137,15 +147,17 @@ export class WholePass {
   /**
    * Makes the tree, until rsync ends cleanly.
    *
-   * @param plan what is expected to come.
+   * @param work what is expected to come.
+   * @returns whether the first try brought that, and nothing else.
    */
-  async run({ figures, excluded }: Plan): Promise<void> {
+  async run({ plan: { figures, excluded }, listener }: WorkPlan): Promise<boolean> {
     const { writer, transfer, needsWholePass } = this.#context;
-    let isFirst = true;
+    const arrivals = new Arrivals();
+    let tries = 0;
     const clean = await untilClean(this.#context, async () => {
+      tries += 1;
       // In a first sync nothing in the tree is shared, and the difference alone will do.
-      if (!isFirst && !needsWholePass) return undefined;
-      isFirst = false;
+      if (tries > 1 && !needsWholePass) return undefined;
       if (lstatIfThere(this.#tree)) this.#earlier.unshift(setAside(this.#tree));
       for (const old of this.#earlier.splice(MOST_EARLIER)) discard(writer.layout, old);
       writer.enter('transferring');
@@ -155,17 +167,22 @@ export class WholePass {
       const excludeList = makeExcludeList(writer, excluded);
       return {
         args: wholePassArguments(transfer, this.#tree, excludeList, options),
-        onEntry: () => {},
+        onEntry: (entry) => {
+          if (listener.arrivals !== undefined) arrivals.add(entry);
+        },
         onProgress: progressOf(writer, figures),
       };
     });
     await takeOutLeftOut(this.#context, this.#tree);
     if (clean === undefined) {
       const left = await lookAgain(this.#context, this.#tree);
-      return transferDifferences(this.#context, this.#tree, left);
+      await transferDifferences(this.#context, this.#tree, left);
+      return false;
     }
     const { totals } = clean;
     this.#context.refuseShrinking({ ...withoutLosses(figures), source: totals });
+    const isWhole = tries === 1 && isDeepStrictEqual(totals, figures.source);
+    return isWhole && (listener.arrivals?.equals(arrivals) ?? false);
   }
 
   /** A tree that is made by whole passes alone is never cloned: a subvolume is of no use to it. */
