@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runProgram, transcript } from '../support/program.ts';
+import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { type RsyncDaemon, startRsyncDaemon } from '../support/rsyncd.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 import { describeTree, difference, type Tree } from '../support/tree.ts';
@@ -103,8 +103,15 @@ afterAll(async () => {
   await upstream.remove();
 });
 
+/** `--update` is refused there, of the others these have most options. */
+const IN_PLACE = ['ftpsync, second stage', 'openSUSE', 'tunasync'];
+
 describe('the documented line, twice with a change between, makes the tree that rsync makes', () => {
-  test.each(Object.entries(LINES))('(%s)', async (_, line) => {
+  const inPlace = IN_PLACE.map(
+    (name) => [`${name}, in place`, '--in-place', LINES[name] ?? ''] as const,
+  );
+  const all = Object.entries(LINES).map(([name, line]) => [name, undefined, line] as const);
+  test.each([...all, ...inPlace])('(%s)', async (_, mode, line) => {
     const scratch = scratchDirectory();
     writeFileSync(join(scratch, 'list'), '/project/other/\n');
     standInForSsh(join(scratch, 'ssh'));
@@ -118,6 +125,7 @@ describe('the documented line, twice with a change between, makes the tree that 
     };
     const current = (): Tree => describeTree(join(root, 'current'), { hardLinks: true });
 
+    if (mode !== undefined) await runForJson(['init', root, mode]);
     makeUpstream();
     const first = await runProgram(['sync', ...lineInto(root)]);
     expect(first.exitCode, transcript(first)).toBe(0);
