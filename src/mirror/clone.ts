@@ -17,8 +17,10 @@ export const CLONE_METHODS = ['btrfs', 'hardlink', 'reflink', 'copy'] as const;
 
 export type CloneMethod = (typeof CLONE_METHODS)[number];
 
-/** How a tree was made of another, if it was. */
-export type MadeBy = CloneMethod | 'none';
+/** How a tree was made of another, if it was; `recycle`: of an older one, as by `hardlink`, see `recycle.ts`. */
+export const MADE_BY = ['none', 'recycle', ...CLONE_METHODS] as const;
+
+export type MadeBy = (typeof MADE_BY)[number];
 
 /** The inode number of a subvolume's root (btrfs-subvolume(8)). */
 const SUBVOLUME_INODE = 256n;

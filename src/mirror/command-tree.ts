@@ -8,7 +8,6 @@ import {
   cloneMethodsFor,
   cloneTree,
   isSubvolume,
-  type MadeBy,
   makeEmptyTree,
 } from './clone.ts';
 import { discard } from './discard.ts';
@@ -29,7 +28,7 @@ export interface CommandTree {
   id: string;
   path: string;
   /** How it was cloned from `base`; `none` if it began empty. */
-  clone: MadeBy;
+  clone: CloneMethod | 'none';
   /** The command may have changed entries with this ctime or a later one; ns since the epoch. */
   since: bigint;
 }
@@ -174,7 +173,7 @@ export async function makeCommandTree(
   }
   const fresh = stagedClone(layout, id);
   const from = left?.path ?? (base === undefined || isEmpty ? undefined : layout.snapshot(base));
-  let clone: MadeBy = 'none';
+  let clone: CommandTree['clone'] = 'none';
   if (from === undefined) {
     await makeEmptyTree(fresh, 'auto');
     chmodSync(fresh, 0o755);

@@ -25,8 +25,10 @@ export const LIVE = 'live';
  *     ID+UUID.foreign/                only to copy from: its rsync may still run on another host
  *     ID.command/  .ID.command.json   a tree that a command of `lock` works on, and its record
  *     .partial/                       rsync's --partial-dir
+ *     .spare/  .spare.mark            an old snapshot, recycled into a clone of `current`
  *     .sizes.json                     of directories before a command of `lock` in place
  *     .boot                           the boot and disk under which all of this is trusted
+ *   changes/ID                        0600: the names in which a snapshot differs from its base
  *   trash/                            0700, trees to be removed
  *   reserve/                          files that are given up when the disk is full
  *   served  superseded/               0700, for a served directory, see serveDirectory
@@ -61,6 +63,12 @@ export interface Layout {
   readonly staging: string;
   readonly partial: string;
   readonly bootMark: string;
+  /** See `recycle.ts`. */
+  readonly spare: string;
+  /** Says what `spare` is equal to, and under which boot and disk it was made. */
+  readonly spareMark: string;
+  /** See `changes.ts`. */
+  readonly changes: string;
   readonly trash: string;
   /** See `reserve.ts`. */
   readonly reserve: string;
@@ -103,6 +111,9 @@ export function layoutOf(root: string): Layout {
     staging,
     partial: join(staging, '.partial'),
     bootMark: join(staging, '.boot'),
+    spare: join(staging, '.spare'),
+    spareMark: join(staging, '.spare.mark'),
+    changes: join(state, 'changes'),
     trash: join(state, 'trash'),
     reserve: join(state, 'reserve'),
     served: join(state, 'served'),

@@ -1,6 +1,6 @@
 import { MirrorlatchError } from '../errors.ts';
 import { runProgram } from '../system/process.ts';
-import { NameWriter } from './plan-lists.ts';
+import { NameWriter } from './name-list.ts';
 
 /** Ends a name in a file, and may be in none. */
 const SEPARATOR = '\t';

@@ -1,14 +1,11 @@
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TransferList } from '../rsync/arguments.ts';
 import type { Entry } from '../rsync/itemize.ts';
-import { openNewFile } from '../system/files.ts';
 import { parentOf } from './byte-path.ts';
-
-const BUFFER_SIZE = 64 * 1024;
+import { NameWriter, readNames } from './name-list.ts';
 
 /** Stands in a list for the top directory alone, which any name that begins with `./` implies. */
-const NO_ENTRY = '.mirrorlatch-no-entry';
+export const NO_ENTRY = '.mirrorlatch-no-entry';
 
 /** An entry to take out of a tree, because rsync transfers it or the source has deleted it. */
 export interface Removal {
@@ -88,6 +85,12 @@ export class PlanLists {
     }
   }
 
+  /** The names that rsync is to transfer, and their parents. */
+  *transferred(): Generator<string> {
+    if (this.#isTopOnly) return;
+    for (const listed of readNames(this.#transferList)) yield listed.slice(this.#prefix.length);
+  }
+
   /**
    * Creating or removing a file changes the times of its directory, so the directory goes on the
    * list, and all its parents, which rsync would otherwise create with default attributes. Names of
@@ -104,54 +107,5 @@ export class PlanLists {
       this.#lastParent = parent;
     }
     if (name !== '.') this.#transfers.write(this.#prefix + name);
-  }
-}
-
-/** Writes NUL-terminated names to a file that only its owner can read. */
-export class NameWriter {
-  readonly #descriptor: number;
-  #buffer = '';
-  #isEmpty = true;
-
-  constructor(path: string) {
-    this.#descriptor = openNewFile(path, 0o600);
-  }
-
-  get isEmpty(): boolean {
-    return this.#isEmpty;
-  }
-
-  write(name: string): void {
-    this.#isEmpty = false;
-    this.#buffer += `${name}\0`;
-    if (this.#buffer.length >= BUFFER_SIZE) this.#flush();
-  }
-
-  close(): void {
-    this.#flush();
-    closeSync(this.#descriptor);
-  }
-
-  #flush(): void {
-    const bytes = Buffer.from(this.#buffer, 'latin1');
-    for (let written = 0; written < bytes.length; ) {
-      written += writeSync(this.#descriptor, bytes, written);
-    }
-    this.#buffer = '';
-  }
-}
-
-function* readNames(path: string): Generator<string> {
-  const descriptor = openSync(path, 'r');
-  try {
-    const buffer = Buffer.alloc(BUFFER_SIZE);
-    let rest = '';
-    for (let read = readSync(descriptor, buffer); read > 0; read = readSync(descriptor, buffer)) {
-      const names = (rest + buffer.toString('latin1', 0, read)).split('\0');
-      rest = names.pop() ?? '';
-      yield* names;
-    }
-  } finally {
-    closeSync(descriptor);
   }
 }

@@ -146,8 +146,9 @@ export function refuseOverlap(path: string, root: string): void {
 export function refuseSplitMirror(layout: Layout): void {
   refuseTreesElsewhere(layout);
   const { root, state, lockDirectory, staging, snapshots, trash, leases, logs, ...more } = layout;
-  const { reserve, superseded } = more;
-  const own = [state, lockDirectory, staging, snapshots, trash, leases, logs, reserve, superseded];
+  const { reserve, superseded, changes } = more;
+  const inUse = [state, lockDirectory, staging, snapshots, trash, leases, logs];
+  const own = [...inUse, reserve, superseded, changes];
   // Symlinks in the place of the others are refused where those are used.
   const parts = own.filter((path) => lstatIfThere(path)?.isDirectory());
   // This is before the lock: whoever holds that may just remove one of them.
@@ -172,8 +173,8 @@ export function refuseSplitMirror(layout: Layout): void {
 export function refuseUnfit(layout: Layout, mode: Settings['mode']): void {
   refuseUnsafeRoot(layout);
   refuseSplitMirror(layout);
-  const { state, staging, trash, superseded, history, kernelLock } = layout;
-  for (const directory of [state, ...directoriesOf(layout, mode), trash, superseded])
+  const { state, staging, trash, superseded, changes, history, kernelLock } = layout;
+  for (const directory of [state, ...directoriesOf(layout, mode), trash, superseded, changes])
     refuseOtherThanDirectory(directory);
   for (const file of [history, kernelLock]) refuseOtherThanFile(file);
   refuseUnsealed(layout);
@@ -328,6 +329,7 @@ export function spaceLacking(
   const bytes = BigInt(clone === 'copy' ? source.bytes : transferBytes);
   const clonedInodes: Record<MadeBy, number> = {
     none: 0,
+    recycle: 0,
     btrfs: 0,
     hardlink: source.directories,
     reflink: source.entries,

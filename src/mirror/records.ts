@@ -115,6 +115,18 @@ const CommandTreeRecord = z.object({
 
 export type CommandTreeRecord = z.infer<typeof CommandTreeRecord>;
 
+/** The first line of `changes/ID`: see `recordChanges`. Each tree is named by its identity. */
+const ChangesHeader = z.object({
+  tree: z.string(),
+  base: z.object({ id: z.string(), tree: z.string() }),
+  /** What the tree has, directories included. */
+  entries: z.int().check(z.minimum(0)),
+  /** Of the names. */
+  count: z.int().check(z.minimum(0)),
+});
+
+export type ChangesHeader = z.infer<typeof ChangesHeader>;
+
 const Size = z.object({ files: z.number(), bytes: z.number() });
 
 /** `staging/.sizes.json`: what the tree of an in-place mirror had when it was last whole, see `sizesBefore`. */
@@ -159,7 +171,12 @@ export type ListedTree = z.infer<typeof ListedTree>;
 export type HistoryEntry =
   | ({ event: 'published' } & Flip & Partial<SyncFigures>)
   | ({ event: 'rolled-back' } & Flip)
-  | ({ event: 'unchanged'; current: string } & Stamp & Partial<LookFigures>)
+  | ({
+      event: 'unchanged';
+      current: string;
+      leftOut?: LeftOutRecord[] | undefined;
+      look?: QuickLook | undefined;
+    } & Stamp)
   | ({ event: 'failed'; id: string; code: string; message: string } & Stamp)
   | ({ event: 'pruned'; id: string } & Stamp)
   /** No rule keeps it, but it could not be removed. */
@@ -178,29 +195,17 @@ interface Flip extends Stamp {
   id: string;
   /** What it named before. */
   previous: string | null;
-  /** What the flip before it in the file names, if those between the two were trimmed as too old. */
-  after?: string | null | undefined;
 }
 
-/** How a sync looked at its source. */
-export interface LookFigures {
+/** How a snapshot was made. */
+export interface SyncFigures {
   source: string;
+  strategy: string;
+  clone: string;
   /** Those that the user gave. */
   rsyncOptions?: readonly string[];
   /** What was turned off, see `DefaultName`. */
   without?: readonly string[];
-  /** Undefined for a look at all of it. */
-  look?: QuickLook | undefined;
-  /** When the last look at all of it began, if this was none; ISO 8601, UTC. */
-  lookedAt?: string | undefined;
-  seconds: number;
-  leftOut?: LeftOutRecord[] | undefined;
-}
-
-/** How a snapshot was made. */
-export interface SyncFigures extends LookFigures {
-  strategy: string;
-  clone: string;
   /** The whole tree: regular files and their bytes. */
   files: number;
   bytes: number;
@@ -208,6 +213,9 @@ export interface SyncFigures extends LookFigures {
   /** Content that came from the source, or was made by a command; bytes. */
   newBytes: number;
   deletedFiles: number;
+  seconds: number;
+  leftOut?: LeftOutRecord[] | undefined;
+  look?: QuickLook | undefined;
   /** Of the whole tree; unknown if another version has made it. */
   writableByAll?: WritableByAll;
 }
@@ -232,33 +240,24 @@ export interface LeftOutRecord {
 const QuickLook = z.enum(['probe', 'file-list']);
 
 const stamp = { at: z.string().check(z.refine((at) => !Number.isNaN(Date.parse(at)))) };
-const flip = {
-  ...stamp,
-  id: z.string(),
-  previous: z.nullable(z.string()),
-  after: z.optional(z.nullable(z.string())),
-};
+const flip = { ...stamp, id: z.string(), previous: z.nullable(z.string()) };
 const leftOut = z.optional(
   z.array(z.object({ why: z.string(), count: z.number(), names: z.array(z.string()) })),
 );
-const look = {
-  source: z.optional(z.string()),
-  rsyncOptions: z.optional(z.array(z.string())),
-  without: z.optional(z.array(z.string())),
-  look: z.optional(QuickLook),
-  lookedAt: z.optional(stamp.at),
-  seconds: z.optional(z.number()),
-  leftOut,
-} satisfies Record<keyof LookFigures, z.ZodMiniType>;
 const figures = {
-  ...look,
+  source: z.optional(z.string()),
   strategy: z.optional(z.string()),
   clone: z.optional(z.string()),
+  rsyncOptions: z.optional(z.array(z.string())),
+  without: z.optional(z.array(z.string())),
   files: z.optional(z.number()),
   bytes: z.optional(z.number()),
   newFiles: z.optional(z.number()),
   newBytes: z.optional(z.number()),
   deletedFiles: z.optional(z.number()),
+  seconds: z.optional(z.number()),
+  leftOut,
+  look: z.optional(QuickLook),
   writableByAll: z.optional(z.object({ count: z.number(), names: z.array(z.string()) })),
 } satisfies Record<keyof SyncFigures, z.ZodMiniType>;
 
@@ -269,7 +268,8 @@ const HistoryLine = z.discriminatedUnion('event', [
     event: z.literal('unchanged'),
     ...stamp,
     current: z.string(),
-    ...look,
+    leftOut,
+    look: figures.look,
   }),
   z.object({
     event: z.literal('failed'),
@@ -298,27 +298,15 @@ export function isHistoryEntry(value: unknown): value is HistoryEntry {
  */
 function isPlainlyUnchanged(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  const { event, at, current, leftOut, look, lookedAt, source, rsyncOptions, without, seconds } =
-    value as Partial<Record<string, unknown>>;
+  const { event, at, current, leftOut, look } = value as Partial<Record<string, unknown>>;
   return (
     event === 'unchanged' &&
-    isTime(at) &&
-    (lookedAt === undefined || isTime(lookedAt)) &&
+    typeof at === 'string' &&
+    !Number.isNaN(Date.parse(at)) &&
     typeof current === 'string' &&
     leftOut === undefined &&
-    (look === undefined || QuickLook.safeParse(look).success) &&
-    ['string', 'undefined'].includes(typeof source) &&
-    ['number', 'undefined'].includes(typeof seconds) &&
-    [rsyncOptions, without].every((words) => words === undefined || areWords(words))
+    (look === undefined || QuickLook.safeParse(look).success)
   );
-}
-
-function isTime(value: unknown): boolean {
-  return typeof value === 'string' && !Number.isNaN(Date.parse(value));
-}
-
-function areWords(value: unknown): boolean {
-  return Array.isArray(value) && value.every((word) => typeof word === 'string');
 }
 
 /** The record, or one line that says what is wrong with it. */
@@ -329,6 +317,7 @@ export const checkGateRecord = checkerOf(GateRecord);
 export const checkLockOwner = checkerOf(LockOwner);
 export const checkLockProgress = checkerOf(LockProgress);
 export const checkCommandTree = checkerOf(CommandTreeRecord);
+export const checkChangesHeader = checkerOf(ChangesHeader);
 export const checkRecordedSizes = checkerOf(RecordedSizes);
 export const checkListedTree = checkerOf(ListedTree);
 

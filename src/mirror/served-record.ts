@@ -1,4 +1,5 @@
-import { lstatIfThere, readTextIfThere, writeWhole } from '../system/files.ts';
+import { readTextIfThere, writeWhole } from '../system/files.ts';
+import { identityIfThere } from './identity.ts';
 import type { Layout } from './layout.ts';
 import { parseJson } from './records.ts';
 
@@ -21,15 +22,6 @@ export function knownClones(layout: Layout, path: string): Served['clones'] {
 /** The snapshot of which `now` is a clone, if the mirror put it at `path`. */
 export function madeOf(layout: Layout, path: string, now: string): string | undefined {
   return knownClones(layout, path)[identityIfThere(now) ?? ''];
-}
-
-/**
- * Tells a directory from all others on its filesystem, also from a later one with its inode number.
- * Not by the number of the device, which may change at each mount.
- */
-export function identityIfThere(path: string): string | undefined {
-  const found = lstatIfThere(path);
-  return found && `${found.ino}:${found.birthtimeNs}`;
 }
 
 /** A record that is lost or broken knows nothing. */

@@ -64,7 +64,7 @@ export async function takeOut(
 }
 
 /** Removes a directory and its content, even if modes deny that to their owner. */
-function removeDirectory(path: Buffer): void {
+export function removeDirectory(path: Buffer): void {
   try {
     rmSync(path, { recursive: true });
   } catch (error) {

@@ -1,5 +1,10 @@
+import type { BigIntStats } from 'node:fs';
+import { Turns } from '../system/event-loop.ts';
+import { lstatIfThere } from '../system/files.ts';
 import { find } from '../system/find.ts';
+import { bytePath } from './byte-path.ts';
 import { nameInLine, readableName } from './names.ts';
+import { RealParents } from './real-parents.ts';
 import type { WritableByAll } from './records.ts';
 
 const MOST_NAMES = 3;
@@ -26,6 +31,28 @@ export async function findWritable(
   await find([tree, '-xdev', ...which], options, (name) => noteWritable(found, name || '.'));
   options.signal.throwIfAborted();
   return found;
+}
+
+/**
+ * Whether every user may write to one of these files and directories of a tree, or to its top directory.
+ *
+ * @param names each one character per byte (latin1).
+ */
+export async function isAnyWritable(
+  tree: string,
+  names: Iterable<{ name: string }>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const turns = new Turns(signal);
+  const parents = new RealParents(tree);
+  const isWritable = (found: BigIntStats | undefined) =>
+    found !== undefined && !found.isSymbolicLink() && (found.mode & 0o002n) !== 0n;
+  if (isWritable(lstatIfThere(tree))) return true;
+  for (const { name } of names) {
+    await turns.step();
+    if (parents.leadTo(name) && isWritable(lstatIfThere(bytePath(tree, name)))) return true;
+  }
+  return false;
 }
 
 /** `every user may write to a, b, c and 3 more` */

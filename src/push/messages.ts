@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { EXIT_CODES } from '../errors.ts';
-import { CLONE_METHODS } from '../mirror/clone.ts';
+import { MADE_BY } from '../mirror/clone.ts';
 import { LIVE } from '../mirror/layout.ts';
 import {
   AFTER_DRAIN,
@@ -35,7 +35,7 @@ import type { Phase } from '../writer/events.ts';
  * ```
  * Both send `alive` when there is nothing else to say.
  */
-export const PROTOCOL = 4;
+export const PROTOCOL = 3;
 
 const count = z.int().check(z.minimum(0));
 const amount = z.number().check(z.minimum(0));
@@ -124,7 +124,6 @@ const Figures = z.object({
 
 const PHASES: { readonly [Name in Phase]: Name } = {
   waiting: 'waiting',
-  probing: 'probing',
   planning: 'planning',
   cloning: 'cloning',
   closing: 'closing',
@@ -182,23 +181,12 @@ const Result = z.discriminatedUnion('outcome', [
     id: treeId,
     previous: z.nullable(treeId),
     path: z.string(),
-    clone: z.enum(['none', ...CLONE_METHODS]),
+    clone: z.enum(MADE_BY),
     recovered,
     pruned,
     ...summary,
   }),
-  z.looseObject({
-    outcome: z.literal('unchanged'),
-    id: treeId,
-    recovered,
-    pruned,
-    ...summary,
-    // A look at the stamps alone makes none.
-    plan: z.optional(Figures),
-    look: z.optional(z.literal('probe')),
-    stamps: z.optional(z.array(z.string())),
-    lookedAt: z.optional(z.string().check(z.refine((at) => !Number.isNaN(Date.parse(at))))),
-  }),
+  z.looseObject({ outcome: z.literal('unchanged'), id: treeId, recovered, pruned, ...summary }),
   z.looseObject({
     outcome: z.literal('planned'),
     current: z.nullable(treeId),

@@ -2,7 +2,6 @@ import type { PlanFigures } from '../mirror/plan.ts';
 
 export type Phase =
   | 'waiting'
-  | 'probing'
   | 'planning'
   | 'cloning'
   | 'closing'

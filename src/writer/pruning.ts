@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
-import { discard } from '../mirror/discard.ts';
+import { discard, moveTree } from '../mirror/discard.ts';
 import {
   appendHistory,
   type HistoryEntry,
@@ -16,6 +16,7 @@ import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
 import { servedClones } from '../mirror/served-directory.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
+import { discardSpare } from '../mirror/spare.ts';
 import {
   isOfPerson,
   lostPrevious,
@@ -28,6 +29,7 @@ import { lstatIfThere, syncDirectory } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { chooseRecyclable } from './recycling.ts';
 import type { Writer } from './writer.ts';
 
 export interface PruneResult {
@@ -43,6 +45,9 @@ type When = 'at the end' | 'one is coming';
 /** Stands for that snapshot; no snapshot has this id. */
 const COMING = '';
 
+/** What becomes of the tree of `spare.ts`. */
+export const SPARE_IS_GONE = 'the tree that was kept for the next sync was removed';
+
 const IS_READ = 'is held by a reader';
 
 /**
@@ -51,16 +56,18 @@ const IS_READ = 'is held by a reader';
  *
  * @param when with a snapshot in the making, that one counts as the latest.
  */
-export function pruneOldSnapshots(
-  { layout, lock, policy }: Writer,
-  when: When = 'at the end',
-): PruneResult {
+export function pruneOldSnapshots(writer: Writer, when: When = 'at the end'): PruneResult {
+  const { layout, lock, policy } = writer;
   const wanted = choosePrunable(layout, policy.retention, when);
+  const chosen = when === 'at the end' ? chooseRecyclable(writer, wanted.removed) : undefined;
   const result: PruneResult = { ...wanted, removed: [] };
   for (const id of wanted.removed) {
     lock.assertHeld();
     try {
-      if (discardUnlessLeased(layout, id)) result.removed.push(id);
+      const recyclable = chosen?.id === id ? chosen : undefined;
+      const isGone = removeUnlessLeased(layout, id, recyclable?.path);
+      if (isGone && recyclable !== undefined) writer.recyclable = recyclable;
+      if (isGone) result.removed.push(id);
       else result.kept.push({ id, reasons: [IS_READ], readers: [] });
     } catch (error) {
       result.failed.push({ id, message: obstacleTo(layout, id, error) });
@@ -122,6 +129,7 @@ function obstacleTo(layout: Layout, id: string, error: unknown): string {
  */
 export async function removeOldSnapshots(writer: Writer): Promise<PruneResult> {
   const result = pruneOldSnapshots(writer);
+  if (discardSpare(writer.layout)) writer.notice(SPARE_IS_GONE);
   await emptyTrash(writer.layout, writer.lock);
   return result;
 }
@@ -217,9 +225,11 @@ function onceForEach(ask: (id: string) => number): (id: string) => number {
   };
 }
 
-function discardUnlessLeased(layout: Layout, id: string): boolean {
+/** @param to where the tree goes; by default to the trash. */
+function removeUnlessLeased(layout: Layout, id: string, to?: string): boolean {
   return withoutReaders(layout, id, () => {
-    discard(layout, layout.snapshot(id));
+    if (to === undefined) discard(layout, layout.snapshot(id));
+    else moveTree(layout.snapshot(id), to);
     rmSync(layout.lease(id), { force: true });
     for (const directory of [layout.snapshots, layout.leases]) syncDirectory(directory);
     appendHistory(layout, { event: 'pruned', at: new Date().toISOString(), id });

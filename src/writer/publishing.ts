@@ -2,9 +2,9 @@ import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../erro
 import { refuseClosedByHand } from '../mirror/gate.ts';
 import { appendHistory, type SyncFigures } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
+import type { LeftOut } from '../mirror/left-out.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { publish, publishInPlace, republish, syncFilesystem } from '../mirror/publication.ts';
-import type { LeftOutRecord, LookFigures } from '../mirror/records.ts';
 import { isLackOfSpace } from '../mirror/reserve.ts';
 import {
   refuseUnreplaceable,
@@ -146,7 +146,8 @@ export async function publishNew(
 ): Promise<Published> {
   beginPublishing(writer);
   await refuseUnreplaceable(writer.layout, id, writer.signal);
-  const made = { ...figures, writableByAll: await findWritable(tree, writer) };
+  const writableByAll = figures.writableByAll ?? (await findWritable(tree, writer));
+  const made = { ...figures, writableByAll };
   writer.recordPublication(await publish(writer.layout, writer.lock, id, made, tree));
   tidy();
   await serve(writer, id);
@@ -180,23 +181,21 @@ export async function publishAgain(writer: Writer, id: string): Promise<void> {
 /**
  * Records that `id`, which is current, needs no successor.
  *
- * @param how a sync has found that.
+ * @param leftOut what it lacks of its source.
  */
 export async function confirmCurrent(
   writer: Writer,
   id: string,
-  how: Partial<LookFigures> = {},
+  leftOut: readonly LeftOut[] = [],
 ): Promise<Unchanged> {
   await refuseUnreplaceable(writer.layout, id, writer.signal);
   await serve(writer, id);
   writer.lock.assertHeld();
-  const { leftOut = [], ...others } = how;
-  const entry = { event: 'unchanged', at: now(), current: id, ...others } as const;
-  appendHistory(writer.layout, { ...entry, ...ifAny(leftOut) });
+  appendHistory(writer.layout, { event: 'unchanged', at: now(), current: id, ...ifAny(leftOut) });
   return { outcome: 'unchanged', id };
 }
 
-function ifAny(leftOut: readonly LeftOutRecord[]): { leftOut?: LeftOutRecord[] } {
+function ifAny(leftOut: readonly LeftOut[]): { leftOut?: LeftOut[] } {
   return leftOut.length > 0 ? { leftOut: [...leftOut] } : {};
 }
 

@@ -9,13 +9,14 @@ import type { Layout } from '../mirror/layout.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { spaceLacking } from '../mirror/preflight.ts';
 import { isLackOfSpace } from '../mirror/reserve.ts';
+import { discardSpare } from '../mirror/spare.ts';
 import { findLeftovers, stagedTree } from '../mirror/staging.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { type FreeSpace, freeSpaceAt } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { pruneOldSnapshots } from './pruning.ts';
+import { pruneOldSnapshots, SPARE_IS_GONE } from './pruning.ts';
 import type { Writer } from './writer.ts';
 
 /**
@@ -107,8 +108,10 @@ async function pruneFirst(writer: Writer): Promise<boolean> {
   const { layout, lock, removedFirst } = writer;
   if (!writer.mayPrune || writer.settings.mode === 'in-place') return false;
   const { removed } = pruneOldSnapshots(writer, 'one is coming');
+  const hadSpare = discardSpare(layout);
   await emptyTrash(layout, lock);
-  if (removed.length === 0) return false;
+  if (hadSpare) writer.notice(`space is short, so ${SPARE_IS_GONE}`);
+  if (removed.length === 0) return hadSpare;
   removedFirst.push(...removed);
   const them = removed.length === 1 ? 'a snapshot' : `${removed.length} snapshots`;
   const why = 'space is short, so what would be removed at the end was removed first';

@@ -22,8 +22,8 @@ import type { OnEvent } from './events.ts';
 import { type PolicyOptions, policyOf } from './policy.ts';
 import { type PruneResult, pruneQuietly } from './pruning.ts';
 import { recordFailedStart, type WantedName } from './publishing.ts';
+import { settleSpare } from './recycling.ts';
 import { withWayToRoom } from './room.ts';
-import { trimLongHistory } from './trimming.ts';
 import { Writer } from './writer.ts';
 
 export interface LockSessionOptions {
@@ -139,6 +139,7 @@ export function withWriter<Result>(
     try {
       const result = await work(writer);
       const pruned = writer.mayPrune ? pruneQuietly(writer) : undefined;
+      await settleSpare(writer);
       end = 'well';
       return { result, recovered, pruned };
     } finally {
@@ -179,7 +180,6 @@ async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
   const parts = { layout, lock, settings, policy, failure, mayPrune, signal, onEvent };
   const writer = new Writer(parts);
   placeReaderIfPossible(writer);
-  trimLongHistory(writer);
   // Before the work, which may fill the disk.
   fillReserve(layout);
   return { writer, recovered };

@@ -31,6 +31,9 @@ import { type Action, makeTripwire, pointText, type TracedRun, type Tripwire } f
  */
 const OPTIONS = ['--retries', '2', '--retry-delay', '50ms', '--keep-last', '1', '--grace', '0s'];
 
+/** Publishes the oldest tree once more. */
+const AGAIN = ['--other-source', '--id', 'oldest-again'];
+
 /**
  * An rsync that has lost one of its processes may wait for it this long; mirrorlatch's default is
  * some minutes.
@@ -53,6 +56,8 @@ interface Scenario {
   readonly fetches?: boolean;
   /** Nothing has been published before, so there may be no `current`. */
   readonly isFirst?: boolean;
+  /** False to make each mirror anew, because records of what changed are not valid in a copy. */
+  readonly isCopied?: boolean;
   /** The filesystem of the mirror. Default: that of the scratch directory. */
   readonly filesystem?: FilesystemType;
 }
@@ -64,6 +69,18 @@ const scenarios: readonly Scenario[] = [
     command: (root) => syncSecond(root, 'second'),
     actions: ['kill-tree', 'kill-process', 'orphan'],
     inSample: true,
+    fetches: true,
+  },
+  {
+    name: 'a sync that uses an old snapshot and recycles another',
+    prepare: async (root) => {
+      await twoSnapshots(root);
+      await succeed(['sync', oldestTree, root, ...AGAIN, ...OPTIONS]);
+    },
+    command: (root) => syncSecond(root, 'second'),
+    actions: ['kill-tree', 'kill-process', 'orphan'],
+    isCopied: false,
+    inSample: 12,
     fetches: true,
   },
   {
@@ -137,15 +154,7 @@ const scenarios: readonly Scenario[] = [
     name: 'a prune',
     prepare: async (root) => {
       await twoSnapshots(root);
-      await succeed([
-        'sync',
-        oldestTree,
-        root,
-        '--other-source',
-        '--id',
-        'oldest-again',
-        '--no-prune',
-      ]);
+      await succeed(['sync', oldestTree, root, ...AGAIN, '--no-prune']);
     },
     command: (root) => ['prune', root, '--keep-last', '1', '--grace', '0s'],
     actions: ['kill-tree', 'kill-process'],
@@ -244,10 +253,10 @@ async function killAtEach(scenario: Scenario, directory: string): Promise<string
 
 /** Makes mirrors for the scenario by copying one, except on btrfs: a copy loses subvolumes. */
 async function mirrorsLike(
-  { prepare, filesystem }: Scenario,
+  { prepare, filesystem, isCopied = filesystem !== 'btrfs' }: Scenario,
   directory: string,
 ): Promise<(root: string) => Promise<void>> {
-  if (filesystem === 'btrfs') return prepare;
+  if (!isCopied) return prepare;
   const pattern = join(directory, 'mirror-pattern');
   await prepare(pattern);
   return async (root) => {

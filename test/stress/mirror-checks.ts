@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { runsAsRoot } from '../support/privilege.ts';
+import { describeClone, differenceOfClones } from '../support/random-tree.ts';
 import { describeTree, difference, type Tree } from '../support/tree.ts';
 
 /** The tree that each snapshot must equal, by id. */
@@ -76,7 +77,10 @@ export function visibleToOthers(root: string): string[] {
 export function leftBehind(root: string, mode: 'snapshots' | 'in-place' = 'snapshots'): string[] {
   const [own, ownState] =
     mode === 'snapshots'
-      ? [['previous', 'snapshots'], ['leases']]
+      ? [
+          ['previous', 'snapshots'],
+          ['changes', 'leases'],
+        ]
       : [['gate'], ['gate.json', 'gate.flock']];
   const state = join(root, '.mirrorlatch');
   const inside = (...path: string[]) => {
@@ -105,12 +109,23 @@ export function leftBehind(root: string, mode: 'snapshots' | 'in-place' = 'snaps
       ],
       '.mirrorlatch',
     ),
-    ...unknown(inside('staging'), [], 'staging'),
+    ...unknown(inside('staging'), ['.spare', '.spare.mark'], 'staging'),
+    ...wrongSpare(root),
     ...unknown(inside('trash'), [], 'trash'),
     ...unknown(inside('leases'), snapshotIds(root), 'leases'),
     ...unknown(snapshotIds(root), inside('leases'), 'snapshots (without a lease)'),
     ...(gate === 0o700 ? [] : [`I6: staging has mode ${gate.toString(8)}`]),
   ];
+}
+
+/** Where a recycled tree differs from what is current: the next sync would publish that. */
+function wrongSpare(root: string): string[] {
+  const spare = join(root, '.mirrorlatch', 'staging', '.spare');
+  if (!existsSync(spare)) return [];
+  const current = join(root, 'current', '.');
+  return differenceOfClones(describeClone(current), describeClone(spare)).map(
+    (sentence) => `I2, I9: in the spare, ${sentence}`,
+  );
 }
 
 interface HistoryLine {

@@ -28,7 +28,7 @@ import { RETRY, type RetryFlags } from '../options/retry.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printJsonWithList, printLine } from '../output.ts';
 import { createReporter, describeChanges, nameOfTree, withoutSnapshot } from '../terminal.ts';
-import { showFiles, showSince } from '../units.ts';
+import { showFiles } from '../units.ts';
 import { pointInTime, someOf } from '../values.ts';
 
 interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags, ProbeFlags {
@@ -210,13 +210,11 @@ function sentenceFor(result: SyncResult, wanted: string | undefined): string {
   const pruned = result.pruned?.removed.length
     ? `; removed ${result.pruned.removed.join(', ')}`
     : '';
-  if (result.outcome === 'unchanged' && result.look === 'probe') {
-    return `unchanged (probe): the stamps of ${result.source} are as in ${nameOfTree(result.id)}${withoutSnapshot(wanted)}; last look at everything ${showSince(result.lookedAt)} (${seconds})${pruned}`;
-  }
   if (result.outcome === 'unchanged') {
     return `unchanged: ${nameOfTree(result.id)} is the same as ${result.source}${withoutSnapshot(wanted)} (${seconds})${pruned}`;
   }
   const { plan, clone, strategy } = result;
-  const how = clone === 'none' ? strategy : `${strategy}, ${clone} clone`;
+  const how =
+    clone === 'none' ? strategy : `${strategy}, ${clone === 'recycle' ? 'recycled' : clone} clone`;
   return `published ${nameOfTree(result.id)}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted; ${showFiles(plan.source.files)} in all (${how}, ${seconds})${pruned}`;
 }

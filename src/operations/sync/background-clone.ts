@@ -1,6 +1,7 @@
 import { renameSync } from 'node:fs';
-import { type CloneMethod, cloneMethodsFor, cloneTree } from '../../mirror/clone.ts';
+import { type CloneMethod, cloneMethodsFor, cloneTree, type MadeBy } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
+import { hasSpare, keepSpare, takeSpare } from '../../mirror/spare.ts';
 import { stagedClone } from '../../mirror/staging.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { type FreeSpace, freeSpaceAt } from '../../system/mounts.ts';
@@ -9,11 +10,11 @@ import type { CloneChoice } from './context.ts';
 
 /**
  * The clone of `current`, made while the plan is still being made. It begins with the first
- * difference: a sync that finds none never clones.
+ * difference: a sync that finds none never clones. One that an earlier sync has prepared is there at once.
  */
 export class BackgroundClone {
   /** The method that worked, once the clone is finished. */
-  method: CloneMethod | undefined;
+  method: MadeBy | undefined;
   /** What was free before the clone began. */
   readonly freeBefore: FreeSpace;
   readonly #writer: Writer;
@@ -21,24 +22,31 @@ export class BackgroundClone {
   readonly #path: string;
   readonly #methods: CloneMethod[];
   readonly #stop = new AbortController();
-  #running: Promise<CloneMethod> | undefined;
+  readonly #isSpare: boolean;
+  #running: Promise<MadeBy> | undefined;
 
   constructor(writer: Writer, base: string, id: string, preference: CloneChoice) {
     this.#writer = writer;
     this.#base = base;
     this.#path = stagedClone(writer.layout, id);
     this.#methods = cloneMethodsFor(base, preference);
+    this.#isSpare = this.#methods[0] === 'hardlink' && hasSpare(writer.layout);
     this.freeBefore = freeSpaceAt(writer.layout.staging);
   }
 
   /** The method that will most likely work. */
-  get expected(): CloneMethod {
-    return this.#methods[0] ?? 'copy';
+  get expected(): MadeBy {
+    return this.#isSpare ? 'recycle' : (this.#methods[0] ?? 'copy');
   }
 
   start(): void {
     if (this.#running !== undefined) return;
-    const { inherit, signal } = this.#writer;
+    const { layout, inherit, signal } = this.#writer;
+    if (this.#isSpare) {
+      takeSpare(layout, this.#path);
+      this.#running = Promise.resolve('recycle');
+      return;
+    }
     this.#running = cloneTree(this.#base, this.#path, {
       methods: this.#methods,
       inherit,
@@ -57,11 +65,16 @@ export class BackgroundClone {
     this.method = method;
   }
 
-  /** Ends and discards what `moveTo` did not take. */
+  /** Ends and discards what `moveTo` did not take; a spare is kept. */
   async abandon(): Promise<void> {
     if (this.#running === undefined || this.method !== undefined) return;
+    const { layout, lock } = this.#writer;
+    if (this.#isSpare) {
+      if (lock.isHeld) keepSpare(layout, this.#path);
+      return;
+    }
     this.#stop.abort();
     await this.#running.catch(() => {});
-    if (lstatIfThere(this.#path)) discard(this.#writer.layout, this.#path);
+    if (lstatIfThere(this.#path)) discard(layout, this.#path);
   }
 }

@@ -1,5 +1,6 @@
 import { renameSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
+import { Changes } from '../../mirror/changes.ts';
 import { distrustAfterRestart } from '../../mirror/distrust.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import { ctimeNow, findLeftovers, keepToCopyFrom, stagedTree } from '../../mirror/staging.ts';
@@ -10,7 +11,7 @@ import { BackgroundClone } from './background-clone.ts';
 import { type BuiltTree, reportPlan, type SyncContext } from './context.ts';
 import { refuseToDeleteExcluded } from './excluded.ts';
 import { takeOutLeftOut } from './left-out.ts';
-import { agree, settle, stampsStayed } from './settle.ts';
+import { agree, settle } from './settle.ts';
 import {
   lookAgain,
   makeWorkPlan,
@@ -31,6 +32,8 @@ type Beginning =
 
 /** A tree that is one state of the source. */
 interface Filled {
+  /** What was changed of a clone; undefined if the tree began otherwise. */
+  changes?: Changes;
   /** False if it has nothing that `current` has not: what differs cannot be stored here. */
   isChanged: boolean;
   /** What has changed, compared with `current`. */
@@ -62,7 +65,8 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
     if (base !== undefined) await refuseToDeleteExcluded(context, layout.root, base, work.plan);
     context.refuseShrinking(figures);
     const filled = await fill(context, tree, beginning, work);
-    return { isChanged: filled.isChanged, plan: filled.figures, clone: clone?.method ?? 'none' };
+    const { isChanged, figures: plan, changes } = filled;
+    return { isChanged, plan, clone: clone?.method ?? 'none', changes };
   } finally {
     await clone?.abandon();
   }
@@ -103,17 +107,16 @@ async function fill(
       }
       await takeOutLeftOut(context, tree);
       const missing = await lookAgain(context, tree);
-      const isAsPlanned = await differences(missing);
-      const made = { work, first: missing, isAsPlanned, since: 0n };
-      return settled(context, tree, made, differences);
+      await differences(missing);
+      return settled(context, tree, { work, first: missing, since: 0n }, differences);
     }
     case 'empty': {
       await heedSpace(writer, figures, 'none');
       const pass = new WholePass(context, tree, beginning.leftovers);
-      const wholePass = (found: WorkPlan) => pass.run(found);
-      const isAsPlanned = await wholePass(work);
+      const wholePass = (found: WorkPlan) => pass.run(found.plan);
+      await wholePass(work);
       const again = context.needsWholePass ? wholePass : differences;
-      return settled(context, tree, { work, first: work, isAsPlanned, since: 0n }, again);
+      return settled(context, tree, { work, first: work, since: 0n }, again);
     }
     case 'clone': {
       const { clone } = beginning;
@@ -121,8 +124,11 @@ async function fill(
       writer.enter('cloning');
       await clone.moveTo(tree);
       const since = ctimeNow(writer.layout);
-      const isAsPlanned = await differences(work);
-      return settled(context, tree, { work, first: work, isAsPlanned, since }, differences);
+      const changes = new Changes(writer.layout);
+      const noted = (found: WorkPlan) => transferDifferences(context, tree, found, changes);
+      await noted(work);
+      const filled = await settled(context, tree, { work, first: work, since }, noted);
+      return { ...filled, changes };
     }
   }
 }
@@ -133,27 +139,24 @@ interface Made {
   work: WorkPlan;
   /** What the transfer that has just been made began with. */
   first: WorkPlan;
-  /** That transfer brought what it was to bring, and nothing else. */
-  isAsPlanned: boolean;
   /** Files with an earlier ctime are as they were cloned; ns since the epoch. */
   since: bigint;
 }
 
-/** Settles the tree, unless the user has turned that off, or stamps show that it has. */
+/** Settles the tree, unless the user has turned that off. */
 async function settled(
   context: SyncContext,
   tree: string,
-  { work, first, isAsPlanned: cameAsPlanned, since }: Made,
-  transfer: (found: WorkPlan) => Promise<unknown>,
+  { work, first, since }: Made,
+  transfer: (found: WorkPlan) => Promise<void>,
 ): Promise<Filled> {
   const { transfer: options, base, watched, signal } = context;
   const { figures: planned, isExact } = work.plan;
   const settles = !options.without.has('settle');
   const look = () => lookAgain(context, tree);
-  const needsNoLook = !settles || (cameAsPlanned && (await stampsStayed(context, tree)));
-  const { last, rounds } = needsNoLook
-    ? { last: settles ? first : work, rounds: 0 }
-    : await settle(context, first, look, transfer);
+  const { last, rounds } = settles
+    ? await settle(context, first, look, transfer)
+    : { last: work, rounds: 0 };
   const { source, leftOut } = last.plan.figures;
   // The same total, reached without another round: what was transferred is what was planned.
   const isAsPlanned = rounds === 0 && isDeepStrictEqual(source, planned.source);

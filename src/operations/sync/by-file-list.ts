@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasCode } from '../../errors.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
+import { Changes } from '../../mirror/changes.ts';
 import { distrustAfterRestart } from '../../mirror/distrust.ts';
 import { FileListFault } from '../../mirror/file-list.ts';
 import { leftOutOf, readHistory } from '../../mirror/history.ts';
@@ -25,21 +26,15 @@ import { runRsync } from '../../rsync/run.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
-import { figuresOf, publishNew, whileFlushing } from '../../writer/publishing.ts';
+import { whileFlushing } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { BackgroundClone } from './background-clone.ts';
-import { reportPlan, type SyncContext } from './context.ts';
+import { type BuiltTree, reportPlan, type SyncContext } from './context.ts';
 import { leavesOutOf } from './left-out.ts';
 import { refuseMirror } from './make-plan.ts';
 import { mendByRsync } from './modes.ts';
-import {
-  clearStaging,
-  type Looked,
-  madeFrom,
-  type Shortcut,
-  summaryOf,
-  unchanged,
-} from './outcome.ts';
+import { type Synced, unchanged } from './outcome.ts';
+import { publishTree } from './publish-tree.ts';
 import { DifferenceLists, transferDifferences, type WorkPlan } from './transfer.ts';
 
 /**
@@ -75,7 +70,7 @@ interface ListedSync {
 export async function syncByFileList(
   context: SyncContext,
   id: string,
-): Promise<Looked | undefined> {
+): Promise<Synced | undefined> {
   const { writer, base } = context;
   const { layout, policy } = writer;
   const list = base && listIn(base, policy.probe.fileList);
@@ -180,7 +175,7 @@ function isLeftOutBy(transfer: Transfer): (entry: Pick<Entry, 'name' | 'type'>) 
   return (entry) => leavesOut(entry) !== undefined;
 }
 
-async function followList(sync: ListedSync, id: string): Promise<Looked> {
+async function followList(sync: ListedSync, id: string): Promise<Synced> {
   const { context, listed, base, changes } = sync;
   const { writer } = context;
   const listAt = (directory: string) => bytePath(directory, listed.list);
@@ -189,8 +184,7 @@ async function followList(sync: ListedSync, id: string): Promise<Looked> {
   writer.enter('planning');
   let newest = await fetchList(sync, base);
   if (await changes.add(listAt(base), listAt(newest))) {
-    const figures = { ...noChanges(), ...keptFigures(sync, listed.source) };
-    return unchanged(context, listed.id, figures, shortcut(listed));
+    return unchanged(context, listed.id, { ...noChanges(), ...keptFigures(sync, listed.source) });
   }
   const tree = stagedTree(writer.layout, id);
   const clone = new BackgroundClone(writer, base, id, context.clone);
@@ -202,7 +196,8 @@ async function followList(sync: ListedSync, id: string): Promise<Looked> {
     await heedSpace(writer, figures, clone.expected, clone.freeBefore);
     writer.enter('cloning');
     await clone.moveTo(tree);
-    await transferOnce(context, tree, first);
+    const noted = new Changes(writer.layout);
+    await transferOnce(context, tree, first, noted);
     for (let round = 1; ; round += 1) {
       writer.enter('settling');
       const before = newest;
@@ -217,11 +212,12 @@ async function followList(sync: ListedSync, id: string): Promise<Looked> {
       figures = bothPlans(figures, next.plan.figures);
       context.refuseShrinking(figures);
       await heedSpace(writer, next.plan.figures, 'none');
-      await transferOnce(context, tree, next);
+      await transferOnce(context, tree, next, noted);
     }
     await refuseUnlisted(sync, tree, figures);
     figures = { ...figures, source: sumOf(figures.source, growthOfUnlisted(sync, tree)) };
-    return await publishListed(sync, id, figures, clone.method ?? 'none');
+    const built = { plan: figures, clone: clone.method ?? 'none', changes: noted };
+    return await publishListed(sync, id, built);
   } finally {
     await clone.abandon();
   }
@@ -330,11 +326,16 @@ function keptFigures(
 }
 
 /** @throws FileListFault if the source does not have what its list says, or cannot be read. */
-async function transferOnce(context: SyncContext, tree: string, work: WorkPlan): Promise<void> {
+async function transferOnce(
+  context: SyncContext,
+  tree: string,
+  work: WorkPlan,
+  noted: Changes,
+): Promise<void> {
   const { signal } = context;
   const retries = new Retries({ retries: 0, delayMs: 0, signal, onRetry: () => {} });
   try {
-    await transferDifferences({ ...context, retries }, tree, work);
+    await transferDifferences({ ...context, retries }, tree, work, noted);
   } catch (error) {
     if (!hasCode(error, 'UNAVAILABLE')) throw error;
     throw new FileListFault(`names what cannot be transferred: ${error.message}`);
@@ -361,24 +362,14 @@ async function refuseUnlisted(
 async function publishListed(
   { context, listed, unlisted }: ListedSync,
   id: string,
-  plan: PlanFigures,
-  clone: Parameters<typeof madeFrom>[1],
-): Promise<Looked> {
-  const { writer, confirm } = context;
-  await confirm?.();
-  const figures = {
-    ...figuresOf(writer, plan, madeFrom(context, clone)),
-    ...shortcut(listed),
-  };
-  const published = await publishNew(writer, id, figures, () => clearStaging(writer));
-  const { source } = plan;
+  built: Omit<BuiltTree, 'isChanged'>,
+): Promise<Synced> {
+  await context.confirm?.();
+  const published = await publishTree(context, id, built, { look: 'file-list' });
+  const { source } = built.plan;
   const known = { ...listed, id, source, unlisted: [...unlisted] };
-  recordListedTree(writer.layout, published.path, known);
-  return { ...published, clone, ...summaryOf(context, plan) };
-}
-
-function shortcut({ lookedAt }: ListedTree): Shortcut {
-  return { look: 'file-list', lookedAt: new Date(lookedAt).toISOString() };
+  recordListedTree(context.writer.layout, published.path, known);
+  return published;
 }
 
 function nameOf(list: string): string {

@@ -20,7 +20,7 @@ import { leftOutNamesIn } from './left-out.ts';
 import { byOriginal, type LiveLook, lookAtLive } from './live-look.ts';
 import { LivePass } from './live-pass.ts';
 import { planFromNothing } from './make-plan.ts';
-import { clearStaging, type Looked, madeFrom, summaryOf, unchanged } from './outcome.ts';
+import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
 
 /**
  * Brings the one tree of an in-place mirror up to its source, behind its gate, and publishes it.
@@ -29,7 +29,7 @@ import { clearStaging, type Looked, madeFrom, summaryOf, unchanged } from './out
  * makes its single pass, and whatever happens the gate is opened again: with the tree whole, or
  * dirty, which guarded readers wait out.
  */
-export async function syncInPlace(context: SyncContext): Promise<Looked> {
+export async function syncInPlace(context: SyncContext): Promise<Synced> {
   const { writer } = context;
   const { layout, lock, policy, signal, before } = writer;
   const tree = layout.snapshot(LIVE);
@@ -82,7 +82,7 @@ async function write(
   planned: LiveLook,
   brought: readonly Removal[],
   compare: readonly string[],
-): Promise<Looked> {
+): Promise<Synced> {
   const { writer } = context;
   const { layout, lock, policy, signal } = writer;
   const tree = layout.snapshot(LIVE);
@@ -99,8 +99,8 @@ async function write(
   let changes = planned.plan.figures;
   const published = await behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
-    const isAsPlanned = await pass.write(planned, compare);
-    changes = await pass.settle(planned, isAsPlanned);
+    await pass.write(planned, compare);
+    changes = await pass.settle(planned);
     await context.confirm?.();
     return publishLive(writer, figuresOf(writer, changes, madeFrom(context, 'none')));
   });

@@ -3,7 +3,7 @@ import type { Removal } from '../../mirror/plan-lists.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { isDelayed, mayBeMadeFor } from '../../rsync/temporary-names.ts';
 import type { Collected } from './collected.ts';
-import type { SyncContext } from './context.ts';
+import type { PlanContext, SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
 import { leavesOutOf } from './left-out.ts';
 import { makePlan } from './make-plan.ts';
@@ -32,9 +32,9 @@ class LiveDifferences extends Differences {
   /** The directories of the others. */
   readonly #goesOnIn = new Set<string>();
 
-  constructor(context: SyncContext, left: LeftByPasses) {
-    super(context);
-    this.#leavesOut = leavesOutOf(context.transfer);
+  constructor({ transfer }: PlanContext, left: LeftByPasses) {
+    super();
+    this.#leavesOut = leavesOutOf(transfer);
     this.#left = left;
     this.#unclaimed = new Map(left.collected?.files);
     for (const name of left.collected?.others ?? []) this.unwanted.push({ name });

@@ -2,92 +2,51 @@ import { readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MadeBy } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
-import { leftOutOf, readHistory } from '../../mirror/history.ts';
-import { readableName } from '../../mirror/names.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
-import type { LookFigures } from '../../mirror/records.ts';
+import { hasSpare } from '../../mirror/spare.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { confirmCurrent, type Published, type Unchanged } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import type { SyncContext } from './context.ts';
-import type { Probe } from './probe.ts';
 import type { SyncSummary } from './work.ts';
 
 /** What a sync came to. */
-export type Synced = Looked | Probed;
+export type Synced = ((Published & { clone: MadeBy }) | Unchanged) & SyncSummary;
 
-/** What a sync came to that made a plan. */
-export type Looked = ((Published & { clone: MadeBy }) | (Unchanged & { look?: never })) &
-  SyncSummary;
-
-/** The source has the same stamps as what `current` names; nothing else of it was looked at. */
-export interface Probed extends Unchanged, Omit<SyncSummary, 'plan'> {
-  look: 'probe';
-  plan?: never;
-  /** The stamps, as printable names. */
-  stamps: string[];
-  /** When the last look at all of the source began; ISO 8601, UTC. */
-  lookedAt: string;
-}
-
-/** How a sync knew its source without a look at all of it. */
-export type Shortcut = Required<Pick<LookFigures, 'look' | 'lookedAt'>>;
-
-/**
- * The source is what `current` names already.
- *
- * @param how unless all of the source was looked at.
- */
+/** The source is what `current` names already. */
 export async function unchanged(
   context: SyncContext,
   id: string,
   plan: PlanFigures,
-  how?: Shortcut,
-): Promise<Looked> {
+): Promise<Synced> {
   clearStaging(context.writer);
-  const { leftOut } = plan;
   return {
-    ...(await confirmCurrent(context.writer, id, { ...lookOf(context), ...how, leftOut })),
+    ...(await confirmCurrent(context.writer, id, plan.leftOut)),
     ...summaryOf(context, plan),
   };
 }
 
-/** The stamps of the source say that it is what `current` names already. What waits in staging stays. */
-export async function unchangedByProbe(
-  context: SyncContext,
-  { id, names, look }: Extract<Probe, { kind: 'same' }>,
-): Promise<Probed> {
-  const { writer, transfer, strategy } = context;
-  const leftOut = leftOutOf(readHistory(writer.layout), id);
-  const how = { look: 'probe', lookedAt: new Date(look.began).toISOString() } as const;
-  const confirmed = await confirmCurrent(writer, id, { ...lookOf(context), ...how, leftOut });
-  const { seconds } = writer;
-  const stamps = names.map((name) => readableName(name).name);
-  return { ...confirmed, ...how, source: sourceName(transfer.source), strategy, stamps, seconds };
-}
-
 /** Where the tree came from and how, for history. */
-export function madeFrom(context: SyncContext, clone: MadeBy) {
-  const { strategy, writer } = context;
-  return { ...lookOf(context), strategy, clone, newBytes: writer.receivedBytes };
-}
-
-/** At what this sync has looked, for history. */
-function lookOf({ transfer: { source, options, without }, writer: { seconds } }: SyncContext) {
+export function madeFrom({ transfer, strategy, writer }: SyncContext, clone: MadeBy) {
+  const { source, options } = transfer;
   return {
     source: sourceName(source),
+    strategy,
+    clone,
     rsyncOptions: [...options],
-    ...(without.size === 0 ? {} : { without: [...without] }),
-    seconds,
+    ...(transfer.without.size === 0 ? {} : { without: [...transfer.without] }),
+    newBytes: writer.receivedBytes,
   };
 }
 
-/** Discards what lies there: the new snapshot has it now, or nothing wants it any longer. */
+/** Discards what lies there: the new snapshot has it now, or nothing wants it any longer. A spare is for the next sync. */
 export function clearStaging({ layout, lock }: Writer): void {
   lock.assertHeld();
+  const kept = hasSpare(layout) ? [layout.spare, layout.spareMark] : [];
   for (const name of readdirSync(layout.staging)) {
     const path = join(layout.staging, name);
+    if (kept.includes(path)) continue;
     if (!lstatIfThere(path)?.isDirectory()) rmSync(path, { force: true });
     else if (readdirSync(path).length === 0) rmdirSync(path);
     else discard(layout, path);

@@ -1,11 +1,11 @@
-import { figuresOf, publishNew } from '../../writer/publishing.ts';
 import { buildTree } from './build-tree.ts';
 import { checkFileList, syncByFileList } from './by-file-list.ts';
 import type { SyncContext } from './context.ts';
-import { clearStaging, type Looked, madeFrom, summaryOf, unchanged } from './outcome.ts';
+import { type Synced, unchanged } from './outcome.ts';
+import { publishTree } from './publish-tree.ts';
 
 /** Makes the snapshot `id` of the source and publishes it, if there is anything new. */
-export async function syncSnapshot(context: SyncContext, id: string): Promise<Looked> {
+export async function syncSnapshot(context: SyncContext, id: string): Promise<Synced> {
   const listed = await syncByFileList(context, id);
   if (listed !== undefined) return listed;
   const synced = await lookAtAll(context, id);
@@ -13,12 +13,11 @@ export async function syncSnapshot(context: SyncContext, id: string): Promise<Lo
   return synced;
 }
 
-async function lookAtAll(context: SyncContext, id: string): Promise<Looked> {
+async function lookAtAll(context: SyncContext, id: string): Promise<Synced> {
   const { writer, confirm } = context;
-  const { isChanged, plan, clone } = await buildTree(context, id);
-  if (!isChanged && writer.before !== undefined) return unchanged(context, writer.before, plan);
+  const { isChanged, ...built } = await buildTree(context, id);
+  if (!isChanged && writer.before !== undefined)
+    return unchanged(context, writer.before, built.plan);
   await confirm?.();
-  const figures = figuresOf(writer, plan, madeFrom(context, clone));
-  const published = await publishNew(writer, id, figures, () => clearStaging(writer));
-  return { ...published, clone, ...summaryOf(context, plan) };
+  return publishTree(context, id, built);
 }

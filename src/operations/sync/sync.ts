@@ -1,4 +1,5 @@
 import { hasCode, MirrorlatchError } from '../../errors.ts';
+import { cloneMethodsFor } from '../../mirror/clone.ts';
 import { currentId } from '../../mirror/current.ts';
 import type { Layout } from '../../mirror/layout.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
@@ -32,8 +33,7 @@ import { shrinkGuardOf } from './guard-shrinking.ts';
 import { syncInPlace } from './in-place.ts';
 import { nameOtherFilesystems, remainsOf } from './left-out.ts';
 import { mendByRsync } from './modes.ts';
-import { type Synced, unchangedByProbe } from './outcome.ts';
-import { probeSource } from './probe.ts';
+import type { Synced } from './outcome.ts';
 import { syncSnapshot } from './snapshot.ts';
 import {
   checkSync,
@@ -145,10 +145,13 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
   const log = openLog(writer.layout, id);
   try {
     const context = contextOf(options, writer, log);
+    await nameOtherFilesystems(context, (message) => writer.notice(message));
     const wasClosed = isClosedAlready(writer);
-    const synced = await probeAndSync(context, id);
+    const isInPlace = writer.settings.mode === 'in-place';
+    const synced = await (isInPlace ? syncInPlace(context) : syncSnapshot(context, id));
+    writer.wantsSpare = !isInPlace && usesSpare(context, synced);
     const tree = writer.layout.snapshot(synced.id);
-    const others = (synced.plan?.writableByAll.count ?? 0) > 0 ? (['o-w'] as const) : [];
+    const others = synced.plan.writableByAll.count > 0 ? (['o-w'] as const) : [];
     warnOfClosed(writer, tree, wasClosed, mendByRsync(writer, others), ' as its source');
     if (synced.outcome === 'unchanged') log.remove();
     return synced;
@@ -159,13 +162,12 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
   }
 }
 
-async function probeAndSync(context: SyncContext, id: string): Promise<Synced> {
-  const { writer } = context;
-  const probe = await probeSource(context);
-  if (probe.kind === 'same') return unchangedByProbe(context, probe);
-  await nameOtherFilesystems(context, (message) => writer.notice(message));
-  const known = { ...context, stamps: probe.stamps };
-  return writer.settings.mode === 'in-place' ? syncInPlace(known) : syncSnapshot(known, id);
+/** Whether a sync that is like this one makes its clone by hard links. */
+function usesSpare({ base, clone, needsWholePass }: SyncContext, synced: Synced): boolean {
+  const made = synced.outcome === 'published' ? synced.clone : 'none';
+  const isByLinks = ['none', 'hardlink', 'recycle'].includes(made);
+  if (base === undefined || needsWholePass || !isByLinks) return false;
+  return cloneMethodsFor(base, clone)[0] === 'hardlink';
 }
 
 function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncContext {
@@ -184,7 +186,6 @@ function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncCont
     retries: new Retries({ ...policy.retry, signal, onRetry: warn }),
     isRemains: remainsOf(work, layout),
     sparesExcluded: sparesExcluded(work, writer),
-    probe: policy.probe,
     watched: Object.keys(policy.shrink.maxPercentIn),
     refuseShrinking: shrinkGuardOf(work, layout, before, policy.shrink),
     log: log.write,

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
+import type { Changes } from '../../mirror/changes.ts';
 import { isSubvolume, makeEmptyTree } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
 import { writeExcludeList } from '../../mirror/exclude-list.ts';
 import type { Layout } from '../../mirror/layout.ts';
-import { withoutLosses } from '../../mirror/plan.ts';
+import { type Plan, withoutLosses } from '../../mirror/plan.ts';
 import { PlanLists } from '../../mirror/plan-lists.ts';
 import { findLeftovers } from '../../mirror/staging.ts';
 import { takeOut } from '../../mirror/take-out.ts';
@@ -21,7 +21,6 @@ import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
-import { Arrivals } from './arrivals.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { Differences } from './differences.ts';
 import { takeOutLeftOut } from './left-out.ts';
@@ -41,9 +40,8 @@ export class DifferenceLists extends Differences {
   readonly lists: PlanLists;
   readonly #onDifference: () => void;
 
-  constructor(context: SyncContext, onDifference: () => void) {
-    super(context);
-    const { writer, transfer } = context;
+  constructor({ writer, transfer }: SyncContext, onDifference: () => void) {
+    super();
     const { prefix } = listedFrom(transfer.source);
     this.lists = new PlanLists(writer.layout.staging, prefix);
     this.#onDifference = onDifference;
@@ -94,36 +92,32 @@ export async function lookAgain(context: SyncContext, tree: string): Promise<Wor
  * shares (I2), whatever the source does meanwhile.
  *
  * @param work what differs.
- * @returns whether the first try brought that, and nothing else.
+ * @param changes takes down what is touched.
  */
 export async function transferDifferences(
   context: SyncContext,
   tree: string,
   work: WorkPlan,
-): Promise<boolean> {
+  changes?: Changes,
+): Promise<void> {
   const { writer, transfer } = context;
   const { layout, signal } = writer;
   const options = applyOptions(context, foreignTrees(layout), isSubvolume(tree));
   let known: WorkPlan | undefined = work;
-  const arrivals = new Arrivals();
-  let tries = 0;
   await untilClean(context, async () => {
-    tries += 1;
     const { plan, listener } = known ?? (await lookAgain(context, tree));
     known = undefined;
     if (plan.isEmpty) return undefined;
     const { lists } = listener;
     writer.enter('transferring');
+    changes?.note(lists);
     await takeOut(tree, lists.removals(), layout.partial, signal);
     return {
       args: applyArguments(transfer, tree, lists.transfers, options),
-      onEntry: (entry) => {
-        if (listener.arrivals !== undefined) arrivals.add(entry);
-      },
+      onEntry: () => {},
       onProgress: progressOf(writer, plan.figures),
     };
   });
-  return tries === 1 && (work.listener.arrivals?.equals(arrivals) ?? false);
 }
 
 /**
@@ -147,17 +141,15 @@ export class WholePass {
   /**
    * Makes the tree, until rsync ends cleanly.
    *
-   * @param work what is expected to come.
-   * @returns whether the first try brought that, and nothing else.
+   * @param plan what is expected to come.
    */
-  async run({ plan: { figures, excluded }, listener }: WorkPlan): Promise<boolean> {
+  async run({ figures, excluded }: Plan): Promise<void> {
     const { writer, transfer, needsWholePass } = this.#context;
-    const arrivals = new Arrivals();
-    let tries = 0;
+    let isFirst = true;
     const clean = await untilClean(this.#context, async () => {
-      tries += 1;
       // In a first sync nothing in the tree is shared, and the difference alone will do.
-      if (tries > 1 && !needsWholePass) return undefined;
+      if (!isFirst && !needsWholePass) return undefined;
+      isFirst = false;
       if (lstatIfThere(this.#tree)) this.#earlier.unshift(setAside(this.#tree));
       for (const old of this.#earlier.splice(MOST_EARLIER)) discard(writer.layout, old);
       writer.enter('transferring');
@@ -167,22 +159,17 @@ export class WholePass {
       const excludeList = makeExcludeList(writer, excluded);
       return {
         args: wholePassArguments(transfer, this.#tree, excludeList, options),
-        onEntry: (entry) => {
-          if (listener.arrivals !== undefined) arrivals.add(entry);
-        },
+        onEntry: () => {},
         onProgress: progressOf(writer, figures),
       };
     });
     await takeOutLeftOut(this.#context, this.#tree);
     if (clean === undefined) {
       const left = await lookAgain(this.#context, this.#tree);
-      await transferDifferences(this.#context, this.#tree, left);
-      return false;
+      return transferDifferences(this.#context, this.#tree, left);
     }
     const { totals } = clean;
     this.#context.refuseShrinking({ ...withoutLosses(figures), source: totals });
-    const isWhole = tries === 1 && isDeepStrictEqual(totals, figures.source);
-    return isWhole && (listener.arrivals?.equals(arrivals) ?? false);
   }
 
   /** A tree that is made by whole passes alone is never cloned: a subvolume is of no use to it. */

@@ -1,0 +1,62 @@
+import { type Changes, forgetChanges, recordChanges } from '../../mirror/changes.ts';
+import { publicationOf, readHistory, type SyncFigures } from '../../mirror/history.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
+import type { WritableByAll } from '../../mirror/records.ts';
+import { stagedTree } from '../../mirror/staging.ts';
+import { isAnyWritable } from '../../mirror/writable.ts';
+import { figuresOf, publishNew } from '../../writer/publishing.ts';
+import type { Writer } from '../../writer/writer.ts';
+import type { BuiltTree, SyncContext } from './context.ts';
+import { clearStaging, madeFrom, type Synced, summaryOf } from './outcome.ts';
+
+/**
+ * Publishes the tree `staging/<id>` that a sync has made, and records what was changed in it.
+ *
+ * @param more what else history keeps of how it was made.
+ */
+export async function publishTree(
+  context: SyncContext,
+  id: string,
+  { plan, clone, changes }: Omit<BuiltTree, 'isChanged'>,
+  more: Partial<SyncFigures> = {},
+): Promise<Extract<Synced, { outcome: 'published' }>> {
+  const { writer } = context;
+  await remember(writer, id, plan, changes);
+  const figures = {
+    ...figuresOf(writer, plan, madeFrom(context, clone)),
+    ...(await writableIn(writer, id, changes)),
+    ...more,
+  };
+  const published = await publishNew(writer, id, figures, () => clearStaging(writer));
+  return { ...published, clone, ...summaryOf(context, plan) };
+}
+
+/** Best effort: without a record, the snapshots before this one are not recycled. */
+async function remember(
+  { layout, before }: Writer,
+  id: string,
+  { source: { entries } }: PlanFigures,
+  changes: Changes | undefined,
+): Promise<void> {
+  forgetChanges(layout, id);
+  if (changes === undefined || before === undefined) return;
+  const tree = stagedTree(layout, id);
+  await recordChanges(layout, id, tree, { base: before, changes, entries }).catch(() =>
+    forgetChanges(layout, id),
+  );
+}
+
+/**
+ * What every user may write to in the new tree, without a search of all of it: nothing, if there is nothing
+ * in its base, nor among what was changed.
+ */
+async function writableIn(
+  { layout, before, signal }: Writer,
+  id: string,
+  changes: Changes | undefined,
+): Promise<{ writableByAll?: WritableByAll }> {
+  const base = before && publicationOf(readHistory(layout), before)?.writableByAll;
+  if (!changes || !base || base.count > 0) return {};
+  const isAny = await isAnyWritable(stagedTree(layout, id), changes.names(), signal);
+  return isAny ? {} : { writableByAll: { count: 0, names: [] } };
+}

@@ -1,0 +1,219 @@
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { pin, rollback, sync } from '../../src/index.ts';
+import { diceOf } from '../stress/dice.ts';
+import { byScale, HOUR_MS } from '../stress/scale.ts';
+import { expectFailure } from '../support/expect-failure.ts';
+import { fileWork } from '../support/file-work.ts';
+import { nobody } from '../support/privilege.ts';
+import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../support/program.ts';
+import { changeAtRandom, describeClone, differenceOfClones } from '../support/random-tree.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+import { type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { describeTree, difference } from '../support/tree.ts';
+
+const policy = { retention: { keepLast: 1, graceMs: 0 }, shrink: { maxPercent: 100 } };
+
+test('I2: whatever the source does, the recycled tree equals a clone of what is current, and no published inode is touched', {
+  timeout: byScale({ sample: 120_000, all: HOUR_MS }),
+}, async () => {
+  const dice = diceOf('recycle');
+  const place = scratchDirectory();
+  const [source, root] = [join(place, 'source'), join(place, 'mirror')];
+  mkdirSync(source);
+  const work = fileWork(source);
+  for (let count = 0; count < 60; count += 1) changeAtRandom(work, dice);
+  const published = new Map<string, Map<string, string>>();
+  let recycled = 0;
+  let compared = 0;
+  const generations = byScale({ sample: 25, all: 500 });
+  for (let generation = 0; generation < generations; generation += 1) {
+    work.write('always changes', `generation ${generation}`);
+    const result = await sync({ source, root, id: `g${generation}`, ...policy });
+    const where = `in generation ${generation}`;
+    expect(result.outcome, where).toBe('published');
+    if (result.outcome === 'published' && result.clone === 'recycle') recycled += 1;
+    const current = join(root, 'snapshots', result.id);
+    expect(difference(describeTree(source), describeTree(current)), where).toEqual([]);
+    published.set(result.id, describeEach(current));
+    for (const id of readdirSync(join(root, 'snapshots')))
+      expect(describeEach(join(root, 'snapshots', id)), `${id} ${where}`).toEqual(
+        published.get(id),
+      );
+    const spare = join(root, '.mirrorlatch/staging/.spare');
+    if (existsSync(spare)) {
+      compared += 1;
+      const found = differenceOfClones(describeClone(current), describeClone(spare));
+      expect(found, where).toEqual([]);
+    }
+    if (dice.whole(1, 10) === 1) await rollback({ root });
+    for (let count = dice.whole(1, 8); count > 0; count -= 1) changeAtRandom(work, dice);
+  }
+  expect(compared).toBeGreaterThan(generations / 2);
+  expect(recycled).toBeGreaterThan(generations / 3);
+});
+
+/** All that must never change of a published tree, by name. */
+function describeEach(tree: string): Map<string, string> {
+  const inodes = describeClone(tree);
+  return new Map(
+    [...describeTree(tree)].map(([name, facts]) => [
+      name,
+      `${inodes.get(name)} ${JSON.stringify(facts)}`,
+    ]),
+  );
+}
+
+test.skipIf(!nobodyRunsTheProgram)(
+  'an ordinary user recycles too, whatever modes the directories have',
+  { timeout: byScale({ sample: 120_000, all: HOUR_MS }) },
+  async () => {
+    const dice = diceOf('recycle as nobody');
+    const place = scratchDirectory();
+    const [source, root] = [join(place, 'source'), join(place, 'mirror')];
+    for (const path of [source, root]) mkdirSync(path);
+    const work = fileWork(source);
+    const own = (path: string) => execFileSync('chown', ['-hR', '65534:65534', '--', path]);
+    for (let count = 0; count < 60; count += 1) changeAtRandom(work, dice);
+    own(place);
+    const made: unknown[] = [];
+    const options = ['--keep-last', '1', '--grace', '0s', '--max-shrink', '100'];
+    for (let generation = 0; generation < 7; generation += 1) {
+      work.write('always changes', `generation ${generation}`);
+      own(source);
+      const words = ['sync', source, root, '--id', `g${generation}`, ...options];
+      made.push((await runForJson(words, { user: nobody }))['clone']);
+      const spare = join(root, '.mirrorlatch/staging/.spare');
+      if (generation > 1) {
+        const current = join(root, 'current/.');
+        expect(differenceOfClones(describeClone(current), describeClone(spare))).toEqual([]);
+      }
+      for (let count = dice.whole(1, 8); count > 0; count -= 1) changeAtRandom(work, dice);
+    }
+    expect(made.slice(3)).toEqual(['recycle', 'recycle', 'recycle', 'recycle']);
+  },
+);
+
+const KEEP_ONE = ['--keep-last', '1', '--grace', '0s'];
+
+/** A mirror that has just recycled its first snapshot. */
+const withSpare = async (): Promise<SmallMirror> => {
+  const mirror = smallMirror();
+  for (const id of ['first', 'second', 'third'])
+    await mirror.publish(id, { file: id }, ...KEEP_ONE);
+  return mirror;
+};
+
+const hasSpare = (mirror: SmallMirror) => existsSync(mirror.state('staging/.spare'));
+
+describe('A sync', () => {
+  test('takes the recycled tree for its clone, and says so', async () => {
+    const mirror = await withSpare();
+    expect(mirror.snapshots()).toEqual(['second', 'third']);
+    mirror.change({ file: 'fourth' });
+    expect(await mirror.sync('--id', 'fourth', ...KEEP_ONE)).toMatchObject({
+      clone: 'recycle',
+      pruned: { removed: ['second'] },
+    });
+    const events = mirror.history().map(({ event, id, clone }) => [event, id, clone]);
+    expect(events.slice(-2)).toEqual([
+      ['published', 'fourth', 'recycle'],
+      ['pruned', 'second', undefined],
+    ]);
+    expect(readFileSync(join(mirror.root, 'current/file'), 'utf8')).toBe('fourth');
+    expect(readFileSync(join(mirror.root, 'previous/file'), 'utf8')).toBe('third');
+  });
+
+  test('that finds nothing new, or comes to nothing, leaves the recycled tree for the next', async () => {
+    const mirror = await withSpare();
+    expect(await mirror.sync()).toMatchObject({ outcome: 'unchanged' });
+    mirror.change({ file: null, 'below/file': null });
+    expectFailure(await runProgram(['sync', mirror.root]), 65, /the source has/);
+    mirror.change({ file: 'fourth', 'below/file': 'content below' });
+    expect(await mirror.sync()).toMatchObject({ outcome: 'published', clone: 'recycle' });
+  });
+
+  test.each([
+    {
+      what: 'the machine was restarted since',
+      change: (mirror: SmallMirror) => {
+        const mark = readFileSync(mirror.state('staging/.spare.mark'), 'utf8').split(' ');
+        writeFileSync(
+          mirror.state('staging/.spare.mark'),
+          [mark[0], mark[1], 'b', mark[3]].join(' '),
+        );
+      },
+    },
+    {
+      what: 'what is current was pointed elsewhere since',
+      change: (mirror: SmallMirror) => runForJson(['rollback', mirror.root]),
+    },
+    {
+      what: 'its mark was lost',
+      change: (mirror: SmallMirror) => rmSync(mirror.state('staging/.spare.mark')),
+    },
+  ])('discards the recycled tree if $what', async ({ change }) => {
+    const mirror = await withSpare();
+    await change(mirror);
+    mirror.change({ file: 'fourth' });
+    expect(await mirror.sync('--no-prune')).toMatchObject({ clone: 'hardlink' });
+    expect(hasSpare(mirror)).toBe(false);
+  });
+
+  test('makes its clone itself if it is told how, or not by hard links', async () => {
+    const mirror = await withSpare();
+    mirror.change({ file: 'fourth' });
+    expect(await mirror.sync('--clone', 'copy', ...KEEP_ONE)).toMatchObject({ clone: 'copy' });
+    expect(hasSpare(mirror)).toBe(false);
+  });
+
+  test.each([
+    { what: 'is missing', change: (path: string) => rmSync(path) },
+    { what: 'is torn', change: (path: string) => truncateSync(path, statSync(path).size - 1) },
+  ])(
+    'recycles nothing if the record of a publication $what, and the next clones',
+    async (record) => {
+      const mirror = await withSpare();
+      record.change(mirror.state('changes/third'));
+      mirror.change({ file: 'fourth' });
+      await mirror.sync(...KEEP_ONE);
+      expect(mirror.snapshots()).toHaveLength(2);
+      expect(hasSpare(mirror)).toBe(false);
+      expect(readdirSync(mirror.state('trash'))).toEqual([]);
+      mirror.change({ file: 'fifth' });
+      expect(await mirror.sync(...KEEP_ONE)).toMatchObject({ clone: 'hardlink' });
+    },
+  );
+});
+
+test('prune removes the recycled tree, and says so', async () => {
+  const mirror = await withSpare();
+  const result = await runProgram(['prune', mirror.root]);
+  expect(result.stderr, transcript(result)).toContain(
+    'the tree that was kept for the next sync was removed',
+  );
+  expect(hasSpare(mirror)).toBe(false);
+});
+
+test('a record is kept as long as it leads from a snapshot to what is current', async () => {
+  const mirror = await withSpare();
+  expect(readdirSync(mirror.state('changes')).sort()).toEqual(['second', 'third']);
+  const held = await pin({ root: mirror.root });
+  for (const id of ['4', '5', '6']) await mirror.publish(id, { file: id }, ...KEEP_ONE);
+  expect(readdirSync(mirror.state('changes')).sort()).toEqual(['4', '5', '6', 'third']);
+  held.release();
+  await mirror.publish('7', { file: '7' }, ...KEEP_ONE);
+  expect(mirror.snapshots()).toEqual(['6', '7']);
+  expect(readdirSync(mirror.state('changes')).sort()).toEqual(['6', '7']);
+});
