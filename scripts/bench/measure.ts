@@ -122,7 +122,8 @@ export class OwnPeak {
 
   /** The command that starts `program` with the hook. */
   command(program: string, args: readonly string[]): Command {
-    return { file: process.execPath, args: ['--require', this.#hook, program, ...args] };
+    const options = `NODE_OPTIONS=--require ${JSON.stringify(this.#hook)}`;
+    return { file: 'env', args: [options, program, ...args] };
   }
 
   /** The peak memory of the last run, in bytes. */

@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { closeSync, futimesSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  futimesSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 
@@ -44,7 +53,7 @@ export function directoriesOf(files: number): number {
   return packages + Math.min(packages, letters.length) + 2;
 }
 
-/** Makes a tree of `files` files in `root`; leaves an unfinished tree when `signal` is aborted. */
+/** Makes a tree of `files` files and a stamp in `root`; an unfinished one when `signal` is aborted. */
 export async function makeTree(root: string, files: number, signal: AbortSignal): Promise<void> {
   for (let index = 0; index < files; index++) {
     const path = join(root, pathOf(index));
@@ -54,22 +63,57 @@ export async function makeTree(root: string, files: number, signal: AbortSignal)
     }
     write(path, `${index}`, newest - ((index * 7919) % 31_536_000));
   }
+  setStamp(root);
 }
 
-/** Every hundredth file, and different ones in each of 50 rounds. */
-function* onePercent(files: number, round: number): Generator<number> {
-  for (let index = round * 2; index < files; index += 100) yield index;
+/** The file of a source that changes last with every change, as a mirror's own. */
+export const stamp = 'lastupdate';
+
+/** A change takes other files in each of so many rounds. */
+export const mostRounds = 48;
+
+/** One file of `share`, and different ones in each round. */
+function* someOf(files: number, share: number, round: number): Generator<number> {
+  for (let index = round * 2; index < files; index += share) yield index;
 }
 
-/** Gives every hundredth file new content of the same size, modified now. */
-export function changeOnePercent(root: string, files: number, round: number): void {
+/** Gives one file of `share` new content of the same size, modified now, and then the stamp. */
+export function changeSome(root: string, files: number, share: number, round: number): void {
   const now = Date.now() / 1000;
-  for (const index of onePercent(files, round)) {
+  for (const index of someOf(files, share, round)) {
     write(join(root, pathOf(index)), `${index}, changed in round ${round}`, now);
+  }
+  setStamp(root);
+}
+
+/** Removes one file of `share`, but none that `changeSome` changes, and sets the stamp. */
+export function deleteSome(root: string, files: number, share: number, round: number): void {
+  for (const index of someOf(files - 1, share, round)) rmSync(join(root, pathOf(index + 1)));
+  setStamp(root);
+}
+
+function setStamp(root: string): void {
+  writeFileSync(join(root, stamp), `${new Date().toISOString()}\n`);
+}
+
+/** Gives every fortieth file a second name: 5 % of all names are in a group then. */
+export function linkSome(root: string, files: number): void {
+  for (let index = 0; index < files; index += 40) {
+    const path = join(root, pathOf(index));
+    linkSync(path, `${path}.asc`);
   }
 }
 
-/** Removes every hundredth file, but none that `changeOnePercent` changes. */
-export function deleteOnePercent(root: string, files: number, round: number): void {
-  for (const index of onePercent(files - 1, round)) rmSync(join(root, pathOf(index + 1)));
+/** Makes `count` files in one directory, with the names of so many packages. */
+export function fillDirectory(root: string, count: number, version: number): void {
+  mkdirSync(root, { recursive: true });
+  for (let index = 0; index < count; index++) {
+    const name = createHash('md5').update(String(index)).digest('hex').slice(0, 12);
+    write(
+      join(root, `lib${name}_${version}.${index % 90}-1_amd64.deb`),
+      `${version} ${index}`,
+      newest,
+    );
+  }
+  setStamp(root);
 }
