@@ -30,7 +30,7 @@ export function followHistory(
  * Returns each entry that is appended to `history.jsonl` once and in order, reading new bytes only.
  *
  * It remembers the last line that it has read, and where that line ends. While the line is still
- * there, what follows is new. Otherwise the file was replaced or shortened: then it continues after
+ * there, what follows is new. Otherwise the file was trimmed, replaced or shortened: then it continues after
  * the line's new position or, if the line is gone, with entries of a later time.
  *
  * ```
@@ -112,6 +112,9 @@ class HistoryFollower {
   }
 }
 
+/** How many removals are remembered: a late line comes soon, but a watch may last for years. */
+const REMOVALS = 1000;
+
 /**
  * Recognizes repeated entries. A host that lost the lock while it was suspended may still record a
  * flip that the host which took the lock over has already recorded.
@@ -137,10 +140,16 @@ class ReturnedEntries {
         if (this.#pruned.has(entry.id)) return false;
         this.#pruned.add(entry.id);
         this.#published.delete(entry.id);
+        this.#forgetOldest();
         return true;
       default:
         return true;
     }
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#pruned;
+    if (this.#pruned.size > REMOVALS && oldest !== undefined) this.#pruned.delete(oldest);
   }
 
   /** A flip to the current snapshot is a repetition. */

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, fsyncSync, readSync, writeFileSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../errors.ts';
 import { readTextIfThere } from '../system/files.ts';
 import { openOwnFile, separateOwnFile } from '../system/own-files.ts';
@@ -79,6 +79,22 @@ export function inspectHistory(layout: Layout): {
     else if (line !== '') damaged.push(index + 1);
   });
   return { entries, damaged };
+}
+
+/** One line of `history.jsonl`. */
+export interface HistoryLine {
+  /** The bytes of the line, as latin1. */
+  readonly text: string;
+  /** Undefined if the line is damaged. */
+  readonly entry: HistoryEntry | undefined;
+}
+
+/** All lines that are not empty, oldest first, for what writes them again. */
+export function linesOfHistory({ history }: Layout): HistoryLine[] {
+  return readFileSync(history, 'latin1')
+    .split('\n')
+    .filter((text) => text !== '')
+    .map((text) => ({ text, entry: parseHistoryLine(Buffer.from(text, 'latin1').toString()) }));
 }
 
 function readText({ root, history }: Layout): string | undefined {

@@ -195,6 +195,8 @@ interface Flip extends Stamp {
   id: string;
   /** What it named before. */
   previous: string | null;
+  /** What the flip before it in the file names, if those between the two were trimmed as too old. */
+  after?: string | null | undefined;
 }
 
 /** How a snapshot was made. */
@@ -240,7 +242,12 @@ export interface LeftOutRecord {
 const QuickLook = z.enum(['probe', 'file-list']);
 
 const stamp = { at: z.string().check(z.refine((at) => !Number.isNaN(Date.parse(at)))) };
-const flip = { ...stamp, id: z.string(), previous: z.nullable(z.string()) };
+const flip = {
+  ...stamp,
+  id: z.string(),
+  previous: z.nullable(z.string()),
+  after: z.optional(z.nullable(z.string())),
+};
 const leftOut = z.optional(
   z.array(z.object({ why: z.string(), count: z.number(), names: z.array(z.string()) })),
 );

@@ -1,5 +1,6 @@
 import { lstatIfThere } from '../system/files.ts';
 import { type HistoryEntry, isFlip } from './history.ts';
+import type { Flip } from './history-index.ts';
 import type { Layout } from './layout.ts';
 
 /** When a snapshot was current, never too early. ms since the epoch. */
@@ -19,15 +20,8 @@ export interface SnapshotTimes {
  * @param now ms since the epoch, as all that is returned.
  */
 export function timesOfLines(history: readonly HistoryEntry[], now: number): number[] {
-  let latest = Number.NEGATIVE_INFINITY;
-  const believed = history.map(({ at }) => {
-    const time = Date.parse(at);
-    if (time > now || time < latest) return undefined;
-    latest = time;
-    return time;
-  });
   let next = now;
-  return believed
+  return believedTimes(history, now)
     .reduceRight<number[]>((times, time) => {
       next = time ?? next;
       times.push(next);
@@ -36,13 +30,32 @@ export function timesOfLines(history: readonly HistoryEntry[], now: number): num
     .reverse();
 }
 
+/** When each entry was written; undefined if that cannot be believed. */
+export function believedTimes(
+  history: readonly HistoryEntry[],
+  now: number,
+): (number | undefined)[] {
+  let latest = Number.NEGATIVE_INFINITY;
+  return history.map(({ at }) => {
+    const time = Date.parse(at);
+    if (time > now || time < latest) return undefined;
+    latest = time;
+    return time;
+  });
+}
+
+/** The id that the flip before this one named in the lines that are left; null if there is none. */
+export function flipBefore({ previous, after = previous }: Flip): string | null {
+  return after;
+}
+
 /**
  * The times of snapshots according to history and, where it does not know, to the disk.
  *
- * Each flip names what was current before it. If that is not what the flip before it made current,
- * lines are missing between the two, or before the first: then any snapshot may have been current
- * until then, whatever other lines say of it. A snapshot that no line names was current at its
- * arrival in the mirror at the earliest.
+ * Each flip names what was current before it or, where lines were trimmed, what the flip before it made
+ * current. If that is not so, lines are missing between the two, or before the first: then any snapshot may
+ * have been current until then, whatever other lines say of it. A snapshot that no line names was current
+ * at its arrival in the mirror at the earliest.
  *
  * @param arrivedAt when a snapshot came to its place; ms since the epoch.
  */
@@ -59,7 +72,7 @@ export function snapshotTimes(
   history.forEach((entry, line) => {
     if (!isFlip(entry)) return;
     const time = times[line] ?? now;
-    if (entry.previous !== last) gap = time;
+    if (flipBefore(entry) !== last) gap = time;
     if (entry.previous !== null) superseded.set(entry.previous, time);
     published.set(entry.id, time);
     last = entry.id;

@@ -1,8 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chownSync,
+  closeSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { ifThere, lstatIfThere, otherThing, writeWhole } from '../system/files.ts';
+import { ifThere, lstatIfThere, otherThing, syncDirectory, writeWhole } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
 import {
   HEARTBEAT_MS,
@@ -146,6 +154,27 @@ export class SyncLock {
         renameSync(fresh, path);
       });
     } catch (error) {
+      throw this.causeOf(error);
+    }
+  }
+
+  /**
+   * Gives a file other content in one rename(2), and keeps its owner and mode. A process that takes the lock
+   * over keeps this from replacing what it has written itself, as for `replaceLink`.
+   *
+   * @throws MirrorlatchError LOCK_LOST when the lock is no longer ours.
+   */
+  replaceFile(path: string, content: Uint8Array): void {
+    this.lost.throwIfAborted();
+    const fresh = join(this.#directory.inside, basename(path));
+    try {
+      const { uid, gid, mode } = statSync(path);
+      writeWhole(fresh, content, mode & 0o777);
+      if (uid !== process.geteuid?.()) chownSync(fresh, uid, gid);
+      renameSync(fresh, path);
+      syncDirectory(dirname(path));
+    } catch (error) {
+      for (const remains of [fresh, `${fresh}.new`]) rmSync(remains, { force: true });
       throw this.causeOf(error);
     }
   }

@@ -24,6 +24,7 @@ import { type PruneResult, pruneQuietly } from './pruning.ts';
 import { recordFailedStart, type WantedName } from './publishing.ts';
 import { settleSpare } from './recycling.ts';
 import { withWayToRoom } from './room.ts';
+import { trimLongHistory } from './trimming.ts';
 import { Writer } from './writer.ts';
 
 export interface LockSessionOptions {
@@ -180,6 +181,7 @@ async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
   const parts = { layout, lock, settings, policy, failure, mayPrune, signal, onEvent };
   const writer = new Writer(parts);
   placeReaderIfPossible(writer);
+  trimLongHistory(writer);
   // Before the work, which may fill the disk.
   fillReserve(layout);
   return { writer, recovered };

@@ -12,13 +12,13 @@ import {
   statSync,
   truncateSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import {
+  fillDisk,
   type LoopFilesystem,
   makeLoopFilesystem,
   mountTmpfs,
@@ -49,7 +49,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     await mirror.publish('first', {});
     const before = describeTree(join(mirror.root, 'snapshots', 'first'));
     const sync = await startSlowSync(mirror, { seconds: 8, files: { a: 'whole already' } });
-    fill(filler);
+    fillDisk(filler);
     const result = await sync.result;
     expectFailure(
       result,
@@ -84,7 +84,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     await mirror.publish('second', { file: 'second' });
     // More than what the lock gives back.
     mirror.change({ file: 'third', large: Buffer.alloc(4 * MIB, 'x') });
-    fill(filler);
+    fillDisk(filler);
     const before = describeTree(join(mirror.root, 'snapshots'));
     for (const command of ['sync', 'rollback', 'init']) {
       const result = await runProgram([command, mirror.root]);
@@ -114,7 +114,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     'on %s without a single free %s keeps nobody from making room',
     async ([type, what]) => {
       const disk = await makeSmallDisk(type);
-      const exhaust = () => (what === 'block' ? fill : fillWithFiles)(join(disk, 'filler'));
+      const exhaust = () => (what === 'block' ? fillDisk : fillWithFiles)(join(disk, 'filler'));
       const mirror = smallMirror({ root: join(disk, 'mirror') });
       for (const id of ['a', 'b', 'c', 'd', 'e']) await mirror.publish(id, { file: id });
       endItsBlock(mirror.state('history.jsonl'));
@@ -161,7 +161,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
         ['init', '--grace', '1h'],
         ['rollback', '--release'],
       ]) {
-        (what === 'block' ? fill : fillWithFiles)(join(disk, 'filler'));
+        (what === 'block' ? fillDisk : fillWithFiles)(join(disk, 'filler'));
         const result = await runProgram([...words, mirror.root]);
         expect(result.exitCode, transcript(result)).toBe(0);
       }
@@ -202,7 +202,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     await runForJson(['init', mirror.root, '--in-place', '--source', mirror.source]);
     await mirror.sync();
     for (const verb of ['close', 'open']) {
-      fill(filler);
+      fillDisk(filler);
       const result = await runProgram(['gate', verb, mirror.root]);
       expect(result.exitCode, transcript(result)).toBe(0);
     }
@@ -309,7 +309,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     test('is no trap: what a failed sync has collected needs no room again', async () => {
       const { disk, mirror } = await failed();
       // Almost all that is left goes, too.
-      fill(join(disk, 'filler'));
+      fillDisk(join(disk, 'filler'));
       truncateSync(join(disk, 'filler'), Math.max(0, statSync(join(disk, 'filler')).size - 8192));
       expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
       expect(existsSync(join(mirror.root, 'current', 'two'))).toBe(true);
@@ -322,7 +322,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
         rmSync(mirror.state('reserve', file));
       for (const file of readdirSync(mirror.state('reserve')))
         truncateSync(mirror.state('reserve', file), 4096);
-      fill(join(disk, 'filler'));
+      fillDisk(join(disk, 'filler'));
       mirror.change({ zzz: randomBytes(300 * 1024) });
       expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
     });
@@ -374,22 +374,5 @@ function fillWithFiles(path: string): void {
       closeSync(openSync(join(path, String(count)), 'wx'));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
-  }
-}
-
-/** Writes until no block is left, not even for a directory. */
-function fill(path: string): void {
-  const descriptor = openSync(path, 'a');
-  try {
-    for (let size = MIB; size >= 512; ) {
-      try {
-        writeSync(descriptor, Buffer.alloc(size));
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
-        size /= 2;
-      }
-    }
-  } finally {
-    closeSync(descriptor);
   }
 }

@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
+import { chmodSync, closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { mayMount } from './privilege.ts';
@@ -129,3 +129,20 @@ export async function unmountImage(path: string): Promise<void> {
 }
 
 const mounted = new Set<string>();
+
+/** Writes until no block is left, not even for a directory. */
+export function fillDisk(path: string): void {
+  const descriptor = openSync(path, 'a');
+  try {
+    for (let size = MIB; size >= 512; ) {
+      try {
+        writeSync(descriptor, Buffer.alloc(size));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+        size /= 2;
+      }
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}

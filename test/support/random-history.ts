@@ -9,15 +9,11 @@ const HOUR = 3_600_000;
 const BEGIN = Date.UTC(2026, 5, 1);
 
 /** When the histories are looked at; ms since the epoch. Some clocks were beyond it. */
-const NOW = Date.UTC(2026, 11, 1);
+export const NOW = Date.UTC(2026, 11, 1);
 
 const id = fc.constantFrom(...'abcdefgh', LIVE);
-const leftOut = fc.option(
-  fc.constant<LeftOutRecord[]>([{ why: 'max-size', count: 1, names: ['large'] }]),
-  {
-    nil: undefined,
-  },
-);
+const large: LeftOutRecord[] = [{ why: 'max-size', count: 1, names: ['large'] }];
+const leftOut = fc.option(fc.constant(large), { nil: undefined });
 const look = fc.option(fc.constantFrom('probe' as const, 'file-list' as const), {
   nil: undefined,
   freq: 2,
@@ -85,32 +81,37 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/**
- * Histories of a few ids with all kinds of entries, in which lines may be missing, and clocks may have been
- * wrong for a while.
- */
-export const histories: fc.Arbitrary<HistoryEntry[]> = fc
-  .array(
-    fc.record({
-      step,
-      hours: fc.integer({ min: 0, max: 40 }),
-      isLost: fc.boolean().chain((once) => fc.boolean().map((twice) => once && twice)),
-      lie: fc.option(fc.constantFrom(-2000 * HOUR, -30 * HOUR, 30 * HOUR, NOW - BEGIN + 2 * HOUR), {
-        nil: 0,
-        freq: 6,
+const HONEST = [0];
+const WRONG = [-2000 * HOUR, -30 * HOUR, 30 * HOUR];
+const BEYOND = [...WRONG, NOW - BEGIN + 2 * HOUR];
+
+/** Histories of a few ids with all kinds of entries, in which lines may be missing. */
+const withClocks = (lies: readonly number[]): fc.Arbitrary<HistoryEntry[]> =>
+  fc
+    .array(
+      fc.record({
+        step,
+        hours: fc.integer({ min: 0, max: 40 }),
+        isLost: fc.boolean().chain((once) => fc.boolean().map((twice) => once && twice)),
+        lie: fc.option(fc.constantFrom(...lies), { nil: 0, freq: 6 }),
       }),
-    }),
-    { maxLength: 60 },
-  )
-  .map((steps) => {
-    let time = BEGIN;
-    let current: string | null = null;
-    const entries: HistoryEntry[] = [];
-    for (const { step: make, hours, isLost, lie } of steps) {
-      time += hours * HOUR;
-      const entry = make(current, new Date(time + lie).toISOString());
-      if (entry.event === 'published' || entry.event === 'rolled-back') current = entry.id;
-      if (!isLost) entries.push(entry);
-    }
-    return entries;
-  });
+      { maxLength: 60 },
+    )
+    .map((steps) => {
+      let time = BEGIN;
+      let current: string | null = null;
+      const entries: HistoryEntry[] = [];
+      for (const { step: make, hours, isLost, lie } of steps) {
+        time += hours * HOUR;
+        const entry = make(current, new Date(time + lie).toISOString());
+        if (entry.event === 'published' || entry.event === 'rolled-back') current = entry.id;
+        if (!isLost) entries.push(entry);
+      }
+      return entries;
+    });
+
+/** The clocks were right, or wrong for a while, or some even beyond `NOW`. */
+export const histories = fc.oneof(withClocks(HONEST), withClocks(WRONG), withClocks(BEYOND));
+
+/** None was beyond `NOW`. */
+export const historiesOfThePast = fc.oneof(withClocks(HONEST), withClocks(WRONG));

@@ -1,8 +1,14 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { appendHistory, type HistoryEntry, readHistory } from '../../../src/mirror/history.ts';
+import {
+  appendHistory,
+  type HistoryEntry,
+  linesOfHistory,
+  readHistory,
+} from '../../../src/mirror/history.ts';
 import { followHistory } from '../../../src/mirror/history-follower.ts';
+import { type KeptLines, trimHistory } from '../../../src/mirror/history-trim.ts';
 import { type Layout, layoutOf } from '../../../src/mirror/layout.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
@@ -86,6 +92,46 @@ test('whatever is appended, torn or whole, and whenever it looks, each entry com
       }
       heard.push(...history.next());
       expect(heard).toEqual(readHistory(layout).slice(before));
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('however often the history is trimmed, and between which looks, each entry comes once and in order', () => {
+  // No more entries come between two looks than the newest that stay.
+  const stay = { lines: 6, events: 2 };
+  const step = fc.constantFrom('look', 'append', 'append', 'publish', 'tear', 'trim');
+  const layout = makeLayout();
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), fc.nat(9), (steps, before) => {
+      rmSync(layout.history, { force: true });
+      for (let index = 0; index < before; index += 1) append(layout, unchanged(`before-${index}`));
+      const { history } = followHistory(layout);
+      const heard: HistoryEntry[] = [];
+      const written: HistoryEntry[] = [];
+      let unheard = 0;
+      for (const [index, kind] of steps.entries()) {
+        if (kind === 'look' || unheard >= stay.lines - 2) {
+          heard.push(...history.next());
+          unheard = 0;
+        }
+        if (kind === 'append' || kind === 'publish') {
+          const entry = kind === 'append' ? unchanged('é✓') : published(`é✓-${index}`);
+          append(layout, entry);
+          written.push(entry);
+          unheard += 1;
+        }
+        if (kind === 'tear') {
+          writeFileSync(layout.history, '{"event":"publ', { flag: 'a' });
+          const entry = unchanged('after');
+          append(layout, entry);
+          written.push(entry);
+          unheard += 2;
+        }
+        if (kind === 'trim') trim(layout, stay);
+      }
+      heard.push(...history.next());
+      expect(heard).toEqual(written);
     }),
     { numRuns: 60 },
   );
@@ -228,6 +274,14 @@ test('it reads any bytes without failing', () => {
     { numRuns: 100 },
   );
 });
+
+/** As a writer does it. */
+function trim(layout: Layout, stay: KeptLines): void {
+  if (sizeOf(layout) === 0) return;
+  const left = trimHistory(linesOfHistory(layout), [], clock, stay) ?? [];
+  writeFileSync(`${layout.history}.new`, left.map(({ text }) => `${text}\n`).join(''), 'latin1');
+  renameSync(`${layout.history}.new`, layout.history);
+}
 
 function sizeOf(layout: Layout): number {
   try {
