@@ -26,6 +26,7 @@ export const LIVE = 'live';
  *     ID.command/  .ID.command.json   a tree that a command of `lock` works on, and its record
  *     .partial/                       rsync's --partial-dir
  *     .spare/  .spare.mark            an old snapshot, recycled into a clone of `current`
+ *     .basis/                         earlier versions of new files, for rsync to take parts from
  *     .sizes.json                     of directories before a command of `lock` in place
  *     .boot                           the boot and disk under which all of this is trusted
  *   changes/ID                        0600: the names in which a snapshot differs from its base
@@ -62,6 +63,8 @@ export interface Layout {
   readonly lockDirectory: string;
   readonly staging: string;
   readonly partial: string;
+  /** See `makeBasis`. */
+  readonly basis: string;
   readonly bootMark: string;
   /** See `recycle.ts`. */
   readonly spare: string;
@@ -110,6 +113,7 @@ export function layoutOf(root: string): Layout {
     lockDirectory: join(state, 'sync.lock'),
     staging,
     partial: join(staging, '.partial'),
+    basis: join(staging, '.basis'),
     bootMark: join(staging, '.boot'),
     spare: join(staging, '.spare'),
     spareMark: join(staging, '.spare.mark'),

@@ -36,7 +36,7 @@ export const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%B|%n`;
 
 /**
  * Lists what a sync into `target` would do, entry by entry, without changing anything. So rsync's log
- * gets what is transferred, and nothing of a plan.
+ * gets what is transferred, and nothing of a plan, and no basis is looked for.
  *
  * @param excluded what the user's rules exclude, and the target may have from before they were given;
  *   rsync itself keeps it unless `--delete-excluded` is given.
@@ -50,7 +50,7 @@ export function planArguments(
     '--dry-run',
     '--delete',
     ...deletingExcluded(excluded),
-    ...common({ ...transfer, options: withoutOption('log-file', transfer.options) }),
+    ...common({ ...transfer, options: withoutIdle(transfer.options) }),
     '--stats',
     // Makes rsync name what it leaves out, see `parseLeftOut`. The other end is told of -v alone: an
     // rsync older than 3.1 does not know --info=name1, and the rest is nothing to it.
@@ -63,7 +63,10 @@ export function planArguments(
 }
 
 export interface ApplyOptions {
-  /** Absolute directories to link or copy unchanged files from, in order of preference. */
+  /**
+   * Absolute directories to link or copy unchanged files from, in order of preference, and to take unchanged
+   * parts of others from.
+   */
   from: readonly string[];
   how: 'link' | 'copy';
   /** Absolute directory for the partial files of an interrupted transfer. */
@@ -104,7 +107,7 @@ export function applyArguments(
 ): string[] {
   return [
     ...common(transfer),
-    ...transferring(transfer, options),
+    ...transferring(options),
     // Twice: also itemize entries that are only hard-linked. The plan counts those too.
     '-ii',
     '--no-recursive',
@@ -158,7 +161,7 @@ export function wholePassArguments(
     '--delete-excluded',
     `--exclude-from=${excludeList}`,
     ...common(transfer),
-    ...transferring(transfer, options),
+    ...transferring(options),
     '--stats',
     '--',
     transfer.source.argument,
@@ -175,6 +178,7 @@ export function wholePassArguments(
  * @param excluded as for `planArguments`.
  * @param maxDelete how many entries rsync may try to delete: more than the plan says are the loss of a
  *   source that changed since then.
+ * @param basis an absolute directory to take unchanged parts of new files from.
  */
 export function inPlaceArguments(
   transfer: Transfer,
@@ -182,6 +186,7 @@ export function inPlaceArguments(
   hideList: string,
   excluded: 'deleted' | 'kept',
   maxDelete: number,
+  basis?: string,
 ): string[] {
   const { source, without } = transfer;
   return [
@@ -193,7 +198,7 @@ export function inPlaceArguments(
     `--filter=merge,-s ${hideList}`,
     ...common(transfer),
     '--info=progress2',
-    ...(source.kind === 'local' ? [] : ['--fuzzy']),
+    ...(basis === undefined ? [] : [`--copy-dest=${basis}`]),
     ...(delaysUpdates(transfer) ? ['--delay-updates'] : []),
     '--stats',
     '--',
@@ -208,6 +213,11 @@ export function inPlaceArguments(
  */
 export function delaysUpdates({ without }: Transfer): boolean {
   return !without.has('temp-excludes');
+}
+
+/** The options without those that do nothing for a plan, or nothing but take time. */
+function withoutIdle(options: readonly string[]): string[] {
+  return withoutOption('fuzzy', withoutOption('log-file', options));
 }
 
 function deletingExcluded(excluded: 'deleted' | 'kept'): string[] {
@@ -238,12 +248,10 @@ function connects(source: Source, options: readonly string[]): boolean {
   return !parseRsyncOptions(options).named.some(({ name }) => name === 'rsh');
 }
 
-function transferring({ source }: Transfer, { from, how, partial }: ApplyOptions): string[] {
+function transferring({ from, how, partial }: ApplyOptions): string[] {
   return [
     '--info=progress2',
     `--partial-dir=${partial}`,
-    // Twice: also look for a basis file in the directories of `from` (rsync(1), --fuzzy).
-    ...(source.kind === 'local' ? [] : ['--fuzzy', '--fuzzy']),
     ...from.map((directory) => `--${how}-dest=${directory}`),
   ];
 }

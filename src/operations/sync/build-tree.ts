@@ -113,7 +113,7 @@ async function fill(
     case 'empty': {
       await heedSpace(writer, figures, 'none');
       const pass = new WholePass(context, tree, beginning.leftovers);
-      const wholePass = (found: WorkPlan) => pass.run(found.plan);
+      const wholePass = (found: WorkPlan) => pass.run(found);
       await wholePass(work);
       const again = context.needsWholePass ? wholePass : differences;
       return settled(context, tree, { work, first: work, since: 0n }, again);

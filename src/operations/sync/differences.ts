@@ -1,5 +1,8 @@
+import { NewFiles } from '../../mirror/basis.ts';
 import { Fingerprint } from '../../mirror/fingerprint.ts';
+import { takesBasis } from '../../rsync/delta.ts';
 import type { Entry } from '../../rsync/itemize.ts';
+import type { SyncContext } from './context.ts';
 
 /** Hears of each entry that a plan counts. */
 export interface EntryListener {
@@ -22,4 +25,9 @@ export class Differences implements EntryListener {
   }
 
   close(): void {}
+}
+
+/** The list of a look's new files, for which earlier versions may be of use. */
+export function newFilesFor({ writer, transfer, base }: SyncContext): NewFiles {
+  return new NewFiles(writer.layout, base !== undefined && takesBasis(transfer));
 }

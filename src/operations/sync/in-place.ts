@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { removeBasis } from '../../mirror/basis.ts';
 import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
@@ -31,9 +32,11 @@ import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './out
  */
 export async function syncInPlace(context: SyncContext): Promise<Synced> {
   const { writer } = context;
-  const { layout, lock, policy, signal, before } = writer;
+  const { layout, lock, policy, inherit, signal, before } = writer;
   const tree = layout.snapshot(LIVE);
   writer.enter('planning');
+  // What a killed sync has left there would pass for other names of the tree's files.
+  await removeBasis(layout, inherit);
   const gate = readGate(layout);
   const isCompared = isDoubtful(gate) && lstatIfThere(tree) !== undefined;
   const compare = isCompared ? ['--checksum'] : [];

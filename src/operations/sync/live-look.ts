@@ -1,10 +1,11 @@
+import type { NewFiles } from '../../mirror/basis.ts';
 import { parentOf, parentsOf } from '../../mirror/byte-path.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { isDelayed, mayBeMadeFor } from '../../rsync/temporary-names.ts';
 import type { Collected } from './collected.ts';
-import type { PlanContext, SyncContext } from './context.ts';
-import { Differences } from './differences.ts';
+import type { SyncContext } from './context.ts';
+import { Differences, newFilesFor } from './differences.ts';
 import { leavesOutOf } from './left-out.ts';
 import { makePlan } from './make-plan.ts';
 import type { Look } from './settle.ts';
@@ -16,6 +17,7 @@ export interface LiveLook extends Look {
 /** What differs from the live tree, and what of it goes before rsync's pass, which may not remove it. */
 class LiveDifferences extends Differences {
   readonly unwanted: Removal[] = [];
+  readonly newFiles: NewFiles;
   /** How many entries are left for rsync to delete. */
   deletions = 0;
   /** The size of the collected files from which the pass is to go on; bytes. */
@@ -32,9 +34,10 @@ class LiveDifferences extends Differences {
   /** The directories of the others. */
   readonly #goesOnIn = new Set<string>();
 
-  constructor({ transfer }: PlanContext, left: LeftByPasses) {
+  constructor(context: SyncContext, left: LeftByPasses) {
     super();
-    this.#leavesOut = leavesOutOf(transfer);
+    this.newFiles = newFilesFor(context);
+    this.#leavesOut = leavesOutOf(context.transfer);
     this.#left = left;
     this.#unclaimed = new Map(left.collected?.files);
     for (const name of left.collected?.others ?? []) this.unwanted.push({ name });
@@ -49,6 +52,7 @@ class LiveDifferences extends Differences {
 
   override add(entry: Entry): void {
     super.add(entry);
+    this.newFiles.add(entry);
     const { change, type, name } = entry;
     // rsync can remove a directory, or put something else in its place, only once it is empty.
     const isGone = change === 'deleted';
@@ -59,6 +63,7 @@ class LiveDifferences extends Differences {
 
   override close(): void {
     super.close();
+    this.newFiles.close();
     const goesOnIn = (directory: string) => this.#goesOnIn.has(directory);
     const directories = this.#left.collected?.directories ?? [];
     const files = [...this.#unclaimed.values()].map(({ name }) => name);

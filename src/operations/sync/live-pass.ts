@@ -1,3 +1,4 @@
+import { makeBasis, type NewFiles } from '../../mirror/basis.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
 import { bothPlans, type PlanFigures, repeatedPlan } from '../../mirror/plan.ts';
 import type { Removal } from '../../mirror/plan-lists.ts';
@@ -9,12 +10,13 @@ import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { freeSpaceAt } from '../../system/mounts.ts';
 import { findCollected, removeCollected } from './collected.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { leavesOutOf } from './left-out.ts';
 import { byOriginal, type LeftByPasses, type LiveLook, lookAtLive } from './live-look.ts';
 import { forLook, settle } from './settle.ts';
-import { makeExcludeList } from './transfer.ts';
+import { makeExcludeList, takeOutSizedAsBasis } from './transfer.ts';
 
 /** rsync's single passes over the live tree, and all that they change. */
 export class LivePass {
@@ -45,7 +47,9 @@ export class LivePass {
     const { writer, signal, transfer } = this.#context;
     this.#since ??= ctimeNow(writer.layout);
     try {
-      await this.#transfer(first, compare);
+      await this.#transfer(first, compare, 'any');
+      if (await takeOutSizedAsBasis(this.#context, this.#tree))
+        await this.#transfer(await this.#lookAgain(), compare, 'none');
     } catch (error) {
       // The next sync looks for what is left.
       if (writer.lock.isHeld) await this.#takeOutBrought(writer.lock.lost).catch(() => {});
@@ -70,7 +74,12 @@ export class LivePass {
     return { unfinished, collected: await findCollected(this.#context, this.#tree) };
   }
 
-  async #transfer(first: LiveLook, compare: readonly string[]): Promise<void> {
+  /** @param basis whether rsync may get earlier versions of new files. */
+  async #transfer(
+    first: LiveLook,
+    compare: readonly string[],
+    basis: 'any' | 'none',
+  ): Promise<void> {
     const { writer, signal, transfer } = this.#context;
     const leavesOut = leavesOutOf(transfer);
     let known: LiveLook | undefined = first;
@@ -90,6 +99,7 @@ export class LivePass {
         this.#excluded,
         // At its limit rsync does not try to delete any more, not even what it would leave.
         deletions + (plan.hasKeptDirectories ? 1 : 0),
+        basis === 'any' ? await this.#basisOf(plan.figures, listener.newFiles) : undefined,
       );
       return {
         // With a local source, rsync would not look at what has been collected.
@@ -105,6 +115,13 @@ export class LivePass {
         onProgress: progressOf(writer, plan.figures),
       };
     });
+  }
+
+  /** What rsync deletes or replaces keeps its room as long as it is a basis. */
+  async #basisOf({ transferBytes }: PlanFigures, newFiles: NewFiles): Promise<string | undefined> {
+    const { writer, signal } = this.#context;
+    const fits = BigInt(transferBytes) <= freeSpaceAt(writer.layout.staging).bytes;
+    return fits ? await makeBasis(writer.layout, this.#tree, newFiles, signal) : undefined;
   }
 
   #takeOutBrought(signal: AbortSignal): Promise<void> {

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeBasis, type NewFiles, removeBasis, sizedAsBasis } from '../../mirror/basis.ts';
 import type { Changes } from '../../mirror/changes.ts';
 import { isSubvolume, makeEmptyTree } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
 import { writeExcludeList } from '../../mirror/exclude-list.ts';
 import type { Layout } from '../../mirror/layout.ts';
-import { type Plan, withoutLosses } from '../../mirror/plan.ts';
+import { withoutLosses } from '../../mirror/plan.ts';
 import { PlanLists } from '../../mirror/plan-lists.ts';
 import { findLeftovers } from '../../mirror/staging.ts';
 import { takeOut } from '../../mirror/take-out.ts';
@@ -22,12 +23,12 @@ import { lstatIfThere } from '../../system/files.ts';
 import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { progressOf, type SyncContext } from './context.ts';
-import { Differences } from './differences.ts';
+import { Differences, newFilesFor } from './differences.ts';
 import { takeOutLeftOut } from './left-out.ts';
 import { makePlan } from './make-plan.ts';
 import { forLook, type Look } from './settle.ts';
 
-/** rsync(1): at most 20 --link-dest directories. One is for what is current. */
+/** rsync(1): at most 20 --link-dest directories. One is for what is current, one for earlier versions. */
 const MOST_EARLIER = 17;
 
 /** A plan that can be carried out. */
@@ -38,23 +39,28 @@ export interface WorkPlan extends Look {
 /** The differences of a plan, in the form in which rsync transfers them. */
 export class DifferenceLists extends Differences {
   readonly lists: PlanLists;
+  readonly newFiles: NewFiles;
   readonly #onDifference: () => void;
 
-  constructor({ writer, transfer }: SyncContext, onDifference: () => void) {
+  constructor(context: SyncContext, onDifference: () => void) {
     super();
+    const { writer, transfer } = context;
     const { prefix } = listedFrom(transfer.source);
     this.lists = new PlanLists(writer.layout.staging, prefix);
+    this.newFiles = newFilesFor(context);
     this.#onDifference = onDifference;
   }
 
   override add(entry: Entry): void {
     super.add(entry);
     this.lists.add(entry);
+    this.newFiles.add(entry);
     this.#onDifference();
   }
 
   override close(): void {
     this.lists.close();
+    this.newFiles.close();
   }
 }
 
@@ -93,16 +99,18 @@ export async function lookAgain(context: SyncContext, tree: string): Promise<Wor
  *
  * @param work what differs.
  * @param changes takes down what is touched.
+ * @param findBasis finds earlier versions of new files.
  */
 export async function transferDifferences(
   context: SyncContext,
   tree: string,
   work: WorkPlan,
   changes?: Changes,
+  findBasis: FindBasis = basisIn(context),
 ): Promise<void> {
   const { writer, transfer } = context;
   const { layout, signal } = writer;
-  const options = applyOptions(context, foreignTrees(layout), isSubvolume(tree));
+  const cannotLink = isSubvolume(tree);
   let known: WorkPlan | undefined = work;
   await untilClean(context, async () => {
     const { plan, listener } = known ?? (await lookAgain(context, tree));
@@ -112,12 +120,44 @@ export async function transferDifferences(
     writer.enter('transferring');
     changes?.note(lists);
     await takeOut(tree, lists.removals(), layout.partial, signal);
+    const options = applyOptions(context, {
+      earlier: foreignTrees(layout),
+      basis: await findBasis(listener.newFiles),
+      cannotLink,
+    });
     return {
       args: applyArguments(transfer, tree, lists.transfers, options),
       onEntry: () => {},
       onProgress: progressOf(writer, plan.figures),
     };
   });
+  if (await takeOutSizedAsBasis(context, tree))
+    await transferDifferences(context, tree, await lookAgain(context, tree), changes, noBasis);
+}
+
+/** @returns a directory with earlier versions of new files, if there are any; see `makeBasis`. */
+type FindBasis = (newFiles: NewFiles) => Promise<string | undefined>;
+
+const noBasis: FindBasis = async () => undefined;
+
+function basisIn({ writer: { layout, signal }, base }: SyncContext): FindBasis {
+  return base === undefined ? noBasis : (newFiles) => makeBasis(layout, base, newFiles, signal);
+}
+
+/**
+ * Takes out of a tree what rsync may have taken for the very file of which it was given an earlier version.
+ *
+ * @param tree what rsync has written.
+ * @returns whether there was anything.
+ */
+export async function takeOutSizedAsBasis(
+  { writer: { layout, inherit, signal } }: SyncContext,
+  tree: string,
+): Promise<boolean> {
+  const doubtful = [...sizedAsBasis(layout, tree)];
+  await takeOut(tree, doubtful, undefined, signal);
+  await removeBasis(layout, inherit);
+  return doubtful.length > 0;
 }
 
 /**
@@ -141,10 +181,12 @@ export class WholePass {
   /**
    * Makes the tree, until rsync ends cleanly.
    *
-   * @param plan what is expected to come.
+   * @param work what is expected to come.
    */
-  async run({ figures, excluded }: Plan): Promise<void> {
+  async run(work: WorkPlan, findBasis: FindBasis = basisIn(this.#context)): Promise<void> {
     const { writer, transfer, needsWholePass } = this.#context;
+    const { figures, excluded } = work.plan;
+    const basis = await findBasis(work.listener.newFiles);
     let isFirst = true;
     const clean = await untilClean(this.#context, async () => {
       // In a first sync nothing in the tree is shared, and the difference alone will do.
@@ -155,7 +197,7 @@ export class WholePass {
       writer.enter('transferring');
       await this.#makeTree();
       const earlier = [...this.#earlier, ...foreignTrees(writer.layout)];
-      const options = applyOptions(this.#context, earlier, false);
+      const options = applyOptions(this.#context, { earlier, basis, cannotLink: false });
       const excludeList = makeExcludeList(writer, excluded);
       return {
         args: wholePassArguments(transfer, this.#tree, excludeList, options),
@@ -164,9 +206,11 @@ export class WholePass {
       };
     });
     await takeOutLeftOut(this.#context, this.#tree);
-    if (clean === undefined) {
+    const isDoubtful = await takeOutSizedAsBasis(this.#context, this.#tree);
+    if (isDoubtful && needsWholePass) return this.run(work, noBasis);
+    if (clean === undefined || isDoubtful) {
       const left = await lookAgain(this.#context, this.#tree);
-      return transferDifferences(this.#context, this.#tree, left);
+      return transferDifferences(this.#context, this.#tree, left, undefined, noBasis);
     }
     const { totals } = clean;
     this.#context.refuseShrinking({ ...withoutLosses(figures), source: totals });
@@ -193,15 +237,23 @@ export function setAside(tree: string): string {
   return aside;
 }
 
-/** @param earlier trees of earlier tries, in order of preference; after them comes what is current. */
+interface SourcesOfFiles {
+  /** Trees of earlier tries, in order of preference; after them comes what is current. */
+  earlier: readonly string[];
+  /** What is of use where nothing else is. */
+  basis: string | undefined;
+  /** The tree cannot share inodes with them. */
+  cannotLink: boolean;
+}
+
 function applyOptions(
   { writer, strategy, clone, base }: SyncContext,
-  earlier: readonly string[],
-  cannotLink: boolean,
+  { earlier, basis, cannotLink }: SourcesOfFiles,
 ): ApplyOptions {
   const mustCopy = cannotLink || strategy === 'copy' || clone === 'copy' || clone === 'reflink';
+  const last = [base, basis].filter((path) => path !== undefined);
   return {
-    from: [...earlier.slice(0, MOST_EARLIER), ...(base === undefined ? [] : [base])],
+    from: [...earlier.slice(0, MOST_EARLIER), ...last],
     how: mustCopy ? 'copy' : 'link',
     partial: writer.layout.partial,
   };
