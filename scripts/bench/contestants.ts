@@ -1,8 +1,7 @@
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command, OwnPeak } from './measure.ts';
-import { stamp } from './source-tree.ts';
+import { fileList, stamp } from './source-tree.ts';
 
 /** A way to mirror that the bench measures. `room` is its own directory, empty at the start. */
 export interface Contestant {
@@ -67,6 +66,10 @@ export class Contestants {
 
   get withStamp(): Contestant {
     return this.#own(withStamp, ['--probe', stamp]);
+  }
+
+  get withFileList(): Contestant {
+    return this.#own(withFileList, ['--file-list', fileList]);
   }
 
   get atomicRsync(): Contestant {
@@ -154,11 +157,6 @@ function findAtomicRsync(): string {
   if (script === undefined)
     throw new Error(`there is no atomic-rsync in ${places.join(', ')}: apt-get install rsync`);
   return script;
-}
-
-/** Whether `mirrorlatch sync` of this build has an option. */
-export function hasOption(program: string, option: string): boolean {
-  return execFileSync(program, ['sync', '--help'], { encoding: 'utf8' }).includes(`${option} `);
 }
 
 /** rsnapshot(1): fields are separated by tabs, directories end with a slash. */

@@ -1,16 +1,17 @@
 import { join } from 'node:path';
-import { Contestants, hasOption, own } from './contestants.ts';
+import { Contestants, own } from './contestants.ts';
 import { withDaemon } from './daemon.ts';
 import { type FilesystemType, mountFilesystem } from './loop-filesystem.ts';
 import { measure } from './measure.ts';
 import { needSpace, Race, type Track } from './race.ts';
-import { count, directories, dryRun, here, overDaemon, withLinks } from './report.ts';
+import { count, directories, dryRun, here, overDaemon, withLinks, withList } from './report.ts';
 import { isInstalled, remove, say } from './session.ts';
 import {
   changeSome,
   deleteSome,
   fillDirectory,
   linkSome,
+  listFiles,
   makeTree,
   mostRounds,
 } from './source-tree.ts';
@@ -36,6 +37,29 @@ export const parts: Readonly<Record<string, Part>> = {
       const some = new Contestants(track.program, track.ownPeak, ['-H']);
       const beside = files < large ? [[some.linkDest]] : [];
       await generations(track, withLinks, files, track.directory, some, beside);
+    }
+  },
+
+  'file-list': async (track, sizes) => {
+    for (const files of sizes) {
+      const some = new Contestants(track.program, track.ownPeak);
+      const base = join(track.directory, String(files));
+      const source = join(base, 'source');
+      needSpace(track.directory, files, 3);
+      say(`${withList}, ${count(files)} files: making the source`);
+      await makeTree(source, files, track.signal);
+      listFiles(source);
+      const race = new Race(track, withList, files, base, [some.plain, [some.withFileList]]);
+      await race.firstSync(source, 1);
+      const change = (round: number) => {
+        changeSome(source, files, 1000, round);
+        listFiles(source);
+      };
+      await warmUp(race, source, change);
+      await race.rounds('nothing changed', source);
+      await race.rounds('0.1 % changed', source, change);
+      race.verify(source);
+      await remove(base);
     }
   },
 
@@ -112,16 +136,10 @@ async function generations(
   some: Contestants,
   beside: ConstructorParameters<typeof Race>[4],
 ): Promise<void> {
-  const { program, repeat, signal } = track;
+  const { repeat, signal } = track;
   const base = join(place, String(files));
   const source = join(base, 'source');
-  const rooms = [
-    some.plain,
-    [some.own],
-    ...(hasOption(program, '--probe') ? [[some.withStamp]] : []),
-    [some.atomicRsync],
-    ...beside,
-  ];
+  const rooms = [some.plain, [some.own], [some.withStamp], [some.atomicRsync], ...beside];
   const firstSyncs = files < large ? repeat : 1;
   needSpace(place, files, 1 + rooms.length * firstSyncs);
   say(`${setting}, ${count(files)} files: making the source`);

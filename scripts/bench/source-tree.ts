@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   closeSync,
@@ -102,6 +103,18 @@ export function linkSome(root: string, files: number): void {
     const path = join(root, pathOf(index));
     linkSync(path, `${path}.asc`);
   }
+}
+
+/** The list of all its files that a source may have. */
+export const fileList = 'fullfiletimelist-bench';
+
+/** Writes that list, as create-filelist of quick-fedora-mirror does. */
+export function listFiles(root: string): void {
+  const entries = `find . -mindepth 1 ! -name ${fileList} -printf '%T@\\t%C@\\t%y\\t%s\\t%P\\n'`;
+  const later = `awk -F '\\t' -v OFS='\\t' '{ print int($1 > $2 ? $1 : $2), $3, $4, $5 }'`;
+  const script = `{ printf '[Version]\\n2\\n\\n[Files]\\n'; ${entries} | ${later}
+    printf '\\n[Checksums SHA1]\\n\\n[End]\\n'; } >${fileList}`;
+  execFileSync('sh', ['-c', script], { cwd: root });
 }
 
 /** Makes `count` files in one directory, with the names of so many packages. */

@@ -9,6 +9,7 @@ import {
   overDaemon,
   type Results,
   withLinks,
+  withList,
 } from './report.ts';
 
 /** The limits of a sync that makes a generation and removes one. */
@@ -57,7 +58,7 @@ export function syncGoals(results: Results): Goal[] {
       goal: `0.1 % changed, ${count(largest)} files: ${withFileList}, of ${floor}`,
       limit: 0.3,
       unit: 'x',
-      reached: ratio(here, largest, '0.1 % changed', withFileList, floor),
+      reached: ratio(withList, largest, '0.1 % changed', withFileList, floor),
     },
     ...generations.flatMap(({ files, ofAtomicRsync, ofFloor }) =>
       [here, withLinks].flatMap((setting) =>
