@@ -13,6 +13,7 @@ export type Verbosity = 'normal' | 'brief' | 'quiet';
 
 const PHASES: Record<Phase, string> = {
   waiting: 'waiting',
+  probing: 'looking at the stamps of the source',
   planning: 'planning the changes',
   cloning: 'cloning the current snapshot',
   closing: 'closing the gate',

@@ -171,12 +171,7 @@ export type ListedTree = z.infer<typeof ListedTree>;
 export type HistoryEntry =
   | ({ event: 'published' } & Flip & Partial<SyncFigures>)
   | ({ event: 'rolled-back' } & Flip)
-  | ({
-      event: 'unchanged';
-      current: string;
-      leftOut?: LeftOutRecord[] | undefined;
-      look?: QuickLook | undefined;
-    } & Stamp)
+  | ({ event: 'unchanged'; current: string } & Stamp & Partial<LookFigures>)
   | ({ event: 'failed'; id: string; code: string; message: string } & Stamp)
   | ({ event: 'pruned'; id: string } & Stamp)
   /** No rule keeps it, but it could not be removed. */
@@ -199,15 +194,25 @@ interface Flip extends Stamp {
   after?: string | null | undefined;
 }
 
-/** How a snapshot was made. */
-export interface SyncFigures {
+/** How a sync looked at its source. */
+export interface LookFigures {
   source: string;
-  strategy: string;
-  clone: string;
   /** Those that the user gave. */
   rsyncOptions?: readonly string[];
   /** What was turned off, see `DefaultName`. */
   without?: readonly string[];
+  /** Undefined for a look at all of it. */
+  look?: QuickLook | undefined;
+  /** When the last look at all of it began, if this was none; ISO 8601, UTC. */
+  lookedAt?: string | undefined;
+  seconds: number;
+  leftOut?: LeftOutRecord[] | undefined;
+}
+
+/** How a snapshot was made. */
+export interface SyncFigures extends LookFigures {
+  strategy: string;
+  clone: string;
   /** The whole tree: regular files and their bytes. */
   files: number;
   bytes: number;
@@ -215,9 +220,6 @@ export interface SyncFigures {
   /** Content that came from the source, or was made by a command; bytes. */
   newBytes: number;
   deletedFiles: number;
-  seconds: number;
-  leftOut?: LeftOutRecord[] | undefined;
-  look?: QuickLook | undefined;
   /** Of the whole tree; unknown if another version has made it. */
   writableByAll?: WritableByAll;
 }
@@ -251,20 +253,24 @@ const flip = {
 const leftOut = z.optional(
   z.array(z.object({ why: z.string(), count: z.number(), names: z.array(z.string()) })),
 );
-const figures = {
+const look = {
   source: z.optional(z.string()),
-  strategy: z.optional(z.string()),
-  clone: z.optional(z.string()),
   rsyncOptions: z.optional(z.array(z.string())),
   without: z.optional(z.array(z.string())),
+  look: z.optional(QuickLook),
+  lookedAt: z.optional(stamp.at),
+  seconds: z.optional(z.number()),
+  leftOut,
+} satisfies Record<keyof LookFigures, z.ZodMiniType>;
+const figures = {
+  ...look,
+  strategy: z.optional(z.string()),
+  clone: z.optional(z.string()),
   files: z.optional(z.number()),
   bytes: z.optional(z.number()),
   newFiles: z.optional(z.number()),
   newBytes: z.optional(z.number()),
   deletedFiles: z.optional(z.number()),
-  seconds: z.optional(z.number()),
-  leftOut,
-  look: z.optional(QuickLook),
   writableByAll: z.optional(z.object({ count: z.number(), names: z.array(z.string()) })),
 } satisfies Record<keyof SyncFigures, z.ZodMiniType>;
 
@@ -275,8 +281,7 @@ const HistoryLine = z.discriminatedUnion('event', [
     event: z.literal('unchanged'),
     ...stamp,
     current: z.string(),
-    leftOut,
-    look: figures.look,
+    ...look,
   }),
   z.object({
     event: z.literal('failed'),
@@ -305,15 +310,27 @@ export function isHistoryEntry(value: unknown): value is HistoryEntry {
  */
 function isPlainlyUnchanged(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  const { event, at, current, leftOut, look } = value as Partial<Record<string, unknown>>;
+  const { event, at, current, leftOut, look, lookedAt, source, rsyncOptions, without, seconds } =
+    value as Partial<Record<string, unknown>>;
   return (
     event === 'unchanged' &&
-    typeof at === 'string' &&
-    !Number.isNaN(Date.parse(at)) &&
+    isTime(at) &&
+    (lookedAt === undefined || isTime(lookedAt)) &&
     typeof current === 'string' &&
     leftOut === undefined &&
-    (look === undefined || QuickLook.safeParse(look).success)
+    (look === undefined || QuickLook.safeParse(look).success) &&
+    ['string', 'undefined'].includes(typeof source) &&
+    ['number', 'undefined'].includes(typeof seconds) &&
+    [rsyncOptions, without].every((words) => words === undefined || areWords(words))
   );
+}
+
+function isTime(value: unknown): boolean {
+  return typeof value === 'string' && !Number.isNaN(Date.parse(value));
+}
+
+function areWords(value: unknown): boolean {
+  return Array.isArray(value) && value.every((word) => typeof word === 'string');
 }
 
 /** The record, or one line that says what is wrong with it. */

@@ -35,7 +35,7 @@ import type { Phase } from '../writer/events.ts';
  * ```
  * Both send `alive` when there is nothing else to say.
  */
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;
 
 const count = z.int().check(z.minimum(0));
 const amount = z.number().check(z.minimum(0));
@@ -124,6 +124,7 @@ const Figures = z.object({
 
 const PHASES: { readonly [Name in Phase]: Name } = {
   waiting: 'waiting',
+  probing: 'probing',
   planning: 'planning',
   cloning: 'cloning',
   closing: 'closing',
@@ -186,7 +187,18 @@ const Result = z.discriminatedUnion('outcome', [
     pruned,
     ...summary,
   }),
-  z.looseObject({ outcome: z.literal('unchanged'), id: treeId, recovered, pruned, ...summary }),
+  z.looseObject({
+    outcome: z.literal('unchanged'),
+    id: treeId,
+    recovered,
+    pruned,
+    ...summary,
+    // A look at the stamps alone makes none.
+    plan: z.optional(Figures),
+    look: z.optional(z.literal('probe')),
+    stamps: z.optional(z.array(z.string())),
+    lookedAt: z.optional(z.string().check(z.refine((at) => !Number.isNaN(Date.parse(at))))),
+  }),
   z.looseObject({
     outcome: z.literal('planned'),
     current: z.nullable(treeId),

@@ -23,6 +23,8 @@ export interface Transfer {
   without: ReadonlySet<DefaultName>;
   /** The user's own options, as `parseRsyncOptions` returns them. */
   options: readonly string[];
+  /** Names of entries that the source has while it is being updated, one character per byte (latin1). */
+  marks?: readonly string[];
 }
 
 /**
@@ -139,6 +141,44 @@ export function fileListArguments(transfer: Transfer, target: string, basis: str
     ...['--no-links', '--no-D', '--no-recursive', '--dirs', '--no-implied-dirs'],
     ...['--ignore-times', '--chmod=Fu+rw', `--max-size=${LARGEST_LIST}`, `--copy-dest=${basis}`],
     ...['--from0', '--files-from=-', '--stats', '--'],
+    listedFrom(transfer.source).argument,
+    `${target}/`,
+  ];
+}
+
+/** A stamp is small. What is larger would fill the disk, or keep the source busy; bytes. */
+export const LARGEST_STAMP = 256 * 1024 * 1024;
+
+/**
+ * Fetches single files, whose names come from standard input as in a `TransferList`, whatever their size
+ * and time. Nothing but regular files comes, however the source has been made: in the place of a directory
+ * on the way to one, rsync would make the symlink that the source has there, and write through it.
+ *
+ * @param target an empty directory; or, to only compare contents, a tree.
+ */
+export function stampArguments(
+  transfer: Transfer,
+  target: string,
+  use: 'fetch' | 'compare',
+): string[] {
+  return [
+    ...common({ ...transfer, options: withoutOption('log-file', transfer.options) }),
+    // Twice: also itemize what is the same.
+    ...(use === 'compare' ? ['--dry-run', '--checksum', '-ii'] : []),
+    '--no-links',
+    '--no-D',
+    '--no-implied-dirs',
+    '--no-recursive',
+    '--dirs',
+    '--chmod=Du+rwx,Fu+rw',
+    `--max-size=${LARGEST_STAMP}`,
+    '--ignore-missing-args',
+    '--from0',
+    '--files-from=-',
+    // Makes rsync name what it skips, see `planArguments`.
+    '-v',
+    '--info=flist0,nonreg1,skip1',
+    '--',
     listedFrom(transfer.source).argument,
     `${target}/`,
   ];

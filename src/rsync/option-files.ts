@@ -264,6 +264,36 @@ function mergedFile(rule: string): OptionFile | undefined {
   return { path, use: before.includes('w') ? 'rules in words' : 'rules', before };
 }
 
+/**
+ * A file of filter rules that has changed since a time.
+ *
+ * @param since ms since the epoch.
+ */
+export function changedRuleFile(options: readonly string[], since: number): string | undefined {
+  const files = parseRsyncOptions(options).named.flatMap(({ name, words }) => {
+    const file = RULES.has(name) ? fileOf(name, words) : undefined;
+    return file === undefined ? [] : [file, ...mergedFiles(file)];
+  });
+  return files.find(({ path }) => statSync(path).ctimeMs >= since)?.path;
+}
+
+/** The options that name files of filter rules or patterns. */
+const RULES: ReadonlySet<string> = new Set(['exclude-from', 'include-from', 'filter']);
+
+/** The files that a file of rules merges, and those that they do. */
+function mergedFiles({ path, use }: OptionFile, seen = new Set<string>()): OptionFile[] {
+  if (!use.startsWith('rules') || seen.has(path)) return [];
+  seen.add(path);
+  return rulesIn({ path, use }).flatMap((rule) => {
+    const merged = mergedFile(rule);
+    return merged === undefined ? [] : [merged, ...mergedFiles(merged, seen)];
+  });
+}
+
+function rulesIn({ path, use }: Pick<OptionFile, 'path' | 'use'>): string[] {
+  return readFileSync(path, 'utf8').split(use === 'rules' ? /[\n\r]/ : /\s/);
+}
+
 function checkRules(
   { path: file, use }: OptionFile,
   words: readonly string[],
@@ -272,8 +302,7 @@ function checkRules(
 ): void {
   if (!use.startsWith('rules') || seen.has(file)) return;
   seen.add(file);
-  const rules = readFileSync(file, 'utf8').split(use === 'rules' ? /[\n\r]/ : /\s/);
-  for (const rule of rules) {
+  for (const rule of rulesIn({ path: file, use })) {
     if (!limits.isInPlace) refuseProtection(words, rule, file);
     const merged = mergedFile(rule);
     if (merged === undefined) continue;

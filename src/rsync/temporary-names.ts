@@ -28,8 +28,13 @@ export function isTemporary(entry: Named): boolean {
 /** ftpsync(1) keeps a file of such a name at the top of its tree as long as it updates that. */
 export const UPDATE_MARK = 'Archive-Update-in-Progress-';
 
-/** Whether the upstream says by this entry that it is being updated. */
-export function isUpdateMark({ name, type }: Named): boolean {
+/**
+ * Whether the upstream says by this entry that it is being updated.
+ *
+ * @param others names of entries by which it says so, too.
+ */
+export function isUpdateMark({ name, type }: Named, others: readonly string[] = []): boolean {
+  if (others.some((mark) => `${name}/`.startsWith(`${mark}/`))) return true;
   return type === 'file' && name.startsWith(UPDATE_MARK) && !name.includes('/');
 }
 

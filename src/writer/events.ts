@@ -2,6 +2,7 @@ import type { PlanFigures } from '../mirror/plan.ts';
 
 export type Phase =
   | 'waiting'
+  | 'probing'
   | 'planning'
   | 'cloning'
   | 'closing'

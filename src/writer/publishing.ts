@@ -2,9 +2,9 @@ import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../erro
 import { refuseClosedByHand } from '../mirror/gate.ts';
 import { appendHistory, type SyncFigures } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
-import type { LeftOut } from '../mirror/left-out.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { publish, publishInPlace, republish, syncFilesystem } from '../mirror/publication.ts';
+import type { LeftOutRecord, LookFigures } from '../mirror/records.ts';
 import { isLackOfSpace } from '../mirror/reserve.ts';
 import {
   refuseUnreplaceable,
@@ -181,21 +181,23 @@ export async function publishAgain(writer: Writer, id: string): Promise<void> {
 /**
  * Records that `id`, which is current, needs no successor.
  *
- * @param leftOut what it lacks of its source.
+ * @param how a sync has found that.
  */
 export async function confirmCurrent(
   writer: Writer,
   id: string,
-  leftOut: readonly LeftOut[] = [],
+  how: Partial<LookFigures> = {},
 ): Promise<Unchanged> {
   await refuseUnreplaceable(writer.layout, id, writer.signal);
   await serve(writer, id);
   writer.lock.assertHeld();
-  appendHistory(writer.layout, { event: 'unchanged', at: now(), current: id, ...ifAny(leftOut) });
+  const { leftOut = [], ...others } = how;
+  const entry = { event: 'unchanged', at: now(), current: id, ...others } as const;
+  appendHistory(writer.layout, { ...entry, ...ifAny(leftOut) });
   return { outcome: 'unchanged', id };
 }
 
-function ifAny(leftOut: readonly LeftOut[]): { leftOut?: LeftOut[] } {
+function ifAny(leftOut: readonly LeftOutRecord[]): { leftOut?: LeftOutRecord[] } {
   return leftOut.length > 0 ? { leftOut: [...leftOut] } : {};
 }
 

@@ -101,7 +101,7 @@ function describeSync(entry: HistoryEntry | null): string {
     case 'published':
       return `published ${nameOfTree(entry.id)}, ${showSince(entry.at)}`;
     case 'unchanged':
-      return `found nothing to do, ${showSince(entry.at)}`;
+      return `found nothing to do${entry.look === 'probe' ? ', by its stamps' : ''}, ${showSince(entry.at)}`;
     case 'failed':
       return `failed, ${showSince(entry.at)}: ${oneLine(entry.message)}`;
     default:

@@ -28,7 +28,7 @@ import { RETRY, type RetryFlags } from '../options/retry.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printJsonWithList, printLine } from '../output.ts';
 import { createReporter, describeChanges, nameOfTree, withoutSnapshot } from '../terminal.ts';
-import { showFiles } from '../units.ts';
+import { showFiles, showSince } from '../units.ts';
 import { pointInTime, someOf } from '../values.ts';
 
 interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags, ProbeFlags {
@@ -210,6 +210,9 @@ function sentenceFor(result: SyncResult, wanted: string | undefined): string {
   const pruned = result.pruned?.removed.length
     ? `; removed ${result.pruned.removed.join(', ')}`
     : '';
+  if (result.outcome === 'unchanged' && result.look === 'probe') {
+    return `unchanged (probe): the stamps of ${result.source} are as in ${nameOfTree(result.id)}${withoutSnapshot(wanted)}; last look at everything ${showSince(result.lookedAt)} (${seconds})${pruned}`;
+  }
   if (result.outcome === 'unchanged') {
     return `unchanged: ${nameOfTree(result.id)} is the same as ${result.source}${withoutSnapshot(wanted)} (${seconds})${pruned}`;
   }

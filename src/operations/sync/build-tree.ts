@@ -11,7 +11,7 @@ import { BackgroundClone } from './background-clone.ts';
 import { type BuiltTree, reportPlan, type SyncContext } from './context.ts';
 import { refuseToDeleteExcluded } from './excluded.ts';
 import { takeOutLeftOut } from './left-out.ts';
-import { agree, settle } from './settle.ts';
+import { agree, settle, stampsStayed } from './settle.ts';
 import {
   lookAgain,
   makeWorkPlan,
@@ -107,16 +107,17 @@ async function fill(
       }
       await takeOutLeftOut(context, tree);
       const missing = await lookAgain(context, tree);
-      await differences(missing);
-      return settled(context, tree, { work, first: missing, since: 0n }, differences);
+      const isAsPlanned = await differences(missing);
+      const made = { work, first: missing, isAsPlanned, since: 0n };
+      return settled(context, tree, made, differences);
     }
     case 'empty': {
       await heedSpace(writer, figures, 'none');
       const pass = new WholePass(context, tree, beginning.leftovers);
       const wholePass = (found: WorkPlan) => pass.run(found);
-      await wholePass(work);
+      const isAsPlanned = await wholePass(work);
       const again = context.needsWholePass ? wholePass : differences;
-      return settled(context, tree, { work, first: work, since: 0n }, again);
+      return settled(context, tree, { work, first: work, isAsPlanned, since: 0n }, again);
     }
     case 'clone': {
       const { clone } = beginning;
@@ -126,9 +127,9 @@ async function fill(
       const since = ctimeNow(writer.layout);
       const changes = new Changes(writer.layout);
       const noted = (found: WorkPlan) => transferDifferences(context, tree, found, changes);
-      await noted(work);
-      const filled = await settled(context, tree, { work, first: work, since }, noted);
-      return { ...filled, changes };
+      const isAsPlanned = await noted(work);
+      const made = { work, first: work, isAsPlanned, since };
+      return { ...(await settled(context, tree, made, noted)), changes };
     }
   }
 }
@@ -139,24 +140,27 @@ interface Made {
   work: WorkPlan;
   /** What the transfer that has just been made began with. */
   first: WorkPlan;
+  /** That transfer brought what it was to bring, and nothing else. */
+  isAsPlanned: boolean;
   /** Files with an earlier ctime are as they were cloned; ns since the epoch. */
   since: bigint;
 }
 
-/** Settles the tree, unless the user has turned that off. */
+/** Settles the tree, unless the user has turned that off, or stamps show that it has. */
 async function settled(
   context: SyncContext,
   tree: string,
-  { work, first, since }: Made,
-  transfer: (found: WorkPlan) => Promise<void>,
+  { work, first, isAsPlanned: cameAsPlanned, since }: Made,
+  transfer: (found: WorkPlan) => Promise<unknown>,
 ): Promise<Filled> {
   const { transfer: options, base, watched, signal } = context;
   const { figures: planned, isExact } = work.plan;
   const settles = !options.without.has('settle');
   const look = () => lookAgain(context, tree);
-  const { last, rounds } = settles
-    ? await settle(context, first, look, transfer)
-    : { last: work, rounds: 0 };
+  const needsNoLook = !settles || (cameAsPlanned && (await stampsStayed(context, tree)));
+  const { last, rounds } = needsNoLook
+    ? { last: settles ? first : work, rounds: 0 }
+    : await settle(context, first, look, transfer);
   const { source, leftOut } = last.plan.figures;
   // The same total, reached without another round: what was transferred is what was planned.
   const isAsPlanned = rounds === 0 && isDeepStrictEqual(source, planned.source);

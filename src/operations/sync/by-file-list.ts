@@ -33,7 +33,7 @@ import { type BuiltTree, reportPlan, type SyncContext } from './context.ts';
 import { leavesOutOf } from './left-out.ts';
 import { refuseMirror } from './make-plan.ts';
 import { mendByRsync } from './modes.ts';
-import { type Synced, unchanged } from './outcome.ts';
+import { type Looked, type Shortcut, unchanged } from './outcome.ts';
 import { publishTree } from './publish-tree.ts';
 import { DifferenceLists, transferDifferences, type WorkPlan } from './transfer.ts';
 
@@ -70,7 +70,7 @@ interface ListedSync {
 export async function syncByFileList(
   context: SyncContext,
   id: string,
-): Promise<Synced | undefined> {
+): Promise<Looked | undefined> {
   const { writer, base } = context;
   const { layout, policy } = writer;
   const list = base && listIn(base, policy.probe.fileList);
@@ -175,7 +175,7 @@ function isLeftOutBy(transfer: Transfer): (entry: Pick<Entry, 'name' | 'type'>) 
   return (entry) => leavesOut(entry) !== undefined;
 }
 
-async function followList(sync: ListedSync, id: string): Promise<Synced> {
+async function followList(sync: ListedSync, id: string): Promise<Looked> {
   const { context, listed, base, changes } = sync;
   const { writer } = context;
   const listAt = (directory: string) => bytePath(directory, listed.list);
@@ -184,7 +184,8 @@ async function followList(sync: ListedSync, id: string): Promise<Synced> {
   writer.enter('planning');
   let newest = await fetchList(sync, base);
   if (await changes.add(listAt(base), listAt(newest))) {
-    return unchanged(context, listed.id, { ...noChanges(), ...keptFigures(sync, listed.source) });
+    const figures = { ...noChanges(), ...keptFigures(sync, listed.source) };
+    return unchanged(context, listed.id, figures, shortcut(listed));
   }
   const tree = stagedTree(writer.layout, id);
   const clone = new BackgroundClone(writer, base, id, context.clone);
@@ -363,13 +364,17 @@ async function publishListed(
   { context, listed, unlisted }: ListedSync,
   id: string,
   built: Omit<BuiltTree, 'isChanged'>,
-): Promise<Synced> {
+): Promise<Looked> {
   await context.confirm?.();
-  const published = await publishTree(context, id, built, { look: 'file-list' });
+  const published = await publishTree(context, id, built, shortcut(listed));
   const { source } = built.plan;
   const known = { ...listed, id, source, unlisted: [...unlisted] };
   recordListedTree(context.writer.layout, published.path, known);
   return published;
+}
+
+function shortcut({ lookedAt }: ListedTree): Shortcut {
+  return { look: 'file-list', lookedAt: new Date(lookedAt).toISOString() };
 }
 
 function nameOf(list: string): string {

@@ -3,6 +3,7 @@ import type { Changes } from '../../mirror/changes.ts';
 import { CLONE_METHODS, type MadeBy } from '../../mirror/clone.ts';
 import { describeLeftOut } from '../../mirror/left-out.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
+import type { ProbePolicy } from '../../mirror/policy.ts';
 import type { ShrinkGuard } from '../../mirror/shrink-guard.ts';
 import type { Transfer } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
@@ -11,6 +12,7 @@ import type { RsyncSession } from '../../rsync/until-clean.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { mendByRsync } from './modes.ts';
+import type { Stamps } from './probe.ts';
 
 /** How a new tree is made; the first is the default. */
 export const STRATEGIES = ['plan', 'link-dest', 'copy'] as const;
@@ -59,9 +61,16 @@ export interface PlanContext extends Pick<Work, 'transfer' | 'options' | 'strate
   watched: readonly string[];
 }
 
+/** What a look at the stamps of the source needs. */
+export interface ProbeContext extends PlanContext {
+  probe: ProbePolicy;
+}
+
 /** What all steps of one sync share. */
-export interface SyncContext extends Work, PlanContext {
+export interface SyncContext extends Work, ProbeContext {
   writer: Writer;
+  /** Those that the source had before the plan, if they are known. */
+  stamps?: Stamps | undefined;
   /** Refuses a plan that would take too much away. In place, one that has measured the tree replaces it. */
   refuseShrinking: ShrinkGuard;
 }

@@ -2,6 +2,7 @@ import { NewFiles } from '../../mirror/basis.ts';
 import { Fingerprint } from '../../mirror/fingerprint.ts';
 import { takesBasis } from '../../rsync/delta.ts';
 import type { Entry } from '../../rsync/itemize.ts';
+import { Arrivals } from './arrivals.ts';
 import type { SyncContext } from './context.ts';
 
 /** Hears of each entry that a plan counts. */
@@ -14,12 +15,20 @@ export interface EntryListener {
 /** What a look at the source finds to differ, without a list of it. */
 export class Differences implements EntryListener {
   readonly fingerprint = new Fingerprint();
+  /** What is to come; undefined where nothing asks for it. */
+  readonly arrivals: Arrivals | undefined;
   count = 0;
   /** The name of one of them, one character per byte (latin1). */
   example = '';
 
+  /** @param stamps see `SyncContext`: with them, what comes is compared with what was to come. */
+  constructor({ stamps }: Pick<SyncContext, 'stamps'> = {}) {
+    this.arrivals = stamps && new Arrivals();
+  }
+
   add(entry: Entry): void {
     this.fingerprint.add(entry);
+    this.arrivals?.add(entry);
     this.count += 1;
     if (this.example === '' || entry.type !== 'directory') this.example = entry.name;
   }

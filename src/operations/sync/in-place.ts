@@ -21,7 +21,7 @@ import { leftOutNamesIn } from './left-out.ts';
 import { byOriginal, type LiveLook, lookAtLive } from './live-look.ts';
 import { LivePass } from './live-pass.ts';
 import { planFromNothing } from './make-plan.ts';
-import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './outcome.ts';
+import { clearStaging, type Looked, madeFrom, summaryOf, unchanged } from './outcome.ts';
 
 /**
  * Brings the one tree of an in-place mirror up to its source, behind its gate, and publishes it.
@@ -30,7 +30,7 @@ import { clearStaging, madeFrom, type Synced, summaryOf, unchanged } from './out
  * makes its single pass, and whatever happens the gate is opened again: with the tree whole, or
  * dirty, which guarded readers wait out.
  */
-export async function syncInPlace(context: SyncContext): Promise<Synced> {
+export async function syncInPlace(context: SyncContext): Promise<Looked> {
   const { writer } = context;
   const { layout, lock, policy, inherit, signal, before } = writer;
   const tree = layout.snapshot(LIVE);
@@ -85,7 +85,7 @@ async function write(
   planned: LiveLook,
   brought: readonly Removal[],
   compare: readonly string[],
-): Promise<Synced> {
+): Promise<Looked> {
   const { writer } = context;
   const { layout, lock, policy, signal } = writer;
   const tree = layout.snapshot(LIVE);
@@ -102,8 +102,8 @@ async function write(
   let changes = planned.plan.figures;
   const published = await behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
-    await pass.write(planned, compare);
-    changes = await pass.settle(planned);
+    const isAsPlanned = await pass.write(planned, compare);
+    changes = await pass.settle(planned, isAsPlanned);
     await context.confirm?.();
     return publishLive(writer, figuresOf(writer, changes, madeFrom(context, 'none')));
   });

@@ -19,15 +19,17 @@ type Named = Pick<Entry, 'name' | 'type'>;
 /** Why an entry of the source is left out by its name, if it is. */
 export function leavesOutOf({
   without,
+  marks,
 }: {
   without: { has(name: 'update-marks' | 'temp-excludes'): boolean };
+  marks?: readonly string[];
 }): (entry: Named) => LeftOutWhy | undefined {
   const [leavesMarks, leavesTemporary] = [
     !without.has('update-marks'),
     !without.has('temp-excludes'),
   ];
   return (entry) => {
-    if (leavesMarks && isUpdateMark(entry)) return 'update-mark';
+    if (leavesMarks && isUpdateMark(entry, marks)) return 'update-mark';
     return leavesTemporary && isTemporary(entry) ? 'temporary' : undefined;
   };
 }
@@ -88,8 +90,10 @@ export async function leftOutNamesIn(
 ): Promise<Named[]> {
   const leavesOut = leavesOutOf(transfer);
   const top = readdirSync(tree, { encoding: 'latin1', withFileTypes: true });
+  const marks = (transfer.marks ?? []).filter((name) => lstatIfThere(bytePath(tree, name)));
   const found = [
     ...top.filter((entry) => entry.isFile()).map(({ name }): Named => ({ name, type: 'file' })),
+    ...marks.map((name): Named => ({ name, type: 'file' })),
     ...(await namedLikeTemporary(tree, writer.inherit)),
   ];
   return found.filter((entry) => leavesOut(entry) !== undefined);

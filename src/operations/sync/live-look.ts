@@ -35,7 +35,7 @@ class LiveDifferences extends Differences {
   readonly #goesOnIn = new Set<string>();
 
   constructor(context: SyncContext, left: LeftByPasses) {
-    super();
+    super(context);
     this.newFiles = newFilesFor(context);
     this.#leavesOut = leavesOutOf(context.transfer);
     this.#left = left;

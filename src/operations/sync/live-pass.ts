@@ -11,11 +11,12 @@ import type { Entry } from '../../rsync/itemize.ts';
 import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { freeSpaceAt } from '../../system/mounts.ts';
+import { Arrivals } from './arrivals.ts';
 import { findCollected, removeCollected } from './collected.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { leavesOutOf } from './left-out.ts';
 import { byOriginal, type LeftByPasses, type LiveLook, lookAtLive } from './live-look.ts';
-import { forLook, settle } from './settle.ts';
+import { forLook, settle, stampsStayed } from './settle.ts';
 import { makeExcludeList, takeOutSizedAsBasis } from './transfer.ts';
 
 /** rsync's single passes over the live tree, and all that they change. */
@@ -42,14 +43,18 @@ export class LivePass {
    * Writes what a look has found, until rsync ends cleanly. What is to be left out goes in any case.
    *
    * @param compare more options for rsync.
+   * @returns whether the first try brought that, and nothing else.
    */
-  async write(first: LiveLook, compare: readonly string[] = []): Promise<void> {
+  async write(first: LiveLook, compare: readonly string[] = []): Promise<boolean> {
     const { writer, signal, transfer } = this.#context;
     this.#since ??= ctimeNow(writer.layout);
+    let isAsPlanned: boolean;
     try {
-      await this.#transfer(first, compare, 'any');
-      if (await takeOutSizedAsBasis(this.#context, this.#tree))
+      isAsPlanned = await this.#transfer(first, compare, 'any');
+      if (await takeOutSizedAsBasis(this.#context, this.#tree)) {
+        isAsPlanned = false;
         await this.#transfer(await this.#lookAgain(), compare, 'none');
+      }
     } catch (error) {
       // The next sync looks for what is left.
       if (writer.lock.isHeld) await this.#takeOutBrought(writer.lock.lost).catch(() => {});
@@ -58,6 +63,7 @@ export class LivePass {
     this.#endWell();
     await this.#takeOutBrought(signal);
     if (delaysUpdates(transfer)) await removeCollected(this.#context, this.#tree);
+    return isAsPlanned;
   }
 
   /** What a pass has left that has failed, if one has. */
@@ -74,16 +80,22 @@ export class LivePass {
     return { unfinished, collected: await findCollected(this.#context, this.#tree) };
   }
 
-  /** @param basis whether rsync may get earlier versions of new files. */
+  /**
+   * @param basis whether rsync may get earlier versions of new files.
+   * @returns as `write`.
+   */
   async #transfer(
     first: LiveLook,
     compare: readonly string[],
     basis: 'any' | 'none',
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { writer, signal, transfer } = this.#context;
     const leavesOut = leavesOutOf(transfer);
     let known: LiveLook | undefined = first;
+    const arrivals = new Arrivals();
+    let tries = 0;
     await untilClean(this.#context, async () => {
+      tries += 1;
       const { plan, listener } = known ?? (await this.#lookAgain());
       known = undefined;
       const { deletions } = listener;
@@ -109,12 +121,14 @@ export class LivePass {
           ...passArguments,
         ],
         onEntry: (entry: Entry) => {
+          if (listener.arrivals !== undefined) arrivals.add(entry);
           if (entry.change === 'deleted') begun.deletionsLeft -= 1;
           else if (leavesOut(entry) !== undefined) this.#brought.push({ name: entry.name });
         },
         onProgress: progressOf(writer, plan.figures),
       };
     });
+    return tries === 1 && (first.listener.arrivals?.equals(arrivals) ?? false);
   }
 
   /** What rsync deletes or replaces keeps its room as long as it is a basis. */
@@ -129,13 +143,17 @@ export class LivePass {
   }
 
   /**
-   * Settles the tree, unless the user has turned that off.
+   * Settles the tree, unless the user has turned that off, or stamps show that it has.
    *
+   * @param isAsPlanned whether the pass has brought what was planned, and nothing else.
    * @returns all that has changed in it.
    */
-  async settle(first: LiveLook): Promise<PlanFigures> {
+  async settle(first: LiveLook, isAsPlanned: boolean): Promise<PlanFigures> {
     const { transfer, signal } = this.#context;
-    const { last } = transfer.without.has('settle')
+    const needsNoLook =
+      transfer.without.has('settle') ||
+      (isAsPlanned && (await stampsStayed(this.#context, this.#tree)));
+    const { last } = needsNoLook
       ? { last: first }
       : await settle(
           this.#context,

@@ -5,7 +5,7 @@ import { MirrorlatchError } from '../../errors.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
 import { excludeList } from '../../mirror/exclude-list.ts';
 import { layoutOf } from '../../mirror/layout.ts';
-import { readableName } from '../../mirror/names.ts';
+import { nameInLine, readableName } from '../../mirror/names.ts';
 import { Plan } from '../../mirror/plan.ts';
 import { planArguments, type Transfer } from '../../rsync/arguments.ts';
 import { type Ending, EXCLUDE } from '../../rsync/failure.ts';
@@ -46,7 +46,7 @@ export async function makePlan<Listener extends EntryListener>(
   moreArguments: readonly string[] = [],
   excluded: 'deleted' | 'kept' = 'deleted',
 ): Promise<Planned<Listener>> {
-  const isKnownMark = await sourceHasKnownMark(context, target);
+  const isKnownMark = hasMark(target) && (await sourceHasMark(context, target));
   const first = await planOnce(context, target, listen, moreArguments, excluded);
   const isUpdating = isKnownMark || first.plan.isUpdating;
   const { leftOutInTree } = first.plan;
@@ -126,15 +126,17 @@ export async function planFromNothing(context: PlanContext, tree: string): Promi
 }
 
 /**
- * A mark that the target has as well is no difference, and no plan would find it. So the top of the
- * source is looked at on its own.
+ * Looks at the top of the source on its own: a mark that the target has as well is no difference, and no
+ * plan would find it.
  *
- * @throws MirrorlatchError UNAVAILABLE if that does not vanish while the context waits for it.
+ * @throws MirrorlatchError UNAVAILABLE if it does not vanish while the context waits for that.
  */
-async function sourceHasKnownMark(context: PlanContext, target: string): Promise<boolean> {
+export async function sourceHasMark(context: PlanContext, target: string): Promise<boolean> {
   const { transfer } = context;
-  if (transfer.without.has('update-marks') || !hasMark(target)) return false;
-  const options = [...transfer.options, '--no-recursive', '--dirs'];
+  if (transfer.without.has('update-marks')) return false;
+  // After the user's rules, which may hide a mark: the first that matches counts.
+  const rules = [`--include=/${UPDATE_MARK}*`, '--exclude=*'];
+  const options = [...transfer.options, ...rules, '--no-recursive', '--dirs'];
   const top = await planFromNothing({ ...context, transfer: { ...transfer, options } }, target);
   return top.isUpdating;
 }
@@ -181,14 +183,25 @@ function publishedTree({ base, strategy }: PlanContext, target: string): string 
   return strategy === 'in-place' ? target : base;
 }
 
-function whileUpdated(transfer: Transfer): Ending {
-  const error = updateError(transfer);
+/** @param mark as in `updateError`. */
+export function whileUpdated(
+  transfer: Transfer,
+  mark?: string,
+): Exclude<Ending, { kind: 'clean' }> {
+  const error = updateError(transfer, mark);
   return { kind: 'retry', why: error.message, error };
 }
 
-/** The error of a sync whose source says to the end of its retries that it is being updated. */
-export function updateError({ source }: Transfer): MirrorlatchError {
-  const why = `the source is being updated: it has a file ${UPDATE_MARK}*`;
+/**
+ * The error of a sync whose source says to the end of its retries that it is being updated.
+ *
+ * @param mark the name by which it says so; by default any that is heeded.
+ */
+export function updateError({ source, marks = [] }: Transfer, mark?: string): MirrorlatchError {
+  const heeded = mark === undefined ? marks : [mark];
+  const shown = heeded.map((name) => nameInLine(readableName(name).name));
+  const usual = mark === undefined ? [`a file ${UPDATE_MARK}*`] : [];
+  const why = `the source is being updated: it has ${[...usual, ...shown].join(' or ')}`;
   return new MirrorlatchError('UNAVAILABLE', why, {
     hint: `Try again later. If ${sourceName(source)} has been left with that file by mistake, sync it all the same with: --without update-marks`,
   });

@@ -2,41 +2,85 @@ import { readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MadeBy } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
+import { leftOutOf, readHistory } from '../../mirror/history.ts';
+import { readableName } from '../../mirror/names.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
+import type { LookFigures } from '../../mirror/records.ts';
 import { hasSpare } from '../../mirror/spare.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { confirmCurrent, type Published, type Unchanged } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import type { SyncContext } from './context.ts';
+import type { Probe } from './probe.ts';
 import type { SyncSummary } from './work.ts';
 
 /** What a sync came to. */
-export type Synced = ((Published & { clone: MadeBy }) | Unchanged) & SyncSummary;
+export type Synced = Looked | Probed;
 
-/** The source is what `current` names already. */
+/** What a sync came to that made a plan. */
+export type Looked = ((Published & { clone: MadeBy }) | (Unchanged & { look?: never })) &
+  SyncSummary;
+
+/** The source has the same stamps as what `current` names; nothing else of it was looked at. */
+export interface Probed extends Unchanged, Omit<SyncSummary, 'plan'> {
+  look: 'probe';
+  plan?: never;
+  /** The stamps, as printable names. */
+  stamps: string[];
+  /** When the last look at all of the source began; ISO 8601, UTC. */
+  lookedAt: string;
+}
+
+/** How a sync knew its source without a look at all of it. */
+export type Shortcut = Required<Pick<LookFigures, 'look' | 'lookedAt'>>;
+
+/**
+ * The source is what `current` names already.
+ *
+ * @param how unless all of the source was looked at.
+ */
 export async function unchanged(
   context: SyncContext,
   id: string,
   plan: PlanFigures,
-): Promise<Synced> {
+  how?: Shortcut,
+): Promise<Looked> {
   clearStaging(context.writer);
+  const { leftOut } = plan;
   return {
-    ...(await confirmCurrent(context.writer, id, plan.leftOut)),
+    ...(await confirmCurrent(context.writer, id, { ...lookOf(context), ...how, leftOut })),
     ...summaryOf(context, plan),
   };
 }
 
+/** The stamps of the source say that it is what `current` names already. What waits in staging stays. */
+export async function unchangedByProbe(
+  context: SyncContext,
+  { id, names, look }: Extract<Probe, { kind: 'same' }>,
+): Promise<Probed> {
+  const { writer, transfer, strategy } = context;
+  const leftOut = leftOutOf(readHistory(writer.layout), id);
+  const how = { look: 'probe', lookedAt: new Date(look.began).toISOString() } as const;
+  const confirmed = await confirmCurrent(writer, id, { ...lookOf(context), ...how, leftOut });
+  const { seconds } = writer;
+  const stamps = names.map((name) => readableName(name).name);
+  return { ...confirmed, ...how, source: sourceName(transfer.source), strategy, stamps, seconds };
+}
+
 /** Where the tree came from and how, for history. */
-export function madeFrom({ transfer, strategy, writer }: SyncContext, clone: MadeBy) {
-  const { source, options } = transfer;
+export function madeFrom(context: SyncContext, clone: MadeBy) {
+  const { strategy, writer } = context;
+  return { ...lookOf(context), strategy, clone, newBytes: writer.receivedBytes };
+}
+
+/** At what this sync has looked, for history. */
+function lookOf({ transfer: { source, options, without }, writer: { seconds } }: SyncContext) {
   return {
     source: sourceName(source),
-    strategy,
-    clone,
     rsyncOptions: [...options],
-    ...(transfer.without.size === 0 ? {} : { without: [...transfer.without] }),
-    newBytes: writer.receivedBytes,
+    ...(without.size === 0 ? {} : { without: [...without] }),
+    seconds,
   };
 }
 

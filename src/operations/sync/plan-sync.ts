@@ -13,6 +13,7 @@ import { refuseToDeleteExcluded, sparesExcluded } from './excluded.ts';
 import { liveGuardOf, shrinkGuardOf } from './guard-shrinking.ts';
 import { nameOtherFilesystems, remainsOf } from './left-out.ts';
 import { makePlan, updateError } from './make-plan.ts';
+import { describeProbe } from './probe.ts';
 import { checkSync, planWork, type SyncOptions, type SyncSummary } from './work.ts';
 
 export type PlannedSync<Entries extends Iterable<Entry> = Entry[]> = {
@@ -69,7 +70,10 @@ export async function planSyncSpooled(options: SyncOptions): Promise<PlannedSync
     signal,
     retries: new Retries({ ...policy.retry, signal, onRetry }),
     log: () => {},
+    probe: policy.probe,
   };
+  const probed = await describeProbe(context, mirror);
+  if (probed !== undefined) onNotice(probed);
   await nameOtherFilesystems(context, onNotice);
   onEvent({ kind: 'phase', phase: 'planning' });
   // A directory that is not there: everything is new.

@@ -51,7 +51,7 @@ export async function settle<Found extends Look>(
   context: SyncContext,
   first: Look,
   look: () => Promise<Found>,
-  transfer: (found: Found) => Promise<void>,
+  transfer: (found: Found) => Promise<unknown>,
 ): Promise<Settled<Found>> {
   const { writer, retries, signal } = context;
   const lookAgain = (): Promise<Found> => {
@@ -74,6 +74,21 @@ export async function settle<Found extends Look>(
     writer.notice(`${where} does not keep all attributes of ${nameSome(last.listener)}`);
   }
   return { last, rounds };
+}
+
+/**
+ * Whether the stamps of the source show that it has not changed since the plan, while the tree is flushed.
+ * Then no second look is needed to make sure that the tree is one state of it (I16), as far as its upstream
+ * says. An upstream may write its stamp when all else is done, so this holds only of a transfer that
+ * brought what had been planned, to each file's size and time.
+ */
+export async function stampsStayed(context: SyncContext, tree: string): Promise<boolean> {
+  const { writer, stamps } = context;
+  if (stamps === undefined) return false;
+  writer.enter('probing');
+  const why = await whileFlushing(writer, () => stamps.whyChanged(tree));
+  if (why !== undefined) writer.notice(`looking at everything again: ${why}`);
+  return why === undefined;
 }
 
 /** The context of a look after a transfer. `--ignore-times` would find every file in each look. */

@@ -33,7 +33,8 @@ import { shrinkGuardOf } from './guard-shrinking.ts';
 import { syncInPlace } from './in-place.ts';
 import { nameOtherFilesystems, remainsOf } from './left-out.ts';
 import { mendByRsync } from './modes.ts';
-import type { Synced } from './outcome.ts';
+import { type Synced, unchangedByProbe } from './outcome.ts';
+import { probeSource } from './probe.ts';
 import { syncSnapshot } from './snapshot.ts';
 import {
   checkSync,
@@ -145,13 +146,11 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
   const log = openLog(writer.layout, id);
   try {
     const context = contextOf(options, writer, log);
-    await nameOtherFilesystems(context, (message) => writer.notice(message));
     const wasClosed = isClosedAlready(writer);
-    const isInPlace = writer.settings.mode === 'in-place';
-    const synced = await (isInPlace ? syncInPlace(context) : syncSnapshot(context, id));
-    writer.wantsSpare = !isInPlace && usesSpare(context, synced);
+    const synced = await probeAndSync(context, id);
+    writer.wantsSpare = usesSpare(context, synced);
     const tree = writer.layout.snapshot(synced.id);
-    const others = synced.plan.writableByAll.count > 0 ? (['o-w'] as const) : [];
+    const others = (synced.plan?.writableByAll.count ?? 0) > 0 ? (['o-w'] as const) : [];
     warnOfClosed(writer, tree, wasClosed, mendByRsync(writer, others), ' as its source');
     if (synced.outcome === 'unchanged') log.remove();
     return synced;
@@ -160,6 +159,15 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
   } finally {
     log.close();
   }
+}
+
+async function probeAndSync(context: SyncContext, id: string): Promise<Synced> {
+  const { writer } = context;
+  const probe = await probeSource(context);
+  if (probe.kind === 'same') return unchangedByProbe(context, probe);
+  await nameOtherFilesystems(context, (message) => writer.notice(message));
+  const known = { ...context, stamps: probe.stamps };
+  return writer.settings.mode === 'in-place' ? syncInPlace(known) : syncSnapshot(known, id);
 }
 
 /** Whether a sync that is like this one makes its clone by hard links. */
@@ -186,6 +194,7 @@ function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncCont
     retries: new Retries({ ...policy.retry, signal, onRetry: warn }),
     isRemains: remainsOf(work, layout),
     sparesExcluded: sparesExcluded(work, writer),
+    probe: policy.probe,
     watched: Object.keys(policy.shrink.maxPercentIn),
     refuseShrinking: shrinkGuardOf(work, layout, before, policy.shrink),
     log: log.write,

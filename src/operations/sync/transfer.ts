@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { makeBasis, type NewFiles, removeBasis, sizedAsBasis } from '../../mirror/basis.ts';
 import type { Changes } from '../../mirror/changes.ts';
 import { isSubvolume, makeEmptyTree } from '../../mirror/clone.ts';
@@ -22,6 +23,7 @@ import { untilClean } from '../../rsync/until-clean.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
+import { Arrivals } from './arrivals.ts';
 import { progressOf, type SyncContext } from './context.ts';
 import { Differences, newFilesFor } from './differences.ts';
 import { takeOutLeftOut } from './left-out.ts';
@@ -43,7 +45,7 @@ export class DifferenceLists extends Differences {
   readonly #onDifference: () => void;
 
   constructor(context: SyncContext, onDifference: () => void) {
-    super();
+    super(context);
     const { writer, transfer } = context;
     const { prefix } = listedFrom(transfer.source);
     this.lists = new PlanLists(writer.layout.staging, prefix);
@@ -100,6 +102,7 @@ export async function lookAgain(context: SyncContext, tree: string): Promise<Wor
  * @param work what differs.
  * @param changes takes down what is touched.
  * @param findBasis finds earlier versions of new files.
+ * @returns whether the first try brought that, and nothing else.
  */
 export async function transferDifferences(
   context: SyncContext,
@@ -107,12 +110,15 @@ export async function transferDifferences(
   work: WorkPlan,
   changes?: Changes,
   findBasis: FindBasis = basisIn(context),
-): Promise<void> {
+): Promise<boolean> {
   const { writer, transfer } = context;
   const { layout, signal } = writer;
   const cannotLink = isSubvolume(tree);
   let known: WorkPlan | undefined = work;
+  const arrivals = new Arrivals();
+  let tries = 0;
   await untilClean(context, async () => {
+    tries += 1;
     const { plan, listener } = known ?? (await lookAgain(context, tree));
     known = undefined;
     if (plan.isEmpty) return undefined;
@@ -127,12 +133,17 @@ export async function transferDifferences(
     });
     return {
       args: applyArguments(transfer, tree, lists.transfers, options),
-      onEntry: () => {},
+      onEntry: (entry) => {
+        if (listener.arrivals !== undefined) arrivals.add(entry);
+      },
       onProgress: progressOf(writer, plan.figures),
     };
   });
-  if (await takeOutSizedAsBasis(context, tree))
+  if (await takeOutSizedAsBasis(context, tree)) {
     await transferDifferences(context, tree, await lookAgain(context, tree), changes, noBasis);
+    return false;
+  }
+  return tries === 1 && (work.listener.arrivals?.equals(arrivals) ?? false);
 }
 
 /** @returns a directory with earlier versions of new files, if there are any; see `makeBasis`. */
@@ -182,16 +193,21 @@ export class WholePass {
    * Makes the tree, until rsync ends cleanly.
    *
    * @param work what is expected to come.
+   * @returns whether the first try brought that, and nothing else.
    */
-  async run(work: WorkPlan, findBasis: FindBasis = basisIn(this.#context)): Promise<void> {
+  async run(work: WorkPlan, findBasis: FindBasis = basisIn(this.#context)): Promise<boolean> {
     const { writer, transfer, needsWholePass } = this.#context;
-    const { figures, excluded } = work.plan;
-    const basis = await findBasis(work.listener.newFiles);
-    let isFirst = true;
+    const {
+      plan: { figures, excluded },
+      listener,
+    } = work;
+    const basis = await findBasis(listener.newFiles);
+    const arrivals = new Arrivals();
+    let tries = 0;
     const clean = await untilClean(this.#context, async () => {
+      tries += 1;
       // In a first sync nothing in the tree is shared, and the difference alone will do.
-      if (!isFirst && !needsWholePass) return undefined;
-      isFirst = false;
+      if (tries > 1 && !needsWholePass) return undefined;
       if (lstatIfThere(this.#tree)) this.#earlier.unshift(setAside(this.#tree));
       for (const old of this.#earlier.splice(MOST_EARLIER)) discard(writer.layout, old);
       writer.enter('transferring');
@@ -201,7 +217,9 @@ export class WholePass {
       const excludeList = makeExcludeList(writer, excluded);
       return {
         args: wholePassArguments(transfer, this.#tree, excludeList, options),
-        onEntry: () => {},
+        onEntry: (entry) => {
+          if (listener.arrivals !== undefined) arrivals.add(entry);
+        },
         onProgress: progressOf(writer, figures),
       };
     });
@@ -210,10 +228,13 @@ export class WholePass {
     if (isDoubtful && needsWholePass) return this.run(work, noBasis);
     if (clean === undefined || isDoubtful) {
       const left = await lookAgain(this.#context, this.#tree);
-      return transferDifferences(this.#context, this.#tree, left, undefined, noBasis);
+      await transferDifferences(this.#context, this.#tree, left, undefined, noBasis);
+      return false;
     }
     const { totals } = clean;
     this.#context.refuseShrinking({ ...withoutLosses(figures), source: totals });
+    const isWhole = tries === 1 && isDeepStrictEqual(totals, figures.source);
+    return isWhole && (listener.arrivals?.equals(arrivals) ?? false);
   }
 
   /** A tree that is made by whole passes alone is never cloned: a subvolume is of no use to it. */

@@ -36,7 +36,7 @@ import { realPathToBe } from '../../system/files.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import { checkNewRoot } from '../../writer/create.ts';
 import type { OnEvent } from '../../writer/events.ts';
-import type { PolicyOptions } from '../../writer/policy.ts';
+import { type PolicyOptions, policyOf } from '../../writer/policy.ts';
 import type { Writer } from '../../writer/writer.ts';
 import {
   CLONE_CHOICES,
@@ -150,7 +150,9 @@ export function planWork(
   const without = new Set(options.without);
   if (!keepsNanoseconds(layout)) without.add('nanoseconds');
   const { onChannel, confirm } = options.pushed ?? {};
-  const transfer = { source, without, options: args };
+  const { busyWhen } = policyOf(settings, options).probe;
+  const marks = busyWhen.map((path) => Buffer.from(path).toString('latin1'));
+  const transfer = { source, without, options: args, marks };
   const common = { transfer, options: joined.args, onChannel, confirm };
   if (settings.mode === 'in-place') {
     refuseForInPlace(options);
