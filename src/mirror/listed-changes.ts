@@ -86,21 +86,6 @@ export class ListedChanges {
   }
 }
 
-/** Whether two lists are the same, byte for byte. @throws FileListFault */
-export async function areSameLists(
-  one: Buffer,
-  other: Buffer,
-  signal: AbortSignal,
-): Promise<boolean> {
-  let isSame = true;
-  await withLists(one, other, (first, second) =>
-    findLinesApart(first, second, signal, () => {
-      isSame = false;
-    }),
-  );
-  return isSame;
-}
-
 async function withLists(
   before: Buffer,
   after: Buffer,

@@ -125,27 +125,6 @@ export function applyArguments(
   ];
 }
 
-/** A list of the files of the source that is larger is none; bytes. It has a hundred of them a file. */
-const LARGEST_LIST = 8 * 1024 ** 3;
-
-/**
- * Fetches a list of the files of the source, whose name comes from standard input as in a `TransferList`,
- * whatever its size and time. Nothing but a regular file comes.
- *
- * @param target an empty directory.
- * @param basis an absolute directory with an earlier list of that name, of which the same parts are taken.
- */
-export function fileListArguments(transfer: Transfer, target: string, basis: string): string[] {
-  return [
-    ...common({ ...transfer, options: withoutOption('log-file', transfer.options) }),
-    ...['--no-links', '--no-D', '--no-recursive', '--dirs', '--no-implied-dirs'],
-    ...['--ignore-times', '--chmod=Fu+rw', `--max-size=${LARGEST_LIST}`, `--copy-dest=${basis}`],
-    ...['--from0', '--files-from=-', '--stats', '--'],
-    listedFrom(transfer.source).argument,
-    `${target}/`,
-  ];
-}
-
 /** A stamp is small. What is larger would fill the disk, or keep the source busy; bytes. */
 export const LARGEST_STAMP = 256 * 1024 * 1024;
 
@@ -161,17 +140,39 @@ export function stampArguments(
   target: string,
   use: 'fetch' | 'compare',
 ): string[] {
+  // Twice: also itemize what is the same.
+  const comparing = use === 'compare' ? ['--dry-run', '--checksum', '-ii'] : [];
+  return singleFileArguments(transfer, target, [...comparing, `--max-size=${LARGEST_STAMP}`]);
+}
+
+/** A list has some hundred bytes for each file of a source; bytes. */
+const LARGEST_LIST = 8 * 1024 ** 3;
+
+/**
+ * Fetches a list of all files of the source in the same way.
+ *
+ * @param target an empty directory.
+ * @param basis an absolute directory with an earlier list of that name: what is the same is not sent.
+ */
+export function fileListArguments(transfer: Transfer, target: string, basis: string): string[] {
+  const options = ['--ignore-times', `--copy-dest=${basis}`, `--max-size=${LARGEST_LIST}`];
+  return singleFileArguments(transfer, target, options);
+}
+
+function singleFileArguments(
+  transfer: Transfer,
+  target: string,
+  options: readonly string[],
+): string[] {
   return [
     ...common({ ...transfer, options: withoutOption('log-file', transfer.options) }),
-    // Twice: also itemize what is the same.
-    ...(use === 'compare' ? ['--dry-run', '--checksum', '-ii'] : []),
+    ...options,
     '--no-links',
     '--no-D',
     '--no-implied-dirs',
     '--no-recursive',
     '--dirs',
     '--chmod=Du+rwx,Fu+rw',
-    `--max-size=${LARGEST_STAMP}`,
     '--ignore-missing-args',
     '--from0',
     '--files-from=-',

@@ -207,6 +207,36 @@ describe('a sync by the list of files', () => {
     expect(result.stderr).toContain(`the list ${LIST} is about out, which`);
   });
 
+  test('waits as long as the source has a mark of an update', async () => {
+    const mirror = await agreed();
+    mirror.change({ 'd/a': 'A', busy: '' });
+    mirror.touch('d/a', 'busy');
+    mirror.list({ skip: ['busy', LIST, 'fullfilelist'] });
+    const sync = ['sync', mirror.source, mirror.root, '--file-list', LIST];
+    const busy = await runProgram([...sync, '--busy-when', 'busy', '--retries', '0']);
+    expect(busy.exitCode, transcript(busy)).toBe(69);
+    expect(busy.stderr).toContain('the source is being updated: it has busy');
+    mirror.change({ busy: null });
+    expect(await mirror.look('--busy-when', 'busy')).toMatchObject({
+      outcome: 'published',
+      isFull: false,
+    });
+    expect(apart(mirror)).toEqual([]);
+  });
+
+  test('only says of a mirror in place whether there is anything new', async () => {
+    const mirror = listedMirror();
+    await runProgram(['init', mirror.root, '--in-place']);
+    mirror.list();
+    expect(await mirror.look()).toMatchObject({ outcome: 'published' });
+    expect(await mirror.look()).toMatchObject({ outcome: 'unchanged', isFull: false });
+    mirror.change({ file: 'changed' });
+    mirror.touch('file');
+    mirror.list();
+    expect(await mirror.look()).toMatchObject({ outcome: 'published', isFull: true });
+    expect(apart(mirror)).toEqual([]);
+  });
+
   test('is no look at everything, which comes when the last one is too old', async () => {
     const mirror = await agreed();
     mirror.change({ 'd/b': 'hidden' });
@@ -217,6 +247,15 @@ describe('a sync by the list of files', () => {
       isFull: true,
     });
     expect(apart(mirror)).toEqual([]);
+  });
+
+  test('does not rely on a look at everything that is to come from the future', async () => {
+    const mirror = await agreed();
+    const record = mirror.state('file-list.json');
+    const known = JSON.parse(readFileSync(record, 'utf8'));
+    writeFileSync(record, JSON.stringify({ ...known, lookedAt: Date.now() + 3_600_000 }));
+    expect(await mirror.look()).toMatchObject({ outcome: 'unchanged', isFull: true });
+    expect(await mirror.look()).toMatchObject({ outcome: 'unchanged', isFull: false });
   });
 
   test('comes again once a list agrees that was older than the tree', async () => {

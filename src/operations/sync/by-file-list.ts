@@ -7,7 +7,7 @@ import { distrustAfterRestart } from '../../mirror/distrust.ts';
 import { FileListFault } from '../../mirror/file-list.ts';
 import { leftOutOf, readHistory } from '../../mirror/history.ts';
 import type { LeftOut } from '../../mirror/left-out.ts';
-import { areSameLists, ListedChanges } from '../../mirror/listed-changes.ts';
+import { ListedChanges } from '../../mirror/listed-changes.ts';
 import { refuseUnlike } from '../../mirror/listed-check.ts';
 import { ListedPlan } from '../../mirror/listed-plan.ts';
 import { type ListedTree, listedTree, recordListedTree } from '../../mirror/listed-record.ts';
@@ -16,13 +16,13 @@ import { readableName } from '../../mirror/names.ts';
 import { bothPlans, noChanges, Plan, type PlanFigures } from '../../mirror/plan.ts';
 import { RealParents } from '../../mirror/real-parents.ts';
 import { findLeftovers, stagedTree } from '../../mirror/staging.ts';
+import { isSameStamp, isStampIn } from '../../mirror/stamps.ts';
 import { noteWritable } from '../../mirror/writable.ts';
-import { fileListArguments, listedFrom, type Transfer } from '../../rsync/arguments.ts';
+import { fileListArguments, type Transfer } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { unlistable } from '../../rsync/listable-options.ts';
 import type { SourceTotals } from '../../rsync/progress.ts';
 import { Retries } from '../../rsync/retries.ts';
-import { runRsync } from '../../rsync/run.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
@@ -30,8 +30,9 @@ import { whileFlushing } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { BackgroundClone } from './background-clone.ts';
 import { type BuiltTree, reportPlan, type SyncContext } from './context.ts';
+import { askFor } from './fetch-stamps.ts';
 import { leavesOutOf } from './left-out.ts';
-import { refuseMirror } from './make-plan.ts';
+import { refuseMirror, whileUpdated } from './make-plan.ts';
 import { mendByRsync } from './modes.ts';
 import { type Looked, type Shortcut, unchanged } from './outcome.ts';
 import { publishTree } from './publish-tree.ts';
@@ -84,7 +85,9 @@ export async function syncByFileList(
   const changes = new ListedChanges(directory, writer, isIgnored);
   try {
     const listed = knownTree(context, list);
-    if (Date.now() - listed.lookedAt >= policy.probe.maxAgeMs) return undefined;
+    const age = Date.now() - listed.lookedAt;
+    // The clock may have been wrong then.
+    if (age < 0 || age >= policy.probe.maxAgeMs) return undefined;
     const unlisted = new Set(listed.unlisted);
     return await followList({ context, listed, base, changes, unlisted }, id);
   } catch (error) {
@@ -207,7 +210,7 @@ async function followList(sync: ListedSync, id: string): Promise<Looked> {
         bytePath(before, listed.list),
         bytePath(newest, listed.list),
       );
-      if (isSame && (await areSameLists(listAt(tree), listAt(newest), writer.signal))) break;
+      if (isSame && isSameStamp(tree, newest, listed.list)) break;
       if (round === MOST_ROUNDS) throw new FileListFault('keeps changing while the source is read');
       const next = await planStep(sync, tree, newest, figures.source);
       figures = bothPlans(figures, next.plan.figures);
@@ -217,6 +220,7 @@ async function followList(sync: ListedSync, id: string): Promise<Looked> {
     }
     await refuseUnlisted(sync, tree, figures);
     figures = { ...figures, source: sumOf(figures.source, growthOfUnlisted(sync, tree)) };
+    rmSync(workIn(context), { recursive: true });
     const built = { plan: figures, clone: clone.method ?? 'none', changes: noted };
     return await publishListed(sync, id, built);
   } finally {
@@ -226,20 +230,19 @@ async function followList(sync: ListedSync, id: string): Promise<Looked> {
 
 /** Fetches the list, and takes from `basis` what is the same. @returns the directory that it lies in. */
 async function fetchList({ context, listed }: ListedSync, basis: string): Promise<string> {
-  const { transfer, inherit, signal, onChannel, log, onReceived } = context;
-  const target = mkdtempSync(join(workIn(context), 'fetched-'));
-  const { prefix } = listedFrom(transfer.source);
-  const { ending } = await runRsync({
-    args: fileListArguments(transfer, target, basis),
-    input: Buffer.from(`${prefix}${listed.list}\0`, 'latin1'),
-    ...{ inherit, signal, onChannel, log, onReceived },
-    onEntry: () => {},
-  });
-  if (ending.kind !== 'clean')
-    throw new FileListFault(`cannot be fetched: ${ending.error.message}`);
-  if (!lstatIfThere(bytePath(target, listed.list))?.isFile())
+  const { transfer, retries } = context;
+  for (;;) {
+    const target = mkdtempSync(join(workIn(context), 'fetched-'));
+    const args = fileListArguments(transfer, target, basis);
+    const { failure, mark } = await askFor(context, [listed.list], args);
+    if (failure !== undefined) throw new FileListFault(`cannot be fetched: ${failure}`);
+    if (mark !== undefined) {
+      await retries.again(whileUpdated(transfer, mark));
+      continue;
+    }
+    if (isStampIn(target, listed.list)) return target;
     throw new FileListFault('is no file of the source any more');
-  return target;
+  }
 }
 
 function workIn({ writer }: Pick<SyncContext, 'writer'>): string {

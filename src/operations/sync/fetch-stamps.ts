@@ -29,7 +29,8 @@ export async function fetchStamps(
 ): Promise<FoundStamps> {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { mode: 0o700 });
-  const { failure, mark } = await askFor(context, names, directory, 'fetch', () => {});
+  const args = stampArguments(context.transfer, directory, 'fetch');
+  const { failure, mark } = await askFor(context, names, args);
   const compare = (name: string, tree: string) => {
     if (!isStampIn(directory, name)) return 'missing';
     return isSameStamp(directory, tree, name) ? 'same' : 'changed';
@@ -45,19 +46,24 @@ export async function compareStamps(
 ): Promise<FoundStamps> {
   const wanted = new Set(names);
   const found = new Map<string, 'same' | 'changed'>();
-  const { failure, mark } = await askFor(context, names, tree, 'compare', (entry) => {
+  const args = stampArguments(context.transfer, tree, 'compare');
+  const { failure, mark } = await askFor(context, names, args, (entry) => {
     if (!wanted.has(entry.name) || entry.type !== 'file') return;
     found.set(entry.name, entry.change === 'attributes' ? 'same' : 'changed');
   });
   return { failure, mark, compare: (name) => found.get(name) ?? 'missing' };
 }
 
-async function askFor(
+/**
+ * Asks the source for single files, and for the marks of an update.
+ *
+ * @param args for rsync, which reads the names from standard input.
+ */
+export async function askFor(
   { transfer, inherit, signal, onChannel, log }: PlanContext,
   names: readonly string[],
-  target: string,
-  use: 'fetch' | 'compare',
-  onEntry: (entry: Entry) => void,
+  args: readonly string[],
+  onEntry: (entry: Entry) => void = () => {},
 ): Promise<Pick<FoundStamps, 'failure' | 'mark'>> {
   const marks = transfer.without.has('update-marks') ? [] : (transfer.marks ?? []);
   const { prefix } = listedFrom(transfer.source);
@@ -66,7 +72,7 @@ async function askFor(
     if (marks.includes(name)) mark = name;
   };
   const { ending } = await runRsync({
-    args: stampArguments(transfer, target, use),
+    args,
     input: Buffer.from([...names, ...marks].map((name) => `${prefix}${name}\0`).join(''), 'latin1'),
     inherit,
     signal,

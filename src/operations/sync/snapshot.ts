@@ -1,19 +1,10 @@
 import { buildTree } from './build-tree.ts';
-import { checkFileList, syncByFileList } from './by-file-list.ts';
 import type { SyncContext } from './context.ts';
 import { type Looked, unchanged } from './outcome.ts';
 import { publishTree } from './publish-tree.ts';
 
 /** Makes the snapshot `id` of the source and publishes it, if there is anything new. */
 export async function syncSnapshot(context: SyncContext, id: string): Promise<Looked> {
-  const listed = await syncByFileList(context, id);
-  if (listed !== undefined) return listed;
-  const synced = await lookAtAll(context, id);
-  await checkFileList(context, synced.id, synced.plan.source);
-  return synced;
-}
-
-async function lookAtAll(context: SyncContext, id: string): Promise<Looked> {
   const { writer, confirm } = context;
   const { isChanged, ...built } = await buildTree(context, id);
   if (!isChanged && writer.before !== undefined)

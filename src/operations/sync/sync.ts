@@ -5,6 +5,7 @@ import type { Layout } from '../../mirror/layout.ts';
 import { openLog, type SyncLog } from '../../mirror/logs.ts';
 import { findMirror, type Mirror } from '../../mirror/open.ts';
 import { refuseOtherOwner } from '../../mirror/ownership.ts';
+import type { ProbePolicy } from '../../mirror/policy.ts';
 import {
   checkRsync,
   checkValues,
@@ -27,6 +28,7 @@ import { makingSnapshot, recordFailedStart } from '../../writer/publishing.ts';
 import { discardLeftByCommands, makingRoom } from '../../writer/room.ts';
 import { repairAbandonedGate, withLock, withWriter } from '../../writer/session.ts';
 import type { Writer } from '../../writer/writer.ts';
+import { checkFileList, syncByFileList } from './by-file-list.ts';
 import { type SyncContext, UNCLEAN_POLICIES, type UncleanPolicy } from './context.ts';
 import { sparesExcluded } from './excluded.ts';
 import { shrinkGuardOf } from './guard-shrinking.ts';
@@ -163,11 +165,17 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
 
 async function probeAndSync(context: SyncContext, id: string): Promise<Synced> {
   const { writer } = context;
+  const isInPlace = writer.settings.mode === 'in-place';
+  const listed = isInPlace ? undefined : await syncByFileList(context, id);
+  if (listed !== undefined) return listed;
   const probe = await probeSource(context);
   if (probe.kind === 'same') return unchangedByProbe(context, probe);
   await nameOtherFilesystems(context, (message) => writer.notice(message));
   const known = { ...context, stamps: probe.stamps };
-  return writer.settings.mode === 'in-place' ? syncInPlace(known) : syncSnapshot(known, id);
+  if (isInPlace) return syncInPlace(known);
+  const synced = await syncSnapshot(known, id);
+  await checkFileList(context, synced.id, synced.plan.source);
+  return synced;
 }
 
 /** Whether a sync that is like this one makes its clone by hard links. */
@@ -179,7 +187,8 @@ function usesSpare({ base, clone, needsWholePass }: SyncContext, synced: Synced)
 }
 
 function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncContext {
-  const { layout, policy, inherit, signal, before } = writer;
+  const { layout, policy, inherit, signal, before, settings } = writer;
+  const isInPlace = settings.mode === 'in-place';
   const work = planWork(options, writer, (message) => writer.notice(message));
   const warn = (message: string): void => writer.onEvent({ kind: 'warning', message });
   const base = before === undefined ? undefined : layout.snapshot(before);
@@ -194,7 +203,7 @@ function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncCont
     retries: new Retries({ ...policy.retry, signal, onRetry: warn }),
     isRemains: remainsOf(work, layout),
     sparesExcluded: sparesExcluded(work, writer),
-    probe: policy.probe,
+    probe: isInPlace ? withListForStamp(policy.probe) : policy.probe,
     watched: Object.keys(policy.shrink.maxPercentIn),
     refuseShrinking: shrinkGuardOf(work, layout, before, policy.shrink),
     log: log.write,
@@ -202,6 +211,12 @@ function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncCont
       writer.receivedBytes += bytes;
     },
   };
+}
+
+/** A tree that is written in place takes a pass of rsync: a list says only whether there is anything new. */
+function withListForStamp(probe: ProbePolicy): ProbePolicy {
+  const { paths, fileList } = probe;
+  return fileList === '' ? probe : { ...probe, paths: [...paths, fileList] };
 }
 
 async function waitUntil(
