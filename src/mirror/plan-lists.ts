@@ -16,6 +16,21 @@ export interface Removal {
    * other tree shares and which rsync can take unchanged parts from.
    */
   unless?: 'directory' | 'own file';
+  /** rsync may take unchanged parts from it, if no other tree shares it: it becomes a partial file. */
+  isBasis?: true;
+}
+
+/** A name that is to share the file of another one, which stays as it is. Names as in `Removal`. */
+export interface HardLink {
+  name: string;
+  to: string;
+}
+
+/** A directory that rsync is to make. */
+export interface NewDirectory {
+  name: string;
+  /** Permission bits. */
+  mode: number;
 }
 
 /**
@@ -23,6 +38,10 @@ export interface Removal {
  * They are written as they come, so that a plan of a million entries needs no memory.
  */
 export class PlanLists {
+  /** Whether the plan has hard links to entries that may stay. */
+  hasLinks = false;
+  /** The names of such links that rsync is to transfer, too. */
+  readonly also = new Set<string>();
   readonly #prefix: string;
   readonly #transferList: string;
   readonly #transfers: NameWriter;
@@ -46,7 +65,7 @@ export class PlanLists {
     this.#removals = new NameWriter(this.#removalList);
   }
 
-  add({ change, type, name }: Entry): void {
+  add({ change, type, name, linkTo, mode = 0o700 }: Entry): void {
     const isDirectory = type === 'directory';
     if (change === 'deleted') {
       if (isDirectory) this.#deletedDirectories.add(name);
@@ -54,9 +73,16 @@ export class PlanLists {
       this.#removals.write(`f${name}`);
       return;
     }
+    if (linkTo !== undefined) {
+      this.hasLinks = true;
+      this.#removals.write(`l${name}`);
+      this.#removals.write(`=${linkTo}`);
+      this.#withParents(name, false);
+      return;
+    }
     if (type === 'file' && change === 'changed') this.#removals.write(`c${name}`);
     else if (!isDirectory) this.#removals.write(`f${name}`);
-    else if (change === 'new') this.#removals.write(`d${name}`);
+    else if (change === 'new') this.#removals.write(`d${mode.toString(8)} ${name}`);
     this.#withParents(name);
   }
 
@@ -79,9 +105,38 @@ export class PlanLists {
   *removals(): Generator<Removal> {
     for (const line of readNames(this.#removalList)) {
       const name = line.slice(1);
-      if (line.startsWith('d')) yield { name, unless: 'directory' };
-      else if (line.startsWith('c')) yield { name, unless: 'own file' };
-      else yield { name };
+      if (line.startsWith('d')) yield { name: newDirectory(line).name, unless: 'directory' };
+      else if (line.startsWith('c')) {
+        // What is left after the removals is what stays, and can be linked to.
+        yield this.hasLinks ? { name, isBasis: true } : { name, unless: 'own file' };
+      } else if (!line.startsWith('=')) yield { name };
+    }
+  }
+
+  /** Those above others first. */
+  *newDirectories(): Generator<NewDirectory> {
+    for (const line of readNames(this.#removalList))
+      if (line.startsWith('d')) yield newDirectory(line);
+  }
+
+  *links(): Generator<HardLink> {
+    let name = '';
+    for (const line of readNames(this.#removalList)) {
+      if (line.startsWith('=')) yield { name, to: line.slice(1) };
+      else name = line.slice(1);
+    }
+  }
+
+  /** Lets rsync transfer these names, too. */
+  async transferAlso(names: AsyncIterable<string>): Promise<void> {
+    const writer = new NameWriter(this.#transferList, 'append');
+    try {
+      for await (const name of names) {
+        writer.write(this.#prefix + name);
+        this.also.add(name);
+      }
+    } finally {
+      writer.close();
     }
   }
 
@@ -98,14 +153,22 @@ export class PlanLists {
    * prefix `./` keeps a leading `#` or `;` from starting a comment (rsync(1), --files-from), and
    * implies the top directory. Listing that as `.` would also list all its entries, including those
    * that were not taken out.
+   *
+   * @param itself whether the entry goes on the list, too.
    */
-  #withParents(name: string): void {
+  #withParents(name: string, itself = true): void {
     const parent = parentOf(name);
     if (parent !== this.#lastParent) {
       for (let above = parent; above !== '.'; above = parentOf(above))
         this.#transfers.write(this.#prefix + above);
       this.#lastParent = parent;
     }
-    if (name !== '.') this.#transfers.write(this.#prefix + name);
+    if (itself && name !== '.') this.#transfers.write(this.#prefix + name);
   }
+}
+
+/** @param line `d`, the mode in octal, a space and the name. */
+function newDirectory(line: string): NewDirectory {
+  const space = line.indexOf(' ');
+  return { name: line.slice(space + 1), mode: Number.parseInt(line.slice(1, space), 8) };
 }

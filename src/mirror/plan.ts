@@ -145,6 +145,10 @@ export class Plan {
   readonly leftOutInTree: string[] = [];
   /** Whether rsync tries to delete a directory that stays, because of what a rule keeps in it. */
   hasKeptDirectories = false;
+  /** Whether a name is to share a file with one that is left out, of which rsync knows nothing. */
+  linksToLeftOut = false;
+  /** Whether a name may differ of which rsync says nothing, see `Entry`. */
+  hidesLinks = false;
   readonly #tree: string;
   readonly #rules: PlanRules;
   readonly #emptied: Set<string>;
@@ -206,6 +210,9 @@ export class Plan {
       this.excluded.push(name);
       return this.leaveOut({ why, names: [name], type, size });
     }
+    if (entry.linkTo !== undefined && this.#rules.leavesOut({ ...entry, name: entry.linkTo }))
+      this.linksToLeftOut = true;
+    if (entry.hidesLinks) this.hidesLinks = true;
     this.#isEmpty = false;
     this.#addChanged(entry);
     return entry;
@@ -236,10 +243,14 @@ export class Plan {
     return this.#remove({ ...gone, isLeftOut: true });
   }
 
-  /** Takes over what an earlier plan has found to be left out, and what of it was hidden from this one. */
-  hide({ figures: { leftOut }, leftOutInTree }: Plan): void {
+  /**
+   * Takes over what an earlier plan has found to be left out.
+   *
+   * @param hidden what of it was hidden from this one.
+   */
+  hide({ figures: { leftOut } }: Plan, hidden: readonly string[]): void {
     this.figures.leftOut = leftOut;
-    this.excluded.push(...leftOutInTree);
+    this.excluded.push(...hidden);
   }
 
   /** @returns the removals that rsync would not make, once it has named the others. */

@@ -42,7 +42,7 @@ export async function takeOut(
   refuseMountsWithin(tree, 'written');
   const parents = new RealParents(tree);
   const turns = new Turns(signal);
-  for (const { name, unless } of removals) {
+  for (const { name, unless, isBasis } of removals) {
     await turns.step();
     if (name === '.' || !parents.leadTo(name)) continue;
     const path = bytePath(tree, name);
@@ -55,10 +55,11 @@ export async function takeOut(
     // A second link may belong to a published snapshot, and rsync writes into partial files.
     const isOurs = found.isFile() && found.nlink === 1n;
     if (isOurs && unless === 'own file') continue;
-    const unfinished = isOurs ? TEMPORARY_NAME.exec(basename(name))?.[1] : undefined;
+    const unfinished = TEMPORARY_NAME.exec(basename(name))?.[1];
+    const kept = isOurs && isBasis ? basename(name) : isOurs ? unfinished : undefined;
     withWritableParent(tree, name, () => {
-      if (unfinished === undefined || partial === undefined) unlinkSync(path);
-      else moveFile(path, bytePath(partial, unfinished));
+      if (kept === undefined || partial === undefined) unlinkSync(path);
+      else moveFile(path, bytePath(partial, kept));
     });
   }
 }
@@ -95,7 +96,7 @@ function moveFile(from: Buffer, to: Buffer): void {
 }
 
 /** Changes an entry of a directory whose mode may deny that even to its owner. */
-function withWritableParent(tree: string, name: string, change: () => void): void {
+export function withWritableParent(tree: string, name: string, change: () => void): void {
   try {
     change();
   } catch (error) {

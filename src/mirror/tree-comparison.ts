@@ -25,6 +25,8 @@ export interface ComparisonOptions {
    * For later ones the content is compared too, if all else is equal.
    */
   since: bigint;
+  /** Which names share a file counts, too. */
+  hardLinks?: boolean;
   /** Directories whose losses are counted on their own. */
   watched: readonly string[];
   signal: AbortSignal;
@@ -59,14 +61,21 @@ class Walk {
   readonly #since: bigint;
   readonly #turns: Turns;
   readonly #losses: LossCount;
+  readonly #hardLinks: boolean;
+  /** The inode numbers of counted files with several names. */
+  readonly #linked = new Set<bigint>();
   #isDifferent = false;
   /** Files whose content has to be compared; empty once a difference is known. */
   #doubtful: string[] = [];
 
-  constructor(tree: string, { base, since, watched, signal }: ComparisonOptions) {
+  constructor(
+    tree: string,
+    { base, since, hardLinks = false, watched, signal }: ComparisonOptions,
+  ) {
     this.#tree = tree;
     this.#base = base;
     this.#since = since;
+    this.#hardLinks = hardLinks;
     this.#turns = new Turns(signal);
     this.#losses = new LossCount(watched);
     this.#figures.lost = this.#losses.losses;
@@ -152,7 +161,9 @@ class Walk {
       this.#addContent('changedFiles', found);
       this.#losses.addChanged(name, Number(original.size), Number(found.size));
     } else if (!hasSameAttributes) this.#figures.otherChanges += 1;
-    if (!hasSameContent || !hasSameAttributes) this.#isDifferent = true;
+    // It may share its file with other names than before.
+    const isLinked = this.#hardLinks && !found.isDirectory() && found.nlink > 1n;
+    if (!hasSameContent || !hasSameAttributes || isLinked) this.#isDifferent = true;
     if (this.#isDifferent) this.#doubtful = [];
     else if (found.isFile() && found.ctimeNs >= this.#since) this.#doubtful.push(name);
   }
@@ -168,8 +179,13 @@ class Walk {
     this.#touched.bytes += Number(found.size);
   }
 
-  #addContent(kind: 'newFiles' | 'changedFiles', { size }: BigIntStats): void {
+  #addContent(kind: 'newFiles' | 'changedFiles', { size, ino, nlink }: BigIntStats): void {
     this.#figures[kind] += 1;
+    if (this.#hardLinks && nlink > 1n && this.#linked.has(ino)) {
+      this.#figures.linkedFiles += 1;
+      return;
+    }
+    if (this.#hardLinks && nlink > 1n) this.#linked.add(ino);
     this.#figures.transferBytes += Number(size);
   }
 

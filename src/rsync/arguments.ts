@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { parseRsyncOptions, withoutOption } from './options.ts';
+import { parseRsyncOptions, withoutOption, withoutOptions } from './options.ts';
 import type { Source } from './source.ts';
 import { DELAYED } from './temporary-names.ts';
 
@@ -36,23 +36,39 @@ export const ENTRY_MARK = `@${randomUUID()}|`;
 /** The change, the size in bytes, the modification time, the mode and the name: see `parseEntry`. */
 export const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%B|%n`;
 
+/** The same, and what a hard link leads to, behind a second mark: names may hold any other separator. */
+const LINK_FORMAT = `${OUT_FORMAT}${ENTRY_MARK}%L`;
+
+export interface PlanOptions {
+  /**
+   * What the user's rules exclude, and the target may have from before they were given; rsync itself
+   * keeps it unless `--delete-excluded` is given. By default it is deleted.
+   */
+  excluded?: 'deleted' | 'kept';
+  /** Say of each new hard link of `--hard-links` what it leads to. */
+  namesLinks?: boolean;
+}
+
 /**
  * Lists what a sync into `target` would do, entry by entry, without changing anything. So rsync's log
  * gets what is transferred, and nothing of a plan, and no basis is looked for.
- *
- * @param excluded what the user's rules exclude, and the target may have from before they were given;
- *   rsync itself keeps it unless `--delete-excluded` is given.
  */
 export function planArguments(
   transfer: Transfer,
   target: string,
-  excluded: 'deleted' | 'kept' = 'deleted',
+  { excluded = 'deleted', namesLinks = false }: PlanOptions = {},
 ): string[] {
   return [
     '--dry-run',
     '--delete',
     ...deletingExcluded(excluded),
-    ...common({ ...transfer, options: withoutIdle(transfer.options) }),
+    // Else a new name that comes before all old ones of its file counts as a transfer (rsync(1),
+    // --hard-links).
+    ...(namesLinks ? ['--no-inc-recursive'] : []),
+    ...common(
+      { ...transfer, options: withoutIdle(transfer.options) },
+      namesLinks ? LINK_FORMAT : OUT_FORMAT,
+    ),
     '--stats',
     // Makes rsync name what it leaves out, see `parseLeftOut`. The other end is told of -v alone: an
     // rsync older than 3.1 does not know --info=name1, and the rest is nothing to it.
@@ -107,8 +123,9 @@ export function applyArguments(
   list: TransferList,
   options: ApplyOptions,
 ): string[] {
+  const named = { ...transfer, options: withoutOptions(CHOOSING, transfer.options) };
   return [
-    ...common(transfer),
+    ...common(named),
     ...transferring(options),
     // Twice: also itemize entries that are only hard-linked. The plan counts those too.
     '-ii',
@@ -265,11 +282,27 @@ function deletingExcluded(excluded: 'deleted' | 'kept'): string[] {
   return excluded === 'deleted' ? ['--delete-excluded'] : [];
 }
 
-function common({ source, without, options }: Transfer): string[] {
+/**
+ * Options that choose entries by rules or by their neighbours. They have had their say in the plan, and do
+ * harm to a list: rsync reads no rule file of a directory that it does not enter, and takes a listed
+ * directory for an empty one.
+ */
+const CHOOSING: ReadonlySet<string> = new Set([
+  'exclude',
+  'exclude-from',
+  'include',
+  'include-from',
+  'filter',
+  'F',
+  'cvs-exclude',
+  'prune-empty-dirs',
+]);
+
+function common({ source, without, options }: Transfer, format = OUT_FORMAT): string[] {
   const wanted = (name: DefaultName, ...args: string[]) => (without.has(name) ? [] : args);
   return [
     '--no-human-readable',
-    OUT_FORMAT,
+    format,
     ...(without.has('archive') ? ['--recursive'] : ['--archive']),
     ...wanted('nanoseconds', '--modify-window=-1'),
     ...wanted('safe-links', '--safe-links'),

@@ -9,6 +9,12 @@ export interface Entry {
   name: string;
   /** It is another name of a file that is listed, too, or there already: nothing is transferred. */
   isHardLink?: true;
+  /** The name of that file, if the two do not share it yet; only in a plan that asks for it. */
+  linkTo?: string;
+  /** Other names of its file may be replaced with it, which a dry run does not list; likewise. */
+  hidesLinks?: true;
+  /** The permission bits of a new directory; likewise. */
+  mode?: number;
   /** Its mode lets every user write to it. */
   isWritableByAll?: true;
   /** Size in bytes; 0 for a deleted entry, whose size rsync does not print: a `Plan` knows it. */
@@ -62,20 +68,45 @@ export function parseEntry(line: string): Entry | undefined {
   const [, flags, size, modified, mode, printed] =
     /^([^|]{9,13})\|(\d+)\|([^|]*)\|([^|]*)\|(.*)$/.exec(line.slice(ENTRY_MARK.length)) ?? [];
   if (flags === undefined || printed === undefined || modified === undefined) return undefined;
-  const isDirectory = printed.endsWith('/');
-  const name = unescapeName(isDirectory ? printed.slice(0, -1) : printed);
+  const [shown = '', link] = printed.split(ENTRY_MARK);
+  const isDirectory = shown.endsWith('/');
+  const name = unescapeName(isDirectory ? shown.slice(0, -1) : shown);
   if (flags.startsWith('*deleting')) {
     return { change: 'deleted', type: isDirectory ? 'directory' : 'file', name, size: 0, modified };
   }
   const type = TYPES[flags[1] ?? ''];
   if (type === undefined) return undefined;
-  const entry = { change: changeOf(flags), type, name, size: Number(size), modified };
+  const entry: Entry = { change: changeOf(flags), type, name, size: Number(size), modified };
   return {
     ...entry,
     ...(flags.startsWith('h') ? { isHardLink: true } : {}),
     // As ls(1) shows it: `rw-rw-rw-`.
     ...(mode?.[7] === 'w' ? { isWritableByAll: true } : {}),
+    ...(link === undefined ? {} : aboutLinks(flags, link)),
+    ...(link !== undefined && flags.startsWith('cd') ? { mode: bitsOf(mode ?? '') } : {}),
   };
+}
+
+/**
+ * What a plan says of names that share a file.
+ *
+ * @param link empty, ` => NAME` of a hard link, or ` -> TARGET` of a symlink.
+ */
+function aboutLinks(flags: string, link: string): Partial<Entry> {
+  if (flags.startsWith('h')) {
+    if (link.startsWith(' => ')) return { linkTo: unescapeName(link.slice(4)) };
+    // It shares the file already, of which only the attributes change.
+    return /^h.[^s]*$/.test(flags) && !/^h...t/i.test(flags) ? { change: 'attributes' } : {};
+  }
+  // Of size, times, owner or modes rsync says for each name that they differ.
+  return /^[<>c][^d].[^a-z+]*$/.test(flags) ? { hidesLinks: true } : {};
+}
+
+/** @param shown as ls(1) shows it, without the type: `rwxr-sr-t`. */
+function bitsOf(shown: string): number {
+  const bits = [...shown].map((letter) => (/[-ST]/.test(letter) ? '0' : '1')).join('');
+  const special = [/[sS]/.test(shown[2] ?? ''), /[sS]/.test(shown[5] ?? ''), /[tT]/.test(shown)];
+  return Number.parseInt(special.map(Number).join('') + bits, 2);
 }
 
 /**

@@ -97,7 +97,7 @@ export const OPTIONS: readonly Option[] = [
     short: 'K',
     meaning: because('it writes through symlinks that the source controls. Use -k or -L.'),
   },
-  { long: 'hard-links', short: 'H', meaning: 'whole' },
+  { long: 'hard-links', short: 'H', meaning: 'plan' },
   { long: 'perms', short: 'p', meaning: 'plan' },
   { long: 'executability', short: 'E', meaning: 'plan' },
   { long: 'chmod', takesValue: true, meaning: 'plan' },

@@ -150,9 +150,21 @@ function optionsInLetters(word: string): (Option | undefined)[] {
  * @param unwanted the long name.
  */
 export function withoutOption(unwanted: string, args: readonly string[]): string[] {
+  return withoutOptions(new Set([unwanted]), args);
+}
+
+/** The same for several names. */
+export function withoutOptions(unwanted: ReadonlySet<string>, args: readonly string[]): string[] {
   return parseRsyncOptions(args)
-    .named.filter(({ name }) => name !== unwanted)
+    .named.filter(({ name }) => !unwanted.has(name))
     .flatMap(({ words }) => words);
+}
+
+/** Whether names that share a file at the source share one in the mirror: the last word on it counts. */
+export function keepsHardLinks(args: readonly string[]): boolean {
+  const words = ['hard-links', 'no-hard-links', 'no-H'];
+  const { named } = parseRsyncOptions(args);
+  return named.findLast(({ name }) => words.includes(name))?.name === 'hard-links';
 }
 
 /**

@@ -95,7 +95,7 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
           onProgress?.(progress);
           continue;
         }
-        said.push(line.replace(ENTRY_MARK, ''));
+        said.push(line.replaceAll(ENTRY_MARK, ''));
         const entry = parseEntry(line);
         const leftOut = onLeftOut && parseLeftOut(line);
         const kept = onKept && parseKeptDirectory(line);

@@ -48,7 +48,6 @@ const withOutside: Variant = {
   rsyncOptions: [],
   outside: true,
 };
-/** For hard links rsync must see the whole tree, so there is a whole pass instead of a plan. */
 const withHardLinks: Variant = {
   name: 'with -H',
   options: [],
@@ -82,6 +81,7 @@ const casesOn: Readonly<Record<FilesystemType, readonly (readonly [Way, Variant]
     [linkDest, withOutside],
     [fullCopy, withOutside],
     [hardlink, withHardLinks],
+    [fullClone, withHardLinks],
     [linkDest, withHardLinks],
     [fullCopy, withHardLinks],
   ],
@@ -251,7 +251,7 @@ async function followAllChanges(home: string, way: Way, variant: Variant): Promi
     const summary = await sync();
     expect(summary, `step ${step}`).toMatchObject({
       outcome: 'published',
-      ...usedBy(way, variant, step),
+      ...usedBy(way, step),
     });
     const id = String(summary['id']);
     expect(readlinkSync(join(place.root, 'current'))).toBe(`snapshots/${id}`);
@@ -352,8 +352,7 @@ function optionsOf({ strategy, clone }: Way): string[] {
 }
 
 /** The way that the summary must report: the first sync has nothing to clone. */
-function usedBy({ strategy, clone }: Way, variant: Variant, step: number): Record<string, string> {
-  if (variant.hardLinks === true) return { strategy: strategy === 'plan' ? 'link-dest' : strategy };
+function usedBy({ strategy, clone }: Way, step: number): Record<string, string> {
   return step === 0 || clone === undefined ? { strategy } : { strategy, clone };
 }
 

@@ -5,6 +5,7 @@ import { distrustAfterRestart } from '../../mirror/distrust.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import { ctimeNow, findLeftovers, keepToCopyFrom, stagedTree } from '../../mirror/staging.ts';
 import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
+import { keepsHardLinks } from '../../rsync/options.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { heedSpace } from '../../writer/room.ts';
 import { BackgroundClone } from './background-clone.ts';
@@ -157,7 +158,11 @@ async function settled(
   const { figures: planned, isExact } = work.plan;
   const settles = !options.without.has('settle');
   const look = () => lookAgain(context, tree);
-  const needsNoLook = !settles || (cameAsPlanned && (await stampsStayed(context, tree)));
+  // What the plan could not name, a look does.
+  const { hidesLinks } = first.plan;
+  if (!settles && hidesLinks) await transfer(await look());
+  const needsNoLook =
+    !settles || (cameAsPlanned && !hidesLinks && (await stampsStayed(context, tree)));
   const { last, rounds } = needsNoLook
     ? { last: settles ? first : work, rounds: 0 }
     : await settle(context, first, look, transfer);
@@ -168,7 +173,8 @@ async function settled(
   // After more rounds the source may have gone back to what is published, or all that still differs may
   // be what cannot be stored.
   const isCertain = rounds === 0 || !(last.plan.isEmpty || agree(work, last));
-  const comparison = { base, since: isCertain ? NO_CONTENT : since, watched, signal };
+  const hardLinks = keepsHardLinks(options.options);
+  const comparison = { base, since: isCertain ? NO_CONTENT : since, hardLinks, watched, signal };
   const { isEqual, figures } = await compareTrees(tree, comparison);
   context.refuseShrinking(figures);
   return {

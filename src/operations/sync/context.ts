@@ -46,7 +46,9 @@ export interface Work {
 }
 
 /** What the making of a plan needs. */
-export interface PlanContext extends Pick<Work, 'transfer' | 'options' | 'strategy'>, RsyncSession {
+export interface PlanContext
+  extends Pick<Work, 'transfer' | 'options' | 'strategy' | 'needsWholePass'>,
+    RsyncSession {
   /** The tree that `current` names; undefined before the first publication. */
   base: string | undefined;
   /** Whether an entry of the target can be nothing but what a killed rsync left: see `remainsOf`. */

@@ -28,7 +28,8 @@ export class Differences implements EntryListener {
 
   add(entry: Entry): void {
     this.fingerprint.add(entry);
-    this.arrivals?.add(entry);
+    // What is linked to an entry that stays does not come.
+    if (entry.linkTo === undefined) this.arrivals?.add(entry);
     this.count += 1;
     if (this.example === '' || entry.type !== 'directory') this.example = entry.name;
   }

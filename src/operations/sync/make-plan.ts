@@ -10,6 +10,7 @@ import { Plan } from '../../mirror/plan.ts';
 import { planArguments, type Transfer } from '../../rsync/arguments.ts';
 import { type Ending, EXCLUDE } from '../../rsync/failure.ts';
 import type { Entry, LeftOutEntry } from '../../rsync/itemize.ts';
+import { keepsHardLinks } from '../../rsync/options.ts';
 import { leftOutFilesystems } from '../../rsync/other-filesystems.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { DELAYED, isUpdateMark, mayBeMadeFor, UPDATE_MARK } from '../../rsync/temporary-names.ts';
@@ -49,21 +50,28 @@ export async function makePlan<Listener extends EntryListener>(
   const isKnownMark = hasMark(target) && (await sourceHasMark(context, target));
   const first = await planOnce(context, target, listen, moreArguments, excluded);
   const isUpdating = isKnownMark || first.plan.isUpdating;
-  const { leftOutInTree } = first.plan;
-  const mayHaveOthers = context.strategy === 'in-place' || context.sparesExcluded;
-  if (!mayHaveOthers || leftOutInTree.length === 0) return { ...first, isUpdating };
-  // rsync keeps what is named like something that it leaves out. Were that hidden from it, it would go,
-  // unless a rule of the user keeps it, or something in it.
+  const hidden = namesToHide(context, first.plan);
+  if (hidden.length === 0) return { ...first, isUpdating };
   const { plan, listener } = await planOnce(
     context,
     target,
     listen,
     ['--filter=merge,-s -', ...moreArguments],
     excluded,
-    excludeList(leftOutInTree),
+    excludeList(hidden),
   );
-  plan.hide(first.plan);
+  plan.hide(first.plan, hidden);
   return { plan, listener, isUpdating };
+}
+
+/** Names that are left out, and have to be hidden from rsync for a plan of what is to be there. */
+function namesToHide({ strategy, sparesExcluded }: PlanContext, first: Plan): string[] {
+  // rsync keeps what is named like something that it leaves out. Were that hidden from it, it would go,
+  // unless a rule of the user keeps it, or something in it.
+  const mayHaveOthers = strategy === 'in-place' || sparesExcluded;
+  const inTree = mayHaveOthers ? first.leftOutInTree : [];
+  // Else each plan would link to it anew.
+  return [...new Set([...inTree, ...(first.linksToLeftOut ? first.excluded : [])])];
 }
 
 /** @param input for rsync. */
@@ -75,7 +83,8 @@ async function planOnce<Listener extends EntryListener>(
   excluded: 'deleted' | 'kept',
   input?: Buffer,
 ): Promise<Omit<Planned<Listener>, 'isUpdating'>> {
-  const { transfer } = context;
+  const { transfer, needsWholePass } = context;
+  const namesLinks = !needsWholePass && keepsHardLinks(transfer.options);
   const rules = {
     keeps: keepsOf(context, target),
     leavesOut: leavesOutOf(transfer),
@@ -96,7 +105,11 @@ async function planOnce<Listener extends EntryListener>(
     const listener = listen();
     const listenTo = (entry: Entry | undefined) => entry && listener.add(entry);
     return {
-      args: [...moreArguments, ...unprotected, ...planArguments(transfer, target, excluded)],
+      args: [
+        ...moreArguments,
+        ...unprotected,
+        ...planArguments(transfer, target, { excluded, namesLinks }),
+      ],
       input,
       onEntry: (entry: Entry) => {
         refuseMirror(transfer, entry);

@@ -8,6 +8,7 @@ import { isSubvolume, makeEmptyTree } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
 import { writeExcludeList } from '../../mirror/exclude-list.ts';
 import type { Layout } from '../../mirror/layout.ts';
+import { linkNames } from '../../mirror/link-names.ts';
 import { withoutLosses } from '../../mirror/plan.ts';
 import { PlanLists } from '../../mirror/plan-lists.ts';
 import { findLeftovers } from '../../mirror/staging.ts';
@@ -126,6 +127,7 @@ export async function transferDifferences(
     writer.enter('transferring');
     changes?.note(lists);
     await takeOut(tree, lists.removals(), layout.partial, signal);
+    if (lists.hasLinks) await linkNames(tree, lists, signal);
     const options = applyOptions(context, {
       earlier: foreignTrees(layout),
       basis: await findBasis(listener.newFiles),
@@ -134,7 +136,7 @@ export async function transferDifferences(
     return {
       args: applyArguments(transfer, tree, lists.transfers, options),
       onEntry: (entry) => {
-        if (listener.arrivals !== undefined) arrivals.add(entry);
+        if (listener.arrivals !== undefined && !lists.also.delete(entry.name)) arrivals.add(entry);
       },
       onProgress: progressOf(writer, plan.figures),
     };
@@ -143,7 +145,8 @@ export async function transferDifferences(
     await transferDifferences(context, tree, await lookAgain(context, tree), changes, noBasis);
     return false;
   }
-  return tries === 1 && (work.listener.arrivals?.equals(arrivals) ?? false);
+  const { lists, arrivals: planned } = work.listener;
+  return tries === 1 && lists.also.size === 0 && (planned?.equals(arrivals) ?? false);
 }
 
 /** @returns a directory with earlier versions of new files, if there are any; see `makeBasis`. */
