@@ -15,7 +15,7 @@ import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
-import type { RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
+import type { ProbePolicy, RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
 import { checkDuration } from '../mirror/policy-rules.ts';
 import { refuseUnchangeable, refuseUnfit } from '../mirror/preflight.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
@@ -70,6 +70,8 @@ export interface MirrorStatus {
   retention: RetentionPolicy;
   /** How much may vanish in one publication. */
   shrink: ShrinkPolicy;
+  /** What a sync looks at before it looks at everything. */
+  probe: ProbePolicy;
   current: SnapshotInfo | null;
   previous: string | null;
   snapshots: SnapshotInfo[];
@@ -140,7 +142,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   checkDuration('maxAgeMs', maxAgeMs);
   const { layout, settings } = openMirror(root);
   const { source, rsyncOptions } = rememberedBy(settings);
-  const { retention, shrink } = policyOf(settings, {});
+  const { retention, shrink, probe } = policyOf(settings, {});
   const state = inspectLock(layout);
   // After the look at the lock: a writer that has released it has recorded all that it did.
   const { entries: history, damaged } = inspectHistory(layout);
@@ -175,6 +177,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     rsyncOptions,
     retention,
     shrink,
+    probe,
     current,
     previous: previousId(layout) ?? null,
     snapshots,

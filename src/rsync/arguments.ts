@@ -147,8 +147,7 @@ export const LARGEST_STAMP = 256 * 1024 * 1024;
 
 /**
  * Fetches single files, whose names come from standard input as in a `TransferList`, whatever their size
- * and time. Nothing but regular files comes, however the source has been made: in the place of a directory
- * on the way to one, rsync would make the symlink that the source has there, and write through it.
+ * and time. Nothing but regular files comes, and directories without their attributes.
  *
  * @param target an empty directory; or, to only compare contents, a tree.
  */

@@ -255,20 +255,6 @@ describe('a sync looks at everything', () => {
     expect(published(mirror)).toEqual([]);
   });
 
-  test('if a directory of the source on the way to a stamp is a symlink, and writes nothing through it', async () => {
-    const mirror = await probed();
-    const outside = join(mirror.home, 'outside');
-    mkdirSync(join(outside, 'trace'), { recursive: true });
-    writeFileSync(join(outside, 'trace', 'master'), 'one');
-    rmSync(join(mirror.source, 'project'), { recursive: true });
-    symlinkSync(outside, join(mirror.source, 'project'));
-    const before = describeTree(outside);
-    expect(await mirror.sync('--probe', stamp)).toMatchObject({ look: 'probe' });
-    await mirror.sync('--allow-shrink');
-    await expectLook(mirror, /looking at everything: current has no file project\/trace\/master$/m);
-    expect(difference(before, describeTree(outside))).toEqual([]);
-  });
-
   test('if current has no such file, or one behind a symlink', async () => {
     const mirror = await probed();
     await expectLook(mirror, /current has no file lastupdate$/m, ['--probe', 'lastupdate']);

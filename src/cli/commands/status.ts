@@ -16,6 +16,7 @@ import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { describeRetention } from '../options/retention.ts';
+import { describeProbe } from '../options/probe.ts';
 import { describeShrink } from '../options/shrink.ts';
 import { bad, good, oneLine, type Part, printJson, printLine } from '../output.ts';
 import { nameOfTree } from '../terminal.ts';
@@ -77,6 +78,7 @@ function printStatus(status: MirrorStatus): void {
   if (status.mode === 'snapshots') row('keeps', describeRetention(retention));
   if (status.served !== null) row('serves', describeServed(status.served));
   row('shrink', describeShrink(status.shrink, rsyncOptions));
+  for (const line of describeProbe(status.probe)) row('probe', line);
   const isOrphaned = lock.state.kind === 'orphans';
   const end = isOrphaned ? `; end them with: ${syncThatEnds(root)}` : '';
   row('lock', lock.state.kind === 'free' ? 'free' : `${lock.message}${end}`);

@@ -106,6 +106,7 @@ export function addSync(program: Command, context: CommandContext): void {
         [
           'mirrorlatch sync rsync://mirror.example.org/debian/ /srv/mirror/debian',
           'mirrorlatch sync /srv/mirror/debian --quiet          # every night, from cron',
+          'mirrorlatch sync /srv/mirror/debian --probe auto     # every few minutes',
           'mirrorlatch sync -aH --exclude=/iso/ --bwlimit=5m /srv/upstream/ /srv/mirror/x',
           'mirrorlatch sync ./public ssh://web@www.example.org/srv/mirror/site',
         ],
