@@ -143,7 +143,7 @@ export function applyArguments(
 }
 
 /** A stamp is small. What is larger would fill the disk, or keep the source busy; bytes. */
-export const LARGEST_STAMP = 256 * 1024 * 1024;
+export const LARGEST_STAMP = 256_000_000;
 
 /**
  * Fetches single files, whose names come from standard input as in a `TransferList`, whatever their size

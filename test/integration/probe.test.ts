@@ -228,12 +228,12 @@ describe('a sync looks at everything', () => {
     [
       'is missing at the source',
       ({ change }) => change({ [stamp]: null }),
-      /the source has no file project\/trace\/master, or one of more than 268 MB$/m,
+      /the source has no file project\/trace\/master, or one of more than 256 MB$/m,
     ],
     [
       'has become a directory',
       ({ change }) => change({ [stamp]: null, [`${stamp}/file`]: 'one' }),
-      /the source has no file project\/trace\/master, or one of more than 268 MB$/m,
+      /the source has no file project\/trace\/master, or one of more than 256 MB$/m,
     ],
     [
       'has become a symlink',
@@ -241,12 +241,12 @@ describe('a sync looks at everything', () => {
         change({ [stamp]: null, 'project/trace/real': 'one' });
         symlinkSync('real', join(source, stamp));
       },
-      /the source has no file project\/trace\/master, or one of more than 268 MB$/m,
+      /the source has no file project\/trace\/master, or one of more than 256 MB$/m,
     ],
     [
       'is huge',
       ({ source }) => truncateSync(join(source, stamp), 257 * 1024 * 1024),
-      /the source has no file project\/trace\/master, or one of more than 268 MB$/m,
+      /the source has no file project\/trace\/master, or one of more than 256 MB$/m,
     ],
   ])('if a stamp %s', async ([, change, why]) => {
     const mirror = await probed();
