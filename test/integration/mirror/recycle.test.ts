@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { ChangedName } from '../../../src/mirror/changes.ts';
 import { layoutOf } from '../../../src/mirror/layout.ts';
 import { recycle } from '../../../src/mirror/recycle.ts';
@@ -82,19 +82,32 @@ test('a directory that went and came back has nothing of what it had before', as
   expect([...describeClone(trees.path('old'))]).toEqual([...describeClone(trees.path('new'))]);
 });
 
-test('I13: a symlink in the place of a parent is not followed, in neither tree', async () => {
-  const trees = recycler();
-  for (const tree of ['old', 'new', 'outside']) mkdirSync(trees.path(tree));
-  fileWork(trees.path('outside')).write('file', 'of others');
-  symlinkSync(trees.path('outside'), trees.path('old/to-directory'));
-  mkdirSync(trees.path('new/to-directory'));
-  fileWork(trees.path('new')).write('to-directory/file', 'new');
-  mkdirSync(trees.path('old/to-symlink'));
-  fileWork(trees.path('old')).write('to-symlink/file', 'old');
-  symlinkSync(trees.path('outside'), trees.path('new/to-symlink'));
+describe('I13: a symlink in the place of a parent is not followed, in neither tree', () => {
   const names = ['to-directory', 'to-directory/file', 'to-symlink', 'to-symlink/file'];
-  await trees.recycle('old', 'new', ...names.map(changed));
-  expect(readFileSync(trees.path('outside/file'), 'utf8')).toBe('of others');
+  test.each([
+    { order: 'before', listed: names },
+    { order: 'after', listed: names.toReversed() },
+  ])('if the parent is listed $order what is in it', async ({ listed }) => {
+    const trees = recycler();
+    for (const tree of ['old', 'new', 'outside']) mkdirSync(trees.path(tree));
+    fileWork(trees.path('outside')).write('file', 'of others');
+    symlinkSync(trees.path('outside'), trees.path('old/to-directory'));
+    mkdirSync(trees.path('new/to-directory'));
+    fileWork(trees.path('new')).write('to-directory/file', 'new');
+    mkdirSync(trees.path('old/to-symlink'));
+    fileWork(trees.path('old')).write('to-symlink/file', 'old');
+    symlinkSync(trees.path('outside'), trees.path('new/to-symlink'));
+    await trees.recycle('old', 'new', ...listed.map(changed));
+    expect(readFileSync(trees.path('outside/file'), 'utf8')).toBe('of others');
+    expect([...describeClone(trees.path('old'))]).toEqual([...describeClone(trees.path('new'))]);
+  });
+});
+
+test('the top directory gets its attributes, even if nothing else has changed', async () => {
+  const trees = recycler();
+  for (const tree of ['old', 'new']) mkdirSync(trees.path(tree));
+  fileWork(trees.path('new')).mtime('.', '1600000000.123456789');
+  await trees.recycle('old', 'new');
   expect([...describeClone(trees.path('old'))]).toEqual([...describeClone(trees.path('new'))]);
 });
 
