@@ -1,16 +1,10 @@
-import {
-  type BigIntStats,
-  chmodSync,
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  rmSync,
-  unlinkSync,
-} from 'node:fs';
+import { type BigIntStats, chmodSync, linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
+import { InParallel } from '../system/in-parallel.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { runProgram } from '../system/process.ts';
 import { bytePath, parentOf } from './byte-path.ts';
@@ -56,7 +50,11 @@ export async function recycle(
   const directories = new NameWriter(list);
   try {
     const recycling = new Recycling(tree, model, directories, signal);
-    for await (const changed of chain.names()) await recycling.takeOut(changed);
+    try {
+      for await (const changed of chain.names()) await recycling.takeOut(changed);
+    } finally {
+      await recycling.endTakingOut();
+    }
     for await (const { name } of chain.names()) await recycling.bring(name);
   } finally {
     directories.close();
@@ -85,6 +83,7 @@ class Recycling {
   readonly #model: string;
   readonly #directories: NameWriter;
   readonly #turns: Turns;
+  readonly #unlinks = new InParallel(8);
   readonly #oldParents: RealParents;
   readonly #modelParents: RealParents;
   /** Directories that the tree has by now, which are few at a time, as names come directory by directory. */
@@ -108,7 +107,30 @@ class Recycling {
     const path = bytePath(this.#tree, name);
     const found = lstatIfThere(path);
     if (found === undefined || !hasToGo(changed, found, this.#wanted(name))) return;
-    this.#inParent(name, () => (found.isDirectory() ? removeDirectory(path) : unlinkSync(path)));
+    if (found.isDirectory()) {
+      await this.#unlinks.end();
+      this.#inParent(name, () => removeDirectory(path));
+    } else {
+      await this.#unlinks.start(() => this.#unlink(name));
+    }
+  }
+
+  endTakingOut(): Promise<void> {
+    return this.#unlinks.end();
+  }
+
+  /** With its last name a file itself goes, for which the disk takes its time. */
+  async #unlink(name: string): Promise<void> {
+    const path = bytePath(this.#tree, name);
+    try {
+      await unlink(path);
+    } catch (error) {
+      // A name that is listed twice.
+      if (errnoOf(error) === 'ENOENT') return;
+      if (errnoOf(error) !== 'EACCES') throw error;
+      this.#openParent(name);
+      await unlink(path);
+    }
   }
 
   async bring(name: string): Promise<void> {
@@ -172,9 +194,13 @@ class Recycling {
       change();
     } catch (error) {
       if (errnoOf(error) !== 'EACCES') throw error;
-      chmodSync(bytePath(this.#tree, parentOf(name)), 0o700);
+      this.#openParent(name);
       change();
     }
+  }
+
+  #openParent(name: string): void {
+    chmodSync(bytePath(this.#tree, parentOf(name)), 0o700);
   }
 
   /** Lists a directory for its attributes. */
