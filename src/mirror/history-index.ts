@@ -16,8 +16,6 @@ export interface HistoryIndex {
   readonly mentions: ReadonlyMap<string, HistoryEntry>;
   /** The last publication of each id, or the last sync since that left it current. */
   readonly looks: ReadonlyMap<string, Published | Unchanged>;
-  /** The same without the syncs that did not look at all of their source. */
-  readonly fullLooks: ReadonlyMap<string, Published | Unchanged>;
   /** The ids that a flip names and no removal since. */
   readonly unpruned: ReadonlySet<string>;
   readonly lastFlip: Flip | undefined;
@@ -47,7 +45,6 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
   const departures = new Map<string, Flip>();
   const mentions = new Map<string, HistoryEntry>();
   const looks = new Map<string, Published | Unchanged>();
-  const fullLooks = new Map<string, Published | Unchanged>();
   const unpruned = new Set<string>();
   let lastFlip: Flip | undefined;
   let lastSuccess: Published | Unchanged | undefined;
@@ -59,7 +56,6 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     switch (entry.event) {
       case 'unchanged':
         looks.set(entry.current, entry);
-        if (entry.look === undefined) fullLooks.set(entry.current, entry);
         lastSuccess = entry;
         continue;
       case 'pruned':
@@ -68,7 +64,6 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
       case 'published':
         publications.set(entry.id, entry);
         looks.set(entry.id, entry);
-        if (entry.look === undefined) fullLooks.set(entry.id, entry);
         if (isAdoption(entry)) {
           lastAdoption = entry;
           hasTransferredSinceAdoption = false;
@@ -98,7 +93,6 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     departures,
     mentions,
     looks,
-    fullLooks,
     unpruned,
     lastFlip,
     lastSuccess,

@@ -7,7 +7,7 @@ import { lstatIfThere } from '../system/files.ts';
 import type { Writer } from './writer.ts';
 
 /** A history of this size is trimmed; bytes. A command reads that in a few milliseconds. */
-const LIMIT = 1024 * 1024;
+const LIMIT = 512 * 1024;
 
 /**
  * Takes old lines out of a history that has grown too long. Readers find the old file or the new one, and

@@ -41,9 +41,6 @@ test('what it says of each snapshot is what a search through all of it finds', (
             (isPublished(entry) && entry.id === id),
         ) as Extract<HistoryEntry, { event: 'published' | 'unchanged' }>[];
         expect(leftOutOf(history, id)).toEqual(looks.at(-1)?.leftOut ?? []);
-        expect(indexOf(history).fullLooks.get(id)).toBe(
-          looks.findLast(({ look }) => look === undefined),
-        );
         const mention = history.findLast((entry) => 'id' in entry && entry.id === id);
         expect(pruneFailureOf(history, id)).toBe(
           mention?.event === 'prune-failed' ? mention.message : undefined,
