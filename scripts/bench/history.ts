@@ -80,7 +80,7 @@ const TRIMMED: Past = {
   unchanged: 100_000,
   isTrimmed: true,
 };
-const LONGEST: Past = { name: '400, almost 1 MiB', snapshots: 400, unchanged: 10_000 };
+const LONGEST: Past = { name: '400, almost too long', snapshots: 400, unchanged: 1_400 };
 const UNTRIMMED: Past = {
   name: '400, 100,000 syncs',
   snapshots: 400,
@@ -104,20 +104,33 @@ function prepare(past: Past, directory: string, program: string): Subject {
   const run = (...args: string[]) => execFileSync(program, args, { stdio: 'pipe' });
   run('sync', source, root, '--id', idOf(0), '--keep-last', String(past.snapshots));
   run('init', root, '--grace', '0s');
-  writePast(layoutOf(root), past);
+  run('sync', root);
+  const { history } = layoutOf(root);
+  const before = writePast(layoutOf(root), past);
+  if (!past.isUntrimmed) writeFileSync(history, before);
   // The last of the snapshots, so that a sync made what is current.
   writeFileSync(join(source, 'file-0'), 'new\n');
   run('sync', root);
   if (past.isTrimmed) run('prune', root);
+  if (past.isUntrimmed) writeFileSync(history, `${before}${lastLine(history)}\n`);
   return { past, source, root };
 }
 
+const lastLine = (file: string): string =>
+  readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) ?? '';
+
 const idOf = (number: number): string => `snapshot-${String(number).padStart(4, '0')}`;
 
-/** Writes all snapshots but one, and a line for each sync. */
-function writePast(layout: Layout, { snapshots, unchanged }: Past): void {
-  const [line = ''] = readFileSync(layout.history, 'utf8').split('\n');
-  const first = JSON.parse(line) as HistoryEntry;
+/**
+ * Makes all snapshots but one.
+ *
+ * @returns a line for each sync, like those of the two that have been made.
+ */
+function writePast(layout: Layout, { snapshots, unchanged }: Past): string {
+  const [first, same] = readFileSync(layout.history, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as HistoryEntry);
   const between = Math.floor(unchanged / snapshots);
   let time = Date.now() - (snapshots * (between + 1) + 1) * 5 * MINUTE_MS;
   const entries: object[] = [];
@@ -129,11 +142,11 @@ function writePast(layout: Layout, { snapshots, unchanged }: Past): void {
     const id = idOf(number);
     record({ ...first, id, previous: number === 0 ? null : idOf(number - 1) });
     if (number > 0) makeSnapshot(layout, id, time);
-    for (let count = 0; count < between; count += 1) record({ event: 'unchanged', current: id });
+    for (let count = 0; count < between; count += 1) record({ ...same, current: id });
   }
   rmSync(layout.current);
   symlinkSync(`snapshots/${idOf(snapshots - 2)}`, layout.current);
-  writeFileSync(layout.history, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
+  return entries.map((entry) => `${JSON.stringify(entry)}\n`).join('');
 }
 
 function makeSnapshot(layout: Layout, id: string, time: number): void {

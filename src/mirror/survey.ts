@@ -127,6 +127,7 @@ export function survey(
   if (previous !== undefined) findings.push({ kind: 'lost-previous', id: previous });
   findings.push(...(ifAllowed(() => findingsAtAdopted(layout)) ?? []));
   const ids = new Set(snapshotIds(layout));
+  const leases = new Set(leaseIds(layout));
   const isForeign = isOfPerson(layout, history);
   const isUnpublished = neverCurrent(layout, history);
   for (const id of ids) {
@@ -135,11 +136,11 @@ export function survey(
       continue;
     }
     if (isUnpublished(id)) findings.push({ kind: 'unpublished-snapshot', id });
-    else if (!lstatIfThere(layout.lease(id))) findings.push({ kind: 'missing-lease', id });
+    else if (!leases.has(id)) findings.push({ kind: 'missing-lease', id });
     const why = pruneFailureOf(history, id);
     if (why !== undefined) findings.push({ kind: 'failed-removal', id, why });
   }
-  for (const id of leaseIds(layout)) {
+  for (const id of leases) {
     if (!ids.has(id) && isLease(layout, id)) findings.push({ kind: 'stray-lease', id });
   }
   for (const id of unpruned(history)) {

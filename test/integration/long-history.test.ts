@@ -66,7 +66,7 @@ async function answers({ root }: SmallMirror): Promise<unknown[]> {
   ];
 }
 
-describe('a history of more than 1 MiB', () => {
+describe('a history of more than 512 KiB', () => {
   test('is trimmed by the next command that writes, and all that is asked of it has the same answer', async () => {
     const mirror = await threeSnapshots();
     lengthen(mirror);
