@@ -115,7 +115,7 @@ function commandsIn(document: Document): string[] {
       if (executed !== undefined) return [executed];
       if (/^$|^\[\w+\]$|^[A-Za-z]+=/.test(line)) return [];
       // cron's lines without their time and user.
-      return [line.replace(/^[\d* ]+ +\w+ +/, '')];
+      return [line.replace(/^[\d*/ ]+ +\w+ +/, '')];
     });
 }
 
