@@ -1,9 +1,13 @@
+import { statSync } from 'node:fs';
 import { MirrorlatchError } from '../errors.ts';
 import { runProgram } from '../system/process.ts';
-import { NameWriter } from './name-list.ts';
+import { NameSplitter, NameWriter, readNames } from './name-list.ts';
 
 /** Ends a name in a file, and may be in none. */
 const SEPARATOR = '\t';
+
+/** The most that is sorted here, which is faster than to start a program for it; bytes. */
+const SMALL = 1024 * 1024;
 
 export interface RecordsSession {
   inherit: readonly number[];
@@ -45,11 +49,9 @@ export class NameRecords {
 export async function eachName(
   all: readonly NameRecords[],
   directory: string,
-  { inherit, signal }: RecordsSession,
+  session: RecordsSession,
   onName: (name: string, records: readonly string[]) => void,
 ): Promise<void> {
-  const broken = new AbortController();
-  let rest = '';
   let name = '';
   let records: string[] = [];
   const handOn = (): void => {
@@ -63,26 +65,39 @@ export async function eachName(
     name = next;
     records.push(line.slice(end + 1));
   };
+  const paths = all.map(({ path }) => path);
+  const size = paths.reduce((sum, path) => sum + statSync(path).size, 0);
+  // One character is one byte, so both sort alike.
+  if (size <= SMALL)
+    for (const line of paths.flatMap((path) => [...readNames(path)]).sort()) take(line);
+  else await sortBySort(paths, directory, session, take);
+  handOn();
+}
+
+async function sortBySort(
+  paths: readonly string[],
+  directory: string,
+  { inherit, signal }: RecordsSession,
+  onLine: (line: string) => void,
+): Promise<void> {
+  const broken = new AbortController();
+  const splitter = new NameSplitter();
   const onStdout = (chunk: Buffer): void => {
     if (broken.signal.aborted) return;
-    const lines = (rest + chunk.toString('latin1')).split('\0');
-    rest = lines.pop() ?? '';
     try {
-      lines.forEach(take);
+      splitter.split(chunk).forEach(onLine);
     } catch (error) {
       broken.abort(error);
     }
   };
   const options = ['-z', '--buffer-size=32M', `--temporary-directory=${directory}`];
-  const { exitCode, stderr } = await runProgram(
-    'sort',
-    [...options, '--', ...all.map(({ path }) => path)],
-    { inherit, signal: AbortSignal.any([signal, broken.signal]), onStdout },
-  );
+  const { exitCode, stderr } = await runProgram('sort', [...options, '--', ...paths], {
+    inherit,
+    signal: AbortSignal.any([signal, broken.signal]),
+    onStdout,
+  });
   signal.throwIfAborted();
   broken.signal.throwIfAborted();
-  if (exitCode !== 0) {
+  if (exitCode !== 0)
     throw new MirrorlatchError('IO', `names cannot be sorted in ${directory}: ${stderr.trim()}`);
-  }
-  handOn();
 }

@@ -90,4 +90,17 @@ describe('the difference of two lists', () => {
       { numRuns: 60 },
     );
   });
+
+  test('is the same for lists that are too long to be sorted in memory, also of names in bytes', async () => {
+    const name = (at: number) => `d${at % 100}/\xff${'\xe9'.repeat(at % 40)}${at * 7919}`;
+    const line = (time: number, at: number) => `${time}\tf\t${at}\t${name(at)}`;
+    const all = Array.from({ length: 30_000 }, (_, at) => at);
+    const told = await changesOf(
+      'last',
+      textOf(all.map((at) => line(1, at))),
+      textOf(all.map((at) => line(at % 3 === 0 ? 1 : 2, at)).reverse()),
+    );
+    const changed = all.filter((at) => at % 3 !== 0).map(name);
+    expect(told.map(({ name: one }) => one)).toEqual(changed.sort());
+  });
 });
