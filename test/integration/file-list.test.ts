@@ -122,6 +122,7 @@ describe('a sync by the list of files', () => {
 
   test('makes what the source has over random generations, and changes no snapshot', async () => {
     const mirror = await agreed();
+    await mirror.look('--', '-H');
     const dice = fc.sample(fc.nat(), { numRuns: 2_000, seed: 9 });
     const roll = (sides: number): number => (dice.pop() ?? 0) % sides;
     for (let generation = 0; generation < 8; generation += 1) {
@@ -129,7 +130,7 @@ describe('a sync by the list of files', () => {
       const path = join(mirror.root, 'snapshots', mirror.linked('current') ?? '');
       const done = Array.from({ length: 1 + roll(8) }, () => changeSomething(mirror, roll));
       mirror.list(generation % 2 === 0 ? {} : { skip: ['fullfilelist'] });
-      const found = await mirror.look();
+      const found = await mirror.look('--', '-H');
       expect(found, [...done, found.result.stderr].join('\n')).toMatchObject({
         outcome: 'published',
         isFull: false,
@@ -142,6 +143,11 @@ describe('a sync by the list of files', () => {
         bytes: files.reduce((sum, { size }) => sum + Number(size), symlinkBytes(mirror)),
       });
     }
+    // A list does not say which entries are names of one file.
+    await mirror.look('--probe-max-age', '0s', '--', '-H');
+    const linked = { hardLinks: true };
+    const current = describeTree(join(mirror.root, 'current'), linked);
+    expect(difference(describeTree(mirror.source, linked), current)).toEqual([]);
   });
 
   test('goes on with the next list if that changes during the transfer', async () => {
