@@ -25,44 +25,53 @@ import { describeTree, difference } from '../support/tree.ts';
 
 const policy = { retention: { keepLast: 1, graceMs: 0 }, shrink: { maxPercent: 100 } };
 
-test('I2: whatever the source does, the recycled tree equals a clone of what is current, and no published inode is touched', {
-  timeout: byScale({ sample: 120_000, all: HOUR_MS }),
-}, async () => {
-  const dice = diceOf('recycle');
-  const place = scratchDirectory();
-  const [source, root] = [join(place, 'source'), join(place, 'mirror')];
-  mkdirSync(source);
-  const work = fileWork(source);
-  for (let count = 0; count < 60; count += 1) changeAtRandom(work, dice);
-  const published = new Map<string, Map<string, string>>();
-  let recycled = 0;
-  let compared = 0;
-  const generations = byScale({ sample: 25, all: 500 });
-  for (let generation = 0; generation < generations; generation += 1) {
-    work.write('always changes', `generation ${generation}`);
-    const result = await sync({ source, root, id: `g${generation}`, ...policy });
-    const where = `in generation ${generation}`;
-    expect(result.outcome, where).toBe('published');
-    if (result.outcome === 'published' && result.clone === 'recycle') recycled += 1;
-    const current = join(root, 'snapshots', result.id);
-    expect(difference(describeTree(source), describeTree(current)), where).toEqual([]);
-    published.set(result.id, describeEach(current));
-    for (const id of readdirSync(join(root, 'snapshots')))
-      expect(describeEach(join(root, 'snapshots', id)), `${id} ${where}`).toEqual(
-        published.get(id),
-      );
-    const spare = join(root, '.mirrorlatch/staging/.spare');
-    if (existsSync(spare)) {
-      compared += 1;
-      const found = differenceOfClones(describeClone(current), describeClone(spare));
-      expect(found, where).toEqual([]);
+test.each([
+  { what: 'does', rsyncOptions: [] },
+  { what: 'does with hard links', rsyncOptions: ['--hard-links'] },
+])(
+  'I2: whatever the source $what, the recycled tree equals a clone of what is current, and no published inode is touched',
+  {
+    timeout: byScale({ sample: 120_000, all: HOUR_MS }),
+  },
+  async ({ rsyncOptions }) => {
+    const dice = diceOf('recycle');
+    const place = scratchDirectory();
+    const [source, root] = [join(place, 'source'), join(place, 'mirror')];
+    mkdirSync(source);
+    const work = fileWork(source);
+    for (let count = 0; count < 60; count += 1) changeAtRandom(work, dice);
+    const published = new Map<string, Map<string, string>>();
+    let recycled = 0;
+    let compared = 0;
+    const generations = byScale({ sample: 15, all: 500 });
+    for (let generation = 0; generation < generations; generation += 1) {
+      work.write('always changes', `generation ${generation}`);
+      const result = await sync({ source, root, id: `g${generation}`, rsyncOptions, ...policy });
+      const where = `in generation ${generation}`;
+      expect(result.outcome, where).toBe('published');
+      if (result.outcome === 'published' && result.clone === 'recycle') recycled += 1;
+      const current = join(root, 'snapshots', result.id);
+      const options = { hardLinks: rsyncOptions.length > 0 };
+      const wrong = difference(describeTree(source, options), describeTree(current, options));
+      expect(wrong, where).toEqual([]);
+      published.set(result.id, describeEach(current));
+      for (const id of readdirSync(join(root, 'snapshots')))
+        expect(describeEach(join(root, 'snapshots', id)), `${id} ${where}`).toEqual(
+          published.get(id),
+        );
+      const spare = join(root, '.mirrorlatch/staging/.spare');
+      if (existsSync(spare)) {
+        compared += 1;
+        const found = differenceOfClones(describeClone(current), describeClone(spare));
+        expect(found, where).toEqual([]);
+      }
+      if (dice.whole(1, 10) === 1) await rollback({ root });
+      for (let count = dice.whole(1, 8); count > 0; count -= 1) changeAtRandom(work, dice);
     }
-    if (dice.whole(1, 10) === 1) await rollback({ root });
-    for (let count = dice.whole(1, 8); count > 0; count -= 1) changeAtRandom(work, dice);
-  }
-  expect(compared).toBeGreaterThan(generations / 2);
-  expect(recycled).toBeGreaterThan(generations / 3);
-});
+    expect(compared).toBeGreaterThan(generations / 2);
+    expect(recycled).toBeGreaterThan(generations / 3);
+  },
+);
 
 /** All that must never change of a published tree, by name. */
 function describeEach(tree: string): Map<string, string> {
