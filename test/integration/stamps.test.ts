@@ -54,40 +54,51 @@ describe('I16: with stamps that are the same before the plan and after the trans
     expect(published(mirror)).toEqual([]);
   });
 
-  test('whatever has changed, one look is enough, and the tree is that of the source', async () => {
-    const mirror = await oneSnapshot(homeOf('all kinds of changes'));
-    const at = (...names: string[]) => join(mirror.source, ...names);
-    mirror.change({ [stamp]: '0', 'd/e/f': '1', 'd/g': '2', 'd/h': '3', dir2: 'a file' });
-    symlinkSync('g', at('d', 'link'));
-    linkSync(at('d', 'h'), at('d', 'h2'));
-    await sync(mirror, probe);
-    const changes: Record<string, () => void> = {
-      'modes and times': () => {
-        chmodSync(at('d/g'), 0o600);
-        chmodSync(at('d/e'), 0o700);
-        lutimesSync(at('d', 'link'), 1, 1);
-      },
-      'types of entries': () => {
-        mirror.change({ dir2: null, 'dir2/now': 'a directory', 'd/e': null });
-        symlinkSync('../dir2', at('d', 'e'));
-      },
-      'a renamed directory': () => renameSync(at('d'), at('renamed')),
-      'links and names that are no text': () => {
-        symlinkSync('elsewhere', at('renamed', 'other'));
-        writeFileSync(Buffer.concat([Buffer.from(`${at('')}`), Buffer.from([0xff, 10, 92])]), 'x');
-        linkSync(at('renamed', 'g'), at('renamed', 'g => h'));
-      },
-      'only deletions, but for the stamp': () => rmSync(at('dir2'), { recursive: true }),
-      'only the stamp': () => {},
-    };
-    for (const [what, change] of Object.entries(changes)) {
-      change();
-      mirror.change({ [stamp]: what });
-      const { looks } = await sync(mirror, [...probe, '--allow-shrink']);
-      expect(published(mirror), what).toEqual([]);
-      expect(looks, what).toBe(1);
-    }
-  });
+  test.for([{ rsync: [] }, { rsync: ['--', '-H'] }])(
+    'whatever has changed, one look is enough with $rsync',
+    async ({ rsync }) => {
+      const mirror = await oneSnapshot(homeOf(`all kinds of changes ${rsync}`));
+      const at = (...names: string[]) => join(mirror.source, ...names);
+      mirror.change({ [stamp]: '0', 'd/e/f': '1', 'd/g': '2', 'd/h': '3', dir2: 'a file' });
+      symlinkSync('g', at('d', 'link'));
+      linkSync(at('d', 'h'), at('d', 'h2'));
+      await sync(mirror, [...probe, ...rsync]);
+      const changes: Record<string, () => void> = {
+        'modes and times': () => {
+          chmodSync(at('d/g'), 0o600);
+          chmodSync(at('d/e'), 0o700);
+          lutimesSync(at('d', 'link'), 1, 1);
+        },
+        'types of entries': () => {
+          mirror.change({ dir2: null, 'dir2/now': 'a directory', 'd/e': null });
+          symlinkSync('../dir2', at('d', 'e'));
+        },
+        'a renamed directory': () => renameSync(at('d'), at('renamed')),
+        'links and names that are no text': () => {
+          symlinkSync('elsewhere', at('renamed', 'other'));
+          writeFileSync(
+            Buffer.concat([Buffer.from(`${at('')}`), Buffer.from([0xff, 10, 92])]),
+            'x',
+          );
+          linkSync(at('renamed', 'g'), at('renamed', 'g => h'));
+        },
+        'groups of links': () => {
+          linkSync(at('renamed', 'h'), at('dir2', 'h3'));
+          rmSync(at('renamed', 'g'));
+          linkSync(at('file'), at('renamed', 'g'));
+        },
+        'only deletions, but for the stamp': () => rmSync(at('dir2'), { recursive: true }),
+        'only the stamp': () => {},
+      };
+      for (const [what, change] of Object.entries(changes)) {
+        change();
+        mirror.change({ [stamp]: what });
+        const { looks } = await sync(mirror, [...probe, '--allow-shrink', ...rsync]);
+        expect(published(mirror, rsync.length > 0), what).toEqual([]);
+        expect(looks, what).toBe(1);
+      }
+    },
+  );
 
   test.for(ways)('%s looks again if a stamp changes meanwhile', async ([name, make, words]) => {
     const mirror = await make(homeOf(`stamp changes, ${name}`));
@@ -223,8 +234,9 @@ function homeOf(name: string): string {
 }
 
 /** How what is current differs from the source. */
-function published({ source, root }: SmallMirror): string[] {
-  return difference(describeTree(source), describeTree(join(root, 'current')));
+function published({ source, root }: SmallMirror, hardLinks = false): string[] {
+  const [wanted, found] = [source, join(root, 'current')];
+  return difference(describeTree(wanted, { hardLinks }), describeTree(found, { hardLinks }));
 }
 
 /** Runs a script at the first transfer of a sync, right before it. */
