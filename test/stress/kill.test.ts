@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -159,6 +159,16 @@ const scenarios: readonly Scenario[] = [
     command: (root) => ['prune', root, '--keep-last', '1', '--grace', '0s'],
     actions: ['kill-tree', 'kill-process'],
   },
+  {
+    name: 'a prune that trims the history',
+    prepare: async (root) => {
+      await twoSnapshots(root);
+      addPast(root);
+    },
+    command: (root) => ['prune', root],
+    actions: ['kill-tree'],
+    inSample: 10,
+  },
 ];
 
 const scratch = makeScratch();
@@ -209,6 +219,16 @@ for (const scenario of scenarios.filter(
       }
     },
   );
+}
+
+/** Writes what syncs that found nothing would have recorded before, so much that it is to be trimmed. */
+function addPast(root: string): void {
+  const file = join(root, '.mirrorlatch', 'history.jsonl');
+  const past = Array.from({ length: 10_000 }, (_, minute) => {
+    const at = new Date(Date.UTC(2020, 0, 1, 0, minute)).toISOString();
+    return `${JSON.stringify({ event: 'unchanged', at, current: 'first' })}\n`;
+  });
+  writeFileSync(file, past.join('') + readFileSync(file, 'utf8'));
 }
 
 /** Kills as planned, each run in its own mirror, and returns what was wrong afterwards. */
