@@ -208,6 +208,22 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     }
   });
 
+  test('takes away a recycled tree that a sync does not begin with', async () => {
+    const disk = await mountTmpfs('size=9m');
+    const mirror = smallMirror({ root: join(disk, 'mirror') });
+    const rules = ['--keep-last', '1', '--keep-within', '0', '--grace', '0'];
+    for (const id of ['a', 'b', 'c']) await mirror.publish(id, { file: id }, ...rules);
+    expect(existsSync(mirror.state('staging/.spare'))).toBe(true);
+    mirror.change({ large: randomBytes(20 * MIB) });
+    const short = await runProgram(['sync', mirror.root, '--strategy', 'link-dest', ...rules]);
+    expectFailure(
+      short,
+      74,
+      /: space is short, so the tree that was kept for the next sync was removed$/m,
+    );
+    expect(existsSync(mirror.state('staging/.spare'))).toBe(false);
+  });
+
   test('lets a sync go on once what would go at its end is gone', async () => {
     const disk = await mountTmpfs('size=9m');
     const mirror = smallMirror({ root: join(disk, 'mirror') });
