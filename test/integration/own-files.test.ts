@@ -113,7 +113,7 @@ describe.each(Object.keys(PLANTS))('%s', (kind) => {
 });
 
 describe('a symlink in the place of a directory', () => {
-  test.each(['logs', 'leases', 'trash', 'staging', 'staging/.partial', '../snapshots'])(
+  test.each(['logs', 'leases', 'trash', 'changes', 'staging', 'staging/.partial', '../snapshots'])(
     '%s is refused, and what it leads to stays as it is',
     async (name) => {
       const mirror = await twoSnapshots();
