@@ -28,8 +28,12 @@ const [MASK, FIRST_MASKED_DIGIT] = ['\u0100', 0x0110];
 interface Keys {
   /** The name without its last version: it tells `linux-image-6.1_6.1.5` from `linux-image-6.2_6.2.1`. */
   close: string;
+  /** All that comes before that version. */
+  beforeClose: string;
   /** The name without all versions. */
   loose: string;
+  /** All that comes before the first. */
+  beforeLoose: string;
 }
 
 /**
@@ -37,53 +41,89 @@ interface Keys {
  * names alone. Names are as in `Entry`, without the directory.
  */
 export class VersionSearch {
-  readonly #beginnings = new Set<string>();
-  readonly #close = new Map<string, string[]>();
-  readonly #loose = new Map<string, string[]>();
+  readonly #close = new Lists();
+  readonly #loose = new Lists();
+  /** How long what comes before a last version may be. */
+  readonly #lengths = new Set<number>();
 
   constructor(newNames: Iterable<string>) {
     for (const name of newNames) {
       const keys = keysOf(name);
       if (keys === undefined) continue;
-      this.#beginnings.add(beginningOf(name) ?? '');
-      this.#close.set(keys.close, []);
-      this.#loose.set(keys.loose, []);
+      this.#close.open(keys.close, keys.beforeClose);
+      this.#loose.open(keys.loose, keys.beforeLoose);
+      this.#lengths.add(keys.beforeClose.length);
     }
   }
 
   get isEmpty(): boolean {
-    return this.#beginnings.size === 0;
+    return this.#lengths.size === 0;
   }
 
   /** Takes note of an old name, if it is of use. */
   add(old: string): void {
     // Of most names, the beginning alone says that they are not.
-    const beginning = beginningOf(old);
-    if (beginning === undefined || !this.#beginnings.has(beginning)) return;
+    if (!this.#loose.want(beginningOf(old)) && !this.#mayBeClose(old)) return;
     const keys = keysOf(old);
     if (keys === undefined) return;
-    for (const known of [this.#close.get(keys.close), this.#loose.get(keys.loose)]) {
-      // One more than the most says that they are too many.
-      if (known !== undefined && known.length <= MOST_VERSIONS) known.push(old);
+    this.#close.add(keys.close, keys.beforeClose, old);
+    this.#loose.add(keys.loose, keys.beforeLoose, old);
+  }
+
+  #mayBeClose(old: string): boolean {
+    for (const length of this.#lengths) {
+      if (this.#close.want(old.slice(0, length))) return true;
     }
+    return false;
   }
 
   /** The old names that may be versions of a new one: the next older first, the next newer after all older. */
   versionsOf(name: string): string[] {
     const keys = keysOf(name);
     if (keys === undefined) return [];
-    const found = [this.#close.get(keys.close), this.#loose.get(keys.loose)]
-      .map((names = []) => (names.length > MOST_VERSIONS ? [] : names))
-      .find((names) => names.length > 0);
-    const sorted = [...(found ?? [])].filter((old) => old !== name).sort(compareVersions);
+    const close = this.#close.of(keys.close);
+    const found = close.length > 0 ? close : this.#loose.of(keys.loose);
+    const sorted = found.filter((old) => old !== name).sort(compareVersions);
     const older = sorted.filter((old) => compareVersions(old, name) < 0);
     return [...older.reverse(), ...sorted.slice(older.length)];
   }
 }
 
-function beginningOf(name: string): string | undefined {
+/** Lists of names by what they have in common. */
+class Lists {
+  readonly #lists = new Map<string, string[]>();
+  /** The lists that are not full, by what all their names begin with. */
+  readonly #open = new Map<string, Set<string>>();
+
+  open(key: string, beginning: string): void {
+    this.#lists.set(key, []);
+    this.#open.set(beginning, (this.#open.get(beginning) ?? new Set()).add(key));
+  }
+
+  /** Whether there may be a list for a name that begins so. */
+  want(beginning: string): boolean {
+    return this.#open.has(beginning);
+  }
+
+  add(key: string, beginning: string, name: string): void {
+    const list = this.#lists.get(key);
+    const open = this.#open.get(beginning);
+    if (list === undefined || !open?.has(key)) return;
+    list.push(name);
+    if (list.length <= MOST_VERSIONS) return;
+    open.delete(key);
+    if (open.size === 0) this.#open.delete(beginning);
+  }
+
+  of(key: string): readonly string[] {
+    const list = this.#lists.get(key) ?? [];
+    return list.length > MOST_VERSIONS ? [] : list;
+  }
+}
+
+function beginningOf(name: string): string {
   const at = name.search(FIRST_DIGIT);
-  return at === -1 ? undefined : name.slice(0, at);
+  return name.slice(0, Math.max(0, at));
 }
 
 function keysOf(name: string): Keys | undefined {
@@ -95,10 +135,12 @@ function keysOf(name: string): Keys | undefined {
   if (last === undefined) return undefined;
   const [version] = last;
   const end = last.index + version.length;
-  const before = version.replace(VERSION_AND_RELEASE, '');
+  const start = last.index + version.replace(VERSION_AND_RELEASE, '').length;
   return {
-    close: words.slice(0, last.index) + before + MASK + words.slice(end),
+    close: words.slice(0, start) + MASK + words.slice(end),
+    beforeClose: name.slice(0, start),
     loose: words.replace(VERSION, MASK),
+    beforeLoose: beginningOf(name),
   };
 }
 

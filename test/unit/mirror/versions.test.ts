@@ -83,6 +83,23 @@ test('files that are numbered through are no versions of each other', () => {
   expect(search.versionsOf(versioned(7, '1.1'))).toEqual([versioned(7, '1.0')]);
 });
 
+test('what is found for a name does not depend on what else is looked for', () => {
+  const part = fc.constantFrom('a', '-', '_', '.', '1', '02', '10', 'x86_64', '\xff');
+  const name = fc.array(part, { minLength: 1, maxLength: 6 }).map((parts) => parts.join(''));
+  const names = fc.array(name, { minLength: 1, maxLength: 60 });
+  fc.assert(
+    fc.property(names, names, (wanted, olds) => {
+      const together = new VersionSearch(wanted);
+      for (const old of olds) together.add(old);
+      for (const one of wanted) {
+        const alone = new VersionSearch([one]);
+        for (const old of olds) alone.add(old);
+        expect(together.versionsOf(one)).toEqual(alone.versionsOf(one));
+      }
+    }),
+  );
+});
+
 test('whatever the names, only names that were added are found, each once, and never the same one', () => {
   const part = fc.constantFrom(
     'a',
