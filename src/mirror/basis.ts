@@ -4,6 +4,8 @@ import { errnoOf } from '../errors.ts';
 import type { Entry } from '../rsync/itemize.ts';
 import { Turns } from '../system/event-loop.ts';
 import { ifAllowed, ifThere, lstatIfThere } from '../system/files.ts';
+import { find } from '../system/find.ts';
+import type { ChildOptions } from '../system/process.ts';
 import { removeTree } from '../system/remove-tree.ts';
 import { bytePath, parentOf } from './byte-path.ts';
 import type { Layout } from './layout.ts';
@@ -120,16 +122,28 @@ export async function removeBasis(
 
 /**
  * Finds what has come with the size of its basis, though the source had another size when that was
- * offered. rsync may have taken the basis for it.
+ * offered, and all other names of the same files: rsync may have taken the basis for the file.
  *
  * @param tree what rsync has written.
  */
-export function* sizedAsBasis({ basis }: Layout, tree: string): Generator<Removal> {
+export async function sizedAsBasis(
+  { basis }: Layout,
+  tree: string,
+  options: Pick<ChildOptions, 'inherit' | 'signal'>,
+): Promise<Removal[]> {
+  const inodes = new Set<string>();
   for (const name of filesBelow(basis, '')) {
     const offered = lstatIfThere(bytePath(basis, name));
     const found = lstatIfThere(bytePath(tree, name));
-    if (found?.isFile() && found.size === offered?.size) yield { name };
+    if (found?.isFile() && found.size === offered?.size) inodes.add(String(found.ino));
   }
+  if (inodes.size === 0) return [];
+  const removals: Removal[] = [];
+  await find([tree, '-xdev', '-type', 'f', '-printf', '%i %P\\0'], options, (file) => {
+    const space = file.indexOf(' ');
+    if (inodes.has(file.slice(0, space))) removals.push({ name: file.slice(space + 1) });
+  });
+  return removals;
 }
 
 function* filesBelow(top: string, directory: string): Generator<string> {

@@ -111,17 +111,22 @@ function sizeOf({ size: { files, bytes }, path }: Published): TreeSize {
 }
 
 /**
- * What a tree had of its source, without what rules keep. A plan says what it has now, but counts what the
- * source has and rsync leaves out, if rsync does not tell its size.
+ * What a tree has of its source by the plan that is to change it. That counts what the source has and rsync
+ * leaves out, if rsync does not tell its size, and not what rules keep.
  */
-export function sizeOfSource(
-  { source, newFiles, deletedFiles, lost }: PlanFigures,
-  { before, now, published }: Omit<LiveTree, 'size'>,
-): TreeSize {
-  const planned = {
+export function plannedSize({ source, newFiles, deletedFiles, lost }: PlanFigures): TreeSize {
+  return {
     files: source.files - newFiles + deletedFiles,
     bytes: source.bytes - (lost['']?.growth ?? 0),
   };
+}
+
+/** What a tree had of its source, without what rules keep. */
+export function sizeOfSource(
+  plan: PlanFigures,
+  { before, now, published }: Omit<LiveTree, 'size'>,
+): TreeSize {
+  const planned = plannedSize(plan);
   const had = (unit: keyof TreeSize): number => {
     const gone = Math.max(0, before.tree[unit] - now.tree[unit]);
     return Math.min(published[unit] ?? Infinity, Math.min(planned[unit], now.tree[unit]) + gone);

@@ -33,7 +33,8 @@ export interface RsyncRun {
   /** Descriptors of the lock, which rsync holds as long as it runs. */
   inherit: readonly number[];
   signal: AbortSignal;
-  onEntry: (entry: Entry) => void;
+  /** Without one, entries are only logged. */
+  onEntry?: ((entry: Entry) => void) | undefined;
   /** Receives what a plan finds to be left out. */
   onLeftOut?: ((entry: LeftOutEntry) => void) | undefined;
   /** Receives the name of a directory that stays, before a dry run lists it as deleted. */
@@ -89,21 +90,30 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
     onChannel,
     onStdout: guarded((chunk) => {
       const said: string[] = [];
+      let progress: TransferProgress | undefined;
       for (const line of splitter.push(chunk)) {
-        const progress = onProgress && reader.read(line);
-        if (progress !== undefined) {
-          onProgress?.(progress);
+        if (line.startsWith(ENTRY_MARK)) {
+          said.push(line.replaceAll(ENTRY_MARK, ''));
+          const entry = onEntry && parseEntry(line);
+          if (entry !== undefined) onEntry?.(entry);
           continue;
         }
-        said.push(line.replaceAll(ENTRY_MARK, ''));
-        const entry = parseEntry(line);
+        const reached = onProgress && reader.read(line);
+        if (reached !== undefined) {
+          progress = reached;
+          continue;
+        }
+        // Between two reports of progress, an empty line is all that is left of the line breaks.
+        if (line === '' && onProgress) continue;
+        said.push(line);
         const leftOut = onLeftOut && parseLeftOut(line);
         const kept = onKept && parseKeptDirectory(line);
-        if (entry !== undefined) onEntry(entry);
-        else if (leftOut !== undefined) onLeftOut?.(leftOut);
+        if (leftOut !== undefined) onLeftOut?.(leftOut);
         else if (kept !== undefined) onKept?.(kept);
         else stats.read(line);
       }
+      // rsync reports at each file. The last report of a chunk tells as much as all of them.
+      if (progress !== undefined) onProgress?.(progress);
       if (said.length > 0) log(Buffer.from(`${said.join('\n')}\n`, 'latin1'));
     }),
     onStderr: guarded((chunk) => {

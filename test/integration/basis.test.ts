@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   symlinkSync,
@@ -45,10 +46,16 @@ interface Way {
 /** How a mirror is brought up to its source. */
 const ways: Record<string, Way> = {
   'by a plan': { init: [], words: [] },
+  'by a plan that keeps hard links': { init: [], words: ['--', '-H'] },
   'by a plan of copies': { init: [], words: ['--strategy', 'copy'] },
   'by a whole pass': { init: [], words: ['--strategy', 'link-dest'] },
-  'by a whole pass that keeps hard links': { init: [], words: ['--', '-H', '-c'] },
+  'by a whole pass that keeps hard links': {
+    init: [],
+    words: ['--strategy', 'link-dest', '--', '-H'],
+  },
+  'by checksums': { init: [], words: ['--', '-c'] },
   'in place': { init: ['--in-place'], words: [] },
+  'in place, with hard links': { init: ['--in-place'], words: ['--', '-H'] },
   'in place without --delay-updates': {
     init: ['--in-place'],
     words: ['--without', 'temp-excludes'],
@@ -116,7 +123,12 @@ describe.for(Object.entries(ways))('%s', ([, way]) => {
     const moved = join(mirror.home, 'moved');
     writeFileSync(moved, put);
     utimesSync(moved, 1_600_000_000, 1_600_000_000);
-    const script = `[ ! -e '${moved}' ] || mv '${moved}' '${join(mirror.source, 'pool/foo-2.iso')}'`;
+    // Another name of the file, which has no earlier version by itself.
+    const [file, other] = ['pool/foo-2.iso', 'pool/z link'].map((name) =>
+      join(mirror.source, name),
+    );
+    linkSync(String(file), String(other));
+    const script = `[ ! -e '${moved}' ] || { mv '${moved}' '${file}'; ln -f '${file}' '${other}'; }`;
     const PATH = standInFor('rsync', join(scratchDirectory(), 'bin'), atTransfer(script));
     // A look would only see that size and time are those of the source.
     await mirror.bringUp(['--without', 'settle', ...way.words], { env: { PATH } });

@@ -4,6 +4,7 @@ import type { PlanFigures } from '../../mirror/plan.ts';
 import type { ShrinkPolicy } from '../../mirror/policy.ts';
 import {
   liveShrinkGuard,
+  plannedSize,
   SELECTION,
   type ShrinkGuard,
   type Shrinking,
@@ -11,10 +12,11 @@ import {
   sizeOfSource,
 } from '../../mirror/shrink-guard.ts';
 import { recordSizes, sizesBefore } from '../../mirror/sizes-before.ts';
-import { treeSizes } from '../../mirror/tree-size.ts';
+import { type TreeSizes, treeSizes } from '../../mirror/tree-size.ts';
 import type { DefaultName, Transfer } from '../../rsync/arguments.ts';
+import { haveRules } from '../../rsync/join-options.ts';
 import { maxDeleteOf } from '../../rsync/max-delete.ts';
-import { selectAlike } from '../../rsync/options.ts';
+import { parseRsyncOptions, selectAlike } from '../../rsync/options.ts';
 import type { PlanContext, Work } from './context.ts';
 
 /** Of what was turned off, that by which a tree has other entries. */
@@ -79,15 +81,11 @@ export async function liveGuardOf(
   plan: PlanFigures,
   { isWhole, mayRecord }: { isWhole: boolean; mayRecord: boolean },
 ): Promise<ShrinkGuard> {
-  const { transfer, base, watched, isRemains, inherit, signal } = context;
+  const { transfer, base } = context;
   if (base === undefined || transfer.without.has('delete'))
     return shrinkGuardOf(context, layout, base && LIVE, policy);
   const published = publicationOf(readHistory(layout), LIVE) ?? {};
-  const isCounted = (name: string) => !isRemains({ name, type: 'file' });
-  const now = await treeSizes(layout.snapshot(LIVE), watched, isCounted, {
-    inherit,
-    signal,
-  });
+  const now = await sizesNow(context, layout.snapshot(LIVE), plan, isWhole);
   const recorded = sizesBefore(layout, isWhole);
   const before = {
     tree: recorded.tree ?? now.tree,
@@ -104,4 +102,19 @@ export async function liveGuardOf(
   const size = source !== undefined && selectsAlike(transfer, source) ? source : undefined;
   const limits = { ...policy, maxFiles: maxDeleteOf(context.options) };
   return liveShrinkGuard({ ...tree, size }, limits, causeOfShrinking(transfer, published));
+}
+
+/** The sizes of the live tree. Where no file of it is hidden from the plan, that says as much as a search. */
+async function sizesNow(
+  { transfer: { options }, watched, isRemains, inherit, signal }: PlanContext,
+  tree: string,
+  plan: PlanFigures,
+  isWhole: boolean,
+): Promise<TreeSizes> {
+  const { named } = parseRsyncOptions(options);
+  const keepsMounts = named.some(({ name }) => name === 'one-file-system');
+  const isPlanned = isWhole && plan.leftOut.length === 0 && !haveRules(options) && !keepsMounts;
+  if (isPlanned && watched.length === 0) return { tree: plannedSize(plan), within: new Map() };
+  const isCounted = (name: string) => !isRemains({ name, type: 'file' });
+  return await treeSizes(tree, watched, isCounted, { inherit, signal });
 }

@@ -135,9 +135,11 @@ export async function transferDifferences(
     });
     return {
       args: applyArguments(transfer, tree, lists.transfers, options),
-      onEntry: (entry) => {
-        if (listener.arrivals !== undefined && !lists.also.delete(entry.name)) arrivals.add(entry);
-      },
+      onEntry:
+        listener.arrivals &&
+        ((entry) => {
+          if (!lists.also.delete(entry.name)) arrivals.add(entry);
+        }),
       onProgress: progressOf(writer, plan.figures),
     };
   });
@@ -168,7 +170,7 @@ export async function takeOutSizedAsBasis(
   { writer: { layout, inherit, signal } }: SyncContext,
   tree: string,
 ): Promise<boolean> {
-  const doubtful = [...sizedAsBasis(layout, tree)];
+  const doubtful = await sizedAsBasis(layout, tree, { inherit, signal });
   await takeOut(tree, doubtful, undefined, signal);
   await removeBasis(layout, inherit);
   return doubtful.length > 0;
@@ -220,9 +222,7 @@ export class WholePass {
       const excludeList = makeExcludeList(writer, excluded);
       return {
         args: wholePassArguments(transfer, this.#tree, excludeList, options),
-        onEntry: (entry) => {
-          if (listener.arrivals !== undefined) arrivals.add(entry);
-        },
+        onEntry: listener.arrivals && ((entry) => arrivals.add(entry)),
         onProgress: progressOf(writer, figures),
       };
     });
