@@ -26,7 +26,7 @@ import {
 } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { lstatIfThere, syncDirectory } from '../system/files.ts';
-import { refuseMountsWithin } from '../system/mounts.ts';
+import { mountPointsWithin, refuseMountsWithin } from '../system/mounts.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { chooseRecyclable } from './recycling.ts';
@@ -162,9 +162,10 @@ export function choosePrunable(
   const unkept = decisions.filter(({ reasons }) => reasons.length === 0).map(({ id }) => id);
   const readersOf = unkept.length > 0 ? findReaders(layout) : new Map<string, Reader[]>();
   const leases = countLeases(layout, unkept);
+  const isAnyMounted = unkept.length > 0 && mountPointsWithin(layout.snapshots).length > 0;
   for (const { id, reasons } of decisions) {
     // Before the readers: by the mount itself, every process uses the snapshot.
-    const obstacle = reasons.length === 0 ? obstacleByMount(layout, id) : undefined;
+    const obstacle = isAnyMounted && reasons.length === 0 ? obstacleByMount(layout, id) : undefined;
     if (obstacle !== undefined) {
       result.failed.push({ id, message: obstacle });
       continue;
