@@ -21,7 +21,7 @@ export function describeNotPassed(
   const told = new Set(splitOptions(known).map(({ name }) => name));
   const byReason = new Map<string, Set<string>>();
   for (const { name, words, meaning } of splitOptions(given)) {
-    if (typeof meaning !== 'object' || told.has(name)) continue;
+    if (typeof meaning !== 'object' || !('leftOut' in meaning) || told.has(name)) continue;
     const shown = byReason.get(meaning.leftOut) ?? new Set();
     byReason.set(meaning.leftOut, shown.add(shownName(words)));
   }

@@ -1,7 +1,7 @@
 /**
  * What one of rsync's options means for a snapshot that is made beside the old one:
  * - `plan`: it chooses or transforms entries one by one, so a list of entries can be applied alone;
- * - `whole`: its effect depends on entries that did not change, so rsync must see the whole tree;
+ * - `whole`: no list of entries can carry it, so rsync must see the whole tree; the text says why;
  * - `said`: mirrorlatch already does the same, so it is not passed on;
  * - `leftOut`: a mirror does not need it, so it is not passed on; the text says why;
  * - `refused`: it would break an invariant; the text says why and what to use instead.
@@ -9,7 +9,7 @@
 export type Meaning = Use | { refused: string };
 
 /** That of an option that can be used. */
-export type Use = 'plan' | 'whole' | 'said' | { leftOut: string };
+export type Use = 'plan' | 'said' | { whole: string } | { leftOut: string };
 
 export interface Option {
   long?: string;
@@ -26,9 +26,15 @@ function since(leftOut: string): Meaning {
   return { leftOut };
 }
 
+function wholeFor(whole: string): Meaning {
+  return { whole };
+}
+
 const OUTPUT = since('what rsync prints goes to the log, see also --dry-run, --quiet and --json');
 const INVISIBLE = since('readers see nothing of a new tree before it is whole');
 const PARTIAL = since('what was transferred is kept for the next sync anyway');
+
+const ONE_LEVEL = wholeFor('a list of entries names directories without what is in them anyway');
 
 const IN_PLACE = because(
   'it writes into files that published snapshots share. Leave it out: staging is private already.',
@@ -55,8 +61,8 @@ export const OPTIONS: readonly Option[] = [
   { long: 'checksum', short: 'c', meaning: 'plan' },
   { long: 'archive', short: 'a', meaning: 'plan' },
   { long: 'recursive', short: 'r', meaning: 'said' },
-  { long: 'no-recursive', meaning: 'whole' },
-  { long: 'no-r', meaning: 'whole' },
+  { long: 'no-recursive', meaning: ONE_LEVEL },
+  { long: 'no-r', meaning: ONE_LEVEL },
   { long: 'inc-recursive', meaning: 'plan' },
   { long: 'i-r', meaning: 'plan' },
   {
@@ -80,18 +86,18 @@ export const OPTIONS: readonly Option[] = [
   { long: 'inplace', meaning: IN_PLACE },
   { long: 'append', meaning: IN_PLACE },
   { long: 'append-verify', meaning: IN_PLACE },
-  { long: 'dirs', short: 'd', meaning: 'whole' },
-  { long: 'old-dirs', meaning: 'whole' },
-  { long: 'old-d', meaning: 'whole' },
+  { long: 'dirs', short: 'd', meaning: ONE_LEVEL },
+  { long: 'old-dirs', meaning: ONE_LEVEL },
+  { long: 'old-d', meaning: ONE_LEVEL },
   { long: 'mkpath', meaning: 'said' },
   { long: 'links', short: 'l', meaning: 'plan' },
-  { long: 'copy-links', short: 'L', meaning: 'whole' },
-  { long: 'copy-unsafe-links', meaning: 'whole' },
+  { long: 'copy-links', short: 'L', meaning: 'plan' },
+  { long: 'copy-unsafe-links', meaning: 'plan' },
   { long: 'safe-links', meaning: 'plan' },
   { long: 'insecure-links', meaning: 'plan' },
   { long: 'confine-root', takesValue: true, meaning: 'plan' },
-  { long: 'munge-links', meaning: 'whole' },
-  { long: 'copy-dirlinks', short: 'k', meaning: 'whole' },
+  { long: 'munge-links', meaning: 'plan' },
+  { long: 'copy-dirlinks', short: 'k', meaning: 'plan' },
   {
     long: 'keep-dirlinks',
     short: 'K',
@@ -106,15 +112,26 @@ export const OPTIONS: readonly Option[] = [
   { long: 'owner', short: 'o', meaning: 'plan' },
   { long: 'group', short: 'g', meaning: 'plan' },
   { long: 'devices', meaning: 'plan' },
-  { long: 'copy-devices', meaning: 'whole' },
+  {
+    long: 'copy-devices',
+    meaning: wholeFor('a device has no size or time that tells of a change'),
+  },
   { long: 'write-devices', meaning: IN_PLACE },
   { long: 'specials', meaning: 'plan' },
   { long: 'drop-D', meaning: 'plan' },
   { short: 'D', meaning: 'plan' },
   { long: 'times', short: 't', meaning: 'plan' },
-  { long: 'atimes', short: 'U', meaning: 'whole' },
+  {
+    long: 'atimes',
+    short: 'U',
+    meaning: wholeFor('to read a file changes that time at the source'),
+  },
   { long: 'open-noatime', meaning: 'plan' },
-  { long: 'crtimes', short: 'N', meaning: 'whole' },
+  {
+    long: 'crtimes',
+    short: 'N',
+    meaning: wholeFor('what a snapshot shares was made in another one'),
+  },
   { long: 'omit-dir-times', short: 'O', meaning: 'plan' },
   { long: 'omit-link-times', short: 'J', meaning: 'plan' },
   { long: 'super', meaning: 'plan' },
@@ -129,7 +146,7 @@ export const OPTIONS: readonly Option[] = [
   { long: 'whole-file', short: 'W', meaning: 'plan' },
   { long: 'checksum-choice', takesValue: true, meaning: 'plan' },
   { long: 'cc', takesValue: true, meaning: 'plan' },
-  { long: 'one-file-system', short: 'x', meaning: 'whole' },
+  { long: 'one-file-system', short: 'x', meaning: 'plan' },
   { long: 'block-size', short: 'B', takesValue: true, meaning: 'plan' },
   { long: 'rsh', short: 'e', takesValue: true, meaning: 'plan' },
   { long: 'rsync-path', takesValue: true, meaning: 'plan' },
@@ -172,7 +189,7 @@ export const OPTIONS: readonly Option[] = [
   { long: 'partial', meaning: PARTIAL },
   { long: 'partial-dir', takesValue: true, meaning: PARTIAL },
   { long: 'delay-updates', meaning: INVISIBLE },
-  { long: 'prune-empty-dirs', short: 'm', meaning: 'whole' },
+  { long: 'prune-empty-dirs', short: 'm', meaning: 'plan' },
   { long: 'numeric-ids', meaning: 'plan' },
   { long: 'usermap', takesValue: true, meaning: 'plan' },
   { long: 'groupmap', takesValue: true, meaning: 'plan' },
@@ -195,9 +212,9 @@ export const OPTIONS: readonly Option[] = [
   { long: 'compress-threads', takesValue: true, meaning: 'plan' },
   { long: 'zt', takesValue: true, meaning: 'plan' },
   { long: 'skip-compress', takesValue: true, meaning: 'plan' },
-  { long: 'cvs-exclude', short: 'C', meaning: 'whole' },
-  { long: 'filter', short: 'f', takesValue: true, meaning: 'whole' },
-  { short: 'F', meaning: 'whole' },
+  { long: 'cvs-exclude', short: 'C', meaning: 'plan' },
+  { long: 'filter', short: 'f', takesValue: true, meaning: 'plan' },
+  { short: 'F', meaning: 'plan' },
   { long: 'exclude', takesValue: true, meaning: 'plan' },
   { long: 'exclude-from', takesValue: true, meaning: 'plan' },
   { long: 'include', takesValue: true, meaning: 'plan' },
@@ -241,7 +258,11 @@ export const OPTIONS: readonly Option[] = [
   { long: 'only-write-batch', takesValue: true, meaning: BATCH },
   { long: 'read-batch', takesValue: true, meaning: BATCH },
   { long: 'protocol', takesValue: true, meaning: 'plan' },
-  { long: 'iconv', takesValue: true, meaning: 'whole' },
+  {
+    long: 'iconv',
+    takesValue: true,
+    meaning: wholeFor('rsync prints other names than the source has'),
+  },
   { long: 'checksum-seed', takesValue: true, meaning: 'plan' },
   { long: 'ipv4', short: '4', meaning: 'plan' },
   { long: 'ipv6', short: '6', meaning: 'plan' },

@@ -10,6 +10,8 @@ export interface RsyncOptions {
   named: readonly { name: string; words: readonly string[] }[];
   /** The first option that needs a whole pass, or undefined when a plan can be applied. */
   needsWholePass: string | undefined;
+  /** Why it does. */
+  whyWholePass: string | undefined;
 }
 
 /** One option of a command line with its words. */
@@ -43,11 +45,16 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
   const options = splitOptions(given);
   throwTogether(options.flatMap(({ refusal = [] }) => refusal));
   const named = options
-    .filter(({ meaning }) => meaning === 'plan' || meaning === 'whole')
+    .filter(({ meaning }) => meaning === 'plan' || wholeReason(meaning) !== undefined)
     .map(({ name, words }) => ({ name, words }));
-  const whole = options.find(({ meaning }) => meaning === 'whole');
+  const whole = options.find(({ meaning }) => wholeReason(meaning) !== undefined);
   const needsWholePass = whole && shownName(whole.words);
-  return { args: named.flatMap(({ words }) => words), named, needsWholePass };
+  const whyWholePass = wholeReason(whole?.meaning);
+  return { args: named.flatMap(({ words }) => words), named, needsWholePass, whyWholePass };
+}
+
+function wholeReason(meaning: Use | undefined): string | undefined {
+  return typeof meaning === 'object' && 'whole' in meaning ? meaning.whole : undefined;
 }
 
 /**

@@ -146,7 +146,7 @@ export function planWork(
   checkOptions(given, limits);
   checkRememberedOptions(remembered.rsyncOptions, layout, limits);
   for (const contradiction of joined.contradictions) onNotice(contradiction);
-  const { args, needsWholePass: wholeFor } = parseRsyncOptions(joined.args);
+  const { args, needsWholePass: wholeFor, whyWholePass } = parseRsyncOptions(joined.args);
   const without = new Set(options.without);
   if (!keepsNanoseconds(layout)) without.add('nanoseconds');
   const { onChannel, confirm } = options.pushed ?? {};
@@ -169,7 +169,7 @@ export function planWork(
   }
   if (wholeFor !== undefined && strategy === 'plan') {
     onNotice(
-      `${wholeFor} needs rsync to see the whole tree, so this sync uses --strategy link-dest`,
+      `${wholeFor} needs rsync to see the whole tree: ${whyWholePass}. So this sync uses --strategy link-dest`,
     );
   }
   return {

@@ -162,7 +162,7 @@ describe('accepted options', () => {
     expect(args.filter((word) => !['-a', '-H', '-z', '--no-motd'].includes(word))).toEqual([]);
   });
 
-  test.each(['--no-recursive', '--no-r', '-x', '-m', '--filter=- x'])(
+  test.each(['--no-recursive', '--no-r', '-U', '--iconv=utf8', '-d'])(
     '%s needs a whole pass and is named as the reason',
     (word) => expect(parseRsyncOptions(['-z', word]).needsWholePass).toBe(word.replace(/=.*/, '')),
   );
