@@ -1,11 +1,16 @@
 import { setFlagsFromString } from 'node:v8';
 
 /**
- * Lets V8 collect garbage early and often. By default it grows the heap with the memory of the machine,
- * to save time, as does inlining; but most of our time is rsync's, and what we keep is little.
+ * Keeps this process small. By default V8 grows the heap with the memory of the machine, to save time,
+ * and its optimizing compiler takes 9 MB to work in. But most of our time is rsync's, and what we keep is
+ * little: garbage is collected early, and a line of rsync's output takes 2 µs longer.
  */
 export function keepHeapSmall(): void {
-  setFlagsFromString('--optimize-for-size');
-  setFlagsFromString('--semi-space-growth-factor=1');
-  setFlagsFromString('--no-turbo-inlining');
+  for (const flag of ['--optimize-for-size', '--semi-space-growth-factor=1', '--no-opt'])
+    setFlagsFromString(flag);
+}
+
+/** Compiles for speed from now on, for work that is our own: a million lines that are not rsync's. */
+export function optimizeCode(): void {
+  setFlagsFromString('--opt');
 }

@@ -25,6 +25,7 @@ import type { SourceTotals } from '../../rsync/progress.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { optimizeCode } from '../../system/heap.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
 import { whileFlushing } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
@@ -82,6 +83,7 @@ export async function syncByFileList(
   const directory = workIn(context);
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { mode: 0o700 });
+  optimizeCode();
   const changes = new ListedChanges(directory, writer, isIgnored);
   try {
     const listed = knownTree(context, list);
