@@ -1,7 +1,9 @@
 import { linkSync, mkdirSync } from 'node:fs';
+import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
+import { readableName } from './names.ts';
 import type { HardLink, PlanLists } from './plan-lists.ts';
 import { RealParents } from './real-parents.ts';
 import { withWritableParent } from './take-out.ts';
@@ -11,6 +13,8 @@ import { withWritableParent } from './take-out.ts';
  * there stays as it is, and gets its new names here: rsync sees neither, and touches no inode that a
  * published snapshot shares, whatever the source does meanwhile (I2). So a file also keeps its other
  * names, of which a plan says nothing. What has been taken out comes back by rsync, with all its names.
+ *
+ * @throws MirrorlatchError IO if a file has as many names as the filesystem allows.
  */
 export async function linkNames(
   tree: string,
@@ -40,6 +44,20 @@ async function* withoutFile(
     const [path, file] = [bytePath(tree, name), bytePath(tree, to)];
     const isThere = parents.leadTo(to) && lstatIfThere(file)?.isDirectory() === false;
     if (!isThere || !parents.leadTo(name)) yield name;
-    else withWritableParent(tree, name, () => linkSync(file, path));
+    else withWritableParent(tree, name, () => link(file, path));
+  }
+}
+
+/** Snapshots that share a file with each other share its number of names, too (link(2), EMLINK). */
+function link(file: Buffer, path: Buffer): void {
+  try {
+    linkSync(file, path);
+  } catch (error) {
+    if (errnoOf(error) !== 'EMLINK') throw error;
+    const { name } = readableName(file.toString('latin1'));
+    throw new MirrorlatchError('IO', `${name} has as many names as its filesystem allows`, {
+      hint: 'Snapshots share them: keep fewer, or make one that shares nothing, with the option --clone copy of mirrorlatch sync.',
+      cause: error,
+    });
   }
 }
