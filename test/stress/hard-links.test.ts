@@ -17,7 +17,7 @@ import { byScale, tellProgress } from './scale.ts';
 
 /** One mirror that follows a tree of hard links. */
 interface Following {
-  readonly clone: 'hardlink' | 'copy' | 'reflink' | 'btrfs';
+  readonly clone: 'auto' | 'hardlink' | 'copy' | 'reflink' | 'btrfs';
   /** Options of rsync. */
   readonly options: readonly string[];
   readonly tree?: LinkTreeOptions;
@@ -27,7 +27,7 @@ interface Following {
 }
 
 const followings: readonly Following[] = [
-  { clone: 'hardlink', options: ['-H'], generations: byScale({ sample: 5, all: 150 }) },
+  { clone: 'auto', options: ['-H'], generations: byScale({ sample: 5, all: 150 }) },
   { clone: 'copy', options: ['-H'], generations: byScale({ sample: 4, all: 100 }) },
   {
     clone: 'hardlink',
@@ -84,7 +84,7 @@ async function follow(one: Following, home: string, place: string): Promise<void
   const tree = new LinkTree(source, dice, one.tree);
   const published = new Map<string, Tree>();
   const sync = async (env: NodeJS.ProcessEnv, ...words: string[]) => {
-    const clone = ['--clone', one.clone, '--allow-shrink', '--keep-last', '3', '--grace', '0s'];
+    const clone = ['--clone', one.clone, '--allow-shrink', '--keep-last', '2', '--grace', '0s'];
     const args = ['sync', source, root, ...clone, '--retry-delay', '10ms', ...words];
     return runProgram([...args, '--json', '--', ...one.options], { env });
   };
