@@ -2,7 +2,9 @@ import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   linkSync,
+  lutimesSync,
   mkdirSync,
+  readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -176,6 +178,7 @@ function makeUpstream(): void {
   write('project/trace/host', 'Thu');
   write('install', '#!/bin/sh', '2026-01-01', 0o755);
   writeFileSync(join(source, 'sparse.img'), `begin${'\0'.repeat(300_000)}end`);
+  dateOthers('2026-01-02');
 }
 
 function changeUpstream(): void {
@@ -195,6 +198,20 @@ function changeUpstream(): void {
   symlinkSync('13', join(source, 'dists/stable'));
   chmodSync(join(source, 'project/trace/host'), 0o600);
   rmSync(join(source, 'dists/12/main/Packages.diff'), { recursive: true });
+  dateOthers('2026-03-02');
+}
+
+/**
+ * Gives directories and symlinks a time, as `write` does files. rsync alone compares whole seconds, and would
+ * leave a copy of this very second as it is.
+ */
+function dateOthers(date: string): void {
+  const entries = readdirSync(source, { recursive: true, withFileTypes: true });
+  for (const entry of entries) {
+    if (!entry.isFile())
+      lutimesSync(join(entry.parentPath, entry.name), new Date(date), new Date(date));
+  }
+  utimesSync(source, new Date(date), new Date(date));
 }
 
 function write(name: string, text: string, date = '2026-01-01', mode = 0o644): void {
