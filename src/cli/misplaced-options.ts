@@ -1,4 +1,4 @@
-import { isRsyncOption, splitOptions, takesNextWord } from '../rsync/options.ts';
+import { isRsyncOption, type NamedOption, splitOptions, takesNextWord } from '../rsync/options.ts';
 import { quoteForSh } from '../system/quote.ts';
 
 /** An option of one of our commands, as commander knows it. */
@@ -31,7 +31,7 @@ export function divideLine(words: readonly string[], own: readonly OwnOption[]):
     const word = words[at] ?? '';
     const isOption = /^-./.test(word);
     const option = isOption ? findOption(word, own) : undefined;
-    const isRsyncs = isOption && option === undefined && isRsyncOption(word);
+    const isRsyncs = isOption && option === undefined && isRsyncOption(word) && !joinsShell(word);
     if (!isOption) line.operands.push(word);
     const [target, hasValue] = isRsyncs
       ? [line.rsync, takesNextWord(word)]
@@ -42,6 +42,16 @@ export function divideLine(words: readonly string[], own: readonly OwnOption[]):
     target.push(words[at] ?? '');
   }
   return line;
+}
+
+/**
+ * Whether a word would name a program for rsync to start, as `-evil:/path` does: more likely, it is a path of
+ * somebody else's choice.
+ */
+function joinsShell(word: string): boolean {
+  const isJoined = ({ name, words: [first = ''] }: NamedOption) =>
+    name === 'rsh' && /^-e.*[:/]/s.test(first);
+  return !word.startsWith('--') && splitOptions([word]).some(isJoined);
 }
 
 /**
