@@ -81,11 +81,14 @@ function isDocumented(
   );
 }
 
-/** The codes of what a signal ended, of a sync whose rsync it ended, and of rsync itself. */
+/**
+ * The codes of what a signal ended, of a sync whose rsync it ended, and of rsync itself, to which `lock` passes
+ * it on.
+ */
 function codesAfter(assault: Assault | undefined): number[] {
   if (assault === undefined) return [];
-  const ofRsync = assault.target === 'the program' ? [] : [74, RSYNC_INTERRUPTED];
-  return [128 + constants.signals[assault.signal], ...ofRsync];
+  const ofSync = assault.target === 'the program' ? [] : [74];
+  return [128 + constants.signals[assault.signal], RSYNC_INTERRUPTED, ...ofSync];
 }
 
 /** RERR_SIGNAL (rsync(1)), with which a command of `lock` that is rsync ends. */
