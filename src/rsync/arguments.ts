@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { parseRsyncOptions, withoutOption, withoutOptions } from './options.ts';
+import { FILTER_RULES, parseRsyncOptions, withoutOption, withoutOptions } from './options.ts';
 import type { Source } from './source.ts';
 import { DELAYED } from './temporary-names.ts';
 
@@ -286,16 +286,7 @@ function deletingExcluded(excluded: 'deleted' | 'kept'): string[] {
  * harm to a list: rsync reads no rule file of a directory that it does not enter, and takes a listed
  * directory for an empty one.
  */
-const CHOOSING: ReadonlySet<string> = new Set([
-  'exclude',
-  'exclude-from',
-  'include',
-  'include-from',
-  'filter',
-  'F',
-  'cvs-exclude',
-  'prune-empty-dirs',
-]);
+const CHOOSING: ReadonlySet<string> = new Set([...FILTER_RULES, 'cvs-exclude', 'prune-empty-dirs']);
 
 function common({ source, without, options }: Transfer, format = OUT_FORMAT): string[] {
   const wanted = (name: DefaultName, ...args: string[]) => (without.has(name) ? [] : args);

@@ -1,15 +1,11 @@
 import { quoteForSh } from '../system/quote.ts';
-import { type NamedOption, optionValue, parseRsyncOptions, splitOptions } from './options.ts';
-
-/** The options that filter entries: the first rule that matches an entry counts. */
-const RULES: ReadonlySet<string> = new Set([
-  'exclude',
-  'exclude-from',
-  'include',
-  'include-from',
-  'filter',
-  'F',
-]);
+import {
+  FILTER_RULES,
+  type NamedOption,
+  optionValue,
+  parseRsyncOptions,
+  splitOptions,
+} from './options.ts';
 
 /** Further options that add to earlier ones of the same name, where others replace them. */
 const ADDING: ReadonlySet<string> = new Set(['chmod', 'remote-option']);
@@ -17,7 +13,7 @@ const ADDING: ReadonlySet<string> = new Set(['chmod', 'remote-option']);
 /** Whether options may exclude something. */
 export function haveRules(options: readonly string[]): boolean {
   const { named } = parseRsyncOptions(options);
-  return named.some(({ name }) => RULES.has(name) || name === 'cvs-exclude');
+  return named.some(({ name }) => FILTER_RULES.has(name) || name === 'cvs-exclude');
 }
 
 export interface JoinedOptions {
@@ -43,8 +39,8 @@ export function joinOptions(
   const added = splitOptions(given).filter((option) => !known.has(meaningOf(option)));
   const contradictions = added.flatMap((option) => {
     const shown = showOptions(option.words);
-    if (RULES.has(option.name)) {
-      return mayInclude(option) && before.some(({ name }) => RULES.has(name))
+    if (FILTER_RULES.has(option.name)) {
+      return mayInclude(option) && before.some(({ name }) => FILTER_RULES.has(name))
         ? [
             `${shown} comes after the filter rules that the mirror remembers, and the first that matches counts; to give it before them from now on: mirrorlatch init ${quoteForSh(root)} -- ${showOptions([...option.words, ...remembered])}`,
           ]

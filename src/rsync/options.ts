@@ -246,6 +246,16 @@ const SELECTS_NOTHING: ReadonlySet<string> = new Set([
   'checksum-seed',
 ]);
 
+/** The options that filter entries: the first rule that matches an entry counts. */
+export const FILTER_RULES: ReadonlySet<string> = new Set([
+  'exclude',
+  'exclude-from',
+  'include',
+  'include-from',
+  'filter',
+  'F',
+]);
+
 /** The value of an option in any spelling: `--rsh=x`, `--rsh x`, `-e x`, `-ex`; empty for none. */
 export function optionValue(words: readonly string[]): string {
   const [first = '', second] = words;
