@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { asMirrorlatchError, EXIT_CODES, GUARD_FAILED, MirrorlatchError } from '../errors.ts';
+import { splitOptions, together } from '../rsync/options.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { withOwnersCommand } from './as-owner.ts';
 import type { LoadCommand } from './commands.ts';
@@ -8,6 +9,7 @@ import type { CommandContext } from './context.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { withMeantMirror } from './meant-mirror.ts';
 import {
+  type DividedLine,
   dividePastedLine,
   findOption,
   type OwnOption,
@@ -70,13 +72,31 @@ export async function runCommandLine(
     const command = named === undefined ? undefined : name;
     const known =
       error instanceof CommanderError
-        ? usageError(error, own, await facts(program, commands, command, separator !== -1))
+        ? withRefusals(
+            usageError(error, own, await facts(program, commands, command, separator !== -1)),
+            error.code === 'commander.unknownOption' ? line : undefined,
+            optionsWithHelp(program),
+          )
         : withOwnersCommand(withMeantMirror(asMirrorlatchError(error), words), words);
     const failed = endAfter(known, command);
     const exitCode = typeof failed === 'number' ? failed : known.exitCode;
     printError(known, exitCode, own.includes('--json'));
     return failed;
   }
+}
+
+/** What is wrong with the options of a line of rsync, all at once: the first unknown one hides no other. */
+function withRefusals(
+  error: MirrorlatchError,
+  line: DividedLine | undefined,
+  options: readonly OwnOption[],
+): MirrorlatchError {
+  if (line === undefined) return error;
+  const [, ...unknown] = line.own.filter((word) => /^-./.test(word) && !findOption(word, options));
+  return together(error, [
+    ...unknown.map((word) => new MirrorlatchError('USAGE', `unknown option '${word}'`)),
+    ...splitOptions(line.rsync).flatMap(({ refusal = [] }) => refusal),
+  ]);
 }
 
 /** The options of the one command that was loaded. */

@@ -115,12 +115,20 @@ export function splitOptions(given: readonly string[]): NamedOption[] {
 
 /** Throws one error that says all that is wrong; nothing if that is nothing. */
 export function throwTogether(errors: readonly MirrorlatchError[]): void {
-  const [first] = errors;
-  if (first === undefined) return;
+  const [first, ...others] = errors;
+  if (first !== undefined) throw together(first, others);
+}
+
+/** One error that says all that is wrong. */
+export function together(
+  first: MirrorlatchError,
+  others: readonly MirrorlatchError[],
+): MirrorlatchError {
+  const errors = [first, ...others];
   const messages = new Set(errors.map(({ message }) => message));
-  if (messages.size === 1) throw first;
+  if (messages.size === 1) return first;
   const hints = [...new Set(errors.flatMap(({ hint = [] }) => hint))];
-  throw new MirrorlatchError('USAGE', [...messages].join('\n  '), {
+  return new MirrorlatchError('USAGE', [...messages].join('\n  '), {
     hint: [...hints.slice(0, -1).map(asSentence), ...hints.slice(-1)].join(' '),
   });
 }

@@ -159,7 +159,14 @@ test('all options that cannot be used are named at once, those of the mirror too
     /^ {2}\S+ option -R cannot/m,
   );
   expectFailure(refused, 64, /^ {2}rsync's option --inplace cannot be used: /m);
-  expectFailure(await runProgram(['sync', ...words]), 64, /unknown option '--exlude=x'/);
+  const unknown = await runProgram(['sync', '--bogus', ...words]);
+  expectFailure(
+    unknown,
+    64,
+    /^mirrorlatch: unknown option '--bogus'/,
+    /^ {2}\S+ option -R cannot/m,
+  );
+  expectFailure(unknown, 64, /^ {2}unknown option '--exlude=x'$/m, /^ {2}.*--inplace cannot be/m);
   const files = ['--exclude-from=none', '--filter=P /x', '--password-file=no'];
   const missing = await runProgram(['sync', root, ...files]);
   expectFailure(
