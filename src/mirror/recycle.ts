@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
+import { failureOf, find } from '../system/find.ts';
 import { InParallel } from '../system/in-parallel.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { runProgram } from '../system/process.ts';
@@ -14,6 +15,31 @@ import { NameWriter } from './name-list.ts';
 import { NO_ENTRY } from './plan-lists.ts';
 import { RealParents } from './real-parents.ts';
 import { removeDirectory } from './take-out.ts';
+
+/**
+ * Whether a directory of a snapshot has changed since it was published, as when somebody has removed a file
+ * by hand. No record knows of that, and it would come back in a later snapshot. A file itself is shared with
+ * what is current, as in any clone.
+ *
+ * @param publishedAt when its lease was made, which is after all its directories; ms since the epoch.
+ */
+export async function hasChangedSince(
+  tree: string,
+  publishedAt: number,
+  options: Pick<RecycleOptions, 'inherit' | 'signal'>,
+): Promise<boolean> {
+  // A number of milliseconds is rounded.
+  const since = `@${((publishedAt + 1) / 1000).toFixed(3)}`;
+  // The top directory itself has been moved since, which changes its ctime.
+  const isTop = ['-samefile', tree, '-newermt', since, '!', '-newermt', 'now'];
+  const isBelow = ['!', '-samefile', tree, '-newerct', since];
+  const changed = ['-type', 'd', '(', ...isTop, '-o', ...isBelow, ')', '-print0', '-quit'];
+  let isChanged = false;
+  const result = await find([tree, ...changed], options, () => {
+    isChanged = true;
+  });
+  return isChanged || failureOf(result) !== undefined;
+}
 
 /** What `recycle` needs. */
 export interface RecycleOptions {

@@ -1,7 +1,8 @@
 import { type Chain, chainFrom, removeOldChanges } from '../mirror/changes.ts';
 import { currentId } from '../mirror/current.ts';
 import { discard } from '../mirror/discard.ts';
-import { recycle } from '../mirror/recycle.ts';
+import { hasChangedSince, recycle } from '../mirror/recycle.ts';
+import { arrivalOf } from '../mirror/snapshot-times.ts';
 import { hasSpare, keepSpare } from '../mirror/spare.ts';
 import { stagedClone } from '../mirror/staging.ts';
 import { lstatIfThere } from '../system/files.ts';
@@ -14,6 +15,8 @@ export interface Recyclable {
   path: string;
   /** From it to what is current. */
   chain: Chain;
+  /** ms since the epoch */
+  publishedAt: number;
 }
 
 /**
@@ -29,7 +32,7 @@ export function chooseRecyclable(
   const id = ids.at(-1);
   if (!wantsSpare || id === undefined || hasSpare(layout)) return undefined;
   const chain = chainFrom(layout, id);
-  return chain && { id, path: stagedClone(layout, id), chain };
+  return chain && { id, path: stagedClone(layout, id), chain, publishedAt: arrivalOf(layout, id) };
 }
 
 /** Makes the spare, if a snapshot was pruned for it, and removes the records that no chain needs any more. */
@@ -51,9 +54,13 @@ async function makeSpare(writer: Writer): Promise<void> {
   writer.recyclable = undefined;
   const current = currentId(layout);
   if (recyclable === undefined) return;
-  const { path, chain } = recyclable;
+  const { id, path, chain, publishedAt } = recyclable;
   try {
     if (current === undefined) return;
+    if (await hasChangedSince(path, publishedAt, { inherit, signal })) {
+      writer.notice(`${id} is not recycled: somebody has changed it`);
+      return;
+    }
     await recycle(layout, path, layout.snapshot(current), { chain, inherit, signal });
     lock.assertHeld();
     keepSpare(layout, path);

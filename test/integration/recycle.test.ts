@@ -206,6 +206,22 @@ describe('A sync', () => {
   );
 });
 
+test.each([
+  { what: 'removed', change: (tree: string) => rmSync(join(tree, 'below/file')) },
+  { what: 'added at the top', change: (tree: string) => writeFileSync(join(tree, 'new'), '') },
+])('I16: what somebody has $what in an old snapshot is in no later one', async ({ change }) => {
+  const mirror = await withSpare();
+  change(join(mirror.root, 'snapshots/second'));
+  mirror.change({ file: 'fourth' });
+  const { stderr } = await runProgram(['sync', mirror.root, '--probe', 'file', ...KEEP_ONE]);
+  expect(stderr).toContain('second is not recycled: somebody has changed it');
+  mirror.change({ file: 'fifth' });
+  // The stamp saves the second look, which would see the difference.
+  expect(await mirror.sync('--probe', 'file')).toMatchObject({ clone: 'hardlink' });
+  const current = describeTree(join(mirror.root, 'current/.'));
+  expect(difference(describeTree(mirror.source), current)).toEqual([]);
+});
+
 test('prune removes the recycled tree, and says so', async () => {
   const mirror = await withSpare();
   const result = await runProgram(['prune', mirror.root]);
