@@ -9,9 +9,10 @@ import { dirname, relative } from 'node:path/posix';
 // biome-ignore format: a picture of the house
 const ROOMS = {
   'bin.ts':            ['cli/commands.ts cli/start.ts', 'bin.ts only starts the command line.'],
+  'start-bundle.ts':   ['node: system/bundle.ts system/heap.ts', 'start-bundle.ts only starts a bundle.'],
   'index.ts':          ['errors.ts operations push reader writer mirror rsync system/job.ts system/paths-in-use.ts', 'index.ts only exports verbs and their types.'],
   'cli':               ['cli/commands operations push reader writer mirror rsync system/ignored-signals.ts system/nearest.ts system/quote.ts commander', 'cli/ calls the verbs, which do the work.'],
-  'cli/start.ts':      ['node: cli/commands.ts cli/interrupt.ts cli/output.ts cli/program.ts system/heap.ts system/ignored-signals.ts system/proc.ts system/umask.ts', 'start.ts only starts a command line.'],
+  'cli/start.ts':      ['node: cli/commands.ts cli/interrupt.ts cli/output.ts cli/program.ts system/ignored-signals.ts system/proc.ts system/umask.ts', 'start.ts only starts a command line.'],
   'cli/commands':      ['cli cli/options operations push reader writer mirror rsync system/file-access.ts system/nearest.ts system/quote.ts commander', 'A command calls the verbs, which do the work.'],
   'cli/options':       ['cli operations push reader writer mirror rsync system/nearest.ts system/quote.ts commander', 'An option knows no command.'],
   'push':              ['operations writer/events.ts mirror rsync system', 'push/ is a sync on two hosts: it stands on the verbs.'],

@@ -1,4 +1,4 @@
-/** The whole program, bundled into one file (dist/bin/main.cjs), which the launcher runs. */
+/** The whole program, bundled into one file (dist/bin/main.bundle.cjs), see `start-bundle.ts`. */
 import { commands } from './cli/commands.ts';
 import { start } from './cli/start.ts';
 

@@ -1,5 +1,5 @@
 /**
- * `mirrorlatch run` alone, bundled into one small file (dist/bin/run.cjs). The launcher runs it in
+ * `mirrorlatch run` alone, bundled into one small file (dist/bin/run.bundle.cjs). The launcher runs it in
  * place of the whole program, because people wait for it before each guarded command.
  */
 import { addRun } from './commands/run.ts';

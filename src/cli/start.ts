@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { keepHeapSmall } from '../system/heap.ts';
 import { keepIgnoringSignals } from '../system/ignored-signals.ts';
 import { nameThisProcess } from '../system/proc.ts';
 import { keepOwnFilesOpen } from '../system/umask.ts';
@@ -14,7 +13,6 @@ const { version } = JSON.parse(
 
 /** Runs the command line of this process. Only this function sets the exit code. */
 export async function start(commands: Readonly<Record<string, LoadCommand>>): Promise<void> {
-  keepHeapSmall();
   keepIgnoringSignals();
   nameThisProcess();
   keepOwnFilesOpen();

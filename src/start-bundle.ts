@@ -1,0 +1,11 @@
+/**
+ * Runs the bundle that lies beside this file (dist/bin/main.cjs runs main.bundle.cjs), with what V8 compiled
+ * of it when it was built: that takes 30 ms less than to compile it again.
+ */
+import { fileURLToPath } from 'node:url';
+import { compileBundle } from './system/bundle.ts';
+import { keepHeapSmall } from './system/heap.ts';
+
+// Sets flags of V8, so it comes before anything is compiled.
+keepHeapSmall();
+compileBundle(fileURLToPath(import.meta.url).replace(/\.cjs$/, '.bundle.cjs')).run();
