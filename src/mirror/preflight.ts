@@ -23,6 +23,7 @@ import { openOwnFile, refuseOtherThanDirectory, refuseOtherThanFile } from '../s
 import { FIRST_INHERITED, runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { isShared } from '../system/shared-filesystem.ts';
+import { stateOfExt } from '../system/superblock.ts';
 import type { MadeBy } from './clone.ts';
 import { directoriesOf, type Layout, layoutOf } from './layout.ts';
 import { mirrorAround } from './open.ts';
@@ -343,24 +344,13 @@ export function spaceLacking(
 }
 
 /**
- * A complaint about the filesystem, if its superblock does not call it clean (tune2fs(8), ext2 to
- * ext4 only). Undefined when it is clean or the superblock cannot be read.
+ * A complaint about the filesystem, if its superblock does not call it clean (ext2 to ext4 only). Undefined
+ * when it is clean or the superblock cannot be read.
  */
-export async function complaintOfSuperblock(directory: string): Promise<string | undefined> {
+export function complaintOfSuperblock(directory: string): string | undefined {
   const mount = mountOf(directory);
-  if (!mount || !/^ext[234]$/.test(mount.type) || !ifThere(() => statSync(mount.source)))
-    return undefined;
-  const answer = await runProgram('tune2fs', ['-l', mount.source]).catch((error: unknown) => {
-    // tune2fs is not installed, as in many containers.
-    if (error instanceof MirrorlatchError && error.code === 'UNAVAILABLE') return undefined;
-    throw error;
-  });
-  const superblock = answer?.stdout ?? '';
-  const state = /^Filesystem state:\s+(.*)$/m.exec(superblock)?.[1];
-  // Without a journal, a filesystem is "not clean" as long as it is mounted.
-  const hasJournal = /^Filesystem features:.*\bhas_journal\b/m.test(superblock);
-  if (state === undefined || state === 'clean' || (state === 'not clean' && !hasJournal)) {
-    return undefined;
-  }
+  if (!mount || !/^ext[234]$/.test(mount.type)) return undefined;
+  const state = stateOfExt(directory, mount.source);
+  if (state === undefined || state === 'clean') return undefined;
   return `the filesystem of ${directory} (${mount.source}) is ${state}`;
 }

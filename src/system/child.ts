@@ -31,5 +31,4 @@ const PACKAGES: Record<string, string> = {
   setpriv: 'util-linux',
   sync: 'coreutils',
   touch: 'coreutils',
-  tune2fs: 'e2fsprogs',
 };

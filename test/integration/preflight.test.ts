@@ -9,13 +9,15 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { execaSync } from 'execa';
+import { execa, execaSync } from 'execa';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { layoutOf } from '../../src/mirror/layout.ts';
 import { refuseSplitMirror } from '../../src/mirror/preflight.ts';
+import { mountOf } from '../../src/system/mounts.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { inShell } from '../support/guards.ts';
 import {
+  makeImage,
   makeLoopFilesystem,
   makeUncleanImage,
   mountImage,
@@ -336,8 +338,27 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`the superblock${whyNoLoopFilesystem
     expect(result.stderr).not.toMatch(/clean/);
   });
 
-  test('of a clean filesystem is not mentioned', async () => {
-    const filesystem = await makeLoopFilesystem('ext4', { size: 16 * MIB });
+  test('of a filesystem with errors is named as tune2fs names it', async () => {
+    const damaged = join(scratch.path, 'errors.img');
+    await makeImage('ext4', damaged, { size: 16 * MIB });
+    await execa('debugfs', ['-w', '-R', 'set_super_value state 3', damaged]);
+    const mountPoint = join(scratch.path, 'errors');
+    await mountImage(damaged, mountPoint);
+    onTestFinished(() => unmountImage(mountPoint));
+    const mirror = smallMirror({ root: join(mountPoint, 'mirror') });
+    const result = await runProgram(['sync', mirror.source, mirror.root]);
+    const { source } = mountOf(mountPoint) ?? { source: '' };
+    const { stdout } = await execa('tune2fs', ['-l', source]);
+    const state = /^Filesystem state:\s+(.*)$/m.exec(stdout)?.[1];
+    expect(state).toBe('clean with errors');
+    expect(result.stderr).toContain(`(${source}) is ${state}: check it with e2fsck`);
+  });
+
+  test.each([
+    ['a journal', []],
+    ['no journal, which is never clean while it is mounted,', ['-O', '^has_journal']],
+  ])('of a clean filesystem with %s is not mentioned', async (_, options) => {
+    const filesystem = await makeLoopFilesystem('ext4', { size: 16 * MIB, mkfs: options });
     onTestFinished(() => filesystem.remove());
     const mirror = smallMirror({ root: join(filesystem.path, 'mirror') });
     const result = await runProgram([

@@ -94,8 +94,8 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
  */
 async function prepare(options: SyncOptions): Promise<{ mirror: Mirror; isNew: boolean }> {
   try {
-    await checkRsync();
-    const checked = checkSync(options);
+    const checking = async () => checkSync(options);
+    const [, checked] = await Promise.all([checkRsync(), checking()]);
     await checkValues(withAbsoluteFiles(options.rsyncOptions ?? []));
     return checked;
   } catch (error) {
@@ -143,7 +143,7 @@ async function repairAbandoned({ root, lock, signal, onEvent }: SyncOptions): Pr
 
 /** Brings the mirror up to its source, and keeps what rsync said of it. */
 async function bringUp(options: SyncOptions, writer: Writer, id: string): Promise<Synced> {
-  await heedSuperblock(writer, options.unclean);
+  heedSuperblock(writer, options.unclean);
   await storeNanoseconds(writer.layout);
   const log = openLog(writer.layout, id);
   try {
@@ -240,11 +240,11 @@ async function waitUntil(
   }
 }
 
-async function heedSuperblock(
+function heedSuperblock(
   { layout, onEvent }: Writer,
   unclean: UncleanPolicy = UNCLEAN_POLICIES[0],
-): Promise<void> {
-  const complaint = unclean === 'ignore' ? undefined : await complaintOfSuperblock(layout.root);
+): void {
+  const complaint = unclean === 'ignore' ? undefined : complaintOfSuperblock(layout.root);
   if (complaint === undefined) return;
   if (unclean === 'warn') {
     onEvent({ kind: 'warning', message: `${complaint}: check it with e2fsck` });
