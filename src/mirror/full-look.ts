@@ -19,7 +19,10 @@ export interface FullLook {
  * same; undefined if something else than a sync has made the tree, or left it as it is since.
  */
 export function lastFullLook(history: readonly HistoryEntry[], id: string): FullLook | undefined {
-  const entry = indexOf(history).looks.get(id);
+  const { looks, unlookedSinceRollback } = indexOf(history);
+  // Under the same stamps, a later look may have found something else there.
+  if (unlookedSinceRollback.has(id)) return undefined;
+  const entry = looks.get(id);
   const { source, rsyncOptions, without = [], seconds = 0, look, lookedAt } = entry ?? {};
   // Neither a command's tree nor an adopted one comes with the options of a sync.
   if (entry === undefined || source === undefined || rsyncOptions === undefined) return undefined;

@@ -16,6 +16,8 @@ export interface HistoryIndex {
   readonly mentions: ReadonlyMap<string, HistoryEntry>;
   /** The last publication of each id, or the last sync since that left it current. */
   readonly looks: ReadonlyMap<string, Published | Unchanged>;
+  /** The ids to which a rollback came after that look. */
+  readonly unlookedSinceRollback: ReadonlySet<string>;
   /** The ids that a flip names and no removal since. */
   readonly unpruned: ReadonlySet<string>;
   readonly lastFlip: Flip | undefined;
@@ -45,6 +47,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
   const departures = new Map<string, Flip>();
   const mentions = new Map<string, HistoryEntry>();
   const looks = new Map<string, Published | Unchanged>();
+  const unlookedSinceRollback = new Set<string>();
   const unpruned = new Set<string>();
   let lastFlip: Flip | undefined;
   let lastSuccess: Published | Unchanged | undefined;
@@ -56,6 +59,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     switch (entry.event) {
       case 'unchanged':
         looks.set(entry.current, entry);
+        unlookedSinceRollback.delete(entry.current);
         lastSuccess = entry;
         continue;
       case 'pruned':
@@ -64,6 +68,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
       case 'published':
         publications.set(entry.id, entry);
         looks.set(entry.id, entry);
+        unlookedSinceRollback.delete(entry.id);
         if (isAdoption(entry)) {
           lastAdoption = entry;
           hasTransferredSinceAdoption = false;
@@ -74,6 +79,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
         }
         break;
       case 'rolled-back':
+        unlookedSinceRollback.add(entry.id);
         break;
       case 'failed':
       case 'prune-failed':
@@ -93,6 +99,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     departures,
     mentions,
     looks,
+    unlookedSinceRollback,
     unpruned,
     lastFlip,
     lastSuccess,

@@ -331,6 +331,15 @@ describe('a sync looks at everything', () => {
     expect(published(mirror)).toEqual([]);
   });
 
+  test('after a rollback, although the stamps are the same', async () => {
+    const mirror = await probed();
+    mirror.change({ hidden: 'no stamp tells of it' });
+    await mirror.sync('--no-probe');
+    await runForJson(['rollback', mirror.root]);
+    await expectLook(mirror, /no such look is on record for what is current/);
+    expect(existsSync(join(mirror.root, 'current', 'hidden'))).toBe(true);
+  });
+
   test('after a rollback and a lock', async () => {
     const mirror = await probed();
     await runForJson(['rollback', mirror.root]);
