@@ -702,7 +702,7 @@ ml_mount() {
 ml_mount_alone() {
   ml_enter "$1" || return 1
   ml_free_descriptor
-  ml_old=/proc/self/fd/$ml_fd ml_tops=$ml_fd ml_inner=''
+  ml_old=/proc/self/fd/$ml_fd ml_tops=$ml_fd ml_inner='' ml_view_options=remount,bind,ro,nosuid,nodev
   ml_open_at "$ml_fd" . || return 1
   case $2 in
   "$1"/*) ml_inner=${2#"$1"/} ;;
@@ -748,13 +748,19 @@ ml_fill_view() {
       true >"./$ml_name" && set -- "$@" "$ml_entry" "./$ml_name" || return 1
     fi
   done
-  # The table is where the symlink `current` comes, so that no program has to remove it. Other users, such as apt's
-  # sandbox, must be able to traverse the directories that X-mount.mkdir makes, whatever the umask.
-  ml_list_mounts "$@" >current && (umask 022 && ml_mount --all --fstab current) || return 1
-  {
-    ln -sfn -- "$ml_current" current && ml_mount -o remount,bind,ro,nosuid,nodev mirrorlatch . &&
-      ml_finish_mounts
-  } <current
+  # The table is where the symlink `current` comes, so that no program has to remove it, and stays open for mount(8).
+  ml_list_mounts "$@" >current && ml_mount_list <current
+}
+
+# ml_mount_list: mount what ml_list_mounts has printed, which is standard input. Its last line makes the view read-only.
+ml_mount_list() {
+  ln -sfn -- "$ml_current" current || return 1
+  # Other users, such as apt's sandbox, must be able to traverse the directories that X-mount.mkdir makes, whatever the
+  # umask.
+  (umask 022 && export LC_ALL=C && exec mount --no-canonicalize --all --fstab /proc/self/fd/0) || return 1
+  # Whether mount(8) heeds `remount` in a table is not documented.
+  [ ! -w . ] || ml_mount -o "$ml_view_options" mirrorlatch . || return 1
+  ml_finish_mounts
 }
 
 # ml_is_new_view: true if the working directory is the top of a view just made. No other directory has these bits.
@@ -764,14 +770,14 @@ ml_is_new_view() {
 
 # ml_list_mounts [SOURCE TARGET]...: print what is to be mounted in the view whose top is the working directory, as
 # fstab(5) has it, each with the options that its mount has now: a mount(8) that does not name them drops them, which is not
-# allowed in a user namespace. Comments follow on what is to be done then, by mountinfo (proc(5)). Their paths have \ooo
-# for some characters, as printf(1) takes them.
+# allowed in a user namespace. The last line makes the view itself read-only. Comments follow on what is to be done then, by
+# mountinfo (proc(5)). Their paths have \ooo for some characters, as printf(1) takes them.
 #   # own PATH OPTIONS     what is mounted below a SOURCE, and writable there
 #   # root PATH            another path of ROOT
 #   # part PATH DIRECTORY  another path of a DIRECTORY below ROOT
 #   # end                  the list is whole
 ml_list_mounts() {
-  LC_ALL=C awk -v tops="$ml_tops" '
+  LC_ALL=C awk -v tops="$ml_tops" -v view_options="$ml_view_options" '
     function mount_of(descriptor, file, line, words) {
       file = "/proc/self/fdinfo/" descriptor
       while ((getline line < file) > 0) {
@@ -835,6 +841,7 @@ ml_list_mounts() {
         if (is_top || (parent[id] in below && place[id] != place[view])) below[id] = 1
       }
       for (n = 1; n < ARGC; n += 2) bind(escaped(ARGV[n]), escaped(ARGV[n + 1]))
+      print "mirrorlatch", ".", "none", view_options, "0 0"
       top = root[old] substr(place[view], length(place[old]) + 1)
       for (n = 1; n <= count; n++) {
         id = ids[n]
@@ -1138,17 +1145,14 @@ ml_look_for_program() {
 
 # ml_try_namespace: true if the namespaces of ml_inside can be made, the one of an ordinary user within another too.
 ml_try_namespace() {
-  set -- mount -t tmpfs mirrorlatch "$ml_root_1"
-  case $ml_owner in
-  *:*)
-    ml_look_up unshare "$PATH"
-    set -- sh -c 'unshare=$1 uid=$2 gid=$3
-      shift 3
-      "$@" && exec "$unshare" --user --map-user="$uid" --map-group="$gid" -- true' \
-      sh "$ml_file" "${ml_owner%:*}" "${ml_owner#*:}" "$@"
-    ;;
-  esac
-  ml_in_namespace command "$@"
+  ml_look_up unshare "$PATH"
+  set -- "$ml_file"
+  case $ml_owner in *:*) set -- "$@" --user --map-user="${ml_owner%:*}" --map-group="${ml_owner#*:}" ;; esac
+  # AppArmor may let unshare(1) mount, but not the program that it starts. A second unshare(1) is one that mounts, too.
+  set -- "$@" --mount --propagation slave --
+  # To execute a directory fails with 126, and takes no time. Not every unshare(1) has a code of its own for that.
+  ml_in_namespace command "$@" /
+  [ $? = 126 ] || ml_in_namespace command "$@" true
 }
 
 # ml_in_namespace HOW COMMAND...: run COMMAND, given by its path, in a new mount namespace. HOW is `command`, or
