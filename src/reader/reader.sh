@@ -85,6 +85,443 @@ ml_quote() {
   done
 }
 
+# ml_enter DIRECTORY: make it the working directory and set PWD to its real path.
+ml_enter() {
+  # To cd, a dash means the directory before.
+  case $1 in -) set -- ./- ;; esac
+  CDPATH='' cd -P -- "$1" 2>/dev/null
+}
+
+# ml_free_descriptor: set ml_fd to an unused descriptor; a POSIX sh supports single digits only.
+ml_free_descriptor() {
+  for ml_fd in 9 8 7 6 5 4 3; do
+    [ -e "/proc/self/fd/$ml_fd" ] || return 0
+  done
+  ml_fail 'no descriptor from 3 to 9 is free: a guard needs one for itself, and one for the lease of each mirror' \
+    'Guard fewer mirrors at once, or close what the command does not need: 3>&- 4>&-'
+}
+
+# ml_open_at DESCRIPTOR FILE: open FILE for reading.
+ml_open_at() {
+  # Without `command` a failure would end the shell.
+  eval "command exec $1<\"\$2\"" 2>/dev/null
+}
+
+# ml_close DESCRIPTOR
+ml_close() {
+  eval "exec $1<&-"
+}
+
+# ml_mount ARGUMENT...: mount(8) on paths that are resolved already. To load a locale takes a fifth of its time.
+ml_mount() {
+  LC_ALL=C mount --no-canonicalize "$@"
+}
+
+# ml_mount_alone ROOT SNAPSHOT: let ROOT show this snapshot alone, at its usual path and as `current`, and so every other
+# path that leads to ROOT. The other entries of ROOT are mounted back, except the directory of SNAPSHOT, which has the
+# other snapshots. Whoever owns a directory above ROOT may exchange its entries meanwhile. So the view is mounted on ROOT
+# itself, not on its path, and what ROOT was stays open as ml_old.
+ml_mount_alone() {
+  ml_enter "$1" || return 1
+  ml_free_descriptor
+  ml_old=/proc/self/fd/$ml_fd ml_tops=$ml_fd ml_inner='' ml_view_options=remount,bind,ro,nosuid,nodev
+  ml_open_at "$ml_fd" . || return 1
+  case $2 in
+  "$1"/*) ml_inner=${2#"$1"/} ;;
+  *)
+    ml_free_descriptor
+    ml_tops="$ml_tops $ml_fd"
+    ml_open_at "$ml_fd" "$2" || return 1
+    ;;
+  esac
+  ml_tries=0
+  while :; do
+    ml_mount -t tmpfs -o mode=5755,size=1m,nosuid,nodev mirrorlatch . && ml_enter "$1" && ml_is_new_view || return 1
+    # An entry may vanish or be replaced meanwhile. Then another view is put over the one that failed.
+    ml_tries=$((ml_tries + 1))
+    if [ "$ml_tries" -lt 5 ]; then ml_fill_view "$2" 2>/dev/null; else ml_fill_view "$2"; fi && break
+    [ "$ml_tries" -lt 5 ] || return 1
+  done
+  for ml_fd in $ml_tops; do ml_close "$ml_fd"; done
+}
+
+# ml_fill_view SNAPSHOT: mount everything in the view, whose top is the working directory. mount(8) binds it all at once,
+# because to start a program for each entry would take longer than all else.
+ml_fill_view() {
+  if [ -n "$ml_inner" ]; then
+    ml_current=$ml_inner
+    set -- "$ml_old/$ml_inner" "./$ml_inner"
+  else
+    ml_current=$1
+    set -- "$1" "$1"
+  fi
+  for ml_entry in "$ml_old"/* "$ml_old"/.[!.]* "$ml_old"/..?*; do
+    ml_name=${ml_entry##*/}
+    case $ml_name in
+    current | previous | "${ml_inner%%/*}") continue ;;
+    # Other snapshots, as of atomic-rsync.
+    current-[0-9]*) [ -d "$ml_old/.mirrorlatch" ] || continue ;;
+    esac
+    if [ -L "$ml_entry" ]; then
+      cp -P -- "$ml_entry" "./$ml_name" || [ ! -L "$ml_entry" ] || return 1
+    elif [ -d "$ml_entry" ]; then
+      set -- "$@" "$ml_entry" "./$ml_name"
+    elif [ -e "$ml_entry" ]; then
+      true >"./$ml_name" && set -- "$@" "$ml_entry" "./$ml_name" || return 1
+    fi
+  done
+  # The table is where the symlink `current` comes, so that no program has to remove it, and stays open for mount(8).
+  ml_list_mounts "$@" >current && ml_mount_list <current
+}
+
+# ml_mount_list: mount what ml_list_mounts has printed, which is standard input. Its last line makes the view read-only.
+ml_mount_list() {
+  ln -sfn -- "$ml_current" current || return 1
+  # Other users, such as apt's sandbox, must be able to traverse the directories that X-mount.mkdir makes, whatever the
+  # umask.
+  (umask 022 && export LC_ALL=C && exec mount --no-canonicalize --all --fstab /proc/self/fd/0) || return 1
+  # Whether mount(8) heeds `remount` in a table is not documented.
+  [ ! -w . ] || ml_mount -o "$ml_view_options" mirrorlatch . || return 1
+  ml_finish_mounts
+}
+
+# ml_is_new_view: true if the working directory is the top of a view just made. No other directory has these bits.
+ml_is_new_view() {
+  [ -u . ] && [ -k . ] && [ -O . ]
+}
+
+# ml_list_mounts [SOURCE TARGET]...: print what is to be mounted in the view whose top is the working directory, as
+# fstab(5) has it, each with the options that its mount has now: a mount(8) that does not name them drops them, which is not
+# allowed in a user namespace. The last line makes the view itself read-only. Comments follow on what is to be done then, by
+# mountinfo (proc(5)). Their paths have \ooo for some characters, as printf(1) takes them.
+#   # own PATH OPTIONS     what is mounted below a SOURCE, and writable there
+#   # root PATH            another path of ROOT
+#   # part PATH DIRECTORY  another path of a DIRECTORY below ROOT
+#   # end                  the list is whole
+ml_list_mounts() {
+  LC_ALL=C awk -v tops="$ml_tops" -v view_options="$ml_view_options" '
+    function mount_of(descriptor, file, line, words) {
+      file = "/proc/self/fdinfo/" descriptor
+      while ((getline line < file) > 0) {
+        split(line, words)
+        if (words[1] == "mnt_id:") return words[2]
+      }
+    }
+    function bare(path) { return path == "/" ? "" : path }
+    function is_within(path, top) { return path == top || index(path, top "/") == 1 }
+    function escaped(path) {
+      gsub(/\\/, "\\134", path)
+      gsub(/ /, "\\040", path)
+      gsub(/\t/, "\\011", path)
+      gsub(/\n/, "\\012", path)
+      return path
+    }
+    function put(kind, path, more) {
+      gsub(/%/, "%%", path)
+      gsub(/%/, "%%", more)
+      print "#", kind, path, more
+    }
+    function bind(source, target, path, over, n, id, flags) {
+      path = target
+      if (substr(target, 1, 2) == "./") path = place[view] substr(target, 2)
+      over = target == path ? descriptor_mount[2] : old
+      for (n = 1; n <= count; n++) {
+        id = ids[n]
+        if (id in below && is_within(path, place[id]) && length(place[id]) >= length(place[over])) over = id
+      }
+      flags = ""
+      for (n = 1; n <= 4; n++) {
+        if (("," options[over] ",") ~ ("," kept[n] ",")) flags = flags "," kept[n]
+      }
+      print source, target, "none", "rbind,ro,X-mount.mkdir" flags, "0 0"
+      for (n = 1; n <= count; n++) {
+        id = ids[n]
+        if (!(id in below) || place[id] == path || !is_within(place[id], path)) continue
+        if (("," options[id] ",") !~ /,ro,/) put("own", target substr(place[id], length(path) + 1), options[id])
+      }
+    }
+    BEGIN {
+      split("nosuid nodev noexec nosymfollow", kept)
+      split(tops, descriptors)
+      for (n in descriptors) descriptor_mount[n] = mount_of(descriptors[n])
+      old = descriptor_mount[1]
+      view = mount_of(0)
+      while ((getline line < "/proc/self/mountinfo") > 0) {
+        split(line, words)
+        id = words[1]
+        ids[++count] = id
+        parent[id] = words[2]
+        device[id] = words[3]
+        root[id] = bare(words[4])
+        place[id] = bare(words[5])
+        options[id] = words[6]
+      }
+      for (n = 1; n <= count; n++) {
+        id = ids[n]
+        is_top = id == old || id == descriptor_mount[2]
+        # Views that failed are mounted there, too.
+        if (is_top || (parent[id] in below && place[id] != place[view])) below[id] = 1
+      }
+      for (n = 1; n < ARGC; n += 2) bind(escaped(ARGV[n]), escaped(ARGV[n + 1]))
+      print "mirrorlatch", ".", "none", view_options, "0 0"
+      top = root[old] substr(place[view], length(place[old]) + 1)
+      for (n = 1; n <= count; n++) {
+        id = ids[n]
+        if (device[id] != device[old]) continue
+        if (is_within(top, root[id])) {
+          path = place[id] substr(top, length(root[id]) + 1)
+          if (path != place[view]) put("root", path)
+        } else if (is_within(root[id], top)) {
+          put("part", place[id], "." substr(root[id], length(top) + 1))
+        }
+      }
+      print "# end"
+    }' "$@" <.
+}
+
+# ml_read_octal WORD: set ml_text to the path that WORD is in the list. To start no process for most is worth a line.
+ml_read_octal() {
+  ml_text=$1
+  case $1 in
+  *[\\%]*)
+    # The dot keeps the newlines at the end of a name.
+    ml_text=$(printf "$1.") ml_text=${ml_text%.}
+    ;;
+  esac
+}
+
+# ml_finish_mounts: make what is listed read-only, or show the view there too.
+ml_finish_mounts() {
+  while read -r ml_mark ml_kind ml_place ml_more; do
+    [ "$ml_mark" = '#' ] || continue
+    ml_read_octal "$ml_place"
+    ml_place=$ml_text
+    case $ml_kind in
+    end) return ;;
+    own)
+      # Where the user may not go, as in staging, nothing can be mounted, nor written.
+      [ -e "$ml_place" ] || continue
+      # A remount drops the options that it does not name. In a user namespace that is not allowed.
+      ml_flags=''
+      for ml_key in nosuid nodev noexec nosymfollow; do
+        case ",$ml_more," in *",$ml_key,"*) ml_flags=$ml_flags,$ml_key ;; esac
+      done
+      ml_mount -o "remount,bind,ro$ml_flags" mirrorlatch "$ml_place" || return 1
+      ;;
+    root) ml_show_at "$ml_place" "$ml_old" . || return 1 ;;
+    part)
+      ml_read_octal "$ml_more"
+      ml_more=$ml_text
+      case ./$ml_inner in
+      "$ml_more"/*)
+        ml_show_at "$ml_place" "$ml_old/$ml_more" "$ml_more" || return 1
+        ;;
+      esac
+      ;;
+    esac
+  done
+  return 1
+}
+
+# ml_show_at PLACE DIRECTORY PART: bind PART of the view at PLACE if that is DIRECTORY. What is compared is what is
+# mounted on, so whoever owns a directory above PLACE cannot lead the mount elsewhere.
+ml_show_at() {
+  (! ml_enter "$1" || [ ! . -ef "$2" ] || ml_mount -o rbind /proc/self/fd/0 .) <"$3"
+}
+
+# ml_inside OWNER CHDIR PWD COUNT [ROOT SNAPSHOT FILE]... COMMAND...: mount the snapshots in the new mount namespace, and
+# run COMMAND. OWNER is UID:GID in a user namespace of an ordinary user, `all` in one of root, and else empty.
+ml_inside() {
+  ml_owner=$1 ml_chdir=$2 ml_pwd=$3 ml_count=$4 ml_start=$6
+  shift 4
+  ml_n=1
+  while [ "$ml_n" -le "$ml_count" ]; do
+    eval "ml_root_$ml_n=\$1 ml_id_$ml_n=\${2##*/} ml_remember_$ml_n=\$3"
+    ml_mount_alone "$1" "$2" ||
+      ml_fail "$1 cannot be pinned in a mount namespace" 'Pin the working directory alone with: --pin cwd'
+    shift 3
+    ml_n=$((ml_n + 1))
+  done
+  # The working directory of this shell is still below the new mounts.
+  ml_start_in "$ml_start"
+  ml_find "$1"
+  ml_remember_ids
+  # The command must not be able to take the mounts away.
+  case $ml_owner in
+  '') ml_quoted='' ;;
+  all) ml_quote "$(command -v setpriv)" --bounding-set=-sys_admin -- ;;
+  *) ml_quote "$(command -v unshare)" --user --map-user="${ml_owner%:*}" --map-group="${ml_owner#*:}" -- ;;
+  esac
+  ml_limits=$ml_quoted
+  ml_exec "$@"
+}
+
+# ml_start_in SNAPSHOT: enter the directory in which the command starts.
+ml_start_in() {
+  if [ "$ml_chdir" = yes ]; then
+    # The gate may have been closed by hand since this shell entered.
+    [ "$PWD" = "$1" ] || ml_enter "$1" || ml_fail "the snapshot $1 does not exist any more"
+    export PWD
+  else
+    CDPATH='' cd -- "$ml_pwd" 2>/dev/null || ml_fail_for_directory
+  fi
+}
+
+# ml_fail_for_directory: the command cannot start in ml_pwd, which may be in another snapshot, as it is after a publication.
+ml_fail_for_directory() {
+  ml_why="the working directory $ml_pwd does not exist in the pin"
+  ml_i=1
+  while [ "$ml_i" -le "$ml_count" ]; do
+    eval "ml_root=\$ml_root_$ml_i ml_id=\$ml_id_$ml_i"
+    ml_name=${ml_pwd#"$ml_root/snapshots/"} ml_name=${ml_name%%/*}
+    if [ "${ml_pwd#"$ml_root/snapshots/$ml_name"}" != "$ml_pwd" ] && [ "$ml_name" != "$ml_id" ]; then
+      ml_quote "$ml_root" --snapshot "$ml_name"
+      ml_snapshot_option=$ml_quoted
+      ml_quote "$ml_root/current"
+      ml_fail "$ml_why, which shows $ml_id: it is in the snapshot $ml_name" "Go to what is current: cd $ml_quoted" \
+        "Or open a shell in that snapshot: mirrorlatch run $ml_snapshot_option" "$ml_where"
+    fi
+    ml_i=$((ml_i + 1))
+  done
+  ml_fail "$ml_why" "Go to another directory. $ml_where"
+}
+
+# ml_look_up COMMAND PATH: set ml_file to the file that COMMAND means, or else to one of that name that cannot be
+# executed, or to nothing. Elements of PATH that are no absolute paths count from the working directory.
+ml_look_up() {
+  ml_file=''
+  case $1 in
+  */*)
+    [ ! -e "$1" ] || ml_file=$1
+    return
+    ;;
+  esac
+  ml_rest=$2:
+  while [ -n "$ml_rest" ]; do
+    ml_element=${ml_rest%%:*} ml_rest=${ml_rest#*:}
+    case $ml_element in /*) ;; *) ml_element=$PWD/$ml_element ;; esac
+    if [ -f "$ml_element/$1" ]; then
+      [ -n "$ml_file" ] || ml_file=$ml_element/$1
+      if [ -x "$ml_element/$1" ]; then
+        ml_file=$ml_element/$1
+        return
+      fi
+    fi
+  done
+}
+
+# ml_find COMMAND: exit with 127 if there is no such command, and with 126 if it cannot be executed.
+ml_find() {
+  ml_look_up "$1" "$PATH"
+  if [ -z "$ml_file" ]; then
+    ml_say "$1: command not found"
+    exit 127
+  elif [ -d "$ml_file" ]; then
+    ml_say "$1 cannot be executed: it is a directory"
+    exit 126
+  elif [ ! -x "$ml_file" ]; then
+    ml_say "$1 cannot be executed: permission denied"
+    exit 126
+  fi
+}
+
+# ml_exec COMMAND...: replace this shell with COMMAND, behind the words of ml_limits.
+ml_exec() {
+  ml_find "$1"
+  case $ml_lost$1 in
+  # Not every sh supports `exec --`.
+  -* | " '"*)
+    case $1 in
+    # env(1) would take it for a variable.
+    *=*)
+      ml_look_up sh "$PATH"
+      set -- "$ml_file" -c 'exec "$@"' sh "$@"
+      ;;
+    esac
+    ml_look_up env "$PATH"
+    eval "set -- \"\$ml_file\" --$ml_lost \"\$@\""
+    ;;
+  esac
+  eval "set -- $ml_limits \"\$@\""
+  if [ -n "$ml_oldpwd" ]; then OLDPWD=$ml_oldpwd; else unset OLDPWD; fi
+  PATH=$ml_path
+  exec "$@"
+}
+
+# ml_read_lost PID: set ml_lost to the variables of a shell's process that a shell does not pass on as it got them, as
+# words for env(1): those whose names are none in sh, such as a.b and the functions that bash exports, those that it sets
+# itself, and those that this file unsets. What has no `=` is no variable.
+ml_read_lost() {
+  ml_lost='' ml_environ=/proc/$1/environ
+  ml_names='[^=]*[^A-Za-z0-9_=][^=]*|[0-9][^=]*|IFS|OPTIND|PPID|LD_LIBRARY_PATH|LD_PRELOAD|LD_AUDIT|NODE_OPTIONS'
+  LC_ALL=C grep -zqE "^($ml_names)=" "$ml_environ" 2>/dev/null || return 0
+  # A line each. Not every sed can have NUL in a line, so a byte that occurs nowhere stands for a newline.
+  for ml_byte in 1 2 3 4 5 6 7; do
+    [ -n "$(LC_ALL=C tr -dc "\\$ml_byte" <"$ml_environ")" ] || break
+  done
+  ml_lost=$(LC_ALL=C grep -zE "^($ml_names)=" "$ml_environ" | LC_ALL=C tr '\0\n' "\\n\\$ml_byte" |
+    LC_ALL=C sed "s/'/'\\\\''/g; s/.*/ '&'/" | LC_ALL=C tr -d '\n' | LC_ALL=C tr "\\$ml_byte" '\n')
+}
+
+# ml_remember_ids: replace each file of --remember in one step, so that nobody reads half an id, and through no symlink.
+# The user of this process can read it, whatever the umask.
+ml_remember_ids() {
+  ml_n=1
+  while [ "$ml_n" -le "$ml_count" ]; do
+    eval "ml_id=\$ml_id_$ml_n ml_remember=\$ml_remember_$ml_n"
+    [ -z "$ml_remember" ] || {
+      rm -f -- "$ml_remember.$$" && (umask u=rwx && set -C && printf '%s\n' "$ml_id" >"$ml_remember.$$") &&
+        mv -fT -- "$ml_remember.$$" "$ml_remember"
+    } 2>/dev/null || ml_fail "the snapshot cannot be remembered in $ml_remember"
+    ml_n=$((ml_n + 1))
+  done
+}
+
+# bash takes functions from the environment, also as sh. The command gets them back. With this variable, which is not
+# exported, it prefers its special builtins, such as unset, to functions.
+POSIXLY_CORRECT=${POSIXLY_CORRECT-}
+unset -f [ awk cat cd command cp env false find flock grep kill ln ls mirrorlatch mount mv nsenter printf read readlink \
+  realpath rm rmdir sed setpriv sh sleep test tr true umask unshare wait
+
+# The guard's own programs come from the absolute elements of PATH: it works inside the mirror, which must not bring
+# programs of its own. The command gets PATH as it was.
+ml_path=${PATH-} ml_rest=$ml_path: ml_absolute='' ml_is_relative=no
+while [ -n "$ml_rest" ]; do
+  case $ml_rest in /*) ml_absolute=$ml_absolute:${ml_rest%%:*} ;; *) ml_is_relative=yes ;; esac
+  ml_rest=${ml_rest#*:}
+done
+PATH=${ml_absolute#:}
+[ -n "$PATH" ] || PATH=/usr/bin:/bin
+# Nor may it bring libraries, as by an empty element of LD_LIBRARY_PATH. The command gets these variables back.
+unset LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT NODE_OPTIONS
+
+if [ "${1-}" = --print-lost ]; then
+  # For the shell that starts the guard, `lock` or `watch`. In another PID namespace than that of /proc, the pid is that of
+  # some other process there.
+  ml_lost=''
+  [ ! /proc/self -ef "/proc/$$" ] || ml_read_lost "$2"
+  printf %s "$ml_lost"
+  exit
+fi
+
+[ /proc/self -ef "/proc/$$" ] ||
+  ml_fail '/proc is not mounted, or is that of another PID namespace' 'Mount it with: mount -t proc proc /proc'
+
+ml_oldpwd=${OLDPWD-} ml_limits='' ml_newline='
+'
+ml_where='An alias, a shim and --chdir no start the command where you are.'
+if [ "${1-}" = --inside ]; then
+  ml_lost=$2
+  [ -z "$2" ] || ml_read_lost $$
+  ml_close "$3"
+  [ -z "$4" ] || ml_close "$4"
+  shift 4
+  ml_inside "$@"
+  exit
+fi
+
+# What follows is needed outside only. sh reads a script while it runs it, so the shell inside does not read this.
+
 # ml_quote_guard OPTIONS COMMAND...: set ml_quoted to the command line of this guard as it was given, with OPTIONS in
 # place of its --pin.
 ml_quote_guard() {
@@ -123,13 +560,6 @@ ml_quote_guard() {
   fi
   ml_quoted="$ml_quoted$ml_guard${ml_flags:+ }$ml_flags${ml_options:+ }$ml_options"
   [ "$ml_is_shell" = yes ] || ml_quoted="$ml_quoted -- $ml_words"
-}
-
-# ml_enter DIRECTORY: make it the working directory and set PWD to its real path.
-ml_enter() {
-  # To cd, a dash means the directory before.
-  case $1 in -) set -- ./- ;; esac
-  CDPATH='' cd -P -- "$1" 2>/dev/null
 }
 
 # ml_pause: sleep briefly; POSIX sleep(1) takes whole seconds only.
@@ -222,26 +652,6 @@ ml_sees_holder() {
   *"\"bootId\":\"$ml_boot\",\"pidNamespace\":\"$(readlink /proc/self/ns/pid)\""*"\"startTicks\":\"${20-}\""*) return 0 ;;
   esac
   return 1
-}
-
-# ml_free_descriptor: set ml_fd to an unused descriptor; a POSIX sh supports single digits only.
-ml_free_descriptor() {
-  for ml_fd in 9 8 7 6 5 4 3; do
-    [ -e "/proc/self/fd/$ml_fd" ] || return 0
-  done
-  ml_fail 'no descriptor from 3 to 9 is free: a guard needs one for itself, and one for the lease of each mirror' \
-    'Guard fewer mirrors at once, or close what the command does not need: 3>&- 4>&-'
-}
-
-# ml_open_at DESCRIPTOR FILE: open FILE for reading.
-ml_open_at() {
-  # Without `command` a failure would end the shell.
-  eval "command exec $1<\"\$2\"" 2>/dev/null
-}
-
-# ml_close DESCRIPTOR
-ml_close() {
-  eval "exec $1<&-"
 }
 
 # ml_read_parent: set ml_pid to its parent, and to 0 at the top.
@@ -690,357 +1100,6 @@ ml_fail_for_lease() {
     'You need permission to read it, and no process may hold it exclusively. If it is missing, the next sync restores it.'
 }
 
-# ml_mount ARGUMENT...: mount(8) on paths that are resolved already. To load a locale takes a fifth of its time.
-ml_mount() {
-  LC_ALL=C mount --no-canonicalize "$@"
-}
-
-# ml_mount_alone ROOT SNAPSHOT: let ROOT show this snapshot alone, at its usual path and as `current`, and so every other
-# path that leads to ROOT. The other entries of ROOT are mounted back, except the directory of SNAPSHOT, which has the
-# other snapshots. Whoever owns a directory above ROOT may exchange its entries meanwhile. So the view is mounted on ROOT
-# itself, not on its path, and what ROOT was stays open as ml_old.
-ml_mount_alone() {
-  ml_enter "$1" || return 1
-  ml_free_descriptor
-  ml_old=/proc/self/fd/$ml_fd ml_tops=$ml_fd ml_inner='' ml_view_options=remount,bind,ro,nosuid,nodev
-  ml_open_at "$ml_fd" . || return 1
-  case $2 in
-  "$1"/*) ml_inner=${2#"$1"/} ;;
-  *)
-    ml_free_descriptor
-    ml_tops="$ml_tops $ml_fd"
-    ml_open_at "$ml_fd" "$2" || return 1
-    ;;
-  esac
-  ml_tries=0
-  while :; do
-    ml_mount -t tmpfs -o mode=5755,size=1m,nosuid,nodev mirrorlatch . && ml_enter "$1" && ml_is_new_view || return 1
-    # An entry may vanish or be replaced meanwhile. Then another view is put over the one that failed.
-    ml_tries=$((ml_tries + 1))
-    if [ "$ml_tries" -lt 5 ]; then ml_fill_view "$2" 2>/dev/null; else ml_fill_view "$2"; fi && break
-    [ "$ml_tries" -lt 5 ] || return 1
-  done
-  for ml_fd in $ml_tops; do ml_close "$ml_fd"; done
-}
-
-# ml_fill_view SNAPSHOT: mount everything in the view, whose top is the working directory. mount(8) binds it all at once,
-# because to start a program for each entry would take longer than all else.
-ml_fill_view() {
-  if [ -n "$ml_inner" ]; then
-    ml_current=$ml_inner
-    set -- "$ml_old/$ml_inner" "./$ml_inner"
-  else
-    ml_current=$1
-    set -- "$1" "$1"
-  fi
-  for ml_entry in "$ml_old"/* "$ml_old"/.[!.]* "$ml_old"/..?*; do
-    ml_name=${ml_entry##*/}
-    case $ml_name in
-    current | previous | "${ml_inner%%/*}") continue ;;
-    # Other snapshots, as of atomic-rsync.
-    current-[0-9]*) [ -d "$ml_old/.mirrorlatch" ] || continue ;;
-    esac
-    if [ -L "$ml_entry" ]; then
-      cp -P -- "$ml_entry" "./$ml_name" || [ ! -L "$ml_entry" ] || return 1
-    elif [ -d "$ml_entry" ]; then
-      set -- "$@" "$ml_entry" "./$ml_name"
-    elif [ -e "$ml_entry" ]; then
-      true >"./$ml_name" && set -- "$@" "$ml_entry" "./$ml_name" || return 1
-    fi
-  done
-  # The table is where the symlink `current` comes, so that no program has to remove it, and stays open for mount(8).
-  ml_list_mounts "$@" >current && ml_mount_list <current
-}
-
-# ml_mount_list: mount what ml_list_mounts has printed, which is standard input. Its last line makes the view read-only.
-ml_mount_list() {
-  ln -sfn -- "$ml_current" current || return 1
-  # Other users, such as apt's sandbox, must be able to traverse the directories that X-mount.mkdir makes, whatever the
-  # umask.
-  (umask 022 && export LC_ALL=C && exec mount --no-canonicalize --all --fstab /proc/self/fd/0) || return 1
-  # Whether mount(8) heeds `remount` in a table is not documented.
-  [ ! -w . ] || ml_mount -o "$ml_view_options" mirrorlatch . || return 1
-  ml_finish_mounts
-}
-
-# ml_is_new_view: true if the working directory is the top of a view just made. No other directory has these bits.
-ml_is_new_view() {
-  [ -u . ] && [ -k . ] && [ -O . ]
-}
-
-# ml_list_mounts [SOURCE TARGET]...: print what is to be mounted in the view whose top is the working directory, as
-# fstab(5) has it, each with the options that its mount has now: a mount(8) that does not name them drops them, which is not
-# allowed in a user namespace. The last line makes the view itself read-only. Comments follow on what is to be done then, by
-# mountinfo (proc(5)). Their paths have \ooo for some characters, as printf(1) takes them.
-#   # own PATH OPTIONS     what is mounted below a SOURCE, and writable there
-#   # root PATH            another path of ROOT
-#   # part PATH DIRECTORY  another path of a DIRECTORY below ROOT
-#   # end                  the list is whole
-ml_list_mounts() {
-  LC_ALL=C awk -v tops="$ml_tops" -v view_options="$ml_view_options" '
-    function mount_of(descriptor, file, line, words) {
-      file = "/proc/self/fdinfo/" descriptor
-      while ((getline line < file) > 0) {
-        split(line, words)
-        if (words[1] == "mnt_id:") return words[2]
-      }
-    }
-    function bare(path) { return path == "/" ? "" : path }
-    function is_within(path, top) { return path == top || index(path, top "/") == 1 }
-    function escaped(path) {
-      gsub(/\\/, "\\134", path)
-      gsub(/ /, "\\040", path)
-      gsub(/\t/, "\\011", path)
-      gsub(/\n/, "\\012", path)
-      return path
-    }
-    function put(kind, path, more) {
-      gsub(/%/, "%%", path)
-      gsub(/%/, "%%", more)
-      print "#", kind, path, more
-    }
-    function bind(source, target, path, over, n, id, flags) {
-      path = target
-      if (substr(target, 1, 2) == "./") path = place[view] substr(target, 2)
-      over = target == path ? descriptor_mount[2] : old
-      for (n = 1; n <= count; n++) {
-        id = ids[n]
-        if (id in below && is_within(path, place[id]) && length(place[id]) >= length(place[over])) over = id
-      }
-      flags = ""
-      for (n = 1; n <= 4; n++) {
-        if (("," options[over] ",") ~ ("," kept[n] ",")) flags = flags "," kept[n]
-      }
-      print source, target, "none", "rbind,ro,X-mount.mkdir" flags, "0 0"
-      for (n = 1; n <= count; n++) {
-        id = ids[n]
-        if (!(id in below) || place[id] == path || !is_within(place[id], path)) continue
-        if (("," options[id] ",") !~ /,ro,/) put("own", target substr(place[id], length(path) + 1), options[id])
-      }
-    }
-    BEGIN {
-      split("nosuid nodev noexec nosymfollow", kept)
-      split(tops, descriptors)
-      for (n in descriptors) descriptor_mount[n] = mount_of(descriptors[n])
-      old = descriptor_mount[1]
-      view = mount_of(0)
-      while ((getline line < "/proc/self/mountinfo") > 0) {
-        split(line, words)
-        id = words[1]
-        ids[++count] = id
-        parent[id] = words[2]
-        device[id] = words[3]
-        root[id] = bare(words[4])
-        place[id] = bare(words[5])
-        options[id] = words[6]
-      }
-      for (n = 1; n <= count; n++) {
-        id = ids[n]
-        is_top = id == old || id == descriptor_mount[2]
-        # Views that failed are mounted there, too.
-        if (is_top || (parent[id] in below && place[id] != place[view])) below[id] = 1
-      }
-      for (n = 1; n < ARGC; n += 2) bind(escaped(ARGV[n]), escaped(ARGV[n + 1]))
-      print "mirrorlatch", ".", "none", view_options, "0 0"
-      top = root[old] substr(place[view], length(place[old]) + 1)
-      for (n = 1; n <= count; n++) {
-        id = ids[n]
-        if (device[id] != device[old]) continue
-        if (is_within(top, root[id])) {
-          path = place[id] substr(top, length(root[id]) + 1)
-          if (path != place[view]) put("root", path)
-        } else if (is_within(root[id], top)) {
-          put("part", place[id], "." substr(root[id], length(top) + 1))
-        }
-      }
-      print "# end"
-    }' "$@" <.
-}
-
-# ml_read_octal WORD: set ml_text to the path that WORD is in the list. To start no process for most is worth a line.
-ml_read_octal() {
-  ml_text=$1
-  case $1 in
-  *[\\%]*)
-    # The dot keeps the newlines at the end of a name.
-    ml_text=$(printf "$1.") ml_text=${ml_text%.}
-    ;;
-  esac
-}
-
-# ml_finish_mounts: make what is listed read-only, or show the view there too.
-ml_finish_mounts() {
-  while read -r ml_mark ml_kind ml_place ml_more; do
-    [ "$ml_mark" = '#' ] || continue
-    ml_read_octal "$ml_place"
-    ml_place=$ml_text
-    case $ml_kind in
-    end) return ;;
-    own)
-      # Where the user may not go, as in staging, nothing can be mounted, nor written.
-      [ -e "$ml_place" ] || continue
-      # A remount drops the options that it does not name. In a user namespace that is not allowed.
-      ml_flags=''
-      for ml_key in nosuid nodev noexec nosymfollow; do
-        case ",$ml_more," in *",$ml_key,"*) ml_flags=$ml_flags,$ml_key ;; esac
-      done
-      ml_mount -o "remount,bind,ro$ml_flags" mirrorlatch "$ml_place" || return 1
-      ;;
-    root) ml_show_at "$ml_place" "$ml_old" . || return 1 ;;
-    part)
-      ml_read_octal "$ml_more"
-      ml_more=$ml_text
-      case ./$ml_inner in
-      "$ml_more"/*)
-        ml_show_at "$ml_place" "$ml_old/$ml_more" "$ml_more" || return 1
-        ;;
-      esac
-      ;;
-    esac
-  done
-  return 1
-}
-
-# ml_show_at PLACE DIRECTORY PART: bind PART of the view at PLACE if that is DIRECTORY. What is compared is what is
-# mounted on, so whoever owns a directory above PLACE cannot lead the mount elsewhere.
-ml_show_at() {
-  (! ml_enter "$1" || [ ! . -ef "$2" ] || ml_mount -o rbind /proc/self/fd/0 .) <"$3"
-}
-
-# ml_inside OWNER CHDIR PWD COUNT [ROOT SNAPSHOT FILE]... COMMAND...: mount the snapshots in the new mount namespace, and
-# run COMMAND. OWNER is UID:GID in a user namespace of an ordinary user, `all` in one of root, and else empty.
-ml_inside() {
-  ml_owner=$1 ml_chdir=$2 ml_pwd=$3 ml_count=$4 ml_start=$6
-  shift 4
-  ml_n=1
-  while [ "$ml_n" -le "$ml_count" ]; do
-    eval "ml_root_$ml_n=\$1 ml_id_$ml_n=\${2##*/} ml_remember_$ml_n=\$3"
-    ml_mount_alone "$1" "$2" ||
-      ml_fail "$1 cannot be pinned in a mount namespace" 'Pin the working directory alone with: --pin cwd'
-    shift 3
-    ml_n=$((ml_n + 1))
-  done
-  # The working directory of this shell is still below the new mounts.
-  ml_start_in "$ml_start"
-  ml_find "$1"
-  ml_remember_ids
-  # The command must not be able to take the mounts away.
-  case $ml_owner in
-  '') ml_quoted='' ;;
-  all) ml_quote "$(command -v setpriv)" --bounding-set=-sys_admin -- ;;
-  *) ml_quote "$(command -v unshare)" --user --map-user="${ml_owner%:*}" --map-group="${ml_owner#*:}" -- ;;
-  esac
-  ml_limits=$ml_quoted
-  ml_exec "$@"
-}
-
-# ml_start_in SNAPSHOT: enter the directory in which the command starts.
-ml_start_in() {
-  if [ "$ml_chdir" = yes ]; then
-    # The gate may have been closed by hand since this shell entered.
-    [ "$PWD" = "$1" ] || ml_enter "$1" || ml_fail "the snapshot $1 does not exist any more"
-    export PWD
-  else
-    CDPATH='' cd -- "$ml_pwd" 2>/dev/null || ml_fail_for_directory
-  fi
-}
-
-# ml_fail_for_directory: the command cannot start in ml_pwd, which may be in another snapshot, as it is after a publication.
-ml_fail_for_directory() {
-  ml_why="the working directory $ml_pwd does not exist in the pin"
-  ml_i=1
-  while [ "$ml_i" -le "$ml_count" ]; do
-    eval "ml_root=\$ml_root_$ml_i ml_id=\$ml_id_$ml_i"
-    ml_name=${ml_pwd#"$ml_root/snapshots/"} ml_name=${ml_name%%/*}
-    if [ "${ml_pwd#"$ml_root/snapshots/$ml_name"}" != "$ml_pwd" ] && [ "$ml_name" != "$ml_id" ]; then
-      ml_quote "$ml_root" --snapshot "$ml_name"
-      ml_snapshot_option=$ml_quoted
-      ml_quote "$ml_root/current"
-      ml_fail "$ml_why, which shows $ml_id: it is in the snapshot $ml_name" "Go to what is current: cd $ml_quoted" \
-        "Or open a shell in that snapshot: mirrorlatch run $ml_snapshot_option" "$ml_where"
-    fi
-    ml_i=$((ml_i + 1))
-  done
-  ml_fail "$ml_why" "Go to another directory. $ml_where"
-}
-
-# ml_look_up COMMAND PATH: set ml_file to the file that COMMAND means, or else to one of that name that cannot be
-# executed, or to nothing. Elements of PATH that are no absolute paths count from the working directory.
-ml_look_up() {
-  ml_file=''
-  case $1 in
-  */*)
-    [ ! -e "$1" ] || ml_file=$1
-    return
-    ;;
-  esac
-  ml_rest=$2:
-  while [ -n "$ml_rest" ]; do
-    ml_element=${ml_rest%%:*} ml_rest=${ml_rest#*:}
-    case $ml_element in /*) ;; *) ml_element=$PWD/$ml_element ;; esac
-    if [ -f "$ml_element/$1" ]; then
-      [ -n "$ml_file" ] || ml_file=$ml_element/$1
-      if [ -x "$ml_element/$1" ]; then
-        ml_file=$ml_element/$1
-        return
-      fi
-    fi
-  done
-}
-
-# ml_find COMMAND: exit with 127 if there is no such command, and with 126 if it cannot be executed.
-ml_find() {
-  ml_look_up "$1" "$PATH"
-  if [ -z "$ml_file" ]; then
-    ml_say "$1: command not found"
-    exit 127
-  elif [ -d "$ml_file" ]; then
-    ml_say "$1 cannot be executed: it is a directory"
-    exit 126
-  elif [ ! -x "$ml_file" ]; then
-    ml_say "$1 cannot be executed: permission denied"
-    exit 126
-  fi
-}
-
-# ml_exec COMMAND...: replace this shell with COMMAND, behind the words of ml_limits.
-ml_exec() {
-  ml_find "$1"
-  case $ml_lost$1 in
-  # Not every sh supports `exec --`.
-  -* | " '"*)
-    case $1 in
-    # env(1) would take it for a variable.
-    *=*)
-      ml_look_up sh "$PATH"
-      set -- "$ml_file" -c 'exec "$@"' sh "$@"
-      ;;
-    esac
-    ml_look_up env "$PATH"
-    eval "set -- \"\$ml_file\" --$ml_lost \"\$@\""
-    ;;
-  esac
-  eval "set -- $ml_limits \"\$@\""
-  if [ -n "$ml_oldpwd" ]; then OLDPWD=$ml_oldpwd; else unset OLDPWD; fi
-  PATH=$ml_path
-  exec "$@"
-}
-
-# ml_read_lost PID: set ml_lost to the variables of a shell's process that a shell does not pass on as it got them, as
-# words for env(1): those whose names are none in sh, such as a.b and the functions that bash exports, those that it sets
-# itself, and those that this file unsets. What has no `=` is no variable.
-ml_read_lost() {
-  ml_lost='' ml_environ=/proc/$1/environ
-  ml_names='[^=]*[^A-Za-z0-9_=][^=]*|[0-9][^=]*|IFS|OPTIND|PPID|LD_LIBRARY_PATH|LD_PRELOAD|LD_AUDIT|NODE_OPTIONS'
-  LC_ALL=C grep -zqE "^($ml_names)=" "$ml_environ" 2>/dev/null || return 0
-  # A line each. Not every sed can have NUL in a line, so a byte that occurs nowhere stands for a newline.
-  for ml_byte in 1 2 3 4 5 6 7; do
-    [ -n "$(LC_ALL=C tr -dc "\\$ml_byte" <"$ml_environ")" ] || break
-  done
-  ml_lost=$(LC_ALL=C grep -zE "^($ml_names)=" "$ml_environ" | LC_ALL=C tr '\0\n' "\\n\\$ml_byte" |
-    LC_ALL=C sed "s/'/'\\\\''/g; s/.*/ '&'/" | LC_ALL=C tr -d '\n' | LC_ALL=C tr "\\$ml_byte" '\n')
-}
-
 # ml_release_on_exit: hand the leases over to a process that ends soon after this one, after its exec too. It is a child
 # of nobody here, because a command may wait for all its children.
 ml_release_on_exit() {
@@ -1414,20 +1473,6 @@ ml_refuse_strange_directory() {
   done
 }
 
-# ml_remember_ids: replace each file of --remember in one step, so that nobody reads half an id, and through no symlink.
-# The user of this process can read it, whatever the umask.
-ml_remember_ids() {
-  ml_n=1
-  while [ "$ml_n" -le "$ml_count" ]; do
-    eval "ml_id=\$ml_id_$ml_n ml_remember=\$ml_remember_$ml_n"
-    [ -z "$ml_remember" ] || {
-      rm -f -- "$ml_remember.$$" && (umask u=rwx && set -C && printf '%s\n' "$ml_id" >"$ml_remember.$$") &&
-        mv -fT -- "$ml_remember.$$" "$ml_remember"
-    } 2>/dev/null || ml_fail "the snapshot cannot be remembered in $ml_remember"
-    ml_n=$((ml_n + 1))
-  done
-}
-
 # ml_is_pinned ROOT COUNT: true if the mirror ROOT is among the first COUNT of this run.
 ml_is_pinned() {
   ml_i=1
@@ -1477,48 +1522,6 @@ ml_announce_pins() {
   done
 }
 
-# bash takes functions from the environment, also as sh. The command gets them back. With this variable, which is not
-# exported, it prefers its special builtins, such as unset, to functions.
-POSIXLY_CORRECT=${POSIXLY_CORRECT-}
-unset -f [ awk cat cd command cp env false find flock grep kill ln ls mirrorlatch mount mv nsenter printf read readlink \
-  realpath rm rmdir sed setpriv sh sleep test tr true umask unshare wait
-
-# The guard's own programs come from the absolute elements of PATH: it works inside the mirror, which must not bring
-# programs of its own. The command gets PATH as it was.
-ml_path=${PATH-} ml_rest=$ml_path: ml_absolute='' ml_is_relative=no
-while [ -n "$ml_rest" ]; do
-  case $ml_rest in /*) ml_absolute=$ml_absolute:${ml_rest%%:*} ;; *) ml_is_relative=yes ;; esac
-  ml_rest=${ml_rest#*:}
-done
-PATH=${ml_absolute#:}
-[ -n "$PATH" ] || PATH=/usr/bin:/bin
-# Nor may it bring libraries, as by an empty element of LD_LIBRARY_PATH. The command gets these variables back.
-unset LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT NODE_OPTIONS
-
-if [ "${1-}" = --print-lost ]; then
-  # For the shell that starts the guard, `lock` or `watch`. In another PID namespace than that of /proc, the pid is that of
-  # some other process there.
-  ml_lost=''
-  [ ! /proc/self -ef "/proc/$$" ] || ml_read_lost "$2"
-  printf %s "$ml_lost"
-  exit
-fi
-
-[ /proc/self -ef "/proc/$$" ] ||
-  ml_fail '/proc is not mounted, or is that of another PID namespace' 'Mount it with: mount -t proc proc /proc'
-
-ml_oldpwd=${OLDPWD-} ml_limits='' ml_newline='
-'
-ml_where='An alias, a shim and --chdir no start the command where you are.'
-if [ "${1-}" = --inside ]; then
-  ml_lost=$2
-  [ -z "$2" ] || ml_read_lost $$
-  ml_close "$3"
-  [ -z "$4" ] || ml_close "$4"
-  shift 4
-  ml_inside "$@"
-  exit
-fi
 ml_read_lost $$
 
 ml_no_root='' ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
