@@ -267,6 +267,16 @@ describe('a sync by the list of files', () => {
     expect(await mirror.look()).toMatchObject({ outcome: 'unchanged', isFull: false });
   });
 
+  test('announces no look at everything where stamps may say that nothing is new', async () => {
+    const mirror = await agreed();
+    writeFileSync(join(mirror.source, 'stamp'), '1');
+    await mirror.look('--no-file-list');
+    const { result } = await mirror.look('--probe', 'stamp');
+    expect(result.stderr).toContain(`the list is left aside: the list ${LIST} is not known`);
+    expect(result.stdout).toMatch(/^unchanged \(probe\)/);
+    expect(result.stderr).not.toContain('everything is looked at');
+  });
+
   test('comes again once a list agrees that was older than the tree', async () => {
     const mirror = await agreed();
     mirror.change({ 'd/b': 'not listed yet' });

@@ -94,7 +94,10 @@ export async function syncByFileList(
     return await followList({ context, listed, base, changes, unlisted }, id);
   } catch (error) {
     if (!(error instanceof FileListFault)) throw error;
-    writer.notice(`everything is looked at: ${nameOf(list)} ${error.message}`);
+    // Stamps may still say that nothing is new.
+    const next =
+      policy.probe.paths.length > 0 ? 'the list is left aside' : 'everything is looked at';
+    writer.notice(`${next}: ${nameOf(list)} ${error.message}`);
     return undefined;
   } finally {
     changes.close();
