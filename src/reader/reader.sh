@@ -176,7 +176,7 @@ ml_fill_view() {
 
 # ml_mount_list: mount what ml_list_mounts has printed, which is standard input. Its last line makes the view read-only.
 ml_mount_list() {
-  ln -sfn -- "$ml_current" current || return 1
+  LC_ALL=C ln -sfn -- "$ml_current" current || return 1
   # Other users, such as apt's sandbox, must be able to traverse the directories that X-mount.mkdir makes, whatever the
   # umask.
   (umask 022 && export LC_ALL=C && exec mount --no-canonicalize --all --fstab /proc/self/fd/0) || return 1
@@ -837,13 +837,13 @@ ml_take_lease() {
   ml_is_inherited=no
   # A pin around this command has passed its lease on.
   for ml_fd in 9 8 7 6 5 4 3; do
-    if [ "/proc/self/fd/$ml_fd" -ef "$ml_lease" ] && [ . -ef "$ml_snapshot" ] && flock -s -n "$ml_fd"; then
+    if [ "/proc/self/fd/$ml_fd" -ef "$ml_lease" ] && [ . -ef "$ml_snapshot" ] && LC_ALL=C flock -s -n "$ml_fd"; then
       ml_is_inherited=yes
       return 0
     fi
   done
   ml_open_lease || return 1
-  flock -s -n "$ml_fd"
+  LC_ALL=C flock -s -n "$ml_fd"
   case $? in
   0)
     if ml_is_still_lease; then return 0; fi
