@@ -43,8 +43,8 @@ const MOST_KNOWN = 100;
 export interface WantedStamps {
   /** Without repetition. */
   names: readonly string[];
-  /** The user asked for well-known ones, and the tree has none, or too many. */
-  lacksKnown: boolean;
+  /** How many well-known ones the tree has, if that is none or too many, and the user asked for them. */
+  unfit: number | undefined;
 }
 
 /**
@@ -57,10 +57,11 @@ export function wantedStamps(paths: readonly string[], tree: string | undefined)
   const named = paths
     .filter((path) => path !== AUTO)
     .map((path) => Buffer.from(path).toString('latin1'));
-  if (!paths.includes(AUTO)) return { names: [...new Set(named)], lacksKnown: false };
+  if (!paths.includes(AUTO)) return { names: [...new Set(named)], unfit: undefined };
   const known = tree === undefined ? [] : knownStamps(tree);
-  const lacksKnown = known.length === 0 || known.length > MOST_KNOWN;
-  return { names: [...new Set([...named, ...(lacksKnown ? [] : known)])], lacksKnown };
+  const isFit = known.length > 0 && known.length <= MOST_KNOWN;
+  const names = new Set([...named, ...(isFit ? known : [])]);
+  return { names: [...names], unfit: isFit ? undefined : known.length };
 }
 
 /** One of an index says nothing of what lies beside it, so it counts where no other does. */

@@ -13,7 +13,11 @@ const ADDING: ReadonlySet<string> = new Set(['chmod', 'remote-option']);
 /** Whether options may exclude something. */
 export function haveRules(options: readonly string[]): boolean {
   const { named } = parseRsyncOptions(options);
-  return named.some(({ name }) => FILTER_RULES.has(name) || name === 'cvs-exclude');
+  return named.some(isRule);
+}
+
+function isRule({ name }: Pick<NamedOption, 'name'>): boolean {
+  return FILTER_RULES.has(name) || name === 'cvs-exclude';
 }
 
 export interface JoinedOptions {
@@ -55,6 +59,14 @@ export function joinOptions(
         ];
   });
   return { args: [...before, ...added].flatMap(({ words }) => words), contradictions };
+}
+
+/** The remembered rules that a line, which names all that is wanted, does not have. Pure. */
+export function rulesBeside(remembered: readonly string[], given: readonly string[]): string[] {
+  const named = new Set(splitOptions(given).map(meaningOf));
+  return splitOptions(remembered)
+    .filter((option) => isRule(option) && !named.has(meaningOf(option)))
+    .flatMap(({ words }) => words);
 }
 
 /** Options as they are typed after `--`. */

@@ -299,6 +299,17 @@ describe('a sync by the list of files', () => {
 });
 
 describe('everything is looked at', () => {
+  test.each([
+    ['no-such-list', 'file no-such-list'],
+    ['auto', 'one fullfiletimelist-* at its top'],
+  ])('for want of a list, which --file-list %s names', async (named, wanted) => {
+    const mirror = smallMirror();
+    await mirror.sync();
+    const result = await runProgram(['sync', mirror.root, '--file-list', named]);
+    expect(result.stderr).toContain(`everything is looked at: current does not have ${wanted}`);
+    expect(result.exitCode, transcript(result)).toBe(0);
+  });
+
   const lies: Record<string, { lie: (mirror: ListedMirror) => FileListOptions; says: string }> = {
     'for a list that tells another size': {
       lie: () => ({

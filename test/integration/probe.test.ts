@@ -438,7 +438,7 @@ describe('--probe auto', () => {
     symlinkSync('elsewhere', join(mirror.source, 'project'));
     await mirror.sync('--probe', 'auto');
     const { stderr } = await runProgram(['sync', mirror.root, '--probe', 'auto']);
-    expect(stderr).toMatch(/looking at everything: current has no well-known stamp/);
+    expect(stderr).toMatch(/looking at everything: current has no well-known stamp; name one/);
   });
 });
 

@@ -13,7 +13,7 @@ import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
-import { bin } from '../support/project.ts';
+import { bin, launcher } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 
@@ -381,6 +381,24 @@ describe('options after -- of a later sync', () => {
     const quiet = await runProgram(['sync', mirror.root, '--quiet', '--', ...given]);
     expect(quiet.stderr).toBe('');
   });
+});
+
+test('a whole line that lacks a remembered rule is told what is left out by it', async () => {
+  const mirror = smallMirror();
+  mirror.change({ Packages: 'an index', Release: 'another' });
+  const rules = ['--exclude', 'Packages*', '--exclude', 'Release*'];
+  await runForJson(['sync', '-a', ...rules, mirror.source, mirror.root]);
+  const second = ['sync', '-a', '--delete-after', '--exclude=Release*', mirror.source, mirror.root];
+  const result = await runProgram(second);
+  expect(result.stderr).toContain(
+    "the mirror also remembers --exclude 'Packages*', so what that leaves out is missing",
+  );
+  const init = /mirrorlatch (init \S+ -- .*)$/m.exec(result.stderr)?.[1] ?? '';
+  await execa('sh', ['-c', `'${launcher}' ${init}`]);
+  const whole = await runProgram(second);
+  expect(whole.stderr).not.toContain('remembers');
+  expect(published(mirror)).toEqual(['Packages', 'below', 'file']);
+  expect((await runProgram(['sync', mirror.root])).stderr).not.toContain('remembers');
 });
 
 describe('options of a first sync that published nothing', () => {

@@ -75,10 +75,16 @@ export async function syncByFileList(
 ): Promise<Looked | undefined> {
   const { writer, base } = context;
   const { layout, policy } = writer;
-  const list = base && listIn(base, policy.probe.fileList);
-  // What an interrupted sync has transferred is of use only to a look at everything.
-  if (base === undefined || list === undefined || findLeftovers(layout).trees.length > 0)
+  const { fileList } = policy.probe;
+  if (base === undefined || fileList === '') return undefined;
+  const list = listIn(base, fileList);
+  if (list === undefined) {
+    const wanted = fileList === AUTO ? 'one fullfiletimelist-* at its top' : `file ${fileList}`;
+    writer.notice(`everything is looked at: current does not have ${wanted}`);
     return undefined;
+  }
+  // What an interrupted sync has transferred is of use only to a look at everything.
+  if (findLeftovers(layout).trees.length > 0) return undefined;
   const isIgnored = (name: string) => name === list;
   const directory = workIn(context);
   rmSync(directory, { recursive: true, force: true });

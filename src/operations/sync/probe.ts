@@ -81,13 +81,16 @@ const NOTHING: FoundStamps = { failure: undefined, mark: undefined, compare: () 
 function judge(
   context: ProbeContext,
   mirror: Pick<Mirror, 'layout' | 'settings'>,
-  { names, lacksKnown }: WantedStamps,
+  { names, unfit }: WantedStamps,
   { failure, compare }: FoundStamps,
 ): { id: string; look: FullLook } | { why: string | undefined } {
   const { base } = context;
   if (base === undefined) return { why: undefined };
   if (failure !== undefined) return { why: `the stamps could not be read: ${failure}` };
-  if (lacksKnown) return { why: 'current has no well-known stamp, or more than are worth while' };
+  if (unfit !== undefined) {
+    const found = unfit === 0 ? 'no well-known stamp' : `${unfit} well-known stamps, too many`;
+    return { why: `current has ${found}; name one with --probe PATH` };
+  }
   if (names.length === 0) return { why: undefined };
   for (const name of names) {
     if (!isStampIn(base, name)) return { why: `current has no file ${show(name)}` };

@@ -21,7 +21,7 @@ import {
 } from '../../mirror/settings.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
-import { joinOptions, showOptions } from '../../rsync/join-options.ts';
+import { joinOptions, rulesBeside, showOptions } from '../../rsync/join-options.ts';
 import { describeNotPassed } from '../../rsync/not-passed.ts';
 import {
   checkOptions,
@@ -146,6 +146,14 @@ export function planWork(
   checkOptions(given, limits);
   checkRememberedOptions(remembered.rsyncOptions, layout, limits);
   for (const contradiction of joined.contradictions) onNotice(contradiction);
+  const isWholeLine = options.source !== undefined && given.length > 0;
+  const beside = isWholeLine ? rulesBeside(remembered.rsyncOptions, given) : [];
+  if (beside.length > 0) {
+    const init = `mirrorlatch init ${quoteForSh(layout.root)}`;
+    onNotice(
+      `the mirror also remembers ${showOptions(beside)}, so what that leaves out is missing; to remember this line in its place: ${init} -- ${showOptions(given)}`,
+    );
+  }
   const { args, needsWholePass: wholeFor, whyWholePass } = parseRsyncOptions(joined.args);
   const without = new Set(options.without);
   if (!keepsNanoseconds(layout)) without.add('nanoseconds');
