@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { nap } from '../system/pause.ts';
 import { runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { ENTRY_MARK } from './arguments.ts';
@@ -54,6 +55,14 @@ export interface RsyncOutcome {
   /** See `complaints`; empty unless some paths failed or vanished. */
   complaints: string;
 }
+
+/**
+ * rsync writes each line on its own, whatever its --outbuf says. To read each on its own takes more time
+ * than rsync needs for a small file: so what is less than this is followed by a nap, in which more comes
+ * together. It is so short that rsync seldom waits for it.
+ */
+const MANY_LINES_BYTES = 16 * 1024;
+const NAP_MS = 1;
 
 /**
  * Runs rsync to its end, and passes on its entries and its progress as they are printed.
@@ -115,6 +124,8 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
       // rsync reports at each file. The last report of a chunk tells as much as all of them.
       if (progress !== undefined) onProgress?.(progress);
       if (said.length > 0) log(Buffer.from(`${said.join('\n')}\n`, 'latin1'));
+      // With a channel, the content of files passes through this process, and must not wait.
+      if (!onChannel && chunk.length < MANY_LINES_BYTES) nap(NAP_MS);
     }),
     onStderr: guarded((chunk) => {
       log(chunk);
