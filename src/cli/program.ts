@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { asMirrorlatchError, EXIT_CODES, GUARD_FAILED, MirrorlatchError } from '../errors.ts';
-import { splitOptions, together } from '../rsync/options.ts';
+import { askForNearest, shownName, splitOptions, together } from '../rsync/options.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { withOwnersCommand } from './as-owner.ts';
 import type { LoadCommand } from './commands.ts';
@@ -92,9 +92,20 @@ function withRefusals(
   options: readonly OwnOption[],
 ): MirrorlatchError {
   if (line === undefined) return error;
-  const [, ...unknown] = line.own.filter((word) => /^-./.test(word) && !findOption(word, options));
-  return together(error, [
-    ...unknown.map((word) => new MirrorlatchError('USAGE', `unknown option '${word}'`)),
+  const unknown = line.own.filter((word) => /^-./.test(word) && !findOption(word, options));
+  const problems = unknown.map((word) => {
+    const problem = `unknown option '${word}'`;
+    const question = askForNearest(shownName([word]));
+    return new MirrorlatchError(
+      'USAGE',
+      question === '' ? problem : `${problem}.${question}`,
+      error,
+    );
+  });
+  // One of ours is meant rather.
+  const [first = error] = /Did you mean/.test(error.message) ? [] : problems;
+  return together(first, [
+    ...problems.slice(1),
     ...splitOptions(line.rsync).flatMap(({ refusal = [] }) => refusal),
   ]);
 }

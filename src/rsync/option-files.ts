@@ -7,6 +7,7 @@ import { quoteForSh } from '../system/quote.ts';
 import { checkMaxDelete } from './max-delete.ts';
 import {
   type NamedOption,
+  namedOptions,
   optionValue,
   parseRsyncOptions,
   splitOptions,
@@ -33,13 +34,18 @@ const FILES: Readonly<Record<string, 'read' | 'written'>> = {
  * The options as a mirror remembers them: with absolute names of files, relative ones being taken from the
  * working directory, and with what rsync does not get, so that nobody is told of that each night.
  *
+ * @param limits refuses what they rule out, too, as `checkOptions` does.
  * @throws MirrorlatchError USAGE for options that rsync must not get, and for files that cannot be
  *   named for good.
  */
-export function withAbsoluteFiles(given: readonly string[]): string[] {
-  parseRsyncOptions(given);
-  const remembered = splitOptions(given).filter(({ meaning }) => meaning !== 'said');
-  return forEachTogether(remembered, withAbsoluteFile).flat();
+export function withAbsoluteFiles(given: readonly string[], limits?: OptionLimits): string[] {
+  const remembered = namedOptions(given).filter(({ meaning }) => meaning !== 'said');
+  return forEachTogether(remembered, (option) => {
+    if (option.refusal !== undefined) throw option.refusal;
+    const words = withAbsoluteFile(option);
+    if (limits !== undefined) checkOption({ ...option, words }, limits);
+    return words;
+  }).flat();
 }
 
 function withAbsoluteFile({ name, words }: NamedOption): readonly string[] {

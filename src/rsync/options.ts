@@ -32,6 +32,23 @@ export interface NamedOption {
  *   because their effect on published snapshots is unknown too; and for what are no words at all.
  */
 export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
+  const options = namedOptions(given);
+  throwTogether(options.flatMap(({ refusal = [] }) => refusal));
+  const named = options
+    .filter(({ meaning }) => meaning === 'plan' || wholeReason(meaning) !== undefined)
+    .map(({ name, words }) => ({ name, words }));
+  const whole = options.find(({ meaning }) => wholeReason(meaning) !== undefined);
+  const needsWholePass = whole && shownName(whole.words);
+  const whyWholePass = wholeReason(whole?.meaning);
+  return { args: named.flatMap(({ words }) => words), named, needsWholePass, whyWholePass };
+}
+
+/**
+ * Words from outside, option by option.
+ *
+ * @throws MirrorlatchError USAGE where they are no words.
+ */
+export function namedOptions(given: readonly string[]): NamedOption[] {
   // A program may hand over anything.
   if (!Array.isArray(given) || given.some((word: unknown) => typeof word !== 'string')) {
     throw unfitOption('rsyncOptions', given, 'an array of strings');
@@ -42,15 +59,7 @@ export function parseRsyncOptions(given: readonly string[]): RsyncOptions {
       hint: 'Put such a pattern into a file, and name the file with --exclude-from or --filter.',
     });
   }
-  const options = splitOptions(given);
-  throwTogether(options.flatMap(({ refusal = [] }) => refusal));
-  const named = options
-    .filter(({ meaning }) => meaning === 'plan' || wholeReason(meaning) !== undefined)
-    .map(({ name, words }) => ({ name, words }));
-  const whole = options.find(({ meaning }) => wholeReason(meaning) !== undefined);
-  const needsWholePass = whole && shownName(whole.words);
-  const whyWholePass = wholeReason(whole?.meaning);
-  return { args: named.flatMap(({ words }) => words), named, needsWholePass, whyWholePass };
+  return splitOptions(given);
 }
 
 function wholeReason(meaning: Use | undefined): string | undefined {
@@ -69,7 +78,7 @@ export function splitOptions(given: readonly string[]): NamedOption[] {
     const name = option?.long ?? option?.short ?? shown;
     const meaning = option?.meaning;
     if (meaning === undefined) {
-      const why = `mirrorlatch does not know it, so it may not be safe.${nearest(shown)}`;
+      const why = `mirrorlatch does not know it, so it may not be safe.${askForNearest(shown)}`;
       named.push({ name, words: there, refusal: refusal(shown, why) });
     } else if (typeof meaning === 'object' && 'refused' in meaning) {
       named.push({ name, words: there, refusal: refusal(shown, meaning.refused) });
@@ -297,8 +306,8 @@ function meaningTurnedOff(meaning: Meaning): Use {
   return 'leftOut' in meaning ? 'said' : 'plan';
 }
 
-/** The long option that was probably meant, as a question. */
-function nearest(shown: string): string {
+/** The long option that was probably meant, as a question; empty if none is close. */
+export function askForNearest(shown: string): string {
   const names = OPTIONS.flatMap(({ long }) => (long === undefined ? [] : [long]));
   const name = shown.startsWith('--') ? nearestName(shown.slice(2), names) : undefined;
   return name === undefined ? '' : ` Did you mean --${name}?`;

@@ -166,9 +166,15 @@ test('all options that cannot be used are named at once, those of the mirror too
     /^mirrorlatch: unknown option '--bogus'/,
     /^ {2}\S+ option -R cannot/m,
   );
-  expectFailure(unknown, 64, /^ {2}unknown option '--exlude=x'$/m, /^ {2}.*--inplace cannot be/m);
+  expectFailure(
+    unknown,
+    64,
+    /^ {2}unknown option '--exlude=x'\. Did you mean --exclude\?$/m,
+    /^ {2}.*--inplace cannot be/m,
+  );
   const files = ['--exclude-from=none', '--filter=P /x', '--password-file=no'];
-  const missing = await runProgram(['sync', root, ...files]);
+  const missing = await runProgram(['sync', root, ...files, '--inplace']);
+  expectFailure(missing, 64, /--inplace cannot be used/);
   expectFailure(
     missing,
     64,

@@ -105,14 +105,25 @@ export function checkSync(options: SyncOptions): { mirror: Mirror; isNew: boolea
   const found = namesSource
     ? findMirror(options.root)
     : openMirror(options.root, 'mirrorlatch sync SRC');
-  const mirror = found ?? {
-    layout: layoutOf(realPathToBe(resolve(options.root))),
-    settings: newSettings(settingsOfNew(options)),
-  };
+  const layout = found?.layout ?? layoutOf(realPathToBe(resolve(options.root)));
+  refuseUnfitOptions(options, layout, found?.settings);
+  const mirror = found ?? { layout, settings: newSettings(settingsOfNew(options)) };
   planWork(options, mirror);
   if (found === undefined) checkNewRoot(options.root);
   tellNotPassed(options, found);
   return { mirror, isNew: found === undefined };
+}
+
+/** All of them in one message, so this is before a new mirror would remember any. */
+function refuseUnfitOptions(
+  { rsyncOptions = [], ...options }: SyncOptions,
+  layout: Layout,
+  settings: Settings = newSettings(settingsOfNew(options)),
+): void {
+  const name =
+    options.pushed === undefined ? (options.source ?? rememberedBy(settings).source) : undefined;
+  const source = name === undefined ? undefined : parseSource(name);
+  withAbsoluteFiles(rsyncOptions, optionLimits(layout, settings, source));
 }
 
 /** A call that repeats what the mirror remembers, as from cron, has been told already. */
@@ -140,10 +151,9 @@ export function planWork(
   const source = sourceOf(options, layout, remembered, onNotice);
   if (rememberedBy(settings).source === undefined) remarkOtherTree(source, layout, onNotice);
   checkPlaces(source, layout.root, settings.serveAt);
+  const limits = optionLimits(layout, settings, source);
   const given = withAbsoluteFiles(options.rsyncOptions ?? []);
   const joined = joinOptions(remembered.rsyncOptions, given, layout.root);
-  const limits = optionLimits(layout, settings, source);
-  checkOptions(given, limits);
   checkRememberedOptions(remembered.rsyncOptions, layout, limits);
   for (const contradiction of joined.contradictions) onNotice(contradiction);
   const isWholeLine = options.source !== undefined && given.length > 0;
