@@ -239,7 +239,7 @@ function goals(summaries: readonly Summary[]): Goal[] {
   const [first = ''] = names;
   return [
     ...ratio('reader --pin cwd', 'cd and flock in sh', 2),
-    ...ratio('reader --pin namespace', 'unshare and two mounts', 3),
+    ...ratio('reader --pin namespace', 'unshare and two mounts', 2),
     ...(['mirrorlatch run --pin cwd', 'mirrorlatch run --pin namespace'] as const).map((kind) => ({
       goal: `${kind}, ${first}: more than node -e 0`,
       limit: 40,
