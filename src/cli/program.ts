@@ -96,11 +96,8 @@ function withRefusals(
   const problems = unknown.map((word) => {
     const problem = `unknown option '${word}'`;
     const question = askForNearest(shownName([word]));
-    return new MirrorlatchError(
-      'USAGE',
-      question === '' ? problem : `${problem}.${question}`,
-      error,
-    );
+    const message = question === '' ? problem : `${problem}.${question}`;
+    return new MirrorlatchError('USAGE', message, { hint: error.hint });
   });
   // One of ours is meant rather.
   const [first = error] = /Did you mean/.test(error.message) ? [] : problems;

@@ -146,6 +146,19 @@ describe('the settings', () => {
     expect(mirror.settings()).toMatchObject({ keepLast: 5 });
   });
 
+  test('rule out options of rsync, if they change while a sync waits for the lock', async () => {
+    const mirror = await twoSnapshots();
+    await runForJson(['init', mirror.root, '--source', 'rsync://127.0.0.1:1/module']);
+    const holder = await holdLock(mirror);
+    mirror.change({ file: 'third' });
+    const words = ['sync', mirror.root, '--wait', '1m', '--', '-M--fake-super'];
+    const waiting = await startWaiting(words);
+    await runForJson(['init', mirror.root, '--source', mirror.source]);
+    holder.release();
+    expectFailure(await waiting.result, 64, /-M--fake-super cannot be used/);
+    expect(mirror.snapshots()).toEqual(['first', 'second']);
+  });
+
   test('say what is pruned, if they change while a sync waits for the lock', async () => {
     const mirror = await twoSnapshots();
     const holder = await holdLock(mirror);

@@ -152,7 +152,7 @@ export function planWork(
   if (rememberedBy(settings).source === undefined) remarkOtherTree(source, layout, onNotice);
   checkPlaces(source, layout.root, settings.serveAt);
   const limits = optionLimits(layout, settings, source);
-  const given = withAbsoluteFiles(options.rsyncOptions ?? []);
+  const given = withAbsoluteFiles(options.rsyncOptions ?? [], limits);
   const joined = joinOptions(remembered.rsyncOptions, given, layout.root);
   checkRememberedOptions(remembered.rsyncOptions, layout, limits);
   for (const contradiction of joined.contradictions) onNotice(contradiction);
