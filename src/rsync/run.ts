@@ -54,6 +54,8 @@ export interface RsyncOutcome {
   totals: SourceTotals;
   /** See `complaints`; empty unless some paths failed or vanished. */
   complaints: string;
+  /** Whether these are all of them. */
+  hasAllComplaints: boolean;
 }
 
 /**
@@ -91,6 +93,7 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
   const reader = new ProgressReader();
   const stats = new StatsReader();
   let words = '';
+  let hasAllWords = true;
   const { exitCode } = await runProgram('rsync', args, {
     input: run.input,
     inherit,
@@ -129,7 +132,9 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
     }),
     onStderr: guarded((chunk) => {
       log(chunk);
-      words = (words + chunk.toString('utf8')).slice(-KEPT_WORDS);
+      const said = words + chunk.toString('utf8');
+      words = said.slice(-KEPT_WORDS);
+      hasAllWords &&= words === said;
     }),
   });
   signal.throwIfAborted();
@@ -139,6 +144,7 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
     ending: judgeEnding(exitCode, words, hostIn(args)),
     totals: stats.totals,
     complaints: PARTIAL.has(exitCode) ? complaints(words) : '',
+    hasAllComplaints: hasAllWords,
   };
 }
 

@@ -16,6 +16,8 @@ export interface RsyncTry
   close?: () => void;
   /** May overrule a clean ending. */
   judge?: () => Ending;
+  /** Whether what rsync complains of, see `complaints`, does no harm. */
+  overlooks?: (complaints: string) => boolean;
 }
 
 /** The run that ended cleanly. */
@@ -41,11 +43,13 @@ export async function untilClean<Next extends RsyncTry | undefined>(
   for (;;) {
     const run = await nextTry();
     if (run === undefined) return undefined as Extract<Next, undefined>;
-    const { close, judge, ...handlers } = run;
+    const { close, judge, overlooks, ...handlers } = run;
     const outcome = await runRsync({ ...common, ...handlers }).finally(close);
-    const { totals, complaints } = outcome;
-    const isClean = outcome.ending.kind === 'clean';
-    const ending = isClean && judge !== undefined ? judge() : outcome.ending;
+    const { totals, complaints, hasAllComplaints } = outcome;
+    const isOverlooked =
+      complaints !== '' && hasAllComplaints && (overlooks?.(complaints) ?? false);
+    const own: Ending = isOverlooked ? { kind: 'clean' } : outcome.ending;
+    const ending = own.kind === 'clean' && judge !== undefined ? judge() : own;
     if (ending.kind === 'clean') return { run, totals };
     await retries.again(ending, complaints);
   }

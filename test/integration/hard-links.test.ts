@@ -2,8 +2,11 @@ import {
   chmodSync,
   linkSync,
   lstatSync,
+  mkdirSync,
   readFileSync,
   renameSync,
+  rmSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -76,6 +79,20 @@ test.for([{ words: [] }, { words: ['--without', 'settle'] }])(
     }
   },
 );
+
+test('a directory in the place of a file may have symlinks that share an inode', async () => {
+  const mirror = await withLinks([], { name: 'a file', stamp: '1' });
+  const directory = join(mirror.source, 'name');
+  rmSync(directory);
+  mkdirSync(directory);
+  symlinkSync('target', join(directory, 'a'));
+  linkSync(join(directory, 'a'), join(directory, 'b'));
+  mirror.change({ stamp: '2' });
+  await runForJson(['sync', mirror.root, '--allow-shrink', '--probe', 'stamp']);
+  expect(inCurrent(mirror, 'name/b')).toBe(inCurrent(mirror, 'name/a'));
+  const { outcome } = await runForJson(['sync', mirror.root]);
+  expect(outcome).toBe('unchanged');
+});
 
 test('a name that is left out does not make the other names of its file differ each time', async () => {
   const mirror = await withLinks(['--inc-recursive'], many);
