@@ -19,6 +19,7 @@ import { NameSplitter, NameWriter, readNames } from './name-list.ts';
 import type { PlanLists } from './plan-lists.ts';
 import { type ChangesHeader, checkChangesHeader, parseJson } from './records.ts';
 import { isSnapshotId } from './snapshot-id.ts';
+import { findSpare } from './spare.ts';
 import { snapshotIds } from './survey.ts';
 
 /** Longer than any header, whose longest parts are two ids; bytes. */
@@ -132,11 +133,15 @@ function isWorthwhile(count: number, entries: number): boolean {
 /**
  * The chain from a snapshot to the one that `current` names; undefined if a record is missing, or a clone
  * is less work.
+ *
+ * @param tree its identity.
  */
-export function chainFrom(layout: Layout, id: string): Chain | undefined {
+export function chainFrom(
+  layout: Layout,
+  { id, tree }: { id: string; tree: string },
+): Chain | undefined {
   const links: Link[] = [];
   let count = 0;
-  const tree = identityIfThere(layout.snapshot(id));
   for (const link of linksBelow(layout, currentId(layout))) {
     links.push(link);
     count += link.count;
@@ -146,13 +151,14 @@ export function chainFrom(layout: Layout, id: string): Chain | undefined {
   return undefined;
 }
 
-/** Removes the records that lead from no snapshot to the one that `current` names. */
+/** Removes the records that lead from no snapshot, nor the spare, to the one that `current` names. */
 export function removeOldChanges(layout: Layout): void {
   const needed = new Set<string>();
+  const spare = findSpare(layout)?.tree;
   let further: string[] = [];
   for (const { path, base } of linksBelow(layout, currentId(layout))) {
     further.push(path);
-    if (identityIfThere(layout.snapshot(base.id)) !== base.tree) continue;
+    if (![identityIfThere(layout.snapshot(base.id)), spare].includes(base.tree)) continue;
     for (const one of further) needed.add(one);
     further = [];
   }

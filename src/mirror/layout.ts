@@ -25,7 +25,7 @@ export const LIVE = 'live';
  *     ID+UUID.foreign/                only to copy from: its rsync may still run on another host
  *     ID.command/  .ID.command.json   a tree that a command of `lock` works on, and its record
  *     .partial/                       rsync's --partial-dir
- *     .spare/  .spare.mark            an old snapshot, recycled into a clone of `current`
+ *     .spare/  .spare.mark            a pruned snapshot, for the next sync to recycle
  *     .basis/                         earlier versions of new files, for rsync to take parts from
  *     .sizes.json                     of directories before a command of `lock` in place
  *     .boot                           the boot and disk under which all of this is trusted
@@ -68,7 +68,7 @@ export interface Layout {
   readonly bootMark: string;
   /** See `recycle.ts`. */
   readonly spare: string;
-  /** Says what `spare` is equal to, and under which boot and disk it was made. */
+  /** Says which snapshot `spare` was. */
   readonly spareMark: string;
   /** See `changes.ts`. */
   readonly changes: string;

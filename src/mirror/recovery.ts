@@ -10,7 +10,7 @@ import { directoriesOf, type Layout, snapshotLink } from './layout.ts';
 import { makeLease } from './lease.ts';
 import { findReaders } from './readers.ts';
 import { isServedClone, supersede } from './served-directory.ts';
-import { discardSpare, hasSpare } from './spare.ts';
+import { discardSpare, findSpare } from './spare.ts';
 import { stagedTree } from './staging.ts';
 import { type Finding, survey, unrecordedFlip } from './survey.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -89,7 +89,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         finding satisfies never;
     }
   }
-  if (mode === 'snapshots' && !hasSpare(layout)) discardSpare(layout);
+  if (mode === 'snapshots' && findSpare(layout) === undefined) discardSpare(layout);
   // A tree that cannot be removed is in no one's way, and the end of the session warns of it.
   await emptyTrash(layout, lock).catch(() => {});
   return findings;

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
-import { discard, moveTree } from '../mirror/discard.ts';
+import { discard } from '../mirror/discard.ts';
 import {
   appendHistory,
   type HistoryEntry,
@@ -16,7 +16,7 @@ import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
 import { servedClones } from '../mirror/served-directory.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
-import { discardSpare } from '../mirror/spare.ts';
+import { discardSpare, keepSpare } from '../mirror/spare.ts';
 import {
   isOfPerson,
   lostPrevious,
@@ -29,7 +29,7 @@ import { lstatIfThere, syncDirectory } from '../system/files.ts';
 import { mountPointsWithin, refuseMountsWithin } from '../system/mounts.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { chooseRecyclable } from './recycling.ts';
+import { chooseSpare } from './recycling.ts';
 import type { Writer } from './writer.ts';
 
 export interface PruneResult {
@@ -59,14 +59,12 @@ const IS_READ = 'is held by a reader';
 export function pruneOldSnapshots(writer: Writer, when: When = 'at the end'): PruneResult {
   const { layout, lock, policy } = writer;
   const wanted = choosePrunable(layout, policy.retention, when);
-  const chosen = when === 'at the end' ? chooseRecyclable(writer, wanted.removed) : undefined;
+  const chosen = when === 'at the end' ? chooseSpare(writer, wanted.removed) : undefined;
   const result: PruneResult = { ...wanted, removed: [] };
   for (const id of wanted.removed) {
     lock.assertHeld();
     try {
-      const recyclable = chosen?.id === id ? chosen : undefined;
-      const isGone = removeUnlessLeased(layout, id, recyclable?.path);
-      if (isGone && recyclable !== undefined) writer.recyclable = recyclable;
+      const isGone = removeUnlessLeased(layout, id, id === chosen ? keepSpare : discardSnapshot);
       if (isGone) result.removed.push(id);
       else result.kept.push({ id, reasons: [IS_READ], readers: [] });
     } catch (error) {
@@ -226,13 +224,19 @@ function onceForEach(ask: (id: string) => number): (id: string) => number {
   };
 }
 
-/** @param to where the tree goes; by default to the trash. */
-function removeUnlessLeased(layout: Layout, id: string, to?: string): boolean {
+function removeUnlessLeased(
+  layout: Layout,
+  id: string,
+  takeAway: (layout: Layout, id: string) => void,
+): boolean {
   return withoutReaders(layout, id, () => {
-    if (to === undefined) discard(layout, layout.snapshot(id));
-    else moveTree(layout.snapshot(id), to);
+    takeAway(layout, id);
     rmSync(layout.lease(id), { force: true });
     for (const directory of [layout.snapshots, layout.leases]) syncDirectory(directory);
     appendHistory(layout, { event: 'pruned', at: new Date().toISOString(), id });
   });
+}
+
+function discardSnapshot(layout: Layout, id: string): void {
+  discard(layout, layout.snapshot(id));
 }

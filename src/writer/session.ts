@@ -22,7 +22,7 @@ import type { OnEvent } from './events.ts';
 import { type PolicyOptions, policyOf } from './policy.ts';
 import { type PruneResult, pruneQuietly } from './pruning.ts';
 import { recordFailedStart, type WantedName } from './publishing.ts';
-import { settleSpare } from './recycling.ts';
+import { tidyRecycling } from './recycling.ts';
 import { withWayToRoom } from './room.ts';
 import { trimLongHistory } from './trimming.ts';
 import { Writer } from './writer.ts';
@@ -140,7 +140,7 @@ export function withWriter<Result>(
     try {
       const result = await work(writer);
       const pruned = writer.mayPrune ? pruneQuietly(writer) : undefined;
-      await settleSpare(writer);
+      tidyRecycling(writer);
       end = 'well';
       return { result, recovered, pruned };
     } finally {

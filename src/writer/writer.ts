@@ -9,7 +9,6 @@ import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent, Phase } from './events.ts';
 import type { Policy } from './policy.ts';
-import type { Recyclable } from './recycling.ts';
 
 interface WriterParts {
   layout: Layout;
@@ -37,8 +36,6 @@ export class Writer {
   readonly removedFirst: string[] = [];
   /** The next sync is expected to make its clone by hard links, so an old snapshot is of use to it. */
   wantsSpare = false;
-  /** The snapshot that was pruned to become the spare. */
-  recyclable: Recyclable | undefined;
   /** The content that rsync has received so far. */
   receivedBytes = 0;
   /** The id that `current` named when the work began; undefined before the first publication. */

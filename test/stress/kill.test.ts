@@ -72,7 +72,7 @@ const scenarios: readonly Scenario[] = [
     fetches: true,
   },
   {
-    name: 'a sync that uses an old snapshot and recycles another',
+    name: 'a sync that recycles an old snapshot and keeps another',
     prepare: async (root) => {
       await twoSnapshots(root);
       await succeed(['sync', oldestTree, root, ...AGAIN, ...OPTIONS]);

@@ -1,80 +1,116 @@
 import { renameSync } from 'node:fs';
+import { type Chain, chainFrom } from '../../mirror/changes.ts';
 import { type CloneMethod, cloneMethodsFor, cloneTree, type MadeBy } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
-import { hasSpare, keepSpare, takeSpare } from '../../mirror/spare.ts';
+import type { PlanFigures } from '../../mirror/plan.ts';
+import { hasChangedSince, recycle } from '../../mirror/recycle.ts';
+import { findSpare, type Spare, takeSpare } from '../../mirror/spare.ts';
 import { stagedClone } from '../../mirror/staging.ts';
 import { lstatIfThere } from '../../system/files.ts';
-import { type FreeSpace, freeSpaceAt } from '../../system/mounts.ts';
+import { freeSpaceAt } from '../../system/mounts.ts';
+import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import type { CloneChoice } from './context.ts';
 
 /**
  * The clone of `current`, made while the plan is still being made. It begins with the first
- * difference: a sync that finds none never clones. One that an earlier sync has prepared is there at once.
+ * difference: a sync that finds none never clones.
+ *
+ * Where an earlier sync has kept an old snapshot for it, that is recycled.
  */
 export class BackgroundClone {
   /** The method that worked, once the clone is finished. */
   method: MadeBy | undefined;
-  /** What was free before the clone began. */
-  readonly freeBefore: FreeSpace;
   readonly #writer: Writer;
   readonly #base: string;
   readonly #path: string;
   readonly #methods: CloneMethod[];
+  readonly #recyclable: (Spare & { chain: Chain }) | undefined;
   readonly #stop = new AbortController();
-  readonly #isSpare: boolean;
+  readonly #signal: AbortSignal;
+  /** What was free before the clone began. */
+  readonly #freeBefore: ReturnType<typeof freeSpaceAt>;
+  #recycling: Promise<boolean> | undefined;
   #running: Promise<MadeBy> | undefined;
 
   constructor(writer: Writer, base: string, id: string, preference: CloneChoice) {
+    const { layout, signal } = writer;
     this.#writer = writer;
     this.#base = base;
-    this.#path = stagedClone(writer.layout, id);
+    this.#path = stagedClone(layout, id);
     this.#methods = cloneMethodsFor(base, preference);
-    this.#isSpare = this.#methods[0] === 'hardlink' && hasSpare(writer.layout);
-    this.freeBefore = freeSpaceAt(writer.layout.staging);
-  }
-
-  /** The method that will most likely work. */
-  get expected(): MadeBy {
-    return this.#isSpare ? 'recycle' : (this.#methods[0] ?? 'copy');
+    const spare = this.#methods[0] === 'hardlink' ? findSpare(layout) : undefined;
+    const chain = spare && chainFrom(layout, spare);
+    this.#recyclable = spare && chain && { ...spare, chain };
+    this.#signal = AbortSignal.any([signal, this.#stop.signal]);
+    this.#freeBefore = freeSpaceAt(layout.staging);
   }
 
   start(): void {
     if (this.#running !== undefined) return;
-    const { layout, inherit, signal } = this.#writer;
-    if (this.#isSpare) {
-      takeSpare(layout, this.#path);
-      this.#running = Promise.resolve('recycle');
-      return;
-    }
-    this.#running = cloneTree(this.#base, this.#path, {
-      methods: this.#methods,
-      inherit,
-      signal: AbortSignal.any([signal, this.#stop.signal]),
-      onRefused: (method, why) => this.#writer.reportRefusedClone(method, why),
-    });
+    this.#recycling = this.#recycle();
+    this.#running = this.#make(this.#recycling);
     // `moveTo` reports a failure; until then it must not end the process.
     this.#running.catch(() => {});
   }
 
-  /** Waits for the clone and gives it its name, by which the next sync knows that it is whole. */
-  async moveTo(tree: string): Promise<void> {
+  /**
+   * Waits for the clone and gives it its name, by which the next sync knows that it is whole. Room is made
+   * for what is planned, if there seems to be too little.
+   */
+  async moveTo(tree: string, plan: PlanFigures): Promise<void> {
+    const writer = this.#writer;
     this.start();
+    writer.enter('cloning');
+    // What only the old snapshot had is free by then.
+    if (await this.#recycling) await heedSpace(writer, plan, 'recycle');
+    else await heedSpace(writer, plan, this.#methods[0] ?? 'copy', this.#freeBefore);
     const method = await this.#running;
     renameSync(this.#path, tree);
     this.method = method;
   }
 
-  /** Ends and discards what `moveTo` did not take; a spare is kept. */
+  /** Ends and discards what `moveTo` did not take. */
   async abandon(): Promise<void> {
     if (this.#running === undefined || this.method !== undefined) return;
-    const { layout, lock } = this.#writer;
-    if (this.#isSpare) {
-      if (lock.isHeld) keepSpare(layout, this.#path);
-      return;
-    }
     this.#stop.abort();
     await this.#running.catch(() => {});
-    if (lstatIfThere(this.#path)) discard(layout, this.#path);
+    if (this.#writer.lock.isHeld) this.#discard();
+  }
+
+  async #make(recycling: Promise<boolean>): Promise<MadeBy> {
+    if (await recycling) return 'recycle';
+    this.#signal.throwIfAborted();
+    this.#discard();
+    return cloneTree(this.#base, this.#path, {
+      methods: this.#methods,
+      inherit: this.#writer.inherit,
+      signal: this.#signal,
+      onRefused: (method, why) => this.#writer.reportRefusedClone(method, why),
+    });
+  }
+
+  /** @returns whether that could be done. */
+  async #recycle(): Promise<boolean> {
+    if (this.#recyclable === undefined) return false;
+    const { layout, inherit } = this.#writer;
+    const { id, publishedAt, chain } = this.#recyclable;
+    const options = { inherit, signal: this.#signal };
+    try {
+      takeSpare(layout, this.#path);
+      if (await hasChangedSince(this.#path, publishedAt, options)) {
+        this.#writer.notice(`${id} is not recycled: somebody has changed it`);
+        return false;
+      }
+      await recycle(layout, this.#path, this.#base, { chain, ...options });
+      return true;
+    } catch {
+      // Be it for want of room, or because a file has as many names as it can have.
+      return false;
+    }
+  }
+
+  #discard(): void {
+    if (lstatIfThere(this.#path)) discard(this.#writer.layout, this.#path);
   }
 }

@@ -122,9 +122,7 @@ async function fill(
     }
     case 'clone': {
       const { clone } = beginning;
-      await heedSpace(writer, figures, clone.expected, clone.freeBefore);
-      writer.enter('cloning');
-      await clone.moveTo(tree);
+      await clone.moveTo(tree, figures);
       const since = ctimeNow(writer.layout);
       const changes = new Changes(writer.layout);
       const noted = (found: WorkPlan) => transferDifferences(context, tree, found, changes);

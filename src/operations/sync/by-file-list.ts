@@ -208,9 +208,7 @@ async function followList(sync: ListedSync, id: string): Promise<Looked> {
     let { figures } = first.plan;
     reportPlan(writer, figures);
     context.refuseShrinking(figures);
-    await heedSpace(writer, figures, clone.expected, clone.freeBefore);
-    writer.enter('cloning');
-    await clone.moveTo(tree);
+    await clone.moveTo(tree, figures);
     const noted = new Changes(writer.layout);
     await transferOnce(context, tree, first, noted);
     for (let round = 1; ; round += 1) {

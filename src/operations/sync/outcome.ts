@@ -6,7 +6,7 @@ import { leftOutOf, readHistory } from '../../mirror/history.ts';
 import { readableName } from '../../mirror/names.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { LookFigures } from '../../mirror/records.ts';
-import { hasSpare } from '../../mirror/spare.ts';
+import { findSpare } from '../../mirror/spare.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { confirmCurrent, type Published, type Unchanged } from '../../writer/publishing.ts';
@@ -87,7 +87,7 @@ function lookOf({ transfer: { source, options, without }, writer: { seconds } }:
 /** Discards what lies there: the new snapshot has it now, or nothing wants it any longer. A spare is for the next sync. */
 export function clearStaging({ layout, lock }: Writer): void {
   lock.assertHeld();
-  const kept = hasSpare(layout) ? [layout.spare, layout.spareMark] : [];
+  const kept = findSpare(layout) ? [layout.spare, layout.spareMark] : [];
   for (const name of readdirSync(layout.staging)) {
     const path = join(layout.staging, name);
     if (kept.includes(path)) continue;

@@ -14,6 +14,7 @@ import {
 } from '../../mirror/preflight.ts';
 import { type FirstSync, settleFirstSync } from '../../mirror/settings.ts';
 import { idleLimits } from '../../mirror/shrink-guard.ts';
+import { discardSpare } from '../../mirror/spare.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { showTime } from '../../mirror/units.ts';
 import { withAbsoluteFiles } from '../../rsync/option-files.ts';
@@ -151,6 +152,7 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
     const wasClosed = isClosedAlready(writer);
     const synced = await probeAndSync(context, id);
     writer.wantsSpare = usesSpare(context, synced);
+    if (!writer.wantsSpare) discardSpare(writer.layout);
     const tree = writer.layout.snapshot(synced.id);
     const others = (synced.plan?.writableByAll.count ?? 0) > 0 ? (['o-w'] as const) : [];
     warnOfClosed(writer, tree, wasClosed, mendByRsync(writer, others), ' as its source');
