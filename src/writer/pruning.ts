@@ -64,7 +64,7 @@ export function pruneOldSnapshots(writer: Writer, when: When = 'at the end'): Pr
   for (const id of wanted.removed) {
     lock.assertHeld();
     try {
-      const isGone = removeUnlessLeased(layout, id, id === chosen ? keepSpare : discardSnapshot);
+      const isGone = removeUnlessLeased(layout, id, id === chosen ? keepIfPossible : discardSnapshot);
       if (isGone) result.removed.push(id);
       else result.kept.push({ id, reasons: [IS_READ], readers: [] });
     } catch (error) {
@@ -235,6 +235,15 @@ function removeUnlessLeased(
     for (const directory of [layout.snapshots, layout.leases]) syncDirectory(directory);
     appendHistory(layout, { event: 'pruned', at: new Date().toISOString(), id });
   });
+}
+
+/** On a full disk there may be no room for the mark. */
+function keepIfPossible(layout: Layout, id: string): void {
+  try {
+    keepSpare(layout, id);
+  } catch {
+    discardSnapshot(layout, id);
+  }
 }
 
 function discardSnapshot(layout: Layout, id: string): void {
