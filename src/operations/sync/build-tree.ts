@@ -59,6 +59,8 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
   const clone = beginning.kind === 'clone' ? beginning.clone : undefined;
   try {
     writer.enter('planning');
+    // Its stamps say that there is something new. With -H rsync names that only in the end.
+    if (context.stamps !== undefined) clone?.start();
     const work = await makeWorkPlan(context, base ?? tree, () => clone?.start());
     const { figures, isEmpty } = work.plan;
     reportPlan(writer, figures);
