@@ -64,7 +64,11 @@ export function pruneOldSnapshots(writer: Writer, when: When = 'at the end'): Pr
   for (const id of wanted.removed) {
     lock.assertHeld();
     try {
-      const isGone = removeUnlessLeased(layout, id, id === chosen ? keepIfPossible : discardSnapshot);
+      const isGone = removeUnlessLeased(
+        layout,
+        id,
+        id === chosen ? keepIfPossible : discardSnapshot,
+      );
       if (isGone) result.removed.push(id);
       else result.kept.push({ id, reasons: [IS_READ], readers: [] });
     } catch (error) {

@@ -80,7 +80,7 @@ const scenarios: readonly Scenario[] = [
     command: (root) => syncSecond(root, 'second'),
     actions: ['kill-tree', 'kill-process', 'orphan'],
     isCopied: false,
-    inSample: 12,
+    inSample: 18,
     fetches: true,
   },
   {
