@@ -245,7 +245,8 @@ function removeUnlessLeased(
 function keepIfPossible(layout: Layout, id: string): void {
   try {
     keepSpare(layout, id);
-  } catch {
+  } catch (error) {
+    if (lstatIfThere(layout.snapshot(id)) === undefined) throw error;
     discardSnapshot(layout, id);
   }
 }

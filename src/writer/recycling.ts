@@ -23,8 +23,8 @@ export function chooseSpare(
 
 /** Discards a spare that has become too different, and removes the records that lead nowhere any more. */
 export function tidyRecycling(writer: Writer): void {
-  const { layout, settings } = writer;
-  if (settings.mode === 'in-place') return;
+  const { layout, lock, settings } = writer;
+  if (settings.mode === 'in-place' || !lock.isHeld) return;
   try {
     if (!hasUsefulSpare(layout)) discardSpare(layout);
     removeOldChanges(layout);

@@ -1,4 +1,5 @@
 import { renameSync } from 'node:fs';
+import { asMirrorlatchError } from '../../errors.ts';
 import { type Chain, chainFrom } from '../../mirror/changes.ts';
 import { type CloneMethod, cloneMethodsFor, cloneTree, type MadeBy } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
@@ -93,9 +94,10 @@ export class BackgroundClone {
   /** @returns whether that could be done. */
   async #recycle(): Promise<boolean> {
     if (this.#recyclable === undefined) return false;
-    const { layout, inherit } = this.#writer;
+    const { layout, lock, inherit } = this.#writer;
     const { id, publishedAt, chain } = this.#recyclable;
     const options = { inherit, signal: this.#signal };
+    lock.assertHeld();
     try {
       takeSpare(layout, this.#path);
       if (await hasChangedSince(this.#path, publishedAt, options)) {
@@ -104,8 +106,10 @@ export class BackgroundClone {
       }
       await recycle(layout, this.#path, this.#base, { chain, ...options });
       return true;
-    } catch {
+    } catch (error) {
       // Be it for want of room, or because a file has as many names as it can have.
+      const { message } = asMirrorlatchError(error, 'something has gone wrong');
+      if (!this.#signal.aborted) this.#writer.notice(`${id} is not recycled: ${message}`);
       return false;
     }
   }

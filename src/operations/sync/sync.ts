@@ -152,7 +152,7 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
     const wasClosed = isClosedAlready(writer);
     const synced = await probeAndSync(context, id);
     writer.wantsSpare = usesSpare(context, synced);
-    if (!writer.wantsSpare) discardSpare(writer.layout);
+    if (!writer.wantsSpare && writer.lock.isHeld) discardSpare(writer.layout);
     const tree = writer.layout.snapshot(synced.id);
     const others = (synced.plan?.writableByAll.count ?? 0) > 0 ? (['o-w'] as const) : [];
     warnOfClosed(writer, tree, wasClosed, mendByRsync(writer, others), ' as its source');
