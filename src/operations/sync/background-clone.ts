@@ -8,7 +8,7 @@ import { hasChangedSince, recycle } from '../../mirror/recycle.ts';
 import { findSpare, type Spare, takeSpare } from '../../mirror/spare.ts';
 import { stagedClone } from '../../mirror/staging.ts';
 import { lstatIfThere } from '../../system/files.ts';
-import { freeSpaceAt } from '../../system/mounts.ts';
+import { type FreeSpace, freeSpaceAt } from '../../system/mounts.ts';
 import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import type { CloneChoice } from './context.ts';
@@ -30,7 +30,7 @@ export class BackgroundClone {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   /** What was free before the clone began. */
-  readonly #freeBefore: ReturnType<typeof freeSpaceAt>;
+  readonly #freeBefore: FreeSpace;
   #recycling: Promise<boolean> | undefined;
   #running: Promise<MadeBy> | undefined;
 
