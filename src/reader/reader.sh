@@ -139,8 +139,8 @@ ml_mount_alone() {
     ml_mount -t tmpfs -o mode=5755,size=1m,nosuid,nodev mirrorlatch . && ml_enter "$1" && ml_is_new_view || return 1
     # An entry may vanish or be replaced meanwhile. Then another view is put over the one that failed.
     ml_tries=$((ml_tries + 1))
-    if [ "$ml_tries" -lt 5 ]; then ml_fill_view "$2" 2>/dev/null; else ml_fill_view "$2"; fi && break
-    [ "$ml_tries" -lt 5 ] || return 1
+    if [ "$ml_tries" -lt 20 ]; then ml_fill_view "$2" 2>/dev/null; else ml_fill_view "$2"; fi && break
+    [ "$ml_tries" -lt 20 ] || return 1
   done
   for ml_fd in $ml_tops; do ml_close "$ml_fd"; done
 }

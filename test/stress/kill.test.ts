@@ -52,7 +52,7 @@ interface Scenario {
   readonly actions: readonly Action[];
   /** Part of the sample; a number is its number of kills. */
   readonly inSample?: boolean | number;
-  /** Fetches files, so that some kills must leave finished files. */
+  /** Fetches files, so that some kills must leave finished files, if they are more than a small sample. */
   readonly fetches?: boolean;
   /** Nothing has been published before, so there may be no `current`. */
   readonly isFirst?: boolean;
@@ -210,11 +210,12 @@ for (const scenario of scenarios.filter(
     { timeout: scale === 'all' ? 4 * HOUR_MS : HOUR_MS / 6 },
     async () => {
       const place = await makePlace(scenario.filesystem);
+      const work = fileWork(place.path);
       try {
-        fileWork(place.path).directory('kills');
+        work.directory('kills');
         expect(await killAtEach(scenario, join(place.path, 'kills'))).toEqual([]);
-        fileWork(place.path).remove('kills');
       } finally {
+        work.remove('kills');
         await place.remove();
       }
     },
@@ -239,6 +240,7 @@ async function killAtEach(scenario: Scenario, directory: string): Promise<string
   await newMirror(whole);
   const points = await tripwire.points(scenario.command(whole));
   const sample = typeof scenario.inSample === 'number' ? scenario.inSample : undefined;
+  const mustFinish = scenario.fetches === true && (scale === 'all' || sample === undefined);
   const plan = killPlan(points, scenario.actions, sample);
   work.remove('mirror-whole');
   const wrong: string[] = [];
@@ -267,7 +269,7 @@ async function killAtEach(scenario: Scenario, directory: string): Promise<string
   // Concurrent processes do not make exactly the same calls in each run: a write may come in two
   // pieces, or a heartbeat in between.
   if (missed > plan.length / 10) wrong.push(`${missed} of ${plan.length} points were not reached`);
-  if (scenario.fetches === true && reused === 0) wrong.push('I7: no kill left a finished file');
+  if (mustFinish && reused === 0) wrong.push('I7: no kill left a finished file');
   return wrong;
 }
 
