@@ -117,6 +117,8 @@ export function forgetChanges(layout: Layout, id: string): void {
 
 /** What leads from one snapshot to a later one: all names in which they may differ. */
 export interface Chain {
+  /** How many publications it spans. */
+  length: number;
   /** One that has changed several times comes several times. @throws Error if a record is not whole. */
   names(): AsyncGenerator<ChangedName>;
 }
@@ -131,22 +133,26 @@ function isWorthwhile(count: number, entries: number): boolean {
 }
 
 /**
- * The chain from a snapshot to the one that `current` names; undefined if a record is missing, or a clone
- * is less work.
+ * The chain from a snapshot to the one that `current` names, which may be the same; undefined if a record is
+ * missing, or a clone is less work.
  *
- * @param tree its identity.
+ * @param from `snapshot` is its identity.
  */
 export function chainFrom(
   layout: Layout,
-  { id, tree }: { id: string; tree: string },
+  from: { id: string; snapshot: string },
 ): Chain | undefined {
+  const current = currentId(layout);
   const links: Link[] = [];
+  const chain = { length: 0, names: () => namesIn(links) };
+  if (current === from.id && identityIfThere(layout.snapshot(current)) === from.snapshot)
+    return chain;
   let count = 0;
-  for (const link of linksBelow(layout, currentId(layout))) {
-    links.push(link);
+  for (const link of linksBelow(layout, current)) {
+    chain.length = links.push(link);
     count += link.count;
     if (!isWorthwhile(count, links[0]?.entries ?? 0)) return undefined;
-    if (link.base.id === id && link.base.tree === tree) return { names: () => namesIn(links) };
+    if (link.base.id === from.id && link.base.tree === from.snapshot) return chain;
   }
   return undefined;
 }
@@ -154,7 +160,7 @@ export function chainFrom(
 /** Removes the records that lead from no snapshot, nor the spare, to the one that `current` names. */
 export function removeOldChanges(layout: Layout): void {
   const needed = new Set<string>();
-  const spare = findSpare(layout)?.tree;
+  const spare = findSpare(layout)?.snapshot;
   let further: string[] = [];
   for (const { path, base } of linksBelow(layout, currentId(layout))) {
     further.push(path);

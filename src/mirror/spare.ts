@@ -6,34 +6,49 @@ import type { Layout } from './layout.ts';
 import { arrivalOf } from './snapshot-times.ts';
 
 /**
- * A snapshot that was pruned, but is not removed: the next sync that changes anything recycles it into its
- * clone, while it plans.
+ * A snapshot that was pruned, but is not removed: the next sync recycles it into its clone, while it plans.
+ * If that sync needs none, what it has recycled is the spare again.
  *
- * A mark beside it says which snapshot it was. A tree that the mark does not fit is discarded.
+ * A mark beside it says which snapshot it equals. A tree that the mark does not fit is discarded.
  */
 export interface Spare {
+  /** The snapshot that it was, or was brought up to. */
   id: string;
-  /** Its identity, also from before it was pruned. */
-  tree: string;
-  /** When its lease was made, which is after all its directories; ms since the epoch. */
-  publishedAt: number;
+  /** The identity of that snapshot, also from before it was pruned. */
+  snapshot: string;
+  /** A directory with a later ctime was changed by somebody else; ms since the epoch. */
+  since: number;
 }
 
 /** Takes a snapshot that nobody reads out of sight, to be the spare. */
 export function keepSpare(layout: Layout, id: string): void {
-  discardSpare(layout);
   const path = layout.snapshot(id);
-  const mark = `${id} ${identityIfThere(path)} ${arrivalOf(layout, id)}\n`;
-  writeWhole(layout.spareMark, mark, 0o600);
+  // Its lease was made after all its directories.
+  putSpare(layout, path, { id, since: arrivalOf(layout, id) });
+}
+
+/**
+ * Makes a tree the spare.
+ *
+ * @param path on disk already, or else a power cut may leave the mark of what is not there.
+ */
+export function putSpare(
+  layout: Layout,
+  path: string,
+  { id, since }: Pick<Spare, 'id' | 'since'>,
+): void {
+  discardSpare(layout);
+  const [snapshot, own] = [identityIfThere(layout.snapshot(id)), identityIfThere(path)];
+  writeWhole(layout.spareMark, `${id} ${snapshot} ${own} ${since}\n`, 0o600);
   moveTree(path, layout.spare);
 }
 
 /** The spare, if there is one. */
 export function findSpare(layout: Layout): Spare | undefined {
-  const mark = /^(\S+) (\S+) (\S+)\n$/.exec(readTextIfThere(layout.spareMark) ?? '');
-  const [, id = '', tree, publishedAt] = mark ?? [];
-  if (tree === undefined || tree !== identityIfThere(layout.spare)) return undefined;
-  return { id, tree, publishedAt: Number(publishedAt) };
+  const mark = /^(\S+) (\S+) (\S+) (\S+)\n$/.exec(readTextIfThere(layout.spareMark) ?? '');
+  const [, id = '', snapshot = '', own, since] = mark ?? [];
+  if (own === undefined || own !== identityIfThere(layout.spare)) return undefined;
+  return { id, snapshot, since: Number(since) };
 }
 
 /** Moves the spare away, to be used. */

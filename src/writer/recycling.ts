@@ -1,7 +1,8 @@
 import { chainFrom, removeOldChanges } from '../mirror/changes.ts';
 import { identityIfThere } from '../mirror/identity.ts';
 import type { Layout } from '../mirror/layout.ts';
-import { discardSpare, findSpare } from '../mirror/spare.ts';
+import { syncFilesystem } from '../mirror/publication.ts';
+import { discardSpare, findSpare, putSpare } from '../mirror/spare.ts';
 import type { Writer } from './writer.ts';
 
 /**
@@ -15,10 +16,26 @@ export function chooseSpare(
   ids: readonly string[],
 ): string | undefined {
   const id = ids.at(-1);
-  const tree = id && identityIfThere(layout.snapshot(id));
-  if (!wantsSpare || id === undefined || tree === undefined) return undefined;
+  const snapshot = id && identityIfThere(layout.snapshot(id));
+  if (!wantsSpare || id === undefined || snapshot === undefined) return undefined;
   if (hasUsefulSpare(layout)) return undefined;
-  return chainFrom(layout, { id, tree }) && id;
+  return chainFrom(layout, { id, snapshot }) && id;
+}
+
+/**
+ * Makes a tree the spare that has just been brought up to a snapshot.
+ *
+ * @throws MirrorlatchError IO when it cannot be written to disk; LOCK_LOST.
+ */
+export async function keepRecycled(
+  { layout, lock }: Writer,
+  path: string,
+  id: string,
+): Promise<void> {
+  const since = Date.now();
+  await syncFilesystem(layout, lock);
+  lock.assertHeld();
+  putSpare(layout, path, { id, since });
 }
 
 /** Discards a spare that has become too different, and removes the records that lead nowhere any more. */

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -151,20 +152,41 @@ describe('A sync', () => {
     expect(readFileSync(join(mirror.root, 'previous/file'), 'utf8')).toBe('third');
   });
 
-  test('that finds nothing new leaves it for the next', async () => {
+  test('that finds nothing new brings it up for the next, once', async () => {
     const mirror = await withSpare();
+    const mark = () => readFileSync(mirror.state('staging/.spare.mark'), 'utf8');
+    expect(mark()).toMatch(/^first /);
     expect(await mirror.sync()).toMatchObject({ outcome: 'unchanged' });
+    expect(mark()).toMatch(/^third /);
+    const [spare, current] = [mirror.state('staging/.spare'), join(mirror.root, 'current/.')];
+    expect([...describeClone(spare)]).toEqual([...describeClone(current)]);
+    const before = mark();
+    expect(await mirror.sync()).toMatchObject({ outcome: 'unchanged' });
+    expect(mark()).toBe(before);
     mirror.change({ file: 'fourth' });
     expect(await mirror.sync()).toMatchObject({ outcome: 'published', clone: 'recycle' });
+    expect(difference(describeTree(mirror.source), describeTree(current))).toEqual([]);
   });
 
   test('that comes to nothing leaves nothing half recycled', async () => {
     const mirror = await withSpare();
     mirror.change({ file: null, 'below/file': null });
     expectFailure(await runProgram(['sync', mirror.root]), 65, /the source has/);
-    expect(readdirSync(mirror.state('trash'))).toEqual([]);
+    const [spare, base] = [mirror.state('staging/.spare'), join(mirror.root, 'current/.')];
+    expect([...describeClone(spare)]).toEqual([...describeClone(base)]);
     mirror.change({ file: 'fourth', 'below/file': 'content below' });
-    expect(await mirror.sync()).toMatchObject({ outcome: 'published', clone: 'hardlink' });
+    expect(await mirror.sync()).toMatchObject({ outcome: 'published', clone: 'recycle' });
+    const current = describeTree(join(mirror.root, 'current/.'));
+    expect(difference(describeTree(mirror.source), current)).toEqual([]);
+  });
+
+  test('whose source fails leaves it for the next', async () => {
+    const mirror = await withSpare();
+    renameSync(mirror.source, `${mirror.source}.away`);
+    expect((await runProgram(['sync', mirror.root])).exitCode).not.toBe(0);
+    renameSync(`${mirror.source}.away`, mirror.source);
+    mirror.change({ file: 'fourth' });
+    expect(await mirror.sync()).toMatchObject({ outcome: 'published', clone: 'recycle' });
   });
 
   test('recycles for what is current after a rollback, too', async () => {

@@ -84,6 +84,17 @@ const scenarios: readonly Scenario[] = [
     fetches: true,
   },
   {
+    name: 'a sync that finds nothing new and recycles for the next',
+    prepare: async (root) => {
+      await twoSnapshots(root);
+      await succeed(['sync', oldestTree, root, ...AGAIN, ...OPTIONS]);
+    },
+    command: (root) => ['sync', oldestTree, root, '--id', 'unused', ...OPTIONS],
+    actions: ['kill-tree', 'kill-process'],
+    isCopied: false,
+    inSample: 10,
+  },
+  {
     name: 'a command under the lock',
     prepare: twoSnapshots,
     command: (root) => [

@@ -1,4 +1,5 @@
 import { renameSync } from 'node:fs';
+import { basename } from 'node:path';
 import { asMirrorlatchError } from '../../errors.ts';
 import { type Chain, chainFrom } from '../../mirror/changes.ts';
 import { type CloneMethod, cloneMethodsFor, cloneTree, type MadeBy } from '../../mirror/clone.ts';
@@ -9,6 +10,7 @@ import { findSpare, type Spare, takeSpare } from '../../mirror/spare.ts';
 import { stagedClone } from '../../mirror/staging.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { type FreeSpace, freeSpaceAt } from '../../system/mounts.ts';
+import { keepRecycled } from '../../writer/recycling.ts';
 import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import type { CloneChoice } from './context.ts';
@@ -17,7 +19,8 @@ import type { CloneChoice } from './context.ts';
  * The clone of `current`, made while the plan is still being made. It begins with the first
  * difference: a sync that finds none never clones.
  *
- * Where an earlier sync has kept an old snapshot for it, that is recycled.
+ * Where an earlier sync has kept an old snapshot for it, that is recycled. This begins with the plan, and what
+ * is not needed then is kept for the next sync.
  */
 export class BackgroundClone {
   /** The method that worked, once the clone is finished. */
@@ -47,9 +50,15 @@ export class BackgroundClone {
     this.#freeBefore = freeSpaceAt(layout.staging);
   }
 
+  /** Recycles what is not yet up to date. */
+  prepare(): void {
+    if (this.#recycling !== undefined || !this.#recyclable?.chain.length) return;
+    this.#recycling = this.#recycle();
+  }
+
   start(): void {
     if (this.#running !== undefined) return;
-    this.#recycling = this.#recycle();
+    this.#recycling ??= this.#recycle();
     this.#running = this.#make(this.#recycling);
     // `moveTo` reports a failure; until then it must not end the process.
     this.#running.catch(() => {});
@@ -71,17 +80,22 @@ export class BackgroundClone {
     this.method = method;
   }
 
-  /** Ends and discards what `moveTo` did not take. */
+  /** Ends what `moveTo` did not take, and keeps what is recycled. */
   async abandon(): Promise<void> {
-    if (this.#running === undefined || this.method !== undefined) return;
-    this.#stop.abort();
-    await this.#running.catch(() => {});
+    if (this.#recycling === undefined || this.method !== undefined) return;
+    if (await this.#recycling) {
+      await this.#putBack();
+    } else {
+      this.#stop.abort();
+      await this.#running?.catch(() => {});
+    }
     if (this.#writer.lock.isHeld) this.#discard();
   }
 
   async #make(recycling: Promise<boolean>): Promise<MadeBy> {
     if (await recycling) return 'recycle';
     this.#signal.throwIfAborted();
+    this.#writer.lock.assertHeld();
     this.#discard();
     return cloneTree(this.#base, this.#path, {
       methods: this.#methods,
@@ -93,14 +107,13 @@ export class BackgroundClone {
 
   /** @returns whether that could be done. */
   async #recycle(): Promise<boolean> {
-    if (this.#recyclable === undefined) return false;
-    const { layout, lock, inherit } = this.#writer;
-    const { id, publishedAt, chain } = this.#recyclable;
+    if (this.#recyclable === undefined || !this.#writer.lock.isHeld) return false;
+    const { layout, inherit } = this.#writer;
+    const { id, since, chain } = this.#recyclable;
     const options = { inherit, signal: this.#signal };
-    lock.assertHeld();
     try {
       takeSpare(layout, this.#path);
-      if (await hasChangedSince(this.#path, publishedAt, options)) {
+      if (await hasChangedSince(this.#path, since, options)) {
         this.#writer.notice(`${id} is not recycled: somebody has changed it`);
         return false;
       }
@@ -108,10 +121,23 @@ export class BackgroundClone {
       return true;
     } catch (error) {
       // Be it for want of room, or because a file has as many names as it can have.
-      const { message } = asMirrorlatchError(error, 'something has gone wrong');
-      if (!this.#signal.aborted) this.#writer.notice(`${id} is not recycled: ${message}`);
+      this.#tellWhyNot(error);
       return false;
     }
+  }
+
+  async #putBack(): Promise<void> {
+    try {
+      await keepRecycled(this.#writer, this.#path, basename(this.#base));
+    } catch (error) {
+      this.#tellWhyNot(error);
+    }
+  }
+
+  #tellWhyNot(error: unknown): void {
+    if (this.#signal.aborted) return;
+    const { message } = asMirrorlatchError(error, 'something has gone wrong');
+    this.#writer.notice(`${this.#recyclable?.id} is not recycled: ${message}`);
   }
 
   #discard(): void {

@@ -61,6 +61,7 @@ export async function buildTree(context: SyncContext, id: string): Promise<Built
     writer.enter('planning');
     // Its stamps say that there is something new. With -H rsync names that only in the end.
     if (context.stamps !== undefined) clone?.start();
+    else clone?.prepare();
     const work = await makeWorkPlan(context, base ?? tree, () => clone?.start());
     const { figures, isEmpty } = work.plan;
     reportPlan(writer, figures);

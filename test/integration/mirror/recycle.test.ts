@@ -24,6 +24,7 @@ function recycler() {
     recycle: (tree: string, model: string, ...names: ChangedName[]) =>
       recycle(layout, join(place, tree), join(place, model), {
         chain: {
+          length: 1,
           async *names() {
             yield* names;
           },
