@@ -25,10 +25,15 @@ export type Losses = Record<string, Loss>;
  */
 export class LossCount {
   readonly losses: Losses = {};
+  readonly #hasTree: boolean;
   readonly #directories: { within: string; loss: Loss; moves: Map<number, number> }[];
 
-  /** @param watched directories in the tree, in UTF-8. */
-  constructor(watched: readonly string[]) {
+  /**
+   * @param watched directories in the tree, in UTF-8.
+   * @param hasTree whether there is anything to lose; if not, a million new files need no memory.
+   */
+  constructor(watched: readonly string[], hasTree: boolean) {
+    this.#hasTree = hasTree;
     this.#directories = ['', ...watched].map((directory) => {
       const loss = { ...NOTHING };
       this.losses[directory] = loss;
@@ -57,6 +62,7 @@ export class LossCount {
       if (!name.startsWith(within)) continue;
       loss.growth -= lost * size;
       loss.moreFiles -= lost;
+      if (!this.#hasTree) continue;
       const balance = moves.get(mark) ?? 0;
       if (balance + lost === 0) moves.delete(mark);
       else moves.set(mark, balance + lost);

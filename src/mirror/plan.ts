@@ -175,7 +175,7 @@ export class Plan {
     this.#rules = rules;
     this.#emptied = new Set(rules.emptied);
     this.figures.leftOut = this.#leftOut.list;
-    this.#losses = new LossCount(watched);
+    this.#losses = new LossCount(watched, lstatIfThere(tree) !== undefined);
     this.figures.lost = this.#losses.losses;
   }
 

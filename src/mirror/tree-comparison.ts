@@ -77,7 +77,7 @@ class Walk {
     this.#since = since;
     this.#hardLinks = hardLinks;
     this.#turns = new Turns(signal);
-    this.#losses = new LossCount(watched);
+    this.#losses = new LossCount(watched, base !== undefined);
     this.#figures.lost = this.#losses.losses;
   }
 

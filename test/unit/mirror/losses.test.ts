@@ -11,8 +11,12 @@ const steps = fc.array(
   }),
 );
 
-function count(plan: { isNew: boolean; name: string; size: number }[], watched: string[] = []) {
-  const counter = new LossCount(watched);
+function count(
+  plan: { isNew: boolean; name: string; size: number }[],
+  watched: string[] = [],
+  hasTree = true,
+) {
+  const counter = new LossCount(watched, hasTree);
   for (const { isNew, name, size } of plan) {
     if (isNew) counter.addNew(name, size);
     else counter.addDeleted(name, size);
@@ -44,7 +48,7 @@ test('what leaves a directory that is guarded on its own is lost there', () => {
 });
 
 test('a file that shrinks makes only the directories around it smaller', () => {
-  const counter = new LossCount(['pool', 'dists']);
+  const counter = new LossCount(['pool', 'dists'], true);
   counter.addChanged('pool/file', 7, 3);
   expect(counter.losses).toEqual({
     '': { files: 0, bytes: 0, growth: -4, moreFiles: 0 },
@@ -66,6 +70,15 @@ test('the losses do not depend on the order, and are what deletions have more th
       }
       const lost = [...balance.values()].reduce((sum, more) => sum + Math.max(0, more), 0);
       expect(loss?.files).toBe(lost);
+    }),
+  );
+});
+
+test('a tree that is new only grows', () => {
+  fc.assert(
+    fc.property(steps, (plan) => {
+      const additions = plan.filter(({ isNew }) => isNew);
+      expect(count(additions, ['b'], false)).toEqual(count(additions, ['b']));
     }),
   );
 });
