@@ -1,4 +1,4 @@
-import { closeSync, fchmodSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fchmodSync, fstatSync, openSync, utimesSync } from 'node:fs';
 import { MirrorlatchError } from '../errors.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
@@ -139,4 +139,10 @@ export function makeLease(layout: Layout, id: string): void {
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** Gives a lease the time at which its snapshot came to its place: no directory in it has a later ctime. */
+export function dateLease(layout: Layout, id: string): void {
+  const came = Number(lstatIfThere(layout.snapshot(id))?.ctimeNs ?? 0n) / 1e9;
+  utimesSync(layout.lease(id), came, came);
 }

@@ -5,7 +5,7 @@ import { currentId } from './current.ts';
 import { moveTree } from './discard.ts';
 import type { HistoryEntry, SyncFigures } from './history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
-import { makeLease } from './lease.ts';
+import { dateLease, makeLease } from './lease.ts';
 import type { SyncLock } from './sync-lock.ts';
 
 /**
@@ -31,6 +31,7 @@ export async function publish(
   makeLease(layout, id);
   syncDirectory(layout.leases);
   moveTree(tree, layout.snapshot(id));
+  dateLease(layout, id);
   for (const directory of [layout.snapshots, layout.staging]) syncDirectory(directory);
   return { event: 'published', ...flip(layout, lock, id), ...figures };
 }

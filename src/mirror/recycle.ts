@@ -17,27 +17,29 @@ import { RealParents } from './real-parents.ts';
 import { removeDirectory } from './take-out.ts';
 
 /**
- * Whether a directory of a snapshot has changed since it was published, as when somebody has removed a file
- * by hand. No record knows of that, and it would come back in a later snapshot. A file itself is shared with
- * what is current, as in any clone.
+ * Whether a directory has changed in a tree that nobody is to change, as when somebody has removed a file by
+ * hand. No record knows of that. A file itself is shared with what is current, as in any clone.
  *
- * @param publishedAt when its lease was made, which is after all its directories; ms since the epoch.
+ * @param since when the tree was whole; ms since the epoch.
+ * @param where a top directory that has been moved since has another ctime for that alone.
  */
 export async function hasChangedSince(
   tree: string,
-  publishedAt: number,
+  since: number,
+  where: 'anywhere' | 'below the top',
   options: Pick<RecycleOptions, 'inherit' | 'signal'>,
 ): Promise<boolean> {
   // A number of milliseconds is rounded.
-  const since = `@${((publishedAt + 1) / 1000).toFixed(3)}`;
-  // The top directory itself has been moved since, which changes its ctime.
-  const isTop = ['-samefile', tree, '-newermt', since, '!', '-newermt', 'now'];
-  const isBelow = ['!', '-samefile', tree, '-newerct', since];
-  const changed = ['-type', 'd', '(', ...isTop, '-o', ...isBelow, ')', '-print0', '-quit'];
+  const later = ['-newerct', `@${((since + 1) / 1000).toFixed(3)}`];
+  const below = where === 'anywhere' ? [] : ['-mindepth', '1'];
   let isChanged = false;
-  const result = await find([tree, ...changed], options, () => {
-    isChanged = true;
-  });
+  const result = await find(
+    [tree, ...below, '-type', 'd', ...later, '-print0', '-quit'],
+    options,
+    () => {
+      isChanged = true;
+    },
+  );
   return isChanged || failureOf(result) !== undefined;
 }
 

@@ -16,14 +16,15 @@ export interface Spare {
   id: string;
   /** The identity of that snapshot, also from before it was pruned. */
   snapshot: string;
-  /** A directory with a later ctime was changed by somebody else; ms since the epoch. */
+  /** A directory below the top with a later ctime was changed by somebody else; ms since the epoch. */
   since: number;
+  /** Another mtime of the top directory tells the same, which moving it does not change; ns since the epoch. */
+  top: bigint;
 }
 
 /** Takes a snapshot that nobody reads out of sight, to be the spare. */
 export function keepSpare(layout: Layout, id: string): void {
   const path = layout.snapshot(id);
-  // Its lease was made after all its directories.
   putSpare(layout, path, { id, since: arrivalOf(layout, id) });
 }
 
@@ -39,16 +40,22 @@ export function putSpare(
 ): void {
   discardSpare(layout);
   const [snapshot, own] = [identityIfThere(layout.snapshot(id)), identityIfThere(path)];
-  writeWhole(layout.spareMark, `${id} ${snapshot} ${own} ${since}\n`, 0o600);
+  writeWhole(layout.spareMark, `${id} ${snapshot} ${own} ${since} ${topOf(path, since)}\n`, 0o600);
   moveTree(path, layout.spare);
+}
+
+/** @returns what no directory has, if it has been changed. */
+function topOf(path: string, since: number): bigint | undefined {
+  const found = lstatIfThere(path);
+  return found && Number(found.ctimeNs) / 1e6 <= since + 1 ? found.mtimeNs : -1n;
 }
 
 /** The spare, if there is one. */
 export function findSpare(layout: Layout): Spare | undefined {
-  const mark = /^(\S+) (\S+) (\S+) (\S+)\n$/.exec(readTextIfThere(layout.spareMark) ?? '');
-  const [, id = '', snapshot = '', own, since] = mark ?? [];
+  const mark = /^(\S+) (\S+) (\S+) (\S+) (-?\d+)\n$/.exec(readTextIfThere(layout.spareMark) ?? '');
+  const [, id = '', snapshot = '', own, since, top = ''] = mark ?? [];
   if (own === undefined || own !== identityIfThere(layout.spare)) return undefined;
-  return { id, snapshot, since: Number(since) };
+  return { id, snapshot, since: Number(since), top: BigInt(top) };
 }
 
 /** Moves the spare away, to be used. */

@@ -3,6 +3,7 @@ import { identityIfThere } from '../mirror/identity.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { syncFilesystem } from '../mirror/publication.ts';
 import { discardSpare, findSpare, putSpare } from '../mirror/spare.ts';
+import { ctimeNow } from '../mirror/staging.ts';
 import type { Writer } from './writer.ts';
 
 /**
@@ -32,7 +33,7 @@ export async function keepRecycled(
   path: string,
   id: string,
 ): Promise<void> {
-  const since = Date.now();
+  const since = Number(ctimeNow(layout)) / 1e6;
   await syncFilesystem(layout, lock);
   lock.assertHeld();
   putSpare(layout, path, { id, since });

@@ -8,9 +8,11 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { pin, rollback, sync } from '../../src/index.ts';
 import { diceOf } from '../stress/dice.ts';
@@ -123,6 +125,7 @@ test.skipIf(!nobodyRunsTheProgram)(
 );
 
 const KEEP_ONE = ['--keep-last', '1', '--grace', '0s'];
+const ALL_MAY_GO = ['--max-shrink', '100'];
 
 /** A mirror that has just pruned its first snapshot, and keeps that for the next sync to recycle. */
 const withSpare = async (): Promise<SmallMirror> => {
@@ -264,6 +267,59 @@ test.each([
   });
   const current = describeTree(join(mirror.root, 'current/.'));
   expect(difference(describeTree(mirror.source), current)).toEqual([]);
+});
+
+test.each([
+  {
+    what: 'removed, while the source lost a part',
+    change: ({ root, source }: SmallMirror) => {
+      rmSync(join(root, 'current/below'), { recursive: true });
+      rmSync(join(source, 'below/file'));
+    },
+  },
+  {
+    what: 'replaced by the new version of the source',
+    change: ({ root, source, change }: SmallMirror) => {
+      change({ 'below/file': 'new version' });
+      execFileSync('cp', [
+        ...['-a', '--remove-destination', '--'],
+        ...[join(source, 'below/file'), join(root, 'current/below')],
+      ]);
+    },
+  },
+  {
+    what: 'added at the top like the source',
+    change: ({ root, source, change }: SmallMirror) => {
+      change({ new: 'content' });
+      execFileSync('cp', ['-a', '--', join(source, 'new'), join(root, 'current/.')]);
+    },
+  },
+])(
+  'I16: what somebody has $what in what is current leads to no other tree than the source',
+  async ({ change }) => {
+    const mirror = await withSpare();
+    change(mirror);
+    mirror.change({ file: 'fourth' });
+    // The stamp saves the second look, which would see the difference.
+    const { stderr } = await runProgram(['sync', mirror.root, '--probe', 'file', ...ALL_MAY_GO]);
+    expect(stderr).toContain('first is not recycled: somebody has changed third');
+    const current = describeTree(join(mirror.root, 'current/.'));
+    expect(difference(describeTree(mirror.source), current)).toEqual([]);
+  },
+);
+
+test('a source whose clock is ahead of this one hinders nothing', async () => {
+  const mirror = smallMirror();
+  const ahead = Date.now() + 3000;
+  for (const id of ['first', 'second', 'third']) {
+    mirror.change({ file: id });
+    utimesSync(mirror.source, ahead / 1000, ahead / 1000);
+    await mirror.publish(id, {}, ...KEEP_ONE);
+  }
+  // By now it has passed.
+  await pause(Math.max(0, ahead + 10 - Date.now()));
+  mirror.change({ file: 'fourth' });
+  expect(await mirror.sync()).toMatchObject({ clone: 'recycle' });
 });
 
 test('prune removes what was kept for the next sync, and says so', async () => {

@@ -6,6 +6,7 @@ import { type CloneMethod, cloneMethodsFor, cloneTree, type MadeBy } from '../..
 import { discard } from '../../mirror/discard.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import { hasChangedSince, recycle } from '../../mirror/recycle.ts';
+import { arrivalOf } from '../../mirror/snapshot-times.ts';
 import { findSpare, type Spare, takeSpare } from '../../mirror/spare.ts';
 import { stagedClone } from '../../mirror/staging.ts';
 import { lstatIfThere } from '../../system/files.ts';
@@ -109,12 +110,13 @@ export class BackgroundClone {
   async #recycle(): Promise<boolean> {
     if (this.#recyclable === undefined || !this.#writer.lock.isHeld) return false;
     const { layout, inherit } = this.#writer;
-    const { id, since, chain } = this.#recyclable;
+    const { id, chain } = this.#recyclable;
     const options = { inherit, signal: this.#signal };
     try {
       takeSpare(layout, this.#path);
-      if (await hasChangedSince(this.#path, since, options)) {
-        this.#writer.notice(`${id} is not recycled: somebody has changed it`);
+      const changed = await this.#findChanged(this.#recyclable);
+      if (changed !== undefined) {
+        this.#writer.notice(`${id} is not recycled: somebody has changed ${changed}`);
         return false;
       }
       await recycle(layout, this.#path, this.#base, { chain, ...options });
@@ -124,6 +126,22 @@ export class BackgroundClone {
       this.#tellWhyNot(error);
       return false;
     }
+  }
+
+  /**
+   * What somebody has changed by hand of the old snapshot would come back in the new one. What somebody has
+   * changed of the current one is what the plan is made against, but not what the records lead to.
+   */
+  async #findChanged({ since, top }: Spare): Promise<string | undefined> {
+    const { layout, inherit } = this.#writer;
+    const options = { inherit, signal: this.#signal };
+    const current = basename(this.#base);
+    const [isOld, isCurrent] = await Promise.all([
+      hasChangedSince(this.#path, since, 'below the top', options),
+      hasChangedSince(this.#base, arrivalOf(layout, current), 'anywhere', options),
+    ]);
+    if (isOld || lstatIfThere(this.#path)?.mtimeNs !== top) return 'it';
+    return isCurrent ? current : undefined;
   }
 
   async #putBack(): Promise<void> {
