@@ -36,10 +36,11 @@ export class ListedChanges {
    * Adds what the next list says.
    *
    * @param before the last list, and `after` the next one.
+   * @param onDifference called for each line that differs.
    * @returns whether they are the same, byte for byte.
    * @throws FileListFault
    */
-  async add(before: Buffer, after: Buffer): Promise<boolean> {
+  async add(before: Buffer, after: Buffer, onDifference: () => void = () => {}): Promise<boolean> {
     const step = this.#steps.length;
     const records = new NameRecords(join(this.#directory, `.listed-${step}`));
     this.#steps.push(records);
@@ -47,6 +48,7 @@ export class ListedChanges {
     await withLists(before, after, (one, other) =>
       findLinesApart(one, other, this.#session.signal, ({ side, line }) => {
         isSame = false;
+        onDifference();
         const { name, fact } = splitLine(line) ?? {};
         if (name === undefined || fact === undefined || this.#isIgnored(name)) return;
         records.add(name, `${step} ${side} ${fact}`);

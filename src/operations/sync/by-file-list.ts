@@ -197,14 +197,14 @@ async function followList(sync: ListedSync, id: string): Promise<Looked> {
   await distrustAfterRestart(writer.layout, base, writer.signal);
   writer.enter('planning');
   let newest = await fetchList(sync, base);
-  if (await changes.add(listAt(base), listAt(newest))) {
-    const figures = { ...noChanges(), ...keptFigures(sync, listed.source) };
-    return unchanged(context, listed.id, figures, shortcut(listed));
-  }
   const tree = stagedTree(writer.layout, id);
   const clone = new BackgroundClone(writer, base, id, context.clone);
   try {
-    const first = await planStep(sync, base, newest, listed.source, () => clone.start());
+    if (await changes.add(listAt(base), listAt(newest), () => clone.start())) {
+      const figures = { ...noChanges(), ...keptFigures(sync, listed.source) };
+      return unchanged(context, listed.id, figures, shortcut(listed));
+    }
+    const first = await planStep(sync, base, newest, listed.source);
     let { figures } = first.plan;
     reportPlan(writer, figures);
     context.refuseShrinking(figures);
@@ -270,7 +270,6 @@ async function planStep(
   target: string,
   newest: string,
   source: SourceTotals,
-  onDifference: () => void = () => {},
 ): Promise<WorkPlan> {
   const { context, listed, changes, unlisted } = sync;
   const { transfer, watched, isRemains } = context;
@@ -279,7 +278,7 @@ async function planStep(
     ...{ mayBeMadeFor: () => [], hasRemains: false, emptied: [], listsDeletions: false },
   };
   const plan = new Plan(target, rules, watched);
-  const listener = new DifferenceLists(context, onDifference);
+  const listener = new DifferenceLists(context);
   const listedPlan = new ListedPlan(target, isLeftOutBy(transfer));
   const take = (entry: Entry): void => {
     refuseMirror(transfer, entry);

@@ -45,7 +45,7 @@ export class DifferenceLists extends Differences {
   readonly newFiles: NewFiles;
   readonly #onDifference: () => void;
 
-  constructor(context: SyncContext, onDifference: () => void) {
+  constructor(context: SyncContext, onDifference: () => void = () => {}) {
     super(context);
     const { writer, transfer } = context;
     const { prefix } = listedFrom(transfer.source);
@@ -75,7 +75,7 @@ export class DifferenceLists extends Differences {
 export function makeWorkPlan(
   context: SyncContext,
   target: string,
-  onDifference: () => void = () => {},
+  onDifference?: () => void,
 ): Promise<WorkPlan> {
   return makePlan(context, target, () => new DifferenceLists(context, onDifference));
 }
