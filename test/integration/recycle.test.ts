@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { pin, rollback, sync } from '../../src/index.ts';
+import { type OperationEvent, pin, rollback, sync } from '../../src/index.ts';
 import { diceOf } from '../stress/dice.ts';
 import { byScale, HOUR_MS } from '../stress/scale.ts';
 import { expectFailure } from '../support/expect-failure.ts';
@@ -24,6 +24,7 @@ import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../sup
 import { changeAtRandom, describeClone } from '../support/random-tree.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const policy = { retention: { keepLast: 1, graceMs: 0 }, shrink: { maxPercent: 100 } };
@@ -134,6 +135,12 @@ const withSpare = async (): Promise<SmallMirror> => {
     await mirror.publish(id, { file: id }, ...KEEP_ONE);
   return mirror;
 };
+
+/** The tree, and what is said of it. */
+const stateOfSpare = ({ state }: SmallMirror) => ({
+  mark: readFileSync(state('staging/.spare.mark'), 'utf8'),
+  tree: [...describeEach(state('staging/.spare'))],
+});
 
 const hasSpare = (mirror: SmallMirror) => existsSync(mirror.state('staging/.spare'));
 
@@ -307,6 +314,91 @@ test.each([
     expect(difference(describeTree(mirror.source), current)).toEqual([]);
   },
 );
+
+describe('I4: a sync that loses its lock', () => {
+  /** Another host takes the lock over (see `SyncLock`) when the sync tells of an event. */
+  const syncUntil = async (
+    { root, home, state }: SmallMirror,
+    isMoment: (event: OperationEvent) => boolean,
+  ) => {
+    const taken = join(home, 'taken');
+    const onEvent = (event: OperationEvent) => {
+      if (existsSync(taken) || !isMoment(event)) return;
+      mkdirSync(taken);
+      for (const name of readdirSync(state('sync.lock')))
+        renameSync(join(state('sync.lock'), name), join(taken, name));
+    };
+    const ended = await sync({ root, onEvent }).then(
+      ({ outcome }) => outcome,
+      ({ code }) => code,
+    );
+    expect(readdirSync(taken)).not.toEqual([]);
+    return ended;
+  };
+  const isPhase = (phase: string) => (event: OperationEvent) =>
+    event.kind === 'phase' && event.phase === phase;
+
+  test('before it plans leaves what was kept where it is', async () => {
+    const mirror = await withSpare();
+    mirror.change({ file: 'fourth' });
+    const before = stateOfSpare(mirror);
+    expect(await syncUntil(mirror, isPhase('planning'))).toBe('LOCK_LOST');
+    expect(stateOfSpare(mirror)).toEqual(before);
+  });
+
+  test('after it has planned keeps nothing, and discards nothing', async () => {
+    const mirror = await withSpare();
+    expect(await syncUntil(mirror, ({ kind }) => kind === 'planned')).toBe('LOCK_LOST');
+    expect(hasSpare(mirror)).toBe(false);
+    const trees = readdirSync(mirror.state('staging')).filter((name) => name.endsWith('.clone'));
+    expect(trees).toHaveLength(1);
+    expect(readdirSync(mirror.state('staging'))).not.toContain('.spare.mark');
+    expect(existsSync(mirror.state('trash'))).toBe(false);
+  });
+
+  test('before it prunes discards nothing that has become of no use', async () => {
+    const mirror = await withSpare();
+    rmSync(mirror.state('changes/third'));
+    const before = stateOfSpare(mirror);
+    expect(await syncUntil(mirror, isPhase('pruning'))).toBe('unchanged');
+    expect(stateOfSpare(mirror)).toEqual(before);
+  });
+});
+
+test('why an old snapshot is not recycled is said', async () => {
+  const mirror = await withSpare();
+  const isForAttributes = 'case "$*" in *--ignore-missing-args*) echo no room >&2; exit 11 ;; esac';
+  const PATH = standInFor('rsync', join(mirror.home, 'programs'), isForAttributes);
+  mirror.change({ file: 'fourth' });
+  const result = await runProgram(['sync', mirror.root], { env: { PATH } });
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr).toMatch(
+    /first is not recycled: rsync cannot set the attributes of \S+: no room$/m,
+  );
+  expect(mirror.history().findLast(({ event }) => event === 'published')).toMatchObject({
+    clone: 'hardlink',
+  });
+  const current = describeTree(join(mirror.root, 'current/.'));
+  expect(difference(describeTree(mirror.source), current)).toEqual([]);
+});
+
+test('a snapshot that cannot be kept to be recycled is removed', async () => {
+  const mirror = smallMirror();
+  for (const id of ['first', 'second']) await mirror.publish(id, { file: id }, ...KEEP_ONE);
+  mirror.change({ file: 'third' });
+  const inTheWay = mirror.state('staging/.spare.mark.new');
+  const { pruned } = await sync({
+    root: mirror.root,
+    ...policy,
+    onEvent: (event) => {
+      if (event.kind === 'phase' && event.phase === 'pruning') mkdirSync(inTheWay);
+    },
+  });
+  expect(pruned).toMatchObject({ removed: ['first'], failed: [] });
+  expect(hasSpare(mirror)).toBe(false);
+  expect(readdirSync(mirror.state('trash'))).toEqual([]);
+  expect(mirror.history().at(-1)).toMatchObject({ event: 'pruned', id: 'first' });
+});
 
 test('a source whose clock is ahead of this one hinders nothing', async () => {
   const mirror = smallMirror();
