@@ -47,6 +47,8 @@ export interface PlanOptions {
   excluded?: 'deleted' | 'kept';
   /** Say of each new hard link of `--hard-links` what it leads to. */
   namesLinks?: boolean;
+  /** Know all names before the first is looked at, whatever the user's options say. */
+  knowsAllNames?: boolean;
 }
 
 /**
@@ -56,7 +58,7 @@ export interface PlanOptions {
 export function planArguments(
   transfer: Transfer,
   target: string,
-  { excluded = 'deleted', namesLinks = false }: PlanOptions = {},
+  { excluded = 'deleted', namesLinks = false, knowsAllNames = false }: PlanOptions = {},
 ): string[] {
   return [
     '--dry-run',
@@ -74,6 +76,7 @@ export function planArguments(
     // rsync older than 3.1 does not know --info=name1, and the rest is nothing to it.
     '-v',
     '--info=flist0,nonreg1,skip1',
+    ...(knowsAllNames ? ['--no-inc-recursive'] : []),
     '--',
     transfer.source.argument,
     `${target}/`,

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   linkSync,
@@ -10,7 +11,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { runForJson, runProgram } from '../support/program.ts';
 import { type Files, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
@@ -80,18 +81,68 @@ test.for([{ words: [] }, { words: ['--without', 'settle'] }])(
   },
 );
 
+/** Makes a directory in which `a` and `b` are one symlink, or one fifo. */
+function linkIn(directory: string, kind: 'symlink' | 'fifo'): void {
+  mkdirSync(directory, { recursive: true });
+  if (kind === 'fifo') execFileSync('mkfifo', [join(directory, 'a')]);
+  else symlinkSync('target', join(directory, 'a'));
+  linkSync(join(directory, 'a'), join(directory, 'b'));
+}
+
 test('a directory in the place of a file may have symlinks that share an inode', async () => {
   const mirror = await withLinks([], { name: 'a file', stamp: '1' });
-  const directory = join(mirror.source, 'name');
-  rmSync(directory);
-  mkdirSync(directory);
-  symlinkSync('target', join(directory, 'a'));
-  linkSync(join(directory, 'a'), join(directory, 'b'));
+  rmSync(join(mirror.source, 'name'));
+  linkIn(join(mirror.source, 'name'), 'symlink');
   mirror.change({ stamp: '2' });
   await runForJson(['sync', mirror.root, '--allow-shrink', '--probe', 'stamp']);
   expect(inCurrent(mirror, 'name/b')).toBe(inCurrent(mirror, 'name/a'));
   const { outcome } = await runForJson(['sync', mirror.root]);
   expect(outcome).toBe('unchanged');
+});
+
+test.each([
+  { how: 'a plan', init: [], words: [], options: [] },
+  { how: 'a plan of names as they come', init: [], words: [], options: ['--inc-recursive'] },
+  { how: 'a whole pass', init: [], words: ['--strategy', 'link-dest'], options: [] },
+  { how: 'a mirror in place', init: ['--in-place'], words: [], options: [] },
+])(
+  'a directory in the place of anything may have symlinks and fifos deep in it that share an inode, for $how',
+  async ({ init, words, options }) => {
+    const mirror = smallMirror();
+    const at = (name: string) => join(mirror.source, name);
+    const sync = () => mirror.sync('--allow-shrink', ...words, '--', '-H', ...options);
+    await runForJson(['init', mirror.root, ...init]);
+    const directories = ['file', 'fifo/below', 'loop', 'other/below/it'];
+    symlinkSync('loop', at('loop'));
+    execFileSync('mkfifo', [at('fifo')]);
+    mirror.change({ other: 'a file' });
+    await sync();
+    for (const name of ['file', 'fifo', 'loop', 'other']) rmSync(at(name));
+    for (const [index, name] of directories.entries())
+      linkIn(at(name), index % 2 === 0 ? 'symlink' : 'fifo');
+    await sync();
+    for (const name of directories)
+      expect(inCurrent(mirror, `${name}/b`), name).toBe(inCurrent(mirror, `${name}/a`));
+    expect(await sync()).toMatchObject({ outcome: 'unchanged' });
+  },
+);
+
+test('symlinks in several such directories may share an inode, in a mirror in place too', async () => {
+  const mirror = smallMirror();
+  const at = (name: string) => join(mirror.source, name);
+  const sync = () => mirror.sync('--allow-shrink', '--', '-H');
+  await runForJson(['init', mirror.root, '--in-place']);
+  mirror.change({ one: 'a file', another: 'a file' });
+  await sync();
+  for (const name of ['one', 'another']) rmSync(at(name));
+  linkIn(at('one'), 'symlink');
+  const names = ['one/below/name', 'another/name'];
+  for (const name of names) {
+    mkdirSync(dirname(at(name)), { recursive: true });
+    linkSync(at('one/a'), at(name));
+  }
+  await sync();
+  for (const name of names) expect(inCurrent(mirror, name), name).toBe(inCurrent(mirror, 'one/a'));
 });
 
 test('a name that is left out does not make the other names of its file differ each time', async () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { MirrorlatchError } from '../../errors.ts';
+import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
 import { excludeList } from '../../mirror/exclude-list.ts';
 import { layoutOf } from '../../mirror/layout.ts';
@@ -84,7 +84,8 @@ async function planOnce<Listener extends EntryListener>(
   input?: Buffer,
 ): Promise<Omit<Planned<Listener>, 'isUpdating'>> {
   const { transfer, needsWholePass } = context;
-  const namesLinks = !needsWholePass && keepsHardLinks(transfer.options);
+  const hasLinks = keepsHardLinks(transfer.options);
+  const namesLinks = hasLinks && !needsWholePass;
   const rules = {
     keeps: keepsOf(context, target),
     leavesOut: leavesOutOf(transfer),
@@ -100,7 +101,7 @@ async function planOnce<Listener extends EntryListener>(
   };
   const keeps = context.strategy === 'in-place' || excluded === 'kept';
   const unprotected = keeps ? [] : UNPROTECTED;
-  const { run, totals } = await untilClean(context, () => {
+  const nextTry = (knowsAllNames: boolean) => {
     const plan = new Plan(target, rules, context.watched);
     const listener = listen();
     const listenTo = (entry: Entry | undefined) => entry && listener.add(entry);
@@ -108,7 +109,7 @@ async function planOnce<Listener extends EntryListener>(
       args: [
         ...moreArguments,
         ...unprotected,
-        ...planArguments(transfer, target, { excluded, namesLinks }),
+        ...planArguments(transfer, target, { excluded, namesLinks, knowsAllNames }),
       ],
       input,
       onEntry: (entry: Entry) => {
@@ -123,7 +124,7 @@ async function planOnce<Listener extends EntryListener>(
         listener.close();
       },
       overlooks: (complaints: string) => {
-        const isSo = namesLinks && missesLinksOnly(complaints);
+        const isSo = hasLinks && missesLinksOnly(complaints);
         if (isSo) plan.hidesLinks = true;
         return isSo;
       },
@@ -132,20 +133,35 @@ async function planOnce<Listener extends EntryListener>(
       plan,
       listener,
     };
+  };
+  const { run, totals } = await untilClean(context, () => nextTry(false)).catch((error) => {
+    if (!hasLinks || !endsAtMissedLink(error)) throw error;
+    return untilClean(context, () => nextTry(true));
   });
   run.plan.complete(totals);
   return run;
 }
 
 /**
- * Where a directory takes the place of a file, a dry run makes no way for it, and then fails to look for
- * symlinks in it that share an inode (rsync 3.5.0, hlink.c). A real run does not.
+ * Where a directory takes the place of something else, a dry run makes no way for it, and then fails to
+ * look for what is no regular file in it, and shares an inode (rsync 3.5.0, hlink.c). A real run does not.
  */
 function missesLinksOnly(complaints: string): boolean {
   return complaints.split('\n').every((line) => MISSES_LINK.test(line));
 }
 
-const MISSES_LINK = /^stat ".*" failed: Not a directory \(20\)$/;
+/** rsync 3.5.0 follows no symlink in the directories of a name, and says of a file there that it is one. */
+const MISSES_LINK =
+  /^(rsync: (\[\w+[^\]]*\] )?)?stat ".*" failed: (Not a directory \(20\)|Too many levels of symbolic links \(40\))$/;
+
+/**
+ * With incremental recursion, such a dry run ends there (13, or 2, if the other names are in a part of
+ * the list that it has done with), instead of going on with the next name.
+ */
+function endsAtMissedLink(error: unknown): boolean {
+  const { exitCode, said = [] } = (hasCode(error, 'IO') && error.details.rsync) || {};
+  return (exitCode === 13 || exitCode === 2) && said.some((line) => MISSES_LINK.test(line));
+}
 
 /** What a sync into an empty tree would do. */
 export async function planFromNothing(context: PlanContext, tree: string): Promise<Plan> {
