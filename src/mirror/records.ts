@@ -177,8 +177,9 @@ export type HistoryEntry =
   /** No rule keeps it, but it could not be removed. */
   | ({ event: 'prune-failed'; id: string; message: string } & Stamp);
 
-/** By what a sync knew its source without a look at all of it. */
-type QuickLook = (typeof QUICK_LOOKS)[number];
+/** By what a sync knew its source without a look at all of it: its stamps, or the list of files that it publishes. */
+export const QUICK_LOOKS = ['probe', 'file-list'] as const;
+export type QuickLook = (typeof QUICK_LOOKS)[number];
 
 interface Stamp {
   /** ISO 8601, UTC. */
@@ -239,9 +240,6 @@ export interface LeftOutRecord {
   /** The first few of their names, printable. */
   names: string[];
 }
-
-/** `probe`: its stamps; `file-list`: the list of files that it publishes. */
-const QUICK_LOOKS = ['probe', 'file-list'] as const;
 
 type Check = (value: unknown) => boolean;
 

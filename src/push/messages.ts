@@ -11,7 +11,7 @@ import {
   type RetryPolicy,
   type ShrinkPolicy,
 } from '../mirror/policy.ts';
-import { checkerOf } from '../mirror/records.ts';
+import { checkerOf, QUICK_LOOKS } from '../mirror/records.ts';
 import { isSnapshotId } from '../mirror/snapshot-id.ts';
 import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
@@ -174,6 +174,8 @@ const pruned = z.optional(
     ),
   }),
 );
+/** Of a result that came without a look at all of the source. */
+const lookedAt = z.optional(z.string().check(z.refine((at) => !Number.isNaN(Date.parse(at)))));
 const recovered = z.array(z.looseObject({ kind: z.string() }));
 
 const Result = z.discriminatedUnion('outcome', [
@@ -183,6 +185,8 @@ const Result = z.discriminatedUnion('outcome', [
     previous: z.nullable(treeId),
     path: z.string(),
     clone: z.enum(MADE_BY),
+    look: z.optional(z.literal('file-list')),
+    lookedAt,
     recovered,
     pruned,
     ...summary,
@@ -195,9 +199,9 @@ const Result = z.discriminatedUnion('outcome', [
     ...summary,
     // A look at the stamps alone makes none.
     plan: z.optional(Figures),
-    look: z.optional(z.literal('probe')),
+    look: z.optional(z.enum(QUICK_LOOKS)),
     stamps: z.optional(z.array(z.string())),
-    lookedAt: z.optional(z.string().check(z.refine((at) => !Number.isNaN(Date.parse(at))))),
+    lookedAt,
   }),
   z.looseObject({
     outcome: z.literal('planned'),

@@ -121,6 +121,30 @@ describe('a sync by the list of files', () => {
     }
   });
 
+  test('says so, and when everything was looked at last', async () => {
+    const mirror = await agreed();
+    const { result } = await mirror.look();
+    expect(result.stdout).toMatch(
+      /^unchanged \(file list\): \S+ is the same as \S+ by its list of files; last look at everything \d+s ago \(/,
+    );
+    const status = await runProgram(['status', mirror.root]);
+    expect(status.stdout).toMatch(/^last +found nothing to do, by its list of files, /m);
+    mirror.change({ 'd/a': 'A' });
+    mirror.touch('d/a');
+    mirror.list();
+    const changed = await mirror.look('--json');
+    const { lookedAt } = mirror.history().at(-1) as { lookedAt: string };
+    expect(JSON.parse(changed.result.stdout)).toMatchObject({
+      outcome: 'published',
+      look: 'file-list',
+      lookedAt,
+    });
+    mirror.change({ 'd/b': 'B' });
+    mirror.touch('d/b');
+    mirror.list();
+    expect((await mirror.look()).result.stdout).toMatch(/^published .* \(file list, /);
+  });
+
   test('makes what the source has over random generations, and changes no snapshot', async () => {
     const mirror = await agreed();
     await mirror.look('--', '-H');
@@ -274,7 +298,7 @@ describe('a sync by the list of files', () => {
     const { result } = await mirror.look('--probe', 'stamp');
     expect(result.stderr).toContain(`the list is left aside: the list ${LIST} is not known`);
     expect(result.stdout).toMatch(/^unchanged \(probe\)/);
-    expect(result.stderr).not.toContain('everything is looked at');
+    expect(result.stderr).not.toContain('looking at everything');
   });
 
   test('comes again once a list agrees that was older than the tree', async () => {
@@ -286,7 +310,7 @@ describe('a sync by the list of files', () => {
       `the list ${LIST} tells d/b of another size, so the next sync looks at everything again`,
     );
     expect((await mirror.look()).result.stderr).toContain(
-      `everything is looked at: the list ${LIST} is not known to describe what is current`,
+      `looking at everything: the list ${LIST} is not known to describe what is current`,
     );
     mirror.list();
     expect(await mirror.look()).toMatchObject({ outcome: 'published', isFull: true });
@@ -300,13 +324,13 @@ describe('a sync by the list of files', () => {
 
 describe('everything is looked at', () => {
   test.each([
-    ['no-such-list', 'file no-such-list'],
-    ['auto', 'one fullfiletimelist-* at its top'],
+    ['no-such-list', 'a list no-such-list'],
+    ['auto', 'a single fullfiletimelist-* at its top'],
   ])('for want of a list, which --file-list %s names', async (named, wanted) => {
     const mirror = smallMirror();
     await mirror.sync();
     const result = await runProgram(['sync', mirror.root, '--file-list', named]);
-    expect(result.stderr).toContain(`everything is looked at: current does not have ${wanted}`);
+    expect(result.stderr).toContain(`looking at everything: current does not have ${wanted}`);
     expect(result.exitCode, transcript(result)).toBe(0);
   });
 
@@ -365,7 +389,7 @@ describe('everything is looked at', () => {
     mirror.list(lie(mirror));
     const { result, ...found } = await mirror.look();
     expect(found).toMatchObject({ outcome: 'published', isFull: true });
-    expect(result.stderr).toContain(`everything is looked at: the list ${LIST} ${says}`);
+    expect(result.stderr).toContain(`looking at everything: the list ${LIST} ${says}`);
     expect(apart(mirror)).toEqual([]);
     expect(difference(before, describeTree(path))).toEqual([]);
     expect(readdirSync(mirror.state('staging')).filter((name) => name !== '.partial')).toEqual([]);
@@ -377,7 +401,7 @@ describe('everything is looked at', () => {
       const { result, isFull } = await mirror.look('--', option);
       expect(isFull).toBe(true);
       expect(result.stderr).toContain(
-        `everything is looked at: the list ${LIST} does not say what ${option.replace(/=.*/, '')} makes of its files`,
+        `looking at everything: the list ${LIST} does not say what ${option.replace(/=.*/, '')} makes of its files`,
       );
     }
   });

@@ -6,6 +6,7 @@ import type { HistoryEntry } from '../../mirror/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
 import { describeLeftOut } from '../../mirror/left-out.ts';
 import { describeProcesses } from '../../mirror/lock-state.ts';
+import type { QuickLook } from '../../mirror/records.ts';
 import { describeServed } from '../../mirror/served-directory.ts';
 import { describeHold } from '../../mirror/settings.ts';
 import type { Finding } from '../../mirror/survey.ts';
@@ -103,13 +104,18 @@ function describeSync(entry: HistoryEntry | null): string {
     case 'published':
       return `published ${nameOfTree(entry.id)}, ${showSince(entry.at)}`;
     case 'unchanged':
-      return `found nothing to do${entry.look === 'probe' ? ', by its stamps' : ''}, ${showSince(entry.at)}`;
+      return `found nothing to do${entry.look === undefined ? '' : FOUND_BY[entry.look]}, ${showSince(entry.at)}`;
     case 'failed':
       return `failed, ${showSince(entry.at)}: ${oneLine(entry.message)}`;
     default:
       return 'no sync yet';
   }
 }
+
+const FOUND_BY: Record<QuickLook, string> = {
+  probe: ', by its stamps',
+  'file-list': ', by its list of files',
+};
 
 function describeDamage(root: string, lines: readonly number[]): string {
   const of = layoutOf(root).history;

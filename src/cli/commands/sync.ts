@@ -214,11 +214,16 @@ function sentenceFor(result: SyncResult, wanted: string | undefined): string {
   if (result.outcome === 'unchanged' && result.look === 'probe') {
     return `unchanged (probe): the stamps of ${result.source} are as in ${nameOfTree(result.id)}${withoutSnapshot(wanted)}; last look at everything ${showSince(result.lookedAt)} (${seconds})${pruned}`;
   }
+  const byList = result.look === 'file-list';
   if (result.outcome === 'unchanged') {
-    return `unchanged: ${nameOfTree(result.id)} is the same as ${result.source}${withoutSnapshot(wanted)} (${seconds})${pruned}`;
+    const known = byList
+      ? ` by its list of files; last look at everything ${showSince(result.lookedAt)}`
+      : '';
+    return `unchanged${byList ? ' (file list)' : ''}: ${nameOfTree(result.id)} is the same as ${result.source}${withoutSnapshot(wanted)}${known} (${seconds})${pruned}`;
   }
   const { plan, clone, strategy } = result;
+  const planned = byList ? 'file list' : strategy;
   const how =
-    clone === 'none' ? strategy : `${strategy}, ${clone === 'recycle' ? 'recycled' : clone} clone`;
+    clone === 'none' ? planned : `${planned}, ${clone === 'recycle' ? 'recycled' : clone} clone`;
   return `published ${nameOfTree(result.id)}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted; ${showFiles(plan.source.files)} in all (${how}, ${seconds})${pruned}`;
 }

@@ -156,7 +156,7 @@ function describeEvent(event: WatchEvent): string {
     case 'prune-failed':
       return `could not prune ${event.id}: ${oneLine(event.message)}`;
     case 'unchanged':
-      return `unchanged${event.look === 'probe' ? ' (probe)' : ''}, current is ${event.current}`;
+      return `unchanged${event.look === undefined ? '' : ` (${event.look.replace('-', ' ')})`}, current is ${event.current}`;
     case 'failed':
       return `failed: ${oneLine(event.message)}`;
     case 'lock-taken':

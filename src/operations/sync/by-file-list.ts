@@ -79,8 +79,9 @@ export async function syncByFileList(
   if (base === undefined || fileList === '') return undefined;
   const list = listIn(base, fileList);
   if (list === undefined) {
-    const wanted = fileList === AUTO ? 'one fullfiletimelist-* at its top' : `file ${fileList}`;
-    writer.notice(`everything is looked at: current does not have ${wanted}`);
+    const wanted =
+      fileList === AUTO ? 'a single fullfiletimelist-* at its top' : `a list ${fileList}`;
+    writer.notice(`looking at everything: current does not have ${wanted}`);
     return undefined;
   }
   // What an interrupted sync has transferred is of use only to a look at everything.
@@ -101,8 +102,7 @@ export async function syncByFileList(
   } catch (error) {
     if (!(error instanceof FileListFault)) throw error;
     // Stamps may still say that nothing is new.
-    const next =
-      policy.probe.paths.length > 0 ? 'the list is left aside' : 'everything is looked at';
+    const next = policy.probe.paths.length > 0 ? 'the list is left aside' : 'looking at everything';
     writer.notice(`${next}: ${nameOf(list)} ${error.message}`);
     return undefined;
   } finally {
@@ -377,11 +377,12 @@ async function publishListed(
   built: Omit<BuiltTree, 'isChanged'>,
 ): Promise<Looked> {
   await context.confirm?.();
-  const published = await publishTree(context, id, built, shortcut(listed));
+  const how = shortcut(listed);
+  const published = await publishTree(context, id, built, how);
   const { source } = built.plan;
   const known = { ...listed, id, source, unlisted: [...unlisted] };
   recordListedTree(context.writer.layout, published.path, known);
-  return published;
+  return { ...published, ...how };
 }
 
 function shortcut({ lookedAt }: ListedTree): Shortcut {

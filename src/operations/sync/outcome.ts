@@ -5,7 +5,6 @@ import { discard } from '../../mirror/discard.ts';
 import { leftOutOf, readHistory } from '../../mirror/history.ts';
 import { readableName } from '../../mirror/names.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
-import type { LookFigures } from '../../mirror/records.ts';
 import { findSpare } from '../../mirror/spare.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { lstatIfThere } from '../../system/files.ts';
@@ -19,7 +18,8 @@ import type { SyncSummary } from './work.ts';
 export type Synced = Looked | Probed;
 
 /** What a sync came to that made a plan. */
-export type Looked = ((Published & { clone: MadeBy }) | (Unchanged & { look?: never })) &
+export type Looked = ((Published & { clone: MadeBy }) | Unchanged) &
+  (Shortcut | { look?: undefined; lookedAt?: undefined }) &
   SyncSummary;
 
 /** The source has the same stamps as what `current` names; nothing else of it was looked at. */
@@ -32,8 +32,12 @@ export interface Probed extends Unchanged, Omit<SyncSummary, 'plan'> {
   lookedAt: string;
 }
 
-/** How a sync knew its source without a look at all of it. */
-export type Shortcut = Required<Pick<LookFigures, 'look' | 'lookedAt'>>;
+/** How a plan was made without a look at all of the source. */
+export interface Shortcut {
+  look: 'file-list';
+  /** When the last look at all of the source began; ISO 8601, UTC. */
+  lookedAt: string;
+}
 
 /**
  * The source is what `current` names already.
@@ -51,6 +55,7 @@ export async function unchanged(
   return {
     ...(await confirmCurrent(context.writer, id, { ...lookOf(context), ...how, leftOut })),
     ...summaryOf(context, plan),
+    ...how,
   };
 }
 
