@@ -113,6 +113,14 @@ describe('A name that is neither a command nor a topic', () => {
     expect(await nearest('exit')).toBe('exit-codes');
     expect(await nearest('zzzzzz')).toBeUndefined();
   });
+
+  test('is looked for in the titles of the topics, and in their text', async () => {
+    const suggested = async (name: string) => (await runProgram(['help', name])).stderr;
+    expect(await suggested('cron')).toContain('Did you mean recipes?');
+    expect(await suggested('systemd')).toContain('Did you mean recipes?');
+    expect(await suggested('Docker')).toContain('Did you mean containers?');
+    expect(await suggested('adopt')).toContain('Did you mean in-place?');
+  });
 });
 
 test('man shows every page without a warning', async () => {

@@ -66,11 +66,40 @@ async function unknownName(
     ...topics.map((topic) => topic.name),
     ...commands.map((command) => command.name()),
   ];
-  const nearest = names.find((whole) => whole.startsWith(name)) ?? nearestName(name, names);
+  const nearest =
+    names.find((whole) => withoutHyphens(whole).startsWith(withoutHyphens(name))) ??
+    topicWith(name, topics, (line) => line.startsWith('# ')) ??
+    topicWith(name, topics, () => true) ??
+    nearestName(name, names);
   const question = nearest === undefined ? '' : `Did you mean ${nearest}? `;
   return new MirrorlatchError('USAGE', `there is no command or topic ${JSON.stringify(name)}`, {
     hint: `${question}See all of them with: mirrorlatch help`,
   });
+}
+
+function withoutHyphens(text: string): string {
+  return text.replaceAll('-', '');
+}
+
+/** The topic that has the word in most of the lines that count. */
+function topicWith(
+  word: string,
+  topics: readonly Topic[],
+  counts: (line: string) => boolean,
+): string | undefined {
+  const wanted = word.toLowerCase();
+  const hasWord = (line: string) =>
+    line
+      .toLowerCase()
+      .split(/[^\w-]+-*|^-+/)
+      .includes(wanted);
+  const linesOf = ({ text }: Topic) =>
+    text.split('\n').filter((line) => counts(line) && hasWord(line)).length;
+  const [first] = topics
+    .map((topic) => ({ name: topic.name, lines: linesOf(topic) }))
+    .filter(({ lines }) => lines > 0)
+    .sort((a, b) => b.lines - a.lines);
+  return first?.name;
 }
 
 function listOf(topics: readonly Topic[]): string {
