@@ -155,7 +155,9 @@ export const OPTIONS: readonly Option[] = [
   { long: 'ignore-existing', meaning: LOOKS_AT_TARGET },
   {
     long: 'remove-source-files',
-    meaning: because('a mirror must not empty its source, least of all before it is published.'),
+    meaning: because(
+      'a mirror must not empty its source, least of all before it is published. Leave it out.',
+    ),
   },
   { long: 'del', meaning: 'said' },
   { long: 'delete', meaning: 'said' },
@@ -167,15 +169,15 @@ export const OPTIONS: readonly Option[] = [
   { long: 'no-delete', meaning: because('a sync has its own: mirrorlatch sync --without delete') },
   {
     long: 'ignore-missing-args',
-    meaning: because('a missing source must never pass for an empty one.'),
+    meaning: because('a missing source must never pass for an empty one. Leave it out.'),
   },
   {
     long: 'delete-missing-args',
-    meaning: because('a missing source must never pass for an empty one.'),
+    meaning: because('a missing source must never pass for an empty one. Leave it out.'),
   },
   {
     long: 'ignore-errors',
-    meaning: because('an entry that cannot be read must never count as deleted.'),
+    meaning: because('an entry that cannot be read must never count as deleted. Leave it out.'),
   },
   { long: 'force', meaning: 'said' },
   {

@@ -147,7 +147,7 @@ export function parseDestination(text: string): Destination | undefined {
   const source = parseSource(text);
   if (source.kind === 'daemon') {
     throw new MirrorlatchError('USAGE', `${JSON.stringify(text)} is an rsync server`, {
-      hint: 'Reach a mirror on another host by ssh: host:ROOT or ssh://host/ROOT',
+      hint: `An rsync server can only be the source: mirrorlatch sync ${quoteForSh(text)} ROOT. A mirror on another host is reached by ssh, as host:ROOT or ssh://host/ROOT.`,
     });
   }
   if (source.kind !== 'ssh') return undefined;

@@ -348,6 +348,12 @@ test('a path in the place of another is refused with the command line that was m
   for (const [words, exitCode, meant] of [
     [['sync', 'made', 'source'], 64, /SRC comes first.*\n.* mirrorlatch sync source made$/m],
     [['sync', 'made', 'rsync://h/x'], 64, /SRC comes first.*\n.* sync rsync:\/\/h\/x made$/m],
+    [
+      ['sync', 'new', 'rsync://h/x'],
+      64,
+      /only be the source: mirrorlatch sync rsync:\/\/h\/x ROOT\./m,
+    ],
+    [['sync', 'rsync://h/x'], 64, /only be the source: mirrorlatch sync rsync:\/\/h\/x ROOT\./m],
     [['init', 'h:/srv/x'], 64, /Make it there: ssh h 'mirrorlatch init \/srv\/x'\. .* '?\.\/h:/],
     [['init', '--source', 'made', 'rsync://h/x'], 64, /init ROOT --source rsync:\/\/h\/x$/m],
     [['init', 'h::x'], 64, /init ROOT --source h::x$/m],

@@ -122,7 +122,8 @@ function noRoot(): MirrorlatchError {
 
 /** What changes for whoever has synced the directory so far. */
 function whatFollows({ layout, settings }: Mirror): string {
-  return `from now on: ${syncOf({ layout, settings })}; an rsync to ${settings.adopted} would write into the published snapshot`;
+  const target = settings.mode === 'in-place' ? 'tree that is being read' : 'published snapshot';
+  return `from now on: ${syncOf({ layout, settings })}; an rsync to ${settings.adopted} would write into the ${target}`;
 }
 
 /** What the directory has and its source has not, such as a `robots.txt` of one's own. */
