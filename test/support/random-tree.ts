@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { type BytePath, below } from './byte-path.ts';
 import type { FileWork } from './file-work.ts';
 
@@ -100,8 +100,29 @@ export function changeAtRandom(
         work.mtime(file, time());
       });
     },
+    () => {
+      if (files.length > 0) changeMode(work, pick(files), pick([0o600, 0o640, 0o755]), replace);
+    },
   ];
   pick([...kinds, ...kinds.slice(0, 2)])();
+}
+
+/** Gives all names of a file one with another mode, which differs in nothing else. */
+function changeMode(
+  work: FileWork,
+  file: BytePath,
+  mode: number,
+  replace: (name: BytePath, make: () => void) => void,
+): void {
+  const at = (name: BytePath) => below(work.root, name);
+  const old = lstatSync(at(file), { bigint: true });
+  const content = readFileSync(at(file));
+  const isSame = (name: BytePath) => lstatSync(at(name), { bigint: true }).ino === old.ino;
+  const others = entriesOf(work.root).filter((name) => name !== file && isSame(name));
+  replace(file, () => work.write(file, content, mode));
+  const nanoseconds = String(old.mtimeNs % 1_000_000_000n).padStart(9, '0');
+  work.mtime(file, `${old.mtimeNs / 1_000_000_000n}.${nanoseconds}`);
+  for (const other of others) replace(other, () => work.link(other, file));
 }
 
 /** A user other than root has to open a directory before its entries change. */
