@@ -19,9 +19,11 @@ import { type BytePath, below } from '../support/byte-path.ts';
 import { type FileListOptions, fileListOf } from '../support/file-list.ts';
 import { fileWork } from '../support/file-work.ts';
 import { type ProgramResult, runProgram, transcript } from '../support/program.ts';
+import { runPush } from '../support/push.ts';
 import { startRsyncDaemon } from '../support/rsyncd.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { startSshDaemon } from '../support/sshd.ts';
 import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
@@ -143,6 +145,28 @@ describe('a sync by the list of files', () => {
     mirror.touch('d/b');
     mirror.list();
     expect((await mirror.look()).result.stdout).toMatch(/^published .* \(file list, /);
+  });
+
+  test('is one that a push brings, too, and says so at the other end', async () => {
+    const mirror = listedMirror();
+    mirror.list();
+    const sshd = await startSshDaemon();
+    try {
+      const words = ['--file-list', 'auto'];
+      expect((await runPush(sshd, mirror, { words })).stdout).toMatch(/^published /m);
+      expect((await runPush(sshd, mirror, { words })).stdout).toMatch(
+        /^unchanged \(file list\): /m,
+      );
+      mirror.change({ file: 'changed' });
+      mirror.touch('file');
+      mirror.list();
+      expect((await runPush(sshd, mirror, { words })).stdout).toMatch(
+        /^published .* \(file list, /m,
+      );
+      expect(apart(mirror)).toEqual([]);
+    } finally {
+      await sshd.stop();
+    }
   });
 
   test('makes what the source has over random generations, and changes no snapshot', async () => {
