@@ -47,6 +47,7 @@ const COMING = '';
 
 /** What becomes of the tree of `spare.ts`. */
 export const SPARE_IS_GONE = 'the tree that was kept for the next sync was removed';
+export const SPARE_WOULD_GO = 'the tree that is kept for the next sync would be removed, too';
 
 const IS_READ = 'is held by a reader';
 

@@ -414,13 +414,20 @@ test('a source whose clock is ahead of this one hinders nothing', async () => {
   expect(await mirror.sync()).toMatchObject({ clone: 'recycle' });
 });
 
-test('prune removes what was kept for the next sync, and says so', async () => {
+test('prune removes what was kept for the next sync, and says so, in a dry run too', async () => {
   const mirror = await withSpare();
+  const planned = await runProgram(['prune', mirror.root, '--dry-run']);
+  expect(planned.stderr, transcript(planned)).toContain(
+    'the tree that is kept for the next sync would be removed, too',
+  );
+  expect(hasSpare(mirror)).toBe(true);
   const result = await runProgram(['prune', mirror.root]);
   expect(result.stderr, transcript(result)).toContain(
     'the tree that was kept for the next sync was removed',
   );
   expect(hasSpare(mirror)).toBe(false);
+  const again = await runProgram(['prune', mirror.root, '--dry-run']);
+  expect(again.stderr, transcript(again)).toBe('');
 });
 
 test('a record is kept as long as it leads from a snapshot to what is current', async () => {
