@@ -33,15 +33,18 @@ export async function hasChangedSince(
   const later = ['-newerct', `@${((since + 1) / 1000).toFixed(3)}`];
   const below = where === 'anywhere' ? [] : ['-mindepth', '1'];
   let isChanged = false;
-  const result = await find(
-    [tree, ...below, '-type', 'd', ...later, '-print0', '-quit'],
-    options,
-    () => {
-      isChanged = true;
-    },
-  );
+  const changed = ['-type', 'd', '(', ...later, '-print0', '-quit', '-o', ...LEAF, '-prune', ')'];
+  const result = await find([tree, ...below, ...changed], options, () => {
+    isChanged = true;
+  });
   return isChanged || failureOf(result) !== undefined;
 }
+
+/**
+ * A directory without directories, which need not be read: these filesystems count each directory in it, and
+ * its own two names, as links.
+ */
+const LEAF = ['-links', '2', '(', '-fstype', 'ext4', '-o', '-fstype', 'xfs', ')'];
 
 /** What `recycle` needs. */
 export interface RecycleOptions {
