@@ -42,6 +42,8 @@ export interface ChangedName {
 export class Changes {
   /** How many names there are. */
   count = 0;
+  /** The base is not as it was published, so that the names may not be all. */
+  isPartial = false;
   /** The file, in which a `-` precedes each name that was taken out, and a `+` all others. */
   readonly path: string;
   #remembered = new Set<string>();
@@ -89,7 +91,7 @@ function parseLine(line: string): ChangedName {
  * names, as in `Changes`, compressed by gzip, whose checksum shows whether they are whole
  * ```
  *
- * Of so many changes that nobody will use it, there is no record.
+ * Of so many changes that nobody will use it, there is no record, nor of partial ones.
  *
  * @param tree its path in staging.
  */
@@ -99,7 +101,7 @@ export async function recordChanges(
   tree: string,
   { base, changes, entries }: { base: string; changes: Changes; entries: number },
 ): Promise<void> {
-  if (!isWorthwhile(changes.count, entries)) return;
+  if (changes.isPartial || !isWorthwhile(changes.count, entries)) return;
   const [own, ofBase] = [identityIfThere(tree), identityIfThere(layout.snapshot(base))];
   if (own === undefined || ofBase === undefined) return;
   makeOwnDirectory(layout.changes, 0o700);

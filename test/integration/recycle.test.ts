@@ -315,6 +315,24 @@ test.each([
   },
 );
 
+test('I16: what somebody has put into what was current misleads no later sync', async () => {
+  const mirror = smallMirror();
+  await mirror.publish('first', { file: 'first' });
+  await mirror.publish('second', { file: 'second' });
+  mirror.change({ 'below/file': 'new version' });
+  execFileSync('cp', [
+    ...['-a', '--remove-destination', '--'],
+    ...[join(mirror.source, 'below/file'), join(mirror.root, 'current/below')],
+  ]);
+  // The plan sees no difference in it.
+  await mirror.publish('third', { file: 'third' }, ...KEEP_ONE);
+  mirror.change({ file: 'fourth' });
+  // The stamp saves the second look, which would see the difference.
+  await mirror.sync('--probe', 'file');
+  const current = describeTree(join(mirror.root, 'current/.'));
+  expect(difference(describeTree(mirror.source), current)).toEqual([]);
+});
+
 describe('I4: a sync that loses its lock', () => {
   /** Another host takes the lock over (see `SyncLock`) when the sync tells of an event. */
   const syncUntil = async (

@@ -37,6 +37,7 @@ export class BackgroundClone {
   readonly #freeBefore: FreeSpace;
   #recycling: Promise<boolean> | undefined;
   #running: Promise<MadeBy> | undefined;
+  #baseChanged: Promise<boolean> | undefined;
 
   constructor(writer: Writer, base: string, id: string, preference: CloneChoice) {
     const { layout, signal } = writer;
@@ -59,10 +60,28 @@ export class BackgroundClone {
 
   start(): void {
     if (this.#running !== undefined) return;
+    // `isBaseChanged` reports a failure.
+    this.isBaseChanged().catch(() => {});
     this.#recycling ??= this.#recycle();
     this.#running = this.#make(this.#recycling);
     // `moveTo` reports a failure; until then it must not end the process.
     this.#running.catch(() => {});
+  }
+
+  /**
+   * Whether somebody has changed the current snapshot by hand: then what differs from it is not all that
+   * differs from what was published. Where nothing is recycled, that is of no account.
+   */
+  isBaseChanged(): Promise<boolean> {
+    if (this.#methods[0] !== 'hardlink') return Promise.resolve(true);
+    const { layout, inherit } = this.#writer;
+    this.#baseChanged ??= hasChangedSince(
+      this.#base,
+      arrivalOf(layout, basename(this.#base)),
+      'anywhere',
+      { inherit, signal: this.#signal },
+    );
+    return this.#baseChanged;
   }
 
   /**
@@ -133,15 +152,13 @@ export class BackgroundClone {
    * changed of the current one is what the plan is made against, but not what the records lead to.
    */
   async #findChanged({ since, top }: Spare): Promise<string | undefined> {
-    const { layout, inherit } = this.#writer;
-    const options = { inherit, signal: this.#signal };
-    const current = basename(this.#base);
-    const [isOld, isCurrent] = await Promise.all([
+    const options = { inherit: this.#writer.inherit, signal: this.#signal };
+    const [isOld, isBase] = await Promise.all([
       hasChangedSince(this.#path, since, 'below the top', options),
-      hasChangedSince(this.#base, arrivalOf(layout, current), 'anywhere', options),
+      this.isBaseChanged(),
     ]);
     if (isOld || lstatIfThere(this.#path)?.mtimeNs !== top) return 'it';
-    return isCurrent ? current : undefined;
+    return isBase ? basename(this.#base) : undefined;
   }
 
   async #putBack(): Promise<void> {

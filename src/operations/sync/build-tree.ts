@@ -131,7 +131,9 @@ async function fill(
       const noted = (found: WorkPlan) => transferDifferences(context, tree, found, changes);
       const isAsPlanned = await noted(work);
       const made = { work, first: work, isAsPlanned, since };
-      return { ...(await settled(context, tree, made, noted)), changes };
+      const filled = await settled(context, tree, made, noted);
+      changes.isPartial = await clone.isBaseChanged();
+      return { ...filled, changes };
     }
   }
 }

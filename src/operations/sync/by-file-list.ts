@@ -230,6 +230,7 @@ async function followList(sync: ListedSync, id: string): Promise<Looked> {
     await refuseUnlisted(sync, tree, figures);
     figures = { ...figures, source: sumOf(figures.source, growthOfUnlisted(sync, tree)) };
     rmSync(workIn(context), { recursive: true });
+    noted.isPartial = await clone.isBaseChanged();
     const built = { plan: figures, clone: clone.method ?? 'none', changes: noted };
     return await publishListed(sync, id, built);
   } finally {
