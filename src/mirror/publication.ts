@@ -92,10 +92,8 @@ export async function syncFilesystem(layout: Layout, lock: SyncLock): Promise<vo
   });
   lock.lost.throwIfAborted();
   if (exitCode !== 0) {
-    throw new MirrorlatchError(
-      'IO',
-      `the new snapshot cannot be written to disk: ${stderr.trim()}`,
-      { hint: 'Look for disk errors with: dmesg' },
-    );
+    throw new MirrorlatchError('IO', `${layout.root} cannot be flushed to disk: ${stderr.trim()}`, {
+      hint: 'Look for disk errors with: dmesg',
+    });
   }
 }

@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import { ifThere, lstatIfThere } from '../system/files.ts';
+import { quoteForSh } from '../system/quote.ts';
 import { bytePath } from './byte-path.ts';
 import { RealParents } from './real-parents.ts';
 
@@ -94,6 +95,19 @@ function filesAt(tree: string, [directory, name]: Place): string[] {
 function namesIn(tree: string, directory: string): string[] {
   if (!new RealParents(tree).leadTo(`${directory}/`)) return [];
   return ifThere(() => readdirSync(bytePath(tree, directory), { encoding: 'latin1' })) ?? [];
+}
+
+/** What of `ProbePolicy.paths` saves no look at everything, because the tree does not have it; for people. */
+export function idleStamps(tree: string, paths: readonly string[]): string[] {
+  const { names, unfit } = wantedStamps(paths, tree);
+  const missing = names
+    .filter((name) => !isStampIn(tree, name))
+    .map((name) => {
+      const path = quoteForSh(Buffer.from(name, 'latin1').toString());
+      return `--probe ${path} saves nothing: there is no such file in ${tree}`;
+    });
+  const none = `--probe ${AUTO} saves nothing: there is no well-known stamp in ${tree}`;
+  return unfit === 0 ? [...missing, none] : missing;
 }
 
 /** Whether a tree has a regular file of that name, which no symlink leads to. */

@@ -252,6 +252,21 @@ describe('a sync looks at everything', () => {
     expect(published(mirror)).toEqual([]);
   });
 
+  test('if current has no such file, of which init warns', async () => {
+    const mirror = await oneSnapshot();
+    const words = ['--probe', 'a typo', '--probe', 'auto'];
+    const result = await runProgram(['init', mirror.root, ...words]);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).toMatch(/--probe 'a typo' saves nothing: there is no such file in \S+$/m);
+    expect(result.stderr).toMatch(
+      /--probe auto saves nothing: there is no well-known stamp in \S+$/m,
+    );
+    mirror.change({ [stamp]: 'one' });
+    await mirror.sync();
+    const known = await runProgram(['init', mirror.root, '--probe', stamp]);
+    expect(known.stderr).not.toContain('saves nothing');
+  });
+
   test('if current has no such file, or one behind a symlink', async () => {
     const mirror = await probed();
     await expectLook(mirror, /current has no file lastupdate$/m, ['--probe', 'lastupdate']);

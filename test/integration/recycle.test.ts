@@ -268,7 +268,7 @@ test.each([
   mirror.change({ file: 'fifth' });
   // The stamp saves the second look, which would see the difference.
   const { stderr } = await runProgram(['sync', mirror.root, '--probe', 'file']);
-  expect(stderr).toContain('second is not recycled: somebody has changed it');
+  expect(stderr).toContain('the kept tree of second is not recycled: somebody has changed it');
   expect(mirror.history().findLast(({ event }) => event === 'published')).toMatchObject({
     clone: 'hardlink',
   });
@@ -309,7 +309,7 @@ test.each([
     mirror.change({ file: 'fourth' });
     // The stamp saves the second look, which would see the difference.
     const { stderr } = await runProgram(['sync', mirror.root, '--probe', 'file', ...ALL_MAY_GO]);
-    expect(stderr).toContain('first is not recycled: somebody has changed third');
+    expect(stderr).toContain('the kept tree of first is not recycled: somebody has changed third');
     const current = describeTree(join(mirror.root, 'current/.'));
     expect(difference(describeTree(mirror.source), current)).toEqual([]);
   },
@@ -391,7 +391,7 @@ test('why an old snapshot is not recycled is said', async () => {
   const result = await runProgram(['sync', mirror.root], { env: { PATH } });
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stderr).toMatch(
-    /first is not recycled: rsync cannot set the attributes of \S+: no room$/m,
+    /the kept tree of first is not recycled: rsync cannot set the attributes of \S+: no room$/m,
   );
   expect(mirror.history().findLast(({ event }) => event === 'published')).toMatchObject({
     clone: 'hardlink',

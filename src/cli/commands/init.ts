@@ -8,6 +8,7 @@ import { checkValues } from '../../mirror/preflight.ts';
 import { describeServed, servedDirectory } from '../../mirror/served-directory.ts';
 import { rememberedBy } from '../../mirror/settings.ts';
 import { idleLimits } from '../../mirror/shrink-guard.ts';
+import { idleStamps } from '../../mirror/stamps.ts';
 import type { Unadopted } from '../../operations/adopt.ts';
 import type { InitResult } from '../../operations/init.ts';
 import { showOptions } from '../../rsync/join-options.ts';
@@ -216,7 +217,10 @@ function report(
   printLine(describeShrink(shrink, rsyncOptions));
   for (const line of describeProbe(probe)) printLine(line);
   const current = currentId(layout);
-  if (current !== undefined) idleLimits(layout.snapshot(current), shrink).forEach(printWarning);
+  if (current !== undefined) {
+    const tree = layout.snapshot(current);
+    [...idleLimits(tree, shrink), ...idleStamps(tree, probe.paths)].forEach(printWarning);
+  }
   if (isNew && source !== undefined)
     printLine(`fill it with: mirrorlatch sync ${quoteForSh(layout.root)}`);
 }

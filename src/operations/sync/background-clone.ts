@@ -129,20 +129,20 @@ export class BackgroundClone {
   async #recycle(): Promise<boolean> {
     if (this.#recyclable === undefined || !this.#writer.lock.isHeld) return false;
     const { layout, inherit } = this.#writer;
-    const { id, chain } = this.#recyclable;
+    const { chain } = this.#recyclable;
     const options = { inherit, signal: this.#signal };
     try {
       takeSpare(layout, this.#path);
       const changed = await this.#findChanged(this.#recyclable);
       if (changed !== undefined) {
-        this.#writer.notice(`${id} is not recycled: somebody has changed ${changed}`);
+        this.#tellWhyNot(`somebody has changed ${changed}`);
         return false;
       }
       await recycle(layout, this.#path, this.#base, { chain, ...options });
       return true;
     } catch (error) {
       // Be it for want of room, or because a file has as many names as it can have.
-      this.#tellWhyNot(error);
+      this.#tellWhyNot(reasonOf(error));
       return false;
     }
   }
@@ -165,17 +165,20 @@ export class BackgroundClone {
     try {
       await keepRecycled(this.#writer, this.#path, basename(this.#base));
     } catch (error) {
-      this.#tellWhyNot(error);
+      this.#tellWhyNot(reasonOf(error));
     }
   }
 
-  #tellWhyNot(error: unknown): void {
+  #tellWhyNot(why: string): void {
     if (this.#signal.aborted) return;
-    const { message } = asMirrorlatchError(error, 'something has gone wrong');
-    this.#writer.notice(`${this.#recyclable?.id} is not recycled: ${message}`);
+    this.#writer.notice(`the kept tree of ${this.#recyclable?.id} is not recycled: ${why}`);
   }
 
   #discard(): void {
     if (lstatIfThere(this.#path)) discard(this.#writer.layout, this.#path);
   }
+}
+
+function reasonOf(error: unknown): string {
+  return asMirrorlatchError(error, 'something has gone wrong').message;
 }
