@@ -129,8 +129,9 @@ const KEEP_ONE = ['--keep-last', '1', '--grace', '0s'];
 const ALL_MAY_GO = ['--max-shrink', '100'];
 
 /** A mirror that has just pruned its first snapshot, and keeps that for the next sync to recycle. */
-const withSpare = async (): Promise<SmallMirror> => {
+const withSpare = async (content: Record<string, string> = {}): Promise<SmallMirror> => {
   const mirror = smallMirror();
+  mirror.change(content);
   for (const id of ['first', 'second', 'third'])
     await mirror.publish(id, { file: id }, ...KEEP_ONE);
   return mirror;
@@ -259,9 +260,10 @@ describe('A sync', () => {
 
 test.each([
   { what: 'removed', change: (tree: string) => rmSync(join(tree, 'below/file')) },
+  { what: 'removed deep below', change: (tree: string) => rmSync(join(tree, 'a/b/c/file')) },
   { what: 'added at the top', change: (tree: string) => writeFileSync(join(tree, 'new'), '') },
 ])('I16: what somebody has $what in an old snapshot is in no later one', async ({ change }) => {
-  const mirror = await withSpare();
+  const mirror = await withSpare({ 'a/b/c/file': 'deep' });
   change(join(mirror.root, 'snapshots/second'));
   mirror.change({ file: 'fourth' });
   await mirror.sync(...KEEP_ONE);
