@@ -116,7 +116,7 @@ function onOneLine(word: Buffer = Buffer.alloc(0)): string {
  * terminal does, so the command has it already. It is cat(1), which ends when its pipe from us closes.
  */
 class Sentinel {
-  #process = startSentinel();
+  #process = this.#start();
 
   got(signal: NodeJS.Signals): boolean {
     const { pid, exitCode, signalCode } = this.#process;
@@ -131,11 +131,20 @@ class Sentinel {
 
   renew(): void {
     this.dismiss();
-    this.#process = startSentinel();
+    this.#process = this.#start();
   }
 
   dismiss(): void {
     this.#process.kill('SIGKILL');
+  }
+
+  #start(): ChildProcess {
+    const sentinel = startSentinel();
+    // It may be too young to ignore a signal yet. Dead, it would seem to have got every later one.
+    sentinel.once('exit', (_, endedBy) => {
+      if (endedBy !== null && ignoredSignals.includes(endedBy)) this.renew();
+    });
+    return sentinel;
   }
 }
 
