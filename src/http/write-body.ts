@@ -1,0 +1,25 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/**
+ * Writes a part of a body, and waits until the kernel has taken all of it. So a slow client makes its
+ * own response wait, and a buffer can be used again.
+ *
+ * @returns false if the client has gone away.
+ */
+export async function writeBody(
+  { socket }: IncomingMessage,
+  response: ServerResponse,
+  bytes: Buffer | string,
+): Promise<boolean> {
+  if (socket.destroyed || response.destroyed) return false;
+  return new Promise((resolve) => {
+    // A response that waits for an earlier one of its connection is not told of that connection's end.
+    const lost = () => resolve(false);
+    socket.setMaxListeners(0);
+    socket.once('close', lost);
+    response.write(bytes, (error) => {
+      socket.off('close', lost);
+      resolve(error === null || error === undefined);
+    });
+  });
+}
