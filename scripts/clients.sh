@@ -19,7 +19,8 @@ CDPATH='' cd -- "$(dirname -- "$0")/.."
 [ "$(id -u)" = 0 ] || stop 'run this as root: it has to mount and to install.'
 
 need_programs rsync:rsync flock:util-linux dpkg-deb:dpkg apt-ftparchive:apt-utils dnf:dnf rpmbuild:rpm \
-  createrepo_c:createrepo-c pacman:pacman-package-manager python3:python3 pip:python3-pip
+  createrepo_c:createrepo-c pacman:pacman-package-manager python3:python3 pip:python3-pip curl:curl wget:wget \
+  nginx:nginx-light apache2:apache2-bin squid:squid
 need_build
 
 # Below node_modules, so that the bundle finds the packages it imports.

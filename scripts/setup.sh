@@ -55,9 +55,17 @@ missing_packages() {
   printf '%s' "$packages"
 }
 
-apt_install() {
+# apt_install PACKAGE...: install them, but start no service: the tests start their own, on other ports (invoke-rc.d(8)).
+apt_install() (
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f -- "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
   apt-get -q -y --no-remove --no-install-recommends install "$@"
-}
+)
 
 # quietly COMMAND...: print what it said only if it fails.
 quietly() {

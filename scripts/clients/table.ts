@@ -7,10 +7,11 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { accessByPath, pathGuards } from '../../test/support/repositories/access.ts';
 import type { Client } from '../../test/support/repositories/client.ts';
 import { clients, missingPrograms } from '../../test/support/repositories/clients.ts';
+import { Flipper } from '../../test/support/repositories/flipper.ts';
 import { packageNames } from '../../test/support/repositories/generation.ts';
-import { guards } from '../../test/support/repositories/guard.ts';
 import { mirrorOfRepositories } from '../../test/support/repositories/mirror.ts';
 import { type Trial, tryClient } from '../../test/support/repositories/trial.ts';
 
@@ -79,15 +80,18 @@ async function main(): Promise<void> {
   row([
     'client',
     'a flip every',
-    ...guards.map((guard) => `${guard}: ok / failed / mixed`),
+    ...pathGuards.map((guard) => `${guard}: ok / failed / mixed`),
     'flips in a run',
   ]);
-  row(['---', '---', ...guards.map(() => '---'), '---']);
+  row(['---', '---', ...pathGuards.map(() => '---'), '---']);
   for (const client of chosen) {
     for (const everyMs of rates) {
       const trials: Trial[] = [];
-      for (const guard of guards) {
-        const trial = await tryClient(client, mirror, { guard, runs, everyMs, work });
+      for (const guard of pathGuards) {
+        const publisher = new Flipper(mirror.root, mirror.ids, everyMs);
+        const access = accessByPath(guard, mirror);
+        const trial = await tryClient(client, { access, publisher, runs, work });
+        await publisher.stop();
         trials.push(trial);
         loads.push(loadavg()[0] ?? 0);
         if (guard === 'bare') continue;

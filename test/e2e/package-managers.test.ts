@@ -5,6 +5,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { mayMount } from '../support/privilege.ts';
 import { launcher } from '../support/project.ts';
+import { accessByPath, type PathGuard } from '../support/repositories/access.ts';
 import { apt } from '../support/repositories/apt.ts';
 import { type Client, updateAndInstall } from '../support/repositories/client.ts';
 import { clients, missingPrograms } from '../support/repositories/clients.ts';
@@ -41,13 +42,17 @@ describe('a package manager that updates and installs while snapshots are publis
 
   describe.for(clients)('$name', (client) => {
     const why = whyNot(client);
-    const trial = { everyMs: FLIP_EVERY_MS, work: home.path };
+    const trial = (guard: PathGuard) => {
+      const publisher = new Flipper(mirror.root, mirror.ids, FLIP_EVERY_MS);
+      onTestFinished(() => publisher.stop());
+      return { access: accessByPath(guard, mirror), publisher, work: home.path };
+    };
 
     test.skipIf(why !== '')(
       `fails, or mixes generations, when nothing guards it${why}`,
       async () => {
-        const bare = { ...trial, guard: 'bare', runs: BARE_RUNS, untilTrouble: true } as const;
-        const { outcomes, flips } = await tryClient(client, mirror, bare);
+        const bare = { ...trial('bare'), runs: BARE_RUNS, untilTrouble: true };
+        const { outcomes, flips } = await tryClient(client, bare);
 
         expect(outcomes.failed + outcomes.mixed).toBe(1);
         expect(flips.at(-1)).toBeGreaterThan(0);
@@ -57,8 +62,8 @@ describe('a package manager that updates and installs while snapshots are publis
     test.skipIf(why !== '').for(['run', 'reader'] as const)(
       `I1: gets all of one generation under \`%s\`${why}`,
       async (guard) => {
-        const guarded = { ...trial, guard, runs: GUARDED_RUNS };
-        const { outcomes, flips, accounts } = await tryClient(client, mirror, guarded);
+        const guarded = { ...trial(guard), runs: GUARDED_RUNS };
+        const { outcomes, flips, accounts } = await tryClient(client, guarded);
 
         expect(outcomes, accounts.join('\n')).toEqual({ ok: GUARDED_RUNS, failed: 0, mixed: 0 });
         expect(Math.min(...flips)).toBeGreaterThan(0);
@@ -91,7 +96,7 @@ describe.skipIf(whyNotApt !== '')(
     beforeEach(async () => {
       home = scratchDirectory();
       mirror = await mirrorOfRepositories(home, launcher, new Set([apt.repository]), 1);
-      installation = new Installation(apt, mirror, home);
+      installation = new Installation(apt, accessByPath('bare', mirror), home);
     });
 
     test('I5: in one pin, while its snapshot is superseded and every other is pruned', async () => {
@@ -122,7 +127,7 @@ describe.skipIf(whyNotApt !== '')(
     ])(
       'in two commands by $name, though `current` went on: bare it could not',
       async ({ update, install }) => {
-        const bare = new Installation(apt, mirror, home);
+        const bare = new Installation(apt, accessByPath('bare', mirror), home);
         expect(await bare.run(words(apt.update))).toMatchObject({ exitCode: 0 });
         expect(await installation.run(run(...update, '--', ...words(apt.update)))).toMatchObject({
           exitCode: 0,
@@ -134,13 +139,13 @@ describe.skipIf(whyNotApt !== '')(
         onTestFinished(() => flipper.stop());
 
         expect(await bare.run(words(apt.install))).not.toMatchObject({ outcome: 'ok' });
-        const before = flipper.flips;
+        const before = flipper.publications;
         const { outcome, account } = await installation.run(
           run(...install, '--', ...words(apt.install)),
         );
         expect(outcome, account).toBe('ok');
         expect(installation.generations).toEqual(['generation-1']);
-        expect(flipper.flips).toBeGreaterThan(before);
+        expect(flipper.publications).toBeGreaterThan(before);
       },
     );
 

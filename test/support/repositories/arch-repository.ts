@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { type Generation, type Package, packageVersion } from './generation.ts';
+import type { Generation, Package } from './generation.ts';
 import type { Repository } from './repository.ts';
 
 /** The version with the release number of the package. */
-const version = `${packageVersion}-1`;
+function fullVersion({ version }: Generation): string {
+  return `${version}-1`;
+}
 
 /** A database with the hashes of the packages, as `repo-add` makes it, which needs bsdtar. */
 export const archRepository: Repository = {
@@ -14,6 +16,7 @@ export const archRepository: Repository = {
   programs: ['tar'],
   async make(directory, generation, work) {
     const database = join(work, 'database');
+    const version = fullVersion(generation);
     await Promise.all(
       generation.packages.map(async (one) => {
         const file = `${one.name}-${version}-any.pkg.tar`;
@@ -34,7 +37,7 @@ export const archRepository: Repository = {
 async function buildPackage(
   path: string,
   { name, content }: Package,
-  { mark }: Generation,
+  generation: Generation,
   tree: string,
 ): Promise<void> {
   mkdirSync(join(tree, 'usr/share', name), { recursive: true });
@@ -42,8 +45,8 @@ async function buildPackage(
   writeFileSync(
     join(tree, '.PKGINFO'),
     `pkgname = ${name}
-pkgver = ${version}
-pkgdesc = a package of ${mark}
+pkgver = ${fullVersion(generation)}
+pkgdesc = a package of ${generation.mark}
 packager = nobody
 size = ${content.length}
 arch = any
@@ -54,15 +57,15 @@ arch = any
 
 function description(
   { name, content }: Package,
-  { mark }: Generation,
+  generation: Generation,
   file: string,
   archive: Buffer,
 ): string {
   return Object.entries({
     FILENAME: file,
     NAME: name,
-    VERSION: version,
-    DESC: `a package of ${mark}`,
+    VERSION: fullVersion(generation),
+    DESC: `a package of ${generation.mark}`,
     CSIZE: archive.length,
     ISIZE: content.length,
     SHA256SUM: createHash('sha256').update(archive).digest('hex'),

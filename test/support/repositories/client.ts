@@ -1,8 +1,6 @@
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import type { Repository } from './repository.ts';
 
-/** A package manager, configured as usual with absolute paths through `current`. */
+/** A package manager, or another program that fetches, configured as usual through `current`. */
 export interface Client {
   readonly name: string;
   /** The programs that `update` and `install` start. */
@@ -26,12 +24,7 @@ export interface Client {
   installed(name: string): string;
 }
 
-/** The URL of a client's repository in the mirror. */
-export function repositoryUrl(client: Client, root: string): string {
-  return pathToFileURL(join(root, 'current', client.repository.name)).href;
-}
-
-/** The command line that updates and installs. */
-export function updateAndInstall({ update, install }: Client): readonly string[] {
-  return ['sh', '-c', update === undefined ? install : `${update} && ${install}`];
+/** The command line that updates and installs. @param between a shell command between the two. */
+export function updateAndInstall({ update, install }: Client, between = ':'): readonly string[] {
+  return ['sh', '-c', update === undefined ? install : `${update} && ${between} && ${install}`];
 }

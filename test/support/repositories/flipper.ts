@@ -1,8 +1,9 @@
 import { renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Publisher } from './publisher.ts';
 
 /** Points `current` to the next snapshot at intervals, by one rename(2) as a publication does. */
-export class Flipper {
+export class Flipper implements Publisher {
   readonly #root: string;
   readonly #ids: readonly string[];
   readonly #timer: NodeJS.Timeout;
@@ -15,13 +16,13 @@ export class Flipper {
     this.#timer = setInterval(() => this.#flip(), everyMs);
   }
 
-  /** The number of flips so far. */
-  get flips(): number {
+  get publications(): number {
     return this.#flips;
   }
 
-  stop(): void {
+  stop(): Promise<void> {
     clearInterval(this.#timer);
+    return Promise.resolve();
   }
 
   #flip(): void {

@@ -9,9 +9,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { type Client, repositoryUrl } from './client.ts';
+import type { Access } from './access.ts';
+import type { Client } from './client.ts';
 import { marksIn, packageNames } from './generation.ts';
-import type { RepositoryMirror } from './mirror.ts';
 
 /** `mixed`: the client exited with 0, but has parts of several generations or lacks some. */
 export type Outcome = 'ok' | 'failed' | 'mixed';
@@ -33,13 +33,16 @@ export class Installation {
   readonly #environment: Readonly<Record<string, string>>;
 
   /** @param work the parent of its directory. */
-  constructor(client: Client, mirror: RepositoryMirror, work: string) {
+  constructor(client: Client, { url, environment }: Access, work: string) {
     this.#client = client;
     this.directory = mkdtempSync(join(work, 'client-'));
     // apt fetches as its own user.
     chmodSync(this.directory, 0o755);
     mkdirSync(join(this.directory, 'home'));
-    this.#environment = client.configure(this.directory, repositoryUrl(client, mirror.root));
+    this.#environment = {
+      ...environment,
+      ...client.configure(this.directory, `${url}/${client.repository.name}`),
+    };
   }
 
   /** The marks of all generations of which the client has metadata or packages. */

@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { makeGeneration } from './generation.ts';
+import { type Generation, makeGeneration, type Names } from './generation.ts';
 import type { Repository } from './repository.ts';
 
 /** A mirror of package repositories that `mirrorlatch sync` publishes. */
@@ -25,12 +25,26 @@ export async function mirrorOfRepositories(
   program: string,
   repositories: ReadonlySet<Repository>,
   generations: number,
+  names: Names = 'reused',
 ): Promise<RepositoryMirror> {
   const root = join(home, 'mirror');
   const ids: string[] = [];
   const publishNext = async (...options: string[]) => {
-    const { mark: id } = await makeUpstream(join(home, 'upstream'), repositories, ids.length + 1);
-    await execa(program, ['sync', join(home, 'upstream'), root, '--id', id, '--quiet', ...options]);
+    const { mark: id } = await makeUpstream(
+      join(home, 'upstream'),
+      repositories,
+      makeGeneration(ids.length + 1, names),
+    );
+    await execa(program, [
+      'sync',
+      join(home, 'upstream'),
+      root,
+      '--id',
+      id,
+      '--allow-shrink',
+      '--quiet',
+      ...options,
+    ]);
     ids.push(id);
     return id;
   };
@@ -41,9 +55,8 @@ export async function mirrorOfRepositories(
 async function makeUpstream(
   directory: string,
   repositories: ReadonlySet<Repository>,
-  number: number,
+  generation: Generation,
 ) {
-  const generation = makeGeneration(number);
   rmSync(directory, { recursive: true, force: true });
   for (const repository of repositories) {
     const work = `${directory}.${repository.name}`;

@@ -2,17 +2,16 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { packageVersion } from './generation.ts';
 import type { Repository } from './repository.ts';
 
-/** A Python program that reads `[path, mark, module, content]` for each wheel as JSON. */
+/** A Python program that reads `[path, mark, version, module, content]` for each wheel as JSON. */
 const makeWheels = `
 import json, sys, zipfile
-for path, mark, module, content in json.load(sys.stdin):
-    info = f"{module}-${packageVersion}.dist-info"
+for path, mark, version, module, content in json.load(sys.stdin):
+    info = f"{module}-{version}.dist-info"
     files = {
         f"{module}/generation": content,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {module}\\nVersion: ${packageVersion}\\nSummary: {mark}\\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {module}\\nVersion: {version}\\nSummary: {mark}\\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
     }
     record = "".join(f"{name},,\\n" for name in [*files, f"{info}/RECORD"])
@@ -26,16 +25,16 @@ for path, mark, module, content in json.load(sys.stdin):
 export const pythonIndex: Repository = {
   name: 'python',
   programs: ['python3'],
-  async make(directory, { mark, packages }) {
+  async make(directory, { mark, version, packages }) {
     const wheels = packages.map(({ name, content }) => {
       const module = name.replaceAll('-', '_');
-      const file = `${module}-${packageVersion}-py3-none-any.whl`;
+      const file = `${module}-${version}-py3-none-any.whl`;
       return { name, module, file, path: join(directory, 'wheels', file), content };
     });
     mkdirSync(join(directory, 'wheels'));
     await execa('python3', ['-c', makeWheels], {
       input: JSON.stringify(
-        wheels.map(({ path, module, content }) => [path, mark, module, content]),
+        wheels.map(({ path, module, content }) => [path, mark, version, module, content]),
       ),
     });
     for (const { name, file, path } of wheels) {

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { type Generation, packageVersion } from './generation.ts';
+import type { Generation } from './generation.ts';
 import type { Repository } from './repository.ts';
 
 /** repomd.xml has the hashes of the lists, and the lists those of the packages (createrepo_c). */
@@ -27,16 +27,19 @@ export const rpmRepository: Repository = {
       ...defines.flatMap((define) => ['--define', define]),
       spec,
     ]);
-    // Without hashes in their names, the lists have the same names in each generation.
-    const names = ['--simple-md-filenames', '--no-database'];
-    await execa('createrepo_c', ['--quiet', ...names, '--revision', generation.mark, directory]);
+    await execa('createrepo_c', [
+      ...['--quiet', '--no-database', '--revision', generation.mark],
+      // Without hashes in their names, the lists have the same names in each generation.
+      ...(generation.hasOwnNames ? [] : ['--simple-md-filenames']),
+      directory,
+    ]);
   },
 };
 
 /** One specification for all packages: a run of rpmbuild for each would take 20 times as long. */
-function specification({ mark, packages }: Generation, files: string): string {
+function specification({ mark, version, packages }: Generation, files: string): string {
   return `Name: parts
-Version: ${packageVersion}
+Version: ${version}
 Release: 1
 Summary: the source of the packages of ${mark}
 License: MIT

@@ -1,53 +1,68 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Access } from './access.ts';
 import { type Client, updateAndInstall } from './client.ts';
-import { Flipper } from './flipper.ts';
-import { type Guard, guarded } from './guard.ts';
 import { Installation, type Outcome } from './installation.ts';
-import type { RepositoryMirror } from './mirror.ts';
+import type { Publisher } from './publisher.ts';
 
 /** The settings of a trial. */
 export interface TrialOptions {
-  readonly guard: Guard;
+  readonly access: Access;
+  readonly publisher: Publisher;
   readonly runs: number;
-  /** End the trial after the first run that is not ok. */
+  /** End a client's trial after its first run that is not ok. */
   readonly untilTrouble?: boolean;
-  /** The time between two flips, in ms. */
-  readonly everyMs: number;
-  /** A directory for the client's files. */
+  /** The least time between two runs of a client, in ms. Default: 0. */
+  readonly restMs?: number;
+  /** A shell command between update and install. */
+  readonly between?: string;
+  /** A directory for the clients' files. */
   readonly work: string;
 }
 
 /** The results of a client's runs. */
 export interface Trial {
+  readonly client: Client;
   readonly outcomes: Readonly<Record<Outcome, number>>;
-  /** The number of flips during each run. */
+  /** The number of publications during each run. */
   readonly flips: readonly number[];
   /** One account of each run that was not ok. */
   readonly accounts: readonly string[];
 }
 
-/** Lets a client update and install repeatedly, each time from scratch, while `current` flips. */
-export async function tryClient(
-  client: Client,
-  mirror: RepositoryMirror,
-  { guard, runs, untilTrouble = false, everyMs, work }: TrialOptions,
-): Promise<Trial> {
-  const outcomes = { ok: 0, failed: 0, mixed: 0 };
-  const flips: number[] = [];
-  const accounts: string[] = [];
-  const flipper = new Flipper(mirror.root, mirror.ids, everyMs);
-  try {
-    while (flips.length < runs && !(untilTrouble && accounts.length > 0)) {
-      const installation = new Installation(client, mirror, work);
-      const before = flipper.flips;
-      const command = guarded(guard, mirror, updateAndInstall(client));
+/** Lets a client update and install repeatedly, each time from scratch, while snapshots are published. */
+export async function tryClient(client: Client, options: TrialOptions): Promise<Trial> {
+  const [trial] = await tryClientsInTurn([client], options);
+  if (trial === undefined) throw new Error(`${client.name} was not tried`);
+  return trial;
+}
+
+/** The same with several clients, so that one rests while the others run. */
+export async function tryClientsInTurn(
+  clients: readonly Client[],
+  { access, publisher, runs, untilTrouble = false, restMs = 0, between, work }: TrialOptions,
+): Promise<Trial[]> {
+  const trials = clients.map((client) => ({
+    client,
+    outcomes: { ok: 0, failed: 0, mixed: 0 },
+    flips: [] as number[],
+    accounts: [] as string[],
+    ended: Number.NEGATIVE_INFINITY,
+  }));
+  for (let run = 0; run < runs; run += 1) {
+    for (const trial of trials) {
+      const { client, outcomes, flips, accounts } = trial;
+      if (untilTrouble && accounts.length > 0) continue;
+      await pause(Math.max(0, trial.ended + restMs - performance.now()));
+      const installation = new Installation(client, access, work);
+      const before = publisher.publications;
+      const command = access.around(updateAndInstall(client, between));
       const { outcome, account } = await installation.run(command);
-      flips.push(flipper.flips - before);
+      trial.ended = performance.now();
+      flips.push(publisher.publications - before);
       outcomes[outcome] += 1;
       if (outcome !== 'ok') accounts.push(`${outcome}: ${account}`);
       installation.remove();
     }
-  } finally {
-    flipper.stop();
   }
-  return { outcomes, flips, accounts };
+  return trials;
 }
