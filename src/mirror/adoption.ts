@@ -11,6 +11,7 @@ import {
 import { isWithin } from '../system/mounts.ts';
 import { pause } from '../system/pause.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { forgetCurrent } from './current-file.ts';
 import { exchangeTrees, moveTree } from './discard.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { readSettings } from './settings.ts';
@@ -92,6 +93,7 @@ export async function giveBack(
       hint: hintToLink(layout, directory),
     });
   }
+  if (id !== LIVE) forgetCurrent(layout, lock);
   for (const alias of aliasesOf(layout, directory)) rmSync(alias, { force: true });
   symlinkSync(place, aliasBeside(directory, directory));
   symlinkSync(directory, aliasBeside(place, directory));

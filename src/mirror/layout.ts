@@ -9,6 +9,7 @@ export const LIVE = 'live';
  *
  * ```
  * ROOT/current -> snapshots/ID        ROOT/previous -> snapshots/ID
+ * ROOT/current.json                   what `current` names, for readers that come by HTTP
  * ROOT/snapshots/ID/                  complete and frozen
  * ROOT/.mirrorlatch/                  0755, never inside an rsync target
  *   mirror.json  history.jsonl  logs/ID.log
@@ -48,6 +49,8 @@ export interface Layout {
   readonly root: string;
   readonly current: string;
   readonly previous: string;
+  /** See `current-json.ts`. */
+  readonly currentJson: string;
   readonly snapshots: string;
   readonly state: string;
   readonly settings: string;
@@ -99,6 +102,7 @@ export function layoutOf(root: string): Layout {
     root,
     current: join(root, 'current'),
     previous: join(root, 'previous'),
+    currentJson: join(root, 'current.json'),
     snapshots,
     state,
     settings: join(state, 'mirror.json'),
@@ -131,8 +135,9 @@ export function layoutOf(root: string): Layout {
 }
 
 /** The names in ROOT that are the mirror's. */
-export function ownNames({ state, snapshots, current, previous, gate }: Layout): string[] {
-  return [state, snapshots, current, previous, gate].map((path) => basename(path));
+export function ownNames(layout: Layout): string[] {
+  const { state, snapshots, current, previous, currentJson, gate } = layout;
+  return [state, snapshots, current, previous, currentJson, gate].map((path) => basename(path));
 }
 
 /** The root of the mirror in which a path lies, judging by its names alone; undefined if none. */

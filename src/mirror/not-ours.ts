@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { mountPointsWithin } from '../system/mounts.ts';
+import { isForeign } from './current-file.ts';
 import { earlierClones } from './earlier-clones.ts';
 import { readHistory } from './history.ts';
 import { type Layout, ownNames } from './layout.ts';
@@ -15,10 +16,11 @@ import { isOfPerson, snapshotIds } from './survey.ts';
 export function pathsNotOurs(layout: Layout): string[] {
   const ours = ownNames(layout);
   const others = readdirSync(layout.root).filter((name) => !ours.includes(name));
-  const isForeign = isOfPerson(layout, readHistory(layout));
+  const isPersons = isOfPerson(layout, readHistory(layout));
   return [
     ...others.map((name) => join(layout.root, name)),
-    ...snapshotIds(layout).filter(isForeign).map(layout.snapshot),
+    ...(isForeign(layout) ? [layout.currentJson] : []),
+    ...snapshotIds(layout).filter(isPersons).map(layout.snapshot),
     ...findLeftovers(layout).commands,
     ...mountPointsWithin(layout.root),
     ...earlierClones(layout).map(({ path }) => path),

@@ -2,8 +2,9 @@ import { MirrorlatchError } from '../errors.ts';
 import { syncDirectory } from '../system/files.ts';
 import { runProgram } from '../system/process.ts';
 import { currentId } from './current.ts';
+import { announceCurrent } from './current-file.ts';
 import { moveTree } from './discard.ts';
-import type { HistoryEntry, SyncFigures } from './history.ts';
+import { type HistoryEntry, publicationOf, readHistory, type SyncFigures } from './history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { dateLease, makeLease } from './lease.ts';
 import type { SyncLock } from './sync-lock.ts';
@@ -66,18 +67,27 @@ export async function publishInPlace(
  * @throws MirrorlatchError LOCK_LOST, and `current` is unchanged.
  */
 export function republish(layout: Layout, lock: SyncLock, id: string): HistoryEntry {
-  return { event: 'rolled-back', ...flip(layout, lock, id) };
+  const publishedAt = publicationOf(readHistory(layout), id)?.at;
+  return { event: 'rolled-back', ...flip(layout, lock, id, publishedAt) };
 }
 
-function flip(layout: Layout, lock: SyncLock, id: string) {
+/**
+ * A crash between the links and `current.json` leaves there what was current before, which no prune
+ * removes before the next command has finished the flip.
+ *
+ * @param publishedAt undefined for a snapshot that has never been current.
+ */
+function flip(layout: Layout, lock: SyncLock, id: string, publishedAt?: string) {
   const before = currentId(layout);
   // `previous` first, so that one of the two names the old snapshot at every instant.
   if (before !== undefined) lock.replaceLink(layout.previous, snapshotLink(before));
   lock.replaceLink(layout.current, snapshotLink(id));
+  const [at, previous] = [new Date().toISOString(), before ?? null];
+  announceCurrent(layout, lock, { id, previous, publishedAt: publishedAt ?? at });
   syncDirectory(layout.root);
   // If another host took the lock meanwhile, its recovery has already recorded this flip.
   lock.assertHeld();
-  return { at: new Date().toISOString(), id, previous: before ?? null };
+  return { at, id, previous };
 }
 
 /**

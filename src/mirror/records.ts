@@ -167,6 +167,21 @@ const ListedTree = z.object({
 
 export type ListedTree = z.infer<typeof ListedTree>;
 
+/** `ROOT/current.json`, for readers that come by HTTP: see `current-json.ts`. */
+const CurrentRecord = z.object({
+  format: z.literal(1),
+  /** What `current` names. */
+  id: z.string(),
+  /** Its tree, from the URL of this record on. */
+  path: z.string(),
+  /** What `previous` names. */
+  previous: z.nullable(z.string()),
+  /** When it was made and published; ISO 8601, UTC. A rollback to it does not change this. */
+  publishedAt: z.string(),
+});
+
+export type CurrentRecord = z.infer<typeof CurrentRecord>;
+
 /** One line of `.mirrorlatch/history.jsonl`. Each event of the mirror appends a line. */
 export type HistoryEntry =
   | ({ event: 'published' } & Flip & Partial<SyncFigures>)
@@ -324,6 +339,7 @@ export const checkCommandTree = checkerOf(CommandTreeRecord);
 export const checkChangesHeader = checkerOf(ChangesHeader);
 export const checkRecordedSizes = checkerOf(RecordedSizes);
 export const checkListedTree = checkerOf(ListedTree);
+export const checkCurrentRecord = checkerOf(CurrentRecord);
 
 /** The value of a JSON text; undefined if the text is missing or invalid. */
 export function parseJson(text: string | undefined): unknown {

@@ -3,10 +3,18 @@ import { ifAllowed, lstatIfThere, syncDirectory } from '../system/files.ts';
 import { makeOwnDirectory, refuseOtherThanDirectory } from '../system/own-files.ts';
 import { removeTree } from '../system/remove-tree.ts';
 import { halfAdopted, lostPath, restorePath, undoHalf } from './adoption.ts';
+import { currentId, previousId } from './current.ts';
+import { announceCurrent, forgetCurrent } from './current-file.ts';
 import { discard, moveTree } from './discard.ts';
 import { isInPlace } from './gate.ts';
-import { appendHistory, readHistory } from './history.ts';
-import { directoriesOf, type Layout, snapshotLink } from './layout.ts';
+import {
+  appendHistory,
+  type HistoryEntry,
+  lastFlip,
+  publicationOf,
+  readHistory,
+} from './history.ts';
+import { directoriesOf, type Layout, LIVE, snapshotLink } from './layout.ts';
 import { makeLease } from './lease.ts';
 import { findReaders } from './readers.ts';
 import { isServedClone, supersede } from './served-directory.ts';
@@ -28,7 +36,8 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
   for (const directory of directoriesOf(layout, mode)) makeOwnDirectory(directory, 0o755);
   // What they lead to would be removed.
   for (const directory of [layout.trash, layout.superseded]) refuseOtherThanDirectory(directory);
-  const findings = survey(layout);
+  const history = readHistory(layout);
+  const findings = survey(layout, history);
   for (const finding of findings) {
     switch (finding.kind) {
       case 'missing-current':
@@ -36,6 +45,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         syncDirectory(layout.root);
         break;
       case 'unrecorded-publication':
+        announce(layout, lock, history);
         recordFlip(layout);
         break;
       case 'lost-previous':
@@ -89,10 +99,26 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         finding satisfies never;
     }
   }
-  if (mode === 'snapshots' && findSpare(layout) === undefined) discardSpare(layout);
+  if (mode === 'snapshots') {
+    // One that is missing is no finding: an earlier version of mirrorlatch made none.
+    announce(layout, lock, history);
+    if (findSpare(layout) === undefined) discardSpare(layout);
+  }
   // A tree that cannot be removed is in no one's way, and the end of the session warns of it.
   await emptyTrash(layout, lock).catch(() => {});
   return findings;
+}
+
+/** Brings `current.json` up to what is current, and comes before the flip is on record, as in a publication. */
+function announce(layout: Layout, lock: SyncLock, history: readonly HistoryEntry[]): void {
+  const id = currentId(layout);
+  if (id === undefined) forgetCurrent(layout, lock);
+  if (id === undefined || id === LIVE) return;
+  const flip = unrecordedFlip(layout, history) ?? lastFlip(history);
+  const publishedAt = publicationOf(history, id)?.at ?? flip?.at ?? new Date().toISOString();
+  const previous = previousId(layout);
+  const current = { id, previous: previous === id ? null : (previous ?? null), publishedAt };
+  if (announceCurrent(layout, lock, current)) syncDirectory(layout.root);
 }
 
 function recordFlip(layout: Layout): void {

@@ -179,6 +179,40 @@ export class SyncLock {
     }
   }
 
+  /**
+   * Makes `path` a file that everybody may read, whatever the umask, in one rename(2). It is fenced like
+   * `replaceLink`, and durable once the directory is.
+   *
+   * @throws MirrorlatchError LOCK_LOST when the lock is no longer ours.
+   */
+  placeFile(path: string, text: string): void {
+    this.lost.throwIfAborted();
+    const fresh = join(this.#directory.inside, basename(path));
+    try {
+      withReserve(this.#layout, () => writeWhole(fresh, text));
+      renameSync(fresh, path);
+    } catch (error) {
+      for (const remains of [fresh, `${fresh}.new`]) rmSync(remains, { force: true });
+      throw this.causeOf(error);
+    }
+  }
+
+  /**
+   * Removes a file, fenced like `replaceLink`.
+   *
+   * @throws MirrorlatchError LOCK_LOST when the lock is no longer ours.
+   */
+  removeFile(path: string): void {
+    this.lost.throwIfAborted();
+    const gone = join(this.#directory.inside, basename(path));
+    try {
+      renameSync(path, gone);
+      rmSync(gone);
+    } catch (error) {
+      throw this.causeOf(error);
+    }
+  }
+
   /** Records progress for `status` and waiting writers, at most once a second within a phase. */
   report(progress: LockProgress): void {
     const isSamePhase = progress.phase === this.#reportedPhase;

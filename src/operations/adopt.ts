@@ -9,7 +9,8 @@ import {
   rootBehind,
   takeIn,
 } from '../mirror/adoption.ts';
-import { currentId } from '../mirror/current.ts';
+import { currentId, previousId } from '../mirror/current.ts';
+import { announceCurrent } from '../mirror/current-file.ts';
 import { forgetUnused } from '../mirror/earlier-clones.ts';
 import {
   isInPlace,
@@ -160,9 +161,14 @@ async function takeOrFinish(
       if (isUnchanged) changeSettings(layout, {}, ['adopted']);
       throw error;
     }
-    if (id === LIVE) markWhole(layout, 'adopt');
-    else makeLease(layout, id);
     const at = new Date().toISOString();
+    if (id === LIVE) {
+      markWhole(layout, 'adopt');
+    } else {
+      makeLease(layout, id);
+      const previous = previousId(layout) ?? null;
+      announceCurrent(layout, lock, { id, previous, publishedAt: at });
+    }
     const adopted = { id, previous: null, source: directory, writableByAll };
     writer.recordPublication({ event: 'published', at, ...adopted });
     warnOfWritable(writer, { writableByAll }, mendByRsync(writer));

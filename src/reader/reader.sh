@@ -159,6 +159,8 @@ ml_fill_view() {
     ml_name=${ml_entry##*/}
     case $ml_name in
     current | previous | "${ml_inner%%/*}") continue ;;
+    # It names what is current, or was when this view was made.
+    current.json) [ ! -d "$ml_old/.mirrorlatch" ] || continue ;;
     # Other snapshots, as of atomic-rsync.
     current-[0-9]*) [ -d "$ml_old/.mirrorlatch" ] || continue ;;
     esac

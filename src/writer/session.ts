@@ -1,5 +1,6 @@
 import { asMirrorlatchError } from '../errors.ts';
 import { divertedPath, hintToLink, refuseHalfAdopted } from '../mirror/adoption.ts';
+import { describeForeign, isForeign } from '../mirror/current-file.ts';
 import { isInPlace, repairGate } from '../mirror/gate.ts';
 import { prepareHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
@@ -176,6 +177,8 @@ async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
     refuseHalfAdopted(layout);
     warnOfDiverted(layout, settings.adopted, onEvent);
   }
+  if (settings.mode === 'snapshots' && isForeign(layout))
+    onEvent({ kind: 'warning', message: describeForeign(layout) });
   const policy = policyOf(settings, options);
   const { failure } = options;
   const parts = { layout, lock, settings, policy, failure, mayPrune, signal, onEvent };

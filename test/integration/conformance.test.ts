@@ -331,7 +331,8 @@ function expectTidy(root: string): void {
   );
   expect(
     readdirSync(root).filter(
-      (name) => !['.mirrorlatch', 'current', 'previous', 'snapshots'].includes(name),
+      (name) =>
+        !['.mirrorlatch', 'current', 'current.json', 'previous', 'snapshots'].includes(name),
     ),
   ).toEqual([]);
   const staging = join(root, '.mirrorlatch/staging');

@@ -15,6 +15,7 @@ import {
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { wrongCurrentJson } from '../support/current-json.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
 import { startRsyncDaemon } from '../support/rsyncd.ts';
 import { rsyncProcesses, startSlowSync } from '../support/slow-sync.ts';
@@ -68,6 +69,8 @@ const leftovers: readonly Leftover[] = [
     make: (mirror) => {
       const lines = readFileSync(mirror.state('history.jsonl'), 'utf8').trimEnd().split('\n');
       writeFileSync(mirror.state('history.jsonl'), `${lines.slice(0, -1).join('\n')}\n`);
+      const file = join(mirror.root, 'current.json');
+      writeFileSync(file, readFileSync(file, 'utf8').replaceAll('second', 'first'));
     },
     check: (mirror) => {
       expect(flips(mirror)).toEqual([
@@ -327,6 +330,7 @@ async function isWhole(mirror: SmallMirror): Promise<void> {
   const status = await runProgram(['status', mirror.root, '--json']);
   expect(status.exitCode, transcript(status)).toBe(0);
   expect(status.json()).toMatchObject({ findings: [], isHealthy: true });
+  expect(wrongCurrentJson(mirror.root)).toEqual([]);
   expect(
     difference(describeTree(mirror.source), describeTree(join(mirror.root, 'current'))),
   ).toEqual([]);

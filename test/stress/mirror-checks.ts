@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { currentJson, wrongCurrentJson } from '../support/current-json.ts';
 import { runsAsRoot } from '../support/privilege.ts';
 import { describeTree, difference, type Tree } from '../support/tree.ts';
 
@@ -24,7 +25,7 @@ function snapshotIds(root: string): string[] {
 }
 
 /**
- * Checks what readers rely on at any instant: `current` and `previous` name snapshots, and every
+ * Checks what readers rely on at any instant: `current`, `previous` and `current.json` name snapshots, and every
  * snapshot is as it was published, in content and attributes (I2, I3).
  *
  * @param firstPublication nothing has been published before, so there may be no `current`.
@@ -50,7 +51,10 @@ export function wrongForReaders(
       (sentence) => `I2, I3: in snapshots/${id} ${sentence}`,
     );
   });
-  return [...links, ...snapshots];
+  const named = currentJson(root)?.['id'];
+  const isNamed = named === undefined || ids.includes(String(named));
+  const json = isNamed ? [] : [`I3: current.json names ${named}, which does not exist`];
+  return [...links, ...json, ...snapshots];
 }
 
 /** What another user can see of unpublished trees (I6); checks nothing unless run as root. */
@@ -77,7 +81,7 @@ export function leftBehind(root: string, mode: 'snapshots' | 'in-place' = 'snaps
   const [own, ownState] =
     mode === 'snapshots'
       ? [
-          ['previous', 'snapshots'],
+          ['current.json', 'previous', 'snapshots'],
           ['changes', 'leases'],
         ]
       : [['gate'], ['gate.json', 'gate.flock']];
@@ -113,6 +117,7 @@ export function leftBehind(root: string, mode: 'snapshots' | 'in-place' = 'snaps
     ...unknown(inside('trash'), [], 'trash'),
     ...unknown(inside('leases'), snapshotIds(root), 'leases'),
     ...unknown(snapshotIds(root), inside('leases'), 'snapshots (without a lease)'),
+    ...(mode === 'snapshots' ? wrongCurrentJson(root).map((text) => `I9: ${text}`) : []),
     ...(gate === 0o700 ? [] : [`I6: staging has mode ${gate.toString(8)}`]),
   ];
 }
