@@ -28,7 +28,7 @@ const ROOMS = {
   'push/messages.ts':  ['errors.ts operations/sync/context.ts writer/events.ts mirror rsync zod/mini', 'messages.ts is a schema: it does nothing.'],
 };
 
-/** A package is imported by one file, which otherwise keeps to its folder's line. */
+/** A package is imported by one file (undici has its types declared in another), which otherwise keeps to its folder's line. */
 const PACKAGES = {
   'cli/markdown.ts': 'marked wrap-ansi',
   'cli/output.ts': 'picocolors',
@@ -36,7 +36,8 @@ const PACKAGES = {
   'cli/units.ts': 'ms',
   'http/files.ts': 'send',
   'http/metrics.ts': 'prom-client',
-  'http/proxy.ts': 'undici',
+  'http/outgoing.ts': 'undici undici/lib/dispatcher/*',
+  'http/undici.d.ts': 'undici',
   'mirror/units.ts': 'pretty-bytes',
   'system/lock-directory.ts': 'proper-lockfile',
   'system/nearest.ts': 'fastest-levenshtein',

@@ -1,14 +1,15 @@
 #!/bin/sh
 # Starts mirrorlatch. For `run`, Node prints the command line of the guard, and that replaces this shell by exec. So no
 # process stays between the guarded command and its caller, and the command's arguments never pass through Node, which
-# would replace bytes that are not valid UTF-8. As in the reader, all variables begin with ml_, because assigning to
-# others could change the environment.
+# would replace bytes that are not valid UTF-8. With --http, Node stays, as the proxy of the command. As in the reader,
+# all variables begin with ml_, because assigning to others could change the environment.
 
 # bash takes functions from the environment, also as sh. Commands get them back.
 unset -f [ command env node printf read readlink
 
 # mirrorlatch's own programs come from the absolute elements of PATH: inside a mirror, the others would bring the
-# mirror's. The command of the caller gets PATH as it was: for `lock` and `watch`, Node takes that from ml_path.
+# mirror's. The command of the caller gets PATH as it was: for `lock`, `watch` and `run --http`, Node takes that from
+# ml_path.
 ml_path=${PATH-} ml_rest=$ml_path: ml_absolute=''
 while [ -n "$ml_rest" ]; do
   case $ml_rest in /*) ml_absolute=$ml_absolute:${ml_rest%%:*} ;; esac
@@ -27,6 +28,11 @@ ml_self=$0
 [ ! -L "$0" ] || ml_self=$(readlink -f -- "$0")
 case $ml_self in */*) ml_home=${ml_self%/*} ;; *) ml_home=. ;; esac
 ml_verb=${1-}
+if [ "$ml_verb" = run ]; then
+  for ml_word; do
+    case $ml_word in --http | --http=*) ml_verb=run-http ;; --) break ;; esac
+  done
+fi
 case $ml_verb in
 run)
   ml_words=$(ml_ignored=$ml_ignored node "$ml_home/bin/run.cjs" "$@")
@@ -42,7 +48,7 @@ run)
   [ $# = 0 ] || shift
   eval "$ml_words"
   ;;
-lock | watch)
+lock | watch | run-http)
   [ -z "$ml_path" ] || export ml_path
   export ml_ignored
   set -- node "$ml_home/bin/main.cjs" "$@"

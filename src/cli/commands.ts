@@ -19,7 +19,12 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   prune: async () => (await import('./commands/prune.ts')).addPrune,
   unlock: async () => (await import('./commands/unlock.ts')).addUnlock,
   gate: async () => (await import('./commands/gate.ts')).addGate,
-  run: async () => (await import('./commands/run.ts')).addRun,
+  run: async () => {
+    const { addRun } = await import('./commands/run.ts');
+    const loadRunByUrl = async () => (await import('./commands/run-by-url.ts')).runCommandByUrl;
+    return (program, context) => addRun(program, context, loadRunByUrl);
+  },
+  'keep-proxy': async () => (await import('./commands/keep-proxy.ts')).addKeepProxy,
   reader: async () => (await import('./commands/reader.ts')).addReader,
   'shell-init': async () => (await import('./commands/shell-init.ts')).addShellInit,
   shims: async () => (await import('./commands/shims.ts')).addShims,

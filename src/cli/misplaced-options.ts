@@ -121,7 +121,7 @@ export function withSeparator(
       if (hasMirror || !mayBeMirror(word)) break;
       hasMirror = true;
     } else {
-      if (option.long === '--mirror') hasMirror = true;
+      if (option.long === '--mirror' || option.long === '--http') hasMirror = true;
       if (option.required && !word.includes('=')) at += 1;
     }
   }

@@ -152,8 +152,7 @@ function endAfter(
   { code, exitCode }: MirrorlatchError,
   command: string | undefined,
 ): number | NodeJS.Signals {
-  if (command === 'run') return code === 'BUSY' ? exitCode : GUARD_FAILED;
-  if (command !== 'lock') return exitCode;
+  if (command !== 'run' && command !== 'lock') return exitCode;
   switch (code) {
     case 'SIGINT':
     case 'SIGTERM':

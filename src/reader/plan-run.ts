@@ -44,14 +44,19 @@ export function shellCodeFor(options: RunOptions): string {
   return `set -- ${guardWords(options).map(quoteForSh).join(' ')} "$@"`;
 }
 
-/** The words that stand before the user's; without a command, those of a shell too. */
-function guardWords(options: RunOptions): string[] {
+/**
+ * The words that stand before the user's; without a command, those of a shell too.
+ *
+ * @throws MirrorlatchError as `shellCodeFor`.
+ */
+export function guardWords(options: RunOptions): string[] {
   const { roots, command, env } = options;
   if (roots.includes('')) throw emptyName();
   const { sticky, reuse, isUnpinned } = stickiness(options);
   if (isUnpinned) return [];
   const directory = stickyDirectory(env, process.geteuid?.() === 0);
   const again = reuse && howToRemember(options, reuse);
+  if (roots.length === 0) return command.length === 0 ? interactiveShell(usersShell(env), env) : [];
   return [
     // Not what PATH calls sh: in a mirror, that may be the mirror's.
     '/bin/sh',

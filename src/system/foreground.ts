@@ -13,8 +13,8 @@ import { withCallersUmask } from './umask.ts';
 export interface ForegroundOptions {
   /** Descriptors that the command and its children inherit as 3, 4, …: this hands locks on. */
   inherit: readonly number[];
-  /** Variables to add to its environment. */
-  env: Readonly<Record<string, string>>;
+  /** Variables to add to its environment; those that are undefined are taken out of it. */
+  env: Readonly<Record<string, string | undefined>>;
   /** Ends it and its `family`: by SIGTERM, and by SIGKILL if they are still there 10 s later. */
   signal: AbortSignal;
   /** The processes that it has started, as far as they can be found. */
@@ -41,7 +41,7 @@ export async function runInForeground(
   { inherit, env, signal, family }: ForegroundOptions,
 ): Promise<JobEnd> {
   const environment = { ...process.env, PATH: callersPath, ...env };
-  const [program, args] = withIgnoredSignals(...spawnable(words), environment);
+  const [program, args] = withIgnoredSignals(...spawnable(words, env), environment);
   const sentinel = new Sentinel();
   const settling = new Map<NodeJS.Signals, NodeJS.Timeout>();
   let child: ChildProcess | undefined;
@@ -163,8 +163,13 @@ function startSentinel(): ChildProcess {
  * Node decodes arguments and the environment as UTF-8 and replaces invalid bytes. If there are any, a
  * shell restores them from octal escapes and then executes the command.
  */
-function spawnable(words: readonly Buffer[]): [string, string[]] {
-  const variables = ownEnvironment().filter((variable) => !isUtf8(variable));
+function spawnable(
+  words: readonly Buffer[],
+  replaced: ForegroundOptions['env'],
+): [string, string[]] {
+  const variables = ownEnvironment()
+    .filter((variable) => !isUtf8(variable))
+    .filter((variable) => !(variable.toString('latin1').replace(/=.*/s, '') in replaced));
   if (words.every(isUtf8) && variables.length === 0) {
     const [program = '', ...args] = words.map(String);
     return [program, args];

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { blocks, type Document, nameOfTopic, readme, topics } from '../support/documents.ts';
+import { servePlainly } from '../support/http/plain-server.ts';
 import { whyNotInstalled } from '../support/installed.ts';
 import { mayMount } from '../support/privilege.ts';
 import { project } from '../support/project.ts';
@@ -66,6 +67,7 @@ test.runIf(mayMount).for(executable)(
     const upstream = makeUpstream(place);
     makeServed(place);
     writeConfigurations(place, upstream);
+    const server = await servePlainly(join(place, 'srv/mirror'));
     const { all, exitCode } = await execa(
       'unshare',
       ['--mount', '--propagation', 'private', 'sh', '-xc', scriptOf(document)],
@@ -77,6 +79,7 @@ test.runIf(mayMount).for(executable)(
           RSYNC_RSH: 'to-this-host',
           APT_CONFIG: join(place, 'apt.conf'),
           XDG_STATE_HOME: join(place, 'state'),
+          http_proxy: server.url,
           UPSTREAM: upstream,
           RSYNC_CONNECT_PROG: `rsync --daemon --config=${join(place, 'rsyncd.conf')}`,
         },
@@ -180,6 +183,7 @@ function writeConfigurations(place: string, upstream: string): void {
   writeFileSync(join(place, 'rsyncd.conf'), `use chroot = no\n[debian]\npath = ${upstream}\n`);
   writeFileSync(join(place, 'apt.conf'), aptConfiguration(place));
   writeFileSync(join(place, 'apt/status'), '');
+  writeFileSync(join(place, 'sources.list'), sources);
   writeFileSync(join(place, 'bin/to-this-host'), toThisHost, { mode: 0o755 });
   symlinkSync(join(project, 'dist/mirrorlatch'), join(place, 'bin/mirrorlatch'));
 }
@@ -189,6 +193,11 @@ async function makeRepository(repository: Repository, place: string): Promise<vo
   for (const path of [directory, work]) mkdirSync(path);
   await repository.make(directory, makeGeneration(1), work);
 }
+
+/** The repository that the first sync mirrors, and that of the second mirror. */
+const sources = ['debian', 'security']
+  .map((name) => `deb [trusted=yes] http://mirror.example.org/${name}/current stable main\n`)
+  .join('');
 
 /** In place of ssh: web and backup are this host, where only this namespace has our /srv. */
 const toThisHost = `#!/bin/sh
@@ -212,12 +221,12 @@ function dnfConfiguration(place: string): string {
   ].join('\n');
 }
 
-/** A place of its own for apt, and no source: the machine's packages are not touched. */
+/** A place of its own for apt: the machine's packages are not touched. */
 function aptConfiguration(place: string): string {
   return [
     'Dir::Etc::main "/dev/null";',
     'Dir::Etc::parts "/dev/null";',
-    'Dir::Etc::sourcelist "/dev/null";',
+    `Dir::Etc::sourcelist "${join(place, 'sources.list')}";`,
     'Dir::Etc::sourceparts "/dev/null";',
     `Dir::State "${join(place, 'apt')}";`,
     `Dir::State::status "${join(place, 'apt/status')}";`,

@@ -6,13 +6,24 @@
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import { PINS, type PinKind } from '../../reader/guard.ts';
+import type { RunOptions } from '../../reader/plan-run.ts';
 import type { CommandContext } from '../context.ts';
 import { helpOfGuard } from '../help.ts';
 import { printCode } from '../output.ts';
 import { duration, wholeSeconds } from '../values.ts';
 
+/** Runs a command under the guard of `run --http`, which is no shell code. */
+export type RunByUrl = (
+  options: RunOptions,
+  urls: readonly string[],
+  allowUnseen: boolean,
+  context: CommandContext,
+) => Promise<void>;
+
 interface RunFlags {
   mirror?: string[];
+  http?: string[];
+  allowUnseen?: boolean;
   pin?: PinKind;
   chdir?: 'yes' | 'no';
   snapshot?: string;
@@ -27,7 +38,12 @@ interface RunFlags {
   verbose?: boolean;
 }
 
-export function addRun(program: Command, context: CommandContext): void {
+/** @param loadRunByUrl without it, there is no `--http`: the launcher starts the whole program for that. */
+export function addRun(
+  program: Command,
+  context: CommandContext,
+  loadRunByUrl?: () => Promise<RunByUrl>,
+): void {
   program
     .command('run')
     .summary('run a command that sees one snapshot only')
@@ -41,6 +57,15 @@ export function addRun(program: Command, context: CommandContext): void {
       '-m, --mirror <mirror>',
       'pin this mirror too; may be repeated',
       (mirror, all: string[] = []) => [...all, mirror],
+    )
+    .option(
+      '--http <url>',
+      'pin the mirror that COMMAND reads at this URL; may be repeated',
+      (url, all: string[] = []) => [...all, url],
+    )
+    .option(
+      '--allow-unseen',
+      'with --http: accept that COMMAND requests nothing of the mirror through the guard',
     )
     .addOption(
       new Option(
@@ -81,25 +106,49 @@ export function addRun(program: Command, context: CommandContext): void {
         'mirrorlatch run /srv/mirror/debian --sticky apt -- apt-get update',
         'mirrorlatch run /srv/mirror/debian --reuse apt -- apt-get install hello',
         'mirrorlatch run -m /srv/mirror/debian -m /srv/mirror/security -- apt-get update',
+        'mirrorlatch run --http http://mirror.example.org/debian/current/ -- apt-get update',
       ]),
     )
     .action(async (mirror: string | undefined, flags: RunFlags) => {
-      const { shellCodeFor } = await import('../../reader/plan-run.ts');
       const roots = [...(mirror === undefined ? [] : [mirror]), ...(flags.mirror ?? [])];
-      if (roots.length === 0) {
+      const urls = flags.http ?? [];
+      refuseUrls(roots);
+      if (roots.length + urls.length === 0) {
         throw new MirrorlatchError('USAGE', 'no mirror was given', {
           hint: 'Name it before the command: mirrorlatch run MIRROR -- COMMAND',
         });
       }
-      const code = shellCodeFor({
+      const options = {
         ...flags,
         roots,
         command: context.operands,
         waitSeconds: secondsOf(flags.wait),
         env: process.env,
-      });
-      printCode(code);
+      };
+      if (urls.length > 0) {
+        if (loadRunByUrl === undefined)
+          throw new MirrorlatchError('INTERNAL', 'no proxy is at hand');
+        const runByUrl = await loadRunByUrl();
+        await runByUrl(options, urls, flags.allowUnseen ?? false, context);
+        return;
+      }
+      if (flags.allowUnseen) {
+        throw new MirrorlatchError('USAGE', '--allow-unseen has no effect without --http', {
+          hint: 'A mirror on a path is pinned whether or not COMMAND reads it.',
+        });
+      }
+      const { shellCodeFor } = await import('../../reader/plan-run.ts');
+      printCode(shellCodeFor(options));
     });
+}
+
+/** @throws MirrorlatchError USAGE */
+function refuseUrls(roots: readonly string[]): void {
+  const url = roots.find((root) => /^https?:\/\//i.test(root));
+  if (url === undefined) return;
+  throw new MirrorlatchError('USAGE', `${url} is a URL, not the path of a mirror`, {
+    hint: `Pin what COMMAND reads there: mirrorlatch run --http ${url} -- COMMAND`,
+  });
 }
 
 function secondsOf(wait: number | boolean | undefined): number | undefined {

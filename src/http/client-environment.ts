@@ -1,0 +1,44 @@
+import { currentOf, type MirrorUrl } from './mirror-url.ts';
+import type { UpstreamProxies } from './upstream-proxy.ts';
+
+/** The address of the proxy. It also marks the processes that have it from us. */
+export const PROXY_VARIABLE = 'MIRRORLATCH_PROXY';
+
+interface Pinned {
+  readonly mirror: MirrorUrl;
+  readonly id: string;
+  readonly target: URL;
+}
+
+/** The variables with which a command asks the proxy for all that it gets by HTTP; undefined ones are taken out. Pure. */
+export function environmentFor(
+  proxy: string,
+  pins: readonly Pinned[],
+  callers: UpstreamProxies,
+): Record<string, string | undefined> {
+  const environment: Record<string, string | undefined> = {
+    [PROXY_VARIABLE]: proxy,
+    http_proxy: `${proxy}/`,
+    // Each lets some client go past the proxy without a word. The proxy itself does what they say.
+    HTTP_PROXY: undefined,
+    all_proxy: undefined,
+    ALL_PROXY: undefined,
+    no_proxy: undefined,
+    NO_PROXY: undefined,
+    PIP_PROXY: undefined,
+    // npm passes over an empty one, and takes that of its configuration (@npmcli/config, loadEnv).
+    npm_config_noproxy: 'none.invalid',
+    NPM_CONFIG_NOPROXY: undefined,
+  };
+  if (callers.https !== undefined) {
+    environment['https_proxy'] = `${proxy}/`;
+    environment['HTTPS_PROXY'] = undefined;
+  }
+  for (const [index, { mirror, id, target }] of pins.entries()) {
+    const end = index === 0 ? '' : `_${index + 1}`;
+    environment[`MIRRORLATCH_URL${end}`] = currentOf(mirror).href;
+    environment[`MIRRORLATCH_URL_ID${end}`] = id;
+    environment[`MIRRORLATCH_URL_PIN${end}`] = target.href;
+  }
+  return environment;
+}

@@ -1,0 +1,309 @@
+import { once } from 'node:events';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { below } from './mirror-url.ts';
+import type { Outgoing } from './outgoing.ts';
+
+/** A directory of a web server, the requests below which go to another one. */
+interface Redirection {
+  /** The directory as clients name it, with its slash. */
+  readonly from: URL;
+  /** Where its requests go; with its slash. It may change. */
+  readonly to: URL;
+  /** Called for each request below it. */
+  onRequest(): void;
+}
+
+/** A file that the proxy answers by itself. */
+interface OwnFile {
+  readonly url: URL;
+  readonly json: unknown;
+}
+
+interface ProxyOptions {
+  readonly redirections: readonly Redirection[];
+  readonly ownFiles: readonly OwnFile[];
+  /** URLs of which the proxy says that they do not exist. */
+  readonly hidden: readonly URL[];
+  readonly outgoing: Outgoing;
+}
+
+/** As long as a client may think before its next request. */
+const KEEP_ALIVE_MS = 65_000;
+
+/** How long connections in use may go on while another process takes over, in ms. */
+const DRAIN_MS = 10_000;
+
+/**
+ * A forward proxy on a loopback address (RFC 9110, 7.6; RFC 9112, 3.2.2). All but the redirections passes through untouched,
+ * tunnels included.
+ */
+export class LoopbackProxy {
+  readonly #options: ProxyOptions;
+  readonly #server: Server;
+  readonly #tunnels = new Set<Duplex>();
+  /** The origin of what comes through a tunnel that ends here. */
+  readonly #origins = new WeakMap<Socket, string>();
+  #active = 0;
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    const onRequest: RequestListener = (request, response) => this.#serve(request, response);
+    // How long a request may take is for the server behind to decide.
+    this.#server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 }, onRequest);
+    this.#server.on('connect', (request, socket, head) => this.#tunnel(request, socket, head));
+    this.#server.on('clientError', (_, socket) => {
+      if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+    });
+  }
+
+  /** Its URL, once it listens. */
+  get url(): string {
+    const { port } = this.#server.address() as AddressInfo;
+    return `http://127.0.0.1:${port}`;
+  }
+
+  /** What listens, for another process to take over. */
+  get listener(): Server {
+    return this.#server;
+  }
+
+  /** @param listener what another process has handed over; default: an address of our own. */
+  async listen(listener?: Server): Promise<void> {
+    if (listener === undefined) this.#server.listen(0, '127.0.0.1');
+    else this.#server.listen(listener);
+    await once(this.#server, 'listening');
+  }
+
+  /** Accepts no more connections, and lets those in use go on for a while. */
+  async drain(): Promise<void> {
+    this.#server.close();
+    const end = Date.now() + DRAIN_MS;
+    while (this.#active + this.#tunnels.size > 0 && Date.now() < end) {
+      this.#server.closeIdleConnections();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    this.close();
+  }
+
+  close(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+    for (const tunnel of this.#tunnels) tunnel.destroy();
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    const { url: target = '' } = request;
+    const origin = this.#origins.get(request.socket);
+    const asked = origin !== undefined && target.startsWith('/') ? `${origin}${target}` : target;
+    if (!/^https?:\/\//i.test(asked) || !URL.canParse(asked)) {
+      refuse(response, 400, 'This is the proxy of a command that mirrorlatch runs.');
+      return;
+    }
+    for (const { url, json } of this.#options.ownFiles) {
+      if (!isUrl(url, asked)) continue;
+      const text = `${JSON.stringify(json)}\n`;
+      const type = 'application/json';
+      response.writeHead(200, { 'Content-Type': type, 'Content-Length': text.length });
+      response.end(request.method === 'HEAD' ? undefined : text);
+      return;
+    }
+    if (this.#options.hidden.some((url) => isUrl(url, asked))) {
+      refuse(response, 404, 'The mirror is pinned already.');
+      return;
+    }
+    this.#forward(request, response, asked, true);
+  }
+
+  #forward(request: IncomingMessage, response: ServerResponse, asked: string, mayRepeat: boolean) {
+    const redirection = this.#options.redirections.find(
+      ({ from }) => below(from, asked) !== undefined,
+    );
+    const rest = redirection && below(redirection.from, asked);
+    if (redirection !== undefined && mayRepeat) redirection.onRequest();
+    const sent = redirection === undefined ? asked : `${redirection.to.href}${rest}`;
+    const [, path = ''] = /^[a-z]+:\/\/[^/?#]*([^#]*)/i.exec(sent) ?? [];
+    const url = new URL(sent);
+    const { method = 'GET' } = request;
+    const hasBody =
+      request.headers['transfer-encoding'] !== undefined ||
+      Number(request.headers['content-length'] ?? 0) > 0;
+    let abort: (() => void) | undefined;
+    let isDone = false;
+    const onClose = () => {
+      if (!isDone) abort?.();
+    };
+    const end = () => {
+      if (isDone) return;
+      isDone = true;
+      this.#active -= 1;
+      response.off('close', onClose);
+    };
+    response.on('close', onClose);
+    this.#active += 1;
+    try {
+      this.#options.outgoing.send(
+        {
+          method,
+          url,
+          path: path.startsWith('/') ? path : `/${path}`,
+          headers: requestHeaders(request.rawHeaders, url),
+          ...(hasBody ? { body: request } : {}),
+        },
+        {
+          onConnect: (stop) => {
+            abort = () => stop();
+            if (response.destroyed) stop();
+          },
+          onHeaders: (status, headers, resume, statusText) => {
+            // Such as 100 Continue, which the client has from this server.
+            if (status < 200) return true;
+            response.sendDate = false;
+            const fields = responseHeaders(headers, (name, value) =>
+              redirection !== undefined && isLocation(name)
+                ? mappedBack(value, url, redirection)
+                : value,
+            );
+            response.on('drain', resume);
+            response.writeHead(status, statusText, fields);
+            return true;
+          },
+          onData: (chunk) => response.write(chunk),
+          onComplete: () => {
+            end();
+            response.end();
+          },
+          onError: (error) => {
+            end();
+            // A kept connection that the server closes at the moment of the next request (RFC 9110, 9.2.2).
+            const isLost = (error as NodeJS.ErrnoException).code === 'UND_ERR_SOCKET';
+            if (mayRepeat && isLost && !response.headersSent && /^(GET|HEAD)$/.test(method))
+              this.#forward(request, response, asked, false);
+            // Cut off, so that what has arrived does not look whole.
+            else if (response.headersSent) response.destroy();
+            else refuse(response, 502, `${url.origin} cannot be reached: ${error.message}`);
+          },
+        },
+      );
+    } catch (error) {
+      end();
+      refuse(response, 400, `This request cannot be passed on: ${(error as Error).message}`);
+    }
+  }
+
+  #tunnel({ url = '' }: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const target = URL.canParse(`http://${url}`) ? new URL(`http://${url}`) : undefined;
+    if (target === undefined) {
+      socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
+      return;
+    }
+    // Some clients also tunnel http:, and would reach the mirror past its pin.
+    if (this.#options.redirections.some(({ from }) => from.origin === target.origin)) {
+      this.#origins.set(socket as Socket, target.origin);
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      if (head.length > 0) socket.unshift(head);
+      this.#server.emit('connection', socket);
+      return;
+    }
+    const proxy = this.#options.outgoing.proxyForTunnel(target);
+    const { hostname, port } = proxy ?? target;
+    const host = hostname.replace(/^\[|\]$/g, '');
+    const far = connect({ host, port: Number(port || 80), allowHalfOpen: true });
+    const both = [socket, far];
+    for (const one of both) {
+      this.#tunnels.add(one);
+      one.on('error', () => {
+        for (const each of both) each.destroy();
+      });
+      one.on('close', () => {
+        this.#tunnels.delete(one);
+        for (const each of both) if (each !== one) each.end();
+      });
+    }
+    far.once('connect', () => {
+      if (proxy === undefined) socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      else far.write(this.#options.outgoing.tunnelRequest(url, proxy));
+      far.write(head);
+      socket.pipe(far);
+      far.pipe(socket);
+    });
+  }
+}
+
+function isUrl(url: URL, asked: string): boolean {
+  const rest = below(new URL('.', url), asked);
+  return rest?.replace(/\?.*/, '') === url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
+}
+
+function refuse(response: ServerResponse, status: number, text: string): void {
+  if (response.destroyed) return;
+  response.writeHead(status, { 'Content-Type': 'text/plain' });
+  response.end(`mirrorlatch: ${text}\n`);
+}
+
+/** Fields that belong to one connection (RFC 9110, 7.6.1), and what undici makes by itself. */
+const OF_ONE_CONNECTION = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+function requestHeaders(raw: readonly string[], { host }: URL): string[] {
+  const dropped = new Set([...OF_ONE_CONNECTION, ...namedByConnection(raw), 'expect', 'host']);
+  return [
+    'Host',
+    host,
+    ...raw.filter((_, at) => !dropped.has((raw[at - (at % 2)] ?? '').toLowerCase())),
+  ];
+}
+
+function responseHeaders(
+  raw: readonly Buffer[],
+  map: (name: string, value: string) => string,
+): string[] {
+  const texts = raw.map((field) => field.toString('latin1'));
+  const named = namedByConnection(texts);
+  const fields: string[] = [];
+  for (let at = 0; at < texts.length; at += 2) {
+    const [name = '', value = ''] = texts.slice(at, at + 2);
+    const lowercase = name.toLowerCase();
+    if (OF_ONE_CONNECTION.has(lowercase) || named.includes(lowercase)) continue;
+    fields.push(name, map(lowercase, value));
+  }
+  return fields;
+}
+
+function namedByConnection(raw: readonly string[]): string[] {
+  return raw.flatMap((name, at) =>
+    at % 2 === 0 && name.toLowerCase() === 'connection'
+      ? (raw[at + 1] ?? '').split(',').map((one) => one.trim().toLowerCase())
+      : [],
+  );
+}
+
+function isLocation(name: string): boolean {
+  return name === 'location' || name === 'content-location';
+}
+
+/** A place below the pin, as the client knows it. A place that is relative to the request's stays so. */
+function mappedBack(value: string, sent: URL, { from, to }: Redirection): string {
+  const isPath = value.startsWith('/') && !value.startsWith('//');
+  if (!isPath && !/^(https?:)?\/\//i.test(value)) return value;
+  const place = isPath ? `${sent.origin}${value}` : new URL(value, sent).href;
+  const rest = below(to, place);
+  if (rest === undefined) return value;
+  return isPath ? `${from.pathname}${rest}` : `${from.href}${rest}`;
+}
