@@ -31,5 +31,6 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   current: async () => (await import('./commands/current.ts')).addCurrent,
   wait: async () => (await import('./commands/wait.ts')).addWait,
   watch: async () => (await import('./commands/watch.ts')).addWatch,
+  serve: async () => (await import('./commands/serve.ts')).addServe,
   help: async () => (await import('./commands/help.ts')).addHelp,
 };

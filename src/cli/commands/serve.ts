@@ -1,0 +1,154 @@
+import type { Command } from 'commander';
+import { MirrorlatchError } from '../../errors.ts';
+import type { CommandContext } from '../context.ts';
+import { helpAfter } from '../help.ts';
+import { printJson, printLine } from '../output.ts';
+import { printWarning } from '../terminal.ts';
+import { count, duration } from '../values.ts';
+
+interface Flags {
+  listen?: string[];
+  trustProxy?: string[];
+  user?: string;
+  accessLog?: string;
+  pinQuiet?: number;
+  pinGap?: number;
+  pinMaxAge?: number;
+  maxPins?: number;
+  drain?: number;
+  json?: boolean;
+}
+
+/** Where it listens if nothing else is said: no other host reaches it. */
+const DEFAULT_LISTEN = '127.0.0.1:8080';
+
+/** Whom it becomes after it listens, if root starts it. */
+const DEFAULT_USER = 'nobody';
+
+const MORE_HELP = `MIRROR is a mirror of mirrorlatch, or a directory with a symlink "current" that another program keeps.
+Its URLs are /NAME/current/… (the snapshot of the client's run), /NAME/snapshots/ID/… and /NAME/current.json,
+where NAME is the name of its directory. MIRROR=/PREFIX/ gives it another place, MIRROR=/ the whole server.
+
+A run of a client, which is its address and its User-Agent, sees one snapshot from its first request on. It
+ends when the client is quiet for --pin-quiet, or comes back to an index such as InRelease or repomd.xml after
+--pin-gap. A file that this snapshot lacks, but no index, comes from the newest one that has it.
+
+Sockets of systemd.socket(5) are used in place of --listen. SIGTERM lets the answers end that are being sent.`;
+
+const collect = (value: string, all: string[] = []): string[] => [...all, value];
+
+export function addServe(program: Command, context: CommandContext): void {
+  program
+    .command('serve')
+    .summary('serve mirrors by HTTP, each client out of one snapshot')
+    .description(
+      'Serves mirrors by HTTP, so that each run of a client sees one snapshot, whatever is published meanwhile.',
+    )
+    .usage('[options] <MIRROR[=/PREFIX/]>...')
+    .argument('<MIRROR[=/PREFIX/]...>')
+    .option(
+      '--listen <where>',
+      `an address and a port, or unix:PATH; may be repeated (default: ${DEFAULT_LISTEN})`,
+      collect,
+    )
+    .option(
+      '--trust-proxy <address>',
+      'believe X-Forwarded-For of this address or network; may be repeated. Unix sockets are trusted',
+      collect,
+    )
+    .option(
+      '--user <name>',
+      `the user that root becomes, once it listens (default: ${DEFAULT_USER})`,
+    )
+    .option('--access-log <file>', 'append a line for each request, - for standard output')
+    .option(
+      '--pin-quiet <duration>',
+      'a quiet client keeps its snapshot this long (default: 10m)',
+      duration,
+    )
+    .option(
+      '--pin-gap <duration>',
+      'an index again after this gap begins another run (default: 5s)',
+      duration,
+    )
+    .option('--pin-max-age <duration>', 'without a gap, after this time (default: 1h)', duration)
+    .option(
+      '--max-pins <number>',
+      'how many clients of a mirror are remembered (default: 20000)',
+      count(1),
+    )
+    .option(
+      '--drain <duration>',
+      'how long answers may take to end at SIGTERM (default: 30s)',
+      duration,
+    )
+    .option('--json', 'print one object per line')
+    .addHelpText(
+      'after',
+      helpAfter(
+        [
+          'mirrorlatch serve /srv/mirror/debian --listen 0.0.0.0:80',
+          'mirrorlatch serve /srv/mirror/debian=/ --listen 127.0.0.1:8080 --access-log /var/log/mirrorlatch.log',
+          'mirrorlatch serve /srv/mirror/debian /srv/mirror/epel=/fedora/epel/ --listen unix:/run/mirrorlatch.sock',
+        ],
+        ['USAGE', 'NO_MIRROR', 'UNAVAILABLE', 'IO', 'BUSY', 'PERMISSION', 'CONFIGURATION'],
+        MORE_HELP,
+      ),
+    )
+    .action(async (words: string[], flags: Flags) => {
+      const { parseServedRoot, serve } = await import('../../http/serve.ts');
+      const { inheritedEndpoints, parseEndpoint } = await import('../../http/listen.ts');
+      const inherited = inheritedEndpoints(process.env, process.pid);
+      if (inherited.length > 0 && flags.listen !== undefined) {
+        throw new MirrorlatchError(
+          'USAGE',
+          'systemd has opened sockets, so --listen has no place',
+          {
+            hint: 'Leave one of the two out.',
+          },
+        );
+      }
+      const endpoints = (flags.listen ?? [DEFAULT_LISTEN]).map(parseEndpoint);
+      const isRoot = process.geteuid?.() === 0;
+      await serve({
+        roots: words.map(parseServedRoot),
+        endpoints: inherited.length > 0 ? inherited : endpoints,
+        trustedProxies: flags.trustProxy,
+        user: flags.user ?? (isRoot ? DEFAULT_USER : undefined),
+        accessLog: flags.accessLog === '-' ? 1 : flags.accessLog,
+        pins: given({
+          quietMs: flags.pinQuiet,
+          gapMs: flags.pinGap,
+          maxAgeMs: flags.pinMaxAge,
+          maxPins: flags.maxPins,
+        }),
+        drainMs: flags.drain,
+        signal: context.signal(),
+        onListening: (addresses, mirrors) => {
+          const shown = mirrors.map(({ name, prefix, root, kind }) => ({
+            name,
+            prefix,
+            root,
+            kind,
+          }));
+          if (flags.json) printJson({ event: 'listening', addresses, mirrors: shown });
+          else
+            for (const address of addresses)
+              for (const { name, prefix } of shown)
+                printLine(`serving ${name} at ${address}${prefix}`);
+        },
+        onWarning: printWarning,
+      });
+    });
+}
+
+/** Without what was not given, so that it does not hide a default. */
+function given<Options extends object>(
+  options: {
+    [Name in keyof Options]: Options[Name] | undefined;
+  },
+): Partial<Options> {
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as Partial<Options>;
+}

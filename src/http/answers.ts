@@ -1,0 +1,37 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+
+/** An answer that is made in memory. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: OutgoingHttpHeaders;
+  readonly body: string;
+}
+
+/** A short text for people; the way out belongs into it. */
+export function text(status: number, words: string, headers: OutgoingHttpHeaders = {}): Answer {
+  return {
+    status,
+    headers: {
+      'Content-Type': 'text/plain; charset=utf-8',
+      'Cache-Control': 'no-store',
+      ...headers,
+    },
+    body: words === '' ? '' : `${words}\n`,
+  };
+}
+
+export function json(status: number, value: unknown, headers: OutgoingHttpHeaders = {}): Answer {
+  return {
+    status,
+    headers: { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', ...headers },
+    body: `${JSON.stringify(value)}\n`,
+  };
+}
+
+export function send(response: ServerResponse, { status, headers, body }: Answer): void {
+  const bytes = Buffer.from(body);
+  // RFC 9110, 8.6: none with 204.
+  const length = status === 204 ? {} : { 'Content-Length': bytes.length };
+  response.writeHead(status, { ...headers, ...length });
+  response.end(status === 204 || response.req.method === 'HEAD' ? undefined : bytes);
+}

@@ -1,0 +1,414 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { hasCode } from '../errors.ts';
+import { type Answer, json, send, text } from './answers.ts';
+import { plainAddress, type TrustedProxies, UNIX } from './client-address.ts';
+import { documentKind } from './entry-documents.ts';
+import { sendPlace } from './files.ts';
+import type { Hold } from './holds.ts';
+import type { Pins } from './pins.ts';
+import { readBody } from './request-body.ts';
+import { type Pinned, type Route, routeOf } from './routes.ts';
+import type { ServedMirror } from './served-mirror.ts';
+import type { StrictPin, StrictPins } from './strict-pins.ts';
+
+export interface HandlerOptions {
+  readonly mirrors: readonly ServedMirror[];
+  readonly pinsOf: (mirror: ServedMirror) => Pins;
+  readonly strictPins: StrictPins;
+  readonly proxies: TrustedProxies;
+  readonly decisions: DecisionPolicy;
+  /** Answers what lies below `/-/`, but for the decisions. */
+  readonly ownPage: (path: string) => Promise<Answer | undefined>;
+  /** Told of a failure that is not the client's. */
+  readonly onWarning: (message: string) => void;
+}
+
+/** How long a web server in front goes by a decision; ms. */
+export interface DecisionPolicy {
+  /** It asks again after this time. */
+  readonly keepMs: number;
+  /** It forgets a decision that it did not need this long. */
+  readonly quietMs: number;
+  /** The longest time that it takes to send one file. */
+  readonly transferMs: number;
+}
+
+const NO_CACHE = 'no-cache';
+const IMMUTABLE = 'public, max-age=31536000, immutable';
+
+/** A client that comes too early may come back after so many seconds. */
+const RETRY_AFTER = { 'Retry-After': '30' };
+
+const READS = ['GET', 'HEAD'];
+
+/** Answers the requests of readers. Nothing that a client sends changes more than its own pins. */
+export class Handler {
+  readonly #options: HandlerOptions;
+
+  constructor(options: HandlerOptions) {
+    this.#options = options;
+  }
+
+  /** The address of the client, behind the proxies that are trusted. */
+  clientOf(request: IncomingMessage, isUnix: boolean): string {
+    const peer = isUnix ? UNIX : plainAddress(request.socket.remoteAddress ?? '');
+    return this.#options.proxies.client(peer, headerOf(request, 'x-forwarded-for'));
+  }
+
+  /** @param isUnix whether the request came by a unix socket. */
+  async answer(request: IncomingMessage, response: ServerResponse, isUnix: boolean): Promise<void> {
+    try {
+      const answer = await this.#answerFor(request, response, isUnix);
+      if (answer !== undefined) send(response, answer);
+    } catch (error) {
+      if (response.headersSent) {
+        response.destroy();
+        return;
+      }
+      for (const name of response.getHeaderNames()) response.removeHeader(name);
+      send(response, this.#answerForError(error));
+    }
+  }
+
+  #answerForError(error: unknown): Answer {
+    const said = error instanceof Error ? error.message : String(error);
+    if (hasCode(error, 'BUSY') || hasCode(error, 'NO_MIRROR')) {
+      return text(503, `This mirror cannot be read now: ${withoutPaths(said)}`, RETRY_AFTER);
+    }
+    this.#options.onWarning(said);
+    return text(500, 'The server has failed. Its log says why.');
+  }
+
+  /** @returns undefined when the answer has been sent. */
+  async #answerFor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    isUnix: boolean,
+  ): Promise<Answer | undefined> {
+    const { mirrors } = this.#options;
+    const route = routeOf(request.url ?? '', mirrors);
+    const isOfPins = route.kind === 'pins' || route.kind === 'pin';
+    const allowed =
+      route.kind === 'pins' ? ['POST'] : [...READS, ...(isOfPins ? ['PUT', 'DELETE'] : [])];
+    if (!allowed.includes(request.method ?? '')) {
+      const Allow = allowed.join(', ');
+      return text(405, `This can be asked for by ${Allow} only.`, { Allow, Connection: 'close' });
+    }
+    switch (route.kind) {
+      case 'invalid':
+        return text(400, `This request is invalid: ${route.why}.`);
+      case 'nothing':
+        return nothingThere();
+      case 'slash':
+        return withSlash(request.url ?? '');
+      case 'own':
+        return await this.#own(route.path, request, isUnix);
+      case 'pins':
+        return await this.#makePin(route.mirror, request, isUnix);
+      case 'pin':
+        return await this.#changePin(route, request);
+      case 'pinned':
+        return await this.#sendPinned(route, request, response);
+      case 'current':
+        return await this.#sendCurrent(route, request, response, isUnix);
+      case 'snapshot':
+        return await this.#sendSnapshot(route.mirror, route.id, route.name, request, response);
+      case 'snapshots':
+        return text(200, route.mirror.retained().join('\n'), { 'Cache-Control': NO_CACHE });
+      case 'base':
+        return text(200, ['current/', 'current.json', 'snapshots/'].join('\n'));
+      case 'current.json':
+        return currentJson(route.mirror, route.mirror.currentId());
+    }
+  }
+
+  /**
+   * Sends a path out of the snapshot of its client's run, or what that lacks out of the newest one that has it: a
+   * client may still go by the lists of an earlier run. What begins a run, or has to fit what began it, comes from
+   * the snapshot of the run alone.
+   */
+  async #sendCurrent(
+    { mirror, name }: Extract<Route, { kind: 'current' }>,
+    request: IncomingMessage,
+    response: ServerResponse,
+    isUnix: boolean,
+  ): Promise<Answer | undefined> {
+    if (mirror.kind === 'in-place') return await this.#sendInPlace(mirror, name, request, response);
+    const path = name.toString('latin1');
+    const kind = documentKind(path);
+    const client = this.#keyOf(request, isUnix);
+    const { hold, end } = await this.#options.pinsOf(mirror).enter(client, { path, kind });
+    whenEnded(response, end);
+    const isSent = await sendFrom(hold, name, NO_CACHE, request, response);
+    if (isSent) return undefined;
+    if (kind === 'content') {
+      for (const id of mirror.retained()) {
+        if (id === hold.id) continue;
+        const other = await mirror.hold(id);
+        if (other === undefined) continue;
+        const isThere = await sendHeld(other, name, NO_CACHE, request, response);
+        if (isThere) return undefined;
+      }
+    }
+    return nothingThere();
+  }
+
+  async #sendInPlace(
+    mirror: ServedMirror,
+    name: Buffer,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<Answer | undefined> {
+    const hold = await mirror.holdCurrent();
+    const isSent = await sendHeld(hold, name, NO_CACHE, request, response);
+    return isSent ? undefined : nothingThere();
+  }
+
+  async #sendSnapshot(
+    mirror: ServedMirror,
+    id: string,
+    name: Buffer,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<Answer | undefined> {
+    const hold = await mirror.hold(id);
+    if (hold === undefined)
+      return text(404, `There is no snapshot ${JSON.stringify(id)} any more.`);
+    const isSent = await sendHeld(hold, name, IMMUTABLE, request, response);
+    return isSent ? undefined : nothingThere();
+  }
+
+  async #sendPinned(
+    { mirror, token, within }: Extract<Route, { kind: 'pinned' }>,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<Answer | undefined> {
+    const pin = this.#options.strictPins.find(mirror, token);
+    if (pin === undefined || pin === 'ended') return noPin(pin);
+    return await this.#sendWithin(pin, within, request, response);
+  }
+
+  async #sendWithin(
+    pin: StrictPin,
+    within: Pinned,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<Answer | undefined> {
+    const { mirror, hold } = pin;
+    switch (within.kind) {
+      case 'current': {
+        whenEnded(response, this.#options.strictPins.enter(pin));
+        const isSent = await sendFrom(hold, within.name, NO_CACHE, request, response);
+        return isSent ? undefined : nothingThere();
+      }
+      case 'snapshot':
+        return await this.#sendSnapshot(mirror, within.id, within.name, request, response);
+      case 'current.json':
+        return currentJson(mirror, hold.id);
+      case 'snapshots':
+        return text(200, hold.id);
+      case 'base':
+        return text(200, ['current/', 'current.json', 'snapshots/'].join('\n'));
+      case 'slash':
+        return withSlash(request.url ?? '');
+      case 'nothing':
+        return nothingThere();
+    }
+  }
+
+  async #makePin(mirror: ServedMirror, request: IncomingMessage, isUnix: boolean): Promise<Answer> {
+    if (mirror.kind === 'in-place') {
+      return text(409, 'This mirror is written in place: it has no snapshots to pin.');
+    }
+    const wish = wishOf(await readBody(request));
+    if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
+    const address = this.clientOf(request, isUnix);
+    if (!this.#options.strictPins.hasRoomFor(address)) {
+      return text(503, 'There are too many pins. Release some, or wait.', RETRY_AFTER);
+    }
+    const hold = await holdWished(mirror, wish.snapshot);
+    if (hold === undefined) return text(404, 'There is no such snapshot.');
+    const pin = this.#options.strictPins.add(mirror, hold, address, wish.lastsMs);
+    const shown = this.#show(pin);
+    return json(201, shown, { Location: shown.url });
+  }
+
+  async #changePin(
+    { mirror, token }: Extract<Route, { kind: 'pin' }>,
+    request: IncomingMessage,
+  ): Promise<Answer> {
+    const { strictPins } = this.#options;
+    const pin = strictPins.find(mirror, token);
+    if (pin === undefined || pin === 'ended') return noPin(pin);
+    if (request.method === 'DELETE') {
+      strictPins.release(pin);
+      return text(204, '');
+    }
+    if (request.method === 'PUT') {
+      const wish = wishOf(await readBody(request));
+      if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
+      strictPins.renew(pin, wish.lastsMs);
+    }
+    return json(200, this.#show(pin));
+  }
+
+  #show(pin: StrictPin) {
+    const remainingMs = this.#options.strictPins.remaining(pin);
+    return {
+      token: pin.token,
+      id: pin.hold.id,
+      url: `${pin.mirror.prefix}pins/${pin.token}/`,
+      expiresAt: new Date(Date.now() + remainingMs).toISOString(),
+      seconds: Math.round(remainingMs / 1000),
+    };
+  }
+
+  async #own(path: string, request: IncomingMessage, isUnix: boolean): Promise<Answer> {
+    const name = /^decide\/(.+)$/.exec(path)?.[1];
+    if (name !== undefined) return await this.#decide(name, request, isUnix);
+    return (await this.#options.ownPage(path)) ?? nothingThere();
+  }
+
+  /** Tells a web server in front where the snapshot of its client lies. */
+  async #decide(name: string, request: IncomingMessage, isUnix: boolean): Promise<Answer> {
+    const { mirrors, proxies, decisions } = this.#options;
+    const peer = isUnix ? UNIX : plainAddress(request.socket.remoteAddress ?? '');
+    if (!proxies.trusts(peer)) return text(403, 'Only trusted proxies may ask for this.');
+    const mirror = mirrors.find((one) => one.name === Buffer.from(name, 'latin1').toString());
+    if (mirror === undefined) return text(404, `There is no mirror ${JSON.stringify(name)}.`);
+    const { keepMs, quietMs, transferMs } = decisions;
+    const path = (headerOf(request, 'x-original-uri') ?? '').replace(/[?#].*/s, '');
+    const asked = { path, kind: documentKind(path) };
+    const hold =
+      mirror.kind === 'in-place'
+        ? await heldForAMoment(mirror)
+        : await this.#options
+            .pinsOf(mirror)
+            .decide(this.#keyOf(request, isUnix), asked, quietMs, keepMs + transferMs);
+    const maxAge = mirror.kind === 'in-place' ? 0 : Math.floor(keepMs / 1000);
+    return text(204, '', {
+      'X-Mirrorlatch-Tree': hold.tree,
+      'X-Mirrorlatch-Snapshot': hold.id,
+      'Cache-Control': `max-age=${maxAge}`,
+    });
+  }
+
+  #keyOf(request: IncomingMessage, isUnix: boolean): string {
+    return `${this.clientOf(request, isUnix)} ${headerOf(request, 'user-agent') ?? ''}`;
+  }
+}
+
+/** Calls `end` when an answer has been sent or its client has gone, also if that has happened already. */
+function whenEnded(response: ServerResponse, end: () => void): void {
+  if (response.closed || response.destroyed) end();
+  else response.once('close', end);
+}
+
+function headerOf({ headers }: IncomingMessage, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value.join() : value;
+}
+
+/** Sends a path of a snapshot, and releases that when the answer has ended or there is no such path. */
+async function sendHeld(
+  hold: Hold,
+  name: Buffer,
+  cacheControl: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<boolean> {
+  let isSent = false;
+  try {
+    isSent = await sendFrom(hold, name, cacheControl, request, response);
+  } finally {
+    if (isSent) whenEnded(response, hold.release);
+    else hold.release();
+  }
+  return isSent;
+}
+
+async function sendFrom(
+  { id, tree }: Hold,
+  name: Buffer,
+  cacheControl: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<boolean> {
+  response.setHeader('X-Mirrorlatch-Snapshot', id);
+  const url = (request.url ?? '').replace(/[?#].*/s, '');
+  const place = { tree, name, url, cacheControl, snapshotId: id };
+  const outcome = await sendPlace(request, response, place);
+  if (outcome === 'missing') response.removeHeader('X-Mirrorlatch-Snapshot');
+  return outcome === 'sent';
+}
+
+/** A web server in front sends an open tree in place as it would without us. */
+async function heldForAMoment(mirror: ServedMirror): Promise<Hold> {
+  const hold = await mirror.holdCurrent();
+  hold.release();
+  return hold;
+}
+
+interface Wish {
+  snapshot?: string;
+  lastsMs?: number;
+}
+
+/** What a client asks of a pin; a sentence if that is invalid. */
+function wishOf(body: string | undefined): Wish | string {
+  if (body === undefined) return 'The body is too long.';
+  if (body.trim() === '') return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return 'The body is not JSON. Send for example {"snapshot":"current","seconds":600}.';
+  }
+  if (typeof value !== 'object' || value === null) return 'The body is not a JSON object.';
+  const { snapshot, seconds } = value as { snapshot?: unknown; seconds?: unknown };
+  if (snapshot !== undefined && typeof snapshot !== 'string') return 'snapshot is not a text.';
+  if (seconds === undefined) return snapshot === undefined ? {} : { snapshot };
+  if (typeof seconds !== 'number' || !(seconds >= 1))
+    return 'seconds is not a number of at least 1.';
+  return { ...(snapshot === undefined ? {} : { snapshot }), lastsMs: seconds * 1000 };
+}
+
+async function holdWished(mirror: ServedMirror, snapshot = 'current'): Promise<Hold | undefined> {
+  if (snapshot === 'current') return await mirror.holdCurrent();
+  const id = snapshot === 'previous' ? mirror.previousId() : snapshot;
+  return id === undefined ? undefined : await mirror.hold(id);
+}
+
+function currentJson(mirror: ServedMirror, id: string | undefined): Answer {
+  if (id === undefined || mirror.kind === 'in-place') return nothingThere();
+  const value = {
+    format: 1,
+    id,
+    path: `snapshots/${id}/`,
+    previous: mirror.previousId() ?? null,
+    publishedAt: mirror.publishedAt(id)?.toISOString() ?? null,
+  };
+  return json(200, value, { 'Cache-Control': NO_CACHE });
+}
+
+function nothingThere(): Answer {
+  return text(404, 'There is nothing here.', { 'Cache-Control': NO_CACHE });
+}
+
+function noPin(state: 'ended' | undefined): Answer {
+  return state === 'ended'
+    ? text(410, 'This pin has ended. Ask for another: POST to pins of the mirror.')
+    : text(404, 'There is no such pin.');
+}
+
+/** A path of several slashes at its beginning would name another host. */
+function withSlash(target: string): Answer {
+  const [, path = '', query = ''] = /^([^?#]*)(.*)$/s.exec(target) ?? [];
+  const headers: OutgoingHttpHeaders = { Location: `${path.replace(/^\/+/, '/')}/${query}` };
+  return text(301, 'The path needs a slash at its end.', headers);
+}
+
+/** Where a mirror lies is nobody's business. */
+function withoutPaths(message: string): string {
+  return message.replace(/^\S*\/\S* /, 'it ');
+}

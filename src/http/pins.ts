@@ -1,0 +1,243 @@
+import type { DocumentKind } from './entry-documents.ts';
+import type { Hold } from './holds.ts';
+
+/** When the runs of clients end. Durations in ms. */
+export interface PinPolicy {
+  /** A client that asks for nothing this long has ended its run. */
+  readonly quietMs: number;
+  /** After this age a run ends when its client begins again, even without a gap. */
+  readonly maxAgeMs: number;
+  /** No run is longer, whatever its client asks for. */
+  readonly limitMs: number;
+  /** A client that comes back to an entry document after this gap begins another run. */
+  readonly gapMs: number;
+  /** How many clients are remembered. */
+  readonly maxPins: number;
+  /** How many snapshots other than the current one they may keep from being pruned. */
+  readonly maxSnapshots: number;
+}
+
+export const DEFAULT_PINS: PinPolicy = {
+  quietMs: 10 * 60_000,
+  maxAgeMs: 60 * 60_000,
+  limitMs: 24 * 60 * 60_000,
+  gapMs: 5_000,
+  maxPins: 20_000,
+  maxSnapshots: 16,
+};
+
+/** What a client asks for. */
+export interface Asked {
+  readonly path: string;
+  readonly kind: DocumentKind;
+}
+
+/**
+ * One run of a client: an update, an installation, or both, one after the other.
+ *
+ * ```
+ *   first request ──> [pinned] ── an entry document again, after a gap ──────> a new run
+ *                      │    ├─── an entry document again, past the maximum age ──> a new run
+ *                      │    └─── any request after the quiet time ────────────────> a new run
+ *                      └── the quiet time, the limit, too many pins ──> forgotten
+ * ```
+ */
+export interface Run {
+  readonly startedAt: number;
+  /** When its last request came or its last answer ended. */
+  lastAt: number;
+  /** Answers that are being sent. */
+  active: number;
+  /** Forgotten: the hold ends with the last answer. */
+  isOver: boolean;
+  /** Until when a web server in front may go by a decision without asking again. */
+  keptUntil: number;
+  /** When each entry document was asked for last. */
+  readonly entries: Map<string, number>;
+  readonly hold: Promise<Hold>;
+}
+
+/** A run remembers no more entry documents than this; it takes others for known. */
+const MAX_ENTRIES = 2_000;
+
+/** Whether a request begins another run. Pure. */
+export function beginsRun(
+  run: Omit<Run, 'hold' | 'isOver'>,
+  { path, kind }: Asked,
+  now: number,
+  policy: PinPolicy,
+): boolean {
+  const age = now - run.startedAt;
+  const quiet = run.active > 0 ? 0 : now - run.lastAt;
+  if (age >= policy.limitMs || (quiet >= policy.quietMs && now >= run.keptUntil)) return true;
+  if (kind !== 'entry') return false;
+  const seen = run.entries.get(path) ?? (run.entries.size >= MAX_ENTRIES ? run.startedAt : now);
+  if (now - seen < policy.gapMs) return false;
+  return quiet >= policy.gapMs || age >= policy.maxAgeMs;
+}
+
+/**
+ * Whether a request for which a web server in front asks again begins another run. The web server asks only
+ * when it has forgotten its decision, because its client was quiet or the decision is old. Pure.
+ *
+ * @param quietMs after which the web server forgets.
+ */
+export function beginsDecision(
+  run: Pick<Run, 'startedAt' | 'lastAt'>,
+  { kind }: Asked,
+  now: number,
+  quietMs: number,
+  { limitMs }: PinPolicy,
+): boolean {
+  if (now - run.startedAt >= limitMs) return true;
+  return kind === 'entry' && now - run.lastAt >= quietMs;
+}
+
+/** A place in a run, for as long as one answer is sent. */
+export interface Turn {
+  readonly hold: Hold;
+  end(): void;
+}
+
+/** Which snapshot each client of one mirror sees. */
+export class Pins {
+  readonly #runs = new Map<string, Run>();
+  readonly #policy: PinPolicy;
+  readonly #holdCurrent: () => Promise<Hold>;
+  readonly #clock: () => number;
+
+  /**
+   * @param holdCurrent holds what is current; what it throws reaches the client that asked.
+   * @param clock a monotonic clock; ms.
+   */
+  constructor(policy: PinPolicy, holdCurrent: () => Promise<Hold>, clock: () => number) {
+    this.#policy = policy;
+    this.#holdCurrent = holdCurrent;
+    this.#clock = clock;
+  }
+
+  /** The place of a request in its client's run, or in a new one. */
+  async enter(client: string, asked: Asked): Promise<Turn> {
+    const now = this.#clock();
+    const known = this.#runs.get(client);
+    const isNew = known === undefined || beginsRun(known, asked, now, this.#policy);
+    const run = isNew ? this.#begin(client, now) : known;
+    this.#note(client, run, asked, now);
+    run.active += 1;
+    const end = (): void => {
+      run.active -= 1;
+      run.lastAt = this.#clock();
+      if (run.isOver) releaseIfIdle(run);
+    };
+    try {
+      return { hold: await run.hold, end };
+    } catch (error) {
+      end();
+      throw error;
+    }
+  }
+
+  /**
+   * The snapshot that a web server in front sends to a client, until it forgets this.
+   *
+   * @param quietMs after which it forgets it.
+   * @param keepMs how long it may go by this, and send a last file; ms.
+   */
+  async decide(client: string, asked: Asked, quietMs: number, keepMs: number): Promise<Hold> {
+    const now = this.#clock();
+    const known = this.#runs.get(client);
+    const isNew = known === undefined || beginsDecision(known, asked, now, quietMs, this.#policy);
+    const run = isNew ? this.#begin(client, now) : known;
+    this.#note(client, run, asked, now);
+    run.keptUntil = now + keepMs;
+    return await run.hold;
+  }
+
+  /** Forgets the runs that have ended, and those over the limits. To be called every few seconds. */
+  async sweep(): Promise<void> {
+    const now = this.#clock();
+    const { quietMs, limitMs, maxSnapshots } = this.#policy;
+    for (const [client, run] of this.#runs) {
+      const isQuiet = run.active === 0 && now - run.lastAt >= quietMs && now >= run.keptUntil;
+      if (isQuiet || now - run.startedAt >= limitMs) this.#forget(client, run);
+    }
+    const bySnapshot = await this.#bySnapshot();
+    for (const clients of [...bySnapshot.values()].slice(0, -maxSnapshots - 1)) {
+      for (const [client, run] of clients) this.#forget(client, run);
+    }
+  }
+
+  /** How many clients are pinned to each snapshot. */
+  async counts(): Promise<Map<string, number>> {
+    const bySnapshot = await this.#bySnapshot();
+    return new Map([...bySnapshot].map(([id, clients]) => [id, clients.length]));
+  }
+
+  /** Ends all runs. */
+  close(): void {
+    for (const [client, run] of this.#runs) this.#forget(client, run);
+  }
+
+  /** The oldest run first. */
+  async #bySnapshot(): Promise<Map<string, [string, Run][]>> {
+    const bySnapshot = new Map<string, [string, Run][]>();
+    const runs = [...this.#runs].sort(([, a], [, b]) => a.startedAt - b.startedAt);
+    for (const [client, run] of runs) {
+      const hold = await run.hold.catch(() => undefined);
+      if (hold === undefined) continue;
+      const clients = bySnapshot.get(hold.id) ?? [];
+      clients.push([client, run]);
+      bySnapshot.set(hold.id, clients);
+    }
+    return bySnapshot;
+  }
+
+  #begin(client: string, now: number): Run {
+    const before = this.#runs.get(client);
+    if (before !== undefined) this.#forget(client, before);
+    else if (this.#runs.size >= this.#policy.maxPins) this.#forgetQuietest();
+    const run: Run = {
+      startedAt: now,
+      lastAt: now,
+      active: 0,
+      isOver: false,
+      keptUntil: 0,
+      entries: new Map(),
+      hold: this.#holdCurrent(),
+    };
+    run.hold.catch(() => this.#forget(client, run));
+    this.#runs.set(client, run);
+    return run;
+  }
+
+  /** A Map keeps the order of insertion, and `#note` moves a client that asks to its end. */
+  #forgetQuietest(): void {
+    for (const [client, run] of this.#runs) {
+      if (run.active > 0) continue;
+      this.#forget(client, run);
+      return;
+    }
+  }
+
+  #forget(client: string, run: Run): void {
+    if (this.#runs.get(client) !== run) return;
+    this.#runs.delete(client);
+    run.isOver = true;
+    releaseIfIdle(run);
+  }
+
+  #note(client: string, run: Run, { path, kind }: Asked, now: number): void {
+    run.lastAt = now;
+    this.#runs.delete(client);
+    this.#runs.set(client, run);
+    if (kind === 'entry' && run.entries.size < MAX_ENTRIES) run.entries.set(path, now);
+  }
+}
+
+function releaseIfIdle({ active, hold }: Run): void {
+  if (active > 0) return;
+  hold.then(
+    ({ release }) => release(),
+    () => {},
+  );
+}

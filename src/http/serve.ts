@@ -1,0 +1,197 @@
+import { createWriteStream, type WriteStream } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { basename, resolve } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
+import { becomeUser } from '../system/privileges.ts';
+import { logLine } from './access-log.ts';
+import { TrustedProxies } from './client-address.ts';
+import { type DecisionPolicy, Handler } from './handler.ts';
+import { type Endpoint, isUnixServer, listen } from './listen.ts';
+import { DEFAULT_PINS, type PinPolicy, Pins } from './pins.ts';
+import { type ServedMirror, type ServedRoot, serveMirror } from './served-mirror.ts';
+import { DEFAULT_STRICT_PINS, type StrictPinPolicy, StrictPins } from './strict-pins.ts';
+
+export interface ServeOptions {
+  readonly roots: readonly ServedRoot[];
+  readonly endpoints: readonly Endpoint[];
+  /** Addresses of proxies that say truly whose requests they forward. */
+  readonly trustedProxies?: readonly string[] | undefined;
+  readonly pins?: Partial<PinPolicy> | undefined;
+  readonly strictPins?: Partial<StrictPinPolicy> | undefined;
+  readonly decisions?: Partial<DecisionPolicy> | undefined;
+  /** The user to become, once it listens. */
+  readonly user?: string | undefined;
+  /** A file to append a line a request to, or a descriptor. */
+  readonly accessLog?: string | number | undefined;
+  /** How long answers may take to end after `signal`; ms. */
+  readonly drainMs?: number | undefined;
+  /** Ends the server. */
+  readonly signal: AbortSignal;
+  /** Called once, with a URL without a path, or `unix:PATH`, for each endpoint. */
+  readonly onListening: (addresses: string[], mirrors: readonly ServedMirror[]) => void;
+  readonly onWarning: (message: string) => void;
+}
+
+const DEFAULT_DECISIONS: DecisionPolicy = {
+  keepMs: 10 * 60_000,
+  quietMs: 60_000,
+  transferMs: 60 * 60_000,
+};
+
+const DEFAULT_DRAIN_MS = 30_000;
+
+const SWEEP_MS = 5_000;
+
+/** Limits of a connection: a slow client costs little, and a silent one is given up. Durations in ms. */
+const LIMITS = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 20_000,
+  requestTimeout: 60_000,
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 5_000,
+};
+
+/** A client that takes no byte this long is given up; ms. */
+const STALL_MS = 120_000;
+
+/** More connections wait until others end. */
+const MAX_CONNECTIONS = 10_000;
+
+/** A name that needs no escape in a URL. */
+const PLAIN = /^[A-Za-z0-9._~+-]+$/;
+
+/**
+ * Reads `ROOT` or `ROOT=/PREFIX/`.
+ *
+ * @throws MirrorlatchError USAGE
+ */
+export function parseServedRoot(word: string): ServedRoot {
+  const at = word.lastIndexOf('=/');
+  const root = at === -1 ? word : word.slice(0, at);
+  const name = basename(resolve(root));
+  const prefix = at === -1 ? `/${name}/` : `${word.slice(at + 1).replace(/\/+$/, '')}/`;
+  const segments = prefix.split('/').slice(1, -1);
+  const isPlain = segments.every((part) => PLAIN.test(part) && !['.', '..', '-'].includes(part));
+  if (root !== '' && isPlain) return { root, prefix, name };
+  throw new MirrorlatchError('USAGE', `${JSON.stringify(prefix)} cannot begin a URL`, {
+    hint: `Name the mirror's part of the URL with letters, digits and . _ ~ + -, such as ${root}=/debian/`,
+  });
+}
+
+/**
+ * Serves mirrors by HTTP until `signal` aborts. Then it takes no more connections, and ends when the answers
+ * that are being sent have ended.
+ *
+ * @throws MirrorlatchError NO_MIRROR; USAGE for two mirrors of one name; as `listen` and `becomeUser`.
+ */
+export async function serve(options: ServeOptions): Promise<void> {
+  const { endpoints, signal, onListening, onWarning } = options;
+  const mirrors = openMirrors(options.roots);
+  const clock = (): number => performance.now();
+  const policy = { ...DEFAULT_PINS, ...options.pins };
+  const pins = new Map(
+    mirrors.map((mirror) => [mirror, new Pins(policy, () => mirror.holdCurrent(), clock)]),
+  );
+  const strictPins = new StrictPins({ ...DEFAULT_STRICT_PINS, ...options.strictPins }, clock);
+  const handler = new Handler({
+    mirrors,
+    pinsOf: (mirror) => pins.get(mirror) as Pins,
+    strictPins,
+    proxies: new TrustedProxies(options.trustedProxies ?? []),
+    decisions: { ...DEFAULT_DECISIONS, ...options.decisions },
+    ownPage: async () => undefined,
+    onWarning,
+  });
+  const log = openLog(options.accessLog, onWarning);
+  const servers = endpoints.map(() => makeServer(handler, log, signal));
+  const sweeper = setInterval(() => {
+    strictPins.sweep();
+    for (const ofMirror of pins.values()) void ofMirror.sweep();
+  }, SWEEP_MS);
+  try {
+    const addresses = await Promise.all(
+      servers.map((server, at) => listen(server, endpoints[at] as Endpoint)),
+    );
+    if (options.user !== undefined) becomeUser(options.user);
+    onListening(addresses, mirrors);
+    if (!signal.aborted) {
+      await new Promise<void>((done) => signal.addEventListener('abort', () => done()));
+    }
+  } finally {
+    await Promise.all(servers.map((server) => drain(server, options.drainMs ?? DEFAULT_DRAIN_MS)));
+    clearInterval(sweeper);
+    for (const ofMirror of pins.values()) ofMirror.close();
+    strictPins.close();
+    log?.end();
+  }
+}
+
+/** The longest prefix first, so that it is found first. */
+function openMirrors(roots: readonly ServedRoot[]): ServedMirror[] {
+  for (const { name, prefix } of roots) {
+    const rivals = roots.filter((other) => other.prefix === prefix || other.name === name);
+    if (rivals.length === 1) continue;
+    throw new MirrorlatchError('USAGE', `two mirrors would be served at ${prefix}`, {
+      hint: 'Give one of them another part of the URL: ROOT=/OTHER/',
+    });
+  }
+  return roots.map(serveMirror).sort((a, b) => b.prefix.length - a.prefix.length);
+}
+
+function makeServer(handler: Handler, log: WriteStream | undefined, signal: AbortSignal): Server {
+  const server = createServer(LIMITS, (request, response) => {
+    const isUnix = isUnixServer(server);
+    if (signal.aborted) response.setHeader('Connection', 'close');
+    if (log !== undefined) logWhenEnded(log, handler, request, response, isUnix);
+    void handler.answer(request, response, isUnix);
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  server.timeout = STALL_MS;
+  return server;
+}
+
+function openLog(
+  target: string | number | undefined,
+  onWarning: (message: string) => void,
+): WriteStream | undefined {
+  if (target === undefined) return undefined;
+  const stream =
+    typeof target === 'number'
+      ? createWriteStream('', { fd: target, autoClose: false })
+      : createWriteStream(target, { flags: 'a', mode: 0o640 });
+  stream.on('error', (error) => onWarning(`the access log cannot be written: ${error.message}`));
+  return stream;
+}
+
+function logWhenEnded(
+  log: WriteStream,
+  handler: Handler,
+  request: IncomingMessage,
+  response: ServerResponse,
+  isUnix: boolean,
+): void {
+  const time = new Date();
+  const address = handler.clientOf(request, isUnix);
+  const before = request.socket.bytesWritten;
+  response.once('close', () => {
+    log.write(
+      logLine(request, response, { address, time, bytes: request.socket.bytesWritten - before }),
+    );
+  });
+}
+
+const DRAIN_LOOK_MS = 50;
+
+/** Takes no more connections, and waits for the answers that are being sent. */
+async function drain(server: Server, drainMs: number): Promise<void> {
+  if (!server.listening) return;
+  const closed = new Promise<void>((done) => {
+    server.close(() => done());
+  });
+  // A connection that becomes idle later is not closed by close().
+  const look = setInterval(() => server.closeIdleConnections(), DRAIN_LOOK_MS);
+  const impatience = setTimeout(() => server.closeAllConnections(), drainMs);
+  await closed;
+  clearInterval(look);
+  clearTimeout(impatience);
+}

@@ -1,0 +1,223 @@
+import { lstatSync, readlinkSync, realpathSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { hasCode, MirrorlatchError } from '../errors.ts';
+import { currentId, previousId } from '../mirror/current.ts';
+import { isInPlace } from '../mirror/gate.ts';
+import { becameCurrentAt, readHistory } from '../mirror/history.ts';
+import type { Layout } from '../mirror/layout.ts';
+import { findMirror } from '../mirror/open.ts';
+import { arrivalOf, inOrderOfPublication } from '../mirror/snapshot-times.ts';
+import { snapshotIds } from '../mirror/survey.ts';
+import { current } from '../reader/current.ts';
+import { pin } from '../reader/pin.ts';
+import { ifThere, lstatIfThere } from '../system/files.ts';
+import { quoteForSh } from '../system/quote.ts';
+import { type Hold, Holds, holdCurrent } from './holds.ts';
+
+/** A mirror as the server reads it. */
+export interface ServedMirror {
+  /** For people, and for web servers in front. */
+  readonly name: string;
+  /** Where its URLs begin: `/` or `/…/`. */
+  readonly prefix: string;
+  readonly root: string;
+  /** `foreign`: another program keeps `current`. */
+  readonly kind: 'snapshots' | 'in-place' | 'foreign';
+  /**
+   * Holds what is current. For `in-place`, that is the tree behind the open gate.
+   *
+   * @throws MirrorlatchError BUSY behind a closed gate; NO_MIRROR when nothing has been published.
+   */
+  holdCurrent(): Promise<Hold>;
+  /** Holds a snapshot; undefined when there is none of this name. */
+  hold(id: string): Promise<Hold | undefined>;
+  /** The snapshots that are there, the newest first. */
+  retained(): readonly string[];
+  currentId(): string | undefined;
+  previousId(): string | undefined;
+  /** When a snapshot came to be current last; undefined if that is unknown. */
+  publishedAt(id: string): Date | undefined;
+}
+
+export interface ServedRoot {
+  readonly name: string;
+  readonly prefix: string;
+  readonly root: string;
+}
+
+/**
+ * Opens a mirror, or a tree with a symlink `current` that another program keeps.
+ *
+ * @throws MirrorlatchError NO_MIRROR when it is neither; as `openMirror`.
+ */
+export function serveMirror({ name, prefix, root }: ServedRoot): ServedMirror {
+  const mirror = findMirror(root);
+  if (mirror === undefined) return new ForeignTree(name, prefix, root);
+  const { layout } = mirror;
+  return isInPlace(layout)
+    ? new InPlaceMirror(name, prefix, layout)
+    : new SnapshotMirror(name, prefix, layout);
+}
+
+class SnapshotMirror implements ServedMirror {
+  readonly kind = 'snapshots';
+  readonly name: string;
+  readonly prefix: string;
+  readonly root: string;
+  readonly #layout: Layout;
+  readonly #holds: Holds;
+  #retained: { readonly state: string; readonly ids: readonly string[] } | undefined;
+
+  constructor(name: string, prefix: string, layout: Layout) {
+    this.name = name;
+    this.prefix = prefix;
+    this.root = layout.root;
+    this.#layout = layout;
+    this.#holds = new Holds((id) => take(layout, id));
+  }
+
+  async holdCurrent(): Promise<Hold> {
+    const held = await holdCurrent(
+      () => this.currentId(),
+      (id) => this.#holds.hold(id),
+    );
+    if (held !== undefined) return held;
+    // Says what is wrong.
+    const { id } = current(this.root);
+    throw new MirrorlatchError('IO', `the snapshot ${id} of ${this.root} has no lease to take`, {
+      hint: `The next sync restores it: mirrorlatch sync ${quoteForSh(this.root)}`,
+    });
+  }
+
+  hold(id: string): Promise<Hold | undefined> {
+    return this.#holds.hold(id);
+  }
+
+  retained(): readonly string[] {
+    const { snapshots, current: link } = this.#layout;
+    const state = `${lstatIfThere(snapshots)?.mtimeNs} ${ifThere(() => readlinkSync(link))}`;
+    if (this.#retained?.state === state) return this.#retained.ids;
+    const arrivedAt = (id: string) => arrivalOf(this.#layout, id);
+    const ids = inOrderOfPublication(
+      readHistory(this.#layout),
+      snapshotIds(this.#layout),
+      arrivedAt,
+    ).reverse();
+    this.#retained = { state, ids };
+    return ids;
+  }
+
+  currentId(): string | undefined {
+    return currentId(this.#layout);
+  }
+
+  previousId(): string | undefined {
+    return previousId(this.#layout);
+  }
+
+  publishedAt(id: string): Date | undefined {
+    return becameCurrentAt(readHistory(this.#layout), id);
+  }
+}
+
+class InPlaceMirror implements ServedMirror {
+  readonly kind = 'in-place';
+  readonly name: string;
+  readonly prefix: string;
+  readonly root: string;
+  readonly #layout: Layout;
+
+  constructor(name: string, prefix: string, layout: Layout) {
+    this.name = name;
+    this.prefix = prefix;
+    this.root = layout.root;
+    this.#layout = layout;
+  }
+
+  /** Each answer has a lease of its own: a shared one would keep a writer from its turn. */
+  async holdCurrent(): Promise<Hold> {
+    const { id, path, release } = await pin({ root: this.root });
+    return { id, tree: path, release };
+  }
+
+  async hold(): Promise<undefined> {}
+
+  retained(): readonly string[] {
+    return [];
+  }
+
+  currentId(): string | undefined {
+    return currentId(this.#layout);
+  }
+
+  previousId(): undefined {}
+
+  publishedAt(id: string): Date | undefined {
+    return becameCurrentAt(readHistory(this.#layout), id);
+  }
+}
+
+/** How many trees are remembered that `current` has named. */
+const MAX_SEEN = 64;
+
+/** A tree of another program: no lease keeps what it removes. */
+class ForeignTree implements ServedMirror {
+  readonly kind = 'foreign';
+  readonly name: string;
+  readonly prefix: string;
+  readonly root: string;
+  /** The real paths that `current` has named since the start, by their ids; the newest last. */
+  readonly #seen = new Map<string, string>();
+
+  constructor(name: string, prefix: string, root: string) {
+    this.name = name;
+    this.prefix = prefix;
+    this.root = current(root).root;
+    this.currentId();
+  }
+
+  async holdCurrent(): Promise<Hold> {
+    const { id } = current(this.root);
+    this.currentId();
+    const held = await this.hold(id);
+    if (held !== undefined) return held;
+    throw new MirrorlatchError('NO_MIRROR', `${this.root}/current leads to no directory`);
+  }
+
+  async hold(id: string): Promise<Hold | undefined> {
+    const tree = this.#seen.get(id);
+    const isThere = tree !== undefined && ifThere(() => lstatSync(tree))?.isDirectory() === true;
+    return isThere ? { id, tree, release: () => {} } : undefined;
+  }
+
+  retained(): readonly string[] {
+    this.currentId();
+    return [...this.#seen.keys()].reverse();
+  }
+
+  currentId(): string | undefined {
+    const tree = ifThere(() => realpathSync(join(this.root, 'current')));
+    if (tree === undefined) return undefined;
+    const id = basename(tree);
+    this.#seen.delete(id);
+    this.#seen.set(id, tree);
+    const [oldest] = this.#seen.keys();
+    if (this.#seen.size > MAX_SEEN && oldest !== undefined) this.#seen.delete(oldest);
+    return id;
+  }
+
+  previousId(): undefined {}
+
+  publishedAt(): undefined {}
+}
+
+async function take(layout: Layout, id: string): Promise<Hold | undefined> {
+  try {
+    const { path, release } = await pin({ root: layout.root, id });
+    // The snapshots may have been moved to another disk, with a symlink in their place.
+    return { id, tree: realpathSync(path), release };
+  } catch (error) {
+    if (hasCode(error, 'NO_MIRROR')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,387 @@
+import {
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterEach, describe, expect, test } from 'vitest';
+import { eventually } from '../../support/eventually.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
+import { ask, type Reply, type ServeProcess, startServe } from '../../support/http/serve.ts';
+import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
+import { runsAsRoot } from '../../support/privilege.ts';
+import { runProgram, transcript } from '../../support/program.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+import { copiesOf } from '../../support/small-mirror.ts';
+
+const RELEASE = { 'dists/x/InRelease': 'Suite: one\n', 'pool/a_1.deb': 'a 1' };
+const NEXT = {
+  'dists/x/InRelease': 'Suite: twofold\n',
+  'pool/a_1.deb': null,
+  'pool/a_2.deb': 'a 2',
+};
+const AS_THEY_ARE = ['--allow-shrink', '--no-prune'];
+
+const published = copiesOf((mirror) => mirror.publish('one', RELEASE));
+const inPlace = mirrorsInPlace();
+const servers: ServeProcess[] = [];
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) {
+    const result = await server.stop();
+    expect(result.exitCode, transcript(result)).toBe(0);
+  }
+});
+
+async function serve(...words: string[]): Promise<ServeProcess> {
+  const server = await startServe(words);
+  servers.push(server);
+  return server;
+}
+
+/** Executes a command with a listening socket as descriptor 3, as systemd.socket(5) does. */
+const ACTIVATION = `import os, socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+os.dup2(os.dup(listener.fileno()), 3)
+os.set_inheritable(3, True)
+os.execvpe(sys.argv[1], sys.argv[1:], {**os.environ, "LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())})`;
+
+/** Reads as one client, whose User-Agent is `agent`. */
+const reader = (server: ServeProcess, agent: string) => (path: string) =>
+  ask(server.address, path, { headers: { 'User-Agent': agent } });
+
+const shown = ({ status, text }: Reply) => `${status} ${text.trim()}`;
+
+describe('a client of mirrorlatch serve', () => {
+  test('I1: sees the snapshot of its run while others are published, and another client the next one', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/debian/`);
+    const first = reader(server, 'apt');
+    const one = await first('/debian/current/dists/x/InRelease');
+    expect(shown(one)).toBe('200 Suite: one');
+    expect(one.headers).toMatchObject({
+      'cache-control': 'no-cache',
+      'x-mirrorlatch-snapshot': 'one',
+    });
+    await mirror.publish('two', NEXT, ...AS_THEY_ARE);
+
+    expect(shown(await first('/debian/current/dists/x/InRelease'))).toBe('200 Suite: one');
+    expect(shown(await first('/debian/current/pool/a_1.deb'))).toBe('200 a 1');
+    const other = reader(server, 'dnf');
+    expect(shown(await other('/debian/current/dists/x/InRelease'))).toBe('200 Suite: twofold');
+  });
+
+  test('gets a file that its snapshot lacks from the newest one that has it, but no index', async () => {
+    const mirror = await published();
+    const server = await serve(mirror.root);
+    const base = `/${mirror.root.split('/').at(-1)}/current/`;
+    const early = reader(server, 'early');
+    await early(`${base}dists/x/InRelease`);
+    const added = { ...NEXT, 'dists/y/InRelease': 'Suite: y\n', 'dists/y/Packages': 'y' };
+    await mirror.publish('two', added, ...AS_THEY_ARE);
+
+    const file = await early(`${base}pool/a_2.deb`);
+    expect(shown(file)).toBe('200 a 2');
+    expect(file.headers['x-mirrorlatch-snapshot']).toBe('two');
+    for (const index of ['dists/y/InRelease', 'dists/y/Packages', 'dists/y/']) {
+      const reply = await early(`${base}${index}`);
+      expect(reply.status, index).toBe(404);
+      expect(reply.headers['x-mirrorlatch-snapshot']).toBeUndefined();
+    }
+    expect((await early(`${base}pool/a_3.deb`)).status).toBe(404);
+  });
+
+  test('I5: keeps its snapshot from prune until the server forgets it', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`, '--pin-quiet', '1s');
+    const read = reader(server, 'apt');
+    await read('/current/dists/x/InRelease');
+    const keepLittle = ['--keep-last', '1', '--grace', '0s', '--allow-shrink'];
+    for (const id of ['two', 'three', 'four']) {
+      await mirror.publish(id, { 'dists/x/InRelease': `Suite: ${id}, the next\n` }, ...keepLittle);
+      expect(shown(await read('/current/dists/x/InRelease'))).toBe('200 Suite: one');
+    }
+    expect(mirror.snapshots()).toContain('one');
+    await eventually(async () => {
+      await runProgram(['prune', mirror.root, '--keep-last', '1', '--grace', '0s']);
+      expect(mirror.snapshots()).toEqual(['four', 'three']);
+    });
+  });
+
+  test('reads a snapshot by its id for ever, and the list of those that are there', async () => {
+    const mirror = await published();
+    await mirror.publish('two', NEXT, ...AS_THEY_ARE);
+    const server = await serve(`${mirror.root}=/`);
+    const read = reader(server, 'curl');
+    const old = await read('/snapshots/one/pool/a_1.deb');
+    expect(shown(old)).toBe('200 a 1');
+    expect(old.headers['cache-control']).toBe('public, max-age=31536000, immutable');
+    expect(shown(await read('/snapshots/two/pool/a_2.deb'))).toBe('200 a 2');
+    expect((await read('/snapshots/two/pool/a_1.deb')).status).toBe(404);
+    expect((await read('/snapshots/three/pool/a_1.deb')).status).toBe(404);
+    expect((await read('/snapshots/')).text).toContain('one');
+  });
+
+  test('reads what is current as JSON', async () => {
+    const mirror = await published();
+    await mirror.publish('two', NEXT, ...AS_THEY_ARE);
+    const server = await serve(`${mirror.root}=/`);
+    const { headers, text } = await ask(server.address, '/current.json');
+    expect(headers).toMatchObject({
+      'content-type': 'application/json',
+      'cache-control': 'no-cache',
+    });
+    expect(JSON.parse(text)).toEqual({
+      format: 1,
+      id: 'two',
+      path: 'snapshots/two/',
+      previous: 'one',
+      publishedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+    });
+  });
+
+  test('is told to come back where nothing has been published, and while a mirror in place is written', async () => {
+    const empty = join(scratchDirectory(), 'empty');
+    await runProgram(['init', empty]);
+    const mirror = await inPlace();
+    const server = await serve(`${empty}=/empty/`, `${mirror.root}=/live/`);
+    const read = reader(server, 'apt');
+    expect(await read('/empty/current/x')).toMatchObject({
+      status: 503,
+      headers: { 'retry-after': '30' },
+    });
+
+    expect((await read('/live/current/file')).status).toBe(200);
+    await runProgram(['gate', 'close', mirror.root]);
+    const closed = await read('/live/current/file');
+    expect(closed).toMatchObject({ status: 503, headers: { 'retry-after': '30' } });
+    expect(closed.text).toContain('closed by hand');
+    expect(closed.text).not.toContain(mirror.root);
+    await runProgram(['gate', 'open', mirror.root]);
+    expect((await read('/live/current/file')).status).toBe(200);
+    expect((await ask(server.address, '/live/pins', { method: 'POST' })).status).toBe(409);
+  });
+
+  test('of a tree whose `current` another program keeps is pinned, too', async () => {
+    const home = scratchDirectory();
+    const publish = (id: string) => {
+      mkdirSync(join(home, 'releases', id), { recursive: true });
+      writeFileSync(join(home, 'releases', id, 'repomd.xml'), id);
+      symlinkSync(`releases/${id}`, join(home, 'next'));
+      renameSync(join(home, 'next'), join(home, 'current'));
+    };
+    publish('1');
+    mkdirSync(join(home, 'releases', 'private'));
+    const server = await serve(`${home}=/`);
+    const read = reader(server, 'dnf');
+    expect(shown(await read('/current/repomd.xml'))).toBe('200 1');
+    publish('2');
+    expect(shown(await read('/current/repomd.xml'))).toBe('200 1');
+    expect(shown(await reader(server, 'other')('/current/repomd.xml'))).toBe('200 2');
+    expect((await read('/snapshots/private/')).status).toBe(404);
+  });
+});
+
+describe('a strict pin', () => {
+  const post = (server: ServeProcess, body = '') =>
+    ask(server.address, '/pins', { method: 'POST', body });
+
+  test('is a whole prefix of one snapshot until it is released, and keeps that from prune', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`);
+    const made = await post(server, '{"seconds":60}');
+    expect(made.status).toBe(201);
+    const pin = JSON.parse(made.text) as { token: string; url: string };
+    expect(pin).toMatchObject({ id: 'one', url: `/pins/${pin.token}/`, seconds: 60 });
+    expect(made.headers['location']).toBe(pin.url);
+    for (const id of ['two', 'three', 'four']) {
+      await mirror.publish(id, NEXT, '--keep-last', '1', '--grace', '0s', '--allow-shrink');
+      Object.assign(NEXT, { 'dists/x/InRelease': `Suite: after ${id}\n` });
+    }
+    const read = (path: string) => ask(server.address, `${pin.url}${path}`);
+    expect(shown(await read('current/dists/x/InRelease'))).toBe('200 Suite: one');
+    expect((await read('current/pool/a_2.deb')).status).toBe(404);
+    expect(JSON.parse((await read('current.json')).text)).toMatchObject({ id: 'one' });
+    expect(mirror.snapshots()).toContain('one');
+
+    const renewed = await ask(server.address, `/pins/${pin.token}`, {
+      method: 'PUT',
+      body: '{"seconds":120}',
+    });
+    expect(JSON.parse(renewed.text)).toMatchObject({ id: 'one', seconds: 120 });
+    const remove = () => ask(server.address, `/pins/${pin.token}`, { method: 'DELETE' });
+    expect((await remove()).status).toBe(204);
+    expect((await remove()).status).toBe(410);
+    expect((await read('current/dists/x/InRelease')).status).toBe(410);
+    expect((await ask(server.address, '/pins/unknown/current/x')).status).toBe(404);
+    await runProgram(['prune', mirror.root, '--keep-last', '1', '--grace', '0s']);
+    expect(mirror.snapshots()).not.toContain('one');
+  });
+
+  test('ends by itself when its time is over', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`);
+    const { url } = JSON.parse((await post(server, '{"seconds":1}')).text);
+    expect((await ask(server.address, `${url}current/pool/a_1.deb`)).status).toBe(200);
+    await eventually(async () =>
+      expect((await ask(server.address, `${url}current/pool/a_1.deb`)).status).toBe(410),
+    );
+  });
+
+  test('can be of another snapshot, and says what is wrong with a request', async () => {
+    const mirror = await published();
+    await mirror.publish('two', NEXT, ...AS_THEY_ARE);
+    const server = await serve(`${mirror.root}=/`);
+    const idOf = (reply: Reply) => (JSON.parse(reply.text) as { id: string }).id;
+    expect(idOf(await post(server, '{"snapshot":"previous"}'))).toBe('one');
+    expect(idOf(await post(server, '{"snapshot":"one"}'))).toBe('one');
+    expect(idOf(await post(server, '{"snapshot":"current"}'))).toBe('two');
+    expect((await post(server, '{"snapshot":"../.."}')).status).toBe(404);
+    expect((await post(server, '{')).status).toBe(400);
+    expect((await post(server, '[1]')).status).toBe(201);
+    expect((await post(server, '{"seconds":-1}')).status).toBe(400);
+    expect((await post(server, '{"seconds":"1"}')).status).toBe(400);
+    expect((await post(server, ' '.repeat(5000))).status).toBe(400);
+  });
+
+  test('is refused where one client has too many', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`);
+    for (let count = 0; count < 100; count += 1) expect((await post(server)).status).toBe(201);
+    expect(await post(server)).toMatchObject({ status: 503, headers: { 'retry-after': '30' } });
+    const other = await ask(server.address, '/pins', { method: 'POST', from: '127.0.0.2' });
+    expect(other.status).toBe(201);
+  });
+});
+
+describe('a decision for a web server in front', () => {
+  test('names the tree of the client, and only a trusted proxy gets it', async () => {
+    const mirror = await published();
+    const name = mirror.root.split('/').at(-1) ?? '';
+    const socket = join(mirror.home, 'socket');
+    const server = await serve(
+      `${mirror.root}=/`,
+      '--listen',
+      `unix:${socket}`,
+      '--listen',
+      '127.0.0.1:0',
+    );
+    const headers = {
+      'X-Forwarded-For': '192.0.2.1',
+      'User-Agent': 'apt',
+      'X-Original-URI': '/current/dists/x/InRelease',
+    };
+    const decide = (more = {}) =>
+      ask(server.address, `/-/decide/${name}`, { headers: { ...headers, ...more } });
+    const first = await decide();
+    expect(first).toMatchObject({
+      status: 204,
+      headers: {
+        'x-mirrorlatch-snapshot': 'one',
+        'x-mirrorlatch-tree': join(mirror.root, 'snapshots/one'),
+        'cache-control': 'max-age=600',
+      },
+    });
+    await mirror.publish('two', NEXT, ...AS_THEY_ARE);
+    expect((await decide()).headers['x-mirrorlatch-snapshot']).toBe('one');
+    const other = await decide({ 'X-Forwarded-For': '192.0.2.2' });
+    expect(other.headers['x-mirrorlatch-snapshot']).toBe('two');
+    // What the web server does not find comes to the same run.
+    const missed = await ask(server.address, '/current/pool/a_2.deb', { headers });
+    expect(shown(missed)).toBe('200 a 2');
+    const [, open = ''] = /"(http:[^"]+)"/.exec(server.printedSoFar()) ?? [];
+    expect((await ask(open, `/-/decide/${name}`, { headers })).status).toBe(403);
+    expect((await ask(server.address, '/-/decide/other', { headers })).status).toBe(404);
+  });
+});
+
+describe('the server', () => {
+  test('lets an answer end at SIGTERM, and takes no more', async () => {
+    const mirror = await published();
+    const big = Buffer.alloc(32 * 1024 * 1024, 'x');
+    await mirror.publish('big', { 'big.deb': big }, ...AS_THEY_ARE);
+    const server = await startServe([`${mirror.root}=/`]);
+    const { port, hostname } = new URL(server.address);
+    const socket = connect(Number(port), hostname);
+    socket.write('GET /current/big.deb HTTP/1.1\r\nHost: x\r\n\r\n');
+    let received = 0;
+    await new Promise((resolve) => socket.once('readable', resolve));
+    server.kill('SIGTERM');
+    await eventually(async () => {
+      await expect(ask(server.address, '/current.json')).rejects.toThrow('ECONNREFUSED');
+    });
+    socket.on('data', (chunk) => {
+      received += chunk.length;
+    });
+    const result = await server.result;
+    expect(result.exitCode, transcript(result)).toBe(0);
+    await eventually(() => expect(received).toBeGreaterThan(big.length));
+  });
+
+  test.runIf(runsAsRoot)('goes on as nobody when root starts it', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`);
+    const status = readFileSync(`/proc/${server.pid}/status`, 'utf8');
+    const nobody = (await execa('id', ['-u', 'nobody'])).stdout;
+    expect(status).toMatch(new RegExp(`^Uid:\\s+${nobody}\\s+${nobody}\\s`, 'm'));
+    expect(status).toMatch(/^Groups:\s+65534\s*$/m);
+  });
+
+  test('takes the place of one that was killed on a unix socket, but not of one that runs', async () => {
+    const mirror = await published();
+    const socket = join(mirror.home, 'socket');
+    const words = [`${mirror.root}=/`, '--listen', `unix:${socket}`];
+    const killed = await startServe(words);
+    const second = await runProgram(['serve', ...words]);
+    expectFailure(second, 75, /another program listens on/);
+    killed.kill('SIGKILL');
+    await killed.result;
+    const server = await serve(...words);
+    expect((await ask(server.address, '/current.json')).status).toBe(200);
+    expect(statSync(socket).isSocket()).toBe(true);
+  });
+
+  test('uses the socket that systemd has opened', async () => {
+    const mirror = await published();
+    const server = await startServe(
+      [`${mirror.root}=/`],
+      { through: ['python3', '-c', ACTIVATION] },
+      [],
+    );
+    servers.push(server);
+    expect((await ask(server.address, '/current.json')).status).toBe(200);
+  });
+
+  test('logs each request in the combined format', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`, '--access-log', '-');
+    await ask(server.address, '/current/pool/a_1.deb', { headers: { 'User-Agent': 'a"b' } });
+    await eventually(() =>
+      expect(server.printedSoFar()).toMatch(
+        /^127\.0\.0\.1 - - \[.+\] "GET \/current\/pool\/a_1\.deb HTTP\/1\.1" 200 \d+ "-" "a\\x22b"$/m,
+      ),
+    );
+  });
+
+  test.for([
+    [['/nowhere'], 66, /no mirror in \/nowhere/],
+    [[], 64, /is missing/],
+    [['ROOT', 'ROOT'], 64, /two mirrors would be served at/],
+    [['ROOT=/a b/'], 64, /cannot begin a URL/],
+    [['ROOT', '--listen', 'example.org:80'], 64, /cannot listen on/],
+    [['ROOT', '--listen', '192.0.2.1:8080'], 69, /no address/],
+    [['ROOT', '--trust-proxy', 'x'], 64, /not the address of a proxy/],
+    [['ROOT', '--user', 'no-such-user', '--listen', '127.0.0.1:0'], 64, /no user "no-such-user"/],
+  ] as const)('refuses %j', async ([words, code, message]) => {
+    const mirror = await published();
+    const given = words.map((word) => word.replace('ROOT', mirror.root));
+    expectFailure(await runProgram(['serve', ...given]), code, message);
+    expect(readlinkSync(join(mirror.root, 'current'))).toBe('snapshots/one');
+  });
+});

@@ -1,0 +1,221 @@
+import { describe, expect, test } from 'vitest';
+import { documentKind } from '../../../src/http/entry-documents.ts';
+import type { Hold } from '../../../src/http/holds.ts';
+import { DEFAULT_PINS, type PinPolicy, Pins } from '../../../src/http/pins.ts';
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+
+/** A mirror whose snapshots are numbers, and a clock that the test turns. */
+class World {
+  now = 0;
+  current = 1;
+  readonly held = new Map<string, number>();
+  readonly pins: Pins;
+
+  constructor(policy: Partial<PinPolicy> = {}) {
+    this.pins = new Pins(
+      { ...DEFAULT_PINS, ...policy },
+      async () => this.#hold(String(this.current)),
+      () => this.now,
+    );
+  }
+
+  #hold(id: string): Hold {
+    this.held.set(id, (this.held.get(id) ?? 0) + 1);
+    const release = () => {
+      const left = (this.held.get(id) ?? 0) - 1;
+      if (left === 0) this.held.delete(id);
+      else this.held.set(id, left);
+    };
+    return { id, tree: `/snapshots/${id}`, release };
+  }
+
+  /** The snapshot of a request that is answered at once. */
+  async ask(path: string, client = 'client'): Promise<string> {
+    const { hold, end } = await this.pins.enter(client, { path, kind: documentKind(path) });
+    end();
+    return hold.id;
+  }
+
+  async decide(path: string): Promise<string> {
+    const asked = { path, kind: documentKind(path) };
+    return (await this.pins.decide('client', asked, MINUTE, 70 * MINUTE)).id;
+  }
+
+  after(ms: number): this {
+    this.now += ms;
+    return this;
+  }
+
+  publish(): this {
+    this.current += 1;
+    return this;
+  }
+}
+
+const RELEASE = 'dists/stable/InRelease';
+const PACKAGE = 'pool/main/h/hello/hello_1_all.deb';
+
+describe("a client's run", () => {
+  test('sees one snapshot, whatever is published: update and install back to back', async () => {
+    const world = new World();
+    expect(await world.ask(RELEASE)).toBe('1');
+    expect(await world.publish().ask('dists/stable/main/Packages.xz')).toBe('1');
+    expect(
+      await world
+        .publish()
+        .after(2 * MINUTE)
+        .ask(PACKAGE),
+    ).toBe('1');
+  });
+
+  test('begins with an entry document that it had before, after a gap', async () => {
+    const world = new World();
+    await world.ask(RELEASE);
+    expect(
+      await world
+        .publish()
+        .after(4 * SECOND)
+        .ask(RELEASE),
+    ).toBe('1');
+    expect(await world.after(6 * SECOND).ask(RELEASE)).toBe('2');
+  });
+
+  test('goes on with an entry document that it did not have before, after a gap too', async () => {
+    const world = new World();
+    await world.ask(RELEASE);
+    expect(await world.publish().after(MINUTE).ask('dists/testing/InRelease')).toBe('1');
+  });
+
+  test('has no gap while an answer is being sent', async () => {
+    const world = new World();
+    await world.ask(RELEASE);
+    const { end } = await world.pins.enter('client', { path: PACKAGE, kind: 'content' });
+    expect(await world.publish().after(MINUTE).ask(RELEASE)).toBe('1');
+    end();
+    expect(await world.after(6 * SECOND).ask(RELEASE)).toBe('2');
+  });
+
+  test('ends by its age only where it begins again, and not in the midst of two looks at one document', async () => {
+    const world = new World();
+    await world.ask(RELEASE);
+    world.publish();
+    for (let minute = 0; minute < 70; minute += 1) {
+      expect(await world.after(MINUTE).ask(PACKAGE)).toBe('1');
+    }
+    // Another client behind the same address asks without a gap.
+    expect(await world.after(SECOND).ask('dists/testing/InRelease')).toBe('1');
+    expect(await world.after(SECOND).ask('dists/testing/InRelease')).toBe('1');
+    expect(await world.after(SECOND).ask(RELEASE)).toBe('2');
+  });
+
+  test('ends when its client has been quiet', async () => {
+    const world = new World();
+    await world.ask(RELEASE);
+    expect(
+      await world
+        .publish()
+        .after(11 * MINUTE)
+        .ask(PACKAGE),
+    ).toBe('2');
+  });
+
+  test('ends at the limit of its age, whatever it asks for', async () => {
+    const world = new World({ limitMs: 60 * MINUTE });
+    await world.ask(RELEASE);
+    world.publish();
+    for (let minute = 1; minute < 60; minute += 1) {
+      expect(await world.after(MINUTE).ask(PACKAGE)).toBe('1');
+    }
+    expect(await world.after(MINUTE).ask(PACKAGE)).toBe('2');
+  });
+
+  test('is that of its client alone', async () => {
+    const world = new World();
+    await world.ask(RELEASE, 'one');
+    expect(await world.publish().ask(RELEASE, 'other')).toBe('2');
+    expect(await world.ask(PACKAGE, 'one')).toBe('1');
+  });
+});
+
+describe('the decisions for a web server in front', () => {
+  test('stay the same when it asks again without a pause, and begin anew after one', async () => {
+    const world = new World();
+    expect(await world.decide(RELEASE)).toBe('1');
+    expect(await world.publish().after(SECOND).decide(RELEASE)).toBe('1');
+    expect(await world.after(2 * MINUTE).decide(PACKAGE)).toBe('1');
+    expect(await world.after(2 * MINUTE).decide(RELEASE)).toBe('2');
+  });
+
+  test('hold their snapshot as long as the web server may go by them', async () => {
+    const world = new World();
+    await world.decide(RELEASE);
+    await world.after(69 * MINUTE).pins.sweep();
+    expect([...world.held]).toEqual([['1', 1]]);
+    await world.after(2 * MINUTE).pins.sweep();
+    expect([...world.held]).toEqual([]);
+  });
+});
+
+describe('the holds of the runs', () => {
+  test('end when they are quiet, but not under an answer that is being sent', async () => {
+    const world = new World();
+    await world.ask(RELEASE, 'quiet');
+    const { end } = await world.pins.enter('slow', { path: PACKAGE, kind: 'content' });
+    expect([...world.held]).toEqual([['1', 2]]);
+    await world.after(20 * MINUTE).pins.sweep();
+    expect([...world.held]).toEqual([['1', 1]]);
+    world.pins.close();
+    expect([...world.held]).toEqual([['1', 1]]);
+    end();
+    await Promise.resolve();
+    expect([...world.held]).toEqual([]);
+  });
+
+  test('are bounded by the number of clients: the quietest goes', async () => {
+    const world = new World({ maxPins: 2 });
+    for (const client of ['one', 'two']) await world.ask(RELEASE, client);
+    await world.ask(PACKAGE, 'one');
+    await world.publish().ask(RELEASE, 'three');
+    expect([...world.held]).toEqual([
+      ['1', 1],
+      ['2', 1],
+    ]);
+    expect(await world.ask(PACKAGE, 'one')).toBe('1');
+    expect(await world.ask(PACKAGE, 'two')).toBe('2');
+  });
+
+  test('are bounded by the number of snapshots: the oldest goes', async () => {
+    const world = new World({ maxSnapshots: 2 });
+    for (const client of ['one', 'two', 'three', 'four']) {
+      await world.ask(RELEASE, client);
+      world.publish();
+    }
+    await world.pins.sweep();
+    expect([...world.held.keys()]).toEqual(['2', '3', '4']);
+    expect(await world.pins.counts()).toEqual(
+      new Map([
+        ['2', 1],
+        ['3', 1],
+        ['4', 1],
+      ]),
+    );
+  });
+
+  test('leave nothing behind where nothing could be held', async () => {
+    let isBroken = true;
+    const pins = new Pins(
+      DEFAULT_PINS,
+      async () => {
+        if (isBroken) throw new Error('nothing there');
+        return { id: '1', tree: '/', release: () => {} };
+      },
+      () => 0,
+    );
+    const asked = { path: RELEASE, kind: 'entry' } as const;
+    await expect(pins.enter('client', asked)).rejects.toThrow('nothing there');
+    isBroken = false;
+    expect((await pins.enter('client', asked)).hold.id).toBe('1');
+  });
+});
