@@ -61,7 +61,7 @@ export interface Run {
 const MAX_ENTRIES = 2_000;
 
 /** Whether a request begins another run. Pure. */
-export function beginsRun(
+function beginsRun(
   run: Omit<Run, 'hold' | 'isOver'>,
   { path, kind }: Asked,
   now: number,
@@ -82,7 +82,7 @@ export function beginsRun(
  *
  * @param quietMs after which the web server forgets.
  */
-export function beginsDecision(
+function beginsDecision(
   run: Pick<Run, 'startedAt' | 'lastAt'>,
   { kind }: Asked,
   now: number,
