@@ -70,7 +70,7 @@ test.runIf(mayMount).for(executable)(
     const server = await servePlainly(join(place, 'srv/mirror'));
     const { all, exitCode } = await execa(
       'unshare',
-      ['--mount', '--propagation', 'private', 'sh', '-xc', scriptOf(document)],
+      ['--mount', '--propagation', 'private', '--net', 'sh', '-xc', scriptOf(document)],
       {
         env: {
           PATH: `${join(place, 'bin')}:${process.env['PATH']}`,
@@ -116,19 +116,21 @@ function commandsIn(document: Document): string[] {
     .flatMap((line) => {
       const [, executed] = /^ExecStart=(.*)$/.exec(line) ?? [];
       if (executed !== undefined) return [executed];
-      if (/^$|^\[\w+\]$|^[A-Za-z]+=/.test(line)) return [];
+      if (/^$|^\[\w+\]$|^[A-Z]\w*=/.test(line)) return [];
       // cron's lines without their time and user.
       return [line.replace(/^[\d*/ ]+ +\w+ +/, '')];
     });
 }
 
 /**
- * In a mount namespace of its own, where /srv and /usr/local/sbin are ours; rsync starts the server of
+ * In namespaces of its own, where /srv, /usr/local/sbin and all ports of loopback are ours; rsync starts the server of
  * mirror.example.org itself (rsync(1), RSYNC_CONNECT_PROG). The source changes all the time.
  */
 function scriptOf(document: Document): string {
   return [
     'set -eu',
+    `servers='' && trap 'for server in $servers; do kill "$server"; done' EXIT`,
+    'ip link set lo up',
     `mount --bind "$PLACE/srv" /srv`,
     'mount -t tmpfs tmpfs /usr/local/sbin',
     '[ ! -e /etc/dnf/dnf.conf ] || mount --bind "$PLACE/dnf.conf" /etc/dnf/dnf.conf',
@@ -144,8 +146,16 @@ function scriptOf(document: Document): string {
 const CHANGE = 'date +%N > "$UPSTREAM/changed"';
 const FIRST_SYNC = 'mirrorlatch sync rsync://mirror.example.org/debian/ /srv/mirror/debian';
 
-/** A watch runs until it is ended, here once its command has done something. */
+/**
+ * A watch runs until it is ended, here once its command has done something. A server serves the commands that
+ * follow.
+ */
 function ending(command: string): string {
+  if (/^mirrorlatch serve .*--listen/.test(command)) {
+    return `${command} >"$PLACE/serving" &
+servers="$servers $!"
+until grep -q ^serving "$PLACE/serving"; do kill -0 $!; sleep 0.1; done`;
+  }
   if (!/^mirrorlatch watch .* -- /.test(command)) return command;
   return `${command} &
 until [ -e /srv/debian/kept-0 ]; do sleep 0.1; done
