@@ -109,7 +109,8 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
   };
 }
 
-function isAdoption({ source, strategy, rsyncOptions }: Published): boolean {
+/** Whether a directory was adopted: its tree was there before, and may be of any age. */
+export function isAdoption({ source, strategy, rsyncOptions }: Published): boolean {
   return source !== undefined && strategy === undefined && rsyncOptions === undefined;
 }
 

@@ -87,6 +87,24 @@ export function inspectLock(layout: Layout): LockState {
   return stateOfRecord(layout, true);
 }
 
+/**
+ * The same by what the holder wrote of itself. All processes are looked at only where that says nothing of a
+ * process that lives or is of another host, and a holder in another container counts as of another host.
+ *
+ * @param locks how many locks the kernel lists for `sync.flock`, for a caller that knows it.
+ */
+export function glanceAtLock(layout: Layout, locks?: number): LockState {
+  const { owner, progress } = readRecord(layout) ?? {};
+  if (owner === undefined) {
+    const isHeld = (locks ?? countLocks(layout.kernelLock)) > 0;
+    return isHeld ? inspectLock(layout) : stateOfRecord(layout, true);
+  }
+  if (!sharesPids(owner.host)) return stateOfRecord(layout, true);
+  if (!isAlive(owner)) return inspectLock(layout);
+  const processes = [{ pid: owner.pid, name: processName(owner.pid) ?? '?' }];
+  return { kind: 'held', owner, progress, processes };
+}
+
 /** The state while a process of this host holds `sync.flock`. */
 export function stateWhileKernelLockIsHeld(layout: Layout): LockState {
   const { owner, progress } = readRecord(layout) ?? {};

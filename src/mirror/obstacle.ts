@@ -1,7 +1,7 @@
 import { quoteForSh } from '../system/quote.ts';
 import { isClosedByHand, isClosedByWriter, isInPlace, readGate, recordIfSound } from './gate.ts';
 import type { Layout } from './layout.ts';
-import { inspectLock } from './lock-state.ts';
+import { inspectLock, type LockState } from './lock-state.ts';
 import { printable } from './names.ts';
 import { DEFAULT_LOCK } from './policy.ts';
 import type { GateRecord } from './records.ts';
@@ -20,15 +20,19 @@ export interface Obstacle {
 }
 
 /**
+ * @param inspect how to look at the writer's lock.
  * @returns undefined when the gate is open, or the mirror has none.
  * @throws MirrorlatchError CONFIGURATION when `gate.json` is broken.
  */
-export function obstacleAt(layout: Layout): Obstacle | undefined {
+export function obstacleAt(
+  layout: Layout,
+  inspect: (layout: Layout) => LockState = inspectLock,
+): Obstacle | undefined {
   if (!isInPlace(layout)) return undefined;
   const gate = readGate(layout);
   const why = whyClosed(gate);
   if (why === undefined) return undefined;
-  const isAbandoned = isClosedByWriter(gate) && isWriterDead(layout, gate);
+  const isAbandoned = isClosedByWriter(gate) && isWriterDead(layout, gate, inspect(layout));
   return {
     why: isAbandoned ? whyAbandoned(gate) : why,
     isClosedByHand: isClosedByHand(gate),
@@ -69,12 +73,13 @@ export function wayOutOf(
 /** Whether a writer has closed the gate and died. */
 export function isAbandoned(layout: Layout): boolean {
   const gate = isInPlace(layout) ? recordIfSound(layout) : undefined;
-  return gate !== undefined && isClosedByWriter(gate) && isWriterDead(layout, gate);
+  return (
+    gate !== undefined && isClosedByWriter(gate) && isWriterDead(layout, gate, inspectLock(layout))
+  );
 }
 
 /** A writer opens the gate before it releases the lock, so the gate must still be as it was. */
-function isWriterDead(layout: Layout, gate: GateRecord): boolean {
-  const lock = inspectLock(layout);
+function isWriterDead(layout: Layout, gate: GateRecord, lock: LockState): boolean {
   const isSilent = lock.kind === 'foreign' && lock.heartbeatAgeMs > DEFAULT_LOCK.staleAfterMs;
   if (lock.kind === 'held' || (lock.kind === 'foreign' && !isSilent)) return false;
   return JSON.stringify(recordIfSound(layout)) === JSON.stringify(gate);

@@ -13,7 +13,7 @@ export function showTime(time: string): string {
 /** How far the clocks of hosts that write to one mirror may be apart. */
 const CLOCK_SLACK_MS = 5 * 60_000;
 
-/** Whether a time of a record lies in the future, because a clock was wrong or is. */
-export function isAhead(time: string): boolean {
-  return Date.parse(time) - Date.now() > CLOCK_SLACK_MS;
+/** Whether a time of a record lies in the future, because a clock was wrong or is. @param now ms since the epoch. */
+export function isAhead(time: string, now = Date.now()): boolean {
+  return Date.parse(time) - now > CLOCK_SLACK_MS;
 }

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { layoutOf } from '../../../src/mirror/layout.ts';
-import { ourselves, stateOfRecord } from '../../../src/mirror/lock-state.ts';
+import { glanceAtLock, ourselves, stateOfRecord } from '../../../src/mirror/lock-state.ts';
 import { survey } from '../../../src/mirror/survey.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
@@ -39,4 +39,25 @@ test('without flock, a holder on this host keeps the lock as long as it lives', 
   expect(stateOfRecord(layout)).toMatchObject({ kind: 'dead' });
   writeFileSync(join(inside, 'owner.json'), JSON.stringify({ ...owner, startTicks: '1' }));
   expect(stateOfRecord(layout, true)).toMatchObject({ kind: 'dead' });
+});
+
+test('a glance at the lock takes the word of a holder that lives, or that is of another host', () => {
+  const layout = layoutOf(scratchDirectory());
+  const inside = join(layout.lockDirectory, 'token');
+  expect(glanceAtLock(layout, 0)).toEqual({ kind: 'free' });
+  mkdirSync(inside, { recursive: true });
+  const owner = ourselves('sync');
+  const write = (record: object) =>
+    writeFileSync(join(inside, 'owner.json'), JSON.stringify(record));
+  write(owner);
+  writeFileSync(join(inside, 'progress.json'), '{"phase":"transferring","done":0.43}');
+  expect(glanceAtLock(layout, 0)).toMatchObject({
+    kind: 'held',
+    owner: { pid: process.pid },
+    progress: { phase: 'transferring', done: 0.43 },
+  });
+  write({ ...owner, startTicks: '1' });
+  expect(glanceAtLock(layout, 0)).toMatchObject({ kind: 'dead' });
+  write({ ...owner, host: { ...owner.host, bootId: 'of another host', hostname: 'other' } });
+  expect(glanceAtLock(layout, 0)).toMatchObject({ kind: 'foreign' });
 });
