@@ -1,0 +1,108 @@
+import type { HistoryDigest, SnapshotFigures } from './history-digest.ts';
+
+/** A mirror to report on. */
+export interface LookedAt {
+  readonly name: string;
+  /** Where its URLs begin; a slash at both ends. */
+  readonly prefix: string;
+  readonly root: string;
+  /** `foreign`: another program keeps `current`. */
+  readonly kind: 'snapshots' | 'in-place' | 'foreign';
+}
+
+/** How the mirrors of a server are; also `/status.json`. Times are ISO 8601, UTC; null is unknown or none. */
+export interface StatusReport {
+  format: 1;
+  host: string;
+  madeAt: string;
+  /** A mirror is stale when its last successful sync is older than this; ms. */
+  maxAgeMs: number | null;
+  mirrors: MirrorReport[];
+}
+
+/** Of a mirror that another program keeps, history, source and snapshots are unknown. */
+export interface MirrorReport extends Omit<HistoryDigest, 'figures'> {
+  name: string;
+  /** Where its URLs begin; a slash at both ends. */
+  prefix: string;
+  kind: LookedAt['kind'];
+  /** Why nothing more is known of it. */
+  unreadable: string | null;
+  /** Without the user in it. */
+  source: string | null;
+  current: CurrentReport | null;
+  previous: string | null;
+  /** The newest first; empty for a mirror in place. */
+  snapshots: SnapshotReport[];
+  /** Which process holds the writer's lock, and how far it is. */
+  work: WorkReport | null;
+  /** What keeps guarded readers out of a mirror in place. */
+  gate: GateReport | null;
+  /** Why nothing is published until a person releases it. */
+  hold: { reason: string; by: string; since: string } | null;
+  /** What was published in the last 24 hours. */
+  lastDay: DayReport | null;
+  /** The share of files or bytes that may vanish in one publication. */
+  maxShrinkPercent: number | null;
+  pins: PinReport | null;
+  /** Locks on the leases of all snapshots, the server's own for its pins included. */
+  leases: number | null;
+  /** What an earlier crash left, a clause each; unknown while a writer is at work. */
+  left: readonly string[];
+  damagedHistoryLines: number;
+}
+
+interface CurrentReport extends SnapshotFigures {
+  id: string;
+  /** When `current` came to name it. */
+  since: string | null;
+}
+
+export interface SnapshotReport {
+  id: string;
+  publishedAt: string | null;
+  files: number | null;
+  bytes: number | null;
+  leases: number;
+  pins: number;
+}
+
+export interface WorkReport {
+  /** `silent`: it has died, or its host has not been heard of for longer than a sync waits for it. */
+  state: 'running' | 'silent';
+  command: string | null;
+  user: string | null;
+  host: string | null;
+  pid: number | null;
+  since: string | null;
+  phase: string | null;
+  /** The share of the phase that is done, 0 to 1. */
+  done: number | null;
+}
+
+export interface GateReport {
+  /** A predicate for the tree. */
+  why: string;
+  state: 'closed' | 'dirty' | 'new';
+  isClosedByHand: boolean;
+}
+
+export interface DayReport {
+  publications: number;
+  newFiles: number;
+  deletedFiles: number;
+  newBytes: number;
+}
+
+export interface PinReport {
+  /** Runs of clients that are known by their addresses. */
+  pins: number;
+  strictPins: number;
+  oldestSeconds: number | null;
+}
+
+/** What the server's pins say of one mirror. */
+export interface PinFigures extends PinReport {
+  /** Pins of both kinds, by snapshot. */
+  byId: ReadonlyMap<string, number>;
+}
