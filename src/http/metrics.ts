@@ -1,0 +1,232 @@
+import { readdirSync } from 'node:fs';
+import { Counter, Gauge, Registry } from 'prom-client';
+import { stateOf } from './mirror-state.ts';
+import type { MirrorReport, StatusReport } from './status-report.ts';
+
+/** What of a report becomes a number of one mirror; undefined if it is unknown. */
+interface Figure {
+  name: string;
+  help: string;
+  of(mirror: MirrorReport, report: StatusReport): number | undefined;
+}
+
+const FIGURES: readonly Figure[] = [
+  {
+    name: 'up',
+    help: 'Whether clients get a whole tree, 1, or not, 0: nothing is published, its gate is closed, or it cannot be read.',
+    of: (mirror, report) =>
+      ['unreadable', 'empty', 'dirty', 'closed'].includes(stateOf(mirror, report)) ? 0 : 1,
+  },
+  {
+    name: 'last_success_timestamp_seconds',
+    help: 'When a sync, or a command of lock, last succeeded, with or without changes; Unix time.',
+    of: ({ lastSuccessAt }) => unixTime(lastSuccessAt),
+  },
+  {
+    name: 'last_publication_timestamp_seconds',
+    help: 'When current came to name what it names; Unix time.',
+    of: ({ current }) => unixTime(current?.since ?? null),
+  },
+  {
+    name: 'last_full_look_timestamp_seconds',
+    help: 'When the last look at all of the source of what is current began; Unix time.',
+    of: ({ lastFullLookAt }) => unixTime(lastFullLookAt),
+  },
+  {
+    name: 'last_sync_failed',
+    help: 'Whether the last sync failed, 1, or not, 0.',
+    of: ({ lastOutcome }) =>
+      lastOutcome === null ? undefined : Number(lastOutcome.event === 'failed'),
+  },
+  {
+    name: 'consecutive_failures',
+    help: 'Failed syncs since the last success.',
+    of: ({ failures, lastOutcome }) => (lastOutcome === null ? undefined : failures),
+  },
+  {
+    name: 'last_sync_duration_seconds',
+    help: 'How long the last sync that succeeded took.',
+    of: ({ outcomes }) =>
+      outcomes.findLast(({ event }) => event !== 'failed')?.seconds ?? undefined,
+  },
+  {
+    name: 'last_sync_fetched_bytes',
+    help: 'What came from the source in the last sync that succeeded.',
+    of: ({ outcomes }) =>
+      outcomes.findLast(({ event }) => event !== 'failed')?.newBytes ?? undefined,
+  },
+  {
+    name: 'sync_running',
+    help: 'Whether a writer is at work, 1, or not, 0.',
+    of: (mirror) => ifKept(mirror, Number(mirror.work?.state === 'running')),
+  },
+  {
+    name: 'sync_progress_ratio',
+    help: 'The share that is done of what the writer is doing, 0 to 1.',
+    of: ({ work }) => work?.done ?? undefined,
+  },
+  {
+    name: 'held',
+    help: 'Whether a person keeps it at one snapshot, 1, or not, 0.',
+    of: (mirror) => ifKept(mirror, Number(mirror.hold !== null)),
+  },
+  {
+    name: 'snapshots',
+    help: 'Snapshots that are kept.',
+    of: (mirror) =>
+      mirror.kind === 'snapshots' ? ifKept(mirror, mirror.snapshots.length) : undefined,
+  },
+  {
+    name: 'current_files',
+    help: 'Regular files of what is current.',
+    of: ({ current }) => current?.files ?? undefined,
+  },
+  {
+    name: 'current_bytes',
+    help: 'Bytes in the regular files of what is current.',
+    of: ({ current }) => current?.bytes ?? undefined,
+  },
+  {
+    name: 'current_left_out_files',
+    help: 'What the source has and what is current lacks.',
+    of: (mirror) =>
+      ifKept(
+        mirror,
+        (mirror.current?.leftOut ?? []).reduce((sum, { count }) => sum + count, 0),
+      ),
+  },
+  {
+    name: 'damaged_history_lines',
+    help: 'Lines of history that cannot be read.',
+    of: (mirror) => ifKept(mirror, mirror.damagedHistoryLines),
+  },
+  {
+    name: 'leases',
+    help: 'Locks on the leases of all snapshots, those of this server included.',
+    of: ({ leases }) => leases ?? undefined,
+  },
+  {
+    name: 'oldest_pin_age_seconds',
+    help: 'How long the oldest pin has lasted.',
+    of: ({ pins }) => pins?.oldestSeconds ?? undefined,
+  },
+];
+
+/** Of a mirror that another program keeps, or that cannot be read, most is unknown. */
+function ifKept({ kind, unreadable }: MirrorReport, value: number): number | undefined {
+  return kind === 'foreign' || unreadable !== null ? undefined : value;
+}
+
+function unixTime(time: string | null): number | undefined {
+  return time === null ? undefined : Date.parse(time) / 1000;
+}
+
+/** The metrics of one server, in the text format of Prometheus. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #requests: Counter<'code'>;
+  readonly #sent: Counter<'code'>;
+
+  /** @param report is asked for whenever the metrics are. */
+  constructor(report: () => StatusReport) {
+    const registers = [this.#registry];
+    const code = { labelNames: ['code'], registers } as const;
+    this.#requests = new Counter({
+      name: 'mirrorlatch_http_requests_total',
+      help: 'Answers to requests, by the class of their status: 2xx, 3xx, 4xx, 5xx.',
+      ...code,
+    });
+    this.#sent = new Counter({
+      name: 'mirrorlatch_http_response_body_bytes_total',
+      help: 'Bytes of bodies that were sent, by the class of the status.',
+      ...code,
+    });
+    this.#watch(report, registers);
+    watchProcess(registers);
+  }
+
+  /** Counts an answer. @param bytes of its body, as far as it was sent. */
+  count(status: number, bytes: number): void {
+    const code = `${Math.floor(status / 100)}xx`;
+    this.#requests.inc({ code });
+    this.#sent.inc({ code }, bytes);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  #watch(report: () => StatusReport, registers: Registry[]): void {
+    for (const { name, help, of } of FIGURES) {
+      new Gauge({
+        name: `mirrorlatch_mirror_${name}`,
+        help,
+        labelNames: ['mirror'],
+        registers,
+        collect() {
+          this.reset();
+          const now = report();
+          for (const mirror of now.mirrors) {
+            const value = of(mirror, now);
+            if (value !== undefined) this.set({ mirror: mirror.name }, value);
+          }
+        },
+      });
+    }
+    new Gauge({
+      name: 'mirrorlatch_mirror_pins',
+      help: 'Runs of clients that see one snapshot, by kind: client, or strict.',
+      labelNames: ['mirror', 'kind'],
+      registers,
+      collect() {
+        this.reset();
+        for (const { name, pins } of report().mirrors) {
+          if (pins === null) continue;
+          this.set({ mirror: name, kind: 'client' }, pins.pins);
+          this.set({ mirror: name, kind: 'strict' }, pins.strictPins);
+        }
+      },
+    });
+  }
+}
+
+/**
+ * What every exporter says of its own process, by the names that all of them use
+ * (https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics). prom-client's own set also
+ * observes each garbage collection.
+ */
+function watchProcess(registers: Registry[]): void {
+  const watch = (name: string, help: string, value: () => number) =>
+    new Gauge({
+      name: `process_${name}`,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  watch('resident_memory_bytes', 'Resident memory of this server.', () =>
+    process.memoryUsage.rss(),
+  );
+  watch(
+    'open_fds',
+    'Open file descriptors of this server.',
+    () => readdirSync('/proc/self/fd').length,
+  );
+  const startedAt = Date.now() / 1000 - process.uptime();
+  watch('start_time_seconds', 'When this server started; Unix time.', () => startedAt);
+  new Counter({
+    name: 'process_cpu_seconds_total',
+    help: 'User and system CPU time that this server has taken.',
+    registers,
+    collect() {
+      const { user, system } = process.cpuUsage();
+      this.reset();
+      this.inc((user + system) / 1e6);
+    },
+  });
+}
