@@ -1,5 +1,6 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { hasCode } from '../errors.ts';
+import { currentJson } from '../mirror/current-json.ts';
 import { type Answer, json, send, text } from './answers.ts';
 import { plainAddress, type TrustedProxies, UNIX } from './client-address.ts';
 import { documentKind } from './entry-documents.ts';
@@ -38,6 +39,9 @@ const IMMUTABLE = 'public, max-age=31536000, immutable';
 
 /** A client that comes too early may come back after so many seconds. */
 const RETRY_AFTER = { 'Retry-After': '30' };
+
+/** Of a User-Agent, so many characters tell one client from another. */
+const LONGEST_AGENT = 200;
 
 const READS = ['GET', 'HEAD'];
 
@@ -118,7 +122,7 @@ export class Handler {
       case 'base':
         return text(200, ['current/', 'current.json', 'snapshots/'].join('\n'));
       case 'current.json':
-        return currentJson(route.mirror, route.mirror.currentId());
+        return currentOf(route.mirror, route.mirror.currentId());
     }
   }
 
@@ -204,7 +208,7 @@ export class Handler {
       case 'snapshot':
         return await this.#sendSnapshot(mirror, within.id, within.name, request, response);
       case 'current.json':
-        return currentJson(mirror, hold.id);
+        return currentOf(mirror, hold.id);
       case 'snapshots':
         return text(200, hold.id);
       case 'base':
@@ -294,7 +298,8 @@ export class Handler {
   }
 
   #keyOf(request: IncomingMessage, isUnix: boolean): string {
-    return `${this.clientOf(request, isUnix)} ${headerOf(request, 'user-agent') ?? ''}`;
+    const agent = headerOf(request, 'user-agent') ?? '';
+    return `${this.clientOf(request, isUnix)} ${agent.slice(0, LONGEST_AGENT)}`;
   }
 }
 
@@ -379,16 +384,14 @@ async function holdWished(mirror: ServedMirror, snapshot = 'current'): Promise<H
   return id === undefined ? undefined : await mirror.hold(id);
 }
 
-function currentJson(mirror: ServedMirror, id: string | undefined): Answer {
+function currentOf(mirror: ServedMirror, id: string | undefined): Answer {
   if (id === undefined || mirror.kind === 'in-place') return nothingThere();
-  const value = {
-    format: 1,
-    id,
-    path: `snapshots/${id}/`,
-    previous: mirror.previousId() ?? null,
-    publishedAt: mirror.publishedAt(id)?.toISOString() ?? null,
+  const previous = mirror.previousId() ?? null;
+  return {
+    status: 200,
+    headers: { 'Content-Type': 'application/json', 'Cache-Control': NO_CACHE },
+    body: currentJson({ id, previous, publishedAt: mirror.publishedAt(id) }),
   };
-  return json(200, value, { 'Cache-Control': NO_CACHE });
 }
 
 function nothingThere(): Answer {

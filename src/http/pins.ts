@@ -13,6 +13,9 @@ export interface PinPolicy {
   readonly gapMs: number;
   /** How many clients are remembered. */
   readonly maxPins: number;
+  /** How many entry documents of all their runs are remembered, and how long the path of one may be. */
+  readonly maxEntries: number;
+  readonly longestEntry: number;
   /** How many snapshots other than the current one they may keep from being pruned. */
   readonly maxSnapshots: number;
 }
@@ -23,6 +26,8 @@ export const DEFAULT_PINS: PinPolicy = {
   limitMs: 24 * 60 * 60_000,
   gapMs: 5_000,
   maxPins: 20_000,
+  maxEntries: 100_000,
+  longestEntry: 500,
   maxSnapshots: 16,
 };
 
@@ -54,11 +59,10 @@ export interface Run {
   keptUntil: number;
   /** When each entry document was asked for last. */
   readonly entries: Map<string, number>;
+  /** Not all of them: the others count as asked for at the start. */
+  hasForgotten: boolean;
   readonly hold: Promise<Hold>;
 }
-
-/** A run remembers no more entry documents than this; it takes others for known. */
-const MAX_ENTRIES = 2_000;
 
 /** Whether a request begins another run. Pure. */
 function beginsRun(
@@ -71,7 +75,7 @@ function beginsRun(
   const quiet = run.active > 0 ? 0 : now - run.lastAt;
   if (age >= policy.limitMs || (quiet >= policy.quietMs && now >= run.keptUntil)) return true;
   if (kind !== 'entry') return false;
-  const seen = run.entries.get(path) ?? (run.entries.size >= MAX_ENTRIES ? run.startedAt : now);
+  const seen = run.entries.get(path) ?? (run.hasForgotten ? run.startedAt : now);
   if (now - seen < policy.gapMs) return false;
   return quiet >= policy.gapMs || age >= policy.maxAgeMs;
 }
@@ -102,6 +106,8 @@ export interface Turn {
 /** Which snapshot each client of one mirror sees. */
 export class Pins {
   readonly #runs = new Map<string, Run>();
+  /** Entry documents that the runs remember. */
+  #entries = 0;
   readonly #policy: PinPolicy;
   readonly #holdCurrent: () => Promise<Hold>;
   readonly #clock: () => number;
@@ -203,6 +209,7 @@ export class Pins {
       isOver: false,
       keptUntil: 0,
       entries: new Map(),
+      hasForgotten: false,
       hold: this.#holdCurrent(),
     };
     run.hold.catch(() => this.#forget(client, run));
@@ -222,6 +229,7 @@ export class Pins {
   #forget(client: string, run: Run): void {
     if (this.#runs.get(client) !== run) return;
     this.#runs.delete(client);
+    this.#entries -= run.entries.size;
     run.isOver = true;
     releaseIfIdle(run);
   }
@@ -230,7 +238,16 @@ export class Pins {
     run.lastAt = now;
     this.#runs.delete(client);
     this.#runs.set(client, run);
-    if (kind === 'entry' && run.entries.size < MAX_ENTRIES) run.entries.set(path, now);
+    if (kind !== 'entry') return;
+    const { maxEntries, longestEntry } = this.#policy;
+    if (run.entries.has(path)) {
+      run.entries.set(path, now);
+    } else if (this.#entries < maxEntries && path.length <= longestEntry) {
+      this.#entries += 1;
+      run.entries.set(path, now);
+    } else {
+      run.hasForgotten = true;
+    }
   }
 }
 

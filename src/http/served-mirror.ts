@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { hasCode, MirrorlatchError } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { isInPlace } from '../mirror/gate.ts';
-import { becameCurrentAt, readHistory } from '../mirror/history.ts';
+import { publicationOf, readHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { findMirror } from '../mirror/open.ts';
 import { arrivalOf, inOrderOfPublication } from '../mirror/snapshot-times.ts';
@@ -35,8 +35,8 @@ export interface ServedMirror {
   retained(): readonly string[];
   currentId(): string | undefined;
   previousId(): string | undefined;
-  /** When a snapshot came to be current last; undefined if that is unknown. */
-  publishedAt(id: string): Date | undefined;
+  /** When a snapshot was made and published; ISO 8601, UTC. */
+  publishedAt(id: string): string;
 }
 
 export interface ServedRoot {
@@ -115,8 +115,8 @@ class SnapshotMirror implements ServedMirror {
     return previousId(this.#layout);
   }
 
-  publishedAt(id: string): Date | undefined {
-    return becameCurrentAt(readHistory(this.#layout), id);
+  publishedAt(id: string): string {
+    return publishedAt(this.#layout, id);
   }
 }
 
@@ -152,8 +152,8 @@ class InPlaceMirror implements ServedMirror {
 
   previousId(): undefined {}
 
-  publishedAt(id: string): Date | undefined {
-    return becameCurrentAt(readHistory(this.#layout), id);
+  publishedAt(id: string): string {
+    return publishedAt(this.#layout, id);
   }
 }
 
@@ -208,7 +208,17 @@ class ForeignTree implements ServedMirror {
 
   previousId(): undefined {}
 
-  publishedAt(): undefined {}
+  /** When the directory was changed last. */
+  publishedAt(id: string): string {
+    const tree = this.#seen.get(id);
+    const changed = tree === undefined ? undefined : lstatIfThere(tree)?.mtimeNs;
+    return new Date(Number(changed ?? 0n) / 1e6).toISOString();
+  }
+}
+
+function publishedAt(layout: Layout, id: string): string {
+  const recorded = publicationOf(readHistory(layout), id)?.at;
+  return recorded ?? new Date(arrivalOf(layout, id)).toISOString();
 }
 
 async function take(layout: Layout, id: string): Promise<Hold | undefined> {

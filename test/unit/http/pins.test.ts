@@ -203,6 +203,15 @@ describe('the holds of the runs', () => {
     );
   });
 
+  test('remember a bounded number of index documents: of the others, each counts as known', async () => {
+    const world = new World({ maxEntries: 2 });
+    for (const path of ['a/InRelease', 'b/InRelease', 'c/InRelease']) await world.ask(path);
+    world.publish().after(MINUTE);
+    expect(await world.ask(`${'long/'.repeat(200)}InRelease`)).toBe('2');
+    expect(await world.publish().ask('d/InRelease', 'other')).toBe('3');
+    expect(await world.publish().after(MINUTE).ask('d/InRelease', 'other')).toBe('4');
+  });
+
   test('leave nothing behind where nothing could be held', async () => {
     let isBroken = true;
     const pins = new Pins(

@@ -1,0 +1,178 @@
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually } from '../../support/eventually.ts';
+import { ask, type ServeProcess, startServe } from '../../support/http/serve.ts';
+import { transcript } from '../../support/program.ts';
+import { makeScratch } from '../../support/scratch.ts';
+import { type SmallMirror, smallMirror } from '../../support/small-mirror.ts';
+import { describeTree } from '../../support/tree.ts';
+
+const scratch = makeScratch();
+let mirror: SmallMirror;
+let server: ServeProcess;
+let before: unknown;
+
+beforeAll(async () => {
+  mirror = smallMirror({ home: join(scratch.path, 'home') });
+  mkdirSync(join(scratch.path, 'outside'));
+  writeFileSync(join(scratch.path, 'outside', 'secret'), 'secret');
+  mirror.change({ 'dir/file': 'file', InRelease: 'one' });
+  symlinkSync('/etc', join(mirror.source, 'etc'));
+  symlinkSync(join(scratch.path, 'outside/secret'), join(mirror.source, 'secret'));
+  symlinkSync('../../.mirrorlatch/mirror.json', join(mirror.source, 'settings'));
+  symlinkSync('dir', join(mirror.source, 'inside'));
+  await mirror.sync('--id', 'one');
+  before = await describeTree(mirror.root);
+  server = await startServe([`${mirror.root}=/m/`]);
+});
+
+afterAll(async () => {
+  const result = await server.stop();
+  expect(result.exitCode, transcript(result)).toBe(0);
+  await scratch.remove();
+});
+
+/** Sends bytes as they are, and returns all that comes back until the server closes the connection. */
+function raw(...parts: string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = open();
+    let received = '';
+    socket.setEncoding('latin1');
+    socket.on('data', (chunk: string) => {
+      received += chunk;
+    });
+    socket.once('error', reject);
+    socket.once('close', () => resolve(received));
+    for (const part of parts) socket.write(part, 'latin1');
+  });
+}
+
+function open(): Socket {
+  const { hostname, port } = new URL(server.address);
+  return connect(Number(port), hostname);
+}
+
+const statusOf = (received: string) => /^HTTP\/1\.1 (\d+)/.exec(received)?.[1];
+
+describe('a hostile client', () => {
+  test.for([
+    '/m/current/../../../../../../etc/passwd',
+    '/m/current/%2e%2e/%2e%2e/.mirrorlatch/mirror.json',
+    '/m/current/..%2f..%2f.mirrorlatch%2fmirror.json',
+    '/m/current/%252e%252e/%252e%252e/.mirrorlatch/mirror.json',
+    '/m/current/dir/..;/file',
+    '/m/snapshots/../.mirrorlatch/mirror.json',
+    '/m/snapshots/%2e%2e/.mirrorlatch/mirror.json',
+    '/m/snapshots/.mirrorlatch/mirror.json',
+    '/m/snapshots/one%2f..%2f..%2f.mirrorlatch/mirror.json',
+    '/m/.mirrorlatch/mirror.json',
+    '/m/pins/../../etc/passwd',
+    '/m/current/etc/passwd',
+    '/m/current/secret',
+    '/m/current/settings',
+    '/m/current/dir\\..\\..\\..\\.mirrorlatch\\mirror.json',
+    '/m/current/dir/file%00.html',
+    '/m/current//etc/passwd',
+    'file:///etc/passwd',
+    '//etc/passwd',
+  ])('gets nothing from outside the snapshot by %s', async (path) => {
+    const received = await raw(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    expect(statusOf(received)).toMatch(/^40[034]$/);
+    expect(received).not.toMatch(/root:|secret\r?\n|"format"/);
+  });
+
+  test('follows a symlink that stays in the snapshot', async () => {
+    expect((await ask(server.address, '/m/current/inside/file')).text).toBe('file');
+  });
+
+  test.for(['PUT', 'POST', 'DELETE', 'PATCH', 'MKCOL', 'MOVE', 'PROPFIND', 'OPTIONS', 'TRACE'])(
+    'can change nothing by %s',
+    async (method) => {
+      for (const path of ['/m/current/InRelease', '/m/snapshots/one/new', '/m/', '/-/healthz']) {
+        const reply = await ask(server.address, path, { method });
+        expect(reply.status, path).toBe(405);
+        expect(reply.headers['allow']).toBe('GET, HEAD');
+      }
+    },
+  );
+
+  test.for([
+    ['two lengths', 'Content-Length: 5\r\nContent-Length: 6\r\n'],
+    ['a length and chunks', 'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n'],
+    ['chunks that are disguised', 'Transfer-Encoding: xchunked\r\n'],
+    ['a space before the colon', 'Content-Length : 5\r\n'],
+    ['a folded header', 'X: a\r\n b\r\n'],
+    ['a bare carriage return', 'X: a\rY: b\r\n'],
+    ['a NUL', 'X: \0\r\n'],
+  ])('smuggles no second request by %s', async ([_, header]) => {
+    const hidden = 'GET /m/current/InRelease HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
+    const received = await raw(`POST /m/pins HTTP/1.1\r\nHost: x\r\n${header}\r\n${hidden}`);
+    expect(received).not.toContain('one');
+    expect(received.match(/HTTP\/1\.1 200/g)).toBeNull();
+  });
+
+  test('sends no oversized header, path or body', async () => {
+    const long = 'x'.repeat(20_000);
+    const header = await raw(
+      `GET /m/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: ${long}\r\n\r\n`,
+    );
+    expect(statusOf(header)).toBe('431');
+    const path = await raw(
+      `GET /m/current/${long} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    );
+    expect(statusOf(path)).toMatch(/^4/);
+    const name = await ask(server.address, `/m/current/${'x'.repeat(5_000)}`);
+    expect(name.status).toBe(404);
+    const deep = await ask(server.address, `/m/current/${'x/'.repeat(3_000)}`);
+    expect(deep.status).toBe(404);
+    const body = await raw(
+      `POST /m/pins HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n${' '.repeat(10_000)}`,
+    );
+    expect(statusOf(body)).toBe('400');
+  });
+
+  test('is given up when it never ends its header', async () => {
+    const socket = open();
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.on('error', () => {});
+    socket.write('GET /m/current/InRelease HTTP/1.1\r\nHost: x\r\n');
+    const others = setInterval(() => socket.write('X: y\r\n'), 1_000);
+    let received = '';
+    socket.on('data', (chunk) => {
+      received += String(chunk);
+    });
+    await closed;
+    clearInterval(others);
+    expect(statusOf(received)).toBe('408');
+  });
+
+  test('with thousands of names neither fills the memory nor opens more files', async () => {
+    await ask(server.address, '/m/current/InRelease');
+    const atFirst = openFiles(server.pid);
+    for (let round = 0; round < 30; round += 1) {
+      const agents = Array.from({ length: 100 }, (_, index) => `${round} ${index}`.padEnd(8_000));
+      await Promise.all(
+        agents.map((agent) =>
+          ask(server.address, '/m/current/InRelease', { headers: { 'User-Agent': agent } }),
+        ),
+      );
+    }
+    await eventually(() => expect(openFiles(server.pid)).toBeLessThanOrEqual(atFirst));
+    expect(residentMegabytes(server.pid)).toBeLessThan(200);
+  });
+
+  test('changes nothing on the disk', async () => {
+    expect(await describeTree(mirror.root)).toEqual(before);
+  });
+});
+
+function residentMegabytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+}
+
+function openFiles(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
