@@ -1,0 +1,62 @@
+import { APT_PREFIX } from './apt-snapshots.ts';
+
+export interface AptConfigOptions {
+  /** The server, as the sources of its clients name it: `http://mirror.example.org:8080`. */
+  readonly url: string;
+  /** The paths of its mirrors: `/debian/`. */
+  readonly bases: readonly string[];
+}
+
+/**
+ * The archives for which apt 3.0 knows another server of snapshots, and goes there once it has seen a Release file of them, unless
+ * that is overridden: `apt-config dump Acquire::Snapshots`.
+ */
+const KNOWN_ORIGINS = ['Debian', 'Ubuntu'];
+const KNOWN_LABELS = ['Debian-Security'];
+
+/**
+ * The settings by which clients of a server find its snapshots, apt.conf(5). Pure.
+ *
+ * By the entry of the host apt finds them before it has seen a Release file, and those of archives that it does not know;
+ * without it, `apt -S ID update` would go on with what is live, and end well.
+ */
+export function aptConfig({ url, bases }: AptConfigOptions): string {
+  const { origin, hostname } = new URL(url);
+  const [base = '/', ...others] = bases;
+  // apt has one entry for a host. @PATH@ is what follows the host in the source, such as debian/current.
+  const place = others.length === 0 ? `${base}snapshots/` : `${APT_PREFIX}@PATH@/`;
+  const value = `"${origin}${place}@SNAPSHOTID@/"`;
+  const entries = (names: readonly string[]) => names.map((name) => `      ${name} ${value};\n`);
+  return `// The snapshots of ${origin}, for apt 2.7 and newer. Put this on each client, as
+// /etc/apt/apt.conf.d/50mirrorlatch. The client's sources stay as they are: ${origin}${base}current
+//
+// The mirror as it was at a time, in UTC, for one command, or for one source in /etc/apt/sources.list.d/*.sources:
+//
+//   apt -S 20261127T000000Z update
+//   apt -S 20261127T000000Z install PACKAGE
+//
+//   Snapshot: 20261127T000000Z
+//
+// That is the last snapshot that began by then. apt also fetches the lists of what is current.
+// Where the Release file of an old snapshot has expired, add: -o Acquire::Check-Valid-Until=false
+Acquire::Snapshots::URI
+{
+  // Without this, apt reads what is current, without a word.
+  Host
+  {
+    ${hostname} ${value};
+  };
+  // Without these, apt asks the servers of snapshots that it knows for these archives. They count for all sources
+  // of the archives, those on other hosts, too.
+  Override
+  {
+    Origin
+    {
+${entries(KNOWN_ORIGINS).join('')}    };
+    Label
+    {
+${entries(KNOWN_LABELS).join('')}    };
+  };
+};
+`;
+}

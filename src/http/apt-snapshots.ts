@@ -1,0 +1,71 @@
+/**
+ * apt 2.7 and newer asks for a mirror as it was at a time, by an id that is the time (`apt -S ID`; sources.list(5), Snapshot).
+ * There need not be a snapshot of just that second.
+ */
+
+/** apt's form, and the day alone, which snapshot.debian.org takes as well: it means the day's beginning. */
+const TIME = /^(\d{8})(?:T(\d{6})Z)?$/;
+
+/** The form of a `timestampId`. The number tells those apart that began in the same second. */
+const TIMED = /^(\d{8}T\d{6}Z)(?:-(\d+))?$/;
+
+/** Where apt looks for the snapshots of a server that has several mirrors, see `aptConfig`. */
+export const APT_PREFIX = '/-/apt/';
+
+/** A mirror with its snapshots. */
+export interface SnapshotsAt {
+  /** The path of the mirror: `/debian/`. */
+  readonly base: string;
+  /** Of the snapshots that are there, in any order. */
+  readonly ids: readonly string[];
+}
+
+/**
+ * The snapshot of this id, or else the last one that began before the time that the id is. A snapshot that a user
+ * has named stands for no time: it is found by its name alone. Pure.
+ *
+ * @returns undefined if there is none so old, or `wanted` is no time.
+ */
+export function nearestSnapshot(ids: readonly string[], wanted: string): string | undefined {
+  if (ids.includes(wanted)) return wanted;
+  const [, day, time = '000000'] = TIME.exec(wanted) ?? [];
+  if (day === undefined) return undefined;
+  return ids
+    .flatMap((id) => timed(id) ?? [])
+    .filter(({ began }) => began <= `${day}T${time}Z`)
+    .reduce<Timed | undefined>((last, one) => (isLater(one, last) ? one : last), undefined)?.id;
+}
+
+/**
+ * Where a request below `APT_PREFIX` is to be redirected: `/-/apt/debian/current/20261127T010203Z/dists/…` leads to
+ * `/debian/snapshots/ID/dists/…`. A later snapshot may be nearer, so no cache may keep the redirection. Pure.
+ *
+ * @param path the path of the request, as it was written.
+ * @returns undefined if no mirror has a snapshot for it.
+ */
+export function aptLocation(path: string, mirrors: readonly SnapshotsAt[]): string | undefined {
+  for (const { base, ids } of mirrors) {
+    const live = `${APT_PREFIX}${base.slice(1)}current/`;
+    if (!path.startsWith(live)) continue;
+    const [wanted = '', ...rest] = path.slice(live.length).split('/');
+    const id = nearestSnapshot(ids, wanted);
+    if (id !== undefined) return `${base}snapshots/${id}/${rest.join('/')}`;
+  }
+  return undefined;
+}
+
+interface Timed {
+  readonly id: string;
+  readonly began: string;
+  readonly number: number;
+}
+
+function timed(id: string): Timed | undefined {
+  const [, began, number = '1'] = TIMED.exec(id) ?? [];
+  return began === undefined ? undefined : { id, began, number: Number(number) };
+}
+
+function isLater(one: Timed, other: Timed | undefined): boolean {
+  if (other === undefined || one.began !== other.began) return one.began > (other?.began ?? '');
+  return one.number > other.number;
+}

@@ -1,0 +1,84 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { aptLocation, nearestSnapshot } from '../../../src/http/apt-snapshots.ts';
+import { timestampId } from '../../../src/mirror/snapshot-id.ts';
+
+const ids = [
+  '20261120T040000Z',
+  '20261122T040000Z-10',
+  'before-the-upgrade',
+  '20261122T040000Z-2',
+  '20261122T040000Z',
+  '20261101T040000Z',
+];
+
+describe('the snapshot for an id of apt', () => {
+  test.each([
+    ['is the one of that name', '20261120T040000Z', '20261120T040000Z'],
+    ['is the one that a user has given that name', 'before-the-upgrade', 'before-the-upgrade'],
+    ['is the last one before', '20261121T235959Z', '20261120T040000Z'],
+    ['is the last of those of one second', '20261123T000000Z', '20261122T040000Z-10'],
+    [
+      'is the one of that name among those of one second',
+      '20261122T040000Z-2',
+      '20261122T040000Z-2',
+    ],
+    ['is the one that began in that second', '20261122T040000Z', '20261122T040000Z'],
+    ['is the last one before a day', '20261120', '20261101T040000Z'],
+    ['is none if all are later', '20261031T000000Z', undefined],
+    ['is none for what is no time', 'yesterday', undefined],
+    ['is none for another name', 'before', undefined],
+    ['is none for a time of another form', '2026-11-23T00:00:00Z', undefined],
+    ['is none for a path', '../20261120T040000Z', undefined],
+  ])('%s: %s', (_, wanted, found) => {
+    expect(nearestSnapshot(ids, wanted)).toBe(found);
+  });
+
+  test('is none of a mirror without snapshots', () => {
+    expect(nearestSnapshot([], '20261120T040000Z')).toBeUndefined();
+  });
+
+  test('is never later, and no other is nearer', () => {
+    const time = fc.date({
+      min: new Date('2026-01-01'),
+      max: new Date('2026-12-31'),
+      noInvalidDate: true,
+    });
+    fc.assert(
+      fc.property(fc.uniqueArray(time.map(timestampId)), time.map(timestampId), (taken, wanted) => {
+        const found = nearestSnapshot(taken, wanted);
+        const earlier = taken.filter((id) => id <= wanted).sort();
+        expect(found).toBe(earlier.at(-1));
+      }),
+    );
+  });
+});
+
+describe('a path of apt on a server with several mirrors', () => {
+  const mirrors = [
+    { base: '/debian/', ids },
+    { base: '/debian/security/', ids: ['20261110T000000Z'] },
+  ];
+
+  test.each([
+    [
+      '/-/apt/debian/current/20261121T000000Z/dists/stable/InRelease',
+      '/debian/snapshots/20261120T040000Z/dists/stable/InRelease',
+    ],
+    ['/-/apt/debian/current/20261121T000000Z/', '/debian/snapshots/20261120T040000Z/'],
+    [
+      '/-/apt/debian/security/current/20261121T000000Z/pool/a%20b',
+      '/debian/security/snapshots/20261110T000000Z/pool/a%20b',
+    ],
+    ['/-/apt/debian/current/20200101T000000Z/dists/stable/InRelease', undefined],
+    ['/-/apt/ubuntu/current/20261121T000000Z/dists/stable/InRelease', undefined],
+    ['/-/apt/debian/current/', undefined],
+  ])('%s leads to %s', (path, location) => {
+    expect(aptLocation(path, mirrors)).toBe(location);
+  });
+
+  test('is found for a mirror at the top of the server', () => {
+    const found = aptLocation('/-/apt/current/20261121T000000Z/a', [{ base: '/', ids }]);
+    expect(found).toBe('/snapshots/20261120T040000Z/a');
+  });
+});
