@@ -8,6 +8,6 @@ import { percentEncoded } from './percent.ts';
  *   bytes that a header may not.
  */
 export function directoryLocation(url: string): string {
-  const path = percentEncoded(url, /[^\x21-\x7e]|["<>\\^`{|}]/g);
-  return `/${path.replace(/^(?:\/|%5c)+/i, '')}/`;
+  const path = percentEncoded(`${url}/`, /[^\x21-\x7e]|["<>\\^`{|}]/g);
+  return path.replace(/^(?:\/|%5c)+/i, '/');
 }

@@ -6,8 +6,15 @@ import { directoryLocation } from './directory-location.ts';
 import { writeListing } from './listing.ts';
 import { CONTENT_SECURITY_POLICY } from './listing-page.ts';
 import { type Found, type Opened, openInTree } from './place-in-tree.ts';
-import { type ByteRange, sendDescriptor } from './send-descriptor.ts';
+import { type ByteRange, readWhole, sendDescriptor } from './send-descriptor.ts';
 import {
+  recallSmallFile,
+  rememberSmallFile,
+  SMALL_FILE_BYTES,
+  type SmallFile,
+} from './small-files.ts';
+import {
+  hasConditions,
   isPreconditionFailure,
   isRangeOfSame,
   isUnchanged,
@@ -29,7 +36,7 @@ export interface Place {
 }
 
 /** What a directory shows in the place of its listing; an npm packument is the second. */
-const INDEXES = ['index.html', 'index.json'];
+const [FIRST_INDEX, ...OTHER_INDEXES] = ['/index.html', '/index.json'] as const;
 
 /**
  * Answers GET and HEAD with a file, a directory's index or listing, or what is wrong with the path.
@@ -43,11 +50,16 @@ export async function sendPlace(
   response: ServerResponse,
   place: Place,
 ): Promise<'sent' | 'missing'> {
+  const likely = place.url.endsWith('/') ? { ...place, name: below(place, FIRST_INDEX) } : place;
+  const small = recallSmallFile(likely.tree, likely.name);
+  if (small !== undefined) {
+    sendSmallFile(request, response, likely, small);
+    return 'sent';
+  }
   const found = await openInTree(place.tree, place.name);
   if (found.kind === 'missing') return 'missing';
-  response.setHeader('X-Mirrorlatch-Snapshot', place.snapshotId);
   try {
-    await answer(request, response, place, found);
+    await sendFound(request, response, place, found);
   } catch (error) {
     if (response.headersSent) response.destroy();
     throw error;
@@ -55,13 +67,13 @@ export async function sendPlace(
   return 'sent';
 }
 
-async function answer(
+async function sendFound(
   request: IncomingMessage,
   response: ServerResponse,
   place: Place,
   found: Exclude<Found, { readonly kind: 'missing' }>,
 ): Promise<void> {
-  if (found.kind === 'refused') return refuse(response, 403);
+  if (found.kind === 'refused') return refuse(response, place, 403);
   try {
     if (found.kind === 'file') await sendFile(request, response, place, found);
     else if (place.url.endsWith('/')) await sendDirectory(request, response, place, found);
@@ -71,7 +83,37 @@ async function answer(
   }
 }
 
-/** The headers, the conditions and the ranges are those of `send`; the path and the bytes are ours. */
+async function sendDirectory(
+  request: IncomingMessage,
+  response: ServerResponse,
+  place: Place,
+  { descriptor }: Opened,
+): Promise<void> {
+  for (const index of [FIRST_INDEX, ...OTHER_INDEXES]) {
+    const name = below(place, index);
+    const found = await openInTree(place.tree, name);
+    if (found.kind === 'missing') continue;
+    if (found.kind !== 'directory') {
+      return sendFound(request, response, { ...place, name }, found);
+    }
+    close(found.descriptor);
+  }
+  setHeaders(response, {
+    ...headersOf(place),
+    'Content-Type': 'text/html; charset=utf-8',
+    'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+  });
+  if (request.method === 'HEAD') response.end();
+  else {
+    const isTop = place.name.length === 0;
+    await writeListing(request, response, { descriptor, tree: place.tree, url: place.url, isTop });
+  }
+}
+
+function below({ name }: Place, index: string): Buffer {
+  return Buffer.concat([name, Buffer.from(index)]);
+}
+
 async function sendFile(
   request: IncomingMessage,
   response: ServerResponse,
@@ -79,26 +121,73 @@ async function sendFile(
   { descriptor, status }: Opened,
 ): Promise<void> {
   const validators = validatorsOf(status);
+  const size = Number(status.size);
+  const range = answerByLibrary(request, response, place, validators, size);
+  if (range === undefined) return;
+  if (size > SMALL_FILE_BYTES) return sendDescriptor(request, response, descriptor, range);
+  const body = await readWhole(descriptor, size);
+  const contentType = String(response.getHeader('Content-Type'));
+  rememberSmallFile(place.tree, place.name, { status, body, validators, contentType });
+  response.end(body.subarray(range.start, range.end + 1));
+}
+
+/** Most clients just want the file, and then there is nothing left to decide. */
+function sendSmallFile(
+  request: IncomingMessage,
+  response: ServerResponse,
+  place: Place,
+  { body, validators, contentType }: SmallFile,
+): void {
+  if (!hasConditions(request.headers)) {
+    response.writeHead(200, {
+      ...headersOf(place),
+      ...headersOfFile(validators),
+      'Content-Type': contentType,
+      'Accept-Ranges': 'bytes',
+      'Content-Length': body.length,
+    });
+    response.end(body);
+    return;
+  }
+  const range = answerByLibrary(request, response, place, validators, body.length);
+  if (range !== undefined) response.end(body.subarray(range.start, range.end + 1));
+}
+
+/**
+ * Lets `send` decide what a request for a file gets: headers, conditions, ranges. The path and the bytes
+ * are ours, because `send` decodes names as UTF-8, and knows no descriptor that is open already.
+ *
+ * @returns the bytes that the body is to have; undefined if the response has none, and has ended.
+ */
+function answerByLibrary(
+  request: IncomingMessage,
+  response: ServerResponse,
+  place: Place,
+  validators: Validators,
+  size: number,
+): ByteRange | undefined {
   const name = place.name.toString('latin1');
   const type = specialContentType(name.slice(name.lastIndexOf('/') + 1));
+  setHeaders(response, { ...headersOf(place), ...headersOfFile(validators) });
   if (type !== undefined) response.setHeader('Content-Type', type);
-  response.setHeader('Cache-Control', place.cacheControl);
-  response.setHeader('ETag', validators.etag);
-  response.setHeader('Last-Modified', validators.lastModified);
-
-  let body: Promise<void> | undefined;
+  let body: ByteRange | undefined;
   const answer = withExactConditions(send(request, '/', { index: false }), request, validators);
-  // `send` would take the bytes of the name for UTF-8, and has no use for what is open already.
-  answer.sendFile = () => answer.send(name, { size: Number(status.size) } as Stats);
+  answer.sendFile = () => answer.send(name, { size } as Stats);
   answer.stream = (_, range) => {
-    body = sendDescriptor(request, response, descriptor, range as ByteRange);
+    body = range as ByteRange;
   };
-  answer.on('error', ({ status, headers }: { status: number; headers?: Record<string, string> }) =>
-    refuse(response, status, headers),
-  );
+  answer.on('error', ({ status, headers }: HttpError) => refuse(response, place, status, headers));
   answer.pipe(response);
-  await body;
+  return body;
 }
+
+/** What `send` says is wrong with a request, and the headers that its answer needs. */
+interface HttpError {
+  readonly status: number;
+  readonly headers?: Headers;
+}
+
+type Headers = Readonly<Record<string, string>>;
 
 /**
  * Compares dates for equality, and strong validators strongly, where `send` does not. See `Validators`.
@@ -115,53 +204,43 @@ function withExactConditions(
   return answer;
 }
 
-async function sendDirectory(
-  request: IncomingMessage,
-  response: ServerResponse,
-  place: Place,
-  { descriptor }: Opened,
-): Promise<void> {
-  for (const index of INDEXES) {
-    const name = Buffer.concat([place.name, Buffer.from(`/${index}`)]);
-    const found = await openInTree(place.tree, name);
-    if (found.kind === 'missing') continue;
-    if (found.kind !== 'directory') return answer(request, response, { ...place, name }, found);
-    close(found.descriptor);
-  }
-  response.setHeader('Cache-Control', place.cacheControl);
-  response.setHeader('Content-Type', 'text/html; charset=utf-8');
-  response.setHeader('Content-Security-Policy', CONTENT_SECURITY_POLICY);
-  if (request.method === 'HEAD') response.end();
-  else {
-    const isTop = place.name.length === 0;
-    await writeListing(request, response, { descriptor, tree: place.tree, url: place.url, isTop });
-  }
-}
-
 function redirectToDirectory(response: ServerResponse, place: Place): void {
-  response.setHeader('Cache-Control', place.cacheControl);
-  response.setHeader('Location', directoryLocation(place.url));
+  setHeaders(response, { ...headersOf(place), Location: directoryLocation(place.url) });
   say(response, 301);
 }
 
-/** Answers with a status, and without what belongs to the content that is not sent. */
+/** Takes back what was said of a content that is not sent. */
 function refuse(
   response: ServerResponse,
+  place: Place,
   status: number,
-  headers: Record<string, string> = {},
+  headers: Headers = {},
 ): void {
-  for (const name of ['Content-Type', 'Content-Length', 'ETag', 'Last-Modified', 'Accept-Ranges']) {
+  for (const name of ['Content-Type', 'ETag', 'Last-Modified', 'Accept-Ranges']) {
     response.removeHeader(name);
   }
-  response.setHeader('Cache-Control', 'no-cache');
-  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  setHeaders(response, { ...headersOf(place), 'Cache-Control': 'no-cache', ...headers });
   say(response, status);
 }
 
 function say(response: ServerResponse, status: number): void {
   const text = `${status} ${STATUS_CODES[status]}\n`;
+  setHeaders(response, {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': String(Buffer.byteLength(text)),
+  });
   response.statusCode = status;
-  response.setHeader('Content-Type', 'text/plain; charset=utf-8');
-  response.setHeader('Content-Length', Buffer.byteLength(text));
   response.end(text);
+}
+
+function headersOf({ cacheControl, snapshotId }: Place): Headers {
+  return { 'Cache-Control': cacheControl, 'X-Mirrorlatch-Snapshot': snapshotId };
+}
+
+function headersOfFile({ etag, lastModified }: Validators): Headers {
+  return { ETag: etag, 'Last-Modified': lastModified };
+}
+
+function setHeaders(response: ServerResponse, headers: Headers): void {
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
 }

@@ -33,7 +33,7 @@ const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
  */
 export async function openInTree(tree: string, name: Buffer): Promise<Found> {
   if (name.includes(0)) return MISSING;
-  const path = Buffer.concat([Buffer.from(`${tree}/`), name]);
+  const path = pathInTree(tree, name);
   try {
     const looked = await promisify(stat)(path, { bigint: true });
     if (!looked.isFile() && !looked.isDirectory()) return REFUSED;
@@ -67,6 +67,10 @@ async function whatWasOpened(tree: string, descriptor: number): Promise<Found> {
   // A snapshot that is being removed was moved away, and has no such path any more.
   await promisify(stat)(tree);
   return REFUSED;
+}
+
+export function pathInTree(tree: string, name: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(`${tree}/`), name]);
 }
 
 /** Whether a real path is the tree or below it. */

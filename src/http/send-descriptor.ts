@@ -46,7 +46,7 @@ export async function sendDescriptor(
       const buffer = large ?? Buffer.allocUnsafe(Math.min(left, SMALL_BYTES));
       const length = Math.min(left, buffer.length);
       const { bytesRead } = await promisify(read)(descriptor, buffer, 0, length, position);
-      if (bytesRead === 0) throw new MirrorlatchError('IO', 'a file became shorter as it was sent');
+      if (bytesRead === 0) throw shorterThanItWas();
       const begun = performance.now();
       if (!(await writeBody(request, response, buffer.subarray(0, bytesRead)))) return;
       isFast = performance.now() - begun < FAST_MS;
@@ -56,6 +56,23 @@ export async function sendDescriptor(
     }
   }
   response.end();
+}
+
+/** The content of an open file of `size` bytes. @throws as `sendDescriptor` does. */
+export async function readWhole(descriptor: number, size: number): Promise<Buffer> {
+  const content = Buffer.allocUnsafeSlow(size);
+  for (let position = 0; position < size; ) {
+    const left = size - position;
+    const { bytesRead } = await promisify(read)(descriptor, content, position, left, position);
+    if (bytesRead === 0) throw shorterThanItWas();
+    position += bytesRead;
+  }
+  return content;
+}
+
+/** A tree in place may be written as it is read; its length was promised to the client already. */
+function shorterThanItWas(): MirrorlatchError {
+  return new MirrorlatchError('IO', 'a file became shorter while it was sent');
 }
 
 function takeLarge(): Buffer | undefined {

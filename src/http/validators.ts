@@ -27,6 +27,20 @@ export function validatorsOf(status: BigIntStats): Validators {
   };
 }
 
+/** Whether a request wants anything but the whole file, whatever the client has. */
+export function hasConditions(headers: IncomingHttpHeaders): boolean {
+  return CONDITIONS.some((name) => headers[name] !== undefined);
+}
+
+const CONDITIONS = [
+  'range',
+  'if-range',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+] as const;
+
 /** Whether the client has these very bytes: the answer is 304. If-None-Match wins over the date. */
 export function isUnchanged(headers: IncomingHttpHeaders, own: Validators): boolean {
   const tags = headers['if-none-match'];
