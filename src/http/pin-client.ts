@@ -7,6 +7,8 @@ export interface PinOptions {
   readonly snapshot?: string | undefined;
   /** How long to wait while the server has nothing to read, in ms. Default: without limit. */
   readonly waitMs?: number | undefined;
+  /** How long the server holds the snapshot unless the pin is renewed, in s. Default: as the server has it. */
+  readonly pinSeconds?: number | undefined;
   readonly outgoing: Outgoing;
   /** Gets what the user should know, one sentence each. */
   readonly onWarning: (message: string) => void;
@@ -73,13 +75,14 @@ export function keepPin(
 }
 
 async function pinned(mirror: MirrorUrl, options: PinOptions): Promise<PinState> {
-  const { outgoing, snapshot, waitMs = Number.POSITIVE_INFINITY, onWarning } = options;
+  const { outgoing, snapshot, pinSeconds, waitMs = Number.POSITIVE_INFINITY, onWarning } = options;
   const until = Date.now() + waitMs;
   const url = new URL('pins', mirror.base);
   for (let isFirst = true; ; isFirst = false) {
     const answer = await outgoing.ask('POST', url, {
       headers: authorized(mirror),
-      body: snapshot === undefined ? {} : { snapshot },
+      // What is undefined is no part of the JSON.
+      body: { snapshot, seconds: pinSeconds },
     });
     const strict = strictPin(mirror, answer);
     if (strict !== undefined) return strict;
@@ -200,7 +203,7 @@ class StrictPin implements KeptPin {
   async #pinAgain(): Promise<void> {
     const answer = await this.#outgoing.ask('POST', new URL('pins', this.mirror.base), {
       headers: authorized(this.mirror),
-      body: { snapshot: this.id },
+      body: { snapshot: this.id, seconds: this.#seconds },
     });
     const pin = strictPin(this.mirror, answer);
     if (pin?.id === this.id && pin.token !== undefined) this.#token = pin.token;

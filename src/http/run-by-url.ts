@@ -17,6 +17,8 @@ export interface RunByUrlOptions {
   readonly snapshot?: string | undefined;
   /** How long to wait while there is nothing to read, in ms. Default: without limit. */
   readonly waitMs?: number | undefined;
+  /** How long a server holds the snapshot if this process is killed, in s. Default: as the server has it. */
+  readonly pinSeconds?: number | undefined;
   readonly releaseOnExit?: boolean | undefined;
   /** The words that start this program as the heir of its proxy. */
   readonly heir: readonly string[];

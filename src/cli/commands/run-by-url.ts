@@ -1,25 +1,23 @@
 import { MirrorlatchError } from '../../errors.ts';
 import type { KeptPin } from '../../http/pin-client.ts';
 import { runByUrl } from '../../http/run-by-url.ts';
-import { guardWords, type RunOptions } from '../../reader/plan-run.ts';
+import { guardWords } from '../../reader/plan-run.ts';
 import type { CommandContext } from '../context.ts';
 import { bytesOf } from '../operand-bytes.ts';
 import { printNote } from '../output.ts';
 import { printWarning } from '../terminal.ts';
+import type { UrlOptions } from './run.ts';
 
 /** Runs the command of `run --http`, in the guard of the mirrors that are named by their paths, if there are any. */
-export async function runCommandByUrl(
-  options: RunOptions,
-  urls: readonly string[],
-  allowUnseen: boolean,
-  context: CommandContext,
-): Promise<void> {
+export async function runCommandByUrl(options: UrlOptions, context: CommandContext): Promise<void> {
+  const { urls, allowUnseen } = options;
   const words = guardWords(options);
   const { end, unseen } = await runByUrl({
     urls,
     command: [...words.map((word) => Buffer.from(word)), ...bytesOf(context.operands)],
     snapshot: options.snapshot,
     waitMs: options.waitSeconds === undefined ? undefined : options.waitSeconds * 1000,
+    pinSeconds: options.pinSeconds,
     releaseOnExit: options.releaseOnExit,
     heir: [process.execPath, process.argv[1] ?? '', 'keep-proxy'],
     env: process.env,

@@ -12,18 +12,22 @@ import { helpOfGuard } from '../help.ts';
 import { printCode } from '../output.ts';
 import { duration, wholeSeconds } from '../values.ts';
 
+/** What `run --http` needs beyond what `run` does. */
+export interface UrlOptions extends RunOptions {
+  urls: readonly string[];
+  allowUnseen: boolean;
+  pinSeconds: number | undefined;
+}
+
 /** Runs a command under the guard of `run --http`, which is no shell code. */
-export type RunByUrl = (
-  options: RunOptions,
-  urls: readonly string[],
-  allowUnseen: boolean,
-  context: CommandContext,
-) => Promise<void>;
+export type RunByUrl = (options: UrlOptions, context: CommandContext) => Promise<void>;
 
 interface RunFlags {
   mirror?: string[];
   http?: string[];
   allowUnseen?: boolean;
+  /** ms */
+  pinTime?: number;
   pin?: PinKind;
   chdir?: 'yes' | 'no';
   snapshot?: string;
@@ -66,6 +70,11 @@ export function addRun(
     .option(
       '--allow-unseen',
       'with --http: accept that COMMAND requests nothing of the mirror through the guard',
+    )
+    .option(
+      '--pin-time <duration>',
+      'with --http: how long the server holds the snapshot if mirrorlatch is killed (default: as the server has it)',
+      duration,
     )
     .addOption(
       new Option(
@@ -125,21 +134,29 @@ export function addRun(
         waitSeconds: secondsOf(flags.wait),
         env: process.env,
       };
-      if (urls.length > 0) {
+      const idle = { '--allow-unseen': flags.allowUnseen, '--pin-time': flags.pinTime };
+      if (urls.length === 0) refuseIdle(idle);
+      else {
         if (loadRunByUrl === undefined)
           throw new MirrorlatchError('INTERNAL', 'no proxy is at hand');
         const runByUrl = await loadRunByUrl();
-        await runByUrl(options, urls, flags.allowUnseen ?? false, context);
+        const pinSeconds = flags.pinTime === undefined ? undefined : wholeSeconds(flags.pinTime);
+        const allowUnseen = flags.allowUnseen ?? false;
+        await runByUrl({ ...options, urls, allowUnseen, pinSeconds }, context);
         return;
-      }
-      if (flags.allowUnseen) {
-        throw new MirrorlatchError('USAGE', '--allow-unseen has no effect without --http', {
-          hint: 'A mirror on a path is pinned whether or not COMMAND reads it.',
-        });
       }
       const { shellCodeFor } = await import('../../reader/plan-run.ts');
       printCode(shellCodeFor(options));
     });
+}
+
+/** @throws MirrorlatchError USAGE for an option that only `--http` has a use for. */
+function refuseIdle(options: Readonly<Record<string, unknown>>): void {
+  const [name] = Object.keys(options).filter((option) => options[option] !== undefined);
+  if (name === undefined) return;
+  throw new MirrorlatchError('USAGE', `${name} has no effect without --http`, {
+    hint: 'It is about a mirror that COMMAND reads by HTTP. Leave it out.',
+  });
 }
 
 /** @throws MirrorlatchError USAGE */

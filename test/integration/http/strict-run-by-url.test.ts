@@ -1,0 +1,113 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { freePort } from '../../support/daemon.ts';
+import { eventually } from '../../support/eventually.ts';
+import { startServe } from '../../support/http/serve.ts';
+import { runForJson, startProgram, transcript } from '../../support/program.ts';
+import { mirrorsWith, type SmallMirror } from '../../support/small-mirror.ts';
+
+const mirrors = mirrorsWith('first', 'second');
+
+/** A mirror behind `mirrorlatch serve`; `current` is `second`. */
+async function served() {
+  const mirror = await mirrors();
+  const listen = ['--listen', `127.0.0.1:${await freePort()}`];
+  const start = async () => {
+    const server = await startServe([mirror.root, ...listen, '--access-log', '-']);
+    onTestFinished(async () => {
+      await server.stop();
+    });
+    return server;
+  };
+  const server = await start();
+  return { mirror, server, start, url: `${server.address}/mirror/current/` };
+}
+
+/** Publishes three more snapshots, and keeps none that nobody needs. */
+async function goOn(mirror: SmallMirror): Promise<void> {
+  for (const id of ['third', 'fourth', 'fifth'])
+    await mirror.publish(id, { file: id }, '--keep-last', '1', '--grace', '0s');
+}
+
+const prune = ({ root }: SmallMirror) =>
+  runForJson(['prune', root, '--keep-last', '1', '--grace', '0s']);
+
+/** Starts a command that reads, waits, and reads again; it goes on when the file `go` is there. */
+function startReader({ home }: SmallMirror, url: string, ...options: readonly string[]) {
+  const script = `curl -sS ${url}file && echo && until [ -e '${home}/go' ]; do sleep 0.05; done && curl -sS ${url}file && echo`;
+  const words = ['run', '--http', url, ...options, '--', 'sh', '-c', script];
+  return startProgram(words, { byLauncher: true });
+}
+
+test('I5: a server of mirrorlatch holds the snapshot of `run --http` as long as the command runs, and no longer', async () => {
+  const { mirror, url } = await served();
+  const reader = startReader(mirror, url, '--verbose');
+  await eventually(() => expect(reader.printedSoFar()).toBe('second\n'));
+  await goOn(mirror);
+  expect(mirror.snapshots()).toEqual(['fifth', 'fourth', 'second']);
+  writeFileSync(join(mirror.home, 'go'), '');
+  const result = await reader.result;
+  expect(result.stdout, transcript(result)).toBe('second\nsecond\n');
+  expect(result.stderr).toContain('is pinned to second');
+  expect(result.stderr).toContain('the server holds it');
+  await prune(mirror);
+  expect(mirror.snapshots()).toEqual(['fifth', 'fourth']);
+});
+
+test('its pin is renewed, and ends by itself after SIGKILL', async () => {
+  const { mirror, server, url } = await served();
+  const reader = startReader(mirror, url, '--pin-time', '2s');
+  await eventually(() => expect(reader.printedSoFar()).toBe('second\n'));
+  await goOn(mirror);
+  const renewals = () => server.printedSoFar().match(/"PUT \/mirror\/pins\/.* 200 /g) ?? [];
+  // Longer than a pin lasts that is not renewed.
+  await eventually(() => expect(renewals().length).toBeGreaterThan(4));
+  await prune(mirror);
+  expect(mirror.snapshots()).toContain('second');
+  reader.kill('SIGKILL');
+  writeFileSync(join(mirror.home, 'go'), '');
+  expect((await reader.result).stdout).toBe('second\n');
+  await eventually(async () => {
+    await prune(mirror);
+    expect(mirror.snapshots()).toEqual(['fifth', 'fourth']);
+  });
+});
+
+test('its pin is made again for the same snapshot when the server was started anew', async () => {
+  const { mirror, server, start, url } = await served();
+  const reader = startReader(mirror, url, '--pin-time', '3s');
+  await eventually(() => expect(reader.printedSoFar()).toBe('second\n'));
+  await server.stop();
+  await mirror.publish('third', { file: 'third' });
+  const again = await start();
+  await eventually(() => expect(again.printedSoFar()).toMatch(/"POST \/mirror\/pins .* 201 /));
+  writeFileSync(join(mirror.home, 'go'), '');
+  const result = await reader.result;
+  expect(result.stdout, transcript(result)).toBe('second\nsecond\n');
+});
+
+test('places that its server redirects to are those that the command knows', async () => {
+  const { url } = await served();
+  const words = ['run', '--http', url, '--', 'curl', '-sSI', `${url}below`];
+  const { stdout } = await startProgram(words, { byLauncher: true }).result;
+  expect(stdout).toMatch(/^Location: (http:\/\/127.0.0.1:\d+)?\/mirror\/current\/below\/\r$/m);
+});
+
+test('what the command has left running keeps its pin', async () => {
+  const { mirror, url } = await served();
+  const { home } = mirror;
+  const script = `(exec >'${home}/out' 2>&1; until [ -e '${home}/go' ]; do sleep 0.05; done; curl -sS ${url}file; sleep 0.1) & curl -sS ${url}file`;
+  const words = ['run', '--http', url, '--', 'sh', '-c', script];
+  expect(await startProgram(words, { byLauncher: true }).result).toMatchObject({
+    exitCode: 0,
+    stdout: 'second',
+  });
+  await goOn(mirror);
+  expect(mirror.snapshots()).toContain('second');
+  writeFileSync(join(home, 'go'), '');
+  await eventually(async () => {
+    await prune(mirror);
+    expect(mirror.snapshots()).toEqual(['fifth', 'fourth']);
+  });
+});
