@@ -62,11 +62,13 @@ export interface Run {
   /** Not all of them: the others count as asked for at the start. */
   hasForgotten: boolean;
   readonly hold: Promise<Hold>;
+  /** The id of what it holds, once it does. */
+  snapshot: string | undefined;
 }
 
 /** Whether a request begins another run. Pure. */
 function beginsRun(
-  run: Omit<Run, 'hold' | 'isOver'>,
+  run: Omit<Run, 'hold' | 'snapshot' | 'isOver'>,
   { path, kind }: Asked,
   now: number,
   policy: PinPolicy,
@@ -160,23 +162,27 @@ export class Pins {
   }
 
   /** Forgets the runs that have ended, and those over the limits. To be called every few seconds. */
-  async sweep(): Promise<void> {
+  sweep(): void {
     const now = this.#clock();
     const { quietMs, limitMs, maxSnapshots } = this.#policy;
     for (const [client, run] of this.#runs) {
       const isQuiet = run.active === 0 && now - run.lastAt >= quietMs && now >= run.keptUntil;
       if (isQuiet || now - run.startedAt >= limitMs) this.#forget(client, run);
     }
-    const bySnapshot = await this.#bySnapshot();
+    const bySnapshot = this.#bySnapshot();
     for (const clients of [...bySnapshot.values()].slice(0, -maxSnapshots - 1)) {
       for (const [client, run] of clients) this.#forget(client, run);
     }
   }
 
-  /** How many clients are pinned to each snapshot. */
-  async counts(): Promise<Map<string, number>> {
-    const bySnapshot = await this.#bySnapshot();
-    return new Map([...bySnapshot].map(([id, clients]) => [id, clients.length]));
+  /** How many clients are pinned to each snapshot, and how long the oldest run lasts; ms. */
+  figures(): { counts: Map<string, number>; oldestMs: number | undefined } {
+    const bySnapshot = this.#bySnapshot();
+    const [[[, oldest] = []] = []] = bySnapshot.values();
+    return {
+      counts: new Map([...bySnapshot].map(([id, clients]) => [id, clients.length])),
+      oldestMs: oldest && this.#clock() - oldest.startedAt,
+    };
   }
 
   /** Ends all runs. */
@@ -185,15 +191,14 @@ export class Pins {
   }
 
   /** The oldest run first. */
-  async #bySnapshot(): Promise<Map<string, [string, Run][]>> {
+  #bySnapshot(): Map<string, [string, Run][]> {
     const bySnapshot = new Map<string, [string, Run][]>();
     const runs = [...this.#runs].sort(([, a], [, b]) => a.startedAt - b.startedAt);
     for (const [client, run] of runs) {
-      const hold = await run.hold.catch(() => undefined);
-      if (hold === undefined) continue;
-      const clients = bySnapshot.get(hold.id) ?? [];
+      if (run.snapshot === undefined) continue;
+      const clients = bySnapshot.get(run.snapshot) ?? [];
       clients.push([client, run]);
-      bySnapshot.set(hold.id, clients);
+      bySnapshot.set(run.snapshot, clients);
     }
     return bySnapshot;
   }
@@ -211,8 +216,14 @@ export class Pins {
       entries: new Map(),
       hasForgotten: false,
       hold: this.#holdCurrent(),
+      snapshot: undefined,
     };
-    run.hold.catch(() => this.#forget(client, run));
+    run.hold.then(
+      ({ id }) => {
+        run.snapshot = id;
+      },
+      () => this.#forget(client, run),
+    );
     this.#runs.set(client, run);
     return run;
   }

@@ -1,5 +1,5 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { basename, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { becomeUser } from '../system/privileges.ts';
@@ -7,8 +7,12 @@ import { logLine } from './access-log.ts';
 import { TrustedProxies } from './client-address.ts';
 import { type DecisionPolicy, Handler } from './handler.ts';
 import { type Endpoint, isUnixServer, listen } from './listen.ts';
+import { Metrics } from './metrics.ts';
 import { DEFAULT_PINS, type PinPolicy, Pins } from './pins.ts';
+import { StatusReporter } from './reporter.ts';
 import { type ServedMirror, type ServedRoot, serveMirror } from './served-mirror.ts';
+import type { PinFigures } from './status-report.ts';
+import { StatusPages } from './status-routes.ts';
 import { DEFAULT_STRICT_PINS, type StrictPinPolicy, StrictPins } from './strict-pins.ts';
 
 export interface ServeOptions {
@@ -23,6 +27,8 @@ export interface ServeOptions {
   readonly user?: string | undefined;
   /** A file to append a line a request to, or a descriptor. */
   readonly accessLog?: string | number | undefined;
+  /** A mirror whose last success is older is not healthy; ms. */
+  readonly maxAgeMs?: number | undefined;
   /** How long answers may take to end after `signal`; ms. */
   readonly drainMs?: number | undefined;
   /** Ends the server. */
@@ -93,20 +99,31 @@ export async function serve(options: ServeOptions): Promise<void> {
     mirrors.map((mirror) => [mirror, new Pins(policy, () => mirror.holdCurrent(), clock)]),
   );
   const strictPins = new StrictPins({ ...DEFAULT_STRICT_PINS, ...options.strictPins }, clock);
+  const pinsOf = (mirror: ServedMirror): Pins => pins.get(mirror) as Pins;
+  const reporter = new StatusReporter(mirrors, {
+    pinsOf: ({ prefix }) => {
+      const mirror = mirrors.find((one) => one.prefix === prefix);
+      return mirror && pinFigures(pinsOf(mirror), strictPins.counts(mirror));
+    },
+    maxAgeMs: options.maxAgeMs,
+  });
+  const report = () => reporter.report();
+  const metrics = new Metrics(report);
+  const pages = new StatusPages(report, metrics);
   const handler = new Handler({
     mirrors,
-    pinsOf: (mirror) => pins.get(mirror) as Pins,
+    pinsOf,
     strictPins,
     proxies: new TrustedProxies(options.trustedProxies ?? []),
     decisions: { ...DEFAULT_DECISIONS, ...options.decisions },
-    ownPage: async () => undefined,
+    ownPage: (path) => pages.answer(path),
     onWarning,
   });
   const log = openLog(options.accessLog, onWarning);
-  const servers = endpoints.map(() => makeServer(handler, log, signal));
+  const servers = endpoints.map(() => makeServer(handler, metrics, log, signal));
   const sweeper = setInterval(() => {
     strictPins.sweep();
-    for (const ofMirror of pins.values()) void ofMirror.sweep();
+    for (const ofMirror of pins.values()) ofMirror.sweep();
   }, SWEEP_MS);
   try {
     const addresses = await Promise.all(
@@ -126,6 +143,20 @@ export async function serve(options: ServeOptions): Promise<void> {
   }
 }
 
+function pinFigures(pins: Pins, strict: ReadonlyMap<string, number>): PinFigures {
+  const { counts, oldestMs } = pins.figures();
+  const total = (map: ReadonlyMap<string, number>) =>
+    [...map.values()].reduce((sum, count) => sum + count, 0);
+  const byId = new Map(counts);
+  for (const [id, count] of strict) byId.set(id, (byId.get(id) ?? 0) + count);
+  return {
+    pins: total(counts),
+    strictPins: total(strict),
+    oldestSeconds: oldestMs === undefined ? null : Math.round(oldestMs / 1000),
+    byId,
+  };
+}
+
 /** The longest prefix first, so that it is found first. */
 function openMirrors(roots: readonly ServedRoot[]): ServedMirror[] {
   for (const { name, prefix } of roots) {
@@ -138,11 +169,24 @@ function openMirrors(roots: readonly ServedRoot[]): ServedMirror[] {
   return roots.map(serveMirror).sort((a, b) => b.prefix.length - a.prefix.length);
 }
 
-function makeServer(handler: Handler, log: WriteStream | undefined, signal: AbortSignal): Server {
+function makeServer(
+  handler: Handler,
+  metrics: Metrics,
+  log: WriteStream | undefined,
+  signal: AbortSignal,
+): Server {
   const server = createServer(LIMITS, (request, response) => {
     const isUnix = isUnixServer(server);
     if (signal.aborted) response.setHeader('Connection', 'close');
-    if (log !== undefined) logWhenEnded(log, handler, request, response, isUnix);
+    const { socket } = request;
+    const { bytesWritten } = socket;
+    const time = new Date();
+    const address = log && handler.clientOf(request, isUnix);
+    response.once('close', () => {
+      const bytes = bodyBytes(response, socket.bytesWritten - bytesWritten);
+      metrics.count(response.statusCode, bytes);
+      if (address !== undefined) log?.write(logLine(request, response, { address, time, bytes }));
+    });
     void handler.answer(request, response, isUnix);
   });
   server.maxConnections = MAX_CONNECTIONS;
@@ -163,21 +207,11 @@ function openLog(
   return stream;
 }
 
-function logWhenEnded(
-  log: WriteStream,
-  handler: Handler,
-  request: IncomingMessage,
-  response: ServerResponse,
-  isUnix: boolean,
-): void {
-  const time = new Date();
-  const address = handler.clientOf(request, isUnix);
-  const before = request.socket.bytesWritten;
-  response.once('close', () => {
-    log.write(
-      logLine(request, response, { address, time, bytes: request.socket.bytesWritten - before }),
-    );
-  });
+/** What was sent of a body. @param sent all that was sent, of an answer that did not end. */
+function bodyBytes(response: ServerResponse, sent: number): number {
+  const length = response.getHeader('Content-Length');
+  if (!response.writableFinished || length === undefined) return sent;
+  return response.req.method === 'HEAD' || response.statusCode === 304 ? 0 : Number(length);
 }
 
 const DRAIN_LOOK_MS = 50;

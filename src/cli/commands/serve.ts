@@ -15,6 +15,7 @@ interface Flags {
   pinGap?: number;
   pinMaxAge?: number;
   maxPins?: number;
+  maxAge?: number;
   drain?: number;
   json?: boolean;
 }
@@ -28,6 +29,7 @@ const DEFAULT_USER = 'nobody';
 const MORE_HELP = `MIRROR is a mirror of mirrorlatch, or a directory with a symlink "current" that another program keeps.
 Its URLs are /NAME/current/… (the snapshot of the client's run), /NAME/snapshots/ID/… and /NAME/current.json,
 where NAME is the name of its directory. MIRROR=/PREFIX/ gives it another place, MIRROR=/ the whole server.
+How the mirrors are: / in a browser, /status.json, /metrics for Prometheus and /healthz, all below /-/ too.
 
 A run of a client, which is its address and its User-Agent, sees one snapshot from its first request on. It
 ends when the client is quiet for --pin-quiet, or comes back to an index such as InRelease or repomd.xml after
@@ -78,6 +80,11 @@ export function addServe(program: Command, context: CommandContext): void {
       count(1),
     )
     .option(
+      '--max-age <duration>',
+      'report a mirror as stale whose last successful sync is older',
+      duration,
+    )
+    .option(
       '--drain <duration>',
       'how long answers may take to end at SIGTERM (default: 30s)',
       duration,
@@ -122,6 +129,7 @@ export function addServe(program: Command, context: CommandContext): void {
           maxAgeMs: flags.pinMaxAge,
           maxPins: flags.maxPins,
         }),
+        maxAgeMs: flags.maxAge,
         drainMs: flags.drain,
         signal: context.signal(),
         onListening: (addresses, mirrors) => {

@@ -99,7 +99,7 @@ describe('a client of mirrorlatch serve', () => {
 
   test('I5: keeps its snapshot from prune until the server forgets it', async () => {
     const mirror = await published();
-    const server = await serve(`${mirror.root}=/`, '--pin-quiet', '1s');
+    const server = await serve(`${mirror.root}=/`, '--pin-quiet', '10s');
     const read = reader(server, 'apt');
     await read('/current/dists/x/InRelease');
     const keepLittle = ['--keep-last', '1', '--grace', '0s', '--allow-shrink'];
