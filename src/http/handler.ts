@@ -2,6 +2,7 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import { hasCode } from '../errors.ts';
 import { currentJson } from '../mirror/current-json.ts';
 import { type Answer, json, send, text } from './answers.ts';
+import { aptLocation, nearestSnapshot } from './apt-snapshots.ts';
 import { plainAddress, type TrustedProxies, UNIX } from './client-address.ts';
 import { documentKind } from './entry-documents.ts';
 import { sendPlace } from './files.ts';
@@ -176,8 +177,7 @@ export class Handler {
     response: ServerResponse,
   ): Promise<Answer | undefined> {
     const hold = await mirror.hold(id);
-    if (hold === undefined)
-      return text(404, `There is no snapshot ${JSON.stringify(id)} any more.`);
+    if (hold === undefined) return noSnapshot(mirror, id, request.url ?? '');
     const isSent = await sendHeld(hold, name, IMMUTABLE, request, response);
     return isSent ? undefined : nothingThere();
   }
@@ -270,6 +270,7 @@ export class Handler {
   async #own(path: string, request: IncomingMessage, isUnix: boolean): Promise<Answer> {
     const name = /^decide\/(.+)$/.exec(path)?.[1];
     if (name !== undefined) return await this.#decide(name, request, isUnix);
+    if (path.startsWith('apt/')) return redirectApt(request.url ?? '', this.#options.mirrors);
     return (await this.#options.ownPage(path)) ?? nothingThere();
   }
 
@@ -392,6 +393,24 @@ function currentOf(mirror: ServedMirror, id: string | undefined): Answer {
     headers: { 'Content-Type': 'application/json', 'Cache-Control': NO_CACHE },
     body: currentJson({ id, previous, publishedAt: mirror.publishedAt(id) }),
   };
+}
+
+/** A time names the last snapshot that began before it, as apt asks for one. Another may be nearer later. */
+function noSnapshot(mirror: ServedMirror, id: string, url: string): Answer {
+  const nearest = nearestSnapshot(mirror.retained(), id);
+  if (nearest === undefined) return text(404, `There is no snapshot ${JSON.stringify(id)}.`);
+  const after = url.slice(url.indexOf(`/snapshots/${id}/`) + `/snapshots/${id}/`.length);
+  return redirect(`${mirror.prefix}snapshots/${nearest}/${after}`);
+}
+
+function redirectApt(url: string, mirrors: readonly ServedMirror[]): Answer {
+  const all = mirrors.map((mirror) => ({ base: mirror.prefix, ids: mirror.retained() }));
+  const location = aptLocation(url, all);
+  return location === undefined ? nothingThere() : redirect(location);
+}
+
+function redirect(location: string): Answer {
+  return text(302, 'It is elsewhere.', { Location: location });
 }
 
 function nothingThere(): Answer {

@@ -1,8 +1,8 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
-import { printJson, printLine } from '../output.ts';
+import { printCode, printJson, printLine } from '../output.ts';
 import { printWarning } from '../terminal.ts';
 import { count, duration } from '../values.ts';
 
@@ -17,6 +17,7 @@ interface Flags {
   maxPins?: number;
   maxAge?: number;
   drain?: number;
+  aptConfig?: string;
   json?: boolean;
 }
 
@@ -36,6 +37,13 @@ ends when the client is quiet for --pin-quiet, or comes back to an index such as
 --pin-gap. A file that this snapshot lacks, but no index, comes from the newest one that has it.
 
 Sockets of systemd.socket(5) are used in place of --listen. SIGTERM lets the answers end that are being sent.`;
+
+/** A server's URL, as its clients name it. */
+function serverUrl(value: string): string {
+  const isUrl = URL.canParse(value) && /^https?:$/.test(new URL(value).protocol);
+  if (isUrl) return value;
+  throw new InvalidArgumentError('Give the URL that the clients use: http://mirror.example.org');
+}
 
 const collect = (value: string, all: string[] = []): string[] => [...all, value];
 
@@ -89,6 +97,11 @@ export function addServe(program: Command, context: CommandContext): void {
       'how long answers may take to end at SIGTERM (default: 30s)',
       duration,
     )
+    .option(
+      '--apt-config <url>',
+      "print the settings by which apt's clients of this URL find snapshots, and serve nothing",
+      serverUrl,
+    )
     .option('--json', 'print one object per line')
     .addHelpText(
       'after',
@@ -104,6 +117,12 @@ export function addServe(program: Command, context: CommandContext): void {
     )
     .action(async (words: string[], flags: Flags) => {
       const { parseServedRoot, serve } = await import('../../http/serve.ts');
+      const roots = words.map(parseServedRoot);
+      if (flags.aptConfig !== undefined) {
+        const { aptConfig } = await import('../../http/apt-config.ts');
+        printCode(aptConfig({ url: flags.aptConfig, bases: roots.map(({ prefix }) => prefix) }));
+        return;
+      }
       const { inheritedEndpoints, parseEndpoint } = await import('../../http/listen.ts');
       const inherited = inheritedEndpoints(process.env, process.pid);
       if (inherited.length > 0 && flags.listen !== undefined) {
@@ -118,7 +137,7 @@ export function addServe(program: Command, context: CommandContext): void {
       const endpoints = (flags.listen ?? [DEFAULT_LISTEN]).map(parseEndpoint);
       const isRoot = process.geteuid?.() === 0;
       await serve({
-        roots: words.map(parseServedRoot),
+        roots,
         endpoints: inherited.length > 0 ? inherited : endpoints,
         trustedProxies: flags.trustProxy,
         user: flags.user ?? (isRoot ? DEFAULT_USER : undefined),

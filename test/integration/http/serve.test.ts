@@ -128,6 +128,33 @@ describe('a client of mirrorlatch serve', () => {
     expect((await read('/snapshots/')).text).toContain('one');
   });
 
+  test('is led to the last snapshot before a time, as apt asks for one', async () => {
+    const mirror = await published();
+    const [first, second] = ['20260101T030000Z', '20260102T030000Z'];
+    for (const id of [first, second]) await mirror.publish(id, { file: id }, ...AS_THEY_ARE);
+    const server = await serve(`${mirror.root}=/debian/`);
+    const location = async (path: string) => {
+      const { status, headers } = await ask(server.address, path);
+      return [status, headers['location']];
+    };
+    for (const time of ['20260101T030001Z', '20260102']) {
+      expect(await location(`/debian/snapshots/${time}/a%20b?c`)).toEqual([
+        302,
+        `/debian/snapshots/${first}/a%20b?c`,
+      ]);
+    }
+    expect(await location('/debian/snapshots/20270101T000000Z/')).toEqual([
+      302,
+      `/debian/snapshots/${second}/`,
+    ]);
+    expect(await location(`/-/apt/debian/current/20260101T040000Z/file`)).toEqual([
+      302,
+      `/debian/snapshots/${first}/file`,
+    ]);
+    expect(await location('/debian/snapshots/20250101T000000Z/file')).toEqual([404, undefined]);
+    expect(await location('/-/apt/other/current/20260101T040000Z/file')).toEqual([404, undefined]);
+  });
+
   test('reads what is current as JSON', async () => {
     const mirror = await published();
     await mirror.publish('two', NEXT, ...AS_THEY_ARE);
