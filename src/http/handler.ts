@@ -340,12 +340,9 @@ async function sendFrom(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<boolean> {
-  response.setHeader('X-Mirrorlatch-Snapshot', id);
   const url = (request.url ?? '').replace(/[?#].*/s, '');
   const place = { tree, name, url, cacheControl, snapshotId: id };
-  const outcome = await sendPlace(request, response, place);
-  if (outcome === 'missing') response.removeHeader('X-Mirrorlatch-Snapshot');
-  return outcome === 'sent';
+  return (await sendPlace(request, response, place)) === 'sent';
 }
 
 /** A web server in front sends an open tree in place as it would without us. */

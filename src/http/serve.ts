@@ -2,6 +2,7 @@ import { createWriteStream, type WriteStream } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { basename, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
+import { optimizeCode } from '../system/heap.ts';
 import { becomeUser } from '../system/privileges.ts';
 import { logLine } from './access-log.ts';
 import { TrustedProxies } from './client-address.ts';
@@ -92,6 +93,8 @@ export function parseServedRoot(word: string): ServedRoot {
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const { endpoints, signal, onListening, onWarning } = options;
+  // What it does, it does thousands of times a second.
+  optimizeCode();
   const mirrors = openMirrors(options.roots);
   const clock = (): number => performance.now();
   const policy = { ...DEFAULT_PINS, ...options.pins };
@@ -175,8 +178,9 @@ function makeServer(
   log: WriteStream | undefined,
   signal: AbortSignal,
 ): Server {
+  let isUnix: boolean | undefined;
   const server = createServer(LIMITS, (request, response) => {
-    const isUnix = isUnixServer(server);
+    isUnix ??= isUnixServer(server);
     if (signal.aborted) response.setHeader('Connection', 'close');
     const { socket } = request;
     const { bytesWritten } = socket;
