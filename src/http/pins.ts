@@ -41,9 +41,9 @@ export interface Asked {
  * One run of a client: an update, an installation, or both, one after the other.
  *
  * ```
- *   first request ──> [pinned] ── an entry document again, after a gap ──────> a new run
- *                      │    ├─── an entry document again, past the maximum age ──> a new run
- *                      │    └─── any request after the quiet time ────────────────> a new run
+ *   first request ──> [pinned] ── an entry document again, after a gap ────────> a new run
+ *                      │    ├─── an entry document again, past the maximum age ─> a new run
+ *                      │    └─── any request after the quiet time ─────────────────> a new run
  *                      └── the quiet time, the limit, too many pins ──> forgotten
  * ```
  */
@@ -57,7 +57,7 @@ export interface Run {
   isOver: boolean;
   /** Until when a web server in front may go by a decision without asking again. */
   keptUntil: number;
-  /** When each entry document was asked for last. */
+  /** When each entry document was asked for last; the first path of the run counts as one. */
   readonly entries: Map<string, number>;
   /** Not all of them: the others count as asked for at the start. */
   hasForgotten: boolean;
@@ -76,7 +76,7 @@ function beginsRun(
   const age = now - run.startedAt;
   const quiet = run.active > 0 ? 0 : now - run.lastAt;
   if (age >= policy.limitMs || (quiet >= policy.quietMs && now >= run.keptUntil)) return true;
-  if (kind !== 'entry') return false;
+  if (kind !== 'entry' && !run.entries.has(path)) return false;
   const seen = run.entries.get(path) ?? (run.hasForgotten ? run.startedAt : now);
   if (now - seen < policy.gapMs) return false;
   return quiet >= policy.gapMs || age >= policy.maxAgeMs;
@@ -249,7 +249,7 @@ export class Pins {
     run.lastAt = now;
     this.#runs.delete(client);
     this.#runs.set(client, run);
-    if (kind !== 'entry') return;
+    if (kind !== 'entry' && run.entries.size > 0) return;
     const { maxEntries, longestEntry } = this.#policy;
     if (run.entries.has(path)) {
       run.entries.set(path, now);

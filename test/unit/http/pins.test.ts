@@ -94,6 +94,13 @@ describe("a client's run", () => {
     expect(await world.publish().after(MINUTE).ask('dists/testing/InRelease')).toBe('1');
   });
 
+  test('that begins with any other path begins again with that: a script asks for its file every minute', async () => {
+    const world = new World();
+    expect(await world.ask('status.txt')).toBe('1');
+    expect(await world.publish().after(MINUTE).ask('other.txt')).toBe('1');
+    expect(await world.after(MINUTE).ask('status.txt')).toBe('2');
+  });
+
   test('has no gap while an answer is being sent', async () => {
     const world = new World();
     await world.ask(RELEASE);
