@@ -1,6 +1,12 @@
 import { checkProgram, runInForeground } from '../system/foreground.ts';
 import type { JobEnd } from '../system/job.ts';
 import { environmentFor } from './client-environment.ts';
+import {
+  guardClients,
+  readClientSettings,
+  removeFiles,
+  withClientsProxies,
+} from './client-settings.ts';
 import { parseMirrorUrl } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
 import { type KeptPin, pinByUrl } from './pin-client.ts';
@@ -13,6 +19,10 @@ export interface RunByUrlOptions {
   readonly urls: readonly string[];
   /** The program and its arguments, byte for byte. */
   readonly command: readonly Buffer[];
+  /** The words of another guard, which come before the command. */
+  readonly around: readonly string[];
+  /** Accept that nothing names a mirror with https:. */
+  readonly allowUnseen: boolean;
   /** Another snapshot than the current one: an id, or `previous`. */
   readonly snapshot?: string | undefined;
   /** How long to wait while there is nothing to read, in ms. Default: without limit. */
@@ -41,14 +51,17 @@ export interface RunByUrlResult {
  * @throws MirrorlatchError USAGE, NO_MIRROR, UNAVAILABLE, BUSY, COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE.
  */
 export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult> {
-  const { command, env, onPin } = options;
+  const { env, onPin } = options;
   const mirrors = options.urls.map(parseMirrorUrl);
-  checkProgram(command[0] ?? Buffer.alloc(0));
-  const proxies = proxiesOf(env);
+  const around = options.around.map((word) => Buffer.from(word));
+  checkProgram([...around, ...options.command][0] ?? Buffer.alloc(0));
+  const settings = await readClientSettings(options.command);
+  const proxies = withClientsProxies(proxiesOf(env), settings);
   const outgoing = new Outgoing(proxies);
   const pins: KeptPin[] = [];
   const seen = new Set<KeptPin>();
   let proxy: LoopbackProxy | undefined;
+  let files: string | undefined;
   let isKept = false;
   try {
     for (const mirror of mirrors) {
@@ -58,21 +71,26 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
     }
     proxy = proxyOf(pins, outgoing, (pin) => seen.add(pin));
     await proxy.listen();
-    const end = await runInForeground(command, {
+    const clients = await guardClients(options.command, settings, pins, proxy.url, options);
+    files = clients.directory;
+    const end = await runInForeground([...around, ...clients.command], {
       inherit: [],
-      env: environmentFor(proxy.url, pins, proxies),
+      env: { ...environmentFor(proxy.url, pins, proxies), ...clients.env },
       signal: new AbortController().signal,
       family: () => [],
     });
     if (!options.releaseOnExit && (await usersOf(proxy.url)).length > 0) {
-      await handOver(proxy, pins, proxies, options.heir);
+      await handOver(proxy, { pins, proxies, files }, options.heir);
       isKept = true;
     }
-    const unseen = pins.filter((pin) => !seen.has(pin)).map(({ mirror }) => mirror.given);
-    return { end, unseen };
+    const unseen = pins.filter((pin) => !seen.has(pin) && pin.mirror.base.protocol === 'http:');
+    return { end, unseen: unseen.map(({ mirror }) => mirror.given) };
   } finally {
     proxy?.close();
-    if (!isKept) await Promise.all(pins.map((pin) => pin.release()));
+    if (!isKept) {
+      removeFiles(files);
+      await Promise.all(pins.map((pin) => pin.release()));
+    }
     await outgoing.close();
   }
 }

@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { MirrorlatchError } from '../errors.ts';
 import { processesWithVariables } from '../system/proc.ts';
 import { PROXY_VARIABLE } from './client-environment.ts';
+import { removeFiles } from './client-settings.ts';
 import { currentOf, parseMirrorUrl } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
 import { type KeptPin, keepPin, type PinState } from './pin-client.ts';
@@ -16,6 +17,8 @@ interface Estate {
   readonly url: string;
   readonly pins: readonly PinState[];
   readonly proxies: UpstreamProxies;
+  /** The directory of what the clients were given. */
+  readonly files?: string;
 }
 
 /** How often the heir looks whether anything still uses the proxy, in ms. */
@@ -65,8 +68,11 @@ export async function usersOf(proxy: string): Promise<number[]> {
  */
 export async function handOver(
   proxy: LoopbackProxy,
-  pins: readonly KeptPin[],
-  proxies: UpstreamProxies,
+  {
+    pins,
+    proxies,
+    files,
+  }: { pins: readonly KeptPin[]; proxies: UpstreamProxies; files: string | undefined },
   [file = '', ...words]: readonly string[],
 ): Promise<void> {
   const heir = spawn(file, words, {
@@ -74,7 +80,12 @@ export async function handOver(
     cwd: '/',
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
-  const estate: Estate = { url: proxy.url, pins: pins.map(({ state }) => state), proxies };
+  const estate: Estate = {
+    url: proxy.url,
+    pins: pins.map(({ state }) => state),
+    proxies,
+    ...(files === undefined ? {} : { files }),
+  };
   heir.once('spawn', () => heir.send(estate, proxy.listener));
   await taken(heir);
   for (const pin of pins) pin.abandon();
@@ -105,6 +116,7 @@ export async function inherit(): Promise<void> {
   process.send?.('taken');
   while (processesWithVariables({ [PROXY_VARIABLE]: estate.url }).length > 0) await pause(LOOK_MS);
   proxy.close();
+  removeFiles(estate.files);
   await Promise.all(pins.map((pin) => pin.release()));
   await outgoing.close();
 }

@@ -266,6 +266,12 @@ export function presetFor(command: readonly string[]): Preset {
   return { family: program.family, use: useOf(program, rest) };
 }
 
+/** The family of a command's package manager, and the place of that among the words, after all wrappers. Pure. */
+export function placeOfProgram(command: readonly string[]): { family: string; at: number } {
+  const words = unwrapped(command);
+  return { family: presetFor(command).family, at: command.length - words.length };
+}
+
 /** The command that fetches the lists of a family, as a user types it. Pure. */
 export function refreshOf(family: string): string | undefined {
   return PROGRAMS.find((program) => program.family === family)?.refresh;

@@ -11,16 +11,17 @@ import type { UrlOptions } from './run.ts';
 /** Runs the command of `run --http`, in the guard of the mirrors that are named by their paths, if there are any. */
 export async function runCommandByUrl(options: UrlOptions, context: CommandContext): Promise<void> {
   const { urls, allowUnseen } = options;
-  const words = guardWords(options);
   const { end, unseen } = await runByUrl({
     urls,
-    command: [...words.map((word) => Buffer.from(word)), ...bytesOf(context.operands)],
+    command: bytesOf(context.operands),
+    around: guardWords(options),
+    allowUnseen,
+    env: process.env,
     snapshot: options.snapshot,
     waitMs: options.waitSeconds === undefined ? undefined : options.waitSeconds * 1000,
     pinSeconds: options.pinSeconds,
     releaseOnExit: options.releaseOnExit,
     heir: [process.execPath, process.argv[1] ?? '', 'keep-proxy'],
-    env: process.env,
     onWarning: printWarning,
     onPin: (pin) => {
       if (options.verbose) printNote(describe(pin));

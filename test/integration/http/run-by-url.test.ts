@@ -5,7 +5,12 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
-import { echo, type PlainServer, servePlainly } from '../../support/http/plain-server.ts';
+import {
+  echo,
+  makeCertificate,
+  type PlainServer,
+  servePlainly,
+} from '../../support/http/plain-server.ts';
 import { nobody, runsAsRoot } from '../../support/privilege.ts';
 import {
   type ProgramOptions,
@@ -338,6 +343,41 @@ describe('I14: `run --http` does not pretend:', () => {
     await eventually(() => expect(running.saidSoFar()).toContain('waiting for'));
     isReady = true;
     expect(await running.result).toMatchObject({ exitCode: 0, stdout: 'second' });
+  });
+});
+
+describe('over https:, where no proxy can look in,', () => {
+  async function secure() {
+    const mirror = await mirrors();
+    const certificate = await makeCertificate(mirror.home);
+    const server = await servePlainly(mirror.root, () => false, certificate);
+    const env = { SSL_CERT_FILE: certificate.file, CURL_CA_BUNDLE: certificate.file };
+    return { mirror, url: `${server.url}/current/`, env };
+  }
+
+  test('the URL is replaced in the words of the command and in its environment', async () => {
+    const { mirror, url, env } = await secure();
+    const script = `${flip(mirror, 'first')}; curl -sS ${url}file && curl -sS "$WHERE/file"`;
+    const given = { ...env, WHERE: url.slice(0, -1) };
+    const { stdout } = await runByUrl(url, sh(script), [], { env: given });
+    expect(stdout).toBe('secondsecond');
+    const { stdout: byVariable } = await runByUrl(url, sh('curl -sS "$WHERE/file"'), [], {
+      env: given,
+    });
+    expect(byVariable).toBe('second');
+  });
+
+  test('a command that names the mirror nowhere is refused, unless it reads the address of the pin', async () => {
+    const { url, env } = await secure();
+    const read = sh('curl -sS "$MIRRORLATCH_URL_PIN/file"');
+    expectFailure(
+      await runByUrl(url, read, [], { env }),
+      125,
+      /nothing that can be changed/,
+      /--allow-unseen/,
+    );
+    const { stdout } = await runByUrl(url, read, ['--allow-unseen'], { env });
+    expect(stdout).toBe('second');
   });
 });
 

@@ -1,8 +1,15 @@
 import { once } from 'node:events';
-import { createReadStream, statSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
+import { execa } from 'execa';
 import { onTestFinished } from 'vitest';
 
 export interface PlainServer {
@@ -12,6 +19,11 @@ export interface PlainServer {
   /** The method and target of each request, in order. */
   readonly requests: string[];
 }
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html',
+  '.json': 'application/json',
+};
 
 /** Answers a request by itself, and returns true, or leaves it to the files. */
 type Answer = (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -23,28 +35,53 @@ type Answer = (request: IncomingMessage, response: ServerResponse) => boolean;
 export async function servePlainly(
   root: string,
   answer: Answer = () => false,
+  certificate?: Certificate,
 ): Promise<PlainServer> {
   const requests: string[] = [];
-  const server = createServer((request, response) => {
+  const serve: RequestListener = (request, response) => {
     const { method = '', url = '' } = request;
     requests.push(`${method} ${url}`);
     if (answer(request, response)) return;
     // As a proxy, it is each server.
     const path = url.replace(/^http:\/\/[^/]*/, '').replace(/\?.*/, '');
-    const file = join(root, decodeURIComponent(path));
+    const place = join(root, decodeURIComponent(path));
+    const indexes = ['index.html', 'index.json'].map((name) => join(place, name));
+    const file = indexes.find((index) => existsSync(index)) ?? place;
     const status = statSync(file, { throwIfNoEntry: false });
     if (method !== 'GET' && method !== 'HEAD') response.writeHead(405).end();
     else if (status === undefined) response.writeHead(404).end();
     else if (!status.isFile()) response.writeHead(200).end();
     else {
-      response.writeHead(200, { 'Content-Length': status.size });
+      const type = TYPES[extname(file)] ?? 'application/octet-stream';
+      response.writeHead(200, { 'Content-Type': type, 'Content-Length': status.size });
       if (method === 'HEAD') response.end();
       else createReadStream(file).pipe(response);
     }
-  });
+  };
+  const server =
+    certificate === undefined ? createServer(serve) : createSecureServer(certificate, serve);
   const port = await listening(server);
   onTestFinished(() => server.closeAllConnections());
-  return { port, url: `http://127.0.0.1:${port}`, requests };
+  const scheme = certificate === undefined ? 'http' : 'https';
+  return { port, url: `${scheme}://127.0.0.1:${port}`, requests };
+}
+
+/** What a server with https: proves itself by. */
+interface Certificate {
+  readonly key: Buffer;
+  readonly cert: Buffer;
+  /** The path of `cert`, for clients. */
+  readonly file: string;
+}
+
+/** Makes a certificate for 127.0.0.1 that nobody has signed. @param directory where its files are put. */
+export async function makeCertificate(directory: string): Promise<Certificate> {
+  const [key, file] = [join(directory, 'key.pem'), join(directory, 'cert.pem')];
+  const words =
+    'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=mirror';
+  const names = ['-addext', 'subjectAltName=IP:127.0.0.1'];
+  await execa('openssl', [...words.split(' '), ...names, '-keyout', key, '-out', file]);
+  return { key: readFileSync(key), cert: readFileSync(file), file };
 }
 
 /** Sends back what it gets, after a greeting, until the end of the running test. */
