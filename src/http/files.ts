@@ -87,7 +87,7 @@ async function sendDirectory(
   request: IncomingMessage,
   response: ServerResponse,
   place: Place,
-  { descriptor }: Opened,
+  directory: Opened,
 ): Promise<void> {
   for (const index of [FIRST_INDEX, ...OTHER_INDEXES]) {
     const name = below(place, index);
@@ -106,7 +106,12 @@ async function sendDirectory(
   if (request.method === 'HEAD') response.end();
   else {
     const isTop = place.name.length === 0;
-    await writeListing(request, response, { descriptor, tree: place.tree, url: place.url, isTop });
+    await writeListing(request, response, {
+      ...directory,
+      tree: place.tree,
+      url: place.url,
+      isTop,
+    });
   }
 }
 
