@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { Counter, Gauge, Registry } from 'prom-client';
 import { stateOf } from './mirror-state.ts';
+import type { RequestCounts } from './request-counts.ts';
 import type { MirrorReport, StatusReport } from './status-report.ts';
 
 /** What of a report becomes a number of one mirror; undefined if it is unknown. */
@@ -124,32 +125,13 @@ function unixTime(time: string | null): number | undefined {
 /** The metrics of one server, in the text format of Prometheus. */
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #requests: Counter<'code'>;
-  readonly #sent: Counter<'code'>;
 
   /** @param report is asked for whenever the metrics are. */
-  constructor(report: () => StatusReport) {
+  constructor(report: () => StatusReport, requests: RequestCounts) {
     const registers = [this.#registry];
-    const code = { labelNames: ['code'], registers } as const;
-    this.#requests = new Counter({
-      name: 'mirrorlatch_http_requests_total',
-      help: 'Answers to requests, by the class of their status: 2xx, 3xx, 4xx, 5xx.',
-      ...code,
-    });
-    this.#sent = new Counter({
-      name: 'mirrorlatch_http_response_body_bytes_total',
-      help: 'Bytes of bodies that were sent, by the class of the status.',
-      ...code,
-    });
-    this.#watch(report, registers);
+    watchMirrors(report, registers);
+    watchRequests(requests, registers);
     watchProcess(registers);
-  }
-
-  /** Counts an answer. @param bytes of its body, as far as it was sent. */
-  count(status: number, bytes: number): void {
-    const code = `${Math.floor(status / 100)}xx`;
-    this.#requests.inc({ code });
-    this.#sent.inc({ code }, bytes);
   }
 
   get contentType(): string {
@@ -159,39 +141,64 @@ export class Metrics {
   text(): Promise<string> {
     return this.#registry.metrics();
   }
+}
 
-  #watch(report: () => StatusReport, registers: Registry[]): void {
-    for (const { name, help, of } of FIGURES) {
-      new Gauge({
-        name: `mirrorlatch_mirror_${name}`,
-        help,
-        labelNames: ['mirror'],
-        registers,
-        collect() {
-          this.reset();
-          const now = report();
-          for (const mirror of now.mirrors) {
-            const value = of(mirror, now);
-            if (value !== undefined) this.set({ mirror: mirror.name }, value);
-          }
-        },
-      });
-    }
+function watchMirrors(report: () => StatusReport, registers: Registry[]): void {
+  for (const { name, help, of } of FIGURES) {
     new Gauge({
-      name: 'mirrorlatch_mirror_pins',
-      help: 'Runs of clients that see one snapshot, by kind: client, or strict.',
-      labelNames: ['mirror', 'kind'],
+      name: `mirrorlatch_mirror_${name}`,
+      help,
+      labelNames: ['mirror'],
       registers,
       collect() {
+        const now = report();
         this.reset();
-        for (const { name, pins } of report().mirrors) {
-          if (pins === null) continue;
-          this.set({ mirror: name, kind: 'client' }, pins.pins);
-          this.set({ mirror: name, kind: 'strict' }, pins.strictPins);
+        for (const mirror of now.mirrors) {
+          const value = of(mirror, now);
+          if (value !== undefined) this.set({ mirror: mirror.name }, value);
         }
       },
     });
   }
+  new Gauge({
+    name: 'mirrorlatch_mirror_pins',
+    help: 'Runs of clients that see one snapshot, by kind: client, or strict.',
+    labelNames: ['mirror', 'kind'],
+    registers,
+    collect() {
+      const { mirrors } = report();
+      this.reset();
+      for (const { name, pins } of mirrors) {
+        if (pins === null) continue;
+        this.set({ mirror: name, kind: 'client' }, pins.pins);
+        this.set({ mirror: name, kind: 'strict' }, pins.strictPins);
+      }
+    },
+  });
+}
+
+function watchRequests(requests: RequestCounts, registers: Registry[]): void {
+  const watch = (name: string, help: string, figure: 'requests' | 'bytes') =>
+    new Counter({
+      name: `mirrorlatch_http_${name}_total`,
+      help,
+      labelNames: ['code'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [code, count] of requests.all()) this.inc({ code }, count[figure]);
+      },
+    });
+  watch(
+    'requests',
+    'Answers to requests, by the class of their status: 2xx, 3xx, 4xx, 5xx.',
+    'requests',
+  );
+  watch(
+    'response_body_bytes',
+    'Bytes of bodies that were sent, by the class of the status.',
+    'bytes',
+  );
 }
 
 /**

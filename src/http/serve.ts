@@ -8,9 +8,9 @@ import { logLine } from './access-log.ts';
 import { TrustedProxies } from './client-address.ts';
 import { type DecisionPolicy, Handler } from './handler.ts';
 import { type Endpoint, isUnixServer, listen } from './listen.ts';
-import { Metrics } from './metrics.ts';
 import { DEFAULT_PINS, type PinPolicy, Pins } from './pins.ts';
 import { StatusReporter } from './reporter.ts';
+import { RequestCounts } from './request-counts.ts';
 import { type ServedMirror, type ServedRoot, serveMirror } from './served-mirror.ts';
 import type { PinFigures } from './status-report.ts';
 import { StatusPages } from './status-routes.ts';
@@ -103,16 +103,15 @@ export async function serve(options: ServeOptions): Promise<void> {
   );
   const strictPins = new StrictPins({ ...DEFAULT_STRICT_PINS, ...options.strictPins }, clock);
   const pinsOf = (mirror: ServedMirror): Pins => pins.get(mirror) as Pins;
-  const reporter = new StatusReporter(mirrors, {
+  const reporter = new StatusReporter(inOrderOf(options.roots, mirrors), {
     pinsOf: ({ prefix }) => {
       const mirror = mirrors.find((one) => one.prefix === prefix);
       return mirror && pinFigures(pinsOf(mirror), strictPins.counts(mirror));
     },
     maxAgeMs: options.maxAgeMs,
   });
-  const report = () => reporter.report();
-  const metrics = new Metrics(report);
-  const pages = new StatusPages(report, metrics);
+  const requests = new RequestCounts();
+  const pages = new StatusPages(() => reporter.report(), requests);
   const handler = new Handler({
     mirrors,
     pinsOf,
@@ -123,7 +122,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     onWarning,
   });
   const log = openLog(options.accessLog, onWarning);
-  const servers = endpoints.map(() => makeServer(handler, metrics, log, signal));
+  const servers = endpoints.map(() => makeServer(handler, requests, log, signal));
   const sweeper = setInterval(() => {
     strictPins.sweep();
     for (const ofMirror of pins.values()) ofMirror.sweep();
@@ -172,9 +171,14 @@ function openMirrors(roots: readonly ServedRoot[]): ServedMirror[] {
   return roots.map(serveMirror).sort((a, b) => b.prefix.length - a.prefix.length);
 }
 
+/** As they were named. */
+function inOrderOf(roots: readonly ServedRoot[], mirrors: readonly ServedMirror[]): ServedMirror[] {
+  return roots.flatMap(({ name }) => mirrors.filter((mirror) => mirror.name === name));
+}
+
 function makeServer(
   handler: Handler,
-  metrics: Metrics,
+  requests: RequestCounts,
   log: WriteStream | undefined,
   signal: AbortSignal,
 ): Server {
@@ -188,7 +192,7 @@ function makeServer(
     const address = log && handler.clientOf(request, isUnix);
     response.once('close', () => {
       const bytes = bodyBytes(response, socket.bytesWritten - bytesWritten);
-      metrics.count(response.statusCode, bytes);
+      requests.count(response.statusCode, bytes);
       if (address !== undefined) log?.write(logLine(request, response, { address, time, bytes }));
     });
     void handler.answer(request, response, isUnix);

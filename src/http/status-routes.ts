@@ -1,48 +1,56 @@
+import type { Answer } from './answers.ts';
 import type { Metrics } from './metrics.ts';
 import { health } from './mirror-state.ts';
+import type { RequestCounts } from './request-counts.ts';
 import { CONTENT_SECURITY_POLICY, statusPage } from './status-page.ts';
 import type { StatusReport } from './status-report.ts';
 
 const HTML = 'text/html; charset=utf-8';
-
-export interface StatusAnswer {
-  status: number;
-  headers: Readonly<Record<string, string>>;
-  body: string;
-}
+const TEXT = 'text/plain; charset=utf-8';
 
 /** The server's own pages. */
 export class StatusPages {
   readonly #report: () => StatusReport;
-  readonly #metrics: Metrics;
+  readonly #requests: RequestCounts;
+  #metrics: Promise<Metrics> | undefined;
   #page: { of: StatusReport; text: string } | undefined;
 
   /** @param report the current one, at any time; cheap, as that of `StatusReporter`. */
-  constructor(report: () => StatusReport, metrics: Metrics) {
+  constructor(report: () => StatusReport, requests: RequestCounts) {
     this.#report = report;
-    this.#metrics = metrics;
+    this.#requests = requests;
   }
 
   /** @param path below `/-/`. @returns undefined when there is no such page. */
-  async answer(path: string): Promise<StatusAnswer | undefined> {
+  async answer(path: string): Promise<Answer | undefined> {
     switch (path) {
       case '':
-        return answer(200, HTML, this.#html(this.#report()));
+        return page(200, HTML, this.#html(this.#report()));
       case 'still':
-        return answer(200, HTML, statusPage(this.#report(), true));
+        return page(200, HTML, statusPage(this.#report(), true));
       case 'status.json':
-        return answer(200, 'application/json', `${JSON.stringify(this.#report())}\n`);
-      case 'metrics':
-        return answer(200, this.#metrics.contentType, await this.#metrics.text());
+        return page(200, 'application/json', `${JSON.stringify(this.#report())}\n`);
+      case 'metrics': {
+        const metrics = await this.#loadMetrics();
+        return page(200, metrics.contentType, await metrics.text());
+      }
       case 'healthz': {
         const reasons = health(this.#report());
-        const isHealthy = reasons.length === 0;
-        const text = isHealthy ? 'ok' : reasons.join('\n');
-        return answer(isHealthy ? 200 : 503, 'text/plain; charset=utf-8', `${text}\n`);
+        return reasons.length === 0
+          ? page(200, TEXT, 'ok\n')
+          : page(503, TEXT, `${reasons.join('\n')}\n`);
       }
       default:
         return undefined;
     }
+  }
+
+  /** Many servers are never asked for them, so that they need not load what makes them. */
+  #loadMetrics(): Promise<Metrics> {
+    this.#metrics ??= import('./metrics.ts').then(
+      ({ Metrics }) => new Metrics(this.#report, this.#requests),
+    );
+    return this.#metrics;
   }
 
   #html(report: StatusReport): string {
@@ -51,7 +59,7 @@ export class StatusPages {
   }
 }
 
-function answer(status: number, type: string, body: string): StatusAnswer {
+function page(status: number, type: string, body: string): Answer {
   const headers = {
     'Content-Type': type,
     'Cache-Control': 'no-store',

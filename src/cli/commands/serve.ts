@@ -36,6 +36,9 @@ A run of a client, which is its address and its User-Agent, sees one snapshot fr
 ends when the client is quiet for --pin-quiet, or comes back to an index such as InRelease or repomd.xml after
 --pin-gap. A file that this snapshot lacks, but no index, comes from the newest one that has it.
 
+/-/ is a page that shows whether each mirror is fresh and whole; /-/status.json, /-/metrics and /-/healthz are
+for programs. A mirror older than --max-age makes healthz answer 503.
+
 Sockets of systemd.socket(5) are used in place of --listen. SIGTERM lets the answers end that are being sent.`;
 
 /** A server's URL, as its clients name it. */

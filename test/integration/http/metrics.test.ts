@@ -1,6 +1,11 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { Metrics } from '../../../src/http/metrics.ts';
+import { RequestCounts } from '../../../src/http/request-counts.ts';
+import type { StatusReport } from '../../../src/http/status-report.ts';
+import { blocks, topics } from '../../support/documents.ts';
 import {
   awkwardMirrors,
   before,
@@ -9,12 +14,18 @@ import {
   sampleReport,
 } from '../../support/http/sample-report.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
 
 const whyNot = whyNotInstalled('promtool');
+const alerts = topics.flatMap((topic) => blocks(topic, 'yaml'));
+
+function metricsOf(report: () => StatusReport, requests = new RequestCounts()): Promise<string> {
+  return new Metrics(report, requests).text();
+}
 
 test('each mirror has its figures, and one that is unknown has none', async () => {
   const report = sampleReport([sampleMirror(), ...Object.values(awkwardMirrors())]);
-  const text = await new Metrics(() => report).text();
+  const text = await metricsOf(() => report);
   for (const line of [
     `mirror_last_success_timestamp_seconds{mirror="debian"} ${Date.parse(before(0.2 * HOUR)) / 1000}`,
     `mirror_last_publication_timestamp_seconds{mirror="debian"} ${Date.parse(before(0.6 * HOUR)) / 1000}`,
@@ -44,26 +55,29 @@ test('each mirror has its figures, and one that is unknown has none', async () =
 
 test('a mirror that is gone has no figures any more', async () => {
   let mirrors = [sampleMirror(), sampleMirror({ name: 'other' })];
-  const metrics = new Metrics(() => sampleReport(mirrors));
+  const metrics = new Metrics(() => sampleReport(mirrors), new RequestCounts());
   expect(await metrics.text()).toContain('mirror="other"');
   mirrors = mirrors.slice(0, 1);
   expect(await metrics.text()).not.toContain('mirror="other"');
 });
 
 test('answers are counted by the class of their status, each server for itself', async () => {
-  const [one, other] = [new Metrics(() => sampleReport([])), new Metrics(() => sampleReport([]))];
+  const [one, other] = [new RequestCounts(), new RequestCounts()];
   one.count(200, 1000);
   one.count(206, 24);
   one.count(404, 9);
-  const text = await one.text();
-  expect(text).toContain('mirrorlatch_http_requests_total{code="2xx"} 2\n');
-  expect(text).toContain('mirrorlatch_http_response_body_bytes_total{code="2xx"} 1024\n');
-  expect(text).toContain('mirrorlatch_http_requests_total{code="4xx"} 1\n');
-  expect(await other.text()).not.toContain('code="2xx"');
+  const metrics = new Metrics(() => sampleReport([]), one);
+  for (const _ of ['first', 'again']) {
+    const text = await metrics.text();
+    expect(text).toContain('mirrorlatch_http_requests_total{code="2xx"} 2\n');
+    expect(text).toContain('mirrorlatch_http_response_body_bytes_total{code="2xx"} 1024\n');
+    expect(text).toContain('mirrorlatch_http_requests_total{code="4xx"} 1\n');
+  }
+  expect(await metricsOf(() => sampleReport([]), other)).not.toContain('code="2xx"');
 });
 
 test('the process tells its memory, its descriptors and its CPU time', async () => {
-  const text = await new Metrics(() => sampleReport([])).text();
+  const text = await metricsOf(() => sampleReport([]));
   const value = (name: string) => Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
   expect(value('process_resident_memory_bytes')).toBeGreaterThan(1e6);
   expect(value('process_open_fds')).toBeGreaterThan(2);
@@ -76,13 +90,34 @@ test.skipIf(whyNot !== '')(`promtool finds nothing to improve in them${whyNot}`,
     sampleMirror({ name: 'with "quotes"\n' }),
     ...Object.values(awkwardMirrors()),
   ]);
-  const metrics = new Metrics(() => report);
-  metrics.count(200, 1);
+  const requests = new RequestCounts();
+  requests.count(200, 1);
   const { exitCode, all } = await execa('promtool', ['check', 'metrics'], {
-    input: await metrics.text(),
+    input: await metricsOf(() => report, requests),
     all: true,
     reject: false,
   });
   expect(all).toBe('');
   expect(exitCode).toBe(0);
+});
+
+test('the alerts of the manual ask for figures that there are', async () => {
+  const report = sampleReport([sampleMirror()]);
+  const text = await metricsOf(() => report);
+  const names = alerts.flatMap((rules) => rules.match(/mirrorlatch_\w+/g) ?? []);
+  expect(names.length).toBeGreaterThan(2);
+  for (const name of names) expect(text).toContain(`\n${name}{`);
+});
+
+test.skipIf(whyNot !== '')(`promtool finds nothing wrong in them${whyNot}`, async () => {
+  for (const rules of alerts) {
+    const file = join(scratchDirectory(), 'rules.yml');
+    writeFileSync(file, rules);
+    const { exitCode, all } = await execa('promtool', ['check', 'rules', file], {
+      all: true,
+      reject: false,
+    });
+    expect(exitCode, all).toBe(0);
+    expect(all).toContain('SUCCESS: 3 rules found');
+  }
 });

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Metrics } from '../../../src/http/metrics.ts';
+import { RequestCounts } from '../../../src/http/request-counts.ts';
 import type { StatusReport } from '../../../src/http/status-report.ts';
 import { StatusPages } from '../../../src/http/status-routes.ts';
 import { type Browser, type Page, startBrowser } from '../../support/http/browser.ts';
@@ -39,7 +39,7 @@ beforeAll(async () => {
       response.writeHead(404).end();
       return;
     }
-    const pages = new StatusPages(() => report, new Metrics(() => report));
+    const pages = new StatusPages(() => report, new RequestCounts());
     void pages.answer(path).then((answer) => {
       response.writeHead(answer?.status ?? 500, answer?.headers).end(answer?.body);
     });

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
+import { eventually } from '../eventually.ts';
 import { makeScratch } from '../scratch.ts';
 
 /** What a page looks like to the browser. */
@@ -43,16 +44,17 @@ export function startBrowser(): Browser {
       '--remote-debugging-pipe',
       `--user-data-dir=${profile.path}`,
     ],
-    { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] },
+    // In a group of its own, which its helpers are in, too.
+    { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], detached: true },
   );
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const group = -(child.pid as number);
   const wire = new Wire(child.stdio[3] as Writable, child.stdio[4] as Readable);
   return {
     open: (url, surroundings) => openPage(wire, url, surroundings),
     close: async () => {
-      child.kill('SIGKILL');
-      await ended;
-      await profile.remove();
+      process.kill(group, 'SIGKILL');
+      // What has been killed may still be about to make a file.
+      await eventually(() => profile.remove());
     },
   };
 }
