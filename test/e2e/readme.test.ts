@@ -68,9 +68,13 @@ test.runIf(mayMount).for(executable)(
     makeServed(place);
     writeConfigurations(place, upstream);
     const server = await servePlainly(join(place, 'srv/mirror'));
+    // One that starts a server has ports of its own, which the network of all others is not.
+    const network = startsServer(document)
+      ? { unshare: ['--net'], env: {} }
+      : { unshare: [], env: { http_proxy: server.url } };
     const { all, exitCode } = await execa(
       'unshare',
-      ['--mount', '--propagation', 'private', '--net', 'sh', '-xc', scriptOf(document)],
+      ['--mount', '--propagation', 'private', ...network.unshare, 'sh', '-xc', scriptOf(document)],
       {
         env: {
           PATH: `${join(place, 'bin')}:${process.env['PATH']}`,
@@ -79,7 +83,7 @@ test.runIf(mayMount).for(executable)(
           RSYNC_RSH: 'to-this-host',
           APT_CONFIG: join(place, 'apt.conf'),
           XDG_STATE_HOME: join(place, 'state'),
-          http_proxy: server.url,
+          ...network.env,
           UPSTREAM: upstream,
           RSYNC_CONNECT_PROG: `rsync --daemon --config=${join(place, 'rsyncd.conf')}`,
         },
@@ -122,15 +126,23 @@ function commandsIn(document: Document): string[] {
     });
 }
 
+function startsServer(document: Document): boolean {
+  return commandsIn(document).some(isServer);
+}
+
+function isServer(command: string): boolean {
+  return /^mirrorlatch serve .*--listen/.test(command);
+}
+
 /**
- * In namespaces of its own, where /srv, /usr/local/sbin and all ports of loopback are ours; rsync starts the server of
+ * In namespaces of its own, where /srv, /usr/local/sbin and the ports of a server are ours; rsync starts the server of
  * mirror.example.org itself (rsync(1), RSYNC_CONNECT_PROG). The source changes all the time.
  */
 function scriptOf(document: Document): string {
   return [
     'set -eu',
     `servers='' && trap 'for server in $servers; do kill "$server"; done' EXIT`,
-    'ip link set lo up',
+    ...(startsServer(document) ? ['ip link set lo up'] : []),
     `mount --bind "$PLACE/srv" /srv`,
     'mount -t tmpfs tmpfs /usr/local/sbin',
     '[ ! -e /etc/dnf/dnf.conf ] || mount --bind "$PLACE/dnf.conf" /etc/dnf/dnf.conf',
@@ -151,7 +163,7 @@ const FIRST_SYNC = 'mirrorlatch sync rsync://mirror.example.org/debian/ /srv/mir
  * follow.
  */
 function ending(command: string): string {
-  if (/^mirrorlatch serve .*--listen/.test(command)) {
+  if (isServer(command)) {
     return `${command} >"$PLACE/serving" &
 servers="$servers $!"
 until grep -q ^serving "$PLACE/serving"; do kill -0 $!; sleep 0.1; done`;
