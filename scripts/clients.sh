@@ -1,15 +1,19 @@
 #!/bin/sh
-# Prints a Markdown table of how real package managers fare while new snapshots are published: bare, under
-# `mirrorlatch run`, and under ROOT/.mirrorlatch/reader. Each run updates and installs from scratch in directories of
-# its own, and leaves the machine's own packages alone.
+# Prints Markdown tables of how real package managers, curl and wget fare while new snapshots are published. By path:
+# bare, under `mirrorlatch run`, and under ROOT/.mirrorlatch/reader. By HTTP: from nginx and Apache alone, from
+# `mirrorlatch serve`, and so on. Each run updates and installs from scratch in directories of its own, and leaves the
+# machine's own packages alone.
 #
-#   sh scripts/clients.sh [--runs N] [--every MS,...] [CLIENT...]
+#   sh scripts/clients.sh [--over path|http] [--runs N] [--every MS,...] [CLIENT...]
 #
-#   --runs N       runs of each kind (default: 40)
-#   --every MS     time between two publications; separate several by commas (default: 300,5)
-#   CLIENT         beginning of a client's name: apt, dnf, zypper, pacman, pip (default: all that are installed)
+#   --over path    one of the two tables (default: both)
+#   --runs N       runs of each kind (default: 25)
+#   --every MS     time between two publications; separate several by commas (default: 300,5 by path; 2000,300 by HTTP,
+#                  where real syncs that prune come on top)
+#   CLIENT         beginning of a client's name: apt, dnf, zypper, pacman, pip, npm, curl, wget (default: all that are
+#                  installed)
 #
-# This takes about an hour on two cores. If a guarded run fails or sees a mix, it is reported and the exit code is 1.
+# This takes about three hours on two cores. If a guarded run fails or sees a mix, it is reported and the exit code is 1.
 # Needs root to mount and to install. Missing programs are installed with apt-get, except zypper, which conflicts with
 # dnf-plugins-core in Debian.
 set -eu

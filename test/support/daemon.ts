@@ -4,8 +4,11 @@ import { execa } from 'execa';
 
 /** A running network service. */
 export interface Daemon {
+  readonly pid: number;
   /** Ends it with the processes of its connections. May be called twice. */
   stop(): Promise<void>;
+  /** Ends it and its processes by SIGKILL. */
+  kill(): Promise<void>;
 }
 
 /** Starts a service that stays in the foreground, and waits until it accepts on `port`. */
@@ -26,15 +29,15 @@ export async function startDaemon(
     ended = true;
     return result;
   });
-  const signalGroup = () => {
-    if (!ended && service.pid !== undefined) process.kill(-service.pid, 'SIGTERM');
-  };
-  const stop = async () => {
-    signalGroup();
+  const { pid } = service;
+  const endBy = async (signal: NodeJS.Signals) => {
+    if (!ended && pid !== undefined) process.kill(-pid, signal);
     await end;
   };
+  const stop = () => endBy('SIGTERM');
   for (let attempt = 0; attempt < 1000 && !ended; attempt += 1) {
-    if (await accepts(port)) return { stop };
+    if (pid !== undefined && (await accepts(port)))
+      return { pid, stop, kill: () => endBy('SIGKILL') };
     await pause(50);
   }
   await stop();

@@ -51,6 +51,7 @@ export async function startRsyncDaemon(
     port,
   );
   return {
+    ...daemon,
     port,
     log,
     url: (module) => `rsync://127.0.0.1:${port}/${module}`,

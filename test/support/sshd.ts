@@ -33,6 +33,7 @@ export async function startSshDaemon(): Promise<SshDaemon> {
   if (runsAsRoot) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
   const daemon = await startDaemon('/usr/sbin/sshd', ['-D', '-e', '-f', at('sshd_config')], port);
   return {
+    ...daemon,
     port,
     host: hostAlias,
     remoteShell: `ssh -F ${at('ssh_config')}`,

@@ -1,14 +1,20 @@
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort, startDaemon } from '../daemon.ts';
 import type { Access } from '../repositories/access.ts';
 import type { RepositoryMirror } from '../repositories/mirror.ts';
 import { mirrorPath } from '../repositories/npm-registry.ts';
 import { bareMirror as bareApache, startApache } from './apache.ts';
+import { Neighbours, type Question } from './neighbours.ts';
 import { bareMirror as bareNginx, startNginx } from './nginx.ts';
-import { startSquid } from './squid.ts';
+import { hostBehindSquid, startSquid } from './squid.ts';
+import { endsOfFiles } from './web-server.ts';
 
 /** A mirror that can be reached over HTTP until it is stopped. */
 interface ServedMirror {
   readonly access: Access;
+  /** `http://ADDRESS:PORT` of what answers. */
+  readonly origin: string;
   /** The ends of all logs, for the message of a failing test. */
   logs(): string;
   stop(): Promise<void>;
@@ -19,20 +25,25 @@ export interface Way {
   readonly name: string;
   /** The programs that it needs. */
   readonly programs: readonly string[];
-  /** Starts the servers. @param directory an empty one for their files. */
+  /** After so long a client that begins anew gets the newest snapshot, in ms. */
+  readonly restMs: number;
+  /** Starts the servers. @param directory for their files, which is made. */
   start(mirror: RepositoryMirror, directory: string): Promise<ServedMirror>;
 }
 
-const bare = (command: readonly string[]) => command;
+/** Clients that know of nothing. */
+function openAccess(origin: string): Access {
+  return { url: `${origin}${mirrorPath}`, around: (command) => command };
+}
 
 /** nginx over ROOT, as admins have it without mirrorlatch. */
 export const nginxAlone: Way = {
   name: 'nginx alone',
   programs: ['nginx'],
+  restMs: 0,
   async start({ root }, directory) {
     const server = await startNginx({ directory, http: bareNginx(root) });
-    const url = `${server.origin}${mirrorPath}`;
-    return { ...server, access: { name: 'nginx alone', url, around: bare } };
+    return { ...server, access: openAccess(server.origin) };
   },
 };
 
@@ -40,24 +51,91 @@ export const nginxAlone: Way = {
 export const apacheAlone: Way = {
   name: 'Apache alone',
   programs: ['apache2'],
+  restMs: 0,
   async start({ root }, directory) {
     const server = await startApache({ directory, directives: () => bareApache(root) });
-    const url = `${server.origin}${mirrorPath}`;
-    return { ...server, access: { name: 'Apache alone', url, around: bare } };
+    return { ...server, access: openAccess(server.origin) };
   },
 };
+
+/** A new run begins at an index after this time, in s: longer than a busy client thinks. */
+const GAP = 2;
+
+/** `mirrorlatch serve` alone. */
+export const serve: Way = servedWith('serve', ['--pin-gap', `${GAP}s`]);
+
+/** Whose pins end so soon that `install` comes after the end of the pin of `update`. */
+export const serveForgetfully: Way = servedWith('serve, whose pins end in between', [
+  ...['--pin-gap', '500ms', '--pin-quiet', '500ms'],
+]);
+
+function servedWith(name: string, options: readonly string[]): Way {
+  return {
+    name,
+    programs: [],
+    restMs: (GAP + 0.5) * 1000,
+    async start({ program, root }, directory) {
+      mkdirSync(directory, { recursive: true });
+      const port = await freePort();
+      const origin = `http://127.0.0.1:${port}`;
+      const log = join(directory, 'access.log');
+      const where = [`--listen=127.0.0.1:${port}`, `--access-log=${log}`];
+      const words = ['serve', `${root}=/mirror/`, ...where, ...options];
+      const { stop } = await startDaemon(program, words, port);
+      const logs = () => endsOfFiles(directory, ['access.log']);
+      return { origin, access: openAccess(origin), logs, stop };
+    },
+  };
+}
+
+/** Each client under `mirrorlatch run --http`. */
+export function underRun(way: Way): Way {
+  return {
+    ...way,
+    name: `run --http, ${way.name}`,
+    restMs: 0,
+    async start(mirror, directory) {
+      const served = await way.start(mirror, directory);
+      const { url } = served.access;
+      const guard = [mirror.program, 'run', '--http', `${url}/`, '--'];
+      return { ...served, access: { ...served.access, around: (words) => [...guard, ...words] } };
+    },
+  };
+}
+
+/** The same way while other clients behind the same address ask these questions. */
+export function amongNeighbours(way: Way, questions: readonly Question[]): Way {
+  return {
+    ...way,
+    name: `${way.name}, behind one address`,
+    async start(mirror, directory) {
+      const served = await way.start(mirror, directory);
+      const neighbours = new Neighbours(served.origin, questions);
+      return {
+        ...served,
+        stop: async () => {
+          await neighbours.stop();
+          await served.stop();
+        },
+      };
+    },
+  };
+}
 
 /** The same way with a cache between, which clients name as their proxy. */
 export function throughSquid(way: Way): Way {
   return {
+    ...way,
     name: `${way.name}, through squid`,
     programs: [...way.programs, 'squid'],
     async start(mirror, directory) {
       const squid = await startSquid(join(directory, 'squid'));
       const served = await way.start(mirror, join(directory, 'server'));
+      const url = served.access.url.replace('127.0.0.1', hostBehindSquid);
       const environment = { ...served.access.environment, http_proxy: squid.origin };
       return {
-        access: { ...served.access, environment },
+        ...served,
+        access: { ...served.access, url, environment },
         logs: () => `${served.logs()}\n${squid.logs()}`,
         stop: async () => {
           await served.stop();

@@ -4,7 +4,6 @@ import type { RepositoryMirror } from './mirror.ts';
 
 /** How a client reaches a mirror. */
 export interface Access {
-  readonly name: string;
   /** The URL of `current`, without a trailing slash. */
   readonly url: string;
   /** The command line that runs `command` in the caller's working directory. */
@@ -26,7 +25,6 @@ export function accessByPath(guard: PathGuard, { root, program }: RepositoryMirr
     reader: [join(root, '.mirrorlatch/reader'), '--chdir', 'no', '--'],
   };
   return {
-    name: guard,
     url: pathToFileURL(join(root, 'current')).href,
     around: (command) => [...words[guard], ...command],
   };

@@ -1,8 +1,8 @@
-import { renameSync, symlinkSync } from 'node:fs';
+import { readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Publisher } from './publisher.ts';
 
-/** Points `current` to the next snapshot at intervals, by one rename(2) as a publication does. */
+/** Points `current` and `current.json` to the next snapshot at intervals, as a publication does. */
 export class Flipper implements Publisher {
   readonly #root: string;
   readonly #ids: readonly string[];
@@ -27,9 +27,13 @@ export class Flipper implements Publisher {
 
   #flip(): void {
     const id = this.#ids[this.#flips % this.#ids.length];
-    const link = join(this.#root, '.mirrorlatch', 'flip');
-    symlinkSync(`snapshots/${id}`, link);
-    renameSync(link, join(this.#root, 'current'));
+    const made = join(this.#root, '.mirrorlatch', 'flip');
+    const record = join(this.#root, 'current.json');
+    const before = JSON.parse(readFileSync(record, 'utf8'));
+    writeFileSync(made, JSON.stringify({ ...before, id, path: `snapshots/${id}/` }));
+    renameSync(made, record);
+    symlinkSync(`snapshots/${id}`, made);
+    renameSync(made, join(this.#root, 'current'));
     this.#flips += 1;
   }
 }

@@ -18,7 +18,7 @@ export interface RepositoryMirror {
 /**
  * Makes a mirror of these repositories with several generations.
  *
- * @param home the directory for the mirror and its upstream.
+ * @param home the directory for the mirror and its upstream, made if need be.
  */
 export async function mirrorOfRepositories(
   home: string,
@@ -27,6 +27,7 @@ export async function mirrorOfRepositories(
   generations: number,
   names: Names = 'reused',
 ): Promise<RepositoryMirror> {
+  mkdirSync(home, { recursive: true });
   const root = join(home, 'mirror');
   const ids: string[] = [];
   const publishNext = async (...options: string[]) => {

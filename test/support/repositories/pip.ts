@@ -28,6 +28,7 @@ function pip(name: string, source: (url: string) => string): Client {
 ${source(url)}
 no-cache-dir = true
 disable-pip-version-check = true
+trusted-host = ${new URL(url).hostname}
 root-user-action = ignore
 `,
       );

@@ -25,6 +25,8 @@ export interface Trial {
   readonly outcomes: Readonly<Record<Outcome, number>>;
   /** The number of publications during each run. */
   readonly flips: readonly number[];
+  /** The generations that its runs got, each once. */
+  readonly generations: ReadonlySet<string>;
   /** One account of each run that was not ok. */
   readonly accounts: readonly string[];
 }
@@ -45,12 +47,13 @@ export async function tryClientsInTurn(
     client,
     outcomes: { ok: 0, failed: 0, mixed: 0 },
     flips: [] as number[],
+    generations: new Set<string>(),
     accounts: [] as string[],
     ended: Number.NEGATIVE_INFINITY,
   }));
   for (let run = 0; run < runs; run += 1) {
     for (const trial of trials) {
-      const { client, outcomes, flips, accounts } = trial;
+      const { client, outcomes, flips, generations, accounts } = trial;
       if (untilTrouble && accounts.length > 0) continue;
       await pause(Math.max(0, trial.ended + restMs - performance.now()));
       const installation = new Installation(client, access, work);
@@ -60,6 +63,7 @@ export async function tryClientsInTurn(
       trial.ended = performance.now();
       flips.push(publisher.publications - before);
       outcomes[outcome] += 1;
+      for (const generation of installation.generations) generations.add(generation);
       if (outcome !== 'ok') accounts.push(`${outcome}: ${account}`);
       installation.remove();
     }
