@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { hasCode } from '../errors.ts';
 import { currentJson } from '../mirror/current-json.ts';
@@ -7,11 +8,12 @@ import { plainAddress, type TrustedProxies, UNIX } from './client-address.ts';
 import { documentKind } from './entry-documents.ts';
 import { sendPlace } from './files.ts';
 import type { Hold } from './holds.ts';
-import type { Pins } from './pins.ts';
+import type { Pins, Turn } from './pins.ts';
 import { readBody } from './request-body.ts';
 import { type Pinned, type Route, routeOf } from './routes.ts';
 import type { ServedMirror } from './served-mirror.ts';
 import type { StrictPin, StrictPins } from './strict-pins.ts';
+import { validatorsOf } from './validators.ts';
 
 export interface HandlerOptions {
   readonly mirrors: readonly ServedMirror[];
@@ -27,7 +29,7 @@ export interface HandlerOptions {
 
 /** How long a web server in front goes by a decision; ms. */
 export interface DecisionPolicy {
-  /** It asks again after this time. */
+  /** It asks again after this time; while this process does not answer, only after as much again. */
   readonly keepMs: number;
   /** It forgets a decision that it did not need this long. */
   readonly quietMs: number;
@@ -56,8 +58,8 @@ export class Handler {
 
   /** The address of the client, behind the proxies that are trusted. */
   clientOf(request: IncomingMessage, isUnix: boolean): string {
-    const peer = isUnix ? UNIX : plainAddress(request.socket.remoteAddress ?? '');
-    return this.#options.proxies.client(peer, headerOf(request, 'x-forwarded-for'));
+    const forwarded = headerOf(request, 'x-forwarded-for');
+    return this.#options.proxies.client(peerOf(request, isUnix), forwarded);
   }
 
   /** @param isUnix whether the request came by a unix socket. */
@@ -141,8 +143,9 @@ export class Handler {
     if (mirror.kind === 'in-place') return await this.#sendInPlace(mirror, name, request, response);
     const path = name.toString('latin1');
     const kind = documentKind(path);
-    const client = this.#keyOf(request, isUnix);
-    const { hold, end } = await this.#options.pinsOf(mirror).enter(client, { path, kind });
+    const { hold, end } =
+      (await this.#decidedBefore(mirror, request, isUnix)) ??
+      (await this.#options.pinsOf(mirror).enter(this.#keyOf(request, isUnix), { path, kind }));
     whenEnded(response, end);
     const isSent = await sendFrom(hold, name, NO_CACHE, request, response);
     if (isSent) return undefined;
@@ -156,6 +159,25 @@ export class Handler {
       }
     }
     return nothingThere();
+  }
+
+  /**
+   * The snapshot that a web server in front has for the client. It asks for what it does not find there, and
+   * goes on with it, so such a request begins no run.
+   */
+  async #decidedBefore(
+    mirror: ServedMirror,
+    request: IncomingMessage,
+    isUnix: boolean,
+  ): Promise<Turn | undefined> {
+    const id = headerOf(request, 'x-mirrorlatch-snapshot');
+    if (id === undefined || !this.#isTrusted(request, isUnix)) return undefined;
+    const hold = await mirror.hold(Buffer.from(id, 'latin1').toString());
+    return hold && { hold, end: hold.release };
+  }
+
+  #isTrusted(request: IncomingMessage, isUnix: boolean): boolean {
+    return this.#options.proxies.trusts(peerOf(request, isUnix));
   }
 
   async #sendInPlace(
@@ -276,9 +298,9 @@ export class Handler {
 
   /** Tells a web server in front where the snapshot of its client lies. */
   async #decide(name: string, request: IncomingMessage, isUnix: boolean): Promise<Answer> {
-    const { mirrors, proxies, decisions } = this.#options;
-    const peer = isUnix ? UNIX : plainAddress(request.socket.remoteAddress ?? '');
-    if (!proxies.trusts(peer)) return text(403, 'Only trusted proxies may ask for this.');
+    const { mirrors, decisions } = this.#options;
+    if (!this.#isTrusted(request, isUnix))
+      return text(403, 'Only trusted proxies may ask for this.');
     const mirror = mirrors.find((one) => one.name === Buffer.from(name, 'latin1').toString());
     if (mirror === undefined) return text(404, `There is no mirror ${JSON.stringify(name)}.`);
     const { keepMs, quietMs, transferMs } = decisions;
@@ -290,11 +312,13 @@ export class Handler {
         : await this.#options
             .pinsOf(mirror)
             .decide(this.#keyOf(request, isUnix), asked, quietMs, keepMs + transferMs);
-    const maxAge = mirror.kind === 'in-place' ? 0 : Math.floor(keepMs / 1000);
+    const seconds = mirror.kind === 'in-place' ? 0 : Math.floor(keepMs / 1000);
     return text(204, '', {
-      'X-Mirrorlatch-Tree': hold.tree,
-      'X-Mirrorlatch-Snapshot': hold.id,
-      'Cache-Control': `max-age=${maxAge}`,
+      'X-Mirrorlatch-Tree': headerText(hold.tree),
+      [SNAPSHOT]: headerText(hold.id),
+      // RFC 5861: a web server may go on with it that long when this process has ended.
+      'Cache-Control': `max-age=${seconds}, stale-if-error=${seconds}`,
+      ...(mirror.kind === 'snapshots' ? { ETag: tagOf(hold) } : {}),
     });
   }
 
@@ -302,6 +326,26 @@ export class Handler {
     const agent = headerOf(request, 'user-agent') ?? '';
     return `${this.clientOf(request, isUnix)} ${agent.slice(0, LONGEST_AGENT)}`;
   }
+}
+
+/** In requests of a web server in front: the snapshot that it has for the client. */
+const SNAPSHOT = 'X-Mirrorlatch-Snapshot';
+
+/**
+ * An ETag for all files of a snapshot, which never changes: a web server's own are often time and size. An id
+ * may come again, but not the directory.
+ */
+function tagOf({ tree }: Hold): string {
+  return validatorsOf(statSync(tree, { bigint: true })).etag;
+}
+
+/** A header's bytes are latin1 for Node. */
+function headerText(text: string): string {
+  return Buffer.from(text).toString('latin1');
+}
+
+function peerOf(request: IncomingMessage, isUnix: boolean): string {
+  return isUnix ? UNIX : plainAddress(request.socket.remoteAddress ?? '');
 }
 
 /** Calls `end` when an answer has been sent or its client has gone, also if that has happened already. */

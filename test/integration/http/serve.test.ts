@@ -312,7 +312,7 @@ describe('a decision for a web server in front', () => {
       headers: {
         'x-mirrorlatch-snapshot': 'one',
         'x-mirrorlatch-tree': join(mirror.root, 'snapshots/one'),
-        'cache-control': 'max-age=600',
+        'cache-control': 'max-age=600, stale-if-error=600',
       },
     });
     await mirror.publish('two', NEXT, ...AS_THEY_ARE);
