@@ -39,7 +39,7 @@ export interface ServeOptions {
   readonly onWarning: (message: string) => void;
 }
 
-const DEFAULT_DECISIONS: DecisionPolicy = {
+export const DEFAULT_DECISIONS: DecisionPolicy = {
   keepMs: 10 * 60_000,
   quietMs: 60_000,
   transferMs: 60 * 60_000,

@@ -18,6 +18,9 @@ interface Flags {
   maxAge?: number;
   drain?: number;
   aptConfig?: string;
+  nginxConfig?: boolean;
+  apacheConfig?: boolean;
+  apacheMap?: boolean;
   json?: boolean;
 }
 
@@ -105,6 +108,12 @@ export function addServe(program: Command, context: CommandContext): void {
       "print the settings by which apt's clients of this URL find snapshots, and serve nothing",
       serverUrl,
     )
+    .option(
+      '--nginx-config',
+      'print a configuration for nginx in front of this server, and serve nothing',
+    )
+    .option('--apache-config', 'the same for Apache')
+    .option('--apache-map', 'the program that Apache starts by this configuration')
     .option('--json', 'print one object per line')
     .addHelpText(
       'after',
@@ -113,6 +122,7 @@ export function addServe(program: Command, context: CommandContext): void {
           'mirrorlatch serve /srv/mirror/debian --listen 0.0.0.0:80',
           'mirrorlatch serve /srv/mirror/debian=/ --listen 127.0.0.1:8080 --access-log /var/log/mirrorlatch.log',
           'mirrorlatch serve /srv/mirror/debian /srv/mirror/epel=/fedora/epel/ --listen unix:/run/mirrorlatch.sock',
+          'mirrorlatch serve /srv/mirror/debian --listen unix:/run/mirrorlatch.sock --nginx-config',
         ],
         ['USAGE', 'NO_MIRROR', 'UNAVAILABLE', 'IO', 'BUSY', 'PERMISSION', 'CONFIGURATION'],
         MORE_HELP,
@@ -126,6 +136,12 @@ export function addServe(program: Command, context: CommandContext): void {
         printCode(aptConfig({ url: flags.aptConfig, bases: roots.map(({ prefix }) => prefix) }));
         return;
       }
+      const listen = flags.listen ?? [DEFAULT_LISTEN];
+      if (flags.nginxConfig || flags.apacheConfig || flags.apacheMap) {
+        const { printForWebServer } = await import('../web-server.ts');
+        await printForWebServer(flags, roots, listen);
+        return;
+      }
       const { inheritedEndpoints, parseEndpoint } = await import('../../http/listen.ts');
       const inherited = inheritedEndpoints(process.env, process.pid);
       if (inherited.length > 0 && flags.listen !== undefined) {
@@ -137,7 +153,7 @@ export function addServe(program: Command, context: CommandContext): void {
           },
         );
       }
-      const endpoints = (flags.listen ?? [DEFAULT_LISTEN]).map(parseEndpoint);
+      const endpoints = listen.map(parseEndpoint);
       const isRoot = process.geteuid?.() === 0;
       await serve({
         roots,

@@ -1,0 +1,60 @@
+import { resolve } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
+import { apacheConfig } from '../http/apache-config.ts';
+import { answerApache } from '../http/apache-map.ts';
+import type { Front } from '../http/front.ts';
+import { frontedMirrors } from '../http/fronted-mirrors.ts';
+import { parseEndpoint } from '../http/listen.ts';
+import { nginxConfig } from '../http/nginx-config.ts';
+import { DEFAULT_DECISIONS } from '../http/serve.ts';
+import type { ServedRoot } from '../http/served-mirror.ts';
+import { programPath } from '../reader/script.ts';
+import { quoteForSh } from '../system/quote.ts';
+import { printCode } from './output.ts';
+
+interface Flags {
+  nginxConfig?: boolean;
+  apacheConfig?: boolean;
+}
+
+/**
+ * What `serve` does for a web server in front of it: prints a configuration, or is the program that Apache starts.
+ *
+ * @param listens where the server listens; the first is meant.
+ * @throws MirrorlatchError USAGE, or as `frontedMirrors`.
+ */
+export async function printForWebServer(
+  flags: Flags,
+  roots: readonly ServedRoot[],
+  [listen = '']: readonly string[],
+): Promise<void> {
+  const { keepMs, quietMs } = DEFAULT_DECISIONS;
+  const address = addressOf(listen);
+  if (!flags.nginxConfig && !flags.apacheConfig) {
+    await answerApache(address, quietMs, process.stdin, process.stdout);
+    return;
+  }
+  const front: Front = {
+    mirrors: frontedMirrors(roots),
+    listen: address,
+    keepSeconds: keepMs / 1000,
+    quietSeconds: quietMs / 1000,
+  };
+  printCode(flags.nginxConfig ? nginxConfig(front) : apacheConfig(front, apacheMap(front)));
+}
+
+/** Absolute, since the web server has another working directory. */
+function addressOf(listen: string): string {
+  const endpoint = parseEndpoint(listen);
+  if (endpoint.kind === 'unix') return `unix:${resolve(endpoint.path)}`;
+  if (endpoint.kind === 'tcp' && endpoint.port !== 0) return listen;
+  throw new MirrorlatchError('USAGE', `a web server cannot find ${listen}`, {
+    hint: 'Name the port, or a socket such as unix:/run/mirrorlatch.sock.',
+  });
+}
+
+function apacheMap({ mirrors, listen }: Front): string {
+  const roots = mirrors.map(({ root, prefix }) => `${root}=${prefix}`);
+  const words = [programPath, 'serve', ...roots, '--listen', listen, '--apache-map'];
+  return words.map(quoteForSh).join(' ');
+}

@@ -1,0 +1,339 @@
+import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { apacheInFront, type Front, nginxInFront } from '../../support/http/fronts.ts';
+import { type AskOptions, ask, type Reply } from '../../support/http/serve.ts';
+import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
+import { whyNotInstalled } from '../../support/installed.ts';
+import { runProgram } from '../../support/program.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+import { copiesOf, type Files, type SmallMirror } from '../../support/small-mirror.ts';
+
+const RELEASE = { 'dists/x/InRelease': 'Suite: one\n', 'pool/a_1.deb': 'a 1' };
+const NEXT = {
+  'dists/x/InRelease': 'Suite: two\n',
+  'dists/x/Release': 'Suite: two\n',
+  'pool/a_1.deb': null,
+  'pool/a_2.deb': 'a 2',
+};
+const AS_THEY_ARE = ['--allow-shrink', '--no-prune'];
+
+const published = copiesOf((mirror) => mirror.publish('one', RELEASE));
+const inPlace = mirrorsInPlace();
+
+const publishNext = (mirror: SmallMirror) => mirror.publish('two', NEXT, ...AS_THEY_ARE);
+
+/** Reads as a client, which is a User-Agent. */
+const reader =
+  ({ web }: Front, agent: string) =>
+  (path: string, { headers = {}, ...options }: AskOptions = {}) =>
+    ask(web.origin, path, { ...options, headers: { 'User-Agent': agent, ...headers } });
+
+const shown = ({ status, text }: Reply) => `${status} ${text.trim()}`;
+const snapshotOf = ({ headers }: Reply) => headers['x-mirrorlatch-snapshot'];
+
+describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serve', (kind) => {
+  const why = whyNotInstalled(...kind.programs);
+  const tried = test.skipIf(why !== '');
+
+  async function start(...words: string[]): Promise<Front> {
+    const front = await kind.start(words, join(scratchDirectory(), 'front'));
+    onTestFinished(() => front.stop());
+    return front;
+  }
+
+  tried(
+    `I1: a client sees the snapshot of its run, and another client the next one${why}`,
+    async () => {
+      const mirror = await published();
+      const front = await start(`${mirror.root}=/debian/`);
+      const apt = reader(front, 'apt');
+      const one = await apt('/debian/current/dists/x/InRelease');
+      expect(shown(one)).toBe('200 Suite: one');
+      expect(one.headers).toMatchObject({
+        'cache-control': 'no-cache',
+        'x-mirrorlatch-snapshot': 'one',
+      });
+      await publishNext(mirror);
+
+      expect(shown(await apt('/debian/current/dists/x/InRelease'))).toBe('200 Suite: one');
+      expect(shown(await apt('/debian/current/pool/a_1.deb'))).toBe('200 a 1');
+      expect(shown(await reader(front, 'dnf')('/debian/current/dists/x/InRelease'))).toBe(
+        '200 Suite: two',
+      );
+      const elsewhere = { from: '127.0.0.2' };
+      expect(snapshotOf(await apt('/debian/current/dists/x/InRelease', elsewhere))).toBe('two');
+      expect(front.web.logs()).not.toMatch(/warn|error\]/);
+    },
+  );
+
+  tried(`what a snapshot lacks comes from another, but no index${why}`, async () => {
+    const mirror = await published();
+    const front = await start(`${mirror.root}=/`);
+    const [apt, dnf] = [reader(front, 'apt'), reader(front, 'dnf')];
+    await apt('/current/dists/x/InRelease');
+    await publishNext(mirror);
+    await dnf('/current/dists/x/InRelease');
+
+    const newer = await apt('/current/pool/a_2.deb');
+    expect([shown(newer), snapshotOf(newer)]).toEqual(['200 a 2', 'two']);
+    const older = await dnf('/current/pool/a_1.deb');
+    expect([shown(older), snapshotOf(older)]).toEqual(['200 a 1', 'one']);
+    expect((await apt('/current/dists/x/Release')).status).toBe(404);
+    expect((await apt('/current/pool/none.deb')).status).toBe(404);
+  });
+
+  tried(
+    `mirrorlatch is asked once in a run of a client, however many files that reads${why}`,
+    async () => {
+      const mirror = await published();
+      const front = await start(`${mirror.root}=/`, '--access-log', '-');
+      const apt = reader(front, 'apt');
+      for (let count = 0; count < 10; count += 1) await apt('/current/pool/a_1.deb');
+      await reader(front, 'dnf')('/current/pool/a_1.deb');
+      // Only what is asked through to it is logged after the decisions.
+      await apt('/-/healthz');
+      const { server } = front;
+      await expect.poll(() => server.printedSoFar()).toContain('/-/healthz');
+      expect(server.printedSoFar().match(/GET \S+/g)).toEqual([
+        expect.stringContaining('/-/decide/'),
+        expect.stringContaining('/-/decide/'),
+        'GET /-/healthz',
+      ]);
+    },
+  );
+
+  tried(`without mirrorlatch, runs go on, and others read what is current${why}`, async () => {
+    const mirror = await published();
+    const front = await start(`${mirror.root}=/`);
+    const [apt, dnf] = [reader(front, 'apt'), reader(front, 'dnf')];
+    await apt('/current/dists/x/InRelease');
+    front.server.kill('SIGKILL');
+    await front.server.result;
+    await publishNext(mirror);
+
+    expect(shown(await apt('/current/dists/x/InRelease'))).toBe('200 Suite: one');
+    expect((await apt('/current/pool/a_2.deb')).status).toBe(404);
+    const unpinned = await dnf('/current/dists/x/InRelease');
+    expect([shown(unpinned), snapshotOf(unpinned)]).toEqual(['200 Suite: two', 'unpinned']);
+    expect((await dnf('/current/pool/a_1.deb')).status).toBe(404);
+    expect(shown(await dnf('/snapshots/one/pool/a_1.deb'))).toBe('200 a 1');
+
+    await front.again();
+    await expect
+      .poll(async () => snapshotOf(await dnf('/current/dists/x/InRelease')), { timeout: 50_000 })
+      .toBe('two');
+  });
+
+  tried(`two snapshots have two ETags for files of one size and time${why}`, async () => {
+    const mirror = await published();
+    const front = await start(`${mirror.root}=/`);
+    const time = new Date('2020-01-02T03:04:05Z');
+    const publish = async (id: string) => {
+      mirror.change({ file: id });
+      utimesSync(join(mirror.source, 'file'), time, time);
+      await mirror.sync('--id', id, ...AS_THEY_ARE, '--', '--checksum');
+    };
+    await publish('1st');
+    const old = await reader(front, 'old')('/current/file');
+    await publish('2nd');
+    const read = reader(front, 'new');
+    const fresh = await read('/current/file');
+    expect([shown(old), shown(fresh)]).toEqual(['200 1st', '200 2nd']);
+    expect(fresh.headers['last-modified']).toBe(old.headers['last-modified']);
+    const [oldTag, tag] = [old, fresh].map(({ headers }) => `${headers['etag']}`);
+    expect(tag).toMatch(/^"/);
+    expect(tag).not.toBe(oldTag);
+
+    const given = async (headers: Record<string, string>) =>
+      shown(await read('/current/file', { headers }));
+    expect(await given({ 'If-None-Match': tag ?? '' })).toBe('304 ');
+    expect(await given({ 'If-None-Match': `"x", W/${tag}` })).toBe('304 ');
+    const both = { 'If-None-Match': oldTag ?? '', 'If-Modified-Since': time.toUTCString() };
+    expect(await given(both)).toBe('200 2nd');
+    expect(await given({ 'If-Modified-Since': time.toUTCString() })).toBe('304 ');
+    expect(await given({ 'If-Modified-Since': new Date().toUTCString() })).toBe('200 2nd');
+    const rest = { Range: 'bytes=1-' };
+    expect(await given({ ...rest, 'If-Range': tag ?? '' })).toBe('206 nd');
+    expect(await given({ ...rest, 'If-Range': oldTag ?? '' })).toBe('200 2nd');
+    expect(await given({ ...rest, 'If-Range': new Date().toUTCString() })).toBe('200 2nd');
+    const head = await read('/current/file', { method: 'HEAD' });
+    expect(head.headers).toMatchObject({ etag: tag, 'content-length': '3' });
+    expect(head.body.length).toBe(0);
+  });
+
+  tried(`a snapshot by its id never changes, and an earlier time leads to it${why}`, async () => {
+    const mirror = await published();
+    mirror.change({ file: 'timed' });
+    await mirror.sync(...AS_THEY_ARE);
+    const id = mirror.linked('current') ?? '';
+    const front = await start(`${mirror.root}=/debian/`);
+    const read = reader(front, 'apt');
+    const reply = await read(`/debian/snapshots/${id}/file`);
+    expect(shown(reply)).toBe('200 timed');
+    expect(reply.headers['cache-control']).toBe('public, max-age=31536000, immutable');
+    const later = await read('/debian/snapshots/20990101T000000Z/file');
+    expect(later.headers['location']).toContain(`/debian/snapshots/${id}/file`);
+    expect((await read('/debian/snapshots/none/file')).status).toBe(404);
+    expect((await read('/debian/snapshots/')).text).toContain(id);
+    const current = await read('/debian/current.json');
+    expect(JSON.parse(current.text)).toMatchObject({ id });
+    expect(current.headers['cache-control']).toBe('no-cache');
+  });
+
+  tried(`names, directories and indexes are those of the tree${why}`, async () => {
+    const mirror = await published();
+    const names = ['a b+c~d', '100%', 'what?', 'ä', 'two\nlines', 'lib++_1:2.deb'];
+    mirror.change({
+      ...Object.fromEntries(names.map((name) => [`odd/${name}`, name])),
+      'simple/index.html': '<a href="x">x</a>',
+      'packument/index.json': '{"name":"packument"}',
+    });
+    await mirror.sync(...AS_THEY_ARE);
+    const read = reader(await start(`${mirror.root}=/m/`), 'wget');
+    for (const name of names) {
+      const reply = await read(`/m/current/odd/${encodeURIComponent(name)}`);
+      expect(shown(reply)).toBe(`200 ${name}`);
+    }
+    expect(shown(await read('/m/current/odd%2F100%25?query'))).toBe('200 100%');
+    for (const [path, target] of [
+      ['/m/current', '/m/current/'],
+      ['/m/current/odd', '/m/current/odd/'],
+    ] as const) {
+      const { status, headers } = await read(path);
+      expect(status).toBe(301);
+      expect(new URL(`${headers['location']}`, 'http://host/').pathname).toBe(target);
+    }
+    const listing = await read('/m/current/odd/');
+    expect(listing.text).toContain('href="100%25"');
+    expect(listing.text).toMatch(/href="a%20b(\+|%2B)c~d"/);
+    expect(listing.headers).toMatchObject({ 'cache-control': 'no-cache' });
+    expect(shown(await read('/m/current/simple/'))).toBe('200 <a href="x">x</a>');
+    const packument = await read('/m/current/packument/');
+    expect(packument.headers['content-type']).toContain('application/json');
+  });
+
+  tried(
+    `a symlink within the snapshot is followed, and one that leads out is refused${why}`,
+    async () => {
+      const mirror = await published();
+      symlinkSync('x', join(mirror.source, 'dists/stable'));
+      symlinkSync('/etc', join(mirror.source, 'out'));
+      await mirror.sync('--id', 'links', '--without', 'safe-links', ...AS_THEY_ARE);
+      const read = reader(await start(`${mirror.root}=/`), 'apt');
+      expect(shown(await read('/current/dists/stable/InRelease'))).toBe('200 Suite: one');
+      expect(shown(await read('/snapshots/links/dists/stable/InRelease'))).toBe('200 Suite: one');
+      for (const path of ['/current/out/hostname', '/snapshots/links/out/hostname']) {
+        expect((await read(path)).status).toBe(403);
+      }
+      for (const path of ['/current/../../../etc/passwd', '/current/..%2f..%2f..%2fetc/passwd']) {
+        expect([400, 403, 404]).toContain((await read(path)).status);
+      }
+    },
+  );
+
+  tried(
+    `the snapshot of a run stays the same also for what mirrorlatch itself sends of it${why}`,
+    async () => {
+      const mirror = await published();
+      symlinkSync('x', join(mirror.source, 'dists/stable'));
+      await mirror.sync('--id', 'links', ...AS_THEY_ARE);
+      // A run by mirrorlatch's own rules begins at every index.
+      const front = await start(`${mirror.root}=/`, '--pin-gap', '0', '--pin-quiet', '0');
+      const apt = reader(front, 'apt');
+      expect(shown(await apt('/current/dists/stable/InRelease'))).toBe('200 Suite: one');
+      await publishNext(mirror);
+      expect(shown(await apt('/current/dists/stable/InRelease'))).toBe('200 Suite: one');
+      // What a client says of it counts for nothing.
+      const headers = { 'X-Mirrorlatch-Snapshot': 'two', 'X-Forwarded-For': '192.0.2.7' };
+      expect(snapshotOf(await apt('/current/dists/stable/InRelease', { headers }))).toBe('links');
+    },
+  );
+
+  tried(
+    `pins and the status page are mirrorlatch's, decisions nobody's, and nothing is written${why}`,
+    async () => {
+      const mirror = await published();
+      const front = await start(`${mirror.root}=/debian/`);
+      const read = reader(front, 'ci');
+      const made = await read('/debian/pins', { method: 'POST', body: '{"seconds": 60}' });
+      expect(made.status).toBe(201);
+      const { url } = JSON.parse(made.text) as { url: string };
+      await publishNext(mirror);
+      expect(shown(await read(`${url}current/dists/x/InRelease`))).toBe('200 Suite: one');
+      expect((await read(url.replace(/\/$/, ''), { method: 'DELETE' })).status).toBe(204);
+      expect((await read('/-/status.json')).status).toBe(200);
+      expect((await read('/-/decide/mirror')).status).toBe(404);
+      for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS']) {
+        const { status } = await read('/debian/current/dists/x/InRelease', { method });
+        expect([method, status]).toEqual([method, 405]);
+      }
+      expect((await read('/debian/current/new', { method: 'PUT', body: 'x' })).status).toBe(405);
+    },
+  );
+
+  tried(`a mirror in place is 503 behind its gate${why}`, async () => {
+    const mirror = await inPlace();
+    const read = reader(await start(`${mirror.root}=/`), 'apt');
+    expect(shown(await read('/current/file'))).toBe('200 content');
+    await runProgram(['gate', 'close', mirror.root]);
+    const closed = await read('/current/file');
+    expect(closed).toMatchObject({ status: 503, headers: { 'retry-after': '30' } });
+    await runProgram(['gate', 'open', mirror.root]);
+    expect(shown(await read('/current/file'))).toBe('200 content');
+  });
+
+  tried(
+    `several mirrors are served, one at / and one of another program among them${why}`,
+    async () => {
+      const home = scratchDirectory();
+      // A mirror's name is that of its directory.
+      const named = async (name: string, files: Files) => {
+        const mirror = await published();
+        await mirror.publish(name, files, ...AS_THEY_ARE);
+        symlinkSync(mirror.root, join(home, name));
+        return join(home, name);
+      };
+      const debian = await named('debian', { which: 'debian' });
+      const files = await named('files', { which: 'files', 'debian/which': 'files' });
+      const site = join(home, 'site');
+      mkdirSync(join(site, 'releases/7'), { recursive: true });
+      writeFileSync(join(site, 'releases/7/which'), 'site');
+      symlinkSync('releases/7', join(site, 'current'));
+      const front = await start(debian, `${files}=/`, `${site}=/the/site/`);
+      const read = reader(front, 'apt');
+
+      expect(shown(await read('/debian/current/which'))).toBe('200 debian');
+      expect(shown(await read('/current/which'))).toBe('200 files');
+      expect(shown(await read('/current/debian/which'))).toBe('200 files');
+      const foreign = await read('/the/site/current/which');
+      expect([shown(foreign), snapshotOf(foreign)]).toEqual(['200 site', '7']);
+      expect(shown(await read('/the/site/snapshots/7/which'))).toBe('200 site');
+      expect((await read('/else/current/which')).status).toBe(404);
+    },
+  );
+
+  tried(
+    `behind a proxy that it trusts, clients are told apart by what that forwards${why}`,
+    async () => {
+      const mirror = await published();
+      const front = await kind.start(
+        [`${mirror.root}=/`],
+        join(scratchDirectory(), 'front'),
+        trusting,
+      );
+      onTestFinished(() => front.stop());
+      const apt = reader(front, 'apt');
+      const from = (address: string) => ({ headers: { 'X-Forwarded-For': address } });
+      const path = '/current/dists/x/InRelease';
+      expect(snapshotOf(await apt(path, from('192.0.2.7')))).toBe('one');
+      await publishNext(mirror);
+      expect(snapshotOf(await apt(path, from('192.0.2.7')))).toBe('one');
+      expect(snapshotOf(await apt(path, from('192.0.2.8')))).toBe('two');
+    },
+  );
+});
+
+/** The lines of the configuration for a proxy before the web server, in force for the test itself. */
+const trusting = (printed: string) =>
+  printed.replace(/# (set_real_ip_from|RemoteIP)/g, '$1').replaceAll('192.0.2.1', '127.0.0.1');
