@@ -1,10 +1,12 @@
-import { MirrorlatchError } from '../errors.ts';
+import { hasCode, MirrorlatchError } from '../errors.ts';
 import { currentOf, type MirrorUrl } from './mirror-url.ts';
 import type { Answer, Outgoing } from './outgoing.ts';
 
 export interface PinOptions {
   /** Another snapshot than the current one: an id, or `previous`. */
   readonly snapshot?: string | undefined;
+  /** Pin the current snapshot if that one is gone. */
+  readonly orCurrent?: boolean | undefined;
   /** How long to wait while the server has nothing to read, in ms. Default: without limit. */
   readonly waitMs?: number | undefined;
   /** How long the server holds the snapshot unless the pin is renewed, in s. Default: as the server has it. */
@@ -60,7 +62,13 @@ const GOODBYE_MS = 2_000;
  * @throws MirrorlatchError NO_MIRROR, UNAVAILABLE; BUSY if the server has nothing to read within `waitMs`.
  */
 export async function pinByUrl(mirror: MirrorUrl, options: PinOptions): Promise<KeptPin> {
-  return keepPin(mirror, await pinned(mirror, options), options);
+  try {
+    return keepPin(mirror, await pinned(mirror, options), options);
+  } catch (error) {
+    const { snapshot, orCurrent } = options;
+    if (snapshot === undefined || !orCurrent || !hasCode(error, 'UNAVAILABLE')) throw error;
+    return keepPin(mirror, await pinned(mirror, { ...options, snapshot: undefined }), options);
+  }
 }
 
 /** Goes on with a pin, as another process has it. */

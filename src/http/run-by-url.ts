@@ -7,24 +7,30 @@ import {
   removeFiles,
   withClientsProxies,
 } from './client-settings.ts';
-import { parseMirrorUrl } from './mirror-url.ts';
+import type { MirrorUrl } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
 import { type KeptPin, pinByUrl } from './pin-client.ts';
 import type { LoopbackProxy } from './proxy.ts';
 import { handOver, proxyOf, usersOf } from './succession.ts';
 import { proxiesOf } from './upstream-proxy.ts';
 
+interface MirrorToPin {
+  readonly mirror: MirrorUrl;
+  /** Another snapshot than the current one: an id, or `previous`. */
+  readonly snapshot?: string | undefined;
+}
+
 export interface RunByUrlOptions {
-  /** The URLs of the mirrors to pin. */
-  readonly urls: readonly string[];
+  /** The mirrors to pin. None: the command runs unguarded. */
+  readonly mirrors: readonly MirrorToPin[];
+  /** Pin the current snapshot if another one is gone. */
+  readonly orCurrent?: boolean | undefined;
   /** The program and its arguments, byte for byte. */
   readonly command: readonly Buffer[];
   /** The words of another guard, which come before the command. */
   readonly around: readonly string[];
   /** Accept that nothing names a mirror with https:. */
   readonly allowUnseen: boolean;
-  /** Another snapshot than the current one: an id, or `previous`. */
-  readonly snapshot?: string | undefined;
   /** How long to wait while there is nothing to read, in ms. Default: without limit. */
   readonly waitMs?: number | undefined;
   /** How long a server holds the snapshot if this process is killed, in s. Default: as the server has it. */
@@ -52,9 +58,12 @@ export interface RunByUrlResult {
  */
 export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult> {
   const { env, onPin } = options;
-  const mirrors = options.urls.map(parseMirrorUrl);
   const around = options.around.map((word) => Buffer.from(word));
   checkProgram([...around, ...options.command][0] ?? Buffer.alloc(0));
+  if (options.mirrors.length === 0) {
+    const end = await runInForeground([...around, ...options.command], { ...alone, env: {} });
+    return { end, unseen: [] };
+  }
   const settings = await readClientSettings(options.command);
   const proxies = withClientsProxies(proxiesOf(env), settings);
   const outgoing = new Outgoing(proxies);
@@ -64,8 +73,8 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
   let files: string | undefined;
   let isKept = false;
   try {
-    for (const mirror of mirrors) {
-      const pin = await pinByUrl(mirror, { ...options, outgoing });
+    for (const { mirror, snapshot } of options.mirrors) {
+      const pin = await pinByUrl(mirror, { ...options, outgoing, snapshot });
       pins.push(pin);
       onPin(pin);
     }
@@ -74,10 +83,8 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
     const clients = await guardClients(options.command, settings, pins, proxy.url, options);
     files = clients.directory;
     const end = await runInForeground([...around, ...clients.command], {
-      inherit: [],
+      ...alone,
       env: { ...environmentFor(proxy.url, pins, proxies), ...clients.env },
-      signal: new AbortController().signal,
-      family: () => [],
     });
     if (!options.releaseOnExit && (await usersOf(proxy.url)).length > 0) {
       await handOver(proxy, { pins, proxies, files }, options.heir);
@@ -94,3 +101,6 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
     await outgoing.close();
   }
 }
+
+/** Nothing of ours ends the command. */
+const alone = { inherit: [], signal: new AbortController().signal, family: () => [] };

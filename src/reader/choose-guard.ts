@@ -6,7 +6,10 @@ import { isExecutable, mayAccessFile } from '../system/file-access.ts';
 import { type Guard, type GuardOptions, guardOf } from './guard.ts';
 
 export interface ChooseGuardOptions
-  extends Pick<GuardOptions, 'pin' | 'waitSeconds' | 'sticky' | 'orCurrent'> {
+  extends Pick<
+    GuardOptions,
+    'urls' | 'allowUnseen' | 'pin' | 'waitSeconds' | 'sticky' | 'orCurrent'
+  > {
   /** Relative to the working directory or absolute. */
   roots: readonly string[];
   /** For PATH. */
@@ -22,8 +25,11 @@ export interface ChooseGuardOptions
  * @throws MirrorlatchError USAGE without any mirror, or for a path that Node cannot represent.
  */
 export function chooseGuard({ roots, env, onWarning, ...options }: ChooseGuardOptions): Guard {
-  const [first, ...others] = roots.map(absolute);
+  const paths = roots.map(absolute);
+  const [first] = paths;
+  const program = inPath('mirrorlatch', env) ?? 'mirrorlatch';
   if (first === undefined) {
+    if (options.urls?.length) return guardOf({ ...options, roots: [], reader: 'absent', program });
     throw new MirrorlatchError('USAGE', 'no mirror was given', {
       hint: 'Name one with: --mirror /srv/mirror/debian',
     });
@@ -38,9 +44,9 @@ export function chooseGuard({ roots, env, onWarning, ...options }: ChooseGuardOp
   }
   return guardOf({
     ...options,
-    roots: [first, ...others],
+    roots: paths,
     reader: stranger === undefined ? state : 'absent',
-    program: inPath('mirrorlatch', env) ?? 'mirrorlatch',
+    program,
   });
 }
 

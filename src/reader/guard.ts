@@ -15,11 +15,17 @@ export interface Guard {
   readonly start: 'executed' | 'by sh';
   /** Absolute paths of the pinned mirrors. */
   readonly roots: readonly string[];
+  /** URLs of the pinned mirrors. */
+  readonly urls: readonly string[];
 }
 
 export interface GuardOptions {
   /** Absolute paths of the mirrors; the reader of the first one is used. */
-  readonly roots: readonly [string, ...string[]];
+  readonly roots: readonly string[];
+  /** URLs of mirrors, which need `mirrorlatch run`. */
+  readonly urls?: readonly string[] | undefined;
+  /** Commands may request nothing of these. */
+  readonly allowUnseen?: boolean | undefined;
   /** Whether this user can execute, or only read, that reader. */
   readonly reader: 'executable' | 'readable' | 'absent';
   /** The name or path of `mirrorlatch`. */
@@ -34,19 +40,22 @@ export interface GuardOptions {
 
 /** Chooses the mirror's reader if it can do the job, otherwise `mirrorlatch run`. Pure. */
 export function guardOf(options: GuardOptions): Guard {
-  const { roots, reader, program, sticky = false, orCurrent = false } = options;
+  const { roots, urls = [], reader, program, sticky = false, orCurrent = false } = options;
   const [first, ...others] = roots;
   const common = [
     ...(options.pin === undefined ? [] : ['--pin', options.pin]),
     ...(options.waitSeconds === undefined ? [] : ['--wait', `${options.waitSeconds}s`]),
     // With --pin cwd only the working directory is pinned, so the command must start in it.
-    ...(options.pin === 'cwd' ? [] : ['--chdir', 'no']),
+    ...(options.pin === 'cwd' || first === undefined ? [] : ['--chdir', 'no']),
     '--',
   ];
-  if (sticky || reader === 'absent') {
+  if (sticky || reader === 'absent' || urls.length > 0 || first === undefined) {
     return {
       words: [
-        ...([program, 'run', first] as const),
+        ...([program, 'run'] as const),
+        ...(first === undefined ? [] : [first]),
+        ...urls.flatMap((url) => ['--http', url]),
+        ...(options.allowUnseen ? ['--allow-unseen'] : []),
         ...others.flatMap((root) => ['--mirror', root]),
         ...(sticky ? ['--preset'] : []),
         ...(orCurrent ? ['--or-current'] : []),
@@ -55,11 +64,12 @@ export function guardOf(options: GuardOptions): Guard {
       front: program,
       start: 'executed',
       roots,
+      urls,
     };
   }
   const front = layoutOf(first).reader;
   const named = others.length === 0 ? [] : roots.flatMap((root) => ['--root', root]);
   return reader === 'executable'
-    ? { words: [front, ...named, ...common], front, start: 'executed', roots }
-    : { words: ['/bin/sh', front, ...named, ...common], front, start: 'by sh', roots };
+    ? { words: [front, ...named, ...common], front, start: 'executed', roots, urls }
+    : { words: ['/bin/sh', front, ...named, ...common], front, start: 'by sh', roots, urls };
 }

@@ -22,12 +22,16 @@ export function interactiveShell(shell: string, env: NodeJS.ProcessEnv): string[
       return [shell, '--init-command', FISH_PROMPT];
     default:
       // POSIX sh expands parameters in PS1 each time it prints the prompt (XCU 2.5.3).
-      return ['env', 'PS1=($MIRRORLATCH_ID) $ ', shell];
+      return ['env', IN_SH, shell];
   }
 }
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is the shell's
+const IN_SH = 'PS1=(${MIRRORLATCH_ID-$MIRRORLATCH_URL_ID}) $ ';
 
 /** Keeps a copy of the user's own prompt, which `functions --query` makes fish load first. */
 const FISH_PROMPT =
   'functions --query fish_prompt; and functions --copy fish_prompt mirrorlatch_users_prompt; ' +
-  'function fish_prompt; printf "(%s) " $MIRRORLATCH_ID; ' +
+  'function fish_prompt; set -q MIRRORLATCH_ID; and printf "(%s) " $MIRRORLATCH_ID; ' +
+  'or printf "(%s) " $MIRRORLATCH_URL_ID; ' +
   'functions --query mirrorlatch_users_prompt; and mirrorlatch_users_prompt; or printf "> "; end';

@@ -54,9 +54,9 @@ export function guardWords(options: RunOptions): string[] {
   if (roots.includes('')) throw emptyName();
   const { sticky, reuse, isUnpinned } = stickiness(options);
   if (isUnpinned) return [];
+  if (roots.length === 0) return command.length === 0 ? interactiveShell(usersShell(env), env) : [];
   const directory = stickyDirectory(env, process.geteuid?.() === 0);
   const again = reuse && howToRemember(options, reuse);
-  if (roots.length === 0) return command.length === 0 ? interactiveShell(usersShell(env), env) : [];
   return [
     // Not what PATH calls sh: in a mirror, that may be the mirror's.
     '/bin/sh',
@@ -86,7 +86,7 @@ export function guardWords(options: RunOptions): string[] {
 }
 
 /** Which names to remember and reuse, by the options or by the command's preset. */
-function stickiness({ sticky, reuse, preset, command }: RunOptions): {
+export function stickiness({ sticky, reuse, preset, command }: RunOptions): {
   sticky?: string | undefined;
   reuse?: string | undefined;
   isUnpinned?: boolean;

@@ -68,7 +68,11 @@ if [ -z "$1" ]; then
   printf 'mirrorlatch: %s: command not found, ignoring shims\\n' ${command} >&2
   exit 127
 fi
-${[frontIsThere(guard), ...guard.roots.map(mirrorIsThere)].join('\n')}
+${[
+  frontIsThere(guard),
+  ...guard.roots.map(mirrorIsThere),
+  ...(ifUnavailable === 'run' ? guard.urls.map((url) => urlIsThere(guard.front, url)) : []),
+].join('\n')}
 start ${guard.words.map(quoteForSh).join(' ')} "$@"
 `;
 }
@@ -94,6 +98,12 @@ function frontIsThere({ front, start }: Guard): string {
 function mirrorIsThere(root: string): string {
   const [state, current] = [quoteForSh(`${root}/.mirrorlatch`), quoteForSh(`${root}/current`)];
   return `[ -e ${state} ] || [ -L ${current} ] || unavailable ${quoteForSh(`there is no mirror in ${root}`)} "$@"`;
+}
+
+/** Otherwise, the guard itself fails when the mirror cannot be reached. */
+function urlIsThere(front: string, url: string): string {
+  const pin = [front, 'run', '--http', url, '--no-wait', '--allow-unseen', '--', '/bin/true'];
+  return `${pin.map(quoteForSh).join(' ')} </dev/null >/dev/null 2>&1 || unavailable ${quoteForSh(`${url} cannot be pinned`)} "$@"`;
 }
 
 /** @throws MirrorlatchError USAGE if `name` cannot be the name of a shim. */

@@ -3,7 +3,7 @@ import { realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { makeDirectories, makeDirectory, readTextIfThere } from '../system/files.ts';
+import { makeDirectories, makeDirectory, readTextIfThere, writeWhole } from '../system/files.ts';
 
 /**
  * The directory of this user's sticky pins: below `$XDG_STATE_HOME` (XDG Base Directory
@@ -24,6 +24,15 @@ export function stickyDirectory(env: NodeJS.ProcessEnv, isRoot: boolean): string
  * @throws MirrorlatchError USAGE for an unusable name, NO_MIRROR if `root` does not exist.
  */
 export function stickyFile(directory: string, name: string, root: string): string {
+  return fileFor(directory, name, realRoot(root));
+}
+
+/** The same for a mirror that is named by the URL of its `current`. */
+export function stickyFileOfUrl(directory: string, name: string, url: URL): string {
+  return fileFor(directory, name, url.href);
+}
+
+function fileFor(directory: string, name: string, mirror: string): string {
   if (!/^[A-Za-z0-9_+][A-Za-z0-9_.+-]{0,99}$/.test(name)) {
     throw new MirrorlatchError(
       'USAGE',
@@ -33,8 +42,18 @@ export function stickyFile(directory: string, name: string, root: string): strin
   }
   return join(
     directory,
-    `${name}-${createHash('sha256').update(realRoot(root)).digest('hex').slice(0, 16)}`,
+    `${name}-${createHash('sha256').update(mirror).digest('hex').slice(0, 16)}`,
   );
+}
+
+/** Remembers the id of the snapshot that a command by URL has; for a path, the reader does that. */
+export function remember(file: string, id: string): void {
+  prepareSticky(file);
+  try {
+    writeWhole(file, `${id}\n`, 0o600);
+  } catch (error) {
+    throw asMirrorlatchError(error, 'the snapshot cannot be remembered');
+  }
 }
 
 /** Makes the directory of a `stickyFile`. */

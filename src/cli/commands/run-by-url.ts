@@ -1,7 +1,11 @@
 import { MirrorlatchError } from '../../errors.ts';
+import { currentOf, parseMirrorUrl } from '../../http/mirror-url.ts';
 import type { KeptPin } from '../../http/pin-client.ts';
 import { runByUrl } from '../../http/run-by-url.ts';
-import { guardWords } from '../../reader/plan-run.ts';
+import { guardWords, stickiness } from '../../reader/plan-run.ts';
+import { presetFor, refreshOf } from '../../reader/presets.ts';
+import { remember, rememberedId, stickyDirectory, stickyFileOfUrl } from '../../reader/sticky.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { bytesOf } from '../operand-bytes.ts';
 import { printNote } from '../output.ts';
@@ -10,29 +14,54 @@ import type { UrlOptions } from './run.ts';
 
 /** Runs the command of `run --http`, in the guard of the mirrors that are named by their paths, if there are any. */
 export async function runCommandByUrl(options: UrlOptions, context: CommandContext): Promise<void> {
-  const { urls, allowUnseen } = options;
+  const { urls, allowUnseen, env } = options;
+  const { sticky, reuse, isUnpinned } = stickiness(options);
+  const directory = stickyDirectory(env, process.geteuid?.() === 0);
+  const mirrors = (isUnpinned ? [] : urls).map((url) => {
+    const mirror = parseMirrorUrl(url);
+    if (reuse === undefined) return { mirror, snapshot: options.snapshot };
+    const id = rememberedId(stickyFileOfUrl(directory, reuse, currentOf(mirror)));
+    if (id === undefined && !options.orCurrent) throw notRemembered(url, reuse);
+    return { mirror, snapshot: id };
+  });
   const { end, unseen } = await runByUrl({
-    urls,
+    mirrors,
+    orCurrent: options.orCurrent,
     command: bytesOf(context.operands),
     around: guardWords(options),
     allowUnseen,
-    env: process.env,
-    snapshot: options.snapshot,
     waitMs: options.waitSeconds === undefined ? undefined : options.waitSeconds * 1000,
     pinSeconds: options.pinSeconds,
     releaseOnExit: options.releaseOnExit,
     heir: [process.execPath, process.argv[1] ?? '', 'keep-proxy'],
+    env,
     onWarning: printWarning,
     onPin: (pin) => {
       if (options.verbose) printNote(describe(pin));
+      if (sticky !== undefined)
+        remember(stickyFileOfUrl(directory, sticky, currentOf(pin.mirror)), pin.id);
     },
   });
   if (end.signal !== null) context.endBySignal(end.signal);
   else context.setExitCode(end.exitCode ?? 0);
   if (unseen.length === 0 || allowUnseen || options.command.length === 0) return;
+  const { use } = presetFor(options.command);
+  if (use === 'none') return;
   const failure = unguarded(unseen);
-  if (unseen.length === urls.length && end.exitCode === 0) throw failure;
+  // What apt-get install needs may be there already.
+  if (unseen.length === urls.length && end.exitCode === 0 && use !== 'reuse') throw failure;
   printWarning(failure.message);
+}
+
+function notRemembered(url: string, name: string): MirrorlatchError {
+  const refresh = refreshOf(name) ?? 'COMMAND';
+  return new MirrorlatchError(
+    'UNAVAILABLE',
+    `no snapshot of ${url} is remembered under the name ${JSON.stringify(name)}`,
+    {
+      hint: `Give --or-current, or first run: mirrorlatch run --http ${quoteForSh(url)} --sticky ${quoteForSh(name)} -- ${refresh}`,
+    },
+  );
 }
 
 function describe({ mirror, kind, id, target }: KeptPin): string {

@@ -24,6 +24,7 @@ export function addShellInit(program: Command, context: CommandContext): void {
         [
           'eval "$(mirrorlatch shell-init bash --mirror /srv/mirror/debian --sudo apt-get apt)"',
           'mirrorlatch shell-init fish --mirror /srv/mirror/debian --sudo apt-get apt | source',
+          'eval "$(mirrorlatch shell-init bash --http http://mirror.example.org/debian/current/ apt-get apt)"',
           'eval "$(mirrorlatch shell-init bash --remove --sudo apt-get apt)"',
         ],
         ['USAGE'],

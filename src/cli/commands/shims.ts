@@ -39,6 +39,7 @@ export function addShims(program: Command, context: CommandContext): void {
       helpAfter(
         [
           'mirrorlatch shims /usr/local/lib/mirrorlatch/bin --mirror /srv/mirror/debian apt-get apt',
+          'mirrorlatch shims /usr/local/lib/mirrorlatch/bin --http http://mirror.example.org/debian/current/ apt-get apt',
           'mirrorlatch shims /usr/local/lib/mirrorlatch/bin --remove',
         ],
         ['USAGE', 'PERMISSION', 'CONFIGURATION', 'IO'],

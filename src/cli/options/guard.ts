@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
+import { parseMirrorUrl } from '../../http/mirror-url.ts';
 import { mirrorWith, refusePartOfMirror } from '../../mirror/open.ts';
 import type { ChooseGuardOptions } from '../../reader/choose-guard.ts';
 import { PINS, type PinKind } from '../../reader/guard.ts';
@@ -10,6 +11,8 @@ import { duration, wholeSeconds } from '../values.ts';
 /** The flags of the commands that install guards: `shell-init` and `shims`. */
 export interface GuardFlags {
   mirror?: string[];
+  http?: string[];
+  allowUnseen?: boolean;
   pin?: PinKind;
   /** ms */
   wait?: number;
@@ -25,6 +28,12 @@ export function addGuardOptions(command: Command): Command {
       'the mirror that the commands read; may be repeated',
       (root, all: string[] = []) => [...all, root],
     )
+    .option(
+      '--http <url>',
+      'a mirror that the commands read at this URL; may be repeated',
+      (url, all: string[] = []) => [...all, url],
+    )
+    .option('--allow-unseen', 'with --http: accept commands that request nothing of the mirror')
     .addOption(
       new Option('--pin <kind>', 'how to pin the commands, see mirrorlatch run').choices(PINS),
     )
@@ -51,6 +60,12 @@ export function guardOptions(
       hint: 'Without --sticky, each command sees the current snapshot.',
     });
   }
+  for (const url of flags.http ?? []) parseMirrorUrl(url);
+  if (flags.allowUnseen && !flags.http?.length) {
+    throw new MirrorlatchError('USAGE', '--allow-unseen has no effect without --http', {
+      hint: 'A mirror on a path is pinned whether or not the commands read it.',
+    });
+  }
   for (const root of flags.mirror ?? []) {
     refusePartOfMirror(root, mirrorWith(root));
     if (!['.mirrorlatch', 'current'].some((name) => existsSync(join(root, name))))
@@ -58,6 +73,8 @@ export function guardOptions(
   }
   return {
     roots: flags.mirror ?? [],
+    urls: flags.http,
+    allowUnseen: flags.allowUnseen,
     pin: flags.pin,
     waitSeconds: flags.wait === undefined ? undefined : wholeSeconds(flags.wait),
     sticky: flags.sticky,

@@ -3,4 +3,6 @@
 if [[ -n $mirrorlatch_users_zdotdir ]]; then ZDOTDIR=$mirrorlatch_users_zdotdir; else unset ZDOTDIR; fi
 unset mirrorlatch_zdotdir mirrorlatch_users_zdotdir
 [[ ! -f ${ZDOTDIR-$HOME}/.zshrc ]] || . "${ZDOTDIR-$HOME}/.zshrc"
-PROMPT="(${MIRRORLATCH_ID//[^A-Za-z0-9._+-]/?}) $PROMPT"
+mirrorlatch_id=${MIRRORLATCH_ID-${MIRRORLATCH_URL_ID-}}
+PROMPT="(${mirrorlatch_id//[^A-Za-z0-9._+-]/?}) $PROMPT"
+unset mirrorlatch_id
