@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, expect, it, onTestFinished } from 'vitest';
+import { startServe } from '../support/http/serve.ts';
+import { runProgram, transcript } from '../support/program.ts';
+import { makeScratch } from '../support/scratch.ts';
+import { diceOf } from './dice.ts';
+import { writeGeneration } from './http-load/bodies.ts';
+import { emptyTally, type Readers, readQuickly, readSlowly } from './http-load/reader.ts';
+import { byScale, tellSummary } from './scale.ts';
+
+/** Half of them are slow. */
+const CONNECTIONS = 2_000;
+const MINUTE_MS = 60_000;
+const LASTS_MS = byScale({ sample: MINUTE_MS / 2, all: 10 * MINUTE_MS });
+/** The most that the server may have in memory, in KiB (VmRSS of proc_pid_status(5)). */
+const MOST_MEMORY = 120 * 1024;
+
+const scratch = makeScratch();
+
+afterAll(() => scratch.remove());
+
+it(`${CONNECTIONS} connections, half of them slow, get the bytes of their snapshot while one is published each second, and the server is killed`, {
+  timeout: LASTS_MS + 5 * MINUTE_MS,
+}, async () => {
+  const root = join(scratch.path, 'mirror');
+  const publisher = await startPublisher(join(scratch.path, 'source'), root);
+  const options = ['--pin-gap', '2s', '--pin-quiet', '20s'];
+  const start = (where: string) =>
+    startServe([`${root}=/mirror/`, ...options], {}, ['--listen', where]);
+  let server = await start('127.0.0.1:0');
+  const { host, port } = new URL(server.address);
+  onTestFinished(() => server.kill('SIGKILL'));
+  const until = performance.now() + LASTS_MS;
+  const readers: Readers = {
+    url: `${server.address}/mirror/current/`,
+    tally: emptyTally(),
+    dice: diceOf('readers'),
+    isOver: () => performance.now() >= until,
+  };
+  const { tally } = readers;
+  const reading = Array.from({ length: CONNECTIONS / 2 }, (_, number) => [
+    // Ten connections have the same name, as those of one client.
+    readQuickly(readers, `quick/${Math.floor(number / 10)}`),
+    readSlowly(readers, `slow/${Math.floor(number / 10)}`),
+  ]).flat();
+
+  const memory: number[] = [];
+  let connections = 0;
+  let wasKilled = false;
+  while (!readers.isOver()) {
+    await pause(500);
+    memory.push(residentMemory(server.pid));
+    connections = Math.max(connections, establishedOn(Number(port)));
+    if (!wasKilled && performance.now() > until - LASTS_MS / 2) {
+      wasKilled = true;
+      server.kill('SIGKILL');
+      await server.result;
+      server = await start(host);
+    }
+  }
+  await Promise.all(reading);
+  const publications = await publisher.stop();
+
+  const most = Math.max(...memory);
+  tellSummary(
+    `HTTP load: ${tally.wrong.length} wrong of ${tally.bodies} bodies and ${tally.unchanged} answers of 304 on ${connections} connections; ${tally.broken} broken by a kill; ${tally.generations.size} of ${publications} snapshots read; at most ${Math.round(most / 1024)} MiB`,
+  );
+  expect(tally.wrong.slice(0, 20)).toEqual([]);
+  expect(connections).toBeGreaterThan(0.95 * CONNECTIONS);
+  expect(tally.bodies).toBeGreaterThan(CONNECTIONS);
+  expect(tally.broken).toBeGreaterThan(0);
+  expect(tally.generations.size).toBeGreaterThan(2);
+  expect(most).toBeLessThanOrEqual(MOST_MEMORY);
+});
+
+/** Publishes a snapshot each second, and prunes. */
+async function startPublisher(source: string, root: string) {
+  let generation = 0;
+  const publish = async () => {
+    generation += 1;
+    writeGeneration(source, generation);
+    const result = await runProgram([
+      ...['sync', source, root, '--id', `g${generation}`],
+      ...['--keep-last', '3', '--grace', '0s', '--quiet'],
+    ]);
+    if (result.exitCode !== 0) throw new Error(transcript(result));
+  };
+  await publish();
+  let isOver = false;
+  const publishing = (async () => {
+    while (!isOver) await Promise.all([publish(), pause(1_000)]);
+  })();
+  publishing.catch(() => {});
+  return {
+    /** @returns the number of publications. */
+    stop: async () => {
+      isOver = true;
+      await publishing;
+      return generation;
+    },
+  };
+}
+
+/** In KiB. */
+function residentMemory(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
+/** The established connections to a port of 127.0.0.1 (proc_pid_net(5)). */
+function establishedOn(port: number): number {
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  return readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .filter((line) => / *\d+: (\S+) \S+ 01 /.exec(line)?.[1] === local).length;
+}
