@@ -32,6 +32,13 @@ const { metafile } = await bundle('dist/bin', {
   'run.bundle': 'src/cli/run-alone.ts',
 });
 
+// They are read as latin1, see compileBundle. esbuild escapes all but templates with a tag, and the licences at the end.
+for (const path of Object.keys(metafile.outputs)) {
+  const [code] = readFileSync(path, 'utf8').split('/*! Bundled license information:');
+  const [found] = /.{0,40}[^\0-\x7f].{0,20}/.exec(code) ?? [];
+  if (found !== undefined) throw new Error(`${path} is not ASCII: ${found}`);
+}
+
 // V8 compiles what runs, so these are the verbs that start most often.
 await bundle('node_modules/.cache', { 'compile-bundle': 'scripts/compile-bundle.ts' });
 for (const [name, verb] of Object.entries({ main: 'sync', run: 'run' })) {

@@ -65,7 +65,7 @@ export interface HistoryDigest {
 }
 
 /** How many outcomes a plot shows. */
-const MOST_OUTCOMES = 30;
+export const MOST_OUTCOMES = 30;
 /** A publication a minute for a day. */
 const MOST_CHANGES = 1500;
 

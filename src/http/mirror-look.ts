@@ -10,10 +10,15 @@ import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import { DEFAULT_LOCK } from '../mirror/policy.ts';
 import { rememberedBy } from '../mirror/settings.ts';
-import { snapshotIds, survey } from '../mirror/survey.ts';
+import { snapshotIds, survey, unseenPlaces } from '../mirror/survey.ts';
 import { current } from '../reader/current.ts';
 import { lstatIfThere } from '../system/files.ts';
-import { digestOf, type HistoryDigest, type SnapshotFigures } from './history-digest.ts';
+import {
+  digestOf,
+  type HistoryDigest,
+  type LastOutcome,
+  type SnapshotFigures,
+} from './history-digest.ts';
 import type {
   DayReport,
   GateReport,
@@ -46,6 +51,8 @@ interface Known {
   currentSince: string | null;
   damagedLines: number;
   left: string[];
+  unseen: string[];
+  failureLog: string | null;
 }
 
 const CHANGES_SHOWN = 5;
@@ -118,6 +125,8 @@ export class MirrorLook {
       pins: pins === undefined ? null : pinsWithoutIds(pins),
       leases: null,
       left: [],
+      unseen: [],
+      failureLog: null,
       damagedHistoryLines: 0,
     };
   }
@@ -135,7 +144,10 @@ export class MirrorLook {
     const lock = this.#lockState(locks.writers[0] ?? 0, now);
     const work = workOf(lock);
     const id = currentId(this.#layout);
-    const { digest, currentSince, damagedLines, left } = this.#read(id, work !== null);
+    const { digest, currentSince, damagedLines, left, unseen, failureLog } = this.#read(
+      id,
+      work !== null,
+    );
     const { figures, changes, ...told } = digest;
     const { source } = rememberedBy(settings);
     return {
@@ -154,6 +166,8 @@ export class MirrorLook {
       maxShrinkPercent: settings.maxShrinkPercent,
       leases: locks.leases.reduce((sum, count) => sum + count, 0),
       left,
+      unseen,
+      failureLog,
       damagedHistoryLines: damagedLines,
     };
   }
@@ -163,13 +177,16 @@ export class MirrorLook {
     const key = `${id} ${isBusy} ${markOf(this.#layout.history)} ${isBusy ? '' : this.#marks()}`;
     if (this.#known?.key === key) return this.#known;
     const { entries, damaged } = inspectHistory(this.#layout);
+    const digest = digestOf(entries, id);
     this.#known = {
       key,
-      digest: digestOf(entries, id),
+      digest,
       currentSince: (id && becameCurrentAt(entries, id)?.toISOString()) ?? null,
       damagedLines: damaged.length,
       // While a writer is at work, its traces look the same.
       left: isBusy ? [] : remainsIn(this.#layout, entries),
+      unseen: isBusy ? [] : unseenPlaces(this.#layout),
+      failureLog: logOf(this.#layout, digest.lastOutcome),
     };
     return this.#known;
   }
@@ -241,6 +258,13 @@ function remainsIn(layout: Layout, history: readonly HistoryEntry[]): string[] {
   return survey(layout, history)
     .filter(({ kind }) => !told.includes(kind))
     .map(describeRemains);
+}
+
+/** What rsync said in the last sync, if that failed. Only the owner may read it. */
+function logOf(layout: Layout, last: LastOutcome | null): string | null {
+  if (last?.event !== 'failed') return null;
+  const log = layout.log(last.id);
+  return lstatIfThere(log)?.isFile() ? log : null;
 }
 
 function workOf(lock: LockState): WorkReport | null {

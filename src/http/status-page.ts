@@ -11,6 +11,7 @@ import type {
   DayReport,
   MirrorReport,
   PinReport,
+  SnapshotReport,
   StatusReport,
   WorkReport,
 } from './status-report.ts';
@@ -32,6 +33,8 @@ export const CONTENT_SECURITY_POLICY = [
 const REFRESH = { busy: 5, idle: 60 };
 
 const STILL = html`This page stays as it is (<a href="./">renew it</a>).`;
+
+const UNSEEN = html`<p class="dim">What a crash may have left in the staging directories of mirrors is not shown: only their owner may look there.</p>`;
 
 type Level = 'good' | 'note' | 'warn' | 'bad';
 
@@ -75,7 +78,7 @@ export function statusPage(report: StatusReport, isStill = false): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
 ${!isStill && html`<meta http-equiv="refresh" content="${seconds}">`}
-<title>${SIGNS[worst]} ${summary} – ${host}</title>
+<title>${SIGNS[worst]} ${summary} &ndash; ${host}</title>
 <link rel="icon" href="${iconOf(worst)}">
 <style>${new Html(STYLE)}</style>
 </head>
@@ -89,7 +92,7 @@ ${!isStill && html`<meta http-equiv="refresh" content="${seconds}">`}
 ${mirrors.length > 1 && overview(worstFirst, report)}
 <div class="${mirrors.length > 1 ? 'cards many' : 'cards'}">${worstFirst.map((mirror, at) => card(mirror, report, `m${at}`))}</div>
 </main>
-<footer><p class="dim">${isStill ? STILL : html`This page renews itself every ${seconds} seconds (<a href="still">stop that</a>).`} For programs: <a href="status.json">status.json</a>, <a href="metrics">metrics</a>, <a href="healthz">healthz</a></p></footer>
+<footer><p class="dim">${isStill ? STILL : html`This page renews itself every ${seconds} seconds (<a href="still">stop that</a>).`} For programs: <a href="status.json">status.json</a>, <a href="metrics">metrics</a>, <a href="healthz">healthz</a></p>${mirrors.some(({ unseen }) => unseen.length > 0) && UNSEEN}</footer>
 </body>
 </html>
 `;
@@ -125,13 +128,13 @@ function overview(mirrors: readonly MirrorReport[], report: StatusReport): Html 
 }
 
 function overviewRow(mirror: MirrorReport, report: StatusReport, id: string): Html {
-  const { name, lastSuccessAt, current, work, pins, leases } = mirror;
+  const { name, lastSuccessAt, current, work, pins } = mirror;
   const age =
     lastSuccessAt === null
       ? '?'
       : ageInWords(Date.parse(report.madeAt) - Date.parse(lastSuccessAt));
   const share = work?.state === 'running' && html` <span class="dim">${shareOf(work)}</span>`;
-  const readers = (pins?.pins ?? 0) + (pins?.strictPins ?? 0) + (leases ?? 0);
+  const readers = (pins?.pins ?? 0) + (pins?.strictPins ?? 0) + leasesOfOthers(mirror);
   return html`<tr><th scope="row"><a href="#${id}">${name}</a></th><td>${badge(stateOf(mirror, report))}${share}</td><td>${age}</td><td class="wide">${showBytes(current?.bytes ?? null)}</td><td class="wide">${grouped(readers)}</td></tr>
 `;
 }
@@ -202,7 +205,7 @@ function problemsOf(mirror: MirrorReport, report: StatusReport): Html[] {
     state === 'stale' && whyItMatters(mirror, report),
     failed !== undefined && describeFailure(mirror, failed, now),
     work?.state === 'silent' &&
-      html`The writer’s lock was left by ${workerOf(work)}, which has died or is silent.`,
+      html`The lock was left by ${workerOf(work)}, which has died or is silent.`,
     hold !== null &&
       html`Held by ${hold.by} since ${utc(hold.since)}: ${brief(hold.reason)}. Nothing new is published until it is released.`,
     ...left.map((one) => html`Left behind: ${brief(one)}.`),
@@ -220,12 +223,13 @@ function whyItMatters(mirror: MirrorReport, { madeAt, maxAgeMs }: StatusReport):
 }
 
 function describeFailure(
-  { failures }: MirrorReport,
+  { failures, failureLog }: MirrorReport,
   { at, message }: LastOutcome,
   now: number,
 ): Html {
+  const log = failureLog !== null && html`. Its log: <code>${brief(failureLog)}</code>`;
   const before = failures > 1 ? `, the ${ordinal(failures)} time in a row` : '';
-  return html`The last sync failed ${ago(at, now)}${before}: ${brief(message ?? '')}`;
+  return html`The last sync failed ${ago(at, now)}${before}: ${brief(message ?? '')}${log}`;
 }
 
 function ordinal(count: number): string {
@@ -297,12 +301,25 @@ function oldestOf({ snapshots }: MirrorReport, now: number): Html | false {
   );
 }
 
-function readersOf({ kind, leases, snapshots }: MirrorReport): Html {
+function readersOf({ kind, snapshots, leases }: MirrorReport): Html {
   if (kind === 'foreign') return html`not known: this tree has no leases`;
   if (leases === null) return html`not known`;
-  const held = snapshots.filter((snapshot) => snapshot.leases > 0).length;
+  const others = leasesOfOthers({ snapshots, leases });
+  const held = snapshots.filter((snapshot) => snapshot.leases > ownLeases(snapshot)).length;
   const on = held > 1 ? ` on ${plural(held, 'snapshot')}` : '';
-  return html`${leases === 0 ? 'no lease' : plural(leases, 'lease')} held${on}`;
+  if (others === 0) return html`${leases > 0 ? 'none but this server' : 'none'}`;
+  const own = others < leases && ', besides those of this server';
+  return html`${plural(others, 'lease')} held${on}${own}`;
+}
+
+/** Without the one that the server holds of each snapshot for all its pins. */
+function leasesOfOthers({ snapshots, leases }: Pick<MirrorReport, 'snapshots' | 'leases'>): number {
+  const own = snapshots.reduce((sum, snapshot) => sum + ownLeases(snapshot), 0);
+  return (leases ?? 0) - own;
+}
+
+function ownLeases({ leases, pins }: SnapshotReport): number {
+  return Math.min(leases, pins > 0 ? 1 : 0);
 }
 
 function pinsOf({ snapshots, current }: MirrorReport, pins: PinReport): Html {

@@ -49,6 +49,10 @@ export interface MirrorReport extends Omit<HistoryDigest, 'figures'> {
   leases: number | null;
   /** What an earlier crash left, a clause each; unknown while a writer is at work. */
   left: readonly string[];
+  /** Directories in which more may be left, but that the server's user may not look into. */
+  unseen: readonly string[];
+  /** The file that holds what rsync said when the last sync failed. */
+  failureLog: string | null;
   damagedHistoryLines: number;
 }
 

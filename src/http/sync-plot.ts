@@ -1,11 +1,13 @@
 import { showBytes } from '../mirror/units.ts';
-import type { Outcome } from './history-digest.ts';
+import { MOST_OUTCOMES, type Outcome } from './history-digest.ts';
 import { type Html, html } from './html.ts';
 import { ageInWords, durationInWords, plural } from './words.ts';
 
 /** The width of one sync, and the height of the highest bar; units of the drawing. */
 const STEP = 10;
 const HEIGHT = 44;
+/** Room for all, so that few are drawn no larger than many. */
+const WIDTH = MOST_OUTCOMES * STEP;
 
 /** Two bar charts of the last syncs: how long they took, and how much came from the source. */
 export function syncPlot(outcomes: readonly Outcome[], now: number): Html | undefined {
@@ -22,7 +24,7 @@ export function syncPlot(outcomes: readonly Outcome[], now: number): Html | unde
   return html`<figure><figcaption>${about}</figcaption>
 ${chart('Time', longest, failed, outcomes, seconds)}
 ${chart('Fetched', most, failed, outcomes, bytes)}
-<p class="legend"><i class="made"></i> published <i class="same"></i> nothing new${failures > 0 && html` <b class="bad">×</b> failed`}</p></figure>`;
+<p class="legend"><i class="made"></i> published <i class="same"></i> nothing new${failures > 0 && html` <b class="bad">&times;</b> failed`}</p></figure>`;
 }
 
 function chart(
@@ -32,9 +34,8 @@ function chart(
   outcomes: readonly Outcome[],
   values: readonly (number | null)[],
 ): Html {
-  const width = outcomes.length * STEP;
   const all = { outcomes, values, scale: HEIGHT / Math.max(largest(values), Number.MIN_VALUE) };
-  return html`<p class="axis">${name}: ${extreme}</p><svg viewBox="0 0 ${width} ${HEIGHT}" role="img"><title>${name} by sync</title><desc>${extreme}. ${failed}</desc>${path('same', bars(all, 'unchanged'))}${path('made', bars(all, 'published'))}${path('lost', crosses(outcomes))}</svg>`;
+  return html`<p class="axis">${name}: ${extreme}</p><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img"><title>${name} by sync</title><desc>${extreme}. ${failed}</desc>${path('same', bars(all, 'unchanged'))}${path('made', bars(all, 'published'))}${path('lost', crosses(outcomes))}</svg>`;
 }
 
 function path(kind: string, drawing: string): Html | false {

@@ -6,6 +6,7 @@ import { startBrowser } from '../../support/http/browser.ts';
 import { ask, type ServeProcess, startServe } from '../../support/http/serve.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
+import { runsAsRoot } from '../../support/privilege.ts';
 import { runForJson, runProgram, transcript } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { mirrorsWith, type SmallMirror } from '../../support/small-mirror.ts';
@@ -78,6 +79,14 @@ test('runs of clients and strict pins are counted, by snapshot', async () => {
   const { text } = await ask(server.address, '/-/metrics');
   expect(text).toContain('mirrorlatch_mirror_pins{mirror="mirror",kind="strict"} 1\n');
   expect(text).toMatch(/mirrorlatch_http_requests_total\{code="2xx"\} [45]\n/);
+});
+
+test.runIf(runsAsRoot)('what the user of the server may not look into is named', async () => {
+  const mirror = await published();
+  const server = await serve(mirror.root);
+  const [report] = (await reportOf(server)).mirrors;
+  expect(report?.unseen).toEqual([mirror.state('staging')]);
+  expect((await ask(server.address, '/')).text).toContain('only their owner may look there');
 });
 
 test('healthz fails with the reasons when a mirror is stale, closed or empty', async () => {

@@ -115,6 +115,11 @@ describe('a mirror of snapshots', () => {
     const failed = look();
     expect(failed).toMatchObject({ failures: 2, lastOutcome: { event: 'failed', seconds: null } });
     expect(failed.lastOutcome?.message).toContain(mirror.source);
+    // rsync has not come to say anything.
+    expect(failed.failureLog).toBe(null);
+    const log = mirror.state('logs', `${failed.lastOutcome?.id}.log`);
+    writeFileSync(log, 'rsync: no route to host');
+    expect(watch(mirror.root)().failureLog).toBe(log);
     expect(stateIn(failed)).toBe('failed');
     mirror.change({ file: 'again', 'below/file': 'content below' });
     await mirror.sync();

@@ -47,7 +47,7 @@ export function sampleMirror(more: Partial<MirrorReport> = {}): MirrorReport {
     previous: '20261127T050203Z',
     snapshots: [
       [0.6, id, 3, 214],
-      [6.7, '20261127T050203Z', 1, 12],
+      [6.7, '20261127T050203Z', 3, 12],
       [30, '20261126T050203Z', 0, 0],
     ].map(([hours, name, leases, pins]) => ({
       id: String(name),
@@ -83,8 +83,10 @@ export function sampleMirror(more: Partial<MirrorReport> = {}): MirrorReport {
     },
     maxShrinkPercent: 50,
     pins: { pins: 221, strictPins: 5, oldestSeconds: 1_380 },
-    leases: 4,
+    leases: 6,
     left: [],
+    unseen: [],
+    failureLog: null,
     damagedHistoryLines: 0,
     ...more,
   };
@@ -162,6 +164,7 @@ export function awkwardMirrors() {
     stale: named('stale', {
       lastSuccessAt: before(31 * HOUR),
       lastOutcome: failedOutcome(),
+      failureLog: '/srv/mirror/stale/.mirrorlatch/logs/20261127T020000Z.log',
       failures: 4,
     }),
     failed: named('failed', { lastOutcome: failedOutcome(), failures: 1 }),

@@ -24,7 +24,7 @@ test('it says of a fresh mirror all that its readers want to know', () => {
     'Last successful sync 12 minutes ago : nothing new.',
     '1,204,511 files, 2.31 TB',
     '3 snapshots, the oldest published 30 hours ago',
-    '4 leases held on 2 snapshots',
+    '4 leases held on 2 snapshots, besides those of this server',
     '226 runs of clients, 5 of them strict, 12 to earlier snapshots; the oldest for 23 minutes',
     '4 publications: 12,803 new or changed, 1,022 deleted, 41.2 GB fetched',
     'doc/link, project/away: symlinks that lead out of the tree',
@@ -43,6 +43,7 @@ test('it says what is wrong, the worst mirror first', () => {
     '5 of 9 mirrors need attention',
     'What clients get may be out of date: the last successful sync was 31 hours ago, and the limit of 26 hours is over.',
     'The last sync failed 9 hours ago , the 4th time in a row: the source has lost',
+    'nothing was published. Its log: /srv/mirror/stale/.mirrorlatch/logs/20261127T020000Z.log',
     'sync by mirror on mirror1 (pid 4711) , for 24 minutes: transferring 43 %',
     'Nothing has been published yet.',
     'The tree has been closed by hand since 2026-11-27T10:45:03Z: a new disk.',
@@ -61,6 +62,12 @@ test('it is asked for again soon while a sync runs, and else each minute', () =>
   const refresh = (page: string) => /http-equiv="refresh" content="(\d+)"/.exec(page)?.[1];
   expect(refresh(statusPage(sampleReport([sampleMirror()])))).toBe('60');
   expect(refresh(statusPage(sampleReport([sampleMirror(), syncing])))).toBe('5');
+});
+
+test('it says of what it cannot see that it cannot', () => {
+  const words = (unseen: string[]) => wordsOf(statusPage(sampleReport([sampleMirror({ unseen })])));
+  expect(words(['/srv/mirror/debian/.mirrorlatch/staging'])).toContain('only their owner');
+  expect(words([])).not.toContain('only their owner');
 });
 
 test('with twenty mirrors it is smaller than 60 KB', () => {
@@ -112,6 +119,8 @@ test('no text that comes from a mirror or its clients becomes markup', () => {
               },
             ],
             left: [text],
+            unseen: [text],
+            failureLog: text,
           }),
           sampleMirror({ name: text, unreadable: text }),
         ],
