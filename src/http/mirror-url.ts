@@ -53,6 +53,8 @@ export function currentOf({ base }: MirrorUrl): URL {
  * @returns a path without a slash at its begin, with the query; empty for the directory with its slash.
  */
 export function below(directory: URL, url: string): string | undefined {
+  // As nearly every client writes it.
+  if (url.startsWith(directory.href) && !UNUSUAL.test(url)) return url.slice(directory.href.length);
   const [, origin = '', written = ''] = /^([a-z]+:\/\/[^/?#]*)([^#]*)/i.exec(url) ?? [];
   if (!URL.canParse(origin) || !isSameOrigin(new URL(origin), directory)) return undefined;
   const [path = '', ...queries] = written.split('?');
@@ -66,6 +68,9 @@ export function below(directory: URL, url: string): string | undefined {
   }
   return segments.length === 0 ? undefined : `${segments.join('/')}${query}`;
 }
+
+/** What may be a name that is to be resolved, or no part of what a server is asked for. */
+const UNUSUAL = /#|\/\.|%2e/i;
 
 /** The directories `.` and `..`, which a client may have left in a path, also encoded. */
 const DOTS = /(?:^|\/)(?:\.|%2e){1,2}(?:\/|$)/i;

@@ -7,9 +7,9 @@ import { isExcepted, type UpstreamProxies } from './upstream-proxy.ts';
 /** A request as it is sent on. */
 export interface OutgoingRequest {
   readonly method: string;
-  /** Absolute. */
-  readonly url: URL;
-  /** The path as it goes out, byte for byte; that of the URL may be written otherwise. */
+  /** Such as `http://host:8080`. */
+  readonly origin: string;
+  /** With the query, as it goes out byte for byte. */
   readonly path: string;
   /** Names and values in turn. */
   readonly headers: string[];
@@ -26,11 +26,22 @@ export interface Answer {
 /** An answer to ourselves is a few lines of JSON. */
 const LONGEST_ANSWER = 64 * 1024;
 
+/** How requests to an origin go out: to whom, with what before their paths, and with what header. */
+interface Way {
+  readonly origin: string;
+  readonly prefix: string;
+  readonly authorization: readonly string[];
+}
+
+/** A command that asks more servers than this gets by with less speed. */
+const MANY_ORIGINS = 1000;
+
 /** Requests that leave this process, by the proxies of the caller. Connections are kept open and used again. */
 export class Outgoing {
   readonly #proxies: UpstreamProxies;
   // How long an answer may take is the client's to decide.
   readonly #agent = new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 30_000 } });
+  readonly #ways = new Map<string, Way>();
   /** For https:, which only this process asks for. */
   #secure: Dispatcher | undefined;
 
@@ -56,16 +67,17 @@ export class Outgoing {
     return this.#proxy(this.#proxies.https ?? this.#proxies.http, url);
   }
 
-  /** Sends a request on, of an http: URL. */
-  send({ method, url, path, headers, body }: OutgoingRequest, handler: Dispatcher.DispatchHandler) {
-    const proxy = this.proxyFor(url);
+  /** Sends a request on. */
+  send(request: OutgoingRequest, handler: Dispatcher.DispatchHandler) {
+    const { origin, prefix, authorization } = this.#wayTo(request.origin);
     this.#agent.dispatch(
       {
-        origin: proxy?.origin ?? url.origin,
-        method,
-        path: proxy === undefined ? path : `${url.origin}${path}`,
-        headers: [...headers, ...authorizationFor(proxy)],
-        body: body ?? null,
+        origin,
+        method: request.method,
+        path: `${prefix}${request.path}`,
+        headers:
+          authorization.length === 0 ? request.headers : [...request.headers, ...authorization],
+        body: request.body ?? null,
       },
       handler,
     );
@@ -116,6 +128,18 @@ export class Outgoing {
   /** Ends all connections. */
   async close(): Promise<void> {
     await Promise.all([this.#agent.destroy(), this.#secure?.destroy()]);
+  }
+
+  #wayTo(origin: string): Way {
+    const known = this.#ways.get(origin);
+    if (known !== undefined) return known;
+    const proxy = this.proxyFor(new URL(origin));
+    const way =
+      proxy === undefined
+        ? { origin, prefix: '', authorization: [] }
+        : { origin: proxy.origin, prefix: origin, authorization: authorizationFor(proxy) };
+    if (this.#ways.size < MANY_ORIGINS) this.#ways.set(origin, way);
+    return way;
   }
 
   #proxy(proxy: string | undefined, url: URL): URL | undefined {

@@ -21,6 +21,13 @@ interface Redirection {
   onRequest(): void;
 }
 
+/** What is asked of the server behind. */
+interface Target {
+  /** The URL. */
+  readonly sent: string;
+  readonly redirection?: Redirection;
+}
+
 /** A file that the proxy answers by itself. */
 interface OwnFile {
   readonly url: URL;
@@ -103,6 +110,13 @@ export class LoopbackProxy {
     const { url: target = '' } = request;
     const origin = this.#origins.get(request.socket);
     const asked = origin !== undefined && target.startsWith('/') ? `${origin}${target}` : target;
+    for (const redirection of this.#options.redirections) {
+      const rest = below(redirection.from, asked);
+      if (rest === undefined) continue;
+      redirection.onRequest();
+      this.#forward(request, response, { sent: `${redirection.to.href}${rest}`, redirection });
+      return;
+    }
     if (!/^https?:\/\//i.test(asked) || !URL.canParse(asked)) {
       refuse(response, 400, 'This is the proxy of a command that mirrorlatch runs.');
       return;
@@ -119,18 +133,18 @@ export class LoopbackProxy {
       refuse(response, 404, 'The mirror is pinned already.');
       return;
     }
-    this.#forward(request, response, asked, true);
+    this.#forward(request, response, { sent: asked });
   }
 
-  #forward(request: IncomingMessage, response: ServerResponse, asked: string, mayRepeat: boolean) {
-    const redirection = this.#options.redirections.find(
-      ({ from }) => below(from, asked) !== undefined,
-    );
-    const rest = redirection && below(redirection.from, asked);
-    if (redirection !== undefined && mayRepeat) redirection.onRequest();
-    const sent = redirection === undefined ? asked : `${redirection.to.href}${rest}`;
-    const [, path = ''] = /^[a-z]+:\/\/[^/?#]*([^#]*)/i.exec(sent) ?? [];
-    const url = new URL(sent);
+  #forward(
+    request: IncomingMessage,
+    response: ServerResponse,
+    target: Target,
+    mayRepeat = true,
+  ): void {
+    const { sent, redirection } = target;
+    const [, scheme = '', host = '', path = ''] =
+      /^([a-z]+:\/\/)(?:[^/?#]*@)?([^/?#]*)([^#]*)/i.exec(sent) ?? [];
     const { method = 'GET' } = request;
     const hasBody =
       request.headers['transfer-encoding'] !== undefined ||
@@ -152,9 +166,9 @@ export class LoopbackProxy {
       this.#options.outgoing.send(
         {
           method,
-          url,
+          origin: `${scheme}${host}`,
           path: path.startsWith('/') ? path : `/${path}`,
-          headers: requestHeaders(request.rawHeaders, url),
+          headers: requestHeaders(request.rawHeaders, host),
           ...(hasBody ? { body: request } : {}),
         },
         {
@@ -166,10 +180,8 @@ export class LoopbackProxy {
             // Such as 100 Continue, which the client has from this server.
             if (status < 200) return true;
             response.sendDate = false;
-            const fields = responseHeaders(headers, (name, value) =>
-              redirection !== undefined && isLocation(name)
-                ? mappedBack(value, url, redirection)
-                : value,
+            const fields = responseHeaders(headers, (place) =>
+              redirection === undefined ? place : mappedBack(place, sent, redirection),
             );
             response.on('drain', resume);
             response.writeHead(status, statusText, fields);
@@ -185,10 +197,10 @@ export class LoopbackProxy {
             // A kept connection that the server closes at the moment of the next request (RFC 9110, 9.2.2).
             const isLost = (error as NodeJS.ErrnoException).code === 'UND_ERR_SOCKET';
             if (mayRepeat && isLost && !response.headersSent && /^(GET|HEAD)$/.test(method))
-              this.#forward(request, response, asked, false);
+              this.#forward(request, response, target, false);
             // Cut off, so that what has arrived does not look whole.
             else if (response.headersSent) response.destroy();
-            else refuse(response, 502, `${url.origin} cannot be reached: ${error.message}`);
+            else refuse(response, 502, `${host} cannot be reached: ${error.message}`);
           },
         },
       );
@@ -238,8 +250,9 @@ export class LoopbackProxy {
 }
 
 function isUrl(url: URL, asked: string): boolean {
+  const name = url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
   const rest = below(new URL('.', url), asked);
-  return rest?.replace(/\?.*/, '') === url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
+  return rest?.replace(/\?.*/, '') === name;
 }
 
 function refuse(response: ServerResponse, status: number, text: string): void {
@@ -261,48 +274,50 @@ const OF_ONE_CONNECTION = new Set([
   'upgrade',
 ]);
 
-function requestHeaders(raw: readonly string[], { host }: URL): string[] {
-  const dropped = new Set([...OF_ONE_CONNECTION, ...namedByConnection(raw), 'expect', 'host']);
-  return [
-    'Host',
-    host,
-    ...raw.filter((_, at) => !dropped.has((raw[at - (at % 2)] ?? '').toLowerCase())),
-  ];
+const NOT_SENT_ON = new Set([...OF_ONE_CONNECTION, 'expect', 'host']);
+
+function requestHeaders(raw: readonly string[], host: string): string[] {
+  const named = namedByConnection(raw);
+  const fields = ['Host', host];
+  for (let at = 0; at < raw.length; at += 2) {
+    const [name, value] = [raw[at] ?? '', raw[at + 1] ?? ''];
+    const lowercase = name.toLowerCase();
+    if (NOT_SENT_ON.has(lowercase) || named.includes(lowercase)) continue;
+    fields.push(name, value);
+  }
+  return fields;
 }
 
-function responseHeaders(
-  raw: readonly Buffer[],
-  map: (name: string, value: string) => string,
-): string[] {
+/** @param map changes the place in a header that holds one. */
+function responseHeaders(raw: readonly Buffer[], map: (place: string) => string): string[] {
   const texts = raw.map((field) => field.toString('latin1'));
   const named = namedByConnection(texts);
   const fields: string[] = [];
   for (let at = 0; at < texts.length; at += 2) {
-    const [name = '', value = ''] = texts.slice(at, at + 2);
+    const [name, value] = [texts[at] ?? '', texts[at + 1] ?? ''];
     const lowercase = name.toLowerCase();
     if (OF_ONE_CONNECTION.has(lowercase) || named.includes(lowercase)) continue;
-    fields.push(name, map(lowercase, value));
+    const isPlace = lowercase === 'location' || lowercase === 'content-location';
+    fields.push(name, isPlace ? map(value) : value);
   }
   return fields;
 }
 
 function namedByConnection(raw: readonly string[]): string[] {
-  return raw.flatMap((name, at) =>
-    at % 2 === 0 && name.toLowerCase() === 'connection'
-      ? (raw[at + 1] ?? '').split(',').map((one) => one.trim().toLowerCase())
-      : [],
-  );
-}
-
-function isLocation(name: string): boolean {
-  return name === 'location' || name === 'content-location';
+  const named: string[] = [];
+  for (let at = 0; at < raw.length; at += 2) {
+    if (raw[at]?.toLowerCase() !== 'connection') continue;
+    for (const name of raw[at + 1]?.split(',') ?? []) named.push(name.trim().toLowerCase());
+  }
+  return named;
 }
 
 /** A place below the pin, as the client knows it. A place that is relative to the request's stays so. */
-function mappedBack(value: string, sent: URL, { from, to }: Redirection): string {
+function mappedBack(value: string, sent: string, { from, to }: Redirection): string {
   const isPath = value.startsWith('/') && !value.startsWith('//');
   if (!isPath && !/^(https?:)?\/\//i.test(value)) return value;
-  const place = isPath ? `${sent.origin}${value}` : new URL(value, sent).href;
+  if (!URL.canParse(value, sent)) return value;
+  const place = isPath ? `${to.origin}${value}` : new URL(value, sent).href;
   const rest = below(to, place);
   if (rest === undefined) return value;
   return isPath ? `${from.pathname}${rest}` : `${from.href}${rest}`;

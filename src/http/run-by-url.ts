@@ -1,4 +1,5 @@
 import { checkProgram, runInForeground } from '../system/foreground.ts';
+import { optimizeCode } from '../system/heap.ts';
 import type { JobEnd } from '../system/job.ts';
 import { environmentFor } from './client-environment.ts';
 import {
@@ -80,6 +81,7 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
     }
     proxy = proxyOf(pins, outgoing, (pin) => seen.add(pin));
     await proxy.listen();
+    optimizeCode();
     const clients = await guardClients(options.command, settings, pins, proxy.url, options);
     files = clients.directory;
     const end = await runInForeground([...around, ...clients.command], {

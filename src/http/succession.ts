@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MirrorlatchError } from '../errors.ts';
+import { optimizeCode } from '../system/heap.ts';
 import { processesWithVariables } from '../system/proc.ts';
 import { PROXY_VARIABLE } from './client-environment.ts';
 import { removeFiles } from './client-settings.ts';
@@ -113,6 +114,7 @@ export async function inherit(): Promise<void> {
   );
   const proxy = proxyOf(pins, outgoing);
   await proxy.listen(listener);
+  optimizeCode();
   process.send?.('taken');
   while (processesWithVariables({ [PROXY_VARIABLE]: estate.url }).length > 0) await pause(LOOK_MS);
   proxy.close();
