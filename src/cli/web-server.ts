@@ -6,7 +6,7 @@ import type { Front } from '../http/front.ts';
 import { frontedMirrors } from '../http/fronted-mirrors.ts';
 import { parseEndpoint } from '../http/listen.ts';
 import { nginxConfig } from '../http/nginx-config.ts';
-import { DEFAULT_DECISIONS } from '../http/serve.ts';
+import { DEFAULT_DECISIONS, servedWord } from '../http/serve.ts';
 import type { ServedRoot } from '../http/served-mirror.ts';
 import { programPath } from '../reader/script.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -54,7 +54,7 @@ function addressOf(listen: string): string {
 }
 
 function apacheMap({ mirrors, listen }: Front): string {
-  const roots = mirrors.map(({ root, prefix }) => `${root}=${prefix}`);
+  const roots = mirrors.map(servedWord);
   const words = [programPath, 'serve', ...roots, '--listen', listen, '--apache-map'];
   return words.map(quoteForSh).join(' ');
 }

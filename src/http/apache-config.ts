@@ -21,7 +21,7 @@ export function apacheConfig(
 # 1. Save this as /etc/apache2/sites-available/mirrorlatch.conf, with your own ServerName, port and certificates.
 # 2. a2enmod alias autoindex dir env headers proxy proxy_http rewrite && a2ensite mirrorlatch
 # 3. apachectl configtest && systemctl restart apache2
-# 4. curl -I http://YOUR-SERVER${mirrors[0]?.prefix ?? '/'}current/ shows the header X-Mirrorlatch-Snapshot. "unpinned" there
+# 4. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
 #    means that mirrorlatch does not answer.
 #
 # Apache's user (www-data) has to be able to enter the mirror: r-x for the directories above it and for the snapshots.
@@ -68,23 +68,23 @@ ${mirrors.map(rulesOf).join('')}
 ${mirrors.map(locationsOf).join('')}</VirtualHost>`;
 }
 
-function rulesOf({ name, prefix, root, trees, hasSnapshots }: FrontedMirror): string {
-  const base = quoted(prefix).slice(1, -1);
-  const pattern = base.replaceAll(/[.+^()|]/g, '\\$&');
+function rulesOf({ name, prefix, content, root, trees, hasSnapshots }: FrontedMirror): string {
+  const pattern = patternOf(prefix);
+  const place = patternOf(content);
   const current = question(
     word(name),
     word(`${root}/current`),
     '%{REMOTE_ADDR}',
     escaped('%{HTTP_USER_AGENT}'),
     SINCE,
-    word(`${prefix}current/`),
+    word(content),
     escaped('$1'),
   );
   return `
     RewriteCond "%{REQUEST_METHOD}" "!^(GET|HEAD)$"
-    RewriteRule "^${pattern}(current|snapshots)/" "-" [R=405,L]
-    RewriteRule "^${pattern}(current|snapshots)$" "${base}$1/" [R=301,L]
-    RewriteRule "^${pattern}current/(.*)$" "-" "${current}"
+    RewriteRule "^(${place}(?!-/)|${pattern}snapshots/)" "-" [R=405,L]
+    RewriteRule "^(${place.slice(0, -1)}|${pattern}snapshots)$" "$1/" [R=301,L]
+    RewriteRule "^${place}(?!-/)(.*)$" "-" "${current}"
 ${hasSnapshots ? snapshotRule(pattern, trees) : ''}`;
 }
 
@@ -92,6 +92,13 @@ function snapshotRule(pattern: string, snapshots: string): string {
   const directory = `${word(`${snapshots}/`)}${escaped('$1')}`;
   const asked = question('-', directory, '-', '-', SINCE, '-', escaped('$2'));
   return `    RewriteRule "^${pattern}snapshots/([^/]+)/(.*)$" "-" "${asked}"\n`;
+}
+
+/** A regular expression for a text. */
+function patternOf(text: string): string {
+  return quoted(text)
+    .slice(1, -1)
+    .replaceAll(/[.+^()|]/g, '\\$&');
 }
 
 /** The flag that puts the program's answer to a line of words into MIRRORLATCH. */
@@ -111,21 +118,21 @@ function word(text: string): string {
   return encodeURIComponent(text).replaceAll('%2F', '/').replaceAll('%', '\\%');
 }
 
-function locationsOf({ prefix, trees }: FrontedMirror): string {
+function locationsOf({ prefix, content, trees }: FrontedMirror): string {
   const places = [
-    ['current/', 'no-cache'],
-    ['snapshots/', '"public, max-age=31536000, immutable"'],
+    [content, 'no-cache'],
+    [`${prefix}snapshots/`, '"public, max-age=31536000, immutable"'],
   ] as const;
   return [
     ...places.map(
       ([place, control]) => `
-    <Location ${quoted(`${prefix}${place}`)}>
+    <${open(place)}>
         Alias "%{reqenv:MIRRORLATCH_FILE}"
         SetHandler None
         SetEnv no-gzip 1
         Header set Cache-Control ${control} env=MIRRORLATCH_SNAPSHOT
         Header set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_SNAPSHOT}e" env=MIRRORLATCH_SNAPSHOT
-    </Location>
+    </${open(place).replace(/ .*/, '')}>
 `,
     ),
     `
@@ -138,6 +145,11 @@ function locationsOf({ prefix, trees }: FrontedMirror): string {
     </Directory>
 `,
   ].join('');
+}
+
+/** The server's own places are outside a mirror that has the whole server. */
+function open(place: string): string {
+  return place === '/' ? 'LocationMatch "^/(?!-/)"' : `Location ${quoted(place)}`;
 }
 
 /** What mod_proxy is told to connect to. */

@@ -3,8 +3,8 @@ import { APT_PREFIX } from './apt-snapshots.ts';
 export interface AptConfigOptions {
   /** The server, as the sources of its clients name it: `http://mirror.example.org:8080`. */
   readonly url: string;
-  /** The paths of its mirrors: `/debian/`. */
-  readonly bases: readonly string[];
+  /** The paths of its mirrors, `/debian/`, and of what is current in each, `/debian/current/`. */
+  readonly mirrors: readonly { readonly prefix: string; readonly content: string }[];
 }
 
 /**
@@ -20,15 +20,15 @@ const KNOWN_LABELS = ['Debian-Security'];
  * By the entry of the host apt finds them before it has seen a Release file, and those of archives that it does not know;
  * without it, `apt -S ID update` would go on with what is live, and end well.
  */
-export function aptConfig({ url, bases }: AptConfigOptions): string {
+export function aptConfig({ url, mirrors }: AptConfigOptions): string {
   const { origin, hostname } = new URL(url);
-  const [base = '/', ...others] = bases;
+  const [{ prefix, content } = { prefix: '/', content: '/' }, ...others] = mirrors;
   // apt has one entry for a host. @PATH@ is what follows the host in the source, such as debian/current.
-  const place = others.length === 0 ? `${base}snapshots/` : `${APT_PREFIX}@PATH@/`;
+  const place = others.length === 0 ? `${prefix}snapshots/` : `${APT_PREFIX}@PATH@/`;
   const value = `"${origin}${place}@SNAPSHOTID@/"`;
   const entries = (names: readonly string[]) => names.map((name) => `      ${name} ${value};\n`);
   return `// The snapshots of ${origin}, for apt 2.7 and newer. Put this on each client, as
-// /etc/apt/apt.conf.d/50mirrorlatch. The client's sources stay as they are: ${origin}${base}current
+// /etc/apt/apt.conf.d/50mirrorlatch. The client's sources stay as they are: ${origin}${content.replace(/\/$/, '')}
 //
 // The mirror as it was at a time, in UTC, for one command, or for one source in /etc/apt/sources.list.d/*.sources:
 //

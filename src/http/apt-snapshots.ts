@@ -15,7 +15,9 @@ export const APT_PREFIX = '/-/apt/';
 /** A mirror with its snapshots. */
 export interface SnapshotsAt {
   /** The path of the mirror: `/debian/`. */
-  readonly base: string;
+  readonly prefix: string;
+  /** The path of what is current: `/debian/current/`. */
+  readonly content: string;
   /** Of the snapshots that are there, in any order. */
   readonly ids: readonly string[];
 }
@@ -44,12 +46,12 @@ export function nearestSnapshot(ids: readonly string[], wanted: string): string 
  * @returns undefined if no mirror has a snapshot for it.
  */
 export function aptLocation(path: string, mirrors: readonly SnapshotsAt[]): string | undefined {
-  for (const { base, ids } of mirrors) {
-    const live = `${APT_PREFIX}${base.slice(1)}current/`;
+  for (const { prefix, content, ids } of mirrors) {
+    const live = `${APT_PREFIX}${content.slice(1)}`;
     if (!path.startsWith(live)) continue;
     const [wanted = '', ...rest] = path.slice(live.length).split('/');
     const id = nearestSnapshot(ids, wanted);
-    if (id !== undefined) return `${base}snapshots/${id}/${rest.join('/')}`;
+    if (id !== undefined) return `${prefix}snapshots/${id}/${rest.join('/')}`;
   }
   return undefined;
 }

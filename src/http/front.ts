@@ -16,6 +16,8 @@ export interface FrontedMirror {
   readonly name: string;
   /** Of its URLs, as a client decodes them; begins and ends with a slash. */
   readonly prefix: string;
+  /** Where what is current begins; the same. */
+  readonly content: string;
   /** Absolute: `current` is in it. */
   readonly root: string;
   /** Real: the directory in which all its trees lie. */

@@ -14,6 +14,7 @@ export function frontedMirrors(roots: readonly ServedRoot[]): FrontedMirror[] {
   return roots.map(serveMirror).map((mirror) => ({
     name: mirror.name,
     prefix: mirror.prefix,
+    content: mirror.content,
     root: mirror.root,
     trees: treesOf(mirror),
     hasSnapshots: mirror.kind === 'snapshots',

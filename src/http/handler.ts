@@ -445,7 +445,10 @@ function noSnapshot(mirror: ServedMirror, id: string, url: string): Answer {
 }
 
 function redirectApt(url: string, mirrors: readonly ServedMirror[]): Answer {
-  const all = mirrors.map((mirror) => ({ base: mirror.prefix, ids: mirror.retained() }));
+  const all = mirrors.map((mirror) => {
+    const { prefix, content } = mirror;
+    return { prefix, content, ids: mirror.retained() };
+  });
   const location = aptLocation(url, all);
   return location === undefined ? nothingThere() : redirect(location);
 }

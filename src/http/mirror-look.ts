@@ -101,10 +101,11 @@ export class MirrorLook {
   }
 
   #nothingKnown(pins: PinFigures | undefined): MirrorReport {
-    const { name, prefix, kind } = this.mirror;
+    const { name, prefix, content, kind } = this.mirror;
     return {
       name,
       prefix,
+      content,
       kind,
       unreadable: null,
       source: null,

@@ -20,7 +20,7 @@ export function nginxConfig({ mirrors, listen, keepSeconds, quietSeconds }: Fron
 #
 # 1. Save this as /etc/nginx/sites-available/mirrorlatch, with your own server_name, listen and certificates.
 # 2. ln -s ../sites-available/mirrorlatch /etc/nginx/sites-enabled/ && nginx -t && systemctl reload nginx
-# 3. curl -I http://YOUR-SERVER${mirrors[0]?.prefix ?? '/'}current/ shows the header X-Mirrorlatch-Snapshot. "unpinned" there
+# 3. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
 #    means that mirrorlatch does not answer: see nginx's error log.
 #
 # nginx's user (www-data) has to be able to enter the mirror: r-x for the directories above it and for the snapshots.
@@ -128,15 +128,26 @@ ${trusted(listen, '    ')}
     }
 
     # Pins, and the status page: /-/, /-/status.json, /-/metrics, /-/healthz.
-    location / {
-        proxy_pass http://mirrorlatch;
-    }
-${mirrors.map(locationsOf).join('')}}`;
+${ownPlaces(mirrors).map(passedOn).join('')}${mirrors.map(locationsOf).join('')}}`;
 }
 
-function locationsOf({ name, prefix, root, trees, hasSnapshots }: FrontedMirror): string {
+/** Where mirrorlatch answers: everywhere, but where a mirror has the whole server, in the places of its own. */
+function ownPlaces(mirrors: readonly FrontedMirror[]): string[] {
+  if (!mirrors.some(({ content }) => content === '/')) return ['/'];
+  const outside = mirrors.map(({ prefix }) => prefix).filter((prefix) => !prefix.startsWith('/-/'));
+  return ['/-/', ...outside];
+}
+
+function passedOn(place: string): string {
+  return `    location ${quoted(place)} {
+        proxy_pass http://mirrorlatch;
+    }
+`;
+}
+
+function locationsOf({ name, prefix, content, root, trees, hasSnapshots }: FrontedMirror): string {
   return `
-    location ${quoted(`${prefix}current/`)} {
+    location ${quoted(content)} {
         set $mirrorlatch_name ${quoted(encodeURIComponent(name))};
         set $mirrorlatch_current ${quoted(`${root}/current`)};
         auth_request /-/decision;
@@ -155,10 +166,7 @@ function locationsOf({ name, prefix, root, trees, hasSnapshots }: FrontedMirror)
         add_header Cache-Control no-cache;
         add_header X-Mirrorlatch-Snapshot $mirrorlatch_shown;
     }
-    location = ${quoted(`${prefix}current`)} {
-        return 301 ${quoted(`${prefix}current/`)};
-    }
-    location = ${quoted(`${prefix}current.json`)} {
+${content === '/' ? '' : withSlash(content)}    location = ${quoted(`${prefix}current.json`)} {
         alias ${quoted(`${root}/current.json`)};
         disable_symlinks on from=${quoted(root)};
         etag off;
@@ -167,6 +175,13 @@ function locationsOf({ name, prefix, root, trees, hasSnapshots }: FrontedMirror)
         add_header Cache-Control no-cache;
     }
 ${hasSnapshots ? snapshotLocations(prefix, trees) : ''}`;
+}
+
+function withSlash(content: string): string {
+  return `    location = ${quoted(content.slice(0, -1))} {
+        return 301 ${quoted(content)};
+    }
+`;
 }
 
 function snapshotLocations(prefix: string, snapshots: string): string {

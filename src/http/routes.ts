@@ -22,21 +22,28 @@ export type Pinned =
   | { kind: 'slash' | 'nothing' }
   | { kind: 'snapshots' | 'base' | 'current.json' };
 
+/** Where the URLs of a mirror begin whose prefix has nothing but what is current. */
+export const OWN_PREFIX = '/-/mirrors/';
+
 /** Finds out what a request is about. Pure. @param target as in the request line (RFC 9112, 3.2). */
 export function routeOf(target: string, mirrors: readonly ServedMirror[]): Route {
   const segments = segmentsOf(pathOf(target));
   if (typeof segments === 'string') return { kind: 'invalid', why: segments };
   const [first, ...others] = segments;
-  if (first === '-') return { kind: 'own', path: others.join('/') };
   for (const mirror of mirrors) {
     const rest = below(mirror.prefix, segments);
-    if (rest !== undefined) return inMirror(mirror, rest);
+    if (rest !== undefined && (first !== '-' || mirror.prefix !== '/'))
+      return inMirror(mirror, rest);
+    const name = first === '-' ? undefined : below(mirror.content, segments);
+    if (name !== undefined) return { kind: 'current', mirror, name: nameOf(name) };
   }
-  const isBase = mirrors.some(({ prefix }) => prefix === `/${segments.join('/')}/`);
-  if (isBase) return { kind: 'slash' };
-  return mirrors.some(({ prefix }) => prefix === '/')
-    ? { kind: 'nothing' }
-    : { kind: 'own', path: segments.join('/') };
+  if (first === '-') return { kind: 'own', path: others.join('/') };
+  const path = `/${segments.join('/')}/`;
+  if (mirrors.some(({ prefix, content }) => [prefix, content].includes(path))) {
+    return { kind: 'slash' };
+  }
+  const isWhole = mirrors.some(({ prefix, content }) => [prefix, content].includes('/'));
+  return isWhole ? { kind: 'nothing' } : { kind: 'own', path: segments.join('/') };
 }
 
 function inMirror(mirror: ServedMirror, segments: readonly string[]): Route {

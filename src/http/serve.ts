@@ -1,7 +1,8 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import { basename, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
+import { lstatIfThere } from '../system/files.ts';
 import { optimizeCode } from '../system/heap.ts';
 import { becomeUser } from '../system/privileges.ts';
 import { logLine } from './access-log.ts';
@@ -11,6 +12,7 @@ import { type Endpoint, isUnixServer, listen } from './listen.ts';
 import { DEFAULT_PINS, type PinPolicy, Pins } from './pins.ts';
 import { StatusReporter } from './reporter.ts';
 import { RequestCounts } from './request-counts.ts';
+import { OWN_PREFIX } from './routes.ts';
 import { type ServedMirror, type ServedRoot, serveMirror } from './served-mirror.ts';
 import type { PinFigures } from './status-report.ts';
 import { StatusPages } from './status-routes.ts';
@@ -68,21 +70,41 @@ const MAX_CONNECTIONS = 10_000;
 const PLAIN = /^[A-Za-z0-9._~+-]+$/;
 
 /**
- * Reads `ROOT` or `ROOT=/PREFIX/`.
+ * Reads `ROOT` or `ROOT=/PREFIX/`; or `ROOT/current=/PREFIX/`, where what is current lies right below the prefix.
  *
  * @throws MirrorlatchError USAGE
  */
 export function parseServedRoot(word: string): ServedRoot {
   const at = word.lastIndexOf('=/');
-  const root = at === -1 ? word : word.slice(0, at);
-  const name = basename(resolve(root));
-  const prefix = at === -1 ? `/${name}/` : `${word.slice(at + 1).replace(/\/+$/, '')}/`;
-  const segments = prefix.split('/').slice(1, -1);
-  const isPlain = segments.every((part) => PLAIN.test(part) && !['.', '..', '-'].includes(part));
-  if (root !== '' && isPlain) return { root, prefix, name };
-  throw new MirrorlatchError('USAGE', `${JSON.stringify(prefix)} cannot begin a URL`, {
-    hint: `Name the mirror's part of the URL with letters, digits and . _ ~ + -, such as ${root}=/debian/`,
-  });
+  const path = at === -1 ? word : word.slice(0, at);
+  const isCurrent = namesCurrent(path);
+  const root = isCurrent ? dirname(path) : path;
+  const own = basename(resolve(root));
+  const place = at === -1 ? `/${own}/` : `${word.slice(at + 1).replace(/\/+$/, '')}/`;
+  const segments = place.split('/').slice(1, -1);
+  const name = segments.join('-') || own;
+  const isPlain = [name, ...segments].every(
+    (part) => PLAIN.test(part) && !['.', '..', '-'].includes(part),
+  );
+  if (root === '' || !isPlain) {
+    throw new MirrorlatchError('USAGE', `${JSON.stringify(place)} cannot begin a URL`, {
+      hint: `Name the mirror's part of the URL with letters, digits and . _ ~ + -, such as ${path}=/debian/`,
+    });
+  }
+  return isCurrent
+    ? { root, name, prefix: `${OWN_PREFIX}${name}/`, content: place }
+    : { root, name, prefix: place, content: `${place}current/` };
+}
+
+/** What `parseServedRoot` reads. */
+export function servedWord({ root, prefix, content }: Omit<ServedRoot, 'name'>): string {
+  const isBelow = content === `${prefix}current/`;
+  return isBelow ? `${root}=${prefix}` : `${join(root, 'current')}=${content}`;
+}
+
+/** Whether a path is that of the symlink `current` of a mirror. */
+function namesCurrent(path: string): boolean {
+  return basename(path) === 'current' && lstatIfThere(path)?.isDirectory() !== true;
 }
 
 /**
@@ -161,14 +183,16 @@ function pinFigures(pins: Pins, strict: ReadonlyMap<string, number>): PinFigures
 
 /** The longest prefix first, so that it is found first. */
 function openMirrors(roots: readonly ServedRoot[]): ServedMirror[] {
-  for (const { name, prefix } of roots) {
-    const rivals = roots.filter((other) => other.prefix === prefix || other.name === name);
+  for (const { name, prefix, content } of roots) {
+    const rivals = roots.filter(
+      (other) => other.prefix === prefix || other.content === content || other.name === name,
+    );
     if (rivals.length === 1) continue;
-    throw new MirrorlatchError('USAGE', `two mirrors would be served at ${prefix}`, {
+    throw new MirrorlatchError('USAGE', `two mirrors would be served at ${content}`, {
       hint: 'Give one of them another part of the URL: ROOT=/OTHER/',
     });
   }
-  return roots.map(serveMirror).sort((a, b) => b.prefix.length - a.prefix.length);
+  return roots.map(serveMirror).sort((a, b) => b.content.length - a.content.length);
 }
 
 /** As they were named. */

@@ -15,12 +15,7 @@ import { quoteForSh } from '../system/quote.ts';
 import { type Hold, Holds, holdCurrent } from './holds.ts';
 
 /** A mirror as the server reads it. */
-export interface ServedMirror {
-  /** For people, and for web servers in front. */
-  readonly name: string;
-  /** Where its URLs begin: `/` or `/…/`. */
-  readonly prefix: string;
-  readonly root: string;
+export interface ServedMirror extends ServedRoot {
   /** `foreign`: another program keeps `current`. */
   readonly kind: 'snapshots' | 'in-place' | 'foreign';
   /**
@@ -39,9 +34,14 @@ export interface ServedMirror {
   publishedAt(id: string): string;
 }
 
+/** A mirror and its URLs. Each prefix is `/` or `/…/`. */
 export interface ServedRoot {
+  /** For people, and for web servers in front. */
   readonly name: string;
+  /** Where its own URLs begin: pins, snapshots, `current.json`. */
   readonly prefix: string;
+  /** Where what is current begins: `current/` below the prefix, or a place of its own. */
+  readonly content: string;
   readonly root: string;
 }
 
@@ -50,27 +50,27 @@ export interface ServedRoot {
  *
  * @throws MirrorlatchError NO_MIRROR when it is neither; as `openMirror`.
  */
-export function serveMirror({ name, prefix, root }: ServedRoot): ServedMirror {
-  const mirror = findMirror(root);
-  if (mirror === undefined) return new ForeignTree(name, prefix, root);
+export function serveMirror(served: ServedRoot): ServedMirror {
+  const mirror = findMirror(served.root);
+  if (mirror === undefined) return new ForeignTree(served);
   const { layout } = mirror;
-  return isInPlace(layout)
-    ? new InPlaceMirror(name, prefix, layout)
-    : new SnapshotMirror(name, prefix, layout);
+  return isInPlace(layout) ? new InPlaceMirror(served, layout) : new SnapshotMirror(served, layout);
 }
 
 class SnapshotMirror implements ServedMirror {
   readonly kind = 'snapshots';
   readonly name: string;
   readonly prefix: string;
+  readonly content: string;
   readonly root: string;
   readonly #layout: Layout;
   readonly #holds: Holds;
   #retained: { readonly state: string; readonly ids: readonly string[] } | undefined;
 
-  constructor(name: string, prefix: string, layout: Layout) {
+  constructor({ name, prefix, content }: ServedRoot, layout: Layout) {
     this.name = name;
     this.prefix = prefix;
+    this.content = content;
     this.root = layout.root;
     this.#layout = layout;
     this.#holds = new Holds((id) => take(layout, id));
@@ -124,12 +124,14 @@ class InPlaceMirror implements ServedMirror {
   readonly kind = 'in-place';
   readonly name: string;
   readonly prefix: string;
+  readonly content: string;
   readonly root: string;
   readonly #layout: Layout;
 
-  constructor(name: string, prefix: string, layout: Layout) {
+  constructor({ name, prefix, content }: ServedRoot, layout: Layout) {
     this.name = name;
     this.prefix = prefix;
+    this.content = content;
     this.root = layout.root;
     this.#layout = layout;
   }
@@ -165,13 +167,15 @@ class ForeignTree implements ServedMirror {
   readonly kind = 'foreign';
   readonly name: string;
   readonly prefix: string;
+  readonly content: string;
   readonly root: string;
   /** The real paths that `current` has named since the start, by their ids; the newest last. */
   readonly #seen = new Map<string, string>();
 
-  constructor(name: string, prefix: string, root: string) {
+  constructor({ name, prefix, content, root }: ServedRoot) {
     this.name = name;
     this.prefix = prefix;
+    this.content = content;
     this.root = current(root).root;
     this.currentId();
   }

@@ -261,9 +261,9 @@ function shareOf({ done }: WorkReport): string {
 }
 
 function facts(mirror: MirrorReport, now: number): Html[] {
-  const { kind, prefix, current, snapshots, source, pins, lastDay } = mirror;
+  const { kind, content, current, snapshots, source, pins, lastDay } = mirror;
   const inPlace = kind === 'in-place';
-  const href = `${inUrl(prefix)}current/`;
+  const href = inUrl(content);
   const since = current !== null && current.since !== null && html`, since ${utc(current.since)}`;
   return [
     current !== null &&

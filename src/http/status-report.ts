@@ -5,6 +5,8 @@ export interface LookedAt {
   readonly name: string;
   /** Where its URLs begin; a slash at both ends. */
   readonly prefix: string;
+  /** Where what is current begins; a slash at both ends. */
+  readonly content: string;
   readonly root: string;
   /** `foreign`: another program keeps `current`. */
   readonly kind: 'snapshots' | 'in-place' | 'foreign';
@@ -25,6 +27,8 @@ export interface MirrorReport extends Omit<HistoryDigest, 'figures'> {
   name: string;
   /** Where its URLs begin; a slash at both ends. */
   prefix: string;
+  /** Where what is current begins; a slash at both ends. */
+  content: string;
   kind: LookedAt['kind'];
   /** Why nothing more is known of it. */
   unreadable: string | null;

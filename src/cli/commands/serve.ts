@@ -32,7 +32,8 @@ const DEFAULT_USER = 'nobody';
 
 const MORE_HELP = `MIRROR is a mirror of mirrorlatch, or a directory with a symlink "current" that another program keeps.
 Its URLs are /NAME/current/… (the snapshot of the client's run), /NAME/snapshots/ID/… and /NAME/current.json,
-where NAME is the name of its directory. MIRROR=/PREFIX/ gives it another place, MIRROR=/ the whole server.
+where NAME is the name of its directory. MIRROR=/PREFIX/ gives it another place, MIRROR=/ the whole server,
+and MIRROR/current=/PREFIX/ has what is current right below the prefix.
 How the mirrors are: / in a browser, /status.json, /metrics for Prometheus and /healthz, all below /-/ too.
 
 A run of a client, which is its address and its User-Agent, sees one snapshot from its first request on. It
@@ -133,7 +134,7 @@ export function addServe(program: Command, context: CommandContext): void {
       const roots = words.map(parseServedRoot);
       if (flags.aptConfig !== undefined) {
         const { aptConfig } = await import('../../http/apt-config.ts');
-        printCode(aptConfig({ url: flags.aptConfig, bases: roots.map(({ prefix }) => prefix) }));
+        printCode(aptConfig({ url: flags.aptConfig, mirrors: roots }));
         return;
       }
       const listen = flags.listen ?? [DEFAULT_LISTEN];

@@ -35,10 +35,12 @@ describe('the configuration of apt', () => {
   });
 });
 
+const mirrorAt = (prefix: string) => ({ prefix, content: `${prefix}current/` });
+
 /** What apt makes of the text. */
-async function settingsOf(url: string, bases: readonly string[]): Promise<string[]> {
+async function settingsOf(url: string, prefixes: readonly string[]): Promise<string[]> {
   const file = join(scratchDirectory(), 'apt.conf');
-  writeFileSync(file, aptConfig({ url, bases }));
+  writeFileSync(file, aptConfig({ url, mirrors: prefixes.map(mirrorAt) }));
   const { stdout } = await execa('apt-config', ['-c', file, 'dump', 'Acquire::Snapshots::URI']);
   return stdout.split('\n').filter((line) => line.includes('mirror.example.org'));
 }
@@ -87,7 +89,7 @@ async function clientOfTwoSnapshots() {
   const { url, requests } = await servePlainly(mirror.home);
   const directory = join(mirror.home, 'client');
   const env = apt.configure(directory, `${url}/mirror/current`);
-  appendFileSync(join(directory, 'apt.conf'), aptConfig({ url, bases: ['/mirror/'] }));
+  appendFileSync(join(directory, 'apt.conf'), aptConfig({ url, mirrors: [mirrorAt('/mirror/')] }));
   const run = (...words: string[]) => execa('apt-get', words, { cwd: directory, env });
   return { directory, requests, run };
 }

@@ -103,6 +103,30 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     },
   );
 
+  tried.each(['/linux/debian/', '/'])(
+    `clients that find what is current right below %s keep their URLs${why}`,
+    async (place) => {
+      const mirror = await published();
+      const other = await published();
+      const front = await start(`${mirror.root}/current=${place}`, `${other.root}=/other/`);
+      const apt = reader(front, 'apt');
+      expect(shown(await apt(`${place}dists/x/InRelease`))).toBe('200 Suite: one');
+      await publishNext(mirror);
+      expect(shown(await apt(`${place}dists/x/InRelease`))).toBe('200 Suite: one');
+      expect(shown(await apt(`${place}pool/a_2.deb`))).toBe('200 a 2');
+      expect(shown(await reader(front, 'dnf')(`${place}dists/x/InRelease`))).toBe('200 Suite: two');
+      expect((await apt(`${place}pool`)).headers['location']).toMatch(`${place}pool/`);
+      const own = place === '/' ? '/-/mirrors/mirror/' : '/-/mirrors/linux-debian/';
+      expect(shown(await apt(`${own}snapshots/one/pool/a_1.deb`))).toBe('200 a 1');
+      expect((await apt(`${own}pins`, { method: 'POST' })).status).toBe(201);
+      expect((await apt('/other/pins', { method: 'POST' })).status).toBe(201);
+      expect(shown(await apt('/other/current/pool/a_1.deb'))).toBe('200 a 1');
+      expect(shown(await apt('/-/healthz'))).toBe('200 ok');
+      expect((await apt('/-/decide/x')).status).toBe(404);
+      expect((await apt(`${place}pool/a_1.deb`, { method: 'PUT' })).status).toBe(405);
+    },
+  );
+
   tried(`without mirrorlatch, runs go on, and others read what is current${why}`, async () => {
     const mirror = await published();
     const front = await start(`${mirror.root}=/`);

@@ -121,8 +121,8 @@ test('a tree that another program keeps is shown beside a mirror, in the order o
   const server = await serve(`${mirror.root}=/a/`, `${kept}=/longer/prefix/`);
   const { mirrors } = await reportOf(server);
   expect(mirrors).toMatchObject([
-    { name: 'mirror', prefix: '/a/', kind: 'snapshots' },
-    { name: 'kept', prefix: '/longer/prefix/', kind: 'foreign', current: { id: '42' } },
+    { name: 'a', prefix: '/a/', kind: 'snapshots' },
+    { name: 'longer-prefix', prefix: '/longer/prefix/', kind: 'foreign', current: { id: '42' } },
   ]);
 });
 

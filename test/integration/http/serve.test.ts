@@ -128,6 +128,15 @@ describe('a client of mirrorlatch serve', () => {
     expect((await read('/snapshots/')).text).toContain('one');
   });
 
+  test('finds what is current right below the prefix, if that is what is served', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}/current=/linux/`);
+    expect(shown(await ask(server.address, '/linux/pool/a_1.deb'))).toBe('200 a 1');
+    const pin = await ask(server.address, '/-/mirrors/linux/pins', { method: 'POST' });
+    const { url } = JSON.parse(pin.text) as { url: string };
+    expect(shown(await ask(server.address, `${url}current/pool/a_1.deb`))).toBe('200 a 1');
+  });
+
   test('is led to the last snapshot before a time, as apt asks for one', async () => {
     const mirror = await published();
     const [first, second] = ['20260101T030000Z', '20260102T030000Z'];

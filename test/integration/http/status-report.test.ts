@@ -17,7 +17,14 @@ const copyInPlace = mirrorsInPlace();
 /** Looks at a root again and again, each time as if the last look were long past. */
 function watch(root: string, more: Partial<LookedAt> = {}): () => MirrorReport {
   let now = Date.now();
-  const mirror: LookedAt = { name: 'site', prefix: '/site/', kind: 'snapshots', root, ...more };
+  const mirror: LookedAt = {
+    name: 'site',
+    prefix: '/site/',
+    content: '/site/current/',
+    kind: 'snapshots',
+    root,
+    ...more,
+  };
   const reporter = new StatusReporter([mirror], { clock: () => (now += 2_000) });
   return () => reporter.report().mirrors[0] as MirrorReport;
 }
@@ -75,7 +82,7 @@ describe('a mirror of snapshots', () => {
   test('shows its readers, each snapshot for itself, and the pins of the server', async () => {
     const mirror = await copyOfMirror();
     const reporter = new StatusReporter(
-      [{ name: 'site', prefix: '/', kind: 'snapshots', root: mirror.root }],
+      [{ name: 'site', prefix: '/', content: '/current/', kind: 'snapshots', root: mirror.root }],
       {
         pinsOf: () => ({ pins: 3, strictPins: 1, oldestSeconds: 9, byId: new Map([['first', 4]]) }),
       },
@@ -134,8 +141,20 @@ describe('a mirror of snapshots', () => {
   test('that cannot be read is told with the reason, and does no harm to others', async () => {
     const mirror = await copyOfMirror();
     const [broken, sound] = [
-      { name: 'broken', prefix: '/b/', kind: 'snapshots', root: mirror.root },
-      { name: 'sound', prefix: '/s/', kind: 'snapshots', root: (await copyOfMirror()).root },
+      {
+        name: 'broken',
+        prefix: '/b/',
+        content: '/b/current/',
+        kind: 'snapshots',
+        root: mirror.root,
+      },
+      {
+        name: 'sound',
+        prefix: '/s/',
+        content: '/s/current/',
+        kind: 'snapshots',
+        root: (await copyOfMirror()).root,
+      },
     ] as const;
     writeFileSync(mirror.state('mirror.json'), '{');
     const report = new StatusReporter([broken, sound]).report();
@@ -185,7 +204,7 @@ test('all that ask within a second get the same report', async () => {
   const mirror: SmallMirror = await copyOfMirror();
   let now = Date.now();
   const reporter = new StatusReporter(
-    [{ name: 'site', prefix: '/', kind: 'snapshots', root: mirror.root }],
+    [{ name: 'site', prefix: '/', content: '/current/', kind: 'snapshots', root: mirror.root }],
     { clock: () => now },
   );
   const first = reporter.report();

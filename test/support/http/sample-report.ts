@@ -32,6 +32,7 @@ export function sampleMirror(more: Partial<MirrorReport> = {}): MirrorReport {
   return {
     name: 'debian',
     prefix: '/debian/',
+    content: '/debian/current/',
     kind: 'snapshots',
     unreadable: null,
     source: 'rsync://mirror.example.net/debian/',

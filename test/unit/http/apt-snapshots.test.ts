@@ -56,8 +56,12 @@ describe('the snapshot for an id of apt', () => {
 
 describe('a path of apt on a server with several mirrors', () => {
   const mirrors = [
-    { base: '/debian/', ids },
-    { base: '/debian/security/', ids: ['20261110T000000Z'] },
+    { prefix: '/debian/', content: '/debian/current/', ids },
+    {
+      prefix: '/debian/security/',
+      content: '/debian/security/current/',
+      ids: ['20261110T000000Z'],
+    },
   ];
 
   test.each([
@@ -77,8 +81,16 @@ describe('a path of apt on a server with several mirrors', () => {
     expect(aptLocation(path, mirrors)).toBe(location);
   });
 
+  test('is found for a mirror with nothing but what is current below its prefix', () => {
+    const mirror = { prefix: '/-/mirrors/debian/', content: '/linux/debian/', ids };
+    const found = aptLocation('/-/apt/linux/debian/20261121T000000Z/a', [mirror]);
+    expect(found).toBe('/-/mirrors/debian/snapshots/20261120T040000Z/a');
+  });
+
   test('is found for a mirror at the top of the server', () => {
-    const found = aptLocation('/-/apt/current/20261121T000000Z/a', [{ base: '/', ids }]);
+    const found = aptLocation('/-/apt/current/20261121T000000Z/a', [
+      { prefix: '/', content: '/current/', ids },
+    ]);
     expect(found).toBe('/snapshots/20261120T040000Z/a');
   });
 });

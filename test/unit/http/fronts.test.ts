@@ -6,6 +6,7 @@ import { nginxConfig } from '../../../src/http/nginx-config.ts';
 const debian: FrontedMirror = {
   name: 'debian',
   prefix: '/debian/',
+  content: '/debian/current/',
   root: '/srv/mirror/debian',
   trees: '/srv/mirror/debian/snapshots',
   hasSnapshots: true,
@@ -26,6 +27,7 @@ test.each([
   const files = {
     name: 'files',
     prefix: '/',
+    content: '/current/',
     root: '/srv/files',
     trees: '/srv/files/gate',
     hasSnapshots: false,

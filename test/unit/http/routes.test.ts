@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { routeOf } from '../../../src/http/routes.ts';
 import type { ServedMirror } from '../../../src/http/served-mirror.ts';
 
-const at = (prefix: string) => ({ name: prefix, prefix }) as ServedMirror;
+const at = (prefix: string, content = `${prefix}current/`) =>
+  ({ name: prefix, prefix, content }) as ServedMirror;
 const [debian, epel, whole] = [at('/debian/'), at('/fedora/epel/'), at('/')];
 
 /** The route in words. */
@@ -52,6 +53,23 @@ test('a mirror at / leaves only /-/ to the server', () => {
   expect(shown('/-/metrics', [debian, whole])).toBe('own "metrics"');
   expect(shown('/metrics', [debian, whole])).toBe('nothing');
   expect(shown('/', [debian, whole])).toBe('base /');
+});
+
+test('a mirror may have nothing but what is current below its prefix', () => {
+  const plain = at('/-/mirrors/linux/', '/linux/');
+  expect(shown('/linux/dists/x', [plain])).toBe('current /-/mirrors/linux/ "dists/x"');
+  expect(shown('/linux/current.json', [plain])).toBe('current /-/mirrors/linux/ "current.json"');
+  expect(shown('/linux/', [plain])).toBe('current /-/mirrors/linux/ ""');
+  expect(shown('/linux', [plain])).toBe('slash');
+  expect(shown('/-/mirrors/linux/pins', [plain])).toBe('pins /-/mirrors/linux/');
+  expect(shown('/-/mirrors/linux/snapshots/1/a', [plain])).toBe(
+    'snapshot /-/mirrors/linux/ "1" "a"',
+  );
+  expect(shown('/-/metrics', [plain])).toBe('own "metrics"');
+  const top = at('/-/mirrors/linux/', '/');
+  expect(shown('/dists/x', [top])).toBe('current /-/mirrors/linux/ "dists/x"');
+  expect(shown('/metrics', [top])).toBe('current /-/mirrors/linux/ "metrics"');
+  expect(shown('/-/metrics', [top])).toBe('own "metrics"');
 });
 
 describe('a path', () => {
