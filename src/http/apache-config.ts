@@ -52,7 +52,7 @@ ${trusted(listen, '    ')}
     RequestHeader unset If-Modified-Since env=MIRRORLATCH_changed
 
     RewriteRule "^/-/decide/" "-" [R=404,L]
-${mirrors.map(rulesOf).join('')}
+${mirrors.map((mirror) => rulesOf(mirror, placeOf(mirror, mirrors))).join('')}
     # "SNAPSHOT changed|same /PATH": found. "none": there is none, and mirrorlatch is down.
     RewriteCond "%{ENV:MIRRORLATCH}" "^([^ ]+) ([a-z]+) (/.*)$"
     RewriteRule "^" "-" [E=MIRRORLATCH_SNAPSHOT:%1,E=MIRRORLATCH_%2:1,E=MIRRORLATCH_FILE:%3,L]
@@ -65,12 +65,14 @@ ${mirrors.map(rulesOf).join('')}
     RewriteRule "^" "-" [E=MIRRORLATCH_DECIDED:%1]
     # Everything else is mirrorlatch's: what the snapshot lacks, pins, current.json, and the status page below /-/.
     RewriteRule "^" "${backendOf(listen)}\${escape:%{REQUEST_URI}}" [P,NE]
-${mirrors.map(locationsOf).join('')}</VirtualHost>`;
+${mirrors.map((mirror) => locationsOf(mirror, placeOf(mirror, mirrors))).join('')}</VirtualHost>`;
 }
 
-function rulesOf({ name, prefix, content, root, trees, hasSnapshots }: FrontedMirror): string {
+function rulesOf(
+  { name, prefix, content, root, trees, hasSnapshots }: FrontedMirror,
+  place: string,
+): string {
   const pattern = patternOf(prefix);
-  const place = patternOf(content);
   const current = question(
     word(name),
     word(`${root}/current`),
@@ -82,9 +84,9 @@ function rulesOf({ name, prefix, content, root, trees, hasSnapshots }: FrontedMi
   );
   return `
     RewriteCond "%{REQUEST_METHOD}" "!^(GET|HEAD)$"
-    RewriteRule "^(${place}(?!-/)|${pattern}snapshots/)" "-" [R=405,L]
-    RewriteRule "^(${place.slice(0, -1)}|${pattern}snapshots)$" "$1/" [R=301,L]
-    RewriteRule "^${place}(?!-/)(.*)$" "-" "${current}"
+    RewriteRule "^(${place}|${pattern}snapshots/)" "-" [R=405,L]
+    RewriteRule "^(${patternOf(content.slice(0, -1))}|${pattern}snapshots)$" "$1/" [R=301,L]
+    RewriteRule "^${place}(.*)$" "-" "${current}"
 ${hasSnapshots ? snapshotRule(pattern, trees) : ''}`;
 }
 
@@ -92,6 +94,14 @@ function snapshotRule(pattern: string, snapshots: string): string {
   const directory = `${word(`${snapshots}/`)}${escaped('$1')}`;
   const asked = question('-', directory, '-', '-', SINCE, '-', escaped('$2'));
   return `    RewriteRule "^${pattern}snapshots/([^/]+)/(.*)$" "-" "${asked}"\n`;
+}
+
+/** A regular expression for where what is current begins, without the places of others below it. */
+function placeOf({ content }: FrontedMirror, mirrors: readonly FrontedMirror[]): string {
+  const others = ['/-/', ...mirrors.flatMap((other) => [other.prefix, other.content])]
+    .filter((other) => other.startsWith(content) && other !== content)
+    .map((other) => patternOf(other.slice(content.length)));
+  return patternOf(content) + (others.length === 0 ? '' : `(?!${others.join('|')})`);
 }
 
 /** A regular expression for a text. */
@@ -118,21 +128,21 @@ function word(text: string): string {
   return encodeURIComponent(text).replaceAll('%2F', '/').replaceAll('%', '\\%');
 }
 
-function locationsOf({ prefix, content, trees }: FrontedMirror): string {
+function locationsOf({ prefix, trees }: FrontedMirror, current: string): string {
   const places = [
-    [content, 'no-cache'],
-    [`${prefix}snapshots/`, '"public, max-age=31536000, immutable"'],
+    [current, 'no-cache'],
+    [patternOf(`${prefix}snapshots/`), '"public, max-age=31536000, immutable"'],
   ] as const;
   return [
     ...places.map(
       ([place, control]) => `
-    <${open(place)}>
+    <LocationMatch "^${place}">
         Alias "%{reqenv:MIRRORLATCH_FILE}"
         SetHandler None
         SetEnv no-gzip 1
         Header set Cache-Control ${control} env=MIRRORLATCH_SNAPSHOT
         Header set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_SNAPSHOT}e" env=MIRRORLATCH_SNAPSHOT
-    </${open(place).replace(/ .*/, '')}>
+    </LocationMatch>
 `,
     ),
     `
@@ -145,11 +155,6 @@ function locationsOf({ prefix, content, trees }: FrontedMirror): string {
     </Directory>
 `,
   ].join('');
-}
-
-/** The server's own places are outside a mirror that has the whole server. */
-function open(place: string): string {
-  return place === '/' ? 'LocationMatch "^/(?!-/)"' : `Location ${quoted(place)}`;
 }
 
 /** What mod_proxy is told to connect to. */

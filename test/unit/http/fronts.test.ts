@@ -33,9 +33,9 @@ test.each([
     hasSnapshots: false,
   };
   const text = printed({ ...front, mirrors: [debian, files] });
-  const places = text.match(/^ +(?:location|<Location) "[^"]*"/gm) ?? [];
-  expect(places.map((place) => place.trim().split(' ')[1])).toEqual(
-    expect.arrayContaining(['"/debian/current/"', '"/debian/snapshots/"', '"/current/"']),
+  const places = text.matchAll(/^ +(?:location|<LocationMatch) "\^?([^"]*)"/gm);
+  expect([...places].map(([, place]) => place)).toEqual(
+    expect.arrayContaining(['/debian/current/', '/debian/snapshots/', '/current/']),
   );
   expect(text.match(/unix:[^"|]*/g)).toContain('unix:/run/mirrorlatch/http.sock');
   expect(text).toContain('/srv/files/current');
