@@ -11,8 +11,11 @@ import type { ServedRoot } from '../http/served-mirror.ts';
 import { programPath } from '../reader/script.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { printCode } from './output.ts';
+import { wholeSeconds } from './values.ts';
 
 interface Flags {
+  frontQuiet?: number;
+  frontKeep?: number;
   nginxConfig?: boolean;
   apacheConfig?: boolean;
 }
@@ -28,7 +31,8 @@ export async function printForWebServer(
   roots: readonly ServedRoot[],
   [listen = '']: readonly string[],
 ): Promise<void> {
-  const { keepMs, quietMs } = DEFAULT_DECISIONS;
+  const { frontQuiet: quietMs = DEFAULT_DECISIONS.quietMs } = flags;
+  const { frontKeep: keepMs = DEFAULT_DECISIONS.keepMs } = flags;
   const address = addressOf(listen);
   if (!flags.nginxConfig && !flags.apacheConfig) {
     await answerApache(address, quietMs, process.stdin, process.stdout);
@@ -37,8 +41,8 @@ export async function printForWebServer(
   const front: Front = {
     mirrors: frontedMirrors(roots),
     listen: address,
-    keepSeconds: keepMs / 1000,
-    quietSeconds: quietMs / 1000,
+    keepSeconds: Math.floor(keepMs / 1000),
+    quietSeconds: wholeSeconds(quietMs),
   };
   printCode(flags.nginxConfig ? nginxConfig(front) : apacheConfig(front, apacheMap(front)));
 }
@@ -53,8 +57,9 @@ function addressOf(listen: string): string {
   });
 }
 
-function apacheMap({ mirrors, listen }: Front): string {
+function apacheMap({ mirrors, listen, quietSeconds }: Front): string {
   const roots = mirrors.map(servedWord);
-  const words = [programPath, 'serve', ...roots, '--listen', listen, '--apache-map'];
+  const options = ['--listen', listen, '--front-quiet', `${quietSeconds}s`, '--apache-map'];
+  const words = [programPath, 'serve', ...roots, ...options];
   return words.map(quoteForSh).join(' ');
 }

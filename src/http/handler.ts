@@ -8,7 +8,7 @@ import { plainAddress, type TrustedProxies, UNIX } from './client-address.ts';
 import { documentKind } from './entry-documents.ts';
 import { sendPlace } from './files.ts';
 import type { Hold } from './holds.ts';
-import type { Pins, Turn } from './pins.ts';
+import type { DecisionPolicy, Pins, Turn } from './pins.ts';
 import { readBody } from './request-body.ts';
 import { type Pinned, type Route, routeOf } from './routes.ts';
 import type { ServedMirror } from './served-mirror.ts';
@@ -25,16 +25,6 @@ export interface HandlerOptions {
   readonly ownPage: (path: string) => Promise<Answer | undefined>;
   /** Told of a failure that is not the client's. */
   readonly onWarning: (message: string) => void;
-}
-
-/** How long a web server in front goes by a decision; ms. */
-export interface DecisionPolicy {
-  /** It asks again after this time; while this process does not answer, only after as much again. */
-  readonly keepMs: number;
-  /** It forgets a decision that it did not need this long. */
-  readonly quietMs: number;
-  /** The longest time that it takes to send one file. */
-  readonly transferMs: number;
 }
 
 const NO_CACHE = 'no-cache';
@@ -303,16 +293,13 @@ export class Handler {
       return text(403, 'Only trusted proxies may ask for this.');
     const mirror = mirrors.find((one) => one.name === Buffer.from(name, 'latin1').toString());
     if (mirror === undefined) return text(404, `There is no mirror ${JSON.stringify(name)}.`);
-    const { keepMs, quietMs, transferMs } = decisions;
     const path = (headerOf(request, 'x-original-uri') ?? '').replace(/[?#].*/s, '');
     const asked = { path, kind: documentKind(path) };
     const hold =
       mirror.kind === 'in-place'
         ? await heldForAMoment(mirror)
-        : await this.#options
-            .pinsOf(mirror)
-            .decide(this.#keyOf(request, isUnix), asked, quietMs, keepMs + transferMs);
-    const seconds = mirror.kind === 'in-place' ? 0 : Math.floor(keepMs / 1000);
+        : await this.#options.pinsOf(mirror).decide(this.#keyOf(request, isUnix), asked, decisions);
+    const seconds = mirror.kind === 'in-place' ? 0 : Math.floor(decisions.keepMs / 1000);
     return text(204, '', {
       'X-Mirrorlatch-Tree': headerText(hold.tree),
       [SNAPSHOT]: headerText(hold.id),

@@ -82,21 +82,36 @@ function beginsRun(
   return quiet >= policy.gapMs || age >= policy.maxAgeMs;
 }
 
+/** How long a web server in front goes by a decision; ms. */
+export interface DecisionPolicy {
+  /** It asks again after this time; while this process does not answer, only after as much again. */
+  readonly keepMs: number;
+  /** It forgets a decision that it did not need this long. */
+  readonly quietMs: number;
+  /** The longest time that it takes to send one file. */
+  readonly transferMs: number;
+}
+
 /**
- * Whether a request for which a web server in front asks again begins another run. The web server asks only
- * when it has forgotten its decision, because its client was quiet or the decision is old. Pure.
- *
- * @param quietMs after which the web server forgets.
+ * Whether a request for which a web server in front asks again begins another run. It asks because its client
+ * was quiet and it has forgotten the decision, or because the decision is old: then the client may have been
+ * busy until now. Pure.
  */
 function beginsDecision(
   run: Pick<Run, 'startedAt' | 'lastAt'>,
   { kind }: Asked,
   now: number,
-  quietMs: number,
-  { limitMs }: PinPolicy,
+  decision: DecisionPolicy,
+  policy: PinPolicy,
 ): boolean {
-  if (now - run.startedAt >= limitMs) return true;
-  return kind === 'entry' && now - run.lastAt >= quietMs;
+  const age = now - run.startedAt;
+  if (age >= policy.limitMs) return true;
+  const unasked = now - run.lastAt;
+  const isOld = unasked >= decision.keepMs;
+  const quiet = isOld ? unasked - decision.keepMs : unasked;
+  const wasQuiet = quiet >= decision.quietMs;
+  if (kind === 'entry') return wasQuiet || (isOld && age >= policy.maxAgeMs);
+  return quiet >= policy.quietMs || (wasQuiet && age >= policy.maxAgeMs);
 }
 
 /** A place in a run, for as long as one answer is sent. */
@@ -145,19 +160,14 @@ export class Pins {
     }
   }
 
-  /**
-   * The snapshot that a web server in front sends to a client, until it forgets this.
-   *
-   * @param quietMs after which it forgets it.
-   * @param keepMs how long it may go by this, and send a last file; ms.
-   */
-  async decide(client: string, asked: Asked, quietMs: number, keepMs: number): Promise<Hold> {
+  /** The snapshot that a web server in front sends to a client, until it forgets this. */
+  async decide(client: string, asked: Asked, decision: DecisionPolicy): Promise<Hold> {
     const now = this.#clock();
     const known = this.#runs.get(client);
-    const isNew = known === undefined || beginsDecision(known, asked, now, quietMs, this.#policy);
+    const isNew = known === undefined || beginsDecision(known, asked, now, decision, this.#policy);
     const run = isNew ? this.#begin(client, now) : known;
     this.#note(client, run, asked, now);
-    run.keptUntil = now + keepMs;
+    run.keptUntil = now + decision.keepMs + decision.transferMs;
     return await run.hold;
   }
 

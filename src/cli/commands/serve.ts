@@ -16,6 +16,8 @@ interface Flags {
   pinMaxAge?: number;
   maxPins?: number;
   maxAge?: number;
+  frontQuiet?: number;
+  frontKeep?: number;
   drain?: number;
   aptConfig?: string;
   nginxConfig?: boolean;
@@ -100,6 +102,16 @@ export function addServe(program: Command, context: CommandContext): void {
       duration,
     )
     .option(
+      '--front-quiet <duration>',
+      'a web server in front forgets a client that is quiet this long (default: 1m)',
+      duration,
+    )
+    .option(
+      '--front-keep <duration>',
+      'it asks again about any client after this time (default: 10m)',
+      duration,
+    )
+    .option(
       '--drain <duration>',
       'how long answers may take to end at SIGTERM (default: 30s)',
       duration,
@@ -168,6 +180,7 @@ export function addServe(program: Command, context: CommandContext): void {
           maxAgeMs: flags.pinMaxAge,
           maxPins: flags.maxPins,
         }),
+        decisions: given({ quietMs: flags.frontQuiet, keepMs: flags.frontKeep }),
         maxAgeMs: flags.maxAge,
         drainMs: flags.drain,
         signal: context.signal(),

@@ -5,6 +5,8 @@ import { DEFAULT_PINS, type PinPolicy, Pins } from '../../../src/http/pins.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
+/** The decisions for a web server in front. */
+const FRONT = { keepMs: 10 * MINUTE, quietMs: MINUTE, transferMs: 60 * MINUTE };
 
 /** A mirror whose snapshots are numbers, and a clock that the test turns. */
 class World {
@@ -40,7 +42,7 @@ class World {
 
   async decide(path: string): Promise<string> {
     const asked = { path, kind: documentKind(path) };
-    return (await this.pins.decide('client', asked, MINUTE, 70 * MINUTE)).id;
+    return (await this.pins.decide('client', asked, FRONT)).id;
   }
 
   /** Sweeps, and lets what follows from it happen. */
@@ -159,6 +161,35 @@ describe('the decisions for a web server in front', () => {
     expect(await world.publish().after(SECOND).decide(RELEASE)).toBe('1');
     expect(await world.after(2 * MINUTE).decide(PACKAGE)).toBe('1');
     expect(await world.after(2 * MINUTE).decide(RELEASE)).toBe('2');
+  });
+
+  test('stay the same when the old one ends in the middle of a run, until that is too old', async () => {
+    const world = new World();
+    await world.decide(RELEASE);
+    world.publish();
+    for (let minutes = 10; minutes < 60; minutes += 10) {
+      expect(await world.after(10 * MINUTE).decide(RELEASE)).toBe('1');
+    }
+    expect(await world.after(10 * MINUTE).decide(RELEASE)).toBe('2');
+  });
+
+  test('begin anew for a client that reads no index, after a long pause or within the hour', async () => {
+    const paused = new World();
+    await paused.decide(PACKAGE);
+    expect(
+      await paused
+        .publish()
+        .after(19 * MINUTE)
+        .decide(PACKAGE),
+    ).toBe('1');
+    expect(await paused.after(20 * MINUTE).decide(PACKAGE)).toBe('2');
+    const regular = new World();
+    await regular.decide(PACKAGE);
+    regular.publish();
+    for (let minutes = 15; minutes < 60; minutes += 15) {
+      expect(await regular.after(15 * MINUTE).decide(PACKAGE)).toBe('1');
+    }
+    expect(await regular.after(15 * MINUTE).decide(PACKAGE)).toBe('2');
   });
 
   test('hold their snapshot as long as the web server may go by them', async () => {
