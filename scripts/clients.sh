@@ -27,8 +27,9 @@ need_programs rsync:rsync flock:util-linux dpkg-deb:dpkg apt-ftparchive:apt-util
   nginx:nginx-light apache2:apache2-bin squid:squid
 need_build
 
-# Below node_modules, so that the bundle finds the packages it imports.
-bundle=node_modules/.cache/clients/table.mjs
+# Below node_modules, so that the bundle finds the packages it imports, and as deep in the project as test/support,
+# from where it finds the program.
+bundle=node_modules/.cache/clients-table.mjs
 node_modules/.bin/esbuild scripts/clients/table.ts --bundle --platform=node --format=esm --packages=external \
   --log-level=warning "--outfile=$bundle"
 exec node "$bundle" "$@"

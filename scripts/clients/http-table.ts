@@ -4,7 +4,9 @@ import { type Publishing, tryWay } from '../../test/support/http/trial.ts';
 import {
   amongNeighbours,
   apacheAlone,
+  apacheGuarded,
   nginxAlone,
+  nginxGuarded,
   serve,
   serveForgetfully,
   throughSquid,
@@ -80,9 +82,12 @@ async function columnsOf(
     apacheAlone,
     throughSquid(nginxAlone),
     serve,
+    nginxGuarded,
+    apacheGuarded,
     underRun(serve),
     throughSquid(serve),
     amongNeighbours(serve, questions),
+    amongNeighbours(nginxGuarded, questions),
   ];
   const columns = [
     ...ways.map((way) => ({ way, mirror })),

@@ -1,10 +1,13 @@
+import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { questionsOf } from '../support/http/questions.ts';
 import { type HttpTrialOptions, tryWay } from '../support/http/trial.ts';
 import {
   amongNeighbours,
+  apacheGuarded,
   nginxAlone,
+  nginxGuarded,
   serve,
   serveForgetfully,
   throughSquid,
@@ -65,7 +68,7 @@ describe('clients that update and install over HTTP while snapshots are publishe
     );
   });
 
-  describe.for([serve, underRun(serve)])('$name', (way) => {
+  describe.for([serve, nginxGuarded, apacheGuarded, underRun(serve)])('$name', (way) => {
     const why = whyNot(way);
 
     test.skipIf(why !== '')(`I1: each get all of one generation${why}`, async () => {
@@ -77,7 +80,7 @@ describe('clients that update and install over HTTP while snapshots are publishe
     });
   });
 
-  describe.for([serve])('$name', (way) => {
+  describe.for([serve, nginxGuarded])('$name', (way) => {
     const why = whyNot(way);
 
     test.skipIf(why !== '')(
@@ -87,20 +90,24 @@ describe('clients that update and install over HTTP while snapshots are publishe
       },
     );
 
-    test.skipIf(why !== '')(`I1: so they do with squid between${why}`, async () => {
-      expectAllWell(await trySome(throughSquid(way), { publishing: FLIP_EVERY_MS }));
-    });
-
     test.skipIf(why !== '')(
       `I1: so they do behind one address with others of their kind${why}`,
       async () => {
-        const questions = await questionsOf(some, mirror, join(home.path, 'questions'));
+        const questions = await questionsOf(some, mirror, mkdtempSync(join(home.path, 'asked-')));
 
         expectAllWell(
           await trySome(amongNeighbours(way, questions), { publishing: FLIP_EVERY_MS }),
         );
       },
     );
+  });
+
+  describe.for([throughSquid(serve)])('$name', (way) => {
+    const why = whyNot(way);
+
+    test.skipIf(why !== '')(`I1: so they do${why}`, async () => {
+      expectAllWell(await trySome(way, { publishing: FLIP_EVERY_MS }));
+    });
   });
 
   const plain = underRun(nginxAlone);

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, expect, it, onTestFinished } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { nginxInFront } from '../support/http/fronts.ts';
 import { startServe } from '../support/http/serve.ts';
+import { whyNotInstalled } from '../support/installed.ts';
 import { runProgram, transcript } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { diceOf } from './dice.ts';
@@ -21,58 +23,135 @@ const scratch = makeScratch();
 
 afterAll(() => scratch.remove());
 
-it(`${CONNECTIONS} connections, half of them slow, get the bytes of their snapshot while one is published each second, and the server is killed`, {
-  timeout: LASTS_MS + 5 * MINUTE_MS,
-}, async () => {
-  const root = join(scratch.path, 'mirror');
-  const publisher = await startPublisher(join(scratch.path, 'source'), root);
-  const options = ['--pin-gap', '2s', '--pin-quiet', '20s'];
-  const start = (where: string) =>
-    startServe([`${root}=/mirror/`, ...options], {}, ['--listen', where]);
-  let server = await start('127.0.0.1:0');
-  const { host, port } = new URL(server.address);
-  onTestFinished(() => server.kill('SIGKILL'));
-  const until = performance.now() + LASTS_MS;
-  const readers: Readers = {
-    url: `${server.address}/mirror/current/`,
-    tally: emptyTally(),
-    dice: diceOf('readers'),
-    isOver: () => performance.now() >= until,
-  };
-  const { tally } = readers;
-  const reading = Array.from({ length: CONNECTIONS / 2 }, (_, number) => [
-    // Ten connections have the same name, as those of one client.
-    readQuickly(readers, `quick/${Math.floor(number / 10)}`),
-    readSlowly(readers, `slow/${Math.floor(number / 10)}`),
-  ]).flat();
+/** What is under load. */
+interface Subject {
+  /** `http://127.0.0.1:PORT`. */
+  readonly origin: string;
+  /** The process of mirrorlatch. */
+  readonly pid: number;
+  /** Each kills a server by SIGKILL and starts it again. */
+  readonly kills: readonly (() => Promise<void>)[];
+  stop(): Promise<void>;
+}
 
-  const memory: number[] = [];
-  let connections = 0;
-  let wasKilled = false;
-  while (!readers.isOver()) {
-    await pause(500);
-    memory.push(residentMemory(server.pid));
-    connections = Math.max(connections, establishedOn(Number(port)));
-    if (!wasKilled && performance.now() > until - LASTS_MS / 2) {
-      wasKilled = true;
-      server.kill('SIGKILL');
-      await server.result;
-      server = await start(host);
-    }
-  }
-  await Promise.all(reading);
-  const publications = await publisher.stop();
+interface Kind {
+  readonly name: string;
+  readonly programs: readonly string[];
+  start(root: string, directory: string): Promise<Subject>;
+}
 
-  const most = Math.max(...memory);
-  tellSummary(
-    `HTTP load: ${tally.wrong.length} wrong of ${tally.bodies} bodies and ${tally.unchanged} answers of 304 on ${connections} connections; ${tally.broken} broken by a kill; ${tally.generations.size} of ${publications} snapshots read; at most ${Math.round(most / 1024)} MiB`,
+const kinds: readonly Kind[] = [
+  {
+    name: 'serve',
+    programs: [],
+    async start(root) {
+      const words = [`${root}=/mirror/`, '--pin-gap', '2s', '--pin-quiet', '20s'];
+      let server = await startServe(words);
+      const { host } = new URL(server.address);
+      return {
+        origin: server.address,
+        get pid() {
+          return server.pid;
+        },
+        kills: [
+          async () => {
+            server.kill('SIGKILL');
+            await server.result;
+            server = await startServe(words, {}, ['--listen', host]);
+          },
+        ],
+        stop: async () => {
+          server.kill('SIGKILL');
+          await server.result;
+        },
+      };
+    },
+  },
+  {
+    name: 'nginx in front',
+    programs: nginxInFront.programs,
+    async start(root, directory) {
+      const front = await nginxInFront.start([`${root}=/mirror/`], directory);
+      let { web, server } = front;
+      return {
+        origin: web.origin,
+        get pid() {
+          return server.pid;
+        },
+        kills: [
+          async () => {
+            await web.kill();
+            web = await web.again();
+          },
+          async () => {
+            server.kill('SIGKILL');
+            await server.result;
+            await pause(1_000);
+            server = await front.again();
+          },
+        ],
+        stop: async () => {
+          await web.kill();
+          await front.stop();
+        },
+      };
+    },
+  },
+];
+
+describe.for(kinds)(`${CONNECTIONS} connections, half of them slow, to $name`, (kind) => {
+  const why = whyNotInstalled(...kind.programs);
+
+  it.skipIf(why !== '')(
+    `get the bytes of their snapshot while one is published each second, and servers are killed${why}`,
+    {
+      timeout: LASTS_MS + 5 * MINUTE_MS,
+    },
+    async () => {
+      const directory = join(scratch.path, kind.name.replaceAll(' ', '-'));
+      const root = join(directory, 'mirror');
+      const publisher = await startPublisher(join(directory, 'source'), root);
+      const subject = await kind.start(root, join(directory, 'servers'));
+      onTestFinished(() => subject.stop());
+      const until = performance.now() + LASTS_MS;
+      const readers: Readers = {
+        url: `${subject.origin}/mirror/current/`,
+        tally: emptyTally(),
+        dice: diceOf('readers'),
+        isOver: () => performance.now() >= until,
+      };
+      const { tally } = readers;
+      const reading = Array.from({ length: CONNECTIONS / 2 }, (_, number) => [
+        // Ten connections have the same name, as those of one client.
+        readQuickly(readers, `quick/${Math.floor(number / 10)}`),
+        readSlowly(readers, `slow/${Math.floor(number / 10)}`),
+      ]).flat();
+
+      const memory: number[] = [];
+      let connections = 0;
+      const kills = [...subject.kills];
+      while (!readers.isOver()) {
+        await pause(500);
+        memory.push(residentMemory(subject.pid));
+        connections = Math.max(connections, establishedOn(Number(new URL(subject.origin).port)));
+        const left = (LASTS_MS * kills.length) / (subject.kills.length + 1);
+        if (kills.length > 0 && until - performance.now() < left) await kills.shift()?.();
+      }
+      await Promise.all(reading);
+      const publications = await publisher.stop();
+
+      const most = Math.max(...memory);
+      tellSummary(
+        `HTTP load, ${kind.name}: ${tally.wrong.length} wrong of ${tally.bodies} bodies (${tally.unpinned} unpinned) and ${tally.unchanged} answers of 304 on ${connections} connections; ${tally.broken} broken by a kill; ${tally.generations.size} of ${publications} snapshots read; mirrorlatch took at most ${Math.round(most / 1024)} MiB`,
+      );
+      expect(tally.wrong.slice(0, 20)).toEqual([]);
+      expect(connections).toBeGreaterThan(0.95 * CONNECTIONS);
+      expect(tally.bodies).toBeGreaterThan(CONNECTIONS);
+      expect(tally.broken).toBeGreaterThan(0);
+      expect(tally.generations.size).toBeGreaterThan(2);
+      expect(most).toBeLessThanOrEqual(MOST_MEMORY);
+    },
   );
-  expect(tally.wrong.slice(0, 20)).toEqual([]);
-  expect(connections).toBeGreaterThan(0.95 * CONNECTIONS);
-  expect(tally.bodies).toBeGreaterThan(CONNECTIONS);
-  expect(tally.broken).toBeGreaterThan(0);
-  expect(tally.generations.size).toBeGreaterThan(2);
-  expect(most).toBeLessThanOrEqual(MOST_MEMORY);
 });
 
 /** Publishes a snapshot each second, and prunes. */

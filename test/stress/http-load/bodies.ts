@@ -56,6 +56,18 @@ export function areSame(file: LoadedFile, one: number, other: number): boolean {
   return one === other || file.isConstant === true || file.size === 0;
 }
 
+/**
+ * The generation of a file by the beginning of a body, for a server that names none.
+ *
+ * @param from the place of the body's first byte in the file.
+ * @returns undefined if it has no whole line, or the file is the same in all of them.
+ */
+export function generationOf(beginning: Buffer, from: number): number | undefined {
+  const text = beginning.toString('latin1', 0, 2 * LINE);
+  const found = (from === 0 ? /^(\d+) / : /\n(\d+) /).exec(text)?.[1];
+  return found === undefined ? undefined : Number(found);
+}
+
 /** Compares a body with a file as it arrives. */
 export class Comparison {
   readonly #lines: Buffer;

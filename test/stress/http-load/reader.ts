@@ -1,7 +1,15 @@
 import { Agent, get, type IncomingMessage } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Dice } from '../dice.ts';
-import { areSame, Comparison, entry, type LoadedFile, large, small } from './bodies.ts';
+import {
+  areSame,
+  Comparison,
+  entry,
+  generationOf,
+  type LoadedFile,
+  large,
+  small,
+} from './bodies.ts';
 
 /** What all readers have seen so far. */
 export interface Tally {
@@ -9,6 +17,8 @@ export interface Tally {
   bodies: number;
   /** Answers of 304, compared with the body that the reader has. */
   unchanged: number;
+  /** Bodies of whatever was current, because mirrorlatch was away. */
+  unpinned: number;
   /** Requests without a whole answer: the server was away. */
   broken: number;
   /** Each snapshot that was read. */
@@ -18,7 +28,7 @@ export interface Tally {
 }
 
 export function emptyTally(): Tally {
-  return { bodies: 0, unchanged: 0, broken: 0, generations: new Set(), wrong: [] };
+  return { bodies: 0, unchanged: 0, unpinned: 0, broken: 0, generations: new Set(), wrong: [] };
 }
 
 /** Where and how readers read. */
@@ -110,14 +120,23 @@ class Reader {
       ...(from > 0 ? { range: `bytes=${from}-` } : {}),
       ...(from === 0 && kept !== undefined ? { 'if-none-match': kept.etag } : {}),
     });
-    const generation = Number(/^g(\d+)$/.exec(header(response, 'x-mirrorlatch-snapshot'))?.[1]);
+    const snapshot = header(response, 'x-mirrorlatch-snapshot');
+    const isUnpinned = snapshot === 'unpinned';
+    let generation = Number(/^g(\d+)$/.exec(snapshot)?.[1]);
+    let comparison = new Comparison(generation, file, from);
     const blame = (what: string) => {
-      tally.wrong.push(`${file.path} of g${generation} for ${this.#userAgent}: ${what}`);
+      tally.wrong.push(`${file.path} of ${snapshot} for ${this.#userAgent}: ${what}`);
     };
-    const comparison = new Comparison(generation, file, from);
+    let received = 0;
     try {
       for await (const chunk of response) {
-        comparison.take(chunk as Buffer);
+        if (isUnpinned && received === 0) {
+          // A body has to be whole even while mirrorlatch is down.
+          generation = generationOf(chunk, from) ?? generation;
+          comparison = new Comparison(generation, file, from);
+        }
+        received += (chunk as Buffer).length;
+        if (!isUnpinned || !Number.isNaN(generation)) comparison.take(chunk as Buffer);
         if (isSlow) await pause(dice.between(...SLOW_MS));
         if (isSlow && this.#readers.isOver()) throw new Error('the test is over');
       }
@@ -139,8 +158,9 @@ class Reader {
       blame(`status ${response.statusCode}`);
       return;
     }
+    if (isUnpinned) tally.unpinned += 1;
     const wrong = comparison.wrong(file.size);
-    if (wrong !== undefined) blame(wrong);
+    if (wrong !== undefined && !(isUnpinned && Number.isNaN(generation))) blame(wrong);
     tally.bodies += 1;
     tally.generations.add(generation);
     const etag = header(response, 'etag');

@@ -62,6 +62,7 @@ ${directives(port)}
     port,
     origin: `http://127.0.0.1:${port}`,
     logs: () => endsOfFiles(directory, ['error.log', 'access.log']),
+    again: () => startApache({ directory, directives, modules, port }),
   };
 }
 

@@ -49,6 +49,7 @@ ${http(port)}
     port,
     origin: `http://127.0.0.1:${port}`,
     logs: () => endsOfFiles(directory, ['error.log', 'access.log']),
+    again: () => startNginx({ directory, http, port }),
   };
 }
 

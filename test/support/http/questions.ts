@@ -22,7 +22,7 @@ export async function questionsOf(
   mirror: RepositoryMirror,
   directory: string,
 ): Promise<Question[]> {
-  mkdirSync(directory);
+  mkdirSync(directory, { recursive: true });
   chmodSync(directory, 0o755);
   const served = await nginxAlone.start(mirror, directory);
   for (const client of clients) {

@@ -1,5 +1,5 @@
 import { request as httpRequest } from 'node:http';
-import { eventually } from '../eventually.ts';
+import { setTimeout as pause } from 'node:timers/promises';
 import { type ProgramOptions, type ProgramResult, startProgram, transcript } from '../program.ts';
 
 /** A running `mirrorlatch serve`. */
@@ -31,13 +31,11 @@ export async function startServe(
   void program.result.then(() => {
     isOver = true;
   });
-  const address = await eventually(() => {
-    const [line = ''] = program.printedSoFar().split('\n', 1);
-    if (isOver) return '';
-    const { addresses } = JSON.parse(line) as { addresses: [string] };
-    return addresses[0];
-  });
-  if (address === '') throw new Error(transcript(await program.result));
+  // Without the help of vitest, because scripts/clients.sh starts servers, too.
+  while (!isOver && !program.printedSoFar().includes('\n')) await pause(10);
+  if (isOver) throw new Error(transcript(await program.result));
+  const [line = ''] = program.printedSoFar().split('\n', 1);
+  const [address] = (JSON.parse(line) as { addresses: [string] }).addresses;
   return {
     ...program,
     address,

@@ -11,8 +11,8 @@ export const hostBehindSquid = 'mirror.test';
  *
  * @param directory for its files.
  */
-export async function startSquid(directory: string): Promise<WebServer> {
-  const port = await freePort();
+export async function startSquid(directory: string, givenPort?: number): Promise<WebServer> {
+  const port = givenPort ?? (await freePort());
   mkdirSync(directory, { recursive: true });
   // squid writes as its own user.
   chmodSync(directory, 0o777);
@@ -43,5 +43,6 @@ shutdown_lifetime 0 seconds
     port,
     origin: `http://127.0.0.1:${port}`,
     logs: () => endsOfFiles(directory, ['cache.log', 'access.log']),
+    again: () => startSquid(directory, port),
   };
 }

@@ -5,6 +5,7 @@ import type { Access } from '../repositories/access.ts';
 import type { RepositoryMirror } from '../repositories/mirror.ts';
 import { mirrorPath } from '../repositories/npm-registry.ts';
 import { bareMirror as bareApache, startApache } from './apache.ts';
+import { apacheInFront, type FrontKind, nginxInFront } from './fronts.ts';
 import { Neighbours, type Question } from './neighbours.ts';
 import { bareMirror as bareNginx, startNginx } from './nginx.ts';
 import { hostBehindSquid, startSquid } from './squid.ts';
@@ -87,6 +88,23 @@ function servedWith(name: string, options: readonly string[]): Way {
     },
   };
 }
+
+/** A web server with the printed configuration in front of `mirrorlatch serve`. */
+function inFront(kind: FrontKind): Way {
+  return {
+    name: `${kind.name} in front`,
+    programs: kind.programs,
+    // It remembers clients for a minute, so a trial has one or two pins of each.
+    restMs: 1,
+    async start({ root }, directory) {
+      const { web, stop } = await kind.start([`${root}=/mirror/`], directory);
+      return { origin: web.origin, access: openAccess(web.origin), logs: web.logs, stop };
+    },
+  };
+}
+
+export const nginxGuarded: Way = inFront(nginxInFront);
+export const apacheGuarded: Way = inFront(apacheInFront);
 
 /** Each client under `mirrorlatch run --http`. */
 export function underRun(way: Way): Way {

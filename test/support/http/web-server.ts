@@ -9,6 +9,8 @@ export interface WebServer extends Daemon {
   readonly origin: string;
   /** The ends of its logs, for the message of a failing test. */
   logs(): string;
+  /** Starts it again on the same port, after its end. */
+  again(): Promise<WebServer>;
 }
 
 /** The last lines of the files that exist. */
