@@ -127,8 +127,11 @@ export function processesWithVariables(variables: Readonly<Record<string, string
   const wanted = Object.entries(variables).map(
     ([name, value]) => `\0${Buffer.from(`${name}=${value}`).toString('latin1')}\0`,
   );
+  const environmentOf = (pid: number) =>
+    quietly(() => readFileSync(`/proc/${pid}/environ`, 'latin1')) || undefined;
   return otherProcesses().filter((pid) => {
-    const block = quietly(() => readFileSync(`/proc/${threadOf(pid)}/environ`, 'latin1'));
+    // To look for a thread takes as long again.
+    const block = environmentOf(pid) ?? environmentOf(threadOf(pid));
     return block !== undefined && wanted.every((variable) => `\0${block}\0`.includes(variable));
   });
 }
