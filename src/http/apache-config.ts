@@ -18,8 +18,8 @@ export function apacheConfig(
 # and its User-Agent), and the answer is kept for ${keepSeconds} s. One run of a client, such as apt-get update and install, stays
 # with one snapshot; after ${quietSeconds} s without a request the client gets the newest.
 #
-# 1. Save this as /etc/apache2/sites-available/mirrorlatch.conf, with your own ServerName, port and certificates.
-# 2. a2enmod alias autoindex dir env headers proxy proxy_http rewrite && a2ensite mirrorlatch
+# 1. Save this as /etc/apache2/sites-available/mirror.conf, with your own ServerName, port and certificates.
+# 2. a2enmod alias autoindex dir env headers proxy proxy_http rewrite && a2ensite mirror
 # 3. apachectl configtest && systemctl restart apache2
 # 4. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
 #    means that mirrorlatch does not answer.

@@ -18,8 +18,8 @@ export function nginxConfig({ mirrors, listen, keepSeconds, quietSeconds }: Fron
 # and its User-Agent) and keeps the answer for ${keepSeconds} s. One run of a client, such as apt-get update and install, stays
 # with one snapshot; after ${quietSeconds} s without a request the client gets the newest.
 #
-# 1. Save this as /etc/nginx/sites-available/mirrorlatch, with your own server_name, listen and certificates.
-# 2. ln -s ../sites-available/mirrorlatch /etc/nginx/sites-enabled/ && nginx -t && systemctl reload nginx
+# 1. Save this as /etc/nginx/sites-available/mirror, with your own server_name, listen and certificates.
+# 2. ln -s ../sites-available/mirror /etc/nginx/sites-enabled/ && nginx -t && systemctl reload nginx
 # 3. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
 #    means that mirrorlatch does not answer: see nginx's error log.
 #
@@ -36,26 +36,19 @@ upstream mirrorlatch {
 }
 
 # The ETag of a file is that of the decision, one for each snapshot: nginx's own, time and size, can be the same in two.
-# A client that has a file of this very snapshot needs it no second time.
-map "$mirrorlatch_tag $http_if_none_match" $mirrorlatch_known {
-    default "";
-    "~^(\\S+) .*\\1" $mirrorlatch_tag;
-}
+# It is good for If-Range. nginx compares If-None-Match with its own, so that the answer is the whole file.
 map $sent_http_last_modified $mirrorlatch_etag {
     default $mirrorlatch_tag;
     "" "";
 }
 
-# The directory to send from. /dev/null has no files, so mirrorlatch is asked for each.
-map $mirrorlatch_known $mirrorlatch_directory {
-    default /dev/null;
-    "" $mirrorlatch_decided;
-}
-map $mirrorlatch_tree $mirrorlatch_decided {
+# The directory to send from.
+map $mirrorlatch_tree $mirrorlatch_directory {
     default $mirrorlatch_tree;
     "" $mirrorlatch_undecided;
 }
-# 503: the mirror is behind its gate. Otherwise mirrorlatch is down: then what is current is read, unpinned.
+# 503: the mirror is behind its gate. /dev/null has no files, so mirrorlatch is asked for each. Otherwise mirrorlatch is
+# down: then what is current is read, unpinned.
 map $mirrorlatch_status $mirrorlatch_undecided {
     default $mirrorlatch_current;
     503 /dev/null;
@@ -114,12 +107,6 @@ ${trusted(listen, '    ')}
 
     # What nginx does not have or may not send: mirrorlatch looks in all snapshots, and follows symlinks within one.
     location @mirrorlatch {
-        if ($mirrorlatch_known) {
-            add_header ETag $mirrorlatch_known;
-            add_header Cache-Control no-cache;
-            add_header X-Mirrorlatch-Snapshot $mirrorlatch_snapshot;
-            return 304;
-        }
         proxy_pass http://mirrorlatch$request_uri;
         error_page 502 504 = @mirrorlatch_missing;
     }

@@ -46,6 +46,7 @@ const documents = [readme, ...topics].filter((document) => commandsIn(document).
 /** What a document needs beyond what all need. */
 const whyNot: Readonly<Record<string, string>> = {
   'other-tools': whyNotInstalled('debmirror', 'dnf', '/usr/libexec/dnf-utils-3'),
+  'web-servers': whyNotInstalled('nginx'),
 };
 const executable = documents.filter((document) => !whyNot[nameOfTopic(document)]);
 const others = documents.filter((document) => whyNot[nameOfTopic(document)]);
@@ -131,7 +132,7 @@ function startsServer(document: Document): boolean {
 }
 
 function isServer(command: string): boolean {
-  return /^mirrorlatch serve .*--listen/.test(command);
+  return /^mirrorlatch serve .*--listen/.test(command) && !command.includes('-config');
 }
 
 /**
@@ -146,6 +147,8 @@ function scriptOf(document: Document): string {
     `mount --bind "$PLACE/srv" /srv`,
     'mount -t tmpfs tmpfs /usr/local/sbin',
     '[ ! -e /etc/dnf/dnf.conf ] || mount --bind "$PLACE/dnf.conf" /etc/dnf/dnf.conf',
+    // Debian's, to which a configuration is added.
+    '[ ! -d /etc/nginx ] || { cp -a /etc/nginx "$PLACE" && mount --bind "$PLACE/nginx" /etc/nginx; }',
     'mkdir /srv/mirror',
     // A second mirror, for the commands that take two.
     'mirrorlatch sync "$UPSTREAM" /srv/mirror/security',

@@ -171,12 +171,19 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
 
     const given = async (headers: Record<string, string>) =>
       shown(await read('/current/file', { headers }));
-    expect(await given({ 'If-None-Match': tag ?? '' })).toBe('304 ');
-    expect(await given({ 'If-None-Match': `"x", W/${tag}` })).toBe('304 ');
+    // nginx compares with an ETag of its own.
+    const known = kind === apacheInFront ? '304 ' : '200 2nd';
+    expect(await given({ 'If-None-Match': tag ?? '' })).toBe(known);
+    expect(await given({ 'If-None-Match': `"x", W/${tag}` })).toBe(known);
     const both = { 'If-None-Match': oldTag ?? '', 'If-Modified-Since': time.toUTCString() };
     expect(await given(both)).toBe('200 2nd');
     expect(await given({ 'If-Modified-Since': time.toUTCString() })).toBe('304 ');
     expect(await given({ 'If-Modified-Since': new Date().toUTCString() })).toBe('200 2nd');
+    const unchanged = await read('/current/file', {
+      headers: { 'If-Modified-Since': time.toUTCString() },
+    });
+    // A cache would take it for the length of the file that it has.
+    expect(unchanged.headers['content-length']).toBeUndefined();
     const rest = { Range: 'bytes=1-' };
     expect(await given({ ...rest, 'If-Range': tag ?? '' })).toBe('206 nd');
     expect(await given({ ...rest, 'If-Range': oldTag ?? '' })).toBe('200 2nd');

@@ -89,15 +89,18 @@ function servedWith(name: string, options: readonly string[]): Way {
   };
 }
 
+/** It asks again after this time, in s: in the middle of each run. */
+const FRONT_KEEP = 1;
+
 /** A web server with the printed configuration in front of `mirrorlatch serve`. */
 function inFront(kind: FrontKind): Way {
   return {
     name: `${kind.name} in front`,
     programs: kind.programs,
-    // It remembers clients for a minute, so a trial has one or two pins of each.
-    restMs: 1,
+    restMs: (FRONT_KEEP + GAP + 0.5) * 1000,
     async start({ root }, directory) {
-      const { web, stop } = await kind.start([`${root}=/mirror/`], directory);
+      const options = ['--front-keep', `${FRONT_KEEP}s`, '--front-quiet', `${GAP}s`];
+      const { web, stop } = await kind.start([`${root}=/mirror/`, ...options], directory);
       return { origin: web.origin, access: openAccess(web.origin), logs: web.logs, stop };
     },
   };
