@@ -2,6 +2,8 @@
 export interface Goal {
   readonly goal: string;
   readonly limit: number;
+  /** Whether more is better; otherwise less is. */
+  readonly isLeast?: boolean;
   readonly unit: string;
   /** `null` if this run did not measure it. */
   readonly reached: number | null;
@@ -9,12 +11,14 @@ export interface Goal {
 
 export function goalLines(measured: readonly Goal[]): string {
   const width = Math.max(...measured.map(({ goal }) => goal.length));
-  const lines = measured.map(({ goal, limit, unit, reached }) => {
+  const lines = measured.map(({ goal, limit, isLeast = false, unit, reached }) => {
+    const isMet = reached !== null && (isLeast ? reached >= limit : reached <= limit);
     const verdict =
       reached === null
         ? 'not measured'
-        : `${reached.toFixed(2)}${unit}  ${reached <= limit ? 'met' : 'MISSED'}`;
-    return `  ${goal.padEnd(width)}  <= ${`${limit}${unit}`.padEnd(7)} ${verdict}\n`;
+        : `${reached.toFixed(2)}${unit}  ${isMet ? 'met' : 'MISSED'}`;
+    const bound = `${isLeast ? '>=' : '<='} ${`${limit}${unit}`.padEnd(7)}`;
+    return `  ${goal.padEnd(width)}  ${bound} ${verdict}\n`;
   });
   return `Goals\n${lines.join('')}`;
 }

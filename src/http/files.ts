@@ -8,9 +8,9 @@ import { CONTENT_SECURITY_POLICY } from './listing-page.ts';
 import { type Found, type Opened, openInTree } from './place-in-tree.ts';
 import { type ByteRange, readWhole, sendDescriptor } from './send-descriptor.ts';
 import {
+  isWorthKeeping,
   recallSmallFile,
   rememberSmallFile,
-  SMALL_FILE_BYTES,
   type SmallFile,
 } from './small-files.ts';
 import {
@@ -129,7 +129,9 @@ async function sendFile(
   const size = Number(status.size);
   const range = answerByLibrary(request, response, place, validators, size);
   if (range === undefined) return;
-  if (size > SMALL_FILE_BYTES) return sendDescriptor(request, response, descriptor, range);
+  if (!isWorthKeeping(place.tree, place.name, size)) {
+    return await sendDescriptor(request, response, descriptor, range);
+  }
   const body = await readWhole(descriptor, size);
   const contentType = String(response.getHeader('Content-Type'));
   rememberSmallFile(place.tree, place.name, { status, body, validators, contentType });
@@ -179,7 +181,9 @@ function answerByLibrary(
   const answer = withExactConditions(send(request, '/', { index: false }), request, validators);
   answer.sendFile = () => answer.send(name, { size } as Stats);
   answer.stream = (_, range) => {
-    body = range as ByteRange;
+    const { start, end } = range as ByteRange;
+    // Of an empty file, `send` names the first byte.
+    body = { start, end: Math.min(end, size - 1) };
   };
   answer.on('error', ({ status, headers }: HttpError) => refuse(response, place, status, headers));
   answer.pipe(response);

@@ -1,4 +1,12 @@
-import { type BigIntStats, close, constants, fstatSync, open, readlinkSync, stat } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  fstatSync,
+  open,
+  openSync,
+  readlinkSync,
+  stat,
+} from 'node:fs';
 import { promisify } from 'node:util';
 import { errnoOf } from '../errors.ts';
 
@@ -19,8 +27,10 @@ export interface Opened {
 const MISSING: Found = { kind: 'missing' };
 const REFUSED: Found = { kind: 'refused' };
 
-/** A fifo in the place of a file that was there a moment ago must not block, nor a terminal become ours. */
-const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+/** Names what lies at a path, and opens nothing (open(2), O_PATH); Node has no constant for it. */
+const O_PATH = 0o10000000;
+
+const find = promisify(open);
 
 /**
  * Opens what lies below `tree`. A symlink that stays in the tree is followed. One that leads out of it is
@@ -35,9 +45,11 @@ export async function openInTree(tree: string, name: Buffer): Promise<Found> {
   if (name.includes(0)) return MISSING;
   const path = pathInTree(tree, name);
   try {
-    const looked = await promisify(stat)(path, { bigint: true });
-    if (!looked.isFile() && !looked.isDirectory()) return REFUSED;
-    return await whatWasOpened(tree, await promisify(open)(path, READ));
+    const handle = await find(path, O_PATH);
+    const found = openFound(tree, handle);
+    // A snapshot that is being removed was moved away, and has no such path any more.
+    if (found === REFUSED) await promisify(stat)(tree);
+    return found;
   } catch (error) {
     switch (errnoOf(error)) {
       case 'ENOENT':
@@ -55,18 +67,19 @@ export async function openInTree(tree: string, name: Buffer): Promise<Found> {
 }
 
 /**
- * Looks where the descriptor really leads: between two looks at a path, the path may have changed. What
- * is open already is looked at without a wait for the disk.
+ * Opens what was found, and not what may lie at its path by now. Only the search for a path may wait for
+ * the disk: what was found is in memory, so it is not worth a trip to another thread.
  */
-async function whatWasOpened(tree: string, descriptor: number): Promise<Found> {
-  const status = fstatSync(descriptor, { bigint: true });
-  const kind = status.isFile() ? 'file' : status.isDirectory() ? 'directory' : undefined;
-  const real = readlinkSync(`/proc/self/fd/${descriptor}`, 'buffer');
-  if (kind !== undefined && isWithin(tree, real)) return { kind, descriptor, status };
-  close(descriptor);
-  // A snapshot that is being removed was moved away, and has no such path any more.
-  await promisify(stat)(tree);
-  return REFUSED;
+function openFound(tree: string, handle: number): Found {
+  const itself = `/proc/self/fd/${handle}`;
+  try {
+    const status = fstatSync(handle, { bigint: true });
+    const kind = status.isFile() ? 'file' : status.isDirectory() ? 'directory' : undefined;
+    if (kind === undefined || !isWithin(tree, readlinkSync(itself, 'buffer'))) return REFUSED;
+    return { kind, descriptor: openSync(itself, 'r'), status };
+  } finally {
+    closeSync(handle);
+  }
 }
 
 export function pathInTree(tree: string, name: Buffer): Buffer {

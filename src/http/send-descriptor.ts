@@ -1,8 +1,10 @@
-import { read } from 'node:fs';
+import { read as readFrom } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { MirrorlatchError } from '../errors.ts';
 import { writeBody } from './write-body.ts';
+
+const read = promisify(readFrom);
 
 /** Bytes of a file, from the first to the last. */
 export interface ByteRange {
@@ -22,8 +24,11 @@ const MOST_LARGE = 8;
 /** A client that takes a buffer in less time makes better use of a large one than another; ms. */
 const FAST_MS = 100;
 
-/** The large buffers that nobody uses, and how many more may be made. */
-const unused: Buffer[] = [];
+/** As many small buffers are kept as are in use at a time by clients that are not slow. */
+const MOST_SMALL = 64;
+
+/** The buffers that nobody uses, and how many more large ones may be made. */
+const unused: { readonly large: Buffer[]; readonly small: Buffer[] } = { large: [], small: [] };
 let toBeMade = MOST_LARGE;
 
 /**
@@ -41,18 +46,17 @@ export async function sendDescriptor(
   let isFast = true;
   for (let position = start; position <= end; ) {
     const left = end + 1 - position;
-    const large = isFast && left > SMALL_BYTES ? takeLarge() : undefined;
+    const buffer = takeBuffer(isFast && left > SMALL_BYTES);
     try {
-      const buffer = large ?? Buffer.allocUnsafe(Math.min(left, SMALL_BYTES));
       const length = Math.min(left, buffer.length);
-      const { bytesRead } = await promisify(read)(descriptor, buffer, 0, length, position);
+      const { bytesRead } = await read(descriptor, buffer, 0, length, position);
       if (bytesRead === 0) throw shorterThanItWas();
       const begun = performance.now();
       if (!(await writeBody(request, response, buffer.subarray(0, bytesRead)))) return;
       isFast = performance.now() - begun < FAST_MS;
       position += bytesRead;
     } finally {
-      if (large !== undefined) unused.push(large);
+      giveBack(buffer);
     }
   }
   response.end();
@@ -63,7 +67,7 @@ export async function readWhole(descriptor: number, size: number): Promise<Buffe
   const content = Buffer.allocUnsafeSlow(size);
   for (let position = 0; position < size; ) {
     const left = size - position;
-    const { bytesRead } = await promisify(read)(descriptor, content, position, left, position);
+    const { bytesRead } = await read(descriptor, content, position, left, position);
     if (bytesRead === 0) throw shorterThanItWas();
     position += bytesRead;
   }
@@ -75,10 +79,20 @@ function shorterThanItWas(): MirrorlatchError {
   return new MirrorlatchError('IO', 'a file became shorter while it was sent');
 }
 
+function takeBuffer(mayBeLarge: boolean): Buffer {
+  const large = mayBeLarge ? takeLarge() : undefined;
+  return large ?? unused.small.pop() ?? Buffer.allocUnsafeSlow(SMALL_BYTES);
+}
+
 function takeLarge(): Buffer | undefined {
-  if (unused.length === 0 && toBeMade > 0) {
+  if (unused.large.length === 0 && toBeMade > 0) {
     toBeMade -= 1;
     return Buffer.allocUnsafeSlow(LARGE_BYTES);
   }
-  return unused.pop();
+  return unused.large.pop();
+}
+
+function giveBack(buffer: Buffer): void {
+  if (buffer.length === LARGE_BYTES) unused.large.push(buffer);
+  else if (unused.small.length < MOST_SMALL) unused.small.push(buffer);
 }

@@ -12,8 +12,11 @@ export interface SmallFile {
 }
 
 /** The largest file that is kept in memory, and all of them together; bytes. */
-export const SMALL_FILE_BYTES = 64 * 1024;
-const ALL_BYTES = 16 * 1024 * 1024;
+const SMALL_FILE_BYTES = 64 * 1024;
+const ALL_BYTES = 8 * 1024 * 1024;
+
+/** The paths of all files that were asked for lately; bytes. */
+const LATELY_BYTES = 512 * 1024;
 
 /** What an entry takes in addition to its content and its path, about; bytes. */
 const ENTRY_BYTES = 1024;
@@ -23,6 +26,19 @@ interface Entry extends SmallFile {
 }
 
 const memory = new BoundedMemory<Entry>(ALL_BYTES);
+const lately = new BoundedMemory<true>(LATELY_BYTES);
+
+/**
+ * Whether a file is small, and was asked for not long ago: a client that fetches a whole tree would push out
+ * what all the others want, and leave as much garbage as the tree is large.
+ */
+export function isWorthKeeping(tree: string, name: Buffer, size: number): boolean {
+  if (size > SMALL_FILE_BYTES) return false;
+  const key = keyOf(tree, name);
+  const isWorth = lately.get(key) !== undefined;
+  lately.set(key, true, key.length);
+  return isWorth;
+}
 
 /**
  * The small file at a path of a tree, if it was read before and is still that one. One look makes sure of

@@ -22,10 +22,13 @@ const INDEX = 'Suite: stable\n';
 /** Larger than what is kept in memory, and than one buffer; each byte tells where it is from. */
 const LARGE = Buffer.from(Array.from({ length: 1_500_000 }, (_, at) => (at * 31) % 251));
 
+/** A small file is kept in memory the second time, and sent out of it the third. */
+const TIMES = ['from the disk', 'from the disk again', 'from memory'];
+
 describe('A file', () => {
   test('is sent with its type, its snapshot and how long it may be kept', async () => {
     const server = await serveTree(treeOf({ 'dists/InRelease': INDEX }), 'public, max-age=5');
-    for (const time of ['from the disk', 'from memory']) {
+    for (const time of TIMES) {
       const { status, headers, body } = await ask(server, '/dists/InRelease');
       expect(status, time).toBe(200);
       expect(body.toString(), time).toBe(INDEX);
@@ -88,7 +91,7 @@ describe('A file', () => {
 
   test('without content is sent', async () => {
     const server = await serveTree(treeOf({ empty: '' }));
-    for (const _ of ['from the disk', 'from memory']) {
+    for (const _ of TIMES) {
       const { status, headers, body } = await ask(server, '/empty');
       expect([status, headers['content-length'], body.length]).toEqual([200, '0', 0]);
     }
@@ -110,12 +113,11 @@ describe.each([
     [`bytes=2-${size * 2}`, 2, size],
   ])('a part is sent: %s', async (range, start, end) => {
     const server = await serveTree(treeOf({ file: content }));
-    for (const _ of ['from the disk', 'from memory']) {
+    for (const _ of TIMES) {
       const { status, headers, body } = await ask(server, '/file', { headers: { range } });
       expect(status).toBe(206);
       expect(headers['content-range']).toBe(`bytes ${start}-${end - 1}/${size}`);
       expect(body.equals(content.subarray(start, end))).toBe(true);
-      await ask(server, '/file');
     }
   });
 
@@ -142,6 +144,7 @@ describe.each([
     const tree = treeOf({ file: content });
     utimesSync(join(tree, 'file'), 1_700_000_000, 1_700_000_000);
     const server = await serveTree(tree);
+    for (const _ of TIMES) await ask(server, '/file');
     const { headers: own } = await ask(server, '/file');
     const [etag = '', date = ''] = [own.etag, own['last-modified']];
     const newer = new Date(1_700_000_060_000).toUTCString();
@@ -166,7 +169,9 @@ describe.each([
     linkSync(join(old, 'file'), join(next, 'file'));
     const [oldServer, nextServer] = [await serveTree(old), await serveTree(next)];
     const { headers: before } = await ask(oldServer, '/file');
-    expect((await ask(nextServer, '/file')).headers.etag).toBe(before.etag);
+    for (const _ of TIMES) {
+      expect((await ask(nextServer, '/file')).headers.etag).toBe(before.etag);
+    }
     // As rsync replaces a file: with the same size and time, in the place of the old one.
     writeFileSync(join(next, '.file.x'), Buffer.alloc(size, 'n'));
     execFileSync('touch', ['-r', join(old, 'file'), join(next, '.file.x')]);
@@ -203,7 +208,7 @@ describe('A directory', () => {
       'npm/odd/index.html/': '',
     });
     const server = await serveTree(tree);
-    for (const _ of ['from the disk', 'from memory']) {
+    for (const _ of TIMES) {
       const page = await ask(server, '/simple/pip/');
       expect(page.headers['content-type']).toBe('text/html; charset=utf-8');
       expect(page.body.toString()).toContain('pip.whl');
@@ -218,7 +223,7 @@ describe('A directory', () => {
   test('that has an index since shows it', async () => {
     const tree = treeOf({ 'npm/x/index.json': '{}' });
     const server = await serveTree(tree);
-    await ask(server, '/npm/x/');
+    for (const _ of TIMES) await ask(server, '/npm/x/');
     writeFileSync(join(tree, 'npm/x/index.html'), 'page');
     expect((await ask(server, '/npm/x/')).body.toString()).toBe('page');
     rmSync(join(tree, 'npm/x/index.html'));
@@ -286,7 +291,7 @@ describe('What the tree does not give', () => {
   test('is refused if it may not be read', async () => {
     const tree = treeOf({ file: INDEX, 'below/file': INDEX });
     const server = await serveTree(tree);
-    await ask(server, '/file');
+    for (const _ of TIMES) await ask(server, '/file');
     chmodSync(join(tree, 'file'), 0);
     chmodSync(join(tree, 'below'), 0);
     if (runsAsRoot) becomeNobody();
@@ -304,7 +309,7 @@ function becomeNobody(): void {
 test('What was read before is read again once it is another file', async () => {
   const tree = treeOf({ file: 'old' });
   const server = await serveTree(tree);
-  expect((await ask(server, '/file')).body.toString()).toBe('old');
+  for (const _ of TIMES) expect((await ask(server, '/file')).body.toString()).toBe('old');
   writeFileSync(join(tree, 'new'), 'new');
   execFileSync('touch', ['-r', join(tree, 'file'), join(tree, 'new')]);
   renameSync(join(tree, 'new'), join(tree, 'file'));
@@ -316,7 +321,7 @@ test('What was read before is read again once it is another file', async () => {
 test('A snapshot that was moved away is missing', async () => {
   const tree = treeOf({ file: 'content', large: LARGE });
   const server = await serveTree(tree);
-  await ask(server, '/file');
+  for (const _ of TIMES) await ask(server, '/file');
   renameSync(tree, `${tree}-removed`);
   expect((await ask(server, '/file')).status).toBe(404);
   expect((await ask(server, '/large')).status).toBe(404);
