@@ -1,5 +1,4 @@
-import { appendFileSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, chmodSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeCertificate, type PlainServer, servePlainly } from '../support/http/plain-server.ts';
@@ -87,16 +86,18 @@ async function readsOneSnapshot(
   certificate: string,
 ): Promise<void> {
   const url = `${server.url}/mirror/current`;
-  const environment = certificate === '' ? {} : { SSL_CERT_FILE: certificate };
+  const temporary = scratchDirectory();
+  chmodSync(temporary, 0o1777);
+  const environment = {
+    TMPDIR: temporary,
+    ...(certificate === '' ? {} : { SSL_CERT_FILE: certificate }),
+  };
   const access = { name: 'run --http', url, around: () => [], environment };
   const installation = new Installation(client, access, scratchDirectory());
   appendFileSync(join(installation.directory, file), text(certificate));
   const commands = isDirect
     ? [client.update ?? '', client.install].map((command) => command.split(' '))
     : [updateAndInstall(client)];
-  const left = () =>
-    readdirSync(tmpdir()).filter((name) => /^mirrorlatch-\w{6}$/.test(name)).length;
-  const before = left();
   for (const command of commands) {
     const { exitCode, account } = await installation.run([
       launcher,
@@ -109,7 +110,7 @@ async function readsOneSnapshot(
     expect(exitCode, account).toBe(0);
   }
   expect(installation.generations).toEqual(['generation-2']);
-  expect(left()).toBe(before);
+  expect(readdirSync(temporary).filter((name) => name.startsWith('mirrorlatch-'))).toEqual([]);
   const bare = server.requests.filter((request) => request.includes('/mirror/current/'));
   expect(bare).toEqual([]);
 }
