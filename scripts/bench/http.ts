@@ -1,5 +1,6 @@
 /**
- * Compares `mirrorlatch serve` with nginx that serves the same snapshot bare, in one run on one machine:
+ * Compares `mirrorlatch serve`, and nginx in front of it, with nginx that serves the same snapshot bare, in one
+ * run on one machine:
  *
  *   npm run bench:http -- [--rounds N] [--seconds N] [--json FILE] [--work DIRECTORY]
  *
@@ -15,7 +16,13 @@ import { join, resolve } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { type Goal, goalLines, median, table } from './goals.ts';
 import { inDirectory, machine, needPrograms, reportFailure, say } from './session.ts';
-import { ON_CLIENT_CORES, startNginx, startServe, type WebServer } from './web-servers.ts';
+import {
+  ON_CLIENT_CORES,
+  startBareNginx,
+  startNginxInFront,
+  startServe,
+  type WebServer,
+} from './web-servers.ts';
 
 const usage =
   'usage: npm run bench:http -- [--rounds N] [--seconds N] [--json FILE] [--work DIRECTORY]';
@@ -92,8 +99,9 @@ async function startServers(
   program: string,
 ): Promise<ReadonlyMap<string, WebServer>> {
   return new Map([
-    [bare, await startNginx(directory, join(root, 'current'))],
+    [bare, await startBareNginx(directory, join(root, 'current'))],
     [own, await startServe(program, root, NAME)],
+    [inFront, await startNginxInFront(program, directory, root, NAME)],
   ]);
 }
 

@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -21,10 +21,52 @@ export interface WebServer {
 const ON_SERVER_CORE = availableParallelism() > 1 ? ['taskset', '-c', '0'] : [];
 export const ON_CLIENT_CORES = availableParallelism() > 1 ? ['taskset', '-c', '1-1023'] : [];
 
-/** nginx with one worker, as fast as it is. Serves `root` at `/`. */
-export async function startNginx(scratch: string, root: string): Promise<WebServer> {
+/** nginx that serves `root` at `/`, as fast as it does. */
+export async function startBareNginx(scratch: string, root: string): Promise<WebServer> {
   const port = await freePort();
-  const directory = join(scratch, 'nginx');
+  const directory = join(scratch, 'bare-nginx');
+  return await startNginx(
+    directory,
+    port,
+    '',
+    `server { listen 127.0.0.1:${port}; root ${root}; }`,
+  );
+}
+
+/** nginx in front of a `mirrorlatch serve` of its own, with the configuration that this prints. */
+export async function startNginxInFront(
+  program: string,
+  scratch: string,
+  root: string,
+  name: string,
+): Promise<WebServer> {
+  const port = await freePort();
+  const directory = join(scratch, 'nginx-in-front');
+  const socket = join(scratch, 'front.sock');
+  const words = ['serve', `${root}=/${name}/`, '--listen', `unix:${socket}`];
+  const printed = execFileSync(program, [...words, '--nginx-config'], { encoding: 'utf8' });
+  const http = printed
+    .replace(/^\s*listen \[::\]:80;$/m, '')
+    .replace(/^(\s*listen) 80;$/m, `$1 127.0.0.1:${port};`)
+    .replace(/^proxy_cache_path \S+/m, `proxy_cache_path ${directory}/cache`);
+  const behind = start([program, ...words], 'ignore');
+  while (behind.exitCode === null && !existsSync(socket)) await setTimeout(50);
+  const front = await startNginx(directory, port, `${name}/current/`, http);
+  return {
+    ...front,
+    stop: async () => {
+      await front.stop();
+      await stop(behind);
+    },
+  };
+}
+
+async function startNginx(
+  directory: string,
+  port: number,
+  path: string,
+  http: string,
+): Promise<WebServer> {
   mkdirSync(directory);
   const configuration = join(directory, 'nginx.conf');
   const kinds = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
@@ -40,7 +82,7 @@ http {
   tcp_nopush on;
   keepalive_requests 1000000000;
 ${kinds.map((kind) => `  ${kind}_temp_path ${kind};`).join('\n')}
-  server { listen 127.0.0.1:${port}; root ${root}; }
+${http}
 }
 `,
   );
@@ -48,7 +90,7 @@ ${kinds.map((kind) => `  ${kind}_temp_path ${kind};`).join('\n')}
   const child = start(words, 'ignore');
   while (child.exitCode === null && !(await accepts(port))) await setTimeout(50);
   if (child.exitCode !== null) throw new Error('nginx did not start');
-  return serverOf(child, `http://127.0.0.1:${port}/`);
+  return serverOf(child, `http://127.0.0.1:${port}/${path}`);
 }
 
 /** `mirrorlatch serve`, without an access log, as nginx has none here. */
@@ -83,12 +125,14 @@ function serverOf(child: ChildProcess, tree: string): WebServer {
     tree,
     cpuMs: () => sum(pids().map(cpuMsOf)),
     peakBytes: () => Math.max(...pids().map(peakBytesOf)),
-    stop: async () => {
-      const ended = once(child, 'exit');
-      child.kill();
-      if (child.exitCode === null && child.signalCode === null) await ended;
-    },
+    stop: () => stop(child),
   };
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  const ended = once(child, 'exit');
+  child.kill();
+  if (child.exitCode === null && child.signalCode === null) await ended;
 }
 
 function family(pid: number): number[] {
