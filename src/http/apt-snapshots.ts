@@ -12,14 +12,12 @@ const TIMED = /^(\d{8}T\d{6}Z)(?:-(\d+))?$/;
 /** Where apt looks for the snapshots of a server that has several mirrors, see `aptConfig`. */
 export const APT_PREFIX = '/-/apt/';
 
-/** A mirror with its snapshots. */
-export interface SnapshotsAt {
+/** Where a mirror is. */
+export interface MirrorAt {
   /** The path of the mirror: `/debian/`. */
   readonly prefix: string;
   /** The path of what is current: `/debian/current/`. */
   readonly content: string;
-  /** Of the snapshots that are there, in any order. */
-  readonly ids: readonly string[];
 }
 
 /**
@@ -40,18 +38,17 @@ export function nearestSnapshot(ids: readonly string[], wanted: string): string 
 
 /**
  * Where a request below `APT_PREFIX` is to be redirected: `/-/apt/debian/current/20261127T010203Z/dists/…` leads to
- * `/debian/snapshots/ID/dists/…`. A later snapshot may be nearer, so no cache may keep the redirection. Pure.
+ * `/debian/snapshots/20261127T010203Z/dists/…`, and that to the nearest. Pure.
  *
  * @param path the path of the request, as it was written.
- * @returns undefined if no mirror has a snapshot for it.
+ * @returns undefined if it is that of no mirror.
  */
-export function aptLocation(path: string, mirrors: readonly SnapshotsAt[]): string | undefined {
-  for (const { prefix, content, ids } of mirrors) {
+export function aptLocation(path: string, mirrors: readonly MirrorAt[]): string | undefined {
+  for (const { prefix, content } of mirrors) {
     const live = `${APT_PREFIX}${content.slice(1)}`;
-    if (!path.startsWith(live)) continue;
-    const [wanted = '', ...rest] = path.slice(live.length).split('/');
-    const id = nearestSnapshot(ids, wanted);
-    if (id !== undefined) return `${prefix}snapshots/${id}/${rest.join('/')}`;
+    if (path.startsWith(live) && path !== live) {
+      return `${prefix}snapshots/${path.slice(live.length)}`;
+    }
   }
   return undefined;
 }

@@ -1,16 +1,18 @@
 import { statSync } from 'node:fs';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import { hasCode } from '../errors.ts';
+import { hasCode, MirrorlatchError } from '../errors.ts';
 import { currentJson } from '../mirror/current-json.ts';
 import { type Answer, json, send, text } from './answers.ts';
 import { aptLocation, nearestSnapshot } from './apt-snapshots.ts';
 import { plainAddress, type TrustedProxies, UNIX } from './client-address.ts';
 import { documentKind } from './entry-documents.ts';
 import { sendPlace } from './files.ts';
-import type { Hold } from './holds.ts';
+import { type Hold, holdCurrent } from './holds.ts';
+import { percentEncoded } from './percent.ts';
 import type { DecisionPolicy, Pins, Turn } from './pins.ts';
 import { readBody } from './request-body.ts';
 import { type Pinned, type Route, routeOf } from './routes.ts';
+import type { Client } from './run-table.ts';
 import type { ServedMirror } from './served-mirror.ts';
 import type { StrictPin, StrictPins } from './strict-pins.ts';
 import { validatorsOf } from './validators.ts';
@@ -47,7 +49,7 @@ export class Handler {
   }
 
   /** The address of the client, behind the proxies that are trusted. */
-  clientOf(request: IncomingMessage, isUnix: boolean): string {
+  addressOf(request: IncomingMessage, isUnix: boolean): string {
     const forwarded = headerOf(request, 'x-forwarded-for');
     return this.#options.proxies.client(peerOf(request, isUnix), forwarded);
   }
@@ -135,7 +137,7 @@ export class Handler {
     const kind = documentKind(path);
     const { hold, end } =
       (await this.#decidedBefore(mirror, request, isUnix)) ??
-      (await this.#options.pinsOf(mirror).enter(this.#keyOf(request, isUnix), { path, kind }));
+      (await this.#options.pinsOf(mirror).enter(this.#clientOf(request, isUnix), { path, kind }));
     whenEnded(response, end);
     const isSent = await sendFrom(hold, name, NO_CACHE, request, response);
     if (isSent) return undefined;
@@ -189,9 +191,45 @@ export class Handler {
     response: ServerResponse,
   ): Promise<Answer | undefined> {
     const hold = await mirror.hold(id);
-    if (hold === undefined) return noSnapshot(mirror, id, request.url ?? '');
+    if (hold === undefined) return await this.#leadToNearest(mirror, id, name, request, response);
     const isSent = await sendHeld(hold, name, IMMUTABLE, request, response);
     return isSent ? undefined : nothingThere();
+  }
+
+  /**
+   * Leads to the last snapshot before a time, as apt asks for one, and holds that for the client's run: when it goes,
+   * or there is a nearer one, the run would go on in another.
+   */
+  async #leadToNearest(
+    mirror: ServedMirror,
+    wanted: string,
+    name: Buffer,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<Answer> {
+    const said = JSON.stringify(wanted);
+    if (mirror.isGone(wanted)) return text(410, `The snapshot ${said} has been removed.`);
+    const nearest = () => nearestSnapshot(mirror.retained(), wanted);
+    if (nearest() === undefined) return text(404, `There is no snapshot ${said}.`);
+    const path = name.toString('latin1');
+    const { address, agent } = this.#clientOf(request, false);
+    const { hold, end } = await this.#options
+      .pinsOf(mirror)
+      .enter(
+        { address, agent: `${agent} ${wanted}` },
+        { path, kind: documentKind(path) },
+        async () => {
+          const held = await holdCurrent(nearest, (id) => mirror.hold(id));
+          if (held !== undefined) return held;
+          throw new MirrorlatchError(
+            'NO_MIRROR',
+            `${mirror.root} has no snapshot before ${wanted}`,
+          );
+        },
+      );
+    whenEnded(response, end);
+    const [, query = ''] = /^[^?#]*(.*)$/s.exec(request.url ?? '') ?? [];
+    return redirect(`${mirror.prefix}snapshots/${hold.id}/${encodedPath(path)}${query}`);
   }
 
   async #sendPinned(
@@ -238,7 +276,7 @@ export class Handler {
     }
     const wish = wishOf(await readBody(request));
     if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
-    const address = this.clientOf(request, isUnix);
+    const address = this.addressOf(request, isUnix);
     if (!this.#options.strictPins.hasRoomFor(address)) {
       return text(503, 'There are too many pins. Release some, or wait.', RETRY_AFTER);
     }
@@ -298,7 +336,9 @@ export class Handler {
     const hold =
       mirror.kind === 'in-place'
         ? await heldForAMoment(mirror)
-        : await this.#options.pinsOf(mirror).decide(this.#keyOf(request, isUnix), asked, decisions);
+        : await this.#options
+            .pinsOf(mirror)
+            .decide(this.#clientOf(request, isUnix), asked, decisions);
     const seconds = mirror.kind === 'in-place' ? 0 : Math.floor(decisions.keepMs / 1000);
     return text(204, '', {
       'X-Mirrorlatch-Tree': headerText(hold.tree),
@@ -309,9 +349,9 @@ export class Handler {
     });
   }
 
-  #keyOf(request: IncomingMessage, isUnix: boolean): string {
+  #clientOf(request: IncomingMessage, isUnix: boolean): Client {
     const agent = headerOf(request, 'user-agent') ?? '';
-    return `${this.clientOf(request, isUnix)} ${agent.slice(0, LONGEST_AGENT)}`;
+    return { address: this.addressOf(request, isUnix), agent: agent.slice(0, LONGEST_AGENT) };
   }
 }
 
@@ -423,21 +463,14 @@ function currentOf(mirror: ServedMirror, id: string | undefined): Answer {
   };
 }
 
-/** A time names the last snapshot that began before it, as apt asks for one. Another may be nearer later. */
-function noSnapshot(mirror: ServedMirror, id: string, url: string): Answer {
-  const nearest = nearestSnapshot(mirror.retained(), id);
-  if (nearest === undefined) return text(404, `There is no snapshot ${JSON.stringify(id)}.`);
-  const after = url.slice(url.indexOf(`/snapshots/${id}/`) + `/snapshots/${id}/`.length);
-  return redirect(`${mirror.prefix}snapshots/${nearest}/${after}`);
+function redirectApt(url: string, mirrors: readonly ServedMirror[]): Answer {
+  const location = aptLocation(url, mirrors);
+  return location === undefined ? nothingThere() : redirect(location);
 }
 
-function redirectApt(url: string, mirrors: readonly ServedMirror[]): Answer {
-  const all = mirrors.map((mirror) => {
-    const { prefix, content } = mirror;
-    return { prefix, content, ids: mirror.retained() };
-  });
-  const location = aptLocation(url, all);
-  return location === undefined ? nothingThere() : redirect(location);
+/** @param path one character per byte (latin1). */
+function encodedPath(path: string): string {
+  return percentEncoded(path, /[^A-Za-z0-9\-._~!$&'()*+,;=:@/]/g);
 }
 
 function redirect(location: string): Answer {

@@ -1,8 +1,9 @@
 import type { DocumentKind } from './entry-documents.ts';
 import type { Hold } from './holds.ts';
+import { type Client, RunTable, type TableLimits } from './run-table.ts';
 
 /** When the runs of clients end. Durations in ms. */
-export interface PinPolicy {
+export interface PinPolicy extends TableLimits {
   /** A client that asks for nothing this long has ended its run. */
   readonly quietMs: number;
   /** After this age a run ends when its client begins again, even without a gap. */
@@ -11,8 +12,6 @@ export interface PinPolicy {
   readonly limitMs: number;
   /** A client that comes back to an entry document after this gap begins another run. */
   readonly gapMs: number;
-  /** How many clients are remembered. */
-  readonly maxPins: number;
   /** How many entry documents of all their runs are remembered, and how long the path of one may be. */
   readonly maxEntries: number;
   readonly longestEntry: number;
@@ -26,6 +25,7 @@ export const DEFAULT_PINS: PinPolicy = {
   limitMs: 24 * 60 * 60_000,
   gapMs: 5_000,
   maxPins: 20_000,
+  maxPinsOfNetwork: 2_000,
   maxEntries: 100_000,
   longestEntry: 500,
   maxSnapshots: 16,
@@ -122,7 +122,9 @@ export interface Turn {
 
 /** Which snapshot each client of one mirror sees. */
 export class Pins {
-  readonly #runs = new Map<string, Run>();
+  readonly #runs: RunTable<Run>;
+  /** Snapshots of runs that were forgotten while a web server in front may still go by a decision, and until when. */
+  readonly #kept = new Map<string, { hold: Hold; until: number }>();
   /** Entry documents that the runs remember. */
   #entries = 0;
   readonly #policy: PinPolicy;
@@ -134,23 +136,28 @@ export class Pins {
    * @param clock a monotonic clock; ms.
    */
   constructor(policy: PinPolicy, holdCurrent: () => Promise<Hold>, clock: () => number) {
+    this.#runs = new RunTable(policy);
     this.#policy = policy;
     this.#holdCurrent = holdCurrent;
     this.#clock = clock;
   }
 
-  /** The place of a request in its client's run, or in a new one. */
-  async enter(client: string, asked: Asked): Promise<Turn> {
+  /**
+   * The place of a request in its client's run, or in a new one.
+   *
+   * @param take holds the snapshot of a new run.
+   */
+  async enter(client: Client, asked: Asked, take = this.#holdCurrent): Promise<Turn> {
     const now = this.#clock();
     const known = this.#runs.get(client);
     const isNew = known === undefined || beginsRun(known, asked, now, this.#policy);
-    const run = isNew ? this.#begin(client, now) : known;
+    const run = isNew ? this.#begin(client, now, take) : known;
     this.#note(client, run, asked, now);
     run.active += 1;
     const end = (): void => {
       run.active -= 1;
       run.lastAt = this.#clock();
-      if (run.isOver) releaseIfIdle(run);
+      if (run.isOver) this.#release(run);
     };
     try {
       return { hold: await run.hold, end };
@@ -161,11 +168,11 @@ export class Pins {
   }
 
   /** The snapshot that a web server in front sends to a client, until it forgets this. */
-  async decide(client: string, asked: Asked, decision: DecisionPolicy): Promise<Hold> {
+  async decide(client: Client, asked: Asked, decision: DecisionPolicy): Promise<Hold> {
     const now = this.#clock();
     const known = this.#runs.get(client);
     const isNew = known === undefined || beginsDecision(known, asked, now, decision, this.#policy);
-    const run = isNew ? this.#begin(client, now) : known;
+    const run = isNew ? this.#begin(client, now, this.#holdCurrent) : known;
     this.#note(client, run, asked, now);
     run.keptUntil = now + decision.keepMs + decision.transferMs;
     return await run.hold;
@@ -181,8 +188,17 @@ export class Pins {
     }
     const bySnapshot = this.#bySnapshot();
     for (const clients of [...bySnapshot.values()].slice(0, -maxSnapshots - 1)) {
-      for (const [client, run] of clients) this.#forget(client, run);
+      for (const [client, run] of clients) {
+        run.keptUntil = 0;
+        this.#forget(client, run);
+      }
     }
+    const surplus = this.#kept.size - maxSnapshots;
+    [...this.#kept].forEach(([id, { hold, until }], index) => {
+      if (until > now && index >= surplus) return;
+      this.#kept.delete(id);
+      hold.release();
+    });
   }
 
   /** How many clients are pinned to each snapshot, and how long the oldest run lasts; ms. */
@@ -197,12 +213,17 @@ export class Pins {
 
   /** Ends all runs. */
   close(): void {
-    for (const [client, run] of this.#runs) this.#forget(client, run);
+    for (const [client, run] of this.#runs) {
+      run.keptUntil = 0;
+      this.#forget(client, run);
+    }
+    for (const { hold } of this.#kept.values()) hold.release();
+    this.#kept.clear();
   }
 
   /** The oldest run first. */
-  #bySnapshot(): Map<string, [string, Run][]> {
-    const bySnapshot = new Map<string, [string, Run][]>();
+  #bySnapshot(): Map<string, [Client, Run][]> {
+    const bySnapshot = new Map<string, [Client, Run][]>();
     const runs = [...this.#runs].sort(([, a], [, b]) => a.startedAt - b.startedAt);
     for (const [client, run] of runs) {
       if (run.snapshot === undefined) continue;
@@ -213,10 +234,11 @@ export class Pins {
     return bySnapshot;
   }
 
-  #begin(client: string, now: number): Run {
+  #begin(client: Client, now: number, take: () => Promise<Hold>): Run {
     const before = this.#runs.get(client);
+    const surplus = before === undefined ? this.#runs.surplusFor(client) : undefined;
     if (before !== undefined) this.#forget(client, before);
-    else if (this.#runs.size >= this.#policy.maxPins) this.#forgetQuietest();
+    if (surplus !== undefined) this.#forget(...surplus);
     const run: Run = {
       startedAt: now,
       lastAt: now,
@@ -225,7 +247,7 @@ export class Pins {
       keptUntil: 0,
       entries: new Map(),
       hasForgotten: false,
-      hold: this.#holdCurrent(),
+      hold: take(),
       snapshot: undefined,
     };
     run.hold.then(
@@ -234,31 +256,42 @@ export class Pins {
       },
       () => this.#forget(client, run),
     );
-    this.#runs.set(client, run);
+    this.#runs.put(client, run);
     return run;
   }
 
-  /** A Map keeps the order of insertion, and `#note` moves a client that asks to its end. */
-  #forgetQuietest(): void {
-    for (const [client, run] of this.#runs) {
-      if (run.active > 0) continue;
-      this.#forget(client, run);
-      return;
+  #forget(client: Client, run: Run): void {
+    if (!this.#runs.remove(client, run)) return;
+    this.#entries -= run.entries.size;
+    run.isOver = true;
+    this.#release(run);
+  }
+
+  /** Once no answer is sent out of a run that is over, and no web server goes by it. */
+  #release({ active, keptUntil, hold }: Run): void {
+    if (active > 0) return;
+    hold.then(
+      (held) => {
+        if (keptUntil <= this.#clock()) held.release();
+        else this.#keep(held, keptUntil);
+      },
+      () => {},
+    );
+  }
+
+  #keep(hold: Hold, until: number): void {
+    const kept = this.#kept.get(hold.id);
+    if (kept === undefined) {
+      this.#kept.set(hold.id, { hold, until });
+    } else {
+      kept.until = Math.max(kept.until, until);
+      hold.release();
     }
   }
 
-  #forget(client: string, run: Run): void {
-    if (this.#runs.get(client) !== run) return;
-    this.#runs.delete(client);
-    this.#entries -= run.entries.size;
-    run.isOver = true;
-    releaseIfIdle(run);
-  }
-
-  #note(client: string, run: Run, { path, kind }: Asked, now: number): void {
+  #note(client: Client, run: Run, { path, kind }: Asked, now: number): void {
     run.lastAt = now;
-    this.#runs.delete(client);
-    this.#runs.set(client, run);
+    this.#runs.put(client, run);
     if (kind !== 'entry' && run.entries.size > 0) return;
     const { maxEntries, longestEntry } = this.#policy;
     if (run.entries.has(path)) {
@@ -270,12 +303,4 @@ export class Pins {
       run.hasForgotten = true;
     }
   }
-}
-
-function releaseIfIdle({ active, hold }: Run): void {
-  if (active > 0) return;
-  hold.then(
-    ({ release }) => release(),
-    () => {},
-  );
 }

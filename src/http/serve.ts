@@ -1,4 +1,3 @@
-import { createWriteStream, type WriteStream } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { basename, dirname, join, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
@@ -6,6 +5,7 @@ import { lstatIfThere } from '../system/files.ts';
 import { optimizeCode } from '../system/heap.ts';
 import { becomeUser } from '../system/privileges.ts';
 import { logLine } from './access-log.ts';
+import { AccessLogFile } from './access-log-file.ts';
 import { TrustedProxies } from './client-address.ts';
 import { Handler } from './handler.ts';
 import { type Endpoint, isUnixServer, listen } from './listen.ts';
@@ -143,7 +143,8 @@ export async function serve(options: ServeOptions): Promise<void> {
     ownPage: (path) => pages.answer(path),
     onWarning,
   });
-  const log = openLog(options.accessLog, onWarning);
+  const log =
+    options.accessLog === undefined ? undefined : new AccessLogFile(options.accessLog, onWarning);
   const servers = endpoints.map(() => makeServer(handler, requests, log, signal));
   const sweeper = setInterval(() => {
     strictPins.sweep();
@@ -163,7 +164,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     clearInterval(sweeper);
     for (const ofMirror of pins.values()) ofMirror.close();
     strictPins.close();
-    log?.end();
+    log?.close();
   }
 }
 
@@ -203,7 +204,7 @@ function inOrderOf(roots: readonly ServedRoot[], mirrors: readonly ServedMirror[
 function makeServer(
   handler: Handler,
   requests: RequestCounts,
-  log: WriteStream | undefined,
+  log: AccessLogFile | undefined,
   signal: AbortSignal,
 ): Server {
   let isUnix: boolean | undefined;
@@ -213,7 +214,7 @@ function makeServer(
     const { socket } = request;
     const { bytesWritten } = socket;
     const time = new Date();
-    const address = log && handler.clientOf(request, isUnix);
+    const address = log && handler.addressOf(request, isUnix);
     response.once('close', () => {
       const bytes = bodyBytes(response, socket.bytesWritten - bytesWritten);
       requests.count(response.statusCode, bytes);
@@ -224,19 +225,6 @@ function makeServer(
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = STALL_MS;
   return server;
-}
-
-function openLog(
-  target: string | number | undefined,
-  onWarning: (message: string) => void,
-): WriteStream | undefined {
-  if (target === undefined) return undefined;
-  const stream =
-    typeof target === 'number'
-      ? createWriteStream('', { fd: target, autoClose: false })
-      : createWriteStream(target, { flags: 'a', mode: 0o640 });
-  stream.on('error', (error) => onWarning(`the access log cannot be written: ${error.message}`));
-  return stream;
 }
 
 /** What was sent of a body. @param sent all that was sent, of an answer that did not end. */

@@ -3,9 +3,10 @@ import { basename, join } from 'node:path';
 import { hasCode, MirrorlatchError } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { isInPlace } from '../mirror/gate.ts';
-import { publicationOf, readHistory } from '../mirror/history.ts';
-import type { Layout } from '../mirror/layout.ts';
+import { type HistoryEntry, publicationOf, readHistory } from '../mirror/history.ts';
+import { type Layout, LIVE } from '../mirror/layout.ts';
 import { findMirror } from '../mirror/open.ts';
+import { isSnapshotId } from '../mirror/snapshot-id.ts';
 import { arrivalOf, inOrderOfPublication } from '../mirror/snapshot-times.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { current } from '../reader/current.ts';
@@ -28,6 +29,8 @@ export interface ServedMirror extends ServedRoot {
   hold(id: string): Promise<Hold | undefined>;
   /** The snapshots that are there, the newest first. */
   retained(): readonly string[];
+  /** Whether there was a snapshot of this name, which has been removed since. */
+  isGone(id: string): boolean;
   currentId(): string | undefined;
   previousId(): string | undefined;
   /** When a snapshot was made and published; ISO 8601, UTC. */
@@ -57,6 +60,14 @@ export function serveMirror(served: ServedRoot): ServedMirror {
   return isInPlace(layout) ? new InPlaceMirror(served, layout) : new SnapshotMirror(served, layout);
 }
 
+/** What a mirror says of its snapshots in one state of it. */
+interface Known {
+  readonly state: string;
+  readonly history: readonly HistoryEntry[];
+  /** The newest first. */
+  readonly ids: readonly string[];
+}
+
 class SnapshotMirror implements ServedMirror {
   readonly kind = 'snapshots';
   readonly name: string;
@@ -65,7 +76,7 @@ class SnapshotMirror implements ServedMirror {
   readonly root: string;
   readonly #layout: Layout;
   readonly #holds: Holds;
-  #retained: { readonly state: string; readonly ids: readonly string[] } | undefined;
+  #known: Known | undefined;
 
   constructor({ name, prefix, content }: ServedRoot, layout: Layout) {
     this.name = name;
@@ -89,26 +100,38 @@ class SnapshotMirror implements ServedMirror {
     });
   }
 
-  hold(id: string): Promise<Hold | undefined> {
-    return this.#holds.hold(id);
+  async hold(id: string): Promise<Hold | undefined> {
+    return isSnapshotId(id) ? await this.#holds.hold(id) : undefined;
   }
 
   retained(): readonly string[] {
-    const { snapshots, current: link } = this.#layout;
-    const state = `${lstatIfThere(snapshots)?.mtimeNs} ${ifThere(() => readlinkSync(link))}`;
-    if (this.#retained?.state === state) return this.#retained.ids;
-    const arrivedAt = (id: string) => arrivalOf(this.#layout, id);
-    const ids = inOrderOfPublication(
-      readHistory(this.#layout),
-      snapshotIds(this.#layout),
-      arrivedAt,
-    ).reverse();
-    this.#retained = { state, ids };
-    return ids;
+    return this.#look().ids;
   }
 
+  isGone(id: string): boolean {
+    const { ids, history } = this.#look();
+    return !ids.includes(id) && publicationOf(history, id) !== undefined;
+  }
+
+  /** Reads what it depends on again only when that has changed. */
+  #look(): Known {
+    const { snapshots, current: link } = this.#layout;
+    const state = `${lstatIfThere(snapshots)?.mtimeNs} ${ifThere(() => readlinkSync(link))}`;
+    if (this.#known?.state === state) return this.#known;
+    const history = readHistory(this.#layout);
+    const arrivedAt = (id: string) => arrivalOf(this.#layout, id);
+    const ids = inOrderOfPublication(history, snapshotIds(this.#layout), arrivedAt).reverse();
+    this.#known = { state, history, ids };
+    return this.#known;
+  }
+
+  /** @throws MirrorlatchError BUSY when the mirror has been made one in place since. */
   currentId(): string | undefined {
-    return currentId(this.#layout);
+    const id = currentId(this.#layout);
+    if (id !== LIVE) return id;
+    throw new MirrorlatchError('BUSY', `${this.root} is written in place now`, {
+      hint: 'Restart mirrorlatch serve.',
+    });
   }
 
   previousId(): string | undefined {
@@ -146,6 +169,10 @@ class InPlaceMirror implements ServedMirror {
 
   retained(): readonly string[] {
     return [];
+  }
+
+  isGone(): boolean {
+    return false;
   }
 
   currentId(): string | undefined {
@@ -197,6 +224,10 @@ class ForeignTree implements ServedMirror {
   retained(): readonly string[] {
     this.currentId();
     return [...this.#seen.keys()].reverse();
+  }
+
+  isGone(): boolean {
+    return false;
   }
 
   currentId(): string | undefined {

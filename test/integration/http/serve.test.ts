@@ -3,6 +3,7 @@ import {
   readFileSync,
   readlinkSync,
   renameSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -10,12 +11,12 @@ import {
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { ask, type Reply, type ServeProcess, startServe } from '../../support/http/serve.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
-import { runsAsRoot } from '../../support/privilege.ts';
+import { mayMount, runsAsRoot } from '../../support/privilege.ts';
 import { runProgram, transcript } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { copiesOf } from '../../support/small-mirror.ts';
@@ -137,6 +138,23 @@ describe('a client of mirrorlatch serve', () => {
     expect(shown(await ask(server.address, `${url}current/pool/a_1.deb`))).toBe('200 a 1');
   });
 
+  test('is told when a snapshot has been removed, and not led to another in the midst of a run', async () => {
+    const mirror = await published();
+    const [first, second, third] = ['20260101T030000Z', '20260102T030000Z', '20260103T030000Z'];
+    for (const id of [first, second, third]) await mirror.publish(id, { file: id }, ...AS_THEY_ARE);
+    const server = await serve(`${mirror.root}=/`);
+    const read = (time: string) => ask(server.address, `/snapshots/${time}/file`);
+    const asked = '20260102T120000Z';
+    expect((await read(asked)).headers['location']).toBe(`/snapshots/${second}/file`);
+    expect((await read(second)).status).toBe(200);
+    await runProgram(['prune', mirror.root, '--keep-last', '1', '--grace', '0s']);
+    // `previous` stays, so the next publication makes the pruned one different from it.
+    await mirror.publish('last', { file: 'last' }, '--keep-last', '1', '--grace', '0s');
+    expect(mirror.snapshots()).toEqual([second, third, 'last']);
+    expect((await read(asked)).headers['location']).toBe(`/snapshots/${second}/file`);
+    expect((await read(first)).status).toBe(410);
+  });
+
   test('is led to the last snapshot before a time, as apt asks for one', async () => {
     const mirror = await published();
     const [first, second] = ['20260101T030000Z', '20260102T030000Z'];
@@ -156,9 +174,9 @@ describe('a client of mirrorlatch serve', () => {
       302,
       `/debian/snapshots/${second}/`,
     ]);
-    expect(await location(`/-/apt/debian/current/20260101T040000Z/file`)).toEqual([
+    expect(await location('/-/apt/debian/current/20260101T040000Z/file')).toEqual([
       302,
-      `/debian/snapshots/${first}/file`,
+      '/debian/snapshots/20260101T040000Z/file',
     ]);
     expect(await location('/debian/snapshots/20250101T000000Z/file')).toEqual([404, undefined]);
     expect(await location('/-/apt/other/current/20260101T040000Z/file')).toEqual([404, undefined]);
@@ -404,6 +422,34 @@ describe('the server', () => {
       ),
     );
   });
+
+  test.runIf(mayMount)(
+    'goes on with its log after a full disk, and in a new file after logrotate',
+    async () => {
+      const mirror = await published();
+      const directory = join(mirror.home, 'log');
+      mkdirSync(directory);
+      await execa('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=0777', 'tmpfs', directory]);
+      onTestFinished(async () => {
+        await execa('umount', ['--lazy', directory]);
+      });
+      const log = join(directory, 'access.log');
+      const server = await serve(`${mirror.root}=/`, '--access-log', log);
+      await ask(server.address, '/first');
+      await execa('sh', ['-c', 'cat /dev/zero >"$1" || :', 'sh', join(directory, 'filler')]);
+      for (let count = 0; count < 100; count += 1) await ask(server.address, `/${'x'.repeat(100)}`);
+      rmSync(join(directory, 'filler'));
+      await ask(server.address, '/second');
+      await eventually(() => expect(readFileSync(log, 'utf8')).toContain('GET /second'));
+      expect(server.saidSoFar().match(/access log cannot be written/g)).toHaveLength(1);
+
+      renameSync(log, `${log}.1`);
+      await eventually(async () => {
+        await ask(server.address, '/third');
+        expect(readFileSync(log, 'utf8')).toContain('GET /third');
+      });
+    },
+  );
 
   test.for([
     [['/nowhere'], 66, /no mirror in \/nowhere/],

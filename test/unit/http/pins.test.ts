@@ -8,6 +8,9 @@ const MINUTE = 60 * SECOND;
 /** The decisions for a web server in front. */
 const FRONT = { keepMs: 10 * MINUTE, quietMs: MINUTE, transferMs: 60 * MINUTE };
 
+/** A client by the name of its address. */
+const at = (address: string, agent = 'agent') => ({ address, agent });
+
 /** A mirror whose snapshots are numbers, and a clock that the test turns. */
 class World {
   now = 0;
@@ -35,14 +38,14 @@ class World {
 
   /** The snapshot of a request that is answered at once. */
   async ask(path: string, client = 'client'): Promise<string> {
-    const { hold, end } = await this.pins.enter(client, { path, kind: documentKind(path) });
+    const { hold, end } = await this.pins.enter(at(client), { path, kind: documentKind(path) });
     end();
     return hold.id;
   }
 
   async decide(path: string): Promise<string> {
     const asked = { path, kind: documentKind(path) };
-    return (await this.pins.decide('client', asked, FRONT)).id;
+    return (await this.pins.decide(at('client'), asked, FRONT)).id;
   }
 
   /** Sweeps, and lets what follows from it happen. */
@@ -106,7 +109,7 @@ describe("a client's run", () => {
   test('has no gap while an answer is being sent', async () => {
     const world = new World();
     await world.ask(RELEASE);
-    const { end } = await world.pins.enter('client', { path: PACKAGE, kind: 'content' });
+    const { end } = await world.pins.enter(at('client'), { path: PACKAGE, kind: 'content' });
     expect(await world.publish().after(MINUTE).ask(RELEASE)).toBe('1');
     end();
     expect(await world.after(6 * SECOND).ask(RELEASE)).toBe('2');
@@ -206,7 +209,7 @@ describe('the holds of the runs', () => {
   test('end when they are quiet, but not under an answer that is being sent', async () => {
     const world = new World();
     await world.ask(RELEASE, 'quiet');
-    const { end } = await world.pins.enter('slow', { path: PACKAGE, kind: 'content' });
+    const { end } = await world.pins.enter(at('slow'), { path: PACKAGE, kind: 'content' });
     expect([...world.held]).toEqual([['1', 2]]);
     await world.after(20 * MINUTE).sweep();
     expect([...world.held]).toEqual([['1', 1]]);
@@ -228,6 +231,31 @@ describe('the holds of the runs', () => {
     ]);
     expect(await world.ask(PACKAGE, 'one')).toBe('1');
     expect(await world.ask(PACKAGE, 'two')).toBe('2');
+  });
+
+  test('of one network go before those of others, however many it has', async () => {
+    const world = new World({ maxPins: 10, maxPinsOfNetwork: 5 });
+    await world.ask(RELEASE, '192.0.2.1');
+    world.publish();
+    for (let agent = 0; agent < 100; agent += 1) {
+      const client = at(`2001:db8::${agent.toString(16)}`, String(agent));
+      (await world.pins.enter(client, { path: RELEASE, kind: 'entry' })).end();
+    }
+    expect([...world.held]).toEqual([
+      ['1', 1],
+      ['2', 5],
+    ]);
+    expect(await world.ask(PACKAGE, '192.0.2.1')).toBe('1');
+  });
+
+  test('by which a web server in front goes outlive their runs', async () => {
+    const world = new World({ maxPins: 1 });
+    await world.decide(RELEASE);
+    await world.publish().ask(RELEASE, 'other');
+    await world.after(60 * MINUTE).sweep();
+    expect(world.held.get('1')).toBe(1);
+    await world.after(20 * MINUTE).sweep();
+    expect([...world.held]).toEqual([]);
   });
 
   test('are bounded by the number of snapshots: the oldest goes', async () => {
@@ -262,8 +290,8 @@ describe('the holds of the runs', () => {
       () => 0,
     );
     const asked = { path: RELEASE, kind: 'entry' } as const;
-    await expect(pins.enter('client', asked)).rejects.toThrow('nothing there');
+    await expect(pins.enter(at('client'), asked)).rejects.toThrow('nothing there');
     isBroken = false;
-    expect((await pins.enter('client', asked)).hold.id).toBe('1');
+    expect((await pins.enter(at('client'), asked)).hold.id).toBe('1');
   });
 });
