@@ -143,7 +143,8 @@ function scriptOf(document: Document): string {
   return [
     'set -eu',
     `servers='' && trap 'for server in $servers; do kill "$server"; done' EXIT`,
-    ...(startsServer(document) ? ['ip link set lo up'] : []),
+    // Servers leave sockets in /run, and nginx its cache.
+    ...(startsServer(document) ? ['ip link set lo up', 'mount -t tmpfs tmpfs /run'] : []),
     `mount --bind "$PLACE/srv" /srv`,
     'mount -t tmpfs tmpfs /usr/local/sbin',
     '[ ! -e /etc/dnf/dnf.conf ] || mount --bind "$PLACE/dnf.conf" /etc/dnf/dnf.conf',
