@@ -86,6 +86,7 @@ async function columnsOf(
     apacheGuarded,
     underRun(serve),
     throughSquid(serve),
+    throughSquid(nginxGuarded),
     amongNeighbours(serve, questions),
     amongNeighbours(nginxGuarded, questions),
   ];

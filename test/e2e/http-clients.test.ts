@@ -102,7 +102,7 @@ describe('clients that update and install over HTTP while snapshots are publishe
     );
   });
 
-  describe.for([throughSquid(serve)])('$name', (way) => {
+  describe.for([throughSquid(serve), throughSquid(nginxGuarded)])('$name', (way) => {
     const why = whyNot(way);
 
     test.skipIf(why !== '')(`I1: so they do${why}`, async () => {

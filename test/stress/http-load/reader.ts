@@ -147,6 +147,9 @@ class Reader {
       throw error;
     }
     if (response.statusCode === 304) {
+      // Caches update by it what they keep (RFC 9110, section 8.6).
+      const length = header(response, 'content-length');
+      if (length !== '' && length !== `${file.size}`) blame(`304 with the length ${length}`);
       if (kept === undefined) blame('304 without a question');
       else if (!areSame(file, kept.generation, generation)) {
         blame(`304 for what is of g${kept.generation}`);
