@@ -150,8 +150,9 @@ export function throughSquid(way: Way): Way {
     name: `${way.name}, through squid`,
     programs: [...way.programs, 'squid'],
     async start(mirror, directory) {
-      const squid = await startSquid(join(directory, 'squid'));
       const served = await way.start(mirror, join(directory, 'server'));
+      // Last, because squid becomes another user, and outlives a test that fails in between.
+      const squid = await startSquid(join(directory, 'squid'));
       const url = served.access.url.replace('127.0.0.1', hostBehindSquid);
       const environment = { ...served.access.environment, http_proxy: squid.origin };
       return {
