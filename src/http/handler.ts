@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { hasCode, MirrorlatchError } from '../errors.ts';
 import { currentJson } from '../mirror/current-json.ts';
+import { isTimestampId } from '../mirror/snapshot-id.ts';
 import { type Answer, json, send, text } from './answers.ts';
 import { aptLocation, nearestSnapshot } from './apt-snapshots.ts';
 import { plainAddress, type TrustedProxies, UNIX } from './client-address.ts';
@@ -11,10 +12,10 @@ import { type Hold, holdCurrent } from './holds.ts';
 import { percentEncoded } from './percent.ts';
 import type { DecisionPolicy, Pins, Turn } from './pins.ts';
 import { readBody } from './request-body.ts';
-import { type Pinned, type Route, routeOf } from './routes.ts';
+import { type Route, routeOf } from './routes.ts';
 import type { Client } from './run-table.ts';
 import type { ServedMirror } from './served-mirror.ts';
-import type { StrictPin, StrictPins } from './strict-pins.ts';
+import { idInToken, type StrictPin, type StrictPins } from './strict-pins.ts';
 import { validatorsOf } from './validators.ts';
 
 export interface HandlerOptions {
@@ -43,6 +44,7 @@ const READS = ['GET', 'HEAD'];
 /** Answers the requests of readers. Nothing that a client sends changes more than its own pins. */
 export class Handler {
   readonly #options: HandlerOptions;
+  #hasRefused = false;
 
   constructor(options: HandlerOptions) {
     this.#options = options;
@@ -60,7 +62,8 @@ export class Handler {
       const answer = await this.#answerFor(request, response, isUnix);
       if (answer !== undefined) send(response, answer);
     } catch (error) {
-      if (response.headersSent) {
+      const isGone = request.socket === null || request.socket.destroyed;
+      if (response.headersSent || isGone) {
         response.destroy();
         return;
       }
@@ -192,7 +195,7 @@ export class Handler {
   ): Promise<Answer | undefined> {
     const hold = await mirror.hold(id);
     if (hold === undefined) return await this.#leadToNearest(mirror, id, name, request, response);
-    const isSent = await sendHeld(hold, name, IMMUTABLE, request, response);
+    const isSent = await sendHeld(hold, name, cachingOf(id), request, response);
     return isSent ? undefined : nothingThere();
   }
 
@@ -238,23 +241,15 @@ export class Handler {
     response: ServerResponse,
   ): Promise<Answer | undefined> {
     const pin = this.#options.strictPins.find(mirror, token);
-    if (pin === undefined || pin === 'ended') return noPin(pin);
-    return await this.#sendWithin(pin, within, request, response);
-  }
-
-  async #sendWithin(
-    pin: StrictPin,
-    within: Pinned,
-    request: IncomingMessage,
-    response: ServerResponse,
-  ): Promise<Answer | undefined> {
-    const { mirror, hold } = pin;
+    if (pin === 'ended') return noPin(pin);
+    const hold = await mirror.hold(pin?.hold.id ?? idInToken(token));
+    if (hold === undefined) return noPin(undefined);
+    if (within.kind === 'current') {
+      const isSent = await sendHeld(hold, within.name, NO_CACHE, request, response);
+      return isSent ? undefined : nothingThere();
+    }
+    hold.release();
     switch (within.kind) {
-      case 'current': {
-        whenEnded(response, this.#options.strictPins.enter(pin));
-        const isSent = await sendFrom(hold, within.name, NO_CACHE, request, response);
-        return isSent ? undefined : nothingThere();
-      }
       case 'snapshot':
         return await this.#sendSnapshot(mirror, within.id, within.name, request, response);
       case 'current.json':
@@ -327,8 +322,7 @@ export class Handler {
   /** Tells a web server in front where the snapshot of its client lies. */
   async #decide(name: string, request: IncomingMessage, isUnix: boolean): Promise<Answer> {
     const { mirrors, decisions } = this.#options;
-    if (!this.#isTrusted(request, isUnix))
-      return text(403, 'Only trusted proxies may ask for this.');
+    if (!this.#isTrusted(request, isUnix)) return this.#refuseDecision(request);
     const mirror = mirrors.find((one) => one.name === Buffer.from(name, 'latin1').toString());
     if (mirror === undefined) return text(404, `There is no mirror ${JSON.stringify(name)}.`);
     const path = (headerOf(request, 'x-original-uri') ?? '').replace(/[?#].*/s, '');
@@ -347,6 +341,17 @@ export class Handler {
       'Cache-Control': `max-age=${seconds}, stale-if-error=${seconds}`,
       ...(mirror.kind === 'snapshots' ? { ETag: tagOf(hold) } : {}),
     });
+  }
+
+  /** A web server in front that is not trusted sends what is current, unpinned: that is said once. */
+  #refuseDecision(request: IncomingMessage): Answer {
+    const peer = plainAddress(request.socket.remoteAddress ?? '');
+    if (!this.#hasRefused) {
+      const way = 'If that is a web server of yours, start with --trust-proxy and this address.';
+      this.#options.onWarning(`${peer} asked for a decision, and is not trusted. ${way}`);
+    }
+    this.#hasRefused = true;
+    return text(403, 'Only trusted proxies may ask for this.');
   }
 
   #clientOf(request: IncomingMessage, isUnix: boolean): Client {
@@ -375,10 +380,26 @@ function peerOf(request: IncomingMessage, isUnix: boolean): string {
   return isUnix ? UNIX : plainAddress(request.socket.remoteAddress ?? '');
 }
 
+/** A name that a user gave may come again, with other content, after its snapshot was removed. */
+function cachingOf(id: string): string {
+  return isTimestampId(id) ? IMMUTABLE : NO_CACHE;
+}
+
 /** Calls `end` when an answer has been sent or its client has gone, also if that has happened already. */
 function whenEnded(response: ServerResponse, end: () => void): void {
-  if (response.closed || response.destroyed) end();
-  else response.once('close', end);
+  const { socket } = response.req;
+  if (response.closed || socket.destroyed) {
+    end();
+    return;
+  }
+  // An answer that waits for an earlier one of its connection hears nothing of that connection's end.
+  const endOnce = (): void => {
+    response.off('close', endOnce);
+    socket.off('close', endOnce);
+    end();
+  };
+  response.once('close', endOnce);
+  socket.once('close', endOnce);
 }
 
 function headerOf({ headers }: IncomingMessage, name: string): string | undefined {

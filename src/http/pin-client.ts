@@ -110,7 +110,7 @@ async function pinned(mirror: MirrorUrl, options: PinOptions): Promise<PinState>
 /** What a server of mirrorlatch answers to one who wants a pin; undefined for another answer. */
 function strictPin({ given }: MirrorUrl, { status, text }: Answer): PinState | undefined {
   const { token, id, seconds } = status === 201 ? fieldsOf(text) : {};
-  if (typeof token !== 'string' || !/^[\w-]+$/.test(token)) return undefined;
+  if (typeof token !== 'string' || !/^[\w.~+-]+$/.test(token)) return undefined;
   if (typeof id !== 'string' || typeof seconds !== 'number' || !(seconds > 0)) return undefined;
   return { given, id, token, seconds };
 }

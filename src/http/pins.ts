@@ -98,8 +98,8 @@ export interface DecisionPolicy {
  * busy until now. Pure.
  */
 function beginsDecision(
-  run: Pick<Run, 'startedAt' | 'lastAt'>,
-  { kind }: Asked,
+  run: Pick<Run, 'startedAt' | 'lastAt' | 'entries'>,
+  { path }: Asked,
   now: number,
   decision: DecisionPolicy,
   policy: PinPolicy,
@@ -110,8 +110,10 @@ function beginsDecision(
   const isOld = unasked >= decision.keepMs;
   const quiet = isOld ? unasked - decision.keepMs : unasked;
   const wasQuiet = quiet >= decision.quietMs;
-  if (kind === 'entry') return wasQuiet || (isOld && age >= policy.maxAgeMs);
-  return quiet >= policy.quietMs || (wasQuiet && age >= policy.maxAgeMs);
+  // A web server counts requests: a client that took long for one file seems to have been quiet. So only what the
+  // run is known to have had tells that it begins again.
+  const isAgain = run.entries.has(path);
+  return quiet >= policy.quietMs || (isAgain && (wasQuiet || (isOld && age >= policy.maxAgeMs)));
 }
 
 /** A place in a run, for as long as one answer is sent. */

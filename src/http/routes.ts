@@ -16,7 +16,7 @@ export type Route =
   | { kind: 'invalid'; why: string };
 
 /** What lies below a strict pin. */
-export type Pinned =
+type Pinned =
   | { kind: 'current'; name: Buffer }
   | { kind: 'snapshot'; id: string; name: Buffer }
   | { kind: 'slash' | 'nothing' }

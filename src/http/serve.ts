@@ -1,9 +1,11 @@
+import { accessSync, constants } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { basename, dirname, join, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { optimizeCode } from '../system/heap.ts';
 import { becomeUser } from '../system/privileges.ts';
+import { userName } from '../system/proc.ts';
 import { logLine } from './access-log.ts';
 import { AccessLogFile } from './access-log-file.ts';
 import { TrustedProxies } from './client-address.ts';
@@ -155,6 +157,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       servers.map((server, at) => listen(server, endpoints[at] as Endpoint)),
     );
     if (options.user !== undefined) becomeUser(options.user);
+    mirrors.forEach(refuseUnreadable);
     onListening(addresses, mirrors);
     if (!signal.aborted) {
       await new Promise<void>((done) => signal.addEventListener('abort', () => done()));
@@ -180,6 +183,19 @@ function pinFigures(pins: Pins, strict: ReadonlyMap<string, number>): PinFigures
     oldestSeconds: oldestMs === undefined ? null : Math.round(oldestMs / 1000),
     byId,
   };
+}
+
+/** @throws MirrorlatchError PERMISSION when this user cannot enter the mirror. */
+function refuseUnreadable({ root }: ServedMirror): void {
+  try {
+    accessSync(root, constants.R_OK | constants.X_OK);
+  } catch (cause) {
+    const user = userName(process.geteuid?.() ?? 0);
+    throw new MirrorlatchError('PERMISSION', `the user ${user} may not enter ${root}`, {
+      hint: `Let everyone enter it and the directories above it (chmod a+rx), or name a user who may: --user`,
+      cause,
+    });
+  }
 }
 
 /** The longest prefix first, so that it is found first. */

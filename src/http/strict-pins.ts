@@ -33,8 +33,14 @@ export interface StrictPin {
   endsAt: number;
   /** How long it lasts from its last renewal; ms. */
   lastsMs: number;
-  /** Answers that are being sent. */
-  active: number;
+}
+
+/**
+ * The id of the snapshot in a token: a server that was started anew sends it as long as it is there, until its client
+ * makes the pin anew.
+ */
+export function idInToken(token: string): string {
+  return token.slice(0, Math.max(0, token.lastIndexOf('~')));
 }
 
 /** Ended tokens are remembered for a while, to tell their clients from those with a wrong one. */
@@ -66,14 +72,13 @@ export class StrictPins {
   add(mirror: ServedMirror, hold: Hold, address: string, lastsMs: number | undefined): StrictPin {
     const now = this.#clock();
     const pin = {
-      token: randomBytes(18).toString('base64url'),
+      token: `${hold.id}~${randomBytes(18).toString('base64url')}`,
       mirror,
       hold,
       address,
       startedAt: now,
       endsAt: now,
       lastsMs: 0,
-      active: 0,
     };
     this.#pins.set(pin.token, pin);
     this.renew(pin, lastsMs ?? this.#policy.defaultMs);
@@ -99,16 +104,7 @@ export class StrictPins {
     this.#ended.add(pin.token);
     const [oldest] = this.#ended;
     if (this.#ended.size > MAX_ENDED && oldest !== undefined) this.#ended.delete(oldest);
-    if (pin.active === 0) pin.hold.release();
-  }
-
-  /** Notes that an answer out of the pin is being sent. @returns what notes its end. */
-  enter(pin: StrictPin): () => void {
-    pin.active += 1;
-    return () => {
-      pin.active -= 1;
-      if (pin.active === 0 && this.#pins.get(pin.token) !== pin) pin.hold.release();
-    };
+    pin.hold.release();
   }
 
   /** Releases the pins whose time is over. To be called every few seconds. */

@@ -32,6 +32,11 @@ export function timestampId(time: Date): string {
   return time.toISOString().replace(/[-:]|\.\d+/g, '');
 }
 
+/** Whether an id has been made of a time: no snapshot after it has the same. */
+export function isTimestampId(id: string): boolean {
+  return /^\d{8}T\d{6}Z(-\d+)?$/.test(id);
+}
+
 /** `timestampId(time)`, with `-2`, `-3`, … appended if that name is taken. */
 export function freshId(time: Date, isTaken: (id: string) => boolean): string {
   const base = timestampId(time);

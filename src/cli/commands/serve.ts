@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { MirrorlatchError } from '../../errors.ts';
+import { hasCode, MirrorlatchError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { printCode, printJson, printLine } from '../output.ts';
@@ -168,6 +168,7 @@ export function addServe(program: Command, context: CommandContext): void {
       }
       const endpoints = listen.map(parseEndpoint);
       const isRoot = process.geteuid?.() === 0;
+      const signal = context.signal();
       await serve({
         roots,
         endpoints: inherited.length > 0 ? inherited : endpoints,
@@ -183,22 +184,25 @@ export function addServe(program: Command, context: CommandContext): void {
         decisions: given({ quietMs: flags.frontQuiet, keepMs: flags.frontKeep }),
         maxAgeMs: flags.maxAge,
         drainMs: flags.drain,
-        signal: context.signal(),
+        signal,
         onListening: (addresses, mirrors) => {
-          const shown = mirrors.map(({ name, prefix, root, kind }) => ({
+          const shown = mirrors.map(({ name, prefix, content, root, kind }) => ({
             name,
             prefix,
+            content,
             root,
             kind,
           }));
           if (flags.json) printJson({ event: 'listening', addresses, mirrors: shown });
           else
             for (const address of addresses)
-              for (const { name, prefix } of shown)
-                printLine(`serving ${name} at ${address}${prefix}`);
+              for (const { name, content } of shown)
+                printLine(`serving ${name} at ${address}${content}`);
         },
         onWarning: printWarning,
       });
+      // Whoever means the log by SIGHUP, as with other servers, finds the server started again by its supervisor.
+      if (hasCode(signal.reason, 'SIGHUP')) context.setExitCode(signal.reason.exitCode);
     });
 }
 

@@ -11,10 +11,11 @@ import { copiesOf, type SmallMirror } from '../../support/small-mirror.ts';
 
 /** All generations have the same names, sizes and times: what a cache could take for the same. */
 const GENERATIONS = ['1', '2', '3', '4', '5', '6'] as const;
+const FIRST = '20260101T000000Z';
 const TIME = new Date('2026-01-01T00:00:00Z');
 const INDEX = 'dists/stable/InRelease';
 
-const published = copiesOf((mirror) => publish(mirror, '0'));
+const published = copiesOf((mirror) => publish(mirror, FIRST));
 
 async function publish(mirror: SmallMirror, generation: string): Promise<void> {
   mirror.change({ [INDEX]: `generation ${generation}`, 'pool/same.deb': 'the same' });
@@ -101,11 +102,11 @@ describe.for([squid, nginx])('through $name', (cache) => {
     async () => {
       const { mirror, server } = await served();
       const through = await cache.start(mirror, server);
-      const [origin, path] = through(`/debian/snapshots/0/${INDEX}`);
-      expect(shown(await ask(origin, path))).toBe('200 generation 0');
+      const [origin, path] = through(`/debian/snapshots/${FIRST}/${INDEX}`);
+      expect(shown(await ask(origin, path))).toBe(`200 generation ${FIRST}`);
       server.kill('SIGKILL');
       await server.result;
-      expect(shown(await ask(origin, path))).toBe('200 generation 0');
+      expect(shown(await ask(origin, path))).toBe(`200 generation ${FIRST}`);
     },
   );
 });

@@ -18,7 +18,7 @@ beforeAll(async () => {
   mirror = smallMirror({ home: join(scratch.path, 'home') });
   mkdirSync(join(scratch.path, 'outside'));
   writeFileSync(join(scratch.path, 'outside', 'secret'), 'secret');
-  mirror.change({ 'dir/file': 'file', InRelease: 'one' });
+  mirror.change({ 'dir/file': 'file', InRelease: 'one', big: Buffer.alloc(8 * 1024 * 1024) });
   symlinkSync('/etc', join(mirror.source, 'etc'));
   symlinkSync(join(scratch.path, 'outside/secret'), join(mirror.source, 'secret'));
   symlinkSync('../../.mirrorlatch/mirror.json', join(mirror.source, 'settings'));
@@ -37,7 +37,7 @@ afterAll(async () => {
 /** Sends bytes as they are, and returns all that comes back until the server closes the connection. */
 function raw(...parts: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = open();
+    const socket = connectToServer();
     let received = '';
     socket.setEncoding('latin1');
     socket.on('data', (chunk: string) => {
@@ -49,7 +49,7 @@ function raw(...parts: string[]): Promise<string> {
   });
 }
 
-function open(): Socket {
+function connectToServer(): Socket {
   const { hostname, port } = new URL(server.address);
   return connect(Number(port), hostname);
 }
@@ -134,7 +134,7 @@ describe('a hostile client', () => {
   });
 
   test('is given up when it never ends its header', async () => {
-    const socket = open();
+    const socket = connectToServer();
     const closed = new Promise((resolve) => socket.once('close', resolve));
     socket.on('error', () => {});
     socket.write('GET /m/current/InRelease HTTP/1.1\r\nHost: x\r\n');
@@ -146,6 +146,24 @@ describe('a hostile client', () => {
     await closed;
     clearInterval(others);
     expect(statusOf(received)).toBe('408');
+  });
+
+  test('that pipelines requests and goes away holds no snapshot', async () => {
+    const open = () => openFiles(server.pid);
+    const atFirst = open();
+    for (let count = 0; count < 10; count += 1) {
+      const socket = connectToServer();
+      socket.on('error', () => {});
+      const more = 'GET /m/snapshots/one/InRelease HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(5);
+      socket.write(`GET /m/current/big HTTP/1.1\r\nHost: x\r\nUser-Agent: ${count}\r\n\r\n${more}`);
+      await new Promise((resolve) => socket.once('readable', resolve));
+      socket.destroy();
+    }
+    await eventually(() => expect(open()).toBeLessThanOrEqual(atFirst));
+    await eventually(async () => {
+      const { text } = await ask(server.address, '/-/status.json');
+      expect(JSON.parse(text).mirrors[0].snapshots[0].leases).toBeLessThanOrEqual(1);
+    });
   });
 
   test('with thousands of names neither fills the memory nor opens more files', async () => {

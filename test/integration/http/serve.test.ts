@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   mkdirSync,
   readFileSync,
   readlinkSync,
@@ -118,11 +119,18 @@ describe('a client of mirrorlatch serve', () => {
   test('reads a snapshot by its id for ever, and the list of those that are there', async () => {
     const mirror = await published();
     await mirror.publish('two', NEXT, ...AS_THEY_ARE);
+    mirror.change({ file: 'by its time' });
+    await mirror.sync(...AS_THEY_ARE);
     const server = await serve(`${mirror.root}=/`);
     const read = reader(server, 'curl');
     const old = await read('/snapshots/one/pool/a_1.deb');
     expect(shown(old)).toBe('200 a 1');
-    expect(old.headers['cache-control']).toBe('public, max-age=31536000, immutable');
+    // A person may give the name to another snapshot when this one is gone.
+    expect(old.headers['cache-control']).toBe('no-cache');
+    const time = mirror.snapshots().find((id) => id.startsWith('20'));
+    expect((await read(`/snapshots/${time}/file`)).headers['cache-control']).toBe(
+      'public, max-age=31536000, immutable',
+    );
     expect(shown(await read('/snapshots/two/pool/a_2.deb'))).toBe('200 a 2');
     expect((await read('/snapshots/two/pool/a_1.deb')).status).toBe(404);
     expect((await read('/snapshots/three/pool/a_1.deb')).status).toBe(404);
@@ -288,6 +296,22 @@ describe('a strict pin', () => {
     );
   });
 
+  test('is still good for a server that was started anew, until its client makes it anew', async () => {
+    const mirror = await published();
+    const first = await startServe([`${mirror.root}=/`]);
+    const { token, url } = JSON.parse((await post(first)).text);
+    first.kill('SIGKILL');
+    await first.result;
+    await mirror.publish('two', NEXT, ...AS_THEY_ARE);
+    const second = await serve(`${mirror.root}=/`);
+    const read = () => ask(second.address, `${url}current/dists/x/InRelease`);
+    expect(shown(await read())).toBe('200 Suite: one');
+    expect((await ask(second.address, `/pins/${token}`, { method: 'PUT' })).status).toBe(404);
+    for (const invented of ['three~x', '..~x', '~', 'live~x']) {
+      expect((await ask(second.address, `/pins/${invented}/current/`)).status).toBe(404);
+    }
+  });
+
   test('can be of another snapshot, and says what is wrong with a request', async () => {
     const mirror = await published();
     await mirror.publish('two', NEXT, ...AS_THEY_ARE);
@@ -385,6 +409,23 @@ describe('the server', () => {
     const nobody = (await execa('id', ['-u', 'nobody'])).stdout;
     expect(status).toMatch(new RegExp(`^Uid:\\s+${nobody}\\s+${nobody}\\s`, 'm'));
     expect(status).toMatch(/^Groups:\s+65534\s*$/m);
+  });
+
+  test.runIf(runsAsRoot)(
+    'refuses a mirror that nobody may not enter, and names the way out',
+    async () => {
+      const mirror = await published();
+      chmodSync(mirror.home, 0o700);
+      const result = await runProgram(['serve', mirror.root, '--listen', '127.0.0.1:0']);
+      expectFailure(result, 77, /user nobody may not enter .*mirror/, /chmod a\+rx.*--user/);
+    },
+  );
+
+  test('ends with 129 by SIGHUP, so that what supervises it starts it again', async () => {
+    const mirror = await published();
+    const server = await startServe([`${mirror.root}=/`]);
+    server.kill('SIGHUP');
+    expect((await server.result).exitCode).toBe(129);
   });
 
   test('takes the place of one that was killed on a unix socket, but not of one that runs', async () => {

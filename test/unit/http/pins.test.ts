@@ -176,23 +176,35 @@ describe('the decisions for a web server in front', () => {
     expect(await world.after(10 * MINUTE).decide(RELEASE)).toBe('2');
   });
 
-  test('begin anew for a client that reads no index, after a long pause or within the hour', async () => {
-    const paused = new World();
-    await paused.decide(PACKAGE);
+  test('begin anew with what the run began with, after a pause that is certain, be it an index or not', async () => {
+    const world = new World();
+    await world.decide(PACKAGE);
     expect(
-      await paused
+      await world
         .publish()
-        .after(19 * MINUTE)
+        .after(2 * MINUTE)
         .decide(PACKAGE),
+    ).toBe('2');
+    // Ten of these minutes the web server may have gone by its decision.
+    expect(
+      await world
+        .publish()
+        .after(10.5 * MINUTE)
+        .decide(PACKAGE),
+    ).toBe('2');
+    expect(await world.after(12 * MINUTE).decide(PACKAGE)).toBe('3');
+  });
+
+  test('stay the same for a client that took minutes for one file, and goes on with what it did not have before', async () => {
+    const world = new World();
+    await world.decide('');
+    expect(
+      await world
+        .publish()
+        .after(5 * MINUTE)
+        .decide('b/'),
     ).toBe('1');
-    expect(await paused.after(20 * MINUTE).decide(PACKAGE)).toBe('2');
-    const regular = new World();
-    await regular.decide(PACKAGE);
-    regular.publish();
-    for (let minutes = 15; minutes < 60; minutes += 15) {
-      expect(await regular.after(15 * MINUTE).decide(PACKAGE)).toBe('1');
-    }
-    expect(await regular.after(15 * MINUTE).decide(PACKAGE)).toBe('2');
+    expect(await world.after(5 * MINUTE).decide('c/InRelease')).toBe('1');
   });
 
   test('hold their snapshot as long as the web server may go by them', async () => {
