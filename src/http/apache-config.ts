@@ -1,4 +1,5 @@
 import { connectableAddress, type Front, type FrontedMirror, quotedFor, trusted } from './front.ts';
+import { BASE_HEADER } from './routes.ts';
 
 /**
  * The configuration for Apache in front of `serve`, with modules of its own alone: Apache sends every file.
@@ -128,21 +129,24 @@ function word(text: string): string {
   return encodeURIComponent(text).replaceAll('%2F', '/').replaceAll('%', '\\%');
 }
 
-function locationsOf({ prefix, trees }: FrontedMirror, current: string): string {
+function locationsOf({ prefix, content, trees }: FrontedMirror, current: string): string {
+  const base = content.startsWith(prefix)
+    ? ''
+    : `        Header set ${BASE_HEADER} ${quoted(prefix)}\n`;
   const places = [
-    [current, 'no-cache'],
-    [patternOf(`${prefix}snapshots/`), '"public, max-age=31536000, immutable"'],
+    [current, 'no-cache', base],
+    [patternOf(`${prefix}snapshots/`), '"public, max-age=31536000, immutable"', ''],
   ] as const;
   return [
     ...places.map(
-      ([place, control]) => `
+      ([place, control, more]) => `
     <LocationMatch "^${place}">
         Alias "%{reqenv:MIRRORLATCH_FILE}"
         SetHandler None
         SetEnv no-gzip 1
         Header set Cache-Control ${control} env=MIRRORLATCH_SNAPSHOT
         Header set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_SNAPSHOT}e" env=MIRRORLATCH_SNAPSHOT
-    </LocationMatch>
+${more}    </LocationMatch>
 `,
     ),
     `

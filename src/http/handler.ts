@@ -12,7 +12,7 @@ import { type Hold, holdCurrent } from './holds.ts';
 import { percentEncoded } from './percent.ts';
 import type { DecisionPolicy, Pins, Turn } from './pins.ts';
 import { readBody } from './request-body.ts';
-import { type Route, routeOf } from './routes.ts';
+import { BASE_HEADER, type Route, routeOf } from './routes.ts';
 import type { Client } from './run-table.ts';
 import type { ServedMirror } from './served-mirror.ts';
 import { idInToken, type StrictPin, type StrictPins } from './strict-pins.ts';
@@ -135,6 +135,9 @@ export class Handler {
     response: ServerResponse,
     isUnix: boolean,
   ): Promise<Answer | undefined> {
+    if (!mirror.content.startsWith(mirror.prefix)) {
+      response.setHeader(BASE_HEADER, mirror.prefix);
+    }
     if (mirror.kind === 'in-place') return await this.#sendInPlace(mirror, name, request, response);
     const path = name.toString('latin1');
     const kind = documentKind(path);

@@ -6,6 +6,8 @@ export interface MirrorUrl {
   readonly given: string;
   /** Its directory with `current/` and `current.json`; ends with a slash, and has no user and no query. */
   readonly base: URL;
+  /** Where clients read what is current, if that is not `current/` in its directory. */
+  readonly current?: URL;
   /** The value of an Authorization header, if the URL names a user. */
   readonly authorization: string | undefined;
 }
@@ -40,8 +42,21 @@ export function parseMirrorUrl(given: string): MirrorUrl {
 }
 
 /** The URL through which clients read the mirror. Pure. */
-export function currentOf({ base }: MirrorUrl): URL {
-  return new URL('current/', base);
+export function currentOf({ base, current }: MirrorUrl): URL {
+  return current ?? new URL('current/', base);
+}
+
+/**
+ * The mirror whose clients read what is current right below the place that was named, if its server says so; otherwise
+ * the same. Pure.
+ *
+ * @param base what the server says, relative to that place or absolute.
+ */
+export function withBase(mirror: MirrorUrl, base: unknown): MirrorUrl {
+  if (typeof base !== 'string' || !URL.canParse(base, mirror.base.href)) return mirror;
+  const there = new URL(base, mirror.base);
+  const isOurs = isSameOrigin(there, mirror.base) && there.pathname.endsWith('/');
+  return isOurs ? { ...mirror, base: there, current: mirror.base } : mirror;
 }
 
 /**

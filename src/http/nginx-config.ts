@@ -1,4 +1,5 @@
 import { connectableAddress, type Front, type FrontedMirror, quotedFor, trusted } from './front.ts';
+import { BASE_HEADER } from './routes.ts';
 
 /**
  * The configuration for nginx in front of `serve`, a file for its `http` block: nginx sends every file, and
@@ -152,7 +153,7 @@ function locationsOf({ name, prefix, content, root, trees, hasSnapshots }: Front
         add_header ETag $mirrorlatch_etag;
         add_header Cache-Control no-cache;
         add_header X-Mirrorlatch-Snapshot $mirrorlatch_shown;
-    }
+${baseHeader(prefix, content)}    }
 ${content === '/' ? '' : withSlash(content)}    location = ${quoted(`${prefix}current.json`)} {
         alias ${quoted(`${root}/current.json`)};
         disable_symlinks on from=${quoted(root)};
@@ -162,6 +163,12 @@ ${content === '/' ? '' : withSlash(content)}    location = ${quoted(`${prefix}cu
         add_header Cache-Control no-cache;
     }
 ${hasSnapshots ? snapshotLocations(prefix, trees) : ''}`;
+}
+
+/** Tells `run --http` where the rest of a mirror is. */
+function baseHeader(prefix: string, content: string): string {
+  if (content.startsWith(prefix)) return '';
+  return `        add_header ${BASE_HEADER} ${quoted(prefix)};\n`;
 }
 
 function withSlash(content: string): string {

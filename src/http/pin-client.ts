@@ -1,6 +1,7 @@
 import { hasCode, MirrorlatchError } from '../errors.ts';
-import { currentOf, type MirrorUrl } from './mirror-url.ts';
+import { currentOf, type MirrorUrl, withBase } from './mirror-url.ts';
 import type { Answer, Outgoing } from './outgoing.ts';
+import { BASE_HEADER } from './routes.ts';
 
 export interface PinOptions {
   /** Another snapshot than the current one: an id, or `previous`. */
@@ -38,6 +39,8 @@ export interface KeptPin {
 /** What a pin is, for another process to keep it. */
 export interface PinState {
   readonly given: string;
+  /** What the server says of the mirror's place: see `withBase`. */
+  readonly base?: string;
   readonly id: string;
   /** Of a strict pin. */
   readonly token?: string;
@@ -61,7 +64,8 @@ const GOODBYE_MS = 2_000;
  *
  * @throws MirrorlatchError NO_MIRROR, UNAVAILABLE; BUSY if the server has nothing to read within `waitMs`.
  */
-export async function pinByUrl(mirror: MirrorUrl, options: PinOptions): Promise<KeptPin> {
+export async function pinByUrl(named: MirrorUrl, options: PinOptions): Promise<KeptPin> {
+  const mirror = await located(named, options.outgoing);
   try {
     return keepPin(mirror, await pinned(mirror, options), options);
   } catch (error) {
@@ -69,6 +73,12 @@ export async function pinByUrl(mirror: MirrorUrl, options: PinOptions): Promise<
     if (snapshot === undefined || !orCurrent || !hasCode(error, 'UNAVAILABLE')) throw error;
     return keepPin(mirror, await pinned(mirror, { ...options, snapshot: undefined }), options);
   }
+}
+
+/** A server of mirrorlatch says where the mirror is whose clients find what is current right at the named place. */
+async function located(mirror: MirrorUrl, outgoing: Outgoing): Promise<MirrorUrl> {
+  const { headers } = await outgoing.ask('HEAD', mirror.base, { headers: authorized(mirror) });
+  return withBase(mirror, headers[BASE_HEADER]);
 }
 
 /** Goes on with a pin, as another process has it. */
@@ -184,7 +194,8 @@ class StrictPin implements KeptPin {
   }
 
   get state(): PinState {
-    return { given: this.mirror.given, id: this.id, token: this.#token, seconds: this.#seconds };
+    const { id, mirror } = this;
+    return { ...placeOf(mirror), id, token: this.#token, seconds: this.#seconds };
   }
 
   abandon(): void {
@@ -263,7 +274,7 @@ class PlainPin implements KeptPin {
   }
 
   get state(): PinState {
-    return { given: this.mirror.given, id: this.id, target: this.target.href };
+    return { ...placeOf(this.mirror), id: this.id, target: this.target.href };
   }
 
   abandon(): void {
@@ -273,6 +284,10 @@ class PlainPin implements KeptPin {
   async release(): Promise<void> {
     this.abandon();
   }
+}
+
+function placeOf({ given, base, current }: MirrorUrl): Pick<PinState, 'given' | 'base'> {
+  return current === undefined ? { given } : { given, base: base.href };
 }
 
 function authorized({ authorization }: MirrorUrl): readonly string[] {

@@ -22,6 +22,9 @@ type Pinned =
   | { kind: 'slash' | 'nothing' }
   | { kind: 'snapshots' | 'base' | 'current.json' };
 
+/** The header by which a server says where such a mirror is. */
+export const BASE_HEADER = 'x-mirrorlatch-base';
+
 /** Where the URLs of a mirror begin whose prefix has nothing but what is current. */
 export const OWN_PREFIX = '/-/mirrors/';
 

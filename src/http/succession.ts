@@ -7,7 +7,7 @@ import { optimizeCode } from '../system/heap.ts';
 import { processesWithVariables } from '../system/proc.ts';
 import { PROXY_VARIABLE } from './client-environment.ts';
 import { removeFiles } from './client-settings.ts';
-import { currentOf, parseMirrorUrl } from './mirror-url.ts';
+import { currentOf, parseMirrorUrl, withBase } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
 import { type KeptPin, keepPin, type PinState } from './pin-client.ts';
 import { LoopbackProxy } from './proxy.ts';
@@ -110,7 +110,10 @@ export async function inherit(): Promise<void> {
   const [estate, listener] = (await once(process, 'message')) as [Estate, Server];
   const outgoing = new Outgoing(estate.proxies);
   const pins = estate.pins.map((state) =>
-    keepPin(parseMirrorUrl(state.given), state, { outgoing, onWarning: () => {} }),
+    keepPin(withBase(parseMirrorUrl(state.given), state.base), state, {
+      outgoing,
+      onWarning: () => {},
+    }),
   );
   const proxy = proxyOf(pins, outgoing);
   await proxy.listen(listener);

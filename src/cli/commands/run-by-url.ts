@@ -17,10 +17,12 @@ export async function runCommandByUrl(options: UrlOptions, context: CommandConte
   const { urls, allowUnseen, env } = options;
   const { sticky, reuse, isUnpinned } = stickiness(options);
   const directory = stickyDirectory(env, process.geteuid?.() === 0);
+  const stickyFileOf = (url: string, name: string) =>
+    stickyFileOfUrl(directory, name, currentOf(parseMirrorUrl(url)));
   const mirrors = (isUnpinned ? [] : urls).map((url) => {
     const mirror = parseMirrorUrl(url);
     if (reuse === undefined) return { mirror, snapshot: options.snapshot };
-    const id = rememberedId(stickyFileOfUrl(directory, reuse, currentOf(mirror)));
+    const id = rememberedId(stickyFileOf(url, reuse));
     if (id === undefined && !options.orCurrent) throw notRemembered(url, reuse);
     return { mirror, snapshot: id };
   });
@@ -38,8 +40,7 @@ export async function runCommandByUrl(options: UrlOptions, context: CommandConte
     onWarning: printWarning,
     onPin: (pin) => {
       if (options.verbose) printNote(describe(pin));
-      if (sticky !== undefined)
-        remember(stickyFileOfUrl(directory, sticky, currentOf(pin.mirror)), pin.id);
+      if (sticky !== undefined) remember(stickyFileOf(pin.mirror.given, sticky), pin.id);
     },
   });
   if (end.signal !== null) context.endBySignal(end.signal);

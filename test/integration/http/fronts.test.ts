@@ -121,6 +121,8 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
       expect((await apt(`${own}pins`, { method: 'POST' })).status).toBe(201);
       expect((await apt('/other/pins', { method: 'POST' })).status).toBe(201);
       expect(shown(await apt('/other/current/pool/a_1.deb'))).toBe('200 a 1');
+      const { headers } = await apt(place, { method: 'HEAD' });
+      expect(headers['x-mirrorlatch-base']).toBe(own);
       expect(shown(await apt('/-/healthz'))).toBe('200 ok');
       expect((await apt('/-/decide/x')).status).toBe(404);
       expect((await apt(`${place}pool/a_1.deb`, { method: 'PUT' })).status).toBe(405);

@@ -261,6 +261,7 @@ describe("the caller's own proxy is used", () => {
     const { stdout } = await runByUrl(url, sh(script), [], { env });
     expect(stdout).toBe('secondfirst');
     expect(proxy.asked).toEqual([
+      `HEAD ${server.url}/ ${basic}`,
       `POST ${server.url}/pins ${basic}`,
       `GET ${server.url}/current.json ${basic}`,
       `HEAD ${server.url}/snapshots/second/ ${basic}`,

@@ -1,20 +1,20 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../support/daemon.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startServe } from '../../support/http/serve.ts';
-import { runForJson, startProgram, transcript } from '../../support/program.ts';
+import { runForJson, runProgram, startProgram, transcript } from '../../support/program.ts';
 import { mirrorsWith, type SmallMirror } from '../../support/small-mirror.ts';
 
 const mirrors = mirrorsWith('first', 'second');
 
 /** A mirror behind `mirrorlatch serve`; `current` is `second`. */
-async function served() {
+async function served(place = '') {
   const mirror = await mirrors();
   const listen = ['--listen', `127.0.0.1:${await freePort()}`];
   const start = async () => {
-    const server = await startServe([mirror.root, ...listen, '--access-log', '-']);
+    const server = await startServe([`${mirror.root}${place}`, ...listen, '--access-log', '-']);
     onTestFinished(async () => {
       await server.stop();
     });
@@ -53,6 +53,25 @@ test('I5: a server of mirrorlatch holds the snapshot of `run --http` as long as 
   expect(result.stderr).toContain('the server holds it');
   await prune(mirror);
   expect(mirror.snapshots()).toEqual(['fifth', 'fourth']);
+});
+
+test('a mirror whose clients find what is current right below a place is pinned there', async () => {
+  const { mirror, server } = await served('/current=/linux/');
+  const url = `${server.address}/linux/`;
+  const script = `(until [ -e '${mirror.home}/go' ]; do sleep 0.05; done; curl -sS ${url}file >'${mirror.home}/late') >/dev/null 2>&1 & curl -sS ${url}file`;
+  const words = ['run', '--http', url, '--sticky', 'linux', '--', 'sh', '-c', script];
+  const env = { HOME: mirror.home, XDG_STATE_HOME: mirror.home };
+  const first = await runProgram(words, { byLauncher: true, env });
+  expect(first, transcript(first)).toMatchObject({ exitCode: 0, stdout: 'second' });
+  await goOn(mirror);
+  const reuse = ['run', '--http', url, '--reuse', 'linux', '--', 'curl', '-sS', `${url}file`];
+  const second = await runProgram(reuse, { byLauncher: true, env });
+  expect(second, transcript(second)).toMatchObject({ exitCode: 0, stdout: 'second' });
+  writeFileSync(join(mirror.home, 'go'), '');
+  await eventually(() => expect(readFileSync(join(mirror.home, 'late'), 'utf8')).toBe('second'));
+  await eventually(() =>
+    expect(server.printedSoFar()).toMatch(/"DELETE \/-\/mirrors\/linux\/pins/),
+  );
 });
 
 test('its pin is renewed, and ends by itself after SIGKILL', async () => {
