@@ -7,6 +7,9 @@ export interface Answer {
   readonly body: string;
 }
 
+/** A client that comes too early may come back after so many seconds. */
+export const RETRY_AFTER = { 'Retry-After': '30' };
+
 /** A short text for people; the way out belongs into it. */
 export function text(status: number, words: string, headers: OutgoingHttpHeaders = {}): Answer {
   return {

@@ -3,19 +3,19 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import { hasCode, MirrorlatchError } from '../errors.ts';
 import { currentJson } from '../mirror/current-json.ts';
 import { isTimestampId } from '../mirror/snapshot-id.ts';
-import { type Answer, json, send, text } from './answers.ts';
+import { type Answer, RETRY_AFTER, send, text } from './answers.ts';
 import { aptLocation, nearestSnapshot } from './apt-snapshots.ts';
 import { plainAddress, type TrustedProxies, UNIX } from './client-address.ts';
 import { documentKind } from './entry-documents.ts';
 import { sendPlace } from './files.ts';
 import { type Hold, holdCurrent } from './holds.ts';
 import { percentEncoded } from './percent.ts';
+import { changePin, makePin, noPin } from './pin-requests.ts';
 import type { DecisionPolicy, Pins, Turn } from './pins.ts';
-import { readBody } from './request-body.ts';
 import { BASE_HEADER, type Route, routeOf } from './routes.ts';
 import type { Client } from './run-table.ts';
 import type { ServedMirror } from './served-mirror.ts';
-import { idInToken, type StrictPin, type StrictPins } from './strict-pins.ts';
+import { idInToken, type StrictPins } from './strict-pins.ts';
 import { validatorsOf } from './validators.ts';
 
 export interface HandlerOptions {
@@ -32,9 +32,6 @@ export interface HandlerOptions {
 
 const NO_CACHE = 'no-cache';
 const IMMUTABLE = 'public, max-age=31536000, immutable';
-
-/** A client that comes too early may come back after so many seconds. */
-const RETRY_AFTER = { 'Retry-After': '30' };
 
 /** Of a User-Agent, so many characters tell one client from another. */
 const LONGEST_AGENT = 200;
@@ -87,7 +84,7 @@ export class Handler {
     response: ServerResponse,
     isUnix: boolean,
   ): Promise<Answer | undefined> {
-    const { mirrors } = this.#options;
+    const { mirrors, strictPins } = this.#options;
     const route = routeOf(request.url ?? '', mirrors);
     const isOfPins = route.kind === 'pins' || route.kind === 'pin';
     const allowed =
@@ -106,9 +103,9 @@ export class Handler {
       case 'own':
         return await this.#own(route.path, request, isUnix);
       case 'pins':
-        return await this.#makePin(route.mirror, request, isUnix);
+        return await makePin(route.mirror, request, this.addressOf(request, isUnix), strictPins);
       case 'pin':
-        return await this.#changePin(route, request);
+        return await changePin(route.mirror, route.token, request, strictPins);
       case 'pinned':
         return await this.#sendPinned(route, request, response);
       case 'current':
@@ -268,53 +265,6 @@ export class Handler {
     }
   }
 
-  async #makePin(mirror: ServedMirror, request: IncomingMessage, isUnix: boolean): Promise<Answer> {
-    if (mirror.kind === 'in-place') {
-      return text(409, 'This mirror is written in place: it has no snapshots to pin.');
-    }
-    const wish = wishOf(await readBody(request));
-    if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
-    const address = this.addressOf(request, isUnix);
-    if (!this.#options.strictPins.hasRoomFor(address)) {
-      return text(503, 'There are too many pins. Release some, or wait.', RETRY_AFTER);
-    }
-    const hold = await holdWished(mirror, wish.snapshot);
-    if (hold === undefined) return text(404, 'There is no such snapshot.');
-    const pin = this.#options.strictPins.add(mirror, hold, address, wish.lastsMs);
-    const shown = this.#show(pin);
-    return json(201, shown, { Location: shown.url });
-  }
-
-  async #changePin(
-    { mirror, token }: Extract<Route, { kind: 'pin' }>,
-    request: IncomingMessage,
-  ): Promise<Answer> {
-    const { strictPins } = this.#options;
-    const pin = strictPins.find(mirror, token);
-    if (pin === undefined || pin === 'ended') return noPin(pin);
-    if (request.method === 'DELETE') {
-      strictPins.release(pin);
-      return text(204, '');
-    }
-    if (request.method === 'PUT') {
-      const wish = wishOf(await readBody(request));
-      if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
-      strictPins.renew(pin, wish.lastsMs);
-    }
-    return json(200, this.#show(pin));
-  }
-
-  #show(pin: StrictPin) {
-    const remainingMs = this.#options.strictPins.remaining(pin);
-    return {
-      token: pin.token,
-      id: pin.hold.id,
-      url: `${pin.mirror.prefix}pins/${pin.token}/`,
-      expiresAt: new Date(Date.now() + remainingMs).toISOString(),
-      seconds: Math.round(remainingMs / 1000),
-    };
-  }
-
   async #own(path: string, request: IncomingMessage, isUnix: boolean): Promise<Answer> {
     const name = /^decide\/(.+)$/.exec(path)?.[1];
     if (name !== undefined) return await this.#decide(name, request, isUnix);
@@ -447,36 +397,6 @@ async function heldForAMoment(mirror: ServedMirror): Promise<Hold> {
   return hold;
 }
 
-interface Wish {
-  snapshot?: string;
-  lastsMs?: number;
-}
-
-/** What a client asks of a pin; a sentence if that is invalid. */
-function wishOf(body: string | undefined): Wish | string {
-  if (body === undefined) return 'The body is too long.';
-  if (body.trim() === '') return {};
-  let value: unknown;
-  try {
-    value = JSON.parse(body);
-  } catch {
-    return 'The body is not JSON. Send for example {"snapshot":"current","seconds":600}.';
-  }
-  if (typeof value !== 'object' || value === null) return 'The body is not a JSON object.';
-  const { snapshot, seconds } = value as { snapshot?: unknown; seconds?: unknown };
-  if (snapshot !== undefined && typeof snapshot !== 'string') return 'snapshot is not a text.';
-  if (seconds === undefined) return snapshot === undefined ? {} : { snapshot };
-  if (typeof seconds !== 'number' || !(seconds >= 1))
-    return 'seconds is not a number of at least 1.';
-  return { ...(snapshot === undefined ? {} : { snapshot }), lastsMs: seconds * 1000 };
-}
-
-async function holdWished(mirror: ServedMirror, snapshot = 'current'): Promise<Hold | undefined> {
-  if (snapshot === 'current') return await mirror.holdCurrent();
-  const id = snapshot === 'previous' ? mirror.previousId() : snapshot;
-  return id === undefined ? undefined : await mirror.hold(id);
-}
-
 function currentOf(mirror: ServedMirror, id: string | undefined): Answer {
   if (id === undefined || mirror.kind === 'in-place') return nothingThere();
   const previous = mirror.previousId() ?? null;
@@ -503,12 +423,6 @@ function redirect(location: string): Answer {
 
 function nothingThere(): Answer {
   return text(404, 'There is nothing here.', { 'Cache-Control': NO_CACHE });
-}
-
-function noPin(state: 'ended' | undefined): Answer {
-  return state === 'ended'
-    ? text(410, 'This pin has ended. Ask for another: POST to pins of the mirror.')
-    : text(404, 'There is no such pin.');
 }
 
 /** A path of several slashes at its beginning would name another host. */
