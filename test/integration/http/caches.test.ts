@@ -1,8 +1,9 @@
 import { mkdirSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { ask, type Reply } from '../../support/http/ask.ts';
 import { startNginx } from '../../support/http/nginx.ts';
-import { ask, type Reply, type ServeProcess, startServe } from '../../support/http/serve.ts';
+import { type ServeProcess, startServe } from '../../support/http/serve.ts';
 import { startSquid } from '../../support/http/squid.ts';
 import type { WebServer } from '../../support/http/web-server.ts';
 import { whyNotInstalled } from '../../support/installed.ts';

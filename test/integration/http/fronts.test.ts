@@ -1,8 +1,8 @@
 import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { type AskOptions, ask, type Reply } from '../../support/http/ask.ts';
 import { apacheInFront, type Front, nginxInFront } from '../../support/http/fronts.ts';
-import { type AskOptions, ask, type Reply } from '../../support/http/serve.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
 import { runProgram } from '../../support/program.ts';

@@ -2,8 +2,9 @@ import { mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { StatusReport } from '../../../src/http/status-report.ts';
+import { ask } from '../../support/http/ask.ts';
 import { startBrowser } from '../../support/http/browser.ts';
-import { ask, type ServeProcess, startServe } from '../../support/http/serve.ts';
+import { type ServeProcess, startServe } from '../../support/http/serve.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
 import { runsAsRoot } from '../../support/privilege.ts';

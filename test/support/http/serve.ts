@@ -1,4 +1,3 @@
-import { request as httpRequest } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type ProgramOptions, type ProgramResult, startProgram, transcript } from '../program.ts';
 
@@ -44,51 +43,4 @@ export async function startServe(
       return program.result;
     },
   };
-}
-
-/** What came back. */
-export interface Reply {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: Buffer;
-  /** The body as text. */
-  readonly text: string;
-}
-
-export interface AskOptions {
-  readonly method?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
-  /** The local address to ask from. */
-  readonly from?: string;
-}
-
-/** Sends one request as it is: the path is neither normalised nor escaped, and no redirect is followed. */
-export function ask(address: string, path: string, options: AskOptions = {}): Promise<Reply> {
-  const { method = 'GET', headers = {}, body, from } = options;
-  const unix = address.startsWith('unix:') ? address.slice('unix:'.length) : undefined;
-  const { hostname, port } = new URL(unix === undefined ? address : 'http://localhost');
-  const where = unix === undefined ? { host: hostname, port } : { socketPath: unix };
-  return new Promise((resolve, reject) => {
-    const sent = httpRequest({
-      ...where,
-      ...(from === undefined ? {} : { localAddress: from }),
-      method,
-      path,
-      headers,
-      agent: false,
-    });
-    sent.once('error', reject);
-    sent.once('response', (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.once('error', reject);
-      response.once('end', () => {
-        const whole = Buffer.concat(chunks);
-        const { statusCode = 0, headers: received } = response;
-        resolve({ status: statusCode, headers: received, body: whole, text: whole.toString() });
-      });
-    });
-    sent.end(body);
-  });
 }
