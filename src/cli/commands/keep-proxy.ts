@@ -8,7 +8,7 @@ export function addKeepProxy(program: Command): void {
       'Keeps the proxy of run --http. It is started by run, for what a command has left running.',
     )
     .action(async () => {
-      const { inherit } = await import('../../http/succession.ts');
+      const { inherit } = await import('../../http/client/succession.ts');
       await inherit();
     });
 }

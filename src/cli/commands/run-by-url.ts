@@ -1,7 +1,7 @@
 import { MirrorlatchError } from '../../errors.ts';
-import { currentOf, parseMirrorUrl } from '../../http/mirror-url.ts';
-import type { KeptPin } from '../../http/pin-client.ts';
-import { runByUrl } from '../../http/run-by-url.ts';
+import { currentOf, parseMirrorUrl } from '../../http/client/mirror-url.ts';
+import type { KeptPin } from '../../http/client/pin-client.ts';
+import { runByUrl } from '../../http/client/run-by-url.ts';
 import { guardWords, stickiness } from '../../reader/plan-run.ts';
 import { presetFor, refreshOf } from '../../reader/presets.ts';
 import { remember, rememberedId, stickyDirectory, stickyFileOfUrl } from '../../reader/sticky.ts';

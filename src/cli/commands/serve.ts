@@ -142,10 +142,10 @@ export function addServe(program: Command, context: CommandContext): void {
       ),
     )
     .action(async (words: string[], flags: Flags) => {
-      const { parseServedRoot, serve } = await import('../../http/serve.ts');
+      const { parseServedRoot, serve } = await import('../../http/server/serve.ts');
       const roots = words.map(parseServedRoot);
       if (flags.aptConfig !== undefined) {
-        const { aptConfig } = await import('../../http/apt-config.ts');
+        const { aptConfig } = await import('../../http/server/apt-config.ts');
         printCode(aptConfig({ url: flags.aptConfig, mirrors: roots }));
         return;
       }
@@ -155,7 +155,7 @@ export function addServe(program: Command, context: CommandContext): void {
         await printForWebServer(flags, roots, listen);
         return;
       }
-      const { inheritedEndpoints, parseEndpoint } = await import('../../http/listen.ts');
+      const { inheritedEndpoints, parseEndpoint } = await import('../../http/server/listen.ts');
       const inherited = inheritedEndpoints(process.env, process.pid);
       if (inherited.length > 0 && flags.listen !== undefined) {
         throw new MirrorlatchError(

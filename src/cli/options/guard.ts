@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
-import { parseMirrorUrl } from '../../http/mirror-url.ts';
+import { parseMirrorUrl } from '../../http/client/mirror-url.ts';
 import { mirrorWith, refusePartOfMirror } from '../../mirror/open.ts';
 import type { ChooseGuardOptions } from '../../reader/choose-guard.ts';
 import { PINS, type PinKind } from '../../reader/guard.ts';

@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from '
 import { join } from 'node:path';
 import { execa, execaSync } from 'execa';
 import { describe, expect, test } from 'vitest';
-import { aptConfig } from '../../../src/http/apt-config.ts';
+import { aptConfig } from '../../../src/http/server/apt-config.ts';
 import { servePlainly } from '../../support/http/plain-server.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
 import { apt } from '../../support/repositories/apt.ts';

@@ -2,9 +2,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
-import { Metrics } from '../../../src/http/metrics.ts';
-import { RequestCounts } from '../../../src/http/request-counts.ts';
-import type { StatusReport } from '../../../src/http/status-report.ts';
+import { Metrics } from '../../../src/http/status/metrics.ts';
+import { RequestCounts } from '../../../src/http/status/request-counts.ts';
+import type { StatusReport } from '../../../src/http/status/status-report.ts';
 import { blocks, topics } from '../../support/documents.ts';
 import {
   awkwardMirrors,

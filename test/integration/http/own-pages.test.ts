@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import type { StatusReport } from '../../../src/http/status-report.ts';
+import type { StatusReport } from '../../../src/http/status/status-report.ts';
 import { ask } from '../../support/http/ask.ts';
 import { startBrowser } from '../../support/http/browser.ts';
 import { type ServeProcess, startServe } from '../../support/http/serve.ts';

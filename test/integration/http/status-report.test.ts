@@ -1,9 +1,9 @@
 import { appendFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { health, stateOf } from '../../../src/http/mirror-state.ts';
-import { StatusReporter } from '../../../src/http/reporter.ts';
-import type { LookedAt, MirrorReport } from '../../../src/http/status-report.ts';
+import { StatusReporter } from '../../../src/http/server/reporter.ts';
+import { health, stateOf } from '../../../src/http/status/mirror-state.ts';
+import type { LookedAt, MirrorReport } from '../../../src/http/status/status-report.ts';
 import { pin } from '../../../src/reader/pin.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { runForJson, runProgram } from '../../support/program.ts';

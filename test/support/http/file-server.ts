@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
-import { sendPlace } from '../../../src/http/files.ts';
+import { sendPlace } from '../../../src/http/files/files.ts';
 
 /** A server that does nothing but to serve one tree. */
 export interface FileServer {

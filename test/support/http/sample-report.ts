@@ -1,5 +1,5 @@
-import type { Change, LastOutcome, Outcome } from '../../../src/http/history-digest.ts';
-import type { MirrorReport, StatusReport } from '../../../src/http/status-report.ts';
+import type { Change, LastOutcome, Outcome } from '../../../src/http/status/history-digest.ts';
+import type { MirrorReport, StatusReport } from '../../../src/http/status/status-report.ts';
 
 /** When sample reports are made; ms since the epoch. */
 const NOW = Date.UTC(2026, 10, 27, 11, 45, 3);

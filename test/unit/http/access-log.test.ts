@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { expect, test } from 'vitest';
-import { logLine } from '../../../src/http/access-log.ts';
+import { logLine } from '../../../src/http/server/access-log.ts';
 
 const answered = { address: '192.0.2.1', time: new Date('2026-11-27T01:02:03.456Z'), bytes: 5 };
 const request = (fields: object) =>

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { aptLocation, nearestSnapshot } from '../../../src/http/apt-snapshots.ts';
+import { aptLocation, nearestSnapshot } from '../../../src/http/server/apt-snapshots.ts';
 import { timestampId } from '../../../src/mirror/snapshot-id.ts';
 
 const ids = [

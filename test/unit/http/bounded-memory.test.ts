@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { BoundedMemory } from '../../../src/http/bounded-memory.ts';
+import { BoundedMemory } from '../../../src/http/files/bounded-memory.ts';
 
 test('What was not asked for longest is forgotten first', () => {
   const memory = new BoundedMemory<string>(30);

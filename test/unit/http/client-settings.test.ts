@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { parseAptSettings } from '../../../src/http/apt-settings.ts';
-import { replaceUrl, withClientsProxies } from '../../../src/http/client-settings.ts';
-import { parseIni } from '../../../src/http/dnf-settings.ts';
+import { parseAptSettings } from '../../../src/http/client/apt-settings.ts';
+import { replaceUrl, withClientsProxies } from '../../../src/http/client/client-settings.ts';
+import { parseIni } from '../../../src/http/client/dnf-settings.ts';
 
 const none = { http: undefined, https: undefined, except: '' };
 const own = { http: 'http://own:1/', https: undefined, except: 'a' };

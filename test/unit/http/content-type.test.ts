@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { specialContentType } from '../../../src/http/content-type.ts';
+import { specialContentType } from '../../../src/http/files/content-type.ts';
 
 test.each([
   'InRelease',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { directoryLocation } from '../../../src/http/directory-location.ts';
+import { directoryLocation } from '../../../src/http/files/directory-location.ts';
 
 test.each([
   ['/debian/current/pool', '/debian/current/pool/'],

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { documentKind } from '../../../src/http/entry-documents.ts';
+import { documentKind } from '../../../src/http/pins/entry-documents.ts';
 
 test.for([
   'dists/stable/InRelease',

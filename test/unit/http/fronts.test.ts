@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { apacheConfig } from '../../../src/http/apache-config.ts';
-import type { Front, FrontedMirror } from '../../../src/http/front.ts';
-import { nginxConfig } from '../../../src/http/nginx-config.ts';
+import { apacheConfig } from '../../../src/http/front/apache-config.ts';
+import type { Front, FrontedMirror } from '../../../src/http/front/front.ts';
+import { nginxConfig } from '../../../src/http/front/nginx-config.ts';
 
 const debian: FrontedMirror = {
   name: 'debian',

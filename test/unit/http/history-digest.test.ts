@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { digestOf } from '../../../src/http/history-digest.ts';
+import { digestOf } from '../../../src/http/status/history-digest.ts';
 import { type HistoryEntry, lastSuccess } from '../../../src/mirror/history.ts';
 import { histories } from '../../support/random-history.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { pageHead, pageRow } from '../../../src/http/listing-page.ts';
+import { pageHead, pageRow } from '../../../src/http/files/listing-page.ts';
 
 const modified = new Date('2026-11-27T01:02:03Z');
 const row = (name: string) => pageRow({ name, kind: 'file', bytes: 2_500_000n, modified });

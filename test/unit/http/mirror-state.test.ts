@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { health, type MirrorState, stateOf } from '../../../src/http/mirror-state.ts';
-import type { GateReport, MirrorReport } from '../../../src/http/status-report.ts';
+import { health, type MirrorState, stateOf } from '../../../src/http/status/mirror-state.ts';
+import type { GateReport, MirrorReport } from '../../../src/http/status/status-report.ts';
 import {
   before,
   failedOutcome,

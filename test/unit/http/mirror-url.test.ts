@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { below, currentOf, parseMirrorUrl } from '../../../src/http/mirror-url.ts';
+import { below, currentOf, parseMirrorUrl } from '../../../src/http/client/mirror-url.ts';
 
 const currentIn = (url: string) => currentOf(parseMirrorUrl(url)).href;
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { documentKind } from '../../../src/http/entry-documents.ts';
-import type { Hold } from '../../../src/http/holds.ts';
-import { DEFAULT_PINS, type PinPolicy, Pins } from '../../../src/http/pins.ts';
+import { documentKind } from '../../../src/http/pins/entry-documents.ts';
+import type { Hold } from '../../../src/http/pins/holds.ts';
+import { DEFAULT_PINS, type PinPolicy, Pins } from '../../../src/http/pins/pins.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;

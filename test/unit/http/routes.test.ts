@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { routeOf } from '../../../src/http/routes.ts';
-import type { ServedMirror } from '../../../src/http/served-mirror.ts';
+import type { ServedMirror } from '../../../src/http/pins/served-mirror.ts';
+import { routeOf } from '../../../src/http/server/routes.ts';
 
 const at = (prefix: string, content = `${prefix}current/`) =>
   ({ name: prefix, prefix, content }) as ServedMirror;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { statusPage } from '../../../src/http/status-page.ts';
+import { statusPage } from '../../../src/http/status/status-page.ts';
 import {
   awkwardMirrors,
   before,

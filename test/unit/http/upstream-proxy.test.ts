@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isExcepted, proxiesOf } from '../../../src/http/upstream-proxy.ts';
+import { isExcepted, proxiesOf } from '../../../src/http/client/upstream-proxy.ts';
 
 test.for([
   [{}, undefined, undefined],

@@ -6,7 +6,7 @@ import {
   isRangeOfSame,
   isUnchanged,
   validatorsOf,
-} from '../../../src/http/validators.ts';
+} from '../../../src/http/files/validators.ts';
 
 const own = { etag: '"a.b"', lastModified: 'Fri, 27 Nov 2026 01:02:03 GMT' };
 const sameDate = own.lastModified;

@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { ageInWords, durationInWords, grouped, plural, shortAge } from '../../../src/http/words.ts';
+import {
+  ageInWords,
+  durationInWords,
+  grouped,
+  plural,
+  shortAge,
+} from '../../../src/http/status/words.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

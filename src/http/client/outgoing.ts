@@ -1,0 +1,233 @@
+import { readFileSync } from 'node:fs';
+import type { Dispatcher } from 'undici';
+import Agent from 'undici/lib/dispatcher/agent.js';
+import { asMirrorlatchError, MirrorlatchError } from '../../errors.ts';
+import { isExcepted, type UpstreamProxies } from './upstream-proxy.ts';
+
+/** A request as it is sent on. */
+export interface OutgoingRequest {
+  readonly method: string;
+  /** Such as `http://host:8080`. */
+  readonly origin: string;
+  /** With the query, as it goes out byte for byte. */
+  readonly path: string;
+  /** Names and values in turn. */
+  readonly headers: string[];
+  readonly body?: Dispatcher.DispatchOptions['body'];
+}
+
+export interface Answer {
+  readonly status: number;
+  /** By lowercase names. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+}
+
+/** An answer to ourselves is a few lines of JSON. */
+const LONGEST_ANSWER = 64 * 1024;
+
+/** How requests to an origin go out: to whom, with what before their paths, and with what header. */
+interface Way {
+  readonly origin: string;
+  readonly prefix: string;
+  readonly authorization: readonly string[];
+}
+
+/** A command that asks more servers than this gets by with less speed. */
+const MANY_ORIGINS = 1000;
+
+/** Requests that leave this process, by the proxies of the caller. Connections are kept open and used again. */
+export class Outgoing {
+  readonly #proxies: UpstreamProxies;
+  // How long an answer may take is the client's to decide.
+  readonly #agent = new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 30_000 } });
+  readonly #ways = new Map<string, Way>();
+  /** For https:, which only this process asks for. */
+  #secure: Dispatcher | undefined;
+
+  /** @throws MirrorlatchError CONFIGURATION if the caller's proxy is of a kind that is not supported. */
+  constructor(proxies: UpstreamProxies) {
+    for (const proxy of [proxies.http, proxies.https]) {
+      const [, kind = 'http'] = /^([a-z\d]+):\/\//i.exec(proxy ?? '') ?? [];
+      if (kind === 'http') continue;
+      throw new MirrorlatchError('CONFIGURATION', `a proxy of the kind ${kind} is not supported`, {
+        hint: 'Name a proxy for HTTP in the variables http_proxy and https_proxy, or empty them.',
+      });
+    }
+    this.#proxies = proxies;
+  }
+
+  /** The proxy that a URL is reached by; undefined for none. */
+  proxyFor(url: URL): URL | undefined {
+    return this.#proxy(url.protocol === 'https:' ? this.#proxies.https : this.#proxies.http, url);
+  }
+
+  /** The same for a tunnel to `host:port`. */
+  proxyForTunnel(url: URL): URL | undefined {
+    return this.#proxy(this.#proxies.https ?? this.#proxies.http, url);
+  }
+
+  /** Sends a request on. */
+  send(request: OutgoingRequest, handler: Dispatcher.DispatchHandler) {
+    const { origin, prefix, authorization } = this.#wayTo(request.origin);
+    this.#agent.dispatch(
+      {
+        origin,
+        method: request.method,
+        path: `${prefix}${request.path}`,
+        headers:
+          authorization.length === 0 ? request.headers : [...request.headers, ...authorization],
+        body: request.body ?? null,
+      },
+      handler,
+    );
+  }
+
+  /**
+   * Asks for something ourselves, without following redirects.
+   *
+   * @throws MirrorlatchError UNAVAILABLE if there is no answer within `timeoutMs`.
+   */
+  async ask(
+    method: string,
+    url: URL,
+    { headers = [], body, timeoutMs = 30_000 }: AskOptions = {},
+  ): Promise<Answer> {
+    const proxy = this.proxyFor(url);
+    const isPlain = url.protocol === 'http:';
+    const dispatcher = isPlain ? this.#agent : await this.#secureBy(proxy);
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const request = {
+      origin: isPlain ? (proxy?.origin ?? url.origin) : url.origin,
+      path: isPlain && proxy !== undefined ? url.href : `${url.pathname}${url.search}`,
+      method,
+      headers: [
+        ...['Host', url.host, 'Cache-Control', 'no-cache'],
+        ...(text === undefined ? [] : ['Content-Type', 'application/json']),
+        ...(isPlain ? authorizationFor(proxy) : []),
+        ...headers,
+      ],
+      body: text ?? null,
+    };
+    try {
+      return await answerOf(dispatcher, request, timeoutMs);
+    } catch (cause) {
+      const { message } = asMirrorlatchError(cause, `${url.href} cannot be reached`);
+      throw new MirrorlatchError('UNAVAILABLE', message, { cause });
+    }
+  }
+
+  /** What a proxy has to be sent before it tunnels to `target`, a host and a port (RFC 9110, 9.3.6). */
+  tunnelRequest(target: string, proxy: URL): string {
+    const fields = [`Host: ${target}`];
+    const [name, value] = authorizationFor(proxy);
+    if (name !== undefined) fields.push(`${name}: ${value}`);
+    return `CONNECT ${target} HTTP/1.1\r\n${fields.join('\r\n')}\r\n\r\n`;
+  }
+
+  /** Ends all connections. */
+  async close(): Promise<void> {
+    await Promise.all([this.#agent.destroy(), this.#secure?.destroy()]);
+  }
+
+  #wayTo(origin: string): Way {
+    const known = this.#ways.get(origin);
+    if (known !== undefined) return known;
+    const proxy = this.proxyFor(new URL(origin));
+    const way =
+      proxy === undefined
+        ? { origin, prefix: '', authorization: [] }
+        : { origin: proxy.origin, prefix: origin, authorization: authorizationFor(proxy) };
+    if (this.#ways.size < MANY_ORIGINS) this.#ways.set(origin, way);
+    return way;
+  }
+
+  #proxy(proxy: string | undefined, url: URL): URL | undefined {
+    if (proxy === undefined || isExcepted(this.#proxies.except, url)) return undefined;
+    return new URL(proxy.includes('://') ? proxy : `http://${proxy}`);
+  }
+
+  async #secureBy(proxy: URL | undefined): Promise<Dispatcher> {
+    const ca = trustedByThisHost();
+    const tls = ca === undefined ? {} : { ca };
+    if (proxy === undefined) this.#secure ??= new Agent({ connect: tls });
+    else if (this.#secure === undefined) {
+      const { default: ProxyAgent } = await import('undici/lib/dispatcher/proxy-agent.js');
+      this.#secure = new ProxyAgent({ uri: proxy.href, requestTls: tls });
+    }
+    return this.#secure;
+  }
+}
+
+interface AskOptions {
+  /** Names and values in turn. */
+  headers?: readonly string[];
+  /** Sent as JSON. */
+  body?: unknown;
+  timeoutMs?: number;
+}
+
+function answerOf(
+  dispatcher: Dispatcher,
+  request: Dispatcher.DispatchOptions,
+  timeoutMs: number,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    let abort: (() => void) | undefined;
+    const timer = setTimeout(() => {
+      abort?.();
+      reject(new Error(`no answer within ${timeoutMs / 1000} s`));
+    }, timeoutMs);
+    let status = 0;
+    let headers: Answer['headers'] = {};
+    let text = '';
+    const end = () => {
+      clearTimeout(timer);
+      resolve({ status, headers, text });
+    };
+    dispatcher.dispatch(request, {
+      onRequestStart: (controller) => {
+        abort = () => controller.abort(new Error('too late'));
+      },
+      onResponseStart: (_, code, fields) => {
+        status = code;
+        headers = fields;
+      },
+      onResponseData: (controller, chunk) => {
+        text += chunk.toString();
+        if (text.length <= LONGEST_ANSWER) return;
+        end();
+        controller.abort(new Error('too long'));
+      },
+      onResponseEnd: end,
+      onResponseError: (_, error) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    });
+  });
+}
+
+function authorizationFor(proxy: URL | undefined): [string, string] | [] {
+  if (proxy === undefined || proxy.username === '') return [];
+  const user = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
+  return ['proxy-authorization', `Basic ${Buffer.from(user).toString('base64')}`];
+}
+
+/** The certificates that other programs of this host trust: a mirror may have one of its own site. Node has a list of its own. */
+function trustedByThisHost(): string | undefined {
+  const files = [
+    process.env['SSL_CERT_FILE'],
+    '/etc/ssl/certs/ca-certificates.crt',
+    '/etc/pki/tls/certs/ca-bundle.crt',
+    '/etc/ssl/ca-bundle.pem',
+  ];
+  for (const file of files) {
+    try {
+      if (file) return readFileSync(file, 'latin1');
+    } catch {
+      // Another distribution keeps them elsewhere.
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,341 @@
+import { hasCode, MirrorlatchError } from '../../errors.ts';
+import { BASE_HEADER } from '../base-header.ts';
+import { currentOf, type MirrorUrl, withBase } from './mirror-url.ts';
+import type { Answer, Outgoing } from './outgoing.ts';
+
+export interface PinOptions {
+  /** Another snapshot than the current one: an id, or `previous`. */
+  readonly snapshot?: string | undefined;
+  /** Pin the current snapshot if that one is gone. */
+  readonly orCurrent?: boolean | undefined;
+  /** How long to wait while the server has nothing to read, in ms. Default: without limit. */
+  readonly waitMs?: number | undefined;
+  /** How long the server holds the snapshot unless the pin is renewed, in s. Default: as the server has it. */
+  readonly pinSeconds?: number | undefined;
+  readonly outgoing: Outgoing;
+  /** Gets what the user should know, one sentence each. */
+  readonly onWarning: (message: string) => void;
+}
+
+/**
+ * A snapshot of a mirror that is named by a URL.
+ *
+ * - `strict`: a server of mirrorlatch holds the snapshot for us, and we renew that at a third of its time;
+ * - `plain`: the address of the snapshot is known from the mirror's current.json, but nothing holds the snapshot.
+ */
+export interface KeptPin {
+  readonly mirror: MirrorUrl;
+  readonly kind: 'strict' | 'plain';
+  readonly id: string;
+  /** Requests below `current/` go there. Ends with a slash. It changes if the server has forgotten the pin. */
+  readonly target: URL;
+  readonly state: PinState;
+  /** Ends the pin; the server then holds the snapshot no longer. */
+  release(): Promise<void>;
+  /** Leaves the pin to another process. */
+  abandon(): void;
+}
+
+/** What a pin is, for another process to keep it. */
+export interface PinState {
+  readonly given: string;
+  /** What the server says of the mirror's place: see `withBase`. */
+  readonly base?: string;
+  readonly id: string;
+  /** Of a strict pin. */
+  readonly token?: string;
+  /** Of a strict pin, how long it lasts unless it is renewed. */
+  readonly seconds?: number;
+  /** Of a plain pin. */
+  readonly target?: string;
+}
+
+/** How often to look whether a snapshot that nothing holds is still there, in ms. */
+const LOOK_MS = 30_000;
+
+/** A server that says 503 without saying for how long is asked again so often, in s. */
+const RETRY_SECONDS = 5;
+
+/** The last words of a command: it has ended, so they may get lost. */
+const GOODBYE_MS = 2_000;
+
+/**
+ * Pins a mirror: strictly where a server of mirrorlatch answers, otherwise by the address in its current.json.
+ *
+ * @throws MirrorlatchError NO_MIRROR, UNAVAILABLE; BUSY if the server has nothing to read within `waitMs`.
+ */
+export async function pinByUrl(named: MirrorUrl, options: PinOptions): Promise<KeptPin> {
+  const mirror = await located(named, options.outgoing);
+  try {
+    return keepPin(mirror, await pinned(mirror, options), options);
+  } catch (error) {
+    const { snapshot, orCurrent } = options;
+    if (snapshot === undefined || !orCurrent || !hasCode(error, 'UNAVAILABLE')) throw error;
+    return keepPin(mirror, await pinned(mirror, { ...options, snapshot: undefined }), options);
+  }
+}
+
+/** A server of mirrorlatch says where the mirror is whose clients find what is current right at the named place. */
+async function located(mirror: MirrorUrl, outgoing: Outgoing): Promise<MirrorUrl> {
+  const { headers } = await outgoing.ask('HEAD', mirror.base, { headers: authorized(mirror) });
+  return withBase(mirror, headers[BASE_HEADER]);
+}
+
+/** Goes on with a pin, as another process has it. */
+export function keepPin(
+  mirror: MirrorUrl,
+  state: PinState,
+  options: Pick<PinOptions, 'outgoing' | 'onWarning'>,
+): KeptPin {
+  return state.token === undefined
+    ? new PlainPin(mirror, state, options)
+    : new StrictPin(mirror, state, state.token, options);
+}
+
+async function pinned(mirror: MirrorUrl, options: PinOptions): Promise<PinState> {
+  const { outgoing, snapshot, pinSeconds, waitMs = Number.POSITIVE_INFINITY, onWarning } = options;
+  const until = Date.now() + waitMs;
+  const url = new URL('pins', mirror.base);
+  for (let isFirst = true; ; isFirst = false) {
+    const answer = await outgoing.ask('POST', url, {
+      headers: authorized(mirror),
+      // What is undefined is no part of the JSON.
+      body: { snapshot, seconds: pinSeconds },
+    });
+    const strict = strictPin(mirror, answer);
+    if (strict !== undefined) return strict;
+    refuseElsewhere(mirror, answer);
+    if (answer.status !== 503) return plainPin(mirror, options, answer);
+    const seconds = Number(answer.headers['retry-after']) || RETRY_SECONDS;
+    if (Date.now() + seconds * 1000 > until) {
+      throw new MirrorlatchError('BUSY', `${mirror.given} has nothing to read: ${said(answer)}`, {
+        hint: 'Wait longer by --wait, or try again later.',
+      });
+    }
+    if (isFirst) onWarning(`waiting for ${mirror.given}: ${said(answer)}`);
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  }
+}
+
+/** What a server of mirrorlatch answers to one who wants a pin; undefined for another answer. */
+function strictPin({ given }: MirrorUrl, { status, text }: Answer): PinState | undefined {
+  const { token, id, seconds } = status === 201 ? fieldsOf(text) : {};
+  if (typeof token !== 'string' || !/^[\w.~+-]+$/.test(token)) return undefined;
+  if (typeof id !== 'string' || typeof seconds !== 'number' || !(seconds > 0)) return undefined;
+  return { given, id, token, seconds };
+}
+
+async function plainPin(
+  mirror: MirrorUrl,
+  { outgoing, snapshot }: PinOptions,
+  refused: Answer,
+): Promise<PinState> {
+  const { given, base } = mirror;
+  const url = new URL('current.json', base);
+  const answer = await outgoing.ask('GET', url, { headers: authorized(mirror) });
+  refuseElsewhere(mirror, answer);
+  const { format, id, path, previous } = answer.status === 200 ? fieldsOf(answer.text) : {};
+  if (format !== 1 || typeof id !== 'string' || !isBelow(path)) {
+    const isOurs = /mirrorlatch|snapshot/i.test(refused.text) && refused.status < 500;
+    throw new MirrorlatchError(
+      answer.status === 404 && !isOurs ? 'NO_MIRROR' : 'UNAVAILABLE',
+      isOurs && snapshot !== undefined
+        ? `${given} has no snapshot ${snapshot}: ${said(refused)}`
+        : `${given} cannot be pinned: ${url.href} ${answer.status === 200 ? 'is not a file of mirrorlatch' : said(answer)}`,
+      {
+        hint: 'The URL has to lead to the whole mirror, with its current.json and snapshots/, not to one snapshot of it. `mirrorlatch serve` serves that, and any web server over ROOT.',
+      },
+    );
+  }
+  const wanted = snapshot === 'previous' ? previous : (snapshot ?? id);
+  if (typeof wanted !== 'string' || !isName(wanted)) {
+    throw new MirrorlatchError('UNAVAILABLE', `${given} has no snapshot ${snapshot}`);
+  }
+  const target =
+    wanted === id ? new URL(path, base) : new URL(`../${wanted}/`, new URL(path, base));
+  const { status } = await outgoing.ask('HEAD', target, { headers: authorized(mirror) });
+  if (isGone(status)) {
+    throw new MirrorlatchError('UNAVAILABLE', `${given} has no snapshot ${wanted}`, {
+      hint: `${target.href} does not exist. The URL has to lead to the whole mirror, with its snapshots/.`,
+    });
+  }
+  return { given, id: wanted, target: target.href };
+}
+
+/** Renewed at a third of its time, so that two attempts may fail. */
+class StrictPin implements KeptPin {
+  readonly kind = 'strict';
+  readonly mirror: MirrorUrl;
+  readonly id: string;
+  readonly #seconds: number;
+  readonly #outgoing: Outgoing;
+  readonly #onWarning: (message: string) => void;
+  readonly #timer: NodeJS.Timeout;
+  #token: string;
+  #isWarned = false;
+
+  constructor(
+    mirror: MirrorUrl,
+    { id, seconds = 0 }: PinState,
+    token: string,
+    { outgoing, onWarning }: Pick<PinOptions, 'outgoing' | 'onWarning'>,
+  ) {
+    this.mirror = mirror;
+    this.id = id;
+    this.#token = token;
+    this.#seconds = seconds;
+    this.#outgoing = outgoing;
+    this.#onWarning = onWarning;
+    this.#timer = setInterval(() => void this.#renew(), (seconds * 1000) / 3).unref();
+  }
+
+  get target(): URL {
+    return new URL('current/', this.#place('/'));
+  }
+
+  get state(): PinState {
+    const { id, mirror } = this;
+    return { ...placeOf(mirror), id, token: this.#token, seconds: this.#seconds };
+  }
+
+  abandon(): void {
+    clearInterval(this.#timer);
+  }
+
+  async release(): Promise<void> {
+    this.abandon();
+    // Otherwise, its time ends it.
+    await this.#ask('DELETE').catch(() => {});
+  }
+
+  async #renew(): Promise<void> {
+    try {
+      const { status } = await this.#ask('PUT');
+      if (isGone(status)) await this.#pinAgain();
+      else if (status === 200) this.#isWarned = false;
+    } catch (error) {
+      this.#warn(`the pin cannot be renewed: ${(error as Error).message}`);
+    }
+  }
+
+  /** The server was started anew, or could not be reached for too long. The same snapshot is as good. */
+  async #pinAgain(): Promise<void> {
+    const answer = await this.#outgoing.ask('POST', new URL('pins', this.mirror.base), {
+      headers: authorized(this.mirror),
+      body: { snapshot: this.id, seconds: this.#seconds },
+    });
+    const pin = strictPin(this.mirror, answer);
+    if (pin?.id === this.id && pin.token !== undefined) this.#token = pin.token;
+    else this.#warn(`the server has forgotten the pin, and has ${this.id} no longer`);
+  }
+
+  #warn(why: string): void {
+    if (!this.#isWarned) this.#onWarning(`${this.mirror.given}: ${why}`);
+    this.#isWarned = true;
+  }
+
+  #ask(method: string): Promise<Answer> {
+    const timeoutMs = method === 'DELETE' ? GOODBYE_MS : (this.#seconds * 1000) / 3;
+    return this.#outgoing.ask(method, this.#place(''), {
+      headers: authorized(this.mirror),
+      timeoutMs,
+    });
+  }
+
+  #place(end: string): URL {
+    return new URL(`pins/${this.#token}${end}`, this.mirror.base);
+  }
+}
+
+/** All that can be done for it is to tell when the snapshot has gone: requests fail then. */
+class PlainPin implements KeptPin {
+  readonly kind = 'plain';
+  readonly mirror: MirrorUrl;
+  readonly id: string;
+  readonly target: URL;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(
+    mirror: MirrorUrl,
+    { id, target = '' }: PinState,
+    { outgoing, onWarning }: Pick<PinOptions, 'outgoing' | 'onWarning'>,
+  ) {
+    this.mirror = mirror;
+    this.id = id;
+    this.target = new URL(target);
+    const look = async () => {
+      const { status } = await outgoing.ask('HEAD', this.target, { headers: authorized(mirror) });
+      if (!isGone(status)) return;
+      this.abandon();
+      onWarning(`${mirror.given}: the snapshot ${id} was removed while it was read`);
+    };
+    // While the server cannot be reached, the command sees that by itself.
+    this.#timer = setInterval(() => void look().catch(() => {}), LOOK_MS).unref();
+  }
+
+  get state(): PinState {
+    return { ...placeOf(this.mirror), id: this.id, target: this.target.href };
+  }
+
+  abandon(): void {
+    clearInterval(this.#timer);
+  }
+
+  async release(): Promise<void> {
+    this.abandon();
+  }
+}
+
+function placeOf({ given, base, current }: MirrorUrl): Pick<PinState, 'given' | 'base'> {
+  return current === undefined ? { given } : { given, base: base.href };
+}
+
+function authorized({ authorization }: MirrorUrl): readonly string[] {
+  return authorization === undefined ? [] : ['Authorization', authorization];
+}
+
+/** A mirror that is elsewhere would be read there, past the pin. */
+function refuseElsewhere(mirror: MirrorUrl, { status, headers }: Answer): void {
+  const { location } = headers;
+  if (status < 300 || status > 399 || typeof location !== 'string') return;
+  const there = new URL(location, mirror.base);
+  const current = currentOf({ ...mirror, base: new URL('.', there) });
+  throw new MirrorlatchError('UNAVAILABLE', `${mirror.given} leads to ${there.origin} instead`, {
+    hint: `Name the mirror where it is, and let the clients read it there: ${current.href}`,
+  });
+}
+
+function isGone(status: number): boolean {
+  return status === 404 || status === 410;
+}
+
+/** A directory below the file that names it. */
+function isBelow(path: unknown): path is string {
+  return (
+    typeof path === 'string' &&
+    /^[^/:?#\\][^:?#\\]*\/$/.test(path) &&
+    !path.split('/').some((name) => /^(\.|%2e){1,2}$/i.test(name))
+  );
+}
+
+function isName(id: string): boolean {
+  return /^[^/?#\\%]+$/.test(id) && id !== '.' && id !== '..';
+}
+
+function fieldsOf(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? { ...value } : {};
+  } catch {
+    return {};
+  }
+}
+
+/** What a server said, on one line. */
+function said({ status, text }: Answer): string {
+  const { error, message } = fieldsOf(text);
+  const words = [message, error, text].find(
+    (one) => typeof one === 'string' && one.length < 200 && !one.includes('<'),
+  );
+  return `the server answered ${status}${words ? `, ${String(words).trim()}` : ''}`;
+}

@@ -1,0 +1,127 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
+import { MirrorlatchError } from '../../errors.ts';
+import { optimizeCode } from '../../system/heap.ts';
+import { processesWithVariables } from '../../system/proc.ts';
+import { PROXY_VARIABLE } from './client-environment.ts';
+import { removeFiles } from './client-settings.ts';
+import { currentOf, parseMirrorUrl, withBase } from './mirror-url.ts';
+import { Outgoing } from './outgoing.ts';
+import { type KeptPin, keepPin, type PinState } from './pin-client.ts';
+import { LoopbackProxy } from './proxy.ts';
+import type { UpstreamProxies } from './upstream-proxy.ts';
+
+/** What another process needs to go on as the proxy. */
+interface Estate {
+  readonly url: string;
+  readonly pins: readonly PinState[];
+  readonly proxies: UpstreamProxies;
+  /** The directory of what the clients were given. */
+  readonly files?: string;
+}
+
+/** How often the heir looks whether anything still uses the proxy, in ms. */
+const LOOK_MS = 1_000;
+
+/** What has just been ended by the command may need a moment to end. */
+const PATIENCE_MS = 100;
+
+/** Builds the proxy for pins. What is asked of the mirrors themselves stays within the pin, for a guard inside this one. */
+export function proxyOf(
+  pins: readonly KeptPin[],
+  outgoing: Outgoing,
+  onRequest: (pin: KeptPin) => void = () => {},
+): LoopbackProxy {
+  const plain = pins.filter(({ mirror }) => mirror.base.protocol === 'http:');
+  return new LoopbackProxy({
+    outgoing,
+    redirections: plain.map((pin) => ({
+      from: currentOf(pin.mirror),
+      get to() {
+        return pin.target;
+      },
+      onRequest: () => onRequest(pin),
+    })),
+    ownFiles: plain.map(({ mirror, id }) => ({
+      url: new URL('current.json', mirror.base),
+      json: { format: 1, id, path: 'current/', previous: null },
+    })),
+    hidden: plain.map(({ mirror }) => new URL('pins', mirror.base)),
+  });
+}
+
+/** The processes that were started with this proxy, and are still there. */
+export async function usersOf(proxy: string): Promise<number[]> {
+  const users = () => processesWithVariables({ [PROXY_VARIABLE]: proxy });
+  if (users().length === 0) return [];
+  await pause(PATIENCE_MS);
+  return users();
+}
+
+/**
+ * Lets another process be the proxy, so that this one can end with the command. Connections in use stay here until they
+ * end, for some seconds at most.
+ *
+ * @param program the words that start this program as the heir.
+ * @throws MirrorlatchError UNAVAILABLE if the heir does not start.
+ */
+export async function handOver(
+  proxy: LoopbackProxy,
+  {
+    pins,
+    proxies,
+    files,
+  }: { pins: readonly KeptPin[]; proxies: UpstreamProxies; files: string | undefined },
+  [file = '', ...words]: readonly string[],
+): Promise<void> {
+  const heir = spawn(file, words, {
+    detached: true,
+    cwd: '/',
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
+  const estate: Estate = {
+    url: proxy.url,
+    pins: pins.map(({ state }) => state),
+    proxies,
+    ...(files === undefined ? {} : { files }),
+  };
+  heir.once('spawn', () => heir.send(estate, proxy.listener));
+  await taken(heir);
+  for (const pin of pins) pin.abandon();
+  heir.disconnect();
+  heir.unref();
+  await proxy.drain();
+}
+
+async function taken(heir: ChildProcess): Promise<void> {
+  const failed = new Promise<never>((_, reject) => {
+    const refuse = () =>
+      reject(new MirrorlatchError('UNAVAILABLE', 'no process takes the proxy over'));
+    heir.once('error', refuse).once('exit', refuse);
+  });
+  await Promise.race([once(heir, 'message'), failed]);
+  heir.removeAllListeners();
+}
+
+/** The other process: it goes on as the proxy until nothing uses it any more. */
+export async function inherit(): Promise<void> {
+  const [estate, listener] = (await once(process, 'message')) as [Estate, Server];
+  const outgoing = new Outgoing(estate.proxies);
+  const pins = estate.pins.map((state) =>
+    keepPin(withBase(parseMirrorUrl(state.given), state.base), state, {
+      outgoing,
+      onWarning: () => {},
+    }),
+  );
+  const proxy = proxyOf(pins, outgoing);
+  await proxy.listen(listener);
+  optimizeCode();
+  process.send?.('taken');
+  while (processesWithVariables({ [PROXY_VARIABLE]: estate.url }).length > 0) await pause(LOOK_MS);
+  proxy.close();
+  removeFiles(estate.files);
+  await Promise.all(pins.map((pin) => pin.release()));
+  await outgoing.close();
+}

@@ -1,0 +1,64 @@
+import type { BigIntStats } from 'node:fs';
+import { realpath, stat } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { errnoOf } from '../../errors.ts';
+import { type Name, withNames } from './directory-names.ts';
+import { PAGE_END, pageHead, pageRow, type Row } from './listing-page.ts';
+import { isWithin, type Opened } from './place-in-tree.ts';
+import { writeBody } from './write-body.ts';
+
+/** A directory to list, which stays open until then. */
+export interface Directory extends Opened {
+  /** The absolute and real path of the snapshot. */
+  readonly tree: string;
+  /** The path of the request, percent-encoded. */
+  readonly url: string;
+  /** Whether it is the snapshot's own top. */
+  readonly isTop: boolean;
+}
+
+/** How many entries are looked at, and written, at a time. */
+const SLICE = 64;
+
+/**
+ * Writes the listing of a directory as the body of a response. It never is a page in memory: a large one
+ * is some 20 MB, and its client may be slow.
+ */
+export async function writeListing(
+  request: IncomingMessage,
+  response: ServerResponse,
+  directory: Directory,
+): Promise<void> {
+  await withNames(directory.descriptor, directory.status, async (names) => {
+    response.write(pageHead(directory.url, directory.isTop));
+    for (let start = 0; start < names.length; start += SLICE) {
+      const slice = names.slice(start, start + SLICE);
+      const rows = await Promise.all(slice.map((name) => lookAt(directory, name)));
+      const text = rows.map((row) => (row === undefined ? '' : pageRow(row))).join('');
+      if (!(await writeBody(request, response, text))) return;
+    }
+    response.end(PAGE_END);
+  });
+}
+
+/** @returns undefined if the entry has gone. */
+async function lookAt(
+  { descriptor, tree }: Directory,
+  { name, isItself }: Name,
+): Promise<Row | undefined> {
+  const path = Buffer.from(`/proc/self/fd/${descriptor}/${name}`, 'latin1');
+  try {
+    const status = await stat(path, { bigint: true });
+    const isOurs = isItself || isWithin(tree, await realpath(path, 'buffer'));
+    const kind = isOurs ? kindOf(status) : 'other';
+    return { name, kind, bytes: status.size, modified: status.mtime };
+  } catch (error) {
+    if (isItself && errnoOf(error) === 'ENOENT') return undefined;
+    return { name, kind: 'other', bytes: 0n, modified: undefined };
+  }
+}
+
+function kindOf(status: BigIntStats): Row['kind'] {
+  if (status.isDirectory()) return 'directory';
+  return status.isFile() ? 'file' : 'other';
+}

@@ -1,0 +1,98 @@
+import { read as readFrom } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { promisify } from 'node:util';
+import { MirrorlatchError } from '../../errors.ts';
+import { writeBody } from './write-body.ts';
+
+const read = promisify(readFrom);
+
+/** Bytes of a file, from the first to the last. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * One copy of half a megabyte through a buffer that stays in use costs a third of eight copies through new
+ * ones. But a client that stops reading holds what it was sent last, so only a few get a large buffer at a
+ * time, and thousands of slow ones a small one each.
+ */
+const LARGE_BYTES = 512 * 1024;
+const SMALL_BYTES = 16 * 1024;
+const MOST_LARGE = 8;
+
+/** A client that takes a buffer in less time makes better use of a large one than another; ms. */
+const FAST_MS = 100;
+
+/** As many small buffers are kept as are in use at a time by clients that are not slow. */
+const MOST_SMALL = 64;
+
+/** The buffers that nobody uses, and how many more large ones may be made. */
+const unused: { readonly large: Buffer[]; readonly small: Buffer[] } = { large: [], small: [] };
+let toBeMade = MOST_LARGE;
+
+/**
+ * Writes bytes of an open file as the body of a response, and ends it. If the client goes away, it just
+ * returns.
+ *
+ * @throws the error of read(2), or MirrorlatchError IO if the file is shorter than it was.
+ */
+export async function sendDescriptor(
+  request: IncomingMessage,
+  response: ServerResponse,
+  descriptor: number,
+  { start, end }: ByteRange,
+): Promise<void> {
+  let isFast = true;
+  for (let position = start; position <= end; ) {
+    const left = end + 1 - position;
+    const buffer = takeBuffer(isFast && left > SMALL_BYTES);
+    try {
+      const length = Math.min(left, buffer.length);
+      const { bytesRead } = await read(descriptor, buffer, 0, length, position);
+      if (bytesRead === 0) throw shorterThanItWas();
+      const begun = performance.now();
+      if (!(await writeBody(request, response, buffer.subarray(0, bytesRead)))) return;
+      isFast = performance.now() - begun < FAST_MS;
+      position += bytesRead;
+    } finally {
+      giveBack(buffer);
+    }
+  }
+  response.end();
+}
+
+/** The content of an open file of `size` bytes. @throws as `sendDescriptor` does. */
+export async function readWhole(descriptor: number, size: number): Promise<Buffer> {
+  const content = Buffer.allocUnsafeSlow(size);
+  for (let position = 0; position < size; ) {
+    const left = size - position;
+    const { bytesRead } = await read(descriptor, content, position, left, position);
+    if (bytesRead === 0) throw shorterThanItWas();
+    position += bytesRead;
+  }
+  return content;
+}
+
+/** A tree in place may be written as it is read; its length was promised to the client already. */
+function shorterThanItWas(): MirrorlatchError {
+  return new MirrorlatchError('IO', 'a file became shorter while it was sent');
+}
+
+function takeBuffer(mayBeLarge: boolean): Buffer {
+  const large = mayBeLarge ? takeLarge() : undefined;
+  return large ?? unused.small.pop() ?? Buffer.allocUnsafeSlow(SMALL_BYTES);
+}
+
+function takeLarge(): Buffer | undefined {
+  if (unused.large.length === 0 && toBeMade > 0) {
+    toBeMade -= 1;
+    return Buffer.allocUnsafeSlow(LARGE_BYTES);
+  }
+  return unused.large.pop();
+}
+
+function giveBack(buffer: Buffer): void {
+  if (buffer.length === LARGE_BYTES) unused.large.push(buffer);
+  else if (unused.small.length < MOST_SMALL) unused.small.push(buffer);
+}

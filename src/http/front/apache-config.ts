@@ -1,0 +1,174 @@
+import { BASE_HEADER } from '../base-header.ts';
+import { connectableAddress, type Front, type FrontedMirror, quotedFor, trusted } from './front.ts';
+
+/**
+ * The configuration for Apache in front of `serve`, with modules of its own alone: Apache sends every file.
+ * Where a file is, it asks for each request a program of ours that it starts itself, `answerApache`, which
+ * asks mirrorlatch once for each run of a client.
+ *
+ * @param program the command line that starts it, as a shell would split it.
+ * @throws MirrorlatchError USAGE when a path or prefix contains what Apache cannot name.
+ */
+export function apacheConfig(
+  { mirrors, listen, keepSeconds, quietSeconds }: Front,
+  program: string,
+): string {
+  return `# Apache in front of mirrorlatch, printed by: mirrorlatch serve --apache-config
+#
+# Apache sends the files. mirrorlatch decides which snapshot a client reads: it is asked once for a client (its address
+# and its User-Agent), and the answer is kept for ${keepSeconds} s. One run of a client, such as apt-get update and install, stays
+# with one snapshot; after ${quietSeconds} s without a request the client gets the newest.
+#
+# 1. Save this as /etc/apache2/sites-available/mirror.conf, with your own ServerName, port and certificates.
+# 2. a2enmod alias autoindex dir env headers proxy proxy_http rewrite && a2ensite mirror
+# 3. apachectl configtest && systemctl restart apache2
+# 4. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
+#    means that mirrorlatch does not answer.
+#
+# Apache's user (www-data) has to be able to enter the mirror: r-x for the directories above it and for the snapshots.
+# With SELinux: semanage fcontext -a -t httpd_sys_content_t 'ROOT(/.*)?' && restorecon -R ROOT, and
+# setsebool -P httpd_can_network_connect 1.
+
+<VirtualHost *:80>
+    ServerName mirror.example.org
+
+    # Behind a proxy of your own, so that its clients are told apart (a2enmod remoteip):
+    # RemoteIPHeader X-Forwarded-For
+    # RemoteIPInternalProxy 192.0.2.1
+${trusted(listen, '    ')}
+    # Apache starts this program and ends it. It keeps the decisions, and answers where a file is. The last word is the
+    # user that it runs as; leave it away where Apache is not started by root.
+    RewriteEngine On
+    RewriteMap mirrorlatch "prg:${quoted(program).slice(1, -1)}" www-data:www-data
+    RewriteMap escape int:escape
+
+    AllowEncodedSlashes On
+    ProxyAddHeaders Off
+    RequestHeader set X-Forwarded-For "expr=%{REMOTE_ADDR}"
+    RequestHeader unset X-Mirrorlatch-Snapshot
+    RequestHeader set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_DECIDED}e" env=MIRRORLATCH_DECIDED
+    # With the inode, two snapshots have the same ETag only where they share the file.
+    FileETag INode MTime Size
+    # Apache takes every date after the file's for the file's own.
+    RequestHeader unset If-Modified-Since env=MIRRORLATCH_changed
+
+    RewriteRule "^/-/decide/" "-" [R=404,L]
+${mirrors.map((mirror) => rulesOf(mirror, placeOf(mirror, mirrors))).join('')}
+    # "SNAPSHOT changed|same /PATH": found. "none": there is none, and mirrorlatch is down.
+    RewriteCond "%{ENV:MIRRORLATCH}" "^([^ ]+) ([a-z]+) (/.*)$"
+    RewriteRule "^" "-" [E=MIRRORLATCH_SNAPSHOT:%1,E=MIRRORLATCH_%2:1,E=MIRRORLATCH_FILE:%3,L]
+    RewriteCond "%{ENV:MIRRORLATCH}" "=none"
+    RewriteRule "^" "-" [R=404,L]
+    # Apache looks for an index: there is none.
+    RewriteCond "%{IS_SUBREQ}" "=true"
+    RewriteRule "^" "-" [E=MIRRORLATCH_FILE:%{ENV:MIRRORLATCH_FILE}/.none,L]
+    RewriteCond "%{ENV:MIRRORLATCH}" "^ask ([^ ]+)$"
+    RewriteRule "^" "-" [E=MIRRORLATCH_DECIDED:%1]
+    # Everything else is mirrorlatch's: what the snapshot lacks, pins, current.json, and the status page below /-/.
+    RewriteRule "^" "${backendOf(listen)}\${escape:%{REQUEST_URI}}" [P,NE]
+${mirrors.map((mirror) => locationsOf(mirror, placeOf(mirror, mirrors))).join('')}</VirtualHost>`;
+}
+
+function rulesOf(
+  { name, prefix, content, root, trees, hasSnapshots }: FrontedMirror,
+  place: string,
+): string {
+  const pattern = patternOf(prefix);
+  const current = question(
+    word(name),
+    word(`${root}/current`),
+    '%{REMOTE_ADDR}',
+    escaped('%{HTTP_USER_AGENT}'),
+    SINCE,
+    word(content),
+    escaped('$1'),
+  );
+  return `
+    RewriteCond "%{REQUEST_METHOD}" "!^(GET|HEAD)$"
+    RewriteRule "^(${place}|${pattern}snapshots/)" "-" [R=405,L]
+    RewriteRule "^(${patternOf(content.slice(0, -1))}|${pattern}snapshots)$" "$1/" [R=301,L]
+    RewriteRule "^${place}(.*)$" "-" "${current}"
+${hasSnapshots ? snapshotRule(pattern, trees) : ''}`;
+}
+
+function snapshotRule(pattern: string, snapshots: string): string {
+  const directory = `${word(`${snapshots}/`)}${escaped('$1')}`;
+  const asked = question('-', directory, '-', '-', SINCE, '-', escaped('$2'));
+  return `    RewriteRule "^${pattern}snapshots/([^/]+)/(.*)$" "-" "${asked}"\n`;
+}
+
+/** A regular expression for where what is current begins, without the places of others below it. */
+function placeOf({ content }: FrontedMirror, mirrors: readonly FrontedMirror[]): string {
+  const others = ['/-/', ...mirrors.flatMap((other) => [other.prefix, other.content])]
+    .filter((other) => other.startsWith(content) && other !== content)
+    .map((other) => patternOf(other.slice(content.length)));
+  return patternOf(content) + (others.length === 0 ? '' : `(?!${others.join('|')})`);
+}
+
+/** A regular expression for a text. */
+function patternOf(text: string): string {
+  return quoted(text)
+    .slice(1, -1)
+    .replaceAll(/[.+^()|]/g, '\\$&');
+}
+
+/** The flag that puts the program's answer to a line of words into MIRRORLATCH. */
+function question(...words: readonly string[]): string {
+  return `[E=MIRRORLATCH:\${mirrorlatch:${words.join(' ')}}]`;
+}
+
+/** What Apache finds while it rewrites, without a space in it. */
+function escaped(variable: string): string {
+  return `\${escape:${variable}}`;
+}
+
+const SINCE = escaped('%{HTTP:If-Modified-Since}');
+
+/** In a line for the program, which decodes it. A bare % would begin a variable. */
+function word(text: string): string {
+  return encodeURIComponent(text).replaceAll('%2F', '/').replaceAll('%', '\\%');
+}
+
+function locationsOf({ prefix, content, trees }: FrontedMirror, current: string): string {
+  const base = content.startsWith(prefix)
+    ? ''
+    : `        Header set ${BASE_HEADER} ${quoted(prefix)}\n`;
+  const places = [
+    [current, 'no-cache', base],
+    [patternOf(`${prefix}snapshots/`), '"public, max-age=31536000, immutable"', ''],
+  ] as const;
+  return [
+    ...places.map(
+      ([place, control, more]) => `
+    <LocationMatch "^${place}">
+        Alias "%{reqenv:MIRRORLATCH_FILE}"
+        SetHandler None
+        SetEnv no-gzip 1
+        Header set Cache-Control ${control} env=MIRRORLATCH_SNAPSHOT
+        Header set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_SNAPSHOT}e" env=MIRRORLATCH_SNAPSHOT
+${more}    </LocationMatch>
+`,
+    ),
+    `
+    # The program names no path with a symlink in it: only listings follow them.
+    <Directory ${quoted(trees)}>
+        Options Indexes FollowSymLinks
+        AllowOverride None
+        DirectoryIndex index.html index.json
+        Require all granted
+    </Directory>
+`,
+  ].join('');
+}
+
+/** What mod_proxy is told to connect to. */
+function backendOf(listen: string): string {
+  return listen.startsWith('unix:')
+    ? `${quoted(listen).slice(1, -1)}|http://mirrorlatch`
+    : `http://${connectableAddress(listen)}`;
+}
+
+/** Within Apache's quotes, these are variables, or wildcards of <Location> and <Directory>. */
+function quoted(text: string): string {
+  return quotedFor('Apache', /["\\$%*?[\]{}\n]/, text);
+}

@@ -1,0 +1,89 @@
+import { realpathSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { createInterface } from 'node:readline';
+import { bytePath } from '../../mirror/byte-path.ts';
+import { isWithin } from '../files/place-in-tree.ts';
+import { percentDecoded } from '../percent.ts';
+import { type Client, KeptDecisions } from './kept-decisions.ts';
+
+/** A line of Apache: words, percent-encoded, see `apacheConfig`. */
+interface Question {
+  /** Undefined for a path of one given snapshot, about which nothing is to be decided. */
+  readonly client: Client | undefined;
+  /** ROOT/current, or that snapshot. */
+  readonly directory: string;
+  /** Below the directory, one character per byte (latin1). */
+  readonly path: string;
+  /** The header If-Modified-Since; empty if there is none. */
+  readonly since: string;
+}
+
+/**
+ * The program of Apache's `RewriteMap prg:` (mod_rewrite): reads a question a line, and answers with one
+ * line each, until Apache closes its standard input.
+ *
+ * - `SNAPSHOT same|changed /REAL/PATH`: Apache sends this file or directory. `changed` if the file's time is
+ *   another than that of If-Modified-Since.
+ * - `ask`, or `ask SNAPSHOT` if one is decided for the client: the answer is mirrorlatch's.
+ * - `none`: there is no such file, and mirrorlatch is down.
+ *
+ * @param listen where `serve` listens: `unix:PATH` or `ADDRESS:PORT`.
+ * @param quietMs how long a client is quiet between two of its runs.
+ */
+export async function answerApache(
+  listen: string,
+  quietMs: number,
+  input: NodeJS.ReadableStream,
+  output: NodeJS.WritableStream,
+): Promise<void> {
+  const decisions = new KeptDecisions(listen, quietMs);
+  input.setEncoding('latin1');
+  for await (const line of createInterface({ input })) {
+    output.write(`${await answer(decisions, line)}\n`, 'latin1');
+  }
+}
+
+async function answer(decisions: KeptDecisions, line: string): Promise<string> {
+  const question = parse(line);
+  if (question === undefined) return 'ask';
+  const { client, directory } = question;
+  if (client === undefined) return found(question, directory, basename(directory)) ?? 'ask';
+  const decision = await decisions.about(client);
+  if (decision === 'closed') return 'ask';
+  if (decision === 'down') return found(question, directory, 'unpinned') ?? 'none';
+  const file = found(question, decision.tree, decision.snapshot);
+  if (file !== undefined) return file;
+  return (await decisions.isServerDown(client)) ? 'none' : `ask ${decision.snapshot}`;
+}
+
+/** @returns undefined for a line that Apache's configuration does not make. */
+function parse(line: string): Question | undefined {
+  const words = line.split(' ').map(percentDecoded);
+  const [name = '', directory = '', address = '', agent = '', since = '', base = '', path] = words;
+  if (words.length !== 7 || path === undefined || path.includes('\0')) return undefined;
+  return {
+    client: name === '-' ? undefined : { name, address, agent, url: base + path },
+    directory: Buffer.from(directory, 'latin1').toString(),
+    path,
+    since,
+  };
+}
+
+/**
+ * The answer for a file or directory of a tree, by a path without symlinks. Undefined if the tree has no
+ * such thing, or if a symlink leads out of it; and for a name that does not fit in a line.
+ */
+function found({ path, since }: Question, tree: string, snapshot: string): string | undefined {
+  try {
+    const top = realpathSync.native(tree);
+    const real = realpathSync.native(bytePath(top, path), 'buffer');
+    const status = statSync(real);
+    if (!status.isFile() && !status.isDirectory()) return undefined;
+    if (real.includes('\n') || !isWithin(top, real)) return undefined;
+    const isSame = Date.parse(since) === Math.floor(status.mtimeMs / 1000) * 1000;
+    return `${snapshot} ${isSame ? 'same' : 'changed'} ${real.toString('latin1')}`;
+  } catch {
+    // Whatever the reason, mirrorlatch finds it again, and has the words for it.
+    return undefined;
+  }
+}

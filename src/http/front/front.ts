@@ -1,0 +1,52 @@
+import { MirrorlatchError } from '../../errors.ts';
+
+/** What a web server in front of `serve` has to know. */
+export interface Front {
+  readonly mirrors: readonly FrontedMirror[];
+  /** Where `serve` listens: `unix:PATH` or `ADDRESS:PORT`. */
+  readonly listen: string;
+  /** How long a decision about a client may be kept, seconds. */
+  readonly keepSeconds: number;
+  /** How long a client is quiet between two of its runs, seconds. */
+  readonly quietSeconds: number;
+}
+
+/** A mirror as a web server in front sees it. */
+export interface FrontedMirror {
+  readonly name: string;
+  /** Of its URLs, as a client decodes them; begins and ends with a slash. */
+  readonly prefix: string;
+  /** Where what is current begins; the same. */
+  readonly content: string;
+  /** Absolute: `current` is in it. */
+  readonly root: string;
+  /** Real: the directory in which all its trees lie. */
+  readonly trees: string;
+  /** Whether these are its snapshots, each by its id, and nothing else. */
+  readonly hasSnapshots: boolean;
+}
+
+/** Where to connect to a server that listens there, also if it listens on all addresses. */
+export function connectableAddress(listen: string): string {
+  return listen.replace(/^(?:0\.0\.0\.0|\*)?:(?=\d+$)/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:');
+}
+
+/** What `serve` needs besides, as a comment of a configuration; empty for a unix socket, which it trusts. */
+export function trusted(listen: string, indent: string): string {
+  if (listen.startsWith('unix:')) return '';
+  return `${indent}# mirrorlatch has to be started with --trust-proxy and the address of this web server.\n`;
+}
+
+/**
+ * A text between the double quotes of a configuration.
+ *
+ * @throws MirrorlatchError USAGE when it contains what the server would take for something else.
+ */
+export function quotedFor(server: string, refused: RegExp, text: string): string {
+  if (refused.test(text)) {
+    throw new MirrorlatchError('USAGE', `${server} cannot name ${JSON.stringify(text)}`, {
+      hint: 'Serve the mirror under a plain path and prefix.',
+    });
+  }
+  return `"${text}"`;
+}

@@ -1,0 +1,31 @@
+import { realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { layoutOf } from '../../mirror/layout.ts';
+import { ifThere } from '../../system/files.ts';
+import { type ServedMirror, type ServedRoot, serveMirror } from '../pins/served-mirror.ts';
+import type { FrontedMirror } from './front.ts';
+
+/**
+ * Looks where the trees of mirrors lie, for a web server in front of them.
+ *
+ * @throws MirrorlatchError as `serveMirror`.
+ */
+export function frontedMirrors(roots: readonly ServedRoot[]): FrontedMirror[] {
+  return roots.map(serveMirror).map((mirror) => ({
+    name: mirror.name,
+    prefix: mirror.prefix,
+    content: mirror.content,
+    root: mirror.root,
+    trees: treesOf(mirror),
+    hasSnapshots: mirror.kind === 'snapshots',
+  }));
+}
+
+function treesOf({ kind, root }: ServedMirror): string {
+  const { snapshots, gate } = layoutOf(root);
+  if (kind === 'in-place') return gate;
+  // The snapshots may have been moved to another disk, with a symlink in their place.
+  if (kind === 'snapshots') return ifThere(() => realpathSync(snapshots)) ?? snapshots;
+  const tree = ifThere(() => realpathSync(join(root, 'current')));
+  return tree === undefined ? root : dirname(tree);
+}

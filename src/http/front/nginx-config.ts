@@ -1,0 +1,199 @@
+import { BASE_HEADER } from '../base-header.ts';
+import { connectableAddress, type Front, type FrontedMirror, quotedFor, trusted } from './front.ts';
+
+/**
+ * The configuration for nginx in front of `serve`, a file for its `http` block: nginx sends every file, and
+ * asks mirrorlatch once for each run of a client which snapshot that client reads.
+ *
+ * The decision is the cached answer to a subrequest (ngx_http_auth_request_module), so the answer's
+ * `Cache-Control` says how long it is kept. What the snapshot lacks is asked of mirrorlatch. A decision
+ * without a tree can have two reasons: mirrorlatch is down, then `current` is read; or the mirror is behind
+ * its gate, then mirrorlatch is asked for every file, and answers 503.
+ *
+ * @throws MirrorlatchError USAGE when a path or prefix contains what nginx cannot name.
+ */
+export function nginxConfig({ mirrors, listen, keepSeconds, quietSeconds }: Front): string {
+  return `# nginx in front of mirrorlatch, printed by: mirrorlatch serve --nginx-config
+#
+# nginx sends the files. mirrorlatch decides which snapshot a client reads: nginx asks once for a client (its address
+# and its User-Agent) and keeps the answer for ${keepSeconds} s. One run of a client, such as apt-get update and install, stays
+# with one snapshot; after ${quietSeconds} s without a request the client gets the newest.
+#
+# 1. Save this as /etc/nginx/sites-available/mirror, with your own server_name, listen and certificates.
+# 2. ln -s ../sites-available/mirror /etc/nginx/sites-enabled/ && nginx -t && systemctl reload nginx
+# 3. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
+#    means that mirrorlatch does not answer: see nginx's error log.
+#
+# nginx's user (www-data) has to be able to enter the mirror: r-x for the directories above it and for the snapshots.
+# With SELinux: semanage fcontext -a -t httpd_sys_content_t 'ROOT(/.*)?' && restorecon -R ROOT, and
+# setsebool -P httpd_can_network_connect 1.
+
+# The decisions. A megabyte is enough for some 8,000 clients. nginx makes the directory.
+proxy_cache_path /run/nginx-mirrorlatch keys_zone=mirrorlatch:8m max_size=256m inactive=${quietSeconds}s use_temp_path=off;
+
+upstream mirrorlatch {
+    server ${quoted(connectableAddress(listen))};
+    keepalive 16;
+}
+
+# The ETag of a file is that of the decision, one for each snapshot: nginx's own, time and size, can be the same in two.
+# It is good for If-Range. nginx compares If-None-Match with its own, so that the answer is the whole file.
+map $sent_http_last_modified $mirrorlatch_etag {
+    default $mirrorlatch_tag;
+    "" "";
+}
+
+# The directory to send from.
+map $mirrorlatch_tree $mirrorlatch_directory {
+    default $mirrorlatch_tree;
+    "" $mirrorlatch_undecided;
+}
+# 503: the mirror is behind its gate. /dev/null has no files, so mirrorlatch is asked for each. Otherwise mirrorlatch is
+# down: then what is current is read, unpinned.
+map $mirrorlatch_status $mirrorlatch_undecided {
+    default $mirrorlatch_current;
+    503 /dev/null;
+}
+map $mirrorlatch_snapshot $mirrorlatch_shown {
+    default $mirrorlatch_snapshot;
+    "" unpinned;
+}
+
+server {
+    listen 80;
+    listen [::]:80;
+    server_name mirror.example.org;
+
+    # Behind a proxy of your own, so that its clients are told apart:
+    # set_real_ip_from 192.0.2.1; real_ip_header X-Forwarded-For; real_ip_recursive on;
+${trusted(listen, '    ')}
+    absolute_redirect off;
+    recursive_error_pages on;
+    log_not_found off;
+    gzip off;
+
+    # A location that sets one of these headers itself would lose the others.
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    proxy_set_header User-Agent $http_user_agent;
+    proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_set_header X-Original-URI $request_uri;
+    proxy_set_header X-Mirrorlatch-Snapshot $mirrorlatch_snapshot;
+    proxy_connect_timeout 2s;
+    proxy_max_temp_file_size 0;
+    client_max_body_size 4k;
+
+    location = /-/decision {
+        internal;
+        proxy_pass http://mirrorlatch/-/decide/$mirrorlatch_name;
+        proxy_method GET;
+        proxy_pass_request_body off;
+        proxy_pass_request_headers off;
+        proxy_read_timeout 3s;
+        proxy_cache mirrorlatch;
+        proxy_cache_key "$mirrorlatch_name|$remote_addr|$http_user_agent";
+        # "updating" would give the first two requests of a run two snapshots.
+        proxy_cache_use_stale off;
+        open_file_cache max=4096 inactive=60s;
+        proxy_intercept_errors on;
+        error_page 400 401 403 404 500 502 503 504 = @mirrorlatch_undecided;
+    }
+    location @mirrorlatch_undecided {
+        return 204;
+    }
+    location /-/decide/ {
+        return 404;
+    }
+
+    # What nginx does not have or may not send: mirrorlatch looks in all snapshots, and follows symlinks within one.
+    location @mirrorlatch {
+        proxy_pass http://mirrorlatch$request_uri;
+        error_page 502 504 = @mirrorlatch_missing;
+    }
+    location @mirrorlatch_missing {
+        return 404;
+    }
+
+    # Pins, and the status page: /-/, /-/status.json, /-/metrics, /-/healthz.
+${ownPlaces(mirrors).map(passedOn).join('')}${mirrors.map(locationsOf).join('')}}`;
+}
+
+/** Where mirrorlatch answers: everywhere, but where a mirror has the whole server, in the places of its own. */
+function ownPlaces(mirrors: readonly FrontedMirror[]): string[] {
+  if (!mirrors.some(({ content }) => content === '/')) return ['/'];
+  const outside = mirrors.map(({ prefix }) => prefix).filter((prefix) => !prefix.startsWith('/-/'));
+  return ['/-/', ...outside];
+}
+
+function passedOn(place: string): string {
+  return `    location ${quoted(place)} {
+        proxy_pass http://mirrorlatch;
+    }
+`;
+}
+
+function locationsOf({ name, prefix, content, root, trees, hasSnapshots }: FrontedMirror): string {
+  return `
+    location ${quoted(content)} {
+        set $mirrorlatch_name ${quoted(encodeURIComponent(name))};
+        set $mirrorlatch_current ${quoted(`${root}/current`)};
+        auth_request /-/decision;
+        auth_request_set $mirrorlatch_tree $upstream_http_x_mirrorlatch_tree;
+        auth_request_set $mirrorlatch_snapshot $upstream_http_x_mirrorlatch_snapshot;
+        auth_request_set $mirrorlatch_tag $upstream_http_etag;
+        auth_request_set $mirrorlatch_status $upstream_status;
+        alias $mirrorlatch_directory/;
+        # Only mirrorlatch knows whether a symlink leads out of the snapshot.
+        disable_symlinks on from=$mirrorlatch_directory;
+        index index.html index.json;
+        autoindex on;
+        etag off;
+        error_page 403 404 = @mirrorlatch;
+        add_header ETag $mirrorlatch_etag;
+        add_header Cache-Control no-cache;
+        add_header X-Mirrorlatch-Snapshot $mirrorlatch_shown;
+${baseHeader(prefix, content)}    }
+${content === '/' ? '' : withSlash(content)}    location = ${quoted(`${prefix}current.json`)} {
+        alias ${quoted(`${root}/current.json`)};
+        disable_symlinks on from=${quoted(root)};
+        etag off;
+        if_modified_since off;
+        error_page 403 404 = @mirrorlatch;
+        add_header Cache-Control no-cache;
+    }
+${hasSnapshots ? snapshotLocations(prefix, trees) : ''}`;
+}
+
+/** Tells `run --http` where the rest of a mirror is. */
+function baseHeader(prefix: string, content: string): string {
+  if (content.startsWith(prefix)) return '';
+  return `        add_header ${BASE_HEADER} ${quoted(prefix)};\n`;
+}
+
+function withSlash(content: string): string {
+  return `    location = ${quoted(content.slice(0, -1))} {
+        return 301 ${quoted(content)};
+    }
+`;
+}
+
+function snapshotLocations(prefix: string, snapshots: string): string {
+  return `    location ${quoted(`${prefix}snapshots/`)} {
+        alias ${quoted(`${snapshots}/`)};
+        disable_symlinks on from=${quoted(snapshots)};
+        index index.html index.json;
+        autoindex on;
+        error_page 403 404 = @mirrorlatch;
+        add_header Cache-Control "public, max-age=31536000, immutable";
+    }
+    location = ${quoted(`${prefix}snapshots/`)} {
+        proxy_pass http://mirrorlatch;
+    }
+`;
+}
+
+/** Within nginx's quotes, variables are replaced, and nothing keeps it from that. */
+function quoted(text: string): string {
+  return quotedFor('nginx', /["\\$\n]/, text);
+}

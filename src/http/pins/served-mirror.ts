@@ -1,0 +1,268 @@
+import { lstatSync, readlinkSync, realpathSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { hasCode, MirrorlatchError } from '../../errors.ts';
+import { currentId, previousId } from '../../mirror/current.ts';
+import { isInPlace } from '../../mirror/gate.ts';
+import { type HistoryEntry, publicationOf, readHistory } from '../../mirror/history.ts';
+import { type Layout, LIVE } from '../../mirror/layout.ts';
+import { findMirror } from '../../mirror/open.ts';
+import { isSnapshotId } from '../../mirror/snapshot-id.ts';
+import { arrivalOf, inOrderOfPublication } from '../../mirror/snapshot-times.ts';
+import { snapshotIds } from '../../mirror/survey.ts';
+import { current } from '../../reader/current.ts';
+import { pin } from '../../reader/pin.ts';
+import { ifThere, lstatIfThere } from '../../system/files.ts';
+import { quoteForSh } from '../../system/quote.ts';
+import { type Hold, Holds, holdCurrent } from './holds.ts';
+
+/** A mirror as the server reads it. */
+export interface ServedMirror extends ServedRoot {
+  /** `foreign`: another program keeps `current`. */
+  readonly kind: 'snapshots' | 'in-place' | 'foreign';
+  /**
+   * Holds what is current. For `in-place`, that is the tree behind the open gate.
+   *
+   * @throws MirrorlatchError BUSY behind a closed gate; NO_MIRROR when nothing has been published.
+   */
+  holdCurrent(): Promise<Hold>;
+  /** Holds a snapshot; undefined when there is none of this name. */
+  hold(id: string): Promise<Hold | undefined>;
+  /** The snapshots that are there, the newest first. */
+  retained(): readonly string[];
+  /** Whether there was a snapshot of this name, which has been removed since. */
+  isGone(id: string): boolean;
+  currentId(): string | undefined;
+  previousId(): string | undefined;
+  /** When a snapshot was made and published; ISO 8601, UTC. */
+  publishedAt(id: string): string;
+}
+
+/** A mirror and its URLs. Each prefix is `/` or `/…/`. */
+export interface ServedRoot {
+  /** For people, and for web servers in front. */
+  readonly name: string;
+  /** Where its own URLs begin: pins, snapshots, `current.json`. */
+  readonly prefix: string;
+  /** Where what is current begins: `current/` below the prefix, or a place of its own. */
+  readonly content: string;
+  readonly root: string;
+}
+
+/**
+ * Opens a mirror, or a tree with a symlink `current` that another program keeps.
+ *
+ * @throws MirrorlatchError NO_MIRROR when it is neither; as `openMirror`.
+ */
+export function serveMirror(served: ServedRoot): ServedMirror {
+  const mirror = findMirror(served.root);
+  if (mirror === undefined) return new ForeignTree(served);
+  const { layout } = mirror;
+  return isInPlace(layout) ? new InPlaceMirror(served, layout) : new SnapshotMirror(served, layout);
+}
+
+/** What a mirror says of its snapshots in one state of it. */
+interface Known {
+  readonly state: string;
+  readonly history: readonly HistoryEntry[];
+  /** The newest first. */
+  readonly ids: readonly string[];
+}
+
+class SnapshotMirror implements ServedMirror {
+  readonly kind = 'snapshots';
+  readonly name: string;
+  readonly prefix: string;
+  readonly content: string;
+  readonly root: string;
+  readonly #layout: Layout;
+  readonly #holds: Holds;
+  #known: Known | undefined;
+
+  constructor({ name, prefix, content }: ServedRoot, layout: Layout) {
+    this.name = name;
+    this.prefix = prefix;
+    this.content = content;
+    this.root = layout.root;
+    this.#layout = layout;
+    this.#holds = new Holds((id) => take(layout, id));
+  }
+
+  async holdCurrent(): Promise<Hold> {
+    const held = await holdCurrent(
+      () => this.currentId(),
+      (id) => this.#holds.hold(id),
+    );
+    if (held !== undefined) return held;
+    // Says what is wrong.
+    const { id } = current(this.root);
+    throw new MirrorlatchError('IO', `the snapshot ${id} of ${this.root} has no lease to take`, {
+      hint: `The next sync restores it: mirrorlatch sync ${quoteForSh(this.root)}`,
+    });
+  }
+
+  async hold(id: string): Promise<Hold | undefined> {
+    return isSnapshotId(id) ? await this.#holds.hold(id) : undefined;
+  }
+
+  retained(): readonly string[] {
+    return this.#look().ids;
+  }
+
+  isGone(id: string): boolean {
+    const { ids, history } = this.#look();
+    return !ids.includes(id) && publicationOf(history, id) !== undefined;
+  }
+
+  /** Reads what it depends on again only when that has changed. */
+  #look(): Known {
+    const { snapshots, current: link } = this.#layout;
+    const state = `${lstatIfThere(snapshots)?.mtimeNs} ${ifThere(() => readlinkSync(link))}`;
+    if (this.#known?.state === state) return this.#known;
+    const history = readHistory(this.#layout);
+    const arrivedAt = (id: string) => arrivalOf(this.#layout, id);
+    const ids = inOrderOfPublication(history, snapshotIds(this.#layout), arrivedAt).reverse();
+    this.#known = { state, history, ids };
+    return this.#known;
+  }
+
+  /** @throws MirrorlatchError BUSY when the mirror has been made one in place since. */
+  currentId(): string | undefined {
+    const id = currentId(this.#layout);
+    if (id !== LIVE) return id;
+    throw new MirrorlatchError('BUSY', `${this.root} is written in place now`, {
+      hint: 'Restart mirrorlatch serve.',
+    });
+  }
+
+  previousId(): string | undefined {
+    return previousId(this.#layout);
+  }
+
+  publishedAt(id: string): string {
+    return publishedAt(this.#layout, id);
+  }
+}
+
+class InPlaceMirror implements ServedMirror {
+  readonly kind = 'in-place';
+  readonly name: string;
+  readonly prefix: string;
+  readonly content: string;
+  readonly root: string;
+  readonly #layout: Layout;
+
+  constructor({ name, prefix, content }: ServedRoot, layout: Layout) {
+    this.name = name;
+    this.prefix = prefix;
+    this.content = content;
+    this.root = layout.root;
+    this.#layout = layout;
+  }
+
+  /** Each answer has a lease of its own: a shared one would keep a writer from its turn. */
+  async holdCurrent(): Promise<Hold> {
+    const { id, path, release } = await pin({ root: this.root });
+    return { id, tree: path, release };
+  }
+
+  async hold(): Promise<undefined> {}
+
+  retained(): readonly string[] {
+    return [];
+  }
+
+  isGone(): boolean {
+    return false;
+  }
+
+  currentId(): string | undefined {
+    return currentId(this.#layout);
+  }
+
+  previousId(): undefined {}
+
+  publishedAt(id: string): string {
+    return publishedAt(this.#layout, id);
+  }
+}
+
+/** How many trees are remembered that `current` has named. */
+const MAX_SEEN = 64;
+
+/** A tree of another program: no lease keeps what it removes. */
+class ForeignTree implements ServedMirror {
+  readonly kind = 'foreign';
+  readonly name: string;
+  readonly prefix: string;
+  readonly content: string;
+  readonly root: string;
+  /** The real paths that `current` has named since the start, by their ids; the newest last. */
+  readonly #seen = new Map<string, string>();
+
+  constructor({ name, prefix, content, root }: ServedRoot) {
+    this.name = name;
+    this.prefix = prefix;
+    this.content = content;
+    this.root = current(root).root;
+    this.currentId();
+  }
+
+  async holdCurrent(): Promise<Hold> {
+    const { id } = current(this.root);
+    this.currentId();
+    const held = await this.hold(id);
+    if (held !== undefined) return held;
+    throw new MirrorlatchError('NO_MIRROR', `${this.root}/current leads to no directory`);
+  }
+
+  async hold(id: string): Promise<Hold | undefined> {
+    const tree = this.#seen.get(id);
+    const isThere = tree !== undefined && ifThere(() => lstatSync(tree))?.isDirectory() === true;
+    return isThere ? { id, tree, release: () => {} } : undefined;
+  }
+
+  retained(): readonly string[] {
+    this.currentId();
+    return [...this.#seen.keys()].reverse();
+  }
+
+  isGone(): boolean {
+    return false;
+  }
+
+  currentId(): string | undefined {
+    const tree = ifThere(() => realpathSync(join(this.root, 'current')));
+    if (tree === undefined) return undefined;
+    const id = basename(tree);
+    this.#seen.delete(id);
+    this.#seen.set(id, tree);
+    const [oldest] = this.#seen.keys();
+    if (this.#seen.size > MAX_SEEN && oldest !== undefined) this.#seen.delete(oldest);
+    return id;
+  }
+
+  previousId(): undefined {}
+
+  /** When the directory was changed last. */
+  publishedAt(id: string): string {
+    const tree = this.#seen.get(id);
+    const changed = tree === undefined ? undefined : lstatIfThere(tree)?.mtimeNs;
+    return new Date(Number(changed ?? 0n) / 1e6).toISOString();
+  }
+}
+
+function publishedAt(layout: Layout, id: string): string {
+  const recorded = publicationOf(readHistory(layout), id)?.at;
+  return recorded ?? new Date(arrivalOf(layout, id)).toISOString();
+}
+
+async function take(layout: Layout, id: string): Promise<Hold | undefined> {
+  try {
+    const { path, release } = await pin({ root: layout.root, id });
+    // The snapshots may have been moved to another disk, with a symlink in their place.
+    return { id, tree: realpathSync(path), release };
+  } catch (error) {
+    if (hasCode(error, 'NO_MIRROR')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,127 @@
+import { existsSync, lstatSync, unlinkSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { type AddressInfo, connect, isIP } from 'node:net';
+import { errnoOf, MirrorlatchError } from '../../errors.ts';
+
+/** Where the server listens. */
+export type Endpoint =
+  | { kind: 'tcp'; host: string; port: number }
+  | { kind: 'unix'; path: string }
+  /** A socket that the caller has opened and bound: systemd.socket(5). */
+  | { kind: 'inherited'; descriptor: number };
+
+/**
+ * Reads `ADDRESS:PORT`, `[ADDRESS]:PORT`, `localhost:PORT` or `unix:PATH`. Port 0 means any free one.
+ *
+ * @throws MirrorlatchError USAGE
+ */
+export function parseEndpoint(text: string): Endpoint {
+  if (/^unix:./.test(text)) return { kind: 'unix', path: text.slice('unix:'.length) };
+  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = plain === 'localhost' ? '127.0.0.1' : (bracketed ?? plain ?? '');
+  const port = Number(digits);
+  if (isIP(host) !== 0 && port <= 65_535) return { kind: 'tcp', host, port };
+  throw new MirrorlatchError('USAGE', `cannot listen on ${JSON.stringify(text)}`, {
+    hint: 'Give an address and a port, such as 127.0.0.1:8080, 0.0.0.0:80 or [::]:80, or a socket such as unix:/run/mirrorlatch.sock.',
+  });
+}
+
+const FIRST_INHERITED = 3;
+
+/** The sockets that systemd has opened for this process: sd_listen_fds(3). */
+export function inheritedEndpoints(env: NodeJS.ProcessEnv, pid: number): Endpoint[] {
+  const count = env['LISTEN_PID'] === String(pid) ? Number(env['LISTEN_FDS']) : 0;
+  return Array.from({ length: Number.isInteger(count) ? count : 0 }, (_, index) => ({
+    kind: 'inherited',
+    descriptor: FIRST_INHERITED + index,
+  }));
+}
+
+/** How many connections may wait to be accepted. */
+const BACKLOG = 4096;
+
+/**
+ * Makes a server listen.
+ *
+ * @returns a URL for people, without a path; or `unix:PATH`.
+ * @throws MirrorlatchError BUSY when another program listens there; PERMISSION; UNAVAILABLE.
+ */
+export async function listen(server: Server, endpoint: Endpoint): Promise<string> {
+  if (endpoint.kind === 'unix') await removeDeadSocket(endpoint.path);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(listenError(endpoint, cause)));
+    server.listen(optionsOf(endpoint), resolve);
+  });
+  const address = server.address();
+  return typeof address === 'string' ? `unix:${address}` : urlOf(address);
+}
+
+/** Whether a server's clients come by a unix socket. */
+export function isUnixServer(server: Server): boolean {
+  return typeof server.address() === 'string';
+}
+
+function optionsOf(endpoint: Endpoint) {
+  switch (endpoint.kind) {
+    case 'tcp':
+      return { host: endpoint.host, port: endpoint.port, backlog: BACKLOG };
+    case 'unix':
+      // A web server in front runs as a user of its own.
+      return { path: endpoint.path, backlog: BACKLOG, readableAll: true, writableAll: true };
+    case 'inherited':
+      return { fd: endpoint.descriptor };
+  }
+}
+
+function urlOf(address: AddressInfo | null): string {
+  if (address === null) return 'http://?';
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return `http://${host}:${address.port}`;
+}
+
+/** A socket of a server that was killed. One at which a program listens is left alone. */
+async function removeDeadSocket(path: string): Promise<void> {
+  if (!existsSync(path) || !lstatSync(path).isSocket()) return;
+  const isDead = await new Promise<boolean>((resolve) => {
+    const probe = connect(path, () => {
+      probe.destroy();
+      resolve(false);
+    });
+    probe.once('error', (error) => resolve(errnoOf(error) === 'ECONNREFUSED'));
+  });
+  if (isDead) unlinkSync(path);
+}
+
+function listenError(endpoint: Endpoint, cause: unknown): MirrorlatchError {
+  const where = nameOf(endpoint);
+  switch (errnoOf(cause)) {
+    case 'EADDRINUSE':
+      return new MirrorlatchError('BUSY', `another program listens on ${where}`, {
+        hint: `See which: ss -lnp`,
+        cause,
+      });
+    case 'EACCES':
+    case 'EPERM':
+      return new MirrorlatchError('PERMISSION', `this user may not listen on ${where}`, {
+        hint: 'Ports below 1024 need root: start it as root, and it goes on as another user (--user).',
+        cause,
+      });
+    case 'EADDRNOTAVAIL':
+      return new MirrorlatchError('UNAVAILABLE', `this host has no address ${where}`, { cause });
+    default:
+      return new MirrorlatchError('UNAVAILABLE', `cannot listen on ${where}: ${String(cause)}`, {
+        cause,
+      });
+  }
+}
+
+function nameOf(endpoint: Endpoint): string {
+  switch (endpoint.kind) {
+    case 'tcp':
+      return `${endpoint.host} port ${endpoint.port}`;
+    case 'unix':
+      return endpoint.path;
+    case 'inherited':
+      return `the socket with descriptor ${endpoint.descriptor}`;
+  }
+}

@@ -1,0 +1,96 @@
+import type { IncomingMessage } from 'node:http';
+import { type Answer, json, RETRY_AFTER, text } from '../answers.ts';
+import type { Hold } from '../pins/holds.ts';
+import type { ServedMirror } from '../pins/served-mirror.ts';
+import type { StrictPin, StrictPins } from '../pins/strict-pins.ts';
+import { readBody } from './request-body.ts';
+
+/** `POST BASE/pins`. @param address of the client. */
+export async function makePin(
+  mirror: ServedMirror,
+  request: IncomingMessage,
+  address: string,
+  strictPins: StrictPins,
+): Promise<Answer> {
+  if (mirror.kind === 'in-place') {
+    return text(409, 'This mirror is written in place: it has no snapshots to pin.');
+  }
+  const wish = wishOf(await readBody(request));
+  if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
+  if (!strictPins.hasRoomFor(address)) {
+    return text(503, 'There are too many pins. Release some, or wait.', RETRY_AFTER);
+  }
+  const hold = await holdWished(mirror, wish.snapshot);
+  if (hold === undefined) return text(404, 'There is no such snapshot.');
+  const pin = strictPins.add(mirror, hold, address, wish.lastsMs);
+  const shown = show(pin, strictPins);
+  return json(201, shown, { Location: shown.url });
+}
+
+/** `GET`, `PUT` and `DELETE BASE/pins/TOKEN`. */
+export async function changePin(
+  mirror: ServedMirror,
+  token: string,
+  request: IncomingMessage,
+  strictPins: StrictPins,
+): Promise<Answer> {
+  const pin = strictPins.find(mirror, token);
+  if (pin === undefined || pin === 'ended') return noPin(pin);
+  if (request.method === 'DELETE') {
+    strictPins.release(pin);
+    return text(204, '');
+  }
+  if (request.method === 'PUT') {
+    const wish = wishOf(await readBody(request));
+    if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
+    strictPins.renew(pin, wish.lastsMs);
+  }
+  return json(200, show(pin, strictPins));
+}
+
+export function noPin(state: 'ended' | undefined): Answer {
+  return state === 'ended'
+    ? text(410, 'This pin has ended. Ask for another: POST to pins of the mirror.')
+    : text(404, 'There is no such pin.');
+}
+
+function show(pin: StrictPin, strictPins: StrictPins) {
+  const remainingMs = strictPins.remaining(pin);
+  return {
+    token: pin.token,
+    id: pin.hold.id,
+    url: `${pin.mirror.prefix}pins/${pin.token}/`,
+    expiresAt: new Date(Date.now() + remainingMs).toISOString(),
+    seconds: Math.round(remainingMs / 1000),
+  };
+}
+
+interface Wish {
+  snapshot?: string;
+  lastsMs?: number;
+}
+
+/** What a client asks of a pin; a sentence if that is invalid. */
+function wishOf(body: string | undefined): Wish | string {
+  if (body === undefined) return 'The body is too long.';
+  if (body.trim() === '') return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    return 'The body is not JSON. Send for example {"snapshot":"current","seconds":600}.';
+  }
+  if (typeof value !== 'object' || value === null) return 'The body is not a JSON object.';
+  const { snapshot, seconds } = value as { snapshot?: unknown; seconds?: unknown };
+  if (snapshot !== undefined && typeof snapshot !== 'string') return 'snapshot is not a text.';
+  if (seconds === undefined) return snapshot === undefined ? {} : { snapshot };
+  if (typeof seconds !== 'number' || !(seconds >= 1))
+    return 'seconds is not a number of at least 1.';
+  return { ...(snapshot === undefined ? {} : { snapshot }), lastsMs: seconds * 1000 };
+}
+
+async function holdWished(mirror: ServedMirror, snapshot = 'current'): Promise<Hold | undefined> {
+  if (snapshot === 'current') return await mirror.holdCurrent();
+  const id = snapshot === 'previous' ? mirror.previousId() : snapshot;
+  return id === undefined ? undefined : await mirror.hold(id);
+}

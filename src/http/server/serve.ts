@@ -1,0 +1,267 @@
+import { accessSync, constants } from 'node:fs';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import { basename, dirname, join, resolve } from 'node:path';
+import { MirrorlatchError } from '../../errors.ts';
+import { lstatIfThere } from '../../system/files.ts';
+import { optimizeCode } from '../../system/heap.ts';
+import { becomeUser } from '../../system/privileges.ts';
+import { userName } from '../../system/proc.ts';
+import { TrustedProxies } from '../client-address.ts';
+import { DEFAULT_PINS, type DecisionPolicy, type PinPolicy, Pins } from '../pins/pins.ts';
+import { type ServedMirror, type ServedRoot, serveMirror } from '../pins/served-mirror.ts';
+import { DEFAULT_STRICT_PINS, type StrictPinPolicy, StrictPins } from '../pins/strict-pins.ts';
+import { RequestCounts } from '../status/request-counts.ts';
+import type { PinFigures } from '../status/status-report.ts';
+import { logLine } from './access-log.ts';
+import { AccessLogFile } from './access-log-file.ts';
+import { Handler } from './handler.ts';
+import { type Endpoint, isUnixServer, listen } from './listen.ts';
+import { StatusReporter } from './reporter.ts';
+import { OWN_PREFIX } from './routes.ts';
+import { StatusPages } from './status-routes.ts';
+
+export interface ServeOptions {
+  readonly roots: readonly ServedRoot[];
+  readonly endpoints: readonly Endpoint[];
+  /** Addresses of proxies that say truly whose requests they forward. */
+  readonly trustedProxies?: readonly string[] | undefined;
+  readonly pins?: Partial<PinPolicy> | undefined;
+  readonly strictPins?: Partial<StrictPinPolicy> | undefined;
+  readonly decisions?: Partial<DecisionPolicy> | undefined;
+  /** The user to become, once it listens. */
+  readonly user?: string | undefined;
+  /** A file to append a line a request to, or a descriptor. */
+  readonly accessLog?: string | number | undefined;
+  /** A mirror whose last success is older is not healthy; ms. */
+  readonly maxAgeMs?: number | undefined;
+  /** How long answers may take to end after `signal`; ms. */
+  readonly drainMs?: number | undefined;
+  /** Ends the server. */
+  readonly signal: AbortSignal;
+  /** Called once, with a URL without a path, or `unix:PATH`, for each endpoint. */
+  readonly onListening: (addresses: string[], mirrors: readonly ServedMirror[]) => void;
+  readonly onWarning: (message: string) => void;
+}
+
+export const DEFAULT_DECISIONS: DecisionPolicy = {
+  keepMs: 10 * 60_000,
+  quietMs: 60_000,
+  transferMs: 60 * 60_000,
+};
+
+const DEFAULT_DRAIN_MS = 30_000;
+
+const SWEEP_MS = 5_000;
+
+/** Limits of a connection: a slow client costs little, and a silent one is given up. Durations in ms. */
+const LIMITS = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 20_000,
+  requestTimeout: 60_000,
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 5_000,
+};
+
+/** A client that takes no byte this long is given up; ms. */
+const STALL_MS = 120_000;
+
+/** More connections wait until others end. */
+const MAX_CONNECTIONS = 10_000;
+
+/** A name that needs no escape in a URL. */
+const PLAIN = /^[A-Za-z0-9._~+-]+$/;
+
+/**
+ * Reads `ROOT` or `ROOT=/PREFIX/`; or `ROOT/current=/PREFIX/`, where what is current lies right below the prefix.
+ *
+ * @throws MirrorlatchError USAGE
+ */
+export function parseServedRoot(word: string): ServedRoot {
+  const at = word.lastIndexOf('=/');
+  const path = at === -1 ? word : word.slice(0, at);
+  const isCurrent = namesCurrent(path);
+  const root = isCurrent ? dirname(path) : path;
+  const own = basename(resolve(root));
+  const place = at === -1 ? `/${own}/` : `${word.slice(at + 1).replace(/\/+$/, '')}/`;
+  const segments = place.split('/').slice(1, -1);
+  const name = segments.join('-') || own;
+  const isPlain = [name, ...segments].every(
+    (part) => PLAIN.test(part) && !['.', '..', '-'].includes(part),
+  );
+  if (root === '' || !isPlain) {
+    throw new MirrorlatchError('USAGE', `${JSON.stringify(place)} cannot begin a URL`, {
+      hint: `Name the mirror's part of the URL with letters, digits and . _ ~ + -, such as ${path}=/debian/`,
+    });
+  }
+  return isCurrent
+    ? { root, name, prefix: `${OWN_PREFIX}${name}/`, content: place }
+    : { root, name, prefix: place, content: `${place}current/` };
+}
+
+/** What `parseServedRoot` reads. */
+export function servedWord({ root, prefix, content }: Omit<ServedRoot, 'name'>): string {
+  const isBelow = content === `${prefix}current/`;
+  return isBelow ? `${root}=${prefix}` : `${join(root, 'current')}=${content}`;
+}
+
+/** Whether a path is that of the symlink `current` of a mirror. */
+function namesCurrent(path: string): boolean {
+  return basename(path) === 'current' && lstatIfThere(path)?.isDirectory() !== true;
+}
+
+/**
+ * Serves mirrors by HTTP until `signal` aborts. Then it takes no more connections, and ends when the answers
+ * that are being sent have ended.
+ *
+ * @throws MirrorlatchError NO_MIRROR; USAGE for two mirrors of one name; as `listen` and `becomeUser`.
+ */
+export async function serve(options: ServeOptions): Promise<void> {
+  const { endpoints, signal, onListening, onWarning } = options;
+  // What it does, it does thousands of times a second.
+  optimizeCode();
+  const mirrors = openMirrors(options.roots);
+  const clock = (): number => performance.now();
+  const policy = { ...DEFAULT_PINS, ...options.pins };
+  const pins = new Map(
+    mirrors.map((mirror) => [mirror, new Pins(policy, () => mirror.holdCurrent(), clock)]),
+  );
+  const strictPins = new StrictPins({ ...DEFAULT_STRICT_PINS, ...options.strictPins }, clock);
+  const pinsOf = (mirror: ServedMirror): Pins => pins.get(mirror) as Pins;
+  const reporter = new StatusReporter(inOrderOf(options.roots, mirrors), {
+    pinsOf: ({ prefix }) => {
+      const mirror = mirrors.find((one) => one.prefix === prefix);
+      return mirror && pinFigures(pinsOf(mirror), strictPins.counts(mirror));
+    },
+    maxAgeMs: options.maxAgeMs,
+  });
+  const requests = new RequestCounts();
+  const pages = new StatusPages(() => reporter.report(), requests);
+  const handler = new Handler({
+    mirrors,
+    pinsOf,
+    strictPins,
+    proxies: new TrustedProxies(options.trustedProxies ?? []),
+    decisions: { ...DEFAULT_DECISIONS, ...options.decisions },
+    ownPage: (path) => pages.answer(path),
+    onWarning,
+  });
+  const log =
+    options.accessLog === undefined ? undefined : new AccessLogFile(options.accessLog, onWarning);
+  const servers = endpoints.map(() => makeServer(handler, requests, log, signal));
+  const sweeper = setInterval(() => {
+    strictPins.sweep();
+    for (const ofMirror of pins.values()) ofMirror.sweep();
+  }, SWEEP_MS);
+  try {
+    const addresses = await Promise.all(
+      servers.map((server, at) => listen(server, endpoints[at] as Endpoint)),
+    );
+    if (options.user !== undefined) becomeUser(options.user);
+    mirrors.forEach(refuseUnreadable);
+    onListening(addresses, mirrors);
+    if (!signal.aborted) {
+      await new Promise<void>((done) => signal.addEventListener('abort', () => done()));
+    }
+  } finally {
+    await Promise.all(servers.map((server) => drain(server, options.drainMs ?? DEFAULT_DRAIN_MS)));
+    clearInterval(sweeper);
+    for (const ofMirror of pins.values()) ofMirror.close();
+    strictPins.close();
+    log?.close();
+  }
+}
+
+function pinFigures(pins: Pins, strict: ReadonlyMap<string, number>): PinFigures {
+  const { counts, oldestMs } = pins.figures();
+  const total = (map: ReadonlyMap<string, number>) =>
+    [...map.values()].reduce((sum, count) => sum + count, 0);
+  const byId = new Map(counts);
+  for (const [id, count] of strict) byId.set(id, (byId.get(id) ?? 0) + count);
+  return {
+    pins: total(counts),
+    strictPins: total(strict),
+    oldestSeconds: oldestMs === undefined ? null : Math.round(oldestMs / 1000),
+    byId,
+  };
+}
+
+/** @throws MirrorlatchError PERMISSION when this user cannot enter the mirror. */
+function refuseUnreadable({ root }: ServedMirror): void {
+  try {
+    accessSync(root, constants.R_OK | constants.X_OK);
+  } catch (cause) {
+    const user = userName(process.geteuid?.() ?? 0);
+    throw new MirrorlatchError('PERMISSION', `the user ${user} may not enter ${root}`, {
+      hint: `Let everyone enter it and the directories above it (chmod a+rx), or name a user who may: --user`,
+      cause,
+    });
+  }
+}
+
+/** The longest prefix first, so that it is found first. */
+function openMirrors(roots: readonly ServedRoot[]): ServedMirror[] {
+  for (const { name, prefix, content } of roots) {
+    const rivals = roots.filter(
+      (other) => other.prefix === prefix || other.content === content || other.name === name,
+    );
+    if (rivals.length === 1) continue;
+    throw new MirrorlatchError('USAGE', `two mirrors would be served at ${content}`, {
+      hint: 'Give one of them another part of the URL: ROOT=/OTHER/',
+    });
+  }
+  return roots.map(serveMirror).sort((a, b) => b.content.length - a.content.length);
+}
+
+/** As they were named. */
+function inOrderOf(roots: readonly ServedRoot[], mirrors: readonly ServedMirror[]): ServedMirror[] {
+  return roots.flatMap(({ name }) => mirrors.filter((mirror) => mirror.name === name));
+}
+
+function makeServer(
+  handler: Handler,
+  requests: RequestCounts,
+  log: AccessLogFile | undefined,
+  signal: AbortSignal,
+): Server {
+  let isUnix: boolean | undefined;
+  const server = createServer(LIMITS, (request, response) => {
+    isUnix ??= isUnixServer(server);
+    if (signal.aborted) response.setHeader('Connection', 'close');
+    const { socket } = request;
+    const { bytesWritten } = socket;
+    const time = new Date();
+    const address = log && handler.addressOf(request, isUnix);
+    response.once('close', () => {
+      const bytes = bodyBytes(response, socket.bytesWritten - bytesWritten);
+      requests.count(response.statusCode, bytes);
+      if (address !== undefined) log?.write(logLine(request, response, { address, time, bytes }));
+    });
+    void handler.answer(request, response, isUnix);
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  server.timeout = STALL_MS;
+  return server;
+}
+
+/** What was sent of a body. @param sent all that was sent, of an answer that did not end. */
+function bodyBytes(response: ServerResponse, sent: number): number {
+  const length = response.getHeader('Content-Length');
+  if (!response.writableFinished || length === undefined) return sent;
+  return response.req.method === 'HEAD' || response.statusCode === 304 ? 0 : Number(length);
+}
+
+const DRAIN_LOOK_MS = 50;
+
+/** Takes no more connections, and waits for the answers that are being sent. */
+async function drain(server: Server, drainMs: number): Promise<void> {
+  if (!server.listening) return;
+  const closed = new Promise<void>((done) => {
+    server.close(() => done());
+  });
+  // A connection that becomes idle later is not closed by close().
+  const look = setInterval(() => server.closeIdleConnections(), DRAIN_LOOK_MS);
+  const impatience = setTimeout(() => server.closeAllConnections(), drainMs);
+  await closed;
+  clearInterval(look);
+  clearTimeout(impatience);
+}
