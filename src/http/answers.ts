@@ -10,6 +10,8 @@ export interface Answer {
 /** A client that comes too early may come back after so many seconds. */
 export const RETRY_AFTER = { 'Retry-After': '30' };
 
+export const NO_CACHE = 'no-cache';
+
 /** A short text for people; the way out belongs into it. */
 export function text(status: number, words: string, headers: OutgoingHttpHeaders = {}): Answer {
   return {
@@ -37,4 +39,19 @@ export function send(response: ServerResponse, { status, headers, body }: Answer
   const length = status === 204 ? {} : { 'Content-Length': bytes.length };
   response.writeHead(status, { ...headers, ...length });
   response.end(status === 204 || response.req.method === 'HEAD' ? undefined : bytes);
+}
+
+export function redirect(location: string): Answer {
+  return text(302, 'It is elsewhere.', { Location: location });
+}
+
+export function nothingThere(): Answer {
+  return text(404, 'There is nothing here.', { 'Cache-Control': NO_CACHE });
+}
+
+/** A path of several slashes at its beginning would name another host. */
+export function withSlash(target: string): Answer {
+  const [, path = '', query = ''] = /^([^?#]*)(.*)$/s.exec(target) ?? [];
+  const headers: OutgoingHttpHeaders = { Location: `${path.replace(/^\/+/, '/')}/${query}` };
+  return text(301, 'The path needs a slash at its end.', headers);
 }

@@ -14,8 +14,11 @@ import { RequestCounts } from '../status/request-counts.ts';
 import type { PinFigures } from '../status/status-report.ts';
 import { logLine } from './access-log.ts';
 import { AccessLogFile } from './access-log-file.ts';
+import { Content } from './content.ts';
+import { Decisions } from './decisions.ts';
 import { Handler } from './handler.ts';
 import { type Endpoint, isUnixServer, listen } from './listen.ts';
+import { Peers } from './peers.ts';
 import { StatusReporter } from './reporter.ts';
 import { OWN_PREFIX } from './routes.ts';
 import { StatusPages } from './status-routes.ts';
@@ -136,18 +139,28 @@ export async function serve(options: ServeOptions): Promise<void> {
   });
   const requests = new RequestCounts();
   const pages = new StatusPages(() => reporter.report(), requests);
-  const handler = new Handler({
+  const peers = new Peers(new TrustedProxies(options.trustedProxies ?? []));
+  const decisions = new Decisions({
     mirrors,
     pinsOf,
+    peers,
+    policy: { ...DEFAULT_DECISIONS, ...options.decisions },
+    onWarning,
+  });
+  const content = new Content({ pinsOf, strictPins, peers, decisions });
+  const ownPage = (path: string) => pages.answer(path);
+  const handler = new Handler({
+    mirrors,
+    peers,
+    content,
+    decisions,
     strictPins,
-    proxies: new TrustedProxies(options.trustedProxies ?? []),
-    decisions: { ...DEFAULT_DECISIONS, ...options.decisions },
-    ownPage: (path) => pages.answer(path),
+    ownPage,
     onWarning,
   });
   const log =
     options.accessLog === undefined ? undefined : new AccessLogFile(options.accessLog, onWarning);
-  const servers = endpoints.map(() => makeServer(handler, requests, log, signal));
+  const servers = endpoints.map(() => makeServer({ handler, peers, requests, log, signal }));
   const sweeper = setInterval(() => {
     strictPins.sweep();
     for (const ofMirror of pins.values()) ofMirror.sweep();
@@ -217,12 +230,15 @@ function inOrderOf(roots: readonly ServedRoot[], mirrors: readonly ServedMirror[
   return roots.flatMap(({ name }) => mirrors.filter((mirror) => mirror.name === name));
 }
 
-function makeServer(
-  handler: Handler,
-  requests: RequestCounts,
-  log: AccessLogFile | undefined,
-  signal: AbortSignal,
-): Server {
+interface ServerParts {
+  readonly handler: Handler;
+  readonly peers: Peers;
+  readonly requests: RequestCounts;
+  readonly log: AccessLogFile | undefined;
+  readonly signal: AbortSignal;
+}
+
+function makeServer({ handler, peers, requests, log, signal }: ServerParts): Server {
   let isUnix: boolean | undefined;
   const server = createServer(LIMITS, (request, response) => {
     isUnix ??= isUnixServer(server);
@@ -230,13 +246,14 @@ function makeServer(
     const { socket } = request;
     const { bytesWritten } = socket;
     const time = new Date();
-    const address = log && handler.addressOf(request, isUnix);
+    const exchange = { request, response, isUnix };
+    const address = log && peers.addressOf(exchange);
     response.once('close', () => {
       const bytes = bodyBytes(response, socket.bytesWritten - bytesWritten);
       requests.count(response.statusCode, bytes);
       if (address !== undefined) log?.write(logLine(request, response, { address, time, bytes }));
     });
-    void handler.answer(request, response, isUnix);
+    void handler.answer(exchange);
   });
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = STALL_MS;

@@ -1,0 +1,193 @@
+import { MirrorlatchError } from '../../errors.ts';
+import { isTimestampId } from '../../mirror/snapshot-id.ts';
+import { type Answer, NO_CACHE, nothingThere, redirect, text, withSlash } from '../answers.ts';
+import { BASE_HEADER } from '../base-header.ts';
+import { sendPlace } from '../files/files.ts';
+import { percentEncoded } from '../percent.ts';
+import { documentKind } from '../pins/entry-documents.ts';
+import { type Hold, holdCurrent } from '../pins/holds.ts';
+import type { Pins } from '../pins/pins.ts';
+import type { ServedMirror } from '../pins/served-mirror.ts';
+import { idInToken, type StrictPins } from '../pins/strict-pins.ts';
+import { nearestSnapshot } from './apt-snapshots.ts';
+import type { Decisions } from './decisions.ts';
+import { type Exchange, whenEnded } from './exchange.ts';
+import { basePage, currentJsonPage, snapshotsPage } from './mirror-pages.ts';
+import type { Peers } from './peers.ts';
+import { noPin } from './pin-requests.ts';
+import type { Route } from './routes.ts';
+
+export interface ContentOptions {
+  readonly pinsOf: (mirror: ServedMirror) => Pins;
+  readonly strictPins: StrictPins;
+  readonly peers: Peers;
+  readonly decisions: Decisions;
+}
+
+const IMMUTABLE = 'public, max-age=31536000, immutable';
+
+/** Sends the files of snapshots. Each method returns undefined when the answer has been sent. */
+export class Content {
+  readonly #options: ContentOptions;
+
+  constructor(options: ContentOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Sends a path out of the snapshot of its client's run, or what that lacks out of the newest one that has it: a
+   * client may still go by the lists of an earlier run. What begins a run, or has to fit what began it, comes from
+   * the snapshot of the run alone.
+   */
+  async ofCurrent(
+    { mirror, name }: Extract<Route, { kind: 'current' }>,
+    exchange: Exchange,
+  ): Promise<Answer | undefined> {
+    const { pinsOf, peers, decisions } = this.#options;
+    if (!mirror.content.startsWith(mirror.prefix)) {
+      exchange.response.setHeader(BASE_HEADER, mirror.prefix);
+    }
+    if (mirror.kind === 'in-place') return await sendInPlace(mirror, name, exchange);
+    const path = name.toString('latin1');
+    const kind = documentKind(path);
+    const { hold, end } =
+      (await decisions.before(mirror, exchange)) ??
+      (await pinsOf(mirror).enter(peers.clientOf(exchange), { path, kind }));
+    whenEnded(exchange, end);
+    const isSent = await sendFrom(hold, name, NO_CACHE, exchange);
+    if (isSent) return undefined;
+    if (kind === 'content') {
+      for (const id of mirror.retained()) {
+        if (id === hold.id) continue;
+        const other = await mirror.hold(id);
+        if (other === undefined) continue;
+        const isThere = await sendHeld(other, name, NO_CACHE, exchange);
+        if (isThere) return undefined;
+      }
+    }
+    return nothingThere();
+  }
+
+  /** Sends a path of one snapshot. @param name raw bytes below it. */
+  async ofSnapshot(
+    mirror: ServedMirror,
+    id: string,
+    name: Buffer,
+    exchange: Exchange,
+  ): Promise<Answer | undefined> {
+    const hold = await mirror.hold(id);
+    if (hold === undefined) return await this.#leadToNearest(mirror, id, name, exchange);
+    const isSent = await sendHeld(hold, name, cachingOf(id), exchange);
+    return isSent ? undefined : nothingThere();
+  }
+
+  /** Sends what lies below a strict pin. */
+  async ofPin(
+    { mirror, token, within }: Extract<Route, { kind: 'pinned' }>,
+    exchange: Exchange,
+  ): Promise<Answer | undefined> {
+    const pin = this.#options.strictPins.find(mirror, token);
+    if (pin === 'ended') return noPin(pin);
+    const hold = await mirror.hold(pin?.hold.id ?? idInToken(token));
+    if (hold === undefined) return noPin(undefined);
+    if (within.kind === 'current') {
+      const isSent = await sendHeld(hold, within.name, NO_CACHE, exchange);
+      return isSent ? undefined : nothingThere();
+    }
+    hold.release();
+    switch (within.kind) {
+      case 'snapshot':
+        return await this.ofSnapshot(mirror, within.id, within.name, exchange);
+      case 'current.json':
+        return currentJsonPage(mirror, hold.id);
+      case 'snapshots':
+        return snapshotsPage([hold.id]);
+      case 'base':
+        return basePage();
+      case 'slash':
+        return withSlash(exchange.request.url ?? '');
+      case 'nothing':
+        return nothingThere();
+    }
+  }
+
+  /**
+   * Leads to the last snapshot before a time, as apt asks for one, and holds that for the client's run: when it goes,
+   * or there is a nearer one, the run would go on in another.
+   */
+  async #leadToNearest(
+    mirror: ServedMirror,
+    wanted: string,
+    name: Buffer,
+    exchange: Exchange,
+  ): Promise<Answer> {
+    const { pinsOf, peers } = this.#options;
+    const said = JSON.stringify(wanted);
+    if (mirror.isGone(wanted)) return text(410, `The snapshot ${said} has been removed.`);
+    const nearest = () => nearestSnapshot(mirror.retained(), wanted);
+    if (nearest() === undefined) return text(404, `There is no snapshot ${said}.`);
+    const path = name.toString('latin1');
+    const { address, agent } = peers.clientOf(exchange);
+    const { hold, end } = await pinsOf(mirror).enter(
+      { address, agent: `${agent} ${wanted}` },
+      { path, kind: documentKind(path) },
+      async () => {
+        const held = await holdCurrent(nearest, (id) => mirror.hold(id));
+        if (held !== undefined) return held;
+        throw new MirrorlatchError('NO_MIRROR', `${mirror.root} has no snapshot before ${wanted}`);
+      },
+    );
+    whenEnded(exchange, end);
+    const [, query = ''] = /^[^?#]*(.*)$/s.exec(exchange.request.url ?? '') ?? [];
+    return redirect(`${mirror.prefix}snapshots/${hold.id}/${encodedPath(path)}${query}`);
+  }
+}
+
+async function sendInPlace(
+  mirror: ServedMirror,
+  name: Buffer,
+  exchange: Exchange,
+): Promise<Answer | undefined> {
+  const hold = await mirror.holdCurrent();
+  const isSent = await sendHeld(hold, name, NO_CACHE, exchange);
+  return isSent ? undefined : nothingThere();
+}
+
+/** A name that a user gave may come again, with other content, after its snapshot was removed. */
+function cachingOf(id: string): string {
+  return isTimestampId(id) ? IMMUTABLE : NO_CACHE;
+}
+
+/** Sends a path of a snapshot, and releases that when the answer has ended or there is no such path. */
+async function sendHeld(
+  hold: Hold,
+  name: Buffer,
+  cacheControl: string,
+  exchange: Exchange,
+): Promise<boolean> {
+  let isSent = false;
+  try {
+    isSent = await sendFrom(hold, name, cacheControl, exchange);
+  } finally {
+    if (isSent) whenEnded(exchange, hold.release);
+    else hold.release();
+  }
+  return isSent;
+}
+
+async function sendFrom(
+  { id, tree }: Hold,
+  name: Buffer,
+  cacheControl: string,
+  exchange: Exchange,
+): Promise<boolean> {
+  const { request, response } = exchange;
+  const url = (request.url ?? '').replace(/[?#].*/s, '');
+  const place = { tree, name, url, cacheControl, snapshotId: id };
+  return (await sendPlace(request, response, place)) === 'sent';
+}
+
+/** @param path one character per byte (latin1). */
+function encodedPath(path: string): string {
+  return percentEncoded(path, /[^A-Za-z0-9\-._~!$&'()*+,;=:@/]/g);
+}

@@ -1,0 +1,95 @@
+import { statSync } from 'node:fs';
+import { type Answer, text } from '../answers.ts';
+import { validatorsOf } from '../files/validators.ts';
+import { documentKind } from '../pins/entry-documents.ts';
+import type { Hold } from '../pins/holds.ts';
+import type { DecisionPolicy, Pins, Turn } from '../pins/pins.ts';
+import type { ServedMirror } from '../pins/served-mirror.ts';
+import { type Exchange, headerOf } from './exchange.ts';
+import { type Peers, peerOf } from './peers.ts';
+
+export interface DecisionOptions {
+  readonly mirrors: readonly ServedMirror[];
+  readonly pinsOf: (mirror: ServedMirror) => Pins;
+  readonly peers: Peers;
+  readonly policy: DecisionPolicy;
+  readonly onWarning: (message: string) => void;
+}
+
+/** In requests of a web server in front: the snapshot that it has for the client. */
+const SNAPSHOT = 'X-Mirrorlatch-Snapshot';
+
+/** What web servers in front are told: from which snapshot to send to their client. */
+export class Decisions {
+  readonly #options: DecisionOptions;
+  #hasRefused = false;
+
+  constructor(options: DecisionOptions) {
+    this.#options = options;
+  }
+
+  /** Where the snapshot of the client lies. @param name of the mirror, one character per byte (latin1). */
+  async answer(name: string, exchange: Exchange): Promise<Answer> {
+    const { mirrors, pinsOf, peers, policy } = this.#options;
+    if (!peers.isTrusted(exchange)) return this.#refuse(exchange);
+    const mirror = mirrors.find((one) => one.name === Buffer.from(name, 'latin1').toString());
+    if (mirror === undefined) return text(404, `There is no mirror ${JSON.stringify(name)}.`);
+    const path = (headerOf(exchange, 'x-original-uri') ?? '').replace(/[?#].*/s, '');
+    const asked = { path, kind: documentKind(path) };
+    const hold =
+      mirror.kind === 'in-place'
+        ? await heldForAMoment(mirror)
+        : await pinsOf(mirror).decide(peers.clientOf(exchange), asked, policy);
+    const seconds = mirror.kind === 'in-place' ? 0 : Math.floor(policy.keepMs / 1000);
+    return text(204, '', {
+      'X-Mirrorlatch-Tree': headerText(hold.tree),
+      [SNAPSHOT]: headerText(hold.id),
+      // RFC 5861: a web server may go on with it that long when this process has ended.
+      'Cache-Control': `max-age=${seconds}, stale-if-error=${seconds}`,
+      ...(mirror.kind === 'snapshots' ? { ETag: tagOf(hold) } : {}),
+    });
+  }
+
+  /**
+   * The snapshot that a web server in front has for the client. It asks for what it does not find there, and
+   * goes on with it, so such a request begins no run.
+   */
+  async before(mirror: ServedMirror, exchange: Exchange): Promise<Turn | undefined> {
+    const id = headerOf(exchange, SNAPSHOT.toLowerCase());
+    if (id === undefined || !this.#options.peers.isTrusted(exchange)) return undefined;
+    const hold = await mirror.hold(Buffer.from(id, 'latin1').toString());
+    return hold && { hold, end: hold.release };
+  }
+
+  /** A web server in front that is not trusted sends what is current, unpinned: that is said once. */
+  #refuse(exchange: Exchange): Answer {
+    if (!this.#hasRefused) {
+      const way = 'If that is a web server of yours, start with --trust-proxy and this address.';
+      this.#options.onWarning(
+        `${peerOf(exchange)} asked for a decision, and is not trusted. ${way}`,
+      );
+    }
+    this.#hasRefused = true;
+    return text(403, 'Only trusted proxies may ask for this.');
+  }
+}
+
+/**
+ * An ETag for all files of a snapshot, which never changes: a web server's own are often time and size. An id
+ * may come again, but not the directory.
+ */
+function tagOf({ tree }: Hold): string {
+  return validatorsOf(statSync(tree, { bigint: true })).etag;
+}
+
+/** A header's bytes are latin1 for Node. */
+function headerText(text: string): string {
+  return Buffer.from(text).toString('latin1');
+}
+
+/** A web server in front sends an open tree in place as it would without us. */
+async function heldForAMoment(mirror: ServedMirror): Promise<Hold> {
+  const hold = await mirror.holdCurrent();
+  hold.release();
+  return hold;
+}

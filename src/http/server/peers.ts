@@ -1,0 +1,35 @@
+import { plainAddress, type TrustedProxies, UNIX } from '../client-address.ts';
+import type { Client } from '../pins/run-table.ts';
+import { type Exchange, headerOf } from './exchange.ts';
+
+/** Of a User-Agent, so many characters tell one client from another. */
+const LONGEST_AGENT = 200;
+
+/** Who asks: the peer of a connection, and the client for whom it asks if it is a proxy that is trusted. */
+export class Peers {
+  readonly #proxies: TrustedProxies;
+
+  constructor(proxies: TrustedProxies) {
+    this.#proxies = proxies;
+  }
+
+  /** Whether the peer is a web server or proxy that says truly whose requests it forwards. */
+  isTrusted(exchange: Exchange): boolean {
+    return this.#proxies.trusts(peerOf(exchange));
+  }
+
+  /** The address of the client, behind the proxies that are trusted. */
+  addressOf(exchange: Exchange): string {
+    return this.#proxies.client(peerOf(exchange), headerOf(exchange, 'x-forwarded-for'));
+  }
+
+  clientOf(exchange: Exchange): Client {
+    const agent = headerOf(exchange, 'user-agent') ?? '';
+    return { address: this.addressOf(exchange), agent: agent.slice(0, LONGEST_AGENT) };
+  }
+}
+
+/** The address of the peer itself. */
+export function peerOf({ request, isUnix }: Exchange): string {
+  return isUnix ? UNIX : plainAddress(request.socket.remoteAddress ?? '');
+}
