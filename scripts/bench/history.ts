@@ -22,14 +22,13 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import type { HistoryEntry } from '../../src/mirror/history.ts';
 import { type Layout, layoutOf } from '../../src/mirror/layout.ts';
 import { quoteForSh } from '../../src/system/quote.ts';
 import { type Goal, goalLines, median, table } from './goals.ts';
 import { type Command, type Measurement, measure, OwnPeak } from './measure.ts';
+import { readCounts } from './options.ts';
 import { inDirectory, machine, needPrograms, reportFailure, say } from './session.ts';
 
 const usage =
@@ -38,28 +37,7 @@ const usage =
 const MINUTE_MS = 60_000;
 const MB = 1_000_000;
 
-interface Options {
-  readonly rounds: number;
-  readonly syncs: number;
-  readonly json: string | undefined;
-  readonly work: string;
-}
-
-function readOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string', default: '5' },
-      syncs: { type: 'string', default: '0' },
-      json: { type: 'string' },
-      work: { type: 'string', default: tmpdir() },
-    },
-  });
-  const [rounds, syncs] = [Number(values.rounds), Number(values.syncs)];
-  if (!Number.isSafeInteger(rounds) || rounds < 1 || !Number.isSafeInteger(syncs) || syncs < 0) {
-    throw new Error(`--rounds and --syncs take whole numbers\n${usage}`);
-  }
-  return { rounds, syncs, json: values.json, work: resolve(values.work) };
-}
+const COUNTS = { rounds: { byDefault: 5, least: 1 }, syncs: { byDefault: 0, least: 0 } };
 
 /** A past to compare with that of a new mirror. */
 interface Past {
@@ -292,7 +270,7 @@ async function syncOften(
 }
 
 async function main(): Promise<void> {
-  const options = readOptions();
+  const options = readCounts(COUNTS, usage);
   needPrograms({ rsync: 'rsync', mkfifo: 'coreutils' });
   const program = resolve('dist', 'mirrorlatch');
   if (!existsSync(program)) {

@@ -11,10 +11,11 @@
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
+import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { type Goal, goalLines, median, table } from './goals.ts';
+import { readCounts } from './options.ts';
 import { inDirectory, machine, needPrograms, reportFailure, say } from './session.ts';
 import {
   ON_CLIENT_CORES,
@@ -27,29 +28,8 @@ import {
 const usage =
   'usage: npm run bench:http -- [--rounds N] [--seconds N] [--json FILE] [--work DIRECTORY]';
 
-interface Options {
-  readonly rounds: number;
-  /** How long wrk asks, in seconds. */
-  readonly seconds: number;
-  readonly json: string | undefined;
-  readonly work: string;
-}
-
-function readOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '4' },
-      json: { type: 'string' },
-      work: { type: 'string', default: tmpdir() },
-    },
-  });
-  const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)];
-  if (![rounds, seconds].every((value) => Number.isSafeInteger(value) && value > 0)) {
-    throw new Error(`--rounds and --seconds take whole numbers above 0\n${usage}`);
-  }
-  return { rounds, seconds, json: values.json, work: resolve(values.work) };
-}
+/** `seconds`: how long wrk asks. */
+const COUNTS = { rounds: { byDefault: 5, least: 1 }, seconds: { byDefault: 4, least: 1 } };
 
 const SMALL_BYTES = 4096;
 const MANY = 20_000;
@@ -238,7 +218,7 @@ function report(summaries: readonly Summary[]): string {
 }
 
 async function main(): Promise<void> {
-  const { rounds, seconds, json, work } = readOptions();
+  const { rounds, seconds, json, work } = readCounts(COUNTS, usage);
   needPrograms({ nginx: 'nginx-light', wrk: 'wrk', curl: 'curl', rsync: 'rsync' });
   const program = resolve('dist', 'mirrorlatch');
   if (!existsSync(program)) {

@@ -19,11 +19,12 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
+import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { quoteForSh } from '../../src/system/quote.ts';
 import { type Goal, goalLines, median, table } from './goals.ts';
+import { readCounts } from './options.ts';
 import { inDirectory, machine, needPrograms, reportFailure, say } from './session.ts';
 
 const usage = 'usage: npm run bench:reader -- [--rounds N] [--json FILE] [--work DIRECTORY]';
@@ -31,26 +32,7 @@ const usage = 'usage: npm run bench:reader -- [--rounds N] [--json FILE] [--work
 /** Starts of each contestant in each round. */
 const startsInRound = 10;
 
-interface Options {
-  readonly rounds: number;
-  readonly json: string | undefined;
-  readonly work: string;
-}
-
-function readOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string', default: '20' },
-      json: { type: 'string' },
-      work: { type: 'string', default: tmpdir() },
-    },
-  });
-  const rounds = Number(values.rounds);
-  if (!Number.isSafeInteger(rounds) || rounds < 1) {
-    throw new Error(`--rounds takes a whole number above 0\n${usage}`);
-  }
-  return { rounds, json: values.json, work: resolve(values.work) };
-}
+const COUNTS = { rounds: { byDefault: 20, least: 1 } };
 
 /** The user that starts the processes: root, or an ordinary one, who mounts in a user namespace. */
 interface User {
@@ -264,7 +246,7 @@ function report(summaries: readonly Summary[]): string {
 }
 
 async function main(): Promise<void> {
-  const options = readOptions();
+  const options = readCounts(COUNTS, usage);
   needPrograms({ hyperfine: 'hyperfine', unshare: 'util-linux', mount: 'mount', rsync: 'rsync' });
   const program = resolve('dist', 'mirrorlatch');
   if (!existsSync(program)) {

@@ -14,11 +14,11 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { goalLines } from './goals.ts';
 import { OwnPeak } from './measure.ts';
+import { COMMON, type CommonOptions } from './options.ts';
 import { parts } from './parts.ts';
 import type { Track } from './race.ts';
 import { Results, type Run, tables } from './report.ts';
@@ -37,14 +37,12 @@ import { syncGoals } from './sync-goals.ts';
 const usage = `usage: npm run bench -- [--only PART,...] [--large] [--files N,...] [--repeat N] [--rest SECONDS] [--json FILE] [--work DIRECTORY]
 parts: ${Object.keys(parts).join(', ')}`;
 
-interface Options {
+interface Options extends CommonOptions {
   readonly only: readonly string[];
   readonly sizes: readonly number[];
   readonly repeat: number;
   /** The pause before each run, in seconds. */
   readonly rest: number;
-  readonly json: string | undefined;
-  readonly work: string;
 }
 
 function readOptions(): Options {
@@ -55,8 +53,7 @@ function readOptions(): Options {
       files: { type: 'string' },
       repeat: { type: 'string', default: '3' },
       rest: { type: 'string', default: '0' },
-      json: { type: 'string' },
-      work: { type: 'string', default: tmpdir() },
+      ...COMMON,
     },
   });
   const only = values.only.split(',');

@@ -1,34 +1,22 @@
 import { mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { StatusReport } from '../../../src/http/status/status-report.ts';
 import { ask } from '../../support/http/ask.ts';
 import { startBrowser } from '../../support/http/browser.ts';
-import { type ServeProcess, startServe } from '../../support/http/serve.ts';
+import type { ServeProcess } from '../../support/http/serve.ts';
+import { serversOfTests } from '../../support/http/servers.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
 import { runsAsRoot } from '../../support/privilege.ts';
-import { runForJson, runProgram, transcript } from '../../support/program.ts';
+import { runForJson, runProgram } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { mirrorsWith, type SmallMirror } from '../../support/small-mirror.ts';
 
 const published = mirrorsWith('first', 'second');
 const inPlace = mirrorsInPlace();
-const servers: ServeProcess[] = [];
+const serve = serversOfTests();
 const whyNot = whyNotInstalled('chromium');
-
-afterEach(async () => {
-  for (const server of servers.splice(0)) {
-    const result = await server.stop();
-    expect(result.exitCode, transcript(result)).toBe(0);
-  }
-});
-
-async function serve(...words: string[]): Promise<ServeProcess> {
-  const server = await startServe(words);
-  servers.push(server);
-  return server;
-}
 
 async function reportOf(server: ServeProcess): Promise<StatusReport> {
   const { status, text } = await ask(server.address, '/-/status.json');

@@ -12,11 +12,12 @@ import {
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { ask, type Reply } from '../../support/http/ask.ts';
 import { type ServeProcess, startServe } from '../../support/http/serve.ts';
+import { serversOfTests } from '../../support/http/servers.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { mayMount, runsAsRoot } from '../../support/privilege.ts';
 import { runProgram, transcript } from '../../support/program.ts';
@@ -33,20 +34,7 @@ const AS_THEY_ARE = ['--allow-shrink', '--no-prune'];
 
 const published = copiesOf((mirror) => mirror.publish('one', RELEASE));
 const inPlace = mirrorsInPlace();
-const servers: ServeProcess[] = [];
-
-afterEach(async () => {
-  for (const server of servers.splice(0)) {
-    const result = await server.stop();
-    expect(result.exitCode, transcript(result)).toBe(0);
-  }
-});
-
-async function serve(...words: string[]): Promise<ServeProcess> {
-  const server = await startServe(words);
-  servers.push(server);
-  return server;
-}
+const serve = serversOfTests();
 
 /** Executes a command with a listening socket as descriptor 3, as systemd.socket(5) does. */
 const ACTIVATION = `import os, socket, sys
@@ -450,7 +438,7 @@ describe('the server', () => {
       { through: ['python3', '-c', ACTIVATION] },
       [],
     );
-    servers.push(server);
+    onTestFinished(async () => void (await server.stop()));
     expect((await ask(server.address, '/current.json')).status).toBe(200);
   });
 
