@@ -1,4 +1,5 @@
 import { MirrorlatchError } from '../../errors.ts';
+import { percentDecoded } from '../percent.ts';
 
 /** A mirror that is named by a URL. */
 export interface MirrorUrl {
@@ -26,8 +27,8 @@ export function parseMirrorUrl(given: string): MirrorUrl {
   }
   const { username, password } = url;
   const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
-  const segments = url.pathname.split('/').filter((segment) => segment !== '');
-  const at = segments.map(decoded).lastIndexOf('current');
+  const segments = url.pathname.split(SLASHES).filter((segment) => segment !== '');
+  const at = segments.map(percentDecoded).lastIndexOf('current');
   const directory = at === -1 ? segments : segments.slice(0, at);
   const base = new URL(url.origin);
   base.pathname = directory
@@ -61,45 +62,82 @@ export function withBase(mirror: MirrorUrl, base: unknown): MirrorUrl {
 
 /**
  * What of a URL comes after a directory, exactly as it was written; undefined if the URL leads elsewhere. Web servers
- * decode names, and join slashes: a URL that is written otherwise leads to the same file. Pure.
+ * decode names, slashes among them, and join slashes: a URL that is written otherwise leads to the same file. Pure.
  *
  * @param directory the URL of a directory, with its slash.
- * @param url absolute, such as the target of a request to a proxy (RFC 9112, 3.2.2).
+ * @param url absolute, such as the target of a request to a proxy (RFC 9112, 3.2.2); not an ambiguous one.
  * @returns a path without a slash at its begin, with the query; empty for the directory with its slash.
  */
 export function below(directory: URL, url: string): string | undefined {
   // As nearly every client writes it.
   if (url.startsWith(directory.href) && !UNUSUAL.test(url)) return url.slice(directory.href.length);
-  const [, origin = '', written = ''] = /^([a-z]+:\/\/[^/?#]*)([^#]*)/i.exec(url) ?? [];
+  const { origin, path, query } = partsOf(url);
   if (!URL.canParse(origin) || !isSameOrigin(new URL(origin), directory)) return undefined;
-  const [path = '', ...queries] = written.split('?');
-  const query = queries.length === 0 ? '' : `?${queries.join('?')}`;
-  const plain = DOTS.test(path) ? new URL(`${origin}${path}`).pathname : path;
-  const wanted = directory.pathname.split('/').filter((segment) => segment !== '');
-  const segments = plain.split('/').slice(1);
+  const plain = DOTS.test(path) ? resolvedDecoded(path) : path;
+  const wanted = directory.pathname.split(SLASHES).filter((segment) => segment !== '');
+  // Names and what separates them in turn, after the first slash.
+  const written = plain.split(/(\/|%2f)/i).slice(2);
   for (const name of wanted) {
-    while (segments[0] === '') segments.shift();
-    if (decoded(segments.shift() ?? '') !== decoded(name)) return undefined;
+    while (written[0] === '') written.splice(0, 2);
+    if (percentDecoded(written[0] ?? '') !== percentDecoded(name)) return undefined;
+    written.splice(0, 2);
   }
-  return segments.length === 0 ? undefined : `${segments.join('/')}${query}`;
+  return written.length === 0 ? undefined : `${written.join('')}${query}`;
 }
 
+/**
+ * Whether it depends on the server where a URL leads: some decode slashes and join them before they resolve `..`, some
+ * afterwards. No client writes that by chance. Pure.
+ */
+export function isAmbiguous(url: string): boolean {
+  if (!UNUSUAL.test(url)) return false;
+  const { path } = partsOf(url);
+  if (!DOTS.test(path)) return false;
+  const names = (text: string) => percentDecoded(text.replaceAll(/(?:\/|%2f)+/gi, '/'));
+  return names(resolvedAsWritten(path)) !== names(resolvedDecoded(path));
+}
+
+/** Resolves `.` and `..` as RFC 3986, 5.2.4, has it: an empty name is a name, and only a plain slash separates names. */
+function resolvedAsWritten(path: string): string {
+  return resolved(path.split('/').slice(1));
+}
+
+/** Resolves `.` and `..` in what a path is once it is decoded, and its slashes are joined. */
+function resolvedDecoded(path: string): string {
+  const names = path.split(SLASHES).slice(1);
+  return resolved(names.filter((name, at) => name !== '' || at === names.length - 1));
+}
+
+function resolved(names: readonly string[]): string {
+  const kept: string[] = [];
+  for (const name of names) {
+    const plain = percentDecoded(name);
+    if (plain === '..') kept.pop();
+    else if (plain !== '.') kept.push(name);
+  }
+  // It is a directory, as it is with a slash at its end.
+  if (/^\.{1,2}$/.test(percentDecoded(names.at(-1) ?? ''))) kept.push('');
+  return `/${kept.join('/')}`;
+}
+
+/** What a client asks for, as it was written. */
+function partsOf(url: string): { origin: string; path: string; query: string } {
+  const [, origin = '', path = '', query = ''] =
+    /^([a-z]+:\/\/[^/?#]*)([^?#]*)(\?[^#]*)?/i.exec(url) ?? [];
+  return { origin, path, query };
+}
+
+const SLASHES = /\/|%2f/i;
+
 /** What may be a name that is to be resolved, or no part of what a server is asked for. */
-const UNUSUAL = /#|\/\.|%2e/i;
+const UNUSUAL = /#|(?:\/|%2f)\.|%2e/i;
 
 /** The directories `.` and `..`, which a client may have left in a path, also encoded. */
-const DOTS = /(?:^|\/)(?:\.|%2e){1,2}(?:\/|$)/i;
+const DOTS = /(?:^|\/|%2f)(?:\.|%2e){1,2}(?:\/|%2f|$)/i;
 
-function isSameOrigin(one: URL, other: URL): boolean {
+/** Whether two URLs are of one server, as far as their names say that. */
+export function isSameOrigin(one: URL, other: URL): boolean {
   // A host may end with the dot of the root of DNS.
   const name = ({ protocol, host }: URL) => `${protocol}${host.replace(/\.(?=:|$)/, '')}`;
   return name(one) === name(other);
-}
-
-function decoded(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return segment;
-  }
 }

@@ -8,7 +8,8 @@ import {
 } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { below } from './mirror-url.ts';
+import { percentDecoded } from '../percent.ts';
+import { below, isAmbiguous, isSameOrigin } from './mirror-url.ts';
 import type { Outgoing } from './outgoing.ts';
 
 /** A directory of a web server, the requests below which go to another one. */
@@ -110,6 +111,10 @@ export class LoopbackProxy {
     const { url: target = '' } = request;
     const origin = this.#origins.get(request.socket);
     const asked = origin !== undefined && target.startsWith('/') ? `${origin}${target}` : target;
+    if (isAmbiguous(asked) && this.#isMirrors(asked)) {
+      refuse(response, 400, 'It depends on the server where this URL leads.');
+      return;
+    }
     for (const redirection of this.#options.redirections) {
       const rest = below(redirection.from, asked);
       if (rest === undefined) continue;
@@ -134,6 +139,12 @@ export class LoopbackProxy {
       return;
     }
     this.#forward(request, response, { sent: asked });
+  }
+
+  /** Whether a URL is of a server whose requests are redirected. */
+  #isMirrors(url: string): boolean {
+    if (!URL.canParse(url)) return false;
+    return this.#options.redirections.some(({ from }) => isSameOrigin(from, new URL(url)));
   }
 
   #forward(
@@ -217,7 +228,7 @@ export class LoopbackProxy {
       return;
     }
     // Some clients also tunnel http:, and would reach the mirror past its pin.
-    if (this.#options.redirections.some(({ from }) => from.origin === target.origin)) {
+    if (this.#isMirrors(target.href)) {
       this.#origins.set(socket as Socket, target.origin);
       socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
       if (head.length > 0) socket.unshift(head);
@@ -252,7 +263,7 @@ export class LoopbackProxy {
 function isUrl(url: URL, asked: string): boolean {
   const name = url.pathname.slice(url.pathname.lastIndexOf('/') + 1);
   const rest = below(new URL('.', url), asked);
-  return rest?.replace(/\?.*/, '') === name;
+  return rest !== undefined && percentDecoded(rest.replace(/\?.*/, '')) === percentDecoded(name);
 }
 
 function refuse(response: ServerResponse, status: number, text: string): void {

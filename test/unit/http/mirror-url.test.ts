@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { below, currentOf, parseMirrorUrl } from '../../../src/http/client/mirror-url.ts';
+import {
+  below,
+  currentOf,
+  isAmbiguous,
+  parseMirrorUrl,
+} from '../../../src/http/client/mirror-url.ts';
 
 const currentIn = (url: string) => currentOf(parseMirrorUrl(url)).href;
 
@@ -12,6 +17,7 @@ test.for([
   ['http://host/current/debian/current/', 'http://host/current/debian/current/'],
   ['https://host:8443', 'https://host:8443/current/'],
   ['http://host//a%20b//%63urrent/', 'http://host/a%20b/current/'],
+  ['http://host/a%2Fb%2fcurrent%2fc', 'http://host/a/b/current/'],
 ])('%s is the mirror whose current is %s', ([url, current]) => {
   expect(currentIn(url ?? '')).toBe(current);
 });
@@ -36,6 +42,11 @@ test.for([
   ['http://host/debian/%63urrent/a', 'a'],
   ['http://host/debian/other/../current/./a', 'a'],
   ['http://host/debian/other/%2e%2E/current/a', 'a'],
+  ['http://host/debian%2fcurrent/@a%2Fb?c%2fd', '@a%2Fb?c%2fd'],
+  ['http://host/debian%2Fcurrent%2F', ''],
+  ['http://host/%2F/debian/current%2f/a', '/a'],
+  ['http://host/debian%2f.%2fcurrent%2fa', 'a'],
+  ['http://me@host/debian/current/a', 'a'],
 ])('%s leads below current, to %j', ([url, rest]) => {
   expect(below(current, url ?? '')).toBe(rest);
 });
@@ -51,18 +62,47 @@ test.for([
   'http://other/debian/current/a',
   'http://host/?/debian/current/a',
   'http://host/%zz/current/a',
+  'http://host/debian/current%2f../a',
+  'http://host/debian%252fcurrent/a',
   '/debian/current/a',
 ])('%s leads elsewhere', (url) => {
   expect(below(current, url)).toBeUndefined();
 });
 
-test('what leads below a directory is what the URL parser puts there', () => {
-  const part = fc.constantFrom('debian', 'current', '.', '..', '', '%2e', 'a', 'current.json');
+test('a name that is no UTF-8 is the same in each of its spellings', () => {
+  const { base } = parseMirrorUrl('http://host/%E4/');
+  expect(below(base, 'http://host/%e4/a')).toBe('a');
+});
+
+test.for([
+  ['http://host/debian/other/../current/a', false],
+  ['http://host/debian//./current/a?/x/..//', false],
+  ['http://host/debian/a%2f../current/a', true],
+  ['http://host/debian//../current/a', true],
+  ['http://host/x%2fdebian/../current/a', true],
+  ['http://host/%2F%2e%2e/current/a', true],
+  ['http://host/debian%2F/%2e%2e/current/a', false],
+] as const)('where %s leads depends on the server: %s', ([url, is]) => {
+  expect(isAmbiguous(url)).toBe(is);
+});
+
+const segment = fc.constantFrom('debian', 'current', '.', '..', '', '%2e', 'a', 'current.json');
+const slash = fc.constantFrom('/', '/', '%2F');
+const anyUrl = fc
+  .array(fc.tuple(slash, segment), { maxLength: 8 })
+  .map((parts) => `http://host/${parts.flat().join('')}`);
+
+const isBelow = (path: string) => path.replaceAll(/\/+/g, '/').startsWith('/debian/current/');
+
+test('unless it is ambiguous, what leads below a directory is what the URL parser puts there, decoded before or afterwards', () => {
   fc.assert(
-    fc.property(fc.array(part, { maxLength: 8 }), (parts) => {
-      const url = `http://host/${parts.join('/')}`;
-      const path = new URL(url).pathname.replaceAll(/\/+/g, '/');
-      expect(below(current, url) !== undefined).toBe(path.startsWith('/debian/current/'));
+    fc.property(anyUrl, (url) => {
+      fc.pre(!isAmbiguous(url));
+      const is = below(current, url) !== undefined;
+      const { pathname } = new URL(url);
+      expect(isBelow(pathname.replaceAll(/%2f/gi, '/'))).toBe(is);
+      const decoded = `/${url.slice('http://host/'.length)}`.replaceAll(/(?:%2f|\/)+/gi, '/');
+      expect(isBelow(new URL(`http://host${decoded}`).pathname)).toBe(is);
     }),
   );
 });
