@@ -1,8 +1,8 @@
 import { currentOf, type MirrorUrl } from './mirror-url.ts';
 import type { UpstreamProxies } from './upstream-proxy.ts';
 
-/** The address of the proxy. It also marks the processes that have it from us. */
-export const PROXY_VARIABLE = 'MIRRORLATCH_PROXY';
+/** Marks the processes that have their environment from one guard. An address comes again, with a guard that gets the same port. */
+export const GUARD_VARIABLE = 'MIRRORLATCH_PROXY_ID';
 
 interface Pinned {
   readonly mirror: MirrorUrl;
@@ -12,12 +12,14 @@ interface Pinned {
 
 /** The variables with which a command asks the proxy for all that it gets by HTTP; undefined ones are taken out. Pure. */
 export function environmentFor(
+  guard: string,
   proxy: string,
   pins: readonly Pinned[],
   callers: UpstreamProxies,
 ): Record<string, string | undefined> {
   const environment: Record<string, string | undefined> = {
-    [PROXY_VARIABLE]: proxy,
+    [GUARD_VARIABLE]: guard,
+    MIRRORLATCH_PROXY: proxy,
     http_proxy: `${proxy}/`,
     // Each lets some client go past the proxy without a word. The proxy itself does what they say.
     HTTP_PROXY: undefined,

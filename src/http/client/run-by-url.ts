@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { checkProgram, runInForeground } from '../../system/foreground.ts';
 import { optimizeCode } from '../../system/heap.ts';
 import type { JobEnd } from '../../system/job.ts';
@@ -12,7 +13,7 @@ import type { MirrorUrl } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
 import { type KeptPin, pinByUrl } from './pin-client.ts';
 import type { LoopbackProxy } from './proxy.ts';
-import { handOver, proxyOf, usersOf } from './succession.ts';
+import { handOver, isStillUsed, proxyOf } from './succession.ts';
 import { proxiesOf } from './upstream-proxy.ts';
 
 interface MirrorToPin {
@@ -84,12 +85,13 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
     optimizeCode();
     const clients = await guardClients(options.command, settings, pins, proxy.url, options);
     files = clients.directory;
+    const guard = randomUUID();
     const end = await runInForeground([...around, ...clients.command], {
       ...alone,
-      env: { ...environmentFor(proxy.url, pins, proxies), ...clients.env },
+      env: { ...environmentFor(guard, proxy.url, pins, proxies), ...clients.env },
     });
-    if (!options.releaseOnExit && (await usersOf(proxy.url)).length > 0) {
-      await handOver(proxy, { pins, proxies, files }, options.heir);
+    if (!options.releaseOnExit && (await isStillUsed(guard))) {
+      await handOver(proxy, { guard, pins, proxies, files }, options.heir);
       isKept = true;
     }
     const unseen = pins.filter((pin) => !seen.has(pin) && pin.mirror.base.protocol === 'http:');

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { MirrorlatchError } from '../../errors.ts';
 import { optimizeCode } from '../../system/heap.ts';
 import { processesWithVariables } from '../../system/proc.ts';
-import { PROXY_VARIABLE } from './client-environment.ts';
+import { GUARD_VARIABLE } from './client-environment.ts';
 import { removeFiles } from './client-settings.ts';
 import { currentOf, parseMirrorUrl, withBase } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
@@ -15,7 +15,8 @@ import type { UpstreamProxies } from './upstream-proxy.ts';
 
 /** What another process needs to go on as the proxy. */
 interface Estate {
-  readonly url: string;
+  /** The mark of the guard's processes. */
+  readonly guard: string;
   readonly pins: readonly PinState[];
   readonly proxies: UpstreamProxies;
   /** The directory of what the clients were given. */
@@ -52,12 +53,22 @@ export function proxyOf(
   });
 }
 
-/** The processes that were started with this proxy, and are still there. */
-export async function usersOf(proxy: string): Promise<number[]> {
-  const users = () => processesWithVariables({ [PROXY_VARIABLE]: proxy });
-  if (users().length === 0) return [];
+/** Whether processes that were started by this guard are still there once it has ended. */
+export async function isStillUsed(guard: string): Promise<boolean> {
+  if (!isUsed(guard)) return false;
   await pause(PATIENCE_MS);
-  return users();
+  return isUsed(guard);
+}
+
+function isUsed(guard: string): boolean {
+  return processesWithVariables({ [GUARD_VARIABLE]: guard }).length > 0;
+}
+
+interface Legacy {
+  readonly guard: string;
+  readonly pins: readonly KeptPin[];
+  readonly proxies: UpstreamProxies;
+  readonly files: string | undefined;
 }
 
 /**
@@ -69,11 +80,7 @@ export async function usersOf(proxy: string): Promise<number[]> {
  */
 export async function handOver(
   proxy: LoopbackProxy,
-  {
-    pins,
-    proxies,
-    files,
-  }: { pins: readonly KeptPin[]; proxies: UpstreamProxies; files: string | undefined },
+  { guard, pins, proxies, files }: Legacy,
   [file = '', ...words]: readonly string[],
 ): Promise<void> {
   const heir = spawn(file, words, {
@@ -82,7 +89,7 @@ export async function handOver(
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
   const estate: Estate = {
-    url: proxy.url,
+    guard,
     pins: pins.map(({ state }) => state),
     proxies,
     ...(files === undefined ? {} : { files }),
@@ -119,7 +126,7 @@ export async function inherit(): Promise<void> {
   await proxy.listen(listener);
   optimizeCode();
   process.send?.('taken');
-  while (processesWithVariables({ [PROXY_VARIABLE]: estate.url }).length > 0) await pause(LOOK_MS);
+  while (isUsed(estate.guard)) await pause(LOOK_MS);
   proxy.close();
   removeFiles(estate.files);
   await Promise.all(pins.map((pin) => pin.release()));

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { request as ask, createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
@@ -74,11 +75,21 @@ describe('I1: `run --http` keeps to one snapshot of the URL', () => {
     ['current', 'current/file'],
     ['current/dists/stable/', '/current//./below/../file'],
     ['current/', '%63urrent/fil%65'],
+    ['current/', 'current%2Ffile'],
+    ['current/', '/%2fcurrent/file'],
   ])('named as /%s, and read as /%s', async ([named, read]) => {
     const { mirror, server } = await served();
     const script = `${flip(mirror, 'first')} && curl -sS --path-as-is ${server.url}/${read}`;
     const { stdout } = await runByUrl(`${server.url}/${named}`, sh(script));
     expect(stdout).toBe('second');
+  });
+
+  test('a request that servers understand differently is refused', async () => {
+    const { server, url } = await served();
+    const odd = `curl -sS --path-as-is ${server.url}/a%2fb/../current/file`;
+    const { stdout } = await runByUrl(url, sh(`${odd}; curl -sS ${url}file`));
+    expect(stdout).toMatch(/depends on the server.*\nsecond$/);
+    expect(server.requests.join()).not.toContain('%2f');
   });
 
   test('of several mirrors, and beside a mirror on a path', async () => {
@@ -402,6 +413,26 @@ describe('the proxy lives', () => {
     symlinkSync('snapshots/first', join(mirror.root, 'current'));
     await goOn(mirror, /^second ended with 0$/m);
     await isGone(proxy);
+  });
+
+  test('no longer, though something of another guard that had the same address is left', async () => {
+    const { mirror, url } = await served();
+    const running = startProgram(
+      ['run', '--http', url, '--', ...sh(`env -0 >'${mirror.home}/env'; ${waiting(mirror, url)}`)],
+      { byLauncher: true },
+    );
+    await eventually(() => expect(running.printedSoFar()).toContain('second'));
+    const environment = readFileSync(join(mirror.home, 'env'), 'utf8').split('\0');
+    const address = environment.filter((variable) => /^MIRRORLATCH_PROXY=/.test(variable));
+    expect(address).toHaveLength(1);
+    const left = spawn('env', [...address, 'MIRRORLATCH_PROXY_ID=of-another', 'sleep', '60']);
+    onTestFinished(() => {
+      left.kill();
+    });
+    const { stdout } = await running.result;
+    await goOn(mirror, /^second ended with 0$/m);
+    await isGone(stdout.split(' ')[1] ?? '');
+    expect(left.exitCode).toBeNull();
   });
 
   test('until the command ends, with --release-on-exit', async () => {
