@@ -486,8 +486,8 @@ describe.concurrent('A reader without a lease', () => {
     one.change({ file: 'changed' });
     const script = 'cd "$2" && "$1" sync "$3" --drain 0; echo "ended with $?"';
     const words = inShell(script, launcher, one.tree(), one.root);
-    const { stdout } = await startGuarded(undefined, [], words).result;
-    expect(stdout).toMatch(/ended with 0$/m);
+    const result = await startGuarded(undefined, [], words).result;
+    expect(result.stdout, transcript(result)).toMatch(/ended with 0$/m);
   });
 
   test.skipIf(!runsAsRoot)(
