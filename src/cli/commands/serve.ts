@@ -142,8 +142,9 @@ export function addServe(program: Command, context: CommandContext): void {
       ),
     )
     .action(async (words: string[], flags: Flags) => {
-      const { parseServedRoot, serve } = await import('../../http/server/serve.ts');
+      const { parseServedRoot, refuseRivals } = await import('../../http/server/served-places.ts');
       const roots = words.map(parseServedRoot);
+      refuseRivals(roots);
       if (flags.aptConfig !== undefined) {
         const { aptConfig } = await import('../../http/server/apt-config.ts');
         printCode(aptConfig({ url: flags.aptConfig, mirrors: roots }));
@@ -169,6 +170,7 @@ export function addServe(program: Command, context: CommandContext): void {
       const endpoints = listen.map(parseEndpoint);
       const isRoot = process.geteuid?.() === 0;
       const signal = context.signal();
+      const { serve } = await import('../../http/server/serve.ts');
       await serve({
         roots,
         endpoints: inherited.length > 0 ? inherited : endpoints,

@@ -1,7 +1,10 @@
-import { existsSync, lstatSync, unlinkSync } from 'node:fs';
+import { statSync, unlinkSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { type AddressInfo, connect, isIP } from 'node:net';
+import { dirname } from 'node:path';
 import { errnoOf, MirrorlatchError } from '../../errors.ts';
+import { ifThere, lstatIfThere } from '../../system/files.ts';
+import { quoteForSh } from '../../system/quote.ts';
 
 /** Where the server listens. */
 export type Endpoint =
@@ -37,6 +40,9 @@ export function inheritedEndpoints(env: NodeJS.ProcessEnv, pid: number): Endpoin
   }));
 }
 
+/** The bytes of a path in sun_path, unix(7). */
+const LONGEST_SOCKET = 107;
+
 /** How many connections may wait to be accepted. */
 const BACKLOG = 4096;
 
@@ -44,10 +50,11 @@ const BACKLOG = 4096;
  * Makes a server listen.
  *
  * @returns a URL for people, without a path; or `unix:PATH`.
- * @throws MirrorlatchError BUSY when another program listens there; PERMISSION; UNAVAILABLE.
+ * @throws MirrorlatchError BUSY when another program listens there; USAGE for a path where no socket can be;
+ *   PERMISSION; UNAVAILABLE.
  */
 export async function listen(server: Server, endpoint: Endpoint): Promise<string> {
-  if (endpoint.kind === 'unix') await removeDeadSocket(endpoint.path);
+  if (endpoint.kind === 'unix') await makeRoomForSocket(endpoint.path);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(listenError(endpoint, cause)));
     server.listen(optionsOf(endpoint), resolve);
@@ -79,9 +86,27 @@ function urlOf(address: AddressInfo | null): string {
   return `http://${host}:${address.port}`;
 }
 
-/** A socket of a server that was killed. One at which a program listens is left alone. */
-async function removeDeadSocket(path: string): Promise<void> {
-  if (!existsSync(path) || !lstatSync(path).isSocket()) return;
+/** Removes the socket of a server that was killed. One at which a program listens is left alone. */
+async function makeRoomForSocket(path: string): Promise<void> {
+  const bytes = Buffer.byteLength(path);
+  if (bytes > LONGEST_SOCKET) {
+    throw new MirrorlatchError('USAGE', `the path of the socket has ${bytes} bytes: ${path}`, {
+      hint: `The kernel takes ${LONGEST_SOCKET} at most.`,
+    });
+  }
+  const directory = dirname(path);
+  if (ifThere(() => statSync(directory))?.isDirectory() !== true) {
+    throw new MirrorlatchError('USAGE', `there is no directory ${directory} for the socket`, {
+      hint: `Make it first: mkdir -p ${quoteForSh(directory)}. In a unit of systemd, RuntimeDirectory= makes one below /run.`,
+    });
+  }
+  const found = lstatIfThere(path);
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new MirrorlatchError('USAGE', `${path} is there already, and is no socket`, {
+      hint: 'Name another path for the socket, or remove that.',
+    });
+  }
   const isDead = await new Promise<boolean>((resolve) => {
     const probe = connect(path, () => {
       probe.destroy();
@@ -89,7 +114,18 @@ async function removeDeadSocket(path: string): Promise<void> {
     });
     probe.once('error', (error) => resolve(errnoOf(error) === 'ECONNREFUSED'));
   });
-  if (isDead) unlinkSync(path);
+  if (isDead) removeSocket(path);
+}
+
+function removeSocket(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (cause) {
+    throw new MirrorlatchError('PERMISSION', `this user may not remove the socket ${path}`, {
+      hint: 'A server that was killed has left it. Remove it, or name a path in a directory of this user.',
+      cause,
+    });
+  }
 }
 
 function listenError(endpoint: Endpoint, cause: unknown): MirrorlatchError {
@@ -97,13 +133,16 @@ function listenError(endpoint: Endpoint, cause: unknown): MirrorlatchError {
   switch (errnoOf(cause)) {
     case 'EADDRINUSE':
       return new MirrorlatchError('BUSY', `another program listens on ${where}`, {
-        hint: `See which: ss -lnp`,
+        hint: `See which: ss -lnp${endpoint.kind === 'unix' ? 'x' : 't'}`,
         cause,
       });
     case 'EACCES':
     case 'EPERM':
       return new MirrorlatchError('PERMISSION', `this user may not listen on ${where}`, {
-        hint: 'Ports below 1024 need root: start it as root, and it goes on as another user (--user).',
+        hint:
+          endpoint.kind === 'unix'
+            ? `The directory ${dirname(endpoint.path)} has to be writable for this user.`
+            : 'Ports below 1024 need root: start it as root, and it goes on as another user (--user).',
         cause,
       });
     case 'EADDRNOTAVAIL':

@@ -15,13 +15,13 @@ export async function makePin(
   if (mirror.kind === 'in-place') {
     return text(409, 'This mirror is written in place: it has no snapshots to pin.');
   }
-  const wish = wishOf(await readBody(request));
+  const wish = wishOf(await readBody(request), ['snapshot', 'seconds']);
   if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
   if (!strictPins.hasRoomFor(address)) {
     return text(503, 'There are too many pins. Release some, or wait.', RETRY_AFTER);
   }
   const hold = await holdWished(mirror, wish.snapshot);
-  if (hold === undefined) return text(404, 'There is no such snapshot.');
+  if (hold === undefined) return noSnapshot(mirror, wish.snapshot ?? 'current');
   const pin = strictPins.add(mirror, hold, address, wish.lastsMs);
   const shown = show(pin, strictPins);
   return json(201, shown, { Location: shown.url });
@@ -41,7 +41,7 @@ export async function changePin(
     return text(204, '');
   }
   if (request.method === 'PUT') {
-    const wish = wishOf(await readBody(request));
+    const wish = wishOf(await readBody(request), ['seconds']);
     if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
     strictPins.renew(pin, wish.lastsMs);
   }
@@ -70,23 +70,68 @@ interface Wish {
   lastsMs?: number;
 }
 
-/** What a client asks of a pin; a sentence if that is invalid. */
-function wishOf(body: string | undefined): Wish | string {
+const EXAMPLE = 'Send for example {"snapshot":"current","seconds":600}.';
+
+/** What a client asks of a pin; a sentence if that is invalid. @param fields which it may name. */
+function wishOf(body: string | undefined, fields: readonly (keyof Allowed)[]): Wish | string {
   if (body === undefined) return 'The body is too long.';
   if (body.trim() === '') return {};
   let value: unknown;
   try {
     value = JSON.parse(body);
   } catch {
-    return 'The body is not JSON. Send for example {"snapshot":"current","seconds":600}.';
+    return `The body is not JSON. ${EXAMPLE}`;
   }
-  if (typeof value !== 'object' || value === null) return 'The body is not a JSON object.';
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return `The body is not a JSON object. ${EXAMPLE}`;
+  }
+  const unknown = Object.keys(value).find((name) => !fields.some((field) => field === name));
+  if (unknown !== undefined) {
+    const allowed = fields.map((name) => `"${name}", ${ALLOWED[name]}`).join('; ');
+    return `The field ${brief(unknown)} is not allowed. These are: ${allowed}.`;
+  }
   const { snapshot, seconds } = value as { snapshot?: unknown; seconds?: unknown };
-  if (snapshot !== undefined && typeof snapshot !== 'string') return 'snapshot is not a text.';
-  if (seconds === undefined) return snapshot === undefined ? {} : { snapshot };
-  if (typeof seconds !== 'number' || !(seconds >= 1))
-    return 'seconds is not a number of at least 1.';
-  return { ...(snapshot === undefined ? {} : { snapshot }), lastsMs: seconds * 1000 };
+  if (snapshot !== undefined && typeof snapshot !== 'string') return refused('snapshot', snapshot);
+  const isTime = typeof seconds === 'number' && seconds >= 1;
+  if (seconds !== undefined && !isTime) return refused('seconds', seconds);
+  return {
+    ...(snapshot === undefined ? {} : { snapshot }),
+    ...(seconds === undefined ? {} : { lastsMs: seconds * 1000 }),
+  };
+}
+
+interface Allowed {
+  readonly snapshot: string;
+  readonly seconds: string;
+}
+
+/** What each field may hold. */
+const ALLOWED: Allowed = {
+  snapshot: '"current", "previous" or the id of a snapshot',
+  seconds: 'a number of at least 1',
+};
+
+function refused(field: keyof Allowed, value: unknown): string {
+  return `"${field}" is ${brief(value)}, not ${ALLOWED[field]}.`;
+}
+
+/** What a client sent, not longer than a line. */
+function brief(value: unknown): string {
+  const shown = JSON.stringify(value);
+  return shown.length > LONGEST_SHOWN ? `${shown.slice(0, LONGEST_SHOWN)}…` : shown;
+}
+
+const LONGEST_SHOWN = 60;
+
+/** What is there instead of a snapshot that a client wished for. */
+function noSnapshot(mirror: ServedMirror, snapshot: string): Answer {
+  const place = `${mirror.prefix}snapshots/`;
+  return mirror.isGone(snapshot)
+    ? text(410, `The snapshot ${brief(snapshot)} has been removed. See ${place}`)
+    : text(
+        404,
+        `There is no snapshot ${brief(snapshot)}. Ask for ${ALLOWED.snapshot}: see ${place}`,
+      );
 }
 
 async function holdWished(mirror: ServedMirror, snapshot = 'current'): Promise<Hold | undefined> {

@@ -1,8 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import { basename, dirname, join, resolve } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
-import { lstatIfThere } from '../../system/files.ts';
 import { optimizeCode } from '../../system/heap.ts';
 import { becomeUser } from '../../system/privileges.ts';
 import { userName } from '../../system/proc.ts';
@@ -20,7 +18,6 @@ import { Handler } from './handler.ts';
 import { type Endpoint, isUnixServer, listen } from './listen.ts';
 import { Peers } from './peers.ts';
 import { StatusReporter } from './reporter.ts';
-import { OWN_PREFIX } from './routes.ts';
 import { StatusPages } from './status-routes.ts';
 
 export interface ServeOptions {
@@ -71,52 +68,11 @@ const STALL_MS = 120_000;
 /** More connections wait until others end. */
 const MAX_CONNECTIONS = 10_000;
 
-/** A name that needs no escape in a URL. */
-const PLAIN = /^[A-Za-z0-9._~+-]+$/;
-
-/**
- * Reads `ROOT` or `ROOT=/PREFIX/`; or `ROOT/current=/PREFIX/`, where what is current lies right below the prefix.
- *
- * @throws MirrorlatchError USAGE
- */
-export function parseServedRoot(word: string): ServedRoot {
-  const at = word.lastIndexOf('=/');
-  const path = at === -1 ? word : word.slice(0, at);
-  const isCurrent = namesCurrent(path);
-  const root = isCurrent ? dirname(path) : path;
-  const own = basename(resolve(root));
-  const place = at === -1 ? `/${own}/` : `${word.slice(at + 1).replace(/\/+$/, '')}/`;
-  const segments = place.split('/').slice(1, -1);
-  const name = segments.join('-') || own;
-  const isPlain = [name, ...segments].every(
-    (part) => PLAIN.test(part) && !['.', '..', '-'].includes(part),
-  );
-  if (root === '' || !isPlain) {
-    throw new MirrorlatchError('USAGE', `${JSON.stringify(place)} cannot begin a URL`, {
-      hint: `Name the mirror's part of the URL with letters, digits and . _ ~ + -, such as ${path}=/debian/`,
-    });
-  }
-  return isCurrent
-    ? { root, name, prefix: `${OWN_PREFIX}${name}/`, content: place }
-    : { root, name, prefix: place, content: `${place}current/` };
-}
-
-/** What `parseServedRoot` reads. */
-export function servedWord({ root, prefix, content }: Omit<ServedRoot, 'name'>): string {
-  const isBelow = content === `${prefix}current/`;
-  return isBelow ? `${root}=${prefix}` : `${join(root, 'current')}=${content}`;
-}
-
-/** Whether a path is that of the symlink `current` of a mirror. */
-function namesCurrent(path: string): boolean {
-  return basename(path) === 'current' && lstatIfThere(path)?.isDirectory() !== true;
-}
-
 /**
  * Serves mirrors by HTTP until `signal` aborts. Then it takes no more connections, and ends when the answers
  * that are being sent have ended.
  *
- * @throws MirrorlatchError NO_MIRROR; USAGE for two mirrors of one name; as `listen` and `becomeUser`.
+ * @throws MirrorlatchError NO_MIRROR; as `listen` and `becomeUser`.
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const { endpoints, signal, onListening, onWarning } = options;
@@ -213,15 +169,6 @@ function refuseUnreadable({ root }: ServedMirror): void {
 
 /** The longest prefix first, so that it is found first. */
 function openMirrors(roots: readonly ServedRoot[]): ServedMirror[] {
-  for (const { name, prefix, content } of roots) {
-    const rivals = roots.filter(
-      (other) => other.prefix === prefix || other.content === content || other.name === name,
-    );
-    if (rivals.length === 1) continue;
-    throw new MirrorlatchError('USAGE', `two mirrors would be served at ${content}`, {
-      hint: 'Give one of them another part of the URL: ROOT=/OTHER/',
-    });
-  }
   return roots.map(serveMirror).sort((a, b) => b.content.length - a.content.length);
 }
 

@@ -311,10 +311,28 @@ describe('a strict pin', () => {
     expect(idOf(await post(server, '{"snapshot":"current"}'))).toBe('two');
     expect((await post(server, '{"snapshot":"../.."}')).status).toBe(404);
     expect((await post(server, '{')).status).toBe(400);
-    expect((await post(server, '[1]')).status).toBe(201);
-    expect((await post(server, '{"seconds":-1}')).status).toBe(400);
-    expect((await post(server, '{"seconds":"1"}')).status).toBe(400);
+    expect((await post(server, '[1]')).status).toBe(400);
     expect((await post(server, ' '.repeat(5000))).status).toBe(400);
+    const time = '"seconds" is %s, not a number of at least 1.';
+    for (const value of ['-1', '"1"', 'null']) {
+      expect(shown(await post(server, `{"seconds":${value}}`))).toBe(
+        `400 ${time.replace('%s', value)}`,
+      );
+    }
+    expect(shown(await post(server, '{"second":5}'))).toMatch(
+      /^400 The field "second" is not allowed.+"snapshot", .+; "seconds", a number/,
+    );
+    expect(shown(await post(server, '{"snapshot":7}'))).toMatch(
+      /^400 "snapshot" is 7, not "current", "previous" or the id of a snapshot/,
+    );
+    expect(shown(await post(server, '{"snapshot":"three"}'))).toMatch(
+      /^404 There is no snapshot "three".+\/snapshots\//,
+    );
+    const { token } = JSON.parse((await post(server)).text) as { token: string };
+    const change = { method: 'PUT', body: '{"snapshot":"one"}' };
+    expect(shown(await ask(server.address, `/pins/${token}`, change))).toMatch(
+      /^400 The field "snapshot" is not allowed/,
+    );
   });
 
   test('is refused where one client has too many', async () => {
@@ -484,16 +502,34 @@ describe('the server', () => {
   test.for([
     [['/nowhere'], 66, /no mirror in \/nowhere/],
     [[], 64, /is missing/],
-    [['ROOT', 'ROOT'], 64, /two mirrors would be served at/],
+    [['ROOT=/a/', 'ROOT/../mirror/=/b/'], 64, /mirror is named twice: .+ and /],
+    [['ROOT', 'OTHER=/mirror/'], 64, /two mirrors would be served at \/mirror\/current\/: /],
+    [['ROOT=/a/', 'OTHER=/a/current/'], 64, /OTHER at \/a\/current\/ would hide \/a\/current of /],
+    [['OTHER=/a/pins/x/', 'ROOT=/a/'], 64, /would hide \/a\/pins of/],
+    [['ROOT=/', 'OTHER=/snapshots/'], 64, /would hide \/snapshots of/],
+    [['ROOT=/a/', 'OTHER/current=/a/current.json/'], 64, /would hide \/a\/current.json of/],
     [['ROOT=/a b/'], 64, /cannot begin a URL/],
+    [
+      ['ROOT=debian'],
+      64,
+      /"debian" of .+ does not begin with a slash/,
+      /Write .+mirror=\/debian\/$/m,
+    ],
+    [['ROOT='], 64, /place "" of/, /Write .+mirror=\/$/m],
+    [['ROOT', '--listen', 'unix:HOME/none/socket'], 64, /no directory .+none/, /mkdir -p/],
+    [['ROOT', '--listen', 'unix:ROOT/current'], 64, /current is there already, and is no socket/],
+    [['ROOT', '--listen', `unix:HOME/${'x'.repeat(110)}`], 64, /107/],
     [['ROOT', '--listen', 'example.org:80'], 64, /cannot listen on/],
     [['ROOT', '--listen', '192.0.2.1:8080'], 69, /no address/],
     [['ROOT', '--trust-proxy', 'x'], 64, /not the address of a proxy/],
     [['ROOT', '--user', 'no-such-user', '--listen', '127.0.0.1:0'], 64, /no user "no-such-user"/],
-  ] as const)('refuses %j', async ([words, code, message]) => {
+  ] as const)('refuses %j', async ([words, code, ...messages]) => {
     const mirror = await published();
-    const given = words.map((word) => word.replace('ROOT', mirror.root));
-    expectFailure(await runProgram(['serve', ...given]), code, message);
+    const places = { ROOT: mirror.root, HOME: mirror.home, OTHER: '/nowhere/OTHER' };
+    const given = words.map((word) =>
+      word.replace(/ROOT|HOME|OTHER/, (name) => places[name as keyof typeof places]),
+    );
+    expectFailure(await runProgram(['serve', ...given]), code, ...messages);
     expect(readlinkSync(join(mirror.root, 'current'))).toBe('snapshots/one');
   });
 });
