@@ -1,13 +1,20 @@
-import { realpathSync } from 'node:fs';
+import { readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { type Destination, destinationIn } from '../rsync/source.ts';
-import { ifThere, lstatIfThere, readlinkIfThere, realPathToBe } from '../system/files.ts';
+import {
+  ifAllowed,
+  ifThere,
+  lstatIfThere,
+  readlinkIfThere,
+  realPathToBe,
+} from '../system/files.ts';
 import { otherPathsOf } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { emptyName, type Layout, layoutOf } from './layout.ts';
 import type { Settings } from './records.ts';
 import { readSettings } from './settings.ts';
+import { isWebUrl } from './web-url.ts';
 
 export interface Mirror {
   layout: Layout;
@@ -29,6 +36,8 @@ export function openMirror(root: string, maker?: string): Mirror {
 }
 
 function hintForNone(root: string, maker: string | undefined): string {
+  if (isWebUrl(root))
+    return `It is a URL. To run a command that reads it: mirrorlatch run --http ${quoteForSh(root)} -- COMMAND`;
   const around = mirrorMeant(root);
   if (around !== undefined)
     return `It is a part of a mirror. Name the mirror itself: ${quoteForSh(around.root)}`;
@@ -38,8 +47,26 @@ function hintForNone(root: string, maker: string | undefined): string {
   const astray = mirrorAstray(root);
   if (astray !== undefined)
     return `There is no ${root} in ${process.cwd()}, which is in the mirror ${astray.root}. Give an absolute path.`;
+  const below = mirrorsBelow(root);
+  if (below.length > 0) return `It contains mirrors. Name one: ${below.map(quoteForSh).join(' ')}`;
   const check = 'Check the path, and that its disk is mounted.';
   return maker === undefined ? check : `${check} Make a new one with: ${maker} ${quoteForSh(root)}`;
+}
+
+/** How many mirrors are named. */
+const FEW = 5;
+
+/** The first mirrors that lie right below a directory. */
+function mirrorsBelow(directory: string): string[] {
+  const names = ifAllowed(() => ifThere(() => readdirSync(directory))) ?? [];
+  const isMirror = (path: string) =>
+    ifAllowed(() => lstatIfThere(layoutOf(path).settings)) !== undefined;
+  const below: string[] = [];
+  for (const name of names.sort()) {
+    const path = join(directory, name);
+    if (below.length < FEW && isMirror(path)) below.push(path);
+  }
+  return below;
 }
 
 /** The command line that runs mirrorlatch with these words on the host of a mirror. */

@@ -1079,8 +1079,14 @@ ml_fail_without_mirror() {
     ml_quote "$ml_around"
     ml_fail "there is no mirror in $ml_given" "It is a part of a mirror. Name the mirror itself: $ml_quoted$ml_option"
   fi
+  ml_hint=''
+  for ml_below in "$ml_root"/*/.mirrorlatch/mirror.json; do
+    [ -e "$ml_below" ] || continue
+    ml_quote "${ml_below%/.mirrorlatch/mirror.json}"
+    ml_hint="${ml_hint:-It contains mirrors. Name one:} $ml_quoted"
+  done
   ml_fail "there is no mirror in $ml_given: it has neither .mirrorlatch nor a symlink named current" \
-    "${ml_no_root:-Check the path.}"
+    "${ml_no_root:-${ml_hint:-Check the path.}}"
 }
 
 # ml_fail_for_lease: the snapshot is there, but its lease cannot be taken. What is no snapshot has none.

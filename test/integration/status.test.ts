@@ -27,6 +27,7 @@ import {
   startProcess,
   transcript,
 } from '../support/program.ts';
+import { scratchDirectory } from '../support/scratch.ts';
 import { startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference } from '../support/tree.ts';
@@ -233,6 +234,22 @@ test('status and list without a mirror exit with 66 and make none', async () => 
   }
   expectFailure(await runProgram(['status', mirror.source]), 66, /there is no mirror in/);
   expect(existsSync(mirror.root)).toBe(false);
+});
+
+test('a directory of mirrors, and a URL, are answered with what to name instead', async () => {
+  const home = scratchDirectory();
+  for (const name of ['debian', 'a b']) await runProgram(['init', join(home, name)]);
+  const named = new RegExp(`It contains mirrors. Name one: '${home}/a b' ${home}/debian$`, 'm');
+  expectFailure(await runProgram(['status', home]), 66, /there is no mirror in/, named);
+  for (const guard of oneOfEachKind) {
+    expectFailure(await runGuarded(guard, home, ['true']), 125, /there is no mirror in/, named);
+  }
+
+  const url = 'http://mirror.example.org/debian/';
+  const command = /mirrorlatch run --http http:\/\/mirror\.example\.org\/debian\/ -- COMMAND$/m;
+  expectFailure(await runProgram(['status', url]), 66, command);
+  const shims = await runProgram(['shims', join(home, 'shims'), '--mirror', url, 'apt-get']);
+  expectFailure(shims, 64, /is a URL, not the path/, /--http http:/);
 });
 
 test('a process that chose its name to deceive is shown by that name, escaped, on one line', async () => {

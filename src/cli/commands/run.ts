@@ -5,6 +5,7 @@
  */
 import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
+import { isWebUrl } from '../../mirror/web-url.ts';
 import { PINS, type PinKind } from '../../reader/guard.ts';
 import type { RunOptions } from '../../reader/plan-run.ts';
 import type { CommandContext } from '../context.ts';
@@ -161,7 +162,7 @@ function refuseIdle(options: Readonly<Record<string, unknown>>): void {
 
 /** @throws MirrorlatchError USAGE */
 function refuseUrls(roots: readonly string[]): void {
-  const url = roots.find((root) => /^https?:\/\//i.test(root));
+  const url = roots.find(isWebUrl);
   if (url === undefined) return;
   throw new MirrorlatchError('USAGE', `${url} is a URL, not the path of a mirror`, {
     hint: `Pin what COMMAND reads there: mirrorlatch run --http ${url} -- COMMAND`,

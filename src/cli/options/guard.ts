@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import { parseMirrorUrl } from '../../http/client/mirror-url.ts';
 import { mirrorWith, refusePartOfMirror } from '../../mirror/open.ts';
+import { isWebUrl } from '../../mirror/web-url.ts';
 import type { ChooseGuardOptions } from '../../reader/choose-guard.ts';
 import { PINS, type PinKind } from '../../reader/guard.ts';
 import { duration, wholeSeconds } from '../values.ts';
@@ -67,6 +68,11 @@ export function guardOptions(
     });
   }
   for (const root of flags.mirror ?? []) {
+    if (isWebUrl(root)) {
+      throw new MirrorlatchError('USAGE', `${root} is a URL, not the path of a mirror`, {
+        hint: `Name it with --http ${root}`,
+      });
+    }
     refusePartOfMirror(root, mirrorWith(root));
     if (!['.mirrorlatch', 'current'].some((name) => existsSync(join(root, name))))
       onWarning(`there is no mirror in ${root} yet, or you may not enter it`);
