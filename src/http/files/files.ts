@@ -1,4 +1,4 @@
-import { close, type Stats } from 'node:fs';
+import { type BigIntStats, close, type Stats } from 'node:fs';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import send from 'send';
 import { specialContentType } from './content-type.ts';
@@ -15,9 +15,11 @@ import {
 } from './small-files.ts';
 import {
   hasConditions,
+  isDateSure,
   isPreconditionFailure,
   isRangeOfSame,
   isUnchanged,
+  type Recognition,
   type Validators,
   validatorsOf,
 } from './validators.ts';
@@ -33,6 +35,8 @@ export interface Place {
   /** The value of the header. */
   readonly cacheControl: string;
   readonly snapshotId: string;
+  /** Other trees out of which the same URL was sent at other times, as far as they are still there. */
+  readonly otherTrees: () => readonly string[];
 }
 
 /** What a directory shows in the place of its listing; an npm packument is the second. */
@@ -127,7 +131,8 @@ async function sendFile(
 ): Promise<void> {
   const validators = validatorsOf(status);
   const size = Number(status.size);
-  const range = answerByLibrary(request, response, place, validators, size);
+  const own = recognitionOf(place, validators, status);
+  const range = answerByLibrary(request, response, place, own, size);
   if (range === undefined) return;
   if (!isWorthKeeping(place.tree, place.name, size)) {
     return await sendDescriptor(request, response, descriptor, range);
@@ -143,7 +148,7 @@ function sendSmallFile(
   request: IncomingMessage,
   response: ServerResponse,
   place: Place,
-  { body, validators, contentType }: SmallFile,
+  { status, body, validators, contentType }: SmallFile,
 ): void {
   if (!hasConditions(request.headers)) {
     response.writeHead(200, {
@@ -156,8 +161,17 @@ function sendSmallFile(
     response.end(body);
     return;
   }
-  const range = answerByLibrary(request, response, place, validators, body.length);
+  const own = recognitionOf(place, validators, status);
+  const range = answerByLibrary(request, response, place, own, body.length);
   if (range !== undefined) response.end(body.subarray(range.start, range.end + 1));
+}
+
+function recognitionOf(
+  { name, otherTrees }: Place,
+  validators: Validators,
+  status: BigIntStats,
+): Recognition {
+  return { ...validators, isDateSure: () => isDateSure(status, name, otherTrees()) };
 }
 
 /**
@@ -170,15 +184,15 @@ function answerByLibrary(
   request: IncomingMessage,
   response: ServerResponse,
   place: Place,
-  validators: Validators,
+  own: Recognition,
   size: number,
 ): ByteRange | undefined {
   const name = place.name.toString('latin1');
   const type = specialContentType(name.slice(name.lastIndexOf('/') + 1));
-  setHeaders(response, { ...headersOf(place), ...headersOfFile(validators) });
+  setHeaders(response, { ...headersOf(place), ...headersOfFile(own) });
   if (type !== undefined) response.setHeader('Content-Type', type);
   let body: ByteRange | undefined;
-  const answer = withExactConditions(send(request, '/', { index: false }), request, validators);
+  const answer = withExactConditions(send(request, '/', { index: false }), request, own);
   answer.sendFile = () => answer.send(name, { size } as Stats);
   answer.stream = (_, range) => {
     const { start, end } = range as ByteRange;
@@ -205,7 +219,7 @@ type Headers = Readonly<Record<string, string>>;
 function withExactConditions(
   answer: send.SendStream & { isPreconditionFailure?: () => boolean },
   { headers }: IncomingMessage,
-  own: Validators,
+  own: Recognition,
 ): send.SendStream {
   answer.isFresh = () => isUnchanged(headers, own);
   answer.isRangeFresh = () => isRangeOfSame(headers, own);

@@ -1,5 +1,6 @@
-import type { BigIntStats } from 'node:fs';
+import { type BigIntStats, statSync } from 'node:fs';
 import type { IncomingHttpHeaders } from 'node:http';
+import { pathInTree } from './place-in-tree.ts';
 
 /**
  * By what a client recognizes the bytes that it has (RFC 9110, 8.8), and the questions it may ask with
@@ -23,8 +24,45 @@ export function validatorsOf(status: BigIntStats): Validators {
   const parts = [status.ino, status.birthtimeNs, status.mtimeNs, status.size];
   return {
     etag: `"${parts.map((part) => part.toString(36)).join('.')}"`,
-    lastModified: new Date(Math.floor(Number(status.mtimeMs) / 1000) * 1000).toUTCString(),
+    lastModified: new Date(dateOf(status)).toUTCString(),
   };
+}
+
+/** Validators, and how far a client that has only the date can be believed. */
+export interface Recognition extends Validators {
+  /** Whether no other file that may have been at this path has the same date. Asked only if a request has a date. */
+  readonly isDateSure: () => boolean;
+}
+
+/**
+ * Whether the date of a file tells it from those that other trees have at its path: a date is whole seconds, and a source may
+ * give two versions the same one (RFC 9110, 8.8.2.2). Files that are one file are no others.
+ *
+ * @param name raw bytes below each tree.
+ */
+export function isDateSure(
+  own: Pick<BigIntStats, 'ino' | 'dev' | 'mtimeMs'>,
+  name: Buffer,
+  otherTrees: readonly string[],
+): boolean {
+  return otherTrees.every((tree) => {
+    const other = statIfPossible(pathInTree(tree, name));
+    if (other === undefined || (other.ino === own.ino && other.dev === own.dev)) return true;
+    return dateOf(other) !== dateOf(own);
+  });
+}
+
+function statIfPossible(path: Buffer): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Milliseconds since 1970, of a whole second, rounded down. */
+function dateOf({ mtimeMs }: Pick<BigIntStats, 'mtimeMs'>): number {
+  return Math.floor(Number(mtimeMs) / 1000) * 1000;
 }
 
 /** Whether a request wants anything but the whole file, whatever the client has. */
@@ -42,26 +80,26 @@ const CONDITIONS = [
 ] as const;
 
 /** Whether the client has these very bytes: the answer is 304. If-None-Match wins over the date. */
-export function isUnchanged(headers: IncomingHttpHeaders, own: Validators): boolean {
+export function isUnchanged(headers: IncomingHttpHeaders, own: Recognition): boolean {
   const tags = headers['if-none-match'];
   if (tags !== undefined) return isAmong(tags, own.etag, 'weak');
-  return isDate(headers['if-modified-since'], own);
+  return isDateOf(headers['if-modified-since'], own);
 }
 
 /** Whether the client wants these bytes only if they are others: the answer is 412. */
-export function isPreconditionFailure(headers: IncomingHttpHeaders, own: Validators): boolean {
+export function isPreconditionFailure(headers: IncomingHttpHeaders, own: Recognition): boolean {
   const tags = headers['if-match'];
   if (tags !== undefined) return !isAmong(tags, own.etag, 'strong');
   const date = headers['if-unmodified-since'];
   // One that is no date is ignored (RFC 9110, 13.1.4).
-  return date !== undefined && !Number.isNaN(Date.parse(date)) && !isDate(date, own);
+  return date !== undefined && !Number.isNaN(Date.parse(date)) && !isDateOf(date, own);
 }
 
 /** Whether the rest of what the client has may be sent, and not the whole (RFC 9110, 13.1.5). */
-export function isRangeOfSame(headers: IncomingHttpHeaders, own: Validators): boolean {
+export function isRangeOfSame(headers: IncomingHttpHeaders, own: Recognition): boolean {
   const condition = headers['if-range'];
   if (typeof condition !== 'string') return true;
-  return condition.includes('"') ? condition.trim() === own.etag : isDate(condition, own);
+  return condition.includes('"') ? condition.trim() === own.etag : isDateOf(condition, own);
 }
 
 function isAmong(list: string, etag: string, comparison: 'weak' | 'strong'): boolean {
@@ -72,6 +110,8 @@ function isAmong(list: string, etag: string, comparison: 'weak' | 'strong'): boo
     .some((tag) => tag === etag || (comparison === 'weak' && tag === `W/${etag}`));
 }
 
-function isDate(date: string | undefined, own: Validators): boolean {
-  return date !== undefined && Date.parse(date) === Date.parse(own.lastModified);
+/** Whether a date that a client names tells that it has these very bytes. */
+export function isDateOf(date: string | undefined, own: Recognition): boolean {
+  if (date === undefined || Date.parse(date) !== Date.parse(own.lastModified)) return false;
+  return own.isDateSure();
 }

@@ -49,8 +49,9 @@ ${trusted(listen, '    ')}
     RequestHeader set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_DECIDED}e" env=MIRRORLATCH_DECIDED
     # With the inode, two snapshots have the same ETag only where they share the file.
     FileETag INode MTime Size
-    # Apache takes every date after the file's for the file's own.
+    # Apache takes every date after the file's for the file's own, and the same date for the same file.
     RequestHeader unset If-Modified-Since env=MIRRORLATCH_changed
+    RequestHeader unset Range env=MIRRORLATCH_changed
 
     RewriteRule "^/-/decide/" "-" [R=404,L]
 ${mirrors.map((mirror) => rulesOf(mirror, placeOf(mirror, mirrors))).join('')}
@@ -79,7 +80,7 @@ function rulesOf(
     word(`${root}/current`),
     '%{REMOTE_ADDR}',
     escaped('%{HTTP_USER_AGENT}'),
-    SINCE,
+    DATES,
     word(content),
     escaped('$1'),
   );
@@ -93,7 +94,7 @@ ${hasSnapshots ? snapshotRule(pattern, trees) : ''}`;
 
 function snapshotRule(pattern: string, snapshots: string): string {
   const directory = `${word(`${snapshots}/`)}${escaped('$1')}`;
-  const asked = question('-', directory, '-', '-', SINCE, '-', escaped('$2'));
+  const asked = question('-', directory, '-', '-', DATES, '-', escaped('$2'));
   return `    RewriteRule "^${pattern}snapshots/([^/]+)/(.*)$" "-" "${asked}"\n`;
 }
 
@@ -122,7 +123,7 @@ function escaped(variable: string): string {
   return `\${escape:${variable}}`;
 }
 
-const SINCE = escaped('%{HTTP:If-Modified-Since}');
+const DATES = `${escaped('%{HTTP:If-Modified-Since}')};${escaped('%{HTTP:If-Range}')}`;
 
 /** In a line for the program, which decodes it. A bare % would begin a variable. */
 function word(text: string): string {

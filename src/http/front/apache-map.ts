@@ -1,8 +1,9 @@
-import { realpathSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { readdirSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bytePath } from '../../mirror/byte-path.ts';
 import { isWithin } from '../files/place-in-tree.ts';
+import { isDateOf, isDateSure, validatorsOf } from '../files/validators.ts';
 import { percentDecoded } from '../percent.ts';
 import { type Client, KeptDecisions } from './kept-decisions.ts';
 
@@ -14,16 +15,16 @@ interface Question {
   readonly directory: string;
   /** Below the directory, one character per byte (latin1). */
   readonly path: string;
-  /** The header If-Modified-Since; empty if there is none. */
-  readonly since: string;
+  /** The dates by which the client recognizes what it has: If-Modified-Since, If-Range. */
+  readonly dates: readonly string[];
 }
 
 /**
  * The program of Apache's `RewriteMap prg:` (mod_rewrite): reads a question a line, and answers with one
  * line each, until Apache closes its standard input.
  *
- * - `SNAPSHOT same|changed /REAL/PATH`: Apache sends this file or directory. `changed` if the file's time is
- *   another than that of If-Modified-Since.
+ * - `SNAPSHOT same|changed /REAL/PATH`: Apache sends this file or directory. `changed` if the client names a date that does
+ *   not tell that it has this very file: see `isDateSure`.
  * - `ask`, or `ask SNAPSHOT` if one is decided for the client: the answer is mirrorlatch's.
  * - `none`: there is no such file, and mirrorlatch is down.
  *
@@ -59,31 +60,50 @@ async function answer(decisions: KeptDecisions, line: string): Promise<string> {
 /** @returns undefined for a line that Apache's configuration does not make. */
 function parse(line: string): Question | undefined {
   const words = line.split(' ').map(percentDecoded);
-  const [name = '', directory = '', address = '', agent = '', since = '', base = '', path] = words;
+  const [name = '', directory = '', address = '', agent = '', dates = '', base = '', path] = words;
   if (words.length !== 7 || path === undefined || path.includes('\0')) return undefined;
   return {
     client: name === '-' ? undefined : { name, address, agent, url: base + path },
     directory: Buffer.from(directory, 'latin1').toString(),
     path,
-    since,
+    dates: datesIn(dates),
   };
+}
+
+/** @param word `IF-MODIFIED-SINCE;IF-RANGE`, each of which may be empty; the latter may be an ETag, which Apache compares itself. */
+function datesIn(word: string): string[] {
+  const [since = '', ...range] = word.split(';');
+  return [since, range.join(';')].filter((date) => date !== '' && !date.includes('"'));
 }
 
 /**
  * The answer for a file or directory of a tree, by a path without symlinks. Undefined if the tree has no
  * such thing, or if a symlink leads out of it; and for a name that does not fit in a line.
  */
-function found({ path, since }: Question, tree: string, snapshot: string): string | undefined {
+function found({ path, dates }: Question, tree: string, snapshot: string): string | undefined {
   try {
     const top = realpathSync.native(tree);
     const real = realpathSync.native(bytePath(top, path), 'buffer');
-    const status = statSync(real);
+    const status = statSync(real, { bigint: true });
     if (!status.isFile() && !status.isDirectory()) return undefined;
     if (real.includes('\n') || !isWithin(top, real)) return undefined;
-    const isSame = Date.parse(since) === Math.floor(status.mtimeMs / 1000) * 1000;
+    const own = {
+      ...validatorsOf(status),
+      isDateSure: () => isDateSure(status, Buffer.from(path, 'latin1'), treesBeside(top)),
+    };
+    const isSame = dates.every((date) => isDateOf(date, own));
     return `${snapshot} ${isSame ? 'same' : 'changed'} ${real.toString('latin1')}`;
   } catch {
     // Whatever the reason, mirrorlatch finds it again, and has the words for it.
     return undefined;
   }
+}
+
+/** Where the other snapshots of a mirror lie, and the other releases of a program that keeps `current` itself. */
+function treesBeside(tree: string): string[] {
+  const home = dirname(tree);
+  const names = readdirSync(home, { withFileTypes: true });
+  return names.flatMap((entry) =>
+    entry.isDirectory() && entry.name !== basename(tree) ? [join(home, entry.name)] : [],
+  );
 }

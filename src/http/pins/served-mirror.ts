@@ -29,6 +29,8 @@ export interface ServedMirror extends ServedRoot {
   hold(id: string): Promise<Hold | undefined>;
   /** The snapshots that are there, the newest first. */
   retained(): readonly string[];
+  /** The paths of those but one. */
+  treesBut(id: string): readonly string[];
   /** Whether there was a snapshot of this name, which has been removed since. */
   isGone(id: string): boolean;
   currentId(): string | undefined;
@@ -108,6 +110,11 @@ class SnapshotMirror implements ServedMirror {
     return this.#look().ids;
   }
 
+  treesBut(id: string): readonly string[] {
+    const others = this.retained().filter((other) => other !== id);
+    return others.map((other) => this.#layout.snapshot(other));
+  }
+
   isGone(id: string): boolean {
     const { ids, history } = this.#look();
     return !ids.includes(id) && publicationOf(history, id) !== undefined;
@@ -171,6 +178,10 @@ class InPlaceMirror implements ServedMirror {
     return [];
   }
 
+  treesBut(): readonly string[] {
+    return [];
+  }
+
   isGone(): boolean {
     return false;
   }
@@ -224,6 +235,10 @@ class ForeignTree implements ServedMirror {
   retained(): readonly string[] {
     this.currentId();
     return [...this.#seen.keys()].reverse();
+  }
+
+  treesBut(id: string): readonly string[] {
+    return [...this.#seen].flatMap(([other, tree]) => (other === id ? [] : [tree]));
   }
 
   isGone(): boolean {

@@ -54,14 +54,14 @@ export class Content {
       (await decisions.before(mirror, exchange)) ??
       (await pinsOf(mirror).enter(peers.clientOf(exchange), { path, kind }));
     whenEnded(exchange, end);
-    const isSent = await sendFrom(hold, name, NO_CACHE, exchange);
+    const isSent = await sendFrom(mirror, hold, name, NO_CACHE, exchange);
     if (isSent) return undefined;
     if (kind === 'content') {
       for (const id of mirror.retained()) {
         if (id === hold.id) continue;
         const other = await mirror.hold(id);
         if (other === undefined) continue;
-        const isThere = await sendHeld(other, name, NO_CACHE, exchange);
+        const isThere = await sendHeld(mirror, other, name, NO_CACHE, exchange);
         if (isThere) return undefined;
       }
     }
@@ -77,7 +77,7 @@ export class Content {
   ): Promise<Answer | undefined> {
     const hold = await mirror.hold(id);
     if (hold === undefined) return await this.#leadToNearest(mirror, id, name, exchange);
-    const isSent = await sendHeld(hold, name, cachingOf(id), exchange);
+    const isSent = await sendHeld(mirror, hold, name, cachingOf(id), exchange);
     return isSent ? undefined : nothingThere();
   }
 
@@ -91,7 +91,7 @@ export class Content {
     const hold = await mirror.hold(pin?.hold.id ?? idInToken(token));
     if (hold === undefined) return noPin(undefined);
     if (within.kind === 'current') {
-      const isSent = await sendHeld(hold, within.name, NO_CACHE, exchange);
+      const isSent = await sendHeld(mirror, hold, within.name, NO_CACHE, exchange);
       return isSent ? undefined : nothingThere();
     }
     hold.release();
@@ -149,7 +149,7 @@ async function sendInPlace(
   exchange: Exchange,
 ): Promise<Answer | undefined> {
   const hold = await mirror.holdCurrent();
-  const isSent = await sendHeld(hold, name, NO_CACHE, exchange);
+  const isSent = await sendHeld(mirror, hold, name, NO_CACHE, exchange);
   return isSent ? undefined : nothingThere();
 }
 
@@ -160,6 +160,7 @@ function cachingOf(id: string): string {
 
 /** Sends a path of a snapshot, and releases that when the answer has ended or there is no such path. */
 async function sendHeld(
+  mirror: ServedMirror,
   hold: Hold,
   name: Buffer,
   cacheControl: string,
@@ -167,7 +168,7 @@ async function sendHeld(
 ): Promise<boolean> {
   let isSent = false;
   try {
-    isSent = await sendFrom(hold, name, cacheControl, exchange);
+    isSent = await sendFrom(mirror, hold, name, cacheControl, exchange);
   } finally {
     if (isSent) whenEnded(exchange, hold.release);
     else hold.release();
@@ -176,6 +177,7 @@ async function sendHeld(
 }
 
 async function sendFrom(
+  mirror: ServedMirror,
   { id, tree }: Hold,
   name: Buffer,
   cacheControl: string,
@@ -183,7 +185,8 @@ async function sendFrom(
 ): Promise<boolean> {
   const { request, response } = exchange;
   const url = (request.url ?? '').replace(/[?#].*/s, '');
-  const place = { tree, name, url, cacheControl, snapshotId: id };
+  const otherTrees = () => mirror.treesBut(id);
+  const place = { tree, name, url, cacheControl, snapshotId: id, otherTrees };
   return (await sendPlace(request, response, place)) === 'sent';
 }
 

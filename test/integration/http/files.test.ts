@@ -99,6 +99,33 @@ describe('A file', () => {
   });
 });
 
+test('A date that two generations share, in whole seconds, is no reason to send less than the whole', async () => {
+  const [old, next, linked] = [treeOf({ file: 'old' }), treeOf({ file: 'new' }), treeOf({})];
+  utimesSync(join(old, 'file'), 1_700_000_000.2, 1_700_000_000.2);
+  utimesSync(join(next, 'file'), 1_700_000_000.9, 1_700_000_000.9);
+  linkSync(join(next, 'file'), join(linked, 'file'));
+  const date = new Date(1_700_000_000_000).toUTCString();
+  const range = 'bytes=1-';
+  const statuses = async (others: readonly string[]) => {
+    const server = await serveTree(next, 'no-cache', others);
+    const asked = [
+      { 'if-modified-since': date },
+      { range, 'if-range': date },
+      { range, 'if-unmodified-since': date },
+    ];
+    const replies = [];
+    for (const _ of TIMES) {
+      for (const headers of asked) replies.push((await ask(server, '/file', { headers })).status);
+    }
+    return replies;
+  };
+  const thrice = (...of: number[]) => [...of, ...of, ...of];
+  expect(await statuses([linked, old])).toEqual(thrice(200, 200, 412));
+  // One that is linked is the same file, and one that has another date cannot be meant.
+  utimesSync(join(old, 'file'), 1_700_000_001, 1_700_000_001);
+  expect(await statuses([linked, old, treeOf({})])).toEqual(thrice(304, 206, 206));
+});
+
 describe.each([
   ['small', Buffer.from('0123456789abcdefghijklmnopqrstuvwxyz')],
   ['large', LARGE],

@@ -179,11 +179,17 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     expect(await given({ 'If-None-Match': `"x", W/${tag}` })).toBe(known);
     const both = { 'If-None-Match': oldTag ?? '', 'If-Modified-Since': time.toUTCString() };
     expect(await given(both)).toBe('200 2nd');
-    expect(await given({ 'If-Modified-Since': time.toUTCString() })).toBe('304 ');
     expect(await given({ 'If-Modified-Since': new Date().toUTCString() })).toBe('200 2nd');
-    const unchanged = await read('/current/file', {
-      headers: { 'If-Modified-Since': time.toUTCString() },
-    });
+    // Both snapshots have the date, and nginx does not look at the other.
+    const [unsure, unsureRest] =
+      kind === apacheInFront ? ['200 2nd', '200 2nd'] : ['304 ', '206 nd'];
+    const since = time.toUTCString();
+    expect(await given({ 'If-Modified-Since': since })).toBe(unsure);
+    expect(await given({ Range: 'bytes=1-', 'If-Range': since })).toBe(unsureRest);
+    const linked = await read('/current/below/file');
+    const date = `${linked.headers['last-modified']}`;
+    const unchanged = await read('/current/below/file', { headers: { 'If-Modified-Since': date } });
+    expect(shown(unchanged)).toBe('304 ');
     // A cache would take it for the length of the file that it has.
     expect(unchanged.headers['content-length']).toBeUndefined();
     const rest = { Range: 'bytes=1-' };

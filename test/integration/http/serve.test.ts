@@ -7,6 +7,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { connect } from 'node:net';
@@ -124,6 +125,28 @@ describe('a client of mirrorlatch serve', () => {
     expect((await read('/snapshots/two/pool/a_1.deb')).status).toBe(404);
     expect((await read('/snapshots/three/pool/a_1.deb')).status).toBe(404);
     expect((await read('/snapshots/')).text).toContain('one');
+  });
+
+  test('that has only a date is sent the whole file where another snapshot has another of that date', async () => {
+    const mirror = await published();
+    const time = new Date('2020-01-02T03:04:05Z');
+    const publish = async (id: string, content: string) => {
+      mirror.change({ file: content });
+      utimesSync(join(mirror.source, 'file'), time, time);
+      await mirror.sync('--id', id, ...AS_THEY_ARE, '--', '--checksum');
+    };
+    await publish('1st', 'old');
+    await publish('2nd', 'new');
+    const server = await serve(`${mirror.root}=/`);
+    const statusOf = async (path: string, headers: Record<string, string>) =>
+      (await ask(server.address, path, { headers })).status;
+    const since = time.toUTCString();
+    expect(await statusOf('/current/file', { 'If-Modified-Since': since })).toBe(200);
+    expect(await statusOf('/current/file', { Range: 'bytes=1-', 'If-Range': since })).toBe(200);
+    await mirror.publish('3rd', { other: 'new' }, ...AS_THEY_ARE);
+    await runProgram(['prune', mirror.root, '--keep-last', '1', '--grace', '0s']);
+    expect(await statusOf('/current/file', { 'If-Modified-Since': since })).toBe(304);
+    expect(await statusOf('/current/file', { Range: 'bytes=1-', 'If-Range': since })).toBe(206);
   });
 
   test('finds what is current right below the prefix, if that is what is served', async () => {

@@ -13,12 +13,21 @@ export interface FileServer {
   readonly failures: unknown[];
 }
 
-/** Serves a tree at `/` until the end of the running test; what it lacks is answered with 404. */
-export async function serveTree(tree: string, cacheControl = 'no-cache'): Promise<FileServer> {
+/**
+ * Serves a tree at `/` until the end of the running test; what it lacks is answered with 404.
+ *
+ * @param others out of which the same URLs were sent at other times.
+ */
+export async function serveTree(
+  tree: string,
+  cacheControl = 'no-cache',
+  others: readonly string[] = [],
+): Promise<FileServer> {
   const failures: unknown[] = [];
   const server = createServer(async (request, response) => {
     try {
-      const place = { tree, cacheControl, snapshotId: 'this-one', ...pathOf(request) };
+      const otherTrees = () => others;
+      const place = { tree, cacheControl, snapshotId: 'this-one', otherTrees, ...pathOf(request) };
       if ((await sendPlace(request, response, place)) === 'sent') return;
       response.writeHead(404).end();
     } catch (error) {

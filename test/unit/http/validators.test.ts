@@ -8,7 +8,11 @@ import {
   validatorsOf,
 } from '../../../src/http/files/validators.ts';
 
-const own = { etag: '"a.b"', lastModified: 'Fri, 27 Nov 2026 01:02:03 GMT' };
+const own = {
+  etag: '"a.b"',
+  lastModified: 'Fri, 27 Nov 2026 01:02:03 GMT',
+  isDateSure: () => true,
+};
 const sameDate = own.lastModified;
 const earlier = 'Fri, 27 Nov 2026 01:02:02 GMT';
 const later = 'Fri, 27 Nov 2026 01:02:04 GMT';
@@ -74,6 +78,15 @@ describe('The rest of a file is sent', () => {
       expected,
     );
   });
+});
+
+test('A date that another file has, too, tells nothing, and an ETag still does', () => {
+  const unsure = { ...own, isDateSure: () => false };
+  expect(isUnchanged({ 'if-modified-since': sameDate }, unsure)).toBe(false);
+  expect(isRangeOfSame({ 'if-range': sameDate }, unsure)).toBe(false);
+  expect(isPreconditionFailure({ 'if-unmodified-since': sameDate }, unsure)).toBe(true);
+  expect(isUnchanged({ 'if-none-match': own.etag }, unsure)).toBe(true);
+  expect(isRangeOfSame({ 'if-range': own.etag }, unsure)).toBe(true);
 });
 
 const status = {
