@@ -45,8 +45,8 @@ export function redirect(location: string): Answer {
   return text(302, 'It is elsewhere.', { Location: location });
 }
 
-export function nothingThere(): Answer {
-  return text(404, 'There is nothing here.', { 'Cache-Control': NO_CACHE });
+export function nothingThere(headers: OutgoingHttpHeaders = {}): Answer {
+  return text(404, 'There is nothing here.', { 'Cache-Control': NO_CACHE, ...headers });
 }
 
 /** A path of several slashes at its beginning would name another host. */

@@ -13,6 +13,9 @@ export interface Row {
   readonly modified: Date | undefined;
 }
 
+/** The heads of the columns after the name. */
+const COLUMNS = ['Modified (UTC)', 'Size'] as const;
+
 const STYLE = `:root{color-scheme:light dark}
 body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:1.5rem auto;padding:0 1rem}
 h1{font-size:1.25rem;overflow-wrap:anywhere}
@@ -33,7 +36,11 @@ export const CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${
  * @param url the path of the directory, percent-encoded.
  * @param isTop whether nothing above it belongs to the mirror.
  */
-export function pageHead(url: string, isTop: boolean): string {
+export function pageHead(
+  url: string,
+  isTop: boolean,
+  [second, third]: readonly [string, string] = COLUMNS,
+): string {
   const title = `Index of ${shown(Buffer.from(percentDecoded(url), 'latin1'))}`;
   const parent = isTop ? '' : '<tr><td><a href="../">../</a></td><td></td><td></td></tr>\n';
   return `<!DOCTYPE html>
@@ -47,7 +54,7 @@ export function pageHead(url: string, isTop: boolean): string {
 <body>
 <h1>${title}</h1>
 <table>
-<thead><tr><th>Name</th><th>Modified (UTC)</th><th>Size</th></tr></thead>
+<thead><tr><th>Name</th><th>${second}</th><th>${third}</th></tr></thead>
 <tbody>
 ${parent}`;
 }
@@ -56,13 +63,27 @@ export const PAGE_END = '</tbody>\n</table>\n</body>\n</html>\n';
 
 /** One line for each entry. Those that cannot be fetched are no links, so wget -r passes them by. */
 export function pageRow({ name, kind, bytes, modified }: Row): string {
+  const size =
+    kind === 'file' ? `<td title="${bytes} bytes">${showBytes(bytes)}</td>` : '<td></td>';
+  return lineOf(name, kind, modified, size);
+}
+
+/** The line of an entry that is no file of a snapshot. @param note text for the last column. */
+export function rowWithNote(
+  name: string,
+  kind: 'directory' | 'file',
+  time: Date | undefined,
+  note: string,
+): string {
+  return lineOf(name, kind, time, `<td>${shown(Buffer.from(note))}</td>`);
+}
+
+function lineOf(name: string, kind: Row['kind'], time: Date | undefined, last: string): string {
   const slash = kind === 'directory' ? '/' : '';
   const label = `${shown(Buffer.from(name, 'latin1'))}${slash}`;
   const entry =
     kind === 'other' ? label : `<a href="${percentEncoded(name, UNSAFE)}${slash}">${label}</a>`;
-  const size =
-    kind === 'file' ? `<td title="${bytes} bytes">${showBytes(bytes)}</td>` : '<td></td>';
-  return `<tr><td>${entry}</td><td>${shownTime(modified)}</td>${size}</tr>\n`;
+  return `<tr><td>${entry}</td><td>${shownTime(time)}</td>${last}</tr>\n`;
 }
 
 /** To the minute. A filesystem may hold times that no Date can. */

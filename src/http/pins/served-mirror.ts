@@ -35,8 +35,14 @@ export interface ServedMirror extends ServedRoot {
   isGone(id: string): boolean;
   currentId(): string | undefined;
   previousId(): string | undefined;
-  /** When a snapshot was made and published; ISO 8601, UTC. */
-  publishedAt(id: string): string;
+  /** When snapshots were made and published. */
+  publications(ids: readonly string[]): Publication[];
+}
+
+export interface Publication {
+  readonly id: string;
+  /** ISO 8601, UTC. */
+  readonly publishedAt: string;
 }
 
 /** A mirror and its URLs. Each prefix is `/` or `/…/`. */
@@ -145,8 +151,8 @@ class SnapshotMirror implements ServedMirror {
     return previousId(this.#layout);
   }
 
-  publishedAt(id: string): string {
-    return publishedAt(this.#layout, id);
+  publications(ids: readonly string[]): Publication[] {
+    return publicationsIn(this.#layout, ids);
   }
 }
 
@@ -192,8 +198,8 @@ class InPlaceMirror implements ServedMirror {
 
   previousId(): undefined {}
 
-  publishedAt(id: string): string {
-    return publishedAt(this.#layout, id);
+  publications(ids: readonly string[]): Publication[] {
+    return publicationsIn(this.#layout, ids);
   }
 }
 
@@ -258,17 +264,22 @@ class ForeignTree implements ServedMirror {
 
   previousId(): undefined {}
 
-  /** When the directory was changed last. */
-  publishedAt(id: string): string {
-    const tree = this.#seen.get(id);
-    const changed = tree === undefined ? undefined : lstatIfThere(tree)?.mtimeNs;
-    return new Date(Number(changed ?? 0n) / 1e6).toISOString();
+  /** When the directories were changed last. */
+  publications(ids: readonly string[]): Publication[] {
+    return ids.map((id) => {
+      const tree = this.#seen.get(id);
+      const changed = tree === undefined ? undefined : lstatIfThere(tree)?.mtimeNs;
+      return { id, publishedAt: new Date(Number(changed ?? 0n) / 1e6).toISOString() };
+    });
   }
 }
 
-function publishedAt(layout: Layout, id: string): string {
-  const recorded = publicationOf(readHistory(layout), id)?.at;
-  return recorded ?? new Date(arrivalOf(layout, id)).toISOString();
+function publicationsIn(layout: Layout, ids: readonly string[]): Publication[] {
+  const history = readHistory(layout);
+  return ids.map((id) => {
+    const recorded = publicationOf(history, id)?.at;
+    return { id, publishedAt: recorded ?? new Date(arrivalOf(layout, id)).toISOString() };
+  });
 }
 
 async function take(layout: Layout, id: string): Promise<Hold | undefined> {

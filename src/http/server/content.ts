@@ -101,9 +101,9 @@ export class Content {
       case 'current.json':
         return currentJsonPage(mirror, hold.id);
       case 'snapshots':
-        return snapshotsPage([hold.id]);
+        return snapshotsPage(mirror.publications([hold.id]), hold.id, exchange);
       case 'base':
-        return basePage();
+        return basePage(mirror, hold.id, exchange);
       case 'slash':
         return withSlash(exchange.request.url ?? '');
       case 'nothing':

@@ -74,6 +74,7 @@ export class Handler {
     const route = routeOf(url, mirrors);
     const allowed = methodsOf(route);
     if (!allowed.includes(request.method ?? '')) {
+      if (await this.#isNothing(route)) return nothingThere({ Connection: 'close' });
       const Allow = allowed.join(', ');
       return text(405, `This can be asked for by ${Allow} only.`, { Allow, Connection: 'close' });
     }
@@ -97,12 +98,19 @@ export class Handler {
       case 'snapshot':
         return await content.ofSnapshot(route.mirror, route.id, route.name, exchange);
       case 'snapshots':
-        return snapshotsPage(route.mirror.retained());
+        return snapshotsOf(route.mirror, exchange);
       case 'base':
-        return basePage();
+        return basePage(route.mirror, route.mirror.currentId(), exchange);
       case 'current.json':
         return currentJsonPage(route.mirror, route.mirror.currentId());
     }
+  }
+
+  /** Whether there would be nothing by another method, either: a typing error in a URL is not one in the method. */
+  async #isNothing(route: Route): Promise<boolean> {
+    if (route.kind !== 'own') return route.kind === 'nothing';
+    const isElsewhere = /^(decide|apt)\//.test(route.path);
+    return !isElsewhere && (await this.#options.ownPage(route.path)) === undefined;
   }
 
   async #own(path: string, exchange: Exchange): Promise<Answer> {
@@ -112,6 +120,10 @@ export class Handler {
     if (path.startsWith('apt/')) return redirectApt(exchange.request.url ?? '', mirrors);
     return (await ownPage(path)) ?? nothingThere();
   }
+}
+
+function snapshotsOf(mirror: ServedMirror, exchange: Exchange): Answer {
+  return snapshotsPage(mirror.publications(mirror.retained()), mirror.currentId(), exchange);
 }
 
 function methodsOf({ kind }: Route): string[] {

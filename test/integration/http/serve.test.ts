@@ -149,6 +149,67 @@ describe('a client of mirrorlatch serve', () => {
     expect(await statusOf('/current/file', { Range: 'bytes=1-', 'If-Range': since })).toBe(206);
   });
 
+  test('finds its way from the base of a mirror in a browser, and by a script', async () => {
+    const mirror = await published();
+    await mirror.publish('two', NEXT, ...AS_THEY_ARE);
+    const server = await serve(`${mirror.root}=/debian/`);
+    const read = async (path: string, Accept: string) => {
+      const reply = await ask(server.address, path, { headers: { Accept } });
+      expect(reply).toMatchObject({ status: 200, headers: { vary: 'Accept' } });
+      return reply;
+    };
+    const browser = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
+    const linksIn = ({ text }: Reply) =>
+      [...text.matchAll(/<a href="([^"]*)">.*?<\/td><td>(.*?)<\/td><td>(.*?)<\/td>/g)].map(
+        (found) => found.slice(1),
+      );
+    const time = expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d$/);
+
+    const base = await read('/debian/', browser);
+    expect(base.headers['content-type']).toBe('text/html; charset=utf-8');
+    expect(linksIn(base)).toEqual([
+      ['current/', time, 'two'],
+      ['snapshots/', '', ''],
+      ['current.json', '', ''],
+    ]);
+    expect(linksIn(await read('/debian/snapshots/', browser))).toEqual([
+      ['../', '', ''],
+      ['two/', time, 'current'],
+      ['one/', time, ''],
+    ]);
+    expect((await read('/debian/', '*/*')).text).toBe('current/\ncurrent.json\nsnapshots/\n');
+    expect((await read('/debian/snapshots/', '*/*')).text).toBe('two\none\n');
+    const listed = JSON.parse((await read('/debian/snapshots/', 'application/json')).text);
+    const publishedAt = expect.stringMatching(/^\d{4}-.+Z$/);
+    expect(listed).toEqual({
+      format: 1,
+      snapshots: [
+        { id: 'two', publishedAt, isCurrent: true },
+        { id: 'one', publishedAt, isCurrent: false },
+      ],
+    });
+
+    const made = await ask(server.address, '/debian/pins', {
+      method: 'POST',
+      body: '{"snapshot":"one"}',
+    });
+    const { url } = JSON.parse(made.text) as { url: string };
+    expect(linksIn(await read(url, browser))[0]).toEqual(['current/', time, 'one']);
+    expect(linksIn(await read(`${url}snapshots/`, browser))[1]).toEqual(['one/', time, 'current']);
+  });
+
+  test('is told that a name is wrong, whatever the method', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/debian/`);
+    for (const path of ['/debain/pins', '/debian/pinz', '/-/nothing', '/-/mirrors/debian/pins']) {
+      for (const method of ['POST', 'GET', 'DELETE']) {
+        expect((await ask(server.address, path, { method })).status, path).toBe(404);
+      }
+    }
+    expect((await ask(server.address, '/metrics', { method: 'POST' })).status).toBe(405);
+    expect((await ask(server.address, '/debian/', { method: 'POST' })).status).toBe(405);
+  });
+
   test('finds what is current right below the prefix, if that is what is served', async () => {
     const mirror = await published();
     const server = await serve(`${mirror.root}/current=/linux/`);
