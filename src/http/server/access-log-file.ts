@@ -1,50 +1,129 @@
-import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../../errors.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { quoteForSh } from '../../system/quote.ts';
 
+/** A pipe that nobody reads must not stop the server, neither now nor later. */
+const { O_APPEND, O_CREAT, O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants;
+const FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK;
 const MODE = 0o640;
 
-/** How often to look whether the file was moved away; ms. */
+/** How often to look whether the file was moved away, and whether it can be written again; ms. */
 const LOOK_MS = 5_000;
 
+/** A full pipe is tried again after this time; ms. */
+const RETRY_MS = 100;
+
+/** So much may wait for the reader of a pipe; bytes. */
+const MOST_WAITING = 1024 * 1024;
+
 /**
- * A log to which lines are appended. A full disk costs the lines that find no room; a file that logrotate(8) has moved
- * away is made anew.
+ * A log to which lines are appended. What finds no room is lost, on a full disk or in a pipe that is not read, and
+ * counted. A file that logrotate(8) has moved away is made anew.
  */
 export class AccessLogFile {
   readonly #path: string | undefined;
   readonly #onWarning: (message: string) => void;
   readonly #look: NodeJS.Timeout;
+  #retry: NodeJS.Timeout | undefined;
   #descriptor: number;
-  #lines: string[] = [];
-  #isBroken = false;
+  /** What is to be written, one character per byte. */
+  #waiting = '';
+  #isScheduled = false;
+  /** The last byte that was written does not end a line. */
+  #isLineBegun = false;
+  /** The last write went well. */
+  #isWorking = true;
+  /** The file was moved away, and cannot be made anew. */
+  #isMovedForGood = false;
+  /** Lines, since the warning that some are. */
+  #lost = 0;
 
   /**
-   * @param target a path, or a descriptor.
-   * @param onWarning told once of each failure, until it works again.
-   * @throws the error of the system call if it cannot be opened.
+   * @param target a path, or a descriptor. A pipe should not block (open(2), O_NONBLOCK).
+   * @param onWarning told when lines begin to be lost, and of their number when it works again.
+   * @throws MirrorlatchError if it cannot be opened.
    */
   constructor(target: string | number, onWarning: (message: string) => void) {
     this.#path = typeof target === 'string' ? target : undefined;
-    this.#descriptor = typeof target === 'string' ? openSync(target, 'a', MODE) : target;
+    this.#descriptor = typeof target === 'string' ? openLog(target) : target;
     this.#onWarning = onWarning;
-    this.#look = setInterval(() => this.#reopenIfMoved(), LOOK_MS);
+    this.#look = setInterval(() => {
+      this.#reopenIfMoved();
+      if (this.#isWorking) this.#tellLost();
+    }, LOOK_MS);
   }
 
-  /** Appends a line; those of one turn of the event loop together. */
+  /** Appends a line in ASCII; those of one turn of the event loop together. */
   write(line: string): void {
-    if (this.#lines.push(line) === 1) setImmediate(() => this.#flush());
+    if (this.#waiting.length + line.length > MOST_WAITING) {
+      this.#lose(1, 'nobody reads it');
+      return;
+    }
+    this.#waiting += line;
+    if (this.#isScheduled || this.#retry !== undefined) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#flush();
+    });
   }
 
   close(): void {
     clearInterval(this.#look);
     this.#flush();
+    clearTimeout(this.#retry);
+    this.#lost += linesIn(this.#waiting);
+    this.#tellLost();
     if (this.#path !== undefined) closeSync(this.#descriptor);
   }
 
   #flush(): void {
-    const text = this.#lines.join('');
-    this.#lines = [];
-    if (text !== '') this.#try(() => writeSync(this.#descriptor, text));
+    try {
+      while (this.#waiting !== '') {
+        const length = writeSync(this.#descriptor, this.#waiting, null, 'latin1');
+        this.#isLineBegun = this.#waiting[length - 1] !== '\n';
+        this.#waiting = this.#waiting.slice(length);
+      }
+      this.#isWorking = true;
+    } catch (error) {
+      this.#isWorking = false;
+      if (errnoOf(error) === 'EAGAIN') this.#tryAgainLater();
+      else this.#dropWaiting(error);
+    }
+  }
+
+  #tryAgainLater(): void {
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined;
+      this.#flush();
+    }, RETRY_MS);
+  }
+
+  /** All but the rest of a line that was begun. */
+  #dropWaiting(error: unknown): void {
+    const rest = this.#restOfLine();
+    const lost = linesIn(this.#waiting.slice(rest.length));
+    this.#waiting = rest;
+    this.#lose(lost, whatIsWrong(error));
+  }
+
+  #restOfLine(): string {
+    return this.#isLineBegun ? this.#waiting.slice(0, this.#waiting.indexOf('\n') + 1) : '';
+  }
+
+  #lose(lines: number, why: string): void {
+    if (this.#lost === 0 && lines > 0) {
+      this.#onWarning(`the access log cannot be written: ${why}`);
+    }
+    this.#lost += lines;
+  }
+
+  #tellLost(): void {
+    if (this.#lost === 0) return;
+    this.#onWarning(`lines of the access log that were lost: ${this.#lost}`);
+    this.#lost = 0;
   }
 
   #reopenIfMoved(): void {
@@ -52,20 +131,55 @@ export class AccessLogFile {
     if (path === undefined) return;
     const named = lstatIfThere(path);
     if (named?.ino === fstatSync(this.#descriptor, { bigint: true }).ino) return;
-    this.#try(() => {
-      const descriptor = openSync(path, 'a', MODE);
+    try {
+      const descriptor = openLog(path);
       closeSync(this.#descriptor);
       this.#descriptor = descriptor;
-    });
-  }
-
-  #try(act: () => void): void {
-    try {
-      act();
-      this.#isBroken = false;
+      this.#waiting = this.#waiting.slice(this.#restOfLine().length);
+      this.#isLineBegun = false;
+      this.#isMovedForGood = false;
     } catch (error) {
-      if (!this.#isBroken) this.#onWarning(`the access log cannot be written: ${String(error)}`);
-      this.#isBroken = true;
+      if (!this.#isMovedForGood) {
+        this.#onWarning(`the access log was moved, and goes on there: ${whatIsWrong(error)}`);
+      }
+      this.#isMovedForGood = true;
     }
   }
+}
+
+function linesIn(text: string): number {
+  return text.split('\n').length - 1;
+}
+
+/** @throws MirrorlatchError */
+function openLog(path: string): number {
+  try {
+    return openSync(path, FLAGS, MODE);
+  } catch (cause) {
+    const name = JSON.stringify(path);
+    switch (errnoOf(cause)) {
+      case 'ENOENT':
+      case 'ENOTDIR':
+        throw new MirrorlatchError('USAGE', `there is no directory for the access log ${name}`, {
+          hint: `Make it first: mkdir -p ${quoteForSh(dirname(path))}`,
+          cause,
+        });
+      case 'EISDIR':
+        throw new MirrorlatchError('USAGE', `the access log ${name} is a directory`, {
+          hint: `Name a file, such as: --access-log ${quoteForSh(join(path, 'access.log'))}`,
+          cause,
+        });
+      case 'ENXIO':
+        throw new MirrorlatchError('UNAVAILABLE', `nobody reads the pipe ${name} for the log`, {
+          hint: 'Start first the program that reads it.',
+          cause,
+        });
+      default:
+        throw asMirrorlatchError(cause, `the access log ${name} cannot be opened`);
+    }
+  }
+}
+
+function whatIsWrong(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -574,6 +574,11 @@ describe('the server', () => {
       await ask(server.address, '/second');
       await eventually(() => expect(readFileSync(log, 'utf8')).toContain('GET /second'));
       expect(server.saidSoFar().match(/access log cannot be written/g)).toHaveLength(1);
+      await eventually(() => expect(server.saidSoFar()).toMatch(/log that were lost: \d+/));
+      const lines = readFileSync(log, 'utf8').split('\n').slice(0, -1);
+      for (const line of lines) expect(line).toMatch(/^127\.0\.0\.1 - - \[[^[]+"$/);
+      const [, lost] = /lost: (\d+)/.exec(server.saidSoFar()) ?? [];
+      expect(lines.length + Number(lost)).toBe(102);
 
       renameSync(log, `${log}.1`);
       await eventually(async () => {
@@ -605,6 +610,8 @@ describe('the server', () => {
     [['ROOT', '--listen', `unix:HOME/${'x'.repeat(110)}`], 64, /107/],
     [['ROOT', '--listen', 'example.org:80'], 64, /cannot listen on/],
     [['ROOT', '--listen', '192.0.2.1:8080'], 69, /no address/],
+    [['ROOT', '--access-log', 'HOME/none/log'], 64, /no directory for .+none/, /mkdir -p .+none$/m],
+    [['ROOT', '--access-log', 'HOME'], 64, /is a directory/, /--access-log .+\/access.log$/m],
     [['ROOT', '--trust-proxy', 'x'], 64, /not the address of a proxy/],
     [['ROOT', '--user', 'no-such-user', '--listen', '127.0.0.1:0'], 64, /no user "no-such-user"/],
   ] as const)('refuses %j', async ([words, code, ...messages]) => {
