@@ -1,10 +1,13 @@
-import { APT_PREFIX } from './apt-snapshots.ts';
+import { MirrorlatchError } from '../../errors.ts';
+import { APT_PREFIX, type MirrorAt } from './apt-snapshots.ts';
 
 export interface AptConfigOptions {
-  /** The server, as the sources of its clients name it: `http://mirror.example.org:8080`. */
+  /**
+   * The server, as the sources of its clients name it: `http://mirror.example.org:8080`. A path is that under which a web
+   * server in front has it, unless it is that of the one mirror.
+   */
   readonly url: string;
-  /** The paths of its mirrors, `/debian/`, and of what is current in each, `/debian/current/`. */
-  readonly mirrors: readonly { readonly prefix: string; readonly content: string }[];
+  readonly mirrors: readonly MirrorAt[];
 }
 
 /**
@@ -19,16 +22,19 @@ const KNOWN_LABELS = ['Debian-Security'];
  *
  * By the entry of the host apt finds them before it has seen a Release file, and those of archives that it does not know;
  * without it, `apt -S ID update` would go on with what is live, and end well.
+ *
+ * @throws MirrorlatchError USAGE
  */
 export function aptConfig({ url, mirrors }: AptConfigOptions): string {
-  const { origin, hostname } = new URL(url);
-  const [{ prefix, content } = { prefix: '/', content: '/' }, ...others] = mirrors;
+  const { hostname } = new URL(url);
+  const [first = { prefix: '/', content: '/' }, ...others] = mirrors;
+  const server = serverOf(url, others.length === 0 ? first : undefined);
   // apt has one entry for a host. @PATH@ is what follows the host in the source, such as debian/current.
-  const place = others.length === 0 ? `${prefix}snapshots/` : `${APT_PREFIX}@PATH@/`;
-  const value = `"${origin}${place}@SNAPSHOTID@/"`;
+  const place = others.length === 0 ? `${first.prefix}snapshots/` : `${APT_PREFIX}@PATH@/`;
+  const value = `"${server}${place}@SNAPSHOTID@/"`;
   const entries = (names: readonly string[]) => names.map((name) => `      ${name} ${value};\n`);
-  return `// The snapshots of ${origin}, for apt 2.7 and newer. Put this on each client, as
-// /etc/apt/apt.conf.d/50mirrorlatch. The client's sources stay as they are: ${origin}${content.replace(/\/$/, '')}
+  return `// The snapshots of ${server}, for apt 2.7 and newer. Put this on each client, as
+// /etc/apt/apt.conf.d/50mirrorlatch. The client's sources stay as they are: ${server}${first.content.replace(/\/$/, '')}
 //
 // The mirror as it was at a time, in UTC, for one command, or for one source in /etc/apt/sources.list.d/*.sources:
 //
@@ -59,4 +65,18 @@ ${entries(KNOWN_LABELS).join('')}    };
   };
 };
 `;
+}
+
+/** @param mirror undefined if there are several. */
+function serverOf(url: string, mirror: MirrorAt | undefined): string {
+  const { origin, pathname } = new URL(url);
+  const path = pathname.replace(/\/+$/, '');
+  if (path === '') return origin;
+  if (mirror === undefined) {
+    throw new MirrorlatchError('USAGE', `${url} has a path, and there are several mirrors`, {
+      hint: `apt has one entry for a host. Leave the path out, ${origin}, or name one mirror.`,
+    });
+  }
+  const isOwn = [mirror.prefix, mirror.content].includes(`${path}/`);
+  return isOwn ? origin : `${origin}${path}`;
 }

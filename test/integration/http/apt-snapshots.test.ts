@@ -27,10 +27,22 @@ describe('the configuration of apt', () => {
     },
   );
 
+  test.skipIf(noApt !== '').each([
+    ['http://mirror.example.org/sub/', 'http://mirror.example.org/sub/debian/snapshots/'],
+    ['http://mirror.example.org/debian', 'http://mirror.example.org/debian/snapshots/'],
+    ['http://mirror.example.org/debian/current/', 'http://mirror.example.org/debian/snapshots/'],
+  ])(`keeps a path in %s that is not the mirror's own${noApt}`, async (url, snapshots) => {
+    const [host] = await settingsOf(url, ['/debian/']);
+    expect(host).toContain(` "${snapshots}@SNAPSHOTID@/";`);
+  });
+
   test.skipIf(noApt !== '')(`tells several mirrors apart by their paths${noApt}`, async () => {
     const settings = await settingsOf('https://mirror.example.org', ['/debian/', '/security/']);
     expect(settings[0]).toBe(
       'Acquire::Snapshots::URI::Host::mirror.example.org "https://mirror.example.org/-/apt/@PATH@/@SNAPSHOTID@/";',
+    );
+    await expect(settingsOf('http://mirror.example.org/sub', ['/a/', '/b/'])).rejects.toThrow(
+      'has a path, and there are several mirrors',
     );
   });
 });
