@@ -19,6 +19,7 @@ import {
   type LastOutcome,
   type SnapshotFigures,
 } from './history-digest.ts';
+import { whyUnreadable } from './readable.ts';
 import type {
   DayReport,
   GateReport,
@@ -135,9 +136,11 @@ export class MirrorLook {
   #reportForeign(pins: PinFigures | undefined): MirrorReport {
     const { root } = this.mirror;
     const { id } = current(root);
-    const flipped = lstatIfThere(join(root, basename(this.#layout.current)));
+    const link = join(root, basename(this.#layout.current));
+    const flipped = lstatIfThere(link);
     const since = flipped === undefined ? null : new Date(Number(flipped.mtimeMs)).toISOString();
-    return { ...this.#nothingKnown(pins), current: { id, since, ...NO_FIGURES } };
+    const unreadable = whyUnreadable(link) ?? null;
+    return { ...this.#nothingKnown(pins), unreadable, current: { id, since, ...NO_FIGURES } };
   }
 
   #reportMirror(locks: LockCounts, pins: PinFigures | undefined, now: number): MirrorReport {
@@ -151,16 +154,19 @@ export class MirrorLook {
     );
     const { figures, changes, ...told } = digest;
     const { source } = rememberedBy(settings);
+    const gate = this.#gate();
+    const isOpen = id !== undefined && gate === null;
     return {
       ...this.#nothingKnown(pins),
       ...told,
+      unreadable: (isOpen && whyUnreadable(this.#layout.snapshot(id))) || null,
       source: source === undefined ? null : withoutUser(source),
       current:
         id === undefined ? null : { id, since: currentSince, ...(figures.get(id) ?? NO_FIGURES) },
       previous: previousId(this.#layout) ?? null,
       snapshots: this.#snapshots(digest, locks.leases, pins),
       work,
-      gate: this.#gate(),
+      gate,
       hold: settings.hold ?? null,
       changes: changes.slice(0, CHANGES_SHOWN),
       lastDay: lastDayOf(digest, now),

@@ -30,7 +30,7 @@ export interface MirrorReport extends Omit<HistoryDigest, 'figures'> {
   /** Where what is current begins; a slash at both ends. */
   content: string;
   kind: LookedAt['kind'];
-  /** Why nothing more is known of it. */
+  /** Why the server cannot look at it, then nothing more is known, or its clients cannot read it. */
   unreadable: string | null;
   /** Without the user in it. */
   source: string | null;

@@ -1,7 +1,16 @@
-import { mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { StatusReport } from '../../../src/http/status/status-report.ts';
+import { eventually } from '../../support/eventually.ts';
 import { ask } from '../../support/http/ask.ts';
 import { startBrowser } from '../../support/http/browser.ts';
 import type { ServeProcess } from '../../support/http/serve.ts';
@@ -99,6 +108,34 @@ test('healthz fails with the reasons when a mirror is stale, closed or empty', a
   const empty = join(scratchDirectory(), 'new');
   await runForJson(['init', empty, '--source', fresh.source]);
   expect(await healthz(empty)).toBe('503 new: nothing has been published yet\n');
+});
+
+test('healthz fails when the server may not read the files, or `current` leads nowhere', async () => {
+  const mirror = await published();
+  const server = await serve(mirror.root);
+  const healthz = async () => {
+    const { status, text } = await ask(server.address, '/-/healthz');
+    return `${status} ${text}`;
+  };
+  const tree = join(mirror.root, 'snapshots/second');
+  const files = ['file', 'below/file'].map((name) => join(tree, name));
+  const become = async (expected: RegExp) =>
+    eventually(async () => expect(await healthz()).toMatch(expected));
+  expect(await healthz()).toBe('200 ok\n');
+  for (const file of files) chmodSync(file, 0);
+  await become(/^503 mirror: cannot be read: the user \S+ may not read .+\/file\n$/);
+  expect((await ask(server.address, '/mirror/current/file')).status).toBe(403);
+  chmodSync(files[1] ?? '', 0o644);
+  await become(/^200 ok$/m);
+  for (const directory of [join(tree, 'below'), tree, join(mirror.root, 'snapshots')]) {
+    chmodSync(directory, 0);
+    await become(/^503 mirror: cannot be read: /);
+    chmodSync(directory, 0o755);
+    await become(/^200 ok$/m);
+  }
+  rmSync(join(mirror.root, 'current'));
+  symlinkSync('snapshots/gone', join(mirror.root, 'current'));
+  await become(/^503 mirror: cannot be read: .*current/);
 });
 
 test('a tree that another program keeps is shown beside a mirror, in the order of the command line', async () => {
