@@ -4,16 +4,18 @@
 # `mirrorlatch serve`, and so on. Each run updates and installs from scratch in directories of its own, and leaves the
 # machine's own packages alone.
 #
-#   sh scripts/clients.sh [--over path|http] [--runs N] [--every MS,...] [CLIENT...]
+#   sh scripts/clients.sh [--over path|http] [--way NAME]... [--runs N] [--every MS|syncs,...] [CLIENT...]
 #
 #   --over path    one of the two tables (default: both)
+#   --way NAME     one of the ways by HTTP, such as 'nginx in front'; may be repeated (default: all)
 #   --runs N       runs of each kind (default: 25)
-#   --every MS     time between two publications; separate several by commas (default: 300,5 by path; 2000,300 by HTTP,
-#                  where real syncs that prune come on top)
+#   --every MS     time between two publications, or `syncs`: real ones that prune, by HTTP only; separate several by
+#                  commas (default: 300,5 by path; 2000,300,syncs by HTTP)
 #   CLIENT         beginning of a client's name: apt, dnf, zypper, pacman, pip, npm, curl, wget (default: all that are
 #                  installed)
 #
-# This takes about three hours on two cores. If a guarded run fails or sees a mix, it is reported and the exit code is 1.
+# This takes about five hours on two cores; by HTTP, the rows of each way are printed as soon as it has been tried. If a
+# guarded run fails or sees a mix, it is reported at once, its files are left, and the exit code is 1.
 # Needs root to mount and to install. Missing programs are installed with apt-get, except zypper, which conflicts with
 # dnf-plugins-core in Debian.
 set -eu

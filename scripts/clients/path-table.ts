@@ -26,12 +26,16 @@ export async function printPathTable({ clients, mirror, runs, rates, work }: Pat
       for (const guard of pathGuards) {
         const publisher = new Flipper(mirror.root, mirror.ids, everyMs);
         const access = accessByPath(guard, mirror);
-        const trial = await tryClient(client, { access, publisher, runs, work });
+        const guarded = {
+          keepsTroubled: true,
+          onTrouble: (_: Client, account: string) => reportTrouble(guard, client, account),
+        };
+        const options = { access, publisher, runs, work, ...(guard === 'bare' ? {} : guarded) };
+        trials.push(await tryClient(client, options));
         await publisher.stop();
-        trials.push(trial);
-        if (guard !== 'bare') reportTrouble(guard, trial);
       }
-      row([client.name, `${everyMs} ms`, ...trials.map(figures), meanFlips(trials)]);
+      const flips = trials.map(meanFlips).join(' · ');
+      row([client.name, `${everyMs} ms`, ...trials.map(figures), flips]);
     }
   }
 }

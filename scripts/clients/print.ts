@@ -1,3 +1,4 @@
+import type { Client } from '../../test/support/repositories/client.ts';
 import type { Trial } from '../../test/support/repositories/trial.ts';
 
 /** A message to the person who waits. */
@@ -20,17 +21,23 @@ export function figures({ outcomes: { ok, failed, mixed } }: Trial): string {
   return `${ok} / ${failed} / ${mixed === 0 ? mixed : `**${mixed}**`}`;
 }
 
-/** The mean number of flips in a run, of each trial. */
-export function meanFlips(trials: readonly Trial[]): string {
-  return trials.map(({ flips }) => (sum(flips) / flips.length).toFixed(1)).join(' · ');
+/** The mean number of flips in a run. */
+export function meanFlips({ flips }: Trial): string {
+  return (sum(flips) / flips.length).toFixed(1);
 }
 
-/** Reports each run of a guarded client that was not ok, and notes that the script has failed. */
-export function reportTrouble(how: string, { client, accounts }: Trial): void {
-  for (const account of accounts) {
-    say(`${client.name}, ${how}: ${account}`);
-    process.exitCode = 1;
-  }
+let troubles = 0;
+
+/** Reports a run of a guarded client that was not ok, and notes that the script has failed. */
+export function reportTrouble(how: string, client: Client, account: string): void {
+  say(`${client.name}, ${how}: ${account}`);
+  troubles += 1;
+  process.exitCode = 1;
+}
+
+/** Whether a run of a guarded client was not ok. */
+export function hasTrouble(): boolean {
+  return troubles > 0;
 }
 
 function sum(numbers: readonly number[]): number {

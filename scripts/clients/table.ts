@@ -6,21 +6,23 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { Publishing } from '../../test/support/http/trial.ts';
 import type { Client } from '../../test/support/repositories/client.ts';
 import { clients, httpClients, missingPrograms } from '../../test/support/repositories/clients.ts';
 import { type Names, packageNames } from '../../test/support/repositories/generation.ts';
 import { mirrorOfRepositories } from '../../test/support/repositories/mirror.ts';
 import { printHttpTable } from './http-table.ts';
 import { printPathTable } from './path-table.ts';
-import { say } from './print.ts';
+import { hasTrouble, say } from './print.ts';
 
 const usage =
-  'usage: sh scripts/clients.sh [--over path|http] [--runs N] [--every MS,...] [CLIENT...]';
+  'usage: sh scripts/clients.sh [--over path|http] [--way NAME]... [--runs N] [--every MS|syncs,...] [CLIENT...]';
 
 interface Options {
   readonly runs: number;
-  /** Times between two flips, in ms; the defaults differ if absent. */
-  readonly rates: readonly number[] | undefined;
+  /** The defaults differ if absent. */
+  readonly publishing: readonly Publishing[] | undefined;
+  readonly isWay: (name: string) => boolean;
   readonly isOver: (road: 'path' | 'http') => boolean;
   readonly isChosen: (client: Client) => boolean;
 }
@@ -32,12 +34,17 @@ function readOptions(): Options {
       over: { type: 'string' },
       runs: { type: 'string', default: '25' },
       every: { type: 'string' },
+      way: { type: 'string', multiple: true },
     },
   });
-  const { over } = values;
+  const { way } = values;
+  const over = values.over ?? (way === undefined ? undefined : 'http');
   const runs = Number(values.runs);
-  const rates = values.every?.split(',').map(Number);
-  if (![runs, ...(rates ?? [])].every((number) => Number.isSafeInteger(number) && number > 0)) {
+  const publishing = values.every
+    ?.split(',')
+    .map((word) => (word === 'syncs' ? word : Number(word)));
+  const numbers = [runs, ...(publishing ?? [])].filter((each) => each !== 'syncs');
+  if (!numbers.every((number) => Number.isSafeInteger(number) && number > 0)) {
     throw new Error(`--runs and --every take whole numbers above 0\n${usage}`);
   }
   if (over !== undefined && over !== 'path' && over !== 'http') {
@@ -49,7 +56,9 @@ function readOptions(): Options {
     const names = httpClients.map(({ name }) => name).join('; ');
     throw new Error(`no client begins with ${positionals.join(' or ')}; the clients are: ${names}`);
   }
-  return { runs, rates, isOver: (road) => over === undefined || over === road, isChosen };
+  const isOver = (road: 'path' | 'http') => over === undefined || over === road;
+  const isWay = (name: string) => way === undefined || way.includes(name);
+  return { runs, publishing, isOver, isWay, isChosen };
 }
 
 /** Those of the clients that are installed. */
@@ -62,9 +71,12 @@ function installed(chosen: readonly Client[]): Client[] {
 }
 
 async function main(): Promise<void> {
-  const { runs, rates, isOver, isChosen } = readOptions();
+  const { runs, isOver, isWay, isChosen, ...options } = readOptions();
   const work = mkdtempSync(join(tmpdir(), 'mirrorlatch-clients-'));
-  process.once('exit', () => rmSync(work, { recursive: true, force: true }));
+  process.once('exit', () => {
+    if (hasTrouble()) say(`the files of the runs that were not ok are left in ${work}`);
+    else rmSync(work, { recursive: true, force: true });
+  });
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(name, () => process.exit(1));
   }
@@ -77,15 +89,17 @@ async function main(): Promise<void> {
   const mirror = await mirrorOf('reused');
   const loads: number[] = [];
   const watch = setInterval(() => loads.push(loadavg()[0] ?? 0), 10_000);
+  watch.unref();
   if (isOver('path')) {
     const byPath = there.filter((client) => clients.includes(client));
-    await printPathTable({ clients: byPath, mirror, runs, rates: rates ?? [300, 5], work });
+    const rates = (options.publishing ?? [300, 5]).filter((each) => each !== 'syncs');
+    await printPathTable({ clients: byPath, mirror, runs, rates, work });
     process.stdout.write('\n');
   }
   if (isOver('http')) {
     const archive = await mirrorOf('own');
-    const publishing = [...(rates ?? [2_000, 300]), 'syncs' as const];
-    await printHttpTable({ clients: there, mirror, archive, runs, publishing, work });
+    const publishing = options.publishing ?? [2_000, 300, 'syncs'];
+    await printHttpTable({ clients: there, mirror, archive, isWay, runs, publishing, work });
   }
   clearInterval(watch);
   process.stdout.write(

@@ -5,25 +5,22 @@ import { Flipper } from '../repositories/flipper.ts';
 import type { RepositoryMirror } from '../repositories/mirror.ts';
 import type { Publisher } from '../repositories/publisher.ts';
 import { Syncs } from '../repositories/syncs.ts';
-import { type Trial, tryClientsInTurn } from '../repositories/trial.ts';
+import { type Trial, type TrialOptions, tryClientsInTurn } from '../repositories/trial.ts';
 import type { Way } from './ways.ts';
 
 /** Flips of `current` at intervals in ms, or real syncs that prune, one after the other. */
 export type Publishing = number | 'syncs';
 
 /** The settings of a trial over HTTP. */
-export interface HttpTrialOptions {
+export interface HttpTrialOptions
+  extends Pick<
+    TrialOptions,
+    'runs' | 'untilTrouble' | 'between' | 'work' | 'keepsTroubled' | 'onTrouble'
+  > {
   readonly way: Way;
   /** Flips `current` of this mirror, or syncs another mirror to its snapshots. */
   readonly mirror: RepositoryMirror;
   readonly publishing: Publishing;
-  readonly runs: number;
-  /** End a client's trial after its first run that is not ok. */
-  readonly untilTrouble?: boolean;
-  /** A shell command between update and install. */
-  readonly between?: string;
-  /** A directory for all files. */
-  readonly work: string;
 }
 
 /** How many clients run at the same time: mostly they wait. */
@@ -41,18 +38,15 @@ export async function tryWay(
   try {
     const served = await way.start({ ...mirror, root }, join(directory, 'servers'));
     try {
-      const all = { ...options, access: served.access, restMs: way.restMs, publisher, work };
+      const { access, logs } = served;
+      const all = { ...options, access, logs, restMs: way.restMs, publisher, work };
       const lanes = Array.from({ length: LANES }, (_, lane) =>
         tryClientsInTurn(
           clients.filter((_, index) => index % LANES === lane),
           all,
         ),
       );
-      const trials = (await Promise.all(lanes)).flat();
-      return trials.map(({ accounts, ...trial }) => ({
-        ...trial,
-        accounts: accounts.map((account) => `${account}\n${served.logs()}`),
-      }));
+      return (await Promise.all(lanes)).flat();
     } finally {
       await served.stop();
     }

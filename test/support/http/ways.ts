@@ -65,10 +65,11 @@ const GAP = 2;
 /** `mirrorlatch serve` alone. */
 export const serve: Way = servedWith('serve', ['--pin-gap', `${GAP}s`]);
 
-/** Whose pins end so soon that `install` comes after the end of the pin of `update`. */
-export const serveForgetfully: Way = servedWith('serve, whose pins end in between', [
-  ...['--pin-gap', '500ms', '--pin-quiet', '500ms'],
-]);
+/** By which pins end so soon that `install` comes after the end of the pin of `update`. */
+const FORGETFULLY = ['--pin-gap', '500ms', '--pin-quiet', '500ms'];
+const forgetful = (name: string) => `${name}, whose pins end in between`;
+
+export const serveForgetfully: Way = servedWith(forgetful('serve'), FORGETFULLY);
 
 function servedWith(name: string, options: readonly string[]): Way {
   return {
@@ -93,14 +94,18 @@ function servedWith(name: string, options: readonly string[]): Way {
 const FRONT_KEEP = 1;
 
 /** A web server with the printed configuration in front of `mirrorlatch serve`. */
-function inFront(kind: FrontKind): Way {
+function inFront(
+  kind: FrontKind,
+  name = `${kind.name} in front`,
+  options: readonly string[] = ['--front-quiet', `${GAP}s`],
+): Way {
   return {
-    name: `${kind.name} in front`,
+    name,
     programs: kind.programs,
     restMs: (FRONT_KEEP + GAP + 0.5) * 1000,
     async start({ root }, directory) {
-      const options = ['--front-keep', `${FRONT_KEEP}s`, '--front-quiet', `${GAP}s`];
-      const { web, stop } = await kind.start([`${root}=/mirror/`, ...options], directory);
+      const words = [`${root}=/mirror/`, '--front-keep', `${FRONT_KEEP}s`, ...options];
+      const { web, stop } = await kind.start(words, directory);
       return { origin: web.origin, access: openAccess(web.origin), logs: web.logs, stop };
     },
   };
@@ -108,6 +113,13 @@ function inFront(kind: FrontKind): Way {
 
 export const nginxGuarded: Way = inFront(nginxInFront);
 export const apacheGuarded: Way = inFront(apacheInFront);
+
+const forgetfulFronts = [nginxInFront, apacheInFront].map((kind) =>
+  inFront(kind, forgetful(`${kind.name} in front`), [...FORGETFULLY, '--front-quiet', '1s']),
+);
+
+/** All those whose pins end between update and install. */
+export const forgetfulWays: readonly Way[] = [serveForgetfully, ...forgetfulFronts];
 
 /** Each client under `mirrorlatch run --http`. */
 export function underRun(way: Way): Way {

@@ -17,6 +17,12 @@ export interface TrialOptions {
   readonly between?: string;
   /** A directory for the clients' files. */
   readonly work: string;
+  /** Leave the files of runs that were not ok there. */
+  readonly keepsTroubled?: boolean;
+  /** The ends of the servers' logs, for the accounts. */
+  readonly logs?: () => string;
+  /** Is called at once with the account of a run that was not ok. */
+  readonly onTrouble?: (client: Client, account: string) => void;
 }
 
 /** The results of a client's runs. */
@@ -41,8 +47,9 @@ export async function tryClient(client: Client, options: TrialOptions): Promise<
 /** The same with several clients, so that one rests while the others run. */
 export async function tryClientsInTurn(
   clients: readonly Client[],
-  { access, publisher, runs, untilTrouble = false, restMs = 0, between, work }: TrialOptions,
+  { access, publisher, runs, between, work, logs, onTrouble, ...options }: TrialOptions,
 ): Promise<Trial[]> {
+  const { untilTrouble = false, restMs = 0, keepsTroubled = false } = options;
   const trials = clients.map((client) => ({
     client,
     outcomes: { ok: 0, failed: 0, mixed: 0 },
@@ -64,8 +71,13 @@ export async function tryClientsInTurn(
       flips.push(publisher.publications - before);
       outcomes[outcome] += 1;
       for (const generation of installation.generations) generations.add(generation);
-      if (outcome !== 'ok') accounts.push(`${outcome}: ${account}`);
-      installation.remove();
+      if (outcome !== 'ok') {
+        const where = keepsTroubled ? ` in ${installation.directory}` : '';
+        const all = `${outcome}${where}: ${account}${logs === undefined ? '' : `\n${logs()}`}`;
+        accounts.push(all);
+        onTrouble?.(client, all);
+      }
+      if (outcome === 'ok' || !keepsTroubled) installation.remove();
     }
   }
   return trials;
