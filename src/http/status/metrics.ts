@@ -108,7 +108,7 @@ const FIGURES: readonly Figure[] = [
   },
   {
     name: 'oldest_pin_age_seconds',
-    help: 'How long the oldest pin has lasted.',
+    help: 'How long ago the oldest run of a client began that has not ended.',
     of: ({ pins }) => pins?.oldestSeconds ?? undefined,
   },
 ];
@@ -162,7 +162,7 @@ function watchMirrors(report: () => StatusReport, registers: Registry[]): void {
   }
   new Gauge({
     name: 'mirrorlatch_mirror_pins',
-    help: 'Runs of clients that see one snapshot, by kind: client, or strict.',
+    help: 'What sees one snapshot by HTTP, by kind: client, a run of a client that has not ended, or strict, a pin that was asked for by POST.',
     labelNames: ['mirror', 'kind'],
     registers,
     collect() {

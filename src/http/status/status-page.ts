@@ -132,7 +132,7 @@ function overviewRow(mirror: MirrorReport, report: StatusReport, id: string): Ht
   const age =
     lastSuccessAt === null
       ? '?'
-      : ageInWords(Date.parse(report.madeAt) - Date.parse(lastSuccessAt));
+      : html`${shortAge(Date.parse(report.madeAt) - Date.parse(lastSuccessAt))}<span class="wide"> ago</span>`;
   const share = work?.state === 'running' && html` <span class="dim">${shareOf(work)}</span>`;
   const readers = (pins?.pins ?? 0) + (pins?.strictPins ?? 0) + leasesOfOthers(mirror);
   return html`<tr><th scope="row"><a href="#${id}">${name}</a></th><td>${badge(stateOf(mirror, report))}${share}</td><td>${age}</td><td class="wide">${showBytes(current?.bytes ?? null)}</td><td class="wide">${grouped(readers)}</td></tr>
@@ -273,7 +273,7 @@ function facts(mirror: MirrorReport, now: number): Html[] {
     snapshots.length > 0 &&
       fact('Kept', html`${plural(snapshots.length, 'snapshot')}${oldestOf(mirror, now)}`),
     fact('Readers', readersOf(mirror)),
-    pins !== null && fact('Pins', pinsOf(mirror, pins)),
+    pins !== null && !inPlace && fact('By HTTP', pinsOf(mirror, pins)),
     lastDay !== null && lastDay.publications > 0 && fact('Last 24 h', dayOf(lastDay)),
     current !== null &&
       current.leftOut.length > 0 &&
@@ -307,8 +307,8 @@ function readersOf({ kind, snapshots, leases }: MirrorReport): Html {
   const others = leasesOfOthers({ snapshots, leases });
   const held = snapshots.filter((snapshot) => snapshot.leases > ownLeases(snapshot)).length;
   const on = held > 1 ? ` on ${plural(held, 'snapshot')}` : '';
-  if (others === 0) return html`${leases > 0 ? 'none but this server' : 'none'}`;
-  const own = others < leases && ', besides those of this server';
+  if (others === 0) return html`${leases > 0 ? 'none but those by HTTP' : 'none'}`;
+  const own = others < leases && ', besides those by HTTP';
   return html`${plural(others, 'lease')} held${on}${own}`;
 }
 
@@ -322,17 +322,19 @@ function ownLeases({ leases, pins }: SnapshotReport): number {
   return Math.min(leases, pins > 0 ? 1 : 0);
 }
 
+/** Clients by their runs, and the pins that were asked for by POST. */
 function pinsOf({ snapshots, current }: MirrorReport, pins: PinReport): Html {
-  const all = pins.pins + pins.strictPins;
-  if (all === 0) return html`none`;
-  const strict = pins.strictPins > 0 && `, ${grouped(pins.strictPins)} of them strict`;
+  const { pins: runs, strictPins, oldestSeconds } = pins;
+  if (runs + strictPins === 0) return html`none`;
+  const oldest =
+    oldestSeconds !== null && ` (the oldest run began ${ageInWords(oldestSeconds * 1000)} ago)`;
+  const clients = runs > 0 && html`${plural(runs, 'client')} in a run${oldest}`;
+  const strict = strictPins > 0 && plural(strictPins, 'strict pin');
   const older = snapshots
     .filter(({ id }) => id !== current?.id)
     .reduce((sum, snapshot) => sum + snapshot.pins, 0);
-  const behind = older > 0 && `, ${grouped(older)} to earlier snapshots`;
-  const oldest = pins.oldestSeconds;
-  const age = oldest !== null && `; the oldest for ${ageInWords(oldest * 1000)}`;
-  return html`${plural(all, 'run')} of clients${strict}${behind}${age}`;
+  const behind = older > 0 && html`; ${grouped(older)} of them on earlier snapshots`;
+  return html`${clients}${clients && strict && ', '}${strict}${behind}`;
 }
 
 function dayOf({ publications, newFiles, deletedFiles, newBytes }: DayReport): Html {

@@ -103,9 +103,11 @@ export interface DayReport {
 }
 
 export interface PinReport {
-  /** Runs of clients that are known by their addresses. */
+  /** Clients whose runs have not ended, known by address and User-Agent. */
   pins: number;
+  /** Those that clients asked for by POST. */
   strictPins: number;
+  /** How long ago the oldest run of a client began. */
   oldestSeconds: number | null;
 }
 

@@ -46,6 +46,7 @@ thead th{border:0;color:var(--dim);font-size:.8125rem;vertical-align:bottom;line
 .all{margin-bottom:1.25rem;border-collapse:separate;border-spacing:0;padding:.6rem 1rem .4rem}
 .all .badge{padding:.02rem .5rem}
 .all th,.all td{padding:.4rem .5rem .4rem 0}
+.all td:nth-child(3){white-space:nowrap}
 svg{display:block;width:100%;max-width:30rem;height:auto;border-bottom:1px solid var(--line)}
 path{fill:none}
 .made{stroke:var(--note);stroke-width:7}.same{stroke:var(--same);stroke-width:7}.lost{stroke:var(--bad);stroke-width:2}
@@ -53,6 +54,6 @@ path{fill:none}
 .legend i:first-child{margin-left:0}.legend i.made{background:var(--note)}
 .legend b{margin-left:.5rem;color:var(--bad)}
 footer{margin-top:1.5rem}
-@media (max-width:32rem){.wide{display:none}body{padding:1rem .6rem 1.5rem}section{padding:.8rem .8rem .9rem}dl div{grid-template-columns:4.75rem 1fr}.all{padding:.5rem .8rem .3rem}}
+@media (max-width:32rem){.wide{display:none}body{padding:1rem .6rem 1.5rem}section{padding:.8rem .8rem .9rem}dl div{grid-template-columns:4.75rem 1fr}.all{padding:.5rem .8rem .3rem;table-layout:fixed}.all th:nth-child(2){width:39%}.all th:nth-child(3){width:21%}.all .badge{white-space:normal}}
 @media print{:root{--page:#fff}body{max-width:none;padding:0;font-size:10pt}section{break-inside:avoid;box-shadow:none}.many{columns:auto}footer{display:none}*{print-color-adjust:exact}}
 `;

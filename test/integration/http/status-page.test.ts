@@ -91,6 +91,19 @@ describe.skipIf(whyNot !== '')(`in a browser${whyNot}`, () => {
     expect(await colours({ isPrint: true })).toBe('rgb(255, 255, 255)');
   });
 
+  test('on a telephone, no name and no age is broken in the table of all mirrors', async () => {
+    const page = await browser.open(`${base}/of-all-states/still`, { width: 320 });
+    const lines = await page.evaluate<[string, number][]>(`
+      [...document.querySelectorAll('.all tbody th a, .all tbody td:nth-child(3)')].map((element) => {
+        const range = document.createRange();
+        range.selectNodeContents(element);
+        const tops = [...range.getClientRects()].filter(({ width }) => width > 0).map(({ top }) => top);
+        return [element.textContent, new Set(tops).size];
+      })`);
+    expect(lines.length).toBeGreaterThan(10);
+    expect(lines.filter(([, count]) => count !== 1)).toEqual([]);
+  });
+
   test('what is done of a sync is shown as a bar', async () => {
     const page = await browser.open(`${base}/syncing/`, { width: 320 });
     const [share, bar] = await page.evaluate<[number, number]>(`(() => {
