@@ -14,7 +14,7 @@ const kind = (name: string, testTimeout: number) => ({
 
 export default defineConfig({
   test: {
-    globalSetup: 'test/support/build.ts',
+    globalSetup: ['test/support/build.ts', 'test/support/state-directory.ts'],
     // Most tests wait for processes: with one worker the second core would stand idle.
     maxWorkers: 2,
     projects: [

@@ -27,3 +27,10 @@ export function thisHost(): HostIdentity {
 export function bootTimeMs(): number {
   return Date.now() - uptime() * 1000;
 }
+
+const startedMs = uptime() * 1000 - performance.now();
+
+/** A clock that never jumps and that all processes of one boot share; whole ms since the boot. */
+export function msSinceBoot(): number {
+  return Math.round(startedMs + performance.now());
+}

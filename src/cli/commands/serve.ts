@@ -10,6 +10,7 @@ interface Flags {
   listen?: string[];
   trustProxy?: string[];
   user?: string;
+  state?: string;
   accessLog?: string;
   pinQuiet?: number;
   pinGap?: number;
@@ -45,7 +46,11 @@ ends when the client is quiet for --pin-quiet, or comes back to an index such as
 /-/ is a page that shows whether each mirror is fresh and whole; /-/status.json, /-/metrics and /-/healthz are
 for programs. A mirror older than --max-age makes healthz answer 503.
 
-Sockets of systemd.socket(5) are used in place of --listen. SIGTERM lets the answers end that are being sent.`;
+Sockets of systemd.socket(5) are used in place of --listen. SIGTERM lets the answers end that are being sent.
+
+Which client reads which snapshot is written down in --state, so that a server started again at the same place
+goes on with all runs. The default is a directory of systemd (StateDirectory=, RuntimeDirectory=), /run/mirrorlatch
+for root, or mirrorlatch below XDG_RUNTIME_DIR.`;
 
 /** A server's URL, as its clients name it. */
 function serverUrl(value: string): string {
@@ -79,6 +84,7 @@ export function addServe(program: Command, context: CommandContext): void {
       '--user <name>',
       `the user that root becomes, once it listens (default: ${DEFAULT_USER})`,
     )
+    .option('--state <directory>', 'a directory where the runs of clients outlive a restart')
     .option('--access-log <file>', 'append a line for each request, - for standard output')
     .option(
       '--pin-quiet <duration>',
@@ -167,6 +173,7 @@ export function addServe(program: Command, context: CommandContext): void {
           },
         );
       }
+      const { stateBase } = await import('../../http/server/state-directory.ts');
       const endpoints = listen.map(parseEndpoint);
       const isRoot = process.geteuid?.() === 0;
       const signal = context.signal();
@@ -176,6 +183,7 @@ export function addServe(program: Command, context: CommandContext): void {
         endpoints: inherited.length > 0 ? inherited : endpoints,
         trustedProxies: flags.trustProxy,
         user: flags.user ?? (isRoot ? DEFAULT_USER : undefined),
+        stateBase: flags.state ?? stateBase(process.env, isRoot),
         accessLog: flags.accessLog === '-' ? 1 : flags.accessLog,
         pins: given({
           quietMs: flags.pinQuiet,

@@ -22,8 +22,6 @@ export interface Opened {
   readonly kind: 'file' | 'directory';
   readonly descriptor: number;
   readonly status: BigIntStats;
-  /** The raw bytes of its absolute path without symlinks. */
-  readonly real: Buffer;
 }
 
 const MISSING: Found = { kind: 'missing' };
@@ -77,9 +75,8 @@ function openFound(tree: string, handle: number): Found {
   try {
     const status = fstatSync(handle, { bigint: true });
     const kind = status.isFile() ? 'file' : status.isDirectory() ? 'directory' : undefined;
-    const real = readlinkSync(itself, 'buffer');
-    if (kind === undefined || !isWithin(tree, real)) return REFUSED;
-    return { kind, descriptor: openSync(itself, 'r'), status, real };
+    if (kind === undefined || !isWithin(tree, readlinkSync(itself, 'buffer'))) return REFUSED;
+    return { kind, descriptor: openSync(itself, 'r'), status };
   } finally {
     closeSync(handle);
   }

@@ -1,5 +1,6 @@
 import type { DocumentKind } from './entry-documents.ts';
 import type { Hold } from './holds.ts';
+import type { KeptRecord, PinRecords, RunRecord } from './pin-records.ts';
 import { type Client, RunTable, type TableLimits } from './run-table.ts';
 
 /** When the runs of clients end. Durations in ms. */
@@ -116,6 +117,15 @@ function beginsDecision(
   return quiet >= policy.quietMs || (isAgain && (wasQuiet || (isOld && age >= policy.maxAgeMs)));
 }
 
+function* recordsOf(runs: readonly (readonly [Client, Run])[]): Generator<RunRecord> {
+  for (const [{ address, agent }, run] of runs) {
+    const { snapshot: id, startedAt, lastAt, keptUntil, hasForgotten } = run;
+    if (id === undefined || run.isOver) continue;
+    const entries = [...run.entries];
+    yield { address, agent, id, startedAt, lastAt, keptUntil, hasForgotten, entries };
+  }
+}
+
 /** A place in a run, for as long as one answer is sent. */
 export interface Turn {
   readonly hold: Hold;
@@ -129,13 +139,14 @@ export class Pins {
   readonly #kept = new Map<string, { hold: Hold; until: number }>();
   /** Entry documents that the runs remember. */
   #entries = 0;
+  #changes = 0;
   readonly #policy: PinPolicy;
   readonly #holdCurrent: () => Promise<Hold>;
   readonly #clock: () => number;
 
   /**
    * @param holdCurrent holds what is current; what it throws reaches the client that asked.
-   * @param clock a monotonic clock; ms.
+   * @param clock a monotonic clock, of which times that are recalled are, too; ms.
    */
   constructor(policy: PinPolicy, holdCurrent: () => Promise<Hold>, clock: () => number) {
     this.#runs = new RunTable(policy);
@@ -159,6 +170,7 @@ export class Pins {
     const end = (): void => {
       run.active -= 1;
       run.lastAt = this.#clock();
+      this.#changes += 1;
       if (run.isOver) this.#release(run);
     };
     try {
@@ -180,11 +192,6 @@ export class Pins {
     return await run.hold;
   }
 
-  /** Keeps a snapshot from being pruned for a while, of which a web server in front has been told. */
-  keep(hold: Hold, forMs: number): void {
-    this.#keep(hold, this.#clock() + forMs);
-  }
-
   /** Forgets the runs that have ended, and those over the limits. To be called every few seconds. */
   sweep(): void {
     const now = this.#clock();
@@ -204,8 +211,40 @@ export class Pins {
     [...this.#kept].forEach(([id, { hold, until }], index) => {
       if (until > now && index >= surplus) return;
       this.#kept.delete(id);
+      this.#changes += 1;
       hold.release();
     });
+  }
+
+  /** Grows with each change of what `records` says. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** The runs, to be recalled by another process. They are made as they are taken, and may change meanwhile. */
+  records(): Omit<PinRecords, 'strictPins'> {
+    return { runs: recordsOf([...this.#runs]), kept: this.#keptRecords() };
+  }
+
+  /**
+   * Takes up the runs of a process before, as far as the limits allow and their snapshots are there.
+   *
+   * @param hold holds a snapshot; undefined when it is gone.
+   */
+  async recall(
+    { runs, kept }: Omit<PinRecords, 'strictPins'>,
+    hold: (id: string) => Promise<Hold | undefined>,
+  ): Promise<void> {
+    // The table takes the quietest first.
+    for (const record of [...runs].sort((a, b) => a.lastAt - b.lastAt)) {
+      const held = await hold(record.id);
+      if (held !== undefined) this.#recallRun(record, held);
+    }
+    for (const { id, until } of kept) {
+      const held = await hold(id);
+      if (held !== undefined) this.#keep(held, Math.min(until, this.#latest()));
+    }
+    this.sweep();
   }
 
   /** How many clients are pinned to each snapshot, and how long the oldest run lasts; ms. */
@@ -242,10 +281,7 @@ export class Pins {
   }
 
   #begin(client: Client, now: number, take: () => Promise<Hold>): Run {
-    const before = this.#runs.get(client);
-    const surplus = before === undefined ? this.#runs.surplusFor(client) : undefined;
-    if (before !== undefined) this.#forget(client, before);
-    if (surplus !== undefined) this.#forget(...surplus);
+    this.#makeRoom(client);
     const run: Run = {
       startedAt: now,
       lastAt: now,
@@ -267,9 +303,47 @@ export class Pins {
     return run;
   }
 
+  /** Forgets the run of this client, or the one that has to go before it gets one. */
+  #makeRoom(client: Client): void {
+    const before = this.#runs.get(client);
+    const surplus = before === undefined ? this.#runs.surplusFor(client) : undefined;
+    if (before !== undefined) this.#forget(client, before);
+    if (surplus !== undefined) this.#forget(...surplus);
+  }
+
+  #recallRun({ address, agent, id, entries, ...record }: RunRecord, held: Hold): void {
+    const client = { address, agent };
+    const now = this.#clock();
+    this.#makeRoom(client);
+    const isMany = this.#entries + entries.length > this.#policy.maxEntries;
+    const run: Run = {
+      startedAt: Math.min(record.startedAt, now),
+      lastAt: Math.min(record.lastAt, now),
+      keptUntil: Math.min(record.keptUntil, this.#latest()),
+      hasForgotten: record.hasForgotten,
+      active: 0,
+      isOver: false,
+      entries: new Map(isMany ? [] : entries),
+      hold: Promise.resolve(held),
+      snapshot: id,
+    };
+    this.#entries += run.entries.size;
+    this.#runs.put(client, run);
+  }
+
+  /** No decision is kept longer, whatever the records of another process say. */
+  #latest(): number {
+    return this.#clock() + this.#policy.limitMs;
+  }
+
+  *#keptRecords(): Generator<KeptRecord> {
+    for (const [id, { until }] of this.#kept) yield { id, until };
+  }
+
   #forget(client: Client, run: Run): void {
     if (!this.#runs.remove(client, run)) return;
     this.#entries -= run.entries.size;
+    this.#changes += 1;
     run.isOver = true;
     this.#release(run);
   }
@@ -287,6 +361,7 @@ export class Pins {
   }
 
   #keep(hold: Hold, until: number): void {
+    this.#changes += 1;
     const kept = this.#kept.get(hold.id);
     if (kept === undefined) {
       this.#kept.set(hold.id, { hold, until });
@@ -298,6 +373,7 @@ export class Pins {
 
   #note(client: Client, run: Run, { path, kind }: Asked, now: number): void {
     run.lastAt = now;
+    this.#changes += 1;
     this.#runs.put(client, run);
     if (kind !== 'entry' && run.entries.size > 0) return;
     const { maxEntries, longestEntry } = this.#policy;

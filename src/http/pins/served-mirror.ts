@@ -1,5 +1,5 @@
 import { lstatSync, readlinkSync, realpathSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId, previousId } from '../../mirror/current.ts';
 import { isInPlace } from '../../mirror/gate.ts';
@@ -27,6 +27,8 @@ export interface ServedMirror extends ServedRoot {
   holdCurrent(): Promise<Hold>;
   /** Holds a snapshot; undefined when there is none of this name. */
   hold(id: string): Promise<Hold | undefined>;
+  /** The same for a snapshot that a process before has held. */
+  recall(id: string): Promise<Hold | undefined>;
   /** The snapshots that are there, the newest first. */
   retained(): readonly string[];
   /** The paths of those but one. */
@@ -112,6 +114,10 @@ class SnapshotMirror implements ServedMirror {
     return isSnapshotId(id) ? await this.#holds.hold(id) : undefined;
   }
 
+  async recall(id: string): Promise<Hold | undefined> {
+    return await this.hold(id);
+  }
+
   retained(): readonly string[] {
     return this.#look().ids;
   }
@@ -180,6 +186,8 @@ class InPlaceMirror implements ServedMirror {
 
   async hold(): Promise<undefined> {}
 
+  async recall(): Promise<undefined> {}
+
   retained(): readonly string[] {
     return [];
   }
@@ -236,6 +244,18 @@ class ForeignTree implements ServedMirror {
     const tree = this.#seen.get(id);
     const isThere = tree !== undefined && ifThere(() => lstatSync(tree))?.isDirectory() === true;
     return isThere ? { id, tree, release: () => {} } : undefined;
+  }
+
+  /** Its trees lie beside each other. */
+  async recall(id: string): Promise<Hold | undefined> {
+    const newest = this.currentId();
+    const tree = newest === undefined ? undefined : this.#seen.get(newest);
+    if (tree === undefined || basename(id) !== id || id.startsWith('.')) return undefined;
+    if (!this.#seen.has(id)) this.#seen.set(id, join(dirname(tree), id));
+    const held = await this.hold(id);
+    if (held === undefined) this.#seen.delete(id);
+    this.currentId();
+    return held;
   }
 
   retained(): readonly string[] {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Hold } from './holds.ts';
+import type { StrictPinRecord } from './pin-records.ts';
 import type { ServedMirror } from './served-mirror.ts';
 
 /** Bounds of the pins that clients ask for. */
@@ -50,6 +51,7 @@ const MAX_ENDED = 10_000;
 export class StrictPins {
   readonly #pins = new Map<string, StrictPin>();
   readonly #ended = new Set<string>();
+  #changes = 0;
   readonly #policy: StrictPinPolicy;
   readonly #clock: () => number;
 
@@ -57,6 +59,41 @@ export class StrictPins {
   constructor(policy: StrictPinPolicy, clock: () => number) {
     this.#policy = policy;
     this.#clock = clock;
+  }
+
+  /** Grows with each change of what `records` says. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** The pins of a mirror, to be recalled by another process. */
+  *records(mirror: ServedMirror): Generator<StrictPinRecord> {
+    for (const { mirror: other, token, address, startedAt, endsAt, lastsMs } of [
+      ...this.#pins.values(),
+    ]) {
+      if (other === mirror) yield { token, address, startedAt, endsAt, lastsMs };
+    }
+  }
+
+  /**
+   * Takes up the pins of a process before, as far as the limits allow and their snapshots are there.
+   *
+   * @param hold holds a snapshot; undefined when it is gone.
+   */
+  async recall(
+    mirror: ServedMirror,
+    records: Iterable<StrictPinRecord>,
+    hold: (id: string) => Promise<Hold | undefined>,
+  ): Promise<void> {
+    for (const record of records) {
+      const { token, address } = record;
+      const held = this.hasRoomFor(address) ? await hold(idInToken(token)) : undefined;
+      if (held === undefined) continue;
+      const startedAt = Math.min(record.startedAt, this.#clock());
+      const endsAt = Math.min(record.endsAt, startedAt + this.#policy.maxAgeMs);
+      this.#pins.set(token, { ...record, startedAt, endsAt, mirror, hold: held });
+    }
+    this.sweep();
   }
 
   /** Whether this client may have one more. */
@@ -95,12 +132,14 @@ export class StrictPins {
 
   renew(pin: StrictPin, lastsMs = pin.lastsMs): void {
     const { longestMs, maxAgeMs } = this.#policy;
+    this.#changes += 1;
     pin.lastsMs = Math.min(lastsMs, longestMs);
     pin.endsAt = Math.min(this.#clock() + pin.lastsMs, pin.startedAt + maxAgeMs);
   }
 
   release(pin: StrictPin): void {
     if (!this.#pins.delete(pin.token)) return;
+    this.#changes += 1;
     this.#ended.add(pin.token);
     const [oldest] = this.#ended;
     if (this.#ended.size > MAX_ENDED && oldest !== undefined) this.#ended.delete(oldest);

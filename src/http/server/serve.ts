@@ -2,7 +2,8 @@ import { accessSync, constants } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { MirrorlatchError } from '../../errors.ts';
 import { optimizeCode } from '../../system/heap.ts';
-import { becomeUser } from '../../system/privileges.ts';
+import { msSinceBoot } from '../../system/host.ts';
+import { accountOf, becomeUser } from '../../system/privileges.ts';
 import { userName } from '../../system/proc.ts';
 import { TrustedProxies } from '../client-address.ts';
 import { DEFAULT_PINS, type DecisionPolicy, type PinPolicy, Pins } from '../pins/pins.ts';
@@ -15,9 +16,12 @@ import { AccessLogFile } from './access-log-file.ts';
 import { Content } from './content.ts';
 import { Decisions } from './decisions.ts';
 import { Handler } from './handler.ts';
+import { keepPins } from './kept-pins.ts';
 import { type Endpoint, isUnixServer, listen } from './listen.ts';
 import { Peers } from './peers.ts';
 import { StatusReporter } from './reporter.ts';
+import { stateDirectory } from './state-directory.ts';
+import type { StateFile } from './state-file.ts';
 import { StatusPages } from './status-routes.ts';
 
 export interface ServeOptions {
@@ -30,6 +34,8 @@ export interface ServeOptions {
   readonly decisions?: Partial<DecisionPolicy> | undefined;
   /** The user to become, once it listens. */
   readonly user?: string | undefined;
+  /** A directory where servers write down which client reads which snapshot, for those that follow them. */
+  readonly stateBase?: string | undefined;
   /** A file to append a line a request to, or a descriptor. */
   readonly accessLog?: string | number | undefined;
   /** A mirror whose last success is older is not healthy; ms. */
@@ -72,14 +78,14 @@ const MAX_CONNECTIONS = 10_000;
  * Serves mirrors by HTTP until `signal` aborts. Then it takes no more connections, and ends when the answers
  * that are being sent have ended.
  *
- * @throws MirrorlatchError NO_MIRROR; as `listen` and `becomeUser`.
+ * @throws MirrorlatchError NO_MIRROR; as `listen`, `accountOf` and `becomeUser`.
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const { endpoints, signal, onListening, onWarning } = options;
   // What it does, it does thousands of times a second.
   optimizeCode();
   const mirrors = openMirrors(options.roots);
-  const clock = (): number => performance.now();
+  const clock = msSinceBoot;
   const policy = { ...DEFAULT_PINS, ...options.pins };
   const pins = new Map(
     mirrors.map((mirror) => [mirror, new Pins(policy, () => mirror.holdCurrent(), clock)]),
@@ -116,7 +122,14 @@ export async function serve(options: ServeOptions): Promise<void> {
   });
   const log =
     options.accessLog === undefined ? undefined : new AccessLogFile(options.accessLog, onWarning);
-  const servers = endpoints.map(() => makeServer({ handler, peers, requests, log, signal }));
+  let open = (): void => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const servers = endpoints.map(() =>
+    makeServer({ opened, handler, peers, requests, log, signal }),
+  );
+  let state: StateFile | undefined;
   const sweeper = setInterval(() => {
     strictPins.sweep();
     for (const ofMirror of pins.values()) ofMirror.sweep();
@@ -125,15 +138,23 @@ export async function serve(options: ServeOptions): Promise<void> {
     const addresses = await Promise.all(
       servers.map((server, at) => listen(server, endpoints[at] as Endpoint)),
     );
-    if (options.user !== undefined) becomeUser(options.user);
+    const account = options.user === undefined ? undefined : accountOf(options.user);
+    const directory = stateDirectory(options, addresses, account);
+    if (account !== undefined) becomeUser(account);
     mirrors.forEach(refuseUnreadable);
+    if (directory !== undefined) {
+      state = await keepPins(directory, { pins, strictPins, clock, onWarning });
+    }
+    open();
     onListening(addresses, mirrors);
     if (!signal.aborted) {
       await new Promise<void>((done) => signal.addEventListener('abort', () => done()));
     }
   } finally {
+    open();
     await Promise.all(servers.map((server) => drain(server, options.drainMs ?? DEFAULT_DRAIN_MS)));
     clearInterval(sweeper);
+    await state?.close();
     for (const ofMirror of pins.values()) ofMirror.close();
     strictPins.close();
     log?.close();
@@ -178,6 +199,8 @@ function inOrderOf(roots: readonly ServedRoot[], mirrors: readonly ServedMirror[
 }
 
 interface ServerParts {
+  /** Requests wait for it. */
+  readonly opened: Promise<void>;
   readonly handler: Handler;
   readonly peers: Peers;
   readonly requests: RequestCounts;
@@ -185,7 +208,7 @@ interface ServerParts {
   readonly signal: AbortSignal;
 }
 
-function makeServer({ handler, peers, requests, log, signal }: ServerParts): Server {
+function makeServer({ opened, handler, peers, requests, log, signal }: ServerParts): Server {
   let isUnix: boolean | undefined;
   const server = createServer(LIMITS, (request, response) => {
     isUnix ??= isUnixServer(server);
@@ -200,7 +223,7 @@ function makeServer({ handler, peers, requests, log, signal }: ServerParts): Ser
       requests.count(response.statusCode, bytes);
       if (address !== undefined) log?.write(logLine(request, response, { address, time, bytes }));
     });
-    void handler.answer(exchange);
+    void opened.then(() => handler.answer(exchange));
   });
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = STALL_MS;

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../support/daemon.ts';
@@ -12,7 +12,8 @@ const mirrors = mirrorsWith('first', 'second');
 /** A mirror behind `mirrorlatch serve`; `current` is `second`. */
 async function served(place = '') {
   const mirror = await mirrors();
-  const listen = ['--listen', `127.0.0.1:${await freePort()}`];
+  const state = join(mirror.home, 'state');
+  const listen = ['--listen', `127.0.0.1:${await freePort()}`, '--state', state];
   const start = async () => {
     const server = await startServe([`${mirror.root}${place}`, ...listen, '--access-log', '-']);
     onTestFinished(async () => {
@@ -21,7 +22,7 @@ async function served(place = '') {
     return server;
   };
   const server = await start();
-  return { mirror, server, start, url: `${server.address}/mirror/current/` };
+  return { mirror, server, start, state, url: `${server.address}/mirror/current/` };
 }
 
 /** Publishes three more snapshots, and keeps none that nobody needs. */
@@ -93,11 +94,24 @@ test('its pin is renewed, and ends by itself after SIGKILL', async () => {
   });
 });
 
-test('its pin is made again for the same snapshot when the server was started anew', async () => {
+test('I5: its pin outlives the server, and holds its snapshot again as soon as that is started anew', async () => {
   const { mirror, server, start, url } = await served();
+  const reader = startReader(mirror, url);
+  await eventually(() => expect(reader.printedSoFar()).toBe('second\n'));
+  await server.stop();
+  await start();
+  await goOn(mirror);
+  writeFileSync(join(mirror.home, 'go'), '');
+  const result = await reader.result;
+  expect(result.stdout, transcript(result)).toBe('second\nsecond\n');
+});
+
+test('its pin is made again for the same snapshot when a server was started anew that knows nothing of it', async () => {
+  const { mirror, server, start, state, url } = await served();
   const reader = startReader(mirror, url, '--pin-time', '3s');
   await eventually(() => expect(reader.printedSoFar()).toBe('second\n'));
   await server.stop();
+  rmSync(state, { recursive: true });
   await mirror.publish('third', { file: 'third' });
   const again = await start();
   await eventually(() => expect(again.printedSoFar()).toMatch(/"POST \/mirror\/pins .* 201 /));

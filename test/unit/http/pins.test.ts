@@ -16,6 +16,8 @@ class World {
   now = 0;
   current = 1;
   readonly held = new Map<string, number>();
+  /** The snapshots that are gone when the next process begins. */
+  readonly removed = new Set<string>();
   readonly pins: Pins;
 
   constructor(policy: Partial<PinPolicy> = {}) {
@@ -57,6 +59,15 @@ class World {
   after(ms: number): this {
     this.now += ms;
     return this;
+  }
+
+  /** Another process after this one, which takes up the runs. */
+  async restart(policy: Partial<PinPolicy> = {}): Promise<World> {
+    const next = new World(policy);
+    Object.assign(next, { now: this.now, current: this.current });
+    const hold = async (id: string) => (this.removed.has(id) ? undefined : next.#hold(id));
+    await next.pins.recall(this.pins.records(), hold);
+    return next;
   }
 
   publish(): this {
@@ -305,5 +316,82 @@ describe('the holds of the runs', () => {
     await expect(pins.enter(at('client'), asked)).rejects.toThrow('nothing there');
     isBroken = false;
     expect((await pins.enter(at('client'), asked)).hold.id).toBe('1');
+  });
+});
+
+describe('the runs of a process before', () => {
+  test('go on: with an index that they did not have before, too', async () => {
+    const world = new World();
+    await world.ask(RELEASE);
+    const next = await world.publish().after(MINUTE).restart();
+    expect(await next.ask(PACKAGE)).toBe('1');
+    expect(await next.after(MINUTE).ask('dists/testing/InRelease')).toBe('1');
+    expect(await next.ask(RELEASE, 'other')).toBe('2');
+    expect(next.pins.figures().oldestMs).toBe(2 * MINUTE);
+  });
+
+  test('end when their client begins again', async () => {
+    const world = new World();
+    await world.ask(RELEASE);
+    const next = await world.publish().after(MINUTE).restart();
+    expect(await next.ask(RELEASE)).toBe('2');
+  });
+
+  test('are held for a web server in front, those that were forgotten as well', async () => {
+    const world = new World({ maxPins: 1 });
+    await world.decide(RELEASE);
+    await world.publish().ask(RELEASE, 'other');
+    const next = await world.after(60 * MINUTE).restart();
+    await next.sweep();
+    expect(next.held.get('1')).toBe(1);
+    await next.after(20 * MINUTE).sweep();
+    expect([...next.held]).toEqual([]);
+  });
+
+  test('keep the decision of a web server in front', async () => {
+    const world = new World();
+    await world.decide(RELEASE);
+    const next = await world.publish().after(SECOND).restart();
+    expect(await next.decide(RELEASE)).toBe('1');
+    await next.after(60 * MINUTE).sweep();
+    expect([...next.held]).toEqual([['1', 1]]);
+  });
+
+  test('are left out where their snapshot is gone', async () => {
+    const world = new World();
+    await world.ask(RELEASE, 'one');
+    await world.publish().ask(RELEASE, 'two');
+    world.removed.add('1');
+    const next = await world.publish().restart();
+    expect([...next.held.keys()]).toEqual(['2']);
+    expect(await next.ask(PACKAGE, 'one')).toBe('3');
+    expect(await next.ask(PACKAGE, 'two')).toBe('2');
+  });
+
+  test('are bounded by the limits of this process: the quietest are left out', async () => {
+    const world = new World();
+    for (const client of ['one', 'two', 'three']) {
+      await world.ask(RELEASE, client);
+      world.publish().after(SECOND);
+    }
+    await world.ask(PACKAGE, 'one');
+    expect([...(await world.restart({ maxPins: 2 })).held.keys()].sort()).toEqual(['1', '3']);
+    expect([...(await world.restart({ maxSnapshots: 1 })).held.keys()].sort()).toEqual(['2', '3']);
+    const few = await world.restart({ maxEntries: 0 });
+    expect(await few.after(MINUTE).ask(RELEASE, 'one')).toBe('1');
+  });
+
+  test('end in time, whatever is written of them', async () => {
+    const world = new World();
+    const hold = async (id: string) => ({ id, tree: '/', release: () => {} });
+    const run = { address: 'client', agent: 'agent', id: '7', hasForgotten: false, entries: [] };
+    const times = { startedAt: 1e9, lastAt: 1e9, keptUntil: 1e99 };
+    const kept = [{ id: '6', until: 1e99 }];
+    await world.pins.recall({ runs: [{ ...run, ...times }], kept }, hold);
+    expect(await world.ask(PACKAGE)).toBe('7');
+    await world.after(25 * 60 * MINUTE).sweep();
+    expect(await world.ask(PACKAGE)).toBe('1');
+    const { kept: left } = world.pins.records();
+    expect([...left]).toEqual([]);
   });
 });

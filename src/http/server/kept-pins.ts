@@ -1,0 +1,86 @@
+import { join } from 'node:path';
+import { asMirrorlatchError } from '../../errors.ts';
+import { thisHost } from '../../system/host.ts';
+import type { Hold } from '../pins/holds.ts';
+import { parseRecords, recordsText } from '../pins/pin-records.ts';
+import type { Pins } from '../pins/pins.ts';
+import type { ServedMirror } from '../pins/served-mirror.ts';
+import type { StrictPins } from '../pins/strict-pins.ts';
+import { readStateFile, StateFile } from './state-file.ts';
+
+export interface KeptPinsOptions {
+  readonly pins: ReadonlyMap<ServedMirror, Pins>;
+  readonly strictPins: StrictPins;
+  /** The clock of them all; ms since the boot. */
+  readonly clock: () => number;
+  readonly onWarning: (message: string) => void;
+}
+
+/**
+ * Takes up the pins that a server before has written into `directory`, and writes down those of this one.
+ *
+ * @returns where they are written, to be closed at the end.
+ */
+export async function keepPins(directory: string, options: KeptPinsOptions): Promise<StateFile> {
+  const { pins, strictPins, clock, onWarning } = options;
+  const path = join(directory, 'pins.jsonl');
+  try {
+    await recallPins(path, options);
+  } catch (error) {
+    const { message } = asMirrorlatchError(error, 'they cannot be read');
+    onWarning(`the runs before the start are forgotten: ${message}`);
+  }
+  const { bootId } = thisHost();
+  const all = [...pins].map(([mirror, ofMirror]) => ({ mirror, ofMirror }));
+  return new StateFile({
+    path,
+    changes: () => all.reduce((sum, { ofMirror }) => sum + ofMirror.changes, strictPins.changes),
+    text: (isEnded) =>
+      recordsText(
+        { bootId, at: clock(), isEnded },
+        all.map(({ mirror, ofMirror }) => [
+          nameOf(mirror),
+          { ...ofMirror.records(), strictPins: strictPins.records(mirror) },
+        ]),
+      ),
+    onWarning,
+  });
+}
+
+async function recallPins(
+  path: string,
+  { pins, strictPins, clock, onWarning }: KeptPinsOptions,
+): Promise<void> {
+  const text = await readStateFile(path);
+  const records = text && parseRecords(text, thisHost().bootId, clock());
+  if (!records) return;
+  for (const [mirror, ofMirror] of pins) {
+    const ofBefore = records.get(nameOf(mirror));
+    if (ofBefore === undefined) continue;
+    const hold = holdsOf(mirror, onWarning);
+    await ofMirror.recall(ofBefore, hold);
+    await strictPins.recall(mirror, ofBefore.strictPins, hold);
+  }
+}
+
+/** Holds what is there. What is not, is asked for once, and a failure told once. */
+function holdsOf(mirror: ServedMirror, onWarning: (message: string) => void) {
+  const missing = new Set<string>();
+  return async (id: string): Promise<Hold | undefined> => {
+    if (missing.has(id)) return undefined;
+    try {
+      const held = await mirror.recall(id);
+      if (held === undefined) missing.add(id);
+      return held;
+    } catch (error) {
+      missing.add(id);
+      onWarning(asMirrorlatchError(error, `the runs in ${id} are forgotten`).message);
+      return undefined;
+    }
+  };
+}
+
+/** Under another URL, a mirror has other clients. */
+function nameOf({ root, content }: ServedMirror): string {
+  return `${root}=${content}`;
+}
