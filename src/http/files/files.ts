@@ -3,6 +3,7 @@ import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:ht
 import send from 'send';
 import { specialContentType } from './content-type.ts';
 import { directoryLocation } from './directory-location.ts';
+import { handOver, isForWebServer, tagForClient, type WebServer } from './hand-over.ts';
 import { writeListing } from './listing.ts';
 import { CONTENT_SECURITY_POLICY } from './listing-page.ts';
 import { type Found, type Opened, openInTree } from './place-in-tree.ts';
@@ -37,6 +38,8 @@ export interface Place {
   readonly snapshotId: string;
   /** Other trees out of which the same URL was sent at other times, as far as they are still there. */
   readonly otherTrees: () => readonly string[];
+  /** The one in front, which sends a file itself when it is told where that is. */
+  readonly webServer?: WebServer | undefined;
 }
 
 /** What a directory shows in the place of its listing; an npm packument is the second. */
@@ -55,7 +58,8 @@ export async function sendPlace(
   place: Place,
 ): Promise<'sent' | 'missing'> {
   const likely = place.url.endsWith('/') ? { ...place, name: below(place, FIRST_INDEX) } : place;
-  const small = recallSmallFile(likely.tree, likely.name);
+  const isOurs = place.webServer === undefined;
+  const small = isOurs ? recallSmallFile(likely.tree, likely.name) : undefined;
   if (small !== undefined) {
     sendSmallFile(request, response, likely, small);
     return 'sent';
@@ -79,8 +83,11 @@ async function sendFound(
 ): Promise<void> {
   if (found.kind === 'refused') return refuse(response, place, 403);
   try {
-    if (found.kind === 'file') await sendFile(request, response, place, found);
-    else if (place.url.endsWith('/')) await sendDirectory(request, response, place, found);
+    if (found.kind === 'file') {
+      const { webServer } = place;
+      if (webServer === undefined) await sendFile(request, response, place, found);
+      else await sendOrHandOver(webServer, request, response, place, found);
+    } else if (place.url.endsWith('/')) await sendDirectory(request, response, place, found);
     else redirectToDirectory(response, place);
   } finally {
     close(found.descriptor);
@@ -141,6 +148,25 @@ async function sendFile(
   const contentType = String(response.getHeader('Content-Type'));
   rememberSmallFile(place.tree, place.name, { status, body, validators, contentType });
   response.end(body.subarray(range.start, range.end + 1));
+}
+
+/** Lets the web server send a file, unless the answer has none, or depends on what only we know. */
+async function sendOrHandOver(
+  webServer: WebServer,
+  request: IncomingMessage,
+  response: ServerResponse,
+  place: Place,
+  file: Opened,
+): Promise<void> {
+  const etag = await tagForClient(request.headers, webServer, place, file);
+  const own = { ...recognitionOf(place, validatorsOf(file.status), file.status), etag };
+  if (isForWebServer(request.headers, own)) {
+    setHeaders(response, { ...headersOf(place), ...headersOfFile(own) });
+    handOver(response, webServer, place.tree, file);
+    return;
+  }
+  const range = answerByLibrary(request, response, place, own, Number(file.status.size));
+  if (range !== undefined) await sendDescriptor(request, response, file.descriptor, range);
 }
 
 /** Most clients just want the file, and then there is nothing left to decide. */

@@ -22,6 +22,8 @@ export interface Opened {
   readonly kind: 'file' | 'directory';
   readonly descriptor: number;
   readonly status: BigIntStats;
+  /** The raw bytes of its absolute path without symlinks. */
+  readonly real: Buffer;
 }
 
 const MISSING: Found = { kind: 'missing' };
@@ -75,8 +77,9 @@ function openFound(tree: string, handle: number): Found {
   try {
     const status = fstatSync(handle, { bigint: true });
     const kind = status.isFile() ? 'file' : status.isDirectory() ? 'directory' : undefined;
-    if (kind === undefined || !isWithin(tree, readlinkSync(itself, 'buffer'))) return REFUSED;
-    return { kind, descriptor: openSync(itself, 'r'), status };
+    const real = readlinkSync(itself, 'buffer');
+    if (kind === undefined || !isWithin(tree, real)) return REFUSED;
+    return { kind, descriptor: openSync(itself, 'r'), status, real };
   } finally {
     closeSync(handle);
   }

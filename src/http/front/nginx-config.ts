@@ -6,9 +6,13 @@ import { connectableAddress, type Front, type FrontedMirror, quotedFor, trusted 
  * asks mirrorlatch once for each run of a client which snapshot that client reads.
  *
  * The decision is the cached answer to a subrequest (ngx_http_auth_request_module), so the answer's
- * `Cache-Control` says how long it is kept. What the snapshot lacks is asked of mirrorlatch. A decision
- * without a tree can have two reasons: mirrorlatch is down, then `current` is read; or the mirror is behind
- * its gate, then mirrorlatch is asked for every file, and answers 503.
+ * `Cache-Control` says how long it is kept. What nginx does not find in the snapshot without following a symlink is
+ * asked of mirrorlatch, which names a file for nginx to send (X-Accel-Redirect). A decision without a tree can have
+ * two reasons: mirrorlatch is down, then `current` is read; or the mirror is behind its gate, then mirrorlatch is
+ * asked for every file, and answers 503.
+ *
+ * While mirrorlatch is down, `$realpath_root` finds where a path with symlinks leads. It needs a location whose
+ * `root` is that path: one for the tree and one for the file, and what is then sent has no symlink in it.
  *
  * @throws MirrorlatchError USAGE when a path or prefix contains what nginx cannot name.
  */
@@ -37,19 +41,22 @@ upstream mirrorlatch {
 }
 
 # The ETag of a file is that of the decision, one for each snapshot: nginx's own, time and size, can be the same in two.
-# It is good for If-Range. nginx compares If-None-Match with its own, so that the answer is the whole file.
 map $sent_http_last_modified $mirrorlatch_etag {
     default $mirrorlatch_tag;
     "" "";
 }
+# Whether what a client has is still the same file, mirrorlatch knows better: it has the earlier snapshots.
+map $http_if_match$http_if_none_match$http_if_modified_since$http_if_unmodified_since$http_if_range $mirrorlatch_decided {
+    default /dev/null;
+    "" $mirrorlatch_tree;
+}
 
-# The directory to send from.
+# The directory to send from. /dev/null has no files, so mirrorlatch is asked for each.
 map $mirrorlatch_tree $mirrorlatch_directory {
-    default $mirrorlatch_tree;
+    default $mirrorlatch_decided;
     "" $mirrorlatch_undecided;
 }
-# 503: the mirror is behind its gate. /dev/null has no files, so mirrorlatch is asked for each. Otherwise mirrorlatch is
-# down: then what is current is read, unpinned.
+# 503: the mirror is behind its gate. Otherwise mirrorlatch is down: then what is current is read, unpinned.
 map $mirrorlatch_status $mirrorlatch_undecided {
     default $mirrorlatch_current;
     503 /dev/null;
@@ -57,6 +64,33 @@ map $mirrorlatch_status $mirrorlatch_undecided {
 map $mirrorlatch_snapshot $mirrorlatch_shown {
     default $mirrorlatch_snapshot;
     "" unpinned;
+}
+
+# While mirrorlatch is down: the tree, the path in it, and what that is without symlinks, if it is still in the tree.
+map $mirrorlatch_tree$mirrorlatch_current $mirrorlatch_top {
+    default $mirrorlatch_read;
+    "" /dev/null;
+}
+map $mirrorlatch_tree $mirrorlatch_read {
+    default $mirrorlatch_tree;
+    "" $mirrorlatch_current;
+}
+map $mirrorlatch_content|$uri $mirrorlatch_path {
+    "~(?s)^([^|]*)\\|\\1(/.*)$" $2;
+}
+map $mirrorlatch_path $mirrorlatch_slash {
+    "~(?s)/$" /;
+}
+map $mirrorlatch_real_top|$mirrorlatch_real_path$mirrorlatch_slash $mirrorlatch_alone {
+    "~(?s)^([^|]+)\\|\\1(/.*)$" /-/alone$2;
+    "~^\\|" /-/later;
+    default /-/none;
+}
+
+# What never changes. An id that a person gave can come again, for another snapshot.
+map $mirrorlatch_content $mirrorlatch_caching {
+    default no-cache;
+    "~/[0-9]{8}T[0-9]{6}Z(-[0-9]+)?$" "public, max-age=31536000, immutable";
 }
 
 server {
@@ -70,7 +104,11 @@ ${trusted(listen, '    ')}
     absolute_redirect off;
     recursive_error_pages on;
     log_not_found off;
+    uninitialized_variable_warn off;
     gzip off;
+
+    # Where nginx sends what mirrorlatch names.
+    set $mirrorlatch_accel /-/sent/;
 
     # A location that sets one of these headers itself would lose the others.
     proxy_http_version 1.1;
@@ -80,6 +118,7 @@ ${trusted(listen, '    ')}
     proxy_set_header X-Forwarded-For $remote_addr;
     proxy_set_header X-Original-URI $request_uri;
     proxy_set_header X-Mirrorlatch-Snapshot $mirrorlatch_snapshot;
+    proxy_set_header X-Mirrorlatch-Accel $mirrorlatch_accel;
     proxy_connect_timeout 2s;
     proxy_max_temp_file_size 0;
     client_max_body_size 4k;
@@ -109,10 +148,58 @@ ${trusted(listen, '    ')}
     # What nginx does not have or may not send: mirrorlatch looks in all snapshots, and follows symlinks within one.
     location @mirrorlatch {
         proxy_pass http://mirrorlatch$request_uri;
-        error_page 502 504 = @mirrorlatch_missing;
+        error_page 502 504 = @mirrorlatch_down;
     }
-    location @mirrorlatch_missing {
+    # The file that mirrorlatch names, by a path without symlinks. What nginx cannot read, mirrorlatch sends itself.
+    location /-/sent/ {
+        internal;
+        alias $upstream_http_x_mirrorlatch_tree/;
+        disable_symlinks on from=$upstream_http_x_mirrorlatch_tree;
+        etag off;
+        error_page 403 404 = @mirrorlatch_itself;
+        add_header ETag $upstream_http_etag;
+        add_header X-Mirrorlatch-Snapshot $upstream_http_x_mirrorlatch_snapshot;
+        add_header ${BASE_HEADER} $upstream_http_${BASE_HEADER.replaceAll('-', '_')};
+    }
+    location @mirrorlatch_itself {
+        set $mirrorlatch_accel "";
+        proxy_pass http://mirrorlatch$request_uri;
+    }
+
+    # Without mirrorlatch: a path through symlinks is sent if it stays in the tree.
+    location @mirrorlatch_down {
+        root $mirrorlatch_top;
+        set $mirrorlatch_real_top $realpath_root;
+        set $mirrorlatch_asked $mirrorlatch_path;
+        rewrite ^ /-/real last;
+    }
+    location = /-/real {
+        internal;
+        root $mirrorlatch_top$mirrorlatch_asked;
+        set $mirrorlatch_real_path $realpath_root;
+        rewrite ^ $mirrorlatch_alone last;
+    }
+    location /-/alone/ {
+        internal;
+        alias $mirrorlatch_real_top/;
+        disable_symlinks on from=$mirrorlatch_real_top;
+        index index.html index.json;
+        autoindex on;
+        etag off;
+        error_page 403 404 = /-/none;
+        error_page 301 = /-/later;
+        add_header ETag $mirrorlatch_etag;
+        add_header Cache-Control no-cache;
+        add_header X-Mirrorlatch-Snapshot $mirrorlatch_shown;
+    }
+    location = /-/none {
+        internal;
         return 404;
+    }
+    location = /-/later {
+        internal;
+        add_header Retry-After 30 always;
+        return 503;
     }
 
     # Pins, and the status page: /-/, /-/status.json, /-/metrics, /-/healthz.
@@ -137,6 +224,7 @@ function locationsOf({ name, prefix, content, root, trees, hasSnapshots }: Front
   return `
     location ${quoted(content)} {
         set $mirrorlatch_name ${quoted(encodeURIComponent(name))};
+        set $mirrorlatch_content ${quoted(content.slice(0, -1))};
         set $mirrorlatch_current ${quoted(`${root}/current`)};
         auth_request /-/decision;
         auth_request_set $mirrorlatch_tree $upstream_http_x_mirrorlatch_tree;
@@ -180,17 +268,30 @@ function withSlash(content: string): string {
 
 function snapshotLocations(prefix: string, snapshots: string): string {
   return `    location ${quoted(`${prefix}snapshots/`)} {
+        if ($uri ~ "^${patternOf(`${prefix}snapshots/`)}([^/]+)/") {
+            set $mirrorlatch_current "${plain(snapshots)}/$1";
+            set $mirrorlatch_content "${plain(prefix)}snapshots/$1";
+        }
         alias ${quoted(`${snapshots}/`)};
         disable_symlinks on from=${quoted(snapshots)};
         index index.html index.json;
         autoindex on;
         error_page 403 404 = @mirrorlatch;
-        add_header Cache-Control "public, max-age=31536000, immutable";
+        add_header Cache-Control $mirrorlatch_caching;
     }
     location = ${quoted(`${prefix}snapshots/`)} {
         proxy_pass http://mirrorlatch;
     }
 `;
+}
+
+/** A regular expression for a text. */
+function patternOf(text: string): string {
+  return plain(text).replaceAll(/[.+*?^()|[\]{}]/g, '\\$&');
+}
+
+function plain(text: string): string {
+  return quoted(text).slice(1, -1);
 }
 
 /** Within nginx's quotes, variables are replaced, and nothing keeps it from that. */

@@ -192,6 +192,11 @@ export class Pins {
     return await run.hold;
   }
 
+  /** Keeps a snapshot from being pruned for a while, of which a web server in front has been told. */
+  keep(hold: Hold, forMs: number): void {
+    this.#keep(hold, this.#clock() + forMs);
+  }
+
   /** Forgets the runs that have ended, and those over the limits. To be called every few seconds. */
   sweep(): void {
     const now = this.#clock();

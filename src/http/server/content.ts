@@ -3,6 +3,7 @@ import { isTimestampId } from '../../mirror/snapshot-id.ts';
 import { type Answer, NO_CACHE, nothingThere, redirect, text, withSlash } from '../answers.ts';
 import { BASE_HEADER } from '../base-header.ts';
 import { sendPlace } from '../files/files.ts';
+import type { WebServer } from '../files/hand-over.ts';
 import { percentEncoded } from '../percent.ts';
 import { documentKind } from '../pins/entry-documents.ts';
 import { type Hold, holdCurrent } from '../pins/holds.ts';
@@ -11,7 +12,7 @@ import type { ServedMirror } from '../pins/served-mirror.ts';
 import { idInToken, type StrictPins } from '../pins/strict-pins.ts';
 import { nearestSnapshot } from './apt-snapshots.ts';
 import type { Decisions } from './decisions.ts';
-import { type Exchange, whenEnded } from './exchange.ts';
+import { type Exchange, headerOf, whenEnded } from './exchange.ts';
 import { basePage, currentJsonPage, snapshotsPage } from './mirror-pages.ts';
 import type { Peers } from './peers.ts';
 import { noPin } from './pin-requests.ts';
@@ -25,6 +26,9 @@ export interface ContentOptions {
 }
 
 const IMMUTABLE = 'public, max-age=31536000, immutable';
+
+/** So long after an answer, a web server in front may open the file that it names. */
+const OPENING_MS = 60_000;
 
 /** Sends the files of snapshots. Each method returns undefined when the answer has been sent. */
 export class Content {
@@ -47,21 +51,21 @@ export class Content {
     if (!mirror.content.startsWith(mirror.prefix)) {
       exchange.response.setHeader(BASE_HEADER, mirror.prefix);
     }
-    if (mirror.kind === 'in-place') return await sendInPlace(mirror, name, exchange);
+    if (mirror.kind === 'in-place') return await this.#sendInPlace(mirror, name, exchange);
     const path = name.toString('latin1');
     const kind = documentKind(path);
     const { hold, end } =
       (await decisions.before(mirror, exchange)) ??
       (await pinsOf(mirror).enter(peers.clientOf(exchange), { path, kind }));
     whenEnded(exchange, end);
-    const isSent = await sendFrom(mirror, hold, name, NO_CACHE, exchange);
+    const isSent = await this.#sendFrom(mirror, hold, name, NO_CACHE, exchange);
     if (isSent) return undefined;
     if (kind === 'content') {
       for (const id of mirror.retained()) {
         if (id === hold.id) continue;
         const other = await mirror.hold(id);
         if (other === undefined) continue;
-        const isThere = await sendHeld(mirror, other, name, NO_CACHE, exchange);
+        const isThere = await this.#sendHeld(mirror, other, name, NO_CACHE, exchange);
         if (isThere) return undefined;
       }
     }
@@ -77,7 +81,7 @@ export class Content {
   ): Promise<Answer | undefined> {
     const hold = await mirror.hold(id);
     if (hold === undefined) return await this.#leadToNearest(mirror, id, name, exchange);
-    const isSent = await sendHeld(mirror, hold, name, cachingOf(id), exchange);
+    const isSent = await this.#sendHeld(mirror, hold, name, cachingOf(id), exchange);
     return isSent ? undefined : nothingThere();
   }
 
@@ -91,7 +95,7 @@ export class Content {
     const hold = await mirror.hold(pin?.hold.id ?? idInToken(token));
     if (hold === undefined) return noPin(undefined);
     if (within.kind === 'current') {
-      const isSent = await sendHeld(mirror, hold, within.name, NO_CACHE, exchange);
+      const isSent = await this.#sendHeld(mirror, hold, within.name, NO_CACHE, exchange);
       return isSent ? undefined : nothingThere();
     }
     hold.release();
@@ -141,53 +145,77 @@ export class Content {
     const [, query = ''] = /^[^?#]*(.*)$/s.exec(exchange.request.url ?? '') ?? [];
     return redirect(`${mirror.prefix}snapshots/${hold.id}/${encodedPath(path)}${query}`);
   }
-}
 
-async function sendInPlace(
-  mirror: ServedMirror,
-  name: Buffer,
-  exchange: Exchange,
-): Promise<Answer | undefined> {
-  const hold = await mirror.holdCurrent();
-  const isSent = await sendHeld(mirror, hold, name, NO_CACHE, exchange);
-  return isSent ? undefined : nothingThere();
+  async #sendInPlace(
+    mirror: ServedMirror,
+    name: Buffer,
+    exchange: Exchange,
+  ): Promise<Answer | undefined> {
+    const hold = await mirror.holdCurrent();
+    const isSent = await this.#sendHeld(mirror, hold, name, NO_CACHE, exchange);
+    return isSent ? undefined : nothingThere();
+  }
+
+  /** Sends a path of a snapshot, and releases that when the answer has ended or there is no such path. */
+  async #sendHeld(
+    mirror: ServedMirror,
+    hold: Hold,
+    name: Buffer,
+    cacheControl: string,
+    exchange: Exchange,
+  ): Promise<boolean> {
+    let isSent = false;
+    try {
+      isSent = await this.#sendFrom(mirror, hold, name, cacheControl, exchange);
+    } finally {
+      if (isSent) whenEnded(exchange, hold.release);
+      else hold.release();
+    }
+    return isSent;
+  }
+
+  async #sendFrom(
+    mirror: ServedMirror,
+    { id, tree }: Hold,
+    name: Buffer,
+    cacheControl: string,
+    exchange: Exchange,
+  ): Promise<boolean> {
+    const { request, response } = exchange;
+    const url = (request.url ?? '').replace(/[?#].*/s, '');
+    const otherTrees = () => mirror.treesBut(id);
+    const webServer = this.#webServer(mirror, exchange);
+    const place = { tree, name, url, cacheControl, snapshotId: id, otherTrees, webServer };
+    const isSent = (await sendPlace(request, response, place)) === 'sent';
+    if (isSent && webServer !== undefined) await this.#keepForOpening(mirror, id);
+    return isSent;
+  }
+
+  /**
+   * The web server in front that asks where a file is, to send it itself. A tree in place is sent by us: no writer may
+   * enter until the answer has ended.
+   */
+  #webServer({ kind }: ServedMirror, exchange: Exchange): WebServer | undefined {
+    const place = headerOf(exchange, 'x-mirrorlatch-accel');
+    if (place === undefined || kind === 'in-place') return undefined;
+    if (!this.#options.peers.isTrusted(exchange)) return undefined;
+    return { place, hasTreeTags: kind === 'snapshots' };
+  }
+
+  /**
+   * A web server opens a file as soon as it is told which, and may then go on sending it after the snapshot was
+   * removed: what is published is never written to, only unlinked. So a lease is needed until then, not until the
+   * client has the file. A web server that comes too late finds nothing, and asks once more, for the bytes.
+   */
+  async #keepForOpening(mirror: ServedMirror, id: string): Promise<void> {
+    const hold = await mirror.hold(id);
+    if (hold !== undefined) this.#options.pinsOf(mirror).keep(hold, OPENING_MS);
+  }
 }
 
 /** A name that a user gave may come again, with other content, after its snapshot was removed. */
 function cachingOf(id: string): string {
   return isTimestampId(id) ? IMMUTABLE : NO_CACHE;
-}
-
-/** Sends a path of a snapshot, and releases that when the answer has ended or there is no such path. */
-async function sendHeld(
-  mirror: ServedMirror,
-  hold: Hold,
-  name: Buffer,
-  cacheControl: string,
-  exchange: Exchange,
-): Promise<boolean> {
-  let isSent = false;
-  try {
-    isSent = await sendFrom(mirror, hold, name, cacheControl, exchange);
-  } finally {
-    if (isSent) whenEnded(exchange, hold.release);
-    else hold.release();
-  }
-  return isSent;
-}
-
-async function sendFrom(
-  mirror: ServedMirror,
-  { id, tree }: Hold,
-  name: Buffer,
-  cacheControl: string,
-  exchange: Exchange,
-): Promise<boolean> {
-  const { request, response } = exchange;
-  const url = (request.url ?? '').replace(/[?#].*/s, '');
-  const otherTrees = () => mirror.treesBut(id);
-  const place = { tree, name, url, cacheControl, snapshotId: id, otherTrees };
-  return (await sendPlace(request, response, place)) === 'sent';
 }
 
 /** @param path one character per byte (latin1). */

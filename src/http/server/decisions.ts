@@ -1,6 +1,5 @@
-import { statSync } from 'node:fs';
 import { type Answer, text } from '../answers.ts';
-import { validatorsOf } from '../files/validators.ts';
+import { tagOfTree } from '../files/hand-over.ts';
 import { documentKind } from '../pins/entry-documents.ts';
 import type { Hold } from '../pins/holds.ts';
 import type { DecisionPolicy, Pins, Turn } from '../pins/pins.ts';
@@ -46,7 +45,7 @@ export class Decisions {
       [SNAPSHOT]: headerText(hold.id),
       // RFC 5861: a web server may go on with it that long when this process has ended.
       'Cache-Control': `max-age=${seconds}, stale-if-error=${seconds}`,
-      ...(mirror.kind === 'snapshots' ? { ETag: tagOf(hold) } : {}),
+      ...(mirror.kind === 'snapshots' ? { ETag: tagOfTree(hold.tree) } : {}),
     });
   }
 
@@ -72,14 +71,6 @@ export class Decisions {
     this.#hasRefused = true;
     return text(403, 'Only trusted proxies may ask for this.');
   }
-}
-
-/**
- * An ETag for all files of a snapshot, which never changes: a web server's own are often time and size. An id
- * may come again, but not the directory.
- */
-function tagOf({ tree }: Hold): string {
-  return validatorsOf(statSync(tree, { bigint: true })).etag;
 }
 
 /** A header's bytes are latin1 for Node. */

@@ -4,6 +4,7 @@ import { freePort } from '../daemon.ts';
 import { runsAsRoot } from '../privilege.ts';
 import { runProgram, transcript } from '../program.ts';
 import { startApache } from './apache.ts';
+import { type AskOptions, ask, type Reply } from './ask.ts';
 import { startNginx } from './nginx.ts';
 import { type ServeProcess, startServe } from './serve.ts';
 import type { WebServer } from './web-server.ts';
@@ -66,6 +67,18 @@ export const apacheInFront: FrontKind = {
       });
     }),
 };
+
+/** Reads as a client, which is a User-Agent. */
+export const readerOf =
+  ({ web }: Front, agent: string) =>
+  (path: string, { headers = {}, ...options }: AskOptions = {}): Promise<Reply> =>
+    ask(web.origin, path, { ...options, headers: { 'User-Agent': agent, ...headers } });
+
+/** Status and text. */
+export const shown = ({ status, text }: Reply): string => `${status} ${text.trim()}`;
+
+/** The snapshot that an answer came from. */
+export const snapshotOf = ({ headers }: Reply): unknown => headers['x-mirrorlatch-snapshot'];
 
 async function startFront(
   mirrors: readonly string[],

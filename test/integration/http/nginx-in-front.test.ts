@@ -1,0 +1,229 @@
+import { chmodSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { ask } from '../../support/http/ask.ts';
+import {
+  type Front,
+  nginxInFront,
+  readerOf,
+  shown,
+  snapshotOf,
+} from '../../support/http/fronts.ts';
+import { startServe } from '../../support/http/serve.ts';
+import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
+import { whyNotInstalled } from '../../support/installed.ts';
+import { runProgram } from '../../support/program.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+import { copiesOf, type SmallMirror } from '../../support/small-mirror.ts';
+
+const AS_THEY_ARE = ['--allow-shrink', '--no-prune', '--without', 'safe-links'];
+
+/** `dists/stable` is a symlink, as at Debian, and `out` leads out of the snapshot. */
+const published = copiesOf(async (mirror) => {
+  symlinkInSource(mirror, 'x', 'dists/stable');
+  symlinkInSource(mirror, '/etc', 'out');
+  symlinkInSource(mirror, '../../one/pool', 'pool/other');
+  await mirror.publish('one', {}, ...AS_THEY_ARE);
+});
+const inPlace = mirrorsInPlace();
+
+function symlinkInSource(mirror: SmallMirror, target: string, name: string): void {
+  mirror.change({
+    'dists/x/InRelease': 'Suite: one\n',
+    'dists/x/odd?% name': 'odd',
+    'pool/a_1.deb': 'a 1',
+  });
+  symlinkSync(target, join(mirror.source, name));
+}
+
+const publishNext = (mirror: SmallMirror) =>
+  mirror.publish(
+    'two',
+    { 'dists/x/InRelease': 'Suite: two\n', 'pool/a_1.deb': null },
+    ...AS_THEY_ARE,
+  );
+
+const why = whyNotInstalled(...nginxInFront.programs);
+
+describe.skipIf(why !== '')(`nginx in front of mirrorlatch serve${why}`, () => {
+  async function start(...words: string[]): Promise<Front> {
+    const front = await nginxInFront.start(words, join(scratchDirectory(), 'front'));
+    onTestFinished(() => front.stop());
+    return front;
+  }
+
+  test('nginx sends what lies behind a symlink, in another snapshot or below a strict pin', async () => {
+    const mirror = await published();
+    const front = await start(`${mirror.root}=/debian/`, '--access-log', '-');
+    await publishNext(mirror);
+    const apt = readerOf(front, 'apt');
+    const pin = await apt('/debian/pins', { method: 'POST', body: '{"snapshot": "one"}' });
+    const { url } = JSON.parse(pin.text) as { url: string };
+    const sent = [
+      ['/debian/current/dists/stable/InRelease', 'Suite: two', 'two'],
+      ['/debian/current/dists/stable/odd%3F%25%20name', 'odd', 'two'],
+      ['/debian/snapshots/one/dists/stable/InRelease', 'Suite: one', 'one'],
+      ['/debian/current/pool/a_1.deb', 'a 1', 'one'],
+      [`${url}current/dists/x/InRelease`, 'Suite: one', 'one'],
+    ] as const;
+    for (const [path, content, id] of sent) {
+      const reply = await apt(path);
+      expect([path, shown(reply), snapshotOf(reply)]).toEqual([path, `200 ${content}`, id]);
+      expect(reply.headers).toMatchObject({
+        'cache-control': 'no-cache',
+        'content-type': 'application/octet-stream',
+        etag: expect.stringMatching(/^"/),
+        'last-modified': expect.any(String),
+      });
+      const range = { Range: 'bytes=1-2' };
+      const part = await apt(path, { headers: range });
+      expect(shown(part)).toBe(`206 ${content.slice(1, 3).trim()}`);
+      const head = await apt(path, { method: 'HEAD' });
+      expect(head.headers['content-length']).toBe(reply.headers['content-length']);
+      const known = { 'If-None-Match': `${reply.headers['etag']}` };
+      expect((await apt(path, { headers: known })).status).toBe(304);
+      const rest = { ...range, 'If-Range': `${reply.headers['etag']}` };
+      expect((await apt(path, { headers: rest })).status).toBe(206);
+      expect((await apt(path, { headers: { ...rest, 'If-Range': '"x"' } })).status).toBe(200);
+    }
+    const { server } = front;
+    await apt('/-/healthz');
+    await expect.poll(() => server.printedSoFar()).toContain('/-/healthz');
+    const bodies = [...server.printedSoFar().matchAll(/"(GET \/debian\S+).*" (200|206) (\S+)/g)];
+    expect(bodies.map(([, what, , bytes]) => [what, bytes])).toEqual(
+      bodies.map(([, what]) => [what, '-']),
+    );
+  });
+
+  test('I5: a snapshot stays until nginx has opened the file of it that mirrorlatch named', async () => {
+    const mirror = await published();
+    await publishNext(mirror);
+    await mirror.publish('three', { file: 'three' }, ...AS_THEY_ARE);
+    const front = await start(`${mirror.root}=/`);
+    const reply = await readerOf(front, 'apt')('/current/pool/a_1.deb');
+    expect([shown(reply), snapshotOf(reply)]).toEqual(['200 a 1', 'one']);
+    await runProgram(['prune', mirror.root, '--keep-last', '1', '--grace', '0s']);
+    expect(mirror.snapshots()).toContain('one');
+  });
+
+  test('no client can make nginx send what mirrorlatch has not named', async () => {
+    const mirror = await published();
+    const front = await start(`${mirror.root}=/debian/`);
+    const apt = readerOf(front, 'apt');
+    const headers = {
+      'X-Mirrorlatch-Accel': '/debian/',
+      'X-Mirrorlatch-Tree': '/etc',
+      'X-Accel-Redirect': '/-/sent/hostname',
+    };
+    for (const place of ['/-/sent', '/-/alone', '/-/real', '/-/none', '/-/later']) {
+      for (const path of ['', '/hostname', '/dists/x/InRelease']) {
+        const { status } = await apt(`${place}${path}`, { headers });
+        expect([place, path, status]).toEqual([place, path, 404]);
+      }
+    }
+    expect(shown(await apt('/debian/current/dists/stable/InRelease', { headers }))).toBe(
+      '200 Suite: one',
+    );
+  });
+
+  test('a server that does not trust its peer names no file to it', async () => {
+    const mirror = await published();
+    const server = await startServe([`${mirror.root}=/`]);
+    onTestFinished(async () => void (await server.stop()));
+    const headers = { 'X-Mirrorlatch-Accel': '/-/sent/' };
+    const reply = await ask(server.address, '/current/pool/a_1.deb', { headers });
+    expect(shown(reply)).toBe('200 a 1');
+    expect(reply.headers['x-accel-redirect']).toBeUndefined();
+  });
+
+  test('a file that nginx may not read is sent by mirrorlatch', async () => {
+    const mirror = await published();
+    mirror.change({ 'dists/x/hidden': 'hidden' });
+    chmodSync(join(mirror.source, 'dists/x/hidden'), 0o600);
+    await mirror.sync('--id', 'hidden', ...AS_THEY_ARE);
+    const front = await start(`${mirror.root}=/`, '--user', 'root');
+    const apt = readerOf(front, 'apt');
+    expect(shown(await apt('/current/dists/x/hidden'))).toBe('200 hidden');
+    expect(shown(await apt('/current/dists/stable/hidden'))).toBe('200 hidden');
+  });
+
+  test('a file that is the same in the next snapshot is not sent again', async () => {
+    const mirror = await published();
+    mirror.change({ 'pool/same.deb': 'same' });
+    await mirror.sync('--id', 'first', ...AS_THEY_ARE);
+    const front = await start(`${mirror.root}=/`);
+    const old = readerOf(front, 'old');
+    const [same, other] = await Promise.all(
+      ['/current/pool/same.deb', '/current/dists/x/InRelease'].map((path) => old(path)),
+    );
+    expect(same?.headers['etag']).toBe(other?.headers['etag']);
+    await publishNext(mirror);
+    const headers = { 'If-None-Match': `${same?.headers['etag']}` };
+    const fresh = readerOf(front, 'new');
+    const unchanged = await fresh('/current/pool/same.deb', { headers });
+    expect([unchanged.status, unchanged.headers['etag']]).toEqual([304, same?.headers['etag']]);
+    expect(shown(await fresh('/current/dists/x/InRelease', { headers }))).toBe('200 Suite: two');
+    expect((await fresh('/current/none', { headers })).status).toBe(404);
+  });
+
+  test('without mirrorlatch, a path through symlinks is sent if it stays in the tree', async () => {
+    const mirror = await published();
+    const front = await start(`${mirror.root}=/debian/`);
+    const apt = readerOf(front, 'apt');
+    await apt('/debian/current/dists/x/InRelease');
+    front.server.kill('SIGKILL');
+    await front.server.result;
+    await publishNext(mirror);
+    for (const [read, id] of [
+      [apt, 'one'],
+      [readerOf(front, 'dnf'), 'two'],
+    ] as const) {
+      for (const path of ['dists/x/InRelease', 'dists/stable/InRelease']) {
+        expect(shown(await read(`/debian/current/${path}`))).toBe(`200 Suite: ${id}`);
+        const headers = { 'If-None-Match': '"x"' };
+        expect(shown(await read(`/debian/current/${path}`, { headers }))).toBe(`200 Suite: ${id}`);
+      }
+      expect((await read('/debian/current/dists/stable/')).text).toContain('InRelease');
+      expect(shown(await read('/debian/current/dists/stable/odd%3F%25%20name'))).toBe('200 odd');
+      expect((await read('/debian/current/dists/stable')).status).toBe(503);
+      for (const path of ['out/hostname', 'out/', 'none', 'dists/stable/none']) {
+        expect([path, (await read(`/debian/current/${path}`)).status]).toEqual([path, 404]);
+      }
+    }
+    // It leads into another snapshot than this one.
+    expect(shown(await apt('/debian/current/pool/other/a_1.deb'))).toBe('200 a 1');
+    expect((await readerOf(front, 'dnf')('/debian/current/pool/other/a_1.deb')).status).toBe(404);
+    expect(shown(await apt('/debian/snapshots/one/dists/stable/InRelease'))).toBe('200 Suite: one');
+    expect((await apt('/debian/snapshots/two/pool/other/a_1.deb')).status).toBe(404);
+    const pruned = await apt('/debian/snapshots/none/file');
+    expect(pruned).toMatchObject({ status: 503, headers: { 'retry-after': '30' } });
+  });
+
+  test('without mirrorlatch, a mirror in place is 503 behind its gate', async () => {
+    const mirror = await inPlace();
+    const front = await start(`${mirror.root}=/`);
+    const read = readerOf(front, 'apt');
+    front.server.kill('SIGKILL');
+    await front.server.result;
+    expect(shown(await read('/current/file'))).toBe('200 content');
+    await runProgram(['gate', 'close', mirror.root]);
+    const closed = await read('/current/file');
+    expect(closed).toMatchObject({ status: 503, headers: { 'retry-after': '30' } });
+  });
+
+  test('a snapshot whose id is no time may be another one later, so it is not kept for ever', async () => {
+    const mirror = await published();
+    mirror.change({ file: 'timed' });
+    await mirror.sync(...AS_THEY_ARE);
+    const read = readerOf(await start(`${mirror.root}=/a.b+c/`), 'apt');
+    const control = async (path: string) =>
+      (await read(`/a.b+c/snapshots/${path}`)).headers['cache-control'];
+    const id = mirror.linked('current');
+    expect(await control(`${id}/file`)).toBe('public, max-age=31536000, immutable');
+    expect(await control(`${id}/dists/stable/InRelease`)).toBe(
+      'public, max-age=31536000, immutable',
+    );
+    expect(await control('one/file')).toBe('no-cache');
+    expect(await control('one/dists/stable/InRelease')).toBe('no-cache');
+  });
+});
