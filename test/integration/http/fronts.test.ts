@@ -1,6 +1,7 @@
 import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { ask } from '../../support/http/ask.ts';
 import {
   apacheInFront,
   type Front,
@@ -153,7 +154,7 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
   tried(`I5: a restart of mirrorlatch, and a prune after it, change no run${why}`, async () => {
     const mirror = await published();
     const front = await start(`${mirror.root}=/`);
-    const apt = reader(front, 'apt');
+    const apt = readerOf(front, 'apt');
     expect(snapshotOf(await apt('/current/dists/x/InRelease'))).toBe('one');
     await front.server.stop();
     const server = await front.again();
