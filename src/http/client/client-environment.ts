@@ -28,6 +28,11 @@ export function environmentFor(
     no_proxy: undefined,
     NO_PROXY: undefined,
     PIP_PROXY: undefined,
+    // In place of those that npm's files name, for a registry with http:, too.
+    npm_config_proxy: `${proxy}/`,
+    npm_config_https_proxy: `${proxy}/`,
+    NPM_CONFIG_PROXY: undefined,
+    NPM_CONFIG_HTTPS_PROXY: undefined,
     // npm passes over an empty one, and takes that of its configuration (@npmcli/config, loadEnv).
     npm_config_noproxy: 'none.invalid',
     NPM_CONFIG_NOPROXY: undefined,

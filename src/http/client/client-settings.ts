@@ -1,5 +1,5 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
 import { placeOfProgram } from '../../reader/presets.ts';
@@ -10,10 +10,21 @@ import {
   readAptSettings,
   writeAptConfiguration,
 } from './apt-settings.ts';
-import { type DnfSection, parseIni, readDnfSettings } from './dnf-settings.ts';
+import { readDnfSettings } from './dnf-settings.ts';
+import { type FetcherSettings, readFetcherSettings } from './fetcher-settings.ts';
+import { gitVariables } from './git-settings.ts';
 import { currentOf } from './mirror-url.ts';
+import { npmProxy, readNpmSettings } from './npm-settings.ts';
 import type { KeptPin } from './pin-client.ts';
+import { pipVariables, readPipSettings } from './pip-settings.ts';
+import type { Section } from './settings-file.ts';
 import type { UpstreamProxies } from './upstream-proxy.ts';
+import {
+  readZypperRepositories,
+  withoutProxies,
+  withRepositories,
+  type ZypperRepositories,
+} from './zypper-settings.ts';
 
 /** What the configurations of clients say that a command may start. */
 export interface ClientSettings {
@@ -21,7 +32,11 @@ export interface ClientSettings {
   readonly family: string;
   readonly at: number;
   readonly apt: AptSettings | undefined;
-  readonly dnf: readonly DnfSection[];
+  readonly dnf: readonly Section[];
+  readonly zypper: ZypperRepositories;
+  readonly fetchers: readonly FetcherSettings[];
+  readonly pip: Readonly<Record<string, string>>;
+  readonly npm: Readonly<Record<string, string>>;
 }
 
 /** A command, changed so that its clients go by the guard. */
@@ -32,7 +47,10 @@ export interface GuardedClients {
   readonly directory: string | undefined;
 }
 
-export async function readClientSettings(command: readonly Buffer[]): Promise<ClientSettings> {
+export async function readClientSettings(
+  command: readonly Buffer[],
+  env: NodeJS.ProcessEnv,
+): Promise<ClientSettings> {
   const words = command.map(String);
   const { family, at } = placeOfProgram(words);
   return {
@@ -40,45 +58,73 @@ export async function readClientSettings(command: readonly Buffer[]): Promise<Cl
     at,
     // A script may start anything.
     apt: family === 'apt' || family === 'other' ? await readAptSettings() : undefined,
-    dnf: family === 'dnf' ? readDnfSettings(words.slice(at + 1)) : [],
+    dnf: readDnfSettings(family === 'dnf' ? words.slice(at + 1) : []),
+    zypper: family === 'zypper' ? readZypperRepositories(words.slice(at + 1)) : new Map(),
+    fetchers: readFetcherSettings(env),
+    pip: readPipSettings(env),
+    npm: readNpmSettings(env),
   };
 }
 
 /** The proxies for what goes out, those included that a client is configured to use. Pure. */
 export function withClientsProxies(
   proxies: UpstreamProxies,
-  { family, apt, dnf }: ClientSettings,
+  settings: ClientSettings,
 ): UpstreamProxies {
+  const { family, apt, dnf, fetchers, pip, npm } = settings;
+  const direct = apt?.direct ?? [];
+  if (family === 'other') {
+    // It starts more than one client, so what one of them says counts only where nothing else does.
+    const any = [apt?.proxy, ...fetchers.map(({ proxy }) => proxy), pip['proxy'], npmProxy(npm)];
+    const hosts = fetchers.map(({ except }) => except).filter((except) => except !== '*');
+    return {
+      ...proxies,
+      http: proxies.http ?? any.find((proxy) => proxy && isForHttp(proxy)),
+      except: listOf(proxies.except, ...direct, ...hosts),
+    };
+  }
   const main = dnf.find(({ name }) => name === 'main')?.values['proxy'];
-  const own = apt?.proxy ?? main;
-  if (own === undefined || own === '') return withExceptions(proxies, apt);
-  const isNone = own === 'DIRECT' || own === '_none_';
-  // A script starts more than apt.
-  if (family === 'other' && (isNone || proxies.http !== undefined))
-    return withExceptions(proxies, apt);
-  return withExceptions({ ...proxies, http: isNone ? undefined : own }, apt);
+  const own = { apt: apt?.proxy, dnf: main, pip: pip['proxy'] }[family];
+  const except = listOf(proxies.except, ...direct);
+  if (!own) return { ...proxies, except };
+  return { ...proxies, http: isNone(own) ? undefined : own, except };
 }
 
-function withExceptions(proxies: UpstreamProxies, apt: AptSettings | undefined): UpstreamProxies {
-  const except = [proxies.except, ...(apt?.direct ?? [])].filter(Boolean).join(',');
-  return { ...proxies, except };
+function isNone(proxy: string): boolean {
+  return proxy === 'DIRECT' || proxy === '_none_';
+}
+
+function isForHttp(proxy: string): boolean {
+  return !isNone(proxy) && /^(?:http:|(?!\w+:\/))/i.test(proxy);
+}
+
+function listOf(...hosts: readonly string[]): string {
+  return hosts.filter(Boolean).join(',');
+}
+
+interface GuardOptions {
+  readonly env: NodeJS.ProcessEnv;
+  /** Accept a mirror with https: that nothing names, and a client that goes past the guard. */
+  readonly allowUnseen: boolean;
 }
 
 /**
  * Lets the clients of a command ask the proxy although their configuration leads past it, and read mirrors with https:, which no
  * proxy can look into, at the address of the pin.
  *
- * @param allowUnseen accept a mirror with https: that nothing names.
- * @throws MirrorlatchError UNAVAILABLE if nothing names a mirror with https:.
+ * @throws MirrorlatchError UNAVAILABLE if nothing names a mirror with https:, or a client of a script goes past the guard.
  */
 export async function guardClients(
   command: readonly Buffer[],
   settings: ClientSettings,
   pins: readonly KeptPin[],
   proxy: string,
-  { env, allowUnseen }: { env: NodeJS.ProcessEnv; allowUnseen: boolean },
+  { env, allowUnseen }: GuardOptions,
 ): Promise<GuardedClients> {
   const secure = pins.filter(({ mirror }) => mirror.base.protocol === 'https:');
+  const plain = pins.filter((pin) => !secure.includes(pin));
+  const { family, at, apt, dnf, zypper, fetchers, pip } = settings;
+  if (family === 'other' && !allowUnseen) refuseDnfPast(dnf, plain);
   const change = (text: string) =>
     secure.reduce((changed, pin) => replaceUrl(changed, currentOf(pin.mirror), pin.target), text);
   const seen = new Set<KeptPin>();
@@ -95,20 +141,38 @@ export async function guardClients(
     return directory;
   };
   try {
-    const apt = settings.apt?.goesPast && secure.length < pins.length ? proxySettings(proxy) : [];
-    if (secure.length > 0 && settings.apt !== undefined)
-      apt.push(...(await changeAptSources(place(), changeNoting)));
-    const inserted = dnfOptions(settings.dnf, proxy, changeNoting);
+    const forApt = apt?.goesPast && plain.length > 0 ? proxySettings(proxy) : [];
+    if (secure.length > 0 && apt !== undefined)
+      forApt.push(...(await changeAptSources(place(), changeNoting)));
+    const inserted = family === 'dnf' ? dnfOptions(dnf, proxy, changeNoting) : [];
     const words = command.map((word) =>
       secure.length === 0 ? word : Buffer.from(changeNoting(word.toString('latin1')), 'latin1'),
     );
+    const ofZypper = (text: string) =>
+      changeNoting(plain.length === 0 ? text : withoutProxies(text));
     const changed = {
-      command: words.toSpliced(settings.at + 1, 0, ...inserted.map((word) => Buffer.from(word))),
+      command: [
+        ...words.slice(0, at + 1),
+        ...inserted.map((word) => Buffer.from(word)),
+        ...withRepositories(words.slice(at + 1), zypper, ofZypper, place),
+      ],
       env: {
-        ...(secure.length === 0 ? {} : changedVariables(env, settings.family, changeNoting)),
-        ...(apt.length === 0
+        ...(plain.length === 0
           ? {}
-          : { APT_CONFIG: await writeAptConfiguration(place(), env['APT_CONFIG'], apt) }),
+          : {
+              ...writeFetcherSettings(fetchers, proxy, place),
+              ...gitVariables(
+                plain.map(({ mirror }) => currentOf(mirror)),
+                proxy,
+                env,
+              ),
+              // In place of what its files say.
+              ...(pip['proxy'] ? { PIP_PROXY: `${proxy}/` } : {}),
+            }),
+        ...(secure.length === 0 ? {} : changedVariables(env, settings, changeNoting)),
+        ...(forApt.length === 0
+          ? {}
+          : { APT_CONFIG: await writeAptConfiguration(place(), env['APT_CONFIG'], forApt) }),
       },
     };
     const unnamed = secure.filter((pin) => !seen.has(pin));
@@ -117,6 +181,41 @@ export async function guardClients(
   } catch (error) {
     removeFiles(directory);
     throw error;
+  }
+}
+
+/** @returns the variables that name the files. */
+function writeFetcherSettings(
+  fetchers: readonly FetcherSettings[],
+  proxy: string,
+  place: () => string,
+): Record<string, string> {
+  return Object.fromEntries(
+    fetchers.map(({ variable, name, isInDirectory, textFor }) => {
+      const file = join(place(), name);
+      // The user's file may hold passwords.
+      writeFileSync(file, textFor(proxy), { encoding: 'latin1', mode: 0o600 });
+      return [variable, isInDirectory ? place() : file];
+    }),
+  );
+}
+
+/** No variable lets dnf use another proxy than its files name, and in a script it cannot be given options. */
+function refuseDnfPast(sections: readonly Section[], pins: readonly KeptPin[]): void {
+  const ofAll = sections.find(({ name }) => name === 'main')?.values['proxy'];
+  for (const { mirror } of pins) {
+    const past = sections.find(({ values: { baseurl = '', proxy = ofAll } }) => {
+      const elsewhere = new URL('http://elsewhere.invalid/');
+      return proxy && replaceUrl(baseurl, currentOf(mirror), elsewhere) !== baseurl;
+    });
+    if (past === undefined) continue;
+    throw new MirrorlatchError(
+      'UNAVAILABLE',
+      `dnf is configured to read ${mirror.given} past the guard, by the proxy for the repository ${past.name}`,
+      {
+        hint: 'That is overridden where dnf is COMMAND itself, or behind sudo, env and the like. If COMMAND does not start dnf, give --allow-unseen.',
+      },
+    );
   }
 }
 
@@ -134,7 +233,7 @@ export function replaceUrl(text: string, from: URL, to: URL): string {
 
 /** Options of dnf: of all its repositories for the proxy, if some lead past it, and of those that are changed. */
 function dnfOptions(
-  sections: readonly DnfSection[],
+  sections: readonly Section[],
   proxy: string,
   change: (text: string) => string,
 ): string[] {
@@ -148,58 +247,17 @@ function dnfOptions(
 /** Variables that name a mirror, and those by which pip and npm are told to use another than in their files. */
 function changedVariables(
   env: NodeJS.ProcessEnv,
-  family: string,
+  { pip, npm }: ClientSettings,
   change: (text: string) => string,
 ): Record<string, string> {
-  const own = {
-    ...(['pip', 'other'].includes(family) ? pipVariables(env) : {}),
-    ...npmVariables(env),
-  };
+  const { registry } = npm;
+  const own = { ...pipVariables(pip), ...(registry ? { npm_config_registry: registry } : {}) };
   const given = Object.entries({ ...own, ...env }).flatMap(([name, value]) =>
     value === undefined || name.startsWith('MIRRORLATCH_') ? [] : [[name, value] as const],
   );
   return Object.fromEntries(
     given.flatMap(([name, value]) => (change(value) === value ? [] : [[name, change(value)]])),
   );
-}
-
-/** pip's files, the later ones of which win (pip config, "Location"). */
-function pipVariables(env: NodeJS.ProcessEnv): Record<string, string> {
-  const home = env['HOME'] || homedir();
-  const files = [
-    '/etc/pip.conf',
-    '/etc/xdg/pip/pip.conf',
-    join(home, '.pip/pip.conf'),
-    join(env['XDG_CONFIG_HOME'] || join(home, '.config'), 'pip/pip.conf'),
-    ...(env['VIRTUAL_ENV'] ? [join(env['VIRTUAL_ENV'], 'pip.conf')] : []),
-    ...(env['PIP_CONFIG_FILE'] ? [env['PIP_CONFIG_FILE']] : []),
-  ];
-  const sections = files.flatMap((file) => parseIni(textOf(file)));
-  const names = ['index-url', 'extra-index-url', 'find-links'];
-  return Object.fromEntries(
-    names.flatMap((name) => {
-      const value = sections.map(({ values }) => values[name]).findLast(Boolean);
-      const variable = `PIP_${name.toUpperCase().replaceAll('-', '_')}`;
-      return value === undefined ? [] : [[variable, value]];
-    }),
-  );
-}
-
-/** npm's files for the user and for the project, which wins (npmrc(5)). */
-function npmVariables(env: NodeJS.ProcessEnv): Record<string, string> {
-  const files = [join(env['HOME'] || homedir(), '.npmrc'), join(process.cwd(), '.npmrc')];
-  const registry = files
-    .map((file) => /^registry\s*=\s*(\S+)/m.exec(textOf(file))?.[1])
-    .findLast(Boolean);
-  return registry === undefined ? {} : { npm_config_registry: registry };
-}
-
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
 }
 
 function cannotChange(pins: readonly KeptPin[]): MirrorlatchError {
@@ -209,7 +267,7 @@ function cannotChange(pins: readonly KeptPin[]): MirrorlatchError {
     `nothing that can be changed for COMMAND names ${named}, and no proxy can look into https:`,
     {
       hint:
-        'The URL is replaced in the words of COMMAND, in its environment, and in what apt, dnf, pip and npm are configured to read. ' +
+        'The URL is replaced in the words of COMMAND, in its environment, and in what apt, dnf, zypper, pip and npm are configured to read. ' +
         'Or let COMMAND read the URL in MIRRORLATCH_URL_PIN, and give --allow-unseen.',
     },
   );

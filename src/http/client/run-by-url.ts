@@ -66,7 +66,7 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
     const end = await runInForeground([...around, ...options.command], { ...alone, env: {} });
     return { end, unseen: [] };
   }
-  const settings = await readClientSettings(options.command);
+  const settings = await readClientSettings(options.command, env);
   const proxies = withClientsProxies(proxiesOf(env), settings);
   const outgoing = new Outgoing(proxies);
   const pins: KeptPin[] = [];

@@ -1,5 +1,13 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { request as ask, createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
@@ -21,6 +29,7 @@ import {
   transcript,
 } from '../../support/program.ts';
 import { launcher } from '../../support/project.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
 import { mirrorsWith, type SmallMirror } from '../../support/small-mirror.ts';
 
 const mirrors = mirrorsWith('first', 'second');
@@ -127,6 +136,39 @@ describe('I1: `run --http` keeps to one snapshot of the URL', () => {
       env: { LAUNCHER: join(import.meta.dirname, '../../../dist/mirrorlatch') },
     });
     expect(stdout).toBe('secondsecond');
+  });
+
+  test.for([
+    ['curl -sS', '.curlrc', 'noproxy = "*"'],
+    ['curl -sS', '.curlrc', 'proxy = ""'],
+    ['curl -sS', '.config/curlrc', '-x ""'],
+    ['wget -qO-', '.wgetrc', 'use_proxy = off'],
+    ['wget -qO-', '.wgetrc', 'No-Proxy = 127.0.0.1'],
+    ['git ls-remote', '.gitconfig', '[http]\n\tproxy = ""'],
+    ['git ls-remote', '.gitconfig', '[http "URL"]\n\tproxy = ""'],
+  ])('what `%s` requests beside another program, though %s has %j', async (row) => {
+    const [client = '', name = '', text = ''] = row;
+    const { mirror, url, server } = await served((request, response) => {
+      const [, snapshot, name] = /([^/]+)\/file\/(info\/refs|HEAD)/.exec(request.url ?? '') ?? [];
+      if (snapshot === undefined) return false;
+      response.writeHead(200, { 'Content-Type': 'text/plain' });
+      response.end(name === 'HEAD' ? 'ref: refs/heads/a\n' : `${'0'.repeat(40)}\t${snapshot}\n`);
+      return true;
+    });
+    const home = scratchDirectory();
+    mkdirSync(join(home, '.config'));
+    writeFileSync(join(home, name), `${text.replace('URL', server.url)}\n`);
+    const read = `${client} ${url}file`;
+    const env = { HOME: home, XDG_CONFIG_HOME: undefined, TMPDIR: home };
+    const script = `curl -qsS ${url}file && ${flip(mirror, 'first')} && ${read}`;
+    const { stdout, stderr, exitCode } = await runByUrl(url, sh(script), [], { env });
+    expect([stdout, stderr, exitCode]).toEqual([
+      expect.stringMatching(/^second(second|0+\tsecond\n)$/),
+      '',
+      0,
+    ]);
+    expect(server.requests.join()).not.toContain('/current/file');
+    expect(readdirSync(home)).toEqual([...new Set(['.config', name.split('/')[0]])].sort());
   });
 
   test('past whatever the environment says of proxies', async () => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import {
   createServer,
   type IncomingMessage,
@@ -81,6 +81,9 @@ export async function makeCertificate(directory: string): Promise<Certificate> {
     'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=mirror';
   const names = ['-addext', 'subjectAltName=IP:127.0.0.1'];
   await execa('openssl', [...words.split(' '), ...names, '-keyout', key, '-out', file]);
+  // Some clients look for it under a hash.
+  const { stdout: hash } = await execa('openssl', ['x509', '-hash', '-noout', '-in', file]);
+  symlinkSync(file, join(directory, `${hash}.0`));
   return { key: readFileSync(key), cert: readFileSync(file), file };
 }
 
