@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { apacheConfig } from '../http/front/apache-config.ts';
 import { answerApache } from '../http/front/apache-map.ts';
-import type { Front } from '../http/front/front.ts';
+import { type Front, trustedAddress } from '../http/front/front.ts';
 import { frontedMirrors } from '../http/front/fronted-mirrors.ts';
 import { nginxConfig } from '../http/front/nginx-config.ts';
 import type { ServedRoot } from '../http/pins/served-mirror.ts';
@@ -15,6 +15,7 @@ import { printCode } from './output.ts';
 import { wholeSeconds } from './values.ts';
 
 interface Flags {
+  trustProxy?: string[];
   frontQuiet?: number;
   frontKeep?: number;
   nginxConfig?: boolean;
@@ -34,16 +35,23 @@ export async function printForWebServer(
 ): Promise<void> {
   const { frontQuiet: quietMs = DEFAULT_DECISIONS.quietMs } = flags;
   const { frontKeep: keepMs = DEFAULT_DECISIONS.keepMs } = flags;
+  if (flags.nginxConfig && flags.apacheConfig) {
+    throw new MirrorlatchError('USAGE', 'there is one configuration for nginx and one for Apache', {
+      hint: 'Print them one after the other: --nginx-config, then --apache-config.',
+    });
+  }
   const address = addressOf(listen);
   if (!flags.nginxConfig && !flags.apacheConfig) {
     await answerApache(address, quietMs, process.stdin, process.stdout);
     return;
   }
+  const mirrors = frontedMirrors(roots);
   const front: Front = {
-    mirrors: frontedMirrors(roots),
+    mirrors,
     listen: address,
     keepSeconds: Math.floor(keepMs / 1000),
     quietSeconds: wholeSeconds(quietMs),
+    start: startLine(mirrors.map(servedWord), address, flags),
   };
   printCode(flags.nginxConfig ? nginxConfig(front) : apacheConfig(front, apacheMap(front)));
 }
@@ -56,6 +64,20 @@ function addressOf(listen: string): string {
   throw new MirrorlatchError('USAGE', `a web server cannot find ${listen}`, {
     hint: 'Name the port, or a socket such as unix:/run/mirrorlatch.sock.',
   });
+}
+
+/** With the options on which the configuration depends. */
+function startLine(
+  roots: readonly string[],
+  listen: string,
+  { trustProxy, frontQuiet, frontKeep }: Flags,
+): string {
+  const trusted = trustProxy ?? [trustedAddress(listen) ?? []].flat();
+  const words = ['mirrorlatch', 'serve', ...roots, '--listen', listen];
+  words.push(...trusted.flatMap((address) => ['--trust-proxy', address]));
+  if (frontQuiet !== undefined) words.push('--front-quiet', `${wholeSeconds(frontQuiet)}s`);
+  if (frontKeep !== undefined) words.push('--front-keep', `${wholeSeconds(frontKeep)}s`);
+  return words.map(quoteForSh).join(' ');
 }
 
 function apacheMap({ mirrors, listen, quietSeconds }: Front): string {

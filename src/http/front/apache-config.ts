@@ -1,5 +1,5 @@
 import { BASE_HEADER } from '../base-header.ts';
-import { connectableAddress, type Front, type FrontedMirror, quotedFor, trusted } from './front.ts';
+import { connectableAddress, type Front, type FrontedMirror, quotedFor } from './front.ts';
 
 /**
  * The configuration for Apache in front of `serve`, with modules of its own alone: Apache sends every file.
@@ -10,7 +10,7 @@ import { connectableAddress, type Front, type FrontedMirror, quotedFor, trusted 
  * @throws MirrorlatchError USAGE when a path or prefix contains what Apache cannot name.
  */
 export function apacheConfig(
-  { mirrors, listen, keepSeconds, quietSeconds }: Front,
+  { mirrors, listen, keepSeconds, quietSeconds, start }: Front,
   program: string,
 ): string {
   return `# Apache in front of mirrorlatch, printed by: mirrorlatch serve --apache-config
@@ -19,10 +19,12 @@ export function apacheConfig(
 # and its User-Agent), and the answer is kept for ${keepSeconds} s. One run of a client, such as apt-get update and install, stays
 # with one snapshot; after ${quietSeconds} s without a request the client gets the newest.
 #
-# 1. Save this as /etc/apache2/sites-available/mirror.conf, with your own ServerName, port and certificates.
-# 2. a2enmod alias autoindex dir env headers proxy proxy_http rewrite && a2ensite mirror
-# 3. apachectl configtest && systemctl restart apache2
-# 4. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
+# 1. Start mirrorlatch, best by systemd (mirrorlatch help web-servers):
+#    ${start}
+# 2. Save this as /etc/apache2/sites-available/mirror.conf, with your own ServerName, port and certificates.
+# 3. a2enmod alias autoindex dir env headers proxy proxy_http rewrite && a2ensite mirror
+# 4. apachectl configtest && systemctl restart apache2
+# 5. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
 #    means that mirrorlatch does not answer.
 #
 # Apache's user (www-data) has to be able to enter the mirror: r-x for the directories above it and for the snapshots.
@@ -35,7 +37,6 @@ export function apacheConfig(
     # Behind a proxy of your own, so that its clients are told apart (a2enmod remoteip):
     # RemoteIPHeader X-Forwarded-For
     # RemoteIPInternalProxy 192.0.2.1
-${trusted(listen, '    ')}
     # Apache starts this program and ends it. It keeps the decisions, and answers where a file is. The last word is the
     # user that it runs as; leave it away where Apache is not started by root.
     RewriteEngine On

@@ -9,6 +9,8 @@ export interface Front {
   readonly keepSeconds: number;
   /** How long a client is quiet between two of its runs, seconds. */
   readonly quietSeconds: number;
+  /** The command line that starts `serve` for it, as a shell would split it. */
+  readonly start: string;
 }
 
 /** A mirror as a web server in front sees it. */
@@ -31,10 +33,12 @@ export function connectableAddress(listen: string): string {
   return listen.replace(/^(?:0\.0\.0\.0|\*)?:(?=\d+$)/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:');
 }
 
-/** What `serve` needs besides, as a comment of a configuration; empty for a unix socket, which it trusts. */
-export function trusted(listen: string, indent: string): string {
-  if (listen.startsWith('unix:')) return '';
-  return `${indent}# mirrorlatch has to be started with --trust-proxy and the address of this web server.\n`;
+/** The address from which a web server on the same host connects to a server that listens there; none to a unix socket. */
+export function trustedAddress(listen: string): string | undefined {
+  if (listen.startsWith('unix:')) return undefined;
+  return connectableAddress(listen)
+    .replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1');
 }
 
 /**

@@ -1,5 +1,5 @@
 import { BASE_HEADER } from '../base-header.ts';
-import { connectableAddress, type Front, type FrontedMirror, quotedFor, trusted } from './front.ts';
+import { connectableAddress, type Front, type FrontedMirror, quotedFor } from './front.ts';
 
 /**
  * The configuration for nginx in front of `serve`, a file for its `http` block: nginx sends every file, and
@@ -16,16 +16,18 @@ import { connectableAddress, type Front, type FrontedMirror, quotedFor, trusted 
  *
  * @throws MirrorlatchError USAGE when a path or prefix contains what nginx cannot name.
  */
-export function nginxConfig({ mirrors, listen, keepSeconds, quietSeconds }: Front): string {
+export function nginxConfig({ mirrors, listen, keepSeconds, quietSeconds, start }: Front): string {
   return `# nginx in front of mirrorlatch, printed by: mirrorlatch serve --nginx-config
 #
 # nginx sends the files. mirrorlatch decides which snapshot a client reads: nginx asks once for a client (its address
 # and its User-Agent) and keeps the answer for ${keepSeconds} s. One run of a client, such as apt-get update and install, stays
 # with one snapshot; after ${quietSeconds} s without a request the client gets the newest.
 #
-# 1. Save this as /etc/nginx/sites-available/mirror, with your own server_name, listen and certificates.
-# 2. ln -s ../sites-available/mirror /etc/nginx/sites-enabled/ && nginx -t && systemctl reload nginx
-# 3. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
+# 1. Start mirrorlatch, best by systemd (mirrorlatch help web-servers):
+#    ${start}
+# 2. Save this as /etc/nginx/sites-available/mirror, with your own server_name, listen and certificates.
+# 3. ln -s ../sites-available/mirror /etc/nginx/sites-enabled/ && nginx -t && systemctl reload nginx
+# 4. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
 #    means that mirrorlatch does not answer: see nginx's error log.
 #
 # nginx's user (www-data) has to be able to enter the mirror: r-x for the directories above it and for the snapshots.
@@ -100,7 +102,6 @@ server {
 
     # Behind a proxy of your own, so that its clients are told apart:
     # set_real_ip_from 192.0.2.1; real_ip_header X-Forwarded-For; real_ip_recursive on;
-${trusted(listen, '    ')}
     absolute_redirect off;
     recursive_error_pages on;
     log_not_found off;

@@ -1,6 +1,7 @@
 import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { freePort } from '../../support/daemon.ts';
 import { ask } from '../../support/http/ask.ts';
 import {
   apacheInFront,
@@ -10,6 +11,7 @@ import {
   shown,
   snapshotOf,
 } from '../../support/http/fronts.ts';
+import { startServe } from '../../support/http/serve.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
 import { runProgram } from '../../support/program.ts';
@@ -367,6 +369,29 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     },
   );
 
+  tried(`over TCP, the printed line starts a server that trusts the web server${why}`, async () => {
+    const mirror = await published();
+    const listen = ['--listen', `127.0.0.1:${await freePort()}`];
+    let line = '';
+    const front = await kind.start(
+      [`${mirror.root}=/`, ...listen],
+      join(scratchDirectory(), 'front'),
+      (printed) => {
+        line = /^# +mirrorlatch serve (.*)$/m.exec(printed)?.[1] ?? '';
+        return printed;
+      },
+    );
+    onTestFinished(() => front.stop());
+    const apt = readerOf(front, 'apt');
+    expect(snapshotOf(await apt('/current/file'))).toBe('unpinned');
+    await front.server.stop();
+    const server = await startServe(line.replaceAll("'", '').split(' '));
+    onTestFinished(async () => void (await server.stop()));
+    await expect
+      .poll(async () => snapshotOf(await apt('/current/file')), { timeout: 50_000 })
+      .toBe('one');
+  });
+
   tried(
     `behind a proxy that it trusts, clients are told apart by what that forwards${why}`,
     async () => {
@@ -391,3 +416,9 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
 /** The lines of the configuration for a proxy before the web server, in force for the test itself. */
 const trusting = (printed: string) =>
   printed.replace(/# (set_real_ip_from|RemoteIP)/g, '$1').replaceAll('192.0.2.1', '127.0.0.1');
+
+test('the configurations for nginx and for Apache are printed one at a time', async () => {
+  const both = await runProgram(['serve', '/srv/none', '--nginx-config', '--apache-config']);
+  expect(both.exitCode).toBe(64);
+  expect(both.stderr).toContain('one after the other');
+});

@@ -16,6 +16,7 @@ const front: Front = {
   listen: 'unix:/run/mirrorlatch/http.sock',
   keepSeconds: 60,
   quietSeconds: 10,
+  start: 'mirrorlatch serve /srv/mirror/debian --listen unix:/run/mirrorlatch/http.sock',
 };
 
 const inApache = (changed: Front): string => apacheConfig(changed, 'mirrorlatch serve');
