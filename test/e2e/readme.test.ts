@@ -67,7 +67,7 @@ test.runIf(mayMount).for(executable)(
     const place = scratchDirectory();
     const upstream = makeUpstream(place);
     makeServed(place);
-    writeConfigurations(place, upstream);
+    writeConfigurations(place, upstream, document === readme ? ['debian'] : ['debian', 'security']);
     const server = await servePlainly(join(place, 'srv/mirror'));
     // One that starts a server has ports of its own, which the network of all others is not.
     const network = startsServer(document)
@@ -144,7 +144,14 @@ function scriptOf(document: Document): string {
     'set -eu',
     `servers='' && trap 'for server in $servers; do kill "$server"; done' EXIT`,
     // Servers leave sockets in /run, and nginx its cache.
-    ...(startsServer(document) ? ['ip link set lo up', 'mount -t tmpfs tmpfs /run'] : []),
+    ...(startsServer(document)
+      ? [
+          'ip link set lo up',
+          'mount -t tmpfs tmpfs /run',
+          // The server of the document is the one that its clients know.
+          `echo '127.0.0.1 mirror.example.org' > "$PLACE/hosts" && mount --bind "$PLACE/hosts" /etc/hosts`,
+        ]
+      : []),
     `mount --bind "$PLACE/srv" /srv`,
     'mount -t tmpfs tmpfs /usr/local/sbin',
     '[ ! -e /etc/dnf/dnf.conf ] || mount --bind "$PLACE/dnf.conf" /etc/dnf/dnf.conf',
@@ -199,7 +206,8 @@ function makeServed(place: string): void {
   }
 }
 
-function writeConfigurations(place: string, upstream: string): void {
+/** @param mirrors whose packages apt installs. */
+function writeConfigurations(place: string, upstream: string, mirrors: readonly string[]): void {
   for (const directory of ['bin', 'apt/lists/partial', 'apt/archives/partial']) {
     mkdirSync(join(place, directory), { recursive: true });
   }
@@ -209,7 +217,7 @@ function writeConfigurations(place: string, upstream: string): void {
   writeFileSync(join(place, 'rsyncd.conf'), `use chroot = no\n[debian]\npath = ${upstream}\n`);
   writeFileSync(join(place, 'apt.conf'), aptConfiguration(place));
   writeFileSync(join(place, 'apt/status'), '');
-  writeFileSync(join(place, 'sources.list'), sources);
+  writeFileSync(join(place, 'sources.list'), mirrors.map(sourceOf).join(''));
   writeFileSync(join(place, 'bin/to-this-host'), toThisHost, { mode: 0o755 });
   symlinkSync(join(project, 'dist/mirrorlatch'), join(place, 'bin/mirrorlatch'));
 }
@@ -220,10 +228,9 @@ async function makeRepository(repository: Repository, place: string): Promise<vo
   await repository.make(directory, makeGeneration(1), work);
 }
 
-/** The repository that the first sync mirrors, and that of the second mirror. */
-const sources = ['debian', 'security']
-  .map((name) => `deb [trusted=yes] http://mirror.example.org/${name}/current stable main\n`)
-  .join('');
+function sourceOf(mirror: string): string {
+  return `deb [trusted=yes] http://mirror.example.org/${mirror}/current stable main\n`;
+}
 
 /** In place of ssh: web and backup are this host, where only this namespace has our /srv. */
 const toThisHost = `#!/bin/sh
