@@ -31,11 +31,15 @@ export interface HandlerOptions {
   readonly onWarning: (message: string) => void;
 }
 
+/** The same warning is given again after this time; ms. */
+const SAME_WARNING_MS = 60_000;
+
 const READS = ['GET', 'HEAD'];
 
 /** Answers the requests of readers. Nothing that a client sends changes more than its own pins. */
 export class Handler {
   readonly #options: HandlerOptions;
+  #warned = { at: 0, message: '' };
 
   constructor(options: HandlerOptions) {
     this.#options = options;
@@ -62,8 +66,25 @@ export class Handler {
     if (hasCode(error, 'BUSY') || hasCode(error, 'NO_MIRROR')) {
       return text(503, `This mirror cannot be read now: ${withoutPaths(said)}`, RETRY_AFTER);
     }
-    this.#options.onWarning(said);
+    this.#warn(said);
+    // A person, or the next sync, mends it.
+    if (hasCode(error, 'CONFIGURATION')) {
+      return text(
+        503,
+        'This mirror cannot be read now. The log of the server says why.',
+        RETRY_AFTER,
+      );
+    }
     return text(500, 'The server has failed. Its log says why.');
+  }
+
+  /** Many clients meet the same failure at a time. */
+  #warn(message: string): void {
+    const now = performance.now();
+    const { at, message: last } = this.#warned;
+    if (message === last && now - at < SAME_WARNING_MS) return;
+    this.#warned = { at: now, message };
+    this.#options.onWarning(message);
   }
 
   /** @returns undefined when the answer has been sent. */

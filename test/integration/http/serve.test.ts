@@ -303,6 +303,20 @@ describe('a client of mirrorlatch serve', () => {
     expect((await ask(server.address, '/live/pins', { method: 'POST' })).status).toBe(409);
   });
 
+  test('is told to come back where `current` leads nowhere, and the log says why once', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`);
+    rmSync(join(mirror.root, 'current'));
+    symlinkSync('snapshots/gone', join(mirror.root, 'current'));
+    for (let count = 0; count < 3; count += 1) {
+      const reply = await ask(server.address, '/current/file');
+      expect(reply).toMatchObject({ status: 503, headers: { 'retry-after': '30' } });
+      expect(reply.text).not.toContain(mirror.root);
+    }
+    const said = () => server.saidSoFar().match(/current leads to the snapshot gone/g);
+    await eventually(() => expect(said()).toHaveLength(1));
+  });
+
   test('of a tree whose `current` another program keeps is pinned, too', async () => {
     const home = scratchDirectory();
     const publish = (id: string) => {
