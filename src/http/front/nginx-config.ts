@@ -245,7 +245,7 @@ function locationsOf({ name, prefix, content, root, trees, hasSnapshots }: Front
 ${baseHeader(prefix, content)}    }
 ${content === '/' ? '' : withSlash(content)}    location = ${quoted(`${prefix}current.json`)} {
         alias ${quoted(`${root}/current.json`)};
-        disable_symlinks on from=${quoted(root)};
+        disable_symlinks on ${quoted(`from=${root}`)};
         etag off;
         if_modified_since off;
         error_page 403 404 = @mirrorlatch;
@@ -274,7 +274,7 @@ function snapshotLocations(prefix: string, snapshots: string): string {
             set $mirrorlatch_content "${plain(prefix)}snapshots/$1";
         }
         alias ${quoted(`${snapshots}/`)};
-        disable_symlinks on from=${quoted(snapshots)};
+        disable_symlinks on ${quoted(`from=${snapshots}`)};
         index index.html index.json;
         autoindex on;
         error_page 403 404 = @mirrorlatch;

@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../support/daemon.ts';
@@ -130,6 +130,26 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
       expect((await apt(`${place}pool/a_1.deb`, { method: 'PUT' })).status).toBe(405);
     },
   );
+
+  tried(`a mirror is sent whose path has a space and leads through a symlink${why}`, async () => {
+    const mirror = await published();
+    const home = scratchDirectory();
+    mkdirSync(join(home, 'a disk'));
+    renameSync(mirror.root, join(home, 'a disk/mirror'));
+    symlinkSync('a disk', join(home, 'a way'));
+    const front = await start(`${join(home, 'a way/mirror')}=/`);
+    const apt = readerOf(front, 'apt');
+    expect(shown(await apt('/current/pool/a_1.deb'))).toBe('200 a 1');
+    expect(JSON.parse((await apt('/current.json')).text)).toMatchObject({ id: 'one' });
+    // Only then is it the web server that finds them.
+    front.server.kill('SIGKILL');
+    await front.server.result;
+
+    expect(shown(await apt('/current/pool/a_1.deb'))).toBe('200 a 1');
+    expect(shown(await apt('/snapshots/one/pool/a_1.deb'))).toBe('200 a 1');
+    // Apache leaves this to mirrorlatch.
+    if (kind === nginxInFront) expect((await apt('/current.json')).status).toBe(200);
+  });
 
   tried(`without mirrorlatch, runs go on, and others read what is current${why}`, async () => {
     const mirror = await published();
