@@ -26,7 +26,7 @@ CDPATH='' cd -- "$(dirname -- "$0")/.."
 
 need_programs rsync:rsync flock:util-linux dpkg-deb:dpkg apt-ftparchive:apt-utils dnf:dnf rpmbuild:rpm \
   createrepo_c:createrepo-c pacman:pacman-package-manager python3:python3 pip:python3-pip curl:curl wget:wget \
-  nginx:nginx-light apache2:apache2-bin squid:squid
+  nginx:nginx-light apache2:apache2-bin squid:squid apt-cacher-ng:apt-cacher-ng
 need_build
 
 # Below node_modules, so that the bundle finds the packages it imports, and as deep in the project as test/support,

@@ -9,6 +9,7 @@ import {
   nginxAlone,
   nginxGuarded,
   serve,
+  throughAptCacherNg,
   throughSquid,
   underRun,
   type Way,
@@ -40,6 +41,8 @@ interface Course {
   readonly between?: string;
   /** Not with syncs that prune: what nobody holds any more is gone. */
   readonly onlyRetained?: boolean;
+  /** The only client that it is for. */
+  readonly only?: string;
 }
 
 /** Prints how clients fare that read the mirror by HTTP: the rows of each way when it has been tried. */
@@ -49,6 +52,8 @@ export async function printHttpTable({ clients, work, runs, ...table }: HttpTabl
   for (const publishing of table.publishing) {
     for (const course of courses) {
       if (publishing === 'syncs' && course.onlyRetained === true) continue;
+      const some = clients.filter(({ name }) => name === (course.only ?? name));
+      if (some.length === 0) continue;
       const { name, restMs } = course.way;
       const guarded = {
         keepsTroubled: true,
@@ -56,7 +61,7 @@ export async function printHttpTable({ clients, work, runs, ...table }: HttpTabl
       };
       const isGuarded = restMs > 0 || name.startsWith('run');
       const options = { ...course, publishing, runs, work, ...(isGuarded ? guarded : {}) };
-      for (const trial of await tryWay(clients, options)) {
+      for (const trial of await tryWay(some, options)) {
         const cells = [name, nameOf(publishing), figures(trial), meanFlips(trial)];
         row([trial.client.name, ...cells]);
       }
@@ -84,7 +89,17 @@ async function coursesOf(
     between: 'sleep 2',
     onlyRetained: true,
   }));
-  const courses = [...ways.map((way) => ({ way, mirror })), ...forgetful];
+  // It keeps packages by name.
+  const throughAptCacher = [nginxAlone, serve, nginxGuarded].map((way) => ({
+    way: throughAptCacherNg(way),
+    mirror: archive,
+    only: 'apt',
+  }));
+  const courses: Course[] = [
+    ...ways.map((way) => ({ way, mirror })),
+    ...forgetful,
+    ...throughAptCacher,
+  ];
   const names = courses.map(({ way }) => way.name);
   const chosen = courses.filter(({ way }) => isWay(way.name));
   if (chosen.length === 0) throw new Error(`the ways are: ${names.join('; ')}`);

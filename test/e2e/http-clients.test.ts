@@ -10,6 +10,7 @@ import {
   nginxGuarded,
   serve,
   serveForgetfully,
+  throughAptCacherNg,
   throughSquid,
   underRun,
   type Way,
@@ -108,6 +109,21 @@ describe('clients that update and install over HTTP while snapshots are publishe
     test.skipIf(why !== '')(`I1: so they do${why}`, async () => {
       expectAllWell(await trySome(way, { publishing: FLIP_EVERY_MS }));
     });
+  });
+
+  describe.for([throughAptCacherNg(serve), throughAptCacherNg(nginxGuarded)])('$name', (way) => {
+    const why = whyNot(way);
+
+    test.skipIf(why !== '')(
+      `I1: so does apt, where each version of a package has a name of its own${why}`,
+      async () => {
+        const apts = present.filter(({ name }) => name === 'apt');
+        const archive = await mirrorOf(`archive-${way.name.split(',')[0]}`, apts, 'own');
+        const options = { way, mirror: archive, publishing: FLIP_EVERY_MS, runs: 3 };
+
+        expectAllWell(await tryWay(apts, { ...options, work: home.path }));
+      },
+    );
   });
 
   const plain = underRun(nginxAlone);

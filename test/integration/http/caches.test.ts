@@ -1,6 +1,8 @@
 import { mkdirSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { freePort } from '../../support/daemon.ts';
+import { startAptCacherNg } from '../../support/http/apt-cacher-ng.ts';
 import { ask, type Reply } from '../../support/http/ask.ts';
 import { startNginx } from '../../support/http/nginx.ts';
 import { type ServeProcess, startServe } from '../../support/http/serve.ts';
@@ -15,12 +17,13 @@ const GENERATIONS = ['1', '2', '3', '4', '5', '6'] as const;
 const FIRST = '20260101T000000Z';
 const TIME = new Date('2026-01-01T00:00:00Z');
 const INDEX = 'dists/stable/InRelease';
+const PACKAGE = 'pool/same_1_all.deb';
 
 const published = copiesOf((mirror) => publish(mirror, FIRST));
 
 async function publish(mirror: SmallMirror, generation: string): Promise<void> {
-  mirror.change({ [INDEX]: `generation ${generation}`, 'pool/same.deb': 'the same' });
-  for (const file of [INDEX, 'pool/same.deb']) utimesSync(join(mirror.source, file), TIME, TIME);
+  mirror.change({ [INDEX]: `generation ${generation}`, [PACKAGE]: 'the same' });
+  for (const file of [INDEX, PACKAGE]) utimesSync(join(mirror.source, file), TIME, TIME);
   await mirror.sync('--id', generation, '--no-prune', '--checksum');
 }
 
@@ -29,9 +32,16 @@ afterEach(async () => {
   for (const { stop } of running.splice(0).reverse()) await stop();
 });
 
-async function served(): Promise<{ mirror: SmallMirror; server: ServeProcess }> {
+async function served({ trusted }: Cache): Promise<{ mirror: SmallMirror; server: ServeProcess }> {
   const mirror = await published();
-  const server = await startServe([`${mirror.root}=/debian/`, '--pin-gap', '10m']);
+  const words = [`${mirror.root}=/debian/`, '--pin-gap', '10m'];
+  // Its port is one that apt-cacher-ng can reach.
+  const listen = ['--listen', `127.0.0.1:${await freePort()}`];
+  const server = await startServe(
+    [...words, ...(trusted ? ['--trust-proxy', '127.0.0.1'] : [])],
+    {},
+    listen,
+  );
   running.push(server);
   return { mirror, server };
 }
@@ -45,6 +55,10 @@ function started<Server extends WebServer>(server: Server): Server {
 interface Cache {
   readonly name: string;
   readonly program: string;
+  /** Whether the server believes what it says about its clients: it names itself as their User-Agent. */
+  readonly trusted: boolean;
+  /** A file that it keeps by its own rules, too. */
+  readonly kept: string;
   /** @returns the path to ask it for, for a path of the server. */
   start(mirror: SmallMirror, server: ServeProcess): Promise<(path: string) => [string, string]>;
 }
@@ -52,6 +66,8 @@ interface Cache {
 const squid: Cache = {
   name: 'squid',
   program: 'squid',
+  trusted: false,
+  kept: INDEX,
   async start({ home }, server) {
     const { origin } = started(await startSquid(join(home, 'squid')));
     return (path) => [origin, `${server.address}${path}`];
@@ -61,6 +77,8 @@ const squid: Cache = {
 const nginx: Cache = {
   name: 'nginx as a cache',
   program: 'nginx',
+  trusted: false,
+  kept: INDEX,
   async start({ home }, server) {
     const directory = join(home, 'nginx');
     const http = (port: number) => `
@@ -75,24 +93,39 @@ const nginx: Cache = {
   },
 };
 
+const aptCacherNg: Cache = {
+  name: 'apt-cacher-ng',
+  program: 'apt-cacher-ng',
+  trusted: true,
+  kept: PACKAGE,
+  async start({ home }, server) {
+    const settings = ['ExposeOrigin: 1'];
+    const { origin } = started(await startAptCacherNg(join(home, 'apt-cacher-ng'), settings));
+    return (path) => [origin, `${server.address}${path}`];
+  },
+};
+
 const why = ({ program }: Cache): string =>
   (runsAsRoot ? '' : ' (skipped: needs root)') || whyNotInstalled(program);
 const shown = ({ status, text }: Reply) => `${status} ${text}`;
 
-describe.for([squid, nginx])('through $name', (cache) => {
+describe.for([squid, nginx, aptCacherNg])('through $name', (cache) => {
   test.skipIf(why(cache) !== '')(
     `each client sees its own snapshot, though all ask for the same URLs${why(cache)}`,
     async () => {
-      const { mirror, server } = await served();
+      const { mirror, server } = await served(cache);
       const through = await cache.start(mirror, server);
-      const read = (agent: string, path: string) =>
-        ask(...through(`/debian/current/${path}`), { headers: { 'User-Agent': agent } });
+      const read = (client: string, path: string) =>
+        ask(...through(`/debian/current/${path}`), {
+          headers: { 'User-Agent': client },
+          from: `127.0.0.1${client}`,
+        });
       for (const generation of GENERATIONS) {
         await publish(mirror, generation);
         // Who has begun earlier goes on with what was current then; who begins now gets what is current now.
-        for (const agent of GENERATIONS.slice(0, GENERATIONS.indexOf(generation) + 1)) {
-          expect(shown(await read(agent, INDEX))).toBe(`200 generation ${agent}`);
-          expect(shown(await read(agent, 'pool/same.deb'))).toBe('200 the same');
+        for (const client of GENERATIONS.slice(0, GENERATIONS.indexOf(generation) + 1)) {
+          expect(shown(await read(client, INDEX))).toBe(`200 generation ${client}`);
+          expect(shown(await read(client, PACKAGE))).toBe('200 the same');
         }
       }
     },
@@ -101,13 +134,14 @@ describe.for([squid, nginx])('through $name', (cache) => {
   test.skipIf(why(cache) !== '')(
     `a snapshot by its id is kept, and needs the server no second time${why(cache)}`,
     async () => {
-      const { mirror, server } = await served();
+      const { mirror, server } = await served(cache);
       const through = await cache.start(mirror, server);
-      const [origin, path] = through(`/debian/snapshots/${FIRST}/${INDEX}`);
-      expect(shown(await ask(origin, path))).toBe(`200 generation ${FIRST}`);
+      const [origin, path] = through(`/debian/snapshots/${FIRST}/${cache.kept}`);
+      const first = shown(await ask(origin, path));
+      expect(first).toMatch(/^200 (generation|the same)/);
       server.kill('SIGKILL');
       await server.result;
-      expect(shown(await ask(origin, path))).toBe(`200 generation ${FIRST}`);
+      expect(shown(await ask(origin, path))).toBe(first);
     },
   );
 });

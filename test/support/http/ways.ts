@@ -5,11 +5,12 @@ import type { Access } from '../repositories/access.ts';
 import type { RepositoryMirror } from '../repositories/mirror.ts';
 import { mirrorPath } from '../repositories/npm-registry.ts';
 import { bareMirror as bareApache, startApache } from './apache.ts';
+import { startAptCacherNg } from './apt-cacher-ng.ts';
 import { apacheInFront, type FrontKind, nginxInFront } from './fronts.ts';
 import { Neighbours, type Question } from './neighbours.ts';
 import { bareMirror as bareNginx, startNginx } from './nginx.ts';
 import { hostBehindSquid, startSquid } from './squid.ts';
-import { endsOfFiles } from './web-server.ts';
+import { endsOfFiles, type WebServer } from './web-server.ts';
 
 /** A mirror that can be reached over HTTP until it is stopped. */
 interface ServedMirror {
@@ -155,27 +156,52 @@ export function amongNeighbours(way: Way, questions: readonly Question[]): Way {
   };
 }
 
-/** The same way with a cache between, which clients name as their proxy. */
-export function throughSquid(way: Way): Way {
+/** A cache that clients name as their proxy. */
+interface CacheBetween {
+  readonly name: string;
+  readonly program: string;
+  /** The name of this host that only the cache knows, if it can know one. */
+  readonly host?: string;
+  start(directory: string): Promise<WebServer>;
+}
+
+const squid: CacheBetween = {
+  name: 'squid',
+  program: 'squid',
+  host: hostBehindSquid,
+  start: startSquid,
+};
+
+const aptCacherNg: CacheBetween = {
+  name: 'apt-cacher-ng',
+  program: 'apt-cacher-ng',
+  start: startAptCacherNg,
+};
+
+/** The same way with a cache between. */
+function through({ name, program, host = '127.0.0.1', start }: CacheBetween, way: Way): Way {
   return {
     ...way,
-    name: `${way.name}, through squid`,
-    programs: [...way.programs, 'squid'],
+    name: `${way.name}, through ${name}`,
+    programs: [...way.programs, program],
     async start(mirror, directory) {
       const served = await way.start(mirror, join(directory, 'server'));
       // Last, because squid becomes another user, and outlives a test that fails in between.
-      const squid = await startSquid(join(directory, 'squid'));
-      const url = served.access.url.replace('127.0.0.1', hostBehindSquid);
-      const environment = { ...served.access.environment, http_proxy: squid.origin };
+      const cache = await start(join(directory, name));
+      const url = served.access.url.replace('127.0.0.1', host);
+      const environment = { ...served.access.environment, http_proxy: cache.origin };
       return {
         ...served,
         access: { ...served.access, url, environment },
-        logs: () => `${served.logs()}\n${squid.logs()}`,
+        logs: () => `${served.logs()}\n${cache.logs()}`,
         stop: async () => {
           await served.stop();
-          await squid.stop();
+          await cache.stop();
         },
       };
     },
   };
 }
+
+export const throughSquid = (way: Way): Way => through(squid, way);
+export const throughAptCacherNg = (way: Way): Way => through(aptCacherNg, way);
