@@ -135,23 +135,29 @@ function locationsOf({ prefix, content, trees }: FrontedMirror, current: string)
   const base = content.startsWith(prefix)
     ? ''
     : `        Header set ${BASE_HEADER} ${quoted(prefix)}\n`;
+  const snapshots = patternOf(`${prefix}snapshots/`);
   const places = [
-    [current, 'no-cache', base],
-    [patternOf(`${prefix}snapshots/`), '"public, max-age=31536000, immutable"', ''],
+    [current, base],
+    [snapshots, ''],
   ] as const;
   return [
     ...places.map(
-      ([place, control, more]) => `
+      ([place, more]) => `
     <LocationMatch "^${place}">
         Alias "%{reqenv:MIRRORLATCH_FILE}"
         SetHandler None
         SetEnv no-gzip 1
-        Header set Cache-Control ${control} env=MIRRORLATCH_SNAPSHOT
+        Header set Cache-Control no-cache env=MIRRORLATCH_SNAPSHOT
         Header set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_SNAPSHOT}e" env=MIRRORLATCH_SNAPSHOT
 ${more}    </LocationMatch>
 `,
     ),
     `
+    # What never changes. An id that a person gave can come again, for another snapshot.
+    <LocationMatch "^${snapshots}[0-9]{8}T[0-9]{6}Z(-[0-9]+)?/">
+        Header set Cache-Control "public, max-age=31536000, immutable" env=MIRRORLATCH_SNAPSHOT
+    </LocationMatch>
+
     # The program names no path with a symlink in it: only listings follow them.
     <Directory ${quoted(trees)}>
         Options Indexes FollowSymLinks

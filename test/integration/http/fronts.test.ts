@@ -248,6 +248,9 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     const reply = await read(`/debian/snapshots/${id}/file`);
     expect(shown(reply)).toBe('200 timed');
     expect(reply.headers['cache-control']).toBe('public, max-age=31536000, immutable');
+    // A name that a person gave may be another snapshot's later.
+    const named = await read('/debian/snapshots/one/file');
+    expect(named.headers['cache-control']).toBe('no-cache');
     const later = await read('/debian/snapshots/20990101T000000Z/file');
     expect(later.headers['location']).toContain(`/debian/snapshots/${id}/file`);
     expect((await read('/debian/snapshots/none/file')).status).toBe(404);
