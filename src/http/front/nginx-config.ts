@@ -33,6 +33,8 @@ export function nginxConfig({ mirrors, listen, keepSeconds, quietSeconds, start 
 # nginx's user (www-data) has to be able to enter the mirror: r-x for the directories above it and for the snapshots.
 # With SELinux: semanage fcontext -a -t httpd_sys_content_t 'ROOT(/.*)?' && restorecon -R ROOT, and
 # setsebool -P httpd_can_network_connect 1.
+#
+# To have the mirror in a server that you have already, see: mirrorlatch help web-servers
 
 # The decisions. A megabyte is enough for some 8,000 clients. nginx makes the directory.
 proxy_cache_path /run/nginx-mirrorlatch keys_zone=mirrorlatch:8m max_size=256m inactive=${quietSeconds}s use_temp_path=off;
@@ -67,6 +69,11 @@ map $mirrorlatch_snapshot $mirrorlatch_shown {
     default $mirrorlatch_snapshot;
     "" unpinned;
 }
+
+# Where mirrorlatch may let nginx send from, whatever else answers in this server.
+map $upstream_http_x_mirrorlatch_tree $mirrorlatch_named {
+    default /dev/null;
+${mirrors.map(namedTrees).join('')}}
 
 # While mirrorlatch is down: the tree, the path in it, and what that is without symlinks, if it is still in the tree.
 map $mirrorlatch_tree$mirrorlatch_current $mirrorlatch_top {
@@ -106,7 +113,6 @@ server {
     recursive_error_pages on;
     log_not_found off;
     uninitialized_variable_warn off;
-    gzip off;
 
     # Where nginx sends what mirrorlatch names.
     set $mirrorlatch_accel /-/sent/;
@@ -114,7 +120,7 @@ server {
     # A location that sets one of these headers itself would lose the others.
     proxy_http_version 1.1;
     proxy_set_header Connection "";
-    proxy_set_header Host $http_host;
+    proxy_set_header Host $host;
     proxy_set_header User-Agent $http_user_agent;
     proxy_set_header X-Forwarded-For $remote_addr;
     proxy_set_header X-Original-URI $request_uri;
@@ -122,7 +128,6 @@ server {
     proxy_set_header X-Mirrorlatch-Accel $mirrorlatch_accel;
     proxy_connect_timeout 2s;
     proxy_max_temp_file_size 0;
-    client_max_body_size 4k;
 
     location = /-/decision {
         internal;
@@ -142,7 +147,7 @@ server {
     location @mirrorlatch_undecided {
         return 204;
     }
-    location /-/decide/ {
+    location ^~ /-/decide/ {
         return 404;
     }
 
@@ -152,11 +157,12 @@ server {
         error_page 502 504 = @mirrorlatch_down;
     }
     # The file that mirrorlatch names, by a path without symlinks. What nginx cannot read, mirrorlatch sends itself.
-    location /-/sent/ {
+    location ^~ /-/sent/ {
         internal;
-        alias $upstream_http_x_mirrorlatch_tree/;
-        disable_symlinks on from=$upstream_http_x_mirrorlatch_tree;
+        alias $mirrorlatch_named/;
+        disable_symlinks on from=$mirrorlatch_named;
         etag off;
+        gzip off;
         error_page 403 404 = @mirrorlatch_itself;
         add_header ETag $upstream_http_etag;
         add_header X-Mirrorlatch-Snapshot $upstream_http_x_mirrorlatch_snapshot;
@@ -180,13 +186,14 @@ server {
         set $mirrorlatch_real_path $realpath_root;
         rewrite ^ $mirrorlatch_alone last;
     }
-    location /-/alone/ {
+    location ^~ /-/alone/ {
         internal;
         alias $mirrorlatch_real_top/;
         disable_symlinks on from=$mirrorlatch_real_top;
         index index.html index.json;
         autoindex on;
         etag off;
+        gzip off;
         error_page 403 404 = /-/none;
         error_page 301 = /-/later;
         add_header ETag $mirrorlatch_etag;
@@ -204,26 +211,42 @@ server {
     }
 
     # Pins, and the status page: /-/, /-/status.json, /-/metrics, /-/healthz.
-${ownPlaces(mirrors).map(passedOn).join('')}${mirrors.map(locationsOf).join('')}}`;
+${ownPlaces(mirrors).map(passedOn).join('')}${isOneAtTop(mirrors) ? '' : TOP}${mirrors.map(locationsOf).join('')}}`;
 }
 
-/** Where mirrorlatch answers: everywhere, but where a mirror has the whole server, in the places of its own. */
+function namedTrees({ trees }: FrontedMirror): string {
+  return `    "~^${patternOf(trees)}/[^/]+$" $upstream_http_x_mirrorlatch_tree;\n`;
+}
+
+/** Where mirrorlatch answers: what is sent by nginx has longer prefixes, or is matched exactly. */
 function ownPlaces(mirrors: readonly FrontedMirror[]): string[] {
-  if (!mirrors.some(({ content }) => content === '/')) return ['/'];
   const outside = mirrors.map(({ prefix }) => prefix).filter((prefix) => !prefix.startsWith('/-/'));
   return ['/-/', ...outside];
 }
 
-function passedOn(place: string): string {
-  return `    location ${quoted(place)} {
+/** Whether a mirror has the place `/`. */
+function isOneAtTop(mirrors: readonly FrontedMirror[]): boolean {
+  return mirrors.some(({ prefix, content }) => prefix === '/' || content === '/');
+}
+
+const TOP = `    # The status page once more. A server that has a page here already does not need this.
+    location "/" {
         proxy_pass http://mirrorlatch;
+    }
+`;
+
+/** `^~`: no regular expression of a location that the server has already takes it over. */
+function passedOn(place: string): string {
+  return `    location ^~ ${quoted(place)} {
+        proxy_pass http://mirrorlatch;
+        client_max_body_size 4k;
     }
 `;
 }
 
 function locationsOf({ name, prefix, content, root, trees, hasSnapshots }: FrontedMirror): string {
   return `
-    location ${quoted(content)} {
+    location ^~ ${quoted(content)} {
         set $mirrorlatch_name ${quoted(encodeURIComponent(name))};
         set $mirrorlatch_content ${quoted(content.slice(0, -1))};
         set $mirrorlatch_current ${quoted(`${root}/current`)};
@@ -238,6 +261,7 @@ function locationsOf({ name, prefix, content, root, trees, hasSnapshots }: Front
         index index.html index.json;
         autoindex on;
         etag off;
+        gzip off;
         error_page 403 404 = @mirrorlatch;
         add_header ETag $mirrorlatch_etag;
         add_header Cache-Control no-cache;
@@ -268,7 +292,7 @@ function withSlash(content: string): string {
 }
 
 function snapshotLocations(prefix: string, snapshots: string): string {
-  return `    location ${quoted(`${prefix}snapshots/`)} {
+  return `    location ^~ ${quoted(`${prefix}snapshots/`)} {
         if ($uri ~ "^${patternOf(`${prefix}snapshots/`)}([^/]+)/") {
             set $mirrorlatch_current "${plain(snapshots)}/$1";
             set $mirrorlatch_content "${plain(prefix)}snapshots/$1";
@@ -277,6 +301,7 @@ function snapshotLocations(prefix: string, snapshots: string): string {
         disable_symlinks on ${quoted(`from=${snapshots}`)};
         index index.html index.json;
         autoindex on;
+        gzip off;
         error_page 403 404 = @mirrorlatch;
         add_header Cache-Control $mirrorlatch_caching;
     }

@@ -1,5 +1,9 @@
+import { once } from 'node:events';
 import { chmodSync, symlinkSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ask } from '../../support/http/ask.ts';
 import {
@@ -43,7 +47,7 @@ const publishNext = (mirror: SmallMirror) =>
     ...AS_THEY_ARE,
   );
 
-const why = whyNotInstalled(...nginxInFront.programs);
+const why = whyNotInstalled(...nginxInFront.programs, 'curl', 'openssl');
 
 describe.skipIf(why !== '')(`nginx in front of mirrorlatch serve${why}`, () => {
   async function start(...words: string[]): Promise<Front> {
@@ -104,6 +108,78 @@ describe.skipIf(why !== '')(`nginx in front of mirrorlatch serve${why}`, () => {
     expect([shown(reply), snapshotOf(reply)]).toEqual(['200 a 1', 'one']);
     await runProgram(['prune', mirror.root, '--keep-last', '1', '--grace', '0s']);
     expect(mirror.snapshots()).toContain('one');
+  });
+
+  test('it fits into a server with certificates and places of its own', async () => {
+    const mirror = await published();
+    const directory = scratchDirectory();
+    const [key, certificate, tls] = ['key', 'certificate', 'tls'].map((name) =>
+      join(directory, name),
+    );
+    const subject = [
+      '-subj',
+      '/CN=mirror.example.org',
+      '-keyout',
+      `${key}`,
+      '-out',
+      `${certificate}`,
+    ];
+    await execa('openssl', [
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-noenc',
+      '-days',
+      '1',
+      ...subject,
+    ]);
+    const app = createServer((_, response) => {
+      response.writeHead(200, {
+        'X-Accel-Redirect': '/-/sent/hostname',
+        'X-Mirrorlatch-Tree': '/etc',
+      });
+      response.end();
+    }).listen(0, '127.0.0.1');
+    await once(app, 'listening');
+    onTestFinished(() => void app.close());
+    const { port } = app.address() as AddressInfo;
+    const own = `    location / { return 200 own; }
+    location ~ \\.(deb|php)$ { return 200 php; }
+    location /app { proxy_pass http://127.0.0.1:${port}; }
+    listen unix:${tls} ssl http2; ssl_certificate ${certificate}; ssl_certificate_key ${key};
+`;
+    const front = await nginxInFront.start(
+      [`${mirror.root}=/debian/`],
+      join(directory, 'front'),
+      (printed) =>
+        printed.replace(/ +# The status page once more.*\n +location "\/" \{[^}]*\}\n/, own),
+    );
+    onTestFinished(() => front.stop());
+    const curl = async (path: string, ...options: string[]) => {
+      const url = `https://mirror.example.org${path}`;
+      const words = [
+        '--http2',
+        '-sk',
+        '--unix-socket',
+        `${tls}`,
+        '-w',
+        ' %{http_code} %{http_version}',
+      ];
+      return (await execa('curl', [...words, ...options, url])).stdout;
+    };
+    expect(await curl('/')).toBe('own 200 2');
+    expect(await curl('/index.php')).toBe('php 200 2');
+    expect(await curl('/debian/current/pool/a_1.deb')).toBe('a 1 200 2');
+    expect(await curl('/debian/current/dists/stable/InRelease')).toBe('Suite: one\n 200 2');
+    await publishNext(mirror);
+    expect(await curl('/debian/current/dists/x/InRelease')).toBe('Suite: one\n 200 2');
+    expect(await curl('/debian/current/dists/x/InRelease', '-A', 'dnf')).toBe('Suite: two\n 200 2');
+    expect(await curl('/debian/current/pool/a_1.deb', '-A', 'dnf')).toBe('a 1 200 2');
+    expect(await curl('/-/healthz')).toBe('ok\n 200 2');
+    expect(await curl('/debian/pins', '-X', 'POST')).toContain(' 201 2');
+    expect(await curl('/-/sent/dists/x/InRelease')).toContain(' 404 2');
+    expect(await curl('/app')).toContain(' 404 2');
   });
 
   test('no client can make nginx send what mirrorlatch has not named', async () => {

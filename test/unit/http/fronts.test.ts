@@ -34,7 +34,7 @@ test.each([
     hasSnapshots: false,
   };
   const text = printed({ ...front, mirrors: [debian, files] });
-  const places = text.matchAll(/^ +(?:location|<LocationMatch) "\^?([^"]*)"/gm);
+  const places = text.matchAll(/^ +(?:location(?: [=^]~?)?|<LocationMatch) "\^?([^"]*)"/gm);
   expect([...places].map(([, place]) => place)).toEqual(
     expect.arrayContaining(['/debian/current/', '/debian/snapshots/', '/current/']),
   );
