@@ -20,7 +20,10 @@ test.skipIf(whyNot !== '').for(documents)(
       // The program need not be in a directory where systemd looks for it.
       writeFileSync(
         path,
-        text.replace(/^ExecStart=mirrorlatch /m, `ExecStart=${project}dist/mirrorlatch `),
+        text.replace(
+          /^ExecStart=(\/usr\/local\/bin\/)?mirrorlatch /m,
+          `ExecStart=${project}dist/mirrorlatch `,
+        ),
       );
       return path;
     });
@@ -35,7 +38,7 @@ test.skipIf(whyNot !== '').for(documents)(
 test.for(documents)('each unit of $path can be enabled, or another starts it', (document) => {
   const units = unitsOf(document);
   for (const { name, text } of units) {
-    const starters = units.filter((other) => other.stem === name.replace(/\.\w+$/, ''));
+    const starters = units.filter((other) => other.stem === name.replace(/@?\.\w+$/, ''));
     const isEnabled = starters.some((unit) => unit.text.includes('[Install]\nWantedBy='));
     expect(isEnabled, `${name}: ${text}`).toBe(true);
   }
@@ -48,17 +51,22 @@ interface Unit {
   readonly text: string;
 }
 
-/** The units of a document, each with the name that stands last before it, or that it is the only one to have. */
+/** The units of a document, with the names that the paragraphs before them say. */
 function unitsOf(document: Document): Unit[] {
-  const units = blocks(document, 'ini').map((text, at): Unit => {
-    const [, section = ''] = /^\[(Timer|Socket|Service)\]$/m.exec(text) ?? [];
-    const type = section.toLowerCase();
-    const before = document.text.slice(0, document.text.indexOf(text));
-    const [, stem = `unit-${at}`] =
-      new RegExp(`/etc/systemd/system/([\\w-]+)\\.${type}`).exec(lastParagraphOf(before)) ?? [];
-    return { name: `${stem}.${type}`, stem, text: `${text}\n` };
-  });
-  return units;
+  return blocks(document, 'ini', '')
+    .filter(isUnit)
+    .map((text, at): Unit => {
+      const [, section = ''] = /^\[(Timer|Socket|Service)\]$/m.exec(text) ?? [];
+      const type = section.toLowerCase();
+      const before = document.text.slice(0, document.text.indexOf(text));
+      const [, stem = `unit-${at}`] =
+        new RegExp(`([\\w@-]+)\\.${type}`).exec(lastParagraphOf(before)) ?? [];
+      return { name: `${stem}.${type}`, stem: stem.replace(/@$/, ''), text: `${text}\n` };
+    });
+}
+
+function isUnit(text: string): boolean {
+  return /^\[(Timer|Socket|Service)\]$/m.test(text);
 }
 
 /** What introduces a block that follows. */
@@ -66,7 +74,7 @@ function lastParagraphOf(text: string): string {
   return (
     text
       .trimEnd()
-      .replace(/\n*```ini$/, '')
+      .replace(/\n*```(ini)?$/, '')
       .split('\n\n')
       .at(-1) ?? ''
   );
