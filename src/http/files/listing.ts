@@ -1,7 +1,7 @@
-import type { BigIntStats } from 'node:fs';
+import { type BigIntStats, readlinkSync } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { errnoOf } from '../../errors.ts';
+import { errnoOf, MirrorlatchError } from '../../errors.ts';
 import { type Name, withNames } from './directory-names.ts';
 import { PAGE_END, pageHead, pageRow, type Row } from './listing-page.ts';
 import { isWithin, type Opened } from './place-in-tree.ts';
@@ -37,8 +37,21 @@ export async function writeListing(
       const text = rows.map((row) => (row === undefined ? '' : pageRow(row))).join('');
       if (!(await writeBody(request, response, text))) return;
     }
+    refuseIfMoved(directory);
     response.end(PAGE_END);
   });
+}
+
+/**
+ * A snapshot that is removed is moved away first. Then entries may be missing from the page, and its end must not say that
+ * it is whole.
+ *
+ * @throws MirrorlatchError IO
+ */
+function refuseIfMoved({ descriptor, tree }: Directory): void {
+  const now = readlinkSync(`/proc/self/fd/${descriptor}`, 'buffer');
+  if (isWithin(tree, now)) return;
+  throw new MirrorlatchError('IO', `${tree} was removed while a directory of it was listed`);
 }
 
 /** @returns undefined if the entry has gone. */

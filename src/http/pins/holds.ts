@@ -1,10 +1,13 @@
 import { pause } from '../../system/pause.ts';
 
-/** A snapshot that stays as long as it is held. */
-export interface Hold {
+export interface Snapshot {
   readonly id: string;
-  /** The real path of the snapshot's directory. */
+  /** The real path of its directory. */
   readonly tree: string;
+}
+
+/** A snapshot that stays as long as it is held. */
+export interface Hold extends Snapshot {
   release(): void;
 }
 

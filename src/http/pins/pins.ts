@@ -129,6 +129,8 @@ function* recordsOf(runs: readonly (readonly [Client, Run])[]): Generator<RunRec
 /** A place in a run, for as long as one answer is sent. */
 export interface Turn {
   readonly hold: Hold;
+  /** Whether the run has ended meanwhile, so that only its answers still hold the snapshot. */
+  isOver(): boolean;
   end(): void;
 }
 
@@ -174,7 +176,7 @@ export class Pins {
       if (run.isOver) this.#release(run);
     };
     try {
-      return { hold: await run.hold, end };
+      return { hold: await run.hold, isOver: () => run.isOver, end };
     } catch (error) {
       end();
       throw error;

@@ -1,8 +1,8 @@
-import { lstatSync, readlinkSync, realpathSync } from 'node:fs';
+import { lstatSync, openSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId, previousId } from '../../mirror/current.ts';
-import { isInPlace } from '../../mirror/gate.ts';
+import { isInPlace, recordIfSound } from '../../mirror/gate.ts';
 import { type HistoryEntry, publicationOf, readHistory } from '../../mirror/history.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { findMirror } from '../../mirror/open.ts';
@@ -13,7 +13,7 @@ import { current } from '../../reader/current.ts';
 import { pin } from '../../reader/pin.ts';
 import { ifThere, lstatIfThere } from '../../system/files.ts';
 import { quoteForSh } from '../../system/quote.ts';
-import { type Hold, Holds, holdCurrent } from './holds.ts';
+import { type Hold, Holds, holdCurrent, type Snapshot } from './holds.ts';
 
 /** A mirror as the server reads it. */
 export interface ServedMirror extends ServedRoot {
@@ -29,10 +29,14 @@ export interface ServedMirror extends ServedRoot {
   hold(id: string): Promise<Hold | undefined>;
   /** The same for a snapshot that a process before has held. */
   recall(id: string): Promise<Hold | undefined>;
+  /** A snapshot that is there, and not held. */
+  find(id: string): Snapshot | undefined;
   /** The snapshots that are there, the newest first. */
   retained(): readonly string[];
   /** The paths of those but one. */
   treesBut(id: string): readonly string[];
+  /** How long a writer has been waiting for those who hold a mirror in place; ms. Undefined if none waits. */
+  writerWaitsMs(): number | undefined;
   /** Whether there was a snapshot of this name, which has been removed since. */
   isGone(id: string): boolean;
   currentId(): string | undefined;
@@ -76,6 +80,8 @@ interface Known {
   readonly history: readonly HistoryEntry[];
   /** The newest first. */
   readonly ids: readonly string[];
+  /** The real path of the directory in which they lie. */
+  readonly home: string;
 }
 
 class SnapshotMirror implements ServedMirror {
@@ -87,6 +93,8 @@ class SnapshotMirror implements ServedMirror {
   readonly #layout: Layout;
   readonly #holds: Holds;
   #known: Known | undefined;
+  /** The directory of the leases, see `findReaders`; open until this process ends. */
+  #claim: number | undefined;
 
   constructor({ name, prefix, content }: ServedRoot, layout: Layout) {
     this.name = name;
@@ -94,7 +102,10 @@ class SnapshotMirror implements ServedMirror {
     this.content = content;
     this.root = layout.root;
     this.#layout = layout;
-    this.#holds = new Holds((id) => take(layout, id));
+    this.#holds = new Holds((id) => {
+      this.#claimFiles();
+      return take(layout, id);
+    });
   }
 
   async holdCurrent(): Promise<Hold> {
@@ -116,6 +127,22 @@ class SnapshotMirror implements ServedMirror {
 
   async recall(id: string): Promise<Hold | undefined> {
     return await this.hold(id);
+  }
+
+  find(id: string): Snapshot | undefined {
+    const { snapshot, lease } = this.#layout;
+    if (!isSnapshotId(id) || lstatIfThere(snapshot(id))?.isDirectory() !== true) return undefined;
+    // A directory of a person has none.
+    if (lstatIfThere(lease(id)) === undefined) return undefined;
+    this.#claimFiles();
+    return { id, tree: join(this.#look().home, id) };
+  }
+
+  writerWaitsMs(): undefined {}
+
+  /** Says that leases are all that keeps snapshots for this process: a slow client's open file does not. */
+  #claimFiles(): void {
+    this.#claim ??= ifThere(() => openSync(this.#layout.leases, 'r'));
   }
 
   retained(): readonly string[] {
@@ -140,7 +167,9 @@ class SnapshotMirror implements ServedMirror {
     const history = readHistory(this.#layout);
     const arrivedAt = (id: string) => arrivalOf(this.#layout, id);
     const ids = inOrderOfPublication(history, snapshotIds(this.#layout), arrivedAt).reverse();
-    this.#known = { state, history, ids };
+    // The snapshots may have been moved to another disk, with a symlink in their place.
+    const home = ifThere(() => realpathSync(snapshots)) ?? snapshots;
+    this.#known = { state, history, ids, home };
     return this.#known;
   }
 
@@ -187,6 +216,13 @@ class InPlaceMirror implements ServedMirror {
   async hold(): Promise<undefined> {}
 
   async recall(): Promise<undefined> {}
+
+  find(): undefined {}
+
+  writerWaitsMs(): number | undefined {
+    const gate = recordIfSound(this.#layout);
+    return gate?.state === 'closing' ? Date.now() - Date.parse(gate.since) : undefined;
+  }
 
   retained(): readonly string[] {
     return [];
@@ -241,9 +277,14 @@ class ForeignTree implements ServedMirror {
   }
 
   async hold(id: string): Promise<Hold | undefined> {
+    const found = this.find(id);
+    return found && { ...found, release: () => {} };
+  }
+
+  find(id: string): Snapshot | undefined {
     const tree = this.#seen.get(id);
     const isThere = tree !== undefined && ifThere(() => lstatSync(tree))?.isDirectory() === true;
-    return isThere ? { id, tree, release: () => {} } : undefined;
+    return isThere ? { id, tree } : undefined;
   }
 
   /** Its trees lie beside each other. */
@@ -257,6 +298,8 @@ class ForeignTree implements ServedMirror {
     this.currentId();
     return held;
   }
+
+  writerWaitsMs(): undefined {}
 
   retained(): readonly string[] {
     this.currentId();

@@ -6,7 +6,7 @@ import { sendPlace } from '../files/files.ts';
 import type { WebServer } from '../files/hand-over.ts';
 import { percentEncoded } from '../percent.ts';
 import { documentKind } from '../pins/entry-documents.ts';
-import { type Hold, holdCurrent } from '../pins/holds.ts';
+import { holdCurrent, type Snapshot } from '../pins/holds.ts';
 import type { Pins } from '../pins/pins.ts';
 import type { ServedMirror } from '../pins/served-mirror.ts';
 import { idInToken, type StrictPins } from '../pins/strict-pins.ts';
@@ -17,13 +17,18 @@ import { basePage, currentJsonPage, snapshotsPage } from './mirror-pages.ts';
 import type { Peers } from './peers.ts';
 import { noPin } from './pin-requests.ts';
 import type { Route } from './routes.ts';
+import type { Transfers } from './transfers.ts';
 
 export interface ContentOptions {
   readonly pinsOf: (mirror: ServedMirror) => Pins;
   readonly strictPins: StrictPins;
   readonly peers: Peers;
   readonly decisions: Decisions;
+  readonly transfers: Transfers;
 }
+
+/** How long a writer of a mirror in place waits for answers before they are cut off; ms. */
+const WRITERS_PATIENCE_MS = 60_000;
 
 const IMMUTABLE = 'public, max-age=31536000, immutable';
 
@@ -47,26 +52,27 @@ export class Content {
     { mirror, name }: Extract<Route, { kind: 'current' }>,
     exchange: Exchange,
   ): Promise<Answer | undefined> {
-    const { pinsOf, peers, decisions } = this.#options;
+    const { pinsOf, peers, decisions, transfers } = this.#options;
     if (!mirror.content.startsWith(mirror.prefix)) {
       exchange.response.setHeader(BASE_HEADER, mirror.prefix);
     }
     if (mirror.kind === 'in-place') return await this.#sendInPlace(mirror, name, exchange);
     const path = name.toString('latin1');
     const kind = documentKind(path);
-    const { hold, end } =
-      (await decisions.before(mirror, exchange)) ??
-      (await pinsOf(mirror).enter(peers.clientOf(exchange), { path, kind }));
-    whenEnded(exchange, end);
-    const isSent = await this.#sendFrom(mirror, hold, name, NO_CACHE, exchange);
-    if (isSent) return undefined;
+    const decided = decisions.before(mirror, exchange);
+    const { hold, isOver, end } = decided
+      ? { hold: decided, isOver: () => false, end: () => {} }
+      : await pinsOf(mirror).enter(peers.clientOf(exchange), { path, kind });
+    const sendOutOf = (snapshot: Snapshot): Promise<boolean> => {
+      const isInTheWay = () => isOver() || mirror.find(snapshot.id) === undefined;
+      transfers.note(exchange, { isInTheWay }, end);
+      return this.#sendFrom(mirror, snapshot, name, NO_CACHE, exchange);
+    };
+    if (await sendOutOf(hold)) return undefined;
     if (kind === 'content') {
       for (const id of mirror.retained()) {
-        if (id === hold.id) continue;
-        const other = await mirror.hold(id);
-        if (other === undefined) continue;
-        const isThere = await this.#sendHeld(mirror, other, name, NO_CACHE, exchange);
-        if (isThere) return undefined;
+        const other = id === hold.id ? undefined : mirror.find(id);
+        if (other !== undefined && (await sendOutOf(other))) return undefined;
       }
     }
     return nothingThere();
@@ -79,10 +85,15 @@ export class Content {
     name: Buffer,
     exchange: Exchange,
   ): Promise<Answer | undefined> {
-    const hold = await mirror.hold(id);
-    if (hold === undefined) return await this.#leadToNearest(mirror, id, name, exchange);
-    const isSent = await this.#sendHeld(mirror, hold, name, cachingOf(id), exchange);
-    return isSent ? undefined : nothingThere();
+    const snapshot = mirror.find(id);
+    if (snapshot === undefined) return await this.#leadToNearest(mirror, id, name, exchange);
+    const isSent = await this.#sendUnheld(mirror, snapshot, name, cachingOf(id), exchange);
+    if (isSent) return undefined;
+    // It may have been removed just now.
+    if (mirror.find(id) === undefined) {
+      return await this.#leadToNearest(mirror, id, name, exchange);
+    }
+    return nothingThere();
   }
 
   /** Sends what lies below a strict pin. */
@@ -92,27 +103,57 @@ export class Content {
   ): Promise<Answer | undefined> {
     const pin = this.#options.strictPins.find(mirror, token);
     if (pin === 'ended') return noPin(pin);
-    const hold = await mirror.hold(pin?.hold.id ?? idInToken(token));
-    if (hold === undefined) return noPin(undefined);
-    if (within.kind === 'current') {
-      const isSent = await this.#sendHeld(mirror, hold, within.name, NO_CACHE, exchange);
-      return isSent ? undefined : nothingThere();
-    }
-    hold.release();
+    const snapshot = pin?.hold ?? mirror.find(idInToken(token));
+    if (snapshot === undefined) return noPin(undefined);
     switch (within.kind) {
+      case 'current':
+        if (await this.#sendUnheld(mirror, snapshot, within.name, NO_CACHE, exchange)) {
+          return undefined;
+        }
+        return mirror.find(snapshot.id) === undefined ? noPin('ended') : nothingThere();
       case 'snapshot':
         return await this.ofSnapshot(mirror, within.id, within.name, exchange);
       case 'current.json':
-        return currentJsonPage(mirror, hold.id);
+        return currentJsonPage(mirror, snapshot.id);
       case 'snapshots':
-        return snapshotsPage(mirror.publications([hold.id]), hold.id, exchange);
+        return snapshotsPage(mirror.publications([snapshot.id]), snapshot.id, exchange);
       case 'base':
-        return basePage(mirror, hold.id, exchange);
+        return basePage(mirror, snapshot.id, exchange);
       case 'slash':
         return withSlash(exchange.request.url ?? '');
       case 'nothing':
         return nothingThere();
     }
+  }
+
+  /**
+   * Sends a path of a snapshot without a lease of its own: once a file is open, nothing that becomes of its name
+   * changes it. Only the room on the disk of a removed one is in the way.
+   */
+  async #sendUnheld(
+    mirror: ServedMirror,
+    snapshot: Snapshot,
+    name: Buffer,
+    cacheControl: string,
+    exchange: Exchange,
+  ): Promise<boolean> {
+    const isInTheWay = () => mirror.find(snapshot.id) === undefined;
+    this.#options.transfers.note(exchange, { isInTheWay });
+    return await this.#sendFrom(mirror, snapshot, name, cacheControl, exchange);
+  }
+
+  /** Each answer holds the tree, which is written where it is: a writer waits for all of them. */
+  async #sendInPlace(
+    mirror: ServedMirror,
+    name: Buffer,
+    exchange: Exchange,
+  ): Promise<Answer | undefined> {
+    const hold = await mirror.holdCurrent();
+    const isInTheWay = () => mirror.writerWaitsMs() !== undefined;
+    const isPressing = () => (mirror.writerWaitsMs() ?? 0) >= WRITERS_PATIENCE_MS;
+    this.#options.transfers.note(exchange, { isInTheWay, isPressing }, hold.release);
+    const isSent = await this.#sendFrom(mirror, hold, name, NO_CACHE, exchange);
+    return isSent ? undefined : nothingThere();
   }
 
   /**
@@ -146,37 +187,9 @@ export class Content {
     return redirect(`${mirror.prefix}snapshots/${hold.id}/${encodedPath(path)}${query}`);
   }
 
-  async #sendInPlace(
-    mirror: ServedMirror,
-    name: Buffer,
-    exchange: Exchange,
-  ): Promise<Answer | undefined> {
-    const hold = await mirror.holdCurrent();
-    const isSent = await this.#sendHeld(mirror, hold, name, NO_CACHE, exchange);
-    return isSent ? undefined : nothingThere();
-  }
-
-  /** Sends a path of a snapshot, and releases that when the answer has ended or there is no such path. */
-  async #sendHeld(
-    mirror: ServedMirror,
-    hold: Hold,
-    name: Buffer,
-    cacheControl: string,
-    exchange: Exchange,
-  ): Promise<boolean> {
-    let isSent = false;
-    try {
-      isSent = await this.#sendFrom(mirror, hold, name, cacheControl, exchange);
-    } finally {
-      if (isSent) whenEnded(exchange, hold.release);
-      else hold.release();
-    }
-    return isSent;
-  }
-
   async #sendFrom(
     mirror: ServedMirror,
-    { id, tree }: Hold,
+    { id, tree }: Snapshot,
     name: Buffer,
     cacheControl: string,
     exchange: Exchange,

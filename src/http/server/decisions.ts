@@ -1,8 +1,8 @@
 import { type Answer, text } from '../answers.ts';
 import { tagOfTree } from '../files/hand-over.ts';
 import { documentKind } from '../pins/entry-documents.ts';
-import type { Hold } from '../pins/holds.ts';
-import type { DecisionPolicy, Pins, Turn } from '../pins/pins.ts';
+import type { Hold, Snapshot } from '../pins/holds.ts';
+import type { DecisionPolicy, Pins } from '../pins/pins.ts';
 import type { ServedMirror } from '../pins/served-mirror.ts';
 import { type Exchange, headerOf } from './exchange.ts';
 import { type Peers, peerOf } from './peers.ts';
@@ -53,11 +53,10 @@ export class Decisions {
    * The snapshot that a web server in front has for the client. It asks for what it does not find there, and
    * goes on with it, so such a request begins no run.
    */
-  async before(mirror: ServedMirror, exchange: Exchange): Promise<Turn | undefined> {
+  before(mirror: ServedMirror, exchange: Exchange): Snapshot | undefined {
     const id = headerOf(exchange, SNAPSHOT.toLowerCase());
     if (id === undefined || !this.#options.peers.isTrusted(exchange)) return undefined;
-    const hold = await mirror.hold(Buffer.from(id, 'latin1').toString());
-    return hold && { hold, end: hold.release };
+    return mirror.find(Buffer.from(id, 'latin1').toString());
   }
 
   /** A web server in front that is not trusted sends what is current, unpinned: that is said once. */

@@ -23,6 +23,7 @@ import { StatusReporter } from './reporter.ts';
 import { stateDirectory } from './state-directory.ts';
 import type { StateFile } from './state-file.ts';
 import { StatusPages } from './status-routes.ts';
+import { Transfers } from './transfers.ts';
 
 export interface ServeOptions {
   readonly roots: readonly ServedRoot[];
@@ -40,6 +41,8 @@ export interface ServeOptions {
   readonly accessLog?: string | number | undefined;
   /** A mirror whose last success is older is not healthy; ms. */
   readonly maxAgeMs?: number | undefined;
+  /** How long an answer may be in the way of others; ms. */
+  readonly longestTransferMs?: number | undefined;
   /** How long answers may take to end after `signal`; ms. */
   readonly drainMs?: number | undefined;
   /** Ends the server. */
@@ -109,7 +112,8 @@ export async function serve(options: ServeOptions): Promise<void> {
     policy: { ...DEFAULT_DECISIONS, ...options.decisions },
     onWarning,
   });
-  const content = new Content({ pinsOf, strictPins, peers, decisions });
+  const transfers = new Transfers(options.longestTransferMs ?? DEFAULT_DECISIONS.transferMs, clock);
+  const content = new Content({ pinsOf, strictPins, peers, decisions, transfers });
   const ownPage = (path: string) => pages.answer(path);
   const handler = new Handler({
     mirrors,
@@ -133,6 +137,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const sweeper = setInterval(() => {
     strictPins.sweep();
     for (const ofMirror of pins.values()) ofMirror.sweep();
+    transfers.sweep();
   }, SWEEP_MS);
   try {
     const addresses = await Promise.all(

@@ -1,6 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { ask } from '../../support/http/ask.ts';
@@ -72,6 +82,17 @@ test('A directory of many names is listed whole, and to many clients at a time',
   }
   writeFileSync(join(tree, 'many/file-new'), '');
   expect(hrefsOf((await ask(server, '/many/')).body)).toContain('file-new');
+});
+
+test('A listing is cut off if its snapshot is moved away meanwhile, and with it the entries', async () => {
+  const tree = treeOf({ 'many/': '' });
+  for (let at = 0; at < 30_000; at += 1)
+    writeFileSync(join(tree, `many/${'x'.repeat(200)}${at}`), '');
+  const server = await serveTree(tree);
+  const [answer] = (await once(get(`${server.url}/many/`), 'response')) as [IncomingMessage];
+  renameSync(tree, `${tree}.removed`);
+  await expect(text(answer)).rejects.toThrow('aborted');
+  expect(server.failures).toEqual([expect.objectContaining({ code: 'IO' })]);
 });
 
 test('wget -r fetches a tree by its listings', async () => {
