@@ -54,11 +54,15 @@ const BACKLOG = 4096;
  *   PERMISSION; UNAVAILABLE.
  */
 export async function listen(server: Server, endpoint: Endpoint): Promise<string> {
-  if (endpoint.kind === 'unix') await makeRoomForSocket(endpoint.path);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => reject(listenError(endpoint, cause)));
-    server.listen(optionsOf(endpoint), resolve);
-  });
+  try {
+    if (endpoint.kind === 'unix') await makeRoomForSocket(endpoint.path);
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(optionsOf(endpoint), resolve);
+    });
+  } catch (error) {
+    throw error instanceof MirrorlatchError ? error : listenError(endpoint, error);
+  }
   const address = server.address();
   return typeof address === 'string' ? `unix:${address}` : urlOf(address);
 }
@@ -114,18 +118,7 @@ async function makeRoomForSocket(path: string): Promise<void> {
     });
     probe.once('error', (error) => resolve(errnoOf(error) === 'ECONNREFUSED'));
   });
-  if (isDead) removeSocket(path);
-}
-
-function removeSocket(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (cause) {
-    throw new MirrorlatchError('PERMISSION', `this user may not remove the socket ${path}`, {
-      hint: 'A server that was killed has left it. Remove it, or name a path in a directory of this user.',
-      cause,
-    });
-  }
+  if (isDead) unlinkSync(path);
 }
 
 function listenError(endpoint: Endpoint, cause: unknown): MirrorlatchError {

@@ -20,8 +20,8 @@ import { ask, type Reply } from '../../support/http/ask.ts';
 import { type ServeProcess, startServe } from '../../support/http/serve.ts';
 import { serversOfTests } from '../../support/http/servers.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
-import { mayMount, runsAsRoot } from '../../support/privilege.ts';
-import { runProgram, transcript } from '../../support/program.ts';
+import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
+import { nobodyRunsTheProgram, runProgram, transcript } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { copiesOf } from '../../support/small-mirror.ts';
 
@@ -546,6 +546,22 @@ describe('the server', () => {
     expect((await ask(server.address, '/current.json')).status).toBe(200);
     expect(statSync(socket).isSocket()).toBe(true);
   });
+
+  test.skipIf(!nobodyRunsTheProgram)(
+    'says that it may not make a socket, in a directory of another user or below one',
+    async () => {
+      const mirror = await published();
+      const closed = join(mirror.home, 'closed');
+      mkdirSync(join(closed, 'below'), { recursive: true });
+      chmodSync(closed, 0o700);
+      chmodSync(mirror.home, 0o755);
+      for (const directory of [mirror.home, join(closed, 'below')]) {
+        const listen = ['--listen', `unix:${directory}/socket`];
+        const result = await runProgram(['serve', mirror.root, ...listen], { user: nobody });
+        expectFailure(result, 77, /may not listen on .+socket/, /has to be writable for this user/);
+      }
+    },
+  );
 
   test('uses the socket that systemd has opened', async () => {
     const mirror = await published();
