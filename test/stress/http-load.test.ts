@@ -6,6 +6,7 @@ import { nginxInFront } from '../support/http/fronts.ts';
 import { startServe } from '../support/http/serve.ts';
 import { whyNotInstalled } from '../support/installed.ts';
 import { runProgram, transcript } from '../support/program.ts';
+import { residentMegabytes } from '../support/resident-memory.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { diceOf } from './dice.ts';
 import { writeGeneration } from './http-load/bodies.ts';
@@ -16,8 +17,8 @@ import { byScale, tellSummary } from './scale.ts';
 const CONNECTIONS = 2_000;
 const MINUTE_MS = 60_000;
 const LASTS_MS = byScale({ sample: MINUTE_MS / 2, all: 10 * MINUTE_MS });
-/** The most that the server may have in memory, in KiB (VmRSS of proc_pid_status(5)). */
-const MOST_MEMORY = 120 * 1024;
+/** The most that the server may have in memory, in MiB. */
+const MOST_MEMORY = 120;
 
 const scratch = makeScratch();
 
@@ -132,7 +133,7 @@ describe.for(kinds)(`${CONNECTIONS} connections, half of them slow, to $name`, (
       const kills = [...subject.kills];
       while (!readers.isOver()) {
         await pause(500);
-        memory.push(residentMemory(subject.pid));
+        memory.push(residentMegabytes(subject.pid));
         connections = Math.max(connections, establishedOn(Number(new URL(subject.origin).port)));
         const left = (LASTS_MS * kills.length) / (subject.kills.length + 1);
         if (kills.length > 0 && until - performance.now() < left) await kills.shift()?.();
@@ -142,7 +143,7 @@ describe.for(kinds)(`${CONNECTIONS} connections, half of them slow, to $name`, (
 
       const most = Math.max(...memory);
       tellSummary(
-        `HTTP load, ${kind.name}: ${tally.wrong.length} wrong of ${tally.bodies} bodies (${tally.unpinned} unpinned) and ${tally.unchanged} answers of 304 on ${connections} connections; ${tally.broken} broken by a kill; ${tally.generations.size} of ${publications} snapshots read; mirrorlatch took at most ${Math.round(most / 1024)} MiB`,
+        `HTTP load, ${kind.name}: ${tally.wrong.length} wrong of ${tally.bodies} bodies (${tally.unpinned} unpinned) and ${tally.unchanged} answers of 304 on ${connections} connections; ${tally.broken} broken by a kill; ${tally.generations.size} of ${publications} snapshots read; mirrorlatch took at most ${Math.round(most)} MiB`,
       );
       expect(tally.wrong.slice(0, 20)).toEqual([]);
       expect(connections).toBeGreaterThan(0.95 * CONNECTIONS);
@@ -180,11 +181,6 @@ async function startPublisher(source: string, root: string) {
       return generation;
     },
   };
-}
-
-/** In KiB. */
-function residentMemory(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 }
 
 /** The established connections to a port of 127.0.0.1 (proc_pid_net(5)). */

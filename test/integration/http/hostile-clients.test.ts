@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -6,6 +6,7 @@ import { eventually } from '../../support/eventually.ts';
 import { ask } from '../../support/http/ask.ts';
 import { type ServeProcess, startServe } from '../../support/http/serve.ts';
 import { transcript } from '../../support/program.ts';
+import { residentMegabytes } from '../../support/resident-memory.ts';
 import { makeScratch } from '../../support/scratch.ts';
 import { type SmallMirror, smallMirror } from '../../support/small-mirror.ts';
 import { describeTree } from '../../support/tree.ts';
@@ -186,11 +187,6 @@ describe('a hostile client', () => {
     expect(await describeTree(mirror.root)).toEqual(before);
   });
 });
-
-function residentMegabytes(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
-}
 
 function openFiles(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
