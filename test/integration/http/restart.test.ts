@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path';
 import { execaSync } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { StateFile } from '../../../src/http/server/state-file.ts';
 import { freePort } from '../../support/daemon.ts';
 import { eventually } from '../../support/eventually.ts';
 import { ask, type Reply } from '../../support/http/ask.ts';
@@ -333,6 +334,20 @@ describe('a server whose state cannot be kept serves, and says so once', () => {
     rmSync(full);
     await eventually(() => expect(written(state)).toContain('"dnf"'));
     expect((await server.stop()).stderr.match(/forget/g)).toHaveLength(1);
+  });
+
+  test('as long as it tries again and again in vain', async () => {
+    const warnings: string[] = [];
+    let looks = 0;
+    const file = new StateFile({
+      path: join(scratchDirectory(), 'missing/pins.jsonl'),
+      text: () => [],
+      changes: () => ++looks,
+      onWarning: (message) => warnings.push(message),
+    });
+    await eventually(() => expect(looks).toBeGreaterThan(4));
+    await file.close();
+    expect(warnings).toEqual([expect.stringContaining(FORGETFUL)]);
   });
 
   test('where there is no place for it, but not at a port that nobody finds again', async () => {
