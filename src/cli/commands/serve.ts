@@ -204,16 +204,24 @@ export function addServe(program: Command, context: CommandContext): void {
             kind,
           }));
           if (flags.json) printJson({ event: 'listening', addresses, mirrors: shown });
-          else
-            for (const address of addresses)
-              for (const { name, content } of shown)
-                printLine(`serving ${name} at ${address}${content}`);
+          else printServed(addresses, shown);
         },
         onWarning: printWarning,
       });
       // Whoever means the log by SIGHUP, as with other servers, finds the server started again by its supervisor.
       if (hasCode(signal.reason, 'SIGHUP')) context.setExitCode(signal.reason.exitCode);
     });
+}
+
+/** No browser asks a unix socket for the status page. */
+function printServed(
+  addresses: readonly string[],
+  mirrors: readonly { name: string; content: string }[],
+): void {
+  for (const address of addresses) {
+    for (const { name, content } of mirrors) printLine(`serving ${name} at ${address}${content}`);
+    if (address.startsWith('http:')) printLine(`status page at ${address}/-/`);
+  }
 }
 
 /** Without what was not given, so that it does not hide a default. */

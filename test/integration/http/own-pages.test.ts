@@ -8,7 +8,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import type { StatusReport } from '../../../src/http/status/status-report.ts';
 import { eventually } from '../../support/eventually.ts';
 import { ask } from '../../support/http/ask.ts';
@@ -18,7 +18,7 @@ import { serversOfTests } from '../../support/http/servers.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
 import { runsAsRoot } from '../../support/privilege.ts';
-import { runForJson, runProgram } from '../../support/program.ts';
+import { runForJson, runProgram, startProgram } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { mirrorsWith, type SmallMirror } from '../../support/small-mirror.ts';
 
@@ -60,6 +60,26 @@ test('the pages of the server are below /-/, and at / where no mirror has that p
   expect((await ask(whole.address, '/healthz')).status).toBe(404);
   expect((await ask(whole.address, '/-/nothing')).status).toBe(404);
   expect((await ask(whole.address, '/-/', { method: 'POST' })).status).toBe(405);
+});
+
+test('the server says where each mirror is, and its status page', async () => {
+  const [mirror, other] = [await published(), await published()];
+  const socket = join(mirror.home, 'socket');
+  const where = ['--listen', '127.0.0.1:0', '--listen', `unix:${socket}`];
+  const server = startProgram(['serve', mirror.root, `${other.root}/current=/b/`, ...where]);
+  onTestFinished(() => server.kill('SIGKILL'));
+  await eventually(() => expect(server.printedSoFar()).toContain('/socket/b/'));
+  const [address] = /http:\/\/[\d.:]+/.exec(server.printedSoFar()) ?? [];
+  expect(server.printedSoFar().split('\n')).toEqual([
+    `serving mirror at ${address}/mirror/current/`,
+    `serving b at ${address}/b/`,
+    `status page at ${address}/-/`,
+    `serving mirror at unix:${socket}/mirror/current/`,
+    `serving b at unix:${socket}/b/`,
+    '',
+  ]);
+  server.kill('SIGTERM');
+  expect((await server.result).exitCode).toBe(0);
 });
 
 test('runs of clients and strict pins are counted, by snapshot', async () => {
