@@ -131,6 +131,8 @@ export interface Turn {
   readonly hold: Hold;
   /** Whether the run has ended meanwhile, so that only its answers still hold the snapshot. */
   isOver(): boolean;
+  /** Ends the run now, because its snapshot is not where it was. */
+  abandon(): void;
   end(): void;
 }
 
@@ -176,7 +178,12 @@ export class Pins {
       if (run.isOver) this.#release(run);
     };
     try {
-      return { hold: await run.hold, isOver: () => run.isOver, end };
+      return {
+        hold: await run.hold,
+        isOver: () => run.isOver,
+        abandon: () => this.#forget(client, run),
+        end,
+      };
     } catch (error) {
       end();
       throw error;

@@ -39,6 +39,8 @@ export interface ServedMirror extends ServedRoot {
   writerWaitsMs(): number | undefined;
   /** Whether there was a snapshot of this name, which has been removed since. */
   isGone(id: string): boolean;
+  /** @throws MirrorlatchError CONFIGURATION when something of another kind is in the place of the mirror. */
+  refuseOtherKind(): void;
   currentId(): string | undefined;
   previousId(): string | undefined;
   /** When snapshots were made and published. */
@@ -72,6 +74,23 @@ export function serveMirror(served: ServedRoot): ServedMirror {
   if (mirror === undefined) return new ForeignTree(served);
   const { layout } = mirror;
   return isInPlace(layout) ? new InPlaceMirror(served, layout) : new SnapshotMirror(served, layout);
+}
+
+/** What is at a root, if it can be read at all. */
+function kindAt(root: string): ServedMirror['kind'] | undefined {
+  const mirror = findMirror(root);
+  if (mirror !== undefined) return isInPlace(mirror.layout) ? 'in-place' : 'snapshots';
+  return lstatIfThere(join(root, 'current'))?.isSymbolicLink() ? 'foreign' : undefined;
+}
+
+/** Leases, gates and runs are not the same for mirrors of all kinds, so a server goes on only with what it was started with. */
+function refuseOtherKind({ root, kind }: Pick<ServedMirror, 'root' | 'kind'>): void {
+  const now = kindAt(root);
+  if (now === undefined || now === kind) return;
+  throw new MirrorlatchError(
+    'CONFIGURATION',
+    `${root} is a mirror of another kind now; restart mirrorlatch serve`,
+  );
 }
 
 /** What a mirror says of its snapshots in one state of it. */
@@ -114,6 +133,7 @@ class SnapshotMirror implements ServedMirror {
       (id) => this.#holds.hold(id),
     );
     if (held !== undefined) return held;
+    this.refuseOtherKind();
     // Says what is wrong.
     const { id } = current(this.root);
     throw new MirrorlatchError('IO', `the snapshot ${id} of ${this.root} has no lease to take`, {
@@ -173,13 +193,15 @@ class SnapshotMirror implements ServedMirror {
     return this.#known;
   }
 
-  /** @throws MirrorlatchError BUSY when the mirror has been made one in place since. */
+  refuseOtherKind(): void {
+    refuseOtherKind(this);
+  }
+
+  /** @throws MirrorlatchError CONFIGURATION when the mirror has been made one in place since. */
   currentId(): string | undefined {
     const id = currentId(this.#layout);
-    if (id !== LIVE) return id;
-    throw new MirrorlatchError('BUSY', `${this.root} is written in place now`, {
-      hint: 'Restart mirrorlatch serve.',
-    });
+    if (id === LIVE) this.refuseOtherKind();
+    return id;
   }
 
   previousId(): string | undefined {
@@ -209,8 +231,18 @@ class InPlaceMirror implements ServedMirror {
 
   /** Each answer has a lease of its own: a shared one would keep a writer from its turn. */
   async holdCurrent(): Promise<Hold> {
-    const { id, path, release } = await pin({ root: this.root });
-    return { id, tree: path, release };
+    const { id, path, release } = await pin({ root: this.root }).catch((error) => {
+      this.refuseOtherKind();
+      throw error;
+    });
+    if (id === LIVE) return { id, tree: path, release };
+    release();
+    this.refuseOtherKind();
+    throw new MirrorlatchError('BUSY', `${this.root} is being replaced`);
+  }
+
+  refuseOtherKind(): void {
+    refuseOtherKind(this);
   }
 
   async hold(): Promise<undefined> {}
@@ -269,6 +301,7 @@ class ForeignTree implements ServedMirror {
   }
 
   async holdCurrent(): Promise<Hold> {
+    this.refuseOtherKind();
     const { id } = current(this.root);
     this.currentId();
     const held = await this.hold(id);
@@ -300,6 +333,10 @@ class ForeignTree implements ServedMirror {
   }
 
   writerWaitsMs(): undefined {}
+
+  refuseOtherKind(): void {
+    refuseOtherKind(this);
+  }
 
   retained(): readonly string[] {
     this.currentId();
