@@ -35,9 +35,12 @@ interface Kept extends Decision {
 /** Beyond it, the oldest decision is forgotten, and asked for again. */
 const MOST_DECISIONS = 50_000;
 
-/** All requests wait while one is asked for, so only few may wait for a mirrorlatch that hangs. */
+/**
+ * All requests wait while one is asked for, so only few may wait for a mirrorlatch that hangs. One that has ended is
+ * known at once, and may be back at any time.
+ */
 const PATIENCE_MS = 2000;
-const PAUSE_AFTER_FAILURE_MS = 2000;
+const PAUSE_AFTER_HANG_MS = 2000;
 
 /** The decisions of `serve` about clients, kept for as long as it says, and as their clients ask for files. */
 export class KeptDecisions {
@@ -78,6 +81,7 @@ export class KeptDecisions {
 
   async #ask(client: Client): Promise<Answer> {
     if (Date.now() < this.#silentUntil) return 'down';
+    const begun = Date.now();
     const response = await this.#get(client);
     if (response?.statusCode === 503) return 'closed';
     const tree = response?.headers['x-mirrorlatch-tree'];
@@ -89,7 +93,7 @@ export class KeptDecisions {
       const staleUntil = freshUntil + secondsIn(control, 'stale-if-error') * 1000;
       return { tree: utf8(tree), snapshot: utf8(snapshot), freshUntil, staleUntil, usedAt };
     }
-    this.#silentUntil = Date.now() + PAUSE_AFTER_FAILURE_MS;
+    if (Date.now() - begun >= PATIENCE_MS / 2) this.#silentUntil = Date.now() + PAUSE_AFTER_HANG_MS;
     return 'down';
   }
 

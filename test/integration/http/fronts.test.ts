@@ -190,6 +190,27 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     expect(snapshotOf(decided)).toBe('one');
   });
 
+  tried(`a mirrorlatch that is started again is found at once${why}`, async () => {
+    const mirror = await published();
+    await publishNext(mirror);
+    const front = await start(`${mirror.root}=/`);
+    const apt = readerOf(front, 'apt');
+    // The web server keeps connections to mirrorlatch, which end with it.
+    const ask = () => Promise.all(Array.from({ length: 8 }, () => apt('/current/pool/a_1.deb')));
+    const all = Array(8).fill('200 a 1');
+    expect((await ask()).map(shown)).toEqual(all);
+    let { server } = front;
+    for (const end of ['SIGTERM', 'SIGKILL'] as const) {
+      server.kill(end);
+      await server.result;
+      expect((await apt('/current/pool/a_1.deb')).status).toBe(404);
+      expect((await apt('/-/healthz')).status).toBeGreaterThan(500);
+      server = await front.again();
+      expect((await ask()).map(shown)).toEqual(all);
+      expect(shown(await apt('/-/healthz'))).toBe('200 ok');
+    }
+  });
+
   tried(`two snapshots have two ETags for files of one size and time${why}`, async () => {
     const mirror = await published();
     const front = await start(`${mirror.root}=/`);

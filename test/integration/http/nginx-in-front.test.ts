@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, symlinkSync } from 'node:fs';
+import { chmodSync, readFileSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -273,6 +273,24 @@ describe.skipIf(why !== '')(`nginx in front of mirrorlatch serve${why}`, () => {
     expect((await apt('/debian/snapshots/two/pool/other/a_1.deb')).status).toBe(404);
     const pruned = await apt('/debian/snapshots/none/file');
     expect(pruned).toMatchObject({ status: 503, headers: { 'retry-after': '30' } });
+  });
+
+  test('a reload of nginx in the middle of a run changes nothing for its client', async () => {
+    const mirror = await published();
+    const front = await start(`${mirror.root}=/`);
+    const apt = readerOf(front, 'apt');
+    await apt('/current/dists/x/InRelease');
+    await publishNext(mirror);
+    // So nothing but what nginx keeps is left to go by.
+    front.server.kill('SIGKILL');
+    await front.server.result;
+    const workers = () =>
+      readFileSync(`/proc/${front.web.pid}/task/${front.web.pid}/children`, 'utf8');
+    const before = workers();
+    process.kill(front.web.pid, 'SIGHUP');
+    await expect.poll(() => workers().includes(before), { timeout: 50_000 }).toBe(false);
+    const reply = await apt('/current/dists/x/InRelease');
+    expect([shown(reply), snapshotOf(reply)]).toEqual(['200 Suite: one', 'one']);
   });
 
   test('without mirrorlatch, a mirror in place is 503 behind its gate', async () => {
