@@ -52,7 +52,7 @@ const FORMAT = 1;
 const LINES_AT_ONCE = 250;
 
 /** Of all indexes of a mirror's runs; beyond it, runs are written without theirs. */
-const MOST_ENTRY_CHARACTERS = 8_000_000;
+const MOST_ENTRY_CHARACTERS = 4_000_000;
 
 /** A server that was killed has written what happened up to this time before; ms. */
 const UNWRITTEN_MS = 10_000;
