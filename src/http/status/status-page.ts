@@ -128,10 +128,11 @@ function overview(mirrors: readonly MirrorReport[], report: StatusReport): Html 
 }
 
 function overviewRow(mirror: MirrorReport, report: StatusReport, id: string): Html {
-  const { name, lastSuccessAt, current, work, pins } = mirror;
+  const { name, kind, unreadable, lastSuccessAt, current, work, pins } = mirror;
+  const isUnknown = kind === 'foreign' || unreadable !== null;
   const age =
     lastSuccessAt === null
-      ? '?'
+      ? html`${isUnknown ? '?' : 'never'}`
       : html`${shortAge(Date.parse(report.madeAt) - Date.parse(lastSuccessAt))}<span class="wide"> ago</span>`;
   const share = work?.state === 'running' && html` <span class="dim">${shareOf(work)}</span>`;
   const readers = (pins?.pins ?? 0) + (pins?.strictPins ?? 0) + leasesOfOthers(mirror);
@@ -257,7 +258,7 @@ function workerOf({ command, user, host, pid }: WorkReport): string {
 }
 
 function shareOf({ done }: WorkReport): string {
-  return done === null ? '' : `${Math.floor(done * 100)} %`;
+  return done === null ? '' : `${Math.floor(done * 100)}\u{a0}%`;
 }
 
 function facts(mirror: MirrorReport, now: number): Html[] {

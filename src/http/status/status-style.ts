@@ -54,6 +54,6 @@ path{fill:none}
 .legend i:first-child{margin-left:0}.legend i.made{background:var(--note)}
 .legend b{margin-left:.5rem;color:var(--bad)}
 footer{margin-top:1.5rem}
-@media (max-width:32rem){.wide{display:none}body{padding:1rem .6rem 1.5rem}section{padding:.8rem .8rem .9rem}dl div{grid-template-columns:4.75rem 1fr}.all{padding:.5rem .8rem .3rem;table-layout:fixed}.all th:nth-child(2){width:39%}.all th:nth-child(3){width:21%}.all .badge{white-space:normal}}
+@media (max-width:32rem){.wide{display:none}body{padding:1rem .6rem 1.5rem}section{padding:.8rem .8rem .9rem}dl div{grid-template-columns:4.75rem 1fr}.all{padding:.5rem .8rem .3rem;table-layout:fixed}.all th:nth-child(2){width:44%}.all th:nth-child(3){width:21%}.all .badge{white-space:normal}}
 @media print{:root{--page:#fff}body{max-width:none;padding:0;font-size:10pt}section{break-inside:avoid;box-shadow:none}.many{columns:auto}footer{display:none}*{print-color-adjust:exact}}
 `;

@@ -57,6 +57,14 @@ test('it says what is wrong, the worst mirror first', () => {
   expect(order.at(-1)).toBe('syncing');
 });
 
+test('its table says of a mirror that was never synced that it was not, and of a foreign one nothing', () => {
+  const { empty, foreign } = awkwardMirrors();
+  const words = wordsOf(statusPage(sampleReport([sampleMirror(), empty, foreign])));
+  expect(words).toMatch(/debian ✓ Fresh 12 min ago/);
+  expect(words).toMatch(/empty ✕ Empty never/);
+  expect(words).toMatch(/foreign i Served \?/);
+});
+
 test('it is asked for again soon while a sync runs, and else each minute', () => {
   const { syncing } = awkwardMirrors();
   const refresh = (page: string) => /http-equiv="refresh" content="(\d+)"/.exec(page)?.[1];
