@@ -2,9 +2,11 @@ import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bytePath } from '../../mirror/byte-path.ts';
+import { ifThere } from '../../system/files.ts';
 import { isWithin } from '../files/place-in-tree.ts';
 import { isDateOf, isDateSure, validatorsOf } from '../files/validators.ts';
 import { percentDecoded } from '../percent.ts';
+import { documentKind } from '../pins/entry-documents.ts';
 import { type Client, KeptDecisions } from './kept-decisions.ts';
 
 /** A line of Apache: words, percent-encoded, see `apacheConfig`. */
@@ -30,31 +32,40 @@ interface Question {
  *
  * @param listen where `serve` listens: `unix:PATH` or `ADDRESS:PORT`.
  * @param quietMs how long a client is quiet between two of its runs.
+ * @param snapshots the ids of a mirror's snapshots, by its name, the newest first.
  */
 export async function answerApache(
   listen: string,
   quietMs: number,
+  snapshots: (name: string) => readonly string[],
   input: NodeJS.ReadableStream,
   output: NodeJS.WritableStream,
 ): Promise<void> {
   const decisions = new KeptDecisions(listen, quietMs);
   input.setEncoding('latin1');
   for await (const line of createInterface({ input })) {
-    output.write(`${await answer(decisions, line)}\n`, 'latin1');
+    output.write(`${await answer(decisions, snapshots, line)}\n`, 'latin1');
   }
 }
 
-async function answer(decisions: KeptDecisions, line: string): Promise<string> {
+async function answer(
+  decisions: KeptDecisions,
+  snapshots: (name: string) => readonly string[],
+  line: string,
+): Promise<string> {
   const question = parse(line);
   if (question === undefined) return 'ask';
   const { client, directory } = question;
   if (client === undefined) return found(question, directory, basename(directory)) ?? 'ask';
   const decision = await decisions.about(client);
   if (decision === 'closed') return 'ask';
-  if (decision === 'down') return found(question, directory, 'unpinned') ?? 'none';
-  const file = found(question, decision.tree, decision.snapshot);
+  const isDown = decision === 'down';
+  const { tree, snapshot } = isDown ? { tree: directory, snapshot: 'unpinned' } : decision;
+  const file =
+    found(question, tree, snapshot) ?? foundInAnother(question, tree, () => snapshots(client.name));
   if (file !== undefined) return file;
-  return (await decisions.isServerDown(client)) ? 'none' : `ask ${decision.snapshot}`;
+  if (isDown) return 'none';
+  return (await decisions.isServerDown(client)) ? 'none' : `ask ${snapshot}`;
 }
 
 /** @returns undefined for a line that Apache's configuration does not make. */
@@ -97,6 +108,25 @@ function found({ path, dates }: Question, tree: string, snapshot: string): strin
     // Whatever the reason, mirrorlatch finds it again, and has the words for it.
     return undefined;
   }
+}
+
+/**
+ * What the snapshot of a run lacks, as mirrorlatch would find it. Apache opens it at once, so no lease is needed: what
+ * is removed in between would be gone for a client that came a moment later, too.
+ */
+function foundInAnother(
+  question: Question,
+  tree: string,
+  snapshots: () => readonly string[],
+): string | undefined {
+  if (documentKind(question.path) !== 'content') return undefined;
+  const home = ifThere(() => dirname(realpathSync(tree)));
+  if (home === undefined) return undefined;
+  for (const id of snapshots()) {
+    const file = found(question, join(home, id), id);
+    if (file !== undefined) return file;
+  }
+  return undefined;
 }
 
 /** Where the other snapshots of a mirror lie, and the other releases of a program that keeps `current` itself. */

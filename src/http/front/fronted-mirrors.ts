@@ -21,6 +21,25 @@ export function frontedMirrors(roots: readonly ServedRoot[]): FrontedMirror[] {
   }));
 }
 
+/**
+ * The ids of a mirror's snapshots, by its name, the newest first. A mirror that is not there yet, or that this user may not
+ * read, has none.
+ */
+export function snapshotsByName(roots: readonly ServedRoot[]): (name: string) => readonly string[] {
+  const opened = new Map<string, ServedMirror>();
+  return (name) => {
+    try {
+      const root = roots.find((one) => one.name === name);
+      const mirror = opened.get(name) ?? (root && serveMirror(root));
+      if (mirror?.kind !== 'snapshots') return [];
+      opened.set(name, mirror);
+      return mirror.retained();
+    } catch {
+      return [];
+    }
+  };
+}
+
 function treesOf({ kind, root }: ServedMirror): string {
   const { snapshots, gate } = layoutOf(root);
   if (kind === 'in-place') return gate;
