@@ -134,17 +134,18 @@ async function sendFile(
   request: IncomingMessage,
   response: ServerResponse,
   place: Place,
-  { descriptor, status }: Opened,
+  file: Opened,
 ): Promise<void> {
+  const { status } = file;
   const validators = validatorsOf(status);
   const size = Number(status.size);
   const own = recognitionOf(place, validators, status);
   const range = answerByLibrary(request, response, place, own, size);
   if (range === undefined) return;
   if (!isWorthKeeping(place.tree, place.name, size)) {
-    return await sendDescriptor(request, response, descriptor, range);
+    return await sendDescriptor(request, response, file, range);
   }
-  const body = await readWhole(descriptor, size);
+  const body = await readWhole(file);
   const contentType = String(response.getHeader('Content-Type'));
   rememberSmallFile(place.tree, place.name, { status, body, validators, contentType });
   response.end(body.subarray(range.start, range.end + 1));
@@ -166,7 +167,7 @@ async function sendOrHandOver(
     return;
   }
   const range = answerByLibrary(request, response, place, own, Number(file.status.size));
-  if (range !== undefined) await sendDescriptor(request, response, file.descriptor, range);
+  if (range !== undefined) await sendDescriptor(request, response, file, range);
 }
 
 /** Most clients just want the file, and then there is nothing left to decide. */
@@ -217,6 +218,7 @@ function answerByLibrary(
   const type = specialContentType(name.slice(name.lastIndexOf('/') + 1));
   setHeaders(response, { ...headersOf(place), ...headersOfFile(own) });
   if (type !== undefined) response.setHeader('Content-Type', type);
+  request.headers.range = withinSize(request.headers.range, size);
   let body: ByteRange | undefined;
   const answer = withExactConditions(send(request, '/', { index: false }), request, own);
   answer.sendFile = () => answer.send(name, { size } as Stats);
@@ -228,6 +230,12 @@ function answerByLibrary(
   answer.on('error', ({ status, headers }: HttpError) => refuse(response, place, status, headers));
   answer.pipe(response);
   return body;
+}
+
+/** `send` takes the last bytes of a file for none if there are fewer; they are all then (RFC 9110, 14.1.2). */
+function withinSize(range: string | undefined, size: number): string | undefined {
+  const [, last] = /^\s*bytes=\s*-(\d+)\s*$/i.exec(range ?? '') ?? [];
+  return last !== undefined && size > 0 && Number(last) > size ? 'bytes=0-' : range;
 }
 
 /** What `send` says is wrong with a request, and the headers that its answer needs. */

@@ -1,4 +1,4 @@
-import { read as readFrom } from 'node:fs';
+import { type BigIntStats, fstatSync, read as readFrom } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { MirrorlatchError } from '../../errors.ts';
@@ -31,16 +31,22 @@ const MOST_SMALL = 64;
 const unused: { readonly large: Buffer[]; readonly small: Buffer[] } = { large: [], small: [] };
 let toBeMade = MOST_LARGE;
 
+/** An open file, and what it was then. */
+export interface OpenFile {
+  readonly descriptor: number;
+  readonly status: Pick<BigIntStats, 'mtimeNs' | 'size'>;
+}
+
 /**
  * Writes bytes of an open file as the body of a response, and ends it. If the client goes away, it just
- * returns.
+ * returns. If the file is written to meanwhile, the body is not sent to its end, so that the client knows.
  *
- * @throws the error of read(2), or MirrorlatchError IO if the file is shorter than it was.
+ * @throws the error of read(2), or MirrorlatchError BUSY if the file has changed.
  */
 export async function sendDescriptor(
   request: IncomingMessage,
   response: ServerResponse,
-  descriptor: number,
+  file: OpenFile,
   { start, end }: ByteRange,
 ): Promise<void> {
   let isFast = true;
@@ -49,8 +55,9 @@ export async function sendDescriptor(
     const buffer = takeBuffer(isFast && left > SMALL_BYTES);
     try {
       const length = Math.min(left, buffer.length);
-      const { bytesRead } = await read(descriptor, buffer, 0, length, position);
-      if (bytesRead === 0) throw shorterThanItWas();
+      const { bytesRead } = await read(file.descriptor, buffer, 0, length, position);
+      if (bytesRead === 0) throw changed();
+      if (bytesRead === left) refuseIfChanged(file);
       const begun = performance.now();
       if (!(await writeBody(request, response, buffer.subarray(0, bytesRead)))) return;
       isFast = performance.now() - begun < FAST_MS;
@@ -62,21 +69,31 @@ export async function sendDescriptor(
   response.end();
 }
 
-/** The content of an open file of `size` bytes. @throws as `sendDescriptor` does. */
-export async function readWhole(descriptor: number, size: number): Promise<Buffer> {
+/** The content of an open file. @throws as `sendDescriptor` does. */
+export async function readWhole(file: OpenFile): Promise<Buffer> {
+  const size = Number(file.status.size);
   const content = Buffer.allocUnsafeSlow(size);
   for (let position = 0; position < size; ) {
-    const left = size - position;
-    const { bytesRead } = await read(descriptor, content, position, left, position);
-    if (bytesRead === 0) throw shorterThanItWas();
+    const { bytesRead } = await read(file.descriptor, content, position, size - position, position);
+    if (bytesRead === 0) throw changed();
     position += bytesRead;
   }
+  refuseIfChanged(file);
   return content;
 }
 
-/** A tree in place may be written as it is read; its length was promised to the client already. */
-function shorterThanItWas(): MirrorlatchError {
-  return new MirrorlatchError('IO', 'a file became shorter while it was sent');
+/**
+ * A tree in place, or of another program, may be written as it is read; what it was has been promised to the client
+ * already. A file of a snapshot is always what it was.
+ */
+function refuseIfChanged({ descriptor, status }: OpenFile): void {
+  const now = fstatSync(descriptor, { bigint: true });
+  if (now.mtimeNs === status.mtimeNs && now.size === status.size) return;
+  throw changed();
+}
+
+function changed(): MirrorlatchError {
+  return new MirrorlatchError('BUSY', 'a file was changed while it was sent');
 }
 
 function takeBuffer(mayBeLarge: boolean): Buffer {

@@ -138,6 +138,7 @@ describe.each([
     [`bytes=${size - 5}-`, size - 5, size],
     ['bytes=-6', size - 6, size],
     [`bytes=2-${size * 2}`, 2, size],
+    [`bytes=-${size * 2}`, 0, size],
   ])('a part is sent: %s', async (range, start, end) => {
     const server = await serveTree(treeOf({ file: content }));
     for (const _ of TIMES) {

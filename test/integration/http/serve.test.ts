@@ -255,6 +255,13 @@ describe('a client of mirrorlatch serve', () => {
       302,
       `/debian/snapshots/${second}/`,
     ]);
+    for (const spelling of [
+      '//debian//snapshots//20270101T000000Z//a/b',
+      '/%64ebian/./snapshots/2027%30101T000000Z/./a/%62',
+      'http://debian/debian/snapshots/20270101T000000Z/a/b',
+    ]) {
+      expect(await location(spelling)).toEqual([302, `/debian/snapshots/${second}/a/b`]);
+    }
     expect(await location('/-/apt/debian/current/20260101T040000Z/file')).toEqual([
       302,
       '/debian/snapshots/20260101T040000Z/file',
