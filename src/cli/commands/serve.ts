@@ -37,14 +37,14 @@ const MORE_HELP = `MIRROR is a mirror of mirrorlatch, or a directory with a syml
 Its URLs are /NAME/current/… (the snapshot of the client's run), /NAME/snapshots/ID/… and /NAME/current.json,
 where NAME is the name of its directory. MIRROR=/PREFIX/ gives it another place, MIRROR=/ the whole server,
 and MIRROR/current=/PREFIX/ has what is current right below the prefix.
-How the mirrors are: / in a browser, /status.json, /metrics for Prometheus and /healthz, all below /-/ too.
 
 A run of a client, which is its address and its User-Agent, sees one snapshot from its first request on. It
 ends when the client is quiet for --pin-quiet, or comes back to an index such as InRelease or repomd.xml after
 --pin-gap. A file that this snapshot lacks, but no index, comes from the newest one that has it.
 
-/-/ is a page that shows whether each mirror is fresh and whole; /-/status.json, /-/metrics and /-/healthz are
-for programs. A mirror older than --max-age makes healthz answer 503.
+/-/ is a page that shows whether each mirror is fresh and whole; /-/status.json, /-/metrics (Prometheus) and
+/-/healthz are for programs, and all are at / as well where no mirror has that place. healthz answers 503 when
+clients cannot read a mirror, or its last successful sync is older than --max-age.
 
 Sockets of systemd.socket(5) are used in place of --listen. SIGTERM lets the answers end that are being sent.
 

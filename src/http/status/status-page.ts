@@ -69,7 +69,7 @@ export function statusPage(report: StatusReport, isStill = false): string {
   const seconds = isBusy ? REFRESH.busy : REFRESH.idle;
   const levels = mirrors.map((mirror) => levelOf(mirror, report));
   const worst = LEVELS.find((level) => levels.includes(level)) ?? 'note';
-  const summary = summaryOf(levels);
+  const summary = summaryOf(levels, mirrors);
   const worstFirst = LEVELS.flatMap((level) => mirrors.filter((_, at) => levels[at] === level));
   const page = html`<!DOCTYPE html>
 <html lang="en">
@@ -103,11 +103,13 @@ function levelOf(mirror: MirrorReport, report: StatusReport): Level {
   return WORDS[stateOf(mirror, report)][0];
 }
 
-function summaryOf(levels: readonly Level[]): string {
+function summaryOf(levels: readonly Level[], mirrors: readonly MirrorReport[]): string {
+  const asKnown = mirrors.some(({ kind }) => kind === 'foreign') ? ', as far as is known' : '';
   const wrong = levels.filter((level) => level === 'bad' || level === 'warn').length;
   if (levels.length === 0) return 'No mirror is served';
-  if (levels.length === 1) return wrong === 0 ? 'All is well' : 'The mirror needs attention';
-  if (wrong === 0) return `All is well with ${levels.length} mirrors`;
+  if (levels.length === 1)
+    return wrong === 0 ? `All is well${asKnown}` : 'The mirror needs attention';
+  if (wrong === 0) return `All is well with ${levels.length} mirrors${asKnown}`;
   return `${wrong} of ${levels.length} mirrors need${wrong === 1 ? 's' : ''} attention`;
 }
 

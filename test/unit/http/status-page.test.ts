@@ -63,6 +63,8 @@ test('its table says of a mirror that was never synced that it was not, and of a
   expect(words).toMatch(/debian ✓ Fresh 12 min ago/);
   expect(words).toMatch(/empty ✕ Empty never/);
   expect(words).toMatch(/foreign i Served \?/);
+  const alone = wordsOf(statusPage(sampleReport([foreign])));
+  expect(alone).toContain('All is well, as far as is known');
 });
 
 test('it is asked for again soon while a sync runs, and else each minute', () => {
