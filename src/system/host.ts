@@ -28,9 +28,10 @@ export function bootTimeMs(): number {
   return Date.now() - uptime() * 1000;
 }
 
-const startedMs = uptime() * 1000 - performance.now();
+let startedMs: number | undefined;
 
 /** A clock that never jumps and that all processes of one boot share; whole ms since the boot. */
 export function msSinceBoot(): number {
+  startedMs ??= uptime() * 1000 - performance.now();
   return Math.round(startedMs + performance.now());
 }
