@@ -17,7 +17,7 @@ export function apacheConfig(
 #
 # Apache sends the files. mirrorlatch decides which snapshot a client reads: it is asked once for a client (its address
 # and its User-Agent), and the answer is kept for ${keepSeconds} s. One run of a client, such as apt-get update and install, stays
-# with one snapshot; after ${quietSeconds} s without a request the client gets the newest.
+# with one snapshot; a client that begins again after ${quietSeconds} s without a request gets the newest.
 #
 # 1. Start mirrorlatch, best by systemd (mirrorlatch help web-servers):
 #    ${start}

@@ -21,7 +21,7 @@ export function nginxConfig({ mirrors, listen, keepSeconds, quietSeconds, start 
 #
 # nginx sends the files. mirrorlatch decides which snapshot a client reads: nginx asks once for a client (its address
 # and its User-Agent) and keeps the answer for ${keepSeconds} s. One run of a client, such as apt-get update and install, stays
-# with one snapshot; after ${quietSeconds} s without a request the client gets the newest.
+# with one snapshot; a client that begins again after ${quietSeconds} s without a request gets the newest.
 #
 # 1. Start mirrorlatch, best by systemd (mirrorlatch help web-servers):
 #    ${start}
