@@ -1,12 +1,15 @@
 /**
  * Bundles the program for dist/bin/main.cjs, and the part of it that the launcher calls for `run`
- * for dist/bin/run.cjs, which start their bundles by what V8 compiles of them here. Reading one file
+ * for dist/bin/run.cjs and run-by-url.cjs, which start their bundles by what V8 compiles of them here. Reading one file
  * instead of some 300 halves the start-up time, and Node loads a CommonJS file some 20 ms faster than the
  * same code as ECMAScript modules. What the source imports on demand is still evaluated on demand. Adds
  * the licences of bundled packages, and the files that are not TypeScript: the launcher and the reader.
  */
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { promisify } from 'node:util';
 import { build } from 'esbuild';
 
 const bundle = (outdir, entryPoints) =>
@@ -30,6 +33,8 @@ const { metafile } = await bundle('dist/bin', {
   'main.bundle': 'src/bin.ts',
   run: 'src/start-bundle.ts',
   'run.bundle': 'src/cli/run-alone.ts',
+  'run-by-url': 'src/start-bundle.ts',
+  'run-by-url.bundle': 'src/cli/run-by-url-alone.ts',
 });
 
 // They are read as latin1, see compileBundle. esbuild escapes all but templates with a tag, and the licences at the end.
@@ -39,13 +44,50 @@ for (const path of Object.keys(metafile.outputs)) {
   if (found !== undefined) throw new Error(`${path} is not ASCII: ${found}`);
 }
 
+const names = ['http_proxy', 'https_proxy', 'all_proxy'];
+const WITHOUT_PROXIES = Object.fromEntries(
+  names.flatMap((name) => [name, name.toUpperCase()]).map((name) => [name, '']),
+);
+
 // V8 compiles what runs, so these are the verbs that start most often.
 await bundle('node_modules/.cache', { 'compile-bundle': 'scripts/compile-bundle.ts' });
-for (const [name, verb] of Object.entries({ main: 'sync', run: 'run' })) {
-  const words = [`dist/bin/${name}.bundle.cjs`, verb, '--help'];
-  execFileSync(process.execPath, ['node_modules/.cache/compile-bundle.cjs', ...words], {
-    stdio: ['ignore', 'ignore', 'inherit'],
+const compile = (name, ...words) => {
+  const script = ['node_modules/.cache/compile-bundle.cjs', `dist/bin/${name}.bundle.cjs`];
+  const options = { env: { ...process.env, ...WITHOUT_PROXIES } };
+  return promisify(execFile)(process.execPath, [...script, ...words], options);
+};
+await compile('main', 'sync', '--help');
+await compile('run', 'run', '--help');
+await withMirror((url) => {
+  const command = `
+    const { Agent, get } = require('node:http');
+    const { hostname, port } = new URL(process.env.http_proxy);
+    const request = { agent: new Agent({ keepAlive: true }), hostname, port, path: '${url}file' };
+    const ask = (count) => {
+      if (count > 0) get(request, (answer) => answer.on('end', () => ask(count - 1)).resume());
+      else request.agent.destroy();
+    };
+    ask(10);`;
+  return compile('run-by-url', 'run', '--http', url, '--', process.execPath, '-e', command);
+});
+
+/** Serves a mirror with one snapshot to `use`. */
+async function withMirror(use) {
+  const answers = {
+    '/current.json': '{"format":1,"id":"a","path":"snapshots/a/","previous":null}',
+    '/snapshots/a/': '',
+    '/snapshots/a/file': 'a',
+  };
+  const server = createServer(({ url = '' }, response) => {
+    const text = answers[url];
+    response.writeHead(text === undefined ? 404 : 200).end(text);
   });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  try {
+    await use(`http://127.0.0.1:${server.address().port}/current/`);
+  } finally {
+    server.close();
+  }
 }
 
 const packages = new Set(

@@ -51,7 +51,9 @@ run)
 lock | watch | run-http)
   [ -z "$ml_path" ] || export ml_path
   export ml_ignored
-  set -- node "$ml_home/bin/main.cjs" "$@"
+  ml_bundle=main
+  [ "$ml_verb" != run-http ] || ml_bundle=run-by-url
+  set -- node "$ml_home/bin/$ml_bundle.cjs" "$@"
   ;;
 *)
   export ml_ignored

@@ -5,7 +5,8 @@
  *   npm run bench:http -- [--rounds N] [--seconds N] [--json FILE] [--work DIRECTORY]
  *
  * The servers have one processor and the clients the others. wrk asks for files of 4 KiB on 16 connections
- * that stay open, for one file or for each of 20,000 in turn; curl fetches 200 MB. Each round measures every
+ * that stay open, for one file or for each of 20,000 in turn; curl fetches 200 MB. apt updates and downloads, under
+ * `run --http` and without it. Each round measures every
  * server once, and begins with another one; the medians are shown, and what they are of nginx in the same
  * round. A slow result is not a failure.
  */
@@ -15,6 +16,7 @@ import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { type Goal, goalLines, median, table } from './goals.ts';
+import { type GuardedApt, guardedAptTable, measureGuardedApt } from './guarded-apt.ts';
 import { readCounts } from './options.ts';
 import { inDirectory, machine, needPrograms, reportFailure, say } from './session.ts';
 import {
@@ -202,6 +204,15 @@ function goals(summaries: readonly Summary[], peakBytes: number): Goal[] {
   ];
 }
 
+function aptGoals(apt: readonly GuardedApt[]): Goal[] {
+  return apt
+    .filter(({ repository }) => repository === 'realistic')
+    .flatMap(({ cpu, wall }) => [
+      { goal: 'run --http, CPU time with apt: of apt alone', limit: 1.1, unit: 'x', reached: cpu },
+      { goal: 'run --http, time with apt: of apt alone', limit: 1.1, unit: 'x', reached: wall },
+    ]);
+}
+
 function report(summaries: readonly Summary[]): string {
   return table(
     ['what', 'a second', 'of bare', 'CPU us a request', 'server'],
@@ -219,7 +230,7 @@ function report(summaries: readonly Summary[]): string {
 
 async function main(): Promise<void> {
   const { rounds, seconds, json, work } = readCounts(COUNTS, usage);
-  needPrograms({ nginx: 'nginx-light', wrk: 'wrk', curl: 'curl', rsync: 'rsync' });
+  needPrograms({ nginx: 'nginx-light', wrk: 'wrk', curl: 'curl', rsync: 'rsync', xz: 'xz-utils' });
   const program = resolve('dist', 'mirrorlatch');
   if (!existsSync(program)) {
     throw new Error(`${program} does not exist: run \`npm run bench:http\` in the project`);
@@ -248,16 +259,17 @@ async function main(): Promise<void> {
     } finally {
       await Promise.all(contestants.map(([, server]) => server.stop()));
     }
+    const apt = await measureGuardedApt(directory, program, rounds, signal);
     const summaries = summarize(runs, [...servers.keys()]);
-    const measured = goals(summaries, peakBytes);
+    const measured = [...goals(summaries, peakBytes), ...aptGoals(apt)];
     const loads = runs.map(({ load }) => load);
     process.stdout.write(
       `${at.processors.length} x ${at.processors[0]}, ${at.filesystem}, Node ${at.node}\n` +
         `load ${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}; medians of ${rounds} rounds\n\n` +
-        `${report(summaries)}\n${goalLines(measured)}`,
+        `${report(summaries)}\n${guardedAptTable(apt)}\n${goalLines(measured)}`,
     );
     if (json !== undefined) {
-      const document = { machine: at, seconds, goals: measured, medians: summaries, runs };
+      const document = { machine: at, seconds, goals: measured, medians: summaries, runs, apt };
       writeFileSync(json, `${JSON.stringify(document, null, 2)}\n`);
     }
   });

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { project } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
-const CACHES = ['main', 'run'].map(
+const CACHES = ['main', 'run', 'run-by-url'].map(
   (name) => `${name}.bundle.node-${process.version}-${process.arch}.cache`,
 );
 
@@ -16,6 +16,7 @@ test('the program starts with what V8 compiled of it when it was built', () => {
     require('node:v8').setFlagsFromString('--optimize-for-size');
     require('node:v8').setFlagsFromString('--semi-space-growth-factor=1');
     require('node:v8').setFlagsFromString('--no-opt');
+    require('node:v8').setFlagsFromString('--wasm-tiering-budget=100000000');
     const [cache] = process.argv.slice(1);
     const bundle = cache.replace(/node-.*/, 'cjs');
     const source = require('node:module').wrap(readFileSync(bundle, 'latin1'));

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ownProgram } from '../../system/own-program.ts';
-import { runProgram } from '../../system/process.ts';
+import { namesIn, settingsIn } from './settings-file.ts';
 
 /** What apt's configuration says, as far as it leads past a guard. */
 export interface AptSettings {
@@ -14,10 +14,25 @@ export interface AptSettings {
 }
 
 /** @returns undefined where there is no apt. */
-export async function readAptSettings(): Promise<AptSettings | undefined> {
+export async function readAptSettings(env: NodeJS.ProcessEnv): Promise<AptSettings | undefined> {
   if (!isInstalled) return undefined;
-  const { stdout } = await runProgram(ownProgram('apt-config'), ['dump']);
-  return parseAptSettings(stdout);
+  return parseAptSettings(saysNothing(env) ? '' : await aptConfig('dump'));
+}
+
+/** Whether no file of apt can say anything of proxies: to ask apt itself takes 20 ms. */
+function saysNothing({ APT_CONFIG = '' }: NodeJS.ProcessEnv): boolean {
+  const parts = namesIn(PARTS).map((name) => join(PARTS, name));
+  const text = [APT_CONFIG, '/etc/apt/apt.conf', ...parts].map((file) => settingsIn(file)).join();
+  // Other files may be named in these.
+  return !/proxy|#include|\betc\b/i.test(text);
+}
+
+const PARTS = '/etc/apt/apt.conf.d';
+
+/** What apt-config(8) prints. To start a program by execa takes a while to load. */
+async function aptConfig(...words: readonly string[]): Promise<string> {
+  const { runProgram } = await import('../../system/process.ts');
+  return (await runProgram(ownProgram('apt-config'), words)).stdout;
 }
 
 const isInstalled = ['/usr/bin/apt-config', '/bin/apt-config'].some((path) => existsSync(path));
@@ -110,8 +125,9 @@ async function pathsOf<Name extends string>(
   names: Readonly<Record<Name, string>>,
 ): Promise<Partial<Record<Name, string>>> {
   const words = Object.entries(names).flat() as string[];
-  const { stdout } = await runProgram(ownProgram('apt-config'), ['shell', ...words]);
-  const found = [...stdout.matchAll(/^(\w+)='(.*)'$/gm)].map(([, name, path]) => [name, path]);
+  const found = [...(await aptConfig('shell', ...words)).matchAll(/^(\w+)='(.*)'$/gm)].map(
+    ([, name, path]) => [name, path],
+  );
   return Object.fromEntries(found);
 }
 

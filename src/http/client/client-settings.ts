@@ -57,7 +57,7 @@ export async function readClientSettings(
     family,
     at,
     // A script may start anything.
-    apt: family === 'apt' || family === 'other' ? await readAptSettings() : undefined,
+    apt: family === 'apt' || family === 'other' ? await readAptSettings(env) : undefined,
     dnf: readDnfSettings(family === 'dnf' ? words.slice(at + 1) : []),
     zypper: family === 'zypper' ? readZypperRepositories(words.slice(at + 1)) : new Map(),
     fetchers: readFetcherSettings(env),

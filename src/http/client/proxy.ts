@@ -8,6 +8,7 @@ import {
 } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { optimizeCode } from '../../system/heap.ts';
 import { percentDecoded } from '../percent.ts';
 import { below, isAmbiguous, isSameOrigin } from './mirror-url.ts';
 import type { Outgoing } from './outgoing.ts';
@@ -46,6 +47,9 @@ interface ProxyOptions {
 /** As long as a client may think before its next request. */
 const KEEP_ALIVE_MS = 65_000;
 
+/** A command with fewer requests has ended before code that is optimized for them has saved what that takes. */
+const MANY_REQUESTS = 2000;
+
 /** How long connections in use may go on while another process takes over, in ms. */
 const DRAIN_MS = 10_000;
 
@@ -60,6 +64,7 @@ export class LoopbackProxy {
   /** The origin of what comes through a tunnel that ends here. */
   readonly #origins = new WeakMap<Socket, string>();
   #active = 0;
+  #count = 0;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
@@ -108,6 +113,8 @@ export class LoopbackProxy {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
+    this.#count += 1;
+    if (this.#count === MANY_REQUESTS) optimizeCode();
     const { url: target = '' } = request;
     const origin = this.#origins.get(request.socket);
     const asked = origin !== undefined && target.startsWith('/') ? `${origin}${target}` : target;

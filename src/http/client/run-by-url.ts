@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { checkProgram, runInForeground } from '../../system/foreground.ts';
-import { optimizeCode } from '../../system/heap.ts';
 import type { JobEnd } from '../../system/job.ts';
 import { environmentFor } from './client-environment.ts';
 import {
@@ -82,7 +81,6 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
     }
     proxy = proxyOf(pins, outgoing, (pin) => seen.add(pin));
     await proxy.listen();
-    optimizeCode();
     const clients = await guardClients(options.command, settings, pins, proxy.url, options);
     files = clients.directory;
     const guard = randomUUID();

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import type { Server } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MirrorlatchError } from '../../errors.ts';
-import { optimizeCode } from '../../system/heap.ts';
 import { processesWithVariables } from '../../system/proc.ts';
 import { GUARD_VARIABLE } from './client-environment.ts';
 import { removeFiles } from './client-settings.ts';
@@ -124,7 +123,6 @@ export async function inherit(): Promise<void> {
   );
   const proxy = proxyOf(pins, outgoing);
   await proxy.listen(listener);
-  optimizeCode();
   process.send?.('taken');
   while (isUsed(estate.guard)) await pause(LOOK_MS);
   proxy.close();
