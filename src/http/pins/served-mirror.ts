@@ -1,4 +1,4 @@
-import { lstatSync, openSync, readlinkSync, realpathSync } from 'node:fs';
+import { lstatSync, openSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId, previousId } from '../../mirror/current.ts';
@@ -8,7 +8,7 @@ import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { findMirror } from '../../mirror/open.ts';
 import { isSnapshotId } from '../../mirror/snapshot-id.ts';
 import { arrivalOf, inOrderOfPublication } from '../../mirror/snapshot-times.ts';
-import { snapshotIds } from '../../mirror/survey.ts';
+import { isOfPerson, snapshotIds } from '../../mirror/survey.ts';
 import { current } from '../../reader/current.ts';
 import { pin } from '../../reader/pin.ts';
 import { ifThere, lstatIfThere } from '../../system/files.ts';
@@ -150,12 +150,10 @@ class SnapshotMirror implements ServedMirror {
   }
 
   find(id: string): Snapshot | undefined {
-    const { snapshot, lease } = this.#layout;
-    if (!isSnapshotId(id) || lstatIfThere(snapshot(id))?.isDirectory() !== true) return undefined;
-    // A directory of a person has none.
-    if (lstatIfThere(lease(id)) === undefined) return undefined;
+    const { ids, home } = this.#look();
+    if (!ids.includes(id)) return undefined;
     this.#claimFiles();
-    return { id, tree: join(this.#look().home, id) };
+    return { id, tree: join(home, id) };
   }
 
   writerWaitsMs(): undefined {}
@@ -182,12 +180,16 @@ class SnapshotMirror implements ServedMirror {
   /** Reads what it depends on again only when that has changed. */
   #look(): Known {
     const { snapshots, current: link } = this.#layout;
-    const state = `${lstatIfThere(snapshots)?.mtimeNs} ${ifThere(() => readlinkSync(link))}`;
+    // The snapshots may have been moved to another disk, with a symlink in their place.
+    const changed = ifThere(() => statSync(snapshots, { bigint: true }))?.mtimeNs;
+    const state = `${changed} ${ifThere(() => readlinkSync(link))}`;
     if (this.#known?.state === state) return this.#known;
+    this.refuseOtherKind();
     const history = readHistory(this.#layout);
     const arrivedAt = (id: string) => arrivalOf(this.#layout, id);
-    const ids = inOrderOfPublication(history, snapshotIds(this.#layout), arrivedAt).reverse();
-    // The snapshots may have been moved to another disk, with a symlink in their place.
+    const isForeign = isOfPerson(this.#layout, history);
+    const own = snapshotIds(this.#layout).filter((id) => !isForeign(id));
+    const ids = inOrderOfPublication(history, own, arrivedAt).reverse();
     const home = ifThere(() => realpathSync(snapshots)) ?? snapshots;
     this.#known = { state, history, ids, home };
     return this.#known;

@@ -236,6 +236,21 @@ describe('a client of mirrorlatch serve', () => {
     expect((await read(first)).status).toBe(410);
   });
 
+  test('finds snapshots that were moved to another place, with a symlink in theirs, and no directory of a person', async () => {
+    const mirror = await published();
+    for (const id of ['two', 'three']) await mirror.publish(id, { file: id }, ...AS_THEY_ARE);
+    const snapshots = join(mirror.root, 'snapshots');
+    renameSync(snapshots, join(mirror.home, 'elsewhere'));
+    symlinkSync('../elsewhere', snapshots);
+    mkdirSync(join(snapshots, 'private'));
+    writeFileSync(join(snapshots, 'private/file'), 'private');
+    const server = await serve(`${mirror.root}=/`);
+    const read = (path: string) => ask(server.address, path);
+    expect(shown(await read('/snapshots/one/pool/a_1.deb'))).toBe('200 a 1');
+    expect((await read('/snapshots/')).text.trim().split('\n')).toEqual(['three', 'two', 'one']);
+    expect((await read('/snapshots/private/file')).status).toBe(404);
+  });
+
   test('is led to the last snapshot before a time, as apt asks for one', async () => {
     const mirror = await published();
     const [first, second] = ['20260101T030000Z', '20260102T030000Z'];
