@@ -14,11 +14,13 @@ export interface WebServer {
 }
 
 /**
- * An ETag for all files of a tree that never changes: that of its directory. The own ones of a web server are often
- * time and size, which two files can share. An id may come again, but not the directory.
+ * An ETag for all files of a published snapshot. The own ones of a web server are often time and size, which two files
+ * can share. An id may come again, and so may a directory, recycled for a later snapshot; but its publication, a rename,
+ * moves the time of the last change of its status.
  */
 export function tagOfTree(tree: string): string {
-  return validatorsOf(statSync(tree, { bigint: true })).etag;
+  const { ino, ctimeNs } = statSync(tree, { bigint: true });
+  return `"${[ino, ctimeNs].map((part) => part.toString(36)).join('.')}"`;
 }
 
 /**

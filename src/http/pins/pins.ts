@@ -222,7 +222,8 @@ export class Pins {
       }
     }
     const surplus = this.#kept.size - maxSnapshots;
-    [...this.#kept].forEach(([id, { hold, until }], index) => {
+    const soonestFirst = [...this.#kept].sort(([, a], [, b]) => a.until - b.until);
+    soonestFirst.forEach(([id, { hold, until }], index) => {
       if (until > now && index >= surplus) return;
       this.#kept.delete(id);
       this.#changes += 1;

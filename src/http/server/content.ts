@@ -21,6 +21,8 @@ import type { Transfers } from './transfers.ts';
 
 export interface ContentOptions {
   readonly pinsOf: (mirror: ServedMirror) => Pins;
+  /** Of clients that read what was current at a time. They may name any snapshot, so they count apart. */
+  readonly timedPinsOf: (mirror: ServedMirror) => Pins;
   readonly strictPins: StrictPins;
   readonly peers: Peers;
   readonly decisions: Decisions;
@@ -171,14 +173,14 @@ export class Content {
     name: Buffer,
     exchange: Exchange,
   ): Promise<Answer> {
-    const { pinsOf, peers } = this.#options;
+    const { timedPinsOf, peers } = this.#options;
     const said = JSON.stringify(wanted);
     if (mirror.isGone(wanted)) return text(410, `The snapshot ${said} has been removed.`);
     const nearest = () => nearestSnapshot(mirror.retained(), wanted);
     if (nearest() === undefined) return text(404, `There is no snapshot ${said}.`);
     const path = name.toString('latin1');
     const { address, agent } = peers.clientOf(exchange);
-    const { hold, end } = await pinsOf(mirror).enter(
+    const { hold, end } = await timedPinsOf(mirror).enter(
       { address, agent: `${agent} ${wanted}` },
       { path, kind: documentKind(path) },
       async () => {

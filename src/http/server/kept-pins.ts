@@ -10,6 +10,8 @@ import { readStateFile, StateFile } from './state-file.ts';
 
 export interface KeptPinsOptions {
   readonly pins: ReadonlyMap<ServedMirror, Pins>;
+  /** Of clients that read what was current at a time. */
+  readonly timedPins: ReadonlyMap<ServedMirror, Pins>;
   readonly strictPins: StrictPins;
   /** The clock of them all; ms since the boot. */
   readonly clock: () => number;
@@ -22,7 +24,7 @@ export interface KeptPinsOptions {
  * @returns where they are written, to be closed at the end.
  */
 export async function keepPins(directory: string, options: KeptPinsOptions): Promise<StateFile> {
-  const { pins, strictPins, clock, onWarning } = options;
+  const { strictPins, clock, onWarning } = options;
   const path = join(directory, 'pins.jsonl');
   try {
     await recallPins(path, options);
@@ -31,36 +33,44 @@ export async function keepPins(directory: string, options: KeptPinsOptions): Pro
     onWarning(`the runs before the start are forgotten: ${message}`);
   }
   const { bootId } = thisHost();
-  const all = [...pins].map(([mirror, ofMirror]) => ({ mirror, ofMirror }));
+  const all = allPins(options);
   return new StateFile({
     path,
-    changes: () => all.reduce((sum, { ofMirror }) => sum + ofMirror.changes, strictPins.changes),
+    changes: () => all.reduce((sum, { pins }) => sum + pins.changes, strictPins.changes),
     text: (isEnded) =>
       recordsText(
         { bootId, at: clock(), isEnded },
-        all.map(({ mirror, ofMirror }) => [
-          nameOf(mirror),
-          { ...ofMirror.records(), strictPins: strictPins.records(mirror) },
+        all.map(({ name, mirror, pins, isTimed }) => [
+          name,
+          { ...pins.records(), strictPins: isTimed ? [] : strictPins.records(mirror) },
         ]),
       ),
     onWarning,
   });
 }
 
-async function recallPins(
-  path: string,
-  { pins, strictPins, clock, onWarning }: KeptPinsOptions,
-): Promise<void> {
+async function recallPins(path: string, options: KeptPinsOptions): Promise<void> {
+  const { strictPins, clock, onWarning } = options;
   const text = await readStateFile(path);
   const records = text && parseRecords(text, thisHost().bootId, clock());
   if (!records) return;
-  for (const [mirror, ofMirror] of pins) {
-    const ofBefore = records.get(nameOf(mirror));
+  for (const { name, mirror, pins } of allPins(options)) {
+    const ofBefore = records.get(name);
     if (ofBefore === undefined) continue;
     const hold = holdsOf(mirror, onWarning);
-    await ofMirror.recall(ofBefore, hold);
+    await pins.recall(ofBefore, hold);
     await strictPins.recall(mirror, ofBefore.strictPins, hold);
   }
+}
+
+function allPins({ pins, timedPins }: KeptPinsOptions) {
+  return [pins, timedPins].flatMap((some) => {
+    const isTimed = some === timedPins;
+    return [...some].map(([mirror, ofMirror]) => {
+      const name = `${nameOf(mirror)}${isTimed ? ' at a time' : ''}`;
+      return { name, mirror, pins: ofMirror, isTimed };
+    });
+  });
 }
 
 /** Holds what is there. What is not, is asked for once, and a failure told once. */

@@ -90,15 +90,18 @@ export async function serve(options: ServeOptions): Promise<void> {
   const mirrors = openMirrors(options.roots);
   const clock = msSinceBoot;
   const policy = { ...DEFAULT_PINS, ...options.pins };
-  const pins = new Map(
-    mirrors.map((mirror) => [mirror, new Pins(policy, () => mirror.holdCurrent(), clock)]),
-  );
+  const makePins = () =>
+    new Map(mirrors.map((one) => [one, new Pins(policy, () => one.holdCurrent(), clock)]));
+  const pins = makePins();
+  const timedPins = makePins();
+  const allPins = () => [...pins.values(), ...timedPins.values()];
   const strictPins = new StrictPins({ ...DEFAULT_STRICT_PINS, ...options.strictPins }, clock);
   const pinsOf = (mirror: ServedMirror): Pins => pins.get(mirror) as Pins;
+  const timedPinsOf = (mirror: ServedMirror): Pins => timedPins.get(mirror) as Pins;
   const reporter = new StatusReporter(inOrderOf(options.roots, mirrors), {
     pinsOf: ({ prefix }) => {
       const mirror = mirrors.find((one) => one.prefix === prefix);
-      return mirror && pinFigures(pinsOf(mirror), strictPins.counts(mirror));
+      return mirror && pinFigures([pinsOf(mirror), timedPinsOf(mirror)], strictPins.counts(mirror));
     },
     maxAgeMs: options.maxAgeMs,
   });
@@ -113,7 +116,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     onWarning,
   });
   const transfers = new Transfers(options.longestTransferMs ?? DEFAULT_DECISIONS.transferMs, clock);
-  const content = new Content({ pinsOf, strictPins, peers, decisions, transfers });
+  const content = new Content({ pinsOf, timedPinsOf, strictPins, peers, decisions, transfers });
   const ownPage = (path: string) => pages.answer(path);
   const handler = new Handler({
     mirrors,
@@ -136,7 +139,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   let state: StateFile | undefined;
   const sweeper = setInterval(() => {
     strictPins.sweep();
-    for (const ofMirror of pins.values()) ofMirror.sweep();
+    for (const one of allPins()) one.sweep();
     transfers.sweep();
   }, SWEEP_MS);
   try {
@@ -148,7 +151,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     if (account !== undefined) becomeUser(account);
     mirrors.forEach(refuseUnreadable);
     if (directory !== undefined) {
-      state = await keepPins(directory, { pins, strictPins, clock, onWarning });
+      state = await keepPins(directory, { pins, timedPins, strictPins, clock, onWarning });
     }
     open();
     onListening(addresses, mirrors);
@@ -160,22 +163,24 @@ export async function serve(options: ServeOptions): Promise<void> {
     await Promise.all(servers.map((server) => drain(server, options.drainMs ?? DEFAULT_DRAIN_MS)));
     clearInterval(sweeper);
     await state?.close();
-    for (const ofMirror of pins.values()) ofMirror.close();
+    for (const one of allPins()) one.close();
     strictPins.close();
     log?.close();
   }
 }
 
-function pinFigures(pins: Pins, strict: ReadonlyMap<string, number>): PinFigures {
-  const { counts, oldestMs } = pins.figures();
-  const total = (map: ReadonlyMap<string, number>) =>
-    [...map.values()].reduce((sum, count) => sum + count, 0);
-  const byId = new Map(counts);
-  for (const [id, count] of strict) byId.set(id, (byId.get(id) ?? 0) + count);
+function pinFigures(pins: readonly Pins[], strict: ReadonlyMap<string, number>): PinFigures {
+  const figures = pins.map((one) => one.figures());
+  const oldestMs = Math.max(...figures.flatMap((one) => one.oldestMs ?? []));
+  const all = [...figures.flatMap(({ counts }) => [...counts]), ...strict];
+  const byId = new Map<string, number>();
+  for (const [id, count] of all) byId.set(id, (byId.get(id) ?? 0) + count);
+  const total = (counts: ReadonlyMap<string, number>) =>
+    [...counts.values()].reduce((sum, count) => sum + count, 0);
   return {
-    pins: total(counts),
+    pins: total(byId) - total(strict),
     strictPins: total(strict),
-    oldestSeconds: oldestMs === undefined ? null : Math.round(oldestMs / 1000),
+    oldestSeconds: Number.isFinite(oldestMs) ? Math.round(oldestMs / 1000) : null,
     byId,
   };
 }

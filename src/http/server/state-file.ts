@@ -8,8 +8,9 @@ export const FORGETFUL = 'a restart will forget the runs of clients';
 /** How soon a change is written; ms. */
 const LOOK_MS = 1_000;
 
-/** Making the text takes no larger share of the time. */
+/** Making the text takes no larger share of the time, unless the rest between two writes would be longer than this; ms. */
 const SHARE = 0.01;
+const LONGEST_REST_MS = 5_000;
 
 /** A longer text is none of ours; bytes. */
 const LONGEST = 256 * 1024 * 1024;
@@ -91,7 +92,7 @@ export class StateFile {
       await file.appendFile(value);
       begun = performance.now();
     }
-    this.#restsUntil = performance.now() + busyMs / SHARE;
+    this.#restsUntil = performance.now() + Math.min(busyMs / SHARE, LONGEST_REST_MS);
   }
 }
 

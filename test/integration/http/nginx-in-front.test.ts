@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { chmodSync, readFileSync, symlinkSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { tagOfTree } from '../../../src/http/files/hand-over.ts';
 import { ask } from '../../support/http/ask.ts';
 import {
   type Front,
@@ -320,4 +321,20 @@ describe.skipIf(why !== '')(`nginx in front of mirrorlatch serve${why}`, () => {
     expect(await control('one/file')).toBe('no-cache');
     expect(await control('one/dists/stable/InRelease')).toBe('no-cache');
   });
+});
+
+test('each snapshot has an ETag of its own, also where its directory is that of an earlier one', async () => {
+  const mirror = await published();
+  const inodes = new Set<bigint>();
+  const tags = new Set<string>();
+  for (let number = 1; number <= 6; number += 1) {
+    mirror.change({ 'dists/x/InRelease': `Suite: ${number}\n` });
+    const words = ['--id', `g${number}`, '--keep-last', '1', '--grace', '0s'];
+    await mirror.sync(...words, '--allow-shrink', '--without', 'safe-links');
+    const tree = join(mirror.root, 'snapshots', `g${number}`);
+    inodes.add(statSync(tree, { bigint: true }).ino);
+    tags.add(tagOfTree(tree));
+  }
+  expect(inodes.size).toBeLessThan(6);
+  expect(tags.size).toBe(6);
 });

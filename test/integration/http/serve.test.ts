@@ -14,6 +14,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { StatusReport } from '../../../src/http/status/status-report.ts';
 import { eventually } from '../../support/eventually.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { ask, type Reply } from '../../support/http/ask.ts';
@@ -283,6 +284,32 @@ describe('a client of mirrorlatch serve', () => {
     ]);
     expect(await location('/debian/snapshots/20250101T000000Z/file')).toEqual([404, undefined]);
     expect(await location('/-/apt/other/current/20260101T040000Z/file')).toEqual([404, undefined]);
+  });
+
+  test('keeps its run, however many snapshots another client asks for by their times', async () => {
+    const mirror = await published();
+    for (let day = 10; day < 28; day += 1) {
+      await mirror.publish(
+        `202601${day}T030000Z`,
+        { file: `${day}`, other: `${day}` },
+        ...AS_THEY_ARE,
+      );
+    }
+    const server = await serve(`${mirror.root}=/`);
+    const client = reader(server, 'client');
+    expect((await client('/current/file')).text).toBe('27');
+    for (let day = 10; day < 28; day += 1) {
+      const { status } = await ask(server.address, `/snapshots/202601${day}T030001Z/file`);
+      expect(status).toBe(302);
+    }
+    const pins = async () => {
+      const { text } = await ask(server.address, '/-/status.json');
+      return (JSON.parse(text) as StatusReport).mirrors[0]?.pins?.pins;
+    };
+    expect(await pins()).toBe(19);
+    await eventually(async () => expect(await pins()).toBe(18));
+    await mirror.publish('next', { other: 'next' }, ...AS_THEY_ARE);
+    expect((await client('/current/other')).text).toBe('27');
   });
 
   test('reads what is current as JSON', async () => {

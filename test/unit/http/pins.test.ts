@@ -50,6 +50,12 @@ class World {
     return (await this.pins.decide(at('client'), asked, FRONT)).id;
   }
 
+  /** Keeps a snapshot for a web server in front. */
+  keep(id: string, ms: number): this {
+    this.pins.keep(this.#hold(id), ms);
+    return this;
+  }
+
   /** Sweeps, and lets what follows from it happen. */
   async sweep(): Promise<void> {
     this.pins.sweep();
@@ -291,6 +297,16 @@ describe('the holds of the runs', () => {
     expect([...world.held.keys()]).toEqual(['2', '3', '4']);
     const counts = new Map(['2', '3', '4'].map((id) => [id, 1]));
     expect(world.after(SECOND).pins.figures()).toEqual({ counts, oldestMs: SECOND });
+  });
+
+  test('for web servers alone are bounded, too: the one that would end first goes', async () => {
+    const world = new World({ maxSnapshots: 2 });
+    world
+      .keep('1', 10 * MINUTE)
+      .keep('2', MINUTE)
+      .keep('3', 5 * MINUTE);
+    await world.sweep();
+    expect([...world.held.keys()]).toEqual(['1', '3']);
   });
 
   test('remember a bounded number of index documents: of the others, each counts as known', async () => {
