@@ -48,7 +48,7 @@ interface ProxyOptions {
 const KEEP_ALIVE_MS = 65_000;
 
 /** A command with fewer requests has ended before code that is optimized for them has saved what that takes. */
-const MANY_REQUESTS = 2000;
+const MANY_REQUESTS = 1000;
 
 /** How long connections in use may go on while another process takes over, in ms. */
 const DRAIN_MS = 10_000;

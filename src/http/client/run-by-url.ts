@@ -2,12 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { checkProgram, runInForeground } from '../../system/foreground.ts';
 import type { JobEnd } from '../../system/job.ts';
 import { environmentFor } from './client-environment.ts';
-import {
-  guardClients,
-  readClientSettings,
-  removeFiles,
-  withClientsProxies,
-} from './client-settings.ts';
+import { readClientSettings, withClientsProxies } from './client-settings.ts';
+import { guardClients, removeFiles } from './guarded-clients.ts';
 import type { MirrorUrl } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
 import { type KeptPin, pinByUrl } from './pin-client.ts';

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { MirrorlatchError } from '../../errors.ts';
 import { processesWithVariables } from '../../system/proc.ts';
 import { GUARD_VARIABLE } from './client-environment.ts';
-import { removeFiles } from './client-settings.ts';
+import { removeFiles } from './guarded-clients.ts';
 import { currentOf, parseMirrorUrl, withBase } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
 import { type KeptPin, keepPin, type PinState } from './pin-client.ts';

@@ -2,13 +2,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseAptSettings } from '../../../src/http/client/apt-settings.ts';
-import {
-  guardClients,
-  replaceUrl,
-  withClientsProxies,
-} from '../../../src/http/client/client-settings.ts';
+import { withClientsProxies } from '../../../src/http/client/client-settings.ts';
 import { readFetcherSettings } from '../../../src/http/client/fetcher-settings.ts';
 import { gitVariables } from '../../../src/http/client/git-settings.ts';
+import { guardClients, replaceUrl } from '../../../src/http/client/guarded-clients.ts';
 import { parseMirrorUrl } from '../../../src/http/client/mirror-url.ts';
 import { readNpmSettings } from '../../../src/http/client/npm-settings.ts';
 import type { KeptPin } from '../../../src/http/client/pin-client.ts';
