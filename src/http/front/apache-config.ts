@@ -1,4 +1,5 @@
 import { BASE_HEADER } from '../base-header.ts';
+import { FOR_NGINX } from '../nginx-places.ts';
 import { connectableAddress, type Front, type FrontedMirror, quotedFor } from './front.ts';
 
 /**
@@ -54,7 +55,7 @@ export function apacheConfig(
     RequestHeader unset If-Modified-Since env=MIRRORLATCH_changed
     RequestHeader unset Range env=MIRRORLATCH_changed
 
-    RewriteRule "^/-/decide/" "-" [R=404,L]
+    RewriteRule "^(/-/decide|${FOR_NGINX})/" "-" [R=404,L]
 ${mirrors.map((mirror) => rulesOf(mirror, placeOf(mirror, mirrors))).join('')}
     # "SNAPSHOT changed|same /PATH": found. "none": there is none, and mirrorlatch is down.
     RewriteCond "%{ENV:MIRRORLATCH}" "^([^ ]+) ([a-z]+) (/.*)$"

@@ -1,4 +1,5 @@
 import { BASE_HEADER } from '../base-header.ts';
+import { FOR_NGINX, SENT_BY_NGINX } from '../nginx-places.ts';
 import { connectableAddress, type Front, type FrontedMirror, quotedFor } from './front.ts';
 
 /**
@@ -114,8 +115,6 @@ server {
     log_not_found off;
     uninitialized_variable_warn off;
 
-    # Where nginx sends what mirrorlatch names.
-    set $mirrorlatch_accel /-/sent/;
 
     # A location that sets one of these headers itself would lose the others.
     proxy_http_version 1.1;
@@ -125,7 +124,6 @@ server {
     proxy_set_header X-Forwarded-For $remote_addr;
     proxy_set_header X-Original-URI $request_uri;
     proxy_set_header X-Mirrorlatch-Snapshot $mirrorlatch_snapshot;
-    proxy_set_header X-Mirrorlatch-Accel $mirrorlatch_accel;
     proxy_connect_timeout 2s;
     proxy_max_temp_file_size 0;
 
@@ -150,14 +148,17 @@ server {
     location ^~ /-/decide/ {
         return 404;
     }
+    location ^~ ${FOR_NGINX}/ {
+        return 404;
+    }
 
     # What nginx does not have or may not send: mirrorlatch looks in all snapshots, and follows symlinks within one.
     location @mirrorlatch {
-        proxy_pass http://mirrorlatch$request_uri;
+        proxy_pass http://mirrorlatch${FOR_NGINX}$request_uri;
         error_page 502 504 = @mirrorlatch_down;
     }
     # The file that mirrorlatch names, by a path without symlinks. What nginx cannot read, mirrorlatch sends itself.
-    location ^~ /-/sent/ {
+    location ^~ ${SENT_BY_NGINX} {
         internal;
         alias $mirrorlatch_named/;
         disable_symlinks on from=$mirrorlatch_named;
@@ -169,7 +170,6 @@ server {
         add_header ${BASE_HEADER} $upstream_http_${BASE_HEADER.replaceAll('-', '_')};
     }
     location @mirrorlatch_itself {
-        set $mirrorlatch_accel "";
         proxy_pass http://mirrorlatch$request_uri;
     }
 
@@ -238,7 +238,7 @@ const TOP = `    # The status page once more. A server that has a page here alre
 /** `^~`: no regular expression of a location that the server has already takes it over. */
 function passedOn(place: string): string {
   return `    location ^~ ${quoted(place)} {
-        proxy_pass http://mirrorlatch;
+        proxy_pass http://mirrorlatch${FOR_NGINX}$request_uri;
         client_max_body_size 4k;
     }
 `;

@@ -4,6 +4,7 @@ import { type Answer, NO_CACHE, nothingThere, redirect, text, withSlash } from '
 import { BASE_HEADER } from '../base-header.ts';
 import { sendPlace } from '../files/files.ts';
 import type { WebServer } from '../files/hand-over.ts';
+import { SENT_BY_NGINX } from '../nginx-places.ts';
 import { percentEncoded } from '../percent.ts';
 import { documentKind } from '../pins/entry-documents.ts';
 import { holdCurrent, type Snapshot } from '../pins/holds.ts';
@@ -12,7 +13,7 @@ import type { ServedMirror } from '../pins/served-mirror.ts';
 import { idInToken, type StrictPins } from '../pins/strict-pins.ts';
 import { nearestSnapshot } from './apt-snapshots.ts';
 import type { Decisions } from './decisions.ts';
-import { type Exchange, headerOf, whenEnded } from './exchange.ts';
+import { type Exchange, whenEnded } from './exchange.ts';
 import { basePage, currentJsonPage, snapshotsPage } from './mirror-pages.ts';
 import type { Peers } from './peers.ts';
 import { noPin } from './pin-requests.ts';
@@ -216,10 +217,8 @@ export class Content {
    * enter until the answer has ended.
    */
   #webServer({ kind }: ServedMirror, exchange: Exchange): WebServer | undefined {
-    const place = headerOf(exchange, 'x-mirrorlatch-accel');
-    if (place === undefined || kind === 'in-place') return undefined;
-    if (!this.#options.peers.isTrusted(exchange)) return undefined;
-    return { place, hasTreeTags: kind === 'snapshots' };
+    if (exchange.isForNginx !== true || kind === 'in-place') return undefined;
+    return { place: SENT_BY_NGINX, hasTreeTags: kind === 'snapshots' };
   }
 
   /**

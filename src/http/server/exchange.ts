@@ -6,6 +6,8 @@ export interface Exchange {
   readonly response: ServerResponse;
   /** Whether the request came by a unix socket. */
   readonly isUnix: boolean;
+  /** Whether nginx in front will send the file itself. */
+  readonly isForNginx?: boolean;
 }
 
 export function headerOf({ request: { headers } }: Exchange, name: string): string | undefined {

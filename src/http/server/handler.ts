@@ -8,6 +8,7 @@ import {
   text,
   withSlash,
 } from '../answers.ts';
+import { FOR_NGINX } from '../nginx-places.ts';
 import type { ServedMirror } from '../pins/served-mirror.ts';
 import type { StrictPins } from '../pins/strict-pins.ts';
 import { aptLocation } from './apt-snapshots.ts';
@@ -48,7 +49,7 @@ export class Handler {
   async answer(exchange: Exchange): Promise<void> {
     const { request, response } = exchange;
     try {
-      const answer = await this.#answerFor(exchange);
+      const answer = await this.#answerFor(this.#asNginxMeansIt(exchange));
       if (answer !== undefined) send(response, answer);
     } catch (error) {
       const isGone = request.socket === null || request.socket.destroyed;
@@ -85,6 +86,14 @@ export class Handler {
     if (message === last && now - at < SAME_WARNING_MS) return;
     this.#warned = { at: now, message };
     this.#options.onWarning(message);
+  }
+
+  #asNginxMeansIt(exchange: Exchange): Exchange {
+    const { request } = exchange;
+    const isForNginx = request.url?.startsWith(`${FOR_NGINX}/`) === true;
+    if (!isForNginx || !this.#options.peers.isTrusted(exchange)) return exchange;
+    request.url = request.url?.slice(FOR_NGINX.length);
+    return { ...exchange, isForNginx };
   }
 
   /** @returns undefined when the answer has been sent. */

@@ -368,6 +368,7 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
       expect((await read(url.replace(/\/$/, ''), { method: 'DELETE' })).status).toBe(204);
       expect((await read('/-/status.json')).status).toBe(200);
       expect((await read('/-/decide/mirror')).status).toBe(404);
+      expect((await read('/-/nginx/debian/current/pool/a_1.deb')).status).toBe(404);
       for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS']) {
         const { status } = await read('/debian/current/dists/x/InRelease', { method });
         expect([method, status]).toEqual([method, 405]);
