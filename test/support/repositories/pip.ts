@@ -4,6 +4,12 @@ import type { Client } from './client.ts';
 import { packageNames } from './generation.ts';
 import { pythonIndex } from './python-index.ts';
 
+/**
+ * The interpreter itself: what pyenv puts in its place updates pyenv's own directory after each installation, and
+ * fails when two do so at once.
+ */
+const PYTHON = '"$(python3 -c "import sys; print(sys.executable)")"';
+
 /** Wheels in a directory have no hashes that pip could verify. */
 export const pipFindLinks = pip(
   'pip, find-links',
@@ -18,7 +24,7 @@ function pip(name: string, source: (url: string) => string): Client {
     name,
     programs: ['python3', 'pip'],
     repository: pythonIndex,
-    install: `python3 -m pip --quiet install --target site --no-compile ${packageNames.join(' ')}`,
+    install: `${PYTHON} -m pip --quiet install --target site --no-compile ${packageNames.join(' ')}`,
     installed: (packageName) => `site/${packageName.replaceAll('-', '_')}/generation`,
     configure(state, url) {
       const configuration = join(state, 'pip.conf');
