@@ -35,9 +35,9 @@ export function json(status: number, value: unknown, headers: OutgoingHttpHeader
 
 export function send(response: ServerResponse, { status, headers, body }: Answer): void {
   const bytes = Buffer.from(body);
-  // RFC 9110, 8.6: none with 204.
-  const length = status === 204 ? {} : { 'Content-Length': bytes.length };
-  response.writeHead(status, { ...headers, ...length });
+  // RFC 9110, 8.6: none with 204. Set by itself, it can be read afterwards, for the log.
+  if (status !== 204) response.setHeader('Content-Length', bytes.length);
+  response.writeHead(status, headers);
   response.end(status === 204 || response.req.method === 'HEAD' ? undefined : bytes);
 }
 

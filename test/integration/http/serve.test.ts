@@ -629,9 +629,17 @@ describe('the server', () => {
     await ask(server.address, '/current/pool/a_1.deb', { headers: { 'User-Agent': 'a"b' } });
     await eventually(() =>
       expect(server.printedSoFar()).toMatch(
-        /^127\.0\.0\.1 - - \[.+\] "GET \/current\/pool\/a_1\.deb HTTP\/1\.1" 200 \d+ "-" "a\\x22b"$/m,
+        /^127\.0\.0\.1 - - \[.+\] "GET \/current\/pool\/a_1\.deb HTTP\/1\.1" 200 3 "-" "a\\x22b"$/m,
       ),
     );
+    for (const [method, bytes] of [
+      ['GET', 3],
+      ['HEAD', '-'],
+    ] as const) {
+      await ask(server.address, '/-/healthz', { method });
+      const line = `"${method} /-/healthz HTTP/1.1" 200 ${bytes} `;
+      await eventually(() => expect(server.printedSoFar()).toContain(line));
+    }
   });
 
   test.runIf(mayMount)(
