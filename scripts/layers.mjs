@@ -31,6 +31,7 @@ const ROOMS = {
   'system':            ['', 'system/ wraps the outside world, and knows nothing of ours.'],
   'errors.ts':         ['', 'errors.ts stands on nothing.'],
   'mirror/records.ts': ['mirror/policy.ts zod/mini', 'records.ts is a schema: all it needs of ours is the defaults.'],
+  'http/pins/pin-records.ts': ['errors.ts zod/mini', 'pin-records.ts is a schema: it does nothing.'],
   'push/messages.ts':  ['errors.ts operations/sync/context.ts writer/events.ts mirror rsync zod/mini', 'messages.ts is a schema: it does nothing.'],
 };
 

@@ -1,32 +1,32 @@
+import * as z from 'zod/mini';
 import { MirrorlatchError } from '../../errors.ts';
 
 /** What is written down of a client's run. Times in ms since the host's boot. */
-export interface RunRecord {
-  readonly address: string;
-  readonly agent: string;
-  readonly id: string;
-  readonly startedAt: number;
-  readonly lastAt: number;
-  readonly keptUntil: number;
+const Run = z.object({
+  address: z.string(),
+  agent: z.string(),
+  id: z.string(),
+  startedAt: z.number(),
+  lastAt: z.number(),
+  keptUntil: z.number(),
   /** When each index was asked for last. */
-  readonly entries: readonly (readonly [path: string, at: number])[];
-  readonly hasForgotten: boolean;
-}
+  entries: z.array(z.tuple([z.string(), z.number()])),
+  hasForgotten: z.boolean(),
+});
+export type RunRecord = Readonly<z.infer<typeof Run>>;
 
 /** A snapshot that stays for a web server in front, whose run is forgotten. */
-export interface KeptRecord {
-  readonly id: string;
-  readonly until: number;
-}
+const Kept = z.object({ id: z.string(), until: z.number() });
+export type KeptRecord = Readonly<z.infer<typeof Kept>>;
 
-/** A strict pin. */
-export interface StrictPinRecord {
-  readonly token: string;
-  readonly address: string;
-  readonly startedAt: number;
-  readonly endsAt: number;
-  readonly lastsMs: number;
-}
+const StrictPin = z.object({
+  token: z.string(),
+  address: z.string(),
+  startedAt: z.number(),
+  endsAt: z.number(),
+  lastsMs: z.number(),
+});
+export type StrictPinRecord = Readonly<z.infer<typeof StrictPin>>;
 
 /** What is written down of a mirror. */
 export interface PinRecords {
@@ -35,18 +35,25 @@ export interface PinRecords {
   readonly strictPins: Iterable<StrictPinRecord>;
 }
 
-/** When and by whom records were written. */
-export interface RecordsHeader {
+/** When and by whom records were written. Another version of the program may have written what this one cannot read. */
+const Header = z.object({
+  format: z.literal(1),
   /** random(4), boot_id: neither leases nor the decisions of web servers outlive a boot. */
-  readonly bootId: string;
+  bootId: z.string(),
   /** ms since the boot. */
-  readonly at: number;
+  at: z.number(),
   /** The server has ended: nothing has happened since. */
-  readonly isEnded: boolean;
-}
+  isEnded: z.boolean(),
+});
+export type RecordsHeader = Readonly<Omit<z.infer<typeof Header>, 'format'>>;
 
-/** Another version of the program may have written what this one cannot read. */
-const FORMAT = 1;
+/** The lines after the header: a mirror, and then what is written down of it. */
+const Line = z.union([
+  z.strictObject({ run: Run }),
+  z.strictObject({ mirror: z.string() }),
+  z.strictObject({ kept: Kept }),
+  z.strictObject({ strictPin: StrictPin }),
+]);
 
 /** So many records are made in one turn of the event loop. */
 const LINES_AT_ONCE = 250;
@@ -62,7 +69,7 @@ export function* recordsText(
   header: RecordsHeader,
   mirrors: Iterable<readonly [name: string, PinRecords]>,
 ): Generator<string> {
-  let lines = [JSON.stringify({ format: FORMAT, ...header })];
+  let lines = [JSON.stringify({ format: 1, ...header })];
   for (const line of linesOf(mirrors)) {
     lines.push(JSON.stringify(line));
     if (lines.length < LINES_AT_ONCE) continue;
@@ -99,33 +106,26 @@ export function parseRecords(
   now: number,
 ): Map<string, PinRecords> | undefined {
   const [first = '', ...lines] = text.trimEnd().split('\n');
-  const header = parseLine(first, {
-    format: 'number',
-    bootId: 'string',
-    at: 'number',
-    isEnded: 'boolean',
-  });
-  if (header['format'] !== FORMAT) throw invalid(first);
-  const { bootId: writtenAtBoot, at, isEnded } = header as unknown as RecordsHeader;
+  const { bootId: writtenAtBoot, at, isEnded } = parseLine(Header, first);
   // A container may begin to count anew within a boot of its host.
   if (writtenAtBoot !== bootId || at > now) return undefined;
   const busyUntil = isEnded ? 0 : Math.min(now, at + UNWRITTEN_MS);
   const mirrors = new Map<string, Gathered>();
   let gathered: Gathered | undefined;
   for (const line of lines) {
-    const record = parseLine(line);
-    if (typeof record['mirror'] === 'string') {
+    const record = parseLine(Line, line);
+    if ('mirror' in record) {
       gathered = { runs: [], kept: [], strictPins: [] };
-      mirrors.set(record['mirror'], gathered);
+      mirrors.set(record.mirror, gathered);
     } else if (gathered === undefined) {
       throw invalid(line);
     } else if ('run' in record) {
-      const run = runOf(record['run'], line);
+      const { run } = record;
       gathered.runs.push({ ...run, lastAt: Math.max(run.lastAt, busyUntil) });
     } else if ('kept' in record) {
-      gathered.kept.push(shaped<KeptRecord>(record['kept'], KEPT, line));
+      gathered.kept.push(record.kept);
     } else {
-      gathered.strictPins.push(shaped<StrictPinRecord>(record['strictPin'], STRICT_PIN, line));
+      gathered.strictPins.push(record.strictPin);
     }
   }
   return mirrors;
@@ -137,51 +137,15 @@ interface Gathered extends PinRecords {
   readonly strictPins: StrictPinRecord[];
 }
 
-/** What `typeof` says of each field. */
-type Shape = Readonly<Record<string, 'string' | 'number' | 'boolean'>>;
-
-const RUN: Shape = {
-  address: 'string',
-  agent: 'string',
-  id: 'string',
-  startedAt: 'number',
-  lastAt: 'number',
-  keptUntil: 'number',
-  hasForgotten: 'boolean',
-};
-const KEPT: Shape = { id: 'string', until: 'number' };
-const STRICT_PIN: Shape = {
-  token: 'string',
-  address: 'string',
-  startedAt: 'number',
-  endsAt: 'number',
-  lastsMs: 'number',
-};
-
-function runOf(value: unknown, line: string): RunRecord {
-  const run = shaped<RunRecord>(value, RUN, line);
-  const entries: unknown = run.entries;
-  const isEntry = (entry: unknown) =>
-    Array.isArray(entry) && typeof entry[0] === 'string' && typeof entry[1] === 'number';
-  if (Array.isArray(entries) && entries.every(isEntry)) return run;
-  throw invalid(line);
-}
-
-function parseLine(line: string, shape: Shape = {}): Record<string, unknown> {
+function parseLine<Schema extends z.ZodMiniType>(schema: Schema, line: string): z.infer<Schema> {
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch {
     throw invalid(line);
   }
-  return shaped(value, shape, line);
-}
-
-function shaped<Wanted>(value: unknown, shape: Shape, line: string): Wanted {
-  const isObject = typeof value === 'object' && value !== null;
-  const fields = isObject ? (value as Record<string, unknown>) : {};
-  const isRight = Object.entries(shape).every(([name, type]) => typeof fields[name] === type);
-  if (isObject && isRight) return value as Wanted;
+  const { data, success } = schema.safeParse(value);
+  if (success) return data;
   throw invalid(line);
 }
 

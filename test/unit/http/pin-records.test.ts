@@ -62,10 +62,10 @@ describe('the records of a server', () => {
   });
 
   test('lack the indexes of runs beyond a bound', () => {
-    const entries = Array.from(
-      { length: 3_000 },
-      (_, at) => [`${'x'.repeat(999)}${at}`, 1] as const,
-    );
+    const entries = Array.from({ length: 3_000 }, (_, at): [string, number] => [
+      `${'x'.repeat(999)}${at}`,
+      1,
+    ]);
     const records = { ...RECORDS, runs: [RUN, { ...RUN, entries }, { ...RUN, entries }] };
     const all = written({}, records).join('');
     const runs = [...(parseRecords(all, 'boot', 60_000)?.values().next().value?.runs ?? [])];
