@@ -36,14 +36,15 @@ export function aptConfig({ url, mirrors }: AptConfigOptions): string {
   return `// The snapshots of ${server}, for apt 2.7 and newer. Put this on each client, as
 // /etc/apt/apt.conf.d/50mirrorlatch. The client's sources stay as they are: ${server}${first.content.replace(/\/$/, '')}
 //
-// The mirror as it was at a time, in UTC, for one command, or for one source in /etc/apt/sources.list.d/*.sources:
+// The mirror at a time, in UTC, for one command, or for one source in /etc/apt/sources.list.d/*.sources:
 //
 //   apt -S 20261127T000000Z update
 //   apt -S 20261127T000000Z install PACKAGE
 //
 //   Snapshot: 20261127T000000Z
 //
-// That is the last snapshot that began by then. apt also fetches the lists of what is current.
+// That is the last snapshot that began by then and is still there: where a later one has been removed, that may be the
+// state of an earlier time. apt also fetches the lists of what is current.
 // Where the Release file of an old snapshot has expired, add: -o Acquire::Check-Valid-Until=false
 Acquire::Snapshots::URI
 {

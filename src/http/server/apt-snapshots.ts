@@ -30,10 +30,23 @@ export function nearestSnapshot(ids: readonly string[], wanted: string): string 
   if (ids.includes(wanted)) return wanted;
   const [, day, time = '000000'] = TIME.exec(wanted) ?? [];
   if (day === undefined) return undefined;
-  return ids
-    .flatMap((id) => timed(id) ?? [])
+  return timedIn(ids)
     .filter(({ began }) => began <= `${day}T${time}Z`)
     .reduce<Timed | undefined>((last, one) => (isLater(one, last) ? one : last), undefined)?.id;
+}
+
+/**
+ * Says that there is no snapshot of this id, and where the first is that a time leads to. Pure.
+ *
+ * @param place of all of them.
+ */
+export function noSnapshotNear(ids: readonly string[], wanted: string, place: string): string {
+  const [first, ...others] = timedIn(ids);
+  if (first === undefined || !TIME.test(wanted)) {
+    return `There is no snapshot ${JSON.stringify(wanted)}. See ${place}`;
+  }
+  const oldest = others.reduce((last, one) => (isLater(last, one) ? one : last), first);
+  return `No snapshot that began by ${wanted} is there. The oldest is ${oldest.id}: see ${place}`;
 }
 
 /**
@@ -57,6 +70,10 @@ interface Timed {
   readonly id: string;
   readonly began: string;
   readonly number: number;
+}
+
+function timedIn(ids: readonly string[]): Timed[] {
+  return ids.flatMap((id) => timed(id) ?? []);
 }
 
 function timed(id: string): Timed | undefined {

@@ -11,7 +11,7 @@ import { holdCurrent, type Snapshot } from '../pins/holds.ts';
 import type { Pins } from '../pins/pins.ts';
 import type { ServedMirror } from '../pins/served-mirror.ts';
 import { idInToken, type StrictPins } from '../pins/strict-pins.ts';
-import { nearestSnapshot } from './apt-snapshots.ts';
+import { nearestSnapshot, noSnapshotNear } from './apt-snapshots.ts';
 import type { Decisions } from './decisions.ts';
 import { type Exchange, whenEnded } from './exchange.ts';
 import { basePage, currentJsonPage, snapshotsPage } from './mirror-pages.ts';
@@ -178,7 +178,10 @@ export class Content {
     const said = JSON.stringify(wanted);
     if (mirror.isGone(wanted)) return text(410, `The snapshot ${said} has been removed.`);
     const nearest = () => nearestSnapshot(mirror.retained(), wanted);
-    if (nearest() === undefined) return text(404, `There is no snapshot ${said}.`);
+    if (nearest() === undefined) {
+      const place = `${mirror.prefix}snapshots/`;
+      return text(404, noSnapshotNear(mirror.retained(), wanted, place));
+    }
     const path = name.toString('latin1');
     const { address, agent } = peers.clientOf(exchange);
     const { hold, end } = await timedPinsOf(mirror).enter(

@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { aptLocation, nearestSnapshot } from '../../../src/http/server/apt-snapshots.ts';
+import {
+  aptLocation,
+  nearestSnapshot,
+  noSnapshotNear,
+} from '../../../src/http/server/apt-snapshots.ts';
 import { timestampId } from '../../../src/mirror/snapshot-id.ts';
 
 const ids = [
@@ -50,6 +54,23 @@ describe('the snapshot for an id of apt', () => {
         const earlier = taken.filter((id) => id <= wanted).sort();
         expect(found).toBe(earlier.at(-1));
       }),
+    );
+  });
+});
+
+describe('an id that leads to no snapshot', () => {
+  test('names the oldest if it is a time', () => {
+    expect(noSnapshotNear(ids, '20261031T000000Z', '/snapshots/')).toBe(
+      'No snapshot that began by 20261031T000000Z is there. The oldest is 20261101T040000Z: see /snapshots/',
+    );
+  });
+
+  test.each([
+    ['is another name', ids, 'yesterday'],
+    ['is a time of a mirror whose snapshots have names', ['one'], '20261031T000000Z'],
+  ])('names the place of all snapshots if it %s', (_, there, wanted) => {
+    expect(noSnapshotNear(there, wanted, '/snapshots/')).toBe(
+      `There is no snapshot "${wanted}". See /snapshots/`,
     );
   });
 });
