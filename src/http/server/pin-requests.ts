@@ -3,6 +3,7 @@ import { type Answer, json, RETRY_AFTER, text } from '../answers.ts';
 import type { Hold } from '../pins/holds.ts';
 import type { ServedMirror } from '../pins/served-mirror.ts';
 import type { StrictPin, StrictPins } from '../pins/strict-pins.ts';
+import { nearestSnapshot } from './apt-snapshots.ts';
 import { readBody } from './request-body.ts';
 
 /** `POST BASE/pins`. @param address of the client. */
@@ -14,6 +15,10 @@ export async function makePin(
 ): Promise<Answer> {
   if (mirror.kind === 'in-place') {
     return text(409, 'This mirror is written in place: it has no snapshots to pin.');
+  }
+  if (request.url?.includes('?')) {
+    const way = 'What a pin is to be goes into the body, not into a query.';
+    return text(400, `${way} ${EXAMPLE}`, { Connection: 'close' });
   }
   const wish = wishOf(await readBody(request), ['snapshot', 'seconds']);
   if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
@@ -126,12 +131,17 @@ const LONGEST_SHOWN = 60;
 /** What is there instead of a snapshot that a client wished for. */
 function noSnapshot(mirror: ServedMirror, snapshot: string): Answer {
   const place = `${mirror.prefix}snapshots/`;
-  return mirror.isGone(snapshot)
-    ? text(410, `The snapshot ${brief(snapshot)} has been removed. See ${place}`)
-    : text(
-        404,
-        `There is no snapshot ${brief(snapshot)}. Ask for ${ALLOWED.snapshot}: see ${place}`,
-      );
+  if (snapshot === 'previous') {
+    return text(404, `No snapshot was current before the one that is, or it is gone: see ${place}`);
+  }
+  if (mirror.isGone(snapshot)) {
+    return text(410, `The snapshot ${brief(snapshot)} has been removed. See ${place}`);
+  }
+  const none = `There is no snapshot ${brief(snapshot)}.`;
+  const nearest = nearestSnapshot(mirror.retained(), snapshot);
+  return nearest === undefined
+    ? text(404, `${none} Ask for ${ALLOWED.snapshot}: see ${place}`)
+    : text(404, `${none} The last before that time is ${nearest}: ask for that.`);
 }
 
 async function holdWished(mirror: ServedMirror, snapshot = 'current'): Promise<Hold | undefined> {

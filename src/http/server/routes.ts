@@ -119,7 +119,7 @@ function segmentsOf(path: string): string[] | string {
   if (isInvalid) return 'a % in the path is followed by no two hexadecimal digits';
   if (decoded.includes('\0')) return 'the path contains a NUL';
   const all = decoded.split('/').slice(1);
-  if (all.includes('..')) return 'the path contains ..';
+  if (all.includes('..')) return 'the path has a segment "..", which leads up';
   const isDirectory = ['', '.'].includes(all.at(-1) ?? '');
   const named = all.filter((segment) => segment !== '' && segment !== '.');
   return isDirectory ? [...named, ''] : named;

@@ -282,7 +282,8 @@ describe('a client of mirrorlatch serve', () => {
       302,
       '/debian/snapshots/20260101T040000Z/file',
     ]);
-    expect(await location('/debian/snapshots/20250101T000000Z/file')).toEqual([404, undefined]);
+    const early = await ask(server.address, '/debian/snapshots/20250101T000000Z/file');
+    expect(shown(early)).toMatch(/^404 .+ The oldest is 20260101T030000Z: /);
     expect(await location('/-/apt/other/current/20260101T040000Z/file')).toEqual([404, undefined]);
   });
 
@@ -475,10 +476,25 @@ describe('a strict pin', () => {
     expect(shown(await post(server, '{"snapshot":"three"}'))).toMatch(
       /^404 There is no snapshot "three".+\/snapshots\//,
     );
+    expect(shown(await ask(server.address, '/pins?seconds=5', { method: 'POST' }))).toMatch(
+      /^400 .+ not into a query\. Send for example/,
+    );
     const { token } = JSON.parse((await post(server)).text) as { token: string };
     const change = { method: 'PUT', body: '{"snapshot":"one"}' };
     expect(shown(await ask(server.address, `/pins/${token}`, change))).toMatch(
       /^400 The field "snapshot" is not allowed/,
+    );
+  });
+
+  test('of a time, or of what was before the first snapshot, is refused with what there is', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`);
+    expect(shown(await post(server, '{"snapshot":"previous"}'))).toMatch(
+      /^404 No snapshot was current before .+\/snapshots\//,
+    );
+    await mirror.publish('20260101T030000Z', NEXT, ...AS_THEY_ARE);
+    expect(shown(await post(server, '{"snapshot":"20260102T000000Z"}'))).toMatch(
+      /^404 .+ The last before that time is 20260101T030000Z/,
     );
   });
 
