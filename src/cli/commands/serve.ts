@@ -173,7 +173,8 @@ export function addServe(program: Command, context: CommandContext): void {
           },
         );
       }
-      const { stateBase } = await import('../../http/server/state-directory.ts');
+      const { refuseLostState, stateBase } = await import('../../http/server/state-directory.ts');
+      if (flags.state !== undefined) refuseLostState(flags.state);
       const endpoints = listen.map(parseEndpoint);
       const isRoot = process.geteuid?.() === 0;
       const signal = context.signal();

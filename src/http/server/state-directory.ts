@@ -1,8 +1,13 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../../errors.ts';
-import { makeDirectories, makeDirectory, makeOpenDirectory } from '../../system/files.ts';
+import {
+  lstatIfThere,
+  makeDirectories,
+  makeDirectory,
+  makeOpenDirectory,
+} from '../../system/files.ts';
 import type { Account } from '../../system/privileges.ts';
 import { userName } from '../../system/proc.ts';
 import { quoteForSh } from '../../system/quote.ts';
@@ -24,6 +29,21 @@ export function stateBase(env: NodeJS.ProcessEnv, isRoot: boolean): string | und
   if (isRoot) return OF_THE_SYSTEM;
   const ofUser = env['XDG_RUNTIME_DIR'];
   return ofUser ? join(ofUser, 'mirrorlatch') : undefined;
+}
+
+/**
+ * Refuses a directory for the state that lies nowhere: it was mistyped, or its disk is not mounted.
+ *
+ * @throws MirrorlatchError USAGE
+ */
+export function refuseLostState(directory: string): void {
+  const above = dirname(resolve(directory));
+  if (lstatIfThere(above) !== undefined) return;
+  throw new MirrorlatchError(
+    'USAGE',
+    `there is no ${above}, in which the state ${JSON.stringify(directory)} could lie`,
+    { hint: `Make it first: mkdir -p ${quoteForSh(above)}` },
+  );
 }
 
 export interface StatePlace {

@@ -17,11 +17,12 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { StateFile } from '../../../src/http/server/state-file.ts';
 import { freePort } from '../../support/daemon.ts';
 import { eventually } from '../../support/eventually.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { ask, type Reply } from '../../support/http/ask.ts';
 import { type ServeProcess, startServe } from '../../support/http/serve.ts';
 import { fillDisk, mountTmpfs } from '../../support/loop-filesystem.ts';
 import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
-import { runForJson, startProcess } from '../../support/program.ts';
+import { runForJson, runProgram, startProcess } from '../../support/program.ts';
 import { bin } from '../../support/project.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { copiesOf, type SmallMirror } from '../../support/small-mirror.ts';
@@ -292,6 +293,14 @@ describe('a server whose state cannot be kept serves, and says so once', () => {
     const [file = ''] = filesIn(state);
     spoil(file);
     expect((await said(start)).match(/the runs before the start are forgotten/g)).toHaveLength(1);
+  });
+
+  test('and is not started where --state lies nowhere', async () => {
+    const { mirror } = await served();
+    const nowhere = join(mirror.home, 'nowhere');
+    const result = await runProgram(['serve', mirror.root, '--state', join(nowhere, 'state')]);
+    expectFailure(result, 64, /there is no/, /mkdir -p .+nowhere/);
+    expect(existsSync(nowhere)).toBe(false);
   });
 
   test('where the directory is a symlink, or another thing than a directory', async () => {
