@@ -67,9 +67,7 @@ function notRemembered(url: string, name: string): MirrorlatchError {
 
 function describe({ mirror, kind, id, target }: KeptPin): string {
   const held =
-    kind === 'strict'
-      ? 'the server holds it'
-      : 'nothing holds it: the server is no mirrorlatch serve';
+    kind === 'strict' ? 'the server holds it' : 'nothing holds it: the server has given no pin';
   return `${mirror.given} is pinned to ${id} (${target.href}); ${held}`;
 }
 

@@ -49,11 +49,20 @@ export function withClientsProxies(
   const direct = apt?.direct ?? [];
   if (family === 'other') {
     // It starts more than one client, so what one of them says counts only where nothing else does.
-    const any = [apt?.proxy, ...fetchers.map(({ proxy }) => proxy), pip['proxy'], npmProxy(npm)];
+    const any = [
+      { proxy: apt?.proxy, from: OF_APT },
+      ...fetchers.map(({ proxy, variable }) => ({
+        proxy,
+        from: variable === 'WGETRC' ? "wget's configuration" : "curl's configuration",
+      })),
+      { proxy: pip['proxy'], from: OF_PIP },
+      { proxy: npmProxy(npm), from: "npm's configuration" },
+    ];
+    const first = any.find(({ proxy }) => proxy && isForHttp(proxy));
     const hosts = fetchers.map(({ except }) => except).filter((except) => except !== '*');
     return {
       ...proxies,
-      http: proxies.http ?? any.find((proxy) => proxy && isForHttp(proxy)),
+      ...(proxies.http === undefined && { http: first?.proxy, httpFrom: first?.from }),
       except: listOf(proxies.except, ...direct, ...hosts),
     };
   }
@@ -61,8 +70,12 @@ export function withClientsProxies(
   const own = { apt: apt?.proxy, dnf: main, pip: pip['proxy'] }[family];
   const except = listOf(proxies.except, ...direct);
   if (!own) return { ...proxies, except };
-  return { ...proxies, http: isNone(own) ? undefined : own, except };
+  const httpFrom = { apt: OF_APT, dnf: "dnf's configuration", pip: OF_PIP }[family];
+  return { ...proxies, http: isNone(own) ? undefined : own, httpFrom, except };
 }
+
+const OF_APT = "apt's configuration, as Acquire::http::Proxy";
+const OF_PIP = "pip's configuration, or PIP_PROXY";
 
 function isNone(proxy: string): boolean {
   return proxy === 'DIRECT' || proxy === '_none_';

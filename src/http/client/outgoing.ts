@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { Dispatcher } from 'undici';
 import Agent from 'undici/lib/dispatcher/agent.js';
-import { asMirrorlatchError, MirrorlatchError } from '../../errors.ts';
+import { MirrorlatchError } from '../../errors.ts';
+import { type UsedProxy, unreachable } from './unreachable.ts';
 import { isExcepted, type UpstreamProxies } from './upstream-proxy.ts';
 
 /** A request as it is sent on. */
@@ -62,6 +63,14 @@ export class Outgoing {
     return this.#proxy(url.protocol === 'https:' ? this.#proxies.https : this.#proxies.http, url);
   }
 
+  /** The same, with what names the proxy. */
+  usedProxyFor(url: URL): UsedProxy | undefined {
+    const proxy = this.proxyFor(url);
+    const { httpFrom, httpsFrom } = this.#proxies;
+    const from = url.protocol === 'https:' ? httpsFrom : httpFrom;
+    return proxy && { url: proxy, from: from || 'a configuration' };
+  }
+
   /** The same for a tunnel to `host:port`. */
   proxyForTunnel(url: URL): URL | undefined {
     return this.#proxy(this.#proxies.https ?? this.#proxies.http, url);
@@ -112,8 +121,7 @@ export class Outgoing {
     try {
       return await answerOf(dispatcher, request, timeoutMs);
     } catch (cause) {
-      const { message } = asMirrorlatchError(cause, `${url.href} cannot be reached`);
-      throw new MirrorlatchError('UNAVAILABLE', message, { cause });
+      throw unreachable(url, this.usedProxyFor(url), cause);
     }
   }
 

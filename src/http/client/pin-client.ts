@@ -2,6 +2,7 @@ import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { BASE_HEADER } from '../base-header.ts';
 import { currentOf, type MirrorUrl, withBase } from './mirror-url.ts';
 import type { Answer, Outgoing } from './outgoing.ts';
+import { type UsedProxy, wayPast } from './unreachable.ts';
 
 export interface PinOptions {
   /** Another snapshot than the current one: an id, or `previous`. */
@@ -95,24 +96,35 @@ export function keepPin(
 async function pinned(mirror: MirrorUrl, options: PinOptions): Promise<PinState> {
   const { outgoing, snapshot, pinSeconds, waitMs = Number.POSITIVE_INFINITY, onWarning } = options;
   const until = Date.now() + waitMs;
+  const proxy = outgoing.usedProxyFor(mirror.base);
   const url = new URL('pins', mirror.base);
   for (let isFirst = true; ; isFirst = false) {
-    const answer = await outgoing.ask('POST', url, {
-      headers: authorized(mirror),
-      // What is undefined is no part of the JSON.
-      body: { snapshot, seconds: pinSeconds },
-    });
+    let answer: Answer;
+    try {
+      answer = await outgoing.ask('POST', url, {
+        headers: authorized(mirror),
+        // What is undefined is no part of the JSON.
+        body: { snapshot, seconds: pinSeconds },
+      });
+    } catch (unanswered) {
+      if (proxy === undefined) throw unanswered;
+      return unheldPin(mirror, options, proxy, unanswered);
+    }
     const strict = strictPin(mirror, answer);
     if (strict !== undefined) return strict;
-    refuseElsewhere(mirror, answer);
+    refuseElsewhere(mirror, url, answer);
     if (answer.status !== 503) return plainPin(mirror, options, answer);
     const seconds = Number(answer.headers['retry-after']) || RETRY_SECONDS;
     if (Date.now() + seconds * 1000 > until) {
-      throw new MirrorlatchError('BUSY', `${mirror.given} has nothing to read: ${said(answer)}`, {
-        hint: 'Wait longer by --wait, or try again later.',
-      });
+      throw new MirrorlatchError(
+        'BUSY',
+        `${mirror.given} has nothing to read: ${said(answer, proxy)}`,
+        {
+          hint: 'Wait longer by --wait, or try again later.',
+        },
+      );
     }
-    if (isFirst) onWarning(`waiting for ${mirror.given}: ${said(answer)}`);
+    if (isFirst) onWarning(`waiting for ${mirror.given}: ${said(answer, proxy)}`);
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   }
 }
@@ -125,26 +137,48 @@ function strictPin({ given }: MirrorUrl, { status, text }: Answer): PinState | u
   return { given, id, token, seconds };
 }
 
+/** A proxy such as apt-cacher-ng passes no POST. It may pass what a plain pin needs. @param unanswered what came of the POST. */
+async function unheldPin(
+  mirror: MirrorUrl,
+  options: PinOptions,
+  proxy: UsedProxy,
+  unanswered: unknown,
+): Promise<PinState> {
+  const pin = await plainPin(mirror, options).catch(() => {
+    throw unanswered;
+  });
+  options.onWarning(
+    `${mirror.given}: the proxy ${proxy.url.origin} passes no POST, so nothing holds the snapshot ${pin.id}. ${wayPast(proxy, mirror.base)}`,
+  );
+  return pin;
+}
+
+/** @param refused what a server has answered to one who wants a strict pin. */
 async function plainPin(
   mirror: MirrorUrl,
   { outgoing, snapshot }: PinOptions,
-  refused: Answer,
+  refused?: Answer,
 ): Promise<PinState> {
   const { given, base } = mirror;
+  const proxy = outgoing.usedProxyFor(base);
+  if (refused?.status === 409 && refused.text.includes('written in place')) {
+    throw new MirrorlatchError('UNAVAILABLE', `${given} cannot be pinned: it is written in place`, {
+      hint: 'It has no snapshots, so there is nothing to hold. Run the command without `run --http`: while the mirror is written, its server answers 503 and when to come back.',
+    });
+  }
   const url = new URL('current.json', base);
   const answer = await outgoing.ask('GET', url, { headers: authorized(mirror) });
-  refuseElsewhere(mirror, answer);
+  refuseElsewhere(mirror, url, answer);
   const { format, id, path, previous } = answer.status === 200 ? fieldsOf(answer.text) : {};
   if (format !== 1 || typeof id !== 'string' || !isBelow(path)) {
-    const isOurs = /mirrorlatch|snapshot/i.test(refused.text) && refused.status < 500;
+    const isOurs =
+      refused !== undefined && /mirrorlatch|snapshot/i.test(refused.text) && refused.status < 500;
     throw new MirrorlatchError(
       answer.status === 404 && !isOurs ? 'NO_MIRROR' : 'UNAVAILABLE',
       isOurs && snapshot !== undefined
-        ? `${given} has no snapshot ${snapshot}: ${said(refused)}`
-        : `${given} cannot be pinned: ${url.href} ${answer.status === 200 ? 'is not a file of mirrorlatch' : said(answer)}`,
-      {
-        hint: 'The URL has to lead to the whole mirror, with its current.json and snapshots/, not to one snapshot of it. `mirrorlatch serve` serves that, and any web server over ROOT.',
-      },
+        ? `${given} has no snapshot ${snapshot}: ${said(refused, proxy)}`
+        : `${given} cannot be pinned: ${answer.status === 200 ? `${url.href} is not a file of mirrorlatch` : said(answer, proxy, url)}`,
+      { hint: [wholeMirror(mirror), proxy && wayPast(proxy, base)].filter(Boolean).join(' ') },
     );
   }
   const wanted = snapshot === 'previous' ? previous : (snapshot ?? id);
@@ -294,15 +328,29 @@ function authorized({ authorization }: MirrorUrl): readonly string[] {
   return authorization === undefined ? [] : ['Authorization', authorization];
 }
 
-/** A mirror that is elsewhere would be read there, past the pin. */
-function refuseElsewhere(mirror: MirrorUrl, { status, headers }: Answer): void {
+/** A mirror that is elsewhere would be read there, past the pin. @param asked what was asked for, in the mirror's directory. */
+function refuseElsewhere(mirror: MirrorUrl, asked: URL, { status, headers }: Answer): void {
   const { location } = headers;
   if (status < 300 || status > 399 || typeof location !== 'string') return;
-  const there = new URL(location, mirror.base);
+  const there = new URL(location, asked);
+  const [, name = ''] = /([^/]+)$/.exec(asked.pathname) ?? [];
   const current = currentOf({ ...mirror, base: new URL('.', there) });
-  throw new MirrorlatchError('UNAVAILABLE', `${mirror.given} leads to ${there.origin} instead`, {
-    hint: `Name the mirror where it is, and let the clients read it there: ${current.href}`,
+  throw new MirrorlatchError('UNAVAILABLE', `${mirror.given} leads to ${there.href} instead`, {
+    // Otherwise, it is a page to log in, or a snapshot that was asked for as a name.
+    hint: there.pathname.endsWith(`/${name}`)
+      ? `Name the mirror where it is, and let the clients read it there: ${current.href}`
+      : wholeMirror(mirror),
   });
+}
+
+/** The way out for a URL where no mirror is. */
+function wholeMirror({ base }: MirrorUrl): string {
+  const at = base.pathname.search(/\/snapshots\//);
+  if (at !== -1) {
+    const mirror = new URL(`${base.pathname.slice(0, at)}/current/`, base);
+    return `The URL leads to snapshots of a mirror. Name the mirror itself: ${mirror.href}`;
+  }
+  return 'The URL has to lead to the whole mirror, with its current.json and snapshots/. `mirrorlatch serve` serves that, and any web server over ROOT.';
 }
 
 function isGone(status: number): boolean {
@@ -331,11 +379,13 @@ function fieldsOf(text: string): Record<string, unknown> {
   }
 }
 
-/** What a server said, on one line. */
-function said({ status, text }: Answer): string {
+/** What was answered, on one line. @param url what was asked for, if that is worth saying. */
+function said({ status, text }: Answer, proxy: UsedProxy | undefined, url?: URL): string {
   const { error, message } = fieldsOf(text);
   const words = [message, error, text].find(
     (one) => typeof one === 'string' && one.length < 200 && !one.includes('<'),
   );
-  return `the server answered ${status}${words ? `, ${String(words).trim()}` : ''}`;
+  const by = proxy === undefined ? 'the server' : `the server, or the proxy ${proxy.url.origin},`;
+  const to = url === undefined ? '' : ` to ${url.href}`;
+  return `${by} answered ${status}${to}${words ? `, ${String(words).trim()}` : ''}`;
 }

@@ -7,18 +7,24 @@ export interface UpstreamProxies {
   readonly http: string | undefined;
   /** Also for what a client tunnels. */
   readonly https: string | undefined;
+  /** What names these, in words: for messages. */
+  readonly httpFrom?: string | undefined;
+  readonly httpsFrom?: string | undefined;
   /** Hosts that are reached without a proxy, as in the variable no_proxy. */
   readonly except: string;
 }
 
 /** What the caller's environment says. */
 export function proxiesOf(env: Readonly<NodeJS.ProcessEnv>): UpstreamProxies {
-  const value = (...names: string[]) => names.map((name) => env[name]).find(Boolean);
-  const all = value('all_proxy', 'ALL_PROXY');
+  const setIn = (...names: string[]) => names.find((name) => env[name]) ?? '';
+  const http = setIn('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY');
+  const https = setIn('https_proxy', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY');
   return {
-    http: value('http_proxy', 'HTTP_PROXY') ?? all,
-    https: value('https_proxy', 'HTTPS_PROXY') ?? all,
-    except: value('no_proxy', 'NO_PROXY') ?? '',
+    http: env[http],
+    https: env[https],
+    httpFrom: http && `the variable ${http}`,
+    httpsFrom: https && `the variable ${https}`,
+    except: env[setIn('no_proxy', 'NO_PROXY')] ?? '',
   };
 }
 

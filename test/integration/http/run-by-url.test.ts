@@ -12,6 +12,7 @@ import { request as ask, createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { freePort } from '../../support/daemon.ts';
 import { eventually } from '../../support/eventually.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import {
@@ -269,11 +270,15 @@ describe('I10: what the guard of a URL does not pin passes through untouched:', 
 
 describe("the caller's own proxy is used", () => {
   /** A forward proxy that notes what it is asked for, and does it for one user only. */
-  async function callersProxy(): Promise<{ port: number; asked: string[] }> {
+  async function callersProxy(drops?: string): Promise<{ port: number; asked: string[] }> {
     const asked: string[] = [];
     const server = createServer((request, response) => {
       const { method, url = '', headers } = request;
       asked.push(`${method} ${url} ${headers['proxy-authorization']}`);
+      if (method === drops) {
+        request.socket.destroy();
+        return;
+      }
       const onward = ask(
         url,
         { method, headers: { ...headers, connection: 'close' } },
@@ -333,6 +338,44 @@ describe("the caller's own proxy is used", () => {
     expect(proxy.asked).toEqual([`CONNECT 127.0.0.1:${other.port} ${basic}`]);
   });
 
+  test('for a snapshot that nothing holds, where it passes no POST', async () => {
+    const { mirror, url } = await served();
+    const env = {
+      http_proxy: `http://127.0.0.1:${(await callersProxy('POST')).port}`,
+      no_proxy: '',
+    };
+    const script = `${flip(mirror, 'first')}; curl -sS ${url}file`;
+    const result = await runByUrl(url, sh(script), [], { env });
+    expect(result).toMatchObject({ exitCode: 0, stdout: 'second' });
+    expect(result.stderr).toMatch(/passes no POST, so nothing holds the snapshot second/);
+    expect(result.stderr).toMatch(/variable http_proxy\. .*export no_proxy=/);
+    const direct = await runByUrl(url, sh(script), [], { env: { ...env, no_proxy: '127.0.0.1' } });
+    expect(direct).toMatchObject({ exitCode: 0, stderr: '' });
+  });
+
+  test('and named with the way past it, where it answers nothing', async () => {
+    const { mirror, url } = await served();
+    const closed = `http://127.0.0.1:${(await callersProxy('HEAD')).port}`;
+    const nobody = `http://me:secret@127.0.0.1:${await freePort()}`;
+    const fails = async (from: RegExp, env: Readonly<Record<string, string>>, said: RegExp) => {
+      const result = await runByUrl(url, sh(`curl -sS ${url}file`), [], { env });
+      expectFailure(
+        result,
+        125,
+        /cannot be reached by the proxy http:\/\/127/,
+        said,
+        from,
+        /no_proxy=/,
+      );
+      expect(result.stderr).not.toContain('secret');
+    };
+    await fails(/variable http_proxy/, { http_proxy: closed }, /closed without an answer/);
+    const env = { http_proxy: '', HTTP_PROXY: '', all_proxy: '', ALL_PROXY: '' };
+    await fails(/variable ALL_PROXY/, { ...env, ALL_PROXY: nobody }, /nothing listens at/);
+    writeFileSync(join(mirror.home, '.curlrc'), `proxy = ${nobody}\n`);
+    await fails(/curl's configuration/, { ...env, HOME: mirror.home }, /nothing listens at/);
+  });
+
   test('unless it is of another kind', async () => {
     const { url } = await served();
     const env = { all_proxy: 'socks5://127.0.0.1:9', http_proxy: '' };
@@ -362,8 +405,10 @@ describe('I14: `run --http` does not pretend:', () => {
 
   test('a URL that cannot be pinned is refused before the command runs', async () => {
     const { mirror, server } = await served((request, response) => {
-      if (!request.url?.startsWith('/moved')) return false;
-      response.writeHead(301, { Location: `https://example.org${request.url}` }).end();
+      const isMoved = request.url?.startsWith('/moved');
+      if (!isMoved && !request.url?.startsWith('/into')) return false;
+      const place = isMoved ? `https://example.org${request.url}` : '/login?next=pins';
+      response.writeHead(301, { Location: place }).end();
       return true;
     });
     const marker = join(mirror.home, 'ran');
@@ -373,6 +418,18 @@ describe('I14: `run --http` does not pretend:', () => {
     };
     await refused(`${server.url}/nothing/current/`, /current\.json/, /whole mirror/);
     await refused(`${server.url}/moved/current/`, /https:\/\/example\.org\/moved\/current\//);
+    await refused(`${server.url}/into/pages/current/`, /leads to .*\/login/, /whole mirror/);
+    await refused(
+      `${server.url}/snapshots/first/`,
+      /cannot be pinned/,
+      /Name the mirror itself: http.*\d\/current\/$/m,
+    );
+    await refused(
+      `http://127.0.0.1:${await freePort()}/`,
+      /nothing listens at 127/,
+      /Check the URL/,
+    );
+    await refused('http://mirror.invalid/', /name mirror\.invalid is not found/, /getent hosts/);
     await refused('ftp://127.0.0.1/current/', /no URL of a mirror/);
     for (const path of ['../', '/etc/', 'http://example.org/', 'a/%2e%2e/', 'a']) {
       writeFileSync(

@@ -3,11 +3,14 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../support/daemon.ts';
 import { eventually } from '../../support/eventually.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
 import { startServe } from '../../support/http/serve.ts';
+import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { runForJson, runProgram, startProgram, transcript } from '../../support/program.ts';
 import { mirrorsWith, type SmallMirror } from '../../support/small-mirror.ts';
 
 const mirrors = mirrorsWith('first', 'second');
+const inPlace = mirrorsInPlace();
 
 /** A mirror behind `mirrorlatch serve`; `current` is `second`. */
 async function served(place = '') {
@@ -143,4 +146,23 @@ test('what the command has left running keeps its pin', async () => {
     await prune(mirror);
     expect(mirror.snapshots()).toEqual(['fifth', 'fourth']);
   });
+});
+
+test('a mirror in place is not pinned, and its server is not blamed', async () => {
+  const mirror = await inPlace();
+  const server = await startServe([mirror.root, '--listen', `127.0.0.1:${await freePort()}`]);
+  onTestFinished(async () => {
+    await server.stop();
+  });
+  const url = `${server.address}/mirror/current/`;
+  const result = await runProgram(['run', '--http', url, '--', 'true'], { byLauncher: true });
+  expectFailure(result, 125, /cannot be pinned: it is written in place$/m, /without `run --http`/);
+});
+
+test('a URL of the place of all snapshots is answered with that of the mirror', async () => {
+  const { url } = await served();
+  const snapshots = url.replace('current', 'snapshots');
+  const words = ['run', '--http', snapshots, '--', 'true'];
+  const result = await runProgram(words, { byLauncher: true });
+  expectFailure(result, 125, new RegExp(`Name the mirror itself: ${url}$`, 'm'));
 });

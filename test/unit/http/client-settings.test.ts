@@ -24,7 +24,7 @@ const nothing = {
   npm: {},
 };
 const none = { http: undefined, https: undefined, except: '' };
-const own = { http: 'http://own:1/', https: undefined, except: 'a' };
+const own = { http: 'http://own:1/', https: undefined, httpFrom: 'me', except: 'a' };
 
 describe("apt's configuration", () => {
   test.for([
@@ -50,7 +50,11 @@ describe("apt's configuration", () => {
     ['Acquire::http::Proxy "DIRECT";', undefined, 'a'],
     ['Acquire::http::Proxy::h "DIRECT";', 'http://own:1/', 'a,h'],
   ] as const)('%j says how apt goes out', ([dump, http, except]) => {
-    expect(withClientsProxies(own, settings(dump))).toEqual({ http, https: undefined, except });
+    const proxies = withClientsProxies(own, settings(dump));
+    expect(proxies).toMatchObject({ http, https: undefined, except });
+    expect(proxies.httpFrom).toBe(
+      dump.includes('Proxy ') ? "apt's configuration, as Acquire::http::Proxy" : 'me',
+    );
   });
 
   test('says how a script goes out only where nothing else does', () => {
@@ -109,7 +113,7 @@ describe("a user's own file", () => {
     ['.wgetrc', 'http_proxy = p:1\nuse_proxy = no\nno_proxy = a,b', undefined],
   ] as const)('%s with %j says how a script goes out', ([name, text, http]) => {
     const settings = inHome({ [name]: text });
-    expect(withClientsProxies(none, settings)).toEqual({ ...none, http, except: 'a,b' });
+    expect(withClientsProxies(none, settings)).toMatchObject({ ...none, http, except: 'a,b' });
     expect(withClientsProxies(own, settings)).toEqual({ ...own, except: 'a,a,b' });
     expect(withClientsProxies(none, { ...settings, family: 'apt' })).toEqual(none);
   });

@@ -7,7 +7,7 @@ test.for([
   [{ HTTP_PROXY: 'b', HTTPS_PROXY: 'd' }, 'b', 'd'],
   [{ http_proxy: '', ALL_PROXY: 'c' }, 'c', 'c'],
 ] as const)('%j', ([env, http, https]) => {
-  expect(proxiesOf(env)).toEqual({ http, https, except: '' });
+  expect(proxiesOf(env)).toMatchObject({ http, https, except: '' });
 });
 
 test.for([
