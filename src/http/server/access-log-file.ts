@@ -9,8 +9,14 @@ const { O_APPEND, O_CREAT, O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants;
 const FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK;
 const MODE = 0o640;
 
-/** How often to look whether the file was moved away, and whether it can be written again; ms. */
-const LOOK_MS = 5_000;
+/** How often to look whether the file was moved away; ms. What is written until then goes with it. */
+const LOOK_MS = 1_000;
+
+/** How often to tell how many lines were lost, once it can be written again; ms. */
+const TELL_MS = 5_000;
+
+const REMOVED =
+  'the access log was removed while it was written, so that lines of the last second may be lost. logrotate needs delaycompress to keep them.';
 
 /** A full pipe is tried again after this time; ms. */
 const RETRY_MS = 100;
@@ -25,7 +31,7 @@ const MOST_WAITING = 1024 * 1024;
 export class AccessLogFile {
   readonly #path: string | undefined;
   readonly #onWarning: (message: string) => void;
-  readonly #look: NodeJS.Timeout;
+  readonly #timers: readonly NodeJS.Timeout[];
   #retry: NodeJS.Timeout | undefined;
   #descriptor: number;
   /** What is to be written, one character per byte. */
@@ -35,6 +41,8 @@ export class AccessLogFile {
   #isLineBegun = false;
   /** The last write went well. */
   #isWorking = true;
+  /** Something was written since the last look. */
+  #hasWritten = false;
   /** The file was moved away, and cannot be made anew. */
   #isMovedForGood = false;
   /** Lines, since the warning that some are. */
@@ -49,10 +57,14 @@ export class AccessLogFile {
     this.#path = typeof target === 'string' ? target : undefined;
     this.#descriptor = typeof target === 'string' ? openLog(target) : target;
     this.#onWarning = onWarning;
-    this.#look = setInterval(() => {
+    const look = (): void => {
       this.#reopenIfMoved();
+      this.#hasWritten = false;
+    };
+    const tell = (): void => {
       if (this.#isWorking) this.#tellLost();
-    }, LOOK_MS);
+    };
+    this.#timers = [setInterval(look, LOOK_MS), setInterval(tell, TELL_MS)];
   }
 
   /** Appends a line in ASCII; those of one turn of the event loop together. */
@@ -71,7 +83,7 @@ export class AccessLogFile {
   }
 
   close(): void {
-    clearInterval(this.#look);
+    for (const timer of this.#timers) clearInterval(timer);
     this.#flush();
     clearTimeout(this.#retry);
     this.#lost += linesIn(this.#waiting);
@@ -83,6 +95,7 @@ export class AccessLogFile {
     try {
       while (this.#waiting !== '') {
         const length = writeSync(this.#descriptor, this.#waiting, null, 'latin1');
+        this.#hasWritten = true;
         this.#isLineBegun = this.#waiting[length - 1] !== '\n';
         this.#waiting = this.#waiting.slice(length);
       }
@@ -130,9 +143,12 @@ export class AccessLogFile {
     const path = this.#path;
     if (path === undefined) return;
     const named = lstatIfThere(path);
-    if (named?.ino === fstatSync(this.#descriptor, { bigint: true }).ino) return;
+    const written = fstatSync(this.#descriptor, { bigint: true });
+    if (named?.ino === written.ino) return;
     try {
       const descriptor = openLog(path);
+      // gzip(1) removes what it has compressed, and has not read what came too late.
+      if (written.nlink === 0n && this.#hasWritten) this.#onWarning(REMOVED);
       closeSync(this.#descriptor);
       this.#descriptor = descriptor;
       this.#waiting = this.#waiting.slice(this.#restOfLine().length);

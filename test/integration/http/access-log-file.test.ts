@@ -1,9 +1,18 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { AccessLogFile } from '../../../src/http/server/access-log-file.ts';
+import { eventually } from '../../support/eventually.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 /** A pipe with a name, open for a reader that reads only when it is asked to. */
@@ -78,5 +87,36 @@ describe('The access log on a pipe that nobody reads', () => {
     const path = join(scratchDirectory(), 'pipe');
     await execa('mkfifo', [path]);
     expect(() => new AccessLogFile(path, () => {})).toThrow('nobody reads the pipe');
+  });
+});
+
+describe('The access log that logrotate moves away', () => {
+  function openLog(): { path: string; log: AccessLogFile; warnings: string[] } {
+    const path = join(scratchDirectory(), 'access.log');
+    const warnings: string[] = [];
+    const log = new AccessLogFile(path, (message) => warnings.push(message));
+    onTestFinished(() => log.close());
+    return { path, log, warnings };
+  }
+
+  test('goes on in a new file, and what was written until then is in the one that was moved', async () => {
+    const { path, log, warnings } = openLog();
+    renameSync(path, `${path}.1`);
+    log.write('late\n');
+    await eventually(() => expect(readFileSync(path, 'utf8')).toBe(''));
+    log.write('next\n');
+    await eventually(() => expect(readFileSync(path, 'utf8')).toBe('next\n'));
+    expect(readFileSync(`${path}.1`, 'utf8')).toBe('late\n');
+    expect(warnings).toEqual([]);
+  });
+
+  test('says that lines may be lost if the file was compressed at once', async () => {
+    const { path, log, warnings } = openLog();
+    rmSync(path);
+    log.write('too late\n');
+    await eventually(() => expect(warnings).toEqual([expect.stringContaining('delaycompress')]));
+    rmSync(path);
+    await eventually(() => expect(readFileSync(path, 'utf8')).toBe(''));
+    expect(warnings).toHaveLength(1);
   });
 });
