@@ -1,6 +1,13 @@
 import { BASE_HEADER } from '../base-header.ts';
 import { FOR_NGINX } from '../nginx-places.ts';
-import { connectableAddress, type Front, type FrontedMirror, quotedFor } from './front.ts';
+import {
+  connectableAddress,
+  type Front,
+  type FrontedMirror,
+  isOneAtTop,
+  ownPlaces,
+  quotedFor,
+} from './front.ts';
 
 /**
  * The configuration for Apache in front of `serve`, with modules of its own alone: Apache sends every file.
@@ -14,6 +21,7 @@ export function apacheConfig(
   { mirrors, listen, keepSeconds, quietSeconds, start }: Front,
   program: string,
 ): string {
+  const places = allPlaces(mirrors);
   return `# Apache in front of mirrorlatch, printed by: mirrorlatch serve --apache-config
 #
 # Apache sends the files. mirrorlatch decides which snapshot a client reads: it is asked once for a client (its address
@@ -31,6 +39,8 @@ export function apacheConfig(
 # Apache's user (www-data) has to be able to enter the mirror: r-x for the directories above it and for the snapshots.
 # With SELinux: semanage fcontext -a -t httpd_sys_content_t 'ROOT(/.*)?' && restorecon -R ROOT, and
 # setsebool -P httpd_can_network_connect 1.
+#
+# To have the mirror in a server that you have already, see: mirrorlatch help web-servers
 
 <VirtualHost *:80>
     ServerName mirror.example.org
@@ -45,32 +55,48 @@ export function apacheConfig(
     RewriteMap escape int:escape
 
     AllowEncodedSlashes On
-    ProxyAddHeaders Off
-    RequestHeader set X-Forwarded-For "expr=%{REMOTE_ADDR}"
-    RequestHeader unset X-Mirrorlatch-Snapshot
-    RequestHeader set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_DECIDED}e" env=MIRRORLATCH_DECIDED
-    # With the inode, two snapshots have the same ETag only where they share the file.
-    FileETag INode MTime Size
-    # Apache takes every date after the file's for the file's own, and the same date for the same file.
-    RequestHeader unset If-Modified-Since env=MIRRORLATCH_changed
-    RequestHeader unset Range env=MIRRORLATCH_changed
+    <LocationMatch "${places}">
+        ProxyAddHeaders Off
+        RequestHeader set X-Forwarded-For "expr=%{REMOTE_ADDR}"
+        RequestHeader unset X-Mirrorlatch-Snapshot
+        RequestHeader set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_DECIDED}e" env=MIRRORLATCH_DECIDED
+        # With the inode, two snapshots have the same ETag only where they share the file.
+        FileETag INode MTime Size
+        # Apache takes every date after the file's for the file's own, and the same date for the same file.
+        RequestHeader unset If-Modified-Since env=MIRRORLATCH_changed
+        RequestHeader unset Range env=MIRRORLATCH_changed
+    </LocationMatch>
 
     RewriteRule "^(/-/decide|${FOR_NGINX})/" "-" [R=404,L]
 ${mirrors.map((mirror) => rulesOf(mirror, placeOf(mirror, mirrors))).join('')}
     # "SNAPSHOT changed|same /PATH": found. "none": there is none, and mirrorlatch is down.
     RewriteCond "%{ENV:MIRRORLATCH}" "^([^ ]+) ([a-z]+) (/.*)$"
-    RewriteRule "^" "-" [E=MIRRORLATCH_SNAPSHOT:%1,E=MIRRORLATCH_%2:1,E=MIRRORLATCH_FILE:%3,L]
+    RewriteRule "^" "-" [E=MIRRORLATCH_SNAPSHOT:%1,E=MIRRORLATCH_%2:1,E=MIRRORLATCH_FILE:%3,E=no-proxy:1,L]
     RewriteCond "%{ENV:MIRRORLATCH}" "=none"
     RewriteRule "^" "-" [R=404,L]
     # Apache looks for an index: there is none.
     RewriteCond "%{IS_SUBREQ}" "=true"
-    RewriteRule "^" "-" [E=MIRRORLATCH_FILE:%{ENV:MIRRORLATCH_FILE}/.none,L]
+    RewriteRule "${places}" "-" [E=MIRRORLATCH_FILE:%{ENV:MIRRORLATCH_FILE}/.none,L]
     RewriteCond "%{ENV:MIRRORLATCH}" "^ask ([^ ]+)$"
     RewriteRule "^" "-" [E=MIRRORLATCH_DECIDED:%1]
-    # Everything else is mirrorlatch's: what the snapshot lacks, pins, current.json, and the status page below /-/.
-    RewriteRule "^" "${backendOf(listen)}\${escape:%{REQUEST_URI}}" [P,NE]
-${mirrors.map((mirror) => locationsOf(mirror, placeOf(mirror, mirrors))).join('')}</VirtualHost>`;
+    # The rest is mirrorlatch's: what the snapshot lacks, pins, current.json, and the status page below /-/.
+${passedOn(places, listen)}${isOneAtTop(mirrors) ? '' : top(listen)}${mirrors.map((mirror) => locationsOf(mirror, placeOf(mirror, mirrors))).join('')}</VirtualHost>`;
 }
+
+/** A regular expression for all that is a mirror's, or mirrorlatch's own. */
+function allPlaces(mirrors: readonly FrontedMirror[]): string {
+  if (isOneAtTop(mirrors)) return '^';
+  const places = [...ownPlaces(mirrors), ...mirrors.map(({ content }) => content)];
+  return `^(${places.map((place) => patternOf(place.slice(0, -1))).join('|')})(/|$)`;
+}
+
+function passedOn(places: string, listen: string): string {
+  return `    RewriteRule "${places}" "${backendOf(listen)}\${escape:%{REQUEST_URI}}" [P,NE]\n`;
+}
+
+const top = (listen: string): string => `
+    # The status page once more, and 404 for all else. Leave it out in a server that has pages of its own.
+${passedOn('^', listen)}`;
 
 function rulesOf(
   { name, prefix, content, root, trees, hasSnapshots }: FrontedMirror,

@@ -28,6 +28,17 @@ export interface FrontedMirror {
   readonly hasSnapshots: boolean;
 }
 
+/** Where mirrorlatch answers, but for what the web server sends below these places. */
+export function ownPlaces(mirrors: readonly FrontedMirror[]): string[] {
+  const outside = mirrors.map(({ prefix }) => prefix).filter((prefix) => !prefix.startsWith('/-/'));
+  return ['/-/', ...outside];
+}
+
+/** Whether a mirror has the place `/`. */
+export function isOneAtTop(mirrors: readonly FrontedMirror[]): boolean {
+  return mirrors.some(({ prefix, content }) => prefix === '/' || content === '/');
+}
+
 /** Where to connect to a server that listens there, also if it listens on all addresses. */
 export function connectableAddress(listen: string): string {
   return listen.replace(/^(?:0\.0\.0\.0|\*)?:(?=\d+$)/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:');

@@ -1,6 +1,13 @@
 import { BASE_HEADER } from '../base-header.ts';
 import { FOR_NGINX, SENT_BY_NGINX } from '../nginx-places.ts';
-import { connectableAddress, type Front, type FrontedMirror, quotedFor } from './front.ts';
+import {
+  connectableAddress,
+  type Front,
+  type FrontedMirror,
+  isOneAtTop,
+  ownPlaces,
+  quotedFor,
+} from './front.ts';
 
 /**
  * The configuration for nginx in front of `serve`, a file for its `http` block: nginx sends every file, and
@@ -143,6 +150,10 @@ server {
         error_page 400 401 403 404 500 502 503 504 = @mirrorlatch_undecided;
     }
     location @mirrorlatch_undecided {
+        # A client that asks for /-/decision itself.
+        if ($mirrorlatch_name = "") {
+            return 404;
+        }
         return 204;
     }
     location ^~ /-/decide/ {
@@ -216,17 +227,6 @@ ${ownPlaces(mirrors).map(passedOn).join('')}${isOneAtTop(mirrors) ? '' : TOP}${m
 
 function namedTrees({ trees }: FrontedMirror): string {
   return `    "~^${patternOf(trees)}/[^/]+$" $upstream_http_x_mirrorlatch_tree;\n`;
-}
-
-/** Where mirrorlatch answers: what is sent by nginx has longer prefixes, or is matched exactly. */
-function ownPlaces(mirrors: readonly FrontedMirror[]): string[] {
-  const outside = mirrors.map(({ prefix }) => prefix).filter((prefix) => !prefix.startsWith('/-/'));
-  return ['/-/', ...outside];
-}
-
-/** Whether a mirror has the place `/`. */
-function isOneAtTop(mirrors: readonly FrontedMirror[]): boolean {
-  return mirrors.some(({ prefix, content }) => prefix === '/' || content === '/');
 }
 
 const TOP = `    # The status page once more. A server that has a page here already does not need this.

@@ -191,7 +191,8 @@ describe.skipIf(why !== '')(`nginx in front of mirrorlatch serve${why}`, () => {
       'X-Mirrorlatch-Tree': '/etc',
       'X-Accel-Redirect': '/-/sent/hostname',
     };
-    for (const place of ['/-/nginx', '/-/sent', '/-/alone', '/-/real', '/-/none', '/-/later']) {
+    const internal = ['nginx', 'decision', 'sent', 'alone', 'real', 'none', 'later'];
+    for (const place of internal.map((name) => `/-/${name}`)) {
       for (const path of ['', '/hostname', '/dists/x/InRelease']) {
         const { status } = await apt(`${place}${path}`, { headers });
         expect([place, path, status]).toEqual([place, path, 404]);
