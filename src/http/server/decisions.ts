@@ -22,6 +22,7 @@ const SNAPSHOT = 'X-Mirrorlatch-Snapshot';
 export class Decisions {
   readonly #options: DecisionOptions;
   #hasRefused = false;
+  #hasMissed = false;
 
   constructor(options: DecisionOptions) {
     this.#options = options;
@@ -32,7 +33,7 @@ export class Decisions {
     const { mirrors, pinsOf, peers, policy } = this.#options;
     if (!peers.isTrusted(exchange)) return this.#refuse(exchange);
     const mirror = mirrors.find((one) => one.name === Buffer.from(name, 'latin1').toString());
-    if (mirror === undefined) return text(404, `There is no mirror ${JSON.stringify(name)}.`);
+    if (mirror === undefined) return this.#miss(name);
     const path = (headerOf(exchange, 'x-original-uri') ?? '').replace(/[?#].*/s, '');
     const asked = { path, kind: documentKind(path) };
     const hold =
@@ -57,6 +58,18 @@ export class Decisions {
     const id = headerOf(exchange, SNAPSHOT.toLowerCase());
     if (id === undefined || !this.#options.peers.isTrusted(exchange)) return undefined;
     return mirror.find(Buffer.from(id, 'latin1').toString());
+  }
+
+  /** A web server in front whose configuration is that of other mirrors sends what is current, unpinned: that is said once. */
+  #miss(name: string): Answer {
+    const shown = JSON.stringify(name);
+    if (!this.#hasMissed) {
+      this.#options.onWarning(
+        `a web server asks for the mirror ${shown}, which is not served here: print its configuration again, with the same mirrors`,
+      );
+    }
+    this.#hasMissed = true;
+    return text(404, `There is no mirror ${shown}.`);
   }
 
   /** A web server in front that is not trusted sends what is current, unpinned: that is said once. */
