@@ -6,7 +6,7 @@ import { directoryLocation } from './directory-location.ts';
 import { handOver, isForWebServer, tagForClient, type WebServer } from './hand-over.ts';
 import { writeListing } from './listing.ts';
 import { CONTENT_SECURITY_POLICY } from './listing-page.ts';
-import { type Found, type Opened, openInTree } from './place-in-tree.ts';
+import { type Found, type Opened, openInTree, pathInTree } from './place-in-tree.ts';
 import { type ByteRange, readWhole, sendDescriptor } from './send-descriptor.ts';
 import {
   isWorthKeeping,
@@ -40,6 +40,8 @@ export interface Place {
   readonly otherTrees: () => readonly string[];
   /** The one in front, which sends a file itself when it is told where that is. */
   readonly webServer?: WebServer | undefined;
+  /** Told of a path that this process may not read. */
+  readonly onUnreadable?: ((path: Buffer) => void) | undefined;
 }
 
 /** What a directory shows in the place of its listing; an npm packument is the second. */
@@ -81,7 +83,10 @@ async function sendFound(
   place: Place,
   found: Exclude<Found, { readonly kind: 'missing' }>,
 ): Promise<void> {
-  if (found.kind === 'refused') return refuse(response, place, 403);
+  if (found.kind === 'refused') {
+    if (found.isUnreadable) place.onUnreadable?.(pathInTree(place.tree, place.name));
+    return refuse(response, place, 403);
+  }
   try {
     if (found.kind === 'file') {
       const { webServer } = place;

@@ -14,7 +14,7 @@ import { errnoOf } from '../../errors.ts';
 export type Found =
   | { readonly kind: 'missing' }
   /** There is something that this process may not read, or that is not the tree's to give. */
-  | { readonly kind: 'refused' }
+  | { readonly kind: 'refused'; readonly isUnreadable: boolean }
   | Opened;
 
 /** The descriptor is open: whoever gets it closes it. */
@@ -27,7 +27,8 @@ export interface Opened {
 }
 
 const MISSING: Found = { kind: 'missing' };
-const REFUSED: Found = { kind: 'refused' };
+const REFUSED: Found = { kind: 'refused', isUnreadable: false };
+const UNREADABLE: Found = { kind: 'refused', isUnreadable: true };
 
 /** Names what lies at a path, and opens nothing (open(2), O_PATH); Node has no constant for it. */
 const O_PATH = 0o10000000;
@@ -61,7 +62,7 @@ export async function openInTree(tree: string, name: Buffer): Promise<Found> {
         return MISSING;
       case 'EACCES':
       case 'EPERM':
-        return REFUSED;
+        return UNREADABLE;
       default:
         throw error;
     }

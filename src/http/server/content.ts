@@ -28,6 +28,8 @@ export interface ContentOptions {
   readonly peers: Peers;
   readonly decisions: Decisions;
   readonly transfers: Transfers;
+  /** Told of a path that this user may not read. */
+  readonly onUnreadable: (path: Buffer) => void;
 }
 
 /** How long a writer of a mirror in place waits for answers before they are cut off; ms. */
@@ -209,7 +211,17 @@ export class Content {
     const url = (request.url ?? '').replace(/[?#].*/s, '');
     const otherTrees = () => mirror.treesBut(id);
     const webServer = this.#webServer(mirror, exchange);
-    const place = { tree, name, url, cacheControl, snapshotId: id, otherTrees, webServer };
+    const { onUnreadable } = this.#options;
+    const place = {
+      tree,
+      name,
+      url,
+      cacheControl,
+      snapshotId: id,
+      otherTrees,
+      webServer,
+      onUnreadable,
+    };
     const isSent = (await sendPlace(request, response, place)) === 'sent';
     if (isSent && webServer !== undefined) await this.#keepForOpening(mirror, id);
     return isSent;

@@ -19,6 +19,7 @@ import { basePage, currentJsonPage, snapshotsPage } from './mirror-pages.ts';
 import type { Peers } from './peers.ts';
 import { changePin, makePin } from './pin-requests.ts';
 import { type Route, routeOf } from './routes.ts';
+import { whyForbidden } from './unreadable.ts';
 
 export interface HandlerOptions {
   readonly mirrors: readonly ServedMirror[];
@@ -67,9 +68,10 @@ export class Handler {
     if (hasCode(error, 'BUSY') || hasCode(error, 'NO_MIRROR')) {
       return text(503, `This mirror cannot be read now: ${withoutPaths(said)}`, RETRY_AFTER);
     }
-    this.#warn(said);
+    const forbidden = whyForbidden(error, this.#options.mirrors);
+    this.#warn(forbidden ?? said);
     // A person, or the next sync, mends it.
-    if (hasCode(error, 'CONFIGURATION')) {
+    if (forbidden !== undefined || hasCode(error, 'CONFIGURATION')) {
       return text(
         503,
         'This mirror cannot be read now. The log of the server says why.',

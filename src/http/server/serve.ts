@@ -1,10 +1,7 @@
-import { accessSync, constants } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import { MirrorlatchError } from '../../errors.ts';
 import { optimizeCode } from '../../system/heap.ts';
 import { msSinceBoot } from '../../system/host.ts';
 import { accountOf, becomeUser } from '../../system/privileges.ts';
-import { userName } from '../../system/proc.ts';
 import { TrustedProxies } from '../client-address.ts';
 import { DEFAULT_PINS, type DecisionPolicy, type PinPolicy, Pins } from '../pins/pins.ts';
 import { type ServedMirror, type ServedRoot, serveMirror } from '../pins/served-mirror.ts';
@@ -24,6 +21,7 @@ import { stateDirectory } from './state-directory.ts';
 import type { StateFile } from './state-file.ts';
 import { StatusPages } from './status-routes.ts';
 import { Transfers } from './transfers.ts';
+import { refuseUnreadable, unreadableWarner } from './unreadable.ts';
 
 export interface ServeOptions {
   readonly roots: readonly ServedRoot[];
@@ -116,7 +114,15 @@ export async function serve(options: ServeOptions): Promise<void> {
     onWarning,
   });
   const transfers = new Transfers(options.longestTransferMs ?? DEFAULT_DECISIONS.transferMs, clock);
-  const content = new Content({ pinsOf, timedPinsOf, strictPins, peers, decisions, transfers });
+  const content = new Content({
+    pinsOf,
+    timedPinsOf,
+    strictPins,
+    peers,
+    decisions,
+    transfers,
+    onUnreadable: unreadableWarner(onWarning),
+  });
   const ownPage = (path: string) => pages.answer(path);
   const handler = new Handler({
     mirrors,
@@ -183,19 +189,6 @@ function pinFigures(pins: readonly Pins[], strict: ReadonlyMap<string, number>):
     oldestSeconds: Number.isFinite(oldestMs) ? Math.round(oldestMs / 1000) : null,
     byId,
   };
-}
-
-/** @throws MirrorlatchError PERMISSION when this user cannot enter the mirror. */
-function refuseUnreadable({ root }: ServedMirror): void {
-  try {
-    accessSync(root, constants.R_OK | constants.X_OK);
-  } catch (cause) {
-    const user = userName(process.geteuid?.() ?? 0);
-    throw new MirrorlatchError('PERMISSION', `the user ${user} may not enter ${root}`, {
-      hint: `Let everyone enter it and the directories above it (chmod a+rx), or name a user who may: --user`,
-      cause,
-    });
-  }
 }
 
 /** The longest prefix first, so that it is found first. */

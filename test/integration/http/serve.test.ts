@@ -545,7 +545,12 @@ describe('a decision for a web server in front', () => {
     expect(shown(missed)).toBe('200 a 2');
     const [, open = ''] = /"(http:[^"]+)"/.exec(server.printedSoFar()) ?? [];
     expect((await ask(open, `/-/decide/${name}`, { headers })).status).toBe(403);
-    expect((await ask(server.address, '/-/decide/other', { headers })).status).toBe(404);
+    for (const other of ['other', 'another']) {
+      expect((await ask(server.address, `/-/decide/${other}`, { headers })).status).toBe(404);
+    }
+    const warnings = () =>
+      server.saidSoFar().match(/asks for the mirror "\w+", .+ not served here/g);
+    await eventually(() => expect(warnings()).toEqual([expect.stringContaining('"other"')]));
   });
 });
 
@@ -590,6 +595,28 @@ describe('the server', () => {
       expectFailure(result, 77, /user nobody may not enter .*mirror/, /chmod a\+rx.*--user/);
     },
   );
+
+  test.runIf(runsAsRoot)('answers 503 when its user may not enter a mirror any more', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`);
+    chmodSync(mirror.home, 0o700);
+    expect((await ask(server.address, '/current/pool/a_1.deb')).status).toBe(503);
+    await eventually(() =>
+      expect(server.saidSoFar()).toMatch(/user nobody may not enter .*mirror.*chmod a\+rx.*--user/),
+    );
+  });
+
+  test('warns of a file that its user may not read, and not of each', async () => {
+    const mirror = await published();
+    const server = await startServe([`${mirror.root}=/`]);
+    for (const name of ['pool/a_1.deb', 'dists/x/InRelease']) {
+      chmodSync(join(mirror.root, 'snapshots/one', name), 0);
+      expect((await ask(server.address, `/current/${name}`)).status).toBe(403);
+    }
+    const { stderr } = await server.stop();
+    expect(stderr).toMatch(/the user \S+ may not read ".+\/one\/pool\/a_1\.deb", .+--user/);
+    expect(stderr.match(/may not read/g)).toHaveLength(1);
+  });
 
   test('ends with 129 by SIGHUP, so that what supervises it starts it again', async () => {
     const mirror = await published();
