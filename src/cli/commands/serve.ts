@@ -152,7 +152,8 @@ export function addServe(program: Command, context: CommandContext): void {
       const roots = words.map(parseServedRoot);
       refuseRivals(roots);
       if (flags.aptConfig !== undefined) {
-        const { aptConfig } = await import('../../http/server/apt-config.ts');
+        const { aptConfig, refuseInPlace } = await import('../../http/server/apt-config.ts');
+        refuseInPlace(roots.map(({ root }) => root));
         printCode(aptConfig({ url: flags.aptConfig, mirrors: roots }));
         return;
       }
@@ -217,10 +218,15 @@ export function addServe(program: Command, context: CommandContext): void {
 /** No browser asks a unix socket for the status page. */
 function printServed(
   addresses: readonly string[],
-  mirrors: readonly { name: string; content: string }[],
+  mirrors: readonly { name: string; prefix: string; content: string }[],
 ): void {
   for (const address of addresses) {
-    for (const { name, content } of mirrors) printLine(`serving ${name} at ${address}${content}`);
+    for (const { name, prefix, content } of mirrors) {
+      printLine(`serving ${name} at ${address}${content}`);
+      if (!content.startsWith(prefix)) {
+        printLine(`pins and snapshots of ${name} at ${address}${prefix}`);
+      }
+    }
     if (address.startsWith('http:')) printLine(`status page at ${address}/-/`);
   }
 }

@@ -1,4 +1,6 @@
 import { MirrorlatchError } from '../../errors.ts';
+import { isInPlace } from '../../mirror/gate.ts';
+import { findMirror } from '../../mirror/open.ts';
 import { APT_PREFIX, type MirrorAt } from './apt-snapshots.ts';
 
 export interface AptConfigOptions {
@@ -66,6 +68,27 @@ ${entries(KNOWN_LABELS).join('')}    };
   };
 };
 `;
+}
+
+/**
+ * Refuses mirrors that are written in place, where apt would find no snapshot. Beside others, one is not in the way.
+ *
+ * @throws MirrorlatchError USAGE; as `findMirror`.
+ */
+export function refuseInPlace(roots: readonly string[]): void {
+  const [first] = roots;
+  const isOneInPlace = (root: string) => {
+    const mirror = findMirror(root);
+    return mirror !== undefined && isInPlace(mirror.layout);
+  };
+  if (first === undefined || !roots.every(isOneInPlace)) return;
+  throw new MirrorlatchError(
+    'USAGE',
+    `${first} is written in place: apt finds no snapshots there`,
+    {
+      hint: 'Its clients need no settings: a sync waits for them, and they get 503 meanwhile.',
+    },
+  );
 }
 
 /** @param mirror undefined if there are several. */

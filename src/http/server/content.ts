@@ -14,7 +14,8 @@ import { idInToken, type StrictPins } from '../pins/strict-pins.ts';
 import { nearestSnapshot, noSnapshotNear } from './apt-snapshots.ts';
 import type { Decisions } from './decisions.ts';
 import { type Exchange, whenEnded } from './exchange.ts';
-import { basePage, currentJsonPage, snapshotsPage } from './mirror-pages.ts';
+import { hasBaseElsewhere } from './mirror-bases.ts';
+import { basePage, currentJsonPage, noSnapshotsInPlace, snapshotsPage } from './mirror-pages.ts';
 import type { Peers } from './peers.ts';
 import { noPin } from './pin-requests.ts';
 import type { Route } from './routes.ts';
@@ -58,9 +59,7 @@ export class Content {
     exchange: Exchange,
   ): Promise<Answer | undefined> {
     const { pinsOf, peers, decisions, transfers } = this.#options;
-    if (!mirror.content.startsWith(mirror.prefix)) {
-      exchange.response.setHeader(BASE_HEADER, mirror.prefix);
-    }
+    if (hasBaseElsewhere(mirror)) exchange.response.setHeader(BASE_HEADER, mirror.prefix);
     if (mirror.kind === 'in-place') return await this.#sendInPlace(mirror, name, exchange);
     const path = name.toString('latin1');
     const kind = documentKind(path);
@@ -178,6 +177,7 @@ export class Content {
   ): Promise<Answer> {
     const { timedPinsOf, peers } = this.#options;
     const said = JSON.stringify(wanted);
+    if (mirror.kind === 'in-place') return noSnapshotsInPlace();
     if (mirror.isGone(wanted)) return text(410, `The snapshot ${said} has been removed.`);
     const nearest = () => nearestSnapshot(mirror.retained(), wanted);
     if (nearest() === undefined) {

@@ -15,7 +15,8 @@ import { aptLocation } from './apt-snapshots.ts';
 import type { Content } from './content.ts';
 import type { Decisions } from './decisions.ts';
 import type { Exchange } from './exchange.ts';
-import { basePage, currentJsonPage, snapshotsPage } from './mirror-pages.ts';
+import { withWayToBase } from './mirror-bases.ts';
+import { basePage, currentJsonPage, noSnapshotsInPlace, snapshotsPage } from './mirror-pages.ts';
 import type { Peers } from './peers.ts';
 import { changePin, makePin } from './pin-requests.ts';
 import { type Route, routeOf } from './routes.ts';
@@ -100,10 +101,15 @@ export class Handler {
 
   /** @returns undefined when the answer has been sent. */
   async #answerFor(exchange: Exchange): Promise<Answer | undefined> {
-    const { mirrors, content, strictPins, peers } = this.#options;
+    const { mirrors } = this.#options;
+    const route = routeOf(exchange.request.url ?? '', mirrors);
+    const answer = await this.#answerTo(route, exchange);
+    return answer && withWayToBase(answer, route, mirrors);
+  }
+
+  async #answerTo(route: Route, exchange: Exchange): Promise<Answer | undefined> {
+    const { content, strictPins, peers } = this.#options;
     const { request } = exchange;
-    const url = request.url ?? '';
-    const route = routeOf(url, mirrors);
     const allowed = methodsOf(route);
     if (!allowed.includes(request.method ?? '')) {
       if (await this.#isNothing(route)) return nothingThere({ Connection: 'close' });
@@ -116,7 +122,7 @@ export class Handler {
       case 'nothing':
         return nothingThere();
       case 'slash':
-        return withSlash(url);
+        return withSlash(request.url ?? '');
       case 'own':
         return await this.#own(route.path, exchange);
       case 'pins':
@@ -155,6 +161,7 @@ export class Handler {
 }
 
 function snapshotsOf(mirror: ServedMirror, exchange: Exchange): Answer {
+  if (mirror.kind === 'in-place') return noSnapshotsInPlace();
   return snapshotsPage(mirror.publications(mirror.retained()), mirror.currentId(), exchange);
 }
 

@@ -59,6 +59,7 @@ export function snapshotsPage(
 /** `current.json` of a mirror or of a strict pin. @param id of what is current there. */
 export function currentJsonPage(mirror: ServedMirror, id: string | undefined): Answer {
   const current = publicationOf(mirror, id);
+  if (mirror.kind === 'in-place') return noSnapshotsInPlace();
   if (current === undefined) return nothingThere();
   const previous = mirror.previousId() ?? null;
   return {
@@ -66,6 +67,14 @@ export function currentJsonPage(mirror: ServedMirror, id: string | undefined): A
     headers: { 'Content-Type': 'application/json', 'Cache-Control': NO_CACHE },
     body: currentJson({ ...current, previous }),
   };
+}
+
+/** What is sought in a mirror in place that only snapshots have. */
+export function noSnapshotsInPlace(): Answer {
+  const what = 'This mirror is written in place: it has no snapshots, pins or current.json.';
+  return text(404, `${what} A sync waits for its readers, and they get 503 meanwhile.`, {
+    'Cache-Control': NO_CACHE,
+  });
 }
 
 /** @returns undefined for what is current in a mirror in place, which is no snapshot. */

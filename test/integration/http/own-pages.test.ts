@@ -68,14 +68,16 @@ test('the server says where each mirror is, and its status page', async () => {
   const where = ['--listen', '127.0.0.1:0', '--listen', `unix:${socket}`];
   const server = startProgram(['serve', mirror.root, `${other.root}/current=/b/`, ...where]);
   onTestFinished(() => server.kill('SIGKILL'));
-  await eventually(() => expect(server.printedSoFar()).toContain('/socket/b/'));
+  await eventually(() => expect(server.printedSoFar()).toContain('/socket/-/mirrors/b/'));
   const [address] = /http:\/\/[\d.:]+/.exec(server.printedSoFar()) ?? [];
   expect(server.printedSoFar().split('\n')).toEqual([
     `serving mirror at ${address}/mirror/current/`,
     `serving b at ${address}/b/`,
+    `pins and snapshots of b at ${address}/-/mirrors/b/`,
     `status page at ${address}/-/`,
     `serving mirror at unix:${socket}/mirror/current/`,
     `serving b at unix:${socket}/b/`,
+    `pins and snapshots of b at unix:${socket}/-/mirrors/b/`,
     '',
   ]);
   server.kill('SIGTERM');

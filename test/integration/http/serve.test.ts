@@ -215,6 +215,15 @@ describe('a client of mirrorlatch serve', () => {
     const mirror = await published();
     const server = await serve(`${mirror.root}/current=/linux/`);
     expect(shown(await ask(server.address, '/linux/pool/a_1.deb'))).toBe('200 a 1');
+    const base = /\. Pins, snapshots and current\.json are below \/-\/mirrors\/linux\/$/;
+    for (const path of ['current.json', 'pins', 'snapshots/', 'current/file']) {
+      expect(shown(await ask(server.address, `/linux/${path}`))).toMatch(base);
+    }
+    expect(shown(await ask(server.address, '/linux/pins', { method: 'POST' }))).toMatch(base);
+    expect(shown(await ask(server.address, '/linux/other'))).toBe('404 There is nothing here.');
+    expect(shown(await ask(server.address, '/-/mirrors/other/pins', { method: 'POST' }))).toMatch(
+      /^404 .+ at \/-\/mirrors\/linux\/$/,
+    );
     const pin = await ask(server.address, '/-/mirrors/linux/pins', { method: 'POST' });
     const { url } = JSON.parse(pin.text) as { url: string };
     expect(shown(await ask(server.address, `${url}current/pool/a_1.deb`))).toBe('200 a 1');
@@ -329,6 +338,18 @@ describe('a client of mirrorlatch serve', () => {
       previous: 'one',
       publishedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
     });
+  });
+
+  test('is told that a mirror in place has no snapshots, and so is its admin', async () => {
+    const { root } = await inPlace();
+    const server = await serve(`${root}=/`);
+    for (const path of ['snapshots/', 'snapshots/20260101T000000Z/file', 'current.json']) {
+      expect(shown(await ask(server.address, `/${path}`))).toMatch(
+        /^404 This mirror is written in place: it has no snapshots/,
+      );
+    }
+    const printed = await runProgram(['serve', root, '--apt-config', 'http://mirror.example.org']);
+    expectFailure(printed, 64, /is written in place: apt finds no snapshots/);
   });
 
   test('is told to come back where nothing has been published, and while a mirror in place is written', async () => {
