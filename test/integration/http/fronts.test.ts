@@ -170,6 +170,10 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     expect((await apt('/current/dists/x/Release')).status).toBe(404);
     expect((await dnf('/current/pool/none.deb')).status).toBe(404);
     expect(shown(await dnf('/snapshots/one/pool/a_1.deb'))).toBe('200 a 1');
+    const unreachable = kind === apacheInFront ? 503 : 502;
+    expect((await dnf('/pins', { method: 'POST' })).status).toBe(unreachable);
+    expect((await dnf('/-/healthz')).status).toBe(unreachable);
+    expect((await dnf('/current.json')).status).toBe(kind === apacheInFront ? 503 : 200);
 
     await front.again();
     await expect
