@@ -14,6 +14,8 @@ export interface Preset {
   /** Commands of one family share their lists: `apt-get update` serves `apt install`. */
   readonly family: string;
   readonly use: Use;
+  /** It looks only at lists that were fetched before: of a mirror by HTTP, it requests nothing. */
+  readonly isQuery?: boolean;
 }
 
 /** A package manager's command line: how a call of it uses the lists. */
@@ -26,6 +28,8 @@ interface Program {
   /** Options whose value may be the next word. */
   readonly valued: readonly string[];
   readonly subcommands: Readonly<Partial<Record<Use, readonly string[]>>>;
+  /** Subcommands that fetch nothing, but look at the lists: `reuse`. */
+  readonly queries?: readonly string[];
   /** For a subcommand that is not listed. */
   readonly otherwise: Use;
   /** For a call without a subcommand. */
@@ -67,6 +71,11 @@ const APT: Program = {
     `),
   ],
   subcommands: { refresh: ['update'], none: words('clean distclean help moo edit-sources') },
+  // apt(8), apt-cache(8), apt-mark(8), apt-file(1)
+  queries: words(`
+    list search find show showsrc policy depends rdepends madison showpkg pkgnames stats dump dumpavail unmet check indextargets
+    auto manual hold unhold showauto showmanual showhold
+  `),
   otherwise: 'reuse',
   bare: 'none',
   options: [
@@ -95,6 +104,7 @@ const PROGRAMS: readonly Program[] = [
       `),
     ],
     subcommands: { refresh: ['update'], none: ['clean', 'help'] },
+    queries: words('search show versions why why-not'),
     otherwise: 'reuse',
     bare: 'reuse',
     options: [
@@ -263,7 +273,7 @@ export function presetFor(command: readonly string[]): Preset {
   const name = basename(file);
   const program = PROGRAMS.find(({ names }) => names.test(name));
   if (program === undefined) return { family: 'other', use: 'pin' };
-  return { family: program.family, use: useOf(program, rest) };
+  return { family: program.family, ...useOf(program, rest) };
 }
 
 /** The family of a command's package manager, and the place of that among the words, after all wrappers. Pure. */
@@ -277,7 +287,7 @@ export function refreshOf(family: string): string | undefined {
   return PROGRAMS.find((program) => program.family === family)?.refresh;
 }
 
-function useOf(program: Program, given: readonly string[]): Use {
+function useOf(program: Program, given: readonly string[]): Omit<Preset, 'family'> {
   const { options, operands } = parse(given, program.valued);
   const known = Object.entries(program.subcommands) as [Use, readonly string[]][];
   const subcommand = program.subcommandIsOption
@@ -292,7 +302,8 @@ function useOf(program: Program, given: readonly string[]): Use {
       names.some((name) => options.includes(name)) &&
       (of === undefined ? use !== 'none' : subcommand !== undefined && of.includes(subcommand)),
   );
-  return rule?.use ?? use;
+  if (rule !== undefined) return { use: rule.use };
+  return program.queries?.includes(subcommand ?? '') ? { use, isQuery: true } : { use };
 }
 
 /** The command inside all wrappers. */

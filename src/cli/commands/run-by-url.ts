@@ -46,8 +46,8 @@ export async function runCommandByUrl(options: UrlOptions, context: CommandConte
   if (end.signal !== null) context.endBySignal(end.signal);
   else context.setExitCode(end.exitCode ?? 0);
   if (unseen.length === 0 || allowUnseen || options.command.length === 0) return;
-  const { use } = presetFor(options.command);
-  if (use === 'none') return;
+  const { use, isQuery } = presetFor(options.command);
+  if (use === 'none' || isQuery) return;
   const failure = unguarded(unseen);
   // What apt-get install needs may be there already.
   if (unseen.length === urls.length && end.exitCode === 0 && use !== 'reuse') throw failure;

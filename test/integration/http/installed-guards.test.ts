@@ -96,7 +96,8 @@ test('apt-get install may need nothing of the mirror, apt-get update may not', a
     runProgram(['run', '--http', url, '--', 'apt-get', ...words], { env, byLauncher: true });
   expectFailure(await run('update'), 125, /requested nothing/);
   expectFailure(await run('install', 'hello'), 0, /requested nothing/);
-  expect(await run('clean')).toMatchObject({ exitCode: 0, stderr: '' });
+  for (const words of [['clean'], ['-qq', 'check']])
+    expect(await run(...words)).toMatchObject({ exitCode: 0, stderr: '' });
 });
 
 test('options that contradict each other are refused', async () => {

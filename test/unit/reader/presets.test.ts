@@ -137,6 +137,21 @@ test.for(
   expect(`${family} ${use}`).toBe(preset);
 });
 
+test.for([
+  ['apt list --installed', true],
+  ['sudo apt-cache policy hello', true],
+  ['apt-mark hold hello', true],
+  ['aptitude search list', true],
+  ['apt-get install list', undefined],
+  ['apt -U list', undefined],
+  ['apt remove hello', undefined],
+  ['apt download hello', undefined],
+  ['aptitude changelog hello', undefined],
+  ['unattended-upgrade', undefined],
+] as const)('`%s` looks only at lists that were fetched before: %s', ([line, is]) => {
+  expect(presetFor(line.split(' ')).isQuery).toBe(is);
+});
+
 test('an empty command line and empty words mean a plain pin', () => {
   expect(presetFor([])).toEqual({ family: 'other', use: 'pin' });
   expect(presetFor([''])).toEqual({ family: 'other', use: 'pin' });
