@@ -49,8 +49,16 @@ function hintForNone(root: string, maker: string | undefined): string {
     return `There is no ${root} in ${process.cwd()}, which is in the mirror ${astray.root}. Give an absolute path.`;
   const below = mirrorsBelow(root);
   if (below.length > 0) return `It contains mirrors. Name one: ${below.map(quoteForSh).join(' ')}`;
+  if (maker === undefined && holdsOtherThings(root))
+    return `The directory has neither .mirrorlatch nor a symlink named current. A mirror is kept in a directory of its own: mirrorlatch sync ${quoteForSh(root)} ROOT`;
   const check = 'Check the path, and that its disk is mounted.';
   return maker === undefined ? check : `${check} Make a new one with: ${maker} ${quoteForSh(root)}`;
+}
+
+/** Whether nothing in a directory is that of a mirror. An empty one may be that of a disk that is not mounted. */
+function holdsOtherThings(directory: string): boolean {
+  const names = ifAllowed(() => ifThere(() => readdirSync(directory))) ?? [];
+  return names.length > 0 && !names.some((name) => name === '.mirrorlatch' || name === 'current');
 }
 
 /** How many mirrors are named. */

@@ -232,7 +232,15 @@ test('status and list without a mirror exit with 66 and make none', async () => 
   for (const command of ['status', 'list', 'prune', 'unlock']) {
     expectFailure(await runProgram([command, mirror.root]), 66, /there is no mirror in/);
   }
-  expectFailure(await runProgram(['status', mirror.source]), 66, /there is no mirror in/);
+  for (const command of ['status', 'serve']) {
+    const full = await runProgram([command, mirror.source]);
+    expectFailure(
+      full,
+      66,
+      /there is no mirror in/,
+      /neither \.mirrorlatch .*: mirrorlatch sync .* ROOT$/m,
+    );
+  }
   expect(existsSync(mirror.root)).toBe(false);
 });
 

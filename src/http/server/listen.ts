@@ -4,6 +4,7 @@ import { type AddressInfo, connect, isIP } from 'node:net';
 import { dirname } from 'node:path';
 import { errnoOf, MirrorlatchError } from '../../errors.ts';
 import { ifThere, lstatIfThere } from '../../system/files.ts';
+import { userName } from '../../system/proc.ts';
 import { quoteForSh } from '../../system/quote.ts';
 
 /** Where the server listens. */
@@ -118,7 +119,21 @@ async function makeRoomForSocket(path: string): Promise<void> {
     });
     probe.once('error', (error) => resolve(errnoOf(error) === 'ECONNREFUSED'));
   });
-  if (isDead) unlinkSync(path);
+  if (isDead) removeSocket(path, Number(found.uid));
+}
+
+/** In a directory such as /tmp, only the socket's owner may: chmod(1), restricted deletion flag. @param uid of that owner. */
+function removeSocket(path: string, uid: number): void {
+  try {
+    unlinkSync(path);
+  } catch (cause) {
+    if (errnoOf(cause) !== 'EPERM') throw cause;
+    throw new MirrorlatchError(
+      'PERMISSION',
+      `this user may not replace ${path}, which a server has left that ran as ${userName(uid)}`,
+      { hint: `Remove it as that user or as root: rm ${quoteForSh(path)}`, cause },
+    );
+  }
 }
 
 function listenError(endpoint: Endpoint, cause: unknown): MirrorlatchError {

@@ -676,6 +676,28 @@ describe('the server', () => {
     },
   );
 
+  test.skipIf(!nobodyRunsTheProgram)(
+    'names the socket of another user that it may not replace, and not the directory',
+    async () => {
+      const mirror = await published();
+      const directory = join(mirror.home, 'sticky');
+      mkdirSync(directory);
+      chmodSync(directory, 0o1777);
+      chmodSync(mirror.home, 0o755);
+      const words = ['serve', mirror.root, '--listen', `unix:${directory}/socket`];
+      const killed = await startServe(words.slice(1));
+      killed.kill('SIGKILL');
+      await killed.result;
+      const result = await runProgram(words, { user: nobody });
+      expectFailure(
+        result,
+        77,
+        /may not replace .*\/socket, .* ran as root$/m,
+        /as root: rm \/.*socket$/m,
+      );
+    },
+  );
+
   test('uses the socket that systemd has opened', async () => {
     const mirror = await published();
     const server = await startServe(
