@@ -60,7 +60,8 @@ export function apacheConfig(
         RequestHeader set X-Forwarded-For "expr=%{REMOTE_ADDR}"
         RequestHeader unset X-Mirrorlatch-Snapshot
         RequestHeader set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_DECIDED}e" env=MIRRORLATCH_DECIDED
-        # With the inode, two snapshots have the same ETag only where they share the file.
+        # Apache's own ETag can be the same in two snapshots. The program's, which is sent, is not. Mind that FileETag
+        # None would take that out, too.
         FileETag INode MTime Size
         # Apache takes every date after the file's for the file's own, and the same date for the same file.
         RequestHeader unset If-Modified-Since env=MIRRORLATCH_changed
@@ -69,9 +70,9 @@ export function apacheConfig(
 
     RewriteRule "^(/-/decide|${FOR_NGINX})/" "-" [R=404,L]
 ${mirrors.map((mirror) => rulesOf(mirror, placeOf(mirror, mirrors))).join('')}
-    # "SNAPSHOT changed|same /PATH": found. "none": there is none, and mirrorlatch is down.
-    RewriteCond "%{ENV:MIRRORLATCH}" "^([^ ]+) ([a-z]+) (/.*)$"
-    RewriteRule "^" "-" [E=MIRRORLATCH_SNAPSHOT:%1,E=MIRRORLATCH_%2:1,E=MIRRORLATCH_FILE:%3,E=no-proxy:1,L]
+    # "SNAPSHOT changed|same ETAG /PATH": found. "none": there is none, and mirrorlatch is down.
+    RewriteCond "%{ENV:MIRRORLATCH}" "^([^ ]+) ([a-z]+) ([^ ]+) (/.*)$"
+    RewriteRule "^" "-" [E=MIRRORLATCH_SNAPSHOT:%1,E=MIRRORLATCH_%2:1,E=MIRRORLATCH_ETAG:%3,E=MIRRORLATCH_FILE:%4,E=no-proxy:1,L]
     RewriteCond "%{ENV:MIRRORLATCH}" "=none"
     RewriteRule "^" "-" [R=404,L]
     # Apache looks for an index: there is none.
@@ -108,7 +109,7 @@ function rulesOf(
     word(`${root}/current`),
     '%{REMOTE_ADDR}',
     escaped('%{HTTP_USER_AGENT}'),
-    DATES,
+    KNOWN,
     word(content),
     escaped('$1'),
   );
@@ -122,7 +123,7 @@ ${hasSnapshots ? snapshotRule(pattern, trees) : ''}`;
 
 function snapshotRule(pattern: string, snapshots: string): string {
   const directory = `${word(`${snapshots}/`)}${escaped('$1')}`;
-  const asked = question('-', directory, '-', '-', DATES, '-', escaped('$2'));
+  const asked = question('-', directory, '-', '-', KNOWN, '-', escaped('$2'));
   return `    RewriteRule "^${pattern}snapshots/([^/]+)/(.*)$" "-" "${asked}"\n`;
 }
 
@@ -151,7 +152,13 @@ function escaped(variable: string): string {
   return `\${escape:${variable}}`;
 }
 
-const DATES = `${escaped('%{HTTP:If-Modified-Since}')};${escaped('%{HTTP:If-Range}')}`;
+/** By what a client recognizes what it has. */
+const KNOWN = [
+  escaped('%{HTTP:If-Modified-Since}'),
+  escaped('%{HTTP:If-Range}'),
+  escaped('%{HTTP:If-None-Match}'),
+  escaped('%{HTTP:If-Match}'),
+].join(';');
 
 /** In a line for the program, which decodes it. A bare % would begin a variable. */
 function word(text: string): string {
@@ -176,6 +183,7 @@ function locationsOf({ prefix, content, trees }: FrontedMirror, current: string)
         SetEnv no-gzip 1
         Header set Cache-Control no-cache env=MIRRORLATCH_SNAPSHOT
         Header set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_SNAPSHOT}e" env=MIRRORLATCH_SNAPSHOT
+        Header set ETag "\\"%{MIRRORLATCH_ETAG}e\\"" "expr=%{reqenv:MIRRORLATCH_ETAG} =~ /^[^-]/"
 ${more}    </LocationMatch>
 `,
     ),

@@ -19,14 +19,17 @@ interface Question {
   readonly path: string;
   /** The dates by which the client recognizes what it has: If-Modified-Since, If-Range. */
   readonly dates: readonly string[];
+  /** Whether it recognizes that by ETags. */
+  readonly hasTags: boolean;
 }
 
 /**
  * The program of Apache's `RewriteMap prg:` (mod_rewrite): reads a question a line, and answers with one
  * line each, until Apache closes its standard input.
  *
- * - `SNAPSHOT same|changed /REAL/PATH`: Apache sends this file or directory. `changed` if the client names a date that does
- *   not tell that it has this very file: see `isDateSure`.
+ * - `SNAPSHOT same|changed TAG /REAL/PATH`: Apache sends this file, of which TAG is the ETag without its quotes, or this
+ *   directory, with `-`. `changed` if the client names a date that does not tell that it has this very file: see
+ *   `isDateSure`. What a client may have by its ETag, mirrorlatch knows, for Apache compares before it has ours.
  * - `ask`, or `ask SNAPSHOT` if one is decided for the client: the answer is mirrorlatch's.
  * - `none`: there is no such file, and mirrorlatch is down.
  *
@@ -59,6 +62,9 @@ async function answer(
   if (client === undefined) return found(question, directory, basename(directory)) ?? 'ask';
   const decision = await decisions.about(client);
   if (decision === 'closed') return 'ask';
+  if (question.hasTags && decision !== 'down' && !(await decisions.isServerDown(client))) {
+    return `ask ${decision.snapshot}`;
+  }
   const isDown = decision === 'down';
   const { tree, snapshot } = isDown ? { tree: directory, snapshot: 'unpinned' } : decision;
   const file =
@@ -71,20 +77,24 @@ async function answer(
 /** @returns undefined for a line that Apache's configuration does not make. */
 function parse(line: string): Question | undefined {
   const words = line.split(' ').map(percentDecoded);
-  const [name = '', directory = '', address = '', agent = '', dates = '', base = '', path] = words;
+  const [name = '', directory = '', address = '', agent = '', known = '', base = '', path] = words;
   if (words.length !== 7 || path === undefined || path.includes('\0')) return undefined;
   return {
     client: name === '-' ? undefined : { name, address, agent, url: base + path },
     directory: Buffer.from(directory, 'latin1').toString(),
     path,
-    dates: datesIn(dates),
+    ...whatIsKnown(known),
   };
 }
 
-/** @param word `IF-MODIFIED-SINCE;IF-RANGE`, each of which may be empty; the latter may be an ETag, which Apache compares itself. */
-function datesIn(word: string): string[] {
-  const [since = '', ...range] = word.split(';');
-  return [since, range.join(';')].filter((date) => date !== '' && !date.includes('"'));
+/** @param word `IF-MODIFIED-SINCE;IF-RANGE;IF-NONE-MATCH;IF-MATCH`, each of which may be empty. A date has no semicolon. */
+function whatIsKnown(word: string): Pick<Question, 'dates' | 'hasTags'> {
+  const [since = '', range = '', ...tags] = word.split(';');
+  const isDate = !range.includes('"');
+  return {
+    dates: [since, isDate ? range : ''].filter((date) => date !== ''),
+    hasTags: !isDate || tags.some((tag) => tag !== ''),
+  };
 }
 
 /**
@@ -103,7 +113,8 @@ function found({ path, dates }: Question, tree: string, snapshot: string): strin
       isDateSure: () => isDateSure(status, Buffer.from(path, 'latin1'), treesBeside(top)),
     };
     const isSame = dates.every((date) => isDateOf(date, own));
-    return `${snapshot} ${isSame ? 'same' : 'changed'} ${real.toString('latin1')}`;
+    const tag = status.isFile() ? own.etag.slice(1, -1) : '-';
+    return [snapshot, isSame ? 'same' : 'changed', tag, real.toString('latin1')].join(' ');
   } catch {
     // Whatever the reason, mirrorlatch finds it again, and has the words for it.
     return undefined;

@@ -297,8 +297,13 @@ function snapshotLocations(prefix: string, snapshots: string): string {
             set $mirrorlatch_current "${plain(snapshots)}/$1";
             set $mirrorlatch_content "${plain(prefix)}snapshots/$1";
         }
-        alias ${quoted(`${snapshots}/`)};
-        disable_symlinks on ${quoted(`from=${snapshots}`)};
+        # For what may change, nginx's own ETag, time and size, is not enough: mirrorlatch is asked.
+        set $mirrorlatch_unchanging ${quoted(snapshots)};
+        if ($mirrorlatch_caching = no-cache) {
+            set $mirrorlatch_unchanging /dev/null;
+        }
+        alias $mirrorlatch_unchanging/;
+        disable_symlinks on from=$mirrorlatch_unchanging;
         index index.html index.json;
         autoindex on;
         gzip off;

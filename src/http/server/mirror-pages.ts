@@ -61,7 +61,9 @@ export function currentJsonPage(mirror: ServedMirror, id: string | undefined): A
   const current = publicationOf(mirror, id);
   if (mirror.kind === 'in-place') return noSnapshotsInPlace();
   if (current === undefined) return nothingThere();
-  const previous = mirror.previousId() ?? null;
+  const isCurrent = id === mirror.currentId();
+  const before = isCurrent ? mirror.previousId() : undefined;
+  const previous = before === id ? null : (before ?? null);
   return {
     status: 200,
     headers: { 'Content-Type': 'application/json', 'Cache-Control': NO_CACHE },

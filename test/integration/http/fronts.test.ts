@@ -238,6 +238,10 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     const [oldTag, tag] = [old, fresh].map(({ headers }) => `${headers['etag']}`);
     expect(tag).toMatch(/^"/);
     expect(tag).not.toBe(oldTag);
+    if (kind === apacheInFront) {
+      const own = await ask(front.server.address, '/snapshots/2nd/file');
+      expect(tag).toBe(own.headers['etag']);
+    }
 
     const given = async (headers: Record<string, string>) =>
       shown(await read('/current/file', { headers }));

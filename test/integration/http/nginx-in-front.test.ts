@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, symlinkSync, utimesSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -201,6 +201,32 @@ describe.skipIf(why !== '')(`nginx in front of mirrorlatch serve${why}`, () => {
     expect(shown(await apt('/debian/current/dists/stable/InRelease', { headers }))).toBe(
       '200 Suite: one',
     );
+  });
+
+  test('an id that comes again has another ETag for a file of the same size and time', async () => {
+    const mirror = await published();
+    const time = new Date('2020-01-02T03:04:05Z');
+    const tags = new Set<string | undefined>();
+    for (const content of ['AAAA', 'BBBB']) {
+      mirror.change({ file: content });
+      utimesSync(join(mirror.source, 'file'), time, time);
+      const words = ['--allow-shrink', '--keep-last', '1', '--grace', '0s', '--', '--checksum'];
+      await mirror.sync('--id', 'rel', '--without', 'safe-links', ...words);
+      const front = await start(`${mirror.root}=/`);
+      const reply = await readerOf(front, 'apt')('/snapshots/rel/file');
+      expect([shown(reply), reply.headers['cache-control']]).toEqual([
+        `200 ${content}`,
+        'no-cache',
+      ]);
+      tags.add(reply.headers['etag']);
+      await front.stop();
+      for (const id of ['next', 'after']) {
+        mirror.change({ file: id });
+        await mirror.sync('--id', id, '--without', 'safe-links', ...words);
+      }
+      expect(mirror.snapshots()).not.toContain('rel');
+    }
+    expect(tags.size).toBe(2);
   });
 
   test('a server that does not trust its peer names no file to it', async () => {
