@@ -63,10 +63,26 @@ export function plainAddress(text: string): string {
 
 /** The network that one client may have as a whole: an IPv4 address, or the first 64 bits of an IPv6 address. */
 export function networkOf(address: string): string {
-  if (isIP(address) !== 6) return address;
+  return isIP(address) === 6 ? groupsOf(address, 4) : address;
+}
+
+/** What one owner may have of such networks (RFC 6177 for IPv6): the first 24 bits, or 48 of an IPv6 address. */
+export function siteOf(address: string): string {
+  switch (isIP(address)) {
+    case 6:
+      return groupsOf(address, 3);
+    case 4:
+      return address.slice(0, address.lastIndexOf('.'));
+    default:
+      return address;
+  }
+}
+
+/** The first groups of 16 bits of an IPv6 address. */
+function groupsOf(address: string, count: number): string {
   const [head = '', tail] = address.split('::');
   const groups = head === '' ? [] : head.split(':');
   const after = tail === undefined || tail === '' ? [] : tail.split(':');
   const zeros = tail === undefined ? 0 : Math.max(0, 8 - groups.length - after.length);
-  return [...groups, ...Array<string>(zeros).fill('0'), ...after].slice(0, 4).join(':');
+  return [...groups, ...Array<string>(zeros).fill('0'), ...after].slice(0, count).join(':');
 }

@@ -1,4 +1,4 @@
-import { networkOf } from '../client-address.ts';
+import { networkOf, siteOf } from '../client-address.ts';
 
 /** What tells one client from another. */
 export interface Client {
@@ -14,12 +14,14 @@ export interface TableLimits {
 }
 
 /**
- * The runs of clients, by their networks. Where there are too many, the network that has too many, or the most, loses
- * its quietest: no network can end the runs of another by its own.
+ * The runs of clients, by their networks. Where there are too many, the network that has too many loses its quietest, or
+ * that which has the most in the site that has the most: nobody can end the runs of another site by its own.
  */
 export class RunTable<Run extends { readonly active: number }> {
-  /** Maps keep the order of insertion, and `put` moves a network and a client to the end: the quietest come first. */
-  readonly #networks = new Map<string, Map<string, Run>>();
+  /** Maps keep the order of insertion, and `put` moves site, network and client to the end: the quietest come first. */
+  readonly #networks = new Map<string, Network<Run>>();
+  /** How many runs each site has. */
+  readonly #sites = new Map<string, number>();
   readonly #limits: TableLimits;
   #size = 0;
 
@@ -28,27 +30,34 @@ export class RunTable<Run extends { readonly active: number }> {
   }
 
   get(client: Client): Run | undefined {
-    return this.#networks.get(networkOf(client.address))?.get(keyOf(client));
+    return this.#networks.get(networkOf(client.address))?.runs.get(keyOf(client));
   }
 
   /** Puts a run in its client's place, at the end. */
   put(client: Client, run: Run): void {
-    const network = networkOf(client.address);
-    const runs = this.#networks.get(network) ?? new Map<string, Run>();
-    if (!runs.delete(keyOf(client))) this.#size += 1;
-    runs.set(keyOf(client), run);
-    this.#networks.delete(network);
-    this.#networks.set(network, runs);
+    const name = networkOf(client.address);
+    const network = this.#networks.get(name) ?? { site: siteOf(client.address), runs: new Map() };
+    const isNew = !network.runs.delete(keyOf(client));
+    const ofSite = (this.#sites.get(network.site) ?? 0) + (isNew ? 1 : 0);
+    this.#sites.delete(network.site);
+    this.#sites.set(network.site, ofSite);
+    if (isNew) this.#size += 1;
+    network.runs.set(keyOf(client), run);
+    this.#networks.delete(name);
+    this.#networks.set(name, network);
   }
 
   /** @returns false if the client has another run, or none. */
   remove({ address, agent }: Client, run: Run): boolean {
-    const network = networkOf(address);
-    const runs = this.#networks.get(network);
+    const name = networkOf(address);
+    const network = this.#networks.get(name);
     const key = keyOf({ address, agent });
-    if (runs?.get(key) !== run) return false;
-    runs.delete(key);
-    if (runs.size === 0) this.#networks.delete(network);
+    if (network?.runs.get(key) !== run) return false;
+    network.runs.delete(key);
+    if (network.runs.size === 0) this.#networks.delete(name);
+    const ofSite = (this.#sites.get(network.site) ?? 0) - 1;
+    if (ofSite > 0) this.#sites.set(network.site, ofSite);
+    else this.#sites.delete(network.site);
     this.#size -= 1;
     return true;
   }
@@ -57,22 +66,42 @@ export class RunTable<Run extends { readonly active: number }> {
   surplusFor({ address }: Client): [Client, Run] | undefined {
     const { maxPins, maxPinsOfNetwork } = this.#limits;
     const own = this.#networks.get(networkOf(address));
-    if (own !== undefined && own.size >= maxPinsOfNetwork) return quietestOf(own);
+    if (own !== undefined && own.runs.size >= maxPinsOfNetwork) return quietestOf(own);
     if (this.#size < maxPins) return undefined;
-    const [largest] = [...this.#networks.values()].sort((a, b) => b.size - a.size);
+    const largest = this.#largestNetwork();
     return largest && quietestOf(largest);
   }
 
+  #largestNetwork(): Network<Run> | undefined {
+    const site = largestOf(this.#sites, ([, count]) => count)?.[0];
+    return largestOf(this.#networks.values(), (one) => (one.site === site ? one.runs.size : 0));
+  }
+
   *[Symbol.iterator](): Generator<[Client, Run]> {
-    for (const runs of this.#networks.values()) {
+    for (const { runs } of this.#networks.values()) {
       for (const [key, run] of runs) yield [clientOf(key), run];
     }
   }
 }
 
-function quietestOf<Run extends { readonly active: number }>(
-  runs: ReadonlyMap<string, Run>,
-): [Client, Run] | undefined {
+interface Network<Run> {
+  readonly site: string;
+  readonly runs: Map<string, Run>;
+}
+
+/** The first of the largest; undefined if all have no size. */
+function largestOf<Item>(items: Iterable<Item>, sizeOf: (item: Item) => number): Item | undefined {
+  let [largest, most]: [Item | undefined, number] = [undefined, 0];
+  for (const item of items) {
+    const size = sizeOf(item);
+    if (size > most) [largest, most] = [item, size];
+  }
+  return largest;
+}
+
+function quietestOf<Run extends { readonly active: number }>({
+  runs,
+}: Network<Run>): [Client, Run] | undefined {
   for (const [key, run] of runs) if (run.active === 0) return [clientOf(key), run];
   return undefined;
 }

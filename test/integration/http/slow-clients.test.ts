@@ -103,9 +103,14 @@ test('the end of an answer is told once, also where its client goes away', async
 test('an answer is cut off only if it is old and in the way, or if that is pressing', async () => {
   let now = 0;
   const ways = { old: false, pressing: false };
+  let isUnreadable = false;
   const transfers = new Transfers(1_000, () => now);
+  const isInTheWay = () => {
+    if (isUnreadable) throw new Error('the mirror cannot be read');
+    return ways.old;
+  };
   const server = createServer((request, response) => {
-    const rules = { isInTheWay: () => ways.old, isPressing: () => ways.pressing };
+    const rules = { isInTheWay, isPressing: () => ways.pressing };
     transfers.note({ request, response, isUnix: false }, rules);
     if (request.url === '/short') response.end('whole');
     else response.write('begun');
@@ -130,7 +135,8 @@ test('an answer is cut off only if it is old and in the way, or if that is press
   ways.old = true;
   expect(await isCut(999)).toBe(false);
   expect(await isCut(1_000)).toBe(true);
-  ways.old = false;
+  isUnreadable = true;
+  expect(await isCut(1_000)).toBe(false);
   ways.pressing = true;
   expect(await isCut(1)).toBe(true);
 });

@@ -277,6 +277,21 @@ describe('the holds of the runs', () => {
     expect(await world.ask(PACKAGE, '192.0.2.1')).toBe('1');
   });
 
+  test('of one site go before those of others, however many networks it has', async () => {
+    const world = new World({ maxPins: 10 });
+    await world.ask(RELEASE, '192.0.2.1');
+    await world.ask(RELEASE, '192.0.2.2');
+    world.publish();
+    for (let network = 0; network < 100; network += 1) {
+      await world.ask(RELEASE, `2001:db8:1:${network.toString(16)}::1`);
+    }
+    expect([...world.held]).toEqual([
+      ['1', 2],
+      ['2', 8],
+    ]);
+    expect(await world.ask(PACKAGE, '192.0.2.1')).toBe('1');
+  });
+
   test('by which a web server in front goes outlive their runs', async () => {
     const world = new World({ maxPins: 1 });
     await world.decide(RELEASE);
