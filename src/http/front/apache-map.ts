@@ -59,7 +59,10 @@ async function answer(
   const question = parse(line);
   if (question === undefined) return 'ask';
   const { client, directory } = question;
-  if (client === undefined) return found(question, directory, basename(directory)) ?? 'ask';
+  if (client === undefined) {
+    const file = found(question, directory, basename(directory));
+    return file === undefined || file === 'not ours' ? 'ask' : file;
+  }
   const decision = await decisions.about(client);
   if (decision === 'closed') return 'ask';
   if (question.hasTags && decision !== 'down' && !(await decisions.isServerDown(client))) {
@@ -69,7 +72,7 @@ async function answer(
   const { tree, snapshot } = isDown ? { tree: directory, snapshot: 'unpinned' } : decision;
   const file =
     found(question, tree, snapshot) ?? foundInAnother(question, tree, () => snapshots(client.name));
-  if (file !== undefined) return file;
+  if (file !== undefined && file !== 'not ours') return file;
   if (isDown) return 'none';
   return (await decisions.isServerDown(client)) ? 'none' : `ask ${snapshot}`;
 }
@@ -98,8 +101,9 @@ function whatIsKnown(word: string): Pick<Question, 'dates' | 'hasTags'> {
 }
 
 /**
- * The answer for a file or directory of a tree, by a path without symlinks. Undefined if the tree has no
- * such thing, or if a symlink leads out of it; and for a name that does not fit in a line.
+ * The answer for a file or directory of a tree, by a path without symlinks; undefined if the tree has no such thing.
+ *
+ * @returns `not ours` if a symlink leads out of the tree, and for a name that does not fit in a line.
  */
 function found({ path, dates }: Question, tree: string, snapshot: string): string | undefined {
   try {
@@ -107,7 +111,7 @@ function found({ path, dates }: Question, tree: string, snapshot: string): strin
     const real = realpathSync.native(bytePath(top, path), 'buffer');
     const status = statSync(real, { bigint: true });
     if (!status.isFile() && !status.isDirectory()) return undefined;
-    if (real.includes('\n') || !isWithin(top, real)) return undefined;
+    if (real.includes('\n') || !isWithin(top, real)) return 'not ours';
     const own = {
       ...validatorsOf(status),
       isDateSure: () => isDateSure(status, Buffer.from(path, 'latin1'), treesBeside(top)),

@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../support/daemon.ts';
@@ -330,12 +330,15 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     async () => {
       const mirror = await published();
       symlinkSync('x', join(mirror.source, 'dists/stable'));
+      // Not even where another snapshot has the path.
+      await mirror.publish('before', { 'out/host.conf': 'mine' }, ...AS_THEY_ARE);
+      rmSync(join(mirror.source, 'out'), { recursive: true });
       symlinkSync('/etc', join(mirror.source, 'out'));
       await mirror.sync('--id', 'links', '--without', 'safe-links', ...AS_THEY_ARE);
       const read = readerOf(await start(`${mirror.root}=/`), 'apt');
       expect(shown(await read('/current/dists/stable/InRelease'))).toBe('200 Suite: one');
       expect(shown(await read('/snapshots/links/dists/stable/InRelease'))).toBe('200 Suite: one');
-      for (const path of ['/current/out/hostname', '/snapshots/links/out/hostname']) {
+      for (const path of ['/current/out/host.conf', '/snapshots/links/out/host.conf']) {
         expect((await read(path)).status).toBe(403);
       }
       for (const path of ['/current/../../../etc/passwd', '/current/..%2f..%2f..%2fetc/passwd']) {
