@@ -18,7 +18,7 @@ export interface ByteRange {
  * time, and thousands of slow ones a small one each.
  */
 const LARGE_BYTES = 512 * 1024;
-const SMALL_BYTES = 16 * 1024;
+const SMALL_BYTES = 8 * 1024;
 const MOST_LARGE = 8;
 
 /** A client that takes a buffer in less time makes better use of a large one than another; ms. */
