@@ -39,6 +39,8 @@ export interface Readers {
   readonly dice: Dice;
   /** Returns true when they have to end. */
   isOver(): boolean;
+  /** Grows when a server is killed, and again when it is back: odd while it is away. */
+  absences(): number;
 }
 
 /** What a reader knows of a file that it has. */
@@ -112,7 +114,8 @@ class Reader {
     file: LoadedFile,
     { isSlow = false, isRange = false }: { isSlow?: boolean; isRange?: boolean } = {},
   ): Promise<void> {
-    const { dice, tally } = this.#readers;
+    const { dice, tally, absences } = this.#readers;
+    const absencesBefore = absences();
     const kept = this.#kept.get(file);
     const from = isRange && file.size > 1 ? dice.whole(1, file.size - 1) : 0;
     const response = await this.#request(file, {
@@ -155,6 +158,12 @@ class Reader {
         blame(`304 for what is of g${kept.generation}`);
       }
       tally.unchanged += 1;
+      return;
+    }
+    const mayBeAway = absencesBefore % 2 === 1 || absences() > absencesBefore;
+    if (response.statusCode === 503 && mayBeAway) {
+      // What nobody held then has been pruned.
+      tally.broken += 1;
       return;
     }
     if (response.statusCode !== (from > 0 ? 206 : 200)) {
