@@ -78,6 +78,7 @@ pid nginx.pid;
 events { worker_connections 1024; }
 http {
   access_log off;
+  error_log stderr crit;
   sendfile on;
   tcp_nopush on;
   keepalive_requests 1000000000;
