@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { documentKind } from '../../../src/http/pins/entry-documents.ts';
 import type { Hold } from '../../../src/http/pins/holds.ts';
-import { DEFAULT_PINS, type PinPolicy, Pins } from '../../../src/http/pins/pins.ts';
+import { Pins } from '../../../src/http/pins/pins.ts';
+import { DEFAULT_PINS, type PinPolicy } from '../../../src/http/pins/run-rules.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
