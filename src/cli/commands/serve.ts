@@ -151,6 +151,14 @@ export function addServe(program: Command, context: CommandContext): void {
       const { parseServedRoot, refuseRivals } = await import('../../http/server/served-places.ts');
       const roots = words.map(parseServedRoot);
       refuseRivals(roots);
+      const { refuseContradictions } = await import('../pin-times.ts');
+      const pins = given({
+        quietMs: flags.pinQuiet,
+        gapMs: flags.pinGap,
+        maxAgeMs: flags.pinMaxAge,
+        maxPins: flags.maxPins,
+      });
+      refuseContradictions(pins);
       if (flags.aptConfig !== undefined) {
         const { aptConfig, refuseInPlace } = await import('../../http/server/apt-config.ts');
         refuseInPlace(roots.map(({ root }) => root));
@@ -187,12 +195,7 @@ export function addServe(program: Command, context: CommandContext): void {
         user: flags.user ?? (isRoot ? DEFAULT_USER : undefined),
         stateBase: flags.state ?? stateBase(process.env, isRoot),
         accessLog: flags.accessLog === '-' ? 1 : flags.accessLog,
-        pins: given({
-          quietMs: flags.pinQuiet,
-          gapMs: flags.pinGap,
-          maxAgeMs: flags.pinMaxAge,
-          maxPins: flags.maxPins,
-        }),
+        pins,
         decisions: given({ quietMs: flags.frontQuiet, keepMs: flags.frontKeep }),
         maxAgeMs: flags.maxAge,
         drainMs: flags.drain,

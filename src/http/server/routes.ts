@@ -25,6 +25,9 @@ type Pinned =
 /** Where the URLs of a mirror begin whose prefix has nothing but what is current: `BASE_HEADER` says it. */
 export const OWN_PREFIX = '/-/mirrors/';
 
+/** The pages of the server itself, below `/-/`; at `/` as well, where no mirror has that place. */
+export const OWN_PAGES = ['', 'still', 'status.json', 'metrics', 'healthz'] as const;
+
 /** Finds out what a request is about. Pure. @param target as in the request line (RFC 9112, 3.2). */
 export function routeOf(target: string, mirrors: readonly ServedMirror[]): Route {
   const segments = segmentsOf(pathOf(target));

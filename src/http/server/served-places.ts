@@ -3,7 +3,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import type { ServedRoot } from '../pins/served-mirror.ts';
-import { OWN_PREFIX } from './routes.ts';
+import { hasBaseElsewhere } from './mirror-bases.ts';
+import { OWN_PAGES, OWN_PREFIX } from './routes.ts';
 
 /** A name that needs no escape in a URL. */
 const PLAIN = /^[A-Za-z0-9._~+-]+$/;
@@ -22,6 +23,7 @@ export function parseServedRoot(word: string): ServedRoot {
   const own = basename(resolve(root));
   const place = at === -1 ? `/${own}/` : `${word.slice(at + 1).replace(/\/+$/, '')}/`;
   const segments = place.split('/').slice(1, -1);
+  if (segments[0] === '-') refuseOwn('/-/', path, place);
   const name = segments.join('-') || own;
   const isPlain = [name, ...segments].every(
     (part) => PLAIN.test(part) && !['.', '..', '-'].includes(part),
@@ -61,11 +63,12 @@ function namesCurrent(path: string): boolean {
 }
 
 /**
- * Refuses mirrors of which one would hide another, or a part of it that the other needs.
+ * Refuses mirrors of which one would hide another, a part of it that the other needs, or a page of the server.
  *
  * @throws MirrorlatchError USAGE
  */
 export function refuseRivals(roots: readonly ServedRoot[]): void {
+  refuseHiddenPages(roots);
   roots.forEach((one, at) => {
     for (const other of roots.slice(0, at)) {
       refuseSameRoot(other, one);
@@ -74,6 +77,26 @@ export function refuseRivals(roots: readonly ServedRoot[]): void {
       refuseHidden(one, other);
     }
   });
+}
+
+/** Where a mirror has `/`, the pages of the server are below `/-/` alone. */
+function refuseHiddenPages(roots: readonly ServedRoot[]): void {
+  if (roots.some(({ prefix, content }) => prefix === '/' || content === '/')) return;
+  for (const { root, prefix, content } of roots) {
+    const [path, place] = hasBaseElsewhere({ prefix, content })
+      ? [join(root, 'current'), content]
+      : [root, prefix];
+    const page = OWN_PAGES.find((name) => place.startsWith(`/${name}/`));
+    if (page !== undefined) refuseOwn(`/${page}`, path, place);
+  }
+}
+
+function refuseOwn(page: string, path: string, place: string): never {
+  throw new MirrorlatchError(
+    'USAGE',
+    `${page} is a page of the server itself, so ${path} cannot be at ${place}`,
+    { hint: `Give it another part of the URL: ${path}=/OTHER/` },
+  );
 }
 
 /** One run of a client that reads a mirror by two names would be two runs, and see two snapshots. */

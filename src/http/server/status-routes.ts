@@ -4,6 +4,7 @@ import { health } from '../status/mirror-state.ts';
 import type { RequestCounts } from '../status/request-counts.ts';
 import { CONTENT_SECURITY_POLICY, statusPage } from '../status/status-page.ts';
 import type { StatusReport } from '../status/status-report.ts';
+import { OWN_PAGES } from './routes.ts';
 
 const HTML = 'text/html; charset=utf-8';
 const TEXT = 'text/plain; charset=utf-8';
@@ -23,7 +24,10 @@ export class StatusPages {
 
   /** @param path below `/-/`. @returns undefined when there is no such page. */
   async answer(path: string): Promise<Answer | undefined> {
-    switch (path) {
+    const name = OWN_PAGES.find((one) => one === path);
+    switch (name) {
+      case undefined:
+        return undefined;
       case '':
         return page(200, HTML, this.#html(this.#report()));
       case 'still':
@@ -41,7 +45,7 @@ export class StatusPages {
           : page(503, TEXT, `${reasons.join('\n')}\n`);
       }
       default:
-        return undefined;
+        return name satisfies never;
     }
   }
 

@@ -772,6 +772,13 @@ describe('the server', () => {
     [['ROOT=/a/', 'OTHER/current=/a/current.json/'], 64, /would hide \/a\/current.json of/],
     [['ROOT=/a b/'], 64, /cannot begin a URL/],
     [
+      ['ROOT=/status.json'],
+      64,
+      /^mirrorlatch: \/status.json is a page of the server/,
+      /=\/OTHER\/$/m,
+    ],
+    [['ROOT', '--pin-gap', '15m'], 64, /--pin-gap \(15m\) is longer than --pin-quiet \(10m by def/],
+    [
       ['ROOT=debian'],
       64,
       /"debian" of .+ does not begin with a slash/,
