@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { median, table } from './goals.ts';
 import { type Measurement, measure } from './measure.ts';
 import { say } from './session.ts';
@@ -22,9 +22,14 @@ const sizes: readonly Size[] = [
 
 const PACKAGE_BYTES = 100_000;
 
+/** What apt does with the packages after an update. */
+const ends = ['download', 'install'] as const;
+type End = (typeof ends)[number];
+
 /** Medians of one repository. Times in milliseconds; CPU time without the server's. */
 export interface GuardedApt {
   readonly repository: string;
+  readonly end: End;
   readonly bareCpuMs: number;
   readonly guardedCpuMs: number;
   readonly bareWallMs: number;
@@ -34,7 +39,7 @@ export interface GuardedApt {
   readonly wall: number;
 }
 
-/** Lets apt update and download, under `run --http` and without it, in turn. */
+/** Lets apt update and download, or update and install, under `run --http` and without it, in turn. */
 export async function measureGuardedApt(
   directory: string,
   program: string,
@@ -52,21 +57,24 @@ export async function measureGuardedApt(
     const server = await startBareNginx(place, root);
     try {
       const url = `${server.tree}current/`;
-      const command = aptCommand(place, url, size);
-      const contestants = {
-        bare: { file: 'sh', args: ['-c', command] },
-        guarded: { file: program, args: ['run', '--http', url, '--', 'sh', '-c', command] },
-      };
-      const runs: Record<keyof typeof contestants, Measurement[]> = { bare: [], guarded: [] };
-      for (let round = -1; round < rounds; round += 1) {
-        for (const name of ['bare', 'guarded'] as const) {
-          const measured = await measure(contestants[name], place, signal);
-          // The first round fills the page cache.
-          if (round >= 0) runs[name].push(measured);
+      const commands = aptCommands(place, url, size);
+      for (const end of ends) {
+        const command = commands[end];
+        const contestants = {
+          bare: { file: 'sh', args: ['-c', command] },
+          guarded: { file: program, args: ['run', '--http', url, '--', 'sh', '-c', command] },
+        };
+        const runs: Record<keyof typeof contestants, Measurement[]> = { bare: [], guarded: [] };
+        for (let round = -1; round < rounds; round += 1) {
+          for (const name of ['bare', 'guarded'] as const) {
+            const measured = await measure(contestants[name], place, signal);
+            // The first round fills the page cache.
+            if (round >= 0) runs[name].push(measured);
+          }
         }
+        found.push({ repository: size.name, end, ...summarize(runs.bare, runs.guarded) });
+        say(`apt, update and ${end}, with a ${size.name} repository: ${rounds} rounds`);
       }
-      found.push(summarize(size.name, runs.bare, runs.guarded));
-      say(`apt with a ${size.name} repository: ${rounds} rounds`);
     } finally {
       await server.stop();
     }
@@ -78,7 +86,7 @@ export function guardedAptTable(found: readonly GuardedApt[]): string {
   const seconds = (ms: number) => (ms / 1000).toFixed(2);
   return table(
     [
-      'apt under run --http',
+      'apt update and …, under run --http',
       'CPU s bare',
       'guarded',
       'ratio',
@@ -88,7 +96,7 @@ export function guardedAptTable(found: readonly GuardedApt[]): string {
       '',
     ],
     found.map((one) => [
-      one.repository,
+      `${one.repository}, ${one.end}`,
       ...[seconds(one.bareCpuMs), seconds(one.guardedCpuMs), `${one.cpu.toFixed(2)}x`],
       ...[seconds(one.bareWallMs), seconds(one.guardedWallMs), `${one.wall.toFixed(2)}x`],
       '',
@@ -97,16 +105,14 @@ export function guardedAptTable(found: readonly GuardedApt[]): string {
 }
 
 function summarize(
-  repository: string,
   bare: readonly Measurement[],
   guarded: readonly Measurement[],
-): GuardedApt {
+): Omit<GuardedApt, 'repository' | 'end'> {
   const cpuOf = ({ userMs, systemMs }: Measurement) => userMs + systemMs;
   const wallOf = ({ wallMs }: Measurement) => wallMs;
   const ratios = (of: (one: Measurement) => number) =>
     median(guarded.map((one, round) => of(one) / of(bare[round] ?? one)));
   return {
-    repository,
     bareCpuMs: median(bare.map(cpuOf)),
     guardedCpuMs: median(guarded.map(cpuOf)),
     bareWallMs: median(bare.map(wallOf)),
@@ -117,31 +123,16 @@ function summarize(
 }
 
 /** Makes a repository whose index has as much in it that cannot be compressed as Debian's. */
-function makeRepository(directory: string, { listed, fetched }: Size): void {
+function makeRepository(directory: string, size: Size): void {
   const index = join(directory, 'dists/stable/main/binary-all');
   mkdirSync(index, { recursive: true });
   mkdirSync(join(directory, 'pool'));
-  const entries = Array.from({ length: listed }, (_, count) => {
-    const name = nameOf(count);
-    const content = randomBytes(count < fetched ? PACKAGE_BYTES : 0);
-    if (count < fetched) writeFileSync(join(directory, `pool/${name}_1_all.deb`), content);
-    const hash = count < fetched ? hashOf(content) : randomBytes(32).toString('hex');
-    return `Package: ${name}
-Version: 1
-Architecture: all
-Maintainer: The Maintainers of ${name} <${name}@lists.example.org>
-Installed-Size: ${100 + (count % 1000)}
-Depends: ${[1, 2, 3].map((step) => nameOf((count + step * 37) % listed)).join(', ')}
-Description: a package to measure with, number ${count}
- ${'It does nothing, and is described by as many words as others are. '.repeat(4)}
-Homepage: https://${name}.example.org/
-Tag: ${randomBytes(36).toString('hex')}, implemented-in::c, role::program
-Section: misc
-Priority: optional
-Filename: pool/${name}_1_all.deb
-Size: ${count < fetched ? content.length : 1000}
-SHA256: ${hash}
-`;
+  const entries = Array.from({ length: size.listed }, (_, count) => {
+    const control = controlOf(count);
+    const name = `pool/${nameOf(count)}_1_all.deb`;
+    if (count < size.fetched) buildPackage(directory, name, control);
+    const file = count < size.fetched ? readFileSync(join(directory, name)) : randomBytes(32);
+    return `${control}Filename: ${name}\nSize: ${file.length}\nSHA256: ${hashOf(file)}\n`;
   });
   const packages = Buffer.from(`${entries.join('\n')}\n`);
   writeFileSync(join(index, 'Packages'), packages);
@@ -165,6 +156,36 @@ ${lines.map(([bytes, name]) => ` ${hashOf(bytes)} ${bytes.length} ${name}`).join
   );
 }
 
+/** Depends only on packages with lower numbers, so that those that are fetched can be installed. */
+function controlOf(count: number): string {
+  const name = nameOf(count);
+  const needed = [1, 2, 3].map((step) => count - step * 37).filter((other) => other >= 0);
+  return `Package: ${name}
+Version: 1
+Architecture: all
+Maintainer: The Maintainers of ${name} <${name}@lists.example.org>
+Installed-Size: ${100 + (count % 1000)}
+${needed.length === 0 ? '' : `Depends: ${needed.map(nameOf).join(', ')}\n`}Description: a package to measure with, number ${count}
+ ${'It does nothing, and is described by as many words as others are. '.repeat(4)}
+Homepage: https://${name}.example.org/
+Tag: ${randomBytes(36).toString('hex')}, implemented-in::c, role::program
+Section: misc
+Priority: optional
+`;
+}
+
+function buildPackage(directory: string, file: string, control: string): void {
+  const tree = join(directory, 'tree');
+  mkdirSync(join(tree, 'DEBIAN'), { recursive: true });
+  writeFileSync(join(tree, 'DEBIAN/control'), control);
+  const content = join(tree, 'usr/share', basename(file, '.deb'));
+  mkdirSync(dirname(content), { recursive: true });
+  writeFileSync(content, randomBytes(PACKAGE_BYTES));
+  const words = ['--root-owner-group', '-Znone', '--build', tree, join(directory, file)];
+  execFileSync('dpkg-deb', words, { stdio: 'pipe' });
+  rmSync(tree, { recursive: true });
+}
+
 function nameOf(count: number): string {
   return `package-${count}`;
 }
@@ -173,32 +194,37 @@ function hashOf(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** A shell command that begins with no lists, and fetches them and the packages. */
-function aptCommand(directory: string, url: string, { fetched }: Size): string {
+/** Shell commands that begin with no lists and an empty system, update, and fetch or install the packages. */
+function aptCommands(directory: string, url: string, { fetched }: Size): Record<End, string> {
   const state = join(directory, 'apt');
-  mkdirSync(join(state, 'empty'), { recursive: true });
-  mkdirSync(join(state, 'download'));
-  writeFileSync(join(state, 'status'), '');
+  for (const name of ['apt.conf.d', 'preferences.d']) {
+    mkdirSync(join(state, 'etc', name), { recursive: true });
+  }
   writeFileSync(join(state, 'sources.list'), `deb [trusted=yes] ${url} stable main\n`);
-  const settings = {
-    'APT::Architecture': 'all',
-    'Dir::Etc': join(state, 'empty'),
-    'Dir::Etc::sourcelist': join(state, 'sources.list'),
-    'Dir::State': join(state, 'state'),
-    'Dir::State::status': join(state, 'status'),
-    'Dir::Cache': join(state, 'cache'),
-    'APT::Sandbox::User': 'root',
-    'Acquire::Languages': 'none',
-  };
   const configuration = join(state, 'apt.conf');
-  const lines = Object.entries(settings).map(([name, value]) => `${name} "${value}";\n`);
-  writeFileSync(configuration, lines.join(''));
+  writeFileSync(
+    configuration,
+    `APT::Architecture "all";
+Dir::Etc "${state}/etc";
+Dir::Etc::sourcelist "${state}/sources.list";
+Dir::State "${state}/state";
+Dir::State::status "${state}/system/var/lib/dpkg/status";
+Dir::Cache "${state}/cache";
+Dir::Log "${state}/log";
+DPkg::Options { "--root=${state}/system"; "--log=/dev/null"; };
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+`,
+  );
   const names = Array.from({ length: fetched }, (_, count) => nameOf(count)).join(' ');
-  rmSync(join(state, 'state'), { recursive: true, force: true });
-  return `set -e; cd '${state}'; rm -rf state cache download
-    mkdir -p state/lists/partial cache/archives/partial download; cd download
-    export APT_CONFIG='${configuration}'
-    apt-get -qq update
-    apt-get -qq download ${names}
-    ls | wc -l | grep -qx ${fetched}`;
+  const update = `set -e; cd '${state}'; rm -rf state cache download system log
+    mkdir -p state/lists/partial cache/archives/partial download log
+    mkdir -p system/var/lib/dpkg/updates system/var/lib/dpkg/info; : >system/var/lib/dpkg/status
+    export APT_CONFIG='${configuration}' DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update; cd download`;
+  return {
+    download: `${update}; apt-get -qq download ${names}; ls | wc -l | grep -qx ${fetched}`,
+    install: `${update}; apt-get -qq install ${names} >/dev/null
+      ls ../system/usr/share | wc -l | grep -qx ${fetched}`,
+  };
 }
