@@ -59,7 +59,8 @@ need_programs rsync:rsync ssh:openssh-client sshd:openssh-server mkfs.ext4:e2fsp
 want_programs bindfs:bindfs zsh:zsh fish:fish busybox:busybox dnf:dnf rpmbuild:rpm createrepo_c:createrepo-c \
   pacman:pacman-package-manager pip:python3-pip curl:curl wget:wget debmirror:debmirror strace:strace \
   /usr/libexec/dnf-utils-3:dnf-plugins-core nginx:nginx-light apache2:apache2-bin squid:squid \
-  apt-cacher-ng:apt-cacher-ng chromium:chromium promtool:prometheus systemd-analyze:systemd
+  apt-cacher-ng:apt-cacher-ng chromium:chromium promtool:prometheus systemd-analyze:systemd \
+  logrotate:logrotate
 need_build
 
 npm run --silent check </dev/null || { echo 'test.sh: npm run check failed.' >&2; failed=$((failed + 1)); }

@@ -22,6 +22,33 @@ export function accountOf(name: string): Account {
 }
 
 /**
+ * Does something at once as another user, with the groups of that user; only root can.
+ *
+ * @throws what `action` throws; PERMISSION when this user may not.
+ */
+export function asUser<T>({ name, uid, gid }: Account, action: () => T): T {
+  const [ownUid, ownGid, ownGroups] = [
+    process.geteuid?.(),
+    process.getegid?.(),
+    process.getgroups?.(),
+  ];
+  try {
+    initgroups(name, gid);
+    process.setegid?.(gid);
+    process.seteuid?.(uid);
+  } catch (cause) {
+    throw notRoot(name, cause);
+  }
+  try {
+    return action();
+  } finally {
+    process.seteuid?.(ownUid ?? 0);
+    process.setegid?.(ownGid ?? 0);
+    process.setgroups?.(ownGroups ?? []);
+  }
+}
+
+/**
  * Becomes another user, with the groups of that user, for the rest of this process.
  *
  * @throws MirrorlatchError PERMISSION when this user may not.
@@ -32,6 +59,10 @@ export function becomeUser({ name, uid, gid }: Account): void {
     process.setgid?.(gid);
     process.setuid?.(uid);
   } catch (cause) {
-    throw new MirrorlatchError('PERMISSION', `only root can become the user ${name}`, { cause });
+    throw notRoot(name, cause);
   }
+}
+
+function notRoot(name: string, cause: unknown): MirrorlatchError {
+  return new MirrorlatchError('PERMISSION', `only root can become the user ${name}`, { cause });
 }

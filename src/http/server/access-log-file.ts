@@ -1,11 +1,12 @@
-import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchownSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../../errors.ts';
+import { asMirrorlatchError, errnoOf, hasCode, MirrorlatchError } from '../../errors.ts';
 import { lstatIfThere } from '../../system/files.ts';
+import { type Account, asUser } from '../../system/privileges.ts';
 import { quoteForSh } from '../../system/quote.ts';
 
 /** A pipe that nobody reads must not stop the server, neither now nor later. */
-const { O_APPEND, O_CREAT, O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants;
+const { O_APPEND, O_CREAT, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
 const FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK;
 const MODE = 0o640;
 
@@ -43,7 +44,7 @@ export class AccessLogFile {
   #isWorking = true;
   /** Something was written since the last look. */
   #hasWritten = false;
-  /** The file was moved away, and cannot be made anew. */
+  /** The file was moved away and cannot be made anew, or nobody knows: that was said. */
   #isMovedForGood = false;
   /** Lines, since the warning that some are. */
   #lost = 0;
@@ -51,12 +52,15 @@ export class AccessLogFile {
   /**
    * @param target a path, or a descriptor. A pipe should not block (open(2), O_NONBLOCK).
    * @param onWarning told when lines begin to be lost, and of their number when it works again.
+   * @param user whom this process becomes later, if it is root.
    * @throws MirrorlatchError if it cannot be opened.
    */
-  constructor(target: string | number, onWarning: (message: string) => void) {
+  constructor(target: string | number, onWarning: (message: string) => void, user?: Account) {
     this.#path = typeof target === 'string' ? target : undefined;
-    this.#descriptor = typeof target === 'string' ? openLog(target) : target;
     this.#onWarning = onWarning;
+    if (typeof target === 'number') this.#descriptor = target;
+    else if (user === undefined || process.geteuid?.() !== 0) this.#descriptor = openLog(target);
+    else this.#descriptor = openLogFor(user, target, onWarning);
     const look = (): void => {
       this.#reopenIfMoved();
       this.#hasWritten = false;
@@ -142,24 +146,35 @@ export class AccessLogFile {
   #reopenIfMoved(): void {
     const path = this.#path;
     if (path === undefined) return;
-    const named = lstatIfThere(path);
-    const written = fstatSync(this.#descriptor, { bigint: true });
-    if (named?.ino === written.ino) return;
+    try {
+      if (this.#isStillAt(path)) return;
+    } catch (error) {
+      this.#warnOfMove(`whether the access log was moved cannot be seen: ${whatIsWrong(error)}`);
+      return;
+    }
     try {
       const descriptor = openLog(path);
       // gzip(1) removes what it has compressed, and has not read what came too late.
-      if (written.nlink === 0n && this.#hasWritten) this.#onWarning(REMOVED);
+      const isRemoved = fstatSync(this.#descriptor).nlink === 0;
+      if (isRemoved && this.#hasWritten) this.#onWarning(REMOVED);
       closeSync(this.#descriptor);
       this.#descriptor = descriptor;
       this.#waiting = this.#waiting.slice(this.#restOfLine().length);
       this.#isLineBegun = false;
       this.#isMovedForGood = false;
     } catch (error) {
-      if (!this.#isMovedForGood) {
-        this.#onWarning(`the access log was moved, and goes on there: ${whatIsWrong(error)}`);
-      }
-      this.#isMovedForGood = true;
+      this.#warnOfMove(`the access log was moved, and goes on there: ${whatIsWrong(error)}`);
     }
+  }
+
+  #isStillAt(path: string): boolean {
+    const written = fstatSync(this.#descriptor, { bigint: true });
+    return lstatIfThere(path)?.ino === written.ino;
+  }
+
+  #warnOfMove(message: string): void {
+    if (!this.#isMovedForGood) this.#onWarning(message);
+    this.#isMovedForGood = true;
   }
 }
 
@@ -167,10 +182,35 @@ function linesIn(text: string): number {
   return text.split('\n').length - 1;
 }
 
-/** @throws MirrorlatchError */
-function openLog(path: string): number {
+/**
+ * Opens the log while this process is root, so that the user that it becomes can make it anew, and logrotate(8) as
+ * that user can read it. Where that user may write, root does not: a symlink there would lead it anywhere.
+ *
+ * @throws MirrorlatchError
+ */
+function openLogFor(user: Account, path: string, onWarning: (message: string) => void): number {
   try {
-    return openSync(path, FLAGS, MODE);
+    return asUser(user, () => openLog(path));
+  } catch (error) {
+    if (!hasCode(error, 'PERMISSION')) throw error;
+  }
+  const isNew = lstatIfThere(path) === undefined;
+  const descriptor = openLog(path, FLAGS | O_NOFOLLOW);
+  if (isNew) {
+    fchownSync(descriptor, user.uid, user.gid);
+  } else if (fstatSync(descriptor).isFile()) {
+    const mend = `chown ${quoteForSh(user.name)} ${quoteForSh(path)}`;
+    onWarning(
+      `the access log belongs to another user than ${user.name}, who cannot open it again once logrotate has moved it: ${mend}`,
+    );
+  }
+  return descriptor;
+}
+
+/** @throws MirrorlatchError */
+function openLog(path: string, flags = FLAGS): number {
+  try {
+    return openSync(path, flags, MODE);
   } catch (cause) {
     const name = JSON.stringify(path);
     switch (errnoOf(cause)) {
@@ -185,6 +225,12 @@ function openLog(path: string): number {
           hint: `Name a file, such as: --access-log ${quoteForSh(join(path, 'access.log'))}`,
           cause,
         });
+      case 'ELOOP':
+        throw new MirrorlatchError(
+          'USAGE',
+          `the access log ${name} is a symlink that the server's user may not follow`,
+          { hint: 'Name the file itself, or - for standard output.', cause },
+        );
       case 'ENXIO':
         throw new MirrorlatchError('UNAVAILABLE', `nobody reads the pipe ${name} for the log`, {
           hint: 'Start first the program that reads it.',

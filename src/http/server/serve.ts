@@ -134,8 +134,10 @@ export async function serve(options: ServeOptions): Promise<void> {
     ownPage,
     onWarning,
   });
+  const account = options.user === undefined ? undefined : accountOf(options.user);
+  const { accessLog } = options;
   const log =
-    options.accessLog === undefined ? undefined : new AccessLogFile(options.accessLog, onWarning);
+    accessLog === undefined ? undefined : new AccessLogFile(accessLog, onWarning, account);
   let open = (): void => {};
   const opened = new Promise<void>((resolve) => {
     open = resolve;
@@ -153,7 +155,6 @@ export async function serve(options: ServeOptions): Promise<void> {
     const addresses = await Promise.all(
       servers.map((server, at) => listen(server, endpoints[at] as Endpoint)),
     );
-    const account = options.user === undefined ? undefined : accountOf(options.user);
     const directory = stateDirectory(options, addresses, account);
     if (account !== undefined) becomeUser(account);
     mirrors.forEach(refuseUnreadable);
