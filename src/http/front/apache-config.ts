@@ -66,6 +66,8 @@ export function apacheConfig(
         # Apache takes every date after the file's for the file's own, and the same date for the same file.
         RequestHeader unset If-Modified-Since env=MIRRORLATCH_changed
         RequestHeader unset Range env=MIRRORLATCH_changed
+        # While mirrorlatch is down. Its own answers say when to come back.
+        Header always set Retry-After 30 "expr=%{REQUEST_STATUS} == 503 && -z %{resp:Retry-After}"
     </LocationMatch>
 
     RewriteRule "^(/-/decide|${FOR_NGINX})/" "-" [R=404,L]
@@ -75,6 +77,9 @@ ${mirrors.map((mirror) => rulesOf(mirror, placeOf(mirror, mirrors))).join('')}
     RewriteRule "^" "-" [E=MIRRORLATCH_SNAPSHOT:%1,E=MIRRORLATCH_%2:1,E=MIRRORLATCH_ETAG:%3,E=MIRRORLATCH_FILE:%4,E=no-proxy:1,L]
     RewriteCond "%{ENV:MIRRORLATCH}" "=none"
     RewriteRule "^" "-" [R=404,L]
+    # "later": it is down, and the mirror is behind its gate.
+    RewriteCond "%{ENV:MIRRORLATCH}" "=later"
+    RewriteRule "^" "-" [R=503,L]
     # Apache looks for an index: there is none.
     RewriteCond "%{IS_SUBREQ}" "=true"
     RewriteRule "${places}" "-" [E=MIRRORLATCH_FILE:%{ENV:MIRRORLATCH_FILE}/.none,L]

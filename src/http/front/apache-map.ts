@@ -1,4 +1,4 @@
-import { readdirSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bytePath } from '../../mirror/byte-path.ts';
@@ -32,6 +32,7 @@ interface Question {
  *   `isDateSure`. What a client may have by its ETag, mirrorlatch knows, for Apache compares before it has ours.
  * - `ask`, or `ask SNAPSHOT` if one is decided for the client: the answer is mirrorlatch's.
  * - `none`: there is no such file, and mirrorlatch is down.
+ * - `later`: it is down, and what is current cannot be entered: the mirror is behind its gate.
  *
  * @param listen where `serve` listens: `unix:PATH` or `ADDRESS:PORT`.
  * @param quietMs how long a client is quiet between two of its runs.
@@ -73,7 +74,7 @@ async function answer(
   const file =
     found(question, tree, snapshot) ?? foundInAnother(question, tree, () => snapshots(client.name));
   if (file !== undefined && file !== 'not ours') return file;
-  if (isDown) return 'none';
+  if (isDown) return existsSync(`${tree}/.`) ? 'none' : 'later';
   return (await decisions.isServerDown(client)) ? 'none' : `ask ${snapshot}`;
 }
 

@@ -1,4 +1,4 @@
-import type { Answer } from '../answers.ts';
+import { type Answer, RETRY_AFTER } from '../answers.ts';
 import type { Metrics } from '../status/metrics.ts';
 import { health } from '../status/mirror-state.ts';
 import type { RequestCounts } from '../status/request-counts.ts';
@@ -42,7 +42,7 @@ export class StatusPages {
         const reasons = health(this.#report());
         return reasons.length === 0
           ? page(200, TEXT, 'ok\n')
-          : page(503, TEXT, `${reasons.join('\n')}\n`);
+          : page(503, TEXT, `${reasons.join('\n')}\n`, RETRY_AFTER);
       }
       default:
         return name satisfies never;
@@ -63,8 +63,9 @@ export class StatusPages {
   }
 }
 
-function page(status: number, type: string, body: string): Answer {
+function page(status: number, type: string, body: string, more: Answer['headers'] = {}): Answer {
   const headers = {
+    ...more,
     'Content-Type': type,
     'Cache-Control': 'no-store',
     'Content-Security-Policy': CONTENT_SECURITY_POLICY,

@@ -170,10 +170,12 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     expect((await apt('/current/dists/x/Release')).status).toBe(404);
     expect((await dnf('/current/pool/none.deb')).status).toBe(404);
     expect(shown(await dnf('/snapshots/one/pool/a_1.deb'))).toBe('200 a 1');
-    const unreachable = kind === apacheInFront ? 503 : 502;
-    expect((await dnf('/pins', { method: 'POST' })).status).toBe(unreachable);
-    expect((await dnf('/-/healthz')).status).toBe(unreachable);
-    expect((await dnf('/current.json')).status).toBe(kind === apacheInFront ? 503 : 200);
+    const later = { status: 503, headers: { 'retry-after': '30' } };
+    const unreachable = kind === apacheInFront ? later : { status: 502 };
+    expect(await dnf('/pins', { method: 'POST' })).toMatchObject(unreachable);
+    expect(await dnf('/-/healthz')).toMatchObject(unreachable);
+    const json = kind === apacheInFront ? later : { status: 200 };
+    expect(await dnf('/current.json')).toMatchObject(json);
 
     await front.again();
     await expect
@@ -388,15 +390,26 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     },
   );
 
-  tried(`a mirror in place is 503 behind its gate${why}`, async () => {
+  tried(`a mirror in place is 503 behind its gate, without mirrorlatch, too${why}`, async () => {
     const mirror = await inPlace();
-    const read = readerOf(await start(`${mirror.root}=/`), 'apt');
+    const front = await start(`${mirror.root}=/`);
+    const read = readerOf(front, 'apt');
+    const paths = ['/current/file', '/current/none', '/current/'];
+    const expectClosedAndOpen = async () => {
+      await runProgram(['gate', 'close', mirror.root]);
+      for (const path of paths) {
+        const closed = await read(path);
+        expect(closed).toMatchObject({ status: 503, headers: { 'retry-after': '30' } });
+      }
+      await runProgram(['gate', 'open', mirror.root]);
+      expect(shown(await read('/current/file'))).toBe('200 content');
+      expect((await read('/current/none')).status).toBe(404);
+    };
     expect(shown(await read('/current/file'))).toBe('200 content');
-    await runProgram(['gate', 'close', mirror.root]);
-    const closed = await read('/current/file');
-    expect(closed).toMatchObject({ status: 503, headers: { 'retry-after': '30' } });
-    await runProgram(['gate', 'open', mirror.root]);
-    expect(shown(await read('/current/file'))).toBe('200 content');
+    await expectClosedAndOpen();
+    front.server.kill('SIGKILL');
+    await front.server.result;
+    await expectClosedAndOpen();
   });
 
   tried(

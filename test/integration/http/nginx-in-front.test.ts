@@ -15,7 +15,6 @@ import {
   snapshotOf,
 } from '../../support/http/fronts.ts';
 import { startServe } from '../../support/http/serve.ts';
-import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { whyNotInstalled } from '../../support/installed.ts';
 import { runProgram } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
@@ -30,7 +29,6 @@ const published = copiesOf(async (mirror) => {
   symlinkInSource(mirror, '../../one/pool', 'pool/other');
   await mirror.publish('one', {}, ...AS_THEY_ARE);
 });
-const inPlace = mirrorsInPlace();
 
 function symlinkInSource(mirror: SmallMirror, target: string, name: string): void {
   mirror.change({
@@ -317,18 +315,6 @@ describe.skipIf(why !== '')(`nginx in front of mirrorlatch serve${why}`, () => {
     await expect.poll(() => workers().includes(before), { timeout: 50_000 }).toBe(false);
     const reply = await apt('/current/dists/x/InRelease');
     expect([shown(reply), snapshotOf(reply)]).toEqual(['200 Suite: one', 'one']);
-  });
-
-  test('without mirrorlatch, a mirror in place is 503 behind its gate', async () => {
-    const mirror = await inPlace();
-    const front = await start(`${mirror.root}=/`);
-    const read = readerOf(front, 'apt');
-    front.server.kill('SIGKILL');
-    await front.server.result;
-    expect(shown(await read('/current/file'))).toBe('200 content');
-    await runProgram(['gate', 'close', mirror.root]);
-    const closed = await read('/current/file');
-    expect(closed).toMatchObject({ status: 503, headers: { 'retry-after': '30' } });
   });
 
   test('a snapshot whose id is no time may be another one later, so it is not kept for ever', async () => {

@@ -113,7 +113,8 @@ test('healthz fails with the reasons when a mirror is stale, closed or empty', a
   const [fresh, stale] = [await published(), await published()];
   const healthz = async (...words: string[]) => {
     const server = await serve(...words);
-    const { status, text } = await ask(server.address, '/-/healthz');
+    const { status, text, headers } = await ask(server.address, '/-/healthz');
+    expect(headers['retry-after']).toBe(status === 503 ? '30' : undefined);
     return `${status} ${text}`;
   };
   expect(await healthz(fresh.root, '--max-age', '1h')).toBe('200 ok\n');
