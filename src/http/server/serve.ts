@@ -17,6 +17,7 @@ import { Handler } from './handler.ts';
 import { keepPins } from './kept-pins.ts';
 import { type Endpoint, isUnixServer, listen } from './listen.ts';
 import { Peers } from './peers.ts';
+import { Pipelines } from './pipelines.ts';
 import { StatusReporter } from './reporter.ts';
 import { stateDirectory } from './state-directory.ts';
 import type { StateFile } from './state-file.ts';
@@ -73,7 +74,7 @@ const LIMITS = {
 /** A client that takes no byte this long is given up; ms. */
 const STALL_MS = 120_000;
 
-/** More connections wait until others end. */
+/** More are closed as soon as they are opened. */
 const MAX_CONNECTIONS = 10_000;
 
 /**
@@ -215,20 +216,23 @@ interface ServerParts {
 
 function makeServer({ opened, handler, peers, requests, log, signal }: ServerParts): Server {
   let isUnix: boolean | undefined;
+  const pipelines = new Pipelines();
   const server = createServer(LIMITS, (request, response) => {
     isUnix ??= isUnixServer(server);
     if (signal.aborted) response.setHeader('Connection', 'close');
     const { socket } = request;
-    const { bytesWritten } = socket;
     const time = new Date();
     const exchange = { request, response, isUnix };
     const address = log && peers.addressOf(exchange);
-    response.once('close', () => {
-      const bytes = bodyBytes(response, socket.bytesWritten - bytesWritten);
-      requests.count(response.statusCode, bytes);
-      if (address !== undefined) log?.write(logLine(request, response, { address, time, bytes }));
+    pipelines.enter(exchange, () => {
+      const { bytesWritten } = socket;
+      response.once('close', () => {
+        const bytes = bodyBytes(response, socket.bytesWritten - bytesWritten);
+        requests.count(response.statusCode, bytes);
+        if (address !== undefined) log?.write(logLine(request, response, { address, time, bytes }));
+      });
+      void opened.then(() => handler.answer(exchange));
     });
-    void opened.then(() => handler.answer(exchange));
   });
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = STALL_MS;

@@ -168,6 +168,34 @@ describe('a hostile client', () => {
     });
   });
 
+  test('that asks for many files before it has read one has one of them open', async () => {
+    const atFirst = openFiles(server.pid);
+    const socket = connectToServer();
+    socket.on('error', () => {});
+    socket.write('GET /m/current/big HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(200));
+    await new Promise((resolve) => socket.once('readable', resolve));
+    await ask(server.address, '/m/current/big');
+    expect(openFiles(server.pid) - atFirst).toBeLessThan(10);
+    socket.destroy();
+    await eventually(() => expect(openFiles(server.pid)).toBeLessThanOrEqual(atFirst));
+  });
+
+  test('may ask for as much in advance as apt does, and gets all of it', async () => {
+    const one = 'GET /m/current/InRelease HTTP/1.1\r\nHost: x\r\n';
+    const received = await raw(`${one}\r\n`.repeat(199), `${one}Connection: close\r\n\r\n`);
+    expect(received.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(200);
+  });
+
+  test('that asks for thousands of files in advance is given up', async () => {
+    const socket = connectToServer();
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.on('error', () => {});
+    socket.resume();
+    socket.write('GET /m/current/big HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(3_000));
+    await closed;
+    expect(socket.bytesRead).toBeLessThan(3_000 * 8 * 1024 * 1024);
+  });
+
   test('with thousands of names neither fills the memory nor opens more files', async () => {
     await ask(server.address, '/m/current/InRelease');
     const atFirst = openFiles(server.pid);
