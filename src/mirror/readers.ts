@@ -16,8 +16,8 @@ export interface Reader {
 /**
  * The readers of each snapshot, by id: processes of this host that hold its lease, or that use it
  * without a lease, by their working directory or root, or by an open or mapped file, or a mount. A process
- * that has the directory of the leases open, such as `serve`, takes one for each snapshot that it will look
- * something up in: a file that it has open stays what it is without its name, and does not count.
+ * with an open descriptor of the directory of the leases, such as `serve`, takes one for each snapshot that it
+ * will look something up in: a file that it has open stays what it is without its name, and does not count.
  * Only root sees the processes of other users.
  */
 export function findReaders(layout: Layout): Map<string, Reader[]> {
@@ -45,7 +45,10 @@ export function findReaders(layout: Layout): Map<string, Reader[]> {
     if (first === '.mirrorlatch' && second === basename(layout.leases)) note(id, pid, 'lease');
     if (path === layout.lease(LIVE) && !writers.has(pid)) note(LIVE, pid, 'lease');
   }
-  const takers = new Set(uses.filter(({ path }) => path === layout.leases).map(({ pid }) => pid));
+  // A working directory there is a person's, and the programs started from it read as all do.
+  const takers = new Set(
+    uses.filter(({ use, path }) => use === 'fd' && path === layout.leases).map(({ pid }) => pid),
+  );
   for (const { pid, use, path, mayWrite } of uses) {
     const [first, id] = relative(layout.root, path).split('/');
     const isOpenFile = use === 'fd' && !mayWrite;

@@ -9,11 +9,11 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { execa, execaSync } from 'execa';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { mayMount, nobody, runsAsRoot } from '../support/privilege.ts';
-import { nobodyRunsTheProgram, runForJson, runProgram } from '../support/program.ts';
+import { nobodyRunsTheProgram, runForJson, runProgram, startProgram } from '../support/program.ts';
 import { makeScratch } from '../support/scratch.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { standInFor, takeOver } from '../support/stand-in.ts';
@@ -89,6 +89,29 @@ const ways: readonly Way[] = [
     by: ['fd'],
     command: (mirror, id) => inShell('exec sleep 600 <"$1"', join(snapshotOf(mirror, id), 'file')),
   },
+  {
+    name: 'an open file, from a working directory that is that of the leases',
+    by: ['fd'],
+    command: (mirror, id) =>
+      inShell(
+        'cd "$1" && exec sleep 600 <"$2"',
+        mirror.state('leases'),
+        join(snapshotOf(mirror, id), 'file'),
+      ),
+  },
+  ...(
+    [
+      ['cwd', 'a working directory', 'cd "$2" && exec 9<"$1" sleep 600'],
+      ['fd', 'an open directory', 'exec 8<"$2/below" 9<"$1" sleep 600'],
+      ['fd', 'a file open for writing', 'exec 8>>"$2/file" 9<"$1" sleep 600'],
+      ['maps', 'a mapped file', 'exec 9<"$1" "$2/bin/sleep" 600'],
+    ] as const
+  ).map(([by, what, script]) => ({
+    name: `${what}, of a process that has the directory of the leases open, as serve has`,
+    by: [by],
+    command: (mirror: SmallMirror, id: string) =>
+      inShell(script, mirror.state('leases'), snapshotOf(mirror, id)),
+  })),
   {
     name: 'a mapped file',
     by: ['maps'],
@@ -222,6 +245,27 @@ test('the prune at the end of a sync also keeps snapshots that are read, and rep
       },
     ]),
   });
+});
+
+test('I5: a command that a guard has pinned also keeps another snapshot of which it has a file open', async () => {
+  const mirror = await threeSnapshots();
+  const file = join(snapshotOf(mirror, 'first'), 'file');
+  const command = inShell('exec sleep 600 <"$1"', file);
+  const guard = startProgram(['run', '--pin', 'cwd', mirror.root, '--', ...command], {
+    byLauncher: true,
+  });
+  onTestFinished(async () => {
+    guard.kill('SIGTERM');
+    await guard.result;
+  });
+  await eventually(async () => {
+    const [first] = (await runForJson(['list', mirror.root])) as unknown as Kept[];
+    expect(first?.readers).toEqual([expect.objectContaining({ name: 'sleep', by: 'fd' })]);
+  });
+  for (const id of ['fourth', 'fifth', 'sixth']) {
+    await mirror.publish(id, { file: id }, '--keep-last', '1', '--grace', '0');
+  }
+  expect(mirror.snapshots()).toEqual(['fifth', 'first', 'sixth', 'third']);
 });
 
 test('I5: a reader that comes after prune has looked for readers keeps its snapshot', async () => {
