@@ -11,7 +11,6 @@ const Run = z.object({
   keptUntil: z.number(),
   /** When each index was asked for last. */
   entries: z.array(z.tuple([z.string(), z.number()])),
-  hasForgotten: z.boolean(),
 });
 export type RunRecord = Readonly<z.infer<typeof Run>>;
 

@@ -5,6 +5,7 @@ import {
   beginsDecision,
   beginsRun,
   type DecisionPolicy,
+  entryOf,
   type PinPolicy,
   type Run,
 } from './run-rules.ts';
@@ -12,10 +13,10 @@ import { type Client, RunTable } from './run-table.ts';
 
 function* recordsOf(runs: readonly (readonly [Client, Run])[]): Generator<RunRecord> {
   for (const [{ address, agent }, run] of runs) {
-    const { snapshot: id, startedAt, lastAt, keptUntil, hasForgotten } = run;
+    const { snapshot: id, startedAt, lastAt, keptUntil } = run;
     if (id === undefined || run.isOver) continue;
     const entries = [...run.entries];
-    yield { address, agent, id, startedAt, lastAt, keptUntil, hasForgotten, entries };
+    yield { address, agent, id, startedAt, lastAt, keptUntil, entries };
   }
 }
 
@@ -62,7 +63,7 @@ export class Pins {
     const known = this.#runs.get(client);
     const isNew = known === undefined || beginsRun(known, asked, now, this.#policy);
     const run = isNew ? this.#begin(client, now, take) : known;
-    this.#note(client, run, asked, now);
+    this.#note(client, run, asked, now, isNew);
     run.active += 1;
     const end = (): void => {
       run.active -= 1;
@@ -89,7 +90,7 @@ export class Pins {
     const known = this.#runs.get(client);
     const isNew = known === undefined || beginsDecision(known, asked, now, decision, this.#policy);
     const run = isNew ? this.#begin(client, now, this.#holdCurrent) : known;
-    this.#note(client, run, asked, now);
+    this.#note(client, run, asked, now, isNew);
     run.keptUntil = now + decision.keepMs + decision.transferMs;
     return await run.hold;
   }
@@ -99,7 +100,7 @@ export class Pins {
     this.#keep(hold, this.#clock() + forMs);
   }
 
-  /** Forgets the runs that have ended, and those over the limits. To be called every few seconds. */
+  /** Forgets the runs that have ended, and gives up the snapshots over the limits. To be called every few seconds. */
   sweep(): void {
     const now = this.#clock();
     const { quietMs, limitMs, maxSnapshots } = this.#policy;
@@ -109,10 +110,7 @@ export class Pins {
     }
     const bySnapshot = this.#bySnapshot();
     for (const clients of [...bySnapshot.values()].slice(0, -maxSnapshots - 1)) {
-      for (const [client, run] of clients) {
-        run.keptUntil = 0;
-        this.#forget(client, run);
-      }
+      for (const [, run] of clients) this.#giveUp(run);
     }
     const surplus = this.#kept.size - maxSnapshots;
     const soonestFirst = [...this.#kept].sort(([, a], [, b]) => a.until - b.until);
@@ -197,9 +195,9 @@ export class Pins {
       isOver: false,
       keptUntil: 0,
       entries: new Map(),
-      hasForgotten: false,
       hold: take(),
       snapshot: undefined,
+      hasGivenUp: false,
     };
     run.hold.then(
       ({ id }) => {
@@ -228,12 +226,12 @@ export class Pins {
       startedAt: Math.min(record.startedAt, now),
       lastAt: Math.min(record.lastAt, now),
       keptUntil: Math.min(record.keptUntil, this.#latest()),
-      hasForgotten: record.hasForgotten,
       active: 0,
       isOver: false,
       entries: new Map(isMany ? [] : entries),
       hold: Promise.resolve(held),
       snapshot: id,
+      hasGivenUp: false,
     };
     this.#entries += run.entries.size;
     this.#runs.put(client, run);
@@ -256,9 +254,19 @@ export class Pins {
     this.#release(run);
   }
 
+  /** The run goes on in its snapshot, for as long as nobody prunes that. */
+  #giveUp(run: Run): void {
+    if (run.hasGivenUp) return;
+    run.hasGivenUp = true;
+    run.hold.then(
+      (held) => held.release(),
+      () => {},
+    );
+  }
+
   /** Once no answer is sent out of a run that is over, and no web server goes by it. */
-  #release({ active, keptUntil, hold }: Run): void {
-    if (active > 0) return;
+  #release({ active, keptUntil, hold, hasGivenUp }: Run): void {
+    if (active > 0 || hasGivenUp) return;
     hold.then(
       (held) => {
         if (keptUntil <= this.#clock()) held.release();
@@ -279,19 +287,26 @@ export class Pins {
     }
   }
 
-  #note(client: Client, run: Run, { path, kind }: Asked, now: number): void {
+  #note(client: Client, run: Run, { path, kind }: Asked, now: number, isFirst: boolean): void {
     run.lastAt = now;
     this.#changes += 1;
     this.#runs.put(client, run);
-    if (kind !== 'entry' && run.entries.size > 0) return;
-    const { maxEntries, longestEntry } = this.#policy;
-    if (run.entries.has(path)) {
-      run.entries.set(path, now);
-    } else if (this.#entries < maxEntries && path.length <= longestEntry) {
+    const entry = entryOf(path);
+    if (!run.entries.has(entry)) {
+      if (kind !== 'entry' && !isFirst) return;
+      if (this.#entries >= this.#policy.maxEntries) this.#forgetMostEntries();
       this.#entries += 1;
-      run.entries.set(path, now);
-    } else {
-      run.hasForgotten = true;
     }
+    run.entries.set(entry, now);
+  }
+
+  /** Nobody can make the runs of others forget theirs by having many. */
+  #forgetMostEntries(): void {
+    let most: Map<string, number> | undefined;
+    for (const [, { entries }] of this.#runs) {
+      if (entries.size > (most?.size ?? 0)) most = entries;
+    }
+    this.#entries -= most?.size ?? 0;
+    most?.clear();
   }
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { DocumentKind } from './entry-documents.ts';
 import type { Hold } from './holds.ts';
 import type { TableLimits } from './run-table.ts';
@@ -12,9 +13,8 @@ export interface PinPolicy extends TableLimits {
   readonly limitMs: number;
   /** A client that comes back to an entry document after this gap begins another run. */
   readonly gapMs: number;
-  /** How many entry documents of all their runs are remembered, and how long the path of one may be. */
+  /** How many entry documents of all their runs are remembered: beyond it, the run that has the most forgets its own. */
   readonly maxEntries: number;
-  readonly longestEntry: number;
   /** How many snapshots other than the current one they may keep from being pruned. */
   readonly maxSnapshots: number;
 }
@@ -27,7 +27,6 @@ export const DEFAULT_PINS: PinPolicy = {
   maxPins: 20_000,
   maxPinsOfNetwork: 2_000,
   maxEntries: 100_000,
-  longestEntry: 500,
   maxSnapshots: 16,
 };
 
@@ -57,28 +56,36 @@ export interface Run {
   isOver: boolean;
   /** Until when a web server in front may go by a decision without asking again. */
   keptUntil: number;
-  /** When each entry document was asked for last; the first path of the run counts as one. */
+  /** When each entry document was asked for last, by `entryOf`; the first path of the run counts as one. */
   readonly entries: Map<string, number>;
-  /** Not all of them: the others count as asked for at the start. */
-  hasForgotten: boolean;
   readonly hold: Promise<Hold>;
   /** The id of what it holds, once it does. */
   snapshot: string | undefined;
+  /** Whether its snapshot may be pruned, because the runs hold too many. If it is, the run fails, and is never mixed. */
+  hasGivenUp: boolean;
 }
 
-/** Whether a request begins another run. Pure. */
+/** What is remembered of a path: a long one takes no more memory than others. */
+export function entryOf(path: string): string {
+  return path.length <= LONGEST_ENTRY ? path : createHash('sha256').update(path).digest('base64');
+}
+
+const LONGEST_ENTRY = 500;
+
+/**
+ * Whether a request begins another run. What a run has forgotten to have had does not: the run only lasts longer. Pure.
+ */
 export function beginsRun(
-  run: Omit<Run, 'hold' | 'snapshot' | 'isOver'>,
-  { path, kind }: Asked,
+  run: Omit<Run, 'hold' | 'snapshot' | 'isOver' | 'hasGivenUp'>,
+  { path }: Asked,
   now: number,
   policy: PinPolicy,
 ): boolean {
   const age = now - run.startedAt;
   const quiet = run.active > 0 ? 0 : now - run.lastAt;
   if (age >= policy.limitMs || (quiet >= policy.quietMs && now >= run.keptUntil)) return true;
-  if (kind !== 'entry' && !run.entries.has(path)) return false;
-  const seen = run.entries.get(path) ?? (run.hasForgotten ? run.startedAt : now);
-  if (now - seen < policy.gapMs) return false;
+  const seen = run.entries.get(entryOf(path));
+  if (seen === undefined || now - seen < policy.gapMs) return false;
   return quiet >= policy.gapMs || age >= policy.maxAgeMs;
 }
 
@@ -98,7 +105,7 @@ export interface DecisionPolicy {
  * busy until now. Pure.
  */
 export function beginsDecision(
-  run: Pick<Run, 'startedAt' | 'lastAt' | 'entries'>,
+  run: Pick<Run, 'startedAt' | 'lastAt' | 'keptUntil' | 'entries'>,
   { path }: Asked,
   now: number,
   decision: DecisionPolicy,
@@ -112,6 +119,7 @@ export function beginsDecision(
   const wasQuiet = quiet >= decision.quietMs;
   // A web server counts requests: a client that took long for one file seems to have been quiet. So only what the
   // run is known to have had tells that it begins again.
-  const isAgain = run.entries.has(path);
-  return quiet >= policy.quietMs || (isAgain && (wasQuiet || (isOld && age >= policy.maxAgeMs)));
+  const isAgain = run.entries.has(entryOf(path));
+  if (isAgain && (wasQuiet || (isOld && age >= policy.maxAgeMs))) return true;
+  return quiet >= policy.quietMs && now >= run.keptUntil;
 }

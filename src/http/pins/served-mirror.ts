@@ -93,6 +93,12 @@ function refuseOtherKind({ root, kind }: Pick<ServedMirror, 'root' | 'kind'>): v
   );
 }
 
+/** Why a run cannot go on. @throws MirrorlatchError as `refuseOtherKind`. */
+export function lostSnapshot(mirror: ServedMirror, id: string): MirrorlatchError {
+  mirror.refuseOtherKind();
+  return new MirrorlatchError('BUSY', `${mirror.root} has lost the snapshot ${id}`);
+}
+
 /** What a mirror says of its snapshots in one state of it. */
 interface Known {
   readonly state: string;

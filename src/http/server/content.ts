@@ -9,7 +9,7 @@ import { percentEncoded } from '../percent.ts';
 import { documentKind } from '../pins/entry-documents.ts';
 import { holdCurrent, type Snapshot } from '../pins/holds.ts';
 import type { Pins } from '../pins/pins.ts';
-import type { ServedMirror } from '../pins/served-mirror.ts';
+import { lostSnapshot, type ServedMirror } from '../pins/served-mirror.ts';
 import { idInToken, type StrictPins } from '../pins/strict-pins.ts';
 import { nearestSnapshot, noSnapshotNear } from './apt-snapshots.ts';
 import type { Decisions } from './decisions.ts';
@@ -75,8 +75,7 @@ export class Content {
     if (await sendOutOf(hold)) return undefined;
     if (mirror.find(hold.id) === undefined) {
       abandon();
-      mirror.refuseOtherKind();
-      throw new MirrorlatchError('BUSY', `${mirror.root} has lost the snapshot ${hold.id}`);
+      throw lostSnapshot(mirror, hold.id);
     }
     if (kind === 'content') {
       for (const id of mirror.retained()) {

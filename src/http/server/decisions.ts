@@ -4,7 +4,7 @@ import { documentKind } from '../pins/entry-documents.ts';
 import type { Hold, Snapshot } from '../pins/holds.ts';
 import type { Pins } from '../pins/pins.ts';
 import type { DecisionPolicy } from '../pins/run-rules.ts';
-import type { ServedMirror } from '../pins/served-mirror.ts';
+import { lostSnapshot, type ServedMirror } from '../pins/served-mirror.ts';
 import { type Exchange, headerOf } from './exchange.ts';
 import { type Peers, peerOf } from './peers.ts';
 
@@ -41,6 +41,10 @@ export class Decisions {
       mirror.kind === 'in-place'
         ? await heldForAMoment(mirror)
         : await pinsOf(mirror).decide(peers.clientOf(exchange), asked, policy);
+    // The run ends with the next question, for a file, which is refused, too: so its client hears of it.
+    if (mirror.kind !== 'in-place' && mirror.find(hold.id) === undefined) {
+      throw lostSnapshot(mirror, hold.id);
+    }
     const seconds = mirror.kind === 'in-place' ? 0 : Math.floor(policy.keepMs / 1000);
     return text(204, '', {
       'X-Mirrorlatch-Tree': headerText(hold.tree),

@@ -1,5 +1,6 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../support/daemon.ts';
 import { ask } from '../../support/http/ask.ts';
@@ -181,6 +182,20 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     await expect
       .poll(async () => snapshotOf(await dnf('/current/dists/x/InRelease')), { timeout: 50_000 })
       .toBe('two');
+  });
+
+  tried.each([
+    ['while the web server keeps the decision', []],
+    ['when the web server asks again', ['--front-keep', '1s']],
+  ])(`a run whose snapshot has been removed fails, %s${why}`, async (_when, options) => {
+    const mirror = await published();
+    const front = await start(`${mirror.root}=/`, ...options);
+    const apt = readerOf(front, 'apt');
+    expect(shown(await apt('/current/pool/a_1.deb'))).toBe('200 a 1');
+    await publishNext(mirror);
+    renameSync(join(mirror.root, 'snapshots/one'), join(mirror.home, 'gone'));
+    await pause(1500);
+    expect((await apt('/current/dists/x/InRelease')).status).toBe(503);
   });
 
   tried(`I5: a restart of mirrorlatch, and a prune after it, change no run${why}`, async () => {

@@ -32,6 +32,8 @@ const NEXT = {
   'pool/a_1.deb': null,
   'pool/a_2.deb': 'a 2',
 };
+/** How many snapshots besides the current one the runs of a mirror hold. */
+const MOST_SNAPSHOTS = 16;
 const AS_THEY_ARE = ['--allow-shrink', '--no-prune'];
 
 const published = copiesOf((mirror) => mirror.publish('one', RELEASE));
@@ -105,6 +107,24 @@ describe('a client of mirrorlatch serve', () => {
       await runProgram(['prune', mirror.root, '--keep-last', '1', '--grace', '0s']);
       expect(mirror.snapshots()).toEqual(['four', 'three']);
     });
+  });
+
+  test('goes on in its snapshot where runs hold too many of them, and fails when that is pruned', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`);
+    const read = reader(server, 'apt');
+    const file = '/current/pool/a_1.deb';
+    expect((await read('/current/dists/x/InRelease')).status).toBe(200);
+    for (let number = 2; number <= MOST_SNAPSHOTS + 3; number += 1) {
+      await mirror.publish(`s${number}`, { 'pool/a_1.deb': `a ${number}` }, ...AS_THEY_ARE);
+      await reader(server, `client ${number}`)('/current/dists/x/InRelease');
+      expect(shown(await read(file))).toBe('200 a 1');
+    }
+    await eventually(async () => {
+      await runProgram(['prune', mirror.root, '--keep-last', '1', '--grace', '0s']);
+      expect(mirror.snapshots()).not.toContain('one');
+    });
+    expect((await read(file)).status).toBe(503);
   });
 
   test('reads a snapshot by its id for ever, and the list of those that are there', async () => {

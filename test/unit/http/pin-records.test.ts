@@ -14,7 +14,6 @@ const RUN: RunRecord = {
   startedAt: 100,
   lastAt: 200,
   keptUntil: 300,
-  hasForgotten: false,
   entries: [['dists/x/InRelease', 100]],
 };
 const RECORDS = {

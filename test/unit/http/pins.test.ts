@@ -225,6 +225,18 @@ describe('the decisions for a web server in front', () => {
     expect(await world.after(5 * MINUTE).decide('c/InRelease')).toBe('1');
   });
 
+  test('stay the same for the longest time of one file, and the web server keeps a decision', async () => {
+    const world = new World();
+    await world.decide('iso/');
+    expect(
+      await world
+        .publish()
+        .after(69 * MINUTE)
+        .decide('iso/1.iso'),
+    ).toBe('1');
+    expect(await world.after(71 * MINUTE).decide('iso/2.iso')).toBe('2');
+  });
+
   test('hold their snapshot as long as the web server may go by them', async () => {
     const world = new World();
     await world.decide(RELEASE);
@@ -303,7 +315,7 @@ describe('the holds of the runs', () => {
     expect([...world.held]).toEqual([]);
   });
 
-  test('are bounded by the number of snapshots: the oldest goes', async () => {
+  test('are bounded by the number of snapshots: the oldest may be pruned, and its run goes on', async () => {
     const world = new World({ maxSnapshots: 2 });
     for (const client of ['one', 'two', 'three', 'four']) {
       await world.ask(RELEASE, client);
@@ -311,8 +323,11 @@ describe('the holds of the runs', () => {
     }
     await world.sweep();
     expect([...world.held.keys()]).toEqual(['2', '3', '4']);
-    const counts = new Map(['2', '3', '4'].map((id) => [id, 1]));
-    expect(world.after(SECOND).pins.figures()).toEqual({ counts, oldestMs: SECOND });
+    const counts = new Map(['1', '2', '3', '4'].map((id) => [id, 1]));
+    expect(world.pins.figures()).toEqual({ counts, oldestMs: 0 });
+    expect(await world.after(SECOND).ask('dists/stable/main/Packages.xz', 'one')).toBe('1');
+    await world.after(DEFAULT_PINS.quietMs).sweep();
+    expect([...world.held]).toEqual([]);
   });
 
   test('for web servers alone are bounded, too: the one that would end first goes', async () => {
@@ -325,13 +340,25 @@ describe('the holds of the runs', () => {
     expect([...world.held.keys()]).toEqual(['1', '3']);
   });
 
-  test('remember a bounded number of index documents: of the others, each counts as known', async () => {
-    const world = new World({ maxEntries: 2 });
-    for (const path of ['a/InRelease', 'b/InRelease', 'c/InRelease']) await world.ask(path);
+  test('remember a bounded number of index documents: the run that has the most goes on without', async () => {
+    const world = new World({ maxEntries: 4 });
+    await world.ask(RELEASE);
+    for (const path of ['a/InRelease', 'b/InRelease', 'c/InRelease', 'd/InRelease']) {
+      await world.ask(path, 'greedy');
+    }
     world.publish().after(MINUTE);
-    expect(await world.ask(`${'long/'.repeat(200)}InRelease`)).toBe('2');
-    expect(await world.publish().ask('d/InRelease', 'other')).toBe('3');
-    expect(await world.publish().after(MINUTE).ask('d/InRelease', 'other')).toBe('4');
+    expect(await world.ask('a/InRelease', 'greedy')).toBe('1');
+    expect(await world.ask('dists/testing/InRelease')).toBe('1');
+    expect(await world.after(MINUTE).ask(RELEASE)).toBe('2');
+  });
+
+  test('remember an index document by a long path', async () => {
+    const world = new World();
+    const path = `${'long/'.repeat(2000)}InRelease`;
+    await world.ask(path);
+    const [[entry = ''] = []] = [...world.pins.records().runs][0]?.entries ?? [];
+    expect(entry.length).toBeLessThan(100);
+    expect(await world.publish().after(MINUTE).ask(path)).toBe('2');
   });
 
   test('leave nothing behind where nothing could be held', async () => {
@@ -360,6 +387,14 @@ describe('the runs of a process before', () => {
     expect(await next.after(MINUTE).ask('dists/testing/InRelease')).toBe('1');
     expect(await next.ask(RELEASE, 'other')).toBe('2');
     expect(next.pins.figures().oldestMs).toBe(2 * MINUTE);
+  });
+
+  test('do not take for their first path what they ask for after it', async () => {
+    const world = new World();
+    await world.ask(RELEASE);
+    const next = await world.publish().restart({ maxEntries: 0 });
+    await next.ask(PACKAGE);
+    expect(await next.after(MINUTE).ask(PACKAGE)).toBe('1');
   });
 
   test('end when their client begins again', async () => {
@@ -416,7 +451,7 @@ describe('the runs of a process before', () => {
   test('end in time, whatever is written of them', async () => {
     const world = new World();
     const hold = async (id: string) => ({ id, tree: '/', release: () => {} });
-    const run = { address: 'client', agent: 'agent', id: '7', hasForgotten: false, entries: [] };
+    const run = { address: 'client', agent: 'agent', id: '7', entries: [] };
     const times = { startedAt: 1e9, lastAt: 1e9, keptUntil: 1e99 };
     const kept = [{ id: '6', until: 1e99 }];
     await world.pins.recall({ runs: [{ ...run, ...times }], kept }, hold);
