@@ -25,6 +25,12 @@ export function lstatIfThere(path: PathLike): BigIntStats | undefined {
   return ifThere(() => unlessLoop(() => lstatSync(path, { bigint: true })));
 }
 
+/** What tells one state of a file or directory from another; `-` if there is none. */
+export function markOf(path: PathLike): string {
+  const found = lstatIfThere(path);
+  return found === undefined ? '-' : `${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`;
+}
+
 /** The target of the symlink at `path`, or undefined if there is none. */
 export function readlinkIfThere(path: string): string | undefined {
   try {

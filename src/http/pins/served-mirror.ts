@@ -11,7 +11,7 @@ import { arrivalOf, inOrderOfPublication } from '../../mirror/snapshot-times.ts'
 import { isOfPerson, snapshotIds } from '../../mirror/survey.ts';
 import { current } from '../../reader/current.ts';
 import { pin } from '../../reader/pin.ts';
-import { ifThere, lstatIfThere } from '../../system/files.ts';
+import { ifThere, lstatIfThere, markOf } from '../../system/files.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import { type Hold, Holds, holdCurrent, type Snapshot } from './holds.ts';
 
@@ -109,6 +109,13 @@ interface Known {
   readonly home: string;
 }
 
+/** What history says of publications, as long as it has the same mark. */
+interface Recorded {
+  readonly mark: string;
+  /** When each snapshot was published last, by its id; ISO 8601, UTC. */
+  readonly times: ReadonlyMap<string, string>;
+}
+
 class SnapshotMirror implements ServedMirror {
   readonly kind = 'snapshots';
   readonly name: string;
@@ -118,6 +125,7 @@ class SnapshotMirror implements ServedMirror {
   readonly #layout: Layout;
   readonly #holds: Holds;
   #known: Known | undefined;
+  #recorded: Recorded | undefined;
   /** The directory of the leases, see `findReaders`; open until this process ends. */
   #claim: number | undefined;
 
@@ -217,7 +225,23 @@ class SnapshotMirror implements ServedMirror {
   }
 
   publications(ids: readonly string[]): Publication[] {
-    return publicationsIn(this.#layout, ids);
+    const { times } = this.#readRecorded();
+    return ids.map((id) => {
+      const at = times.get(id) ?? new Date(arrivalOf(this.#layout, id)).toISOString();
+      return { id, publishedAt: at };
+    });
+  }
+
+  /** Reads history again only when it has changed: anybody may ask for what it says, again and again. */
+  #readRecorded(): Recorded {
+    const mark = markOf(this.#layout.history);
+    if (this.#recorded?.mark === mark) return this.#recorded;
+    const times = new Map<string, string>();
+    for (const entry of readHistory(this.#layout)) {
+      if (entry.event === 'published') times.set(entry.id, entry.at);
+    }
+    this.#recorded = { mark, times };
+    return this.#recorded;
   }
 }
 
@@ -282,8 +306,8 @@ class InPlaceMirror implements ServedMirror {
 
   previousId(): undefined {}
 
-  publications(ids: readonly string[]): Publication[] {
-    return publicationsIn(this.#layout, ids);
+  publications(): Publication[] {
+    return [];
   }
 }
 
@@ -380,14 +404,6 @@ class ForeignTree implements ServedMirror {
       return { id, publishedAt: new Date(Number(changed ?? 0n) / 1e6).toISOString() };
     });
   }
-}
-
-function publicationsIn(layout: Layout, ids: readonly string[]): Publication[] {
-  const history = readHistory(layout);
-  return ids.map((id) => {
-    const recorded = publicationOf(history, id)?.at;
-    return { id, publishedAt: recorded ?? new Date(arrivalOf(layout, id)).toISOString() };
-  });
 }
 
 async function take(layout: Layout, id: string): Promise<Hold | undefined> {

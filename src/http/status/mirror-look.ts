@@ -12,7 +12,7 @@ import { DEFAULT_LOCK } from '../../mirror/policy.ts';
 import { rememberedBy } from '../../mirror/settings.ts';
 import { snapshotIds, survey, unseenPlaces } from '../../mirror/survey.ts';
 import { current } from '../../reader/current.ts';
-import { lstatIfThere } from '../../system/files.ts';
+import { lstatIfThere, markOf } from '../../system/files.ts';
 import {
   digestOf,
   type HistoryDigest,
@@ -248,12 +248,6 @@ const NO_FIGURES: SnapshotFigures = {
   leftOut: [],
   writableByAll: null,
 };
-
-/** A file or directory with another mark was changed. */
-function markOf(path: string): string {
-  const found = lstatIfThere(path);
-  return found === undefined ? '-' : `${found.ino}:${found.size}:${found.mtimeNs}`;
-}
 
 /** What neither the gate nor the last failure says already, nor is a person's own. */
 function remainsIn(layout: Layout, history: readonly HistoryEntry[]): string[] {

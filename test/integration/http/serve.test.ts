@@ -1,4 +1,5 @@
 import {
+  appendFileSync,
   chmodSync,
   mkdirSync,
   readFileSync,
@@ -50,6 +51,10 @@ os.execvpe(sys.argv[1], sys.argv[1:], {**os.environ, "LISTEN_FDS": "1", "LISTEN_
 /** Reads as one client, whose User-Agent is `agent`. */
 const reader = (server: ServeProcess, agent: string) => (path: string) =>
   ask(server.address, path, { headers: { 'User-Agent': agent } });
+
+/** What a process has read in its life (proc_pid_io(5)). */
+const bytesReadBy = (pid: number) =>
+  Number(/^rchar: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1]);
 
 const shown = ({ status, text }: Reply) => `${status} ${text.trim()}`;
 
@@ -146,6 +151,28 @@ describe('a client of mirrorlatch serve', () => {
     expect((await read('/snapshots/two/pool/a_1.deb')).status).toBe(404);
     expect((await read('/snapshots/three/pool/a_1.deb')).status).toBe(404);
     expect((await read('/snapshots/')).text).toContain('one');
+  });
+
+  test('does not make the server read the whole history for each of its requests', async () => {
+    const mirror = await published();
+    appendFileSync(mirror.state('history.jsonl'), `"${'x'.repeat(1_000_000)}"\n`);
+    const server = await serve(`${mirror.root}=/`);
+    const askForAll = async () => {
+      for (const path of ['/snapshots/', '/current.json', '/'])
+        expect((await reader(server, 'curl')(path)).status).toBe(200);
+      const { status } = await ask(server.address, '/pins', { method: 'POST' });
+      expect(status).toBe(201);
+    };
+    await askForAll();
+    const before = bytesReadBy(server.pid);
+    for (let count = 0; count < 5; count += 1) await askForAll();
+    expect(bytesReadBy(server.pid) - before).toBeLessThan(1_000_000);
+    await mirror.publish('two', NEXT, ...AS_THEY_ARE);
+    const at = mirror.history().findLast(({ event }) => event === 'published')?.['at'];
+    expect(JSON.parse((await reader(server, 'curl')('/current.json')).text)).toMatchObject({
+      id: 'two',
+      publishedAt: at,
+    });
   });
 
   test('that has only a date is sent the whole file where another snapshot has another of that date', async () => {
