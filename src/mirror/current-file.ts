@@ -49,6 +49,12 @@ export function forgetCurrent(layout: Layout, lock: SyncLock): void {
   if (found !== undefined && found !== 'foreign') lock.removeFile(layout.currentJson);
 }
 
+/** The id that the file names; undefined if there is none of ours. */
+export function announcedId(layout: Layout): string | undefined {
+  const found = lookAt(layout);
+  return found === undefined || found === 'foreign' ? undefined : parseCurrentJson(found.text)?.id;
+}
+
 /** Whether something that the mirror did not make has the name of the file. */
 export function isForeign(layout: Layout): boolean {
   return lookAt(layout) === 'foreign';

@@ -46,7 +46,9 @@ export function describeRemains(finding: Finding): string {
     case 'missing-current':
       return `current is gone; it named snapshot ${finding.id}`;
     case 'unrecorded-publication':
-      return `snapshot ${finding.id} was published but not recorded in history`;
+      return finding.announced === undefined
+        ? `snapshot ${finding.id} was published but not recorded in history`
+        : `snapshot ${finding.id} was published but not recorded in history, and current.json still names ${finding.announced}`;
     case 'lost-previous':
       return `an interrupted publication left previous at what is current; it named snapshot ${finding.id}`;
     case 'missing-lease':

@@ -6,6 +6,7 @@ import { exclusivelyLocked } from '../system/proc.ts';
 import { divertedPath, halfAdopted, lostPath } from './adoption.ts';
 import { type ResumeObstacle, resumeObstacle } from './command-tree.ts';
 import { currentId, previousId } from './current.ts';
+import { announcedId } from './current-file.ts';
 import { discardedNames } from './discard.ts';
 import { type KeptClone, keptClones, type MountedClone, mountedClones } from './earlier-clones.ts';
 import { isInPlace, readGate } from './gate.ts';
@@ -36,8 +37,8 @@ export type Finding =
   | { kind: 'unpublished-snapshot'; id: string }
   /** `current` is gone. By history it named this snapshot, which is there. */
   | { kind: 'missing-current'; id: string }
-  /** `current` was flipped, but history does not record it. */
-  | { kind: 'unrecorded-publication'; id: string }
+  /** `current` was flipped, but history does not record it; `announced` is what `current.json` names, if that is another. */
+  | { kind: 'unrecorded-publication'; id: string; announced?: string }
   /** `previous` names what is current, as within a flip. By history it named this snapshot. */
   | { kind: 'lost-previous'; id: string }
   | { kind: 'missing-lease'; id: string }
@@ -121,7 +122,10 @@ export function survey(
   if (lost !== undefined) findings.push({ kind: 'missing-current', id: lost });
   const unrecorded = unrecordedFlip(layout, history);
   if (unrecorded !== undefined) {
-    findings.push({ kind: 'unrecorded-publication', id: unrecorded.id });
+    const { id } = unrecorded;
+    const announced = announcedId(layout) ?? id;
+    const kind = 'unrecorded-publication';
+    findings.push(announced === id ? { kind, id } : { kind, id, announced });
   }
   const previous = lostPrevious(layout, history);
   if (previous !== undefined) findings.push({ kind: 'lost-previous', id: previous });
