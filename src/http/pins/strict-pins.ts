@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { networkOf } from '../client-address.ts';
 import type { Hold } from './holds.ts';
 import type { StrictPinRecord } from './pin-records.ts';
 import type { ServedMirror } from './served-mirror.ts';
@@ -12,7 +13,7 @@ export interface StrictPinPolicy {
   /** A pin is not renewed past this age; ms. */
   readonly maxAgeMs: number;
   readonly maxPins: number;
-  readonly maxPinsOfAddress: number;
+  readonly maxPinsOfNetwork: number;
 }
 
 export const DEFAULT_STRICT_PINS: StrictPinPolicy = {
@@ -20,7 +21,7 @@ export const DEFAULT_STRICT_PINS: StrictPinPolicy = {
   longestMs: 6 * 60 * 60_000,
   maxAgeMs: 24 * 60 * 60_000,
   maxPins: 1_000,
-  maxPinsOfAddress: 100,
+  maxPinsOfNetwork: 100,
 };
 
 /** A snapshot that a client holds by a token until it releases it, or its time is over. */
@@ -99,10 +100,11 @@ export class StrictPins {
   /** Whether this client may have one more. */
   hasRoomFor(address: string): boolean {
     this.sweep();
-    const { maxPins, maxPinsOfAddress } = this.#policy;
+    const { maxPins, maxPinsOfNetwork } = this.#policy;
     if (this.#pins.size >= maxPins) return false;
-    const ofAddress = [...this.#pins.values()].filter((pin) => pin.address === address);
-    return ofAddress.length < maxPinsOfAddress;
+    const network = networkOf(address);
+    const own = [...this.#pins.values()].filter((pin) => networkOf(pin.address) === network);
+    return own.length < maxPinsOfNetwork;
   }
 
   /** @param hold which the pin releases at its end. @param lastsMs as its client asks. */

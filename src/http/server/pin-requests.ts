@@ -39,17 +39,17 @@ export async function changePin(
   request: IncomingMessage,
   strictPins: StrictPins,
 ): Promise<Answer> {
+  const isLonger = request.method === 'PUT';
+  // First, because the pin may end until its client has sent it.
+  const wish = isLonger ? wishOf(await readBody(request), ['seconds']) : {};
+  if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
   const pin = strictPins.find(mirror, token);
   if (pin === undefined || pin === 'ended') return noPin(pin);
   if (request.method === 'DELETE') {
     strictPins.release(pin);
     return text(204, '');
   }
-  if (request.method === 'PUT') {
-    const wish = wishOf(await readBody(request), ['seconds']);
-    if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
-    strictPins.renew(pin, wish.lastsMs);
-  }
+  if (isLonger) strictPins.renew(pin, wish.lastsMs);
   return json(200, show(pin, strictPins));
 }
 

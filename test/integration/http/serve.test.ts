@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import {
   appendFileSync,
   chmodSync,
@@ -517,6 +518,22 @@ describe('a strict pin', () => {
     }
   });
 
+  test('that ends while its client asks for more time has ended, and the client is told', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`);
+    const { token } = JSON.parse((await post(server)).text);
+    const { hostname, port } = new URL(server.address);
+    const socket = connect(Number(port), hostname);
+    socket.write(`PUT /pins/${token} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n`);
+    // Its answer is on the way once another one is there.
+    await ask(server.address, '/-/healthz');
+    await ask(server.address, `/pins/${token}`, { method: 'DELETE' });
+    socket.write('{}');
+    const [answer] = await once(socket, 'data');
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 410 /);
+    socket.destroy();
+  });
+
   test('can be of another snapshot, and says what is wrong with a request', async () => {
     const mirror = await published();
     await mirror.publish('two', NEXT, ...AS_THEY_ARE);
@@ -573,6 +590,18 @@ describe('a strict pin', () => {
     expect(await post(server)).toMatchObject({ status: 503, headers: { 'retry-after': '30' } });
     const other = await ask(server.address, '/pins', { method: 'POST', from: '127.0.0.2' });
     expect(other.status).toBe(201);
+  });
+
+  test('is refused where one network has too many, from however many addresses', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`, '--trust-proxy', '127.0.0.1');
+    const from = (address: string) =>
+      ask(server.address, '/pins', { method: 'POST', headers: { 'X-Forwarded-For': address } });
+    for (let count = 1; count <= 100; count += 1) {
+      expect((await from(`2001:db8::${count}`)).status).toBe(201);
+    }
+    expect((await from('2001:db8::1:1')).status).toBe(503);
+    expect((await from('2001:db8:0:1::1')).status).toBe(201);
   });
 });
 
