@@ -153,9 +153,10 @@ export async function serve(options: ServeOptions): Promise<void> {
     transfers.sweep();
   }, SWEEP_MS);
   try {
-    const addresses = await Promise.all(
-      servers.map((server, at) => listen(server, endpoints[at] as Endpoint)),
-    );
+    const listening = servers.map((server, at) => listen(server, endpoints[at] as Endpoint));
+    // One that begins to listen after another has failed would not be closed.
+    await Promise.allSettled(listening);
+    const addresses = await Promise.all(listening);
     const directory = stateDirectory(options, addresses, account);
     if (account !== undefined) becomeUser(account);
     mirrors.forEach(refuseUnreadable);

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import {
   appendFileSync,
   chmodSync,
+  existsSync,
   mkdirSync,
   readFileSync,
   readlinkSync,
@@ -734,6 +735,19 @@ describe('the server', () => {
     const server = await serve(...words);
     expect((await ask(server.address, '/current.json')).status).toBe(200);
     expect(statSync(socket).isSocket()).toBe(true);
+  });
+
+  test('ends if it cannot listen at one of several places, and is found at none', async () => {
+    const mirror = await published();
+    const socket = join(mirror.home, 'socket');
+    const words = [`${mirror.root}=/`, '--listen', `unix:${socket}`];
+    const killed = await startServe(words);
+    killed.kill('SIGKILL');
+    await killed.result;
+    const { host } = new URL((await serve(`${mirror.root}=/`)).address);
+    const second = await runProgram(['serve', ...words, '--listen', host]);
+    expectFailure(second, 75, /another program listens on 127\.0\.0\.1/);
+    expect(existsSync(socket)).toBe(false);
   });
 
   test.skipIf(!nobodyRunsTheProgram)(
