@@ -14,8 +14,11 @@ export interface Preset {
   /** Commands of one family share their lists: `apt-get update` serves `apt install`. */
   readonly family: string;
   readonly use: Use;
-  /** It looks only at lists that were fetched before: of a mirror by HTTP, it requests nothing. */
-  readonly isQuery?: boolean;
+  /**
+   * It works with what is on this host, such as lists that were fetched before. Of a mirror by HTTP, it requests nothing, or no
+   * more than what has become too old.
+   */
+  readonly isLocal?: boolean;
 }
 
 /** A package manager's command line: how a call of it uses the lists. */
@@ -28,8 +31,8 @@ interface Program {
   /** Options whose value may be the next word. */
   readonly valued: readonly string[];
   readonly subcommands: Readonly<Partial<Record<Use, readonly string[]>>>;
-  /** Subcommands that fetch nothing, but look at the lists: `reuse`. */
-  readonly queries?: readonly string[];
+  /** Subcommands, also of two words, that work with what is on this host. */
+  readonly local?: readonly string[];
   /** For a subcommand that is not listed. */
   readonly otherwise: Use;
   /** For a call without a subcommand. */
@@ -42,6 +45,7 @@ interface Program {
     readonly names: readonly string[];
     readonly use: Use;
     readonly of?: readonly string[];
+    readonly isLocal?: boolean;
   }[];
   /** The subcommand is an option, as in `pacman -S`. */
   readonly subcommandIsOption?: boolean;
@@ -71,10 +75,10 @@ const APT: Program = {
     `),
   ],
   subcommands: { refresh: ['update'], none: words('clean distclean help moo edit-sources') },
-  // apt(8), apt-cache(8), apt-mark(8), apt-file(1)
-  queries: words(`
+  // apt(8), apt-get(8), apt-cache(8), apt-mark(8), apt-file(1)
+  local: words(`
     list search find show showsrc policy depends rdepends madison showpkg pkgnames stats dump dumpavail unmet check indextargets
-    auto manual hold unhold showauto showmanual showhold
+    auto manual hold unhold showauto showmanual showhold remove purge autoremove autopurge autoclean
   `),
   otherwise: 'reuse',
   bare: 'none',
@@ -85,7 +89,20 @@ const APT: Program = {
 };
 
 const PROGRAMS: readonly Program[] = [
-  APT,
+  {
+    ...APT,
+    options: [
+      ...APT.options,
+      {
+        // apt-get(8), OPTIONS
+        names: words(
+          '-s --simulate --just-print --dry-run --recon --no-act --print-uris --no-download',
+        ),
+        use: 'reuse',
+        isLocal: true,
+      },
+    ],
+  },
   {
     ...APT,
     names: /^(apt-(cache|mark|file|sortpkgs)|unattended-upgrades?)$/,
@@ -104,7 +121,7 @@ const PROGRAMS: readonly Program[] = [
       `),
     ],
     subcommands: { refresh: ['update'], none: ['clean', 'help'] },
-    queries: words('search show versions why why-not'),
+    local: words('search show versions why why-not remove purge autoclean'),
     otherwise: 'reuse',
     bare: 'reuse',
     options: [
@@ -129,11 +146,22 @@ const PROGRAMS: readonly Program[] = [
       refresh: ['makecache', 'mc'],
       none: words('alias autoremove clean erase help mark remove rm'),
     },
+    // dnf(8), dnf5(8)
+    local: [
+      ...words(`
+        list ls search se info if repoquery rq repolist repoinfo provides whatprovides prov wp check check-update check-upgrade
+        deplist updateinfo list-updateinfo list-security list-sec info-updateinfo info-security info-sec summary-updateinfo history
+        hist grouplist groupinfo
+      `),
+      ...words('group groups grp module environment advisory repo').flatMap((kind) =>
+        words('list info summary provides').map((word) => `${kind} ${word}`),
+      ),
+    ],
     otherwise: 'pin',
     bare: 'none',
     options: [
       { names: words('-h --help --help-cmd --version'), use: 'none' },
-      { names: ['-C', '--cacheonly'], use: 'reuse' },
+      { names: ['-C', '--cacheonly'], use: 'reuse', isLocal: true },
     ],
   },
   {
@@ -157,6 +185,11 @@ const PROGRAMS: readonly Program[] = [
         subcommand log
       `),
     },
+    // zypper(8); with autorefresh, they fetch lists that are too old
+    local: words(`
+      search se info if patch-info pattern-info product-info patches pch packages pa patterns pt products pd what-provides wp
+      list-updates lu list-patches lp patch-check pchk remove rm purge-kernels
+    `),
     otherwise: 'reuse',
     bare: 'none',
     options: [{ names: words('-h --help -V --version'), use: 'none' }],
@@ -178,6 +211,8 @@ const PROGRAMS: readonly Program[] = [
         -D --database -F --files -Q --query -R --remove -T --deptest -V --version -h --help
       `),
     },
+    // Of files, unless it is given a URL.
+    local: ['-U', '--upgrade'],
     otherwise: 'pin',
     bare: 'none',
     options: [
@@ -227,9 +262,41 @@ const PROGRAMS: readonly Program[] = [
     subcommands: {
       none: words('cache check completion config debug freeze hash help inspect show uninstall'),
     },
+    // With --outdated, it requests what there is of the packages that are installed.
+    local: ['list'],
     otherwise: 'pin',
     bare: 'none',
     options: [{ names: words('-h --help -V --version'), use: 'none' }],
+  },
+  {
+    // It keeps no lists, either.
+    family: 'npm',
+    names: /^npm$/,
+    // npm help config
+    valued: words(`
+      --access --before --cache -C --prefix --depth --globalconfig --include --install-strategy --location -L --loglevel
+      --node-options --omit --otp --registry --scope --script-shell --tag --userconfig -w --workspace
+    `),
+    subcommands: { none: words('completion help help-search') },
+    // npm help npm; what a script requests is not known
+    local: words(`
+      ls list la ll explain why query prefix root pkg config c get set cache fund outdated version sbom edit explore
+      uninstall un remove rm r unlink prune rebuild rb shrinkwrap pack init
+      run run-script rum urn test tst t start stop restart
+    `),
+    otherwise: 'pin',
+    bare: 'none',
+    options: [{ names: words('-h --help -v --version'), use: 'none' }],
+  },
+  {
+    family: 'npm',
+    names: /^npx$/,
+    // npm help npx
+    valued: words('-p --package -c --call -w --workspace'),
+    subcommands: {},
+    otherwise: 'pin',
+    bare: 'none',
+    options: [],
   },
 ];
 
@@ -302,8 +369,11 @@ function useOf(program: Program, given: readonly string[]): Omit<Preset, 'family
       names.some((name) => options.includes(name)) &&
       (of === undefined ? use !== 'none' : subcommand !== undefined && of.includes(subcommand)),
   );
-  if (rule !== undefined) return { use: rule.use };
-  return program.queries?.includes(subcommand ?? '') ? { use, isQuery: true } : { use };
+  if (rule !== undefined)
+    return rule.isLocal ? { use: rule.use, isLocal: true } : { use: rule.use };
+  const ofTwoWords = operands.slice(0, 2).join(' ');
+  const isLocal = [subcommand, ofTwoWords].some((one) => program.local?.includes(one ?? ''));
+  return isLocal ? { use, isLocal } : { use };
 }
 
 /** The command inside all wrappers. */

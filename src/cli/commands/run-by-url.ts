@@ -1,7 +1,7 @@
 import { MirrorlatchError } from '../../errors.ts';
 import { currentOf, parseMirrorUrl } from '../../http/client/mirror-url.ts';
 import type { KeptPin } from '../../http/client/pin-client.ts';
-import { runByUrl } from '../../http/client/run-by-url.ts';
+import { runByUrl, type UnseenUrl } from '../../http/client/run-by-url.ts';
 import { guardWords, stickiness } from '../../reader/plan-run.ts';
 import { presetFor, refreshOf } from '../../reader/presets.ts';
 import { remember, rememberedId, stickyDirectory, stickyFileOfUrl } from '../../reader/sticky.ts';
@@ -16,6 +16,12 @@ import type { UrlOptions } from './run.ts';
 export async function runCommandByUrl(options: UrlOptions, context: CommandContext): Promise<void> {
   const { urls, allowUnseen, env } = options;
   const { sticky, reuse, isUnpinned } = stickiness(options);
+  const { use, isLocal } = presetFor(options.command);
+  const mayNeedNothing = isLocal || use === 'none';
+  const isAsked = [options.sticky, options.reuse, options.snapshot].some(
+    (one) => one !== undefined,
+  );
+  const pinLate = mayNeedNothing && !isAsked;
   const directory = stickyDirectory(env, process.geteuid?.() === 0);
   const stickyFileOf = (url: string, name: string) =>
     stickyFileOfUrl(directory, name, currentOf(parseMirrorUrl(url)));
@@ -23,12 +29,13 @@ export async function runCommandByUrl(options: UrlOptions, context: CommandConte
     const mirror = parseMirrorUrl(url);
     if (reuse === undefined) return { mirror, snapshot: options.snapshot };
     const id = rememberedId(stickyFileOf(url, reuse));
-    if (id === undefined && !options.orCurrent) throw notRemembered(url, reuse);
+    if (id === undefined && !options.orCurrent && !pinLate) throw notRemembered(url, reuse);
     return { mirror, snapshot: id };
   });
   const { end, unseen } = await runByUrl({
     mirrors,
     orCurrent: options.orCurrent,
+    pinLate,
     command: bytesOf(context.operands),
     around: guardWords(options),
     allowUnseen,
@@ -45,12 +52,11 @@ export async function runCommandByUrl(options: UrlOptions, context: CommandConte
   });
   if (end.signal !== null) context.endBySignal(end.signal);
   else context.setExitCode(end.exitCode ?? 0);
-  if (unseen.length === 0 || allowUnseen || options.command.length === 0) return;
-  const { use, isQuery } = presetFor(options.command);
-  if (use === 'none' || isQuery) return;
+  if (unseen.length === 0 || allowUnseen || options.command.length === 0 || mayNeedNothing) return;
   const failure = unguarded(unseen);
-  // What apt-get install needs may be there already.
-  if (unseen.length === urls.length && end.exitCode === 0 && use !== 'reuse') throw failure;
+  // What apt-get install needs may be there already, and so may what a client needs that would be seen to read this mirror.
+  const mayHaveAll = use === 'reuse' || (use === 'pin' && unseen.some(({ isNamed }) => isNamed));
+  if (unseen.length === urls.length && end.exitCode === 0 && !mayHaveAll) throw failure;
   printWarning(failure.message);
 }
 
@@ -71,10 +77,11 @@ function describe({ mirror, kind, id, target }: KeptPin): string {
   return `${mirror.given} is pinned to ${id} (${target.href}); ${held}`;
 }
 
-function unguarded(unseen: readonly string[]): MirrorlatchError {
+function unguarded(unseen: readonly UnseenUrl[]): MirrorlatchError {
+  const urls = unseen.map(({ url }) => url).join(', ');
   return new MirrorlatchError(
     'UNAVAILABLE',
-    `COMMAND requested nothing of ${unseen.join(', ')} through the guard, so it may have run unguarded`,
+    `COMMAND requested nothing of ${urls} through the guard, so it may have run unguarded`,
     {
       hint:
         'Either it needed nothing, or it reads the mirror by another name than this URL, by https:, or past the proxy: a configuration ' +

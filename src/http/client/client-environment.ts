@@ -6,7 +6,8 @@ export const GUARD_VARIABLE = 'MIRRORLATCH_PROXY_ID';
 
 interface Pinned {
   readonly mirror: MirrorUrl;
-  readonly id: string;
+  /** Of the snapshot; absent if there is no pin yet. */
+  readonly id?: string;
   readonly target: URL;
 }
 
@@ -45,7 +46,7 @@ export function environmentFor(
     const end = index === 0 ? '' : `_${index + 1}`;
     environment[`MIRRORLATCH_URL${end}`] = currentOf(mirror).href;
     environment[`MIRRORLATCH_URL_ID${end}`] = id;
-    environment[`MIRRORLATCH_URL_PIN${end}`] = target.href;
+    environment[`MIRRORLATCH_URL_PIN${end}`] = id === undefined ? undefined : target.href;
   }
   return environment;
 }

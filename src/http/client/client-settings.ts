@@ -2,6 +2,7 @@ import { placeOfProgram } from '../../reader/presets.ts';
 import { type AptSettings, readAptSettings } from './apt-settings.ts';
 import { readDnfSettings } from './dnf-settings.ts';
 import { type FetcherSettings, readFetcherSettings } from './fetcher-settings.ts';
+import { namesUrl } from './mirror-url.ts';
 import { npmProxy, readNpmSettings } from './npm-settings.ts';
 import { readPipSettings } from './pip-settings.ts';
 import type { Section } from './settings-file.ts';
@@ -40,6 +41,26 @@ export async function readClientSettings(
   };
 }
 
+/**
+ * Whether the client of a command, if it is known, reads a mirror at a URL: then its requests are seen, and that there was none
+ * means that it has needed nothing. Pure.
+ */
+export function isConfiguredFor(
+  url: URL,
+  { family, dnf, zypper, pip, npm }: ClientSettings,
+  env: NodeJS.ProcessEnv,
+): boolean {
+  const variables = (prefix: RegExp) =>
+    Object.entries(env).flatMap(([name, value = '']) => (prefix.test(name) ? [value] : []));
+  const texts = {
+    dnf: () => dnf.flatMap(({ values }) => Object.values(values)),
+    zypper: () => [...zypper.values()],
+    pip: () => [...Object.values(pip), ...variables(/^PIP_/)],
+    npm: () => [...Object.values(npm), ...variables(/^npm_config_/i)],
+  }[family];
+  return texts?.().some((text) => namesUrl(text, url)) ?? false;
+}
+
 /** The proxies for what goes out, those included that a client is configured to use. Pure. */
 export function withClientsProxies(
   proxies: UpstreamProxies,
@@ -56,7 +77,7 @@ export function withClientsProxies(
         from: variable === 'WGETRC' ? "wget's configuration" : "curl's configuration",
       })),
       { proxy: pip['proxy'], from: OF_PIP },
-      { proxy: npmProxy(npm), from: "npm's configuration" },
+      { proxy: npmProxy(npm), from: OF_NPM },
     ];
     const first = any.find(({ proxy }) => proxy && isForHttp(proxy));
     const hosts = fetchers.map(({ except }) => except).filter((except) => except !== '*');
@@ -67,15 +88,16 @@ export function withClientsProxies(
     };
   }
   const main = dnf.find(({ name }) => name === 'main')?.values['proxy'];
-  const own = { apt: apt?.proxy, dnf: main, pip: pip['proxy'] }[family];
+  const own = { apt: apt?.proxy, dnf: main, pip: pip['proxy'], npm: npmProxy(npm) }[family];
   const except = listOf(proxies.except, ...direct);
   if (!own) return { ...proxies, except };
-  const httpFrom = { apt: OF_APT, dnf: "dnf's configuration", pip: OF_PIP }[family];
+  const httpFrom = { apt: OF_APT, dnf: "dnf's configuration", pip: OF_PIP, npm: OF_NPM }[family];
   return { ...proxies, http: isNone(own) ? undefined : own, httpFrom, except };
 }
 
 const OF_APT = "apt's configuration, as Acquire::http::Proxy";
 const OF_PIP = "pip's configuration, or PIP_PROXY";
+const OF_NPM = "npm's configuration";
 
 function isNone(proxy: string): boolean {
   return proxy === 'DIRECT' || proxy === '_none_';

@@ -6,8 +6,7 @@ import { changeAptSources, proxySettings, writeAptConfiguration } from './apt-se
 import type { ClientSettings } from './client-settings.ts';
 import type { FetcherSettings } from './fetcher-settings.ts';
 import { gitVariables } from './git-settings.ts';
-import { currentOf } from './mirror-url.ts';
-import type { KeptPin } from './pin-client.ts';
+import { currentOf, isPlain, type MirrorUrl, namesUrl, replaceUrl } from './mirror-url.ts';
 import { pipVariables } from './pip-settings.ts';
 import type { Section } from './settings-file.ts';
 import { withoutProxies, withRepositories } from './zypper-settings.ts';
@@ -18,6 +17,12 @@ export interface GuardedClients {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Files for the clients, if there are any. */
   readonly directory: string | undefined;
+}
+
+/** A mirror, and where requests below its `current` go. */
+interface Target {
+  readonly mirror: MirrorUrl;
+  readonly target: URL;
 }
 
 interface GuardOptions {
@@ -35,20 +40,20 @@ interface GuardOptions {
 export async function guardClients(
   command: readonly Buffer[],
   settings: ClientSettings,
-  pins: readonly KeptPin[],
+  targets: readonly Target[],
   proxy: string,
   { env, allowUnseen }: GuardOptions,
 ): Promise<GuardedClients> {
-  const secure = pins.filter(({ mirror }) => mirror.base.protocol === 'https:');
-  const plain = pins.filter((pin) => !secure.includes(pin));
+  const plain = targets.filter(({ mirror }) => isPlain(mirror));
+  const secure = targets.filter((one) => !plain.includes(one));
   const { family, at, apt, dnf, zypper, fetchers, pip } = settings;
   if (family === 'other' && !allowUnseen) refuseDnfPast(dnf, plain);
   const change = (text: string) =>
-    secure.reduce((changed, pin) => replaceUrl(changed, currentOf(pin.mirror), pin.target), text);
-  const seen = new Set<KeptPin>();
+    secure.reduce((changed, one) => replaceUrl(changed, currentOf(one.mirror), one.target), text);
+  const seen = new Set<Target>();
   const changeNoting = (text: string) => {
-    for (const pin of secure)
-      if (replaceUrl(text, currentOf(pin.mirror), pin.target) !== text) seen.add(pin);
+    for (const one of secure)
+      if (replaceUrl(text, currentOf(one.mirror), one.target) !== text) seen.add(one);
     return change(text);
   };
   let directory: string | undefined;
@@ -93,7 +98,7 @@ export async function guardClients(
           : { APT_CONFIG: await writeAptConfiguration(place(), env['APT_CONFIG'], forApt) }),
       },
     };
-    const unnamed = secure.filter((pin) => !seen.has(pin));
+    const unnamed = secure.filter((one) => !seen.has(one));
     if (unnamed.length > 0 && !allowUnseen) throw cannotChange(unnamed);
     return { ...changed, directory };
   } catch (error) {
@@ -119,12 +124,11 @@ function writeFetcherSettings(
 }
 
 /** No variable lets dnf use another proxy than its files name, and in a script it cannot be given options. */
-function refuseDnfPast(sections: readonly Section[], pins: readonly KeptPin[]): void {
+function refuseDnfPast(sections: readonly Section[], targets: readonly Target[]): void {
   const ofAll = sections.find(({ name }) => name === 'main')?.values['proxy'];
-  for (const { mirror } of pins) {
+  for (const { mirror } of targets) {
     const past = sections.find(({ values: { baseurl = '', proxy = ofAll } }) => {
-      const elsewhere = new URL('http://elsewhere.invalid/');
-      return proxy && replaceUrl(baseurl, currentOf(mirror), elsewhere) !== baseurl;
+      return proxy && namesUrl(baseurl, currentOf(mirror));
     });
     if (past === undefined) continue;
     throw new MirrorlatchError(
@@ -139,14 +143,6 @@ function refuseDnfPast(sections: readonly Section[], pins: readonly KeptPin[]): 
 
 export function removeFiles(directory: string | undefined): void {
   if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
-}
-
-/** Replaces the URL of a directory, also without its slash, and all that begins with it. Pure. */
-export function replaceUrl(text: string, from: URL, to: URL): string {
-  const plain = (url: URL) => url.href.replace(/\/$/, '');
-  const escaped = plain(from).replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
-  // A name may go on: current.json is no part of current.
-  return text.replaceAll(new RegExp(`${escaped}(?![\\w.~%-])`, 'g'), () => plain(to));
 }
 
 /** Options of dnf: of all its repositories for the proxy, if some lead past it, and of those that are changed. */
@@ -178,8 +174,8 @@ function changedVariables(
   );
 }
 
-function cannotChange(pins: readonly KeptPin[]): MirrorlatchError {
-  const named = pins.map(({ mirror }) => mirror.given).join(', ');
+function cannotChange(targets: readonly Target[]): MirrorlatchError {
+  const named = targets.map(({ mirror }) => mirror.given).join(', ');
   return new MirrorlatchError(
     'UNAVAILABLE',
     `nothing that can be changed for COMMAND names ${named}, and no proxy can look into https:`,

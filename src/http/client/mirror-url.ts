@@ -42,6 +42,11 @@ export function parseMirrorUrl(given: string): MirrorUrl {
   };
 }
 
+/** Whether a proxy can look into what is requested of the mirror. Pure. */
+export function isPlain({ base }: MirrorUrl): boolean {
+  return base.protocol === 'http:';
+}
+
 /** The URL through which clients read the mirror. Pure. */
 export function currentOf({ base, current }: MirrorUrl): URL {
   return current ?? new URL('current/', base);
@@ -134,6 +139,19 @@ const UNUSUAL = /#|(?:\/|%2f)\.|%2e/i;
 
 /** The directories `.` and `..`, which a client may have left in a path, also encoded. */
 const DOTS = /(?:^|\/|%2f)(?:\.|%2e){1,2}(?:\/|%2f|$)/i;
+
+/** Replaces the URL of a directory, also without its slash, and all that begins with it. Pure. */
+export function replaceUrl(text: string, from: URL, to: URL): string {
+  const plain = (url: URL) => url.href.replace(/\/$/, '');
+  const escaped = plain(from).replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  // A name may go on: current.json is no part of current.
+  return text.replaceAll(new RegExp(`${escaped}(?![\\w.~%-])`, 'g'), () => plain(to));
+}
+
+/** Whether a text names the URL of a directory, or what is below it. Pure. */
+export function namesUrl(text: string, url: URL): boolean {
+  return replaceUrl(text, url, new URL('http://elsewhere.invalid/')) !== text;
+}
 
 /** Whether two URLs are of one server, as far as their names say that. */
 export function isSameOrigin(one: URL, other: URL): boolean {

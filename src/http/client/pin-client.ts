@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { BASE_HEADER } from '../base-header.ts';
 import { currentOf, type MirrorUrl, withBase } from './mirror-url.ts';
@@ -14,6 +15,8 @@ export interface PinOptions {
   /** How long the server holds the snapshot unless the pin is renewed, in s. Default: as the server has it. */
   readonly pinSeconds?: number | undefined;
   readonly outgoing: Outgoing;
+  /** Ends the wait. */
+  readonly signal?: AbortSignal | undefined;
   /** Gets what the user should know, one sentence each. */
   readonly onWarning: (message: string) => void;
 }
@@ -94,7 +97,8 @@ export function keepPin(
 }
 
 async function pinned(mirror: MirrorUrl, options: PinOptions): Promise<PinState> {
-  const { outgoing, snapshot, pinSeconds, waitMs = Number.POSITIVE_INFINITY, onWarning } = options;
+  const { outgoing, snapshot, pinSeconds, signal, onWarning } = options;
+  const { waitMs = Number.POSITIVE_INFINITY } = options;
   const until = Date.now() + waitMs;
   const proxy = outgoing.usedProxyFor(mirror.base);
   const url = new URL('pins', mirror.base);
@@ -125,7 +129,7 @@ async function pinned(mirror: MirrorUrl, options: PinOptions): Promise<PinState>
       );
     }
     if (isFirst) onWarning(`waiting for ${mirror.given}: ${said(answer, proxy)}`);
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    await pause(seconds * 1000, undefined, { signal });
   }
 }
 

@@ -36,13 +36,24 @@ interface OwnFile {
   readonly json: unknown;
 }
 
-interface ProxyOptions {
+/** What the proxy does with requests to the servers of mirrors. */
+export interface Routes {
   readonly redirections: readonly Redirection[];
   readonly ownFiles: readonly OwnFile[];
   /** URLs of which the proxy says that they do not exist. */
   readonly hidden: readonly URL[];
+}
+
+interface ProxyOptions {
+  /** URLs of the servers whose requests have routes. */
+  readonly servers: readonly URL[];
+  /** Called at the first request to one of the servers. All requests to them wait for it, and are refused if it fails. */
+  findRoutes(): Promise<Routes>;
   readonly outgoing: Outgoing;
 }
+
+/** For requests to other servers. */
+const WITHOUT_MIRRORS: Routes = { redirections: [], ownFiles: [], hidden: [] };
 
 /** As long as a client may think before its next request. */
 const KEEP_ALIVE_MS = 65_000;
@@ -59,6 +70,8 @@ const DRAIN_MS = 10_000;
  */
 export class LoopbackProxy {
   readonly #options: ProxyOptions;
+  #routes: Routes | undefined;
+  #finding: Promise<Routes> | undefined;
   readonly #server: Server;
   readonly #tunnels = new Set<Duplex>();
   /** The origin of what comes through a tunnel that ends here. */
@@ -118,11 +131,31 @@ export class LoopbackProxy {
     const { url: target = '' } = request;
     const origin = this.#origins.get(request.socket);
     const asked = origin !== undefined && target.startsWith('/') ? `${origin}${target}` : target;
+    if (this.#routes !== undefined) this.#answer(request, response, asked, this.#routes);
+    else if (!this.#isMirrors(asked)) this.#answer(request, response, asked, WITHOUT_MIRRORS);
+    else {
+      this.#finding ??= this.#options.findRoutes();
+      this.#finding.then(
+        (routes) => {
+          this.#routes = routes;
+          this.#answer(request, response, asked, routes);
+        },
+        (error) => refuse(response, 502, (error as Error).message),
+      );
+    }
+  }
+
+  #answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    asked: string,
+    { redirections, ownFiles, hidden }: Routes,
+  ): void {
     if (isAmbiguous(asked) && this.#isMirrors(asked)) {
       refuse(response, 400, 'It depends on the server where this URL leads.');
       return;
     }
-    for (const redirection of this.#options.redirections) {
+    for (const redirection of redirections) {
       const rest = below(redirection.from, asked);
       if (rest === undefined) continue;
       redirection.onRequest();
@@ -133,7 +166,7 @@ export class LoopbackProxy {
       refuse(response, 400, 'This is the proxy of a command that mirrorlatch runs.');
       return;
     }
-    for (const { url, json } of this.#options.ownFiles) {
+    for (const { url, json } of ownFiles) {
       if (!isUrl(url, asked)) continue;
       const text = `${JSON.stringify(json)}\n`;
       const type = 'application/json';
@@ -141,17 +174,17 @@ export class LoopbackProxy {
       response.end(request.method === 'HEAD' ? undefined : text);
       return;
     }
-    if (this.#options.hidden.some((url) => isUrl(url, asked))) {
+    if (hidden.some((url) => isUrl(url, asked))) {
       refuse(response, 404, 'The mirror is pinned already.');
       return;
     }
     this.#forward(request, response, { sent: asked });
   }
 
-  /** Whether a URL is of a server whose requests are redirected. */
+  /** Whether a URL is of a server whose requests have routes. */
   #isMirrors(url: string): boolean {
     if (!URL.canParse(url)) return false;
-    return this.#options.redirections.some(({ from }) => isSameOrigin(from, new URL(url)));
+    return this.#options.servers.some((server) => isSameOrigin(server, new URL(url)));
   }
 
   #forward(

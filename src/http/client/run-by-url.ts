@@ -2,13 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { checkProgram, runInForeground } from '../../system/foreground.ts';
 import type { JobEnd } from '../../system/job.ts';
 import { environmentFor } from './client-environment.ts';
-import { readClientSettings, withClientsProxies } from './client-settings.ts';
+import { isConfiguredFor, readClientSettings, withClientsProxies } from './client-settings.ts';
 import { guardClients, removeFiles } from './guarded-clients.ts';
-import type { MirrorUrl } from './mirror-url.ts';
+import { currentOf, isPlain, type MirrorUrl } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
-import { type KeptPin, pinByUrl } from './pin-client.ts';
+import { type KeptPin, type PinOptions, pinByUrl } from './pin-client.ts';
 import type { LoopbackProxy } from './proxy.ts';
-import { handOver, isStillUsed, proxyOf } from './succession.ts';
+import { handOver, isStillUsed, proxyFor } from './succession.ts';
 import { proxiesOf } from './upstream-proxy.ts';
 
 interface MirrorToPin {
@@ -22,6 +22,8 @@ export interface RunByUrlOptions {
   readonly mirrors: readonly MirrorToPin[];
   /** Pin the current snapshot if another one is gone. */
   readonly orCurrent?: boolean | undefined;
+  /** Pin at the first request to a mirror's server, which is refused if that fails, and not before the command starts. */
+  readonly pinLate?: boolean | undefined;
   /** The program and its arguments, byte for byte. */
   readonly command: readonly Buffer[];
   /** The words of another guard, which come before the command. */
@@ -41,10 +43,16 @@ export interface RunByUrlOptions {
   readonly onPin: (pin: KeptPin) => void;
 }
 
+export interface UnseenUrl {
+  readonly url: string;
+  /** The client would read the mirror at this URL, see `isConfiguredFor`. */
+  readonly isNamed: boolean;
+}
+
 export interface RunByUrlResult {
   readonly end: JobEnd;
   /** Those of the URLs below which nothing was requested. */
-  readonly unseen: readonly string[];
+  readonly unseen: readonly UnseenUrl[];
 }
 
 /**
@@ -54,7 +62,7 @@ export interface RunByUrlResult {
  * @throws MirrorlatchError USAGE, NO_MIRROR, UNAVAILABLE, BUSY, COMMAND_NOT_FOUND or COMMAND_NOT_EXECUTABLE.
  */
 export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult> {
-  const { env, onPin } = options;
+  const { env } = options;
   const around = options.around.map((word) => Buffer.from(word));
   checkProgram([...around, ...options.command][0] ?? Buffer.alloc(0));
   if (options.mirrors.length === 0) {
@@ -64,39 +72,97 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
   const settings = await readClientSettings(options.command, env);
   const proxies = withClientsProxies(proxiesOf(env), settings);
   const outgoing = new Outgoing(proxies);
-  const pins: KeptPin[] = [];
-  const seen = new Set<KeptPin>();
+  const mirrors = options.mirrors.map(({ mirror }) => mirror);
+  // Where a mirror with https: is pinned has to be known when the command starts.
+  const isLate = options.pinLate === true && mirrors.every(isPlain);
+  const pins = new Pins({ ...options, outgoing, isLate });
+  const seen = new Set<string>();
   let proxy: LoopbackProxy | undefined;
   let files: string | undefined;
   let isKept = false;
   try {
-    for (const { mirror, snapshot } of options.mirrors) {
-      const pin = await pinByUrl(mirror, { ...options, outgoing, snapshot });
-      pins.push(pin);
-      onPin(pin);
-    }
-    proxy = proxyOf(pins, outgoing, (pin) => seen.add(pin));
+    const targets = isLate
+      ? mirrors.map((mirror) => ({ mirror, target: currentOf(mirror) }))
+      : await pins.all();
+    proxy = proxyFor(
+      mirrors,
+      outgoing,
+      () => pins.all(),
+      ({ mirror }) => seen.add(mirror.given),
+    );
     await proxy.listen();
-    const clients = await guardClients(options.command, settings, pins, proxy.url, options);
+    const clients = await guardClients(options.command, settings, targets, proxy.url, options);
     files = clients.directory;
     const guard = randomUUID();
     const end = await runInForeground([...around, ...clients.command], {
       ...alone,
-      env: { ...environmentFor(guard, proxy.url, pins, proxies), ...clients.env },
+      env: { ...environmentFor(guard, proxy.url, targets, proxies), ...clients.env },
     });
     if (!options.releaseOnExit && (await isStillUsed(guard))) {
-      await handOver(proxy, { guard, pins, proxies, files }, options.heir);
+      await handOver(proxy, { guard, pins: await pins.all(), proxies, files }, options.heir);
       isKept = true;
     }
-    const unseen = pins.filter((pin) => !seen.has(pin) && pin.mirror.base.protocol === 'http:');
-    return { end, unseen: unseen.map(({ mirror }) => mirror.given) };
+    const unseen = targets.filter(({ mirror }) => isPlain(mirror) && !seen.has(mirror.given));
+    return {
+      end,
+      unseen: unseen.map(({ mirror }) => ({
+        url: mirror.given,
+        isNamed: isConfiguredFor(currentOf(mirror), settings, env),
+      })),
+    };
   } finally {
     proxy?.close();
     if (!isKept) {
       removeFiles(files);
-      await Promise.all(pins.map((pin) => pin.release()));
+      await pins.release();
     }
     await outgoing.close();
+  }
+}
+
+interface PinsOptions
+  extends Pick<RunByUrlOptions, 'mirrors' | 'orCurrent' | 'waitMs' | 'pinSeconds' | 'onPin'>,
+    Pick<PinOptions, 'outgoing' | 'onWarning'> {
+  /** The command is there already, and does not say why its requests are refused. */
+  readonly isLate: boolean;
+}
+
+/** The pins of all mirrors, made when they are first asked for. */
+class Pins {
+  readonly #options: PinsOptions;
+  readonly #made: KeptPin[] = [];
+  readonly #released = new AbortController();
+  #all: Promise<readonly KeptPin[]> | undefined;
+
+  constructor(options: PinsOptions) {
+    this.#options = options;
+  }
+
+  /** @throws MirrorlatchError as `pinByUrl`, each time. */
+  all(): Promise<readonly KeptPin[]> {
+    this.#all ??= this.#make();
+    return this.#all;
+  }
+
+  async release(): Promise<void> {
+    this.#released.abort();
+    await Promise.all(this.#made.map((pin) => pin.release()));
+  }
+
+  async #make(): Promise<readonly KeptPin[]> {
+    const { mirrors, isLate, onPin, onWarning } = this.#options;
+    const { signal } = this.#released;
+    try {
+      for (const { mirror, snapshot } of mirrors) {
+        const pin = await pinByUrl(mirror, { ...this.#options, snapshot, signal });
+        this.#made.push(pin);
+        onPin(pin);
+      }
+    } catch (error) {
+      if (isLate && !signal.aborted) onWarning((error as Error).message);
+      throw error;
+    }
+    return this.#made;
   }
 }
 

@@ -6,10 +6,10 @@ import { MirrorlatchError } from '../../errors.ts';
 import { processesWithVariables } from '../../system/proc.ts';
 import { GUARD_VARIABLE } from './client-environment.ts';
 import { removeFiles } from './guarded-clients.ts';
-import { currentOf, parseMirrorUrl, withBase } from './mirror-url.ts';
+import { currentOf, isPlain, type MirrorUrl, parseMirrorUrl, withBase } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
 import { type KeptPin, keepPin, type PinState } from './pin-client.ts';
-import { LoopbackProxy } from './proxy.ts';
+import { LoopbackProxy, type Routes } from './proxy.ts';
 import type { UpstreamProxies } from './upstream-proxy.ts';
 
 /** What another process needs to go on as the proxy. */
@@ -28,15 +28,28 @@ const LOOK_MS = 1_000;
 /** What has just been ended by the command may need a moment to end. */
 const PATIENCE_MS = 100;
 
-/** Builds the proxy for pins. What is asked of the mirrors themselves stays within the pin, for a guard inside this one. */
-export function proxyOf(
-  pins: readonly KeptPin[],
+/**
+ * Builds the proxy for mirrors.
+ *
+ * @param pin called at the first request to one of their servers.
+ */
+export function proxyFor(
+  mirrors: readonly MirrorUrl[],
   outgoing: Outgoing,
+  pin: () => Promise<readonly KeptPin[]>,
   onRequest: (pin: KeptPin) => void = () => {},
 ): LoopbackProxy {
-  const plain = pins.filter(({ mirror }) => mirror.base.protocol === 'http:');
   return new LoopbackProxy({
     outgoing,
+    servers: mirrors.filter(isPlain).map(({ base }) => base),
+    findRoutes: async () => routesInto(await pin(), onRequest),
+  });
+}
+
+/** What is asked of the mirrors themselves stays within the pins, for a guard inside this one. */
+function routesInto(pins: readonly KeptPin[], onRequest: (pin: KeptPin) => void): Routes {
+  const plain = pins.filter(({ mirror }) => isPlain(mirror));
+  return {
     redirections: plain.map((pin) => ({
       from: currentOf(pin.mirror),
       get to() {
@@ -49,7 +62,7 @@ export function proxyOf(
       json: { format: 1, id, path: 'current/', previous: null },
     })),
     hidden: plain.map(({ mirror }) => new URL('pins', mirror.base)),
-  });
+  };
 }
 
 /** Whether processes that were started by this guard are still there once it has ended. */
@@ -121,7 +134,8 @@ export async function inherit(): Promise<void> {
       onWarning: () => {},
     }),
   );
-  const proxy = proxyOf(pins, outgoing);
+  const mirrors = pins.map(({ mirror }) => mirror);
+  const proxy = proxyFor(mirrors, outgoing, () => Promise.resolve(pins));
   await proxy.listen(listener);
   process.send?.('taken');
   while (isUsed(estate.guard)) await pause(LOOK_MS);

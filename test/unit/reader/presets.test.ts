@@ -115,6 +115,8 @@ const COMMANDS = {
     'pip list --outdated',
   ],
   'pip none': ['pip freeze', 'pip --version', 'python3.11 -m pip uninstall hello'],
+  'npm pin': ['npm install hello', 'npm --prefix help ci', 'npm ls', 'npx help', 'npm exec hello'],
+  'npm none': ['npm help', 'npm', 'npm --version', 'npx'],
   'other pin': [
     'rsync -a a b',
     'sh -c apt-get',
@@ -142,14 +144,37 @@ test.for([
   ['sudo apt-cache policy hello', true],
   ['apt-mark hold hello', true],
   ['aptitude search list', true],
+  ['apt remove hello', true],
+  ['apt-get install -s hello', true],
+  ['apt-get --print-uris update', true],
+  ['dnf -q list', true],
+  ['dnf --setopt list search hello', true],
+  ['dnf group list', true],
+  ['dnf -C install hello', true],
+  ['zypper -n se hello', true],
+  ['zypper remove hello', true],
+  ['pacman -U hello.pkg.tar', true],
+  ['pip list --outdated', true],
+  ['npm ls', true],
+  ['npm --prefix install run build', true],
   ['apt-get install list', undefined],
   ['apt -U list', undefined],
-  ['apt remove hello', undefined],
+  ['apt-file -s update', undefined],
+  ['dnf makecache', undefined],
+  ['dnf install list', undefined],
+  ['dnf group install list', undefined],
+  ['zypper refresh', undefined],
+  ['zypper install se', undefined],
+  ['pacman -Sy', undefined],
+  ['pip install list', undefined],
+  ['npm install ls', undefined],
+  ['npx ls', undefined],
+  ['curl list', undefined],
   ['apt download hello', undefined],
   ['aptitude changelog hello', undefined],
   ['unattended-upgrade', undefined],
-] as const)('`%s` looks only at lists that were fetched before: %s', ([line, is]) => {
-  expect(presetFor(line.split(' ')).isQuery).toBe(is);
+] as const)('`%s` works with what is on this host: %s', ([line, is]) => {
+  expect(presetFor(line.split(' ')).isLocal).toBe(is);
 });
 
 test('an empty command line and empty words mean a plain pin', () => {
