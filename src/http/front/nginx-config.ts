@@ -217,6 +217,8 @@ server {
     }
     location = /-/later {
         internal;
+        # A client that asks for /-/later itself.
+        error_page 404 = /-/none;
         add_header Retry-After 30 always;
         return 503;
     }

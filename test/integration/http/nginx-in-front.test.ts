@@ -192,8 +192,9 @@ describe.skipIf(why !== '')(`nginx in front of mirrorlatch serve${why}`, () => {
     const internal = ['nginx', 'decision', 'sent', 'alone', 'real', 'none', 'later'];
     for (const place of internal.map((name) => `/-/${name}`)) {
       for (const path of ['', '/hostname', '/dists/x/InRelease']) {
-        const { status } = await apt(`${place}${path}`, { headers });
-        expect([place, path, status]).toEqual([place, path, 404]);
+        const reply = await apt(`${place}${path}`, { headers });
+        const later = reply.headers['retry-after'];
+        expect([place, path, reply.status, later]).toEqual([place, path, 404, undefined]);
       }
     }
     expect(shown(await apt('/debian/current/dists/stable/InRelease', { headers }))).toBe(
