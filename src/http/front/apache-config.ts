@@ -34,7 +34,7 @@ export function apacheConfig(
 # 3. a2enmod alias autoindex dir env headers proxy proxy_http rewrite && a2ensite mirror
 # 4. apachectl configtest && systemctl restart apache2
 # 5. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
-#    means that mirrorlatch does not answer.
+#    means that mirrorlatch is down, or does not trust Apache: see its log.
 #
 # Apache's user (www-data) has to be able to enter the mirror: r-x for the directories above it and for the snapshots.
 # With SELinux: semanage fcontext -a -t httpd_sys_content_t 'ROOT(/.*)?' && restorecon -R ROOT, and
@@ -77,7 +77,8 @@ ${mirrors.map((mirror) => rulesOf(mirror, placeOf(mirror, mirrors))).join('')}
     RewriteRule "^" "-" [E=MIRRORLATCH_SNAPSHOT:%1,E=MIRRORLATCH_%2:1,E=MIRRORLATCH_ETAG:%3,E=MIRRORLATCH_FILE:%4,E=no-proxy:1,L]
     RewriteCond "%{ENV:MIRRORLATCH}" "=none"
     RewriteRule "^" "-" [R=404,L]
-    # "later": it is down, and the mirror is behind its gate.
+    # "later": it is down, and the mirror is behind its gate; or it hangs, or has too much to do, and a run that went on with
+    # what is current would be a mix.
     RewriteCond "%{ENV:MIRRORLATCH}" "=later"
     RewriteRule "^" "-" [R=503,L]
     # Apache looks for an index: there is none.

@@ -32,7 +32,8 @@ interface Question {
  *   `isDateSure`. What a client may have by its ETag, mirrorlatch knows, for Apache compares before it has ours.
  * - `ask`, or `ask SNAPSHOT` if one is decided for the client: the answer is mirrorlatch's.
  * - `none`: there is no such file, and mirrorlatch is down.
- * - `later`: it is down, and what is current cannot be entered: the mirror is behind its gate.
+ * - `later`: it is down, and what is current cannot be entered: the mirror is behind its gate. Or it does not answer in
+ *   time: what is current may not be what the client's run reads.
  *
  * @param listen where `serve` listens: `unix:PATH` or `ADDRESS:PORT`.
  * @param quietMs how long a client is quiet between two of its runs.
@@ -66,16 +67,19 @@ async function answer(
   }
   const decision = await decisions.about(client);
   if (decision === 'closed') return 'ask';
-  if (question.hasTags && decision !== 'down' && !(await decisions.isServerDown(client))) {
+  if (decision === 'late') return 'later';
+  const isDown = decision === 'down';
+  if (question.hasTags && !isDown && (await decisions.silence(client)) === undefined) {
     return `ask ${decision.snapshot}`;
   }
-  const isDown = decision === 'down';
   const { tree, snapshot } = isDown ? { tree: directory, snapshot: 'unpinned' } : decision;
   const file =
     found(question, tree, snapshot) ?? foundInAnother(question, tree, () => snapshots(client.name));
   if (file !== undefined && file !== 'not ours') return file;
   if (isDown) return existsSync(`${tree}/.`) ? 'none' : 'later';
-  return (await decisions.isServerDown(client)) ? 'none' : `ask ${snapshot}`;
+  const silence = await decisions.silence(client);
+  if (silence === undefined) return `ask ${snapshot}`;
+  return silence === 'down' ? 'none' : 'later';
 }
 
 /** @returns undefined for a line that Apache's configuration does not make. */

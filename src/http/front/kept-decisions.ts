@@ -1,5 +1,6 @@
 import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { errnoOf } from '../../errors.ts';
 import { percentEncoded } from '../percent.ts';
 import { connectableAddress } from './front.ts';
 
@@ -21,8 +22,14 @@ export interface Decision {
   readonly snapshot: string;
 }
 
-/** `closed`: the mirror is behind its gate. `down`: mirrorlatch does not answer. */
-type Answer = Kept | 'closed' | 'down';
+/**
+ * Why mirrorlatch does not answer. `down`: it has ended. `late`: it hangs, or has too much to do, and a run that went on
+ * with what is current would be a mix.
+ */
+export type Silence = 'down' | 'late';
+
+/** `closed`: the mirror is behind its gate, or mirrorlatch has failed; it says so itself. */
+type Answer = Kept | 'closed' | Silence;
 
 interface Kept extends Decision {
   /** Milliseconds since 1970, by `max-age` of the answer. */
@@ -59,7 +66,7 @@ export class KeptDecisions {
   }
 
   /** What is kept, or what mirrorlatch says now. */
-  async about(client: Client): Promise<Decision | 'closed' | 'down'> {
+  async about(client: Client): Promise<Decision | 'closed' | Silence> {
     const key = [client.name, client.address, client.agent].join('\n');
     const now = Date.now();
     const last = this.#kept.get(key);
@@ -67,7 +74,7 @@ export class KeptDecisions {
     if (kept !== undefined) kept.usedAt = now;
     if (kept !== undefined && now < kept.freshUntil) return kept;
     const answer = await this.#ask(client);
-    if (answer === 'down') return kept !== undefined && now < kept.staleUntil ? kept : 'down';
+    if (isSilence(answer)) return kept !== undefined && now < kept.staleUntil ? kept : answer;
     this.#kept.delete(key);
     if (answer === 'closed') return 'closed';
     this.#kept.set(key, answer);
@@ -75,30 +82,32 @@ export class KeptDecisions {
     return answer;
   }
 
-  async isServerDown(client: Client): Promise<boolean> {
-    return (await this.#ask(client)) === 'down';
+  /** Whether mirrorlatch does not answer now. */
+  async silence(client: Client): Promise<Silence | undefined> {
+    const answer = await this.#ask(client);
+    return isSilence(answer) ? answer : undefined;
   }
 
   async #ask(client: Client): Promise<Answer> {
-    if (Date.now() < this.#silentUntil) return 'down';
-    const begun = Date.now();
+    if (Date.now() < this.#silentUntil) return 'late';
     const response = await this.#get(client);
-    if (response?.statusCode === 503) return 'closed';
-    const tree = response?.headers['x-mirrorlatch-tree'];
-    const snapshot = response?.headers['x-mirrorlatch-snapshot'];
-    if (typeof tree === 'string' && typeof snapshot === 'string') {
-      const control = response?.headers['cache-control'] ?? '';
-      const usedAt = Date.now();
-      const freshUntil = usedAt + secondsIn(control, 'max-age') * 1000;
-      const staleUntil = freshUntil + secondsIn(control, 'stale-if-error') * 1000;
-      return { tree: utf8(tree), snapshot: utf8(snapshot), freshUntil, staleUntil, usedAt };
-    }
-    if (Date.now() - begun >= PATIENCE_MS / 2) this.#silentUntil = Date.now() + PAUSE_AFTER_HANG_MS;
-    return 'down';
+    if (response === 'late') this.#silentUntil = Date.now() + PAUSE_AFTER_HANG_MS;
+    if (isSilence(response)) return response;
+    if ((response.statusCode ?? 500) >= 500) return 'closed';
+    const tree = response.headers['x-mirrorlatch-tree'];
+    const snapshot = response.headers['x-mirrorlatch-snapshot'];
+    // It does not trust this web server, or serves other mirrors.
+    if (typeof tree !== 'string' || typeof snapshot !== 'string') return 'down';
+    const control = response.headers['cache-control'] ?? '';
+    const usedAt = Date.now();
+    const freshUntil = usedAt + secondsIn(control, 'max-age') * 1000;
+    const staleUntil = freshUntil + secondsIn(control, 'stale-if-error') * 1000;
+    return { tree: utf8(tree), snapshot: utf8(snapshot), freshUntil, staleUntil, usedAt };
   }
 
-  /** A whole answer; undefined if there is none. */
-  #get({ name, address, agent, url }: Client): Promise<IncomingMessage | undefined> {
+  /** A whole answer, if there is one. */
+  #get(client: Client): Promise<IncomingMessage | Silence> {
+    const { name, address, agent, url } = client;
     return new Promise((resolve) => {
       const asking = request({
         ...this.#server,
@@ -110,15 +119,31 @@ export class KeptDecisions {
         },
         timeout: PATIENCE_MS,
       });
-      const none = () => resolve(undefined);
-      asking.on('timeout', () => asking.destroy());
-      asking.on('error', none);
+      const failed = (error: unknown): void => {
+        // It may have closed a connection that had long been idle.
+        const isOld = asking.reusedSocket && errnoOf(error) === 'ECONNRESET';
+        resolve(isOld ? this.#get(client) : silenceOf(error));
+      };
+      asking.on('timeout', () => {
+        resolve('late');
+        asking.destroy();
+      });
+      asking.on('error', failed);
       asking.on('response', (response) => {
-        text(response).then(() => resolve(response), none);
+        text(response).then(() => resolve(response), failed);
       });
       asking.end();
     });
   }
+}
+
+function isSilence<Other>(answer: Other | Silence): answer is Silence {
+  return answer === 'down' || answer === 'late';
+}
+
+/** On the socket of a process that accepts no more, so many wait already that there is no room (EAGAIN of connect(2)). */
+function silenceOf(error: unknown): Silence {
+  return errnoOf(error) === 'EAGAIN' ? 'late' : 'down';
 }
 
 function connection(listen: string): RequestOptions {

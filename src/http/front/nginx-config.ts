@@ -16,8 +16,9 @@ import {
  * The decision is the cached answer to a subrequest (ngx_http_auth_request_module), so the answer's
  * `Cache-Control` says how long it is kept. What nginx does not find in the snapshot without following a symlink is
  * asked of mirrorlatch, which names a file for nginx to send (X-Accel-Redirect). A decision without a tree can have
- * two reasons: mirrorlatch is down, then `current` is read; or the mirror is behind its gate, then mirrorlatch is
- * asked for every file, and answers 503.
+ * three reasons: mirrorlatch is down, then `current` is read; it does not answer in time, then it is 503, because a
+ * run that went on with `current` would mix; or the mirror is behind its gate, then mirrorlatch is asked for every
+ * file, and answers 503.
  *
  * While mirrorlatch is down, `$realpath_root` finds where a path with symlinks leads. It needs a location whose
  * `root` is that path: one for the tree and one for the file, and what is then sent has no symlink in it.
@@ -36,7 +37,7 @@ export function nginxConfig({ mirrors, listen, keepSeconds, quietSeconds, start 
 # 2. Save this as /etc/nginx/sites-available/mirror, with your own server_name, listen and certificates.
 # 3. ln -s ../sites-available/mirror /etc/nginx/sites-enabled/ && nginx -t && systemctl reload nginx
 # 4. curl -I http://YOUR-SERVER${mirrors[0]?.content ?? '/'} shows the header X-Mirrorlatch-Snapshot. "unpinned" there
-#    means that mirrorlatch does not answer: see nginx's error log.
+#    means that mirrorlatch is down or does not trust nginx: see its log and nginx's error log.
 #
 # nginx's user (www-data) has to be able to enter the mirror: r-x for the directories above it and for the snapshots.
 # With SELinux: semanage fcontext -a -t httpd_sys_content_t 'ROOT(/.*)?' && restorecon -R ROOT, and
@@ -68,10 +69,19 @@ map $mirrorlatch_tree $mirrorlatch_directory {
     default $mirrorlatch_decided;
     "" $mirrorlatch_undecided;
 }
-# 503: the mirror is behind its gate. Otherwise mirrorlatch is down: then what is current is read, unpinned.
+# 503: the mirror is behind its gate. 504: mirrorlatch hangs, or has too much to do, and a run that went on with what is
+# current would be a mix. Both, and 500, are for mirrorlatch to answer. Otherwise it is down: then what is current is
+# read, unpinned.
 map $mirrorlatch_status $mirrorlatch_undecided {
     default $mirrorlatch_current;
-    503 /dev/null;
+    "~50[034]$" /dev/null;
+}
+# Without a decision in time, a client is told to come back: also if there was one that said 503 or 500.
+map $mirrorlatch_name|$mirrorlatch_tree|$mirrorlatch_status $mirrorlatch_late {
+    "~^[^|]+\\|\\|.*504$" 1;
+}
+map $mirrorlatch_name|$mirrorlatch_tree|$upstream_status $mirrorlatch_silent {
+    "~^[^|]+\\|\\|.*504$" 1;
 }
 map $mirrorlatch_snapshot $mirrorlatch_shown {
     default $mirrorlatch_snapshot;
@@ -165,7 +175,11 @@ server {
 
     # What nginx does not have or may not send: mirrorlatch looks in all snapshots, and follows symlinks within one.
     location @mirrorlatch {
+        if ($mirrorlatch_late) {
+            rewrite ^ /-/later last;
+        }
         proxy_pass http://mirrorlatch${FOR_NGINX}$request_uri;
+        proxy_read_timeout 20s;
         error_page 502 504 = @mirrorlatch_down;
     }
     # The file that mirrorlatch names, by a path without symlinks. What nginx cannot read, mirrorlatch sends itself.
@@ -184,8 +198,12 @@ server {
         proxy_pass http://mirrorlatch$request_uri;
     }
 
-    # Without mirrorlatch: a path through symlinks is sent if it stays in the tree.
+    # Without mirrorlatch: a path through symlinks is sent if it stays in the tree. What is not there, mirrorlatch may have
+    # when it has time again.
     location @mirrorlatch_down {
+        if ($mirrorlatch_silent) {
+            rewrite ^ /-/later last;
+        }
         root $mirrorlatch_top;
         set $mirrorlatch_real_top $realpath_root;
         set $mirrorlatch_asked $mirrorlatch_path;
@@ -213,6 +231,9 @@ server {
     }
     location = /-/none {
         internal;
+        if ($upstream_status ~ 504$) {
+            rewrite ^ /-/later last;
+        }
         return 404;
     }
     location = /-/later {

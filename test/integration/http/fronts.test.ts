@@ -184,6 +184,52 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
       .toBe('two');
   });
 
+  tried(
+    `I1: while mirrorlatch hangs, runs go on, and others are told to come back${why}`,
+    async () => {
+      const mirror = await published();
+      symlinkSync('x', join(mirror.source, 'dists/stable'));
+      await mirror.sync('--id', 'links', ...AS_THEY_ARE);
+      const impatient = (printed: string) => printed.replace('read_timeout 20s', 'read_timeout 1s');
+      const front = await kind.start(
+        [`${mirror.root}=/`],
+        join(scratchDirectory(), 'front'),
+        impatient,
+      );
+      onTestFinished(() => front.stop());
+      const [apt, dnf] = [readerOf(front, 'apt'), readerOf(front, 'dnf')];
+      await apt('/current/dists/x/InRelease');
+      await publishNext(mirror);
+      front.server.kill('SIGSTOP');
+      onTestFinished(() => front.server.kill('SIGCONT'));
+
+      const later = { status: 503, headers: { 'retry-after': '30' } };
+      for (const path of [
+        '/current/dists/x/InRelease',
+        '/current/pool/none.deb',
+        '/current/dists/',
+      ])
+        expect(await dnf(path)).toMatchObject(later);
+      const changed = { headers: { 'If-None-Match': '"other"' } };
+      expect(await dnf('/current/pool/a_2.deb', changed)).toMatchObject(later);
+      expect(shown(await dnf('/snapshots/one/pool/a_1.deb'))).toBe('200 a 1');
+      for (const path of ['/current/dists/x/InRelease', '/current/dists/stable/InRelease'])
+        for (const options of [{}, changed]) {
+          const read = await apt(path, options);
+          expect([shown(read), snapshotOf(read)]).toEqual(['200 Suite: one', 'links']);
+        }
+      // It may be in a snapshot that only mirrorlatch knows.
+      expect(await apt('/current/pool/none.deb')).toMatchObject(later);
+
+      front.server.kill('SIGKILL');
+      await front.server.result;
+      await expect
+        .poll(async () => shown(await dnf('/current/dists/x/InRelease')), { timeout: 20_000 })
+        .toBe('200 Suite: two');
+      expect((await dnf('/current/pool/none.deb')).status).toBe(404);
+    },
+  );
+
   tried.each([
     ['while the web server keeps the decision', []],
     ['when the web server asks again', ['--front-keep', '1s']],
