@@ -262,6 +262,8 @@ export class LoopbackProxy {
   }
 
   #tunnel({ url = '' }: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // Node has let go of the socket: without this, a client that breaks it off would end this process.
+    socket.on('error', () => socket.destroy());
     const target = URL.canParse(`http://${url}`) ? new URL(`http://${url}`) : undefined;
     if (target === undefined) {
       socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');

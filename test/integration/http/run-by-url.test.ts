@@ -235,6 +235,18 @@ describe('I10: what the guard of a URL does not pin passes through untouched:', 
     });
     for (const path of ['broken', 'broken-chunked']) {
       const script = `curl -sS ${url}file >/dev/null; curl -sS ${server.url}/${path}`;
+  test('after a client has broken off a tunnel that leads nowhere', async () => {
+    const { url } = await served();
+    const client = `
+      const socket = require('net').connect(new URL(process.env.http_proxy).port, '127.0.0.1');
+      socket.write('CONNECT x:y:z HTTP/1.1\\r\\n\\r\\n');
+      socket.once('data', () => socket.resetAndDestroy());`;
+    const { stdout } = await runByUrl(url, sh(`node -e "$CLIENT"; curl -sS '${url}file'`), [], {
+      env: { CLIENT: client },
+    });
+    expect(stdout).toBe('second');
+  });
+
       const { exitCode } = await runByUrl(url, sh(script));
       expect([18, 56]).toContain(exitCode);
     }
