@@ -43,7 +43,7 @@ const PACKAGES = {
   'cli/units.ts': 'ms',
   'http/files/files.ts': 'send',
   'http/status/metrics.ts': 'prom-client',
-  'http/client/outgoing.ts': 'undici undici/lib/dispatcher/*',
+  'http/client/outgoing.ts': 'undici undici/lib/dispatcher/* undici/lib/api/*',
   'http/client/undici.d.ts': 'undici',
   'mirror/units.ts': 'pretty-bytes',
   'system/lock-directory.ts': 'proper-lockfile',

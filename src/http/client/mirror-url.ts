@@ -1,5 +1,6 @@
 import { MirrorlatchError } from '../../errors.ts';
 import { percentDecoded } from '../percent.ts';
+import { basicAuthorization } from './basic-authorization.ts';
 
 /** A mirror that is named by a URL. */
 export interface MirrorUrl {
@@ -25,8 +26,6 @@ export function parseMirrorUrl(given: string): MirrorUrl {
       hint: 'Name it as its clients do, for example: http://mirror.example.org/debian/current/',
     });
   }
-  const { username, password } = url;
-  const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
   const segments = url.pathname.split(SLASHES).filter((segment) => segment !== '');
   const at = segments.map(percentDecoded).lastIndexOf('current');
   const directory = at === -1 ? segments : segments.slice(0, at);
@@ -35,11 +34,7 @@ export function parseMirrorUrl(given: string): MirrorUrl {
     .map((segment) => `/${segment}`)
     .join('')
     .concat('/');
-  return {
-    given,
-    base,
-    authorization: username === '' ? undefined : `Basic ${Buffer.from(user).toString('base64')}`,
-  };
+  return { given, base, authorization: basicAuthorization(url) };
 }
 
 /** Whether a proxy can look into what is requested of the mirror. Pure. */

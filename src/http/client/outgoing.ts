@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Dispatcher } from 'undici';
 import Agent from 'undici/lib/dispatcher/agent.js';
 import { MirrorlatchError } from '../../errors.ts';
+import { basicAuthorization } from './basic-authorization.ts';
 import { type UsedProxy, unreachable } from './unreachable.ts';
 import { isExcepted, type UpstreamProxies } from './upstream-proxy.ts';
 
@@ -43,18 +44,13 @@ export class Outgoing {
   // How long an answer may take is the client's to decide.
   readonly #agent = new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 30_000 } });
   readonly #ways = new Map<string, Way>();
-  /** For https:, which only this process asks for. */
-  #secure: Dispatcher | undefined;
+  /** For https:, which only this process asks for; by the proxy. */
+  readonly #secure = new Map<string, Dispatcher>();
 
-  /** @throws MirrorlatchError CONFIGURATION if the caller's proxy is of a kind that is not supported. */
+  /** @throws MirrorlatchError CONFIGURATION if a proxy of the caller is no URL, or of a kind that is not supported. */
   constructor(proxies: UpstreamProxies) {
-    for (const proxy of [proxies.http, proxies.https]) {
-      const [, kind = 'http'] = /^([a-z\d]+):\/\//i.exec(proxy ?? '') ?? [];
-      if (kind === 'http') continue;
-      throw new MirrorlatchError('CONFIGURATION', `a proxy of the kind ${kind} is not supported`, {
-        hint: 'Name a proxy for HTTP in the variables http_proxy and https_proxy, or empty them.',
-      });
-    }
+    refuseProxy(proxies.http, proxies.httpFrom);
+    refuseProxy(proxies.https, proxies.httpsFrom);
     this.#proxies = proxies;
   }
 
@@ -135,7 +131,8 @@ export class Outgoing {
 
   /** Ends all connections. */
   async close(): Promise<void> {
-    await Promise.all([this.#agent.destroy(), this.#secure?.destroy()]);
+    const all = [this.#agent, ...this.#secure.values()];
+    await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
   }
 
   #wayTo(origin: string): Way {
@@ -152,19 +149,54 @@ export class Outgoing {
 
   #proxy(proxy: string | undefined, url: URL): URL | undefined {
     if (proxy === undefined || isExcepted(this.#proxies.except, url)) return undefined;
-    return new URL(proxy.includes('://') ? proxy : `http://${proxy}`);
+    return new URL(asUrl(proxy));
   }
 
   async #secureBy(proxy: URL | undefined): Promise<Dispatcher> {
-    const ca = trustedByThisHost();
-    const tls = ca === undefined ? {} : { ca };
-    if (proxy === undefined) this.#secure ??= new Agent({ connect: tls });
-    else if (this.#secure === undefined) {
-      const { default: ProxyAgent } = await import('undici/lib/dispatcher/proxy-agent.js');
-      this.#secure = new ProxyAgent({ uri: proxy.href, requestTls: tls });
-    }
-    return this.#secure;
+    const known = this.#secure.get(proxy?.href ?? '');
+    if (known !== undefined) return known;
+    const dispatcher = await secureBy(proxy);
+    this.#secure.set(proxy?.href ?? '', dispatcher);
+    return dispatcher;
   }
+}
+
+async function secureBy(proxy: URL | undefined): Promise<Dispatcher> {
+  const ca = trustedByThisHost();
+  const tls = ca === undefined ? {} : { ca };
+  if (proxy === undefined) return new Agent({ connect: tls });
+  const [{ default: ProxyAgent }, { default: Pool }, { default: connect }] = await Promise.all([
+    import('undici/lib/dispatcher/proxy-agent.js'),
+    import('undici/lib/dispatcher/pool.js'),
+    import('undici/lib/api/api-connect.js'),
+  ]);
+  const token = basicAuthorization(proxy);
+  return new ProxyAgent({
+    uri: proxy.href,
+    requestTls: tls,
+    ...(token === undefined ? {} : { token }),
+    // Only the whole of undici gives all dispatchers the method by which a tunnel is asked for.
+    clientFactory: (origin, options) => Object.assign(new Pool(origin, options), { connect }),
+  });
+}
+
+/** @param from what names the proxy, in words. */
+function refuseProxy(proxy: string | undefined, from: string | undefined): void {
+  if (proxy === undefined) return;
+  const [, kind = 'http'] = /^([a-z\d]+):\/\//i.exec(proxy) ?? [];
+  const isUrl = URL.canParse(asUrl(proxy));
+  if (isUrl && kind === 'http') return;
+  const what = isUrl
+    ? `a proxy of the kind ${kind} is not supported`
+    : `the proxy ${JSON.stringify(proxy)} is no URL`;
+  throw new MirrorlatchError('CONFIGURATION', what, {
+    hint: `It is named by ${from || 'a configuration'}. Name a proxy for HTTP in the variables http_proxy and https_proxy, or empty them.`,
+  });
+}
+
+/** A proxy may be named by its host and port alone. */
+function asUrl(proxy: string): string {
+  return proxy.includes('://') ? proxy : `http://${proxy}`;
 }
 
 interface AskOptions {
@@ -217,9 +249,8 @@ function answerOf(
 }
 
 function authorizationFor(proxy: URL | undefined): [string, string] | [] {
-  if (proxy === undefined || proxy.username === '') return [];
-  const user = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
-  return ['proxy-authorization', `Basic ${Buffer.from(user).toString('base64')}`];
+  const authorization = proxy && basicAuthorization(proxy);
+  return authorization === undefined ? [] : ['proxy-authorization', authorization];
 }
 
 /** The certificates that other programs of this host trust: a mirror may have one of its own site. Node has a list of its own. */

@@ -44,6 +44,15 @@ async function served(
   return { mirror, server, url: `${server.url}/current/` };
 }
 
+/** The same over https:. */
+async function secure() {
+  const mirror = await mirrors();
+  const certificate = await makeCertificate(mirror.home);
+  const server = await servePlainly(mirror.root, () => false, certificate);
+  const env = { SSL_CERT_FILE: certificate.file, CURL_CA_BUNDLE: certificate.file };
+  return { mirror, url: `${server.url}/current/`, env };
+}
+
 /** A shell command that points `current` to another snapshot. */
 const flip = ({ root }: SmallMirror, id: string) =>
   `ln -s snapshots/${id} '${root}/flip' && mv -T '${root}/flip' '${root}/current'`;
@@ -226,15 +235,6 @@ describe('I10: what the guard of a URL does not pin passes through untouched:', 
     expect(stdout).toBe('HTTP/1.1 200 Connection established\r\n\r\nhello to you!');
   });
 
-  test('an answer that breaks off, which does not look whole', async () => {
-    const { url, server } = await served((request, response) => {
-      if (!request.url?.startsWith('/broken')) return false;
-      response.writeHead(200, request.url.endsWith('chunked') ? {} : { 'Content-Length': 10 });
-      response.write('half', () => response.destroy());
-      return true;
-    });
-    for (const path of ['broken', 'broken-chunked']) {
-      const script = `curl -sS ${url}file >/dev/null; curl -sS ${server.url}/${path}`;
   test('after a client has broken off a tunnel that leads nowhere', async () => {
     const { url } = await served();
     const client = `
@@ -247,6 +247,15 @@ describe('I10: what the guard of a URL does not pin passes through untouched:', 
     expect(stdout).toBe('second');
   });
 
+  test('an answer that breaks off, which does not look whole', async () => {
+    const { url, server } = await served((request, response) => {
+      if (!request.url?.startsWith('/broken')) return false;
+      response.writeHead(200, request.url.endsWith('chunked') ? {} : { 'Content-Length': 10 });
+      response.write('half', () => response.destroy());
+      return true;
+    });
+    for (const path of ['broken', 'broken-chunked']) {
+      const script = `curl -sS ${url}file >/dev/null; curl -sS ${server.url}/${path}`;
       const { exitCode } = await runByUrl(url, sh(script));
       expect([18, 56]).toContain(exitCode);
     }
@@ -350,6 +359,17 @@ describe("the caller's own proxy is used", () => {
     expect(proxy.asked).toEqual([`CONNECT 127.0.0.1:${other.port} ${basic}`]);
   });
 
+  test('for a mirror over https:', async () => {
+    const { url, env } = await secure();
+    const proxy = await callersProxy();
+    const https_proxy = `http://me:it%20s@127.0.0.1:${proxy.port}`;
+    const { stdout } = await runByUrl(url, sh(`curl -sS ${url}file`), [], {
+      env: { ...env, https_proxy, http_proxy: '' },
+    });
+    expect(stdout).toBe('second');
+    expect(new Set(proxy.asked)).toEqual(new Set([`CONNECT ${new URL(url).host} ${basic}`]));
+  });
+
   test('for a snapshot that nothing holds, where it passes no POST', async () => {
     const { mirror, url } = await served();
     const env = {
@@ -392,6 +412,15 @@ describe("the caller's own proxy is used", () => {
     const { url } = await served();
     const env = { all_proxy: 'socks5://127.0.0.1:9', http_proxy: '' };
     expectFailure(await runByUrl(url, ['true'], [], { env }), 125, /kind socks5/);
+  });
+
+  test('unless it is no URL', async () => {
+    const { url } = await served();
+    for (const proxy of ['http://[::1/', 'my proxy']) {
+      const env = { http_proxy: '', https_proxy: proxy };
+      const result = await runByUrl(url, ['true'], [], { env });
+      expectFailure(result, 125, /proxy ".+" is no URL/, /the variable https_proxy/);
+    }
   });
 });
 
@@ -470,14 +499,6 @@ describe('I14: `run --http` does not pretend:', () => {
 });
 
 describe('over https:, where no proxy can look in,', () => {
-  async function secure() {
-    const mirror = await mirrors();
-    const certificate = await makeCertificate(mirror.home);
-    const server = await servePlainly(mirror.root, () => false, certificate);
-    const env = { SSL_CERT_FILE: certificate.file, CURL_CA_BUNDLE: certificate.file };
-    return { mirror, url: `${server.url}/current/`, env };
-  }
-
   test('the URL is replaced in the words of the command and in its environment', async () => {
     const { mirror, url, env } = await secure();
     const script = `${flip(mirror, 'first')}; curl -sS ${url}file && curl -sS "$WHERE/file"`;

@@ -28,6 +28,11 @@ test('a user in a URL is kept apart', () => {
   expect(authorization).toBe(`Basic ${Buffer.from('me:p@ss').toString('base64')}`);
 });
 
+test('a password with a percent sign that escapes nothing is taken as it is', () => {
+  const { authorization } = parseMirrorUrl('http://me:p%ss@host/debian/');
+  expect(authorization).toBe(`Basic ${Buffer.from('me:p%ss').toString('base64')}`);
+});
+
 test.for(['', 'debian', '/srv/mirror', 'ftp://host/debian', 'http://'])('%j is refused', (url) => {
   expect(() => parseMirrorUrl(url)).toThrow(/is no URL of a mirror/);
 });
