@@ -10,6 +10,11 @@ export function hasBaseElsewhere({ prefix, content }: Pick<ServedRoot, 'prefix' 
   return !content.startsWith(prefix);
 }
 
+/** The path below which all is that mirror's, but for what it has in another place. */
+export function placeOf(mirror: Pick<ServedRoot, 'prefix' | 'content'>): string {
+  return hasBaseElsewhere(mirror) ? mirror.content : mirror.prefix;
+}
+
 /**
  * Adds to an answer that there is nothing where that is which its request looks for in the wrong place: beside what is current,
  * where a mirror has its base elsewhere, or below `OWN_PREFIX`, where there is no mirror of that name. Pure.

@@ -16,6 +16,7 @@ import { Decisions } from './decisions.ts';
 import { Handler } from './handler.ts';
 import { keepPins } from './kept-pins.ts';
 import { type Endpoint, isUnixServer, listen } from './listen.ts';
+import { placeOf } from './mirror-bases.ts';
 import { Peers } from './peers.ts';
 import { Pipelines } from './pipelines.ts';
 import { StatusReporter } from './reporter.ts';
@@ -195,9 +196,9 @@ function pinFigures(pins: readonly Pins[], strict: ReadonlyMap<string, number>):
   };
 }
 
-/** The longest prefix first, so that it is found first. */
+/** One that is within the prefix of another comes first, so that it is found first. */
 function openMirrors(roots: readonly ServedRoot[]): ServedMirror[] {
-  return roots.map(serveMirror).sort((a, b) => b.content.length - a.content.length);
+  return roots.map(serveMirror).sort((a, b) => placeOf(b).length - placeOf(a).length);
 }
 
 /** As they were named. */

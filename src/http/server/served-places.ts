@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import type { ServedRoot } from '../pins/served-mirror.ts';
-import { hasBaseElsewhere } from './mirror-bases.ts';
+import { hasBaseElsewhere, placeOf } from './mirror-bases.ts';
 import { OWN_PAGES, OWN_PREFIX } from './routes.ts';
 
 /** A name that needs no escape in a URL. */
@@ -120,10 +120,12 @@ function realRoot({ root }: ServedRoot): string {
 
 function refuseSamePlace(one: ServedRoot, other: ServedRoot): void {
   const { content, name, prefix } = one;
-  if (content !== other.content && name !== other.name && prefix !== other.prefix) return;
+  const isApart = content !== other.content && placeOf(one) !== placeOf(other);
+  if (isApart && name !== other.name && prefix !== other.prefix) return;
+  const place = content === other.content ? content : placeOf(one);
   throw new MirrorlatchError(
     'USAGE',
-    `two mirrors would be served at ${content}: ${one.root} and ${other.root}`,
+    `two mirrors would be served at ${place}: ${one.root} and ${other.root}`,
     { hint: `Give one of them another part of the URL: ${other.root}=/OTHER/` },
   );
 }

@@ -278,6 +278,21 @@ describe('a client of mirrorlatch serve', () => {
     expect(shown(await ask(server.address, `${url}current/pool/a_1.deb`))).toBe('200 a 1');
   });
 
+  test('finds what is current right below a prefix that lies within that of another mirror', async () => {
+    const [mirror, outer, inner] = [await published(), await published(), await published()];
+    await outer.publish('outer', { outer: 'outer' }, ...AS_THEY_ARE);
+    await inner.publish('inner', { inner: 'inner' }, ...AS_THEY_ARE);
+    const [whole, below] = [`${mirror.root}=/`, `${outer.root}=/linux/`];
+    const server = await serve(whole, below, `${inner.root}/current=/linux/debian/`);
+    for (const [path, answer] of [
+      ['/linux/debian/inner', '200 inner'],
+      ['/linux/current/outer', '200 outer'],
+      ['/current/pool/a_1.deb', '200 a 1'],
+    ] as const) {
+      expect(shown(await ask(server.address, path))).toBe(answer);
+    }
+  });
+
   test('is told when a snapshot has been removed, and not led to another in the midst of a run', async () => {
     const mirror = await published();
     const [first, second, third] = ['20260101T030000Z', '20260102T030000Z', '20260103T030000Z'];
@@ -856,6 +871,7 @@ describe('the server', () => {
     [[], 64, /is missing/],
     [['ROOT=/a/', 'ROOT/../mirror/=/b/'], 64, /mirror is named twice: .+ and /],
     [['ROOT', 'OTHER=/mirror/'], 64, /two mirrors would be served at \/mirror\/current\/: /],
+    [['ROOT=/', 'OTHER/current=/'], 64, /two mirrors would be served at \/: /],
     [['ROOT=/a/', 'OTHER=/a/current/'], 64, /OTHER at \/a\/current\/ would hide \/a\/current of /],
     [['OTHER=/a/pins/x/', 'ROOT=/a/'], 64, /would hide \/a\/pins of/],
     [['ROOT=/', 'OTHER=/snapshots/'], 64, /would hide \/snapshots of/],
