@@ -162,7 +162,9 @@ export function addServe(program: Command, context: CommandContext): void {
       if (flags.aptConfig !== undefined) {
         const { aptConfig, refuseInPlace } = await import('../../http/server/apt-config.ts');
         refuseInPlace(roots.map(({ root }) => root));
-        printCode(aptConfig({ url: flags.aptConfig, mirrors: roots }));
+        const { archivesIn } = await import('../../http/server/apt-archives.ts');
+        const archives = roots.flatMap(({ root }) => archivesIn(root));
+        printCode(aptConfig({ url: flags.aptConfig, mirrors: roots, archives }));
         return;
       }
       const listen = flags.listen ?? [DEFAULT_LISTEN];

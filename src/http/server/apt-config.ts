@@ -1,6 +1,7 @@
 import { MirrorlatchError } from '../../errors.ts';
 import { isInPlace } from '../../mirror/gate.ts';
 import { findMirror } from '../../mirror/open.ts';
+import type { Archive } from './apt-archives.ts';
 import { APT_PREFIX, type MirrorAt } from './apt-snapshots.ts';
 
 export interface AptConfigOptions {
@@ -10,11 +11,13 @@ export interface AptConfigOptions {
    */
   readonly url: string;
   readonly mirrors: readonly MirrorAt[];
+  /** Those in all the mirrors, as far as they are known. */
+  readonly archives: readonly Archive[];
 }
 
 /**
  * The archives for which apt 3.0 knows another server of snapshots, and goes there once it has seen a Release file of them, unless
- * that is overridden: `apt-config dump Acquire::Snapshots`.
+ * that is overridden: `apt-config dump Acquire::Snapshots`. The entry of a label comes before that of an origin.
  */
 const KNOWN_ORIGINS = ['Debian', 'Ubuntu'];
 const KNOWN_LABELS = ['Debian-Security'];
@@ -27,16 +30,19 @@ const KNOWN_LABELS = ['Debian-Security'];
  *
  * @throws MirrorlatchError USAGE
  */
-export function aptConfig({ url, mirrors }: AptConfigOptions): string {
-  const { hostname } = new URL(url);
-  const [first = { prefix: '/', content: '/' }, ...others] = mirrors;
-  const server = serverOf(url, others.length === 0 ? first : undefined);
+export function aptConfig({ url, mirrors, archives }: AptConfigOptions): string {
+  const [{ prefix, content } = { prefix: '/', content: '/' }] = mirrors;
+  const [place = '', ...others] = new Set(archives.map((archive) => archive.place));
+  const isOne = mirrors.length <= 1 && others.length === 0;
+  const own = isOne ? [prefix, content, `${content}${place}`] : undefined;
+  const server = serverOf(url, own);
   // apt has one entry for a host. @PATH@ is what follows the host in the source, such as debian/current.
-  const place = others.length === 0 ? `${first.prefix}snapshots/` : `${APT_PREFIX}@PATH@/`;
-  const value = `"${server}${place}@SNAPSHOTID@/"`;
-  const entries = (names: readonly string[]) => names.map((name) => `      ${name} ${value};\n`);
+  const path = isOne
+    ? `${prefix}snapshots/@SNAPSHOTID@/${place}`
+    : `${APT_PREFIX}@PATH@/@SNAPSHOTID@/`;
+  const value = `"${server}${path}"`;
   return `// The snapshots of ${server}, for apt 2.7 and newer. Put this on each client, as
-// /etc/apt/apt.conf.d/50mirrorlatch. The client's sources stay as they are: ${server}${first.content.replace(/\/$/, '')}
+// /etc/apt/apt.conf.d/50mirrorlatch. The client's sources stay as they are: ${server}${`${content}${place}`.replace(/\/$/, '')}
 //
 // The mirror at a time, in UTC, for one command, or for one source in /etc/apt/sources.list.d/*.sources:
 //
@@ -48,26 +54,71 @@ export function aptConfig({ url, mirrors }: AptConfigOptions): string {
 // That is the last snapshot that began by then and is still there: where a later one has been removed, that may be the
 // state of an earlier time. apt also fetches the lists of what is current.
 // Where the Release file of an old snapshot has expired, add: -o Acquire::Check-Valid-Until=false
+//
+// A client without these settings takes -S and reads what is current, without a word. With this line in its source, it
+// fails instead; without -S, the source is read as before:
+//
+//   Snapshot: enable
 Acquire::Snapshots::URI
 {
-  // Without this, apt reads what is current, without a word.
+  // apt has one entry for a host: if it has other mirrors, print this for all of them at once.
   Host
   {
-    ${hostname} ${value};
+    ${quotedHost(url)} ${value};
   };
-  // Without these, apt asks the servers of snapshots that it knows for these archives. They count for all sources
-  // of the archives, those on other hosts, too.
+${overrides(archives, value)}};
+`;
+}
+
+/** Where apt would go elsewhere, although the mirror has the archive. */
+function overrides(archives: readonly Archive[], value: string): string {
+  const known = [
+    ...KNOWN_ORIGINS.map((origin) => ({ origin, label: undefined, namesSnapshots: false })),
+    ...KNOWN_LABELS.map((label) => ({ origin: undefined, label, namesSnapshots: false })),
+  ];
+  const named = (archives.length === 0 ? known : archives).map(overridden);
+  const section = (kind: Overridden['kind']): string => {
+    const names = new Set(named.flatMap((one) => (one?.kind === kind ? [one.name] : [])));
+    const lines = [...names].map((name) => `      ${quotedName(name)} ${value};\n`);
+    return lines.length === 0 ? '' : `    ${kind}\n    {\n${lines.join('')}    };\n`;
+  };
+  const sections = `${section('Origin')}${section('Label')}`;
+  if (sections === '') return '';
+  return `  // Without these, apt asks the servers of snapshots that it knows for these archives, which the mirror has now. They
+  // count for all sources of the archives, those on other hosts, too.
   Override
   {
-    Origin
-    {
-${entries(KNOWN_ORIGINS).join('')}    };
-    Label
-    {
-${entries(KNOWN_LABELS).join('')}    };
-  };
-};
+${sections}  };
 `;
+}
+
+interface Overridden {
+  readonly kind: 'Origin' | 'Label';
+  readonly name: string;
+}
+
+function overridden({
+  origin,
+  label,
+  namesSnapshots,
+}: Omit<Archive, 'place'>): Overridden | undefined {
+  if (label !== undefined && KNOWN_LABELS.includes(label)) return { kind: 'Label', name: label };
+  if (origin !== undefined && KNOWN_ORIGINS.includes(origin))
+    return { kind: 'Origin', name: origin };
+  if (!namesSnapshots) return undefined;
+  if (label !== undefined) return { kind: 'Label', name: label };
+  return origin === undefined ? undefined : { kind: 'Origin', name: origin };
+}
+
+/** As in sources: apt takes an IPv6 address out of its brackets. */
+function quotedHost(url: string): string {
+  return quotedName(new URL(url).hostname.replace(/^\[|\]$/g, ''));
+}
+
+/** apt reads an escape in a name as in a URL. */
+function quotedName(name: string): string {
+  if (/^[\w.-]+$/.test(name)) return name;
+  return `"${name.replace(/["%\\]/g, (one) => `%${one.charCodeAt(0).toString(16)}`)}"`;
 }
 
 /**
@@ -91,16 +142,15 @@ export function refuseInPlace(roots: readonly string[]): void {
   );
 }
 
-/** @param mirror undefined if there are several. */
-function serverOf(url: string, mirror: MirrorAt | undefined): string {
+/** @param own the paths of the one archive; undefined if there are several. */
+function serverOf(url: string, own: readonly string[] | undefined): string {
   const { origin, pathname } = new URL(url);
   const path = pathname.replace(/\/+$/, '');
   if (path === '') return origin;
-  if (mirror === undefined) {
-    throw new MirrorlatchError('USAGE', `${url} has a path, and there are several mirrors`, {
+  if (own === undefined) {
+    throw new MirrorlatchError('USAGE', `${url} has a path, and there are several archives`, {
       hint: `apt has one entry for a host. Leave the path out, ${origin}, or name one mirror.`,
     });
   }
-  const isOwn = [mirror.prefix, mirror.content].includes(`${path}/`);
-  return isOwn ? origin : `${origin}${path}`;
+  return own.includes(`${path}/`) ? origin : `${origin}${path}`;
 }

@@ -9,7 +9,7 @@ const TIME = /^(\d{8})(?:T(\d{6})Z)?$/;
 /** The form of a `timestampId`. The number tells those apart that began in the same second. */
 const TIMED = /^(\d{8}T\d{6}Z)(?:-(\d+))?$/;
 
-/** Where apt looks for the snapshots of a server that has several mirrors, see `aptConfig`. */
+/** Where apt looks for the snapshots of a server that has several archives, see `aptConfig`. */
 export const APT_PREFIX = '/-/apt/';
 
 /** Where a mirror is. */
@@ -51,7 +51,8 @@ export function noSnapshotNear(ids: readonly string[], wanted: string, place: st
 
 /**
  * Where a request below `APT_PREFIX` is to be redirected: `/-/apt/debian/current/20261127T010203Z/dists/…` leads to
- * `/debian/snapshots/20261127T010203Z/dists/…`, and that to the nearest. Pure.
+ * `/debian/snapshots/20261127T010203Z/dists/…`, and that to the nearest. Of an archive in a directory of the mirror, that
+ * directory comes before the id: `/-/apt/linux/current/debian/20261127T010203Z/dists/…`. Pure.
  *
  * @param path the path of the request, as it was written.
  * @returns undefined if it is that of no mirror.
@@ -59,11 +60,18 @@ export function noSnapshotNear(ids: readonly string[], wanted: string, place: st
 export function aptLocation(path: string, mirrors: readonly MirrorAt[]): string | undefined {
   for (const { prefix, content } of mirrors) {
     const live = `${APT_PREFIX}${content.slice(1)}`;
-    if (path.startsWith(live) && path !== live) {
-      return `${prefix}snapshots/${path.slice(live.length)}`;
-    }
+    if (!path.startsWith(live) || path === live) continue;
+    const segments = path.slice(live.length).split('/');
+    // The name that a user has given to a snapshot is taken for one at the top.
+    const at = Math.max(0, segments.findIndex(isTime));
+    const [place, id = '', rest] = [segments.slice(0, at), segments[at], segments.slice(at + 1)];
+    return `${prefix}snapshots/${[id, ...place, ...rest].join('/')}`;
   }
   return undefined;
+}
+
+function isTime(segment: string): boolean {
+  return TIME.test(segment) || TIMED.test(segment);
 }
 
 interface Timed {

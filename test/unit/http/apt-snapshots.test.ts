@@ -75,7 +75,7 @@ describe('an id that leads to no snapshot', () => {
   });
 });
 
-describe('a path of apt on a server with several mirrors', () => {
+describe('a path of apt on a server with several archives', () => {
   const mirrors = [
     { prefix: '/debian/', content: '/debian/current/' },
     { prefix: '/debian/security/', content: '/debian/security/current/' },
@@ -93,6 +93,11 @@ describe('a path of apt on a server with several mirrors', () => {
     ['/-/apt/linux/20261121T000000Z/a', '/-/mirrors/linux/snapshots/20261121T000000Z/a'],
     ['/-/apt/current/20261121T000000Z/a', '/snapshots/20261121T000000Z/a'],
     ['/-/apt/ubuntu/current/20261121T000000Z/dists/stable/InRelease', undefined],
+    [
+      '/-/apt/linux/ubuntu/20261121T000000Z-2/dists/a',
+      '/-/mirrors/linux/snapshots/20261121T000000Z-2/ubuntu/dists/a',
+    ],
+    ['/-/apt/linux/named/dists/a', '/-/mirrors/linux/snapshots/named/dists/a'],
     ['/-/apt/debian/current/', undefined],
   ])('%s leads to %s', (path, location) => {
     expect(aptLocation(path, mirrors)).toBe(location);
