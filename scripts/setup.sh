@@ -55,6 +55,29 @@ missing_packages() {
   printf '%s' "$packages"
 }
 
+# want_newer_apt DIRECTORY: unpack there the apt of a later Debian than this may be, out of the archive that this machine
+# installs from. Tests enter it by chroot(8). Without root or the archive, go on without it, and name it in $without.
+want_newer_apt() {
+  newer=$1
+  [ ! -e "$newer" ] || return 0
+  if [ "$(id -u)" = 0 ] && echo 'Unpacking the apt of trixie' && quietly unpack_newer_apt; then return; fi
+  without="${without-} apt/trixie"
+}
+
+unpack_newer_apt() {
+  rm -rf --one-file-system -- "$newer.part"
+  # shellcheck disable=SC2016 # These are fields of apt-get, not variables.
+  archive=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' | sed -n '/^Debian Debian /{s///p;q;}')
+  if [ -z "$archive" ]; then
+    echo 'No source of apt-get is an archive of Debian.'
+    return 1
+  fi
+  mkdir -p -- "${newer%/*}" || return
+  mmdebstrap --quiet --mode=root --variant=extract --include=apt,base-files,dpkg --aptopt='Acquire::Languages "none"' \
+    trixie "$newer.part" "deb $archive trixie main" || return
+  mv -- "$newer.part" "$newer"
+}
+
 # apt_install PACKAGE...: install them, but start no service: the tests start their own, on other ports (invoke-rc.d(8)).
 apt_install() (
   policy=/usr/sbin/policy-rc.d

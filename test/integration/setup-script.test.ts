@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
@@ -29,6 +29,20 @@ test.runIf(runsAsRoot)(
     expect(stdout).toMatch(/\nwithout: conflicting$/);
     expect(stderr).toBe('it conflicts');
     expect(exitCode).toBe(0);
+  },
+);
+
+test.runIf(runsAsRoot)(
+  'a newer apt that no archive has is named, and the rest goes on',
+  async () => {
+    const newer = join(scratchDirectory(), 'newer');
+    const { stdout, stderr, exitCode } = await afterSetup(
+      `want_newer_apt ${newer}\necho "without:$without"`,
+    );
+    expect(stdout).toMatch(/\nwithout: apt\/trixie$/);
+    expect(stderr).toBe('No source of apt-get is an archive of Debian.');
+    expect(exitCode).toBe(0);
+    expect(existsSync(newer)).toBe(false);
   },
 );
 
