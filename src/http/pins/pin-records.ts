@@ -78,6 +78,14 @@ export function* recordsText(
   yield `${lines.join('\n')}\n`;
 }
 
+/** What follows the text when a run or a strict pin of a mirror has begun since. */
+export function addedText(
+  mirror: string,
+  added: { readonly run: RunRecord } | { readonly strictPin: StrictPinRecord },
+): string {
+  return `${JSON.stringify({ mirror })}\n${JSON.stringify(added)}\n`;
+}
+
 function* linesOf(mirrors: Iterable<readonly [string, PinRecords]>): Generator<object> {
   for (const [mirror, { runs, kept, strictPins }] of mirrors) {
     yield { mirror };
@@ -92,7 +100,8 @@ function* linesOf(mirrors: Iterable<readonly [string, PinRecords]>): Generator<o
 }
 
 /**
- * Reads what `recordsText` has made. Where the server was killed, each client counts as busy until then: a run may be
+ * Reads what `recordsText` has made, and `addedText` after it, up to the last whole line. Of the runs of a client the last
+ * one counts. Where the server was killed, each client counts as busy until then: a run may be
  * kept longer than it has to, but never ends in its midst.
  *
  * @param now ms since the boot.
@@ -104,7 +113,7 @@ export function parseRecords(
   bootId: string,
   now: number,
 ): Map<string, PinRecords> | undefined {
-  const [first = '', ...lines] = text.trimEnd().split('\n');
+  const [first = '', ...lines] = text.slice(0, text.lastIndexOf('\n')).split('\n');
   const { bootId: writtenAtBoot, at, isEnded } = parseLine(Header, first);
   // A container may begin to count anew within a boot of its host.
   if (writtenAtBoot !== bootId || at > now) return undefined;
@@ -114,7 +123,7 @@ export function parseRecords(
   for (const line of lines) {
     const record = parseLine(Line, line);
     if ('mirror' in record) {
-      gathered = { runs: [], kept: [], strictPins: [] };
+      gathered = mirrors.get(record.mirror) ?? { runs: [], kept: [], strictPins: [] };
       mirrors.set(record.mirror, gathered);
     } else if (gathered === undefined) {
       throw invalid(line);

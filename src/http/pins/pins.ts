@@ -12,12 +12,14 @@ import {
 import { type Client, RunTable } from './run-table.ts';
 
 function* recordsOf(runs: readonly (readonly [Client, Run])[]): Generator<RunRecord> {
-  for (const [{ address, agent }, run] of runs) {
-    const { snapshot: id, startedAt, lastAt, keptUntil } = run;
-    if (id === undefined || run.isOver) continue;
-    const entries = [...run.entries];
-    yield { address, agent, id, startedAt, lastAt, keptUntil, entries };
+  for (const [client, run] of runs) {
+    if (run.snapshot !== undefined && !run.isOver) yield recordOf(client, run, run.snapshot);
   }
+}
+
+function recordOf({ address, agent }: Client, run: Run, id: string): RunRecord {
+  const { startedAt, lastAt, keptUntil, entries } = run;
+  return { address, agent, id, startedAt, lastAt, keptUntil, entries: [...entries] };
 }
 
 /** A place in a run, for as long as one answer is sent. */
@@ -38,6 +40,7 @@ export class Pins {
   /** Entry documents that the runs remember. */
   #entries = 0;
   #changes = 0;
+  #onBegin: (run: RunRecord) => void = () => {};
   readonly #policy: PinPolicy;
   readonly #holdCurrent: () => Promise<Hold>;
   readonly #clock: () => number;
@@ -122,6 +125,11 @@ export class Pins {
     });
   }
 
+  /** Sets who is told of each run that begins, before its first answer. */
+  onBegin(listener: (run: RunRecord) => void): void {
+    this.#onBegin = listener;
+  }
+
   /** Grows with each change of what `records` says. */
   get changes(): number {
     return this.#changes;
@@ -202,6 +210,7 @@ export class Pins {
     run.hold.then(
       ({ id }) => {
         run.snapshot = id;
+        this.#onBegin(recordOf(client, run, id));
       },
       () => this.#forget(client, run),
     );

@@ -45,6 +45,10 @@ export function idInToken(token: string): string {
   return token.slice(0, Math.max(0, token.lastIndexOf('~')));
 }
 
+function recordOf({ token, address, startedAt, endsAt, lastsMs }: StrictPin): StrictPinRecord {
+  return { token, address, startedAt, endsAt, lastsMs };
+}
+
 /** Ended tokens are remembered for a while, to tell their clients from those with a wrong one. */
 const MAX_ENDED = 10_000;
 
@@ -53,6 +57,7 @@ export class StrictPins {
   readonly #pins = new Map<string, StrictPin>();
   readonly #ended = new Set<string>();
   #changes = 0;
+  #onBegin: (mirror: ServedMirror, pin: StrictPinRecord) => void = () => {};
   readonly #policy: StrictPinPolicy;
   readonly #clock: () => number;
 
@@ -62,6 +67,11 @@ export class StrictPins {
     this.#clock = clock;
   }
 
+  /** Sets who is told of each pin that is made, before its client is. */
+  onBegin(listener: (mirror: ServedMirror, pin: StrictPinRecord) => void): void {
+    this.#onBegin = listener;
+  }
+
   /** Grows with each change of what `records` says. */
   get changes(): number {
     return this.#changes;
@@ -69,11 +79,7 @@ export class StrictPins {
 
   /** The pins of a mirror, to be recalled by another process. */
   *records(mirror: ServedMirror): Generator<StrictPinRecord> {
-    for (const { mirror: other, token, address, startedAt, endsAt, lastsMs } of [
-      ...this.#pins.values(),
-    ]) {
-      if (other === mirror) yield { token, address, startedAt, endsAt, lastsMs };
-    }
+    for (const pin of [...this.#pins.values()]) if (pin.mirror === mirror) yield recordOf(pin);
   }
 
   /**
@@ -88,6 +94,7 @@ export class StrictPins {
   ): Promise<void> {
     for (const record of records) {
       const { token, address } = record;
+      if (this.#pins.has(token)) continue;
       const held = this.hasRoomFor(address) ? await hold(idInToken(token)) : undefined;
       if (held === undefined) continue;
       const startedAt = Math.min(record.startedAt, this.#clock());
@@ -121,6 +128,7 @@ export class StrictPins {
     };
     this.#pins.set(pin.token, pin);
     this.renew(pin, lastsMs ?? this.#policy.defaultMs);
+    this.#onBegin(mirror, recordOf(pin));
     return pin;
   }
 

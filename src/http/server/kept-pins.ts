@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { asMirrorlatchError } from '../../errors.ts';
 import { thisHost } from '../../system/host.ts';
 import type { Hold } from '../pins/holds.ts';
-import { parseRecords, recordsText } from '../pins/pin-records.ts';
+import { addedText, parseRecords, recordsText } from '../pins/pin-records.ts';
 import type { Pins } from '../pins/pins.ts';
 import type { ServedMirror } from '../pins/served-mirror.ts';
 import type { StrictPins } from '../pins/strict-pins.ts';
@@ -34,7 +34,7 @@ export async function keepPins(directory: string, options: KeptPinsOptions): Pro
   }
   const { bootId } = thisHost();
   const all = allPins(options);
-  return new StateFile({
+  const state = await StateFile.open({
     path,
     changes: () => all.reduce((sum, { pins }) => sum + pins.changes, strictPins.changes),
     text: (isEnded) =>
@@ -47,6 +47,9 @@ export async function keepPins(directory: string, options: KeptPinsOptions): Pro
       ),
     onWarning,
   });
+  for (const { name, pins } of all) pins.onBegin((run) => state.add(addedText(name, { run })));
+  strictPins.onBegin((mirror, strictPin) => state.add(addedText(nameOf(mirror), { strictPin })));
+  return state;
 }
 
 async function recallPins(path: string, options: KeptPinsOptions): Promise<void> {

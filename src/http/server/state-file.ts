@@ -1,5 +1,5 @@
-import { constants } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { constants, renameSync, writeSync } from 'node:fs';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../../errors.ts';
 
 /** What follows where the state cannot be kept. */
@@ -27,20 +27,44 @@ export interface StateFileOptions {
 
 /**
  * A file that holds the state of this process for the next one. It is written by a rename, so that it is always whole,
- * soon after each change, and the less often the more there is. It is good for one boot of the host, so nothing waits
- * for a disk.
+ * soon after each change, and the less often the more there is. What cannot wait is added to it in between. It is good
+ * for one boot of the host, so nothing waits for a disk.
  */
 export class StateFile {
   readonly #options: StateFileOptions;
   readonly #look: NodeJS.Timeout;
+  /** The file in its place, to which more is added. */
+  #file: FileHandle | undefined;
+  /** What was added since the writing of the next file began. */
+  #added: string[] = [];
   #written = 0;
   #writing: Promise<void> | undefined;
   #restsUntil = 0;
   #isBroken = false;
 
-  constructor(options: StateFileOptions) {
+  private constructor(options: StateFileOptions) {
     this.#options = options;
     this.#look = setInterval(() => this.#writeIfChanged(), LOOK_MS);
+  }
+
+  /** Writes for the first time, and from then on after each change. */
+  static async open(options: StateFileOptions): Promise<StateFile> {
+    const file = new StateFile(options);
+    await file.#write(false);
+    return file;
+  }
+
+  /** Adds to the text, before it returns: what a kill of this process must not lose. */
+  add(text: string): void {
+    this.#added.push(text);
+    if (this.#file === undefined) return;
+    try {
+      writeSync(this.#file.fd, text);
+    } catch (error) {
+      this.#warn(error);
+      // Half of the text may be there, and nothing may follow that.
+      void this.#closeFile();
+    }
   }
 
   /** Writes for the last time. */
@@ -48,6 +72,7 @@ export class StateFile {
     clearInterval(this.#look);
     await this.#writing;
     await this.#write(true);
+    await this.#closeFile();
   }
 
   #writeIfChanged(): void {
@@ -59,25 +84,38 @@ export class StateFile {
   }
 
   async #write(isEnded: boolean): Promise<void> {
-    const { path, changes, onWarning } = this.#options;
+    const { path, changes } = this.#options;
     const before = changes();
     const temporary = `${path}.new`;
+    let file: FileHandle | undefined;
     try {
       await rm(temporary, { force: true });
-      const file = await open(temporary, 'wx', 0o600);
-      try {
-        await this.#writeText(file, isEnded);
-      } finally {
-        await file.close();
-      }
-      await rename(temporary, path);
+      file = await open(temporary, 'wx', 0o600);
+      this.#added = [];
+      await this.#writeText(file, isEnded);
+      writeSync(file.fd, this.#added.join(''));
+      renameSync(temporary, path);
+      const earlier = this.#file;
+      this.#file = file;
+      await earlier?.close();
       this.#written = before;
       this.#isBroken = false;
     } catch (error) {
+      if (file !== this.#file) await file?.close();
       await rm(temporary, { force: true }).catch(() => {});
-      if (!this.#isBroken) onWarning(asMirrorlatchError(error, FORGETFUL).message);
-      this.#isBroken = true;
+      this.#warn(error);
     }
+  }
+
+  async #closeFile(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  #warn(error: unknown): void {
+    if (!this.#isBroken) this.#options.onWarning(asMirrorlatchError(error, FORGETFUL).message);
+    this.#isBroken = true;
   }
 
   /** Other work gets its turn between two pieces. */

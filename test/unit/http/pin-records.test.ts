@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  addedText,
   type PinRecords,
   parseRecords,
   type RunRecord,
@@ -40,6 +41,16 @@ describe('the records of a server', () => {
     ]);
   });
 
+  test('are read with what was added since, of which half a line may be there', () => {
+    const name = '/srv/debian=/debian/current/';
+    const run = { ...RUN, id: 'next' };
+    const strictPin = { token: 'z~y', address: 'unix', startedAt: 1, endsAt: 2, lastsMs: 3 };
+    const added = [addedText(name, { run }), addedText(name, { strictPin }), '{"mirr'];
+    const records = parseRecords(`${text()}${added.join('')}`, 'boot', 60_000);
+    const strictPins = [...RECORDS.strictPins, strictPin];
+    expect(records?.get(name)).toEqual({ ...RECORDS, runs: [RUN, run], strictPins });
+  });
+
   test('are for nobody after another boot, nor where the clock runs from another start', () => {
     expect(parseRecords(text(), 'another', 60_000)).toBeUndefined();
     expect(parseRecords(text(), 'boot', 59_000)).toBeUndefined();
@@ -78,7 +89,7 @@ describe('the records of a server', () => {
     ['JSON that is no object', '7\n'],
     ['another version', `${header.replace('"format":1', '"format":2')}\n`],
     ['a run of no mirror', `${header}\n${run}\n`],
-    ['half a line', `${header}\n${mirror}\n${run.slice(0, -9)}`],
+    ['half a line before others', `${header}\n${mirror}\n${run.slice(0, -9)}\n${run}\n`],
     ['a run without a time', `${header}\n${mirror}\n${run.replace('"lastAt":200', '"x":1')}\n`],
     ['entries that are none', `${header}\n${mirror}\n${run.replace('",100]', '"]')}\n`],
     ['an unknown kind of line', `${header}\n${mirror}\n{"other":1}\n`],
