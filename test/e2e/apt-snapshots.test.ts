@@ -79,12 +79,12 @@ describe('apt of Debian 13 reads a snapshot', () => {
 
     test.skipIf(whyNot !== '')(`of each of several mirrors, from ${name}${whyNot}`, async () => {
       const [debian, other] = [(await debianMirror()).root, (await otherMirror()).root];
-      const words = [`${debian}/current=/debian/`, `${other}=/linux/other/`];
+      const words = [`${debian}/current=/debian/`, `${other}=/`];
       const origin = await served(kind, ...words);
       const settings = await settingsFor(origin, ...words);
       for (const [url, first, last] of [
         [`${origin}/debian`, 'generation-1', 'generation-3'],
-        [`${origin}/linux/other/current`, 'generation-11', 'generation-12'],
+        [`${origin}/current`, 'generation-11', 'generation-12'],
       ] as const) {
         const client = new NewerApt([{ url }], settings);
         expect(await updateAndInstall(client, '-S', FIRST)).toEqual([first]);
