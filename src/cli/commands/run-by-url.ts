@@ -16,7 +16,7 @@ import type { UrlOptions } from './run.ts';
 export async function runCommandByUrl(options: UrlOptions, context: CommandContext): Promise<void> {
   const { urls, allowUnseen, env } = options;
   const { sticky, reuse, isUnpinned } = stickiness(options);
-  const { use, isLocal } = presetFor(options.command);
+  const { family, use, isLocal } = presetFor(options.command);
   const mayNeedNothing = isLocal || use === 'none';
   const isAsked = [options.sticky, options.reuse, options.snapshot].some(
     (one) => one !== undefined,
@@ -53,6 +53,8 @@ export async function runCommandByUrl(options: UrlOptions, context: CommandConte
   if (end.signal !== null) context.endBySignal(end.signal);
   else context.setExitCode(end.exitCode ?? 0);
   if (unseen.length === 0 || allowUnseen || options.command.length === 0 || mayNeedNothing) return;
+  // A client that fails without a request, such as for a right that it lacks, has said why.
+  if (unseen.length === urls.length && end.exitCode !== 0 && family !== 'other') return;
   const failure = unguarded(unseen);
   // What apt-get install needs may be there already, and so may what a client needs that would be seen to read this mirror.
   const mayHaveAll = use === 'reuse' || (use === 'pin' && unseen.some(({ isNamed }) => isNamed));

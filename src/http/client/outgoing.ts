@@ -215,8 +215,9 @@ function answerOf(
   return new Promise((resolve, reject) => {
     let abort: (() => void) | undefined;
     const timer = setTimeout(() => {
-      abort?.();
+      // Before the abort, which would be taken for the reason.
       reject(new Error(`no answer within ${timeoutMs / 1000} s`));
+      abort?.();
     }, timeoutMs);
     let status = 0;
     let headers: Answer['headers'] = {};

@@ -155,6 +155,13 @@ describe('a command that may need nothing of the mirror, and requests nothing,',
   });
 });
 
+test('a package manager that fails, and has requested nothing, says alone why', async () => {
+  const { run } = await withManagers({ script: () => 'echo no right >&2; exit 100' });
+  for (const line of ['apt-get update', 'apt-get install hello', 'pip install hello'])
+    expect(await run(line)).toMatchObject({ exitCode: 100, stderr: 'no right\n' });
+  expectFailure(await run('peruse'), 100, /warning: .* requested nothing/);
+});
+
 describe('a command that works with what is on this host', () => {
   test.for([
     'apt-get clean',

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -12,6 +13,7 @@ import { request as ask, createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { Outgoing } from '../../../src/http/client/outgoing.ts';
 import { freePort } from '../../support/daemon.ts';
 import { eventually } from '../../support/eventually.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
@@ -422,6 +424,21 @@ describe("the caller's own proxy is used", () => {
       expectFailure(result, 125, /proxy ".+" is no URL/, /the variable https_proxy/);
     }
   });
+});
+
+test('a server that accepts a connection and answers nothing is named, with the time that it had', async () => {
+  const silent = createServer().listen(0, '127.0.0.1');
+  silent.on('request', () => {});
+  await once(silent, 'listening');
+  const outgoing = new Outgoing({ http: undefined, https: undefined, except: '' });
+  onTestFinished(async () => {
+    await outgoing.close();
+    silent.closeAllConnections();
+    silent.close();
+  });
+  const url = new URL(`http://127.0.0.1:${(silent.address() as AddressInfo).port}/`);
+  const asked = outgoing.ask('HEAD', url, { timeoutMs: 100 });
+  await expect(asked).rejects.toThrow(`${url} cannot be reached: no answer within 0.1 s`);
 });
 
 describe('I14: `run --http` does not pretend:', () => {
