@@ -1,6 +1,7 @@
 import { type BigIntStats, close, type Stats } from 'node:fs';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import send from 'send';
+import { inLatin1 } from '../latin1.ts';
 import { specialContentType } from './content-type.ts';
 import { directoryLocation } from './directory-location.ts';
 import { handOver, isForWebServer, tagForClient, type WebServer } from './hand-over.ts';
@@ -296,7 +297,7 @@ function say(response: ServerResponse, status: number): void {
 }
 
 function headersOf({ cacheControl, snapshotId }: Place): Headers {
-  return { 'Cache-Control': cacheControl, 'X-Mirrorlatch-Snapshot': snapshotId };
+  return { 'Cache-Control': cacheControl, 'X-Mirrorlatch-Snapshot': inLatin1(snapshotId) };
 }
 
 function headersOfFile({ etag, lastModified }: Validators): Headers {

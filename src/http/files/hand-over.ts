@@ -1,6 +1,7 @@
 import { closeSync, statSync } from 'node:fs';
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import { ifThere } from '../../system/files.ts';
+import { inLatin1 } from '../latin1.ts';
 import { percentEncoded } from '../percent.ts';
 import { type Opened, openInTree } from './place-in-tree.ts';
 import { validatorsOf } from './validators.ts';
@@ -94,7 +95,7 @@ export function handOver(
 ): void {
   const below = real.subarray(Buffer.byteLength(tree) + 1).toString('latin1');
   response.setHeader('X-Accel-Redirect', place + percentEncoded(below, UNSAFE));
-  response.setHeader('X-Mirrorlatch-Tree', Buffer.from(tree).toString('latin1'));
+  response.setHeader('X-Mirrorlatch-Tree', inLatin1(tree));
   // Without it, nginx would take the connection to be at its end.
   response.setHeader('Content-Length', '0');
   response.end();

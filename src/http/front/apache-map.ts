@@ -5,6 +5,7 @@ import { bytePath } from '../../mirror/byte-path.ts';
 import { ifThere } from '../../system/files.ts';
 import { isWithin } from '../files/place-in-tree.ts';
 import { isDateOf, isDateSure, validatorsOf } from '../files/validators.ts';
+import { fromLatin1, inLatin1 } from '../latin1.ts';
 import { percentDecoded } from '../percent.ts';
 import { documentKind } from '../pins/entry-documents.ts';
 import { type Client, KeptDecisions } from './kept-decisions.ts';
@@ -70,7 +71,7 @@ async function answer(
   if (decision === 'late') return 'later';
   const isDown = decision === 'down';
   if (question.hasTags && !isDown && (await decisions.silence(client)) === undefined) {
-    return `ask ${decision.snapshot}`;
+    return `ask ${inLatin1(decision.snapshot)}`;
   }
   const { tree, snapshot } = isDown ? { tree: directory, snapshot: 'unpinned' } : decision;
   const file =
@@ -78,7 +79,7 @@ async function answer(
   if (file !== undefined && file !== 'not ours') return file;
   if (isDown) return existsSync(`${tree}/.`) ? 'none' : 'later';
   const silence = await decisions.silence(client);
-  if (silence === undefined) return `ask ${snapshot}`;
+  if (silence === undefined) return `ask ${inLatin1(snapshot)}`;
   return silence === 'down' ? 'none' : 'later';
 }
 
@@ -89,7 +90,7 @@ function parse(line: string): Question | undefined {
   if (words.length !== 7 || path === undefined || path.includes('\0')) return undefined;
   return {
     client: name === '-' ? undefined : { name, address, agent, url: base + path },
-    directory: Buffer.from(directory, 'latin1').toString(),
+    directory: fromLatin1(directory),
     path,
     ...whatIsKnown(known),
   };
@@ -123,7 +124,9 @@ function found({ path, dates }: Question, tree: string, snapshot: string): strin
     };
     const isSame = dates.every((date) => isDateOf(date, own));
     const tag = status.isFile() ? own.etag.slice(1, -1) : '-';
-    return [snapshot, isSame ? 'same' : 'changed', tag, real.toString('latin1')].join(' ');
+    return [inLatin1(snapshot), isSame ? 'same' : 'changed', tag, real.toString('latin1')].join(
+      ' ',
+    );
   } catch {
     // Whatever the reason, mirrorlatch finds it again, and has the words for it.
     return undefined;

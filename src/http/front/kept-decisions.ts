@@ -1,6 +1,7 @@
 import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { errnoOf } from '../../errors.ts';
+import { fromLatin1 } from '../latin1.ts';
 import { percentEncoded } from '../percent.ts';
 import { connectableAddress } from './front.ts';
 
@@ -102,7 +103,13 @@ export class KeptDecisions {
     const usedAt = Date.now();
     const freshUntil = usedAt + secondsIn(control, 'max-age') * 1000;
     const staleUntil = freshUntil + secondsIn(control, 'stale-if-error') * 1000;
-    return { tree: utf8(tree), snapshot: utf8(snapshot), freshUntil, staleUntil, usedAt };
+    return {
+      tree: fromLatin1(tree),
+      snapshot: fromLatin1(snapshot),
+      freshUntil,
+      staleUntil,
+      usedAt,
+    };
   }
 
   /** A whole answer, if there is one. */
@@ -150,11 +157,6 @@ function connection(listen: string): RequestOptions {
   if (listen.startsWith('unix:')) return { socketPath: listen.slice('unix:'.length) };
   const { hostname, port } = new URL(`http://${connectableAddress(listen)}`);
   return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: port === '' ? 80 : Number(port) };
-}
-
-/** A header's bytes are latin1 for Node. */
-function utf8(text: string): string {
-  return Buffer.from(text, 'latin1').toString();
 }
 
 /** A directive of Cache-Control (RFC 9111, 5.2.2; RFC 5861); 0 if it is not there. */

@@ -1,5 +1,6 @@
 import { type Answer, text } from '../answers.ts';
 import { tagOfTree } from '../files/hand-over.ts';
+import { fromLatin1, inLatin1 } from '../latin1.ts';
 import { documentKind } from '../pins/entry-documents.ts';
 import type { Hold, Snapshot } from '../pins/holds.ts';
 import type { Pins } from '../pins/pins.ts';
@@ -33,7 +34,7 @@ export class Decisions {
   async answer(name: string, exchange: Exchange): Promise<Answer> {
     const { mirrors, pinsOf, peers, policy } = this.#options;
     if (!peers.isTrusted(exchange)) return this.#refuse(exchange);
-    const mirror = mirrors.find((one) => one.name === Buffer.from(name, 'latin1').toString());
+    const mirror = mirrors.find((one) => one.name === fromLatin1(name));
     if (mirror === undefined) return this.#miss(name);
     const path = (headerOf(exchange, 'x-original-uri') ?? '').replace(/[?#].*/s, '');
     const asked = { path, kind: documentKind(path) };
@@ -47,8 +48,8 @@ export class Decisions {
     }
     const seconds = mirror.kind === 'in-place' ? 0 : Math.floor(policy.keepMs / 1000);
     return text(204, '', {
-      'X-Mirrorlatch-Tree': headerText(hold.tree),
-      [SNAPSHOT]: headerText(hold.id),
+      'X-Mirrorlatch-Tree': inLatin1(hold.tree),
+      [SNAPSHOT]: inLatin1(hold.id),
       // RFC 5861: a web server may go on with it that long when this process has ended.
       'Cache-Control': `max-age=${seconds}, stale-if-error=${seconds}`,
       ...(mirror.kind === 'snapshots' ? { ETag: tagOfTree(hold.tree) } : {}),
@@ -62,7 +63,7 @@ export class Decisions {
   before(mirror: ServedMirror, exchange: Exchange): Snapshot | undefined {
     const id = headerOf(exchange, SNAPSHOT.toLowerCase());
     if (id === undefined || !this.#options.peers.isTrusted(exchange)) return undefined;
-    return mirror.find(Buffer.from(id, 'latin1').toString());
+    return mirror.find(fromLatin1(id));
   }
 
   /** A web server in front whose configuration is that of other mirrors sends what is current, unpinned: that is said once. */
@@ -88,11 +89,6 @@ export class Decisions {
     this.#hasRefused = true;
     return text(403, 'Only trusted proxies may ask for this.');
   }
-}
-
-/** A header's bytes are latin1 for Node. */
-function headerText(text: string): string {
-  return Buffer.from(text).toString('latin1');
 }
 
 /** A web server in front sends an open tree in place as it would without us. */

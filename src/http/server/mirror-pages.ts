@@ -1,6 +1,7 @@
 import { currentJson } from '../../mirror/current-json.ts';
 import { type Answer, json, NO_CACHE, nothingThere, text } from '../answers.ts';
 import { CONTENT_SECURITY_POLICY, PAGE_END, pageHead, rowWithNote } from '../files/listing-page.ts';
+import { inLatin1 } from '../latin1.ts';
 import type { Publication, ServedMirror } from '../pins/served-mirror.ts';
 import { type Exchange, headerOf } from './exchange.ts';
 
@@ -43,7 +44,7 @@ export function snapshotsPage(
     case 'html': {
       const rows = snapshots.map((one) => {
         const note = one.id === id ? 'current' : '';
-        return rowWithNote(inBytes(one.id), 'directory', new Date(one.publishedAt), note);
+        return rowWithNote(inLatin1(one.id), 'directory', new Date(one.publishedAt), note);
       });
       return page(pageHead(pathOf(exchange), false, ['Published (UTC)', '']), rows);
     }
@@ -97,11 +98,6 @@ function typeWanted(exchange: Exchange): 'html' | 'json' | 'text' {
 /** Percent-encoded. */
 function pathOf({ request }: Exchange): string {
   return (request.url ?? '').replace(/[?#].*/s, '');
-}
-
-/** One character per byte (latin1). */
-function inBytes(name: string): string {
-  return Buffer.from(name).toString('latin1');
 }
 
 function page(head: string, rows: readonly string[]): Answer {

@@ -3,6 +3,7 @@ import { describeLeftOut } from '../../mirror/left-out.ts';
 import { printable } from '../../mirror/names.ts';
 import { isAhead, showBytes, showTime } from '../../mirror/units.ts';
 import { describeWritable } from '../../mirror/writable.ts';
+import { inLatin1 } from '../latin1.ts';
 import { percentEncoded } from '../percent.ts';
 import type { Change, LastOutcome } from './history-digest.ts';
 import { Html, html } from './html.ts';
@@ -290,7 +291,7 @@ function facts(mirror: MirrorReport, now: number): Html[] {
 
 /** A path as a browser asks for it. */
 function inUrl(path: string): string {
-  return percentEncoded(Buffer.from(path).toString('latin1'), /[^\w/.~-]/g);
+  return percentEncoded(inLatin1(path), /[^\w/.~-]/g);
 }
 
 function fact(name: string, value: Html): Html {

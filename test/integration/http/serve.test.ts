@@ -476,6 +476,20 @@ describe('a client of mirrorlatch serve', () => {
     expect(shown(await reader(server, 'other')('/current/repomd.xml'))).toBe('200 2');
     expect((await read('/snapshots/private/')).status).toBe(404);
   });
+
+  test('finds a tree of another program, whatever its name is', async () => {
+    const home = scratchDirectory();
+    const name = 'каталог 1%';
+    mkdirSync(join(home, 'releases', name), { recursive: true });
+    writeFileSync(join(home, 'releases', name, 'file'), 'content');
+    symlinkSync(`releases/${name}`, join(home, 'current'));
+    const server = await serve(`${home}=/`);
+    const read = async (path: string) => shown(await ask(server.address, path));
+    expect(await read('/current/file')).toBe('200 content');
+    expect(await read(`/snapshots/${encodeURIComponent(name)}/file`)).toBe('200 content');
+    const pin = await ask(server.address, '/pins', { method: 'POST' });
+    expect(await read(`${pin.headers.location}current/file`)).toBe('200 content');
+  });
 });
 
 describe('a strict pin', () => {
