@@ -1,6 +1,7 @@
 import { type BigIntStats, close, type Stats } from 'node:fs';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import send from 'send';
+import { RETRY_AFTER } from '../answers.ts';
 import { inLatin1 } from '../latin1.ts';
 import { specialContentType } from './content-type.ts';
 import { directoryLocation } from './directory-location.ts';
@@ -41,6 +42,8 @@ export interface Place {
   readonly otherTrees: () => readonly string[];
   /** The one in front, which sends a file itself when it is told where that is. */
   readonly webServer?: WebServer | undefined;
+  /** Who asks, as far as clients get their share of what all of them want. */
+  readonly client: () => string;
   /** Told of a path that this process may not read. */
   readonly onUnreadable?: ((path: Buffer) => void) | undefined;
 }
@@ -120,16 +123,20 @@ async function sendDirectory(
     'Content-Type': 'text/html; charset=utf-8',
     'Content-Security-Policy': CONTENT_SECURITY_POLICY,
   });
-  if (request.method === 'HEAD') response.end();
-  else {
-    const isTop = place.name.length === 0;
-    await writeListing(request, response, {
-      ...directory,
-      tree: place.tree,
-      url: place.url,
-      isTop,
-    });
+  if (request.method === 'HEAD') {
+    response.end();
+    return;
   }
+  const { tree, url, client } = place;
+  const isTop = place.name.length === 0;
+  const isWritten = await writeListing(request, response, {
+    ...directory,
+    tree,
+    url,
+    isTop,
+    client,
+  });
+  if (!isWritten) refuse(response, place, 503, RETRY_AFTER);
 }
 
 function below({ name }: Place, index: string): Buffer {

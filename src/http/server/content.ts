@@ -2,6 +2,7 @@ import { MirrorlatchError } from '../../errors.ts';
 import { isTimestampId } from '../../mirror/snapshot-id.ts';
 import { type Answer, NO_CACHE, nothingThere, redirect, text, withSlash } from '../answers.ts';
 import { BASE_HEADER } from '../base-header.ts';
+import { networkOf } from '../client-address.ts';
 import { sendPlace } from '../files/files.ts';
 import type { WebServer } from '../files/hand-over.ts';
 import { SENT_BY_NGINX } from '../nginx-places.ts';
@@ -210,7 +211,7 @@ export class Content {
     const url = (request.url ?? '').replace(/[?#].*/s, '');
     const otherTrees = () => mirror.treesBut(id);
     const webServer = this.#webServer(mirror, exchange);
-    const { onUnreadable } = this.#options;
+    const { onUnreadable, peers } = this.#options;
     const place = {
       tree,
       name,
@@ -219,6 +220,7 @@ export class Content {
       snapshotId: id,
       otherTrees,
       webServer,
+      client: () => networkOf(peers.addressOf(exchange)),
       onUnreadable,
     };
     const isSent = (await sendPlace(request, response, place)) === 'sent';

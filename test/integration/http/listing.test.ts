@@ -12,11 +12,16 @@ import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { execa } from 'execa';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { ask } from '../../support/http/ask.ts';
 import { serveTree } from '../../support/http/file-server.ts';
+import { startServe } from '../../support/http/serve.ts';
 import { treeOf } from '../../support/http/tree-of.ts';
+import { residentMegabytes } from '../../support/resident-memory.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
+
+/** The bound of serve. */
+const MOST_OF_CLIENT = 50;
 
 const hrefsOf = (html: Buffer): string[] =>
   [...html.toString('latin1').matchAll(/href="([^"]*)"/g)].map(([, href = '']) => href);
@@ -93,6 +98,37 @@ test('A listing is cut off if its snapshot is moved away meanwhile, and with it 
   renameSync(tree, `${tree}.removed`);
   await expect(text(answer)).rejects.toThrow('aborted');
   expect(server.failures).toEqual([expect.objectContaining({ code: 'IO' })]);
+});
+
+test('One client has so many listings at a time, and neither others nor files wait for them', async () => {
+  const root = treeOf({ 'releases/1/many/': '', 'releases/1/few/one': '1' });
+  symlinkSync('releases/1', join(root, 'current'));
+  for (let at = 0; at < 30_000; at += 1)
+    writeFileSync(join(root, `releases/1/many/${'x'.repeat(200)}${at}`), '');
+  const server = await startServe([`${root}=/m/`]);
+  onTestFinished(async () => void (await server.stop()));
+  const many = '/m/current/many/';
+  const begin = async () => {
+    const [answer] = await once(get(`${server.address}${many}`, { agent: false }), 'response');
+    return answer as IncomingMessage;
+  };
+  const begun = await Promise.all(Array.from({ length: MOST_OF_CLIENT }, begin));
+  expect(begun.map(({ statusCode }) => statusCode)).toEqual(begun.map(() => 200));
+
+  expect(await ask(server.address, many)).toMatchObject({
+    status: 503,
+    headers: { 'retry-after': '30' },
+  });
+  const elsewhere = { from: '127.0.0.2' };
+  const few = await ask(server.address, '/m/current/few/', elsewhere);
+  expect(hrefsOf(few.body)).toEqual(['../', 'one']);
+  expect((await ask(server.address, '/m/current/few/one')).text).toBe('1');
+  expect(residentMegabytes(server.pid)).toBeLessThan(120);
+
+  for (const answer of begun) answer.on('error', () => {}).destroy();
+  await expect
+    .poll(async () => hrefsOf((await ask(server.address, many)).body).length, { timeout: 30_000 })
+    .toBe(30_001);
 });
 
 test('wget -r fetches a tree by its listings', async () => {

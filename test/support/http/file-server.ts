@@ -27,7 +27,15 @@ export async function serveTree(
   const server = createServer(async (request, response) => {
     try {
       const otherTrees = () => others;
-      const place = { tree, cacheControl, snapshotId: 'this-one', otherTrees, ...pathOf(request) };
+      const client = () => String(request.socket.remoteAddress);
+      const place = {
+        tree,
+        cacheControl,
+        snapshotId: 'this-one',
+        otherTrees,
+        client,
+        ...pathOf(request),
+      };
       if ((await sendPlace(request, response, place)) === 'sent') return;
       response.writeHead(404).end();
     } catch (error) {
