@@ -16,12 +16,13 @@ import type { UrlOptions } from './run.ts';
 export async function runCommandByUrl(options: UrlOptions, context: CommandContext): Promise<void> {
   const { urls, allowUnseen, env } = options;
   const { sticky, reuse, isUnpinned } = stickiness(options);
-  const { family, use, isLocal } = presetFor(options.command);
-  const mayNeedNothing = isLocal || use === 'none';
+  const preset = presetFor(options.command);
+  const { family, use } = preset;
+  const mayNeedNothing = preset.isLocal || use === 'none';
   const isAsked = [options.sticky, options.reuse, options.snapshot].some(
     (one) => one !== undefined,
   );
-  const pinLate = mayNeedNothing && !isAsked;
+  const isLocal = mayNeedNothing && !isAsked;
   const directory = stickyDirectory(env, process.geteuid?.() === 0);
   const stickyFileOf = (url: string, name: string) =>
     stickyFileOfUrl(directory, name, currentOf(parseMirrorUrl(url)));
@@ -29,13 +30,13 @@ export async function runCommandByUrl(options: UrlOptions, context: CommandConte
     const mirror = parseMirrorUrl(url);
     if (reuse === undefined) return { mirror, snapshot: options.snapshot };
     const id = rememberedId(stickyFileOf(url, reuse));
-    if (id === undefined && !options.orCurrent && !pinLate) throw notRemembered(url, reuse);
+    if (id === undefined && !options.orCurrent && !isLocal) throw notRemembered(url, reuse);
     return { mirror, snapshot: id };
   });
   const { end, unseen } = await runByUrl({
     mirrors,
     orCurrent: options.orCurrent,
-    pinLate,
+    isLocal,
     command: bytesOf(context.operands),
     around: guardWords(options),
     allowUnseen,

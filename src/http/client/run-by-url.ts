@@ -22,8 +22,11 @@ export interface RunByUrlOptions {
   readonly mirrors: readonly MirrorToPin[];
   /** Pin the current snapshot if another one is gone. */
   readonly orCurrent?: boolean | undefined;
-  /** Pin at the first request to a mirror's server, which is refused if that fails, and not before the command starts. */
-  readonly pinLate?: boolean | undefined;
+  /**
+   * The command works with what is on this host, see `Preset`. It starts without pins: they are made at the first request to a
+   * mirror's server, which is refused if that fails. And nothing has to name a mirror with https:.
+   */
+  readonly isLocal?: boolean | undefined;
   /** The program and its arguments, byte for byte. */
   readonly command: readonly Buffer[];
   /** The words of another guard, which come before the command. */
@@ -74,7 +77,7 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
   const outgoing = new Outgoing(proxies);
   const mirrors = options.mirrors.map(({ mirror }) => mirror);
   // Where a mirror with https: is pinned has to be known when the command starts.
-  const isLate = options.pinLate === true && mirrors.every(isPlain);
+  const isLate = options.isLocal === true && mirrors.every(isPlain);
   const pins = new Pins({ ...options, outgoing, isLate });
   const seen = new Set<string>();
   let proxy: LoopbackProxy | undefined;
@@ -91,7 +94,10 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
       ({ mirror }) => seen.add(mirror.given),
     );
     await proxy.listen();
-    const clients = await guardClients(options.command, settings, targets, proxy.url, options);
+    const clients = await guardClients(options.command, settings, targets, proxy.url, {
+      env,
+      allowUnseen: options.allowUnseen || options.isLocal === true,
+    });
     files = clients.directory;
     const guard = randomUUID();
     const end = await runInForeground([...around, ...clients.command], {

@@ -528,6 +528,21 @@ describe('over https:, where no proxy can look in,', () => {
     expect(byVariable).toBe('second');
   });
 
+  test('a command that works with what is on this host need not name the mirror', async () => {
+    const { mirror, url, env } = await secure();
+    const npm = join(mirror.home, 'npm');
+    writeFileSync(npm, '#!/bin/sh\n', { mode: 0o755 });
+    expect(await runByUrl(url, [npm, 'ls'], [], { env })).toMatchObject({
+      exitCode: 0,
+      stderr: '',
+    });
+    expectFailure(
+      await runByUrl(url, [npm, 'ci'], [], { env }),
+      125,
+      /nothing that can be changed/,
+    );
+  });
+
   test('a command that names the mirror nowhere is refused, unless it reads the address of the pin', async () => {
     const { url, env } = await secure();
     const read = sh('curl -sS "$MIRRORLATCH_URL_PIN/file"');
