@@ -1,4 +1,4 @@
-import { constants, renameSync, writeSync } from 'node:fs';
+import { constants, renameSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../../errors.ts';
 
@@ -35,8 +35,8 @@ export class StateFile {
   readonly #look: NodeJS.Timeout;
   /** The file in its place, to which more is added. */
   #file: FileHandle | undefined;
-  /** What was added since the writing of the next file began. */
-  #added: string[] = [];
+  /** What was added since the writing of the next file began; undefined while none is written. */
+  #added: string[] | undefined;
   #written = 0;
   #writing: Promise<void> | undefined;
   #restsUntil = 0;
@@ -56,10 +56,11 @@ export class StateFile {
 
   /** Adds to the text, before it returns: what a kill of this process must not lose. */
   add(text: string): void {
-    this.#added.push(text);
+    this.#added?.push(text);
     if (this.#file === undefined) return;
     try {
-      writeSync(this.#file.fd, text);
+      // Not writeSync(), which may write less than it was given.
+      writeFileSync(this.#file.fd, text);
     } catch (error) {
       this.#warn(error);
       // Half of the text may be there, and nothing may follow that.
@@ -87,30 +88,35 @@ export class StateFile {
     const { path, changes } = this.#options;
     const before = changes();
     const temporary = `${path}.new`;
+    const added: string[] = [];
+    this.#added = added;
     let file: FileHandle | undefined;
     try {
       await rm(temporary, { force: true });
       file = await open(temporary, 'wx', 0o600);
-      this.#added = [];
       await this.#writeText(file, isEnded);
-      writeSync(file.fd, this.#added.join(''));
+      writeFileSync(file.fd, added.join(''));
       renameSync(temporary, path);
       const earlier = this.#file;
       this.#file = file;
-      await earlier?.close();
+      await close(earlier);
       this.#written = before;
       this.#isBroken = false;
     } catch (error) {
-      if (file !== this.#file) await file?.close();
+      await close(file);
+      // What is added to the earlier file would only make that longer and longer.
+      await this.#closeFile();
       await rm(temporary, { force: true }).catch(() => {});
       this.#warn(error);
+    } finally {
+      this.#added = undefined;
     }
   }
 
   async #closeFile(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
-    await file?.close();
+    await close(file);
   }
 
   #warn(error: unknown): void {
@@ -132,6 +138,11 @@ export class StateFile {
     }
     this.#restsUntil = performance.now() + Math.min(busyMs / SHARE, LONGEST_REST_MS);
   }
+}
+
+/** What a disk says so late is of no use to anybody: the next writing says it again. */
+async function close(file: FileHandle | undefined): Promise<void> {
+  await file?.close().catch(() => {});
 }
 
 /**

@@ -9,10 +9,13 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { execaSync } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { StateFile } from '../../../src/http/server/state-file.ts';
@@ -47,6 +50,14 @@ async function serve(...words: string[]): Promise<ServeProcess> {
 }
 
 const shown = ({ status, text }: Reply) => `${status} ${text.trim()}`;
+
+/** Of this process, without what nothing refers to; bytes. */
+function memoryInUse(): number {
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
 
 /** Reads as one client of a mirror at `/`, whose User-Agent is `agent`. */
 const reader =
@@ -370,6 +381,27 @@ describe('a server whose state cannot be kept serves, and says so once', () => {
     await eventually(() => expect(looks).toBeGreaterThan(4));
     await file.close();
     expect(warnings).toEqual([expect.stringContaining(FORGETFUL)]);
+  });
+
+  test('and takes neither memory nor disk for what it cannot write', async () => {
+    const home = scratchDirectory();
+    const [state, moved] = [join(home, 'state'), join(home, 'moved')];
+    mkdirSync(state);
+    const warnings: string[] = [];
+    let looks = 0;
+    const file = await StateFile.open({
+      path: join(state, 'pins.jsonl'),
+      text: () => [],
+      changes: () => ++looks,
+      onWarning: (message) => warnings.push(message),
+    });
+    onTestFinished(() => file.close());
+    renameSync(state, moved);
+    await eventually(() => expect(warnings).toHaveLength(1));
+    const before = memoryInUse();
+    for (let count = 0; count < 100; count += 1) file.add(Buffer.alloc(1e6, 'x').toString());
+    await eventually(() => expect(memoryInUse() - before).toBeLessThan(20e6));
+    expect(statSync(join(moved, 'pins.jsonl')).size).toBe(0);
   });
 
   test('where there is no place for it, but not at a port that nobody finds again', async () => {
