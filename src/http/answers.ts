@@ -4,7 +4,7 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 export interface Answer {
   readonly status: number;
   readonly headers: OutgoingHttpHeaders;
-  readonly body: string;
+  readonly body: string | Buffer;
 }
 
 /** A client that comes too early may come back after so many seconds. */
@@ -34,7 +34,7 @@ export function json(status: number, value: unknown, headers: OutgoingHttpHeader
 }
 
 export function send(response: ServerResponse, { status, headers, body }: Answer): void {
-  const bytes = Buffer.from(body);
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
   // RFC 9110, 8.6: none with 204. Set by itself, it can be read afterwards, for the log.
   if (status !== 204) response.setHeader('Content-Length', bytes.length);
   response.writeHead(status, headers);

@@ -26,7 +26,8 @@ export function withWayToBase(
 ): Answer {
   if (answer.status !== 404 && answer.status !== 405) return answer;
   const way = wayToBase(route, mirrors);
-  return way === undefined ? answer : { ...answer, body: `${answer.body.trimEnd()} ${way}\n` };
+  if (way === undefined) return answer;
+  return { ...answer, body: `${String(answer.body).trimEnd()} ${way}\n` };
 }
 
 function wayToBase(route: Route, mirrors: readonly ServedRoot[]): string | undefined {

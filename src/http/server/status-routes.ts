@@ -14,7 +14,7 @@ export class StatusPages {
   readonly #report: () => StatusReport;
   readonly #requests: RequestCounts;
   #metrics: Promise<Metrics> | undefined;
-  #page: { of: StatusReport; text: string } | undefined;
+  #made: { of: StatusReport; pages: Map<string, Buffer> } | undefined;
 
   /** @param report the current one, at any time; cheap, as that of `StatusReporter`. */
   constructor(report: () => StatusReport, requests: RequestCounts) {
@@ -29,11 +29,12 @@ export class StatusPages {
       case undefined:
         return undefined;
       case '':
-        return page(200, HTML, this.#html(this.#report()));
-      case 'still':
-        return page(200, HTML, statusPage(this.#report(), true));
+      case 'still': {
+        const html = this.#once(name, (report) => statusPage(report, name === 'still'));
+        return page(200, HTML, html);
+      }
       case 'status.json':
-        return page(200, 'application/json', `${JSON.stringify(this.#report())}\n`);
+        return page(200, 'application/json', this.#once(name, asJson));
       case 'metrics': {
         const metrics = await this.#loadMetrics();
         return page(200, metrics.contentType, await metrics.text());
@@ -57,13 +58,27 @@ export class StatusPages {
     return this.#metrics;
   }
 
-  #html(report: StatusReport): string {
-    if (this.#page?.of !== report) this.#page = { of: report, text: statusPage(report) };
-    return this.#page.text;
+  /** Makes a page of each report once. All who ask for it share its memory, however slowly they read. */
+  #once(name: string, make: (report: StatusReport) => string): Buffer {
+    const report = this.#report();
+    if (this.#made?.of !== report) this.#made = { of: report, pages: new Map() };
+    const { pages } = this.#made;
+    const made = pages.get(name) ?? Buffer.from(make(report));
+    pages.set(name, made);
+    return made;
   }
 }
 
-function page(status: number, type: string, body: string, more: Answer['headers'] = {}): Answer {
+function asJson(report: StatusReport): string {
+  return `${JSON.stringify(report)}\n`;
+}
+
+function page(
+  status: number,
+  type: string,
+  body: Answer['body'],
+  more: Answer['headers'] = {},
+): Answer {
   const headers = {
     ...more,
     'Content-Type': type,
