@@ -1,15 +1,10 @@
 import { once } from 'node:events';
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { optimizeCode } from '../../system/heap.ts';
 import { percentDecoded } from '../percent.ts';
+import { createServerInTurn } from '../pipelining.ts';
 import { below, isAmbiguous, isSameOrigin } from './mirror-url.ts';
 import type { Outgoing } from './outgoing.ts';
 
@@ -58,6 +53,12 @@ const WITHOUT_MIRRORS: Routes = { redirections: [], ownFiles: [], hidden: [] };
 /** As long as a client may think before its next request. */
 const KEEP_ALIVE_MS = 65_000;
 
+/**
+ * The server behind is asked for as many files at a time as apt sends requests in advance, so that they take as long as
+ * one where it is far away: Acquire::http::Pipeline-Depth, apt-transport-http(1).
+ */
+const AT_ONCE = 10;
+
 /** A command with fewer requests has ended before code that is optimized for them has saved what that takes. */
 const MANY_REQUESTS = 1000;
 
@@ -83,7 +84,8 @@ export class LoopbackProxy {
     this.#options = options;
     const onRequest: RequestListener = (request, response) => this.#serve(request, response);
     // How long a request may take is for the server behind to decide.
-    this.#server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 }, onRequest);
+    const limits = { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 };
+    this.#server = createServerInTurn(limits, AT_ONCE, onRequest);
     this.#server.on('connect', (request, socket, head) => this.#tunnel(request, socket, head));
     this.#server.on('clientError', (_, socket) => {
       if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
@@ -126,6 +128,10 @@ export class LoopbackProxy {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
+    this.#active += 1;
+    response.once('close', () => {
+      this.#active -= 1;
+    });
     this.#count += 1;
     if (this.#count === MANY_REQUESTS) optimizeCode();
     const { url: target = '' } = request;
@@ -208,11 +214,9 @@ export class LoopbackProxy {
     const end = () => {
       if (isDone) return;
       isDone = true;
-      this.#active -= 1;
       response.off('close', onClose);
     };
     response.on('close', onClose);
-    this.#active += 1;
     try {
       this.#options.outgoing.send(
         {

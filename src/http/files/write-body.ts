@@ -13,13 +13,6 @@ export async function writeBody(
 ): Promise<boolean> {
   if (socket.destroyed || response.destroyed) return false;
   return new Promise((resolve) => {
-    // A response that waits for an earlier one of its connection is not told of that connection's end.
-    const lost = () => resolve(false);
-    socket.setMaxListeners(0);
-    socket.once('close', lost);
-    response.write(bytes, (error) => {
-      socket.off('close', lost);
-      resolve(error === null || error === undefined);
-    });
+    response.write(bytes, (error) => resolve(error === null || error === undefined));
   });
 }

@@ -6,7 +6,7 @@ const MONTHS = 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec'.split(' ');
  * A line of the combined log format, which the tools for web servers' logs read: the common one of CERN's httpd, and
  * Referer and User-Agent.
  *
- * @param address of the client. @param time when the request came, in UTC.
+ * @param address of the client. @param time when the answer was begun, in UTC.
  */
 export function logLine(
   { method, url, httpVersion, headers }: IncomingMessage,

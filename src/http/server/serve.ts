@@ -1,4 +1,4 @@
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import { optimizeCode } from '../../system/heap.ts';
 import { msSinceBoot } from '../../system/host.ts';
 import { accountOf, becomeUser } from '../../system/privileges.ts';
@@ -7,6 +7,7 @@ import { Pins } from '../pins/pins.ts';
 import { DEFAULT_PINS, type DecisionPolicy, type PinPolicy } from '../pins/run-rules.ts';
 import { type ServedMirror, type ServedRoot, serveMirror } from '../pins/served-mirror.ts';
 import { DEFAULT_STRICT_PINS, type StrictPinPolicy, StrictPins } from '../pins/strict-pins.ts';
+import { createServerInTurn } from '../pipelining.ts';
 import { RequestCounts } from '../status/request-counts.ts';
 import type { PinFigures } from '../status/status-report.ts';
 import { logLine } from './access-log.ts';
@@ -18,7 +19,6 @@ import { keepPins } from './kept-pins.ts';
 import { type Endpoint, isUnixServer, listen } from './listen.ts';
 import { placeOf } from './mirror-bases.ts';
 import { Peers } from './peers.ts';
-import { Pipelines } from './pipelines.ts';
 import { StatusReporter } from './reporter.ts';
 import { stateDirectory } from './state-directory.ts';
 import type { StateFile } from './state-file.ts';
@@ -218,23 +218,20 @@ interface ServerParts {
 
 function makeServer({ opened, handler, peers, requests, log, signal }: ServerParts): Server {
   let isUnix: boolean | undefined;
-  const pipelines = new Pipelines();
-  const server = createServer(LIMITS, (request, response) => {
+  const server = createServerInTurn(LIMITS, 1, (request, response) => {
     isUnix ??= isUnixServer(server);
     if (signal.aborted) response.setHeader('Connection', 'close');
     const { socket } = request;
+    const { bytesWritten } = socket;
     const time = new Date();
     const exchange = { request, response, isUnix };
     const address = log && peers.addressOf(exchange);
-    pipelines.enter(exchange, () => {
-      const { bytesWritten } = socket;
-      response.once('close', () => {
-        const bytes = bodyBytes(response, socket.bytesWritten - bytesWritten);
-        requests.count(response.statusCode, bytes);
-        if (address !== undefined) log?.write(logLine(request, response, { address, time, bytes }));
-      });
-      void opened.then(() => handler.answer(exchange));
+    response.once('close', () => {
+      const bytes = bodyBytes(response, socket.bytesWritten - bytesWritten);
+      requests.count(response.statusCode, bytes);
+      if (address !== undefined) log?.write(logLine(request, response, { address, time, bytes }));
     });
+    void opened.then(() => handler.answer(exchange));
   });
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = STALL_MS;

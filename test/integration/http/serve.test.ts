@@ -695,8 +695,10 @@ describe('the server', () => {
     const server = await startServe([`${mirror.root}=/`]);
     const { port, hostname } = new URL(server.address);
     const socket = connect(Number(port), hostname);
-    socket.write('GET /current/big.deb HTTP/1.1\r\nHost: x\r\n\r\n');
+    const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+    socket.write(get('/current/big.deb') + get('/current.json').repeat(2));
     let received = 0;
+    let end = '';
     await new Promise((resolve) => socket.once('readable', resolve));
     server.kill('SIGTERM');
     await eventually(async () => {
@@ -704,10 +706,14 @@ describe('the server', () => {
     });
     socket.on('data', (chunk) => {
       received += chunk.length;
+      end = `${end}${String(chunk)}`.slice(-1000);
     });
     const result = await server.result;
     expect(result.exitCode, transcript(result)).toBe(0);
     await eventually(() => expect(received).toBeGreaterThan(big.length));
+    // So the client knows that it has to ask elsewhere for the second.
+    await eventually(() => expect(end).toMatch(/Connection: close[\s\S]*"id":"big"/));
+    expect(end.match(/HTTP\/1\.1 200/g)).toHaveLength(1);
   });
 
   test.runIf(runsAsRoot)('goes on as nobody when root starts it', async () => {

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { sendPlace } from '../../../src/http/files/files.ts';
+import { createServerInTurn } from '../../../src/http/pipelining.ts';
 
 /** A server that does nothing but to serve one tree. */
 export interface FileServer {
@@ -24,7 +25,7 @@ export async function serveTree(
   others: readonly string[] = [],
 ): Promise<FileServer> {
   const failures: unknown[] = [];
-  const server = createServer(async (request, response) => {
+  const server = createServerInTurn({}, 1, async (request, response) => {
     try {
       const otherTrees = () => others;
       const client = () => String(request.socket.remoteAddress);
