@@ -8,6 +8,9 @@ import { pathInTree } from './place-in-tree.ts';
  * nothing of earlier and later: dates are compared for equality, as nginx does with
  * `if_modified_since exact`. With `<=`, a client that has the newer file would be told that it is still
  * good, or be sent the rest of the older one.
+ *
+ * No other place decides what the same file is: Apache's program asks here, too, and nginx, which knows no more than the
+ * ETag of a whole tree (`tagOfTree`), leaves each request with a condition to us as long as we answer.
  */
 export interface Validators {
   /** Strong, with its quotes. */
