@@ -33,7 +33,7 @@ export type Silence = 'down' | 'late';
 type Answer = Kept | 'closed' | Silence;
 
 interface Kept extends Decision {
-  /** Milliseconds since 1970, by `max-age` of the answer. */
+  /** By `max-age` of the answer, on a monotonic clock; ms. */
   readonly freshUntil: number;
   /** The same while mirrorlatch is down, by `stale-if-error`. */
   readonly staleUntil: number;
@@ -69,7 +69,7 @@ export class KeptDecisions {
   /** What is kept, or what mirrorlatch says now. */
   async about(client: Client): Promise<Decision | 'closed' | Silence> {
     const key = [client.name, client.address, client.agent].join('\n');
-    const now = Date.now();
+    const now = performance.now();
     const last = this.#kept.get(key);
     const kept = last !== undefined && now - last.usedAt < this.#quietMs ? last : undefined;
     if (kept !== undefined) kept.usedAt = now;
@@ -90,9 +90,9 @@ export class KeptDecisions {
   }
 
   async #ask(client: Client): Promise<Answer> {
-    if (Date.now() < this.#silentUntil) return 'late';
+    if (performance.now() < this.#silentUntil) return 'late';
     const response = await this.#get(client);
-    if (response === 'late') this.#silentUntil = Date.now() + PAUSE_AFTER_HANG_MS;
+    if (response === 'late') this.#silentUntil = performance.now() + PAUSE_AFTER_HANG_MS;
     if (isSilence(response)) return response;
     if ((response.statusCode ?? 500) >= 500) return 'closed';
     const tree = response.headers['x-mirrorlatch-tree'];
@@ -100,7 +100,7 @@ export class KeptDecisions {
     // It does not trust this web server, or serves other mirrors.
     if (typeof tree !== 'string' || typeof snapshot !== 'string') return 'down';
     const control = response.headers['cache-control'] ?? '';
-    const usedAt = Date.now();
+    const usedAt = performance.now();
     const freshUntil = usedAt + secondsIn(control, 'max-age') * 1000;
     const staleUntil = freshUntil + secondsIn(control, 'stale-if-error') * 1000;
     return {
