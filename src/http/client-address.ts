@@ -8,12 +8,12 @@ export class TrustedProxies {
   /** @param addresses such as `127.0.0.1`, `::1`, `10.0.0.0/8`. @throws MirrorlatchError USAGE */
   constructor(addresses: readonly string[]) {
     for (const text of addresses) {
-      const [address = '', bits] = text.split('/');
+      const [address = '', bits, ...others] = text.split('/');
       const version = isIP(address);
       const length = bits === undefined ? undefined : Number(bits);
       const longest = version === 4 ? 32 : 128;
       const isLength = length === undefined || (/^\d+$/.test(bits ?? '') && length <= longest);
-      if (version === 0 || !isLength) {
+      if (version === 0 || !isLength || others.length > 0) {
         throw new MirrorlatchError(
           'USAGE',
           `${JSON.stringify(text)} is not the address of a proxy`,
