@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { bounded } from './bounded.ts';
 import type { DocumentKind } from './entry-documents.ts';
 import type { Hold } from './holds.ts';
 import type { TableLimits } from './run-table.ts';
@@ -67,7 +67,7 @@ export interface Run {
 
 /** What is remembered of a path: a long one takes no more memory than others. */
 export function entryOf(path: string): string {
-  return path.length <= LONGEST_ENTRY ? path : createHash('sha256').update(path).digest('base64');
+  return bounded(path, LONGEST_ENTRY);
 }
 
 const LONGEST_ENTRY = 500;

@@ -1,8 +1,9 @@
 import { plainAddress, type TrustedProxies, UNIX } from '../client-address.ts';
+import { bounded } from '../pins/bounded.ts';
 import type { Client } from '../pins/run-table.ts';
 import { type Exchange, headerOf } from './exchange.ts';
 
-/** Of a User-Agent, so many characters tell one client from another. */
+/** All of a User-Agent tells one client from another, and what is longer takes no more memory. That of pip has 420 characters. */
 const LONGEST_AGENT = 200;
 
 /** Who asks: the peer of a connection, and the client for whom it asks if it is a proxy that is trusted. */
@@ -25,7 +26,7 @@ export class Peers {
 
   clientOf(exchange: Exchange): Client {
     const agent = headerOf(exchange, 'user-agent') ?? '';
-    return { address: this.addressOf(exchange), agent: agent.slice(0, LONGEST_AGENT) };
+    return { address: this.addressOf(exchange), agent: bounded(agent, LONGEST_AGENT) };
   }
 }
 

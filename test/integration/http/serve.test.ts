@@ -79,6 +79,16 @@ describe('a client of mirrorlatch serve', () => {
     expect(shown(await other('/debian/current/dists/x/InRelease'))).toBe('200 Suite: twofold');
   });
 
+  test('is told from another of its address by all of its User-Agent: that of pip has 420 characters', async () => {
+    const mirror = await published();
+    const server = await serve(`${mirror.root}=/`);
+    const host = (name: string) => reader(server, `pip/23 ${'x'.repeat(400)} ${name}`);
+    expect(shown(await host('a')('/current/dists/x/InRelease'))).toBe('200 Suite: one');
+    await mirror.publish('two', NEXT, ...AS_THEY_ARE);
+    expect(shown(await host('b')('/current/dists/x/InRelease'))).toBe('200 Suite: twofold');
+    expect(shown(await host('a')('/current/dists/x/InRelease'))).toBe('200 Suite: one');
+  });
+
   test('gets a file that its snapshot lacks from the newest one that has it, but no index', async () => {
     const mirror = await published();
     const server = await serve(mirror.root);
