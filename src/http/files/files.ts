@@ -191,12 +191,13 @@ function sendSmallFile(
   { status, body, validators, contentType }: SmallFile,
 ): void {
   if (!hasConditions(request.headers)) {
+    // Set by itself, it can be read afterwards, for the log.
+    response.setHeader('Content-Length', body.length);
     response.writeHead(200, {
       ...headersOf(place),
       ...headersOfFile(validators),
       'Content-Type': contentType,
       'Accept-Ranges': 'bytes',
-      'Content-Length': body.length,
     });
     response.end(body);
     return;

@@ -859,6 +859,12 @@ describe('the server', () => {
         /^127\.0\.0\.1 - - \[.+\] "GET \/current\/pool\/a_1\.deb HTTP\/1\.1" 200 3 "-" "a\\x22b"$/m,
       ),
     );
+    // What is in demand is kept in memory.
+    for (const agent of ['first', 'second', 'third', 'fourth']) {
+      await ask(server.address, '/current/pool/a_1.deb', { headers: { 'User-Agent': agent } });
+      const line = `HTTP/1.1" 200 3 "-" "${agent}"`;
+      await eventually(() => expect(server.printedSoFar()).toContain(line));
+    }
     for (const [method, bytes] of [
       ['GET', 3],
       ['HEAD', '-'],
