@@ -21,6 +21,7 @@ import {
   isDateSure,
   isPreconditionFailure,
   isRangeOfSame,
+  isRangeOfUnsureDate,
   isUnchanged,
   type Recognition,
   type Validators,
@@ -231,10 +232,16 @@ function answerByLibrary(
   const name = place.name.toString('latin1');
   const type = specialContentType(name.slice(name.lastIndexOf('/') + 1));
   setHeaders(response, { ...headersOf(place), ...headersOfFile(own) });
+  // By it, a web server in front would cut the range out of the whole.
+  if (isRangeOfUnsureDate(request.headers, own)) response.removeHeader('Last-Modified');
   if (type !== undefined) response.setHeader('Content-Type', type);
   request.headers.range = withinSize(request.headers.range, size);
   let body: ByteRange | undefined;
-  const answer = withExactConditions(send(request, '/', { index: false }), request, own);
+  const answer = withExactConditions(
+    send(request, '/', { index: false, lastModified: false }),
+    request,
+    own,
+  );
   answer.sendFile = () => answer.send(name, { size } as Stats);
   answer.stream = (_, range) => {
     const { start, end } = range as ByteRange;

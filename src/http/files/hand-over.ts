@@ -79,8 +79,11 @@ export function isForWebServer(
 ): boolean {
   if (UNKNOWN.some((name) => headers[name] !== undefined)) return false;
   const tags = headers['if-none-match'];
-  if (tags !== undefined) return tags.trim() !== '*' && !tagsIn(headers).has(own.etag);
-  const dates = [headers['if-modified-since'], headers['if-range']];
+  if (tags !== undefined && (tags.trim() === '*' || tagsIn(headers).has(own.etag))) return false;
+  const dates = [
+    headers['if-range'],
+    tags === undefined ? headers['if-modified-since'] : undefined,
+  ];
   return !dates.some((date) => Date.parse(String(date)) === Date.parse(own.lastModified));
 }
 

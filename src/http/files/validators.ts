@@ -105,6 +105,14 @@ export function isRangeOfSame(headers: IncomingHttpHeaders, own: Recognition): b
   return condition.includes('"') ? condition.trim() === own.etag : isDateOf(condition, own);
 }
 
+/** Whether the client has only a date, by which what it has seems to be this file, and the whole is sent to make sure. */
+export function isRangeOfUnsureDate(headers: IncomingHttpHeaders, own: Recognition): boolean {
+  const condition = headers['if-range'];
+  if (typeof condition !== 'string' || Date.parse(condition) !== Date.parse(own.lastModified))
+    return false;
+  return !isRangeOfSame(headers, own);
+}
+
 function isAmong(list: string, etag: string, comparison: 'weak' | 'strong'): boolean {
   if (list.trim() === '*') return true;
   return list

@@ -164,6 +164,7 @@ const KNOWN = [
   escaped('%{HTTP:If-Range}'),
   escaped('%{HTTP:If-None-Match}'),
   escaped('%{HTTP:If-Match}'),
+  escaped('%{HTTP:If-Unmodified-Since}'),
 ].join(';');
 
 /** In a line for the program, which decodes it. A bare % would begin a variable. */

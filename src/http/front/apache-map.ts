@@ -18,10 +18,10 @@ interface Question {
   readonly directory: string;
   /** Below the directory, one character per byte (latin1). */
   readonly path: string;
-  /** The dates by which the client recognizes what it has: If-Modified-Since, If-Range. */
+  /** The dates by which the client recognizes what it has. */
   readonly dates: readonly string[];
-  /** Whether it recognizes that by ETags. */
-  readonly hasTags: boolean;
+  /** Whether it recognizes that by ETags, or wants nothing else: Apache is no judge of that. */
+  readonly isForServer: boolean;
 }
 
 /**
@@ -33,8 +33,8 @@ interface Question {
  *   `isDateSure`. What a client may have by its ETag, mirrorlatch knows, for Apache compares before it has ours.
  * - `ask`, or `ask SNAPSHOT` if one is decided for the client: the answer is mirrorlatch's.
  * - `none`: there is no such file, and mirrorlatch is down.
- * - `later`: it is down, and what is current cannot be entered: the mirror is behind its gate. Or it does not answer in
- *   time: what is current may not be what the client's run reads.
+ * - `later`: it is down, and the tree cannot be entered: the mirror is behind its gate, or the snapshot of the run is gone.
+ *   Or it does not answer in time: what is current may not be what the client's run reads.
  *
  * @param listen where `serve` listens: `unix:PATH` or `ADDRESS:PORT`.
  * @param quietMs how long a client is quiet between two of its runs.
@@ -70,17 +70,16 @@ async function answer(
   if (decision === 'closed') return 'ask';
   if (decision === 'late') return 'later';
   const isDown = decision === 'down';
-  if (question.hasTags && !isDown && (await decisions.silence(client)) === undefined) {
+  if (question.isForServer && !isDown && (await decisions.silence(client)) === undefined) {
     return `ask ${inLatin1(decision.snapshot)}`;
   }
   const { tree, snapshot } = isDown ? { tree: directory, snapshot: 'unpinned' } : decision;
   const file =
     found(question, tree, snapshot) ?? foundInAnother(question, tree, () => snapshots(client.name));
   if (file !== undefined && file !== 'not ours') return file;
-  if (isDown) return existsSync(`${tree}/.`) ? 'none' : 'later';
-  const silence = await decisions.silence(client);
+  const silence = isDown ? 'down' : await decisions.silence(client);
   if (silence === undefined) return `ask ${inLatin1(snapshot)}`;
-  return silence === 'down' ? 'none' : 'later';
+  return silence === 'down' && existsSync(`${tree}/.`) ? 'none' : 'later';
 }
 
 /** @returns undefined for a line that Apache's configuration does not make. */
@@ -96,13 +95,17 @@ function parse(line: string): Question | undefined {
   };
 }
 
-/** @param word `IF-MODIFIED-SINCE;IF-RANGE;IF-NONE-MATCH;IF-MATCH`, each of which may be empty. A date has no semicolon. */
-function whatIsKnown(word: string): Pick<Question, 'dates' | 'hasTags'> {
-  const [since = '', range = '', ...tags] = word.split(';');
+/**
+ * @param word `IF-MODIFIED-SINCE;IF-RANGE;IF-NONE-MATCH;IF-MATCH;IF-UNMODIFIED-SINCE`, each of which may be empty. A date
+ *   has no semicolon.
+ */
+function whatIsKnown(word: string): Pick<Question, 'dates' | 'isForServer'> {
+  const [since = '', range = '', ...others] = word.split(';');
+  const [, , unmodifiedSince = ''] = others;
   const isDate = !range.includes('"');
   return {
-    dates: [since, isDate ? range : ''].filter((date) => date !== ''),
-    hasTags: !isDate || tags.some((tag) => tag !== ''),
+    dates: [since, isDate ? range : '', unmodifiedSince].filter((date) => date !== ''),
+    isForServer: !isDate || others.some((other) => other !== ''),
   };
 }
 

@@ -319,6 +319,15 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     const since = time.toUTCString();
     expect(await given({ 'If-Modified-Since': since })).toBe('200 2nd');
     expect(await given({ Range: 'bytes=1-', 'If-Range': since })).toBe('200 2nd');
+    const alsoTagged = { 'If-None-Match': oldTag ?? '', Range: 'bytes=1-', 'If-Range': since };
+    expect(await given(alsoTagged)).toBe('200 2nd');
+    const unmodified = { Range: 'bytes=1-', 'If-Unmodified-Since': since };
+    expect((await read('/current/file', { headers: unmodified })).status).toBe(412);
+    const pin = await read('/pins', { method: 'POST' });
+    const pinned = `${pin.headers['location']}current/file`;
+    for (const headers of [{ Range: 'bytes=1-', 'If-Range': since }, alsoTagged])
+      expect(shown(await read(pinned, { headers }))).toBe('200 2nd');
+    expect(shown(await read(pinned, { headers: { Range: 'bytes=1-' } }))).toBe('206 nd');
     const linked = await read('/current/below/file');
     const date = `${linked.headers['last-modified']}`;
     const unchanged = await read('/current/below/file', { headers: { 'If-Modified-Since': date } });
