@@ -59,11 +59,16 @@ export class Decisions {
   /**
    * The snapshot that a web server in front has for the client. It asks for what it does not find there, and
    * goes on with it, so such a request begins no run.
+   *
+   * @throws MirrorlatchError BUSY when that snapshot is gone: another one would be mixed with what the client has of it.
    */
   before(mirror: ServedMirror, exchange: Exchange): Snapshot | undefined {
     const id = headerOf(exchange, SNAPSHOT.toLowerCase());
     if (id === undefined || !this.#options.peers.isTrusted(exchange)) return undefined;
-    return mirror.find(fromLatin1(id));
+    const named = fromLatin1(id);
+    const found = mirror.find(named);
+    if (found === undefined) throw lostSnapshot(mirror, named);
+    return found;
   }
 
   /** A web server in front whose configuration is that of other mirrors sends what is current, unpinned: that is said once. */

@@ -185,6 +185,29 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
   });
 
   tried(
+    `I1: a run whose snapshot is gone fails, also if only the web server knows of it${why}`,
+    async () => {
+      const mirror = await published();
+      const state = join(mirror.home, 'state');
+      const front = await start(`${mirror.root}=/`, '--state', state);
+      const apt = readerOf(front, 'apt');
+      expect(shown(await apt('/current/dists/x/InRelease'))).toBe('200 Suite: one');
+      front.server.kill('SIGKILL');
+      await front.server.result;
+      rmSync(state, { recursive: true });
+      for (const id of ['two', 'three', 'four'])
+        await mirror.publish(id, { 'pool/a_1.deb': id }, '--keep-last', '1', '--grace', '0s');
+      expect(mirror.snapshots()).not.toContain('one');
+      await front.again();
+
+      const later = { status: 503, headers: { 'retry-after': '30' } };
+      for (const _ of ['once', 'and again'])
+        expect(await apt('/current/pool/a_1.deb')).toMatchObject(later);
+      expect(shown(await readerOf(front, 'dnf')('/current/pool/a_1.deb'))).toBe('200 four');
+    },
+  );
+
+  tried(
     `I1: while mirrorlatch hangs, runs go on, and others are told to come back${why}`,
     async () => {
       const mirror = await published();
