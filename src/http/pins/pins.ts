@@ -27,8 +27,6 @@ export interface Turn {
   readonly hold: Hold;
   /** Whether the run has ended meanwhile, so that only its answers still hold the snapshot. */
   isOver(): boolean;
-  /** Ends the run now, because its snapshot is not where it was. */
-  abandon(): void;
   end(): void;
 }
 
@@ -78,7 +76,6 @@ export class Pins {
       return {
         hold: await run.hold,
         isOver: () => run.isOver,
-        abandon: () => this.#forget(client, run),
         end,
       };
     } catch (error) {
@@ -141,18 +138,19 @@ export class Pins {
   }
 
   /**
-   * Takes up the runs of a process before, as far as the limits allow and their snapshots are there.
+   * Takes up the runs of a process before, as far as the limits allow. Those whose snapshot is gone fail until they end.
    *
    * @param hold holds a snapshot; undefined when it is gone.
+   * @param lost why a run fails whose snapshot is gone.
    */
   async recall(
     { runs, kept }: Omit<PinRecords, 'strictPins'>,
     hold: (id: string) => Promise<Hold | undefined>,
+    lost: (id: string) => Error,
   ): Promise<void> {
     // The table takes the quietest first.
     for (const record of [...runs].sort((a, b) => a.lastAt - b.lastAt)) {
-      const held = await hold(record.id);
-      if (held !== undefined) this.#recallRun(record, held);
+      this.#recallRun(record, (await hold(record.id)) ?? lost(record.id));
     }
     for (const { id, until } of kept) {
       const held = await hold(id);
@@ -226,7 +224,7 @@ export class Pins {
     if (surplus !== undefined) this.#forget(...surplus);
   }
 
-  #recallRun({ address, agent, id, entries, ...record }: RunRecord, held: Hold): void {
+  #recallRun({ address, agent, id, entries, ...record }: RunRecord, held: Hold | Error): void {
     const client = { address, agent };
     const now = this.#clock();
     this.#makeRoom(client);
@@ -238,10 +236,11 @@ export class Pins {
       active: 0,
       isOver: false,
       entries: new Map(isMany ? [] : entries),
-      hold: Promise.resolve(held),
+      hold: held instanceof Error ? Promise.reject(held) : Promise.resolve(held),
       snapshot: id,
-      hasGivenUp: false,
+      hasGivenUp: held instanceof Error,
     };
+    run.hold.catch(() => {});
     this.#entries += run.entries.size;
     this.#runs.put(client, run);
   }

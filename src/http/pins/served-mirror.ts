@@ -93,7 +93,12 @@ function refuseOtherKind({ root, kind }: Pick<ServedMirror, 'root' | 'kind'>): v
   );
 }
 
-/** Why a run cannot go on. @throws MirrorlatchError as `refuseOtherKind`. */
+/**
+ * Why a run cannot go on. It fails so until it ends: its client may repeat a request of itself, and would then go on in
+ * another snapshot.
+ *
+ * @throws MirrorlatchError as `refuseOtherKind`.
+ */
 export function lostSnapshot(mirror: ServedMirror, id: string): MirrorlatchError {
   mirror.refuseOtherKind();
   return new MirrorlatchError('BUSY', `${mirror.root} has lost the snapshot ${id}`);

@@ -65,8 +65,8 @@ export class Content {
     const path = name.toString('latin1');
     const kind = documentKind(path);
     const decided = decisions.before(mirror, exchange);
-    const { hold, isOver, abandon, end } = decided
-      ? { hold: decided, isOver: () => false, abandon: () => {}, end: () => {} }
+    const { hold, isOver, end } = decided
+      ? { hold: decided, isOver: () => false, end: () => {} }
       : await pinsOf(mirror).enter(peers.clientOf(exchange), { path, kind });
     const sendOutOf = (snapshot: Snapshot): Promise<boolean> => {
       const isInTheWay = () => isOver() || mirror.find(snapshot.id) === undefined;
@@ -74,10 +74,7 @@ export class Content {
       return this.#sendFrom(mirror, snapshot, name, NO_CACHE, exchange);
     };
     if (await sendOutOf(hold)) return undefined;
-    if (mirror.find(hold.id) === undefined) {
-      abandon();
-      throw lostSnapshot(mirror, hold.id);
-    }
+    if (mirror.find(hold.id) === undefined) throw lostSnapshot(mirror, hold.id);
     if (kind === 'content') {
       for (const id of mirror.retained()) {
         const other = id === hold.id ? undefined : mirror.find(id);

@@ -42,7 +42,6 @@ export class Decisions {
       mirror.kind === 'in-place'
         ? await heldForAMoment(mirror)
         : await pinsOf(mirror).decide(peers.clientOf(exchange), asked, policy);
-    // The run ends with the next question, for a file, which is refused, too: so its client hears of it.
     if (mirror.kind !== 'in-place' && mirror.find(hold.id) === undefined) {
       throw lostSnapshot(mirror, hold.id);
     }

@@ -4,7 +4,7 @@ import { thisHost } from '../../system/host.ts';
 import type { Hold } from '../pins/holds.ts';
 import { addedText, parseRecords, recordsText } from '../pins/pin-records.ts';
 import type { Pins } from '../pins/pins.ts';
-import type { ServedMirror } from '../pins/served-mirror.ts';
+import { lostSnapshot, type ServedMirror } from '../pins/served-mirror.ts';
 import type { StrictPins } from '../pins/strict-pins.ts';
 import { readStateFile, StateFile } from './state-file.ts';
 
@@ -61,7 +61,7 @@ async function recallPins(path: string, options: KeptPinsOptions): Promise<void>
     const ofBefore = records.get(name);
     if (ofBefore === undefined) continue;
     const hold = holdsOf(mirror, onWarning);
-    await pins.recall(ofBefore, hold);
+    await pins.recall(ofBefore, hold, (id) => lostSnapshot(mirror, id));
     await strictPins.recall(mirror, ofBefore.strictPins, hold);
   }
 }
@@ -87,7 +87,7 @@ function holdsOf(mirror: ServedMirror, onWarning: (message: string) => void) {
       return held;
     } catch (error) {
       missing.add(id);
-      onWarning(asMirrorlatchError(error, `the runs in ${id} are forgotten`).message);
+      onWarning(asMirrorlatchError(error, `the runs in ${id} fail`).message);
       return undefined;
     }
   };

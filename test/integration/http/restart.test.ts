@@ -177,15 +177,18 @@ describe('what a server writes down for the next one', () => {
     expect(again.saidSoFar()).toBe('');
   });
 
-  test('is left out where its snapshot is gone', async () => {
-    const { mirror, start } = await served();
+  test('fails where its snapshot is gone, until the client begins again', async () => {
+    const { mirror, start } = await served('--pin-gap', '1ms');
     const first = await start();
     await reader(first, 'apt')(INDEX);
     await first.stop();
     await goOn(mirror, 'two', 'three', 'four');
     expect(mirror.snapshots()).not.toContain('one');
     const again = await start();
-    expect(await reader(again, 'apt')(LIST)).toBe('200 four');
+    const apt = reader(again, 'apt');
+    expect(await apt(LIST)).toMatch(/^503 .* has lost the snapshot one/);
+    expect(await apt(INDEX)).toBe('200 four');
+    expect(await apt(LIST)).toBe('200 four');
     expect(again.saidSoFar()).toBe('');
   });
 

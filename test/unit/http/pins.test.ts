@@ -73,7 +73,7 @@ class World {
     const next = new World(policy);
     Object.assign(next, { now: this.now, current: this.current });
     const hold = async (id: string) => (this.removed.has(id) ? undefined : next.#hold(id));
-    await next.pins.recall(this.pins.records(), hold);
+    await next.pins.recall(this.pins.records(), hold, (id) => new Error(`${id} is gone`));
     return next;
   }
 
@@ -424,14 +424,16 @@ describe('the runs of a process before', () => {
     expect([...next.held]).toEqual([['1', 1]]);
   });
 
-  test('are left out where their snapshot is gone', async () => {
+  test('fail where their snapshot is gone, until their client begins again', async () => {
     const world = new World();
     await world.ask(RELEASE, 'one');
     await world.publish().ask(RELEASE, 'two');
     world.removed.add('1');
     const next = await world.publish().restart();
     expect([...next.held.keys()]).toEqual(['2']);
-    expect(await next.ask(PACKAGE, 'one')).toBe('3');
+    await expect(next.ask(PACKAGE, 'one')).rejects.toThrow('1 is gone');
+    await expect(next.ask(PACKAGE, 'one')).rejects.toThrow('1 is gone');
+    expect(await next.after(MINUTE).ask(RELEASE, 'one')).toBe('3');
     expect(await next.ask(PACKAGE, 'two')).toBe('2');
   });
 
@@ -454,7 +456,7 @@ describe('the runs of a process before', () => {
     const run = { address: 'client', agent: 'agent', id: '7', entries: [] };
     const times = { startedAt: 1e9, lastAt: 1e9, keptUntil: 1e99 };
     const kept = [{ id: '6', until: 1e99 }];
-    await world.pins.recall({ runs: [{ ...run, ...times }], kept }, hold);
+    await world.pins.recall({ runs: [{ ...run, ...times }], kept }, hold, () => new Error());
     expect(await world.ask(PACKAGE)).toBe('7');
     await world.after(25 * 60 * MINUTE).sweep();
     expect(await world.ask(PACKAGE)).toBe('1');
