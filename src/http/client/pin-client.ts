@@ -60,6 +60,9 @@ const LOOK_MS = 30_000;
 /** A server that says 503 without saying for how long is asked again so often, in s. */
 const RETRY_SECONDS = 5;
 
+/** No server is asked more often than each second, nor is any waited for longer than an hour, whatever it says; s. */
+const [SHORTEST_SECONDS, LONGEST_SECONDS] = [1, 3600];
+
 /** The last words of a command: it has ended, so they may get lost. */
 const GOODBYE_MS = 2_000;
 
@@ -118,7 +121,8 @@ async function pinned(mirror: MirrorUrl, options: PinOptions): Promise<PinState>
     if (strict !== undefined) return strict;
     refuseElsewhere(mirror, url, answer);
     if (answer.status !== 503) return plainPin(mirror, options, answer);
-    const seconds = Number(answer.headers['retry-after']) || RETRY_SECONDS;
+    const asked = Number(answer.headers['retry-after']) || RETRY_SECONDS;
+    const seconds = Math.min(Math.max(asked, SHORTEST_SECONDS), LONGEST_SECONDS);
     if (Date.now() + seconds * 1000 > until) {
       throw new MirrorlatchError(
         'BUSY',
@@ -224,7 +228,7 @@ class StrictPin implements KeptPin {
     this.#seconds = seconds;
     this.#outgoing = outgoing;
     this.#onWarning = onWarning;
-    this.#timer = setInterval(() => void this.#renew(), (seconds * 1000) / 3).unref();
+    this.#timer = setInterval(() => void this.#renew(), thirdOf(seconds)).unref();
   }
 
   get target(): URL {
@@ -273,7 +277,7 @@ class StrictPin implements KeptPin {
   }
 
   #ask(method: string): Promise<Answer> {
-    const timeoutMs = method === 'DELETE' ? GOODBYE_MS : (this.#seconds * 1000) / 3;
+    const timeoutMs = method === 'DELETE' ? GOODBYE_MS : thirdOf(this.#seconds);
     return this.#outgoing.ask(method, this.#place(''), {
       headers: authorized(this.mirror),
       timeoutMs,
@@ -322,6 +326,11 @@ class PlainPin implements KeptPin {
   async release(): Promise<void> {
     this.abandon();
   }
+}
+
+/** ms */
+function thirdOf(seconds: number): number {
+  return Math.min(seconds / 3, LONGEST_SECONDS) * 1000;
 }
 
 function placeOf({ given, base, current }: MirrorUrl): Pick<PinState, 'given' | 'base'> {

@@ -441,6 +441,24 @@ test('a server that accepts a connection and answers nothing is named, with the 
   await expect(asked).rejects.toThrow(`${url} cannot be reached: no answer within 0.1 s`);
 });
 
+test('No server makes `run --http` ask it again and again, whatever times it names', async () => {
+  const { server, url } = await served((request, response) => {
+    if (request.url !== '/pins') return false;
+    const pin = { token: 'one~x', id: 'one', seconds: 1e10 };
+    response.writeHead(201).end(JSON.stringify(pin));
+    return true;
+  });
+  await runByUrl(url, ['sleep', '0.5'], ['--allow-unseen']);
+  expect(server.requests.filter((request) => request.startsWith('PUT '))).toEqual([]);
+  const closed = await served((request, response) => {
+    if (request.url !== '/pins') return false;
+    response.writeHead(503, { 'Retry-After': '-1' }).end();
+    return true;
+  });
+  await runByUrl(closed.url, ['true'], ['--wait', '2s']);
+  expect(closed.server.requests.length).toBeLessThan(6);
+});
+
 describe('I14: `run --http` does not pretend:', () => {
   test('a command that requests nothing of the mirror ends with 125, unless that is allowed', async () => {
     const { server, url } = await served();
