@@ -3,7 +3,7 @@ import { MirrorlatchError } from '../errors.ts';
 import { apacheConfig } from '../http/front/apache-config.ts';
 import { answerApache } from '../http/front/apache-map.ts';
 import { type Front, trustedAddress } from '../http/front/front.ts';
-import { frontedMirrors, snapshotsByName } from '../http/front/fronted-mirrors.ts';
+import { frontedMirrors, mirrorsByName } from '../http/front/fronted-mirrors.ts';
 import { nginxConfig } from '../http/front/nginx-config.ts';
 import type { ServedRoot } from '../http/pins/served-mirror.ts';
 import { parseEndpoint } from '../http/server/listen.ts';
@@ -42,7 +42,7 @@ export async function printForWebServer(
   }
   const address = addressOf(listen);
   if (!flags.nginxConfig && !flags.apacheConfig) {
-    await answerApache(address, quietMs, snapshotsByName(roots), process.stdin, process.stdout);
+    await answerApache(address, quietMs, mirrorsByName(roots), process.stdin, process.stdout);
     return;
   }
   const mirrors = frontedMirrors(roots);

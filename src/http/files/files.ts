@@ -2,7 +2,6 @@ import { type BigIntStats, close, type Stats } from 'node:fs';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import send from 'send';
 import { RETRY_AFTER } from '../answers.ts';
-import { inLatin1 } from '../latin1.ts';
 import { specialContentType } from './content-type.ts';
 import { directoryLocation } from './directory-location.ts';
 import { handOver, isForWebServer, tagForClient, type WebServer } from './hand-over.ts';
@@ -39,6 +38,10 @@ export interface Place {
   /** The value of the header. */
   readonly cacheControl: string;
   readonly snapshotId: string;
+  /** Whether it is published, so that nothing in it is ever written again. */
+  readonly isFrozen: boolean;
+  /** Of a tree that no lease keeps: whether another one is in its place, or none. */
+  readonly isReplaced?: (() => boolean) | undefined;
   /** Other trees out of which the same URL was sent at other times, as far as they are still there. */
   readonly otherTrees: () => readonly string[];
   /** The one in front, which sends a file itself when it is told where that is. */
@@ -66,12 +69,13 @@ export async function sendPlace(
 ): Promise<'sent' | 'missing'> {
   const likely = place.url.endsWith('/') ? { ...place, name: below(place, FIRST_INDEX) } : place;
   const isOurs = place.webServer === undefined;
-  const small = isOurs ? recallSmallFile(likely.tree, likely.name) : undefined;
+  const small =
+    isOurs && !place.isReplaced?.() ? recallSmallFile(likely.tree, likely.name) : undefined;
   if (small !== undefined) {
     sendSmallFile(request, response, likely, small);
     return 'sent';
   }
-  const found = await openInTree(place.tree, place.name);
+  const found = await find(place, place.name);
   if (found.kind === 'missing') return 'missing';
   try {
     await sendFound(request, response, place, found);
@@ -80,6 +84,14 @@ export async function sendPlace(
     throw error;
   }
   return 'sent';
+}
+
+/** Looks whether it is still the tree only after it has found something there, as that may be another's. */
+async function find({ tree, isReplaced }: Place, name: Buffer): Promise<Found> {
+  const found = await openInTree(tree, name);
+  if (!isReplaced?.()) return found;
+  if (found.kind === 'file' || found.kind === 'directory') close(found.descriptor);
+  return { kind: 'missing' };
 }
 
 async function sendFound(
@@ -112,7 +124,7 @@ async function sendDirectory(
 ): Promise<void> {
   for (const index of [FIRST_INDEX, ...OTHER_INDEXES]) {
     const name = below(place, index);
-    const found = await openInTree(place.tree, name);
+    const found = await find(place, name);
     if (found.kind === 'missing') continue;
     if (found.kind !== 'directory') {
       return sendFound(request, response, { ...place, name }, found);
@@ -151,7 +163,7 @@ async function sendFile(
   file: Opened,
 ): Promise<void> {
   const { status } = file;
-  const validators = validatorsOf(status);
+  const validators = validatorsOf(status, place.isFrozen);
   const size = Number(status.size);
   const own = recognitionOf(place, validators, status);
   const range = answerByLibrary(request, response, place, own, size);
@@ -173,8 +185,9 @@ async function sendOrHandOver(
   place: Place,
   file: Opened,
 ): Promise<void> {
-  const etag = await tagForClient(request.headers, webServer, place, file);
-  const own = { ...recognitionOf(place, validatorsOf(file.status), file.status), etag };
+  const etag = await tagForClient(request.headers, place, file);
+  const validators = validatorsOf(file.status, place.isFrozen);
+  const own = { ...recognitionOf(place, validators, file.status), etag };
   if (isForWebServer(request.headers, own)) {
     setHeaders(response, { ...headersOf(place), ...headersOfFile(own) });
     handOver(response, webServer, place.tree, file);
@@ -312,7 +325,7 @@ function say(response: ServerResponse, status: number): void {
 }
 
 function headersOf({ cacheControl, snapshotId }: Place): Headers {
-  return { 'Cache-Control': cacheControl, 'X-Mirrorlatch-Snapshot': inLatin1(snapshotId) };
+  return { 'Cache-Control': cacheControl, 'X-Mirrorlatch-Snapshot': snapshotId };
 }
 
 function headersOfFile({ etag, lastModified }: Validators): Headers {

@@ -10,8 +10,6 @@ import { validatorsOf } from './validators.ts';
 export interface WebServer {
   /** Where its own URLs for the files of a tree begin, which no client can ask for; ends with a slash. */
   readonly place: string;
-  /** Whether it has one ETag for all files of a tree, `tagOfTree`. */
-  readonly hasTreeTags: boolean;
 }
 
 /**
@@ -30,20 +28,21 @@ export function tagOfTree(tree: string): string {
  */
 export async function tagForClient(
   headers: IncomingHttpHeaders,
-  { hasTreeTags }: WebServer,
   {
     tree,
     name,
+    isFrozen,
     otherTrees,
   }: {
     readonly tree: string;
     readonly name: Buffer;
+    readonly isFrozen: boolean;
     readonly otherTrees: () => readonly string[];
   },
   { status }: Opened,
 ): Promise<string> {
-  const own = validatorsOf(status).etag;
-  if (!hasTreeTags) return own;
+  const own = validatorsOf(status, isFrozen).etag;
+  if (!isFrozen) return own;
   const tag = tagOfTree(tree);
   const named = tagsIn(headers);
   for (const known of [tag, own]) if (named.has(known)) return known;
@@ -61,12 +60,12 @@ function tagsIn(headers: IncomingHttpHeaders): ReadonlySet<string> {
   return new Set(fields.join().match(/"[^"]*"/g));
 }
 
-/** @returns undefined if there is no such file. */
+/** Of a snapshot. @returns undefined if there is no such file. */
 async function tagIn(tree: string, name: Buffer): Promise<string | undefined> {
   const found = await openInTree(tree, name);
   if (found.kind === 'missing' || found.kind === 'refused') return undefined;
   closeSync(found.descriptor);
-  return validatorsOf(found.status).etag;
+  return validatorsOf(found.status, true).etag;
 }
 
 /**

@@ -71,4 +71,5 @@ function isStill({ path, status }: Entry): boolean {
   }
 }
 
-const IDENTITY = ['ino', 'mtimeNs', 'size', 'birthtimeNs', 'dev', 'mode'] as const;
+/** A new hard link to a file moves its `ctimeNs`, as a sync makes: then it is read once more. */
+const IDENTITY = ['ino', 'mtimeNs', 'ctimeNs', 'size', 'birthtimeNs', 'dev', 'mode'] as const;

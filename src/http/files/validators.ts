@@ -20,11 +20,15 @@ export interface Validators {
 }
 
 /**
- * Files share an ETag only if they are one file. Snapshots are hard links of each other, so the time of
- * the last change of status is left out: each new link moves it.
+ * Files share an ETag only if they are one file, and its bytes are the same. What is written again may get its size and its
+ * date back (touch -d), but never the time of the last change of its status. Each new hard link moves that, too, and
+ * snapshots are hard links of each other: so it is left out where nothing is ever written again.
+ *
+ * @param isFrozen whether it is a file of a published snapshot.
  */
-export function validatorsOf(status: BigIntStats): Validators {
+export function validatorsOf(status: BigIntStats, isFrozen: boolean): Validators {
   const parts = [status.ino, status.birthtimeNs, status.mtimeNs, status.size];
+  if (!isFrozen) parts.push(status.ctimeNs);
   return {
     etag: `"${parts.map((part) => part.toString(36)).join('.')}"`,
     lastModified: new Date(dateOf(status)).toUTCString(),

@@ -5,9 +5,10 @@ import { bytePath } from '../../mirror/byte-path.ts';
 import { ifThere } from '../../system/files.ts';
 import { isWithin } from '../files/place-in-tree.ts';
 import { isDateOf, isDateSure, validatorsOf } from '../files/validators.ts';
-import { fromLatin1, inLatin1 } from '../latin1.ts';
+import { fromLatin1 } from '../latin1.ts';
 import { percentDecoded } from '../percent.ts';
 import { documentKind } from '../pins/entry-documents.ts';
+import { isFrozen, type ServedMirror } from '../pins/served-mirror.ts';
 import { type Client, KeptDecisions } from './kept-decisions.ts';
 
 /** A line of Apache: words, percent-encoded, see `apacheConfig`. */
@@ -38,47 +39,49 @@ interface Question {
  *
  * @param listen where `serve` listens: `unix:PATH` or `ADDRESS:PORT`.
  * @param quietMs how long a client is quiet between two of its runs.
- * @param snapshots the ids of a mirror's snapshots, by its name, the newest first.
+ * @param mirrorOf finds a mirror by its name, if it can be read.
  */
 export async function answerApache(
   listen: string,
   quietMs: number,
-  snapshots: (name: string) => readonly string[],
+  mirrorOf: (name: string) => ServedMirror | undefined,
   input: NodeJS.ReadableStream,
   output: NodeJS.WritableStream,
 ): Promise<void> {
   const decisions = new KeptDecisions(listen, quietMs);
   input.setEncoding('latin1');
   for await (const line of createInterface({ input })) {
-    output.write(`${await answer(decisions, snapshots, line)}\n`, 'latin1');
+    output.write(`${await answer(decisions, mirrorOf, line)}\n`, 'latin1');
   }
 }
 
 async function answer(
   decisions: KeptDecisions,
-  snapshots: (name: string) => readonly string[],
+  mirrorOf: (name: string) => ServedMirror | undefined,
   line: string,
 ): Promise<string> {
   const question = parse(line);
   if (question === undefined) return 'ask';
   const { client, directory } = question;
   if (client === undefined) {
-    const file = found(question, directory, basename(directory));
+    const file = found(question, directory, basename(directory), 'snapshots');
     return file === undefined || file === 'not ours' ? 'ask' : file;
   }
   const decision = await decisions.about(client);
   if (decision === 'closed') return 'ask';
   if (decision === 'late') return 'later';
+  const mirror = mirrorOf(client.name);
   const isDown = decision === 'down';
-  if (question.isForServer && !isDown && (await decisions.silence(client)) === undefined) {
-    return `ask ${inLatin1(decision.snapshot)}`;
+  const isAsked = question.isForServer || (question.dates.length > 0 && mirror?.kind === 'foreign');
+  if (isAsked && !isDown && (await decisions.silence(client)) === undefined) {
+    return `ask ${decision.snapshot}`;
   }
   const { tree, snapshot } = isDown ? { tree: directory, snapshot: 'unpinned' } : decision;
   const file =
-    found(question, tree, snapshot) ?? foundInAnother(question, tree, () => snapshots(client.name));
+    found(question, tree, snapshot, mirror?.kind) ?? foundInAnother(question, tree, mirror);
   if (file !== undefined && file !== 'not ours') return file;
   const silence = isDown ? 'down' : await decisions.silence(client);
-  if (silence === undefined) return `ask ${inLatin1(snapshot)}`;
+  if (silence === undefined) return `ask ${snapshot}`;
   return silence === 'down' && existsSync(`${tree}/.`) ? 'none' : 'later';
 }
 
@@ -114,7 +117,12 @@ function whatIsKnown(word: string): Pick<Question, 'dates' | 'isForServer'> {
  *
  * @returns `not ours` if a symlink leads out of the tree, and for a name that does not fit in a line.
  */
-function found({ path, dates }: Question, tree: string, snapshot: string): string | undefined {
+function found(
+  { path, dates }: Question,
+  tree: string,
+  snapshot: string,
+  kind: ServedMirror['kind'] | undefined,
+): string | undefined {
   try {
     const top = realpathSync.native(tree);
     const real = realpathSync.native(bytePath(top, path), 'buffer');
@@ -122,14 +130,14 @@ function found({ path, dates }: Question, tree: string, snapshot: string): strin
     if (!status.isFile() && !status.isDirectory()) return undefined;
     if (real.includes('\n') || !isWithin(top, real)) return 'not ours';
     const own = {
-      ...validatorsOf(status),
-      isDateSure: () => isDateSure(status, Buffer.from(path, 'latin1'), treesBeside(top)),
+      ...validatorsOf(status, kind !== undefined && isFrozen({ kind })),
+      // The trees of another program need not lie beside each other.
+      isDateSure: () =>
+        kind !== 'foreign' && isDateSure(status, Buffer.from(path, 'latin1'), treesBeside(top)),
     };
     const isSame = dates.every((date) => isDateOf(date, own));
     const tag = status.isFile() ? own.etag.slice(1, -1) : '-';
-    return [inLatin1(snapshot), isSame ? 'same' : 'changed', tag, real.toString('latin1')].join(
-      ' ',
-    );
+    return [snapshot, isSame ? 'same' : 'changed', tag, real.toString('latin1')].join(' ');
   } catch {
     // Whatever the reason, mirrorlatch finds it again, and has the words for it.
     return undefined;
@@ -143,19 +151,28 @@ function found({ path, dates }: Question, tree: string, snapshot: string): strin
 function foundInAnother(
   question: Question,
   tree: string,
-  snapshots: () => readonly string[],
+  mirror: ServedMirror | undefined,
 ): string | undefined {
-  if (documentKind(question.path) !== 'content') return undefined;
+  if (mirror?.kind !== 'snapshots' || documentKind(question.path) !== 'content') return undefined;
   const home = ifThere(() => dirname(realpathSync(tree)));
   if (home === undefined) return undefined;
-  for (const id of snapshots()) {
-    const file = found(question, join(home, id), id);
+  for (const id of retainedIn(mirror)) {
+    const file = found(question, join(home, id), id, mirror.kind);
     if (file !== undefined) return file;
   }
   return undefined;
 }
 
-/** Where the other snapshots of a mirror lie, and the other releases of a program that keeps `current` itself. */
+/** The newest first. None of what has become a mirror of another kind, which mirrorlatch says. */
+function retainedIn(mirror: ServedMirror): readonly string[] {
+  try {
+    return mirror.retained();
+  } catch {
+    return [];
+  }
+}
+
+/** Where the other snapshots of a mirror lie. */
 function treesBeside(tree: string): string[] {
   const home = dirname(tree);
   const names = readdirSync(home, { withFileTypes: true });

@@ -22,9 +22,9 @@ export interface FrontedMirror {
   readonly content: string;
   /** Absolute: `current` is in it. */
   readonly root: string;
-  /** Real: the directory in which all its trees lie. */
+  /** Real: the directory below which all its trees lie. */
   readonly trees: string;
-  /** Whether these are its snapshots, each by its id, and nothing else. */
+  /** Whether it has its snapshots, each by its id, and nothing else. */
   readonly hasSnapshots: boolean;
 }
 

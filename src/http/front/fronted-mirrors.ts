@@ -2,6 +2,7 @@ import { realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { layoutOf } from '../../mirror/layout.ts';
 import { ifThere } from '../../system/files.ts';
+import { isWithin } from '../files/place-in-tree.ts';
 import { type ServedMirror, type ServedRoot, serveMirror } from '../pins/served-mirror.ts';
 import type { FrontedMirror } from './front.ts';
 
@@ -21,21 +22,19 @@ export function frontedMirrors(roots: readonly ServedRoot[]): FrontedMirror[] {
   }));
 }
 
-/**
- * The ids of a mirror's snapshots, by its name, the newest first. A mirror that is not there yet, or that this user may not
- * read, has none.
- */
-export function snapshotsByName(roots: readonly ServedRoot[]): (name: string) => readonly string[] {
+/** Finds mirrors by their names; undefined for one that is not there yet, or that this user may not read. */
+export function mirrorsByName(
+  roots: readonly ServedRoot[],
+): (name: string) => ServedMirror | undefined {
   const opened = new Map<string, ServedMirror>();
   return (name) => {
     try {
       const root = roots.find((one) => one.name === name);
       const mirror = opened.get(name) ?? (root && serveMirror(root));
-      if (mirror?.kind !== 'snapshots') return [];
-      opened.set(name, mirror);
-      return mirror.retained();
+      if (mirror !== undefined) opened.set(name, mirror);
+      return mirror;
     } catch {
-      return [];
+      return undefined;
     }
   };
 }
@@ -45,6 +44,7 @@ function treesOf({ kind, root }: ServedMirror): string {
   if (kind === 'in-place') return gate;
   // The snapshots may have been moved to another disk, with a symlink in their place.
   if (kind === 'snapshots') return ifThere(() => realpathSync(snapshots)) ?? snapshots;
+  // The next tree of another program need not lie beside this one: `build-7/repo`.
   const tree = ifThere(() => realpathSync(join(root, 'current')));
-  return tree === undefined ? root : dirname(tree);
+  return tree === undefined || isWithin(root, Buffer.from(tree)) ? root : dirname(tree);
 }

@@ -105,7 +105,7 @@ export class KeptDecisions {
     const staleUntil = freshUntil + secondsIn(control, 'stale-if-error') * 1000;
     return {
       tree: fromLatin1(tree),
-      snapshot: fromLatin1(snapshot),
+      snapshot,
       freshUntil,
       staleUntil,
       usedAt,

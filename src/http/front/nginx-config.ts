@@ -248,8 +248,9 @@ server {
 ${ownPlaces(mirrors).map(passedOn).join('')}${isOneAtTop(mirrors) ? '' : TOP}${mirrors.map(locationsOf).join('')}}`;
 }
 
-function namedTrees({ trees }: FrontedMirror): string {
-  return `    "~^${patternOf(trees)}/[^/]+$" $upstream_http_x_mirrorlatch_tree;\n`;
+function namedTrees({ trees, hasSnapshots }: FrontedMirror): string {
+  const below = hasSnapshots ? '[^/]+' : '.+';
+  return `    "~^${patternOf(trees)}/${below}$" $upstream_http_x_mirrorlatch_tree;\n`;
 }
 
 const TOP = `    # The status page once more. A server that has a page here already does not need this.

@@ -4,6 +4,8 @@ export interface Snapshot {
   readonly id: string;
   /** The real path of its directory. */
   readonly tree: string;
+  /** Of a tree that no lease keeps: whether another one is in its place, or none. */
+  readonly isReplaced?: () => boolean;
 }
 
 /** A snapshot that stays as long as it is held. */

@@ -29,6 +29,8 @@ export type StrictPinRecord = Readonly<z.infer<typeof StrictPin>>;
 
 /** What is written down of a mirror. */
 export interface PinRecords {
+  /** What tells trees from others at their paths, by their ids; see `ServedMirror`. */
+  readonly identities: Readonly<Record<string, string>> | undefined;
   readonly runs: Iterable<RunRecord>;
   readonly kept: Iterable<KeptRecord>;
   readonly strictPins: Iterable<StrictPinRecord>;
@@ -49,7 +51,10 @@ export type RecordsHeader = Readonly<Omit<z.infer<typeof Header>, 'format'>>;
 /** The lines after the header: a mirror, and then what is written down of it. */
 const Line = z.union([
   z.strictObject({ run: Run }),
-  z.strictObject({ mirror: z.string() }),
+  z.strictObject({
+    mirror: z.string(),
+    identities: z.optional(z.record(z.string(), z.string())),
+  }),
   z.strictObject({ kept: Kept }),
   z.strictObject({ strictPin: StrictPin }),
 ]);
@@ -81,14 +86,15 @@ export function* recordsText(
 /** What follows the text when a run or a strict pin of a mirror has begun since. */
 export function addedText(
   mirror: string,
+  identities: PinRecords['identities'],
   added: { readonly run: RunRecord } | { readonly strictPin: StrictPinRecord },
 ): string {
-  return `${JSON.stringify({ mirror })}\n${JSON.stringify(added)}\n`;
+  return `${JSON.stringify({ mirror, identities })}\n${JSON.stringify(added)}\n`;
 }
 
 function* linesOf(mirrors: Iterable<readonly [string, PinRecords]>): Generator<object> {
-  for (const [mirror, { runs, kept, strictPins }] of mirrors) {
-    yield { mirror };
+  for (const [mirror, { identities, runs, kept, strictPins }] of mirrors) {
+    yield { mirror, identities };
     let room = MOST_ENTRY_CHARACTERS;
     for (const run of runs) {
       for (const [path] of run.entries) room -= path.length;
@@ -123,7 +129,8 @@ export function parseRecords(
   for (const line of lines) {
     const record = parseLine(Line, line);
     if ('mirror' in record) {
-      gathered = mirrors.get(record.mirror) ?? { runs: [], kept: [], strictPins: [] };
+      const { identities = mirrors.get(record.mirror)?.identities } = record;
+      gathered = { runs: [], kept: [], strictPins: [], ...mirrors.get(record.mirror), identities };
       mirrors.set(record.mirror, gathered);
     } else if (gathered === undefined) {
       throw invalid(line);

@@ -133,7 +133,7 @@ export class Pins {
   }
 
   /** The runs, to be recalled by another process. They are made as they are taken, and may change meanwhile. */
-  records(): Omit<PinRecords, 'strictPins'> {
+  records(): Pick<PinRecords, 'runs' | 'kept'> {
     return { runs: recordsOf([...this.#runs]), kept: this.#keptRecords() };
   }
 
@@ -144,7 +144,7 @@ export class Pins {
    * @param lost why a run fails whose snapshot is gone.
    */
   async recall(
-    { runs, kept }: Omit<PinRecords, 'strictPins'>,
+    { runs, kept }: Pick<PinRecords, 'runs' | 'kept'>,
     hold: (id: string) => Promise<Hold | undefined>,
     lost: (id: string) => Error,
   ): Promise<void> {

@@ -1,5 +1,5 @@
 import { lstatSync, openSync, readlinkSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId, previousId } from '../../mirror/current.ts';
 import { isInPlace, recordIfSound } from '../../mirror/gate.ts';
@@ -13,6 +13,7 @@ import { current } from '../../reader/current.ts';
 import { pin } from '../../reader/pin.ts';
 import { ifThere, lstatIfThere, markOf } from '../../system/files.ts';
 import { quoteForSh } from '../../system/quote.ts';
+import { idOfTree, treeOfId } from '../tree-id.ts';
 import { type Hold, Holds, holdCurrent, type Snapshot } from './holds.ts';
 
 /** A mirror as the server reads it. */
@@ -27,8 +28,10 @@ export interface ServedMirror extends ServedRoot {
   holdCurrent(): Promise<Hold>;
   /** Holds a snapshot; undefined when there is none of this name. */
   hold(id: string): Promise<Hold | undefined>;
-  /** The same for a snapshot that a process before has held. */
-  recall(id: string): Promise<Hold | undefined>;
+  /** The same for a snapshot that a process before has held. @param identity as that process has known it. */
+  recall(id: string, identity: string | undefined): Promise<Hold | undefined>;
+  /** What tells trees that no lease keeps from others at their paths, by their ids. */
+  identities(): Readonly<Record<string, string>> | undefined;
   /** A snapshot that is there, and not held. */
   find(id: string): Snapshot | undefined;
   /** The snapshots that are there, the newest first. */
@@ -76,6 +79,11 @@ export function serveMirror(served: ServedRoot): ServedMirror {
   return isInPlace(layout) ? new InPlaceMirror(served, layout) : new SnapshotMirror(served, layout);
 }
 
+/** Whether nothing of what a mirror holds is ever written again. */
+export function isFrozen({ kind }: Pick<ServedMirror, 'kind'>): boolean {
+  return kind === 'snapshots';
+}
+
 /** What is at a root, if it can be read at all. */
 function kindAt(root: string): ServedMirror['kind'] | undefined {
   const mirror = findMirror(root);
@@ -91,6 +99,11 @@ function refuseOtherKind({ root, kind }: Pick<ServedMirror, 'root' | 'kind'>): v
     'CONFIGURATION',
     `${root} is a mirror of another kind now; restart mirrorlatch serve`,
   );
+}
+
+/** Whether a snapshot is not there any more. */
+export function isLost(mirror: ServedMirror, { id, isReplaced }: Snapshot): boolean {
+  return isReplaced?.() ?? mirror.find(id) === undefined;
 }
 
 /**
@@ -167,6 +180,8 @@ class SnapshotMirror implements ServedMirror {
   async recall(id: string): Promise<Hold | undefined> {
     return await this.hold(id);
   }
+
+  identities(): undefined {}
 
   find(id: string): Snapshot | undefined {
     const { ids, home } = this.#look();
@@ -286,6 +301,8 @@ class InPlaceMirror implements ServedMirror {
 
   async recall(): Promise<undefined> {}
 
+  identities(): undefined {}
+
   find(): undefined {}
 
   writerWaitsMs(): number | undefined {
@@ -319,6 +336,12 @@ class InPlaceMirror implements ServedMirror {
 /** How many trees are remembered that `current` has named. */
 const MAX_SEEN = 64;
 
+/** Where a tree lies, and which of those it is that have lain there. */
+interface SeenTree {
+  readonly tree: string;
+  readonly identity: string;
+}
+
 /** A tree of another program: no lease keeps what it removes. */
 class ForeignTree implements ServedMirror {
   readonly kind = 'foreign';
@@ -326,8 +349,8 @@ class ForeignTree implements ServedMirror {
   readonly prefix: string;
   readonly content: string;
   readonly root: string;
-  /** The real paths that `current` has named since the start, by their ids; the newest last. */
-  readonly #seen = new Map<string, string>();
+  /** What `current` has named since the start, by its id; the newest last. */
+  readonly #seen = new Map<string, SeenTree>();
 
   constructor({ name, prefix, content, root }: ServedRoot) {
     this.name = name;
@@ -339,11 +362,13 @@ class ForeignTree implements ServedMirror {
 
   async holdCurrent(): Promise<Hold> {
     this.refuseOtherKind();
-    const { id } = current(this.root);
-    this.currentId();
-    const held = await this.hold(id);
+    const { pathBytes } = current(this.root);
+    const id = this.currentId();
+    const held = id === undefined ? undefined : await this.hold(id);
     if (held !== undefined) return held;
-    throw new MirrorlatchError('NO_MIRROR', `${this.root}/current leads to no directory`);
+    throw new MirrorlatchError('NO_MIRROR', `${this.root}/current leads to no directory`, {
+      ...(pathBytes && { hint: 'Give its directory a path that is UTF-8.' }),
+    });
   }
 
   async hold(id: string): Promise<Hold | undefined> {
@@ -352,21 +377,24 @@ class ForeignTree implements ServedMirror {
   }
 
   find(id: string): Snapshot | undefined {
-    const tree = this.#seen.get(id);
-    const isThere = tree !== undefined && ifThere(() => lstatSync(tree))?.isDirectory() === true;
-    return isThere ? { id, tree } : undefined;
+    const seen = this.#seen.get(id);
+    if (seen === undefined) return undefined;
+    const { tree, identity } = seen;
+    const isReplaced = () => identityAt(tree) !== identity;
+    return isReplaced() ? undefined : { id, tree, isReplaced };
   }
 
-  /** Its trees lie beside each other. */
-  async recall(id: string): Promise<Hold | undefined> {
-    const newest = this.currentId();
-    const tree = newest === undefined ? undefined : this.#seen.get(newest);
-    if (tree === undefined || basename(id) !== id || id.startsWith('.')) return undefined;
-    if (!this.#seen.has(id)) this.#seen.set(id, join(dirname(tree), id));
-    const held = await this.hold(id);
-    if (held === undefined) this.#seen.delete(id);
+  async recall(id: string, identity: string | undefined): Promise<Hold | undefined> {
+    const tree = treeOfId(this.root, id);
+    const isSame = ifThere(() => realpathSync(tree)) === tree && identityAt(tree) === identity;
+    if (!isSame || identity === undefined) return undefined;
+    if (!this.#seen.has(id)) this.#seen.set(id, { tree, identity });
     this.currentId();
-    return held;
+    return await this.hold(id);
+  }
+
+  identities(): Record<string, string> {
+    return Object.fromEntries([...this.#seen].map(([id, { identity }]) => [id, identity]));
   }
 
   writerWaitsMs(): undefined {}
@@ -377,11 +405,11 @@ class ForeignTree implements ServedMirror {
 
   retained(): readonly string[] {
     this.currentId();
-    return [...this.#seen.keys()].reverse();
+    return [...this.#seen.keys()].filter((id) => this.find(id) !== undefined).reverse();
   }
 
   treesBut(id: string): readonly string[] {
-    return [...this.#seen].flatMap(([other, tree]) => (other === id ? [] : [tree]));
+    return [...this.#seen].flatMap(([other, { tree }]) => (other === id ? [] : [tree]));
   }
 
   isGone(): boolean {
@@ -390,13 +418,24 @@ class ForeignTree implements ServedMirror {
 
   currentId(): string | undefined {
     const tree = ifThere(() => realpathSync(join(this.root, 'current')));
-    if (tree === undefined) return undefined;
-    const id = basename(tree);
+    const identity = tree && identityAt(tree);
+    if (tree === undefined || identity === undefined) return undefined;
+    const id = this.#idOf(tree, identity);
     this.#seen.delete(id);
-    this.#seen.set(id, tree);
+    this.#seen.set(id, { tree, identity });
     const [oldest] = this.#seen.keys();
     if (this.#seen.size > MAX_SEEN && oldest !== undefined) this.#seen.delete(oldest);
     return id;
+  }
+
+  /** The one that it has, or another than all that have lain there. */
+  #idOf(tree: string, identity: string): string {
+    for (const [id, one] of this.#seen) {
+      if (one.tree === tree && one.identity === identity) return id;
+    }
+    let turn = 1;
+    while (this.#seen.has(idOfTree(this.root, tree, turn))) turn += 1;
+    return idOfTree(this.root, tree, turn);
   }
 
   previousId(): undefined {}
@@ -404,11 +443,18 @@ class ForeignTree implements ServedMirror {
   /** When the directories were changed last. */
   publications(ids: readonly string[]): Publication[] {
     return ids.map((id) => {
-      const tree = this.#seen.get(id);
-      const changed = tree === undefined ? undefined : lstatIfThere(tree)?.mtimeNs;
+      const seen = this.#seen.get(id);
+      const changed = seen === undefined ? undefined : lstatIfThere(seen.tree)?.mtimeNs;
       return { id, publishedAt: new Date(Number(changed ?? 0n) / 1e6).toISOString() };
     });
   }
+}
+
+/** Which directory lies there: another one has another time of birth, should it get the same inode. */
+function identityAt(tree: string): string | undefined {
+  const status = ifThere(() => lstatSync(tree, { bigint: true }));
+  if (!status?.isDirectory()) return undefined;
+  return [status.dev, status.ino, status.birthtimeNs].join('.');
 }
 
 async function take(layout: Layout, id: string): Promise<Hold | undefined> {

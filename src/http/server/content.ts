@@ -10,7 +10,7 @@ import { percentEncoded } from '../percent.ts';
 import { documentKind } from '../pins/entry-documents.ts';
 import { holdCurrent, type Snapshot } from '../pins/holds.ts';
 import type { Pins } from '../pins/pins.ts';
-import { lostSnapshot, type ServedMirror } from '../pins/served-mirror.ts';
+import { isFrozen, isLost, lostSnapshot, type ServedMirror } from '../pins/served-mirror.ts';
 import { idInToken, type StrictPins } from '../pins/strict-pins.ts';
 import { nearestSnapshot, noSnapshotNear } from './apt-snapshots.ts';
 import type { Decisions } from './decisions.ts';
@@ -69,12 +69,12 @@ export class Content {
       ? { hold: decided, isOver: () => false, end: () => {} }
       : await pinsOf(mirror).enter(peers.clientOf(exchange), { path, kind });
     const sendOutOf = (snapshot: Snapshot): Promise<boolean> => {
-      const isInTheWay = () => isOver() || mirror.find(snapshot.id) === undefined;
+      const isInTheWay = () => isOver() || isLost(mirror, snapshot);
       transfers.note(exchange, { isInTheWay }, end);
       return this.#sendFrom(mirror, snapshot, name, NO_CACHE, exchange);
     };
     if (await sendOutOf(hold)) return undefined;
-    if (mirror.find(hold.id) === undefined) throw lostSnapshot(mirror, hold.id);
+    if (isLost(mirror, hold)) throw lostSnapshot(mirror, hold.id);
     if (kind === 'content') {
       for (const id of mirror.retained()) {
         const other = id === hold.id ? undefined : mirror.find(id);
@@ -93,7 +93,7 @@ export class Content {
   ): Promise<Answer | undefined> {
     const snapshot = mirror.find(id);
     if (snapshot === undefined) return await this.#leadToNearest(mirror, id, name, exchange);
-    const isSent = await this.#sendUnheld(mirror, snapshot, name, cachingOf(id), exchange);
+    const isSent = await this.#sendUnheld(mirror, snapshot, name, cachingOf(mirror, id), exchange);
     if (isSent) return undefined;
     // It may have been removed just now.
     if (mirror.find(id) === undefined) {
@@ -116,7 +116,7 @@ export class Content {
         if (await this.#sendUnheld(mirror, snapshot, within.name, NO_CACHE, exchange)) {
           return undefined;
         }
-        return mirror.find(snapshot.id) === undefined ? noPin('ended') : nothingThere();
+        return isLost(mirror, snapshot) ? noPin('ended') : nothingThere();
       case 'snapshot':
         return await this.ofSnapshot(mirror, within.id, within.name, exchange);
       case 'current.json':
@@ -143,7 +143,7 @@ export class Content {
     cacheControl: string,
     exchange: Exchange,
   ): Promise<boolean> {
-    const isInTheWay = () => mirror.find(snapshot.id) === undefined;
+    const isInTheWay = () => isLost(mirror, snapshot);
     this.#options.transfers.note(exchange, { isInTheWay });
     return await this.#sendFrom(mirror, snapshot, name, cacheControl, exchange);
   }
@@ -199,7 +199,7 @@ export class Content {
 
   async #sendFrom(
     mirror: ServedMirror,
-    { id, tree }: Snapshot,
+    { id, tree, isReplaced }: Snapshot,
     name: Buffer,
     cacheControl: string,
     exchange: Exchange,
@@ -215,6 +215,8 @@ export class Content {
       url,
       cacheControl,
       snapshotId: id,
+      isFrozen: isFrozen(mirror),
+      isReplaced,
       otherTrees,
       webServer,
       client: () => networkOf(peers.addressOf(exchange)),
@@ -231,7 +233,7 @@ export class Content {
    */
   #webServer({ kind }: ServedMirror, exchange: Exchange): WebServer | undefined {
     if (exchange.isForNginx !== true || kind === 'in-place') return undefined;
-    return { place: SENT_BY_NGINX, hasTreeTags: kind === 'snapshots' };
+    return { place: SENT_BY_NGINX };
   }
 
   /**
@@ -245,9 +247,9 @@ export class Content {
   }
 }
 
-/** A name that a user gave may come again, with other content, after its snapshot was removed. */
-function cachingOf(id: string): string {
-  return isTimestampId(id) ? IMMUTABLE : NO_CACHE;
+/** A name that a user or another program gave may come again, with other content. */
+function cachingOf(mirror: ServedMirror, id: string): string {
+  return isFrozen(mirror) && isTimestampId(id) ? IMMUTABLE : NO_CACHE;
 }
 
 /** @param path one character per byte (latin1). */

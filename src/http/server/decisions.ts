@@ -5,7 +5,7 @@ import { documentKind } from '../pins/entry-documents.ts';
 import type { Hold, Snapshot } from '../pins/holds.ts';
 import type { Pins } from '../pins/pins.ts';
 import type { DecisionPolicy } from '../pins/run-rules.ts';
-import { lostSnapshot, type ServedMirror } from '../pins/served-mirror.ts';
+import { isFrozen, isLost, lostSnapshot, type ServedMirror } from '../pins/served-mirror.ts';
 import { type Exchange, headerOf } from './exchange.ts';
 import { type Peers, peerOf } from './peers.ts';
 
@@ -42,16 +42,16 @@ export class Decisions {
       mirror.kind === 'in-place'
         ? await heldForAMoment(mirror)
         : await pinsOf(mirror).decide(peers.clientOf(exchange), asked, policy);
-    if (mirror.kind !== 'in-place' && mirror.find(hold.id) === undefined) {
+    if (mirror.kind !== 'in-place' && isLost(mirror, hold)) {
       throw lostSnapshot(mirror, hold.id);
     }
     const seconds = mirror.kind === 'in-place' ? 0 : Math.floor(policy.keepMs / 1000);
     return text(204, '', {
       'X-Mirrorlatch-Tree': inLatin1(hold.tree),
-      [SNAPSHOT]: inLatin1(hold.id),
+      [SNAPSHOT]: hold.id,
       // RFC 5861: a web server may go on with it that long when this process has ended.
       'Cache-Control': `max-age=${seconds}, stale-if-error=${seconds}`,
-      ...(mirror.kind === 'snapshots' ? { ETag: tagOfTree(hold.tree) } : {}),
+      ...(isFrozen(mirror) ? { ETag: tagOfTree(hold.tree) } : {}),
     });
   }
 
@@ -64,9 +64,8 @@ export class Decisions {
   before(mirror: ServedMirror, exchange: Exchange): Snapshot | undefined {
     const id = headerOf(exchange, SNAPSHOT.toLowerCase());
     if (id === undefined || !this.#options.peers.isTrusted(exchange)) return undefined;
-    const named = fromLatin1(id);
-    const found = mirror.find(named);
-    if (found === undefined) throw lostSnapshot(mirror, named);
+    const found = mirror.find(id);
+    if (found === undefined) throw lostSnapshot(mirror, id);
     return found;
   }
 

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { asMirrorlatchError } from '../../errors.ts';
 import { thisHost } from '../../system/host.ts';
 import type { Hold } from '../pins/holds.ts';
-import { addedText, parseRecords, recordsText } from '../pins/pin-records.ts';
+import { addedText, type PinRecords, parseRecords, recordsText } from '../pins/pin-records.ts';
 import type { Pins } from '../pins/pins.ts';
 import { lostSnapshot, type ServedMirror } from '../pins/served-mirror.ts';
 import type { StrictPins } from '../pins/strict-pins.ts';
@@ -42,13 +42,20 @@ export async function keepPins(directory: string, options: KeptPinsOptions): Pro
         { bootId, at: clock(), isEnded },
         all.map(({ name, mirror, pins, isTimed }) => [
           name,
-          { ...pins.records(), strictPins: isTimed ? [] : strictPins.records(mirror) },
+          {
+            identities: mirror.identities(),
+            ...pins.records(),
+            strictPins: isTimed ? [] : strictPins.records(mirror),
+          },
         ]),
       ),
     onWarning,
   });
-  for (const { name, pins } of all) pins.onBegin((run) => state.add(addedText(name, { run })));
-  strictPins.onBegin((mirror, strictPin) => state.add(addedText(nameOf(mirror), { strictPin })));
+  for (const { name, mirror, pins } of all)
+    pins.onBegin((run) => state.add(addedText(name, mirror.identities(), { run })));
+  strictPins.onBegin((mirror, strictPin) =>
+    state.add(addedText(nameOf(mirror), mirror.identities(), { strictPin })),
+  );
   return state;
 }
 
@@ -60,7 +67,7 @@ async function recallPins(path: string, options: KeptPinsOptions): Promise<void>
   for (const { name, mirror, pins } of allPins(options)) {
     const ofBefore = records.get(name);
     if (ofBefore === undefined) continue;
-    const hold = holdsOf(mirror, onWarning);
+    const hold = holdsOf(mirror, ofBefore.identities, onWarning);
     await pins.recall(ofBefore, hold, (id) => lostSnapshot(mirror, id));
     await strictPins.recall(mirror, ofBefore.strictPins, hold);
   }
@@ -77,12 +84,16 @@ function allPins({ pins, timedPins }: KeptPinsOptions) {
 }
 
 /** Holds what is there. What is not, is asked for once, and a failure told once. */
-function holdsOf(mirror: ServedMirror, onWarning: (message: string) => void) {
+function holdsOf(
+  mirror: ServedMirror,
+  identities: PinRecords['identities'],
+  onWarning: (message: string) => void,
+) {
   const missing = new Set<string>();
   return async (id: string): Promise<Hold | undefined> => {
     if (missing.has(id)) return undefined;
     try {
-      const held = await mirror.recall(id);
+      const held = await mirror.recall(id, identities?.[id]);
       if (held === undefined) missing.add(id);
       return held;
     } catch (error) {

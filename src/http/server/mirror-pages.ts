@@ -1,7 +1,6 @@
 import { currentJson } from '../../mirror/current-json.ts';
 import { type Answer, json, NO_CACHE, nothingThere, text } from '../answers.ts';
 import { CONTENT_SECURITY_POLICY, PAGE_END, pageHead, rowWithNote } from '../files/listing-page.ts';
-import { inLatin1 } from '../latin1.ts';
 import type { Publication, ServedMirror } from '../pins/served-mirror.ts';
 import { type Exchange, headerOf } from './exchange.ts';
 
@@ -44,7 +43,7 @@ export function snapshotsPage(
     case 'html': {
       const rows = snapshots.map((one) => {
         const note = one.id === id ? 'current' : '';
-        return rowWithNote(inLatin1(one.id), 'directory', new Date(one.publishedAt), note);
+        return rowWithNote(one.id, 'directory', new Date(one.publishedAt), note);
       });
       return page(pageHead(pathOf(exchange), false, ['Published (UTC)', '']), rows);
     }

@@ -1,7 +1,5 @@
 import type { IncomingMessage } from 'node:http';
 import { type Answer, json, RETRY_AFTER, text } from '../answers.ts';
-import { inLatin1 } from '../latin1.ts';
-import { percentEncoded } from '../percent.ts';
 import type { Hold } from '../pins/holds.ts';
 import type { ServedMirror } from '../pins/served-mirror.ts';
 import type { StrictPin, StrictPins } from '../pins/strict-pins.ts';
@@ -66,14 +64,11 @@ function show(pin: StrictPin, strictPins: StrictPins) {
   return {
     token: pin.token,
     id: pin.hold.id,
-    url: `${pin.mirror.prefix}pins/${percentEncoded(inLatin1(pin.token), UNSAFE)}/`,
+    url: `${pin.mirror.prefix}pins/${pin.token}/`,
     expiresAt: new Date(Date.now() + remainingMs).toISOString(),
     seconds: Math.round(remainingMs / 1000),
   };
 }
-
-/** In a segment of a path. Another program may have named the tree anyhow. */
-const UNSAFE = /[^A-Za-z0-9._~+-]/g;
 
 interface Wish {
   snapshot?: string;

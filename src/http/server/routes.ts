@@ -1,4 +1,3 @@
-import { fromLatin1 } from '../latin1.ts';
 import type { ServedMirror } from '../pins/served-mirror.ts';
 
 /** What the path of a request means. Names are raw bytes below a snapshot. */
@@ -54,9 +53,8 @@ function inMirror(mirror: ServedMirror, segments: readonly string[]): Route {
   const [first, token, ...rest] = segments;
   if (first === 'pins') {
     if (token === undefined || token === '') return { kind: 'pins', mirror };
-    const name = fromLatin1(token);
-    if (rest.length === 0) return { kind: 'pin', mirror, token: name };
-    return { kind: 'pinned', mirror, token: name, within: withinBase(rest) };
+    if (rest.length === 0) return { kind: 'pin', mirror, token };
+    return { kind: 'pinned', mirror, token, within: withinBase(rest) };
   }
   const place = withinBase(segments);
   switch (place.kind) {
@@ -84,7 +82,7 @@ function withinBase([first = '', second, ...rest]: readonly string[]): Pinned {
       if (second === undefined) return { kind: 'slash' };
       if (second === '') return { kind: first };
       if (rest.length === 0) return { kind: 'slash' };
-      return { kind: 'snapshot', id: fromLatin1(second), name: nameOf(rest) };
+      return { kind: 'snapshot', id: second, name: nameOf(rest) };
     default:
       return { kind: 'nothing' };
   }

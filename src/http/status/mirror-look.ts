@@ -140,7 +140,11 @@ export class MirrorLook {
     const flipped = lstatIfThere(link);
     const since = flipped === undefined ? null : new Date(Number(flipped.mtimeMs)).toISOString();
     const unreadable = whyUnreadable(link) ?? null;
-    return { ...this.#nothingKnown(pins), unreadable, current: { id, since, ...NO_FIGURES } };
+    return {
+      ...this.#nothingKnown(pins),
+      unreadable,
+      current: { id: this.mirror.currentId?.() ?? id, since, ...NO_FIGURES },
+    };
   }
 
   #reportMirror(locks: LockCounts, pins: PinFigures | undefined, now: number): MirrorReport {

@@ -10,6 +10,8 @@ export interface LookedAt {
   readonly root: string;
   /** `foreign`: another program keeps `current`. */
   readonly kind: 'snapshots' | 'in-place' | 'foreign';
+  /** What the server calls the tree that `current` of another program names. */
+  currentId?(): string | undefined;
 }
 
 /** How the mirrors of a server are; also `/status.json`. Times are ISO 8601, UTC; null is unknown or none. */

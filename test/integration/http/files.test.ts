@@ -6,6 +6,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -344,6 +345,32 @@ test('What was read before is read again once it is another file', async () => {
   expect((await ask(server, '/file')).body.toString()).toBe('new');
   rmSync(join(tree, 'file'));
   expect((await ask(server, '/file')).status).toBe(404);
+});
+
+test('What was written again in its place, with its size and date, is recognized as another', async () => {
+  const date = new Date('2026-11-27T01:02:03Z');
+  const tree = treeOf({ file: 'old' });
+  const file = join(tree, 'file');
+  const [server, frozen] = [await serveTree(tree, 'no-cache', [], false), await serveTree(tree)];
+  const write = (content: string) => {
+    writeFileSync(file, content);
+    utimesSync(file, date, date);
+  };
+  write('old');
+  let etag = '';
+  for (const _ of TIMES) etag = String((await ask(server, '/file')).headers.etag);
+  const { ctimeNs, ...before } = statSync(file, { bigint: true });
+  // The kernel's clock has ticks.
+  while (statSync(file, { bigint: true }).ctimeNs === ctimeNs) write('new');
+  const { ino, size, mtimeNs } = before;
+  expect(statSync(file, { bigint: true })).toMatchObject({ ino, size, mtimeNs });
+
+  expect((await ask(frozen, '/file')).body.toString()).toBe('new');
+  const known = { 'If-None-Match': etag };
+  expect((await ask(server, '/file', { headers: known })).body.toString()).toBe('new');
+  const rest = { 'If-Range': etag, Range: 'bytes=1-' };
+  const reply = await ask(server, '/file', { headers: rest });
+  expect([reply.status, reply.body.toString()]).toEqual([200, 'new']);
 });
 
 test('A snapshot that was moved away is missing', async () => {

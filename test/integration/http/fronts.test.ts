@@ -1,9 +1,18 @@
-import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../support/daemon.ts';
 import { ask } from '../../support/http/ask.ts';
+import { publishTree } from '../../support/http/foreign-tree.ts';
 import {
   apacheInFront,
   type Front,
@@ -485,6 +494,30 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
     },
   );
 
+  tried.each(['in place', 'of another program'])(
+    `a file that is written again in a tree %s, with its size and date, is another${why}`,
+    async (which) => {
+      const root = which === 'in place' ? (await inPlace()).root : scratchDirectory();
+      if (which !== 'in place') publishTree(root, 'releases/1', { file: 'content' });
+      const file = join(root, 'current/file');
+      const date = new Date('2026-11-27T01:02:03Z');
+      utimesSync(file, date, date);
+      const { ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true });
+      const read = readerOf(await start(`${root}=/`), 'ci');
+      const about = (etag: string) => read('/current/file', { headers: { 'If-None-Match': etag } });
+      const { etag = '' } = (await about('"another"')).headers;
+      const told = (await read('/current/file')).headers.etag ?? etag;
+      expect((await about(told)).status).toBe(304);
+      // The kernel's clock has ticks.
+      while (statSync(file, { bigint: true }).ctimeNs === ctimeNs) {
+        writeFileSync(file, 'CONTENT');
+        utimesSync(file, date, date);
+      }
+      expect(statSync(file, { bigint: true })).toMatchObject({ ino, size, mtimeNs });
+      expect(shown(await about(etag))).toBe('200 CONTENT');
+    },
+  );
+
   tried(`a mirror in place is 503 behind its gate, without mirrorlatch, too${why}`, async () => {
     const mirror = await inPlace();
     const front = await start(`${mirror.root}=/`);
@@ -521,9 +554,7 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
       const debian = await named('debian', { which: 'debian' });
       const files = await named('files', { which: 'files', 'debian/which': 'files' });
       const site = join(home, 'site');
-      mkdirSync(join(site, 'releases/7'), { recursive: true });
-      writeFileSync(join(site, 'releases/7/which'), 'site');
-      symlinkSync('releases/7', join(site, 'current'));
+      publishTree(site, 'releases/7', { which: 'site' });
       const front = await start(debian, `${files}=/`, `${site}=/the/site/`);
       const read = readerOf(front, 'apt');
 
@@ -531,8 +562,8 @@ describe.each([nginxInFront, apacheInFront])('$name in front of mirrorlatch serv
       expect(shown(await read('/current/which'))).toBe('200 files');
       expect(shown(await read('/current/debian/which'))).toBe('200 files');
       const foreign = await read('/the/site/current/which');
-      expect([shown(foreign), snapshotOf(foreign)]).toEqual(['200 site', '7']);
-      expect(shown(await read('/the/site/snapshots/7/which'))).toBe('200 site');
+      expect([shown(foreign), snapshotOf(foreign)]).toEqual(['200 site', 'releases~7']);
+      expect(shown(await read('/the/site/snapshots/releases~7/which'))).toBe('200 site');
       expect((await read('/else/current/which')).status).toBe(404);
     },
   );

@@ -171,7 +171,12 @@ test('a tree that another program keeps is shown beside a mirror, in the order o
   const { mirrors } = await reportOf(server);
   expect(mirrors).toMatchObject([
     { name: 'a', prefix: '/a/', kind: 'snapshots' },
-    { name: 'longer-prefix', prefix: '/longer/prefix/', kind: 'foreign', current: { id: '42' } },
+    {
+      name: 'longer-prefix',
+      prefix: '/longer/prefix/',
+      kind: 'foreign',
+      current: { id: 'releases~42' },
+    },
   ]);
 });
 

@@ -216,25 +216,6 @@ describe('what a server writes down for the next one', () => {
       expect(await reader(again, 'apt')(LIST)).toBe('200 one');
   });
 
-  test('covers trees that another program keeps', async () => {
-    const site = scratchDirectory();
-    const publish = (id: string) => {
-      mkdirSync(join(site, 'releases', id), { recursive: true });
-      writeFileSync(join(site, 'releases', id, 'InRelease'), id);
-      symlinkSync(join('releases', id), join(site, 'new'));
-      renameSync(join(site, 'new'), join(site, 'current'));
-    };
-    publish('1');
-    const listen = ['--listen', `127.0.0.1:${await freePort()}`, '--state', join(site, 'state')];
-    const first = await serve(`${site}=/`, ...listen);
-    expect(await reader(first, 'apt')('InRelease')).toBe('200 1');
-    await first.stop();
-    publish('2');
-    const again = await serve(`${site}=/`, ...listen);
-    expect(await reader(again, 'apt')('InRelease')).toBe('200 1');
-    expect(await reader(again, 'dnf')('InRelease')).toBe('200 2');
-  });
-
   test.runIf(runsAsRoot)('is private, and belongs to the user that root becomes', async () => {
     const { state, start } = await served();
     await (await start()).stop();

@@ -21,6 +21,7 @@ import type { StatusReport } from '../../../src/http/status/status-report.ts';
 import { eventually } from '../../support/eventually.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { ask, type Reply } from '../../support/http/ask.ts';
+import { publishTree } from '../../support/http/foreign-tree.ts';
 import { type ServeProcess, startServe } from '../../support/http/serve.ts';
 import { serversOfTests } from '../../support/http/servers.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
@@ -470,12 +471,7 @@ describe('a client of mirrorlatch serve', () => {
 
   test('of a tree whose `current` another program keeps is pinned, too', async () => {
     const home = scratchDirectory();
-    const publish = (id: string) => {
-      mkdirSync(join(home, 'releases', id), { recursive: true });
-      writeFileSync(join(home, 'releases', id, 'repomd.xml'), id);
-      symlinkSync(`releases/${id}`, join(home, 'next'));
-      renameSync(join(home, 'next'), join(home, 'current'));
-    };
+    const publish = (id: string) => publishTree(home, `releases/${id}`, { 'repomd.xml': id });
     publish('1');
     mkdirSync(join(home, 'releases', 'private'));
     const server = await serve(`${home}=/`);
@@ -485,20 +481,6 @@ describe('a client of mirrorlatch serve', () => {
     expect(shown(await read('/current/repomd.xml'))).toBe('200 1');
     expect(shown(await reader(server, 'other')('/current/repomd.xml'))).toBe('200 2');
     expect((await read('/snapshots/private/')).status).toBe(404);
-  });
-
-  test('finds a tree of another program, whatever its name is', async () => {
-    const home = scratchDirectory();
-    const name = 'каталог 1%';
-    mkdirSync(join(home, 'releases', name), { recursive: true });
-    writeFileSync(join(home, 'releases', name, 'file'), 'content');
-    symlinkSync(`releases/${name}`, join(home, 'current'));
-    const server = await serve(`${home}=/`);
-    const read = async (path: string) => shown(await ask(server.address, path));
-    expect(await read('/current/file')).toBe('200 content');
-    expect(await read(`/snapshots/${encodeURIComponent(name)}/file`)).toBe('200 content');
-    const pin = await ask(server.address, '/pins', { method: 'POST' });
-    expect(await read(`${pin.headers.location}current/file`)).toBe('200 content');
   });
 });
 

@@ -192,8 +192,12 @@ test('of a tree that another program keeps it is known since when it is current'
   const root = scratchDirectory();
   mkdirSync(join(root, 'releases', '42'), { recursive: true });
   symlinkSync('releases/42', join(root, 'current'));
-  const report = watch(root, { kind: 'foreign' })();
-  expect(report).toMatchObject({ current: { id: '42', files: null }, leases: null, lastDay: null });
+  const report = watch(root, { kind: 'foreign', currentId: () => 'releases~42' })();
+  expect(report).toMatchObject({
+    current: { id: 'releases~42', files: null },
+    leases: null,
+    lastDay: null,
+  });
   expect(Date.parse(report.current?.since ?? '')).toBeGreaterThan(Date.now() - 60_000);
   expect(stateIn(report)).toBe('served');
   rmSync(join(root, 'current'));

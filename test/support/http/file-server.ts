@@ -18,25 +18,21 @@ export interface FileServer {
  * Serves a tree at `/` until the end of the running test; what it lacks is answered with 404.
  *
  * @param others out of which the same URLs were sent at other times.
+ * @param isFrozen whether it is a published snapshot.
  */
 export async function serveTree(
   tree: string,
   cacheControl = 'no-cache',
   others: readonly string[] = [],
+  isFrozen = true,
 ): Promise<FileServer> {
   const failures: unknown[] = [];
   const server = createServerInTurn({}, 1, async (request, response) => {
     try {
       const otherTrees = () => others;
       const client = () => String(request.socket.remoteAddress);
-      const place = {
-        tree,
-        cacheControl,
-        snapshotId: 'this-one',
-        otherTrees,
-        client,
-        ...pathOf(request),
-      };
+      const snapshot = { tree, snapshotId: 'this-one', isFrozen, otherTrees };
+      const place = { ...snapshot, cacheControl, client, ...pathOf(request) };
       if ((await sendPlace(request, response, place)) === 'sent') return;
       response.writeHead(404).end();
     } catch (error) {

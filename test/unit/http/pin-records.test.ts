@@ -18,6 +18,7 @@ const RUN: RunRecord = {
   entries: [['dists/x/InRelease', 100]],
 };
 const RECORDS = {
+  identities: { kept: '1.2.3' },
   runs: [RUN],
   kept: [{ id: 'kept', until: 400 }],
   strictPins: [{ token: 'x~y', address: 'unix', startedAt: 1, endsAt: 2, lastsMs: 3 }],
@@ -27,7 +28,7 @@ const HEADER = { bootId: 'boot', at: 60_000, isEnded: true };
 const written = (header: Partial<typeof HEADER> = {}, records: PinRecords = RECORDS): string[] => [
   ...recordsText({ ...HEADER, ...header }, [
     ['/srv/debian=/debian/current/', records],
-    ['/srv/empty=/', { runs: [], kept: [], strictPins: [] }],
+    ['/srv/empty=/', { identities: undefined, runs: [], kept: [], strictPins: [] }],
   ]),
 ];
 
@@ -37,7 +38,7 @@ describe('the records of a server', () => {
   test('are read as they were written', () => {
     expect([...(parseRecords(text(), 'boot', 60_000) ?? [])]).toEqual([
       ['/srv/debian=/debian/current/', RECORDS],
-      ['/srv/empty=/', { runs: [], kept: [], strictPins: [] }],
+      ['/srv/empty=/', { identities: undefined, runs: [], kept: [], strictPins: [] }],
     ]);
   });
 
@@ -45,10 +46,19 @@ describe('the records of a server', () => {
     const name = '/srv/debian=/debian/current/';
     const run = { ...RUN, id: 'next' };
     const strictPin = { token: 'z~y', address: 'unix', startedAt: 1, endsAt: 2, lastsMs: 3 };
-    const added = [addedText(name, { run }), addedText(name, { strictPin }), '{"mirr'];
+    const added = [
+      addedText(name, RECORDS.identities, { run }),
+      addedText(name, { next: '4.5.6' }, { strictPin }),
+      '{"mirr',
+    ];
     const records = parseRecords(`${text()}${added.join('')}`, 'boot', 60_000);
     const strictPins = [...RECORDS.strictPins, strictPin];
-    expect(records?.get(name)).toEqual({ ...RECORDS, runs: [RUN, run], strictPins });
+    expect(records?.get(name)).toEqual({
+      identities: { next: '4.5.6' },
+      runs: [RUN, run],
+      kept: RECORDS.kept,
+      strictPins,
+    });
   });
 
   test('are for nobody after another boot, nor where the clock runs from another start', () => {

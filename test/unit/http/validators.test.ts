@@ -100,22 +100,29 @@ const status = {
 } as BigIntStats;
 
 test('Files share an ETag only if inode, birth, modification and size are the same', () => {
-  const { etag } = validatorsOf(status);
+  const { etag } = validatorsOf(status, true);
   expect(etag).toMatch(/^"[\x21\x23-\x7e]+"$/);
   for (const fact of ['ino', 'birthtimeNs', 'mtimeNs', 'size'] as const) {
     expect(
-      validatorsOf({ ...status, [fact]: status[fact] + 1n } as BigIntStats).etag,
+      validatorsOf({ ...status, [fact]: status[fact] + 1n } as BigIntStats, true).etag,
       fact,
     ).not.toBe(etag);
   }
   const linkedAgain = { ...status, ctimeNs: 8n, nlink: 2n } as BigIntStats;
-  expect(validatorsOf(linkedAgain).etag).toBe(etag);
+  expect(validatorsOf(linkedAgain, true).etag).toBe(etag);
+});
+
+test('What may be written again has another ETag after each change of its status', () => {
+  const { etag } = validatorsOf(status, false);
+  const writtenAgain = { ...status, ctimeNs: 8n } as BigIntStats;
+  expect(validatorsOf(writtenAgain, false).etag).not.toBe(etag);
+  expect(validatorsOf(status, false).etag).toBe(etag);
 });
 
 test('The date of a file is rounded down, before 1970 too', () => {
-  expect(validatorsOf(status).lastModified).toBe('Fri, 27 Nov 2026 01:02:03 GMT');
+  expect(validatorsOf(status, true).lastModified).toBe('Fri, 27 Nov 2026 01:02:03 GMT');
   const old = { ...status, mtimeMs: -1n } as BigIntStats;
-  expect(validatorsOf(old).lastModified).toBe('Wed, 31 Dec 1969 23:59:59 GMT');
+  expect(validatorsOf(old, true).lastModified).toBe('Wed, 31 Dec 1969 23:59:59 GMT');
 });
 
 test('A plain request has no conditions', () => {
