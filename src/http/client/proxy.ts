@@ -238,7 +238,9 @@ export class LoopbackProxy {
             const fields = responseHeaders(headers, (place) =>
               redirection === undefined ? place : mappedBack(place, sent, redirection),
             );
-            response.on('drain', resume);
+            // Node also says `drain` while it takes what is written to a later answer of the connection, from within undici,
+            // which cannot resume then.
+            response.on('drain', () => queueMicrotask(resume));
             response.writeHead(status, statusText, fields);
             return true;
           },
