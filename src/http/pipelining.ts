@@ -39,7 +39,36 @@ export function createServerInTurn(
   // What Node refuses by itself, it answers at once, however many wait. No expectation has to be known (RFC 9110, 10.1.1).
   const server = createServer({ ...options, requireHostHeader: false }, listener);
   server.on('checkExpectation', listener);
+  closeIdleOnly(server);
   return server;
+}
+
+/**
+ * Makes `closeIdleConnections`, and so `close`, spare the connections on which something is left to send. Node takes them
+ * for idle as soon as the last answer has ended.
+ */
+function closeIdleOnly(server: Server): void {
+  const connections = new Map<Socket, { answers: number; bytesRead: number }>();
+  server.on('connection', (socket: Socket) => {
+    connections.set(socket, { answers: 0, bytesRead: 0 });
+    socket.once('close', () => connections.delete(socket));
+  });
+  const count = ({ socket }: IncomingMessage, response: ServerResponse) => {
+    const connection = connections.get(socket);
+    if (connection === undefined) return;
+    connection.answers += 1;
+    response.once('close', () => {
+      connection.answers -= 1;
+      connection.bytesRead = socket.bytesRead;
+    });
+  };
+  for (const event of ['request', 'checkExpectation']) server.prependListener(event, count);
+  server.closeIdleConnections = () => {
+    for (const [socket, { answers, bytesRead }] of connections) {
+      // More than the last request had: a request that is not whole yet, or a tunnel.
+      if (answers === 0 && socket.bytesRead === bytesRead) socket.destroy();
+    }
+  };
 }
 
 function inTurn(atOnce: number, work: RequestListener): RequestListener {

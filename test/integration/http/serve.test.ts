@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { StatusReport } from '../../../src/http/status/status-report.ts';
@@ -706,6 +707,37 @@ describe('the server', () => {
     // So the client knows that it has to ask elsewhere for the second.
     await eventually(() => expect(end).toMatch(/Connection: close[\s\S]*"id":"big"/));
     expect(end.match(/HTTP\/1\.1 200/g)).toHaveLength(1);
+  });
+
+  test('sends at SIGTERM all of an answer that a slow client has asked for in advance', async () => {
+    const mirror = await published();
+    const body = 'x'.repeat(60_000);
+    await mirror.publish('medium', { 'medium.deb': body }, ...AS_THEY_ARE);
+    const server = await startServe([`${mirror.root}=/`]);
+    const { port, hostname } = new URL(server.address);
+    const socket = connect(Number(port), hostname);
+    socket.write('GET /current/medium.deb HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(200));
+    await new Promise((resolve) => socket.once('readable', resolve));
+    // Until all that lies between is full.
+    let before = -1;
+    await eventually(async () => {
+      const now = socket.readableLength + socket.bytesRead;
+      const isFull = now === before;
+      before = now;
+      await pause(200);
+      expect(isFull).toBe(true);
+    });
+    server.kill('SIGTERM');
+    await pause(300);
+    let received = '';
+    socket.on('data', (chunk) => {
+      received += String(chunk);
+    });
+    expect((await server.result).exitCode).toBe(0);
+    await eventually(() => expect(socket.readableEnded).toBe(true));
+    const bodies = received.split(/HTTP\/1\.1 200 OK[\s\S]*?\r\n\r\n/).slice(1);
+    expect(bodies.length).toBeLessThan(200);
+    expect(bodies.at(-1)).toBe(body);
   });
 
   test.runIf(runsAsRoot)('goes on as nobody when root starts it', async () => {
