@@ -30,8 +30,10 @@ async function serveAt(kind: Kind) {
   renameSync(await makers[kind](), root);
   const server = await startServe([`${root}=/`]);
   onTestFinished(async () => void (await server.stop()));
-  const statusOf = async (path: string, method = 'GET') =>
-    (await ask(server.address, path, { method })).status;
+  const statusOf = async (path: string, method = 'GET', agent = 'client') => {
+    const headers = { 'User-Agent': agent };
+    return (await ask(server.address, path, { method, headers })).status;
+  };
   expect(await statusOf('/current/file')).toBe(200);
   return { root, server, statusOf };
 }
@@ -61,12 +63,13 @@ test.each<[Kind, Kind]>([
   },
 );
 
-test('A run ends with the mirror that was replaced by another of its kind', async () => {
+test('A run fails whose mirror was replaced by another of its kind, and others begin', async () => {
   const { root, statusOf } = await serveAt('snapshots');
   renameSync(root, `${root}.away`);
   renameSync((await mirrorWithTwo()).root, root);
   expect(await statusOf('/current/file')).toBe(503);
-  expect(await statusOf('/current/file')).toBe(200);
+  expect(await statusOf('/current/file')).toBe(503);
+  expect(await statusOf('/current/file', 'GET', 'another')).toBe(200);
 });
 
 const mirrorWithTwo = mirrorsWith('two');
