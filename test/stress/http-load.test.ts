@@ -73,7 +73,7 @@ const kinds: readonly Kind[] = [
     programs: nginxInFront.programs,
     async start(root, directory) {
       // So that clients who are never quiet get newer snapshots, too.
-      const soon = ['--front-keep', '5s', '--front-quiet', '2s', '--pin-max-age', '5s'];
+      const soon = ['--front-keep', '2s', '--front-quiet', '2s', '--pin-max-age', '5s'];
       const front = await nginxInFront.start([`${root}=/mirror/`, ...soon], directory);
       let { web, server } = front;
       return {

@@ -1,4 +1,5 @@
 import { Agent, get, type IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Dice } from '../dice.ts';
 import {
@@ -19,7 +20,7 @@ export interface Tally {
   unchanged: number;
   /** Bodies of whatever was current, because mirrorlatch was away. */
   unpinned: number;
-  /** Requests without a whole answer: the server was away. */
+  /** Requests without a whole answer: the server was away, or the snapshot was pruned meanwhile. */
   broken: number;
   /** Each snapshot that was read. */
   readonly generations: Set<number>;
@@ -130,6 +131,15 @@ class Reader {
     const blame = (what: string) => {
       tally.wrong.push(`${file.path} of ${snapshot} for ${this.#userAgent}: ${what}`);
     };
+    if (response.statusCode === 503) {
+      const said = await text(response);
+      const mayBeAway = absencesBefore % 2 === 1 || absences() > absencesBefore;
+      // What nobody held then has been pruned. Who reads it is told so until he begins again.
+      const isLost = absencesBefore > 0 && said.includes('has lost the snapshot');
+      if (mayBeAway || isLost) tally.broken += 1;
+      else blame(`status 503: ${said}`);
+      return;
+    }
     let received = 0;
     try {
       for await (const chunk of response) {
@@ -158,12 +168,6 @@ class Reader {
         blame(`304 for what is of g${kept.generation}`);
       }
       tally.unchanged += 1;
-      return;
-    }
-    const mayBeAway = absencesBefore % 2 === 1 || absences() > absencesBefore;
-    if (response.statusCode === 503 && mayBeAway) {
-      // What nobody held then has been pruned.
-      tally.broken += 1;
       return;
     }
     if (response.statusCode !== (from > 0 ? 206 : 200)) {
