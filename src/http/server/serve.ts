@@ -240,9 +240,10 @@ function makeServer({ opened, handler, peers, requests, log, signal }: ServerPar
 
 /** What was sent of a body. @param sent all that was sent, of an answer that did not end. */
 function bodyBytes(response: ServerResponse, sent: number): number {
+  if (!response.writableFinished) return sent;
+  if (response.req.method === 'HEAD' || [204, 304].includes(response.statusCode)) return 0;
   const length = response.getHeader('Content-Length');
-  if (!response.writableFinished || length === undefined) return sent;
-  return response.req.method === 'HEAD' || response.statusCode === 304 ? 0 : Number(length);
+  return length === undefined ? sent : Number(length);
 }
 
 const DRAIN_LOOK_MS = 50;

@@ -887,6 +887,13 @@ describe('the server', () => {
       const line = `"${method} /-/healthz HTTP/1.1" 200 ${bytes} `;
       await eventually(() => expect(server.printedSoFar()).toContain(line));
     }
+    const { headers } = await ask(server.address, '/current/pool/a_1.deb');
+    const same = { 'If-None-Match': `${headers.etag}` };
+    await ask(server.address, '/current/pool/a_1.deb', { headers: same });
+    await eventually(() => expect(server.printedSoFar()).toContain('HTTP/1.1" 304 - '));
+    const made = JSON.parse((await ask(server.address, '/pins', { method: 'POST' })).text);
+    await ask(server.address, `/pins/${made.token}`, { method: 'DELETE' });
+    await eventually(() => expect(server.printedSoFar()).toContain('HTTP/1.1" 204 - '));
   });
 
   test.runIf(mayMount)(
