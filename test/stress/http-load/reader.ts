@@ -20,8 +20,10 @@ export interface Tally {
   unchanged: number;
   /** Bodies of whatever was current, because mirrorlatch was away. */
   unpinned: number;
-  /** Requests without a whole answer: the server was away, or the snapshot was pruned meanwhile. */
+  /** Runs that failed: the server was away, or their snapshot. */
   broken: number;
+  /** Those of the latter. */
+  lost: number;
   /** Each snapshot that was read. */
   readonly generations: Set<number>;
   /** One sentence for each wrong answer. */
@@ -29,7 +31,15 @@ export interface Tally {
 }
 
 export function emptyTally(): Tally {
-  return { bodies: 0, unchanged: 0, unpinned: 0, broken: 0, generations: new Set(), wrong: [] };
+  return {
+    bodies: 0,
+    unchanged: 0,
+    unpinned: 0,
+    broken: 0,
+    lost: 0,
+    generations: new Set(),
+    wrong: [],
+  };
 }
 
 /** Where and how readers read. */
@@ -86,7 +96,7 @@ async function onOneConnection(
     try {
       await read(reader);
     } catch {
-      // The server was killed, or the test is over.
+      // The server was killed, the snapshot is lost, or the test is over.
       if (!readers.isOver()) readers.tally.broken += 1;
       await pause(readers.dice.between(200, 1_000));
     }
@@ -134,11 +144,10 @@ class Reader {
     if (response.statusCode === 503) {
       const said = await text(response);
       const mayBeAway = absencesBefore % 2 === 1 || absences() > absencesBefore;
-      // What nobody held then has been pruned. Who reads it is told so until he begins again.
-      const isLost = absencesBefore > 0 && said.includes('has lost the snapshot');
-      if (mayBeAway || isLost) tally.broken += 1;
-      else blame(`status 503: ${said}`);
-      return;
+      // The snapshot was pruned, because nobody held it then, or too many others were held.
+      if (said.includes('has lost the snapshot')) tally.lost += 1;
+      else if (!mayBeAway) blame(`status 503: ${said}`);
+      throw new Error('the run has failed');
     }
     let received = 0;
     try {
