@@ -58,7 +58,7 @@ find_command() {
   printf '%s\\n' "\${found:-$before}"
 }
 
-# unavailable WHAT COMMAND...
+# unavailable WHAT WAY-OUT COMMAND...
 unavailable() {
 ${ifUnavailable === 'run' ? RUN_UNGUARDED : failUnguarded(command)}
 }
@@ -77,33 +77,41 @@ start ${guard.words.map(quoteForSh).join(' ')} "$@"
 `;
 }
 
-const RUN_UNGUARDED = `  printf 'mirrorlatch: %s: %s runs unguarded\\n' "$1" "$2" >&2
-  shift
+const RUN_UNGUARDED = `  printf 'mirrorlatch: %s: %s runs unguarded\\n' "$1" "$3" >&2
+  shift 2
   start "$@"`;
 
 const failUnguarded = (command: string) => `  printf 'mirrorlatch: %s: %s\\n' ${command} "$1" >&2
-  printf '  Check that the mirror is mounted, or run the command unguarded: %s\\n' "$2" >&2
+  printf '  %s, or run the command unguarded: %s\\n' "$2" "$3" >&2
   exit 125`;
 
 function frontIsThere({ front, start }: Guard): string {
   const file = quoteForSh(front);
   if (!front.includes('/')) {
-    return `command -v ${file} >/dev/null 2>&1 || unavailable ${quoteForSh(`${front} is not in PATH`)} "$@"`;
+    const way = `Add the directory of ${front} to PATH`;
+    return `command -v ${file} >/dev/null 2>&1 || ${unavailable(`${front} is not in PATH`, way)}`;
   }
   const [test, used] = start === 'by sh' ? ['-r', 'read'] : ['-x', 'executed'];
-  return `[ ${test} ${file} ] || unavailable ${quoteForSh(`${front} cannot be ${used}`)} "$@"`;
+  return `[ ${test} ${file} ] || ${unavailable(`${front} cannot be ${used}`, IS_MOUNTED)}`;
 }
 
 /** A mirror of mirrorlatch has its state directory; another tool's tree has the symlink. */
 function mirrorIsThere(root: string): string {
   const [state, current] = [quoteForSh(`${root}/.mirrorlatch`), quoteForSh(`${root}/current`)];
-  return `[ -e ${state} ] || [ -L ${current} ] || unavailable ${quoteForSh(`there is no mirror in ${root}`)} "$@"`;
+  return `[ -e ${state} ] || [ -L ${current} ] || ${unavailable(`there is no mirror in ${root}`, IS_MOUNTED)}`;
 }
 
 /** Otherwise, the guard itself fails when the mirror cannot be reached. */
 function urlIsThere(front: string, url: string): string {
   const pin = [front, 'run', '--http', url, '--no-wait', '--allow-unseen', '--', '/bin/true'];
-  return `${pin.map(quoteForSh).join(' ')} </dev/null >/dev/null 2>&1 || unavailable ${quoteForSh(`${url} cannot be pinned`)} "$@"`;
+  const way = 'Check that its server runs';
+  return `${pin.map(quoteForSh).join(' ')} </dev/null >/dev/null 2>&1 || ${unavailable(`${url} cannot be pinned`, way)}`;
+}
+
+const IS_MOUNTED = 'Check that the mirror is mounted';
+
+function unavailable(what: string, wayOut: string): string {
+  return `unavailable ${quoteForSh(what)} ${quoteForSh(wayOut)} "$@"`;
 }
 
 /** @throws MirrorlatchError USAGE if `name` cannot be the name of a shim. */

@@ -25,7 +25,7 @@ export function apacheConfig(
   return `# Apache in front of mirrorlatch, printed by: mirrorlatch serve --apache-config
 #
 # Apache sends the files. mirrorlatch decides which snapshot a client reads: it is asked once for a client (its address
-# and its User-Agent), and the answer is kept for ${keepSeconds} s. One run of a client, such as apt-get update and install, stays
+# and its User-Agent), and for what the snapshot lacks; the answer is kept for ${keepSeconds} s. One run of a client, such as apt-get update and install, stays
 # with one snapshot; a client that begins again after ${quietSeconds} s without a request gets the newest.
 #
 # 1. Start mirrorlatch, best by systemd (mirrorlatch help web-servers):
@@ -48,6 +48,7 @@ export function apacheConfig(
     # Behind a proxy of your own, so that its clients are told apart (a2enmod remoteip):
     # RemoteIPHeader X-Forwarded-For
     # RemoteIPInternalProxy 192.0.2.1
+
     # Apache starts this program and ends it. It keeps the decisions, and answers where a file is. The last word is the
     # user that it runs as; leave it away where Apache is not started by root.
     RewriteEngine On

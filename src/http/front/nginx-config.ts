@@ -132,7 +132,6 @@ server {
     log_not_found off;
     uninitialized_variable_warn off;
 
-
     # A location that sets one of these headers itself would lose the others.
     proxy_http_version 1.1;
     proxy_set_header Connection "";
