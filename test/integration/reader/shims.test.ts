@@ -318,7 +318,9 @@ test('if mirrorlatch is not in PATH it exits with 125', async () => {
   const env = { PATH: path('shims', 'bin') };
   expect(await run([own], env)).toMatchObject({
     exitCode: 125,
-    stderr: expect.stringMatching(/mirrorlatch is not in PATH\n +Add the directory of mirrorlatch to PATH/),
+    stderr: expect.stringMatching(
+      /mirrorlatch is not in PATH\n +Add the directory of mirrorlatch to PATH/,
+    ),
   });
   program('bin/mirrorlatch', 'printf "%s\\0" "$@"');
   expect((await run([own, 'x'], env)).words).toEqual([
