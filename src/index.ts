@@ -69,6 +69,7 @@ export { type UnlockOptions, type UnlockResult, unlock } from './operations/unlo
 export { type PushOptions, planPush, push } from './push/push.ts';
 export { type CurrentSnapshot, current } from './reader/current.ts';
 export type { PinKind } from './reader/guard.ts';
+export { type HistoryOptions, history } from './reader/history.ts';
 export { type Pin, type PinOptions, pin } from './reader/pin.ts';
 export type { CommandEvent, CommandOptions } from './reader/snapshot-command.ts';
 export { type WaitOptions, type WaitResult, wait } from './reader/wait.ts';

@@ -54,16 +54,37 @@ export async function printJsonWithList(
   name: string,
   list: Iterable<unknown>,
 ): Promise<void> {
-  let part = JSON.stringify({ ...value, [name]: [] }).slice(0, -']}'.length);
+  await printPieces(piecesOfJson(value, name, list));
+}
+
+function* piecesOfJson(value: object, name: string, list: Iterable<unknown>): Generator<string> {
+  yield JSON.stringify({ ...value, [name]: [] }).slice(0, -']}'.length);
   let separator = '';
   for (const one of list) {
-    part += separator + JSON.stringify(one);
+    yield separator + JSON.stringify(one);
     separator = ',';
+  }
+  yield ']}\n';
+}
+
+/** Prints lines as they are, of which only a part is in memory. */
+export async function printEach(lines: Iterable<string>): Promise<void> {
+  await printPieces(withNewlines(lines));
+}
+
+function* withNewlines(lines: Iterable<string>): Generator<string> {
+  for (const line of lines) yield `${line}\n`;
+}
+
+async function printPieces(pieces: Iterable<string>): Promise<void> {
+  let part = '';
+  for (const piece of pieces) {
+    part += piece;
     if (part.length < 16 * 1024) continue;
     await printPart(part);
     part = '';
   }
-  await printPart(`${part}]}\n`);
+  await printPart(part);
 }
 
 /** A reader of a pipe may be slower than we are, and Node keeps what is not read yet. */
