@@ -24,6 +24,7 @@ const ROOMS = {
   'http':              ['system', 'What the rooms of http/ share.'],
   'push':              ['operations writer/events.ts mirror rsync system', 'push/ is a sync on two hosts: it stands on the verbs.'],
   'operations':        ['writer mirror rsync system', 'A verb stands on writer/ and knows neither push nor readers.'],
+  'operations/doctor/namespaces.ts': ['node: errors.ts operations/doctor/check.ts reader/script.ts system', 'It tries what every guard does, by the reader itself.'],
   'writer':            ['reader/script.ts mirror rsync system', 'writer/ knows no verb. Of readers it knows the script that it puts in place.'],
   'reader':            ['mirror system', 'reader/ reads and holds: it never reaches the writer.'],
   'mirror':            ['rsync system', 'mirror/ knows what lies on disk, not who uses it.'],

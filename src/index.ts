@@ -42,6 +42,8 @@ export {
   type UnadoptOptions,
   unadopt,
 } from './operations/adopt.ts';
+export type { Examination } from './operations/doctor/check.ts';
+export { type DoctorReport, doctor } from './operations/doctor/doctor.ts';
 export {
   closeGate,
   type GateOptions,

@@ -33,5 +33,6 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   wait: async () => (await import('./commands/wait.ts')).addWait,
   watch: async () => (await import('./commands/watch.ts')).addWatch,
   serve: async () => (await import('./commands/serve.ts')).addServe,
+  doctor: async () => (await import('./commands/doctor.ts')).addDoctor,
   help: async () => (await import('./commands/help.ts')).addHelp,
 };

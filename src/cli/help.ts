@@ -6,7 +6,7 @@ const MEANINGS = {
     'the source has shrunk too much (--allow-shrink), or what is excluded would be deleted',
   NO_MIRROR: 'the mirror or the source does not exist',
   UNAVAILABLE: 'the network, the source or a program is not available',
-  UNHEALTHY: 'the mirror needs attention, as printed under "why"',
+  UNHEALTHY: 'something needs attention, as printed',
   INTERNAL: 'a bug in mirrorlatch',
   IO: 'a disk or filesystem failed, or is full',
   BUSY: 'another process holds the lock, the gate is closed, or a person holds the mirror',

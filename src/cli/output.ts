@@ -31,6 +31,7 @@ class Coloured {
 export type Part = string | Coloured;
 
 export const good = (text: string): Part => new Coloured(onStdout.green(text));
+export const doubtful = (text: string): Part => new Coloured(onStdout.yellow(text));
 export const bad = (text: string): Part => new Coloured(onStdout.red(text));
 
 /** What of a line others may have chosen, such as a source, can neither end the line nor colour it. */

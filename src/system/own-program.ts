@@ -40,8 +40,13 @@ export function isShimFile(path: string): boolean {
  * @returns its name, or its path if PATH leads to a shim first.
  */
 export function ownProgram(name: string): string {
-  const directories = (process.env['PATH'] ?? '').split(':').filter((path) => path.startsWith('/'));
-  const programs = directories.map((path) => join(path, name)).filter(isExecutable);
+  const programs = programsInPath(name);
   const found = programs.find((path) => !isShimFile(path));
   return found === programs[0] ? name : (found ?? name);
+}
+
+/** The paths at which a program is found in the absolute elements of a PATH, the first one first. */
+export function programsInPath(name: string, searchPath = process.env['PATH'] ?? ''): string[] {
+  const directories = searchPath.split(':').filter((path) => path.startsWith('/'));
+  return directories.map((path) => join(path, name)).filter(isExecutable);
 }

@@ -1,0 +1,89 @@
+import { statfsSync } from 'node:fs';
+import { currentId } from '../../mirror/current.ts';
+import { type HistoryEntry, readHistory } from '../../mirror/history.ts';
+import type { Layout } from '../../mirror/layout.ts';
+import { findReaders } from '../../mirror/readers.ts';
+import { arrivalOf, snapshotTimes } from '../../mirror/snapshot-times.ts';
+import { isAhead, showBytes, showTime } from '../../mirror/units.ts';
+import { freeSpaceAt } from '../../system/mounts.ts';
+import { quoteForSh } from '../../system/quote.ts';
+import { bad, type Check, ok, type Verdict, warning } from './check.ts';
+
+/** What the use of a mirror has come to. */
+export const USE: readonly Check<Layout>[] = [
+  { title: 'space', look: lookAtSpace },
+  { title: 'clock', look: lookAtClock },
+  { title: 'stale readers', look: lookForStaleReaders },
+];
+
+/** The share of a disk, and of its inodes, that should be free. */
+const SPARE_PERCENT = 5n;
+
+/** So many of the latest publications say how much the next may need. */
+const LATEST = 10;
+
+function lookAtSpace(layout: Layout): Verdict {
+  const { bytes, inodes } = freeSpaceAt(layout.root);
+  const { blocks, bsize, files } = statfsSync(layout.root, { bigint: true });
+  const needed = largestOf(readHistory(layout));
+  const count = inodes === undefined ? '' : ` and ${inodes} inodes`;
+  const found = `${showBytes(bytes)}${count} free`;
+  const remedy = `See what could go with: mirrorlatch prune ${quoteForSh(layout.root)} --keep-last 2 --dry-run`;
+  if (bytes < BigInt(needed.newBytes)) {
+    return bad(`${found}, but a recent sync needed ${showBytes(needed.newBytes)}`, remedy);
+  }
+  if (inodes !== undefined && inodes < BigInt(needed.newFiles)) {
+    return bad(
+      `${found}, but a recent sync needed ${needed.newFiles} inodes for new files`,
+      remedy,
+    );
+  }
+  const isLow =
+    bytes * 100n < blocks * bsize * SPARE_PERCENT ||
+    (inodes !== undefined && inodes * 100n < files * SPARE_PERCENT);
+  if (isLow) return warning(`${found}, less than ${SPARE_PERCENT} % of the disk`, remedy);
+  return ok(`${found}; the largest of the latest syncs needed ${showBytes(needed.newBytes)}`);
+}
+
+function largestOf(history: readonly HistoryEntry[]): { newBytes: number; newFiles: number } {
+  const latest = history.filter((entry) => entry.event === 'published').slice(-LATEST);
+  return {
+    newBytes: Math.max(0, ...latest.map(({ newBytes = 0 }) => newBytes)),
+    newFiles: Math.max(0, ...latest.map(({ newFiles = 0 }) => newFiles)),
+  };
+}
+
+function lookAtClock(layout: Layout): Verdict {
+  const { at } = readHistory(layout).at(-1) ?? {};
+  if (at === undefined || !isAhead(at)) return ok('later than all that the mirror has recorded');
+  return bad(
+    `it is before the last change of the mirror, at ${showTime(at)}: one of the two clocks was wrong, or is`,
+    'Compare with: date -u. If this one is wrong, as root: timedatectl set-ntp true',
+  );
+}
+
+/** A command that reads a mirror ends within hours; ms. */
+const STALE_MS = 3 * 86_400_000;
+
+function lookForStaleReaders(layout: Layout): Verdict {
+  const now = Date.now();
+  const timesOf = snapshotTimes(readHistory(layout), (id) => arrivalOf(layout, id), now);
+  const current = currentId(layout);
+  const readers = [...findReaders(layout)].flatMap(([id, all]) =>
+    all.map((reader) => ({ id, ...reader })),
+  );
+  const stale = readers.filter(
+    ({ id }) => id !== current && now - timesOf(id).supersededAt > STALE_MS,
+  );
+  const [first] = stale;
+  if (first === undefined) {
+    const unseen = process.geteuid?.() === 0 ? '' : ', as far as this user may see';
+    return ok(`none of ${readers.length}${unseen}`);
+  }
+  const days = Math.floor((now - timesOf(first.id).supersededAt) / 86_400_000);
+  const pids = stale.map(({ pid }) => pid).join(',');
+  return warning(
+    `${stale.map(({ pid, name, user }) => `${name} (pid ${pid}, ${user})`).join(', ')} ${stale.length === 1 ? 'keeps' : 'keep'} ${first.id} from being pruned, which has not been current for ${days} days`,
+    `See what it does with: ps -o pid,lstart,args -p ${pids}`,
+  );
+}
