@@ -72,6 +72,7 @@ export { type PushOptions, planPush, push } from './push/push.ts';
 export { type CurrentSnapshot, current } from './reader/current.ts';
 export type { PinKind } from './reader/guard.ts';
 export { type HistoryOptions, history } from './reader/history.ts';
+export { type FollowOptions, findLog, followLog, type LogInfo, logs } from './reader/logs.ts';
 export { type Pin, type PinOptions, pin } from './reader/pin.ts';
 export type { CommandEvent, CommandOptions } from './reader/snapshot-command.ts';
 export { type WaitOptions, type WaitResult, wait } from './reader/wait.ts';

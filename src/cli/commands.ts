@@ -16,6 +16,7 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   status: async () => (await import('./commands/status.ts')).addStatus,
   list: async () => (await import('./commands/list.ts')).addList,
   history: async () => (await import('./commands/history.ts')).addHistory,
+  logs: async () => (await import('./commands/logs.ts')).addLogs,
   rollback: async () => (await import('./commands/rollback.ts')).addRollback,
   prune: async () => (await import('./commands/prune.ts')).addPrune,
   unlock: async () => (await import('./commands/unlock.ts')).addUnlock,

@@ -88,9 +88,18 @@ async function printPieces(pieces: Iterable<string>): Promise<void> {
   await printPart(part);
 }
 
+/** Prints what a program has written, as it is; to a terminal without what could drive it. */
+export async function printBytes(pieces: AsyncIterable<Buffer>): Promise<void> {
+  const decoder = new TextDecoder();
+  for await (const piece of pieces) {
+    const text = () => printableLines(decoder.decode(piece, { stream: true }));
+    await printPart(process.stdout.isTTY ? text() : piece);
+  }
+}
+
 /** A reader of a pipe may be slower than we are, and Node keeps what is not read yet. */
-async function printPart(text: string): Promise<void> {
-  if (process.stdout.write(text) || lost !== undefined) return;
+async function printPart(part: string | Buffer): Promise<void> {
+  if (process.stdout.write(part) || lost !== undefined) return;
   await once(process.stdout, 'drain').catch(() => {});
 }
 

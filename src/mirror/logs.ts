@@ -7,7 +7,7 @@ import { isLackOfSpace } from './reserve.ts';
 import { snapshotIds } from './survey.ts';
 
 /** How many logs without a snapshot are kept, so that failures can be looked into. */
-const KEPT_LOGS = 20;
+export const KEPT_LOGS = 20;
 
 /** `logs/ID.log`: the output of the rsync that made a snapshot. */
 export interface SyncLog {
@@ -37,14 +37,34 @@ export function openLog(layout: Layout, id: string): SyncLog {
   };
 }
 
+/** A log that is there. */
+export interface LogFile {
+  id: string;
+  path: string;
+  bytes: number;
+  /** ns since the epoch. */
+  writtenNs: bigint;
+}
+
+const ENDING = '.log';
+
+/** The logs that are there, those that were written longest ago first. */
+export function logFiles(layout: Layout): LogFile[] {
+  return (ifThere(() => readdirSync(layout.logs)) ?? [])
+    .filter((name) => name.endsWith(ENDING))
+    .flatMap((name) => {
+      const path = join(layout.logs, name);
+      const found = lstatIfThere(path);
+      if (!found?.isFile()) return [];
+      const id = name.slice(0, -ENDING.length);
+      return [{ id, path, bytes: Number(found.size), writtenNs: found.mtimeNs }];
+    })
+    .sort((a, b) => (a.writtenNs < b.writtenNs ? -1 : 1));
+}
+
 /** Removes the logs that were written longest ago, of those whose snapshots are not there. */
 export function removeOldLogs(layout: Layout): void {
-  const published = new Set(snapshotIds(layout).map((id) => layout.log(id)));
-  const others = (ifThere(() => readdirSync(layout.logs)) ?? [])
-    .map((name) => join(layout.logs, name))
-    .filter((path) => path.endsWith('.log') && !published.has(path))
-    .map((path) => ({ path, found: lstatIfThere(path) }))
-    .filter(({ found }) => found?.isFile())
-    .sort((a, b) => ((a.found?.mtimeNs ?? 0n) < (b.found?.mtimeNs ?? 0n) ? -1 : 1));
+  const published = new Set(snapshotIds(layout));
+  const others = logFiles(layout).filter(({ id }) => !published.has(id));
   for (const { path } of others.slice(0, -KEPT_LOGS)) rmSync(path, { force: true });
 }
