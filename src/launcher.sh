@@ -27,7 +27,11 @@ done 2>/dev/null </proc/self/status
 ml_self=$0
 [ ! -L "$0" ] || ml_self=$(readlink -f -- "$0")
 case $ml_self in */*) ml_home=${ml_self%/*} ;; *) ml_home=. ;; esac
-ml_verb=${1-}
+case ${1-} in
+--config) ml_verb=${3-} ;;
+--config=*) ml_verb=${2-} ;;
+*) ml_verb=${1-} ;;
+esac
 if [ "$ml_verb" = run ]; then
   for ml_word; do
     case $ml_word in --http | --http=*) ml_verb=run-http ;; --) break ;; esac

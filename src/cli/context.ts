@@ -1,3 +1,5 @@
+import type { ConfigurationOnDisk } from '../config/source.ts';
+
 /** What the program provides to each command. */
 export interface CommandContext {
   /** The words after `--` on the command line. */
@@ -13,4 +15,6 @@ export interface CommandContext {
   setExitCode: (code: number) => void;
   /** Makes the program end by the signal that ended a command which it ran. */
   endBySignal: (signal: NodeJS.Signals) => void;
+  /** The configuration, which is loaded when a command asks for it. */
+  configuration: () => Promise<ConfigurationOnDisk>;
 }

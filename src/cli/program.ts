@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { asMirrorlatchError, EXIT_CODES, GUARD_FAILED, MirrorlatchError } from '../errors.ts';
+import { goBy } from '../mirror/configured.ts';
 import { askForNearest, shownName, splitOptions, together } from '../rsync/options.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { withOwnersCommand } from './as-owner.ts';
@@ -8,6 +9,7 @@ import type { LoadCommand } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { abortOnSignals } from './interrupt.ts';
 import { withMeantMirror } from './meant-mirror.ts';
+import { onlyMirror, replaceNames, withConfigured } from './mirror-names.ts';
 import {
   type DividedLine,
   dividePastedLine,
@@ -31,7 +33,7 @@ export async function runCommandLine(
   commands: Readonly<Record<string, LoadCommand>>,
 ): Promise<number | NodeJS.Signals> {
   const separator = words.indexOf('--');
-  const typed = separator === -1 ? words : words.slice(0, separator);
+  const { typed, file } = takeConfigOption(separator === -1 ? words : words.slice(0, separator));
   let end: number | NodeJS.Signals = 0;
   const context = {
     operands: separator === -1 ? [] : words.slice(separator + 1),
@@ -42,6 +44,10 @@ export async function runCommandLine(
     endBySignal: (signal: NodeJS.Signals) => {
       end = signal;
     },
+    configuration: onlyOnce(async () => {
+      const { ConfigurationOnDisk } = await import('../config/source.ts');
+      return new ConfigurationOnDisk(file ?? process.env['MIRRORLATCH_CONFIG'], process.env);
+    }),
   } satisfies CommandContext;
   const program = new Command('mirrorlatch')
     .description('Whole snapshots for rsync mirrors: readers never see a mix.')
@@ -49,7 +55,8 @@ export async function runCommandLine(
     .exitOverride()
     // A wrong command line is printed below like any other error, as text or as JSON.
     .configureOutput({ outputError: () => {} })
-    .showSuggestionAfterError();
+    .showSuggestionAfterError()
+    .hook('preAction', (_, command) => goByConfiguration(command, context.configuration));
   const [name = ''] = typed;
   // `help` lists all commands.
   const named = name !== 'help' && Object.hasOwn(commands, name) ? commands[name] : undefined;
@@ -83,6 +90,56 @@ export async function runCommandLine(
     printError(known, exitCode, own.includes('--json'));
     return failed;
   }
+}
+
+/** Commands that read a mirror as any reader does: of the configuration, they need the names alone. */
+const READERS: ReadonlySet<string> = new Set([
+  'current',
+  'help',
+  'keep-proxy',
+  'reader',
+  'run',
+  'shell-init',
+  'shims',
+  'wait',
+  'watch',
+]);
+
+async function goByConfiguration(
+  command: Command,
+  read: CommandContext['configuration'],
+): Promise<void> {
+  await replaceNames(command, read);
+  if (READERS.has(command.name())) return;
+  const configuration = await read();
+  goBy(configuration);
+  const root = onlyMirror(command);
+  if (root === undefined) return;
+  const options = withConfigured(command, configuration.flagsFor(root));
+  for (const [name, value] of Object.entries(options))
+    if (value !== command.getOptionValue(name))
+      command.setOptionValueWithSource(name, value, 'config');
+}
+
+/** `--config FILE`, which may stand before or after the verb. */
+function takeConfigOption(words: readonly string[]): {
+  typed: readonly string[];
+  file: string | undefined;
+} {
+  const at = words.findIndex((word) => word === '--config' || word.startsWith('--config='));
+  if (at === -1) return { typed: words, file: undefined };
+  const [word = '', next] = words.slice(at, at + 2);
+  const isApart = word === '--config';
+  const file = isApart ? next : word.slice('--config='.length);
+  return { typed: words.toSpliced(at, isApart ? 2 : 1), file: file ?? '' };
+}
+
+function onlyOnce<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 
 /** What is wrong with the options of a line of rsync, all at once: the first unknown one hides no other. */
@@ -202,7 +259,13 @@ async function optionsOf(
   commands: Readonly<Record<string, LoadCommand>>,
 ): Promise<Map<string, readonly OwnOption[]>> {
   const all = new Command();
-  const context = { operands: [], signal: abortOnSignals, setExitCode() {}, endBySignal() {} };
+  const context: CommandContext = {
+    operands: [],
+    signal: abortOnSignals,
+    setExitCode() {},
+    endBySignal() {},
+    configuration: () => Promise.reject(new Error('only the options are of interest')),
+  };
   for (const load of Object.values(commands)) (await load())(all, context);
   return new Map(all.commands.map((one) => [one.name(), one.options]));
 }

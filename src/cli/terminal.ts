@@ -54,9 +54,10 @@ function printMessage(event: OperationEvent): void {
   else printProblem(event);
 }
 
-function printEvent(event: OperationEvent): void {
+/** @param whose what comes before it. */
+function printEvent(event: OperationEvent, whose = ''): void {
   const text = lineFor(event);
-  if (text !== undefined) printNote(text);
+  if (text !== undefined) printNote(`${whose}${text}`);
 }
 
 function lineFor(event: OperationEvent): string | undefined {
@@ -110,43 +111,26 @@ const PAUSE_MS = 100;
 
 type Progress = Extract<OperationEvent, { kind: 'progress' }>;
 
-/**
- * A line that is redrawn: the phase or, during a transfer, how far it is.
- *
- * The cursor waits at the start of the line, so all of it can be erased, even if the window has become
- * narrower and has wrapped it.
- */
-class LineReporter implements Reporter {
+/** What is known of the progress of one operation: its phase or, during a transfer, how far it is. */
+class ProgressLine {
   #line: ((room: number) => string) | undefined;
   #meter: TransferMeter | undefined;
-  #drawnAt = 0;
-  readonly #redraw = setInterval(() => this.#draw(), REDRAW_MS).unref();
 
-  readonly onEvent = (event: OperationEvent): void => {
-    switch (event.kind) {
-      case 'phase':
-        this.#meter = undefined;
-        this.#line = (room) => `${PHASES[event.phase]} …`.slice(0, room);
-        this.#draw();
-        break;
-      case 'progress':
-        this.#report(event);
-        if (performance.now() - this.#drawnAt >= PAUSE_MS) this.#draw();
-        break;
-      default:
-        this.#erase();
-        printEvent(event);
-        this.#draw();
-    }
-  };
+  /** @returns whether the line says something else now. */
+  report(event: OperationEvent): boolean {
+    if (event.kind === 'phase') {
+      this.#meter = undefined;
+      this.#line = (room) => `${PHASES[event.phase]} …`.slice(0, room);
+    } else if (event.kind === 'progress') this.#measure(event);
+    return event.kind === 'phase' || event.kind === 'progress';
+  }
 
-  readonly stop = (): void => {
-    clearInterval(this.#redraw);
-    this.#erase();
-    this.#line = undefined;
-  };
+  /** @param room the width for it; terminal columns. */
+  text(room: number): string | undefined {
+    return this.#line?.(room);
+  }
 
-  #report(event: Progress): void {
+  #measure(event: Progress): void {
     const now = performance.now();
     this.#meter ??= new TransferMeter(now);
     const meter = this.#meter;
@@ -156,16 +140,75 @@ class LineReporter implements Reporter {
       return transferLine({ ...event, rate: meter.rate(at), idleMs: meter.idleMs(at) }, room);
     };
   }
+}
 
-  #draw(): void {
-    if (this.#line === undefined) return;
+/**
+ * Lines at the bottom of a terminal that are redrawn, one for each operation.
+ *
+ * The cursor waits at the start of the first line, so all of them can be erased, even if the window has
+ * become narrower and has wrapped them.
+ */
+class LiveLines {
+  readonly #lines: () => readonly string[];
+  #drawnAt = 0;
+  #isDrawn = false;
+  readonly #redraw = setInterval(() => this.draw(), REDRAW_MS).unref();
+
+  /** @param linesFor the lines, for a width in columns. */
+  constructor(linesFor: (room: number) => readonly string[]) {
     // A line as wide as the terminal would move the cursor to the next one.
-    const room = (process.stderr.columns || USUAL_WIDTH) - 1;
-    process.stderr.write(`${ERASE}${this.#line(room)}\r`);
+    this.#lines = () => linesFor((process.stderr.columns || USUAL_WIDTH) - 1);
+  }
+
+  /** Draws unless that was done a moment ago. */
+  drawSoon(): void {
+    if (performance.now() - this.#drawnAt >= PAUSE_MS) this.draw();
+  }
+
+  draw(): void {
+    const lines = this.#lines();
+    const shown = lines.slice(0, Math.max(1, (process.stderr.rows || lines.length + 1) - 1));
+    if (shown.length === 0) return;
+    const up = shown.length > 1 ? `\u001b[${shown.length - 1}A` : '';
+    process.stderr.write(`${ERASE}${shown.join('\n')}\r${up}`);
     this.#drawnAt = performance.now();
+    this.#isDrawn = true;
+  }
+
+  /** Prints something that stays above the lines. */
+  printAbove(print: () => void): void {
+    this.#erase();
+    print();
+    this.draw();
+  }
+
+  stop(): void {
+    clearInterval(this.#redraw);
+    this.#erase();
   }
 
   #erase(): void {
-    if (this.#line !== undefined) process.stderr.write(ERASE);
+    if (this.#isDrawn) process.stderr.write(ERASE);
+    this.#isDrawn = false;
   }
+}
+
+class LineReporter implements Reporter {
+  readonly #progress = new ProgressLine();
+  #isStopped = false;
+  readonly #lines = new LiveLines((room) => {
+    const text = this.#isStopped ? undefined : this.#progress.text(room);
+    return text === undefined ? [] : [text];
+  });
+
+  readonly onEvent = (event: OperationEvent): void => {
+    if (!this.#progress.report(event)) this.#lines.printAbove(() => printEvent(event));
+    else if (event.kind === 'progress') this.#lines.drawSoon();
+    else this.#lines.draw();
+  };
+
+  readonly stop = (): void => {
+    this.#isStopped = true;
+    this.#lines.stop();
+  };
 }

@@ -1,8 +1,6 @@
 import ms from 'ms';
+import { UNITS } from '../config/values.ts';
 import { isAhead, showTime } from '../mirror/units.ts';
-
-/** The units of a duration; ms. */
-const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
 /** `1 file`, `2 files`. */
 export function showFiles(count: number): string {
@@ -41,11 +39,4 @@ export function showTimeLeft(milliseconds: number): string {
   const hours = Math.floor(seconds / 3600);
   if (hours < 24) return `${hours}h ${Math.floor((seconds % 3600) / 60)}m`;
   return `${Math.floor(hours / 24)}d ${hours % 24}h`;
-}
-
-/** Reads `90s`, `10m`, `24h`, `7d`, `2w` or `0`; ms. Undefined for any other text. */
-export function readDuration(text: string): number | undefined {
-  if (text === '0') return 0;
-  const [, number, unit] = /^(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d|w)$/.exec(text) ?? [];
-  return unit === undefined ? undefined : Number(number) * UNITS[unit as keyof typeof UNITS];
 }

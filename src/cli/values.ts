@@ -1,69 +1,51 @@
 import { InvalidArgumentError } from 'commander';
-import { isPathWithin } from '../mirror/policy.ts';
-import { readDuration } from './units.ts';
+import {
+  readChoice,
+  readCount,
+  readDirectory,
+  readDuration,
+  readNameAtTop,
+  readPathWithin,
+  readPercentage,
+  UnfitValue,
+} from '../config/values.ts';
 
-/**
- * Reads `90s`, `10m`, `24h`, `7d`, `2w` or `0`; ms. Any other number needs its unit: seconds are
- * usual for a wait, days for what is kept.
- */
-export function duration(text: string): number {
-  const parsed = readDuration(text);
-  if (parsed !== undefined) return Math.round(parsed);
-  if (/^\d{1,9}(\.\d+)?$/.test(text))
-    throw new InvalidArgumentError(
-      `It has no unit: write ${text}s, ${text}m, ${text}h or ${text}d.`,
-    );
-  throw new InvalidArgumentError('Give a duration such as 90s, 10m, 24h, 7d or 2w.');
+/** A reader of values as commander calls it. */
+function asArgument<Value>(read: (text: string) => Value): (text: string) => Value {
+  return (text) => {
+    try {
+      return read(text);
+    } catch (error) {
+      throw error instanceof UnfitValue ? new InvalidArgumentError(error.message) : error;
+    }
+  };
 }
+
+/** Reads a duration; ms. */
+export const duration = asArgument(readDuration);
 
 /** For the reader, which waits for whole seconds only. */
 export function wholeSeconds(milliseconds: number): number {
   return Math.ceil(milliseconds / 1000);
 }
 
-/** Reads a number from 0 to 100, with or without a percent sign. */
-export function percentage(text: string): number {
-  const number = /^\d+(\.\d+)? ?%?$/.test(text) ? Number.parseFloat(text) : Number.NaN;
-  if (number >= 0 && number <= 100) return number;
-  throw new InvalidArgumentError('Give a percentage from 0 to 100.');
-}
-
 /** Reads `30`, or `pool=10` for a directory in the tree; repeatable. */
 export function percentages(text: string, before: Percentages = {}): Percentages {
   const at = text.lastIndexOf('=');
-  if (at === -1) return { ...before, maxPercent: percentage(text) };
-  const directory = text.slice(0, at).replaceAll(/^\/+|\/+$/g, '');
-  if (directory.split('/').some((part) => ['', '.', '..'].includes(part)))
-    throw new InvalidArgumentError('Give a directory as it is in the mirror, such as pool=10.');
-  // JSON.parse() and what checks its result do not agree on this name.
-  if (directory === '__proto__') throw new InvalidArgumentError('This name cannot be remembered.');
-  const maxPercentIn = { ...before.maxPercentIn, [directory]: percentage(text.slice(at + 1)) };
-  return { ...before, maxPercentIn };
+  const percent = asArgument(readPercentage)(text.slice(at + 1));
+  if (at === -1) return { ...before, maxPercent: percent };
+  const directory = asArgument(readDirectory)(text.slice(0, at));
+  return { ...before, maxPercentIn: { ...before.maxPercentIn, [directory]: percent } };
 }
 
 /** Collects the paths of a repeatable option, each of one entry of the source, relative to it. */
 export function pathsWithin(text: string, before: readonly string[] | boolean = []): string[] {
-  const path = text.replace(/\/+$/, '');
-  if (path.startsWith('/'))
-    throw new InvalidArgumentError(
-      'Give a path as it is in the source, without the leading slash.',
-    );
-  if (/[*?]/.test(path))
-    throw new InvalidArgumentError('Wildcards match nothing here. Name each path.');
-  if (!isPathWithin(path))
-    throw new InvalidArgumentError('Give the path of one entry of the source, such as lastupdate.');
+  const path = asArgument(readPathWithin)(text);
   return [...(typeof before === 'boolean' ? [] : before), path];
 }
 
 /** Reads the name of a file at the top of the source. */
-export function nameAtTop(text: string): string {
-  const [name, ...others] = pathsWithin(text);
-  if (name === undefined || others.length > 0 || name.includes('/'))
-    throw new InvalidArgumentError(
-      'Give the name of a file at the top of the source: what it lists is relative to its own directory.',
-    );
-  return name;
-}
+export const nameAtTop = asArgument(readNameAtTop);
 
 export interface Percentages {
   maxPercent?: number;
@@ -72,11 +54,7 @@ export interface Percentages {
 
 /** Reads a whole number. */
 export function count(atLeast: number): (text: string) => number {
-  return (text) => {
-    const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-    if (number >= atLeast) return number;
-    throw new InvalidArgumentError(`Give a whole number of at least ${atLeast}.`);
-  };
+  return asArgument((text) => readCount(text, atLeast));
 }
 
 /** Reads `2026-11-22T03:00Z` (ISO 8601), or `03:00`, which means the next such time in UTC. */
@@ -96,12 +74,7 @@ export function pointInTime(text: string, now = new Date()): Date {
 /** Collects the values of a repeatable option, each one of `allowed`, also separated by commas. */
 export function someOf<Value extends string>(allowed: readonly Value[]) {
   return (text: string, before: readonly Value[] = []): Value[] => {
-    const values = text.split(',').map((word) => {
-      const value = allowed.find((one) => one === word);
-      if (value === undefined)
-        throw new InvalidArgumentError(`Allowed values are ${allowed.join(', ')}.`);
-      return value;
-    });
-    return [...before, ...values];
+    const read = asArgument((word: string) => readChoice(word, allowed));
+    return [...before, ...text.split(',').map(read)];
   };
 }

@@ -13,6 +13,7 @@ import {
 } from '../system/files.ts';
 import { waitForFlock } from '../system/flock.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { configuredFor } from './configured.ts';
 import type { Layout } from './layout.ts';
 import { printable } from './names.ts';
 import { openOwnersLock } from './owners-lock.ts';
@@ -111,11 +112,24 @@ export function newSettings(given: GivenSettings, mode: Settings['mode'] = 'snap
 }
 
 /**
- * The mirror's settings; undefined when there is no mirror in `layout.root`.
+ * The mirror's settings; undefined when there is no mirror in `layout.root`. What the configuration says
+ * comes before `mirror.json`.
  *
- * @throws MirrorlatchError CONFIGURATION when the file is broken.
+ * @throws MirrorlatchError CONFIGURATION when `mirror.json` is broken.
  */
 export function readSettings(layout: Layout): Settings | undefined {
+  const recorded = readRecorded(layout);
+  return recorded && inForce(layout, recorded);
+}
+
+function inForce({ root }: Layout, recorded: Settings): Settings {
+  const { settings } = configuredFor(root);
+  const isNamed = settings.source !== undefined || settings.rsyncOptions !== undefined;
+  return { ...(isNamed ? settled(recorded) : recorded), ...settings };
+}
+
+/** What `mirror.json` says. */
+function readRecorded(layout: Layout): Settings | undefined {
   const found = lstatIfThere(layout.settings);
   if (found === undefined) return undefined;
   if (!found.isFile() && !found.isSymbolicLink()) throw otherThing(layout.settings, 'a file');
@@ -145,7 +159,7 @@ export function createSettings(layout: Layout, settings: Settings, make: () => v
     if (found !== undefined) return found;
     make();
     writeSettings(layout, settings);
-    return settings;
+    return inForce(layout, settings);
   });
 }
 
@@ -166,13 +180,14 @@ function joinLimits(
  * @param forgotten settings to drop.
  * @returns the new settings.
  * @throws MirrorlatchError USAGE for a value out of range, BUSY when the lock stays held, NO_MIRROR
- *   when the mirror is gone, CONFIGURATION when the file is broken.
+ *   when the mirror is gone, CONFIGURATION when the file is broken or the configuration makes one of them.
  */
 export function changeSettings(
   layout: Layout,
   given: GivenSettings,
   forgotten: readonly OptionalSetting[] = [],
 ): Settings {
+  refuseConfigured(layout, given);
   const isNamed = given.source !== undefined || given.rsyncOptions !== undefined;
   return updateSettings(layout, (before) => {
     const changed = { ...(isNamed ? settled(before) : before), ...definedOf(given) };
@@ -182,6 +197,17 @@ export function changeSettings(
     }
     for (const name of forgotten) delete changed[name];
     return changed;
+  });
+}
+
+/** What would be written would never count. */
+function refuseConfigured({ root }: Layout, given: GivenSettings): void {
+  const { where } = configuredFor(root);
+  const places = Object.keys(definedOf(given)).flatMap((name) => where[name] ?? []);
+  if (places.length === 0) return;
+  const names = places.join(', ');
+  throw new MirrorlatchError('CONFIGURATION', `the configuration sets ${names} for ${root}`, {
+    hint: 'It comes before what init remembers: change it there.',
   });
 }
 
@@ -206,11 +232,11 @@ function settled(settings: Settings): Settings {
 
 function updateSettings(layout: Layout, update: (before: Settings) => GivenSettings): Settings {
   return withSettingsLock(layout, () => {
-    const before = readSettings(layout);
+    const before = readRecorded(layout);
     if (before === undefined) throw mirrorIsGone(layout);
     const settings = newSettings(update(before), before.mode);
     writeSettings(layout, settings);
-    return settings;
+    return inForce(layout, settings);
   });
 }
 

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { asMirrorlatchError } from '../errors.ts';
+import { problemOfConfiguration } from '../mirror/configured.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import {
   filledBy,
@@ -160,7 +161,11 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const syncedAt = lastSuccess(history);
   const isStale = maxAgeMs !== undefined && ageOf(syncedAt) > maxAgeMs;
   const served = servedDirectory(layout);
+  const configuration = problemOfConfiguration();
   const problems = [
+    ...(configuration === undefined
+      ? []
+      : [`the configuration is not valid: ${configuration.message}`]),
     ...(current === null ? [whyNothingIsCurrent(layout, history)] : []),
     ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
     ...(isStale ? [whyStale(syncedAt)] : []),

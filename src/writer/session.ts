@@ -1,5 +1,6 @@
 import { asMirrorlatchError } from '../errors.ts';
 import { divertedPath, hintToLink, refuseHalfAdopted } from '../mirror/adoption.ts';
+import { assertConfigured } from '../mirror/configured.ts';
 import { describeForeign, isForeign } from '../mirror/current-file.ts';
 import { isInPlace, repairGate } from '../mirror/gate.ts';
 import { prepareHistory } from '../mirror/history.ts';
@@ -166,6 +167,7 @@ async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
 
 async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
   const { prune: mayPrune = false, signal, onEvent = () => {}, settlesAdoption = false } = options;
+  assertConfigured();
   // Not those from before the lock: another process may have changed them during the wait.
   const settings = readSettings(layout);
   if (settings === undefined) throw mirrorIsGone(layout);

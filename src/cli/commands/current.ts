@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { CurrentSnapshot } from '../../reader/current.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { printJson } from '../output.ts';
 
 export function addCurrent(program: Command, _context: CommandContext): void {
@@ -11,7 +12,7 @@ export function addCurrent(program: Command, _context: CommandContext): void {
     .description(
       'Prints the real path of the current snapshot, which stays the same whatever is published. It also works for trees with a symlink "current" that other programs keep.',
     )
-    .argument('<MIRROR>')
+    .addArgument(new MirrorArgument('<MIRROR>'))
     .option('--json', 'print one object: path, id, previous id, time of publication')
     .addHelpText(
       'after',

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { GateOptions, GateStatus } from '../../operations/gate.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { addOptions } from '../options/group.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
 import { printJson, printLine } from '../output.ts';
@@ -24,7 +25,10 @@ export function addGate(program: Command, context: CommandContext): void {
     options: readonly Option[],
     act: (root: string, flags: Flags) => Promise<GateStatus>,
   ): void => {
-    const command = gate.command(name).description(summary).argument('<ROOT>');
+    const command = gate
+      .command(name)
+      .description(summary)
+      .addArgument(new MirrorArgument('<ROOT>'));
     addOptions(command, ...options)
       .option('--json', 'print one object')
       .addHelpText(

@@ -19,6 +19,7 @@ import { quoteForSh } from '../../system/quote.ts';
 import { policyOf } from '../../writer/policy.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { addOptions } from '../options/group.ts';
 import { describeProbe, PROBE, type ProbeFlags } from '../options/probe.ts';
 import { describeRetention, RETENTION, type RetentionFlags } from '../options/retention.ts';
@@ -43,7 +44,7 @@ export function addInit(program: Command, context: CommandContext): void {
     .summary('make a mirror, or change its settings')
     .description('Makes a mirror in the directory ROOT, or changes the settings of a mirror.')
     .usage('[ROOT] [options] [-- RSYNC_OPTIONS]')
-    .argument('[ROOT]')
+    .addArgument(new MirrorArgument('[ROOT]'))
     .option('--source <SRC>', 'the source that the mirror is synced from')
     .option('--in-place', 'keep one tree behind a gate, if there is no room for two')
     .option('--adopt <DIR>', 'turn a directory that rsync has filled into the mirror')

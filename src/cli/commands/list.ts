@@ -3,6 +3,7 @@ import type { Reader } from '../../mirror/readers.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { SnapshotInfo } from '../../operations/status.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { good, printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
 import { showAge } from '../units.ts';
@@ -12,7 +13,7 @@ export function addList(program: Command): void {
     .command('list')
     .summary('list the snapshots of a mirror and their readers')
     .description('Lists the snapshots of a mirror, with their age, size and readers.')
-    .argument('<ROOT>')
+    .addArgument(new MirrorArgument('<ROOT>'))
     .option('--json', 'print an array of snapshots')
     .addHelpText(
       'after',

@@ -5,6 +5,7 @@ import type { LockResult } from '../../operations/lock/lock.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpOfWriter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { bytesOf } from '../operand-bytes.ts';
 import { DRAIN, type DrainFlags } from '../options/drain.ts';
 import { addOptions } from '../options/group.ts';
@@ -49,7 +50,7 @@ export function addLock(program: Command, context: CommandContext): void {
       'Runs a command under the lock of a mirror, with a tree of its own in staging, and publishes the tree if the command exits with 0.',
     )
     .usage('<ROOT> [options] -- COMMAND [ARGUMENT]...')
-    .argument('<ROOT>')
+    .addArgument(new MirrorArgument('<ROOT>'))
     .option('--lock-only', 'only take the lock, as flock(1) does')
     .option('--resume', 'go on from the tree that a failed command left')
     .option('--allow-dirty', 'publish an in-place tree although a sync has left it unfinished')

@@ -3,6 +3,7 @@ import { EXIT_CODES } from '../../errors.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { addOptions } from '../options/group.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
@@ -23,7 +24,7 @@ export function addPrune(program: Command, context: CommandContext): void {
     .description(
       'Removes the snapshots that no retention rule keeps, but never current, previous, or a snapshot that is being read.',
     )
-    .argument('<ROOT>');
+    .addArgument(new MirrorArgument('<ROOT>'));
   addOptions(command, RETENTION, LOCK)
     .option('-n, --dry-run', 'print what would be removed, and remove nothing')
     .option('--json', 'print one object about the result')

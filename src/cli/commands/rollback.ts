@@ -4,6 +4,7 @@ import type { RollbackResult } from '../../operations/rollback.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { addOptions } from '../options/group.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
 import { printJson, printLine } from '../output.ts';
@@ -20,7 +21,7 @@ export function addRollback(program: Command, context: CommandContext): void {
     .command('rollback')
     .summary('point current at an earlier snapshot')
     .description('Points current at an earlier snapshot, in one rename, as a sync does.')
-    .argument('<ROOT>')
+    .addArgument(new MirrorArgument('<ROOT>'))
     .argument('[ID]', 'the snapshot, by id or path, current, or previous (default, unless held)')
     .option('--hold <reason>', 'let nothing be published until --release')
     .option('--release', 'end a hold, and leave current as it is');

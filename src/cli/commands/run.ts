@@ -10,6 +10,7 @@ import { PINS, type PinKind } from '../../reader/guard.ts';
 import type { RunOptions } from '../../reader/plan-run.ts';
 import type { CommandContext } from '../context.ts';
 import { helpOfGuard } from '../help.ts';
+import { MirrorArgument, MirrorOption } from '../mirror-names.ts';
 import { printCode } from '../output.ts';
 import { duration, wholeSeconds } from '../values.ts';
 
@@ -57,12 +58,8 @@ export function addRun(
         'Without a command, it starts a shell.',
     )
     .usage('[MIRROR] [options] [-- COMMAND [ARGUMENT]...]')
-    .argument('[MIRROR]')
-    .option(
-      '-m, --mirror <mirror>',
-      'pin this mirror too; may be repeated',
-      (mirror, all: string[] = []) => [...all, mirror],
-    )
+    .addArgument(new MirrorArgument('[MIRROR]'))
+    .addOption(new MirrorOption('-m, --mirror <mirror>', 'pin this mirror too; may be repeated'))
     .option(
       '--http <url>',
       'pin the mirror that COMMAND reads at this URL; may be repeated',

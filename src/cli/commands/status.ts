@@ -13,6 +13,7 @@ import { showOptions } from '../../rsync/join-options.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { describeProbe } from '../options/probe.ts';
 import { describeRetention } from '../options/retention.ts';
 import { describeShrink } from '../options/shrink.ts';
@@ -35,7 +36,7 @@ export function addStatus(program: Command, context: CommandContext): void {
     .description(
       'Shows the state of a mirror and changes nothing. Exits with 69 if the mirror is not healthy.',
     )
-    .argument('<ROOT>')
+    .addArgument(new MirrorArgument('<ROOT>'))
     .option(
       '--max-age <duration>',
       'the mirror is stale, and not healthy, if no sync has succeeded for longer than this',

@@ -1,7 +1,4 @@
 import { type Command, Option } from 'commander';
-import { describeLeftOut } from '../../mirror/left-out.ts';
-import { nameInLine, readableName } from '../../mirror/names.ts';
-import { showBytes } from '../../mirror/units.ts';
 import {
   CLONE_CHOICES,
   type CloneChoice,
@@ -10,15 +7,14 @@ import {
   UNCLEAN_POLICIES,
   type UncleanPolicy,
 } from '../../operations/sync/context.ts';
-import type { PlannedSync } from '../../operations/sync/plan-sync.ts';
 import type { SyncResult } from '../../operations/sync/sync.ts';
 import type { SyncOptions } from '../../operations/sync/work.ts';
 import type { PushOptions } from '../../push/push.ts';
 import { DEFAULT_NAMES, type DefaultName } from '../../rsync/arguments.ts';
-import type { Entry } from '../../rsync/itemize.ts';
 import { namesakeWarning, parseDestination } from '../../rsync/source.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { withConfigured } from '../mirror-names.ts';
 import { DRAIN, type DrainFlags } from '../options/drain.ts';
 import { addOptions } from '../options/group.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
@@ -26,9 +22,10 @@ import { PROBE, type ProbeFlags } from '../options/probe.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { RETRY, type RetryFlags } from '../options/retry.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
-import { printJson, printJsonWithList, printLine } from '../output.ts';
-import { createReporter, describeChanges, nameOfTree, withoutSnapshot } from '../terminal.ts';
-import { showFiles, showSince } from '../units.ts';
+import { printJson, printLine } from '../output.ts';
+import { type Plan, printPlan, printPlanAsJson, sentenceFor } from '../sync-report.ts';
+import { createReporter } from '../terminal.ts';
+
 import { pointInTime, someOf } from '../values.ts';
 
 interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags, ProbeFlags {
@@ -123,7 +120,15 @@ export function addSync(program: Command, context: CommandContext): void {
         RSYNC_HELP,
       ),
     )
-    .action(async (paths: string[], flags: Flags) => {
+    .action(async (words: string[]) => {
+      const configuration = await context.configuration();
+      const { mirrors } = configuration.read();
+      const paths = words.map((word, at) =>
+        // What comes before another word is a source.
+        at === words.length - 1 ? (mirrors.get(word)?.root ?? word) : word,
+      );
+      const configured = configuration.flagsFor(paths.at(-1) ?? '');
+      const flags = withConfigured(command, configured) as unknown as Flags;
       if (paths.length > 2)
         command.error(`error: expected SRC and ROOT, but got ${paths.length} paths`);
       const reporter = createReporter(flags.quiet || flags.json ? 'quiet' : 'normal');
@@ -176,8 +181,6 @@ function optionsOf(flags: Flags): Omit<SyncOptions, 'root' | 'source'> {
   };
 }
 
-type Plan = PlannedSync<Iterable<Entry>>;
-
 async function syncHere(options: SyncOptions, isDryRun = false): Promise<SyncResult | Plan> {
   if (isDryRun)
     return (await import('../../operations/sync/plan-sync.ts')).planSyncSpooled(options);
@@ -187,43 +190,4 @@ async function syncHere(options: SyncOptions, isDryRun = false): Promise<SyncRes
 async function syncThere(options: PushOptions, isDryRun = false): Promise<SyncResult | Plan> {
   const { planPushSpooled, push } = await import('../../push/push.ts');
   return isDryRun ? planPushSpooled(options) : push(options);
-}
-
-async function printPlanAsJson({ entries, ...others }: Plan): Promise<void> {
-  const shown = function* () {
-    for (const { change, type, name, size } of entries)
-      yield { change, type, ...readableName(name), size };
-  };
-  await printJsonWithList(others, 'entries', shown());
-}
-
-function printPlan({ entries, plan, source }: Plan): void {
-  for (const { change, name } of entries)
-    printLine(`${change.padEnd(10)} ${nameInLine(readableName(name).name)}`);
-  for (const leftOut of plan.leftOut) printLine(`left out   ${describeLeftOut(leftOut)}`);
-  printLine(
-    `${source}: ${describeChanges(plan)}, ${showBytes(plan.transferBytes)} to transfer; this was a dry run`,
-  );
-}
-
-function sentenceFor(result: SyncResult, wanted: string | undefined): string {
-  const seconds = `${result.seconds.toFixed(1)} s`;
-  const pruned = result.pruned?.removed.length
-    ? `; removed ${result.pruned.removed.join(', ')}`
-    : '';
-  if (result.outcome === 'unchanged' && result.look === 'probe') {
-    return `unchanged (probe): the stamps of ${result.source} are as in ${nameOfTree(result.id)}${withoutSnapshot(wanted)}; last look at everything ${showSince(result.lookedAt)} (${seconds})${pruned}`;
-  }
-  const byList = result.look === 'file-list';
-  if (result.outcome === 'unchanged') {
-    const known = byList
-      ? ` by its list of files; last look at everything ${showSince(result.lookedAt)}`
-      : '';
-    return `unchanged${byList ? ' (file list)' : ''}: ${nameOfTree(result.id)} is the same as ${result.source}${withoutSnapshot(wanted)}${known} (${seconds})${pruned}`;
-  }
-  const { plan, clone, strategy } = result;
-  const planned = byList ? 'file list' : strategy;
-  const how =
-    clone === 'none' ? planned : `${planned}, ${clone === 'recycle' ? 'recycled' : clone} clone`;
-  return `published ${nameOfTree(result.id)}: ${plan.newFiles} new, ${plan.changedFiles} changed, ${plan.deletedFiles} deleted; ${showFiles(plan.source.files)} in all (${how}, ${seconds})${pruned}`;
 }

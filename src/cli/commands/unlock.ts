@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { addOptions } from '../options/group.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
 import { printJson, printLine } from '../output.ts';
@@ -13,7 +14,7 @@ export function addUnlock(program: Command, context: CommandContext): void {
     .description(
       'Removes the lock of a holder that is gone, and repairs the gate that it left closed. Refuses to remove any other.',
     )
-    .argument('<ROOT>');
+    .addArgument(new MirrorArgument('<ROOT>'));
   addOptions(command, LOCK)
     .option('--json', 'print one object about the result')
     .addHelpText(

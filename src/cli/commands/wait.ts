@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { printJson, printLine, printNote } from '../output.ts';
 import { printWarning } from '../terminal.ts';
 import { duration } from '../values.ts';
@@ -20,7 +21,7 @@ export function addWait(program: Command, context: CommandContext): void {
     .description(
       'Waits until there is a snapshot to read and no sync is publishing another at the moment.',
     )
-    .argument('<MIRROR>')
+    .addArgument(new MirrorArgument('<MIRROR>'))
     .option('--for-publish', 'wait until the next snapshot is published, and print its id')
     .option('--timeout <duration>', 'how long to wait at most (default: without limit)', duration)
     .option('--json', 'print one object: the snapshot, and how long the wait took')

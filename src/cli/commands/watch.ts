@@ -10,6 +10,7 @@ import type { WatchEvent } from '../../reader/watch.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { addOptions } from '../options/group.ts';
 import { type RetryFlags, retryAfter } from '../options/retry.ts';
 import { lossOfOutput, oneLine, printJson, printLine } from '../output.ts';
@@ -42,7 +43,7 @@ export function addWatch(program: Command, context: CommandContext): void {
       'Prints a line for each publication, rollback, removal and failed sync, and when the lock is taken or released: from now on, each once and in order.',
     )
     .usage('[options] <MIRROR> [-- COMMAND [ARGUMENT...]]')
-    .argument('<MIRROR>')
+    .addArgument(new MirrorArgument('<MIRROR>'))
     .option('--initial', 'also run COMMAND for the snapshot that is current at the start')
     .addOption(new Option('--pin <how>', 'how to pin COMMAND, as by mirrorlatch run').choices(PINS))
     .addOption(

@@ -7,6 +7,7 @@ import { mirrorWith, refusePartOfMirror } from '../../mirror/open.ts';
 import { isWebUrl } from '../../mirror/web-url.ts';
 import type { ChooseGuardOptions } from '../../reader/choose-guard.ts';
 import { PINS, type PinKind } from '../../reader/guard.ts';
+import { MirrorOption } from '../mirror-names.ts';
 import { duration, wholeSeconds } from '../values.ts';
 
 /** The flags of the commands that install guards: `shell-init` and `shims`. */
@@ -24,10 +25,11 @@ export interface GuardFlags {
 
 export function addGuardOptions(command: Command): Command {
   return command
-    .option(
-      '-m, --mirror <root>',
-      'the mirror that the commands read; may be repeated',
-      (root, all: string[] = []) => [...all, root],
+    .addOption(
+      new MirrorOption(
+        '-m, --mirror <mirror>',
+        'the mirror that the commands read; may be repeated',
+      ),
     )
     .option(
       '--http <url>',

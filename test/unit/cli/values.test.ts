@@ -5,7 +5,7 @@ import {
   duration,
   nameAtTop,
   pathsWithin,
-  percentage,
+  percentages,
   pointInTime,
   someOf,
 } from '../../../src/cli/values.ts';
@@ -49,9 +49,9 @@ test.each([
   ['30%', 30],
   ['12.5 %', 12.5],
   ['100', 100],
-])('%s is a percentage', (text, value) => expect(percentage(text)).toBe(value));
+])('%s is a percentage', (text, value) => expect(percentages(text)).toEqual({ maxPercent: value }));
 test.each(['', '-1', '101', '100.1%', 'half', '1e1', '%'])('%j is not a percentage', (text) =>
-  expect(() => percentage(text)).toThrow(/percentage/),
+  expect(() => percentages(text)).toThrow(/percentage/),
 );
 
 test('a count is a whole number of at least its minimum', () => {

@@ -1,0 +1,249 @@
+import type * as z from 'zod/mini';
+import { MirrorlatchError } from '../errors.ts';
+import { nearestName } from '../system/nearest.ts';
+import type { ConfigurationFile } from './files.ts';
+import { Defaults, type Key, MirrorTable } from './schema.ts';
+import { type Place, readToml, showPlace, TomlTable, type TomlValue } from './toml.ts';
+
+/** What the configuration says of one mirror. */
+export interface ConfiguredMirror {
+  readonly name: string;
+  readonly root: string;
+  /** `[defaults]`, overridden by its own table. */
+  readonly table: MirrorTable;
+  /** Where each of these keys is. */
+  readonly places: ReadonlyMap<Key, Place>;
+}
+
+export interface Configuration {
+  /** Those that were read, in the order in which they override each other. */
+  readonly files: readonly string[];
+  readonly mirrors: ReadonlyMap<string, ConfiguredMirror>;
+}
+
+/** What is wrong with the configuration, and where. */
+export interface ConfigurationProblem {
+  readonly place: Place;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** What a mirror may be called: a word of a command line, and of the name of a systemd unit. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+
+function isMirrorName(word: string): boolean {
+  return NAME.test(word);
+}
+
+/**
+ * Reads the texts of all files.
+ *
+ * @returns every problem, too; what has one is left out.
+ * @throws MirrorlatchError CONFIGURATION for a text that is no TOML.
+ */
+export function readConfiguration(files: readonly ConfigurationFile[]): {
+  configuration: Configuration;
+  problems: ConfigurationProblem[];
+} {
+  const problems: ConfigurationProblem[] = [];
+  const defaults = new Layers();
+  const tables = new Map<string, Layers>();
+  for (const { file, text } of files) {
+    const top = readToml(text, file);
+    for (const [name, { place, value }] of top.entries) {
+      if (!(value instanceof TomlTable) || !['defaults', 'mirrors'].includes(name)) {
+        problems.push(unknownTop(name, place, value));
+      } else if (name === 'defaults') {
+        defaults.add(value, Defaults, '[defaults]', problems);
+      } else {
+        for (const [mirror, entry] of value.entries) addMirror(tables, mirror, entry, problems);
+      }
+    }
+  }
+  const mirrors = new Map<string, ConfiguredMirror>();
+  for (const [name, layers] of tables) {
+    const mirror = layers.over(defaults).mirror(name, problems);
+    if (mirror !== undefined) mirrors.set(name, mirror);
+  }
+  problems.push(...sharedRoots(mirrors));
+  return { configuration: { files: files.map(({ file }) => file), mirrors }, problems };
+}
+
+function addMirror(
+  tables: Map<string, Layers>,
+  name: string,
+  { place, value }: { place: Place; value: TomlValue },
+  problems: ConfigurationProblem[],
+): void {
+  if (!isMirrorName(name)) {
+    problems.push({
+      place,
+      message: `a mirror cannot be called ${JSON.stringify(name)}`,
+      hint: 'Use letters, digits, dots, dashes and underscores: [mirrors.debian-security]',
+    });
+  } else if (!(value instanceof TomlTable)) {
+    problems.push({
+      place,
+      message: `${name} is not a table`,
+      hint: `Begin it with a line of its own: [mirrors.${name}]`,
+    });
+  } else {
+    const layers = tables.get(name) ?? new Layers(place);
+    tables.set(name, layers);
+    layers.add(value, MirrorTable, `[mirrors.${name}]`, problems);
+  }
+}
+
+/** The values of one kind of table, in which those of a later file override those of an earlier. */
+class Layers {
+  readonly #place: Place;
+  readonly #values: Partial<Record<Key, unknown>> = {};
+  readonly #places = new Map<Key, Place>();
+
+  /** @param place of the first table. */
+  constructor(place: Place = { file: '', line: 0 }) {
+    this.#place = place;
+  }
+
+  add(
+    table: TomlTable,
+    schema: typeof Defaults | typeof MirrorTable,
+    header: string,
+    problems: ConfigurationProblem[],
+  ): void {
+    for (const [name, { place, value }] of table.entries) {
+      if (!Object.hasOwn(schema.shape, name)) {
+        problems.push(unknownKey(name, place, header, Object.keys(schema.shape)));
+        continue;
+      }
+      const key = name as Key & keyof typeof schema.shape;
+      const parsed = (schema.shape[key] as z.ZodMiniType).safeParse(plain(value));
+      if (parsed.success) {
+        this.#values[key] = parsed.data;
+        this.#places.set(key, place);
+        continue;
+      }
+      for (const { message, path } of parsed.error.issues) {
+        problems.push({
+          place: placeWithin(value, path) ?? place,
+          message: `${[name, ...path].join('.')} of ${header} cannot be ${shown(valueWithin(value, path))}`,
+          hint: message === 'Invalid input' ? 'Give a table, such as { pool = 10 }.' : message,
+        });
+      }
+    }
+  }
+
+  over(defaults: Layers): Layers {
+    const both = new Layers(this.#place);
+    for (const layer of [defaults, this]) {
+      Object.assign(both.#values, layer.#values);
+      for (const [key, place] of layer.#places) both.#places.set(key, place);
+    }
+    return both;
+  }
+
+  mirror(name: string, problems: ConfigurationProblem[]): ConfiguredMirror | undefined {
+    const table = this.#values as MirrorTable;
+    if (table.root !== undefined) return { name, root: table.root, table, places: this.#places };
+    const isRefused = problems.some(({ message }) =>
+      message.startsWith(`root of [mirrors.${name}]`),
+    );
+    if (!isRefused)
+      problems.push({
+        place: this.#place,
+        message: `[mirrors.${name}] has no root`,
+        hint: `Say where the mirror is: root = "/srv/mirror/${name}"`,
+      });
+    return undefined;
+  }
+}
+
+function unknownTop(name: string, place: Place, value: TomlValue): ConfigurationProblem {
+  const isTable = value instanceof TomlTable;
+  const wanted = nearestName(name, ['defaults', 'mirrors']);
+  const others = 'There are the tables [defaults] and [mirrors.NAME].';
+  return isTable
+    ? {
+        place,
+        message: `there is no table [${name}]`,
+        hint: wanted === undefined ? others : `Did you mean [${wanted}]? ${others}`,
+      }
+    : {
+        place,
+        message: `${name} is in no table`,
+        hint: `Put it below the line [defaults], or [mirrors.NAME] of one mirror.`,
+      };
+}
+
+function unknownKey(
+  name: string,
+  place: Place,
+  header: string,
+  known: readonly string[],
+): ConfigurationProblem {
+  const message = `there is no key ${name} in ${header}`;
+  if (header === '[defaults]' && Object.hasOwn(MirrorTable.shape, name))
+    return { place, message, hint: 'Each mirror has its own: put it below [mirrors.NAME].' };
+  const nearest = nearestName(name, known);
+  const all = 'All keys: mirrorlatch help configuration';
+  return {
+    place,
+    message,
+    hint: nearest === undefined ? all : `Did you mean ${nearest}? ${all}`,
+  };
+}
+
+/** Two writers of one mirror would go by different settings. */
+function sharedRoots(mirrors: ReadonlyMap<string, ConfiguredMirror>): ConfigurationProblem[] {
+  const names = new Map<string, string>();
+  return [...mirrors.values()].flatMap(({ name, root, places }) => {
+    const other = names.get(root);
+    names.set(root, name);
+    const place = places.get('root');
+    if (other === undefined || place === undefined) return [];
+    const message = `${name} and ${other} have one root, ${root}`;
+    return [{ place, message, hint: 'Give each mirror a directory of its own.' }];
+  });
+}
+
+/** As JSON has it, for the schema. */
+function plain(value: TomlValue): unknown {
+  if (Array.isArray(value)) return value.map(plain);
+  if (!(value instanceof TomlTable)) return value;
+  const pairs = [...value.entries].map(([name, entry]) => [name, plain(entry.value)]);
+  return Object.assign(Object.create(null), Object.fromEntries(pairs));
+}
+
+function placeWithin(value: TomlValue, path: readonly PropertyKey[]): Place | undefined {
+  const [name] = path;
+  return value instanceof TomlTable ? value.entries.get(String(name))?.place : undefined;
+}
+
+function valueWithin(value: TomlValue, [name]: readonly PropertyKey[]): TomlValue {
+  return (value instanceof TomlTable && value.entries.get(String(name))?.value) || value;
+}
+
+function shown(value: TomlValue): string {
+  return value instanceof TomlTable ? 'a table' : JSON.stringify(plain(value));
+}
+
+/**
+ * The error for a configuration with problems.
+ *
+ * @returns undefined if it has none.
+ */
+export function configurationError(
+  problems: readonly ConfigurationProblem[],
+): MirrorlatchError | undefined {
+  const [first, ...others] = problems;
+  if (first === undefined) return undefined;
+  const more = others.length === 0 ? '' : ` (and ${others.length} more: mirrorlatch config check)`;
+  return new MirrorlatchError(
+    'CONFIGURATION',
+    `${showPlace(first.place)}: ${first.message}${more}`,
+    {
+      hint: first.hint,
+      details: { path: first.place.file },
+    },
+  );
+}

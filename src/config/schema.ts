@@ -1,0 +1,188 @@
+import { isAbsolute } from 'node:path';
+import * as z from 'zod/mini';
+import { MirrorlatchError } from '../errors.ts';
+import { AFTER_DRAIN } from '../mirror/policy.ts';
+import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
+import { DEFAULT_NAMES } from '../rsync/arguments.ts';
+import { withAbsoluteFiles } from '../rsync/option-files.ts';
+import { parseSource } from '../rsync/source.ts';
+import {
+  readChoice,
+  readCount,
+  readDirectory,
+  readDuration,
+  readNameAtTop,
+  readPathWithin,
+  readPercentage,
+  UnfitValue,
+} from './values.ts';
+
+/**
+ * What the configuration may hold. A key is a long option of the command line without its dashes, with the
+ * same values; flags that can be repeated take an array.
+ */
+
+/** A value of one of these types, as `read` reads its text. @param wanted what to say of any other type. */
+function value<Value>(
+  types: readonly ('string' | 'number' | 'boolean')[],
+  wanted: string,
+  read: (text: string) => Value,
+) {
+  return z.pipe(
+    z.unknown(),
+    z.transform((given, context): Value => {
+      try {
+        if (types.some((type) => typeof given === type)) return read(String(given));
+        throw new UnfitValue(wanted);
+      } catch (error) {
+        context.issues.push({ code: 'custom', message: complaintOf(error), input: given });
+        return z.NEVER;
+      }
+    }),
+  );
+}
+
+function complaintOf(error: unknown): string {
+  if (error instanceof UnfitValue) return error.message;
+  if (error instanceof MirrorlatchError)
+    return [`${error.message}.`, error.hint ?? ''].join(' ').trim();
+  throw error;
+}
+
+const DURATION = 'Give a duration in quotes, such as "90s", "10m", "24h", "7d" or "2w".';
+
+/** ms */
+const duration = value(['string', 'number'], DURATION, readDuration);
+
+const count = (least: number) =>
+  value(['number'], `Give a whole number of at least ${least}, without quotes.`, (text) =>
+    readCount(text, least),
+  );
+
+const percentage = value(['number', 'string'], 'Give a percentage from 0 to 100.', readPercentage);
+
+const flag = value(['boolean'], 'Give true or false, without quotes.', (text) => text === 'true');
+
+const text = (wanted: string, read: (text: string) => string = (given) => given) =>
+  value(['string'], wanted, read);
+
+const choice = <Choice extends string>(allowed: readonly Choice[]) =>
+  value(['string'], `Give one of these in quotes: ${allowed.join(', ')}.`, (given) =>
+    readChoice(given, allowed),
+  );
+
+/** An array of what `one` takes; one alone needs no brackets. */
+function listOf<Value>(wanted: string, read: (text: string) => Value) {
+  return z.pipe(
+    z.unknown(),
+    z.transform((given, context): Value[] => {
+      const items: readonly unknown[] = Array.isArray(given) ? given : [given];
+      try {
+        return items.map((item) => {
+          if (typeof item !== 'string') throw new UnfitValue(wanted);
+          return read(item);
+        });
+      } catch (error) {
+        context.issues.push({ code: 'custom', message: complaintOf(error), input: given });
+        return z.NEVER;
+      }
+    }),
+  );
+}
+
+const PATHS = 'Give paths in the source, such as ["lastupdate"].';
+
+const directory = text('Give a directory of the tree, such as pool.', readDirectory);
+
+function absolute(path: string): string {
+  if (!isAbsolute(path))
+    throw new UnfitValue('Give an absolute path, such as "/srv/mirror/debian".');
+  return path;
+}
+
+/** Whoever reads the file may be anywhere, so no name in it is relative. */
+function lastingOptions(words: string[]): string[] {
+  const lasting = withAbsoluteFiles(words);
+  const relative = lasting.find((word) => !words.includes(word));
+  if (relative !== undefined) throw new UnfitValue(`Give the absolute path of a file: ${relative}`);
+  return words;
+}
+
+const WORDS =
+  'Give the words of the options in an array, such as ["--exclude=/iso/", "--bwlimit=5m"].';
+
+const rsyncOptions = z.pipe(
+  listOf(WORDS, (word) => word),
+  z.transform((words, context) => {
+    try {
+      return lastingOptions(words);
+    } catch (error) {
+      context.issues.push({ code: 'custom', message: complaintOf(error), input: words });
+      return z.NEVER;
+    }
+  }),
+);
+
+/** What every mirror may have, and so `[defaults]`. */
+const COMMON = {
+  'rsync-options': z.optional(rsyncOptions),
+  'in-place': z.optional(flag),
+
+  'keep-last': z.optional(count(1)),
+  'keep-within': z.optional(duration),
+  grace: z.optional(duration),
+
+  'max-shrink': z.optional(percentage),
+  /** A directory of the tree to its limit. */
+  'max-shrink-in': z.optional(z.record(directory, percentage)),
+
+  probe: z.optional(listOf(PATHS, readPathWithin)),
+  'probe-max-age': z.optional(duration),
+  'busy-when': z.optional(listOf(PATHS, readPathWithin)),
+  'file-list': z.optional(text('Give the name of a file at the top of the source.', readNameAtTop)),
+
+  strategy: z.optional(choice(STRATEGIES)),
+  clone: z.optional(choice(CLONE_CHOICES)),
+  without: z.optional(
+    listOf(`Give some of these in an array: ${DEFAULT_NAMES.join(', ')}.`, (given) =>
+      readChoice(given, DEFAULT_NAMES),
+    ),
+  ),
+  unclean: z.optional(choice(UNCLEAN_POLICIES)),
+  prune: z.optional(flag),
+  wait: z.optional(duration),
+  'stale-after': z.optional(duration),
+  retries: z.optional(count(0)),
+  'retry-delay': z.optional(duration),
+  drain: z.optional(duration),
+  'after-drain': z.optional(choice(AFTER_DRAIN)),
+
+  'max-age': z.optional(duration),
+  aliases: z.optional(
+    listOf('Give the commands that read the mirror, such as ["apt-get", "apt"].', (word) => word),
+  ),
+} as const;
+
+export const Defaults = z.strictObject(COMMON);
+
+export const MirrorTable = z.strictObject({
+  ...COMMON,
+  root: z.optional(text('Give the path of the mirror in quotes.', absolute)),
+  source: z.optional(
+    text('Give the source as rsync has it, in quotes.', (given) => parseSource(given).argument),
+  ),
+  'serve-at': z.optional(text('Give the path of a directory in quotes.', absolute)),
+  'serve-as': z.optional(
+    text('Give the beginning of its URLs, such as "/debian/".', (given) => {
+      if (/^\/([A-Za-z0-9._~+-]+\/)*$/.test(given)) return given;
+      throw new UnfitValue('Give the beginning of its URLs, such as "/debian/".');
+    }),
+  ),
+});
+
+/** What a mirror is told, by its own table or by `[defaults]`. */
+export type MirrorTable = z.infer<typeof MirrorTable>;
+export type Key = keyof MirrorTable;
+
+/** Every key of a mirror's table. */
+export const KEYS = Object.keys(MirrorTable.shape) as Key[];

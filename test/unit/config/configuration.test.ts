@@ -1,0 +1,211 @@
+import { describe, expect, test } from 'vitest';
+import { configurationError, readConfiguration } from '../../../src/config/configuration.ts';
+import { KEYS, type Key } from '../../../src/config/schema.ts';
+import { configuredFlags, configuredSettings } from '../../../src/config/settings.ts';
+
+const DAY = 24 * 3_600_000;
+
+function read(...texts: string[]) {
+  return readConfiguration(texts.map((text, at) => ({ file: `/etc/${at}.toml`, text })));
+}
+
+/** A mirror with a root, and these lines. */
+function debian(...lines: string[]) {
+  return read(['[mirrors.debian]', 'root = "/srv/debian"', ...lines].join('\n'));
+}
+
+function sentences(...texts: string[]): string[] {
+  return read(...texts).problems.map(
+    ({ place, message, hint }) => `${place.file}:${place.line} ${message} | ${hint}`,
+  );
+}
+
+/** A value of every key, and what it means. */
+const VALUES: Record<Key, [toml: string, value: unknown]> = {
+  root: ['"/srv/debian"', '/srv/debian'],
+  source: ['"rsync://mirror.example.org/debian"', 'rsync://mirror.example.org/debian/'],
+  'rsync-options': ['["--exclude=/iso/", "-H"]', ['--exclude=/iso/', '-H']],
+  'in-place': ['true', true],
+  'serve-at': ['"/var/www/debian"', '/var/www/debian'],
+  'serve-as': ['"/debian/"', '/debian/'],
+  'keep-last': ['7', 7],
+  'keep-within': ['"14d"', 14 * DAY],
+  grace: ['0', 0],
+  'max-shrink': ['"12.5 %"', 12.5],
+  'max-shrink-in': ['{ "/pool/" = 10, dists = "5%" }', { pool: 10, dists: 5 }],
+  probe: ['"auto"', ['auto']],
+  'probe-max-age': ['"36h"', 1.5 * DAY],
+  'busy-when': ['["Archive-Update-in-Progress"]', ['Archive-Update-in-Progress']],
+  'file-list': ['"auto"', 'auto'],
+  strategy: ['"link-dest"', 'link-dest'],
+  clone: ['"copy"', 'copy'],
+  without: ['["safe-links"]', ['safe-links']],
+  unclean: ['"refuse"', 'refuse'],
+  prune: ['false', false],
+  wait: ['"1h"', DAY / 24],
+  'stale-after': ['"10m"', 600_000],
+  retries: ['0', 0],
+  'retry-delay': ['"500ms"', 500],
+  drain: ['"5m"', 300_000],
+  'after-drain': ['"go-on"', 'go-on'],
+  'max-age': ['"26h"', (26 * DAY) / 24],
+  aliases: ['["apt-get", "apt"]', ['apt-get', 'apt']],
+};
+
+/** The first character that differs makes it no key. */
+const misspelt = (key: string) => `${key.slice(0, -1)}x`;
+
+describe.each(KEYS)('the key %s', (key) => {
+  const [toml, value] = VALUES[key];
+
+  test('means what its value says', () => {
+    const { configuration, problems } = read(
+      `[mirrors.debian]\nroot = "/srv/debian"`,
+      `[mirrors.debian]\n${key} = ${toml}`,
+    );
+    expect(problems).toEqual([]);
+    expect(configuration.mirrors.get('debian')?.table[key]).toEqual(value);
+  });
+
+  test('misspelt, is named with its line and what was meant', () => {
+    expect(sentences(`[mirrors.debian]\nroot = "/srv/debian"\n${misspelt(key)} = ${toml}`)).toEqual(
+      [
+        expect.stringMatching(
+          new RegExp(
+            `^/etc/0.toml:3 there is no key ${misspelt(key)} in \\[mirrors.debian\\] \\| Did you mean `,
+          ),
+        ),
+      ],
+    );
+  });
+
+  test.each(['1979-05-27', '[[1]]', '{ a = { b = 1 } }', '-1', '"\\u0000"'])(
+    'cannot be %s: the line, and what to give, are named',
+    (wrong) => {
+      const problems = sentences(
+        `[mirrors.debian]\nroot = "/srv/debian"`,
+        `\n[mirrors.debian]\n${key} = ${wrong}`,
+      );
+      // Any text may be an alias.
+      if (key === 'aliases' && wrong.startsWith('"')) return;
+      expect(problems).toEqual([
+        expect.stringMatching(
+          new RegExp(`^/etc/1.toml:3 ${key}[^ ]* of \\[mirrors.debian\\] cannot be .* \\| .`, 's'),
+        ),
+      ]);
+    },
+  );
+});
+
+test('of the keys, a mirror says its own, and [defaults] the rest', () => {
+  const { configuration } = read(
+    '[defaults]\nkeep-last = 9\nwait = "1h"\n[mirrors.a]\nroot="/a"\nkeep-last = 2\n[mirrors.b]\nroot="/b"',
+  );
+  const [a, b] = [...configuration.mirrors.values()];
+  expect(a?.table).toMatchObject({ 'keep-last': 2, wait: 3_600_000 });
+  expect(b?.table).toMatchObject({ 'keep-last': 9, wait: 3_600_000 });
+});
+
+test('a later file overrides an earlier one key by key', () => {
+  const { configuration } = read(
+    '[mirrors.a]\nroot="/a"\nkeep-last = 2\ngrace = "1d"',
+    '[mirrors.a]\nkeep-last = 3',
+  );
+  const a = configuration.mirrors.get('a');
+  expect(a?.table).toMatchObject({ 'keep-last': 3, grace: DAY });
+  expect(a?.places.get('keep-last')).toEqual({ file: '/etc/1.toml', line: 2 });
+  expect(a?.places.get('grace')).toEqual({ file: '/etc/0.toml', line: 4 });
+});
+
+test('settings have the names that mirror.json has for them, flags those of commander', () => {
+  const mirror = debian('keep-within = "1d"', 'retry-delay = "2s"').configuration.mirrors.get(
+    'debian',
+  );
+  if (mirror === undefined) throw new Error('there is a mirror');
+  expect(configuredSettings(mirror)).toEqual({
+    settings: { keepWithinMs: DAY },
+    where: { keepWithinMs: 'keep-within (/etc/0.toml, line 3)' },
+  });
+  expect(configuredFlags(mirror)).toEqual({ root: '/srv/debian', retryDelay: 2000 });
+});
+
+test.each([
+  ['keep-last = 3', '/etc/0.toml:1 keep-last is in no table'],
+  [
+    '[default]\nkeep-last = 3',
+    '/etc/0.toml:1 there is no table [default] | Did you mean [defaults]?',
+  ],
+  [
+    '[mirror.debian]\nroot="/a"',
+    '/etc/0.toml:1 there is no table [mirror] | Did you mean [mirrors]?',
+  ],
+  ['[mirrors]\ndebian = "/srv"', '/etc/0.toml:2 debian is not a table'],
+  ['[mirrors."a b"]\nroot="/a"', '/etc/0.toml:1 a mirror cannot be called "a b"'],
+  ['[mirrors.-x]\nroot="/a"', '/etc/0.toml:1 a mirror cannot be called "-x"'],
+  [
+    '\n[mirrors.a]\ngrace="1d"',
+    '/etc/0.toml:2 [mirrors.a] has no root | Say where the mirror is: root = "/srv/mirror/a"',
+  ],
+  [
+    '[mirrors.a]\nroot="rel"',
+    '/etc/0.toml:2 root of [mirrors.a] cannot be "rel" | Give an absolute path',
+  ],
+  [
+    '[defaults]\nroot="/a"',
+    '/etc/0.toml:2 there is no key root in [defaults] | Each mirror has its own',
+  ],
+  ['[mirrors.a]\nroot="/x"\n[mirrors.b]\nroot="/x"', '/etc/0.toml:4 b and a have one root, /x'],
+  [
+    '[mirrors.a]\nroot="/a"\nwait = 5',
+    '/etc/0.toml:3 wait of [mirrors.a] cannot be 5 | It has no unit: write 5s, 5m, 5h or 5d.',
+  ],
+  [
+    '[mirrors.a]\nroot="/a"\nkeep-last = "7"',
+    '/etc/0.toml:3 keep-last of [mirrors.a] cannot be "7" | Give a whole number of at least 1, without quotes.',
+  ],
+  [
+    '[mirrors.a]\nroot="/a"\n[mirrors.a.max-shrink-in]\npool = 10\ndists = 101',
+    '/etc/0.toml:5 max-shrink-in.dists of [mirrors.a] cannot be 101 | Give a percentage from 0 to 100.',
+  ],
+  [
+    '[mirrors.a]\nroot="/a"\nrsync-options = ["--exclude-from=ex.txt"]',
+    '/etc/0.toml:3 rsync-options of [mirrors.a] cannot be ["--exclude-from=ex.txt"] | Give the absolute path of a file',
+  ],
+  [
+    '[mirrors.a]\nroot="/a"\nrsync-options = ["--inplace"]',
+    '/etc/0.toml:3 rsync-options of [mirrors.a] cannot be ["--inplace"] | ',
+  ],
+  [
+    '[mirrors.a]\nroot="/a"\nsource = "http://x/"',
+    '/etc/0.toml:3 source of [mirrors.a] cannot be "http://x/" | ',
+  ],
+  [
+    '[mirrors.a]\nroot="/a"\n__proto__ = 1',
+    '/etc/0.toml:3 there is no key __proto__ in [mirrors.a]',
+  ],
+  [
+    '[mirrors.constructor]\ntoString = 1',
+    '/etc/0.toml:2 there is no key toString in [mirrors.constructor]',
+  ],
+  ['[[mirrors.a]]\nroot="/a"', '/etc/0.toml:1 there is no key 0 in [mirrors.a]'],
+])('%j: %s', (text, sentence) => {
+  expect(sentences(text)[0]).toContain(sentence);
+});
+
+test('a configuration that is no TOML names the line', () => {
+  expect(() => read('[defaults]\nkeep-last = seven')).toThrow(
+    /^\/etc\/0.toml, line 2: not valid TOML/,
+  );
+});
+
+test('an error names the first problem, and how many more there are', () => {
+  const { problems } = read('[mirrors.a]\nroot="/a"\nx=1\ny=2');
+  expect(configurationError(problems)?.message).toBe(
+    '/etc/0.toml, line 3: there is no key x in [mirrors.a] (and 1 more: mirrorlatch config check)',
+  );
+});
+
+test('one wrong value leaves the rest of a mirror in force', () => {
+  const { configuration } = debian('keep-last = 0', 'grace = "1d"');
+  expect(configuration.mirrors.get('debian')?.table).toEqual({ root: '/srv/debian', grace: DAY });
+});
