@@ -129,6 +129,11 @@ const COMMON = {
   'in-place': z.optional(flag),
 
   'keep-last': z.optional(count(1)),
+  'keep-hourly': z.optional(count(0)),
+  'keep-daily': z.optional(count(0)),
+  'keep-weekly': z.optional(count(0)),
+  'keep-monthly': z.optional(count(0)),
+  'keep-yearly': z.optional(count(0)),
   'keep-within': z.optional(duration),
   grace: z.optional(duration),
 

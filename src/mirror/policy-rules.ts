@@ -50,6 +50,8 @@ const countFrom = (least: number): Rule => ({
 
 const DURATION = durationFrom(0);
 
+const COUNT = countFrom(0);
+
 const PERCENT: Rule = {
   kind: 'a number from 0 to 100',
   allows: (value) => typeof value === 'number' && value >= 0 && value <= 100,
@@ -75,8 +77,17 @@ const FLAG: Rule = { kind: 'true or false', allows: (value) => typeof value === 
 /** One for every option, so that the compiler names one that is forgotten. */
 const RULES: { readonly [Name in keyof Groups]: Readonly<Record<keyof Groups[Name], Rule>> } = {
   lock: { waitMs: DURATION, staleAfterMs: DURATION },
-  retention: { keepLast: countFrom(1), keepWithinMs: DURATION, graceMs: DURATION },
-  retry: { retries: countFrom(0), delayMs: DURATION },
+  retention: {
+    keepLast: countFrom(1),
+    keepHourly: COUNT,
+    keepDaily: COUNT,
+    keepWeekly: COUNT,
+    keepMonthly: COUNT,
+    keepYearly: COUNT,
+    keepWithinMs: DURATION,
+    graceMs: DURATION,
+  },
+  retry: { retries: COUNT, delayMs: DURATION },
   drain: {
     drainMs: DURATION,
     afterDrain: {

@@ -24,6 +24,12 @@ export const DEFAULT_LOCK: LockPolicy = { waitMs: 0, staleAfterMs: 10 * MINUTE }
 export interface RetentionPolicy {
   /** This many of the newest, `current` included. */
   readonly keepLast: number;
+  /** The newest of each of so many hours, days, … in UTC that have any; 0 for none. */
+  readonly keepHourly: number;
+  readonly keepDaily: number;
+  readonly keepWeekly: number;
+  readonly keepMonthly: number;
+  readonly keepYearly: number;
   /** Those published less than this long ago; ms. */
   readonly keepWithinMs: number;
   /** Those that stopped being current less than this long ago; ms. */
@@ -32,9 +38,31 @@ export interface RetentionPolicy {
 
 export const DEFAULT_RETENTION: RetentionPolicy = {
   keepLast: 3,
+  keepHourly: 0,
+  keepDaily: 0,
+  keepWeekly: 0,
+  keepMonthly: 0,
+  keepYearly: 0,
   keepWithinMs: 0,
   graceMs: 24 * HOUR,
 };
+
+/** The rules of retention among other options or settings, whose names they share. */
+export function rulesIn({
+  keepLast,
+  keepHourly,
+  keepDaily,
+  keepWeekly,
+  keepMonthly,
+  keepYearly,
+  keepWithinMs,
+  graceMs,
+}: Given<RetentionPolicy>): {
+  [Name in keyof RetentionPolicy]: RetentionPolicy[Name] | undefined;
+} {
+  const periods = { keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly };
+  return { keepLast, ...periods, keepWithinMs, graceMs };
+}
 
 /** What a sync does when the source or the network fails. */
 export interface RetryPolicy {

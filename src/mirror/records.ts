@@ -9,6 +9,8 @@ import { DEFAULT_RETENTION, DEFAULT_SHRINK, isNameWithin, isPathWithin } from '.
 /** What a sync names of its source; `rsyncOptions` as after `--`. */
 const Named = { source: z.optional(z.string()), rsyncOptions: z._default(z.array(z.string()), []) };
 
+const countIfAny = z.optional(z.int().check(z.minimum(0)));
+
 const pathWithin = z.string().check(z.refine(isPathWithin));
 
 /** `.mirrorlatch/mirror.json`: what `init` or the first sync set for all later syncs. */
@@ -22,6 +24,11 @@ const Settings = z.strictObject({
   firstSync: z.optional(z.strictObject(Named)),
   /** See `RetentionPolicy`. */
   keepLast: z._default(z.int().check(z.minimum(1)), DEFAULT_RETENTION.keepLast),
+  keepHourly: countIfAny,
+  keepDaily: countIfAny,
+  keepWeekly: countIfAny,
+  keepMonthly: countIfAny,
+  keepYearly: countIfAny,
   /** ms */
   keepWithinMs: z.optional(z.int().check(z.minimum(0))),
   /** ms */

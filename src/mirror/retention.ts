@@ -1,4 +1,14 @@
+import {
+  dayOf,
+  hourOf,
+  monthOf,
+  newestOfPeriods,
+  type PeriodOf,
+  weekOf,
+  yearOf,
+} from './calendar.ts';
 import { printable } from './names.ts';
+import { plausibleTimes } from './plausible-times.ts';
 import type { RetentionPolicy } from './policy.ts';
 import type { SnapshotTimes } from './snapshot-times.ts';
 
@@ -16,6 +26,19 @@ export interface RetentionDecision {
   reasons: string[];
 }
 
+/** The rules that keep one snapshot of each period, and what such a snapshot is called. */
+export const CALENDAR = [
+  { rule: 'keepHourly', name: 'hourly', periodOf: hourOf },
+  { rule: 'keepDaily', name: 'daily', periodOf: dayOf },
+  { rule: 'keepWeekly', name: 'weekly', periodOf: weekOf },
+  { rule: 'keepMonthly', name: 'monthly', periodOf: monthOf },
+  { rule: 'keepYearly', name: 'yearly', periodOf: yearOf },
+] as const satisfies readonly {
+  rule: keyof RetentionPolicy;
+  name: string;
+  periodOf: PeriodOf;
+}[];
+
 /**
  * Decides which snapshots are kept, by the rules alone, regardless of readers. Pure.
  *
@@ -24,22 +47,40 @@ export interface RetentionDecision {
  */
 export function applyRetention(
   snapshots: readonly DatedSnapshot[],
-  { keepLast, keepWithinMs, graceMs }: RetentionPolicy,
+  policy: RetentionPolicy,
   now: number,
 ): RetentionDecision[] {
+  const { keepLast, keepWithinMs, graceMs } = policy;
   const last = new Set(snapshots.slice(-keepLast).map(({ id }) => id));
-  return snapshots.map(({ id, isCurrent, isPrevious, clones, publishedAt, supersededAt }) => {
+  const calendar = calendarReasons(snapshots, policy);
+  return snapshots.map((snapshot, at) => {
+    const { id, isCurrent, isPrevious, clones, publishedAt, supersededAt } = snapshot;
     const reasons: string[] = [];
     if (isCurrent) reasons.push('is current');
     if (isPrevious) reasons.push('is previous');
     for (const path of clones) reasons.push(`is what ${printable(path)} was made of`);
     if (last.has(id))
       reasons.push(keepLast === 1 ? 'is the newest' : `is one of the newest ${keepLast}`);
+    reasons.push(...(calendar[at] ?? []));
     if (isRecent(publishedAt, keepWithinMs, now)) reasons.push('was published recently');
     if (!isCurrent && isRecent(supersededAt, graceMs, now))
       reasons.push('is within its grace time');
     return { id, reasons };
   });
+}
+
+/** For each snapshot the reasons such as `is daily 2 of 7`; the newest is the first. */
+function calendarReasons(snapshots: readonly DatedSnapshot[], policy: RetentionPolicy): string[][] {
+  const reasons = snapshots.map((): string[] => []);
+  const rules = CALENDAR.filter(({ rule }) => policy[rule] > 0);
+  if (rules.length === 0) return reasons;
+  const times = plausibleTimes(snapshots.map(({ writtenAt }) => writtenAt));
+  for (const { rule, name, periodOf } of rules) {
+    newestOfPeriods(times, policy[rule], periodOf).forEach((at, place) => {
+      reasons[at]?.push(`is ${name} ${place + 1} of ${policy[rule]}`);
+    });
+  }
+  return reasons;
 }
 
 /** A time in the future counts as recent: setting a clock back must not cost a snapshot. */

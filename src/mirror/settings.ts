@@ -18,7 +18,13 @@ import type { Layout } from './layout.ts';
 import { printable } from './names.ts';
 import { openOwnersLock } from './owners-lock.ts';
 import { refuseOtherOwner } from './ownership.ts';
-import type { Given, ProbePolicy, RetentionPolicy, ShrinkPolicy } from './policy.ts';
+import {
+  type Given,
+  type ProbePolicy,
+  type RetentionPolicy,
+  rulesIn,
+  type ShrinkPolicy,
+} from './policy.ts';
 import { checkGroups } from './policy-rules.ts';
 import { checkSettings, parseJson, type Settings } from './records.ts';
 import { fillReserve, withReserve } from './reserve.ts';
@@ -62,9 +68,7 @@ export function settingsFrom({
 }: SettingsOptions): GivenSettings {
   checkGroups({ retention, shrink, probe });
   return {
-    keepLast: retention?.keepLast,
-    keepWithinMs: retention?.keepWithinMs,
-    graceMs: retention?.graceMs,
+    ...rulesIn(retention ?? {}),
     maxShrinkPercent: shrink?.maxPercent,
     maxShrinkPercentIn: shrink?.maxPercentIn,
     probe: probe?.paths && [...probe.paths],
@@ -74,7 +78,7 @@ export function settingsFrom({
     source: source === undefined ? undefined : parseSource(source).argument,
     rsyncOptions: rsyncOptions && withAbsoluteFiles(rsyncOptions),
     serveAt: serveAt === undefined ? undefined : realPlace(resolve(serveAt)),
-  } satisfies GivenSettings & Record<keyof RetentionPolicy, unknown>;
+  };
 }
 
 /** Without symlinks on the way, which somebody could point elsewhere. */

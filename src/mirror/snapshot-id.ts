@@ -32,9 +32,17 @@ export function timestampId(time: Date): string {
   return time.toISOString().replace(/[-:]|\.\d+/g, '');
 }
 
+const TIMESTAMP = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z(?:-\d+)?$/;
+
 /** Whether an id has been made of a time: no snapshot after it has the same. */
 export function isTimestampId(id: string): boolean {
-  return /^\d{8}T\d{6}Z(-\d+)?$/.test(id);
+  return TIMESTAMP.test(id);
+}
+
+/** The time of which an id has been made; ms since the epoch. Undefined for any other. */
+export function timeOfId(id: string): number | undefined {
+  const time = Date.parse(id.replace(TIMESTAMP, '$1-$2-$3T$4:$5:$6Z'));
+  return isTimestampId(id) && !Number.isNaN(time) ? time : undefined;
 }
 
 /** `timestampId(time)`, with `-2`, `-3`, … appended if that name is taken. */

@@ -2,13 +2,16 @@ import { lstatIfThere } from '../system/files.ts';
 import { type HistoryEntry, isFlip } from './history.ts';
 import type { Flip } from './history-index.ts';
 import type { Layout } from './layout.ts';
+import { timeOfId } from './snapshot-id.ts';
 
-/** When a snapshot was current, never too early. ms since the epoch. */
+/** When a snapshot was current; ms since the epoch. */
 export interface SnapshotTimes {
-  /** When `current` was last pointed at it. */
+  /** When `current` was last pointed at it, never too early. */
   publishedAt: number;
-  /** When `current` was last pointed from it to another; of no meaning for what is current. */
+  /** When `current` was last pointed from it to another, never too early; of no meaning for what is current. */
   supersededAt: number;
+  /** When `current` was last pointed at it by what the clock said then, be that right or wrong. */
+  writtenAt: number;
 }
 
 /**
@@ -55,7 +58,8 @@ export function flipBefore({ previous, after = previous }: Flip): string | null 
  * Each flip names what was current before it or, where lines were trimmed, what the flip before it made
  * current. If that is not so, lines are missing between the two, or before the first: then any snapshot may
  * have been current until then, whatever other lines say of it. A snapshot that no line names was current
- * at its arrival in the mirror at the earliest.
+ * at its arrival in the mirror at the earliest; and the id that a sync gave it says when that began, in a
+ * copy of the mirror too.
  *
  * @param arrivedAt when a snapshot came to its place; ms since the epoch.
  */
@@ -67,6 +71,7 @@ export function snapshotTimes(
   const times = timesOfLines(history, now);
   const published = new Map<string, number>();
   const superseded = new Map<string, number>();
+  const written = new Map<string, number>();
   let last: string | null = null;
   let gap = Number.NEGATIVE_INFINITY;
   history.forEach((entry, line) => {
@@ -75,6 +80,7 @@ export function snapshotTimes(
     if (flipBefore(entry) !== last) gap = time;
     if (entry.previous !== null) superseded.set(entry.previous, time);
     published.set(entry.id, time);
+    written.set(entry.id, Date.parse(entry.at));
     last = entry.id;
   });
   return (id) => {
@@ -82,6 +88,7 @@ export function snapshotTimes(
     return {
       publishedAt: Math.max(published.get(id) ?? unknown(), gap),
       supersededAt: Math.max(superseded.get(id) ?? unknown(), gap),
+      writtenAt: written.get(id) ?? timeOfId(id) ?? arrivedAt(id),
     };
   };
 }

@@ -88,14 +88,20 @@ export function refuseUnfitOptions(
   layout: Layout,
   mode: Settings['mode'],
   found: Settings | undefined,
-  { rsyncOptions = [], source, serveAt, adopted, keepLast, keepWithinMs, graceMs }: GivenSettings,
+  given: GivenSettings,
 ): void {
+  const { rsyncOptions = [], source, serveAt, adopted } = given;
   if (mode === 'in-place') {
     refuseOptionsInPlace(
       {
-        '--keep-last': keepLast !== undefined,
-        '--keep-within': keepWithinMs !== undefined,
-        '--grace': graceMs !== undefined,
+        '--keep-last': given.keepLast !== undefined,
+        '--keep-hourly': given.keepHourly !== undefined,
+        '--keep-daily': given.keepDaily !== undefined,
+        '--keep-weekly': given.keepWeekly !== undefined,
+        '--keep-monthly': given.keepMonthly !== undefined,
+        '--keep-yearly': given.keepYearly !== undefined,
+        '--keep-within': given.keepWithinMs !== undefined,
+        '--grace': given.graceMs !== undefined,
       },
       'It has one tree, and no older ones to keep. Leave it out.',
     );

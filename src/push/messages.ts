@@ -70,7 +70,16 @@ const Request = z.strictObject({
     unclean: z.optional(z.enum(UNCLEAN_POLICIES)),
     prune: z.optional(z.boolean()),
     lock: group<LockPolicy>({ waitMs: amount, staleAfterMs: amount }),
-    retention: group<RetentionPolicy>({ keepLast: count, keepWithinMs: amount, graceMs: amount }),
+    retention: group<RetentionPolicy>({
+      keepLast: count,
+      keepHourly: count,
+      keepDaily: count,
+      keepWeekly: count,
+      keepMonthly: count,
+      keepYearly: count,
+      keepWithinMs: amount,
+      graceMs: amount,
+    }),
     retry: group<RetryPolicy>({ retries: count, delayMs: amount }),
     drain: group<DrainPolicy>({ drainMs: amount, afterDrain: z.enum(AFTER_DRAIN) }),
     shrink: group<ShrinkPolicy>({

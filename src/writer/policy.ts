@@ -9,6 +9,7 @@ import {
   type ProbePolicy,
   type RetentionPolicy,
   type RetryPolicy,
+  rulesIn,
   type ShrinkPolicy,
   withDefaults,
 } from '../mirror/policy.ts';
@@ -37,9 +38,8 @@ type AllOf<Group> = { [Name in keyof Group]: Group[Name] | undefined };
 
 /** A call's options before the mirror's settings before the defaults. */
 export function policyOf(settings: Settings, given: PolicyOptions): Policy {
-  const { keepLast, keepWithinMs, graceMs, maxShrinkPercent, maxShrinkPercentIn } = settings;
-  const rules = { keepLast, keepWithinMs, graceMs } satisfies AllOf<RetentionPolicy>;
-  const retention = withDefaults(DEFAULT_RETENTION, rules);
+  const { maxShrinkPercent, maxShrinkPercentIn } = settings;
+  const retention = withDefaults(DEFAULT_RETENTION, rulesIn(settings));
   const shrink = withDefaults(DEFAULT_SHRINK, {
     maxPercent: maxShrinkPercent,
     maxPercentIn: maxShrinkPercentIn,

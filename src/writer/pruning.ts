@@ -155,7 +155,7 @@ export function choosePrunable(
 ): PruneResult {
   const now = Date.now();
   const isNot = { isCurrent: false, isPrevious: false, clones: [] };
-  const coming = { ...isNot, publishedAt: now, supersededAt: now };
+  const coming = { ...isNot, publishedAt: now, supersededAt: now, writtenAt: now };
   const decisions = applyRetention(
     [...datedSnapshots(layout), ...(when === 'one is coming' ? [{ id: COMING, ...coming }] : [])],
     retention,

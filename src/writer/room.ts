@@ -9,11 +9,13 @@ import type { Layout } from '../mirror/layout.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { spaceLacking } from '../mirror/preflight.ts';
 import { isLackOfSpace } from '../mirror/reserve.ts';
+import { CALENDAR } from '../mirror/retention.ts';
+import { readSettings } from '../mirror/settings.ts';
 import { discardSpare } from '../mirror/spare.ts';
 import { findLeftovers, stagedTree } from '../mirror/staging.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
-import { ifThere, lstatIfThere } from '../system/files.ts';
+import { ifAllowed, ifThere, lstatIfThere } from '../system/files.ts';
 import { type FreeSpace, freeSpaceAt } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { pruneOldSnapshots, SPARE_IS_GONE } from './pruning.ts';
@@ -191,11 +193,20 @@ export function withWayToRoom(error: unknown, layout: Layout): unknown {
   if (!hasCode(error, 'NO_SPACE')) return error;
   const kept = [currentId(layout), previousId(layout)];
   const mayPrune = !snapshotIds(layout).every((id) => kept.includes(id));
-  const command = `mirrorlatch prune ${quoteForSh(layout.root)} --keep-last 1 --keep-within 0 --grace 0`;
+  const least = ['--keep-last 1', ...rulesOff(layout), '--keep-within 0 --grace 0'].join(' ');
+  const command = `mirrorlatch prune ${quoteForSh(layout.root)} ${least}`;
   const way = mayPrune
     ? `To keep only the current and the previous snapshot: ${command}`
     : 'See the other ways with: mirrorlatch help recipes';
   const { code, message, hint = '', cause, details } = error;
   const freeSpace = hint.replace('that disk', () => `the disk of ${layout.root}`);
   return new MirrorlatchError(code, message, { hint: `${freeSpace} ${way}`, cause, details });
+}
+
+/** Options that turn the other rules off that a mirror remembers. */
+function rulesOff(layout: Layout): string[] {
+  const settings = ifAllowed(() => readSettings(layout));
+  return CALENDAR.filter(({ rule }) => (settings?.[rule] ?? 0) > 0).map(
+    ({ name }) => `--keep-${name} 0`,
+  );
 }

@@ -293,7 +293,7 @@ test.for([
   [['init', '/m', '--dry-run'], /--dry-run belongs to sync: mirrorlatch sync --help$/m],
   [
     ['prune', '/m', '--keep', '2'],
-    /option '--keep'\. Did you mean --keep-last or --keep-within\?$/m,
+    /option '--keep'\. Did you mean --keep-last or --keep-hourly or .* or --keep-within\?$/m,
   ],
   [['rollback', '/m', '--quiet'], /unknown option '--quiet'\n {2}See .*rollback --help$/m],
   [['shell-init', 'csh'], /: SHELL cannot be 'csh'\. Allowed choices are bash/],

@@ -1,8 +1,8 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { runForJson, runProgram, transcript } from '../support/program.ts';
-import { mirrorsWith, type SmallMirror } from '../support/small-mirror.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
 import { describeTree, difference, type Tree } from '../support/tree.ts';
 
 /** The snapshots of each mirror, oldest first; `e` is current and `d` is previous. */
@@ -71,6 +71,44 @@ test('--keep-within keeps snapshots that were published within that time', async
     { id: 'd' },
     { id: 'e' },
   ]);
+});
+
+test('--keep-daily and the other rules of the calendar keep the newest of each of the last periods', async () => {
+  const mirror = await fiveSnapshots();
+  const noon = Math.floor(Date.now() / DAY) * DAY - DAY / 2;
+  const ago = (ms: number) => Date.now() - noon + ms;
+  age(mirror, { a: ago(3 * DAY), b: ago(2 * DAY), c: ago(2 * HOUR), d: ago(HOUR), e: ago(0) });
+  const told = await runForJson([
+    ...['prune', mirror.root, '--dry-run', '--keep-last', '1', '--grace', '0'],
+    ...['--keep-hourly', '3', '--keep-daily', '3', '--keep-yearly', '1'],
+  ]);
+  expect(told['removed']).toEqual([]);
+  expect(told['kept']).toEqual([
+    { id: 'a', reasons: ['is daily 3 of 3'], readers: [] },
+    { id: 'b', reasons: ['is daily 2 of 3'], readers: [] },
+    { id: 'c', reasons: ['is hourly 3 of 3'], readers: [] },
+    { id: 'd', reasons: ['is previous', 'is hourly 2 of 3'], readers: [] },
+    {
+      id: 'e',
+      reasons: ['current', 'the newest', 'hourly 1 of 3', 'daily 1 of 3', 'yearly 1 of 1'].map(
+        (reason) => `is ${reason}`,
+      ),
+      readers: [],
+    },
+  ]);
+  const rules = ['--keep-last', '1', '--grace', '0', '--keep-daily', '2'];
+  const { removed } = await runForJson(['prune', mirror.root, ...rules]);
+  expect(removed).toEqual(['a', 'c']);
+});
+
+test('after the loss of the history, the ids that syncs gave say when snapshots were made', async () => {
+  const ids = ['20260301T030000Z', '20260302T030000Z', '20260302T150000Z', '20260303T030000Z'];
+  const mirror = smallMirror();
+  for (const id of ids) await mirror.publish(id, { file: id });
+  rmSync(mirror.state('history.jsonl'));
+  const rules = ['--keep-last', '1', '--grace', '0', '--keep-daily', '7'];
+  const { removed } = await runForJson(['prune', mirror.root, '--dry-run', ...rules]);
+  expect(removed).toEqual(['20260302T030000Z']);
 });
 
 test('--grace keeps snapshots that stopped being current within that time, however old they are', async () => {

@@ -100,6 +100,28 @@ test('init on a mirror changes the given rules and keeps the others', async () =
   expect(await mirror.sync()).toMatchObject({ outcome: 'unchanged' });
 });
 
+test('init remembers the rules of the calendar, prints them, and 0 turns one off again', async () => {
+  const mirror = await twoSnapshots();
+  const words = 'hourly 24 daily 7 weekly 4 monthly 12 yearly 1'.split(' ');
+  const rules = words.map((word, at) => (at % 2 === 0 ? `--keep-${word}` : word));
+  const made = await runProgram(['init', mirror.root, ...rules]);
+  expect(made.stdout).toMatch(
+    /^it keeps the last 3 snapshots, 24 hourly ones, 7 daily ones, 4 weekly ones, 12 monthly ones, 1 yearly one and those that were current within 1d$/m,
+  );
+  const remembered = {
+    keepHourly: 24,
+    keepDaily: 7,
+    keepWeekly: 4,
+    keepMonthly: 12,
+    keepYearly: 1,
+  };
+  expect(mirror.settings()).toMatchObject({ keepLast: 3, ...remembered });
+  await runForJson(['init', mirror.root, '--keep-daily', '0']);
+  expect(mirror.settings()).toMatchObject({ ...remembered, keepDaily: 0 });
+  const { stdout } = await runProgram(['status', mirror.root]);
+  expect(stdout).toMatch(/^keeps +the last 3 snapshots, 24 hourly ones, 4 weekly ones, /m);
+});
+
 test('an invalid rule is refused with 64 and changes nothing', async () => {
   const mirror = await twoSnapshots();
   const before = describeTree(mirror.root);
@@ -108,6 +130,11 @@ test('an invalid rule is refused with 64 and changes nothing', async () => {
     ['--keep-last', '-1'],
     ['--keep-last', 'all'],
     ['--keep-last', '1.5'],
+    ['--keep-hourly', '-1'],
+    ['--keep-daily', '7d'],
+    ['--keep-weekly', '1.5'],
+    ['--keep-monthly', ''],
+    ['--keep-yearly', 'all'],
     ['--keep-within', 'soon'],
     ['--grace', ''],
     ['--grace', '-1h'],

@@ -3,14 +3,21 @@ import {
   DEFAULT_RETENTION,
   type Given,
   type RetentionPolicy,
+  rulesIn,
   withDefaults,
 } from '../../mirror/policy.ts';
+import { CALENDAR } from '../../mirror/retention.ts';
 import { showDuration } from '../units.ts';
 import { count, duration } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 
 export interface RetentionFlags {
   keepLast?: number;
+  keepHourly?: number;
+  keepDaily?: number;
+  keepWeekly?: number;
+  keepMonthly?: number;
+  keepYearly?: number;
   /** ms */
   keepWithin?: number;
   grace?: number;
@@ -18,15 +25,27 @@ export interface RetentionFlags {
 
 /** The rules in words, to follow "keeps". */
 export function describeRetention(rules: Given<RetentionPolicy>): string {
-  const { keepLast, keepWithinMs, graceMs } = withDefaults(DEFAULT_RETENTION, rules);
+  const policy = withDefaults(DEFAULT_RETENTION, rules);
+  const { keepLast, keepWithinMs, graceMs } = policy;
   const kept = [
     keepLast === 1 ? 'the last snapshot' : `the last ${keepLast} snapshots`,
+    ...CALENDAR.filter(({ rule }) => policy[rule] > 0).map(
+      ({ rule, name }) => `${policy[rule]} ${name} ${policy[rule] === 1 ? 'one' : 'ones'}`,
+    ),
     ...(keepWithinMs > 0 ? [`those published within ${showDuration(keepWithinMs)}`] : []),
     ...(graceMs > 0 ? [`those that were current within ${showDuration(graceMs)}`] : []),
   ];
   const last = kept.length > 1 ? ` and ${kept.pop()}` : '';
   return `${kept.join(', ')}${last}`;
 }
+
+const ADVERBS = {
+  hour: 'hourly',
+  day: 'daily',
+  week: 'weekly',
+  month: 'monthly',
+  year: 'yearly',
+} as const;
 
 /** Which snapshots are kept. */
 export const RETENTION: OptionGroup<RetentionFlags, Given<RetentionPolicy>> = {
@@ -35,6 +54,11 @@ export const RETENTION: OptionGroup<RetentionFlags, Given<RetentionPolicy>> = {
       '--keep-last <n>',
       `keep this many of the newest snapshots (default: ${DEFAULT_RETENTION.keepLast})`,
     ).argParser(count(1)),
+    eachOf('hour'),
+    eachOf('day'),
+    eachOf('week', ', from Monday on'),
+    eachOf('month'),
+    eachOf('year'),
     new Option(
       '--keep-within <duration>',
       `keep snapshots published less than this long ago (default: ${showDuration(DEFAULT_RETENTION.keepWithinMs)})`,
@@ -44,9 +68,13 @@ export const RETENTION: OptionGroup<RetentionFlags, Given<RetentionPolicy>> = {
       `keep snapshots that were current less than this long ago (default: ${showDuration(DEFAULT_RETENTION.graceMs)})`,
     ).argParser(duration),
   ],
-  read: ({ keepLast, keepWithin, grace }) => ({
-    keepLast,
-    keepWithinMs: keepWithin,
-    graceMs: grace,
-  }),
+  read: ({ keepWithin, grace, ...counts }) =>
+    rulesIn({ ...counts, keepWithinMs: keepWithin, graceMs: grace }),
 };
+
+function eachOf(period: keyof typeof ADVERBS, begin = ''): Option {
+  return new Option(
+    `--keep-${ADVERBS[period]} <n>`,
+    `keep the newest of each of the last n ${period}s (UTC${begin}) that have any (default: 0)`,
+  ).argParser(count(0));
+}

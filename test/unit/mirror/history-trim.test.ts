@@ -11,6 +11,7 @@ import { type KeptLines, trimHistory } from '../../../src/mirror/history-trim.ts
 import { applyRetention } from '../../../src/mirror/retention.ts';
 import { inOrderOfPublication, snapshotTimes } from '../../../src/mirror/snapshot-times.ts';
 import { histories, historiesOfThePast, NOW } from '../../support/random-history.ts';
+import { policies } from '../../support/random-retention.ts';
 
 const HOUR = 3_600_000;
 const IDS = [...'abcdefgh'];
@@ -20,12 +21,6 @@ const kept = fc.record({
   lines: fc.integer({ min: 1, max: 6 }),
   events: fc.integer({ min: 1, max: 4 }),
 });
-const retention = fc.record({
-  keepLast: fc.integer({ min: 1, max: 4 }),
-  keepWithinMs: fc.constantFrom(0, 30 * HOUR, 2000 * HOUR),
-  graceMs: fc.constantFrom(0, 30 * HOUR, 2000 * HOUR),
-});
-
 const linesOf = (history: readonly HistoryEntry[]): HistoryLine[] =>
   history.map((entry) => ({ text: JSON.stringify(entry), entry }));
 
@@ -91,7 +86,7 @@ describe('a trimmed history', () => {
 
   test('decides what is pruned as before', () => {
     fc.assert(
-      fc.property(histories, present, kept, retention, (history, there, limits, policy) => {
+      fc.property(histories, present, kept, policies, (history, there, limits, policy) => {
         const decide = (lines: readonly HistoryEntry[]) => {
           const timesOf = snapshotTimes(lines, arrivedAt, NOW);
           const dated = inOrderOfPublication(lines, there, arrivedAt).map((id) => ({
