@@ -3,6 +3,8 @@
  * The numbers are those of sysexits(3); 130, 143 and 129 are the shell's 128 + signal.
  */
 export const EXIT_CODES = {
+  /** `diff --exit-code` found a difference. */
+  DIFFERENT: 1,
   USAGE: 64,
   SHRUNKEN_SOURCE: 65,
   /** What the user's own rules exclude would be deleted from a tree that no sync has made. */

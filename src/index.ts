@@ -70,6 +70,13 @@ export type { PushedTree, SyncOptions, SyncSummary } from './operations/sync/wor
 export { type UnlockOptions, type UnlockResult, unlock } from './operations/unlock.ts';
 export { type PushOptions, planPush, push } from './push/push.ts';
 export { type CurrentSnapshot, current } from './reader/current.ts';
+export {
+  type DiffOptions,
+  type DiffTotals,
+  diff,
+  type SnapshotDiff,
+  type SnapshotDifference,
+} from './reader/diff.ts';
 export type { PinKind } from './reader/guard.ts';
 export { type HistoryOptions, history } from './reader/history.ts';
 export { type FollowOptions, findLog, followLog, type LogInfo, logs } from './reader/logs.ts';

@@ -17,6 +17,7 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   list: async () => (await import('./commands/list.ts')).addList,
   history: async () => (await import('./commands/history.ts')).addHistory,
   logs: async () => (await import('./commands/logs.ts')).addLogs,
+  diff: async () => (await import('./commands/diff.ts')).addDiff,
   rollback: async () => (await import('./commands/rollback.ts')).addRollback,
   prune: async () => (await import('./commands/prune.ts')).addPrune,
   unlock: async () => (await import('./commands/unlock.ts')).addUnlock,

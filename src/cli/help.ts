@@ -1,6 +1,7 @@
 import { EXIT_CODES, GUARD_FAILED } from '../errors.ts';
 
 const MEANINGS = {
+  DIFFERENT: 'with --exit-code, there is a difference',
   USAGE: 'the command line is wrong',
   SHRUNKEN_SOURCE:
     'the source has shrunk too much (--allow-shrink), or what is excluded would be deleted',

@@ -34,6 +34,25 @@ export function abortOnSignals(arePassedOn: () => boolean = () => false): AbortS
   return controller.signal;
 }
 
+/**
+ * What work comes to that changes nothing; undefined if one of these signals ended it, which needs no message.
+ *
+ * @param setExitCode see `CommandContext`.
+ */
+export async function unlessInterrupted<Result>(
+  work: Promise<Result>,
+  signal: AbortSignal,
+  setExitCode: (code: number) => void,
+): Promise<Result | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error !== signal.reason || !(error instanceof MirrorlatchError)) throw error;
+    setExitCode(error.exitCode);
+    return undefined;
+  }
+}
+
 /** Signals that dump core (signal(7)). The command has dumped its own; ours would be useless. */
 const WITH_CORE: readonly NodeJS.Signals[] = [
   'SIGQUIT',

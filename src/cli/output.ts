@@ -70,22 +70,30 @@ function* piecesOfJson(value: object, name: string, list: Iterable<unknown>): Ge
 
 /** Prints lines as they are, of which only a part is in memory. */
 export async function printEach(lines: Iterable<string>): Promise<void> {
-  await printPieces(withNewlines(lines));
+  await printPieces(withEnds(lines, '\n'));
 }
 
-function* withNewlines(lines: Iterable<string>): Generator<string> {
-  for (const line of lines) yield `${line}\n`;
+/** Prints names for a program, as they are, with NUL after each. @param names one character per byte (latin1). */
+export async function printNames(names: Iterable<string>): Promise<void> {
+  await printPieces(withEnds(names, '\0'), 'latin1');
 }
 
-async function printPieces(pieces: Iterable<string>): Promise<void> {
+function* withEnds(lines: Iterable<string>, end: string): Generator<string> {
+  for (const line of lines) yield line + end;
+}
+
+async function printPieces(
+  pieces: Iterable<string>,
+  encoding: 'utf8' | 'latin1' = 'utf8',
+): Promise<void> {
   let part = '';
   for (const piece of pieces) {
     part += piece;
     if (part.length < 16 * 1024) continue;
-    await printPart(part);
+    await printPart(Buffer.from(part, encoding));
     part = '';
   }
-  await printPart(part);
+  await printPart(Buffer.from(part, encoding));
 }
 
 /** Prints what a program has written, as it is; to a terminal without what could drive it. */

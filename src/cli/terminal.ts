@@ -80,7 +80,9 @@ function lineFor(event: OperationEvent): string | undefined {
 }
 
 /** How many entries change, and how. */
-export function describeChanges(plan: PlanFigures): string {
+export function describeChanges(
+  plan: Pick<PlanFigures, 'newFiles' | 'changedFiles' | 'deletedFiles' | 'otherChanges'>,
+): string {
   const { newFiles, changedFiles, deletedFiles, otherChanges } = plan;
   const others =
     otherChanges === 0 ? '' : `, ${otherChanges} other (directories, links and attributes)`;

@@ -14,7 +14,43 @@ const WINDOW_SIZE = 8 * 1024 * 1024;
 
 const NEWLINE = 10;
 
-/** A line that the other file does not have, or has in another place. */
+/** What lines are read from, in order. */
+export interface LineSource {
+  /** Fills a part of `into`, and returns how much; 0 at the end. bytes */
+  read(into: Buffer): number | Promise<number>;
+  /** The byte that ends a line. */
+  readonly end: number;
+}
+
+/** The lines of a file, from its beginning. */
+export function linesOfFile(descriptor: number): LineSource {
+  let position = 0;
+  const read = (into: Buffer): number => {
+    const length = readSync(descriptor, into, 0, into.length, position);
+    position += length;
+    return length;
+  };
+  return { read, end: NEWLINE };
+}
+
+/** What a program prints, read no faster than it is used. Each line ends with NUL. */
+export function linesOfOutput(output: AsyncIterable<Buffer>): LineSource {
+  const chunks = output[Symbol.asyncIterator]();
+  let rest = Buffer.alloc(0);
+  const read = async (into: Buffer): Promise<number> => {
+    if (rest.length === 0) {
+      const next = await chunks.next();
+      if (next.done) return 0;
+      rest = next.value as Buffer<ArrayBuffer>;
+    }
+    const length = rest.copy(into);
+    rest = rest.subarray(length);
+    return length;
+  };
+  return { read, end: 0 };
+}
+
+/** A line that the other side does not have, or has in another place. */
 export interface LineApart {
   side: 'old' | 'new';
   /** Without its end; one character per byte (latin1). */
@@ -22,14 +58,12 @@ export interface LineApart {
 }
 
 /**
- * Finds the lines in which two files differ that are mostly the same: what they share is compared block by
+ * Finds the lines in which two texts differ that are mostly the same: what they share is compared block by
  * block, which is as fast as reading it, and takes no memory. A line that has moved appears on both sides.
- *
- * @param before the descriptor of the old file, and `after` that of the new one.
  */
 export async function findLinesApart(
-  before: number,
-  after: number,
+  before: LineSource,
+  after: LineSource,
   signal: AbortSignal,
   onLine: (found: LineApart) => void,
 ): Promise<void> {
@@ -37,7 +71,7 @@ export async function findLinesApart(
   const turns = new Turns(signal);
   for (;;) {
     await turns.step();
-    const same = sharedLines(old.atLeast(BLOCK), fresh.atLeast(BLOCK));
+    const same = sharedLines(await old.atLeast(BLOCK), await fresh.atLeast(BLOCK), before.end);
     if (same > 0) {
       old.skip(same);
       fresh.skip(same);
@@ -47,7 +81,7 @@ export async function findLinesApart(
 }
 
 /** How many bytes of whole lines both begin with. */
-function sharedLines(one: Buffer, other: Buffer): number {
+function sharedLines(one: Buffer, other: Buffer, end: number): number {
   let shared = Math.min(one.length, other.length);
   if (shared === 0) return 0;
   if (!one.subarray(0, shared).equals(other.subarray(0, shared))) {
@@ -59,7 +93,7 @@ function sharedLines(one: Buffer, other: Buffer): number {
       else differ = middle;
     }
   }
-  return shared === 0 ? 0 : one.lastIndexOf(NEWLINE, shared - 1) + 1;
+  return shared === 0 ? 0 : one.lastIndexOf(end, shared - 1) + 1;
 }
 
 /** Hands on the lines before the next one that both have; all of a window where it has none. */
@@ -70,7 +104,7 @@ async function skipToShared(
   onLine: (found: LineApart) => void,
 ): Promise<void> {
   for (let window = FIRST_WINDOW; ; window *= 4) {
-    const [before, after] = [old.lines(window), fresh.lines(window)];
+    const [before, after] = [await old.lines(window), await fresh.lines(window)];
     const places = new Map<string, number>();
     after.forEach((line, at) => {
       if (!places.has(line)) places.set(line, at);
@@ -96,10 +130,10 @@ export async function eachLine(
   signal: AbortSignal,
   onLine: (line: string) => void,
 ): Promise<void> {
-  const reader = new LineReader(descriptor);
+  const reader = new LineReader(linesOfFile(descriptor));
   const turns = new Turns(signal);
   for (;;) {
-    const lines = reader.lines(FIRST_WINDOW);
+    const lines = await reader.lines(FIRST_WINDOW);
     if (lines.length === 0) return;
     lines.forEach(onLine);
     reader.skipLines(lines.length);
@@ -107,26 +141,25 @@ export async function eachLine(
   }
 }
 
-/** Reads a file of whole lines from its beginning, with a look at what comes next. */
+/** Reads whole lines, with a look at what comes next. */
 class LineReader {
-  readonly #descriptor: number;
-  #position = 0;
+  readonly #source: LineSource;
   #buffer = Buffer.alloc(2 * BLOCK);
   #start = 0;
   #end = 0;
   #isWhole = false;
 
-  constructor(descriptor: number) {
-    this.#descriptor = descriptor;
+  constructor(source: LineSource) {
+    this.#source = source;
   }
 
   get isAtEnd(): boolean {
     return this.#isWhole && this.#start === this.#end;
   }
 
-  /** What comes next: so many bytes or more, unless the file ends before. */
-  atLeast(bytes: number): Buffer {
-    while (this.#end - this.#start < bytes && !this.#isWhole) this.#readMore();
+  /** What comes next: so many bytes or more, unless the text ends before. */
+  async atLeast(bytes: number): Promise<Buffer> {
+    while (this.#end - this.#start < bytes && !this.#isWhole) await this.#readMore();
     return this.#buffer.subarray(this.#start, this.#end);
   }
 
@@ -135,7 +168,7 @@ class LineReader {
    *
    * @throws FileListFault for a line longer than any path.
    */
-  lines(count: number): string[] {
+  async lines(count: number): Promise<string[]> {
     const lines: string[] = [];
     let from = 0;
     while (lines.length < count && from < WINDOW_SIZE) {
@@ -145,7 +178,7 @@ class LineReader {
         from = end + 1;
       } else if (this.#isWhole) break;
       else if (this.#end - this.#start - from > BLOCK) throw new FileListFault('has no lines');
-      else this.#readMore();
+      else await this.#readMore();
     }
     return lines;
   }
@@ -160,7 +193,7 @@ class LineReader {
 
   /** Where the first line after `from` ends, counted from the next byte; -1 if it is not read yet. */
   #nextEnd(from: number): number {
-    const end = this.#buffer.indexOf(NEWLINE, this.#start + from);
+    const end = this.#buffer.indexOf(this.#source.end, this.#start + from);
     return end === -1 || end >= this.#end ? -1 : end - this.#start;
   }
 
@@ -168,7 +201,7 @@ class LineReader {
     return this.#buffer.toString('latin1', this.#start + from, this.#start + to);
   }
 
-  #readMore(): void {
+  async #readMore(): Promise<void> {
     if (this.#start > 0) {
       this.#buffer.copy(this.#buffer, 0, this.#start, this.#end);
       this.#end -= this.#start;
@@ -179,9 +212,7 @@ class LineReader {
       this.#buffer.copy(larger, 0, 0, this.#end);
       this.#buffer = larger;
     }
-    const room = this.#buffer.length - this.#end;
-    const read = readSync(this.#descriptor, this.#buffer, this.#end, room, this.#position);
-    this.#position += read;
+    const read = await this.#source.read(this.#buffer.subarray(this.#end));
     this.#end += read;
     this.#isWhole = read === 0;
   }

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { addFact, type Facts, type ListedEntry, openFileList, splitLine } from './file-list.ts';
-import { findLinesApart } from './lines-apart.ts';
+import { findLinesApart, linesOfFile } from './lines-apart.ts';
 import { eachName, NameRecords, type RecordsSession } from './name-records.ts';
 
 /** What two lists of a tree say of a name, one after the other. */
@@ -46,7 +46,8 @@ export class ListedChanges {
     this.#steps.push(records);
     let isSame = true;
     await withLists(before, after, (one, other) =>
-      findLinesApart(one, other, this.#session.signal, ({ side, line }) => {
+      findLinesApart(linesOfFile(one), linesOfFile(other), this.#session.signal, (found) => {
+        const { side, line } = found;
         isSame = false;
         onDifference();
         const { name, fact } = splitLine(line) ?? {};

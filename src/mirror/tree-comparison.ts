@@ -1,21 +1,11 @@
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-} from 'node:fs';
+import { type BigIntStats, constants, readdirSync, readlinkSync } from 'node:fs';
 import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { bytePath } from './byte-path.ts';
 import { LossCount } from './losses.ts';
 import { noChanges, type PlanFigures } from './plan.ts';
+import { hasSameContent } from './same-content.ts';
 import { noteWritable } from './writable.ts';
-
-/** Content is compared in chunks of this size; bytes. */
-const CHUNK = 1024 * 1024;
 
 export interface ComparisonOptions {
   /** The path of the tree to compare with, if there is one. */
@@ -96,7 +86,8 @@ class Walk {
   /** Compares contents until one differs. */
   async #lookInto(names: readonly string[]): Promise<void> {
     for (const name of names) {
-      if (await this.#hasSameContent(name)) continue;
+      const [ours, theirs] = [this.#in(this.#tree, name), this.#in(this.#base ?? '', name)];
+      if (await hasSameContent(ours, theirs, this.#turns)) continue;
       this.#isDifferent = true;
       this.#figures.changedFiles += 1;
       const size = lstatIfThere(this.#in(this.#tree, name))?.size ?? 0n;
@@ -214,29 +205,6 @@ class Walk {
     return ours === theirs;
   }
 
-  async #hasSameContent(name: string): Promise<boolean> {
-    const open = (tree: string): number =>
-      openSync(this.#in(tree, name), constants.O_RDONLY | constants.O_NOFOLLOW);
-    const ours = open(this.#tree);
-    try {
-      const theirs = open(this.#base ?? '');
-      try {
-        const [one, other] = [Buffer.alloc(CHUNK), Buffer.alloc(CHUNK)];
-        for (let at = 0; ; at += CHUNK) {
-          const length = readWhole(ours, one, at);
-          if (length !== readWhole(theirs, other, at)) return false;
-          if (!one.subarray(0, length).equals(other.subarray(0, length))) return false;
-          if (length < CHUNK) return true;
-          await this.#turns.turn();
-        }
-      } finally {
-        closeSync(theirs);
-      }
-    } finally {
-      closeSync(ours);
-    }
-  }
-
   #in(tree: string, name: string): Buffer {
     return name === '' ? Buffer.from(tree) : bytePath(tree, name);
   }
@@ -253,14 +221,4 @@ function below(directory: string, entry: string): string {
 /** The file type bits of st_mode (inode(7)). */
 function kindOf({ mode }: BigIntStats): bigint {
   return mode & BigInt(constants.S_IFMT);
-}
-
-function readWhole(descriptor: number, into: Buffer, position: number): number {
-  let length = 0;
-  while (length < into.length) {
-    const count = readSync(descriptor, into, length, into.length - length, position + length);
-    if (count === 0) break;
-    length += count;
-  }
-  return length;
 }

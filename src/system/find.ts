@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { type ChildOptions, type ChildResult, runProgram } from './process.ts';
 
 /**
@@ -10,6 +11,11 @@ export function failureOf({ exitCode, stderr }: Pick<ChildResult, 'exitCode' | '
     .split('\n')
     .filter((line) => !/(^|: Permission denied|: No such file or directory)$/.test(line));
   return exitCode === 0 ? undefined : lines[0];
+}
+
+/** How many directories a search could not look into, because this user may not. @param result of `find`. */
+export function countForbidden({ stderr }: Pick<ChildResult, 'stderr'>): number {
+  return stderr.split('\n').filter((line) => line.endsWith(': Permission denied')).length;
 }
 
 /**
@@ -30,4 +36,13 @@ export async function find(
     for (const record of records) onRecord(record);
   };
   return await runProgram('find', args, { ...options, onStdout });
+}
+
+/** Runs find(1) likewise, but what it prints is read at the pace of its reader. @param onOutput called once, at once. */
+export async function findSlowly(
+  args: readonly string[],
+  options: Pick<ChildOptions, 'inherit' | 'signal'>,
+  onOutput: (output: Readable) => void,
+): Promise<Pick<ChildResult, 'exitCode' | 'stderr'>> {
+  return await runProgram('find', args, { ...options, onOutput });
 }

@@ -1,6 +1,6 @@
 import { constants as access, accessSync } from 'node:fs';
 import { constants } from 'node:os';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { execa, type Options } from 'execa';
 import { cannotStart, tied } from './child.ts';
 import { traceChild } from './debug.ts';
@@ -20,6 +20,8 @@ export interface ChildOptions {
   input?: Uint8Array | undefined;
   /** Called with each chunk of standard output, in order. Without it, the output is collected. */
   onStdout?: (chunk: Buffer) => void;
+  /** Instead: called once with standard output, which has to be read to its end, at any pace. */
+  onOutput?: (output: Readable) => void;
   onStderr?: (chunk: Buffer) => void;
   /** The child does not outlive this process, see `tied`. */
   endWithParent?: boolean;
@@ -55,6 +57,7 @@ export async function runProgram(
     cwd,
     input,
     onStdout,
+    onOutput,
     onStderr,
     endWithParent = false,
     onChannel,
@@ -73,7 +76,7 @@ export async function runProgram(
     env: { LC_ALL: 'C' },
     encoding: 'buffer',
     buffer: {
-      stdout: onStdout === undefined,
+      stdout: onStdout === undefined && onOutput === undefined,
       stderr: onStderr === undefined,
       ...(onChannel ? { [`fd${channel}`]: false } : {}),
     },
@@ -86,6 +89,8 @@ export async function runProgram(
   });
   traceChild(child, program, args);
   if (onStdout) child.stdout?.on('data', onStdout);
+  // Unless it is paused, execa throws away what is not read at once.
+  if (onOutput && child.stdout) onOutput(child.stdout.pause());
   if (onStderr) child.stderr?.on('data', onStderr);
   const ourEnd = child.stdio[channel] as Duplex | null | undefined;
   if (onChannel && ourEnd) {

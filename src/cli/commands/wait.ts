@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { MirrorlatchError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { unlessInterrupted } from '../interrupt.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { printJson, printLine, printNote } from '../output.ts';
 import { printWarning } from '../terminal.ts';
@@ -40,7 +40,7 @@ export function addWait(program: Command, context: CommandContext): void {
     .action(async (root: string, flags: Flags) => {
       const { wait } = await import('../../reader/wait.ts');
       const signal = context.signal();
-      const result = await wait({
+      const waiting = wait({
         root,
         forPublish: flags.forPublish,
         timeoutMs: flags.timeout,
@@ -48,14 +48,8 @@ export function addWait(program: Command, context: CommandContext): void {
         onWarning: flags.json ? undefined : printWarning,
         onWait:
           flags.json || flags.quiet ? undefined : (message) => printNote(`waiting: ${message}`),
-      }).catch((error: unknown) => {
-        if (error === signal.reason && error instanceof MirrorlatchError) {
-          // Ctrl-C needs no message.
-          context.setExitCode(error.exitCode);
-          return undefined;
-        }
-        throw error;
       });
+      const result = await unlessInterrupted(waiting, signal, context.setExitCode);
       if (result === undefined) return;
       if (flags.json) printJson(result);
       else if (flags.forPublish) printLine(result.id);
