@@ -36,5 +36,6 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   watch: async () => (await import('./commands/watch.ts')).addWatch,
   serve: async () => (await import('./commands/serve.ts')).addServe,
   doctor: async () => (await import('./commands/doctor.ts')).addDoctor,
+  config: async () => (await import('./commands/config.ts')).addConfig,
   help: async () => (await import('./commands/help.ts')).addHelp,
 };

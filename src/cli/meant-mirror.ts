@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import type { Configuration } from '../config/configuration.ts';
 import { hasCode, MirrorlatchError } from '../errors.ts';
 import { currentId } from '../mirror/current.ts';
 import type { Layout } from '../mirror/layout.ts';
@@ -6,6 +7,7 @@ import { commandThere, mirrorMeant } from '../mirror/open.ts';
 import { isSnapshotId } from '../mirror/snapshot-id.ts';
 import { snapshotAround } from '../mirror/snapshot-path.ts';
 import { destinationIn } from '../rsync/source.ts';
+import { nearestName } from '../system/nearest.ts';
 import { quoteForSh } from '../system/quote.ts';
 
 /**
@@ -21,6 +23,32 @@ export function withMeantMirror(
   const hint = commandMeant(words, at);
   if (hint === undefined) return error;
   const { message, cause, details } = error;
+  return new MirrorlatchError('NO_MIRROR', message, { hint, cause, details });
+}
+
+/**
+ * Adds what the configuration knows of it to the error of a mirror that is not there.
+ *
+ * @param problem why the configuration may not know the name.
+ */
+export function withNamedMirror(
+  error: MirrorlatchError,
+  { mirrors, files }: Configuration,
+  problem: MirrorlatchError | undefined,
+): MirrorlatchError {
+  const [, word = ''] = /^there is no mirror in (.*)$/s.exec(error.message) ?? [];
+  if (!hasCode(error, 'NO_MIRROR') || word === '') return error;
+  const { message, cause, details } = error;
+  const { name } = [...mirrors.values()].find(({ root }) => root === word) ?? {};
+  if (name !== undefined) {
+    const hint = `${name} is in the configuration, but not made yet, or its disk is not mounted. To make it: mirrorlatch init ${name}`;
+    return new MirrorlatchError('NO_MIRROR', message, { hint, cause, details });
+  }
+  if (word.includes('/')) return error;
+  if (problem !== undefined) return problem;
+  const nearest = nearestName(word, [...mirrors.keys()]);
+  if (nearest === undefined) return error;
+  const hint = `Did you mean ${nearest}? It is a mirror of ${files.join(', ')}.`;
   return new MirrorlatchError('NO_MIRROR', message, { hint, cause, details });
 }
 

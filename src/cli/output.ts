@@ -158,13 +158,19 @@ export function printNote(text: string): void {
  * Prints an error: as JSON on standard output, or as text on standard error.
  *
  * @param exitCode what the program ends with.
+ * @param whose what comes before the message.
  */
-export function printError(error: MirrorlatchError, exitCode: number, asJson: boolean): void {
+export function printError(
+  error: MirrorlatchError,
+  exitCode: number,
+  asJson: boolean,
+  whose = '',
+): void {
   const { code, message, hint, details } = error;
   if (asJson && lost === undefined) {
     printJson({ error: { code, exitCode, message, hint: hint ?? null, ...details } });
     return;
   }
-  process.stderr.write(`${onStderr.red('mirrorlatch:')} ${printableLines(message)}\n`);
+  process.stderr.write(`${onStderr.red('mirrorlatch:')} ${printableLines(`${whose}${message}`)}\n`);
   if (hint !== undefined) process.stderr.write(printableLines(`  ${hint}\n`));
 }

@@ -1,6 +1,6 @@
+import { showDuration } from '../config/values.ts';
 import { MirrorlatchError } from '../errors.ts';
 import { DEFAULT_PINS, type PinPolicy } from '../http/pins/run-rules.ts';
-import { showDuration } from './units.ts';
 
 /** The options of `serve` that say when the run of a client ends. */
 const FLAGS = { gapMs: '--pin-gap', quietMs: '--pin-quiet', maxAgeMs: '--pin-max-age' } as const;

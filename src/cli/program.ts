@@ -1,6 +1,12 @@
 import { existsSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { asMirrorlatchError, EXIT_CODES, GUARD_FAILED, MirrorlatchError } from '../errors.ts';
+import {
+  asMirrorlatchError,
+  EXIT_CODES,
+  GUARD_FAILED,
+  hasCode,
+  MirrorlatchError,
+} from '../errors.ts';
 import { goBy } from '../mirror/configured.ts';
 import { askForNearest, shownName, splitOptions, together } from '../rsync/options.ts';
 import { quoteForSh } from '../system/quote.ts';
@@ -8,7 +14,7 @@ import { withOwnersCommand } from './as-owner.ts';
 import type { LoadCommand } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { abortOnSignals } from './interrupt.ts';
-import { withMeantMirror } from './meant-mirror.ts';
+import { withMeantMirror, withNamedMirror } from './meant-mirror.ts';
 import { onlyMirror, replaceNames, withConfigured } from './mirror-names.ts';
 import {
   type DividedLine,
@@ -52,6 +58,7 @@ export async function runCommandLine(
   const program = new Command('mirrorlatch')
     .description('Whole snapshots for rsync mirrors: readers never see a mix.')
     .version(version)
+    .option('--config <file>', 'read this configuration, and no other')
     .exitOverride()
     // A wrong command line is printed below like any other error, as text or as JSON.
     .configureOutput({ outputError: () => {} })
@@ -85,33 +92,47 @@ export async function runCommandLine(
             optionsWithHelp(program),
           )
         : withOwnersCommand(withMeantMirror(asMirrorlatchError(error), words), words);
-    const failed = endAfter(known, command);
-    const exitCode = typeof failed === 'number' ? failed : known.exitCode;
-    printError(known, exitCode, own.includes('--json'));
+    const meant = hasCode(known, 'NO_MIRROR')
+      ? await withConfiguration(known, context.configuration)
+      : known;
+    const failed = endAfter(meant, command);
+    const exitCode = typeof failed === 'number' ? failed : meant.exitCode;
+    printError(meant, exitCode, own.includes('--json'));
     return failed;
   }
 }
 
-/** Commands that read a mirror as any reader does: of the configuration, they need the names alone. */
-const READERS: ReadonlySet<string> = new Set([
-  'current',
-  'help',
-  'keep-proxy',
-  'reader',
-  'run',
-  'shell-init',
-  'shims',
-  'wait',
-  'watch',
-]);
+/** How much of the configuration a command needs. Those that change a mirror need all of it, without a mistake. */
+const NEEDS: Readonly<Record<string, 'names' | 'settings'>> = {
+  current: 'names',
+  help: 'names',
+  'keep-proxy': 'names',
+  reader: 'names',
+  run: 'names',
+  'shell-init': 'names',
+  shims: 'names',
+  wait: 'names',
+  watch: 'names',
+  check: 'settings',
+  doctor: 'settings',
+  history: 'settings',
+  list: 'settings',
+  logs: 'settings',
+  serve: 'settings',
+  show: 'settings',
+  status: 'settings',
+};
 
 async function goByConfiguration(
   command: Command,
   read: CommandContext['configuration'],
 ): Promise<void> {
   await replaceNames(command, read);
-  if (READERS.has(command.name())) return;
+  const need = NEEDS[command.name()];
+  if (need === 'names') return;
   const configuration = await read();
+  const problem = configuration.problem();
+  if (problem !== undefined && need === undefined) throw problem;
   goBy(configuration);
   const root = onlyMirror(command);
   if (root === undefined) return;
@@ -119,6 +140,14 @@ async function goByConfiguration(
   for (const [name, value] of Object.entries(options))
     if (value !== command.getOptionValue(name))
       command.setOptionValueWithSource(name, value, 'config');
+}
+
+async function withConfiguration(
+  error: MirrorlatchError,
+  read: CommandContext['configuration'],
+): Promise<MirrorlatchError> {
+  const configuration = await read();
+  return withNamedMirror(error, configuration.read(), configuration.problem());
 }
 
 /** `--config FILE`, which may stand before or after the verb. */

@@ -55,7 +55,7 @@ function printMessage(event: OperationEvent): void {
 }
 
 /** @param whose what comes before it. */
-function printEvent(event: OperationEvent, whose = ''): void {
+export function printEvent(event: OperationEvent, whose = ''): void {
   const text = lineFor(event);
   if (text !== undefined) printNote(`${whose}${text}`);
 }
@@ -114,7 +114,7 @@ const PAUSE_MS = 100;
 type Progress = Extract<OperationEvent, { kind: 'progress' }>;
 
 /** What is known of the progress of one operation: its phase or, during a transfer, how far it is. */
-class ProgressLine {
+export class ProgressLine {
   #line: ((room: number) => string) | undefined;
   #meter: TransferMeter | undefined;
 
@@ -150,7 +150,7 @@ class ProgressLine {
  * The cursor waits at the start of the first line, so all of them can be erased, even if the window has
  * become narrower and has wrapped them.
  */
-class LiveLines {
+export class LiveLines {
   readonly #lines: () => readonly string[];
   #drawnAt = 0;
   #isDrawn = false;

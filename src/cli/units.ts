@@ -1,5 +1,4 @@
 import ms from 'ms';
-import { UNITS } from '../config/values.ts';
 import { isAhead, showTime } from '../mirror/units.ts';
 
 /** `1 file`, `2 files`. */
@@ -19,16 +18,6 @@ export function showAge(time: string | null): string {
 export function showSince(time: string): string {
   if (!isAhead(time)) return `${showAge(time)} ago`;
   return `at ${showTime(time)}, which lies in the future: a clock was wrong, or is`;
-}
-
-/** `90s`, `36h`, `2d`: exact, in the largest unit that makes a whole number; `0` for no time. */
-export function showDuration(milliseconds: number): string {
-  if (milliseconds === 0) return '0';
-  const [unit, length] =
-    (['d', 'h', 'm', 's'] as const)
-      .map((name) => [name, UNITS[name]] as const)
-      .find(([, length]) => milliseconds % length === 0) ?? (['ms', 1] as const);
-  return `${milliseconds / length}${unit}`;
 }
 
 /** `45s`, `3m 20s`, `2h 5m` or `3d 4h`: the two largest units. */

@@ -191,3 +191,9 @@ export type Key = keyof MirrorTable;
 
 /** Every key of a mirror's table. */
 export const KEYS = Object.keys(MirrorTable.shape) as Key[];
+
+/** Whether the value of a key is a duration; ms. */
+export function isDuration(key: Key): boolean {
+  const { innerType } = (MirrorTable.shape[key] as z.ZodMiniOptional).def;
+  return innerType === duration;
+}

@@ -4,7 +4,7 @@ import type { Key } from './schema.ts';
 import { showPlace } from './toml.ts';
 
 /** The keys that are settings of a mirror; all others are options of a command. */
-const SETTINGS = {
+export const SETTINGS = {
   source: 'source',
   rsyncOptions: 'rsync-options',
   keepLast: 'keep-last',

@@ -4,6 +4,7 @@ import type { ConfigurationSource, Configured } from '../mirror/configured.ts';
 import { realPathToBe } from '../system/files.ts';
 import {
   type Configuration,
+  type ConfigurationProblem,
   type ConfiguredMirror,
   configurationError,
   readConfiguration,
@@ -37,7 +38,7 @@ export class ConfigurationOnDisk implements ConfigurationSource {
   }
 
   settingsOf(root: string): Configured {
-    const mirror = this.mirrorAt(root);
+    const mirror = this.#mirrorAt(root);
     return mirror === undefined ? { settings: {}, where: {} } : configuredSettings(mirror);
   }
 
@@ -50,16 +51,31 @@ export class ConfigurationOnDisk implements ConfigurationSource {
     return this.#now().configuration;
   }
 
+  /**
+   * Reads all files anew, and finds every mistake.
+   *
+   * @throws MirrorlatchError when a file cannot be read or is no TOML.
+   */
+  check(): { configuration: Configuration; problems: ConfigurationProblem[] } {
+    return readConfiguration(configurationFiles(this.#given, this.#env));
+  }
+
   /** @param root absolute and without symlinks. */
-  mirrorAt(root: string): ConfiguredMirror | undefined {
+  #mirrorAt(root: string): ConfiguredMirror | undefined {
     return [...this.read().mirrors.values()].find(
       (mirror) => mirror.root === root || realPathToBe(mirror.root) === root,
     );
   }
 
+  /** The mirror that a person means by a path, which may lead over symlinks, or to nothing yet. */
+  named(path: string): { root: string; mirror: ConfiguredMirror | undefined } {
+    const root = realPathToBe(resolve(path));
+    return { root, mirror: this.#mirrorAt(root) };
+  }
+
   /** What the configuration says of the options of commands for the mirror at `path`. */
   flagsFor(path: string): Readonly<Record<string, unknown>> {
-    const mirror = this.mirrorAt(realPathToBe(resolve(path)));
+    const { mirror } = this.named(path);
     return mirror === undefined ? {} : configuredFlags(mirror);
   }
 

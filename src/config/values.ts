@@ -9,7 +9,7 @@ export class UnfitValue extends Error {
 }
 
 /** The units of a duration; ms. */
-export const UNITS = {
+const UNITS = {
   ms: 1,
   s: 1_000,
   m: 60_000,
@@ -29,6 +29,16 @@ export function readDuration(text: string): number {
   if (/^\d{1,9}(\.\d+)?$/.test(text))
     throw new UnfitValue(`It has no unit: write ${text}s, ${text}m, ${text}h or ${text}d.`);
   throw new UnfitValue('Give a duration such as 90s, 10m, 24h, 7d or 2w.');
+}
+
+/** `90s`, `36h`, `2d`: exact, in the largest unit that makes a whole number; `0` for no time. */
+export function showDuration(milliseconds: number): string {
+  if (milliseconds === 0) return '0';
+  const [unit, length] =
+    (['d', 'h', 'm', 's'] as const)
+      .map((name) => [name, UNITS[name]] as const)
+      .find(([, length]) => milliseconds % length === 0) ?? (['ms', 1] as const);
+  return `${milliseconds / length}${unit}`;
 }
 
 /** Reads a number from 0 to 100, with or without a percent sign. */

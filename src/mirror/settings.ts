@@ -132,8 +132,8 @@ function inForce({ root }: Layout, recorded: Settings): Settings {
   return { ...(isNamed ? settled(recorded) : recorded), ...settings };
 }
 
-/** What `mirror.json` says. */
-function readRecorded(layout: Layout): Settings | undefined {
+/** What `mirror.json` says; throws as `readSettings`. */
+export function readRecorded(layout: Layout): Settings | undefined {
   const found = lstatIfThere(layout.settings);
   if (found === undefined) return undefined;
   if (!found.isFile() && !found.isSymbolicLink()) throw otherThing(layout.settings, 'a file');

@@ -68,6 +68,7 @@ test.runIf(mayMount).for(executable)(
     const upstream = makeUpstream(place);
     makeServed(place);
     writeConfigurations(place, upstream, document === readme ? ['debian'] : ['debian', 'security']);
+    configureMirrors(place, document);
     const server = await servePlainly(join(place, 'srv/mirror'));
     // One that starts a server has ports of its own, which the network of all others is not.
     const network = startsServer(document)
@@ -204,6 +205,14 @@ function makeServed(place: string): void {
   for (const directory of ['old', 'site', 'upstream']) {
     writeFileSync(join(place, 'srv', directory, 'file'), '');
   }
+}
+
+/** What a document says of the configuration is the user's own. */
+function configureMirrors(place: string, document: Document): void {
+  const texts = blocks(document, 'toml');
+  const directory = join(place, '.config/mirrorlatch');
+  mkdirSync(directory, { recursive: true });
+  if (texts.length > 0) writeFileSync(join(directory, 'config.toml'), texts.join('\n'));
 }
 
 /** @param mirrors whose packages apt installs. */

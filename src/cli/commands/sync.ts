@@ -1,4 +1,6 @@
 import { type Command, Option } from 'commander';
+import type { ConfiguredMirror } from '../../config/configuration.ts';
+import { MirrorlatchError } from '../../errors.ts';
 import {
   CLONE_CHOICES,
   type CloneChoice,
@@ -26,7 +28,7 @@ import { printJson, printLine } from '../output.ts';
 import { type Plan, printPlan, printPlanAsJson, sentenceFor } from '../sync-report.ts';
 import { createReporter } from '../terminal.ts';
 
-import { pointInTime, someOf } from '../values.ts';
+import { count, pointInTime, someOf } from '../values.ts';
 
 interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags, ProbeFlags {
   strategy: Strategy;
@@ -41,6 +43,8 @@ interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, Drai
   json?: boolean;
   quiet?: boolean;
   remoteProgram?: string;
+  all?: boolean;
+  jobs?: number;
 }
 
 const RSYNC_HELP = `SRC is a directory, host:path (ssh), host::module/path or rsync://host/module/path. The mirror always
@@ -64,7 +68,12 @@ export function addSync(program: Command, context: CommandContext): void {
     .summary('bring a mirror up to date with its source, in one step for readers')
     .description('Makes a whole new snapshot of SRC in staging and publishes it in one rename.')
     .usage('[options] [RSYNC_OPTIONS] [SRC] ROOT')
-    .argument('<paths...>', 'SRC and ROOT; or ROOT alone, if its source is already set')
+    .argument(
+      '[paths...]',
+      'SRC and ROOT; ROOT alone, if its source is already set; or names of the configuration',
+    )
+    .option('--all', 'sync all mirrors of the configuration')
+    .option('--jobs <n>', 'of several mirrors, sync so many at once (default: 1)', count(1))
     .option('-n, --dry-run', 'print what would change, and change nothing')
     .option('--other-source', 'take the tree of SRC, although the mirror remembers another source')
     .option('--id <name>', 'name the new snapshot (default: the UTC time)')
@@ -120,15 +129,31 @@ export function addSync(program: Command, context: CommandContext): void {
         RSYNC_HELP,
       ),
     )
-    .action(async (words: string[]) => {
+    .action(async (words: string[], { all }: Flags) => {
       const configuration = await context.configuration();
       const { mirrors } = configuration.read();
+      const flagsFor = (root: string) =>
+        withConfigured(command, configuration.flagsFor(root)) as unknown as Flags;
+      const named = words.flatMap((word) => mirrors.get(word) ?? []);
+      if (all || (named.length > 1 && named.length === words.length)) {
+        const problem = configuration.problem();
+        if (problem !== undefined) throw problem;
+        if (all && words.length > 0) command.error('error: --all is for all mirrors: name none');
+        context.setExitCode(
+          await syncNamed(all ? [...mirrors.values()] : named, flagsFor, command, context),
+        );
+        return;
+      }
       const paths = words.map((word, at) =>
         // What comes before another word is a source.
         at === words.length - 1 ? (mirrors.get(word)?.root ?? word) : word,
       );
-      const configured = configuration.flagsFor(paths.at(-1) ?? '');
-      const flags = withConfigured(command, configured) as unknown as Flags;
+      const flags = flagsFor(paths.at(-1) ?? '');
+      if (paths.length === 0)
+        command.error("error: missing required argument 'paths'", {
+          code: 'commander.missingArgument',
+        });
+      if (flags.jobs !== undefined) command.error('error: --jobs is for several mirrors');
       if (paths.length > 2)
         command.error(`error: expected SRC and ROOT, but got ${paths.length} paths`);
       const reporter = createReporter(flags.quiet || flags.json ? 'quiet' : 'normal');
@@ -164,6 +189,33 @@ export function addSync(program: Command, context: CommandContext): void {
         reporter.stop();
       }
     });
+}
+
+/**
+ * Syncs several mirrors of the configuration. Their snapshots have one name: the time at which this began.
+ *
+ * @returns the exit code.
+ */
+async function syncNamed(
+  mirrors: readonly ConfiguredMirror[],
+  flagsFor: (root: string) => Flags,
+  command: Command,
+  context: CommandContext,
+): Promise<number> {
+  const { jobs = 1, json = false, quiet = false, dryRun, at = new Date() } = command.opts<Flags>();
+  if (dryRun) command.error('error: --dry-run is for one mirror');
+  if (mirrors.length === 0) {
+    throw new MirrorlatchError('CONFIGURATION', 'the configuration names no mirror', {
+      hint: 'See which files are read with: mirrorlatch config check',
+    });
+  }
+  const { syncMany } = await import('../sync-many.ts');
+  const signal = context.signal();
+  const jobOf = ({ name, root, table: { source } }: ConfiguredMirror) => {
+    const options = { ...optionsOf(flagsFor(root)), root, at, signal };
+    return { name, source, options: { ...options, rsyncOptions: context.operands } };
+  };
+  return syncMany(mirrors.map(jobOf), { jobs, json, quiet });
 }
 
 /** What the flags mean to a sync and to a push alike. */

@@ -1,6 +1,6 @@
 import { Option } from 'commander';
+import { showDuration } from '../../config/values.ts';
 import { AFTER_DRAIN, DEFAULT_DRAIN, type DrainPolicy, type Given } from '../../mirror/policy.ts';
-import { showDuration } from '../units.ts';
 import { duration } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 

@@ -1,4 +1,5 @@
 import { Option } from 'commander';
+import { showDuration } from '../../config/values.ts';
 import {
   DEFAULT_RETENTION,
   type Given,
@@ -7,7 +8,6 @@ import {
   withDefaults,
 } from '../../mirror/policy.ts';
 import { CALENDAR } from '../../mirror/retention.ts';
-import { showDuration } from '../units.ts';
 import { count, duration } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 

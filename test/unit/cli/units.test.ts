@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { showAge, showDuration, showTimeLeft } from '../../../src/cli/units.ts';
+import { showAge, showTimeLeft } from '../../../src/cli/units.ts';
+import { showDuration } from '../../../src/config/values.ts';
 
 test.each([
   [0, '0s'],

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import { commands } from '../../../src/cli/commands.ts';
 import type { CommandContext } from '../../../src/cli/context.ts';
+import { KEYS } from '../../../src/config/schema.ts';
 import { EXIT_CODES, GUARD_FAILED } from '../../../src/errors.ts';
 import { OPTIONS } from '../../../src/rsync/option-table.ts';
 import { parseRsyncOptions } from '../../../src/rsync/options.ts';
@@ -86,6 +87,13 @@ describe('Every named command and option exists', () => {
     const visible = program.createHelp().visibleCommands(program);
     expect(visible.map((command) => command.name()).filter((name) => !used.has(name))).toEqual([]);
   });
+});
+
+test('the table of configuration names every key, and no other', () => {
+  const { text = '' } = topics.find((topic) => nameOfTopic(topic) === 'configuration') ?? {};
+  const rows = text.split('\n').flatMap((line) => /^\| (`.*?) \|/.exec(line)?.[1] ?? []);
+  const named = rows.flatMap((row) => [...row.matchAll(/`([\w-]+)`/g)].map(([, key]) => key));
+  expect(named.sort()).toEqual([...KEYS].sort());
 });
 
 describe('rsync-options.md is right', () => {

@@ -1,0 +1,332 @@
+import { chmodSync, chownSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { expectFailure } from '../support/expect-failure.ts';
+import { runsAsRoot } from '../support/privilege.ts';
+import { type ProgramOptions, runForJson, runProgram, transcript } from '../support/program.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+
+/** A directory with a source, and a configuration of these lines for the mirror `debian` of it. */
+function configured(...lines: string[]) {
+  const home = realpathSync(scratchDirectory());
+  const [root, source, file] = ['mirror', 'source', 'config.toml'].map((name) =>
+    join(home, name),
+  ) as [string, string, string];
+  mkdirSync(source);
+  writeFileSync(join(source, 'a'), 'one');
+  const write = (...text: string[]) => writeFileSync(file, `${text.join('\n')}\n`);
+  write('[mirrors.debian]', `root = "${root}"`, `source = "${source}/"`, ...lines);
+  const env = { MIRRORLATCH_CONFIG: file };
+  const run = (args: readonly string[], options: ProgramOptions = {}) =>
+    runProgram(args, { env, cwd: home, ...options });
+  const json = (args: readonly string[]) => runForJson(args, { env, cwd: home });
+  return { home, root, source, file, write, run, json };
+}
+
+/** The same, with the mirror made and synced once. */
+async function synced(...lines: string[]) {
+  const mirror = configured(...lines);
+  for (const verb of ['init', 'sync']) {
+    const result = await mirror.run([verb, 'debian']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+  }
+  return mirror;
+}
+
+describe('a name of the configuration', () => {
+  test('stands for the path of the mirror in each command', async () => {
+    const { run, root } = await synced();
+    const current = await run(['current', 'debian']);
+    expect(current.stdout.trimEnd()).toMatch(new RegExp(`^${root}/snapshots/\\d+T\\d+Z$`));
+    for (const words of [['status'], ['list'], ['prune'], ['wait'], ['sync'], ['unlock']]) {
+      const result = await run([...words, 'debian']);
+      expect(result.exitCode, transcript(result)).toBe(0);
+    }
+  });
+
+  test.each([
+    { words: ['run', 'debian', '--', 'cat', 'a'] },
+    { words: ['run', '-m', 'debian', '--', 'cat', 'a'] },
+    { words: ['lock', 'debian', '--lock-only', '--', 'printf', 'one'] },
+  ])('is one for $words, too, by the launcher', async ({ words }) => {
+    const { run } = await synced();
+    const result = await run(words, { byLauncher: true });
+    expect(result.stdout, transcript(result)).toBe('one');
+  });
+
+  test('comes before a directory of that name, which is written ./NAME', async () => {
+    const { run, home, root } = await synced();
+    mkdirSync(join(home, 'debian'));
+    expect((await run(['current', 'debian'])).stdout).toContain(root);
+    expectFailure(await run(['current', './debian']), 66, /no mirror in \.\/debian/);
+  });
+
+  test('that is misspelt is asked for', async () => {
+    const { run } = await synced();
+    expectFailure(
+      await run(['sync', 'debain']),
+      66,
+      /Did you mean debian\? It is a mirror of .*config.toml/,
+    );
+  });
+
+  test('of a mirror that is missing does not make one, because its disk may not be mounted', async () => {
+    const { run } = configured();
+    expectFailure(
+      await run(['sync', 'debian']),
+      66,
+      /its disk is not mounted.* mirrorlatch init debian/,
+    );
+  });
+});
+
+test('--config may stand before the verb and after it, for a command of the launcher, too', async () => {
+  const { run, file, root } = await synced();
+  const env = { MIRRORLATCH_CONFIG: undefined };
+  for (const words of [
+    ['--config', file, 'current', 'debian'],
+    ['current', `--config=${file}`, 'debian'],
+    ['current', 'debian', '--config', file],
+    [`--config=${file}`, 'run', 'debian', '--', 'pwd'],
+    ['--config', file, 'run', 'debian', '--', 'pwd'],
+    ['run', 'debian', '--config', file, '--', 'pwd'],
+  ]) {
+    const result = await run(words, { env, byLauncher: true });
+    expect(result.stdout, transcript(result)).toContain(`${root}/snapshots/`);
+  }
+});
+
+describe('what the file says', () => {
+  test('comes before mirror.json, whether the mirror is named or not, and a flag before both', async () => {
+    const { run, json, root, write, source } = await synced();
+    expect((await run(['init', root, '--keep-last', '4'])).exitCode).toBe(0);
+    write(
+      '[defaults]',
+      'keep-last = 7',
+      '[mirrors.debian]',
+      `root = "${root}"`,
+      `source = "${source}/"`,
+    );
+    for (const name of ['debian', root]) {
+      expect(await json(['status', name, '--json'])).toMatchObject({ retention: { keepLast: 7 } });
+    }
+    const kept = await json([
+      'prune',
+      root,
+      '--dry-run',
+      '--keep-last',
+      '2',
+      '--grace',
+      '0',
+      '--json',
+    ]);
+    expect(JSON.stringify(kept)).toMatch(/one of the newest 2|last 1 of 2/);
+    write('');
+    expect(await json(['status', root, '--json'])).toMatchObject({ retention: { keepLast: 4 } });
+  });
+
+  test('is the source and the options of each sync', async () => {
+    const { run, write, root, home, source } = await synced('rsync-options = ["--exclude=/b"]');
+    const other = join(home, 'other');
+    mkdirSync(other);
+    for (const name of ['a', 'b', 'c']) writeFileSync(join(other, name), name);
+    write(
+      '[mirrors.debian]',
+      `root = "${root}"`,
+      `source = "${other}/"`,
+      'rsync-options = ["--exclude=/c"]',
+    );
+    const result = await run(['sync', 'debian', '--allow-shrink']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    const seen = await run(['run', 'debian', '--', 'ls'], { byLauncher: true });
+    expect(seen.stdout).toBe('a\nb\n');
+    expect(source).not.toBe(other);
+  });
+
+  test('is how a sync works: its strategy, its limits, its patience', async () => {
+    const { json } = await synced('strategy = "link-dest"', 'max-age = "1ms"');
+    const { strategy } = (await json(['sync', 'debian', '--json'])) as { strategy: string };
+    expect(strategy).toBe('link-dest');
+    const again = await json(['sync', 'debian', '--strategy', 'plan', '--json']);
+    expect(again).toMatchObject({ strategy: 'plan' });
+  });
+
+  test('makes the mirror in place', async () => {
+    const { run, json } = configured('in-place = true');
+    expect((await run(['init', 'debian'])).exitCode).toBe(0);
+    expect((await run(['sync', 'debian'])).exitCode).toBe(0);
+    expect(await json(['status', 'debian', '--json'])).toMatchObject({ mode: 'in-place' });
+  });
+
+  test('cannot be changed by init, which would never count', async () => {
+    const { run, root } = await synced('keep-last = 7');
+    const result = await run(['init', root, '--keep-last', '3']);
+    expectFailure(result, 78, /sets keep-last \(.*config.toml, line 4\)/, /change it there/);
+    expect((await run(['init', root, '--grace', '1h'])).exitCode).toBe(0);
+  });
+});
+
+describe('a mistake in the file', () => {
+  test('keeps every writer from its work, and no reader', async () => {
+    const { run, root, write } = await synced();
+    write('[mirrors.debian]', `root = "${root}"`, 'keep-lst = 3');
+    for (const words of [['sync'], ['prune'], ['rollback'], ['lock', '--', 'true']]) {
+      const [verb = '', ...rest] = words;
+      const result = await run([verb, root, ...rest]);
+      const code = verb === 'lock' ? 125 : 78;
+      expectFailure(
+        result,
+        code,
+        /config.toml, line 3: there is no key keep-lst/,
+        /Did you mean keep-last\?/,
+      );
+    }
+    for (const words of [
+      ['list', root],
+      ['current', root],
+      ['wait', root],
+      ['list', 'debian'],
+    ])
+      expect((await run(words)).exitCode).toBe(0);
+    const status = await run(['status', root]);
+    expect(status.exitCode).toBe(69);
+    expect(status.stdout).toContain('the configuration is not valid');
+    const seen = await run(['run', 'debian', '--', 'cat', 'a'], { byLauncher: true });
+    expect(seen.stdout).toBe('one');
+  });
+
+  test('is named by config check, with all others', async () => {
+    const { run, root, write } = configured();
+    write('[mirrors.debian]', `root = "${root}"`, 'keep-lst = 3', 'wait = 5');
+    const result = await run(['config', 'check']);
+    expect(result.exitCode).toBe(78);
+    expect(result.stderr).toMatch(/line 3: there is no key keep-lst/);
+    expect(result.stderr).toMatch(/line 4: wait of \[mirrors.debian\] cannot be 5/);
+  });
+});
+
+describe('the files', () => {
+  test('of a user are config.toml and conf.d, in the order of their names', async () => {
+    const { home, root, source, json, run } = await synced();
+    const own = join(home, 'xdg', 'mirrorlatch');
+    mkdirSync(join(own, 'conf.d'), { recursive: true });
+    writeFileSync(join(own, 'config.toml'), `[mirrors.x]\nroot = "${root}"\nkeep-last = 4\n`);
+    writeFileSync(join(own, 'conf.d/2.toml'), '[mirrors.x]\nkeep-last = 6\n');
+    writeFileSync(join(own, 'conf.d/10.toml'), '[mirrors.x]\nkeep-last = 5\n');
+    writeFileSync(join(own, 'conf.d/3.toml.bak'), '[mirrors.x]\nkeep-last = 9\n');
+    const env = { MIRRORLATCH_CONFIG: undefined, XDG_CONFIG_HOME: join(home, 'xdg') };
+    const status = await run(['status', 'x', '--json'], { env });
+    expect(status.json()).toMatchObject({ retention: { keepLast: 6 } });
+    expect(source).toBeDefined();
+    expect(await json(['config', 'show', '--json'])).toMatchObject([{ name: 'debian', root }]);
+  });
+
+  test.runIf(runsAsRoot)('that another user may write are not read', async () => {
+    const { run, file } = await synced();
+    chmodSync(file, 0o666);
+    expectFailure(await run(['sync', 'debian']), 78, /may be changed by every user/);
+    expectFailure(await run(['config', 'check']), 78, /may be changed by every user/, /chmod o-w/);
+    chmodSync(file, 0o644);
+    chownSync(file, 65534, 65534);
+    expectFailure(await run(['config', 'check']), 78, /belongs to nobody/, /chown root/);
+  });
+
+  test('that are given must be there', async () => {
+    const { run, home } = configured();
+    const env = { MIRRORLATCH_CONFIG: join(home, 'none.toml') };
+    expectFailure(await run(['config', 'check'], { env }), 78, /no configuration in .*none.toml/);
+    mkdirSync(join(home, 'directory'));
+    symlinkSync('loop', join(home, 'loop'));
+    for (const [name, code] of [
+      ['directory', 78],
+      ['loop', 74],
+    ] as const) {
+      const other = { MIRRORLATCH_CONFIG: join(home, name) };
+      expectFailure(
+        await run(['config', 'check'], { env: other }),
+        code,
+        /configuration|not a file/,
+      );
+    }
+  });
+});
+
+describe('config show', () => {
+  test('names what counts, and where it is said', async () => {
+    const { json, root, file } = await synced('keep-within = "14d"');
+    const { keys } = (await json(['config', 'show', 'debian', '--json'])) as { keys: object[] };
+    expect(keys).toContainEqual({ key: 'keep-within', value: '"14d"', from: `${file}, line 4` });
+    expect(keys).toContainEqual({
+      key: 'grace',
+      value: '"1d"',
+      from: `${root}/.mirrorlatch/mirror.json`,
+    });
+    expect(keys).toContainEqual({ key: 'retries', value: '4', from: null });
+  });
+
+  test('prints what mirror.json holds as a table that means the same', async () => {
+    const { run, root, write, source } = configured();
+    write('');
+    const options = ['--exclude=/it\'s "q"/', '--bwlimit=5m'];
+    const words = ['--keep-within', '36h', '--max-shrink', 'pool=10', '--probe', 'auto'];
+    await run(['init', root, '--source', source, ...words, '--', ...options]);
+    const before = (await run(['status', root, '--json'])).json();
+    const table = await run(['config', 'show', root, '--toml']);
+    write(table.stdout);
+    expect((await run(['config', 'check'])).exitCode, table.stdout).toBe(0);
+    const after = (await run(['status', 'mirror', '--json'])).json();
+    expect(after).toEqual(before);
+  });
+});
+
+describe('a sync of several mirrors', () => {
+  async function three() {
+    const mirror = configured();
+    const { home, source, write, run } = mirror;
+    const table = (name: string, from: string) =>
+      `[mirrors.${name}]\nroot = "${join(home, name)}"\nsource = "${from}/"`;
+    write(table('a', source), table('lost', join(home, 'none')), table('c', source));
+    for (const name of ['a', 'lost', 'c']) await run(['init', name]);
+    return mirror;
+  }
+
+  test('reports each in a table, and the failure of one hurts no other', async () => {
+    const { run } = await three();
+    const result = await run(['sync', '--all', '--jobs', '2']);
+    expect(result.exitCode, transcript(result)).toBe(66);
+    expect(result.stderr).toMatch(/^mirrorlatch: lost: the source .* does not exist$/m);
+    const rows = result.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split(/ {2,}/).slice(0, 2));
+    expect(rows).toEqual([
+      ['mirror', 'result'],
+      ['a', 'published'],
+      ['lost', 'failed (66)'],
+      ['c', 'published'],
+    ]);
+  });
+
+  test('names their snapshots by one time', async () => {
+    const { run } = await three();
+    const result = await run(['sync', 'a', 'c', '--json']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    const ends: { id: string }[] = JSON.parse(result.stdout);
+    expect(new Set(ends.map(({ id }) => id)).size).toBe(1);
+    expect(ends).toMatchObject([{ name: 'a' }, { name: 'c' }]);
+  });
+
+  test('says nothing when all goes well, if it is to be quiet', async () => {
+    const { run } = await three();
+    const result = await run(['sync', 'a', 'c', '--quiet']);
+    expect([result.exitCode, result.stdout, result.stderr]).toEqual([0, '', '']);
+  });
+
+  test('takes no other names beside --all, and needs a configuration', async () => {
+    const { run, write } = await three();
+    expectFailure(await run(['sync', '--all', 'a']), 64, /name none/);
+    expectFailure(await run(['sync', 'a', '--jobs', '2']), 64, /several/);
+    write('');
+    expectFailure(await run(['sync', '--all']), 78, /names no mirror/);
+  });
+});
