@@ -13,7 +13,7 @@ const ROOMS = {
   'index.ts':          ['errors.ts operations push reader writer mirror rsync system/job.ts system/paths-in-use.ts', 'index.ts only exports verbs and their types.'],
   'cli':               ['cli/commands config http/client http/front http/server http/pins operations push reader writer mirror rsync system/ignored-signals.ts system/nearest.ts system/quote.ts commander', 'cli/ calls the verbs, which do the work.'],
   'cli/start.ts':      ['node: cli/commands.ts cli/interrupt.ts cli/output.ts cli/program.ts system/ignored-signals.ts system/proc.ts system/umask.ts', 'start.ts only starts a command line.'],
-  'cli/commands':      ['cli cli/options config http/client http/front http/server operations push reader writer mirror rsync system/file-access.ts system/nearest.ts system/quote.ts commander', 'A command calls the verbs, which do the work.'],
+  'cli/commands':      ['cli cli/options config http/client http/front http/server http/status operations push reader writer mirror rsync system/file-access.ts system/nearest.ts system/quote.ts commander', 'A command calls the verbs, which do the work.'],
   'cli/options':       ['cli config http/client operations push reader writer mirror rsync system/nearest.ts system/quote.ts commander', 'An option knows no command.'],
   'config':            ['operations/sync/context.ts mirror rsync system zod/mini', 'config/ reads what a file says, and does nothing.'],
   'http/server':       ['http http/status http/files http/pins reader mirror system', 'The server stands on pins and files. Like all of http/ it never reaches the writer.'],

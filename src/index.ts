@@ -60,8 +60,10 @@ export {
   list,
   type MirrorStatus,
   type SnapshotInfo,
+  type StatusOfOne,
   type StatusOptions,
   status,
+  statusOfSeveral,
 } from './operations/status.ts';
 export type { CloneChoice, Strategy, UncleanPolicy } from './operations/sync/context.ts';
 export { type PlannedSync, planSync } from './operations/sync/plan-sync.ts';

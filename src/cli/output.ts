@@ -46,7 +46,12 @@ export function printJson(value: unknown): void {
 
 /** Prints shell code, as it is. */
 export function printCode(code: string): void {
-  process.stdout.write(`${code}\n`);
+  printText(`${code}\n`);
+}
+
+/** Prints a text for programs, as it is. */
+export function printText(text: string): void {
+  process.stdout.write(text);
 }
 
 /** Prints such an object with a list in it, of which only a part is in memory as text. */
@@ -154,6 +159,14 @@ export function printNote(text: string): void {
   process.stderr.write(printableLines(`mirrorlatch: ${text}\n`));
 }
 
+/** An error, for scripts. @param exitCode what the program ends with, or would for that error alone. */
+export function describedError(
+  { code, message, hint, details }: MirrorlatchError,
+  exitCode: number,
+): object {
+  return { code, exitCode, message, hint: hint ?? null, ...details };
+}
+
 /**
  * Prints an error: as JSON on standard output, or as text on standard error.
  *
@@ -166,9 +179,9 @@ export function printError(
   asJson: boolean,
   whose = '',
 ): void {
-  const { code, message, hint, details } = error;
+  const { message, hint } = error;
   if (asJson && lost === undefined) {
-    printJson({ error: { code, exitCode, message, hint: hint ?? null, ...details } });
+    printJson({ error: describedError(error, exitCode) });
     return;
   }
   process.stderr.write(`${onStderr.red('mirrorlatch:')} ${printableLines(`${whose}${message}`)}\n`);

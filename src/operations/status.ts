@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { asMirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { problemOfConfiguration } from '../mirror/configured.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import {
@@ -14,6 +14,7 @@ import {
 } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
+import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
 import type { ProbePolicy, RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
@@ -88,6 +89,10 @@ export interface MirrorStatus {
   hold: NonNullable<Settings['hold']> | null;
   /** What `--serve-at` keeps; null without it. */
   served: ServedDirectory | null;
+  /** Readers get a whole tree. */
+  isWhole: boolean;
+  /** A sync has succeeded within the limit; null without a limit. */
+  isFresh: boolean | null;
   /** The octal mode of the current tree, if it keeps some users out; else null. */
   closedMode: string | null;
   /** The numbers of the lines of history that are damaged, and skipped. */
@@ -195,10 +200,31 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     syncedAt,
     hold: settings.hold ?? null,
     served: served ?? null,
+    isWhole: current !== null && obstacleAt(layout, () => state) === undefined,
+    isFresh: maxAgeMs === undefined ? null : !isStale,
     closedMode: (current && modeIfClosed(current.path)) ?? null,
     problems,
     isHealthy: problems.length === 0,
   };
+}
+
+/** One of several mirrors. */
+export type StatusOfOne =
+  | { root: string; status: MirrorStatus }
+  /** It cannot be looked at. */
+  | { root: string; error: MirrorlatchError };
+
+/** The states of several mirrors, in their order. One that cannot be looked at hinders no other. */
+export function statusOfSeveral(
+  mirrors: readonly ({ root: string } & StatusOptions)[],
+): StatusOfOne[] {
+  return mirrors.map(({ root, ...options }) => {
+    try {
+      return { root, status: status(root, options) };
+    } catch (error) {
+      return { root, error: asMirrorlatchError(error, `the mirror ${root} cannot be looked at`) };
+    }
+  });
 }
 
 /** A writer that is refused before its work cannot put that on record. */

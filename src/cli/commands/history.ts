@@ -6,6 +6,7 @@ import { showBytes, showTime } from '../../mirror/units.ts';
 import type { Digest, EventRun } from '../../reader/history.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { oneLine, printEach, printLine } from '../output.ts';
 import { isUtf8Terminal, sparkline } from '../sparkline.ts';
 import { nameOfTree } from '../terminal.ts';
@@ -47,7 +48,7 @@ export function addHistory(program: Command): void {
     .description(
       'Shows what happened to a mirror, newest last: publications, syncs that found nothing new or failed, rollbacks and removals.',
     )
-    .argument('<ROOT>')
+    .addArgument(new MirrorArgument('<ROOT>'))
     .option(
       '--last <n>',
       `how many of the last ones, or all (default: ${USUAL}, or all with --since)`,

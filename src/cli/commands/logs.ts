@@ -5,6 +5,7 @@ import type { LogInfo } from '../../reader/logs.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { bad, good, type Part, printBytes, printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
 import { printWarning } from '../terminal.ts';
@@ -23,7 +24,7 @@ export function addLogs(program: Command, context: CommandContext): void {
     .description(
       'Prints what rsync said in one sync, or lists the logs that are there. Only the owner of the mirror may read them.',
     )
-    .argument('<ROOT>')
+    .addArgument(new MirrorArgument('<ROOT>'))
     .argument('[ID]', 'the sync: the id of its snapshot, last, or failed for the last that failed')
     .option('-f, --follow', 'print the log of the running sync, until that ends')
     .option('--path', 'print only where the log is; without ID that of the last sync')

@@ -1,14 +1,15 @@
 import type { Command } from 'commander';
-import { EXIT_CODES } from '../../errors.ts';
+import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
 import { describeFinding } from '../../mirror/describe-finding.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
 import { layoutOf } from '../../mirror/layout.ts';
 import { describeLeftOut } from '../../mirror/left-out.ts';
+import type { LockState } from '../../mirror/lock-state.ts';
 import type { QuickLook } from '../../mirror/records.ts';
 import { describeServed } from '../../mirror/served-directory.ts';
 import { describeHold } from '../../mirror/settings.ts';
 import { describeWritable } from '../../mirror/writable.ts';
-import type { MirrorStatus } from '../../operations/status.ts';
+import type { MirrorStatus, StatusOfOne } from '../../operations/status.ts';
 import { showOptions } from '../../rsync/join-options.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
@@ -17,49 +18,177 @@ import { MirrorArgument } from '../mirror-names.ts';
 import { describeProbe } from '../options/probe.ts';
 import { describeRetention } from '../options/retention.ts';
 import { describeShrink } from '../options/shrink.ts';
-import { bad, good, oneLine, type Part, printJson, printLine } from '../output.ts';
+import {
+  bad,
+  describedError,
+  good,
+  oneLine,
+  type Part,
+  printJson,
+  printLine,
+  printText,
+} from '../output.ts';
+import { printTable } from '../table.ts';
 import { nameOfTree } from '../terminal.ts';
-import { showSince } from '../units.ts';
+import { showAge, showSince } from '../units.ts';
 import { duration } from '../values.ts';
-import { printSnapshots } from './list.ts';
+import { countReaders, printSnapshots } from './list.ts';
 
 interface Flags {
+  all?: boolean;
   /** ms */
   maxAge?: number;
+  prometheus?: boolean;
   json?: boolean;
 }
+
+const SEVERAL_HELP = `Of several mirrors, each has one line, and the exit code is the highest that one of them alone would have;
+--json then prints an array. A mirror that cannot be looked at is a line with its error.
+--prometheus ends with 0, whatever it has to tell, so that the file is replaced. In a crontab, for node_exporter:
+  */5 * * * *  mirrorlatch status --all --prometheus >/var/lib/prometheus/node-exporter/mirrorlatch.new && mv /var/lib/prometheus/node-exporter/mirrorlatch.new /var/lib/prometheus/node-exporter/mirrorlatch.prom`;
 
 export function addStatus(program: Command, context: CommandContext): void {
   program
     .command('status')
     .summary('show the writer, the current snapshot and what a crash left')
     .description(
-      'Shows the state of a mirror and changes nothing. Exits with 69 if the mirror is not healthy.',
+      'Shows the state of one mirror or several, and changes nothing. Exits with 69 if one is not healthy.',
     )
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .addArgument(new MirrorArgument('[ROOT...]'))
+    .option('--all', 'all mirrors of the configuration')
     .option(
       '--max-age <duration>',
       'the mirror is stale, and not healthy, if no sync has succeeded for longer than this',
       duration,
     )
-    .option('--json', 'print one object')
+    .option('--prometheus', 'print metrics, as the server has them, for a textfile collector')
+    .option('--json', 'print one object, or of several mirrors an array')
     .addHelpText(
       'after',
       helpAfter(
         [
           'mirrorlatch status /srv/mirror/debian --max-age 26h',
           'mirrorlatch status /srv/mirror/debian --json | jq .isHealthy',
+          'mirrorlatch status /srv/mirror/*',
         ],
         ['USAGE', 'NO_MIRROR', 'UNHEALTHY', 'PERMISSION', 'CONFIGURATION', 'IO'],
+        SEVERAL_HELP,
       ),
     )
-    .action(async (root: string, flags: Flags) => {
-      const { status } = await import('../../operations/status.ts');
-      const found = status(root, { maxAgeMs: flags.maxAge });
-      if (flags.json) printJson(found);
-      else printStatus(found);
-      if (!found.isHealthy) context.setExitCode(EXIT_CODES.UNHEALTHY);
+    .action(async (roots: string[], flags: Flags) => {
+      const { statusOfSeveral, status } = await import('../../operations/status.ts');
+      const mirrors = await meantMirrors(roots, flags, context);
+      if (flags.prometheus) {
+        if (flags.json) throw contradiction();
+        const { textfile } = await import('../../http/status/textfile.ts');
+        printText(await textfile(mirrors, flags.maxAge));
+        return;
+      }
+      const [only, ...others] = mirrors;
+      if (only !== undefined && others.length === 0 && !flags.all) {
+        const found = status(only.root, only);
+        if (flags.json) printJson(found);
+        else printStatus(found);
+        if (!found.isHealthy) context.setExitCode(EXIT_CODES.UNHEALTHY);
+        return;
+      }
+      const found = statusOfSeveral(mirrors);
+      const names = mirrors.map(({ root, name }) => name ?? root);
+      if (flags.json) printJson(found.map(jsonOf));
+      else printStatuses(found, names);
+      context.setExitCode(Math.max(0, ...found.map(exitCodeOf)));
     });
+}
+
+interface MeantMirror {
+  root: string;
+  /** What the configuration calls it. */
+  name?: string | undefined;
+  maxAgeMs?: number | undefined;
+}
+
+/** The mirrors of the command line, with what the configuration says of each. */
+async function meantMirrors(
+  roots: readonly string[],
+  { all = false, maxAge }: Flags,
+  context: CommandContext,
+): Promise<MeantMirror[]> {
+  if (all && roots.length > 0) {
+    throw new MirrorlatchError('USAGE', '--all cannot be combined with a mirror', {
+      hint: 'Leave one of the two out.',
+    });
+  }
+  const configuration = await context.configuration();
+  const configured = [...configuration.read().mirrors.values()];
+  const meant = all ? configured.map(({ root }) => root) : roots;
+  if (meant.length === 0) {
+    const problem = configuration.problem();
+    if (all && problem !== undefined) throw problem;
+    throw new MirrorlatchError(
+      'USAGE',
+      all ? 'the configuration has no mirror' : 'ROOT is missing',
+      {
+        hint: 'Name one or several mirrors: mirrorlatch status ROOT... Those of the configuration are --all.',
+      },
+    );
+  }
+  return meant.map((root) => ({
+    root,
+    name: configuration.named(root).mirror?.name,
+    maxAgeMs: maxAge ?? (configuration.flagsFor(root)['maxAge'] as number | undefined),
+  }));
+}
+
+function contradiction(): MirrorlatchError {
+  return new MirrorlatchError('USAGE', '--prometheus cannot be combined with --json', {
+    hint: 'Leave one of the two out.',
+  });
+}
+
+function exitCodeOf(one: StatusOfOne): number {
+  if ('error' in one) return one.error.exitCode;
+  return one.status.isHealthy ? 0 : EXIT_CODES.UNHEALTHY;
+}
+
+function jsonOf(one: StatusOfOne): object {
+  if ('status' in one) return one.status;
+  return { root: one.root, error: describedError(one.error, one.error.exitCode) };
+}
+
+/** @param names what each mirror is called. */
+function printStatuses(found: readonly StatusOfOne[], names: readonly string[]): void {
+  const head = ['MIRROR', 'STATE', 'FRESH', 'WHOLE', 'SYNCED', 'CURRENT', 'AGE', 'READERS', 'LOCK'];
+  printTable(
+    [...head, 'WHY'],
+    found.map((one, at) => [names[at] ?? one.root, ...cellsOf(one)]),
+  );
+}
+
+function cellsOf(one: StatusOfOne): Part[] {
+  if ('error' in one) return [bad('unknown'), ...Array(7).fill('?'), one.error.message];
+  const { isHealthy, isFresh, isWhole, syncedAt, current, snapshots, lock, problems } = one.status;
+  return [
+    isHealthy ? good('healthy') : bad('attention'),
+    isFresh === null ? '-' : yesOrNo(isFresh),
+    yesOrNo(isWhole),
+    syncedAt === null ? 'never' : showAge(syncedAt),
+    current === null ? '-' : nameOfTree(current.id),
+    current === null ? '-' : showAge(current.publishedAt),
+    countReaders(snapshots),
+    wordForLock(lock.state),
+    problems.join('; '),
+  ];
+}
+
+function yesOrNo(is: boolean): Part {
+  return is ? 'yes' : bad('no');
+}
+
+function wordForLock(lock: LockState): string {
+  if (lock.kind !== 'held' && lock.kind !== 'foreign') return lock.kind;
+  const { owner, progress } = lock;
+  const share = progress?.done === undefined ? '' : ` ${Math.floor(progress.done * 100)} %`;
+  return owner === undefined ? lock.kind : `${owner.command}${share}`;
 }
 
 function printStatus(status: MirrorStatus): void {

@@ -8,6 +8,7 @@ import { DEFAULT_PINS, type DecisionPolicy, type PinPolicy } from '../pins/run-r
 import { type ServedMirror, type ServedRoot, serveMirror } from '../pins/served-mirror.ts';
 import { DEFAULT_STRICT_PINS, type StrictPinPolicy, StrictPins } from '../pins/strict-pins.ts';
 import { createServerInTurn } from '../pipelining.ts';
+import { StatusReporter } from '../status/reporter.ts';
 import { RequestCounts } from '../status/request-counts.ts';
 import type { PinFigures } from '../status/status-report.ts';
 import { logLine } from './access-log.ts';
@@ -19,7 +20,6 @@ import { keepPins } from './kept-pins.ts';
 import { type Endpoint, isUnixServer, listen } from './listen.ts';
 import { placeOf } from './mirror-bases.ts';
 import { Peers } from './peers.ts';
-import { StatusReporter } from './reporter.ts';
 import { stateDirectory } from './state-directory.ts';
 import type { StateFile } from './state-file.ts';
 import { StatusPages } from './status-routes.ts';

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { Counter, Gauge, Registry } from 'prom-client';
-import { stateOf } from './mirror-state.ts';
+import { isStale, type MirrorState, stateOf } from './mirror-state.ts';
 import type { RequestCounts } from './request-counts.ts';
 import type { MirrorReport, StatusReport } from './status-report.ts';
 
@@ -17,6 +17,17 @@ const FIGURES: readonly Figure[] = [
     help: 'Whether clients get a whole tree, 1, or not, 0: nothing is published, its gate is closed, or it cannot be read.',
     of: (mirror, report) =>
       ['unreadable', 'empty', 'dirty', 'closed'].includes(stateOf(mirror, report)) ? 0 : 1,
+  },
+  {
+    name: 'stale',
+    help: 'Whether the last success is older than the limit, 1, or not, 0.',
+    of: (mirror, report) =>
+      report.maxAgeMs === null ? undefined : ifKept(mirror, Number(isStale(mirror, report))),
+  },
+  {
+    name: 'needs_attention',
+    help: 'Whether a person has to look at it, 1, or not, 0: clients get no whole tree, it is stale, its last sync failed, or a crash left something.',
+    of: (mirror, report) => Number(ALARMING.has(stateOf(mirror, report))),
   },
   {
     name: 'last_success_timestamp_seconds',
@@ -106,12 +117,24 @@ const FIGURES: readonly Figure[] = [
     help: 'Locks on the leases of all snapshots, those of this server included.',
     of: ({ leases }) => leases ?? undefined,
   },
-  {
-    name: 'oldest_pin_age_seconds',
-    help: 'How long ago the oldest run of a client began that has not ended.',
-    of: ({ pins }) => pins?.oldestSeconds ?? undefined,
-  },
 ];
+
+/** What a server alone knows. */
+const OLDEST_PIN: Figure = {
+  name: 'oldest_pin_age_seconds',
+  help: 'How long ago the oldest run of a client began that has not ended.',
+  of: ({ pins }) => pins?.oldestSeconds ?? undefined,
+};
+
+const ALARMING: ReadonlySet<MirrorState> = new Set([
+  'unreadable',
+  'empty',
+  'dirty',
+  'closed',
+  'stale',
+  'failed',
+  'attention',
+]);
 
 /** Of a mirror that another program keeps, or that cannot be read, most is unknown. */
 function ifKept({ kind, unreadable }: MirrorReport, value: number): number | undefined {
@@ -129,7 +152,8 @@ export class Metrics {
   /** @param report is asked for whenever the metrics are. */
   constructor(report: () => StatusReport, requests: RequestCounts) {
     const registers = [this.#registry];
-    watchMirrors(report, registers);
+    watchMirrors(report, registers, [...FIGURES, OLDEST_PIN]);
+    watchPins(report, registers);
     watchRequests(requests, registers);
     watchProcess(registers);
   }
@@ -143,8 +167,19 @@ export class Metrics {
   }
 }
 
-function watchMirrors(report: () => StatusReport, registers: Registry[]): void {
-  for (const { name, help, of } of FIGURES) {
+/** The metrics of mirrors alone, where no server asks for them, in the same format. */
+export function mirrorMetrics(report: StatusReport): Promise<string> {
+  const registry = new Registry();
+  watchMirrors(() => report, [registry], FIGURES);
+  return registry.metrics();
+}
+
+function watchMirrors(
+  report: () => StatusReport,
+  registers: Registry[],
+  figures: readonly Figure[],
+): void {
+  for (const { name, help, of } of figures) {
     new Gauge({
       name: `mirrorlatch_mirror_${name}`,
       help,
@@ -160,6 +195,9 @@ function watchMirrors(report: () => StatusReport, registers: Registry[]): void {
       },
     });
   }
+}
+
+function watchPins(report: () => StatusReport, registers: Registry[]): void {
   new Gauge({
     name: 'mirrorlatch_mirror_pins',
     help: 'What sees one snapshot by HTTP, by kind: client, a run of a client that has not ended, or strict, a pin that was asked for by POST.',

@@ -25,17 +25,21 @@ export type MirrorState =
   /** Another program keeps it: how fresh it is, nobody knows. */
   | 'served';
 
-export function stateOf(mirror: MirrorReport, { madeAt, maxAgeMs }: StatusReport): MirrorState {
-  const now = Date.parse(madeAt);
+export function stateOf(mirror: MirrorReport, report: StatusReport): MirrorState {
   if (mirror.unreadable !== null) return 'unreadable';
   if (mirror.current === null || mirror.gate?.state === 'new') return 'empty';
   if (mirror.gate !== null) return mirror.gate.state === 'dirty' ? 'dirty' : 'closed';
   if (mirror.kind === 'foreign') return 'served';
-  if (maxAgeMs !== null && ageOf(mirror, now) > maxAgeMs) return 'stale';
+  if (isStale(mirror, report)) return 'stale';
   if (mirror.lastOutcome?.event === 'failed') return 'failed';
   if (needsAttention(mirror)) return 'attention';
   if (mirror.hold !== null) return 'held';
-  return maxAgeMs === null ? 'synced' : 'fresh';
+  return report.maxAgeMs === null ? 'synced' : 'fresh';
+}
+
+/** Whether its last success is older than the limit, if there is one. */
+export function isStale(mirror: MirrorReport, { madeAt, maxAgeMs }: StatusReport): boolean {
+  return maxAgeMs !== null && ageOf(mirror, Date.parse(madeAt)) > maxAgeMs;
 }
 
 /** What a person has to look at although readers have all that they need. */

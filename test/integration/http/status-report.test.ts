@@ -1,8 +1,8 @@
 import { appendFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { StatusReporter } from '../../../src/http/server/reporter.ts';
 import { health, stateOf } from '../../../src/http/status/mirror-state.ts';
+import { StatusReporter } from '../../../src/http/status/reporter.ts';
 import type { LookedAt, MirrorReport } from '../../../src/http/status/status-report.ts';
 import { pin } from '../../../src/reader/pin.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';

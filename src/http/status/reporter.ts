@@ -1,7 +1,7 @@
 import { thisHost } from '../../system/host.ts';
 import { countLocksOf } from '../../system/proc.ts';
-import { MirrorLook } from '../status/mirror-look.ts';
-import type { LookedAt, PinFigures, StatusReport } from '../status/status-report.ts';
+import { MirrorLook } from './mirror-look.ts';
+import type { LookedAt, PinFigures, StatusReport } from './status-report.ts';
 
 export interface ReporterOptions {
   pinsOf?: ((mirror: LookedAt) => PinFigures | undefined) | undefined;
