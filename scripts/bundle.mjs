@@ -105,7 +105,8 @@ const notices = [...packages].sort().map((directory) => {
 writeFileSync('dist/THIRD-PARTY-LICENSES', notices.join(`\n${'-'.repeat(80)}\n\n`));
 
 cpSync('src/launcher.sh', 'dist/mirrorlatch');
-cpSync('src/manual', 'dist/manual', { recursive: true });
+for (const directory of ['manual', 'completion'])
+  cpSync(`src/${directory}`, `dist/${directory}`, { recursive: true });
 for (const file of ['reader.sh', 'shells'])
   cpSync(`src/reader/${file}`, `dist/reader/${file}`, { recursive: true });
 for (const script of ['dist/mirrorlatch', 'dist/reader/reader.sh']) chmodSync(script, 0o755);

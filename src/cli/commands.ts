@@ -35,7 +35,21 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   wait: async () => (await import('./commands/wait.ts')).addWait,
   watch: async () => (await import('./commands/watch.ts')).addWatch,
   serve: async () => (await import('./commands/serve.ts')).addServe,
+  completion: async () => (await import('./commands/completion.ts')).addCompletion,
+  complete: async () => {
+    const { addComplete } = await import('./commands/complete.ts');
+    return (program, context) => addComplete(program, context, loadInto(context));
+  },
   doctor: async () => (await import('./commands/doctor.ts')).addDoctor,
   config: async () => (await import('./commands/config.ts')).addConfig,
   help: async () => (await import('./commands/help.ts')).addHelp,
 };
+
+/** Adds the named command to a program, or all. */
+function loadInto(context: CommandContext): (program: Command, name?: string) => Promise<void> {
+  return async (program, name) => {
+    const named = name !== undefined && Object.hasOwn(commands, name) ? [commands[name]] : [];
+    for (const load of name === undefined ? Object.values(commands) : named)
+      (await load?.())?.(program, context);
+  };
+}

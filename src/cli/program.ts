@@ -104,6 +104,8 @@ export async function runCommandLine(
 
 /** How much of the configuration a command needs. Those that change a mirror need all of it, without a mistake. */
 const NEEDS: Readonly<Record<string, 'names' | 'settings'>> = {
+  complete: 'names',
+  completion: 'names',
   current: 'names',
   help: 'names',
   history: 'names',

@@ -117,7 +117,7 @@ describe('doctor', () => {
     `names the owner of a mirror to another user, and the command for root${whyNotAsNobody}`,
     async () => {
       const { root, state } = await twoSnapshots();
-      const asNobody = await examine([root], { user: nobody });
+      const asNobody = await examine([root], { user: nobody, env: { HOME: '/nonexistent' } });
       expect(asNobody.isSound).toBe(true);
       expect(asNobody.mirror.get('owner')?.remedy).toContain(`sudo mirrorlatch doctor ${root}`);
       expect(asNobody.mirror.get('hard links')).toMatchObject({ state: 'skipped' });

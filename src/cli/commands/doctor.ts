@@ -3,6 +3,7 @@ import { EXIT_CODES } from '../../errors.ts';
 import type { Examination } from '../../operations/doctor/check.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
 import { bad, doubtful, good, type Part, printJson, printLine } from '../output.ts';
 
 export function addDoctor(program: Command, context: CommandContext): void {
@@ -13,7 +14,7 @@ export function addDoctor(program: Command, context: CommandContext): void {
       'Looks at this host, and at mirrors, for what keeps mirrorlatch from its work: a line each, with what to do. ' +
         'Changes nothing. Exits with 69 if something is bad.',
     )
-    .argument('[ROOT...]')
+    .addArgument(new MirrorArgument('[MIRROR...]'))
     .option('--json', 'print one object')
     .addHelpText(
       'after',

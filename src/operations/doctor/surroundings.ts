@@ -1,12 +1,21 @@
+import { problemOfConfiguration } from '../../mirror/configured.ts';
 import { runProgram } from '../../system/process.ts';
-import { bad, type Check, ok, skipped, type Verdict, warning } from './check.ts';
+import { bad, type Check, ok, skipped, unlessRefused, type Verdict, warning } from './check.ts';
 
 /** What a process is started with, and what else runs on this host. */
 export const SURROUNDINGS: readonly Check<void>[] = [
+  { title: 'configuration', look: lookAtConfiguration },
   { title: 'umask', look: lookAtUmask },
   { title: 'clock', look: lookAtClock },
   { title: 'systemd', look: lookAtUnits },
 ];
+
+function lookAtConfiguration(): Verdict {
+  const problem = problemOfConfiguration();
+  return unlessRefused(() => {
+    if (problem !== undefined) throw problem;
+  }, 'nothing in it is wrong');
+}
 
 /** Reading and entering, by others than the owner. */
 const READ_BY_OTHERS = 0o055;
