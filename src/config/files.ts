@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { ifThere, readTextIfThere } from '../system/files.ts';
+import { ifAllowed, ifThere, readTextIfThere } from '../system/files.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 
@@ -42,8 +42,8 @@ function usersDirectory({ XDG_CONFIG_HOME: given, HOME: home }: Environment): st
   const base = given?.startsWith('/') ? given : home?.startsWith('/') && join(home, '.config');
   if (!base) return [];
   const directory = join(base, 'mirrorlatch');
-  // sudo(8) may leave HOME as it was: what another user wrote there is not root's.
-  const owner = ifThere(() => statSync(directory))?.uid;
+  // sudo(8) may leave HOME as it was: what another user wrote there is not root's, nor root's another's.
+  const owner = ifAllowed(() => ifThere(() => statSync(directory)))?.uid;
   return owner === process.geteuid?.() ? [directory] : [];
 }
 
