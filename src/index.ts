@@ -32,7 +32,14 @@ export type {
   ShrinkPolicy,
 } from './mirror/policy.ts';
 export type { Reader } from './mirror/readers.ts';
-export type { GateRecord, LockOwner, LockProgress, Settings } from './mirror/records.ts';
+export type {
+  GateRecord,
+  LockOwner,
+  LockProgress,
+  Mark,
+  Settings,
+  SnapshotPin,
+} from './mirror/records.ts';
 export type { SettingsOptions } from './mirror/settings.ts';
 export type { Finding } from './mirror/survey.ts';
 export {
@@ -54,7 +61,22 @@ export {
 export { type InitOptions, type InitResult, init } from './operations/init.ts';
 export { type LockResult, lock } from './operations/lock/lock.ts';
 export type { LockOptions } from './operations/lock/work.ts';
-export { type PruneOptions, prune } from './operations/prune.ts';
+export {
+  type Marked,
+  type MarkOptions,
+  type PinSnapshotOptions,
+  pinSnapshot,
+  type TagOptions,
+  tagSnapshot,
+  unpinSnapshot,
+} from './operations/mark.ts';
+export {
+  type PlannedSnapshot,
+  type PruneOptions,
+  type PrunePlan,
+  planPrune,
+  prune,
+} from './operations/prune.ts';
 export { type RollbackOptions, type RollbackResult, rollback } from './operations/rollback.ts';
 export {
   list,

@@ -7,6 +7,7 @@ import {
   readNameAtTop,
   readPathWithin,
   readPercentage,
+  readTag,
   UnfitValue,
 } from '../config/values.ts';
 
@@ -42,6 +43,11 @@ export function percentages(text: string, before: Percentages = {}): Percentages
 export function pathsWithin(text: string, before: readonly string[] | boolean = []): string[] {
   const path = asArgument(readPathWithin)(text);
   return [...(typeof before === 'boolean' ? [] : before), path];
+}
+
+/** Collects the tags of a repeatable option. */
+export function tagsOf(text: string, before: readonly string[] | boolean = []): string[] {
+  return [...(typeof before === 'boolean' ? [] : before), asArgument(readTag)(text)];
 }
 
 /** Reads the name of a file at the top of the source. */

@@ -14,6 +14,7 @@ import {
   readNameAtTop,
   readPathWithin,
   readPercentage,
+  readTag,
   UnfitValue,
 } from './values.ts';
 
@@ -134,6 +135,7 @@ const COMMON = {
   'keep-weekly': z.optional(count(0)),
   'keep-monthly': z.optional(count(0)),
   'keep-yearly': z.optional(count(0)),
+  'keep-tag': z.optional(listOf('Give tags of snapshots, such as ["release"].', readTag)),
   'keep-within': z.optional(duration),
   grace: z.optional(duration),
 

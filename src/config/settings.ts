@@ -13,6 +13,7 @@ export const SETTINGS = {
   keepWeekly: 'keep-weekly',
   keepMonthly: 'keep-monthly',
   keepYearly: 'keep-yearly',
+  keepTags: 'keep-tag',
   keepWithinMs: 'keep-within',
   graceMs: 'grace',
   maxShrinkPercent: 'max-shrink',

@@ -1,4 +1,4 @@
-import { isPathWithin } from '../mirror/policy.ts';
+import { isPathWithin, isTag } from '../mirror/policy.ts';
 
 /**
  * How values are written, on the command line and in the configuration alike. Each reader throws an
@@ -77,6 +77,14 @@ export function readNameAtTop(text: string): string {
       'Give the name of a file at the top of the source: what it lists is relative to its own directory.',
     );
   return name;
+}
+
+/** Reads a tag of snapshots. */
+export function readTag(text: string): string {
+  if (isTag(text)) return text;
+  throw new UnfitValue(
+    'Give a tag of 1 to 64 letters, digits and . _ + - that begins with a letter or a digit.',
+  );
 }
 
 /** Reads a whole number. */

@@ -14,7 +14,8 @@ export const LIVE = 'live';
  * ROOT/.mirrorlatch/                  0755, never inside an rsync target
  *   mirror.json  history.jsonl  logs/ID.log
  *   file-list.json                  the snapshot that agrees with its list of files
- *   settings.flock                  held while mirror.json is changed
+ *   marks.json                      pins and tags of snapshots
+ *   settings.flock                  held while mirror.json or marks.json is changed
  *   time-probe                      empty: its time tells whether nanoseconds are stored
  *   leases/ID                         empty, 0444: a reader holds a shared flock on it
  *   reader                            the standalone reader, see src/reader/reader.sh
@@ -55,6 +56,8 @@ export interface Layout {
   readonly state: string;
   readonly settings: string;
   readonly settingsLock: string;
+  /** See `marks.ts`. */
+  readonly marks: string;
   readonly timeProbe: string;
   /** See `listed-record.ts`. */
   readonly fileList: string;
@@ -107,6 +110,7 @@ export function layoutOf(root: string): Layout {
     state,
     settings: join(state, 'mirror.json'),
     settingsLock: join(state, 'settings.flock'),
+    marks: join(state, 'marks.json'),
     timeProbe: join(state, 'time-probe'),
     fileList: join(state, 'file-list.json'),
     history: join(state, 'history.jsonl'),

@@ -107,25 +107,6 @@ export function closeToReaders(layout: Layout, id: string): Closure | undefined 
 }
 
 /**
- * Removes a snapshot if no reader holds it.
- *
- * @returns whether it was removed.
- */
-export function withoutReaders(layout: Layout, id: string, remove: () => void): boolean {
-  const closure = closeToReaders(layout, id);
-  let isRemoved = false;
-  try {
-    if (closure !== undefined) {
-      remove();
-      isRemoved = true;
-    }
-    return isRemoved;
-  } finally {
-    closure?.end(isRemoved);
-  }
-}
-
-/**
  * Makes the file that readers lock, if it is missing. Every user can open it; none can write to it.
  *
  * @throws MirrorlatchError CONFIGURATION when something else has its name.

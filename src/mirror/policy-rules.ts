@@ -6,6 +6,7 @@ import {
   type Given,
   isNameWithin,
   isPathWithin,
+  isTag,
   type LockPolicy,
   type ProbePolicy,
   type RetentionPolicy,
@@ -67,6 +68,11 @@ const PATHS: Rule = {
   allows: (value) => Array.isArray(value) && value.every(isPathWithin),
 };
 
+const TAGS: Rule = {
+  kind: 'an array of tags',
+  allows: (value) => Array.isArray(value) && value.every(isTag),
+};
+
 const NAME_OR_NONE: Rule = {
   kind: 'the name of a file at the top of the source, or empty',
   allows: (value) => value === '' || isNameWithin(value),
@@ -84,6 +90,7 @@ const RULES: { readonly [Name in keyof Groups]: Readonly<Record<keyof Groups[Nam
     keepWeekly: COUNT,
     keepMonthly: COUNT,
     keepYearly: COUNT,
+    keepTags: TAGS,
     keepWithinMs: DURATION,
     graceMs: DURATION,
   },
@@ -130,6 +137,15 @@ export function checkGroups(options: GivenGroups): void {
 export function checkStart(at: unknown): void {
   const isTime = at instanceof Date && !Number.isNaN(at.getTime());
   if (at !== undefined && !isTime) throw unfitOption('at', at, 'a valid Date');
+}
+
+/**
+ * Checks tags among the options of a call.
+ *
+ * @throws MirrorlatchError USAGE as `checkGroups`.
+ */
+export function checkTags(name: string, value: unknown): void {
+  if (value !== undefined && !TAGS.allows(value)) throw unfitOption(name, value, TAGS.kind);
 }
 
 /** Looking at a mirror more often than this would keep a core busy; ms. */

@@ -30,6 +30,8 @@ export interface RetentionPolicy {
   readonly keepWeekly: number;
   readonly keepMonthly: number;
   readonly keepYearly: number;
+  /** Those with any of these tags. */
+  readonly keepTags: readonly string[];
   /** Those published less than this long ago; ms. */
   readonly keepWithinMs: number;
   /** Those that stopped being current less than this long ago; ms. */
@@ -43,6 +45,7 @@ export const DEFAULT_RETENTION: RetentionPolicy = {
   keepWeekly: 0,
   keepMonthly: 0,
   keepYearly: 0,
+  keepTags: [],
   keepWithinMs: 0,
   graceMs: 24 * HOUR,
 };
@@ -55,13 +58,14 @@ export function rulesIn({
   keepWeekly,
   keepMonthly,
   keepYearly,
+  keepTags,
   keepWithinMs,
   graceMs,
 }: Given<RetentionPolicy>): {
   [Name in keyof RetentionPolicy]: RetentionPolicy[Name] | undefined;
 } {
   const periods = { keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly };
-  return { keepLast, ...periods, keepWithinMs, graceMs };
+  return { keepLast, ...periods, keepTags, keepWithinMs, graceMs };
 }
 
 /** What a sync does when the source or the network fails. */
@@ -142,6 +146,11 @@ export function isPathWithin(value: unknown): value is string {
 /** Whether a value is the name of an entry at the top of a tree. */
 export function isNameWithin(value: unknown): value is string {
   return isPathWithin(value) && !value.includes('/');
+}
+
+/** Whether a value can be a tag of snapshots: a word that is safe in a shell, a list and a line of text. */
+export function isTag(value: unknown): value is string {
+  return typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/.test(value);
 }
 
 /** `given`, with `defaults` for the options that are missing or undefined. */

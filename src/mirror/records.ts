@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { DEFAULT_RETENTION, DEFAULT_SHRINK, isNameWithin, isPathWithin } from './policy.ts';
+import { DEFAULT_RETENTION, DEFAULT_SHRINK, isNameWithin, isPathWithin, isTag } from './policy.ts';
 
 /**
  * The schemas of the JSON files in a mirror. A crash, another version or a person may have left
@@ -10,6 +10,8 @@ import { DEFAULT_RETENTION, DEFAULT_SHRINK, isNameWithin, isPathWithin } from '.
 const Named = { source: z.optional(z.string()), rsyncOptions: z._default(z.array(z.string()), []) };
 
 const countIfAny = z.optional(z.int().check(z.minimum(0)));
+
+const tags = z.array(z.string().check(z.refine(isTag)));
 
 const pathWithin = z.string().check(z.refine(isPathWithin));
 
@@ -29,6 +31,7 @@ const Settings = z.strictObject({
   keepWeekly: countIfAny,
   keepMonthly: countIfAny,
   keepYearly: countIfAny,
+  keepTags: z.optional(tags),
   /** ms */
   keepWithinMs: z.optional(z.int().check(z.minimum(0))),
   /** ms */
@@ -57,6 +60,32 @@ const Settings = z.strictObject({
 });
 
 export type Settings = z.infer<typeof Settings>;
+
+/** `.mirrorlatch/marks.json`: what people say of single snapshots, see `marks.ts`. */
+const Marks = z.strictObject({
+  format: z.literal(1),
+  /** By their ids. */
+  snapshots: z.record(
+    z.string(),
+    z.strictObject({
+      tags,
+      /** It is kept for ever. */
+      pin: z.optional(
+        z.strictObject({
+          /** The user. */
+          by: z.string(),
+          /** ISO 8601, UTC. */
+          since: z.string(),
+          reason: z.optional(z.string()),
+        }),
+      ),
+    }),
+  ),
+});
+
+/** What people say of one snapshot. */
+export type Mark = z.infer<typeof Marks>['snapshots'][string];
+export type SnapshotPin = NonNullable<Mark['pin']>;
 
 /** `sync.lock/TOKEN/owner.json`: the holder of the writer's lock. */
 const LockOwner = z.object({
@@ -339,6 +368,7 @@ export function isHistoryEntry(value: unknown): value is HistoryEntry {
 export type Checked<Record> = { record: Record } | { problem: string };
 
 export const checkSettings = checkerOf(Settings);
+export const checkMarks = checkerOf(Marks);
 export const checkGateRecord = checkerOf(GateRecord);
 export const checkLockOwner = checkerOf(LockOwner);
 export const checkLockProgress = checkerOf(LockProgress);

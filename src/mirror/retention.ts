@@ -7,6 +7,7 @@ import {
   weekOf,
   yearOf,
 } from './calendar.ts';
+import type { Mark } from './marks.ts';
 import { printable } from './names.ts';
 import { plausibleTimes } from './plausible-times.ts';
 import type { RetentionPolicy } from './policy.ts';
@@ -18,6 +19,7 @@ export interface DatedSnapshot extends SnapshotTimes {
   isPrevious: boolean;
   /** The directory of --serve-at and the earlier clones that are left, if they were made of it; paths. */
   clones: readonly string[];
+  mark: Mark;
 }
 
 export interface RetentionDecision {
@@ -54,11 +56,12 @@ export function applyRetention(
   const last = new Set(snapshots.slice(-keepLast).map(({ id }) => id));
   const calendar = calendarReasons(snapshots, policy);
   return snapshots.map((snapshot, at) => {
-    const { id, isCurrent, isPrevious, clones, publishedAt, supersededAt } = snapshot;
+    const { id, isCurrent, isPrevious, clones, mark, publishedAt, supersededAt } = snapshot;
     const reasons: string[] = [];
     if (isCurrent) reasons.push('is current');
     if (isPrevious) reasons.push('is previous');
     for (const path of clones) reasons.push(`is what ${printable(path)} was made of`);
+    reasons.push(...reasonsOfMark(mark, policy));
     if (last.has(id))
       reasons.push(keepLast === 1 ? 'is the newest' : `is one of the newest ${keepLast}`);
     reasons.push(...(calendar[at] ?? []));
@@ -67,6 +70,19 @@ export function applyRetention(
       reasons.push('is within its grace time');
     return { id, reasons };
   });
+}
+
+/** Why a snapshot stays because of what people say of it. */
+export function reasonsOfMark(
+  { pin, tags }: Mark,
+  { keepTags }: Pick<RetentionPolicy, 'keepTags'>,
+): string[] {
+  const why = pin?.reason === undefined ? '' : `: ${printable(pin.reason)}`;
+  const kept = tags.filter((tag) => keepTags.includes(tag));
+  return [
+    ...(pin === undefined ? [] : [`is pinned by ${printable(pin.by)}${why}`]),
+    ...kept.map((tag) => `has the tag ${tag}`),
+  ];
 }
 
 /** For each snapshot the reasons such as `is daily 2 of 7`; the newest is the first. */

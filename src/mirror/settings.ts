@@ -69,6 +69,7 @@ export function settingsFrom({
   checkGroups({ retention, shrink, probe });
   return {
     ...rulesIn(retention ?? {}),
+    keepTags: retention?.keepTags && [...retention.keepTags],
     maxShrinkPercent: shrink?.maxPercent,
     maxShrinkPercentIn: shrink?.maxPercentIn,
     probe: probe?.paths && [...probe.paths],
@@ -254,8 +255,10 @@ export function mirrorIsGone({ root }: Layout): MirrorlatchError {
 /**
  * The settings have a lock of their own, so that `init` need not wait for a sync that takes hours,
  * and a sync that remembers its source does not undo a change.
+ *
+ * @throws MirrorlatchError BUSY when the lock stays held, PERMISSION in another user's mirror.
  */
-function withSettingsLock<Result>(layout: Layout, change: () => Result): Result {
+export function withSettingsLock<Result>(layout: Layout, change: () => Result): Result {
   refuseOtherOwner(layout);
   const descriptor = openOwnersLock(layout.settingsLock, layout);
   try {

@@ -1,5 +1,6 @@
+import { statSync } from 'node:fs';
 import { lstatIfThere } from '../system/files.ts';
-import { type HistoryEntry, isFlip } from './history.ts';
+import { type HistoryEntry, isFlip, publicationOf } from './history.ts';
 import type { Flip } from './history-index.ts';
 import type { Layout } from './layout.ts';
 import { timeOfId } from './snapshot-id.ts';
@@ -115,6 +116,19 @@ export function inOrderOfPublication(
     inOrder.splice(after === -1 ? inOrder.length : after, 0, id);
   }
   return inOrder;
+}
+
+/**
+ * When a snapshot was made and published or, if history does not say, when its directory was last moved;
+ * ms since the epoch.
+ */
+export function publishedOrMoved(
+  layout: Layout,
+  history: readonly HistoryEntry[],
+  id: string,
+): number {
+  const at = publicationOf(history, id)?.at;
+  return at === undefined ? statSync(layout.snapshot(id)).ctimeMs : Date.parse(at);
 }
 
 /**

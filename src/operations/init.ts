@@ -100,6 +100,7 @@ export function refuseUnfitOptions(
         '--keep-weekly': given.keepWeekly !== undefined,
         '--keep-monthly': given.keepMonthly !== undefined,
         '--keep-yearly': given.keepYearly !== undefined,
+        '--keep-tag': given.keepTags !== undefined,
         '--keep-within': given.keepWithinMs !== undefined,
         '--grace': given.graceMs !== undefined,
       },

@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { problemOfConfiguration } from '../mirror/configured.ts';
 import { currentId, previousId } from '../mirror/current.ts';
@@ -14,6 +13,7 @@ import {
 } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
+import { marksIfReadable, NO_MARKS, readMarks } from '../mirror/marks.ts';
 import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
@@ -21,10 +21,11 @@ import type { ProbePolicy, RetentionPolicy, ShrinkPolicy } from '../mirror/polic
 import { checkDuration } from '../mirror/policy-rules.ts';
 import { refuseUnchangeable, refuseUnfit } from '../mirror/preflight.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
-import type { LeftOutRecord, Settings, WritableByAll } from '../mirror/records.ts';
+import type { LeftOutRecord, Settings, SnapshotPin, WritableByAll } from '../mirror/records.ts';
 import { problemOnTheWay } from '../mirror/served-claim.ts';
 import { type ServedDirectory, servedDirectory } from '../mirror/served-directory.ts';
 import { rememberedBy } from '../mirror/settings.ts';
+import { publishedOrMoved } from '../mirror/snapshot-times.ts';
 import {
   type Finding,
   isOfPerson,
@@ -57,6 +58,10 @@ export interface SnapshotInfo {
   writableByAll: WritableByAll | null;
   /** Processes that read it, as far as this user may see them. */
   readers: Reader[];
+  /** What people say of it; null if that cannot be made out, see `unreadableMarks`. */
+  tags: string[] | null;
+  /** Who keeps it for ever, and why; null if nobody does, or that cannot be made out. */
+  pin: SnapshotPin | null;
   /** Locks on its lease, those of processes invisible to this user included. */
   leases: number;
 }
@@ -97,6 +102,8 @@ export interface MirrorStatus {
   closedMode: string | null;
   /** The numbers of the lines of history that are damaged, and skipped. */
   damagedHistoryLines: number[];
+  /** Why the pins and tags of snapshots cannot be made out, so that nothing is pruned, and what helps; else null. */
+  unreadableMarks: string | null;
   /** This process sees the mirror through a guard, which shows one snapshot alone. */
   isInsideGuard: boolean;
   /** Why it needs attention, one clause each. */
@@ -115,6 +122,7 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
   const current = currentId(layout);
   const previous = previousId(layout);
   const readers = findReaders(layout);
+  const marks = marksIfReadable(layout);
   const ids = current === LIVE ? [LIVE] : snapshotIds(layout);
   const leases = countLeases(layout, ids);
   return ids
@@ -132,10 +140,14 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
         leftOut: leftOutOf(history, id),
         writableByAll: published?.writableByAll ?? null,
         readers: readers.get(id) ?? [],
+        tags: marks === undefined ? null : (marks.get(id) ?? NO_MARKS).tags,
+        pin: marks?.get(id)?.pin ?? null,
         leases: leases.get(id) ?? 0,
       };
     })
-    .sort((a, b) => madeAt(history, a) - madeAt(history, b));
+    .map((info) => ({ info, at: publishedOrMoved(layout, history, info.id) }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ info }) => info);
 }
 
 export interface StatusOptions {
@@ -164,6 +176,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     history.findLast((entry) => ['published', 'unchanged', 'failed'].includes(entry.event)) ?? null;
   const current = snapshots.find(({ isCurrent }) => isCurrent) ?? null;
   const syncedAt = lastSuccess(history);
+  const unreadableMarks = whyUnreadable(layout);
   const isStale = maxAgeMs !== undefined && ageOf(syncedAt) > maxAgeMs;
   const served = servedDirectory(layout);
   const configuration = problemOfConfiguration();
@@ -176,6 +189,9 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     ...(isStale ? [whyStale(syncedAt)] : []),
     ...(state.kind === 'free' || (isBusy && !isLeft) ? [] : ['the holder of the lock is dead']),
     ...(isBusy || isInsideGuard ? [] : whyNoWriterCan(layout, settings)),
+    ...(unreadableMarks === null
+      ? []
+      : ['its pins and tags are damaged, so that nothing is pruned']),
     ...problemsOf(findings, lastSync),
     ...(served && !isBusy && !isInsideGuard ? problemsOfServed(layout, served, current) : []),
   ];
@@ -197,6 +213,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     unseen,
     lastSync,
     damagedHistoryLines: damaged,
+    unreadableMarks,
     syncedAt,
     hold: settings.hold ?? null,
     served: served ?? null,
@@ -237,6 +254,16 @@ function whyNoWriterCan(layout: Layout, { mode }: Settings): string[] {
     return [];
   } catch (error) {
     return [asMirrorlatchError(error, 'no sync can begin').message];
+  }
+}
+
+function whyUnreadable(layout: Layout): string | null {
+  try {
+    readMarks(layout);
+    return null;
+  } catch (error) {
+    const { message, hint = '' } = asMirrorlatchError(error, `${layout.marks} cannot be read`);
+    return `${message}. ${hint}`;
   }
 }
 
@@ -303,10 +330,4 @@ function whyStale(syncedAt: string | null): string {
   return syncedAt !== null && isAhead(syncedAt)
     ? 'its last sync lies in the future, so that it may be stale'
     : 'it is stale';
-}
-
-/** When it was published, or if history does not say, when its directory was last moved. */
-function madeAt(history: readonly HistoryEntry[], { id, path }: SnapshotInfo): number {
-  const at = publicationOf(history, id)?.at;
-  return at === undefined ? statSync(path).ctimeMs : Date.parse(at);
 }

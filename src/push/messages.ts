@@ -5,6 +5,7 @@ import { LIVE } from '../mirror/layout.ts';
 import {
   AFTER_DRAIN,
   type DrainPolicy,
+  isTag,
   type LockPolicy,
   type ProbePolicy,
   type RetentionPolicy,
@@ -42,6 +43,8 @@ const amount = z.number().check(z.minimum(0));
 const percent = amount.check(z.maximum(100));
 const snapshotId = z.string().check(z.refine(isSnapshotId));
 
+const tag = z.string().check(z.refine(isTag));
+
 /** The one tree of an in-place mirror has a name of its own. */
 const treeId = z.string().check(z.refine((id) => id === LIVE || isSnapshotId(id)));
 
@@ -69,6 +72,7 @@ const Request = z.strictObject({
     at: z.optional(amount.check(z.maximum(8.64e15))),
     unclean: z.optional(z.enum(UNCLEAN_POLICIES)),
     prune: z.optional(z.boolean()),
+    tags: z.optional(z.array(tag)),
     lock: group<LockPolicy>({ waitMs: amount, staleAfterMs: amount }),
     retention: group<RetentionPolicy>({
       keepLast: count,
@@ -77,6 +81,7 @@ const Request = z.strictObject({
       keepWeekly: count,
       keepMonthly: count,
       keepYearly: count,
+      keepTags: z.array(tag),
       keepWithinMs: amount,
       graceMs: amount,
     }),

@@ -121,6 +121,7 @@ type Sent = Record<
 function requestFor(verb: PushRequest['verb'], options: PushOptions, path: string): PushRequest {
   const { otherSource, clone, id, unclean, prune, lock, retention, retry, drain, shrink, probe } =
     options;
+  const tags = options.tags && [...options.tags];
   // An in-place mirror has a strategy of its own, and knows it.
   const strategy = options.strategy === 'in-place' ? undefined : options.strategy;
   const without = options.without && [...options.without];
@@ -134,6 +135,7 @@ function requestFor(verb: PushRequest['verb'], options: PushOptions, path: strin
     at,
     unclean,
     prune,
+    tags,
   } satisfies Partial<Sent>;
   const groups = { lock, retention, retry, drain, shrink, probe } satisfies Partial<Sent>;
   return {

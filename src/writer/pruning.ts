@@ -9,11 +9,12 @@ import {
   readHistory,
 } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
-import { withoutReaders } from '../mirror/lease.ts';
+import { closeToReaders } from '../mirror/lease.ts';
 import { removeOldLogs } from '../mirror/logs.ts';
+import { dropMarksOfGone, marksIfReadable, NO_MARKS, readMarks } from '../mirror/marks.ts';
 import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
-import { applyRetention, type DatedSnapshot } from '../mirror/retention.ts';
+import { applyRetention, type DatedSnapshot, reasonsOfMark } from '../mirror/retention.ts';
 import { servedClones } from '../mirror/served-directory.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
 import { discardSpare, keepSpare } from '../mirror/spare.ts';
@@ -65,17 +66,15 @@ export function pruneOldSnapshots(writer: Writer, when: When = 'at the end'): Pr
   for (const id of wanted.removed) {
     lock.assertHeld();
     try {
-      const isGone = removeUnlessLeased(
-        layout,
-        id,
-        id === chosen ? keepIfPossible : discardSnapshot,
-      );
-      if (isGone) result.removed.push(id);
-      else result.kept.push({ id, reasons: [IS_READ], readers: [] });
+      const takeAway = id === chosen ? keepIfPossible : discardSnapshot;
+      const reasons = removeUnlessHeld(layout, id, policy.retention, takeAway);
+      if (reasons.length === 0) result.removed.push(id);
+      else result.kept.push({ id, reasons, readers: [] });
     } catch (error) {
       result.failed.push({ id, message: obstacleTo(layout, id, error) });
     }
   }
+  dropMarks(layout);
   recordFailures(layout, result.failed);
   removeOldLogs(layout);
   return result;
@@ -143,21 +142,31 @@ export function keptByRules(
   history: readonly HistoryEntry[],
   retention: RetentionPolicy,
 ): Set<string> {
+  // Nothing is pruned then.
+  if (marksIfReadable(layout) === undefined) return new Set(snapshotIds(layout));
   const decisions = applyRetention(datedSnapshots(layout, history), retention, Date.now());
   return new Set(decisions.filter(({ reasons }) => reasons.length > 0).map(({ id }) => id));
 }
 
-/** What the rules and the readers say; removes nothing. */
+/**
+ * What the rules and the readers say; removes nothing.
+ *
+ * @throws MirrorlatchError CONFIGURATION when it is not known which snapshots are pinned.
+ */
 export function choosePrunable(
   layout: Layout,
   retention: RetentionPolicy,
   when: When = 'at the end',
+  history: readonly HistoryEntry[] = readHistory(layout),
 ): PruneResult {
   const now = Date.now();
-  const isNot = { isCurrent: false, isPrevious: false, clones: [] };
+  const isNot = { isCurrent: false, isPrevious: false, clones: [], mark: NO_MARKS };
   const coming = { ...isNot, publishedAt: now, supersededAt: now, writtenAt: now };
   const decisions = applyRetention(
-    [...datedSnapshots(layout), ...(when === 'one is coming' ? [{ id: COMING, ...coming }] : [])],
+    [
+      ...datedSnapshots(layout, history),
+      ...(when === 'one is coming' ? [{ id: COMING, ...coming }] : []),
+    ],
     retention,
     now,
   ).filter(({ id }) => id !== COMING);
@@ -194,10 +203,7 @@ function obstacleByMount(layout: Layout, id: string): string | undefined {
   }
 }
 
-function datedSnapshots(
-  layout: Layout,
-  recorded: readonly HistoryEntry[] = readHistory(layout),
-): DatedSnapshot[] {
+function datedSnapshots(layout: Layout, recorded: readonly HistoryEntry[]): DatedSnapshot[] {
   // A dry run comes before the recovery that records it, restores `previous`, and takes back what was
   // never current.
   const unrecorded = unrecordedFlip(layout, recorded);
@@ -205,6 +211,7 @@ function datedSnapshots(
   const current = currentId(layout);
   const previous = lostPrevious(layout, history) ?? previousId(layout);
   const served = servedClones(layout);
+  const marks = readMarks(layout);
   const isForeign = isOfPerson(layout, history);
   const isUnpublished = neverCurrent(layout, history);
   const ids = snapshotIds(layout).filter((id) => !isForeign(id) && !isUnpublished(id));
@@ -215,6 +222,7 @@ function datedSnapshots(
     isCurrent: id === current,
     isPrevious: id === previous,
     clones: served.filter((clone) => clone.id === id).map(({ path }) => path),
+    mark: marks.get(id) ?? NO_MARKS,
     ...timesOf(id),
   }));
 }
@@ -229,17 +237,38 @@ function onceForEach(ask: (id: string) => number): (id: string) => number {
   };
 }
 
-function removeUnlessLeased(
+/** @returns why it has to stay; empty if it is gone. */
+function removeUnlessHeld(
   layout: Layout,
   id: string,
+  retention: RetentionPolicy,
   takeAway: (layout: Layout, id: string) => void,
-): boolean {
-  return withoutReaders(layout, id, () => {
+): string[] {
+  const closure = closeToReaders(layout, id);
+  if (closure === undefined) return [IS_READ];
+  let isRemoved = false;
+  try {
+    // A mark may have come since the choice. From here on none can: that needs the lease.
+    const reasons = reasonsOfMark(readMarks(layout).get(id) ?? NO_MARKS, retention);
+    if (reasons.length > 0) return reasons;
     takeAway(layout, id);
     rmSync(layout.lease(id), { force: true });
     for (const directory of [layout.snapshots, layout.leases]) syncDirectory(directory);
     appendHistory(layout, { event: 'pruned', at: new Date().toISOString(), id });
-  });
+    isRemoved = true;
+    return [];
+  } finally {
+    closure.end(isRemoved);
+  }
+}
+
+/** Marks that are left longer do no harm: a new snapshot of that name does not get them. */
+function dropMarks(layout: Layout): void {
+  try {
+    dropMarksOfGone(layout);
+  } catch {
+    // The next prune tries again.
+  }
 }
 
 /** On a full disk there may be no room for the mark. */

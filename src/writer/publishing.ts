@@ -2,6 +2,7 @@ import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../erro
 import { refuseClosedByHand } from '../mirror/gate.ts';
 import { appendHistory, type SyncFigures } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
+import { changeMark, markNew } from '../mirror/marks.ts';
 import type { PlanFigures } from '../mirror/plan.ts';
 import { publish, publishInPlace, republish, syncFilesystem } from '../mirror/publication.ts';
 import type { LeftOutRecord, LookFigures } from '../mirror/records.ts';
@@ -148,6 +149,8 @@ export async function publishNew(
   await refuseUnreplaceable(writer.layout, id, writer.signal);
   const writableByAll = figures.writableByAll ?? (await findWritable(tree, writer));
   const made = { ...figures, writableByAll };
+  // Before the flip: what is to be kept is so from its first moment on.
+  markNew(writer.layout, id, writer.tags);
   writer.recordPublication(await publish(writer.layout, writer.lock, id, made, tree));
   tidy();
   await serve(writer, id);
@@ -191,10 +194,17 @@ export async function confirmCurrent(
   await refuseUnreplaceable(writer.layout, id, writer.signal);
   await serve(writer, id);
   writer.lock.assertHeld();
+  addTags(writer, id);
   const { leftOut = [], ...others } = how;
   const entry = { event: 'unchanged', at: now(), current: id, ...others } as const;
   appendHistory(writer.layout, { ...entry, ...ifAny(leftOut) });
   return { outcome: 'unchanged', id };
+}
+
+/** The state of the source that was to be tagged is that of the snapshot that is there. */
+function addTags({ layout, tags }: Writer, id: string): void {
+  if (tags.length === 0) return;
+  changeMark(layout, id, (mark) => ({ ...mark, tags: [...new Set([...mark.tags, ...tags])] }));
 }
 
 function ifAny(leftOut: readonly LeftOutRecord[]): { leftOut?: LeftOutRecord[] } {

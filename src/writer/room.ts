@@ -206,7 +206,7 @@ export function withWayToRoom(error: unknown, layout: Layout): unknown {
 /** Options that turn the other rules off that a mirror remembers. */
 function rulesOff(layout: Layout): string[] {
   const settings = ifAllowed(() => readSettings(layout));
-  return CALENDAR.filter(({ rule }) => (settings?.[rule] ?? 0) > 0).map(
-    ({ name }) => `--keep-${name} 0`,
-  );
+  const periods = CALENDAR.filter(({ rule }) => (settings?.[rule] ?? 0) > 0);
+  const isAnyTag = (settings?.keepTags ?? []).length > 0;
+  return [...periods.map(({ name }) => `--keep-${name} 0`), ...(isAnyTag ? ['--no-keep-tag'] : [])];
 }

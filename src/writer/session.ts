@@ -5,6 +5,7 @@ import { describeForeign, isForeign } from '../mirror/current-file.ts';
 import { isInPlace, repairGate } from '../mirror/gate.ts';
 import { prepareHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
+import { readMarks } from '../mirror/marks.ts';
 import { isAbandoned } from '../mirror/obstacle.ts';
 import { refuseOtherOwner } from '../mirror/ownership.ts';
 import { refuseInsideGuard } from '../mirror/pins.ts';
@@ -43,6 +44,8 @@ export interface LockSessionOptions {
 export interface WriterOptions extends LockSessionOptions, PolicyOptions {
   /** Remove old snapshots at the end. */
   prune?: boolean | undefined;
+  /** For the snapshot that the verb makes, or finds to need no successor. */
+  tags?: readonly string[] | undefined;
   /**
    * The verb finishes or undoes an adoption. All others refuse one that a crash interrupted, and warn of
    * one whose path does not lead to what is current.
@@ -166,7 +169,8 @@ async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
 }
 
 async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
-  const { prune: mayPrune = false, signal, onEvent = () => {}, settlesAdoption = false } = options;
+  const { prune: mayPrune = false, tags = [], signal, onEvent = () => {} } = options;
+  const { settlesAdoption = false } = options;
   assertConfigured();
   // Not those from before the lock: another process may have changed them during the wait.
   const settings = readSettings(layout);
@@ -181,9 +185,11 @@ async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
   }
   if (settings.mode === 'snapshots' && isForeign(layout))
     onEvent({ kind: 'warning', message: describeForeign(layout) });
+  // Before the work, whose snapshot could not be tagged at its end.
+  if (tags.length > 0) readMarks(layout);
   const policy = policyOf(settings, options);
   const { failure } = options;
-  const parts = { layout, lock, settings, policy, failure, mayPrune, signal, onEvent };
+  const parts = { layout, lock, settings, policy, failure, mayPrune, tags, signal, onEvent };
   const writer = new Writer(parts);
   placeReaderIfPossible(writer);
   trimLongHistory(writer);

@@ -17,6 +17,7 @@ interface WriterParts {
   policy: Policy;
   failure: string;
   mayPrune: boolean;
+  tags: readonly string[];
   signal: AbortSignal | undefined;
   onEvent: OnEvent;
 }
@@ -32,6 +33,8 @@ export class Writer {
   readonly failure: string;
   /** Old snapshots go at the end, or before that if room is short. */
   readonly mayPrune: boolean;
+  /** For the snapshot that the work makes, or finds to need no successor. */
+  readonly tags: readonly string[];
   /** The snapshots that went before the end, for want of room. */
   readonly removedFirst: string[] = [];
   /** The next sync is expected to make its clone by hard links, so an old snapshot is of use to it. */
@@ -46,13 +49,14 @@ export class Writer {
   readonly #startedAt = performance.now();
 
   constructor(parts: WriterParts) {
-    const { layout, lock, settings, policy, failure, mayPrune, signal, onEvent } = parts;
+    const { layout, lock, settings, policy, failure, mayPrune, tags, signal, onEvent } = parts;
     this.layout = layout;
     this.lock = lock;
     this.settings = settings;
     this.policy = policy;
     this.failure = failure;
     this.mayPrune = mayPrune;
+    this.tags = tags;
     this.before = currentId(layout);
     this.signal = AbortSignal.any([lock.lost, ...(signal ? [signal] : [])]);
     this.onEvent = onEvent;

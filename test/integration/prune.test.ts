@@ -151,14 +151,19 @@ test('--dry-run changes nothing in ROOT and reports exactly what prune then does
   const told = await runForJson(['prune', mirror.root, '--dry-run', ...rules]);
   expect(difference(before, describeTree(mirror.root))).toEqual([]);
   expect(told).toMatchObject({ removed: ['a', 'b', 'c'] });
-  expect(await runForJson(['prune', mirror.root, ...rules])).toEqual(told);
+  const { snapshots, ...result } = told;
+  expect(snapshots).toMatchObject(
+    [...'abcde'].map((id) => ({ id, fate: id < 'd' ? 'remove' : 'keep', bytes: 14 })),
+  );
+  expect(await runForJson(['prune', mirror.root, ...rules])).toEqual(result);
 });
 
 test('its human output is a table of what was removed, and what stayed and why', async () => {
   const mirror = await fiveSnapshots();
   const rules = ['--keep-last', '3', '--grace', '0'];
   const dry = await runProgram(['prune', mirror.root, '-n', ...rules]);
-  expect(dry.stdout).toMatch(/^a +would be removed$/m);
+  expect(dry.stdout).toMatch(/^SNAPSHOT +AGE +SIZE +FATE +WHY\na +\S+ +\d+ B +remove$/m);
+  expect(dry.stdout).toMatch(/^e +\S+ +\d+ B +keep +is current, is one of the newest 3$/m);
   const result = await runProgram(['prune', mirror.root, ...rules]);
   expect(result.exitCode, transcript(result)).toBe(0);
   const rows = result.stdout.trimEnd().split('\n');

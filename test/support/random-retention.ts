@@ -6,6 +6,9 @@ const HOUR = 3_600_000;
 /** The least that can be kept. */
 export const LEAST: RetentionPolicy = { ...DEFAULT_RETENTION, keepLast: 1, graceMs: 0 };
 
+/** What snapshots may be tagged. */
+export const TAGS = ['release', 'tested'] as const;
+
 const count = fc.constantFrom(0, 0, 0, 1, 2, 3, 7, 1000);
 const duration = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 2000 * HOUR }));
 
@@ -17,6 +20,7 @@ export const policies: fc.Arbitrary<RetentionPolicy> = fc.record({
   keepWeekly: count,
   keepMonthly: count,
   keepYearly: count,
+  keepTags: fc.subarray([...TAGS]),
   keepWithinMs: duration,
   graceMs: duration,
 });

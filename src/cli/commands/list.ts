@@ -20,7 +20,7 @@ export function addList(program: Command): void {
       helpAfter(
         ['mirrorlatch list /srv/mirror/debian'],
         ['USAGE', 'NO_MIRROR', 'PERMISSION', 'CONFIGURATION', 'IO'],
-        'FILES and SIZE are those of the whole tree; NEW is the content that came from the source for this\nsnapshot, without what earlier tries had brought; LEFT OUT counts what the source has and the snapshot lacks.',
+        'FILES and SIZE are those of the whole tree; NEW is the content that came from the source for this\nsnapshot, without what earlier tries had brought; LEFT OUT counts what the source has and the snapshot lacks.\nMARKS, if there are any: pinned, and tags.',
       ),
     )
     .action(async (root: string, flags: { json?: boolean }) => {
@@ -37,9 +37,21 @@ export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
     return;
   }
   const isAnythingLeftOut = snapshots.some(({ leftOut }) => leftOut.length > 0);
+  const isAnyMarked = snapshots.some(({ tags, pin }) => pin !== null || tags?.length !== 0);
+  const ifMarked = (cell: string) => (isAnyMarked ? [cell] : []);
   const ifLeftOut = (cell: string) => (isAnythingLeftOut ? [cell] : []);
   printTable(
-    ['SNAPSHOT', '', 'AGE', 'FILES', ...ifLeftOut('LEFT OUT'), 'SIZE', 'NEW', 'READERS'],
+    [
+      'SNAPSHOT',
+      '',
+      'AGE',
+      'FILES',
+      ...ifLeftOut('LEFT OUT'),
+      'SIZE',
+      'NEW',
+      ...ifMarked('MARKS'),
+      'READERS',
+    ],
     snapshots.map((snapshot) => [
       snapshot.id,
       snapshot.isCurrent ? good('current') : snapshot.isPrevious ? 'previous' : '',
@@ -48,10 +60,17 @@ export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
       ...ifLeftOut(String(snapshot.leftOut.reduce((sum, { count }) => sum + count, 0))),
       showBytes(snapshot.bytes),
       showBytes(snapshot.newBytes),
+      ...ifMarked(describeMarks(snapshot)),
       describeReaders(snapshot.readers, snapshot.leases) || (seesAllProcesses() ? '-' : '?'),
     ]),
   );
   if (!seesAllProcesses()) printLine('only root sees the readers of other users');
+}
+
+/** Whether it is pinned, and its tags; `?` if that cannot be made out. */
+function describeMarks({ tags, pin }: SnapshotInfo): string {
+  if (tags === null) return '?';
+  return [...(pin === null ? [] : ['pinned']), ...tags].join(', ') || '-';
 }
 
 /** proc(5): the descriptors and the working directory of a process are for its user and root only. */

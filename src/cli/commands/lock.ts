@@ -15,6 +15,7 @@ import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printNote } from '../output.ts';
 import { createReporter, nameOfTree, withoutSnapshot } from '../terminal.ts';
 import { showFiles } from '../units.ts';
+import { tagsOf } from '../values.ts';
 
 interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags {
   lockOnly?: boolean;
@@ -23,6 +24,7 @@ interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags {
   empty?: boolean;
   hardLinksAreSafe?: boolean;
   id?: string;
+  tag?: string[];
   prune: boolean;
   quiet?: boolean;
 }
@@ -59,7 +61,8 @@ export function addLock(program: Command, context: CommandContext): void {
       '--hard-links-are-safe',
       'share files with the current snapshot; only if COMMAND never writes into a file or changes its mode, owner or times',
     )
-    .option('--id <name>', 'name the new snapshot (default: the UTC time)');
+    .option('--id <name>', 'name the new snapshot (default: the UTC time)')
+    .option('--tag <tag>', 'give the snapshot this tag, see --keep-tag; repeatable', tagsOf);
   addOptions(command, SHRINK, LOCK, RETENTION, DRAIN)
     .option('--no-prune', 'do not remove old snapshots at the end')
     .option('--quiet', 'print only what went wrong')
@@ -93,6 +96,7 @@ export function addLock(program: Command, context: CommandContext): void {
           empty: flags.empty,
           hardLinksAreSafe: flags.hardLinksAreSafe,
           id: flags.id,
+          tags: flags.tag,
           prune: flags.prune,
           shrink: SHRINK.read(flags),
           lock: LOCK.read(flags),

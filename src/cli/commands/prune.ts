@@ -1,5 +1,8 @@
 import type { Command } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
+import type { Reader } from '../../mirror/readers.ts';
+import { showBytes } from '../../mirror/units.ts';
+import type { PrunePlan } from '../../operations/prune.ts';
 import type { PruneResult } from '../../writer/pruning.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
@@ -10,6 +13,7 @@ import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
 import { createReporter, printWarning } from '../terminal.ts';
+import { showAge } from '../units.ts';
 import { describeReaders } from './list.ts';
 
 interface Flags extends LockFlags, RetentionFlags {
@@ -26,7 +30,7 @@ export function addPrune(program: Command, context: CommandContext): void {
     )
     .addArgument(new MirrorArgument('<ROOT>'));
   addOptions(command, RETENTION, LOCK)
-    .option('-n, --dry-run', 'print what would be removed, and remove nothing')
+    .option('-n, --dry-run', 'print what would happen to each snapshot and why, and remove nothing')
     .option('--json', 'print one object about the result')
     .addHelpText(
       'after',
@@ -36,40 +40,55 @@ export function addPrune(program: Command, context: CommandContext): void {
       ),
     )
     .action(async (root: string, flags: Flags) => {
-      const { prune } = await import('../../operations/prune.ts');
+      const { planPrune, prune } = await import('../../operations/prune.ts');
+      const { onEvent } = createReporter(flags.json ? 'quiet' : 'normal');
+      const options = { root, retention: RETENTION.read(flags), onEvent };
+      if (flags.dryRun) {
+        const plan = planPrune(options);
+        if (flags.json) printJson(plan);
+        else printPlan(plan);
+        if (plan.failed.length > 0) context.setExitCode(EXIT_CODES.IO);
+        return;
+      }
       const { list } = await import('../../operations/status.ts');
       const order = flags.json ? [] : list(root).map(({ id }) => id);
-      const result = await prune({
-        root,
-        retention: RETENTION.read(flags),
-        dryRun: flags.dryRun,
-        lock: LOCK.read(flags),
-        signal: context.signal(),
-        onEvent: createReporter(flags.json ? 'quiet' : 'normal').onEvent,
-      });
+      const lock = LOCK.read(flags);
+      const result = await prune({ ...options, lock, signal: context.signal() });
       if (flags.json) printJson(result);
-      else printResult(result, order, flags.dryRun === true);
+      else printResult(result, order);
       if (result.failed.length > 0) context.setExitCode(EXIT_CODES.IO);
     });
 }
 
+function printPlan({ snapshots }: PrunePlan): void {
+  if (snapshots.length === 0) {
+    printLine('there is no snapshot yet');
+    return;
+  }
+  printTable(
+    ['SNAPSHOT', 'AGE', 'SIZE', 'FATE', 'WHY'],
+    snapshots.map(({ id, publishedAt, bytes, fate, reasons, readers }) => [
+      id,
+      showAge(publishedAt),
+      showBytes(bytes),
+      fate === 'stuck' ? 'cannot be removed' : fate,
+      describeReasons(reasons, readers),
+    ]),
+  );
+}
+
+function describeReasons(reasons: readonly string[], readers: readonly Reader[]): string {
+  return [reasons.join(', '), describeReaders(readers)].filter((text) => text !== '').join(': ');
+}
+
 /** @param order the ids as `list` has them. */
-function printResult(
-  { removed, failed, kept }: PruneResult,
-  order: readonly string[],
-  dryRun: boolean,
-): void {
+function printResult({ removed, failed, kept }: PruneResult, order: readonly string[]): void {
   // A snapshot that was published meanwhile is the last.
   const place = (id = '') => order.indexOf(id) + 1 || order.length + 1;
-  const fate = dryRun ? 'would be removed' : 'removed';
   const rows = [
-    ...removed.map((id) => [id, fate, '']),
+    ...removed.map((id) => [id, 'removed', '']),
     ...failed.map(({ id }) => [id, 'cannot be removed', '']),
-    ...kept.map(({ id, reasons, readers }) => [
-      id,
-      'kept',
-      [reasons.join(', '), describeReaders(readers)].filter((text) => text !== '').join(': '),
-    ]),
+    ...kept.map(({ id, reasons, readers }) => [id, 'kept', describeReasons(reasons, readers)]),
   ].sort(([a], [b]) => place(a) - place(b));
   if (rows.length === 0) printLine('there is no snapshot yet');
   else printTable(['SNAPSHOT', 'FATE', 'WHY'], rows);

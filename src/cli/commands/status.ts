@@ -217,6 +217,7 @@ function printStatus(status: MirrorStatus): void {
   const { leftOut = [], writableByAll } = status.current ?? {};
   if (writableByAll && writableByAll.count > 0) row('access', describeWritable(writableByAll));
   if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));
+  if (status.unreadableMarks !== null) row('marks', status.unreadableMarks);
   for (const one of leftOut) row('left out', describeLeftOut(one));
   for (const finding of findings) {
     row('left', describeFinding(layoutOf(root), finding, isOrphaned));

@@ -28,7 +28,7 @@ import { printJson, printLine } from '../output.ts';
 import { type Plan, printPlan, printPlanAsJson, sentenceFor } from '../sync-report.ts';
 import { createReporter } from '../terminal.ts';
 
-import { count, pointInTime, someOf } from '../values.ts';
+import { count, pointInTime, someOf, tagsOf } from '../values.ts';
 
 interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags, ProbeFlags {
   strategy: Strategy;
@@ -37,6 +37,7 @@ interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, Drai
   otherSource?: boolean;
   dryRun?: boolean;
   id?: string;
+  tag?: string[];
   at?: Date;
   unclean: UncleanPolicy;
   prune: boolean;
@@ -77,6 +78,7 @@ export function addSync(program: Command, context: CommandContext): void {
     .option('-n, --dry-run', 'print what would change, and change nothing')
     .option('--other-source', 'take the tree of SRC, although the mirror remembers another source')
     .option('--id <name>', 'name the new snapshot (default: the UTC time)')
+    .option('--tag <tag>', 'give the snapshot this tag, see --keep-tag; repeatable', tagsOf)
     .option('--at <time>', 'start at this time, and name the snapshot by it', (text) =>
       pointInTime(text),
     );
@@ -220,8 +222,8 @@ async function syncNamed(
 
 /** What the flags mean to a sync and to a push alike. */
 function optionsOf(flags: Flags): Omit<SyncOptions, 'root' | 'source'> {
-  const { otherSource, strategy, clone, without, id, at, unclean, prune } = flags;
-  const own = { otherSource, strategy, clone, without, id, at, unclean, prune };
+  const { otherSource, strategy, clone, without, id, tag: tags, at, unclean, prune } = flags;
+  const own = { otherSource, strategy, clone, without, id, tags, at, unclean, prune };
   return {
     ...own,
     shrink: SHRINK.read(flags),

@@ -8,7 +8,7 @@ import {
   withDefaults,
 } from '../../mirror/policy.ts';
 import { CALENDAR } from '../../mirror/retention.ts';
-import { count, duration } from '../values.ts';
+import { count, duration, tagsOf } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 
 export interface RetentionFlags {
@@ -18,6 +18,8 @@ export interface RetentionFlags {
   keepWeekly?: number;
   keepMonthly?: number;
   keepYearly?: number;
+  /** False for --no-keep-tag. */
+  keepTag?: string[] | boolean;
   /** ms */
   keepWithin?: number;
   grace?: number;
@@ -26,12 +28,13 @@ export interface RetentionFlags {
 /** The rules in words, to follow "keeps". */
 export function describeRetention(rules: Given<RetentionPolicy>): string {
   const policy = withDefaults(DEFAULT_RETENTION, rules);
-  const { keepLast, keepWithinMs, graceMs } = policy;
+  const { keepLast, keepTags, keepWithinMs, graceMs } = policy;
   const kept = [
     keepLast === 1 ? 'the last snapshot' : `the last ${keepLast} snapshots`,
     ...CALENDAR.filter(({ rule }) => policy[rule] > 0).map(
       ({ rule, name }) => `${policy[rule]} ${name} ${policy[rule] === 1 ? 'one' : 'ones'}`,
     ),
+    ...(keepTags.length > 0 ? [`those tagged ${keepTags.join(' or ')}`] : []),
     ...(keepWithinMs > 0 ? [`those published within ${showDuration(keepWithinMs)}`] : []),
     ...(graceMs > 0 ? [`those that were current within ${showDuration(graceMs)}`] : []),
   ];
@@ -59,6 +62,8 @@ export const RETENTION: OptionGroup<RetentionFlags, Given<RetentionPolicy>> = {
     eachOf('week', ', from Monday on'),
     eachOf('month'),
     eachOf('year'),
+    new Option('--keep-tag <tag>', 'keep snapshots with this tag; repeatable').argParser(tagsOf),
+    new Option('--no-keep-tag', 'keep none for a tag that the mirror remembers'),
     new Option(
       '--keep-within <duration>',
       `keep snapshots published less than this long ago (default: ${showDuration(DEFAULT_RETENTION.keepWithinMs)})`,
@@ -68,8 +73,10 @@ export const RETENTION: OptionGroup<RetentionFlags, Given<RetentionPolicy>> = {
       `keep snapshots that were current less than this long ago (default: ${showDuration(DEFAULT_RETENTION.graceMs)})`,
     ).argParser(duration),
   ],
-  read: ({ keepWithin, grace, ...counts }) =>
-    rulesIn({ ...counts, keepWithinMs: keepWithin, graceMs: grace }),
+  read: ({ keepTag, keepWithin, grace, ...counts }) => {
+    const keepTags = keepTag === false ? [] : Array.isArray(keepTag) ? keepTag : undefined;
+    return rulesIn({ ...counts, keepTags, keepWithinMs: keepWithin, graceMs: grace });
+  },
 };
 
 function eachOf(period: keyof typeof ADVERBS, begin = ''): Option {

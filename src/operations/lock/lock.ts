@@ -2,6 +2,7 @@ import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { whatCleans } from '../../mirror/gate.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
+import { checkTags } from '../../mirror/policy-rules.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { lstatIfThere } from '../../system/files.ts';
@@ -35,9 +36,10 @@ export type LockResult =
  * @throws MirrorlatchError; nothing is published then, and the command's tree is kept.
  */
 export async function lock(options: LockOptions): Promise<LockResult> {
-  const { id, lockOnly = false, prune = true } = options;
+  const { id, lockOnly = false, prune = true, tags } = options;
   const { layout, settings } = openMirror(options.root, 'mirrorlatch init');
   if (id !== undefined) parseSnapshotId(id);
+  checkTags('tags', tags);
   if (lockOnly) refuseForLockOnly(options);
   const isInPlace = settings.mode === 'in-place';
   if (isInPlace) refuseForInPlace(options);
@@ -58,7 +60,7 @@ export async function lock(options: LockOptions): Promise<LockResult> {
   try {
     const finished = await withWriter(
       layout,
-      { ...session, retention, drain, shrink, prune, makes },
+      { ...session, retention, drain, shrink, prune, makes, tags },
       async (writer) => {
         const wasClosed = isClosedAlready(writer);
         const filled = await (isInPlace
@@ -97,25 +99,28 @@ function failed(
   };
 }
 
-function refuseForInPlace({ resume, empty, hardLinksAreSafe, id }: LockOptions): void {
+function refuseForInPlace({ resume, empty, hardLinksAreSafe, id, tags = [] }: LockOptions): void {
   refuseOptionsInPlace(
     {
       '--resume': resume === true,
       '--empty': empty === true,
       '--hard-links-are-safe': hardLinksAreSafe === true,
       '--id': id !== undefined,
+      '--tag': tags.length > 0,
     },
     'It has one tree, which the command writes to itself. Leave it out.',
   );
 }
 
-function refuseForLockOnly({ resume, empty, hardLinksAreSafe, allowDirty, id }: LockOptions): void {
+function refuseForLockOnly(options: LockOptions): void {
+  const { resume, empty, hardLinksAreSafe, allowDirty, id, tags = [] } = options;
   const idle = Object.entries({
     '--resume': resume,
     '--empty': empty,
     '--hard-links-are-safe': hardLinksAreSafe,
     '--allow-dirty': allowDirty,
     '--id': id !== undefined,
+    '--tag': tags.length > 0,
   }).find(([, isGiven]) => isGiven === true);
   if (idle === undefined) return;
   throw new MirrorlatchError('USAGE', `${idle[0]} has no effect with --lock-only`, {

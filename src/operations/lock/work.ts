@@ -28,6 +28,8 @@ export interface LockOptions extends PolicyOptions, LockedCommand {
   hardLinksAreSafe?: boolean | undefined;
   /** The new snapshot's name. */
   id?: string | undefined;
+  /** For the new snapshot, or the current one if the command changed nothing. */
+  tags?: readonly string[] | undefined;
   lock?: Given<LockPolicy> | undefined;
   /** Remove old snapshots at the end; by default true. */
   prune?: boolean | undefined;

@@ -62,7 +62,7 @@ export type SyncResult = Synced & {
  * @throws MirrorlatchError; nothing is published then, and what was transferred is kept.
  */
 export async function sync(options: SyncOptions): Promise<SyncResult> {
-  const { id, at, prune = true, pushed, signal, onEvent = () => {} } = options;
+  const { id, at, tags, prune = true, pushed, signal, onEvent = () => {} } = options;
   await repairAbandoned(options);
   const { mirror, isNew } = await prepare(options);
   if (isNew) createMirror(options.root, settingsOfNew(options));
@@ -74,7 +74,7 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const failure = `the sync of ${layout.root} failed`;
   const policy = { retention, retry, drain, shrink, probe };
   const makes = { id, at };
-  const session = { command, failure, lock, ...policy, prune, makes, signal, onEvent };
+  const session = { command, failure, lock, ...policy, prune, makes, tags, signal, onEvent };
   const { result, recovered, pruned } = await withWriter(layout, session, async (writer) => {
     const first = rememberFirstSync(options, writer);
     const make = async (newId: string): Promise<Synced> => {

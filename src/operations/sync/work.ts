@@ -7,7 +7,7 @@ import { type Layout, layoutOf } from '../../mirror/layout.ts';
 import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { Given, LockPolicy } from '../../mirror/policy.ts';
-import { checkGroups, checkStart } from '../../mirror/policy-rules.ts';
+import { checkGroups, checkStart, checkTags } from '../../mirror/policy-rules.ts';
 import { checkPlaces, keepsNanoseconds, optionLimits } from '../../mirror/preflight.ts';
 import type { Settings } from '../../mirror/records.ts';
 import {
@@ -63,6 +63,8 @@ export interface SyncOptions extends PolicyOptions {
   without?: readonly DefaultName[] | undefined;
   /** The new snapshot's name. */
   id?: string | undefined;
+  /** For the new snapshot, or the current one if it needs no successor. */
+  tags?: readonly string[] | undefined;
   /** When to start; it names the snapshot, so that several hosts use one name. */
   at?: Date | undefined;
   lock?: Given<LockPolicy> | undefined;
@@ -100,6 +102,7 @@ export interface SyncSummary {
 export function checkSync(options: SyncOptions): { mirror: Mirror; isNew: boolean } {
   checkGroups(options);
   checkStart(options.at);
+  checkTags('tags', options.tags);
   if (options.id !== undefined) parseSnapshotId(options.id);
   const namesSource = options.source !== undefined || options.pushed !== undefined;
   const found = namesSource
@@ -222,10 +225,11 @@ function checkRememberedOptions(
   }
 }
 
-function refuseForInPlace({ strategy, clone, id }: SyncOptions): void {
+function refuseForInPlace({ strategy, clone, id, tags = [] }: SyncOptions): void {
   refuseOptionsInPlace(
     {
       '--id': id !== undefined,
+      '--tag': tags.length > 0,
       '--strategy': (strategy ?? STRATEGIES[0]) !== STRATEGIES[0],
       '--clone': (clone ?? CLONE_CHOICES[0]) !== CLONE_CHOICES[0],
     },

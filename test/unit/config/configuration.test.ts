@@ -34,6 +34,7 @@ const VALUES: Record<Key, [toml: string, value: unknown]> = {
   'keep-weekly': ['4', 4],
   'keep-monthly': ['12', 12],
   'keep-yearly': ['0', 0],
+  'keep-tag': ['"release"', ['release']],
   'keep-within': ['"14d"', 14 * DAY],
   grace: ['0', 0],
   'max-shrink': ['"12.5 %"', 12.5],

@@ -94,6 +94,7 @@ describe('a trimmed history', () => {
             isCurrent: id === indexOf(lines).lastFlip?.id,
             isPrevious: id === indexOf(lines).lastFlip?.previous,
             clones: [],
+            mark: { tags: [] },
             ...timesOf(id),
           }));
           return applyRetention(dated, policy, NOW);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_RETENTION, type RetentionPolicy } from '../../../src/mirror/policy.ts';
 import { applyRetention, CALENDAR, type DatedSnapshot } from '../../../src/mirror/retention.ts';
-import { LEAST, policies } from '../../support/random-retention.ts';
+import { LEAST, policies, TAGS } from '../../support/random-retention.ts';
 
 const NOW = Date.UTC(2026, 10, 22);
 const HOUR = 3_600_000;
@@ -24,6 +24,7 @@ function chain(
       isCurrent: at === publishedAt.length - 1,
       isPrevious: at === publishedAt.length - 2,
       clones: [],
+      mark: { tags: [] },
       publishedAt: time,
       supersededAt: next ?? time,
       writtenAt: writtenAt[at] ?? time,
@@ -79,6 +80,27 @@ function keptAfter(nights: readonly (number | undefined)[], retention: Retention
   return days;
 }
 
+/** Any of these, with marks on some. */
+const marked = fc
+  .tuple(
+    fc.oneof(forward, anyTimes),
+    fc.array(fc.tuple(fc.subarray([...TAGS]), fc.boolean(), fc.boolean()), {
+      minLength: 25,
+      maxLength: 25,
+    }),
+  )
+  .map(([snapshots, marks]) =>
+    snapshots.map((snapshot, at): DatedSnapshot => {
+      const [tags = [], isPinned = false, isServed = false] = marks[at] ?? [];
+      const pin = { by: 'alice', since: '2026-11-22T00:00:00.000Z' };
+      return {
+        ...snapshot,
+        mark: isPinned ? { tags, pin } : { tags },
+        clones: isServed ? ['/srv/served'] : [],
+      };
+    }),
+  );
+
 function keptBy(
   snapshots: readonly DatedSnapshot[],
   retention: RetentionPolicy,
@@ -121,6 +143,47 @@ const calendarRule = fc.constantFrom(...CALENDAR);
 const count = fc.integer({ min: 1, max: 12 });
 
 describe('retention', () => {
+  test('never removes what is current, previous, served, pinned, young, or has a tag that is kept', () => {
+    fc.assert(
+      fc.property(marked, policies, (snapshots, retention) => {
+        const kept = keptBy(snapshots, retention);
+        const mustStay = snapshots.filter(
+          ({ isCurrent, isPrevious, clones, mark, publishedAt, supersededAt }) =>
+            isCurrent ||
+            isPrevious ||
+            clones.length > 0 ||
+            mark.pin !== undefined ||
+            mark.tags.some((tag) => retention.keepTags.includes(tag)) ||
+            NOW - publishedAt < retention.keepWithinMs ||
+            NOW - supersededAt < retention.graceMs,
+        );
+        for (const { id } of mustStay) expect(kept).toContain(id);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('removes no more for a mark, and says who pinned it and why', () => {
+    fc.assert(
+      fc.property(marked, policies, (snapshots, retention) => {
+        const kept = keptBy(snapshots, retention);
+        const unmarked = snapshots.map((one) => ({ ...one, mark: { tags: [] } }));
+        for (const id of keptBy(unmarked, retention)) expect(kept).toContain(id);
+      }),
+    );
+    const pin = { by: 'alice', since: '2026-11-22T00:00:00.000Z', reason: 'of\nthe release' };
+    const [old] = chain([NOW - 9 * DAY, NOW - 2, NOW - 1]).map((one) => ({
+      ...one,
+      mark: { tags: ['tested', 'release'], pin },
+    }));
+    const retention = { ...LEAST, keepTags: ['release'] };
+    expect(applyRetention(old === undefined ? [] : [old], retention, NOW)[0]?.reasons).toEqual([
+      'is pinned by alice: of\\x0athe release',
+      'has the tag release',
+      'is the newest',
+    ]);
+  });
+
   test('never removes current and previous, whatever the clock says', () => {
     fc.assert(
       fc.property(
@@ -149,7 +212,9 @@ describe('retention', () => {
         const more = Object.fromEntries(
           Object.entries(less).map(([name, value]) => [
             name,
-            value + other[name as keyof RetentionPolicy],
+            typeof value === 'number'
+              ? value + Number(other[name as keyof RetentionPolicy])
+              : [...value, ...other.keepTags],
           ]),
         ) as unknown as RetentionPolicy;
         const keptByMore = keptBy(snapshots, more);
