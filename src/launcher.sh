@@ -27,6 +27,9 @@ done 2>/dev/null </proc/self/status
 ml_self=$0
 [ ! -L "$0" ] || ml_self=$(readlink -f -- "$0")
 case $ml_self in */*) ml_home=${ml_self%/*} ;; *) ml_home=. ;; esac
+# A package may carry its own Node beside dist.
+ml_node=$ml_home/../node/bin/node
+[ -x "$ml_node" ] || ml_node=node
 case ${1-} in
 --config) ml_verb=${3-} ;;
 --config=*) ml_verb=${2-} ;;
@@ -39,7 +42,7 @@ if [ "$ml_verb" = run ]; then
 fi
 case $ml_verb in
 run)
-  ml_words=$(ml_ignored=$ml_ignored node "$ml_home/bin/run.cjs" "$@")
+  ml_words=$(ml_ignored=$ml_ignored "$ml_node" "$ml_home/bin/run.cjs" "$@")
   ml_status=$?
   case $ml_words in
   'set -- '*) ;;
@@ -57,11 +60,11 @@ lock | watch | run-http)
   export ml_ignored
   ml_bundle=main
   [ "$ml_verb" != run-http ] || ml_bundle=run-by-url
-  set -- node "$ml_home/bin/$ml_bundle.cjs" "$@"
+  set -- "$ml_node" "$ml_home/bin/$ml_bundle.cjs" "$@"
   ;;
 *)
   export ml_ignored
-  exec node "$ml_home/bin/main.cjs" "$@"
+  exec "$ml_node" "$ml_home/bin/main.cjs" "$@"
   ;;
 esac
 

@@ -1,0 +1,232 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { whyNotInstalled } from '../support/installed.ts';
+import { buildPackages } from '../support/packages/build-packages.ts';
+import { DebianRoot, whyNoDebianRoot } from '../support/packages/debian-root.ts';
+import { project } from '../support/project.ts';
+import { makeScratch, scratchDirectory } from '../support/scratch.ts';
+
+const { version } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'));
+const carried = readFileSync(join(project, 'scripts/node-versions'), 'utf8')
+  .trim()
+  .split('\n')
+  .at(-1);
+
+/** seconds since 1970 */
+const time = { SOURCE_DATE_EPOCH: '1767225600' };
+
+/** Packages that depend on the system's Node. */
+const scratch = makeScratch();
+const out = join(scratch.path, 'out');
+let first: string;
+let second: string;
+beforeAll(async () => {
+  [first = ''] = await buildPackages(['deb'], out, time);
+  [second = ''] = await buildPackages(['deb', '--revision', '2'], out, time);
+});
+afterAll(() => scratch.remove());
+
+/** The owner of mirrors. */
+const OWNER = 'setpriv --reuid mirrorlatch --regid mirrorlatch --clear-groups';
+
+/** A source of one file, and a mirror of it, as the unit syncs it. */
+const MIRROR = `
+  mkdir -p /srv/source /srv/mirror && echo one >/srv/source/file && chown mirrorlatch: /srv/mirror
+  cat >/etc/mirrorlatch/config.toml <<FILE
+  [mirrors.site]
+  root = "/srv/mirror/site"
+  source = "/srv/source"
+FILE
+  ${OWNER} mirrorlatch sync /srv/source site --quiet
+  ${OWNER} $(sed -n 's/%i/site/; s/^ExecStart=//p' /usr/lib/systemd/system/mirrorlatch-sync@.service)`;
+
+describe('The Debian package', () => {
+  const noTrixie = whyNoDebianRoot('trixie');
+  const noBookworm = whyNoDebianRoot('bookworm');
+
+  test.skipIf(noTrixie !== '')(
+    `runs on the Node of Debian 13, which apt-get installs with it, and has sound units${noTrixie}`,
+    async () => {
+      const root = await DebianRoot.of('trixie');
+      await root.install(first);
+      await expectToWork(root);
+      expect(await root.run('mirrorlatch run site -- sh -c "command -v node"')).toBe(
+        '/usr/bin/node',
+      );
+
+      const units = ['serve.service', 'sync@site.service', 'sync@site.timer'];
+      const words = units.map((unit) => `mirrorlatch-${unit}`).join(' ');
+      expect(await root.run(`systemd-analyze verify ${words}`)).toBe('');
+      expect(await root.run(`systemctl is-enabled ${words} || true`)).toBe(
+        'disabled\nstatic\ndisabled',
+      );
+      expect(await root.run('logrotate --debug /etc/logrotate.d/mirrorlatch')).not.toMatch(/error/);
+    },
+  );
+
+  test.skipIf(noBookworm !== '')(
+    `of the other kind carries a Node, which nothing else sees, for Debian 12${noBookworm}`,
+    async () => {
+      const [bundled = ''] = await buildPackages(['deb', '--bundle-node'], scratchDirectory());
+      const root = await DebianRoot.of('bookworm');
+      await root.install(bundled);
+      await expectToWork(root);
+      expect(await root.run('/usr/lib/mirrorlatch/node/bin/node --version')).toBe(`v${carried}`);
+      expect(await root.run('cat /usr/share/doc/mirrorlatch/copyright')).toContain(
+        'Node.js is licensed for use as follows:',
+      );
+      for (const verb of ['run', 'lock']) {
+        const command = `mirrorlatch ${verb} /srv/root -- sh -c 'command -v node || echo "$PATH"'`;
+        expect(
+          await root.run(`mirrorlatch sync --quiet /srv/source /srv/root; ${command}`),
+        ).toMatch(/^\/usr\/local\/sbin:\/usr\/local\/bin:\/usr\/sbin:\/usr\/bin:\/sbin:\/bin$/m);
+      }
+    },
+  );
+
+  test.skipIf(noTrixie !== '')(
+    `is upgraded below a sync and a server, and keeps what an admin has changed${noTrixie}`,
+    async () => {
+      const root = await DebianRoot.of('trixie');
+      await root.install(first);
+      await root.run(MIRROR);
+      await root.run('echo "OPTIONS=--listen 127.0.0.1:80" >>/etc/mirrorlatch/serve.env');
+      // It waits before it begins, so that it does all its work after the upgrade.
+      const waiting = '#!/bin/sh\n: >/srv/mirror/asked\nuntil [ -e /tmp/go ]; do sleep 0.1; done\n';
+      root.write('/usr/local/bin/rsync', `${waiting}exec /usr/bin/rsync "$@"\n`, 0o755);
+      await root.run('echo two >/srv/source/file; mkdir /srv/source/more');
+      const server = root.start(
+        `exec ${OWNER} mirrorlatch serve /srv/mirror/site --listen 127.0.0.1:0`,
+      );
+      const sync = root.start(`exec ${OWNER} mirrorlatch sync site`);
+      await eventually(() => expect(existsSync(join(root.path, 'srv/mirror/asked'))).toBe(true));
+      const url = await eventually(() => {
+        const [, place] = /(http:\S+\/)current/.exec(server.printedSoFar()) ?? [];
+        expect(place, server.saidSoFar()).toBeDefined();
+        return place;
+      });
+
+      await root.install(second);
+
+      root.write('/tmp/go', '');
+      const { exitCode, stderr } = await sync.result;
+      expect(exitCode, stderr).toBe(0);
+      expect(await (await fetch(`${url}current/file`)).text()).toBe('two\n');
+      expect(await (await fetch(`${url}current/`)).text()).toContain('more/');
+      expect(await root.run('cat /etc/mirrorlatch/serve.env')).toContain('127.0.0.1:80');
+      expect(await root.run('dpkg-query --show mirrorlatch')).toBe(`mirrorlatch\t${version}-2`);
+      expect(await root.run('dpkg --verify mirrorlatch')).toMatch(
+        /^\?\?5\?+ c \/etc\/mirrorlatch\/serve.env$/,
+      );
+    },
+  );
+
+  test.skipIf(noTrixie !== '')(
+    `is removed, and purged with its state, but never with a mirror or its user${noTrixie}`,
+    async () => {
+      const root = await DebianRoot.of('trixie');
+      await root.install(first);
+      await root.run(MIRROR);
+      await root.run(`
+        mirrorlatch run --sticky apt site -- true
+        systemctl enable mirrorlatch-serve.service mirrorlatch-sync@site.timer`);
+      const mirror = await treeOf(root, '/srv');
+
+      await root.run('apt-get -q -y remove mirrorlatch');
+      expect(await root.run('cat /etc/mirrorlatch/config.toml')).toContain('[mirrors.site]');
+      expect(await root.run('find /var/lib/mirrorlatch/sticky -type f')).toMatch(/apt/);
+
+      const said = await root.run('dpkg --purge mirrorlatch');
+      expect(said).toContain('mirrors stay where they are, and so does the user mirrorlatch');
+      expect(await root.namesWith('mirrorlatch')).toEqual(['/srv/mirror/site/.mirrorlatch']);
+      expect(await root.run('getent passwd mirrorlatch')).toContain('/var/lib/mirrorlatch/home');
+      expect(await treeOf(root, '/srv')).toBe(mirror);
+    },
+  );
+
+  test.skipIf(noBookworm !== '')(
+    `leaves its own directories where a mirror or a mount is in them${noBookworm}`,
+    async () => {
+      const root = await DebianRoot.of('bookworm');
+      // Nothing of this needs a Node, which is not there.
+      await root.run(`dpkg --force-depends --install ${root.take(first)}`);
+      await root.run(`
+        mkdir -p /var/lib/mirrorlatch/home/site/.mirrorlatch /etc/mirrorlatch/conf.d/there /srv/there
+        : >/srv/there/file
+        mount --bind /srv/there /etc/mirrorlatch/conf.d/there`);
+      const said = await root.run('dpkg --purge mirrorlatch');
+      expect(said).toContain('/var/lib/mirrorlatch/home/site is a mirror');
+      expect(said).toContain('/etc/mirrorlatch/conf.d/there is mounted there');
+      await root.run('test -d /var/lib/mirrorlatch/home/site/.mirrorlatch -a -e /srv/there/file');
+    },
+  );
+
+  const noLintian = whyNotInstalled('lintian');
+  test.skipIf(noLintian !== '')(`has nothing that lintian warns of${noLintian}`, async () => {
+    const words = ['--fail-on', 'error,warning', '--allow-root', first];
+    const { all, exitCode } = await execa('lintian', words, { all: true, reject: false });
+    expect(exitCode, all).toBe(0);
+  });
+});
+
+const noRpm = whyNotInstalled('rpmbuild', 'rpm');
+
+test.skipIf(noRpm !== '')(
+  `the same sources make the same packages, whatever the day, the user's mask and the directory are${noRpm}`,
+  async () => {
+    const here = [first, ...(await buildPackages(['rpm'], out, time))];
+    const script = `umask 077; TZ=Asia/Tokyo TMPDIR=$1 sh ${project}scripts/package.sh all "$2"`;
+    const there = await execa('sh', ['-c', script, 'sh', scratchDirectory(), scratchDirectory()], {
+      cwd: scratchDirectory(),
+      env: time,
+    });
+    const others = there.stdout.split('\n');
+    expect(others).toHaveLength(2);
+    for (const [index, path] of here.entries()) {
+      expect(readFileSync(path).equals(readFileSync(others[index] ?? '')), path).toBe(true);
+    }
+  },
+);
+
+test.skipIf(noRpm !== '' || whyNoDebianRoot('trixie') !== '')(
+  `the RPM package has the same program, and makes and keeps its user${noRpm || whyNoDebianRoot('trixie')}`,
+  async () => {
+    const [rpm = ''] = await buildPackages(['rpm'], out, time);
+    const { stdout: needed } = await execa('rpm', ['--query', '--requires', '--package', rpm]);
+    expect(needed.split('\n')).toContain('nodejs(engine) >= 20.19');
+    const root = await DebianRoot.of('trixie');
+    await root.run('apt-get -q -y --no-install-recommends install nodejs rsync');
+    // What it depends on is there by the names of another distribution.
+    const onRoot = ['--root', root.path, '--nodeps'];
+    await execa('rpm', [...onRoot, '--install', rpm]);
+    await expectToWork(root);
+    await root.run('echo "OPTIONS=" >>/etc/mirrorlatch/serve.env');
+    await execa('rpm', [...onRoot, '--erase', 'mirrorlatch']);
+    expect(await root.run('ls /etc/mirrorlatch')).toMatch(/^serve.env.rpmsave$/m);
+    expect(await root.run('getent passwd mirrorlatch')).not.toBe('');
+    await root.run('test -e /srv/mirror/site/current/file -a ! -e /usr/bin/mirrorlatch');
+  },
+);
+
+/** What a user does first, and what is in its place beside the program. */
+async function expectToWork(root: DebianRoot): Promise<void> {
+  expect(await root.run('mirrorlatch --version')).toBe(version);
+  await root.run(MIRROR);
+  expect(await root.run('mirrorlatch run site -- cat file')).toBe('one');
+  expect(await root.run('man -w mirrorlatch mirrorlatch-serving')).toBe(
+    '/usr/share/man/man1/mirrorlatch.1.gz\n/usr/share/man/man7/mirrorlatch-serving.7.gz',
+  );
+  // That exchanges two names by what it carries beside the bundles.
+  await root.run('mkdir /srv/old && mirrorlatch init --adopt /srv/old && test -L /srv/old');
+  expect(await root.run('stat -c "%U %a" /var/lib/mirrorlatch /var/lib/mirrorlatch/home')).toBe(
+    'root 755\nmirrorlatch 750',
+  );
+}
+
+/** Names, types, modes, owners and times. */
+async function treeOf(root: DebianRoot, directory: string): Promise<string> {
+  return await root.run(`find ${directory} -printf '%p %y %m %u %T@\\n' | sort`);
+}

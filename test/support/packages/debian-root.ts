@@ -1,0 +1,97 @@
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { execa } from 'execa';
+import { expect, onTestFinished } from 'vitest';
+import { mayMount } from '../privilege.ts';
+import { type RunningProgram, startProcess } from '../program.ts';
+import { scratchDirectory } from '../scratch.ts';
+
+/** The Debian releases that scripts/test.sh has unpacked; see want_package_chroots in scripts/setup.sh. */
+export type Suite = 'bookworm' | 'trixie';
+
+const unpacked = (suite: Suite) => `/var/cache/mirrorlatch-test/packages-${suite}`;
+
+/** The end of a test's name if it cannot run; otherwise empty. */
+export function whyNoDebianRoot(suite: Suite): string {
+  if (!mayMount) return ' (skipped: only root can mount another root directory)';
+  return existsSync(unpacked(suite))
+    ? ''
+    : ` (skipped: scripts/test.sh has not unpacked a root of ${suite})`;
+}
+
+const ENVIRONMENT = [
+  'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  'LC_ALL=C.UTF-8',
+  'DEBIAN_FRONTEND=noninteractive',
+];
+
+/** The root directory of a Debian system without network, until the end of the test. */
+export class DebianRoot {
+  /** Its path outside. */
+  readonly path: string;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  static async of(suite: Suite): Promise<DebianRoot> {
+    const scratch = scratchDirectory();
+    const [upper, work, path] = ['upper', 'work', 'root'].map((name) => join(scratch, name));
+    for (const directory of [upper, work, path]) mkdirSync(directory as string);
+    const layers = `lowerdir=${unpacked(suite)},upperdir=${upper},workdir=${work}`;
+    await execa('mount', ['-t', 'overlay', 'overlay', '-o', layers, path as string]);
+    await execa('mount', ['-t', 'proc', 'proc', join(path as string, 'proc')]);
+    const root = new DebianRoot(path as string);
+    // invoke-rc.d(8): no service of another package starts.
+    root.write('/usr/sbin/policy-rc.d', '#!/bin/sh\nexit 101\n', 0o755);
+    return root;
+  }
+
+  /** Writes a file inside. */
+  write(path: string, text: string, mode = 0o644): void {
+    writeFileSync(join(this.path, path), text, { mode });
+  }
+
+  /** Copies a file from outside into /tmp, and returns its path inside. */
+  take(path: string): string {
+    const inside = `/tmp/${basename(path)}`;
+    copyFileSync(path, join(this.path, inside));
+    return inside;
+  }
+
+  /** Runs lines of sh, and returns what they printed. Any that fails fails the test. */
+  async run(lines: string): Promise<string> {
+    const { all, exitCode } = await execa('unshare', ['--net', ...this.#words(lines)], {
+      all: true,
+      stdin: 'ignore',
+      reject: false,
+    });
+    expect(exitCode, `${lines}\n${all}`).toBe(0);
+    return all;
+  }
+
+  /** Starts lines of sh, in the network of the test. They end with it. */
+  start(lines: string): RunningProgram {
+    const program = startProcess(this.#words(lines), { command: lines });
+    onTestFinished(() => program.kill('SIGKILL'));
+    return program;
+  }
+
+  /** Installs .deb files from outside with what they depend on. */
+  async install(...packages: readonly string[]): Promise<string> {
+    const files = packages.map((path) => this.take(path)).join(' ');
+    return await this.run(`apt-get -q -y --no-install-recommends install ${files}`);
+  }
+
+  /** The files and symlinks that have this in their names, without those in /proc and /tmp. */
+  async namesWith(part: string): Promise<string[]> {
+    const found = await this.run(
+      `find / -xdev -path /tmp -prune -o -name '*${part}*' -print | sort`,
+    );
+    return found === '' ? [] : found.split('\n');
+  }
+
+  #words(lines: string): string[] {
+    return ['env', '-i', ...ENVIRONMENT, 'chroot', this.path, 'sh', '-euc', lines];
+  }
+}
