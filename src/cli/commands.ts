@@ -45,6 +45,8 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   },
   doctor: async () => (await import('./commands/doctor.ts')).addDoctor,
   config: async () => (await import('./commands/config.ts')).addConfig,
+  systemd: async () => (await import('./commands/systemd.ts')).addSystemd,
+  cron: async () => (await import('./commands/cron.ts')).addCron,
   help: async () => (await import('./commands/help.ts')).addHelp,
 };
 

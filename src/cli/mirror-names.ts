@@ -1,5 +1,6 @@
 import { Argument, type Command, Option } from 'commander';
 import type { ConfigurationOnDisk } from '../config/source.ts';
+import { isMirrorName } from '../config/values.ts';
 
 /** An argument that names a mirror: by its path, or by its name in the configuration. */
 export class MirrorArgument extends Argument {
@@ -16,15 +17,8 @@ export class MirrorOption extends Option {
   }
 }
 
-/** Words that may be a name. A directory here of that name is written `./NAME`. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
-
-function mayBeName(word: string): boolean {
-  return NAME.test(word);
-}
-
 /**
- * Puts the path of a mirror in place of each name on a command line.
+ * Puts the path of a mirror in place of each name on a command line. A directory here of that name is written `./NAME`.
  *
  * @param read reads the configuration, which takes time.
  */
@@ -33,7 +27,7 @@ export async function replaceNames(
   read: () => Promise<ConfigurationOnDisk>,
 ): Promise<void> {
   const named = [...namedByArguments(command), ...namedByOptions(command)];
-  if (!named.some(({ words }) => words.some(mayBeName))) return;
+  if (!named.some(({ words }) => words.some(isMirrorName))) return;
   const { mirrors } = (await read()).read();
   for (const { words, replace } of named)
     replace(words.map((word) => mirrors.get(word)?.root ?? word));

@@ -4,6 +4,7 @@ import { nearestName } from '../system/nearest.ts';
 import type { ConfigurationFile } from './files.ts';
 import { Defaults, type Key, MirrorTable } from './schema.ts';
 import { type Place, readToml, showPlace, TomlTable, type TomlValue } from './toml.ts';
+import { isMirrorName } from './values.ts';
 
 /** What the configuration says of one mirror. */
 export interface ConfiguredMirror {
@@ -26,13 +27,6 @@ export interface ConfigurationProblem {
   readonly place: Place;
   readonly message: string;
   readonly hint: string;
-}
-
-/** What a mirror may be called: a word of a command line, and of the name of a systemd unit. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
-
-function isMirrorName(word: string): boolean {
-  return NAME.test(word);
 }
 
 /**
@@ -65,7 +59,7 @@ export function readConfiguration(files: readonly ConfigurationFile[]): {
     const mirror = layers.over(defaults).mirror(name, problems);
     if (mirror !== undefined) mirrors.set(name, mirror);
   }
-  problems.push(...sharedRoots(mirrors));
+  problems.push(...sharedRoots(mirrors), ...brokenChains(mirrors));
   return { configuration: { files: files.map(({ file }) => file), mirrors }, problems };
 }
 
@@ -203,6 +197,31 @@ function sharedRoots(mirrors: ReadonlyMap<string, ConfiguredMirror>): Configurat
     if (other === undefined || place === undefined) return [];
     const message = `${name} and ${other} have one root, ${root}`;
     return [{ place, message, hint: 'Give each mirror a directory of its own.' }];
+  });
+}
+
+/** A mirror that comes after itself would never be synced. */
+function brokenChains(mirrors: ReadonlyMap<string, ConfiguredMirror>): ConfigurationProblem[] {
+  return [...mirrors.values()].flatMap(({ name, table: { after }, places }) => {
+    const place = places.get('after');
+    if (after === undefined || place === undefined) return [];
+    if (!mirrors.has(after)) {
+      const nearest = nearestName(after, [...mirrors.keys()]);
+      const hint =
+        nearest === undefined
+          ? 'See all names: mirrorlatch config show'
+          : `Did you mean ${nearest}?`;
+      return [{ place, message: `${name} comes after ${after}, which is no mirror here`, hint }];
+    }
+    const chain = [name];
+    for (let next: string | undefined = after; next !== undefined && !chain.includes(next); ) {
+      chain.push(next);
+      next = mirrors.get(next)?.table.after;
+      if (next !== name) continue;
+      const message = `${[...chain, name].join(' comes after ')}`;
+      return [{ place, message, hint: 'Give one of them a schedule instead.' }];
+    }
+    return [];
   });
 }
 

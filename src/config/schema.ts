@@ -7,6 +7,7 @@ import { DEFAULT_NAMES } from '../rsync/arguments.ts';
 import { withAbsoluteFiles } from '../rsync/option-files.ts';
 import { parseSource } from '../rsync/source.ts';
 import {
+  isMirrorName,
   readChoice,
   readCount,
   readDirectory,
@@ -124,6 +125,21 @@ const rsyncOptions = z.pipe(
   }),
 );
 
+const SCHEDULE =
+  'Give a calendar event of systemd, such as "daily", "03:17" or "*:0/15", or "never".';
+
+function readSchedule(given: string): string {
+  if (/^[ -~]+$/.test(given)) return given;
+  throw new UnfitValue(SCHEDULE);
+}
+
+const OTHER_MIRROR = 'Give the name of another mirror in quotes.';
+
+function readMirrorName(given: string): string {
+  if (isMirrorName(given)) return given;
+  throw new UnfitValue(OTHER_MIRROR);
+}
+
 /** What every mirror may have, and so `[defaults]`. */
 const COMMON = {
   'rsync-options': z.optional(rsyncOptions),
@@ -165,6 +181,7 @@ const COMMON = {
   'after-drain': z.optional(choice(AFTER_DRAIN)),
 
   'max-age': z.optional(duration),
+  schedule: z.optional(text(SCHEDULE, readSchedule)),
   aliases: z.optional(
     listOf('Give the commands that read the mirror, such as ["apt-get", "apt"].', (word) => word),
   ),
@@ -178,6 +195,7 @@ export const MirrorTable = z.strictObject({
   source: z.optional(
     text('Give the source as rsync has it, in quotes.', (given) => parseSource(given).argument),
   ),
+  after: z.optional(text(OTHER_MIRROR, readMirrorName)),
   'serve-at': z.optional(text('Give the path of a directory in quotes.', absolute)),
   'serve-as': z.optional(
     text('Give the beginning of its URLs, such as "/debian/".', (given) => {

@@ -27,13 +27,14 @@ const EMPTY: Look = {
 
 /** The configuration as it is on the disk: each question looks again, and reads what has changed. */
 export class ConfigurationOnDisk implements ConfigurationSource {
-  readonly #given: string | undefined;
+  /** The only file, if one was given; absolute. */
+  readonly given: string | undefined;
   readonly #env: NodeJS.ProcessEnv;
   #look: Look = EMPTY;
 
   /** @param given the only file; by default those of the system and of the user. */
   constructor(given: string | undefined, env: NodeJS.ProcessEnv) {
-    this.#given = given;
+    this.given = given === undefined ? undefined : resolve(given);
     this.#env = env;
   }
 
@@ -57,7 +58,7 @@ export class ConfigurationOnDisk implements ConfigurationSource {
    * @throws MirrorlatchError when a file cannot be read or is no TOML.
    */
   check(): { configuration: Configuration; problems: ConfigurationProblem[] } {
-    return readConfiguration(configurationFiles(this.#given, this.#env));
+    return readConfiguration(configurationFiles(this.given, this.#env));
   }
 
   /** @param root absolute and without symlinks. */
@@ -81,7 +82,7 @@ export class ConfigurationOnDisk implements ConfigurationSource {
 
   #now(): Look {
     try {
-      const files = configurationFiles(this.#given, this.#env);
+      const files = configurationFiles(this.given, this.#env);
       if (!isSame(files, this.#look.files)) {
         const { configuration, problems } = readConfiguration(files);
         this.#look = { files, configuration, problem: configurationError(problems) };

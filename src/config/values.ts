@@ -100,3 +100,8 @@ export function readChoice<Value extends string>(text: string, allowed: readonly
   if (value === undefined) throw new UnfitValue(`Allowed values are ${allowed.join(', ')}.`);
   return value;
 }
+
+/** Whether a word can be the name of a mirror: one of a command line, and of the name of a systemd unit. */
+export function isMirrorName(word: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(word);
+}

@@ -33,6 +33,12 @@ export function refuseOtherOwnersOptions(layout: Layout): void {
   refuseOwnersExcept(layout, [0n]);
 }
 
+/** The name of the user that a mirror belongs to; undefined if there is none. */
+export function ownerOf({ state }: Layout): string | undefined {
+  const found = lstatIfThere(state);
+  return found === undefined ? undefined : userName(Number(found.uid));
+}
+
 function refuseOwnersExcept(layout: Layout, trusted: readonly bigint[]): void {
   const { root, state } = layout;
   refuseOtherThanDirectory(state);

@@ -55,6 +55,8 @@ const VALUES: Record<Key, [toml: string, value: unknown]> = {
   drain: ['"5m"', 300_000],
   'after-drain': ['"go-on"', 'go-on'],
   'max-age': ['"26h"', (26 * DAY) / 24],
+  schedule: ['"Mon..Fri 03:17"', 'Mon..Fri 03:17'],
+  after: ['"debian-archive"', 'debian-archive'],
   aliases: ['["apt-get", "apt"]', ['apt-get', 'apt']],
 };
 
@@ -67,7 +69,7 @@ describe.each(KEYS)('the key %s', (key) => {
   test('means what its value says', () => {
     const { configuration, problems } = read(
       `[mirrors.debian]\nroot = "/srv/debian"`,
-      `[mirrors.debian]\n${key} = ${toml}`,
+      `[mirrors.debian]\n${key} = ${toml}\n[mirrors.debian-archive]\nroot = "/a"`,
     );
     expect(problems).toEqual([]);
     expect(configuration.mirrors.get('debian')?.table[key]).toEqual(value);
@@ -144,6 +146,14 @@ test.each([
   [
     '[mirror.debian]\nroot="/a"',
     '/etc/0.toml:1 there is no table [mirror] | Did you mean [mirrors]?',
+  ],
+  [
+    '[mirrors.a]\nroot="/a"\nafter="b"\n[mirrors.b]\nroot="/b"\nafter="c"\n[mirrors.c]\nroot="/c"\nafter="b"',
+    '/etc/0.toml:6 b comes after c comes after b | Give one of them a schedule instead.',
+  ],
+  [
+    '[mirrors.a]\nroot="/a"\nafter="bb"\n[mirrors.b]\nroot="/b"',
+    '/etc/0.toml:3 a comes after bb, which is no mirror here | Did you mean b?',
   ],
   ['[mirrors]\ndebian = "/srv"', '/etc/0.toml:2 debian is not a table'],
   ['[mirrors."a b"]\nroot="/a"', '/etc/0.toml:1 a mirror cannot be called "a b"'],

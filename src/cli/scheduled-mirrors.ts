@@ -1,0 +1,80 @@
+import { realpathSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { ConfiguredMirror } from '../config/configuration.ts';
+import type { ConfigurationOnDisk } from '../config/source.ts';
+import { MirrorlatchError } from '../errors.ts';
+import { layoutOf } from '../mirror/layout.ts';
+import { findMirror } from '../mirror/open.ts';
+import { ownerOf } from '../mirror/ownership.ts';
+import { programPath } from '../reader/script.ts';
+import type { ProgramPlace, ScheduledMirror } from '../scheduling/scheduled.ts';
+
+/** The mirrors that `systemd` or `cron` is to sync. */
+export function scheduledMirrors(
+  configuration: ConfigurationOnDisk,
+  { names, all, user }: { names: readonly string[]; all: boolean; user: string | undefined },
+): ScheduledMirror[] {
+  const { mirrors } = configuration.read();
+  if (all === names.length > 0) {
+    throw new MirrorlatchError(
+      'USAGE',
+      all ? '--all is for all mirrors: name none' : 'no mirror was named',
+      {
+        hint: 'Name mirrors of the configuration, or take all of them with --all. See: mirrorlatch config show',
+      },
+    );
+  }
+  if (all && mirrors.size === 0) {
+    throw new MirrorlatchError('CONFIGURATION', 'the configuration names no mirror', {
+      hint: 'See which files are read with: mirrorlatch config check',
+    });
+  }
+  const wanted = all ? [...mirrors.values()] : names.map((name) => byName(mirrors, name));
+  return wanted
+    .map((mirror) => scheduled(mirror, user))
+    .filter(({ schedule, after }) => after !== undefined || schedule !== 'never');
+}
+
+function byName(mirrors: ReadonlyMap<string, ConfiguredMirror>, name: string): ConfiguredMirror {
+  const found = mirrors.get(name);
+  if (found !== undefined) return found;
+  throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${name}`, {
+    hint: 'Only mirrors of the configuration have a schedule. See: mirrorlatch config show',
+  });
+}
+
+function scheduled(
+  { name, root, table }: ConfiguredMirror,
+  user: string | undefined,
+): ScheduledMirror {
+  const served = table['serve-at'] ?? findMirror(root)?.settings.serveAt;
+  return {
+    name,
+    root,
+    schedule: table.schedule ?? 'daily',
+    after: table.after,
+    writes: served === undefined ? [] : [dirname(served)],
+    user: user ?? ownerOf(layoutOf(root)) ?? userInfo().username,
+    waits: table.wait !== undefined,
+  };
+}
+
+/**
+ * How jobs start this program: by the name that PATH has for it, which outlasts an upgrade.
+ *
+ * @param given the only configuration.
+ */
+export function programPlace(given: string | undefined): ProgramPlace {
+  const names = (process.env['PATH'] ?? '').split(':').map((path) => join(path, 'mirrorlatch'));
+  const program = names.find((name) => name.startsWith('/') && isThisProgram(name)) ?? programPath;
+  return { program, node: process.execPath, configuration: given };
+}
+
+function isThisProgram(path: string): boolean {
+  try {
+    return realpathSync(path) === realpathSync(programPath);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * When a mirror is synced, as systemd.time(7) writes calendar events; those that cron(8) can do as well are
+ * read here.
+ */
+
+const WORDS: Readonly<Record<string, string>> = {
+  minutely: '* * * * *',
+  hourly: 'M * * * *',
+  daily: 'M H * * *',
+  weekly: 'M H * * 1',
+  monthly: 'M H 1 * *',
+  quarterly: 'M H 1 1,4,7,10 *',
+  yearly: 'M H 1 1 *',
+};
+
+const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
+
+/**
+ * The five fields of a crontab for a calendar event of systemd; undefined for one that cron cannot do.
+ *
+ * @param name spreads mirrors whose event names no minute: always the same for one name.
+ */
+export function cronFields(event: string, name: string): string | undefined {
+  const text = event.trim();
+  const word = WORDS[text.toLowerCase()];
+  if (word !== undefined) {
+    const minute = hash(name) % 60;
+    // In the night, before people come.
+    const hour = Math.floor(hash(name) / 60) % 6;
+    return word.replace('M', String(minute)).replace('H', String(hour));
+  }
+  const [, days, hours = '', minutes = ''] =
+    /^(?:([A-Za-z,.]+) +)?(?:\*-\*-\* +)?(\*|[\d,]+|\*\/\d+|0\/\d+):([\d,]+|\*|\*\/\d+|0\/\d+)(?::00?)?$/.exec(
+      text,
+    ) ?? [];
+  const [minute, hour] = [field(minutes, 59), field(hours, 23)];
+  const weekdays = days === undefined ? '*' : weekdaysOf(days);
+  if (minute === undefined || hour === undefined || weekdays === undefined) return undefined;
+  return `${minute} ${hour} * * ${weekdays}`;
+}
+
+/** `03` to `3`; `0/15` and, as cron has it, `*` with a step, to the latter. */
+function field(text: string, largest: number): string | undefined {
+  if (text === '*') return '*';
+  const [, step] = /^(?:\*|0)\/(\d+)$/.exec(text) ?? [];
+  if (step !== undefined) return Number(step) > 0 ? `*/${Number(step)}` : undefined;
+  if (!/^\d+(,\d+)*$/.test(text)) return undefined;
+  const numbers = text.split(',').map(Number);
+  return numbers.every((number) => number <= largest) ? numbers.join(',') : undefined;
+}
+
+/** `Mon..Fri`, `Sat,Sun` or `Monday`. */
+function weekdaysOf(text: string): string | undefined {
+  const parts = text.split(',').map((part) => {
+    const ends = part.split('..').map((day) => DAYS.indexOf(day.slice(0, 3).toLowerCase()));
+    return ends.includes(-1) || ends.length > 2 ? undefined : ends.join('-');
+  });
+  return parts.includes(undefined) ? undefined : parts.join(',');
+}
+
+/** A number that is always the same for one text. */
+function hash(text: string): number {
+  let sum = 0;
+  for (const byte of Buffer.from(text)) sum = (sum * 31 + byte) % 1_000_003;
+  return sum;
+}

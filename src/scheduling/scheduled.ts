@@ -1,0 +1,53 @@
+import { dirname } from 'node:path';
+
+/** A mirror that is to be synced without a person, and what its jobs need to know. */
+export interface ScheduledMirror {
+  readonly name: string;
+  readonly root: string;
+  /** When, as systemd.time(7) writes it. */
+  readonly schedule: string;
+  /** The name of the mirror whose publications it follows, in place of a schedule. */
+  readonly after: string | undefined;
+  /** Other directories that its syncs write to. */
+  readonly writes: readonly string[];
+  /** The name of its owner. */
+  readonly user: string;
+  /** The configuration says how long to wait for another writer. */
+  readonly waits: boolean;
+}
+
+/** How the jobs start the program. */
+export interface ProgramPlace {
+  /** The absolute path of the command `mirrorlatch`. */
+  readonly program: string;
+  /** That of Node. */
+  readonly node: string;
+  /** The configuration, if it is not in its usual place. */
+  readonly configuration: string | undefined;
+}
+
+/** cron and systemd have a PATH of their own, in which Node may be missing. */
+export function searchPath({ program, node }: ProgramPlace): string {
+  const usual = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'.split(':');
+  return [...new Set([dirname(program), dirname(node), ...usual])].join(':');
+}
+
+/** A command line of ours, which finds the configuration where this process did. */
+export function ownWords(
+  { program, configuration }: ProgramPlace,
+  verb: string,
+  ...words: readonly string[]
+): string[] {
+  const named = configuration === undefined ? [] : ['--config', configuration];
+  return [program, verb, ...named, ...words];
+}
+
+/** Syncs a mirror as a job does: quietly, and patient with other writers. */
+export function syncWords(place: ProgramPlace, { name, waits }: ScheduledMirror): string[] {
+  return ownWords(place, 'sync', name, '--quiet', ...(waits ? [] : ['--wait', '1h']));
+}
+
+/** Does so after each publication of another mirror. */
+export function followWords(place: ProgramPlace, mirror: ScheduledMirror, after: string): string[] {
+  return [...ownWords(place, 'watch', after, '--'), ...syncWords(place, mirror)];
+}

@@ -1,0 +1,151 @@
+import {
+  followWords,
+  ownWords,
+  type ProgramPlace,
+  type ScheduledMirror,
+  searchPath,
+  syncWords,
+} from './scheduled.ts';
+
+/** A file of systemd.unit(5). */
+export interface Unit {
+  /** `mirrorlatch-sync@debian.timer` */
+  readonly name: string;
+  readonly text: string;
+  /** Is to be started, now and at each boot; the others are started by one that is. */
+  readonly isEnabled: boolean;
+}
+
+/**
+ * The units that sync a mirror: a timer and its service, or a service that follows another mirror.
+ * They are instances of the names that the packages use, so that each overrides the template there.
+ */
+export function unitsFor(mirror: ScheduledMirror, place: ProgramPlace): Unit[] {
+  const stem = `mirrorlatch-sync@${mirror.name}`;
+  if (mirror.after !== undefined)
+    return [
+      {
+        name: `mirrorlatch-follow@${mirror.name}.service`,
+        text: followService(mirror, mirror.after, place),
+        isEnabled: true,
+      },
+    ];
+  return [
+    { name: `${stem}.service`, text: syncService(mirror, place), isEnabled: false },
+    { name: `${stem}.timer`, text: timer(mirror), isEnabled: true },
+  ];
+}
+
+function timer({ name, schedule }: ScheduledMirror): string {
+  return lines(
+    '[Unit]',
+    `Description=Sync the mirror ${name} (${escaped(schedule)})`,
+    '',
+    '[Timer]',
+    `OnCalendar=${escaped(schedule)}`,
+    '# All mirrors of one upstream would ask it at the same second.',
+    'RandomizedDelaySec=10m',
+    'Persistent=true',
+    '',
+    '[Install]',
+    'WantedBy=timers.target',
+  );
+}
+
+function syncService(mirror: ScheduledMirror, place: ProgramPlace): string {
+  return lines(
+    ...unitSection(mirror, `Sync the mirror ${mirror.name}`),
+    '[Service]',
+    'Type=oneshot',
+    `ExecStart=${commandLine(syncWords(place, mirror))}`,
+    ...sandbox(mirror, place),
+    'TimeoutStopSec=2m',
+  );
+}
+
+function followService(mirror: ScheduledMirror, after: string, place: ProgramPlace): string {
+  return lines(
+    ...unitSection(mirror, `Sync the mirror ${mirror.name} after each publication of ${after}`),
+    '[Service]',
+    `ExecStart=${commandLine(followWords(place, mirror, after))}`,
+    '# So ends a watch that systemd stops.',
+    'SuccessExitStatus=143',
+    'Restart=on-failure',
+    'RestartSec=1m',
+    ...sandbox(mirror, place),
+    '',
+    '[Install]',
+    'WantedBy=multi-user.target',
+  );
+}
+
+function unitSection({ root }: ScheduledMirror, description: string): string[] {
+  return [
+    '[Unit]',
+    `Description=${description}`,
+    'Documentation=man:mirrorlatch(1) man:mirrorlatch-scheduling(7)',
+    'Wants=network-online.target',
+    'After=network-online.target',
+    '# Without its disk, a mirror is not there.',
+    `RequiresMountsFor=${quoted(root)}`,
+    '',
+  ];
+}
+
+/** What a sync does without: see systemd.exec(5). */
+function sandbox({ name, root, writes, user }: ScheduledMirror, place: ProgramPlace): string[] {
+  const isRoot = user === 'root';
+  return [
+    '# What a killed sync has left is repaired at once, and not by the next one alone.',
+    `ExecStopPost=-${commandLine(ownWords(place, 'unlock', name))}`,
+    `Environment=PATH=${searchPath(place)}`,
+    `User=${user}`,
+    '# rsync is asked to end, and has time to.',
+    'KillMode=mixed',
+    'UMask=0022',
+    'Nice=10',
+    'IOSchedulingClass=best-effort',
+    'IOSchedulingPriority=7',
+    'NoNewPrivileges=yes',
+    'ProtectSystem=strict',
+    `ReadWritePaths=${[root, ...writes].map(quoted).join(' ')}`,
+    '# A source, and the keys of ssh, may be below /home.',
+    'ProtectHome=read-only',
+    'PrivateTmp=yes',
+    'PrivateDevices=yes',
+    'ProtectClock=yes',
+    'ProtectHostname=yes',
+    'ProtectControlGroups=yes',
+    'ProtectKernelLogs=yes',
+    'ProtectKernelModules=yes',
+    'ProtectKernelTunables=yes',
+    'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK',
+    'RestrictNamespaces=yes',
+    'RestrictRealtime=yes',
+    'LockPersonality=yes',
+    'SystemCallArchitectures=native',
+    // Root keeps the rights by which rsync gives files their owners.
+    ...(isRoot ? [] : ['CapabilityBoundingSet=']),
+  ];
+}
+
+function commandLine(words: readonly string[]): string {
+  return words.map(quoted).join(' ');
+}
+
+/** By systemd.syntax(7), Quoting, and systemd.service(5), Command lines. */
+function quoted(word: string): string {
+  const safe = escaped(word).replaceAll('$', '$$$$');
+  if (/^[A-Za-z0-9_/.:@+=,%$-]+$/.test(safe)) return safe;
+  const text = safe.replaceAll(/[\\"]/g, String.raw`\$&`).replaceAll('\n', String.raw`\n`);
+  return `"${text}"`;
+}
+
+/** `%` begins a specifier. */
+function escaped(text: string): string {
+  return text.replaceAll('%', '%%');
+}
+
+function lines(...all: readonly string[]): string {
+  return `${all.join('\n')}\n`;
+}
