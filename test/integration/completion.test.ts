@@ -8,7 +8,7 @@ import { MirrorArgument } from '../../src/cli/mirror-names.ts';
 import { quoteForFish, quoteForSh } from '../../src/system/quote.ts';
 import { missingOf, whyNotInstalled } from '../support/installed.ts';
 import { runProgram } from '../support/program.ts';
-import { launcher } from '../support/project.ts';
+import { launcher, project } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith } from '../support/small-mirror.ts';
 import { openTerminal, type Terminal } from '../support/terminal.ts';
@@ -213,6 +213,17 @@ test.skipIf(missingOf('bash').length > 0)(
     expect(await typed(shell, [`mirrorlatch run ${root} -- own --of`])).toEqual([
       `<run><${root}><--><own><--of-its-own>`,
     ]);
+  },
+);
+
+test.skipIf(missingOf('zsh').length > 0)(
+  'TAB in zsh finds the file that a package puts among its functions',
+  async () => {
+    const functions = scratchDirectory();
+    symlinkSync(join(project, 'dist/completion/zsh'), join(functions, '_mirrorlatch'));
+    const begin = `unsetopt beep; fpath=(${functions} $fpath); autoload -Uz compinit; compinit -u -D`;
+    const lines = ['mirrorlatch rollb', 'mirrorlatch run --pin=c'];
+    expect(await typed({ ...ZSH, begin }, lines)).toEqual(['<rollback>', '<run><--pin=cwd>']);
   },
 );
 

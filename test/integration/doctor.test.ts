@@ -7,6 +7,7 @@ import { guards, startGuarded } from '../support/guards.ts';
 import { whyNotInstalled } from '../support/installed.ts';
 import {
   makeImage,
+  makeUncleanImage,
   mountImage,
   mountTmpfs,
   unmountImage,
@@ -22,6 +23,7 @@ import {
 } from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith, smallMirror } from '../support/small-mirror.ts';
+import { standInFor } from '../support/stand-in.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const MIB = 1024 * 1024;
@@ -254,7 +256,9 @@ describe('doctor looks at a mirror:', () => {
     const mirror = smallMirror({ root: await mountTmpfs('size=20m,nr_inodes=120,mode=0755') });
     mirror.change(Object.fromEntries([...'abcdefghij'].map((name) => [name, name])));
     await mirror.sync();
-    expect((await examine([mirror.root])).mirror.get('space')).toMatchObject({ state: 'ok' });
+    const roomy = (await examine([mirror.root])).mirror;
+    expect(roomy.get('space')).toMatchObject({ state: 'ok' });
+    expect(roomy.get('filesystem')).toMatchObject({ state: 'warning' });
     const other = join(mirror.root, 'other');
     mkdirSync(other);
     const fill = 'i=0; while : >"$0/$i"; do i=$((i + 1)); done; rm "$0/0" "$0/1" "$0/2" "$0/3"';
@@ -325,6 +329,33 @@ describe('doctor looks at a mirror:', () => {
     });
   });
 
+  test.skipIf(whyNoLoopFilesystem !== '')(
+    `at a filesystem that its superblock does not call clean${whyNoLoopFilesystem}`,
+    async () => {
+      const home = scratchDirectory();
+      const disk = join(home, 'disk');
+      await makeUncleanImage(join(home, 'image'));
+      await mountImage(join(home, 'image'), disk);
+      try {
+        chmodSync(disk, 0o755);
+        const root = join(disk, 'mirror');
+        await runForJson(['init', root]);
+        const { mirror } = await examine([root]);
+        expect(mirror.get('filesystem')).toMatchObject({ state: 'bad' });
+        expect(mirror.get('filesystem')?.remedy).toMatch(/fsck \/dev\/loop\d+$/);
+      } finally {
+        await unmountImage(disk);
+      }
+    },
+  );
+
+  test('at locks that keep nobody out', async () => {
+    const mirror = await twoSnapshots();
+    const PATH = standInFor('flock', join(mirror.home, 'bin'), 'exit 0');
+    const { mirror: found } = await examine([mirror.root], { env: { PATH } });
+    expect(found.get('locks')).toMatchObject({ state: 'bad' });
+  });
+
   test('at directories above it that keep readers out', async () => {
     const { home, root } = await twoSnapshots();
     chmodSync(home, 0o700);
@@ -366,8 +397,15 @@ describe('doctor looks at a mirror:', () => {
         const { snapshots } = await runForJson(['status', mirror.root]);
         expect(JSON.stringify(snapshots)).toContain('"by":"lease"');
       });
-      await mirror.publish('third', { file: 'third' });
       const through = ['faketime', '-f', '+4d'];
+      await mirror.publish('third', { file: 'third' });
+      expect((await examine([mirror.root], { through })).mirror.get('stale readers')).toMatchObject(
+        {
+          state: 'ok',
+        },
+      );
+      await mirror.publish('fourth', { file: 'fourth' });
+      await runForJson(['init', mirror.root, '--keep-last', '1', '--grace', '0']);
       expect((await examine([mirror.root])).mirror.get('stale readers')).toMatchObject({
         state: 'ok',
       });

@@ -47,18 +47,18 @@ function lookAtOwner(layout: Layout): Verdict {
 }
 
 function lookForWriters(layout: Layout): Verdict {
-  const mode = modeOf(layout);
-  if (mode === undefined) return skipped('the settings cannot be read');
+  const settings = soundSettings(layout);
+  if (settings === undefined) return skipped('the settings cannot be read');
   return unlessRefused(() => {
-    refuseUnfit(layout, mode);
-    refuseUnchangeable(layout, mode);
+    refuseUnfit(layout, settings.mode);
+    refuseUnchangeable(layout, settings.mode);
   }, 'nothing keeps a sync from beginning');
 }
 
-/** Undefined if the settings are broken, which is a finding of its own. */
-function modeOf(layout: Layout): Settings['mode'] | undefined {
+/** Undefined if they are broken, which is a finding of its own. */
+export function soundSettings(layout: Layout): Settings | undefined {
   try {
-    return readSettings(layout)?.mode;
+    return readSettings(layout);
   } catch {
     return undefined;
   }

@@ -1,13 +1,17 @@
 import { statfsSync } from 'node:fs';
-import { currentId } from '../../mirror/current.ts';
 import { type HistoryEntry, readHistory } from '../../mirror/history.ts';
-import type { Layout } from '../../mirror/layout.ts';
+import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { findReaders } from '../../mirror/readers.ts';
 import { arrivalOf, snapshotTimes } from '../../mirror/snapshot-times.ts';
 import { isAhead, showBytes, showTime } from '../../mirror/units.ts';
 import { freeSpaceAt } from '../../system/mounts.ts';
 import { quoteForSh } from '../../system/quote.ts';
-import { bad, type Check, ok, type Verdict, warning } from './check.ts';
+import { policyOf } from '../../writer/policy.ts';
+import { keptByRules } from '../../writer/pruning.ts';
+import { bad, type Check, ok, skipped, type Verdict, warning } from './check.ts';
+import { soundSettings } from './place.ts';
+
+const DAY_MS = 86_400_000;
 
 /** What the use of a mirror has come to. */
 export const USE: readonly Check<Layout>[] = [
@@ -63,27 +67,32 @@ function lookAtClock(layout: Layout): Verdict {
 }
 
 /** A command that reads a mirror ends within hours; ms. */
-const STALE_MS = 3 * 86_400_000;
+const STALE_MS = 3 * DAY_MS;
 
+/** Only a reader of what would be pruned without it is in the way. */
 function lookForStaleReaders(layout: Layout): Verdict {
   const now = Date.now();
-  const timesOf = snapshotTimes(readHistory(layout), (id) => arrivalOf(layout, id), now);
-  const current = currentId(layout);
-  const readers = [...findReaders(layout)].flatMap(([id, all]) =>
-    all.map((reader) => ({ id, ...reader })),
-  );
-  const stale = readers.filter(
-    ({ id }) => id !== current && now - timesOf(id).supersededAt > STALE_MS,
-  );
-  const [first] = stale;
-  if (first === undefined) {
+  const history = readHistory(layout);
+  const timesOf = snapshotTimes(history, (id) => arrivalOf(layout, id), now);
+  const settings = soundSettings(layout);
+  if (settings === undefined) return skipped('the settings cannot be read');
+  const { retention } = policyOf(settings, {});
+  const kept = keptByRules(layout, history, retention);
+  const readers = findReaders(layout);
+  const stale = [...readers].flatMap(([id, all]) => {
+    const age = now - timesOf(id).supersededAt;
+    return id === LIVE || kept.has(id) || age < STALE_MS
+      ? []
+      : all.map((reader) => ({ id, days: Math.floor(age / DAY_MS), ...reader }));
+  });
+  if (stale.length === 0) {
     const unseen = process.geteuid?.() === 0 ? '' : ', as far as this user may see';
-    return ok(`none of ${readers.length}${unseen}`);
+    return ok(`none${unseen}`);
   }
-  const days = Math.floor((now - timesOf(first.id).supersededAt) / 86_400_000);
-  const pids = stale.map(({ pid }) => pid).join(',');
-  return warning(
-    `${stale.map(({ pid, name, user }) => `${name} (pid ${pid}, ${user})`).join(', ')} ${stale.length === 1 ? 'keeps' : 'keep'} ${first.id} from being pruned, which has not been current for ${days} days`,
-    `See what it does with: ps -o pid,lstart,args -p ${pids}`,
+  const each = stale.map(
+    ({ id, days, pid, name, user }) =>
+      `${name} (pid ${pid}, ${user}) keeps ${id} from being pruned, which has not been current for ${days} days`,
   );
+  const pids = [...new Set(stale.map(({ pid }) => pid))].join(',');
+  return warning(each.join('; '), `See what it does with: ps -o pid,lstart,args -p ${pids}`);
 }
