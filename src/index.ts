@@ -23,6 +23,7 @@ export type { LockState, NamedProcess } from './mirror/lock-state.ts';
 export type { Mirror } from './mirror/open.ts';
 export type { PlanFigures } from './mirror/plan.ts';
 export type {
+  ChannelRule,
   DrainPolicy,
   Given,
   LockPolicy,
@@ -70,6 +71,7 @@ export {
   tagSnapshot,
   unpinSnapshot,
 } from './operations/mark.ts';
+export { type ChannelResult, type PromoteOptions, promote } from './operations/promote.ts';
 export {
   type PlannedSnapshot,
   type PruneOptions,
@@ -79,6 +81,7 @@ export {
 } from './operations/prune.ts';
 export { type RollbackOptions, type RollbackResult, rollback } from './operations/rollback.ts';
 export {
+  type ChannelInfo,
   list,
   type MirrorStatus,
   type SnapshotInfo,

@@ -18,6 +18,7 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   history: async () => (await import('./commands/history.ts')).addHistory,
   logs: async () => (await import('./commands/logs.ts')).addLogs,
   diff: async () => (await import('./commands/diff.ts')).addDiff,
+  promote: async () => (await import('./commands/promote.ts')).addPromote,
   rollback: async () => (await import('./commands/rollback.ts')).addRollback,
   prune: async () => (await import('./commands/prune.ts')).addPrune,
   pin: async () => (await import('./commands/pin.ts')).addPin,

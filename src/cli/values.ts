@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import {
+  readChannelRule,
   readChoice,
   readCount,
   readDirectory,
@@ -10,6 +11,8 @@ import {
   readTag,
   UnfitValue,
 } from '../config/values.ts';
+import { isChannelName } from '../mirror/policy.ts';
+import type { GivenRules } from '../mirror/settings.ts';
 
 /** A reader of values as commander calls it. */
 function asArgument<Value>(read: (text: string) => Value): (text: string) => Value {
@@ -37,6 +40,17 @@ export function percentages(text: string, before: Percentages = {}): Percentages
   if (at === -1) return { ...before, maxPercent: percent };
   const directory = asArgument(readDirectory)(text.slice(0, at));
   return { ...before, maxPercentIn: { ...before.maxPercentIn, [directory]: percent } };
+}
+
+/** Reads `production=testing after 7d`, or `production=none`; repeatable. */
+export function channelRules(text: string, before: GivenRules = {}): GivenRules {
+  const [, name = '', given = ''] = /^\s*([^=\s]+)\s*=(.*)$/s.exec(text) ?? [];
+  if (!isChannelName(name))
+    throw new InvalidArgumentError(
+      "Give a channel and what it follows, such as 'production=testing after 7d', or production=none to end its rule.",
+    );
+  const rule = given.trim() === 'none' ? null : asArgument(readChannelRule)(given);
+  return { ...before, [name]: rule };
 }
 
 /** Collects the paths of a repeatable option, each of one entry of the source, relative to it. */

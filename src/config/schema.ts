@@ -1,6 +1,8 @@
 import { isAbsolute } from 'node:path';
 import * as z from 'zod/mini';
 import { MirrorlatchError } from '../errors.ts';
+import { parseChannelName } from '../mirror/channel-names.ts';
+import { joinRules } from '../mirror/channel-rules.ts';
 import { AFTER_DRAIN } from '../mirror/policy.ts';
 import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
@@ -8,6 +10,7 @@ import { withAbsoluteFiles } from '../rsync/option-files.ts';
 import { parseSource } from '../rsync/source.ts';
 import {
   isMirrorName,
+  readChannelRule,
   readChoice,
   readCount,
   readDirectory,
@@ -140,6 +143,23 @@ function readMirrorName(given: string): string {
   throw new UnfitValue(OTHER_MIRROR);
 }
 
+const RULE = 'Give what the channel follows, such as "testing after 7d" or "current after 1d".';
+
+const channels = z.pipe(
+  z.record(
+    text('Give the name of a channel.', parseChannelName),
+    value(['string'], RULE, readChannelRule),
+  ),
+  z.transform((rules, context) => {
+    try {
+      return joinRules(undefined, rules) ?? {};
+    } catch (error) {
+      context.issues.push({ code: 'custom', message: complaintOf(error), input: rules });
+      return z.NEVER;
+    }
+  }),
+);
+
 /** What every mirror may have, and so `[defaults]`. */
 const COMMON = {
   'rsync-options': z.optional(rsyncOptions),
@@ -163,6 +183,9 @@ const COMMON = {
   'probe-max-age': z.optional(duration),
   'busy-when': z.optional(listOf(PATHS, readPathWithin)),
   'file-list': z.optional(text('Give the name of a file at the top of the source.', readNameAtTop)),
+
+  /** A channel to what it follows. */
+  channels: z.optional(channels),
 
   strategy: z.optional(choice(STRATEGIES)),
   clone: z.optional(choice(CLONE_CHOICES)),

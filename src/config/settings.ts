@@ -22,6 +22,7 @@ export const SETTINGS = {
   probeMaxAgeMs: 'probe-max-age',
   busyWhen: 'busy-when',
   fileList: 'file-list',
+  channels: 'channels',
 } as const satisfies Record<keyof SettingsOfFile, Key>;
 
 /** The settings among what the configuration says of a mirror. */

@@ -1,4 +1,4 @@
-import { isPathWithin, isTag } from '../mirror/policy.ts';
+import { type ChannelRule, isChannelName, isPathWithin, isTag } from '../mirror/policy.ts';
 
 /**
  * How values are written, on the command line and in the configuration alike. Each reader throws an
@@ -85,6 +85,16 @@ export function readTag(text: string): string {
   throw new UnfitValue(
     'Give a tag of 1 to 64 letters, digits and . _ + - that begins with a letter or a digit.',
   );
+}
+
+/** Reads what a channel follows: `testing after 7d`, or `testing` for at once. */
+export function readChannelRule(text: string): ChannelRule {
+  const [, from = '', after = '0'] = /^\s*(\S+?)(?:\s+after\s+(\S+))?\s*$/.exec(text) ?? [];
+  if (from !== 'current' && !isChannelName(from))
+    throw new UnfitValue(
+      'Give what the channel follows, such as "testing after 7d" or "current after 1d".',
+    );
+  return { from, afterMs: readDuration(after) };
 }
 
 /** Reads a whole number. */

@@ -11,7 +11,7 @@ import {
 import { isWithin } from '../system/mounts.ts';
 import { pause } from '../system/pause.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { forgetCurrent } from './current-file.ts';
+import { withdraw } from './current-file.ts';
 import { exchangeTrees, moveTree } from './discard.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { readSettings } from './settings.ts';
@@ -93,7 +93,7 @@ export async function giveBack(
       hint: hintToLink(layout, directory),
     });
   }
-  if (id !== LIVE) forgetCurrent(layout, lock);
+  if (id !== LIVE) withdraw(layout, lock, 'current');
   for (const alias of aliasesOf(layout, directory)) rmSync(alias, { force: true });
   symlinkSync(place, aliasBeside(directory, directory));
   symlinkSync(directory, aliasBeside(place, directory));

@@ -3,7 +3,7 @@ import type { Settings } from './records.ts';
 
 /** The settings that a configuration can make, in place of `mirror.json`. */
 export type SettingsOfFile = Partial<
-  Omit<Settings, 'format' | 'mode' | 'firstSync' | 'hold' | 'adopted' | 'serveAt'>
+  Omit<Settings, 'format' | 'mode' | 'firstSync' | 'hold' | 'channelHolds' | 'adopted' | 'serveAt'>
 >;
 
 /** What a configuration says of one mirror. */

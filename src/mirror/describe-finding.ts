@@ -1,4 +1,5 @@
 import { halfAdopted, hintToFinish, hintToLink } from './adoption.ts';
+import { wayToMove } from './channels.ts';
 import { commandToMoveAway, describeMounted, wayOutOfMounts } from './earlier-clones.ts';
 import type { Layout } from './layout.ts';
 import { describeProcesses } from './lock-state.ts';
@@ -19,6 +20,8 @@ function whatFollows(layout: Layout, finding: Finding, isOrphaned: boolean): str
       ? 'lock --resume goes on from it, and any other lock or sync discards it'
       : `the next lock or sync discards it, because ${finding.obstacle.why}; ${finding.obstacle.wayOut}`;
   }
+  if (finding.kind === 'broken-channel') return wayToMove(layout, finding.channel);
+  if (finding.kind === 'missing-channel') return 'the next sync records that';
   if (finding.kind === 'unfinished-removal') return 'the next prune removes it, or says why not';
   if (finding.kind === 'failed-removal') return finding.why;
   if (finding.kind === 'kept-clone')
@@ -51,6 +54,12 @@ export function describeRemains(finding: Finding): string {
         : `snapshot ${finding.id} was published but not recorded in history, and current.json still names ${finding.announced}`;
     case 'lost-previous':
       return `an interrupted publication left previous at what is current; it named snapshot ${finding.id}`;
+    case 'unrecorded-promotion':
+      return `the channel ${finding.channel} names snapshot ${finding.id}, which is not recorded in history`;
+    case 'missing-channel':
+      return `the channel ${finding.channel}, which named snapshot ${finding.id}, is gone`;
+    case 'broken-channel':
+      return `the channel ${finding.channel} names snapshot ${finding.id}, which is gone`;
     case 'missing-lease':
       return `snapshot ${finding.id} has no lease file`;
     case 'locked-lease':

@@ -3,6 +3,8 @@ import type { HistoryEntry } from './records.ts';
 export type Published = Extract<HistoryEntry, { event: 'published' }>;
 type Unchanged = Extract<HistoryEntry, { event: 'unchanged' }>;
 export type Flip = Extract<HistoryEntry, { event: 'published' | 'rolled-back' }>;
+/** A channel came to name a snapshot, or was removed. */
+export type ChannelMove = Extract<HistoryEntry, { event: 'promoted' | 'channel-removed' }>;
 
 /** The last entries of each kind that history is asked for, so that no question reads all of it again. */
 export interface HistoryIndex {
@@ -10,8 +12,10 @@ export interface HistoryIndex {
   readonly publications: ReadonlyMap<string, Published>;
   /** The last flip to each id. */
   readonly flips: ReadonlyMap<string, Flip>;
-  /** The last flip away from each id. */
-  readonly departures: ReadonlyMap<string, Flip>;
+  /** The last line by which `current` or a channel stopped naming each id. */
+  readonly departures: ReadonlyMap<string, Flip | ChannelMove>;
+  /** The moves of each channel, oldest first. */
+  readonly moves: ReadonlyMap<string, readonly ChannelMove[]>;
   /** The last entry that is about each id, whatever it says. */
   readonly mentions: ReadonlyMap<string, HistoryEntry>;
   /** The last publication of each id, or the last sync since that left it current. */
@@ -44,11 +48,17 @@ export function indexOf(history: readonly HistoryEntry[]): HistoryIndex {
 function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
   const publications = new Map<string, Published>();
   const flips = new Map<string, Flip>();
-  const departures = new Map<string, Flip>();
+  const departures = new Map<string, Flip | ChannelMove>();
+  const moves = new Map<string, ChannelMove[]>();
   const mentions = new Map<string, HistoryEntry>();
   const looks = new Map<string, Published | Unchanged>();
   const unlookedSinceRollback = new Set<string>();
   const unpruned = new Set<string>();
+  const movesOf = (channel: string): ChannelMove[] => {
+    const known = moves.get(channel) ?? [];
+    moves.set(channel, known);
+    return known;
+  };
   let lastFlip: Flip | undefined;
   let lastSuccess: Published | Unchanged | undefined;
   let lastAdoption: Published | undefined;
@@ -81,6 +91,11 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
       case 'rolled-back':
         unlookedSinceRollback.add(entry.id);
         break;
+      case 'promoted':
+      case 'channel-removed':
+        if (entry.previous !== null) departures.set(entry.previous, entry);
+        movesOf(entry.channel).push(entry);
+        continue;
       case 'failed':
       case 'prune-failed':
         continue;
@@ -97,6 +112,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     publications,
     flips,
     departures,
+    moves,
     mentions,
     looks,
     unlookedSinceRollback,

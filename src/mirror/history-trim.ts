@@ -1,7 +1,15 @@
 import { type HistoryLine, isFlip } from './history.ts';
-import { type Flip, indexOf } from './history-index.ts';
+import { indexOf } from './history-index.ts';
+import {
+  isAfterGap,
+  isLinkMove,
+  type LinkMove,
+  linkOf,
+  moveBefore,
+  namedBy,
+} from './link-moves.ts';
 import type { HistoryEntry } from './records.ts';
-import { believedTimes, flipBefore } from './snapshot-times.ts';
+import { believedTimes } from './snapshot-times.ts';
 
 /** How many of the newest lines stay, whatever they say. */
 export interface KeptLines {
@@ -11,6 +19,9 @@ export interface KeptLines {
 }
 
 const KEPT_LINES: KeptLines = { lines: 1000, events: 1000 };
+
+/** Of each link, so many of its moves to the snapshots that are there. */
+const KEPT_MOVES = 100;
 
 /**
  * The lines that stay when a history has grown too long: the newest, and of the older those that still say
@@ -53,16 +64,31 @@ function stillTrue(history: readonly HistoryEntry[], present: readonly string[])
   const lastSync = history.findLast(({ event }) =>
     ['published', 'unchanged', 'failed'].includes(event),
   );
-  return [lastFlip, lastSuccess, lastAdoption, lastTransfer, lastSync, ...ofSnapshots].filter(
+  const ofMirror = [lastFlip, lastSuccess, lastAdoption, lastTransfer, lastSync];
+  return [...ofMirror, ...ofSnapshots, ...movesTo(history, present)].filter(
     (entry) => entry !== undefined,
   );
+}
+
+/** What channels name, and what `current` and they have gone back from: see `lineageOf`. */
+function movesTo(history: readonly HistoryEntry[], present: readonly string[]): HistoryEntry[] {
+  const isThere = new Set(present);
+  const rollbacks = history.filter((entry) => entry.event === 'rolled-back');
+  const channels = [...indexOf(history).moves.values()].filter(
+    (moves) => moves.at(-1)?.event === 'promoted',
+  );
+  return [rollbacks, ...channels].flatMap((moves: readonly LinkMove[]) => [
+    ...moves.filter((move) => isThere.has(namedBy(move) ?? '')).slice(-KEPT_MOVES),
+    ...moves.slice(-1),
+  ]);
 }
 
 /**
  * Adds the entries without which those that stay would be read in another way:
  *
- * - the removal of a snapshot to which a flip stays, or else it would seem to be there;
- * - the flips around the last place where lines are missing;
+ * - the removal of a snapshot to which a flip stays, or else it would seem to be there, and the last move of a
+ *   channel;
+ * - the moves of each link around the last place where lines are missing;
  * - those that show which times cannot be believed, and from which other line a time is taken instead: see
  *   `timesOfLines`. An entry is not believed if an earlier one has a later time.
  */
@@ -71,6 +97,7 @@ function addWhatTheyNeed(
   history: readonly HistoryEntry[],
   now: number,
 ): void {
+  const { moves } = indexOf(history);
   const removals = new Map<string, HistoryEntry>();
   const numbers = new Map<HistoryEntry, number>();
   history.forEach((entry, number) => {
@@ -84,14 +111,15 @@ function addWhatTheyNeed(
     const entry = history[number];
     if (entry !== undefined) keep.add(entry);
   };
-  for (const flip of aroundLastGap(history)) keep.add(flip);
+  for (const move of aroundLastGaps(history)) keep.add(move);
   // For the entries that are still to come.
   for (const limit of [now, Number.POSITIVE_INFINITY]) add(lastOfLatest(written, limit));
   // A set gives what is added to it in a loop over it, too.
   for (const entry of keep) {
-    if (isFlip(entry)) {
-      const removal = removals.get(entry.id);
-      if (removal !== undefined) keep.add(removal);
+    if (isLinkMove(entry)) {
+      const removal = isFlip(entry) ? removals.get(entry.id) : undefined;
+      const last = moves.get(linkOf(entry))?.at(-1);
+      for (const needed of [removal, last]) if (needed !== undefined) keep.add(needed);
     }
     const number = numbers.get(entry) ?? 0;
     const time = written[number] ?? now;
@@ -131,31 +159,35 @@ function nextLater(times: readonly number[], time: number): number {
   );
 }
 
-/** The flip before which lines are missing, and the one before those lines: see `snapshotTimes`. */
-function aroundLastGap(history: readonly HistoryEntry[]): Flip[] {
-  const flips = history.filter(isFlip);
-  const gap = flips.findLastIndex(
-    (flip, number) => flipBefore(flip) !== (flips[number - 1]?.id ?? null),
-  );
-  return gap === -1 ? [] : flips.slice(Math.max(0, gap - 1), gap + 1);
+/** Of each link the move before which lines are missing, and the one before those lines: see `snapshotTimes`. */
+function aroundLastGaps(history: readonly HistoryEntry[]): LinkMove[] {
+  const around = new Map<string, LinkMove[]>();
+  const last = new Map<string, LinkMove>();
+  for (const move of history.filter(isLinkMove)) {
+    const link = linkOf(move);
+    const before = last.get(link);
+    if (isAfterGap(move, before === undefined ? null : namedBy(before)))
+      around.set(link, before === undefined ? [move] : [before, move]);
+    last.set(link, move);
+  }
+  return [...around.values()].flat();
 }
 
-/** The lines, in which each flip names the one before it if that is not the one that it superseded. */
+/** The lines, in which each move names the one before it if that is not the one that it superseded. */
 function joined(lines: readonly HistoryLine[], history: readonly HistoryEntry[]): HistoryLine[] {
-  const before = new Map<Flip, string | null>();
-  let id: string | null = null;
-  for (const flip of history.filter(isFlip)) {
-    before.set(flip, id);
-    id = flip.id;
+  const gaps = new Set<LinkMove>();
+  const before = new Map<string, string | null>();
+  for (const move of history.filter(isLinkMove)) {
+    if (isAfterGap(move, before.get(linkOf(move)) ?? null)) gaps.add(move);
+    before.set(linkOf(move), namedBy(move));
   }
-  let last: string | null = null;
+  const last = new Map<string, string | null>();
   return lines.map((line) => {
     const { entry } = line;
-    if (entry === undefined || !isFlip(entry)) return line;
-    const wanted = last;
-    last = entry.id;
-    const isGap = flipBefore(entry) !== before.get(entry);
-    if (isGap || flipBefore(entry) === wanted) return line;
+    if (entry === undefined || !isLinkMove(entry)) return line;
+    const wanted = last.get(linkOf(entry)) ?? null;
+    last.set(linkOf(entry), namedBy(entry));
+    if (gaps.has(entry) || moveBefore(entry) === wanted) return line;
     const { after: _, ...rest } = entry;
     return lineOf(wanted === entry.previous ? rest : { ...rest, after: wanted });
   });

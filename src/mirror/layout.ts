@@ -10,6 +10,8 @@ export const LIVE = 'live';
  * ```
  * ROOT/current -> snapshots/ID        ROOT/previous -> snapshots/ID
  * ROOT/current.json                   what `current` names, for readers that come by HTTP
+ * ROOT/CHANNEL -> snapshots/ID        what one class of machines reads, see `channels.ts`
+ * ROOT/CHANNEL.json                   the same of a channel
  * ROOT/snapshots/ID/                  complete and frozen
  * ROOT/.mirrorlatch/                  0755, never inside an rsync target
  *   mirror.json  history.jsonl  logs/ID.log
@@ -88,6 +90,9 @@ export interface Layout {
   /** The directory above the tree of an in-place mirror. */
   readonly gate: string;
   readonly gateRecord: string;
+  channel(name: string): string;
+  /** What says to readers that come by HTTP what `current` or a channel names: see `announcement.ts`. */
+  announcement(name: string): string;
   snapshot(id: string): string;
   lease(id: string): string;
   log(id: string): string;
@@ -132,6 +137,8 @@ export function layoutOf(root: string): Layout {
     superseded: join(state, 'superseded'),
     gate,
     gateRecord: join(state, 'gate.json'),
+    channel: (name) => join(root, name),
+    announcement: (name) => join(root, `${name}.json`),
     snapshot: (id) => (id === LIVE ? join(gate, LIVE) : join(snapshots, id)),
     lease: (id) => (id === LIVE ? join(state, 'gate.flock') : join(leases, id)),
     log: (id) => join(logs, `${id}.log`),

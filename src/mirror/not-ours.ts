@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { mountPointsWithin } from '../system/mounts.ts';
+import { channelsOf } from './channels.ts';
 import { isForeign } from './current-file.ts';
 import { earlierClones } from './earlier-clones.ts';
 import { readHistory } from './history.ts';
@@ -14,12 +15,18 @@ import { isOfPerson, snapshotIds } from './survey.ts';
  * served before, which processes may use or have put something into. Call `forgetUnused` first.
  */
 export function pathsNotOurs(layout: Layout): string[] {
-  const ours = ownNames(layout);
+  const channels = channelsOf(layout).map(({ name }) => name);
+  const announced = ['current', ...channels];
+  const ours = [
+    ...ownNames(layout),
+    ...channels,
+    ...announced.map((name) => basename(layout.announcement(name))),
+  ];
   const others = readdirSync(layout.root).filter((name) => !ours.includes(name));
   const isPersons = isOfPerson(layout, readHistory(layout));
   return [
     ...others.map((name) => join(layout.root, name)),
-    ...(isForeign(layout) ? [layout.currentJson] : []),
+    ...announced.filter((name) => isForeign(layout, name)).map(layout.announcement),
     ...snapshotIds(layout).filter(isPersons).map(layout.snapshot),
     ...findLeftovers(layout).commands,
     ...mountPointsWithin(layout.root),

@@ -90,6 +90,14 @@ export const AFTER_DRAIN = ['give-up', 'go-on'] as const;
 
 export const DEFAULT_DRAIN: DrainPolicy = { drainMs: 5 * MINUTE, afterDrain: 'give-up' };
 
+/** By which a channel follows `current` or another channel. */
+export interface ChannelRule {
+  /** `current`, or the other channel. */
+  readonly from: string;
+  /** How long that has to have had a snapshot, without going back from it, before the channel gets it; ms. */
+  readonly afterMs: number;
+}
+
 /** How much may vanish in one publication. */
 export interface ShrinkPolicy {
   /** The largest share of files, or of bytes, that may vanish; percent. */
@@ -151,6 +159,23 @@ export function isNameWithin(value: unknown): value is string {
 /** Whether a value can be a tag of snapshots: a word that is safe in a shell, a list and a line of text. */
 export function isTag(value: unknown): value is string {
   return typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/.test(value);
+}
+
+/** These have a meaning of their own in ROOT, in the URLs of `serve`, in rules, or where a snapshot is named. */
+export const TAKEN_NAMES: readonly string[] = [
+  ...['current', 'previous', 'snapshots', 'gate', 'live', 'latest', 'pins', 'none'],
+  // Every object has a property of this name.
+  'constructor',
+];
+
+/** Whether a value can name a channel: it needs no quoting in a shell or a URL. */
+export function isChannelName(value: unknown): value is string {
+  return (
+    typeof value === 'string' &&
+    /^[a-z0-9][a-z0-9._-]{0,63}$/.test(value) &&
+    !value.endsWith('.json') &&
+    !TAKEN_NAMES.includes(value)
+  );
 }
 
 /** `given`, with `defaults` for the options that are missing or undefined. */

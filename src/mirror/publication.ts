@@ -2,12 +2,14 @@ import { MirrorlatchError } from '../errors.ts';
 import { syncDirectory } from '../system/files.ts';
 import { runProgram } from '../system/process.ts';
 import { currentId } from './current.ts';
-import { announceCurrent } from './current-file.ts';
+import { announce, withdraw } from './current-file.ts';
 import { moveTree } from './discard.ts';
 import { type HistoryEntry, publicationOf, readHistory, type SyncFigures } from './history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { dateLease, makeLease } from './lease.ts';
 import type { SyncLock } from './sync-lock.ts';
+
+type Promoted = Extract<HistoryEntry, { event: 'promoted' }>;
 
 /**
  * Publishes a finished tree of staging. From then on the tree is frozen (I2), and
@@ -83,11 +85,55 @@ function flip(layout: Layout, lock: SyncLock, id: string, publishedAt?: string) 
   if (before !== undefined) lock.replaceLink(layout.previous, snapshotLink(before));
   lock.replaceLink(layout.current, snapshotLink(id));
   const [at, previous] = [new Date().toISOString(), before ?? null];
-  announceCurrent(layout, lock, { id, previous, publishedAt: publishedAt ?? at });
+  announce(layout, lock, 'current', { id, previous, publishedAt: publishedAt ?? at });
   syncDirectory(layout.root);
   // If another host took the lock meanwhile, its recovery has already recorded this flip.
   lock.assertHeld();
   return { at, id, previous };
+}
+
+/**
+ * Makes or moves a channel, in the order of a publication.
+ *
+ * @param previous what it names until now; undefined for a new one.
+ * @returns the line that history lacks.
+ * @throws MirrorlatchError LOCK_LOST, and the channel is unchanged; CONFIGURATION when a directory is in the way.
+ */
+export function moveChannel(
+  layout: Layout,
+  lock: SyncLock,
+  channel: string,
+  id: string,
+  previous: string | undefined,
+  by: Promoted['by'],
+): Promoted {
+  lock.replaceLink(layout.channel(channel), snapshotLink(id));
+  const at = new Date().toISOString();
+  const before = previous ?? null;
+  const publishedAt = publicationOf(readHistory(layout), id)?.at ?? at;
+  announce(layout, lock, channel, { id, previous: before, publishedAt });
+  syncDirectory(layout.root);
+  lock.assertHeld();
+  return { event: 'promoted', at, channel, id, previous: before, by };
+}
+
+/**
+ * Takes a channel away. What announces it goes first, so that nothing is left which names no channel.
+ *
+ * @returns the line that history lacks.
+ * @throws MirrorlatchError LOCK_LOST.
+ */
+export function removeChannel(
+  layout: Layout,
+  lock: SyncLock,
+  channel: string,
+  previous: string,
+): HistoryEntry {
+  withdraw(layout, lock, channel);
+  lock.removeFile(layout.channel(channel));
+  syncDirectory(layout.root);
+  lock.assertHeld();
+  return { event: 'channel-removed', at: new Date().toISOString(), channel, previous };
 }
 
 /**

@@ -1,5 +1,12 @@
 import * as z from 'zod/mini';
-import { DEFAULT_RETENTION, DEFAULT_SHRINK, isNameWithin, isPathWithin, isTag } from './policy.ts';
+import {
+  DEFAULT_RETENTION,
+  DEFAULT_SHRINK,
+  isChannelName,
+  isNameWithin,
+  isPathWithin,
+  isTag,
+} from './policy.ts';
 
 /**
  * The schemas of the JSON files in a mirror. A crash, another version or a person may have left
@@ -12,6 +19,10 @@ const Named = { source: z.optional(z.string()), rsyncOptions: z._default(z.array
 const countIfAny = z.optional(z.int().check(z.minimum(0)));
 
 const tags = z.array(z.string().check(z.refine(isTag)));
+
+const Hold = z.strictObject({ reason: z.string(), by: z.string(), since: z.string() });
+
+const channel = z.string().check(z.refine(isChannelName));
 
 const pathWithin = z.string().check(z.refine(isPathWithin));
 
@@ -37,7 +48,13 @@ const Settings = z.strictObject({
   /** ms */
   graceMs: z._default(z.int().check(z.minimum(0)), DEFAULT_RETENTION.graceMs),
   /** A person keeps `current` at one snapshot: nothing is published until the hold is released. */
-  hold: z.optional(z.strictObject({ reason: z.string(), by: z.string(), since: z.string() })),
+  hold: z.optional(Hold),
+  /** By which rules channels move, see `ChannelRule`. */
+  channels: z.optional(
+    z.record(channel, z.strictObject({ from: z.string(), afterMs: z.int().check(z.minimum(0)) })),
+  ),
+  /** A person keeps these channels where they are: no rule moves them until the hold is released. */
+  channelHolds: z.optional(z.record(channel, Hold)),
   /** The path of the adopted directory, now a symlink to `current`. */
   adopted: z.optional(z.string()),
   /** The path of a real directory that is kept equal to the current snapshot. */
@@ -226,7 +243,17 @@ export type HistoryEntry =
   | ({ event: 'failed'; id: string; code: string; message: string } & Stamp)
   | ({ event: 'pruned'; id: string } & Stamp)
   /** No rule keeps it, but it could not be removed. */
-  | ({ event: 'prune-failed'; id: string; message: string } & Stamp);
+  | ({ event: 'prune-failed'; id: string; message: string } & Stamp)
+  | ({ event: 'promoted' } & Promotion)
+  | ({
+      event: 'channel-removed';
+      channel: string;
+      previous: string;
+      after?: string | null;
+    } & Stamp);
+
+/** What moves a channel. `recovery`: it was found moved, and nobody knows by what. */
+export const MOVERS = ['promote', 'rollback', 'rule', 'recovery'] as const;
 
 /** By what a sync knew its source without a look at all of it: its stamps, or the list of files that it publishes. */
 export const QUICK_LOOKS = ['probe', 'file-list'] as const;
@@ -242,8 +269,16 @@ interface Flip extends Stamp {
   id: string;
   /** What it named before. */
   previous: string | null;
-  /** What the flip before it in the file names, if those between the two were trimmed as too old. */
+  /** What the move of the same link before it in the file names, if those between the two were trimmed as too old. */
   after?: string | null | undefined;
+}
+
+interface Promotion extends Flip {
+  /** The channel that named `id` from then on, and `previous` before. */
+  channel: string;
+  by: (typeof MOVERS)[number];
+  /** What it named before is not known: lines are missing. */
+  isLost?: boolean | undefined;
 }
 
 /** How a sync looked at its source. */
@@ -297,6 +332,7 @@ type Check = (value: unknown) => boolean;
 // History has thousands of lines: a schema of zod takes ten times as long as these.
 const isText: Check = (value) => typeof value === 'string';
 const isNumber: Check = (value) => Number.isFinite(value);
+const isFlag: Check = (value) => typeof value === 'boolean';
 const isTime: Check = (value) => typeof value === 'string' && !Number.isNaN(Date.parse(value));
 const oneOf =
   (values: readonly unknown[]): Check =>
@@ -355,6 +391,13 @@ const HISTORY_LINES = new Map<unknown, Check>(
     failed: shape({ ...stamp, id: isText, code: isText, message: isText }),
     pruned: shape({ ...stamp, id: isText }),
     'prune-failed': shape({ ...stamp, id: isText, message: isText }),
+    promoted: shape({ ...flip, channel: isText, by: oneOf(MOVERS), isLost: optional(isFlag) }),
+    'channel-removed': shape({
+      ...stamp,
+      channel: isText,
+      previous: isText,
+      after: optional(either(null, isText)),
+    }),
   } satisfies Record<HistoryEntry['event'], Check>),
 );
 

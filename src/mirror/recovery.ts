@@ -3,8 +3,9 @@ import { ifAllowed, lstatIfThere, syncDirectory } from '../system/files.ts';
 import { makeOwnDirectory, refuseOtherThanDirectory } from '../system/own-files.ts';
 import { removeTree } from '../system/remove-tree.ts';
 import { halfAdopted, lostPath, restorePath, undoHalf } from './adoption.ts';
+import { channelsOf } from './channels.ts';
 import { currentId, previousId } from './current.ts';
-import { announceCurrent, forgetCurrent } from './current-file.ts';
+import { announce, withdraw } from './current-file.ts';
 import { discard, moveTree } from './discard.ts';
 import { isInPlace } from './gate.ts';
 import {
@@ -14,13 +15,14 @@ import {
   publicationOf,
   readHistory,
 } from './history.ts';
+import { indexOf } from './history-index.ts';
 import { directoriesOf, type Layout, LIVE, snapshotLink } from './layout.ts';
 import { makeLease } from './lease.ts';
 import { findReaders } from './readers.ts';
 import { isServedClone, supersede } from './served-directory.ts';
 import { discardSpare, findSpare } from './spare.ts';
 import { stagedTree } from './staging.ts';
-import { type Finding, survey, unrecordedFlip } from './survey.ts';
+import { type Finding, survey, unrecordedFlip, unrecordedMoves } from './survey.ts';
 import type { SyncLock } from './sync-lock.ts';
 import { emptyTrash } from './trash.ts';
 
@@ -45,7 +47,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         syncDirectory(layout.root);
         break;
       case 'unrecorded-publication':
-        announce(layout, lock, history);
+        announceCurrent(layout, lock, history);
         recordFlip(layout);
         break;
       case 'lost-previous':
@@ -54,6 +56,10 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
         break;
       case 'unpublished-snapshot':
         takeBack(layout, finding.id);
+        break;
+      case 'unrecorded-promotion':
+      case 'missing-channel':
+        recordMove(layout, lock, finding.channel);
         break;
       case 'missing-lease':
         makeLease(layout, finding.id);
@@ -84,6 +90,7 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
           ifAllowed(() => restorePath(layout, lock, finding.path));
         break;
       // Who takes the lock has repaired the gate, and a sync makes the tree whole.
+      case 'broken-channel':
       case 'unclean-gate':
       case 'unfinished-tree':
       case 'unfinished-command':
@@ -101,7 +108,8 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
   }
   if (mode === 'snapshots') {
     // One that is missing is no finding: an earlier version of mirrorlatch made none.
-    announce(layout, lock, history);
+    announceCurrent(layout, lock, history);
+    announceChannels(layout, lock);
     if (findSpare(layout) === undefined) discardSpare(layout);
   }
   // A tree that cannot be removed is in no one's way, and the end of the session warns of it.
@@ -110,15 +118,38 @@ export async function recover(layout: Layout, lock: SyncLock): Promise<Finding[]
 }
 
 /** Brings `current.json` up to what is current, and comes before the flip is on record, as in a publication. */
-function announce(layout: Layout, lock: SyncLock, history: readonly HistoryEntry[]): void {
+function announceCurrent(layout: Layout, lock: SyncLock, history: readonly HistoryEntry[]): void {
   const id = currentId(layout);
-  if (id === undefined) forgetCurrent(layout, lock);
+  if (id === undefined) withdraw(layout, lock, 'current');
   if (id === undefined || id === LIVE) return;
   const flip = unrecordedFlip(layout, history) ?? lastFlip(history);
   const publishedAt = publicationOf(history, id)?.at ?? flip?.at ?? new Date().toISOString();
   const previous = previousId(layout);
   const current = { id, previous: previous === id ? null : (previous ?? null), publishedAt };
-  if (announceCurrent(layout, lock, current)) syncDirectory(layout.root);
+  if (announce(layout, lock, 'current', current)) syncDirectory(layout.root);
+}
+
+/** The same for each channel. */
+function announceChannels(layout: Layout, lock: SyncLock): void {
+  const channels = channelsOf(layout).filter(({ isWhole }) => isWhole);
+  if (channels.length === 0) return;
+  const history = readHistory(layout);
+  const { moves } = indexOf(history);
+  const unrecorded = unrecordedMoves(layout, history);
+  for (const { name, id } of channels) {
+    const move = unrecorded.find(({ channel }) => channel === name) ?? moves.get(name)?.at(-1);
+    const { at = new Date().toISOString(), previous = null } = move ?? {};
+    const publishedAt = publicationOf(history, id)?.at ?? at;
+    if (announce(layout, lock, name, { id, previous, publishedAt })) syncDirectory(layout.root);
+  }
+}
+
+function recordMove(layout: Layout, lock: SyncLock, channel: string): void {
+  announceChannels(layout, lock);
+  const moves = unrecordedMoves(layout, readHistory(layout));
+  const move = moves.find((one) => one.channel === channel);
+  if (move?.event === 'channel-removed') withdraw(layout, lock, channel);
+  if (move !== undefined) appendHistory(layout, move);
 }
 
 function recordFlip(layout: Layout): void {

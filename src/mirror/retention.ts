@@ -17,6 +17,10 @@ export interface DatedSnapshot extends SnapshotTimes {
   id: string;
   isCurrent: boolean;
   isPrevious: boolean;
+  /** The names of the channels that name it. */
+  channels: readonly string[];
+  /** Why the rules of channels still need it. */
+  promises: readonly string[];
   /** The directory of --serve-at and the earlier clones that are left, if they were made of it; paths. */
   clones: readonly string[];
   mark: Mark;
@@ -56,10 +60,13 @@ export function applyRetention(
   const last = new Set(snapshots.slice(-keepLast).map(({ id }) => id));
   const calendar = calendarReasons(snapshots, policy);
   return snapshots.map((snapshot, at) => {
-    const { id, isCurrent, isPrevious, clones, mark, publishedAt, supersededAt } = snapshot;
+    const { id, isCurrent, isPrevious, channels, promises, clones, mark } = snapshot;
+    const { publishedAt, supersededAt } = snapshot;
     const reasons: string[] = [];
     if (isCurrent) reasons.push('is current');
     if (isPrevious) reasons.push('is previous');
+    for (const channel of channels) reasons.push(`is ${channel}`);
+    reasons.push(...promises);
     for (const path of clones) reasons.push(`is what ${printable(path)} was made of`);
     reasons.push(...reasonsOfMark(mark, policy));
     if (last.has(id))

@@ -13,12 +13,14 @@ import {
 } from '../system/files.ts';
 import { waitForFlock } from '../system/flock.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { joinRules } from './channel-rules.ts';
 import { configuredFor } from './configured.ts';
 import type { Layout } from './layout.ts';
 import { printable } from './names.ts';
 import { openOwnersLock } from './owners-lock.ts';
 import { refuseOtherOwner } from './ownership.ts';
 import {
+  type ChannelRule,
   type Given,
   type ProbePolicy,
   type RetentionPolicy,
@@ -32,8 +34,11 @@ import { showTime } from './units.ts';
 
 /** What `init` and the first sync may set. Settings that are undefined stay as they are. */
 export type GivenSettings = {
-  [Name in keyof Omit<Settings, 'format' | 'mode'>]?: Settings[Name] | undefined;
-};
+  [Name in keyof Omit<Settings, 'format' | 'mode' | 'channels'>]?: Settings[Name] | undefined;
+} & { channels?: GivenRules | undefined };
+
+/** The rules of some channels; null ends one. */
+export type GivenRules = Readonly<Record<string, ChannelRule | null>>;
 
 /** Settings that can be dropped. */
 type OptionalSetting = 'source' | 'keepWithinMs' | 'adopted' | 'serveAt' | 'hold';
@@ -49,6 +54,7 @@ export interface SettingsOptions {
   retention?: Given<RetentionPolicy> | undefined;
   shrink?: Given<Pick<ShrinkPolicy, 'maxPercent' | 'maxPercentIn'>> | undefined;
   probe?: Given<ProbePolicy> | undefined;
+  channels?: GivenRules | undefined;
   /** A real directory that is to hold what is current, too, replaced by exchange. */
   serveAt?: string | undefined;
 }
@@ -64,6 +70,7 @@ export function settingsFrom({
   retention,
   shrink,
   probe,
+  channels,
   serveAt,
 }: SettingsOptions): GivenSettings {
   checkGroups({ retention, shrink, probe });
@@ -76,6 +83,7 @@ export function settingsFrom({
     probeMaxAgeMs: probe?.maxAgeMs,
     busyWhen: probe?.busyWhen && [...probe.busyWhen],
     fileList: probe?.fileList,
+    channels,
     source: source === undefined ? undefined : parseSource(source).argument,
     rsyncOptions: rsyncOptions && withAbsoluteFiles(rsyncOptions),
     serveAt: serveAt === undefined ? undefined : realPlace(resolve(serveAt)),
@@ -111,7 +119,9 @@ export function describeHold({ reason, by, since }: NonNullable<Settings['hold']
  * @throws MirrorlatchError USAGE for a value out of range.
  */
 export function newSettings(given: GivenSettings, mode: Settings['mode'] = 'snapshots'): Settings {
-  const checked = checkSettings({ ...definedOf(given), format: 1, mode });
+  const { channels, ...others } = given;
+  const rules = channels && joinRules(undefined, channels);
+  const checked = checkSettings({ ...definedOf({ ...others, channels: rules }), format: 1, mode });
   if ('record' in checked) return checked.record;
   throw new MirrorlatchError('USAGE', `invalid settings: ${checked.problem}`);
 }
@@ -200,6 +210,7 @@ export function changeSettings(
       const { maxShrinkPercentIn: limits } = before;
       changed.maxShrinkPercentIn = joinLimits(limits, given.maxShrinkPercentIn);
     }
+    if (given.channels !== undefined) changed.channels = joinRules(before.channels, given.channels);
     for (const name of forgotten) delete changed[name];
     return changed;
   });
@@ -213,6 +224,23 @@ function refuseConfigured({ root }: Layout, given: GivenSettings): void {
   const names = places.join(', ');
   throw new MirrorlatchError('CONFIGURATION', `the configuration sets ${names} for ${root}`, {
     hint: 'It comes before what init remembers: change it there.',
+  });
+}
+
+/**
+ * Keeps a channel where it is, or no longer. Throws as `changeSettings`.
+ *
+ * @param hold undefined to release it.
+ */
+export function holdChannel(
+  layout: Layout,
+  channel: string,
+  hold: NonNullable<Settings['hold']> | undefined,
+): Settings {
+  return updateSettings(layout, ({ channelHolds, ...others }) => {
+    const { [channel]: _, ...rest } = channelHolds ?? {};
+    const holds = hold === undefined ? rest : { ...rest, [channel]: hold };
+    return Object.keys(holds).length === 0 ? others : { ...others, channelHolds: holds };
   });
 }
 

@@ -1,15 +1,18 @@
 import { statSync } from 'node:fs';
 import { lstatIfThere } from '../system/files.ts';
 import { type HistoryEntry, isFlip, publicationOf } from './history.ts';
-import type { Flip } from './history-index.ts';
 import type { Layout } from './layout.ts';
+import { isAfterGap, isLinkMove, linkOf, namedBy } from './link-moves.ts';
 import { timeOfId } from './snapshot-id.ts';
 
-/** When a snapshot was current; ms since the epoch. */
+/** When a snapshot was current, or what a channel names; ms since the epoch. */
 export interface SnapshotTimes {
   /** When `current` was last pointed at it, never too early. */
   publishedAt: number;
-  /** When `current` was last pointed from it to another, never too early; of no meaning for what is current. */
+  /**
+   * When `current` or a channel was last pointed from it to another, never too early; of no meaning for what is
+   * current.
+   */
   supersededAt: number;
   /** When `current` was last pointed at it by what the clock said then, be that right or wrong. */
   writtenAt: number;
@@ -48,18 +51,13 @@ export function believedTimes(
   });
 }
 
-/** The id that the flip before this one named in the lines that are left; null if there is none. */
-export function flipBefore({ previous, after = previous }: Flip): string | null {
-  return after;
-}
-
 /**
  * The times of snapshots according to history and, where it does not know, to the disk.
  *
- * Each flip names what was current before it or, where lines were trimmed, what the flip before it made
- * current. If that is not so, lines are missing between the two, or before the first: then any snapshot may
- * have been current until then, whatever other lines say of it. A snapshot that no line names was current
- * at its arrival in the mirror at the earliest; and the id that a sync gave it says when that began, in a
+ * Each move of `current` or a channel names what that named before or, where lines were trimmed, what the move
+ * before it made it name. If that is not so, lines are missing between the two, or before the first: then any
+ * snapshot may have been current until then, whatever other lines say of it. A snapshot that no line names was
+ * current at its arrival in the mirror at the earliest; and the id that a sync gave it says when that began, in a
  * copy of the mirror too.
  *
  * @param arrivedAt when a snapshot came to its place; ms since the epoch.
@@ -73,16 +71,19 @@ export function snapshotTimes(
   const published = new Map<string, number>();
   const superseded = new Map<string, number>();
   const written = new Map<string, number>();
-  let last: string | null = null;
+  const last = new Map<string, string | null>();
   let gap = Number.NEGATIVE_INFINITY;
   history.forEach((entry, line) => {
-    if (!isFlip(entry)) return;
+    if (!isLinkMove(entry)) return;
     const time = times[line] ?? now;
-    if (flipBefore(entry) !== last) gap = time;
+    const link = linkOf(entry);
+    if (isAfterGap(entry, last.get(link) ?? null)) gap = time;
     if (entry.previous !== null) superseded.set(entry.previous, time);
-    published.set(entry.id, time);
-    written.set(entry.id, Date.parse(entry.at));
-    last = entry.id;
+    if (isFlip(entry)) {
+      published.set(entry.id, time);
+      written.set(entry.id, Date.parse(entry.at));
+    }
+    last.set(link, namedBy(entry));
   });
   return (id) => {
     const unknown = () => Math.min(arrivedAt(id), now);

@@ -4,6 +4,7 @@ import { ifAllowed, ifThere, lstatIfThere } from '../system/files.ts';
 import { mountOf } from '../system/mounts.ts';
 import { exclusivelyLocked } from '../system/proc.ts';
 import { divertedPath, halfAdopted, lostPath } from './adoption.ts';
+import { channelsById, channelsOf } from './channels.ts';
 import { type ResumeObstacle, resumeObstacle } from './command-tree.ts';
 import { currentId, previousId } from './current.ts';
 import { announcedId } from './current-file.ts';
@@ -18,8 +19,9 @@ import {
   publicationOf,
   readHistory,
 } from './history.ts';
-import { type Flip, indexOf } from './history-index.ts';
+import { type ChannelMove, type Flip, indexOf } from './history-index.ts';
 import { type Layout, LIVE } from './layout.ts';
+import { namedBy } from './link-moves.ts';
 import { holdersOf, type NamedProcess } from './lock-state.ts';
 import { type Obstacle, obstacleAt, wayOutOf } from './obstacle.ts';
 import { readSettings } from './settings.ts';
@@ -41,6 +43,12 @@ export type Finding =
   | { kind: 'unrecorded-publication'; id: string; announced?: string }
   /** `previous` names what is current, as within a flip. By history it named this snapshot. */
   | { kind: 'lost-previous'; id: string }
+  /** A channel names this snapshot, but history does not record that. */
+  | { kind: 'unrecorded-promotion'; channel: string; id: string }
+  /** By history there is a channel that names this snapshot, but it is gone. */
+  | { kind: 'missing-channel'; channel: string; id: string }
+  /** A channel names a snapshot that is gone. */
+  | { kind: 'broken-channel'; channel: string; id: string }
   | { kind: 'missing-lease'; id: string }
   /** A process keeps the lease locked exclusively, and so keeps readers from holding the snapshot. */
   | { kind: 'locked-lease'; id: string; processes: NamedProcess[] }
@@ -104,9 +112,13 @@ export function neverCurrent(
   const [current, previous] = [currentId(layout), previousId(layout)];
   const isForeign = isOfPerson(layout, history);
   const ids = snapshotIds(layout).filter((id) => !isForeign(id));
+  const inChannels = channelsById(layout);
   const isLate = current === undefined ? isFirst(layout, history, ids) : isNewerThan(layout);
   return (id) =>
-    ![current, previous].includes(id) && becameCurrentAt(history, id) === undefined && isLate(id);
+    ![current, previous].includes(id) &&
+    !inChannels.has(id) &&
+    becameCurrentAt(history, id) === undefined &&
+    isLate(id);
 }
 
 /**
@@ -123,12 +135,13 @@ export function survey(
   const unrecorded = unrecordedFlip(layout, history);
   if (unrecorded !== undefined) {
     const { id } = unrecorded;
-    const announced = announcedId(layout) ?? id;
+    const announced = announcedId(layout, 'current') ?? id;
     const kind = 'unrecorded-publication';
     findings.push(announced === id ? { kind, id } : { kind, id, announced });
   }
   const previous = lostPrevious(layout, history);
   if (previous !== undefined) findings.push({ kind: 'lost-previous', id: previous });
+  findings.push(...(ifAllowed(() => findingsOfChannels(layout, history)) ?? []));
   findings.push(...(ifAllowed(() => findingsAtAdopted(layout)) ?? []));
   const ids = new Set(snapshotIds(layout));
   const leases = new Set(leaseIds(layout));
@@ -237,6 +250,42 @@ export function unrecordedFlip(layout: Layout, history: readonly HistoryEntry[])
     id,
     previous: previous === undefined || previous === id ? null : previous,
   };
+}
+
+function findingsOfChannels(layout: Layout, history: readonly HistoryEntry[]): Finding[] {
+  const channels = channelsOf(layout);
+  const broken = channels
+    .filter(({ isWhole }) => !isWhole)
+    .map(({ name, id }): Finding => ({ kind: 'broken-channel', channel: name, id }));
+  const unrecorded = unrecordedMoves(layout, history).map((move): Finding => {
+    if (move.event === 'promoted')
+      return { kind: 'unrecorded-promotion', channel: move.channel, id: move.id };
+    return { kind: 'missing-channel', channel: move.channel, id: move.previous };
+  });
+  return [...broken, ...unrecorded];
+}
+
+/** The lines that history lacks, if channels do not name what it says, or are gone. */
+export function unrecordedMoves(layout: Layout, history: readonly HistoryEntry[]): ChannelMove[] {
+  const { moves } = indexOf(history);
+  const channels = channelsOf(layout);
+  const moved = channels.flatMap(({ name, id, isWhole }): ChannelMove[] => {
+    const last = moves.get(name)?.at(-1);
+    const previous = last === undefined ? null : namedBy(last);
+    if (previous === id || !isWhole) return [];
+    const at = new Date(Number(lstatIfThere(layout.channel(name))?.mtimeMs ?? Date.now()));
+    const flip = { at: at.toISOString(), channel: name, id, previous };
+    const isLost = previous === null ? { isLost: true } : {};
+    return [{ event: 'promoted', ...flip, by: 'recovery', ...isLost }];
+  });
+  const gone = [...moves.values()].flatMap((ofChannel): ChannelMove[] => {
+    const last = ofChannel.at(-1);
+    if (last?.event !== 'promoted') return [];
+    const { channel, id } = last;
+    if (channels.some(({ name }) => name === channel)) return [];
+    return [{ event: 'channel-removed', at: new Date().toISOString(), channel, previous: id }];
+  });
+  return [...moved, ...gone];
 }
 
 /** What `current` named, if it is gone: it exists from the first publication on (I3). */

@@ -366,7 +366,7 @@ function openKernelLock(layout: Layout): number {
 }
 
 /** The verbs that do their work once they have ended the orphans. */
-const WAITING: readonly string[] = ['sync', 'lock', 'prune', 'rollback'];
+const WAITING: readonly string[] = ['sync', 'lock', 'prune', 'promote', 'rollback'];
 
 function busyError(layout: Layout, state: LockState, command: string): MirrorlatchError {
   const orphansEnd = WAITING.includes(command)
@@ -387,7 +387,7 @@ function endOfLeft(state: LockState): string | undefined {
 }
 
 function waysToWait({ root }: Layout): string {
-  return `See what it does with: mirrorlatch status ${quoteForSh(root)}. With --wait 10m, sync, lock, prune, rollback and unlock wait for it.`;
+  return `See what it does with: mirrorlatch status ${quoteForSh(root)}. With --wait 10m, sync, lock, prune, promote, rollback and unlock wait for it.`;
 }
 
 function lockLost(layout: Layout): MirrorlatchError {

@@ -17,3 +17,15 @@ const CLOCK_SLACK_MS = 5 * 60_000;
 export function isAhead(time: string, now = Date.now()): boolean {
   return Date.parse(time) - now > CLOCK_SLACK_MS;
 }
+
+const SPANS = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+] as const;
+
+/** About `3d`, `5h` or `2m`; less than a minute is one. @param span ms */
+export function showSpan(span: number): string {
+  const [unit, length] = SPANS.find(([, ms]) => span >= ms) ?? SPANS[2];
+  return `${Math.max(1, Math.round(span / length))}${unit}`;
+}

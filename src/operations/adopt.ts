@@ -10,7 +10,7 @@ import {
   takeIn,
 } from '../mirror/adoption.ts';
 import { currentId, previousId } from '../mirror/current.ts';
-import { announceCurrent } from '../mirror/current-file.ts';
+import { announce } from '../mirror/current-file.ts';
 import { forgetUnused } from '../mirror/earlier-clones.ts';
 import {
   isInPlace,
@@ -167,7 +167,7 @@ async function takeOrFinish(
     } else {
       makeLease(layout, id);
       const previous = previousId(layout) ?? null;
-      announceCurrent(layout, lock, { id, previous, publishedAt: at });
+      announce(layout, lock, 'current', { id, previous, publishedAt: at });
     }
     const adopted = { id, previous: null, source: directory, writableByAll };
     writer.recordPublication({ event: 'published', at, ...adopted });

@@ -103,6 +103,7 @@ export function refuseUnfitOptions(
         '--keep-tag': given.keepTags !== undefined,
         '--keep-within': given.keepWithinMs !== undefined,
         '--grace': given.graceMs !== undefined,
+        '--channel': given.channels !== undefined,
       },
       'It has one tree, and no older ones to keep. Leave it out.',
     );

@@ -9,6 +9,7 @@ import type { SnapshotPin } from '../mirror/records.ts';
 import { publishedOrMoved } from '../mirror/snapshot-times.ts';
 import { findSpare } from '../mirror/spare.ts';
 import { unseenPlaces } from '../mirror/survey.ts';
+import { followRules } from '../writer/channels.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { type PolicyOptions, policyOf } from '../writer/policy.ts';
 import {
@@ -40,7 +41,11 @@ export async function prune(options: PruneOptions): Promise<PruneResult> {
   const { layout } = openMirrorWithSnapshots(root);
   const failure = `the pruning of ${layout.root} failed`;
   const session = { command: 'prune', failure, retention, lock, signal, onEvent };
-  return (await withWriter(layout, session, removeOldSnapshots)).result;
+  const { result } = await withWriter(layout, session, async (writer) => {
+    followRules(writer);
+    return await removeOldSnapshots(writer);
+  });
+  return result;
 }
 
 /** What a prune would do with one snapshot, and why. */

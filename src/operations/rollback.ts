@@ -1,4 +1,5 @@
 import { MirrorlatchError } from '../errors.ts';
+import { parseChannelName } from '../mirror/channel-names.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { isFlip, readHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
@@ -15,6 +16,8 @@ import type { OnEvent } from '../writer/events.ts';
 import { publishAgain } from '../writer/publishing.ts';
 import { withWriter } from '../writer/session.ts';
 import type { Writer } from '../writer/writer.ts';
+import { type ChannelResult, refuseEmptyReason } from './promote.ts';
+import { rollbackChannel } from './rollback-channel.ts';
 
 export interface RollbackOptions {
   root: string;
@@ -23,6 +26,8 @@ export interface RollbackOptions {
    * default `previous`, but `current` for a hold after a rollback or another hold.
    */
   id?: string | undefined;
+  /** Move this channel instead of `current`, by default to what it named before. */
+  channel?: string | undefined;
   /** Why nothing is to be published from now on, until `release`. */
   hold?: string | undefined;
   /** End a hold, and leave `current` as it is. */
@@ -42,18 +47,29 @@ export interface RollbackResult {
 }
 
 /**
- * Points `current` at an earlier snapshot, by the same flip that publishes.
+ * Points `current`, or a channel, at an earlier snapshot, by the same flip that publishes.
  *
  * @throws MirrorlatchError BUSY while a sync runs, USAGE when there is no such snapshot, HELD for a held
  *   mirror without `id`, `hold` or `release`, CONFIGURATION when the served directory cannot be replaced: then
  *   nothing has changed.
  */
-export async function rollback(options: RollbackOptions): Promise<RollbackResult> {
-  const { root, lock, signal, onEvent } = options;
+export async function rollback(
+  options: RollbackOptions & { channel: string },
+): Promise<ChannelResult>;
+export async function rollback(
+  options: RollbackOptions & { channel?: undefined },
+): Promise<RollbackResult>;
+export async function rollback(options: RollbackOptions): Promise<RollbackResult | ChannelResult> {
+  const { root, lock, signal, onEvent, channel, hold, release } = options;
   const { layout } = openMirrorWithSnapshots(root);
   refuseContradiction(options);
   const failure = `the rollback of ${layout.root} failed`;
   const session = { command: 'rollback', failure, lock, signal, onEvent };
+  if (channel !== undefined) {
+    const asked = { channel: parseChannelName(channel), id: options.id, hold, release };
+    const went = await withWriter(layout, session, (writer) => rollbackChannel(writer, asked));
+    return went.result;
+  }
   const asked = namedNow(layout);
   const given = options.id === undefined ? undefined : snapshotNamed(layout, options.id);
   const { result } = await withWriter(layout, session, async (writer) => {
@@ -97,11 +113,7 @@ function refuseContradiction({ id, hold, release = false }: RollbackOptions): vo
       hint: 'It only ends a hold, and leaves current as it is.',
     });
   }
-  if (hold?.trim() === '') {
-    throw new MirrorlatchError('USAGE', 'the reason of --hold is empty', {
-      hint: "Say why, for those who find the mirror held: --hold 'the upstream is broken'",
-    });
-  }
+  refuseEmptyReason(hold);
 }
 
 /** What `current` and `previous` name. */

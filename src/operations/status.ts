@@ -1,4 +1,6 @@
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
+import { channelPlan } from '../mirror/channel-state.ts';
+import { channelsById, channelsOf } from '../mirror/channels.ts';
 import { problemOfConfiguration } from '../mirror/configured.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import {
@@ -11,13 +13,15 @@ import {
   publicationOf,
   readHistory,
 } from '../mirror/history.ts';
+import { indexOf } from '../mirror/history-index.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
+import { namedBy } from '../mirror/link-moves.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
 import { marksIfReadable, NO_MARKS, readMarks } from '../mirror/marks.ts';
 import { obstacleAt } from '../mirror/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import { isPinnedTo } from '../mirror/pins.ts';
-import type { ProbePolicy, RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
+import type { ChannelRule, ProbePolicy, RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
 import { checkDuration } from '../mirror/policy-rules.ts';
 import { refuseUnchangeable, refuseUnfit } from '../mirror/preflight.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
@@ -45,6 +49,8 @@ export interface SnapshotInfo {
   path: string;
   isCurrent: boolean;
   isPrevious: boolean;
+  /** The names of the channels that name it. */
+  channels: readonly string[];
   /** When it was made and published; ISO 8601, UTC. A rollback to it does not change this. */
   publishedAt: string | null;
   /** Regular files, and their bytes, if the sync that made it counted them. */
@@ -66,6 +72,22 @@ export interface SnapshotInfo {
   leases: number;
 }
 
+/** A channel, or a rule whose channel is still to come. */
+export interface ChannelInfo {
+  name: string;
+  /** What it names; null if no snapshot is old enough for its rule yet. */
+  id: string | null;
+  /** Whether that snapshot is there. */
+  isWhole: boolean;
+  /** When it came to name it; ISO 8601, UTC. */
+  since: string | null;
+  rule: ChannelRule | null;
+  /** What its rule will promote to it next, and in how long; ms. 0: by the next command. */
+  next: { id: string; inMs: number } | null;
+  /** Why no rule moves it until a person releases it. */
+  hold: NonNullable<Settings['hold']> | null;
+}
+
 export interface MirrorStatus {
   root: string;
   mode: Settings['mode'];
@@ -81,6 +103,7 @@ export interface MirrorStatus {
   probe: ProbePolicy;
   current: SnapshotInfo | null;
   previous: string | null;
+  channels: ChannelInfo[];
   snapshots: SnapshotInfo[];
   lock: { state: LockState; message: string };
   /** What an earlier crash left; empty while a writer is at work, whose traces look the same. */
@@ -121,6 +144,7 @@ export function list(root: string): SnapshotInfo[] {
 function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): SnapshotInfo[] {
   const current = currentId(layout);
   const previous = previousId(layout);
+  const channels = ifAllowed(() => channelsById(layout)) ?? new Map<string, string[]>();
   const readers = findReaders(layout);
   const marks = marksIfReadable(layout);
   const ids = current === LIVE ? [LIVE] : snapshotIds(layout);
@@ -133,6 +157,7 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
         path: layout.snapshot(id),
         isCurrent: id === current,
         isPrevious: id === previous,
+        channels: channels.get(id) ?? [],
         publishedAt: published?.at ?? null,
         files: published?.files ?? null,
         bytes: published?.bytes ?? null,
@@ -206,6 +231,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     probe,
     current,
     previous: previousId(layout) ?? null,
+    channels: channelInfos(layout, settings, history),
     snapshots,
     lock: { state, message: describeLock(state) },
     findings,
@@ -241,6 +267,33 @@ export function statusOfSeveral(
     } catch (error) {
       return { root, error: asMirrorlatchError(error, `the mirror ${root} cannot be looked at`) };
     }
+  });
+}
+
+function channelInfos(
+  layout: Layout,
+  settings: Settings,
+  history: readonly HistoryEntry[],
+): ChannelInfo[] {
+  const channels = ifAllowed(() => channelsOf(layout)) ?? [];
+  const { channels: rules = {}, channelHolds = {} } = settings;
+  const { promises } = channelPlan(layout, settings, history);
+  const { moves } = indexOf(history);
+  const names = new Set([...channels.map(({ name }) => name), ...Object.keys(rules)]);
+  return [...names].sort().map((name) => {
+    const found = channels.find((channel) => channel.name === name);
+    const last = moves.get(name)?.at(-1);
+    const next = promises.find(({ channel, inMs }) => channel === name && Number.isFinite(inMs));
+    const isSame = last !== undefined && namedBy(last) === found?.id;
+    return {
+      name,
+      id: found?.id ?? null,
+      isWhole: found?.isWhole ?? false,
+      since: isSame ? last.at : null,
+      rule: rules[name] ?? null,
+      next: next === undefined ? null : { id: next.id, inMs: next.inMs },
+      hold: channelHolds[name] ?? null,
+    };
   });
 }
 

@@ -2,8 +2,16 @@ import { isUtf8 } from 'node:buffer';
 import { lstatSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { channelId } from '../mirror/channels.ts';
 import { currentId, previousId } from '../mirror/current.ts';
-import { becameCurrentAt, publicationOf, readHistory } from '../mirror/history.ts';
+import {
+  becameCurrentAt,
+  type HistoryEntry,
+  publicationOf,
+  readHistory,
+} from '../mirror/history.ts';
+import { indexOf } from '../mirror/history-index.ts';
+import type { Layout } from '../mirror/layout.ts';
 import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
 import { rememberedBy } from '../mirror/settings.ts';
 import { ifAllowed, ifThere, lstatIfThere } from '../system/files.ts';
@@ -18,9 +26,9 @@ export interface CurrentSnapshot {
   pathBytes?: Buffer;
   /** False for a tree that another program keeps, with a symlink `current` of its own. */
   managed: boolean;
-  /** What `current` named before, if that still exists. */
+  /** What `current`, or the channel, named before, if that still exists. */
   previous: string | null;
-  /** When `current` came to name it; ISO 8601, UTC. */
+  /** When that came to name it; ISO 8601, UTC. */
   publishedAt: string | null;
   /** Regular files, and their bytes, if the sync that made it counted them. */
   files: number | null;
@@ -31,15 +39,34 @@ export interface CurrentSnapshot {
  * What `current` names now, resolved once. It also works for trees that other programs keep, such as
  * Capistrano, atomic-rsync, or any script that replaces a symlink `current`.
  *
- * @throws MirrorlatchError NO_MIRROR when nothing has been published yet.
+ * @throws MirrorlatchError NO_MIRROR when nothing has been published yet, or there is no such channel.
  */
-export function current(root: string): CurrentSnapshot {
+export function current(
+  root: string,
+  { channel }: { channel?: string | undefined } = {},
+): CurrentSnapshot {
   try {
+    if (channel !== undefined) return currentOfChannel(openMirror(root), channel);
     const mirror = findMirror(root);
     return mirror === undefined ? currentOfForeignTree(root) : currentOfMirror(mirror);
   } catch (error) {
     throw asMirrorlatchError(error, `the current snapshot of ${root} cannot be read`);
   }
+}
+
+/** The same of a channel. */
+function currentOfChannel({ layout }: Mirror, channel: string): CurrentSnapshot {
+  const id = channelId(layout, channel);
+  const history = readHistory(layout);
+  const last = indexOf(history).moves.get(channel)?.at(-1);
+  const move = last?.event === 'promoted' && last.id === id ? last : undefined;
+  const before = move?.previous ?? null;
+  const isThere = before !== null && lstatIfThere(layout.snapshot(before)) !== undefined;
+  return {
+    ...snapshotOf(layout, history, id),
+    previous: isThere ? before : null,
+    publishedAt: move?.at ?? null,
+  };
 }
 
 function currentOfMirror({ layout, settings }: Mirror): CurrentSnapshot {
@@ -52,6 +79,18 @@ function currentOfMirror({ layout, settings }: Mirror): CurrentSnapshot {
     });
   }
   const history = readHistory(layout);
+  return {
+    ...snapshotOf(layout, history, id),
+    previous: previousId(layout) ?? null,
+    publishedAt: becameCurrentAt(history, id)?.toISOString() ?? null,
+  };
+}
+
+function snapshotOf(
+  layout: Layout,
+  history: readonly HistoryEntry[],
+  id: string,
+): Omit<CurrentSnapshot, 'previous' | 'publishedAt'> {
   const publication = publicationOf(history, id);
   return {
     root: layout.root,
@@ -59,8 +98,6 @@ function currentOfMirror({ layout, settings }: Mirror): CurrentSnapshot {
     // The snapshots may have been moved to another disk, with a symlink in their place.
     path: ifAllowed(() => realpathSync(layout.snapshot(id))) ?? layout.snapshot(id),
     managed: true,
-    previous: previousId(layout) ?? null,
-    publishedAt: becameCurrentAt(history, id)?.toISOString() ?? null,
     files: publication?.files ?? null,
     bytes: publication?.bytes ?? null,
   };

@@ -1,4 +1,5 @@
 import { MirrorlatchError } from '../errors.ts';
+import { channelId } from '../mirror/channels.ts';
 import { currentId } from '../mirror/current.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { holdOpenLease, type Lease, takeLease } from '../mirror/lease.ts';
@@ -13,6 +14,8 @@ export interface PinOptions {
   root: string;
   /** Another snapshot than the current one. */
   id?: string | undefined;
+  /** The channel that is resolved instead of `current`. */
+  channel?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -31,17 +34,18 @@ const PAUSE_MS = 10;
 const PATIENCE_MS = 5_000;
 
 /**
- * Resolves `current` once and holds what it names.
+ * Resolves `current`, or a channel, once and holds what it names.
  *
- * @throws MirrorlatchError NO_MIRROR when nothing has been published yet, or no snapshot has `id`;
+ * @throws MirrorlatchError NO_MIRROR when nothing has been published yet, no snapshot has `id`, or there is no
+ *   such channel;
  *   IO when what `current` names has lost its lease; BUSY behind the gate of an in-place mirror.
  */
-export async function pin({ root, id: wanted, signal }: PinOptions): Promise<Pin> {
+export async function pin({ root, id: wanted, channel, signal }: PinOptions): Promise<Pin> {
   const { layout } = openMirror(root);
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
     signal?.throwIfAborted();
-    const id = wanted ?? currentId(layout);
+    const id = wanted ?? (channel === undefined ? currentId(layout) : channelId(layout, channel));
     refuseBehindGate(layout);
     const isLate = performance.now() > deadline;
     const hold = isLate ? holdOpenLease : takeLease;

@@ -1,5 +1,8 @@
 import { rmSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf } from '../errors.ts';
+import { describePromise } from '../mirror/channel-plan.ts';
+import { channelPlan } from '../mirror/channel-state.ts';
+import { channelsById } from '../mirror/channels.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { discard } from '../mirror/discard.ts';
 import {
@@ -16,6 +19,7 @@ import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
 import { applyRetention, type DatedSnapshot, reasonsOfMark } from '../mirror/retention.ts';
 import { servedClones } from '../mirror/served-directory.ts';
+import { readSettings } from '../mirror/settings.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
 import { discardSpare, keepSpare } from '../mirror/spare.ts';
 import {
@@ -24,6 +28,7 @@ import {
   neverCurrent,
   snapshotIds,
   unrecordedFlip,
+  unrecordedMoves,
 } from '../mirror/survey.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { lstatIfThere, syncDirectory } from '../system/files.ts';
@@ -160,8 +165,14 @@ export function choosePrunable(
   history: readonly HistoryEntry[] = readHistory(layout),
 ): PruneResult {
   const now = Date.now();
-  const isNot = { isCurrent: false, isPrevious: false, clones: [], mark: NO_MARKS };
-  const coming = { ...isNot, publishedAt: now, supersededAt: now, writtenAt: now };
+  const isNot = { isCurrent: false, isPrevious: false, channels: [], promises: [], clones: [] };
+  const coming = {
+    ...isNot,
+    mark: NO_MARKS,
+    publishedAt: now,
+    supersededAt: now,
+    writtenAt: now,
+  };
   const decisions = applyRetention(
     [
       ...datedSnapshots(layout, history),
@@ -207,9 +218,16 @@ function datedSnapshots(layout: Layout, recorded: readonly HistoryEntry[]): Date
   // A dry run comes before the recovery that records it, restores `previous`, and takes back what was
   // never current.
   const unrecorded = unrecordedFlip(layout, recorded);
-  const history = unrecorded === undefined ? recorded : [...recorded, unrecorded];
+  const history = [
+    ...recorded,
+    ...(unrecorded === undefined ? [] : [unrecorded]),
+    ...unrecordedMoves(layout, recorded),
+  ];
   const current = currentId(layout);
   const previous = lostPrevious(layout, history) ?? previousId(layout);
+  const inChannels = channelsById(layout);
+  const settings = readSettings(layout);
+  const { promises } = settings ? channelPlan(layout, settings, history) : { promises: [] };
   const served = servedClones(layout);
   const marks = readMarks(layout);
   const isForeign = isOfPerson(layout, history);
@@ -221,6 +239,8 @@ function datedSnapshots(layout: Layout, recorded: readonly HistoryEntry[]): Date
     id,
     isCurrent: id === current,
     isPrevious: id === previous,
+    channels: inChannels.get(id) ?? [],
+    promises: promises.filter((promise) => promise.id === id).map(describePromise),
     clones: served.filter((clone) => clone.id === id).map(({ path }) => path),
     mark: marks.get(id) ?? NO_MARKS,
     ...timesOf(id),

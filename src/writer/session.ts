@@ -1,5 +1,6 @@
 import { asMirrorlatchError } from '../errors.ts';
 import { divertedPath, hintToLink, refuseHalfAdopted } from '../mirror/adoption.ts';
+import { channelsOf } from '../mirror/channels.ts';
 import { assertConfigured } from '../mirror/configured.ts';
 import { describeForeign, isForeign } from '../mirror/current-file.ts';
 import { isInPlace, repairGate } from '../mirror/gate.ts';
@@ -21,6 +22,7 @@ import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { placeReader } from '../reader/script.ts';
 import { ifAllowed } from '../system/files.ts';
+import { followRules } from './channels.ts';
 import type { OnEvent } from './events.ts';
 import { type PolicyOptions, policyOf } from './policy.ts';
 import { type PruneResult, pruneQuietly } from './pruning.ts';
@@ -46,6 +48,8 @@ export interface WriterOptions extends LockSessionOptions, PolicyOptions {
   prune?: boolean | undefined;
   /** For the snapshot that the verb makes, or finds to need no successor. */
   tags?: readonly string[] | undefined;
+  /** Move channels by their rules, before that. */
+  followsRules?: boolean | undefined;
   /**
    * The verb finishes or undoes an adoption. All others refuse one that a crash interrupted, and warn of
    * one whose path does not lead to what is current.
@@ -122,7 +126,7 @@ export async function repairAbandonedGate(
  * ```
  *   lock ─► read the settings ─► seal staging ─► recover ─► place the reader ─► fill the reserve
  *                                                                                      │
- *   fill it again ◄─ release ◄─ empty the trash ◄─ prune ◄─────────────────────────── work
+ *   fill it again ◄─ release ◄─ empty the trash ◄─ prune ◄─ move channels by rules ◄─ work
  * ```
  *
  * What the work publishes, it publishes through `publishing.ts`. A failure skips the pruning alone.
@@ -144,6 +148,7 @@ export function withWriter<Result>(
     let end: 'well' | 'by an error' = 'by an error';
     try {
       const result = await work(writer);
+      if (options.followsRules) followRules(writer);
       const pruned = writer.mayPrune ? pruneQuietly(writer) : undefined;
       tidyRecycling(writer);
       end = 'well';
@@ -183,8 +188,7 @@ async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
     refuseHalfAdopted(layout);
     warnOfDiverted(layout, settings.adopted, onEvent);
   }
-  if (settings.mode === 'snapshots' && isForeign(layout))
-    onEvent({ kind: 'warning', message: describeForeign(layout) });
+  if (settings.mode === 'snapshots') warnOfForeign(layout, onEvent);
   // Before the work, whose snapshot could not be tagged at its end.
   if (tags.length > 0) readMarks(layout);
   const policy = policyOf(settings, options);
@@ -196,6 +200,13 @@ async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
   // Before the work, which may fill the disk.
   fillReserve(layout);
   return { writer, recovered };
+}
+
+function warnOfForeign(layout: Layout, onEvent: OnEvent): void {
+  for (const name of ['current', ...channelsOf(layout).map((channel) => channel.name)]) {
+    if (isForeign(layout, name))
+      onEvent({ kind: 'warning', message: describeForeign(layout, name) });
+  }
 }
 
 /** The mirror is as it should be, so the work goes on; but readers of the adopted path miss it. */

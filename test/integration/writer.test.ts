@@ -42,6 +42,7 @@ const WRITERS = [
   { verb: 'lock', words: (root: string) => ['lock', root, '--', 'true'] },
   { verb: 'rollback', words: (root: string) => ['rollback', root] },
   { verb: 'prune', words: (root: string) => ['prune', root] },
+  { verb: 'promote', words: (root: string) => ['promote', root, '--to', 'production'] },
 ] as const;
 
 describe.each(WRITERS)('$verb, as every writer,', ({ verb, words }) => {

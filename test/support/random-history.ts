@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { HistoryEntry } from '../../src/mirror/history.ts';
 import { LIVE } from '../../src/mirror/layout.ts';
-import type { LeftOutRecord } from '../../src/mirror/records.ts';
+import { type LeftOutRecord, MOVERS } from '../../src/mirror/records.ts';
 
 const HOUR = 3_600_000;
 
@@ -27,7 +27,14 @@ const made = fc.constantFrom<object>(
   { source: '/srv/web', strategy: 'plan', rsyncOptions: ['-H'] },
 );
 
-type Step = (current: string | null, at: string) => HistoryEntry;
+export const CHANNELS = ['testing', 'production'];
+
+/** @param named what `current` and each channel name. */
+type Step = (
+  current: string | null,
+  at: string,
+  named: ReadonlyMap<string, string>,
+) => HistoryEntry;
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -56,6 +63,30 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: id.map(
       (to): Step =>
         (current, at) => ({ event: 'rolled-back', at, id: to, previous: current }),
+    ),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .record({ id, channel: fc.constantFrom(...CHANNELS), by: fc.constantFrom(...MOVERS) })
+      .map(
+        ({ by, channel, ...to }): Step =>
+          (_, at, named) => {
+            const previous = named.get(channel) ?? null;
+            const isLost = by === 'recovery' && previous === null ? { isLost: true } : {};
+            return { event: 'promoted', at, ...to, channel, previous, by, ...isLost };
+          },
+      ),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(...CHANNELS).map(
+      (channel): Step =>
+        (_, at, named) => {
+          const previous = named.get(channel);
+          if (previous === undefined) return { event: 'unchanged', at, current: 'a' };
+          return { event: 'channel-removed', at, channel, previous };
+        },
     ),
   },
   {
@@ -100,11 +131,14 @@ const withClocks = (lies: readonly number[]): fc.Arbitrary<HistoryEntry[]> =>
     .map((steps) => {
       let time = BEGIN;
       let current: string | null = null;
+      const named = new Map<string, string>();
       const entries: HistoryEntry[] = [];
       for (const { step: make, hours, isLost, lie } of steps) {
         time += hours * HOUR;
-        const entry = make(current, new Date(time + lie).toISOString());
+        const entry = make(current, new Date(time + lie).toISOString(), named);
         if (entry.event === 'published' || entry.event === 'rolled-back') current = entry.id;
+        if (entry.event === 'promoted') named.set(entry.channel, entry.id);
+        if (entry.event === 'channel-removed') named.delete(entry.channel);
         if (!isLost) entries.push(entry);
       }
       return entries;

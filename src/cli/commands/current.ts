@@ -13,6 +13,7 @@ export function addCurrent(program: Command, _context: CommandContext): void {
       'Prints the real path of the current snapshot, which stays the same whatever is published. It also works for trees with a symlink "current" that other programs keep.',
     )
     .addArgument(new MirrorArgument('<MIRROR>'))
+    .option('--channel <name>', 'print that of the snapshot that this channel names')
     .option('--json', 'print one object: path, id, previous id, time of publication')
     .addHelpText(
       'after',
@@ -22,9 +23,9 @@ export function addCurrent(program: Command, _context: CommandContext): void {
         'The snapshot may be pruned later. To hold it for a command, use mirrorlatch run.',
       ),
     )
-    .action(async (root: string, flags: { json?: boolean }) => {
+    .action(async (root: string, { channel, ...flags }: { channel?: string; json?: boolean }) => {
       const { current } = await import('../../reader/current.ts');
-      const found = current(root);
+      const found = current(root, { channel });
       if (flags.json) printJson(toJson(found));
       else process.stdout.write(Buffer.concat([pathBytesOf(found), Buffer.from('\n')]));
     });

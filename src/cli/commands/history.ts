@@ -37,6 +37,8 @@ const WORDS: Record<Event, string> = {
   'rolled-back': 'rolled back',
   pruned: 'pruned',
   'prune-failed': 'could not be pruned',
+  promoted: 'promoted',
+  'channel-removed': 'channel removed',
 };
 
 const EVENTS = Object.keys(WORDS) as Event[];
@@ -46,7 +48,7 @@ export function addHistory(program: Command): void {
     .command('history')
     .summary('show what happened to a mirror')
     .description(
-      'Shows what happened to a mirror, newest last: publications, syncs that found nothing new or failed, rollbacks and removals.',
+      'Shows what happened to a mirror, newest last: publications, syncs that found nothing new or failed, rollbacks, moves of channels, and removals.',
     )
     .addArgument(new MirrorArgument('<ROOT>'))
     .option(
@@ -158,6 +160,10 @@ function cellsOf({ entry, count, firstAt }: EventRun): string[] {
     case 'rolled-back':
     case 'pruned':
       return [when, word, ...NO_FIGURES, entry.id];
+    case 'promoted':
+      return [when, word, ...NO_FIGURES, `${entry.id} to ${entry.channel}, by ${entry.by}`];
+    case 'channel-removed':
+      return [when, word, ...NO_FIGURES, `${entry.channel}, which was ${entry.previous}`];
   }
 }
 

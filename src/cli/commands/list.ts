@@ -54,7 +54,7 @@ export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
     ],
     snapshots.map((snapshot) => [
       snapshot.id,
-      snapshot.isCurrent ? good('current') : snapshot.isPrevious ? 'previous' : '',
+      snapshot.isCurrent ? good(names(snapshot)) : names(snapshot),
       showAge(snapshot.publishedAt),
       snapshot.files === null ? '?' : String(snapshot.files),
       ...ifLeftOut(String(snapshot.leftOut.reduce((sum, { count }) => sum + count, 0))),
@@ -71,6 +71,12 @@ export function printSnapshots(snapshots: readonly SnapshotInfo[]): void {
 function describeMarks({ tags, pin }: SnapshotInfo): string {
   if (tags === null) return '?';
   return [...(pin === null ? [] : ['pinned']), ...tags].join(', ') || '-';
+}
+
+/** By what names it can be read. */
+function names({ isCurrent, isPrevious, channels }: SnapshotInfo): string {
+  const links = [...(isCurrent ? ['current'] : []), ...(isPrevious ? ['previous'] : [])];
+  return [...links, ...channels].join(', ');
 }
 
 /** proc(5): the descriptors and the working directory of a process are for its user and root only. */

@@ -9,8 +9,10 @@ import { addOptions } from '../options/group.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
 import { printJson, printLine } from '../output.ts';
 import { createReporter } from '../terminal.ts';
+import { printChannel } from './promote.ts';
 
 interface Flags extends LockFlags {
+  channel?: string;
   hold?: string;
   release?: boolean;
   json?: boolean;
@@ -20,10 +22,13 @@ export function addRollback(program: Command, context: CommandContext): void {
   const command = program
     .command('rollback')
     .summary('point current at an earlier snapshot')
-    .description('Points current at an earlier snapshot, in one rename, as a sync does.')
+    .description(
+      'Points current, or a channel, at an earlier snapshot, in one rename, as a sync does.',
+    )
     .addArgument(new MirrorArgument('<ROOT>'))
     .argument('[ID]', 'the snapshot, by id or path, current, or previous (default, unless held)')
-    .option('--hold <reason>', 'let nothing be published until --release')
+    .option('--channel <name>', 'move this channel, by default to what it named before')
+    .option('--hold <reason>', 'let nothing be published, or no rule move it, until --release')
     .option('--release', 'end a hold, and leave current as it is');
   addOptions(command, LOCK)
     .option('--json', 'print one object about the result')
@@ -35,6 +40,7 @@ export function addRollback(program: Command, context: CommandContext): void {
           'mirrorlatch rollback /srv/mirror/debian 20261122T030000Z',
           "mirrorlatch rollback /srv/mirror/debian --hold 'libc6 is broken'",
           'mirrorlatch rollback /srv/mirror/debian --release',
+          'mirrorlatch rollback /srv/mirror/debian --channel production',
         ],
         ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
       ),
@@ -42,9 +48,16 @@ export function addRollback(program: Command, context: CommandContext): void {
     .action(async (root: string, id: string | undefined, flags: Flags) => {
       const { rollback } = await import('../../operations/rollback.ts');
       const { onEvent } = createReporter(flags.json ? 'quiet' : 'brief');
-      const { hold, release } = flags;
+      const { channel, hold, release } = flags;
       const lock = LOCK.read(flags);
       const signal = context.signal();
+      if (channel !== undefined) {
+        const given = { root, channel, id, hold, release, lock, signal, onEvent };
+        const moved = await rollback(given);
+        if (flags.json) printJson(moved);
+        else printChannel(moved, resolve(root));
+        return;
+      }
       const result = await rollback({ root, id, hold, release, lock, signal, onEvent });
       if (flags.json) {
         printJson(result);

@@ -152,6 +152,10 @@ function describeEvent(event: WatchEvent): string {
       return `published ${nameOfTree(event.id)}${before(event.previous)}`;
     case 'rolled-back':
       return `rolled back to ${event.id}${before(event.previous)}`;
+    case 'promoted':
+      return `${event.channel} is now ${event.id}${before(event.previous)}`;
+    case 'channel-removed':
+      return `removed the channel ${event.channel}, which was ${event.previous}`;
     case 'pruned':
       return `pruned ${event.id}`;
     case 'prune-failed':

@@ -60,7 +60,7 @@ export async function lock(options: LockOptions): Promise<LockResult> {
   try {
     const finished = await withWriter(
       layout,
-      { ...session, retention, drain, shrink, prune, makes, tags },
+      { ...session, retention, drain, shrink, followsRules: true, prune, makes, tags },
       async (writer) => {
         const wasClosed = isClosedAlready(writer);
         const filled = await (isInPlace

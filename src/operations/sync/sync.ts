@@ -74,7 +74,8 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const failure = `the sync of ${layout.root} failed`;
   const policy = { retention, retry, drain, shrink, probe };
   const makes = { id, at };
-  const session = { command, failure, lock, ...policy, prune, makes, tags, signal, onEvent };
+  const ending = { followsRules: true, prune };
+  const session = { command, failure, lock, ...policy, ...ending, makes, tags, signal, onEvent };
   const { result, recovered, pruned } = await withWriter(layout, session, async (writer) => {
     const first = rememberFirstSync(options, writer);
     const make = async (newId: string): Promise<Synced> => {

@@ -43,6 +43,7 @@ const VALUES: Record<Key, [toml: string, value: unknown]> = {
   'probe-max-age': ['"36h"', 1.5 * DAY],
   'busy-when': ['["Archive-Update-in-Progress"]', ['Archive-Update-in-Progress']],
   'file-list': ['"auto"', 'auto'],
+  channels: ['{ testing = "current after 1d" }', { testing: { from: 'current', afterMs: DAY } }],
   strategy: ['"link-dest"', 'link-dest'],
   clone: ['"copy"', 'copy'],
   without: ['["safe-links"]', ['safe-links']],
@@ -224,4 +225,16 @@ test('an error names the first problem, and how many more there are', () => {
 test('one wrong value leaves the rest of a mirror in force', () => {
   const { configuration } = debian('keep-last = 0', 'grace = "1d"');
   expect(configuration.mirrors.get('debian')?.table).toEqual({ root: '/srv/debian', grace: DAY });
+});
+
+test('channels that follow each other in a circle are named', () => {
+  expect(
+    sentences(
+      '[mirrors.a]\nroot = "/a"\n[mirrors.a.channels]\nproduction = "testing after 7d"\ntesting = "production"',
+    ),
+  ).toEqual([
+    expect.stringMatching(
+      /testing follows production follows testing|production follows testing follows production/,
+    ),
+  ]);
 });

@@ -14,6 +14,7 @@ import {
   publicationOf,
 } from '../../../src/mirror/history.ts';
 import { indexOf } from '../../../src/mirror/history-index.ts';
+import { isLinkMove } from '../../../src/mirror/link-moves.ts';
 import { histories } from '../../support/random-history.ts';
 
 type Published = Extract<HistoryEntry, { event: 'published' }>;
@@ -49,7 +50,7 @@ test('what it says of each snapshot is what a search through all of it finds', (
         const to = flips.findLast((flip) => flip.id === id);
         expect(becameCurrentAt(history, id)?.toISOString()).toBe(to?.at);
         expect(indexOf(history).departures.get(id)).toBe(
-          flips.findLast(({ previous }) => previous === id),
+          history.filter(isLinkMove).findLast(({ previous }) => previous === id),
         );
         const filled = filledBy(history, id);
         expect(filled === null).toBe(

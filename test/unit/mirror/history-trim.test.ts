@@ -8,9 +8,10 @@ import {
 } from '../../../src/mirror/history.ts';
 import { indexOf } from '../../../src/mirror/history-index.ts';
 import { type KeptLines, trimHistory } from '../../../src/mirror/history-trim.ts';
+import { isLinkMove } from '../../../src/mirror/link-moves.ts';
 import { applyRetention } from '../../../src/mirror/retention.ts';
 import { inOrderOfPublication, snapshotTimes } from '../../../src/mirror/snapshot-times.ts';
-import { histories, historiesOfThePast, NOW } from '../../support/random-history.ts';
+import { CHANNELS, histories, historiesOfThePast, NOW } from '../../support/random-history.ts';
 import { policies } from '../../support/random-retention.ts';
 
 const HOUR = 3_600_000;
@@ -38,7 +39,7 @@ const arrivedAt = (id: string): number => NOW - (IDS.indexOf(id) + 1) * 1000 * H
 
 /** What a trimmed line names instead of the lines before it is no part of any answer. */
 function asAnswer(entry: HistoryEntry | undefined): object | undefined {
-  if (entry === undefined || !isFlip(entry)) return entry;
+  if (entry === undefined || !isLinkMove(entry)) return entry;
   const { after: _, ...answer } = entry;
   return answer;
 }
@@ -63,6 +64,10 @@ function answers(history: readonly HistoryEntry[], there: readonly string[]) {
         asAnswer(index.looks.get(id)),
         mention?.event === 'prune-failed' ? mention : undefined,
       ];
+    }),
+    channels: CHANNELS.map((name) => {
+      const last = index.moves.get(name)?.at(-1);
+      return last?.event === 'promoted' ? asAnswer(last) : undefined;
     }),
     order: inOrderOfPublication(history, there, arrivedAt),
   };
@@ -93,6 +98,8 @@ describe('a trimmed history', () => {
             id,
             isCurrent: id === indexOf(lines).lastFlip?.id,
             isPrevious: id === indexOf(lines).lastFlip?.previous,
+            channels: [],
+            promises: [],
             clones: [],
             mark: { tags: [] },
             ...timesOf(id),

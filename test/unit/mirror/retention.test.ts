@@ -23,6 +23,8 @@ function chain(
       id: `s${String(at).padStart(3, '0')}`,
       isCurrent: at === publishedAt.length - 1,
       isPrevious: at === publishedAt.length - 2,
+      channels: [],
+      promises: [],
       clones: [],
       mark: { tags: [] },
       publishedAt: time,

@@ -1,0 +1,63 @@
+import { MirrorlatchError } from '../errors.ts';
+import { channelPlan } from '../mirror/channel-state.ts';
+import { type Channel, channelAt } from '../mirror/channels.ts';
+import type { Layout } from '../mirror/layout.ts';
+import { moveChannel, removeChannel } from '../mirror/publication.ts';
+import type { HistoryEntry } from '../mirror/records.ts';
+import { lstatIfThere } from '../system/files.ts';
+import { quoteForSh } from '../system/quote.ts';
+import type { Writer } from './writer.ts';
+
+/**
+ * Lets a channel name a snapshot, which it does not name yet.
+ *
+ * @returns what it named until now.
+ * @throws MirrorlatchError CONFIGURATION when something else has its name.
+ */
+export function pointChannel(
+  writer: Writer,
+  channel: string,
+  id: string,
+  by: Extract<HistoryEntry, { event: 'promoted' }>['by'],
+): string | undefined {
+  const { layout, lock, signal } = writer;
+  signal.throwIfAborted();
+  refuseInTheWay(layout, channel);
+  const previous = channelAt(layout, channel)?.id;
+  writer.enter('publishing');
+  writer.recordPublication(moveChannel(layout, lock, channel, id, previous, by));
+  return previous;
+}
+
+/** Takes a channel away. */
+export function takeAway(writer: Writer, { name, id }: Channel): void {
+  const { layout, lock, signal } = writer;
+  signal.throwIfAborted();
+  writer.enter('publishing');
+  writer.recordPublication(removeChannel(layout, lock, name, id));
+}
+
+/**
+ * Moves the channels that their rules move now. What was published is no failure for that: a channel that could not be
+ * moved is, by the next command.
+ */
+export function followRules(writer: Writer): void {
+  try {
+    for (const { channel, id } of channelPlan(writer.layout, writer.settings).moves) {
+      pointChannel(writer, channel, id, 'rule');
+      writer.notice(`${channel} is now ${id}, by its rule`);
+    }
+  } catch (error) {
+    writer.reportProblem(error, 'a channel could not be moved by its rule');
+  }
+}
+
+/** @throws MirrorlatchError CONFIGURATION when what has the name of a channel is none. */
+export function refuseInTheWay(layout: Layout, channel: string): void {
+  const path = layout.channel(channel);
+  if (lstatIfThere(path) === undefined || channelAt(layout, channel) !== undefined) return;
+  const [from, to] = [path, `${path}.old`].map(quoteForSh);
+  throw new MirrorlatchError('CONFIGURATION', `${path} is no channel, and is left alone`, {
+    hint: `Choose another name, or move it away with: mv -T ${from} ${to}`,
+  });
+}
