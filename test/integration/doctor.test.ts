@@ -87,6 +87,16 @@ describe('doctor', () => {
     expect(changes.filter((change) => !/staging" has mtime/.test(change))).toEqual([]);
   });
 
+  test('finds nothing bad in a mirror that is written in place', async () => {
+    const { root, sync } = smallMirror();
+    await runForJson(['init', root, '--in-place']);
+    await sync();
+    const { isSound, mirror } = await examine([root]);
+    expect(isSound).toBe(true);
+    const others = [...mirror.values()].filter(({ state }) => state !== 'ok');
+    expect(others.map(({ title }) => title)).toEqual(['hard links', 'reflinks']);
+  });
+
   test('prints a line each, and below it the way out, for several mirrors', async () => {
     const [one, other] = [await twoSnapshots(), await twoSnapshots()];
     chmodSync(other.state('mirror.json'), 0o666);
@@ -348,6 +358,16 @@ describe('doctor looks at a mirror:', () => {
       }
     },
   );
+
+  test.runIf(mayMount)(`at the layers of a container${noMount}`, async () => {
+    const { home } = await twoSnapshots();
+    for (const name of ['upper', 'work', 'merged']) mkdirSync(join(home, name));
+    const layers = `lowerdir=${home}/mirror,upperdir=${home}/upper,workdir=${home}/work`;
+    const through = where('mount -t overlay -o "$1" overlay "$2"', layers, `${home}/merged`);
+    const { mirror } = await examine([join(home, 'merged')], { through });
+    expect(mirror.get('filesystem')).toMatchObject({ state: 'warning' });
+    expect(mirror.get('filesystem')?.found).toMatch(/^overlay/);
+  });
 
   test('at locks that keep nobody out', async () => {
     const mirror = await twoSnapshots();

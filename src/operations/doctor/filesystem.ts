@@ -19,12 +19,13 @@ import { type Mount, mountOf } from '../../system/mounts.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import { isShared } from '../../system/shared-filesystem.ts';
 import { bad, type Check, ok, skipped, type Verdict, warning } from './check.ts';
+import { soundSettings } from './place.ts';
 
 /** What the filesystem of a mirror can do. All but the first look needs the rights of its owner. */
 export const FILESYSTEM: readonly Check<Layout>[] = [
   { title: 'filesystem', look: lookAtFilesystem },
-  { title: 'hard links', look: inProbe(lookForHardLinks) },
-  { title: 'reflinks', look: inProbe(lookForReflinks) },
+  { title: 'hard links', look: ofSnapshots(inProbe(lookForHardLinks)) },
+  { title: 'reflinks', look: ofSnapshots(inProbe(lookForReflinks)) },
   { title: 'locks', look: inProbe(lookAtLocks) },
   { title: 'times', look: inProbe(lookAtTimes) },
   { title: 'names', look: inProbe(lookAtNames) },
@@ -71,6 +72,14 @@ function locksStayHere({ type, options }: Mount): string | undefined {
 const ABANDONED_MS = 3_600_000;
 
 const PROBE = '.doctor-';
+
+/** Looks for what only snapshots have a use for. */
+function ofSnapshots(look: Check<Layout>['look']): Check<Layout>['look'] {
+  return (layout) =>
+    soundSettings(layout)?.mode === 'in-place'
+      ? skipped('it is written in place, and clones nothing')
+      : look(layout);
+}
 
 /** Looks at a new empty directory in staging, which goes again. */
 function inProbe(look: (directory: string) => Verdict | Promise<Verdict>): Check<Layout>['look'] {
