@@ -71,7 +71,7 @@ stage() {
   mkdir -p -- "$home/dist" "$tree/usr/bin" "$tree/etc/mirrorlatch/conf.d"
   cp package.json "$home"
   # The bundles and the files beside them are whole. What V8 compiled is of the Node that built them.
-  (cd dist && find . \( -path ./man -o -path ./completion -o -path './bin/*.cache' \) -prune -o -type f \
+  (cd dist && find . \( -path ./man -o -path './bin/*.cache' \) -prune -o -type f \
     ! -name '*.js' ! -name '*.d.ts' ! -name THIRD-PARTY-LICENSES -exec cp --parents -t "$home/dist" -- {} +)
   ln -s ../lib/mirrorlatch/dist/mirrorlatch "$tree/usr/bin/mirrorlatch"
   packages_of fs-native-extensions | sort -u >"$work/native"
@@ -95,9 +95,9 @@ stage() {
 
   node scripts/man.mjs "$work/man"
   for page in "$work"/man/*; do put "$page" "usr/share/man/man${page##*.}/${page##*/}"; done
-  [ ! -e dist/completion/bash ] || put dist/completion/bash usr/share/bash-completion/completions/mirrorlatch
-  [ ! -e dist/completion/zsh ] || put dist/completion/zsh usr/share/zsh/vendor-completions/_mirrorlatch
-  [ ! -e dist/completion/fish ] || put dist/completion/fish usr/share/fish/vendor_completions.d/mirrorlatch.fish
+  put dist/completion/bash usr/share/bash-completion/completions/mirrorlatch
+  put dist/completion/zsh usr/share/zsh/vendor-completions/_mirrorlatch
+  put dist/completion/fish usr/share/fish/vendor_completions.d/mirrorlatch.fish
   find "$tree/usr/share/man" "$tree/usr/share/doc/mirrorlatch/changelog" -type f -exec gzip -n9 -- {} +
 }
 

@@ -40,7 +40,7 @@ const MIRROR = `
   root = "/srv/mirror/site"
   source = "/srv/source"
 FILE
-  ${OWNER} mirrorlatch sync /srv/source site --quiet
+  ${OWNER} mirrorlatch init site --json >/dev/null
   ${OWNER} $(sed -n 's/%i/site/; s/^ExecStart=//p' /usr/lib/systemd/system/mirrorlatch-sync@.service)`;
 
 describe('The Debian package', () => {
@@ -63,6 +63,8 @@ describe('The Debian package', () => {
       expect(await root.run(`systemctl is-enabled ${words} || true`)).toBe(
         'disabled\nstatic\ndisabled',
       );
+      const example = '/usr/share/doc/mirrorlatch/examples/config.toml';
+      expect(await root.run(`mirrorlatch config check --config ${example}`)).toMatch(/security/);
       expect(await root.run('logrotate --debug /etc/logrotate.d/mirrorlatch')).not.toMatch(/error/);
     },
   );
@@ -132,7 +134,9 @@ describe('The Debian package', () => {
       await root.run(MIRROR);
       await root.run(`
         mirrorlatch run --sticky apt site -- true
-        systemctl enable mirrorlatch-serve.service mirrorlatch-sync@site.timer`);
+        systemctl enable mirrorlatch-serve.service mirrorlatch-sync@site.timer
+        mkdir /etc/systemd/system/mirrorlatch-sync@.service.d
+        mirrorlatch systemd site >/etc/systemd/system/mirrorlatch-sync@site.service`);
       const mirror = await treeOf(root, '/srv');
 
       await root.run('apt-get -q -y remove mirrorlatch');
@@ -219,6 +223,11 @@ async function expectToWork(root: DebianRoot): Promise<void> {
   expect(await root.run('man -w mirrorlatch mirrorlatch-serving')).toBe(
     '/usr/share/man/man1/mirrorlatch.1.gz\n/usr/share/man/man7/mirrorlatch-serving.7.gz',
   );
+  await root.run(`
+    bash -c '. /usr/share/bash-completion/completions/mirrorlatch && complete -p mirrorlatch'
+    test -s /usr/share/zsh/*/_mirrorlatch -a -s /usr/share/fish/vendor_completions.d/mirrorlatch.fish
+    mirrorlatch completion zsh | cmp - /usr/share/zsh/*/_mirrorlatch
+    mirrorlatch help installing >/dev/null`);
   // That exchanges two names by what it carries beside the bundles.
   await root.run('mkdir /srv/old && mirrorlatch init --adopt /srv/old && test -L /srv/old');
   expect(await root.run('stat -c "%U %a" /var/lib/mirrorlatch /var/lib/mirrorlatch/home')).toBe(
