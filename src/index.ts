@@ -104,6 +104,13 @@ export {
   type SnapshotDiff,
   type SnapshotDifference,
 } from './reader/diff.ts';
+export {
+  type DuOptions,
+  du,
+  type MirrorParts,
+  type MirrorUse,
+  type SnapshotUse,
+} from './reader/du.ts';
 export type { PinKind } from './reader/guard.ts';
 export { type HistoryOptions, history } from './reader/history.ts';
 export { type FollowOptions, findLog, followLog, type LogInfo, logs } from './reader/logs.ts';

@@ -18,6 +18,7 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   history: async () => (await import('./commands/history.ts')).addHistory,
   logs: async () => (await import('./commands/logs.ts')).addLogs,
   diff: async () => (await import('./commands/diff.ts')).addDiff,
+  du: async () => (await import('./commands/du.ts')).addDu,
   promote: async () => (await import('./commands/promote.ts')).addPromote,
   rollback: async () => (await import('./commands/rollback.ts')).addRollback,
   prune: async () => (await import('./commands/prune.ts')).addPrune,

@@ -116,6 +116,17 @@ export function publicationOf(history: readonly HistoryEntry[], id: string): Pub
   return indexOf(history).publications.get(id);
 }
 
+/** Whether a snapshot has been made to share files with another, as far as history knows. */
+export function mayShareFiles(history: readonly HistoryEntry[], id: string): boolean {
+  const { clone = 'none', strategy } = publicationOf(history, id) ?? {};
+  return !['btrfs', 'reflink', 'copy'].includes(clone) && strategy !== 'copy';
+}
+
+/** Whether it shares blocks of files that are not the same: by reflinks, or as a snapshot of btrfs. */
+export function sharesBlocks(history: readonly HistoryEntry[], id: string): boolean {
+  return ['btrfs', 'reflink'].includes(publicationOf(history, id)?.clone ?? '');
+}
+
 /**
  * What filled a tree, such as `pushed from /srv/web`; null for one that was adopted, and for one of which
  * history says nothing.

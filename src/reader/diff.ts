@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
-import { publicationOf, readHistory } from '../mirror/history.ts';
+import { mayShareFiles, readHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { MovedFiles } from '../mirror/moved-files.ts';
 import { openMirrorWithSnapshots } from '../mirror/open.ts';
@@ -72,6 +72,7 @@ export async function diff<Result>(
   const before = await pin({ root, id: idMeant(layout, from), signal });
   try {
     const after = await pin({ root, id: idMeant(layout, to), signal });
+    const history = readHistory(layout);
     const directory = makeTemporaryDirectory();
     const found = new Spool<Difference>();
     try {
@@ -82,7 +83,7 @@ export async function diff<Result>(
         { before: before.path, after: after.path },
         {
           directory,
-          mayShare: [before, after].every(({ id }) => sharesFiles(layout, id)),
+          mayShare: [before, after].every(({ id }) => mayShareFiles(history, id)),
           checksum,
           signal: signal ?? new AbortController().signal,
           onForbidden: (count) => {
@@ -126,12 +127,6 @@ function idMeant(layout: Layout, word: string): string {
   throw new MirrorlatchError('NO_MIRROR', `${layout.root} has no ${word} snapshot`, {
     hint: `To compare others, name two that there are: mirrorlatch list ${shown}`,
   });
-}
-
-/** As far as history knows how it was made. */
-function sharesFiles(layout: Layout, id: string): boolean {
-  const { clone = 'none', strategy } = publicationOf(readHistory(layout), id) ?? {};
-  return !['btrfs', 'reflink', 'copy'].includes(clone) && strategy !== 'copy';
 }
 
 function makeTemporaryDirectory(): string {

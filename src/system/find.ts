@@ -41,7 +41,7 @@ export async function find(
 /** Runs find(1) likewise, but what it prints is read at the pace of its reader. @param onOutput called once, at once. */
 export async function findSlowly(
   args: readonly string[],
-  options: Pick<ChildOptions, 'inherit' | 'signal'>,
+  options: Pick<ChildOptions, 'signal' | 'cwd'>,
   onOutput: (output: Readable) => void,
 ): Promise<Pick<ChildResult, 'exitCode' | 'stderr'>> {
   return await runProgram('find', args, { ...options, onOutput });

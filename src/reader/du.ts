@@ -1,0 +1,158 @@
+import { basename } from 'node:path';
+import { hasCode } from '../errors.ts';
+import { currentId, previousId } from '../mirror/current.ts';
+import { DiskUse } from '../mirror/disk-use.ts';
+import { mayShareFiles, readHistory, sharesBlocks } from '../mirror/history.ts';
+import { type Layout, LIVE } from '../mirror/layout.ts';
+import { openMirror } from '../mirror/open.ts';
+import { arrivalOf, inOrderOfPublication } from '../mirror/snapshot-times.ts';
+import { snapshotIds } from '../mirror/survey.ts';
+import { pin } from './pin.ts';
+
+export interface DuOptions {
+  root: string;
+  signal?: AbortSignal | undefined;
+}
+
+/** What a snapshot takes on disk. All sizes are bytes. */
+export interface SnapshotUse {
+  id: string;
+  isCurrent: boolean;
+  isPrevious: boolean;
+  /** The sizes of its files. */
+  apparentBytes: number;
+  /** What it would take alone: blocks, so that holes and what the filesystem compresses do not count. */
+  diskBytes: number;
+  /** What its removal alone would free. */
+  ownBytes: number;
+  /** What it shares with other snapshots, or with anything else. */
+  sharedBytes: number;
+  /** What its removal and that of all above it would free; null for what is never removed: current and previous. */
+  freedWithOlderBytes: number | null;
+}
+
+/** What a part of a mirror takes that no part before it has; bytes. */
+export interface MirrorParts {
+  snapshots: number;
+  /** Trees that are being made, and a pruned snapshot for the next sync to recycle. */
+  staging: number;
+  trash: number;
+  /** What was served before by `--serve-at`, and is still in use. */
+  superseded: number;
+  reserve: number;
+  logs: number;
+  other: number;
+}
+
+export interface MirrorUse {
+  root: string;
+  /** In the order of their publication, but what is never removed comes last. */
+  snapshots: SnapshotUse[];
+  parts: MirrorParts;
+  totalBytes: number;
+  /** What of it has also names outside of the mirror, and so is freed by no removal in it. */
+  linkedElsewhereBytes: number;
+  /** Snapshots share blocks that each of them counts as its own: reflinks, or snapshots of btrfs. */
+  hasSharedBlocks: boolean;
+  /** Directories that this user may not look into, which count as empty. */
+  unreadDirectories: number;
+}
+
+/**
+ * What a mirror takes on disk, and what of it each snapshot has for itself. Each snapshot is held while it is
+ * looked at.
+ *
+ * @throws MirrorlatchError NO_MIRROR; IO.
+ */
+export async function du({ root, signal }: DuOptions): Promise<MirrorUse> {
+  const { layout } = openMirror(root);
+  const ending = signal ?? new AbortController().signal;
+  const history = readHistory(layout);
+  const named = { current: currentId(layout), previous: previousId(layout) };
+  const use = new DiskUse();
+  const ids: string[] = [];
+  for (const id of idsInOrder(layout, named)) {
+    const hold = await holdIfThere(layout, id, ending);
+    if (hold === 'gone') continue;
+    try {
+      const path = layout.snapshot(id);
+      await (mayShareFiles(history, id)
+        ? use.countShared(path, ending)
+        : use.count([path], ending));
+      ids.push(id);
+    } finally {
+      hold.release();
+    }
+  }
+  const parts = partsOf(layout);
+  for (const { where } of parts) await use.count(where, ending, layout.root);
+  const trees = use.trees();
+  const snapshots = ids.map((id, at): SnapshotUse => {
+    const { apparent = 0, disk = 0, own = 0, withEarlier = 0 } = trees[at] ?? {};
+    const [isCurrent, isPrevious] = [id === named.current, id === named.previous];
+    return {
+      ...{ id, isCurrent, isPrevious },
+      apparentBytes: apparent,
+      diskBytes: disk,
+      ownBytes: own,
+      sharedBytes: disk - own,
+      freedWithOlderBytes: isCurrent || isPrevious ? null : withEarlier,
+    };
+  });
+  const added = trees.map((tree) => tree.added);
+  return {
+    root: layout.root,
+    snapshots,
+    parts: {
+      snapshots: sum(added.slice(0, ids.length)),
+      ...Object.fromEntries(parts.map(({ name }, at) => [name, added[ids.length + at] ?? 0])),
+    } as MirrorUse['parts'],
+    totalBytes: sum(added),
+    linkedElsewhereBytes: use.linkedElsewhere(),
+    hasSharedBlocks: ids.some((id) => sharesBlocks(history, id)),
+    unreadDirectories: use.unread,
+  };
+}
+
+/** Current and previous come last, since whatever removes others keeps them. */
+function idsInOrder(
+  layout: Layout,
+  { current, previous }: { current: string | undefined; previous: string | undefined },
+): string[] {
+  if (current === LIVE) return [LIVE];
+  const arrivedAt = (id: string) => arrivalOf(layout, id);
+  const ids = inOrderOfPublication(readHistory(layout), snapshotIds(layout), arrivedAt);
+  const isKept = (id: string) => id === current || id === previous;
+  return [...ids.filter((id) => !isKept(id)), ...ids.filter(isKept)];
+}
+
+/** A tree that is written in place is not removed, and may be behind its gate. */
+async function holdIfThere(layout: Layout, id: string, signal: AbortSignal): Promise<Hold> {
+  if (id === LIVE) return { release: () => {} };
+  try {
+    return await pin({ root: layout.root, id, signal });
+  } catch (error) {
+    if (hasCode(error, 'NO_MIRROR')) return 'gone';
+    throw error;
+  }
+}
+
+type Hold = { release: () => void } | 'gone';
+
+/** What is not a snapshot: where find(1) is to look, from ROOT, and tests that leave out what is counted by itself. */
+function partsOf({ state, staging, trash, superseded, reserve, logs }: Layout) {
+  const counted = { staging, trash, superseded, reserve, logs };
+  const named = Object.entries(counted).map(([name, path]) => ({ name, where: [path] }));
+  const own = Object.values(counted).map((path) => `./${basename(state)}/${basename(path)}`);
+  const leftOut = ['./snapshots/*', `./gate/${LIVE}`, ...own].flatMap((path) => [
+    '-o',
+    '-path',
+    path,
+  ]);
+  const where = ['.', '(', ...leftOut.slice(1), ')', '-prune', '-o'];
+  return [...named, { name: 'other', where }];
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
+}
