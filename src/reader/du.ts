@@ -4,6 +4,7 @@ import { currentId, previousId } from '../mirror/current.ts';
 import { DiskUse } from '../mirror/disk-use.ts';
 import { mayShareFiles, readHistory, sharesBlocks } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
+import { marksIfReadable } from '../mirror/marks.ts';
 import { openMirror } from '../mirror/open.ts';
 import { arrivalOf, inOrderOfPublication } from '../mirror/snapshot-times.ts';
 import { snapshotIds } from '../mirror/survey.ts';
@@ -19,6 +20,7 @@ export interface SnapshotUse {
   id: string;
   isCurrent: boolean;
   isPrevious: boolean;
+  isPinned: boolean;
   /** The sizes of its files. */
   apparentBytes: number;
   /** What it would take alone: blocks, so that holes and what the filesystem compresses do not count. */
@@ -27,7 +29,7 @@ export interface SnapshotUse {
   ownBytes: number;
   /** What it shares with other snapshots, or with anything else. */
   sharedBytes: number;
-  /** What its removal and that of all above it would free; null for what is never removed: current and previous. */
+  /** What its removal and that of all before it would free; null for what no rule removes: current, previous, pinned. */
   freedWithOlderBytes: number | null;
 }
 
@@ -46,7 +48,7 @@ export interface MirrorParts {
 
 export interface MirrorUse {
   root: string;
-  /** In the order of their publication, but what is never removed comes last. */
+  /** In the order of their publication, but what stays comes last. */
   snapshots: SnapshotUse[];
   parts: MirrorParts;
   totalBytes: number;
@@ -69,9 +71,12 @@ export async function du({ root, signal }: DuOptions): Promise<MirrorUse> {
   const ending = signal ?? new AbortController().signal;
   const history = readHistory(layout);
   const named = { current: currentId(layout), previous: previousId(layout) };
+  const marks = marksIfReadable(layout);
+  const isPinned = (id: string) => marks?.get(id)?.pin !== undefined;
+  const isKept = (id: string) => id === named.current || id === named.previous || isPinned(id);
   const use = new DiskUse();
   const ids: string[] = [];
-  for (const id of idsInOrder(layout, named)) {
+  for (const id of idsInOrder(layout, isKept)) {
     const hold = await holdIfThere(layout, id, ending);
     if (hold === 'gone') continue;
     try {
@@ -89,14 +94,16 @@ export async function du({ root, signal }: DuOptions): Promise<MirrorUse> {
   const trees = use.trees();
   const snapshots = ids.map((id, at): SnapshotUse => {
     const { apparent = 0, disk = 0, own = 0, withEarlier = 0 } = trees[at] ?? {};
-    const [isCurrent, isPrevious] = [id === named.current, id === named.previous];
     return {
-      ...{ id, isCurrent, isPrevious },
+      id,
+      isCurrent: id === named.current,
+      isPrevious: id === named.previous,
+      isPinned: isPinned(id),
       apparentBytes: apparent,
       diskBytes: disk,
       ownBytes: own,
       sharedBytes: disk - own,
-      freedWithOlderBytes: isCurrent || isPrevious ? null : withEarlier,
+      freedWithOlderBytes: isKept(id) ? null : withEarlier,
     };
   });
   const added = trees.map((tree) => tree.added);
@@ -114,15 +121,11 @@ export async function du({ root, signal }: DuOptions): Promise<MirrorUse> {
   };
 }
 
-/** Current and previous come last, since whatever removes others keeps them. */
-function idsInOrder(
-  layout: Layout,
-  { current, previous }: { current: string | undefined; previous: string | undefined },
-): string[] {
-  if (current === LIVE) return [LIVE];
+/** Oldest first, but those that stay come last: with all others gone, they have what is left. */
+function idsInOrder(layout: Layout, isKept: (id: string) => boolean): string[] {
+  if (currentId(layout) === LIVE) return [LIVE];
   const arrivedAt = (id: string) => arrivalOf(layout, id);
   const ids = inOrderOfPublication(readHistory(layout), snapshotIds(layout), arrivedAt);
-  const isKept = (id: string) => id === current || id === previous;
   return [...ids.filter((id) => !isKept(id)), ...ids.filter(isKept)];
 }
 

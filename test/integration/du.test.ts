@@ -17,6 +17,7 @@ interface Use {
     ownBytes: number;
     sharedBytes: number;
     freedWithOlderBytes: number | null;
+    isPinned: boolean;
   }[];
   parts: Record<string, number>;
   totalBytes: number;
@@ -108,6 +109,16 @@ test('what two old snapshots share is freed only with both', async () => {
   expect(freed).toBeGreaterThan((a?.ownBytes ?? 0) + (b?.ownBytes ?? 0));
 });
 
+test('a pinned snapshot comes after those that may go, and what it has is not counted as freed', async () => {
+  const { root } = await SHARING();
+  expect((await runProgram(['pin', root, 'a'])).exitCode).toBe(0);
+  const { snapshots } = await use(root);
+  expect(snapshots.map(({ id }) => id)).toEqual(['b', 'a', 'c', 'd']);
+  const [b, a] = snapshots;
+  expect(a).toMatchObject({ isPinned: true, freedWithOlderBytes: null });
+  expect(b?.freedWithOlderBytes).toBe(b?.ownBytes);
+});
+
 test('files that have names outside of the mirror are freed by no removal', async () => {
   const { root } = await SHARING();
   const before = await use(root);
@@ -133,7 +144,7 @@ test('du prints a table with a line for each snapshot, and what else the mirror 
   expect(lines[4]).toMatch(/^d +current +[\d.]+ MB +[\d.]+ kB +[\d.]+ kB +- +#+-+$/);
   expect(lines[5]).toMatch(/mirror: [\d.]+ MB on disk: snapshots [\d.]+ kB, staging .*, logs /);
   expect(lines[6]).toMatch(
-    /^without the 2 snapshots that are neither current nor previous it would be [\d.]+ kB less$/,
+    /^without the 2 snapshots that are neither current nor previous nor pinned it would be [\d.]+ kB less$/,
   );
 });
 

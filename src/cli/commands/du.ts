@@ -5,7 +5,7 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { unlessInterrupted } from '../interrupt.ts';
 import { MirrorArgument } from '../mirror-names.ts';
-import { good, printJson, printLine } from '../output.ts';
+import { good, type Part, printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
 import { nameOfTree, printWarning } from '../terminal.ts';
 
@@ -69,10 +69,15 @@ function printUse(use: MirrorUse): void {
 }
 
 function howMany(count: number): string {
-  const which = 'neither current nor previous';
+  const which = 'neither current nor previous nor pinned';
   return count === 1
     ? `the one snapshot that is ${which}`
     : `the ${count} snapshots that are ${which}`;
+}
+
+function roleOf({ isCurrent, isPrevious, isPinned }: SnapshotUse): Part {
+  if (isCurrent) return good('current');
+  return isPrevious ? 'previous' : isPinned ? 'pinned' : '';
 }
 
 /** The width of the longest bar; columns. */
@@ -88,7 +93,7 @@ function printSnapshots(snapshots: readonly SnapshotUse[]): void {
       const own = Math.min(whole, Math.ceil((ownBytes / most) * BAR));
       return [
         nameOfTree(snapshot.id),
-        snapshot.isCurrent ? good('current') : snapshot.isPrevious ? 'previous' : '',
+        roleOf(snapshot),
         ...[snapshot.apparentBytes, diskBytes, ownBytes].map(showBytes),
         freedWithOlderBytes === null ? '-' : showBytes(freedWithOlderBytes),
         '#'.repeat(own) + '-'.repeat(whole - own),
