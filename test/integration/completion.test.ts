@@ -1,13 +1,10 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command } from 'commander';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
-import { offersAt } from '../../src/cli/completion/offers.ts';
-import { MirrorArgument } from '../../src/cli/mirror-names.ts';
 import { quoteForFish, quoteForSh } from '../../src/system/quote.ts';
 import { missingOf, whyNotInstalled } from '../support/installed.ts';
-import { runProgram } from '../support/program.ts';
+import { runForJson, runProgram } from '../support/program.ts';
 import { launcher, project } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { mirrorsWith } from '../support/small-mirror.ts';
@@ -301,23 +298,38 @@ describe('Completion', () => {
     expect(values).not.toContain('complete');
   });
 
-  test('offers the symlinks beside current that name a snapshot where a channel is wanted', async () => {
+  test('offers the channels of a mirror where one is wanted, and no other symlink', async () => {
     const { root } = await twoSnapshots();
-    symlinkSync('snapshots/first', join(root, 'production'));
+    await runForJson(['promote', root, 'first', '--to', 'production']);
     symlinkSync('/etc', join(root, 'elsewhere'));
-    const load = async (program: Command) => {
-      program.command('promote').addArgument(new MirrorArgument()).option('--to <channel>');
-    };
-    const sources = { load, readMirrors: async () => new Map<string, string>() };
-    const { offers } = await offersAt(['promote', root, '--to', ''], new Command(), sources);
-    expect(offers).toEqual([{ value: 'production', description: 'first' }]);
+    for (const words of [
+      ['promote', root, '--to'],
+      ['current', root, '--channel'],
+    ])
+      expect(await answers(...words, '')).toEqual({ kind: 'none', values: ['production'] });
+  });
+
+  test('offers commands and topics to help', async () => {
+    const { values } = await answers('help', '');
+    expect(values).toEqual(expect.arrayContaining(['sync', 'help', 'installing']));
+  });
+
+  test('offers names of the configuration alone where there is a use for nothing else', async () => {
+    const { home, root } = await twoSnapshots();
+    const env = { MIRRORLATCH_CONFIG: configurationOf(home, root) };
+    for (const words of [['systemd'], ['cron']]) {
+      const { stdout } = await runProgram(['complete', 'zsh', '--', ...words, ''], { env });
+      expect(stdout).toBe(`none\ndebian\t${root}\n`);
+    }
+    const { stdout } = await runProgram(['complete', 'zsh', '--', 'config', 'show', ''], { env });
+    expect(stdout).toBe(`directories\ndebian\t${root}\n`);
   });
 
   test('says nothing of what is not there', async () => {
     for (const words of [
       ['no-such', ''],
       ['rollback', '/no/such', ''],
-      ['status', '/a', '/b'],
+      ['list', '/a', '/b'],
     ])
       expect(await answers(...words)).toMatchObject({ kind: 'none', values: [] });
   });

@@ -3,7 +3,7 @@
  * `Offers`), followed by ` =` if the word begins with an option that stays. Then comes a line for each word;
  * for zsh and fish with a tab and its description.
  */
-import { Argument, Command } from 'commander';
+import { Argument, type Command } from 'commander';
 import { parseBashLine } from '../completion/bash-line.ts';
 import {
   type LoadCommands,
@@ -24,8 +24,7 @@ export function addComplete(program: Command, context: CommandContext, load: Loa
     .argument('[BREAKS]', 'of bash: COMP_WORDBREAKS')
     .usage('SHELL [BREAKS] -- WORD...')
     .action(async (shell: CompletedShell, breaks = '') => {
-      const ask = (words: readonly string[]) =>
-        offersAt(words, new Command('mirrorlatch'), { load, readMirrors });
+      const ask = (words: readonly string[]) => offersAt(words, { load, readMirrors });
       if (shell !== 'bash') {
         printCode(linesFor(await ask(context.operands)).join('\n'));
         return;

@@ -1,6 +1,6 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Command, Option } from 'commander';
+import { Command, type Option } from 'commander';
 import { layoutOf, ownNames } from '../../mirror/layout.ts';
 import { isSnapshotId } from '../../mirror/snapshot-id.ts';
 import { OPTIONS } from '../../rsync/option-table.ts';
@@ -44,27 +44,25 @@ export interface Sources {
  * What may stand at the cursor, whatever of it is typed already.
  *
  * @param line the words behind `mirrorlatch`, up to the cursor, without quotes.
- * @param program without any command.
  */
 export async function offersAt(
   line: readonly string[],
-  program: Command,
   { load, readMirrors }: Sources,
 ): Promise<Offers> {
   const { words, file, isFileWanted } = withoutConfig(line);
   if (isFileWanted) return { byShell: 'files', offers: [], before: '' };
   const [name = '', ...rest] = words;
   const sources = { load, readMirrors: () => readMirrors(file) };
-  if (rest.length === 0)
-    return ofWords(name.startsWith('-') ? GENERAL : await commandsOf(program, load));
+  if (rest.length === 0) return ofWords(name.startsWith('-') ? GENERAL : await commandsOf(load));
+  const program = new Command();
   await load(program, name);
   const verb = program.commands.find((command) => command.name() === name);
   if (verb === undefined) return ofWords([]);
-  if (verb.commands.length === 0) return ofCommand(verb, rest, program, sources);
+  if (verb.commands.length === 0) return ofCommand(verb, rest, sources);
   const [inner = '', ...more] = rest;
   if (more.length === 0) return ofWords(described(verb.commands));
   const command = verb.commands.find((one) => one.name() === inner);
-  return command === undefined ? ofWords([]) : ofCommand(command, more, program, sources);
+  return command === undefined ? ofWords([]) : ofCommand(command, more, sources);
 }
 
 const HELP: Offer = { value: '--help', description: 'show options, examples and exit codes' };
@@ -93,7 +91,8 @@ function withoutConfig(line: readonly string[]): {
   return { words, file, isFileWanted: at + (isApart ? 2 : 1) === line.length };
 }
 
-async function commandsOf(program: Command, load: LoadCommands): Promise<Offer[]> {
+async function commandsOf(load: LoadCommands): Promise<Offer[]> {
+  const program = new Command();
   await load(program);
   return described(program.createHelp().visibleCommands(program));
 }
@@ -108,12 +107,11 @@ function described(commands: readonly Command[]): Offer[] {
 async function ofCommand(
   command: Command,
   words: readonly string[],
-  program: Command,
   sources: Sources,
 ): Promise<Offers> {
   const grammar = grammarOf(command);
   const { wanted, before, mirror } = questionAt(words, grammar);
-  const found = await answer(wanted, { command, grammar, mirror, program, ...sources });
+  const found = await answer(wanted, { command, grammar, mirror, ...sources });
   return { ...found, before };
 }
 
@@ -121,11 +119,10 @@ interface Context extends Sources {
   command: Command;
   grammar: Grammar;
   mirror: string | undefined;
-  program: Command;
 }
 
 async function answer(wanted: Wanted, context: Context): Promise<Omit<Offers, 'before'>> {
-  const { command, grammar, mirror, program, load, readMirrors } = context;
+  const { command, grammar, mirror, load, readMirrors } = context;
   switch (wanted.kind) {
     case 'option':
       return ofWords([...optionsOf(command), ...(grammar.takesRsyncOptions ? rsyncOptions() : [])]);
@@ -139,7 +136,12 @@ async function answer(wanted: Wanted, context: Context): Promise<Omit<Offers, 'b
       return { byShell: 'directories', offers: namesOf(await readMirrors()) };
     case 'value': {
       const { name } = wanted;
-      if (name === 'NAME') return ofWords([...(await commandsOf(program, load)), ...topics()]);
+      if (name === 'NAME')
+        return ofWords(
+          command.name() === 'help'
+            ? [...(await commandsOf(load)), ...topics()]
+            : namesOf(await readMirrors()),
+        );
       if (mirror === undefined || !IN_MIRROR.test(name)) return ofValue(name);
       const root = (await readMirrors()).get(mirror) ?? mirror;
       return ofWords(/^channel$/i.test(name) ? channelsOf(root) : snapshotsOf(root));
@@ -246,7 +248,7 @@ function grammarOfOption(option: Option): Grammar['options'][number] {
   return {
     long,
     short,
-    value: required ? name : undefined,
+    value: required ? (long === '--channel' ? 'channel' : name) : undefined,
     choices: argChoices,
     namesMirror: option instanceof MirrorOption || (required && OTHER_MIRRORS.test(name)),
   };
