@@ -120,6 +120,7 @@ const NEEDS: Readonly<Record<string, 'names' | 'settings'>> = {
   check: 'settings',
   doctor: 'settings',
   list: 'settings',
+  notify: 'settings',
   serve: 'settings',
   show: 'settings',
   status: 'settings',

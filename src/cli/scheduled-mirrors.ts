@@ -9,6 +9,7 @@ import { findMirror } from '../mirror/open.ts';
 import { ownerOf } from '../mirror/ownership.ts';
 import { programPath } from '../reader/script.ts';
 import type { ProgramPlace, ScheduledMirror } from '../scheduling/scheduled.ts';
+import { recipientsOf } from './recipients.ts';
 
 /** The mirrors that `systemd` or `cron` is to sync. */
 export function scheduledMirrors(
@@ -33,7 +34,9 @@ export function scheduledMirrors(
   const wanted = all ? [...mirrors.values()] : names.map((name) => byName(mirrors, name));
   return wanted
     .map((mirror) => scheduled(mirror, user))
-    .filter(({ schedule, after }) => after !== undefined || schedule !== 'never');
+    .filter(
+      ({ schedule, after, isWatched }) => after !== undefined || schedule !== 'never' || isWatched,
+    );
 }
 
 function byName(mirrors: ReadonlyMap<string, ConfiguredMirror>, name: string): ConfiguredMirror {
@@ -57,6 +60,7 @@ function scheduled(
     writes: served === undefined ? [] : [dirname(served)],
     user: user ?? ownerOf(layoutOf(root)) ?? userInfo().username,
     waits: table.wait !== undefined,
+    isWatched: table['max-age'] !== undefined && recipientsOf(table) !== undefined,
   };
 }
 

@@ -1,3 +1,4 @@
+import type { ConfiguredMirror } from '../config/configuration.ts';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { showBytes } from '../mirror/units.ts';
 import type { SyncResult } from '../operations/sync/sync.ts';
@@ -5,14 +6,13 @@ import type { SyncOptions } from '../operations/sync/work.ts';
 import { parseSource } from '../rsync/source.ts';
 import { inTurns } from './in-turns.ts';
 import { bad, good, obeysEscapes, oneLine, type Part, printError, printJson } from './output.ts';
+import { tellPeople } from './recipients.ts';
 import { printTable } from './table.ts';
 import { LiveLines, nameOfTree, ProgressLine, printEvent } from './terminal.ts';
 
 /** One of several mirrors that are synced. */
 export interface Job {
-  readonly name: string;
-  /** As rsync understands it, if it is known. */
-  readonly source: string | undefined;
+  readonly mirror: ConfiguredMirror;
   readonly options: SyncOptions;
 }
 
@@ -37,8 +37,9 @@ export async function syncMany(
     json || quiet ? new Quiet() : obeysEscapes(process.stderr) ? new Live() : new Plain();
   const ends = await inTurns(
     mirrors,
-    { atOnce: jobs, groupOf: ({ source }) => hostOf(source) },
-    async ({ name, options }): Promise<End> => {
+    { atOnce: jobs, groupOf: ({ mirror }) => hostOf(mirror.table.source) },
+    async ({ mirror, options }): Promise<End> => {
+      const { name } = mirror;
       const startedAt = performance.now();
       const seconds = () => Math.round((performance.now() - startedAt) / 100) / 10;
       view.begin(name);
@@ -49,6 +50,7 @@ export async function syncMany(
       } catch (error) {
         return { name, error: asMirrorlatchError(error), seconds: seconds() };
       } finally {
+        await tellPeople(mirror, (message) => view.report(name, { kind: 'problem', message }));
         view.end(name);
       }
     },

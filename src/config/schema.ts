@@ -136,6 +136,20 @@ function readSchedule(given: string): string {
   throw new UnfitValue(SCHEDULE);
 }
 
+const ADDRESSES = 'Give addresses of mail in quotes, such as ["root"] or ["ops@example.org"].';
+
+function readAddress(given: string): string {
+  if (/^[A-Za-z0-9._+][A-Za-z0-9._+-]*(@[A-Za-z0-9.-]+)?$/.test(given)) return given;
+  throw new UnfitValue(ADDRESSES);
+}
+
+const WEBHOOKS = 'Give URLs in quotes, such as ["https://chat.example.org/hooks/1"].';
+
+function readWebhook(given: string): string {
+  if (URL.canParse(given) && /^https?:$/.test(new URL(given).protocol)) return given;
+  throw new UnfitValue(WEBHOOKS);
+}
+
 const OTHER_MIRROR = 'Give the name of another mirror in quotes.';
 
 function readMirrorName(given: string): string {
@@ -205,6 +219,9 @@ const COMMON = {
 
   'max-age': z.optional(duration),
   schedule: z.optional(text(SCHEDULE, readSchedule)),
+  'notify-mail': z.optional(listOf(ADDRESSES, readAddress)),
+  'notify-webhook': z.optional(listOf(WEBHOOKS, readWebhook)),
+  'notify-systemd': z.optional(flag),
   aliases: z.optional(
     listOf('Give the commands that read the mirror, such as ["apt-get", "apt"].', (word) => word),
   ),

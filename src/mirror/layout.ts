@@ -17,7 +17,8 @@ export const LIVE = 'live';
  *   mirror.json  history.jsonl  logs/ID.log
  *   file-list.json                  the snapshot that agrees with its list of files
  *   marks.json                      pins and tags of snapshots
- *   settings.flock                  held while mirror.json or marks.json is changed
+ *   notices.json                    what people were told of the mirror without asking
+ *   settings.flock                  held while one of these three is changed
  *   time-probe                      empty: its time tells whether nanoseconds are stored
  *   leases/ID                         empty, 0444: a reader holds a shared flock on it
  *   reader                            the standalone reader, see src/reader/reader.sh
@@ -60,6 +61,8 @@ export interface Layout {
   readonly settingsLock: string;
   /** See `marks.ts`. */
   readonly marks: string;
+  /** See `planNotices`. */
+  readonly notices: string;
   readonly timeProbe: string;
   /** See `listed-record.ts`. */
   readonly fileList: string;
@@ -116,6 +119,7 @@ export function layoutOf(root: string): Layout {
     settings: join(state, 'mirror.json'),
     settingsLock: join(state, 'settings.flock'),
     marks: join(state, 'marks.json'),
+    notices: join(state, 'notices.json'),
     timeProbe: join(state, 'time-probe'),
     fileList: join(state, 'file-list.json'),
     history: join(state, 'history.jsonl'),

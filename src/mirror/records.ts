@@ -180,6 +180,16 @@ const ChangesHeader = z.object({
 
 export type ChangesHeader = z.infer<typeof ChangesHeader>;
 
+/** `.mirrorlatch/notices.json`: what each recipient was told of the mirror, see `Told`. */
+const Notices = z.record(
+  z.string(),
+  z.object({
+    /** Times in ms since the epoch, by kind and code. */
+    last: z.record(z.string(), z.number()),
+    open: z.record(z.string(), z.number()),
+  }),
+);
+
 const Size = z.object({ files: z.number(), bytes: z.number() });
 
 /** `staging/.sizes.json`: what the tree of an in-place mirror had when it was last whole, see `sizesBefore`. */
@@ -412,6 +422,7 @@ export type Checked<Record> = { record: Record } | { problem: string };
 
 export const checkSettings = checkerOf(Settings);
 export const checkMarks = checkerOf(Marks);
+export const checkNotices = checkerOf(Notices);
 export const checkGateRecord = checkerOf(GateRecord);
 export const checkLockOwner = checkerOf(LockOwner);
 export const checkLockProgress = checkerOf(LockProgress);

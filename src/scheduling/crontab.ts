@@ -2,6 +2,7 @@ import { quoteForSh } from '../system/quote.ts';
 import { cronFields } from './calendar.ts';
 import {
   followWords,
+  ownWords,
   type ProgramPlace,
   type ScheduledMirror,
   searchPath,
@@ -21,16 +22,20 @@ export function crontabFor(
 ): { lines: string[]; refused: ScheduledMirror[] } {
   const refused: ScheduledMirror[] = [];
   const jobs = mirrors.flatMap((mirror) => {
-    const { name, schedule, user, after } = mirror;
+    const { name, schedule, user, after, isWatched } = mirror;
     const whose = withUser ? `  ${user}` : '';
+    const telling = isWatched
+      ? [`*/15 * * * *${whose}  ${inCrontab(ownWords(place, 'notify', name))}`]
+      : [];
     if (after !== undefined)
-      return [`@reboot${whose}  ${inCrontab(followWords(place, mirror, after))}`];
+      return [`@reboot${whose}  ${inCrontab(followWords(place, mirror, after))}`, ...telling];
+    if (schedule === 'never') return telling;
     const fields = cronFields(schedule, name);
     if (fields === undefined) {
       refused.push(mirror);
-      return [];
+      return telling;
     }
-    return [`${fields}${whose}  ${inCrontab(syncWords(place, mirror))}`];
+    return [`${fields}${whose}  ${inCrontab(syncWords(place, mirror))}`, ...telling];
   });
   return { lines: [`PATH=${searchPath(place)}`, ...jobs], refused };
 }

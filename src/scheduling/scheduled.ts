@@ -14,6 +14,8 @@ export interface ScheduledMirror {
   readonly user: string;
   /** The configuration says how long to wait for another writer. */
   readonly waits: boolean;
+  /** People want to know when it is stale, which no sync can tell them. */
+  readonly isWatched: boolean;
 }
 
 /** How the jobs start the program. */

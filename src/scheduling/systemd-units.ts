@@ -17,39 +17,65 @@ export interface Unit {
 }
 
 /**
- * The units that sync a mirror: a timer and its service, or a service that follows another mirror.
- * They are instances of the names that the packages use, so that each overrides the template there.
+ * The units that keep a mirror: a timer and its service, or a service that follows another mirror; and those
+ * that tell people when it is stale. They are instances of the names that the packages use, so that each
+ * overrides the template there.
  */
 export function unitsFor(mirror: ScheduledMirror, place: ProgramPlace): Unit[] {
-  const stem = `mirrorlatch-sync@${mirror.name}`;
-  if (mirror.after !== undefined)
-    return [
-      {
-        name: `mirrorlatch-follow@${mirror.name}.service`,
-        text: followService(mirror, mirror.after, place),
-        isEnabled: true,
-      },
-    ];
+  const { name, schedule, after, isWatched } = mirror;
+  const keeping =
+    after !== undefined
+      ? [
+          {
+            name: `mirrorlatch-follow@${name}.service`,
+            text: followService(mirror, after, place),
+            isEnabled: true,
+          },
+        ]
+      : schedule === 'never'
+        ? []
+        : timed(`mirrorlatch-sync@${name}`, syncService(mirror, place), syncTimer(mirror));
+  const telling = isWatched
+    ? timed(`mirrorlatch-notify@${name}`, notifyService(mirror, place), notifyTimer(mirror))
+    : [];
+  return [...keeping, ...telling];
+}
+
+function timed(stem: string, service: string, timer: string): Unit[] {
   return [
-    { name: `${stem}.service`, text: syncService(mirror, place), isEnabled: false },
-    { name: `${stem}.timer`, text: timer(mirror), isEnabled: true },
+    { name: `${stem}.service`, text: service, isEnabled: false },
+    { name: `${stem}.timer`, text: timer, isEnabled: true },
   ];
 }
 
-function timer({ name, schedule }: ScheduledMirror): string {
+function notifyTimer({ name }: ScheduledMirror): string {
+  return timer(`Look whether the mirror ${name} is stale`, 'OnCalendar=*:0/15');
+}
+
+function notifyService(mirror: ScheduledMirror, place: ProgramPlace): string {
   return lines(
-    '[Unit]',
-    `Description=Sync the mirror ${name} (${escaped(schedule)})`,
-    '',
-    '[Timer]',
+    ...unitSection(mirror, `Tell people whether the mirror ${mirror.name} is stale`),
+    '[Service]',
+    'Type=oneshot',
+    `ExecStart=${commandLine(ownWords(place, 'notify', mirror.name))}`,
+    `Environment=PATH=${searchPath(place)}`,
+    `User=${mirror.user}`,
+  );
+}
+
+function syncTimer({ name, schedule }: ScheduledMirror): string {
+  return timer(
+    `Sync the mirror ${name} (${escaped(schedule)})`,
     `OnCalendar=${escaped(schedule)}`,
     '# All mirrors of one upstream would ask it at the same second.',
     'RandomizedDelaySec=10m',
     'Persistent=true',
-    '',
-    '[Install]',
-    'WantedBy=timers.target',
   );
+}
+
+function timer(description: string, ...when: readonly string[]): string {
+  const install = ['[Install]', 'WantedBy=timers.target'];
+  return lines('[Unit]', `Description=${description}`, '', '[Timer]', ...when, '', ...install);
 }
 
 function syncService(mirror: ScheduledMirror, place: ProgramPlace): string {

@@ -24,7 +24,7 @@ function threeMirrors() {
     '[defaults]\nschedule = "Mon..Fri *-*-* 03:17"',
     table('debian', `serve-at = "${home}/www/debian"`),
     table('updates', 'after = "debian"'),
-    table('by-hand', 'schedule = "never"'),
+    table('by-hand', 'schedule = "never"', 'max-age = "26h"', 'notify-mail = "root"'),
   ];
   writeFileSync(file, text.join('\n'));
   const run = (words: readonly string[]) =>
@@ -41,6 +41,8 @@ test.skipIf(whyNot !== '')(`systemd has nothing to say against the units${whyNot
   const names = readdirSync(directory).sort();
   expect(names).toEqual([
     'mirrorlatch-follow@updates.service',
+    'mirrorlatch-notify@by-hand.service',
+    'mirrorlatch-notify@by-hand.timer',
     'mirrorlatch-sync@debian.service',
     'mirrorlatch-sync@debian.timer',
   ]);

@@ -25,6 +25,7 @@ import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { RETRY, type RetryFlags } from '../options/retry.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printLine } from '../output.ts';
+import { tellPeople } from '../recipients.ts';
 import { type Plan, printPlan, printPlanAsJson, sentenceFor } from '../sync-report.ts';
 import { createReporter } from '../terminal.ts';
 
@@ -189,6 +190,10 @@ export function addSync(program: Command, context: CommandContext): void {
         else if (!flags.quiet) printLine(sentenceFor(result, flags.id));
       } finally {
         reporter.stop();
+        if (!dryRun)
+          await tellPeople(configuration.named(root).mirror, (message) =>
+            reporter.onEvent({ kind: 'problem', message }),
+          );
       }
     });
 }
@@ -213,9 +218,10 @@ async function syncNamed(
   }
   const { syncMany } = await import('../sync-many.ts');
   const signal = context.signal();
-  const jobOf = ({ name, root, table: { source } }: ConfiguredMirror) => {
+  const jobOf = (mirror: ConfiguredMirror) => {
+    const { root } = mirror;
     const options = { ...optionsOf(flagsFor(root)), root, at, signal };
-    return { name, source, options: { ...options, rsyncOptions: context.operands } };
+    return { mirror, options: { ...options, rsyncOptions: context.operands } };
   };
   return syncMany(mirrors.map(jobOf), { jobs, json, quiet });
 }

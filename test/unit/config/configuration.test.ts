@@ -58,6 +58,9 @@ const VALUES: Record<Key, [toml: string, value: unknown]> = {
   'max-age': ['"26h"', (26 * DAY) / 24],
   schedule: ['"Mon..Fri 03:17"', 'Mon..Fri 03:17'],
   after: ['"debian-archive"', 'debian-archive'],
+  'notify-mail': ['["root", "ops@example.org"]', ['root', 'ops@example.org']],
+  'notify-webhook': ['"https://chat.example.org/x?y"', ['https://chat.example.org/x?y']],
+  'notify-systemd': ['true', true],
   aliases: ['["apt-get", "apt"]', ['apt-get', 'apt']],
 };
 

@@ -23,6 +23,7 @@ function mirror(
     writes: [],
     user: 'mirror',
     waits: false,
+    isWatched: false,
     ...more,
   };
 }
@@ -64,6 +65,7 @@ test('a file for /etc/cron.d finds program and Node, names the user, and follows
   const mirrors = [
     mirror('debian', '03:17'),
     mirror('updates', 'daily', { after: 'debian', waits: true }),
+    mirror('by-hand', 'never', { isWatched: true }),
     mirror('odd', 'Mon *-05-01'),
   ];
   const { lines, refused } = crontabFor(mirrors, place, { withUser: true });
@@ -71,6 +73,7 @@ test('a file for /etc/cron.d finds program and Node, names the user, and follows
     'PATH=/usr/local/bin:/opt/node/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin',
     '17 3 * * *  mirror  /usr/local/bin/mirrorlatch sync debian --quiet --wait 1h',
     '@reboot  mirror  /usr/local/bin/mirrorlatch watch debian -- /usr/local/bin/mirrorlatch sync updates --quiet',
+    '*/15 * * * *  mirror  /usr/local/bin/mirrorlatch notify by-hand',
   ]);
   expect(refused.map(({ name }) => name)).toEqual(['odd']);
 });
