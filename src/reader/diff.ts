@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { channelAt } from '../mirror/channels.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { mayShareFiles, readHistory } from '../mirror/history.ts';
 import type { Layout } from '../mirror/layout.ts';
@@ -15,7 +16,7 @@ import { pin } from './pin.ts';
 
 export interface DiffOptions {
   root: string;
-  /** The two snapshots, by id or path, `current` or `previous`; by default the previous and the current one. */
+  /** The two snapshots, by id or path, `current`, `previous` or a channel; by default the previous and the current one. */
   from?: string | undefined;
   to?: string | undefined;
   /** Compares the content, too, of files that agree in size and time but are not the same file. */
@@ -120,7 +121,8 @@ export async function diff<Result>(
 }
 
 function idMeant(layout: Layout, word: string): string {
-  if (word !== 'current' && word !== 'previous') return snapshotNamed(layout, word);
+  if (word !== 'current' && word !== 'previous')
+    return channelAt(layout, word)?.id ?? snapshotNamed(layout, word);
   const id = word === 'current' ? currentId(layout) : previousId(layout);
   if (id !== undefined) return id;
   const shown = quoteForSh(layout.root);

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { hasCode } from '../errors.ts';
+import { channelsById } from '../mirror/channels.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { DiskUse } from '../mirror/disk-use.ts';
 import { mayShareFiles, readHistory, sharesBlocks } from '../mirror/history.ts';
@@ -21,6 +22,8 @@ export interface SnapshotUse {
   isCurrent: boolean;
   isPrevious: boolean;
   isPinned: boolean;
+  /** The channels that name it. */
+  channels: readonly string[];
   /** The sizes of its files. */
   apparentBytes: number;
   /** What it would take alone: blocks, so that holes and what the filesystem compresses do not count. */
@@ -29,7 +32,7 @@ export interface SnapshotUse {
   ownBytes: number;
   /** What it shares with other snapshots, or with anything else. */
   sharedBytes: number;
-  /** What its removal and that of all before it would free; null for what no rule removes: current, previous, pinned. */
+  /** What its removal and that of all before it would free; null for what stays: current, previous, channels, pins. */
   freedWithOlderBytes: number | null;
 }
 
@@ -73,7 +76,9 @@ export async function du({ root, signal }: DuOptions): Promise<MirrorUse> {
   const named = { current: currentId(layout), previous: previousId(layout) };
   const marks = marksIfReadable(layout);
   const isPinned = (id: string) => marks?.get(id)?.pin !== undefined;
-  const isKept = (id: string) => id === named.current || id === named.previous || isPinned(id);
+  const channels = channelsById(layout);
+  const isKept = (id: string) =>
+    id === named.current || id === named.previous || isPinned(id) || channels.has(id);
   const use = new DiskUse();
   const ids: string[] = [];
   for (const id of idsInOrder(layout, isKept)) {
@@ -99,6 +104,7 @@ export async function du({ root, signal }: DuOptions): Promise<MirrorUse> {
       isCurrent: id === named.current,
       isPrevious: id === named.previous,
       isPinned: isPinned(id),
+      channels: channels.get(id) ?? [],
       apparentBytes: apparent,
       diskBytes: disk,
       ownBytes: own,

@@ -45,13 +45,15 @@ test('diff lists in what current differs from previous, in the words of sync --d
   expect(words(lines).toSorted()).toEqual(words(plan.stdout.trimEnd().split('\n')).toSorted());
 });
 
-test('diff compares any two snapshots, in either order, by id or path', async () => {
+test('diff compares any two snapshots, in either order, by id, path or channel', async () => {
   const { root } = await threeSnapshots();
+  await runForJson(['promote', root, 'first', '--to', 'production']);
   const pairs = [
     [[], 'second -> third'],
     [['first'], 'first -> third'],
     [['first', 'previous'], 'first -> second'],
     [['current', join(root, 'snapshots/first/')], 'third -> first'],
+    [['production'], 'first -> third'],
   ] as const;
   for (const [words, shown] of pairs) {
     const lines = (await printed(root, ...words)).trimEnd().split('\n');

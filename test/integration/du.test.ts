@@ -109,7 +109,7 @@ test('what two old snapshots share is freed only with both', async () => {
   expect(freed).toBeGreaterThan((a?.ownBytes ?? 0) + (b?.ownBytes ?? 0));
 });
 
-test('a pinned snapshot comes after those that may go, and what it has is not counted as freed', async () => {
+test('what is pinned or a channel stays, and comes after what may go', async () => {
   const { root } = await SHARING();
   expect((await runProgram(['pin', root, 'a'])).exitCode).toBe(0);
   const { snapshots } = await use(root);
@@ -117,6 +117,10 @@ test('a pinned snapshot comes after those that may go, and what it has is not co
   const [b, a] = snapshots;
   expect(a).toMatchObject({ isPinned: true, freedWithOlderBytes: null });
   expect(b?.freedWithOlderBytes).toBe(b?.ownBytes);
+  expect((await runProgram(['promote', root, 'b', '--to', 'production'])).exitCode).toBe(0);
+  const { stdout } = await runProgram(['du', root]);
+  expect(stdout).toMatch(/^a +pinned .*\nb +production .*\nc +previous .*\nd +current /m);
+  expect(stdout).not.toContain('may go');
 });
 
 test('files that have names outside of the mirror are freed by no removal', async () => {
@@ -143,9 +147,7 @@ test('du prints a table with a line for each snapshot, and what else the mirror 
   expect(lines[3]).toMatch(/^c +previous +[\d.]+ MB +[\d.]+ kB +[\d.]+ kB +- +#+-+$/);
   expect(lines[4]).toMatch(/^d +current +[\d.]+ MB +[\d.]+ kB +[\d.]+ kB +- +#+-+$/);
   expect(lines[5]).toMatch(/mirror: [\d.]+ MB on disk: snapshots [\d.]+ kB, staging .*, logs /);
-  expect(lines[6]).toMatch(
-    /^without the 2 snapshots that are neither current nor previous nor pinned it would be [\d.]+ kB less$/,
-  );
+  expect(lines[6]).toMatch(/^without the 2 snapshots that may go it would be [\d.]+ kB less$/);
 });
 
 test('a pruned snapshot that waits to be recycled is a part of staging', async () => {

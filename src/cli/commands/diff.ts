@@ -20,8 +20,8 @@ interface Flags {
   json?: boolean;
 }
 
-const HELP = `A and B are snapshots, by id or path, current or previous, in either order; without B, A is compared
-with current. Both are held meanwhile. A name that leads to the same file (inode) in both is unchanged,
+const HELP = `A and B are snapshots, by id or path, current, previous or a channel, in either order; without B, A is
+compared with current. Both are held meanwhile. A name that leads to the same file (inode) in both is unchanged,
 and nothing is read of it. Other files are unchanged if size, time to the nanosecond, mode and owner
 agree; --checksum also compares their content. Extended attributes and ACLs are not compared.
 

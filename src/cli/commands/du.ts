@@ -11,7 +11,8 @@ import { nameOfTree, printWarning } from '../terminal.ts';
 
 const HELP = `SIZE adds up the sizes of files; DISK, what they take: blocks, so that holes and compression count. OWN is
 what no other snapshot has: what the removal of this one alone would free. OLDER is what it would free
-together with all above it, since what only they share belongs to none of them alone. In the bar, # is
+together with all above it, since what only they share belongs to none of them alone; current, previous,
+channels and what is pinned stay, and come last. In the bar, # is
 OWN and - is shared.`;
 
 export function addDu(program: Command, context: CommandContext): void {
@@ -55,7 +56,9 @@ function printUse(use: MirrorUse): void {
   const removable = snapshots.filter(({ freedWithOlderBytes }) => freedWithOlderBytes !== null);
   const freed = removable.at(-1)?.freedWithOlderBytes ?? 0;
   if (removable.length > 0)
-    printLine(`without ${howMany(removable.length)} it would be ${showBytes(freed)} less`);
+    printLine(
+      `without the ${removable.length === 1 ? 'one snapshot' : `${removable.length} snapshots`} that may go it would be ${showBytes(freed)} less`,
+    );
   if (linkedElsewhereBytes > 0)
     printLine(`${showBytes(linkedElsewhereBytes)} of it has names outside of the mirror, too`);
   if (use.hasSharedBlocks)
@@ -68,16 +71,14 @@ function printUse(use: MirrorUse): void {
     );
 }
 
-function howMany(count: number): string {
-  const which = 'neither current nor previous nor pinned';
-  return count === 1
-    ? `the one snapshot that is ${which}`
-    : `the ${count} snapshots that are ${which}`;
-}
-
-function roleOf({ isCurrent, isPrevious, isPinned }: SnapshotUse): Part {
-  if (isCurrent) return good('current');
-  return isPrevious ? 'previous' : isPinned ? 'pinned' : '';
+function rolesOf({ isCurrent, isPrevious, isPinned, channels }: SnapshotUse): Part {
+  if (isCurrent && channels.length === 0) return good('current');
+  const roles = [
+    ...(isCurrent ? ['current'] : isPrevious ? ['previous'] : []),
+    ...channels,
+    ...(isPinned ? ['pinned'] : []),
+  ];
+  return roles.join(', ');
 }
 
 /** The width of the longest bar; columns. */
@@ -93,7 +94,7 @@ function printSnapshots(snapshots: readonly SnapshotUse[]): void {
       const own = Math.min(whole, Math.ceil((ownBytes / most) * BAR));
       return [
         nameOfTree(snapshot.id),
-        roleOf(snapshot),
+        rolesOf(snapshot),
         ...[snapshot.apparentBytes, diskBytes, ownBytes].map(showBytes),
         freedWithOlderBytes === null ? '-' : showBytes(freedWithOlderBytes),
         '#'.repeat(own) + '-'.repeat(whole - own),
