@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { MirrorlatchError } from '../errors.ts';
+import { errnoOf, MirrorlatchError } from '../errors.ts';
 
 /** @types/node does not know it. */
 const { initgroups } = process as unknown as { initgroups(user: string, group: number): void };
@@ -24,7 +24,7 @@ export function accountOf(name: string): Account {
 /**
  * Does something at once as another user, with the groups of that user; only root can.
  *
- * @throws what `action` throws; PERMISSION when this user may not.
+ * @throws what `action` throws; PERMISSION when this user may not; UNAVAILABLE when this Node cannot.
  */
 export function asUser<T>({ name, uid, gid }: Account, action: () => T): T {
   const [ownUid, ownGid, ownGroups] = [
@@ -37,7 +37,7 @@ export function asUser<T>({ name, uid, gid }: Account, action: () => T): T {
     process.setegid?.(gid);
     process.seteuid?.(uid);
   } catch (cause) {
-    throw notRoot(name, cause);
+    throw cannotBecome(name, cause);
   }
   try {
     return action();
@@ -51,7 +51,7 @@ export function asUser<T>({ name, uid, gid }: Account, action: () => T): T {
 /**
  * Becomes another user, with the groups of that user, for the rest of this process.
  *
- * @throws MirrorlatchError PERMISSION when this user may not.
+ * @throws MirrorlatchError PERMISSION when this user may not; UNAVAILABLE when this Node cannot.
  */
 export function becomeUser({ name, uid, gid }: Account): void {
   try {
@@ -59,10 +59,17 @@ export function becomeUser({ name, uid, gid }: Account): void {
     process.setgid?.(gid);
     process.setuid?.(uid);
   } catch (cause) {
-    throw notRoot(name, cause);
+    throw cannotBecome(name, cause);
   }
 }
 
-function notRoot(name: string, cause: unknown): MirrorlatchError {
+function cannotBecome(name: string, cause: unknown): MirrorlatchError {
+  // A Node whose libuv is not its own, as in Debian 13, never changes users: io_uring might be in use (CVE-2024-22017).
+  if (errnoOf(cause) === 'ERR_INVALID_STATE') {
+    return new MirrorlatchError('UNAVAILABLE', `this Node cannot become the user ${name}`, {
+      hint: `Start it as that user. In a unit of systemd: User=${name}, AmbientCapabilities=CAP_NET_BIND_SERVICE`,
+      cause,
+    });
+  }
   return new MirrorlatchError('PERMISSION', `only root can become the user ${name}`, { cause });
 }

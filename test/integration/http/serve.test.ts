@@ -972,4 +972,18 @@ describe('the server', () => {
     expectFailure(await runProgram(['serve', ...given]), code, ...messages);
     expect(readlinkSync(join(mirror.root, 'current'))).toBe('snapshots/one');
   });
+
+  test.runIf(runsAsRoot)('does not stay root where Node cannot become another user', async () => {
+    // As src/node_credentials.cc has it in the Node of Debian 13.
+    const refusing =
+      'process.initgroups=()=>{throw%20Object.assign(new%20Error(),{code:%22ERR_INVALID_STATE%22})}';
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${refusing}` };
+    const { root } = await published();
+    for (const words of [[], ['--access-log', join(scratchDirectory(), 'log')]]) {
+      const result = await runProgram(['serve', root, '--listen', '127.0.0.1:0', ...words], {
+        env,
+      });
+      expectFailure(result, 69, /this Node cannot become the user nobody/, /User=nobody/);
+    }
+  });
 });
