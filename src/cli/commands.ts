@@ -15,6 +15,7 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   receive: async () => (await import('./commands/receive.ts')).addReceive,
   status: async () => (await import('./commands/status.ts')).addStatus,
   list: async () => (await import('./commands/list.ts')).addList,
+  explain: async () => (await import('./commands/explain.ts')).addExplain,
   history: async () => (await import('./commands/history.ts')).addHistory,
   logs: async () => (await import('./commands/logs.ts')).addLogs,
   diff: async () => (await import('./commands/diff.ts')).addDiff,

@@ -119,6 +119,7 @@ const NEEDS: Readonly<Record<string, 'names' | 'settings'>> = {
   watch: 'names',
   check: 'settings',
   doctor: 'settings',
+  explain: 'settings',
   list: 'settings',
   notify: 'settings',
   serve: 'settings',

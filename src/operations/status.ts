@@ -205,6 +205,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const isStale = maxAgeMs !== undefined && ageOf(syncedAt) > maxAgeMs;
   const served = servedDirectory(layout);
   const configuration = problemOfConfiguration();
+  const refusal = isBusy || isInsideGuard ? undefined : refusalOfWriters(layout, settings);
   const problems = [
     ...(configuration === undefined
       ? []
@@ -213,7 +214,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
     ...(isStale ? [whyStale(syncedAt)] : []),
     ...(state.kind === 'free' || (isBusy && !isLeft) ? [] : ['the holder of the lock is dead']),
-    ...(isBusy || isInsideGuard ? [] : whyNoWriterCan(layout, settings)),
+    ...(refusal === undefined ? [] : [refusal.message]),
     ...(unreadableMarks === null
       ? []
       : ['its pins and tags are damaged, so that nothing is pruned']),
@@ -297,16 +298,19 @@ function channelInfos(
   });
 }
 
-/** A writer that is refused before its work cannot put that on record. */
-function whyNoWriterCan(layout: Layout, { mode }: Settings): string[] {
+/** Why every writer is refused before its work, when it cannot put that on record; undefined if none is. */
+export function refusalOfWriters(
+  layout: Layout,
+  { mode }: Pick<Settings, 'mode'>,
+): MirrorlatchError | undefined {
   try {
     ifAllowed(() => {
       refuseUnfit(layout, mode);
       refuseUnchangeable(layout, mode);
     });
-    return [];
+    return undefined;
   } catch (error) {
-    return [asMirrorlatchError(error, 'no sync can begin').message];
+    return asMirrorlatchError(error, 'no sync can begin');
   }
 }
 

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import type { Reader } from '../../mirror/readers.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { SnapshotInfo } from '../../operations/status.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { good, printJson, printLine } from '../output.ts';
+import { describeReaders, unseenReaders } from '../readers.ts';
 import { printTable } from '../table.ts';
 import { showAge } from '../units.ts';
 
@@ -86,23 +86,9 @@ function seesAllProcesses(): boolean {
 
 /** How many read one of these snapshots, as far as this user may see them. */
 export function countReaders(snapshots: readonly SnapshotInfo[]): string {
-  const counts = snapshots.map(({ readers, leases }) => readers.length + unseenOf(readers, leases));
+  const counts = snapshots.map(
+    ({ readers, leases }) => readers.length + unseenReaders(readers, leases),
+  );
   const sum = counts.reduce((all, count) => all + count, 0);
   return sum === 0 && !seesAllProcesses() ? '?' : String(sum);
-}
-
-/** Locks on the lease whose holders this user may not see. */
-function unseenOf(readers: readonly Reader[], leases: number): number {
-  return Math.max(0, leases - readers.filter(({ by }) => by === 'lease').length);
-}
-
-/** The readers of a snapshot, the first three by name. */
-export function describeReaders(readers: readonly Reader[], leases = 0): string {
-  const named = readers
-    .slice(0, 3)
-    .map(({ name, pid, user, by }) => `${name} (pid ${pid}, ${user}, ${by})`);
-  if (readers.length > 3) named.push(`${readers.length - 3} more`);
-  const unseen = unseenOf(readers, leases);
-  if (unseen > 0) named.push(`${unseen} unseen`);
-  return named.join(', ');
 }

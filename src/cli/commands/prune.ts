@@ -11,10 +11,10 @@ import { addOptions } from '../options/group.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { printJson, printLine } from '../output.ts';
+import { describeReaders } from '../readers.ts';
 import { printTable } from '../table.ts';
 import { createReporter, printWarning } from '../terminal.ts';
 import { showAge } from '../units.ts';
-import { describeReaders } from './list.ts';
 
 interface Flags extends LockFlags, RetentionFlags {
   dryRun?: boolean;

@@ -1,0 +1,57 @@
+import type { Command } from 'commander';
+import type { Answer } from '../explanation/answer.ts';
+import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
+import { printJson, printLine } from '../output.ts';
+import { duration } from '../values.ts';
+
+interface Flags {
+  /** ms */
+  maxAge?: number;
+  json?: boolean;
+}
+
+export function addExplain(program: Command): void {
+  program
+    .command('explain')
+    .summary('say why a mirror is as it is, and what the next sync will do')
+    .description(
+      'Says why a mirror is locked, why its last sync failed, why old snapshots are still there, and what the next sync will do, each with the command that helps. With ID, it says why that snapshot was not pruned. Changes nothing, and takes no lock.',
+    )
+    .addArgument(new MirrorArgument('<ROOT>'))
+    .argument('[ID]', 'a snapshot: its id, current, previous or a channel')
+    .option(
+      '--max-age <duration>',
+      'the mirror is stale if no sync has succeeded for longer',
+      duration,
+    )
+    .option('--json', 'print one object with the answers')
+    .addHelpText(
+      'after',
+      helpAfter(
+        [
+          'mirrorlatch explain /srv/mirror/debian',
+          'mirrorlatch explain /srv/mirror/debian previous',
+        ],
+        ['USAGE', 'NO_MIRROR', 'PERMISSION', 'CONFIGURATION', 'IO'],
+      ),
+    )
+    .action(async (root: string, id: string | undefined, { maxAge, json }: Flags) => {
+      const { explain } = await import('../../operations/explain.ts');
+      const { answersTo } = await import('../explanation/explanation.ts');
+      const facts = explain(root, id, { maxAgeMs: maxAge });
+      const answers = answersTo(facts);
+      if (json) printJson({ root: facts.status.root, id: facts.asked?.id ?? null, answers });
+      else printAnswers(answers);
+    });
+}
+
+function printAnswers(answers: readonly Answer[]): void {
+  answers.forEach(({ question, answer, quoted, command }, at) => {
+    if (at > 0) printLine();
+    printLine(question);
+    if (answer !== '') printLine(` ${answer}`);
+    for (const line of quoted) printLine(`   ${line}`);
+    if (command !== null) printLine(`   $ ${command}`);
+  });
+}

@@ -1,0 +1,25 @@
+import type { Facts } from '../../operations/explain.ts';
+import { type Answer, answer } from './answer.ts';
+import { lockAnswer } from './lock-answer.ts';
+import { accessAnswers, askedAnswers, keptAnswer } from './snapshot-answers.ts';
+import { failureAnswer, freshAnswer, gateAnswer, nextSyncAnswer } from './sync-answers.ts';
+
+/** The answers to all questions that there are about a mirror, or about one of its snapshots. Pure but for the clock. */
+export function answersTo(facts: Facts): Answer[] {
+  const { asked, status } = facts;
+  if (asked !== null) return askedAnswers(facts, asked);
+  return [
+    healthAnswer(facts),
+    ...lockAnswer(facts),
+    ...gateAnswer(facts),
+    ...failureAnswer(facts),
+    freshAnswer(facts),
+    nextSyncAnswer(facts),
+    ...keptAnswer(facts),
+    ...(status.current === null ? [] : accessAnswers(facts, status.current, status.closedMode)),
+  ];
+}
+
+function healthAnswer({ status: { problems } }: Facts): Answer {
+  return answer('Is it healthy?', problems.length === 0 ? ['Yes'] : [`No: ${problems.join('; ')}`]);
+}

@@ -1,0 +1,125 @@
+import { describeLeftOut } from '../../mirror/left-out.ts';
+import { showTime } from '../../mirror/units.ts';
+import { describeWritable } from '../../mirror/writable.ts';
+import type { Asked, Facts } from '../../operations/explain.ts';
+import type { SnapshotInfo } from '../../operations/status.ts';
+import { quoteForSh } from '../../system/quote.ts';
+import { describeReaders } from '../readers.ts';
+import { type Answer, answer } from './answer.ts';
+
+/** How many snapshots are told of in one answer. */
+const MOST = 10;
+
+/** Why the snapshots beside the current one are still there. */
+export function keptAnswer(facts: Facts): Answer[] {
+  const { status, pruning } = facts;
+  const root = quoteForSh(status.root);
+  const question = 'Why are old snapshots still there?';
+  const others = status.snapshots.filter(({ isCurrent }) => !isCurrent);
+  if (status.mode === 'in-place' || others.length === 0) return [];
+  if ('problem' in pruning) return [answer(question, [pruning.problem])];
+  const told = others.slice(-MOST).map((info) => `${info.id} ${whyKept(info, facts)}`);
+  const more = others.length - told.length;
+  return [
+    answer(question, more > 0 ? [`of ${others.length}, these are the last ${MOST}`] : [], {
+      quoted: told,
+      command: `mirrorlatch prune ${root} --dry-run`,
+    }),
+  ];
+}
+
+/** All about one snapshot. */
+export function askedAnswers(facts: Facts, asked: Asked): Answer[] {
+  const root = quoteForSh(facts.status.root);
+  if ('prunedAt' in asked) {
+    const when = `it was pruned at ${showTime(asked.prunedAt)}`;
+    return [
+      answer(`Why is ${asked.id} gone?`, [when, 'no rule kept it any more, and nobody read it'], {
+        command: `mirrorlatch history ${root} --event pruned`,
+      }),
+    ];
+  }
+  const { id, info, closedMode } = asked;
+  const { pruning } = facts;
+  const isRemovable = !('problem' in pruning) && pruning.removed.includes(id);
+  return [
+    answer(`Why was ${id} not pruned?`, [`it ${whyKept(info, facts)}`], {
+      command: isRemovable ? `mirrorlatch prune ${root}` : `mirrorlatch prune ${root} --dry-run`,
+    }),
+    ...accessAnswers(facts, info, closedMode),
+  ];
+}
+
+/** A predicate. */
+function whyKept(info: SnapshotInfo, { status, pruning, graceUntil }: Facts): string {
+  const { id, readers, leases } = info;
+  if ('problem' in pruning) return `stays: ${pruning.problem}`;
+  if (status.mode === 'in-place')
+    return 'is the only tree of a mirror in place, which is never pruned';
+  const failed = pruning.failed.find((one) => one.id === id);
+  if (failed !== undefined) return `is kept by no rule, but ${failed.message}`;
+  if (pruning.removed.includes(id))
+    return 'is kept by no rule, and nobody reads it: the next prune or publication removes it';
+  const kept = pruning.kept.find((one) => one.id === id);
+  if (kept === undefined) return isOther(status.findings, id);
+  const until = graceUntil.get(id);
+  const reasons = kept.reasons.map((reason) =>
+    reason === IN_GRACE && until !== undefined ? `${reason}, until ${showTime(until)}` : reason,
+  );
+  const shown = describeReaders(readers, leases);
+  const readBy = shown === '' ? [] : [`is read by ${shown}`];
+  // The names say more than the reason.
+  const others = readBy.length === 0 ? reasons : reasons.filter((reason) => reason !== IS_READ);
+  return [...others, ...readBy].join(', and ');
+}
+
+const IN_GRACE = 'is within its grace time';
+const IS_READ = 'is held by a reader';
+
+/** What the rules do not count. */
+function isOther(findings: Facts['status']['findings'], id: string): string {
+  const isForeign = findings.some((found) => found.kind === 'foreign-tree' && found.id === id);
+  return isForeign
+    ? 'was not made by mirrorlatch, and nothing changes or removes it'
+    : 'was made but never current: the next sync takes care of it';
+}
+
+/** Who can read or change a tree, and what it lacks. */
+export function accessAnswers(
+  { status }: Facts,
+  { id, writableByAll, leftOut }: SnapshotInfo,
+  closedMode: string | null,
+): Answer[] {
+  const root = quoteForSh(status.root);
+  const mend = (change: string) => ({ command: `mirrorlatch sync ${root} -- --chmod=${change}` });
+  const frozen =
+    'A published snapshot is never changed: the next one has the modes that its sync makes';
+  return [
+    ...(closedMode === null
+      ? []
+      : [
+          answer(
+            'Why can some users not read it?',
+            [`the top directory of ${id} has the mode ${closedMode}, as its source has`, frozen],
+            mend('a+rX'),
+          ),
+        ]),
+    ...(writableByAll === null || writableByAll.count === 0
+      ? []
+      : [
+          answer(
+            'Why can every user change it?',
+            [describeWritable(writableByAll), 'The source has these modes', frozen],
+            mend('o-w'),
+          ),
+        ]),
+    ...(leftOut.length === 0
+      ? []
+      : [
+          answer(
+            'What does it lack of its source?',
+            leftOut.map((one) => describeLeftOut(one)),
+          ),
+        ]),
+  ];
+}
