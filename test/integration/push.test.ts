@@ -162,10 +162,16 @@ describe('a push over ssh', () => {
     mirror.change({ 'left out': '', third: 'third' });
     await pushForJson(
       mirror,
-      ['--id', 'third', '--keep-last', '1', '--grace', '0', '--without', 'delete'],
+      [
+        ...['--id', 'third', '--tag', 'release', '--without', 'delete'],
+        ...['--keep-last', '1', '--keep-hourly', '1', '--keep-tag', 'none', '--grace', '0'],
+      ],
       { rsync: ['--exclude=left*'] },
     );
     expect(mirror.snapshots()).toEqual(['second', 'third']);
+    expect(JSON.parse(readFileSync(mirror.state('marks.json'), 'utf8'))).toMatchObject({
+      snapshots: { third: { tags: ['release'] } },
+    });
     expect(existsSync(join(mirror.root, 'current/third'))).toBe(true);
     expect(existsSync(join(mirror.root, 'current/left out'))).toBe(false);
   });
