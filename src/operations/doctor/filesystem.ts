@@ -62,8 +62,11 @@ function lookAtFilesystem({ root }: Layout): Verdict {
   );
 }
 
-/** nfs(5). */
-function locksStayHere({ type, options }: Mount): string | undefined {
+/** The option by which locks on a mount are this host's own (nfs(5)); undefined without one. */
+export function locksStayHere({
+  type,
+  options,
+}: Pick<Mount, 'type' | 'options'>): string | undefined {
   if (!type.startsWith('nfs')) return undefined;
   return options.find((option) => /^(nolock|local_lock=(flock|all))$/.test(option));
 }
