@@ -50,6 +50,7 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   config: async () => (await import('./commands/config.ts')).addConfig,
   systemd: async () => (await import('./commands/systemd.ts')).addSystemd,
   cron: async () => (await import('./commands/cron.ts')).addCron,
+  trigger: async () => (await import('./commands/trigger.ts')).addTrigger,
   notify: async () => (await import('./commands/notify.ts')).addNotify,
   help: async () => (await import('./commands/help.ts')).addHelp,
 };

@@ -19,6 +19,7 @@ export const LIVE = 'live';
  *   marks.json                      pins and tags of snapshots
  *   notices.json                    what people were told of the mirror without asking
  *   settings.flock                  held while one of these three is changed
+ *   wish  wish.flock                somebody wishes a sync; held by whoever makes it
  *   time-probe                      empty: its time tells whether nanoseconds are stored
  *   leases/ID                         empty, 0444: a reader holds a shared flock on it
  *   reader                            the standalone reader, see src/reader/reader.sh
@@ -63,6 +64,9 @@ export interface Layout {
   readonly marks: string;
   /** See `planNotices`. */
   readonly notices: string;
+  /** See `coalesce`. */
+  readonly wish: string;
+  readonly wishLock: string;
   readonly timeProbe: string;
   /** See `listed-record.ts`. */
   readonly fileList: string;
@@ -120,6 +124,8 @@ export function layoutOf(root: string): Layout {
     settingsLock: join(state, 'settings.flock'),
     marks: join(state, 'marks.json'),
     notices: join(state, 'notices.json'),
+    wish: join(state, 'wish'),
+    wishLock: join(state, 'wish.flock'),
     timeProbe: join(state, 'time-probe'),
     fileList: join(state, 'file-list.json'),
     history: join(state, 'history.jsonl'),

@@ -1,0 +1,112 @@
+import { spawn } from 'node:child_process';
+import { basename } from 'node:path';
+import type { Command } from 'commander';
+import { asMirrorlatchError, MirrorlatchError } from '../../errors.ts';
+import { openMirror } from '../../mirror/open.ts';
+import type { ProgramPlace } from '../../scheduling/scheduled.ts';
+import type { CommandContext } from '../context.ts';
+import { helpAfter } from '../help.ts';
+import { MirrorArgument } from '../mirror-names.ts';
+import { printLine, printNote } from '../output.ts';
+
+interface Flags {
+  foreground?: boolean;
+  listen?: string;
+  tokenFile?: string;
+}
+
+const MORE_HELP = `However often it is called while a sync is at work, one more sync follows. For an upstream that reports its
+updates by ssh, in authorized_keys of the mirror's owner:
+  restrict,command="mirrorlatch trigger debian" ssh-ed25519 AAAA...
+With --listen it takes POST /NAME with the header "Authorization: Bearer TOKEN", and answers 202 at once.`;
+
+export function addTrigger(program: Command, context: CommandContext): void {
+  program
+    .command('trigger')
+    .summary('sync a mirror because its upstream has changed')
+    .description(
+      'Starts a sync in the background, or lets the one at work be followed by another; or takes requests for that by HTTP.',
+    )
+    .addArgument(new MirrorArgument('<ROOT...>'))
+    .option('--foreground', 'wait for the end of the sync, and end as it does')
+    .option('--listen <where>', 'take requests by HTTP at this address and port, or unix:PATH')
+    .option('--token-file <file>', 'with --listen: the file whose first line is the token')
+    .addHelpText(
+      'after',
+      helpAfter(
+        [
+          'mirrorlatch trigger /srv/mirror/debian',
+          'mirrorlatch trigger debian security --listen 127.0.0.1:8081 --token-file /etc/mirrorlatch/token',
+        ],
+        ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
+        MORE_HELP,
+      ),
+    )
+    .action(async (roots: string[], { foreground = false, listen, tokenFile }: Flags) => {
+      for (const root of roots) openMirror(root);
+      const configuration = await context.configuration();
+      const { programPlace } = await import('../scheduled-mirrors.ts');
+      const place = programPlace(configuration.given);
+      if ((listen === undefined) !== (tokenFile === undefined)) {
+        throw new MirrorlatchError('USAGE', '--listen and --token-file belong together', {
+          hint: 'Name a file with a secret, so that not everybody can start syncs.',
+        });
+      }
+      if (listen !== undefined && tokenFile !== undefined) {
+        const nameOf = (root: string) => configuration.named(root).mirror?.name ?? basename(root);
+        const byName = new Map(roots.map((root) => [nameOf(root), root]));
+        await takeRequests(byName, { listen, tokenFile }, place, context.signal());
+      } else if (foreground) {
+        const signal = context.signal();
+        context.setExitCode(
+          Math.max(...(await Promise.all(roots.map((root) => wish(root, place, signal))))),
+        );
+      } else {
+        const { ownWords } = await import('../../scheduling/scheduled.ts');
+        for (const root of roots) {
+          startInBackground(ownWords(place, 'trigger', root, '--foreground'));
+          printLine(`${root}: a sync is on its way`);
+        }
+      }
+    });
+}
+
+/** @returns how the last sync ended, which has said why by itself. */
+async function wish(root: string, place: ProgramPlace, signal: AbortSignal): Promise<number> {
+  const { trigger } = await import('../../trigger/trigger.ts');
+  const { ownWords } = await import('../../scheduling/scheduled.ts');
+  const sync = ownWords(place, 'sync', root, '--quiet', '--wait', '1h');
+  const { exitCode, said } = await trigger({ root, sync, signal });
+  if (said !== '') process.stderr.write(`${said}\n`);
+  return exitCode ?? 0;
+}
+
+/** It outlives this process, and whatever waits for the end of its output. */
+function startInBackground([program = '', ...words]: readonly string[]): void {
+  spawn(program, words, { detached: true, stdio: 'ignore', cwd: '/' }).unref();
+}
+
+/** Until a signal ends it. */
+async function takeRequests(
+  byName: ReadonlyMap<string, string>,
+  { listen: where, tokenFile }: { listen: string; tokenFile: string },
+  place: ProgramPlace,
+  signal: AbortSignal,
+): Promise<void> {
+  const { listen, parseEndpoint } = await import('../../http/server/listen.ts');
+  const { triggerServer } = await import('../../trigger/listener.ts');
+  const { readToken } = await import('../../trigger/token-file.ts');
+  const endpoint = parseEndpoint(where);
+  const start = (name: string) => {
+    wish(byName.get(name) ?? '', place, signal).then(
+      (exitCode) => printNote(`${name}: the sync ended with ${exitCode}`),
+      (error) => printNote(`${name}: ${asMirrorlatchError(error).message}`),
+    );
+  };
+  const server = triggerServer(readToken(tokenFile), new Set(byName.keys()), start);
+  const url = await listen(server, endpoint);
+  printLine(`takes requests for ${[...byName.keys()].join(', ')} at ${url}`);
+  await new Promise<void>((ended) => {
+    signal.addEventListener('abort', () => server.close(() => ended()), { once: true });
+  });
+}

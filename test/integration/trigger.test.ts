@@ -1,0 +1,162 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { expectFailure } from '../support/expect-failure.ts';
+import { runProgram, startProgram, transcript } from '../support/program.ts';
+import { scratchDirectory } from '../support/scratch.ts';
+
+const until = (check: () => boolean) => eventually(() => expect(check()).toBe(true));
+
+const TOKEN = 'a-secret-of-24-characters';
+
+/** A mirror whose syncs of a changed source take some seconds. */
+async function slowMirror() {
+  const home = realpathSync(scratchDirectory());
+  const [root, source, file] = [join(home, 'mirror'), join(home, 'source'), join(home, 'c.toml')];
+  mkdirSync(source);
+  let count = 0;
+  const change = () => {
+    count += 1;
+    writeFileSync(join(source, 'big'), Buffer.alloc(600_000, count));
+    writeFileSync(join(source, 'count'), String(count));
+  };
+  change();
+  writeFileSync(
+    file,
+    `[mirrors.debian]\nroot = "${root}"\nsource = "${source}/"\nrsync-options = ["--bwlimit=300", "--whole-file"]\n`,
+  );
+  const env = { MIRRORLATCH_CONFIG: file };
+  const run = (...words: string[]) => runProgram(words, { env });
+  const start = (...words: string[]) => {
+    const program = startProgram(words, { env });
+    onTestFinished(() => program.kill('SIGKILL'));
+    return program;
+  };
+  await run('init', 'debian');
+  const history = join(root, '.mirrorlatch/history.jsonl');
+  const events = () =>
+    (existsSync(history) ? readFileSync(history, 'utf8') : '').match(/"event":"\w+"/g) ?? [];
+  const isBusy = () => existsSync(join(root, '.mirrorlatch/sync.lock'));
+  const now = () => readFileSync(join(root, 'current/count'), 'utf8');
+  const isQuiet = () => !isBusy() && !existsSync(join(root, '.mirrorlatch/wish'));
+  return {
+    home,
+    root,
+    change,
+    run,
+    start,
+    events,
+    isBusy,
+    now,
+    isQuiet,
+    wish: join(root, '.mirrorlatch/wish'),
+  };
+}
+
+describe('wishes for a sync', () => {
+  test('while one is at work are followed by one more, which sees what came before the last of them', async () => {
+    const { change, run, start, events, isBusy, now } = await slowMirror();
+    const first = start('trigger', 'debian', '--foreground');
+    await until(isBusy);
+    change();
+    for (let count = 0; count < 4; count += 1) {
+      const result = await run('trigger', 'debian', '--foreground');
+      expect([result.exitCode, result.stderr], transcript(result)).toEqual([0, '']);
+    }
+    expect((await first.result).exitCode).toBe(0);
+    expect(events()).toHaveLength(2);
+    expect(now()).toBe('2');
+  });
+
+  test('do not wait for the sync, unless asked to', async () => {
+    const { run, events, now, isQuiet } = await slowMirror();
+    const result = await run('trigger', 'debian');
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stdout).toContain('a sync is on its way');
+    await until(() => events().length === 1 && isQuiet());
+    expect(now()).toBe('1');
+  });
+
+  test('are not lost when the process that has them is killed', async () => {
+    const { change, run, start, events, isBusy, now, wish } = await slowMirror();
+    const first = start('trigger', 'debian', '--foreground');
+    await until(isBusy);
+    change();
+    await run('trigger', 'debian', '--foreground');
+    expect(existsSync(wish)).toBe(true);
+    first.kill('SIGKILL');
+    await first.result;
+    const next = await run('trigger', 'debian', '--foreground');
+    expect(next.exitCode, transcript(next)).toBe(0);
+    expect(existsSync(wish)).toBe(false);
+    expect(events().length).toBeGreaterThan(0);
+    expect(now()).toBe('2');
+  });
+
+  test('end as the sync does, with what it said', async () => {
+    const { root, run } = await slowMirror();
+    writeFileSync(
+      join(root, '../c.toml'),
+      `[mirrors.debian]\nroot = "${root}"\nsource = "/none/"\n`,
+    );
+    expectFailure(await run('trigger', 'debian', '--foreground'), 66, /\/none does not exist/);
+  });
+});
+
+describe('requests by HTTP', () => {
+  async function server() {
+    const mirror = await slowMirror();
+    const file = join(mirror.home, 'token');
+    writeFileSync(file, `${TOKEN}\n`, { mode: 0o600 });
+    const program = mirror.start(
+      'trigger',
+      'debian',
+      '--listen',
+      '127.0.0.1:0',
+      '--token-file',
+      file,
+    );
+    await until(() => program.printedSoFar().includes('http://'));
+    const [url = ''] = /http:\S+/.exec(program.printedSoFar()) ?? [];
+    const ask = async (path: string, token = TOKEN, method = 'POST') =>
+      (await fetch(`${url}${path}`, { method, headers: { authorization: `Bearer ${token}` } }))
+        .status;
+    return { ...mirror, ask, program, file };
+  }
+
+  test('start a sync if they have the token', async () => {
+    const { ask, events, now, program } = await server();
+    expect(await ask('/debian', `${TOKEN}x`)).toBe(401);
+    expect(await ask('/debian', '')).toBe(401);
+    expect(await ask('/none', `${TOKEN}x`)).toBe(401);
+    expect(await ask('/none')).toBe(404);
+    expect(await ask('/..%2f')).toBe(404);
+    expect(await ask('/debian', TOKEN, 'GET')).toBe(405);
+    for (let count = 0; count < 3; count += 1) expect(await ask('/debian')).toBe(202);
+    await until(() => program.saidSoFar().split('the sync ended with 0').length === 4);
+    expect(events().length).toBeGreaterThanOrEqual(1);
+    expect(events().length).toBeLessThanOrEqual(2);
+    expect(now()).toBe('1');
+    program.kill('SIGTERM');
+    expect((await program.result).exitCode).toBe(0);
+  });
+
+  test('need a token that nobody else can read or guess', async () => {
+    const { run, file } = await server();
+    const listen = ['trigger', 'debian', '--listen', '127.0.0.1:0', '--token-file'];
+    expectFailure(await run(...listen.slice(0, -1)), 64, /belong together/);
+    expectFailure(await run(...listen, `${file}.none`), 78, /no token in/, /urandom/);
+    writeFileSync(file, 'short\n');
+    expectFailure(await run(...listen, file), 78, /no token of at least 16/);
+    chmodSync(file, 0o640);
+    expectFailure(await run(...listen, file), 78, /other users may read/);
+  });
+});
