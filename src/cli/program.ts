@@ -102,7 +102,7 @@ export async function runCommandLine(
   }
 }
 
-/** How much of the configuration a command needs. Those that change a mirror need all of it, without a mistake. */
+/** How much of the configuration a command needs. Those that change a mirror need all of it, without a mistake; marks go by no setting. */
 const NEEDS: Readonly<Record<string, 'names' | 'settings'>> = {
   complete: 'names',
   completion: 'names',
@@ -111,10 +111,13 @@ const NEEDS: Readonly<Record<string, 'names' | 'settings'>> = {
   history: 'names',
   'keep-proxy': 'names',
   logs: 'names',
+  pin: 'names',
   reader: 'names',
   run: 'names',
   'shell-init': 'names',
   shims: 'names',
+  tag: 'names',
+  unpin: 'names',
   wait: 'names',
   watch: 'names',
   check: 'settings',

@@ -3,7 +3,7 @@ import { lstatIfThere, otherThing, readTextIfThere, writeWhole } from '../system
 import { quoteForSh } from '../system/quote.ts';
 import type { Layout } from './layout.ts';
 import { checkMarks, type Mark, parseJson } from './records.ts';
-import { withReserve } from './reserve.ts';
+import { fillReserve, withReserve } from './reserve.ts';
 import { withSettingsLock } from './settings.ts';
 import { snapshotIds } from './survey.ts';
 
@@ -98,7 +98,10 @@ function changeMarks(layout: Layout, change: (before: Snapshots) => Snapshots): 
     const before = Object.fromEntries(readMarks(layout));
     const snapshots = change(before);
     const text = textOf(snapshots);
-    if (text !== textOf(before)) withReserve(layout, () => writeWhole(layout.marks, text));
+    if (text !== textOf(before)) {
+      withReserve(layout, () => writeWhole(layout.marks, text));
+      fillReserve(layout);
+    }
     return snapshots;
   });
 }

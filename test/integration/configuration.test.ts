@@ -167,7 +167,7 @@ describe('what the file says', () => {
 });
 
 describe('a mistake in the file', () => {
-  test('keeps every writer from its work, and no reader', async () => {
+  test('keeps every writer from its work, but no reader, and no pin', async () => {
     const { run, root, write } = await synced();
     write('[mirrors.debian]', `root = "${root}"`, 'keep-lst = 3');
     for (const words of [['sync'], ['prune'], ['rollback'], ['lock', '--', 'true']]) {
@@ -186,6 +186,9 @@ describe('a mistake in the file', () => {
       ['current', root],
       ['wait', root],
       ['list', 'debian'],
+      ['pin', 'debian'],
+      ['tag', 'debian', 'current', 'tested'],
+      ['unpin', root, 'current'],
     ])
       expect((await run(words)).exitCode).toBe(0);
     const status = await run(['status', root]);

@@ -117,6 +117,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
       const exhaust = () => (what === 'block' ? fillDisk : fillWithFiles)(join(disk, 'filler'));
       const mirror = smallMirror({ root: join(disk, 'mirror') });
       for (const id of ['a', 'b', 'c', 'd', 'e']) await mirror.publish(id, { file: id });
+      await runForJson(['init', mirror.root, '--keep-daily', '7', '--keep-tag', 'tested']);
       endItsBlock(mirror.state('history.jsonl'));
       // Whatever a command gives back, somebody else takes.
       for (const words of [
@@ -136,7 +137,8 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
       exhaust();
       const rules = ['--keep-last', '1', '--keep-within', '0', '--grace', '0'];
       const sync = await runProgram(['sync', mirror.root, '--no-prune', ...rules]);
-      const prune = /(mirrorlatch prune \S+ --keep-last 1 --keep-within 0 --grace 0)$/m;
+      const prune =
+        /(mirrorlatch prune \S+ --keep-last 1 --keep-daily 0 --no-keep-tag --keep-within 0 --grace 0)$/m;
       expectFailure(sync, 74, /no space/i, prune);
       exhaust();
       const [, , ...advised] = (prune.exec(sync.stderr)?.[1] ?? '').split(' ');
@@ -157,6 +159,7 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
       for (const id of ['a', 'b']) await mirror.publish(id, { file: id });
       for (const words of [
         ['init', '--keep-last', '9'],
+        ['pin', '--reason', 'the last without the large file'],
         ['rollback', '--hold', 'the upstream is broken'],
         ['init', '--grace', '1h'],
         ['rollback', '--release'],
