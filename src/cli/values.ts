@@ -42,6 +42,12 @@ export function percentages(text: string, before: Percentages = {}): Percentages
   return { ...before, maxPercentIn: { ...before.maxPercentIn, [directory]: percent } };
 }
 
+/** Reads the name of a channel. */
+export function channelName(text: string): string {
+  if (isChannelName(text)) return text;
+  throw new InvalidArgumentError('Give the name of a channel, such as production.');
+}
+
 /** Reads `production=testing after 7d`, or `production=none`; repeatable. */
 export function channelRules(text: string, before: GivenRules = {}): GivenRules {
   const [, name = '', given = ''] = /^\s*([^=\s]+)\s*=(.*)$/s.exec(text) ?? [];

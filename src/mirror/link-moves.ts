@@ -13,6 +13,10 @@ export function isLinkMove(entry: HistoryEntry): entry is LinkMove {
   return isFlip(entry) || entry.event === 'promoted' || entry.event === 'channel-removed';
 }
 
+export function isMoveOf(link: string, entry: HistoryEntry): entry is LinkMove {
+  return isLinkMove(entry) && linkOf(entry) === link;
+}
+
 /** What the link named from then on; null if that was its end. */
 export function namedBy(move: LinkMove): string | null {
   return move.event === 'channel-removed' ? null : move.id;

@@ -8,7 +8,7 @@ import { type Guard, type GuardOptions, guardOf } from './guard.ts';
 export interface ChooseGuardOptions
   extends Pick<
     GuardOptions,
-    'urls' | 'allowUnseen' | 'pin' | 'waitSeconds' | 'sticky' | 'orCurrent'
+    'urls' | 'allowUnseen' | 'channel' | 'pin' | 'waitSeconds' | 'sticky' | 'orCurrent'
   > {
   /** Relative to the working directory or absolute. */
   roots: readonly string[];

@@ -30,6 +30,8 @@ export interface GuardOptions {
   readonly reader: 'executable' | 'readable' | 'absent';
   /** The name or path of `mirrorlatch`. */
   readonly program: string;
+  /** The channel that is resolved instead of `current`. */
+  readonly channel?: string | undefined;
   readonly pin?: PinKind | undefined;
   readonly waitSeconds?: number | undefined;
   /** Updates remember their snapshot and installs reuse it. Needs `mirrorlatch run`. */
@@ -42,6 +44,7 @@ export interface GuardOptions {
 export function guardOf(options: GuardOptions): Guard {
   const { roots, urls = [], reader, program, sticky = false, orCurrent = false } = options;
   const [first, ...others] = roots;
+  const from = options.channel === undefined ? [] : ['--channel', options.channel];
   const common = [
     ...(options.pin === undefined ? [] : ['--pin', options.pin]),
     ...(options.waitSeconds === undefined ? [] : ['--wait', `${options.waitSeconds}s`]),
@@ -57,6 +60,7 @@ export function guardOf(options: GuardOptions): Guard {
         ...urls.flatMap((url) => ['--http', url]),
         ...(options.allowUnseen ? ['--allow-unseen'] : []),
         ...others.flatMap((root) => ['--mirror', root]),
+        ...from,
         ...(sticky ? ['--preset'] : []),
         ...(orCurrent ? ['--or-current'] : []),
         ...common,
@@ -68,7 +72,7 @@ export function guardOf(options: GuardOptions): Guard {
     };
   }
   const front = layoutOf(first).reader;
-  const named = others.length === 0 ? [] : roots.flatMap((root) => ['--root', root]);
+  const named = others.length === 0 ? from : roots.flatMap((root) => ['--root', root, ...from]);
   return reader === 'executable'
     ? { words: [front, ...named, ...common], front, start: 'executed', roots, urls }
     : { words: ['/bin/sh', front, ...named, ...common], front, start: 'by sh', roots, urls };

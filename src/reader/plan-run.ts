@@ -13,6 +13,8 @@ export interface RunOptions {
   roots: readonly string[];
   /** Empty to open a shell. */
   command: readonly string[];
+  /** The channel that is resolved instead of `current`, in each of the mirrors. */
+  channel?: string | undefined;
   /** Another snapshot than the current one: an id, or `previous`. */
   snapshot?: string | undefined;
   orCurrent?: boolean | undefined;
@@ -50,7 +52,7 @@ export function shellCodeFor(options: RunOptions): string {
  * @throws MirrorlatchError as `shellCodeFor`.
  */
 export function guardWords(options: RunOptions): string[] {
-  const { roots, command, env } = options;
+  const { roots, channel, command, env } = options;
   if (roots.includes('')) throw emptyName();
   const { sticky, reuse, isUnpinned } = stickiness(options);
   if (isUnpinned) return [];
@@ -64,8 +66,9 @@ export function guardWords(options: RunOptions): string[] {
     ...roots.flatMap((root) => [
       '--root',
       root,
+      ...(channel === undefined ? [] : ['--channel', channel]),
       ...snapshotOf(options, root, directory, reuse, again),
-      ...(sticky === undefined ? [] : ['--remember', rememberIn(directory, sticky, root)]),
+      ...(sticky === undefined ? [] : ['--remember', rememberIn(directory, sticky, root, channel)]),
     ]),
     ...(options.orCurrent ? ['--or-current'] : []),
     ...(again === undefined ? [] : ['--if-gone', again]),
@@ -106,25 +109,26 @@ export function stickiness({ sticky, reuse, preset, command }: RunOptions): {
 }
 
 function snapshotOf(
-  { snapshot, orCurrent }: RunOptions,
+  { snapshot, channel, orCurrent }: RunOptions,
   root: string,
   directory: string,
   reuse: string | undefined,
   again: string | undefined,
 ): string[] {
   if (reuse === undefined) return snapshot === undefined ? [] : ['--snapshot', snapshot];
-  const id = rememberedId(stickyFile(directory, reuse, root));
+  const id = rememberedId(stickyFile(directory, reuse, root, channel));
   if (id !== undefined) return ['--snapshot', id];
   if (orCurrent) return [];
   throw new MirrorlatchError(
     'UNAVAILABLE',
-    `no snapshot of ${root} is remembered under the name ${JSON.stringify(reuse)}`,
+    `no snapshot of ${root} is remembered under the name ${JSON.stringify(reuse)}${channel === undefined ? '' : ` for ${channel}`}`,
     { hint: again },
   );
 }
 
 /** The options as one types them, without the mirrors, `--pin` and `--chdir`. */
 function typedOptions({
+  channel,
   snapshot,
   sticky,
   reuse,
@@ -136,6 +140,7 @@ function typedOptions({
   verbose,
 }: RunOptions): string[] {
   return [
+    ...(channel === undefined ? [] : ['--channel', channel]),
     ...(snapshot === undefined ? [] : ['--snapshot', snapshot]),
     ...(sticky === undefined ? [] : ['--sticky', sticky]),
     ...(reuse === undefined ? [] : ['--reuse', reuse]),
@@ -157,16 +162,22 @@ function howToRemember(options: RunOptions, name: string): string {
     ...(pin === undefined ? [] : ['--pin', pin]),
     ...(chdir === undefined ? [] : ['--chdir', chdir]),
   ].join(' ');
+  const from = options.channel === undefined ? '' : `--channel ${options.channel} `;
   const first = options.preset ? '--preset' : `--sticky ${quoteForSh(name)}`;
   const words = command.length === 0 ? '' : ` -- ${command.map(quoteForSh).join(' ')}`;
   const current = `To use what is current: ${run} ${again}${words}`;
   const refresh = refreshOf(name);
   const what = refresh === undefined ? 'what fetches the lists' : `${refresh} again`;
-  return `${current}. Or run ${what}: ${run} ${first} -- ${refresh ?? 'COMMAND'}`;
+  return `${current}. Or run ${what}: ${run} ${from}${first} -- ${refresh ?? 'COMMAND'}`;
 }
 
-function rememberIn(directory: string, name: string, root: string): string {
-  const file = stickyFile(directory, name, root);
+function rememberIn(
+  directory: string,
+  name: string,
+  root: string,
+  channel: string | undefined,
+): string {
+  const file = stickyFile(directory, name, root, channel);
   prepareSticky(file);
   return file;
 }

@@ -1,14 +1,14 @@
 #!/bin/sh
 # Runs a command that sees exactly one snapshot of a mirror, whatever is published meanwhile.
 #
-#   reader [--root ROOT]... [--snapshot ID|previous] [--or-current] [--pin auto|namespace|cwd] [--chdir yes|no]
+#   reader [--root ROOT]... [--channel NAME] [--snapshot ID|previous] [--or-current] [--pin auto|namespace|cwd] [--chdir yes|no]
 #          [--wait DURATION] [--allow-dirty] [--remember FILE] [--release-on-exit] [--verbose] [--] COMMAND [ARGUMENT]...
 #
 # A client that mounts the mirror needs only this file, a POSIX system, and flock, unshare and mount of util-linux:
 #
 #   /srv/mirror/debian/.mirrorlatch/reader apt-get update
 #
-# `current` is resolved once. A shared flock on the snapshot's lease keeps the snapshot from being pruned. The command
+# `current`, or the channel, is resolved once. A shared flock on the snapshot's lease keeps the snapshot from being pruned. The command
 # inherits the descriptor, so the lock lasts until the command and its children have ended. The command then replaces
 # this shell by exec: standard streams, terminal, signals and exit code are its own.
 # Exit codes before that: 75 nothing to read within --wait, 125 the guard failed, 126 cannot execute, 127 not found.
@@ -21,6 +21,7 @@ Usage: reader [OPTION]... [--] COMMAND [ARGUMENT]...
 Run COMMAND so that it sees exactly one snapshot of a mirror.
 
   --root ROOT          the mirror (default: the one that contains this file); may be repeated
+  --channel NAME       pin the snapshot that this channel names, instead of the current one
   --snapshot ID        pin this snapshot, by its id or path, instead of the current one; `previous` is the one before
   --or-current         pin the current snapshot if that one is gone
   --pin namespace      the mirror's own paths lead to this snapshot alone, in a private mount namespace
@@ -117,9 +118,18 @@ ml_mount() {
   LC_ALL=C mount --no-canonicalize "$@"
 }
 
-# ml_mount_alone ROOT SNAPSHOT: let ROOT show this snapshot alone, at its usual path and as `current`, and so every other
-# path that leads to ROOT. The other entries of ROOT are mounted back, except the directory of SNAPSHOT, which has the
-# other snapshots. Whoever owns a directory above ROOT may exchange its entries meanwhile. So the view is mounted on ROOT
+# ml_is_channel LINK: true if LINK is a channel, a symlink to a snapshot whose name is no other of the mirror's own. Set
+# ml_link to what it leads to.
+ml_is_channel() {
+  case ${1##*/} in current | previous | [!a-z0-9]* | *[!a-z0-9._-]* | *.json) return 1 ;; esac
+  [ -L "$1" ] && ml_link=$(readlink -- "$1") || return 1
+  case $ml_link in snapshots/*/*) return 1 ;; snapshots/?*) return 0 ;; esac
+  return 1
+}
+
+# ml_mount_alone ROOT SNAPSHOT: let ROOT show this snapshot alone, at its usual path, as `current` and as ml_channel, and
+# so every other path that leads to ROOT. The other entries of ROOT are mounted back, except the directory of SNAPSHOT, which
+# has the other snapshots, and the channels that name those. Whoever owns a directory above ROOT may exchange its entries meanwhile. So the view is mounted on ROOT
 # itself, not on its path, and what ROOT was stays open as ml_old.
 ml_mount_alone() {
   ml_enter "$1" || return 1
@@ -158,13 +168,17 @@ ml_fill_view() {
   for ml_entry in "$ml_old"/* "$ml_old"/.[!.]* "$ml_old"/..?*; do
     ml_name=${ml_entry##*/}
     case $ml_name in
-    current | previous | "${ml_inner%%/*}") continue ;;
+    current | previous | "${ml_channel:-current}" | "${ml_inner%%/*}") continue ;;
     # It names what is current, or was when this view was made.
     current.json) [ ! -d "$ml_old/.mirrorlatch" ] || continue ;;
+    # The same of a channel.
+    *.json) [ ! -d "$ml_old/.mirrorlatch" ] || ! ml_is_channel "${ml_entry%.json}" || continue ;;
     # Other snapshots, as of atomic-rsync.
     current-[0-9]*) [ -d "$ml_old/.mirrorlatch" ] || continue ;;
     esac
-    if [ -L "$ml_entry" ]; then
+    if [ -d "$ml_old/.mirrorlatch" ] && ml_is_channel "$ml_entry"; then
+      [ "${ml_link##*/}" != "${ml_current##*/}" ] || LC_ALL=C ln -s -- "$ml_current" "./$ml_name" || return 1
+    elif [ -L "$ml_entry" ]; then
       cp -P -- "$ml_entry" "./$ml_name" || [ ! -L "$ml_entry" ] || return 1
     elif [ -d "$ml_entry" ]; then
       set -- "$@" "$ml_entry" "./$ml_name"
@@ -172,6 +186,7 @@ ml_fill_view() {
       true >"./$ml_name" && set -- "$@" "$ml_entry" "./$ml_name" || return 1
     fi
   done
+  [ -z "$ml_channel" ] || LC_ALL=C ln -s -- "$ml_current" "./$ml_channel" || return 1
   # The table is where the symlink `current` comes, so that no program has to remove it, and stays open for mount(8).
   ml_list_mounts "$@" >current && ml_mount_list <current
 }
@@ -331,17 +346,18 @@ ml_show_at() {
   (! ml_enter "$1" || [ ! . -ef "$2" ] || ml_mount -o rbind /proc/self/fd/0 .) <"$3"
 }
 
-# ml_inside OWNER CHDIR PWD COUNT [ROOT SNAPSHOT FILE]... COMMAND...: mount the snapshots in the new mount namespace, and
+# ml_inside OWNER CHDIR PWD COUNT [ROOT SNAPSHOT CHANNEL FILE]... COMMAND...: mount the snapshots in the new mount namespace, and
 # run COMMAND. OWNER is UID:GID in a user namespace of an ordinary user, `all` in one of root, and else empty.
 ml_inside() {
   ml_owner=$1 ml_chdir=$2 ml_pwd=$3 ml_count=$4 ml_start=$6
   shift 4
   ml_n=1
   while [ "$ml_n" -le "$ml_count" ]; do
-    eval "ml_root_$ml_n=\$1 ml_id_$ml_n=\${2##*/} ml_remember_$ml_n=\$3"
+    eval "ml_root_$ml_n=\$1 ml_id_$ml_n=\${2##*/} ml_remember_$ml_n=\$4"
+    ml_channel=$3
     ml_mount_alone "$1" "$2" ||
       ml_fail "$1 cannot be pinned in a mount namespace" 'Pin the working directory alone with: --pin cwd'
-    shift 3
+    shift 4
     ml_n=$((ml_n + 1))
   done
   # The working directory of this shell is still below the new mounts.
@@ -540,7 +556,7 @@ ml_quote_guard() {
     eval "ml_quote \"\$ml_root_$ml_i\""
     if [ -z "$ml_waiter" ] && [ "$ml_is_watch" = no ]; then
       ml_guard="$ml_guard --root $ml_quoted"
-      for ml_name in wanted remember; do
+      for ml_name in channel wanted remember; do
         eval "ml_value=\$ml_${ml_name}_$ml_i"
         [ -n "$ml_value" ] || continue
         ml_quote "$ml_value"
@@ -798,13 +814,18 @@ ml_is_in_force() {
 }
 
 # ml_resolve: enter the snapshot that ml_root is to be pinned to, by ml_way, and set ml_snapshot and ml_id. A single
-# chdir(2) resolves `current`.
+# chdir(2) resolves `current`, and a single readlink(2) a channel.
 ml_resolve() {
   ml_name=$ml_wanted
   # The tree of an in-place mirror is called live; elsewhere that is a name like others.
   [ "$ml_name$ml_managed" != liveyes ] || [ ! -e "$ml_root/.mirrorlatch/gate.flock" ] || ml_name=''
-  case $ml_name$ml_managed in
-  yes | no | previousyes | previousno) ml_way=$ml_root/${ml_name:-current} ;;
+  case $ml_name${ml_channel:+ }$ml_managed in
+  ' yes')
+    ml_way=$ml_root/$ml_channel
+    ml_is_channel "$ml_way" || return 1
+    ml_way=$ml_root/$ml_link
+    ;;
+  yes | no | previousyes | 'previous yes' | previousno) ml_way=$ml_root/${ml_name:-current} ;;
   *yes) ml_way=$ml_root/snapshots/$ml_name ;;
   *) ml_way=$ml_root/current/../$ml_name ;;
   esac
@@ -990,6 +1011,7 @@ ml_is_abandoned() {
 ml_hold() {
   ml_managed=no ml_tries=0 ml_holds_gate=no ml_abandoned=no
   [ ! -d "$ml_root/.mirrorlatch" ] || ml_managed=yes
+  [ -z "$ml_channel" ] || { [ "$ml_managed" = yes ] && ml_is_channel "$ml_root/$ml_channel"; } || ml_fail_without_channel
   case $ml_outer_pin$ml_outer_id in namespace* | cwdlive) ml_holds_gate=yes ;; esac
   while :; do
     if ! ml_is_open; then
@@ -1021,9 +1043,11 @@ ml_hold() {
         ml_fail "$ml_why" "${ml_if_gone:-Pin the current one with --or-current.}" \
           "List the snapshots with: mirrorlatch list $ml_quoted"
       fi
-      ml_say "$ml_why: using the current one"
+      ml_say "$ml_why: using the one that ${ml_channel:-current} names"
       ml_wanted=''
       continue
+    elif [ -n "$ml_channel" ]; then
+      ml_is_channel "$ml_root/$ml_channel" || ml_fail_without_channel
     elif [ "$ml_managed" = yes ] && [ ! -L "$ml_root/current" ]; then
       ml_why="$ml_root has no snapshot yet"
       for ml_entry in "$ml_root/snapshots"/*; do
@@ -1042,10 +1066,22 @@ ml_hold() {
     ml_pause
   done
   [ -d "$ml_root/current/" ] || [ -L "$ml_root/current" ] || ml_fail_without_mirror
-  [ "$ml_managed" = no ] || [ ! -d "$ml_root/current/" ] ||
+  ml_name=${ml_channel:-current}
+  [ "$ml_managed" = no ] || [ ! -d "$ml_root/$ml_name/" ] ||
     ml_fail_for_lease
-  ml_quote "$ml_root/current"
-  ml_fail "$ml_root/current leads nowhere, or you may not enter its target" "Look at it with: ls -ld $ml_quoted"
+  ml_quote "$ml_root/$ml_name"
+  ml_fail "$ml_root/$ml_name leads nowhere, or you may not enter its target" "Look at it with: ls -ld $ml_quoted"
+}
+
+# ml_fail_without_channel: ml_root has no channel ml_channel. Name those that it has.
+ml_fail_without_channel() {
+  ml_names='' ml_wanted_channel=$ml_channel
+  for ml_entry in "$ml_root"/*; do
+    ! ml_is_channel "$ml_entry" || ml_names="$ml_names${ml_names:+, }${ml_entry##*/}"
+  done
+  ml_quote "$ml_root"
+  ml_fail "$ml_root has no channel $ml_wanted_channel" \
+    "${ml_names:+It has $ml_names.}" "Its owner makes one with: mirrorlatch promote $ml_quoted --to $ml_wanted_channel"
 }
 
 # ml_fail_for_mode: the snapshot is there, but this user may not enter it.
@@ -1307,10 +1343,10 @@ ml_warn_of_paths() {
   for ml_argument; do
     ml_i=1
     while [ "$ml_i" -le "$ml_count" ]; do
-      eval "ml_root=\$ml_root_$ml_i"
+      eval "ml_root=\$ml_root_$ml_i ml_channel=\$ml_channel_$ml_i"
       case $ml_argument in
-      *"$ml_root/current"*)
-        ml_say "$ml_argument leads through $ml_root/current, which may change: only the working directory is pinned" \
+      *"$ml_root/current"* | *"$ml_root/${ml_channel:-current}"*)
+        ml_say "$ml_argument leads through $ml_root/${ml_channel:-current}, which may change: only the working directory is pinned" \
           'Write {snapshot} instead, or use --pin namespace if that is permitted.'
         ;;
       esac
@@ -1411,7 +1447,7 @@ ml_pin_mirrors() {
 ml_pin_mirror() {
   ml_root=$PWD ml_fd=''
   ! ml_is_pinned "$ml_root" $(($1 - 1)) || ml_fail "the mirror $ml_root is named twice" 'Name each mirror once.'
-  eval "ml_wanted=\$ml_wanted_$1 ml_remember=\$ml_remember_$1"
+  eval "ml_wanted=\$ml_wanted_$1 ml_channel=\$ml_channel_$1 ml_remember=\$ml_remember_$1"
   case $ml_wanted in
   */*)
     ml_name_snapshot
@@ -1419,13 +1455,15 @@ ml_pin_mirror() {
     ;;
   esac
   ml_find_outer "$ml_root"
-  ml_asked=$ml_wanted
+  ml_asked=$ml_wanted ml_asked_channel=$ml_channel
   case $ml_outer_pin in
-  namespace) ml_wanted='' ;;
-  cwd) ml_wanted=$ml_outer_id ml_all_inside=no ;;
-  none) ml_asked='' ml_all_inside=no ;;
+  namespace) ml_wanted='' ml_channel='' ;;
+  cwd) ml_wanted=$ml_outer_id ml_channel='' ml_all_inside=no ;;
+  none) ml_asked='' ml_asked_channel='' ml_all_inside=no ;;
   esac
   ml_hold
+  [ -z "$ml_asked_channel" ] || { ml_is_channel "$ml_root/$ml_asked_channel" && [ "${ml_link##*/}" = "$ml_id" ]; } ||
+    ml_say "$ml_root stays pinned to $ml_id by the pin around this command: the channel $ml_asked_channel is ignored"
   [ -z "$ml_asked" ] || [ "$ml_asked" = "$ml_id" ] ||
     ml_say "$ml_root stays pinned to $ml_id by the pin around this command: $ml_asked is ignored"
   if [ -n "$ml_fd" ]; then
@@ -1532,17 +1570,17 @@ ml_announce_pins() {
 
 ml_read_lost $$
 
-ml_no_root='' ml_count=1 ml_root_1='' ml_wanted_1='' ml_remember_1=''
+ml_no_root='' ml_count=1 ml_root_1='' ml_channel_1='' ml_wanted_1='' ml_remember_1=''
 ml_waiter='' ml_if_gone='' ml_is_shell=no ml_is_watch=no ml_or_current=no ml_allow_dirty=no ml_release=no ml_verbose=no
 ml_pin=auto ml_chdir=yes ml_patience='' ml_waited=0 ml_gone=0 ml_flags=''
 while [ $# -gt 0 ]; do
   case $1 in
-  --waiter=* | --if-gone=* | --root=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=* | --typed=*)
+  --waiter=* | --if-gone=* | --root=* | --channel=* | --snapshot=* | --pin=* | --chdir=* | --wait=* | --remember=* | --typed=*)
     ml_option=${1%%=*} ml_value=${1#*=}
     shift
     set -- "$ml_option" "$ml_value" "$@"
     ;;
-  --waiter | --if-gone | --root | --snapshot | --pin | --chdir | --wait | --remember | --typed)
+  --waiter | --if-gone | --root | --channel | --snapshot | --pin | --chdir | --wait | --remember | --typed)
     [ $# -gt 1 ] || ml_fail "$1 needs a value" 'See: reader --help'
     ;;
   esac
@@ -1551,7 +1589,14 @@ while [ $# -gt 0 ]; do
     [ -n "$2" ] || ml_fail '--root needs a directory'
     [ -z "$ml_root_1" ] || ml_count=$((ml_count + 1))
     eval "ml_root_$ml_count=\$2"
-    [ "$ml_count" = 1 ] || eval "ml_wanted_$ml_count='' ml_remember_$ml_count=''"
+    [ "$ml_count" = 1 ] || eval "ml_channel_$ml_count='' ml_wanted_$ml_count='' ml_remember_$ml_count=''"
+    shift
+    ;;
+  --channel)
+    case $2 in
+    [!a-z0-9]* | *[!a-z0-9._-]* | '') ml_fail "'$2' is not the name of a channel" 'mirrorlatch status names the channels of a mirror.' ;;
+    esac
+    [ "$2" = current ] || eval "ml_channel_$ml_count=\$2"
     shift
     ;;
   --snapshot)
@@ -1678,7 +1723,7 @@ while ml_read_outer "$ml_n"; do
   ml_other=$ml_outer_root
   if ! ml_is_pinned "$ml_other" "$ml_count" && ml_find_outer "$ml_other" && [ "$ml_outer_pin" != none ] && ml_enter "$ml_other"; then
     ml_count=$((ml_count + 1))
-    eval "ml_root_$ml_count=\$ml_other ml_wanted_$ml_count='' ml_remember_$ml_count=''"
+    eval "ml_root_$ml_count=\$ml_other ml_channel_$ml_count='' ml_wanted_$ml_count='' ml_remember_$ml_count=''"
     ml_outer_n=$ml_n
     ml_pin_mirror "$ml_count" || ml_pin_mirrors
     ml_n=$ml_outer_n
@@ -1724,7 +1769,7 @@ if [ "$ml_pin" = cwd ] || [ "$ml_all_inside" = yes ]; then
 fi
 ml_i=$ml_count
 while [ "$ml_i" -gt 0 ]; do
-  eval "set -- \"\$ml_root_$ml_i\" \"\$ml_snapshot_$ml_i\" \"\$ml_remember_$ml_i\" \"\$@\""
+  eval "set -- \"\$ml_root_$ml_i\" \"\$ml_snapshot_$ml_i\" \"\$ml_channel_$ml_i\" \"\$ml_remember_$ml_i\" \"\$@\""
   ml_i=$((ml_i - 1))
 done
 # The next shell starts with the libraries that the caller's variables name, so not in the mirror.

@@ -10,6 +10,8 @@ import { readerPath } from './script.ts';
 export interface CommandOptions {
   /** The program and its arguments. `{snapshot}` in them becomes the snapshot's path. */
   words: readonly string[];
+  /** The channel under whose name it sees the snapshot, too. */
+  channel?: string | undefined;
   /** Run it for the snapshot that is current at the start too. */
   initial?: boolean | undefined;
   /** How it is pinned, as by `mirrorlatch run --pin`. */
@@ -78,9 +80,9 @@ export class SnapshotCommand {
     this.#onChange = onChange;
   }
 
-  /** Wants a run for `id`; of several wishes only the latest counts. */
-  want(id: string): void {
-    this.#next = id;
+  /** Wants a run for `id`, if there is one; of several wishes only the latest counts. */
+  want(id: string | undefined): void {
+    this.#next = id ?? this.#next;
   }
 
   /**
@@ -128,12 +130,13 @@ export class SnapshotCommand {
   }
 
   #start(id: string): Job {
-    const { words, pin, chdir, typed = '' } = this.#options;
+    const { words, channel, pin, chdir, typed = '' } = this.#options;
     const job = startJob('env', [
       ...(callersPath === undefined ? [] : [`PATH=${callersPath}`]),
       '/bin/sh',
       readerPath,
       ...['--watch', '--root', this.#root, '--snapshot', id],
+      ...(channel === undefined ? [] : ['--channel', channel]),
       ...(pin === undefined ? [] : ['--pin', pin]),
       ...(chdir === undefined ? [] : ['--chdir', chdir]),
       ...['--typed', typed],

@@ -19,12 +19,19 @@ export function stickyDirectory(env: NodeJS.ProcessEnv, isRoot: boolean): string
 }
 
 /**
- * The path of the file in which the reader remembers, under a name, the id of the pinned snapshot.
+ * The path of the file in which the reader remembers, under a name, the id of the pinned snapshot. What a channel
+ * named is remembered apart from what was current: the one is no successor of the other.
  *
  * @throws MirrorlatchError USAGE for an unusable name, NO_MIRROR if `root` does not exist.
  */
-export function stickyFile(directory: string, name: string, root: string): string {
-  return fileFor(directory, name, realRoot(root));
+export function stickyFile(
+  directory: string,
+  name: string,
+  root: string,
+  channel?: string | undefined,
+): string {
+  const real = realRoot(root);
+  return fileFor(directory, name, channel === undefined ? real : `${real}\n${channel}`);
 }
 
 /** The same for a mirror that is named by the URL of its `current`. */

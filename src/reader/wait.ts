@@ -1,4 +1,5 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { channelId } from '../mirror/channels.ts';
 import { currentId } from '../mirror/current.ts';
 import { followHistory } from '../mirror/history-follower.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
@@ -18,7 +19,9 @@ import { refusingGone } from './gone.ts';
 
 export interface WaitOptions {
   root: string;
-  /** Wait for the next publication, not for the mirror to be readable. */
+  /** Wait for this channel in place of `current`. */
+  channel?: string | undefined;
+  /** Wait for the next publication, or move of the channel, not for the mirror to be readable. */
   forPublish?: boolean | undefined;
   /** How long at most; ms. */
   timeoutMs?: number | undefined;
@@ -50,7 +53,8 @@ type Look = { id: string } | { why: string };
  *
  * @throws MirrorlatchError BUSY, naming what it waited for, when `timeoutMs` runs out, or at once when that
  *   waits for this process; UNAVAILABLE when the writer behind the gate of an in-place mirror is dead;
- *   NO_MIRROR, at the call, once the mirror has been gone for 10 s, or when `root` leads to another.
+ *   NO_MIRROR, at the call, once the mirror has been gone for 10 s, or when `root` leads to another, and when there is
+ *   no such channel.
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
   const { root, timeoutMs = Number.POSITIVE_INFINITY, pollMs, signal, onWarning, onWait } = options;
@@ -58,7 +62,10 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
   checkDuration('pollMs', pollMs, SHORTEST_POLL_MS);
   const { layout } = openMirror(root);
   const startedAt = performance.now();
-  const look = options.forPublish ? nextPublication(layout) : () => readableSnapshot(layout);
+  const { channel } = options;
+  const look = options.forPublish
+    ? nextPublication(layout, channel)
+    : () => readableSnapshot(layout, channel);
   const watcher = watchDirectory(layout.state, {
     pollMs,
     onWarning,
@@ -100,7 +107,7 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
  *
  * @throws MirrorlatchError UNAVAILABLE when the writer behind the gate is dead: no end can be waited for.
  */
-function readableSnapshot(layout: Layout): Look {
+function readableSnapshot(layout: Layout, channel: string | undefined): Look {
   const obstacle = obstacleAt(layout);
   if (obstacle?.isAbandoned) throw abandoned(layout, obstacle.why);
   if (obstacle !== undefined) return { why: obstacle.why };
@@ -109,15 +116,24 @@ function readableSnapshot(layout: Layout): Look {
   if (isHeld && lock.progress?.phase === 'publishing') {
     return { why: 'is being published to' };
   }
-  const id = currentId(layout);
+  const id = channel === undefined ? currentId(layout) : channelId(layout, channel);
   if (id !== undefined) return { id };
   return snapshotIds(layout).length === 0
     ? { why: 'has no snapshot yet' }
     : { why: 'has snapshots, but its symlink current is missing: the next sync makes it' };
 }
 
-function nextPublication(layout: Layout): () => Look {
+function nextPublication(layout: Layout, channel: string | undefined): () => Look {
   const { current, history } = followHistory(layout);
+  if (channel !== undefined) {
+    return () => {
+      const move = history
+        .next()
+        .find((entry) => entry.event === 'promoted' && entry.channel === channel);
+      if (move?.event === 'promoted') return { id: move.id };
+      return { why: `has moved ${channel} to nothing new` };
+    };
+  }
   return () => {
     // A crash can delay the line of a publication: it may be that of what is current already.
     const published = history

@@ -1,9 +1,11 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { channelAt } from '../mirror/channels.ts';
 import { previousId } from '../mirror/current.ts';
 import { isInPlace, readGate } from '../mirror/gate.ts';
-import { type HistoryEntry, isFlip } from '../mirror/history.ts';
+import type { HistoryEntry } from '../mirror/history.ts';
 import { followHistory } from '../mirror/history-follower.ts';
 import type { Layout } from '../mirror/layout.ts';
+import { isMoveOf, namedBy } from '../mirror/link-moves.ts';
 import { stateOfRecord } from '../mirror/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
 import { checkDuration, checkGroups, SHORTEST_POLL_MS } from '../mirror/policy-rules.ts';
@@ -15,6 +17,8 @@ import { type CommandEvent, type CommandOptions, SnapshotCommand } from './snaps
 
 export interface WatchOptions {
   root: string;
+  /** Follow this channel in place of `current`: the command runs for what it comes to name. */
+  channel?: string | undefined;
   /** Look this often, without relying on events of the filesystem; ms. */
   pollMs?: number | undefined;
   /** A command to run for each new snapshot. */
@@ -27,8 +31,14 @@ export interface WatchOptions {
 
 /** What happens to a mirror; times are ISO 8601, UTC. */
 export type WatchEvent =
-  /** The first event: what is current when the watch begins. */
-  | { event: 'watching'; at: string; id: string | null; previous: string | null }
+  /** The first event: what is current when the watch begins, or what the channel names; null if there is none. */
+  | {
+      event: 'watching';
+      at: string;
+      channel?: string;
+      id: string | null;
+      previous: string | null;
+    }
   | HistoryEntry
   /**
    * The writer's lock. `lock-left`: its holder ended without releasing it. A lock that is taken
@@ -70,26 +80,26 @@ export function watch(options: WatchOptions): AsyncGenerator<WatchEvent, void> {
 async function* tell(
   layout: Layout,
   { current, history }: ReturnType<typeof followHistory>,
-  { root, pollMs, command: commandOptions, signal, onWarning }: WatchOptions,
+  { root, channel, pollMs, command: commandOptions, signal, onWarning }: WatchOptions,
 ): AsyncGenerator<WatchEvent, void> {
   const watcher = watchDirectory(layout.state, {
     pollMs,
     onWarning,
   });
   const command =
-    commandOptions && new SnapshotCommand(layout.root, commandOptions, () => watcher.wake());
+    commandOptions &&
+    new SnapshotCommand(layout.root, { channel, ...commandOptions }, () => watcher.wake());
   signal?.addEventListener('abort', watcher.wake);
   try {
     const lock = new LockObserver(layout);
     const gate = new GateObserver(layout);
     const refuseGone = refusingGone(layout, root);
-    yield {
-      event: 'watching',
-      at: new Date().toISOString(),
-      id: current ?? null,
-      previous: previousId(layout) ?? null,
-    };
-    if (commandOptions?.initial && current !== undefined) command?.want(current);
+    const first = channel === undefined ? current : channelAt(layout, channel)?.id;
+    const at = new Date().toISOString();
+    const before = channel === undefined ? (previousId(layout) ?? null) : null;
+    const from = channel === undefined ? {} : { channel };
+    yield { event: 'watching', at, ...from, id: first ?? null, previous: before };
+    if (commandOptions?.initial && first !== undefined) command?.want(first);
     while (!signal?.aborted) {
       refuseGone();
       // The lock first: by then, history has what its holder did before releasing it.
@@ -97,7 +107,7 @@ async function* tell(
       yield* before;
       for (const entry of history.next()) {
         yield entry;
-        if (isFlip(entry)) command?.want(entry.id);
+        if (isMoveOf(channel ?? 'current', entry)) command?.want(namedBy(entry) ?? undefined);
       }
       yield* after;
       yield* gate.look();

@@ -4,6 +4,7 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { printJson } from '../output.ts';
+import { channelName } from '../values.ts';
 
 export function addCurrent(program: Command, _context: CommandContext): void {
   program
@@ -13,7 +14,7 @@ export function addCurrent(program: Command, _context: CommandContext): void {
       'Prints the real path of the current snapshot, which stays the same whatever is published. It also works for trees with a symlink "current" that other programs keep.',
     )
     .addArgument(new MirrorArgument('<MIRROR>'))
-    .option('--channel <name>', 'print that of the snapshot that this channel names')
+    .option('--channel <name>', 'print that of the snapshot that this channel names', channelName)
     .option('--json', 'print one object: path, id, previous id, time of publication')
     .addHelpText(
       'after',

@@ -12,7 +12,7 @@ import type { CommandContext } from '../context.ts';
 import { helpOfGuard } from '../help.ts';
 import { MirrorArgument, MirrorOption } from '../mirror-names.ts';
 import { printCode } from '../output.ts';
-import { duration, wholeSeconds } from '../values.ts';
+import { channelName, duration, wholeSeconds } from '../values.ts';
 
 /** What `run --http` needs beyond what `run` does. */
 export interface UrlOptions extends RunOptions {
@@ -32,6 +32,7 @@ interface RunFlags {
   pinTime?: number;
   pin?: PinKind;
   chdir?: 'yes' | 'no';
+  channel?: string;
   snapshot?: string;
   orCurrent?: boolean;
   allowDirty?: boolean;
@@ -86,6 +87,11 @@ export function addRun(
         'start in the snapshot (default), or keep the working directory',
       ).choices(['yes', 'no']),
     )
+    .option(
+      '--channel <name>',
+      'pin the snapshot that this channel names, instead of the current one',
+      channelName,
+    )
     .option('--snapshot <id>', 'pin this snapshot, or `previous`, instead of the current one')
     .option('--or-current', 'pin the current snapshot if that one is gone')
     .option('--allow-dirty', 'read an in-place mirror even if its last sync did not finish cleanly')
@@ -112,6 +118,7 @@ export function addRun(
         'mirrorlatch run /srv/mirror/debian -- apt-get update',
         'mirrorlatch run /srv/mirror/debian --sticky apt -- apt-get update',
         'mirrorlatch run /srv/mirror/debian --reuse apt -- apt-get install hello',
+        'mirrorlatch run /srv/mirror/debian --channel production -- apt-get update',
         'mirrorlatch run -m /srv/mirror/debian -m /srv/mirror/security -- apt-get update',
         'mirrorlatch run --http http://mirror.example.org/debian/current/ -- apt-get update',
       ]),
@@ -120,6 +127,7 @@ export function addRun(
       const roots = [...(mirror === undefined ? [] : [mirror]), ...(flags.mirror ?? [])];
       const urls = flags.http ?? [];
       refuseUrls(roots);
+      refuseTwoSnapshots(flags);
       if (roots.length + urls.length === 0) {
         throw new MirrorlatchError('USAGE', 'no mirror was given', {
           hint: 'Name it before the command: mirrorlatch run MIRROR -- COMMAND',
@@ -155,6 +163,18 @@ function refuseIdle(options: Readonly<Record<string, unknown>>): void {
   throw new MirrorlatchError('USAGE', `${name} has no effect without --http`, {
     hint: 'It is about a mirror that COMMAND reads by HTTP. Leave it out.',
   });
+}
+
+/** @throws MirrorlatchError USAGE */
+function refuseTwoSnapshots({ channel, snapshot, http }: RunFlags): void {
+  if (channel === undefined) return;
+  const other = snapshot === undefined ? undefined : '--snapshot';
+  const [option, hint] =
+    http === undefined
+      ? [other, 'A channel names one snapshot already. Leave one of them out.']
+      : ['--http', 'Name the channel at the end of the URL, in place of current.'];
+  if (option === undefined) return;
+  throw new MirrorlatchError('USAGE', `--channel cannot be combined with ${option}`, { hint });
 }
 
 /** @throws MirrorlatchError USAGE */

@@ -5,9 +5,10 @@ import { unlessInterrupted } from '../interrupt.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { printJson, printLine, printNote } from '../output.ts';
 import { printWarning } from '../terminal.ts';
-import { duration } from '../values.ts';
+import { channelName, duration } from '../values.ts';
 
 interface Flags {
+  channel?: string;
   forPublish?: boolean;
   timeout?: number;
   json?: boolean;
@@ -22,6 +23,7 @@ export function addWait(program: Command, context: CommandContext): void {
       'Waits until there is a snapshot to read and no sync is publishing another at the moment.',
     )
     .addArgument(new MirrorArgument('<MIRROR>'))
+    .option('--channel <name>', 'wait for this channel in place of current', channelName)
     .option('--for-publish', 'wait until the next snapshot is published, and print its id')
     .option('--timeout <duration>', 'how long to wait at most (default: without limit)', duration)
     .option('--json', 'print one object: the snapshot, and how long the wait took')
@@ -42,6 +44,7 @@ export function addWait(program: Command, context: CommandContext): void {
       const signal = context.signal();
       const waiting = wait({
         root,
+        channel: flags.channel,
         forPublish: flags.forPublish,
         timeoutMs: flags.timeout,
         signal,

@@ -15,9 +15,10 @@ import { addOptions } from '../options/group.ts';
 import { type RetryFlags, retryAfter } from '../options/retry.ts';
 import { lossOfOutput, oneLine, printJson, printLine } from '../output.ts';
 import { nameOfTree, printWarning } from '../terminal.ts';
-import { duration } from '../values.ts';
+import { channelName, duration } from '../values.ts';
 
 interface Flags extends RetryFlags {
+  channel?: string;
   initial?: boolean;
   pin?: CommandOptions['pin'];
   chdir?: CommandOptions['chdir'];
@@ -44,6 +45,11 @@ export function addWatch(program: Command, context: CommandContext): void {
     )
     .usage('[options] <MIRROR> [-- COMMAND [ARGUMENT...]]')
     .addArgument(new MirrorArgument('<MIRROR>'))
+    .option(
+      '--channel <name>',
+      'run COMMAND for each snapshot that this channel comes to name, instead of current',
+      channelName,
+    )
     .option('--initial', 'also run COMMAND for the snapshot that is current at the start')
     .addOption(new Option('--pin <how>', 'how to pin COMMAND, as by mirrorlatch run').choices(PINS))
     .addOption(
@@ -76,6 +82,7 @@ export function addWatch(program: Command, context: CommandContext): void {
       const signal = context.signal();
       const events = watch({
         root,
+        channel: flags.channel,
         pollMs: flags.poll,
         command: commandOf(root, context.operands, flags),
         signal,
@@ -98,14 +105,18 @@ function commandOf(
   words: readonly string[],
   flags: Flags,
 ): CommandOptions | undefined {
-  const { initial, pin, chdir, retries, retryDelay, poll, json } = flags;
+  const { channel, initial, pin, chdir, retries, retryDelay, poll, json } = flags;
   const ofPin = given({ '--pin': pin, '--chdir': chdir });
   const others = given({
     '--initial': initial,
     '--retries': retries,
     '--retry-delay': retryDelay === undefined ? undefined : `${retryDelay}ms`,
   });
-  const ofWatch = given({ '--poll': poll === undefined ? undefined : `${poll}ms`, '--json': json });
+  const ofWatch = given({
+    '--channel': channel,
+    '--poll': poll === undefined ? undefined : `${poll}ms`,
+    '--json': json,
+  });
   if (words.length === 0) {
     const ofCommand = [...others, ...ofPin];
     if (ofCommand.length === 0) return undefined;
@@ -145,9 +156,10 @@ function pollInterval(text: string): number {
 function describeEvent(event: WatchEvent): string {
   switch (event.event) {
     case 'watching':
-      return event.id === null
+      if (event.id !== null) return `watching, ${event.channel ?? 'current'} is ${event.id}`;
+      return event.channel === undefined
         ? 'watching, there is no snapshot yet'
-        : `watching, current is ${event.id}`;
+        : `watching, there is no channel ${event.channel} yet`;
     case 'published':
       return `published ${nameOfTree(event.id)}${before(event.previous)}`;
     case 'rolled-back':

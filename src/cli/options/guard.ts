@@ -8,13 +8,14 @@ import { isWebUrl } from '../../mirror/web-url.ts';
 import type { ChooseGuardOptions } from '../../reader/choose-guard.ts';
 import { PINS, type PinKind } from '../../reader/guard.ts';
 import { MirrorOption } from '../mirror-names.ts';
-import { duration, wholeSeconds } from '../values.ts';
+import { channelName, duration, wholeSeconds } from '../values.ts';
 
 /** The flags of the commands that install guards: `shell-init` and `shims`. */
 export interface GuardFlags {
   mirror?: string[];
   http?: string[];
   allowUnseen?: boolean;
+  channel?: string;
   pin?: PinKind;
   /** ms */
   wait?: number;
@@ -37,6 +38,11 @@ export function addGuardOptions(command: Command): Command {
       (url, all: string[] = []) => [...all, url],
     )
     .option('--allow-unseen', 'with --http: accept commands that request nothing of the mirror')
+    .option(
+      '--channel <name>',
+      'pin the snapshot that this channel names, instead of the current one',
+      channelName,
+    )
     .addOption(
       new Option('--pin <kind>', 'how to pin the commands, see mirrorlatch run').choices(PINS),
     )
@@ -69,6 +75,11 @@ export function guardOptions(
       hint: 'A mirror on a path is pinned whether or not the commands read it.',
     });
   }
+  if (flags.channel !== undefined && flags.http?.length) {
+    throw new MirrorlatchError('USAGE', '--channel cannot be combined with --http', {
+      hint: 'Name the channel at the end of the URL, in place of current.',
+    });
+  }
   for (const root of flags.mirror ?? []) {
     if (isWebUrl(root)) {
       throw new MirrorlatchError('USAGE', `${root} is a URL, not the path of a mirror`, {
@@ -83,6 +94,7 @@ export function guardOptions(
     roots: flags.mirror ?? [],
     urls: flags.http,
     allowUnseen: flags.allowUnseen,
+    channel: flags.channel,
     pin: flags.pin,
     waitSeconds: flags.wait === undefined ? undefined : wholeSeconds(flags.wait),
     sticky: flags.sticky,
