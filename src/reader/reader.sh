@@ -1043,7 +1043,9 @@ ml_hold() {
         ml_fail "$ml_why" "${ml_if_gone:-Pin the current one with --or-current.}" \
           "List the snapshots with: mirrorlatch list $ml_quoted"
       fi
-      ml_say "$ml_why: using the one that ${ml_channel:-current} names"
+      ml_name='the current one'
+      [ -z "$ml_channel" ] || ml_name="the one that $ml_channel names"
+      ml_say "$ml_why: using $ml_name"
       ml_wanted=''
       continue
     elif [ -n "$ml_channel" ]; then

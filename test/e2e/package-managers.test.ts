@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { mayMount } from '../support/privilege.ts';
@@ -148,6 +149,34 @@ describe.skipIf(whyNotApt !== '')(
         expect(flipper.publications).toBeGreaterThan(before);
       },
     );
+
+    test('I1: reads a channel by its own name under the guard, while `current` is flipped', async () => {
+      const promote = ['promote', mirror.root, '--to', 'production'];
+      await execa(launcher, promote);
+      await mirror.publishNext();
+      await mirror.publishNext();
+      const flipper = new Flipper(mirror.root, ['generation-2', 'generation-3'], FLIP_EVERY_MS);
+      onTestFinished(() => flipper.stop());
+      const guard = [
+        launcher,
+        'run',
+        mirror.root,
+        '--chdir',
+        'no',
+        '--channel',
+        'production',
+        '--',
+      ];
+      const access = {
+        url: pathToFileURL(join(mirror.root, 'production')).href,
+        around: (command: readonly string[]) => command,
+      };
+      const client = new Installation(apt, access, scratchDirectory());
+      const { outcome, account } = await client.run([...guard, ...updateAndInstall(apt)]);
+      expect(outcome, account).toBe('ok');
+      expect(client.generations).toEqual(['generation-1']);
+      expect(flipper.publications).toBeGreaterThan(0);
+    });
 
     test('is told when the snapshot of a sticky pin is gone, and gets the current one where it asks for that', async () => {
       await installation.run(run('--sticky', 'lists', '--', ...words(apt.update)));

@@ -165,6 +165,9 @@ function refuseIdle(options: Readonly<Record<string, unknown>>): void {
   });
 }
 
+const NO_CHANNEL_BY_HTTP =
+  'mirrorlatch serve holds one snapshot for each client of URL/CHANNEL/: let COMMAND read that, unguarded.';
+
 /** @throws MirrorlatchError USAGE */
 function refuseTwoSnapshots({ channel, snapshot, http }: RunFlags): void {
   if (channel === undefined) return;
@@ -172,7 +175,7 @@ function refuseTwoSnapshots({ channel, snapshot, http }: RunFlags): void {
   const [option, hint] =
     http === undefined
       ? [other, 'A channel names one snapshot already. Leave one of them out.']
-      : ['--http', 'Name the channel at the end of the URL, in place of current.'];
+      : ['--http', NO_CHANNEL_BY_HTTP];
   if (option === undefined) return;
   throw new MirrorlatchError('USAGE', `--channel cannot be combined with ${option}`, { hint });
 }

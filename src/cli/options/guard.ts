@@ -77,7 +77,7 @@ export function guardOptions(
   }
   if (flags.channel !== undefined && flags.http?.length) {
     throw new MirrorlatchError('USAGE', '--channel cannot be combined with --http', {
-      hint: 'Name the channel at the end of the URL, in place of current.',
+      hint: 'mirrorlatch serve holds one snapshot for each client of URL/CHANNEL/: let commands read that, unguarded.',
     });
   }
   for (const root of flags.mirror ?? []) {

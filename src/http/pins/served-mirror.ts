@@ -1,6 +1,7 @@
 import { lstatSync, openSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
+import { channelAt } from '../../mirror/channels.ts';
 import { currentId, previousId } from '../../mirror/current.ts';
 import { isInPlace, recordIfSound } from '../../mirror/gate.ts';
 import { type HistoryEntry, publicationOf, readHistory } from '../../mirror/history.ts';
@@ -45,6 +46,8 @@ export interface ServedMirror extends ServedRoot {
   /** @throws MirrorlatchError CONFIGURATION when something of another kind is in the place of the mirror. */
   refuseOtherKind(): void;
   currentId(): string | undefined;
+  /** What a channel names; undefined if there is none of this name. */
+  channelId(name: string): string | undefined;
   previousId(): string | undefined;
   /** When snapshots were made and published. */
   publications(ids: readonly string[]): Publication[];
@@ -240,6 +243,11 @@ class SnapshotMirror implements ServedMirror {
     return id;
   }
 
+  channelId(name: string): string | undefined {
+    const channel = channelAt(this.#layout, name);
+    return channel?.isWhole ? channel.id : undefined;
+  }
+
   previousId(): string | undefined {
     return previousId(this.#layout);
   }
@@ -325,6 +333,8 @@ class InPlaceMirror implements ServedMirror {
   currentId(): string | undefined {
     return currentId(this.#layout);
   }
+
+  channelId(): undefined {}
 
   previousId(): undefined {}
 
@@ -437,6 +447,8 @@ class ForeignTree implements ServedMirror {
     while (this.#seen.has(idOfTree(this.root, tree, turn))) turn += 1;
     return idOfTree(this.root, tree, turn);
   }
+
+  channelId(): undefined {}
 
   previousId(): undefined {}
 

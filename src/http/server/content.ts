@@ -7,9 +7,9 @@ import { sendPlace } from '../files/files.ts';
 import type { WebServer } from '../files/hand-over.ts';
 import { SENT_BY_NGINX } from '../nginx-places.ts';
 import { percentEncoded } from '../percent.ts';
-import { documentKind } from '../pins/entry-documents.ts';
+import { type DocumentKind, documentKind } from '../pins/entry-documents.ts';
 import { holdCurrent, type Snapshot } from '../pins/holds.ts';
-import type { Pins } from '../pins/pins.ts';
+import type { Pins, Turn } from '../pins/pins.ts';
 import { isFrozen, isLost, lostSnapshot, type ServedMirror } from '../pins/served-mirror.ts';
 import { idInToken, type StrictPins } from '../pins/strict-pins.ts';
 import { nearestSnapshot, noSnapshotNear } from './apt-snapshots.ts';
@@ -59,15 +59,51 @@ export class Content {
     { mirror, name }: Extract<Route, { kind: 'current' }>,
     exchange: Exchange,
   ): Promise<Answer | undefined> {
-    const { pinsOf, peers, decisions, transfers } = this.#options;
+    const { pinsOf, peers, decisions } = this.#options;
     if (hasBaseElsewhere(mirror)) exchange.response.setHeader(BASE_HEADER, mirror.prefix);
     if (mirror.kind === 'in-place') return await this.#sendInPlace(mirror, name, exchange);
     const path = name.toString('latin1');
     const kind = documentKind(path);
     const decided = decisions.before(mirror, exchange);
-    const { hold, isOver, end } = decided
+    const turn = decided
       ? { hold: decided, isOver: () => false, end: () => {} }
       : await pinsOf(mirror).enter(peers.clientOf(exchange), { path, kind });
+    return await this.#sendOfRun(mirror, name, kind, turn, exchange);
+  }
+
+  /**
+   * The same for a channel. A client that reads current, too, has another run there: the two are not one state.
+   */
+  async ofChannel(
+    { mirror, channel, name }: Extract<Route, { kind: 'channel' }>,
+    exchange: Exchange,
+  ): Promise<Answer | undefined> {
+    const { timedPinsOf, peers } = this.#options;
+    if (mirror.channelId(channel) === undefined) return nothingThere();
+    const path = name.toString('latin1');
+    const kind = documentKind(path);
+    const { address, agent } = peers.clientOf(exchange);
+    const turn = await timedPinsOf(mirror).enter(
+      { address, agent: `${agent} channel ${channel}` },
+      { path, kind },
+      async () => {
+        const id = () => mirror.channelId(channel);
+        const held = await holdCurrent(id, (wanted) => mirror.hold(wanted));
+        if (held !== undefined) return held;
+        throw new MirrorlatchError('NO_MIRROR', `${mirror.root} has no channel ${channel}`);
+      },
+    );
+    return await this.#sendOfRun(mirror, name, kind, turn, exchange);
+  }
+
+  async #sendOfRun(
+    mirror: ServedMirror,
+    name: Buffer,
+    kind: DocumentKind,
+    { hold, isOver, end }: Omit<Turn, 'hold'> & { hold: Snapshot },
+    exchange: Exchange,
+  ): Promise<Answer | undefined> {
+    const { transfers } = this.#options;
     const sendOutOf = (snapshot: Snapshot): Promise<boolean> => {
       const isInTheWay = () => isOver() || isLost(mirror, snapshot);
       transfers.note(exchange, { isInTheWay }, end);

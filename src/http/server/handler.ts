@@ -16,7 +16,13 @@ import type { Content } from './content.ts';
 import type { Decisions } from './decisions.ts';
 import type { Exchange } from './exchange.ts';
 import { withWayToBase } from './mirror-bases.ts';
-import { basePage, currentJsonPage, noSnapshotsInPlace, snapshotsPage } from './mirror-pages.ts';
+import {
+  basePage,
+  channelJsonPage,
+  currentJsonPage,
+  noSnapshotsInPlace,
+  snapshotsPage,
+} from './mirror-pages.ts';
 import type { Peers } from './peers.ts';
 import { changePin, makePin } from './pin-requests.ts';
 import { type Route, routeOf } from './routes.ts';
@@ -133,6 +139,15 @@ export class Handler {
         return await content.ofPin(route, exchange);
       case 'current':
         return await content.ofCurrent(route, exchange);
+      case 'channel':
+        return await content.ofChannel(route, exchange);
+      case 'channel without slash':
+        if (route.mirror.channelId(route.channel) === undefined) return nothingThere();
+        return withSlash(request.url ?? '');
+      case 'channel.json': {
+        const id = route.mirror.channelId(route.channel);
+        return id === undefined ? nothingThere() : channelJsonPage(route.mirror, id);
+      }
       case 'snapshot':
         return await content.ofSnapshot(route.mirror, route.id, route.name, exchange);
       case 'snapshots':
@@ -146,6 +161,7 @@ export class Handler {
 
   /** Whether there would be nothing by another method, either: a typing error in a URL is not one in the method. */
   async #isNothing(route: Route): Promise<boolean> {
+    if ('channel' in route) return route.mirror.channelId(route.channel) === undefined;
     if (route.kind !== 'own') return route.kind === 'nothing';
     const isElsewhere = /^(decide|apt)\//.test(route.path);
     return !isElsewhere && (await this.#options.ownPage(route.path)) === undefined;

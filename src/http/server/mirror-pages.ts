@@ -64,11 +64,22 @@ export function currentJsonPage(mirror: ServedMirror, id: string | undefined): A
   const isCurrent = id === mirror.currentId();
   const before = isCurrent ? mirror.previousId() : undefined;
   const previous = before === id ? null : (before ?? null);
+  return jsonOf({ ...current, previous });
+}
+
+function jsonOf(record: Parameters<typeof currentJson>[0]): Answer {
   return {
     status: 200,
     headers: { 'Content-Type': 'application/json', 'Cache-Control': NO_CACHE },
-    body: currentJson({ ...current, previous }),
+    body: currentJson(record),
   };
+}
+
+/** `CHANNEL.json`. @param id what the channel names. */
+export function channelJsonPage(mirror: ServedMirror, id: string): Answer {
+  const named = publicationOf(mirror, id);
+  if (named === undefined) return nothingThere();
+  return jsonOf({ ...named, previous: null });
 }
 
 /** What is sought in a mirror in place that only snapshots have. */

@@ -1,9 +1,13 @@
+import { isChannelName } from '../../mirror/policy.ts';
 import type { ServedMirror } from '../pins/served-mirror.ts';
 
 /** What the path of a request means. Names are raw bytes below a snapshot. */
 export type Route =
   | { kind: 'current'; mirror: ServedMirror; name: Buffer }
   | { kind: 'snapshot'; mirror: ServedMirror; id: string; name: Buffer }
+  /** Below a name that a channel may have, be there one or not. */
+  | { kind: 'channel'; mirror: ServedMirror; channel: string; name: Buffer }
+  | { kind: 'channel.json' | 'channel without slash'; mirror: ServedMirror; channel: string }
   | { kind: 'snapshots' | 'base' | 'current.json' | 'pins'; mirror: ServedMirror }
   | { kind: 'pin'; mirror: ServedMirror; token: string }
   /** A path below a strict pin, as if it were below the mirror's base. */
@@ -58,8 +62,9 @@ function inMirror(mirror: ServedMirror, segments: readonly string[]): Route {
   }
   const place = withinBase(segments);
   switch (place.kind) {
-    case 'slash':
     case 'nothing':
+      return inChannel(mirror, segments) ?? { kind: place.kind };
+    case 'slash':
       return { kind: place.kind };
     case 'current':
     case 'snapshot':
@@ -67,6 +72,17 @@ function inMirror(mirror: ServedMirror, segments: readonly string[]): Route {
     default:
       return { kind: place.kind, mirror };
   }
+}
+
+/** A strict pin has none: it is one snapshot, whatever that is called. */
+function inChannel(mirror: ServedMirror, segments: readonly string[]): Route | undefined {
+  const [first = '', second, ...rest] = segments;
+  const announced = first.endsWith('.json') ? first.slice(0, -'.json'.length) : undefined;
+  if (announced !== undefined && second === undefined && isChannelName(announced))
+    return { kind: 'channel.json', mirror, channel: announced };
+  if (!isChannelName(first)) return undefined;
+  if (second === undefined) return { kind: 'channel without slash', mirror, channel: first };
+  return { kind: 'channel', mirror, channel: first, name: nameOf([second, ...rest]) };
 }
 
 function withinBase([first = '', second, ...rest]: readonly string[]): Pinned {

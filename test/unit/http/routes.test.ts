@@ -15,7 +15,7 @@ function shown(target: string, mirrors = [epel, debian]): string {
 }
 
 function namesOf(route: object): string[] {
-  return ['id', 'token', 'name', 'path'].flatMap((key) =>
+  return ['id', 'token', 'channel', 'name', 'path'].flatMap((key) =>
     key in route ? [JSON.stringify(String(route[key as keyof typeof route]))] : [],
   );
 }
@@ -39,7 +39,13 @@ test.for([
   ['/debian/pins/T/current/a/b', 'pinned /debian/ "T" current "a/b"'],
   ['/debian/pins/T/current.json', 'pinned /debian/ "T" current.json'],
   ['/debian/pins/T/snapshots/1/a', 'pinned /debian/ "T" snapshot "1" "a"'],
-  ['/debian/nothing', 'nothing'],
+  ['/debian/production/pool/a', 'channel /debian/ "production" "pool/a"'],
+  ['/debian/production/', 'channel /debian/ "production" ""'],
+  ['/debian/production', 'channel without slash /debian/ "production"'],
+  ['/debian/production.json', 'channel.json /debian/ "production"'],
+  ['/debian/pins/T/production/a', 'pinned /debian/ "T" nothing'],
+  ['/debian/previous/a', 'nothing'],
+  ['/debian/Nothing', 'nothing'],
   ['/-/healthz', 'own "healthz"'],
   ['/', 'own ""'],
   ['/metrics', 'own "metrics"'],
@@ -51,7 +57,7 @@ test('a mirror at / leaves only /-/ to the server', () => {
   expect(shown('/current/a', [debian, whole])).toBe('current / "a"');
   expect(shown('/debian/current/a', [debian, whole])).toBe('current /debian/ "a"');
   expect(shown('/-/metrics', [debian, whole])).toBe('own "metrics"');
-  expect(shown('/metrics', [debian, whole])).toBe('nothing');
+  expect(shown('/metrics', [debian, whole])).toBe('channel without slash / "metrics"');
   expect(shown('/', [debian, whole])).toBe('base /');
 });
 
