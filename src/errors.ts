@@ -9,6 +9,8 @@ export const EXIT_CODES = {
   SHRUNKEN_SOURCE: 65,
   /** What the user's own rules exclude would be deleted from a tree that no sync has made. */
   EXCLUDED_LOSS: 65,
+  /** A tree is not as it was published, or what was recorded of that is damaged. */
+  DAMAGED: 65,
   NO_MIRROR: 66,
   NO_SOURCE: 66,
   UNAVAILABLE: 69,
@@ -72,6 +74,10 @@ interface DetailsByCode {
   };
   CONFIGURATION: {
     /** The file that is in the way. */
+    path?: string;
+  };
+  DAMAGED: {
+    /** The record that is damaged. */
     path?: string;
   };
   COMMAND_FAILED: {

@@ -21,6 +21,7 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   diff: async () => (await import('./commands/diff.ts')).addDiff,
   du: async () => (await import('./commands/du.ts')).addDu,
   promote: async () => (await import('./commands/promote.ts')).addPromote,
+  verify: async () => (await import('./commands/verify.ts')).addVerify,
   rollback: async () => (await import('./commands/rollback.ts')).addRollback,
   prune: async () => (await import('./commands/prune.ts')).addPrune,
   pin: async () => (await import('./commands/pin.ts')).addPin,

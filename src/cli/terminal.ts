@@ -22,6 +22,8 @@ const PHASES: Record<Phase, string> = {
   comparing: 'counting the changes',
   publishing: 'publishing',
   pruning: 'pruning',
+  verifying: 'looking at every entry',
+  reading: 'reading the content',
 };
 
 export interface Reporter {

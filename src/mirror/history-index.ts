@@ -2,6 +2,7 @@ import type { HistoryEntry } from './records.ts';
 
 export type Published = Extract<HistoryEntry, { event: 'published' }>;
 type Unchanged = Extract<HistoryEntry, { event: 'unchanged' }>;
+export type Verified = Extract<HistoryEntry, { event: 'verified' }>;
 export type Flip = Extract<HistoryEntry, { event: 'published' | 'rolled-back' }>;
 /** A channel came to name a snapshot, or was removed. */
 export type ChannelMove = Extract<HistoryEntry, { event: 'promoted' | 'channel-removed' }>;
@@ -18,6 +19,8 @@ export interface HistoryIndex {
   readonly moves: ReadonlyMap<string, readonly ChannelMove[]>;
   /** The last entry that is about each id, whatever it says. */
   readonly mentions: ReadonlyMap<string, HistoryEntry>;
+  /** The last look at each id by `verify` since its publication, unless an earlier one knows more. */
+  readonly verifications: ReadonlyMap<string, Verified>;
   /** The last publication of each id, or the last sync since that left it current. */
   readonly looks: ReadonlyMap<string, Published | Unchanged>;
   /** The ids to which a rollback came after that look. */
@@ -51,6 +54,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
   const departures = new Map<string, Flip | ChannelMove>();
   const moves = new Map<string, ChannelMove[]>();
   const mentions = new Map<string, HistoryEntry>();
+  const verifications = new Map<string, Verified>();
   const looks = new Map<string, Published | Unchanged>();
   const unlookedSinceRollback = new Set<string>();
   const unpruned = new Set<string>();
@@ -65,7 +69,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
   let lastTransfer: Published | undefined;
   let hasTransferredSinceAdoption = false;
   for (const entry of history) {
-    if ('id' in entry) mentions.set(entry.id, entry);
+    if ('id' in entry && entry.event !== 'verified') mentions.set(entry.id, entry);
     switch (entry.event) {
       case 'unchanged':
         looks.set(entry.current, entry);
@@ -77,6 +81,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
         continue;
       case 'published':
         publications.set(entry.id, entry);
+        verifications.delete(entry.id);
         looks.set(entry.id, entry);
         unlookedSinceRollback.delete(entry.id);
         if (isAdoption(entry)) {
@@ -96,6 +101,9 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
         if (entry.previous !== null) departures.set(entry.previous, entry);
         movesOf(entry.channel).push(entry);
         continue;
+      case 'verified':
+        if (supersedes(entry, verifications.get(entry.id))) verifications.set(entry.id, entry);
+        continue;
       case 'failed':
       case 'prune-failed':
         continue;
@@ -114,6 +122,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     departures,
     moves,
     mentions,
+    verifications,
     looks,
     unlookedSinceRollback,
     unpruned,
@@ -123,6 +132,11 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     lastTransfer,
     hasTransferredSinceAdoption,
   };
+}
+
+/** What was found damaged by its content does not become whole because nobody reads it again. */
+function supersedes(next: Verified, before: Verified | undefined): boolean {
+  return next.content || next.damaged > 0 || !before?.content || before.damaged === 0;
 }
 
 /** Whether a directory was adopted: its tree was there before, and may be of any age. */

@@ -57,9 +57,14 @@ function stillTrue(history: readonly HistoryEntry[], present: readonly string[])
   const index = indexOf(history);
   const { lastFlip, lastSuccess, lastAdoption, lastTransfer } = index;
   const ofSnapshots = [...present, ...index.unpruned].flatMap((id) =>
-    [index.publications, index.flips, index.departures, index.mentions, index.looks].map(
-      (map: ReadonlyMap<string, HistoryEntry>) => map.get(id),
-    ),
+    [
+      index.publications,
+      index.flips,
+      index.departures,
+      index.mentions,
+      index.looks,
+      index.verifications,
+    ].map((map: ReadonlyMap<string, HistoryEntry>) => map.get(id)),
   );
   const lastSync = history.findLast(({ event }) =>
     ['published', 'unchanged', 'failed'].includes(event),

@@ -4,7 +4,7 @@ import { readTextIfThere } from '../system/files.ts';
 import { openOwnFile, separateOwnFile } from '../system/own-files.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { type Flip, indexOf, type Published } from './history-index.ts';
+import { type Flip, indexOf, type Published, type Verified } from './history-index.ts';
 import type { Layout } from './layout.ts';
 import { type HistoryEntry, isHistoryEntry, type LeftOutRecord, parseJson } from './records.ts';
 import { withReserve } from './reserve.ts';
@@ -156,6 +156,11 @@ export function hasSyncedSinceAdoption(history: readonly HistoryEntry[]): boolea
 /** What a snapshot lacked of its source when a sync last looked. */
 export function leftOutOf(history: readonly HistoryEntry[], id: string): LeftOutRecord[] {
   return indexOf(history).looks.get(id)?.leftOut ?? [];
+}
+
+/** What `verify` has found of a tree when it looked last; undefined if it never did. */
+export function verificationOf(history: readonly HistoryEntry[], id: string): Verified | undefined {
+  return indexOf(history).verifications.get(id);
 }
 
 /** Why the last attempt to prune a snapshot failed; undefined if none did. */

@@ -87,6 +87,8 @@ export interface Layout {
   readonly spareMark: string;
   /** See `changes.ts`. */
   readonly changes: string;
+  /** See `sums/record.ts`. */
+  readonly sums: string;
   readonly trash: string;
   /** See `reserve.ts`. */
   readonly reserve: string;
@@ -141,6 +143,7 @@ export function layoutOf(root: string): Layout {
     spare: join(staging, '.spare'),
     spareMark: join(staging, '.spare.mark'),
     changes: join(state, 'changes'),
+    sums: join(state, 'sums'),
     trash: join(state, 'trash'),
     reserve: join(state, 'reserve'),
     served: join(state, 'served'),

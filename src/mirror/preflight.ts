@@ -11,6 +11,7 @@ import { judgeEnding } from '../rsync/failure.ts';
 import { type OptionLimits, withoutFaultyOptions } from '../rsync/option-files.ts';
 import { parseRsyncOptions } from '../rsync/options.ts';
 import type { Source } from '../rsync/source.ts';
+import { askVersion, compareVersions } from '../rsync/version.ts';
 import { ifAllowed, ifThere, lstatIfThere, realPathToBe } from '../system/files.ts';
 import {
   areOnOneMount,
@@ -39,12 +40,8 @@ const OLDEST_RSYNC = [3, 1, 3] as const;
 
 /** @throws MirrorlatchError UNAVAILABLE when rsync is missing or too old. */
 export async function checkRsync(): Promise<void> {
-  const { stdout } = await runProgram('rsync', ['--version']);
-  const version = /version v?(\d+)\.(\d+)\.(\d+)/.exec(stdout)?.slice(1).map(Number);
-  const isOld = OLDEST_RSYNC.map((wanted, at) => (version?.[at] ?? 0) - wanted).find(
-    (by) => by !== 0,
-  );
-  if (version !== undefined && (isOld ?? 0) >= 0) return;
+  const version = await askVersion();
+  if (version !== undefined && compareVersions(version, OLDEST_RSYNC) >= 0) return;
   const found = version === undefined ? 'of an unknown version' : version.join('.');
   throw new MirrorlatchError(
     'UNAVAILABLE',

@@ -189,6 +189,19 @@ const Notices = z.record(
     open: z.record(z.string(), z.number()),
   }),
 );
+/** The first line of `sums/ID`: see `SumRecord`. */
+const SumsHeader = z.object({
+  /** The identity of the snapshot. */
+  tree: z.string(),
+  /** The name of the record that it leans on. */
+  base: z.nullable(z.string()),
+  /** When it was made; ISO 8601, UTC. */
+  at: z.string(),
+  /** It was not made at publication. */
+  isLate: z.boolean(),
+});
+
+export type SumsHeader = z.infer<typeof SumsHeader>;
 
 const Size = z.object({ files: z.number(), bytes: z.number() });
 
@@ -254,6 +267,8 @@ export type HistoryEntry =
   | ({ event: 'pruned'; id: string } & Stamp)
   /** No rule keeps it, but it could not be removed. */
   | ({ event: 'prune-failed'; id: string; message: string } & Stamp)
+  /** How many entries of a tree are not as they were recorded; `content`: all that was recorded of it was read. */
+  | ({ event: 'verified'; id: string; content: boolean; damaged: number } & Stamp)
   | ({ event: 'promoted' } & Promotion)
   | ({
       event: 'channel-removed';
@@ -408,6 +423,7 @@ const HISTORY_LINES = new Map<unknown, Check>(
       previous: isText,
       after: optional(either(null, isText)),
     }),
+    verified: shape({ ...stamp, id: isText, content: isFlag, damaged: isNumber }),
   } satisfies Record<HistoryEntry['event'], Check>),
 );
 
@@ -428,6 +444,7 @@ export const checkLockOwner = checkerOf(LockOwner);
 export const checkLockProgress = checkerOf(LockProgress);
 export const checkCommandTree = checkerOf(CommandTreeRecord);
 export const checkChangesHeader = checkerOf(ChangesHeader);
+export const checkSumsHeader = checkerOf(SumsHeader);
 export const checkRecordedSizes = checkerOf(RecordedSizes);
 export const checkListedTree = checkerOf(ListedTree);
 export const checkCurrentRecord = checkerOf(CurrentRecord);

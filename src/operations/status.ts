@@ -12,8 +12,9 @@ import {
   leftOutOf,
   publicationOf,
   readHistory,
+  verificationOf,
 } from '../mirror/history.ts';
-import { indexOf } from '../mirror/history-index.ts';
+import { indexOf, type Verified } from '../mirror/history-index.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { namedBy } from '../mirror/link-moves.ts';
 import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
@@ -60,6 +61,8 @@ export interface SnapshotInfo {
   newBytes: number | null;
   /** What it lacks of its source. */
   leftOut: LeftOutRecord[];
+  /** What `verify` found of it when it looked last; null if it never did. */
+  verified: Verified | null;
   /** What any user could change in it; null if that was not recorded. */
   writableByAll: WritableByAll | null;
   /** Processes that read it, as far as this user may see them. */
@@ -163,6 +166,7 @@ function snapshotsOf(layout: Layout, history: readonly HistoryEntry[]): Snapshot
         bytes: published?.bytes ?? null,
         newBytes: published?.newBytes ?? null,
         leftOut: leftOutOf(history, id),
+        verified: verificationOf(history, id) ?? null,
         writableByAll: published?.writableByAll ?? null,
         readers: readers.get(id) ?? [],
         tags: marks === undefined ? null : (marks.get(id) ?? NO_MARKS).tags,
@@ -213,6 +217,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     ...(current === null ? [whyNothingIsCurrent(layout, history)] : []),
     ...(lastSync?.event === 'failed' ? ['the last sync or lock failed'] : []),
     ...(isStale ? [whyStale(syncedAt)] : []),
+    ...problemsOfContent(snapshots),
     ...(state.kind === 'free' || (isBusy && !isLeft) ? [] : ['the holder of the lock is dead']),
     ...(refusal === undefined ? [] : [refusal.message]),
     ...(unreadableMarks === null
@@ -322,6 +327,11 @@ function whyUnreadable(layout: Layout): string | null {
     const { message, hint = '' } = asMirrorlatchError(error, `${layout.marks} cannot be read`);
     return `${message}. ${hint}`;
   }
+}
+
+function problemsOfContent(snapshots: readonly SnapshotInfo[]): string[] {
+  const damaged = snapshots.filter(({ verified }) => verified !== null && verified.damaged > 0);
+  return damaged.map(({ id }) => `verify found damage in ${id === LIVE ? 'the tree' : id}`);
 }
 
 /** A sync that failed has been named already, and what it left goes with it. */

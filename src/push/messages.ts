@@ -147,6 +147,8 @@ const PHASES: { readonly [Name in Phase]: Name } = {
   settling: 'settling',
   publishing: 'publishing',
   pruning: 'pruning',
+  verifying: 'verifying',
+  reading: 'reading',
 };
 
 const Event = z.discriminatedUnion('kind', [

@@ -36,6 +36,12 @@ export const ENTRY_MARK = `@${randomUUID()}|`;
 /** The change, the size in bytes, the modification time, the mode and the name: see `parseEntry`. */
 export const OUT_FORMAT = `--out-format=${ENTRY_MARK}%i|%l|%M|%B|%n`;
 
+/** What precedes a checksum, where what a hard link leads to could be. */
+export const SUM_MARK = '#';
+
+/** The same, and the checksum of a file that was transferred; without one there are spaces. */
+export const SUM_FORMAT = `${OUT_FORMAT}${ENTRY_MARK}${SUM_MARK}%C`;
+
 /** The same, and what a hard link leads to, behind a second mark: names may hold any other separator. */
 const LINK_FORMAT = `${OUT_FORMAT}${ENTRY_MARK}%L`;
 
@@ -128,7 +134,7 @@ export function applyArguments(
 ): string[] {
   const named = { ...transfer, options: withoutOptions(CHOOSING, transfer.options) };
   return [
-    ...common(named),
+    ...common(named, SUM_FORMAT),
     ...transferring(options),
     // Twice: also itemize entries that are only hard-linked. The plan counts those too.
     '-ii',
@@ -220,7 +226,7 @@ export function wholePassArguments(
     '--delete',
     '--delete-excluded',
     `--exclude-from=${excludeList}`,
-    ...common(transfer),
+    ...common(transfer, SUM_FORMAT),
     ...transferring(options),
     '--stats',
     '--',
@@ -256,7 +262,7 @@ export function inPlaceArguments(
     // What a killed pass has collected there is where this one goes on from.
     ...(delaysUpdates(transfer) ? [`--filter=protect ${DELAYED}/`] : []),
     `--filter=merge,-s ${hideList}`,
-    ...common(transfer),
+    ...common(transfer, SUM_FORMAT),
     '--info=progress2',
     ...(basis === undefined ? [] : [`--copy-dest=${basis}`]),
     ...(delaysUpdates(transfer) ? ['--delay-updates'] : []),

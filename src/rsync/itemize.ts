@@ -1,4 +1,4 @@
-import { ENTRY_MARK } from './arguments.ts';
+import { ENTRY_MARK, SUM_MARK } from './arguments.ts';
 
 /** One entry that rsync changes or would change. */
 export interface Entry {
@@ -19,6 +19,10 @@ export interface Entry {
   isWritableByAll?: true;
   /** Size in bytes; 0 for a deleted entry, whose size rsync does not print: a `Plan` knows it. */
   size: number;
+  /** A file whose content was here already, under this name or another. */
+  isCopied?: true;
+  /** Of a file that was transferred, where that is asked for; in hexadecimal. */
+  checksum?: string;
   /** The modification time as rsync prints it, in whole seconds. */
   modified: string;
   /** Deleted although the source has it, because it is left out: rsync itself does not delete it. */
@@ -68,7 +72,9 @@ export function parseEntry(line: string): Entry | undefined {
   const [, flags, size, modified, mode, printed] =
     /^([^|]{9,13})\|(\d+)\|([^|]*)\|([^|]*)\|(.*)$/.exec(line.slice(ENTRY_MARK.length)) ?? [];
   if (flags === undefined || printed === undefined || modified === undefined) return undefined;
-  const [shown = '', link] = printed.split(ENTRY_MARK);
+  const [shown = '', more] = printed.split(ENTRY_MARK);
+  const sum = more?.startsWith(SUM_MARK) ? more.slice(SUM_MARK.length).trim() : undefined;
+  const link = sum === undefined ? more : undefined;
   const isDirectory = shown.endsWith('/');
   const name = unescapeName(isDirectory ? shown.slice(0, -1) : shown);
   if (flags.startsWith('*deleting')) {
@@ -80,8 +86,10 @@ export function parseEntry(line: string): Entry | undefined {
   return {
     ...entry,
     ...(flags.startsWith('h') ? { isHardLink: true } : {}),
+    ...(flags.startsWith('cf') ? { isCopied: true } : {}),
     // As ls(1) shows it: `rw-rw-rw-`.
     ...(mode?.[7] === 'w' ? { isWritableByAll: true } : {}),
+    ...(sum ? { checksum: sum } : {}),
     ...(link === undefined ? {} : aboutLinks(flags, link)),
     ...(link !== undefined && flags.startsWith('cd') ? { mode: bitsOf(mode ?? '') } : {}),
   };

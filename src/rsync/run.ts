@@ -2,7 +2,8 @@ import type { Duplex } from 'node:stream';
 import { nap } from '../system/pause.ts';
 import { runProgram } from '../system/process.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { ENTRY_MARK } from './arguments.ts';
+import { ENTRY_MARK, SUM_FORMAT, SUM_MARK } from './arguments.ts';
+import { ChecksumName } from './checksum-name.ts';
 import { complaints, type Ending, judgeEnding } from './failure.ts';
 import {
   type Entry,
@@ -34,8 +35,8 @@ export interface RsyncRun {
   /** Descriptors of the lock, which rsync holds as long as it runs. */
   inherit: readonly number[];
   signal: AbortSignal;
-  /** Without one, entries are only logged. */
-  onEntry?: ((entry: Entry) => void) | undefined;
+  /** Without one, entries are only logged. Of `SUM_FORMAT`, also the name of the checksums, if it is known. */
+  onEntry?: ((entry: Entry, checksumName?: string) => void) | undefined;
   /** Receives what a plan finds to be left out. */
   onLeftOut?: ((entry: LeftOutEntry) => void) | undefined;
   /** Receives the name of a directory that stays, before a dry run lists it as deleted. */
@@ -75,10 +76,10 @@ const NAP_MS = 1;
 export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
   const { inherit, signal, onEntry, onLeftOut, onKept, onProgress, onChannel, log, onReceived } =
     run;
+  const checksums = run.args.includes(SUM_FORMAT) ? await ChecksumName.ask() : undefined;
   // Last of the options, to override a remote shell among the mirror's settings.
-  const args = onChannel
-    ? run.args.toSpliced(run.args.lastIndexOf('--'), 0, ...relayOptions(inherit.length))
-    : run.args;
+  const last = [...(checksums?.options ?? []), ...(onChannel ? relayOptions(inherit.length) : [])];
+  const args = run.args.toSpliced(run.args.lastIndexOf('--'), 0, ...last);
   signal.throwIfAborted();
   // A handler may throw, for example on a full disk. That must end the run, not this process.
   const broken = new AbortController();
@@ -105,11 +106,12 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
       let progress: TransferProgress | undefined;
       for (const line of splitter.push(chunk)) {
         if (line.startsWith(ENTRY_MARK)) {
-          said.push(line.replaceAll(ENTRY_MARK, ''));
+          said.push(withoutSum(line).replaceAll(ENTRY_MARK, ''));
           const entry = onEntry && parseEntry(line);
-          if (entry !== undefined) onEntry?.(entry);
+          if (entry !== undefined) onEntry?.(entry, checksums?.name);
           continue;
         }
+        if (checksums?.read(line)) continue;
         const reached = onProgress && reader.read(line);
         if (reached !== undefined) {
           progress = reached;
@@ -146,6 +148,12 @@ export async function runRsync(run: RsyncRun): Promise<RsyncOutcome> {
     complaints: PARTIAL.has(exitCode) ? complaints(words) : '',
     hasAllComplaints: hasAllWords,
   };
+}
+
+/** A log says what came. */
+function withoutSum(line: string): string {
+  const at = line.indexOf(ENTRY_MARK + SUM_MARK);
+  return at === -1 ? line : line.slice(0, at);
 }
 
 /** The host of the source, the first argument after the options, if it is another one. */

@@ -10,7 +10,9 @@ export type Phase =
   | 'settling'
   | 'comparing'
   | 'publishing'
-  | 'pruning';
+  | 'pruning'
+  | 'verifying'
+  | 'reading';
 
 /** What a writer reports while it works. */
 export type OperationEvent =

@@ -1,4 +1,5 @@
 import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
+import type { Changes } from '../mirror/changes.ts';
 import { refuseClosedByHand } from '../mirror/gate.ts';
 import { appendHistory, type SyncFigures } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
@@ -16,12 +17,15 @@ import { describeHold } from '../mirror/settings.ts';
 import { forgetSizes } from '../mirror/sizes-before.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { stagedTree } from '../mirror/staging.ts';
+import type { ReceivedSums } from '../mirror/sums/received.ts';
+import type { TreeOrigin } from '../mirror/sums/record-tree.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { findWritable } from '../mirror/writable.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { pruneQuietly } from './pruning.ts';
+import { recordContent } from './sums.ts';
 import type { Writer } from './writer.ts';
 
 /** What a new snapshot is to be called; by default the time of its start. */
@@ -131,24 +135,37 @@ export function recordFailedStart(
   recordFailure(layout, name, asMirrorlatchError(error, failure));
 }
 
-/**
- * Publishes the finished tree of a new snapshot, and then brings the served directory up to it.
- *
- * @param tidy removes from staging what the snapshot has now, before the served directory is made:
- *   should that fail, nothing outdated is left for the next sync to go on from.
- * @param tree by default `staging/<id>`.
- */
+/** A finished tree, and what is known of how it was made. */
+export interface FinishedTree {
+  /**
+   * Removes from staging what the snapshot has now, before the served directory is made: should that fail,
+   * nothing outdated is left for the next sync to go on from.
+   */
+  tidy: () => void;
+  /** By default `staging/<id>`. */
+  tree?: string;
+  /** All names in which it may differ from what is current; undefined if they are not known. */
+  changed?: Pick<Changes, 'names'> | undefined;
+  /** What rsync has transferred to make it. */
+  received?: ReceivedSums;
+}
+
+/** Publishes the finished tree of a new snapshot, and then brings the served directory up to it. */
 export async function publishNew(
   writer: Writer,
   id: string,
   figures: SyncFigures,
-  tidy: () => void,
-  tree = stagedTree(writer.layout, id),
+  { tidy, tree = stagedTree(writer.layout, id), changed, received }: FinishedTree,
 ): Promise<Published> {
   beginPublishing(writer);
   await refuseUnreplaceable(writer.layout, id, writer.signal);
   const writableByAll = figures.writableByAll ?? (await findWritable(tree, writer));
   const made = { ...figures, writableByAll };
+  await recordContent(writer, id, tree, {
+    base: writer.before,
+    changed: changed && { [Symbol.iterator]: () => changed.names() },
+    received,
+  });
   // Before the flip: what is to be kept is so from its first moment on.
   markNew(writer.layout, id, writer.tags);
   writer.recordPublication(await publish(writer.layout, writer.lock, id, made, tree));
@@ -157,10 +174,20 @@ export async function publishNew(
   return published(writer, id);
 }
 
-/** Publishes the tree of an in-place mirror, which has just been written whole. */
-export async function publishLive(writer: Writer, figures: SyncFigures): Promise<Published> {
+/**
+ * Publishes the tree of an in-place mirror, which has just been written whole.
+ *
+ * @param content with `changed`, all names that were written to are among these or those that were received.
+ */
+export async function publishLive(
+  writer: Writer,
+  figures: SyncFigures,
+  content: Omit<TreeOrigin, 'base'> = {},
+): Promise<Published> {
   beginPublishing(writer);
   const tree = writer.layout.snapshot(LIVE);
+  const base = content.changed && LIVE;
+  await recordContent(writer, LIVE, tree, { ...content, base });
   const made = { ...figures, writableByAll: await findWritable(tree, writer) };
   writer.recordPublication(await publishInPlace(writer.layout, writer.lock, made));
   forgetSizes(writer.layout);

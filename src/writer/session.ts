@@ -29,6 +29,7 @@ import { type PruneResult, pruneQuietly } from './pruning.ts';
 import { recordFailedStart, type WantedName } from './publishing.ts';
 import { tidyRecycling } from './recycling.ts';
 import { withWayToRoom } from './room.ts';
+import { tidySums } from './sums.ts';
 import { trimLongHistory } from './trimming.ts';
 import { Writer } from './writer.ts';
 
@@ -151,6 +152,7 @@ export function withWriter<Result>(
       if (options.followsRules) followRules(writer);
       const pruned = writer.mayPrune ? pruneQuietly(writer) : undefined;
       tidyRecycling(writer);
+      await tidySums(writer);
       end = 'well';
       return { result, recovered, pruned };
     } finally {

@@ -105,6 +105,7 @@ export function leftBehind(root: string, mode: 'snapshots' | 'in-place' = 'snaps
         'reader',
         'reserve',
         'staging',
+        'sums',
         'trash',
         'settings.flock',
         'sync.flock',

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { describeVerified } from '../../mirror/describe-verified.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
 import { isAdoption } from '../../mirror/history-index.ts';
 import { printable } from '../../mirror/names.ts';
@@ -39,6 +40,7 @@ const WORDS: Record<Event, string> = {
   'prune-failed': 'could not be pruned',
   promoted: 'promoted',
   'channel-removed': 'channel removed',
+  verified: 'verified',
 };
 
 const EVENTS = Object.keys(WORDS) as Event[];
@@ -157,6 +159,8 @@ function cellsOf({ entry, count, firstAt }: EventRun): string[] {
     case 'failed':
     case 'prune-failed':
       return [when, word, ...NO_FIGURES, about(entry.id, entry.message)];
+    case 'verified':
+      return [when, word, ...NO_FIGURES, about(entry.id, describeVerified(entry))];
     case 'rolled-back':
     case 'pruned':
       return [when, word, ...NO_FIGURES, entry.id];

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
 import { describeFinding } from '../../mirror/describe-finding.ts';
+import { describeVerified } from '../../mirror/describe-verified.ts';
 import type { HistoryEntry } from '../../mirror/history.ts';
 import { layoutOf } from '../../mirror/layout.ts';
 import { describeLeftOut } from '../../mirror/left-out.ts';
@@ -217,6 +218,8 @@ function printStatus(status: MirrorStatus): void {
   row('age', syncedAt === null ? 'no sync has succeeded yet' : `synced ${showSince(syncedAt)}`);
   if (closedMode !== null)
     row('access', `not every user may read the current tree, which has mode ${closedMode}`);
+  const verified = status.current?.verified;
+  if (verified) row('verified', `${describeVerified(verified)}, ${showSince(verified.at)}`);
   const { leftOut = [], writableByAll } = status.current ?? {};
   if (writableByAll && writableByAll.count > 0) row('access', describeWritable(writableByAll));
   if (damagedHistoryLines.length > 0) row('history', describeDamage(root, damagedHistoryLines));

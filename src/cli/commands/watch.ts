@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { MirrorlatchError } from '../../errors.ts';
+import { describeVerified } from '../../mirror/describe-verified.ts';
 import { nameOwner } from '../../mirror/lock-state.ts';
 import { SHORTEST_POLL_MS } from '../../mirror/policy-rules.ts';
 import { PINS } from '../../reader/guard.ts';
@@ -172,6 +173,8 @@ function describeEvent(event: WatchEvent): string {
       return `pruned ${event.id}`;
     case 'prune-failed':
       return `could not prune ${event.id}: ${oneLine(event.message)}`;
+    case 'verified':
+      return `verified ${nameOfTree(event.id)}: ${describeVerified(event)}`;
     case 'unchanged':
       return `unchanged${event.look === undefined ? '' : ` (${event.look.replace('-', ' ')})`}, current is ${event.current}`;
     case 'failed':

@@ -64,7 +64,7 @@ export async function fillSnapshot(
   const { clone } = tree;
   const made = figuresOf(writer, figures, madeBy(options, clone));
   const tidy = () => forgetCommandTree(layout, tree);
-  const published = await publishNew(writer, id, made, tidy, tree.path);
+  const published = await publishNew(writer, id, made, { tidy, tree: tree.path });
   return { ...published, clone, plan: figures, seconds: writer.seconds };
 }
 

@@ -5,6 +5,7 @@ import { describeLeftOut } from '../../mirror/left-out.ts';
 import type { PlanFigures } from '../../mirror/plan.ts';
 import type { ProbePolicy } from '../../mirror/policy.ts';
 import type { ShrinkGuard } from '../../mirror/shrink-guard.ts';
+import type { ReceivedSums } from '../../mirror/sums/received.ts';
 import type { Transfer } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import type { TransferProgress } from '../../rsync/progress.ts';
@@ -71,6 +72,8 @@ export interface ProbeContext extends PlanContext {
 /** What all steps of one sync share. */
 export interface SyncContext extends Work, ProbeContext {
   writer: Writer;
+  /** What is known of the content of the files that this sync has transferred. */
+  received: ReceivedSums;
   /** Those that the source had before the plan, if they are known. */
   stamps?: Stamps | undefined;
   /** Refuses a plan that would take too much away. In place, one that has measured the tree replaces it. */

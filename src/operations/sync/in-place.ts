@@ -70,7 +70,7 @@ export async function syncInPlace(context: SyncContext): Promise<Looked> {
   // The disk may be too full to close the gate.
   if (stale.length > 0) await takeOut(tree, stale, undefined, signal);
   try {
-    return await write({ ...context, refuseShrinking }, planned, brought, compare);
+    return await write({ ...context, refuseShrinking }, planned, brought, { compare, hasRemains });
   } catch (error) {
     if (!isLackOfSpace(error) || !fitsAnew || !lock.isHeld) throw error;
     writer.notice('no space is left, so what an earlier sync had collected was removed');
@@ -84,7 +84,7 @@ async function write(
   context: SyncContext,
   planned: LiveLook,
   brought: readonly Removal[],
-  compare: readonly string[],
+  { compare, hasRemains }: { compare: readonly string[]; hasRemains: boolean },
 ): Promise<Looked> {
   const { writer } = context;
   const { layout, lock, policy, signal } = writer;
@@ -105,7 +105,11 @@ async function write(
     const isAsPlanned = await pass.write(planned, compare);
     changes = await pass.settle(planned, isAsPlanned);
     await context.confirm?.();
-    return publishLive(writer, figuresOf(writer, changes, madeFrom(context, 'none')));
+    const isTracked = pass.knowsAllNames && !hasRemains;
+    return publishLive(writer, figuresOf(writer, changes, madeFrom(context, 'none')), {
+      changed: isTracked ? [] : undefined,
+      received: context.received,
+    });
   });
   clearStaging(writer);
   return { ...published, clone: 'none', ...summaryOf(context, changes) };

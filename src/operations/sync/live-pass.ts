@@ -23,6 +23,8 @@ import { makeExcludeList, takeOutSizedAsBasis } from './transfer.ts';
 export class LivePass {
   readonly #context: SyncContext;
   readonly #tree: string;
+  /** All that was written to has been named: a pass that fails may have written more than that. */
+  knowsAllNames = true;
   /** What is left out by its name, but came to the source after a look, of which rsync knows nothing. */
   readonly #brought: Removal[];
   /** What the passes have changed that ended cleanly. */
@@ -120,7 +122,8 @@ export class LivePass {
           ...compare,
           ...passArguments,
         ],
-        onEntry: (entry: Entry) => {
+        onEntry: (entry: Entry, checksumName?: string) => {
+          this.#context.received.add(entry, checksumName);
           if (listener.arrivals !== undefined) arrivals.add(entry);
           if (entry.change === 'deleted') begun.deletionsLeft -= 1;
           else if (leavesOut(entry) !== undefined) this.#brought.push({ name: entry.name });
@@ -128,6 +131,7 @@ export class LivePass {
         onProgress: progressOf(writer, plan.figures),
       };
     });
+    if (tries > 1) this.knowsAllNames = false;
     return tries === 1 && (first.listener.arrivals?.equals(arrivals) ?? false);
   }
 

@@ -20,14 +20,18 @@ export async function publishTree(
   { plan, clone, changes }: Omit<BuiltTree, 'isChanged'>,
   more: Partial<SyncFigures> = {},
 ): Promise<Extract<Synced, { outcome: 'published' }>> {
-  const { writer } = context;
+  const { writer, received } = context;
   await remember(writer, id, plan, changes);
   const figures = {
     ...figuresOf(writer, plan, madeFrom(context, clone)),
     ...(await writableIn(writer, id, changes)),
     ...more,
   };
-  const published = await publishNew(writer, id, figures, () => clearStaging(writer));
+  const published = await publishNew(writer, id, figures, {
+    tidy: () => clearStaging(writer),
+    changed: changes?.isPartial ? undefined : changes,
+    received,
+  });
   return { ...published, clone, ...summaryOf(context, plan) };
 }
 

@@ -15,6 +15,7 @@ import {
 import { type FirstSync, settleFirstSync } from '../../mirror/settings.ts';
 import { idleLimits } from '../../mirror/shrink-guard.ts';
 import { discardSpare } from '../../mirror/spare.ts';
+import { ReceivedSums } from '../../mirror/sums/received.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { showTime } from '../../mirror/units.ts';
 import { withAbsoluteFiles } from '../../rsync/option-files.ts';
@@ -200,6 +201,7 @@ function contextOf(options: SyncOptions, writer: Writer, log: SyncLog): SyncCont
     ...work,
     writer,
     base,
+    received: new ReceivedSums(layout.staging),
     waitsForUpdate: true,
     inherit,
     signal,

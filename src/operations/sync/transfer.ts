@@ -135,11 +135,10 @@ export async function transferDifferences(
     });
     return {
       args: applyArguments(transfer, tree, lists.transfers, options),
-      onEntry:
-        listener.arrivals &&
-        ((entry) => {
-          if (!lists.also.delete(entry.name)) arrivals.add(entry);
-        }),
+      onEntry: (entry, checksumName) => {
+        context.received.add(entry, checksumName);
+        if (listener.arrivals && !lists.also.delete(entry.name)) arrivals.add(entry);
+      },
       onProgress: progressOf(writer, plan.figures),
     };
   });
@@ -222,7 +221,10 @@ export class WholePass {
       const excludeList = makeExcludeList(writer, excluded);
       return {
         args: wholePassArguments(transfer, this.#tree, excludeList, options),
-        onEntry: listener.arrivals && ((entry) => arrivals.add(entry)),
+        onEntry: (entry, checksumName) => {
+          this.#context.received.add(entry, checksumName);
+          if (listener.arrivals) arrivals.add(entry);
+        },
         onProgress: progressOf(writer, figures),
       };
     });

@@ -34,6 +34,7 @@ function snapshot(id: string, more: Partial<SnapshotInfo> = {}): SnapshotInfo {
     bytes: 20,
     newBytes: 20,
     leftOut: [],
+    verified: null,
     writableByAll: null,
     readers: [],
     leases: 0,
