@@ -17,6 +17,11 @@ export function renderMarkdown(text: string, page: Page): string {
   return `${renderBlocks(lexer(text), page).join('\n\n')}\n`;
 }
 
+/** The lines of a text that is broken between its words. @param width columns. */
+export function wrappedLines(text: string, width: number): string[] {
+  return wrapAnsi(text, width).split('\n');
+}
+
 function renderBlocks(tokens: readonly Token[], page: Page): string[] {
   return tokens.flatMap((token) => renderBlock(token as MarkedToken, page) ?? []);
 }

@@ -1,7 +1,7 @@
 import { closeSync, constants, lstatSync, openSync, readSync } from 'node:fs';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
-import { type HistoryEntry, readHistory } from '../mirror/history.ts';
-import { indexOf } from '../mirror/history-index.ts';
+import type { HistoryEntry } from '../mirror/history.ts';
+import { HistoryFile } from '../mirror/history-file.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { glanceAtLock } from '../mirror/lock-state.ts';
 import { KEPT_LOGS, type LogFile, logFiles } from '../mirror/logs.ts';
@@ -30,8 +30,7 @@ export interface LogInfo {
  * @throws MirrorlatchError NO_MIRROR
  */
 export function logs(root: string): LogInfo[] {
-  const { layout } = openMirror(root);
-  return logsOf(layout, readHistory(layout));
+  return logsOf(openMirror(root).layout);
 }
 
 /**
@@ -43,16 +42,15 @@ export function logs(root: string): LogInfo[] {
  */
 export function findLog(root: string, name: string): LogInfo {
   const { layout } = openMirror(root);
-  const history = readHistory(layout);
-  const found = logsOf(layout, history);
+  const found = logsOf(layout);
   switch (name) {
     case 'last':
       return found.at(-1) ?? refuse(layout, 'no sync has left a log', hintToSync(layout));
     case 'failed':
-      return logOfFailure(layout, history, found);
+      return logOfFailure(layout, found);
     default: {
       const id = snapshotNamed(layout, name);
-      return found.find((log) => log.id === id) ?? refuseMissing(layout, history, id);
+      return found.find((log) => log.id === id) ?? refuseMissing(layout, id);
     }
   }
 }
@@ -114,8 +112,9 @@ export async function* followLog(options: FollowOptions): AsyncGenerator<Buffer,
   }
 }
 
-function logsOf(layout: Layout, history: readonly HistoryEntry[]): LogInfo[] {
+function logsOf(layout: Layout): LogInfo[] {
   const found = logFiles(layout);
+  const events = lastEvents(layout, new Set(found.map(({ id }) => id)));
   const sync = runningSync(layout);
   const running = sync && logOfRunning(found, sync);
   return found.map(({ id, path, bytes, writtenNs }) => ({
@@ -123,15 +122,42 @@ function logsOf(layout: Layout, history: readonly HistoryEntry[]): LogInfo[] {
     path,
     bytes,
     writtenAt: new Date(Number(writtenNs / 1_000_000n)).toISOString(),
-    outcome: path === running?.path ? 'running' : outcomeOf(history, id),
+    outcome: path === running?.path ? 'running' : outcomeBy(events.get(id)),
   }));
 }
 
-function outcomeOf(history: readonly HistoryEntry[], id: string): LogInfo['outcome'] {
-  const { mentions, publications } = indexOf(history);
-  const last = mentions.get(id)?.event;
-  if (last === 'failed' || last === 'pruned') return last;
-  return publications.has(id) ? 'published' : null;
+/** Only what fails or is pruned has not been published, or is no more. */
+function outcomeBy(event: HistoryEntry['event'] | undefined): LogInfo['outcome'] {
+  if (event === undefined || event === 'failed' || event === 'pruned') return event ?? null;
+  return 'published';
+}
+
+/** What happened last to each of these ids, as far as history says; no more of it is read than that takes. */
+function lastEvents(
+  layout: Layout,
+  ids: ReadonlySet<string>,
+): ReadonlyMap<string, HistoryEntry['event']> {
+  const events = new Map<string, HistoryEntry['event']>();
+  fromTheEnd(layout, (entry) => {
+    if ('id' in entry && entry.id !== null && ids.has(entry.id) && !events.has(entry.id))
+      events.set(entry.id, entry.event);
+    return events.size === ids.size;
+  });
+  return events;
+}
+
+/** The first entry that is wanted, from the last one on back. */
+function fromTheEnd(
+  layout: Layout,
+  isWanted: (entry: HistoryEntry) => boolean,
+): HistoryEntry | undefined {
+  const file = new HistoryFile(layout);
+  try {
+    for (const { entry } of file.backwards()) if (isWanted(entry)) return entry;
+    return undefined;
+  } finally {
+    file.close();
+  }
 }
 
 /** The sync that holds the lock. */
@@ -149,13 +175,9 @@ function logOfRunning(found: readonly LogFile[], { since }: LockOwner): LogFile 
     : undefined;
 }
 
-function logOfFailure(
-  layout: Layout,
-  history: readonly HistoryEntry[],
-  found: readonly LogInfo[],
-): LogInfo {
-  const failure = history.findLast((entry) => entry.event === 'failed');
-  if (failure === undefined) return refuse(layout, 'no sync has failed, by its history');
+function logOfFailure(layout: Layout, found: readonly LogInfo[]): LogInfo {
+  const failure = fromTheEnd(layout, ({ event }) => event === 'failed');
+  if (failure?.event !== 'failed') return refuse(layout, 'no sync has failed, by its history');
   return (
     found.find(({ id }) => id === failure.id) ??
     refuse(
@@ -172,8 +194,8 @@ function hintToSync({ root }: Layout): string {
   return `One comes with: mirrorlatch sync ${quoteForSh(root)}`;
 }
 
-function refuseMissing(layout: Layout, history: readonly HistoryEntry[], id: string): never {
-  const isKnown = indexOf(history).mentions.has(id) || snapshotIds(layout).includes(id);
+function refuseMissing(layout: Layout, id: string): never {
+  const isKnown = lastEvents(layout, new Set([id])).has(id) || snapshotIds(layout).includes(id);
   if (!isKnown) return refuse(layout, `there is no sync ${JSON.stringify(id)}`);
   return refuse(
     layout,

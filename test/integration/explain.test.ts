@@ -11,9 +11,10 @@ import {
   startProgram,
   transcript,
 } from '../support/program.ts';
-import { project } from '../support/project.ts';
+import { bin, project } from '../support/project.ts';
 import { startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { openTerminal } from '../support/terminal.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
 const twoSnapshots = mirrorsWith('first', 'second');
@@ -59,6 +60,18 @@ test('explain answers for people, and changes nothing', async () => {
   );
   expect(result.stdout).toMatch(/\n {3}\$ mirrorlatch sync \S+ --dry-run\n/);
   expect(difference(before, describeTree(mirror.root))).toEqual([]);
+});
+
+test('on a terminal, sentences are broken between words, and commands are not', async () => {
+  const mirror = await twoSnapshots();
+  const terminal = openTerminal([process.execPath, bin, 'explain', mirror.root], { columns: 40 });
+  expect(await terminal.exitCode).toBe(0);
+  const lines = terminal.shownSince().split('\r\n');
+  const sentences = lines.filter((line) => /^ \S/.test(line));
+  expect(sentences.length).toBeGreaterThan(3);
+  // A word that is longer than a line, such as a path, is alone in its own.
+  expect(sentences.filter((line) => line.length > 40 && line.trim().includes(' '))).toEqual([]);
+  expect(lines).toContain(`   $ mirrorlatch sync ${mirror.root} --dry-run`);
 });
 
 test('why the last sync failed: its code, its message, what rsync said last, and where the rest is', async () => {

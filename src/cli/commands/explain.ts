@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { printable } from '../../mirror/names.ts';
 import type { Answer } from '../explanation/answer.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
@@ -42,15 +43,29 @@ export function addExplain(program: Command): void {
       const facts = explain(root, id, { maxAgeMs: maxAge });
       const answers = answersTo(facts);
       if (json) printJson({ root: facts.status.root, id: facts.asked?.id ?? null, answers });
-      else printAnswers(answers);
+      else printAnswers(answers, await breakerOfLines());
     });
 }
 
-function printAnswers(answers: readonly Answer[]): void {
+/** On a terminal, sentences are broken between words; what is quoted or can be pasted is not. */
+async function breakerOfLines(): Promise<(text: string) => readonly string[]> {
+  const { isTTY, columns } = process.stdout;
+  if (!isTTY || columns < NARROWEST) return (text) => [text];
+  const { wrappedLines } = await import('../markdown.ts');
+  return (text) => wrappedLines(printable(text), columns - 2);
+}
+
+/** In fewer columns, or none that are known, broken lines are no easier to read. */
+const NARROWEST = 20;
+
+function printAnswers(
+  answers: readonly Answer[],
+  linesOf: (text: string) => readonly string[],
+): void {
   answers.forEach(({ question, answer, quoted, command }, at) => {
     if (at > 0) printLine();
     printLine(question);
-    if (answer !== '') printLine(` ${answer}`);
+    if (answer !== '') for (const line of linesOf(answer)) printLine(` ${line}`);
     for (const line of quoted) printLine(`   ${line}`);
     if (command !== null) printLine(`   $ ${command}`);
   });
