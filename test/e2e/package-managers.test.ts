@@ -17,7 +17,7 @@ import { tryClient } from '../support/repositories/trial.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 
 /** Under each guard; scripts/clients.sh does more. */
-const GUARDED_RUNS = 5;
+const GUARDED_RUNS = 3;
 /** Bare, at this rate, hardly one ends well: at most so many until one does not. */
 const BARE_RUNS = 20;
 const FLIP_EVERY_MS = 5;
