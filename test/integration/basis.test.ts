@@ -220,7 +220,7 @@ test.for(Object.entries(ways).filter(([, { isPushed }]) => !isPushed))(
     mkdirSync(join(mirror.source, 'pool'));
     mkdirSync(join(mirror.source, '\u00e9/below'), { recursive: true });
     const generations = fc.asyncProperty(fc.gen(), async (draw) => {
-      for (let generation = 0; generation < 4; generation += 1) {
+      for (let generation = 0; generation < 3; generation += 1) {
         changeAtRandom(mirror, (...values) => draw(fc.constantFrom, ...values));
         await mirror.bringUp();
         expectEqual(mirror);

@@ -335,7 +335,7 @@ describe('a connection that drops', () => {
     const size = 100_000;
     const told: string[] = [];
     let resumed = 0;
-    for (let round = 0; round < 12; round += 1) {
+    for (let round = 0; round < 8; round += 1) {
       const victim = victims[round % victims.length] ?? 'ssh';
       // Between no file and all of them, and somewhere between two.
       const goal = Math.floor(random() * 13);

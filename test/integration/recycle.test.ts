@@ -48,7 +48,7 @@ test.each([
     // The stamp saves the second look, which would mend what is wrong.
     const options = { rsyncOptions, probe: { paths: ['always changes'] }, ...policy };
     let recycled = 0;
-    const generations = byScale({ sample: 15, all: 500 });
+    const generations = byScale({ sample: 10, all: 500 });
     for (let generation = 0; generation < generations; generation += 1) {
       work.write('always changes', `generation ${generation}`);
       const before = generation > 0 ? describeEach(join(root, 'current/.')) : new Map();
