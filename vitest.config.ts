@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 /** One project a kind of test, each with the time limit that its kind needs (ms). */
-const kind = (name: string, testTimeout: number) => ({
+const kind = (name: string, testTimeout: number, more = {}) => ({
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
@@ -9,19 +9,23 @@ const kind = (name: string, testTimeout: number) => ({
     hookTimeout: testTimeout,
     // How long something takes is never what a test asserts.
     expect: { poll: { timeout: 0.8 * testTimeout } },
+    ...more,
   },
 });
 
 export default defineConfig({
   test: {
     globalSetup: ['test/support/build.ts', 'test/support/state-directory.ts'],
-    // Most tests wait for processes: with one worker the second core would stand idle.
-    maxWorkers: 2,
+    // Most tests wait for processes, and those for a disk, a clock or each other: with one worker a core, a third of the
+    // time of two cores would be idle.
+    maxWorkers: 4,
     projects: [
-      kind('unit', 10_000),
+      // Nothing of a pure function outlives its file.
+      kind('unit', 10_000, { isolate: false }),
       kind('integration', 60_000),
       kind('e2e', 180_000),
-      kind('stress', 600_000),
+      // What stress tests load the machine with is part of them. vitest wants a place in the order where the number differs.
+      kind('stress', 600_000, { maxWorkers: 2, sequence: { groupOrder: 1 } }),
     ],
   },
 });

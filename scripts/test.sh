@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets up a fresh Debian machine with Node, then runs all checks and tests of the project, in at most 15 minutes on two
+# Sets up a fresh Debian machine with Node, then runs all checks and tests of the project, in less than 30 minutes on two
 # cores. Package managers and shells that apt-get cannot install are named at the end, and what needs them is skipped. The
 # last line is `N passed, N failed`, followed by `, N skipped` if tests were skipped. vitest counts the tests; a failing
 # check, or a crash without a failed test, counts as one failure.
