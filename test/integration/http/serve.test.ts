@@ -19,6 +19,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { StatusReport } from '../../../src/http/status/status-report.ts';
+import { sync } from '../../../src/index.ts';
 import { eventually } from '../../support/eventually.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { ask, type Reply } from '../../support/http/ask.ts';
@@ -29,7 +30,7 @@ import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
 import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
-import { copiesOf } from '../../support/small-mirror.ts';
+import { copiesOf, type Files, type SmallMirror } from '../../support/small-mirror.ts';
 
 const RELEASE = { 'dists/x/InRelease': 'Suite: one\n', 'pool/a_1.deb': 'a 1' };
 const NEXT = {
@@ -44,6 +45,12 @@ const AS_THEY_ARE = ['--allow-shrink', '--no-prune'];
 const published = copiesOf((mirror) => mirror.publish('one', RELEASE));
 const inPlace = mirrorsInPlace();
 const serve = serversOfTests();
+
+/** Publishes from this process, for tests that need many snapshots. */
+const publishHere = ({ source, root, change }: SmallMirror, id: string, files: Files) => {
+  change(files);
+  return sync({ source, root, id, shrink: { isAllowed: true }, prune: false });
+};
 
 /** Executes a command with a listening socket as descriptor 3, as systemd.socket(5) does. */
 const ACTIVATION = `import os, socket, sys
@@ -135,7 +142,7 @@ describe('a client of mirrorlatch serve', () => {
     const file = '/current/pool/a_1.deb';
     expect((await read('/current/dists/x/InRelease')).status).toBe(200);
     for (let number = 2; number <= MOST_SNAPSHOTS + 3; number += 1) {
-      await mirror.publish(`s${number}`, { 'pool/a_1.deb': `a ${number}` }, ...AS_THEY_ARE);
+      await publishHere(mirror, `s${number}`, { 'pool/a_1.deb': `a ${number}` });
       await reader(server, `client ${number}`)('/current/dists/x/InRelease');
       expect(shown(await read(file))).toBe('200 a 1');
     }
@@ -375,11 +382,7 @@ describe('a client of mirrorlatch serve', () => {
   test('keeps its run, however many snapshots another client asks for by their times', async () => {
     const mirror = await published();
     for (let day = 10; day < 28; day += 1) {
-      await mirror.publish(
-        `202601${day}T030000Z`,
-        { file: `${day}`, other: `${day}` },
-        ...AS_THEY_ARE,
-      );
+      await publishHere(mirror, `202601${day}T030000Z`, { file: `${day}`, other: `${day}` });
     }
     const server = await serve(`${mirror.root}=/`);
     const client = reader(server, 'client');
