@@ -59,8 +59,8 @@ const ORPHAN_PATIENCE_MS = 10_000;
  */
 export async function acquireSyncLock(layout: Layout, options: SyncLockOptions): Promise<SyncLock> {
   const { waitMs, signal, onWait } = options;
-  const deadline = performance.now() + waitMs;
   const acquisition = new Acquisition(layout, options);
+  let deadline: number | undefined;
   for (let isFirst = true; ; isFirst = false) {
     const outcome = await acquisition
       .attempt()
@@ -74,6 +74,8 @@ export async function acquireSyncLock(layout: Layout, options: SyncLockOptions):
     if (outcome instanceof SyncLock) return outcome;
     refuseInsideLock(layout, 'is locked', outcome);
     const busy = busyError(layout, outcome, options.command);
+    // The first look is no part of the wait: it may take a while on a busy machine, and the holder is named after it.
+    deadline ??= performance.now() + waitMs;
     const left = deadline - performance.now();
     if (left <= 0) throw busy;
     if (isFirst) onWait?.(busy);

@@ -165,8 +165,10 @@ describe.concurrent('with --wait', () => {
   test('a sync gives up with 75 when the time is over', async () => {
     const mirror = await oneSnapshot(home('gives-up'));
     const holder = await startSlowSync(mirror);
-    const impatient = await runProgram(['sync', mirror.root, '--wait', '1s']);
+    const goOn = holdRsync(mirror.root);
+    const impatient = await runProgram(['sync', mirror.root, '--wait', '100ms']);
     expectFailure(impatient, 75, /waiting: .* is locked: sync by /);
+    goOn();
     await end(holder);
   });
 
