@@ -256,8 +256,12 @@ test('run lets mirrorlatch wait watch the closed gate, which ends if run is kill
     readFileSync(`/proc/${reading.pid}/task/${reading.pid}/children`, 'utf8')
       .split(' ')
       .filter((pid) => pid !== '' && /\0wait\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8')));
-  await eventually(() => expect(watching()).toHaveLength(1));
-  const [watcher] = watching();
+  // What it lists may have ended before it is looked at.
+  const [watcher] = await eventually(() => {
+    const found = watching();
+    expect(found).toHaveLength(1);
+    return found;
+  });
   reading.kill('SIGKILL');
   await reading.result;
   await eventually(() => expect(existsSync(`/proc/${watcher}/exe`)).toBe(false));
@@ -325,9 +329,11 @@ describe.concurrent('Readers inside', () => {
     expect((await late.result).stdout).toBe('changed');
   });
 
-  test('of several mirrors hold none of them while they wait for one', async () => {
-    for (const [index, guard] of oneOfEachKind.entries()) {
-      const [one, other] = [await mirror(`first of ${index}`), await mirror(`second of ${index}`)];
+  test.each(oneOfEachKind)(
+    'of several mirrors hold none of them while they wait for one, by $name',
+    async (guard) => {
+      const { name } = guard;
+      const [one, other] = [await mirror(`first by ${name}`), await mirror(`second by ${name}`)];
       await runForJson(['gate', 'close', other.root]);
       const paths = [join(one.root, 'current/file'), join(other.root, 'current/file')];
       const late = startGuarded(guard, [one.root, other.root], ['cat', ...paths]);
@@ -337,8 +343,8 @@ describe.concurrent('Readers inside', () => {
       await runForJson(['gate', 'open', other.root]);
       const result = await late.result;
       expect(result.stdout, transcript(result)).toBe('changedcontent');
-    }
-  });
+    },
+  );
 
   test.each([
     ['cwd'],
