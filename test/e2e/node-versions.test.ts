@@ -51,10 +51,18 @@ describe.for(versions)('On Node %s', (version) => {
     const { exitCode, stderr } = await server.stop();
     expect([exitCode, stderr]).toEqual([0, '']);
 
-    const old = join(scratchDirectory(), 'old');
+    const home = scratchDirectory();
+    const old = join(home, 'old');
     mkdirSync(old);
     await run('init', '--adopt', old, '--json');
     expect(lstatSync(old).isSymbolicLink()).toBe(true);
+    // What exchanges two names is native code, without which it goes on.
+    mkdirSync(join(home, 'one'));
+    writeFileSync(join(home, 'other'), '');
+    const exchange = 'require("fs-native-extensions").swapSync("one", "other")';
+    const env = { NODE_PATH: join(project, 'node_modules') };
+    await execa(join(bin, 'node'), ['--eval', exchange], { cwd: home, env });
+    expect(lstatSync(join(home, 'one')).isFile()).toBe(true);
   });
 
   test.skipIf(whyNot !== '')(`a program imports the library${whyNot}`, async () => {
