@@ -116,6 +116,10 @@ test('--all shows all mirrors of the configuration by their names, each with its
   const rows = await rowsOf(['--all', '--config', file], 69);
   expect(rows[0]).toMatch(/^debian +healthy +- /);
   expect(rows[1]).toMatch(/^old +attention +no /);
+  const metrics = await metricsOf('--all', '--config', file);
+  expect(metrics).toContain('mirror_stale{mirror="old"} 1\n');
+  expect(metrics).not.toContain('mirror_stale{mirror="debian"}');
+  expect(metrics).toContain('mirror_up{mirror="debian"} 1\n');
   const none = join(scratchDirectory(), 'none.toml');
   writeFileSync(none, '');
   expectFailure(await runProgram(['status', '--all', '--config', none]), 64, /has no mirror/);

@@ -84,7 +84,7 @@ export function addStatus(program: Command, context: CommandContext): void {
       if (flags.prometheus) {
         if (flags.json) throw contradiction();
         const { textfile } = await import('../../http/status/textfile.ts');
-        printText(await textfile(mirrors, flags.maxAge));
+        printText(await textfile(mirrors));
         return;
       }
       const [only, ...others] = mirrors;

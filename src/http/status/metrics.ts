@@ -152,7 +152,7 @@ export class Metrics {
   /** @param report is asked for whenever the metrics are. */
   constructor(report: () => StatusReport, requests: RequestCounts) {
     const registers = [this.#registry];
-    watchMirrors(report, registers, [...FIGURES, OLDEST_PIN]);
+    watchMirrors(() => [report()], registers, [...FIGURES, OLDEST_PIN]);
     watchPins(report, registers);
     watchRequests(requests, registers);
     watchProcess(registers);
@@ -168,14 +168,14 @@ export class Metrics {
 }
 
 /** The metrics of mirrors alone, where no server asks for them, in the same format. */
-export function mirrorMetrics(report: StatusReport): Promise<string> {
+export function mirrorMetrics(reports: readonly StatusReport[]): Promise<string> {
   const registry = new Registry();
-  watchMirrors(() => report, [registry], FIGURES);
+  watchMirrors(() => reports, [registry], FIGURES);
   return registry.metrics();
 }
 
 function watchMirrors(
-  report: () => StatusReport,
+  reports: () => readonly StatusReport[],
   registers: Registry[],
   figures: readonly Figure[],
 ): void {
@@ -186,11 +186,13 @@ function watchMirrors(
       labelNames: ['mirror'],
       registers,
       collect() {
-        const now = report();
+        const now = reports();
         this.reset();
-        for (const mirror of now.mirrors) {
-          const value = of(mirror, now);
-          if (value !== undefined) this.set({ mirror: mirror.name }, value);
+        for (const report of now) {
+          for (const mirror of report.mirrors) {
+            const value = of(mirror, report);
+            if (value !== undefined) this.set({ mirror: mirror.name }, value);
+          }
         }
       },
     });
