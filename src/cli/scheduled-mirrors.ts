@@ -7,6 +7,7 @@ import { MirrorlatchError } from '../errors.ts';
 import { layoutOf } from '../mirror/layout.ts';
 import { findMirror } from '../mirror/open.ts';
 import { ownerOf } from '../mirror/ownership.ts';
+import { rememberedBy } from '../mirror/settings.ts';
 import { programPath } from '../reader/script.ts';
 import type { ProgramPlace, ScheduledMirror } from '../scheduling/scheduled.ts';
 import { recipientsOf } from './recipients.ts';
@@ -31,12 +32,20 @@ export function scheduledMirrors(
       hint: 'See which files are read with: mirrorlatch config check',
     });
   }
-  const wanted = all ? [...mirrors.values()] : names.map((name) => byName(mirrors, name));
+  const wanted = all
+    ? [...mirrors.values()].filter(hasSource)
+    : names.map((name) => byName(mirrors, name));
   return wanted
     .map((mirror) => scheduled(mirror, user))
     .filter(
       ({ schedule, after, isWatched }) => after !== undefined || schedule !== 'never' || isWatched,
     );
+}
+
+/** Without one, a mirror is filled by `lock` or by another host, and not by syncs. */
+export function hasSource({ root, table }: ConfiguredMirror): boolean {
+  const settings = findMirror(root)?.settings;
+  return (table.source ?? (settings && rememberedBy(settings).source)) !== undefined;
 }
 
 function byName(mirrors: ReadonlyMap<string, ConfiguredMirror>, name: string): ConfiguredMirror {

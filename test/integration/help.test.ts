@@ -116,8 +116,8 @@ describe('A name that is neither a command nor a topic', () => {
 
   test('is looked for in the titles of the topics, and in their text', async () => {
     const suggested = async (name: string) => (await runProgram(['help', name])).stderr;
-    expect(await suggested('cron')).toContain('Did you mean recipes?');
-    expect(await suggested('systemd')).toContain('Did you mean recipes?');
+    expect(await suggested('timers')).toContain('Did you mean scheduling?');
+    expect(await suggested('strategies')).toContain('Did you mean recipes?');
     expect(await suggested('Docker')).toContain('Did you mean containers?');
     expect(await suggested('adopt')).toContain('Did you mean in-place?');
   });

@@ -74,7 +74,7 @@ export function addSync(program: Command, context: CommandContext): void {
       '[paths...]',
       'SRC and ROOT; ROOT alone, if its source is already set; or names of the configuration',
     )
-    .option('--all', 'sync all mirrors of the configuration')
+    .option('--all', 'sync all mirrors of the configuration that have a source')
     .option('--jobs <n>', 'of several mirrors, sync so many at once (default: 1)', count(1))
     .option('-n, --dry-run', 'print what would change, and change nothing')
     .option('--other-source', 'take the tree of SRC, although the mirror remembers another source')
@@ -142,9 +142,9 @@ export function addSync(program: Command, context: CommandContext): void {
         const problem = configuration.problem();
         if (problem !== undefined) throw problem;
         if (all && words.length > 0) command.error('error: --all is for all mirrors: name none');
-        context.setExitCode(
-          await syncNamed(all ? [...mirrors.values()] : named, flagsFor, command, context),
-        );
+        const { hasSource } = await import('../scheduled-mirrors.ts');
+        const wanted = all ? [...mirrors.values()].filter(hasSource) : named;
+        context.setExitCode(await syncNamed(wanted, flagsFor, command, context));
         return;
       }
       const paths = words.map((word, at) =>
@@ -212,7 +212,7 @@ async function syncNamed(
   const { jobs = 1, json = false, quiet = false, dryRun, at = new Date() } = command.opts<Flags>();
   if (dryRun) command.error('error: --dry-run is for one mirror');
   if (mirrors.length === 0) {
-    throw new MirrorlatchError('CONFIGURATION', 'the configuration names no mirror', {
+    throw new MirrorlatchError('CONFIGURATION', 'the configuration names no mirror with a source', {
       hint: 'See which files are read with: mirrorlatch config check',
     });
   }
