@@ -117,7 +117,7 @@ describe('A name that is neither a command nor a topic', () => {
   test('is looked for in the titles of the topics, and in their text', async () => {
     const suggested = async (name: string) => (await runProgram(['help', name])).stderr;
     expect(await suggested('timers')).toContain('Did you mean scheduling?');
-    expect(await suggested('strategies')).toContain('Did you mean recipes?');
+    expect(await suggested('NFS')).toContain('Did you mean readers-elsewhere?');
     expect(await suggested('Docker')).toContain('Did you mean containers?');
     expect(await suggested('adopt')).toContain('Did you mean in-place?');
   });
