@@ -73,7 +73,7 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'an in-place sync',
     actions: ['kill-tree', 'kill-process', 'orphan'],
-    sample: 12,
+    sample: 9,
     prepare: async (home) => {
       await succeed(['init', rootOf(home), '--in-place']);
       await succeed(['sync', firstTree, rootOf(home)]);

@@ -80,7 +80,7 @@ const scenarios: readonly Scenario[] = [
     command: (root) => syncSecond(root, 'second'),
     actions: ['kill-tree', 'kill-process', 'orphan'],
     isCopied: false,
-    inSample: 18,
+    inSample: 12,
     fetches: true,
   },
   {
@@ -92,7 +92,7 @@ const scenarios: readonly Scenario[] = [
     command: (root) => ['sync', oldestTree, root, '--id', 'unused', ...OPTIONS],
     actions: ['kill-tree', 'kill-process'],
     isCopied: false,
-    inSample: 10,
+    inSample: 7,
   },
   {
     name: 'a command under the lock',
@@ -102,7 +102,7 @@ const scenarios: readonly Scenario[] = [
       ...['--', ...FILL_STAGING, secondTree],
     ],
     actions: ['kill-tree', 'kill-process'],
-    inSample: 10,
+    inSample: 7,
   },
   {
     name: 'the first sync',
@@ -178,7 +178,7 @@ const scenarios: readonly Scenario[] = [
     },
     command: (root) => ['prune', root],
     actions: ['kill-tree'],
-    inSample: 10,
+    inSample: 6,
   },
 ];
 
