@@ -1,6 +1,7 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { hasCode, MirrorlatchError } from '../errors.ts';
 import { bytePath } from '../mirror/byte-path.ts';
+import { channelsOf } from '../mirror/channels.ts';
 import type { MadeBy } from '../mirror/clone.ts';
 import { discardCommandTrees, leftCommandTree } from '../mirror/command-tree.ts';
 import { currentId, previousId } from '../mirror/current.ts';
@@ -191,7 +192,8 @@ function treesIn(layout: Layout): { path: string; mark: string }[] {
 /** Adds to the error of a full disk which disk that is, and how the mirror itself can make room. */
 export function withWayToRoom(error: unknown, layout: Layout): unknown {
   if (!hasCode(error, 'NO_SPACE')) return error;
-  const kept = [currentId(layout), previousId(layout)];
+  const inChannels = channelsOf(layout).map(({ id }) => id);
+  const kept = [currentId(layout), previousId(layout), ...inChannels];
   const mayPrune = !snapshotIds(layout).every((id) => kept.includes(id));
   const least = ['--keep-last 1', ...rulesOff(layout), '--keep-within 0 --grace 0'].join(' ');
   const command = `mirrorlatch prune ${quoteForSh(layout.root)} ${least}`;

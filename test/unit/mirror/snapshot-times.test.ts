@@ -185,3 +185,42 @@ test('snapshots whose lines are lost keep their place, by their arrival', () => 
     }),
   );
 });
+
+describe('a channel', () => {
+  const move = (id: string, previous: string | null, time: number) => ({
+    event: 'promoted' as const,
+    at: new Date(time).toISOString(),
+    channel: 'production',
+    id,
+    previous,
+    by: 'promote' as const,
+  });
+  const flips = [flip('a', null, NOW - 9 * HOUR), flip('b', 'a', NOW - 8 * HOUR)];
+  const supersededAt = (lines: HistoryEntry[], id: string) =>
+    snapshotTimes(lines, () => NOW - 99 * HOUR, NOW)(id).supersededAt;
+
+  test('that leaves a snapshot supersedes it, as `current` does', () => {
+    const moves = [move('a', null, NOW - 7 * HOUR), move('b', 'a', NOW - 2 * HOUR)];
+    expect(supersededAt([...flips, ...moves], 'a')).toBe(NOW - 2 * HOUR);
+    const at = new Date(NOW - HOUR).toISOString();
+    const end: HistoryEntry = {
+      event: 'channel-removed',
+      at,
+      channel: 'production',
+      previous: 'b',
+    };
+    expect(supersededAt([...flips, ...moves, end], 'b')).toBe(NOW - HOUR);
+  });
+
+  test('of which lines are missing may have left any snapshot until then', () => {
+    const later = move('b', 'c', NOW - 3 * HOUR);
+    expect(supersededAt([...flips, later], 'a')).toBe(NOW - 3 * HOUR);
+    const found: HistoryEntry = {
+      ...move('b', null, NOW - 3 * HOUR),
+      by: 'recovery',
+      isLost: true,
+    };
+    expect(supersededAt([...flips, found], 'a')).toBe(NOW - 3 * HOUR);
+    expect(supersededAt([...flips, move('b', null, NOW - 3 * HOUR)], 'a')).toBe(NOW - 8 * HOUR);
+  });
+});
