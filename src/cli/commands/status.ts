@@ -9,15 +9,14 @@ import type { LockState } from '../../mirror/lock-state.ts';
 import type { QuickLook } from '../../mirror/records.ts';
 import { describeServed } from '../../mirror/served-directory.ts';
 import { describeHold } from '../../mirror/settings.ts';
-import { showSpan } from '../../mirror/units.ts';
 import { describeWritable } from '../../mirror/writable.ts';
-import type { ChannelInfo, MirrorStatus, StatusOfOne } from '../../operations/status.ts';
+import type { MirrorStatus, StatusOfOne } from '../../operations/status.ts';
 import { showOptions } from '../../rsync/join-options.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
+import { describeChannel } from '../explanation/channel-answer.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
-import { showRule } from '../options/channels.ts';
 import { describeProbe } from '../options/probe.ts';
 import { describeRetention } from '../options/retention.ts';
 import { describeShrink } from '../options/shrink.ts';
@@ -231,18 +230,6 @@ function printStatus(status: MirrorStatus): void {
   if (unseen.length > 0) row('left', `? (only its owner sees what is in ${unseen.join(' and ')})`);
   printLine();
   printSnapshots(snapshots);
-}
-
-function describeChannel({ name, id, isWhole, since, rule, next, hold }: ChannelInfo): string {
-  const named = id === null ? 'does not exist yet' : `is ${id}${isWhole ? '' : ', which is gone'}`;
-  const age = since === null ? '' : `, moved ${showSince(since)}`;
-  const follows = rule === null ? '' : `; it follows ${showRule(rule)}`;
-  const then = next === null ? '' : `, next ${next.id} ${describeWhen(next.inMs)}`;
-  return `${name} ${named}${age}${follows}${then}${hold === null ? '' : `; ${describeHold(hold)}`}`;
-}
-
-function describeWhen(ms: number): string {
-  return ms === 0 ? 'by the next command' : `in ${showSpan(ms)}`;
 }
 
 function describeSync(entry: HistoryEntry | null): string {

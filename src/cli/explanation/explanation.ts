@@ -1,5 +1,6 @@
 import type { Facts } from '../../operations/explain.ts';
 import { type Answer, answer } from './answer.ts';
+import { channelAnswer } from './channel-answer.ts';
 import { lockAnswer } from './lock-answer.ts';
 import { accessAnswers, askedAnswers, keptAnswer } from './snapshot-answers.ts';
 import { failureAnswer, freshAnswer, gateAnswer, nextSyncAnswer } from './sync-answers.ts';
@@ -15,6 +16,7 @@ export function answersTo(facts: Facts): Answer[] {
     ...failureAnswer(facts),
     freshAnswer(facts),
     nextSyncAnswer(facts),
+    ...channelAnswer(facts),
     ...keptAnswer(facts),
     ...(status.current === null ? [] : accessAnswers(facts, status.current, status.closedMode)),
   ];

@@ -260,3 +260,26 @@ test('of many snapshots the last ten are told of', () => {
   expect(answer).toBe('Of 30, these are the last 10.');
   expect(quoted).toHaveLength(10);
 });
+
+test('a channel is told with its rule, what comes next, and the way out of a hold', () => {
+  const channel = {
+    name: 'production',
+    id: 'old',
+    isWhole: true,
+    since: null,
+    rule: { from: 'testing', afterMs: 168 * HOUR },
+    next: { id: 'new', inMs: 72 * HOUR },
+    hold: null,
+  };
+  const channels = (...all: MirrorStatus['channels']) =>
+    answerTo('Why are its channels', factsWith({ channels: all }));
+  expect(channels(channel)).toMatchObject({
+    quoted: ['production is old; it follows testing after 7d, next new in 3d'],
+    command: null,
+  });
+  const hold = { reason: 'a release', by: 'bob', since: ago(HOUR) };
+  expect(channels(channel, { ...channel, name: 'lab', hold })).toMatchObject({
+    quoted: [expect.any(String), expect.stringMatching(/^lab .*; held by bob .*: a release$/)],
+    command: `mirrorlatch rollback ${QUOTED} --channel lab --release`,
+  });
+});
