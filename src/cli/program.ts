@@ -51,8 +51,8 @@ export async function runCommandLine(
       end = signal;
     },
     configuration: onlyOnce(async () => {
-      const { ConfigurationOnDisk } = await import('../config/source.ts');
-      return new ConfigurationOnDisk(file ?? process.env['MIRRORLATCH_CONFIG'], process.env);
+      const { openConfiguration } = await import('../config/source.ts');
+      return openConfiguration(file ?? process.env['MIRRORLATCH_CONFIG'], process.env);
     }),
   } satisfies CommandContext;
   const program = new Command('mirrorlatch')

@@ -2,19 +2,17 @@ import { resolve } from 'node:path';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import type { ConfigurationSource, Configured } from '../mirror/configured.ts';
 import { realPathToBe } from '../system/files.ts';
-import {
-  type Configuration,
-  type ConfigurationProblem,
-  type ConfiguredMirror,
-  configurationError,
-  readConfiguration,
-} from './configuration.ts';
+import type { Configuration, ConfigurationProblem, ConfiguredMirror } from './configuration.ts';
 import { type ConfigurationFile, configurationFiles } from './files.ts';
 import { configuredFlags, configuredSettings } from './settings.ts';
 
+/** What reads texts. It takes a moment to load, and most hosts have no configuration. */
+type Parser = typeof import('./configuration.ts');
+
 /** What was read, or why it could not be. */
 interface Look {
-  readonly files: readonly ConfigurationFile[];
+  /** Undefined if they could not be read. */
+  readonly files: readonly ConfigurationFile[] | undefined;
   readonly configuration: Configuration;
   readonly problem: MirrorlatchError | undefined;
 }
@@ -25,17 +23,42 @@ const EMPTY: Look = {
   problem: undefined,
 };
 
+/**
+ * Finds the configuration. Where there is none now, one that is made later is not read by this process.
+ *
+ * @param given the only file; by default those of the system and of the user.
+ */
+export async function openConfiguration(
+  given: string | undefined,
+  env: NodeJS.ProcessEnv,
+): Promise<ConfigurationOnDisk> {
+  const file = given === undefined ? undefined : resolve(given);
+  const parser = hasFiles(file, env) ? await import('./configuration.ts') : undefined;
+  return new ConfigurationOnDisk(file, env, parser);
+}
+
+/** One that cannot be read is there, too. */
+function hasFiles(given: string | undefined, env: NodeJS.ProcessEnv): boolean {
+  try {
+    return configurationFiles(given, env).length > 0;
+  } catch {
+    return true;
+  }
+}
+
 /** The configuration as it is on the disk: each question looks again, and reads what has changed. */
 export class ConfigurationOnDisk implements ConfigurationSource {
   /** The only file, if one was given; absolute. */
   readonly given: string | undefined;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #parser: Parser | undefined;
   #look: Look = EMPTY;
 
-  /** @param given the only file; by default those of the system and of the user. */
-  constructor(given: string | undefined, env: NodeJS.ProcessEnv) {
-    this.given = given === undefined ? undefined : resolve(given);
+  /** @param parser undefined where there is no configuration. */
+  constructor(given: string | undefined, env: NodeJS.ProcessEnv, parser: Parser | undefined) {
+    this.given = given;
     this.#env = env;
+    this.#parser = parser;
   }
 
   settingsOf(root: string): Configured {
@@ -58,7 +81,9 @@ export class ConfigurationOnDisk implements ConfigurationSource {
    * @throws MirrorlatchError when a file cannot be read or is no TOML.
    */
   check(): { configuration: Configuration; problems: ConfigurationProblem[] } {
-    return readConfiguration(configurationFiles(this.given, this.#env));
+    const { configuration } = EMPTY;
+    const files = configurationFiles(this.given, this.#env);
+    return this.#parser?.readConfiguration(files) ?? { configuration, problems: [] };
   }
 
   /** @param root absolute and without symlinks. */
@@ -81,16 +106,18 @@ export class ConfigurationOnDisk implements ConfigurationSource {
   }
 
   #now(): Look {
+    if (this.#parser === undefined) return EMPTY;
+    const { files: before, configuration: last } = this.#look;
     try {
       const files = configurationFiles(this.given, this.#env);
-      if (!isSame(files, this.#look.files)) {
-        const { configuration, problems } = readConfiguration(files);
-        this.#look = { files, configuration, problem: configurationError(problems) };
-      }
+      if (before !== undefined && isSame(files, before)) return this.#look;
+      const { configuration, problems } = this.#parser.readConfiguration(files);
+      const problem = this.#parser.configurationError(problems);
+      this.#look = { files, configuration, problem };
     } catch (error) {
       // For whoever only reads, what counted last still counts.
-      const { configuration } = this.#look;
-      this.#look = { files: [], configuration, problem: asMirrorlatchError(error) };
+      const problem = asMirrorlatchError(error);
+      this.#look = { files: undefined, configuration: last, problem };
     }
     return this.#look;
   }

@@ -38,9 +38,9 @@ export function addComplete(program: Command, context: CommandContext, load: Loa
 
 /** Also of a configuration of which a part is wrong. */
 const readMirrors: ReadMirrors = async (file) => {
-  const { ConfigurationOnDisk } = await import('../../config/source.ts');
+  const { openConfiguration } = await import('../../config/source.ts');
   const given = file ?? process.env['MIRRORLATCH_CONFIG'];
-  const { mirrors } = new ConfigurationOnDisk(given, process.env).read();
+  const { mirrors } = (await openConfiguration(given, process.env)).read();
   return new Map([...mirrors].map(([name, { root }]) => [name, root]));
 };
 
