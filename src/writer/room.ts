@@ -110,7 +110,7 @@ export async function heedSpace(
 async function pruneFirst(writer: Writer): Promise<boolean> {
   const { layout, lock, removedFirst } = writer;
   if (!writer.mayPrune || writer.settings.mode === 'in-place') return false;
-  const { removed } = pruneOldSnapshots(writer, 'one is coming');
+  const removed = removedFor(writer);
   const hadSpare = discardSpare(layout);
   await emptyTrash(layout, lock);
   if (hadSpare) writer.notice(`space is short, so ${SPARE_IS_GONE}`);
@@ -120,6 +120,17 @@ async function pruneFirst(writer: Writer): Promise<boolean> {
   const why = 'space is short, so what would be removed at the end was removed first';
   writer.notice(`${why}: ${them}, ${removed.join(', ')}`);
   return true;
+}
+
+/** Where it is not known what is pinned, nothing goes, and the sync may fit all the same. */
+function removedFor(writer: Writer): string[] {
+  try {
+    return pruneOldSnapshots(writer, 'one is coming').removed;
+  } catch (error) {
+    writer.lock.assertHeld();
+    writer.reportProblem(error, 'old snapshots could not be removed to make room');
+    return [];
+  }
 }
 
 /** A tree that cannot be removed is worth a warning at the end of the session. */

@@ -238,6 +238,11 @@ describe.skipIf(whyNoLoopFilesystem !== '')(`a full disk${whyNoLoopFilesystem}`,
     expectFailure(short, 74, /warning: .*may not fit/, /no space left/i, /mirrorlatch prune/);
     expect(mirror.snapshots(), 'the grace time holds').toEqual(['a', 'b', 'c']);
 
+    writeFileSync(mirror.state('marks.json'), 'damaged');
+    const unknown = await runProgram(['sync', mirror.root, ...rules, '--grace', '0']);
+    expectFailure(unknown, 74, /no space left/i, /marks\.json .* so nothing is pruned/);
+    expect(mirror.snapshots(), 'any of them may be pinned').toEqual(['a', 'b', 'c']);
+    rmSync(mirror.state('marks.json'));
     const next = await runProgram(['sync', mirror.root, '--id', 'd', ...rules, '--grace', '0']);
     expect(next.exitCode, transcript(next)).toBe(0);
     expect(next.stderr).toMatch(

@@ -69,6 +69,8 @@ describe.skipIf(!nobodyRunsTheProgram)(`root in a user's mirror${whyNotAsNobody}
     ['prune', (m: SmallMirror) => ['prune', m.root, '--grace', '0'], 77],
     ['unlock', (m: SmallMirror) => ['unlock', m.root], 77],
     ['init', (m: SmallMirror) => ['init', m.root, '--keep-last', '7'], 77],
+    ['pin', (m: SmallMirror) => ['pin', m.root, 'a'], 77],
+    ['tag', (m: SmallMirror) => ['tag', m.root, 'a', 'release'], 77],
   ] as const)('%s changes nothing, and names the owner and the command', async (_, words, code) => {
     const mirror = await ofNobody(await fourSnapshots());
     mirror.change({ file: 'changed' });
