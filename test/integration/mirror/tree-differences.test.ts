@@ -77,9 +77,9 @@ describe.each([
 ])('trees %s', (_, how, mayShare) => {
   test('differ in what a look at every byte of both shows', async () => {
     const dice = diceOf(`differences, cp ${how}`);
-    for (let round = 0; round < 6; round += 1) {
+    for (let round = 0; round < 4; round += 1) {
       const pair = twoTrees();
-      for (let count = 0; count < 40; count += 1) changeAtRandom(fileWork(pair.before), dice);
+      for (let count = 0; count < 30; count += 1) changeAtRandom(fileWork(pair.before), dice);
       clone(pair, how);
       for (let count = dice.whole(0, 12); count > 0; count -= 1)
         changeAtRandom(fileWork(pair.after), dice);
