@@ -155,6 +155,8 @@ async function talk(
   const server = serveSource(source, allowed);
   const join = (channel: Duplex): void => {
     channel.pipe(server.stdin);
+    // After a failed write to an rsync that has ended, `pipe` would not end it.
+    channel.once('close', () => server.stdin.end());
     server.stdout.pipe(channel);
   };
   const result = await runProgram('rsync', [...relayOptions(0), ...words], { onChannel: join });
