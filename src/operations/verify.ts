@@ -32,7 +32,6 @@ import { isOfPerson, snapshotIds } from '../mirror/survey.ts';
 import { bestChecksum } from '../rsync/content-sums.ts';
 import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
-import { optimizeCode } from '../system/heap.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withLock } from '../writer/session.ts';
@@ -119,7 +118,6 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const { layout } = openMirror(root);
   const work = mkdtempSync(join(tmpdir(), 'mirrorlatch-verify-'));
   const held: HeldTree[] = [];
-  optimizeCode();
   try {
     for (const id of wantedIds(layout, options)) held.push(holdTree(layout, id));
     const verification = new Verification(layout, options, { work, held, signal });

@@ -4,7 +4,7 @@ import { algorithmsOf, type ListedFile, type ReadingList } from './reading-list.
 
 /** How much one rsync reads: enough that its start takes no time, and little enough to report often. */
 const BATCH_BYTES = 64 * 1024 * 1024;
-const BATCH_FILES = 4000;
+const BATCH_FILES = 1000;
 
 export interface ContentOptions extends ReadOptions {
   /** The directory of the trees. */
