@@ -1,11 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { whyNotInstalled } from '../support/installed.ts';
 import { buildPackages } from '../support/packages/build-packages.ts';
-import { DebianRoot, whyNoDebianRoot } from '../support/packages/debian-root.ts';
+import { DebianRoot, whyNoDebianRoot, whyNotBooted } from '../support/packages/debian-root.ts';
 import { project } from '../support/project.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 
@@ -163,6 +163,34 @@ describe('The Debian package', () => {
       expect(said).toContain('/var/lib/mirrorlatch/home/site is a mirror');
       expect(said).toContain('/etc/mirrorlatch/conf.d/there is mounted there');
       await root.run('test -d /var/lib/mirrorlatch/home/site/.mirrorlatch -a -e /srv/there/file');
+    },
+  );
+
+  const noSystemd = whyNotBooted('trixie');
+  test.skipIf(noSystemd !== '')(
+    `has units that sync and serve, and that an upgrade starts again and a removal stops${noSystemd}`,
+    async () => {
+      const root = await DebianRoot.of('trixie');
+      await root.install(first);
+      copyFileSync(second, join(root.path, 'root/second.deb'));
+      const said = await root.boot(`${MIRROR}
+        echo two >/srv/source/file
+        systemctl start mirrorlatch-sync@site.service
+        echo MIRRORS=/srv/mirror/site >>/etc/mirrorlatch/serve.env
+        systemctl enable --now mirrorlatch-serve.service mirrorlatch-sync@site.timer
+        ask() { node -e 'fetch("http://127.0.0.1/site/current/file").then(async (a) => console.log(await a.text()))'; }
+        until ask 2>/dev/null; do sleep 0.2; done
+        grep -c current/file /var/log/mirrorlatch/access.log
+        before=$(systemctl show --property=MainPID mirrorlatch-serve)
+        dpkg --install /root/second.deb
+        until ask 2>/dev/null; do sleep 0.2; done
+        test "$before" != "$(systemctl show --property=MainPID mirrorlatch-serve)"
+        systemctl is-active mirrorlatch-serve mirrorlatch-sync@site.timer
+        dpkg --remove mirrorlatch
+        ! systemctl is-active mirrorlatch-serve mirrorlatch-sync@site.timer`);
+      expect(said.match(/^(two|1|active|inactive)$/gm)).toEqual([
+        ...['two', '1', 'two', 'active', 'active', 'inactive', 'inactive'],
+      ]);
     },
   );
 

@@ -1,7 +1,8 @@
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { execa } from 'execa';
 import { expect, onTestFinished } from 'vitest';
+import { whyNotInstalled } from '../installed.ts';
 import { mayMount } from '../privilege.ts';
 import { type RunningProgram, startProcess } from '../program.ts';
 import { scratchDirectory } from '../scratch.ts';
@@ -18,6 +19,25 @@ export function whyNoDebianRoot(suite: Suite): string {
     ? ''
     : ` (skipped: scripts/test.sh has not unpacked a root of ${suite})`;
 }
+
+/** The same for `boot`. */
+export function whyNotBooted(suite: Suite): string {
+  const why = whyNoDebianRoot(suite) || whyNotInstalled('systemd-nspawn');
+  if (why !== '') return why;
+  return / - cgroup2 /.test(readFileSync('/proc/self/mountinfo', 'utf8'))
+    ? ''
+    : ' (skipped: cgroup2 is not mounted)';
+}
+
+const TRIAL = `[Unit]
+After=multi-user.target
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'sh -eux /root/trial.sh >/root/said 2>&1; echo ended by $? >>/root/said'
+ExecStopPost=/usr/bin/systemctl poweroff
+[Install]
+WantedBy=multi-user.target
+`;
 
 const ENVIRONMENT = [
   'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -68,6 +88,31 @@ export class DebianRoot {
     });
     expect(exitCode, `${lines}\n${all}`).toBe(0);
     return all;
+  }
+
+  /**
+   * Boots it by its own systemd, runs lines of sh there, and turns it off. Nothing can be run in it any more.
+   *
+   * @returns the lines and what they printed. Any that fails fails the test.
+   */
+  async boot(lines: string): Promise<string> {
+    this.write('/root/trial.sh', lines);
+    this.write('/etc/systemd/system/trial.service', TRIAL);
+    await this.run('rm /usr/sbin/policy-rc.d; systemctl enable --quiet trial.service');
+    await execa('umount', [join(this.path, 'proc')]);
+    const alone = ['--quiet', '--register=no', '--keep-unit', '--private-network'];
+    const words = [...alone, `--machine=mirrorlatch-${process.pid}`, '--directory', this.path];
+    const { all } = await execa('systemd-nspawn', [...words, '--boot'], {
+      env: { SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' },
+      all: true,
+      stdin: 'ignore',
+      reject: false,
+      timeout: 150_000,
+    });
+    const said = join(this.path, 'root/said');
+    const text = existsSync(said) ? readFileSync(said, 'utf8') : '';
+    expect(text, all).toMatch(/^ended by 0$/m);
+    return text;
   }
 
   /** Starts lines of sh, in the network of the test. They end with it. */
