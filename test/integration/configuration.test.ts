@@ -1,5 +1,6 @@
 import { chmodSync, chownSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runsAsRoot } from '../support/privilege.ts';
@@ -163,6 +164,28 @@ describe('what the file says', () => {
     const result = await run(['init', root, '--keep-last', '3']);
     expectFailure(result, 78, /sets keep-last \(.*config.toml, line 4\)/, /change it there/);
     expect((await run(['init', root, '--grace', '1h'])).exitCode).toBe(0);
+  });
+});
+
+describe('clients', () => {
+  test('get the aliases that the file names, and shims, if the command line names none', async () => {
+    const { run, root, home } = await synced('aliases = ["head", "tail"]');
+    const { stdout } = await run(['shell-init', 'sh']);
+    expect(stdout.match(/^alias (\w+)=/gm)).toEqual(['alias head=', 'alias tail=']);
+    expect(stdout).toContain(root);
+    const shims = await run(['shims', join(home, 'bin')]);
+    expect(shims.exitCode, transcript(shims)).toBe(0);
+    const seen = await execa(join(home, 'bin/head'), ['a'], { cwd: join(root, 'current') });
+    expect(seen.stdout).toBe('one');
+    expectFailure(await run(['shell-init', 'sh', '--mirror', root]), 64, /no command was named/);
+  });
+
+  test('find a mirror where the file says, when it is served by name', async () => {
+    const { run, root } = await synced('serve-as = "/pub/debian/"');
+    const words = ['--listen', 'unix:/run/x.sock', '--nginx-config'];
+    expect((await run(['serve', 'debian', ...words])).stdout).toContain('/pub/debian/');
+    expect((await run(['serve', 'debian=/other/', ...words])).stdout).toContain('/other/');
+    expect((await run(['serve', root, ...words])).stdout).not.toContain('/pub/debian/');
   });
 });
 

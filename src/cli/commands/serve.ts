@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import type { Configuration } from '../../config/configuration.ts';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
@@ -149,7 +150,8 @@ export function addServe(program: Command, context: CommandContext): void {
     )
     .action(async (words: string[], flags: Flags) => {
       const { parseServedRoot, refuseRivals } = await import('../../http/server/served-places.ts');
-      const roots = words.map(parseServedRoot);
+      const { mirrors } = (await context.configuration()).read();
+      const roots = words.map((word) => parseServedRoot(withServedPlace(word, mirrors)));
       refuseRivals(roots);
       const { refuseContradictions } = await import('../pin-times.ts');
       const pins = given({
@@ -218,6 +220,14 @@ export function addServe(program: Command, context: CommandContext): void {
       // Whoever means the log by SIGHUP, as with other servers, finds the server started again by its supervisor.
       if (hasCode(signal.reason, 'SIGHUP')) context.setExitCode(signal.reason.exitCode);
     });
+}
+
+/** `debian` or `debian=/PREFIX/`, with the path of that mirror and the place that the configuration has. */
+function withServedPlace(word: string, mirrors: Configuration['mirrors']): string {
+  const [, name = word, place] = /^([^=]+)(=\/.*)$/.exec(word) ?? [];
+  const mirror = mirrors.get(name);
+  if (mirror === undefined) return word;
+  return `${mirror.root}${place ?? `=${mirror.table['serve-as'] ?? `/${name}/`}`}`;
 }
 
 /** No browser asks a unix socket for the status page. */

@@ -2,6 +2,7 @@ import { Argument, type Command } from 'commander';
 import { aliasesFor, SHELLS, type Shell, withoutAliases } from '../../reader/aliases.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
+import { aliasGroups } from '../options/configured-aliases.ts';
 import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from '../options/guard.ts';
 import { printCode } from '../output.ts';
 import { printWarning } from '../terminal.ts';
@@ -24,6 +25,7 @@ export function addShellInit(program: Command, context: CommandContext): void {
         [
           'eval "$(mirrorlatch shell-init bash --mirror /srv/mirror/debian --sudo apt-get apt)"',
           'mirrorlatch shell-init fish --mirror /srv/mirror/debian --sudo apt-get apt | source',
+          'eval "$(mirrorlatch shell-init bash)"            # the aliases of the configuration',
           'eval "$(mirrorlatch shell-init bash --http http://mirror.example.org/debian/current/ apt-get apt)"',
           'eval "$(mirrorlatch shell-init bash --remove --sudo apt-get apt)"',
         ],
@@ -32,13 +34,18 @@ export function addShellInit(program: Command, context: CommandContext): void {
       ),
     )
     .action(async (shell: Shell, named: string[], flags: GuardFlags & { sudo?: boolean }) => {
-      const commands = someCommands([...named, ...context.operands]);
-      const options = { commands, sudo: flags.sudo ?? false };
+      const given = [...named, ...context.operands];
+      const { sudo = false } = flags;
+      const groups = await aliasGroups(given, flags, context);
       if (flags.remove) {
-        printCode(withoutAliases(shell, options));
+        const commands = someCommands(groups.flatMap((group) => group.commands));
+        printCode(withoutAliases(shell, { commands, sudo }));
         return;
       }
       const { chooseGuard } = await import('../../reader/choose-guard.ts');
-      printCode(aliasesFor(shell, chooseGuard(guardOptions(flags, printWarning)), options));
+      for (const { roots, commands } of groups) {
+        const guard = chooseGuard(guardOptions({ ...flags, mirror: [...roots] }, printWarning));
+        printCode(aliasesFor(shell, guard, { commands, sudo }));
+      }
     });
 }

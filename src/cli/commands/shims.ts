@@ -9,7 +9,8 @@ import { isExecutable } from '../../system/file-access.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
-import { addGuardOptions, type GuardFlags, guardOptions, someCommands } from '../options/guard.ts';
+import { aliasGroups } from '../options/configured-aliases.ts';
+import { addGuardOptions, type GuardFlags, guardOptions } from '../options/guard.ts';
 import { printJson, printLine } from '../output.ts';
 import { printTable } from '../table.ts';
 import { printWarning } from '../terminal.ts';
@@ -57,14 +58,17 @@ export function addShims(program: Command, context: CommandContext): void {
       }
       const { chooseGuard } = await import('../../reader/choose-guard.ts');
       const onWarning = flags.json ? undefined : printWarning;
-      const result = writeShims({
-        directory,
-        commands: someCommands(commands),
-        guard: chooseGuard({ ...guardOptions(flags, onWarning), onWarning }),
-        ifUnavailable: flags.ifUnavailable,
+      const groups = await aliasGroups(commands, flags, context);
+      const written = groups.map((group) => {
+        const options = guardOptions({ ...flags, mirror: [...group.roots] }, onWarning);
+        const guard = chooseGuard({ ...options, onWarning });
+        const { ifUnavailable } = flags;
+        return writeShims({ directory, commands: group.commands, guard, ifUnavailable });
       });
+      const shims = written.flatMap((one) => one.shims);
+      const result = { directory: written[0]?.directory ?? directory, shims };
       report(result, flags);
-      for (const command of commands) {
+      for (const command of groups.flatMap((group) => group.commands)) {
         if (!flags.json && !isCommand(command, result.directory))
           printWarning(`there is no command ${shown(command)}: its shim ends with 127`);
       }
