@@ -284,6 +284,8 @@ test('a symlink in the place of the records is left alone, with all that it lead
   const mirror = await twoSnapshots();
   const elsewhere = join(mirror.home, 'elsewhere');
   renameSync(mirror.state('sums'), elsewhere);
+  // In its own place, that would be removed as what a crash has left.
+  writeFileSync(join(elsewhere, 'first.new'), '');
   symlinkSync(elsewhere, mirror.state('sums'));
   const before = readdirSync(elsewhere).sort();
   await mirror.publish('third', { file: 'third' }, '--keep-last', '1', '--grace', '0');
