@@ -43,7 +43,10 @@ export function cronFields(event: string, name: string): string | undefined {
 function field(text: string, largest: number): string | undefined {
   if (text === '*') return '*';
   const [, step] = /^(?:\*|0)\/(\d+)$/.exec(text) ?? [];
-  if (step !== undefined) return Number(step) > 0 ? `*/${Number(step)}` : undefined;
+  if (step !== undefined) {
+    const isStep = Number(step) > 0 && Number(step) <= largest;
+    return isStep ? `*/${Number(step)}` : undefined;
+  }
   if (!/^\d+(,\d+)*$/.test(text)) return undefined;
   const numbers = text.split(',').map(Number);
   return numbers.every((number) => number <= largest) ? numbers.join(',') : undefined;
@@ -53,7 +56,12 @@ function field(text: string, largest: number): string | undefined {
 function weekdaysOf(text: string): string | undefined {
   const parts = text.split(',').map((part) => {
     const ends = part.split('..').map((day) => DAYS.indexOf(day.slice(0, 3).toLowerCase()));
-    return ends.includes(-1) || ends.length > 2 ? undefined : ends.join('-');
+    const [first = -1, last = first] = ends;
+    if (ends.includes(-1) || ends.length > 2) return undefined;
+    if (first === last) return String(first);
+    // The week of systemd ends with Sunday. That of cron begins with it, and a range there never turns back.
+    if (last === 0) return first === 6 ? '6,0' : `${first}-6,0`;
+    return first > 0 && first < last ? `${first}-${last}` : undefined;
   });
   return parts.includes(undefined) ? undefined : parts.join(',');
 }

@@ -58,7 +58,7 @@ function notifyService(mirror: ScheduledMirror, place: ProgramPlace): string {
     '[Service]',
     'Type=oneshot',
     `ExecStart=${commandLine(ownWords(place, 'notify', mirror.name))}`,
-    `Environment=PATH=${searchPath(place)}`,
+    `Environment=${inQuotes(`PATH=${searchPath(place)}`)}`,
     `User=${mirror.user}`,
   );
 }
@@ -113,7 +113,7 @@ function unitSection({ root }: ScheduledMirror, description: string): string[] {
     'Wants=network-online.target',
     'After=network-online.target',
     '# Without its disk, a mirror is not there.',
-    `RequiresMountsFor=${quoted(root)}`,
+    `RequiresMountsFor=${inQuotes(root)}`,
     '',
   ];
 }
@@ -124,7 +124,7 @@ function sandbox({ name, root, writes, user }: ScheduledMirror, place: ProgramPl
   return [
     '# What a killed sync has left is repaired at once, and not by the next one alone.',
     `ExecStopPost=-${commandLine(ownWords(place, 'unlock', name))}`,
-    `Environment=PATH=${searchPath(place)}`,
+    `Environment=${inQuotes(`PATH=${searchPath(place)}`)}`,
     `User=${user}`,
     '# rsync is asked to end, and has time to.',
     'KillMode=mixed',
@@ -134,7 +134,7 @@ function sandbox({ name, root, writes, user }: ScheduledMirror, place: ProgramPl
     'IOSchedulingPriority=7',
     'NoNewPrivileges=yes',
     'ProtectSystem=strict',
-    `ReadWritePaths=${[root, ...writes].map(quoted).join(' ')}`,
+    `ReadWritePaths=${[root, ...writes].map(inQuotes).join(' ')}`,
     '# A source, and the keys of ssh, may be below /home.',
     'ProtectHome=read-only',
     'PrivateTmp=yes',
@@ -155,13 +155,14 @@ function sandbox({ name, root, writes, user }: ScheduledMirror, place: ProgramPl
   ];
 }
 
+/** By systemd.service(5), Command lines: there alone `$` begins a variable. */
 function commandLine(words: readonly string[]): string {
-  return words.map(quoted).join(' ');
+  return words.map((word) => inQuotes(word).replaceAll('$', '$$$$')).join(' ');
 }
 
-/** By systemd.syntax(7), Quoting, and systemd.service(5), Command lines. */
-function quoted(word: string): string {
-  const safe = escaped(word).replaceAll('$', '$$$$');
+/** By systemd.syntax(7), Quoting. */
+function inQuotes(word: string): string {
+  const safe = escaped(word);
   if (/^[A-Za-z0-9_/.:@+=,%$-]+$/.test(safe)) return safe;
   const text = safe.replaceAll(/[\\"]/g, String.raw`\$&`).replaceAll('\n', String.raw`\n`);
   return `"${text}"`;
