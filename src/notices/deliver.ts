@@ -39,6 +39,9 @@ export function recipientsIn({ mail, webhooks, systemd }: Recipients): Recipient
 /** How long a webhook may take; ms. */
 const PATIENCE_MS = 20_000;
 
+/** How long sendmail may take, which may deliver by itself; ms. */
+const MAIL_PATIENCE_MS = 60_000;
+
 /** Where sendmail is by the Filesystem Hierarchy Standard, if not in PATH. */
 const SENDMAIL = '/usr/sbin/sendmail';
 
@@ -54,12 +57,15 @@ async function sendMail({ subject, text }: Notice, address: string): Promise<voi
     text,
     '',
   ].join('\n');
+  const signal = AbortSignal.timeout(MAIL_PATIENCE_MS);
   // The address comes from the message, so that it is not taken for an option.
   const { exitCode, stderr } = await runProgram(SENDMAIL, ['-oi', '-t'], {
     input: Buffer.from(message),
+    signal,
   });
   if (exitCode === 0) return;
-  const said = stderr.trim() === '' ? `it ended with ${exitCode}` : stderr.trim();
+  const end = signal.aborted ? 'it takes too long' : `it ended with ${exitCode}`;
+  const said = stderr.trim() === '' ? end : stderr.trim();
   throw new MirrorlatchError('UNAVAILABLE', `sendmail does not take the notice: ${said}`, {
     hint: 'Look in its own log, and try: echo test | sendmail root',
   });
@@ -80,6 +86,8 @@ async function post(notice: Notice, url: string): Promise<void> {
       headers: { 'content-type': 'application/json', 'user-agent': 'mirrorlatch' },
       body: JSON.stringify(notice),
       signal: AbortSignal.timeout(PATIENCE_MS),
+      // A POST that is redirected becomes a GET, which tells nobody anything.
+      redirect: 'manual',
     });
     await answer.body?.cancel();
     if (answer.ok) return;

@@ -15,8 +15,9 @@ async function webhook(status = 204) {
     const parts: Buffer[] = [];
     request.on('data', (part: Buffer) => parts.push(part));
     request.on('end', () => {
+      if (request.url === '/elsewhere') return void response.writeHead(200).end();
       received.push(JSON.parse(Buffer.concat(parts).toString()));
-      response.writeHead(hook.status).end();
+      response.writeHead(hook.status, { Location: '/elsewhere' }).end();
     });
   });
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
@@ -88,11 +89,13 @@ describe('a webhook', () => {
       /warning: the webhook on 127.0.0.1:\d+ does not take .* it answers 500/,
     );
     expect(result.stderr).not.toContain('secret');
+    hook.status = 302;
+    expectFailure(await run(['notify', 'debian']), 69, /it answers 302/);
     hook.status = 200;
     expect((await run(['notify', 'debian'])).exitCode).toBe(0);
-    expect(events(hook)).toEqual(['failed', 'failed']);
+    expect(events(hook)).toEqual(['failed', 'failed', 'failed']);
     await run(['notify', 'debian']);
-    expect(hook.received).toHaveLength(2);
+    expect(hook.received).toHaveLength(3);
   });
 });
 
