@@ -1,9 +1,16 @@
 import type * as z from 'zod/mini';
-import { MirrorlatchError } from '../errors.ts';
+import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
 import { nearestName } from '../system/nearest.ts';
-import type { ConfigurationFile } from './files.ts';
+import { type ConfigurationFile, type OnUnusable, refuseUnusable } from './files.ts';
 import { Defaults, type Key, MirrorTable } from './schema.ts';
-import { type Place, readToml, showPlace, TomlTable, type TomlValue } from './toml.ts';
+import {
+  type Place,
+  readToml,
+  showPlace,
+  type TomlEntry,
+  TomlTable,
+  type TomlValue,
+} from './toml.ts';
 import { isMirrorName } from './values.ts';
 
 /** What the configuration says of one mirror. */
@@ -32,10 +39,14 @@ export interface ConfigurationProblem {
 /**
  * Reads the texts of all files.
  *
+ * @param onUnusable is told of a text that is no TOML; by default throws.
  * @returns every problem, too; what has one is left out.
  * @throws MirrorlatchError CONFIGURATION for a text that is no TOML.
  */
-export function readConfiguration(files: readonly ConfigurationFile[]): {
+export function readConfiguration(
+  files: readonly ConfigurationFile[],
+  onUnusable = refuseUnusable,
+): {
   configuration: Configuration;
   problems: ConfigurationProblem[];
 } {
@@ -43,8 +54,7 @@ export function readConfiguration(files: readonly ConfigurationFile[]): {
   const defaults = new Layers();
   const tables = new Map<string, Layers>();
   for (const { file, text } of files) {
-    const top = readToml(text, file);
-    for (const [name, { place, value }] of top.entries) {
+    for (const [name, { place, value }] of entriesOf(text, file, onUnusable)) {
       if (!(value instanceof TomlTable) || !['defaults', 'mirrors'].includes(name)) {
         problems.push(unknownTop(name, place, value));
       } else if (name === 'defaults') {
@@ -61,6 +71,19 @@ export function readConfiguration(files: readonly ConfigurationFile[]): {
   }
   problems.push(...sharedRoots(mirrors), ...brokenChains(mirrors));
   return { configuration: { files: files.map(({ file }) => file), mirrors }, problems };
+}
+
+function entriesOf(
+  text: string,
+  file: string,
+  onUnusable: OnUnusable,
+): Iterable<[name: string, entry: TomlEntry]> {
+  try {
+    return readToml(text, file).entries;
+  } catch (error) {
+    onUnusable(asMirrorlatchError(error));
+    return [];
+  }
 }
 
 function addMirror(

@@ -1,7 +1,8 @@
-import { readdirSync, statSync } from 'node:fs';
+import { isUtf8 } from 'node:buffer';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { ifAllowed, ifThere, readTextIfThere } from '../system/files.ts';
+import { ifAllowed, ifThere } from '../system/files.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 
@@ -16,25 +17,46 @@ export interface ConfigurationFile {
 /** The environment, as far as it says where files are. */
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Is told why a file cannot be used. One that returns leaves it out. */
+export type OnUnusable = (error: MirrorlatchError) => void;
+
+export const refuseUnusable: OnUnusable = (error) => {
+  throw error;
+};
+
 /**
  * The files of the configuration, of which a later one overrides an earlier: that of all users, then the
  * user's own; each with the files beside it in `conf.d`.
  *
  * @param given the only file, if the command line or `MIRRORLATCH_CONFIG` names one.
- * @throws MirrorlatchError CONFIGURATION for a file that another user may change, or a given one that is
- *   missing; PERMISSION; IO.
+ * @param onUnusable by default throws.
+ * @throws MirrorlatchError CONFIGURATION for a file that another user may change, that is no text, or a given
+ *   one that is missing; PERMISSION; IO.
  */
 export function configurationFiles(
   given: string | undefined,
   env: Environment,
+  onUnusable = refuseUnusable,
 ): ConfigurationFile[] {
-  if (given !== undefined) return [readGiven(given)];
-  return [SYSTEM_DIRECTORY, ...usersDirectory(env)].flatMap((directory) =>
-    [join(directory, 'config.toml'), ...drops(join(directory, 'conf.d'))].flatMap((file) => {
-      const text = readTrusted(file);
+  const usable = (file: string, read: () => string | undefined): ConfigurationFile[] => {
+    try {
+      const text = read();
       return text === undefined ? [] : [{ file, text }];
-    }),
-  );
+    } catch (error) {
+      onUnusable(asMirrorlatchError(error, `the configuration ${file} cannot be read`));
+      return [];
+    }
+  };
+  if (given !== undefined) return usable(given, () => readGiven(given));
+  return [SYSTEM_DIRECTORY, ...usersDirectory(env)].flatMap((directory) => {
+    const main = join(directory, 'config.toml');
+    return [
+      ...usable(main, () => readTrusted(main)),
+      ...drops(join(directory, 'conf.d'), onUnusable).flatMap((file) =>
+        usable(file, () => readTrusted(file)),
+      ),
+    ];
+  });
 }
 
 /** By the XDG Base Directory Specification. */
@@ -47,17 +69,22 @@ function usersDirectory({ XDG_CONFIG_HOME: given, HOME: home }: Environment): st
   return owner === process.geteuid?.() ? [directory] : [];
 }
 
-function drops(directory: string): string[] {
-  const names = ifThere(() => readdirSync(directory)) ?? [];
-  return names
-    .filter((name) => name.endsWith('.toml') && !name.startsWith('.'))
-    .sort()
-    .map((name) => join(directory, name));
+function drops(directory: string, onUnusable: OnUnusable): string[] {
+  try {
+    const names = ifThere(() => readdirSync(directory)) ?? [];
+    return names
+      .filter((name) => name.endsWith('.toml') && !name.startsWith('.'))
+      .sort()
+      .map((name) => join(directory, name));
+  } catch (error) {
+    onUnusable(asMirrorlatchError(error, `the configuration ${directory} cannot be read`));
+    return [];
+  }
 }
 
-function readGiven(file: string): ConfigurationFile {
+function readGiven(file: string): string {
   const text = readTrusted(file);
-  if (text !== undefined) return { file, text };
+  if (text !== undefined) return text;
   throw new MirrorlatchError('CONFIGURATION', `there is no configuration in ${file}`, {
     hint: `Check the path. To see what would be read without --config: mirrorlatch config check`,
   });
@@ -65,18 +92,31 @@ function readGiven(file: string): ConfigurationFile {
 
 /** What is in the file makes us run commands: nobody else may have written it. */
 function readTrusted(file: string): string | undefined {
-  try {
-    const found = ifThere(() => statSync(file));
-    if (found === undefined) return undefined;
-    const us = process.geteuid?.() ?? 0;
-    if (found.uid !== 0 && found.uid !== us) {
-      throw unsafe(file, `belongs to ${userName(found.uid)}`, `chown ${userName(us)}`);
-    }
-    if ((found.mode & 0o002) !== 0) throw unsafe(file, 'may be changed by every user', 'chmod o-w');
-    return readTextIfThere(file);
-  } catch (error) {
-    throw asMirrorlatchError(error, `the configuration ${file} cannot be read`);
+  const found = ifThere(() => statSync(file));
+  if (found === undefined) return undefined;
+  if (!found.isFile()) {
+    // A pipe is empty when a command looks again.
+    throw new MirrorlatchError('CONFIGURATION', `the configuration ${file} is not a file`, {
+      hint: 'Give the path of a file that stays.',
+      details: { path: file },
+    });
   }
+  const us = process.geteuid?.() ?? 0;
+  if (found.uid !== 0 && found.uid !== us) {
+    throw unsafe(file, `belongs to ${userName(found.uid)}`, `chown ${userName(us)}`);
+  }
+  if ((found.mode & 0o002) !== 0) throw unsafe(file, 'may be changed by every user', 'chmod o-w');
+  const bytes = ifThere(() => readFileSync(file));
+  if (bytes === undefined) return undefined;
+  // What stands for bytes that are no text would be part of another path.
+  if (!isUtf8(bytes)) {
+    throw new MirrorlatchError('CONFIGURATION', `the configuration ${file} is not in UTF-8`, {
+      hint: `Find the lines: grep -naxv '.*' ${quoteForSh(file)}`,
+      details: { path: file },
+    });
+  }
+  // Some editors begin a file with a mark of its encoding, which is no TOML.
+  return bytes.toString('utf8').replace(/^\uFEFF/, '');
 }
 
 function unsafe(file: string, why: string, mend: string): MirrorlatchError {

@@ -102,6 +102,7 @@ const directory = text('Give a directory of the tree, such as pool.', readDirect
 function absolute(path: string): string {
   if (!isAbsolute(path))
     throw new UnfitValue('Give an absolute path, such as "/srv/mirror/debian".');
+  if (path.includes('\0')) throw new UnfitValue('No path has a byte of zero.');
   return path;
 }
 
@@ -146,8 +147,14 @@ function readAddress(given: string): string {
 const WEBHOOKS = 'Give URLs in quotes, such as ["https://chat.example.org/hooks/1"].';
 
 function readWebhook(given: string): string {
-  if (URL.canParse(given) && /^https?:$/.test(new URL(given).protocol)) return given;
-  throw new UnfitValue(WEBHOOKS);
+  if (!URL.canParse(given)) throw new UnfitValue(WEBHOOKS);
+  const { protocol, username, password } = new URL(given);
+  if (!/^https?:$/.test(protocol)) throw new UnfitValue(WEBHOOKS);
+  if (username !== '' || password !== '')
+    throw new UnfitValue(
+      'Give a URL without a user: its secret belongs into the path or the query.',
+    );
+  return given;
 }
 
 const OTHER_MIRROR = 'Give the name of another mirror in quotes.';

@@ -105,6 +105,12 @@ export class ConfigurationOnDisk implements ConfigurationSource {
     return mirror === undefined ? {} : configuredFlags(mirror);
   }
 
+  #readUsable({ readConfiguration }: Parser): Configuration {
+    const leaveOut = () => {};
+    const files = configurationFiles(this.given, this.#env, leaveOut);
+    return readConfiguration(files, leaveOut).configuration;
+  }
+
   #now(): Look {
     if (this.#parser === undefined) return EMPTY;
     const { files: before, configuration: last } = this.#look;
@@ -115,9 +121,10 @@ export class ConfigurationOnDisk implements ConfigurationSource {
       const problem = this.#parser.configurationError(problems);
       this.#look = { files, configuration, problem };
     } catch (error) {
-      // For whoever only reads, what counted last still counts.
+      // For whoever only reads, what counted last still counts; at first, whatever can be read.
+      const configuration = this.#look === EMPTY ? this.#readUsable(this.#parser) : last;
       const problem = asMirrorlatchError(error);
-      this.#look = { files: undefined, configuration: last, problem };
+      this.#look = { files: undefined, configuration, problem };
     }
     return this.#look;
   }

@@ -1,4 +1,13 @@
-import { chmodSync, chownSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -221,6 +230,28 @@ describe('a mistake in the file', () => {
     expect(seen.stdout).toBe('one');
   });
 
+  test('leaves readers what the other files say, whatever it is', async () => {
+    const { home, root, run } = await synced();
+    const own = join(home, 'xdg', 'mirrorlatch');
+    const drop = join(own, 'conf.d/10.toml');
+    mkdirSync(join(own, 'conf.d'), { recursive: true });
+    writeFileSync(join(own, 'config.toml'), `[mirrors.x]\nroot = "${root}"\n`);
+    const env = { MIRRORLATCH_CONFIG: undefined, XDG_CONFIG_HOME: join(home, 'xdg') };
+    const mistakes: [make: () => void, message: RegExp][] = [
+      [() => writeFileSync(drop, 'keep-last = = 3\n'), /10.toml, line 1: not valid TOML/],
+      [() => writeFileSync(drop, Buffer.from('# caf\xe9\n', 'latin1')), /10.toml is not in UTF-8/],
+      [() => mkdirSync(drop), /10.toml is not a file/],
+      [() => void execFileSync('mkfifo', [drop]), /10.toml is not a file/],
+    ];
+    for (const [make, message] of mistakes) {
+      make();
+      const seen = await run(['run', 'x', '--', 'cat', 'a'], { env, byLauncher: true });
+      expect(seen.stdout, transcript(seen)).toBe('one');
+      expectFailure(await run(['sync', 'x'], { env }), 78, message);
+      rmSync(drop, { recursive: true });
+    }
+  });
+
   test('is named by config check, with all others', async () => {
     const { run, root, write } = configured();
     write('[mirrors.debian]', `root = "${root}"`, 'keep-lst = 3', 'wait = 5');
@@ -245,6 +276,12 @@ describe('the files', () => {
     expect(status.json()).toMatchObject({ retention: { keepLast: 6 } });
     expect(source).toBeDefined();
     expect(await json(['config', 'show', '--json'])).toMatchObject([{ name: 'debian', root }]);
+  });
+
+  test('may begin with the mark of UTF-8 that some editors write', async () => {
+    const { run, file, root } = await synced();
+    writeFileSync(file, `\uFEFF[mirrors.debian]\nroot = "${root}"\n`);
+    expect((await run(['config', 'check'])).exitCode).toBe(0);
   });
 
   test.runIf(runsAsRoot)('that another user may write are not read', async () => {

@@ -109,6 +109,17 @@ describe.each(KEYS)('the key %s', (key) => {
   );
 });
 
+test.each([
+  ['root', '"/srv/\\u0000"', 'No path has a byte of zero.'],
+  ['notify-webhook', '"https://me:secret@chat.example.org/"', 'Give a URL without a user'],
+])('%s cannot be %s', (key, toml, hint) => {
+  const [problem] = sentences(
+    `[mirrors.debian]\nroot = "/srv/debian"`,
+    `[mirrors.debian]\n${key} = ${toml}`,
+  );
+  expect(problem).toContain(hint);
+});
+
 test('of the keys, a mirror says its own, and [defaults] the rest', () => {
   const { configuration } = read(
     '[defaults]\nkeep-last = 9\nwait = "1h"\n[mirrors.a]\nroot="/a"\nkeep-last = 2\n[mirrors.b]\nroot="/b"',
