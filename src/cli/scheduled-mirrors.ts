@@ -32,11 +32,13 @@ export function scheduledMirrors(
       hint: 'See which files are read with: mirrorlatch config check',
     });
   }
-  const wanted = all
-    ? [...mirrors.values()].filter(hasSource)
-    : names.map((name) => byName(mirrors, name));
+  const wanted = all ? [...mirrors.values()] : names.map((name) => byName(mirrors, name));
   return wanted
-    .map((mirror) => scheduled(mirror, user))
+    .map((mirror) => ({
+      ...scheduled(mirror, user),
+      // People want to know of it all the same when it is stale.
+      ...(all && !hasSource(mirror) ? { schedule: 'never', after: undefined } : {}),
+    }))
     .filter(
       ({ schedule, after, isWatched }) => after !== undefined || schedule !== 'never' || isWatched,
     );

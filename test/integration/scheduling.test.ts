@@ -22,9 +22,9 @@ function threeMirrors() {
     ].join('\n');
   const text = [
     '[defaults]\nschedule = "Mon..Fri *-*-* 03:17"',
-    table('debian', `serve-at = "${home}/www/debian"`),
-    table('updates', 'after = "debian"'),
-    table('by-hand', 'schedule = "never"', 'max-age = "26h"', 'notify-mail = "root"'),
+    table('debian', 'source = "/srv/debian/"', `serve-at = "${home}/www/debian"`),
+    table('updates', 'source = "/srv/updates/"', 'after = "debian"'),
+    table('by-hand', 'max-age = "26h"', 'notify-mail = "root"'),
   ];
   writeFileSync(file, text.join('\n'));
   const run = (words: readonly string[]) =>
