@@ -28,7 +28,7 @@ export function addTrigger(program: Command, context: CommandContext): void {
       'Starts a sync in the background, or lets the one at work be followed by another; or takes requests for that by HTTP.',
     )
     .addArgument(new MirrorArgument('<ROOT...>'))
-    .option('--foreground', 'wait for the end of the sync, and end as it does')
+    .option('--foreground', 'wait for the end of the sync that this starts, and end as it does')
     .option('--listen <where>', 'take requests by HTTP at this address and port, or unix:PATH')
     .option('--token-file <file>', 'with --listen: the file whose first line is the token')
     .addHelpText(
@@ -55,12 +55,18 @@ export function addTrigger(program: Command, context: CommandContext): void {
       if (listen !== undefined && tokenFile !== undefined) {
         const nameOf = (root: string) => configuration.named(root).mirror?.name ?? basename(root);
         const byName = new Map(roots.map((root) => [nameOf(root), root]));
+        if (byName.size < roots.length) {
+          throw new MirrorlatchError('USAGE', 'two of the mirrors have one name in requests', {
+            hint: 'Give each a name of its own in the configuration: mirrorlatch help configuration',
+          });
+        }
         await takeRequests(byName, { listen, tokenFile }, place, context.signal());
       } else if (foreground) {
         const signal = context.signal();
-        context.setExitCode(
-          Math.max(...(await Promise.all(roots.map((root) => wish(root, place, signal))))),
-        );
+        const ends = await Promise.all(roots.map((root) => wish(root, place, signal)));
+        for (const [at, end] of ends.entries())
+          if (end === undefined) printNote(`${roots[at]}: ${describeEnd(end)}`);
+        context.setExitCode(Math.max(...ends.map((end) => end ?? 0)));
       } else {
         const { ownWords } = await import('../../scheduling/scheduled.ts');
         for (const root of roots) {
@@ -71,14 +77,24 @@ export function addTrigger(program: Command, context: CommandContext): void {
     });
 }
 
-/** @returns how the last sync ended, which has said why by itself. */
-async function wish(root: string, place: ProgramPlace, signal: AbortSignal): Promise<number> {
+/** @returns how the last sync ended, which has said why by itself; undefined if another process is at it. */
+async function wish(
+  root: string,
+  place: ProgramPlace,
+  signal: AbortSignal,
+): Promise<number | undefined> {
   const { trigger } = await import('../../trigger/trigger.ts');
   const { ownWords } = await import('../../scheduling/scheduled.ts');
   const sync = ownWords(place, 'sync', root, '--quiet', '--wait', '1h');
   const { exitCode, said } = await trigger({ root, sync, signal });
   if (said !== '') process.stderr.write(`${said}\n`);
-  return exitCode ?? 0;
+  return exitCode ?? undefined;
+}
+
+function describeEnd(exitCode: number | undefined): string {
+  return exitCode === undefined
+    ? 'a sync is at work, and another follows it'
+    : `the sync ended with ${exitCode}`;
 }
 
 /** It outlives this process, and whatever waits for the end of its output. */
@@ -99,7 +115,7 @@ async function takeRequests(
   const endpoint = parseEndpoint(where);
   const start = (name: string) => {
     wish(byName.get(name) ?? '', place, signal).then(
-      (exitCode) => printNote(`${name}: the sync ended with ${exitCode}`),
+      (exitCode) => printNote(`${name}: ${describeEnd(exitCode)}`),
       (error) => printNote(`${name}: ${asMirrorlatchError(error).message}`),
     );
   };
