@@ -1,5 +1,7 @@
+import { resolve } from 'node:path';
 import type * as z from 'zod/mini';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
+import { ifAllowed, realPathToBe } from '../system/files.ts';
 import { nearestName } from '../system/nearest.ts';
 import { type ConfigurationFile, type OnUnusable, refuseUnusable } from './files.ts';
 import { Defaults, type Key, MirrorTable } from './schema.ts';
@@ -210,12 +212,13 @@ function unknownKey(
   };
 }
 
-/** Two writers of one mirror would go by different settings. */
+/** Of two tables for one mirror, only the first would count. */
 function sharedRoots(mirrors: ReadonlyMap<string, ConfiguredMirror>): ConfigurationProblem[] {
   const names = new Map<string, string>();
   return [...mirrors.values()].flatMap(({ name, root, places }) => {
-    const other = names.get(root);
-    names.set(root, name);
+    const real = ifAllowed(() => realPathToBe(resolve(root))) ?? root;
+    const other = names.get(real);
+    names.set(real, name);
     const place = places.get('root');
     if (other === undefined || place === undefined) return [];
     const message = `${name} and ${other} have one root, ${root}`;

@@ -230,6 +230,15 @@ describe('a mistake in the file', () => {
     expect(seen.stdout).toBe('one');
   });
 
+  test('is a second name of one mirror, by whatever path', async () => {
+    const { home, root, run, write } = configured();
+    symlinkSync('mirror', join(home, 'link'));
+    for (const path of [join(home, 'link'), `${root}/`, `${home}/source/../mirror`]) {
+      write('[mirrors.a]', `root = "${root}"`, '[mirrors.b]', `root = "${path}"`);
+      expectFailure(await run(['config', 'check']), 78, /line 4: b and a have one root/);
+    }
+  });
+
   test('leaves readers what the other files say, whatever it is', async () => {
     const { home, root, run } = await synced();
     const own = join(home, 'xdg', 'mirrorlatch');
