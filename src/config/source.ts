@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import type { ConfigurationSource, Configured } from '../mirror/configured.ts';
-import { realPathToBe } from '../system/files.ts';
+import { ifAllowed, realPathToBe } from '../system/files.ts';
 import type { Configuration, ConfigurationProblem, ConfiguredMirror } from './configuration.ts';
 import { type ConfigurationFile, configurationFiles } from './files.ts';
 import { configuredFlags, configuredSettings } from './settings.ts';
@@ -89,7 +89,7 @@ export class ConfigurationOnDisk implements ConfigurationSource {
   /** @param root absolute and without symlinks. */
   #mirrorAt(root: string): ConfiguredMirror | undefined {
     return [...this.read().mirrors.values()].find(
-      (mirror) => mirror.root === root || realPathToBe(mirror.root) === root,
+      (mirror) => mirror.root === root || ifAllowed(() => realPathToBe(mirror.root)) === root,
     );
   }
 

@@ -287,6 +287,22 @@ describe('the files', () => {
     expect(await json(['config', 'show', '--json'])).toMatchObject([{ name: 'debian', root }]);
   });
 
+  test.runIf(runsAsRoot)('may name mirrors that a reader of another cannot enter', async () => {
+    const { home, root, file, run } = await synced();
+    const closed = join(home, 'closed');
+    mkdirSync(join(closed, 'x'), { recursive: true });
+    chmodSync(closed, 0o700);
+    chmodSync(home, 0o755);
+    writeFileSync(file, `[mirrors.x]\nroot = "${closed}/x"\n[mirrors.debian]\nroot = "${root}"\n`);
+    const through = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+    const result = await run(['status', 'debian'], {
+      env: { MIRRORLATCH_CONFIG: file, HOME: '/' },
+      cwd: '/',
+      through,
+    });
+    expect(result.exitCode, transcript(result)).toBe(0);
+  });
+
   test('may begin with the mark of UTF-8 that some editors write', async () => {
     const { run, file, root } = await synced();
     writeFileSync(file, `\uFEFF[mirrors.debian]\nroot = "${root}"\n`);
