@@ -174,6 +174,8 @@ export function isChannelName(value: unknown): value is string {
     typeof value === 'string' &&
     /^[a-z0-9][a-z0-9._-]{0,63}$/.test(value) &&
     !value.endsWith('.json') &&
+    // As a person calls what was moved out of the way.
+    !/^(current|previous)\./.test(value) &&
     !TAKEN_NAMES.includes(value)
   );
 }
