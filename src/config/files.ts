@@ -59,10 +59,21 @@ export function configurationFiles(
   });
 }
 
+/** The file that a user writes first: root that of all users, others their own. */
+export function firstFile(env: Environment): string {
+  const [own] = process.geteuid?.() === 0 ? [] : basesOf(env);
+  return join(own === undefined ? SYSTEM_DIRECTORY : join(own, 'mirrorlatch'), 'config.toml');
+}
+
 /** By the XDG Base Directory Specification. */
-function usersDirectory({ XDG_CONFIG_HOME: given, HOME: home }: Environment): string[] {
-  const base = given?.startsWith('/') ? given : home?.startsWith('/') && join(home, '.config');
-  if (!base) return [];
+function basesOf({ XDG_CONFIG_HOME: given, HOME: home }: Environment): string[] {
+  if (given?.startsWith('/')) return [given];
+  return home?.startsWith('/') ? [join(home, '.config')] : [];
+}
+
+function usersDirectory(env: Environment): string[] {
+  const [base] = basesOf(env);
+  if (base === undefined) return [];
   const directory = join(base, 'mirrorlatch');
   // sudo(8) may leave HOME as it was: what another user wrote there is not root's, nor root's another's.
   const owner = ifAllowed(() => ifThere(() => statSync(directory)))?.uid;

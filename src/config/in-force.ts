@@ -77,7 +77,7 @@ function asToml(key: Key, value: unknown): string {
   return typeof value === 'string' ? quoted(value) : String(value);
 }
 
-/** A basic string of TOML escapes what one of JSON does, and DEL. */
-function quoted(text: string): string {
+/** A string as TOML has it: one of JSON, with DEL escaped, too. */
+export function quoted(text: string): string {
   return JSON.stringify(text).replaceAll('\u007f', '\\u007f');
 }

@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  existsSync,
   mkdirSync,
+  readFileSync,
   realpathSync,
   rmSync,
   symlinkSync,
@@ -14,7 +16,9 @@ import { describe, expect, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runsAsRoot } from '../support/privilege.ts';
 import { type ProgramOptions, runForJson, runProgram, transcript } from '../support/program.ts';
+import { launcher } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { openTerminal } from '../support/terminal.ts';
 
 /** A directory with a source, and a configuration of these lines for the mirror `debian` of it. */
 function configured(...lines: string[]) {
@@ -364,6 +368,42 @@ describe('config show', () => {
     expect((await run(['config', 'check'])).exitCode, table.stdout).toBe(0);
     const after = (await run(['status', 'mirror', '--json'])).json();
     expect(after).toEqual(before);
+  });
+});
+
+describe('config init', () => {
+  test('proposes a table for each mirror that is there, and writes no file over another', async () => {
+    const { run, root, home, write } = await synced('keep-last = 9');
+    write('');
+    await run(['init', root, '--keep-last', '5']);
+    const printed = await run(['config', 'init', home]);
+    expect(printed.exitCode, transcript(printed)).toBe(0);
+    expect(printed.stdout).toContain(`[mirrors.mirror]\nroot = "${root}"`);
+    const file = join(home, 'new', 'config.toml');
+    expect((await run(['config', 'init', home, '--output', file])).stdout).toContain(
+      `written: ${file}`,
+    );
+    const env = { MIRRORLATCH_CONFIG: file };
+    const status = await run(['status', 'mirror', '--json'], { env });
+    expect(status.json()).toMatchObject({ root, retention: { keepLast: 5 } });
+    expectFailure(await run(['config', 'init', home, '--output', file]), 64, /there already/);
+  });
+
+  test('asks at a terminal', async () => {
+    const { file, root, home, write } = await synced();
+    write('');
+    const output = join(home, 'asked.toml');
+    const terminal = openTerminal([launcher, 'config', 'init', home, '--output', output], {
+      env: { MIRRORLATCH_CONFIG: file },
+    });
+    // What apt and cron of this host have is there, too.
+    await terminal.shows(`Take the mirror ${root}? [Y/n]`);
+    for (let count = 0; count < 40 && !existsSync(output); count += 1) {
+      terminal.type('\r');
+      await Promise.race([terminal.exitCode, terminal.shows('[Y/n]')]);
+    }
+    expect(await terminal.exitCode).toBe(0);
+    expect(readFileSync(output, 'utf8')).toContain('[mirrors.mirror]');
   });
 });
 

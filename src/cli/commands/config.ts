@@ -28,6 +28,24 @@ export function addConfig(program: Command, context: CommandContext): void {
       if (problems.length > 0) context.setExitCode(EXIT_CODES.CONFIGURATION);
     });
   config
+    .command('init')
+    .description(
+      'Proposes a configuration of what is there: mirrors, what a crontab fills by rsync, and what apt of this host reads. At a terminal it asks, and writes; otherwise it prints.',
+    )
+    .argument('[DIR...]', 'where mirrors may be (default: /srv, /var/www and other usual places)')
+    .option('--output <file>', 'write it to this file, which must be new')
+    .addHelpText(
+      'after',
+      helpAfter(
+        ['mirrorlatch config init', 'mirrorlatch config init /srv/mirror --output mirrors.toml'],
+        ['USAGE', 'UNAVAILABLE', 'PERMISSION', 'CONFIGURATION', 'IO'],
+      ),
+    )
+    .action(async (places: string[], { output }: { output?: string }) => {
+      const { proposeConfiguration } = await import('../config-init/propose-configuration.ts');
+      await proposeConfiguration(places, output, context);
+    });
+  config
     .command('show')
     .description(
       'Shows the mirrors of the configuration, or what counts for one of them and where that is said.',

@@ -18,7 +18,7 @@ interface Job extends CronJob {
 }
 
 function lookAtCron(): Verdict {
-  const jobs = [...OF_SYSTEM.flatMap(jobsBelow(true)), ...OF_USERS.flatMap(jobsBelow(false))];
+  const jobs = crontabs().flatMap(jobsOf);
   if (jobs.length === 0) {
     const unseen = process.geteuid?.() === 0 ? '' : ', as far as this user may see';
     return skipped(`no crontab starts mirrorlatch${unseen}`);
@@ -27,12 +27,25 @@ function lookAtCron(): Verdict {
   return problem ?? ok(jobs.map(({ file, line }) => `${file}, line ${line}`).join('; '));
 }
 
-function jobsBelow(hasUser: boolean): (place: string) => Job[] {
-  return (place) =>
-    filesAt(place).flatMap((file) => {
+function jobsOf({ file, text, hasUser }: Crontab): Job[] {
+  return jobsIn(text, { hasUser }).map((job) => ({ ...job, file }));
+}
+
+interface Crontab {
+  readonly file: string;
+  readonly text: string;
+  /** A user stands before each command. */
+  readonly hasUser: boolean;
+}
+
+/** The crontabs of this host, as far as this user may see them. */
+export function crontabs(): Crontab[] {
+  const below = (hasUser: boolean) => (place: string) =>
+    filesAt(place).map((file) => {
       const text = ifAllowed(() => readTextIfThere(file)) ?? '';
-      return jobsIn(text, { hasUser }).map((job) => ({ ...job, file }));
+      return { file, text, hasUser };
     });
+  return [...OF_SYSTEM.flatMap(below(true)), ...OF_USERS.flatMap(below(false))];
 }
 
 /** The file, or the files of the directory, as far as this user may see them. */
