@@ -17,8 +17,6 @@ export interface Proposal {
   /** For people, on one line. */
   readonly title: string;
   readonly lines: readonly string[];
-  /** It only shows how it might be, because a choice is left. */
-  readonly isComment: boolean;
 }
 
 /**
@@ -28,19 +26,21 @@ export interface Proposal {
  */
 export function propose(found: readonly Found[], taken: Iterable<string>): Proposal[] {
   const names = new Set(taken);
-  return found.map((one) => {
-    switch (one.kind) {
-      case 'mirror': {
-        const { root, settings, path } = one;
-        const lines = tableOf(freeName(root, names), root, settings, path);
-        return { title: `the mirror ${root}`, lines, isComment: false };
-      }
-      case 'rsync':
-        return forRsync(one.call, one.file, names);
-      case 'apt':
-        return forApt(one.archive, names);
+  return found.map((one) => proposalFor(one, names));
+}
+
+function proposalFor(one: Found, names: Set<string>): Proposal {
+  switch (one.kind) {
+    case 'mirror': {
+      const { root, settings, path } = one;
+      const lines = tableOf(freeName(root, names), root, settings, path);
+      return { title: `the mirror ${root}`, lines };
     }
-  });
+    case 'rsync':
+      return forRsync(one.call, one.file, names);
+    case 'apt':
+      return forApt(one.archive, names);
+  }
 }
 
 function forRsync(call: RsyncCall, file: string, names: Set<string>): Proposal {
@@ -58,7 +58,6 @@ function forRsync(call: RsyncCall, file: string, names: Set<string>): Proposal {
       `source = ${quoted(sourceOf(source))}`,
       ...words,
     ],
-    isComment: false,
   };
 }
 
@@ -82,7 +81,6 @@ function forApt({ url, suites }: AptArchive, names: Set<string>): Proposal {
       `#root = ${quoted(`/srv/mirror/${name}`)}`,
       `#source = ${quoted(`rsync://${host}${pathname.replace(/\/*$/, '/')}`)}`,
     ],
-    isComment: true,
   };
 }
 
