@@ -26,6 +26,10 @@ export interface DatedSnapshot extends SnapshotTimes {
   mark: Mark;
 }
 
+/** Reasons of which more can be said: until when, and by whom. */
+export const WITHIN_GRACE = 'is within its grace time';
+export const HELD_BY_READER = 'is held by a reader';
+
 export interface RetentionDecision {
   id: string;
   /** Why it is kept; empty if it may be removed. */
@@ -73,8 +77,7 @@ export function applyRetention(
       reasons.push(keepLast === 1 ? 'is the newest' : `is one of the newest ${keepLast}`);
     reasons.push(...(calendar[at] ?? []));
     if (isRecent(publishedAt, keepWithinMs, now)) reasons.push('was published recently');
-    if (!isCurrent && isRecent(supersededAt, graceMs, now))
-      reasons.push('is within its grace time');
+    if (!isCurrent && isRecent(supersededAt, graceMs, now)) reasons.push(WITHIN_GRACE);
     return { id, reasons };
   });
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { asMirrorlatchError, hasCode, MirrorlatchError } from '../errors.ts';
 import { bytePath } from '../mirror/byte-path.ts';
+import { channelAt } from '../mirror/channels.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { appendHistory, readHistory } from '../mirror/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
@@ -38,7 +39,7 @@ import { withLock } from '../writer/session.ts';
 
 export interface VerifyOptions {
   root: string;
-  /** A snapshot, by its id or path, `current` or `previous`; by default `current`. */
+  /** A snapshot, by its id or path, `current` (default), `previous`, or a channel. */
   id?: string | undefined;
   /** All snapshots. */
   all?: boolean | undefined;
@@ -145,7 +146,8 @@ function wantedIds(layout: Layout, { id, all = false }: VerifyOptions): string[]
       throw new MirrorlatchError('NO_MIRROR', `${layout.root} has no snapshot yet`);
     return [current];
   }
-  return [id === 'previous' ? (previousId(layout) ?? id) : snapshotNamed(layout, id)];
+  if (id === 'previous') return [previousId(layout) ?? id];
+  return [channelAt(layout, id)?.id ?? snapshotNamed(layout, id)];
 }
 
 /** A tree that stays as it is until its lease is released. */

@@ -17,7 +17,12 @@ import { removeOldLogs } from '../mirror/logs.ts';
 import { dropMarksOfGone, marksIfReadable, NO_MARKS, readMarks } from '../mirror/marks.ts';
 import type { RetentionPolicy } from '../mirror/policy.ts';
 import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
-import { applyRetention, type DatedSnapshot, reasonsOfMark } from '../mirror/retention.ts';
+import {
+  applyRetention,
+  type DatedSnapshot,
+  HELD_BY_READER,
+  reasonsOfMark,
+} from '../mirror/retention.ts';
 import { servedClones } from '../mirror/served-directory.ts';
 import { readSettings } from '../mirror/settings.ts';
 import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
@@ -54,8 +59,6 @@ const COMING = '';
 /** What becomes of the tree of `spare.ts`. */
 export const SPARE_IS_GONE = 'the tree that was kept for the next sync was removed';
 export const SPARE_WOULD_GO = 'the tree that is kept for the next sync would be removed, too';
-
-const IS_READ = 'is held by a reader';
 
 /**
  * Takes the snapshots that no rule keeps and nobody reads (I5) out of sight; the end of the writer's
@@ -197,7 +200,7 @@ export function choosePrunable(
     // Every lease counts, even if its holder is invisible to this user.
     const isRead = readers.length > 0 || (leases.get(id) ?? 0) > 0;
     if (reasons.length > 0 || isRead) {
-      result.kept.push({ id, reasons: isRead ? [...reasons, IS_READ] : reasons, readers });
+      result.kept.push({ id, reasons: isRead ? [...reasons, HELD_BY_READER] : reasons, readers });
       continue;
     }
     result.removed.push(id);
@@ -265,7 +268,7 @@ function removeUnlessHeld(
   takeAway: (layout: Layout, id: string) => void,
 ): string[] {
   const closure = closeToReaders(layout, id);
-  if (closure === undefined) return [IS_READ];
+  if (closure === undefined) return [HELD_BY_READER];
   let isRemoved = false;
   try {
     // A mark may have come since the choice. From here on none can: that needs the lease.

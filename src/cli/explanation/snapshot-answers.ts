@@ -1,4 +1,5 @@
 import { describeLeftOut } from '../../mirror/left-out.ts';
+import { HELD_BY_READER, WITHIN_GRACE } from '../../mirror/retention.ts';
 import { showTime } from '../../mirror/units.ts';
 import { describeWritable } from '../../mirror/writable.ts';
 import type { Asked, Facts } from '../../operations/explain.ts';
@@ -64,17 +65,15 @@ function whyKept(info: SnapshotInfo, { status, pruning, graceUntil }: Facts): st
   if (kept === undefined) return isOther(status.findings, id);
   const until = graceUntil.get(id);
   const reasons = kept.reasons.map((reason) =>
-    reason === IN_GRACE && until !== undefined ? `${reason}, until ${showTime(until)}` : reason,
+    reason === WITHIN_GRACE && until !== undefined ? `${reason}, until ${showTime(until)}` : reason,
   );
   const shown = describeReaders(readers, leases);
   const readBy = shown === '' ? [] : [`is read by ${shown}`];
   // The names say more than the reason.
-  const others = readBy.length === 0 ? reasons : reasons.filter((reason) => reason !== IS_READ);
+  const others =
+    readBy.length === 0 ? reasons : reasons.filter((reason) => reason !== HELD_BY_READER);
   return [...others, ...readBy].join(', and ');
 }
-
-const IN_GRACE = 'is within its grace time';
-const IS_READ = 'is held by a reader';
 
 /** What the rules do not count. */
 function isOther(findings: Facts['status']['findings'], id: string): string {
