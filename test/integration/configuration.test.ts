@@ -451,7 +451,14 @@ describe('a sync of several mirrors', () => {
   });
 
   test('takes no other names beside --all, and needs a configuration', async () => {
-    const { run, write } = await three();
+    const { run, write, home } = await three();
+    expectFailure(
+      await run(['sync', 'a', 'losst']),
+      64,
+      /losst is no mirror/,
+      /Did you mean lost\?/,
+    );
+    expect(existsSync(join(home, 'losst'))).toBe(false);
     expectFailure(await run(['sync', '--all', 'a']), 64, /name none/);
     expectFailure(await run(['sync', 'a', '--jobs', '2']), 64, /several/);
     write('');

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import type { ConfiguredMirror } from '../../config/configuration.ts';
+import type { Configuration, ConfiguredMirror } from '../../config/configuration.ts';
+import { isMirrorName } from '../../config/values.ts';
 import { MirrorlatchError } from '../../errors.ts';
 import {
   CLONE_CHOICES,
@@ -14,6 +15,7 @@ import type { SyncOptions } from '../../operations/sync/work.ts';
 import type { PushOptions } from '../../push/push.ts';
 import { DEFAULT_NAMES, type DefaultName } from '../../rsync/arguments.ts';
 import { namesakeWarning, parseDestination } from '../../rsync/source.ts';
+import { nearestName } from '../../system/nearest.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { withConfigured } from '../mirror-names.ts';
@@ -147,6 +149,7 @@ export function addSync(program: Command, context: CommandContext): void {
         context.setExitCode(await syncNamed(wanted, flagsFor, command, context));
         return;
       }
+      if (mirrors.has(words[0] ?? '')) refuseStrangers(words.slice(1), mirrors);
       const paths = words.map((word, at) =>
         // What comes before another word is a source.
         at === words.length - 1 ? (mirrors.get(word)?.root ?? word) : word,
@@ -196,6 +199,21 @@ export function addSync(program: Command, context: CommandContext): void {
           );
       }
     });
+}
+
+/**
+ * After the name of a mirror come others. Taken for a source, the first would fill a mirror of a misspelt name.
+ *
+ * @throws MirrorlatchError USAGE for a word that could be a name, and is none.
+ */
+function refuseStrangers(words: readonly string[], mirrors: Configuration['mirrors']): void {
+  const stranger = words.find((word) => isMirrorName(word) && !mirrors.has(word));
+  if (stranger === undefined) return;
+  const nearest = nearestName(stranger, [...mirrors.keys()]);
+  const question = nearest === undefined ? '' : `Did you mean ${nearest}? `;
+  throw new MirrorlatchError('USAGE', `${stranger} is no mirror of the configuration`, {
+    hint: `${question}A directory of that name is written ./${stranger}`,
+  });
 }
 
 /**
