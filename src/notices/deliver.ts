@@ -39,8 +39,11 @@ export function recipientsIn({ mail, webhooks, systemd }: Recipients): Recipient
 /** How long a webhook may take; ms. */
 const PATIENCE_MS = 20_000;
 
-/** How long sendmail may take, which may deliver by itself; ms. */
-const MAIL_PATIENCE_MS = 60_000;
+/** How long sendmail may take; s. */
+const MAIL_PATIENCE_S = 60;
+
+/** What timeout(1) ends with when the time is over. */
+const TIMED_OUT = 124;
 
 /** Where sendmail is by the Filesystem Hierarchy Standard, if not in PATH. */
 const SENDMAIL = '/usr/sbin/sendmail';
@@ -57,14 +60,11 @@ async function sendMail({ subject, text }: Notice, address: string): Promise<voi
     text,
     '',
   ].join('\n');
-  const signal = AbortSignal.timeout(MAIL_PATIENCE_MS);
-  // The address comes from the message, so that it is not taken for an option.
-  const { exitCode, stderr } = await runProgram(SENDMAIL, ['-oi', '-t'], {
-    input: Buffer.from(message),
-    signal,
-  });
+  // timeout(1) ends what sendmail has started, too. The address comes from the message, so that it is no option.
+  const words = ['--kill-after=5', String(MAIL_PATIENCE_S), SENDMAIL, '-oi', '-t'];
+  const { exitCode, stderr } = await runProgram('timeout', words, { input: Buffer.from(message) });
   if (exitCode === 0) return;
-  const end = signal.aborted ? 'it takes too long' : `it ended with ${exitCode}`;
+  const end = exitCode === TIMED_OUT ? 'it takes too long' : `it ended with ${exitCode}`;
   const said = stderr.trim() === '' ? end : stderr.trim();
   throw new MirrorlatchError('UNAVAILABLE', `sendmail does not take the notice: ${said}`, {
     hint: 'Look in its own log, and try: echo test | sendmail root',
