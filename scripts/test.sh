@@ -60,7 +60,7 @@ want_programs bindfs:bindfs zsh:zsh fish:fish busybox:busybox dnf:dnf rpmbuild:r
   pacman:pacman-package-manager pip:python3-pip curl:curl wget:wget debmirror:debmirror strace:strace \
   /usr/libexec/dnf-utils-3:dnf-plugins-core nginx:nginx-light apache2:apache2-bin squid:squid \
   apt-cacher-ng:apt-cacher-ng chromium:chromium promtool:prometheus systemd-analyze:systemd \
-  logrotate:logrotate mmdebstrap:mmdebstrap faketime:faketime lintian:lintian \
+  logrotate:logrotate mmdebstrap:mmdebstrap faketime:faketime cron:cron lintian:lintian \
   systemd-nspawn:systemd-container
 want_newer_apt /var/cache/mirrorlatch-test/trixie # Also in test/support/repositories/newer-apt.ts.
 want_package_chroots /var/cache/mirrorlatch-test # Also in test/support/packages/debian-root.ts.
