@@ -47,7 +47,7 @@ esac
 for kind in $kinds; do
   case $kind in deb) need_programs dpkg-deb:dpkg ;; rpm) need_programs rpmbuild:rpm ;; esac
 done
-need_build
+need_build >&2
 [ -e node_modules/fs-native-extensions ] || stop 'the optional package fs-native-extensions is missing' 'Run: npm ci'
 
 version=$(node -p 'require("./package.json").version')

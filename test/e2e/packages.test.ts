@@ -176,6 +176,11 @@ describe('The Debian package', () => {
       const said = await root.boot(`${MIRROR}
         echo two >/srv/source/file
         systemctl start mirrorlatch-sync@site.service
+        cat /srv/mirror/site/current/file
+        mirrorlatch systemd site --install --user mirrorlatch
+        systemctl is-enabled mirrorlatch-sync@site.timer
+        echo three >/srv/source/file
+        systemctl start mirrorlatch-sync@site.service
         echo MIRRORS=/srv/mirror/site >>/etc/mirrorlatch/serve.env
         systemctl enable --now mirrorlatch-serve.service mirrorlatch-sync@site.timer
         ask() { node -e 'fetch("http://127.0.0.1/site/current/file").then(async (a) => console.log(await a.text()))'; }
@@ -188,8 +193,8 @@ describe('The Debian package', () => {
         systemctl is-active mirrorlatch-serve mirrorlatch-sync@site.timer
         dpkg --remove mirrorlatch
         ! systemctl is-active mirrorlatch-serve mirrorlatch-sync@site.timer`);
-      expect(said.match(/^(two|1|active|inactive)$/gm)).toEqual([
-        ...['two', '1', 'two', 'active', 'active', 'inactive', 'inactive'],
+      expect(said.match(/^(two|enabled|three|1|active|inactive)$/gm)).toEqual([
+        ...['two', 'enabled', 'three', '1', 'three', 'active', 'active', 'inactive', 'inactive'],
       ]);
     },
   );

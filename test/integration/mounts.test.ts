@@ -58,8 +58,8 @@ describe.skipIf(!mayMount).each(KINDS)('%s that is mounted', (kind) => {
       `snapshots/a cannot be removed: ${mounted.at} is .*umount ${mounted.at}`,
     );
     const dry = await runProgram(['prune', mirror.root, ...NOTHING_ELSE, '--dry-run']);
-    expect(dry.stdout).toMatch(/^a +cannot be removed/m);
-    expect(dry.stderr).toMatch(why);
+    expect(dry.stdout).toMatch(/^a .* cannot be removed/m);
+    expect(dry.stdout).toMatch(why);
     await runForJson(['init', mirror.root, ...NOTHING_ELSE]);
     mirror.change({ file: 'e' });
     const synced = await runProgram(['sync', mirror.root, '--quiet']);
