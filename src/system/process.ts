@@ -1,6 +1,6 @@
 import { constants as access, accessSync } from 'node:fs';
 import { constants } from 'node:os';
-import type { Duplex, Readable } from 'node:stream';
+import { type Duplex, PassThrough, type Readable } from 'node:stream';
 import { execa, type Options } from 'execa';
 import { cannotStart, tied } from './child.ts';
 import { traceChild } from './debug.ts';
@@ -89,8 +89,8 @@ export async function runProgram(
   });
   traceChild(child, program, args);
   if (onStdout) child.stdout?.on('data', onStdout);
-  // Unless it is paused, execa throws away what is not read at once.
-  if (onOutput && child.stdout) onOutput(child.stdout.pause());
+  // When a child exits, Node throws away what nobody has begun to read. Here somebody has.
+  if (onOutput && child.stdout) onOutput(readAtLeisure(child.stdout));
   if (onStderr) child.stderr?.on('data', onStderr);
   const ourEnd = child.stdio[channel] as Duplex | null | undefined;
   if (onChannel && ourEnd) {
@@ -110,6 +110,13 @@ export async function runProgram(
     stdout: textOf(result.stdout),
     stderr: textOf(result.stderr),
   };
+}
+
+/** A stream that may be read when its writer has ended, and closes the pipe when it is destroyed. */
+function readAtLeisure(pipe: Readable): Readable {
+  const output = pipe.pipe(new PassThrough());
+  output.once('close', () => pipe.destroy());
+  return output;
 }
 
 /**
