@@ -50,11 +50,15 @@ export function hasSource({ root, table }: ConfiguredMirror): boolean {
   return (table.source ?? (settings && rememberedBy(settings).source)) !== undefined;
 }
 
-function byName(mirrors: ReadonlyMap<string, ConfiguredMirror>, name: string): ConfiguredMirror {
+/** @throws MirrorlatchError NO_MIRROR for what is no name of the configuration, be it a path of a mirror. */
+export function byName(
+  mirrors: ReadonlyMap<string, ConfiguredMirror>,
+  name: string,
+): ConfiguredMirror {
   const found = mirrors.get(name);
   if (found !== undefined) return found;
   throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${name}`, {
-    hint: 'Only mirrors of the configuration have a schedule. See: mirrorlatch config show',
+    hint: 'Schedules and recipients are those of mirrors of the configuration. See: mirrorlatch config show',
   });
 }
 

@@ -29,3 +29,8 @@ export function showSpan(span: number): string {
   const [unit, length] = SPANS.find(([, ms]) => span >= ms) ?? SPANS[2];
   return `${Math.max(1, Math.round(span / length))}${unit}`;
 }
+
+/** Whether a time of a record is longer ago than this; ms. One that is unknown is, and one whose clock was ahead. */
+export function isOlderThan(time: string | null, ms: number): boolean {
+  return time === null || isAhead(time) || Date.now() - Date.parse(time) > ms;
+}

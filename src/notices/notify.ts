@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { lastSuccess, readHistory } from '../mirror/history.ts';
 import { openMirror } from '../mirror/open.ts';
-import { isAhead } from '../mirror/units.ts';
+import { isOlderThan } from '../mirror/units.ts';
 import { type Recipients, recipientsIn } from './deliver.ts';
 import { type Notice, noticeFor } from './notice.ts';
 import { type Condition, planNotices } from './plan-notices.ts';
@@ -38,7 +38,7 @@ export async function notify({ root, name, maxAgeMs, to }: NotifyOptions): Promi
   const conditions: Condition[] = [];
   if (last?.event === 'failed')
     conditions.push({ kind: 'failed', code: last.code, since: Date.parse(last.at) });
-  if (maxAgeMs !== undefined && isStale(syncedAt, maxAgeMs))
+  if (maxAgeMs !== undefined && isOlderThan(syncedAt, maxAgeMs))
     conditions.push({ kind: 'stale', code: 'STALE', since: Date.parse(syncedAt ?? '') || 0 });
   const subject = {
     name: name ?? layout.root,
@@ -66,8 +66,4 @@ export async function notify({ root, name, maxAgeMs, to }: NotifyOptions): Promi
     }
   }
   return result;
-}
-
-function isStale(syncedAt: string | null, maxAgeMs: number): boolean {
-  return syncedAt === null || isAhead(syncedAt) || Date.now() - Date.parse(syncedAt) > maxAgeMs;
 }

@@ -40,7 +40,7 @@ import {
   unseenPlaces,
 } from '../mirror/survey.ts';
 import { modeIfClosed } from '../mirror/tree-mode.ts';
-import { isAhead } from '../mirror/units.ts';
+import { isAhead, isOlderThan } from '../mirror/units.ts';
 import { ifAllowed } from '../system/files.ts';
 import { policyOf } from '../writer/policy.ts';
 import { keptByRules } from '../writer/pruning.ts';
@@ -206,7 +206,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const current = snapshots.find(({ isCurrent }) => isCurrent) ?? null;
   const syncedAt = lastSuccess(history);
   const unreadableMarks = whyUnreadable(layout);
-  const isStale = maxAgeMs !== undefined && ageOf(syncedAt) > maxAgeMs;
+  const isStale = maxAgeMs !== undefined && isOlderThan(syncedAt, maxAgeMs);
   const served = servedDirectory(layout);
   const configuration = problemOfConfiguration();
   const refusal = isBusy || isInsideGuard ? undefined : refusalOfWriters(layout, settings);
@@ -386,11 +386,6 @@ function presentFindings(
   if (!findings.some(({ kind }) => kind === 'failed-removal')) return findings;
   const kept = keptByRules(layout, history, retention);
   return findings.filter((found) => found.kind !== 'failed-removal' || !kept.has(found.id));
-}
-
-function ageOf(time: string | null): number {
-  // An age that is unknown is not fresh, nor is one whose clock was ahead.
-  return time === null || isAhead(time) ? Number.POSITIVE_INFINITY : Date.now() - Date.parse(time);
 }
 
 function whyStale(syncedAt: string | null): string {

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import type { ConfiguredMirror } from '../../config/configuration.ts';
-import { asMirrorlatchError, EXIT_CODES, MirrorlatchError } from '../../errors.ts';
+import { asMirrorlatchError, EXIT_CODES, type MirrorlatchError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { printError, printJson, printLine } from '../output.ts';
 import { recipientsOf } from '../recipients.ts';
+import { byName } from '../scheduled-mirrors.ts';
 
 interface Flags {
   all?: boolean;
@@ -61,12 +61,4 @@ export function addNotify(program: Command, context: CommandContext): void {
       else for (const { subject } of sent as { subject: string }[]) printLine('sent:', subject);
       if (exitCode !== 0) context.setExitCode(exitCode);
     });
-}
-
-function byName(mirrors: ReadonlyMap<string, ConfiguredMirror>, name: string): ConfiguredMirror {
-  const found = mirrors.get(name);
-  if (found !== undefined) return found;
-  throw new MirrorlatchError('NO_MIRROR', `there is no mirror in ${name}`, {
-    hint: 'Who is told stands in the configuration. See: mirrorlatch config show',
-  });
 }

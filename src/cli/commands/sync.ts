@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { Configuration, ConfiguredMirror } from '../../config/configuration.ts';
 import { isMirrorName } from '../../config/values.ts';
 import { MirrorlatchError } from '../../errors.ts';
+import { timestampId } from '../../mirror/snapshot-id.ts';
 import {
   CLONE_CHOICES,
   type CloneChoice,
@@ -227,7 +228,14 @@ async function syncNamed(
   command: Command,
   context: CommandContext,
 ): Promise<number> {
-  const { jobs = 1, json = false, quiet = false, dryRun, at = new Date() } = command.opts<Flags>();
+  const {
+    jobs = 1,
+    json = false,
+    quiet = false,
+    dryRun,
+    at,
+    id = at ? undefined : timestampId(new Date()),
+  } = command.opts<Flags>();
   if (dryRun) command.error('error: --dry-run is for one mirror');
   if (mirrors.length === 0) {
     throw new MirrorlatchError('CONFIGURATION', 'the configuration names no mirror with a source', {
@@ -238,7 +246,7 @@ async function syncNamed(
   const signal = context.signal();
   const jobOf = (mirror: ConfiguredMirror) => {
     const { root } = mirror;
-    const options = { ...optionsOf(flagsFor(root)), root, at, signal };
+    const options = { ...optionsOf(flagsFor(root)), root, at, id, signal };
     return { mirror, options: { ...options, rsyncOptions: context.operands } };
   };
   return syncMany(mirrors.map(jobOf), { jobs, json, quiet });
