@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { Configuration, ConfiguredMirror } from '../../config/configuration.ts';
 import { isMirrorName } from '../../config/values.ts';
 import { MirrorlatchError } from '../../errors.ts';
+import { findMirror } from '../../mirror/open.ts';
 import { timestampId } from '../../mirror/snapshot-id.ts';
 import {
   CLONE_CHOICES,
@@ -246,7 +247,10 @@ async function syncNamed(
   const signal = context.signal();
   const jobOf = (mirror: ConfiguredMirror) => {
     const { root } = mirror;
-    const options = { ...optionsOf(flagsFor(root)), root, at, id, signal };
+    // The tree of a mirror in place has no name.
+    const isInPlace = findMirror(root)?.settings.mode === 'in-place';
+    const name = isInPlace ? command.opts<Flags>().id : id;
+    const options = { ...optionsOf(flagsFor(root)), root, at, id: name, signal };
     return { mirror, options: { ...options, rsyncOptions: context.operands } };
   };
   return syncMany(mirrors.map(jobOf), { jobs, json, quiet });
