@@ -320,7 +320,8 @@ test('what an interrupted sync had transferred is whole, too', async () => {
     atTransfer('"$program" "$@"; kill -9 $PPID'),
   );
   await runProgram(['sync', mirror.source, mirror.root], { env: { PATH: path } });
-  await mirror.publish('third', { new3: 'n3' });
+  // The rsyncs of the killed sync may live a moment longer.
+  await mirror.publish('third', { new3: 'n3' }, '--wait', '1m');
   const { isWhole, trees } = await verify(mirror, '--bitrot');
   expect(isWhole).toBe(true);
   // Of what the killed sync had transferred nothing is known, but of all else.
