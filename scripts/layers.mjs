@@ -37,7 +37,7 @@ const ROOMS = {
   'rsync':             ['system', 'rsync/ knows rsync, not mirrors.'],
   'system':            ['', 'system/ wraps the outside world, and knows nothing of ours.'],
   'errors.ts':         ['', 'errors.ts stands on nothing.'],
-  'mirror/records.ts': ['mirror/policy.ts zod/mini', 'records.ts is a schema: all it needs of ours is the defaults.'],
+  'mirror/settings/records.ts': ['mirror/settings/policy.ts zod/mini', 'records.ts is a schema: all it needs of ours is the defaults.'],
   'http/pins/pin-records.ts': ['errors.ts zod/mini', 'pin-records.ts is a schema: it does nothing.'],
   'push/messages.ts':  ['errors.ts operations/sync/context.ts writer/events.ts mirror rsync zod/mini', 'messages.ts is a schema: it does nothing.'],
 };
@@ -62,7 +62,12 @@ const PACKAGES = {
 
 /** Only the holder of the lock changes what readers see. */
 const LOCKED = {
-  files: ['mirror/sync-lock.ts', 'mirror/recovery.ts', 'mirror/publication.ts', 'mirror/trash.ts'],
+  files: [
+    'mirror/locks/sync-lock.ts',
+    'mirror/recovery.ts',
+    'mirror/publication.ts',
+    'mirror/trash.ts',
+  ],
   openTo: ['writer', 'mirror'],
   because: 'Only writer/ takes the lock, recovers, publishes or empties the trash: use withWriter.',
 };

@@ -17,11 +17,12 @@ export {
   MirrorlatchError,
 } from './errors.ts';
 export type { CloneMethod, MadeBy } from './mirror/clone.ts';
-export type { HistoryEntry, SyncFigures } from './mirror/history.ts';
+export type { HistoryEntry, SyncFigures } from './mirror/history/history.ts';
 export type { Layout } from './mirror/layout.ts';
-export type { LockState, NamedProcess } from './mirror/lock-state.ts';
+export type { LockState, NamedProcess } from './mirror/locks/lock-state.ts';
+export type { Reader } from './mirror/locks/readers.ts';
 export type { Mirror } from './mirror/open.ts';
-export type { PlanFigures } from './mirror/plan.ts';
+export type { PlanFigures } from './mirror/plan/plan.ts';
 export type {
   ChannelRule,
   DrainPolicy,
@@ -31,8 +32,7 @@ export type {
   RetentionPolicy,
   RetryPolicy,
   ShrinkPolicy,
-} from './mirror/policy.ts';
-export type { Reader } from './mirror/readers.ts';
+} from './mirror/settings/policy.ts';
 export type {
   GateRecord,
   LockOwner,
@@ -40,8 +40,8 @@ export type {
   Mark,
   Settings,
   SnapshotPin,
-} from './mirror/records.ts';
-export type { SettingsOptions } from './mirror/settings.ts';
+} from './mirror/settings/records.ts';
+export type { SettingsOptions } from './mirror/settings/settings.ts';
 export type { Finding } from './mirror/survey.ts';
 export {
   type AdoptOptions,

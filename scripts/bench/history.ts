@@ -23,7 +23,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { HistoryEntry } from '../../src/mirror/history.ts';
+import type { HistoryEntry } from '../../src/mirror/history/history.ts';
 import { type Layout, layoutOf } from '../../src/mirror/layout.ts';
 import { quoteForSh } from '../../src/system/quote.ts';
 import { type Goal, goalLines, median, table } from './goals.ts';

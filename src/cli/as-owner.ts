@@ -1,5 +1,5 @@
 import { hasCode, MirrorlatchError } from '../errors.ts';
-import { commandAs } from '../mirror/ownership.ts';
+import { commandAs } from '../mirror/locks/ownership.ts';
 
 /** Adds to the error of another user's mirror the command that runs the same as that user. */
 export function withOwnersCommand(

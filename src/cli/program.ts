@@ -7,7 +7,7 @@ import {
   hasCode,
   MirrorlatchError,
 } from '../errors.ts';
-import { goBy } from '../mirror/configured.ts';
+import { goBy } from '../mirror/settings/configured.ts';
 import { askForNearest, shownName, splitOptions, together } from '../rsync/options.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { withOwnersCommand } from './as-owner.ts';

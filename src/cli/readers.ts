@@ -1,4 +1,4 @@
-import type { Reader } from '../mirror/readers.ts';
+import type { Reader } from '../mirror/locks/readers.ts';
 
 /** Locks on the lease whose holders this user may not see. */
 export function unseenReaders(readers: readonly Reader[], leases: number): number {

@@ -1,5 +1,5 @@
-import { describeLeftOut } from '../mirror/left-out.ts';
 import { nameInLine, readableName } from '../mirror/names.ts';
+import { describeLeftOut } from '../mirror/plan/left-out.ts';
 import { showBytes } from '../mirror/units.ts';
 import type { PlannedSync } from '../operations/sync/plan-sync.ts';
 import type { SyncResult } from '../operations/sync/sync.ts';

@@ -1,5 +1,5 @@
 import { LIVE } from '../mirror/layout.ts';
-import type { PlanFigures } from '../mirror/plan.ts';
+import type { PlanFigures } from '../mirror/plan/plan.ts';
 import { showBytes } from '../mirror/units.ts';
 import type { OnEvent, OperationEvent, Phase } from '../writer/events.ts';
 import { obeysEscapes, printNote } from './output.ts';

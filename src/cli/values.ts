@@ -11,8 +11,8 @@ import {
   readTag,
   UnfitValue,
 } from '../config/values.ts';
-import { isChannelName } from '../mirror/policy.ts';
-import type { GivenRules } from '../mirror/settings.ts';
+import { isChannelName } from '../mirror/settings/policy.ts';
+import type { GivenRules } from '../mirror/settings/settings.ts';
 
 /** A reader of values as commander calls it. */
 function asArgument<Value>(read: (text: string) => Value): (text: string) => Value {

@@ -1,5 +1,10 @@
-import { DEFAULT_DRAIN, DEFAULT_LOCK, DEFAULT_PROBE, DEFAULT_RETRY } from '../mirror/policy.ts';
-import type { Settings } from '../mirror/records.ts';
+import {
+  DEFAULT_DRAIN,
+  DEFAULT_LOCK,
+  DEFAULT_PROBE,
+  DEFAULT_RETRY,
+} from '../mirror/settings/policy.ts';
+import type { Settings } from '../mirror/settings/records.ts';
 import type { ConfiguredMirror } from './configuration.ts';
 import { isDuration, KEYS, type Key } from './schema.ts';
 import { SETTINGS } from './settings.ts';

@@ -1,9 +1,9 @@
 import { isAbsolute } from 'node:path';
 import * as z from 'zod/mini';
 import { MirrorlatchError } from '../errors.ts';
-import { parseChannelName } from '../mirror/channel-names.ts';
-import { joinRules } from '../mirror/channel-rules.ts';
-import { AFTER_DRAIN } from '../mirror/policy.ts';
+import { parseChannelName } from '../mirror/channels/channel-names.ts';
+import { joinRules } from '../mirror/channels/channel-rules.ts';
+import { AFTER_DRAIN } from '../mirror/settings/policy.ts';
 import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
 import { withAbsoluteFiles } from '../rsync/option-files.ts';

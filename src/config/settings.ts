@@ -1,4 +1,4 @@
-import type { Configured, SettingsOfFile } from '../mirror/configured.ts';
+import type { Configured, SettingsOfFile } from '../mirror/settings/configured.ts';
 import type { ConfiguredMirror } from './configuration.ts';
 import type { Key } from './schema.ts';
 import { showPlace } from './toml.ts';

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
-import type { ConfigurationSource, Configured } from '../mirror/configured.ts';
+import type { ConfigurationSource, Configured } from '../mirror/settings/configured.ts';
 import { ifAllowed, realPathToBe } from '../system/files.ts';
 import type { Configuration, ConfigurationProblem, ConfiguredMirror } from './configuration.ts';
 import { type ConfigurationFile, configurationFiles } from './files.ts';

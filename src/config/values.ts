@@ -1,4 +1,4 @@
-import { type ChannelRule, isChannelName, isPathWithin, isTag } from '../mirror/policy.ts';
+import { type ChannelRule, isChannelName, isPathWithin, isTag } from '../mirror/settings/policy.ts';
 
 /**
  * How values are written, on the command line and in the configuration alike. Each reader throws an

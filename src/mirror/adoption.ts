@@ -14,8 +14,8 @@ import { quoteForSh } from '../system/quote.ts';
 import { withdraw } from './current-file.ts';
 import { exchangeTrees, moveTree } from './discard.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
-import { readSettings } from './settings.ts';
-import type { SyncLock } from './sync-lock.ts';
+import type { SyncLock } from './locks/sync-lock.ts';
+import { readSettings } from './settings/settings.ts';
 
 /**
  * Adopts a directory: it becomes a tree of the mirror, and the path that readers know becomes a

@@ -13,14 +13,14 @@ import { constants, createGunzip, createGzip } from 'node:zlib';
 import { ifThere, openNewFile } from '../system/files.ts';
 import { makeOwnDirectory } from '../system/own-files.ts';
 import { currentId } from './current.ts';
-import { identityIfThere } from './identity.ts';
 import type { Layout } from './layout.ts';
 import { NameSplitter, NameWriter, readNames } from './name-list.ts';
-import type { PlanLists } from './plan-lists.ts';
-import { type ChangesHeader, checkChangesHeader, parseJson } from './records.ts';
+import type { PlanLists } from './plan/plan-lists.ts';
+import { type ChangesHeader, checkChangesHeader, parseJson } from './settings/records.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findSpare } from './spare.ts';
 import { snapshotIds } from './survey.ts';
+import { identityIfThere } from './trees/identity.ts';
 
 /** Longer than any header, whose longest parts are two ids; bytes. */
 const HEADER_BYTES = 1024;

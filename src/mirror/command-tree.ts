@@ -13,7 +13,7 @@ import {
 import { discard } from './discard.ts';
 import { trustMark } from './distrust.ts';
 import type { Layout } from './layout.ts';
-import { type CommandTreeRecord, checkCommandTree, parseJson } from './records.ts';
+import { type CommandTreeRecord, checkCommandTree, parseJson } from './settings/records.ts';
 import {
   commandTreeId,
   ctimeNow,

@@ -2,9 +2,9 @@ import { ifAllowed, lstatIfThere, readTextIfThere } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { currentJson, parseCurrentJson } from './current-json.ts';
 import type { Layout } from './layout.ts';
-import type { CurrentRecord } from './records.ts';
+import type { SyncLock } from './locks/sync-lock.ts';
 import { isLackOfSpace } from './reserve.ts';
-import type { SyncLock } from './sync-lock.ts';
+import type { CurrentRecord } from './settings/records.ts';
 
 /**
  * The file ROOT/current.json, with which a plain web server over ROOT is enough for a client that pins a

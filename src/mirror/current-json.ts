@@ -1,5 +1,5 @@
 import { snapshotLink } from './layout.ts';
-import { type CurrentRecord, checkCurrentRecord, parseJson } from './records.ts';
+import { type CurrentRecord, checkCurrentRecord, parseJson } from './settings/records.ts';
 
 /**
  * `current.json` names what is current to readers that come by HTTP, for whom a symlink is not visible: a

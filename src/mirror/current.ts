@@ -3,7 +3,7 @@ import { MirrorlatchError } from '../errors.ts';
 import { ifAllowed, lstatIfThere, readlinkIfThere } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { halfAdopted } from './adoption.ts';
-import { isFlip, readHistory } from './history.ts';
+import { isFlip, readHistory } from './history/history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { refuseTreesElsewhere } from './trees-elsewhere.ts';

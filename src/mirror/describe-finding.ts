@@ -1,8 +1,8 @@
 import { halfAdopted, hintToFinish, hintToLink } from './adoption.ts';
-import { wayToMove } from './channels.ts';
-import { commandToMoveAway, describeMounted, wayOutOfMounts } from './earlier-clones.ts';
+import { wayToMove } from './channels/channels.ts';
 import type { Layout } from './layout.ts';
-import { describeProcesses } from './lock-state.ts';
+import { describeProcesses } from './locks/lock-state.ts';
+import { commandToMoveAway, describeMounted, wayOutOfMounts } from './served/earlier-clones.ts';
 import type { Finding } from './survey.ts';
 
 /** What a crash left, and what becomes of it. @param isOrphaned processes of a killed sync still run. */

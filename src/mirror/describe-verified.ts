@@ -1,4 +1,4 @@
-import type { Verified } from './history-index.ts';
+import type { Verified } from './history/history-index.ts';
 
 /** `whole, content included` or `12 entries are damaged` */
 export function describeVerified({ damaged, content }: Verified): string {

@@ -1,11 +1,11 @@
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { mountPointsWithin } from '../system/mounts.ts';
-import { channelsOf } from './channels.ts';
+import { channelsOf } from './channels/channels.ts';
 import { isForeign } from './current-file.ts';
-import { earlierClones } from './earlier-clones.ts';
-import { readHistory } from './history.ts';
+import { readHistory } from './history/history.ts';
 import { type Layout, ownNames } from './layout.ts';
+import { earlierClones } from './served/earlier-clones.ts';
 import { findLeftovers } from './staging.ts';
 import { isOfPerson, snapshotIds } from './survey.ts';
 

@@ -12,8 +12,8 @@ import {
 import { otherPathsOf } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { emptyName, type Layout, layoutOf } from './layout.ts';
-import type { Settings } from './records.ts';
-import { readSettings } from './settings.ts';
+import type { Settings } from './settings/records.ts';
+import { readSettings } from './settings/settings.ts';
 import { isWebUrl } from './web-url.ts';
 
 export interface Mirror {

@@ -4,10 +4,15 @@ import { runProgram } from '../system/process.ts';
 import { currentId } from './current.ts';
 import { announce, withdraw } from './current-file.ts';
 import { moveTree } from './discard.ts';
-import { type HistoryEntry, publicationOf, readHistory, type SyncFigures } from './history.ts';
+import {
+  type HistoryEntry,
+  publicationOf,
+  readHistory,
+  type SyncFigures,
+} from './history/history.ts';
 import { type Layout, LIVE, snapshotLink } from './layout.ts';
-import { dateLease, makeLease } from './lease.ts';
-import type { SyncLock } from './sync-lock.ts';
+import { dateLease, makeLease } from './locks/lease.ts';
+import type { SyncLock } from './locks/sync-lock.ts';
 
 type Promoted = Extract<HistoryEntry, { event: 'promoted' }>;
 

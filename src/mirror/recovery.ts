@@ -3,27 +3,27 @@ import { ifAllowed, lstatIfThere, syncDirectory } from '../system/files.ts';
 import { makeOwnDirectory, refuseOtherThanDirectory } from '../system/own-files.ts';
 import { removeTree } from '../system/remove-tree.ts';
 import { halfAdopted, lostPath, restorePath, undoHalf } from './adoption.ts';
-import { channelsOf } from './channels.ts';
+import { channelsOf } from './channels/channels.ts';
 import { currentId, previousId } from './current.ts';
 import { announce, withdraw } from './current-file.ts';
 import { discard, moveTree } from './discard.ts';
-import { isInPlace } from './gate.ts';
 import {
   appendHistory,
   type HistoryEntry,
   lastFlip,
   publicationOf,
   readHistory,
-} from './history.ts';
-import { indexOf } from './history-index.ts';
+} from './history/history.ts';
+import { indexOf } from './history/history-index.ts';
 import { directoriesOf, type Layout, LIVE, snapshotLink } from './layout.ts';
-import { makeLease } from './lease.ts';
-import { findReaders } from './readers.ts';
-import { isServedClone, supersede } from './served-directory.ts';
+import { isInPlace } from './locks/gate.ts';
+import { makeLease } from './locks/lease.ts';
+import { findReaders } from './locks/readers.ts';
+import type { SyncLock } from './locks/sync-lock.ts';
+import { isServedClone, supersede } from './served/served-directory.ts';
 import { discardSpare, findSpare } from './spare.ts';
 import { stagedTree } from './staging.ts';
 import { type Finding, survey, unrecordedFlip, unrecordedMoves } from './survey.ts';
-import type { SyncLock } from './sync-lock.ts';
 import { emptyTrash } from './trash.ts';
 
 /**

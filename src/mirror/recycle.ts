@@ -12,9 +12,9 @@ import { bytePath, parentOf } from './byte-path.ts';
 import type { Chain, ChangedName } from './changes.ts';
 import type { Layout } from './layout.ts';
 import { NameWriter } from './name-list.ts';
-import { NO_ENTRY } from './plan-lists.ts';
-import { RealParents } from './real-parents.ts';
-import { removeDirectory } from './take-out.ts';
+import { NO_ENTRY } from './plan/plan-lists.ts';
+import { removeDirectory } from './plan/take-out.ts';
+import { RealParents } from './trees/real-parents.ts';
 
 /**
  * Whether a directory has changed in a tree that nobody is to change, as when somebody has removed a file by

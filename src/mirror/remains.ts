@@ -5,12 +5,12 @@ import { DELAYED, isDelayed, mayBeMadeFor } from '../rsync/temporary-names.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { failureOf, find } from '../system/find.ts';
 import { refuseOtherThanDirectory } from '../system/own-files.ts';
-import { publicationOf, readHistory } from './history.ts';
+import { publicationOf, readHistory } from './history/history.ts';
 import { LIVE } from './layout.ts';
 import { nameInLine, readableName } from './names.ts';
 import type { Mirror } from './open.ts';
-import { rememberedBy } from './settings.ts';
-import { takeOut } from './take-out.ts';
+import { takeOut } from './plan/take-out.ts';
+import { rememberedBy } from './settings/settings.ts';
 
 const MOST_NAMES = 3;
 

@@ -1,9 +1,9 @@
 import { renameSync, rmSync } from 'node:fs';
 import { lstatIfThere, readTextIfThere, syncDirectory, writeWhole } from '../system/files.ts';
 import { discard, moveTree } from './discard.ts';
-import { identityIfThere } from './identity.ts';
+import { arrivalOf } from './history/snapshot-times.ts';
 import type { Layout } from './layout.ts';
-import { arrivalOf } from './snapshot-times.ts';
+import { identityIfThere } from './trees/identity.ts';
 
 /**
  * A snapshot that was pruned, but is not removed: the next sync recycles it into its clone, while it plans.

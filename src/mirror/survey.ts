@@ -4,13 +4,11 @@ import { ifAllowed, ifThere, lstatIfThere } from '../system/files.ts';
 import { mountOf } from '../system/mounts.ts';
 import { exclusivelyLocked } from '../system/proc.ts';
 import { divertedPath, halfAdopted, lostPath } from './adoption.ts';
-import { channelsById, channelsOf } from './channels.ts';
+import { channelsById, channelsOf } from './channels/channels.ts';
 import { type ResumeObstacle, resumeObstacle } from './command-tree.ts';
 import { currentId, previousId } from './current.ts';
 import { announcedId } from './current-file.ts';
 import { discardedNames } from './discard.ts';
-import { type KeptClone, keptClones, type MountedClone, mountedClones } from './earlier-clones.ts';
-import { isInPlace, readGate } from './gate.ts';
 import {
   becameCurrentAt,
   type HistoryEntry,
@@ -18,13 +16,20 @@ import {
   pruneFailureOf,
   publicationOf,
   readHistory,
-} from './history.ts';
-import { type ChannelMove, type Flip, indexOf } from './history-index.ts';
+} from './history/history.ts';
+import { type ChannelMove, type Flip, indexOf } from './history/history-index.ts';
+import { namedBy } from './history/link-moves.ts';
 import { type Layout, LIVE } from './layout.ts';
-import { namedBy } from './link-moves.ts';
-import { holdersOf, type NamedProcess } from './lock-state.ts';
-import { type Obstacle, obstacleAt, wayOutOf } from './obstacle.ts';
-import { readSettings } from './settings.ts';
+import { isInPlace, readGate } from './locks/gate.ts';
+import { holdersOf, type NamedProcess } from './locks/lock-state.ts';
+import { type Obstacle, obstacleAt, wayOutOf } from './locks/obstacle.ts';
+import {
+  type KeptClone,
+  keptClones,
+  type MountedClone,
+  mountedClones,
+} from './served/earlier-clones.ts';
+import { readSettings } from './settings/settings.ts';
 import { isSnapshotId } from './snapshot-id.ts';
 import { findLeftovers, type Leftovers } from './staging.ts';
 

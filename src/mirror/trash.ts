@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { removeTree } from '../system/remove-tree.ts';
 import { discardedNames } from './discard.ts';
 import type { Layout } from './layout.ts';
-import type { SyncLock } from './sync-lock.ts';
+import type { SyncLock } from './locks/sync-lock.ts';
 
 /**
  * Removes the trees in the trash, under the lock, which every removal holds until it has ended.

@@ -1,4 +1,4 @@
-import type { HistoryEntry } from '../mirror/history.ts';
+import type { HistoryEntry } from '../mirror/history/history.ts';
 import { printable } from '../mirror/names.ts';
 import { showTime } from '../mirror/units.ts';
 import { quoteForSh } from '../system/quote.ts';

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
-import { lastSuccess, readHistory } from '../mirror/history.ts';
+import { lastSuccess, readHistory } from '../mirror/history/history.ts';
 import { openMirror } from '../mirror/open.ts';
 import { isOlderThan } from '../mirror/units.ts';
 import { type Recipients, recipientsIn } from './deliver.ts';

@@ -1,6 +1,6 @@
 import type { Layout } from '../mirror/layout.ts';
-import { checkNotices, parseJson } from '../mirror/records.ts';
-import { withSettingsLock } from '../mirror/settings.ts';
+import { checkNotices, parseJson } from '../mirror/settings/records.ts';
+import { withSettingsLock } from '../mirror/settings/settings.ts';
 import { lstatIfThere, otherThing, readTextIfThere, writeWhole } from '../system/files.ts';
 import { NOTHING_TOLD, type Told } from './plan-notices.ts';
 

@@ -11,31 +11,31 @@ import {
 } from '../mirror/adoption.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { announce } from '../mirror/current-file.ts';
-import { forgetUnused } from '../mirror/earlier-clones.ts';
+import { appendHistory, idOfAdoption, readHistory } from '../mirror/history/history.ts';
+import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
 import {
   isInPlace,
   markWhole,
   mayHaveRemains,
   readGate,
   refuseClosedByHand,
-} from '../mirror/gate.ts';
-import { appendHistory, idOfAdoption, readHistory } from '../mirror/history.ts';
-import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
-import { type Closure, closeToReaders, makeLease } from '../mirror/lease.ts';
+} from '../mirror/locks/gate.ts';
+import { type Closure, closeToReaders, makeLease } from '../mirror/locks/lease.ts';
+import { isPinnedTo } from '../mirror/locks/pins.ts';
 import { printable } from '../mirror/names.ts';
 import { pathsNotOurs } from '../mirror/not-ours.ts';
 import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
-import { isPinnedTo } from '../mirror/pins.ts';
-import type { Given, LockPolicy } from '../mirror/policy.ts';
-import type { GateRecord, Settings } from '../mirror/records.ts';
 import { removeRemains } from '../mirror/remains.ts';
-import { forgetServed, markServed, refuseUnservable } from '../mirror/served-claim.ts';
-import { servedDirectory } from '../mirror/served-directory.ts';
-import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/settings.ts';
+import { forgetUnused } from '../mirror/served/earlier-clones.ts';
+import { forgetServed, markServed, refuseUnservable } from '../mirror/served/served-claim.ts';
+import { servedDirectory } from '../mirror/served/served-directory.ts';
+import type { Given, LockPolicy } from '../mirror/settings/policy.ts';
+import type { GateRecord, Settings } from '../mirror/settings/records.ts';
+import { changeSettings, type SettingsOptions, settingsFrom } from '../mirror/settings/settings.ts';
 import { freshId } from '../mirror/snapshot-id.ts';
 import { snapshotIds } from '../mirror/survey.ts';
+import { findWritable } from '../mirror/trees/writable.ts';
 import { showTime } from '../mirror/units.ts';
-import { findWritable } from '../mirror/writable.ts';
 import { lstatIfThere, realPathToBe } from '../system/files.ts';
 import { isWithin, refuseMountsWithin } from '../system/mounts.ts';
 import { pathsInUse } from '../system/paths-in-use.ts';

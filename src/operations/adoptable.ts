@@ -2,7 +2,7 @@ import { accessSync, constants, realpathSync } from 'node:fs';
 import { basename, dirname, join, parse, relative, resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import { layoutOf } from '../mirror/layout.ts';
-import { describeProcesses } from '../mirror/lock-state.ts';
+import { describeProcesses } from '../mirror/locks/lock-state.ts';
 import { printable } from '../mirror/names.ts';
 import { mirrorAround, mirrorBehindMount } from '../mirror/open.ts';
 import { attachmentsOf, describeAttachments } from '../system/attachments.ts';

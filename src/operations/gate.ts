@@ -1,13 +1,19 @@
 import { MirrorlatchError } from '../errors.ts';
-import { closeByHand, isInPlace, mayHaveRemains, openByHand, readGate } from '../mirror/gate.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
+import {
+  closeByHand,
+  isInPlace,
+  mayHaveRemains,
+  openByHand,
+  readGate,
+} from '../mirror/locks/gate.ts';
+import { obstacleAt, wayOutOf } from '../mirror/locks/obstacle.ts';
+import { countLeases } from '../mirror/locks/readers.ts';
 import { printable } from '../mirror/names.ts';
-import { obstacleAt, wayOutOf } from '../mirror/obstacle.ts';
 import { type Mirror, openMirror } from '../mirror/open.ts';
-import type { Given, LockPolicy } from '../mirror/policy.ts';
-import { countLeases } from '../mirror/readers.ts';
-import type { GateRecord } from '../mirror/records.ts';
 import { removeRemains } from '../mirror/remains.ts';
+import type { Given, LockPolicy } from '../mirror/settings/policy.ts';
+import type { GateRecord } from '../mirror/settings/records.ts';
 import { showTime } from '../mirror/units.ts';
 import { processesHoldingFlock } from '../system/proc.ts';
 import type { OnEvent } from '../writer/events.ts';

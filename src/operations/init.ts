@@ -7,16 +7,16 @@ import {
   refuseMirrorAsSource,
   refuseOverlap,
   refuseServedOverlap,
-} from '../mirror/preflight.ts';
-import type { Settings } from '../mirror/records.ts';
-import { forgetServed, markServed, refuseUnservable } from '../mirror/served-claim.ts';
+} from '../mirror/plan/preflight.ts';
+import { forgetServed, markServed, refuseUnservable } from '../mirror/served/served-claim.ts';
+import type { Settings } from '../mirror/settings/records.ts';
 import {
   changeSettings,
   type GivenSettings,
   rememberedBy,
   type SettingsOptions,
   settingsFrom,
-} from '../mirror/settings.ts';
+} from '../mirror/settings/settings.ts';
 import { checkOptions } from '../rsync/option-files.ts';
 import { destinationIn, parseSource } from '../rsync/source.ts';
 import { lstatIfThere, realPathToBe } from '../system/files.ts';

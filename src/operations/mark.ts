@@ -1,10 +1,10 @@
 import { MirrorlatchError } from '../errors.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import type { Layout } from '../mirror/layout.ts';
-import { holdOpenLease, takeLease } from '../mirror/lease.ts';
-import { changeMark, type Mark } from '../mirror/marks.ts';
+import { holdOpenLease, takeLease } from '../mirror/locks/lease.ts';
 import { openMirrorWithSnapshots } from '../mirror/open.ts';
-import { checkTags } from '../mirror/policy-rules.ts';
+import { changeMark, type Mark } from '../mirror/retention/marks.ts';
+import { checkTags } from '../mirror/settings/policy-rules.ts';
 import { snapshotNamed } from '../mirror/snapshot-path.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { lstatIfThere } from '../system/files.ts';

@@ -1,9 +1,9 @@
 import { MirrorlatchError } from '../errors.ts';
-import { channelAt, noChannel } from '../mirror/channels.ts';
-import { readHistory } from '../mirror/history.ts';
-import { indexOf } from '../mirror/history-index.ts';
-import { lineagesOf } from '../mirror/lineage.ts';
-import { describeHold, holdChannel } from '../mirror/settings.ts';
+import { channelAt, noChannel } from '../mirror/channels/channels.ts';
+import { readHistory } from '../mirror/history/history.ts';
+import { indexOf } from '../mirror/history/history-index.ts';
+import { lineagesOf } from '../mirror/history/lineage.ts';
+import { describeHold, holdChannel } from '../mirror/settings/settings.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { Writer } from '../writer/writer.ts';

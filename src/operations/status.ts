@@ -1,7 +1,6 @@
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
-import { channelPlan } from '../mirror/channel-state.ts';
-import { channelsById, channelsOf } from '../mirror/channels.ts';
-import { problemOfConfiguration } from '../mirror/configured.ts';
+import { channelPlan } from '../mirror/channels/channel-state.ts';
+import { channelsById, channelsOf } from '../mirror/channels/channels.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import {
   filledBy,
@@ -13,24 +12,35 @@ import {
   publicationOf,
   readHistory,
   verificationOf,
-} from '../mirror/history.ts';
-import { indexOf, type Verified } from '../mirror/history-index.ts';
+} from '../mirror/history/history.ts';
+import { indexOf, type Verified } from '../mirror/history/history-index.ts';
+import { namedBy } from '../mirror/history/link-moves.ts';
+import { publishedOrMoved } from '../mirror/history/snapshot-times.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
-import { namedBy } from '../mirror/link-moves.ts';
-import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
-import { marksIfReadable, NO_MARKS, readMarks } from '../mirror/marks.ts';
-import { obstacleAt } from '../mirror/obstacle.ts';
+import { describeLock, inspectLock, type LockState } from '../mirror/locks/lock-state.ts';
+import { obstacleAt } from '../mirror/locks/obstacle.ts';
+import { isPinnedTo } from '../mirror/locks/pins.ts';
+import { countLeases, findReaders, type Reader } from '../mirror/locks/readers.ts';
 import { openMirror } from '../mirror/open.ts';
-import { isPinnedTo } from '../mirror/pins.ts';
-import type { ChannelRule, ProbePolicy, RetentionPolicy, ShrinkPolicy } from '../mirror/policy.ts';
-import { checkDuration } from '../mirror/policy-rules.ts';
-import { refuseUnchangeable, refuseUnfit } from '../mirror/preflight.ts';
-import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
-import type { LeftOutRecord, Settings, SnapshotPin, WritableByAll } from '../mirror/records.ts';
-import { problemOnTheWay } from '../mirror/served-claim.ts';
-import { type ServedDirectory, servedDirectory } from '../mirror/served-directory.ts';
-import { rememberedBy } from '../mirror/settings.ts';
-import { publishedOrMoved } from '../mirror/snapshot-times.ts';
+import { refuseUnchangeable, refuseUnfit } from '../mirror/plan/preflight.ts';
+import { marksIfReadable, NO_MARKS, readMarks } from '../mirror/retention/marks.ts';
+import { problemOnTheWay } from '../mirror/served/served-claim.ts';
+import { type ServedDirectory, servedDirectory } from '../mirror/served/served-directory.ts';
+import { problemOfConfiguration } from '../mirror/settings/configured.ts';
+import type {
+  ChannelRule,
+  ProbePolicy,
+  RetentionPolicy,
+  ShrinkPolicy,
+} from '../mirror/settings/policy.ts';
+import { checkDuration } from '../mirror/settings/policy-rules.ts';
+import type {
+  LeftOutRecord,
+  Settings,
+  SnapshotPin,
+  WritableByAll,
+} from '../mirror/settings/records.ts';
+import { rememberedBy } from '../mirror/settings/settings.ts';
 import {
   type Finding,
   isOfPerson,
@@ -39,7 +49,7 @@ import {
   survey,
   unseenPlaces,
 } from '../mirror/survey.ts';
-import { modeIfClosed } from '../mirror/tree-mode.ts';
+import { modeIfClosed } from '../mirror/trees/tree-mode.ts';
 import { isAhead, isOlderThan } from '../mirror/units.ts';
 import { ifAllowed } from '../system/files.ts';
 import { policyOf } from '../writer/policy.ts';

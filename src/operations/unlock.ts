@@ -1,6 +1,6 @@
-import { describeLock, inspectLock, type LockState } from '../mirror/lock-state.ts';
+import { describeLock, inspectLock, type LockState } from '../mirror/locks/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
-import type { Given, LockPolicy } from '../mirror/policy.ts';
+import type { Given, LockPolicy } from '../mirror/settings/policy.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withLock } from '../writer/session.ts';
 

@@ -11,8 +11,8 @@ import {
   type RetentionPolicy,
   type RetryPolicy,
   type ShrinkPolicy,
-} from '../mirror/policy.ts';
-import { checkerOf, QUICK_LOOKS } from '../mirror/records.ts';
+} from '../mirror/settings/policy.ts';
+import { checkerOf, QUICK_LOOKS } from '../mirror/settings/records.ts';
 import { isSnapshotId } from '../mirror/snapshot-id.ts';
 import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
@@ -48,7 +48,7 @@ const tag = z.string().check(z.refine(isTag));
 /** The one tree of an in-place mirror has a name of its own. */
 const treeId = z.string().check(z.refine((id) => id === LIVE || isSnapshotId(id)));
 
-/** A group of `mirror/policy.ts`, with a check for each option; any of them may be missing. */
+/** A group of `mirror/settings/policy.ts`, with a check for each option; any of them may be missing. */
 function group<Group>(shape: { [Name in keyof Group]: z.ZodMiniType<Group[Name]> }) {
   return z.optional(z.partial(z.strictObject(shape)));
 }

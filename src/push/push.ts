@@ -1,8 +1,8 @@
 import { hostname, userInfo } from 'node:os';
 import { MirrorlatchError } from '../errors.ts';
-import { DEFAULT_RETRY, withDefaults } from '../mirror/policy.ts';
-import { checkGroups, checkStart } from '../mirror/policy-rules.ts';
-import { checkRsync, checkSource } from '../mirror/preflight.ts';
+import { checkRsync, checkSource } from '../mirror/plan/preflight.ts';
+import { DEFAULT_RETRY, withDefaults } from '../mirror/settings/policy.ts';
+import { checkGroups, checkStart } from '../mirror/settings/policy-rules.ts';
 import { type PlannedSync, withAllEntries } from '../operations/sync/plan-sync.ts';
 import type { SyncResult } from '../operations/sync/sync.ts';
 import type { SyncOptions } from '../operations/sync/work.ts';

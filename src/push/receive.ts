@@ -3,7 +3,7 @@ import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { checkPlaces } from '../mirror/preflight.ts';
+import { checkPlaces } from '../mirror/plan/preflight.ts';
 import { type PlannedSync, planSyncSpooled } from '../operations/sync/plan-sync.ts';
 import { type SyncResult, sync } from '../operations/sync/sync.ts';
 import type { PushedTree, SyncOptions } from '../operations/sync/work.ts';

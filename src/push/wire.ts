@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MirrorlatchError } from '../errors.ts';
-import { type Checked, parseJson } from '../mirror/records.ts';
+import { type Checked, parseJson } from '../mirror/settings/records.ts';
 import { lstatIfThere } from '../system/files.ts';
 
 /** The largest message; bytes. A peer that sends more is hostile or broken. */

@@ -2,18 +2,18 @@ import { isUtf8 } from 'node:buffer';
 import { lstatSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { channelId } from '../mirror/channels.ts';
+import { channelId } from '../mirror/channels/channels.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import {
   becameCurrentAt,
   type HistoryEntry,
   publicationOf,
   readHistory,
-} from '../mirror/history.ts';
-import { indexOf } from '../mirror/history-index.ts';
+} from '../mirror/history/history.ts';
+import { indexOf } from '../mirror/history/history-index.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { findMirror, type Mirror, openMirror } from '../mirror/open.ts';
-import { rememberedBy } from '../mirror/settings.ts';
+import { rememberedBy } from '../mirror/settings/settings.ts';
 import { ifAllowed, ifThere, lstatIfThere } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
 

@@ -1,14 +1,14 @@
 import { basename } from 'node:path';
 import { hasCode } from '../errors.ts';
-import { channelsById } from '../mirror/channels.ts';
+import { channelsById } from '../mirror/channels/channels.ts';
 import { currentId, previousId } from '../mirror/current.ts';
-import { DiskUse } from '../mirror/disk-use.ts';
-import { mayShareFiles, readHistory, sharesBlocks } from '../mirror/history.ts';
+import { mayShareFiles, readHistory, sharesBlocks } from '../mirror/history/history.ts';
+import { arrivalOf, inOrderOfPublication } from '../mirror/history/snapshot-times.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
-import { marksIfReadable } from '../mirror/marks.ts';
 import { openMirror } from '../mirror/open.ts';
-import { arrivalOf, inOrderOfPublication } from '../mirror/snapshot-times.ts';
+import { marksIfReadable } from '../mirror/retention/marks.ts';
 import { snapshotIds } from '../mirror/survey.ts';
+import { DiskUse } from '../mirror/trees/disk-use.ts';
 import { pin } from './pin.ts';
 
 export interface DuOptions {

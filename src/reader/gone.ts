@@ -2,7 +2,7 @@ import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { MirrorlatchError } from '../errors.ts';
 import type { Layout } from '../mirror/layout.ts';
-import { mirrorIsGone } from '../mirror/settings.ts';
+import { mirrorIsGone } from '../mirror/settings/settings.ts';
 import { ifThere, lstatIfThere } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
 

@@ -1,8 +1,8 @@
-import type { HistoryEntry } from '../mirror/history.ts';
-import { HistoryFile, type PlacedEntry } from '../mirror/history-file.ts';
-import { isAdoption, type Published } from '../mirror/history-index.ts';
+import type { HistoryEntry } from '../mirror/history/history.ts';
+import { HistoryFile, type PlacedEntry } from '../mirror/history/history-file.ts';
+import { isAdoption, type Published } from '../mirror/history/history-index.ts';
 import { openMirror } from '../mirror/open.ts';
-import { checkDuration } from '../mirror/policy-rules.ts';
+import { checkDuration } from '../mirror/settings/policy-rules.ts';
 
 export interface HistoryOptions {
   root: string;

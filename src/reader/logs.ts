@@ -1,12 +1,12 @@
 import { closeSync, constants, lstatSync, openSync, readSync } from 'node:fs';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
-import type { HistoryEntry } from '../mirror/history.ts';
-import { HistoryFile } from '../mirror/history-file.ts';
+import type { HistoryEntry } from '../mirror/history/history.ts';
+import { HistoryFile } from '../mirror/history/history-file.ts';
+import { KEPT_LOGS, type LogFile, logFiles } from '../mirror/history/logs.ts';
 import type { Layout } from '../mirror/layout.ts';
-import { glanceAtLock } from '../mirror/lock-state.ts';
-import { KEPT_LOGS, type LogFile, logFiles } from '../mirror/logs.ts';
+import { glanceAtLock } from '../mirror/locks/lock-state.ts';
 import { openMirror } from '../mirror/open.ts';
-import type { LockOwner } from '../mirror/records.ts';
+import type { LockOwner } from '../mirror/settings/records.ts';
 import { snapshotNamed } from '../mirror/snapshot-path.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { userName } from '../system/proc.ts';

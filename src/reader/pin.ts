@@ -1,9 +1,9 @@
 import { MirrorlatchError } from '../errors.ts';
-import { channelId } from '../mirror/channels.ts';
+import { channelId } from '../mirror/channels/channels.ts';
 import { currentId } from '../mirror/current.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
-import { holdOpenLease, type Lease, takeLease } from '../mirror/lease.ts';
-import { obstacleAt } from '../mirror/obstacle.ts';
+import { holdOpenLease, type Lease, takeLease } from '../mirror/locks/lease.ts';
+import { obstacleAt } from '../mirror/locks/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
 import { isSnapshotId } from '../mirror/snapshot-id.ts';
 import { lstatIfThere } from '../system/files.ts';

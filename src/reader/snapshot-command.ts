@@ -1,6 +1,11 @@
 import { MirrorlatchError } from '../errors.ts';
 import { LIVE } from '../mirror/layout.ts';
-import { DEFAULT_RETRY, type Given, type RetryPolicy, withDefaults } from '../mirror/policy.ts';
+import {
+  DEFAULT_RETRY,
+  type Given,
+  type RetryPolicy,
+  withDefaults,
+} from '../mirror/settings/policy.ts';
 import { callersPath } from '../system/callers-path.ts';
 import { type Job, type JobEnd, startJob } from '../system/job.ts';
 import { pauseBeforeRetry } from '../system/pause.ts';

@@ -1,17 +1,17 @@
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { channelId } from '../mirror/channels.ts';
+import { channelId } from '../mirror/channels/channels.ts';
 import { currentId } from '../mirror/current.ts';
-import { followHistory } from '../mirror/history-follower.ts';
+import { followHistory } from '../mirror/history/history-follower.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import {
   describeLock,
   inspectLock,
   refuseInsideLock,
   stateOfRecord,
-} from '../mirror/lock-state.ts';
-import { obstacleAt } from '../mirror/obstacle.ts';
+} from '../mirror/locks/lock-state.ts';
+import { obstacleAt } from '../mirror/locks/obstacle.ts';
 import { openMirror } from '../mirror/open.ts';
-import { checkDuration, SHORTEST_POLL_MS } from '../mirror/policy-rules.ts';
+import { checkDuration, SHORTEST_POLL_MS } from '../mirror/settings/policy-rules.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { quoteForSh } from '../system/quote.ts';
 import { watchDirectory } from '../system/watcher.ts';

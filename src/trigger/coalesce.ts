@@ -1,7 +1,7 @@
 import { closeSync, rmSync } from 'node:fs';
 import type { Layout } from '../mirror/layout.ts';
-import { openOwnersLock } from '../mirror/owners-lock.ts';
-import { refuseOtherOwner } from '../mirror/ownership.ts';
+import { openOwnersLock } from '../mirror/locks/owners-lock.ts';
+import { refuseOtherOwner } from '../mirror/locks/ownership.ts';
 import { lstatIfThere, writeWhole } from '../system/files.ts';
 import { tryFlock } from '../system/flock.ts';
 

@@ -1,13 +1,13 @@
 import { readdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { makeGate } from '../mirror/gate.ts';
 import { directoriesOf, type Layout, layoutOf, ownNames, rootByName } from '../mirror/layout.ts';
+import { makeGate } from '../mirror/locks/gate.ts';
+import { refuseOtherOwnersRoot } from '../mirror/locks/ownership.ts';
 import { type Mirror, mirrorBehindMount, mirrorWith, refusePartOfMirror } from '../mirror/open.ts';
-import { refuseOtherOwnersRoot } from '../mirror/ownership.ts';
-import type { Settings } from '../mirror/records.ts';
 import { fillReserve } from '../mirror/reserve.ts';
-import { createSettings, type GivenSettings, newSettings } from '../mirror/settings.ts';
+import type { Settings } from '../mirror/settings/records.ts';
+import { createSettings, type GivenSettings, newSettings } from '../mirror/settings/settings.ts';
 import { sealStaging } from '../mirror/staging.ts';
 import { placeReader } from '../reader/script.ts';
 import {

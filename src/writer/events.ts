@@ -1,4 +1,4 @@
-import type { PlanFigures } from '../mirror/plan.ts';
+import type { PlanFigures } from '../mirror/plan/plan.ts';
 
 export type Phase =
   | 'waiting'

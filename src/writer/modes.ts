@@ -1,9 +1,9 @@
-import { readGate } from '../mirror/gate.ts';
-import { publicationOf, readHistory } from '../mirror/history.ts';
+import { publicationOf, readHistory } from '../mirror/history/history.ts';
 import { LIVE } from '../mirror/layout.ts';
-import type { PlanFigures } from '../mirror/plan.ts';
-import { isPrivate, modeIfClosed } from '../mirror/tree-mode.ts';
-import { describeWritable } from '../mirror/writable.ts';
+import { readGate } from '../mirror/locks/gate.ts';
+import type { PlanFigures } from '../mirror/plan/plan.ts';
+import { isPrivate, modeIfClosed } from '../mirror/trees/tree-mode.ts';
+import { describeWritable } from '../mirror/trees/writable.ts';
 import type { Writer } from './writer.ts';
 
 /** The command that makes a change of modes (chmod(1)) in the tree from now on. */

@@ -12,8 +12,8 @@ import {
   rulesIn,
   type ShrinkPolicy,
   withDefaults,
-} from '../mirror/policy.ts';
-import type { Settings } from '../mirror/records.ts';
+} from '../mirror/settings/policy.ts';
+import type { Settings } from '../mirror/settings/records.ts';
 
 /** What a call says of the groups; the mirror's settings and the defaults say the rest. */
 export interface PolicyOptions {

@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs';
 import { asMirrorlatchError, errnoOf } from '../errors.ts';
-import { describePromise } from '../mirror/channel-plan.ts';
-import { channelPlan } from '../mirror/channel-state.ts';
-import { channelsById } from '../mirror/channels.ts';
+import { describePromise } from '../mirror/channels/channel-plan.ts';
+import { channelPlan } from '../mirror/channels/channel-state.ts';
+import { channelsById } from '../mirror/channels/channels.ts';
 import { currentId, previousId } from '../mirror/current.ts';
 import { discard } from '../mirror/discard.ts';
 import {
@@ -10,22 +10,31 @@ import {
   type HistoryEntry,
   pruneFailureOf,
   readHistory,
-} from '../mirror/history.ts';
+} from '../mirror/history/history.ts';
+import { removeOldLogs } from '../mirror/history/logs.ts';
+import {
+  arrivalOf,
+  inOrderOfPublication,
+  snapshotTimes,
+} from '../mirror/history/snapshot-times.ts';
 import type { Layout } from '../mirror/layout.ts';
-import { closeToReaders } from '../mirror/lease.ts';
-import { removeOldLogs } from '../mirror/logs.ts';
-import { dropMarksOfGone, marksIfReadable, NO_MARKS, readMarks } from '../mirror/marks.ts';
-import type { RetentionPolicy } from '../mirror/policy.ts';
-import { countLeases, findReaders, type Reader } from '../mirror/readers.ts';
+import { closeToReaders } from '../mirror/locks/lease.ts';
+import { countLeases, findReaders, type Reader } from '../mirror/locks/readers.ts';
+import {
+  dropMarksOfGone,
+  marksIfReadable,
+  NO_MARKS,
+  readMarks,
+} from '../mirror/retention/marks.ts';
 import {
   applyRetention,
   type DatedSnapshot,
   HELD_BY_READER,
   reasonsOfMark,
-} from '../mirror/retention.ts';
-import { servedClones } from '../mirror/served-directory.ts';
-import { readSettings } from '../mirror/settings.ts';
-import { arrivalOf, inOrderOfPublication, snapshotTimes } from '../mirror/snapshot-times.ts';
+} from '../mirror/retention/retention.ts';
+import { servedClones } from '../mirror/served/served-directory.ts';
+import type { RetentionPolicy } from '../mirror/settings/policy.ts';
+import { readSettings } from '../mirror/settings/settings.ts';
 import { discardSpare, keepSpare } from '../mirror/spare.ts';
 import {
   isOfPerson,

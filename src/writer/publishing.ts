@@ -1,26 +1,26 @@
 import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import type { Changes } from '../mirror/changes.ts';
-import { refuseClosedByHand } from '../mirror/gate.ts';
-import { appendHistory, type SyncFigures } from '../mirror/history.ts';
+import { appendHistory, type SyncFigures } from '../mirror/history/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
-import { changeMark, markNew } from '../mirror/marks.ts';
-import type { PlanFigures } from '../mirror/plan.ts';
+import { refuseClosedByHand } from '../mirror/locks/gate.ts';
+import type { PlanFigures } from '../mirror/plan/plan.ts';
+import { forgetSizes } from '../mirror/plan/sizes-before.ts';
 import { publish, publishInPlace, republish, syncFilesystem } from '../mirror/publication.ts';
-import type { LeftOutRecord, LookFigures } from '../mirror/records.ts';
 import { isLackOfSpace } from '../mirror/reserve.ts';
+import { changeMark, markNew } from '../mirror/retention/marks.ts';
 import {
   refuseUnreplaceable,
   serveDirectory,
   servedDirectory,
-} from '../mirror/served-directory.ts';
-import { describeHold } from '../mirror/settings.ts';
-import { forgetSizes } from '../mirror/sizes-before.ts';
+} from '../mirror/served/served-directory.ts';
+import type { LeftOutRecord, LookFigures } from '../mirror/settings/records.ts';
+import { describeHold } from '../mirror/settings/settings.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { stagedTree } from '../mirror/staging.ts';
 import type { ReceivedSums } from '../mirror/sums/received.ts';
 import type { TreeOrigin } from '../mirror/sums/record-tree.ts';
 import { emptyTrash } from '../mirror/trash.ts';
-import { findWritable } from '../mirror/writable.ts';
+import { findWritable } from '../mirror/trees/writable.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';

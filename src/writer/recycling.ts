@@ -1,9 +1,9 @@
 import { chainFrom, removeOldChanges } from '../mirror/changes.ts';
-import { identityIfThere } from '../mirror/identity.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { syncFilesystem } from '../mirror/publication.ts';
 import { discardSpare, findSpare, putSpare } from '../mirror/spare.ts';
 import { ctimeNow } from '../mirror/staging.ts';
+import { identityIfThere } from '../mirror/trees/identity.ts';
 import type { Writer } from './writer.ts';
 
 /**

@@ -1,24 +1,29 @@
 import { asMirrorlatchError } from '../errors.ts';
 import { divertedPath, hintToLink, refuseHalfAdopted } from '../mirror/adoption.ts';
-import { channelsOf } from '../mirror/channels.ts';
-import { assertConfigured } from '../mirror/configured.ts';
+import { channelsOf } from '../mirror/channels/channels.ts';
 import { describeForeign, isForeign } from '../mirror/current-file.ts';
-import { isInPlace, repairGate } from '../mirror/gate.ts';
-import { prepareHistory } from '../mirror/history.ts';
+import { prepareHistory } from '../mirror/history/history.ts';
 import type { Layout } from '../mirror/layout.ts';
-import { readMarks } from '../mirror/marks.ts';
-import { isAbandoned } from '../mirror/obstacle.ts';
-import { refuseOtherOwner } from '../mirror/ownership.ts';
-import { refuseInsideGuard } from '../mirror/pins.ts';
-import { DEFAULT_LOCK, type Given, type LockPolicy, withDefaults } from '../mirror/policy.ts';
-import { checkGroups } from '../mirror/policy-rules.ts';
-import { refuseSplitMirror, refuseUnfit } from '../mirror/preflight.ts';
+import { isInPlace, repairGate } from '../mirror/locks/gate.ts';
+import { isAbandoned } from '../mirror/locks/obstacle.ts';
+import { refuseOtherOwner } from '../mirror/locks/ownership.ts';
+import { refuseInsideGuard } from '../mirror/locks/pins.ts';
+import { acquireSyncLock, type SyncLock } from '../mirror/locks/sync-lock.ts';
+import { refuseSplitMirror, refuseUnfit } from '../mirror/plan/preflight.ts';
 import { recover } from '../mirror/recovery.ts';
 import { fillReserve, spendReserve } from '../mirror/reserve.ts';
-import { mirrorIsGone, readSettings } from '../mirror/settings.ts';
+import { readMarks } from '../mirror/retention/marks.ts';
+import { assertConfigured } from '../mirror/settings/configured.ts';
+import {
+  DEFAULT_LOCK,
+  type Given,
+  type LockPolicy,
+  withDefaults,
+} from '../mirror/settings/policy.ts';
+import { checkGroups } from '../mirror/settings/policy-rules.ts';
+import { mirrorIsGone, readSettings } from '../mirror/settings/settings.ts';
 import { sealStaging } from '../mirror/staging.ts';
 import type { Finding } from '../mirror/survey.ts';
-import { acquireSyncLock, type SyncLock } from '../mirror/sync-lock.ts';
 import { emptyTrash } from '../mirror/trash.ts';
 import { placeReader } from '../reader/script.ts';
 import { ifAllowed } from '../system/files.ts';

@@ -1,5 +1,5 @@
-import { linesOfHistory } from '../mirror/history.ts';
-import { trimHistory } from '../mirror/history-trim.ts';
+import { linesOfHistory } from '../mirror/history/history.ts';
+import { trimHistory } from '../mirror/history/history-trim.ts';
 import { LIVE } from '../mirror/layout.ts';
 import { isLackOfSpace } from '../mirror/reserve.ts';
 import { snapshotIds } from '../mirror/survey.ts';

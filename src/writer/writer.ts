@@ -1,10 +1,10 @@
 import { asMirrorlatchError } from '../errors.ts';
 import { type CloneMethod, canHardlink } from '../mirror/clone.ts';
 import { currentId } from '../mirror/current.ts';
-import { appendHistory, type HistoryEntry } from '../mirror/history.ts';
+import { appendHistory, type HistoryEntry } from '../mirror/history/history.ts';
 import type { Layout } from '../mirror/layout.ts';
-import type { Settings } from '../mirror/records.ts';
-import type { SyncLock } from '../mirror/sync-lock.ts';
+import type { SyncLock } from '../mirror/locks/sync-lock.ts';
+import type { Settings } from '../mirror/settings/records.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent, Phase } from './events.ts';

@@ -9,10 +9,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readHistory } from '../../src/mirror/history.ts';
+import { readHistory } from '../../src/mirror/history/history.ts';
 import { layoutOf } from '../../src/mirror/layout.ts';
-import { DEFAULT_LOCK } from '../../src/mirror/policy.ts';
-import { acquireSyncLock } from '../../src/mirror/sync-lock.ts';
+import { acquireSyncLock } from '../../src/mirror/locks/sync-lock.ts';
+import { DEFAULT_LOCK } from '../../src/mirror/settings/policy.ts';
 import { setLockAside } from '../../src/system/lock-directory.ts';
 import { startWatch } from '../support/event-stream.ts';
 import { isWatching } from '../support/inotify.ts';

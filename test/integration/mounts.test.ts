@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
-import { takeOut } from '../../src/mirror/take-out.ts';
+import { takeOut } from '../../src/mirror/plan/take-out.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { mayMount } from '../support/privilege.ts';
 import { runForJson, runProgram, transcript } from '../support/program.ts';

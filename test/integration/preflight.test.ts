@@ -12,7 +12,7 @@ import { basename, join } from 'node:path';
 import { execa, execaSync } from 'execa';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { layoutOf } from '../../src/mirror/layout.ts';
-import { refuseSplitMirror } from '../../src/mirror/preflight.ts';
+import { refuseSplitMirror } from '../../src/mirror/plan/preflight.ts';
 import { mountOf } from '../../src/system/mounts.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { inShell } from '../support/guards.ts';

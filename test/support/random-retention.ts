@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { DEFAULT_RETENTION, type RetentionPolicy } from '../../src/mirror/policy.ts';
+import { DEFAULT_RETENTION, type RetentionPolicy } from '../../src/mirror/settings/policy.ts';
 
 const HOUR = 3_600_000;
 

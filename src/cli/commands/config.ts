@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Configuration, ConfigurationProblem } from '../../config/configuration.ts';
 import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
 import { layoutOf } from '../../mirror/layout.ts';
-import { readRecorded } from '../../mirror/settings.ts';
+import { readRecorded } from '../../mirror/settings/settings.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { describeVerified } from '../../mirror/describe-verified.ts';
-import type { HistoryEntry } from '../../mirror/history.ts';
-import { isAdoption } from '../../mirror/history-index.ts';
+import type { HistoryEntry } from '../../mirror/history/history.ts';
+import { isAdoption } from '../../mirror/history/history-index.ts';
 import { printable } from '../../mirror/names.ts';
 import { showBytes, showTime } from '../../mirror/units.ts';
 import type { Digest, EventRun } from '../../reader/history.ts';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { EXIT_CODES } from '../../errors.ts';
-import type { Reader } from '../../mirror/readers.ts';
+import type { Reader } from '../../mirror/locks/readers.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { PrunePlan } from '../../operations/prune.ts';
 import type { PruneResult } from '../../writer/pruning.ts';

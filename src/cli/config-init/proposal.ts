@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { quoted, tableOf } from '../../config/in-force.ts';
-import type { Settings } from '../../mirror/records.ts';
+import type { Settings } from '../../mirror/settings/records.ts';
 import { parseSource } from '../../rsync/source.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { AptArchive } from './apt-sources.ts';

@@ -1,4 +1,4 @@
-import { describeHold } from '../../mirror/settings.ts';
+import { describeHold } from '../../mirror/settings/settings.ts';
 import { showSpan } from '../../mirror/units.ts';
 import type { Facts } from '../../operations/explain.ts';
 import type { ChannelInfo } from '../../operations/status.ts';

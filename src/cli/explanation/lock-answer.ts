@@ -4,8 +4,8 @@ import {
   type LockState,
   type NamedProcess,
   nameOwner,
-} from '../../mirror/lock-state.ts';
-import type { LockOwner, LockProgress } from '../../mirror/records.ts';
+} from '../../mirror/locks/lock-state.ts';
+import type { LockOwner, LockProgress } from '../../mirror/settings/records.ts';
 import { showTime } from '../../mirror/units.ts';
 import type { Facts } from '../../operations/explain.ts';
 import { quoteForSh } from '../../system/quote.ts';

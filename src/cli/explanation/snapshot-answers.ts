@@ -1,7 +1,7 @@
-import { describeLeftOut } from '../../mirror/left-out.ts';
-import { HELD_BY_READER, WITHIN_GRACE } from '../../mirror/retention.ts';
+import { describeLeftOut } from '../../mirror/plan/left-out.ts';
+import { HELD_BY_READER, WITHIN_GRACE } from '../../mirror/retention/retention.ts';
+import { describeWritable } from '../../mirror/trees/writable.ts';
 import { showTime } from '../../mirror/units.ts';
-import { describeWritable } from '../../mirror/writable.ts';
 import type { Asked, Facts } from '../../operations/explain.ts';
 import type { SnapshotInfo } from '../../operations/status.ts';
 import { quoteForSh } from '../../system/quote.ts';

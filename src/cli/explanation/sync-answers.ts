@@ -1,5 +1,5 @@
 import { showDuration } from '../../config/values.ts';
-import { describeHold } from '../../mirror/settings.ts';
+import { describeHold } from '../../mirror/settings/settings.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { Facts, Failure } from '../../operations/explain.ts';
 import { quoteForSh } from '../../system/quote.ts';

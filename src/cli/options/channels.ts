@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import { showDuration } from '../../config/values.ts';
-import type { ChannelRule } from '../../mirror/policy.ts';
-import type { GivenRules } from '../../mirror/settings.ts';
+import type { ChannelRule } from '../../mirror/settings/policy.ts';
+import type { GivenRules } from '../../mirror/settings/settings.ts';
 import { channelRules } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 

@@ -1,6 +1,11 @@
 import { Option } from 'commander';
 import { showDuration } from '../../config/values.ts';
-import { AFTER_DRAIN, DEFAULT_DRAIN, type DrainPolicy, type Given } from '../../mirror/policy.ts';
+import {
+  AFTER_DRAIN,
+  DEFAULT_DRAIN,
+  type DrainPolicy,
+  type Given,
+} from '../../mirror/settings/policy.ts';
 import { duration } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 

@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import { showDuration } from '../../config/values.ts';
-import { DEFAULT_LOCK, type Given, type LockPolicy } from '../../mirror/policy.ts';
+import { DEFAULT_LOCK, type Given, type LockPolicy } from '../../mirror/settings/policy.ts';
 import { duration } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 

@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import { showDuration } from '../../config/values.ts';
-import { DEFAULT_PROBE, type Given, type ProbePolicy } from '../../mirror/policy.ts';
+import { DEFAULT_PROBE, type Given, type ProbePolicy } from '../../mirror/settings/policy.ts';
 import { duration, nameAtTop, pathsWithin } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 

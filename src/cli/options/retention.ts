@@ -1,13 +1,13 @@
 import { Option } from 'commander';
 import { showDuration } from '../../config/values.ts';
+import { CALENDAR } from '../../mirror/retention/retention.ts';
 import {
   DEFAULT_RETENTION,
   type Given,
   type RetentionPolicy,
   rulesIn,
   withDefaults,
-} from '../../mirror/policy.ts';
-import { CALENDAR } from '../../mirror/retention.ts';
+} from '../../mirror/settings/policy.ts';
 import { count, duration, tagsOf } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 

@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import { showDuration } from '../../config/values.ts';
-import { DEFAULT_RETRY, type Given, type RetryPolicy } from '../../mirror/policy.ts';
+import { DEFAULT_RETRY, type Given, type RetryPolicy } from '../../mirror/settings/policy.ts';
 import { count, duration } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 

@@ -1,5 +1,5 @@
 import { Option } from 'commander';
-import { DEFAULT_SHRINK, type Given, type ShrinkPolicy } from '../../mirror/policy.ts';
+import { DEFAULT_SHRINK, type Given, type ShrinkPolicy } from '../../mirror/settings/policy.ts';
 import { maxDeleteOf } from '../../rsync/max-delete.ts';
 import { showFiles } from '../units.ts';
 import { type Percentages, percentages } from '../values.ts';

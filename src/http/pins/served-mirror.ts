@@ -1,14 +1,14 @@
 import { lstatSync, openSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
-import { channelAt } from '../../mirror/channels.ts';
+import { channelAt } from '../../mirror/channels/channels.ts';
 import { currentId, previousId } from '../../mirror/current.ts';
-import { isInPlace, recordIfSound } from '../../mirror/gate.ts';
-import { type HistoryEntry, publicationOf, readHistory } from '../../mirror/history.ts';
+import { type HistoryEntry, publicationOf, readHistory } from '../../mirror/history/history.ts';
+import { arrivalOf, inOrderOfPublication } from '../../mirror/history/snapshot-times.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
+import { isInPlace, recordIfSound } from '../../mirror/locks/gate.ts';
 import { findMirror } from '../../mirror/open.ts';
 import { isSnapshotId } from '../../mirror/snapshot-id.ts';
-import { arrivalOf, inOrderOfPublication } from '../../mirror/snapshot-times.ts';
 import { isOfPerson, snapshotIds } from '../../mirror/survey.ts';
 import { current } from '../../reader/current.ts';
 import { pin } from '../../reader/pin.ts';

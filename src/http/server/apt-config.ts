@@ -1,5 +1,5 @@
 import { MirrorlatchError } from '../../errors.ts';
-import { isInPlace } from '../../mirror/gate.ts';
+import { isInPlace } from '../../mirror/locks/gate.ts';
 import { findMirror } from '../../mirror/open.ts';
 import type { Archive } from './apt-archives.ts';
 import { APT_PREFIX, type MirrorAt } from './apt-snapshots.ts';

@@ -1,4 +1,4 @@
-import { isChannelName } from '../../mirror/policy.ts';
+import { isChannelName } from '../../mirror/settings/policy.ts';
 import type { ServedMirror } from '../pins/served-mirror.ts';
 
 /** What the path of a request means. Names are raw bytes below a snapshot. */

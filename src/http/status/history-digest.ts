@@ -1,7 +1,17 @@
-import { lastFullLook } from '../../mirror/full-look.ts';
-import { type HistoryEntry, isFlip, leftOutOf, publicationOf } from '../../mirror/history.ts';
-import { type Flip, indexOf, isAdoption, type Published } from '../../mirror/history-index.ts';
-import type { LeftOutRecord, QuickLook, WritableByAll } from '../../mirror/records.ts';
+import {
+  type HistoryEntry,
+  isFlip,
+  leftOutOf,
+  publicationOf,
+} from '../../mirror/history/history.ts';
+import {
+  type Flip,
+  indexOf,
+  isAdoption,
+  type Published,
+} from '../../mirror/history/history-index.ts';
+import { lastFullLook } from '../../mirror/plan/full-look.ts';
+import type { LeftOutRecord, QuickLook, WritableByAll } from '../../mirror/settings/records.ts';
 
 /** How a sync, or a command of `lock`, ended. Sizes are bytes; null is unknown. */
 export interface Outcome {

@@ -2,14 +2,18 @@ import { basename, join } from 'node:path';
 import { asMirrorlatchError } from '../../errors.ts';
 import { currentId, previousId } from '../../mirror/current.ts';
 import { describeRemains } from '../../mirror/describe-finding.ts';
-import { readGate } from '../../mirror/gate.ts';
-import { becameCurrentAt, type HistoryEntry, inspectHistory } from '../../mirror/history.ts';
+import {
+  becameCurrentAt,
+  type HistoryEntry,
+  inspectHistory,
+} from '../../mirror/history/history.ts';
 import { type Layout, LIVE, layoutOf } from '../../mirror/layout.ts';
-import { glanceAtLock, type LockState } from '../../mirror/lock-state.ts';
-import { obstacleAt } from '../../mirror/obstacle.ts';
+import { readGate } from '../../mirror/locks/gate.ts';
+import { glanceAtLock, type LockState } from '../../mirror/locks/lock-state.ts';
+import { obstacleAt } from '../../mirror/locks/obstacle.ts';
 import { openMirror } from '../../mirror/open.ts';
-import { DEFAULT_LOCK } from '../../mirror/policy.ts';
-import { rememberedBy } from '../../mirror/settings.ts';
+import { DEFAULT_LOCK } from '../../mirror/settings/policy.ts';
+import { rememberedBy } from '../../mirror/settings/settings.ts';
 import { snapshotIds, survey, unseenPlaces } from '../../mirror/survey.ts';
 import { current } from '../../reader/current.ts';
 import { lstatIfThere, markOf } from '../../system/files.ts';

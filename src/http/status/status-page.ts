@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { describeLeftOut } from '../../mirror/left-out.ts';
 import { printable } from '../../mirror/names.ts';
+import { describeLeftOut } from '../../mirror/plan/left-out.ts';
+import { describeWritable } from '../../mirror/trees/writable.ts';
 import { isAhead, showBytes, showTime } from '../../mirror/units.ts';
-import { describeWritable } from '../../mirror/writable.ts';
 import { inLatin1 } from '../latin1.ts';
 import { percentEncoded } from '../percent.ts';
 import type { Change, LastOutcome } from './history-digest.ts';

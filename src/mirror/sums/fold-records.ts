@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { identityIfThere } from '../identity.ts';
 import type { Layout } from '../layout.ts';
+import { identityIfThere } from '../trees/identity.ts';
 import { GONE } from './facts.ts';
 import { type Line, overlaid } from './lines.ts';
 import {

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { identityIfThere } from '../identity.ts';
 import type { Layout } from '../layout.ts';
 import { NameWriter } from '../name-list.ts';
 import type { RecordsSession } from '../name-records.ts';
+import { identityIfThere } from '../trees/identity.ts';
 import { parseFacts, parseFound, parseSum, showFacts, showSum } from './facts.ts';
 import { joined, keyOf, type Line, overlaid, sortedLines } from './lines.ts';
 import { freshName, recordOf, writeRecord } from './record.ts';

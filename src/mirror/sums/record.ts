@@ -19,10 +19,10 @@ import { errnoOf } from '../../errors.ts';
 import { Turns } from '../../system/event-loop.ts';
 import { ifThere, lstatIfThere, openNewFile, syncDirectory } from '../../system/files.ts';
 import { makeOwnDirectory } from '../../system/own-files.ts';
-import { identityIfThere } from '../identity.ts';
 import { type Layout, LIVE } from '../layout.ts';
-import { checkSumsHeader, parseJson, type SumsHeader } from '../records.ts';
+import { checkSumsHeader, parseJson, type SumsHeader } from '../settings/records.ts';
 import { isSnapshotId } from '../snapshot-id.ts';
+import { identityIfThere } from '../trees/identity.ts';
 import type { Line } from './lines.ts';
 
 /**

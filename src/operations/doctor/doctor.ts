@@ -1,8 +1,8 @@
 import { realpathSync } from 'node:fs';
 import { hasCode } from '../../errors.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
+import { isPinnedTo } from '../../mirror/locks/pins.ts';
 import { openMirror } from '../../mirror/open.ts';
-import { isPinnedTo } from '../../mirror/pins.ts';
 import { type Check, type Examination, examine, skipped } from './check.ts';
 import { CRON } from './cron.ts';
 import { FILESYSTEM } from './filesystem.ts';

@@ -12,7 +12,7 @@ import {
 import { basename, join } from 'node:path';
 import { canHardlink, canReflink } from '../../mirror/clone.ts';
 import type { Layout } from '../../mirror/layout.ts';
-import { complaintOfSuperblock } from '../../mirror/preflight.ts';
+import { complaintOfSuperblock } from '../../mirror/plan/preflight.ts';
 import { ifThere, lstatIfThere } from '../../system/files.ts';
 import { tryFlock } from '../../system/flock.ts';
 import { type Mount, mountOf } from '../../system/mounts.ts';

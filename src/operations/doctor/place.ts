@@ -1,11 +1,11 @@
 import { dirname } from 'node:path';
 import { currentId } from '../../mirror/current.ts';
 import type { Layout } from '../../mirror/layout.ts';
-import { commandAs, refuseOtherOwner } from '../../mirror/ownership.ts';
-import { refuseUnchangeable, refuseUnfit } from '../../mirror/preflight.ts';
-import type { Settings } from '../../mirror/records.ts';
-import { readSettings } from '../../mirror/settings.ts';
-import { modeIfClosed } from '../../mirror/tree-mode.ts';
+import { commandAs, refuseOtherOwner } from '../../mirror/locks/ownership.ts';
+import { refuseUnchangeable, refuseUnfit } from '../../mirror/plan/preflight.ts';
+import type { Settings } from '../../mirror/settings/records.ts';
+import { readSettings } from '../../mirror/settings/settings.ts';
+import { modeIfClosed } from '../../mirror/trees/tree-mode.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { mountPointsWithin } from '../../system/mounts.ts';
 import { userName } from '../../system/proc.ts';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { checkRsync } from '../../mirror/preflight.ts';
+import { checkRsync } from '../../mirror/plan/preflight.ts';
 import { ifThere } from '../../system/files.ts';
 import { programsInPath } from '../../system/own-program.ts';
 import { runProgram } from '../../system/process.ts';

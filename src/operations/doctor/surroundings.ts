@@ -1,4 +1,4 @@
-import { problemOfConfiguration } from '../../mirror/configured.ts';
+import { problemOfConfiguration } from '../../mirror/settings/configured.ts';
 import { runProgram } from '../../system/process.ts';
 import { bad, type Check, ok, skipped, unlessRefused, type Verdict, warning } from './check.ts';
 

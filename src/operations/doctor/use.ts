@@ -1,8 +1,8 @@
 import { statfsSync } from 'node:fs';
-import { type HistoryEntry, readHistory } from '../../mirror/history.ts';
+import { type HistoryEntry, readHistory } from '../../mirror/history/history.ts';
+import { arrivalOf, snapshotTimes } from '../../mirror/history/snapshot-times.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
-import { findReaders } from '../../mirror/readers.ts';
-import { arrivalOf, snapshotTimes } from '../../mirror/snapshot-times.ts';
+import { findReaders } from '../../mirror/locks/readers.ts';
 import { isAhead, showBytes, showTime } from '../../mirror/units.ts';
 import { freeSpaceAt } from '../../system/mounts.ts';
 import { quoteForSh } from '../../system/quote.ts';

@@ -1,8 +1,8 @@
 import { hasCode, MirrorlatchError } from '../../errors.ts';
-import { whatCleans } from '../../mirror/gate.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
+import { whatCleans } from '../../mirror/locks/gate.ts';
 import { openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
-import { checkTags } from '../../mirror/policy-rules.ts';
+import { checkTags } from '../../mirror/settings/policy-rules.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { Finding } from '../../mirror/survey.ts';
 import { lstatIfThere } from '../../system/files.ts';

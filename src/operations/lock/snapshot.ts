@@ -7,7 +7,7 @@ import {
   type ResumeObstacle,
 } from '../../mirror/command-tree.ts';
 import { stagedCommandTree } from '../../mirror/staging.ts';
-import { compareTrees } from '../../mirror/tree-comparison.ts';
+import { compareTrees } from '../../mirror/trees/tree-comparison.ts';
 import { programName } from '../../system/foreground.ts';
 import { warnOfWritable } from '../../writer/modes.ts';
 import { confirmCurrent, figuresOf, publishNew } from '../../writer/publishing.ts';

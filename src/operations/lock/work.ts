@@ -1,9 +1,9 @@
 import type { MadeBy } from '../../mirror/clone.ts';
-import { publicationOf, readHistory } from '../../mirror/history.ts';
-import type { PlanFigures } from '../../mirror/plan.ts';
-import type { Given, LockPolicy } from '../../mirror/policy.ts';
-import { type ShrinkGuard, shrinkGuard } from '../../mirror/shrink-guard.ts';
-import type { LiveSizes } from '../../mirror/sizes-before.ts';
+import { publicationOf, readHistory } from '../../mirror/history/history.ts';
+import type { PlanFigures } from '../../mirror/plan/plan.ts';
+import { type ShrinkGuard, shrinkGuard } from '../../mirror/plan/shrink-guard.ts';
+import type { LiveSizes } from '../../mirror/plan/sizes-before.ts';
+import type { Given, LockPolicy } from '../../mirror/settings/policy.ts';
 import { programName } from '../../system/foreground.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { OnEvent } from '../../writer/events.ts';

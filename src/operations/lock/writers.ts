@@ -1,5 +1,5 @@
 import { MirrorlatchError, NOTHING_PUBLISHED } from '../../errors.ts';
-import { describeProcesses, type NamedProcess } from '../../mirror/lock-state.ts';
+import { describeProcesses, type NamedProcess } from '../../mirror/locks/lock-state.ts';
 import { type Attachment, attachmentsOf, describeAttachments } from '../../system/attachments.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { refuseMountsWithin } from '../../system/mounts.ts';

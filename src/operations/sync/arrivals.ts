@@ -1,4 +1,4 @@
-import { Fingerprint } from '../../mirror/fingerprint.ts';
+import { Fingerprint } from '../../mirror/plan/fingerprint.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 
 /**

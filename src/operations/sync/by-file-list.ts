@@ -4,20 +4,24 @@ import { hasCode } from '../../errors.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
 import { Changes } from '../../mirror/changes.ts';
 import { distrustAfterRestart } from '../../mirror/distrust.ts';
-import { FileListFault } from '../../mirror/file-list.ts';
-import { leftOutOf, readHistory } from '../../mirror/history.ts';
-import type { LeftOut } from '../../mirror/left-out.ts';
-import { ListedChanges } from '../../mirror/listed-changes.ts';
-import { refuseUnlike } from '../../mirror/listed-check.ts';
-import { ListedPlan } from '../../mirror/listed-plan.ts';
-import { type ListedTree, listedTree, recordListedTree } from '../../mirror/listed-record.ts';
-import { namesUnlisted } from '../../mirror/listed-tree.ts';
+import { leftOutOf, readHistory } from '../../mirror/history/history.ts';
+import { FileListFault } from '../../mirror/listed/file-list.ts';
+import { ListedChanges } from '../../mirror/listed/listed-changes.ts';
+import { refuseUnlike } from '../../mirror/listed/listed-check.ts';
+import { ListedPlan } from '../../mirror/listed/listed-plan.ts';
+import {
+  type ListedTree,
+  listedTree,
+  recordListedTree,
+} from '../../mirror/listed/listed-record.ts';
+import { namesUnlisted } from '../../mirror/listed/listed-tree.ts';
 import { readableName } from '../../mirror/names.ts';
-import { bothPlans, noChanges, Plan, type PlanFigures } from '../../mirror/plan.ts';
-import { RealParents } from '../../mirror/real-parents.ts';
+import type { LeftOut } from '../../mirror/plan/left-out.ts';
+import { bothPlans, noChanges, Plan, type PlanFigures } from '../../mirror/plan/plan.ts';
+import { isSameStamp, isStampIn } from '../../mirror/plan/stamps.ts';
 import { findLeftovers, stagedTree } from '../../mirror/staging.ts';
-import { isSameStamp, isStampIn } from '../../mirror/stamps.ts';
-import { noteWritable } from '../../mirror/writable.ts';
+import { RealParents } from '../../mirror/trees/real-parents.ts';
+import { noteWritable } from '../../mirror/trees/writable.ts';
 import { fileListArguments, type Transfer } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { unlistable } from '../../rsync/listable-options.ts';

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { takeOut } from '../../mirror/take-out.ts';
+import { takeOut } from '../../mirror/plan/take-out.ts';
 import { DELAYED, isDelayed, mayBeMadeFor } from '../../rsync/temporary-names.ts';
 import { find } from '../../system/find.ts';
 import type { PlanContext } from './context.ts';

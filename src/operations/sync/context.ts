@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
 import type { Changes } from '../../mirror/changes.ts';
 import { CLONE_METHODS, type MadeBy } from '../../mirror/clone.ts';
-import { describeLeftOut } from '../../mirror/left-out.ts';
-import type { PlanFigures } from '../../mirror/plan.ts';
-import type { ProbePolicy } from '../../mirror/policy.ts';
-import type { ShrinkGuard } from '../../mirror/shrink-guard.ts';
+import { describeLeftOut } from '../../mirror/plan/left-out.ts';
+import type { PlanFigures } from '../../mirror/plan/plan.ts';
+import type { ShrinkGuard } from '../../mirror/plan/shrink-guard.ts';
+import type { ProbePolicy } from '../../mirror/settings/policy.ts';
 import type { ReceivedSums } from '../../mirror/sums/received.ts';
 import type { Transfer } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';

@@ -1,5 +1,5 @@
-import { NewFiles } from '../../mirror/basis.ts';
-import { Fingerprint } from '../../mirror/fingerprint.ts';
+import { NewFiles } from '../../mirror/plan/basis.ts';
+import { Fingerprint } from '../../mirror/plan/fingerprint.ts';
 import { takesBasis } from '../../rsync/delta.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { Arrivals } from './arrivals.ts';

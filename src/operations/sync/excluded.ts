@@ -1,10 +1,10 @@
 import { MirrorlatchError, NOTHING_PUBLISHED } from '../../errors.ts';
 import { bytePath, parentOf, parentsOf } from '../../mirror/byte-path.ts';
-import { typedPattern } from '../../mirror/exclude-list.ts';
-import { hasSyncedSinceAdoption, readHistory } from '../../mirror/history.ts';
+import { hasSyncedSinceAdoption, readHistory } from '../../mirror/history/history.ts';
 import { nameInLine, readableName } from '../../mirror/names.ts';
 import type { Mirror } from '../../mirror/open.ts';
-import type { Plan } from '../../mirror/plan.ts';
+import { typedPattern } from '../../mirror/plan/exclude-list.ts';
+import type { Plan } from '../../mirror/plan/plan.ts';
 import { meetsKeptDirectory } from '../../rsync/failure.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { haveRules, showOptions } from '../../rsync/join-options.ts';

@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync } from 'node:fs';
-import { isSameStamp, isStampIn } from '../../mirror/stamps.ts';
+import { isSameStamp, isStampIn } from '../../mirror/plan/stamps.ts';
 import { listedFrom, stampArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { runRsync } from '../../rsync/run.ts';

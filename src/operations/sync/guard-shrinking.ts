@@ -1,7 +1,6 @@
-import { publicationOf, readHistory, type SyncFigures } from '../../mirror/history.ts';
+import { publicationOf, readHistory, type SyncFigures } from '../../mirror/history/history.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
-import type { PlanFigures } from '../../mirror/plan.ts';
-import type { ShrinkPolicy } from '../../mirror/policy.ts';
+import type { PlanFigures } from '../../mirror/plan/plan.ts';
 import {
   liveShrinkGuard,
   plannedSize,
@@ -10,9 +9,10 @@ import {
   type Shrinking,
   shrinkGuard,
   sizeOfSource,
-} from '../../mirror/shrink-guard.ts';
-import { recordSizes, sizesBefore } from '../../mirror/sizes-before.ts';
-import { type TreeSizes, treeSizes } from '../../mirror/tree-size.ts';
+} from '../../mirror/plan/shrink-guard.ts';
+import { recordSizes, sizesBefore } from '../../mirror/plan/sizes-before.ts';
+import type { ShrinkPolicy } from '../../mirror/settings/policy.ts';
+import { type TreeSizes, treeSizes } from '../../mirror/trees/tree-size.ts';
 import type { DefaultName, Transfer } from '../../rsync/arguments.ts';
 import { haveRules } from '../../rsync/join-options.ts';
 import { maxDeleteOf } from '../../rsync/max-delete.ts';

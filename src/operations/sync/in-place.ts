@@ -1,12 +1,12 @@
 import { mkdirSync } from 'node:fs';
-import { removeBasis } from '../../mirror/basis.ts';
-import { behindGate, isDoubtful, readGate } from '../../mirror/gate.ts';
 import { LIVE } from '../../mirror/layout.ts';
-import type { PlanFigures } from '../../mirror/plan.ts';
-import type { Removal } from '../../mirror/plan-lists.ts';
-import { spaceLacking } from '../../mirror/preflight.ts';
+import { behindGate, isDoubtful, readGate } from '../../mirror/locks/gate.ts';
+import { removeBasis } from '../../mirror/plan/basis.ts';
+import type { PlanFigures } from '../../mirror/plan/plan.ts';
+import type { Removal } from '../../mirror/plan/plan-lists.ts';
+import { spaceLacking } from '../../mirror/plan/preflight.ts';
+import { takeOut } from '../../mirror/plan/take-out.ts';
 import { isLackOfSpace } from '../../mirror/reserve.ts';
-import { takeOut } from '../../mirror/take-out.ts';
 import { delaysUpdates } from '../../rsync/arguments.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { freeSpaceAt } from '../../system/mounts.ts';

@@ -1,12 +1,12 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { bytePath } from '../../mirror/byte-path.ts';
-import { publicationOf, readHistory } from '../../mirror/history.ts';
+import { publicationOf, readHistory } from '../../mirror/history/history.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { printable, readableName } from '../../mirror/names.ts';
-import type { Removal } from '../../mirror/plan-lists.ts';
+import type { Removal } from '../../mirror/plan/plan-lists.ts';
+import { takeOut } from '../../mirror/plan/take-out.ts';
 import { namedLikeTemporary } from '../../mirror/remains.ts';
-import { takeOut } from '../../mirror/take-out.ts';
 import type { Entry, LeftOutWhy } from '../../rsync/itemize.ts';
 import { leavesOutMountPoints, leftOutFilesystems } from '../../rsync/other-filesystems.ts';
 import { isTemporary, isUpdateMark } from '../../rsync/temporary-names.ts';

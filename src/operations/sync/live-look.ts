@@ -1,6 +1,6 @@
-import type { NewFiles } from '../../mirror/basis.ts';
 import { parentOf, parentsOf } from '../../mirror/byte-path.ts';
-import type { Removal } from '../../mirror/plan-lists.ts';
+import type { NewFiles } from '../../mirror/plan/basis.ts';
+import type { Removal } from '../../mirror/plan/plan-lists.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { isDelayed, mayBeMadeFor } from '../../rsync/temporary-names.ts';
 import type { Collected } from './collected.ts';

@@ -1,11 +1,11 @@
-import { makeBasis, type NewFiles } from '../../mirror/basis.ts';
 import { bytePath } from '../../mirror/byte-path.ts';
-import { bothPlans, type PlanFigures, repeatedPlan } from '../../mirror/plan.ts';
-import type { Removal } from '../../mirror/plan-lists.ts';
+import { makeBasis, type NewFiles } from '../../mirror/plan/basis.ts';
+import { bothPlans, type PlanFigures, repeatedPlan } from '../../mirror/plan/plan.ts';
+import type { Removal } from '../../mirror/plan/plan-lists.ts';
+import { takeOut } from '../../mirror/plan/take-out.ts';
 import { namedLikeTemporary } from '../../mirror/remains.ts';
 import { ctimeNow } from '../../mirror/staging.ts';
-import { takeOut } from '../../mirror/take-out.ts';
-import { compareTrees, NO_CONTENT } from '../../mirror/tree-comparison.ts';
+import { compareTrees, NO_CONTENT } from '../../mirror/trees/tree-comparison.ts';
 import { delaysUpdates, inPlaceArguments } from '../../rsync/arguments.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { untilClean } from '../../rsync/until-clean.ts';

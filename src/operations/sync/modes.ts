@@ -1,5 +1,5 @@
 import type { Layout } from '../../mirror/layout.ts';
-import { readSettings, rememberedBy } from '../../mirror/settings.ts';
+import { readSettings, rememberedBy } from '../../mirror/settings/settings.ts';
 import { showOptions } from '../../rsync/join-options.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { Mend } from '../../writer/modes.ts';

@@ -1,8 +1,8 @@
 import { asMirrorlatchError, type MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
-import { readGate, refuseKeptOut } from '../../mirror/gate.ts';
-import { refuseOtherOwnersOptions } from '../../mirror/ownership.ts';
-import { checkRsync } from '../../mirror/preflight.ts';
+import { readGate, refuseKeptOut } from '../../mirror/locks/gate.ts';
+import { refuseOtherOwnersOptions } from '../../mirror/locks/ownership.ts';
+import { checkRsync } from '../../mirror/plan/preflight.ts';
 import type { Entry } from '../../rsync/itemize.ts';
 import { Retries } from '../../rsync/retries.ts';
 import { sourceName } from '../../rsync/source.ts';

@@ -1,12 +1,12 @@
 import { rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { type FullLook, lastFullLook } from '../../mirror/full-look.ts';
-import { readGate } from '../../mirror/gate.ts';
-import { readHistory } from '../../mirror/history.ts';
+import { readHistory } from '../../mirror/history/history.ts';
+import { readGate } from '../../mirror/locks/gate.ts';
 import { nameInLine, readableName } from '../../mirror/names.ts';
 import type { Mirror } from '../../mirror/open.ts';
+import { type FullLook, lastFullLook } from '../../mirror/plan/full-look.ts';
+import { isStampIn, type WantedStamps, wantedStamps } from '../../mirror/plan/stamps.ts';
 import { findLeftovers } from '../../mirror/staging.ts';
-import { isStampIn, type WantedStamps, wantedStamps } from '../../mirror/stamps.ts';
 import { showBytes, showTime } from '../../mirror/units.ts';
 import { LARGEST_STAMP } from '../../rsync/arguments.ts';
 import { changedRuleFile } from '../../rsync/option-files.ts';

@@ -1,9 +1,9 @@
 import { type Changes, forgetChanges, recordChanges } from '../../mirror/changes.ts';
-import { publicationOf, readHistory, type SyncFigures } from '../../mirror/history.ts';
-import type { PlanFigures } from '../../mirror/plan.ts';
-import type { WritableByAll } from '../../mirror/records.ts';
+import { publicationOf, readHistory, type SyncFigures } from '../../mirror/history/history.ts';
+import type { PlanFigures } from '../../mirror/plan/plan.ts';
+import type { WritableByAll } from '../../mirror/settings/records.ts';
 import { stagedTree } from '../../mirror/staging.ts';
-import { isAnyWritable } from '../../mirror/writable.ts';
+import { isAnyWritable } from '../../mirror/trees/writable.ts';
 import { figuresOf, publishNew } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import type { BuiltTree, SyncContext } from './context.ts';

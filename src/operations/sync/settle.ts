@@ -1,6 +1,6 @@
 import { MirrorlatchError } from '../../errors.ts';
 import { readableName } from '../../mirror/names.ts';
-import type { Plan } from '../../mirror/plan.ts';
+import type { Plan } from '../../mirror/plan/plan.ts';
 import type { Ending } from '../../rsync/failure.ts';
 import { withoutOption } from '../../rsync/options.ts';
 import { pause } from '../../system/pause.ts';

@@ -1,19 +1,19 @@
 import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { cloneMethodsFor } from '../../mirror/clone.ts';
 import { currentId } from '../../mirror/current.ts';
+import { openLog, type SyncLog } from '../../mirror/history/logs.ts';
 import type { Layout } from '../../mirror/layout.ts';
-import { openLog, type SyncLog } from '../../mirror/logs.ts';
+import { refuseOtherOwner } from '../../mirror/locks/ownership.ts';
 import { findMirror, type Mirror } from '../../mirror/open.ts';
-import { refuseOtherOwner } from '../../mirror/ownership.ts';
-import type { ProbePolicy } from '../../mirror/policy.ts';
 import {
   checkRsync,
   checkValues,
   complaintOfSuperblock,
   storeNanoseconds,
-} from '../../mirror/preflight.ts';
-import { type FirstSync, settleFirstSync } from '../../mirror/settings.ts';
-import { idleLimits } from '../../mirror/shrink-guard.ts';
+} from '../../mirror/plan/preflight.ts';
+import { idleLimits } from '../../mirror/plan/shrink-guard.ts';
+import type { ProbePolicy } from '../../mirror/settings/policy.ts';
+import { type FirstSync, settleFirstSync } from '../../mirror/settings/settings.ts';
 import { discardSpare } from '../../mirror/spare.ts';
 import { ReceivedSums } from '../../mirror/sums/received.ts';
 import type { Finding } from '../../mirror/survey.ts';

@@ -2,17 +2,17 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { makeBasis, type NewFiles, removeBasis, sizedAsBasis } from '../../mirror/basis.ts';
 import type { Changes } from '../../mirror/changes.ts';
 import { isSubvolume, makeEmptyTree } from '../../mirror/clone.ts';
 import { discard } from '../../mirror/discard.ts';
-import { writeExcludeList } from '../../mirror/exclude-list.ts';
 import type { Layout } from '../../mirror/layout.ts';
-import { linkNames } from '../../mirror/link-names.ts';
-import { withoutLosses } from '../../mirror/plan.ts';
-import { PlanLists } from '../../mirror/plan-lists.ts';
+import { makeBasis, type NewFiles, removeBasis, sizedAsBasis } from '../../mirror/plan/basis.ts';
+import { writeExcludeList } from '../../mirror/plan/exclude-list.ts';
+import { linkNames } from '../../mirror/plan/link-names.ts';
+import { withoutLosses } from '../../mirror/plan/plan.ts';
+import { PlanLists } from '../../mirror/plan/plan-lists.ts';
+import { takeOut } from '../../mirror/plan/take-out.ts';
 import { findLeftovers } from '../../mirror/staging.ts';
-import { takeOut } from '../../mirror/take-out.ts';
 import {
   type ApplyOptions,
   applyArguments,

@@ -2,14 +2,14 @@ import { resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { asSentence, hasCode, MirrorlatchError } from '../../errors.ts';
 import { currentId } from '../../mirror/current.ts';
-import { filledBy, publicationOf, readHistory } from '../../mirror/history.ts';
+import { filledBy, publicationOf, readHistory } from '../../mirror/history/history.ts';
 import { type Layout, layoutOf } from '../../mirror/layout.ts';
 import { findMirror, type Mirror, openMirror, refuseOptionsInPlace } from '../../mirror/open.ts';
-import type { PlanFigures } from '../../mirror/plan.ts';
-import type { Given, LockPolicy } from '../../mirror/policy.ts';
-import { checkGroups, checkStart, checkTags } from '../../mirror/policy-rules.ts';
-import { checkPlaces, keepsNanoseconds, optionLimits } from '../../mirror/preflight.ts';
-import type { Settings } from '../../mirror/records.ts';
+import type { PlanFigures } from '../../mirror/plan/plan.ts';
+import { checkPlaces, keepsNanoseconds, optionLimits } from '../../mirror/plan/preflight.ts';
+import type { Given, LockPolicy } from '../../mirror/settings/policy.ts';
+import { checkGroups, checkStart, checkTags } from '../../mirror/settings/policy-rules.ts';
+import type { Settings } from '../../mirror/settings/records.ts';
 import {
   changeSettings,
   type FirstSync,
@@ -18,7 +18,7 @@ import {
   type Remembered,
   rememberedBy,
   settingsFrom,
-} from '../../mirror/settings.ts';
+} from '../../mirror/settings/settings.ts';
 import { parseSnapshotId } from '../../mirror/snapshot-id.ts';
 import type { DefaultName } from '../../rsync/arguments.ts';
 import { joinOptions, rulesBeside, showOptions } from '../../rsync/join-options.ts';

@@ -1,8 +1,8 @@
 import { linkSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { makeBasis, NewFiles } from '../../../src/mirror/basis.ts';
 import { layoutOf } from '../../../src/mirror/layout.ts';
+import { makeBasis, NewFiles } from '../../../src/mirror/plan/basis.ts';
 import type { Entry } from '../../../src/rsync/itemize.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';

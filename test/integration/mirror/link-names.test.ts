@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { linkSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { linkNames } from '../../../src/mirror/link-names.ts';
-import { PlanLists } from '../../../src/mirror/plan-lists.ts';
+import { linkNames } from '../../../src/mirror/plan/link-names.ts';
+import { PlanLists } from '../../../src/mirror/plan/plan-lists.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../../support/loop-filesystem.ts';
 

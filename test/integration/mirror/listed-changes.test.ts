@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ListedChanges } from '../../../src/mirror/listed-changes.ts';
+import { ListedChanges } from '../../../src/mirror/listed/listed-changes.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
 interface Line {

@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { ListedChanges } from '../../../src/mirror/listed-changes.ts';
-import { ListedPlan } from '../../../src/mirror/listed-plan.ts';
+import { ListedChanges } from '../../../src/mirror/listed/listed-changes.ts';
+import { ListedPlan } from '../../../src/mirror/listed/listed-plan.ts';
 import { fileListOf } from '../../support/file-list.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { scratchDirectory } from '../../support/scratch.ts';

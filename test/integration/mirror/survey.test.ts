@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { appendHistory } from '../../../src/mirror/history.ts';
+import { appendHistory } from '../../../src/mirror/history/history.ts';
 import { type Layout, layoutOf } from '../../../src/mirror/layout.ts';
 import { survey } from '../../../src/mirror/survey.ts';
 import { scratchDirectory } from '../../support/scratch.ts';

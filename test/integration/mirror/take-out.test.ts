@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
-import { takeOut } from '../../../src/mirror/take-out.ts';
+import { takeOut } from '../../../src/mirror/plan/take-out.ts';
 import { fileWork } from '../../support/file-work.ts';
 import { makeLoopFilesystem, whyNoLoopFilesystem } from '../../support/loop-filesystem.ts';
 

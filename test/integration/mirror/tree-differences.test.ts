@@ -7,7 +7,7 @@ import {
   type Difference,
   type DifferencesOptions,
   differencesOf,
-} from '../../../src/mirror/tree-differences.ts';
+} from '../../../src/mirror/trees/tree-differences.ts';
 import { diceOf } from '../../stress/dice.ts';
 import { buildAwkwardTree } from '../../support/awkward-tree.ts';
 import { fileWork } from '../../support/file-work.ts';

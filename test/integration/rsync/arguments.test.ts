@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { writeExcludeList } from '../../../src/mirror/exclude-list.ts';
+import { writeExcludeList } from '../../../src/mirror/plan/exclude-list.ts';
 import { applyArguments, wholePassArguments } from '../../../src/rsync/arguments.ts';
 import { LineSplitter, parseEntry } from '../../../src/rsync/itemize.ts';
 import { fileWork } from '../../support/file-work.ts';

@@ -1,8 +1,12 @@
 import { expect, test } from 'vitest';
 import { answersTo } from '../../../src/cli/explanation/explanation.ts';
-import type { LockState } from '../../../src/mirror/lock-state.ts';
-import { DEFAULT_LOCK, DEFAULT_PROBE, DEFAULT_RETENTION } from '../../../src/mirror/policy.ts';
-import type { LockOwner } from '../../../src/mirror/records.ts';
+import type { LockState } from '../../../src/mirror/locks/lock-state.ts';
+import {
+  DEFAULT_LOCK,
+  DEFAULT_PROBE,
+  DEFAULT_RETENTION,
+} from '../../../src/mirror/settings/policy.ts';
+import type { LockOwner } from '../../../src/mirror/settings/records.ts';
 import type { Facts } from '../../../src/operations/explain.ts';
 import type { MirrorStatus, SnapshotInfo } from '../../../src/operations/status.ts';
 

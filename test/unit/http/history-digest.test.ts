@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { digestOf } from '../../../src/http/status/history-digest.ts';
-import { type HistoryEntry, lastSuccess } from '../../../src/mirror/history.ts';
+import { type HistoryEntry, lastSuccess } from '../../../src/mirror/history/history.ts';
 import { histories } from '../../support/random-history.ts';
 
 const at = (minute: number) => new Date(Date.UTC(2026, 10, 27, 1, minute)).toISOString();

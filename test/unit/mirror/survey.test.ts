@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { layoutOf } from '../../../src/mirror/layout.ts';
-import { glanceAtLock, ourselves, stateOfRecord } from '../../../src/mirror/lock-state.ts';
+import { glanceAtLock, ourselves, stateOfRecord } from '../../../src/mirror/locks/lock-state.ts';
 import { survey } from '../../../src/mirror/survey.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 
