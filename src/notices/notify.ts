@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { lastSuccess, readHistory } from '../mirror/history/history.ts';
+import { indexOf } from '../mirror/history/history-index.ts';
 import { openMirror } from '../mirror/open.ts';
 import { isOlderThan } from '../mirror/units.ts';
 import { type Recipients, recipientsIn } from './deliver.ts';
@@ -31,9 +32,7 @@ export interface NotifyResult {
 export async function notify({ root, name, maxAgeMs, to }: NotifyOptions): Promise<NotifyResult> {
   const { layout } = openMirror(root);
   const history = readHistory(layout);
-  const last = history.findLast(({ event }) =>
-    ['published', 'unchanged', 'failed'].includes(event),
-  );
+  const last = indexOf(history).lastSync;
   const syncedAt = lastSuccess(history);
   const conditions: Condition[] = [];
   if (last?.event === 'failed')

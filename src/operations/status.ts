@@ -211,8 +211,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   const isInsideGuard = isPinnedTo(layout.root, 'self');
   const findings = isBusy || isInsideGuard ? [] : presentFindings(layout, history, retention);
   const unseen = isBusy || isInsideGuard ? [] : unseenPlaces(layout);
-  const lastSync =
-    history.findLast((entry) => ['published', 'unchanged', 'failed'].includes(entry.event)) ?? null;
+  const lastSync = indexOf(history).lastSync ?? null;
   const current = snapshots.find(({ isCurrent }) => isCurrent) ?? null;
   const syncedAt = lastSuccess(history);
   const unreadableMarks = whyUnreadable(layout);

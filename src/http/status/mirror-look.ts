@@ -7,6 +7,7 @@ import {
   type HistoryEntry,
   inspectHistory,
 } from '../../mirror/history/history.ts';
+import { indexOf } from '../../mirror/history/history-index.ts';
 import { type Layout, LIVE, layoutOf } from '../../mirror/layout.ts';
 import { readGate } from '../../mirror/locks/gate.ts';
 import { glanceAtLock, type LockState } from '../../mirror/locks/lock-state.ts';
@@ -259,10 +260,8 @@ const NO_FIGURES: SnapshotFigures = {
 
 /** What neither the gate nor the last failure says already, nor is a person's own. */
 function remainsIn(layout: Layout, history: readonly HistoryEntry[]): string[] {
-  const last = history.findLast(({ event }) =>
-    ['published', 'unchanged', 'failed'].includes(event),
-  );
-  const wanted = last?.event === 'failed' ? ['unfinished-tree', 'unfinished-command'] : [];
+  const wanted =
+    indexOf(history).lastSync?.event === 'failed' ? ['unfinished-tree', 'unfinished-command'] : [];
   const told = ['foreign-tree', 'unclean-gate', ...wanted];
   return survey(layout, history)
     .filter(({ kind }) => !told.includes(kind))

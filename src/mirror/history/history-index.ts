@@ -2,6 +2,7 @@ import type { HistoryEntry } from '../settings/records.ts';
 
 export type Published = Extract<HistoryEntry, { event: 'published' }>;
 type Unchanged = Extract<HistoryEntry, { event: 'unchanged' }>;
+type Failed = Extract<HistoryEntry, { event: 'failed' }>;
 export type Verified = Extract<HistoryEntry, { event: 'verified' }>;
 export type Flip = Extract<HistoryEntry, { event: 'published' | 'rolled-back' }>;
 /** A channel came to name a snapshot, or was removed. */
@@ -28,6 +29,8 @@ export interface HistoryIndex {
   /** The ids that a flip names and no removal since. */
   readonly unpruned: ReadonlySet<string>;
   readonly lastFlip: Flip | undefined;
+  /** How the last sync or command ended; an adoption counts as one. */
+  readonly lastSync: Published | Unchanged | Failed | undefined;
   /** The last sync or command that succeeded. An adopted tree may be of any age. */
   readonly lastSuccess: Published | Unchanged | undefined;
   readonly lastAdoption: Published | undefined;
@@ -64,6 +67,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     return known;
   };
   let lastFlip: Flip | undefined;
+  let lastSync: Published | Unchanged | Failed | undefined;
   let lastSuccess: Published | Unchanged | undefined;
   let lastAdoption: Published | undefined;
   let lastTransfer: Published | undefined;
@@ -74,12 +78,13 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
       case 'unchanged':
         looks.set(entry.current, entry);
         unlookedSinceRollback.delete(entry.current);
-        lastSuccess = entry;
+        lastSync = lastSuccess = entry;
         continue;
       case 'pruned':
         unpruned.delete(entry.id);
         continue;
       case 'published':
+        lastSync = entry;
         publications.set(entry.id, entry);
         verifications.delete(entry.id);
         looks.set(entry.id, entry);
@@ -105,6 +110,8 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
         if (supersedes(entry, verifications.get(entry.id))) verifications.set(entry.id, entry);
         continue;
       case 'failed':
+        lastSync = entry;
+        continue;
       case 'prune-failed':
         continue;
       default:
@@ -127,6 +134,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     unlookedSinceRollback,
     unpruned,
     lastFlip,
+    lastSync,
     lastSuccess,
     lastAdoption,
     lastTransfer,

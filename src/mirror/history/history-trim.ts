@@ -55,7 +55,7 @@ export function trimHistory(
 /** The entries that answer the questions about the mirror, and about each tree in it. */
 function stillTrue(history: readonly HistoryEntry[], present: readonly string[]): HistoryEntry[] {
   const index = indexOf(history);
-  const { lastFlip, lastSuccess, lastAdoption, lastTransfer } = index;
+  const { lastFlip, lastSync, lastSuccess, lastAdoption, lastTransfer } = index;
   const ofSnapshots = [...present, ...index.unpruned].flatMap((id) =>
     [
       index.publications,
@@ -65,9 +65,6 @@ function stillTrue(history: readonly HistoryEntry[], present: readonly string[])
       index.looks,
       index.verifications,
     ].map((map: ReadonlyMap<string, HistoryEntry>) => map.get(id)),
-  );
-  const lastSync = history.findLast(({ event }) =>
-    ['published', 'unchanged', 'failed'].includes(event),
   );
   const ofMirror = [lastFlip, lastSuccess, lastAdoption, lastTransfer, lastSync];
   return [...ofMirror, ...ofSnapshots, ...movesTo(history, present)].filter(
