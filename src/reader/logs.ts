@@ -139,11 +139,17 @@ function lastEvents(
 ): ReadonlyMap<string, HistoryEntry['event']> {
   const events = new Map<string, HistoryEntry['event']>();
   fromTheEnd(layout, (entry) => {
-    if ('id' in entry && entry.id !== null && ids.has(entry.id) && !events.has(entry.id))
-      events.set(entry.id, entry.event);
+    const id = logIdOf(entry);
+    if (id !== undefined && ids.has(id) && !events.has(id)) events.set(id, entry.event);
     return events.size === ids.size;
   });
   return events;
+}
+
+/** The id of the log that an entry is about, if there is one. */
+function logIdOf(entry: HistoryEntry): string | undefined {
+  if (entry.event === 'published' && entry.log !== undefined) return entry.log;
+  return 'id' in entry ? entry.id : undefined;
 }
 
 /** The first entry that is wanted, from the last one on back. */

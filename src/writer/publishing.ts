@@ -247,7 +247,7 @@ function beginPublishing(writer: Writer): void {
 export function figuresOf(
   { seconds }: Writer,
   plan: PlanFigures,
-  how: Pick<SyncFigures, 'source' | 'strategy' | 'clone' | 'rsyncOptions' | 'without'> & {
+  how: Pick<SyncFigures, 'source' | 'strategy' | 'clone' | 'rsyncOptions' | 'without' | 'log'> & {
     /** By default what was planned. */
     newBytes?: number;
   },

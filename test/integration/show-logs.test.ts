@@ -3,7 +3,13 @@ import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { nobody } from '../support/privilege.ts';
-import { nobodyRunsTheProgram, runProgram, startProgram, transcript } from '../support/program.ts';
+import {
+  nobodyRunsTheProgram,
+  runForJson,
+  runProgram,
+  startProgram,
+  transcript,
+} from '../support/program.ts';
 import { bin } from '../support/project.ts';
 import { holdRsync, startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
@@ -38,6 +44,20 @@ test('logs lists what is there, the last one at the end, and what came of each s
     { id: 'first', outcome: 'published', path: mirror.state('logs', 'first.log') },
     { id: 'second', outcome: 'published' },
     { id: 'lost', outcome: 'failed' },
+  ]);
+});
+
+test('in place, too, a log says what came of its sync', async () => {
+  const mirror = smallMirror();
+  await runForJson(['init', mirror.root, '--in-place']);
+  await mirror.sync();
+  await runProgram([
+    ...['sync', '--other-source', 'rsync://127.0.0.1:1/module', mirror.root],
+    ...['--retries', '0', '--at', '2026-01-01T00:00Z'],
+  ]);
+  expect(JSON.parse(await printed(mirror.root, '--json'))).toMatchObject([
+    { id: mirror.history()[0]?.['log'], outcome: 'published' },
+    { id: '20260101T000000Z', outcome: 'failed' },
   ]);
 });
 

@@ -332,6 +332,8 @@ export interface SyncFigures extends LookFigures {
   /** Content that came from the source, or was made by a command; bytes. */
   newBytes: number;
   deletedFiles: number;
+  /** The id of its log, if it was made in place: `id` is then that of the tree. */
+  log?: string;
   /** Of the whole tree; unknown if another version has made it. */
   writableByAll?: WritableByAll;
 }
@@ -405,6 +407,7 @@ const figures = {
   newFiles: optional(isNumber),
   newBytes: optional(isNumber),
   deletedFiles: optional(isNumber),
+  log: optional(isText),
   writableByAll: optional(shape({ count: isNumber, names: listOf(isText) })),
 } satisfies Record<keyof SyncFigures, Check>;
 

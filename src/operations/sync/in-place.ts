@@ -29,8 +29,10 @@ import { clearStaging, type Looked, madeFrom, summaryOf, unchanged } from './out
  * When nothing differs and the tree is whole, the gate is not touched. Otherwise it is closed, rsync
  * makes its single pass, and whatever happens the gate is opened again: with the tree whole, or
  * dirty, which guarded readers wait out.
+ *
+ * @param id of its log.
  */
-export async function syncInPlace(context: SyncContext): Promise<Looked> {
+export async function syncInPlace(context: SyncContext, id: string): Promise<Looked> {
   const { writer } = context;
   const { layout, lock, policy, inherit, signal, before } = writer;
   const tree = layout.snapshot(LIVE);
@@ -70,12 +72,16 @@ export async function syncInPlace(context: SyncContext): Promise<Looked> {
   // The disk may be too full to close the gate.
   if (stale.length > 0) await takeOut(tree, stale, undefined, signal);
   try {
-    return await write({ ...context, refuseShrinking }, planned, brought, { compare, hasRemains });
+    return await write({ ...context, refuseShrinking }, planned, brought, {
+      compare,
+      hasRemains,
+      id,
+    });
   } catch (error) {
     if (!isLackOfSpace(error) || !fitsAnew || !lock.isHeld) throw error;
     writer.notice('no space is left, so what an earlier sync had collected was removed');
     await removeCollected(context, tree);
-    return syncInPlace(context);
+    return syncInPlace(context, id);
   }
 }
 
@@ -84,7 +90,7 @@ async function write(
   context: SyncContext,
   planned: LiveLook,
   brought: readonly Removal[],
-  { compare, hasRemains }: { compare: readonly string[]; hasRemains: boolean },
+  { compare, hasRemains, id }: { compare: readonly string[]; hasRemains: boolean; id: string },
 ): Promise<Looked> {
   const { writer } = context;
   const { layout, lock, policy, signal } = writer;
@@ -106,7 +112,8 @@ async function write(
     changes = await pass.settle(planned, isAsPlanned);
     await context.confirm?.();
     const isTracked = pass.knowsAllNames && !hasRemains;
-    return publishLive(writer, figuresOf(writer, changes, madeFrom(context, 'none')), {
+    const made = { ...madeFrom(context, 'none'), log: id };
+    return publishLive(writer, figuresOf(writer, changes, made), {
       changed: isTracked ? [] : undefined,
       received: context.received,
     });

@@ -176,7 +176,7 @@ async function probeAndSync(context: SyncContext, id: string): Promise<Synced> {
   if (probe.kind === 'same') return unchangedByProbe(context, probe);
   await nameOtherFilesystems(context, (message) => writer.notice(message));
   const known = { ...context, stamps: probe.stamps };
-  if (isInPlace) return syncInPlace(known);
+  if (isInPlace) return syncInPlace(known, id);
   const synced = await syncSnapshot(known, id);
   await checkFileList(context, synced.id, synced.plan.source);
   return synced;
