@@ -13,7 +13,7 @@ import {
   readHistory,
   verificationOf,
 } from '../mirror/history/history.ts';
-import { indexOf, type Verified } from '../mirror/history/history-index.ts';
+import { type Ended, indexOf, type Verified } from '../mirror/history/history-index.ts';
 import { namedBy } from '../mirror/history/link-moves.ts';
 import { publishedOrMoved } from '../mirror/history/snapshot-times.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
@@ -123,7 +123,7 @@ export interface MirrorStatus {
   findings: Finding[];
   /** Directories in which more may be left, but that this user may not look into. */
   unseen: string[];
-  lastSync: HistoryEntry | null;
+  lastSync: Ended | null;
   /** When a sync or a command of `lock` last succeeded, with or without changes; ISO 8601, UTC. */
   syncedAt: string | null;
   /** Why nothing is published until a person releases the mirror. */
@@ -344,7 +344,7 @@ function problemsOfContent(snapshots: readonly SnapshotInfo[]): string[] {
 }
 
 /** A sync that failed has been named already, and what it left goes with it. */
-function problemsOf(findings: readonly Finding[], lastSync: HistoryEntry | null): string[] {
+function problemsOf(findings: readonly Finding[], lastSync: Ended | null): string[] {
   const wanted = lastSync?.event === 'failed' ? ['unfinished-tree', 'unfinished-command'] : [];
   const others = findings.filter(
     ({ kind }) => !['foreign-tree', 'unclean-gate', 'mounted-clone', ...wanted].includes(kind),

@@ -27,18 +27,28 @@ export function unitsFor(mirror: ScheduledMirror, place: ProgramPlace): Unit[] {
     after !== undefined
       ? [
           {
-            name: `mirrorlatch-follow@${name}.service`,
+            name: `${followUnit(name)}.service`,
             text: followService(mirror, after, place),
             isEnabled: true,
           },
         ]
       : schedule === 'never'
         ? []
-        : timed(`mirrorlatch-sync@${name}`, syncService(mirror, place), syncTimer(mirror));
+        : timed(syncUnit(name), syncService(mirror, place), syncTimer(mirror));
   const telling = isWatched
     ? timed(`mirrorlatch-notify@${name}`, notifyService(mirror, place), notifyTimer(mirror))
     : [];
   return [...keeping, ...telling];
+}
+
+/** The name of its timer and its service, without their types. */
+export function syncUnit(name: string): string {
+  return `mirrorlatch-sync@${name}`;
+}
+
+/** That of the service which follows another mirror. */
+export function followUnit(name: string): string {
+  return `mirrorlatch-follow@${name}`;
 }
 
 function timed(stem: string, service: string, timer: string): Unit[] {

@@ -1,7 +1,9 @@
 import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
+import { whyNotInstalled } from '../support/installed.ts';
 import { nobody } from '../support/privilege.ts';
 import {
   nobodyRunsTheProgram,
@@ -14,6 +16,7 @@ import {
 import { bin, project } from '../support/project.ts';
 import { startSlowSync } from '../support/slow-sync.ts';
 import { mirrorsWith, type SmallMirror, smallMirror } from '../support/small-mirror.ts';
+import { standInFor } from '../support/stand-in.ts';
 import { openTerminal } from '../support/terminal.ts';
 import { describeTree, difference } from '../support/tree.ts';
 
@@ -182,6 +185,39 @@ test('stamps are enough for the next sync until the last look at everything is t
   );
   expect(about(answers, 'How fresh').answer).toMatch(/longer ago than --max-age allows/);
 });
+
+const noSystemctl = whyNotInstalled('systemctl');
+
+test.skipIf(noSystemctl !== '')(
+  `by its name in the configuration, a mirror says when its timer starts the next sync${noSystemctl}`,
+  async () => {
+    const mirror = await twoSnapshots();
+    const file = join(mirror.home, 'config.toml');
+    writeFileSync(
+      file,
+      `[mirrors.site]\nroot = ${JSON.stringify(mirror.root)}\nschedule = "03:17"\n`,
+    );
+    const timers = join(mirror.home, 'timers');
+    writeFileSync(timers, '[]');
+    const PATH = standInFor('systemctl', join(mirror.home, 'bin'), `cat '${timers}'; exit`);
+    const when = async () =>
+      about(await explained(['site', '--config', file], { env: { PATH } }), 'When is it synced');
+    expect(await when()).toMatchObject({
+      answer: expect.stringMatching(
+        /^Its schedule is 03:17\. No timer .* A sync last ran \S+ ago, and published\.$/,
+      ),
+      command: `mirrorlatch systemd site --install --config ${file}`,
+    });
+    // As systemctl(1) prints it: in microseconds.
+    const timer = { next: 1000 * (Date.now() + 7_300_000), left: 1, last: 0, passed: 0 };
+    writeFileSync(timers, JSON.stringify([{ ...timer, unit: 'mirrorlatch-sync@site.timer' }]));
+    expect((await when()).answer).toMatch(
+      /\. mirrorlatch-sync@site\.timer is active, next in 2h \(2\S+Z\)\. A sync last ran/,
+    );
+    const questions = (await explained([mirror.root])).map(({ question }) => question);
+    expect(questions).not.toContain('When is it synced?');
+  },
+);
 
 test('in place, a gate that was closed by hand keeps readers and syncs out', async () => {
   const mirror = smallMirror();

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { printable } from '../../mirror/names.ts';
+import type { CommandContext } from '../context.ts';
 import type { Answer } from '../explanation/answer.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
@@ -12,12 +13,12 @@ interface Flags {
   json?: boolean;
 }
 
-export function addExplain(program: Command): void {
+export function addExplain(program: Command, context: CommandContext): void {
   program
     .command('explain')
     .summary('say why a mirror is as it is, and what the next sync will do')
     .description(
-      'Says why a mirror is locked, why its last sync failed, why old snapshots are still there, and what the next sync will do, each with the command that helps. With ID, it says why that snapshot was not pruned. Changes nothing, and takes no lock.',
+      'Says why a mirror is locked, why its last sync failed, why old snapshots are still there, what syncs it and when, and what the next sync will do, each with the command that helps. With ID, it says why that snapshot was not pruned. Changes nothing, and takes no lock.',
     )
     .addArgument(new MirrorArgument('<ROOT>'))
     .argument('[ID]', 'a snapshot: its id, current, previous or a channel')
@@ -40,8 +41,15 @@ export function addExplain(program: Command): void {
     .action(async (root: string, id: string | undefined, { maxAge, json }: Flags) => {
       const { explain } = await import('../../operations/explain.ts');
       const { answersTo } = await import('../explanation/explanation.ts');
+      const { scheduleHere } = await import('../schedule-here.ts');
       const facts = explain(root, id, { maxAgeMs: maxAge });
-      const answers = answersTo(facts);
+      const configuration = await context.configuration();
+      const { mirror } = configuration.named(facts.status.root);
+      const isAsked = mirror !== undefined && facts.asked === null;
+      const answers = answersTo(
+        facts,
+        isAsked ? await scheduleHere(mirror, configuration.given) : undefined,
+      );
       if (json) printJson({ root: facts.status.root, id: facts.asked?.id ?? null, answers });
       else printAnswers(answers, await breakerOfLines());
     });

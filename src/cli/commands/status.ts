@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { EXIT_CODES, MirrorlatchError } from '../../errors.ts';
 import { describeFinding } from '../../mirror/describe-finding.ts';
 import { describeVerified } from '../../mirror/describe-verified.ts';
-import type { HistoryEntry } from '../../mirror/history/history.ts';
+import type { Ended } from '../../mirror/history/history-index.ts';
 import { layoutOf } from '../../mirror/layout.ts';
 import type { LockState } from '../../mirror/locks/lock-state.ts';
 import { describeLeftOut } from '../../mirror/plan/left-out.ts';
@@ -232,7 +232,7 @@ function printStatus(status: MirrorStatus): void {
   printSnapshots(snapshots);
 }
 
-function describeSync(entry: HistoryEntry | null): string {
+function describeSync(entry: Ended | null): string {
   switch (entry?.event) {
     case 'published':
       return `published ${nameOfTree(entry.id)}, ${showSince(entry.at)}`;
@@ -240,7 +240,7 @@ function describeSync(entry: HistoryEntry | null): string {
       return `found nothing to do${entry.look === undefined ? '' : FOUND_BY[entry.look]}, ${showSince(entry.at)}`;
     case 'failed':
       return `failed, ${showSince(entry.at)}: ${oneLine(entry.message)}`;
-    default:
+    case undefined:
       return 'no sync yet';
   }
 }

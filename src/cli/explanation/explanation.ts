@@ -1,12 +1,18 @@
 import type { Facts } from '../../operations/explain.ts';
+import type { Schedule } from '../schedule-here.ts';
 import { type Answer, answer } from './answer.ts';
 import { channelAnswer } from './channel-answer.ts';
 import { lockAnswer } from './lock-answer.ts';
+import { scheduleAnswer } from './schedule-answer.ts';
 import { accessAnswers, askedAnswers, keptAnswer } from './snapshot-answers.ts';
 import { failureAnswer, freshAnswer, gateAnswer, nextSyncAnswer } from './sync-answers.ts';
 
-/** The answers to all questions that there are about a mirror, or about one of its snapshots. Pure but for the clock. */
-export function answersTo(facts: Facts): Answer[] {
+/**
+ * The answers to all questions that there are about a mirror, or about one of its snapshots. Pure but for the clock.
+ *
+ * @param schedule undefined for a mirror that the configuration does not name.
+ */
+export function answersTo(facts: Facts, schedule?: Schedule): Answer[] {
   const { asked, status } = facts;
   if (asked !== null) return askedAnswers(facts, asked);
   return [
@@ -15,6 +21,7 @@ export function answersTo(facts: Facts): Answer[] {
     ...gateAnswer(facts),
     ...failureAnswer(facts),
     freshAnswer(facts),
+    ...(schedule === undefined ? [] : [scheduleAnswer(schedule, status)]),
     nextSyncAnswer(facts),
     ...channelAnswer(facts),
     ...keptAnswer(facts),

@@ -2,7 +2,8 @@ import type { HistoryEntry } from '../settings/records.ts';
 
 export type Published = Extract<HistoryEntry, { event: 'published' }>;
 type Unchanged = Extract<HistoryEntry, { event: 'unchanged' }>;
-type Failed = Extract<HistoryEntry, { event: 'failed' }>;
+/** How a sync or a command ended; an adoption counts as one. */
+export type Ended = Published | Unchanged | Extract<HistoryEntry, { event: 'failed' }>;
 export type Verified = Extract<HistoryEntry, { event: 'verified' }>;
 export type Flip = Extract<HistoryEntry, { event: 'published' | 'rolled-back' }>;
 /** A channel came to name a snapshot, or was removed. */
@@ -29,8 +30,7 @@ export interface HistoryIndex {
   /** The ids that a flip names and no removal since. */
   readonly unpruned: ReadonlySet<string>;
   readonly lastFlip: Flip | undefined;
-  /** How the last sync or command ended; an adoption counts as one. */
-  readonly lastSync: Published | Unchanged | Failed | undefined;
+  readonly lastSync: Ended | undefined;
   /** The last sync or command that succeeded. An adopted tree may be of any age. */
   readonly lastSuccess: Published | Unchanged | undefined;
   readonly lastAdoption: Published | undefined;
@@ -67,7 +67,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     return known;
   };
   let lastFlip: Flip | undefined;
-  let lastSync: Published | Unchanged | Failed | undefined;
+  let lastSync: Ended | undefined;
   let lastSuccess: Published | Unchanged | undefined;
   let lastAdoption: Published | undefined;
   let lastTransfer: Published | undefined;

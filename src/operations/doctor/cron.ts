@@ -13,7 +13,7 @@ export const CRON: readonly Check<void>[] = [{ title: 'cron', look: lookAtCron }
 const OF_SYSTEM = ['/etc/crontab', '/etc/cron.d'];
 const OF_USERS = ['/var/spool/cron/crontabs', '/var/spool/cron'];
 
-interface Job extends CronJob {
+export interface Job extends CronJob {
   file: string;
 }
 
@@ -29,6 +29,16 @@ function lookAtCron(): Verdict {
 
 function jobsOf({ file, text, hasUser }: Crontab): Job[] {
   return jobsIn(text, { hasUser }).map((job) => ({ ...job, file }));
+}
+
+/** The jobs of cron on this host that sync one of these mirrors, or all, as far as this user may see them. */
+export function jobsFor(mirrors: readonly string[]): Job[] {
+  return crontabs()
+    .flatMap(jobsOf)
+    .filter(({ words }) => {
+      const named = [...mirrors, '--all'];
+      return words.includes('sync') && words.some((word) => named.includes(word));
+    });
 }
 
 interface Crontab {

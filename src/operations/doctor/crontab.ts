@@ -2,8 +2,12 @@
 export interface CronJob {
   /** Of the file, from 1. */
   line: number;
+  /** When, and as which user where one is named. */
+  time: string;
   /** With its path, or by its name alone. */
   program: string;
+  /** Of its command, without their quotes. */
+  words: string[];
   /** Where cron looks for programs then. */
   searchPath: string;
 }
@@ -35,10 +39,12 @@ export function jobsIn(crontab: string, { hasUser }: { hasUser: boolean }): Cron
     }
     const fields = hasUser ? 6 : 5;
     const time = `(?:@\\w+(?:\\s+\\S+){${fields - 5}}|\\S+(?:\\s+\\S+){${fields - 1}})`;
-    const [, command = ''] = new RegExp(`^\\s*(?!#)${time}\\s+(.*)$`).exec(line) ?? [];
+    const [, when = '', command = ''] = new RegExp(`^\\s*(?!#)(${time})\\s+(.*)$`).exec(line) ?? [];
     if (/\bPATH=/.test(command)) continue;
     const program = OURS.exec(command)?.[1];
-    if (program !== undefined) jobs.push({ line: at + 1, program, searchPath });
+    if (program === undefined) continue;
+    const words = command.split(/[\s;&|]+/).map((word) => word.replaceAll(/["']/g, ''));
+    jobs.push({ line: at + 1, time: when.replaceAll(/\s+/g, ' '), program, words, searchPath });
   }
   return jobs;
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { answersTo } from '../../../src/cli/explanation/explanation.ts';
+import type { Schedule } from '../../../src/cli/schedule-here.ts';
 import type { LockState } from '../../../src/mirror/locks/lock-state.ts';
 import {
   DEFAULT_LOCK,
@@ -218,6 +219,44 @@ test('the next sync tells what it goes on from, how much space there is, and wha
   expect(answer).toMatch(/^A sync left a tree\. It looks at all/);
   expect(answer).toContain('The disk has 5 GB free; the last publication fetched 20 B.');
   expect(answer).toMatch(/After a publication it removes a, b, c and 1 more,/);
+});
+
+test('a mirror of the configuration says what syncs it, when next, and when a sync last ran', () => {
+  const timed = {
+    schedule: '03:17',
+    after: undefined,
+    starter: { unit: 'mirrorlatch-sync@debian.timer', next: ago(-2 * HOUR - 1000) },
+    jobs: [],
+    install: 'mirrorlatch systemd debian --install',
+  };
+  const lastSync = { event: 'unchanged', at: ago(HOUR), current: 'new' } as const;
+  const told = (more: Partial<Schedule>, status: Partial<MirrorStatus> = { lastSync }) =>
+    answersTo(factsWith(status), { ...timed, ...more }).find(
+      ({ question }) => question === 'When is it synced?',
+    );
+  expect(told({})).toMatchObject({
+    answer: expect.stringMatching(
+      /^Its schedule is 03:17\. mirrorlatch-sync@debian\.timer is active, next in 2h \(\S+Z\)\. A sync last ran 1h ago, and found nothing new\.$/,
+    ),
+    command: null,
+  });
+  expect(told({ starter: undefined }, { lastSync: null })).toMatchObject({
+    answer:
+      'Its schedule is 03:17. No timer of systemd and no crontab that is seen here starts it. No sync has run yet.',
+    command: 'mirrorlatch systemd debian --install',
+  });
+  const jobs = ['17 3 * * * root (/etc/cron.d/mirrors, line 2)'];
+  expect(told({ starter: undefined, jobs })?.answer).toMatch(
+    /\. Cron starts it: 17 3 \* \* \* root/,
+  );
+  expect(told({ schedule: 'never', starter: undefined })).toMatchObject({
+    answer: expect.stringMatching(/^Its schedule is never, so nothing syncs it by itself\./),
+    command: null,
+  });
+  const follower = { unit: 'mirrorlatch-follow@debian.service', next: null };
+  expect(told({ after: 'main', starter: follower })?.answer).toMatch(
+    /^It is synced after each publication of main\. mirrorlatch-follow@debian\.service is active\. A/,
+  );
 });
 
 test('a kept snapshot has its rules, the end of its grace time and its readers, known and unseen', () => {

@@ -6,12 +6,23 @@ const ofUser = (text: string) => jobsIn(text, { hasUser: false });
 
 test('a job of the system has its user before its command, and a job of a user has none', () => {
   expect(system('5 * * * * root mirrorlatch sync /srv/a')).toEqual([
-    { line: 1, program: 'mirrorlatch', searchPath: '/usr/bin:/bin' },
+    {
+      ...{ line: 1, time: '5 * * * * root', program: 'mirrorlatch', searchPath: '/usr/bin:/bin' },
+      words: ['mirrorlatch', 'sync', '/srv/a'],
+    },
   ]);
   expect(ofUser('5 * * * * mirrorlatch sync /srv/a')).toHaveLength(1);
   expect(system('@daily root mirrorlatch sync /srv/a')).toHaveLength(1);
   expect(ofUser('@daily mirrorlatch sync /srv/a')).toHaveLength(1);
   expect(system('5 * * * * mirrorlatch true')).toEqual([]);
+});
+
+test('a job has its time and its words, without quotes', () => {
+  const [job] = system("@daily  bob  cd / && mirrorlatch sync 'debian' --quiet; true");
+  expect(job).toMatchObject({
+    time: '@daily bob',
+    words: ['cd', '/', 'mirrorlatch', 'sync', 'debian', '--quiet', 'true'],
+  });
 });
 
 test('PATH counts from its line on, as it is written', () => {
