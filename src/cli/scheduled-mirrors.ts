@@ -45,9 +45,14 @@ export function scheduledMirrors(
 }
 
 /** Without one, a mirror is filled by `lock` or by another host, and not by syncs. */
-export function hasSource({ root, table }: ConfiguredMirror): boolean {
-  const settings = findMirror(root)?.settings;
-  return (table.source ?? (settings && rememberedBy(settings).source)) !== undefined;
+export function hasSource(mirror: ConfiguredMirror): boolean {
+  return sourceOf(mirror) !== undefined;
+}
+
+/** What syncs of a mirror copy, by the configuration or by what the mirror remembers. */
+export function sourceOf({ root, table }: ConfiguredMirror): string | undefined {
+  const settings = table.source === undefined ? findMirror(root)?.settings : undefined;
+  return table.source ?? (settings && rememberedBy(settings).source);
 }
 
 /** @throws MirrorlatchError NO_MIRROR for what is no name of the configuration, be it a path of a mirror. */

@@ -13,7 +13,10 @@ import { LiveLines, nameOfTree, ProgressLine, printEvent } from './terminal.ts';
 /** One of several mirrors that are synced. */
 export interface Job {
   readonly mirror: ConfiguredMirror;
-  readonly options: SyncOptions;
+  /** See `upstreamHost`. */
+  readonly host: string | undefined;
+  /** @throws MirrorlatchError for what is wrong with this mirror. */
+  readonly options: () => SyncOptions;
 }
 
 /** How the sync of one mirror ended. */
@@ -37,7 +40,7 @@ export async function syncMany(
     json || quiet ? new Quiet() : obeysEscapes(process.stderr) ? new Live() : new Plain();
   const ends = await inTurns(
     mirrors,
-    { atOnce: jobs, groupOf: ({ mirror }) => hostOf(mirror.table.source) },
+    { atOnce: jobs, groupOf: ({ host }) => host },
     async ({ mirror, options }): Promise<End> => {
       const { name } = mirror;
       const startedAt = performance.now();
@@ -45,7 +48,7 @@ export async function syncMany(
       view.begin(name);
       try {
         const onEvent = (event: Parameters<View['report']>[1]) => view.report(name, event);
-        const result = await sync({ ...options, onEvent });
+        const result = await sync({ ...options(), onEvent });
         return { name, result, seconds: seconds() };
       } catch (error) {
         return { name, error: asMirrorlatchError(error), seconds: seconds() };
@@ -64,11 +67,17 @@ export async function syncMany(
   return Math.max(0, ...ends.map((end) => ('error' in end ? end.error.exitCode : 0)));
 }
 
-/** The upstream host of a source; undefined for a directory of this host, which no other waits for. */
-function hostOf(source: string | undefined): string | undefined {
+/**
+ * The upstream host of a source; undefined for a directory of this host, which no other waits for.
+ *
+ * @throws MirrorlatchError USAGE for a text that is no source.
+ */
+export function upstreamHost(source: string | undefined): string | undefined {
   if (source === undefined) return undefined;
   const parsed = parseSource(source);
-  return 'host' in parsed ? parsed.host.replace(/^.*@/, '').replace(/:\d+$/, '') : undefined;
+  return 'host' in parsed
+    ? parsed.host.replace(/^.*@/, '').replace(/:\d+$/, '').toLowerCase()
+    : undefined;
 }
 
 type Event = Parameters<NonNullable<SyncOptions['onEvent']>>[0];

@@ -136,18 +136,21 @@ class Layers {
         continue;
       }
       const key = name as Key & keyof typeof schema.shape;
+      const lost = value instanceof TomlTable ? value.entries.get('__proto__') : undefined;
+      if (lost !== undefined) {
+        const message = `${name} of ${header} cannot have the key __proto__`;
+        problems.push({ place: lost.place, message, hint: 'No program can remember this name.' });
+        continue;
+      }
       const parsed = (schema.shape[key] as z.ZodMiniType).safeParse(plain(value));
       if (parsed.success) {
         this.#values[key] = parsed.data;
         this.#places.set(key, place);
         continue;
       }
-      for (const { message, path } of parsed.error.issues) {
-        problems.push({
-          place: placeWithin(value, path) ?? place,
-          message: `${[name, ...path].join('.')} of ${header} cannot be ${shown(valueWithin(value, path))}`,
-          hint: message === 'Invalid input' ? 'Give a table, such as { pool = 10 }.' : message,
-        });
+      for (const issue of parsed.error.issues) {
+        const at = placeWithin(value, issue.path) ?? place;
+        problems.push({ place: at, ...unfitValue(issue, name, header, value) });
       }
     }
   }
@@ -179,6 +182,14 @@ class Layers {
 
 function unknownTop(name: string, place: Place, value: TomlValue): ConfigurationProblem {
   const isTable = value instanceof TomlTable;
+  if (name === 'defaults' || name === 'mirrors') {
+    const header = name === 'defaults' ? '[defaults]' : '[mirrors.debian]';
+    return {
+      place,
+      message: `${name} is not a table`,
+      hint: `Begin it with a line of its own: ${header}`,
+    };
+  }
   const wanted = nearestName(name, ['defaults', 'mirrors']);
   const others = 'There are the tables [defaults] and [mirrors.NAME].';
   return isTable
@@ -209,6 +220,24 @@ function unknownKey(
     place,
     message,
     hint: nearest === undefined ? all : `Did you mean ${nearest}? ${all}`,
+  };
+}
+
+/** What is wrong with the value of a key, or with a key or value in it. */
+function unfitValue(
+  issue: z.core.$ZodIssue,
+  name: string,
+  header: string,
+  value: TomlValue,
+): Omit<ConfigurationProblem, 'place'> {
+  const { code, path, message: said } = issue;
+  if (code === 'invalid_key') {
+    const message = `${name} of ${header} cannot have the key ${JSON.stringify(path.at(-1))}`;
+    return { message, hint: issue.issues[0]?.message ?? said };
+  }
+  return {
+    message: `${[name, ...path].join('.')} of ${header} cannot be ${shown(valueWithin(value, path))}`,
+    hint: said === 'Invalid input' ? 'Give a table, such as { pool = 10 }.' : said,
   };
 }
 

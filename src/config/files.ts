@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { asMirrorlatchError, MirrorlatchError } from '../errors.ts';
-import { ifAllowed, ifThere } from '../system/files.ts';
+import { ifAllowed, ifThere, lstatIfThere, unlessLoop } from '../system/files.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 
@@ -30,8 +30,8 @@ export const refuseUnusable: OnUnusable = (error) => {
  *
  * @param given the only file, if the command line or `MIRRORLATCH_CONFIG` names one.
  * @param onUnusable by default throws.
- * @throws MirrorlatchError CONFIGURATION for a file that another user may change, that is no text, or a given
- *   one that is missing; PERMISSION; IO.
+ * @throws MirrorlatchError CONFIGURATION for a file that another user may change, that is no text, a symlink
+ *   that leads nowhere, something else in place of a directory, or a given one that is missing; PERMISSION; IO.
  */
 export function configurationFiles(
   given: string | undefined,
@@ -48,7 +48,8 @@ export function configurationFiles(
     }
   };
   if (given !== undefined) return usable(given, () => readGiven(given));
-  return [SYSTEM_DIRECTORY, ...usersDirectory(env)].flatMap((directory) => {
+  const directories = [SYSTEM_DIRECTORY, ...usersDirectory(env)];
+  return directories.filter(directoriesOnly(onUnusable)).flatMap((directory) => {
     const main = join(directory, 'config.toml');
     return [
       ...usable(main, () => readTrusted(main)),
@@ -76,13 +77,13 @@ function usersDirectory(env: Environment): string[] {
   if (base === undefined) return [];
   const directory = join(base, 'mirrorlatch');
   // sudo(8) may leave HOME as it was: what another user wrote there is not root's, nor root's another's.
-  const owner = ifAllowed(() => ifThere(() => statSync(directory)))?.uid;
+  const owner = ifAllowed(() => ifThere(() => unlessLoop(() => statSync(directory))))?.uid;
   return owner === process.geteuid?.() ? [directory] : [];
 }
 
 function drops(directory: string, onUnusable: OnUnusable): string[] {
   try {
-    const names = ifThere(() => readdirSync(directory)) ?? [];
+    const names = isDirectoryThere(directory) ? readdirSync(directory) : [];
     return names
       .filter((name) => name.endsWith('.toml') && !name.startsWith('.'))
       .sort()
@@ -91,6 +92,46 @@ function drops(directory: string, onUnusable: OnUnusable): string[] {
     onUnusable(asMirrorlatchError(error, `the configuration ${directory} cannot be read`));
     return [];
   }
+}
+
+/** Whether a path leads to a directory; what else is there is unusable. */
+function directoriesOnly(onUnusable: OnUnusable): (path: string) => boolean {
+  return (path) => {
+    try {
+      return isDirectoryThere(path);
+    } catch (error) {
+      onUnusable(asMirrorlatchError(error, `the configuration ${path} cannot be read`));
+      return false;
+    }
+  };
+}
+
+/** @throws MirrorlatchError CONFIGURATION for something else of that name, in which nobody would look for files. */
+function isDirectoryThere(path: string): boolean {
+  const found = foundAt(path);
+  if (found === undefined || found.isDirectory()) return found !== undefined;
+  throw new MirrorlatchError('CONFIGURATION', `the configuration ${path} is not a directory`, {
+    hint: 'Move it away: the files of the configuration are in a directory of that name.',
+    details: { path },
+  });
+}
+
+/**
+ * What a path leads to; undefined if nothing has that name.
+ *
+ * @throws MirrorlatchError CONFIGURATION for a symlink that leads nowhere: what it named counted once.
+ */
+function foundAt(path: string): Stats | undefined {
+  const link = lstatIfThere(path);
+  if (link === undefined) return undefined;
+  const found = link.isSymbolicLink()
+    ? ifThere(() => unlessLoop(() => statSync(path)))
+    : statSync(path);
+  if (found !== undefined) return found;
+  throw new MirrorlatchError('CONFIGURATION', `the configuration ${path} leads nowhere`, {
+    hint: `Mend what it leads to, or remove the symlink: rm ${quoteForSh(path)}`,
+    details: { path },
+  });
 }
 
 function readGiven(file: string): string {
@@ -103,7 +144,7 @@ function readGiven(file: string): string {
 
 /** What is in the file makes us run commands: nobody else may have written it. */
 function readTrusted(file: string): string | undefined {
-  const found = ifThere(() => statSync(file));
+  const found = foundAt(file);
   if (found === undefined) return undefined;
   if (!found.isFile()) {
     // A pipe is empty when a command looks again.

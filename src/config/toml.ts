@@ -32,8 +32,21 @@ export function showPlace({ file, line }: Place): string {
  * @throws MirrorlatchError CONFIGURATION that names the line.
  */
 export function readToml(text: string, file: string): TomlTable {
+  try {
+    return tableOf(parse(text, file), file);
+  } catch (error) {
+    // The parser calls itself for each bracket.
+    if (!(error instanceof RangeError)) throw error;
+    throw new MirrorlatchError('CONFIGURATION', `${file}: its values are nested too deeply`, {
+      hint: 'No key takes more than a list in a table. See: mirrorlatch help configuration',
+      cause: error,
+    });
+  }
+}
+
+function tableOf(program: AST.TOMLProgram, file: string): TomlTable {
   const table = new TomlTable();
-  for (const node of parse(text, file).body[0].body) {
+  for (const node of program.body[0].body) {
     if (node.type === 'TOMLKeyValue') {
       add(table, node, file);
       continue;
@@ -66,15 +79,16 @@ function add(table: TomlTable, { key, value }: AST.TOMLKeyValue, file: string): 
 
 /**
  * The table at a path of keys, made if it is missing. The parser has refused a key that stands for two
- * things; the tables of an array of tables, which no key of ours takes, are kept under their numbers.
+ * things. No key takes a list of tables, which has numbers in its path: what is in it is left out.
  */
 function tableAt(table: TomlTable, path: readonly (string | number)[], place: Place): TomlTable {
   let at = table;
-  for (const part of path) {
-    const name = String(part);
+  for (const [depth, name] of path.entries()) {
+    if (typeof name === 'number') return new TomlTable();
     const found = at.entries.get(name)?.value;
     const inner = found instanceof TomlTable ? found : new TomlTable();
-    if (inner !== found) at.entries.set(name, { place, value: inner });
+    const isList = typeof path[depth + 1] === 'number';
+    if (found === undefined) at.entries.set(name, { place, value: isList ? [] : inner });
     at = inner;
   }
   return at;

@@ -71,7 +71,7 @@ export function ifThere<T>(action: () => T): T | undefined {
 }
 
 /** What `action` returns, or undefined if symlinks on its path lead to each other for ever (ELOOP). */
-function unlessLoop<T>(action: () => T): T | undefined {
+export function unlessLoop<T>(action: () => T): T | undefined {
   try {
     return action();
   } catch (error) {

@@ -12,11 +12,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { expectFailure } from '../support/expect-failure.ts';
 import { runsAsRoot } from '../support/privilege.ts';
 import { type ProgramOptions, runForJson, runProgram, transcript } from '../support/program.ts';
 import { launcher } from '../support/project.ts';
+import { startRsyncDaemon } from '../support/rsyncd.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 import { openTerminal } from '../support/terminal.ts';
 
@@ -255,6 +256,8 @@ describe('a mistake in the file', () => {
       [() => writeFileSync(drop, Buffer.from('# caf\xe9\n', 'latin1')), /10.toml is not in UTF-8/],
       [() => mkdirSync(drop), /10.toml is not a file/],
       [() => void execFileSync('mkfifo', [drop]), /10.toml is not a file/],
+      [() => symlinkSync('/nonexistent', drop), /10.toml leads nowhere/],
+      [() => symlinkSync('10.toml', drop), /10.toml leads nowhere/],
     ];
     for (const [make, message] of mistakes) {
       make();
@@ -263,6 +266,25 @@ describe('a mistake in the file', () => {
       expectFailure(await run(['sync', 'x'], { env }), 78, message);
       rmSync(drop, { recursive: true });
     }
+  });
+
+  test('may be a file where there should be a directory', async () => {
+    const { home, root, run } = await synced();
+    const own = join(home, 'xdg', 'mirrorlatch');
+    mkdirSync(own, { recursive: true });
+    const env = { MIRRORLATCH_CONFIG: undefined, XDG_CONFIG_HOME: join(home, 'xdg') };
+    writeFileSync(join(own, 'config.toml'), `[mirrors.x]\nroot = "${root}"\n`);
+    const drops = join(own, 'conf.d');
+    for (const make of [() => writeFileSync(drops, ''), () => symlinkSync('/etc/hosts', drops)]) {
+      make();
+      expectFailure(await run(['config', 'check'], { env }), 78, /conf.d is not a directory/);
+      const seen = await run(['run', 'x', '--', 'cat', 'a'], { env, byLauncher: true });
+      expect(seen.stdout, transcript(seen)).toBe('one');
+      rmSync(drops);
+    }
+    rmSync(own, { recursive: true });
+    writeFileSync(own, '');
+    expectFailure(await run(['config', 'check'], { env }), 78, /mirrorlatch is not a directory/);
   });
 
   test('is named by config check, with all others', async () => {
@@ -329,16 +351,10 @@ describe('the files', () => {
     expectFailure(await run(['config', 'check'], { env }), 78, /no configuration in .*none.toml/);
     mkdirSync(join(home, 'directory'));
     symlinkSync('loop', join(home, 'loop'));
-    for (const [name, code] of [
-      ['directory', 78],
-      ['loop', 74],
-    ] as const) {
+    for (const name of ['directory', 'loop']) {
       const other = { MIRRORLATCH_CONFIG: join(home, name) };
-      expectFailure(
-        await run(['config', 'check'], { env: other }),
-        code,
-        /configuration|not a file/,
-      );
+      const result = await run(['config', 'check'], { env: other });
+      expectFailure(result, 78, /not a file|leads nowhere/);
     }
   });
 });
@@ -433,6 +449,43 @@ describe('a sync of several mirrors', () => {
       ['lost', 'failed (66)'],
       ['c', 'published'],
     ]);
+  });
+
+  test('goes on beside a mirror whose settings are damaged', async () => {
+    const { run, home, source, write } = await three();
+    writeFileSync(join(home, 'a/.mirrorlatch/mirror.json'), '');
+    const settings = join(home, 'lost/.mirrorlatch/mirror.json');
+    const noSource = { ...JSON.parse(readFileSync(settings, 'utf8')), source: 'http://x/' };
+    writeFileSync(settings, JSON.stringify(noSource));
+    write(
+      ...['a', 'lost', 'c'].flatMap((name) => [
+        `[mirrors.${name}]`,
+        `root = "${join(home, name)}"`,
+      ]),
+      `source = "${source}"`,
+    );
+    const result = await run(['sync', '--all', '--json']);
+    expect(result.exitCode, transcript(result)).toBe(78);
+    expect(JSON.parse(result.stdout)).toMatchObject([
+      { name: 'a', exitCode: 78, error: { message: expect.stringContaining('mirror.json') } },
+      { name: 'lost', exitCode: 64 },
+      { name: 'c', exitCode: 0, outcome: 'published' },
+    ]);
+  });
+
+  test('asks one upstream for one mirror at a time, also if only the mirrors know it', async () => {
+    const { run, home, source, write } = await three();
+    const daemon = await startRsyncDaemon([{ name: 'x', path: source }]);
+    onTestFinished(() => daemon.stop());
+    const names = ['p', 'q', 'r'];
+    for (const name of names) await run(['init', join(home, name), '--source', daemon.url('x')]);
+    write(...names.flatMap((name) => [`[mirrors.${name}]`, `root = "${join(home, name)}"`]));
+    const result = await run(['sync', '--all', '--jobs', '3']);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    const order = result.stderr
+      .split('\n')
+      .flatMap((line) => /^mirrorlatch: (.): /.exec(line)?.[1] ?? []);
+    expect(order).toEqual(order.toSorted());
   });
 
   test('names their snapshots by one time', async () => {

@@ -30,6 +30,7 @@ import { RETRY, type RetryFlags } from '../options/retry.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printJson, printLine } from '../output.ts';
 import { tellPeople } from '../recipients.ts';
+import type { Job } from '../sync-many.ts';
 import { type Plan, printPlan, printPlanAsJson, sentenceFor } from '../sync-report.ts';
 import { createReporter } from '../terminal.ts';
 
@@ -146,8 +147,17 @@ export function addSync(program: Command, context: CommandContext): void {
         const problem = configuration.problem();
         if (problem !== undefined) throw problem;
         if (all && words.length > 0) command.error('error: --all is for all mirrors: name none');
-        const { hasSource } = await import('../scheduled-mirrors.ts');
-        const wanted = all ? [...mirrors.values()].filter(hasSource) : named;
+        const { sourceOf } = await import('../scheduled-mirrors.ts');
+        const { upstreamHost } = await import('../sync-many.ts');
+        const wanted = (all ? [...mirrors.values()] : named).flatMap((mirror) => {
+          try {
+            const source = sourceOf(mirror);
+            return all && source === undefined ? [] : { mirror, host: upstreamHost(source) };
+          } catch {
+            // What is wrong with it hurts no other: its own sync says what.
+            return { mirror, host: undefined };
+          }
+        });
         context.setExitCode(await syncNamed(wanted, flagsFor, command, context));
         return;
       }
@@ -224,13 +234,13 @@ function refuseStrangers(words: readonly string[], mirrors: Configuration['mirro
  * @returns the exit code.
  */
 async function syncNamed(
-  mirrors: readonly ConfiguredMirror[],
+  mirrors: readonly Omit<Job, 'options'>[],
   flagsFor: (root: string) => Flags,
   command: Command,
   context: CommandContext,
 ): Promise<number> {
   const {
-    jobs = 1,
+    jobs: atOnce = 1,
     json = false,
     quiet = false,
     dryRun,
@@ -245,15 +255,15 @@ async function syncNamed(
   }
   const { syncMany } = await import('../sync-many.ts');
   const signal = context.signal();
-  const jobOf = (mirror: ConfiguredMirror) => {
-    const { root } = mirror;
+  const optionsFor = ({ root }: ConfiguredMirror): SyncOptions => {
     // The tree of a mirror in place has no name.
     const isInPlace = findMirror(root)?.settings.mode === 'in-place';
     const name = isInPlace ? command.opts<Flags>().id : id;
     const options = { ...optionsOf(flagsFor(root)), root, at, id: name, signal };
-    return { mirror, options: { ...options, rsyncOptions: context.operands } };
+    return { ...options, rsyncOptions: context.operands };
   };
-  return syncMany(mirrors.map(jobOf), { jobs, json, quiet });
+  const jobs = mirrors.map((job) => ({ ...job, options: () => optionsFor(job.mirror) }));
+  return syncMany(jobs, { jobs: atOnce, json, quiet });
 }
 
 /** What the flags mean to a sync and to a push alike. */

@@ -154,6 +154,8 @@ test('settings have the names that mirror.json has for them, flags those of comm
 
 test.each([
   ['keep-last = 3', '/etc/0.toml:1 keep-last is in no table'],
+  ['defaults = 3', '/etc/0.toml:1 defaults is not a table | Begin it with a line of its own: [def'],
+  ['mirrors = []', '/etc/0.toml:1 mirrors is not a table | Begin it with a line of its own: [mir'],
   [
     '[default]\nkeep-last = 3',
     '/etc/0.toml:1 there is no table [default] | Did you mean [defaults]?',
@@ -199,6 +201,18 @@ test.each([
     '/etc/0.toml:5 max-shrink-in.dists of [mirrors.a] cannot be 101 | Give a percentage from 0 to 100.',
   ],
   [
+    '[mirrors.a]\nroot="/a"\n[mirrors.a.max-shrink-in]\n"pool/.." = 10',
+    '/etc/0.toml:4 max-shrink-in of [mirrors.a] cannot have the key "pool/.." | Give a directory',
+  ],
+  [
+    '[mirrors.a]\nroot="/a"\nchannels = { snapshots = "current" }',
+    '/etc/0.toml:3 channels of [mirrors.a] cannot have the key "snapshots" | "snapshots" cannot name a channel. Use 1 to 64',
+  ],
+  [
+    '[mirrors.a]\nroot="/a"\n[mirrors.a.channels]\n__proto__ = "current"',
+    '/etc/0.toml:4 channels of [mirrors.a] cannot have the key __proto__',
+  ],
+  [
     '[mirrors.a]\nroot="/a"\nrsync-options = ["--exclude-from=ex.txt"]',
     '/etc/0.toml:3 rsync-options of [mirrors.a] cannot be ["--exclude-from=ex.txt"] | Give the absolute path of a file',
   ],
@@ -218,7 +232,8 @@ test.each([
     '[mirrors.constructor]\ntoString = 1',
     '/etc/0.toml:2 there is no key toString in [mirrors.constructor]',
   ],
-  ['[[mirrors.a]]\nroot="/a"', '/etc/0.toml:1 there is no key 0 in [mirrors.a]'],
+  ['[[mirrors.a]]\nroot="/a"\n[mirrors.a.x]\ny=1', '/etc/0.toml:1 a is not a table | Begin it'],
+  ['[[mirrors]]\nroot="/a"', '/etc/0.toml:1 mirrors is not a table | Begin it'],
 ])('%j: %s', (text, sentence) => {
   expect(sentences(text)[0]).toContain(sentence);
 });
@@ -226,6 +241,12 @@ test.each([
 test('a configuration that is no TOML names the line', () => {
   expect(() => read('[defaults]\nkeep-last = seven')).toThrow(
     /^\/etc\/0.toml, line 2: not valid TOML/,
+  );
+});
+
+test('a configuration with more brackets than the parser can count is refused', () => {
+  expect(() => read(`x = ${'['.repeat(100_000)}${']'.repeat(100_000)}`)).toThrow(
+    '/etc/0.toml: its values are nested',
   );
 });
 
