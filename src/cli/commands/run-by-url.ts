@@ -1,5 +1,5 @@
 import { MirrorlatchError } from '../../errors.ts';
-import { currentOf, parseMirrorUrl } from '../../http/client/mirror-url.ts';
+import { type MirrorUrl, parseMirrorUrl, placeOf } from '../../http/client/mirror-url.ts';
 import type { KeptPin } from '../../http/client/pin-client.ts';
 import { runByUrl, type UnseenUrl } from '../../http/client/run-by-url.ts';
 import { guardWords, stickiness } from '../../reader/plan-run.ts';
@@ -14,7 +14,7 @@ import type { UrlOptions } from './run.ts';
 
 /** Runs the command of `run --http`, in the guard of the mirrors that are named by their paths, if there are any. */
 export async function runCommandByUrl(options: UrlOptions, context: CommandContext): Promise<void> {
-  const { urls, allowUnseen, env } = options;
+  const { urls, channel, allowUnseen, env } = options;
   const { sticky, reuse, isUnpinned } = stickiness(options);
   const preset = presetFor(options.command);
   const { family, use } = preset;
@@ -25,12 +25,14 @@ export async function runCommandByUrl(options: UrlOptions, context: CommandConte
   const isLocal = mayNeedNothing && !isAsked;
   const directory = stickyDirectory(env, process.geteuid?.() === 0);
   const stickyFileOf = (url: string, name: string) =>
-    stickyFileOfUrl(directory, name, currentOf(parseMirrorUrl(url)));
+    stickyFileOfUrl(directory, name, rememberedPlace(parseMirrorUrl(url), channel));
   const mirrors = (isUnpinned ? [] : urls).map((url) => {
-    const mirror = parseMirrorUrl(url);
+    const named = parseMirrorUrl(url);
+    const mirror = channel === undefined ? named : { ...named, channel };
     if (reuse === undefined) return { mirror, snapshot: options.snapshot };
     const id = rememberedId(stickyFileOf(url, reuse));
-    if (id === undefined && !options.orCurrent && !isLocal) throw notRemembered(url, reuse);
+    if (id === undefined && !options.orCurrent && !isLocal)
+      throw notRemembered(url, channel, reuse);
     return { mirror, snapshot: id };
   });
   const { end, unseen } = await runByUrl({
@@ -63,13 +65,20 @@ export async function runCommandByUrl(options: UrlOptions, context: CommandConte
   printWarning(failure.message);
 }
 
-function notRemembered(url: string, name: string): MirrorlatchError {
+/** A channel that is named by its own URL and one that is named by --channel are the same. */
+function rememberedPlace(mirror: MirrorUrl, channel: string | undefined): URL {
+  const named = channel === undefined ? mirror.base : new URL(`${channel}/`, mirror.base);
+  return placeOf({ ...mirror, base: named });
+}
+
+function notRemembered(url: string, channel: string | undefined, name: string): MirrorlatchError {
   const refresh = refreshOf(name) ?? 'COMMAND';
+  const of = channel === undefined ? '' : ` --channel ${channel}`;
   return new MirrorlatchError(
     'UNAVAILABLE',
     `no snapshot of ${url} is remembered under the name ${JSON.stringify(name)}`,
     {
-      hint: `Give --or-current, or first run: mirrorlatch run --http ${quoteForSh(url)} --sticky ${quoteForSh(name)} -- ${refresh}`,
+      hint: `Give --or-current, or first run: mirrorlatch run --http ${quoteForSh(url)}${of} --sticky ${quoteForSh(name)} -- ${refresh}`,
     },
   );
 }

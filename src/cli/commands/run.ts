@@ -121,6 +121,7 @@ export function addRun(
         'mirrorlatch run /srv/mirror/debian --channel production -- apt-get update',
         'mirrorlatch run -m /srv/mirror/debian -m /srv/mirror/security -- apt-get update',
         'mirrorlatch run --http http://mirror.example.org/debian/current/ -- apt-get update',
+        'mirrorlatch run --http http://mirror.example.org/debian/production/ -- apt-get update',
       ]),
     )
     .action(async (mirror: string | undefined, flags: RunFlags) => {
@@ -165,19 +166,12 @@ function refuseIdle(options: Readonly<Record<string, unknown>>): void {
   });
 }
 
-const NO_CHANNEL_BY_HTTP =
-  'mirrorlatch serve holds one snapshot for each client of URL/CHANNEL/: let COMMAND read that, unguarded.';
-
 /** @throws MirrorlatchError USAGE */
-function refuseTwoSnapshots({ channel, snapshot, http }: RunFlags): void {
-  if (channel === undefined) return;
-  const other = snapshot === undefined ? undefined : '--snapshot';
-  const [option, hint] =
-    http === undefined
-      ? [other, 'A channel names one snapshot already. Leave one of them out.']
-      : ['--http', NO_CHANNEL_BY_HTTP];
-  if (option === undefined) return;
-  throw new MirrorlatchError('USAGE', `--channel cannot be combined with ${option}`, { hint });
+function refuseTwoSnapshots({ channel, snapshot }: RunFlags): void {
+  if (channel === undefined || snapshot === undefined) return;
+  throw new MirrorlatchError('USAGE', '--channel cannot be combined with --snapshot', {
+    hint: 'A channel names one snapshot already. Leave one of them out.',
+  });
 }
 
 /** @throws MirrorlatchError USAGE */

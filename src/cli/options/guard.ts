@@ -75,11 +75,6 @@ export function guardOptions(
       hint: 'A mirror on a path is pinned whether or not the commands read it.',
     });
   }
-  if (flags.channel !== undefined && flags.http?.length) {
-    throw new MirrorlatchError('USAGE', '--channel cannot be combined with --http', {
-      hint: 'mirrorlatch serve holds one snapshot for each client of URL/CHANNEL/: let commands read that, unguarded.',
-    });
-  }
   for (const root of flags.mirror ?? []) {
     if (isWebUrl(root)) {
       throw new MirrorlatchError('USAGE', `${root} is a URL, not the path of a mirror`, {

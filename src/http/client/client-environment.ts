@@ -1,4 +1,4 @@
-import { currentOf, type MirrorUrl } from './mirror-url.ts';
+import { type MirrorUrl, placeOf } from './mirror-url.ts';
 import type { UpstreamProxies } from './upstream-proxy.ts';
 
 /** Marks the processes that have their environment from one guard. An address comes again, with a guard that gets the same port. */
@@ -44,7 +44,7 @@ export function environmentFor(
   }
   for (const [index, { mirror, id, target }] of pins.entries()) {
     const end = index === 0 ? '' : `_${index + 1}`;
-    environment[`MIRRORLATCH_URL${end}`] = currentOf(mirror).href;
+    environment[`MIRRORLATCH_URL${end}`] = placeOf(mirror).href;
     environment[`MIRRORLATCH_URL_ID${end}`] = id;
     environment[`MIRRORLATCH_URL_PIN${end}`] = id === undefined ? undefined : target.href;
   }

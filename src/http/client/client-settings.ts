@@ -42,11 +42,11 @@ export async function readClientSettings(
 }
 
 /**
- * Whether the client of a command, if it is known, reads a mirror at a URL: then its requests are seen, and that there was none
+ * Whether the client of a command, if it is known, reads a mirror at one of these URLs: then its requests are seen, and that there was none
  * means that it has needed nothing. Pure.
  */
 export function isConfiguredFor(
-  url: URL,
+  urls: readonly URL[],
   { family, dnf, zypper, pip, npm }: ClientSettings,
   env: NodeJS.ProcessEnv,
 ): boolean {
@@ -58,7 +58,7 @@ export function isConfiguredFor(
     pip: () => [...Object.values(pip), ...variables(/^PIP_/)],
     npm: () => [...Object.values(npm), ...variables(/^npm_config_/i)],
   }[family];
-  return texts?.().some((text) => namesUrl(text, url)) ?? false;
+  return texts?.().some((text) => namesUrl(text, urls)) ?? false;
 }
 
 /** The proxies for what goes out, those included that a client is configured to use. Pure. */

@@ -6,7 +6,7 @@ import { changeAptSources, proxySettings, writeAptConfiguration } from './apt-se
 import type { ClientSettings } from './client-settings.ts';
 import type { FetcherSettings } from './fetcher-settings.ts';
 import { gitVariables } from './git-settings.ts';
-import { currentOf, isPlain, type MirrorUrl, namesUrl, replaceUrl } from './mirror-url.ts';
+import { isPlain, type MirrorUrl, namesUrl, placesOf, replaceUrls } from './mirror-url.ts';
 import { pipVariables } from './pip-settings.ts';
 import type { Section } from './settings-file.ts';
 import { withoutProxies, withRepositories } from './zypper-settings.ts';
@@ -19,7 +19,7 @@ export interface GuardedClients {
   readonly directory: string | undefined;
 }
 
-/** A mirror, and where requests below its `current` go. */
+/** A mirror, and where requests go that are below one of its places. */
 interface Target {
   readonly mirror: MirrorUrl;
   readonly target: URL;
@@ -49,11 +49,11 @@ export async function guardClients(
   const { family, at, apt, dnf, zypper, fetchers, pip } = settings;
   if (family === 'other' && !allowUnseen) refuseDnfPast(dnf, plain);
   const change = (text: string) =>
-    secure.reduce((changed, one) => replaceUrl(changed, currentOf(one.mirror), one.target), text);
+    secure.reduce((changed, one) => replaceUrls(changed, placesOf(one.mirror), one.target), text);
   const seen = new Set<Target>();
   const changeNoting = (text: string) => {
     for (const one of secure)
-      if (replaceUrl(text, currentOf(one.mirror), one.target) !== text) seen.add(one);
+      if (replaceUrls(text, placesOf(one.mirror), one.target) !== text) seen.add(one);
     return change(text);
   };
   let directory: string | undefined;
@@ -85,7 +85,7 @@ export async function guardClients(
           : {
               ...writeFetcherSettings(fetchers, proxy, place),
               ...gitVariables(
-                plain.map(({ mirror }) => currentOf(mirror)),
+                plain.flatMap(({ mirror }) => placesOf(mirror)),
                 proxy,
                 env,
               ),
@@ -128,7 +128,7 @@ function refuseDnfPast(sections: readonly Section[], targets: readonly Target[])
   const ofAll = sections.find(({ name }) => name === 'main')?.values['proxy'];
   for (const { mirror } of targets) {
     const past = sections.find(({ values: { baseurl = '', proxy = ofAll } }) => {
-      return proxy && namesUrl(baseurl, currentOf(mirror));
+      return proxy && namesUrl(baseurl, placesOf(mirror));
     });
     if (past === undefined) continue;
     throw new MirrorlatchError(

@@ -1,4 +1,5 @@
 import { MirrorlatchError } from '../../errors.ts';
+import { isChannelName } from '../../mirror/settings/policy.ts';
 import { percentDecoded } from '../percent.ts';
 import { basicAuthorization } from './basic-authorization.ts';
 
@@ -10,6 +11,8 @@ export interface MirrorUrl {
   readonly base: URL;
   /** Where clients read what is current, if that is not `current/` in its directory. */
   readonly current?: URL;
+  /** The channel that they read in place of what is current. */
+  readonly channel?: string;
   /** The value of an Authorization header, if the URL names a user. */
   readonly authorization: string | undefined;
 }
@@ -42,22 +45,42 @@ export function isPlain({ base }: MirrorUrl): boolean {
   return base.protocol === 'http:';
 }
 
+/**
+ * The URLs through which clients read the mirror, all of which lead to what is pinned: that of the channel, if there is
+ * one, and that of what is current. The first is below none of the others. Pure.
+ */
+export function placesOf({ base, current, channel }: MirrorUrl): readonly [URL, ...URL[]] {
+  const ofCurrent = current ?? new URL('current/', base);
+  return channel === undefined ? [ofCurrent] : [new URL(`${channel}/`, base), ofCurrent];
+}
+
 /** The URL through which clients read the mirror. Pure. */
-export function currentOf({ base, current }: MirrorUrl): URL {
-  return current ?? new URL('current/', base);
+export function placeOf(mirror: MirrorUrl): URL {
+  return placesOf(mirror)[0];
 }
 
 /**
- * The mirror whose clients read what is current right below the place that was named, if its server says so; otherwise
- * the same. Pure.
+ * The mirror whose clients read what is current, or a channel, right below the place that was named, if its server says so;
+ * otherwise the same. Pure.
  *
- * @param base what the server says, relative to that place or absolute.
+ * @param base what the server says of where the mirror is, relative to that place or absolute.
+ * @param channel what it says of the channel there.
  */
-export function withBase(mirror: MirrorUrl, base: unknown): MirrorUrl {
+export function withBase(mirror: MirrorUrl, base: unknown, channel: unknown): MirrorUrl {
   if (typeof base !== 'string' || !URL.canParse(base, mirror.base.href)) return mirror;
   const there = new URL(base, mirror.base);
-  const isOurs = isSameOrigin(there, mirror.base) && there.pathname.endsWith('/');
-  return isOurs ? { ...mirror, base: there, current: mirror.base } : mirror;
+  if (!isSameOrigin(there, mirror.base) || !there.pathname.endsWith('/')) return mirror;
+  return isChannelName(channel)
+    ? { ...mirror, base: there, channel }
+    : { ...mirror, base: there, current: mirror.base };
+}
+
+/** The mirror of which the place that was named is a channel, if it is one. Pure. */
+export function asChannel(mirror: MirrorUrl): MirrorUrl | undefined {
+  const channel = percentDecoded(mirror.base.pathname.split('/').at(-2) ?? '');
+  return isChannelName(channel)
+    ? { ...mirror, base: new URL('../', mirror.base), channel }
+    : undefined;
 }
 
 /**
@@ -135,17 +158,18 @@ const UNUSUAL = /#|(?:\/|%2f)\.|%2e/i;
 /** The directories `.` and `..`, which a client may have left in a path, also encoded. */
 const DOTS = /(?:^|\/|%2f)(?:\.|%2e){1,2}(?:\/|%2f|$)/i;
 
-/** Replaces the URL of a directory, also without its slash, and all that begins with it. Pure. */
-export function replaceUrl(text: string, from: URL, to: URL): string {
+/** Replaces the URLs of directories, also without their slashes, and all that begins with them. Pure. */
+export function replaceUrls(text: string, from: readonly URL[], to: URL): string {
   const plain = (url: URL) => url.href.replace(/\/$/, '');
-  const escaped = plain(from).replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const escaped = from.map((url) => plain(url).replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'));
   // A name may go on: current.json is no part of current.
-  return text.replaceAll(new RegExp(`${escaped}(?![\\w.~%-])`, 'g'), () => plain(to));
+  const pattern = new RegExp(`(?:${escaped.join('|')})(?![\\w.~%-])`, 'g');
+  return text.replaceAll(pattern, () => plain(to));
 }
 
-/** Whether a text names the URL of a directory, or what is below it. Pure. */
-export function namesUrl(text: string, url: URL): boolean {
-  return replaceUrl(text, url, new URL('http://elsewhere.invalid/')) !== text;
+/** Whether a text names the URL of one of these directories, or what is below it. Pure. */
+export function namesUrl(text: string, urls: readonly URL[]): boolean {
+  return replaceUrls(text, urls, new URL('http://elsewhere.invalid/')) !== text;
 }
 
 /** Whether two URLs are of one server, as far as their names say that. */

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
-import { BASE_HEADER } from '../base-header.ts';
-import { currentOf, type MirrorUrl, withBase } from './mirror-url.ts';
+import { BASE_HEADER, CHANNEL_HEADER } from '../base-header.ts';
+import { asChannel, type MirrorUrl, parseMirrorUrl, placeOf, withBase } from './mirror-url.ts';
 import type { Answer, Outgoing } from './outgoing.ts';
 import { type UsedProxy, wayPast } from './unreachable.ts';
 
@@ -43,8 +43,10 @@ export interface KeptPin {
 /** What a pin is, for another process to keep it. */
 export interface PinState {
   readonly given: string;
-  /** What the server says of the mirror's place: see `withBase`. */
-  readonly base?: string;
+  /** See `MirrorUrl`. */
+  readonly base: string;
+  readonly current?: string;
+  readonly channel?: string;
   readonly id: string;
   /** Of a strict pin. */
   readonly token?: string;
@@ -74,26 +76,37 @@ const GOODBYE_MS = 2_000;
 export async function pinByUrl(named: MirrorUrl, options: PinOptions): Promise<KeptPin> {
   const mirror = await located(named, options.outgoing);
   try {
-    return keepPin(mirror, await pinned(mirror, options), options);
+    return keepPin(await pinned(mirror, options), options);
   } catch (error) {
     const { snapshot, orCurrent } = options;
     if (snapshot === undefined || !orCurrent || !hasCode(error, 'UNAVAILABLE')) throw error;
-    return keepPin(mirror, await pinned(mirror, { ...options, snapshot: undefined }), options);
+    return keepPin(await pinned(mirror, { ...options, snapshot: undefined }), options);
   }
 }
 
-/** A server of mirrorlatch says where the mirror is whose clients find what is current right at the named place. */
+/**
+ * A server of mirrorlatch says where the mirror is whose clients find what is current, or a channel, right at the named
+ * place.
+ *
+ * @throws MirrorlatchError USAGE when that is another channel than the one that was named, too.
+ */
 async function located(mirror: MirrorUrl, outgoing: Outgoing): Promise<MirrorUrl> {
   const { headers } = await outgoing.ask('HEAD', mirror.base, { headers: authorized(mirror) });
-  return withBase(mirror, headers[BASE_HEADER]);
+  const found = withBase(mirror, headers[BASE_HEADER], headers[CHANNEL_HEADER]);
+  if (mirror.channel === undefined || found.channel === mirror.channel) return found;
+  throw new MirrorlatchError(
+    'USAGE',
+    `${mirror.given} is the channel ${found.channel}, not ${mirror.channel}`,
+    { hint: `Leave --channel out, or name the mirror itself: ${found.base.href}` },
+  );
 }
 
 /** Goes on with a pin, as another process has it. */
 export function keepPin(
-  mirror: MirrorUrl,
   state: PinState,
   options: Pick<PinOptions, 'outgoing' | 'onWarning'>,
 ): KeptPin {
+  const mirror = mirrorOf(state);
   return state.token === undefined
     ? new PlainPin(mirror, state, options)
     : new StrictPin(mirror, state, state.token, options);
@@ -111,7 +124,7 @@ async function pinned(mirror: MirrorUrl, options: PinOptions): Promise<PinState>
       answer = await outgoing.ask('POST', url, {
         headers: authorized(mirror),
         // What is undefined is no part of the JSON.
-        body: { snapshot, seconds: pinSeconds },
+        body: { ...wanted(mirror, snapshot), seconds: pinSeconds },
       });
     } catch (unanswered) {
       if (proxy === undefined) throw unanswered;
@@ -137,12 +150,17 @@ async function pinned(mirror: MirrorUrl, options: PinOptions): Promise<PinState>
   }
 }
 
+/** A snapshot that is named by its id is one of the mirror, whatever its channels name. */
+function wanted({ channel }: MirrorUrl, snapshot: string | undefined) {
+  return snapshot === undefined ? { channel } : { snapshot };
+}
+
 /** What a server of mirrorlatch answers to one who wants a pin; undefined for another answer. */
-function strictPin({ given }: MirrorUrl, { status, text }: Answer): PinState | undefined {
+function strictPin(mirror: MirrorUrl, { status, text }: Answer): PinState | undefined {
   const { token, id, seconds } = status === 201 ? fieldsOf(text) : {};
   if (typeof token !== 'string' || !/^[\w.~+-]+$/.test(token)) return undefined;
   if (typeof id !== 'string' || typeof seconds !== 'number' || !(seconds > 0)) return undefined;
-  return { given, id, token, seconds };
+  return { ...stateOf(mirror), id, token, seconds };
 }
 
 /** A proxy such as apt-cacher-ng passes no POST. It may pass what a plain pin needs. @param unanswered what came of the POST. */
@@ -164,44 +182,63 @@ async function unheldPin(
 /** @param refused what a server has answered to one who wants a strict pin. */
 async function plainPin(
   mirror: MirrorUrl,
-  { outgoing, snapshot }: PinOptions,
+  options: Pick<PinOptions, 'outgoing' | 'snapshot'>,
   refused?: Answer,
 ): Promise<PinState> {
-  const { given, base } = mirror;
+  const { outgoing, snapshot } = options;
+  const { given, base, channel = 'current' } = mirror;
   const proxy = outgoing.usedProxyFor(base);
   if (refused?.status === 409 && refused.text.includes('written in place')) {
     throw new MirrorlatchError('UNAVAILABLE', `${given} cannot be pinned: it is written in place`, {
       hint: 'It has no snapshots, so there is nothing to hold. Run the command without `run --http`: while the mirror is written, its server answers 503 and when to come back.',
     });
   }
-  const url = new URL('current.json', base);
+  const url = new URL(`${snapshot === undefined ? channel : 'current'}.json`, base);
   const answer = await outgoing.ask('GET', url, { headers: authorized(mirror) });
   refuseElsewhere(mirror, url, answer);
   const { format, id, path, previous } = answer.status === 200 ? fieldsOf(answer.text) : {};
   if (format !== 1 || typeof id !== 'string' || !isBelow(path)) {
+    const beside = await channelBeside(mirror, outgoing);
+    if (beside !== undefined) return plainPin(beside, options);
     const isOurs =
-      refused !== undefined && /mirrorlatch|snapshot/i.test(refused.text) && refused.status < 500;
+      refused !== undefined &&
+      /mirrorlatch|snapshot|channel/i.test(refused.text) &&
+      refused.status < 500;
+    const missing =
+      snapshot === undefined ? mirror.channel && `channel ${channel}` : `snapshot ${snapshot}`;
     throw new MirrorlatchError(
       answer.status === 404 && !isOurs ? 'NO_MIRROR' : 'UNAVAILABLE',
-      isOurs && snapshot !== undefined
-        ? `${given} has no snapshot ${snapshot}: ${said(refused, proxy)}`
+      isOurs && missing !== undefined
+        ? `${given} has no ${missing}: ${said(refused, proxy)}`
         : `${given} cannot be pinned: ${answer.status === 200 ? `${url.href} is not a file of mirrorlatch` : said(answer, proxy, url)}`,
       { hint: [wholeMirror(mirror), proxy && wayPast(proxy, base)].filter(Boolean).join(' ') },
     );
   }
-  const wanted = snapshot === 'previous' ? previous : (snapshot ?? id);
-  if (typeof wanted !== 'string' || !isName(wanted)) {
+  const name = snapshot === 'previous' ? previous : (snapshot ?? id);
+  if (typeof name !== 'string' || !isName(name)) {
     throw new MirrorlatchError('UNAVAILABLE', `${given} has no snapshot ${snapshot}`);
   }
-  const target =
-    wanted === id ? new URL(path, base) : new URL(`../${wanted}/`, new URL(path, base));
+  const target = name === id ? new URL(path, base) : new URL(`../${name}/`, new URL(path, base));
   const { status } = await outgoing.ask('HEAD', target, { headers: authorized(mirror) });
   if (isGone(status)) {
-    throw new MirrorlatchError('UNAVAILABLE', `${given} has no snapshot ${wanted}`, {
+    throw new MirrorlatchError('UNAVAILABLE', `${given} has no snapshot ${name}`, {
       hint: `${target.href} does not exist. The URL has to lead to the whole mirror, with its snapshots/.`,
     });
   }
-  return { given, id: wanted, target: target.href };
+  return { ...stateOf(mirror), id: name, target: target.href };
+}
+
+/** A web server that knows nothing of channels has what each names in a file beside it. */
+async function channelBeside(
+  mirror: MirrorUrl,
+  outgoing: Outgoing,
+): Promise<MirrorUrl | undefined> {
+  const found = mirror.channel === undefined ? asChannel(mirror) : undefined;
+  if (found === undefined) return undefined;
+  const url = new URL(`${found.channel}.json`, found.base);
+  const { status, text } = await outgoing.ask('GET', url, { headers: authorized(mirror) });
+  const { format, path } = status === 200 ? fieldsOf(text) : {};
+  return format === 1 && isBelow(path) ? found : undefined;
 }
 
 /** Renewed at a third of its time, so that two attempts may fail. */
@@ -237,7 +274,7 @@ class StrictPin implements KeptPin {
 
   get state(): PinState {
     const { id, mirror } = this;
-    return { ...placeOf(mirror), id, token: this.#token, seconds: this.#seconds };
+    return { ...stateOf(mirror), id, token: this.#token, seconds: this.#seconds };
   }
 
   abandon(): void {
@@ -316,7 +353,7 @@ class PlainPin implements KeptPin {
   }
 
   get state(): PinState {
-    return { ...placeOf(this.mirror), id: this.id, target: this.target.href };
+    return { ...stateOf(this.mirror), id: this.id, target: this.target.href };
   }
 
   abandon(): void {
@@ -333,8 +370,22 @@ function thirdOf(seconds: number): number {
   return Math.min(seconds / 3, LONGEST_SECONDS) * 1000;
 }
 
-function placeOf({ given, base, current }: MirrorUrl): Pick<PinState, 'given' | 'base'> {
-  return current === undefined ? { given } : { given, base: base.href };
+function stateOf({ given, base, current, channel }: MirrorUrl): Omit<PinState, 'id'> {
+  return {
+    given,
+    base: base.href,
+    ...(current === undefined ? {} : { current: current.href }),
+    ...(channel === undefined ? {} : { channel }),
+  };
+}
+
+function mirrorOf({ given, base, current, channel }: PinState): MirrorUrl {
+  return {
+    ...parseMirrorUrl(given),
+    base: new URL(base),
+    ...(current === undefined ? {} : { current: new URL(current) }),
+    ...(channel === undefined ? {} : { channel }),
+  };
 }
 
 function authorized({ authorization }: MirrorUrl): readonly string[] {
@@ -347,22 +398,24 @@ function refuseElsewhere(mirror: MirrorUrl, asked: URL, { status, headers }: Ans
   if (status < 300 || status > 399 || typeof location !== 'string') return;
   const there = new URL(location, asked);
   const [, name = ''] = /([^/]+)$/.exec(asked.pathname) ?? [];
-  const current = currentOf({ ...mirror, base: new URL('.', there) });
+  const place = placeOf({ ...mirror, base: new URL('.', there) });
   throw new MirrorlatchError('UNAVAILABLE', `${mirror.given} leads to ${there.href} instead`, {
     // Otherwise, it is a page to log in, or a snapshot that was asked for as a name.
     hint: there.pathname.endsWith(`/${name}`)
-      ? `Name the mirror where it is, and let the clients read it there: ${current.href}`
+      ? `Name the mirror where it is, and let the clients read it there: ${place.href}`
       : wholeMirror(mirror),
   });
 }
 
 /** The way out for a URL where no mirror is. */
-function wholeMirror({ base }: MirrorUrl): string {
+function wholeMirror({ base, channel }: MirrorUrl): string {
   const at = base.pathname.search(/\/snapshots\//);
   if (at !== -1) {
     const mirror = new URL(`${base.pathname.slice(0, at)}/current/`, base);
     return `The URL leads to snapshots of a mirror. Name the mirror itself: ${mirror.href}`;
   }
+  if (channel !== undefined)
+    return `Name a channel that the mirror has, or what is current: ${new URL('current/', base).href}. The URL has to lead to the whole mirror.`;
   return 'The URL has to lead to the whole mirror, with its current.json and snapshots/. `mirrorlatch serve` serves that, and any web server over ROOT.';
 }
 

@@ -4,7 +4,7 @@ import type { JobEnd } from '../../system/job.ts';
 import { environmentFor } from './client-environment.ts';
 import { isConfiguredFor, readClientSettings, withClientsProxies } from './client-settings.ts';
 import { guardClients, removeFiles } from './guarded-clients.ts';
-import { currentOf, isPlain, type MirrorUrl } from './mirror-url.ts';
+import { isPlain, type MirrorUrl, placeOf, placesOf } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
 import { type KeptPin, type PinOptions, pinByUrl } from './pin-client.ts';
 import type { LoopbackProxy } from './proxy.ts';
@@ -85,7 +85,7 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
   let isKept = false;
   try {
     const targets = isLate
-      ? mirrors.map((mirror) => ({ mirror, target: currentOf(mirror) }))
+      ? mirrors.map((mirror) => ({ mirror, target: placeOf(mirror) }))
       : await pins.all();
     proxy = proxyFor(
       mirrors,
@@ -113,7 +113,7 @@ export async function runByUrl(options: RunByUrlOptions): Promise<RunByUrlResult
       end,
       unseen: unseen.map(({ mirror }) => ({
         url: mirror.given,
-        isNamed: isConfiguredFor(currentOf(mirror), settings, env),
+        isNamed: isConfiguredFor(placesOf(mirror), settings, env),
       })),
     };
   } finally {

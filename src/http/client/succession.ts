@@ -6,7 +6,7 @@ import { MirrorlatchError } from '../../errors.ts';
 import { processesWithVariables } from '../../system/proc.ts';
 import { GUARD_VARIABLE } from './client-environment.ts';
 import { removeFiles } from './guarded-clients.ts';
-import { currentOf, isPlain, type MirrorUrl, parseMirrorUrl, withBase } from './mirror-url.ts';
+import { isPlain, type MirrorUrl, placesOf } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
 import { type KeptPin, keepPin, type PinState } from './pin-client.ts';
 import { LoopbackProxy, type Routes } from './proxy.ts';
@@ -50,17 +50,21 @@ export function proxyFor(
 function routesInto(pins: readonly KeptPin[], onRequest: (pin: KeptPin) => void): Routes {
   const plain = pins.filter(({ mirror }) => isPlain(mirror));
   return {
-    redirections: plain.map((pin) => ({
-      from: currentOf(pin.mirror),
-      get to() {
-        return pin.target;
-      },
-      onRequest: () => onRequest(pin),
-    })),
-    ownFiles: plain.map(({ mirror, id }) => ({
-      url: new URL('current.json', mirror.base),
-      json: { format: 1, id, path: 'current/', previous: null },
-    })),
+    redirections: plain.flatMap((pin) =>
+      placesOf(pin.mirror).map((from) => ({
+        from,
+        get to() {
+          return pin.target;
+        },
+        onRequest: () => onRequest(pin),
+      })),
+    ),
+    ownFiles: plain.flatMap(({ mirror: { base, channel }, id }) =>
+      ['current', ...(channel === undefined ? [] : [channel])].map((name) => ({
+        url: new URL(`${name}.json`, base),
+        json: { format: 1, id, path: `${name}/`, previous: null },
+      })),
+    ),
     hidden: plain.map(({ mirror }) => new URL('pins', mirror.base)),
   };
 }
@@ -128,12 +132,7 @@ async function taken(heir: ChildProcess): Promise<void> {
 export async function inherit(): Promise<void> {
   const [estate, listener] = (await once(process, 'message')) as [Estate, Server];
   const outgoing = new Outgoing(estate.proxies);
-  const pins = estate.pins.map((state) =>
-    keepPin(withBase(parseMirrorUrl(state.given), state.base), state, {
-      outgoing,
-      onWarning: () => {},
-    }),
-  );
+  const pins = estate.pins.map((state) => keepPin(state, { outgoing, onWarning: () => {} }));
   const mirrors = pins.map(({ mirror }) => mirror);
   const proxy = proxyFor(mirrors, outgoing, () => Promise.resolve(pins));
   await proxy.listen(listener);

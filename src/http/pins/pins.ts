@@ -84,12 +84,21 @@ export class Pins {
     }
   }
 
-  /** The snapshot that a web server in front sends to a client, until it forgets this. */
-  async decide(client: Client, asked: Asked, decision: DecisionPolicy): Promise<Hold> {
+  /**
+   * The snapshot that a web server in front sends to a client, until it forgets this.
+   *
+   * @param take holds the snapshot of a new run.
+   */
+  async decide(
+    client: Client,
+    asked: Asked,
+    decision: DecisionPolicy,
+    take = this.#holdCurrent,
+  ): Promise<Hold> {
     const now = this.#clock();
     const known = this.#runs.get(client);
     const isNew = known === undefined || beginsDecision(known, asked, now, decision, this.#policy);
-    const run = isNew ? this.#begin(client, now, this.#holdCurrent) : known;
+    const run = isNew ? this.#begin(client, now, take) : known;
     this.#note(client, run, asked, now, isNew);
     run.keptUntil = now + decision.keepMs + decision.transferMs;
     return await run.hold;

@@ -1,13 +1,14 @@
 import { lstatSync, openSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
-import { channelAt } from '../../mirror/channels/channels.ts';
+import { channelAt, channelsOf } from '../../mirror/channels/channels.ts';
 import { currentId, previousId } from '../../mirror/current.ts';
 import { type HistoryEntry, publicationOf, readHistory } from '../../mirror/history/history.ts';
 import { arrivalOf, inOrderOfPublication } from '../../mirror/history/snapshot-times.ts';
 import { type Layout, LIVE } from '../../mirror/layout.ts';
 import { isInPlace, recordIfSound } from '../../mirror/locks/gate.ts';
 import { findMirror } from '../../mirror/open.ts';
+import { isChannelName } from '../../mirror/settings/policy.ts';
 import { isSnapshotId } from '../../mirror/snapshot-id.ts';
 import { isOfPerson, snapshotIds } from '../../mirror/survey.ts';
 import { current } from '../../reader/current.ts';
@@ -48,6 +49,8 @@ export interface ServedMirror extends ServedRoot {
   currentId(): string | undefined;
   /** What a channel names; undefined if there is none of this name. */
   channelId(name: string): string | undefined;
+  /** The names of the channels that name a snapshot. */
+  channels(): readonly string[];
   previousId(): string | undefined;
   /** When snapshots were made and published. */
   publications(ids: readonly string[]): Publication[];
@@ -102,6 +105,20 @@ function refuseOtherKind({ root, kind }: Pick<ServedMirror, 'root' | 'kind'>): v
     'CONFIGURATION',
     `${root} is a mirror of another kind now; restart mirrorlatch serve`,
   );
+}
+
+/**
+ * Holds what a channel names.
+ *
+ * @throws MirrorlatchError NO_MIRROR when there is no channel of this name.
+ */
+export async function holdChannel(mirror: ServedMirror, name: string): Promise<Hold> {
+  const held = await holdCurrent(
+    () => mirror.channelId(name),
+    (id) => mirror.hold(id),
+  );
+  if (held !== undefined) return held;
+  throw new MirrorlatchError('NO_MIRROR', `${mirror.root} has no channel ${name}`);
 }
 
 /** Whether a snapshot is not there any more. */
@@ -244,8 +261,12 @@ class SnapshotMirror implements ServedMirror {
   }
 
   channelId(name: string): string | undefined {
-    const channel = channelAt(this.#layout, name);
+    const channel = isChannelName(name) ? channelAt(this.#layout, name) : undefined;
     return channel?.isWhole ? channel.id : undefined;
+  }
+
+  channels(): readonly string[] {
+    return channelsOf(this.#layout).flatMap(({ name, isWhole }) => (isWhole ? [name] : []));
   }
 
   previousId(): string | undefined {
@@ -335,6 +356,10 @@ class InPlaceMirror implements ServedMirror {
   }
 
   channelId(): undefined {}
+
+  channels(): readonly string[] {
+    return [];
+  }
 
   previousId(): undefined {}
 
@@ -449,6 +474,10 @@ class ForeignTree implements ServedMirror {
   }
 
   channelId(): undefined {}
+
+  channels(): readonly string[] {
+    return [];
+  }
 
   previousId(): undefined {}
 

@@ -1,7 +1,7 @@
 import { MirrorlatchError } from '../../errors.ts';
 import { isTimestampId } from '../../mirror/snapshot-id.ts';
 import { type Answer, NO_CACHE, nothingThere, redirect, text, withSlash } from '../answers.ts';
-import { BASE_HEADER } from '../base-header.ts';
+import { BASE_HEADER, CHANNEL_HEADER } from '../base-header.ts';
 import { networkOf } from '../client-address.ts';
 import { sendPlace } from '../files/files.ts';
 import type { WebServer } from '../files/hand-over.ts';
@@ -10,7 +10,13 @@ import { percentEncoded } from '../percent.ts';
 import { type DocumentKind, documentKind } from '../pins/entry-documents.ts';
 import { holdCurrent, type Snapshot } from '../pins/holds.ts';
 import type { Pins, Turn } from '../pins/pins.ts';
-import { isFrozen, isLost, lostSnapshot, type ServedMirror } from '../pins/served-mirror.ts';
+import {
+  holdChannel,
+  isFrozen,
+  isLost,
+  lostSnapshot,
+  type ServedMirror,
+} from '../pins/served-mirror.ts';
 import { idInToken, type StrictPins } from '../pins/strict-pins.ts';
 import { nearestSnapshot, noSnapshotNear } from './apt-snapshots.ts';
 import type { Decisions } from './decisions.ts';
@@ -21,6 +27,9 @@ import type { Peers } from './peers.ts';
 import { noPin } from './pin-requests.ts';
 import type { Route } from './routes.ts';
 import type { Transfers } from './transfers.ts';
+
+/** A turn of a run, whoever holds its snapshot. */
+type RunTurn = Omit<Turn, 'hold'> & { readonly hold: Snapshot };
 
 export interface ContentOptions {
   readonly pinsOf: (mirror: ServedMirror) => Pins;
@@ -66,33 +75,30 @@ export class Content {
     const kind = documentKind(path);
     const decided = decisions.before(mirror, exchange);
     const turn = decided
-      ? { hold: decided, isOver: () => false, end: () => {} }
+      ? turnOf(decided)
       : await pinsOf(mirror).enter(peers.clientOf(exchange), { path, kind });
     return await this.#sendOfRun(mirror, name, kind, turn, exchange);
   }
 
-  /**
-   * The same for a channel. A client that reads current, too, has another run there: the two are not one state.
-   */
+  /** The same for a channel. */
   async ofChannel(
     { mirror, channel, name }: Extract<Route, { kind: 'channel' }>,
     exchange: Exchange,
   ): Promise<Answer | undefined> {
-    const { timedPinsOf, peers } = this.#options;
+    const { timedPinsOf, peers, decisions } = this.#options;
     if (mirror.channelId(channel) === undefined) return nothingThere();
+    exchange.response.setHeader(BASE_HEADER, mirror.prefix);
+    exchange.response.setHeader(CHANNEL_HEADER, channel);
     const path = name.toString('latin1');
     const kind = documentKind(path);
-    const { address, agent } = peers.clientOf(exchange);
-    const turn = await timedPinsOf(mirror).enter(
-      { address, agent: `${agent} channel ${channel}` },
-      { path, kind },
-      async () => {
-        const id = () => mirror.channelId(channel);
-        const held = await holdCurrent(id, (wanted) => mirror.hold(wanted));
-        if (held !== undefined) return held;
-        throw new MirrorlatchError('NO_MIRROR', `${mirror.root} has no channel ${channel}`);
-      },
-    );
+    const decided = decisions.before(mirror, exchange);
+    const turn = decided
+      ? turnOf(decided)
+      : await timedPinsOf(mirror).enter(
+          peers.clientOfChannel(exchange, channel),
+          { path, kind },
+          () => holdChannel(mirror, channel),
+        );
     return await this.#sendOfRun(mirror, name, kind, turn, exchange);
   }
 
@@ -100,7 +106,7 @@ export class Content {
     mirror: ServedMirror,
     name: Buffer,
     kind: DocumentKind,
-    { hold, isOver, end }: Omit<Turn, 'hold'> & { hold: Snapshot },
+    { hold, isOver, end }: RunTurn,
     exchange: Exchange,
   ): Promise<Answer | undefined> {
     const { transfers } = this.#options;
@@ -281,6 +287,11 @@ export class Content {
     const hold = await mirror.hold(id);
     if (hold !== undefined) this.#options.pinsOf(mirror).keep(hold, OPENING_MS);
   }
+}
+
+/** A web server in front has begun the run, and ends it. */
+function turnOf(decided: Snapshot): RunTurn {
+  return { hold: decided, isOver: () => false, end: () => {} };
 }
 
 /** A name that a user or another program gave may come again, with other content. */

@@ -5,13 +5,21 @@ import { documentKind } from '../pins/entry-documents.ts';
 import type { Hold, Snapshot } from '../pins/holds.ts';
 import type { Pins } from '../pins/pins.ts';
 import type { DecisionPolicy } from '../pins/run-rules.ts';
-import { isFrozen, isLost, lostSnapshot, type ServedMirror } from '../pins/served-mirror.ts';
+import {
+  holdChannel,
+  isFrozen,
+  isLost,
+  lostSnapshot,
+  type ServedMirror,
+} from '../pins/served-mirror.ts';
 import { type Exchange, headerOf } from './exchange.ts';
 import { type Peers, peerOf } from './peers.ts';
 
 export interface DecisionOptions {
   readonly mirrors: readonly ServedMirror[];
   readonly pinsOf: (mirror: ServedMirror) => Pins;
+  /** Of clients that read what is not current. */
+  readonly timedPinsOf: (mirror: ServedMirror) => Pins;
   readonly peers: Peers;
   readonly policy: DecisionPolicy;
   readonly onWarning: (message: string) => void;
@@ -30,18 +38,23 @@ export class Decisions {
     this.#options = options;
   }
 
-  /** Where the snapshot of the client lies. @param name of the mirror, one character per byte (latin1). */
-  async answer(name: string, exchange: Exchange): Promise<Answer> {
-    const { mirrors, pinsOf, peers, policy } = this.#options;
+  /**
+   * Where the snapshot of the client lies.
+   *
+   * @param place the name of a mirror, or NAME/CHANNEL, one character per byte (latin1).
+   */
+  async answer(place: string, exchange: Exchange): Promise<Answer> {
+    const { mirrors, peers, policy } = this.#options;
     if (!peers.isTrusted(exchange)) return this.#refuse(exchange);
+    const [name = '', channel] = place.split('/');
     const mirror = mirrors.find((one) => one.name === fromLatin1(name));
     if (mirror === undefined) return this.#miss(name);
-    const path = (headerOf(exchange, 'x-original-uri') ?? '').replace(/[?#].*/s, '');
-    const asked = { path, kind: documentKind(path) };
+    if (channel !== undefined && mirror.channelId(channel) === undefined)
+      return text(404, `There is no channel ${JSON.stringify(channel)}.`);
     const hold =
       mirror.kind === 'in-place'
         ? await heldForAMoment(mirror)
-        : await pinsOf(mirror).decide(peers.clientOf(exchange), asked, policy);
+        : await this.#decide(mirror, channel, exchange);
     if (mirror.kind !== 'in-place' && isLost(mirror, hold)) {
       throw lostSnapshot(mirror, hold.id);
     }
@@ -53,6 +66,16 @@ export class Decisions {
       'Cache-Control': `max-age=${seconds}, stale-if-error=${seconds}`,
       ...(isFrozen(mirror) ? { ETag: tagOfTree(hold.tree) } : {}),
     });
+  }
+
+  #decide(mirror: ServedMirror, channel: string | undefined, exchange: Exchange): Promise<Hold> {
+    const { pinsOf, timedPinsOf, peers, policy } = this.#options;
+    const path = (headerOf(exchange, 'x-original-uri') ?? '').replace(/[?#].*/s, '');
+    const asked = { path, kind: documentKind(path) };
+    if (channel === undefined)
+      return pinsOf(mirror).decide(peers.clientOf(exchange), asked, policy);
+    const client = peers.clientOfChannel(exchange, channel);
+    return timedPinsOf(mirror).decide(client, asked, policy, () => holdChannel(mirror, channel));
   }
 
   /**

@@ -28,6 +28,12 @@ export class Peers {
     const agent = headerOf(exchange, 'user-agent') ?? '';
     return { address: this.addressOf(exchange), agent: bounded(agent, LONGEST_AGENT) };
   }
+
+  /** The client as the reader of a channel: of one that reads current, too, the two are not one state. */
+  clientOfChannel(exchange: Exchange, channel: string): Client {
+    const { address, agent } = this.clientOf(exchange);
+    return { address, agent: `${agent} channel ${channel}` };
+  }
 }
 
 /** The address of the peer itself. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type Answer, json, RETRY_AFTER, text } from '../answers.ts';
 import type { Hold } from '../pins/holds.ts';
-import type { ServedMirror } from '../pins/served-mirror.ts';
+import { holdChannel, type ServedMirror } from '../pins/served-mirror.ts';
 import type { StrictPin, StrictPins } from '../pins/strict-pins.ts';
 import { nearestSnapshot } from './apt-snapshots.ts';
 import { readBody } from './request-body.ts';
@@ -20,12 +20,18 @@ export async function makePin(
     const way = 'What a pin is to be goes into the body, not into a query.';
     return text(400, `${way} ${EXAMPLE}`, { Connection: 'close' });
   }
-  const wish = wishOf(await readBody(request), ['snapshot', 'seconds']);
+  const wish = wishOf(await readBody(request), ['snapshot', 'channel', 'seconds']);
   if (typeof wish === 'string') return text(400, wish, { Connection: 'close' });
   if (!strictPins.hasRoomFor(address)) {
     return text(503, 'There are too many pins. Release some, or wait.', RETRY_AFTER);
   }
-  const hold = await holdWished(mirror, wish.snapshot);
+  const { channel } = wish;
+  if (channel !== undefined && mirror.channelId(channel) === undefined)
+    return noChannel(mirror, channel);
+  const hold =
+    channel === undefined
+      ? await holdWished(mirror, wish.snapshot)
+      : await holdChannel(mirror, channel);
   if (hold === undefined) return noSnapshot(mirror, wish.snapshot ?? 'current');
   const pin = strictPins.add(mirror, hold, address, wish.lastsMs);
   const shown = show(pin, strictPins);
@@ -72,6 +78,7 @@ function show(pin: StrictPin, strictPins: StrictPins) {
 
 interface Wish {
   snapshot?: string;
+  channel?: string;
   lastsMs?: number;
 }
 
@@ -95,24 +102,30 @@ function wishOf(body: string | undefined, fields: readonly (keyof Allowed)[]): W
     const allowed = fields.map((name) => `"${name}", ${ALLOWED[name]}`).join('; ');
     return `The field ${brief(unknown)} is not allowed. These are: ${allowed}.`;
   }
-  const { snapshot, seconds } = value as { snapshot?: unknown; seconds?: unknown };
+  const { snapshot, channel, seconds } = value as Partial<Record<keyof Allowed, unknown>>;
   if (snapshot !== undefined && typeof snapshot !== 'string') return refused('snapshot', snapshot);
+  if (channel !== undefined && typeof channel !== 'string') return refused('channel', channel);
+  if (snapshot !== undefined && channel !== undefined)
+    return 'A channel names one snapshot already: leave "snapshot" or "channel" out.';
   const isTime = typeof seconds === 'number' && seconds >= 1;
   if (seconds !== undefined && !isTime) return refused('seconds', seconds);
   return {
     ...(snapshot === undefined ? {} : { snapshot }),
+    ...(channel === undefined ? {} : { channel }),
     ...(seconds === undefined ? {} : { lastsMs: seconds * 1000 }),
   };
 }
 
 interface Allowed {
   readonly snapshot: string;
+  readonly channel: string;
   readonly seconds: string;
 }
 
 /** What each field may hold. */
 const ALLOWED: Allowed = {
   snapshot: '"current", "previous" or the id of a snapshot',
+  channel: 'the name of a channel',
   seconds: 'a number of at least 1',
 };
 
@@ -127,6 +140,13 @@ function brief(value: unknown): string {
 }
 
 const LONGEST_SHOWN = 60;
+
+/** The channels that there are instead. */
+function noChannel(mirror: ServedMirror, channel: string): Answer {
+  const names = mirror.channels();
+  const others = names.length === 0 ? 'The mirror has none' : `There is ${names.join(', ')}`;
+  return text(404, `There is no channel ${brief(channel)}. ${others}.`);
+}
 
 /** What is there instead of a snapshot that a client wished for. */
 function noSnapshot(mirror: ServedMirror, snapshot: string): Answer {

@@ -112,6 +112,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const decisions = new Decisions({
     mirrors,
     pinsOf,
+    timedPinsOf,
     peers,
     policy: { ...DEFAULT_DECISIONS, ...options.decisions },
     onWarning,

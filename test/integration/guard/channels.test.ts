@@ -128,11 +128,6 @@ test('--channel is refused with what names another snapshot', async () => {
     125,
     /cannot be combined with --snapshot/,
   );
-  expectFailure(
-    await asked('--http', 'http://127.0.0.1/debian/current/'),
-    125,
-    /cannot be combined with --http/,
-  );
 });
 
 test('shims and shell-init guard commands with a channel', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Client } from '../repositories/client.ts';
 import { Flipper } from '../repositories/flipper.ts';
 import type { RepositoryMirror } from '../repositories/mirror.ts';
+import { Promotions } from '../repositories/promotions.ts';
 import type { Publisher } from '../repositories/publisher.ts';
 import { Syncs } from '../repositories/syncs.ts';
 import { type Trial, type TrialOptions, tryClientsInTurn } from '../repositories/trial.ts';
@@ -18,9 +19,9 @@ export interface HttpTrialOptions
     'runs' | 'untilTrouble' | 'between' | 'work' | 'keepsTroubled' | 'onTrouble'
   > {
   readonly way: Way;
-  /** Flips `current` of this mirror, or syncs another mirror to its snapshots. */
+  /** Flips `current` or a channel of this mirror, or syncs another mirror to its snapshots. */
   readonly mirror: RepositoryMirror;
-  readonly publishing: Publishing;
+  readonly publishing: Publishing | 'promotions';
 }
 
 /** How many clients run at the same time: mostly they wait. */
@@ -57,9 +58,14 @@ export async function tryWay(
 
 async function startPublishing(
   mirror: RepositoryMirror,
-  publishing: Publishing,
+  publishing: HttpTrialOptions['publishing'],
   directory: string,
 ): Promise<{ root: string; publisher: Publisher }> {
+  if (publishing === 'promotions') {
+    const publisher = new Promotions(mirror);
+    await publisher.first;
+    return { root: mirror.root, publisher };
+  }
   if (publishing !== 'syncs') {
     return { root: mirror.root, publisher: new Flipper(mirror.root, mirror.ids, publishing) };
   }

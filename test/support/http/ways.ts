@@ -4,6 +4,7 @@ import { freePort, startDaemon } from '../daemon.ts';
 import type { Access } from '../repositories/access.ts';
 import type { RepositoryMirror } from '../repositories/mirror.ts';
 import { mirrorPath } from '../repositories/npm-registry.ts';
+import { CHANNEL } from '../repositories/promotions.ts';
 import { bareMirror as bareApache, startApache } from './apache.ts';
 import { startAptCacherNg } from './apt-cacher-ng.ts';
 import { apacheInFront, type FrontKind, nginxInFront } from './fronts.ts';
@@ -121,6 +122,19 @@ const forgetfulFronts = [nginxInFront, apacheInFront].map((kind) =>
 
 /** All those whose pins end between update and install. */
 export const forgetfulWays: readonly Way[] = [serveForgetfully, ...forgetfulFronts];
+
+/** Clients that read a channel. */
+export function ofChannel(way: Way): Way {
+  return {
+    ...way,
+    name: `a channel by ${way.name}`,
+    async start(mirror, directory) {
+      const served = await way.start(mirror, directory);
+      const url = served.access.url.replace(/current$/, CHANNEL);
+      return { ...served, access: { ...served.access, url } };
+    },
+  };
+}
 
 /** Each client under `mirrorlatch run --http`. */
 export function underRun(way: Way): Way {

@@ -6,7 +6,7 @@ import { withClientsProxies } from '../../../src/http/client/client-settings.ts'
 import { readFetcherSettings } from '../../../src/http/client/fetcher-settings.ts';
 import { gitVariables } from '../../../src/http/client/git-settings.ts';
 import { guardClients } from '../../../src/http/client/guarded-clients.ts';
-import { parseMirrorUrl, replaceUrl } from '../../../src/http/client/mirror-url.ts';
+import { parseMirrorUrl, replaceUrls } from '../../../src/http/client/mirror-url.ts';
 import { readNpmSettings } from '../../../src/http/client/npm-settings.ts';
 import type { KeptPin } from '../../../src/http/client/pin-client.ts';
 import { readPipSettings } from '../../../src/http/client/pip-settings.ts';
@@ -198,5 +198,15 @@ test.for([
   ],
   ['https://h/deb/current.json https://h/deb/currently http://h/deb/current/', undefined],
 ])('in %j the URL is replaced', ([text = '', replaced = text]) => {
-  expect(replaceUrl(text, from, to)).toBe(replaced);
+  expect(replaceUrls(text, [from], to)).toBe(replaced);
+});
+
+test('the URLs of a mirror are replaced in one go, each by that of the pin', () => {
+  const urls = ['https://h/-/mirrors/deb/testing/', 'https://h/'].map((url) => new URL(url));
+  const pin = new URL('https://h/-/mirrors/deb/pins/T/current/');
+  const text = 'deb https://h stable\ndeb https://h/-/mirrors/deb/testing/ stable';
+  const replaced = 'deb https://h/-/mirrors/deb/pins/T/current stable';
+  expect(replaceUrls(text, urls, pin)).toBe(
+    `${replaced}\n${replaced.replace(' stable', '/ stable')}`,
+  );
 });

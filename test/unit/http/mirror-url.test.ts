@@ -1,13 +1,17 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
+  asChannel,
   below,
-  currentOf,
   isAmbiguous,
+  type MirrorUrl,
   parseMirrorUrl,
+  placeOf,
+  placesOf,
+  withBase,
 } from '../../../src/http/client/mirror-url.ts';
 
-const currentIn = (url: string) => currentOf(parseMirrorUrl(url)).href;
+const currentIn = (url: string) => placeOf(parseMirrorUrl(url)).href;
 
 test.for([
   ['http://host/debian', 'http://host/debian/current/'],
@@ -110,4 +114,22 @@ test('unless it is ambiguous, what leads below a directory is what the URL parse
       expect(isBelow(new URL(`http://host${decoded}`).pathname)).toBe(is);
     }),
   );
+});
+
+const named = parseMirrorUrl('http://host/debian/production/');
+const at = (mirror: MirrorUrl) => placesOf(mirror).map(({ href }) => href);
+
+test('a channel is read by its own URL, and by that of what is current', () => {
+  const both = ['http://host/debian/production/', 'http://host/debian/current/'];
+  expect(at({ ...parseMirrorUrl('http://host/debian/'), channel: 'production' })).toEqual(both);
+  expect(at(withBase(named, '/debian/', 'production'))).toEqual(both);
+  expect(at(asChannel(named) ?? named)).toEqual(both);
+});
+
+test('a server has no word on the places of another one, nor is what it says taken for a name that none can have', () => {
+  expect(withBase(named, 'http://other/debian/', 'production')).toBe(named);
+  expect(withBase(named, '/debian', 'production')).toBe(named);
+  expect(at(withBase(named, '/own/', '../x'))).toEqual(['http://host/debian/production/']);
+  expect(asChannel(parseMirrorUrl('http://host/'))).toBeUndefined();
+  expect(asChannel(parseMirrorUrl('http://host/a%2Fb%00/'))).toBeUndefined();
 });
