@@ -63,6 +63,7 @@ const PACKAGES = {
 /** Only the holder of the lock changes what readers see. */
 const LOCKED = {
   files: [
+    'mirror/locks/acquire-lock.ts',
     'mirror/locks/sync-lock.ts',
     'mirror/recovery.ts',
     'mirror/publication.ts',

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseCurrentJson } from '../../src/mirror/current-json.ts';
 import { layoutOf } from '../../src/mirror/layout.ts';
-import { acquireSyncLock } from '../../src/mirror/locks/sync-lock.ts';
+import { acquireSyncLock } from '../../src/mirror/locks/acquire-lock.ts';
 import { DEFAULT_LOCK } from '../../src/mirror/settings/policy.ts';
 import { currentJson, wrongCurrentJson } from '../support/current-json.ts';
 import { expectFailure } from '../support/expect-failure.ts';

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readHistory } from '../../src/mirror/history/history.ts';
 import { layoutOf } from '../../src/mirror/layout.ts';
-import { acquireSyncLock } from '../../src/mirror/locks/sync-lock.ts';
+import { acquireSyncLock } from '../../src/mirror/locks/acquire-lock.ts';
 import { DEFAULT_LOCK } from '../../src/mirror/settings/policy.ts';
 import { setLockAside } from '../../src/system/lock-directory.ts';
 import { startWatch } from '../support/event-stream.ts';

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { prune, rollback, sync } from '../../src/index.ts';
 import { appendHistory, type HistoryEntry, readHistory } from '../../src/mirror/history/history.ts';
 import { layoutOf } from '../../src/mirror/layout.ts';
-import { acquireSyncLock } from '../../src/mirror/locks/sync-lock.ts';
+import { acquireSyncLock } from '../../src/mirror/locks/acquire-lock.ts';
 import { DEFAULT_LOCK } from '../../src/mirror/settings/policy.ts';
 import { type EventStream, startWatch } from '../support/event-stream.ts';
 import { eventually } from '../support/eventually.ts';

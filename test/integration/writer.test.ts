@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { layoutOf } from '../../src/mirror/layout.ts';
-import { acquireSyncLock } from '../../src/mirror/locks/sync-lock.ts';
+import { acquireSyncLock } from '../../src/mirror/locks/acquire-lock.ts';
 import { DEFAULT_LOCK } from '../../src/mirror/settings/policy.ts';
 import { sync } from '../../src/operations/sync/sync.ts';
 import { processesHoldingFlock, processesWithOpenFile } from '../../src/system/proc.ts';
