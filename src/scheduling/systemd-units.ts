@@ -64,7 +64,7 @@ function notifyTimer({ name }: ScheduledMirror): string {
 
 function notifyService(mirror: ScheduledMirror, place: ProgramPlace): string {
   return lines(
-    ...unitSection(mirror, `Tell people whether the mirror ${mirror.name} is stale`),
+    ...unitSection(mirror, place, `Tell people whether the mirror ${mirror.name} is stale`),
     '[Service]',
     'Type=oneshot',
     `ExecStart=${commandLine(ownWords(place, 'notify', mirror.name))}`,
@@ -90,7 +90,7 @@ function timer(description: string, ...when: readonly string[]): string {
 
 function syncService(mirror: ScheduledMirror, place: ProgramPlace): string {
   return lines(
-    ...unitSection(mirror, `Sync the mirror ${mirror.name}`),
+    ...unitSection(mirror, place, `Sync the mirror ${mirror.name}`),
     '[Service]',
     'Type=oneshot',
     `ExecStart=${commandLine(syncWords(place, mirror))}`,
@@ -101,7 +101,11 @@ function syncService(mirror: ScheduledMirror, place: ProgramPlace): string {
 
 function followService(mirror: ScheduledMirror, after: string, place: ProgramPlace): string {
   return lines(
-    ...unitSection(mirror, `Sync the mirror ${mirror.name} after each publication of ${after}`),
+    ...unitSection(
+      mirror,
+      place,
+      `Sync the mirror ${mirror.name} after each publication of ${after}`,
+    ),
     '[Service]',
     `ExecStart=${commandLine(followWords(place, mirror, after))}`,
     '# So ends a watch that systemd stops.',
@@ -115,7 +119,11 @@ function followService(mirror: ScheduledMirror, after: string, place: ProgramPla
   );
 }
 
-function unitSection({ root }: ScheduledMirror, description: string): string[] {
+function unitSection(
+  { root }: ScheduledMirror,
+  { program }: ProgramPlace,
+  description: string,
+): string[] {
   return [
     '[Unit]',
     `Description=${description}`,
@@ -124,6 +132,8 @@ function unitSection({ root }: ScheduledMirror, description: string): string[] {
     'After=network-online.target',
     '# Without its disk, a mirror is not there.',
     `RequiresMountsFor=${inQuotes(root)}`,
+    '# Once the program is removed, this rests.',
+    `ConditionFileIsExecutable=${escaped(program)}`,
     '',
   ];
 }
@@ -133,7 +143,7 @@ function sandbox({ name, root, writes, user }: ScheduledMirror, place: ProgramPl
   const isRoot = user === 'root';
   return [
     '# What a killed sync has left is repaired at once, and not by the next one alone.',
-    `ExecStopPost=-${commandLine(ownWords(place, 'unlock', name))}`,
+    `ExecStopPost=-${commandLine(ownWords(place, 'unlock', name, '--quiet'))}`,
     `Environment=${inQuotes(`PATH=${searchPath(place)}`)}`,
     `User=${user}`,
     '# rsync is asked to end, and has time to.',

@@ -238,6 +238,8 @@ test('unlock removes the lock of a holder that was killed, and says whose it was
   expect(unlock.stdout).toContain(`pid ${holder.pid}`);
   expect(existsSync(mirror.state('sync.lock'))).toBe(false);
   expect((await runProgram(['unlock', mirror.root])).stdout).toMatch(/nobody held the lock/);
+  const quiet = await runProgram(['unlock', mirror.root, '--quiet']);
+  expect([quiet.exitCode, quiet.stdout, quiet.stderr]).toEqual([0, '', '']);
   expect(await runForJson(['unlock', mirror.root])).toEqual({
     removed: { kind: 'free' },
     message: 'nobody holds the lock',

@@ -16,21 +16,25 @@ export function addUnlock(program: Command, context: CommandContext): void {
     )
     .addArgument(new MirrorArgument('<ROOT>'));
   addOptions(command, LOCK)
+    .option('--quiet', 'say nothing if nobody held the lock')
     .option('--json', 'print one object about the result')
     .addHelpText(
       'after',
       helpAfter(
-        ['mirrorlatch unlock /srv/mirror/debian'],
+        [
+          'mirrorlatch unlock /srv/mirror/debian',
+          'mirrorlatch unlock /srv/mirror/debian --quiet      # after each sync, from systemd',
+        ],
         ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
       ),
     )
-    .action(async (root: string, flags: LockFlags & { json?: boolean }) => {
+    .action(async (root: string, flags: LockFlags & { quiet?: boolean; json?: boolean }) => {
       const { unlock } = await import('../../operations/unlock.ts');
       const { onEvent } = createReporter(flags.json ? 'quiet' : 'normal');
       const lock = LOCK.read(flags);
       const result = await unlock({ root, lock, signal: context.signal(), onEvent });
       if (flags.json) printJson(result);
-      else if (result.removed.kind === 'free') printLine('nobody held the lock');
-      else printLine(`removed the lock: ${result.message}`);
+      else if (result.removed.kind !== 'free') printLine(`removed the lock: ${result.message}`);
+      else if (!flags.quiet) printLine('nobody held the lock');
     });
 }

@@ -20,6 +20,8 @@ test('a path of odd characters is written as each key of systemd reads it', () =
   const lines = service?.text.split('\n');
   expect(lines).toContain('ReadWritePaths="/srv/a$b %%c"');
   expect(lines).toContain('RequiresMountsFor="/srv/a$b %%c"');
+  expect(lines).toContain('ConditionFileIsExecutable=/opt/$x/mirrorlatch');
+  expect(lines).toContain('ExecStopPost=-/opt/$$x/mirrorlatch unlock debian --quiet');
   expect(lines).toContain('ExecStart=/opt/$$x/mirrorlatch sync debian --quiet --wait 1h');
   expect(service?.text).toContain('\nEnvironment="PATH=/opt/$x:/opt/node 24%%:');
 });
