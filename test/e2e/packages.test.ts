@@ -134,7 +134,8 @@ describe('The Debian package', () => {
         mirrorlatch run --sticky apt site -- true
         systemctl enable mirrorlatch-serve.service mirrorlatch-sync@site.timer
         mkdir /etc/systemd/system/mirrorlatch-sync@.service.d
-        mirrorlatch systemd site >/etc/systemd/system/mirrorlatch-sync@site.service`);
+        mirrorlatch systemd site >/etc/systemd/system/mirrorlatch-sync@site.service
+        : >/etc/systemd/system/mirrorlatch-notify@site.timer`);
       const mirror = await treeOf(root, '/srv');
 
       await root.run('apt-get -q -y remove mirrorlatch');
@@ -199,6 +200,34 @@ describe('The Debian package', () => {
     },
   );
 
+  test.skipIf(noSystemd !== '')(
+    `has timers that publish when their time comes, and that rest once it is removed${noSystemd}`,
+    async () => {
+      const root = await DebianRoot.of('trixie');
+      await root.install(first);
+      const said = await root.boot(`${MIRROR}
+        echo 'schedule = "*:*:0/2"' >>/etc/mirrorlatch/config.toml
+        mkdir /etc/systemd/system/mirrorlatch-sync@.timer.d
+        printf '[Timer]\\nRandomizedDelaySec=0\\nAccuracySec=1ms\\n' \
+          >/etc/systemd/system/mirrorlatch-sync@.timer.d/at-once.conf
+        echo two >/srv/source/file
+        mirrorlatch systemd site --install --user mirrorlatch
+        until grep two /srv/mirror/site/current/file; do sleep 0.2; done
+        sed -i 's|^schedule.*|schedule = "daily"|' /etc/mirrorlatch/config.toml
+        mirrorlatch systemd site --install --user mirrorlatch
+        until mirrorlatch explain site | grep -o 'site.timer is active, next in .*Z)'; do sleep 0.2; done
+        journalctl --unit mirrorlatch-sync@site.service | grep -c 'nobody held' || true
+        dpkg --remove mirrorlatch
+        systemctl start mirrorlatch-sync@site.service
+        systemctl show --property=ConditionResult,Result mirrorlatch-sync@site.service`);
+      expect(said).toMatch(/^two$/m);
+      expect(said).toMatch(/^site\.timer is active, next in \d+[hms] \(2\S+Z\)$/m);
+      expect(said).toMatch(/^0$/m);
+      expect(said).toMatch(/^ConditionResult=no$/m);
+      expect(said).toMatch(/^Result=success$/m);
+    },
+  );
+
   const noLintian = whyNotInstalled('lintian');
   test.skipIf(noLintian !== '')(`has nothing that lintian warns of${noLintian}`, async () => {
     const words = ['--fail-on', 'error,warning', '--allow-root', first];
@@ -229,9 +258,10 @@ test.skipIf(noRpm !== '')(
 );
 
 test.skipIf(noRpm !== '' || whyNoDebianRoot('trixie') !== '')(
-  `the RPM package has the same program, and makes and keeps its user${noRpm || whyNoDebianRoot('trixie')}`,
+  `the RPM package has the same program, is upgraded, and makes and keeps its user${noRpm || whyNoDebianRoot('trixie')}`,
   async () => {
     const [rpm = ''] = await buildPackages(['rpm'], out);
+    const [newer = ''] = await buildPackages(['rpm', '--revision', '2'], out);
     const { stdout: needed } = await execa('rpm', ['--query', '--requires', '--package', rpm]);
     expect(needed.split('\n')).toContain('nodejs(engine) >= 20.19');
     const root = await DebianRoot.of('trixie');
@@ -241,6 +271,13 @@ test.skipIf(noRpm !== '' || whyNoDebianRoot('trixie') !== '')(
     await execa('rpm', [...onRoot, '--install', rpm]);
     await expectToWork(root);
     await root.run('echo "OPTIONS=" >>/etc/mirrorlatch/serve.env');
+    await execa('rpm', [...onRoot, '--upgrade', newer]);
+    const { stdout: there } = await execa('rpm', [...onRoot.slice(0, 2), '--query', 'mirrorlatch']);
+    expect(there).toMatch(/-2\.\w+$/);
+    expect(await root.run('tail -n 1 /etc/mirrorlatch/serve.env')).toBe('OPTIONS=');
+    await root.run('echo two >/srv/source/file');
+    await root.run(`${OWNER} mirrorlatch sync site --quiet`);
+    expect(await root.run('mirrorlatch run site -- cat file')).toBe('two');
     await execa('rpm', [...onRoot, '--erase', 'mirrorlatch']);
     expect(await root.run('ls /etc/mirrorlatch')).toMatch(/^serve.env.rpmsave$/m);
     expect(await root.run('getent passwd mirrorlatch')).not.toBe('');
