@@ -22,18 +22,24 @@ export interface Job {
 /** How the sync of one mirror ended. */
 type End = { readonly name: string; readonly seconds: number } & (
   | { readonly result: SyncResult }
-  | { readonly error: MirrorlatchError }
+  | { readonly error: MirrorlatchError; readonly isBegun: boolean }
 );
 
 /**
  * Syncs mirrors, several at once. A failure of one hurts no other, and no upstream host gets two at once.
  *
  * @param jobs how many at once.
+ * @param signal after it, none begins.
  * @returns the exit code: 0, or the highest of those that failed.
  */
 export async function syncMany(
   mirrors: readonly Job[],
-  { jobs, json, quiet }: { jobs: number; json: boolean; quiet: boolean },
+  {
+    jobs,
+    json,
+    quiet,
+    signal,
+  }: { jobs: number; json: boolean; quiet: boolean; signal: AbortSignal },
 ): Promise<number> {
   const { sync } = await import('../operations/sync/sync.ts');
   const view =
@@ -43,6 +49,8 @@ export async function syncMany(
     { atOnce: jobs, groupOf: ({ host }) => host },
     async ({ mirror, options }): Promise<End> => {
       const { name } = mirror;
+      if (signal.aborted)
+        return { name, error: asMirrorlatchError(signal.reason), isBegun: false, seconds: 0 };
       const startedAt = performance.now();
       const seconds = () => Math.round((performance.now() - startedAt) / 100) / 10;
       view.begin(name);
@@ -51,7 +59,7 @@ export async function syncMany(
         const result = await sync({ ...options(), onEvent });
         return { name, result, seconds: seconds() };
       } catch (error) {
-        return { name, error: asMirrorlatchError(error), seconds: seconds() };
+        return { name, error: asMirrorlatchError(error), isBegun: true, seconds: seconds() };
       } finally {
         await tellPeople(mirror, (message) => view.report(name, { kind: 'problem', message }));
         view.end(name);
@@ -61,7 +69,7 @@ export async function syncMany(
   view.stop();
   if (json) printJson(ends.map(asJson));
   else {
-    for (const end of ends) if ('error' in end) printFailure(end.name, end.error);
+    for (const end of ends) if ('error' in end && end.isBegun) printFailure(end.name, end.error);
     if (!quiet) printTable(HEAD, ends.map(row));
   }
   return Math.max(0, ...ends.map((end) => ('error' in end ? end.error.exitCode : 0)));
@@ -146,8 +154,10 @@ const HEAD = ['mirror', 'result', 'snapshot', 'new', 'changed', 'deleted', 'rece
 function row(end: End): Part[] {
   const { name, seconds } = end;
   const time = seconds.toFixed(1);
-  if ('error' in end)
-    return [name, bad(`failed (${end.error.exitCode})`), '-', '-', '-', '-', '-', time];
+  if ('error' in end) {
+    const what = end.isBegun ? `failed (${end.error.exitCode})` : 'not begun';
+    return [name, bad(what), '-', '-', '-', '-', '-', time];
+  }
   const { result } = end;
   const id = nameOfTree(result.id);
   if (result.outcome === 'unchanged') return [name, 'unchanged', id, '-', '-', '-', '-', time];

@@ -19,6 +19,7 @@ import { type ProgramOptions, runForJson, runProgram, transcript } from '../supp
 import { launcher } from '../support/project.ts';
 import { startRsyncDaemon } from '../support/rsyncd.ts';
 import { scratchDirectory } from '../support/scratch.ts';
+import { atTransfer, standInFor } from '../support/stand-in.ts';
 import { openTerminal } from '../support/terminal.ts';
 
 /** A directory with a source, and a configuration of these lines for the mirror `debian` of it. */
@@ -471,6 +472,19 @@ describe('a sync of several mirrors', () => {
       { name: 'lost', exitCode: 64 },
       { name: 'c', exitCode: 0, outcome: 'published' },
     ]);
+  });
+
+  test('begins none after a signal, and says so', async () => {
+    const { run, home } = await three();
+    const PATH = standInFor('rsync', join(home, 'bin'), atTransfer('kill -TERM "$PPID"'));
+    const env = { MIRRORLATCH_CONFIG: join(home, 'config.toml'), PATH };
+    const result = await run(['sync', 'a', 'c'], { env });
+    expect(result.exitCode, transcript(result)).toBe(143);
+    expect(result.stdout).toMatch(/^a +failed \(143\)/m);
+    expect(result.stdout).toMatch(/^c +not begun/m);
+    expect(result.stderr).not.toMatch(/^mirrorlatch: c: /m);
+    const history = await run(['history', 'c', '--json']);
+    expect(history.stdout).not.toContain('SIGTERM');
   });
 
   test('asks one upstream for one mirror at a time, also if only the mirrors know it', async () => {

@@ -263,7 +263,7 @@ async function syncNamed(
     return { ...options, rsyncOptions: context.operands };
   };
   const jobs = mirrors.map((job) => ({ ...job, options: () => optionsFor(job.mirror) }));
-  return syncMany(jobs, { jobs: atOnce, json, quiet });
+  return syncMany(jobs, { jobs: atOnce, json, quiet, signal });
 }
 
 /** What the flags mean to a sync and to a push alike. */
