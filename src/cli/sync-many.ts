@@ -1,10 +1,11 @@
-import type { ConfiguredMirror } from '../config/configuration.ts';
+import type { Configuration, ConfiguredMirror } from '../config/configuration.ts';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
 import { showBytes } from '../mirror/units.ts';
 import type { SyncResult } from '../operations/sync/sync.ts';
 import type { SyncOptions } from '../operations/sync/work.ts';
 import { parseSource } from '../rsync/source.ts';
 import { inTurns } from './in-turns.ts';
+import { withNamedMirror } from './meant-mirror.ts';
 import { bad, good, obeysEscapes, oneLine, type Part, printError, printJson } from './output.ts';
 import { tellPeople } from './recipients.ts';
 import { printTable } from './table.ts';
@@ -39,7 +40,14 @@ export async function syncMany(
     json,
     quiet,
     signal,
-  }: { jobs: number; json: boolean; quiet: boolean; signal: AbortSignal },
+    configuration,
+  }: {
+    jobs: number;
+    json: boolean;
+    quiet: boolean;
+    signal: AbortSignal;
+    configuration: Configuration;
+  },
 ): Promise<number> {
   const { sync } = await import('../operations/sync/sync.ts');
   const view =
@@ -59,7 +67,8 @@ export async function syncMany(
         const result = await sync({ ...options(), onEvent });
         return { name, result, seconds: seconds() };
       } catch (error) {
-        return { name, error: asMirrorlatchError(error), isBegun: true, seconds: seconds() };
+        const named = withNamedMirror(asMirrorlatchError(error), configuration, undefined);
+        return { name, error: named, isBegun: true, seconds: seconds() };
       } finally {
         await tellPeople(mirror, (message) => view.report(name, { kind: 'problem', message }));
         view.end(name);

@@ -474,6 +474,13 @@ describe('a sync of several mirrors', () => {
     ]);
   });
 
+  test('names the way to make those that are not made yet', async () => {
+    const { run, home } = await three();
+    rmSync(join(home, 'c'), { recursive: true });
+    const result = await run(['sync', '--all']);
+    expect(result.stderr).toMatch(/c: there is no mirror in .*\n.* make it: mirrorlatch init c$/m);
+  });
+
   test('begins none after a signal, and says so', async () => {
     const { run, home } = await three();
     const PATH = standInFor('rsync', join(home, 'bin'), atTransfer('kill -TERM "$PPID"'));

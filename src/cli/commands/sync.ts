@@ -139,7 +139,8 @@ export function addSync(program: Command, context: CommandContext): void {
     )
     .action(async (words: string[], { all }: Flags) => {
       const configuration = await context.configuration();
-      const { mirrors } = configuration.read();
+      const known = configuration.read();
+      const { mirrors } = known;
       const flagsFor = (root: string) =>
         withConfigured(command, configuration.flagsFor(root)) as unknown as Flags;
       const named = words.flatMap((word) => mirrors.get(word) ?? []);
@@ -158,7 +159,7 @@ export function addSync(program: Command, context: CommandContext): void {
             return { mirror, host: undefined };
           }
         });
-        context.setExitCode(await syncNamed(wanted, flagsFor, command, context));
+        context.setExitCode(await syncNamed(wanted, known, flagsFor, command, context));
         return;
       }
       if (mirrors.has(words[0] ?? '')) refuseStrangers(words.slice(1), mirrors);
@@ -235,6 +236,7 @@ function refuseStrangers(words: readonly string[], mirrors: Configuration['mirro
  */
 async function syncNamed(
   mirrors: readonly Omit<Job, 'options'>[],
+  configuration: Configuration,
   flagsFor: (root: string) => Flags,
   command: Command,
   context: CommandContext,
@@ -263,7 +265,7 @@ async function syncNamed(
     return { ...options, rsyncOptions: context.operands };
   };
   const jobs = mirrors.map((job) => ({ ...job, options: () => optionsFor(job.mirror) }));
-  return syncMany(jobs, { jobs: atOnce, json, quiet, signal });
+  return syncMany(jobs, { jobs: atOnce, json, quiet, signal, configuration });
 }
 
 /** What the flags mean to a sync and to a push alike. */
