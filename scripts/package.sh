@@ -83,7 +83,7 @@ stage() {
 
   put scripts/package/sysusers.conf usr/lib/sysusers.d/mirrorlatch.conf
   put scripts/package/tmpfiles.conf usr/lib/tmpfiles.d/mirrorlatch.conf
-  for unit in sync@.service sync@.timer serve.service; do
+  for unit in sync@.service sync@.timer notify@.service serve.service; do
     put "scripts/package/mirrorlatch-$unit" "usr/lib/systemd/system/mirrorlatch-$unit"
   done
   put scripts/package/logrotate etc/logrotate.d/mirrorlatch

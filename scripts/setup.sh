@@ -70,11 +70,12 @@ unpack_newer_apt() {
 
 # want_package_chroots DIRECTORY: make roots of Debian in there, in which tests install the packages of mirrorlatch: of
 # bookworm, which has an old Node and here no systemd, and of trixie. What the packages depend on is there as .deb
-# files only. Without root or the archive, go on without them, and name them in $without.
+# files only, and so is a mail server. Without root or the archive, go on without them, and name them in $without.
 want_package_chroots() {
   chroots=$1
   want_chroot bookworm "$chroots/packages-bookworm" man-db adduser rsync
-  want_chroot trixie "$chroots/packages-trixie" man-db,systemd,logrotate adduser rsync nodejs
+  want_chroot trixie "$chroots/packages-trixie" man-db,systemd,logrotate \
+    adduser rsync nodejs exim4-daemon-light
 }
 
 # want_chroot SUITE DIRECTORY INSTALLED PACKAGE...: with the packages INSTALLED, commas between them, and the files of the

@@ -17,10 +17,12 @@ export function recipientsOf(table: MirrorTable): Recipients | undefined {
  * Tells people how the sync of a mirror ended. If they cannot be told, the sync is what it was.
  *
  * @param onProblem called with each reason.
+ * @param withMail false: leaves mail to a later `notify`.
  */
 export async function tellPeople(
   mirror: ConfiguredMirror | undefined,
   onProblem: (message: string) => void,
+  { withMail }: { withMail: boolean },
 ): Promise<void> {
   if (mirror === undefined) return;
   const { name, root, table } = mirror;
@@ -30,7 +32,12 @@ export async function tellPeople(
     onProblem(hint === undefined ? message : `${message}. ${hint}`);
   try {
     const { notify } = await import('../notices/notify.ts');
-    const { failed } = await notify({ root, name, maxAgeMs: table['max-age'], to });
+    const { failed } = await notify({
+      root,
+      name,
+      maxAgeMs: table['max-age'],
+      to: withMail ? to : { ...to, mail: [] },
+    });
     for (const problem of failed) report(problem);
   } catch (error) {
     report(asMirrorlatchError(error));

@@ -40,7 +40,8 @@ export function scheduledMirrors(
       ...(all && !hasSource(mirror) ? { schedule: 'never', after: undefined } : {}),
     }))
     .filter(
-      ({ schedule, after, isWatched }) => after !== undefined || schedule !== 'never' || isWatched,
+      ({ schedule, after, isWatched, mails }) =>
+        after !== undefined || schedule !== 'never' || isWatched || mails,
     );
 }
 
@@ -72,6 +73,7 @@ function scheduled(
   user: string | undefined,
 ): ScheduledMirror {
   const served = table['serve-at'] ?? findMirror(root)?.settings.serveAt;
+  const to = recipientsOf(table);
   return {
     name,
     root,
@@ -80,7 +82,9 @@ function scheduled(
     writes: served === undefined ? [] : [dirname(served)],
     user: user ?? ownerOf(layoutOf(root)) ?? userInfo().username,
     waits: table.wait !== undefined,
-    isWatched: table['max-age'] !== undefined && recipientsOf(table) !== undefined,
+    isWatched: table['max-age'] !== undefined && to !== undefined,
+    mails: to !== undefined && to.mail.length > 0,
+    tellsManager: to?.systemd ?? false,
   };
 }
 

@@ -30,6 +30,7 @@ type End = { readonly name: string; readonly seconds: number } & (
  * Syncs mirrors, several at once. A failure of one hurts no other, and no upstream host gets two at once.
  *
  * @param jobs how many at once.
+ * @param withMail false: leaves the mail of notices to a later `notify`.
  * @param signal after it, none begins.
  * @returns the exit code: 0, or the highest of those that failed.
  */
@@ -39,12 +40,14 @@ export async function syncMany(
     jobs,
     json,
     quiet,
+    withMail,
     signal,
     configuration,
   }: {
     jobs: number;
     json: boolean;
     quiet: boolean;
+    withMail: boolean;
     signal: AbortSignal;
     configuration: Configuration;
   },
@@ -70,7 +73,8 @@ export async function syncMany(
         const named = withNamedMirror(asMirrorlatchError(error), configuration, undefined);
         return { name, error: named, isBegun: true, seconds: seconds() };
       } finally {
-        await tellPeople(mirror, (message) => view.report(name, { kind: 'problem', message }));
+        const onProblem = (message: string) => view.report(name, { kind: 'problem', message });
+        await tellPeople(mirror, onProblem, { withMail });
         view.end(name);
       }
     },

@@ -16,6 +16,10 @@ export interface ScheduledMirror {
   readonly waits: boolean;
   /** People want to know when it is stale, which no sync can tell them. */
   readonly isWatched: boolean;
+  /** Its notices go by mail. */
+  readonly mails: boolean;
+  /** They are shown as the state of the unit. */
+  readonly tellsManager: boolean;
 }
 
 /** How the jobs start the program. */
@@ -44,12 +48,25 @@ export function ownWords(
   return [program, verb, ...named, ...words];
 }
 
-/** Syncs a mirror as a job does: quietly, and patient with other writers. */
-export function syncWords(place: ProgramPlace, { name, waits }: ScheduledMirror): string[] {
-  return ownWords(place, 'sync', name, '--quiet', ...(waits ? [] : ['--wait', '1h']));
+/**
+ * Syncs a mirror as a job does: quietly, and patient with other writers.
+ *
+ * @param more options of sync.
+ */
+export function syncWords(
+  place: ProgramPlace,
+  { name, waits }: ScheduledMirror,
+  ...more: readonly string[]
+): string[] {
+  return ownWords(place, 'sync', name, '--quiet', ...(waits ? [] : ['--wait', '1h']), ...more);
 }
 
 /** Does so after each publication of another mirror. */
-export function followWords(place: ProgramPlace, mirror: ScheduledMirror, after: string): string[] {
-  return [...ownWords(place, 'watch', after, '--'), ...syncWords(place, mirror)];
+export function followWords(
+  place: ProgramPlace,
+  mirror: ScheduledMirror,
+  after: string,
+  ...more: readonly string[]
+): string[] {
+  return [...ownWords(place, 'watch', after, '--'), ...syncWords(place, mirror, ...more)];
 }

@@ -18,11 +18,11 @@ export interface Unit {
 
 /**
  * The units that keep a mirror: a timer and its service, or a service that follows another mirror; and those
- * that tell people when it is stale. They are instances of the names that the packages use, so that each
+ * that tell people when it is stale, and send its mail. They are instances of the names that the packages use, so that each
  * overrides the template there.
  */
 export function unitsFor(mirror: ScheduledMirror, place: ProgramPlace): Unit[] {
-  const { name, schedule, after, isWatched } = mirror;
+  const { name, schedule, after, isWatched, mails } = mirror;
   const keeping =
     after !== undefined
       ? [
@@ -35,9 +35,10 @@ export function unitsFor(mirror: ScheduledMirror, place: ProgramPlace): Unit[] {
       : schedule === 'never'
         ? []
         : timed(syncUnit(name), syncService(mirror, place), syncTimer(mirror));
-  const telling = isWatched
-    ? timed(`mirrorlatch-notify@${name}`, notifyService(mirror, place), notifyTimer(mirror))
-    : [];
+  const telling =
+    isWatched || mails
+      ? timed(`mirrorlatch-notify@${name}`, notifyService(mirror, place), notifyTimer(mirror))
+      : [];
   return [...keeping, ...telling];
 }
 
@@ -59,15 +60,22 @@ function timed(stem: string, service: string, timer: string): Unit[] {
 }
 
 function notifyTimer({ name }: ScheduledMirror): string {
-  return timer(`Look whether the mirror ${name} is stale`, 'OnCalendar=*:0/15');
+  return timer(`Look whether people want to know of the mirror ${name}`, 'OnCalendar=*:0/15');
 }
 
+/** It has no sandbox: a mail server has its own user and spool, to which sendmail(8) goes by set-user-ID. */
 function notifyService(mirror: ScheduledMirror, place: ProgramPlace): string {
   return lines(
-    ...unitSection(mirror, place, `Tell people whether the mirror ${mirror.name} is stale`),
+    ...unitSection(
+      mirror,
+      place,
+      `Tell people what they want to know of the mirror ${mirror.name}`,
+    ),
     '[Service]',
     'Type=oneshot',
     `ExecStart=${commandLine(ownWords(place, 'notify', mirror.name))}`,
+    '# A mail server delivers in the background.',
+    'KillMode=process',
     `Environment=${inQuotes(`PATH=${searchPath(place)}`)}`,
     `User=${mirror.user}`,
   );
@@ -90,10 +98,10 @@ function timer(description: string, ...when: readonly string[]): string {
 
 function syncService(mirror: ScheduledMirror, place: ProgramPlace): string {
   return lines(
-    ...unitSection(mirror, place, `Sync the mirror ${mirror.name}`),
+    ...unitSection(mirror, place, `Sync the mirror ${mirror.name}`, ...mailLater(mirror)),
     '[Service]',
     'Type=oneshot',
-    `ExecStart=${commandLine(syncWords(place, mirror))}`,
+    `ExecStart=${commandLine(syncWords(place, mirror, ...withoutMail(mirror)))}`,
     ...sandbox(mirror, place),
     'TimeoutStopSec=2m',
   );
@@ -107,7 +115,7 @@ function followService(mirror: ScheduledMirror, after: string, place: ProgramPla
       `Sync the mirror ${mirror.name} after each publication of ${after}`,
     ),
     '[Service]',
-    `ExecStart=${commandLine(followWords(place, mirror, after))}`,
+    `ExecStart=${commandLine(followWords(place, mirror, after, ...withoutMail(mirror)))}`,
     '# So ends a watch that systemd stops.',
     'SuccessExitStatus=143',
     'Restart=on-failure',
@@ -119,10 +127,28 @@ function followService(mirror: ScheduledMirror, after: string, place: ProgramPla
   );
 }
 
+/** What a sync in its sandbox leaves to the other service, which looks every quarter of an hour anyway. */
+function withoutMail({ mails }: ScheduledMirror): string[] {
+  return mails ? ['--no-mail'] : [];
+}
+
+/** Where one sync is one run of a service, people need not wait for that look. */
+function mailLater({ name, mails }: ScheduledMirror): string[] {
+  const service = `mirrorlatch-notify@${name}.service`;
+  return mails
+    ? [
+        '# No sendmail works in the sandbox of this service.',
+        `OnSuccess=${service}`,
+        `OnFailure=${service}`,
+      ]
+    : [];
+}
+
 function unitSection(
   { root }: ScheduledMirror,
   { program }: ProgramPlace,
   description: string,
+  ...more: readonly string[]
 ): string[] {
   return [
     '[Unit]',
@@ -134,16 +160,22 @@ function unitSection(
     `RequiresMountsFor=${inQuotes(root)}`,
     '# Once the program is removed, this rests.',
     `ConditionFileIsExecutable=${escaped(program)}`,
+    ...more,
     '',
   ];
 }
 
 /** What a sync does without: see systemd.exec(5). */
-function sandbox({ name, root, writes, user }: ScheduledMirror, place: ProgramPlace): string[] {
+function sandbox(
+  { name, root, writes, user, tellsManager }: ScheduledMirror,
+  place: ProgramPlace,
+): string[] {
   const isRoot = user === 'root';
   return [
     '# What a killed sync has left is repaired at once, and not by the next one alone.',
     `ExecStopPost=-${commandLine(ownWords(place, 'unlock', name, '--quiet'))}`,
+    // systemd-notify(1) is a process of its own.
+    ...(tellsManager ? ['NotifyAccess=all'] : []),
     `Environment=${inQuotes(`PATH=${searchPath(place)}`)}`,
     `User=${user}`,
     '# rsync is asked to end, and has time to.',

@@ -5,7 +5,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { whyNotInstalled } from '../support/installed.ts';
 import { buildPackages } from '../support/packages/build-packages.ts';
-import { DebianRoot, whyNoDebianRoot, whyNotBooted } from '../support/packages/debian-root.ts';
+import {
+  DebianRoot,
+  whyNoDebianRoot,
+  whyNotBooted,
+  whyNotThere,
+} from '../support/packages/debian-root.ts';
 import { project } from '../support/project.ts';
 import { makeScratch, scratchDirectory } from '../support/scratch.ts';
 
@@ -225,6 +230,32 @@ describe('The Debian package', () => {
       expect(said).toMatch(/^0$/m);
       expect(said).toMatch(/^ConditionResult=no$/m);
       expect(said).toMatch(/^Result=success$/m);
+    },
+  );
+
+  const noMailServer = noSystemd || whyNotThere('trixie', 'exim4-daemon-light');
+  test.skipIf(noMailServer !== '')(
+    `mails what became of a sync through a mail server of Debian, from its own units and from written ones${noMailServer}`,
+    async () => {
+      const root = await DebianRoot.of('trixie');
+      await root.install(first);
+      await root.run('apt-get -q -y --no-install-recommends install exim4-daemon-light');
+      const said = await root.boot(`${MIRROR}
+        echo 'notify-mail = "root"' >>/etc/mirrorlatch/config.toml
+        mirrorlatch systemd site --install --user mirrorlatch
+        mv /srv/source /srv/gone
+        ! systemctl start mirrorlatch-sync@site.service
+        until grep -h '^Subject.*has failed' /var/mail/*; do sleep 0.2; done
+        systemctl disable --now mirrorlatch-sync@site.timer mirrorlatch-notify@site.timer
+        rm /etc/systemd/system/mirrorlatch-*
+        systemctl daemon-reload
+        mv /srv/gone /srv/source
+        systemctl start mirrorlatch-sync@site.service
+        until grep -h '^Subject.*well again' /var/mail/*; do sleep 0.2; done`);
+      expect(said.match(/^Subject: .*/gm)).toEqual([
+        expect.stringMatching(/^Subject: mirrorlatch: site on .* has failed: NO_SOURCE/),
+        expect.stringMatching(/^Subject: mirrorlatch: site on .* is well again$/),
+      ]);
     },
   );
 

@@ -49,6 +49,7 @@ interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, Drai
   prune: boolean;
   json?: boolean;
   quiet?: boolean;
+  mail: boolean;
   remoteProgram?: string;
   all?: boolean;
   jobs?: number;
@@ -108,6 +109,7 @@ export function addSync(program: Command, context: CommandContext): void {
       .default(UNCLEAN_POLICIES[0]),
   )
     .option('--no-prune', 'do not remove old snapshots at the end')
+    .option('--no-mail', 'leave the mail of notices to a later notify')
     .option(
       '--remote-program <command>',
       'the command that starts mirrorlatch on the other host (default: mirrorlatch)',
@@ -207,8 +209,10 @@ export function addSync(program: Command, context: CommandContext): void {
       } finally {
         reporter.stop();
         if (!dryRun)
-          await tellPeople(configuration.named(root).mirror, (message) =>
-            reporter.onEvent({ kind: 'problem', message }),
+          await tellPeople(
+            configuration.named(root).mirror,
+            (message) => reporter.onEvent({ kind: 'problem', message }),
+            { withMail: flags.mail },
           );
       }
     });
@@ -245,6 +249,7 @@ async function syncNamed(
     jobs: atOnce = 1,
     json = false,
     quiet = false,
+    mail: withMail,
     dryRun,
     at,
     id = at ? undefined : timestampId(new Date()),
@@ -265,7 +270,7 @@ async function syncNamed(
     return { ...options, rsyncOptions: context.operands };
   };
   const jobs = mirrors.map((job) => ({ ...job, options: () => optionsFor(job.mirror) }));
-  return syncMany(jobs, { jobs: atOnce, json, quiet, signal, configuration });
+  return syncMany(jobs, { jobs: atOnce, json, quiet, withMail, signal, configuration });
 }
 
 /** What the flags mean to a sync and to a push alike. */

@@ -1,4 +1,11 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { execa } from 'execa';
 import { expect, onTestFinished } from 'vitest';
@@ -27,6 +34,14 @@ export function whyNotBooted(suite: Suite): string {
   return / - cgroup2 /.test(readFileSync('/proc/self/mountinfo', 'utf8'))
     ? ''
     : ' (skipped: cgroup2 is not mounted)';
+}
+
+/** The same for a test that installs `name` of Debian, too. */
+export function whyNotThere(suite: Suite, name: string): string {
+  const files = readdirSync(`${unpacked(suite)}/var/cache/apt/archives`);
+  return files.some((file) => file.startsWith(`${name}_`))
+    ? ''
+    : ` (skipped: scripts/test.sh has unpacked a root of ${suite} without ${name}: remove ${unpacked(suite)})`;
 }
 
 const TRIAL = `[Unit]

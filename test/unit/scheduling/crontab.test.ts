@@ -24,6 +24,8 @@ function mirror(
     user: 'mirror',
     waits: false,
     isWatched: false,
+    mails: false,
+    tellsManager: false,
     ...more,
   };
 }
