@@ -1,10 +1,12 @@
-import { BASE_HEADER } from '../base-header.ts';
 import { FOR_NGINX } from '../nginx-places.ts';
 import {
   connectableAddress,
+  type DecidedPlace,
+  decidedPlaces,
   type Front,
   type FrontedMirror,
   isOneAtTop,
+  LATER_CHANNELS,
   ownPlaces,
   quotedFor,
 } from './front.ts';
@@ -41,6 +43,7 @@ export function apacheConfig(
 # setsebool -P httpd_can_network_connect 1.
 #
 # To have the mirror in a server that you have already, see: mirrorlatch help web-servers
+${LATER_CHANNELS}
 
 <VirtualHost *:80>
     ServerName mirror.example.org
@@ -72,7 +75,7 @@ export function apacheConfig(
     </LocationMatch>
 
     RewriteRule "^(/-/decide|${FOR_NGINX})/" "-" [R=404,L]
-${mirrors.map((mirror) => rulesOf(mirror, placeOf(mirror, mirrors))).join('')}
+${mirrors.map((mirror) => rulesOf(mirror, mirrors)).join('')}
     # "SNAPSHOT changed|same ETAG /PATH": found. "none": there is none, and mirrorlatch is down.
     RewriteCond "%{ENV:MIRRORLATCH}" "^([^ ]+) ([a-z]+) ([^ ]+) (/.*)$"
     RewriteRule "^" "-" [E=MIRRORLATCH_SNAPSHOT:%1,E=MIRRORLATCH_%2:1,E=MIRRORLATCH_ETAG:%3,E=MIRRORLATCH_FILE:%4,E=no-proxy:1,L]
@@ -88,7 +91,7 @@ ${mirrors.map((mirror) => rulesOf(mirror, placeOf(mirror, mirrors))).join('')}
     RewriteCond "%{ENV:MIRRORLATCH}" "^ask ([^ ]+)$"
     RewriteRule "^" "-" [E=MIRRORLATCH_DECIDED:%1]
     # The rest is mirrorlatch's: what the snapshot lacks, pins, current.json, and the status page below /-/.
-${passedOn(places, listen)}${isOneAtTop(mirrors) ? '' : top(listen)}${mirrors.map((mirror) => locationsOf(mirror, placeOf(mirror, mirrors))).join('')}</VirtualHost>`;
+${passedOn(places, listen)}${isOneAtTop(mirrors) ? '' : top(listen)}${mirrors.map((mirror) => locationsOf(mirror, mirrors)).join('')}</VirtualHost>`;
 }
 
 /** A regular expression for all that is a mirror's, or mirrorlatch's own. */
@@ -106,26 +109,30 @@ const top = (listen: string): string => `
     # The status page once more, and 404 for all else. Leave it out in a server that has pages of its own.
 ${passedOn('^', listen)}`;
 
-function rulesOf(
-  { name, prefix, content, root, trees, hasSnapshots }: FrontedMirror,
-  place: string,
-): string {
+function rulesOf(mirror: FrontedMirror, mirrors: readonly FrontedMirror[]): string {
+  const { prefix, trees, hasSnapshots } = mirror;
   const pattern = patternOf(prefix);
-  const current = question(
+  const decided = decidedPlaces(mirror);
+  const places = decided.map((one) => placeOf(one, mirrors));
+  const withoutSlash = decided.map(({ content }) => patternOf(content.slice(0, -1)));
+  return `
+    RewriteCond "%{REQUEST_METHOD}" "!^(GET|HEAD)$"
+    RewriteRule "^(${[...places, `${pattern}snapshots/`].join('|')})" "-" [R=405,L]
+    RewriteRule "^(${[...withoutSlash, `${pattern}snapshots`].join('|')})$" "$1/" [R=301,L]
+${decided.map((one, at) => decidedRule(one, places[at] ?? '')).join('')}${hasSnapshots ? snapshotRule(pattern, trees) : ''}`;
+}
+
+function decidedRule({ name, content, link }: DecidedPlace, place: string): string {
+  const asked = question(
     word(name),
-    word(`${root}/current`),
+    word(link),
     '%{REMOTE_ADDR}',
     escaped('%{HTTP_USER_AGENT}'),
     KNOWN,
     word(content),
     escaped('$1'),
   );
-  return `
-    RewriteCond "%{REQUEST_METHOD}" "!^(GET|HEAD)$"
-    RewriteRule "^(${place}|${pattern}snapshots/)" "-" [R=405,L]
-    RewriteRule "^(${patternOf(content.slice(0, -1))}|${pattern}snapshots)$" "$1/" [R=301,L]
-    RewriteRule "^${place}(.*)$" "-" "${current}"
-${hasSnapshots ? snapshotRule(pattern, trees) : ''}`;
+  return `    RewriteRule "^${place}(.*)$" "-" "${asked}"\n`;
 }
 
 function snapshotRule(pattern: string, snapshots: string): string {
@@ -134,8 +141,8 @@ function snapshotRule(pattern: string, snapshots: string): string {
   return `    RewriteRule "^${pattern}snapshots/([^/]+)/(.*)$" "-" "${asked}"\n`;
 }
 
-/** A regular expression for where what is current begins, without the places of others below it. */
-function placeOf({ content }: FrontedMirror, mirrors: readonly FrontedMirror[]): string {
+/** A regular expression for where a place begins, without those of others below it. */
+function placeOf({ content }: DecidedPlace, mirrors: readonly FrontedMirror[]): string {
   const others = ['/-/', ...mirrors.flatMap((other) => [other.prefix, other.content])]
     .filter((other) => other.startsWith(content) && other !== content)
     .map((other) => patternOf(other.slice(content.length)));
@@ -173,18 +180,14 @@ function word(text: string): string {
   return encodeURIComponent(text).replaceAll('%2F', '/').replaceAll('%', '\\%');
 }
 
-function locationsOf({ prefix, content, trees }: FrontedMirror, current: string): string {
-  const base = content.startsWith(prefix)
-    ? ''
-    : `        Header set ${BASE_HEADER} ${quoted(prefix)}\n`;
+function locationsOf(mirror: FrontedMirror, mirrors: readonly FrontedMirror[]): string {
+  const { prefix, trees } = mirror;
   const snapshots = patternOf(`${prefix}snapshots/`);
-  const places = [
-    [current, base],
-    [snapshots, ''],
-  ] as const;
+  const decided = decidedPlaces(mirror).map((one) => [placeOf(one, mirrors), one.headers] as const);
+  const places = [...decided, [snapshots, {}] as const];
   return [
     ...places.map(
-      ([place, more]) => `
+      ([place, headers]) => `
     <LocationMatch "^${place}">
         Alias "%{reqenv:MIRRORLATCH_FILE}"
         SetHandler None
@@ -192,7 +195,7 @@ function locationsOf({ prefix, content, trees }: FrontedMirror, current: string)
         Header set Cache-Control no-cache env=MIRRORLATCH_SNAPSHOT
         Header set X-Mirrorlatch-Snapshot "%{MIRRORLATCH_SNAPSHOT}e" env=MIRRORLATCH_SNAPSHOT
         Header set ETag "\\"%{MIRRORLATCH_ETAG}e\\"" "expr=%{reqenv:MIRRORLATCH_ETAG} =~ /^[^-]/"
-${more}    </LocationMatch>
+${Object.entries(headers).map(setHeader).join('')}    </LocationMatch>
 `,
     ),
     `
@@ -210,6 +213,10 @@ ${more}    </LocationMatch>
     </Directory>
 `,
   ].join('');
+}
+
+function setHeader([name, value]: readonly [string, string]): string {
+  return `        Header set ${name} ${quoted(value)}\n`;
 }
 
 /** What mod_proxy is told to connect to. */

@@ -15,7 +15,7 @@ import { type Client, KeptDecisions } from './kept-decisions.ts';
 interface Question {
   /** Undefined for a path of one given snapshot, about which nothing is to be decided. */
   readonly client: Client | undefined;
-  /** ROOT/current, or that snapshot. */
+  /** ROOT/current, ROOT/CHANNEL, or that snapshot. */
   readonly directory: string;
   /** Below the directory, one character per byte (latin1). */
   readonly path: string;
@@ -70,7 +70,8 @@ async function answer(
   const decision = await decisions.about(client);
   if (decision === 'closed') return 'ask';
   if (decision === 'late') return 'later';
-  const mirror = mirrorOf(client.name);
+  const [name = ''] = client.name.split('/');
+  const mirror = mirrorOf(name);
   const isDown = decision === 'down';
   const isAsked = question.isForServer || (question.dates.length > 0 && mirror?.kind === 'foreign');
   if (isAsked && !isDown && (await decisions.silence(client)) === undefined) {

@@ -1,4 +1,5 @@
 import { MirrorlatchError } from '../../errors.ts';
+import { BASE_HEADER, CHANNEL_HEADER } from '../base-header.ts';
 
 /** What a web server in front of `serve` has to know. */
 export interface Front {
@@ -26,7 +27,43 @@ export interface FrontedMirror {
   readonly trees: string;
   /** Whether it has its snapshots, each by its id, and nothing else. */
   readonly hasSnapshots: boolean;
+  /** The channels that it has now. */
+  readonly channels: readonly string[];
 }
+
+/** Where clients read what is current, or a channel: mirrorlatch decides which snapshot that is. */
+export interface DecidedPlace {
+  /** What mirrorlatch calls it: the name of a mirror, or NAME/CHANNEL. */
+  readonly name: string;
+  /** Of its URLs, as a client decodes them; begins and ends with a slash. */
+  readonly content: string;
+  /** Absolute: the symlink that leads there while mirrorlatch is down. */
+  readonly link: string;
+  /** What `run --http` learns there, by the names of its headers. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** That of what is current comes first. */
+export function decidedPlaces(mirror: FrontedMirror): readonly [DecidedPlace, ...DecidedPlace[]] {
+  const { name, prefix, content, root, channels } = mirror;
+  const current = {
+    name,
+    content,
+    link: `${root}/current`,
+    headers: content.startsWith(prefix) ? {} : { [BASE_HEADER]: prefix },
+  };
+  const ofChannels = channels.map((channel) => ({
+    name: `${name}/${channel}`,
+    content: `${prefix}${channel}/`,
+    link: `${root}/${channel}`,
+    headers: { [BASE_HEADER]: prefix, [CHANNEL_HEADER]: channel },
+  }));
+  return [current, ...ofChannels];
+}
+
+/** A comment: what is done with the channels that a configuration does not have. */
+export const LATER_CHANNELS =
+  '# About a channel that is made later, mirrorlatch is asked for each file, until this is printed again.';
 
 /** Where mirrorlatch answers, but for what the web server sends below these places. */
 export function ownPlaces(mirrors: readonly FrontedMirror[]): string[] {

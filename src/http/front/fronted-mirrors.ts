@@ -12,6 +12,7 @@ import type { FrontedMirror } from './front.ts';
  * @throws MirrorlatchError as `serveMirror`.
  */
 export function frontedMirrors(roots: readonly ServedRoot[]): FrontedMirror[] {
+  const places = new Set(roots.flatMap(({ prefix, content }) => [prefix, content]));
   return roots.map(serveMirror).map((mirror) => ({
     name: mirror.name,
     prefix: mirror.prefix,
@@ -19,6 +20,8 @@ export function frontedMirrors(roots: readonly ServedRoot[]): FrontedMirror[] {
     root: mirror.root,
     trees: treesOf(mirror),
     hasSnapshots: mirror.kind === 'snapshots',
+    // Another mirror may have the place of one.
+    channels: mirror.channels().filter((name) => !places.has(`${mirror.prefix}${name}/`)),
   }));
 }
 

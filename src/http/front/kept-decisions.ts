@@ -7,7 +7,7 @@ import { connectableAddress } from './front.ts';
 
 /** A client as the web server in front sees it, and what it asks for. */
 export interface Client {
-  /** The mirror's. */
+  /** Of the mirror, or NAME/CHANNEL. */
   readonly name: string;
   readonly address: string;
   /** Its User-Agent; empty if it sends none. */
@@ -29,7 +29,7 @@ export interface Decision {
  */
 export type Silence = 'down' | 'late';
 
-/** `closed`: the mirror is behind its gate, or mirrorlatch has failed; it says so itself. */
+/** `closed`: the mirror is behind its gate, mirrorlatch has failed, or there is no such channel; it says so itself. */
 type Answer = Kept | 'closed' | Silence;
 
 interface Kept extends Decision {
@@ -39,6 +39,9 @@ interface Kept extends Decision {
   readonly staleUntil: number;
   usedAt: number;
 }
+
+/** What mirrorlatch answers about a channel that is not there. */
+const NO_CHANNEL = 410;
 
 /** Beyond it, the oldest decision is forgotten, and asked for again. */
 const MOST_DECISIONS = 50_000;
@@ -94,7 +97,8 @@ export class KeptDecisions {
     const response = await this.#get(client);
     if (response === 'late') this.#silentUntil = performance.now() + PAUSE_AFTER_HANG_MS;
     if (isSilence(response)) return response;
-    if ((response.statusCode ?? 500) >= 500) return 'closed';
+    const { statusCode = 500 } = response;
+    if (statusCode >= 500 || statusCode === NO_CHANNEL) return 'closed';
     const tree = response.headers['x-mirrorlatch-tree'];
     const snapshot = response.headers['x-mirrorlatch-snapshot'];
     // It does not trust this web server, or serves other mirrors.

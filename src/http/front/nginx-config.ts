@@ -1,10 +1,13 @@
-import { BASE_HEADER } from '../base-header.ts';
+import { BASE_HEADER, CHANNEL_HEADER } from '../base-header.ts';
 import { FOR_NGINX, SENT_BY_NGINX } from '../nginx-places.ts';
 import {
   connectableAddress,
+  type DecidedPlace,
+  decidedPlaces,
   type Front,
   type FrontedMirror,
   isOneAtTop,
+  LATER_CHANNELS,
   ownPlaces,
   quotedFor,
 } from './front.ts';
@@ -44,6 +47,7 @@ export function nginxConfig({ mirrors, listen, keepSeconds, quietSeconds, start 
 # setsebool -P httpd_can_network_connect 1.
 #
 # To have the mirror in a server that you have already, see: mirrorlatch help web-servers
+${LATER_CHANNELS}
 
 # The decisions. A megabyte is enough for some 8,000 clients. nginx makes the directory.
 proxy_cache_path /run/nginx-mirrorlatch keys_zone=mirrorlatch:8m max_size=256m inactive=${quietSeconds}s use_temp_path=off;
@@ -70,11 +74,11 @@ map $mirrorlatch_tree $mirrorlatch_directory {
     "" $mirrorlatch_undecided;
 }
 # 503: the mirror is behind its gate. 504: mirrorlatch hangs, or has too much to do, and a run that went on with what is
-# current would be a mix. Both, and 500, are for mirrorlatch to answer. Otherwise it is down: then what is current is
-# read, unpinned.
+# current would be a mix. 410: there is no such channel any more. These, and 500, are for mirrorlatch to answer. Otherwise
+# it is down: then what is current, or what the channel names, is read, unpinned.
 map $mirrorlatch_status $mirrorlatch_undecided {
     default $mirrorlatch_current;
-    "~50[034]$" /dev/null;
+    "~(?:410|50[034])$" /dev/null;
 }
 # Without a decision in time, a client is told to come back: also if there was one that said 503 or 500.
 map $mirrorlatch_name|$mirrorlatch_tree|$mirrorlatch_status $mirrorlatch_late {
@@ -156,7 +160,7 @@ server {
         proxy_cache_use_stale off;
         open_file_cache max=4096 inactive=60s;
         proxy_intercept_errors on;
-        error_page 400 401 403 404 500 502 503 504 = @mirrorlatch_undecided;
+        error_page 400 401 403 404 410 500 502 503 504 = @mirrorlatch_undecided;
     }
     location @mirrorlatch_undecided {
         # A client that asks for /-/decision itself.
@@ -191,8 +195,7 @@ server {
         error_page 403 404 = @mirrorlatch_itself;
         add_header ETag $upstream_http_etag;
         add_header X-Mirrorlatch-Snapshot $upstream_http_x_mirrorlatch_snapshot;
-        add_header ${BASE_HEADER} $upstream_http_${BASE_HEADER.replaceAll('-', '_')};
-    }
+${[BASE_HEADER, CHANNEL_HEADER].map(passedHeader).join('')}    }
     location @mirrorlatch_itself {
         proxy_pass http://mirrorlatch$request_uri;
     }
@@ -267,12 +270,25 @@ function passedOn(place: string): string {
 `;
 }
 
-function locationsOf({ name, prefix, content, root, trees, hasSnapshots }: FrontedMirror): string {
+function passedHeader(name: string): string {
+  return `        add_header ${name} $upstream_http_${name.replaceAll('-', '_')};\n`;
+}
+
+function locationsOf(mirror: FrontedMirror): string {
+  const { prefix, root, trees, hasSnapshots, channels } = mirror;
+  return [
+    ...decidedPlaces(mirror).map(decidedLocations),
+    ...['current', ...channels].map((name) => announcement(prefix, root, `${name}.json`)),
+    hasSnapshots ? snapshotLocations(prefix, trees) : '',
+  ].join('');
+}
+
+function decidedLocations({ name, content, link, headers }: DecidedPlace): string {
   return `
     location ^~ ${quoted(content)} {
-        set $mirrorlatch_name ${quoted(encodeURIComponent(name))};
+        set $mirrorlatch_name ${quoted(name.split('/').map(encodeURIComponent).join('/'))};
         set $mirrorlatch_content ${quoted(content.slice(0, -1))};
-        set $mirrorlatch_current ${quoted(`${root}/current`)};
+        set $mirrorlatch_current ${quoted(link)};
         auth_request /-/decision;
         auth_request_set $mirrorlatch_tree $upstream_http_x_mirrorlatch_tree;
         auth_request_set $mirrorlatch_snapshot $upstream_http_x_mirrorlatch_snapshot;
@@ -289,22 +305,24 @@ function locationsOf({ name, prefix, content, root, trees, hasSnapshots }: Front
         add_header ETag $mirrorlatch_etag;
         add_header Cache-Control no-cache;
         add_header X-Mirrorlatch-Snapshot $mirrorlatch_shown;
-${baseHeader(prefix, content)}    }
-${content === '/' ? '' : withSlash(content)}    location = ${quoted(`${prefix}current.json`)} {
-        alias ${quoted(`${root}/current.json`)};
+${Object.entries(headers).map(addedHeader).join('')}    }
+${content === '/' ? '' : withSlash(content)}`;
+}
+
+function addedHeader([name, value]: readonly [string, string]): string {
+  return `        add_header ${name} ${quoted(value)};\n`;
+}
+
+function announcement(prefix: string, root: string, name: string): string {
+  return `    location = ${quoted(`${prefix}${name}`)} {
+        alias ${quoted(`${root}/${name}`)};
         disable_symlinks on ${quoted(`from=${root}`)};
         etag off;
         if_modified_since off;
         error_page 403 404 = @mirrorlatch;
         add_header Cache-Control no-cache;
     }
-${hasSnapshots ? snapshotLocations(prefix, trees) : ''}`;
-}
-
-/** Tells `run --http` where the rest of a mirror is. */
-function baseHeader(prefix: string, content: string): string {
-  if (content.startsWith(prefix)) return '';
-  return `        add_header ${BASE_HEADER} ${quoted(prefix)};\n`;
+`;
 }
 
 function withSlash(content: string): string {

@@ -50,7 +50,7 @@ export class Decisions {
     const mirror = mirrors.find((one) => one.name === fromLatin1(name));
     if (mirror === undefined) return this.#miss(name);
     if (channel !== undefined && mirror.channelId(channel) === undefined)
-      return text(404, `There is no channel ${JSON.stringify(channel)}.`);
+      return text(410, `There is no channel ${JSON.stringify(channel)}.`);
     const hold =
       mirror.kind === 'in-place'
         ? await heldForAMoment(mirror)

@@ -10,6 +10,7 @@ const debian: FrontedMirror = {
   root: '/srv/mirror/debian',
   trees: '/srv/mirror/debian/snapshots',
   hasSnapshots: true,
+  channels: [],
 };
 const front: Front = {
   mirrors: [debian],
@@ -32,6 +33,7 @@ test.each([
     root: '/srv/files',
     trees: '/srv/files/gate',
     hasSnapshots: false,
+    channels: [],
   };
   const text = printed({ ...front, mirrors: [debian, files] });
   const places = text.matchAll(/^ +(?:location(?: [=^]~?)?|<LocationMatch) "\^?([^"]*)"/gm);
@@ -67,3 +69,22 @@ test('names that Apache would split are encoded in its lines for the program', (
   const text = inApache({ ...front, mirrors: [odd] });
   expect(text).toContain('${mirrorlatch:a\\%20b\\%2Cc\\%25 /srv/a\\%20b\\%2Cc/current ');
 });
+
+test.each([
+  ['nginx', nginxConfig],
+  ['Apache', inApache],
+])(
+  'the configuration for %s has a place for each channel, below that of its mirror',
+  (_, printed) => {
+    const elsewhere = { prefix: '/-/mirrors/debian/', content: '/debian/' };
+    for (const places of [{}, elsewhere]) {
+      const mirror = { ...debian, ...places, channels: ['production'] };
+      const text = printed({ ...front, mirrors: [mirror] });
+      expect(text).toMatch(
+        /(location \^~|<LocationMatch) "\^?(\/-\/mirrors)?\/debian\/production\/"/,
+      );
+      expect(text).toContain('/srv/mirror/debian/production');
+      expect(text).toMatch(/x-mirrorlatch-channel "production"/);
+    }
+  },
+);
