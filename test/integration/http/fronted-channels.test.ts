@@ -61,23 +61,20 @@ describe.each([nginxInFront, apacheInFront])('by $name in front of mirrorlatch s
     },
   );
 
-  tried(
-    `what the snapshot of a channel lacks comes from another one${why}`,
-    async () => {
-      const { root } = await mirrorsWithChannel();
-      const front = await start(`${root}=/debian/`);
-      const apt = readerOf(front, 'apt');
-      expect(shown(await apt(INDEX))).toBe('200 Suite: one');
-      expect(shown(await apt('/debian/production/pool/a_2.deb'))).toBe('200 a 2');
-      expect((await apt('/debian/production/pool/none.deb')).status).toBe(404);
-      expect((await apt('/debian/production')).headers['location']).toMatch(
-        /\/debian\/production\/$/,
-      );
-      expect((await apt(INDEX, { method: 'PUT' })).status).toBe(405);
-      const { text } = await apt('/debian/production.json');
-      expect(JSON.parse(text)).toMatchObject({ id: 'one', path: 'snapshots/one/' });
-    },
-  );
+  tried(`what the snapshot of a channel lacks comes from another one${why}`, async () => {
+    const { root } = await mirrorsWithChannel();
+    const front = await start(`${root}=/debian/`);
+    const apt = readerOf(front, 'apt');
+    expect(shown(await apt(INDEX))).toBe('200 Suite: one');
+    expect(shown(await apt('/debian/production/pool/a_2.deb'))).toBe('200 a 2');
+    expect((await apt('/debian/production/pool/none.deb')).status).toBe(404);
+    expect((await apt('/debian/production')).headers['location']).toMatch(
+      /\/debian\/production\/$/,
+    );
+    expect((await apt(INDEX, { method: 'PUT' })).status).toBe(405);
+    const { text } = await apt('/debian/production.json');
+    expect(JSON.parse(text)).toMatchObject({ id: 'one', path: 'snapshots/one/' });
+  });
 
   tried(
     `I1: the client goes on in its snapshot when mirrorlatch is killed, and others read what the channel names${why}`,
