@@ -27,6 +27,8 @@ export const EXIT_CODES = {
   CONFIGURATION: 78,
   /** What was run for the user failed by itself. */
   COMMAND_FAILED: 69,
+  /** A hook of the configuration failed, so that nothing was done. */
+  HOOK_FAILED: 69,
   COMMAND_NOT_EXECUTABLE: 126,
   COMMAND_NOT_FOUND: 127,
   SIGHUP: 129,

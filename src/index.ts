@@ -27,6 +27,8 @@ export type {
   ChannelRule,
   DrainPolicy,
   Given,
+  HookPhase,
+  HookPolicy,
   LockPolicy,
   ProbePolicy,
   RetentionPolicy,

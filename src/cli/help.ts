@@ -8,6 +8,7 @@ const MEANINGS = {
   DAMAGED: 'something is not as it was published',
   NO_MIRROR: 'the mirror or the source does not exist',
   UNAVAILABLE: 'the network, the source or a program is not available',
+  HOOK_FAILED: 'a hook of the configuration failed, and nothing was done',
   UNHEALTHY: 'something needs attention, as printed',
   INTERNAL: 'a bug in mirrorlatch',
   IO: 'a disk or filesystem failed, or is full',

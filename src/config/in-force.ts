@@ -1,5 +1,6 @@
 import {
   DEFAULT_DRAIN,
+  DEFAULT_HOOKS,
   DEFAULT_LOCK,
   DEFAULT_PROBE,
   DEFAULT_RETRY,
@@ -31,6 +32,7 @@ const DEFAULTS: Partial<Record<Key, unknown>> = {
   'retry-delay': DEFAULT_RETRY.delayMs,
   drain: DEFAULT_DRAIN.drainMs,
   'after-drain': DEFAULT_DRAIN.afterDrain,
+  'hook-timeout': DEFAULT_HOOKS.timeoutMs,
 };
 
 /**

@@ -157,6 +157,29 @@ function readWebhook(given: string): string {
   return given;
 }
 
+const COMMAND =
+  'Give a line for sh in quotes, the words of a command in an array, or [] for none, such as "systemctl reload nginx" or ["/usr/local/bin/purge", "--all"].';
+
+/** The words of a command. A string is a line for sh(1). */
+const command = z.pipe(
+  z.unknown(),
+  z.transform((given, context): string[] => {
+    const words: readonly unknown[] = Array.isArray(given) ? given : ['/bin/sh', '-c', given];
+    if (words.every(isWord) && given !== '' && hasLastingProgram(words)) return [...words];
+    context.issues.push({ code: 'custom', message: COMMAND, input: given });
+    return z.NEVER;
+  }),
+);
+
+function isWord(word: unknown): word is string {
+  return typeof word === 'string' && !word.includes('\0');
+}
+
+/** A hook has another working directory than whoever writes the file. */
+function hasLastingProgram([program]: readonly string[]): boolean {
+  return program === undefined || isAbsolute(program) || /^[^/]+$/.test(program);
+}
+
 const OTHER_MIRROR = 'Give the name of another mirror in quotes.';
 
 function readMirrorName(given: string): string {
@@ -223,6 +246,13 @@ const COMMON = {
   'retry-delay': z.optional(duration),
   drain: z.optional(duration),
   'after-drain': z.optional(choice(AFTER_DRAIN)),
+
+  'before-sync': z.optional(command),
+  'before-publish': z.optional(command),
+  'after-publish': z.optional(command),
+  'on-failure': z.optional(command),
+  'on-recovery': z.optional(command),
+  'hook-timeout': z.optional(duration),
 
   'max-age': z.optional(duration),
   schedule: z.optional(text(SCHEDULE, readSchedule)),

@@ -1,4 +1,5 @@
 import type { Configured, SettingsOfFile } from '../mirror/settings/configured.ts';
+import { HOOK_PHASES } from '../mirror/settings/policy.ts';
 import type { ConfiguredMirror } from './configuration.ts';
 import type { Key } from './schema.ts';
 import { showPlace } from './toml.ts';
@@ -25,8 +26,8 @@ export const SETTINGS = {
   channels: 'channels',
 } as const satisfies Record<keyof SettingsOfFile, Key>;
 
-/** The settings among what the configuration says of a mirror. */
-export function configuredSettings({ table, places }: ConfiguredMirror): Configured {
+/** What the configuration says of a mirror that counts in each command. */
+export function configuredSettings({ name, table, places }: ConfiguredMirror): Configured {
   const settings: Record<string, unknown> = {};
   const where: Record<string, string> = {};
   for (const [setting, key] of Object.entries(SETTINGS)) {
@@ -35,7 +36,13 @@ export function configuredSettings({ table, places }: ConfiguredMirror): Configu
     settings[setting] = table[key];
     where[setting] = `${key} (${showPlace(place)})`;
   }
-  return { settings: settings as SettingsOfFile, where };
+  for (const phase of HOOK_PHASES) {
+    const place = places.get(phase);
+    if (place !== undefined) where[phase] = `${phase} (${showPlace(place)})`;
+  }
+  const commands = Object.fromEntries(HOOK_PHASES.map((phase) => [phase, table[phase]]));
+  const hooks = { commands, timeoutMs: table['hook-timeout'] };
+  return { name, settings: settings as SettingsOfFile, hooks, where };
 }
 
 /** What the configuration says of the options of commands, by the names that commander has for them. */

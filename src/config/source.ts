@@ -1,6 +1,10 @@
 import { resolve } from 'node:path';
 import { asMirrorlatchError, type MirrorlatchError } from '../errors.ts';
-import type { ConfigurationSource, Configured } from '../mirror/settings/configured.ts';
+import {
+  type ConfigurationSource,
+  type Configured,
+  NOTHING_CONFIGURED,
+} from '../mirror/settings/configured.ts';
 import { ifAllowed, realPathToBe } from '../system/files.ts';
 import type { Configuration, ConfigurationProblem, ConfiguredMirror } from './configuration.ts';
 import { type ConfigurationFile, configurationFiles } from './files.ts';
@@ -63,7 +67,7 @@ export class ConfigurationOnDisk implements ConfigurationSource {
 
   settingsOf(root: string): Configured {
     const mirror = this.#mirrorAt(root);
-    return mirror === undefined ? { settings: {}, where: {} } : configuredSettings(mirror);
+    return mirror === undefined ? NOTHING_CONFIGURED : configuredSettings(mirror);
   }
 
   problem(): MirrorlatchError | undefined {

@@ -5,14 +5,14 @@ import { currentId, previousId } from '../mirror/current.ts';
 import { readHistory } from '../mirror/history/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { openMirrorWithSnapshots } from '../mirror/open.ts';
-import type { ChannelRule, Given, LockPolicy } from '../mirror/settings/policy.ts';
+import type { ChannelRule, Given, HookPolicy, LockPolicy } from '../mirror/settings/policy.ts';
 import type { Settings } from '../mirror/settings/records.ts';
 import { describeHold, holdChannel } from '../mirror/settings/settings.ts';
 import { snapshotNamed } from '../mirror/snapshot-path.ts';
 import { isOfPerson, snapshotIds } from '../mirror/survey.ts';
 import { processUser } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { pointChannel, refuseInTheWay, takeAway } from '../writer/channels.ts';
+import { mayPointChannel, pointChannel, takeAway } from '../writer/channels.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withWriter } from '../writer/session.ts';
 import type { Writer } from '../writer/writer.ts';
@@ -28,6 +28,8 @@ export interface PromoteOptions {
   /** Why no rule is to move the channel from now on, until a `rollback` of it with `release`. */
   hold?: string | undefined;
   lock?: Given<LockPolicy> | undefined;
+  /** In place of what the configuration says. */
+  hooks?: Given<HookPolicy> | undefined;
   signal?: AbortSignal | undefined;
   onEvent?: OnEvent | undefined;
 }
@@ -53,19 +55,19 @@ export interface ChannelResult {
  *   channel; BUSY while a sync runs.
  */
 export async function promote(options: PromoteOptions): Promise<ChannelResult> {
-  const { root, id: given, remove, hold, lock, signal, onEvent } = options;
+  const { root, id: given, remove, hold, lock, hooks, signal, onEvent } = options;
   const channel = parseChannelName(options.to);
   const { layout } = openMirrorWithSnapshots(root);
   refuseContradiction(options);
   const failure = `the channel ${channel} of ${layout.root} could not be changed`;
-  const session = { command: 'promote', failure, lock, signal, onEvent };
+  const session = { command: 'promote', failure, lock, hooks, signal, onEvent };
   // As it is named now: another snapshot may be published during the wait for the lock.
   const asked = snapshotMeant(layout, given ?? 'current');
-  const { result } = await withWriter(layout, session, (writer) => {
+  const { result } = await withWriter(layout, session, async (writer) => {
     if (remove) return removed(writer, channel);
     const id = asked ?? snapshotMeant(layout, given ?? 'current');
     refuseUnpublished(layout, id, given);
-    refuseInTheWay(layout, channel);
+    await mayPointChannel(writer, channel, id);
     const settings = hold === undefined ? writer.settings : heldAt(writer, channel, hold);
     return moved(writer, settings, channel, id, 'promote');
   });

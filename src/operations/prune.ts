@@ -42,7 +42,7 @@ export async function prune(options: PruneOptions): Promise<PruneResult> {
   const failure = `the pruning of ${layout.root} failed`;
   const session = { command: 'prune', failure, retention, lock, signal, onEvent };
   const { result } = await withWriter(layout, session, async (writer) => {
-    followRules(writer);
+    await followRules(writer);
     return await removeOldSnapshots(writer);
   });
   return result;

@@ -6,6 +6,7 @@ import { lineagesOf } from '../mirror/history/lineage.ts';
 import { describeHold, holdChannel } from '../mirror/settings/settings.ts';
 import { snapshotIds } from '../mirror/survey.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { mayPointChannel } from '../writer/channels.ts';
 import type { Writer } from '../writer/writer.ts';
 import {
   type ChannelResult,
@@ -30,7 +31,10 @@ interface ChannelRollback {
  * @throws MirrorlatchError NO_MIRROR when there is no such channel, USAGE when there is nothing to go back to, HELD
  *   for a held channel without `id`, `hold` or `release`.
  */
-export function rollbackChannel(writer: Writer, options: ChannelRollback): ChannelResult {
+export async function rollbackChannel(
+  writer: Writer,
+  options: ChannelRollback,
+): Promise<ChannelResult> {
   const { layout, settings } = writer;
   const { channel, id: given, hold, release } = options;
   const now = channelAt(layout, channel)?.id;
@@ -39,6 +43,7 @@ export function rollbackChannel(writer: Writer, options: ChannelRollback): Chann
   if (given === undefined && hold === undefined) refuseToGuess(writer, channel);
   const id = given === undefined ? targetOf(writer, options, now) : snapshotMeant(layout, given);
   refuseUnpublished(layout, id, given);
+  await mayPointChannel(writer, channel, id);
   const left = hold === undefined ? settings : heldAt(writer, channel, hold);
   return moved(writer, left, channel, id, 'rollback');
 }

@@ -4,8 +4,7 @@ import { currentId, previousId } from '../mirror/current.ts';
 import { isFlip, readHistory } from '../mirror/history/history.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { openMirrorWithSnapshots } from '../mirror/open.ts';
-import { refuseUnreplaceable } from '../mirror/served/served-directory.ts';
-import type { Given, LockPolicy } from '../mirror/settings/policy.ts';
+import type { Given, HookPolicy, LockPolicy } from '../mirror/settings/policy.ts';
 import type { Settings } from '../mirror/settings/records.ts';
 import { changeSettings, describeHold } from '../mirror/settings/settings.ts';
 import { snapshotNamed } from '../mirror/snapshot-path.ts';
@@ -13,7 +12,7 @@ import { isOfPerson, snapshotIds } from '../mirror/survey.ts';
 import { processUser } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent } from '../writer/events.ts';
-import { publishAgain } from '../writer/publishing.ts';
+import { mayPublishAgain, publishAgain } from '../writer/publishing.ts';
 import { withWriter } from '../writer/session.ts';
 import type { Writer } from '../writer/writer.ts';
 import { type ChannelResult, refuseEmptyReason } from './promote.ts';
@@ -33,6 +32,8 @@ export interface RollbackOptions {
   /** End a hold, and leave `current` as it is. */
   release?: boolean | undefined;
   lock?: Given<LockPolicy> | undefined;
+  /** In place of what the configuration says. */
+  hooks?: Given<HookPolicy> | undefined;
   signal?: AbortSignal | undefined;
   onEvent?: OnEvent | undefined;
 }
@@ -60,11 +61,11 @@ export async function rollback(
   options: RollbackOptions & { channel?: undefined },
 ): Promise<RollbackResult>;
 export async function rollback(options: RollbackOptions): Promise<RollbackResult | ChannelResult> {
-  const { root, lock, signal, onEvent, channel, hold, release } = options;
+  const { root, lock, hooks, signal, onEvent, channel, hold, release } = options;
   const { layout } = openMirrorWithSnapshots(root);
   refuseContradiction(options);
   const failure = `the rollback of ${layout.root} failed`;
-  const session = { command: 'rollback', failure, lock, signal, onEvent };
+  const session = { command: 'rollback', failure, lock, hooks, signal, onEvent };
   if (channel !== undefined) {
     const asked = { channel: parseChannelName(channel), id: options.id, hold, release };
     const went = await withWriter(layout, session, (writer) => rollbackChannel(writer, asked));
@@ -77,7 +78,7 @@ export async function rollback(options: RollbackOptions): Promise<RollbackResult
     if (options.id === undefined && options.hold === undefined) refuseToGuess(writer);
     const id = wantedId(writer, { ...options, id: given }, asked);
     if (id === undefined || !snapshotIds(layout).includes(id)) throw noSnapshot(layout, id);
-    await refuseUnreplaceable(layout, id, writer.signal);
+    await mayPublishAgain(writer, id);
     warnOfPerson(writer, id);
     const { hold } = options.hold === undefined ? writer.settings : held(writer, options.hold);
     await publishAgain(writer, id);

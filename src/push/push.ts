@@ -28,7 +28,7 @@ import { harmless, inodeOf } from './wire.ts';
  *
  * The other host can read what it is sent anyway, and nothing else: see `pushed.ts`.
  */
-export interface PushOptions extends Omit<SyncOptions, 'root' | 'source' | 'pushed'> {
+export interface PushOptions extends Omit<SyncOptions, 'root' | 'source' | 'pushed' | 'hooks'> {
   /** A local directory. The mirror cannot remember it, so it has to be named. */
   source: string | undefined;
   /** `ssh://[user@]host[:port]/ROOT` or `[user@]host:ROOT`. */

@@ -6,13 +6,26 @@ import { moveChannel, removeChannel } from '../mirror/publication.ts';
 import type { HistoryEntry } from '../mirror/settings/records.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
+import type { HookSubject } from './hooks.ts';
 import type { Writer } from './writer.ts';
 
 /**
- * Lets a channel name a snapshot, which it does not name yet.
+ * Finds out whether `pointChannel` may let a channel name a snapshot; call it before anything is changed for that.
+ *
+ * @throws MirrorlatchError CONFIGURATION when something else has its name; HOOK_FAILED.
+ */
+export async function mayPointChannel(writer: Writer, channel: string, id: string): Promise<void> {
+  const { layout, hooks } = writer;
+  refuseInTheWay(layout, channel);
+  const previous = channelAt(layout, channel)?.id;
+  if (previous === id) return;
+  await hooks.before('before-publish', subjectOf(writer, channel, id, previous), writer);
+}
+
+/**
+ * Lets a channel name a snapshot, which it does not name yet. Call `mayPointChannel` first.
  *
  * @returns what it named until now.
- * @throws MirrorlatchError CONFIGURATION when something else has its name.
  */
 export function pointChannel(
   writer: Writer,
@@ -22,11 +35,20 @@ export function pointChannel(
 ): string | undefined {
   const { layout, lock, signal } = writer;
   signal.throwIfAborted();
-  refuseInTheWay(layout, channel);
   const previous = channelAt(layout, channel)?.id;
   writer.enter('publishing');
   writer.recordPublication(moveChannel(layout, lock, channel, id, previous, by));
+  writer.hooks.after('after-publish', subjectOf(writer, channel, id, previous));
   return previous;
+}
+
+function subjectOf(
+  { layout }: Writer,
+  channel: string,
+  id: string,
+  previous: string | undefined,
+): HookSubject {
+  return { channel, id, previous: previous ?? null, tree: layout.snapshot(id) };
 }
 
 /** Takes a channel away. */
@@ -41,9 +63,10 @@ export function takeAway(writer: Writer, { name, id }: Channel): void {
  * Moves the channels that their rules move now. What was published is no failure for that: a channel that could not be
  * moved is, by the next command.
  */
-export function followRules(writer: Writer): void {
+export async function followRules(writer: Writer): Promise<void> {
   try {
     for (const { channel, id } of channelPlan(writer.layout, writer.settings).moves) {
+      await mayPointChannel(writer, channel, id);
       pointChannel(writer, channel, id, 'rule');
       writer.notice(`${channel} is now ${id}, by its rule`);
     }
@@ -53,7 +76,7 @@ export function followRules(writer: Writer): void {
 }
 
 /** @throws MirrorlatchError CONFIGURATION when what has the name of a channel is none. */
-export function refuseInTheWay(layout: Layout, channel: string): void {
+function refuseInTheWay(layout: Layout, channel: string): void {
   const path = layout.channel(channel);
   if (lstatIfThere(path) === undefined || channelAt(layout, channel) !== undefined) return;
   const [from, to] = [path, `${path}.old`].map(quoteForSh);

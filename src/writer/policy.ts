@@ -6,6 +6,7 @@ import {
   DEFAULT_SHRINK,
   type DrainPolicy,
   type Given,
+  type HookPolicy,
   type ProbePolicy,
   type RetentionPolicy,
   type RetryPolicy,
@@ -22,6 +23,8 @@ export interface PolicyOptions {
   drain?: Given<DrainPolicy> | undefined;
   shrink?: Given<ShrinkPolicy> | undefined;
   probe?: Given<ProbePolicy> | undefined;
+  /** In place of those of the configuration. */
+  hooks?: Given<HookPolicy> | undefined;
 }
 
 /** By which rules a writer works. */

@@ -1,7 +1,8 @@
 import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import type { Changes } from '../mirror/changes.ts';
-import { appendHistory, type SyncFigures } from '../mirror/history/history.ts';
-import { type Layout, LIVE } from '../mirror/layout.ts';
+import { appendHistory, readHistory, type SyncFigures } from '../mirror/history/history.ts';
+import { indexOf } from '../mirror/history/history-index.ts';
+import { LIVE } from '../mirror/layout.ts';
 import { refuseClosedByHand } from '../mirror/locks/gate.ts';
 import type { PlanFigures } from '../mirror/plan/plan.ts';
 import { forgetSizes } from '../mirror/plan/sizes-before.ts';
@@ -13,7 +14,7 @@ import {
   serveDirectory,
   servedDirectory,
 } from '../mirror/served/served-directory.ts';
-import type { LeftOutRecord, LookFigures } from '../mirror/settings/records.ts';
+import type { HistoryEntry, LeftOutRecord, LookFigures } from '../mirror/settings/records.ts';
 import { describeHold } from '../mirror/settings/settings.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { stagedTree } from '../mirror/staging.ts';
@@ -24,6 +25,7 @@ import { findWritable } from '../mirror/trees/writable.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
+import type { HookSubject } from './hooks.ts';
 import { pruneQuietly } from './pruning.ts';
 import { recordContent } from './sums.ts';
 import type { Writer } from './writer.ts';
@@ -62,19 +64,44 @@ export async function makingSnapshot<Result>(
   wanted: WantedName,
   make: (id: string) => Promise<Result>,
 ): Promise<Result> {
+  const { hooks } = writer;
   refuseWhileStopped(writer);
   const id = chooseId(writer, wanted);
+  const failed = hooks.has('on-recovery') ? failureBefore(writer) : undefined;
   try {
     refuseMounts(writer);
-    return await make(id);
-  } catch (error) {
-    recordFailure(
-      writer.layout,
-      id,
-      asMirrorlatchError(writer.lock.causeOf(error), writer.failure),
+    await hooks.before(
+      'before-sync',
+      { ...subjectOf(writer, id), tree: treeBefore(writer) },
+      writer,
     );
+    const made = await make(id);
+    if (failed !== undefined) hooks.afterRecovery(failed);
+    return made;
+  } catch (error) {
+    recordFailure(writer, id, asMirrorlatchError(writer.lock.causeOf(error), writer.failure));
     throw error;
   }
+}
+
+/** The last line of history about a sync, if that has failed. */
+function failureBefore({ layout }: Writer): Extract<HistoryEntry, { event: 'failed' }> | undefined {
+  const { lastSync } = indexOf(readHistory(layout));
+  return lastSync?.event === 'failed' ? lastSync : undefined;
+}
+
+/** What hooks are told of a snapshot that is to become current. */
+function subjectOf(
+  { layout, settings, before }: Writer,
+  name: string,
+  figures?: SyncFigures,
+): HookSubject {
+  const id = settings.mode === 'in-place' ? LIVE : name;
+  return { channel: 'current', id, previous: before ?? null, tree: layout.snapshot(id), figures };
+}
+
+function treeBefore({ layout, before }: Writer): string | null {
+  return before === undefined ? null : layout.snapshot(before);
 }
 
 /** The error of whatever would publish a new snapshot; undefined unless a person holds the mirror. */
@@ -111,28 +138,31 @@ export function refuseMounts({
 
 /** Best effort: what failed is thrown anyway, and the disk may be full. */
 function recordFailure(
-  layout: Layout,
+  { layout, hooks }: Pick<Writer, 'layout' | 'hooks'>,
   id: string,
   { code, message }: Pick<MirrorlatchError, 'code' | 'message'>,
 ): void {
   // The mirror is another host's now, and so is its history. A wrong command line is no failed sync.
   if (code === 'LOCK_LOST' || code === 'USAGE') return;
-  try {
-    appendHistory(layout, { event: 'failed', at: now(), id, code, message });
-  } catch {
-    // Nothing more can be done here.
+  const entry = { event: 'failed', at: now(), id, code, message } as const;
+  for (const report of [() => appendHistory(layout, entry), () => hooks.afterFailure(entry)]) {
+    try {
+      report();
+    } catch {
+      // Nothing more can be done here.
+    }
   }
 }
 
 /** Records that the making of a snapshot failed before the work had begun. */
 export function recordFailedStart(
-  layout: Layout,
+  mirror: Pick<Writer, 'layout' | 'hooks'>,
   { id, at }: WantedName,
   error: unknown,
   failure: string,
 ): void {
   const name = id ?? freshId(at ?? new Date(), () => false);
-  recordFailure(layout, name, asMirrorlatchError(error, failure));
+  recordFailure(mirror, name, asMirrorlatchError(error, failure));
 }
 
 /** A finished tree, and what is known of how it was made. */
@@ -161,6 +191,8 @@ export async function publishNew(
   await refuseUnreplaceable(writer.layout, id, writer.signal);
   const writableByAll = figures.writableByAll ?? (await findWritable(tree, writer));
   const made = { ...figures, writableByAll };
+  const subject = subjectOf(writer, id, made);
+  await writer.hooks.before('before-publish', { ...subject, tree }, writer);
   await recordContent(writer, id, tree, {
     base: writer.before,
     changed: changed && { [Symbol.iterator]: () => changed.names() },
@@ -169,6 +201,7 @@ export async function publishNew(
   // Before the flip: what is to be kept is so from its first moment on.
   markNew(writer.layout, id, writer.tags);
   writer.recordPublication(await publish(writer.layout, writer.lock, id, made, tree));
+  writer.hooks.after('after-publish', subject);
   tidy();
   await serve(writer, id);
   return published(writer, id);
@@ -187,9 +220,12 @@ export async function publishLive(
   beginPublishing(writer);
   const tree = writer.layout.snapshot(LIVE);
   const base = content.changed && LIVE;
-  await recordContent(writer, LIVE, tree, { ...content, base });
   const made = { ...figures, writableByAll: await findWritable(tree, writer) };
+  const subject = subjectOf(writer, LIVE, made);
+  await writer.hooks.before('before-publish', subject, writer);
+  await recordContent(writer, LIVE, tree, { ...content, base });
   writer.recordPublication(await publishInPlace(writer.layout, writer.lock, made));
+  writer.hooks.after('after-publish', subject);
   forgetSizes(writer.layout);
   return published(writer, LIVE);
 }
@@ -198,11 +234,24 @@ function published({ layout, before }: Writer, id: string): Published {
   return { outcome: 'published', id, previous: before ?? null, path: layout.snapshot(id) };
 }
 
-/** Points `current` at a snapshot that was published before. Call `refuseUnreplaceable` first. */
+/**
+ * Finds out whether `publishAgain` may publish a snapshot that was published before; call it before anything is
+ * changed for that.
+ *
+ * @throws MirrorlatchError CONFIGURATION when the served directory cannot be replaced; HOOK_FAILED.
+ */
+export async function mayPublishAgain(writer: Writer, id: string): Promise<void> {
+  await refuseUnreplaceable(writer.layout, id, writer.signal);
+  if (id !== writer.before)
+    await writer.hooks.before('before-publish', subjectOf(writer, id), writer);
+}
+
+/** Points `current` at a snapshot that was published before. Call `mayPublishAgain` first. */
 export async function publishAgain(writer: Writer, id: string): Promise<void> {
   if (id !== writer.before) {
     beginPublishing(writer);
     writer.recordPublication(republish(writer.layout, writer.lock, id));
+    writer.hooks.after('after-publish', subjectOf(writer, id));
   }
   // Before the user repeats that, a sync may change what is current.
   await serve(writer, id, id);

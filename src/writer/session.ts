@@ -2,7 +2,8 @@ import { asMirrorlatchError } from '../errors.ts';
 import { divertedPath, hintToLink, refuseHalfAdopted } from '../mirror/adoption.ts';
 import { channelsOf } from '../mirror/channels/channels.ts';
 import { describeForeign, isForeign } from '../mirror/current-file.ts';
-import { prepareHistory } from '../mirror/history/history.ts';
+import { appendHistory, prepareHistory } from '../mirror/history/history.ts';
+import type { HookFailure } from '../mirror/history/history-index.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { acquireSyncLock } from '../mirror/locks/acquire-lock.ts';
 import { isInPlace, repairGate } from '../mirror/locks/gate.ts';
@@ -18,6 +19,7 @@ import { assertConfigured } from '../mirror/settings/configured.ts';
 import {
   DEFAULT_LOCK,
   type Given,
+  type HookPolicy,
   type LockPolicy,
   withDefaults,
 } from '../mirror/settings/policy.ts';
@@ -30,6 +32,7 @@ import { placeReader } from '../reader/script.ts';
 import { ifAllowed } from '../system/files.ts';
 import { followRules } from './channels.ts';
 import type { OnEvent } from './events.ts';
+import { Hooks } from './hooks.ts';
 import { type PolicyOptions, policyOf } from './policy.ts';
 import { type PruneResult, pruneQuietly } from './pruning.ts';
 import { recordFailedStart, type WantedName } from './publishing.ts';
@@ -45,6 +48,8 @@ export interface LockSessionOptions {
   /** What to call an unforeseen failure: `the sync of ROOT failed`. */
   failure: string;
   lock?: Given<LockPolicy> | undefined;
+  /** In place of what the configuration says. */
+  hooks?: Given<HookPolicy> | undefined;
   /** Ends the wait for the lock. */
   signal?: AbortSignal | undefined;
   onEvent?: OnEvent | undefined;
@@ -77,7 +82,7 @@ export interface Finished<Result> {
 
 /**
  * Runs `work` with the writer's lock of a mirror, and nothing else around it but that a gate which a
- * dead writer left closed is repaired first.
+ * dead writer left closed is repaired first, and that hooks which `work` has found a reason for run afterwards.
  *
  * @throws MirrorlatchError USAGE for an option of a group, PERMISSION in another user's mirror, CONFIGURATION in one that lies on several
  *   mounts, BUSY when the lock stays held, LOCK_LOST when another host took it over during the work, else
@@ -86,10 +91,24 @@ export interface Finished<Result> {
 export async function withLock<Result>(
   layout: Layout,
   options: LockSessionOptions & PolicyOptions,
-  work: (lock: SyncLock) => Result | Promise<Result>,
+  work: (lock: SyncLock, hooks: Hooks) => Result | Promise<Result>,
+): Promise<Result> {
+  checkGroups(options);
+  const hooks = new Hooks(layout, options);
+  try {
+    return await holdingLock(layout, options, hooks, work);
+  } finally {
+    await recordFailures(layout, await hooks.runAfter(), options);
+  }
+}
+
+async function holdingLock<Result>(
+  layout: Layout,
+  options: LockSessionOptions,
+  hooks: Hooks,
+  work: (lock: SyncLock, hooks: Hooks) => Result | Promise<Result>,
 ): Promise<Result> {
   const { command, failure, lock: given, signal, onEvent } = options;
-  checkGroups(options);
   refuseInsideGuard(layout);
   refuseOtherOwner(layout);
   // Before the lock: on a full disk, that takes the reserve.
@@ -104,16 +123,39 @@ export async function withLock<Result>(
   });
   try {
     if (isInPlace(layout)) repairGate(layout);
-    return await work(lock);
+    return await work(lock, hooks);
   } catch (error) {
     throw withWayToRoom(asMirrorlatchError(lock.causeOf(error), failure), layout);
   } finally {
+    hooks.hold();
     await lock.release().catch((error: unknown) => {
       throw asMirrorlatchError(error, failure);
     });
     // Now that the lock itself takes no room any more.
     fillReserve(layout);
   }
+}
+
+/** How long to wait for another writer before history is told of a hook that failed; ms. */
+const RECORD_WAIT_MS = 60_000;
+
+/** What is done is done: a hook that failed after it is a line in the history. */
+async function recordFailures(
+  layout: Layout,
+  failures: readonly HookFailure[],
+  { command, signal, onEvent }: LockSessionOptions,
+): Promise<void> {
+  if (failures.length === 0) return;
+  const failure = 'that a hook failed cannot be recorded';
+  const lock = { waitMs: RECORD_WAIT_MS };
+  const isOver = signal?.aborted === true;
+  const session = { command, failure, lock, signal: isOver ? undefined : signal };
+  await withLock(layout, session, () => {
+    for (const entry of failures) appendHistory(layout, entry);
+  }).catch((error: unknown) => {
+    const { message } = asMirrorlatchError(error, failure);
+    onEvent?.({ kind: 'notice', message: `that is not in the history: ${message}` });
+  });
 }
 
 /**
@@ -133,7 +175,7 @@ export async function repairAbandonedGate(
  * ```
  *   lock ─► read the settings ─► seal staging ─► recover ─► place the reader ─► fill the reserve
  *                                                                                      │
- *   fill it again ◄─ release ◄─ empty the trash ◄─ prune ◄─ move channels by rules ◄─ work
+ *   hooks ◄─ fill it again ◄─ release ◄─ empty the trash ◄─ prune ◄─ move channels ◄─ work
  * ```
  *
  * What the work publishes, it publishes through `publishing.ts`. A failure skips the pruning alone.
@@ -146,16 +188,17 @@ export function withWriter<Result>(
   options: WriterOptions,
   work: (writer: Writer) => Result | Promise<Result>,
 ): Promise<Finished<Result>> {
-  return withLock(layout, options, async (lock) => {
-    const { writer, recovered } = await begin(layout, lock, options).catch((error: unknown) => {
+  return withLock(layout, options, async (lock, hooks) => {
+    const parts = { layout, lock, hooks };
+    const { writer, recovered } = await begin(parts, options).catch((error: unknown) => {
       const { makes, failure } = options;
-      if (makes !== undefined) recordFailedStart(layout, makes, lock.causeOf(error), failure);
+      if (makes !== undefined) recordFailedStart(parts, makes, lock.causeOf(error), failure);
       throw error;
     });
     let end: 'well' | 'by an error' = 'by an error';
     try {
       const result = await work(writer);
-      if (options.followsRules) followRules(writer);
+      if (options.followsRules) await followRules(writer);
       const pruned = writer.mayPrune ? pruneQuietly(writer) : undefined;
       tidyRecycling(writer);
       await tidySums(writer);
@@ -171,17 +214,20 @@ export function withWriter<Result>(
   });
 }
 
+/** What there is before the mirror is looked at. */
+type Parts = Pick<Writer, 'layout' | 'lock' | 'hooks'>;
+
 /** On a full disk, all of it may need what the reserve gives. */
-async function begin(layout: Layout, lock: SyncLock, options: WriterOptions) {
+async function begin(parts: Parts, options: WriterOptions) {
   try {
-    return await prepare(layout, lock, options);
+    return await prepare(parts, options);
   } catch (error) {
-    if (!spendReserve(layout, error)) throw error;
-    return await prepare(layout, lock, options);
+    if (!spendReserve(parts.layout, error)) throw error;
+    return await prepare(parts, options);
   }
 }
 
-async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
+async function prepare({ layout, lock, hooks }: Parts, options: WriterOptions) {
   const { prune: mayPrune = false, tags = [], signal, onEvent = () => {} } = options;
   const { settlesAdoption = false } = options;
   assertConfigured();
@@ -201,8 +247,8 @@ async function prepare(layout: Layout, lock: SyncLock, options: WriterOptions) {
   if (tags.length > 0) readMarks(layout);
   const policy = policyOf(settings, options);
   const { failure } = options;
-  const parts = { layout, lock, settings, policy, failure, mayPrune, tags, signal, onEvent };
-  const writer = new Writer(parts);
+  const about = { layout, lock, settings, policy, hooks, failure };
+  const writer = new Writer({ ...about, mayPrune, tags, signal, onEvent });
   placeReaderIfPossible(writer);
   trimLongHistory(writer);
   // Before the work, which may fill the disk.

@@ -8,6 +8,7 @@ import type { Settings } from '../mirror/settings/records.ts';
 import { userName } from '../system/proc.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent, Phase } from './events.ts';
+import type { Hooks } from './hooks.ts';
 import type { Policy } from './policy.ts';
 
 interface WriterParts {
@@ -15,6 +16,7 @@ interface WriterParts {
   lock: SyncLock;
   settings: Settings;
   policy: Policy;
+  hooks: Hooks;
   failure: string;
   mayPrune: boolean;
   tags: readonly string[];
@@ -29,6 +31,7 @@ export class Writer {
   /** As they were on the disk when the lock had been taken. */
   readonly settings: Settings;
   readonly policy: Policy;
+  readonly hooks: Hooks;
   /** What to call an unforeseen failure: `the sync of ROOT failed`. */
   readonly failure: string;
   /** Old snapshots go at the end, or before that if room is short. */
@@ -49,11 +52,13 @@ export class Writer {
   readonly #startedAt = performance.now();
 
   constructor(parts: WriterParts) {
-    const { layout, lock, settings, policy, failure, mayPrune, tags, signal, onEvent } = parts;
+    const { layout, lock, settings, policy, hooks, failure, mayPrune, tags, signal, onEvent } =
+      parts;
     this.layout = layout;
     this.lock = lock;
     this.settings = settings;
     this.policy = policy;
+    this.hooks = hooks;
     this.failure = failure;
     this.mayPrune = mayPrune;
     this.tags = tags;

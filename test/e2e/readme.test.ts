@@ -25,6 +25,7 @@ afterAll(() => repositories.remove());
 const RESULTS: Readonly<Record<string, readonly string[]>> = {
   README: ['mirror/debian/current/kept-0', 'mirror/small/current/kept-0'],
   guard: ['reader'],
+  hooks: ['debian-changed', 'mirror/debian/testing/kept-0'],
   'in-place': ['mirror/big/current/kept-0', 'old/file', 'served/kept-0', 'site/kept-0'],
   'other-tools': [
     'mirror/debs/current/dists/stable/Release',

@@ -38,6 +38,7 @@ const WORDS: Record<Event, string> = {
   'rolled-back': 'rolled back',
   pruned: 'pruned',
   'prune-failed': 'could not be pruned',
+  'hook-failed': 'hook failed',
   promoted: 'promoted',
   'channel-removed': 'channel removed',
   verified: 'verified',
@@ -159,6 +160,8 @@ function cellsOf({ entry, count, firstAt }: EventRun): string[] {
     case 'failed':
     case 'prune-failed':
       return [when, word, ...NO_FIGURES, about(entry.id, entry.message)];
+    case 'hook-failed':
+      return [when, word, ...NO_FIGURES, oneLine(entry.message)];
     case 'verified':
       return [when, word, ...NO_FIGURES, about(entry.id, describeVerified(entry))];
     case 'rolled-back':

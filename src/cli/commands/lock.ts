@@ -9,6 +9,7 @@ import { MirrorArgument } from '../mirror-names.ts';
 import { bytesOf } from '../operand-bytes.ts';
 import { DRAIN, type DrainFlags } from '../options/drain.ts';
 import { addOptions } from '../options/group.ts';
+import { HOOKS, type HookFlags } from '../options/hooks.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
@@ -17,7 +18,7 @@ import { createReporter, nameOfTree, withoutSnapshot } from '../terminal.ts';
 import { showFiles } from '../units.ts';
 import { tagsOf } from '../values.ts';
 
-interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags {
+interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags, HookFlags {
   lockOnly?: boolean;
   resume?: boolean;
   allowDirty?: boolean;
@@ -63,7 +64,7 @@ export function addLock(program: Command, context: CommandContext): void {
     )
     .option('--id <name>', 'name the new snapshot (default: the UTC time)')
     .option('--tag <tag>', 'give the snapshot this tag, see --keep-tag; repeatable', tagsOf);
-  addOptions(command, SHRINK, LOCK, RETENTION, DRAIN)
+  addOptions(command, SHRINK, LOCK, RETENTION, DRAIN, HOOKS)
     .option('--no-prune', 'do not remove old snapshots at the end')
     .option('--quiet', 'print only what went wrong')
     .addHelpText(
@@ -102,6 +103,7 @@ export function addLock(program: Command, context: CommandContext): void {
           lock: LOCK.read(flags),
           retention: RETENTION.read(flags),
           drain: DRAIN.read(flags),
+          hooks: HOOKS.read(flags),
           signal: context.signal(() => isCommandRunning),
           onCommand: (isRunning) => {
             isCommandRunning = isRunning;

@@ -7,11 +7,12 @@ import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { showRule } from '../options/channels.ts';
 import { addOptions } from '../options/group.ts';
+import { HOOKS, type HookFlags } from '../options/hooks.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
 import { printJson, printLine } from '../output.ts';
 import { createReporter } from '../terminal.ts';
 
-interface Flags extends LockFlags {
+interface Flags extends LockFlags, HookFlags {
   to: string;
   remove?: boolean;
   hold?: string;
@@ -30,7 +31,7 @@ export function addPromote(program: Command, context: CommandContext): void {
     .requiredOption('--to <channel>', 'the channel, such as production; it is made if it is new')
     .option('--remove', 'take the channel away')
     .option('--hold <reason>', 'let no rule move it until rollback --channel CHANNEL --release');
-  addOptions(command, LOCK)
+  addOptions(command, LOCK, HOOKS)
     .option('--json', 'print one object about the result')
     .addHelpText(
       'after',
@@ -41,7 +42,7 @@ export function addPromote(program: Command, context: CommandContext): void {
           'mirrorlatch promote /srv/mirror/debian 20261122T030000Z --to production',
           'mirrorlatch promote /srv/mirror/debian --to production --remove',
         ],
-        ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
+        ['USAGE', 'NO_MIRROR', 'HOOK_FAILED', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
       ),
     )
     .action(async (root: string, id: string | undefined, flags: Flags) => {
@@ -49,8 +50,9 @@ export function addPromote(program: Command, context: CommandContext): void {
       const { onEvent } = createReporter(flags.json ? 'quiet' : 'brief');
       const { to, remove, hold } = flags;
       const lock = LOCK.read(flags);
+      const hooks = HOOKS.read(flags);
       const signal = context.signal();
-      const result = await promote({ root, id, to, remove, hold, lock, signal, onEvent });
+      const result = await promote({ root, id, to, remove, hold, lock, hooks, signal, onEvent });
       if (flags.json) printJson(result);
       else printChannel(result, resolve(root));
     });

@@ -6,12 +6,13 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { addOptions } from '../options/group.ts';
+import { HOOKS, type HookFlags } from '../options/hooks.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
 import { printJson, printLine } from '../output.ts';
 import { createReporter } from '../terminal.ts';
 import { printChannel } from './promote.ts';
 
-interface Flags extends LockFlags {
+interface Flags extends LockFlags, HookFlags {
   channel?: string;
   hold?: string;
   release?: boolean;
@@ -30,7 +31,7 @@ export function addRollback(program: Command, context: CommandContext): void {
     .option('--channel <name>', 'move this channel, by default to what it named before')
     .option('--hold <reason>', 'let nothing be published, or no rule move it, until --release')
     .option('--release', 'end a hold, and leave current as it is');
-  addOptions(command, LOCK)
+  addOptions(command, LOCK, HOOKS)
     .option('--json', 'print one object about the result')
     .addHelpText(
       'after',
@@ -42,7 +43,7 @@ export function addRollback(program: Command, context: CommandContext): void {
           'mirrorlatch rollback /srv/mirror/debian --release',
           'mirrorlatch rollback /srv/mirror/debian --channel production',
         ],
-        ['USAGE', 'NO_MIRROR', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
+        ['USAGE', 'NO_MIRROR', 'HOOK_FAILED', 'BUSY', 'PERMISSION', 'CONFIGURATION', 'IO'],
       ),
     )
     .action(async (root: string, id: string | undefined, flags: Flags) => {
@@ -50,15 +51,16 @@ export function addRollback(program: Command, context: CommandContext): void {
       const { onEvent } = createReporter(flags.json ? 'quiet' : 'brief');
       const { channel, hold, release } = flags;
       const lock = LOCK.read(flags);
+      const hooks = HOOKS.read(flags);
       const signal = context.signal();
       if (channel !== undefined) {
-        const given = { root, channel, id, hold, release, lock, signal, onEvent };
+        const given = { root, channel, id, hold, release, lock, hooks, signal, onEvent };
         const moved = await rollback(given);
         if (flags.json) printJson(moved);
         else printChannel(moved, resolve(root));
         return;
       }
-      const result = await rollback({ root, id, hold, release, lock, signal, onEvent });
+      const result = await rollback({ root, id, hold, release, lock, hooks, signal, onEvent });
       if (flags.json) {
         printJson(result);
         return;

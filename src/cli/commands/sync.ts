@@ -23,6 +23,7 @@ import { helpAfter } from '../help.ts';
 import { withConfigured } from '../mirror-names.ts';
 import { DRAIN, type DrainFlags } from '../options/drain.ts';
 import { addOptions } from '../options/group.ts';
+import { HOOKS, type HookFlags } from '../options/hooks.ts';
 import { LOCK, type LockFlags } from '../options/lock.ts';
 import { PROBE, type ProbeFlags } from '../options/probe.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
@@ -36,7 +37,14 @@ import { createReporter } from '../terminal.ts';
 
 import { count, pointInTime, someOf, tagsOf } from '../values.ts';
 
-interface Flags extends LockFlags, RetryFlags, ShrinkFlags, RetentionFlags, DrainFlags, ProbeFlags {
+interface Flags
+  extends LockFlags,
+    RetryFlags,
+    ShrinkFlags,
+    RetentionFlags,
+    DrainFlags,
+    ProbeFlags,
+    HookFlags {
   strategy: Strategy;
   clone: CloneChoice;
   without: DefaultName[];
@@ -91,7 +99,7 @@ export function addSync(program: Command, context: CommandContext): void {
     );
   addOptions(
     command,
-    ...[SHRINK, PROBE, LOCK, RETRY, RETENTION, DRAIN],
+    ...[SHRINK, PROBE, LOCK, RETRY, RETENTION, DRAIN, HOOKS],
     new Option(
       '--strategy <name>',
       'plan: transfer only what differs; link-dest: a single pass of rsync; copy: share no files',
@@ -131,6 +139,7 @@ export function addSync(program: Command, context: CommandContext): void {
           'SHRUNKEN_SOURCE',
           'NO_MIRROR',
           'UNAVAILABLE',
+          'HOOK_FAILED',
           'IO',
           'BUSY',
           'PERMISSION',
@@ -198,6 +207,10 @@ export function addSync(program: Command, context: CommandContext): void {
       const isPush = parseDestination(root) !== undefined;
       if (!isPush && remoteProgram !== undefined)
         command.error('error: --remote-program needs a ROOT on another host');
+      if (isPush && !flags.hooks)
+        command.error(
+          'error: --no-hooks needs a ROOT on this host: the other one has its own hooks',
+        );
       try {
         const result = await (isPush
           ? syncThere({ ...options, source, destination: root, remoteProgram }, dryRun)
@@ -285,6 +298,7 @@ function optionsOf(flags: Flags): Omit<SyncOptions, 'root' | 'source'> {
     retry: RETRY.read(flags),
     retention: RETENTION.read(flags),
     drain: DRAIN.read(flags),
+    hooks: HOOKS.read(flags),
   };
 }
 

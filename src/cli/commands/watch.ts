@@ -173,6 +173,8 @@ function describeEvent(event: WatchEvent): string {
       return `pruned ${event.id}`;
     case 'prune-failed':
       return `could not prune ${event.id}: ${oneLine(event.message)}`;
+    case 'hook-failed':
+      return oneLine(event.message);
     case 'verified':
       return `verified ${nameOfTree(event.id)}: ${describeVerified(event)}`;
     case 'unchanged':

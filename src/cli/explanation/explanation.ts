@@ -5,7 +5,13 @@ import { channelAnswer } from './channel-answer.ts';
 import { lockAnswer } from './lock-answer.ts';
 import { scheduleAnswer } from './schedule-answer.ts';
 import { accessAnswers, askedAnswers, keptAnswer } from './snapshot-answers.ts';
-import { failureAnswer, freshAnswer, gateAnswer, nextSyncAnswer } from './sync-answers.ts';
+import {
+  failureAnswer,
+  freshAnswer,
+  gateAnswer,
+  hookAnswer,
+  nextSyncAnswer,
+} from './sync-answers.ts';
 
 /**
  * The answers to all questions that there are about a mirror, or about one of its snapshots. Pure but for the clock.
@@ -20,6 +26,7 @@ export function answersTo(facts: Facts, schedule?: Schedule): Answer[] {
     ...lockAnswer(facts),
     ...gateAnswer(facts),
     ...failureAnswer(facts),
+    ...hookAnswer(facts),
     freshAnswer(facts),
     ...(schedule === undefined ? [] : [scheduleAnswer(schedule, status)]),
     nextSyncAnswer(facts),

@@ -12,7 +12,9 @@ import { type Answer, answer } from './answer.ts';
 /** Why the last sync failed, and what of it is left. */
 export function failureAnswer({ status, failure, remains }: Facts): Answer[] {
   if (failure === null) return [];
-  const { at, code, exitCode, message, log } = failure;
+  const { at, code, exitCode, message } = failure;
+  // What a hook said, its message has; rsync had no part in that.
+  const log = code === 'HOOK_FAILED' ? undefined : failure.log;
   const ended = exitCode === null ? code : `${exitCode}, ${code}`;
   const trees = status.findings.filter(({ kind }) => kind === 'unfinished-tree');
   const isUnseen = status.unseen.length > 0;
@@ -42,11 +44,28 @@ export function failureAnswer({ status, failure, remains }: Facts): Answer[] {
   ];
 }
 
+/** Which hooks failed after what they are about was done. */
+export function hookAnswer({ status, hookFailures }: Facts): Answer[] {
+  if (hookFailures.length === 0) return [];
+  return [
+    answer(
+      'Which hooks failed?',
+      hookFailures.map(({ at, message, snapshot }) => {
+        const of = snapshot === null ? '' : `, for ${snapshot}`;
+        return `${showSince(at)}${of}: ${oneLine(message)}`;
+      }),
+      { command: `mirrorlatch config show ${quoteForSh(status.root)}` },
+    ),
+  ];
+}
+
 function wayOutOf({ code, log }: Failure, root: string): string {
   switch (code) {
     case 'SHRUNKEN_SOURCE':
     case 'EXCLUDED_LOSS':
       return `mirrorlatch sync ${root} --dry-run`;
+    case 'HOOK_FAILED':
+      return `mirrorlatch config show ${root}`;
     case 'NO_SPACE':
       return `df -h ${root} && df -i ${root}`;
     case 'SIGINT':

@@ -1,9 +1,12 @@
+import type { HookPhase } from '../settings/policy.ts';
 import type { HistoryEntry } from '../settings/records.ts';
 
 export type Published = Extract<HistoryEntry, { event: 'published' }>;
 type Unchanged = Extract<HistoryEntry, { event: 'unchanged' }>;
 /** How a sync or a command ended; an adoption counts as one. */
 export type Ended = Published | Unchanged | Extract<HistoryEntry, { event: 'failed' }>;
+/** A hook that failed when nothing could be undone any more. */
+export type HookFailure = Extract<HistoryEntry, { event: 'hook-failed' }>;
 export type Verified = Extract<HistoryEntry, { event: 'verified' }>;
 export type Flip = Extract<HistoryEntry, { event: 'published' | 'rolled-back' }>;
 /** A channel came to name a snapshot, or was removed. */
@@ -29,6 +32,8 @@ export interface HistoryIndex {
   readonly unlookedSinceRollback: ReadonlySet<string>;
   /** The ids that a flip names and no removal since. */
   readonly unpruned: ReadonlySet<string>;
+  /** The last failure of the hook of each phase, unless what it is about has happened anew. */
+  readonly hookFailures: ReadonlyMap<HookPhase, HookFailure>;
   readonly lastFlip: Flip | undefined;
   readonly lastSync: Ended | undefined;
   /** The last sync or command that succeeded. An adopted tree may be of any age. */
@@ -61,6 +66,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
   const looks = new Map<string, Published | Unchanged>();
   const unlookedSinceRollback = new Set<string>();
   const unpruned = new Set<string>();
+  const hookFailures = new Map<HookPhase, HookFailure>();
   const movesOf = (channel: string): ChannelMove[] => {
     const known = moves.get(channel) ?? [];
     moves.set(channel, known);
@@ -103,6 +109,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
         break;
       case 'promoted':
       case 'channel-removed':
+        hookFailures.delete('after-publish');
         if (entry.previous !== null) departures.set(entry.previous, entry);
         movesOf(entry.channel).push(entry);
         continue;
@@ -111,6 +118,11 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
         continue;
       case 'failed':
         lastSync = entry;
+        hookFailures.delete('on-failure');
+        hookFailures.delete('on-recovery');
+        continue;
+      case 'hook-failed':
+        hookFailures.set(entry.phase, entry);
         continue;
       case 'prune-failed':
         continue;
@@ -118,6 +130,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
         entry satisfies never;
         continue;
     }
+    hookFailures.delete('after-publish');
     flips.set(entry.id, entry);
     if (entry.previous !== null) departures.set(entry.previous, entry);
     unpruned.add(entry.id);
@@ -133,6 +146,7 @@ function makeIndex(history: readonly HistoryEntry[]): HistoryIndex {
     looks,
     unlookedSinceRollback,
     unpruned,
+    hookFailures,
     lastFlip,
     lastSync,
     lastSuccess,

@@ -66,7 +66,14 @@ function stillTrue(history: readonly HistoryEntry[], present: readonly string[])
       index.verifications,
     ].map((map: ReadonlyMap<string, HistoryEntry>) => map.get(id)),
   );
-  const ofMirror = [lastFlip, lastSuccess, lastAdoption, lastTransfer, lastSync];
+  const ofMirror = [
+    ...index.hookFailures.values(),
+    lastFlip,
+    lastSuccess,
+    lastAdoption,
+    lastTransfer,
+    lastSync,
+  ];
   return [...ofMirror, ...ofSnapshots, ...movesTo(history, present)].filter(
     (entry) => entry !== undefined,
   );

@@ -173,21 +173,30 @@ export function describeLock(state: LockState): string {
 }
 
 /**
- * Refuses to wait for a `lock` whose command has started this process: it would wait for itself. Other
- * writers run no commands.
+ * Refuses to wait for a writer that has started this process, as the command of a `lock` or a hook: it would wait
+ * for itself.
  *
  * @param why what it would wait for: a predicate of the mirror, for people.
  * @throws MirrorlatchError BUSY
  */
 export function refuseInsideLock({ root }: Layout, why: string, lock: LockState): void {
   const owner = lock.kind === 'held' ? lock.owner : undefined;
-  if (owner?.command !== 'lock' || !sharesPids(owner.host) || !isAlive(owner)) return;
+  if (owner === undefined || !sharesPids(owner.host) || !isAlive(owner)) return;
+  // Others may do two things at once, of which this is one.
+  if (owner.command !== 'lock' && !isHeldUpByHook(root)) return;
   if (!isOurAncestor(owner.pid)) return;
+  const verb = `\`${owner.command.split(' ')[0]}\``;
   throw new MirrorlatchError(
     'BUSY',
-    `${root} ${why}: this runs inside \`lock\` of that mirror, and would wait for itself`,
-    { hint: 'Run it once `lock` has ended.', details: { lock } },
+    `${root} ${why}: this runs inside ${verb} of that mirror, and would wait for itself`,
+    { hint: `Run it once ${verb} has ended.`, details: { lock } },
   );
+}
+
+/** Whether a hook around this process, by its environment, holds the writer of a mirror up: see `writer/hooks.ts`. */
+function isHeldUpByHook(root: string): boolean {
+  const { MIRRORLATCH_ROOT, MIRRORLATCH_PHASE = '' } = process.env;
+  return MIRRORLATCH_ROOT === root && MIRRORLATCH_PHASE.startsWith('before-');
 }
 
 /** From root, no process is hidden but one that ends right now, or that is not of this container. */

@@ -1,4 +1,5 @@
 import type { MirrorlatchError } from '../../errors.ts';
+import type { Given, HookPolicy } from './policy.ts';
 import type { Settings } from './records.ts';
 
 /** The settings that a configuration can make, in place of `mirror.json`. */
@@ -9,9 +10,15 @@ export type SettingsOfFile = Partial<
 /** What a configuration says of one mirror. */
 export interface Configured {
   readonly settings: SettingsOfFile;
-  /** Where each of these settings is: `keep-last (/etc/mirrorlatch/config.toml, line 7)`. */
+  /** What people call it; undefined if the configuration does not name it. */
+  readonly name?: string;
+  readonly hooks: Given<HookPolicy>;
+  /** Where each of these settings, and the hook of each phase, is: `keep-last (/etc/mirrorlatch/config.toml, line 7)`. */
   readonly where: Readonly<Record<string, string>>;
 }
+
+/** Of a mirror that the configuration does not name. */
+export const NOTHING_CONFIGURED: Configured = { settings: {}, hooks: {}, where: {} };
 
 /** A configuration, as it is at this moment. */
 export interface ConfigurationSource {
@@ -22,7 +29,7 @@ export interface ConfigurationSource {
 }
 
 const NONE: ConfigurationSource = {
-  settingsOf: () => ({ settings: {}, where: {} }),
+  settingsOf: () => NOTHING_CONFIGURED,
   problem: () => undefined,
 };
 

@@ -4,6 +4,8 @@ import {
   AFTER_DRAIN,
   type DrainPolicy,
   type Given,
+  HOOK_PHASES,
+  type HookPolicy,
   isNameWithin,
   isPathWithin,
   isTag,
@@ -28,6 +30,7 @@ interface Groups {
   drain: DrainPolicy;
   shrink: ShrinkPolicy;
   probe: ProbePolicy;
+  hooks: HookPolicy;
 }
 
 type GivenGroups = { readonly [Name in keyof Groups]?: Given<Groups[Name]> | undefined };
@@ -78,6 +81,17 @@ const NAME_OR_NONE: Rule = {
   allows: (value) => value === '' || isNameWithin(value),
 };
 
+const COMMANDS: Rule = {
+  kind: `an object with an array of words for any of ${HOOK_PHASES.join(', ')}`,
+  allows: (value) =>
+    isObject(value) &&
+    Object.entries(value).every(
+      ([phase, words]) =>
+        HOOK_PHASES.some((known) => known === phase) &&
+        (words === undefined || (Array.isArray(words) && words.every(isWord))),
+    ),
+};
+
 const FLAG: Rule = { kind: 'true or false', allows: (value) => typeof value === 'boolean' };
 
 /** One for every option, so that the compiler names one that is forgotten. */
@@ -104,6 +118,7 @@ const RULES: { readonly [Name in keyof Groups]: Readonly<Record<keyof Groups[Nam
   },
   shrink: { maxPercent: PERCENT, maxPercentIn: PERCENTAGES, isAllowed: FLAG },
   probe: { paths: PATHS, maxAgeMs: DURATION, busyWhen: PATHS, fileList: NAME_OR_NONE },
+  hooks: { commands: COMMANDS, timeoutMs: DURATION },
 };
 
 /**
@@ -159,6 +174,11 @@ export const SHORTEST_POLL_MS = 10;
 export function checkDuration(name: string, value: unknown, least = 0): void {
   const rule = durationFrom(least);
   if (value !== undefined && !rule.allows(value)) throw unfitOption(name, value, rule.kind);
+}
+
+/** No argument of a program has a byte of zero. */
+function isWord(value: unknown): value is string {
+  return typeof value === 'string' && !value.includes('\0');
 }
 
 function isObject(value: unknown): value is object {

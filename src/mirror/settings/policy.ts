@@ -90,6 +90,27 @@ export const AFTER_DRAIN = ['give-up', 'go-on'] as const;
 
 export const DEFAULT_DRAIN: DrainPolicy = { drainMs: 5 * MINUTE, afterDrain: 'give-up' };
 
+/** The moments at which a hook runs, see `writer/hooks.ts`. */
+export const HOOK_PHASES = [
+  'before-sync',
+  'before-publish',
+  'after-publish',
+  'on-failure',
+  'on-recovery',
+] as const;
+
+export type HookPhase = (typeof HOOK_PHASES)[number];
+
+/** Which commands run around the work of a writer. */
+export interface HookPolicy {
+  /** A program and its arguments for a phase; empty for none. */
+  readonly commands: { readonly [Phase in HookPhase]?: readonly string[] | undefined };
+  /** How long each may take; ms, 0 for ever. */
+  readonly timeoutMs: number;
+}
+
+export const DEFAULT_HOOKS: HookPolicy = { commands: {}, timeoutMs: 10 * MINUTE };
+
 /** By which a channel follows `current` or another channel. */
 export interface ChannelRule {
   /** `current`, or the other channel. */

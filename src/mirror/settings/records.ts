@@ -2,6 +2,8 @@ import * as z from 'zod/mini';
 import {
   DEFAULT_RETENTION,
   DEFAULT_SHRINK,
+  HOOK_PHASES,
+  type HookPhase,
   isChannelName,
   isNameWithin,
   isPathWithin,
@@ -269,6 +271,8 @@ export type HistoryEntry =
   | ({ event: 'prune-failed'; id: string; message: string } & Stamp)
   /** How many entries of a tree are not as they were recorded; `content`: all that was recorded of it was read. */
   | ({ event: 'verified'; id: string; content: boolean; damaged: number } & Stamp)
+  /** A hook of the configuration failed after what it is about was done. */
+  | ({ event: 'hook-failed'; phase: HookPhase; snapshot: string | null; message: string } & Stamp)
   | ({ event: 'promoted' } & Promotion)
   | ({
       event: 'channel-removed';
@@ -419,6 +423,12 @@ const HISTORY_LINES = new Map<unknown, Check>(
     failed: shape({ ...stamp, id: isText, code: isText, message: isText }),
     pruned: shape({ ...stamp, id: isText }),
     'prune-failed': shape({ ...stamp, id: isText, message: isText }),
+    'hook-failed': shape({
+      ...stamp,
+      phase: oneOf(HOOK_PHASES),
+      snapshot: either(null, isText),
+      message: isText,
+    }),
     promoted: shape({ ...flip, channel: isText, by: oneOf(MOVERS), isLost: optional(isFlag) }),
     'channel-removed': shape({
       ...stamp,

@@ -43,9 +43,9 @@ export async function lock(options: LockOptions): Promise<LockResult> {
   if (lockOnly) refuseForLockOnly(options);
   const isInPlace = settings.mode === 'in-place';
   if (isInPlace) refuseForInPlace(options);
-  const { lock: lockOptions, retention, drain, shrink, signal, onEvent } = options;
+  const { lock: lockOptions, retention, drain, shrink, hooks, signal, onEvent } = options;
   const failure = `the lock of ${layout.root} failed`;
-  const session = { command: 'lock', failure, lock: lockOptions, signal, onEvent };
+  const session = { command: 'lock', failure, lock: lockOptions, hooks, signal, onEvent };
   if (options.resume && options.empty) throw contradiction();
   await repairAbandonedGate(layout, session);
   checkProgram(options.command[0] ?? Buffer.alloc(0));

@@ -70,10 +70,10 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { layout } = mirror;
   refuseOtherOwner(layout);
   await waitUntil(at, signal, onEvent);
-  const { lock, retention, retry, drain, shrink, probe } = options;
+  const { lock, retention, retry, drain, shrink, probe, hooks } = options;
   const command = pushed === undefined ? 'sync' : `push from ${pushed.name}`;
   const failure = `the sync of ${layout.root} failed`;
-  const policy = { retention, retry, drain, shrink, probe };
+  const policy = { retention, retry, drain, shrink, probe, hooks };
   const makes = { id, at };
   const ending = { followsRules: true, prune };
   const session = { command, failure, lock, ...policy, ...ending, makes, tags, signal, onEvent };
@@ -117,13 +117,14 @@ function isMisspelt(options: SyncOptions, mirror: Mirror, error: unknown): boole
 /** Best effort: nothing is recorded under another writer's lock, as another user, or in a broken mirror. */
 async function recordWithLock(
   layout: Layout,
-  { id, at, signal }: SyncOptions,
+  { id, at, hooks: given, signal, onEvent }: SyncOptions,
   error: unknown,
 ): Promise<void> {
   const failure = `the sync of ${layout.root} failed`;
-  await withLock(layout, { command: 'sync', failure, signal }, () => {
+  const session = { command: 'sync', failure, hooks: given, signal, onEvent };
+  await withLock(layout, session, (_, hooks) => {
     currentId(layout);
-    recordFailedStart(layout, { id, at }, error, failure);
+    recordFailedStart({ layout, hooks }, { id, at }, error, failure);
   }).catch(() => {});
 }
 

@@ -91,6 +91,7 @@ function factsWith(status: Partial<MirrorStatus>, more: Partial<Facts> = {}): Fa
     remains: [],
     gate: null,
     failure: null,
+    hookFailures: [],
     fullLookAt: ago(HOUR),
     pruning: { removed: [], failed: [], kept: [] },
     removedNext: [],

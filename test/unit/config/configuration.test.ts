@@ -55,6 +55,12 @@ const VALUES: Record<Key, [toml: string, value: unknown]> = {
   'retry-delay': ['"500ms"', 500],
   drain: ['"5m"', 300_000],
   'after-drain': ['"go-on"', 'go-on'],
+  'before-sync': ['"mountpoint /srv"', ['/bin/sh', '-c', 'mountpoint /srv']],
+  'before-publish': ['["/usr/bin/test", "-e", "README"]', ['/usr/bin/test', '-e', 'README']],
+  'after-publish': ['["purge-cache"]', ['purge-cache']],
+  'on-failure': ['[]', []],
+  'on-recovery': ['"true"', ['/bin/sh', '-c', 'true']],
+  'hook-timeout': ['"90s"', 90_000],
   'max-age': ['"26h"', (26 * DAY) / 24],
   schedule: ['"Mon..Fri 03:17"', 'Mon..Fri 03:17'],
   after: ['"debian-archive"', 'debian-archive'],
@@ -112,6 +118,9 @@ describe.each(KEYS)('the key %s', (key) => {
 test.each([
   ['root', '"/srv/\\u0000"', 'No path has a byte of zero.'],
   ['notify-webhook', '"https://me:secret@chat.example.org/"', 'Give a URL without a user'],
+  ['after-publish', '""', 'Give a line for sh in quotes'],
+  ['after-publish', '["bin/purge"]', 'Give a line for sh in quotes'],
+  ['after-publish', '["purge", 3]', 'Give a line for sh in quotes'],
 ])('%s cannot be %s', (key, toml, hint) => {
   const [problem] = sentences(
     `[mirrors.debian]\nroot = "/srv/debian"`,
@@ -127,6 +136,18 @@ test('of the keys, a mirror says its own, and [defaults] the rest', () => {
   const [a, b] = [...configuration.mirrors.values()];
   expect(a?.table).toMatchObject({ 'keep-last': 2, wait: 3_600_000 });
   expect(b?.table).toMatchObject({ 'keep-last': 9, wait: 3_600_000 });
+});
+
+test('a hook of a mirror takes the place of that in [defaults], and [] is none', () => {
+  const { configuration } = read(
+    '[defaults]\non-failure = "a"\nafter-publish = "b"\n[mirrors.a]\nroot="/a"\non-failure = []',
+  );
+  const a = configuration.mirrors.get('a');
+  if (a === undefined) throw new Error('there is a mirror');
+  expect(configuredSettings(a).hooks.commands).toEqual({
+    'on-failure': [],
+    'after-publish': ['/bin/sh', '-c', 'b'],
+  });
 });
 
 test('a later file overrides an earlier one key by key', () => {
@@ -146,7 +167,9 @@ test('settings have the names that mirror.json has for them, flags those of comm
   );
   if (mirror === undefined) throw new Error('there is a mirror');
   expect(configuredSettings(mirror)).toEqual({
+    name: 'debian',
     settings: { keepWithinMs: DAY },
+    hooks: { commands: {}, timeoutMs: undefined },
     where: { keepWithinMs: 'keep-within (/etc/0.toml, line 3)' },
   });
   expect(configuredFlags(mirror)).toEqual({ root: '/srv/debian', retryDelay: 2000 });
