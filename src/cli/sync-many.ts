@@ -132,10 +132,12 @@ class Plain extends Quiet {
 class Live implements View {
   readonly #progress = new Map<string, ProgressLine>();
   readonly #lines = new LiveLines((room) => {
-    const width = Math.max(0, ...[...this.#progress.keys()].map((name) => name.length));
-    return [...this.#progress].map(([name, progress]) =>
-      `${name.padEnd(width)} ${progress.text(room - width - 1) ?? '…'}`.slice(0, room),
-    );
+    const widest = Math.max(0, ...[...this.#progress.keys()].map((name) => name.length));
+    const width = Math.min(widest, Math.floor(room / 2));
+    return [...this.#progress].map(([name, progress]) => {
+      const text = progress.text(Math.max(0, room - width - 1)) ?? '…';
+      return `${name.slice(0, width).padEnd(width)} ${text}`.slice(0, room);
+    });
   });
 
   begin(name: string): void {

@@ -45,6 +45,9 @@ const MAIL_PATIENCE_S = 60;
 /** What timeout(1) ends with when the time is over. */
 const TIMED_OUT = 124;
 
+/** What it ends with when there is no such program. */
+const NOT_THERE = 127;
+
 /** Where sendmail is by the Filesystem Hierarchy Standard, if not in PATH. */
 const SENDMAIL = '/usr/sbin/sendmail';
 
@@ -64,6 +67,10 @@ async function sendMail({ subject, text }: Notice, address: string): Promise<voi
   const words = ['--kill-after=5', String(MAIL_PATIENCE_S), SENDMAIL, '-oi', '-t'];
   const { exitCode, stderr } = await runProgram('timeout', words, { input: Buffer.from(message) });
   if (exitCode === 0) return;
+  if (exitCode === NOT_THERE)
+    throw new MirrorlatchError('UNAVAILABLE', `no mail can be sent: there is no ${SENDMAIL}`, {
+      hint: 'Install one, such as that of Postfix, Exim or msmtp-mta, or take a webhook: mirrorlatch help scheduling',
+    });
   const end = exitCode === TIMED_OUT ? 'it takes too long' : `it ended with ${exitCode}`;
   const said = stderr.trim() === '' ? end : stderr.trim();
   throw new MirrorlatchError('UNAVAILABLE', `sendmail does not take the notice: ${said}`, {

@@ -1,8 +1,18 @@
-import { chmodSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
 import { mayMount } from '../support/privilege.ts';
 import { runProgram, transcript } from '../support/program.ts';
@@ -128,6 +138,70 @@ test.runIf(mayMount)('mail goes through sendmail, with one address each', async 
   expect(mail).toMatch(/^To: ops@example.org$/m);
   expect(mail).toMatch(/The sync of .* failed at .*:\n.*does not exist/);
 });
+
+test.runIf(mayMount)(
+  'mail that cannot be sent is told with its reason, and sent later',
+  async () => {
+    const { home, lose, run } = await mirrorWith('notify-mail = ["root"]');
+    lose();
+    const sendmail = join(home, 'sendmail');
+    const inNamespace = `mkdir -p /usr/sbin && mount -t tmpfs tmpfs /usr/sbin && { [ ! -e ${sendmail} ] || cp ${sendmail} /usr/sbin/sendmail; } && exec "$@"`;
+    const through = ['unshare', '--mount', 'sh', '-c', inNamespace, 'sh'];
+    const failed = await run(['sync', 'debian', '--retries', '0'], through);
+    expectFailure(failed, 66, /there is no \/usr\/sbin\/sendmail/, /webhook/);
+    for (const [script, message] of [
+      ['echo "the queue is full" >&2; exit 75', /the queue is full/],
+      ['exit 1', /it ended with 1/],
+      ['kill -9 $$', /does not take the notice/],
+    ] as const) {
+      writeFileSync(sendmail, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+      expectFailure(await run(['notify', 'debian'], through), 69, message);
+    }
+    writeFileSync(sendmail, `#!/bin/sh\ncat >>${home}/mail\n`);
+    expect((await run(['notify', 'debian'], through)).exitCode).toBe(0);
+    expect(readFileSync(join(home, 'mail'), 'utf8')).toMatch(
+      /^Subject: .* has failed: NO_SOURCE$/m,
+    );
+  },
+);
+
+describe('the service manager', () => {
+  test('gets the state of the unit by the real systemd-notify', async () => {
+    const { home, lose, sync, run } = await mirrorWith('notify-systemd = true');
+    lose();
+    await sync();
+    const [socket, received] = [join(home, 'notify'), join(home, 'received')];
+    const manager = execa('perl', ['-MIO::Socket::UNIX', '-e', MANAGER, socket, received], {
+      reject: false,
+    });
+    onTestFinished(() => void manager.kill());
+    await eventually(() => expect(existsSync(socket)).toBe(true));
+    const told = await run(['notify', 'debian'], ['env', `NOTIFY_SOCKET=${socket}`]);
+    expect(told.exitCode, transcript(told)).toBe(0);
+    await eventually(() => expect(existsSync(received)).toBe(true));
+    expect(readFileSync(received, 'utf8')).toMatch(/^STATUS=debian on .* has failed: NO_SOURCE$/m);
+  });
+
+  test('that cannot be reached is told, and no sync hangs', async () => {
+    const { home, lose, run } = await mirrorWith('notify-systemd = true');
+    lose();
+    const through = ['env', `NOTIFY_SOCKET=${join(home, 'none')}`];
+    const failed = await run(['sync', 'debian', '--retries', '0'], through);
+    expectFailure(failed, 66, /warning: systemd-notify failed: /, /NotifyAccess=all/);
+    const without = await run(['notify', 'debian']);
+    expect(without.exitCode, transcript(without)).toBe(0);
+  });
+});
+
+/** What a service manager does with the datagrams of one socket; it drops the barriers, which lets their senders go on. */
+const MANAGER = `
+  my ($path, $to) = @ARGV;
+  my $socket = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $path) or die $!;
+  while (sysread $socket, my $text, 4096) {
+    next unless $text =~ /^STATUS=/m;
+    open my $file, '>', "$to.new" or die $!;
+    print $file $text; close $file; rename "$to.new", $to;
+  }`;
 
 test('what was told is not lost with a damaged file, which may cost a repetition', async () => {
   const hook = await webhook();
