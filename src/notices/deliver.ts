@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { MirrorlatchError } from '../errors.ts';
 import { runProgram } from '../system/process.ts';
+import { whyNoTls } from '../system/tls.ts';
 import type { Notice } from './notice.ts';
 
 /** Where notices go. */
@@ -115,7 +116,8 @@ async function post(notice: Notice, url: string): Promise<void> {
 /** fetch() says only that it failed. */
 function causeOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? error.cause.message : error.message;
+  if (!(error.cause instanceof Error)) return error.message;
+  return whyNoTls(error.cause) ?? error.cause.message;
 }
 
 async function tellManager({ subject }: Notice): Promise<void> {

@@ -16,7 +16,9 @@ export function accountOf(name: string): Account {
   const [uid = 0, gid = 0] = ['-u', '-g'].map((option) => {
     const { status, stdout } = spawnSync('id', [option, '--', name], { encoding: 'utf8' });
     if (status === 0) return Number(stdout);
-    throw new MirrorlatchError('USAGE', `there is no user ${JSON.stringify(name)}`);
+    throw new MirrorlatchError('USAGE', `there is no user ${JSON.stringify(name)}`, {
+      hint: 'See which there are: getent passwd',
+    });
   });
   return { name, uid, gid };
 }
@@ -71,5 +73,8 @@ function cannotBecome(name: string, cause: unknown): MirrorlatchError {
       cause,
     });
   }
-  return new MirrorlatchError('PERMISSION', `only root can become the user ${name}`, { cause });
+  return new MirrorlatchError('PERMISSION', `only root can become the user ${name}`, {
+    hint: 'Start it as root, or as that user and without --user.',
+    cause,
+  });
 }

@@ -3,7 +3,7 @@ import type { Configuration } from '../../config/configuration.ts';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
-import { printCode, printJson, printLine } from '../output.ts';
+import { printCode, printJson, printLine, printNote } from '../output.ts';
 import { printWarning } from '../terminal.ts';
 import { count, duration } from '../values.ts';
 
@@ -213,7 +213,8 @@ export function addServe(program: Command, context: CommandContext): void {
             kind,
           }));
           if (flags.json) printJson({ event: 'listening', addresses, mirrors: shown });
-          else printServed(addresses, shown);
+          // Standard output is the log's, for what reads it line by line.
+          else printServed(addresses, shown, flags.accessLog === '-' ? printNote : printLine);
         },
         onWarning: printWarning,
       });
@@ -234,15 +235,16 @@ function withServedPlace(word: string, mirrors: Configuration['mirrors']): strin
 function printServed(
   addresses: readonly string[],
   mirrors: readonly { name: string; prefix: string; content: string }[],
+  print: (line: string) => void,
 ): void {
   for (const address of addresses) {
     for (const { name, prefix, content } of mirrors) {
-      printLine(`serving ${name} at ${address}${content}`);
+      print(`serving ${name} at ${address}${content}`);
       if (!content.startsWith(prefix)) {
-        printLine(`pins and snapshots of ${name} at ${address}${prefix}`);
+        print(`pins and snapshots of ${name} at ${address}${prefix}`);
       }
     }
-    if (address.startsWith('http:')) printLine(`status page at ${address}/-/`);
+    if (address.startsWith('http:')) print(`status page at ${address}/-/`);
   }
 }
 

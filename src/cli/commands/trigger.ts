@@ -8,6 +8,7 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { printLine, printNote } from '../output.ts';
+import { printWarning } from '../terminal.ts';
 
 interface Flags {
   foreground?: boolean;
@@ -120,7 +121,7 @@ async function takeRequests(
     );
   };
   const server = triggerServer(readToken(tokenFile), new Set(byName.keys()), start);
-  const url = await listen(server, endpoint);
+  const url = await listen(server, endpoint, printWarning);
   printLine(`takes requests for ${[...byName.keys()].join(', ')} at ${url}`);
   await new Promise<void>((ended) => {
     signal.addEventListener('abort', () => server.close(() => ended()), { once: true });

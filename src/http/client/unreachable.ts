@@ -1,5 +1,6 @@
 import { errnoOf, MirrorlatchError } from '../../errors.ts';
 import { quoteForSh } from '../../system/quote.ts';
+import { whyNoTls } from '../../system/tls.ts';
 
 /** A proxy that a request went by, and what names it, in words. */
 export interface UsedProxy {
@@ -33,15 +34,25 @@ function reasonOf(cause: unknown, { hostname, host }: URL): string {
     case 'ECONNRESET':
       return 'the connection was closed without an answer';
     default:
-      return cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
+      return whyNoTls(cause) ?? saidBy(cause);
   }
 }
 
-function wayOut(cause: unknown, { hostname }: URL): string {
+function saidBy(cause: unknown): string {
+  return cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
+}
+
+function wayOut(cause: unknown, { href, hostname, port }: URL): string {
   const code = errnoOf(cause) ?? '';
   if (['ENOTFOUND', 'EAI_AGAIN'].includes(code))
     return `Check the URL, and what this host knows of the name: getent hosts ${quoteForSh(hostname)}`;
   if (/CERT|SIGNATURE/.test(code))
     return 'Let this host trust the certificate, or name a file with that of its authority in SSL_CERT_FILE.';
-  return 'Check the URL, its port too, and that its web server runs.';
+  if (whyNoTls(cause) !== undefined) {
+    const plain = href.replace(/^https:/, 'http:');
+    return port === ''
+      ? 'Check the URL, and what listens at the port 443 of that host.'
+      : `Name the port at which it has https:, or, if it has none: ${plain}`;
+  }
+  return 'Check the URL, its http: or https: and its port too, and that its web server runs.';
 }

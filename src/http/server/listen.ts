@@ -50,11 +50,16 @@ const BACKLOG = 4096;
 /**
  * Makes a server listen.
  *
+ * @param onWarning told of connections that cannot be accepted later; the server goes on with the others.
  * @returns a URL for people, without a path; or `unix:PATH`.
  * @throws MirrorlatchError BUSY when another program listens there; USAGE for a path where no socket can be;
  *   PERMISSION; UNAVAILABLE.
  */
-export async function listen(server: Server, endpoint: Endpoint): Promise<string> {
+export async function listen(
+  server: Server,
+  endpoint: Endpoint,
+  onWarning: (message: string) => void,
+): Promise<string> {
   try {
     if (endpoint.kind === 'unix') await makeRoomForSocket(endpoint.path);
     await new Promise<void>((resolve, reject) => {
@@ -64,8 +69,12 @@ export async function listen(server: Server, endpoint: Endpoint): Promise<string
   } catch (error) {
     throw error instanceof MirrorlatchError ? error : listenError(endpoint, error);
   }
-  const address = server.address();
-  return typeof address === 'string' ? `unix:${address}` : urlOf(address);
+  const bound = server.address();
+  const address = typeof bound === 'string' ? `unix:${bound}` : urlOf(bound);
+  server.removeAllListeners('error').on('error', (error) => {
+    onWarning(`a connection to ${address} cannot be accepted: ${error.message}`);
+  });
+  return address;
 }
 
 /** Whether a server's clients come by a unix socket. */
@@ -154,7 +163,10 @@ function listenError(endpoint: Endpoint, cause: unknown): MirrorlatchError {
         cause,
       });
     case 'EADDRNOTAVAIL':
-      return new MirrorlatchError('UNAVAILABLE', `this host has no address ${where}`, { cause });
+      return new MirrorlatchError('UNAVAILABLE', `${where} is no address of this host`, {
+        hint: 'See which it has: ip -brief address. 0.0.0.0 and [::] mean all of them.',
+        cause,
+      });
     default:
       return new MirrorlatchError('UNAVAILABLE', `cannot listen on ${where}: ${String(cause)}`, {
         cause,

@@ -155,7 +155,9 @@ export async function serve(options: ServeOptions): Promise<void> {
     transfers.sweep();
   }, SWEEP_MS);
   try {
-    const listening = servers.map((server, at) => listen(server, endpoints[at] as Endpoint));
+    const listening = servers.map((server, at) =>
+      listen(server, endpoints[at] as Endpoint, onWarning),
+    );
     // One that begins to listen after another has failed would not be closed.
     await Promise.allSettled(listening);
     const addresses = await Promise.all(listening);

@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { Outgoing } from '../../../src/http/client/outgoing.ts';
+import { servePlainly } from '../../support/http/plain-server.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
 
 /** A proxy that notes what it is asked, and refuses it. */
 async function refusingProxy(): Promise<{ host: string; requests: string[] }> {
@@ -38,3 +40,14 @@ test.for([
     expect(requests[0]).toContain(`proxy-authorization: ${authorization}\r\n`);
   },
 );
+
+test('where https: meets a server without it, the reason is in plain words, with the way out', async () => {
+  const outgoing = new Outgoing({ http: undefined, https: undefined, except: '' });
+  onTestFinished(() => outgoing.close());
+  const { url } = await servePlainly(scratchDirectory());
+  const asked = outgoing.ask('GET', new URL(`${url.replace('http:', 'https:')}/debian/`));
+  await expect(asked).rejects.toMatchObject({
+    message: expect.stringMatching(/ cannot be reached: what answers there speaks no TLS$/),
+    hint: `Name the port at which it has https:, or, if it has none: ${url}/debian/`,
+  });
+});

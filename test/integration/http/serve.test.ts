@@ -20,6 +20,7 @@ import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { StatusReport } from '../../../src/http/status/status-report.ts';
 import { sync } from '../../../src/index.ts';
+import { freePort } from '../../support/daemon.ts';
 import { eventually } from '../../support/eventually.ts';
 import { expectFailure } from '../../support/expect-failure.ts';
 import { ask, type Reply } from '../../support/http/ask.ts';
@@ -28,7 +29,13 @@ import { type ServeProcess, startServe } from '../../support/http/serve.ts';
 import { serversOfTests } from '../../support/http/servers.ts';
 import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { mayMount, nobody, runsAsRoot } from '../../support/privilege.ts';
-import { nobodyRunsTheProgram, runForJson, runProgram, transcript } from '../../support/program.ts';
+import {
+  nobodyRunsTheProgram,
+  runForJson,
+  runProgram,
+  startProgram,
+  transcript,
+} from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { copiesOf, type Files, type SmallMirror } from '../../support/small-mirror.ts';
 
@@ -867,6 +874,20 @@ describe('the server', () => {
     expect((await ask(server.address, '/current.json')).status).toBe(200);
   });
 
+  test('leaves standard output to the log that goes there, and tells elsewhere where it listens', async () => {
+    const { root } = await published();
+    const words = ['serve', `${root}=/`, '--listen', `127.0.0.1:${await freePort()}`];
+    const server = startProgram([...words, '--access-log', '-']);
+    await eventually(() => expect(server.saidSoFar()).toContain('status page at http://127'));
+    const [, address = ''] = /status page at (\S+)\/-\/$/m.exec(server.saidSoFar()) ?? [];
+    await ask(address, '/current/pool/a_1.deb');
+    await eventually(() => expect(server.printedSoFar()).toContain('a_1.deb'));
+    server.kill('SIGTERM');
+    const { stdout, stderr } = await server.result;
+    expect(stdout).toMatch(/^127\.0\.0\.1 - - .*a_1\.deb.*\n?$/);
+    expect(stderr).toContain('serving mirror at http://127');
+  });
+
   test('logs each request in the combined format', async () => {
     const mirror = await published();
     const server = await serve(`${mirror.root}=/`, '--access-log', '-');
@@ -961,11 +982,16 @@ describe('the server', () => {
     [['ROOT', '--listen', 'unix:ROOT/current'], 64, /current is there already, and is no socket/],
     [['ROOT', '--listen', `unix:HOME/${'x'.repeat(110)}`], 64, /107/],
     [['ROOT', '--listen', 'example.org:80'], 64, /cannot listen on/],
-    [['ROOT', '--listen', '192.0.2.1:8080'], 69, /no address/],
+    [['ROOT', '--listen', '192.0.2.1:8080'], 69, /no address of this host/, /ip -brief address/],
     [['ROOT', '--access-log', 'HOME/none/log'], 64, /no directory for .+none/, /mkdir -p .+none$/m],
     [['ROOT', '--access-log', 'HOME'], 64, /is a directory/, /--access-log .+\/access.log$/m],
     [['ROOT', '--trust-proxy', 'x'], 64, /not the address of a proxy/],
-    [['ROOT', '--user', 'no-such-user', '--listen', '127.0.0.1:0'], 64, /no user "no-such-user"/],
+    [
+      ['ROOT', '--user', 'no-such-user', '--listen', '127.0.0.1:0'],
+      64,
+      /no user "no-such-user"/,
+      /getent passwd/,
+    ],
   ] as const)('refuses %j', async ([words, code, ...messages]) => {
     const mirror = await published();
     const places = { ROOT: mirror.root, HOME: mirror.home, OTHER: '/nowhere/OTHER' };
