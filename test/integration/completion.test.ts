@@ -124,18 +124,21 @@ describe.each(TYPING)('TAB in $name completes', (shell) => {
     ]);
   });
 
-  test.skipIf(skips)(`snapshots of the mirror on the line${why}`, async () => {
+  test.skipIf(skips)(`snapshots of the mirror on the line, and tags${why}`, async () => {
     const { root } = await twoSnapshots();
+    await runForJson(['tag', root, 'first', 'tested']);
     expect(
       await typed(shell, [
         `mirrorlatch rollback ${root} fi`,
         `mirrorlatch run ${root} --snapshot sec`,
         `mirrorlatch run -m ${root} --snapshot=prev`,
+        `mirrorlatch prune ${root} --keep-tag=tes`,
       ]),
     ).toEqual([
       `<rollback><${root}><first>`,
       `<run><${root}><--snapshot><second>`,
       `<run><-m><${root}><--snapshot=previous>`,
+      `<prune><${root}><--keep-tag=tested>`,
     ]);
   });
 
@@ -248,6 +251,8 @@ describe('TAB in fish completes', () => {
     expect(await offered(`mirrorlatch run -m ${root} --snapshot=sec`)).toEqual([
       '--snapshot=second',
     ]);
+    await runForJson(['tag', root, 'first', 'tested']);
+    expect(await offered(`mirrorlatch tag ${root} second te`)).toEqual(['tested']);
     expect(await offered('mirrorlatch sync --hard-l')).toEqual(['--hard-links']);
   });
 
@@ -307,6 +312,22 @@ describe('Completion', () => {
       ['current', root, '--channel'],
     ])
       expect(await answers(...words, '')).toEqual({ kind: 'none', values: ['production'] });
+  });
+
+  test('offers the tags of a mirror where one is wanted, of snapshots and of its rules', async () => {
+    const { root } = await twoSnapshots();
+    await runForJson(['tag', root, 'first', 'tested', 'release-1']);
+    await runForJson(['init', root, '--keep-tag', 'kept']);
+    for (const words of [
+      ['tag', root, 'second'],
+      ['tag', root, 'first', '--remove'],
+      ['prune', root, '--keep-tag'],
+      ['sync', '/srv/source', root, '--tag'],
+    ])
+      expect(await answers(...words, '')).toEqual({
+        kind: 'none',
+        values: ['kept', 'release-1', 'tested'],
+      });
   });
 
   test('offers commands and topics to help', async () => {

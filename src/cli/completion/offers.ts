@@ -144,13 +144,14 @@ async function answer(wanted: Wanted, context: Context): Promise<Omit<Offers, 'b
         );
       if (mirror === undefined || !IN_MIRROR.test(name)) return ofValue(name);
       const root = (await readMirrors()).get(mirror) ?? mirror;
+      if (/^tag$/i.test(name)) return ofWords(await tagsOf(root));
       return ofWords(/^channel$/i.test(name) ? channelsOf(root) : snapshotsOf(root));
     }
   }
 }
 
-/** The names that the help gives to snapshots and channels. */
-const IN_MIRROR = /^(id|a|b|channel)$/i;
+/** The names that the help gives to snapshots, channels and tags. */
+const IN_MIRROR = /^(id|a|b|channel|tag)$/i;
 
 /** By the names that the help gives to values. */
 function ofValue(name: string): Omit<Offers, 'before'> {
@@ -205,6 +206,24 @@ function channelsOf(root: string): Offer[] {
     const id = own.includes(value) ? undefined : snapshotAt(join(root, value));
     return id === undefined ? [] : [{ value, description: id }];
   });
+}
+
+/** Those that snapshots have, and those that a rule keeps. */
+async function tagsOf(root: string): Promise<Offer[]> {
+  const { readMarks } = await import('../../mirror/retention/marks.ts');
+  const { findMirror } = await import('../../mirror/open.ts');
+  try {
+    const { layout, settings } = findMirror(root) ?? {};
+    if (layout === undefined) return [];
+    const ids = new Map((settings?.keepTags ?? []).map((tag): [string, string[]] => [tag, []]));
+    for (const [id, { tags }] of readMarks(layout))
+      for (const tag of tags) ids.set(tag, [...(ids.get(tag) ?? []), id]);
+    return [...ids]
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([value, having]) => ({ value, description: having.join(', ') || 'kept by a rule' }));
+  } catch {
+    return [];
+  }
 }
 
 function snapshotAt(link: string): string | undefined {

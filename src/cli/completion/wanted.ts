@@ -56,8 +56,9 @@ export function questionAt(words: readonly string[], grammar: Grammar): Question
   const word = words.at(-1) ?? '';
   const operands: string[] = [];
   let mirror: string | undefined;
-  const note = (named: { namesMirror: boolean } | undefined, value: string) => {
-    if (named?.namesMirror) mirror ??= value;
+  const note = (named: { namesMirror: boolean; variadic?: boolean } | undefined, value: string) => {
+    // Of paths, the mirror is the last: its source comes before it.
+    if (named?.namesMirror && (mirror === undefined || named.variadic)) mirror = value;
   };
   for (let at = 0; at < typed.length; at += 1) {
     const one = typed[at] ?? '';

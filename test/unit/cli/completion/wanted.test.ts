@@ -49,6 +49,12 @@ test('the value of an option stands behind it, or behind its equals sign', () =>
   expect(questionAt(['--mirror=/m', '--mirror', '/o', '--pin', ''], RUN).mirror).toBe('/m');
 });
 
+test('of the paths of a sync, the last is the mirror', () => {
+  const sync = { ...SYNC, args: [argument('paths', { variadic: true, namesMirror: true })] };
+  expect(questionAt(['/source', '/m', '--pin', ''], sync).mirror).toBe('/m');
+  expect(questionAt(['debian', '--pin', ''], sync).mirror).toBe('debian');
+});
+
 test('options of rsync take their values away from the arguments of sync', () => {
   expect(questionAt(['--exclude', 'a', '-'], SYNC).wanted).toEqual({ kind: 'option' });
   expect(questionAt(['--exclude', 'a', ''], SYNC).wanted).toEqual({ kind: 'value', name: 'paths' });
