@@ -95,6 +95,8 @@ export interface VerifyResult {
   root: string;
   /** All is as it was recorded, as far as was looked at. */
   isWhole: boolean;
+  /** A sync of the mirror looks no further while its stamps or its list of files are the same. */
+  isProbed: boolean;
   trees: VerifiedTree[];
   /** The first of them. */
   damage: Damage[];
@@ -116,12 +118,13 @@ const DEFAULT_JOBS = 2;
  */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const { root, signal = new AbortController().signal } = options;
-  const { layout } = openMirror(root);
+  const { layout, settings } = openMirror(root);
+  const isProbed = (settings.probe ?? []).length > 0 || (settings.fileList ?? '') !== '';
   const work = mkdtempSync(join(tmpdir(), 'mirrorlatch-verify-'));
   const held: HeldTree[] = [];
   try {
     for (const id of wantedIds(layout, options)) held.push(holdTree(layout, id));
-    const verification = new Verification(layout, options, { work, held, signal });
+    const verification = new Verification(layout, options, { work, held, isProbed, signal });
     return await verification.run();
   } catch (error) {
     throw asMirrorlatchError(error, `${layout.root} cannot be verified`);
@@ -189,6 +192,7 @@ interface Means {
   /** A directory for files. */
   work: string;
   held: readonly HeldTree[];
+  isProbed: boolean;
   signal: AbortSignal;
 }
 
@@ -220,7 +224,8 @@ class Verification {
     const trees = [...this.#trees.values()];
     await this.#keep(trees, read !== null);
     const isWhole = trees.every((tree) => tree.damaged === 0 && tree.recordDamage === null);
-    return { root: this.#layout.root, isWhole, trees, damage: this.#damage, read };
+    const { isProbed } = this.#means;
+    return { root: this.#layout.root, isWhole, isProbed, trees, damage: this.#damage, read };
   }
 
   get #session() {
@@ -267,7 +272,7 @@ class Verification {
   /** @returns undefined if nothing is known. */
   async #recorded(tree: VerifiedTree, work: string): Promise<Iterable<Line> | undefined> {
     const { records, damaged } = readRecords(this.#layout);
-    const record = recordOf(this.#layout, tree.id, records);
+    const record = recordOf(this.#layout, tree.id, { records });
     const unread = damaged.find((name) => idOf({ name }) === tree.id);
     if (record === undefined && unread === undefined) return undefined;
     try {

@@ -27,7 +27,7 @@ import { refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { HookSubject } from './hooks.ts';
 import { pruneQuietly } from './pruning.ts';
-import { recordContent } from './sums.ts';
+import { giveUpLost, recordContent } from './sums.ts';
 import type { Writer } from './writer.ts';
 
 /** What a new snapshot is to be called; by default the time of its start. */
@@ -178,6 +178,8 @@ export interface FinishedTree {
   changed?: Pick<Changes, 'names'> | undefined;
   /** What rsync has transferred to make it. */
   received?: ReceivedSums;
+  /** All of its source was compared with it. */
+  isCompared?: boolean;
 }
 
 /** Publishes the finished tree of a new snapshot, and then brings the served directory up to it. */
@@ -185,7 +187,7 @@ export async function publishNew(
   writer: Writer,
   id: string,
   figures: SyncFigures,
-  { tidy, tree = stagedTree(writer.layout, id), changed, received }: FinishedTree,
+  { tidy, tree = stagedTree(writer.layout, id), changed, received, isCompared }: FinishedTree,
 ): Promise<Published> {
   beginPublishing(writer);
   await refuseUnreplaceable(writer.layout, id, writer.signal);
@@ -198,6 +200,7 @@ export async function publishNew(
     changed: changed && { [Symbol.iterator]: () => changed.names() },
     received,
   });
+  if (isCompared) await giveUpLost(writer, writer.before, id, tree);
   // Before the flip: what is to be kept is so from its first moment on.
   markNew(writer.layout, id, writer.tags);
   writer.recordPublication(await publish(writer.layout, writer.lock, id, made, tree));
@@ -215,7 +218,7 @@ export async function publishNew(
 export async function publishLive(
   writer: Writer,
   figures: SyncFigures,
-  content: Omit<TreeOrigin, 'base'> = {},
+  { isCompared, ...content }: Omit<TreeOrigin, 'base'> & Pick<FinishedTree, 'isCompared'> = {},
 ): Promise<Published> {
   beginPublishing(writer);
   const tree = writer.layout.snapshot(LIVE);
@@ -224,6 +227,7 @@ export async function publishLive(
   const subject = subjectOf(writer, LIVE, made);
   await writer.hooks.before('before-publish', subject, writer);
   await recordContent(writer, LIVE, tree, { ...content, base });
+  if (isCompared) await giveUpLost(writer, writer.before, LIVE);
   writer.recordPublication(await publishInPlace(writer.layout, writer.lock, made));
   writer.hooks.after('after-publish', subject);
   forgetSizes(writer.layout);

@@ -1,5 +1,7 @@
 import { asMirrorlatchError, hasCode } from '../errors.ts';
+import { readHistory, verificationOf } from '../mirror/history/history.ts';
 import { foldRecords } from '../mirror/sums/fold-records.ts';
+import { recordGone } from '../mirror/sums/record-gone.ts';
 import { forgetRecords, recordTree, type TreeOrigin } from '../mirror/sums/record-tree.ts';
 import type { Writer } from './writer.ts';
 
@@ -23,6 +25,38 @@ export async function recordContent(
     const { message } = asMirrorlatchError(error, `${layout.sums} cannot be written`);
     const what = `what ${id} is was not recorded, so verify knows nothing of it`;
     writer.onEvent({ kind: 'problem', message: `${what}: ${message}` });
+  }
+}
+
+/**
+ * Gives up what a tree lacks of its record, and its source lacks, too: `verify` would call it damaged for ever.
+ * Call it when all of the source was compared with the tree; it takes a look at all of the tree, if `verify`
+ * has found damage before.
+ *
+ * @param before the id of the tree in which it was found.
+ * @param tree the path of the tree `id`, if it is in staging.
+ */
+export async function giveUpLost(
+  writer: Writer,
+  before: string | undefined,
+  id: string,
+  tree = writer.layout.snapshot(id),
+): Promise<void> {
+  const { layout, lock, inherit, signal } = writer;
+  const found = before && verificationOf(readHistory(layout), before);
+  if (!found || found.damaged === 0) return;
+  try {
+    const count = await recordGone(layout, id, tree, { inherit, signal });
+    if (count > 0)
+      writer.notice(
+        `what verify misses in ${before} is gone from the source, too: ${id} is whole without it`,
+      );
+  } catch (error) {
+    lock.assertHeld();
+    signal.throwIfAborted();
+    // `verify` says itself that the record is damaged.
+    if (!hasCode(error, 'DAMAGED'))
+      writer.reportProblem(error, `what is gone from ${id} could not be recorded`);
   }
 }
 

@@ -174,6 +174,44 @@ test('a sync with --checksum makes the current tree whole again, and touches no 
   expect(await damageIn(mirror, 'second', '--bitrot')).toEqual(['content big']);
 });
 
+test('what was lost, and is gone from the source, too, is missed until a sync has looked at everything', async () => {
+  const mirror = await twoSnapshots();
+  rmSync(inCurrent(mirror, 'below'), { recursive: true });
+  mirror.change({ below: null });
+  for (const top of [inCurrent(mirror), mirror.source]) utimesSync(top, 1, 1);
+  expect(await damageIn(mirror)).toHaveLength(4);
+  expect(await mirror.sync('--allow-shrink')).toMatchObject({ outcome: 'unchanged' });
+  expect(await damageIn(mirror, '--bitrot')).toEqual([]);
+  rmSync(inCurrent(mirror, 'big'));
+  mirror.change({ big: null });
+  expect(await damageIn(mirror)).toEqual(['missing big']);
+  await mirror.publish('third', { new: 'new' }, '--allow-shrink');
+  expect(await damageIn(mirror, '--bitrot')).toEqual([]);
+  // The snapshot that has lost it stays what it is, and what the source has is brought again.
+  expect(await damageIn(mirror, 'second')).toEqual(['missing big']);
+  rmSync(inCurrent(mirror, 'file'));
+  await damageIn(mirror);
+  await mirror.publish('fourth', { newer: 'newer' });
+  expect(await damageIn(mirror, '--bitrot')).toEqual([]);
+  rmSync(inCurrent(mirror, 'file'));
+  expect(await damageIn(mirror)).toEqual(['missing file']);
+});
+
+test('where a sync looks at stamps alone, the way out looks at everything, also the second time', async () => {
+  const mirror = await twoSnapshots();
+  await mirror.publish('third', { stamp: '1' });
+  await runForJson(['init', mirror.root, '--probe', 'stamp']);
+  for (const id of ['fourth', 'fifth']) {
+    flipBit(inCurrent(mirror, 'big'));
+    const { stderr } = await runProgram(['verify', mirror.root, '--bitrot']);
+    const [, words = ''] = /: mirrorlatch (sync .* -- --checksum)$/m.exec(stderr) ?? [];
+    const [sync = '', root = '', ...more] = words.split(' ');
+    expect(root, stderr).toBe(mirror.root);
+    await runWell([sync, root, '--id', id, ...more]);
+    expect(await verify(mirror, '--bitrot')).toMatchObject({ isWhole: true, trees: [{ id }] });
+  }
+});
+
 test('status and history say what was found, until another snapshot is looked at', async () => {
   const mirror = await twoSnapshots();
   flipBit(inCurrent(mirror, 'big'));
@@ -335,6 +373,20 @@ describe('In place', () => {
     await mirror.sync();
     return inPlaceMirror(mirror);
   };
+
+  test('what was lost, and is gone from the source, too, is missed no longer', async () => {
+    const mirror = await inPlace();
+    rmSync(mirror.tree('file'));
+    mirror.change({ file: null });
+    expect(await damageIn(mirror)).toEqual(['missing file']);
+    await mirror.sync('--allow-shrink');
+    expect(await damageIn(mirror)).toEqual([]);
+    rmSync(mirror.tree('below'), { recursive: true });
+    mirror.change({ below: null, new: 'new' });
+    expect(await damageIn(mirror)).toEqual(['missing below', 'missing below/file']);
+    await mirror.sync('--allow-shrink');
+    expect(await damageIn(mirror)).toEqual([]);
+  });
 
   test('the tree is compared with what the last sync has left', async () => {
     const mirror = await inPlace();

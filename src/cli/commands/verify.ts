@@ -79,7 +79,8 @@ function isUnknown({ recordedAt, recordDamage, isRecordedNow }: VerifiedTree): b
   return recordedAt === null && recordDamage === null && !isRecordedNow;
 }
 
-function printResult({ root, trees, damage, read }: VerifyResult): void {
+function printResult(result: VerifyResult): void {
+  const { trees, damage, read } = result;
   if (damage.length > 0) {
     printTable(
       ['SNAPSHOT', 'NAME', 'DAMAGE', 'EXPECTED', 'FOUND', 'ALSO IN'],
@@ -104,7 +105,7 @@ function printResult({ root, trees, damage, read }: VerifyResult): void {
     const rate = read.seconds > 0 ? `, ${showBytes(Math.round(read.bytes / read.seconds))}/s` : '';
     printLine(`read ${read.files} files, ${showBytes(read.bytes)} in ${read.seconds} s${rate}`);
   }
-  for (const line of waysOut(root, trees)) printWarning(line);
+  for (const line of waysOut(result)) printWarning(line);
 }
 
 /** A file in the current tree has most of them. */
@@ -129,13 +130,14 @@ function describeTree(tree: VerifiedTree, hasRead: boolean): string {
 }
 
 /** What can be done, a line each. */
-function waysOut(root: string, trees: readonly VerifiedTree[]): string[] {
+function waysOut({ root, trees, isProbed }: VerifyResult): string[] {
   const shown = quoteForSh(root);
+  const whole = isProbed ? ' --probe-max-age 0' : '';
   const damaged = trees.filter((tree) => tree.damaged > 0);
   const lines: string[] = [];
   if (damaged.some(({ isCurrent }) => isCurrent))
     lines.push(
-      `to transfer anew what is damaged in the current tree: mirrorlatch sync ${shown} -- --checksum`,
+      `to transfer anew what is damaged in the current tree: mirrorlatch sync ${shown}${whole} -- --checksum`,
     );
   if (damaged.some(({ isCurrent }) => !isCurrent))
     lines.push(

@@ -26,7 +26,7 @@ export async function foldRecords(layout: Layout, signal: AbortSignal): Promise<
   const { records } = readRecords(layout);
   const isOfTree = (record: SumRecord) =>
     identityIfThere(layout.snapshot(idOf(record))) === record.tree &&
-    recordOf(layout, idOf(record), records) === record;
+    recordOf(layout, idOf(record), { records }) === record;
   const tops = records.filter(isOfTree);
   const needed = new Map<string, SumRecord>();
   const leaning = new Map<string, number>();

@@ -50,7 +50,7 @@ export async function recordTree(
   if (identity === undefined) return;
   const { records } = readRecords(layout);
   forgetUnpublished(layout, records, id, identity);
-  const base = origin.base === undefined ? undefined : recordOf(layout, origin.base, records);
+  const base = origin.base === undefined ? undefined : recordOf(layout, origin.base, { records });
   const work = join(layout.staging, '.sums');
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { mode: 0o700 });

@@ -72,15 +72,20 @@ export function idOf({ name }: Pick<SumRecord, 'name'>): string {
   return name.split(NUMBER_MARK)[0] ?? name;
 }
 
-/** Of what was recorded under the id of a tree, that which is about this tree: the last. */
+/**
+ * Of what was recorded under the id of a tree, that which is about this tree: the last.
+ *
+ * @param known what is known already: all records, and the path of the tree if it is in staging.
+ */
 export function recordOf(
   layout: Layout,
   id: string,
-  records: readonly SumRecord[] = readRecords(layout).records,
+  known: { records?: readonly SumRecord[]; tree?: string } = {},
 ): SumRecord | undefined {
-  const tree = identityIfThere(layout.snapshot(id));
+  const { records = readRecords(layout).records, tree = layout.snapshot(id) } = known;
+  const identity = identityIfThere(tree);
   return records
-    .filter((record) => idOf(record) === id && record.tree === tree)
+    .filter((record) => idOf(record) === id && record.tree === identity)
     .sort((one, other) => numberOf(other) - numberOf(one))[0];
 }
 

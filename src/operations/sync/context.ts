@@ -90,6 +90,11 @@ export interface BuiltTree {
   changes?: Changes | undefined;
 }
 
+/** Whether a look at all of the source finds all that the tree has and the source has not. */
+export function comparesAll({ transfer, sparesExcluded }: SyncContext): boolean {
+  return !transfer.without.has('delete') && !sparesExcluded;
+}
+
 /** Says what is planned, what is left out, and what every user may change. */
 export function reportPlan(writer: Writer, plan: PlanFigures): void {
   writer.onEvent({ kind: 'planned', plan });

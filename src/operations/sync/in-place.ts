@@ -14,7 +14,7 @@ import { figuresOf, publishLive } from '../../writer/publishing.ts';
 import { heedSpace } from '../../writer/room.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { findCollected, removeCollected } from './collected.ts';
-import { reportPlan, type SyncContext } from './context.ts';
+import { comparesAll, reportPlan, type SyncContext } from './context.ts';
 import { refuseToDeleteExcluded } from './excluded.ts';
 import { liveGuardOf } from './guard-shrinking.ts';
 import { leftOutNamesIn } from './left-out.ts';
@@ -116,6 +116,7 @@ async function write(
     return publishLive(writer, figuresOf(writer, changes, made), {
       changed: isTracked ? [] : undefined,
       received: context.received,
+      isCompared: comparesAll(context),
     });
   });
   clearStaging(writer);

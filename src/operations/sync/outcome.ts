@@ -9,8 +9,9 @@ import { findSpare } from '../../mirror/spare.ts';
 import { sourceName } from '../../rsync/source.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { confirmCurrent, type Published, type Unchanged } from '../../writer/publishing.ts';
+import { giveUpLost } from '../../writer/sums.ts';
 import type { Writer } from '../../writer/writer.ts';
-import type { SyncContext } from './context.ts';
+import { comparesAll, type SyncContext } from './context.ts';
 import type { Probe } from './probe.ts';
 import type { SyncSummary } from './work.ts';
 
@@ -51,6 +52,7 @@ export async function unchanged(
   how?: Shortcut,
 ): Promise<Looked> {
   clearStaging(context.writer);
+  if (how === undefined && comparesAll(context)) await giveUpLost(context.writer, id, id);
   const { leftOut } = plan;
   return {
     ...(await confirmCurrent(context.writer, id, { ...lookOf(context), ...how, leftOut })),

@@ -6,7 +6,7 @@ import { stagedTree } from '../../mirror/staging.ts';
 import { isAnyWritable } from '../../mirror/trees/writable.ts';
 import { figuresOf, publishNew } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
-import type { BuiltTree, SyncContext } from './context.ts';
+import { type BuiltTree, comparesAll, type SyncContext } from './context.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf } from './outcome.ts';
 
 /**
@@ -31,6 +31,7 @@ export async function publishTree(
     tidy: () => clearStaging(writer),
     changed: changes?.isPartial ? undefined : changes,
     received,
+    isCompared: more.look === undefined && comparesAll(context),
   });
   return { ...published, clone, ...summaryOf(context, plan) };
 }
