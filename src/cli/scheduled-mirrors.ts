@@ -11,8 +11,13 @@ import { rememberedBy } from '../mirror/settings/settings.ts';
 import { programPath } from '../reader/script.ts';
 import type { ProgramPlace, ScheduledMirror } from '../scheduling/scheduled.ts';
 import { recipientsOf } from './recipients.ts';
+import { printWarning } from './terminal.ts';
 
-/** The mirrors that `systemd` or `cron` is to sync. */
+/**
+ * The mirrors that `systemd` or `cron` is to sync.
+ *
+ * @throws MirrorlatchError USAGE for a named one that nothing could sync.
+ */
 export function scheduledMirrors(
   configuration: ConfigurationOnDisk,
   { names, all, user }: { names: readonly string[]; all: boolean; user: string | undefined },
@@ -33,11 +38,14 @@ export function scheduledMirrors(
     });
   }
   const wanted = all ? [...mirrors.values()] : names.map((name) => byName(mirrors, name));
+  const idle = wanted.filter((mirror) => !isKept(mirror));
+  if (all) warnOfIdle(idle);
+  else refuseIdle(idle);
   return wanted
     .map((mirror) => ({
       ...scheduled(mirror, user),
       // People want to know of it all the same when it is stale.
-      ...(all && !hasSource(mirror) ? { schedule: 'never', after: undefined } : {}),
+      ...(idle.includes(mirror) ? { schedule: 'never', after: undefined } : {}),
     }))
     .filter(
       ({ schedule, after, isWatched, mails }) =>
@@ -45,9 +53,44 @@ export function scheduledMirrors(
     );
 }
 
-/** Without one, a mirror is filled by `lock` or by another host, and not by syncs. */
-export function hasSource(mirror: ConfiguredMirror): boolean {
-  return sourceOf(mirror) !== undefined;
+/** Somebody has said when they are to be synced. */
+function warnOfIdle(mirrors: readonly ConfiguredMirror[]): void {
+  for (const { name, table } of mirrors)
+    if (table.after !== undefined || (table.schedule ?? 'never') !== 'never')
+      printWarning(
+        `${name} is left out: it has no source, and no command that fills it, such as fill = "debmirror …"; schedule = "never" leaves it to you`,
+      );
+}
+
+/** Nothing that a job could do fills these. */
+function refuseIdle(mirrors: readonly ConfiguredMirror[]): void {
+  const idle = mirrors.find(({ table }) => table.schedule !== 'never');
+  if (idle === undefined) return;
+  throw new MirrorlatchError('USAGE', `${idle.name} has no source, and no command that fills it`, {
+    hint: 'Write one of them into its table of the configuration, such as fill = "debmirror …"; or schedule = "never". See: mirrorlatch help scheduling',
+  });
+}
+
+/** Whether the configuration has a command that fills it, see `lock`. */
+export function isFilled({ table }: ConfiguredMirror): boolean {
+  return table.fill !== undefined && table.fill.length > 0;
+}
+
+/** Whether a job can bring it up to date. Other mirrors are filled by hand, or by another host. */
+export function isKept(mirror: ConfiguredMirror): boolean {
+  return isFilled(mirror) || sourceOf(mirror) !== undefined;
+}
+
+/**
+ * A sync would undo what the command of the configuration has filled in.
+ *
+ * @throws MirrorlatchError USAGE for such a mirror.
+ */
+export function refuseFilled(mirror: ConfiguredMirror | undefined): void {
+  if (mirror === undefined || !isFilled(mirror)) return;
+  throw new MirrorlatchError('USAGE', `${mirror.name} is filled by a command, and has no source`, {
+    hint: `Run that command, which the configuration has: mirrorlatch lock ${mirror.name}`,
+  });
 }
 
 /** What syncs of a mirror copy, by the configuration or by what the mirror remembers. */
@@ -68,10 +111,8 @@ export function byName(
   });
 }
 
-function scheduled(
-  { name, root, table }: ConfiguredMirror,
-  user: string | undefined,
-): ScheduledMirror {
+function scheduled(mirror: ConfiguredMirror, user: string | undefined): ScheduledMirror {
+  const { name, root, table } = mirror;
   const served = table['serve-at'] ?? findMirror(root)?.settings.serveAt;
   const to = recipientsOf(table);
   return {
@@ -79,6 +120,7 @@ function scheduled(
     root,
     schedule: table.schedule ?? 'daily',
     after: table.after,
+    isFilled: isFilled(mirror),
     writes: served === undefined ? [] : [dirname(served)],
     user: user ?? ownerOf(layoutOf(root)) ?? userInfo().username,
     waits: table.wait !== undefined,

@@ -71,7 +71,7 @@ export function readConfiguration(
     const mirror = layers.over(defaults).mirror(name, problems);
     if (mirror !== undefined) mirrors.set(name, mirror);
   }
-  problems.push(...sharedRoots(mirrors), ...brokenChains(mirrors));
+  problems.push(...sharedRoots(mirrors), ...brokenChains(mirrors), ...filledTwice(mirrors));
   return { configuration: { files: files.map(({ file }) => file), mirrors }, problems };
 }
 
@@ -252,6 +252,16 @@ function sharedRoots(mirrors: ReadonlyMap<string, ConfiguredMirror>): Configurat
     if (other === undefined || place === undefined) return [];
     const message = `${name} and ${other} have one root, ${root}`;
     return [{ place, message, hint: 'Give each mirror a directory of its own.' }];
+  });
+}
+
+/** Its syncs and its command would each undo what the other did. */
+function filledTwice(mirrors: ReadonlyMap<string, ConfiguredMirror>): ConfigurationProblem[] {
+  return [...mirrors.values()].flatMap(({ name, table: { source, fill }, places }) => {
+    const place = places.get('fill');
+    if (source === undefined || fill === undefined || place === undefined) return [];
+    const message = `${name} has a source, and a command that fills it`;
+    return [{ place, message, hint: 'Take out source or fill.' }];
   });
 }
 

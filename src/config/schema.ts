@@ -272,6 +272,8 @@ export const MirrorTable = z.strictObject({
   source: z.optional(
     text('Give the source as rsync has it, in quotes.', (given) => parseSource(given).argument),
   ),
+  /** What `lock` runs, in place of a sync. */
+  fill: z.optional(command),
   after: z.optional(text(OTHER_MIRROR, readMirrorName)),
   'serve-at': z.optional(text('Give the path of a directory in quotes.', absolute)),
   'serve-as': z.optional(

@@ -8,6 +8,8 @@ export interface ScheduledMirror {
   readonly schedule: string;
   /** The name of the mirror whose publications it follows, in place of a schedule. */
   readonly after: string | undefined;
+  /** The configuration has the command that fills it, for `lock`. */
+  readonly isFilled: boolean;
   /** Other directories that its syncs write to. */
   readonly writes: readonly string[];
   /** The name of its owner. */
@@ -49,16 +51,17 @@ export function ownWords(
 }
 
 /**
- * Syncs a mirror as a job does: quietly, and patient with other writers.
+ * Syncs or fills a mirror as a job does: quietly, and patient with other writers.
  *
- * @param more options of sync.
+ * @param more options of sync and lock.
  */
 export function syncWords(
   place: ProgramPlace,
-  { name, waits }: ScheduledMirror,
+  { name, waits, isFilled }: Pick<ScheduledMirror, 'name' | 'waits' | 'isFilled'>,
   ...more: readonly string[]
 ): string[] {
-  return ownWords(place, 'sync', name, '--quiet', ...(waits ? [] : ['--wait', '1h']), ...more);
+  const verb = isFilled ? 'lock' : 'sync';
+  return ownWords(place, verb, name, '--quiet', ...(waits ? [] : ['--wait', '1h']), ...more);
 }
 
 /** Does so after each publication of another mirror. */

@@ -167,7 +167,7 @@ function unitSection(
 
 /** What a sync does without: see systemd.exec(5). */
 function sandbox(
-  { name, root, writes, user, tellsManager }: ScheduledMirror,
+  { name, root, writes, user, isFilled, tellsManager }: ScheduledMirror,
   place: ProgramPlace,
 ): string[] {
   const isRoot = user === 'root';
@@ -185,10 +185,14 @@ function sandbox(
     'IOSchedulingClass=best-effort',
     'IOSchedulingPriority=7',
     'NoNewPrivileges=yes',
-    'ProtectSystem=strict',
-    `ReadWritePaths=${[root, ...writes].map(inQuotes).join(' ')}`,
-    '# A source, and the keys of ssh, may be below /home.',
-    'ProtectHome=read-only',
+    ...(isFilled
+      ? ['# The command that fills it may keep files of its own.', 'ProtectSystem=full']
+      : [
+          'ProtectSystem=strict',
+          `ReadWritePaths=${[root, ...writes].map(inQuotes).join(' ')}`,
+          '# A source, and the keys of ssh, may be below /home.',
+          'ProtectHome=read-only',
+        ]),
     'PrivateTmp=yes',
     'PrivateDevices=yes',
     'ProtectClock=yes',

@@ -7,6 +7,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
@@ -60,6 +61,13 @@ async function slowMirror() {
     wish: join(root, '.mirrorlatch/wish'),
   };
 }
+
+test.skipIf(process.geteuid?.() !== 0)("another user's mirror is refused at once", async () => {
+  const { root, run } = await slowMirror();
+  await execa('chown', ['-R', 'nobody', root]);
+  expectFailure(await run('trigger', 'debian'), 77, /belongs to nobody/, /runuser -u nobody/);
+  await execa('chown', ['-R', 'root', root]);
+});
 
 describe('wishes for a sync', () => {
   test('while one is at work are followed by one more, which sees what came before the last of them', async () => {

@@ -14,6 +14,7 @@ import { LOCK, type LockFlags } from '../options/lock.ts';
 import { RETENTION, type RetentionFlags } from '../options/retention.ts';
 import { SHRINK, type ShrinkFlags } from '../options/shrink.ts';
 import { printNote } from '../output.ts';
+import { tellPeople } from '../recipients.ts';
 import { createReporter, nameOfTree, withoutSnapshot } from '../terminal.ts';
 import { showFiles } from '../units.ts';
 import { tagsOf } from '../values.ts';
@@ -28,6 +29,7 @@ interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags, Hook
   tag?: string[];
   prune: boolean;
   quiet?: boolean;
+  mail: boolean;
 }
 
 const MORE_HELP = `COMMAND finds its tree at the path in MIRRORLATCH_STAGING: a copy of the current snapshot, which no
@@ -35,6 +37,7 @@ other user can see. If COMMAND exits with 0, the tree is published in one rename
 has shrunk too much, or equals the current snapshot. Otherwise nothing is published. The tree is kept,
 and a lock with --resume goes on from it if the same snapshot is still current; any other lock, and a
 sync, discards it. An in-place mirror has only one tree, and COMMAND works on that, behind the closed gate.
+Where no COMMAND is given, the one is run that the configuration has for the mirror as fill.
 
 Name the variable within single quotes, as below: within double quotes, your own shell replaces it by nothing
 before COMMAND starts. With cd or rm, write "\${MIRRORLATCH_STAGING:?}", which fails if it is empty.
@@ -52,7 +55,7 @@ export function addLock(program: Command, context: CommandContext): void {
     .description(
       'Runs a command under the lock of a mirror, with a tree of its own in staging, and publishes the tree if the command exits with 0.',
     )
-    .usage('<ROOT> [options] -- COMMAND [ARGUMENT]...')
+    .usage('<ROOT> [options] [-- COMMAND [ARGUMENT]...]')
     .addArgument(new MirrorArgument('<ROOT>'))
     .option('--lock-only', 'only take the lock, as flock(1) does')
     .option('--resume', 'go on from the tree that a failed command left')
@@ -67,6 +70,7 @@ export function addLock(program: Command, context: CommandContext): void {
   addOptions(command, SHRINK, LOCK, RETENTION, DRAIN, HOOKS)
     .option('--no-prune', 'do not remove old snapshots at the end')
     .option('--quiet', 'print only what went wrong')
+    .option('--no-mail', 'leave the mail of notices to a later notify')
     .addHelpText(
       'after',
       helpOfWriter(
@@ -79,9 +83,11 @@ export function addLock(program: Command, context: CommandContext): void {
       ),
     )
     .action(async (root: string, flags: Flags) => {
-      if (context.operands.length === 0) {
+      const { mirror } = (await context.configuration()).named(root);
+      const fill = flags.lockOnly ? [] : (mirror?.table.fill ?? []);
+      if (context.operands.length + fill.length === 0) {
         throw new MirrorlatchError('USAGE', 'no command was given', {
-          hint: `Put the command after --: mirrorlatch lock ${quoteForSh(root)} -- COMMAND`,
+          hint: `Put the command after --: mirrorlatch lock ${quoteForSh(root)} -- COMMAND. One for every time is the key fill of the configuration.`,
         });
       }
       const { lock } = await import('../../operations/lock/lock.ts');
@@ -90,7 +96,10 @@ export function addLock(program: Command, context: CommandContext): void {
       try {
         const result = await lock({
           root,
-          command: bytesOf(context.operands),
+          command:
+            context.operands.length > 0
+              ? bytesOf(context.operands)
+              : fill.map((word) => Buffer.from(word)),
           lockOnly: flags.lockOnly,
           resume: flags.resume,
           allowDirty: flags.allowDirty,
@@ -113,12 +122,17 @@ export function addLock(program: Command, context: CommandContext): void {
         });
         reporter.stop();
         const sentence = sentenceFor(result, flags.id);
-        if (sentence !== undefined && !flags.quiet) printNote(sentence);
+        const isNews = !flags.quiet || result.outcome === 'failed';
+        if (sentence !== undefined && isNews) printNote(sentence);
         if (!('end' in result)) return;
         if (result.end.signal !== null) context.endBySignal(result.end.signal);
         else context.setExitCode(result.end.exitCode ?? 0);
       } finally {
         reporter.stop();
+        if (!flags.lockOnly)
+          await tellPeople(mirror, (message) => reporter.onEvent({ kind: 'problem', message }), {
+            withMail: flags.mail,
+          });
       }
     });
 }

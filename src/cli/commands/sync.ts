@@ -159,12 +159,14 @@ export function addSync(program: Command, context: CommandContext): void {
         const problem = configuration.problem();
         if (problem !== undefined) throw problem;
         if (all && words.length > 0) command.error('error: --all is for all mirrors: name none');
-        const { sourceOf } = await import('../scheduled-mirrors.ts');
+        const { isFilled, sourceOf } = await import('../scheduled-mirrors.ts');
         const { upstreamHost } = await import('../sync-many.ts');
         const wanted = (all ? [...mirrors.values()] : named).flatMap((mirror) => {
           try {
             const source = sourceOf(mirror);
-            return all && source === undefined ? [] : { mirror, host: upstreamHost(source) };
+            return all && (source === undefined || isFilled(mirror))
+              ? []
+              : { mirror, host: upstreamHost(source) };
           } catch {
             // What is wrong with it hurts no other: its own sync says what.
             return { mirror, host: undefined };
@@ -203,6 +205,8 @@ export function addSync(program: Command, context: CommandContext): void {
         const message = namesakeWarning(path, at === paths.length - 1);
         if (message !== undefined) reporter.onEvent({ kind: 'warning', message });
       }
+      const { mirror } = configuration.named(root);
+      (await import('../scheduled-mirrors.ts')).refuseFilled(mirror);
       const { remoteProgram, dryRun } = flags;
       const isPush = parseDestination(root) !== undefined;
       if (!isPush && remoteProgram !== undefined)
@@ -222,11 +226,9 @@ export function addSync(program: Command, context: CommandContext): void {
       } finally {
         reporter.stop();
         if (!dryRun)
-          await tellPeople(
-            configuration.named(root).mirror,
-            (message) => reporter.onEvent({ kind: 'problem', message }),
-            { withMail: flags.mail },
-          );
+          await tellPeople(mirror, (message) => reporter.onEvent({ kind: 'problem', message }), {
+            withMail: flags.mail,
+          });
       }
     });
 }
@@ -275,7 +277,10 @@ async function syncNamed(
   }
   const { syncMany } = await import('../sync-many.ts');
   const signal = context.signal();
-  const optionsFor = ({ root }: ConfiguredMirror): SyncOptions => {
+  const { refuseFilled } = await import('../scheduled-mirrors.ts');
+  const optionsFor = (mirror: ConfiguredMirror): SyncOptions => {
+    refuseFilled(mirror);
+    const { root } = mirror;
     // The tree of a mirror in place has no name.
     const isInPlace = findMirror(root)?.settings.mode === 'in-place';
     const name = isInPlace ? command.opts<Flags>().id : id;

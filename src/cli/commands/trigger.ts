@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { asMirrorlatchError, MirrorlatchError } from '../../errors.ts';
+import { refuseOtherOwner } from '../../mirror/locks/ownership.ts';
 import { openMirror } from '../../mirror/open.ts';
-import type { ProgramPlace } from '../../scheduling/scheduled.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
@@ -44,10 +44,17 @@ export function addTrigger(program: Command, context: CommandContext): void {
       ),
     )
     .action(async (roots: string[], { foreground = false, listen, tokenFile }: Flags) => {
-      for (const root of roots) openMirror(root);
+      for (const root of roots) refuseOtherOwner(openMirror(root).layout);
       const configuration = await context.configuration();
-      const { programPlace } = await import('../scheduled-mirrors.ts');
+      const { isFilled, programPlace } = await import('../scheduled-mirrors.ts');
+      const { ownWords, syncWords } = await import('../../scheduling/scheduled.ts');
       const place = programPlace(configuration.given);
+      const wish = (root: string, signal: AbortSignal) => {
+        const { mirror } = configuration.named(root);
+        const filled = mirror !== undefined && isFilled(mirror);
+        const sync = syncWords(place, { name: root, waits: false, isFilled: filled });
+        return untilDone(root, sync, signal);
+      };
       if ((listen === undefined) !== (tokenFile === undefined)) {
         throw new MirrorlatchError('USAGE', '--listen and --token-file belong together', {
           hint: 'Name a file with a secret, so that not everybody can start syncs.',
@@ -61,15 +68,14 @@ export function addTrigger(program: Command, context: CommandContext): void {
             hint: 'Give each a name of its own in the configuration: mirrorlatch help configuration',
           });
         }
-        await takeRequests(byName, { listen, tokenFile }, place, context.signal());
+        await takeRequests(byName, { listen, tokenFile }, wish, context.signal());
       } else if (foreground) {
         const signal = context.signal();
-        const ends = await Promise.all(roots.map((root) => wish(root, place, signal)));
+        const ends = await Promise.all(roots.map((root) => wish(root, signal)));
         for (const [at, end] of ends.entries())
           if (end === undefined) printNote(`${roots[at]}: ${describeEnd(end)}`);
         context.setExitCode(Math.max(...ends.map((end) => end ?? 0)));
       } else {
-        const { ownWords } = await import('../../scheduling/scheduled.ts');
         for (const root of roots) {
           startInBackground(ownWords(place, 'trigger', root, '--foreground'));
           printLine(`${root}: a sync is on its way`);
@@ -79,14 +85,12 @@ export function addTrigger(program: Command, context: CommandContext): void {
 }
 
 /** @returns how the last sync ended, which has said why by itself; undefined if another process is at it. */
-async function wish(
+async function untilDone(
   root: string,
-  place: ProgramPlace,
+  sync: readonly string[],
   signal: AbortSignal,
 ): Promise<number | undefined> {
   const { trigger } = await import('../../trigger/trigger.ts');
-  const { ownWords } = await import('../../scheduling/scheduled.ts');
-  const sync = ownWords(place, 'sync', root, '--quiet', '--wait', '1h');
   const { exitCode, said } = await trigger({ root, sync, signal });
   if (said !== '') process.stderr.write(`${said}\n`);
   return exitCode ?? undefined;
@@ -107,7 +111,7 @@ function startInBackground([program = '', ...words]: readonly string[]): void {
 async function takeRequests(
   byName: ReadonlyMap<string, string>,
   { listen: where, tokenFile }: { listen: string; tokenFile: string },
-  place: ProgramPlace,
+  wish: (root: string, signal: AbortSignal) => Promise<number | undefined>,
   signal: AbortSignal,
 ): Promise<void> {
   const { listen, parseEndpoint } = await import('../../http/server/listen.ts');
@@ -115,7 +119,7 @@ async function takeRequests(
   const { readToken } = await import('../../trigger/token-file.ts');
   const endpoint = parseEndpoint(where);
   const start = (name: string) => {
-    wish(byName.get(name) ?? '', place, signal).then(
+    wish(byName.get(name) ?? '', signal).then(
       (exitCode) => printNote(`${name}: ${describeEnd(exitCode)}`),
       (error) => printNote(`${name}: ${asMirrorlatchError(error).message}`),
     );

@@ -29,7 +29,7 @@ export function answersTo(facts: Facts, schedule?: Schedule): Answer[] {
     ...hookAnswer(facts),
     freshAnswer(facts),
     ...(schedule === undefined ? [] : [scheduleAnswer(schedule, status)]),
-    nextSyncAnswer(facts),
+    nextSyncAnswer(facts, schedule?.isFilled),
     ...channelAnswer(facts),
     ...keptAnswer(facts),
     ...(status.current === null ? [] : accessAnswers(facts, status.current, status.closedMode)),

@@ -105,8 +105,12 @@ export function freshAnswer({ status, fullLookAt }: Facts): Answer {
   );
 }
 
-/** What the next sync does, in its order. */
-export function nextSyncAnswer(facts: Facts): Answer {
+/**
+ * What the next sync does, in its order.
+ *
+ * @param isFilled by a command of the configuration.
+ */
+export function nextSyncAnswer(facts: Facts, isFilled = false): Answer {
   const { status, refusal, gate, remains } = facts;
   const root = quoteForSh(status.root);
   const question = 'What will the next sync do?';
@@ -132,10 +136,18 @@ export function nextSyncAnswer(facts: Facts): Answer {
     });
   const { state } = status.lock;
   const isBusy = state.kind === 'held' || state.kind === 'foreign';
+  if (isFilled)
+    return answer(
+      question,
+      ['it is refused: the mirror is filled by a command of the configuration'],
+      {
+        command: `mirrorlatch lock ${root}`,
+      },
+    );
   if (status.source === null) {
     return answer(question, [
       'it has no source, so it is refused',
-      'Name one: mirrorlatch sync SRC ROOT',
+      `Name one: mirrorlatch sync SRC ${root}; or fill it by a command: mirrorlatch lock ${root} -- COMMAND`,
     ]);
   }
   return answer(

@@ -37,7 +37,10 @@ export function jobsFor(mirrors: readonly string[]): Job[] {
     .flatMap(jobsOf)
     .filter(({ words }) => {
       const named = [...mirrors, '--all'];
-      return words.includes('sync') && words.some((word) => named.includes(word));
+      return (
+        words.some((word) => ['sync', 'lock'].includes(word)) &&
+        words.some((word) => named.includes(word))
+      );
     });
 }
 

@@ -226,6 +226,7 @@ test('a mirror of the configuration says what syncs it, when next, and when a sy
   const timed = {
     schedule: '03:17',
     after: undefined,
+    isFilled: false,
     starter: { unit: 'mirrorlatch-sync@debian.timer', next: ago(-2 * HOUR - 1000) },
     jobs: [],
     install: 'mirrorlatch systemd debian --install',

@@ -63,6 +63,10 @@ const VALUES: Record<Key, [toml: string, value: unknown]> = {
   'hook-timeout': ['"90s"', 90_000],
   'max-age': ['"26h"', (26 * DAY) / 24],
   schedule: ['"Mon..Fri 03:17"', 'Mon..Fri 03:17'],
+  fill: [
+    `'debmirror "$MIRRORLATCH_STAGING"'`,
+    ['/bin/sh', '-c', 'debmirror "$MIRRORLATCH_STAGING"'],
+  ],
   after: ['"debian-archive"', 'debian-archive'],
   'notify-mail': ['["root", "ops@example.org"]', ['root', 'ops@example.org']],
   'notify-webhook': ['"https://chat.example.org/x?y"', ['https://chat.example.org/x?y']],

@@ -20,6 +20,7 @@ function mirror(
     root,
     schedule,
     after: undefined,
+    isFilled: false,
     writes: [],
     user: 'mirror',
     waits: false,

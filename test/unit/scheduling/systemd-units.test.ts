@@ -7,6 +7,7 @@ const mirror: ScheduledMirror = {
   root: '/srv/a$b %c',
   schedule: 'daily',
   after: undefined,
+  isFilled: false,
   writes: [],
   user: 'mirror',
   waits: false,
