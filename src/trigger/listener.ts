@@ -16,10 +16,10 @@ export function triggerServer(
   names: ReadonlySet<string>,
   start: (name: string) => void,
 ): Server {
-  const expected = digest(`Bearer ${token}`);
+  const expected = digest(token);
   const answerTo = ({ method, url = '', headers }: IncomingMessage): Answer => {
     // The same for a mirror that is there and one that is not.
-    const given = digest(headers.authorization ?? '');
+    const given = digest((headers.authorization ?? '').replace(/^bearer +/i, ''));
     if (!timingSafeEqual(given, expected)) return [401, { error: 'the token is missing or wrong' }];
     const name = url.replace(/^\//, '').replace(/[/?].*$/, '');
     if (!names.has(name)) return [404, { error: 'there is no such mirror' }];
@@ -28,7 +28,13 @@ export function triggerServer(
     return [202, { mirror: name }];
   };
   const server = createServer(
-    { requestTimeout: 10_000, headersTimeout: 10_000, keepAliveTimeout: 1_000 },
+    {
+      requestTimeout: 10_000,
+      headersTimeout: 10_000,
+      // By default, the limits count only every half minute.
+      connectionsCheckingInterval: 1_000,
+      keepAliveTimeout: 1_000,
+    },
     (request: IncomingMessage, response: ServerResponse) => {
       // What a webhook says of itself is of no interest.
       request.resume();

@@ -9,7 +9,7 @@ const SHORTEST = 16;
 /**
  * The secret in a file: its first line.
  *
- * @throws MirrorlatchError CONFIGURATION for a file that others may read, or a secret that could be
+ * @throws MirrorlatchError CONFIGURATION for what is no file, or one that others may read, or a secret that could be
  *   guessed; PERMISSION.
  */
 export function readToken(file: string): string {
@@ -20,7 +20,12 @@ export function readToken(file: string): string {
       throw new MirrorlatchError('CONFIGURATION', `there is no token in ${file}`, {
         hint: `Make one: ${make}`,
       });
-    if ((found.mode & 0o077) !== 0)
+    if (!found.isFile())
+      throw new MirrorlatchError('CONFIGURATION', `${file} is not a file with a token`, {
+        hint: 'Give the path of a file whose first line is the token.',
+        details: { path: file },
+      });
+    if ((found.mode & 0o077) !== 0 || ![0, process.geteuid?.()].includes(found.uid))
       throw new MirrorlatchError('CONFIGURATION', `other users may read the token in ${file}`, {
         hint: `Make another: rm ${quoteForSh(file)}; ${make}`,
         details: { path: file },

@@ -1,16 +1,19 @@
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readFileSync,
   realpathSync,
   writeFileSync,
 } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
+import { runsAsRoot } from '../support/privilege.ts';
 import { runProgram, startProgram, transcript } from '../support/program.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
@@ -135,10 +138,10 @@ describe('requests by HTTP', () => {
     );
     await until(() => program.printedSoFar().includes('http://'));
     const [url = ''] = /http:\S+/.exec(program.printedSoFar()) ?? [];
-    const ask = async (path: string, token = TOKEN, method = 'POST') =>
-      (await fetch(`${url}${path}`, { method, headers: { authorization: `Bearer ${token}` } }))
+    const ask = async (path: string, token = TOKEN, method = 'POST', scheme = 'Bearer') =>
+      (await fetch(`${url}${path}`, { method, headers: { authorization: `${scheme} ${token}` } }))
         .status;
-    return { ...mirror, ask, program, file };
+    return { ...mirror, ask, url, program, file };
   }
 
   test('start a sync if they have the token', async () => {
@@ -149,7 +152,9 @@ describe('requests by HTTP', () => {
     expect(await ask('/none')).toBe(404);
     expect(await ask('/..%2f')).toBe(404);
     expect(await ask('/debian', TOKEN, 'GET')).toBe(405);
-    for (let count = 0; count < 3; count += 1) expect(await ask('/debian')).toBe(202);
+    expect(await ask('/debian', TOKEN, 'POST', 'Basic')).toBe(401);
+    for (const scheme of ['Bearer', 'bearer', 'BEARER'])
+      expect(await ask('/debian', TOKEN, 'POST', scheme)).toBe(202);
     await until(
       () => program.saidSoFar().match(/the sync ended with 0|another follows it/g)?.length === 3,
     );
@@ -160,6 +165,30 @@ describe('requests by HTTP', () => {
     expect((await program.result).exitCode).toBe(0);
   });
 
+  test('may be large, many and slow, and one more sync follows all of them', async () => {
+    const { ask, url, events, isBusy, program, change, now, root } = await server();
+    const { hostname, port } = new URL(url);
+    const slow = Array.from({ length: 20 }, () => connect(Number(port), hostname));
+    onTestFinished(() => {
+      for (const socket of slow) socket.destroy();
+    });
+    for (const socket of slow) socket.write('POST /debian HTTP/1.1\r\nHost: x\r\n');
+    expect(await ask('/debian')).toBe(202);
+    await until(isBusy);
+    change();
+    const headers = { authorization: `Bearer ${TOKEN}` };
+    const body = Buffer.alloc(20_000_000);
+    const large = await fetch(`${url}/debian`, { method: 'POST', headers, body });
+    expect(large.status).toBe(202);
+    const many = await Promise.all(Array.from({ length: 40 }, () => ask('/debian')));
+    expect(new Set(many)).toEqual(new Set([202]));
+    await until(() => program.saidSoFar().includes('the sync ended with 0'));
+    expect(program.saidSoFar().match(/another follows it/g)).toHaveLength(41);
+    expect(events()).toHaveLength(2);
+    expect(now()).toBe('2');
+    expect(existsSync(join(root, '.mirrorlatch/wish'))).toBe(false);
+  });
+
   test('need a token that nobody else can read or guess', async () => {
     const { run, file } = await server();
     const listen = ['trigger', 'debian', '--listen', '127.0.0.1:0', '--token-file'];
@@ -167,7 +196,12 @@ describe('requests by HTTP', () => {
     expectFailure(await run(...listen, `${file}.none`), 78, /no token in/, /urandom/);
     writeFileSync(file, 'short\n');
     expectFailure(await run(...listen, file), 78, /no token of at least 16/);
+    expectFailure(await run(...listen, '/dev/null'), 78, /\/dev\/null is not a file with a token/);
     chmodSync(file, 0o640);
+    expectFailure(await run(...listen, file), 78, /other users may read/);
+    chmodSync(file, 0o600);
+    if (!runsAsRoot) return;
+    chownSync(file, 65534, 65534);
     expectFailure(await run(...listen, file), 78, /other users may read/);
   });
 });
