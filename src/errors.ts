@@ -11,6 +11,8 @@ export const EXIT_CODES = {
   EXCLUDED_LOSS: 65,
   /** A tree is not as it was published, or what was recorded of that is damaged. */
   DAMAGED: 65,
+  /** A tree is not what its repository says, or the user's own check says no. */
+  CHECK_FAILED: 65,
   NO_MIRROR: 66,
   NO_SOURCE: 66,
   UNAVAILABLE: 69,
@@ -81,6 +83,19 @@ interface DetailsByCode {
   DAMAGED: {
     /** The record that is damaged. */
     path?: string;
+  };
+  CHECK_FAILED: {
+    /** What was found, the first of it: see `CheckFinding`. */
+    findings?: readonly {
+      name: string;
+      nameBytes?: string;
+      kind: string;
+      expected: string;
+      found: string;
+      by: string;
+    }[];
+    /** All that was found. */
+    count?: number;
   };
   COMMAND_FAILED: {
     end: { exitCode: number | null; signal: NodeJS.Signals | null };

@@ -25,6 +25,8 @@ export type { Mirror } from './mirror/open.ts';
 export type { PlanFigures } from './mirror/plan/plan.ts';
 export type {
   ChannelRule,
+  CheckChoice,
+  CheckPolicy,
   DrainPolicy,
   Given,
   HookPhase,
@@ -52,6 +54,7 @@ export {
   type UnadoptOptions,
   unadopt,
 } from './operations/adopt.ts';
+export { type CheckOptions, type CheckResult, check } from './operations/check.ts';
 export type { Examination } from './operations/doctor/check.ts';
 export { type DoctorReport, doctor } from './operations/doctor/doctor.ts';
 export {

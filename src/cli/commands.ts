@@ -22,6 +22,7 @@ export const commands: Readonly<Record<string, LoadCommand>> = {
   du: async () => (await import('./commands/du.ts')).addDu,
   promote: async () => (await import('./commands/promote.ts')).addPromote,
   verify: async () => (await import('./commands/verify.ts')).addVerify,
+  check: async () => (await import('./commands/check.ts')).addCheck,
   rollback: async () => (await import('./commands/rollback.ts')).addRollback,
   prune: async () => (await import('./commands/prune.ts')).addPrune,
   pin: async () => (await import('./commands/pin.ts')).addPin,

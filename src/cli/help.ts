@@ -5,6 +5,7 @@ const MEANINGS = {
   USAGE: 'the command line is wrong',
   SHRUNKEN_SOURCE:
     'the source has shrunk too much (--allow-shrink), or what is excluded would be deleted',
+  CHECK_FAILED: 'something is not what its repository says, or a check says no',
   DAMAGED: 'something is not as it was published',
   NO_MIRROR: 'the mirror or the source does not exist',
   UNAVAILABLE: 'the network, the source or a program is not available',

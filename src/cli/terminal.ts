@@ -20,6 +20,7 @@ const PHASES: Record<Phase, string> = {
   transferring: 'transferring the changes',
   settling: 'looking at the source again',
   comparing: 'counting the changes',
+  checking: 'checking the tree by what it says of itself',
   publishing: 'publishing',
   pruning: 'pruning',
   verifying: 'looking at every entry',

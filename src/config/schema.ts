@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import { MirrorlatchError } from '../errors.ts';
 import { parseChannelName } from '../mirror/channels/channel-names.ts';
 import { joinRules } from '../mirror/channels/channel-rules.ts';
-import { AFTER_DRAIN } from '../mirror/settings/policy.ts';
+import { AFTER_DRAIN, CHECK_CHOICES } from '../mirror/settings/policy.ts';
 import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';
 import { withAbsoluteFiles } from '../rsync/option-files.ts';
@@ -129,6 +129,11 @@ const rsyncOptions = z.pipe(
   }),
 );
 
+function readShellText(given: string): string {
+  if (given.includes('\0')) throw new UnfitValue('No command has a byte of zero.');
+  return given;
+}
+
 const SCHEDULE =
   'Give a calendar event of systemd, such as "daily", "03:17" or "*:0/15", or "never".';
 
@@ -227,6 +232,15 @@ const COMMON = {
   'probe-max-age': z.optional(duration),
   'busy-when': z.optional(listOf(PATHS, readPathWithin)),
   'file-list': z.optional(text('Give the name of a file at the top of the source.', readNameAtTop)),
+
+  check: z.optional(
+    listOf(`Give some of these in an array: ${CHECK_CHOICES.join(', ')}.`, (given) =>
+      readChoice(given, CHECK_CHOICES),
+    ),
+  ),
+  'check-command': z.optional(text('Give the words of a shell in quotes.', readShellText)),
+  'check-keyring': z.optional(text('Give the path of a file with keys in quotes.', absolute)),
+  'check-content': z.optional(flag),
 
   /** A channel to what it follows. */
   channels: z.optional(channels),

@@ -23,6 +23,10 @@ export const SETTINGS = {
   probeMaxAgeMs: 'probe-max-age',
   busyWhen: 'busy-when',
   fileList: 'file-list',
+  check: 'check',
+  checkCommand: 'check-command',
+  checkKeyring: 'check-keyring',
+  checkContent: 'check-content',
   channels: 'channels',
 } as const satisfies Record<keyof SettingsOfFile, Key>;
 

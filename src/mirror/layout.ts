@@ -36,6 +36,7 @@ export const LIVE = 'live';
  *     .sizes.json                     of directories before a command of `lock` in place
  *     .boot                           the boot and disk under which all of this is trusted
  *   changes/ID                        0600: the names in which a snapshot differs from its base
+ *   checked                           0600: which files of a snapshot checks have found right
  *   trash/                            0700, trees to be removed
  *   reserve/                          files that are given up when the disk is full
  *   served  superseded/               0700, for a served directory, see serveDirectory
@@ -89,6 +90,8 @@ export interface Layout {
   readonly changes: string;
   /** See `sums/record.ts`. */
   readonly sums: string;
+  /** See `verifiedIn`. */
+  readonly checked: string;
   readonly trash: string;
   /** See `reserve.ts`. */
   readonly reserve: string;
@@ -144,6 +147,7 @@ export function layoutOf(root: string): Layout {
     spareMark: join(staging, '.spare.mark'),
     changes: join(state, 'changes'),
     sums: join(state, 'sums'),
+    checked: join(state, 'checked'),
     trash: join(state, 'trash'),
     reserve: join(state, 'reserve'),
     served: join(state, 'served'),

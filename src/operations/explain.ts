@@ -9,6 +9,7 @@ import { type Layout, LIVE, layoutOf } from '../mirror/layout.ts';
 import { lastFullLook } from '../mirror/plan/full-look.ts';
 import { problemOfConfiguration } from '../mirror/settings/configured.ts';
 import { DEFAULT_LOCK } from '../mirror/settings/policy.ts';
+import type { FindingRecord } from '../mirror/settings/records.ts';
 import { snapshotNamed } from '../mirror/snapshot-path.ts';
 import { modeIfClosed } from '../mirror/trees/tree-mode.ts';
 import { ifAllowed, ifThere } from '../system/files.ts';
@@ -61,6 +62,8 @@ export interface Failure {
   /** What it ended with, if the code is one that we know. */
   exitCode: number | null;
   message: string;
+  /** What checks have found; the first few. */
+  findings: readonly FindingRecord[];
   /** Where the log is, and the last lines of it; null lines if only the owner may read them. */
   log: { path: string; lines: readonly string[] | null } | null;
 }
@@ -157,10 +160,10 @@ function graceOf(
 
 function failureOf(
   layout: Layout,
-  { at, id, code, message }: Extract<HistoryEntry, { event: 'failed' }>,
+  { at, id, code, message, findings = [] }: Extract<HistoryEntry, { event: 'failed' }>,
 ): Failure {
   const exitCode = Object.hasOwn(EXIT_CODES, code) ? EXIT_CODES[code as ErrorCode] : null;
-  return { at, id, code, exitCode, message, log: logOf(layout.log(id)) };
+  return { at, id, code, exitCode, message, findings, log: logOf(layout.log(id)) };
 }
 
 /** As much of its end as people read. */

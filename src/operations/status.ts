@@ -29,6 +29,7 @@ import { type ServedDirectory, servedDirectory } from '../mirror/served/served-d
 import { problemOfConfiguration } from '../mirror/settings/configured.ts';
 import type {
   ChannelRule,
+  CheckPolicy,
   ProbePolicy,
   RetentionPolicy,
   ShrinkPolicy,
@@ -114,6 +115,8 @@ export interface MirrorStatus {
   shrink: ShrinkPolicy;
   /** What a sync looks at before it looks at everything. */
   probe: ProbePolicy;
+  /** By what a new tree has to prove right before it is published. */
+  check: CheckPolicy;
   current: SnapshotInfo | null;
   previous: string | null;
   channels: ChannelInfo[];
@@ -199,7 +202,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
   checkDuration('maxAgeMs', maxAgeMs);
   const { layout, settings } = openMirror(root);
   const { source, rsyncOptions } = rememberedBy(settings);
-  const { retention, shrink, probe } = policyOf(settings, {});
+  const { retention, shrink, probe, check } = policyOf(settings, {});
   const state = inspectLock(layout);
   // After the look at the lock: a writer that has released it has recorded all that it did.
   const { entries: history, damaged } = inspectHistory(layout);
@@ -244,6 +247,7 @@ export function status(root: string, { maxAgeMs }: StatusOptions = {}): MirrorSt
     retention,
     shrink,
     probe,
+    check,
     current,
     previous: previousId(layout) ?? null,
     channels: channelInfos(layout, settings, history),

@@ -3,17 +3,12 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { asMirrorlatchError, hasCode, MirrorlatchError } from '../errors.ts';
 import { bytePath } from '../mirror/byte-path.ts';
-import { channelAt } from '../mirror/channels/channels.ts';
-import { currentId, previousId } from '../mirror/current.ts';
+import { currentId } from '../mirror/current.ts';
 import { appendHistory, readHistory } from '../mirror/history/history.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
-import { holdOpenLease, type Lease, takeLease } from '../mirror/locks/lease.ts';
-import { obstacleAt } from '../mirror/locks/obstacle.ts';
 import { readableName } from '../mirror/names.ts';
 import { openMirror } from '../mirror/open.ts';
 import type { Given, LockPolicy } from '../mirror/settings/policy.ts';
-import { isSnapshotId } from '../mirror/snapshot-id.ts';
-import { snapshotNamed } from '../mirror/snapshot-path.ts';
 import {
   compareWithRecord,
   type DamageKind,
@@ -33,9 +28,9 @@ import { isOfPerson, snapshotIds } from '../mirror/survey.ts';
 import { bestChecksum } from '../rsync/content-sums.ts';
 import { Turns } from '../system/event-loop.ts';
 import { lstatIfThere } from '../system/files.ts';
-import { quoteForSh } from '../system/quote.ts';
 import type { OnEvent } from '../writer/events.ts';
 import { withLock } from '../writer/session.ts';
+import { type HeldTree, holdTree, idNamed } from './held-tree.ts';
 
 export interface VerifyOptions {
   root: string;
@@ -144,48 +139,7 @@ function wantedIds(layout: Layout, { id, all = false }: VerifyOptions): string[]
     const isForeign = isOfPerson(layout, readHistory(layout));
     return snapshotIds(layout).filter((one) => !isForeign(one));
   }
-  if (id === undefined || id === 'current') {
-    if (current === undefined)
-      throw new MirrorlatchError('NO_MIRROR', `${layout.root} has no snapshot yet`);
-    return [current];
-  }
-  if (id === 'previous') return [previousId(layout) ?? id];
-  return [channelAt(layout, id)?.id ?? snapshotNamed(layout, id)];
-}
-
-/** A tree that stays as it is until its lease is released. */
-interface HeldTree {
-  id: string;
-  lease: Lease;
-}
-
-/** @throws MirrorlatchError NO_MIRROR, BUSY */
-function holdTree(layout: Layout, id: string): HeldTree {
-  refuseObstacle(layout);
-  const isName = isSnapshotId(id) || id === LIVE;
-  const lease = isName ? (takeLease(layout, id) ?? holdOpenLease(layout, id)) : undefined;
-  try {
-    // A writer first announces that it closes the gate, and then waits for all who hold this.
-    refuseObstacle(layout);
-    if (lease !== undefined && lstatIfThere(layout.snapshot(id))?.isDirectory())
-      return { id, lease };
-  } catch (error) {
-    lease?.release();
-    throw error;
-  }
-  lease?.release();
-  const message = `${layout.root} has no snapshot named ${JSON.stringify(id)}`;
-  throw new MirrorlatchError('NO_MIRROR', message, {
-    hint: `See what there is with: mirrorlatch list ${quoteForSh(layout.root)}`,
-  });
-}
-
-function refuseObstacle(layout: Layout): void {
-  const why = obstacleAt(layout)?.why;
-  if (why === undefined) return;
-  throw new MirrorlatchError('BUSY', `${layout.root} ${why}`, {
-    hint: `Wait until it can be read: mirrorlatch wait ${quoteForSh(layout.root)}`,
-  });
+  return [idNamed(layout, id)];
 }
 
 interface Means {

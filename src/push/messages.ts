@@ -4,6 +4,8 @@ import { MADE_BY } from '../mirror/clone.ts';
 import { LIVE } from '../mirror/layout.ts';
 import {
   AFTER_DRAIN,
+  CHECK_CHOICES,
+  type CheckPolicy,
   type DrainPolicy,
   isTag,
   type LockPolicy,
@@ -36,7 +38,7 @@ import type { Phase } from '../writer/events.ts';
  * ```
  * Both send `alive` when there is nothing else to say.
  */
-export const PROTOCOL = 4;
+export const PROTOCOL = 5;
 
 const count = z.int().check(z.minimum(0));
 const amount = z.number().check(z.minimum(0));
@@ -98,6 +100,12 @@ const Request = z.strictObject({
       busyWhen: z.array(z.string()),
       fileList: z.string(),
     }),
+    // A command to run and a file to read are for the receiving host to say.
+    check: group<Omit<CheckPolicy, 'command' | 'keyring'>>({
+      kinds: z.array(z.enum(CHECK_CHOICES)),
+      content: z.boolean(),
+      publishesAnyway: z.boolean(),
+    }),
   }),
 });
 
@@ -145,6 +153,7 @@ const PHASES: { readonly [Name in Phase]: Name } = {
   comparing: 'comparing',
   transferring: 'transferring',
   settling: 'settling',
+  checking: 'checking',
   publishing: 'publishing',
   pruning: 'pruning',
   verifying: 'verifying',

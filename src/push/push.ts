@@ -1,5 +1,6 @@
 import { hostname, userInfo } from 'node:os';
 import { MirrorlatchError } from '../errors.ts';
+import { commandThere } from '../mirror/open.ts';
 import { checkRsync, checkSource } from '../mirror/plan/preflight.ts';
 import { DEFAULT_RETRY, withDefaults } from '../mirror/settings/policy.ts';
 import { checkGroups, checkStart } from '../mirror/settings/policy-rules.ts';
@@ -10,7 +11,7 @@ import type { Entry } from '../rsync/itemize.ts';
 import { dividePushOptions } from '../rsync/pushed.ts';
 import { splitShell } from '../rsync/remote-shell.ts';
 import { Retries } from '../rsync/retries.ts';
-import { parseDestination, parseSource, type Source } from '../rsync/source.ts';
+import { type Destination, parseDestination, parseSource, type Source } from '../rsync/source.ts';
 import { thisHost } from '../system/host.ts';
 import { commandOverSsh, quoteForSh } from '../system/quote.ts';
 import { type Answer, converse } from './conversation.ts';
@@ -79,6 +80,7 @@ async function ask(verb: PushRequest['verb'], options: PushOptions): Promise<Ans
       hint: 'Give host:ROOT or ssh://[user@]host[:port]/ROOT.',
     });
   }
+  refuseForeignCheck(options, destination);
   const source = sourceOf(options);
   if (source.kind !== 'local') {
     throw new MirrorlatchError('USAGE', 'the source and the mirror are both on another host', {
@@ -109,6 +111,19 @@ async function ask(verb: PushRequest['verb'], options: PushOptions): Promise<Ans
   }
 }
 
+/**
+ * What runs a command there, or reads a file of its own there, is for that host to say.
+ *
+ * @throws MirrorlatchError USAGE
+ */
+function refuseForeignCheck({ check = {} }: PushOptions, destination: Destination): void {
+  const given = check.command ? '--check-command' : check.keyring ? '--check-keyring' : undefined;
+  if (given === undefined) return;
+  throw new MirrorlatchError('USAGE', `${given} is not taken from another host`, {
+    hint: `Set it there: ${commandThere(destination, ['init', destination.root, given, 'VALUE'])}`,
+  });
+}
+
 /** Every option that concerns the other end, so that the compiler names one that is forgotten. */
 type Sent = Record<
   Exclude<
@@ -119,8 +134,20 @@ type Sent = Record<
 >;
 
 function requestFor(verb: PushRequest['verb'], options: PushOptions, path: string): PushRequest {
-  const { otherSource, clone, id, unclean, prune, lock, retention, retry, drain, shrink, probe } =
-    options;
+  const {
+    otherSource,
+    clone,
+    id,
+    unclean,
+    prune,
+    lock,
+    retention,
+    retry,
+    drain,
+    shrink,
+    probe,
+    check,
+  } = options;
   const tags = options.tags && [...options.tags];
   // An in-place mirror has a strategy of its own, and knows it.
   const strategy = options.strategy === 'in-place' ? undefined : options.strategy;
@@ -137,7 +164,17 @@ function requestFor(verb: PushRequest['verb'], options: PushOptions, path: strin
     prune,
     tags,
   } satisfies Partial<Sent>;
-  const groups = { lock, retention, retry, drain, shrink, probe } satisfies Partial<Sent>;
+  const { kinds, content, publishesAnyway } = check ?? {};
+  const wanted = { kinds: kinds && [...kinds], content, publishesAnyway };
+  const groups = {
+    lock,
+    retention,
+    retry,
+    drain,
+    shrink,
+    probe,
+    check: wanted,
+  } satisfies Partial<Sent>;
   return {
     kind: 'request',
     name: nameOfSource(options),

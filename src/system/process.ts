@@ -16,6 +16,8 @@ export interface ChildOptions {
   /** Ends the child by SIGTERM, and by SIGKILL if it is still there 10 s later. */
   signal?: AbortSignal | undefined;
   cwd?: string;
+  /** Added to our own environment. */
+  env?: Readonly<Record<string, string>> | undefined;
   /** Its standard input; by default nothing. */
   input?: Uint8Array | undefined;
   /** Called with each chunk of standard output, in order. Without it, the output is collected. */
@@ -55,6 +57,7 @@ export async function runProgram(
     inherit = [],
     signal,
     cwd,
+    env,
     input,
     onStdout,
     onOutput,
@@ -73,7 +76,7 @@ export async function runProgram(
       ...inherit,
       ...(onChannel ? ['pipe'] : []),
     ] as Options['stdio'],
-    env: { LC_ALL: 'C' },
+    env: { ...env, LC_ALL: 'C' },
     encoding: 'buffer',
     buffer: {
       stdout: onStdout === undefined && onOutput === undefined,

@@ -9,6 +9,7 @@ export type Phase =
   | 'transferring'
   | 'settling'
   | 'comparing'
+  | 'checking'
   | 'publishing'
   | 'pruning'
   | 'verifying'

@@ -1,4 +1,6 @@
 import {
+  type CheckPolicy,
+  DEFAULT_CHECK,
   DEFAULT_DRAIN,
   DEFAULT_PROBE,
   DEFAULT_RETENTION,
@@ -25,6 +27,7 @@ export interface PolicyOptions {
   probe?: Given<ProbePolicy> | undefined;
   /** In place of those of the configuration. */
   hooks?: Given<HookPolicy> | undefined;
+  check?: Given<CheckPolicy> | undefined;
 }
 
 /** By which rules a writer works. */
@@ -34,6 +37,7 @@ export interface Policy {
   readonly drain: DrainPolicy;
   readonly shrink: ShrinkPolicy;
   readonly probe: ProbePolicy;
+  readonly check: CheckPolicy;
 }
 
 /** Every option of a group, so that the compiler names one that is forgotten. */
@@ -53,7 +57,16 @@ export function policyOf(settings: Settings, given: PolicyOptions): Policy {
     busyWhen: settings.busyWhen,
     fileList: settings.fileList,
   } satisfies AllOf<ProbePolicy>);
+  const check = withDefaults(DEFAULT_CHECK, {
+    kinds: settings.check,
+    command: settings.checkCommand,
+    keyring: settings.checkKeyring,
+    content: settings.checkContent,
+    // A person's word, which is not kept.
+    publishesAnyway: undefined,
+  } satisfies AllOf<CheckPolicy>);
   return {
+    check: withDefaults(check, given.check),
     retention: withDefaults(retention, given.retention),
     retry: withDefaults(DEFAULT_RETRY, given.retry),
     drain: withDefaults(DEFAULT_DRAIN, given.drain),

@@ -1,4 +1,4 @@
-import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
+import { asMirrorlatchError, hasCode, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import type { Changes } from '../mirror/changes.ts';
 import { appendHistory, readHistory, type SyncFigures } from '../mirror/history/history.ts';
 import { indexOf } from '../mirror/history/history-index.ts';
@@ -14,7 +14,12 @@ import {
   serveDirectory,
   servedDirectory,
 } from '../mirror/served/served-directory.ts';
-import type { HistoryEntry, LeftOutRecord, LookFigures } from '../mirror/settings/records.ts';
+import type {
+  FindingRecord,
+  HistoryEntry,
+  LeftOutRecord,
+  LookFigures,
+} from '../mirror/settings/records.ts';
 import { describeHold } from '../mirror/settings/settings.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { stagedTree } from '../mirror/staging.ts';
@@ -25,6 +30,7 @@ import { findWritable } from '../mirror/trees/writable.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
+import { checkContent } from './checking.ts';
 import type { HookSubject } from './hooks.ts';
 import { pruneQuietly } from './pruning.ts';
 import { giveUpLost, recordContent } from './sums.ts';
@@ -140,11 +146,13 @@ export function refuseMounts({
 function recordFailure(
   { layout, hooks }: Pick<Writer, 'layout' | 'hooks'>,
   id: string,
-  { code, message }: Pick<MirrorlatchError, 'code' | 'message'>,
+  error: MirrorlatchError,
 ): void {
+  const { code, message } = error;
   // The mirror is another host's now, and so is its history. A wrong command line is no failed sync.
   if (code === 'LOCK_LOST' || code === 'USAGE') return;
-  const entry = { event: 'failed', at: now(), id, code, message } as const;
+  const found = findingsOf(error);
+  const entry = { event: 'failed', at: now(), id, code, message, ...found } as const;
   for (const report of [() => appendHistory(layout, entry), () => hooks.afterFailure(entry)]) {
     try {
       report();
@@ -152,6 +160,20 @@ function recordFailure(
       // Nothing more can be done here.
     }
   }
+}
+
+/** How many findings of a check history keeps. */
+const MOST_KEPT = 20;
+
+function findingsOf(error: MirrorlatchError): { findings?: FindingRecord[] } {
+  const findings = hasCode(error, 'CHECK_FAILED') ? error.details.findings : undefined;
+  if (findings === undefined) return {};
+  const kept = findings.slice(0, MOST_KEPT);
+  return {
+    findings: kept.map(({ name, kind, expected, found, by }) => {
+      return { name, kind, expected, found, by };
+    }),
+  };
 }
 
 /** Records that the making of a snapshot failed before the work had begun. */
@@ -189,10 +211,12 @@ export async function publishNew(
   figures: SyncFigures,
   { tidy, tree = stagedTree(writer.layout, id), changed, received, isCompared }: FinishedTree,
 ): Promise<Published> {
+  writer.signal.throwIfAborted();
+  const checked = await checkContent(writer, id, tree, figures);
   beginPublishing(writer);
   await refuseUnreplaceable(writer.layout, id, writer.signal);
   const writableByAll = figures.writableByAll ?? (await findWritable(tree, writer));
-  const made = { ...figures, writableByAll };
+  const made = { ...figures, ...checked, writableByAll };
   const subject = subjectOf(writer, id, made);
   await writer.hooks.before('before-publish', { ...subject, tree }, writer);
   await recordContent(writer, id, tree, {
@@ -220,10 +244,13 @@ export async function publishLive(
   figures: SyncFigures,
   { isCompared, ...content }: Omit<TreeOrigin, 'base'> & Pick<FinishedTree, 'isCompared'> = {},
 ): Promise<Published> {
-  beginPublishing(writer);
   const tree = writer.layout.snapshot(LIVE);
+  writer.signal.throwIfAborted();
+  const checked = await checkContent(writer, LIVE, tree, figures);
+  beginPublishing(writer);
   const base = content.changed && LIVE;
-  const made = { ...figures, writableByAll: await findWritable(tree, writer) };
+  const writableByAll = await findWritable(tree, writer);
+  const made = { ...figures, ...checked, writableByAll };
   const subject = subjectOf(writer, LIVE, made);
   await writer.hooks.before('before-publish', subject, writer);
   await recordContent(writer, LIVE, tree, { ...content, base });

@@ -21,6 +21,7 @@ import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { CHANNELS, type ChannelFlags, showRule } from '../options/channels.ts';
+import { CHECK, type CheckFlags, describeCheck } from '../options/check.ts';
 import { addOptions } from '../options/group.ts';
 import { describeProbe, PROBE, type ProbeFlags } from '../options/probe.ts';
 import { describeRetention, RETENTION, type RetentionFlags } from '../options/retention.ts';
@@ -28,7 +29,7 @@ import { describeShrink, MAX_SHRINK, SHRINK, type ShrinkFlags } from '../options
 import { printJson, printLine } from '../output.ts';
 import { createReporter, printWarning } from '../terminal.ts';
 
-interface Flags extends RetentionFlags, ChannelFlags, ShrinkFlags, ProbeFlags {
+interface Flags extends RetentionFlags, ChannelFlags, ShrinkFlags, CheckFlags, ProbeFlags {
   source?: string;
   inPlace?: boolean;
   adopt?: string;
@@ -52,7 +53,7 @@ export function addInit(program: Command, context: CommandContext): void {
     .option('--unadopt <DIR>', 'turn an adopted directory back into a plain directory')
     .option('--serve-at <DIR>', 'also keep a real directory equal to the current snapshot')
     .option('--no-serve-at', 'no longer keep it so; the directory stays as it is');
-  addOptions(command, RETENTION, MAX_SHRINK, PROBE, CHANNELS)
+  addOptions(command, RETENTION, MAX_SHRINK, CHECK, PROBE, CHANNELS)
     .option('--clear-options', 'forget the options of rsync that the mirror remembers')
     .option('--json', 'print the settings')
     .addHelpText(
@@ -73,6 +74,7 @@ export function addInit(program: Command, context: CommandContext): void {
         rsyncOptions: keepsOptions ? undefined : context.operands,
         retention: RETENTION.read(flags),
         shrink: SHRINK.read(flags),
+        check: CHECK.read(flags),
         probe: PROBE.read(flags),
         channels: CHANNELS.read(flags),
         serveAt: flags.serveAt === false ? undefined : flags.serveAt,
@@ -218,9 +220,10 @@ function report(
   else printLine('it has one tree, which is written in place behind a gate');
   for (const [channel, rule] of Object.entries(settings.channels ?? {}))
     printLine(`its channel ${channel} follows ${showRule(rule)}`);
-  const { shrink, probe } = policyOf(settings, {});
+  const { shrink, probe, check } = policyOf(settings, {});
   printLine(describeShrink(shrink, rsyncOptions));
   for (const line of describeProbe(probe)) printLine(line);
+  for (const line of describeCheck(check)) printLine(line);
   const current = currentId(layout);
   if (current !== undefined) {
     const tree = layout.snapshot(current);

@@ -7,6 +7,7 @@ import type { CommandContext } from '../context.ts';
 import { helpOfWriter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
 import { bytesOf } from '../operand-bytes.ts';
+import { CHECK_BEFORE, type CheckFlags } from '../options/check.ts';
 import { DRAIN, type DrainFlags } from '../options/drain.ts';
 import { addOptions } from '../options/group.ts';
 import { HOOKS, type HookFlags } from '../options/hooks.ts';
@@ -19,7 +20,7 @@ import { createReporter, nameOfTree, withoutSnapshot } from '../terminal.ts';
 import { showFiles } from '../units.ts';
 import { tagsOf } from '../values.ts';
 
-interface Flags extends LockFlags, ShrinkFlags, RetentionFlags, DrainFlags, HookFlags {
+interface Flags extends LockFlags, ShrinkFlags, CheckFlags, RetentionFlags, DrainFlags, HookFlags {
   lockOnly?: boolean;
   resume?: boolean;
   allowDirty?: boolean;
@@ -67,7 +68,7 @@ export function addLock(program: Command, context: CommandContext): void {
     )
     .option('--id <name>', 'name the new snapshot (default: the UTC time)')
     .option('--tag <tag>', 'give the snapshot this tag, see --keep-tag; repeatable', tagsOf);
-  addOptions(command, SHRINK, LOCK, RETENTION, DRAIN, HOOKS)
+  addOptions(command, SHRINK, CHECK_BEFORE, LOCK, RETENTION, DRAIN, HOOKS)
     .option('--no-prune', 'do not remove old snapshots at the end')
     .option('--quiet', 'print only what went wrong')
     .option('--no-mail', 'leave the mail of notices to a later notify')
@@ -109,6 +110,7 @@ export function addLock(program: Command, context: CommandContext): void {
           tags: flags.tag,
           prune: flags.prune,
           shrink: SHRINK.read(flags),
+          check: CHECK_BEFORE.read(flags),
           lock: LOCK.read(flags),
           retention: RETENTION.read(flags),
           drain: DRAIN.read(flags),

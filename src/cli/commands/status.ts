@@ -17,6 +17,7 @@ import type { CommandContext } from '../context.ts';
 import { describeChannel } from '../explanation/channel-answer.ts';
 import { helpAfter } from '../help.ts';
 import { MirrorArgument } from '../mirror-names.ts';
+import { describeCheck } from '../options/check.ts';
 import { describeProbe } from '../options/probe.ts';
 import { describeRetention } from '../options/retention.ts';
 import { describeShrink } from '../options/shrink.ts';
@@ -210,6 +211,7 @@ function printStatus(status: MirrorStatus): void {
   if (status.served !== null) row('serves', describeServed(status.served));
   row('shrink', describeShrink(status.shrink, rsyncOptions));
   for (const line of describeProbe(status.probe)) row('probe', line);
+  for (const line of describeCheck(status.check)) row('check', line);
   const isOrphaned = lock.state.kind === 'orphans';
   const end = isOrphaned ? `; end them with: ${syncThatEnds(root)}` : '';
   row('lock', lock.state.kind === 'free' ? 'free' : `${lock.message}${end}`);

@@ -21,6 +21,7 @@ import { nearestName } from '../../system/nearest.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
 import { withConfigured } from '../mirror-names.ts';
+import { CHECK_BEFORE, type CheckFlags } from '../options/check.ts';
 import { DRAIN, type DrainFlags } from '../options/drain.ts';
 import { addOptions } from '../options/group.ts';
 import { HOOKS, type HookFlags } from '../options/hooks.ts';
@@ -41,6 +42,7 @@ interface Flags
   extends LockFlags,
     RetryFlags,
     ShrinkFlags,
+    CheckFlags,
     RetentionFlags,
     DrainFlags,
     ProbeFlags,
@@ -99,7 +101,7 @@ export function addSync(program: Command, context: CommandContext): void {
     );
   addOptions(
     command,
-    ...[SHRINK, PROBE, LOCK, RETRY, RETENTION, DRAIN, HOOKS],
+    ...[SHRINK, CHECK_BEFORE, PROBE, LOCK, RETRY, RETENTION, DRAIN, HOOKS],
     new Option(
       '--strategy <name>',
       'plan: transfer only what differs; link-dest: a single pass of rsync; copy: share no files',
@@ -137,6 +139,7 @@ export function addSync(program: Command, context: CommandContext): void {
         [
           'USAGE',
           'SHRUNKEN_SOURCE',
+          'CHECK_FAILED',
           'NO_MIRROR',
           'UNAVAILABLE',
           'HOOK_FAILED',
@@ -298,6 +301,7 @@ function optionsOf(flags: Flags): Omit<SyncOptions, 'root' | 'source'> {
   return {
     ...own,
     shrink: SHRINK.read(flags),
+    check: CHECK_BEFORE.read(flags),
     probe: PROBE.read(flags),
     lock: LOCK.read(flags),
     retry: RETRY.read(flags),

@@ -1,8 +1,10 @@
+import { describeFinding } from '../../checks/finding.ts';
 import { showDuration } from '../../config/values.ts';
 import { describeHold } from '../../mirror/settings/settings.ts';
 import { showBytes } from '../../mirror/units.ts';
 import type { Facts, Failure } from '../../operations/explain.ts';
 import { quoteForSh } from '../../system/quote.ts';
+import { describeCheck } from '../options/check.ts';
 import { describeProbe } from '../options/probe.ts';
 import { describeShrink } from '../options/shrink.ts';
 import { oneLine } from '../output.ts';
@@ -12,9 +14,10 @@ import { type Answer, answer } from './answer.ts';
 /** Why the last sync failed, and what of it is left. */
 export function failureAnswer({ status, failure, remains }: Facts): Answer[] {
   if (failure === null) return [];
-  const { at, code, exitCode, message } = failure;
-  // What a hook said, its message has; rsync had no part in that.
-  const log = code === 'HOOK_FAILED' ? undefined : failure.log;
+  const { at, code, exitCode, message, findings } = failure;
+  // What a hook or a check said, its message has; rsync had no part in that.
+  const isOwn = code === 'HOOK_FAILED' || code === 'CHECK_FAILED';
+  const log = isOwn ? undefined : failure.log;
   const ended = exitCode === null ? code : `${exitCode}, ${code}`;
   const trees = status.findings.filter(({ kind }) => kind === 'unfinished-tree');
   const isUnseen = status.unseen.length > 0;
@@ -39,7 +42,10 @@ export function failureAnswer({ status, failure, remains }: Facts): Answer[] {
         'Nothing of it was published',
         left,
       ],
-      { quoted: log?.lines ?? [], command: wayOutOf(failure, quoteForSh(status.root)) },
+      {
+        quoted: log?.lines ?? findings.map(describeFinding),
+        command: wayOutOf(failure, quoteForSh(status.root)),
+      },
     ),
   ];
 }
@@ -68,6 +74,7 @@ function wayOutOf({ code, log }: Failure, root: string): string {
       return `mirrorlatch config show ${root}`;
     case 'NO_SPACE':
       return `df -h ${root} && df -i ${root}`;
+    case 'CHECK_FAILED':
     case 'SIGINT':
     case 'SIGTERM':
     case 'SIGHUP':
@@ -160,6 +167,7 @@ export function nextSyncAnswer(facts: Facts, isFilled = false): Answer {
       ...remains,
       ...looksOf(facts),
       `It publishes only what is whole: ${describeShrink(status.shrink, status.rsyncOptions)}`,
+      ...describeCheck(status.check),
       ...spaceOf(facts),
       ...removalsOf(facts),
     ],

@@ -1,7 +1,10 @@
+import { isAbsolute } from 'node:path';
 import { MirrorlatchError } from '../../errors.ts';
 import { unfitOption } from '../../system/unfit-option.ts';
 import {
   AFTER_DRAIN,
+  CHECK_CHOICES,
+  type CheckPolicy,
   type DrainPolicy,
   type Given,
   HOOK_PHASES,
@@ -31,6 +34,7 @@ interface Groups {
   shrink: ShrinkPolicy;
   probe: ProbePolicy;
   hooks: HookPolicy;
+  check: CheckPolicy;
 }
 
 type GivenGroups = { readonly [Name in keyof Groups]?: Given<Groups[Name]> | undefined };
@@ -94,6 +98,22 @@ const COMMANDS: Rule = {
 
 const FLAG: Rule = { kind: 'true or false', allows: (value) => typeof value === 'boolean' };
 
+const CHOICES: Rule = {
+  kind: `an array of ${CHECK_CHOICES.join(', ')}`,
+  allows: (value) =>
+    Array.isArray(value) && value.every((one) => CHECK_CHOICES.some((choice) => choice === one)),
+};
+
+const PATH_OR_NONE: Rule = {
+  kind: 'an absolute path, or empty',
+  allows: (value) => value === '' || (typeof value === 'string' && isAbsolute(value)),
+};
+
+const TEXT: Rule = {
+  kind: 'a text without a byte of zero',
+  allows: (value) => typeof value === 'string' && !value.includes('\0'),
+};
+
 /** One for every option, so that the compiler names one that is forgotten. */
 const RULES: { readonly [Name in keyof Groups]: Readonly<Record<keyof Groups[Name], Rule>> } = {
   lock: { waitMs: DURATION, staleAfterMs: DURATION },
@@ -119,6 +139,13 @@ const RULES: { readonly [Name in keyof Groups]: Readonly<Record<keyof Groups[Nam
   shrink: { maxPercent: PERCENT, maxPercentIn: PERCENTAGES, isAllowed: FLAG },
   probe: { paths: PATHS, maxAgeMs: DURATION, busyWhen: PATHS, fileList: NAME_OR_NONE },
   hooks: { commands: COMMANDS, timeoutMs: DURATION },
+  check: {
+    kinds: CHOICES,
+    command: TEXT,
+    keyring: PATH_OR_NONE,
+    content: FLAG,
+    publishesAnyway: FLAG,
+  },
 };
 
 /**

@@ -160,6 +160,42 @@ export const DEFAULT_PROBE: ProbePolicy = {
   fileList: '',
 };
 
+/** The kinds of repositories that say themselves what their files are. */
+const CHECK_KINDS = ['sha256sums', 'apt', 'rpm-md'] as const;
+
+export type CheckKind = (typeof CHECK_KINDS)[number];
+
+/** `auto`: the kinds that a tree has; `none`: no check at all, whatever else is said. */
+export const CHECK_CHOICES = ['auto', 'none', ...CHECK_KINDS] as const;
+
+export type CheckChoice = (typeof CHECK_CHOICES)[number];
+
+/** By what a new tree has to prove right before it is published. */
+export interface CheckPolicy {
+  readonly kinds: readonly CheckChoice[];
+  /** For `sh -c`: it says no by its exit code. Empty for none. */
+  readonly command: string;
+  /** The absolute path of the keys that may sign; empty if signatures are not checked. */
+  readonly keyring: string;
+  /** Read the packages, too, and not only what lists them. */
+  readonly content: boolean;
+  /** Publish whatever the checks say. */
+  readonly publishesAnyway: boolean;
+}
+
+export const DEFAULT_CHECK: CheckPolicy = {
+  kinds: [],
+  command: '',
+  keyring: '',
+  content: false,
+  publishesAnyway: false,
+};
+
+/** Whether there is anything to check. */
+export function isCheckWanted({ kinds, command }: Pick<CheckPolicy, 'kinds' | 'command'>): boolean {
+  return !kinds.includes('none') && (kinds.length > 0 || command !== '');
+}
+
 /**
  * Whether a value is the path of one entry in a tree, relative to it. A name with a wildcard may exist, but
  * who writes one expects it to match.

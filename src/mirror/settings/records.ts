@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import {
+  CHECK_CHOICES,
   DEFAULT_RETENTION,
   DEFAULT_SHRINK,
   HOOK_PHASES,
@@ -76,6 +77,11 @@ const Settings = z.strictObject({
   probeMaxAgeMs: z.optional(z.int().check(z.minimum(0))),
   busyWhen: z.optional(z.array(pathWithin)),
   fileList: z.optional(z.string().check(z.refine((name) => name === '' || isNameWithin(name)))),
+  /** See `CheckPolicy`. */
+  check: z.optional(z.array(z.enum(CHECK_CHOICES))),
+  checkCommand: z.optional(z.string()),
+  checkKeyring: z.optional(z.string()),
+  checkContent: z.optional(z.boolean()),
 });
 
 export type Settings = z.infer<typeof Settings>;
@@ -205,6 +211,9 @@ const SumsHeader = z.object({
 
 export type SumsHeader = z.infer<typeof SumsHeader>;
 
+/** The first text of `checked`: the tree that it is about, see `verifiedIn`. */
+const VerifiedHeader = z.object({ id: z.string(), tree: z.string() });
+
 const Size = z.object({ files: z.number(), bytes: z.number() });
 
 /** `staging/.sizes.json`: what the tree of an in-place mirror had when it was last whole, see `sizesBefore`. */
@@ -265,7 +274,14 @@ export type HistoryEntry =
   | ({ event: 'published' } & Flip & Partial<SyncFigures>)
   | ({ event: 'rolled-back' } & Flip)
   | ({ event: 'unchanged'; current: string } & Stamp & Partial<LookFigures>)
-  | ({ event: 'failed'; id: string; code: string; message: string } & Stamp)
+  | ({
+      event: 'failed';
+      id: string;
+      code: string;
+      message: string;
+      /** What checks have found; the first few. */
+      findings?: FindingRecord[];
+    } & Stamp)
   | ({ event: 'pruned'; id: string } & Stamp)
   /** No rule keeps it, but it could not be removed. */
   | ({ event: 'prune-failed'; id: string; message: string } & Stamp)
@@ -340,6 +356,26 @@ export interface SyncFigures extends LookFigures {
   log?: string;
   /** Of the whole tree; unknown if another version has made it. */
   writableByAll?: WritableByAll;
+  checked?: CheckedRecord;
+}
+
+/** What a check has found to be wrong with an entry of a tree, see `CheckFinding`. */
+export interface FindingRecord {
+  name: string;
+  kind: string;
+  expected: string;
+  found: string;
+  by: string;
+}
+
+/** What was checked of a tree before its publication. */
+interface CheckedRecord {
+  /** See `CheckKind`. */
+  kinds: string[];
+  /** The files of which something was said. */
+  files: number;
+  /** How much was wrong although it was published. */
+  findings: number;
 }
 
 /** Files and directories to which every user may write. */
@@ -413,14 +449,29 @@ const figures = {
   deletedFiles: optional(isNumber),
   log: optional(isText),
   writableByAll: optional(shape({ count: isNumber, names: listOf(isText) })),
+  checked: optional(shape({ kinds: listOf(isText), files: isNumber, findings: isNumber })),
 } satisfies Record<keyof SyncFigures, Check>;
+
+const finding = {
+  name: isText,
+  kind: isText,
+  expected: isText,
+  found: isText,
+  by: isText,
+} satisfies Record<keyof FindingRecord, Check>;
 
 const HISTORY_LINES = new Map<unknown, Check>(
   Object.entries({
     published: shape({ ...flip, ...figures }),
     'rolled-back': shape(flip),
     unchanged: shape({ ...stamp, current: isText, ...look }),
-    failed: shape({ ...stamp, id: isText, code: isText, message: isText }),
+    failed: shape({
+      ...stamp,
+      id: isText,
+      code: isText,
+      message: isText,
+      findings: optional(listOf(shape(finding))),
+    }),
     pruned: shape({ ...stamp, id: isText }),
     'prune-failed': shape({ ...stamp, id: isText, message: isText }),
     'hook-failed': shape({
@@ -458,6 +509,7 @@ export const checkLockProgress = checkerOf(LockProgress);
 export const checkCommandTree = checkerOf(CommandTreeRecord);
 export const checkChangesHeader = checkerOf(ChangesHeader);
 export const checkSumsHeader = checkerOf(SumsHeader);
+export const checkVerifiedHeader = checkerOf(VerifiedHeader);
 export const checkRecordedSizes = checkerOf(RecordedSizes);
 export const checkListedTree = checkerOf(ListedTree);
 export const checkCurrentRecord = checkerOf(CurrentRecord);

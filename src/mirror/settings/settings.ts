@@ -23,6 +23,7 @@ import { showTime } from '../units.ts';
 import { configuredFor } from './configured.ts';
 import {
   type ChannelRule,
+  type CheckPolicy,
   type Given,
   type ProbePolicy,
   type RetentionPolicy,
@@ -54,6 +55,7 @@ export interface SettingsOptions {
   retention?: Given<RetentionPolicy> | undefined;
   shrink?: Given<Pick<ShrinkPolicy, 'maxPercent' | 'maxPercentIn'>> | undefined;
   probe?: Given<ProbePolicy> | undefined;
+  check?: Given<Omit<CheckPolicy, 'publishesAnyway'>> | undefined;
   channels?: GivenRules | undefined;
   /** A real directory that is to hold what is current, too, replaced by exchange. */
   serveAt?: string | undefined;
@@ -70,10 +72,11 @@ export function settingsFrom({
   retention,
   shrink,
   probe,
+  check,
   channels,
   serveAt,
 }: SettingsOptions): GivenSettings {
-  checkGroups({ retention, shrink, probe });
+  checkGroups({ retention, shrink, probe, check });
   return {
     ...rulesIn(retention ?? {}),
     keepTags: retention?.keepTags && [...retention.keepTags],
@@ -83,6 +86,10 @@ export function settingsFrom({
     probeMaxAgeMs: probe?.maxAgeMs,
     busyWhen: probe?.busyWhen && [...probe.busyWhen],
     fileList: probe?.fileList,
+    check: check?.kinds && [...check.kinds],
+    checkCommand: check?.command,
+    checkKeyring: check?.keyring,
+    checkContent: check?.content,
     channels,
     source: source === undefined ? undefined : parseSource(source).argument,
     rsyncOptions: rsyncOptions && withAbsoluteFiles(rsyncOptions),

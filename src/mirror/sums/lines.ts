@@ -29,7 +29,7 @@ export function nameOfKey(key: string): string {
   return key === SLASHES ? '.' : key.slice(0, -SLASHES.length);
 }
 
-function parseLine(text: string): Line {
+export function parseLine(text: string): Line {
   const end = text.indexOf(SLASHES) + SLASHES.length;
   return { key: text.slice(0, end), said: text.slice(end) };
 }

@@ -43,7 +43,7 @@ export async function lock(options: LockOptions): Promise<LockResult> {
   if (lockOnly) refuseForLockOnly(options);
   const isInPlace = settings.mode === 'in-place';
   if (isInPlace) refuseForInPlace(options);
-  const { lock: lockOptions, retention, drain, shrink, hooks, signal, onEvent } = options;
+  const { lock: lockOptions, retention, drain, shrink, check, hooks, signal, onEvent } = options;
   const failure = `the lock of ${layout.root} failed`;
   const session = { command: 'lock', failure, lock: lockOptions, hooks, signal, onEvent };
   if (options.resume && options.empty) throw contradiction();
@@ -60,7 +60,7 @@ export async function lock(options: LockOptions): Promise<LockResult> {
   try {
     const finished = await withWriter(
       layout,
-      { ...session, retention, drain, shrink, followsRules: true, prune, makes, tags },
+      { ...session, retention, drain, shrink, check, followsRules: true, prune, makes, tags },
       async (writer) => {
         const wasClosed = isClosedAlready(writer);
         const filled = await (isInPlace

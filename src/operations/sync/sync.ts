@@ -70,10 +70,10 @@ export async function sync(options: SyncOptions): Promise<SyncResult> {
   const { layout } = mirror;
   refuseOtherOwner(layout);
   await waitUntil(at, signal, onEvent);
-  const { lock, retention, retry, drain, shrink, probe, hooks } = options;
+  const { lock, retention, retry, drain, shrink, probe, check, hooks } = options;
   const command = pushed === undefined ? 'sync' : `push from ${pushed.name}`;
   const failure = `the sync of ${layout.root} failed`;
-  const policy = { retention, retry, drain, shrink, probe, hooks };
+  const policy = { retention, retry, drain, shrink, probe, check, hooks };
   const makes = { id, at };
   const ending = { followsRules: true, prune };
   const session = { command, failure, lock, ...policy, ...ending, makes, tags, signal, onEvent };

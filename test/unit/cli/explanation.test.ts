@@ -3,6 +3,7 @@ import { answersTo } from '../../../src/cli/explanation/explanation.ts';
 import type { Schedule } from '../../../src/cli/schedule-here.ts';
 import type { LockState } from '../../../src/mirror/locks/lock-state.ts';
 import {
+  DEFAULT_CHECK,
   DEFAULT_LOCK,
   DEFAULT_PROBE,
   DEFAULT_RETENTION,
@@ -59,6 +60,7 @@ function statusWith(more: Partial<MirrorStatus> = {}): MirrorStatus {
     retention: DEFAULT_RETENTION,
     shrink: { maxPercent: 30, maxPercentIn: {}, isAllowed: false },
     probe: DEFAULT_PROBE,
+    check: DEFAULT_CHECK,
     current,
     previous: null,
     snapshots: [current],

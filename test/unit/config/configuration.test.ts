@@ -43,6 +43,13 @@ const VALUES: Record<Key, [toml: string, value: unknown]> = {
   'probe-max-age': ['"36h"', 1.5 * DAY],
   'busy-when': ['["Archive-Update-in-Progress"]', ['Archive-Update-in-Progress']],
   'file-list': ['"auto"', 'auto'],
+  check: ['["apt", "sha256sums"]', ['apt', 'sha256sums']],
+  'check-command': ['"test -e index.html"', 'test -e index.html'],
+  'check-keyring': [
+    '"/usr/share/keyrings/debian-archive-keyring.gpg"',
+    '/usr/share/keyrings/debian-archive-keyring.gpg',
+  ],
+  'check-content': ['true', true],
   channels: ['{ testing = "current after 1d" }', { testing: { from: 'current', afterMs: DAY } }],
   strategy: ['"link-dest"', 'link-dest'],
   clone: ['"copy"', 'copy'],

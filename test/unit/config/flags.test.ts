@@ -20,6 +20,7 @@ const ONCE = new Set([
   'json',
   'lock-only',
   'other-source',
+  'publish-anyway',
   'quiet',
   'remote-program',
   'resume',

@@ -1,0 +1,216 @@
+import { readFileSync } from 'node:fs';
+import { posix } from 'node:path';
+import { bytePath, parentsOf } from '../../mirror/byte-path.ts';
+import { lstatIfThere } from '../../system/files.ts';
+import { nameIn } from '../claims.ts';
+import { A_FILE } from '../finding.ts';
+import type { Kind } from '../kind.ts';
+import type { Session } from '../session.ts';
+import { faultOfSignature } from '../signature.ts';
+import { parseRelease, type Release, type ReleaseFile } from './release.ts';
+import { Stanzas } from './stanzas.ts';
+
+/** Archives of Debian packages, as apt reads them (https://wiki.debian.org/DebianRepository/Format). */
+export const apt: Kind = {
+  name: 'apt',
+  what: 'Release or InRelease',
+  patterns: ['Release', 'InRelease', 'Release.gpg', 'Packages', 'Packages.gz', 'Packages.xz'],
+  begins: (name) => isRelease(name) || /(^|\/)dists\//.test(name),
+  async read(beginnings, session) {
+    const releases = beginnings.filter(isRelease);
+    missReleases(beginnings, releases, session);
+    /** Indexes of packages, and their suites. */
+    const indexes = new Map<string, string>();
+    for (const name of releases)
+      for (const index of await readRelease(name, session)) indexes.set(index, posix.dirname(name));
+    for (const [index, suite] of indexes) await readIndex(index, suite, session);
+    return suitesOf(releases).size;
+  },
+};
+
+function isRelease(name: string): boolean {
+  return /(^|\/)(In)?Release$/.test(name);
+}
+
+/** Each architecture of a suite may have a file of that name, which lists nothing. */
+const OF_PART = /(^|\/)(binary-[^/]+|source)\/Release$/;
+
+/** The directories of the suites that have a Release. */
+function suitesOf(releases: readonly string[]): Set<string> {
+  return new Set(releases.filter((name) => !OF_PART.test(name)).map((name) => posix.dirname(name)));
+}
+
+/** Without its Release, nothing would say what is in a suite. */
+function missReleases(
+  beginnings: readonly string[],
+  releases: readonly string[],
+  { findings }: Session,
+): void {
+  const suites = suitesOf(releases);
+  const missed = new Set<string>();
+  for (const name of beginnings) {
+    const isSigned = name.endsWith('/Release.gpg') && !releases.includes(name.slice(0, -4));
+    const above = [...parentsOf(name), '.'];
+    if (isSigned) missed.add(name.slice(0, -4));
+    else if (!above.some((directory) => suites.has(directory)))
+      missed.add(`${/^(?:.*\/)?dists\/[^/]+/.exec(name)?.[0] ?? posix.dirname(name)}/Release`);
+  }
+  for (const name of missed) findings.add(name, 'missing', A_FILE, 'nothing');
+}
+
+/** In what an index may be compressed; what takes the least to undo first. */
+const FORMS = ['', '.gz', '.zst', '.xz', '.lzma', '.bz2'];
+
+const INDEX = /(^|\/)(Packages|Sources)$/;
+
+/** @returns the indexes of packages to be read. */
+async function readRelease(name: string, session: Session): Promise<string[]> {
+  const lines: string[] = [];
+  await session.readLines(name, (more) => lines.push(...more));
+  const release = parseRelease(lines);
+  const suite = posix.dirname(name);
+  if (release.files.length === 0) {
+    if (OF_PART.test(name)) return [];
+    const isOne = /(^|\/)dists\//.test(name) || session.files.isThere(`${name}.gpg`);
+    if (isOne || name.endsWith('InRelease')) session.malformed(name, 'it lists no files');
+    else session.notes.add(`${name} is no Release of apt`);
+    return [];
+  }
+  const [unread] = release.unread;
+  if (unread !== undefined)
+    session.malformed(name, `the line ${JSON.stringify(unread.slice(0, 80))}`);
+  checkAge(name, release, session);
+  await checkSignature(name, session);
+  const groups = new Map<string, ReleaseFile[]>();
+  for (const file of release.files) {
+    const path = nameIn('.', file.path);
+    if (path === undefined) {
+      session.malformed(name, `it names ${JSON.stringify(file.path)}`);
+      continue;
+    }
+    const plain = withoutForm(path);
+    groups.set(plain, [...(groups.get(plain) ?? []), file]);
+  }
+  const found: string[] = [];
+  let absent = 0;
+  for (const [plain, files] of groups) {
+    const there = files.filter((file) => session.files.isThere(posix.join(suite, file.path)));
+    if (there.length === 0) {
+      absent += 1;
+      // One of them is enough, and of these the usual one is what is missed.
+      const missed = files.find(({ path }) => path.endsWith('.xz')) ?? files.at(-1);
+      if (session.options.isComplete && missed !== undefined) claim(name, suite, missed, session);
+    }
+    for (const file of there) {
+      claim(name, suite, file, session);
+      // Clients take a smaller form where there is one, and no Release but that of the suite.
+      const isAsked = there.length === 1 || file.path !== plain;
+      if (isAsked && !isRelease(plain)) claimByHash(name, suite, file, release, session);
+    }
+    if (!INDEX.test(plain)) continue;
+    const form = FORMS.find((end) => there.some(({ path }) => path === plain + end));
+    if (form !== undefined) found.push(posix.join(suite, plain + form));
+  }
+  if (absent > 0 && !session.options.isComplete)
+    session.notes.add(
+      `${name} names ${absent} indexes that are not there; nobody knows whether they were left out on purpose`,
+    );
+  return found;
+}
+
+function withoutForm(path: string): string {
+  const end = FORMS.find((form) => form !== '' && path.endsWith(form)) ?? '';
+  return end === '' ? path : path.slice(0, -end.length);
+}
+
+function claim(by: string, suite: string, { path, size, sum }: ReleaseFile, session: Session) {
+  session.claim(suite, path, { size, sum, by });
+}
+
+/** Clients ask for an index by its hash first, so that they get the one that their Release names. */
+function claimByHash(
+  by: string,
+  suite: string,
+  file: ReleaseFile,
+  { fields, hashDirectory }: Release,
+  session: Session,
+): void {
+  if (fields.get('acquire-by-hash')?.toLowerCase() !== 'yes' || hashDirectory === undefined) return;
+  const place = posix.join(posix.dirname(file.path), 'by-hash', hashDirectory);
+  const directory = posix.join(suite, place);
+  const isThere = lstatIfThere(bytePath(session.options.tree, directory)) !== undefined;
+  if (!isThere && !session.options.isComplete) return;
+  claim(by, suite, { ...file, path: posix.join(place, file.sum.hex) }, session);
+}
+
+/** A Release that readers have already gets no worse by a publication, and keeps none back. */
+function checkAge(name: string, { fields }: Release, session: Session): void {
+  const until = fields.get('valid-until');
+  if (until === undefined) return;
+  const time = Date.parse(until);
+  if (Number.isNaN(time)) session.malformed(name, `Valid-Until: ${until}`);
+  else if (time < session.options.now) {
+    const found = `valid until ${new Date(time).toISOString()}`;
+    if (isSameAsBefore(name, session)) session.notes.add(`${name} has expired: it was ${found}`);
+    else session.findings.add(name, 'expired', 'a time to come in Valid-Until', found, name);
+  }
+}
+
+function isSameAsBefore(name: string, { options: { base }, files }: Session): boolean {
+  const path = base === undefined ? undefined : bytePath(base, name);
+  const file = files.find(name);
+  if (path === undefined || typeof file === 'string') return false;
+  const before = lstatIfThere(path);
+  if (!before?.isFile() || before.size !== file.stats.size) return false;
+  return readFileSync(path).equals(readFileSync(file.path));
+}
+
+async function checkSignature(name: string, session: Session): Promise<void> {
+  if (session.options.keyring === '') {
+    session.notes.add('signatures are not checked: no keyring is named');
+    return;
+  }
+  const file = session.files.find(name);
+  if (typeof file === 'string') return;
+  const expected = 'a signature by a key of the keyring';
+  if (posix.basename(name) === 'InRelease') {
+    const fault = await faultOfSignature([file], session);
+    if (fault !== undefined) session.findings.add(name, 'signature', expected, fault, name);
+    return;
+  }
+  const beside = `${name}.gpg`;
+  const signature = session.files.find(beside);
+  if (typeof signature === 'object') {
+    const fault = await faultOfSignature([signature, file], session);
+    if (fault !== undefined) session.findings.add(beside, 'signature', expected, fault, beside);
+  } else if (!session.files.isThere(posix.join(posix.dirname(name), 'InRelease'))) {
+    session.findings.add(name, 'signature', expected, 'neither Release.gpg nor InRelease', name);
+  }
+}
+
+/** Says of each file that an index names what it is. */
+async function readIndex(name: string, suite: string, session: Session): Promise<void> {
+  const { content } = session.options;
+  let top: string | undefined;
+  const stanzas = new Stanzas(({ path, size, sum }) => {
+    top ??= topOf(suite, path, session);
+    const isRead = content || size === undefined;
+    session.claim(top, path, { size, sum: isRead ? sum : undefined, by: name });
+  });
+  await session.readLines(name, (lines) => stanzas.add(lines));
+  stanzas.end();
+}
+
+/**
+ * The directory that the names in an index are relative to: that above `dists`, or for an archive without, one
+ * above the suite, which only its clients know.
+ */
+function topOf(suite: string, example: string, { files }: Session): string {
+  const [, above = ''] = /^(.*?)(?:^|\/)dists(?:\/|$)/.exec(suite) ?? [];
+  if (/(^|\/)dists(\/|$)/.test(suite)) return above === '' ? '.' : above;
+  for (let directory = suite; ; directory = posix.dirname(directory)) {
+    const name = nameIn(directory, example);
+    if (name !== undefined && files.find(name) !== 'missing') return directory;
+    if (directory === '.') return suite;
+  }
+}

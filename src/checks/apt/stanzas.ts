@@ -1,0 +1,99 @@
+import { type Checksum, checksumOf } from '../claims.ts';
+
+/** A file of the pool, as an index says what it is. */
+export interface PoolFile {
+  /** Relative to the top of the archive. */
+  path: string;
+  /** bytes */
+  size: number | undefined;
+  sum: Checksum | undefined;
+}
+
+const STRENGTH = ['sha512', 'sha256', 'sha1', 'md5'];
+
+/** Reads the stanzas of a Packages or Sources index, some lines at a time, and hands on the files that they name. */
+export class Stanzas {
+  readonly #onFile: (file: PoolFile) => void;
+  /** The fields of one line that count. */
+  #fields = new Map<string, string>();
+  /** The files of a source package. */
+  #files = new Map<string, PoolFile>();
+  #section = '';
+
+  constructor(onFile: (file: PoolFile) => void) {
+    this.#onFile = onFile;
+  }
+
+  add(lines: readonly string[]): void {
+    for (const line of lines) this.#line(line);
+  }
+
+  /** Hands on what the last stanza names. */
+  end(): void {
+    const fields = this.#fields;
+    const path = fields.get('filename');
+    if (path !== undefined) {
+      const size = fields.get('size');
+      this.#onFile({
+        path,
+        size: size === undefined ? size : Number(size),
+        sum: strongest(fields),
+      });
+    }
+    const directory = fields.get('directory');
+    for (const { path: name, ...file } of this.#files.values())
+      this.#onFile({ path: directory === undefined ? name : `${directory}/${name}`, ...file });
+    this.#fields = new Map();
+    this.#files = new Map();
+    this.#section = '';
+  }
+
+  #line(line: string): void {
+    if (line === '' || line === '\r') {
+      this.end();
+      return;
+    }
+    if (line.startsWith(' ') || line.startsWith('\t')) {
+      if (this.#section !== '') this.#file(line);
+      return;
+    }
+    this.#section = '';
+    const colon = line.indexOf(':');
+    if (colon === -1) return;
+    const name = line.slice(0, colon).toLowerCase();
+    if (FIELDS.has(name)) this.#fields.set(name, line.slice(colon + 1).trim());
+    const section = SECTIONS[name];
+    if (section !== undefined) this.#section = section;
+  }
+
+  /** ` HEX SIZE NAME` */
+  #file(line: string): void {
+    const [, hex = '', size = '', name = ''] = /^\s+(\S+)\s+(\d+)\s+(\S+)\s*$/.exec(line) ?? [];
+    const sum = checksumOf(this.#section, hex);
+    if (sum === undefined) return;
+    const before = this.#files.get(name);
+    const isStronger =
+      before?.sum === undefined ||
+      STRENGTH.indexOf(sum.algorithm) < STRENGTH.indexOf(before.sum.algorithm);
+    if (isStronger) this.#files.set(name, { path: name, size: Number(size), sum });
+  }
+}
+
+const FIELDS = new Set(['filename', 'size', 'directory', ...STRENGTH, 'md5sum']);
+
+/** The fields of a source package that list its files. */
+const SECTIONS: Readonly<Record<string, string>> = {
+  files: 'md5',
+  'checksums-sha1': 'sha1',
+  'checksums-sha256': 'sha256',
+  'checksums-sha512': 'sha512',
+};
+
+function strongest(fields: ReadonlyMap<string, string>): Checksum | undefined {
+  for (const algorithm of STRENGTH) {
+    const hex = fields.get(algorithm) ?? (algorithm === 'md5' ? fields.get('md5sum') : undefined);
+    const sum = hex === undefined ? undefined : checksumOf(algorithm, hex);
+    if (sum !== undefined) return sum;
+  }
+  return undefined;
+}

@@ -1,0 +1,152 @@
+import { join } from 'node:path';
+import { MirrorlatchError } from '../errors.ts';
+import type { CheckKind, CheckPolicy } from '../mirror/settings/policy.ts';
+import { type Line, linesIn, nameOfKey, sortedLines } from '../mirror/sums/lines.ts';
+import { failureOf, find } from '../system/find.ts';
+import { apt } from './apt/apt.ts';
+import { parseClaim } from './claims.ts';
+import { askCommand } from './command.ts';
+import { compareClaims, type Progress } from './compare.ts';
+import { A_FILE, type CheckFinding } from './finding.ts';
+import type { Kind } from './kind.ts';
+import { rpmMd } from './rpm-md.ts';
+import { type Selection, selectedOf } from './selected.ts';
+import { Session } from './session.ts';
+import { sha256sums } from './sha256sums.ts';
+
+const KINDS: { readonly [Name in CheckKind]: Kind } = { sha256sums, apt, 'rpm-md': rpmMd };
+
+export interface CheckRequest {
+  tree: string;
+  policy: Omit<CheckPolicy, 'publishesAnyway'>;
+  /** An empty directory for files. */
+  work: string;
+  /** The tree that readers have now, if that is another one. */
+  base?: string | undefined;
+  /** By what the tree was chosen from its source; undefined if that is not known. */
+  selection?: Selection | undefined;
+  /** What was found right before, see `verifiedIn`. */
+  known?: Iterable<Line> | undefined;
+  isInPlace?: boolean | undefined;
+  /** For the command. */
+  env: Readonly<Record<string, string>>;
+  inherit: readonly number[];
+  signal: AbortSignal;
+  onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** What a check of a tree came to. */
+export interface CheckReport {
+  /** Those of which the tree had any. */
+  kinds: { kind: CheckKind; found: number }[];
+  /** The files of which something was said. */
+  files: number;
+  read: { files: number; bytes: number };
+  /** The command of a person was asked. */
+  asked: boolean;
+  /** How many of them were left out of the tree on purpose. */
+  leftOut: number;
+  /** The first of them. */
+  findings: CheckFinding[];
+  count: number;
+  /** What a person should know, a sentence each. */
+  notes: string[];
+  /** What was found right, sorted. */
+  verified: Iterable<Line>;
+}
+
+/**
+ * Checks a tree by what the repositories in it say of themselves, and by a person's own command. Nothing of the
+ * tree has to fit into memory but the first findings.
+ *
+ * @throws MirrorlatchError UNAVAILABLE without a program that it needs, CONFIGURATION without the keys, IO when
+ *   the tree cannot be read.
+ */
+export async function checkTree(request: CheckRequest): Promise<CheckReport> {
+  const { tree, policy, work, base, selection, known = [], inherit, signal } = request;
+  const { isInPlace = false, onProgress = () => {} } = request;
+  const isComplete = selection !== undefined;
+  const { keyring, content } = policy;
+  const how = { tree, work, base, keyring, content, isComplete, now: Date.now(), inherit, signal };
+  const session = new Session(how);
+  const kinds: CheckReport['kinds'] = [];
+  const beginnings = await findBeginnings(request);
+  for (const [kind, names] of beginnings) {
+    const found = await kind.read(names, session);
+    if (found > 0) kinds.push({ kind: kind.name, found });
+    else if (names.length === 0 && policy.kinds.includes(kind.name))
+      session.findings.add('.', 'missing', `a ${kind.what} for the check ${kind.name}`, 'none');
+  }
+  session.close();
+  const options = { inherit, signal };
+  const claims = await sortedLines([session.claimsPath], join(work, 'claims.sorted'), options);
+  const compared = await compareClaims(claims, known, isInPlace, session, onProgress);
+  const leftOut =
+    compared.missing === undefined
+      ? 0
+      : await judgeMissing(linesIn(compared.missing), selection, session);
+  const asked = policy.command !== '';
+  if (asked) await askCommand(policy.command, tree, request.env, session.findings, signal);
+  const { list, count } = session.findings;
+  const verified = await sortedLines([compared.verified], join(work, 'verified.sorted'), options);
+  const { files, read } = compared;
+  const notes = [...session.notes];
+  return { kinds, files, read, asked, leftOut, findings: list, count, notes, verified };
+}
+
+/** The files of a tree that each wanted kind begins with. */
+async function findBeginnings(request: CheckRequest): Promise<Map<Kind, string[]>> {
+  const { tree, policy, inherit, signal } = request;
+  const isAuto = policy.kinds.includes('auto');
+  const wanted = Object.values(KINDS).filter(({ name }) => isAuto || policy.kinds.includes(name));
+  const found = new Map<Kind, string[]>(wanted.map((kind) => [kind, []]));
+  if (wanted.length === 0) return found;
+  const patterns = wanted.flatMap(({ patterns }) => patterns);
+  const named = patterns.flatMap((pattern) => ['-o', '-name', pattern]).slice(1);
+  const args = [tree, '-xdev', '-type', 'f', '(', ...named, ')', '-printf', '%f\\0%P\\0'];
+  let base: string | undefined;
+  const ended = await find(args, { inherit, signal }, (text) => {
+    if (base === undefined) {
+      base = text;
+      return;
+    }
+    for (const [kind, names] of found)
+      if (kind.patterns.some((pattern) => matches(base ?? '', pattern)) && kind.begins(text))
+        names.push(text);
+    base = undefined;
+  });
+  signal.throwIfAborted();
+  const failure = failureOf(ended);
+  if (failure !== undefined) throw new MirrorlatchError('IO', `${tree} cannot be read: ${failure}`);
+  for (const names of found.values()) names.sort();
+  return found;
+}
+
+/** @param pattern with no other wildcard than `*`. */
+function matches(name: string, pattern: string): boolean {
+  const parts = pattern.split('*').map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.*')}$`, 's').test(name);
+}
+
+/** @returns how many of those that are not there were left out on purpose. */
+async function judgeMissing(
+  missing: Iterable<Line>,
+  selection: Selection | undefined,
+  { findings, options }: Session,
+): Promise<number> {
+  const files = {
+    *[Symbol.iterator]() {
+      for (const { key, said } of missing)
+        yield { name: nameOfKey(key), size: parseClaim(said).size };
+    },
+  };
+  const selected = selection && (await selectedOf(files, selection, options));
+  let leftOut = 0;
+  for (const { key, said } of missing) {
+    const name = nameOfKey(key);
+    if (selected?.has(name) ?? true)
+      findings.add(name, 'missing', A_FILE, 'nothing', parseClaim(said).by);
+    else leftOut += 1;
+  }
+  return leftOut;
+}

@@ -1,0 +1,128 @@
+import { posix } from 'node:path';
+import { type Checksum, checksumOf } from './claims.ts';
+import type { Kind } from './kind.ts';
+import type { Session } from './session.ts';
+import { faultOfSignature } from './signature.ts';
+import { Malformed } from './tree-files.ts';
+
+/** Repositories of RPM packages, as dnf and zypper read them (createrepo_c(8)). */
+export const rpmMd: Kind = {
+  name: 'rpm-md',
+  what: 'repodata/repomd.xml',
+  patterns: ['repomd.xml', '*primary.xml', '*primary.xml.*'],
+  begins: (name) => /(^|\/)repodata\/[^/]+$/.test(name),
+  async read(beginnings, session) {
+    const tops = new Set(beginnings.map((name) => posix.dirname(posix.dirname(name))));
+    for (const top of tops) await readRepository(top, session);
+    return tops.size;
+  },
+};
+
+async function readRepository(top: string, session: Session): Promise<void> {
+  const name = posix.join(top, 'repodata/repomd.xml');
+  let text = '';
+  await session.readLines(name, (lines) => {
+    text += `${lines.join('\n')}\n`;
+  });
+  if (text === '') return;
+  const isCutOff = !/<\/repomd>\s*$/.test(text);
+  if (isCutOff) session.malformed(name, 'it is cut off');
+  await checkSignature(name, session);
+  const lists = new Map<string, string[]>();
+  for (const [, type = '', body = ''] of text.matchAll(
+    /<data\s[^>]*?type="([^"]*)"[^>]*>(.*?)<\/data>/gs,
+  )) {
+    const href = hrefIn(body);
+    const sum = checksumIn(/<checksum\b[^>]*>[^<]*<\/checksum>/.exec(body)?.[0] ?? '');
+    const size = /<size>(\d+)<\/size>/.exec(body)?.[1];
+    if (href === undefined || sum === undefined) session.malformed(name, `its list ${type}`);
+    // A list may lie on another server.
+    else if (!/<location\b[^>]*\bxml:base=/.test(body)) {
+      session.claim(top, href, { size: size === undefined ? size : Number(size), sum, by: name });
+      lists.set(type, [...(lists.get(type) ?? []), posix.join(top, href)]);
+    }
+  }
+  const [primary] = lists.get('primary') ?? [];
+  if (primary !== undefined) await readPackages(primary, top, session);
+  else if (lists.has('primary_zck'))
+    session.notes.add(`${name} names its packages in a list of zchunk alone, which is not read`);
+  else if (!isCutOff) session.malformed(name, 'it names no list of packages');
+}
+
+async function checkSignature(name: string, session: Session): Promise<void> {
+  if (session.options.keyring === '') {
+    session.notes.add('signatures are not checked: no keyring is named');
+    return;
+  }
+  const beside = `${name}.asc`;
+  const [file, signature] = [session.files.find(name), session.files.find(beside)];
+  if (typeof file === 'string') return;
+  const expected = 'a signature by a key of the keyring';
+  const fault =
+    typeof signature === 'string'
+      ? `${signature === 'missing' ? 'no' : 'an unfit'} repomd.xml.asc`
+      : await faultOfSignature([signature, file], session);
+  if (fault !== undefined) session.findings.add(name, 'signature', expected, fault, name);
+}
+
+const END = '</package>';
+
+/** Some packages have many files; bytes. */
+const LONGEST_PACKAGE = 64 * 1024 ** 2;
+
+/** Says of each package that the list of a repository names what it is. */
+async function readPackages(name: string, top: string, session: Session): Promise<void> {
+  if (!session.files.isThere(name)) return;
+  let rest = '';
+  await session.readLines(name, (lines) => {
+    const parts = (rest + lines.join('\n')).split(END);
+    rest = `${parts.pop() ?? ''}\n`;
+    if (rest.length > LONGEST_PACKAGE) throw new Malformed('it has a package of more than 64 MiB');
+    for (const part of parts) readPackage(part, name, top, session);
+  });
+  if (!rest.includes('</metadata>')) session.malformed(name, 'it is cut off');
+}
+
+function readPackage(text: string, name: string, top: string, session: Session): void {
+  const href = hrefIn(text);
+  if (href === undefined) {
+    session.malformed(name, 'a package without a place');
+    return;
+  }
+  if (/<location\b[^>]*\bxml:base=/.test(text)) return;
+  const size = /<size\b[^>]*\bpackage="(\d+)"/.exec(text)?.[1];
+  const sum = checksumIn(
+    /<checksum\b[^>]*\bpkgid="YES"[^>]*>[^<]*<\/checksum>/.exec(text)?.[0] ?? '',
+  );
+  const isRead = session.options.content || size === undefined;
+  session.claim(top, href, {
+    size: size === undefined ? undefined : Number(size),
+    sum: isRead ? sum : undefined,
+    by: name,
+  });
+}
+
+function hrefIn(text: string): string | undefined {
+  const href = /<location\b[^>]*\bhref="([^"]*)"/.exec(text)?.[1];
+  return href?.replaceAll(/&(\w+|#\d+|#x[0-9a-fA-F]+);/g, (whole, entity: string) => {
+    const [, hex, digits] = /^#(?:x([0-9a-fA-F]+)|(\d+))$/.exec(entity) ?? [];
+    const code = hex === undefined ? Number(digits) : Number.parseInt(hex, 16);
+    if (code > 0 && code < 0x110000)
+      return Buffer.from(String.fromCodePoint(code)).toString('latin1');
+    return ENTITIES[entity] ?? whole;
+  });
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  amp: '&',
+  lt: '<',
+  gt: '>',
+  quot: '"',
+  apos: "'",
+};
+
+function checksumIn(element: string): Checksum | undefined {
+  const [, type = '', hex = ''] =
+    /<checksum\b[^>]*\btype="([^"]*)"[^>]*>\s*([^<\s]*)\s*</.exec(element) ?? [];
+  return checksumOf(type, hex);
+}

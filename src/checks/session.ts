@@ -1,0 +1,88 @@
+import { join } from 'node:path';
+import { errnoOf } from '../errors.ts';
+import { type Claim, ClaimWriter, nameIn } from './claims.ts';
+import { A_FILE, Findings } from './finding.ts';
+import { linesOf, Malformed, TreeFiles } from './tree-files.ts';
+
+/** How a tree is to be checked. */
+export interface SessionOptions {
+  tree: string;
+  /** A directory for files. */
+  work: string;
+  /** The tree that readers have now; undefined if there is none. */
+  base: string | undefined;
+  /** The path of the keys that may have signed; empty if signatures are not checked. */
+  keyring: string;
+  /** Packages are read, too, and not only looked at. */
+  content: boolean;
+  /** It is known what was left out of the tree on purpose, so that the rest has to be there. */
+  isComplete: boolean;
+  /** ms since the epoch */
+  now: number;
+  inherit: readonly number[];
+  signal: AbortSignal;
+}
+
+/** What the kinds of one check say of a tree. */
+export class Session {
+  readonly options: SessionOptions;
+  readonly files: TreeFiles;
+  readonly findings = new Findings();
+  /** What a person should know of the check, a sentence each. */
+  readonly notes = new Set<string>();
+  readonly #claims: ClaimWriter;
+
+  constructor(options: SessionOptions) {
+    this.options = options;
+    this.files = new TreeFiles(options.tree, options);
+    this.#claims = new ClaimWriter(this.claimsPath);
+  }
+
+  get claimsPath(): string {
+    return join(this.options.work, 'claims');
+  }
+
+  /**
+   * Says of the file called `path` in a directory of the tree what it is; it has to be there.
+   *
+   * @param directory `.` for the top.
+   */
+  claim(directory: string, path: string, claim: Claim): void {
+    const name = nameIn(directory, path);
+    if (name === undefined) this.malformed(claim.by, `it names ${JSON.stringify(path)}`);
+    else this.#claims.write(name, claim);
+  }
+
+  malformed(name: string, found: string): void {
+    this.findings.add(name, 'malformed', 'what can be understood', found, name);
+  }
+
+  /**
+   * Reads a file of the tree, without its compression, some lines at a time. What cannot be read, or is not
+   * there, is a finding.
+   */
+  async readLines(name: string, onLines: (lines: readonly string[]) => void): Promise<void> {
+    const { signal } = this.options;
+    const file = this.files.find(name);
+    if (typeof file === 'string') {
+      const found = file === 'missing' ? 'nothing' : 'something else';
+      this.findings.add(name, file, A_FILE, found);
+      return;
+    }
+    try {
+      for await (const lines of linesOf(this.files.contentOf(name, file))) {
+        signal.throwIfAborted();
+        onLines(lines);
+      }
+    } catch (error) {
+      if (error instanceof Malformed) this.malformed(name, error.message);
+      else if (errnoOf(error) === 'EIO') this.findings.add(name, 'unreadable', 'content', 'EIO');
+      else throw error;
+    }
+  }
+
+  /** Ends the claims. */
+  close(): void {
+    this.#claims.close();
+  }
+}

@@ -1,0 +1,78 @@
+import { posix } from 'node:path';
+import { type Checksum, checksumOf, nameIn } from './claims.ts';
+import type { Kind } from './kind.ts';
+import type { Session } from './session.ts';
+
+const LISTS = ['SHA256SUMS', 'sha256sum.txt', 'sha256sums.txt', 'SHA256SUMS.txt'];
+
+const BESIDE = /\.sha256(sum)?$/;
+
+/** The lists of sha256sum(1), for the files beside them. */
+export const sha256sums: Kind = {
+  name: 'sha256sums',
+  what: 'list of sha256sum',
+  patterns: [...LISTS, '*.sha256', '*.sha256sum'],
+  begins: () => true,
+  async read(beginnings, session) {
+    for (const list of beginnings) await readList(list, session);
+    return beginnings.length;
+  },
+};
+
+async function readList(list: string, session: Session): Promise<void> {
+  const unread: string[] = [];
+  let count = 0;
+  let isSignature = false;
+  await session.readLines(list, (lines) => {
+    for (const line of lines) {
+      // A list may be signed as a whole (RFC 9580, cleartext signature framework).
+      if (line.startsWith('-----BEGIN PGP SIGNATURE')) isSignature = true;
+      if (isSignature || /^(-----|Hash: |#|\s*$)/.test(line)) continue;
+      const said = parseLine(line, list);
+      if (said === undefined) unread.push(line);
+      else {
+        count += 1;
+        session.claim('.', placeOf(list, said.path, session), {
+          ...said,
+          size: undefined,
+          by: list,
+        });
+      }
+    }
+  });
+  const [first = ''] = unread;
+  if (count > 0 && unread.length > 0)
+    session.malformed(list, `the line ${JSON.stringify(first.slice(0, 80))}`);
+  else if (count === 0) session.notes.add(`${list} lists no checksums`);
+}
+
+/** `HEX  NAME`, `HEX *NAME`, `\HEX  NAME` with escapes, `SHA256 (NAME) = HEX`, or a sum alone. */
+export function parseLine(line: string, list: string): { path: string; sum: Checksum } | undefined {
+  const text = line.replace(/\r$/, '');
+  const [, slash = '', hex = '', name = ''] = /^(\\?)([0-9a-fA-F]{64}) [ *](.+)$/s.exec(text) ?? [];
+  const [, tagSlash = '', tagged = '', tagHex = ''] =
+    /^(\\?)SHA256 \((.*)\) = ([0-9a-fA-F]{64})$/s.exec(text) ?? [];
+  const own = /^[0-9a-fA-F]{64}$/.test(text.trim()) && BESIDE.test(list);
+  const sum = checksumOf('sha256', own ? text.trim() : hex || tagHex);
+  if (sum === undefined) return undefined;
+  const isEscaped = slash + tagSlash !== '';
+  const shown = own ? posix.basename(list).replace(BESIDE, '') : name || tagged;
+  return { path: isEscaped ? withoutEscapes(shown) : shown, sum };
+}
+
+/** As sha256sum(1) escapes names, whose line begins with a backslash then. */
+function withoutEscapes(name: string): string {
+  const characters: Readonly<Record<string, string>> = { n: '\n', r: '\r', '\\': '\\' };
+  return name.replaceAll(/\\([nr\\])/g, (_, letter: string) => characters[letter] ?? '');
+}
+
+/** The list may have been made elsewhere, with the names of that place. */
+function placeOf(list: string, path: string, { files }: Session): string {
+  const directory = posix.dirname(list);
+  const name = nameIn(directory, path);
+  const beside = posix.join(directory, posix.basename(path));
+  const isHere = name !== undefined && files.find(name) !== 'missing';
+  return !isHere && BESIDE.test(list) && files.isThere(beside)
+    ? beside
+    : posix.join(directory, path);
+}

@@ -1,0 +1,154 @@
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  createReadStream,
+  openSync,
+  realpathSync,
+} from 'node:fs';
+import type { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { errnoOf, MirrorlatchError } from '../errors.ts';
+import { bytePath } from '../mirror/byte-path.ts';
+import { RealParents } from '../mirror/trees/real-parents.ts';
+import { lstatIfThere } from '../system/files.ts';
+import { type ChildOptions, runProgram } from '../system/process.ts';
+
+/** A regular file of a tree. */
+export interface FoundFile {
+  /** Without symlinks below the tree. */
+  path: Buffer;
+  stats: BigIntStats;
+}
+
+/** What cannot be understood, such as an index that is cut off. */
+export class Malformed extends Error {
+  override readonly name = 'Malformed';
+}
+
+/** The programs that undo a compression, by the end of the names of its files. Node knows gzip itself. */
+const PROGRAMS: Readonly<Record<string, string>> = {
+  xz: 'xz',
+  lzma: 'xz',
+  zst: 'zstd',
+  bz2: 'bzip2',
+};
+
+/** The files of one tree, into which links may lead, but not out of it. */
+export class TreeFiles {
+  readonly tree: string;
+  readonly #real: Buffer;
+  readonly #parents: RealParents;
+  readonly #options: Pick<ChildOptions, 'inherit' | 'signal'>;
+
+  constructor(tree: string, options: Pick<ChildOptions, 'inherit' | 'signal'>) {
+    this.tree = tree;
+    this.#real = Buffer.from(`${realpathSync(tree)}/`);
+    this.#parents = new RealParents(tree);
+    this.#options = options;
+  }
+
+  /** @param name one character per byte (latin1). */
+  find(name: string): FoundFile | 'missing' | 'not-regular' {
+    const path = bytePath(this.tree, name);
+    const isDirect = this.#parents.leadTo(name);
+    const stats = lstatIfThere(path);
+    if (stats === undefined) return 'missing';
+    if (!isDirect || stats.isSymbolicLink()) return this.#follow(path);
+    return stats.isFile() ? { path, stats } : 'not-regular';
+  }
+
+  isThere(name: string): boolean {
+    return typeof this.find(name) === 'object';
+  }
+
+  #follow(path: Buffer): FoundFile | 'missing' | 'not-regular' {
+    try {
+      const real = realpathSync(path, { encoding: 'buffer' });
+      const stats = lstatIfThere(real);
+      if (stats === undefined) return 'missing';
+      const isWithin = real.subarray(0, this.#real.length).equals(this.#real);
+      return isWithin && stats.isFile() ? { path: real, stats } : 'not-regular';
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoOf(error) ?? '')) return 'missing';
+      throw error;
+    }
+  }
+
+  /** The content of a file as it is. */
+  bytesOf({ path }: FoundFile): Readable {
+    return createReadStream(path, { flags: READ_ONLY as unknown as string, highWaterMark: PIECE });
+  }
+
+  /**
+   * The content of a file without the compression that its name ends in.
+   *
+   * @throws Malformed where it cannot be undone; MirrorlatchError UNAVAILABLE without the program for it.
+   */
+  async *contentOf(name: string, file: FoundFile): AsyncGenerator<Buffer> {
+    const end = /\.(\w+)$/.exec(name)?.[1] ?? '';
+    const program = PROGRAMS[end];
+    if (program !== undefined) yield* this.#undone(program, file);
+    else if (end === 'gz') {
+      try {
+        yield* this.bytesOf(file).pipe(createGunzip());
+      } catch (error) {
+        throw new Malformed(error instanceof Error ? error.message : String(error));
+      }
+    } else yield* this.bytesOf(file);
+  }
+
+  async *#undone(program: string, { path }: FoundFile): AsyncGenerator<Buffer> {
+    const descriptor = openSync(path, READ_ONLY);
+    let output: Readable | undefined;
+    const { inherit = [], signal } = this.#options;
+    // A name need not be valid UTF-8, as the words of a command line have to be.
+    const ended = runProgram('sh', ['-c', 'exec "$0" -dc <&3', program], {
+      inherit: [descriptor, ...inherit],
+      signal,
+      onOutput: (stream) => {
+        output = stream;
+      },
+    }).finally(() => closeSync(descriptor));
+    ended.catch(() => {});
+    if (output !== undefined) yield* output as AsyncIterable<Buffer>;
+    const { exitCode, stderr } = await ended;
+    signal?.throwIfAborted();
+    if (exitCode === NOT_FOUND) throw lacking(program);
+    if (exitCode !== 0) throw new Malformed(stderr.trim().split('\n')[0] ?? '');
+  }
+}
+
+const READ_ONLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** How much is read at once; bytes. */
+const PIECE = 512 * 1024;
+
+/** What a shell ends with when there is no such program. */
+const NOT_FOUND = 127;
+
+/** The error when a check needs a program that is not installed. */
+export function lacking(program: string): MirrorlatchError {
+  return new MirrorlatchError('UNAVAILABLE', `a check needs ${program}, which is not installed`, {
+    hint: `Install it, or sync without checks: --check none`,
+  });
+}
+
+/** A line that is longer than this is no line of an index; bytes. */
+const LONGEST_LINE = 4 * 1024 * 1024;
+
+/**
+ * The lines of a text, many at a time, one character per byte (latin1).
+ *
+ * @throws Malformed for one that is too long to be a line.
+ */
+export async function* linesOf(content: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
+  let rest = '';
+  for await (const chunk of content) {
+    const lines = (rest + chunk.toString('latin1')).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > LONGEST_LINE) throw new Malformed('it has a line of more than 4 MiB');
+    yield lines;
+  }
+  if (rest !== '') yield [rest];
+}

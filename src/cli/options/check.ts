@@ -1,0 +1,70 @@
+import { resolve } from 'node:path';
+import { Option } from 'commander';
+import {
+  CHECK_CHOICES,
+  type CheckChoice,
+  type CheckPolicy,
+  type Given,
+  isCheckWanted,
+} from '../../mirror/settings/policy.ts';
+import { someOf } from '../values.ts';
+import type { OptionGroup } from './group.ts';
+
+export interface CheckFlags {
+  check?: CheckChoice[];
+  checkCommand?: string;
+  checkKeyring?: string;
+  /** False for --no-check-content. */
+  checkContent?: boolean;
+  publishAnyway?: boolean;
+}
+
+/** By what a tree has to prove right, for a writer and for the verb alike. */
+export const CHECK: OptionGroup<CheckFlags, Given<Omit<CheckPolicy, 'publishesAnyway'>>> = {
+  options: [
+    new Option(
+      '--check <kind>',
+      'check the tree by what it says of itself; repeatable (auto: all kinds that it has; none: nothing at all)',
+    )
+      .choices(CHECK_CHOICES)
+      .argParser(someOf(CHECK_CHOICES)),
+    new Option(
+      '--check-command <command>',
+      'also run this in the tree, by sh -c: it says no by its exit code',
+    ),
+    new Option(
+      '--check-keyring <file>',
+      'demand signatures by one of these OpenPGP keys',
+    ).argParser((path) => (path === '' ? '' : resolve(path))),
+    new Option('--check-content', 'read the packages, too, and not only what lists them'),
+    new Option('--no-check-content', 'look only at the sizes of packages'),
+  ],
+  read: ({ check, checkCommand, checkKeyring, checkContent }) => ({
+    kinds: check,
+    command: checkCommand,
+    keyring: checkKeyring,
+    content: checkContent,
+  }),
+};
+
+/** The same for what publishes. */
+export const CHECK_BEFORE: OptionGroup<CheckFlags, Given<CheckPolicy>> = {
+  options: [
+    ...CHECK.options,
+    new Option('--publish-anyway', 'publish the tree whatever the checks find, and record that'),
+  ],
+  read: (flags) => ({ ...CHECK.read(flags), publishesAnyway: flags.publishAnyway }),
+};
+
+/** What is checked before a publication, for people; empty for nothing. */
+export function describeCheck(policy: CheckPolicy): string[] {
+  if (!isCheckWanted(policy)) return [];
+  const { kinds, command, keyring, content } = policy;
+  const what = kinds.length === 0 ? [] : [kinds.join(', ') + (content ? ' with all packages' : '')];
+  const parts = [
+    ...what,
+    ...(keyring === '' ? [] : [`signatures by ${keyring}`]),
+    ...(command === '' ? [] : [`the command ${command}`]),
+  ];
+  return [`a new tree is checked before it is published: ${parts.join('; ')}`];
+}

@@ -1,0 +1,83 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type CheckReport, checkTree } from '../checks/check-tree.ts';
+import { describeFinding } from '../checks/finding.ts';
+import { selectionOf } from '../checks/selected.ts';
+import { recordVerified, verifiedIn } from '../checks/verified.ts';
+import { MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
+import type { SyncFigures } from '../mirror/history/history.ts';
+import { LIVE } from '../mirror/layout.ts';
+import { isCheckWanted } from '../mirror/settings/policy.ts';
+import { quoteForSh } from '../system/quote.ts';
+import type { Writer } from './writer.ts';
+
+/** How many findings a message names. */
+const FEW = 3;
+
+/**
+ * Checks a finished tree as the mirror's policy has it, before it is published.
+ *
+ * @param tree its path, as in staging.
+ * @param figures how it was made.
+ * @returns what history keeps of that.
+ * @throws MirrorlatchError CHECK_FAILED when anything is wrong, unless it is to be published anyway.
+ */
+export async function checkContent(
+  writer: Writer,
+  id: string,
+  tree: string,
+  figures: SyncFigures,
+): Promise<Pick<SyncFigures, 'checked'>> {
+  const { layout, policy, inherit, signal, before } = writer;
+  if (!isCheckWanted(policy.check)) return {};
+  writer.enter('checking');
+  const work = join(layout.staging, '.check');
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work, { mode: 0o700 });
+  try {
+    const isInPlace = id === LIVE;
+    const report = await checkTree({
+      tree,
+      policy: policy.check,
+      work,
+      base: before === undefined || isInPlace ? undefined : layout.snapshot(before),
+      selection: selectionOf(figures),
+      known: verifiedIn(layout),
+      isInPlace,
+      env: { MIRRORLATCH_ROOT: layout.root, MIRRORLATCH_ID: id, MIRRORLATCH_TREE: tree },
+      inherit,
+      signal,
+      onProgress: (progress) => writer.onEvent({ kind: 'progress', ...progress }),
+    });
+    for (const note of report.notes) writer.notice(note);
+    const { kinds, files, count } = report;
+    if (count > 0) refuse(writer, report);
+    else {
+      if (kinds.length === 0 && policy.check.command === '')
+        writer.notice('there was nothing to check: the tree says nothing of itself');
+      writer.lock.assertHeld();
+      recordVerified(layout, id, tree, report.verified);
+    }
+    return { checked: { kinds: kinds.map(({ kind }) => kind), files, findings: count } };
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** @throws MirrorlatchError CHECK_FAILED, unless a person has said that it is to be published. */
+function refuse({ layout, policy, settings, onEvent }: Writer, report: CheckReport): void {
+  const { findings, count } = report;
+  const shown = findings.slice(0, FEW).map(describeFinding);
+  const more = count > shown.length ? `; and ${count - shown.length} more` : '';
+  const what = `the new tree is not what it says of itself: ${shown.join('; ')}${more}`;
+  if (policy.check.publishesAnyway) {
+    onEvent({ kind: 'problem', message: `${what}. It is published all the same` });
+    return;
+  }
+  const root = quoteForSh(layout.root);
+  const isInPlace = settings.mode === 'in-place';
+  throw new MirrorlatchError('CHECK_FAILED', isInPlace ? what : what + NOTHING_PUBLISHED, {
+    hint: `All that was found: mirrorlatch explain ${root}. An upstream that is being updated heals by itself: sync again later. To publish it as it is, add --publish-anyway`,
+    details: { findings, count },
+  });
+}

@@ -1,0 +1,230 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execaSync } from 'execa';
+import { expect, onTestFinished, test } from 'vitest';
+import { runCheck, wrong } from '../../support/checked.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
+import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
+import { runForJson, runProgram, startProgram, transcript } from '../../support/program.ts';
+import { runPush } from '../../support/push.ts';
+import { scratchDirectory } from '../../support/scratch.ts';
+import { type SmallMirror, smallMirror } from '../../support/small-mirror.ts';
+import { startSshDaemon } from '../../support/sshd.ts';
+
+const inPlace = mirrorsInPlace();
+
+/** A list of sha256sum(1) for these files. */
+function listOf(files: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(files).map(
+    ([name, content]) => `${createHash('sha256').update(content).digest('hex')}  ${name}\n`,
+  );
+  return lines.join('');
+}
+
+/** A mirror of files and their list, which remembers to check it. */
+async function checkedMirror(): Promise<SmallMirror> {
+  const mirror = smallMirror();
+  await runForJson(['init', mirror.root, '--source', mirror.source, '--check', 'auto']);
+  await mirror.publish('right', filesOf('first'));
+  return mirror;
+}
+
+/** Two files with this content and their list. */
+function filesOf(content: string): Record<string, string> {
+  const files = { 'a.iso': `${content} a`, 'b.iso': `${content} b` };
+  return {
+    ...Object.fromEntries(Object.entries(files).map(([name, text]) => [`images/${name}`, text])),
+    'images/SHA256SUMS': listOf(files),
+  };
+}
+
+const BROKEN = { ...filesOf('second'), 'images/a.iso': 'cut off' };
+
+const syncOf = ({ root }: SmallMirror, ...words: string[]) => runProgram(['sync', root, ...words]);
+
+test('what its own list says is wrong is not published, and everybody is told', async () => {
+  const mirror = await checkedMirror();
+  mirror.change(BROKEN);
+  const result = await syncOf(mirror, '--retries', '0');
+  expectFailure(
+    result,
+    65,
+    /images\/a\.iso: sha256 \w+, expected sha256 \w+ \(images\/SHA256SUMS\)/,
+  );
+  expect(mirror.linked('current')).toBe('right');
+  expect(mirror.history().at(-1)).toMatchObject({
+    event: 'failed',
+    code: 'CHECK_FAILED',
+    findings: [{ name: 'images/a.iso', kind: 'hash', by: 'images/SHA256SUMS' }],
+  });
+  const status = await runProgram(['status', mirror.root]);
+  expect(status.exitCode).toBe(69);
+  expect(status.stdout).toMatch(/images\/a\.iso/);
+  const explained = await runProgram(['explain', mirror.root]);
+  expect(explained.stdout).toMatch(/^ {3}images\/a\.iso: sha256 \w+, expected sha256/m);
+  // What had come is kept, and the next sync is whole.
+  mirror.change(filesOf('third'));
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+  expect(mirror.history().at(-1)).toMatchObject({
+    checked: { kinds: ['sha256sums'], files: 2, findings: 0 },
+  });
+});
+
+test('--json names what was found', async () => {
+  const mirror = await checkedMirror();
+  mirror.change(BROKEN);
+  const result = await syncOf(mirror, '--retries', '0', '--json');
+  expect(result.json()).toMatchObject({
+    error: { code: 'CHECK_FAILED', count: 1, findings: [{ name: 'images/a.iso', kind: 'hash' }] },
+  });
+});
+
+test('--publish-anyway publishes it, and says so', async () => {
+  const mirror = await checkedMirror();
+  mirror.change(BROKEN);
+  const result = await syncOf(mirror, '--publish-anyway', '--quiet');
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(result.stderr).toMatch(/images\/a\.iso: .* It is published all the same/);
+  expect(mirror.history().at(-1)).toMatchObject({ checked: { findings: 1 } });
+});
+
+test('what the rules of rsync leave out is not missing, and what they do not is', async () => {
+  const mirror = await checkedMirror();
+  const content: Record<string, string> = {
+    ...filesOf('second'),
+    'images/huge.iso': 'x'.repeat(5000),
+  };
+  const names = ['a.iso', 'b.iso', 'huge.iso', 'never-there.iso'];
+  const files = Object.fromEntries(names.map((name) => [name, content[`images/${name}`] ?? '']));
+  mirror.change({ ...content, 'images/SHA256SUMS': listOf(files) });
+  const rules = ['--exclude=b.*', '--allow-shrink', '--retries', '0', '--', '--max-size=1k'];
+  const result = await syncOf(mirror, ...rules);
+  expectFailure(result, 65, /: images\/huge\.iso is missing.*images\/never-there\.iso is missing/);
+  expect(result.stderr).not.toMatch(/b\.iso/);
+  mirror.change({ 'images/SHA256SUMS': listOf({ ...files, 'never-there.iso': 'x' }) });
+});
+
+test('only what has changed is read again', async () => {
+  const mirror = await checkedMirror();
+  const current = join(mirror.root, 'current/images/b.iso');
+  // As a disk that forgets: neither the size nor the time says so.
+  const reference = join(mirror.source, 'images/b.iso');
+  writeFileSync(current, 'X'.repeat(statSync(reference).size));
+  execaSync('touch', ['-r', reference, current]);
+  mirror.change({ other: 'new' });
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+  // The verb reads all.
+  expect(wrong(await runCheck(mirror.root))).toEqual(['hash images/b.iso']);
+  // Without the record of what was right, a sync does, too.
+  rmSync(mirror.state('checked'));
+  mirror.change({ other: 'newer' });
+  expectFailure(await syncOf(mirror, '--retries', '0'), 65, /images\/b\.iso/);
+});
+
+test('a file that is as it was is held against what a new list says', async () => {
+  const mirror = await checkedMirror();
+  const content = readFileSync(join(mirror.source, 'images/b.iso'), 'utf8');
+  mirror.change({ 'images/SHA256SUMS': listOf({ 'a.iso': 'first a', 'b.iso': `${content}!` }) });
+  expectFailure(await syncOf(mirror, '--retries', '0'), 65, /images\/b\.iso: sha256/);
+});
+
+test('a kind that is wanted has to be there', async () => {
+  const mirror = smallMirror();
+  const result = await runProgram(['sync', mirror.source, mirror.root, '--check', 'apt']);
+  expectFailure(result, 65, /a Release or InRelease/);
+  expect(mirror.snapshots()).toEqual([]);
+});
+
+test('--check none turns off what the mirror remembers', async () => {
+  const mirror = await checkedMirror();
+  await runForJson(['init', mirror.root, '--check-command', 'false']);
+  mirror.change(BROKEN);
+  expect(await mirror.sync('--check', 'none')).toMatchObject({ outcome: 'published' });
+});
+
+test('the configuration says what is checked', async () => {
+  const { root, source, change, linked } = smallMirror();
+  const file = join(scratchDirectory(), 'config.toml');
+  writeFileSync(file, `[mirrors.m]\nroot = "${root}"\nsource = "${source}"\ncheck = "auto"\n`);
+  const run = (...words: string[]) => runProgram(['--config', file, ...words]);
+  change(filesOf('first'));
+  expect((await run('init', 'm')).exitCode).toBe(0);
+  expect((await run('sync', 'm', '--id', 'right')).exitCode).toBe(0);
+  change(BROKEN);
+  expectFailure(await run('sync', 'm', '--retries', '0'), 65, /images\/a\.iso/);
+  expectFailure(
+    await run('lock', 'm', '--', 'sh', '-c', `cp -a ${source}/. "$MIRRORLATCH_STAGING"`),
+    125,
+    /images\/a\.iso/,
+  );
+  expect(linked('current')).toBe('right');
+});
+
+test('a command says no by its exit code, and is quoted', async () => {
+  const mirror = await checkedMirror();
+  const asks =
+    'echo "$MIRRORLATCH_ID in $PWD"; test "$PWD" = "$MIRRORLATCH_TREE" && test -e wanted';
+  await runForJson(['init', mirror.root, '--check-command', asks]);
+  mirror.change({ other: 'new' });
+  const result = await syncOf(mirror, '--id', 'next', '--retries', '0');
+  expectFailure(result, 65, /exit code 1: next in .*staging\/next, expected exit code 0/);
+  mirror.change({ wanted: '' });
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+});
+
+test('a sync that is killed in a check leaves what the next one needs', async () => {
+  const mirror = await checkedMirror();
+  const mark = join(mirror.home, 'asked');
+  mirror.change(filesOf('second'));
+  const running = startProgram([
+    ...['sync', mirror.root, '--check-command', `: >'${mark}'; exec sleep 600`],
+  ]);
+  await expect.poll(() => statSync(mark, { throwIfNoEntry: false })).toBeDefined();
+  running.kill('SIGKILL');
+  await running.result;
+  expect(mirror.linked('current')).toBe('right');
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+  expect((await runCheck(mirror.root)).isRight).toBe(true);
+});
+
+test('in place, guarded readers wait until the tree is right', async () => {
+  const mirror = await inPlace();
+  await runForJson(['init', mirror.root, '--check', 'auto']);
+  mirror.change(BROKEN);
+  expectFailure(await syncOf(mirror, '--retries', '0'), 65, /images\/a\.iso/);
+  expect(mirror.record()).toMatchObject({ state: 'dirty' });
+  const words = ['run', mirror.root, '--wait', '0', '--', 'true'];
+  const reader = await runProgram(words, { byLauncher: true });
+  expect(reader.exitCode, transcript(reader)).toBe(75);
+  mirror.change(filesOf('second'));
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+  expect(mirror.record()).toMatchObject({ state: 'open' });
+});
+
+test('a push is checked by the host that receives it', async () => {
+  const sshd = await startSshDaemon();
+  onTestFinished(() => sshd.stop());
+  const mirror = await checkedMirror();
+  mirror.change(BROKEN);
+  expectFailure(await runPush(sshd, mirror, { words: ['--retries', '0'] }), 65, /images\/a\.iso/);
+  const foreign = await runPush(sshd, mirror, { words: ['--check-command', 'true'] });
+  expectFailure(foreign, 64, /--check-command is not taken from another host/);
+  const anyway = await runPush(sshd, mirror, { words: ['--publish-anyway'] });
+  expect(anyway.exitCode, transcript(anyway)).toBe(0);
+});
+
+test('a directory is checked without a mirror', async () => {
+  const { source, change } = smallMirror();
+  expect(await runCheck(source)).toMatchObject({ isRight: true, kinds: [] });
+  change(filesOf('first'));
+  expect(await runCheck(source)).toMatchObject({ isRight: true, files: 2 });
+  change({ ...BROKEN, 'images/b.iso': null });
+  expect(wrong(await runCheck(source))).toEqual(['hash images/a.iso', 'missing images/b.iso']);
+  expectFailure(await runProgram(['check', source, 'current']), 64, /is no mirror/);
+  expectFailure(
+    await runProgram(['check', join(source, 'none')]),
+    66,
+    /no mirror and no directory/,
+  );
+});

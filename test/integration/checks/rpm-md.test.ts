@@ -1,0 +1,135 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runCheck, wrong } from '../../support/checked.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
+import { flipBit } from '../../support/flip-bit.ts';
+import { runForJson, runProgram } from '../../support/program.ts';
+import { rpmRepository } from '../../support/repositories/rpm-repository.ts';
+import { makeKey, type SigningKey } from '../../support/repositories/signed-archive.ts';
+import { makeScratch, scratchDirectory } from '../../support/scratch.ts';
+
+const scratch = makeScratch();
+const original = join(scratch.path, 'repository');
+let key: SigningKey;
+
+const packages = ['alpha', 'beta'].map((name) => ({ name, content: `content of ${name}\n` }));
+
+beforeAll(async () => {
+  key = await makeKey(join(scratch.path, 'key'), 'repository');
+  const work = join(scratch.path, 'work');
+  for (const directory of [original, work]) mkdirSync(directory);
+  const generation = { mark: 'generation-1', version: '1.0', hasOwnNames: false, packages };
+  await rpmRepository.make(original, generation, work);
+});
+
+afterAll(() => scratch.remove());
+
+/** A copy of the repository, with its lists as createrepo_c makes them with these options. */
+async function repository(...options: string[]): Promise<string> {
+  const directory = join(scratchDirectory(), 'tree/x86_64');
+  mkdirSync(join(directory, '..'));
+  await execa('cp', ['-a', original, directory]);
+  if (options.length > 0)
+    await execa('createrepo_c', ['--quiet', '--no-database', ...options, directory]);
+  const words = ['--homedir', key.home, '--batch', '--yes', '--armor', '--detach-sign'];
+  await execa('gpg', [...words, join(directory, 'repodata/repomd.xml')]);
+  await execa('gpgconf', ['--homedir', key.home, '--kill', 'all']);
+  return directory;
+}
+
+const check = (directory: string) =>
+  runCheck(directory, '--check', 'rpm-md', '--check-content', '--check-keyring', key.armored);
+
+test.for([
+  ['--simple-md-filenames'],
+  ['--unique-md-filenames'],
+  ['--general-compress-type=xz'],
+  ['--compress-type=bz2', '--checksum=sha512'],
+])('a whole repository of createrepo_c %s is right', async (options) => {
+  const directory = await repository(...options);
+  const checked = await check(join(directory, '..'));
+  expect(checked).toMatchObject({
+    isRight: true,
+    notes: [],
+    kinds: [{ kind: 'rpm-md', found: 1 }],
+  });
+  expect(checked.files).toBe(packages.length + 3);
+});
+
+/** The list of that kind. */
+function listIn(directory: string, kind: string): string {
+  const name = readdirSync(join(directory, 'repodata')).find((one) => one.includes(`${kind}.xml`));
+  return join(directory, 'repodata', name ?? '');
+}
+
+test.for<[what: string, damage: (directory: string) => unknown, findings: RegExp[]]>([
+  [
+    'a missing package',
+    (at) => rmSync(join(at, 'beta-1.0.rpm')),
+    [/^missing x86_64\/beta-1.0.rpm$/],
+  ],
+  [
+    'a package that is cut off',
+    (at) => truncateSync(join(at, 'beta-1.0.rpm'), 9),
+    [/^size .*beta/],
+  ],
+  ['a flipped bit in a package', (at) => flipBit(join(at, 'beta-1.0.rpm')), [/^hash .*beta/]],
+  ['a missing list', (at) => rmSync(listIn(at, 'filelists')), [/^missing .*filelists.xml/]],
+  ['a flipped bit in a list', (at) => flipBit(listIn(at, 'other')), [/^hash .*other.xml/]],
+  [
+    'lists of another time',
+    async (at) => {
+      const before = readFileSync(listIn(at, 'primary'));
+      rmSync(join(at, 'alpha-1.0.rpm'));
+      await execa('createrepo_c', ['--quiet', '--no-database', '--simple-md-filenames', at]);
+      writeFileSync(listIn(at, 'primary'), before);
+      const words = ['--homedir', key.home, '--batch', '--yes', '--armor', '--detach-sign'];
+      await execa('gpg', [...words, join(at, 'repodata/repomd.xml')]);
+    },
+    [/^missing .*alpha-1.0.rpm$/, /^(size|hash) .*primary.xml/],
+  ],
+  [
+    'a repomd.xml that is cut off',
+    (at) => truncateSync(join(at, 'repodata/repomd.xml'), 500),
+    [/^malformed .*repomd.xml$/, /^signature .*repomd.xml$/],
+  ],
+  [
+    'no repomd.xml',
+    (at) => rmSync(join(at, 'repodata/repomd.xml')),
+    [/^missing .*repodata\/repomd.xml$/],
+  ],
+  [
+    'no signature',
+    (at) => rmSync(join(at, 'repodata/repomd.xml.asc')),
+    [/^signature .*repomd.xml$/],
+  ],
+])('%s is found', async ([, damage, findings]) => {
+  const directory = await repository('--simple-md-filenames');
+  await damage(directory);
+  const found = wrong(await check(join(directory, '..')));
+  for (const [at, finding] of findings.entries())
+    expect(found[at] ?? '', found.join('\n')).toMatch(finding);
+});
+
+test('what a sync leaves out is not missing, and what its source lacks is', async () => {
+  const source = await repository('--simple-md-filenames');
+  const root = join(source, '../../mirror');
+  const rules = [
+    '--check',
+    'auto',
+    '--allow-shrink',
+    '--',
+    '--exclude=alpha*',
+    '--exclude=other.xml*',
+  ];
+  expect(await runForJson(['sync', source, root, ...rules])).toMatchObject({
+    outcome: 'published',
+  });
+  rmSync(join(source, 'beta-1.0.rpm'));
+  const sync = ['sync', root, '--check', 'auto', '--allow-shrink', '--retries', '0'];
+  const result = await runProgram(sync);
+  expectFailure(result, 65, /: beta-1.0.rpm is missing \(repodata\/primary.xml/);
+  expect(result.stderr).not.toMatch(/alpha/);
+});
