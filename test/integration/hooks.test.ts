@@ -458,10 +458,25 @@ describe('a hook', () => {
     expect(mirror.snapshots()).not.toContain('third');
   });
 
-  test('need not read its input, may say much, and may leave something running', async () => {
+  test('need not read its input, however long that is', async () => {
     const mirror = hooked(await twoSnapshots());
-    const busy =
-      'yes "a line" | head -n 100000; printf "%02000d\\n" 7; sleep 1000 & exec <&-; echo the end';
+    // More than a pipe holds.
+    const excludes = Array.from({ length: 9_000 }, (_, at) => `"--exclude=/left-out-${at}"`);
+    mirror.configure({}, `rsync-options = [${excludes.join(', ')}]`);
+    const text = readFileSync(mirror.file, 'utf8');
+    writeFileSync(
+      mirror.file,
+      text.replace(/^before-publish = .*$/m, 'before-publish = "exec <&-"'),
+    );
+    mirror.change({ file: 'third' });
+    await expectSuccess(mirror.run('sync', 'm', '--id', 'third'));
+    const { input } = mirror.heard().at(-1) ?? {};
+    expect(JSON.stringify(input).length).toBeGreaterThan(64 * 1024);
+  });
+
+  test('may say much, and may leave something running', async () => {
+    const mirror = hooked(await twoSnapshots());
+    const busy = 'yes "a line" | head -n 100000; printf "%02000d\\n" 7; sleep 1000 & echo the end';
     const text = readFileSync(mirror.file, 'utf8');
     const quiet = text.replace(/^before-sync = .*$/m, `before-sync = ${JSON.stringify(busy)}`);
     writeFileSync(mirror.file, quiet);
