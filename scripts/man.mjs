@@ -49,17 +49,23 @@ async function writePage({ name, section, title, text }) {
   writeFileSync(`${directory}/${name}.${section}`, keepDashes(wrapTables(String(roff))));
 }
 
-/** The title stands in NAME, and a link to another topic becomes the name of its page. */
+/** The title stands in NAME, and a link to another topic gets the name of its page. */
 function linkPages(tree) {
   tree.children = tree.children.filter(({ type, depth }) => type !== 'heading' || depth > 1);
-  visit(tree, 'link', (link) => {
+  visit(tree, 'link', (link, at, parent) => {
     const topic = /^([\w-]+)\.md(#.*)?$/.exec(link.url)?.[1];
     const isOutside = /^\w+:/.test(link.url);
     if (topic === undefined && isOutside) return;
-    link.type = topic === undefined ? 'emphasis' : 'strong';
-    if (topic !== undefined) {
-      link.children = [{ type: 'text', value: `${programName}-${topic}(7)` }];
+    if (topic === undefined) {
+      link.type = 'emphasis';
+      return;
     }
+    const text = (value) => ({ type: 'text', value });
+    const page = { type: 'strong', children: [text(`${programName}-${topic}(7)`)] };
+    const isNamed = link.children.length === 1 && link.children[0].value === topic;
+    const shown = isNamed ? [page] : [...link.children, text(' ('), page, text(')')];
+    parent.children.splice(at, 1, ...shown);
+    return at + shown.length;
   });
 }
 

@@ -53,9 +53,13 @@ describe('A topic without a terminal', () => {
     expect(stdout.length).toBeGreaterThan(500);
   });
 
-  test('names the command that shows another topic', async () => {
+  test('names the command that shows another topic, after the words of the link', async () => {
     const { stdout } = await runProgram(['help', 'containers']);
     expect(stdout).toMatch(/See also mirrorlatch help guard, mirrorlatch help exit-codes\./);
+    const configuration = await runProgram(['help', 'configuration']);
+    expect(configuration.stdout.replaceAll(/\s+/g, ' ')).toContain(
+      'which snapshots are kept (mirrorlatch help keeping)',
+    );
   });
 
   test('keeps the lines of code as they are', async () => {

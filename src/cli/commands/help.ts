@@ -46,10 +46,13 @@ async function printTopic(name: string, program: Command): Promise<void> {
   process.stdout.write(renderMarkdown(topic.text, { width, showLink }));
 }
 
-/** Shows a link to another topic as the command that prints it, because text has no links. */
+/** Shows with a link to another topic the command that prints it, because text has no links. */
 function showLink(href: string, text: string): string {
   const name = /^([\w-]+)\.md(#.*)?$/.exec(href)?.[1];
-  if (name !== undefined) return `mirrorlatch help ${name}`;
+  if (name !== undefined) {
+    const command = `mirrorlatch help ${name}`;
+    return text === name ? command : `${text} (${command})`;
+  }
   return href.startsWith('#') || href.startsWith('..') || href === text
     ? text
     : `${text} <${href}>`;
