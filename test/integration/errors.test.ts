@@ -308,7 +308,7 @@ test.for([
 test.for([
   [['sync'], /^mirrorlatch: ROOT is missing$/m],
   [['init'], /^mirrorlatch: ROOT is missing$/m],
-  [['list'], /^mirrorlatch: ROOT is missing$/m],
+  [['list'], /^mirrorlatch: MIRROR is missing$/m],
   [['wait'], /^mirrorlatch: MIRROR is missing$/m],
   [['sync', '/m', '--id'], /^mirrorlatch: --id <name> is missing its value$/m],
   [

@@ -123,7 +123,7 @@ test('--all shows all mirrors of the configuration by their names, each with its
   const none = join(scratchDirectory(), 'none.toml');
   writeFileSync(none, '');
   expectFailure(await runProgram(['status', '--all', '--config', none]), 64, /has no mirror/);
-  expectFailure(await runProgram(['status']), 64, /ROOT is missing/, /status ROOT\.\.\./);
+  expectFailure(await runProgram(['status']), 64, /MIRROR is missing/, /status MIRROR\.\.\./);
   expectFailure(await runProgram(['status', fresh.root, '--all']), 64, /cannot be combined/);
 });
 

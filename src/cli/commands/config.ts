@@ -105,6 +105,8 @@ function checkedAsJson(
   };
 }
 
+const PROPOSED = 'For one made of what is on this host: mirrorlatch config init';
+
 function report(
   { files, mirrors }: Configuration,
   problems: readonly ConfigurationProblem[],
@@ -114,11 +116,12 @@ function report(
     printNote(`  ${hint}`);
   }
   const names = [...mirrors.keys()];
-  if (files.length === 0)
+  if (files.length === 0) {
     printLine(
       'there is no configuration; the files would be /etc/mirrorlatch/config.toml and /etc/mirrorlatch/conf.d/*.toml',
     );
-  else if (problems.length === 0)
+    printLine(`  ${PROPOSED}`);
+  } else if (problems.length === 0)
     printLine(`${files.join(', ')}: ${names.length === 0 ? 'no mirror yet' : names.join(', ')}`);
 }
 
@@ -129,8 +132,10 @@ function showMirrors({ mirrors }: Configuration, json: boolean | undefined): voi
     source: table.source ?? null,
   }));
   if (json) printJson(all);
-  else if (all.length === 0) printLine('the configuration names no mirror');
-  else
+  else if (all.length === 0) {
+    printLine('the configuration names no mirror');
+    printLine(`  ${PROPOSED}`);
+  } else
     printTable(
       ['name', 'root', 'source'],
       all.map(({ name, root, source }) => [name, root, source ?? '-']),

@@ -13,7 +13,7 @@ export function addCurrent(program: Command, _context: CommandContext): void {
     .description(
       'Prints the real path of the current snapshot, which stays the same whatever is published. It also works for trees with a symlink "current" that other programs keep.',
     )
-    .addArgument(new MirrorArgument('<MIRROR>'))
+    .addArgument(new MirrorArgument())
     .option('--channel <name>', 'print that of the snapshot that this channel names', channelName)
     .option('--json', 'print one object: path, id, previous id, time of publication')
     .addHelpText(

@@ -20,7 +20,7 @@ export function addExplain(program: Command, context: CommandContext): void {
     .description(
       'Says why a mirror is locked, why its last sync failed, why old snapshots are still there, what syncs it and when, and what the next sync will do, each with the command that helps. With ID, it says why that snapshot was not pruned. Changes nothing, and takes no lock.',
     )
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .addArgument(new MirrorArgument())
     .argument('[ID]', 'a snapshot: its id, current, previous or a channel')
     .option(
       '--max-age <duration>',

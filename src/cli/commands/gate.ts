@@ -25,10 +25,7 @@ export function addGate(program: Command, context: CommandContext): void {
     options: readonly Option[],
     act: (root: string, flags: Flags) => Promise<GateStatus>,
   ): void => {
-    const command = gate
-      .command(name)
-      .description(summary)
-      .addArgument(new MirrorArgument('<ROOT>'));
+    const command = gate.command(name).description(summary).addArgument(new MirrorArgument());
     addOptions(command, ...options)
       .option('--json', 'print one object')
       .addHelpText(

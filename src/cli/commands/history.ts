@@ -53,7 +53,7 @@ export function addHistory(program: Command): void {
     .description(
       'Shows what happened to a mirror, newest last: publications, syncs that found nothing new or failed, rollbacks, moves of channels, and removals.',
     )
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .addArgument(new MirrorArgument())
     .option(
       '--last <n>',
       `how many of the last ones, or all (default: ${USUAL}, or all with --since)`,

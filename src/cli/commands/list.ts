@@ -13,7 +13,7 @@ export function addList(program: Command): void {
     .command('list')
     .summary('list the snapshots of a mirror and their readers')
     .description('Lists the snapshots of a mirror, with their age, size and readers.')
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .addArgument(new MirrorArgument())
     .option('--json', 'print an array of snapshots')
     .addHelpText(
       'after',

@@ -56,8 +56,8 @@ export function addLock(program: Command, context: CommandContext): void {
     .description(
       'Runs a command under the lock of a mirror, with a tree of its own in staging, and publishes the tree if the command exits with 0.',
     )
-    .usage('<ROOT> [options] [-- COMMAND [ARGUMENT]...]')
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .usage('<MIRROR> [options] [-- COMMAND [ARGUMENT]...]')
+    .addArgument(new MirrorArgument())
     .option('--lock-only', 'only take the lock, as flock(1) does')
     .option('--resume', 'go on from the tree that a failed command left')
     .option('--allow-dirty', 'publish an in-place tree although a sync has left it unfinished')

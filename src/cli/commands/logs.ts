@@ -24,7 +24,7 @@ export function addLogs(program: Command, context: CommandContext): void {
     .description(
       'Prints what rsync said in one sync, or lists the logs that are there. Only the owner of the mirror may read them.',
     )
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .addArgument(new MirrorArgument())
     .argument('[ID]', 'the sync: the id of its snapshot, last, or failed for the last that failed')
     .option('-f, --follow', 'print the log of the running sync, until that ends')
     .option('--path', 'print only where the log is; without ID that of the last sync')

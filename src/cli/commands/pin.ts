@@ -12,7 +12,7 @@ export function addPin(program: Command): void {
     .description(
       'Keeps a snapshot until it is unpinned, whatever the retention rules say. Does not wait for a sync.',
     )
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .addArgument(new MirrorArgument())
     .argument('[ID]', 'the snapshot, by id or path, current (default), or previous')
     .option('--reason <text>', 'why, for those who find it')
     .option('--json', 'print one object about the result')
@@ -44,7 +44,7 @@ export function addUnpin(program: Command): void {
     .command('unpin')
     .summary('let the retention rules decide about a pinned snapshot')
     .description('Lets the retention rules decide about a snapshot again that was pinned.')
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .addArgument(new MirrorArgument())
     .argument('<ID>', 'the snapshot, by id or path, current, or previous')
     .option('--json', 'print one object about the result')
     .addHelpText(

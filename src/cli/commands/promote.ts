@@ -26,7 +26,7 @@ export function addPromote(program: Command, context: CommandContext): void {
     .description(
       'Lets a channel, which is a symlink beside current, name a snapshot, in one rename. Machines that read the channel see that snapshot until it is moved again.',
     )
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .addArgument(new MirrorArgument())
     .argument('[ID]', 'the snapshot, by id or path, current (default), previous, or a channel')
     .requiredOption('--to <channel>', 'the channel, such as production; it is made if it is new')
     .option('--remove', 'take the channel away')

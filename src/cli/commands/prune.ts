@@ -28,7 +28,7 @@ export function addPrune(program: Command, context: CommandContext): void {
     .description(
       'Removes the snapshots that no retention rule keeps, but never current, previous, or a snapshot that is being read.',
     )
-    .addArgument(new MirrorArgument('<ROOT>'));
+    .addArgument(new MirrorArgument());
   addOptions(command, RETENTION, LOCK)
     .option('-n, --dry-run', 'print what would happen to each snapshot and why, and remove nothing')
     .option('--json', 'print one object about the result')

@@ -26,7 +26,7 @@ export function addRollback(program: Command, context: CommandContext): void {
     .description(
       'Points current, or a channel, at an earlier snapshot, in one rename, as a sync does.',
     )
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .addArgument(new MirrorArgument())
     .argument('[ID]', 'the snapshot, by id or path, current, or previous (default, unless held)')
     .option('--channel <name>', 'move this channel, by default to what it named before')
     .option('--hold <reason>', 'let nothing be published, or no rule move it, until --release')

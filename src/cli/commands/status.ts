@@ -57,7 +57,7 @@ export function addStatus(program: Command, context: CommandContext): void {
     .description(
       'Shows the state of one mirror or several, and changes nothing. Exits with 69 if one is not healthy.',
     )
-    .addArgument(new MirrorArgument('[ROOT...]'))
+    .addArgument(new MirrorArgument('[MIRROR...]'))
     .option('--all', 'all mirrors of the configuration')
     .option(
       '--max-age <duration>',
@@ -129,9 +129,9 @@ async function meantMirrors(
     if (all && problem !== undefined) throw problem;
     throw new MirrorlatchError(
       'USAGE',
-      all ? 'the configuration has no mirror' : 'ROOT is missing',
+      all ? 'the configuration has no mirror' : 'MIRROR is missing',
       {
-        hint: 'Name one or several mirrors: mirrorlatch status ROOT... Those of the configuration are --all.',
+        hint: 'Name one or several mirrors: mirrorlatch status MIRROR... Those of the configuration are --all.',
       },
     );
   }

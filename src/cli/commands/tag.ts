@@ -16,7 +16,7 @@ export function addTag(program: Command): void {
     .description(
       'Gives a snapshot tags, and takes others from it. The rule --keep-tag keeps all snapshots with a tag. Does not wait for a sync.',
     )
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .addArgument(new MirrorArgument())
     .argument('<ID>', 'the snapshot, by id or path, current, or previous')
     .argument('[TAG...]', 'the tags to give it', tagsOf)
     .option('--remove <tag>', 'take this tag from it; repeatable', tagsOf)

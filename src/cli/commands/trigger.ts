@@ -28,7 +28,7 @@ export function addTrigger(program: Command, context: CommandContext): void {
     .description(
       'Starts a sync in the background, or lets the one at work be followed by another; or takes requests for that by HTTP.',
     )
-    .addArgument(new MirrorArgument('<ROOT...>'))
+    .addArgument(new MirrorArgument('<MIRROR...>'))
     .option('--foreground', 'wait for the end of the sync that this starts, and end as it does')
     .option('--listen <where>', 'take requests by HTTP at this address and port, or unix:PATH')
     .option('--token-file <file>', 'with --listen: the file whose first line is the token')

@@ -14,7 +14,7 @@ export function addUnlock(program: Command, context: CommandContext): void {
     .description(
       'Removes the lock of a holder that is gone, and repairs the gate that it left closed. Refuses to remove any other.',
     )
-    .addArgument(new MirrorArgument('<ROOT>'));
+    .addArgument(new MirrorArgument());
   addOptions(command, LOCK)
     .option('--quiet', 'say nothing if nobody held the lock')
     .option('--json', 'print one object about the result')

@@ -31,7 +31,7 @@ export function addVerify(program: Command, context: CommandContext): void {
     .description(
       'Compares a snapshot, by default the current one, with what was recorded when it was published: that every entry is there with its type, size, time and mode, and nothing else.',
     )
-    .addArgument(new MirrorArgument('<ROOT>'))
+    .addArgument(new MirrorArgument())
     .argument('[ID]', 'a snapshot: its id, current (default), previous or a channel')
     .option('--all', 'all snapshots; a file that several share is read once')
     .option('--bitrot', 'read all content, too, and compare its checksums')

@@ -22,7 +22,7 @@ export function addWait(program: Command, context: CommandContext): void {
     .description(
       'Waits until there is a snapshot to read and no sync is publishing another at the moment.',
     )
-    .addArgument(new MirrorArgument('<MIRROR>'))
+    .addArgument(new MirrorArgument())
     .option('--channel <name>', 'wait for this channel in place of current', channelName)
     .option('--for-publish', 'wait until the next snapshot is published, and print its id')
     .option('--timeout <duration>', 'how long to wait at most (default: without limit)', duration)

@@ -45,7 +45,7 @@ export function addWatch(program: Command, context: CommandContext): void {
       'Prints a line for each publication, rollback, removal and failed sync, and when the lock is taken or released: from now on, each once and in order.',
     )
     .usage('[options] <MIRROR> [-- COMMAND [ARGUMENT...]]')
-    .addArgument(new MirrorArgument('<MIRROR>'))
+    .addArgument(new MirrorArgument())
     .option(
       '--channel <name>',
       'run COMMAND for each snapshot that this channel comes to name, instead of current',
