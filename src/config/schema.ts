@@ -278,6 +278,9 @@ const COMMON = {
   ),
 } as const;
 
+const SERVED =
+  'Give the beginning of its URLs, such as "/debian/"; or "current=/debian/", if what is current is right below that.';
+
 export const Defaults = z.strictObject(COMMON);
 
 export const MirrorTable = z.strictObject({
@@ -291,9 +294,9 @@ export const MirrorTable = z.strictObject({
   after: z.optional(text(OTHER_MIRROR, readMirrorName)),
   'serve-at': z.optional(text('Give the path of a directory in quotes.', absolute)),
   'serve-as': z.optional(
-    text('Give the beginning of its URLs, such as "/debian/".', (given) => {
-      if (/^\/([A-Za-z0-9._~+-]+\/)*$/.test(given)) return given;
-      throw new UnfitValue('Give the beginning of its URLs, such as "/debian/".');
+    text(SERVED, (given) => {
+      if (/^(current=)?\/([A-Za-z0-9._~+-]+\/)*$/.test(given)) return given;
+      throw new UnfitValue(SERVED);
     }),
   ),
 });

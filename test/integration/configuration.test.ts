@@ -202,6 +202,21 @@ describe('clients', () => {
     expect((await run(['serve', 'debian=/other/', ...words])).stdout).toContain('/other/');
     expect((await run(['serve', root, ...words])).stdout).not.toContain('/pub/debian/');
   });
+
+  test.each([
+    ['/pub/', 'debian', '/pub/current/'],
+    ['/pub/', 'debian/current', '/pub/'],
+    ['/pub/', 'debian/current=/x/', '/x/'],
+    ['current=/pub/', 'debian', '/pub/'],
+    ['current=/pub/', 'debian=/x/', '/x/current/'],
+    ['current=/', 'debian/current', '/'],
+  ])('with serve-as %s, %s has what is current at %s', async (place, word, content) => {
+    const { run } = await synced(`serve-as = "${place}"`);
+    const words = ['--listen', 'unix:/run/x.sock', '--nginx-config'];
+    const { stdout } = await run(['serve', word, ...words]);
+    const [, served] = /curl -I http:\/\/YOUR-SERVER(\S+) /.exec(stdout) ?? [];
+    expect(served).toBe(content);
+  });
 });
 
 describe('a mistake in the file', () => {

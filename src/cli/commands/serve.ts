@@ -223,12 +223,17 @@ export function addServe(program: Command, context: CommandContext): void {
     });
 }
 
-/** `debian` or `debian=/PREFIX/`, with the path of that mirror and the place that the configuration has. */
+/** `debian`, `debian=/PREFIX/` or `debian/current=/PREFIX/`, with the path of that mirror and the place that the configuration has. */
 function withServedPlace(word: string, mirrors: Configuration['mirrors']): string {
-  const [, name = word, place] = /^([^=]+)(=\/.*)$/.exec(word) ?? [];
+  const [, name = word, current, place] = /^([^=/]+)(\/current)?(=\/.*)?$/.exec(word) ?? [];
   const mirror = mirrors.get(name);
   if (mirror === undefined) return word;
-  return `${mirror.root}${place ?? `=${mirror.table['serve-as'] ?? `/${name}/`}`}`;
+  const configured = mirror.table['serve-as'] ?? `/${name}/`;
+  const [ofCurrent, configuredPlace] = configured.startsWith('current=')
+    ? ['/current', configured.slice('current'.length)]
+    : ['', `=${configured}`];
+  const isPlaced = current !== undefined || place !== undefined;
+  return `${mirror.root}${isPlaced ? (current ?? '') : ofCurrent}${place ?? configuredPlace}`;
 }
 
 /** No browser asks a unix socket for the status page. */

@@ -29,7 +29,7 @@ export function parseMirrorUrl(given: string): MirrorUrl {
       hint: 'Name it as its clients do, for example: http://mirror.example.org/debian/current/',
     });
   }
-  const segments = url.pathname.split(SLASHES).filter((segment) => segment !== '');
+  const segments = segmentsOf(url);
   const at = segments.map(percentDecoded).lastIndexOf('current');
   const directory = at === -1 ? segments : segments.slice(0, at);
   const base = new URL(url.origin);
@@ -77,6 +77,8 @@ export function withBase(mirror: MirrorUrl, base: unknown, channel: unknown): Mi
 
 /** The mirror of which the place that was named is a channel, if it is one. Pure. */
 export function asChannel(mirror: MirrorUrl): MirrorUrl | undefined {
+  // Its URL would not go on with `current`.
+  if (segmentsOf(new URL(mirror.given)).length > segmentsOf(mirror.base).length) return undefined;
   const channel = percentDecoded(mirror.base.pathname.split('/').at(-2) ?? '');
   return isChannelName(channel)
     ? { ...mirror, base: new URL('../', mirror.base), channel }
@@ -97,7 +99,7 @@ export function below(directory: URL, url: string): string | undefined {
   const { origin, path, query } = partsOf(url);
   if (!URL.canParse(origin) || !isSameOrigin(new URL(origin), directory)) return undefined;
   const plain = DOTS.test(path) ? resolvedDecoded(path) : path;
-  const wanted = directory.pathname.split(SLASHES).filter((segment) => segment !== '');
+  const wanted = segmentsOf(directory);
   // Names and what separates them in turn, after the first slash.
   const written = plain.split(/(\/|%2f)/i).slice(2);
   for (const name of wanted) {
@@ -148,6 +150,10 @@ function partsOf(url: string): { origin: string; path: string; query: string } {
   const [, origin = '', path = '', query = ''] =
     /^([a-z]+:\/\/[^/?#]*)([^?#]*)(\?[^#]*)?/i.exec(url) ?? [];
   return { origin, path, query };
+}
+
+function segmentsOf({ pathname }: URL): string[] {
+  return pathname.split(SLASHES).filter((segment) => segment !== '');
 }
 
 const SLASHES = /\/|%2f/i;

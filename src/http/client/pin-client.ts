@@ -228,17 +228,23 @@ async function plainPin(
   return { ...stateOf(mirror), id: name, target: target.href };
 }
 
-/** A web server that knows nothing of channels has what each names in a file beside it. */
+/**
+ * The mirror of which the named place is a channel. A web server that knows nothing of channels has what each names in a file
+ * beside it. Where that is not there, but a mirror is, there is no such channel.
+ */
 async function channelBeside(
   mirror: MirrorUrl,
   outgoing: Outgoing,
 ): Promise<MirrorUrl | undefined> {
   const found = mirror.channel === undefined ? asChannel(mirror) : undefined;
   if (found === undefined) return undefined;
-  const url = new URL(`${found.channel}.json`, found.base);
-  const { status, text } = await outgoing.ask('GET', url, { headers: authorized(mirror) });
-  const { format, path } = status === 200 ? fieldsOf(text) : {};
-  return format === 1 && isBelow(path) ? found : undefined;
+  for (const name of [found.channel, 'current']) {
+    const url = new URL(`${name}.json`, found.base);
+    const { status, text } = await outgoing.ask('GET', url, { headers: authorized(mirror) });
+    const { format, path } = status === 200 ? fieldsOf(text) : {};
+    if (format === 1 && isBelow(path)) return found;
+  }
+  return undefined;
 }
 
 /** Renewed at a third of its time, so that two attempts may fail. */

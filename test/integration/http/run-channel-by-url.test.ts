@@ -164,6 +164,10 @@ test('a channel that is not there is an error, which names those that are', asyn
   const on = (named: string) => run(['--http', named, '--channel', 'staging'], ['true']);
   expectFailure(await on(`${base}/`), 125, /no channel staging.*production, testing/);
   expectFailure(await on(`${url}/`), 125, /404 to .*\/staging\.json/);
+  for (const server of [base, url]) {
+    const misspelt = await run(['--http', `${server}/prod/`], ['true']);
+    expectFailure(misspelt, 125, /404 to .*\/prod\.json/, /Name a channel that the mirror has/);
+  }
   expectFailure(await on(`${base}/testing/`), 125, /is the channel testing, not staging/);
 });
 

@@ -131,5 +131,6 @@ test('a server has no word on the places of another one, nor is what it says tak
   expect(withBase(named, '/debian', 'production')).toBe(named);
   expect(at(withBase(named, '/own/', '../x'))).toEqual(['http://host/debian/production/']);
   expect(asChannel(parseMirrorUrl('http://host/'))).toBeUndefined();
+  expect(asChannel(parseMirrorUrl('http://host/production/current/'))).toBeUndefined();
   expect(asChannel(parseMirrorUrl('http://host/a%2Fb%00/'))).toBeUndefined();
 });
