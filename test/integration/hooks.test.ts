@@ -8,6 +8,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { sync } from '../../src/index.ts';
 import { processesWithVariables } from '../../src/system/proc.ts';
 import { eventually } from '../support/eventually.ts';
 import { expectFailure } from '../support/expect-failure.ts';
@@ -509,6 +510,19 @@ describe('a hook', () => {
       /the hook before-sync of \S+ ended with 12[67]: .*no-such-program/,
     );
   });
+});
+
+test('a program gives its own hooks with a call, and hears what they say', async () => {
+  const { source, root } = await twoSnapshots();
+  const events: unknown[] = [];
+  const hooks = { commands: { 'before-sync': ['sh', '-c', 'echo "$MIRRORLATCH_NAME"; exit 5'] } };
+  const onEvent = (event: unknown) => void events.push(event);
+  await expect(sync({ root, source, hooks, onEvent })).rejects.toMatchObject({
+    code: 'HOOK_FAILED',
+    exitCode: 69,
+    message: expect.stringContaining('ended with 5'),
+  });
+  expect(events).toContainEqual({ kind: 'notice', message: `before-sync: ${root}` });
 });
 
 test('config check finds a phase that there is not, and names the nearest', async () => {
