@@ -100,13 +100,13 @@ export { type PlannedSync, planSync } from './operations/sync/plan-sync.ts';
 export { type SyncResult, sync } from './operations/sync/sync.ts';
 export type { PushedTree, SyncOptions, SyncSummary } from './operations/sync/work.ts';
 export { type UnlockOptions, type UnlockResult, unlock } from './operations/unlock.ts';
-export {
-  type Damage,
-  type VerifiedTree,
-  type VerifyOptions,
-  type VerifyResult,
-  verify,
-} from './operations/verify.ts';
+export type {
+  Damage,
+  VerifiedTree,
+  VerifyOptions,
+  VerifyResult,
+} from './operations/verify/verified.ts';
+export { verify } from './operations/verify/verify.ts';
 export { type PushOptions, planPush, push } from './push/push.ts';
 export { type CurrentSnapshot, current } from './reader/current.ts';
 export {

@@ -3,7 +3,7 @@ import { EXIT_CODES } from '../../errors.ts';
 import { LIVE } from '../../mirror/layout.ts';
 import { MOST_LISTED } from '../../mirror/sums/compare.ts';
 import { showBytes } from '../../mirror/units.ts';
-import type { Damage, VerifiedTree, VerifyResult } from '../../operations/verify.ts';
+import type { Damage, VerifiedTree, VerifyResult } from '../../operations/verify/verified.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { helpAfter } from '../help.ts';
@@ -59,7 +59,7 @@ export function addVerify(program: Command, context: CommandContext): void {
       ),
     )
     .action(async (root: string, id: string | undefined, flags: Flags) => {
-      const { verify } = await import('../../operations/verify.ts');
+      const { verify } = await import('../../operations/verify/verify.ts');
       const reporter = createReporter(flags.json ? 'quiet' : 'normal');
       const result = await verify({
         ...{ root, id, all: flags.all, bitrot: flags.bitrot, record: flags.record },

@@ -1,146 +1,34 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { asMirrorlatchError, hasCode, MirrorlatchError } from '../errors.ts';
-import { bytePath } from '../mirror/byte-path.ts';
-import { currentId } from '../mirror/current.ts';
-import { appendHistory, readHistory } from '../mirror/history/history.ts';
-import { type Layout, LIVE } from '../mirror/layout.ts';
-import { readableName } from '../mirror/names.ts';
-import { openMirror } from '../mirror/open.ts';
-import type { Given, LockPolicy } from '../mirror/settings/policy.ts';
-import {
-  compareWithRecord,
-  type DamageKind,
-  type Difference,
-  MOST_LISTED,
-} from '../mirror/sums/compare.ts';
-import { parseFound } from '../mirror/sums/facts.ts';
-import { addToRecord, LateSums, recordAnew } from '../mirror/sums/late.ts';
-import type { Line } from '../mirror/sums/lines.ts';
-import { nameOfKey } from '../mirror/sums/lines.ts';
-import { amountOf, type ReadFile, readContent } from '../mirror/sums/read-content.ts';
-import { ReadingList } from '../mirror/sums/reading-list.ts';
-import { idOf, readRecords, recordOf } from '../mirror/sums/record.ts';
-import { damagedRecord, recordedLines } from '../mirror/sums/recorded-lines.ts';
-import { scanTree } from '../mirror/sums/scan.ts';
-import { isOfPerson, snapshotIds } from '../mirror/survey.ts';
-import { bestChecksum } from '../rsync/content-sums.ts';
-import { Turns } from '../system/event-loop.ts';
-import { lstatIfThere } from '../system/files.ts';
-import type { OnEvent } from '../writer/events.ts';
-import { withLock } from '../writer/session.ts';
-import { type HeldTree, holdTree, idNamed } from './held-tree.ts';
-
-export interface VerifyOptions {
-  root: string;
-  /** A snapshot, by its id or path, `current` (default), `previous`, or a channel. */
-  id?: string | undefined;
-  /** All snapshots. */
-  all?: boolean | undefined;
-  /** Read the content of the files, too. */
-  bitrot?: boolean | undefined;
-  /** Read what has no checksum, too, and record it, and whatever else was not recorded at publication. */
-  record?: boolean | undefined;
-  /** How many files are read at a time. */
-  jobs?: number | undefined;
-  /** Let all other programs have the processors and disks first. */
-  idle?: boolean | undefined;
-  /** For the result in the history and for what is recorded. */
-  lock?: Given<LockPolicy> | undefined;
-  signal?: AbortSignal | undefined;
-  onEvent?: OnEvent | undefined;
-}
-
-/** What became of one tree. */
-export interface VerifiedTree {
-  id: string;
-  /** Since when it is known what the tree should be; null if nothing of that was recorded. */
-  recordedAt: string | null;
-  isCurrent: boolean;
-  /** That was not at its publication. */
-  isRecordedLate: boolean;
-  /** Nothing was recorded of it before, and by now all of it is. */
-  isRecordedNow: boolean;
-  /** What is wrong with the record; null if nothing is. */
-  recordDamage: string | null;
-  /** Those that are there and were recorded. */
-  entries: number;
-  /** Regular files that may be whole, and those of them of which no checksum was recorded. */
-  files: number;
-  unknown: number;
-  /** How many entries are not as they were recorded. */
-  damaged: number;
-}
-
-/** An entry that is not as it was recorded. */
-export interface Damage {
-  id: string;
-  /** Printable; `nameBytes` is the exact name in hexadecimal where that differs. */
-  name: string;
-  nameBytes?: string;
-  kind: DamageKind;
-  expected: string;
-  found: string;
-  /** Other snapshots, or names in them, that share the very file. */
-  alsoIn: string[];
-}
-
-export interface VerifyResult {
-  root: string;
-  /** All is as it was recorded, as far as was looked at. */
-  isWhole: boolean;
-  /** A sync of the mirror looks no further while its stamps or its list of files are the same. */
-  isProbed: boolean;
-  trees: VerifiedTree[];
-  /** The first of them. */
-  damage: Damage[];
-  /** What was read; null if only names, types, sizes, times and modes were compared. */
-  read: { files: number; bytes: number; seconds: number } | null;
-}
+import { asMirrorlatchError, hasCode } from '../../errors.ts';
+import { bytePath } from '../../mirror/byte-path.ts';
+import { currentId } from '../../mirror/current.ts';
+import { appendHistory } from '../../mirror/history/history.ts';
+import { type Layout, LIVE } from '../../mirror/layout.ts';
+import { readableName } from '../../mirror/names.ts';
+import { compareWithRecord, type Difference, MOST_LISTED } from '../../mirror/sums/compare.ts';
+import { parseFound } from '../../mirror/sums/facts.ts';
+import { addToRecord, LateSums, recordAnew } from '../../mirror/sums/late.ts';
+import type { Line } from '../../mirror/sums/lines.ts';
+import { nameOfKey } from '../../mirror/sums/lines.ts';
+import { amountOf, type ReadFile, readContent } from '../../mirror/sums/read-content.ts';
+import { ReadingList } from '../../mirror/sums/reading-list.ts';
+import { idOf, readRecords, recordOf } from '../../mirror/sums/record.ts';
+import { damagedRecord, recordedLines } from '../../mirror/sums/recorded-lines.ts';
+import { scanTree } from '../../mirror/sums/scan.ts';
+import { snapshotIds } from '../../mirror/survey.ts';
+import { bestChecksum } from '../../rsync/content-sums.ts';
+import { Turns } from '../../system/event-loop.ts';
+import { lstatIfThere } from '../../system/files.ts';
+import type { OnEvent } from '../../writer/events.ts';
+import { withLock } from '../../writer/session.ts';
+import type { HeldTree } from '../held-tree.ts';
+import type { Damage, VerifiedTree, VerifyOptions, VerifyResult } from './verified.ts';
 
 /** What is recorded is worth a wait for a sync that runs; ms. */
 const RECORD_WAIT_MS = 60 * 60 * 1000;
 
 const DEFAULT_JOBS = 2;
-
-/**
- * Compares trees with what was recorded of them when they were published. They are held meanwhile, as by any
- * reader.
- *
- * @throws MirrorlatchError NO_MIRROR for a snapshot that is not there, BUSY behind the gate of an in-place
- *   mirror or for `record` while a sync runs, PERMISSION for another user than the mirror's.
- */
-export async function verify(options: VerifyOptions): Promise<VerifyResult> {
-  const { root, signal = new AbortController().signal } = options;
-  const { layout, settings } = openMirror(root);
-  const isProbed = (settings.probe ?? []).length > 0 || (settings.fileList ?? '') !== '';
-  const work = mkdtempSync(join(tmpdir(), 'mirrorlatch-verify-'));
-  const held: HeldTree[] = [];
-  try {
-    for (const id of wantedIds(layout, options)) held.push(holdTree(layout, id));
-    const verification = new Verification(layout, options, { work, held, isProbed, signal });
-    return await verification.run();
-  } catch (error) {
-    throw asMirrorlatchError(error, `${layout.root} cannot be verified`);
-  } finally {
-    for (const { lease } of held) lease.release();
-    rmSync(work, { recursive: true, force: true });
-  }
-}
-
-function wantedIds(layout: Layout, { id, all = false }: VerifyOptions): string[] {
-  const current = currentId(layout);
-  if (current === LIVE) {
-    if (id === undefined || id === LIVE || id === 'current') return [LIVE];
-  } else if (all) {
-    if (id !== undefined)
-      throw new MirrorlatchError('USAGE', 'either one snapshot is verified or all are');
-    const isForeign = isOfPerson(layout, readHistory(layout));
-    return snapshotIds(layout).filter((one) => !isForeign(one));
-  }
-  return [idNamed(layout, id)];
-}
 
 interface Means {
   /** A directory for files. */
@@ -150,7 +38,8 @@ interface Means {
   signal: AbortSignal;
 }
 
-class Verification {
+/** One look at trees that are held. */
+export class Verification {
   readonly #layout: Layout;
   readonly #options: VerifyOptions;
   readonly #means: Means;
