@@ -22,6 +22,8 @@ import { HookOutput } from './hook-output.ts';
 /** The phases whose hooks decide whether the work goes on. */
 type Deciding = 'before-sync' | 'before-publish';
 
+type FailedSync = Extract<HistoryEntry, { event: 'failed' }>;
+
 /** What a hook is about. */
 export interface HookSubject {
   /** What is to name the snapshot, or does: `current`, or a channel. */
@@ -35,7 +37,7 @@ export interface HookSubject {
   /** How a new snapshot was made. */
   figures?: SyncFigures | undefined;
   /** How a sync failed; for a recovery, the last that did. */
-  failure?: { code: string; message: string; at: string } | undefined;
+  failure?: Pick<FailedSync, 'at' | 'code' | 'message' | 'findings'> | undefined;
 }
 
 /** A hook that runs once the lock is released. */
@@ -120,17 +122,16 @@ export class Hooks {
   }
 
   /** That a sync failed, as history has it. */
-  afterFailure({ id, code, message, at }: Extract<HistoryEntry, { event: 'failed' }>): void {
+  afterFailure({ id, event: _event, ...failure }: FailedSync): void {
     const subject = this.#ofCurrent();
     // The one tree of a mirror in place may be half written; and the hook may want to mend it.
     const tree = subject.id === LIVE ? null : subject.tree;
-    const failure = { code, message, at };
     this.after('on-failure', { ...subject, id, previous: subject.id, tree, failure });
   }
 
   /** That a sync succeeded, after one that failed. */
-  afterRecovery({ code, message, at }: Extract<HistoryEntry, { event: 'failed' }>): void {
-    this.after('on-recovery', { ...this.#ofCurrent(), failure: { code, message, at } });
+  afterRecovery({ id: _id, event: _event, ...failure }: FailedSync): void {
+    this.after('on-recovery', { ...this.#ofCurrent(), failure });
   }
 
   #ofCurrent(): HookSubject {

@@ -240,6 +240,19 @@ describe('the hooks of a sync', () => {
     expect(mirror.phases()).toEqual(['before-sync']);
   });
 
+  test('hear of what a check found', async () => {
+    const mirror = hooked(await twoSnapshots(), {}, 'check = "auto"');
+    mirror.change({ SHA256SUMS: `${'0'.repeat(64)}  file\n` });
+    await mirror.run('sync', 'm');
+    // The hook before the publication is not asked about a tree that is wrong.
+    const heard = mirror.heard();
+    expect(heard.map(({ input }) => input['phase'])).toEqual(['before-sync', 'on-failure']);
+    expect(heard.at(-1)?.input['failure']).toMatchObject({
+      code: 'CHECK_FAILED',
+      findings: [{ name: 'file', by: 'SHA256SUMS' }],
+    });
+  });
+
   test('hear of a failure that comes before the lock', async () => {
     const mirror = hooked(await twoSnapshots());
     mirror.configure({}, `rsync-options = ["--include-from=${mirror.home}/missing"]`);
