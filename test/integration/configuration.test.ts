@@ -421,6 +421,29 @@ describe('config init', () => {
     expectFailure(await run(['config', 'init', home, '--output', file]), 64, /there already/);
   });
 
+  test('proposes nothing that the configuration has', async () => {
+    const { run, root, home, write } = await synced();
+    write('');
+    const { stdout: first } = await run(['config', 'init', home]);
+    const source = /^#source = "(.*)"$/m.exec(first)?.[1] ?? 'rsync://mirror.example.org/x/';
+    write(
+      `[mirrors.own]\nroot = "${root}"`,
+      `[mirrors.archive]\nroot = "${home}/archive"\nsource = "${source}"`,
+    );
+    const again = await run(['config', 'init', home]);
+    expect(again.stdout).not.toContain(`root = "${root}"`);
+    expect(again.stdout).not.toContain(source);
+  });
+
+  test('asks nobody for a file that is there already, and names another', async () => {
+    const { file, home } = await synced();
+    const terminal = openTerminal([launcher, 'config', 'init', home, '--output', file], {
+      env: { MIRRORLATCH_CONFIG: file },
+    });
+    await terminal.shows('config init --output');
+    expect(await terminal.exitCode).toBe(64);
+  });
+
   test('asks at a terminal', async () => {
     const { file, root, home, write } = await synced();
     write('');

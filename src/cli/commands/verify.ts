@@ -97,9 +97,9 @@ function printResult(result: VerifyResult): void {
     printLine();
   }
   for (const tree of trees) {
-    const isWell = tree.damaged === 0 && tree.recordDamage === null && !isUnknown(tree);
-    const text = describeTree(tree, read !== null);
-    printLine(nameOfTree(tree.id), isWell ? good('whole:') : bad('not whole:'), text);
+    const isWell = tree.damaged === 0 && tree.recordDamage === null;
+    const verdict = isUnknown(tree) ? 'unknown:' : isWell ? good('whole:') : bad('not whole:');
+    printLine(nameOfTree(tree.id), verdict, describeTree(tree, read !== null));
   }
   if (read !== null) {
     const rate = read.seconds > 0 ? `, ${showBytes(Math.round(read.bytes / read.seconds))}/s` : '';

@@ -45,13 +45,14 @@ function proposalFor(one: Found, names: Set<string>): Proposal {
 
 function forRsync(call: RsyncCall, file: string, names: Set<string>): Proposal {
   const { source, destination, options, refused, line } = call;
-  const root = `${destination}.mirror`;
+  const root = adoptedRoot(destination);
   const words = options.length === 0 ? [] : [`rsync-options = [${options.map(quoted).join(', ')}]`];
   return {
     title: `what rsync fills: ${destination} (${file}, line ${line})`,
     lines: [
       `# Of ${file}, line ${line}. To take over what rsync has filled, before the first sync:`,
       `#   mirrorlatch init --adopt ${quoteForSh(destination)}`,
+      '# and take that line out: its rsync would write into a published snapshot.',
       ...refused.map((why) => `# Left out: ${why.replaceAll('\n', ' ')}`),
       `[mirrors.${freeName(destination, names)}]`,
       `root = ${quoted(root)}`,
@@ -59,6 +60,11 @@ function forRsync(call: RsyncCall, file: string, names: Set<string>): Proposal {
       ...words,
     ],
   };
+}
+
+/** Where `init --adopt` makes the mirror of a directory. */
+export function adoptedRoot(directory: string): string {
+  return `${directory}.mirror`;
 }
 
 /** As it is, if it cannot be made out: `config check` then says what is wrong with it. */
@@ -76,12 +82,18 @@ function forApt({ url, suites }: AptArchive, names: Set<string>): Proposal {
   return {
     title: `what apt of this host reads: ${url}`,
     lines: [
-      `# apt of this host reads ${url} (${suites.join(', ')}). If that host has a server of rsync, or else another:`,
+      `# apt of this host reads ${url} (${suites.join(', ')}). If that host serves rsync, too; otherwise name another upstream:`,
       `#[mirrors.${name}]`,
       `#root = ${quoted(`/srv/mirror/${name}`)}`,
-      `#source = ${quoted(`rsync://${host}${pathname.replace(/\/*$/, '/')}`)}`,
+      `#source = ${quoted(rsyncOf(url))}`,
     ],
   };
+}
+
+/** Where the same host may serve the same archive. */
+export function rsyncOf(url: string): string {
+  const { host, pathname } = new URL(url);
+  return `rsync://${host}${pathname.replace(/\/*$/, '/')}`;
 }
 
 /** A name after the last part of a path, which it then has. */

@@ -1,12 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { firstFile } from '../../config/files.ts';
 import { asMirrorlatchError, errnoOf, MirrorlatchError } from '../../errors.ts';
+import { lstatIfThere } from '../../system/files.ts';
+import { quoteForSh } from '../../system/quote.ts';
 import type { CommandContext } from '../context.ts';
 import { printCode, printLine } from '../output.ts';
 import { choose } from './ask.ts';
 import { lookAround, USUAL_PLACES } from './look-around.ts';
-import { propose } from './proposal.ts';
+import { adoptedRoot, type Found, propose, rsyncOf } from './proposal.ts';
 
 /** Prints what may become the configuration, or at a terminal asks for it and writes it. */
 export async function proposeConfiguration(
@@ -19,15 +21,28 @@ export async function proposeConfiguration(
   const found = lookAround(
     places.length > 0 ? places.map((place) => resolve(place)) : USUAL_PLACES,
   );
-  const isNew = (root: string) => configuration.named(root).mirror === undefined;
+  const isNamed = (root: string) => configuration.named(root).mirror !== undefined;
+  const sources = [...mirrors.values()].map(({ table }) => table.source);
+  const isKnown = (one: Found) => {
+    switch (one.kind) {
+      case 'mirror':
+        return isNamed(one.root);
+      case 'rsync':
+        return isNamed(adoptedRoot(one.call.destination)) || isNamed(one.call.destination);
+      case 'apt':
+        return sources.includes(rsyncOf(one.archive.url));
+    }
+  };
   const proposals = propose(
-    found.filter((one) => one.kind !== 'mirror' || isNew(one.root)),
+    found.filter((one) => !isKnown(one)),
     mirrors.keys(),
   );
   if (proposals.length === 0) {
     throw new MirrorlatchError(
       'UNAVAILABLE',
-      'there is no mirror, no crontab with rsync and no archive of apt here',
+      mirrors.size === 0
+        ? 'there is no mirror, no crontab with rsync and no archive of apt here'
+        : 'there is nothing here that the configuration does not have already',
       {
         hint: 'Name the directory in which the mirrors are, or write the first table by hand: mirrorlatch help configuration',
       },
@@ -35,6 +50,8 @@ export async function proposeConfiguration(
   }
   const isAsked = process.stdin.isTTY === true && process.stdout.isTTY === true;
   const file = resolve(output ?? firstFile(process.env));
+  if ((isAsked || output !== undefined) && lstatIfThere(file) !== undefined)
+    throw alreadyThere(file);
   const taken = isAsked ? await choose(proposals, file, context.signal()) : proposals;
   const text = (taken ?? []).map(({ lines }) => lines.join('\n')).join('\n\n');
   if (!isAsked && output === undefined) {
@@ -55,11 +72,14 @@ function writeNew(file: string, text: string): void {
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, text, { flag: 'wx', mode: 0o644 });
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST') {
-      throw new MirrorlatchError('USAGE', `${file} is there already, and was not changed`, {
-        hint: `Add to it what this prints: mirrorlatch config init | cat`,
-      });
-    }
+    if (errnoOf(error) === 'EEXIST') throw alreadyThere(file);
     throw asMirrorlatchError(error, `the configuration ${file} cannot be written`);
   }
+}
+
+function alreadyThere(file: string): MirrorlatchError {
+  const other = join(dirname(firstFile(process.env)), 'conf.d/more.toml');
+  return new MirrorlatchError('USAGE', `${file} is there already, and was not changed`, {
+    hint: `Write a file of its own: mirrorlatch config init --output ${quoteForSh(other)}; or add to it what this prints: mirrorlatch config init | cat`,
+  });
 }

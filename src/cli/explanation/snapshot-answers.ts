@@ -1,3 +1,4 @@
+import { describeVerified } from '../../mirror/describe-verified.ts';
 import { describeLeftOut } from '../../mirror/plan/left-out.ts';
 import { HELD_BY_READER, WITHIN_GRACE } from '../../mirror/retention/retention.ts';
 import { describeWritable } from '../../mirror/trees/writable.ts';
@@ -6,6 +7,7 @@ import type { Asked, Facts } from '../../operations/explain.ts';
 import type { SnapshotInfo } from '../../operations/status.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import { describeReaders } from '../readers.ts';
+import { nameOfTree } from '../terminal.ts';
 import { type Answer, answer } from './answer.ts';
 
 /** How many snapshots are told of in one answer. */
@@ -120,5 +122,35 @@ export function accessAnswers(
             leftOut.map((one) => describeLeftOut(one)),
           ),
         ]),
+  ];
+}
+
+/** What verify has found, and what becomes of it. */
+export function damageAnswer({ status }: Facts): Answer[] {
+  const damaged = status.snapshots.flatMap(({ id, isCurrent, verified }) =>
+    verified !== null && verified.damaged > 0 ? [{ id, isCurrent, verified }] : [],
+  );
+  const [first] = damaged;
+  if (first === undefined) return [];
+  const root = quoteForSh(status.root);
+  const isOfNow = damaged.some(({ isCurrent }) => isCurrent);
+  return [
+    answer(
+      'What is damaged?',
+      [
+        ...damaged.map(
+          ({ id, verified }) =>
+            `of ${nameOfTree(id)}, as verify has found, ${describeVerified(verified)}`,
+        ),
+        isOfNow
+          ? 'A sync that compares content transfers anew what is damaged in the current tree'
+          : 'What is current is not: the damage goes with the snapshot, once no rule keeps that',
+      ],
+      {
+        command: isOfNow
+          ? `mirrorlatch sync ${root} -- --checksum`
+          : `mirrorlatch explain ${root} ${first.id}`,
+      },
+    ),
   ];
 }

@@ -21,6 +21,7 @@ export function failureAnswer({ status, failure, remains }: Facts): Answer[] {
   const ended = exitCode === null ? code : `${exitCode}, ${code}`;
   const trees = status.findings.filter(({ kind }) => kind === 'unfinished-tree');
   const isUnseen = status.unseen.length > 0;
+  const root = quoteForSh(status.root);
   const left =
     trees.length > 0
       ? 'What it had transferred is kept, and the next sync goes on from it'
@@ -41,10 +42,14 @@ export function failureAnswer({ status, failure, remains }: Facts): Answer[] {
             : []),
         'Nothing of it was published',
         left,
+        ...(isShrink(code)
+          ? [`if that is right, publish it with: mirrorlatch sync ${root} --allow-shrink`]
+          : []),
       ],
+      // What rsync said there is how much it would have transferred.
       {
-        quoted: log?.lines ?? findings.map(describeFinding),
-        command: wayOutOf(failure, quoteForSh(status.root)),
+        quoted: isShrink(code) ? [] : (log?.lines ?? findings.map(describeFinding)),
+        command: wayOutOf(failure, root),
       },
     ),
   ];
@@ -63,6 +68,11 @@ export function hookAnswer({ status, hookFailures }: Facts): Answer[] {
       { command: `mirrorlatch config show ${quoteForSh(status.root)}` },
     ),
   ];
+}
+
+/** A guard of ours found that, and not rsync. */
+function isShrink(code: string): boolean {
+  return code === 'SHRUNKEN_SOURCE';
 }
 
 function wayOutOf({ code, log }: Failure, root: string): string {

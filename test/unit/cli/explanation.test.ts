@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { answersTo } from '../../../src/cli/explanation/explanation.ts';
 import type { Schedule } from '../../../src/cli/schedule-here.ts';
 import type { LockState } from '../../../src/mirror/locks/lock-state.ts';
@@ -329,4 +329,44 @@ test('a channel is told with its rule, what comes next, and the way out of a hol
     quoted: [expect.any(String), expect.stringMatching(/^lab .*; held by bob .*: a release$/)],
     command: `mirrorlatch rollback ${QUOTED} --channel lab --release`,
   });
+});
+
+test('a sync that the shrink guard refused names what it would delete, and how to publish it', () => {
+  const failure = {
+    at: ago(HOUR),
+    id: 'x',
+    code: 'SHRUNKEN_SOURCE',
+    exitCode: 65,
+    message: 'the source has shrunk',
+    findings: [],
+    log: { path: '/log', lines: ['total size is 400000  speedup is 843.88 (DRY RUN)'] },
+  };
+  expect(answerTo('Why did the last sync fail', factsWith({}, { failure }))).toMatchObject({
+    answer: expect.stringContaining(`mirrorlatch sync ${QUOTED} --allow-shrink`),
+    quoted: [],
+    command: `mirrorlatch sync ${QUOTED} --dry-run`,
+  });
+});
+
+describe('what verify has found', () => {
+  const damaged = { event: 'verified', id: 'x', at: ago(HOUR), damaged: 1, content: true } as const;
+  const told = (...snapshots: SnapshotInfo[]) =>
+    answerTo('What is damaged', factsWith({ snapshots }));
+
+  test('of the current snapshot is mended by a sync', () => {
+    const answer = told(snapshot('old'), { ...current, verified: damaged });
+    expect(answer.answer).toContain('Of new, as verify has found, 1 entry is damaged.');
+    expect(answer.command).toBe(`mirrorlatch sync ${QUOTED} -- --checksum`);
+  });
+
+  test('of an older one goes with that', () => {
+    const answer = told(snapshot('old', { verified: damaged }), current);
+    expect(answer.answer).toContain('the damage goes with the snapshot');
+    expect(answer.command).toBe(`mirrorlatch explain ${QUOTED} old`);
+  });
+
+  test('is no question where it has found nothing', () =>
+    expect(answersTo(factsWith({})).map(({ question }) => question)).not.toContain(
+      'What is damaged?',
+    ));
 });
