@@ -96,10 +96,11 @@ async function readRelease(name: string, session: Session): Promise<string[]> {
   for (const [plain, files] of groups) {
     const there = files.filter((file) => session.files.isThere(posix.join(suite, file.path)));
     if (there.length === 0) {
-      absent += 1;
       // One of them is enough, and of these the usual one is what is missed.
       const missed = files.find(({ path }) => path.endsWith('.xz')) ?? files.at(-1);
-      if (session.options.isComplete && missed !== undefined) claim(name, suite, missed, session);
+      if (missed !== undefined && isExpected(suite, plain, files, session))
+        claim(name, suite, missed, session);
+      else absent += 1;
     }
     for (const file of there) {
       claim(name, suite, file, session);
@@ -116,6 +117,24 @@ async function readRelease(name: string, session: Session): Promise<string[]> {
       `${name} names ${absent} indexes that are not there; nobody knows whether they were left out on purpose`,
     );
   return found;
+}
+
+/**
+ * Whether an index that is not there in any of its forms should be. A Release may name architectures that only
+ * another archive has, as that of Ubuntu does; so one that readers have never had is missed only beside what
+ * belongs to it.
+ */
+function isExpected(
+  suite: string,
+  plain: string,
+  files: readonly ReleaseFile[],
+  { options: { tree, base, isComplete } }: Session,
+): boolean {
+  if (!isComplete) return false;
+  const isIn = (directory: string, path: string) =>
+    lstatIfThere(bytePath(directory, posix.join(suite, path))) !== undefined;
+  if (base !== undefined && files.some(({ path }) => isIn(base, path))) return true;
+  return INDEX.test(plain) && isIn(tree, posix.dirname(plain));
 }
 
 function withoutForm(path: string): string {

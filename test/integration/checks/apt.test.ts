@@ -281,6 +281,22 @@ test('what a sync leaves out is not missing, and what its source lacks is', asyn
   expectFailure(result, 65, /binary-amd64\/Packages.xz is missing \(dists\/stable\/InRelease\)/);
 });
 
+test('an architecture that its archive does not have is missed only where readers have it', async () => {
+  const source = await archive();
+  const root = join(source, '../mirror');
+  const directory = join(source, SUITE, 'main/binary-arm64');
+  await execa('cp', ['-a', join(source, INDEX, '..'), directory]);
+  await release(source, key);
+  const away = join(source, '../away');
+  renameSync(directory, away);
+  await runForJson(['sync', source, root, '--check', 'apt']);
+  renameSync(away, directory);
+  await runForJson(['sync', source, root, '--check', 'apt']);
+  renameSync(directory, away);
+  const result = await runProgram(['sync', root, '--check', 'apt', '--retries', '0']);
+  expectFailure(result, 65, /binary-arm64\/Packages.xz is missing/);
+});
+
 test('an expired Release that readers have already keeps nothing back', async () => {
   const source = await archive();
   const root = join(source, '../mirror');
