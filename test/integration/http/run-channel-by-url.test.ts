@@ -131,8 +131,9 @@ test('a guard inside the guard of a channel has the same snapshot', async () => 
 test('what the command has left running keeps the snapshot of the channel', async () => {
   const mirror = await mirrorsWithChannels();
   const { home, root } = mirror;
-  const url = `${(await serve(`${root}=/debian/`)).address}/debian/production/`;
-  const script = `(exec >'${home}/out' 2>&1; until [ -e '${home}/go' ]; do sleep 0.05; done; curl -sS ${url}file) & curl -sS ${url}file`;
+  const base = `${(await serve(`${root}=/debian/`)).address}/debian`;
+  const url = `${base}/production/`;
+  const script = `(exec >'${home}/out' 2>&1; until [ -e '${home}/go' ]; do sleep 0.05; done; curl -sS ${base}/current/file) & curl -sS ${url}file`;
   expect((await run(['--http', url], ['sh', '-c', script])).stdout).toBe('first');
   onTestFinished(() => writeFileSync(join(home, 'go'), ''));
   await promote({ root, to: 'production' });
