@@ -1,6 +1,8 @@
+import { hasCode, type MirrorlatchError } from '../../errors.ts';
 import { type Changes, forgetChanges, recordChanges } from '../../mirror/changes.ts';
 import { publicationOf, readHistory, type SyncFigures } from '../../mirror/history/history.ts';
 import type { PlanFigures } from '../../mirror/plan/plan.ts';
+import { takeOut } from '../../mirror/plan/take-out.ts';
 import type { WritableByAll } from '../../mirror/settings/records.ts';
 import { stagedTree } from '../../mirror/staging.ts';
 import { isAnyWritable } from '../../mirror/trees/writable.ts';
@@ -32,8 +34,30 @@ export async function publishTree(
     changed: changes?.isPartial ? undefined : changes,
     received,
     isCompared: more.look === undefined && comparesAll(context),
+  }).catch(async (error: unknown) => {
+    if (hasCode(error, 'CHECK_FAILED')) await takeOutWrong(writer, id, error);
+    throw error;
   });
   return { ...published, clone, ...summaryOf(context, plan) };
+}
+
+/**
+ * Takes out of a new tree what a check has found wrong: what its source mends may have the size and the time that
+ * it had before, and a look would not find it.
+ */
+async function takeOutWrong(
+  { layout, signal }: Writer,
+  id: string,
+  { details: { findings = [] } }: MirrorlatchError<'CHECK_FAILED'>,
+): Promise<void> {
+  const removals = findings
+    .filter(({ kind }) => kind !== 'command')
+    .map(({ name, nameBytes }) =>
+      Buffer.from(nameBytes ?? Buffer.from(name).toString('hex'), 'hex'),
+    )
+    .map((bytes) => ({ name: bytes.toString('latin1') }))
+    .filter(({ name }) => name !== '.');
+  await takeOut(stagedTree(layout, id), removals, undefined, signal);
 }
 
 /** Best effort: without a record, the snapshots before this one are not recycled. */

@@ -71,6 +71,33 @@ test('what its own list says is wrong is not published, and everybody is told', 
   });
 });
 
+test('what its source mends comes again, also where neither size nor time says so', async () => {
+  const mirror = await checkedMirror();
+  const right = filesOf('second');
+  const aged = (files: Record<string, string>) => {
+    mirror.change(files);
+    const names = Object.keys(files).map((name) => join(mirror.source, name));
+    execaSync('touch', ['--date=2026-11-22 08:00', ...names]);
+  };
+  aged({ ...right, 'images/a.iso': right['images/a.iso']?.replace('second', 'broken') ?? '' });
+  expectFailure(await syncOf(mirror, '--retries', '0'), 65, /images\/a\.iso: sha256/);
+  aged(right);
+  expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+});
+
+test('a source that heals while the sync waits is published by the same sync', async () => {
+  const mirror = await checkedMirror();
+  mirror.change(BROKEN);
+  const running = startProgram(['sync', mirror.root, '--retries', '9', '--retry-delay', '500ms']);
+  await expect.poll(() => running.saidSoFar()).toMatch(/images\/a\.iso: .*try 1 of 9 follows/);
+  expect(mirror.linked('current')).toBe('right');
+  mirror.change(filesOf('second'));
+  const result = await running.result;
+  expect(result.exitCode, transcript(result)).toBe(0);
+  expect(mirror.linked('current')).not.toBe('right');
+  expect(mirror.history().map(({ event }) => event)).toEqual(['published', 'published']);
+});
+
 test('--json names what was found', async () => {
   const mirror = await checkedMirror();
   mirror.change(BROKEN);
