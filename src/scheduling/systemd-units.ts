@@ -1,3 +1,4 @@
+import { MirrorlatchError } from '../errors.ts';
 import {
   followWords,
   ownWords,
@@ -157,7 +158,7 @@ function unitSection(
     'Wants=network-online.target',
     'After=network-online.target',
     '# Without its disk, a mirror is not there.',
-    `RequiresMountsFor=${inQuotes(root)}`,
+    `RequiresMountsFor=${path(root)}`,
     '# Once the program is removed, this rests.',
     `ConditionFileIsExecutable=${escaped(program)}`,
     ...more,
@@ -189,7 +190,7 @@ function sandbox(
       ? ['# The command that fills it may keep files of its own.', 'ProtectSystem=full']
       : [
           'ProtectSystem=strict',
-          `ReadWritePaths=${[root, ...writes].map(inQuotes).join(' ')}`,
+          `ReadWritePaths=${[root, ...writes].map(path).join(' ')}`,
           '# A source, and the keys of ssh, may be below /home.',
           'ProtectHome=read-only',
         ]),
@@ -214,6 +215,22 @@ function sandbox(
 /** By systemd.service(5), Command lines: there alone `$` begins a variable. */
 function commandLine(words: readonly string[]): string {
   return words.map((word) => inQuotes(word).replaceAll('$', '$$$$')).join(' ');
+}
+
+/**
+ * A path for the keys that know no C-style escapes, in which nothing stands for a line break.
+ *
+ * @throws MirrorlatchError CONFIGURATION for a path that has one.
+ */
+function path(name: string): string {
+  if (!name.includes('\n')) return inQuotes(name);
+  throw new MirrorlatchError(
+    'CONFIGURATION',
+    `no unit of systemd can name ${JSON.stringify(name)}`,
+    {
+      hint: 'Its name has a line break. Rename the directory, or sync the mirror by cron: mirrorlatch help scheduling',
+    },
+  );
 }
 
 /** By systemd.syntax(7), Quoting. */

@@ -1,9 +1,12 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { blocks, type Document, topics } from '../support/documents.ts';
 import { whyNotInstalled } from '../support/installed.ts';
+import { runsAsRoot } from '../support/privilege.ts';
+import { runProgram, transcript } from '../support/program.ts';
 import { project } from '../support/project.ts';
 import { scratchDirectory } from '../support/scratch.ts';
 
@@ -32,6 +35,56 @@ test.skipIf(whyNot !== '').for(documents)(
       reject: false,
     });
     expect([exitCode, all]).toEqual([0, '']);
+  },
+);
+
+const manager = '/lib/systemd/systemd';
+
+// It reads units without starting any, but not for root.
+test.runIf(existsSync(manager) && runsAsRoot)(
+  'systemd reads the path of each mirror as it is',
+  async () => {
+    const home = realpathSync(scratchDirectory());
+    const units = join(home, 'units');
+    const file = join(home, 'c.toml');
+    const roots = {
+      back: 'ba\\ck',
+      double: 'a"b',
+      single: "a'b",
+      both: `a'"b\\`,
+      percent: '%h $x #;',
+    };
+    const tables = Object.entries(roots).map(
+      ([name, root]) =>
+        `[mirrors.${name}]\nroot = ${JSON.stringify(join(home, root))}\nsource = "/etc"\n`,
+    );
+    writeFileSync(file, tables.join(''));
+    mkdirSync(units);
+    const words = ['systemd', '--all', '--install', '--directory', units, '--config', file];
+    const installed = await runProgram(words);
+    expect(installed.exitCode, transcript(installed)).toBe(0);
+    execFileSync('chmod', ['-R', 'a+rwX', home]);
+    for (const [name, root] of Object.entries(roots)) {
+      const { stdout } = await execa(
+        'setpriv',
+        [
+          '--reuid=65534',
+          '--clear-groups',
+          manager,
+          '--user',
+          '--test',
+          `--unit=mirrorlatch-sync@${name}.service`,
+        ],
+        {
+          env: { HOME: home, XDG_RUNTIME_DIR: home, SYSTEMD_UNIT_PATH: `${units}:` },
+          reject: false,
+          all: false,
+        },
+      );
+      const lines = stdout.split('\n').map((line) => line.trim());
+      expect(lines, name).toContain(`ReadWritePaths: ${join(home, root)}`);
+      expect(lines, name).toContain(`RequiresMountsFor: ${join(home, root)} (origin-file)`);
+    }
   },
 );
 

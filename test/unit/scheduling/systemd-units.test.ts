@@ -32,6 +32,12 @@ test('a path of odd characters is written as each key of systemd reads it', () =
   expect(service?.text).toContain('\nEnvironment="PATH=/opt/$x:/opt/node 24%%:');
 });
 
+test('a path with a line break, which no unit can name, is refused', () => {
+  expect(() => unitsFor({ ...mirror, root: '/srv/a\nb' }, place)).toThrow(
+    'no unit of systemd can name "/srv/a\\nb"',
+  );
+});
+
 test('no mail is sent from within the sandbox of a sync', () => {
   const units = unitsFor({ ...mirror, mails: true }, place);
   expect(units.map(({ name }) => name)).toEqual([
