@@ -3,7 +3,8 @@ import { dirname, join } from 'node:path';
 import { layoutOf } from '../../mirror/layout.ts';
 import { ifThere } from '../../system/files.ts';
 import { isWithin } from '../files/place-in-tree.ts';
-import { type ServedMirror, type ServedRoot, serveMirror } from '../pins/served-mirror.ts';
+import { serveMirror } from '../pins/serve-mirror.ts';
+import type { ServedMirror, ServedRoot } from '../pins/served-mirror.ts';
 import type { FrontedMirror } from './front.ts';
 
 /**
