@@ -278,6 +278,10 @@ function brokenChains(mirrors: ReadonlyMap<string, ConfiguredMirror>): Configura
           : `Did you mean ${nearest}?`;
       return [{ place, message: `${name} comes after ${after}, which is no mirror here`, hint }];
     }
+    if (after === name) {
+      const hint = 'Name another mirror, or give it a schedule instead.';
+      return [{ place, message: `${name} comes after itself`, hint }];
+    }
     const chain = [name];
     for (let next: string | undefined = after; next !== undefined && !chain.includes(next); ) {
       chain.push(next);

@@ -50,7 +50,7 @@ function value<Value>(
 function complaintOf(error: unknown): string {
   if (error instanceof UnfitValue) return error.message;
   if (error instanceof MirrorlatchError)
-    return [`${error.message}.`, error.hint ?? ''].join(' ').trim();
+    return [`${error.message.replace(/\.$/, '')}.`, error.hint ?? ''].join(' ').trim();
   throw error;
 }
 

@@ -206,6 +206,10 @@ test.each([
     '[mirrors.a]\nroot="/a"\nafter="bb"\n[mirrors.b]\nroot="/b"',
     '/etc/0.toml:3 a comes after bb, which is no mirror here | Did you mean b?',
   ],
+  [
+    '[mirrors.a]\nroot="/a"\nafter="a"',
+    '/etc/0.toml:3 a comes after itself | Name another mirror, or give it a schedule instead.',
+  ],
   ['[mirrors]\ndebian = "/srv"', '/etc/0.toml:2 debian is not a table'],
   ['[mirrors."a b"]\nroot="/a"', '/etc/0.toml:1 a mirror cannot be called "a b"'],
   ['[mirrors.-x]\nroot="/a"', '/etc/0.toml:1 a mirror cannot be called "-x"'],
