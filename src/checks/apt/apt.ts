@@ -157,8 +157,10 @@ function claimByHash(
   if (fields.get('acquire-by-hash')?.toLowerCase() !== 'yes' || hashDirectory === undefined) return;
   const place = posix.join(posix.dirname(file.path), 'by-hash', hashDirectory);
   const directory = posix.join(suite, place);
-  const isThere = lstatIfThere(bytePath(session.options.tree, directory)) !== undefined;
-  if (!isThere && !session.options.isComplete) return;
+  const { tree, base } = session.options;
+  const isIn = (one: string) => lstatIfThere(bytePath(one, directory)) !== undefined;
+  // A mirror that debmirror keeps has none, although its Release says so; apt then takes the usual names.
+  if (!isIn(tree) && (base === undefined || !isIn(base))) return;
   claim(by, suite, { ...file, path: posix.join(place, file.sum.hex) }, session);
 }
 

@@ -297,6 +297,20 @@ test('an architecture that its archive does not have is missed only where reader
   expectFailure(result, 65, /binary-arm64\/Packages.xz is missing/);
 });
 
+test('an archive that has never had anything by hash is right, whatever its Release says', async () => {
+  const source = await archive();
+  const root = join(source, '../mirror');
+  const places = ['binary-amd64', 'source'].map((part) => `${SUITE}/main/${part}/by-hash`);
+  const sync = ['sync', source, root, '--check', 'apt', '--allow-shrink', '--retries', '0'];
+  for (const place of places) renameSync(join(source, place), join(source, `${place}.away`));
+  expect(await runForJson(sync)).toMatchObject({ outcome: 'published' });
+  for (const place of places) renameSync(join(source, `${place}.away`), join(source, place));
+  expect(await runForJson(sync)).toMatchObject({ outcome: 'published' });
+  // Readers have it now.
+  rmSync(join(source, places[0] ?? ''), { recursive: true });
+  expectFailure(await runProgram(sync), 65, /binary-amd64\/by-hash\/SHA512\/\w+ is missing/);
+});
+
 test('an expired Release that readers have already keeps nothing back', async () => {
   const source = await archive();
   const root = join(source, '../mirror');
