@@ -1,6 +1,6 @@
 import { MirrorlatchError } from '../../errors.ts';
+import type { KeptPin } from '../../http/client/kept-pin.ts';
 import { type MirrorUrl, parseMirrorUrl, placeOf } from '../../http/client/mirror-url.ts';
-import type { KeptPin } from '../../http/client/pin-client.ts';
 import { runByUrl, type UnseenUrl } from '../../http/client/run-by-url.ts';
 import { guardWords, stickiness } from '../../reader/plan-run.ts';
 import { presetFor, refreshOf } from '../../reader/presets.ts';

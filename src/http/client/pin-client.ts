@@ -1,11 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { hasCode, MirrorlatchError } from '../../errors.ts';
 import { BASE_HEADER, CHANNEL_HEADER } from '../base-header.ts';
-import { asChannel, type MirrorUrl, parseMirrorUrl, placeOf, withBase } from './mirror-url.ts';
+import { type KeepOptions, type KeptPin, keepPin } from './kept-pin.ts';
+import { asChannel, type MirrorUrl, placeOf, withBase } from './mirror-url.ts';
 import type { Answer, Outgoing } from './outgoing.ts';
+import { authorized, fieldsOf, isGone, type PinState, stateOf, strictPin } from './pin-state.ts';
 import { type UsedProxy, wayPast } from './unreachable.ts';
 
-export interface PinOptions {
+export interface PinOptions extends KeepOptions {
   /** Another snapshot than the current one: an id, or `previous`. */
   readonly snapshot?: string | undefined;
   /** Pin the current snapshot if that one is gone. */
@@ -14,59 +16,15 @@ export interface PinOptions {
   readonly waitMs?: number | undefined;
   /** How long the server holds the snapshot unless the pin is renewed, in s. Default: as the server has it. */
   readonly pinSeconds?: number | undefined;
-  readonly outgoing: Outgoing;
   /** Ends the wait. */
   readonly signal?: AbortSignal | undefined;
-  /** Gets what the user should know, one sentence each. */
-  readonly onWarning: (message: string) => void;
 }
-
-/**
- * A snapshot of a mirror that is named by a URL.
- *
- * - `strict`: a server of mirrorlatch holds the snapshot for us, and we renew that at a third of its time;
- * - `plain`: the address of the snapshot is known from the mirror's current.json, but nothing holds the snapshot.
- */
-export interface KeptPin {
-  readonly mirror: MirrorUrl;
-  readonly kind: 'strict' | 'plain';
-  readonly id: string;
-  /** Requests below `current/` go there. Ends with a slash. It changes if the server has forgotten the pin. */
-  readonly target: URL;
-  readonly state: PinState;
-  /** Ends the pin; the server then holds the snapshot no longer. */
-  release(): Promise<void>;
-  /** Leaves the pin to another process. */
-  abandon(): void;
-}
-
-/** What a pin is, for another process to keep it. */
-export interface PinState {
-  readonly given: string;
-  /** See `MirrorUrl`. */
-  readonly base: string;
-  readonly current?: string;
-  readonly channel?: string;
-  readonly id: string;
-  /** Of a strict pin. */
-  readonly token?: string;
-  /** Of a strict pin, how long it lasts unless it is renewed. */
-  readonly seconds?: number;
-  /** Of a plain pin. */
-  readonly target?: string;
-}
-
-/** How often to look whether a snapshot that nothing holds is still there, in ms. */
-const LOOK_MS = 30_000;
 
 /** A server that says 503 without saying for how long is asked again so often, in s. */
 const RETRY_SECONDS = 5;
 
 /** No server is asked more often than each second, nor is any waited for longer than an hour, whatever it says; s. */
 const [SHORTEST_SECONDS, LONGEST_SECONDS] = [1, 3600];
-
-/** The last words of a command: it has ended, so they may get lost. */
-const GOODBYE_MS = 2_000;
 
 /**
  * Pins a mirror: strictly where a server of mirrorlatch answers, otherwise by the address in its current.json.
@@ -99,17 +57,6 @@ async function located(mirror: MirrorUrl, outgoing: Outgoing): Promise<MirrorUrl
     `${mirror.given} is the channel ${found.channel}, not ${mirror.channel}`,
     { hint: `Leave --channel out, or name the mirror itself: ${found.base.href}` },
   );
-}
-
-/** Goes on with a pin, as another process has it. */
-export function keepPin(
-  state: PinState,
-  options: Pick<PinOptions, 'outgoing' | 'onWarning'>,
-): KeptPin {
-  const mirror = mirrorOf(state);
-  return state.token === undefined
-    ? new PlainPin(mirror, state, options)
-    : new StrictPin(mirror, state, state.token, options);
 }
 
 async function pinned(mirror: MirrorUrl, options: PinOptions): Promise<PinState> {
@@ -153,14 +100,6 @@ async function pinned(mirror: MirrorUrl, options: PinOptions): Promise<PinState>
 /** A snapshot that is named by its id is one of the mirror, whatever its channels name. */
 function wanted({ channel }: MirrorUrl, snapshot: string | undefined) {
   return snapshot === undefined ? { channel } : { snapshot };
-}
-
-/** What a server of mirrorlatch answers to one who wants a pin; undefined for another answer. */
-function strictPin(mirror: MirrorUrl, { status, text }: Answer): PinState | undefined {
-  const { token, id, seconds } = status === 201 ? fieldsOf(text) : {};
-  if (typeof token !== 'string' || !/^[\w.~+-]+$/.test(token)) return undefined;
-  if (typeof id !== 'string' || typeof seconds !== 'number' || !(seconds > 0)) return undefined;
-  return { ...stateOf(mirror), id, token, seconds };
 }
 
 /** A proxy such as apt-cacher-ng passes no POST. It may pass what a plain pin needs. @param unanswered what came of the POST. */
@@ -247,157 +186,6 @@ async function channelBeside(
   return undefined;
 }
 
-/** Renewed at a third of its time, so that two attempts may fail. */
-class StrictPin implements KeptPin {
-  readonly kind = 'strict';
-  readonly mirror: MirrorUrl;
-  readonly id: string;
-  readonly #seconds: number;
-  readonly #outgoing: Outgoing;
-  readonly #onWarning: (message: string) => void;
-  readonly #timer: NodeJS.Timeout;
-  #token: string;
-  #isWarned = false;
-
-  constructor(
-    mirror: MirrorUrl,
-    { id, seconds = 0 }: PinState,
-    token: string,
-    { outgoing, onWarning }: Pick<PinOptions, 'outgoing' | 'onWarning'>,
-  ) {
-    this.mirror = mirror;
-    this.id = id;
-    this.#token = token;
-    this.#seconds = seconds;
-    this.#outgoing = outgoing;
-    this.#onWarning = onWarning;
-    this.#timer = setInterval(() => void this.#renew(), thirdOf(seconds)).unref();
-  }
-
-  get target(): URL {
-    return new URL('current/', this.#place('/'));
-  }
-
-  get state(): PinState {
-    const { id, mirror } = this;
-    return { ...stateOf(mirror), id, token: this.#token, seconds: this.#seconds };
-  }
-
-  abandon(): void {
-    clearInterval(this.#timer);
-  }
-
-  async release(): Promise<void> {
-    this.abandon();
-    // Otherwise, its time ends it.
-    await this.#ask('DELETE').catch(() => {});
-  }
-
-  async #renew(): Promise<void> {
-    try {
-      const { status } = await this.#ask('PUT');
-      if (isGone(status)) await this.#pinAgain();
-      else if (status === 200) this.#isWarned = false;
-    } catch (error) {
-      this.#warn(`the pin cannot be renewed: ${(error as Error).message}`);
-    }
-  }
-
-  /** The server was started anew, or could not be reached for too long. The same snapshot is as good. */
-  async #pinAgain(): Promise<void> {
-    const answer = await this.#outgoing.ask('POST', new URL('pins', this.mirror.base), {
-      headers: authorized(this.mirror),
-      body: { snapshot: this.id, seconds: this.#seconds },
-    });
-    const pin = strictPin(this.mirror, answer);
-    if (pin?.id === this.id && pin.token !== undefined) this.#token = pin.token;
-    else this.#warn(`the server has forgotten the pin, and has ${this.id} no longer`);
-  }
-
-  #warn(why: string): void {
-    if (!this.#isWarned) this.#onWarning(`${this.mirror.given}: ${why}`);
-    this.#isWarned = true;
-  }
-
-  #ask(method: string): Promise<Answer> {
-    const timeoutMs = method === 'DELETE' ? GOODBYE_MS : thirdOf(this.#seconds);
-    return this.#outgoing.ask(method, this.#place(''), {
-      headers: authorized(this.mirror),
-      timeoutMs,
-    });
-  }
-
-  #place(end: string): URL {
-    return new URL(`pins/${this.#token}${end}`, this.mirror.base);
-  }
-}
-
-/** All that can be done for it is to tell when the snapshot has gone: requests fail then. */
-class PlainPin implements KeptPin {
-  readonly kind = 'plain';
-  readonly mirror: MirrorUrl;
-  readonly id: string;
-  readonly target: URL;
-  readonly #timer: NodeJS.Timeout;
-
-  constructor(
-    mirror: MirrorUrl,
-    { id, target = '' }: PinState,
-    { outgoing, onWarning }: Pick<PinOptions, 'outgoing' | 'onWarning'>,
-  ) {
-    this.mirror = mirror;
-    this.id = id;
-    this.target = new URL(target);
-    const look = async () => {
-      const { status } = await outgoing.ask('HEAD', this.target, { headers: authorized(mirror) });
-      if (!isGone(status)) return;
-      this.abandon();
-      onWarning(`${mirror.given}: the snapshot ${id} was removed while it was read`);
-    };
-    // While the server cannot be reached, the command sees that by itself.
-    this.#timer = setInterval(() => void look().catch(() => {}), LOOK_MS).unref();
-  }
-
-  get state(): PinState {
-    return { ...stateOf(this.mirror), id: this.id, target: this.target.href };
-  }
-
-  abandon(): void {
-    clearInterval(this.#timer);
-  }
-
-  async release(): Promise<void> {
-    this.abandon();
-  }
-}
-
-/** ms */
-function thirdOf(seconds: number): number {
-  return Math.min(seconds / 3, LONGEST_SECONDS) * 1000;
-}
-
-function stateOf({ given, base, current, channel }: MirrorUrl): Omit<PinState, 'id'> {
-  return {
-    given,
-    base: base.href,
-    ...(current === undefined ? {} : { current: current.href }),
-    ...(channel === undefined ? {} : { channel }),
-  };
-}
-
-function mirrorOf({ given, base, current, channel }: PinState): MirrorUrl {
-  return {
-    ...parseMirrorUrl(given),
-    base: new URL(base),
-    ...(current === undefined ? {} : { current: new URL(current) }),
-    ...(channel === undefined ? {} : { channel }),
-  };
-}
-
-function authorized({ authorization }: MirrorUrl): readonly string[] {
-  return authorization === undefined ? [] : ['Authorization', authorization];
-}
-
 /** A mirror that is elsewhere would be read there, past the pin. @param asked what was asked for, in the mirror's directory. */
 function refuseElsewhere(mirror: MirrorUrl, asked: URL, { status, headers }: Answer): void {
   const { location } = headers;
@@ -425,10 +213,6 @@ function wholeMirror({ base, channel }: MirrorUrl): string {
   return 'The URL has to lead to the whole mirror, with its current.json and snapshots/. `mirrorlatch serve` serves that, and any web server over ROOT.';
 }
 
-function isGone(status: number): boolean {
-  return status === 404 || status === 410;
-}
-
 /** A directory below the file that names it. */
 function isBelow(path: unknown): path is string {
   return (
@@ -440,15 +224,6 @@ function isBelow(path: unknown): path is string {
 
 function isName(id: string): boolean {
   return /^[^/?#\\%]+$/.test(id) && id !== '.' && id !== '..';
-}
-
-function fieldsOf(text: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? { ...value } : {};
-  } catch {
-    return {};
-  }
 }
 
 /** What was answered, on one line. @param url what was asked for, if that is worth saying. */

@@ -6,9 +6,10 @@ import { MirrorlatchError } from '../../errors.ts';
 import { processesWithVariables } from '../../system/proc.ts';
 import { GUARD_VARIABLE } from './client-environment.ts';
 import { removeFiles } from './guarded-clients.ts';
+import { type KeptPin, keepPin } from './kept-pin.ts';
 import { isPlain, type MirrorUrl, placesOf } from './mirror-url.ts';
 import { Outgoing } from './outgoing.ts';
-import { type KeptPin, keepPin, type PinState } from './pin-client.ts';
+import type { PinState } from './pin-state.ts';
 import { LoopbackProxy, type Routes } from './proxy.ts';
 import type { UpstreamProxies } from './upstream-proxy.ts';
 

@@ -6,9 +6,9 @@ import { withClientsProxies } from '../../../src/http/client/client-settings.ts'
 import { readFetcherSettings } from '../../../src/http/client/fetcher-settings.ts';
 import { gitVariables } from '../../../src/http/client/git-settings.ts';
 import { guardClients } from '../../../src/http/client/guarded-clients.ts';
+import type { KeptPin } from '../../../src/http/client/kept-pin.ts';
 import { parseMirrorUrl, replaceUrls } from '../../../src/http/client/mirror-url.ts';
 import { readNpmSettings } from '../../../src/http/client/npm-settings.ts';
-import type { KeptPin } from '../../../src/http/client/pin-client.ts';
 import { readPipSettings } from '../../../src/http/client/pip-settings.ts';
 import { parseIni } from '../../../src/http/client/settings-file.ts';
 import { withoutProxies, withRepositories } from '../../../src/http/client/zypper-settings.ts';
