@@ -1,4 +1,4 @@
-import type { HistoryEntry } from '../history/history.ts';
+import { type HistoryEntry, verificationOf } from '../history/history.ts';
 import { lineagesOf, withMove } from '../history/lineage.ts';
 import { showSpan } from '../units.ts';
 import type { ChannelRules } from './channel-rules.ts';
@@ -40,7 +40,7 @@ export interface ChannelPlan {
 
 /**
  * What the rules say now. A channel gets the newest snapshot that what it follows came to name so long ago, and has not
- * gone back from since. It goes back only from a snapshot from which that has: where a person has moved it ahead of its
+ * gone back from since, and in which `verify` has found no damage. It goes back only from a snapshot from which that has: where a person has moved it ahead of its
  * rule, it stays until the rule gets there, and while there is no such snapshot, too. Pure.
  */
 export function planChannels(state: ChannelState): ChannelPlan {
@@ -49,10 +49,11 @@ export function planChannels(state: ChannelState): ChannelPlan {
   const promises: PlannedPromotion[] = [];
   const lines = lineagesOf(history, now);
   const isThere = new Set(present);
+  const isDamaged = (id: string) => (verificationOf(history, id)?.damaged ?? 0) > 0;
   for (const channel of inOrder(rules)) {
     const { from = '', afterMs = 0 } = rules[channel] ?? {};
     const line = (lines.get(from) ?? []).filter(({ id }) => isThere.has(id));
-    const due = line.findLastIndex(({ since }) => since + afterMs <= now);
+    const due = line.findLastIndex(({ id, since }) => since + afterMs <= now && !isDamaged(id));
     const previous = named.get(channel) ?? null;
     const isAhead = line.findLastIndex(({ id }) => id === previous) >= due;
     const chosen = line[due]?.id;
@@ -73,7 +74,7 @@ export function planChannels(state: ChannelState): ChannelPlan {
       }
     }
     for (const { id, since } of line.slice(due + 1))
-      promises.push({ channel, id, inMs: since + afterMs - now });
+      if (!isDamaged(id)) promises.push({ channel, id, inMs: since + afterMs - now });
   }
   return { moves, promises };
 }

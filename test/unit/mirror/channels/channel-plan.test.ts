@@ -61,6 +61,17 @@ describe('the rules of channels', () => {
     expect(promises.map(({ id }) => id)).toEqual(['a', 'd']);
   });
 
+  test('pass by what verify found damaged, and leave a channel that is there already', () => {
+    const damage = (...ids: string[]): HistoryEntry[] =>
+      ids.map((id) => ({ event: 'verified', at: '', id, content: true, damaged: 1 }));
+    const whole = history('+a', '+b', '+c', '+d');
+    const found = { history: [...whole, ...damage('b', 'c')] };
+    const { moves, promises } = planChannels(state(found));
+    expect(moves).toEqual([{ channel: 'testing', id: 'a' }]);
+    expect(promises.map(({ id }) => id)).toEqual(['a', 'd']);
+    expect(planChannels(state({ ...found, named: new Map([['testing', 'b']]) })).moves).toEqual([]);
+  });
+
   test('let a channel stay where a person has moved it ahead', () => {
     const ahead = { history: history('+a', '+b', '+c', '+d'), named: new Map([['testing', 'd']]) };
     expect(planChannels(state(ahead)).moves).toEqual([]);
