@@ -1,5 +1,5 @@
+import type { FindingRecord } from '../mirror/history/history-line.ts';
 import { readableName } from '../mirror/names.ts';
-import type { FindingRecord } from '../mirror/settings/records.ts';
 
 /** What can be wrong with an entry of a tree, in the word that reports have for it. */
 export type FindingKind =

@@ -14,6 +14,7 @@ import {
   verificationOf,
 } from '../mirror/history/history.ts';
 import { type Ended, indexOf, type Verified } from '../mirror/history/history-index.ts';
+import type { LeftOutRecord, WritableByAll } from '../mirror/history/history-line.ts';
 import { namedBy } from '../mirror/history/link-moves.ts';
 import { publishedOrMoved } from '../mirror/history/snapshot-times.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
@@ -35,12 +36,7 @@ import type {
   ShrinkPolicy,
 } from '../mirror/settings/policy.ts';
 import { checkDuration } from '../mirror/settings/policy-rules.ts';
-import type {
-  LeftOutRecord,
-  Settings,
-  SnapshotPin,
-  WritableByAll,
-} from '../mirror/settings/records.ts';
+import type { Settings, SnapshotPin } from '../mirror/settings/records.ts';
 import { rememberedBy } from '../mirror/settings/settings.ts';
 import {
   type Finding,

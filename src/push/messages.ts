@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { EXIT_CODES } from '../errors.ts';
 import { MADE_BY } from '../mirror/clone.ts';
+import { QUICK_LOOKS } from '../mirror/history/history-line.ts';
 import { LIVE } from '../mirror/layout.ts';
 import {
   AFTER_DRAIN,
@@ -14,7 +15,7 @@ import {
   type RetryPolicy,
   type ShrinkPolicy,
 } from '../mirror/settings/policy.ts';
-import { checkerOf, QUICK_LOOKS } from '../mirror/settings/records.ts';
+import { checkerOf } from '../mirror/settings/records.ts';
 import { isSnapshotId } from '../mirror/snapshot-id.ts';
 import { CLONE_CHOICES, STRATEGIES, UNCLEAN_POLICIES } from '../operations/sync/context.ts';
 import { DEFAULT_NAMES } from '../rsync/arguments.ts';

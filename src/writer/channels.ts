@@ -1,9 +1,9 @@
 import { MirrorlatchError } from '../errors.ts';
 import { channelPlan } from '../mirror/channels/channel-state.ts';
 import { type Channel, channelAt } from '../mirror/channels/channels.ts';
+import type { HistoryEntry } from '../mirror/history/history-line.ts';
 import type { Layout } from '../mirror/layout.ts';
 import { moveChannel, removeChannel } from '../mirror/publication.ts';
-import type { HistoryEntry } from '../mirror/settings/records.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { HookSubject } from './hooks.ts';

@@ -1,6 +1,7 @@
 import { asMirrorlatchError, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import { currentId } from '../mirror/current.ts';
 import type { HookFailure } from '../mirror/history/history-index.ts';
+import type { HistoryEntry, SyncFigures } from '../mirror/history/history-line.ts';
 import { type Layout, LIVE } from '../mirror/layout.ts';
 import { type Lease, takeLease } from '../mirror/locks/lease.ts';
 import type { SyncLock } from '../mirror/locks/sync-lock.ts';
@@ -13,7 +14,6 @@ import {
   type HookPolicy,
   withDefaults,
 } from '../mirror/settings/policy.ts';
-import type { HistoryEntry, SyncFigures } from '../mirror/settings/records.ts';
 import { callersPath } from '../system/callers-path.ts';
 import { type LimitedEnd, runLimited } from '../system/limited-job.ts';
 import type { OnEvent } from './events.ts';

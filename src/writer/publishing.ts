@@ -2,6 +2,12 @@ import { asMirrorlatchError, hasCode, MirrorlatchError, NOTHING_PUBLISHED } from
 import type { Changes } from '../mirror/changes.ts';
 import { appendHistory, readHistory, type SyncFigures } from '../mirror/history/history.ts';
 import { indexOf } from '../mirror/history/history-index.ts';
+import type {
+  FindingRecord,
+  HistoryEntry,
+  LeftOutRecord,
+  LookFigures,
+} from '../mirror/history/history-line.ts';
 import { LIVE } from '../mirror/layout.ts';
 import { refuseClosedByHand } from '../mirror/locks/gate.ts';
 import type { PlanFigures } from '../mirror/plan/plan.ts';
@@ -14,12 +20,6 @@ import {
   serveDirectory,
   servedDirectory,
 } from '../mirror/served/served-directory.ts';
-import type {
-  FindingRecord,
-  HistoryEntry,
-  LeftOutRecord,
-  LookFigures,
-} from '../mirror/settings/records.ts';
 import { describeHold } from '../mirror/settings/settings.ts';
 import { freshId, timestampId } from '../mirror/snapshot-id.ts';
 import { stagedTree } from '../mirror/staging.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { HistoryEntry } from '../../src/mirror/history/history.ts';
+import { type LeftOutRecord, MOVERS } from '../../src/mirror/history/history-line.ts';
 import { LIVE } from '../../src/mirror/layout.ts';
-import { type LeftOutRecord, MOVERS } from '../../src/mirror/settings/records.ts';
 
 const HOUR = 3_600_000;
 

@@ -10,8 +10,8 @@ import {
   isAdoption,
   type Published,
 } from '../../mirror/history/history-index.ts';
+import type { LeftOutRecord, QuickLook, WritableByAll } from '../../mirror/history/history-line.ts';
 import { lastFullLook } from '../../mirror/plan/full-look.ts';
-import type { LeftOutRecord, QuickLook, WritableByAll } from '../../mirror/settings/records.ts';
 
 /** How a sync, or a command of `lock`, ended. Sizes are bytes; null is unknown. */
 export interface Outcome {

@@ -1,5 +1,5 @@
 import type { HookPhase } from '../settings/policy.ts';
-import type { HistoryEntry } from '../settings/records.ts';
+import type { HistoryEntry } from './history-line.ts';
 
 export type Published = Extract<HistoryEntry, { event: 'published' }>;
 type Unchanged = Extract<HistoryEntry, { event: 'unchanged' }>;

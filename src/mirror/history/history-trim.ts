@@ -1,6 +1,6 @@
-import type { HistoryEntry } from '../settings/records.ts';
 import { type HistoryLine, isFlip } from './history.ts';
 import { indexOf } from './history-index.ts';
+import type { HistoryEntry } from './history-line.ts';
 import {
   isAfterGap,
   isLinkMove,

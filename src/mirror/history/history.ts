@@ -6,16 +6,12 @@ import { userName } from '../../system/proc.ts';
 import { quoteForSh } from '../../system/quote.ts';
 import type { Layout } from '../layout.ts';
 import { withReserve } from '../reserve.ts';
-import {
-  type HistoryEntry,
-  isHistoryEntry,
-  type LeftOutRecord,
-  parseJson,
-} from '../settings/records.ts';
+import { parseJson } from '../settings/records.ts';
 import { type Flip, indexOf, type Published, type Verified } from './history-index.ts';
+import { type HistoryEntry, isHistoryEntry, type LeftOutRecord } from './history-line.ts';
 
-export type { HistoryEntry, SyncFigures } from '../settings/records.ts';
 export { isFlip } from './history-index.ts';
+export type { HistoryEntry, SyncFigures } from './history-line.ts';
 
 /** Every reader of the mirror may read its history. */
 const MODE = 0o644;

@@ -1,6 +1,6 @@
 import type { LeftOutEntry, LeftOutWhy } from '../../rsync/itemize.ts';
+import type { LeftOutRecord } from '../history/history-line.ts';
 import { nameInLine, readableName } from '../names.ts';
-import type { LeftOutRecord } from '../settings/records.ts';
 
 /** Entries of the source that a tree lacks, for one reason (I15). */
 export interface LeftOut extends LeftOutRecord {

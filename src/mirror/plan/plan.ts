@@ -3,7 +3,7 @@ import type { Entry, LeftOutEntry, LeftOutWhy } from '../../rsync/itemize.ts';
 import type { SourceTotals } from '../../rsync/progress.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { bytePath } from '../byte-path.ts';
-import type { WritableByAll } from '../settings/records.ts';
+import type { WritableByAll } from '../history/history-line.ts';
 import { RealParents } from '../trees/real-parents.ts';
 import { noteWritable } from '../trees/writable.ts';
 import { type LeftOut, LeftOutTally } from './left-out.ts';

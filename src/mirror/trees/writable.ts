@@ -3,8 +3,8 @@ import { Turns } from '../../system/event-loop.ts';
 import { lstatIfThere } from '../../system/files.ts';
 import { find } from '../../system/find.ts';
 import { bytePath } from '../byte-path.ts';
+import type { WritableByAll } from '../history/history-line.ts';
 import { nameInLine, readableName } from '../names.ts';
-import type { WritableByAll } from '../settings/records.ts';
 import { RealParents } from './real-parents.ts';
 
 const MOST_NAMES = 3;

@@ -1,9 +1,9 @@
 import { hasCode, type MirrorlatchError } from '../../errors.ts';
 import { type Changes, forgetChanges, recordChanges } from '../../mirror/changes.ts';
 import { publicationOf, readHistory, type SyncFigures } from '../../mirror/history/history.ts';
+import type { WritableByAll } from '../../mirror/history/history-line.ts';
 import type { PlanFigures } from '../../mirror/plan/plan.ts';
 import { takeOut } from '../../mirror/plan/take-out.ts';
-import type { WritableByAll } from '../../mirror/settings/records.ts';
 import { stagedTree } from '../../mirror/staging.ts';
 import { isAnyWritable } from '../../mirror/trees/writable.ts';
 import { figuresOf, publishNew } from '../../writer/publishing.ts';

@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { readHistory } from '../../../../src/mirror/history/history.ts';
 import { HistoryFile } from '../../../../src/mirror/history/history-file.ts';
+import type { HistoryEntry } from '../../../../src/mirror/history/history-line.ts';
 import { type Layout, layoutOf } from '../../../../src/mirror/layout.ts';
-import type { HistoryEntry } from '../../../../src/mirror/settings/records.ts';
 import { scratchDirectory } from '../../../support/scratch.ts';
 
 const at = '2026-11-22T03:17:00.000Z';
