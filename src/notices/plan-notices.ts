@@ -56,6 +56,7 @@ export function planNotices(
     last[key] = now;
     return true;
   };
+  const wasFailing = Object.keys(told.open).some((key) => key.startsWith('failed '));
   for (const condition of conditions) {
     const { kind, code, since } = condition;
     const key = `${kind} ${code}`;
@@ -66,7 +67,9 @@ export function planNotices(
       before === undefined ||
       (kind === 'failed' ? since > before : now - before >= REMINDER);
     const isTold = isNews && tell(key, condition);
-    if (isTold || known !== undefined) open[key] = known ?? since;
+    // A failure that takes the place of another, and was told within the hour, is known, too.
+    const takesPlace = kind === 'failed' && wasFailing;
+    if (isTold || known !== undefined || takesPlace) open[key] = known ?? since;
   }
   // What gave way to another failure is not over.
   const isFailing = conditions.some(({ kind }) => kind === 'failed');

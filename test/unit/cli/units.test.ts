@@ -5,7 +5,7 @@ import { showDuration } from '../../../src/config/values.ts';
 test.each([
   [0, '0s'],
   [-5000, '0s'],
-  [-6.5 * 86_400_000, 'in 7d'],
+  [-6.6 * 86_400_000, 'in 7d'],
   [90_000, '2m'],
   [86_400_000, '1d'],
 ])('what is %i ms old is shown as %s old', (age, shown) => {

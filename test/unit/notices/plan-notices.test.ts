@@ -57,6 +57,15 @@ describe('people are told', () => {
     ]);
   });
 
+  test('of the end of one that came back from another too soon to be told again', () => {
+    expect(story([1, failed(0)], [2, failed(1, 'NO_SPACE')], [3, failed(2)], [4])).toEqual([
+      ['failed UNAVAILABLE'],
+      ['failed NO_SPACE'],
+      [],
+      ['recovered UNAVAILABLE'],
+    ]);
+  });
+
   test('of one that comes and goes once in an hour', () => {
     expect(
       story([1, failed(0)], [2], [3, failed(3)], [4], [5, failed(5)], [70, failed(5)], [71]),
@@ -135,5 +144,6 @@ test('the same is never told twice within an hour, and of each failure that was 
       expect(ends).toBeLessThanOrEqual(problems);
       expect(problems === 0 || ends > 0).toBe(true);
     }),
+    { numRuns: 2_000 },
   );
 });
