@@ -88,7 +88,7 @@ export function addLock(program: Command, context: CommandContext): void {
       const fill = flags.lockOnly ? [] : (mirror?.table.fill ?? []);
       if (context.operands.length + fill.length === 0) {
         throw new MirrorlatchError('USAGE', 'no command was given', {
-          hint: `Put the command after --: mirrorlatch lock ${quoteForSh(root)} -- COMMAND. One for every time is the key fill of the configuration.`,
+          hint: `Name one for every time by the key fill of the configuration, or put it after --: mirrorlatch lock ${quoteForSh(root)} -- COMMAND`,
         });
       }
       const { lock } = await import('../../operations/lock/lock.ts');
