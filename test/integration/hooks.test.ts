@@ -243,7 +243,7 @@ describe('the hooks of a sync', () => {
   test('hear of what a check found', async () => {
     const mirror = hooked(await twoSnapshots(), {}, 'check = "auto"');
     mirror.change({ SHA256SUMS: `${'0'.repeat(64)}  file\n` });
-    await mirror.run('sync', 'm');
+    await mirror.run('sync', 'm', '--retries', '0');
     // The hook before the publication is not asked about a tree that is wrong.
     const heard = mirror.heard();
     expect(heard.map(({ input }) => input['phase'])).toEqual(['before-sync', 'on-failure']);
