@@ -10,7 +10,7 @@ import { compareClaims, type Progress } from './compare.ts';
 import { A_FILE, type CheckFinding } from './finding.ts';
 import type { Kind } from './kind.ts';
 import { rpmMd } from './rpm-md.ts';
-import { type Selection, selectedOf } from './selected.ts';
+import { choosesBySize, type Selection, selectedOf } from './selected.ts';
 import { Session } from './session.ts';
 import { sha256sums } from './sha256sums.ts';
 
@@ -132,12 +132,17 @@ function matches(name: string, pattern: string): boolean {
 async function judgeMissing(
   missing: Iterable<Line>,
   selection: Selection | undefined,
-  { findings, options }: Session,
+  { findings, notes, options }: Session,
 ): Promise<number> {
+  const needsSize = selection !== undefined && choosesBySize(selection);
+  let unknown = 0;
   const files = {
     *[Symbol.iterator]() {
-      for (const { key, said } of missing)
-        yield { name: nameOfKey(key), size: parseClaim(said).size };
+      for (const { key, said } of missing) {
+        const { size } = parseClaim(said);
+        if (size === undefined && needsSize) unknown += 1;
+        else yield { name: nameOfKey(key), size };
+      }
     },
   };
   const selected = selection && (await selectedOf(files, selection, options));
@@ -148,5 +153,9 @@ async function judgeMissing(
       findings.add(name, 'missing', A_FILE, 'nothing', parseClaim(said).by);
     else leftOut += 1;
   }
+  if (unknown > 0)
+    notes.add(
+      `${unknown} missing files may have been left out by their sizes, which their lists do not say`,
+    );
   return leftOut;
 }

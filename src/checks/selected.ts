@@ -34,13 +34,15 @@ export interface SelectedOptions {
   signal: AbortSignal;
 }
 
+const BY_SIZE: readonly string[] = ['max-size', 'min-size'];
+
 /** Options that leave entries out by their names and sizes. */
-const CHOOSING: ReadonlySet<string> = new Set([
-  ...FILTER_RULES,
-  'cvs-exclude',
-  'max-size',
-  'min-size',
-]);
+const CHOOSING: ReadonlySet<string> = new Set([...FILTER_RULES, 'cvs-exclude', ...BY_SIZE]);
+
+/** Whether entries were left out by their sizes, so that nobody knows it of a file whose size nobody says. */
+export function choosesBySize({ options }: Selection): boolean {
+  return parseRsyncOptions(options).named.some(({ name }) => BY_SIZE.includes(name));
+}
 
 /**
  * Asks rsync which of some files a sync would bring, if its source had them: all others were left out on

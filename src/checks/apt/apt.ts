@@ -94,7 +94,10 @@ async function readRelease(name: string, session: Session): Promise<string[]> {
   const found: string[] = [];
   let absent = 0;
   for (const [plain, files] of groups) {
-    const there = files.filter((file) => session.files.isThere(posix.join(suite, file.path)));
+    // One that is there but no file is not just another form that was left out.
+    const there = files.filter(
+      (file) => session.files.find(posix.join(suite, file.path)) !== 'missing',
+    );
     if (there.length === 0) {
       // One of them is enough, and of these the usual one is what is missed.
       const missed = files.find(({ path }) => path.endsWith('.xz')) ?? files.at(-1);
@@ -109,7 +112,11 @@ async function readRelease(name: string, session: Session): Promise<string[]> {
       if (isAsked && !isRelease(plain)) claimByHash(name, suite, file, release, session);
     }
     if (!INDEX.test(plain)) continue;
-    const form = FORMS.find((end) => there.some(({ path }) => path === plain + end));
+    const form = FORMS.find(
+      (end) =>
+        there.some(({ path }) => path === plain + end) &&
+        session.files.isThere(posix.join(suite, plain + end)),
+    );
     if (form !== undefined) found.push(posix.join(suite, plain + form));
   }
   if (absent > 0 && !session.options.isComplete)

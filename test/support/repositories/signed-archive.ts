@@ -41,6 +41,13 @@ export async function makeSignedArchive(
   const pool = join(directory, 'pool/main');
   mkdirSync(pool, { recursive: true });
   for (const name of PACKAGES) await makePackage(name, pool, join(work, name));
+  await makeIndexes(directory);
+  writeFileSync(join(directory, 'dists/stable/main/binary-amd64/Release'), 'Archive: stable\n');
+  await release(directory, key);
+}
+
+/** Writes the indexes anew, with what the pool is now. */
+export async function makeIndexes(directory: string): Promise<void> {
   for (const [index, command] of [
     ['binary-amd64/Packages', 'packages'],
     ['source/Sources', 'sources'],
@@ -49,12 +56,10 @@ export async function makeSignedArchive(
     mkdirSync(join(path, '..'), { recursive: true });
     const { stdout } = await execa('apt-ftparchive', [command, 'pool'], { cwd: directory });
     writeFileSync(path, `${stdout}\n`);
-    for (const compress of ['gzip', 'xz']) await execa(compress, ['--keep', path]);
+    for (const compress of ['gzip', 'xz']) await execa(compress, ['--keep', '--force', path]);
     // As on debian.org, where nobody asks for it.
     if (command === 'sources') rmSync(path);
   }
-  writeFileSync(join(directory, 'dists/stable/main/binary-amd64/Release'), 'Archive: stable\n');
-  await release(directory, key);
 }
 
 /** Writes Release anew, with what the indexes are now, and signs it. */
@@ -117,12 +122,22 @@ async function makePackage(name: string, pool: string, work: string): Promise<vo
     `${name} (1.0) stable; urgency=low\n\n  * Made.\n\n -- nobody <nobody@localhost>  Sun, 22 Nov 2026 08:00:00 +0000\n`,
   );
   await execa('dpkg-source', ['--build', source], { cwd: pool });
-  const tree = join(work, 'tree');
+  await makeBinary(name, '1.0', pool, join(work, 'tree'));
+}
+
+/** @param tree a directory that does not exist yet. @param description the same length makes a package of the same size. */
+export async function makeBinary(
+  name: string,
+  version: string,
+  pool: string,
+  tree: string,
+  description = 'a test',
+): Promise<void> {
   mkdirSync(join(tree, 'DEBIAN'), { recursive: true });
   writeFileSync(
     join(tree, 'DEBIAN/control'),
-    `Package: ${name}\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: a test\n`,
+    `Package: ${name}\nVersion: ${version}\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: ${description}\n`,
   );
-  const deb = join(pool, `${name}_1.0_all.deb`);
+  const deb = join(pool, `${name}_${version}_all.deb`);
   await execa('dpkg-deb', ['--root-owner-group', '-Znone', '--build', tree, deb]);
 }

@@ -1,0 +1,176 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import { checkTree } from '../../src/checks/check-tree.ts';
+import type { CheckFinding } from '../../src/checks/finding.ts';
+import { missingOf } from '../support/installed.ts';
+import { rpmRepository } from '../support/repositories/rpm-repository.ts';
+import { makeScratch } from '../support/scratch.ts';
+import { type Damage, damage, damages } from './damage/damages.ts';
+import { type Circumstances, type Judgement, judge } from './damage/judgement.ts';
+import { aptUpstream, rpmUpstream, sumsUpstream, type Upstream } from './damage/upstreams.ts';
+import { byScale, givenSeed, HOUR_MS, tellSummary } from './scale.ts';
+
+/** How often each kind is damaged. */
+const RUNS = byScale({ sample: 40, all: 3_000 });
+
+const scratch = makeScratch();
+afterAll(() => scratch.remove());
+
+const kinds: { name: string; programs: string[]; make: (home: string) => Promise<Upstream> }[] = [
+  { name: 'apt', programs: ['apt-ftparchive', 'gpg'], make: aptUpstream },
+  { name: 'rpm-md', programs: [...rpmRepository.programs, 'gpg'], make: rpmUpstream },
+  { name: 'sha256sums', programs: [], make: sumsUpstream },
+];
+
+/** What is drawn beside the damages. */
+const circumstances = fc.record({
+  content: fc.boolean(),
+  isSigned: fc.boolean(),
+  /** The rules of rsync by which a mirror has chosen, of which there may be none; undefined for a directory. */
+  rules: fc.option(fc.nat(), { nil: undefined }),
+  /** What readers have, of the states. */
+  base: fc.option(fc.nat(), { nil: undefined }),
+});
+
+describe.for(kinds)(
+  'a check of $name finds what random damage has made wrong, and nothing else',
+  (kind) => {
+    const missing = missingOf(...kind.programs);
+    const why = missing.length === 0 ? '' : ` (skipped: without ${missing.join(', ')})`;
+    test.skipIf(why !== '')(
+      `in ${RUNS} runs${why}`,
+      { timeout: byScale({ sample: HOUR_MS / 6, all: HOUR_MS }) },
+      async () => {
+        const trials = new Trials(
+          await kind.make(join(scratch.path, kind.name)),
+          join(scratch.path, `${kind.name}-trials`),
+        );
+        await fc.assert(
+          fc.asyncProperty(damages, circumstances, (all, how) => trials.run(all, how)),
+          {
+            numRuns: RUNS,
+            seed: givenSeed(),
+            endOnFailure: true,
+            examples: [[[], { content: true, isSigned: true, rules: undefined, base: undefined }]],
+          },
+        );
+        tellSummary(`${kind.name}: ${trials.summary}`);
+        expect(trials.clean).toBeGreaterThan(0);
+        expect(trials.broken).toBeGreaterThan(0);
+      },
+    );
+  },
+);
+
+interface Drawn {
+  content: boolean;
+  isSigned: boolean;
+  rules: number | undefined;
+  base: number | undefined;
+}
+
+/** Damages copies of one upstream, and checks them. */
+class Trials {
+  clean = 0;
+  broken = 0;
+  #findings = 0;
+  #runs = 0;
+  readonly #upstream: Upstream;
+  readonly #home: string;
+  /** The trees of a mirror with these rules, one a state of its upstream. */
+  readonly #chosen = new Map<string, string[]>();
+
+  constructor(upstream: Upstream, home: string) {
+    this.#upstream = upstream;
+    this.#home = home;
+    mkdirSync(home);
+  }
+
+  get summary(): string {
+    return `${this.#runs} runs, ${this.clean} of them harmless, ${this.#findings} findings`;
+  }
+
+  async run(all: readonly Damage[], { content, isSigned, rules, base }: Drawn): Promise<void> {
+    this.#runs += 1;
+    const { states, keyring, kind } = this.#upstream;
+    const choices = [[], ...this.#upstream.rules];
+    const rule = choices[(rules ?? 0) % choices.length] ?? [];
+    const trees = this.#treesBy(rule);
+    const [tree, work] = ['tree', 'work'].map((name) =>
+      join(this.#home, `${this.#runs}`, name),
+    ) as [string, string];
+    mkdirSync(work, { recursive: true });
+    await execa('cp', ['-a', '--', trees[0] ?? '', tree]);
+    damage(tree, trees.slice(1), all);
+    const how: Circumstances = {
+      content,
+      isSigned: isSigned && keyring !== '',
+      chosen: rules === undefined ? undefined : new Set(trees.flatMap(namesIn)),
+      isChosenBySize: rule.some((word) => /^--(max|min)-size=/.test(word)),
+      base: base === undefined ? undefined : trees[base % states.length],
+    };
+    const judgement = await judge(this.#upstream, tree, how);
+    const { findings, count } = await checkTree({
+      tree,
+      work,
+      base: how.base,
+      policy: { kinds: ['auto'], command: '', keyring: how.isSigned ? keyring : '', content },
+      selection: rules === undefined ? undefined : { options: rule, without: [] },
+      env: {},
+      inherit: [],
+      signal: new AbortController().signal,
+    });
+    expect(count, 'all are listed').toBe(findings.length);
+    expect(differences(judgement, findings), `${kind}, ${rule.join(' ')}`).toEqual([]);
+    this.#findings += count;
+    if (judgement.wanted.length > 0) this.broken += 1;
+    else if (judgement.unreliable.size === 0) this.clean += 1;
+    await execa('rm', ['-rf', join(this.#home, `${this.#runs}`)]);
+  }
+
+  #treesBy(rule: readonly string[]): string[] {
+    const known = this.#chosen.get(rule.join(' '));
+    if (known !== undefined) return known;
+    const trees = this.#upstream.states.map(({ tree }, at) => {
+      const chosen = join(this.#home, `chosen-${this.#chosen.size}-${at}`);
+      execFileSync('rsync', ['-a', ...rule, `${tree}/`, `${chosen}/`]);
+      return chosen;
+    });
+    this.#chosen.set(rule.join(' '), trees);
+    return trees;
+  }
+}
+
+/** The names of all entries. */
+function namesIn(tree: string): string[] {
+  return readdirSync(tree, { recursive: true, encoding: 'utf8' });
+}
+
+/** What was not found, and what should not have been. */
+function differences(
+  { wanted, unreliable }: Judgement,
+  findings: readonly CheckFinding[],
+): string[] {
+  const found = findings.map((finding) => ({ ...finding, name: exactName(finding) }));
+  const missed = wanted.filter(
+    ({ names, kinds }) => !found.some(({ name, kind }) => names.includes(name) && kinds.has(kind)),
+  );
+  const excess = found.filter(
+    ({ name, by }) =>
+      !unreliable.has(name) &&
+      !unreliable.has(by) &&
+      !wanted.some(({ names }) => names.includes(name)),
+  );
+  return [
+    ...missed.map(({ names, kinds }) => `not found: ${[...kinds].join('|')} ${names.join('|')}`),
+    ...excess.map(({ kind, name, by }) => `found, but right: ${kind} ${name} (${by})`),
+  ];
+}
+
+function exactName({ name, nameBytes }: CheckFinding): string {
+  return nameBytes === undefined ? name : Buffer.from(nameBytes, 'hex').toString('latin1');
+}

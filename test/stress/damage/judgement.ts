@@ -1,0 +1,224 @@
+import { dirname, join, posix } from 'node:path';
+import { execa } from 'execa';
+import type { FindingKind } from '../../../src/checks/finding.ts';
+import type { Statement } from './statements.ts';
+import { TreeState } from './tree-state.ts';
+import type { State, Upstream } from './upstreams.ts';
+
+/** How a damaged tree is checked. */
+export interface Circumstances {
+  readonly content: boolean;
+  /** Signatures count. */
+  readonly isSigned: boolean;
+  /** What a mirror has of the repository by its rules; undefined if nobody knows what was left out. */
+  readonly chosen: ReadonlySet<string> | undefined;
+  /** It is chosen by sizes, too, which not every statement has. */
+  readonly isChosenBySize: boolean;
+  /** The tree that readers have. */
+  readonly base: string | undefined;
+}
+
+/** Something that has to be found. */
+interface Wanted {
+  /** One of these is enough: an index has several forms. */
+  readonly names: readonly string[];
+  readonly kinds: ReadonlySet<FindingKind>;
+}
+
+/** What is wrong with a damaged tree. */
+export interface Judgement {
+  readonly wanted: readonly Wanted[];
+  /** Files that say what they have never said, so that nobody can say what of it counts. */
+  readonly unreliable: ReadonlySet<string>;
+}
+
+const TOP = /(^|\/)((In)?Release|repomd\.xml|SHA256SUMS|[^/]*\.sha256)$/;
+const OF_PART = /\/binary-[^/]+\/Release$/;
+const isTop = (name: string) => TOP.test(name) && !OF_PART.test(name);
+
+/**
+ * Judges a damaged tree by what was said of it when it was whole: a file that is as it was in one of its states
+ * says what it said then, and that has to be true. Nothing is parsed.
+ */
+export async function judge(
+  upstream: Upstream,
+  tree: string,
+  how: Circumstances,
+): Promise<Judgement> {
+  const judge = new Judge(upstream, new TreeState(tree), how);
+  await judge.judgeTops();
+  judge.judgeStatements();
+  return judge;
+}
+
+class Judge implements Judgement {
+  readonly unreliable = new Set<string>();
+  readonly #byName = new Map<string, { names: readonly string[]; kinds: Set<FindingKind> }>();
+  readonly #upstream: Upstream;
+  readonly #tree: TreeState;
+  readonly #base: TreeState | undefined;
+  readonly #how: Circumstances;
+
+  constructor(upstream: Upstream, tree: TreeState, how: Circumstances) {
+    this.#upstream = upstream;
+    this.#tree = tree;
+    this.#how = how;
+    this.#base = how.base === undefined ? undefined : new TreeState(how.base);
+  }
+
+  get wanted(): readonly Wanted[] {
+    return [...this.#byName.values()];
+  }
+
+  #want(names: readonly string[], ...kinds: FindingKind[]): void {
+    const key = names.join('\0');
+    const before = this.#byName.get(key)?.kinds ?? [];
+    this.#byName.set(key, { names, kinds: new Set([...before, ...kinds]) });
+  }
+
+  /** The states in which a file was as it is now. */
+  #statesOf(name: string): State[] {
+    const entry = this.#tree.entry(name);
+    if (typeof entry === 'string') return [];
+    return this.#upstream.states.filter(({ files }) => files.get(name) === entry.sha256);
+  }
+
+  async judgeTops(): Promise<void> {
+    const { kind, states } = this.#upstream;
+    if (kind === 'sha256sums') return;
+    const names = new Set(states.flatMap(({ files }) => [...files.keys()]));
+    if (kind === 'rpm-md') await this.#judgeRepomd('repodata/repomd.xml', names);
+    else await this.#judgeReleases('dists/stable', names);
+  }
+
+  async #judgeRepomd(name: string, names: ReadonlySet<string>): Promise<void> {
+    if (this.#tree.isFile(name)) {
+      if (!(await this.#isSigned(`${name}.asc`, name))) this.#want([name], ...ANY);
+    } else {
+      const lists = [...names].filter((one) => /primary\.xml/.test(one));
+      if (this.#tree.has(name) || lists.some((one) => this.#tree.isFile(one)))
+        this.#want([name], 'missing', 'not-regular');
+    }
+  }
+
+  async #judgeReleases(suite: string, names: ReadonlySet<string>): Promise<void> {
+    const [release, signature, clear] = ['Release', 'Release.gpg', 'InRelease'].map((one) =>
+      posix.join(suite, one),
+    ) as [string, string, string];
+    for (const name of [release, clear]) {
+      const states = this.#statesOf(name);
+      const isExpired = states.length > 0 && states.every((state) => state.isExpired);
+      const entry = this.#tree.entry(name);
+      const before = this.#base?.entry(name);
+      const isAsBefore =
+        typeof before === 'object' && typeof entry === 'object' && before.sha256 === entry.sha256;
+      if (isExpired && !isAsBefore) this.#want([name], 'expired');
+    }
+    if (this.#tree.isFile(clear) && !(await this.#isSigned(clear))) this.#want([clear], ...ANY);
+    if (this.#tree.isFile(release)) {
+      const isSigned = this.#tree.isFile(signature)
+        ? await this.#isSigned(signature, release)
+        : !this.#how.isSigned || this.#tree.isFile(clear);
+      if (!isSigned) this.#want([release, signature], ...ANY);
+    } else if (this.#tree.isFile(signature)) this.#want([release], 'missing', 'not-regular');
+    else if (!this.#tree.isFile(clear)) {
+      const begins = [...names].filter((one) => /\/(Packages(\.[gx]z)?|Release)$/.test(one));
+      if (begins.some((one) => this.#tree.isFile(one)))
+        this.#want([release], 'missing', 'not-regular');
+    }
+  }
+
+  /** Asks gpgv(1), unless the files are right, or signatures do not count. */
+  async #isSigned(...names: string[]): Promise<boolean> {
+    const { isSigned } = this.#how;
+    if (!isSigned) return true;
+    if (!names.every((name) => this.#tree.isFile(name))) return false;
+    const keyring = this.#upstream.keyring.replace(/\.asc$/, '.gpg');
+    const paths = names.map((name) => join(this.#tree.tree, name));
+    const { exitCode } = await execa('gpgv', ['--keyring', keyring, ...paths], { reject: false });
+    return exitCode === 0;
+  }
+
+  judgeStatements(): void {
+    const all = this.#upstream.states.flatMap(({ statements }) => statements);
+    const speakers = new Set(all.map(({ by }) => by));
+    const tops = [...speakers].filter(isTop);
+    const heard = new Set<string>();
+    let isAnyTopUnreliable = false;
+    for (const top of tops) {
+      if (!this.#tree.isFile(top)) continue;
+      const [state] = this.#statesOf(top);
+      if (state === undefined) {
+        this.unreliable.add(top);
+        isAnyTopUnreliable = true;
+        continue;
+      }
+      const said = state.statements.filter(({ by }) => by === top);
+      for (const { about } of said) heard.add(about);
+      this.#judgeTop(said);
+    }
+    const others = [...speakers].filter((name) => !isTop(name));
+    for (const plain of new Set(others.map(plainOf))) {
+      const forms = others.filter((name) => plainOf(name) === plain);
+      const there = forms.filter((name) => this.#tree.isFile(name));
+      const isHeard = there.some((name) => heard.has(name));
+      if (there.length === 0 || !(isHeard || isAnyTopUnreliable)) continue;
+      const common = this.#upstream.states.find((state) =>
+        there.every((name) => this.#statesOf(name).includes(state)),
+      );
+      if (common === undefined || !isHeard) for (const name of there) this.unreliable.add(name);
+      else
+        for (const said of common.statements) if (said.by === there[0]) this.#judgeStatement(said);
+    }
+  }
+
+  /** Judges all that a Release, a repomd.xml or a list says. */
+  #judgeTop(statements: readonly Statement[]): void {
+    for (const said of statements) {
+      const { about, plain, form } = said;
+      if (plain === undefined) {
+        this.#judgeStatement(said);
+        continue;
+      }
+      const forms = statements.filter((one) => one.plain === plain && one.form === undefined);
+      const there = forms.filter((one) => this.#tree.entry(one.about) !== 'missing');
+      if (form !== undefined) {
+        const isAsked = there.length === 1 || form !== plain;
+        const place = dirname(about);
+        const isKept = this.#tree.has(place) || this.#base?.has(place) === true;
+        if (isAsked && isKept && this.#tree.entry(form) !== 'missing') this.#judgeStatement(said);
+      } else if (there.length === 0) this.#judgeAbsent(plain, forms);
+      else if (there.includes(said)) this.#judgeStatement(said);
+    }
+  }
+
+  /** An index that is not there in any of its forms. */
+  #judgeAbsent(plain: string, forms: readonly Statement[]): void {
+    if (this.#how.chosen === undefined) return;
+    const names = forms.map(({ about }) => about);
+    const isInBase = names.some((name) => this.#base?.has(name));
+    const isBesideOthers =
+      /\/(Packages|Sources)$/.test(plain) && this.#tree.has(posix.dirname(plain));
+    const isChosen = names.every((name) => this.#how.chosen?.has(name));
+    if ((isInBase || isBesideOthers) && isChosen) this.#want(names, 'missing');
+  }
+
+  #judgeStatement({ about, size, sha256, depth }: Statement): void {
+    const entry = this.#tree.entry(about);
+    if (entry === 'missing') {
+      const isKnown = size !== null || !this.#how.isChosenBySize;
+      if (this.#how.chosen === undefined || (isKnown && this.#how.chosen.has(about)))
+        this.#want([about], 'missing');
+    } else if (entry === 'not-regular') this.#want([about], 'not-regular');
+    else if (size !== null && entry.size !== size) this.#want([about], 'size');
+    else if (entry.sha256 !== sha256 && (depth === 'always' || this.#how.content))
+      this.#want([about], 'hash');
+  }
+}
+
+/** How a text that was changed is found depends on where. */
+const ANY = ['signature', 'malformed', 'expired'] as const;
+
+function plainOf(name: string): string {
+  return /\/(Packages|Sources)\.\w+$/.test(name) ? name.replace(/\.\w+$/, '') : name;
+}
