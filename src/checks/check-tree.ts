@@ -70,7 +70,7 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const how = { tree, work, base, keyring, content, isComplete, now: Date.now(), inherit, signal };
   const session = new Session(how);
   const kinds: CheckReport['kinds'] = [];
-  const beginnings = await findBeginnings(request);
+  const beginnings = await findBeginnings(request, session);
   for (const [kind, names] of beginnings) {
     const found = await kind.read(names, session);
     if (found > 0) kinds.push({ kind: kind.name, found });
@@ -95,7 +95,10 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
 }
 
 /** The files of a tree that each wanted kind begins with. */
-async function findBeginnings(request: CheckRequest): Promise<Map<Kind, string[]>> {
+async function findBeginnings(
+  request: CheckRequest,
+  session: Session,
+): Promise<Map<Kind, string[]>> {
   const { tree, policy, inherit, signal } = request;
   const isAuto = policy.kinds.includes('auto');
   const wanted = Object.values(KINDS).filter(({ name }) => isAuto || policy.kinds.includes(name));
@@ -103,17 +106,24 @@ async function findBeginnings(request: CheckRequest): Promise<Map<Kind, string[]
   if (wanted.length === 0) return found;
   const patterns = wanted.flatMap(({ patterns }) => patterns);
   const named = patterns.flatMap((pattern) => ['-o', '-name', pattern]).slice(1);
-  const args = [tree, '-xdev', '-type', 'f', '(', ...named, ')', '-printf', '%f\\0%P\\0'];
-  let base: string | undefined;
+  const isFile = ['(', '-type', 'f', '-o', '-type', 'l', ')'];
+  const args = [tree, '-xdev', ...isFile, '(', ...named, ')', '-printf', '%y\\0%f\\0%P\\0'];
+  const before: string[] = [];
   const ended = await find(args, { inherit, signal }, (text) => {
-    if (base === undefined) {
-      base = text;
+    if (before.length < 2) {
+      before.push(text);
       return;
     }
+    const [type = '', base = ''] = before.splice(0);
+    const isLink = type === 'l';
+    // Mirrors have symlinks to what they leave out.
+    if (isLink && session.files.find(text) === 'missing') return;
     for (const [kind, names] of found)
-      if (kind.patterns.some((pattern) => matches(base ?? '', pattern)) && kind.begins(text))
+      if (
+        kind.patterns.some((pattern) => matches(base, pattern)) &&
+        kind.begins(text, type === 'l')
+      )
         names.push(text);
-    base = undefined;
   });
   signal.throwIfAborted();
   const failure = failureOf(ended);

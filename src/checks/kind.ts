@@ -8,8 +8,13 @@ export interface Kind {
   readonly what: string;
   /** Patterns of find(1) for the names of the files that it begins with. */
   readonly patterns: readonly string[];
-  /** Whether such a file is one of this kind. @param name in the tree, one character per byte (latin1). */
-  begins(name: string): boolean;
+  /**
+   * Whether such a file is one of this kind.
+   *
+   * @param name in the tree, one character per byte (latin1).
+   * @param isLink it is a symlink, but not one to nothing.
+   */
+  begins(name: string, isLink: boolean): boolean;
   /**
    * Reads what the repositories of a tree say of their files, and hands it to the session.
    *

@@ -12,7 +12,8 @@ export const sha256sums: Kind = {
   name: 'sha256sums',
   what: 'list of sha256sum',
   patterns: [...LISTS, '*.sha256', '*.sha256sum'],
-  begins: () => true,
+  // Its names may be relative to where the symlink leads, and it is read there.
+  begins: (_, isLink) => !isLink,
   async read(beginnings, session) {
     for (const list of beginnings) await readList(list, session);
     return beginnings.length;

@@ -94,7 +94,8 @@ class Judge implements Judgement {
   async #judgeRepomd(name: string, names: ReadonlySet<string>): Promise<void> {
     if (this.#tree.isFile(name)) {
       if (!(await this.#isSigned(`${name}.asc`, name))) this.#want([name], ...ANY);
-    } else {
+    } else if (this.#tree.leadsAstray(name)) this.#want([name], 'not-regular');
+    else {
       const lists = [...names].filter((one) => /primary\.xml/.test(one));
       if (this.#tree.has(name) || lists.some((one) => this.#tree.isFile(one)))
         this.#want([name], 'missing', 'not-regular');
@@ -106,6 +107,7 @@ class Judge implements Judgement {
       posix.join(suite, one),
     ) as [string, string, string];
     for (const name of [release, clear]) {
+      if (this.#tree.leadsAstray(name)) this.#want([name], 'not-regular');
       const states = this.#statesOf(name);
       const isExpired = states.length > 0 && states.every((state) => state.isExpired);
       const entry = this.#tree.entry(name);
@@ -120,11 +122,12 @@ class Judge implements Judgement {
         ? await this.#isSigned(signature, release)
         : !this.#how.isSigned || this.#tree.isFile(clear);
       if (!isSigned) this.#want([release, signature], ...ANY);
-    } else if (this.#tree.isFile(signature)) this.#want([release], 'missing', 'not-regular');
-    else if (!this.#tree.isFile(clear)) {
+    } else if (this.#tree.leadsAstray(release)) return;
+    else if (this.#tree.isFile(signature) || this.#tree.leadsAstray(signature))
+      this.#want([release], 'missing');
+    else if (!this.#tree.isFile(clear) && !this.#tree.leadsAstray(clear)) {
       const begins = [...names].filter((one) => /\/(Packages(\.[gx]z)?|Release)$/.test(one));
-      if (begins.some((one) => this.#tree.isFile(one)))
-        this.#want([release], 'missing', 'not-regular');
+      if (begins.some((one) => this.#tree.isFile(one))) this.#want([release], 'missing');
     }
   }
 
@@ -146,7 +149,8 @@ class Judge implements Judgement {
     const heard = new Set<string>();
     let isAnyTopUnreliable = false;
     for (const top of tops) {
-      if (!this.#tree.isFile(top)) continue;
+      const isSum = this.#upstream.kind === 'sha256sums';
+      if (!this.#tree.isFile(top) || (isSum && this.#tree.isLink(top))) continue;
       const [state] = this.#statesOf(top);
       if (state === undefined) {
         this.unreliable.add(top);

@@ -31,6 +31,15 @@ export class TreeState {
     return lstatSync(join(this.tree, name), { throwIfNoEntry: false }) !== undefined;
   }
 
+  isLink(name: string): boolean {
+    return lstatSync(join(this.tree, name), { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  }
+
+  /** Whether it is a symlink to what is no file of the tree. */
+  leadsAstray(name: string): boolean {
+    return this.isLink(name) && this.entry(name) === 'not-regular';
+  }
+
   #look(name: string): Entry {
     let path: string;
     try {
