@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs the complete stress tests, of which scripts/test.sh runs a sample. They kill syncs, in-place syncs and adoptions
 # at every system call that changes the disk, cut the power at random moments, read bare, guarded and behind a gate
-# while syncs publish and prune, damage repositories at random, load the HTTP server, let two hosts compete for one mirror, and let everything happen at once.
+# while syncs publish and prune, damage repositories at random, load the HTTP server, let two hosts compete for one
+# mirror, and let everything happen at once.
 #
 #   sh scripts/stress.sh [damage|gate-readers|http-load|kill|kill-in-place|power-cut|prune-readers|torn-read|turmoil|two-hosts]...
 #

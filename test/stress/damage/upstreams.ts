@@ -40,7 +40,7 @@ export interface Upstream {
 type Marks = Pick<State, 'isForeign' | 'isExpired'>;
 
 /** @param tree in which nothing changes any more. */
-export async function stateOf(tree: string, marks: Marks = {}): Promise<State> {
+async function stateOf(tree: string, marks: Marks = {}): Promise<State> {
   const names = readdirSync(tree, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
