@@ -53,6 +53,8 @@ export interface CheckReport {
   notes: string[];
   /** What was found right, sorted. */
   verified: Iterable<Line>;
+  /** A file with the names of the entries that are wrong, see `readNames`; undefined if there are none. */
+  wrong: string | undefined;
 }
 
 /**
@@ -91,7 +93,8 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const verified = await sortedLines([compared.verified], join(work, 'verified.sorted'), options);
   const { files, read } = compared;
   const notes = [...session.notes];
-  return { kinds, files, read, asked, leftOut, findings: list, count, notes, verified };
+  const wrong = session.findings.close();
+  return { kinds, files, read, asked, leftOut, findings: list, count, notes, verified, wrong };
 }
 
 /** The files of a tree that each wanted kind begins with. */

@@ -1,4 +1,5 @@
 import type { FindingRecord } from '../mirror/history/history-line.ts';
+import { NameWriter } from '../mirror/name-list.ts';
 import { readableName } from '../mirror/names.ts';
 
 /** What can be wrong with an entry of a tree, in the word that reports have for it. */
@@ -31,19 +32,38 @@ export interface CheckFinding {
 /** The most findings of which more than the count is kept. */
 export const MOST_FINDINGS = 100;
 
-/** Counts findings, and keeps the first. */
+/** Counts findings, and keeps the first; of all others the names, in a file. */
 export class Findings {
   readonly list: CheckFinding[] = [];
   count = 0;
+  readonly #path: string;
+  #names: NameWriter | undefined;
+
+  /** @param path of a new file for the names of entries that are wrong; none is made if there are none. */
+  constructor(path: string) {
+    this.#path = path;
+  }
 
   /** @param name that of the entry, and `by`: one character per byte (latin1). */
   add(name: string, kind: FindingKind, expected: string, found: string, by = ''): void {
     this.count += 1;
+    if (kind !== 'command' && name !== '.') {
+      this.#names ??= new NameWriter(this.#path);
+      this.#names.write(name);
+    }
     if (this.list.length >= MOST_FINDINGS) return;
     const { name: shown, bytes } = readableName(name);
     const exact = bytes === undefined ? {} : { nameBytes: bytes };
     const source = readableName(by).name;
     this.list.push({ name: shown, ...exact, kind, expected, found, by: source });
+  }
+
+  /** Ends the names. @returns the path of their file; undefined if there are none. */
+  close(): string | undefined {
+    const wrong = this.#names && this.#path;
+    this.#names?.close();
+    this.#names = undefined;
+    return wrong;
   }
 }
 

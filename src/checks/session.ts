@@ -27,13 +27,14 @@ export interface SessionOptions {
 export class Session {
   readonly options: SessionOptions;
   readonly files: TreeFiles;
-  readonly findings = new Findings();
+  readonly findings: Findings;
   /** What a person should know of the check, a sentence each. */
   readonly notes = new Set<string>();
   readonly #claims: ClaimWriter;
 
   constructor(options: SessionOptions) {
     this.options = options;
+    this.findings = new Findings(join(options.work, 'wrong'));
     this.files = new TreeFiles(options.tree, options);
     this.#claims = new ClaimWriter(this.claimsPath);
   }

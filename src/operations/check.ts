@@ -30,7 +30,7 @@ export interface CheckOptions {
   onEvent?: OnEvent | undefined;
 }
 
-export interface CheckResult extends Omit<CheckReport, 'verified'> {
+export interface CheckResult extends Omit<CheckReport, 'verified' | 'wrong'> {
   /** What was checked. */
   tree: string;
   /** Null for a directory. */
@@ -55,7 +55,11 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
   const work = mkdtempSync(join(tmpdir(), 'mirrorlatch-check-'));
   try {
     onEvent({ kind: 'phase', phase: 'checking' });
-    const { verified: _, ...report } = await checkTree({
+    const {
+      verified: _,
+      wrong: _names,
+      ...report
+    } = await checkTree({
       tree: found.tree,
       policy,
       work,

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CheckReport, checkTree } from '../checks/check-tree.ts';
 import { describeFinding } from '../checks/finding.ts';
@@ -6,13 +6,18 @@ import { selectionOf } from '../checks/selected.ts';
 import { recordVerified, verifiedIn } from '../checks/verified.ts';
 import { MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
 import type { SyncFigures } from '../mirror/history/history.ts';
-import { LIVE } from '../mirror/layout.ts';
+import { type Layout, LIVE } from '../mirror/layout.ts';
 import { isCheckWanted } from '../mirror/settings/policy.ts';
 import { quoteForSh } from '../system/quote.ts';
 import type { Writer } from './writer.ts';
 
 /** How many findings a message names. */
 const FEW = 3;
+
+/** The names of the entries that the last check has found wrong, see `readNames`; not there if none are. */
+export function namesOfWrong({ staging }: Layout): string {
+  return join(staging, '.wrong');
+}
 
 /**
  * Checks a finished tree as the mirror's policy has it, before it is published.
@@ -32,7 +37,7 @@ export async function checkContent(
   if (!isCheckWanted(policy.check)) return {};
   writer.enter('checking');
   const work = join(layout.staging, '.check');
-  rmSync(work, { recursive: true, force: true });
+  for (const old of [work, namesOfWrong(layout)]) rmSync(old, { recursive: true, force: true });
   mkdirSync(work, { mode: 0o700 });
   try {
     const isInPlace = id === LIVE;
@@ -50,7 +55,8 @@ export async function checkContent(
       onProgress: (progress) => writer.onEvent({ kind: 'progress', ...progress }),
     });
     for (const note of report.notes) writer.notice(note);
-    const { kinds, files, count } = report;
+    const { kinds, files, count, wrong } = report;
+    if (wrong !== undefined) renameSync(wrong, namesOfWrong(layout));
     if (count > 0) refuse(writer, report);
     else {
       if (kinds.length === 0 && policy.check.command === '')

@@ -1,5 +1,5 @@
 import { asMirrorlatchError, hasCode, MirrorlatchError, NOTHING_PUBLISHED } from '../errors.ts';
-import type { Changes } from '../mirror/changes.ts';
+import { type Changes, forgetChanges } from '../mirror/changes.ts';
 import { appendHistory, readHistory, type SyncFigures } from '../mirror/history/history.ts';
 import { indexOf } from '../mirror/history/history-index.ts';
 import type {
@@ -26,12 +26,11 @@ import { stagedTree } from '../mirror/staging.ts';
 import type { ReceivedSums } from '../mirror/sums/received.ts';
 import type { TreeOrigin } from '../mirror/sums/record-tree.ts';
 import { emptyTrash } from '../mirror/trash.ts';
-import { findWritable } from '../mirror/trees/writable.ts';
 import { lstatIfThere } from '../system/files.ts';
 import { refuseMountsWithin } from '../system/mounts.ts';
 import { quoteForSh } from '../system/quote.ts';
-import { checkContent } from './checking.ts';
 import type { HookSubject } from './hooks.ts';
+import { prove } from './proving.ts';
 import { pruneQuietly } from './pruning.ts';
 import { giveUpLost, recordContent } from './sums.ts';
 import type { Writer } from './writer.ts';
@@ -202,6 +201,8 @@ export interface FinishedTree {
   received?: ReceivedSums;
   /** All of its source was compared with it. */
   isCompared?: boolean;
+  /** Asked when all else is done; throws to publish nothing. */
+  confirm?: (() => Promise<void>) | undefined;
 }
 
 /** Publishes the finished tree of a new snapshot, and then brings the served directory up to it. */
@@ -209,30 +210,31 @@ export async function publishNew(
   writer: Writer,
   id: string,
   figures: SyncFigures,
-  { tidy, tree = stagedTree(writer.layout, id), changed, received, isCompared }: FinishedTree,
+  finished: FinishedTree,
 ): Promise<Published> {
-  writer.signal.throwIfAborted();
-  const checked = await checkContent(writer, id, tree, figures);
-  beginPublishing(writer);
-  await refuseUnreplaceable(writer.layout, id, writer.signal);
-  const writableByAll = figures.writableByAll ?? (await findWritable(tree, writer));
-  const made = { ...figures, ...checked, writableByAll };
-  const subject = subjectOf(writer, id, made);
-  await writer.hooks.before('before-publish', { ...subject, tree }, writer);
+  const { tidy, tree = stagedTree(writer.layout, id), changed, received, isCompared } = finished;
+  const subject = { ...subjectOf(writer, id), id, tree };
+  const made = await prove(writer, subject, figures, received);
+  // What is known of how the tree was made does not lead to it any more.
+  if (writer.isAltered) forgetChanges(writer.layout, id);
+  await finished.confirm?.();
   await recordContent(writer, id, tree, {
     base: writer.before,
-    changed: changed && { [Symbol.iterator]: () => changed.names() },
+    changed: writer.isAltered ? undefined : changed && { [Symbol.iterator]: () => changed.names() },
     received,
   });
   if (isCompared) await giveUpLost(writer, writer.before, id, tree);
   // Before the flip: what is to be kept is so from its first moment on.
   markNew(writer.layout, id, writer.tags);
   writer.recordPublication(await publish(writer.layout, writer.lock, id, made, tree));
-  writer.hooks.after('after-publish', subject);
+  writer.hooks.after('after-publish', subjectOf(writer, id, made));
   tidy();
   await serve(writer, id);
   return published(writer, id);
 }
+
+/** What is known of how the tree of a mirror in place was written. */
+type LiveTree = Omit<TreeOrigin, 'base'> & Pick<FinishedTree, 'isCompared' | 'confirm'>;
 
 /**
  * Publishes the tree of an in-place mirror, which has just been written whole.
@@ -242,21 +244,17 @@ export async function publishNew(
 export async function publishLive(
   writer: Writer,
   figures: SyncFigures,
-  { isCompared, ...content }: Omit<TreeOrigin, 'base'> & Pick<FinishedTree, 'isCompared'> = {},
+  { isCompared, confirm, ...content }: LiveTree = {},
 ): Promise<Published> {
   const tree = writer.layout.snapshot(LIVE);
-  writer.signal.throwIfAborted();
-  const checked = await checkContent(writer, LIVE, tree, figures);
-  beginPublishing(writer);
-  const base = content.changed && LIVE;
-  const writableByAll = await findWritable(tree, writer);
-  const made = { ...figures, ...checked, writableByAll };
-  const subject = subjectOf(writer, LIVE, made);
-  await writer.hooks.before('before-publish', subject, writer);
-  await recordContent(writer, LIVE, tree, { ...content, base });
+  const subject = { ...subjectOf(writer, LIVE), id: LIVE, tree };
+  const made = await prove(writer, subject, figures, content.received);
+  await confirm?.();
+  const changed = writer.isAltered ? undefined : content.changed;
+  await recordContent(writer, LIVE, tree, { ...content, changed, base: changed && LIVE });
   if (isCompared) await giveUpLost(writer, writer.before, LIVE);
   writer.recordPublication(await publishInPlace(writer.layout, writer.lock, made));
-  writer.hooks.after('after-publish', subject);
+  writer.hooks.after('after-publish', subjectOf(writer, LIVE, made));
   forgetSizes(writer.layout);
   return published(writer, LIVE);
 }

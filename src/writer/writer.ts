@@ -42,6 +42,8 @@ export class Writer {
   readonly removedFirst: string[] = [];
   /** The next sync is expected to make its clone by hard links, so an old snapshot is of use to it. */
   wantsSpare = false;
+  /** A hook has changed the tree that is to be published: it is not only what the work has made it. */
+  isAltered = false;
   /** The content that rsync has received so far. */
   receivedBytes = 0;
   /** The id that `current` named when the work began; undefined before the first publication. */

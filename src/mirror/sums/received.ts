@@ -7,6 +7,9 @@ import { keyOf } from './lines.ts';
 /** Marks a name that was written, or may have been: nothing that was known of it holds any more. */
 const TOUCHED = '+';
 
+/** In place of a size and a sum. */
+const UNKNOWN = '-';
+
 /**
  * The checksums of the files that rsync has received, as it has computed and compared them in the transfer,
  * in a file: see `Entry`.
@@ -26,15 +29,25 @@ export class ReceivedSums {
    * @param algorithm of its checksum; undefined if it is not known.
    */
   add({ name, size, checksum, change, isCopied }: Entry, algorithm: string | undefined): void {
+    // A file of another size or time than before is another file anyway.
+    const isTouched = change !== 'attributes' && !isCopied;
+    const isKnown = checksum !== undefined && algorithm !== undefined;
+    this.#write(name, isTouched, isKnown ? `${size} ${algorithm}:${checksum}` : undefined);
+  }
+
+  /** Something else than a transfer has changed an entry: nothing is known of its content any more. */
+  touch(name: string): void {
+    this.#write(name, true, UNKNOWN);
+  }
+
+  #write(name: string, isTouched: boolean, sum: string | undefined): void {
     this.#writer ??= new NameWriter(this.#path, this.#count === 0 ? 'new' : 'append');
     this.#count += 1;
     const key = keyOf(name);
-    // A file of another size or time than before is another file anyway.
-    if (change !== 'attributes' && !isCopied) this.#writer.write(key + TOUCHED);
+    if (isTouched) this.#writer.write(key + TOUCHED);
     // The number puts the last one last, in files that are sorted.
     const number = String(this.#count).padStart(12, '0');
-    if (checksum !== undefined && algorithm !== undefined)
-      this.#writer.write(`${key}=${number} ${size} ${algorithm}:${checksum}`);
+    if (sum !== undefined) this.#writer.write(`${key}=${number} ${sum}`);
   }
 
   /** The files that there are, complete until the next entry is added. */

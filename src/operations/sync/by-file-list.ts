@@ -381,10 +381,11 @@ async function publishListed(
   id: string,
   built: Omit<BuiltTree, 'isChanged'>,
 ): Promise<Looked> {
-  await context.confirm?.();
   const how = shortcut(listed);
   const published = await publishTree(context, id, built, how);
   const { source } = built.plan;
+  // Then it is not the tree that the list describes.
+  if (context.writer.isAltered) return { ...published, ...how };
   const known = { ...listed, id, source, unlisted: [...unlisted] };
   recordListedTree(context.writer.layout, published.path, known);
   return { ...published, ...how };

@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { hasCode } from '../../errors.ts';
 import { LIVE } from '../../mirror/layout.ts';
 import { behindGate, isDoubtful, readGate } from '../../mirror/locks/gate.ts';
 import { removeBasis } from '../../mirror/plan/basis.ts';
@@ -22,6 +23,7 @@ import { byOriginal, type LiveLook, lookAtLive } from './live-look.ts';
 import { LivePass } from './live-pass.ts';
 import { planFromNothing } from './make-plan.ts';
 import { clearStaging, type Looked, madeFrom, summaryOf, unchanged } from './outcome.ts';
+import { ageWrong } from './wrong.ts';
 
 /**
  * Brings the one tree of an in-place mirror up to its source, behind its gate, and publishes it.
@@ -108,16 +110,25 @@ async function write(
   let changes = planned.plan.figures;
   const published = await behindGate(layout, lock, closing, async () => {
     if (!lstatIfThere(tree)) mkdirSync(tree);
-    const isAsPlanned = await pass.write(planned, compare);
-    changes = await pass.settle(planned, isAsPlanned);
-    await context.confirm?.();
-    const isTracked = pass.knowsAllNames && !hasRemains;
-    const made = { ...madeFrom(context, 'none'), log: id };
-    return publishLive(writer, figuresOf(writer, changes, made), {
-      changed: isTracked ? [] : undefined,
-      received: context.received,
-      isCompared: comparesAll(context),
-    });
+    changes = await pass.settle(planned, await pass.write(planned, compare));
+    for (;;) {
+      try {
+        const isTracked = pass.knowsAllNames && !hasRemains;
+        const made = { ...madeFrom(context, 'none'), log: id };
+        return await publishLive(writer, figuresOf(writer, changes, made), {
+          changed: isTracked ? [] : undefined,
+          received: context.received,
+          isCompared: comparesAll(context),
+          confirm: context.confirm,
+        });
+      } catch (error) {
+        if (!hasCode(error, 'CHECK_FAILED')) throw error;
+        await ageWrong(context, tree);
+        // The gate stays closed meanwhile: what is behind it is broken.
+        await context.retries.again({ kind: 'retry', why: error.message, error });
+        changes = await pass.catchUp();
+      }
+    }
   });
   clearStaging(writer);
   return { ...published, clone: 'none', ...summaryOf(context, changes) };

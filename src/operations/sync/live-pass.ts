@@ -173,6 +173,17 @@ export class LivePass {
     return { ...changes, source: figures.source, leftOut };
   }
 
+  /**
+   * Looks at the source again, some time after the tree has settled, and writes what differs by now.
+   *
+   * @returns as `settle`.
+   */
+  async catchUp(): Promise<PlanFigures> {
+    const found = await this.#lookAgain();
+    if (!found.plan.isEmpty) await this.write(found);
+    return this.settle(found, false);
+  }
+
   /** @throws MirrorlatchError SHRUNKEN_SOURCE if too much would vanish by now. */
   async #lookAgain(): Promise<LiveLook> {
     const context = { ...forLook(this.#context), hasRemains: true };

@@ -1,15 +1,15 @@
-import { hasCode, type MirrorlatchError } from '../../errors.ts';
+import { hasCode } from '../../errors.ts';
 import { type Changes, forgetChanges, recordChanges } from '../../mirror/changes.ts';
 import { publicationOf, readHistory, type SyncFigures } from '../../mirror/history/history.ts';
 import type { WritableByAll } from '../../mirror/history/history-line.ts';
 import type { PlanFigures } from '../../mirror/plan/plan.ts';
-import { takeOut } from '../../mirror/plan/take-out.ts';
 import { stagedTree } from '../../mirror/staging.ts';
 import { isAnyWritable } from '../../mirror/trees/writable.ts';
 import { figuresOf, publishNew } from '../../writer/publishing.ts';
 import type { Writer } from '../../writer/writer.ts';
 import { type BuiltTree, comparesAll, type SyncContext } from './context.ts';
 import { clearStaging, madeFrom, type Synced, summaryOf } from './outcome.ts';
+import { takeOutWrong } from './wrong.ts';
 
 /**
  * Publishes the tree `staging/<id>` that a sync has made, and records what was changed in it.
@@ -34,30 +34,12 @@ export async function publishTree(
     changed: changes?.isPartial ? undefined : changes,
     received,
     isCompared: more.look === undefined && comparesAll(context),
+    confirm: context.confirm,
   }).catch(async (error: unknown) => {
-    if (hasCode(error, 'CHECK_FAILED')) await takeOutWrong(writer, id, error);
+    if (hasCode(error, 'CHECK_FAILED')) await takeOutWrong(writer, stagedTree(writer.layout, id));
     throw error;
   });
   return { ...published, clone, ...summaryOf(context, plan) };
-}
-
-/**
- * Takes out of a new tree what a check has found wrong: what its source mends may have the size and the time that
- * it had before, and a look would not find it.
- */
-async function takeOutWrong(
-  { layout, signal }: Writer,
-  id: string,
-  { details: { findings = [] } }: MirrorlatchError<'CHECK_FAILED'>,
-): Promise<void> {
-  const removals = findings
-    .filter(({ kind }) => kind !== 'command')
-    .map(({ name, nameBytes }) =>
-      Buffer.from(nameBytes ?? Buffer.from(name).toString('hex'), 'hex'),
-    )
-    .map((bytes) => ({ name: bytes.toString('latin1') }))
-    .filter(({ name }) => name !== '.');
-  await takeOut(stagedTree(layout, id), removals, undefined, signal);
 }
 
 /** Best effort: without a record, the snapshots before this one are not recycled. */

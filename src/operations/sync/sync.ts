@@ -153,7 +153,7 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
   try {
     const context = contextOf(options, writer, log);
     const wasClosed = isClosedAlready(writer);
-    const synced = await probeAndSync(context, id);
+    const synced = await untilRight(context, () => probeAndSync(context, id));
     writer.wantsSpare = usesSpare(context, synced);
     if (!writer.wantsSpare && writer.lock.isHeld) discardSpare(writer.layout);
     const tree = writer.layout.snapshot(synced.id);
@@ -165,6 +165,21 @@ async function bringUp(options: SyncOptions, writer: Writer, id: string): Promis
     throw withLog(blamingMemory(error, options, writer), log.path);
   } finally {
     log.close();
+  }
+}
+
+/**
+ * A source that is in the middle of its own update heals by itself: as long as a check says no and the retries allow
+ * it, it is looked at again.
+ */
+async function untilRight(context: SyncContext, sync: () => Promise<Synced>): Promise<Synced> {
+  for (;;) {
+    try {
+      return await sync();
+    } catch (error) {
+      if (!hasCode(error, 'CHECK_FAILED')) throw error;
+      await context.retries.again({ kind: 'retry', why: error.message, error });
+    }
   }
 }
 

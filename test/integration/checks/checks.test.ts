@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execaSync } from 'execa';
@@ -11,41 +10,15 @@ import { runPush } from '../../support/push.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { type SmallMirror, smallMirror } from '../../support/small-mirror.ts';
 import { startSshDaemon } from '../../support/sshd.ts';
+import { CUT_OFF, checkedMirror, listOf, summedFiles } from '../../support/summed-files.ts';
 
 const inPlace = mirrorsInPlace();
-
-/** A list of sha256sum(1) for these files. */
-function listOf(files: Readonly<Record<string, string>>): string {
-  const lines = Object.entries(files).map(
-    ([name, content]) => `${createHash('sha256').update(content).digest('hex')}  ${name}\n`,
-  );
-  return lines.join('');
-}
-
-/** A mirror of files and their list, which remembers to check it. */
-async function checkedMirror(): Promise<SmallMirror> {
-  const mirror = smallMirror();
-  await runForJson(['init', mirror.root, '--source', mirror.source, '--check', 'auto']);
-  await mirror.publish('right', filesOf('first'));
-  return mirror;
-}
-
-/** Two files with this content and their list. */
-function filesOf(content: string): Record<string, string> {
-  const files = { 'a.iso': `${content} a`, 'b.iso': `${content} b` };
-  return {
-    ...Object.fromEntries(Object.entries(files).map(([name, text]) => [`images/${name}`, text])),
-    'images/SHA256SUMS': listOf(files),
-  };
-}
-
-const BROKEN = { ...filesOf('second'), 'images/a.iso': 'cut off' };
 
 const syncOf = ({ root }: SmallMirror, ...words: string[]) => runProgram(['sync', root, ...words]);
 
 test('what its own list says is wrong is not published, and everybody is told', async () => {
   const mirror = await checkedMirror();
-  mirror.change(BROKEN);
+  mirror.change(CUT_OFF);
   const result = await syncOf(mirror, '--retries', '0');
   expectFailure(
     result,
@@ -64,7 +37,7 @@ test('what its own list says is wrong is not published, and everybody is told', 
   const explained = await runProgram(['explain', mirror.root]);
   expect(explained.stdout).toMatch(/^ {3}images\/a\.iso: sha256 \w+, expected sha256/m);
   // What had come is kept, and the next sync is whole.
-  mirror.change(filesOf('third'));
+  mirror.change(summedFiles('third'));
   expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
   expect(mirror.history().at(-1)).toMatchObject({
     checked: { kinds: ['sha256sums'], files: 2, findings: 0 },
@@ -73,7 +46,7 @@ test('what its own list says is wrong is not published, and everybody is told', 
 
 test('what its source mends comes again, also where neither size nor time says so', async () => {
   const mirror = await checkedMirror();
-  const right = filesOf('second');
+  const right = summedFiles('second');
   const aged = (files: Record<string, string>) => {
     mirror.change(files);
     const names = Object.keys(files).map((name) => join(mirror.source, name));
@@ -87,11 +60,11 @@ test('what its source mends comes again, also where neither size nor time says s
 
 test('a source that heals while the sync waits is published by the same sync', async () => {
   const mirror = await checkedMirror();
-  mirror.change(BROKEN);
+  mirror.change(CUT_OFF);
   const running = startProgram(['sync', mirror.root, '--retries', '9', '--retry-delay', '500ms']);
   await expect.poll(() => running.saidSoFar()).toMatch(/images\/a\.iso: .*try 1 of 9 follows/);
   expect(mirror.linked('current')).toBe('right');
-  mirror.change(filesOf('second'));
+  mirror.change(summedFiles('second'));
   const result = await running.result;
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(mirror.linked('current')).not.toBe('right');
@@ -100,7 +73,7 @@ test('a source that heals while the sync waits is published by the same sync', a
 
 test('--json names what was found', async () => {
   const mirror = await checkedMirror();
-  mirror.change(BROKEN);
+  mirror.change(CUT_OFF);
   const result = await syncOf(mirror, '--retries', '0', '--json');
   expect(result.json()).toMatchObject({
     error: { code: 'CHECK_FAILED', count: 1, findings: [{ name: 'images/a.iso', kind: 'hash' }] },
@@ -109,7 +82,7 @@ test('--json names what was found', async () => {
 
 test('--publish-anyway publishes it, and says so', async () => {
   const mirror = await checkedMirror();
-  mirror.change(BROKEN);
+  mirror.change(CUT_OFF);
   const result = await syncOf(mirror, '--publish-anyway', '--quiet');
   expect(result.exitCode, transcript(result)).toBe(0);
   expect(result.stderr).toMatch(/images\/a\.iso: .* It is published all the same/);
@@ -119,7 +92,7 @@ test('--publish-anyway publishes it, and says so', async () => {
 test('what the rules of rsync leave out is not missing, and what they do not is', async () => {
   const mirror = await checkedMirror();
   const content: Record<string, string> = {
-    ...filesOf('second'),
+    ...summedFiles('second'),
     'images/huge.iso': 'x'.repeat(5000),
   };
   const names = ['a.iso', 'b.iso', 'huge.iso', 'never-there.iso'];
@@ -170,7 +143,7 @@ test('a kind that is wanted has to be there', async () => {
 test('--check none turns off what the mirror remembers', async () => {
   const mirror = await checkedMirror();
   await runForJson(['init', mirror.root, '--check-command', 'false']);
-  mirror.change(BROKEN);
+  mirror.change(CUT_OFF);
   expect(await mirror.sync('--check', 'none')).toMatchObject({ outcome: 'published' });
 });
 
@@ -179,10 +152,10 @@ test('the configuration says what is checked', async () => {
   const file = join(scratchDirectory(), 'config.toml');
   writeFileSync(file, `[mirrors.m]\nroot = "${root}"\nsource = "${source}"\ncheck = "auto"\n`);
   const run = (...words: string[]) => runProgram(['--config', file, ...words]);
-  change(filesOf('first'));
+  change(summedFiles('first'));
   expect((await run('init', 'm')).exitCode).toBe(0);
   expect((await run('sync', 'm', '--id', 'right')).exitCode).toBe(0);
-  change(BROKEN);
+  change(CUT_OFF);
   expectFailure(await run('sync', 'm', '--retries', '0'), 65, /images\/a\.iso/);
   expectFailure(
     await run('lock', 'm', '--', 'sh', '-c', `cp -a ${source}/. "$MIRRORLATCH_STAGING"`),
@@ -207,7 +180,7 @@ test('a command says no by its exit code, and is quoted', async () => {
 test('a sync that is killed in a check leaves what the next one needs', async () => {
   const mirror = await checkedMirror();
   const mark = join(mirror.home, 'asked');
-  mirror.change(filesOf('second'));
+  mirror.change(summedFiles('second'));
   const running = startProgram([
     ...['sync', mirror.root, '--check-command', `: >'${mark}'; exec sleep 600`],
   ]);
@@ -222,13 +195,13 @@ test('a sync that is killed in a check leaves what the next one needs', async ()
 test('in place, guarded readers wait until the tree is right', async () => {
   const mirror = await inPlace();
   await runForJson(['init', mirror.root, '--check', 'auto']);
-  mirror.change(BROKEN);
+  mirror.change(CUT_OFF);
   expectFailure(await syncOf(mirror, '--retries', '0'), 65, /images\/a\.iso/);
   expect(mirror.record()).toMatchObject({ state: 'dirty' });
   const words = ['run', mirror.root, '--wait', '0', '--', 'true'];
   const reader = await runProgram(words, { byLauncher: true });
   expect(reader.exitCode, transcript(reader)).toBe(75);
-  mirror.change(filesOf('second'));
+  mirror.change(summedFiles('second'));
   expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
   expect(mirror.record()).toMatchObject({ state: 'open' });
 });
@@ -237,7 +210,7 @@ test('a push is checked by the host that receives it', async () => {
   const sshd = await startSshDaemon();
   onTestFinished(() => sshd.stop());
   const mirror = await checkedMirror();
-  mirror.change(BROKEN);
+  mirror.change(CUT_OFF);
   expectFailure(await runPush(sshd, mirror, { words: ['--retries', '0'] }), 65, /images\/a\.iso/);
   const foreign = await runPush(sshd, mirror, { words: ['--check-command', 'true'] });
   expectFailure(foreign, 64, /--check-command is not taken from another host/);
@@ -248,9 +221,9 @@ test('a push is checked by the host that receives it', async () => {
 test('a directory is checked without a mirror', async () => {
   const { source, change } = smallMirror();
   expect(await runCheck(source)).toMatchObject({ isRight: true, kinds: [] });
-  change(filesOf('first'));
+  change(summedFiles('first'));
   expect(await runCheck(source)).toMatchObject({ isRight: true, files: 2 });
-  change({ ...BROKEN, 'images/b.iso': null });
+  change({ ...CUT_OFF, 'images/b.iso': null });
   expect(wrong(await runCheck(source))).toEqual(['hash images/a.iso', 'missing images/b.iso']);
   expectFailure(await runProgram(['check', source, 'current']), 64, /is no mirror/);
   expectFailure(
