@@ -7,6 +7,7 @@ import { apt } from './apt/apt.ts';
 import { parseClaim } from './claims.ts';
 import { askCommand } from './command.ts';
 import { compareClaims, type Progress } from './compare.ts';
+import type { Excepted } from './exceptions.ts';
 import { A_FILE, type CheckFinding } from './finding.ts';
 import type { Kind } from './kind.ts';
 import { rpmMd } from './rpm-md.ts';
@@ -49,6 +50,8 @@ export interface CheckReport {
   /** The first of them. */
   findings: CheckFinding[];
   count: number;
+  /** What of them a person has excepted, which is not counted: a line for each pattern. */
+  excepted: Excepted[];
   /** What a person should know, a sentence each. */
   notes: string[];
   /** What was found right, sorted. */
@@ -68,9 +71,13 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const { tree, policy, work, base, selection, known = [], inherit, signal } = request;
   const { isInPlace = false, onProgress = () => {} } = request;
   const isComplete = selection !== undefined;
-  const { keyring, content } = policy;
-  const how = { tree, work, base, keyring, content, isComplete, now: Date.now(), inherit, signal };
+  const { keyring, content, except } = policy;
+  const where = { tree, work, base, isComplete, now: Date.now(), inherit, signal };
+  const how = { ...where, keyring, content, except };
   const session = new Session(how);
+  const asked = policy.command !== '';
+  // First: what it changes, which it should not, is then checked as well.
+  if (asked) await askCommand(policy, tree, request.env, session);
   const kinds: CheckReport['kinds'] = [];
   const beginnings = await findBeginnings(request, session);
   for (const [kind, names] of beginnings) {
@@ -87,14 +94,14 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
     compared.missing === undefined
       ? 0
       : await judgeMissing(linesIn(compared.missing), selection, session);
-  const asked = policy.command !== '';
-  if (asked) await askCommand(policy.command, tree, request.env, session.findings, signal);
   const { list, count } = session.findings;
   const verified = await sortedLines([compared.verified], join(work, 'verified.sorted'), options);
   const { files, read } = compared;
   const notes = [...session.notes];
   const wrong = session.findings.close();
-  return { kinds, files, read, asked, leftOut, findings: list, count, notes, verified, wrong };
+  const { used: excepted } = session.exceptions;
+  const found = { findings: list, count, excepted, wrong };
+  return { kinds, files, read, asked, leftOut, ...found, notes, verified };
 }
 
 /** The files of a tree that each wanted kind begins with. */

@@ -1,6 +1,9 @@
+import { StringDecoder } from 'node:string_decoder';
 import { printable } from '../mirror/names.ts';
-import { runProgram } from '../system/process.ts';
-import type { Findings } from './finding.ts';
+import type { CheckPolicy } from '../mirror/settings/policy.ts';
+import { callersPath } from '../system/callers-path.ts';
+import { describeEnd, runLimited } from '../system/limited-job.ts';
+import type { Session } from './session.ts';
 
 /** How much of what a command says is kept; characters. */
 const KEPT_WORDS = 500;
@@ -10,24 +13,30 @@ const KEPT_WORDS = 500;
  *
  * What it leaves running does not keep the mirror locked, since it only reads.
  *
- * @param env what it finds in its environment.
+ * @param variables for its environment.
+ * @throws the reason of the signal.
  */
 export async function askCommand(
-  command: string,
+  { command, timeoutMs }: Pick<CheckPolicy, 'command' | 'timeoutMs'>,
   tree: string,
-  env: Readonly<Record<string, string>>,
-  findings: Findings,
-  signal: AbortSignal,
+  variables: Readonly<Record<string, string>>,
+  { findings, options: { signal } }: Session,
 ): Promise<void> {
+  const decoder = new StringDecoder('utf8');
   let words = '';
-  const keep = (chunk: Buffer): void => {
-    words = (words + chunk.toString()).slice(-KEPT_WORDS);
-  };
-  const how = { cwd: tree, env, signal, onStdout: keep, onStderr: keep };
-  const { exitCode } = await runProgram('sh', ['-c', command], { ...how, endWithParent: true });
+  const end = await runLimited('/bin/sh', ['-c', command], {
+    cwd: tree,
+    env: { ...process.env, PATH: callersPath, ...variables },
+    onOutput: (chunk) => {
+      words = (words + decoder.write(chunk)).slice(-KEPT_WORDS);
+    },
+    limitMs: timeoutMs,
+    signal,
+  });
   signal.throwIfAborted();
-  if (exitCode === 0) return;
+  const how = describeEnd(end, timeoutMs);
+  if (how === undefined) return;
   const said = printable(words.trim().replaceAll(/\s*\n\s*/g, '; '));
-  const found = `exit code ${exitCode}${said === '' ? '' : `: ${said}`}`;
+  const found = `${how}${said === '' ? '' : `: ${said}`}`;
   findings.add(Buffer.from(command).toString('latin1'), 'command', 'exit code 0', found);
 }

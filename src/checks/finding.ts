@@ -1,6 +1,7 @@
 import type { FindingRecord } from '../mirror/history/history-line.ts';
 import { NameWriter } from '../mirror/name-list.ts';
 import { readableName } from '../mirror/names.ts';
+import type { Exceptions } from './exceptions.ts';
 
 /** What can be wrong with an entry of a tree, in the word that reports have for it. */
 export type FindingKind =
@@ -37,15 +38,18 @@ export class Findings {
   readonly list: CheckFinding[] = [];
   count = 0;
   readonly #path: string;
+  readonly #exceptions: Exceptions;
   #names: NameWriter | undefined;
 
   /** @param path of a new file for the names of entries that are wrong; none is made if there are none. */
-  constructor(path: string) {
+  constructor(path: string, exceptions: Exceptions) {
     this.#path = path;
+    this.#exceptions = exceptions;
   }
 
   /** @param name that of the entry, and `by`: one character per byte (latin1). */
   add(name: string, kind: FindingKind, expected: string, found: string, by = ''): void {
+    if (this.#exceptions.excepts(name, kind)) return;
     this.count += 1;
     if (kind !== 'command' && name !== '.') {
       this.#names ??= new NameWriter(this.#path);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { type Claim, ClaimWriter, nameIn } from './claims.ts';
+import { Exceptions } from './exceptions.ts';
 import { A_FILE, Findings } from './finding.ts';
 import { linesOf, Malformed, TreeFiles } from './tree-files.ts';
 
@@ -13,6 +14,8 @@ export interface SessionOptions {
   base: string | undefined;
   /** The path of the keys that may have signed; empty if signatures are not checked. */
   keyring: string;
+  /** Patterns, see `Exceptions`. */
+  except: readonly string[];
   /** Packages are read, too, and not only looked at. */
   content: boolean;
   /** It is known what was left out of the tree on purpose, so that the rest has to be there. */
@@ -27,6 +30,7 @@ export interface SessionOptions {
 export class Session {
   readonly options: SessionOptions;
   readonly files: TreeFiles;
+  readonly exceptions: Exceptions;
   readonly findings: Findings;
   /** What a person should know of the check, a sentence each. */
   readonly notes = new Set<string>();
@@ -34,7 +38,8 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.options = options;
-    this.findings = new Findings(join(options.work, 'wrong'));
+    this.exceptions = new Exceptions(options.except);
+    this.findings = new Findings(join(options.work, 'wrong'), this.exceptions);
     this.files = new TreeFiles(options.tree, options);
     this.#claims = new ClaimWriter(this.claimsPath);
   }

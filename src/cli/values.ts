@@ -6,6 +6,7 @@ import {
   readDirectory,
   readDuration,
   readNameAtTop,
+  readNamePattern,
   readPathWithin,
   readPercentage,
   readTag,
@@ -63,6 +64,11 @@ export function channelRules(text: string, before: GivenRules = {}): GivenRules 
 export function pathsWithin(text: string, before: readonly string[] | boolean = []): string[] {
   const path = asArgument(readPathWithin)(text);
   return [...(typeof before === 'boolean' ? [] : before), path];
+}
+
+/** Collects the patterns on names of a repeatable option. */
+export function namePatterns(text: string, before: readonly string[] | boolean = []): string[] {
+  return [...(typeof before === 'boolean' ? [] : before), asArgument(readNamePattern)(text)];
 }
 
 /** Collects the tags of a repeatable option. */

@@ -1,4 +1,5 @@
 import {
+  DEFAULT_CHECK,
   DEFAULT_DRAIN,
   DEFAULT_HOOKS,
   DEFAULT_LOCK,
@@ -32,6 +33,7 @@ const DEFAULTS: Partial<Record<Key, unknown>> = {
   'retry-delay': DEFAULT_RETRY.delayMs,
   drain: DEFAULT_DRAIN.drainMs,
   'after-drain': DEFAULT_DRAIN.afterDrain,
+  'check-timeout': DEFAULT_CHECK.timeoutMs,
   'hook-timeout': DEFAULT_HOOKS.timeoutMs,
 };
 

@@ -16,6 +16,7 @@ import {
   readDirectory,
   readDuration,
   readNameAtTop,
+  readNamePattern,
   readPathWithin,
   readPercentage,
   readTag,
@@ -239,6 +240,10 @@ const COMMON = {
     ),
   ),
   'check-command': z.optional(text('Give the words of a shell in quotes.', readShellText)),
+  'check-timeout': z.optional(duration),
+  'check-except': z.optional(
+    listOf('Give patterns on names, such as ["pool/old/**"].', readNamePattern),
+  ),
   'check-keyring': z.optional(text('Give the path of a file with keys in quotes.', absolute)),
   'check-content': z.optional(flag),
 

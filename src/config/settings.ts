@@ -25,6 +25,8 @@ export const SETTINGS = {
   fileList: 'file-list',
   check: 'check',
   checkCommand: 'check-command',
+  checkTimeoutMs: 'check-timeout',
+  checkExcept: 'check-except',
   checkKeyring: 'check-keyring',
   checkContent: 'check-content',
   channels: 'channels',

@@ -1,4 +1,10 @@
-import { type ChannelRule, isChannelName, isPathWithin, isTag } from '../mirror/settings/policy.ts';
+import {
+  type ChannelRule,
+  isChannelName,
+  isNamePattern,
+  isPathWithin,
+  isTag,
+} from '../mirror/settings/policy.ts';
 
 /**
  * How values are written, on the command line and in the configuration alike. Each reader throws an
@@ -77,6 +83,12 @@ export function readNameAtTop(text: string): string {
       'Give the name of a file at the top of the source: what it lists is relative to its own directory.',
     );
   return name;
+}
+
+/** Reads a pattern on names in a tree. */
+export function readNamePattern(text: string): string {
+  if (isNamePattern(text)) return text;
+  throw new UnfitValue('Give a pattern on names in the tree, such as pool/old/**.');
 }
 
 /** Reads a tag of snapshots. */

@@ -8,6 +8,7 @@ import {
   CHECK_CHOICES,
   type CheckPolicy,
   type DrainPolicy,
+  isNamePattern,
   isTag,
   type LockPolicy,
   type ProbePolicy,
@@ -104,6 +105,8 @@ const Request = z.strictObject({
     // A command to run and a file to read are for the receiving host to say.
     check: group<Omit<CheckPolicy, 'command' | 'keyring'>>({
       kinds: z.array(z.enum(CHECK_CHOICES)),
+      timeoutMs: amount,
+      except: z.array(z.string().check(z.refine(isNamePattern))),
       content: z.boolean(),
       publishesAnyway: z.boolean(),
     }),

@@ -164,8 +164,9 @@ function requestFor(verb: PushRequest['verb'], options: PushOptions, path: strin
     prune,
     tags,
   } satisfies Partial<Sent>;
-  const { kinds, content, publishesAnyway } = check ?? {};
-  const wanted = { kinds: kinds && [...kinds], content, publishesAnyway };
+  // A command to run and a file to read are for the receiving host to say.
+  const { command: _, keyring: _file, kinds, except, ...others } = check ?? {};
+  const wanted = { ...others, kinds: kinds && [...kinds], except: except && [...except] };
   const groups = {
     lock,
     retention,

@@ -56,6 +56,22 @@ export async function runLimited(
   }
 }
 
+/** `took longer than 5 s, and was ended`: how a job has failed; undefined for success. */
+export function describeEnd(
+  { exitCode, signal, endedBy }: LimitedEnd,
+  limitMs: number,
+): string | undefined {
+  switch (endedBy) {
+    case 'limit':
+      return `took longer than ${limitMs / 1_000} s, and was ended`;
+    case 'signal':
+      return 'was ended because mirrorlatch was interrupted';
+    case undefined:
+      if (signal !== null) return `was ended by ${signal}`;
+      return exitCode === 0 ? undefined : `ended with ${exitCode}`;
+  }
+}
+
 async function endGroup(leader: number): Promise<void> {
   // It could not be started, and -0 would be our own group.
   if (leader === 0) return;

@@ -1,6 +1,7 @@
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CheckReport, checkTree } from '../checks/check-tree.ts';
+import { describeExcepted } from '../checks/exceptions.ts';
 import { describeFinding } from '../checks/finding.ts';
 import { selectionOf } from '../checks/selected.ts';
 import { recordVerified, verifiedIn } from '../checks/verified.ts';
@@ -54,7 +55,8 @@ export async function checkContent(
       signal,
       onProgress: (progress) => writer.onEvent({ kind: 'progress', ...progress }),
     });
-    for (const note of report.notes) writer.notice(note);
+    for (const note of [...report.notes, ...report.excepted.map(describeExcepted)])
+      writer.notice(note);
     const { kinds, files, count, wrong } = report;
     if (wrong !== undefined) renameSync(wrong, namesOfWrong(layout));
     if (count > 0) refuse(writer, report);
@@ -64,7 +66,9 @@ export async function checkContent(
       writer.lock.assertHeld();
       recordVerified(layout, id, tree, report.verified);
     }
-    return { checked: { kinds: kinds.map(({ kind }) => kind), files, findings: count } };
+    const checked = { kinds: kinds.map(({ kind }) => kind), files, findings: count };
+    const excepted = report.excepted.filter((one) => one.count > 0);
+    return { checked: excepted.length === 0 ? checked : { ...checked, excepted } };
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

@@ -15,7 +15,7 @@ import {
   withDefaults,
 } from '../mirror/settings/policy.ts';
 import { callersPath } from '../system/callers-path.ts';
-import { type LimitedEnd, runLimited } from '../system/limited-job.ts';
+import { describeEnd, runLimited } from '../system/limited-job.ts';
 import type { OnEvent } from './events.ts';
 import { HookOutput } from './hook-output.ts';
 
@@ -214,22 +214,6 @@ function leaseIfAny(layout: Layout, id: string): Lease | undefined {
     return takeLease(layout, id);
   } catch {
     return undefined;
-  }
-}
-
-/** A predicate; undefined for success. */
-function describeEnd(
-  { exitCode, signal, endedBy }: LimitedEnd,
-  timeoutMs: number,
-): string | undefined {
-  switch (endedBy) {
-    case 'limit':
-      return `took longer than ${timeoutMs / 1_000} s, and was ended`;
-    case 'signal':
-      return 'was ended because mirrorlatch was interrupted';
-    case undefined:
-      if (signal !== null) return `was ended by ${signal}`;
-      return exitCode === 0 ? undefined : `ended with ${exitCode}`;
   }
 }
 

@@ -60,6 +60,8 @@ export function policyOf(settings: Settings, given: PolicyOptions): Policy {
   const check = withDefaults(DEFAULT_CHECK, {
     kinds: settings.check,
     command: settings.checkCommand,
+    timeoutMs: settings.checkTimeoutMs,
+    except: settings.checkExcept,
     keyring: settings.checkKeyring,
     content: settings.checkContent,
     // A person's word, which is not kept.

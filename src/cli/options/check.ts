@@ -1,18 +1,24 @@
 import { resolve } from 'node:path';
 import { Option } from 'commander';
+import { showDuration } from '../../config/values.ts';
 import {
   CHECK_CHOICES,
   type CheckChoice,
   type CheckPolicy,
+  DEFAULT_CHECK,
   type Given,
   isCheckWanted,
 } from '../../mirror/settings/policy.ts';
-import { someOf } from '../values.ts';
+import { duration, namePatterns, someOf } from '../values.ts';
 import type { OptionGroup } from './group.ts';
 
 export interface CheckFlags {
   check?: CheckChoice[];
   checkCommand?: string;
+  /** ms */
+  checkTimeout?: number;
+  /** False for --no-check-except. */
+  checkExcept?: string[] | boolean;
   checkKeyring?: string;
   /** False for --no-check-content. */
   checkContent?: boolean;
@@ -33,15 +39,26 @@ export const CHECK: OptionGroup<CheckFlags, Given<Omit<CheckPolicy, 'publishesAn
       'also run this in the tree, by sh -c: it says no by its exit code',
     ),
     new Option(
+      '--check-timeout <duration>',
+      `how long that command may take (0: for ever; default: ${showDuration(DEFAULT_CHECK.timeoutMs)})`,
+    ).argParser(duration),
+    new Option(
+      '--check-except <pattern>',
+      'count what is wrong with entries of this name, and refuse nothing for it; repeatable',
+    ).argParser(namePatterns),
+    new Option('--no-check-except', 'except nothing, whatever the mirror remembers'),
+    new Option(
       '--check-keyring <file>',
       'demand signatures by one of these OpenPGP keys',
     ).argParser((path) => (path === '' ? '' : resolve(path))),
     new Option('--check-content', 'read the packages, too, and not only what lists them'),
     new Option('--no-check-content', 'look only at the sizes of packages'),
   ],
-  read: ({ check, checkCommand, checkKeyring, checkContent }) => ({
+  read: ({ check, checkCommand, checkTimeout, checkExcept, checkKeyring, checkContent }) => ({
     kinds: check,
     command: checkCommand,
+    timeoutMs: checkTimeout,
+    except: checkExcept === false ? [] : Array.isArray(checkExcept) ? checkExcept : undefined,
     keyring: checkKeyring,
     content: checkContent,
   }),
@@ -59,12 +76,13 @@ export const CHECK_BEFORE: OptionGroup<CheckFlags, Given<CheckPolicy>> = {
 /** What is checked before a publication, for people; empty for nothing. */
 export function describeCheck(policy: CheckPolicy): string[] {
   if (!isCheckWanted(policy)) return [];
-  const { kinds, command, keyring, content } = policy;
+  const { kinds, command, keyring, content, except } = policy;
   const what = kinds.length === 0 ? [] : [kinds.join(', ') + (content ? ' with all packages' : '')];
   const parts = [
     ...what,
     ...(keyring === '' ? [] : [`signatures by ${keyring}`]),
     ...(command === '' ? [] : [`the command ${command}`]),
+    ...(except.length === 0 ? [] : [`whatever is wrong with ${except.join(', ')}`]),
   ];
   return [`a new tree is checked before it is published: ${parts.join('; ')}`];
 }

@@ -107,6 +107,8 @@ interface CheckedRecord {
   files: number;
   /** How much was wrong although it was published. */
   findings: number;
+  /** And how much of it by a pattern of `--check-except` each, which is not counted there. */
+  excepted?: { pattern: string; count: number }[];
 }
 
 /** Files and directories to which every user may write. */
@@ -180,7 +182,14 @@ const figures = {
   deletedFiles: optional(isNumber),
   log: optional(isText),
   writableByAll: optional(shape({ count: isNumber, names: listOf(isText) })),
-  checked: optional(shape({ kinds: listOf(isText), files: isNumber, findings: isNumber })),
+  checked: optional(
+    shape({
+      kinds: listOf(isText),
+      files: isNumber,
+      findings: isNumber,
+      excepted: optional(listOf(shape({ pattern: isText, count: isNumber }))),
+    }),
+  ),
 } satisfies Record<keyof SyncFigures, Check>;
 
 const finding = {

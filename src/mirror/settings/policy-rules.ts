@@ -9,6 +9,7 @@ import {
   type Given,
   HOOK_PHASES,
   type HookPolicy,
+  isNamePattern,
   isNameWithin,
   isPathWithin,
   isTag,
@@ -80,6 +81,11 @@ const TAGS: Rule = {
   allows: (value) => Array.isArray(value) && value.every(isTag),
 };
 
+const PATTERNS: Rule = {
+  kind: 'an array of patterns on names in the tree',
+  allows: (value) => Array.isArray(value) && value.every(isNamePattern),
+};
+
 const NAME_OR_NONE: Rule = {
   kind: 'the name of a file at the top of the source, or empty',
   allows: (value) => value === '' || isNameWithin(value),
@@ -142,6 +148,8 @@ const RULES: { readonly [Name in keyof Groups]: Readonly<Record<keyof Groups[Nam
   check: {
     kinds: CHOICES,
     command: TEXT,
+    timeoutMs: DURATION,
+    except: PATTERNS,
     keyring: PATH_OR_NONE,
     content: FLAG,
     publishesAnyway: FLAG,

@@ -175,6 +175,10 @@ export interface CheckPolicy {
   readonly kinds: readonly CheckChoice[];
   /** For `sh -c`: it says no by its exit code. Empty for none. */
   readonly command: string;
+  /** How long that may take; ms, 0 for ever. */
+  readonly timeoutMs: number;
+  /** Patterns on names in the tree: what is wrong with these refuses nothing, see `Exceptions`. */
+  readonly except: readonly string[];
   /** The absolute path of the keys that may sign; empty if signatures are not checked. */
   readonly keyring: string;
   /** Read the packages, too, and not only what lists them. */
@@ -186,6 +190,8 @@ export interface CheckPolicy {
 export const DEFAULT_CHECK: CheckPolicy = {
   kinds: [],
   command: '',
+  timeoutMs: 10 * MINUTE,
+  except: [],
   keyring: '',
   content: false,
   publishesAnyway: false,
@@ -211,6 +217,11 @@ export function isPathWithin(value: unknown): value is string {
 /** Whether a value is the name of an entry at the top of a tree. */
 export function isNameWithin(value: unknown): value is string {
   return isPathWithin(value) && !value.includes('/');
+}
+
+/** Whether a value can be a pattern on names in a tree, see `Exceptions`. */
+export function isNamePattern(value: unknown): value is string {
+  return typeof value === 'string' && !/^\/*$/.test(value) && !value.includes('\0');
 }
 
 /** Whether a value can be a tag of snapshots: a word that is safe in a shell, a list and a line of text. */

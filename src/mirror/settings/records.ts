@@ -4,6 +4,7 @@ import {
   DEFAULT_RETENTION,
   DEFAULT_SHRINK,
   isChannelName,
+  isNamePattern,
   isNameWithin,
   isPathWithin,
   isTag,
@@ -78,6 +79,9 @@ const Settings = z.strictObject({
   /** See `CheckPolicy`. */
   check: z.optional(z.array(z.enum(CHECK_CHOICES))),
   checkCommand: z.optional(z.string()),
+  /** ms */
+  checkTimeoutMs: z.optional(z.int().check(z.minimum(0))),
+  checkExcept: z.optional(z.array(z.string().check(z.refine(isNamePattern)))),
   checkKeyring: z.optional(z.string()),
   checkContent: z.optional(z.boolean()),
 });

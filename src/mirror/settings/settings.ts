@@ -88,6 +88,8 @@ export function settingsFrom({
     fileList: probe?.fileList,
     check: check?.kinds && [...check.kinds],
     checkCommand: check?.command,
+    checkTimeoutMs: check?.timeoutMs,
+    checkExcept: check?.except && [...check.except],
     checkKeyring: check?.keyring,
     checkContent: check?.content,
     channels,

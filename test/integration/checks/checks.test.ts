@@ -172,7 +172,7 @@ test('a command says no by its exit code, and is quoted', async () => {
   await runForJson(['init', mirror.root, '--check-command', asks]);
   mirror.change({ other: 'new' });
   const result = await syncOf(mirror, '--id', 'next', '--retries', '0');
-  expectFailure(result, 65, /exit code 1: next in .*staging\/next, expected exit code 0/);
+  expectFailure(result, 65, /ended with 1: next in .*staging\/next, expected exit code 0/);
   mirror.change({ wanted: '' });
   expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
 });

@@ -45,6 +45,8 @@ const VALUES: Record<Key, [toml: string, value: unknown]> = {
   'file-list': ['"auto"', 'auto'],
   check: ['["apt", "sha256sums"]', ['apt', 'sha256sums']],
   'check-command': ['"test -e index.html"', 'test -e index.html'],
+  'check-timeout': ['"5m"', 300_000],
+  'check-except': ['["pool/old/**"]', ['pool/old/**']],
   'check-keyring': [
     '"/usr/share/keyrings/debian-archive-keyring.gpg"',
     '/usr/share/keyrings/debian-archive-keyring.gpg',

@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { runCheck } from '../../support/checked.ts';
+import { eventually } from '../../support/eventually.ts';
+import { expectFailure } from '../../support/expect-failure.ts';
+import { runForJson, runProgram, startProgram, transcript } from '../../support/program.ts';
+import type { SmallMirror } from '../../support/small-mirror.ts';
+import { CUT_OFF, checkedMirror, summedFiles } from '../../support/summed-files.ts';
+
+const syncOf = ({ root }: SmallMirror, ...words: string[]) =>
+  runProgram(['sync', root, '--retries', '0', ...words]);
+
+describe('an exception', () => {
+  test('lets a constant defect pass, which is told and recorded, until it has gone', async () => {
+    const mirror = await checkedMirror();
+    await runForJson([
+      'init',
+      mirror.root,
+      '--check-except',
+      'images/a.*',
+      '--check-except',
+      'none',
+    ]);
+    mirror.change(CUT_OFF);
+    const result = await syncOf(mirror);
+    expect(result.exitCode, transcript(result)).toBe(0);
+    expect(result.stderr).toMatch(/check-except images\/a\.\*: 1 finding refuses nothing/);
+    expect(mirror.history().at(-1)).toMatchObject({
+      checked: { findings: 0, excepted: [{ pattern: 'images/a.*', count: 1 }] },
+    });
+    expect(await runCheck(mirror.root)).toMatchObject({ isRight: true, count: 0 });
+    expect(await runCheck(mirror.root, '--no-check-except')).toMatchObject({ count: 1 });
+    mirror.change(summedFiles('third'));
+    const healed = await syncOf(mirror);
+    expect(healed.stderr).toMatch(/check-except images\/a\.\*: nothing is wrong .* any more/);
+  });
+
+  test('lets nothing else pass', async () => {
+    const mirror = await checkedMirror();
+    mirror.change({ ...CUT_OFF, 'images/b.iso': 'cut off, too' });
+    const result = await syncOf(mirror, '--check-except', 'a.iso');
+    expectFailure(result, 65, /images\/b\.iso/);
+    expect(result.stderr).not.toMatch(/images\/a\.iso/);
+  });
+});
+
+describe('a command', () => {
+  test('that takes too long is ended with all that it has started', async () => {
+    const mirror = await checkedMirror();
+    mirror.change({ other: 'new' });
+    const pids = join(mirror.home, 'pids');
+    const asks = `sleep 600 & echo "$! $$" > '${pids}'; echo waiting for it; wait`;
+    const result = await syncOf(mirror, '--check-command', asks, '--check-timeout', '1s');
+    expectFailure(result, 65, /took longer than 1 s, and was ended: waiting for it/);
+    for (const pid of readFileSync(pids, 'utf8').trim().split(' ')) expectGone(pid);
+    expect(mirror.linked('current')).toBe('right');
+  });
+
+  test('is ended with all that it has started by an interruption of the sync', async () => {
+    const mirror = await checkedMirror();
+    mirror.change({ other: 'new' });
+    const pids = join(mirror.home, 'pids');
+    const asks = `sleep 600 & echo "$! $$" > '${pids}'; wait`;
+    const running = startProgram(['sync', mirror.root, '--check-command', asks]);
+    await eventually(() => expect(readIfThere(pids)).toMatch(/^\d+ \d+\n$/));
+    running.kill('SIGINT');
+    const result = await running.result;
+    expect(result.exitCode ?? result.signal, transcript(result)).not.toBe(0);
+    for (const pid of readIfThere(pids).trim().split(' ')) expectGone(pid);
+    expect(await mirror.sync()).toMatchObject({ outcome: 'published' });
+  });
+
+  test('that changes a file which a list names is found out', async () => {
+    const mirror = await checkedMirror();
+    mirror.change(summedFiles('second'));
+    const asks = 'rm images/a.iso; echo broken > images/a.iso';
+    expectFailure(await syncOf(mirror, '--check-command', asks), 65, /images\/a\.iso: sha256/);
+  });
+});
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function expectGone(pid: string): void {
+  expect(() => process.kill(Number(pid), 0), `process ${pid}`).toThrow('ESRCH');
+}
