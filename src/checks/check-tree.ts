@@ -7,7 +7,7 @@ import { apt } from './apt/apt.ts';
 import { parseClaim } from './claims.ts';
 import { askCommand } from './command.ts';
 import { compareClaims, type Progress } from './compare.ts';
-import type { Excepted } from './exceptions.ts';
+import { describeExcepted, type Excepted } from './exceptions.ts';
 import { A_FILE, type CheckFinding } from './finding.ts';
 import type { Kind } from './kind.ts';
 import { rpmMd } from './rpm-md.ts';
@@ -97,9 +97,9 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const { list, count } = session.findings;
   const verified = await sortedLines([compared.verified], join(work, 'verified.sorted'), options);
   const { files, read } = compared;
-  const notes = [...session.notes];
   const wrong = session.findings.close();
   const { used: excepted } = session.exceptions;
+  const notes = [...session.notes, ...excepted.map(describeExcepted)];
   const found = { findings: list, count, excepted, wrong };
   return { kinds, files, read, asked, leftOut, ...found, notes, verified };
 }

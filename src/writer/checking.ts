@@ -1,7 +1,6 @@
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CheckReport, checkTree } from '../checks/check-tree.ts';
-import { describeExcepted } from '../checks/exceptions.ts';
 import { describeFinding } from '../checks/finding.ts';
 import { selectionOf } from '../checks/selected.ts';
 import { recordVerified, verifiedIn } from '../checks/verified.ts';
@@ -55,8 +54,7 @@ export async function checkContent(
       signal,
       onProgress: (progress) => writer.onEvent({ kind: 'progress', ...progress }),
     });
-    for (const note of [...report.notes, ...report.excepted.map(describeExcepted)])
-      writer.notice(note);
+    for (const note of report.notes) writer.notice(note);
     const { kinds, files, count, wrong } = report;
     if (wrong !== undefined) renameSync(wrong, namesOfWrong(layout));
     if (count > 0) refuse(writer, report);

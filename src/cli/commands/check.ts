@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { describeExcepted } from '../../checks/exceptions.ts';
 import { MOST_FINDINGS } from '../../checks/finding.ts';
 import { EXIT_CODES } from '../../errors.ts';
 import { showBytes } from '../../mirror/units.ts';
@@ -61,7 +60,7 @@ function isNothing({ kinds, asked }: CheckResult): boolean {
 }
 
 function printResult(result: CheckResult): void {
-  const { tree, isRight, kinds, files, read, leftOut, findings, count, excepted, notes } = result;
+  const { tree, isRight, kinds, files, read, leftOut, findings, count, notes } = result;
   if (findings.length > 0) {
     printTable(
       ['NAME', 'FINDING', 'EXPECTED', 'FOUND', 'SAID BY'],
@@ -70,7 +69,7 @@ function printResult(result: CheckResult): void {
     if (count > findings.length) printLine(`only the first ${MOST_FINDINGS} are listed`);
     printLine();
   }
-  for (const note of [...notes, ...excepted.map(describeExcepted)]) printWarning(note);
+  for (const note of notes) printWarning(note);
   if (isNothing(result) && isRight) {
     printLine(tree, doubtful('unknown:'), 'it says nothing of itself that could be checked');
     return;
