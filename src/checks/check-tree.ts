@@ -54,6 +54,8 @@ export interface CheckReport {
   excepted: Excepted[];
   /** What a person should know, a sentence each. */
   notes: string[];
+  /** What a person should know who sets the check up, a sentence each. */
+  advice: string[];
   /** What was found right, sorted. */
   verified: Iterable<Line>;
   /** A file with the names of the entries that are wrong, see `readNames`; undefined if there are none. */
@@ -101,7 +103,17 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const { used: excepted } = session.exceptions;
   const notes = [...session.notes, ...excepted.map(describeExcepted)];
   const found = { findings: list, count, excepted, wrong };
-  return { kinds, files, read, asked, leftOut, ...found, notes, verified };
+  return {
+    kinds,
+    files,
+    read,
+    asked,
+    leftOut,
+    ...found,
+    notes,
+    advice: [...session.advice],
+    verified,
+  };
 }
 
 /** The files of a tree that each wanted kind begins with. */

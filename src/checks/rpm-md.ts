@@ -50,10 +50,7 @@ async function readRepository(top: string, session: Session): Promise<void> {
 }
 
 async function checkSignature(name: string, session: Session): Promise<void> {
-  if (session.options.keyring === '') {
-    session.notes.add('signatures are not checked: no keyring is named');
-    return;
-  }
+  if (!session.wantsSignatures) return;
   const beside = `${name}.asc`;
   const [file, signature] = [session.files.find(name), session.files.find(beside)];
   if (typeof file === 'string') return;

@@ -34,6 +34,8 @@ export class Session {
   readonly findings: Findings;
   /** What a person should know of the check, a sentence each. */
   readonly notes = new Set<string>();
+  /** What a person should know who sets the check up, a sentence each: it stays so until its settings change. */
+  readonly advice = new Set<string>();
   readonly #claims: ClaimWriter;
 
   constructor(options: SessionOptions) {
@@ -46,6 +48,13 @@ export class Session {
 
   get claimsPath(): string {
     return join(this.options.work, 'claims');
+  }
+
+  /** Whether signatures are to be checked. Ask only where there could be one. */
+  get wantsSignatures(): boolean {
+    if (this.options.keyring !== '') return true;
+    this.advice.add('signatures are not checked: no keyring is named');
+    return false;
   }
 
   /**

@@ -30,7 +30,7 @@ export interface CheckOptions {
   onEvent?: OnEvent | undefined;
 }
 
-export interface CheckResult extends Omit<CheckReport, 'verified' | 'wrong'> {
+export interface CheckResult extends Omit<CheckReport, 'verified' | 'wrong' | 'advice'> {
   /** What was checked. */
   tree: string;
   /** Null for a directory. */
@@ -58,6 +58,7 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
     const {
       verified: _,
       wrong: _names,
+      advice,
       ...report
     } = await checkTree({
       tree: found.tree,
@@ -69,7 +70,13 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
       signal,
       onProgress: (progress) => onEvent({ kind: 'progress', ...progress }),
     });
-    return { tree: found.tree, id: found.id, isRight: report.count === 0, ...report };
+    return {
+      tree: found.tree,
+      id: found.id,
+      isRight: report.count === 0,
+      ...report,
+      notes: [...report.notes, ...advice],
+    };
   } catch (error) {
     throw asMirrorlatchError(error, `${found.tree} cannot be checked`);
   } finally {

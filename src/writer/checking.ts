@@ -54,7 +54,9 @@ export async function checkContent(
       signal,
       onProgress: (progress) => writer.onEvent({ kind: 'progress', ...progress }),
     });
-    for (const note of report.notes) writer.notice(note);
+    // What stays so every night is said once.
+    const advice = before === undefined ? report.advice : [];
+    for (const note of [...report.notes, ...advice]) writer.notice(note);
     const { kinds, files, count, wrong } = report;
     if (wrong !== undefined) renameSync(wrong, namesOfWrong(layout));
     if (count > 0) refuse(writer, report);

@@ -194,10 +194,7 @@ function isSameAsBefore(name: string, { options: { base }, files }: Session): bo
 }
 
 async function checkSignature(name: string, session: Session): Promise<void> {
-  if (session.options.keyring === '') {
-    session.notes.add('signatures are not checked: no keyring is named');
-    return;
-  }
+  if (!session.wantsSignatures) return;
   const file = session.files.find(name);
   if (typeof file === 'string') return;
   const expected = 'a signature by a key of the keyring';
