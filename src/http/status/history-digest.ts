@@ -3,6 +3,7 @@ import {
   isFlip,
   leftOutOf,
   publicationOf,
+  verificationOf,
 } from '../../mirror/history/history.ts';
 import {
   type Flip,
@@ -55,6 +56,8 @@ export interface SnapshotFigures {
   bytes: number | null;
   leftOut: readonly LeftOutRecord[];
   writableByAll: WritableByAll | null;
+  /** How many of its entries `verify` found damaged when it looked last; null if it never did. */
+  damaged: number | null;
 }
 
 /** What a report needs of a history, so that the entries themselves need not stay in memory. */
@@ -185,5 +188,6 @@ function figuresOf(history: readonly HistoryEntry[], id: string): SnapshotFigure
     bytes: published?.bytes ?? null,
     leftOut: leftOutOf(history, id),
     writableByAll: published?.writableByAll ?? null,
+    damaged: verificationOf(history, id)?.damaged ?? null,
   };
 }

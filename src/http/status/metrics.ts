@@ -113,6 +113,11 @@ const FIGURES: readonly Figure[] = [
     of: (mirror) => ifKept(mirror, mirror.damagedHistoryLines),
   },
   {
+    name: 'current_damaged_entries',
+    help: 'Entries of what is current in which verify found damage when it looked last.',
+    of: ({ current }) => current?.damaged ?? undefined,
+  },
+  {
     name: 'leases',
     help: 'Locks on the leases of all snapshots, those of this server included.',
     of: ({ leases }) => leases ?? undefined,
@@ -132,6 +137,7 @@ const ALARMING: ReadonlySet<MirrorState> = new Set([
   'dirty',
   'closed',
   'stale',
+  'damaged',
   'failed',
   'attention',
 ]);

@@ -135,6 +135,7 @@ export class MirrorLook {
       unseen: [],
       failureLog: null,
       damagedHistoryLines: 0,
+      damaged: [],
     };
   }
 
@@ -185,6 +186,7 @@ export class MirrorLook {
       unseen,
       failureLog,
       damagedHistoryLines: damagedLines,
+      damaged: damagedIn(digest),
     };
   }
 
@@ -256,7 +258,14 @@ const NO_FIGURES: SnapshotFigures = {
   bytes: null,
   leftOut: [],
   writableByAll: null,
+  damaged: null,
 };
+
+function damagedIn({ figures }: HistoryDigest): MirrorReport['damaged'] {
+  return [...figures].flatMap(([id, { damaged }]) =>
+    damaged === null || damaged === 0 ? [] : [{ id, entries: damaged }],
+  );
+}
 
 /** What neither the gate nor the last failure says already, nor is a person's own. */
 function remainsIn(layout: Layout, history: readonly HistoryEntry[]): string[] {

@@ -6,7 +6,7 @@ import { ageInWords } from './words.ts';
  * How a mirror is, the worst that is true of it:
  *
  * ```
- *   unreadable > empty > dirty > closed > stale > failed > attention > held > fresh, synced, served
+ *   unreadable > empty > dirty > closed > stale > damaged > failed > attention > held > fresh, synced, served
  * ```
  */
 export type MirrorState =
@@ -15,6 +15,8 @@ export type MirrorState =
   | 'dirty'
   | 'closed'
   | 'stale'
+  /** What clients get is damaged, as `verify` has found. */
+  | 'damaged'
   | 'failed'
   | 'attention'
   | 'held'
@@ -31,6 +33,7 @@ export function stateOf(mirror: MirrorReport, report: StatusReport): MirrorState
   if (mirror.gate !== null) return mirror.gate.state === 'dirty' ? 'dirty' : 'closed';
   if (mirror.kind === 'foreign') return 'served';
   if (isStale(mirror, report)) return 'stale';
+  if ((mirror.current.damaged ?? 0) > 0) return 'damaged';
   if (mirror.lastOutcome?.event === 'failed') return 'failed';
   if (needsAttention(mirror)) return 'attention';
   if (mirror.hold !== null) return 'held';
@@ -43,8 +46,9 @@ export function isStale(mirror: MirrorReport, { madeAt, maxAgeMs }: StatusReport
 }
 
 /** What a person has to look at although readers have all that they need. */
-function needsAttention({ work, left, damagedHistoryLines }: MirrorReport): boolean {
-  return work?.state === 'silent' || left.length > 0 || damagedHistoryLines > 0;
+function needsAttention({ work, left, damaged, damagedHistoryLines }: MirrorReport): boolean {
+  const hasDamage = damaged.length > 0 || damagedHistoryLines > 0;
+  return work?.state === 'silent' || left.length > 0 || hasDamage;
 }
 
 /**

@@ -46,6 +46,7 @@ const WORDS: Readonly<Record<MirrorState, readonly [Level, string]>> = {
   held: ['note', 'Held'],
   attention: ['warn', 'Needs a look'],
   failed: ['warn', 'Last sync failed'],
+  damaged: ['bad', 'Damaged'],
   stale: ['bad', 'Stale'],
   closed: ['bad', 'Closed'],
   dirty: ['bad', 'Not whole'],
@@ -200,12 +201,14 @@ function whatCame({ event, look }: LastOutcome): string | undefined {
 function problemsOf(mirror: MirrorReport, report: StatusReport): Html[] {
   const now = Date.parse(report.madeAt);
   const state = stateOf(mirror, report);
-  const { unreadable, gate, work, hold, left, damagedHistoryLines, lastOutcome, current } = mirror;
+  const { unreadable, gate, work, hold, left, damaged, damagedHistoryLines } = mirror;
+  const { lastOutcome, current } = mirror;
   const failed = lastOutcome?.event === 'failed' ? lastOutcome : undefined;
   return [
     unreadable !== null && html`${brief(unreadable)}`,
     gate !== null && html`The tree ${brief(gate.why)}.`,
     state === 'empty' && gate === null && html`Nothing has been published yet.`,
+    ...damaged.map(({ id, entries }) => describeDamage(id, entries, mirror)),
     state === 'stale' && whyItMatters(mirror, report),
     failed !== undefined && describeFailure(mirror, failed, now),
     work?.state === 'silent' &&
@@ -219,6 +222,14 @@ function problemsOf(mirror: MirrorReport, report: StatusReport): Html[] {
       current.writableByAll.count > 0 &&
       html`Not safe: ${describeWritable(current.writableByAll)}.`,
   ].filter((problem) => problem !== false);
+}
+
+function describeDamage(id: string, entries: number, { current, kind }: MirrorReport): Html {
+  const many = grouped(entries);
+  const what = html`${many} ${entries === 1 ? 'entry is' : 'entries are'} not what was published`;
+  if (kind === 'in-place') return html`Damage was found by verify: in the tree, ${what}.`;
+  const where = id === current?.id ? ', which is current' : '';
+  return html`Damage was found by verify: in ${id}${where}, ${what}.`;
 }
 
 function whyItMatters(mirror: MirrorReport, { madeAt, maxAgeMs }: StatusReport): Html {

@@ -60,6 +60,8 @@ export interface MirrorReport extends Omit<HistoryDigest, 'figures'> {
   /** The file that holds what rsync said when the last sync failed. */
   failureLog: string | null;
   damagedHistoryLines: number;
+  /** The snapshots in which `verify` found damage, and in how many of their entries. */
+  damaged: readonly { id: string; entries: number }[];
 }
 
 interface CurrentReport extends SnapshotFigures {

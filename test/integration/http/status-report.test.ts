@@ -9,7 +9,7 @@ import { mirrorsInPlace } from '../../support/in-place-mirror.ts';
 import { runForJson, runProgram } from '../../support/program.ts';
 import { scratchDirectory } from '../../support/scratch.ts';
 import { holdRsync, startSlowSync } from '../../support/slow-sync.ts';
-import { mirrorsWith, type SmallMirror } from '../../support/small-mirror.ts';
+import { mirrorsWith, type SmallMirror, smallMirror } from '../../support/small-mirror.ts';
 
 const copyOfMirror = mirrorsWith('first', 'second');
 const copyInPlace = mirrorsInPlace();
@@ -136,6 +136,24 @@ describe('a mirror of snapshots', () => {
     expect(left.left).toEqual([`an interrupted removal left ${mirror.state('trash', 'tree')}`]);
     expect(left).toMatchObject({ failures: 0, damagedHistoryLines: 1 });
     expect(stateIn(left)).toBe('attention');
+  });
+
+  test('is damaged once verify has found that what is current is, and in its older snapshots needs a look', async () => {
+    const mirror = smallMirror();
+    await mirror.publish('first', { file: 'content' });
+    await mirror.publish('second', { file: 'new content' });
+    const look = watch(mirror.root);
+    expect(look()).toMatchObject({ damaged: [], current: { damaged: null } });
+    writeFileSync(join(mirror.root, 'snapshots/second/added'), 'by hand');
+    await runProgram(['verify', mirror.root]);
+    const damaged = look();
+    expect(damaged.damaged).toEqual([{ id: 'second', entries: 1 }]);
+    expect(stateIn(damaged)).toBe('damaged');
+    await runForJson(['rollback', mirror.root]);
+    expect(stateIn(look())).toBe('attention');
+    rmSync(join(mirror.root, 'snapshots/second/added'));
+    await runProgram(['verify', mirror.root, 'second']);
+    expect(stateIn(look())).toBe('synced');
   });
 
   test('that cannot be read is told with the reason, and does no harm to others', async () => {

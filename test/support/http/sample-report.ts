@@ -44,6 +44,7 @@ export function sampleMirror(more: Partial<MirrorReport> = {}): MirrorReport {
       bytes: 2_310_000_000_000,
       leftOut: [{ why: 'unsafe-link', count: 2, names: ['doc/link', 'project/away'] }],
       writableByAll: null,
+      damaged: null,
     },
     previous: '20261127T050203Z',
     snapshots: [
@@ -89,6 +90,7 @@ export function sampleMirror(more: Partial<MirrorReport> = {}): MirrorReport {
     unseen: [],
     failureLog: null,
     damagedHistoryLines: 0,
+    damaged: [],
     ...more,
   };
 }
@@ -196,6 +198,7 @@ export function awkwardMirrors() {
         bytes: null,
         leftOut: [],
         writableByAll: null,
+        damaged: null,
       },
     }),
     held: named('held', { hold: { reason: 'bad release', by: 'root', since: before(HOUR) } }),

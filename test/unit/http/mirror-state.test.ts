@@ -10,6 +10,10 @@ import {
 } from '../../support/http/sample-report.ts';
 
 const HOLD = { reason: 'bad release', by: 'root', since: before(HOUR) };
+const CURRENT = {
+  ...{ id: 'current', since: null, publishedAt: null, files: null, bytes: null },
+  ...{ leftOut: [], writableByAll: null },
+};
 const gate = (state: GateReport['state']) => ({ state, why: 'is not open', isClosedByHand: false });
 
 /** What is true of a mirror, from the worst to the best, and why it is not healthy. */
@@ -25,9 +29,11 @@ const CASES: readonly [MirrorState, Partial<MirrorReport>, string | undefined][]
     'debian: the last successful sync was 31 hours ago',
   ],
   ['stale', { lastSuccessAt: null }, 'debian: no sync has succeeded yet'],
+  ['damaged', { current: { ...CURRENT, damaged: 1 } }, undefined],
   ['failed', { lastOutcome: failedOutcome() }, undefined],
   ['attention', { left: ['a sync that did not finish left a tree'] }, undefined],
   ['attention', { damagedHistoryLines: 1 }, undefined],
+  ['attention', { damaged: [{ id: 'older', entries: 1 }] }, undefined],
   ['held', { hold: HOLD }, undefined],
   ['fresh', {}, undefined],
 ];

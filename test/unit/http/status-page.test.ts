@@ -104,6 +104,7 @@ test('no text that comes from a mirror or its clients becomes markup', () => {
               bytes: 1,
               leftOut: [{ why: text, count: 2, names: [text] }],
               writableByAll: { count: 1, names: [text] },
+              damaged: null,
             },
             work: {
               state: 'running',
