@@ -3,7 +3,9 @@ import { MirrorlatchError } from '../errors.ts';
 import type { CheckKind, CheckPolicy } from '../mirror/settings/policy.ts';
 import { type Line, linesIn, nameOfKey, sortedLines } from '../mirror/sums/lines.ts';
 import { failureOf, find } from '../system/find.ts';
+import { alpine } from './alpine/alpine.ts';
 import { apt } from './apt/apt.ts';
+import { arch } from './arch.ts';
 import { parseClaim } from './claims.ts';
 import { askCommand } from './command.ts';
 import { compareClaims, type Progress } from './compare.ts';
@@ -15,7 +17,13 @@ import { choosesBySize, type Selection, selectedOf } from './selected.ts';
 import { Session } from './session.ts';
 import { sha256sums } from './sha256sums.ts';
 
-const KINDS: { readonly [Name in CheckKind]: Kind } = { sha256sums, apt, 'rpm-md': rpmMd };
+const KINDS: { readonly [Name in CheckKind]: Kind } = {
+  sha256sums,
+  apt,
+  'rpm-md': rpmMd,
+  arch,
+  alpine,
+};
 
 export interface CheckRequest {
   tree: string;
@@ -83,9 +91,10 @@ export async function checkTree(request: CheckRequest): Promise<CheckReport> {
   const kinds: CheckReport['kinds'] = [];
   const beginnings = await findBeginnings(request, session);
   for (const [kind, names] of beginnings) {
+    const { count } = session.findings;
     const found = await kind.read(names, session);
     if (found > 0) kinds.push({ kind: kind.name, found });
-    else if (names.length === 0 && policy.kinds.includes(kind.name))
+    else if (session.findings.count === count && policy.kinds.includes(kind.name))
       session.findings.add('.', 'missing', `a ${kind.what} for the check ${kind.name}`, 'none');
   }
   session.close();
@@ -130,22 +139,18 @@ async function findBeginnings(
   const named = patterns.flatMap((pattern) => ['-o', '-name', pattern]).slice(1);
   const isFile = ['(', '-type', 'f', '-o', '-type', 'l', ')'];
   const args = [tree, '-xdev', ...isFile, '(', ...named, ')', '-printf', '%y\\0%f\\0%P\\0'];
-  const before: string[] = [];
+  const parts: string[] = [];
   const ended = await find(args, { inherit, signal }, (text) => {
-    if (before.length < 2) {
-      before.push(text);
-      return;
-    }
-    const [type = '', base = ''] = before.splice(0);
+    if (parts.push(text) < 3) return;
+    const [type, base = '', name = ''] = parts.splice(0);
     const isLink = type === 'l';
     // Mirrors have symlinks to what they leave out.
-    if (isLink && session.files.find(text) === 'missing') return;
-    for (const [kind, names] of found)
-      if (
-        kind.patterns.some((pattern) => matches(base, pattern)) &&
-        kind.begins(text, type === 'l')
-      )
-        names.push(text);
+    const isDangling = isLink && session.files.find(name) === 'missing';
+    for (const [kind, names] of found) {
+      if (isDangling && kind.mayDangle !== true) continue;
+      if (kind.patterns.some((pattern) => matches(base, pattern)) && kind.begins(name, isLink))
+        names.push(name);
+    }
   });
   signal.throwIfAborted();
   const failure = failureOf(ended);

@@ -1,9 +1,13 @@
 import { posix } from 'node:path';
 import { NameWriter } from '../mirror/name-list.ts';
 import { keyOf } from '../mirror/sums/lines.ts';
+import { PACKAGE_HASHES } from './alpine/package-hash.ts';
 
-/** The checksums that repositories use, by the names that Node has for them. */
-const ALGORITHMS = ['sha512', 'sha256', 'sha384', 'sha224', 'sha1', 'md5'] as const;
+/** The checksums that repositories use, by the names that Node has for them, and those of packages of apk. */
+const ALGORITHMS = [
+  ...(['sha512', 'sha256', 'sha384', 'sha224', 'sha1', 'md5'] as const),
+  ...PACKAGE_HASHES,
+];
 
 type Algorithm = (typeof ALGORITHMS)[number];
 
@@ -85,4 +89,6 @@ const DIGITS: Readonly<Record<Algorithm, number>> = {
   sha224: 56,
   sha1: 40,
   md5: 32,
+  'apk-sha1': 40,
+  'apk-sha256': 64,
 };

@@ -6,9 +6,10 @@ import { NameWriter } from '../mirror/name-list.ts';
 import { joined, type Line, linesIn, nameOfKey } from '../mirror/sums/lines.ts';
 import { Turns } from '../system/event-loop.ts';
 import { InParallel } from '../system/in-parallel.ts';
+import { type Hasher, isPackageHash, packageHasher } from './alpine/package-hash.ts';
 import { type Checksum, type Claim, parseClaim, showClaim, showSum } from './claims.ts';
 import type { Session } from './session.ts';
-import type { FoundFile } from './tree-files.ts';
+import type { FoundFile, TreeFiles } from './tree-files.ts';
 
 /** How many files are read at a time: a disk has more than one in its queue. */
 const JOBS = 4;
@@ -199,11 +200,24 @@ async function hashesOf(
   { files, options }: Session,
   onBytes: (bytes: number) => void,
 ): Promise<Checksum[]> {
-  const hashes = algorithms.map((algorithm) => ({ algorithm, hash: createHash(algorithm) }));
+  const hashes = await Promise.all(
+    algorithms.map(async (algorithm) => ({
+      algorithm,
+      hash: await hasherOf(algorithm, file, files),
+    })),
+  );
   for await (const chunk of files.bytesOf(file) as AsyncIterable<Buffer>) {
     options.signal.throwIfAborted();
     for (const { hash } of hashes) hash.update(chunk);
     onBytes(chunk.length);
   }
   return hashes.map(({ algorithm, hash }) => ({ algorithm, hex: hash.digest('hex') }));
+}
+
+async function hasherOf(
+  algorithm: Checksum['algorithm'],
+  file: FoundFile,
+  files: TreeFiles,
+): Promise<Hasher> {
+  return isPackageHash(algorithm) ? packageHasher(algorithm, file, files) : createHash(algorithm);
 }

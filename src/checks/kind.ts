@@ -8,11 +8,13 @@ export interface Kind {
   readonly what: string;
   /** Patterns of find(1) for the names of the files that it begins with. */
   readonly patterns: readonly string[];
+  /** Whether symlinks to nothing of such names count, too. */
+  readonly mayDangle?: boolean;
   /**
    * Whether such a file is one of this kind.
    *
    * @param name in the tree, one character per byte (latin1).
-   * @param isLink it is a symlink, but not one to nothing.
+   * @param isLink it is a symlink.
    */
   begins(name: string, isLink: boolean): boolean;
   /**

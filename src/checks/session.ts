@@ -90,10 +90,15 @@ export class Session {
         onLines(lines);
       }
     } catch (error) {
-      if (error instanceof Malformed) this.malformed(name, error.message);
-      else if (errnoOf(error) === 'EIO') this.findings.add(name, 'unreadable', 'content', 'EIO');
-      else throw error;
+      this.unreadable(name, error);
     }
+  }
+
+  /** Takes an error for a finding if it is about the file, and throws it otherwise. */
+  unreadable(name: string, error: unknown): void {
+    if (error instanceof Malformed) this.malformed(name, error.message);
+    else if (errnoOf(error) === 'EIO') this.findings.add(name, 'unreadable', 'content', 'EIO');
+    else throw error;
   }
 
   /** Ends the claims. */

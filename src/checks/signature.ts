@@ -47,18 +47,25 @@ export async function faultOfSignature(
 /** The first descriptor that a child inherits. */
 const FIRST = 3;
 
+/** @throws MirrorlatchError CONFIGURATION when it cannot be read. */
+export function readKeyring(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw unfitKeyring(path, error);
+  }
+}
+
+export function unfitKeyring(path: string, cause: unknown): MirrorlatchError {
+  return new MirrorlatchError('CONFIGURATION', `the keyring ${path} cannot be read`, {
+    hint: `Look at it with: ls -l ${quoteForSh(path)}`,
+    cause,
+  });
+}
+
 /** gpgv(1) reads keys in their binary form alone. @returns the path of that. */
 function binaryKeyring(path: string, work: string): string {
-  let keys: Buffer;
-  try {
-    keys = readFileSync(path);
-  } catch (error) {
-    throw new MirrorlatchError('CONFIGURATION', `the keyring ${path} cannot be read`, {
-      hint: `Look at it with: ls -l ${quoteForSh(path)}`,
-      cause: error,
-    });
-  }
-  const text = keys.toString('latin1');
+  const text = readKeyring(path).toString('latin1');
   if (!text.includes('-----BEGIN PGP PUBLIC KEY BLOCK-----')) return path;
   const blocks = text.split('-----BEGIN PGP PUBLIC KEY BLOCK-----').slice(1).map(dearmored);
   const binary = join(work, 'keyring.gpg');

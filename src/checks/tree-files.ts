@@ -4,9 +4,10 @@ import {
   constants,
   createReadStream,
   openSync,
+  readSync,
   realpathSync,
 } from 'node:fs';
-import type { Readable } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { errnoOf, MirrorlatchError } from '../errors.ts';
 import { bytePath } from '../mirror/byte-path.ts';
@@ -32,7 +33,19 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   lzma: 'xz',
   zst: 'zstd',
   bz2: 'bzip2',
+  lz4: 'lz4',
+  Z: 'gzip',
 };
+
+/** By which bytes a file begins that is compressed in one of these ways. */
+const SIGNATURES: readonly (readonly [form: string, bytes: string])[] = [
+  ['gz', '\x1f\x8b'],
+  ['Z', '\x1f\x9d'],
+  ['xz', '\xfd7zXZ\0'],
+  ['zst', '\x28\xb5\x2f\xfd'],
+  ['bz2', 'BZh'],
+  ['lz4', '\x04\x22\x4d\x18'],
+];
 
 /** The files of one tree, into which links may lead, but not out of it. */
 export class TreeFiles {
@@ -85,14 +98,36 @@ export class TreeFiles {
    *
    * @throws Malformed where it cannot be undone; MirrorlatchError UNAVAILABLE without the program for it.
    */
-  async *contentOf(name: string, file: FoundFile): AsyncGenerator<Buffer> {
-    const end = /\.(\w+)$/.exec(name)?.[1] ?? '';
-    const program = PROGRAMS[end];
+  contentOf(name: string, file: FoundFile): AsyncGenerator<Buffer> {
+    return this.#uncompressed(/\.(\w+)$/.exec(name)?.[1] ?? '', file);
+  }
+
+  /** The same for a file whose name does not say how it is compressed: its first bytes do. */
+  contentByItself(file: FoundFile): AsyncGenerator<Buffer> {
+    const start = this.startOf(file, 6).toString('latin1');
+    const [form = ''] = SIGNATURES.find(([, bytes]) => start.startsWith(bytes)) ?? [];
+    return this.#uncompressed(form, file);
+  }
+
+  /** The first bytes of a file. */
+  startOf({ path }: FoundFile, count: number): Buffer {
+    const descriptor = openSync(path, READ_ONLY);
+    try {
+      const buffer = Buffer.alloc(count);
+      return buffer.subarray(0, readSync(descriptor, buffer));
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  async *#uncompressed(form: string, file: FoundFile): AsyncGenerator<Buffer> {
+    const program = PROGRAMS[form];
     if (program !== undefined) yield* this.#undone(program, file);
-    else if (end === 'gz') {
+    else if (form === 'gz') {
       try {
-        yield* this.bytesOf(file).pipe(createGunzip());
+        yield* pipeline(this.bytesOf(file), createGunzip(), () => {});
       } catch (error) {
+        if (errnoOf(error) === 'EIO') throw error;
         throw new Malformed(error instanceof Error ? error.message : String(error));
       }
     } else yield* this.bytesOf(file);
